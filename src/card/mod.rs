@@ -1,0 +1,10 @@
+//! Talking to any ISO 7816-4 card over any link: commands, status words, TLV, chaining.
+//!
+//! Deliberately absent: PC/SC, our applet, cryptography.
+
+pub mod apdu;
+pub mod chaining;
+pub mod link;
+pub mod meter;
+pub mod status;
+pub mod tlv;

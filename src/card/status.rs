@@ -1,0 +1,107 @@
+//! Status words (ISO/IEC 7816-4, 5.6).
+
+use std::fmt;
+
+/// The two status bytes of a response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Status(pub u16);
+
+impl Status {
+    /// Normal processing.
+    pub const OK: Self = Self(0x9000);
+    /// Authentication of the host cryptogram failed (GP Amendment D).
+    pub const AUTHENTICATION_FAILED: Self = Self(0x6300);
+    /// Wrong length.
+    pub const WRONG_LENGTH: Self = Self(0x6700);
+    /// Last command of a chain expected.
+    pub const ODD_CHAIN: Self = Self(0x6883);
+    /// Security status not satisfied.
+    pub const SECURITY: Self = Self(0x6982);
+    /// Conditions of use not satisfied.
+    pub const CONDITIONS: Self = Self(0x6985);
+    /// Incorrect parameters in the command data field, or in P1 P2 as our protocol has it.
+    pub const WRONG_DATA: Self = Self(0x6A80);
+    /// File or application not found.
+    pub const NOT_FOUND: Self = Self(0x6A82);
+    /// Not enough memory.
+    pub const NO_ROOM: Self = Self(0x6A84);
+    /// Referenced data not found.
+    pub const NO_DATA: Self = Self(0x6A88);
+    /// Instruction code not supported.
+    pub const UNKNOWN_INSTRUCTION: Self = Self(0x6D00);
+    /// Class not supported.
+    pub const UNKNOWN_CLASS: Self = Self(0x6E00);
+    /// No precise diagnosis.
+    pub const UNKNOWN: Self = Self(0x6F00);
+
+    /// Whether the command was carried out (9000).
+    pub fn is_ok(self) -> bool {
+        self == Self::OK
+    }
+
+    /// For 61xx: how many bytes wait, where 256 stands for "256 or more".
+    pub fn more(self) -> Option<usize> {
+        match self.0.to_be_bytes() {
+            [0x61, 0] => Some(256),
+            [0x61, n] => Some(n.into()),
+            _ => None,
+        }
+    }
+
+    /// For 6Cxx: the Le that the card wants instead, 1 to 256.
+    pub fn correct_le(self) -> Option<usize> {
+        match self.0.to_be_bytes() {
+            [0x6C, 0] => Some(256),
+            [0x6C, n] => Some(n.into()),
+            _ => None,
+        }
+    }
+
+    /// Whether a response under secure messaging carries a MAC (9000 and the warnings 62xx, 63xx).
+    pub fn carries_mac(self) -> bool {
+        self.is_ok() || matches!(self.0 >> 8, 0x62 | 0x63)
+    }
+
+    /// What the status word means, in ISO's words.
+    pub fn meaning(self) -> &'static str {
+        match self.0 {
+            0x9000 => "done",
+            0x6300 => "the host's cryptogram is wrong",
+            0x6700 => "wrong length",
+            0x6883 => "the last command of a chain was expected",
+            0x6982 => "security status not satisfied",
+            0x6983 => "authentication method blocked",
+            0x6985 => "conditions of use not satisfied",
+            0x6986 => "no application is selected",
+            0x6A80 => "incorrect data or parameters",
+            0x6A81 => "function not supported",
+            0x6A82 => "application or file not found",
+            0x6A84 => "not enough memory on the card",
+            0x6A86 => "incorrect P1 P2",
+            0x6A88 => "referenced data not found",
+            0x6B00 => "wrong P1 P2",
+            0x6D00 => "instruction not supported",
+            0x6E00 => "class not supported",
+            0x6F00 => "the card failed without a diagnosis",
+            sw => match sw >> 8 {
+                0x61 => "more data waits",
+                0x62 => "warning, memory unchanged",
+                0x63 => "warning, memory changed",
+                0x64 | 0x65 => "execution error",
+                0x66 => "security-related failure",
+                0x67 => "wrong length",
+                0x68 => "function in CLA not supported",
+                0x69 => "command not allowed",
+                0x6A => "wrong parameters",
+                0x6C => "wrong Le",
+                _ => "unknown status",
+            },
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04X}", self.0)
+    }
+}

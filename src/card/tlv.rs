@@ -1,0 +1,232 @@
+//! BER-TLV (ISO/IEC 7816-4, 5.2.2): built with `iso7816-tlv`, and parsed strictly here.
+//!
+//! What is received is parsed by our own reader, because the crate miscounts a child of exactly 127 bytes and recurses
+//! without a bound. The reader never recurses: a caller opens the one constructed object that it expects.
+
+use iso7816_tlv::ber::{Tag, Tlv, Value};
+
+/// Why bytes are not the TLV that was expected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TlvError {
+    /// The bytes end inside a tag, a length or a value.
+    #[error("the data object is truncated")]
+    Truncated,
+    /// A tag of more than two bytes, or one that is not minimal.
+    #[error("the tag is not in its shortest form")]
+    Tag,
+    /// A length of more than two bytes, an indefinite one, or one that is not minimal.
+    #[error("the length is not in its shortest form")]
+    Length,
+    /// Another tag than the one that has to stand here.
+    #[error("expected tag {expected:X}, found {found:X}")]
+    Unexpected {
+        /// The tag that has to stand here.
+        expected: u16,
+        /// The tag that stands here.
+        found: u16,
+    },
+    /// The value does not have the length that it must have.
+    #[error("the value of tag {0:X} has the wrong length")]
+    ValueLength(u16),
+    /// Bytes after the last object.
+    #[error("there are bytes after the data object")]
+    Trailing,
+}
+
+/// One data object: its tag (one or two bytes as a number) and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Object<'a> {
+    /// The tag, `0x84` or `0x5F49`.
+    pub tag: u16,
+    /// The value.
+    pub value: &'a [u8],
+    /// The whole object, tag and length included.
+    pub whole: &'a [u8],
+}
+
+/// Reads one object after the other from the front of a buffer.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// Reads from these bytes.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    /// Whether nothing is left.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The next object, whatever its tag.
+    pub fn any(&mut self) -> Result<Object<'a>, TlvError> {
+        let start = self.0;
+        let tag = self.tag()?;
+        let length = self.length()?;
+        let (value, rest) = self.0.split_at_checked(length).ok_or(TlvError::Truncated)?;
+        self.0 = rest;
+        Ok(Object { tag, value, whole: &start[..start.len() - rest.len()] })
+    }
+
+    /// The next object, which must have this tag.
+    pub fn object(&mut self, expected: u16) -> Result<Object<'a>, TlvError> {
+        let object = self.any()?;
+        if object.tag == expected { Ok(object) } else { Err(TlvError::Unexpected { expected, found: object.tag }) }
+    }
+
+    /// The value of the next object, which must have this tag.
+    pub fn value(&mut self, expected: u16) -> Result<&'a [u8], TlvError> {
+        Ok(self.object(expected)?.value)
+    }
+
+    /// The value of the next object, which must have this tag and exactly `N` bytes.
+    pub fn array<const N: usize>(&mut self, expected: u16) -> Result<[u8; N], TlvError> {
+        self.value(expected)?.try_into().map_err(|_| TlvError::ValueLength(expected))
+    }
+
+    /// The next object if it has this tag; otherwise nothing is consumed.
+    pub fn optional(&mut self, expected: u16) -> Result<Option<&'a [u8]>, TlvError> {
+        let mut ahead = *self;
+        if ahead.is_empty() {
+            return Ok(None);
+        }
+        let object = ahead.any()?;
+        if object.tag != expected {
+            return Ok(None);
+        }
+        *self = ahead;
+        Ok(Some(object.value))
+    }
+
+    /// Refuses bytes that are left.
+    pub const fn end(&self) -> Result<(), TlvError> {
+        if self.0.is_empty() { Ok(()) } else { Err(TlvError::Trailing) }
+    }
+
+    fn byte(&mut self) -> Result<u8, TlvError> {
+        let (first, rest) = self.0.split_first().ok_or(TlvError::Truncated)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    fn tag(&mut self) -> Result<u16, TlvError> {
+        let first = self.byte()?;
+        if first & 0x1F != 0x1F {
+            return Ok(first.into());
+        }
+        let second = self.byte()?;
+        if second & 0x80 != 0 || second < 0x1F {
+            return Err(TlvError::Tag);
+        }
+        Ok(u16::from_be_bytes([first, second]))
+    }
+
+    fn length(&mut self) -> Result<usize, TlvError> {
+        match self.byte()? {
+            n @ 0..=0x7F => Ok(n.into()),
+            0x81 => match self.byte()? {
+                n @ 0x80.. => Ok(n.into()),
+                _ => Err(TlvError::Length),
+            },
+            0x82 => match u16::from_be_bytes([self.byte()?, self.byte()?]) {
+                n @ 0x100.. => Ok(n.into()),
+                _ => Err(TlvError::Length),
+            },
+            _ => Err(TlvError::Length),
+        }
+    }
+}
+
+/// Parses bytes that are exactly one object with this tag, and returns its value.
+pub fn only(bytes: &[u8], expected: u16) -> Result<&[u8], TlvError> {
+    let mut reader = Reader::new(bytes);
+    let value = reader.value(expected)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// The encoding of one object. `tag` is one of our constants, and `value` shorter than 64 KiB.
+pub fn object(tag: u16, value: &[u8]) -> Vec<u8> {
+    if value.len() != 127
+        && let Some(bytes) = primitive(tag, value)
+    {
+        return bytes;
+    }
+    let mut out = header(tag, value.len());
+    out.extend_from_slice(value);
+    out
+}
+
+/// The crate encodes a value as given only under a primitive tag: a constructed one it would parse and count anew.
+fn primitive(tag: u16, value: &[u8]) -> Option<Vec<u8>> {
+    let tag = Tag::try_from(tag).ok()?;
+    Some(Tlv::new(tag, Value::Primitive(value.to_vec())).ok()?.to_vec())
+}
+
+/// For what the crate cannot do: constructed objects, and a length of exactly 127, which it writes as `81 7F`.
+#[allow(clippy::cast_possible_truncation)] // each arm is bounded by its pattern
+fn header(tag: u16, length: usize) -> Vec<u8> {
+    let mut out = match tag.to_be_bytes() {
+        [0, low] => vec![low],
+        both => both.to_vec(),
+    };
+    match length {
+        0..=0x7F => out.push(length as u8),
+        0x80..=0xFF => out.extend_from_slice(&[0x81, length as u8]),
+        _ => out.extend_from_slice(&[0x82, (length >> 8) as u8, length as u8]),
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn round_trip(
+            tag in prop::sample::select(vec![0x53_u16, 0x80, 0x5F49, 0x6F, 0xA6, 0xBF21, 0xFF33, 0x9E]),
+            value in prop::collection::vec(any::<u8>(), 0..700),
+        ) {
+            let bytes = object(tag, &value);
+            prop_assert_eq!(only(&bytes, tag).unwrap(), &value[..]);
+            prop_assert!(only(&bytes[..bytes.len() - 1], tag).is_err());
+        }
+
+        #[test]
+        fn any_bytes_parse_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            let mut reader = Reader::new(&bytes);
+            while let Ok(object) = reader.any() {
+                prop_assert!(!object.whole.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn lengths_around_the_known_trap() {
+        for length in [0, 1, 126, 127, 128, 255, 256, 480] {
+            let child = object(0x53, &vec![7; length]);
+            let parent = object(0xA6, &child);
+            assert_eq!(only(only(&parent, 0xA6).unwrap(), 0x53).unwrap().len(), length);
+        }
+    }
+
+    #[test]
+    fn loose_encodings_are_refused() {
+        for (bytes, error) in [
+            ("538100", TlvError::Length),
+            ("5381", TlvError::Truncated),
+            ("53820080", TlvError::Length),
+            ("5380", TlvError::Length),
+            ("5F", TlvError::Truncated),
+            ("5F8101", TlvError::Tag),
+            ("5F1E00", TlvError::Tag),
+            ("5302FF", TlvError::Truncated),
+            ("53015300", TlvError::Trailing),
+        ] {
+            assert_eq!(only(&hex::decode(bytes).unwrap(), 0x53).unwrap_err(), error, "{bytes}");
+        }
+    }
+}

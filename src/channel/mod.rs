@@ -1,0 +1,64 @@
+//! The secure channel: SCP11a and SCP03 as state machines, and the secure messaging that both lead to.
+//!
+//! Deliberately absent: input, output, clocks. A state takes an answer and gives the next command.
+
+pub mod messaging;
+pub mod scp03;
+pub mod scp11;
+
+use crate::{
+    card::{
+        apdu::{Command, Response},
+        status::Status,
+    },
+    crypto::CryptoError,
+};
+
+/// What a state machine wants next.
+#[derive(Debug)]
+pub enum Step<S, D> {
+    /// Send this command, and give its answer to the next state.
+    Send(Command, S),
+    /// The machine has ended with this.
+    Done(D),
+}
+
+/// The card misbehaved, or refused. Whatever it is, the session is over.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelError {
+    /// The card answered a step with an error status. It carries no MAC, so it proves nothing.
+    #[error("the card refused {step} with {status} ({meaning})", meaning = status.meaning())]
+    Refused {
+        /// Which step.
+        step: &'static str,
+        /// The status word.
+        status: Status,
+    },
+    /// An answer has another form than the protocol gives it.
+    #[error("the card's answer to {0} has the wrong form")]
+    Form(&'static str),
+    /// The receipt of the key agreement is wrong: the card does not hold the key of its certificate.
+    #[error("the card's receipt is wrong: it does not hold the key that its certificate names")]
+    Receipt,
+    /// The card's SCP03 cryptogram is wrong: our key is not the card's.
+    #[error("the card does not know this key (its cryptogram is wrong)")]
+    Cryptogram,
+    /// The MAC of a protected answer is missing or wrong.
+    #[error("the MAC of the card's answer is missing or wrong")]
+    ResponseMac,
+    /// The padding of a protected answer is wrong.
+    #[error("the padding of the card's answer is wrong")]
+    Padding,
+    /// The library underneath failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// The answer's data when the status is 9000.
+pub(crate) fn accepted(step: &'static str, response: Response) -> Result<Vec<u8>, ChannelError> {
+    if response.status.is_ok() {
+        Ok(response.data)
+    } else {
+        Err(ChannelError::Refused { step, status: response.status })
+    }
+}

@@ -1,0 +1,61 @@
+//! The primitives that the token protocol uses, over OpenSSL: no cryptography of our own.
+//!
+//! Deliberately absent: any protocol state, any I/O, any knowledge of APDUs.
+
+pub mod aes;
+pub mod cmac;
+pub mod ec;
+pub mod kdf;
+pub mod random;
+pub mod x509;
+
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A secret AES-128 key: zeroized on drop, compared in constant time, never printed.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Key128([u8; 16]);
+
+impl Key128 {
+    /// Takes the 16 key bytes.
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 16 key bytes, for the primitives and for wrapping only.
+    pub const fn expose(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl PartialEq for Key128 {
+    fn eq(&self, other: &Self) -> bool {
+        same(&self.0, &other.0)
+    }
+}
+
+impl Eq for Key128 {}
+
+impl std::fmt::Debug for Key128 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key128(…)")
+    }
+}
+
+/// The library underneath failed where it cannot by its contract (out of memory, broken installation).
+#[derive(Debug, thiserror::Error)]
+#[error("the cryptographic library failed: {0}")]
+pub struct CryptoError(#[from] openssl::error::ErrorStack);
+
+/// Compares in time that depends on the lengths only.
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && openssl::memcmp::eq(a, b)
+}
+
+/// SHA-256 over the concatenation of the parts (FIPS 180-4).
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = openssl::sha::Sha256::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finish()
+}

@@ -1,0 +1,26 @@
+//! Randomness is passed in, so that vectors can fix it and tests can repeat it.
+
+use super::CryptoError;
+
+/// A source of cryptographically secure random bytes.
+pub trait Random {
+    /// Fills the whole buffer.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), CryptoError>;
+}
+
+/// The system's generator, by OpenSSL.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), CryptoError> {
+        Ok(openssl::rand::rand_bytes(buffer)?)
+    }
+}
+
+/// `N` random bytes.
+pub fn bytes<const N: usize>(random: &mut dyn Random) -> Result<[u8; N], CryptoError> {
+    let mut out = [0; N];
+    random.fill(&mut out)?;
+    Ok(out)
+}

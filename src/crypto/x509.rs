@@ -1,0 +1,1 @@
+//! The fixed certificate profile of the protocol (RFC 5280).
