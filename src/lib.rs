@@ -6,3 +6,4 @@ pub mod card;
 pub mod channel;
 pub mod crypto;
 pub mod failure;
+pub mod wire;

@@ -1,0 +1,17 @@
+//! Types that travel: between terminal and server, and between our layers.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The user information of a token.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct User {
+    /// The identifier that the operator gave.
+    pub id: String,
+    /// The name as it is shown.
+    pub name: String,
+    /// Any further fields.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
+}
