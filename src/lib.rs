@@ -6,4 +6,5 @@ pub mod card;
 pub mod channel;
 pub mod crypto;
 pub mod failure;
+pub mod reader;
 pub mod wire;
