@@ -5,6 +5,12 @@
 pub mod card;
 pub mod channel;
 pub mod crypto;
+pub mod enroll;
 pub mod failure;
+pub mod files;
+pub mod proof;
+pub mod reader;
+pub mod tap;
 pub mod token;
+pub mod virtual_token;
 pub mod wire;
