@@ -6,5 +6,6 @@ pub mod card;
 pub mod channel;
 pub mod crypto;
 pub mod failure;
+pub mod roster;
 pub mod token;
 pub mod wire;
