@@ -6,4 +6,7 @@ pub mod card;
 pub mod channel;
 pub mod crypto;
 pub mod failure;
+pub mod proof;
+pub mod token;
+pub mod virtual_token;
 pub mod wire;

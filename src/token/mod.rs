@@ -1,0 +1,3 @@
+//! Our applet's edge: its names and numbers.
+
+pub mod constants;
