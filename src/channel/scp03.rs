@@ -157,6 +157,12 @@ pub struct ChooseKeys {
 }
 
 impl ChooseKeys {
+    /// Whether the card's cryptogram was made with these keys. Nothing is sent, so a wrong guess costs the card nothing.
+    pub fn proves(&self, statics: &StaticKeys) -> Result<bool, CryptoError> {
+        let agreed = Agreed::derive(statics, &self.host, &self.challenge.challenge)?;
+        Ok(same(&agreed.card_cryptogram()?, &self.challenge.cryptogram))
+    }
+
     /// Checks the card's cryptogram before anything is sent, then gives EXTERNAL AUTHENTICATE. A wrong cryptogram costs
     /// the card nothing: no retry counter is touched.
     pub fn with(self, statics: &StaticKeys) -> Result<Step<AwaitAccepted, Messaging>, ChannelError> {

@@ -5,7 +5,14 @@ use crate::{
         apdu::{CHAINING, SECURE},
         status::Status,
     },
-    token::constants::{ins, kid, state, tag},
+    token::constants::{
+        INS_AUTHENTICATE, INS_DELETE_KEY, INS_GENERATE_KEY, INS_GET_DATA, INS_GET_DATA_PART, INS_GET_RESPONSE,
+        INS_INITIALIZE_UPDATE, INS_INTERNAL_AUTHENTICATE, INS_PERFORM_SECURITY_OPERATION, INS_PUT_DATA,
+        INS_PUT_DATA_PART, INS_PUT_KEY, INS_SELECT, INS_SET_STATUS, INS_STORE_DATA, KEY_CA, KEY_ECKA, KEY_IDENTITY,
+        KEY_SCP03_SET, STATE_BLANK, STATE_BLOCKED, STATE_ISSUED, STATE_PERSONALISED, STATE_TERMINATED, TAG_CA_LIST,
+        TAG_CA_LOOKUP, TAG_DATE, TAG_DETAILS, TAG_ECKA_CERTIFICATE, TAG_EMPTY_LIST, TAG_IDENTITY, TAG_MODE,
+        TAG_PORTRAIT, TAG_RECORD,
+    },
 };
 
 use super::state::Life;
@@ -41,22 +48,22 @@ impl Instruction {
         }
         let chained = cla & CHAINING != 0;
         let (instruction, fits) = match code {
-            ins::SELECT => (Self::Select, class == 0 && !chained),
-            ins::GET_RESPONSE => (Self::GetResponse, !chained),
-            ins::PERFORM_SECURITY_OPERATION => (Self::VerifyCertificate, class == 0x80),
-            ins::INITIALIZE_UPDATE => (Self::InitializeUpdate, class == 0x80),
-            ins::EXTERNAL_AUTHENTICATE if class & SECURE != 0 => (Self::ExternalAuthenticate, class == 0x84),
-            ins::MUTUAL_AUTHENTICATE => (Self::MutualAuthenticate, class == 0x80),
-            ins::GET_DATA => (Self::GetData, true),
-            ins::INTERNAL_AUTHENTICATE => (Self::InternalAuthenticate, true),
-            ins::GET_DATA_PART => (Self::ReadPart, true),
-            ins::PUT_DATA_PART => (Self::WritePart, true),
-            ins::PUT_DATA => (Self::PutData, true),
-            ins::PUT_KEY => (Self::PutKey, true),
-            ins::GENERATE_KEY => (Self::GenerateKey, true),
-            ins::STORE_DATA => (Self::StoreData, true),
-            ins::DELETE_KEY => (Self::DeleteKey, true),
-            ins::SET_STATUS => (Self::SetStatus, true),
+            INS_SELECT => (Self::Select, class == 0 && !chained),
+            INS_GET_RESPONSE => (Self::GetResponse, !chained),
+            INS_PERFORM_SECURITY_OPERATION => (Self::VerifyCertificate, class == 0x80),
+            INS_INITIALIZE_UPDATE => (Self::InitializeUpdate, class == 0x80),
+            INS_AUTHENTICATE if class & SECURE != 0 => (Self::ExternalAuthenticate, class == 0x84),
+            INS_AUTHENTICATE => (Self::MutualAuthenticate, class == 0x80),
+            INS_GET_DATA => (Self::GetData, true),
+            INS_INTERNAL_AUTHENTICATE => (Self::InternalAuthenticate, true),
+            INS_GET_DATA_PART => (Self::ReadPart, true),
+            INS_PUT_DATA_PART => (Self::WritePart, true),
+            INS_PUT_DATA => (Self::PutData, true),
+            INS_PUT_KEY => (Self::PutKey, true),
+            INS_GENERATE_KEY => (Self::GenerateKey, true),
+            INS_STORE_DATA => (Self::StoreData, true),
+            INS_DELETE_KEY => (Self::DeleteKey, true),
+            INS_SET_STATUS => (Self::SetStatus, true),
             _ => return Err(Status::UNKNOWN_INSTRUCTION),
         };
         if fits { Ok(instruction) } else { Err(Status::UNKNOWN_CLASS) }
@@ -150,40 +157,40 @@ impl Operation {
     pub(super) fn of(instruction: Instruction, p1: u8, p2: u8) -> Option<Self> {
         let name = u16::from_be_bytes([p1, p2]);
         let part = match name {
-            tag::DETAILS => Some(Part::Details),
-            tag::PORTRAIT => Some(Part::Portrait),
+            TAG_DETAILS => Some(Part::Details),
+            TAG_PORTRAIT => Some(Part::Portrait),
             _ => None,
         };
         Some(match instruction {
             Instruction::GetData => match name {
-                tag::MODE => Self::Heartbeat,
-                tag::RECORD => Self::ReadRecord,
-                tag::IDENTITY_CERTIFICATE => Self::ReadIdentityCertificate,
-                tag::ECKA_CERTIFICATE => Self::Certificate,
-                tag::CA_LOOKUP => Self::CaLookup,
-                tag::CA_LIST => Self::CaList,
-                tag::EMPTY_LIST => Self::EmptyList,
+                TAG_MODE => Self::Heartbeat,
+                TAG_RECORD => Self::ReadRecord,
+                TAG_IDENTITY => Self::ReadIdentityCertificate,
+                TAG_ECKA_CERTIFICATE => Self::Certificate,
+                TAG_CA_LOOKUP => Self::CaLookup,
+                TAG_CA_LIST => Self::CaList,
+                TAG_EMPTY_LIST => Self::EmptyList,
                 _ => return None,
             },
             Instruction::InternalAuthenticate if name == 0x0001 => Self::Prove,
             Instruction::ReadPart => Self::ReadPart(part?),
             Instruction::WritePart => Self::WritePart(part?),
             Instruction::PutData => match name {
-                tag::RECORD => Self::PutRecord,
-                tag::IDENTITY_CERTIFICATE => Self::PutIdentityCertificate,
-                tag::MODE => Self::PutMode,
-                tag::DATE => Self::PutDate,
+                TAG_RECORD => Self::PutRecord,
+                TAG_IDENTITY => Self::PutIdentityCertificate,
+                TAG_MODE => Self::PutMode,
+                TAG_DATE => Self::PutDate,
                 _ => Self::CommitPart(part?),
             },
             Instruction::PutKey => match p2 {
-                kid::SCP03_SET => Self::PutScp03Keys { old: p1 },
-                kid::CA => Self::PutCaKey { old: p1 },
-                kid::ECKA => Self::PutSetKey { old: p1 },
+                KEY_SCP03_SET => Self::PutScp03Keys { old: p1 },
+                KEY_CA => Self::PutCaKey { old: p1 },
+                KEY_ECKA => Self::PutSetKey { old: p1 },
                 _ => return None,
             },
             Instruction::GenerateKey => match p2 {
-                kid::ECKA => Self::GenerateOwnKey { old: p1 },
-                kid::IDENTITY => Self::GenerateIdentityKey { old: p1 },
+                KEY_ECKA => Self::GenerateOwnKey { old: p1 },
+                KEY_IDENTITY => Self::GenerateIdentityKey { old: p1 },
                 _ => return None,
             },
             Instruction::StoreData if name == 0x9000 => Self::StoreData,
@@ -212,11 +219,11 @@ impl Operation {
 
 fn target(byte: u8) -> Option<Life> {
     Some(match byte {
-        state::BLANK => Life::Blank,
-        state::PERSONALISED => Life::Personalised,
-        state::ISSUED => Life::Issued,
-        state::BLOCKED => Life::Blocked,
-        state::TERMINATED => Life::Terminated,
+        STATE_BLANK => Life::Blank,
+        STATE_PERSONALISED => Life::Personalised,
+        STATE_ISSUED => Life::Issued,
+        STATE_BLOCKED => Life::Blocked,
+        STATE_TERMINATED => Life::Terminated,
         _ => return None,
     })
 }

@@ -16,13 +16,13 @@ use crate::{
         status::Status,
     },
     crypto::{CryptoError, random::Random},
-    token::constants::{AID, COMMAND_MAX, ins},
+    token::constants::{AID, COMMAND_MAX, INS_SELECT},
 };
 
 /// No application is selected (JCRE; a JavaCard answers so before SELECT).
 const NOTHING_SELECTED: Status = Status(0x6986);
 /// SELECT by name, first or only occurrence.
-const SELECT_HEADER: [u8; 4] = [0x00, ins::SELECT, 0x04, 0x00];
+const SELECT_HEADER: [u8; 4] = [0x00, INS_SELECT, 0x04, 0x00];
 
 /// The answer's data with 9000, or an error status.
 pub(super) type Reply = Result<Vec<u8>, Status>;

@@ -21,7 +21,7 @@ use crate::{
         random, same, sha256,
     },
     proof,
-    token::constants::{AID, VERSION, kid, kvn},
+    token::constants::{AID, KEY_CA, KEY_ECKA, KVN_OWN, VERSION},
 };
 
 impl Token {
@@ -45,7 +45,7 @@ impl Token {
         if !state.life.is_in_use() {
             return Err(Status::CONDITIONS);
         }
-        if p2 != kid::CA {
+        if p2 != KEY_CA {
             return Err(Status::WRONG_DATA);
         }
         let ca = state.ca_keys.get(&version).ok_or(Status::NO_DATA)?;
@@ -59,7 +59,7 @@ impl Token {
         let Session::CertificateSeen(certificate) = std::mem::replace(&mut self.session, Session::Selected) else {
             return Err(Status::CONDITIONS);
         };
-        if p2 != kid::ECKA {
+        if p2 != KEY_ECKA {
             return Err(Status::WRONG_DATA);
         }
         let fixed = self.card.static_key(version)?;
@@ -166,7 +166,7 @@ impl Card {
         answer.extend(tlv::object(TAG_RECEIPT, &receipt));
         let binding = sha256(&[select, &certificate.hash, request, &answer]);
         // A set key is shared by many: whoever extracted one must not write to the others.
-        if version != kvn::OWN {
+        if version != KVN_OWN {
             certificate.rights = Rights::Read;
         }
         let peer = Peer::Terminal(Terminal { certificate, binding });

@@ -19,7 +19,10 @@ use crate::{
         ec::{KeyError, KeyPair, Point},
         same,
     },
-    token::constants::{CERTIFICATE_MAX, kid, kvn, tag},
+    token::constants::{
+        CERTIFICATE_MAX, KEY_CA, KEY_ECKA, KEY_IDENTITY, KVN_CA, KVN_IDENTITY, KVN_OWN, KVN_SET, KVN_TOKEN_KEYS,
+        TAG_CA_ID, TAG_ECKA_CERTIFICATE, TAG_KEY_REFERENCE, TAG_TEMPLATE,
+    },
 };
 
 /// What follows a key in PUT KEY: key parameter reference 0 (P-256), and no check value.
@@ -33,7 +36,7 @@ impl Card {
         if old != 0 && old != self.state.scp03_kvn() {
             return Err(Status::WRONG_DATA);
         }
-        let [kvn::TOKEN, blocks @ ..] = data else {
+        let [KVN_TOKEN_KEYS, blocks @ ..] = data else {
             return Err(Status::WRONG_DATA);
         };
         // Some clients say how long the key is, some do not.
@@ -43,7 +46,7 @@ impl Card {
             _ => return Err(Status::WRONG_DATA),
         };
         let mut keys = Vec::with_capacity(3);
-        let mut answer = vec![kvn::TOKEN];
+        let mut answer = vec![KVN_TOKEN_KEYS];
         for block in blocks.chunks_exact(length) {
             let (key, check) = aes_key(block.strip_prefix(head).ok_or(Status::WRONG_DATA)?, dek)?;
             keys.push(key);
@@ -56,7 +59,7 @@ impl Card {
 
     /// PUT KEY of a terminal CA's public key.
     pub(super) fn put_ca_key(&mut self, old: u8, data: &[u8]) -> Reply {
-        let (version, point) = key_data::<65>(old, data, &kvn::CA)?;
+        let (version, point) = key_data::<65>(old, data, &KVN_CA)?;
         let point = Point::parse(point).map_err(|_| Status::WRONG_DATA)?;
         self.change(|state| state.put_ca_key(version, point))?;
         Ok(vec![version])
@@ -68,7 +71,7 @@ impl Card {
         if !self.state.is_private() || self.state.has_test_keys() {
             return Err(Status::CONDITIONS);
         }
-        let (version, sealed) = key_data::<32>(old, data, &kvn::SET)?;
+        let (version, sealed) = key_data::<32>(old, data, &KVN_SET)?;
         let opened = aes::cbc_decrypt(dek, &[0; aes::BLOCK], sealed).map_err(|e| failed(&e))?;
         let mut scalar = Zeroizing::new([0; 32]);
         scalar.copy_from_slice(&opened);
@@ -82,16 +85,16 @@ impl Card {
 
     /// GENERATE KEY of the own ECKA key: it waits for its certificate.
     pub(super) fn generate_own_key(&mut self, old: u8, data: &[u8]) -> Reply {
-        require_generation(old, data, kvn::OWN)?;
+        require_generation(old, data, KVN_OWN)?;
         let pair = self.generate()?;
         let answer = tlv::object(0xB0, pair.public().as_bytes());
-        self.change(|state| state.ecka_keys.entry(kvn::OWN).or_default().pending = Some(SecretPair(pair)))?;
+        self.change(|state| state.ecka_keys.entry(KVN_OWN).or_default().pending = Some(SecretPair(pair)))?;
         Ok(answer)
     }
 
     /// GENERATE KEY of the identity key: in force at once, and its certificate has to follow before ISSUED.
     pub(super) fn generate_identity_key(&mut self, old: u8, data: &[u8]) -> Reply {
-        require_generation(old, data, kvn::IDENTITY)?;
+        require_generation(old, data, KVN_IDENTITY)?;
         let pair = self.generate()?;
         let answer = tlv::object(0xB0, pair.public().as_bytes());
         self.change(|state| state.identity_key = Some(SecretPair(pair)))?;
@@ -105,14 +108,14 @@ impl Card {
     /// STORE DATA: an ECKA certificate, or the identifier of a CA key.
     pub(super) fn store_data(&mut self, data: &[u8]) -> Reply {
         let mut reader = Reader::new(data);
-        let template = reader.value(tag::TEMPLATE).map_err(wrong)?;
+        let template = reader.value(TAG_TEMPLATE).map_err(wrong)?;
         if reader.is_empty() {
             return self.store_ca_id(template);
         }
         let [key, version] = next_key_reference(&mut Reader::new(data)).map_err(wrong)?;
-        let certificate = reader.value(tag::ECKA_CERTIFICATE).map_err(wrong)?;
+        let certificate = reader.value(TAG_ECKA_CERTIFICATE).map_err(wrong)?;
         reader.end().map_err(wrong)?;
-        if key != kid::ECKA {
+        if key != KEY_ECKA {
             return Err(Status::WRONG_DATA);
         }
         self.store_certificate(version, certificate)
@@ -141,10 +144,10 @@ impl Card {
     fn store_ca_id(&self, template: &[u8]) -> Reply {
         let mut reader = Reader::new(template);
         let kind: [u8; 1] = reader.array(0x80).map_err(wrong)?;
-        let id: [u8; 20] = reader.array(tag::CA_ID).map_err(wrong)?;
-        let [key, version] = reader.array(tag::KEY_REFERENCE).map_err(wrong)?;
+        let id: [u8; 20] = reader.array(TAG_CA_ID).map_err(wrong)?;
+        let [key, version] = reader.array(TAG_KEY_REFERENCE).map_err(wrong)?;
         reader.end().map_err(wrong)?;
-        if kind != [0] || key != kid::CA {
+        if kind != [0] || key != KEY_CA {
             return Err(Status::WRONG_DATA);
         }
         let ca = self.state.ca_keys.get(&version).ok_or(Status::NO_DATA)?;
@@ -158,11 +161,11 @@ impl Card {
         let [version]: [u8; 1] = reader.array(0xD2).map_err(wrong)?;
         reader.end().map_err(wrong)?;
         let state = &self.state;
-        let sets = kvn::SET.iter().filter(|v| state.ecka(**v).is_some()).count();
+        let sets = KVN_SET.iter().filter(|v| state.ecka(**v).is_some()).count();
         let (there, needed) = match key {
-            kid::CA => (state.ca_keys.contains_key(&version), state.ca_keys.len() == 1),
-            kid::ECKA => (state.ecka(version).is_some(), version == kvn::OWN || sets == 1),
-            kid::IDENTITY => (version == kvn::IDENTITY && state.identity_key.is_some(), true),
+            KEY_CA => (state.ca_keys.contains_key(&version), state.ca_keys.len() == 1),
+            KEY_ECKA => (state.ecka(version).is_some(), version == KVN_OWN || sets == 1),
+            KEY_IDENTITY => (version == KVN_IDENTITY && state.identity_key.is_some(), true),
             _ => return Err(Status::WRONG_DATA),
         };
         match (there, needed) {
@@ -171,7 +174,7 @@ impl Card {
             (true, false) => {}
         }
         self.change(|state| {
-            if key == kid::CA {
+            if key == KEY_CA {
                 state.ca_keys.remove(&version);
             } else {
                 state.ecka_keys.remove(&version);

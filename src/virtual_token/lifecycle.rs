@@ -10,7 +10,10 @@ use super::{
 use crate::{
     card::status::Status,
     crypto::{CryptoError, aes, ec::Point, same, sha256},
-    token::constants::{kid, kvn, tag},
+    token::constants::{
+        KEY_CA, KEY_ECKA, KEY_IDENTITY, KVN_IDENTITY, KVN_OWN, KVN_SET, KVN_TOKEN_KEYS, TAG_DETAILS,
+        TAG_ECKA_CERTIFICATE, TAG_IDENTITY, TAG_MODE, TAG_PORTRAIT, TAG_RECORD,
+    },
 };
 
 /// How far one certificate may move the card's date.
@@ -93,11 +96,11 @@ impl State {
         let identity = Certificate::read(&self.identity_certificate.0)?;
         let identity_fits = identity.point == self.identity_key.as_ref()?.0.public().as_bytes();
         let mode = self.mode?;
-        let sets = kvn::SET.iter().filter_map(|version| self.ecka(*version)).collect::<Vec<_>>();
+        let sets = KVN_SET.iter().filter_map(|version| self.ecka(*version)).collect::<Vec<_>>();
         let fits = identity_fits
             && !self.ca_keys.is_empty()
             && !self.record.0.is_empty()
-            && self.ecka(kvn::OWN).is_some_and(CertifiedKey::is_whole)
+            && self.ecka(KVN_OWN).is_some_and(CertifiedKey::is_whole)
             && sets.iter().all(|key| key.is_whole())
             && mode.private != sets.is_empty();
         fits.then_some(identity.not_before)
@@ -108,7 +111,7 @@ impl State {
         let mut entries: Vec<Vec<u8>> = Vec::new();
         if let Some(keys) = self.token_keys() {
             for (id, key) in [(1, &keys.enc), (2, &keys.mac), (3, &keys.dek)] {
-                entries.push([&[id, kvn::TOKEN][..], &aes::check_value(key)?].concat());
+                entries.push([&[id, KVN_TOKEN_KEYS][..], &aes::check_value(key)?].concat());
             }
         }
         for (id, version, point) in self.points() {
@@ -122,23 +125,23 @@ impl State {
     }
 
     fn points(&self) -> Vec<(u8, u8, Point)> {
-        let mut points: Vec<_> = self.ca_keys.iter().map(|(version, key)| (kid::CA, *version, key.point.0)).collect();
-        points.extend(self.certified().map(|(version, key)| (kid::ECKA, version, *key.pair.0.public())));
-        points.extend(self.identity_key.iter().map(|key| (kid::IDENTITY, kvn::IDENTITY, *key.0.public())));
+        let mut points: Vec<_> = self.ca_keys.iter().map(|(version, key)| (KEY_CA, *version, key.point.0)).collect();
+        points.extend(self.certified().map(|(version, key)| (KEY_ECKA, version, *key.pair.0.public())));
+        points.extend(self.identity_key.iter().map(|key| (KEY_IDENTITY, KVN_IDENTITY, *key.0.public())));
         points
     }
 
     fn objects(&self) -> Vec<(u16, u8, Vec<u8>)> {
         let mode = self.mode.map(|mode| mode.object()).unwrap_or_default();
         let mut objects = vec![
-            (tag::MODE, 0, mode),
-            (tag::RECORD, 0, self.record.0.clone()),
-            (tag::DETAILS, 0, self.details.0.clone()),
-            (tag::PORTRAIT, 0, self.portrait.0.clone()),
-            (tag::IDENTITY_CERTIFICATE, 0, self.identity_certificate.0.clone()),
+            (TAG_MODE, 0, mode),
+            (TAG_RECORD, 0, self.record.0.clone()),
+            (TAG_DETAILS, 0, self.details.0.clone()),
+            (TAG_PORTRAIT, 0, self.portrait.0.clone()),
+            (TAG_IDENTITY, 0, self.identity_certificate.0.clone()),
         ];
         let certificates = self.certified().map(|(version, key)| (version, key.certificate.0.clone()));
-        objects.extend(certificates.map(|(version, der)| (tag::ECKA_CERTIFICATE, version, der)));
+        objects.extend(certificates.map(|(version, der)| (TAG_ECKA_CERTIFICATE, version, der)));
         objects
     }
 

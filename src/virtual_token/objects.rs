@@ -14,7 +14,10 @@ use crate::{
     },
     crypto::{same, sha256},
     proof::Claims,
-    token::constants::{CERTIFICATE_MAX, DETAILS_MAX, PART_MAX, PORTRAIT_MAX, RECORD_MAX, kid, tag},
+    token::constants::{
+        CERTIFICATE_MAX, DETAILS_MAX, KEY_CA, KEY_ECKA, PART_MAX, PORTRAIT_MAX, RECORD_MAX, TAG_CA_ID, TAG_CA_LIST,
+        TAG_KEY_REFERENCE, TAG_OFFSET, TAG_PART, TAG_TEMPLATE,
+    },
     virtual_token::encoding::Hex,
 };
 
@@ -56,8 +59,8 @@ pub(super) fn empty_list(data: &[u8]) -> Reply {
 /// `54 offset, 53 data`: in order from 0 into the copy that is not in force; offset 0 begins anew.
 pub(super) fn write_part(upload: &mut Option<Upload>, part: Part, data: &[u8]) -> Reply {
     let mut reader = Reader::new(data);
-    let offset = usize::from(u16::from_be_bytes(reader.array(tag::OFFSET).map_err(wrong)?));
-    let piece = reader.value(tag::PART).map_err(wrong)?;
+    let offset = usize::from(u16::from_be_bytes(reader.array(TAG_OFFSET).map_err(wrong)?));
+    let piece = reader.value(TAG_PART).map_err(wrong)?;
     reader.end().map_err(wrong)?;
     if piece.len() > PART_MAX {
         return Err(Status::WRONG_DATA);
@@ -95,10 +98,10 @@ impl Card {
     pub(super) fn certificate(&self, data: &[u8], in_channel: bool) -> Reply {
         let [key, version] = key_reference(data).map_err(wrong)?;
         let key = match key {
-            kid::ECKA if self.state.is_private() && !in_channel => {
+            KEY_ECKA if self.state.is_private() && !in_channel => {
                 self.state.oldest_set_key().filter(|(oldest, _)| *oldest == version).map(|(_, key)| key)
             }
-            kid::ECKA => self.state.ecka(version),
+            KEY_ECKA => self.state.ecka(version),
             _ => None,
         };
         key.map(|key| key.certificate.0.clone()).ok_or(Status::NO_DATA)
@@ -106,12 +109,12 @@ impl Card {
 
     /// 0083: the version of the CA key with this identifier.
     pub(super) fn ca_lookup(&self, data: &[u8]) -> Reply {
-        let template = tlv::only(data, tag::TEMPLATE).map_err(wrong)?;
-        let id = tlv::only(template, tag::CA_ID).map_err(wrong)?;
+        let template = tlv::only(data, TAG_TEMPLATE).map_err(wrong)?;
+        let id = tlv::only(template, TAG_CA_ID).map_err(wrong)?;
         let id: [u8; 20] = id.try_into().map_err(|_| Status::WRONG_DATA)?;
         let mut keys = self.state.ca_keys.iter();
         let (version, _) = keys.find(|(_, key)| key.point.0.key_identifier() == id).ok_or(Status::NO_DATA)?;
-        Ok(tlv::object(tag::KEY_REFERENCE, &[kid::CA, *version]))
+        Ok(tlv::object(TAG_KEY_REFERENCE, &[KEY_CA, *version]))
     }
 
     /// FF33: every CA key, bare for the classes 00 and 04, in one FF33 for 80 and 84 (clients differ).
@@ -119,12 +122,12 @@ impl Card {
         require_length(data, 0)?;
         let mut list = Vec::new();
         for (version, key) in &self.state.ca_keys {
-            list.extend(tlv::object(tag::CA_ID, &key.point.0.key_identifier()));
-            list.extend(tlv::object(tag::KEY_REFERENCE, &[kid::CA, *version]));
+            list.extend(tlv::object(TAG_CA_ID, &key.point.0.key_identifier()));
+            list.extend(tlv::object(TAG_KEY_REFERENCE, &[KEY_CA, *version]));
         }
         match list.is_empty() {
             true => Err(Status::NO_DATA),
-            false if cla & 0x80 != 0 => Ok(tlv::object(tag::CA_LIST, &list)),
+            false if cla & 0x80 != 0 => Ok(tlv::object(TAG_CA_LIST, &list)),
             false => Ok(list),
         }
     }
@@ -147,11 +150,11 @@ impl Card {
     /// `54 offset`; the answer holds less than a full part at the end, and nothing behind it.
     pub(super) fn read_part(&self, part: Part, data: &[u8]) -> Reply {
         let mut reader = Reader::new(data);
-        let offset = usize::from(u16::from_be_bytes(reader.array(tag::OFFSET).map_err(wrong)?));
+        let offset = usize::from(u16::from_be_bytes(reader.array(TAG_OFFSET).map_err(wrong)?));
         reader.end().map_err(wrong)?;
         let object = present(part.of(&self.state))?;
         let piece: Vec<u8> = object.iter().skip(offset).take(PART_MAX).copied().collect();
-        Ok(tlv::object(tag::PART, &piece))
+        Ok(tlv::object(TAG_PART, &piece))
     }
 
     /// `80 length, 81 SHA-256`: checks what came in parts, then puts it in force. Nothing at all empties the object.
@@ -240,7 +243,7 @@ impl Card {
             tlv::object(0x83, &mode.token_id.0),
             tlv::object(0x80, &counter.to_be_bytes()),
             tlv::object(0x9E, &signature),
-            tlv::object(tag::PART, &record),
+            tlv::object(TAG_PART, &record),
         ]
         .concat())
     }
@@ -252,13 +255,13 @@ fn present(object: &Hex<Vec<u8>>) -> Reply {
 
 /// `A6{83{KID KVN}}` and nothing else.
 fn key_reference(data: &[u8]) -> Result<[u8; 2], TlvError> {
-    let mut template = Reader::new(tlv::only(data, tag::TEMPLATE)?);
-    let reference = template.array(tag::KEY_REFERENCE)?;
+    let mut template = Reader::new(tlv::only(data, TAG_TEMPLATE)?);
+    let reference = template.array(TAG_KEY_REFERENCE)?;
     template.end()?;
     Ok(reference)
 }
 
 /// `A6{83{KID KVN}}` at the front of a reader.
 pub(super) fn next_key_reference(reader: &mut Reader<'_>) -> Result<[u8; 2], TlvError> {
-    key_reference(reader.object(tag::TEMPLATE)?.whole)
+    key_reference(reader.object(TAG_TEMPLATE)?.whole)
 }

@@ -13,7 +13,10 @@ use crate::{
         ec::{KeyPair, Point},
         random::{self, Random},
     },
-    token::constants::{kvn, state},
+    token::constants::{
+        KVN_OWN, KVN_SET, KVN_START_KEYS, KVN_TOKEN_KEYS, STATE_BLANK, STATE_BLOCKED, STATE_ISSUED, STATE_PERSONALISED,
+        STATE_TERMINATED,
+    },
 };
 
 /// The names of the form; a later release reads every earlier one.
@@ -47,11 +50,11 @@ impl Life {
     /// The state byte.
     pub(super) const fn byte(self) -> u8 {
         match self {
-            Self::Blank => state::BLANK,
-            Self::Personalised => state::PERSONALISED,
-            Self::Issued => state::ISSUED,
-            Self::Blocked => state::BLOCKED,
-            Self::Terminated => state::TERMINATED,
+            Self::Blank => STATE_BLANK,
+            Self::Personalised => STATE_PERSONALISED,
+            Self::Issued => STATE_ISSUED,
+            Self::Blocked => STATE_BLOCKED,
+            Self::Terminated => STATE_TERMINATED,
         }
     }
 
@@ -202,7 +205,7 @@ impl State {
 
     /// The KVN of the SCP03 keys in force.
     pub(super) const fn scp03_kvn(&self) -> u8 {
-        if self.token_keys.is_some() { kvn::TOKEN } else { kvn::START }
+        if self.token_keys.is_some() { KVN_TOKEN_KEYS } else { KVN_START_KEYS }
     }
 
     /// The SCP03 keys in force; `None` once TERMINATED.
@@ -272,12 +275,12 @@ impl State {
 
     /// The set key that has been there longest, and its version.
     pub(super) fn oldest_set_key(&self) -> Option<(u8, &CertifiedKey)> {
-        kvn::SET.iter().filter_map(|v| Some((*v, self.ecka(*v)?))).min_by_key(|(_, key)| key.arrival)
+        KVN_SET.iter().filter_map(|v| Some((*v, self.ecka(*v)?))).min_by_key(|(_, key)| key.arrival)
     }
 
     /// The ECKA key that SELECT announces: the own one, or in private mode the oldest set key.
     pub(super) fn announced_ecka(&self) -> Option<(u8, &CertifiedKey)> {
-        if self.is_private() { self.oldest_set_key() } else { Some((kvn::OWN, self.ecka(kvn::OWN)?)) }
+        if self.is_private() { self.oldest_set_key() } else { Some((KVN_OWN, self.ecka(KVN_OWN)?)) }
     }
 }
 
