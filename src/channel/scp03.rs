@@ -118,9 +118,9 @@ impl Agreed {
         Ok(out)
     }
 
-    /// The full MAC of EXTERNAL AUTHENTICATE, whose chaining value is zero.
-    pub fn authenticate_mac(&self, header: [u8; 4], cryptogram: &[u8]) -> Result<[u8; 16], CryptoError> {
-        cmac(&self.keys.mac, &[&[0; 16], &header, &[16], cryptogram])
+    /// The full MAC of EXTERNAL AUTHENTICATE, whose chaining value is zero; `lc` as it is sent.
+    pub fn authenticate_mac(&self, header: [u8; 4], lc: &[u8], cryptogram: &[u8]) -> Result<[u8; 16], CryptoError> {
+        cmac(&self.keys.mac, &[&[0; 16], &header, lc, cryptogram])
     }
 
     /// The secure messaging that begins after EXTERNAL AUTHENTICATE with this MAC.
@@ -157,6 +157,12 @@ pub struct ChooseKeys {
 }
 
 impl ChooseKeys {
+    /// Whether the card's cryptogram was made with these keys. Nothing is sent, so a wrong guess costs the card nothing.
+    pub fn proves(&self, statics: &StaticKeys) -> Result<bool, CryptoError> {
+        let agreed = Agreed::derive(statics, &self.host, &self.challenge.challenge)?;
+        Ok(same(&agreed.card_cryptogram()?, &self.challenge.cryptogram))
+    }
+
     /// Checks the card's cryptogram before anything is sent, then gives EXTERNAL AUTHENTICATE. A wrong cryptogram costs
     /// the card nothing: no retry counter is touched.
     pub fn with(self, statics: &StaticKeys) -> Result<Step<AwaitAccepted, Messaging>, ChannelError> {
@@ -166,7 +172,7 @@ impl ChooseKeys {
         }
         let header = [0x84, 0x82, LEVEL, 0];
         let cryptogram = agreed.host_cryptogram()?;
-        let mac = agreed.authenticate_mac(header, &cryptogram)?;
+        let mac = agreed.authenticate_mac(header, &[16], &cryptogram)?;
         let data = [&cryptogram[..], &mac[..MAC]].concat();
         let command = Command::new(header[0], header[1], header[2], header[3]).data(data);
         Ok(Step::Send(command, AwaitAccepted { messaging: agreed.into_messaging(mac) }))

@@ -77,6 +77,9 @@ pub struct Opened {
 }
 
 impl Handshake {
+    /// The name of the first step in [`ChannelError::Refused`].
+    pub const CERTIFICATE: &'static str = "PERFORM SECURITY OPERATION";
+
     /// Begins with PERFORM SECURITY OPERATION [verify certificate].
     pub fn begin(offer: Offer<'_>) -> Result<Step<Self, Opened>, ChannelError> {
         let command = Command::new(0x80, 0x2A, offer.ca_kvn, 0x10).data(offer.terminal_certificate);
@@ -100,8 +103,8 @@ impl Handshake {
 
 impl Agreement {
     fn certificate_verified(self, response: Response) -> Result<Step<Handshake, Opened>, ChannelError> {
-        if !accepted("the terminal's certificate", response)?.is_empty() {
-            return Err(ChannelError::Form("PERFORM SECURITY OPERATION"));
+        if !accepted(Handshake::CERTIFICATE, response)?.is_empty() {
+            return Err(ChannelError::Form(Handshake::CERTIFICATE));
         }
         let command = Command::new(0x80, 0x82, self.card_kvn, 0x11).data(self.request()).answered();
         Ok(Step::Send(command, Handshake::AwaitReceipt(self)))

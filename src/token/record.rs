@@ -1,0 +1,224 @@
+//! The user record on the card: deterministic CBOR (RFC 8949, 4.2) `{1: id, 2: name, ? 3: {text: text}, ? 9: true}`.
+
+use std::collections::BTreeMap;
+
+use minicbor::{Decoder, Encoder, data::Type};
+
+use crate::wire::User;
+
+/// The longest compact record in bytes.
+pub const COMPACT_MAX: usize = 120;
+/// The longest details object in bytes.
+pub const DETAILS_MAX: usize = 2048;
+
+/// Why a record cannot be read, or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Not deterministic CBOR of this shape.
+    #[error("the user record is not in its one valid encoding")]
+    Encoding,
+    /// The details belong to another user than the compact record.
+    #[error("the details on the card belong to another user than its record")]
+    OtherUser,
+    /// More than the card has room for.
+    #[error("the user record needs {0} bytes, and the card has room for {DETAILS_MAX}")]
+    TooLong(usize),
+    /// The identifier alone fills the compact record.
+    #[error("the user id is longer than 64 bytes")]
+    IdTooLong,
+}
+
+/// The longest user id in bytes that we write.
+pub const ID_MAX: usize = 64;
+
+/// A decoded record, and whether more stands in the details.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// What the record says.
+    pub user: User,
+    /// Whether the details say more.
+    pub more: bool,
+}
+
+/// How a user is laid out on a card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The object `01 01`.
+    pub compact: Vec<u8>,
+    /// The object `01 02`, where the compact one is not enough.
+    pub details: Option<Vec<u8>>,
+}
+
+impl Layout {
+    /// Lays the user out: everything in the compact record if it fits, otherwise what fits, and all of it in details.
+    pub fn of(user: &User) -> Result<Self, RecordError> {
+        if user.id.len() > ID_MAX {
+            return Err(RecordError::IdTooLong);
+        }
+        let whole = encode(user, false);
+        if whole.len() <= COMPACT_MAX {
+            return Ok(Self { compact: whole, details: None });
+        }
+        if whole.len() > DETAILS_MAX {
+            return Err(RecordError::TooLong(whole.len()));
+        }
+        Ok(Self { compact: encode(&shortened(user), true), details: Some(whole) })
+    }
+}
+
+/// The user without fields, and with as much of the name as fits.
+fn shortened(user: &User) -> User {
+    let mut short = User { id: user.id.clone(), name: user.name.clone(), fields: BTreeMap::new() };
+    while encode(&short, true).len() > COMPACT_MAX && short.name.pop().is_some() {}
+    short
+}
+
+/// Decodes a record that fills the bytes exactly.
+pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
+    let (record, used) = parse(bytes)?;
+    if used == bytes.len() { Ok(record) } else { Err(RecordError::Encoding) }
+}
+
+/// Decodes the compact record as INTERNAL AUTHENTICATE gives it: filled with zeros to 120 bytes.
+pub fn decode_filled(bytes: &[u8]) -> Result<Record, RecordError> {
+    let (record, used) = parse(bytes)?;
+    if bytes[used..].iter().all(|b| *b == 0) { Ok(record) } else { Err(RecordError::Encoding) }
+}
+
+/// The user that compact record and details describe together.
+pub fn merge(compact: Record, details: &[u8]) -> Result<User, RecordError> {
+    let details = decode(details)?.user;
+    if details.id != compact.user.id {
+        return Err(RecordError::OtherUser);
+    }
+    let mut user = User { fields: compact.user.fields, ..details };
+    user.fields.extend(details.fields);
+    Ok(user)
+}
+
+fn parse(bytes: &[u8]) -> Result<(Record, usize), RecordError> {
+    let mut decoder = Decoder::new(bytes);
+    let record = parse_map(&mut decoder).ok_or(RecordError::Encoding)?;
+    let used = decoder.position();
+    // There is one encoding of each record, so writing it again shows whether it was that one.
+    if encode(&record.user, record.more) == bytes[..used] { Ok((record, used)) } else { Err(RecordError::Encoding) }
+}
+
+fn parse_map(decoder: &mut Decoder<'_>) -> Option<Record> {
+    let mut record = Record { user: User::default(), more: false };
+    let entries = decoder.map().ok()??;
+    for _ in 0..entries {
+        match decoder.u8().ok()? {
+            1 => decoder.str().ok()?.clone_into(&mut record.user.id),
+            2 => decoder.str().ok()?.clone_into(&mut record.user.name),
+            3 => record.user.fields = parse_fields(decoder)?,
+            9 => record.more = decoder.datatype().ok()? == Type::Bool && decoder.bool().ok()?,
+            _ => return None,
+        }
+    }
+    Some(record)
+}
+
+fn parse_fields(decoder: &mut Decoder<'_>) -> Option<BTreeMap<String, String>> {
+    let mut fields = BTreeMap::new();
+    for _ in 0..decoder.map().ok()?? {
+        let key = decoder.str().ok()?.to_owned();
+        fields.insert(key, decoder.str().ok()?.to_owned());
+    }
+    Some(fields)
+}
+
+fn encode(user: &User, more: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Writing to a vector cannot fail.
+    let _ = encode_into(&mut Encoder::new(&mut bytes), user, more);
+    bytes
+}
+
+type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
+
+fn encode_into(encoder: &mut Encoder<&mut Vec<u8>>, user: &User, more: bool) -> Written {
+    let entries = 2 + u64::from(!user.fields.is_empty()) + u64::from(more);
+    encoder.map(entries)?.u8(1)?.str(&user.id)?.u8(2)?.str(&user.name)?;
+    if !user.fields.is_empty() {
+        encoder.u8(3)?.map(user.fields.len() as u64)?;
+        let mut fields: Vec<_> = user.fields.iter().collect();
+        // The order of the encoded keys: shorter ones first.
+        fields.sort_by_key(|(key, _)| (key.len(), key.as_bytes()));
+        for (key, value) in fields {
+            encoder.str(key)?.str(value)?;
+        }
+    }
+    if more {
+        encoder.u8(9)?.bool(true)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn users() -> impl Strategy<Value = User> {
+        let fields = prop::collection::btree_map("\\PC{0,12}", "\\PC{0,40}", 0..6);
+        ("\\PC{1,16}", "\\PC{0,80}", fields).prop_map(|(id, name, fields)| User { id, name, fields })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_laid_out_is_read_back(user in users()) {
+            let layout = Layout::of(&user).unwrap();
+            prop_assert!(layout.compact.len() <= COMPACT_MAX);
+            let mut filled = layout.compact.clone();
+            filled.resize(COMPACT_MAX, 0);
+            let compact = decode_filled(&filled).unwrap();
+            prop_assert_eq!(&compact, &decode(&layout.compact).unwrap());
+            prop_assert_eq!(compact.more, layout.details.is_some());
+            let read = match layout.details {
+                Some(details) => merge(compact, &details).unwrap(),
+                None => compact.user,
+            };
+            prop_assert_eq!(read, user);
+        }
+
+        #[test]
+        fn any_bytes_decode_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..130)) {
+            if let Ok(record) = decode(&bytes) {
+                prop_assert_eq!(encode(&record.user, record.more), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn known_bytes() {
+        let user = User { id: "7".into(), name: "Ada".into(), fields: [("b".into(), "1".into())].into() };
+        assert_eq!(hex::encode(Layout::of(&user).unwrap().compact), "a301613702634164610 3a161626131".replace(' ', ""));
+    }
+
+    #[test]
+    fn other_encodings_are_refused() {
+        for bad in [
+            "bf0161370263416461ff",     // indefinite length
+            "a2026341646101 6137",      // keys out of order
+            "a2180161370263416461",     // a long form of 1
+            "a301613702634164610 9f4",  // 9 must be true
+            "a3016137026341646103a0",   // an empty map of fields
+            "a1016137",                 // no name
+            "a30161370263416461046131", // an unknown key
+            "a201613702634164610000",   // trailing bytes
+        ] {
+            let bytes = hex::decode(bad.replace(' ', "")).unwrap();
+            assert_eq!(decode(&bytes), Err(RecordError::Encoding), "{bad}");
+        }
+    }
+
+    #[test]
+    fn room_is_bounded() {
+        let mut user = User { id: "x".repeat(65), ..User::default() };
+        assert_eq!(Layout::of(&user), Err(RecordError::IdTooLong));
+        user.id.truncate(64);
+        user.fields.insert("k".into(), "v".repeat(3000));
+        assert!(matches!(Layout::of(&user), Err(RecordError::TooLong(_))));
+    }
+}

@@ -1,0 +1,317 @@
+//! The token as a machine: an APDU in, an APDU out. No input or output but the store that keeps its state.
+
+use zeroize::Zeroizing;
+
+use super::{
+    command::{Instruction, Operation, Rights},
+    objects::{empty_list, write_part},
+    session::{Channel, Peer, Session},
+    state::{Life, State},
+    store::{Store, StoreError},
+    transport::{Chain, Transport, Whole, without_chaining},
+};
+use crate::{
+    card::{
+        apdu::{CHAINING, Received, SECURE},
+        link::{Link, LinkError, Privacy},
+        status::Status,
+    },
+    crypto::{CryptoError, random::Random},
+    token::constants::{AID, COMMAND_MAX, INS_SELECT},
+};
+
+/// No application is selected (JCRE; a JavaCard answers so before SELECT).
+const NOTHING_SELECTED: Status = Status(0x6986);
+/// SELECT by name, first or only occurrence.
+const SELECT_HEADER: [u8; 4] = [0x00, INS_SELECT, 0x04, 0x00];
+
+/// The answer's data with 9000, or an error status.
+pub(super) type Reply = Result<Vec<u8>, Status>;
+
+/// A token in software. Everything that changes persistent state is stored before the answer is returned.
+pub struct Token {
+    pub(super) card: Card,
+    pub(super) session: Session,
+    transport: Transport,
+    /// The SELECT answer as it was given, part of the channel binding; `None` before SELECT.
+    pub(super) selected: Option<Vec<u8>>,
+}
+
+/// What outlives a session.
+pub(super) struct Card {
+    pub(super) state: State,
+    store: Box<dyn Store + Send>,
+    pub(super) random: Box<dyn Random + Send>,
+    fault: Option<StoreError>,
+}
+
+impl Token {
+    /// A token with this state, which `store` keeps from now on. `random` makes challenges, keys and ephemeral keys.
+    pub fn new(state: State, store: Box<dyn Store + Send>, random: Box<dyn Random + Send>) -> Self {
+        Self {
+            card: Card { state, store, random, fault: None },
+            session: Session::Selected,
+            transport: Transport::default(),
+            selected: None,
+        }
+    }
+
+    /// Power off, power on, or reset: the session is gone and nothing is selected.
+    pub fn reset(&mut self) {
+        self.wipe();
+        self.transport = Transport::default();
+        self.selected = None;
+    }
+
+    /// The persistent state.
+    pub fn state(&self) -> &State {
+        &self.card.state
+    }
+
+    /// Why the last change could not be stored, once. The command that wanted it was answered 6F00.
+    pub fn take_fault(&mut self) -> Option<StoreError> {
+        self.card.fault.take()
+    }
+
+    /// Takes a command APDU and gives the response APDU: always a status, whatever comes in.
+    pub fn process(&mut self, apdu: &[u8]) -> Vec<u8> {
+        let Some(received) = Received::parse(apdu) else {
+            return Status::WRONG_LENGTH.0.to_be_bytes().to_vec();
+        };
+        let reply = self.receive(&received);
+        self.transport.respond(reply, &received)
+    }
+
+    fn receive(&mut self, received: &Received<'_>) -> Reply {
+        if self.selected.is_none() {
+            return self.platform(received);
+        }
+        let instruction = Instruction::of(received.header);
+        if instruction == Ok(Instruction::GetResponse) {
+            return self.transport.next();
+        }
+        self.transport.waiting.clear();
+        if self.card.state.life == Life::Terminated && instruction != Ok(Instruction::Select) {
+            return Err(Status::CONDITIONS);
+        }
+        match instruction {
+            Ok(instruction) => self.assemble(instruction, received),
+            Err(status) => self.refuse(status, received),
+        }
+    }
+
+    /// Before SELECT the platform answers, not the applet.
+    fn platform(&mut self, received: &Received<'_>) -> Reply {
+        match (received.header, received.data) {
+            (SELECT_HEADER, name) if name == AID => self.select(SELECT_HEADER, name),
+            (SELECT_HEADER, _) => Err(Status::NOT_FOUND),
+            _ => Err(NOTHING_SELECTED),
+        }
+    }
+
+    /// An unknown INS under a good C-MAC leaves the session; every other unknown INS or wrong CLA wipes it.
+    fn refuse(&mut self, status: Status, received: &Received<'_>) -> Reply {
+        let secured = status == Status::UNKNOWN_INSTRUCTION && received.header[0] & SECURE != 0;
+        let alone = received.header[0] & CHAINING == 0 && self.transport.chain.is_none();
+        if secured && alone && received.data.len() <= COMMAND_MAX {
+            let data = Zeroizing::new(received.data.to_vec());
+            // Whether it opens or not, the answer is the same; what differs is whether the session is left.
+            let _ = self.open(&Whole::new(received.header, data, received.extended, false));
+        } else {
+            self.wipe();
+        }
+        Err(status)
+    }
+
+    /// Puts a chain together (CLA bit 10, and P1 bit 80 of PSO), and carries the command out when it is complete.
+    fn assemble(&mut self, instruction: Instruction, received: &Received<'_>) -> Reply {
+        let mut more = received.header[0] & CHAINING != 0;
+        let mut header = without_chaining(received.header);
+        if instruction == Instruction::VerifyCertificate {
+            more |= header[2] & 0x80 != 0;
+            header[2] &= 0x7F;
+        }
+        let continues = self.transport.chain.as_ref().is_some_and(|chain| chain.header == header);
+        if instruction.starts_over() && !continues {
+            self.wipe();
+        }
+        let another = self.transport.chain.is_some() && !continues;
+        if another || (received.extended && (more || continues)) {
+            return self.wiped(Status::ODD_CHAIN);
+        }
+        if !continues {
+            self.gate(instruction, header[0] & SECURE != 0)?;
+        }
+        let mut data = self.transport.chain.take().map(|chain| chain.data).unwrap_or_default();
+        if data.len() + received.data.len() > COMMAND_MAX {
+            return self.wiped(Status::WRONG_LENGTH);
+        }
+        data.extend_from_slice(received.data);
+        if more {
+            self.transport.chain = Some(Chain { header, data });
+            return Ok(Vec::new());
+        }
+        self.execute(instruction, &Whole::new(header, data, received.extended, continues))
+    }
+
+    /// What the session lets pass, judged at the first piece of a command.
+    fn gate(&mut self, instruction: Instruction, secured: bool) -> Result<(), Status> {
+        if instruction.starts_over() || instruction == Instruction::ExternalAuthenticate {
+            return Ok(());
+        }
+        let passes =
+            if secured { self.session.has_keys() } else { !self.session.has_keys() && instruction.has_plain_form() };
+        if !passes {
+            self.wipe();
+            return Err(Status::SECURITY);
+        }
+        if matches!(self.session, Session::Initialized(_)) {
+            self.wipe();
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, instruction: Instruction, command: &Whole) -> Reply {
+        let [cla, _, p1, p2] = command.header;
+        match instruction {
+            Instruction::Select => self.select(command.header, &command.data),
+            Instruction::VerifyCertificate => self.verify_certificate(p1, p2, &command.data),
+            Instruction::MutualAuthenticate => self.mutual_authenticate(p1, p2, &command.data),
+            Instruction::InitializeUpdate => self.initialize_update(p1, p2, &command.data),
+            Instruction::ExternalAuthenticate => self.external_authenticate(command),
+            Instruction::GetData if cla & SECURE == 0 => self.card.plain_get_data(command.header, &command.data),
+            _ => self.secured(instruction, command),
+        }
+    }
+
+    /// A command inside the channel: opened, judged, carried out, and its answer sealed. A refusal carries no MAC.
+    fn secured(&mut self, instruction: Instruction, command: &Whole) -> Reply {
+        let data = self.open(command)?;
+        let Session::Channel(channel) = &mut self.session else {
+            return Err(Status::SECURITY);
+        };
+        let answer = self.card.perform(channel, instruction, command.header, &data)?;
+        let sealed = channel.messaging.seal(&answer, Status::OK).map_err(|e| failed(&e))?;
+        if self.card.state.life == Life::Terminated {
+            self.wipe();
+        }
+        Ok(sealed)
+    }
+
+    /// Verifies the C-MAC and decrypts. The first valid one gives the role, unless the date refuses the certificate.
+    /// Every failure leaves the session wiped.
+    fn open(&mut self, command: &Whole) -> Result<Zeroizing<Vec<u8>>, Status> {
+        let session = std::mem::replace(&mut self.session, Session::Selected);
+        let (mut channel, first) = match session {
+            Session::KeysAgreed(channel) => (channel, true),
+            Session::Channel(channel) => (channel, false),
+            _ => return Err(Status::SECURITY),
+        };
+        let opened = channel.messaging.open(command.header, &command.lc, &command.data).map_err(|e| failed(&e))?;
+        let data = opened.ok_or(Status::SECURITY)?;
+        if let (true, Peer::Terminal(terminal)) = (first, &channel.peer) {
+            self.card.admit(&terminal.certificate)?;
+        }
+        self.session = Session::Channel(channel);
+        Ok(data)
+    }
+
+    pub(super) fn wipe(&mut self) {
+        self.session = Session::Selected;
+        self.transport.chain = None;
+    }
+
+    fn wiped(&mut self, status: Status) -> Reply {
+        self.wipe();
+        Err(status)
+    }
+}
+
+/// Inside one process the token is a card on a link.
+impl Link for Token {
+    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        Ok(self.process(command))
+    }
+}
+
+impl Card {
+    /// Judges in the order of the protocol (life cycle, role, P1 P2, and in each handler length and data), then does
+    /// what one row of its table says.
+    fn perform(&mut self, channel: &mut Channel, instruction: Instruction, header: [u8; 4], data: &[u8]) -> Reply {
+        let [cla, _, p1, p2] = header;
+        let rights = channel.rights();
+        let operation = Operation::of(instruction, p1, p2);
+        self.require_life(rights, instruction, operation)?;
+        if !instruction.is_open_to(rights) {
+            return Err(Status::SECURITY);
+        }
+        let operation = operation.ok_or(Status::WRONG_DATA)?;
+        if !operation.is_open_to(rights) {
+            return Err(Status::SECURITY);
+        }
+        match operation {
+            Operation::Heartbeat => self.heartbeat(data),
+            Operation::ReadRecord => self.read_record(data),
+            Operation::ReadIdentityCertificate => self.read_identity_certificate(data),
+            Operation::Certificate => self.certificate(data, true),
+            Operation::CaLookup => self.ca_lookup(data),
+            Operation::CaList => self.ca_list(cla, data),
+            Operation::EmptyList => empty_list(data),
+            Operation::Prove => self.prove(&channel.peer, data),
+            Operation::ReadPart(part) => self.read_part(part, data),
+            Operation::WritePart(part) => write_part(&mut channel.upload, part, data),
+            Operation::CommitPart(part) => self.commit_part(&mut channel.upload, part, data),
+            Operation::PutRecord => self.put_record(data),
+            Operation::PutIdentityCertificate => self.put_identity_certificate(data),
+            Operation::PutMode => self.put_mode(data),
+            Operation::PutDate => self.put_date(data),
+            Operation::PutScp03Keys { old } => self.put_scp03_keys(old, data, channel.messaging.dek()),
+            Operation::PutCaKey { old } => self.put_ca_key(old, data),
+            Operation::PutSetKey { old } => self.put_set_key(old, data, channel.messaging.dek()),
+            Operation::GenerateOwnKey { old } => self.generate_own_key(old, data),
+            Operation::GenerateIdentityKey { old } => self.generate_identity_key(old, data),
+            Operation::StoreData => self.store_data(data),
+            Operation::DeleteKey => self.delete_key(data),
+            Operation::SetStatus(target) => self.set_status(rights, target, data),
+        }
+    }
+
+    /// SCP03 ends for ever at ISSUED; a BLOCKED token speaks to ADMIN only, but for its certificate and CA keys, and
+    /// signs for nobody.
+    fn require_life(
+        &self,
+        rights: Rights,
+        instruction: Instruction,
+        operation: Option<Operation>,
+    ) -> Result<(), Status> {
+        let in_use = self.state.life.is_in_use();
+        let blocked = self.state.life == Life::Blocked;
+        let exempt = operation.is_some_and(Operation::answers_when_blocked);
+        let refused = (rights == Rights::Enroller && in_use)
+            || (blocked && rights != Rights::Admin && !exempt)
+            || (blocked && instruction == Instruction::InternalAuthenticate);
+        if refused { Err(Status::CONDITIONS) } else { Ok(()) }
+    }
+
+    /// Changes the persistent state: it is stored first and in force then. When it cannot be stored, nothing changes.
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<(), Status> {
+        let mut next = self.state.clone();
+        change(&mut next);
+        if let Err(fault) = self.store.save(&next) {
+            self.fault = Some(fault);
+            return Err(Status::UNKNOWN);
+        }
+        self.state = next;
+        Ok(())
+    }
+}
+
+/// A failure of the library: no precise diagnosis.
+pub(super) fn failed(_: &CryptoError) -> Status {
+    Status::UNKNOWN
+}
+
+/// Refuses data that are not of this length.
+pub(super) fn require_length(data: &[u8], length: usize) -> Result<(), Status> {
+    if data.len() == length { Ok(()) } else { Err(Status::WRONG_LENGTH) }
+}

@@ -1,0 +1,28 @@
+//! The token in software: the same machine as the applet, byte for byte and status for status.
+//!
+//! [`Token`] takes an APDU and gives an APDU; [`vpcd`] is one front of it, the tests are another. It shares
+//! cryptography and codecs with the terminal, so what proves it is clients that nobody here wrote.
+//!
+//! Deliberately absent: faults. A token that is mute, slow or lying is made around it.
+
+mod certificate;
+mod command;
+mod core;
+mod encoding;
+mod handshake;
+mod keys;
+mod lifecycle;
+mod objects;
+mod session;
+mod state;
+mod store;
+mod transport;
+
+pub use self::{
+    core::Token,
+    state::{State, StateError},
+    store::{FileStore, Forgetful, Store, StoreError},
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,296 @@
+//! Everything of a token that outlives a deselect, and its form in a file.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::encoding::{Hex, SecretKey, SecretPair};
+use crate::{
+    channel::scp03::StaticKeys,
+    crypto::{
+        CryptoError, Key128,
+        ec::{KeyPair, Point},
+        random::{self, Random},
+    },
+    token::constants::{
+        KVN_OWN, KVN_SET, KVN_START_KEYS, KVN_TOKEN_KEYS, STATE_BLANK, STATE_BLOCKED, STATE_ISSUED, STATE_PERSONALISED,
+        STATE_TERMINATED,
+    },
+};
+
+/// The names of the form; a later release reads every earlier one.
+const SCHEMA: &str = "rollcall.virtual-token/1";
+/// Room for the longest state: objects in hexadecimal. A buffer that never grows leaves no copy of a key behind.
+const FILE_CAPACITY: usize = 64 * 1024;
+
+/// Why a saved state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Not the JSON that a token saves.
+    #[error("not the saved state of a virtual token: {0}")]
+    Form(String),
+    /// Written by a release that we do not know.
+    #[error("saved by another release of rollcall (its form is {0:?})")]
+    Schema(String),
+}
+
+/// The life cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Life {
+    Blank,
+    Personalised,
+    Issued,
+    Blocked,
+    Terminated,
+}
+
+impl Life {
+    /// The state byte.
+    pub(super) const fn byte(self) -> u8 {
+        match self {
+            Self::Blank => STATE_BLANK,
+            Self::Personalised => STATE_PERSONALISED,
+            Self::Issued => STATE_ISSUED,
+            Self::Blocked => STATE_BLOCKED,
+            Self::Terminated => STATE_TERMINATED,
+        }
+    }
+
+    /// ISSUED or BLOCKED: the token belongs to somebody.
+    pub(super) const fn is_in_use(self) -> bool {
+        matches!(self, Self::Issued | Self::Blocked)
+    }
+}
+
+/// The persistent state of one token. Private keys are inside: it cannot be printed.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    schema: String,
+    pub(super) life: Life,
+    pub(super) diversification: Hex<[u8; 10]>,
+    /// `None` once TERMINATED.
+    start_keys: Option<AesKeys>,
+    token_keys: Option<AesKeys>,
+    pub(super) ca_keys: BTreeMap<u8, CaKey>,
+    pub(super) ecka_keys: BTreeMap<u8, EckaKey>,
+    pub(super) identity_key: Option<SecretPair>,
+    pub(super) mode: Option<Mode>,
+    pub(super) record: Hex<Vec<u8>>,
+    pub(super) details: Hex<Vec<u8>>,
+    pub(super) portrait: Hex<Vec<u8>>,
+    pub(super) identity_certificate: Hex<Vec<u8>>,
+    /// 12 digits YYMMDDhhmmss.
+    pub(super) date: Hex<[u8; 12]>,
+    pub(super) counter: u32,
+    /// Which key came into force last: each that does gets the next number.
+    arrivals: u32,
+}
+
+/// Mode and token id, object `01 00`.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mode {
+    pub(super) private: bool,
+    pub(super) token_id: Hex<[u8; 16]>,
+}
+
+impl Mode {
+    /// The object as it is stored and enters the manifest.
+    pub(super) fn object(&self) -> Vec<u8> {
+        [&[u8::from(self.private)][..], &self.token_id.0].concat()
+    }
+}
+
+/// Three static SCP03 keys.
+#[derive(Clone, Serialize, Deserialize)]
+struct AesKeys {
+    enc: SecretKey,
+    mac: SecretKey,
+    dek: SecretKey,
+}
+
+impl AesKeys {
+    fn of(keys: &StaticKeys) -> Self {
+        Self { enc: SecretKey(keys.enc.clone()), mac: SecretKey(keys.mac.clone()), dek: SecretKey(keys.dek.clone()) }
+    }
+
+    fn to_static(&self) -> StaticKeys {
+        StaticKeys { enc: self.enc.0.clone(), mac: self.mac.0.clone(), dek: self.dek.0.clone() }
+    }
+}
+
+/// A terminal CA's public key.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct CaKey {
+    pub(super) point: Hex<Point>,
+    arrival: u32,
+}
+
+/// A static ECKA key: the pair in force with its certificate, and one that waits for its certificate.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(super) struct EckaKey {
+    pub(super) in_force: Option<CertifiedKey>,
+    pub(super) pending: Option<SecretPair>,
+}
+
+/// A key pair and the certificate that holds its point.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct CertifiedKey {
+    pub(super) pair: SecretPair,
+    pub(super) certificate: Hex<Vec<u8>>,
+    arrival: u32,
+}
+
+impl State {
+    /// A BLANK token, as it is after its install: start keys and random diversification data.
+    pub fn blank(start_keys: &StaticKeys, random: &mut dyn Random) -> Result<Self, CryptoError> {
+        Ok(Self::empty(random::bytes(random)?, Some(AesKeys::of(start_keys))))
+    }
+
+    fn empty(diversification: [u8; 10], start_keys: Option<AesKeys>) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            life: Life::Blank,
+            diversification: Hex(diversification),
+            start_keys,
+            token_keys: None,
+            ca_keys: BTreeMap::new(),
+            ecka_keys: BTreeMap::new(),
+            identity_key: None,
+            mode: None,
+            record: Hex(Vec::new()),
+            details: Hex(Vec::new()),
+            portrait: Hex(Vec::new()),
+            identity_certificate: Hex(Vec::new()),
+            date: Hex(*b"000000000000"),
+            counter: 0,
+            arrivals: 0,
+        }
+    }
+
+    /// Reads what [`Self::to_file`] wrote, in this release or an earlier one.
+    pub fn from_file(bytes: &[u8]) -> Result<Self, StateError> {
+        #[derive(Deserialize)]
+        struct Head {
+            schema: String,
+        }
+        let form = |e: serde_json::Error| StateError::Form(position(&e));
+        let head: Head = serde_json::from_slice(bytes).map_err(form)?;
+        if head.schema != SCHEMA {
+            return Err(StateError::Schema(head.schema));
+        }
+        serde_json::from_slice(bytes).map_err(form)
+    }
+
+    /// The state as JSON, private keys included.
+    pub fn to_file(&self) -> Result<Zeroizing<Vec<u8>>, StateError> {
+        let mut out = Zeroizing::new(Vec::with_capacity(FILE_CAPACITY));
+        serde_json::to_writer_pretty(&mut *out, self).map_err(|e| StateError::Form(position(&e)))?;
+        out.push(b'\n');
+        Ok(out)
+    }
+
+    /// Back to BLANK: everything goes but the start keys and the diversification data.
+    pub(super) fn reset(&mut self) {
+        *self = Self::empty(self.diversification.0, self.start_keys.take());
+    }
+
+    /// Emptied for ever. One write of the file holds both the state and the zeros, so there is no half-way.
+    pub(super) fn terminate(&mut self) {
+        *self = Self::empty([0; 10], None);
+        self.life = Life::Terminated;
+    }
+
+    /// The KVN of the SCP03 keys in force.
+    pub(super) const fn scp03_kvn(&self) -> u8 {
+        if self.token_keys.is_some() { KVN_TOKEN_KEYS } else { KVN_START_KEYS }
+    }
+
+    /// The SCP03 keys in force; `None` once TERMINATED.
+    pub(super) fn scp03_keys(&self) -> Option<StaticKeys> {
+        self.token_keys.as_ref().or(self.start_keys.as_ref()).map(AesKeys::to_static)
+    }
+
+    /// The per-token SCP03 keys.
+    pub(super) fn token_keys(&self) -> Option<StaticKeys> {
+        self.token_keys.as_ref().map(AesKeys::to_static)
+    }
+
+    /// Puts per-token keys in force and the start keys to sleep.
+    pub(super) fn put_token_keys(&mut self, keys: &StaticKeys) {
+        self.token_keys = Some(AesKeys::of(keys));
+        if self.life == Life::Blank {
+            self.life = Life::Personalised;
+        }
+    }
+
+    /// Whether any start key is the well-known test key: whoever saw the enrollment knows the per-token keys.
+    pub fn has_test_keys(&self) -> bool {
+        let test: Key128 = StaticKeys::test().enc;
+        self.start_keys.as_ref().is_some_and(|k| [&k.enc, &k.mac, &k.dek].iter().any(|key| key.0 == test))
+    }
+
+    /// A token whose mode is not set counts as open.
+    pub(super) fn is_private(&self) -> bool {
+        self.mode.is_some_and(|mode| mode.private)
+    }
+
+    fn next_arrival(&mut self) -> u32 {
+        self.arrivals += 1;
+        self.arrivals
+    }
+
+    /// Puts a CA key in force, as the newest.
+    pub(super) fn put_ca_key(&mut self, version: u8, point: Point) {
+        let arrival = self.next_arrival();
+        self.ca_keys.insert(version, CaKey { point: Hex(point), arrival });
+    }
+
+    /// Puts an ECKA key in force with its certificate, as the newest.
+    pub(super) fn certify(&mut self, version: u8, pair: KeyPair, certificate: &[u8]) {
+        let arrival = self.next_arrival();
+        let certificate = Hex(certificate.to_vec());
+        let in_force = Some(CertifiedKey { pair: SecretPair(pair), certificate, arrival });
+        self.ecka_keys.insert(version, EckaKey { in_force, pending: None });
+    }
+
+    /// Stores another certificate of the ECKA key in force.
+    pub(super) fn recertify(&mut self, version: u8, certificate: &[u8]) {
+        if let Some(key) = self.ecka_keys.get_mut(&version).and_then(|key| key.in_force.as_mut()) {
+            key.certificate = Hex(certificate.to_vec());
+        }
+    }
+
+    /// The CA key that has been there longest.
+    pub(super) fn oldest_ca(&self) -> Option<&CaKey> {
+        self.ca_keys.values().min_by_key(|key| key.arrival)
+    }
+
+    /// The ECKA key of this version, if it is in force.
+    pub(super) fn ecka(&self, version: u8) -> Option<&CertifiedKey> {
+        self.ecka_keys.get(&version)?.in_force.as_ref()
+    }
+
+    /// The set key that has been there longest, and its version.
+    pub(super) fn oldest_set_key(&self) -> Option<(u8, &CertifiedKey)> {
+        KVN_SET.iter().filter_map(|v| Some((*v, self.ecka(*v)?))).min_by_key(|(_, key)| key.arrival)
+    }
+
+    /// The ECKA key that SELECT announces: the own one, or in private mode the oldest set key.
+    pub(super) fn announced_ecka(&self) -> Option<(u8, &CertifiedKey)> {
+        if self.is_private() { self.oldest_set_key() } else { Some((KVN_OWN, self.ecka(KVN_OWN)?)) }
+    }
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "State({:?}, …)", self.life)
+    }
+}
+
+/// Where the JSON is wrong. The message of serde may quote the input, and with it a key.
+fn position(error: &serde_json::Error) -> String {
+    format!("line {}, column {}", error.line(), error.column())
+}

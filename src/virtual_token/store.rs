@@ -1,0 +1,125 @@
+//! Where a token keeps its persistent state.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use super::state::{State, StateError};
+
+/// Why a state could not be kept or read back.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file holds something else.
+    #[error("{path}: {source}")]
+    State {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: StateError,
+    },
+    /// Another process has this token in use.
+    #[error("{0}: another virtual token uses this state")]
+    InUse(PathBuf),
+}
+
+/// Keeps the state of one token. `save` returns when the state would survive a loss of power.
+pub trait Store {
+    /// Replaces what was kept, whole or not at all.
+    fn save(&mut self, state: &State) -> Result<(), StoreError>;
+}
+
+/// A token that forgets everything when its process ends.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Forgetful;
+
+impl Store for Forgetful {
+    fn save(&mut self, _: &State) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// One file, mode 0600, replaced atomically, held by one process at a time.
+#[derive(Debug)]
+pub struct FileStore {
+    path: PathBuf,
+    /// A lock on a file beside it: the file itself is replaced at each save.
+    _lock: File,
+}
+
+impl FileStore {
+    /// Takes the file for this process; it need not exist yet.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock_path = beside(path, "lock");
+        let lock = private_file(&lock_path, false).map_err(|source| io_error(&lock_path, source))?;
+        match fs4::fs_std::FileExt::try_lock_exclusive(&lock) {
+            Ok(true) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(false) => Err(StoreError::InUse(path.to_owned())),
+            Err(source) => Err(io_error(&lock_path, source)),
+        }
+    }
+
+    /// The saved state; `None` when there is no file.
+    pub fn load(&self) -> Result<Option<State>, StoreError> {
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => zeroize::Zeroizing::new(bytes),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(io_error(&self.path, source)),
+        };
+        State::from_file(&bytes).map(Some).map_err(|source| StoreError::State { path: self.path.clone(), source })
+    }
+
+    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
+        let temporary = beside(&self.path, "new");
+        let mut file = private_file(&temporary, true)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &self.path)?;
+        match self.path.parent().filter(|p| !p.as_os_str().is_empty()) {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => File::open(".")?.sync_all(),
+        }
+    }
+}
+
+impl Store for FileStore {
+    fn save(&mut self, state: &State) -> Result<(), StoreError> {
+        let bytes = state.to_file().map_err(|source| StoreError::State { path: self.path.clone(), source })?;
+        self.replace(&bytes).map_err(|source| io_error(&self.path, source))
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Io { path: path.to_owned(), source }
+}
+
+/// `state.json` → `state.json.new`.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+#[cfg(unix)]
+fn private_file(path: &Path, truncate: bool) -> io::Result<File> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let file = OpenOptions::new().write(true).create(true).truncate(truncate).mode(0o600).open(path)?;
+    // One that was there keeps its own mode otherwise.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+#[cfg(not(unix))]
+fn private_file(path: &Path, truncate: bool) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(truncate).open(path)
+}

@@ -1,0 +1,75 @@
+//! Command chaining and GET RESPONSE on the card's side (ISO/IEC 7816-4, 5.3.3 and 5.3.4).
+
+use zeroize::Zeroizing;
+
+use crate::card::{
+    apdu::{CHAINING, Received},
+    status::Status,
+};
+
+/// The most that a short APDU answers without a smaller Le.
+const SHORT_ANSWER: usize = 256;
+
+/// What is under way between two APDUs.
+#[derive(Default)]
+pub(super) struct Transport {
+    /// A command of which more is to come.
+    pub(super) chain: Option<Chain>,
+    /// The rest of an answer.
+    pub(super) waiting: Vec<u8>,
+}
+
+/// The pieces of a command so far.
+pub(super) struct Chain {
+    /// Without the bits that say "more follows".
+    pub(super) header: [u8; 4],
+    pub(super) data: Zeroizing<Vec<u8>>,
+}
+
+/// A reassembled command.
+pub(super) struct Whole {
+    /// Without the bits that say "more follows": so it enters the C-MAC.
+    pub(super) header: [u8; 4],
+    pub(super) data: Zeroizing<Vec<u8>>,
+    /// Lc as it enters the C-MAC: one byte, or `00 hh ll`.
+    pub(super) lc: Vec<u8>,
+}
+
+impl Whole {
+    /// A command that came in one APDU, or in a chain, which counts as one short APDU if it fits into one.
+    #[allow(clippy::cast_possible_truncation)] // an APDU has less than 64 KiB
+    pub(super) fn new(header: [u8; 4], data: Zeroizing<Vec<u8>>, extended: bool, chained: bool) -> Self {
+        let length = data.len();
+        let long = if chained { length > 255 } else { extended };
+        let lc = if long { vec![0, (length >> 8) as u8, length as u8] } else { vec![length as u8] };
+        Self { header, data, lc }
+    }
+}
+
+/// The header without the chaining bit of CLA.
+pub(super) const fn without_chaining([cla, ins, p1, p2]: [u8; 4]) -> [u8; 4] {
+    [cla & !CHAINING, ins, p1, p2]
+}
+
+impl Transport {
+    /// The response APDU: all of it to an extended APDU, at most Le bytes to a short one, and then 61xx.
+    pub(super) fn respond(&mut self, reply: Result<Vec<u8>, Status>, received: &Received<'_>) -> Vec<u8> {
+        let mut data = match reply {
+            Ok(data) => data,
+            Err(status) => return status.0.to_be_bytes().to_vec(),
+        };
+        let limit = if received.extended { usize::MAX } else { received.expected.unwrap_or(SHORT_ANSWER) };
+        let mut status = Status::OK;
+        if data.len() > limit {
+            self.waiting = data.split_off(limit);
+            status = Status(0x6100 | u16::from(u8::try_from(self.waiting.len()).unwrap_or(0)));
+        }
+        data.extend_from_slice(&status.0.to_be_bytes());
+        data
+    }
+
+    /// GET RESPONSE: what waits.
+    pub(super) fn next(&mut self) -> Result<Vec<u8>, Status> {
+        if self.waiting.is_empty() { Err(Status::CONDITIONS) } else { Ok(std::mem::take(&mut self.waiting)) }
+    }
+}
