@@ -17,7 +17,7 @@ use crate::crypto::{
     random::{self, Random},
 };
 
-/// The first second that UTCTime cannot say (RFC 5280, 4.1.2.5): 2050-01-01T00:00:00Z.
+/// The first second that `UTCTime` cannot say (RFC 5280, 4.1.2.5): 2050-01-01T00:00:00Z.
 const UTC_TIME_END: i64 = 2_524_608_000;
 /// 2000-01-01T00:00:00Z: before it, two digits mean another century to a card.
 const UTC_TIME_START: i64 = 946_684_800;
@@ -45,7 +45,7 @@ pub enum IssueError {
     /// A name is empty, longer than 64 characters, or has control characters.
     #[error("not a common name of 1 to 64 printable characters")]
     Name,
-    /// The dates are in the wrong order, or outside what UTCTime can say (2000 to 2049).
+    /// The dates are in the wrong order, or outside what `UTCTime` can say (2000 to 2049).
     #[error("the dates are in the wrong order, or outside the years 2000 to 2049")]
     Validity,
     /// What was made is not what a card would accept; for a terminal the subject is too long.

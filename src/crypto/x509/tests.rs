@@ -511,3 +511,20 @@ fn no_truncation_is_accepted() {
         assert!(Certificate::verify(&good[..length], ca.public(), &Class::ALL).is_err(), "{length}");
     }
 }
+
+// Made by python-cryptography: tests/vectors/make.py.
+#[test]
+fn certificates_of_another_author_are_read() {
+    let vectors: serde_json::Value = serde_json::from_str(include_str!("../../../tests/vectors/scp11a.json")).unwrap();
+    let bytes = |value: &serde_json::Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let ca = crate::crypto::ec::Point::parse(&bytes(&vectors["ca"]["point"])).unwrap();
+    assert_eq!(ca.key_identifier().to_vec(), bytes(&vectors["ca"]["id"]));
+    for (der, class, subject) in [
+        (&vectors["terminal"]["certificate"], Class::Terminal(Role::Read), "terminal vector"),
+        (&vectors["token"]["ecka_certificate"], Class::TokenEcka, TOKEN),
+        (&vectors["token"]["identity_certificate"], Class::Identity, TOKEN),
+    ] {
+        let read = Certificate::verify(&bytes(der), &ca, &[class]).unwrap();
+        assert_eq!((read.subject(), read.class()), (subject, class));
+    }
+}
