@@ -10,6 +10,7 @@ pub mod failure;
 pub mod files;
 pub mod proof;
 pub mod reader;
+pub mod roster;
 pub mod tap;
 pub mod token;
 pub mod virtual_token;

@@ -186,9 +186,8 @@ fn exchanges_per_tap() {
         for expected in [first, warm, warm] {
             let tapped = office.tap(&mut slot, format, Depth::Authenticate);
             assert_eq!(tapped.exchanges, expected, "{format:?}: {:?}", tapped.result);
-            let Ok(Seen::Authenticated(mut token)) = tapped.result else { panic!() };
             let before = slot.left;
-            token.session.heartbeat(&mut slot).unwrap();
+            tapped.session.unwrap().heartbeat(&mut slot).unwrap();
             assert_eq!(before - slot.left, 1);
         }
         let tapped = office.tap(&mut slot, format, Depth::Identify);

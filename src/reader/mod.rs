@@ -5,9 +5,11 @@
 //!
 //! Deliberately absent: our applet, and any printing.
 
+pub mod atr;
 pub mod diff;
 pub mod monitor;
 pub mod pcsc;
+pub mod select;
 
 use crate::failure::{Class, Failure};
 

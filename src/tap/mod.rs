@@ -4,6 +4,7 @@
 
 pub mod failure;
 pub mod terminal;
+pub mod worker;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::{
         TokenError,
         open::{Authenticated, Item, Visit, identify},
         select::{LifeCycle, Privacy},
+        session::Session,
     },
 };
 pub use failure::TapError;
@@ -64,6 +66,8 @@ pub struct Tapped {
     pub exchanges: u32,
     /// Where the time went; `connect` is the caller's to fill in.
     pub timings: Timings,
+    /// The open channel of an authenticated token.
+    pub session: Option<Session>,
     /// What is worth remembering, and what to forget.
     pub learned: Vec<(Item, Option<Vec<u8>>)>,
 }
@@ -71,7 +75,14 @@ pub struct Tapped {
 impl Tapped {
     /// A tap that failed before the first exchange.
     pub fn failed(error: TapError) -> Self {
-        Self { told: None, result: Err(error), exchanges: 0, timings: Timings::default(), learned: Vec::new() }
+        Self {
+            told: None,
+            result: Err(error),
+            exchanges: 0,
+            timings: Timings::default(),
+            session: None,
+            learned: Vec::new(),
+        }
     }
 
     /// The failure to show, when there is one.
@@ -84,26 +95,20 @@ impl Tapped {
 pub fn visit(link: &mut dyn Link, visit: &mut Visit<'_>, depth: Depth) -> Tapped {
     let start = Instant::now();
     let mut link = Metered::new(link);
-    let mut told = None;
-    let mut timings = Timings::default();
-    let result = run(&mut link, visit, depth, &mut told, &mut timings);
-    timings.inside = link.inside;
-    timings.total = start.elapsed();
-    timings.authenticate = timings.total.saturating_sub(timings.read);
-    let learned = std::mem::take(&mut visit.learned);
-    Tapped { told, result, exchanges: link.exchanges, timings, learned }
+    let mut tapped = Tapped::failed(TapError::Foreign);
+    tapped.result = run(&mut link, visit, depth, &mut tapped);
+    tapped.exchanges = link.exchanges;
+    tapped.timings.inside = link.inside;
+    tapped.timings.total = start.elapsed();
+    tapped.timings.authenticate = tapped.timings.total.saturating_sub(tapped.timings.read);
+    tapped.learned = std::mem::take(&mut visit.learned);
+    tapped
 }
 
-fn run(
-    link: &mut dyn Link,
-    visit: &mut Visit<'_>,
-    depth: Depth,
-    told: &mut Option<Uuid>,
-    timings: &mut Timings,
-) -> Result<Seen, TapError> {
+fn run(link: &mut dyn Link, visit: &mut Visit<'_>, depth: Depth, tapped: &mut Tapped) -> Result<Seen, TapError> {
     let selected = identify(link, visit.format)?.ok_or(TapError::Foreign)?;
     if let Some(Privacy::Open(id)) = selected.privacy {
-        *told = Some(id);
+        tapped.told = Some(id);
     }
     if selected.state != LifeCycle::Issued {
         return Err(TokenError::NotIssued(selected.state).into());
@@ -114,8 +119,9 @@ fn run(
         (Depth::Authenticate, _) => {
             let proved = visit.prove(link, &selected)?;
             let reading = Instant::now();
-            let token = proved.read(link)?;
-            timings.read = reading.elapsed();
+            let (token, session) = proved.read(link)?;
+            tapped.timings.read = reading.elapsed();
+            tapped.session = Some(session);
             Ok(Seen::Authenticated(Box::new(token)))
         }
     }

@@ -94,8 +94,6 @@ pub struct Visit<'a> {
 pub struct Authenticated {
     /// Its id, as it came inside the channel.
     pub token_id: Uuid,
-    /// The open channel.
-    pub session: Session,
     /// The verified proof.
     pub proof: Verified,
     /// The user information.
@@ -147,7 +145,7 @@ impl Visit<'_> {
 
     /// Opens a channel, has the token prove who it is, and reads its record.
     pub fn authenticate(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Authenticated, TokenError> {
-        self.prove(link, selected)?.read(link)
+        Ok(self.prove(link, selected)?.read(link)?.0)
     }
 
     /// Opens a channel, and has the token prove who it is.
@@ -304,11 +302,11 @@ pub struct Proved {
 }
 
 impl Proved {
-    /// Reads what the proof did not carry already: nothing, for most tokens.
-    pub fn read(mut self, link: &mut dyn Link) -> Result<Authenticated, TokenError> {
+    /// Reads what the proof did not carry already: nothing, for most tokens. The open channel comes back too.
+    pub fn read(mut self, link: &mut dyn Link) -> Result<(Authenticated, Session), TokenError> {
         let compact = record::decode_filled(&self.proof.record)?;
         let user = if compact.more { record::merge(compact, &self.session.read_details(link)?)? } else { compact.user };
-        Ok(Authenticated { token_id: self.token_id, session: self.session, proof: self.proof, user })
+        Ok((Authenticated { token_id: self.token_id, proof: self.proof, user }, self.session))
     }
 }
 

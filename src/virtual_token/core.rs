@@ -13,6 +13,7 @@ use super::{
 use crate::{
     card::{
         apdu::{CHAINING, Received, SECURE},
+        link::{Link, LinkError, Privacy},
         status::Status,
     },
     crypto::{CryptoError, random::Random},
@@ -223,6 +224,13 @@ impl Token {
     fn wiped(&mut self, status: Status) -> Reply {
         self.wipe();
         Err(status)
+    }
+}
+
+/// Inside one process the token is a card on a link.
+impl Link for Token {
+    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        Ok(self.process(command))
     }
 }
 

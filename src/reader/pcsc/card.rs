@@ -16,7 +16,10 @@ use super::{
     io::{self, Answer, Ask},
     list_within,
 };
-use crate::card::link::{Link, LinkError, Privacy};
+use crate::{
+    card::link::{Link, LinkError, Privacy},
+    reader::ReaderState,
+};
 
 /// How long a closing connection is waited for: usually well under a millisecond.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
@@ -119,12 +122,12 @@ impl Card {
     /// Errors: as [`Card::connect`]; [`LinkError::CardReset`] when another program reset the card since the last
     /// transaction (the session is gone; the next `begin` works).
     pub fn begin(&mut self) -> Result<Transaction<'_>, LinkError> {
-        // Nothing goes to the card here, so what takes long is another program's transaction.
-        self.ask(Ask::Begin, LinkError::SharingViolation)?;
+        // Nothing goes to the card here, so what takes long is another program's transaction, or the service.
+        self.ask(Ask::Begin, |_| if listing().is_some() { LinkError::SharingViolation } else { LinkError::TimedOut })?;
         Ok(Transaction { card: self })
     }
 
-    fn ask(&mut self, ask: Ask, expired: LinkError) -> Answer {
+    fn ask(&mut self, ask: Ask, expired: impl FnOnce(&str) -> LinkError) -> Answer {
         if let Some(error) = &self.dead {
             return Err(error.clone());
         }
@@ -137,7 +140,7 @@ impl Card {
             // A thread that ended shows as a closed line in the answer.
             let _ = line.asks.send(ask);
         }
-        self.answer(until, |_| expired)
+        self.answer(until, expired)
     }
 
     fn answer(&mut self, until: Instant, expired: impl FnOnce(&str) -> LinkError) -> Answer {
@@ -192,7 +195,7 @@ pub struct Transaction<'c> {
 impl Transaction<'_> {
     /// Resets the card, which loses every session on it, and returns its answer to reset.
     pub fn reset(&mut self) -> Result<&[u8], LinkError> {
-        self.card.atr = self.card.ask(Ask::Reset, LinkError::TimedOut)?;
+        self.card.atr = self.card.ask(Ask::Reset, |_| LinkError::TimedOut)?;
         Ok(&self.card.atr)
     }
 
@@ -202,7 +205,7 @@ impl Transaction<'_> {
 
 impl Link for Transaction<'_> {
     fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
-        self.card.ask(Ask::Exchange(Zeroizing::new(command.to_vec())), LinkError::TimedOut)
+        self.card.ask(Ask::Exchange(Zeroizing::new(command.to_vec())), |_| LinkError::TimedOut)
     }
 }
 
@@ -243,5 +246,10 @@ fn take_stuck(reader: &str) -> Option<Stuck> {
 }
 
 fn is_held(reader: &str) -> bool {
-    list_within(HOLDER_LIMIT).is_ok_and(|readers| readers.iter().any(|r| r.name == reader && (r.in_use || r.exclusive)))
+    listing().is_some_and(|readers| readers.iter().any(|r| r.name == reader && (r.in_use || r.exclusive)))
+}
+
+/// None also when the service does not answer.
+fn listing() -> Option<Vec<ReaderState>> {
+    list_within(HOLDER_LIMIT).ok()
 }

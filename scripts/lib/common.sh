@@ -1,0 +1,61 @@
+# shellcheck shell=bash
+# Sourced by the scripts: where things are, and how they are built. Everything it says goes to stderr.
+# shellcheck disable=SC2034  # the callers use what is set here
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+target=${CARGO_TARGET_DIR:-$root/target}
+[[ $target == /* ]] || target=$PWD/$target
+
+setup() { "$root/scripts/setup" "$@"; }
+
+# build_rollcall: makes the release build current and sets $rollcall; ROLLCALL_BIN names another build instead.
+build_rollcall() {
+    if [[ -n ${ROLLCALL_BIN:-} ]]; then
+        rollcall=$(realpath -e -- "$ROLLCALL_BIN")
+        return
+    fi
+    setup build
+    (cd -- "$root" && cargo build --release --locked --quiet </dev/null >&2)
+    rollcall=$target/release/rollcall
+}
+
+# use_java: the JDK that can still write Java 7 class files, where there is a choice.
+use_java() {
+    local javac
+    for javac in /usr/lib/jvm/java-17-*/bin/javac; do
+        [[ -x $javac ]] || continue
+        export JAVA_HOME=${javac%/bin/javac}
+        export PATH=$JAVA_HOME/bin:$PATH
+        return
+    done
+}
+
+# build_applet: makes the applet's classes current and sets $bridge, the command that runs one card in the simulator.
+# Runs that start together build it once.
+build_applet() {
+    setup java
+    use_java
+    local applet=$root/applet
+    local classes=$applet/target
+    local stamp=$classes/.built
+    if ! applet_is_current; then
+        mkdir -p -- "$classes"
+        exec 8>"$classes/.lock"
+        flock --timeout 900 8
+        if ! applet_is_current; then
+            mvn -q -B --no-transfer-progress -f "$applet/pom.xml" -DskipTests package </dev/null >&2
+            touch -- "$stamp"
+        fi
+        exec 8>&-
+    fi
+    # Cards are short runs on few cores: start fast, stay small. The simulator's random data are the same in every
+    # process unless it is told to use real ones.
+    bridge="java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Xss512k -Xmx96m"
+    bridge+=" -Dcom.licel.jcardsim.randomdata.secure=1"
+    bridge+=" -cp $(printf %q "$classes/classes:$classes/test-classes:$classes/lib/jcardsim.jar")"
+    bridge+=" rollcall.bridge.VpcdBridge"
+}
+
+applet_is_current() {
+    [[ -e $stamp && -z $(find "$applet/pom.xml" "$applet/src" -newer "$stamp" -print -quit) ]]
+}

@@ -1,0 +1,4 @@
+//! The token, driven by the terminal's own channel code, in one process.
+
+mod enrollment;
+mod rig;
