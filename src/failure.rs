@@ -1,6 +1,6 @@
 //! What a user sees when something fails: what happened, what to do, a stable code, and the exit status.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The class of a failure decides the exit status (cli.md; the numbers of sysexits.h where they fit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -104,7 +104,7 @@ pub fn summary(failures: &[Class], succeeded: usize) -> u8 {
 }
 
 /// `error` in a JSON object.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ErrorObject {
     /// Stable, for scripts.
     pub code: String,

@@ -5,8 +5,13 @@
 pub mod card;
 pub mod channel;
 pub mod crypto;
+pub mod enroll;
 pub mod failure;
+pub mod files;
 pub mod proof;
+pub mod reader;
+pub mod roster;
+pub mod tap;
 pub mod token;
 pub mod virtual_token;
 pub mod wire;

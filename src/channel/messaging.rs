@@ -65,7 +65,7 @@ impl Messaging {
 
     /// Checks and decrypts an answer. An error status carries no MAC, and is returned as it is, without data: the
     /// caller must treat it as unauthenticated. Everything else must carry a right R-MAC.
-    pub fn unwrap(&mut self, response: Response) -> Result<Response, ChannelError> {
+    pub fn unwrap(&mut self, response: &Response) -> Result<Response, ChannelError> {
         let status = response.status;
         if !status.carries_mac() {
             return Ok(Response::status(status));
@@ -206,7 +206,7 @@ mod tests {
                 let opened = card.open(wrapped.header(), &lc, wrapped.payload()).unwrap().unwrap();
                 prop_assert_eq!(&*opened, &data);
                 let sealed = card.seal(&answer, Status::OK).unwrap();
-                let response = terminal.unwrap(Response { data: sealed, status: Status::OK }).unwrap();
+                let response = terminal.unwrap(&Response { data: sealed, status: Status::OK }).unwrap();
                 prop_assert_eq!(response.data, answer);
             }
         }
@@ -219,7 +219,7 @@ mod tests {
             let mut sealed = card.seal(&answer, Status::OK).unwrap();
             let bit = bit.index(sealed.len() * 8);
             sealed[bit / 8] ^= 1 << (bit % 8);
-            let outcome = terminal.unwrap(Response { data: sealed, status: Status::OK });
+            let outcome = terminal.unwrap(&Response { data: sealed, status: Status::OK });
             prop_assert!(outcome.is_err());
         }
     }
@@ -228,14 +228,14 @@ mod tests {
     fn an_answer_without_mac_is_refused_even_when_empty() {
         let (mut terminal, _) = pair();
         for data in [vec![], vec![0; 7], vec![0; 8]] {
-            assert!(matches!(terminal.unwrap(Response { data, status: Status::OK }), Err(ChannelError::ResponseMac)));
+            assert!(matches!(terminal.unwrap(&Response { data, status: Status::OK }), Err(ChannelError::ResponseMac)));
         }
     }
 
     #[test]
     fn data_of_an_error_status_are_dropped() {
         let (mut terminal, _) = pair();
-        let answer = terminal.unwrap(Response { data: vec![1, 2, 3], status: Status::SECURITY }).unwrap();
+        let answer = terminal.unwrap(&Response { data: vec![1, 2, 3], status: Status::SECURITY }).unwrap();
         assert_eq!(answer, Response::status(Status::SECURITY));
     }
 

@@ -4,13 +4,16 @@
 
 pub mod commands;
 pub mod constants;
+pub mod open;
 pub mod record;
 pub mod select;
+pub mod session;
 
 use crate::{
     card::{link::LinkError, status::Status},
     channel::ChannelError,
-    crypto::CryptoError,
+    crypto::{CryptoError, x509::CertificateError},
+    proof::ProofError,
 };
 
 /// What can go wrong between us and a token.
@@ -33,6 +36,27 @@ pub enum TokenError {
     /// An answer has another form than the protocol gives it.
     #[error("the token's answer to {0} has the wrong form")]
     Form(&'static str),
+    /// The token is in a state in which it opens no channel.
+    #[error("the token is {}", .0.word())]
+    NotIssued(select::LifeCycle),
+    /// Neither of the token's CA keys is ours.
+    #[error("the token belongs to another authority")]
+    OtherAuthority,
+    /// The token has our CA's key and refuses our certificate all the same.
+    #[error("the token refused this terminal's certificate with {0}")]
+    TerminalRefused(Status),
+    /// SELECT answer, certificates and channel name different tokens.
+    #[error("the token contradicts itself about who it is")]
+    IdentityMismatch,
+    /// A certificate of the token is not valid.
+    #[error("a certificate of the token is not valid: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The presence proof does not hold.
+    #[error("the token's presence proof does not hold: {0}")]
+    Proof(#[from] ProofError),
+    /// The user record is malformed.
+    #[error(transparent)]
+    Record(#[from] record::RecordError),
 }
 
 impl From<CryptoError> for TokenError {

@@ -63,7 +63,7 @@ fn play(vector: &Value, mut terminal: Messaging, mut card: Messaging) -> usize {
         let status = Status(u16::from_be_bytes(array(&exchange["status"])));
         let sealed = card.seal(&bytes(&exchange["answer"]), status).unwrap();
         assert_eq!(sealed, bytes(&exchange["wrapped"]), "{name}");
-        let answer = terminal.unwrap(Response { data: sealed, status }).unwrap();
+        let answer = terminal.unwrap(&Response { data: sealed, status }).unwrap();
         assert_eq!(answer, Response { data: bytes(&exchange["answer"]), status }, "{name}");
     }
     exchanges.len()
@@ -154,7 +154,7 @@ fn scp03_derivation_handshake_and_messaging() {
     let parsed = CardChallenge::parse(&answer.data).unwrap();
     let agreed = Agreed::derive(&statics, &array(&vector["host_challenge"]), &parsed.challenge).unwrap();
     let cryptogram = agreed.host_cryptogram().unwrap();
-    let full = agreed.authenticate_mac([0x84, 0x82, 0x33, 0], &cryptogram).unwrap();
+    let full = agreed.authenticate_mac([0x84, 0x82, 0x33, 0], &[16], &cryptogram).unwrap();
     assert_eq!(play(&vector, terminal, agreed.into_messaging(full)), 3);
 
     for bit in 0..answer.data.len() * 8 {

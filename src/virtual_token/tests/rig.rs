@@ -249,7 +249,7 @@ impl Rig {
         let format = open.format;
         let wrapped = open.messaging.wrap(command, format).unwrap();
         let response = exchange(&mut self.token, &wrapped, format).unwrap();
-        open.messaging.unwrap(response).unwrap()
+        open.messaging.unwrap(&response).unwrap()
     }
 
     /// A command in the channel, by header and data in hexadecimal; the status comes back.

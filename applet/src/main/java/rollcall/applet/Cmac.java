@@ -1,0 +1,106 @@
+package rollcall.applet;
+
+import javacard.framework.JCSystem;
+import javacard.framework.Util;
+import javacard.security.AESKey;
+import javacard.security.Signature;
+
+/**
+ * AES-CMAC (RFC 4493) from CBC-MAC, because the J3H145 has no CMAC of its own. CMAC is the CBC-MAC of a message whose
+ * last block was XORed with a subkey; so the last block is held back until the end is known.
+ */
+final class Cmac {
+
+    private static final short SUBKEY = 0;
+    private static final short LAST = 16;
+    private static final short FILL = 32;
+    private static final short STATE = 33;
+
+    private final Signature cbcMac;
+    private final byte[] state;
+
+    Cmac() {
+        cbcMac = Signature.getInstance(Signature.ALG_AES_MAC_128_NOPAD, false);
+        state = JCSystem.makeTransientByteArray(STATE, JCSystem.CLEAR_ON_DESELECT);
+    }
+
+    /** Takes the key for all MACs that follow: a card needs up to 14 ms for it, so once in a session. */
+    void init(AESKey key) {
+        cbcMac.init(key, Signature.MODE_SIGN);
+        reset();
+        // RFC 4493, 2.3: L is the encryption of the zero block; K1 is L doubled.
+        Util.arrayFillNonAtomic(state, LAST, Constants.BLOCK, (byte) 0);
+        cbcMac.sign(state, LAST, Constants.BLOCK, state, SUBKEY);
+        doubleSubkey();
+    }
+
+    void reset() {
+        state[FILL] = 0;
+    }
+
+    void update(byte[] data, short offset, short length) {
+        while (length > 0) {
+            if (state[FILL] == Constants.BLOCK) {
+                cbcMac.update(state, LAST, Constants.BLOCK);
+                state[FILL] = 0;
+            }
+            short n = (short) (Constants.BLOCK - state[FILL]);
+            if (n > length) {
+                n = length;
+            }
+            Util.arrayCopyNonAtomic(data, offset, state, (short) (LAST + state[FILL]), n);
+            state[FILL] = (byte) (state[FILL] + n);
+            offset = (short) (offset + n);
+            length = (short) (length - n);
+        }
+    }
+
+    void update(byte value) {
+        if (state[FILL] == Constants.BLOCK) {
+            cbcMac.update(state, LAST, Constants.BLOCK);
+            state[FILL] = 0;
+        }
+        state[(short) (LAST + state[FILL])] = value;
+        state[FILL]++;
+    }
+
+    /** Writes the 16 bytes of the MAC and begins anew. */
+    void finish(byte[] out, short offset) {
+        // RFC 4493, 2.4: a full last block takes K1; another is padded with 80 00... and takes K2 = K1 doubled.
+        boolean full = state[FILL] == Constants.BLOCK;
+        if (!full) {
+            short end = (short) (LAST + state[FILL]);
+            state[end] = (byte) 0x80;
+            end++;
+            Util.arrayFillNonAtomic(state, end, (short) (FILL - end), (byte) 0);
+            doubleSubkey();
+        }
+        for (short i = 0; i < Constants.BLOCK; i++) {
+            state[(short) (LAST + i)] ^= state[i];
+        }
+        if (!full) {
+            halveSubkey();
+        }
+        reset();
+        cbcMac.sign(state, LAST, Constants.BLOCK, out, offset);
+    }
+
+    /** Multiplication by x in GF(2^128), without a branch on the key. */
+    private void doubleSubkey() {
+        byte carry = (byte) (state[0] >> 7);
+        for (short i = 0; i < (short) (Constants.BLOCK - 1); i++) {
+            state[i] = (byte) ((state[i] << 1) | ((state[(short) (i + 1)] >> 7) & 1));
+        }
+        state[15] = (byte) ((state[15] << 1) ^ (carry & 0x87));
+    }
+
+    /** Division by x: gives K1 back from K2, which spares 16 bytes of RAM. */
+    private void halveSubkey() {
+        byte carry = (byte) -(state[15] & 1);
+        state[15] ^= (byte) (carry & 0x87);
+        for (short i = (short) (Constants.BLOCK - 1); i > 0; i--) {
+            state[i] = (byte) (((state[i] >> 1) & 0x7F) | (state[(short) (i - 1)] << 7));
+        }
+        state[0] = (byte) (((state[0] >> 1) & 0x7F) | (carry & 0x80));
+    }
+}

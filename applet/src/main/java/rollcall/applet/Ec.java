@@ -1,0 +1,79 @@
+package rollcall.applet;
+
+import javacard.security.ECPrivateKey;
+import javacard.security.ECPublicKey;
+import javacard.security.KeyAgreement;
+import javacard.security.MessageDigest;
+import javacard.security.RandomData;
+import javacard.security.Signature;
+
+/** The engines for everything but AES. */
+final class Ec {
+
+    /** KeyAgreement.ALG_EC_SVDP_DH_PLAIN_XY: named since 3.0.5 only, but a 3.0.4 card (J3H145) has it. */
+    private static final byte ALG_EC_SVDP_DH_PLAIN_XY = 6;
+
+    final MessageDigest sha256;
+    final RandomData random;
+    private final Signature ecdsa;
+    private final KeyAgreement agreement;
+    private final KeyAgreement multiplication;
+
+    Ec() {
+        sha256 = MessageDigest.getInstance(MessageDigest.ALG_SHA_256, false);
+        random = RandomData.getInstance(RandomData.ALG_SECURE_RANDOM);
+        ecdsa = Signature.getInstance(Signature.ALG_ECDSA_SHA_256, false);
+        agreement = KeyAgreement.getInstance(KeyAgreement.ALG_EC_SVDP_DH_PLAIN, false);
+        multiplication = KeyAgreement.getInstance(ALG_EC_SVDP_DH_PLAIN_XY, false);
+    }
+
+    /** 32 random bytes that are a scalar, 0 < d < n. */
+    void randomScalar(byte[] to, short offset) {
+        do {
+            random.generateData(to, offset, Constants.SCALAR);
+        } while (!P256.isScalar(to, offset));
+    }
+
+    /** The point of a private key, as d times G: no key pair is generated, which would write persistent memory. */
+    void pointOf(ECPrivateKey scalar, byte[] to, short offset) {
+        multiplication.init(scalar);
+        multiplication.generateSecret(P256.G, (short) 0, Constants.POINT, to, offset);
+    }
+
+    /**
+     * The x coordinate of scalar times point, 32 bytes. False when the point is not a point of the curve: cards throw
+     * CryptoException then, the simulator IllegalArgumentException, and others whatever they like.
+     */
+    boolean agree(ECPrivateKey scalar, byte[] point, short offset, byte[] to, short toOffset) {
+        // SEC 1, 2.3.4: uncompressed only. Compressed and hybrid forms and infinity begin otherwise.
+        if (point[offset] != 0x04) {
+            return false;
+        }
+        try {
+            agreement.init(scalar);
+            return agreement.generateSecret(point, offset, Constants.POINT, to, toOffset) == Constants.SCALAR;
+        } catch (RuntimeException refused) {
+            return false;
+        }
+    }
+
+    boolean verify(ECPublicKey key, byte[] b, short offset, short length, short signature, short signatureLength) {
+        try {
+            ecdsa.init(key, Signature.MODE_VERIFY);
+            return ecdsa.verify(b, offset, length, b, signature, signatureLength);
+        } catch (RuntimeException malformed) {
+            return false;
+        }
+    }
+
+    short sign(ECPrivateKey key, byte[] b, short offset, short length, short to) {
+        ecdsa.init(key, Signature.MODE_SIGN);
+        return ecdsa.sign(b, offset, length, b, to);
+    }
+
+    /** SHA-256 of the point of a public key, first 20 bytes: RFC 5280, 4.2.1.2 (1), but with the other hash. */
+    void caId(ECPublicKey key, byte[] scratch, short at, byte[] to, short offset) {
+        short length = key.getW(scratch, at);
+        sha256.doFinal(scratch, at, length, to, offset);
+    }
+}

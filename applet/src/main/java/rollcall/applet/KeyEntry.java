@@ -1,0 +1,134 @@
+package rollcall.applet;
+
+/**
+ * The key of one identifier and version, in two copies, with its certificate in two copies where it has one. One
+ * directory byte says everything about them, so that each change is one atomic write:
+ *
+ * <pre>
+ *   03  the copy in force, 1 or 2; 0 when there is no key
+ *   04  the certificate in force is the second copy
+ *   08  the other copy holds a key that waits for its certificate
+ *   30  age: of two versions of a key the newer has the age of the other plus 1, modulo 4
+ * </pre>
+ */
+final class KeyEntry {
+
+    private static final byte COPY = 0x03;
+    private static final byte SECOND_CERTIFICATE = 0x04;
+    private static final byte PENDING = 0x08;
+    private static final byte AGE = 0x30;
+    private static final byte AGE_UNIT = 0x10;
+
+    final byte kid;
+    final byte kvn;
+    private final Persistent store;
+    private final byte index;
+    private final EcKey first;
+    private final EcKey second;
+    private final Copies certificates;
+
+    KeyEntry(Persistent store, byte index, byte kid, byte kvn) {
+        this.store = store;
+        this.index = index;
+        this.kid = kid;
+        this.kvn = kvn;
+        boolean withPrivate = kid != Constants.KID_CA;
+        first = new EcKey(store, withPrivate);
+        second = new EcKey(store, withPrivate);
+        certificates = kid == Constants.KID_ECKA ? new Copies(store, Constants.CERTIFICATE) : null;
+    }
+
+    private byte directory() {
+        return store.get(index);
+    }
+
+    boolean isPresent() {
+        return (directory() & COPY) != 0;
+    }
+
+    boolean isPending() {
+        return (directory() & PENDING) != 0;
+    }
+
+    EcKey inForce() {
+        return (directory() & COPY) == 2 ? second : first;
+    }
+
+    /** The copy to fill; the one that waits for its certificate when there is such a one. */
+    EcKey other() {
+        return (directory() & COPY) == 1 ? second : first;
+    }
+
+    /** Forgets the waiting key before its copy is written to, so that half a key never waits. */
+    void beginFilling() {
+        if (isPending()) {
+            store.set(index, (byte) (directory() & ~PENDING));
+        }
+    }
+
+    /** The copy that was filled waits for its certificate; the old pair stands until then. */
+    void awaitCertificate() {
+        store.set(index, (byte) (directory() | PENDING));
+    }
+
+    /** Puts the copy that was filled in force, as the newest key of its kind. */
+    void switchOver(KeyEntry sibling) {
+        EcKey old = inForce();
+        boolean replaced = isPresent();
+        byte copy = (directory() & COPY) == 1 ? (byte) 2 : (byte) 1;
+        store.set(index, (byte) (copy | (directory() & SECOND_CERTIFICATE) | ageAfter(sibling)));
+        if (replaced) {
+            old.clear();
+        }
+    }
+
+    /** Writes a certificate and puts it in force, together with the key that waited for it. */
+    void certify(byte[] from, short offset, short length, KeyEntry sibling) {
+        byte free = certificateInForce() == 1 ? (byte) 2 : (byte) 1;
+        certificates.write(free, from, offset, length);
+        byte flag = free == 2 ? SECOND_CERTIFICATE : 0;
+        if (!isPending()) {
+            store.set(index, (byte) ((directory() & ~SECOND_CERTIFICATE) | flag));
+            return;
+        }
+        EcKey old = inForce();
+        boolean replaced = isPresent();
+        byte copy = (directory() & COPY) == 1 ? (byte) 2 : (byte) 1;
+        store.set(index, (byte) (copy | flag | ageAfter(sibling)));
+        if (replaced) {
+            old.clear();
+        }
+    }
+
+    private byte ageAfter(KeyEntry sibling) {
+        return sibling == null ? 0 : (byte) (((sibling.directory() & AGE) + AGE_UNIT) & AGE);
+    }
+
+    /** Of two present versions: whether this one came into force after the other. */
+    boolean isNewerThan(KeyEntry sibling) {
+        return (directory() & AGE) == ageAfter(sibling);
+    }
+
+    private byte certificateInForce() {
+        return (directory() & SECOND_CERTIFICATE) != 0 ? (byte) 2 : (byte) 1;
+    }
+
+    short readCertificate(byte[] to, short offset) {
+        byte copy = certificateInForce();
+        return certificates.read(copy, (short) 0, to, offset, certificates.length(copy));
+    }
+
+    void hashCertificate(Ec ec, byte[] to, short offset) {
+        byte copy = certificateInForce();
+        certificates.hash(copy, certificates.length(copy), ec, to, offset);
+    }
+
+    void remove() {
+        store.set(index, (byte) 0);
+        first.clear();
+        second.clear();
+        if (certificates != null) {
+            certificates.zero();
+        }
+    }
+}

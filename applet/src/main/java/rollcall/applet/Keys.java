@@ -1,0 +1,89 @@
+package rollcall.applet;
+
+/** The EC keys of the token: two CA keys, the own and two set ECKA keys, and the identity key. */
+final class Keys {
+
+    private static final byte CA = 0;
+    private static final byte SET = 2;
+    private static final byte OWN = 4;
+    private static final byte IDENTITY = 5;
+    static final byte COUNT = 6;
+
+    private final KeyEntry[] entries;
+
+    Keys(Persistent store) {
+        // In the order in which a manifest names them, but for the own key, which follows the set keys anyway.
+        entries = new KeyEntry[COUNT];
+        add(store, CA, Constants.KID_CA, (byte) 0x03);
+        add(store, (byte) (CA + 1), Constants.KID_CA, (byte) 0x04);
+        add(store, SET, Constants.KID_ECKA, (byte) 0x01);
+        add(store, (byte) (SET + 1), Constants.KID_ECKA, (byte) 0x02);
+        add(store, OWN, Constants.KID_ECKA, Constants.KVN_OWN);
+        add(store, IDENTITY, Constants.KID_IDENTITY, Constants.KVN_IDENTITY);
+    }
+
+    private void add(Persistent store, byte position, byte kid, byte kvn) {
+        entries[position] = new KeyEntry(store, (byte) (Persistent.KEYS + position), kid, kvn);
+    }
+
+    KeyEntry at(byte position) {
+        return entries[position];
+    }
+
+    KeyEntry own() {
+        return entries[OWN];
+    }
+
+    KeyEntry identity() {
+        return entries[IDENTITY];
+    }
+
+    /** The place for this key, whether there is one in it or not; null when the table knows no such key. */
+    KeyEntry place(byte kid, byte kvn) {
+        for (byte i = 0; i < COUNT; i++) {
+            if (entries[i].kid == kid && entries[i].kvn == kvn) {
+                return entries[i];
+            }
+        }
+        return null;
+    }
+
+    /** The key of this identifier and version, null when there is none. */
+    KeyEntry find(byte kid, byte kvn) {
+        KeyEntry entry = place(kid, kvn);
+        return entry != null && entry.isPresent() ? entry : null;
+    }
+
+    /** The other version that a key is exchanged with in turn; null for the own and the identity key. */
+    KeyEntry sibling(KeyEntry entry) {
+        for (byte i = 0; i < OWN; i++) {
+            if (entries[i] == entry) {
+                return entries[(byte) (i ^ 1)];
+            }
+        }
+        return null;
+    }
+
+    /** The CA key that has been there longest, null when there is none. */
+    KeyEntry oldestCa() {
+        return older(entries[CA], entries[(byte) (CA + 1)]);
+    }
+
+    /** The set key that has been there longest, null when there is none. */
+    KeyEntry oldestSet() {
+        return older(entries[SET], entries[(byte) (SET + 1)]);
+    }
+
+    private static KeyEntry older(KeyEntry one, KeyEntry two) {
+        if (one.isPresent() && two.isPresent()) {
+            return one.isNewerThan(two) ? two : one;
+        }
+        return one.isPresent() ? one : (two.isPresent() ? two : null);
+    }
+
+    void remove() {
+        for (byte i = 0; i < COUNT; i++) {
+            entries[i].remove();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+package rollcall.applet;
+
+import javacard.framework.Util;
+import javacard.security.AESKey;
+import javacard.security.ECPrivateKey;
+import javacard.security.ECPublicKey;
+import javacard.security.Key;
+import javacard.security.KeyPair;
+
+/**
+ * The only class that writes memory which outlives a deselect. Each method is one write point: the tests replace this
+ * class by one that counts them and that tears a chosen one.
+ *
+ * No transactions: everything is written to a copy that is not in force, and then one byte of {@link #state} puts it
+ * in force. A byte is what a card writes atomically by itself.
+ */
+class Persistent {
+
+    // Offsets in `state`.
+    static final byte LIFE = 0;
+    /** Which SCP03 keys are in force: 0 the start keys, 1 or 2 a copy of the per-token keys. */
+    static final byte SCP03_COPY = 1;
+    /** Set when everything is gone from a TERMINATED token. */
+    static final byte ZEROISED = 2;
+    /** Directory bytes of the keys, see {@link KeyEntry}. */
+    static final byte KEYS = 3;
+    /** Which copy of each object is in force, see {@link StoredObject}. */
+    static final byte OBJECTS = 9;
+    private static final short STATE = 15;
+
+    private final byte[] state;
+
+    Persistent() {
+        state = new byte[STATE];
+    }
+
+    byte get(byte index) {
+        return state[index];
+    }
+
+    void set(byte index, byte value) {
+        state[index] = value;
+    }
+
+    void copy(byte[] from, short fromOffset, byte[] to, short toOffset, short length) {
+        Util.arrayCopyNonAtomic(from, fromOffset, to, toOffset, length);
+    }
+
+    void writeShort(byte[] to, short offset, short value) {
+        Util.setShort(to, offset, value);
+    }
+
+    void zero(byte[] to) {
+        Util.arrayFillNonAtomic(to, (short) 0, (short) to.length, (byte) 0);
+    }
+
+    void aesKey(AESKey key, byte[] from, short offset) {
+        key.setKey(from, offset);
+    }
+
+    void privateKey(ECPrivateKey key, byte[] from, short offset) {
+        key.setS(from, offset, Constants.SCALAR);
+    }
+
+    void publicKey(ECPublicKey key, byte[] from, short offset) {
+        P256.setParameters(key);
+        key.setW(from, offset, Constants.POINT);
+    }
+
+    void generate(KeyPair pair) {
+        P256.setParameters((ECPublicKey) pair.getPublic());
+        P256.setParameters((ECPrivateKey) pair.getPrivate());
+        pair.genKeyPair();
+    }
+
+    void clear(Key key) {
+        key.clearKey();
+    }
+}

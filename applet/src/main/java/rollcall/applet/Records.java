@@ -1,0 +1,61 @@
+package rollcall.applet;
+
+/** The data objects, and what the first of them says. */
+final class Records {
+
+    static final short MODE_LENGTH = 17;
+    private static final byte PRIVATE = 1;
+
+    /** `01 00`: mode and token id. */
+    final StoredObject mode;
+    final StoredObject record;
+    final StoredObject details;
+    final StoredObject portrait;
+    final StoredObject identityCertificate;
+    /** `01 04`: the highest notBefore seen, within limits. A card has no clock. */
+    final StoredObject date;
+    private final Transients ram;
+
+    Records(Persistent store, Transients ram) {
+        this.ram = ram;
+        byte index = Persistent.OBJECTS;
+        mode = new StoredObject(store, Constants.TAG_MODE, index++, MODE_LENGTH);
+        record = new StoredObject(store, Constants.TAG_RECORD, index++, Constants.RECORD);
+        details = new StoredObject(store, Constants.TAG_DETAILS, index++, Constants.DETAILS);
+        portrait = new StoredObject(store, Constants.TAG_PORTRAIT, index++, Constants.PORTRAIT);
+        identityCertificate =
+            new StoredObject(store, Constants.TAG_IDENTITY_CERTIFICATE, index++, Constants.CERTIFICATE);
+        date = new StoredObject(store, Constants.TAG_DATE, index, Constants.DATE);
+    }
+
+    /** A token whose mode is not set yet counts as open. */
+    boolean isPrivate() {
+        if (!mode.isPresent()) {
+            return false;
+        }
+        mode.read((short) 0, ram.session, Transients.SCRATCH, (short) 1);
+        return ram.session[Transients.SCRATCH] == PRIVATE;
+    }
+
+    /** Writes the token id and returns the offset behind it. */
+    short readTokenId(byte[] to, short offset) {
+        return mode.read((short) 1, to, offset, Constants.TOKEN_ID);
+    }
+
+    /** The object that is read and written in parts, null when this tag is none. */
+    StoredObject inParts(short tag) {
+        if (tag == Constants.TAG_DETAILS) {
+            return details;
+        }
+        return tag == Constants.TAG_PORTRAIT ? portrait : null;
+    }
+
+    void remove() {
+        mode.remove();
+        record.remove();
+        details.remove();
+        portrait.remove();
+        identityCertificate.remove();
+        date.remove();
+    }
+}

@@ -1,0 +1,107 @@
+package rollcall.applet;
+
+import javacard.framework.JCSystem;
+import javacard.framework.Util;
+
+/**
+ * All state that does not outlive a deselect or a reset. Nothing here is worth keeping: a card that was lifted starts
+ * at SELECT.
+ */
+final class Transients {
+
+    /** The command, reassembled and then decrypted, and after it the answer. Nothing longer is ever accepted. */
+    static final short BUFFER = 512;
+
+    // Session phases. A role is held in CHANNEL only: at the first valid C-MAC.
+    static final byte SELECTED = 0;
+    static final byte CERTIFICATE_SEEN = 1;
+    static final byte KEYS_AGREED = 2;
+    static final byte CHANNEL = 3;
+    /** SCP03, between INITIALIZE UPDATE and EXTERNAL AUTHENTICATE. */
+    static final byte INITIALIZED = 4;
+
+    // Roles. The first three are ordered: a role may do what the lower ones may. SCP03 is none of them.
+    static final byte READ = 1;
+    static final byte WRITE = 2;
+    static final byte ADMIN = 3;
+    static final byte PERSONALISATION = 4;
+
+    // Offsets in `session`.
+    static final short PHASE = 0;
+    static final short ROLE = 1;
+    /** Second byte of the tag of the object that is being put in parts, 0 when none is. */
+    static final short PART_TAG = 2;
+    /** Where the next part has to begin. */
+    static final short PART_NEXT = 3;
+    static final short COUNTER = 5;
+    static final short MAC_CHAIN = 21;
+    static final short DEK = 37;
+    static final short SCRATCH = 53;
+    static final short TERMINAL_POINT = 69;
+    /** notBefore and notAfter of the terminal certificate, 12 digits each. */
+    static final short NOT_BEFORE = 134;
+    static final short NOT_AFTER = 146;
+    /** The hash of the terminal certificate, then the channel binding; under SCP03 the host cryptogram awaited. */
+    static final short BINDING = 158;
+    /** Twelve digits of work for the date. */
+    static final short DATE = 190;
+    private static final short SESSION = 202;
+
+    // Offsets in `transport`. The header is kept without the chaining bits: so it enters the C-MAC.
+    static final short HEADER = 0;
+    static final short P1 = 2;
+    static final short P2 = 3;
+    static final short CHAIN_HEADER = 4;
+    static final short CHAINED = 8;
+    static final short CHAIN_OPEN = 9;
+    static final short EXTENDED = 10;
+    private static final short TRANSPORT = 11;
+
+    // Indices in `lengths`.
+    static final short RECEIVED = 0;
+    static final short ANSWER_NEXT = 1;
+    static final short ANSWER_LEFT = 2;
+    private static final short LENGTHS = 3;
+
+    /** The longest SELECT answer: with a token id, which excludes the set id. */
+    private static final short SELECT_ANSWER = 60;
+
+    final byte[] buffer;
+    final byte[] session;
+    final byte[] transport;
+    final short[] lengths;
+    /** The SELECT answer as it was given, its length first; part of the channel binding. */
+    final byte[] selected;
+
+    Transients() {
+        buffer = JCSystem.makeTransientByteArray(BUFFER, JCSystem.CLEAR_ON_DESELECT);
+        session = JCSystem.makeTransientByteArray(SESSION, JCSystem.CLEAR_ON_DESELECT);
+        transport = JCSystem.makeTransientByteArray(TRANSPORT, JCSystem.CLEAR_ON_DESELECT);
+        lengths = JCSystem.makeTransientShortArray(LENGTHS, JCSystem.CLEAR_ON_DESELECT);
+        selected = JCSystem.makeTransientByteArray(SELECT_ANSWER, JCSystem.CLEAR_ON_DESELECT);
+    }
+
+    byte phase() {
+        return session[PHASE];
+    }
+
+    byte role() {
+        return session[ROLE];
+    }
+
+    short tag() {
+        return Util.getShort(transport, P1);
+    }
+
+    boolean inChannel() {
+        return session[PHASE] == CHANNEL;
+    }
+
+    void clearBuffer() {
+        Util.arrayFillNonAtomic(buffer, (short) 0, BUFFER, (byte) 0);
+    }
+
+    void clearSession() {
+        Util.arrayFillNonAtomic(session, (short) 0, SESSION, (byte) 0);
+    }
+}

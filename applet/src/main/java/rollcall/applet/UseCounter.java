@@ -1,0 +1,83 @@
+package rollcall.applet;
+
+import javacard.framework.ISOException;
+import javacard.framework.Util;
+
+/**
+ * The use counter: 16 slots written in turn, each the counter and its complement. The value is the highest slot that
+ * is whole, so a torn write leaves the former value, and no cell is written more often than every sixteenth use.
+ */
+final class UseCounter {
+
+    private static final short SLOTS = 16;
+    /** The slots lie in different memory pages: a page that a tear spoils takes no other slot with it. */
+    private static final short DISTANCE = 128;
+    private static final short VALUE = 4;
+    private static final short SLOT = 8;
+
+    private final Persistent store;
+    private final byte[] slots;
+
+    UseCounter(Persistent store) {
+        this.store = store;
+        slots = new byte[(short) (SLOTS * DISTANCE)];
+    }
+
+    /** Writes the next value into memory first, then to {@code to}, where 8 bytes must be free. */
+    void next(byte[] to, short offset) {
+        short highest = highest();
+        if (highest < 0) {
+            Util.arrayFillNonAtomic(to, offset, VALUE, (byte) 0);
+        } else {
+            Util.arrayCopyNonAtomic(slots, highest, to, offset, VALUE);
+        }
+        increment(to, offset);
+        for (short i = 0; i < VALUE; i++) {
+            to[(short) (offset + VALUE + i)] = (byte) ~to[(short) (offset + i)];
+        }
+        short next = (short) ((short) (highest + DISTANCE) % (short) slots.length);
+        store.copy(to, offset, slots, highest < 0 ? 0 : next, SLOT);
+    }
+
+    private static void increment(byte[] value, short offset) {
+        for (short i = (short) (offset + VALUE - 1); i >= offset; i--) {
+            value[i]++;
+            if (value[i] != 0) {
+                return;
+            }
+        }
+        // It never comes back to 0: at FFFFFFFF the token signs no more.
+        ISOException.throwIt(Constants.SW_CONDITIONS);
+    }
+
+    /** The offset of the slot with the highest value, -1 when none is whole. */
+    private short highest() {
+        short best = -1;
+        for (short at = 0; at < (short) slots.length; at = (short) (at + DISTANCE)) {
+            if (isWhole(at) && (best < 0 || isAbove(at, best))) {
+                best = at;
+            }
+        }
+        return best;
+    }
+
+    private boolean isWhole(short at) {
+        for (short i = 0; i < VALUE; i++) {
+            if ((byte) ~slots[(short) (at + i)] != slots[(short) (at + VALUE + i)]) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private boolean isAbove(short one, short other) {
+        for (short i = 0; i < VALUE; i++) {
+            short a = (short) (slots[(short) (one + i)] & 0xFF);
+            short b = (short) (slots[(short) (other + i)] & 0xFF);
+            if (a != b) {
+                return a > b;
+            }
+        }
+        return false;
+    }
+}

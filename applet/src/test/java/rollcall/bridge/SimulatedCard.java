@@ -1,0 +1,76 @@
+package rollcall.bridge;
+
+import com.licel.jcardsim.base.Simulator;
+import com.licel.jcardsim.utils.AIDUtil;
+import java.util.HexFormat;
+import javacard.framework.AID;
+import javacard.framework.Applet;
+import rollcall.applet.RollcallApplet;
+
+/** A card with the applet on it. Its memory lives as long as the object. */
+public final class SimulatedCard {
+
+    private static final String APPLET = "F0524F4C4C43414C4C01";
+    private static final byte[] NO_DIAGNOSIS = {0x6F, 0x00};
+    private static final byte[] WRONG_LENGTH = {0x67, 0x00};
+
+    static {
+        // Otherwise the simulator's "random" data are the same in every process.
+        System.setProperty("com.licel.jcardsim.randomdata.secure", "1");
+    }
+
+    private final Simulator simulator = new Simulator();
+
+    /** @param startKeys 48 bytes, or nothing for GlobalPlatform's test keys */
+    public SimulatedCard(byte[] startKeys) {
+        this(RollcallApplet.class, startKeys);
+    }
+
+    public SimulatedCard(Class<? extends Applet> applet, byte[] startKeys) {
+        AID aid = AIDUtil.create(APPLET);
+        byte[] parameters = installParameters(startKeys);
+        simulator.installApplet(aid, applet, parameters, (short) 0, (byte) parameters.length);
+    }
+
+    /** As INSTALL [for install] hands them on: length and AID, length and control information, length and data. */
+    private static byte[] installParameters(byte[] data) {
+        byte[] aid = HexFormat.of().parseHex(APPLET);
+        byte[] parameters = new byte[aid.length + 3 + data.length];
+        parameters[0] = (byte) aid.length;
+        System.arraycopy(aid, 0, parameters, 1, aid.length);
+        parameters[aid.length + 2] = (byte) data.length;
+        System.arraycopy(data, 0, parameters, aid.length + 3, data.length);
+        return parameters;
+    }
+
+    /** Power off, power on and reset are the same to the applet: its transient memory is gone, and so is its selection. */
+    public void reset() {
+        simulator.reset();
+    }
+
+    /** The simulator's dispatcher knows SELECT only as a short APDU; a card knows both. */
+    private static boolean isExtendedSelect(byte[] c) {
+        return c.length > 7 && c[0] == 0 && c[1] == (byte) 0xA4 && c[4] == 0 && c[5] == 0
+            && c.length - 7 >= (c[6] & 0xFF);
+    }
+
+    private static byte[] shortened(byte[] c) {
+        int n = c[6] & 0xFF;
+        byte[] out = new byte[5 + n + 1];
+        System.arraycopy(c, 0, out, 0, 4);
+        out[4] = (byte) n;
+        System.arraycopy(c, 7, out, 5, n);
+        return out;
+    }
+
+    /** Answers always: the simulator throws on what a card would refuse. */
+    public byte[] transmit(byte[] command) {
+        try {
+            return simulator.transmitCommand(isExtendedSelect(command) ? shortened(command) : command);
+        } catch (IllegalArgumentException malformed) {
+            return WRONG_LENGTH.clone();
+        } catch (RuntimeException unforeseen) {
+            return NO_DIAGNOSIS.clone();
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! The fixed certificate profile of the protocol (RFC 5280).

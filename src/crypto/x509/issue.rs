@@ -1,0 +1,144 @@
+//! Issuing certificates of the profile, with OpenSSL's builder.
+
+use jiff::Timestamp;
+use openssl::{
+    asn1::{Asn1Integer, Asn1Object, Asn1OctetString, Asn1Time},
+    bn::BigNum,
+    error::ErrorStack,
+    hash::MessageDigest,
+    nid::Nid,
+    x509::{X509, X509Builder, X509Extension, X509Name},
+};
+
+use super::{CLASS_ARC_DER, Certificate, CertificateError, Class, verify::is_common_name};
+use crate::crypto::{
+    CryptoError,
+    ec::{KeyPair, Point},
+    random::{self, Random},
+};
+
+/// The first second that `UTCTime` cannot say (RFC 5280, 4.1.2.5): 2050-01-01T00:00:00Z.
+const UTC_TIME_END: i64 = 2_524_608_000;
+/// 2000-01-01T00:00:00Z: before it, two digits mean another century to a card.
+const UTC_TIME_START: i64 = 946_684_800;
+/// Length of a serial number in bytes: 62 random bits, and two that keep it positive and always as long.
+const SERIAL_LENGTH: usize = 8;
+
+/// What a certificate shall say.
+#[derive(Debug, Clone, Copy)]
+pub struct Template<'a> {
+    /// What it is for.
+    pub class: Class,
+    /// The common name: a token's is its id as UUID, a set's `set ` and random hex.
+    pub subject: &'a str,
+    /// The certified key.
+    pub key: &'a Point,
+    /// The start of its life; fractions of a second are cut off.
+    pub not_before: Timestamp,
+    /// The end of its life; fractions of a second are cut off.
+    pub not_after: Timestamp,
+}
+
+/// Why no certificate was issued.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// A name is empty, longer than 64 characters, or has control characters.
+    #[error("not a common name of 1 to 64 printable characters")]
+    Name,
+    /// The dates are in the wrong order, or outside what `UTCTime` can say (2000 to 2049).
+    #[error("the dates are in the wrong order, or outside the years 2000 to 2049")]
+    Validity,
+    /// What was made is not what a card would accept; for a terminal the subject is too long.
+    #[error("the certificate would be refused: {0}")]
+    Refused(#[from] CertificateError),
+    /// The library failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+impl From<ErrorStack> for IssueError {
+    fn from(e: ErrorStack) -> Self {
+        Self::Crypto(e.into())
+    }
+}
+
+/// Issues a certificate under the CA's key; `issuer` is the common name of the CA's own certificate. The answer is DER,
+/// and was verified as a card would verify it.
+pub fn issue(
+    ca: &KeyPair,
+    issuer: &str,
+    template: &Template<'_>,
+    random: &mut dyn Random,
+) -> Result<Vec<u8>, IssueError> {
+    let mut builder = begin(template.subject, issuer, template.key, template.not_before, template.not_after, random)?;
+    builder.append_extension(extension("2.5.29.15", true, &key_usage(template.class.key_usage()))?)?;
+    builder.append_extension(authority_key_identifier(ca.public())?)?;
+    builder.append_extension(extension("2.5.29.37", false, &class_usage(template.class))?)?;
+    let der = finish(builder, ca)?.to_der()?;
+    Certificate::verify(&der, ca.public(), &[template.class])?;
+    Ok(der)
+}
+
+/// All that a certificate has before its extensions.
+fn begin(
+    subject: &str,
+    issuer: &str,
+    key: &Point,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    random: &mut dyn Random,
+) -> Result<X509Builder, IssueError> {
+    let (from, to) = (not_before.as_second(), not_after.as_second());
+    if !(UTC_TIME_START <= from && from < to && to < UTC_TIME_END) {
+        return Err(IssueError::Validity);
+    }
+    let mut builder = X509::builder()?;
+    builder.set_version(2)?; // counted from 0: v3
+    builder.set_serial_number(&*serial(random)?)?;
+    builder.set_issuer_name(&*name(issuer)?)?;
+    builder.set_subject_name(&*name(subject)?)?;
+    builder.set_not_before(&*Asn1Time::from_unix(from)?)?;
+    builder.set_not_after(&*Asn1Time::from_unix(to)?)?;
+    builder.set_pubkey(&*key.to_pkey()?)?;
+    Ok(builder)
+}
+
+fn finish(mut builder: X509Builder, ca: &KeyPair) -> Result<X509, ErrorStack> {
+    builder.sign(ca.as_pkey(), MessageDigest::sha256())?;
+    Ok(builder.build())
+}
+
+/// The first bit is 0, the second 1.
+fn serial(random: &mut dyn Random) -> Result<Asn1Integer, IssueError> {
+    let mut bytes: [u8; SERIAL_LENGTH] = random::bytes(random)?;
+    bytes[0] = bytes[0] & 0x7F | 0x40;
+    Ok(BigNum::from_slice(&bytes)?.to_asn1_integer()?)
+}
+
+fn name(text: &str) -> Result<X509Name, IssueError> {
+    if !is_common_name(text) {
+        return Err(IssueError::Name);
+    }
+    let mut builder = X509Name::builder()?;
+    builder.append_entry_by_nid_with_type(Nid::COMMONNAME, text, openssl::asn1::Asn1Type::UTF8STRING)?;
+    Ok(builder.build())
+}
+
+fn extension(oid: &str, critical: bool, value: &[u8]) -> Result<X509Extension, ErrorStack> {
+    let oid = Asn1Object::from_str(oid)?;
+    X509Extension::new_from_der(&oid, critical, &*Asn1OctetString::new_from_bytes(value)?)
+}
+
+fn key_usage(bits: [u8; 2]) -> [u8; 4] {
+    [0x03, 0x02, bits[0], bits[1]]
+}
+
+/// The keyIdentifier alone (RFC 5280, 4.2.1.1).
+fn authority_key_identifier(ca: &Point) -> Result<X509Extension, ErrorStack> {
+    extension("2.5.29.35", false, &[&[0x30, 0x16, 0x80, 0x14][..], &ca.key_identifier()].concat())
+}
+
+/// The one OID of the class.
+fn class_usage(class: Class) -> Vec<u8> {
+    [&[0x30, 0x0C, 0x06, 0x0A][..], &CLASS_ARC_DER, &[class.number()]].concat()
+}

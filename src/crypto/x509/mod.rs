@@ -1,0 +1,274 @@
+//! The fixed certificate profile of the protocol (RFC 5280): its classes, who may be what, and how it is issued.
+//!
+//! Cards, terminals and server know one level of certificates: a CA whose key they hold, and what it certified. So
+//! there is no path building here, and no trust in anything but a point.
+//!
+//! Deliberately absent: files, the clock, revocation.
+
+mod der;
+mod issue;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use der::DerError;
+pub use issue::{IssueError, Template, issue};
+use jiff::Timestamp;
+
+use super::{CryptoError, ec::Point};
+
+/// The arc under which the classes stand; 32473 is the number that RFC 5612 keeps for examples.
+pub const CLASS_ARC: &str = "1.3.6.1.4.1.32473.82";
+/// The same as DER writes it (X.690, 8.19), without tag and length; the number of the class follows as one byte.
+pub const CLASS_ARC_DER: [u8; 9] = [0x2B, 0x06, 0x01, 0x04, 0x01, 0x81, 0xFD, 0x59, 0x52];
+
+/// The longest certificate of a terminal that a card takes, in bytes.
+pub const TERMINAL_LIMIT: usize = 416;
+/// The longest certificate of any other class, in bytes: what a card has room for.
+pub const CARD_LIMIT: usize = 480;
+
+/// What a terminal may do to a token. A role may do what the lower ones may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Authenticate and read.
+    Read,
+    /// Write the user record too.
+    Write,
+    /// Block, rotate keys, terminate too.
+    Admin,
+}
+
+impl Role {
+    /// The word for people and for scripts: `read`, `write`, `admin`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// What a certificate is for. Each side refuses every class but the one that it expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A terminal's key for the key agreement with tokens.
+    Terminal(Role),
+    /// A token's own key for the key agreement.
+    TokenEcka,
+    /// The key that a set of private tokens shares.
+    SetEcka,
+    /// The key with which a token signs presence proofs.
+    Identity,
+    /// The key with which a server signs what terminals take from it.
+    ServerSignature,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 7] = [
+        Self::Terminal(Role::Read),
+        Self::Terminal(Role::Write),
+        Self::Terminal(Role::Admin),
+        Self::TokenEcka,
+        Self::SetEcka,
+        Self::Identity,
+        Self::ServerSignature,
+    ];
+    /// The classes of terminals: what a card expects.
+    pub const TERMINAL: [Self; 3] =
+        [Self::Terminal(Role::Read), Self::Terminal(Role::Write), Self::Terminal(Role::Admin)];
+
+    /// The number of the class under [`CLASS_ARC`].
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Terminal(Role::Read) => 1,
+            Self::Terminal(Role::Write) => 2,
+            Self::Terminal(Role::Admin) => 3,
+            Self::TokenEcka => 8,
+            Self::SetEcka => 9,
+            Self::Identity => 10,
+            Self::ServerSignature => 11,
+        }
+    }
+
+    /// The class with this number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.number() == number)
+    }
+
+    /// The longest certificate of this class, in bytes.
+    pub const fn limit(self) -> usize {
+        match self {
+            Self::Terminal(_) => TERMINAL_LIMIT,
+            _ => CARD_LIMIT,
+        }
+    }
+
+    /// The word for people and for scripts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Terminal(Role::Read) => "terminal-read",
+            Self::Terminal(Role::Write) => "terminal-write",
+            Self::Terminal(Role::Admin) => "terminal-admin",
+            Self::TokenEcka => "token",
+            Self::SetEcka => "set",
+            Self::Identity => "identity",
+            Self::ServerSignature => "server-signature",
+        }
+    }
+
+    /// The content of the keyUsage bit string (RFC 5280, 4.2.1.3): unused bits, then the bits.
+    const fn key_usage(self) -> [u8; 2] {
+        match self {
+            Self::Terminal(_) | Self::TokenEcka | Self::SetEcka => [3, 0x08], // keyAgreement
+            Self::Identity | Self::ServerSignature => [7, 0x80],              // digitalSignature
+        }
+    }
+}
+
+impl std::fmt::Display for Class {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Why a certificate is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Longer than a card would take.
+    #[error("the certificate is longer than {limit} bytes")]
+    TooLong {
+        /// The most that is taken, in bytes.
+        limit: usize,
+    },
+    /// The CA did not sign it, or it was changed since.
+    #[error("the certificate was not signed by this authority")]
+    Signature,
+    /// A part has not the form of the profile.
+    #[error("the {part} of the certificate: {error}")]
+    Form {
+        /// Which part.
+        part: &'static str,
+        /// What is wrong with its encoding.
+        error: DerError,
+    },
+    /// The encoding is right, and what it says is not what the profile allows.
+    #[error("the {0} of the certificate is outside the profile")]
+    Profile(&'static str),
+    /// The key is not an uncompressed point of P-256.
+    #[error("the certified key is not an uncompressed point of P-256")]
+    Key,
+    /// The authorityKeyIdentifier names another CA.
+    #[error("the certificate names another authority")]
+    Authority,
+    /// An extension that the profile needs is not there.
+    #[error("the certificate has no {0}")]
+    Missing(&'static str),
+    /// The same extension twice (RFC 5280, 4.2).
+    #[error("the certificate has an extension twice")]
+    Duplicate,
+    /// An extension that must be understood and is not.
+    #[error("the certificate has an unknown critical extension")]
+    Critical,
+    /// A certificate of this authority, but for something else.
+    #[error("a certificate of the class {found} is not accepted here")]
+    Class {
+        /// What it is for.
+        found: Class,
+    },
+    /// Its time has not come.
+    #[error("the certificate is valid only from {from}")]
+    NotYetValid {
+        /// Its notBefore.
+        from: Timestamp,
+    },
+    /// Its time is over.
+    #[error("the certificate expired at {at}")]
+    Expired {
+        /// Its notAfter.
+        at: Timestamp,
+    },
+    /// The library failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// A certificate that was verified under a CA's point and read strictly. Only [`Certificate::verify`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    der: Vec<u8>,
+    body: verify::Body,
+}
+
+impl Certificate {
+    /// Bounds the outer lengths, verifies the signature over what is signed with the CA's point, and only then walks
+    /// the signed bytes. Refuses every class that is not `expected`. The dates are not compared with any clock: see
+    /// [`Certificate::check_time`].
+    pub fn verify(der: &[u8], ca: &Point, expected: &[Class]) -> Result<Self, CertificateError> {
+        let body = verify::verify(der, ca, expected)?;
+        Ok(Self { der: der.to_vec(), body })
+    }
+
+    /// Refuses a certificate that is not valid at this moment; both ends belong to its life (RFC 5280, 4.1.2.5).
+    pub fn check_time(&self, now: Timestamp) -> Result<(), CertificateError> {
+        let (from, at) = (self.not_before(), self.not_after());
+        if now < from {
+            return Err(CertificateError::NotYetValid { from });
+        }
+        if now > at {
+            return Err(CertificateError::Expired { at });
+        }
+        Ok(())
+    }
+
+    /// The certificate as it was given.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// What it is for.
+    pub const fn class(&self) -> Class {
+        self.body.class
+    }
+
+    /// The common name of the subject: a token's is its id as UUID. At most 64 characters, no control characters.
+    pub fn subject(&self) -> &str {
+        &self.body.subject
+    }
+
+    /// The certified key.
+    pub const fn point(&self) -> &Point {
+        &self.body.point
+    }
+
+    /// The serial number as big-endian bytes without leading zeros, 1 to 20.
+    pub fn serial(&self) -> &[u8] {
+        &self.body.serial
+    }
+
+    /// The start of its life.
+    pub const fn not_before(&self) -> Timestamp {
+        self.body.not_before.moment
+    }
+
+    /// The end of its life.
+    pub const fn not_after(&self) -> Timestamp {
+        self.body.not_after.moment
+    }
+
+    /// The start of its life as it stands there, `YYMMDDhhmmss` in ASCII: what a card compares.
+    pub const fn not_before_digits(&self) -> [u8; 12] {
+        self.body.not_before.digits
+    }
+
+    /// The end of its life as it stands there, `YYMMDDhhmmss` in ASCII.
+    pub const fn not_after_digits(&self) -> [u8; 12] {
+        self.body.not_after.digits
+    }
+
+    /// The identifier of the CA that issued it.
+    pub const fn authority(&self) -> [u8; 20] {
+        self.body.authority
+    }
+}

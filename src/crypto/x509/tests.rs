@@ -1,0 +1,530 @@
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+
+use super::{
+    Certificate, CertificateError, Class, DerError, IssueError, Role, TERMINAL_LIMIT, Template, der::only, issue,
+};
+use crate::crypto::{ec::KeyPair, random::SystemRandom};
+
+const TOKEN: &str = "a0a1a2a3-a4a5-a6a7-a8a9-aaabacadaeaf";
+const ISSUER: &str = "Rollcall CA";
+
+fn key() -> KeyPair {
+    KeyPair::generate(&mut SystemRandom).unwrap()
+}
+
+fn from() -> Timestamp {
+    "2026-11-22T15:04:05Z".parse().unwrap()
+}
+
+fn to() -> Timestamp {
+    "2036-11-19T15:04:05Z".parse().unwrap()
+}
+
+fn issued(ca: &KeyPair, key: &KeyPair, class: Class, subject: &str) -> Vec<u8> {
+    let template = Template { class, subject, key: key.public(), not_before: from(), not_after: to() };
+    issue(ca, ISSUER, &template, &mut SystemRandom).unwrap()
+}
+
+#[test]
+fn what_is_issued_says_what_was_asked() {
+    let ca = key();
+    for class in Class::ALL {
+        let subject = if matches!(class, Class::Terminal(_)) { "terminal-0" } else { TOKEN };
+        let pair = key();
+        let der = issued(&ca, &pair, class, subject);
+        let read = Certificate::verify(&der, ca.public(), &[class]).unwrap();
+        assert_eq!((read.der(), read.class(), read.subject()), (&der[..], class, subject));
+        assert_eq!((read.point(), read.authority()), (pair.public(), ca.public().key_identifier()));
+        assert_eq!((read.not_before(), read.not_after()), (from(), to()));
+        assert_eq!(&read.not_before_digits(), b"261122150405");
+        assert_eq!(&read.not_after_digits(), b"361119150405");
+        assert_eq!(read.serial().len(), 8);
+    }
+}
+
+#[test]
+fn sizes_stay_within_what_cards_take() {
+    let ca = key();
+    let pair = key();
+    let terminal = issued(&ca, &pair, Class::Terminal(Role::Admin), "terminal-12345");
+    assert!((365..=375).contains(&terminal.len()), "{}", terminal.len());
+    let token = issued(&ca, &pair, Class::TokenEcka, TOKEN);
+    assert!((390..=396).contains(&token.len()), "{}", token.len());
+    assert!(issued(&ca, &pair, Class::Identity, &"x".repeat(64)).len() <= 480);
+    let long = Template {
+        class: Class::Terminal(Role::Read),
+        subject: &"x".repeat(64),
+        key: pair.public(),
+        not_before: from(),
+        not_after: to(),
+    };
+    let refusal = issue(&ca, ISSUER, &long, &mut SystemRandom).unwrap_err();
+    assert!(matches!(refusal, IssueError::Refused(CertificateError::TooLong { limit: TERMINAL_LIMIT })), "{refusal}");
+}
+
+#[test]
+fn nothing_is_issued_outside_the_profile() {
+    let (ca, pair) = (key(), key());
+    let good =
+        Template { class: Class::Identity, subject: TOKEN, key: pair.public(), not_before: from(), not_after: to() };
+    for subject in ["", "two\nlines", "\u{1b}[2J", &"x".repeat(65)] {
+        let refusal = issue(&ca, ISSUER, &Template { subject, ..good }, &mut SystemRandom).unwrap_err();
+        assert!(matches!(refusal, IssueError::Name), "{subject:?}: {refusal}");
+    }
+    for (not_before, not_after) in [
+        (to(), from()),
+        (from(), from()),
+        (from(), "2050-01-01T00:00:00Z".parse().unwrap()),
+        ("1999-12-31T23:59:59Z".parse().unwrap(), to()),
+    ] {
+        let refusal = issue(&ca, ISSUER, &Template { not_before, not_after, ..good }, &mut SystemRandom).unwrap_err();
+        assert!(matches!(refusal, IssueError::Validity), "{refusal}");
+    }
+}
+
+#[test]
+fn every_class_is_refused_where_another_is_expected() {
+    let (ca, pair) = (key(), key());
+    for class in Class::ALL {
+        let der = issued(&ca, &pair, class, "subject");
+        let others: Vec<_> = Class::ALL.into_iter().filter(|other| *other != class).collect();
+        let refusal = Certificate::verify(&der, ca.public(), &others).unwrap_err();
+        assert!(matches!(refusal, CertificateError::Class { found } if found == class), "{refusal}");
+        assert!(Certificate::verify(&der, ca.public(), &[]).is_err());
+    }
+}
+
+#[test]
+fn another_authority_is_refused() {
+    let (ca, pair) = (key(), key());
+    let der = issued(&ca, &pair, Class::Identity, TOKEN);
+    let refusal = Certificate::verify(&der, key().public(), &Class::ALL).unwrap_err();
+    assert!(matches!(refusal, CertificateError::Signature), "{refusal}");
+}
+
+#[test]
+fn time_is_checked_to_the_second() {
+    let (ca, pair) = (key(), key());
+    let der = issued(&ca, &pair, Class::Identity, TOKEN);
+    let read = Certificate::verify(&der, ca.public(), &[Class::Identity]).unwrap();
+    let second = SignedDuration::from_secs(1);
+    assert!(matches!(read.check_time(from() - second), Err(CertificateError::NotYetValid { .. })));
+    assert!(read.check_time(from()).is_ok());
+    assert!(read.check_time(to()).is_ok());
+    assert!(matches!(read.check_time(to() + second), Err(CertificateError::Expired { .. })));
+}
+
+/// A certificate put together byte by byte, so that each part can be wrong while its signature is right.
+#[derive(Clone)]
+struct Draft {
+    version: Vec<u8>,
+    serial: Vec<u8>,
+    algorithm: Vec<u8>,
+    issuer: Vec<u8>,
+    validity: Vec<u8>,
+    subject: Vec<u8>,
+    key: Vec<u8>,
+    between: Vec<u8>,
+    extensions: Vec<Vec<u8>>,
+    after: Vec<u8>,
+    outer_algorithm: Vec<u8>,
+    unused_bits: u8,
+}
+
+fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let value = parts.concat();
+    let mut out = vec![tag];
+    match value.len() {
+        n @ 0..=0x7F => out.push(u8::try_from(n).unwrap()),
+        n @ 0x80..=0xFF => out.extend([0x81, u8::try_from(n).unwrap()]),
+        n => {
+            out.push(0x82);
+            out.extend(u16::try_from(n).unwrap().to_be_bytes());
+        }
+    }
+    out.extend(value);
+    out
+}
+
+fn hexed(text: &str) -> Vec<u8> {
+    hex::decode(text.replace(' ', "")).unwrap()
+}
+
+fn named(tag: u8, text: &[u8]) -> Vec<u8> {
+    der(0x30, &[&der(0x31, &[&der(0x30, &[&hexed("0603550403"), &der(tag, &[text])])])])
+}
+
+fn times(not_before: &str, not_after: &str) -> Vec<u8> {
+    der(0x30, &[&der(0x17, &[not_before.as_bytes()]), &der(0x17, &[not_after.as_bytes()])])
+}
+
+fn extension(oid: &str, critical: &str, value: &str) -> Vec<u8> {
+    der(0x30, &[&hexed(oid), &hexed(critical), &der(4, &[&hexed(value)])])
+}
+
+const USAGE: &str = "0603551d0f";
+const AUTHORITY: &str = "0603551d23";
+const CLASS: &str = "0603551d25";
+const TRUE: &str = "0101ff";
+
+fn class_value(number: u8) -> String {
+    format!("300c060a2b0601040181fd5952{number:02x}")
+}
+
+impl Draft {
+    /// The token's certificate as it should be.
+    fn good(ca: &KeyPair, key: &KeyPair) -> Self {
+        let algorithm = hexed("300a06082a8648ce3d040302");
+        let authority = format!("30168014{}", hex::encode(ca.public().key_identifier()));
+        Self {
+            version: hexed("a003020102"),
+            serial: hexed("020105"),
+            issuer: named(0x0C, b"Rollcall CA"),
+            validity: times("261122150405Z", "361119150405Z"),
+            subject: named(0x0C, TOKEN.as_bytes()),
+            key: [hexed("3059301306072a8648ce3d020106082a8648ce3d030107034200"), key.public().as_bytes().to_vec()]
+                .concat(),
+            between: vec![],
+            extensions: vec![
+                extension(USAGE, TRUE, "03020308"),
+                extension(AUTHORITY, "", &authority),
+                extension(CLASS, "", &class_value(8)),
+            ],
+            after: vec![],
+            outer_algorithm: algorithm.clone(),
+            algorithm,
+            unused_bits: 0,
+        }
+    }
+
+    fn signed(&self, ca: &KeyPair) -> Vec<u8> {
+        let extensions: Vec<_> = self.extensions.iter().map(Vec::as_slice).collect();
+        let wrapped = if extensions.is_empty() { vec![] } else { der(0xA3, &[&der(0x30, &extensions)]) };
+        let parts = [
+            &self.version,
+            &self.serial,
+            &self.algorithm,
+            &self.issuer,
+            &self.validity,
+            &self.subject,
+            &self.key,
+            &self.between,
+            &wrapped,
+            &self.after,
+        ]
+        .map(Vec::as_slice);
+        self.framed(ca, &der(0x30, &parts))
+    }
+
+    fn framed(&self, ca: &KeyPair, signed: &[u8]) -> Vec<u8> {
+        let signature = der(3, &[&[self.unused_bits], &ca.sign(signed).unwrap()]);
+        der(0x30, &[signed, &self.outer_algorithm, &signature])
+    }
+}
+
+/// Changes one part of a good draft, signs it, and returns why it is refused.
+fn refusal(change: impl FnOnce(&mut Draft)) -> CertificateError {
+    let (ca, pair) = (key(), key());
+    let mut draft = Draft::good(&ca, &pair);
+    change(&mut draft);
+    Certificate::verify(&draft.signed(&ca), ca.public(), &Class::ALL).unwrap_err()
+}
+
+fn accepted(change: impl FnOnce(&mut Draft)) -> Certificate {
+    let (ca, pair) = (key(), key());
+    let mut draft = Draft::good(&ca, &pair);
+    change(&mut draft);
+    Certificate::verify(&draft.signed(&ca), ca.public(), &Class::ALL).unwrap()
+}
+
+macro_rules! refused {
+    ($change:expr, $pattern:pat) => {{
+        let found = refusal($change);
+        assert!(matches!(found, $pattern), "{}: {found:?}", stringify!($change));
+    }};
+}
+
+#[test]
+fn the_draft_itself_is_good() {
+    let read = accepted(|_| {});
+    assert_eq!((read.class(), read.subject(), read.serial()), (Class::TokenEcka, TOKEN, &[5][..]));
+}
+
+#[test]
+fn the_fixed_parts_are_fixed() {
+    refused!(|d| d.version = vec![], CertificateError::Form { part: "version", .. }); // v1
+    refused!(|d| d.version = hexed("a003020101"), CertificateError::Form { part: "version", .. }); // v2
+    refused!(|d| d.algorithm = hexed("300a06082a8648ce3d040303"), CertificateError::Form { .. }); // SHA-384
+    refused!(|d| d.outer_algorithm = hexed("300a06082a8648ce3d040303"), CertificateError::Form { .. });
+    refused!(|d| d.outer_algorithm = hexed("300c06082a8648ce3d0403020500"), CertificateError::Form { .. });
+    refused!(|d| d.unused_bits = 1, CertificateError::Form { part: "outer frame", .. });
+    refused!(|d| d.between = hexed("81020000"), CertificateError::Form { part: "extensions", .. }); // issuerUniqueID
+    refused!(|d| d.after = hexed("0500"), CertificateError::Form { part: "frame", error: DerError::Trailing });
+    refused!(|d| d.extensions.clear(), CertificateError::Form { part: "extensions", .. });
+}
+
+#[test]
+fn serial_numbers_are_positive_and_short() {
+    for bad in ["0200", "020100", "020180", "02020001", "0203ff0000", "02150102030405060708090a0b0c0d0e0f101112131415"]
+    {
+        refused!(|d| d.serial = hexed(bad), CertificateError::Profile("serial number"));
+    }
+    assert_eq!(accepted(|d| d.serial = hexed("02020080")).serial(), &[0x80]);
+    let longest = "7f02030405060708090a0b0c0d0e0f1011121314";
+    assert_eq!(accepted(|d| d.serial = hexed(&format!("0214{longest}"))).serial(), hexed(longest));
+}
+
+#[test]
+fn names_are_one_common_name() {
+    assert_eq!(accepted(|d| d.subject = named(0x13, b"door")).subject(), "door"); // PrintableString
+    for bad in [
+        named(0x0C, b""),
+        named(0x0C, b"line\nline"),
+        named(0x0C, b"\xff\xfe"),
+        named(0x13, "é".as_bytes()),
+        named(0x0C, &[b'x'; 65]),
+    ] {
+        refused!(|d| d.subject = bad.clone(), CertificateError::Profile("subject"));
+        refused!(|d| d.issuer = bad, CertificateError::Profile("issuer"));
+    }
+    let attribute = |oid: &str| der(0x30, &[&hexed(oid), &der(0x0C, &[b"x"])]);
+    let (name, organisation) = (attribute("0603550403"), attribute("060355040a"));
+    for bad in [
+        vec![],
+        der(0x31, &[&organisation]),
+        [der(0x31, &[&name]), der(0x31, &[&organisation])].concat(),
+        der(0x31, &[&name, &organisation]),
+        der(0x31, &[]),
+        named(0x16, b"x")[2..].to_vec(), // IA5String
+    ] {
+        refused!(|d| d.subject = der(0x30, &[&bad]), CertificateError::Form { part: "subject", .. });
+    }
+}
+
+#[test]
+fn times_are_utc_times() {
+    let generalized = der(0x30, &[&der(0x18, &[b"20261122150405Z"]), &der(0x17, &[b"361119150405Z"])]);
+    refused!(|d| d.validity = generalized, CertificateError::Form { part: "validity", .. });
+    let three = der(0x30, &[&der(0x17, &[b"261122150405Z"]).repeat(3)]);
+    refused!(|d| d.validity = three, CertificateError::Form { part: "validity", error: DerError::Trailing });
+    for bad in [
+        "2611221504Z",
+        "261122150405",
+        "261122150405+0000",
+        "26112215040xZ",
+        "261322150405Z",
+        "260230150405Z",
+        "261122240000Z",
+        "261122150460Z",
+        "800101000000Z",
+        "991231235959Z",
+    ] {
+        refused!(|d| d.validity = times(bad, "361119150405Z"), CertificateError::Profile("validity"));
+        refused!(|d| d.validity = times("261122150405Z", bad), CertificateError::Profile("validity"));
+    }
+    // Two digits from 50 on are the last century.
+    let late = accepted(|d| d.validity = times("261122150405Z", "500101000000Z"));
+    assert!(matches!(late.check_time(from()), Err(CertificateError::Expired { .. })));
+    assert_eq!(&late.not_after_digits(), b"500101000000");
+}
+
+#[test]
+fn keys_are_uncompressed_points_of_p256() {
+    let (ca, pair) = (key(), key());
+    let good = Draft::good(&ca, &pair).key;
+    let mut off_the_curve = good.clone();
+    *off_the_curve.last_mut().unwrap() ^= 1;
+    let mut other_curve = good.clone();
+    other_curve[22] ^= 1;
+    let compressed = [hexed("3039301306072a8648ce3d020106082a8648ce3d030107032200"), {
+        let mut point = pair.public().as_bytes()[..33].to_vec();
+        point[0] = 2;
+        point
+    }]
+    .concat();
+    let group = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::SECP384R1).unwrap();
+    let p384 = openssl::pkey::PKey::from_ec_key(openssl::ec::EcKey::generate(&group).unwrap()).unwrap();
+    let rsa = openssl::pkey::PKey::from_rsa(openssl::rsa::Rsa::generate(1024).unwrap()).unwrap();
+    for bad in
+        [off_the_curve, other_curve, compressed, p384.public_key_to_der().unwrap(), rsa.public_key_to_der().unwrap()]
+    {
+        refused!(|d| d.key = bad, CertificateError::Key);
+    }
+}
+
+#[test]
+fn each_extension_stands_there_once() {
+    refused!(|d| drop(d.extensions.remove(0)), CertificateError::Missing("key usage"));
+    refused!(|d| drop(d.extensions.remove(1)), CertificateError::Missing("authority key identifier"));
+    refused!(|d| drop(d.extensions.remove(2)), CertificateError::Missing("extended key usage"));
+    for again in 0..3 {
+        refused!(|d| d.extensions.push(d.extensions[again].clone()), CertificateError::Duplicate);
+    }
+    let unknown = extension("0603551d0e", "", "040100");
+    refused!(|d| d.extensions.extend([unknown.clone(), unknown.clone()]), CertificateError::Duplicate);
+    accepted(|d| d.extensions.reverse());
+}
+
+#[test]
+fn unknown_extensions_are_refused_when_critical() {
+    for oid in ["0603551d13", "0603551d11", "06022a03"] {
+        refused!(|d| d.extensions.push(extension(oid, TRUE, "0500")), CertificateError::Critical);
+        accepted(|d| d.extensions.push(extension(oid, "", "0500")));
+    }
+}
+
+#[test]
+fn criticality_is_as_the_profile_has_it() {
+    const PART: &str = "criticality of an extension";
+    refused!(|d| d.extensions[0] = extension(USAGE, "", "03020308"), CertificateError::Profile(PART));
+    refused!(|d| d.extensions[2] = extension(CLASS, TRUE, &class_value(8)), CertificateError::Profile(PART));
+    refused!(|d| d.extensions[1] = extension(AUTHORITY, TRUE, "3000"), CertificateError::Profile(PART));
+    for loose in ["010100", "010101", "01020000"] {
+        refused!(|d| d.extensions[0] = extension(USAGE, loose, "03020308"), CertificateError::Form { .. });
+    }
+}
+
+#[test]
+fn key_usage_fits_the_class() {
+    for bad in ["03020780", "03020388", "0302030c", "03020008", "030100", "0303030800"] {
+        refused!(|d| d.extensions[0] = extension(USAGE, TRUE, bad), CertificateError::Profile("key usage"));
+    }
+    refused!(|d| d.extensions[0] = extension(USAGE, TRUE, "0302030800"), CertificateError::Form { .. });
+    for class in Class::ALL {
+        let right = class.key_usage();
+        let wrong = if right[0] == 3 { "03020780" } else { "03020308" };
+        let change = |usage: String| {
+            move |d: &mut Draft| {
+                d.extensions[0] = extension(USAGE, TRUE, &usage);
+                d.extensions[2] = extension(CLASS, "", &class_value(class.number()));
+                d.subject = named(0x0C, b"subject");
+            }
+        };
+        assert_eq!(accepted(change(format!("0302{}", hex::encode(right)))).class(), class);
+        refused!(change(wrong.to_owned()), CertificateError::Profile("key usage"));
+    }
+}
+
+#[test]
+fn the_authority_is_named_by_its_key_identifier_alone() {
+    let id = "00112233445566778899aabbccddeeff00112233";
+    refused!(|d| d.extensions[1] = extension(AUTHORITY, "", &format!("30168014{id}")), CertificateError::Authority);
+    let short = extension(AUTHORITY, "", &format!("30158013{}", &id[2..]));
+    refused!(|d| d.extensions[1] = short, CertificateError::Profile("authority key identifier"));
+    for bad in ["3000".to_owned(), format!("30198014{id}820101"), format!("3016a014{id}"), format!("30168014{id}00")] {
+        refused!(|d| d.extensions[1] = extension(AUTHORITY, "", &bad), CertificateError::Form { .. });
+    }
+}
+
+#[test]
+fn the_class_is_exactly_one() {
+    let two = format!("3018{}{}", &class_value(8)[4..], &class_value(10)[4..]);
+    refused!(
+        |d| d.extensions[2] = extension(CLASS, "", &two),
+        CertificateError::Form { error: DerError::Trailing, .. }
+    );
+    refused!(|d| d.extensions[2] = extension(CLASS, "", "3000"), CertificateError::Form { .. });
+    for bad in [
+        class_value(0),
+        class_value(4),
+        class_value(12),
+        "300b06092b0601040181fd5952".to_owned(),     // the arc itself
+        "300d060b2b0601040181fd59528108".to_owned(), // below it
+        "300c060a2b0601040181fd595308".to_owned(),   // beside it
+        "300a06082b06010505070302".to_owned(),       // clientAuth
+    ] {
+        refused!(|d| d.extensions[2] = extension(CLASS, "", &bad), CertificateError::Profile("extended key usage"));
+    }
+}
+
+#[test]
+fn what_is_behind_the_end_is_refused() {
+    let (ca, pair) = (key(), key());
+    let draft = Draft::good(&ca, &pair);
+    let good = draft.signed(&ca);
+    let verify = |der: &[u8]| Certificate::verify(der, ca.public(), &Class::ALL);
+    verify(&good).unwrap();
+    assert!(verify(&[&good[..], &[0]].concat()).is_err());
+    // Inside the frame, behind the signature; and with a length that is not the shortest.
+    let inner = &good[4..];
+    assert!(verify(&der(0x30, &[inner, &[0x05, 0x00]])).is_err());
+    let length = u16::try_from(inner.len()).unwrap().to_be_bytes();
+    assert!(verify(&[&[0x30, 0x83, 0x00][..], &length, inner].concat()).is_err());
+    // The same inside what is signed.
+    let mut parts = only(&good, 0x30).unwrap();
+    let (signed, _) = parts.object(0x30).unwrap();
+    let length = u16::try_from(signed.len()).unwrap().to_be_bytes();
+    let loose = [&[0x30, 0x83, 0x00][..], &length, signed].concat();
+    assert!(verify(&draft.framed(&ca, &loose)).is_err());
+}
+
+#[test]
+fn the_signature_is_looked_at_before_the_body() {
+    let (ca, pair) = (key(), key());
+    let draft = Draft { version: vec![], ..Draft::good(&ca, &pair) };
+    let refusal = Certificate::verify(&draft.signed(&key()), ca.public(), &Class::ALL).unwrap_err();
+    assert!(matches!(refusal, CertificateError::Signature), "{refusal}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn no_byte_may_change(flip in 1..=255_u8) {
+        let (ca, pair) = (key(), key());
+        let good = issued(&ca, &pair, Class::Terminal(Role::Read), "terminal-0");
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at] ^= flip;
+            prop_assert!(Certificate::verify(&bad, ca.public(), &Class::ALL).is_err(), "byte {}", at);
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_refused_in_peace(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+        let ca = key();
+        prop_assert!(Certificate::verify(&bytes, ca.public(), &Class::ALL).is_err());
+    }
+
+    // The walk behind a right signature: whatever an authority signs is read or refused, and nothing breaks.
+    #[test]
+    fn any_signed_body_is_read_or_refused(at in 0..320_usize, new in any::<u8>(), cut in 0..320_usize) {
+        let (ca, pair) = (key(), key());
+        let draft = Draft::good(&ca, &pair);
+        let good = draft.signed(&ca);
+        let mut parts = only(&good, 0x30).unwrap();
+        let (_, whole) = parts.object(0x30).unwrap();
+        let mut changed = whole.to_vec();
+        let at = at % changed.len();
+        changed[at] = new;
+        let _ = Certificate::verify(&draft.framed(&ca, &changed), ca.public(), &Class::ALL);
+        prop_assert!(Certificate::verify(&draft.framed(&ca, &whole[..cut % whole.len()]), ca.public(), &Class::ALL).is_err());
+    }
+}
+
+#[test]
+fn no_truncation_is_accepted() {
+    let (ca, pair) = (key(), key());
+    let good = issued(&ca, &pair, Class::Identity, TOKEN);
+    for length in 0..good.len() {
+        assert!(Certificate::verify(&good[..length], ca.public(), &Class::ALL).is_err(), "{length}");
+    }
+}
+
+// Made by python-cryptography: tests/vectors/make.py.
+#[test]
+fn certificates_of_another_author_are_read() {
+    let vectors: serde_json::Value = serde_json::from_str(include_str!("../../../tests/vectors/scp11a.json")).unwrap();
+    let bytes = |value: &serde_json::Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let ca = crate::crypto::ec::Point::parse(&bytes(&vectors["ca"]["point"])).unwrap();
+    assert_eq!(ca.key_identifier().to_vec(), bytes(&vectors["ca"]["id"]));
+    for (der, class, subject) in [
+        (&vectors["terminal"]["certificate"], Class::Terminal(Role::Read), "terminal vector"),
+        (&vectors["token"]["ecka_certificate"], Class::TokenEcka, TOKEN),
+        (&vectors["token"]["identity_certificate"], Class::Identity, TOKEN),
+    ] {
+        let read = Certificate::verify(&bytes(der), &ca, &[class]).unwrap();
+        assert_eq!((read.subject(), read.class()), (subject, class));
+    }
+}

@@ -1,0 +1,118 @@
+//! The journal of an enrollment: written before each step that the next run could not find out from the card.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::EnrollError;
+use crate::{files, wire::User};
+
+/// How far an enrollment has come, in order. A step is recorded when the card has confirmed it under its MAC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Progress {
+    /// The card is to be reset and to get its own SCP03 keys.
+    Begun,
+    /// It has its own SCP03 keys.
+    Keyed,
+    /// It has the CA key, and its mode and id.
+    Named,
+    /// Its own ECKA key was generated and certified.
+    EckaCertified,
+    /// The certificate of that key is on the card.
+    EckaStored,
+    /// Its identity key was generated and certified.
+    IdentityCertified,
+    /// The certificate of that key is on the card.
+    IdentityStored,
+    /// The user record is on the card.
+    Recorded,
+    /// SET STATUS ISSUED was sent or is about to be.
+    Issuing,
+}
+
+/// One enrollment that has begun and is not known to be finished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Diversification data of the card, hex: which card this is.
+    pub card: String,
+    /// The id that the token gets.
+    pub token_id: Uuid,
+    /// Whose token it becomes.
+    pub user: User,
+    /// The CA that certifies it, by its key identifier, hex.
+    pub authority: String,
+    /// How far it has come.
+    pub progress: Progress,
+    /// The certificate of its own ECKA key, DER in hex, once certified.
+    pub ecka: Option<String>,
+    /// The certificate of its identity key, DER in hex, once certified.
+    pub identity: Option<String>,
+}
+
+/// The entries of this terminal: one file a card, replaced atomically.
+#[derive(Debug)]
+pub struct Journal {
+    folder: PathBuf,
+}
+
+impl Journal {
+    /// The journal in this state folder.
+    pub fn new(home: &Path) -> Self {
+        Self { folder: home.join("enrollments") }
+    }
+
+    /// The entry of the card with these diversification data.
+    pub fn of_card(&self, card: &[u8; 10]) -> Result<Option<Entry>, EnrollError> {
+        read(&self.path(&hex::encode(card)))
+    }
+
+    /// The entry that gives this id to a token.
+    pub fn of_token(&self, token_id: Uuid) -> Result<Option<Entry>, EnrollError> {
+        let files = match fs::read_dir(&self.folder) {
+            Ok(files) => files,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(EnrollError::Journal(self.folder.clone(), e)),
+        };
+        for file in files {
+            let path = file.map_err(|e| EnrollError::Journal(self.folder.clone(), e))?.path();
+            let entry = if path.extension().is_some_and(|e| e == "json") { read(&path)? } else { None };
+            if entry.as_ref().is_some_and(|e| e.token_id == token_id) {
+                return Ok(entry);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Stores the entry; it is on disk when this returns.
+    pub fn save(&self, entry: &Entry) -> Result<(), EnrollError> {
+        let path = self.path(&entry.card);
+        let failed = |e| EnrollError::Journal(path.clone(), e);
+        files::create_private_folder(&self.folder).map_err(failed)?;
+        let text = serde_json::to_vec_pretty(entry).map_err(|e| failed(e.into()))?;
+        files::replace(&path, &text).map_err(failed)
+    }
+
+    /// The enrollment is finished.
+    pub fn close(&self, entry: &Entry) -> Result<(), EnrollError> {
+        let path = self.path(&entry.card);
+        fs::remove_file(&path).map_err(|e| EnrollError::Journal(path, e))
+    }
+
+    fn path(&self, card: &str) -> PathBuf {
+        self.folder.join(card).with_extension("json")
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Entry>, EnrollError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(EnrollError::Journal(path.to_owned(), e)),
+    };
+    serde_json::from_slice(&text).map(Some).map_err(|e| EnrollError::Journal(path.to_owned(), e.into()))
+}

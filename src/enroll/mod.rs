@@ -1,0 +1,249 @@
+//! Enrollment: takes a BLANK token to ISSUED over SCP03, in steps that the next run can finish.
+//!
+//! plan (whose token, which card) → steps (each confirmed by the card before it counts) → report.
+
+pub mod journal;
+pub mod manifest;
+mod steps;
+
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+use crate::{
+    card::{apdu::Format, chaining::exchange, link::Link},
+    channel::{
+        ChannelError, Step,
+        scp03::{self, CardChallenge, ChooseKeys, StaticKeys},
+    },
+    crypto::{
+        Key128,
+        ec::Point,
+        random::{self, Random},
+        x509::CertificateError,
+    },
+    token::{
+        TokenError,
+        constants::{KVN_START_KEYS, KVN_TOKEN_KEYS},
+        open::{Visit, identify},
+        record::RecordError,
+        select::{LifeCycle, Privacy, Selected},
+        session::Session,
+    },
+    wire::User,
+};
+use journal::{Entry, Journal, Progress};
+
+/// Why an enrollment stopped. Whatever it is, the next run goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrollError {
+    /// The token, the link or the channel failed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The card has no Rollcall applet.
+    #[error("the card has no Rollcall applet")]
+    Foreign,
+    /// The card belongs to somebody already.
+    #[error("the card is enrolled already")]
+    AlreadyIssued,
+    /// The card is blocked or terminated.
+    #[error("the card is {}", .0.word())]
+    NotBlank(LifeCycle),
+    /// Neither the start keys nor the test keys are the card's.
+    #[error("the card does not know our start keys")]
+    WrongStartKeys,
+    /// The per-token keys derived from our personalisation key are not the card's.
+    #[error("the card was personalised under another personalisation key")]
+    WrongPersoKeys,
+    /// The card names a KVN that the protocol does not have.
+    #[error("the card has keys in force that are not ours (KVN {0:02X})")]
+    UnknownKeys(u8),
+    /// The user does not fit on the card.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The CA refused to certify a key.
+    #[error("the CA did not certify the card's key: {0}")]
+    Certify(String),
+    /// The journal cannot be read or written.
+    #[error("the journal of enrollments cannot be used ({path}): {error}", path = .0.display(), error = .1)]
+    Journal(PathBuf, std::io::Error),
+    /// The journal misses what an earlier step must have written.
+    #[error("the journal of this enrollment is damaged")]
+    JournalDamaged,
+}
+
+impl From<ChannelError> for EnrollError {
+    fn from(e: ChannelError) -> Self {
+        Self::Token(e.into())
+    }
+}
+
+impl From<CertificateError> for EnrollError {
+    fn from(e: CertificateError) -> Self {
+        Self::Token(e.into())
+    }
+}
+
+impl From<crate::crypto::CryptoError> for EnrollError {
+    fn from(e: crate::crypto::CryptoError) -> Self {
+        Self::Token(e.into())
+    }
+}
+
+/// Who certifies the keys of a token: the CA here, or a server.
+pub trait Authority {
+    /// The public key of the CA.
+    fn ca(&self) -> &Point;
+    /// Certifies the token's own ECKA key; DER comes back.
+    fn certify_ecka(&mut self, token_id: Uuid, point: &Point) -> Result<Vec<u8>, EnrollError>;
+    /// Certifies the token's identity key; DER comes back.
+    fn certify_identity(&mut self, token_id: Uuid, point: &Point) -> Result<Vec<u8>, EnrollError>;
+}
+
+/// What an enrollment works with.
+pub struct Desk<'a> {
+    /// Certifies keys.
+    pub authority: &'a mut dyn Authority,
+    /// The personalisation key, from which the per-token keys are derived.
+    pub perso: &'a Key128,
+    /// The start keys of our cards.
+    pub start: &'a StaticKeys,
+    /// Where the progress is kept.
+    pub journal: &'a Journal,
+    /// How commands go to this reader.
+    pub format: Format,
+    /// Where token ids and challenges come from.
+    pub random: &'a mut dyn Random,
+    /// Told of each step, as (done, of, what comes next).
+    pub progress: &'a mut dyn FnMut(usize, usize, &'static str),
+}
+
+/// How an enrollment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// From blank to issued in one run.
+    Enrolled,
+    /// An earlier run had begun it.
+    Resumed,
+}
+
+/// What an enrollment did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The id of the token.
+    pub token_id: Uuid,
+    /// Whether an earlier run had begun it.
+    pub ending: Ending,
+    /// Whether the card's start keys are the public test keys. After a resumption this is not known any more.
+    pub test_keys: bool,
+}
+
+impl Desk<'_> {
+    /// Enrolls the card behind this link for the user, or finishes what an earlier run began. `visit` opens the finished
+    /// token once, as every scan will: only then is it called enrolled.
+    pub fn enroll(&mut self, link: &mut dyn Link, user: &User, visit: &mut Visit<'_>) -> Result<Report, EnrollError> {
+        let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
+        let report = match selected.state {
+            LifeCycle::Blank | LifeCycle::Personalised => self.personalise(link, user)?,
+            LifeCycle::Issued => self.issued_before(&selected, user)?,
+            state => return Err(EnrollError::NotBlank(state)),
+        };
+        self.verify(link, &report, visit)?;
+        if let Some(entry) = self.journal.of_token(report.token_id)? {
+            self.journal.close(&entry)?;
+        }
+        Ok(report)
+    }
+
+    /// An issued card is ours to finish only when the journal says that the answer to the last step was lost.
+    fn issued_before(&mut self, selected: &Selected, user: &User) -> Result<Report, EnrollError> {
+        let Some(Privacy::Open(token_id)) = selected.privacy else {
+            return Err(EnrollError::AlreadyIssued);
+        };
+        match self.journal.of_token(token_id)? {
+            Some(entry) if entry.user == *user => Ok(Report { token_id, ending: Ending::Resumed, test_keys: false }),
+            _ => Err(EnrollError::AlreadyIssued),
+        }
+    }
+
+    fn personalise(&mut self, link: &mut dyn Link, user: &User) -> Result<Report, EnrollError> {
+        let (challenge, choose) = self.challenge(link)?;
+        let (keys, test_keys) = self.keys_of(&challenge, &choose)?;
+        let own_keys = StaticKeys::diversified(self.perso, &challenge.diversification)?;
+        let authority = hex::encode(self.authority.ca().key_identifier());
+        let session = self.authenticate(link, choose, &keys)?;
+        let found = self.journal.of_card(&challenge.diversification)?;
+        let matching = found.filter(|e| challenge.kvn == KVN_TOKEN_KEYS && e.user == *user && e.authority == authority);
+        let ending = if matching.is_some() { Ending::Resumed } else { Ending::Enrolled };
+        let mut entry = match matching {
+            Some(entry) => entry,
+            None => Entry {
+                card: hex::encode(challenge.diversification),
+                token_id: uuid::Builder::from_random_bytes(random::bytes(self.random)?).into_uuid(),
+                user: user.clone(),
+                authority,
+                progress: Progress::Begun,
+                ecka: None,
+                identity: None,
+            },
+        };
+        if entry.progress == Progress::Begun && challenge.kvn == KVN_TOKEN_KEYS && ending == Ending::Resumed {
+            // The keys are on the card, and only the answer was lost: they are what its cryptogram was made with.
+            entry.progress = Progress::Keyed;
+        }
+        self.journal.save(&entry)?;
+        let token_id = entry.token_id;
+        steps::Run { desk: self, session, entry, own_keys }.finish(link)?;
+        Ok(Report { token_id, ending, test_keys })
+    }
+
+    fn challenge(&mut self, link: &mut dyn Link) -> Result<(CardChallenge, ChooseKeys), EnrollError> {
+        let (command, state) = scp03::begin(random::bytes(self.random)?);
+        let answer = exchange(link, &command, self.format).map_err(TokenError::from)?;
+        Ok(state.handle(answer)?)
+    }
+
+    /// The keys that the card's own cryptogram proves, found without sending it anything: a wrong key costs nothing.
+    fn keys_of(&self, challenge: &CardChallenge, choose: &ChooseKeys) -> Result<(StaticKeys, bool), EnrollError> {
+        match challenge.kvn {
+            KVN_TOKEN_KEYS => {
+                let keys = StaticKeys::diversified(self.perso, &challenge.diversification)?;
+                if choose.proves(&keys)? { Ok((keys, false)) } else { Err(EnrollError::WrongPersoKeys) }
+            }
+            KVN_START_KEYS => {
+                for (keys, test) in [(self.start.clone(), false), (StaticKeys::test(), true)] {
+                    if choose.proves(&keys)? {
+                        return Ok((keys, test));
+                    }
+                }
+                Err(EnrollError::WrongStartKeys)
+            }
+            other => Err(EnrollError::UnknownKeys(other)),
+        }
+    }
+
+    fn authenticate(
+        &mut self,
+        link: &mut dyn Link,
+        choose: ChooseKeys,
+        keys: &StaticKeys,
+    ) -> Result<Session, EnrollError> {
+        match choose.with(keys)? {
+            Step::Send(command, state) => {
+                let answer = exchange(link, &command, self.format).map_err(TokenError::from)?;
+                Ok(Session::new(state.handle(answer)?, self.format))
+            }
+            Step::Done(messaging) => Ok(Session::new(messaging, self.format)),
+        }
+    }
+
+    fn verify(&mut self, link: &mut dyn Link, report: &Report, visit: &mut Visit<'_>) -> Result<(), EnrollError> {
+        (self.progress)(steps::COUNT, steps::COUNT, "verifying the token");
+        let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
+        let token = visit.authenticate(link, &selected)?;
+        if token.token_id == report.token_id { Ok(()) } else { Err(TokenError::IdentityMismatch.into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

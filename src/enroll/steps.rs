@@ -1,0 +1,201 @@
+//! The steps of one enrollment, inside one SCP03 session. Each may be repeated: a step whose answer was lost is done again.
+
+use crate::{
+    card::{link::Link, tlv},
+    channel::scp03::StaticKeys,
+    crypto::{
+        aes,
+        ec::Point,
+        sha256,
+        x509::{Certificate, Class},
+    },
+    token::{
+        TokenError,
+        commands::{self, PART_MAX},
+        constants::{
+            KEY_CA, KEY_ECKA, KEY_IDENTITY, KVN_CA, KVN_IDENTITY, KVN_OWN, KVN_TOKEN_KEYS, TAG_DETAILS, TAG_IDENTITY,
+            TAG_MODE, TAG_RECORD,
+        },
+        record::Layout,
+        select::LifeCycle,
+        session::Session,
+    },
+};
+
+use super::{
+    Desk, EnrollError,
+    journal::{Entry, Progress},
+    manifest::Manifest,
+};
+
+/// How many steps an enrollment has.
+pub const COUNT: usize = 8;
+
+/// One run over the steps that are left.
+pub struct Run<'a, 'b> {
+    pub desk: &'a mut Desk<'b>,
+    pub session: Session,
+    pub entry: Entry,
+    pub own_keys: StaticKeys,
+}
+
+impl Run<'_, '_> {
+    /// Does what is left, in order.
+    pub fn finish(mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+        let layout = Layout::of(&self.entry.user)?;
+        loop {
+            let done = self.entry.progress;
+            self.tell(done);
+            match done {
+                Progress::Begun => self.key(link)?,
+                Progress::Keyed => self.name(link)?,
+                Progress::Named => self.certify_ecka(link)?,
+                Progress::EckaCertified => self.store_ecka(link)?,
+                Progress::EckaStored => self.certify_identity(link)?,
+                Progress::IdentityCertified => self.store_identity(link)?,
+                Progress::IdentityStored => self.write_record(link, &layout)?,
+                Progress::Recorded => self.advance(Progress::Issuing)?,
+                Progress::Issuing => return self.issue(link, &layout),
+            }
+        }
+    }
+
+    fn tell(&mut self, done: Progress) {
+        let (step, what) = match done {
+            Progress::Begun => (0, "the token's own keys"),
+            Progress::Keyed => (1, "the CA key and the token id"),
+            Progress::Named => (2, "the ECKA key"),
+            Progress::EckaCertified => (3, "the ECKA certificate"),
+            Progress::EckaStored => (4, "the identity key"),
+            Progress::IdentityCertified => (5, "the identity certificate"),
+            Progress::IdentityStored => (6, "the user record"),
+            Progress::Recorded | Progress::Issuing => (7, "the status"),
+        };
+        (self.desk.progress)(step, COUNT, what);
+    }
+
+    fn advance(&mut self, progress: Progress) -> Result<(), EnrollError> {
+        self.entry.progress = progress;
+        self.desk.journal.save(&self.entry)
+    }
+
+    /// Blank means blank: RESET, then the per-token keys, which put the start keys to sleep.
+    fn key(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+        self.session.tell(link, "SET STATUS BLANK", &commands::set_status(LifeCycle::Blank, None))?;
+        let command = commands::put_token_keys(&self.own_keys, self.session.dek())?;
+        let answer = self.session.send(link, "PUT KEY", &command)?;
+        let mut expected = vec![KVN_TOKEN_KEYS];
+        for key in [&self.own_keys.enc, &self.own_keys.mac, &self.own_keys.dek] {
+            expected.extend_from_slice(&aes::check_value(key)?);
+        }
+        confirm("PUT KEY", &answer, &expected)?;
+        self.advance(Progress::Keyed)
+    }
+
+    fn name(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+        let ca = *self.desk.authority.ca();
+        let kvn = KVN_CA[0];
+        let answer = self.session.send(link, "PUT KEY", &commands::put_ca_key(kvn, &ca))?;
+        confirm("PUT KEY", &answer, &[kvn])?;
+        let identifier = commands::store_ca_identifier(kvn, &ca.key_identifier());
+        self.session.tell(link, "STORE DATA", &identifier)?;
+        self.session.tell(link, "PUT DATA", &commands::write_object(TAG_MODE, &self.mode()))?;
+        self.advance(Progress::Named)
+    }
+
+    /// The object `01 00`: open mode and the token id.
+    fn mode(&self) -> Vec<u8> {
+        [&[0], &self.entry.token_id.as_bytes()[..]].concat()
+    }
+
+    fn certify_ecka(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+        let point = self.generate(link, &commands::generate_ecka_key(KVN_OWN))?;
+        self.entry.ecka = Some(hex::encode(self.desk.authority.certify_ecka(self.entry.token_id, &point)?));
+        self.advance(Progress::EckaCertified)
+    }
+
+    fn store_ecka(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+        let command = commands::store_ecka_certificate(KVN_OWN, &self.ecka()?);
+        self.session.tell(link, "STORE DATA", &command)?;
+        self.advance(Progress::EckaStored)
+    }
+
+    fn certify_identity(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+        let point = self.generate(link, &commands::generate_identity_key())?;
+        self.entry.identity = Some(hex::encode(self.desk.authority.certify_identity(self.entry.token_id, &point)?));
+        self.advance(Progress::IdentityCertified)
+    }
+
+    fn store_identity(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+        let command = commands::write_object(TAG_IDENTITY, &self.identity()?);
+        self.session.tell(link, "PUT DATA", &command)?;
+        self.advance(Progress::IdentityStored)
+    }
+
+    fn generate(&mut self, link: &mut dyn Link, command: &crate::card::apdu::Command) -> Result<Point, EnrollError> {
+        const STEP: &str = "GENERATE KEY";
+        let answer = self.session.send(link, STEP, command)?;
+        let point = tlv::only(&answer, 0xB0).ok().and_then(|bytes| Point::parse(bytes).ok());
+        Ok(point.ok_or(TokenError::Form(STEP))?)
+    }
+
+    fn write_record(&mut self, link: &mut dyn Link, layout: &Layout) -> Result<(), EnrollError> {
+        const STEP: &str = "PUT DATA";
+        self.session.tell(link, STEP, &commands::write_object(TAG_RECORD, &layout.compact))?;
+        if let Some(details) = &layout.details {
+            let mut offset: u16 = 0;
+            for part in details.chunks(PART_MAX) {
+                self.session.tell(link, STEP, &commands::write_part(TAG_DETAILS, offset, part))?;
+                offset += u16::try_from(part.len()).unwrap_or(u16::MAX);
+            }
+            self.session.tell(link, STEP, &commands::commit_parts(TAG_DETAILS, offset, &sha256(&[details])))?;
+        }
+        self.advance(Progress::Recorded)
+    }
+
+    /// The card compares the manifest with what it holds, so a swapped key or a lost write ends here.
+    fn issue(&mut self, link: &mut dyn Link, layout: &Layout) -> Result<(), EnrollError> {
+        let digest = self.manifest(layout)?.digest();
+        self.session.tell(link, "SET STATUS ISSUED", &commands::set_status(LifeCycle::Issued, Some(digest)))?;
+        Ok(())
+    }
+
+    fn manifest(&self, layout: &Layout) -> Result<Manifest, EnrollError> {
+        let mut manifest = Manifest::default();
+        for (kid, key) in [(1, &self.own_keys.enc), (2, &self.own_keys.mac), (3, &self.own_keys.dek)] {
+            manifest.check_value(kid, KVN_TOKEN_KEYS, aes::check_value(key)?);
+        }
+        let (ecka, identity) = (self.ecka()?, self.identity()?);
+        let ca = self.desk.authority.ca();
+        manifest.point(KEY_CA, KVN_CA[0], ca);
+        manifest.point(KEY_ECKA, KVN_OWN, Certificate::verify(&ecka, ca, &[Class::TokenEcka])?.point());
+        let identity_point = *Certificate::verify(&identity, ca, &[Class::Identity])?.point();
+        manifest.point(KEY_IDENTITY, KVN_IDENTITY, &identity_point);
+        manifest.object(0xBF21, KVN_OWN, &ecka);
+        manifest.object(TAG_IDENTITY, 0, &identity);
+        manifest.object(TAG_MODE, 0, &self.mode());
+        manifest.object(TAG_RECORD, 0, &layout.compact);
+        if let Some(details) = &layout.details {
+            manifest.object(TAG_DETAILS, 0, details);
+        }
+        Ok(manifest)
+    }
+
+    fn ecka(&self) -> Result<Vec<u8>, EnrollError> {
+        journaled(self.entry.ecka.as_ref())
+    }
+
+    fn identity(&self) -> Result<Vec<u8>, EnrollError> {
+        journaled(self.entry.identity.as_ref())
+    }
+}
+
+/// The card's confirmation must be the one that these keys have.
+fn confirm(step: &'static str, answer: &[u8], expected: &[u8]) -> Result<(), EnrollError> {
+    if answer == expected { Ok(()) } else { Err(TokenError::Form(step).into()) }
+}
+
+/// A certificate that an earlier step has put into the journal.
+fn journaled(certificate: Option<&String>) -> Result<Vec<u8>, EnrollError> {
+    certificate.and_then(|text| hex::decode(text).ok()).ok_or(EnrollError::JournalDamaged)
+}

@@ -1,0 +1,235 @@
+//! Enrollment and tap against the software token, in one process: the order of steps, resumption, and exchange counts.
+//! The proof that the token is right is elsewhere (third-party client, vectors, applet).
+
+use std::cell::RefCell;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Authority, Desk, Ending, EnrollError, journal::Journal};
+use crate::{
+    card::{
+        apdu::Format,
+        link::{Link, LinkError, Privacy},
+    },
+    channel::scp03::StaticKeys,
+    crypto::{
+        Key128,
+        ec::{KeyPair, Point},
+        random::SystemRandom,
+        x509::{self, Certificate, Class, Role, Template},
+    },
+    tap::{Depth, Seen, Tapped, visit},
+    token::{
+        TokenError,
+        open::{Credentials, Item, Memory, Visit},
+    },
+    virtual_token::{Forgetful, State, Token},
+    wire::User,
+};
+
+struct Ca(KeyPair);
+
+impl Ca {
+    fn issue(&self, class: Class, subject: &str, key: &Point) -> Vec<u8> {
+        let template = Template {
+            class,
+            subject,
+            key,
+            not_before: "2026-11-01T00:00:00Z".parse().unwrap(),
+            not_after: "2036-11-01T00:00:00Z".parse().unwrap(),
+        };
+        x509::issue(&self.0, "Rollcall CA", &template, &mut SystemRandom).unwrap()
+    }
+}
+
+impl Authority for Ca {
+    fn ca(&self) -> &Point {
+        self.0.public()
+    }
+
+    fn certify_ecka(&mut self, token_id: Uuid, point: &Point) -> Result<Vec<u8>, EnrollError> {
+        Ok(self.issue(Class::TokenEcka, &token_id.to_string(), point))
+    }
+
+    fn certify_identity(&mut self, token_id: Uuid, point: &Point) -> Result<Vec<u8>, EnrollError> {
+        Ok(self.issue(Class::Identity, &token_id.to_string(), point))
+    }
+}
+
+/// A card that is lifted at the n-th exchange.
+struct Slot {
+    token: Token,
+    left: u32,
+}
+
+impl Link for Slot {
+    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        if self.left == 0 {
+            return Err(LinkError::CardRemoved);
+        }
+        self.left -= 1;
+        Ok(self.token.process(command))
+    }
+}
+
+#[derive(Default)]
+struct Notebook(RefCell<std::collections::HashMap<Item, Vec<u8>>>);
+
+impl Memory for Notebook {
+    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
+        self.0.borrow().get(item).cloned()
+    }
+}
+
+struct Office {
+    ca: Ca,
+    credentials: Credentials,
+    memory: Notebook,
+    folder: tempfile::TempDir,
+}
+
+impl Office {
+    fn new() -> Self {
+        let ca = Ca(KeyPair::generate(&mut SystemRandom).unwrap());
+        let key = KeyPair::generate(&mut SystemRandom).unwrap();
+        let class = Class::Terminal(Role::Admin);
+        let der = ca.issue(class, "terminal", key.public());
+        let certificate = Certificate::verify(&der, ca.ca(), &[class]).unwrap();
+        let credentials = Credentials { ca: *ca.ca(), key, certificate };
+        Self { ca, credentials, memory: Notebook::default(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn visit<T>(&self, format: Format, run: impl FnOnce(&mut Visit<'_>) -> T) -> T {
+        let mut around = Visit {
+            credentials: &self.credentials,
+            memory: &self.memory,
+            nonce: [7; 32],
+            now: "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap(),
+            format,
+            random: &mut SystemRandom,
+            learned: Vec::new(),
+        };
+        let result = run(&mut around);
+        self.learn(around.learned);
+        result
+    }
+
+    fn learn(&self, learned: Vec<(Item, Option<Vec<u8>>)>) {
+        for (item, value) in learned {
+            match value {
+                Some(value) => self.memory.0.borrow_mut().insert(item, value),
+                None => self.memory.0.borrow_mut().remove(&item),
+            };
+        }
+    }
+
+    fn tap(&self, slot: &mut Slot, format: Format, depth: Depth) -> Tapped {
+        slot.token.reset();
+        let mut tapped = self.visit(format, |around| visit(slot, around, depth));
+        self.learn(std::mem::take(&mut tapped.learned));
+        tapped
+    }
+
+    fn enroll(&self, slot: &mut Slot, user: &User) -> Result<super::Report, EnrollError> {
+        let mut authority = Ca(self.ca.0.clone());
+        let mut desk = Desk {
+            authority: &mut authority,
+            perso: &Key128::new([9; 16]),
+            start: &StaticKeys::all(&Key128::new([8; 16])),
+            journal: &Journal::new(self.folder.path()),
+            format: Format::Short,
+            random: &mut SystemRandom,
+            progress: &mut |_, _, _| {},
+        };
+        slot.token.reset();
+        self.visit(Format::Short, |around| desk.enroll(slot, user, around))
+    }
+}
+
+fn blank() -> Slot {
+    let state = State::blank(&StaticKeys::test(), &mut SystemRandom).unwrap();
+    Slot { token: Token::new(state, Box::new(Forgetful), Box::new(SystemRandom)), left: u32::MAX }
+}
+
+fn ada() -> User {
+    User { id: "7".into(), name: "Ada Lovelace".into(), fields: [("room".into(), "B17".into())].into() }
+}
+
+fn wordy() -> User {
+    let fields = (0..20).map(|n| (format!("field {n}"), "something to say".repeat(3))).collect();
+    User { id: "8".into(), name: "José Núñez".into(), fields }
+}
+
+#[test]
+fn an_enrolled_token_is_authenticated_with_its_user() {
+    for user in [ada(), wordy()] {
+        let office = Office::new();
+        let mut slot = blank();
+        let report = office.enroll(&mut slot, &user).unwrap();
+        assert_eq!((report.ending, report.test_keys), (Ending::Enrolled, true));
+        let tapped = office.tap(&mut slot, Format::Short, Depth::Authenticate);
+        let Ok(Seen::Authenticated(token)) = tapped.result else { panic!("{:?}", tapped.result) };
+        assert_eq!((token.token_id, &token.user), (report.token_id, &user));
+        assert!(matches!(office.enroll(&mut slot, &user), Err(EnrollError::AlreadyIssued)));
+    }
+}
+
+/// The table of protocol.md.
+#[test]
+fn exchanges_per_tap() {
+    for (format, first, warm) in [(Format::Short, 9, 5), (Format::Extended, 6, 4)] {
+        let mut office = Office::new();
+        let mut slot = blank();
+        office.enroll(&mut slot, &ada()).unwrap();
+        office.memory = Notebook::default();
+        for expected in [first, warm, warm] {
+            let tapped = office.tap(&mut slot, format, Depth::Authenticate);
+            assert_eq!(tapped.exchanges, expected, "{format:?}: {:?}", tapped.result);
+            let before = slot.left;
+            tapped.session.unwrap().heartbeat(&mut slot).unwrap();
+            assert_eq!(before - slot.left, 1);
+        }
+        let tapped = office.tap(&mut slot, format, Depth::Identify);
+        assert_eq!(tapped.exchanges, 1);
+        assert!(matches!(tapped.result, Ok(Seen::Identified(id)) if Some(id) == tapped.told));
+    }
+}
+
+#[test]
+fn a_card_lifted_at_any_exchange_is_finished_by_the_next_run() {
+    for user in [ada(), wordy()] {
+        let mut lifted = 0;
+        for exchange in 0.. {
+            let office = Office::new();
+            let mut slot = blank();
+            slot.left = exchange;
+            match office.enroll(&mut slot, &user) {
+                Ok(_) => break,
+                Err(EnrollError::Token(TokenError::Link(LinkError::CardRemoved))) => lifted += 1,
+                Err(e) => panic!("{e}"),
+            }
+            slot.left = u32::MAX;
+            office.enroll(&mut slot, &user).unwrap_or_else(|e| panic!("after {exchange}: {e}"));
+            assert_eq!(std::fs::read_dir(office.folder.path().join("enrollments")).unwrap().count(), 0);
+        }
+        assert!(lifted > 20, "{lifted}");
+    }
+}
+
+#[test]
+fn another_user_or_a_wrong_key_is_told_before_anything_is_sent() {
+    let office = Office::new();
+    let mut slot = blank();
+    slot.left = 12;
+    office.enroll(&mut slot, &ada()).unwrap_err();
+    slot.left = u32::MAX;
+    let report = office.enroll(&mut slot, &wordy()).unwrap();
+    assert_eq!(report.ending, Ending::Enrolled, "another user begins anew");
+
+    let state = State::blank(&StaticKeys::all(&Key128::new([1; 16])), &mut SystemRandom).unwrap();
+    slot.token = Token::new(state, Box::new(Forgetful), Box::new(SystemRandom));
+    let before = slot.left;
+    assert!(matches!(office.enroll(&mut slot, &ada()), Err(EnrollError::WrongStartKeys)));
+    assert_eq!(before - slot.left, 2, "SELECT and INITIALIZE UPDATE only");
+}

@@ -1,0 +1,236 @@
+//! What happened between two readings of the readers: a pure function.
+
+use super::{ReaderState, Slot};
+
+/// Something that happened to the readers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A reader was plugged in, or was there at the start. What lies in it follows.
+    ReaderAdded {
+        /// Its name.
+        reader: String,
+    },
+    /// A reader was unplugged. The removal of its card came before.
+    ReaderRemoved {
+        /// Its name.
+        reader: String,
+    },
+    /// A card that answered to reset came.
+    CardInserted {
+        /// Where.
+        reader: String,
+        /// Its answer to reset; empty where the stack powers cards only on connection.
+        atr: Vec<u8>,
+        /// Differs for every insertion, also of the same card.
+        generation: u64,
+    },
+    /// Something came that does not answer to reset.
+    CardMute {
+        /// Where.
+        reader: String,
+        /// Differs for every insertion.
+        generation: u64,
+    },
+    /// What was told with `CardInserted` or `CardMute` is no longer there.
+    CardRemoved {
+        /// Where.
+        reader: String,
+    },
+    /// Another program began, or ceased, to hold the reader exclusively.
+    Exclusive {
+        /// Which.
+        reader: String,
+        /// Whether it is held now.
+        exclusive: bool,
+    },
+    /// The reader ceased, or began again, to work.
+    Available {
+        /// Which.
+        reader: String,
+        /// Whether it works now.
+        available: bool,
+    },
+    /// The PC/SC service went away. Nothing that was told before holds any longer; what follows is told anew from
+    /// nothing, after `ServiceBack`.
+    ServiceLost,
+    /// The PC/SC service is there again.
+    ServiceBack,
+}
+
+/// What happened from one reading to the next, in an order in which it can have happened.
+///
+/// In every reader `CardRemoved` and `CardInserted` or `CardMute` alternate. A card that was changed in between, which
+/// shows in the generation or in another ATR, is a removal and an insertion.
+pub fn diff(old: &[ReaderState], new: &[ReaderState]) -> Vec<Event> {
+    let mut events = Vec::new();
+    for before in old {
+        if find(new, &before.name).is_none() {
+            change(&before.name, Some(before), None, &mut events);
+            events.push(Event::ReaderRemoved { reader: before.name.clone() });
+        }
+    }
+    for now in new {
+        let before = find(old, &now.name);
+        if before.is_none() {
+            events.push(Event::ReaderAdded { reader: now.name.clone() });
+        }
+        change(&now.name, before, Some(now), &mut events);
+    }
+    events
+}
+
+fn find<'a>(states: &'a [ReaderState], name: &str) -> Option<&'a ReaderState> {
+    states.iter().find(|s| s.name == name)
+}
+
+/// The events of one reader. Where it was not there, it is as if it had been free, working and empty.
+fn change(name: &str, before: Option<&ReaderState>, now: Option<&ReaderState>, events: &mut Vec<Event>) {
+    let reader = name.to_owned();
+    let occupied = |state: Option<&ReaderState>| state.is_some_and(|s| s.slot.is_occupied());
+    let same = matches!((before, now), (Some(before), Some(now)) if is_same_card(before, now));
+    if occupied(before) && !same {
+        events.push(Event::CardRemoved { reader: reader.clone() });
+    }
+    let Some(now) = now else { return };
+    let available = now.slot != Slot::Unavailable;
+    if available != before.is_none_or(|b| b.slot != Slot::Unavailable) {
+        events.push(Event::Available { reader: reader.clone(), available });
+    }
+    if now.exclusive != before.is_some_and(|b| b.exclusive) {
+        events.push(Event::Exclusive { reader: reader.clone(), exclusive: now.exclusive });
+    }
+    if !same {
+        let generation = now.generation;
+        match &now.slot {
+            Slot::Card(atr) => events.push(Event::CardInserted { reader, atr: atr.clone(), generation }),
+            Slot::Mute => events.push(Event::CardMute { reader, generation }),
+            Slot::Empty | Slot::Unavailable => {}
+        }
+    }
+}
+
+fn is_same_card(before: &ReaderState, now: &ReaderState) -> bool {
+    before.generation == now.generation
+        && match (&before.slot, &now.slot) {
+            // An ATR may become known, or be forgotten, while the card lies there.
+            (Slot::Card(a), Slot::Card(b)) => a == b || a.is_empty() || b.is_empty(),
+            (Slot::Mute, Slot::Mute) => true,
+            _ => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn slot() -> impl Strategy<Value = Slot> {
+        prop_oneof![
+            Just(Slot::Empty),
+            Just(Slot::Mute),
+            Just(Slot::Unavailable),
+            prop::sample::select(vec![vec![], vec![0x3B, 0], vec![0x3B, 0x80, 1, 0x81]]).prop_map(Slot::Card),
+        ]
+    }
+
+    fn readers() -> impl Strategy<Value = Vec<ReaderState>> {
+        let reader = (slot(), any::<bool>(), any::<bool>(), 0..3_u64);
+        prop::collection::btree_map(prop::sample::select(vec!["a", "b", "c", "d"]), reader, 0..4).prop_map(|map| {
+            let state = |(name, (slot, exclusive, in_use, generation)): (&str, _)| ReaderState {
+                name: name.to_owned(),
+                slot,
+                exclusive,
+                in_use,
+                generation,
+            };
+            map.into_iter().map(state).collect()
+        })
+    }
+
+    /// What someone knows who was told only the events: reader, whether something lies in it, works, is held.
+    type Known = std::collections::BTreeMap<String, (Option<u64>, bool, bool)>;
+
+    fn tell(known: &mut Known, event: Event) {
+        match event {
+            Event::ReaderAdded { reader } => assert!(known.insert(reader, (None, true, false)).is_none()),
+            Event::ReaderRemoved { reader } => assert_eq!(known.remove(&reader).unwrap().0, None),
+            Event::CardInserted { reader, generation, .. } | Event::CardMute { reader, generation } => {
+                assert!(known.get_mut(&reader).unwrap().0.replace(generation).is_none());
+            }
+            Event::CardRemoved { reader } => assert!(known.get_mut(&reader).unwrap().0.take().is_some()),
+            Event::Available { reader, available } => {
+                assert_ne!(std::mem::replace(&mut known.get_mut(&reader).unwrap().1, available), available);
+            }
+            Event::Exclusive { reader, exclusive } => {
+                assert_ne!(std::mem::replace(&mut known.get_mut(&reader).unwrap().2, exclusive), exclusive);
+            }
+            Event::ServiceLost | Event::ServiceBack => panic!("no reading can tell that"),
+        }
+    }
+
+    fn known(states: &[ReaderState]) -> Known {
+        let one = |s: &ReaderState| {
+            let card = s.slot.is_occupied().then_some(s.generation);
+            (s.name.clone(), (card, s.slot != Slot::Unavailable, s.exclusive))
+        };
+        states.iter().map(one).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn events_tell_the_whole_way(readings in prop::collection::vec(readers(), 0..6)) {
+            let (mut told, mut last) = (Known::new(), Vec::new());
+            for reading in readings {
+                for event in diff(&last, &reading) {
+                    tell(&mut told, event);
+                }
+                prop_assert_eq!(&told, &known(&reading));
+                last = reading;
+            }
+        }
+
+        #[test]
+        fn nothing_happened_is_no_event(states in readers()) {
+            prop_assert_eq!(diff(&states, &states), vec![]);
+        }
+
+        #[test]
+        fn every_insertion_is_told(mut states in readers(), at in any::<prop::sample::Index>()) {
+            prop_assume!(!states.is_empty());
+            let old = states.clone();
+            let changed = at.get(&states).name.clone();
+            states.iter_mut().find(|s| s.name == changed).unwrap().generation += 2;
+            let events = diff(&old, &states);
+            let expected = if find(&old, &changed).unwrap().slot.is_occupied() { 2 } else { 0 };
+            prop_assert_eq!(events.len(), expected);
+        }
+    }
+
+    fn state(slot: Slot, generation: u64) -> Vec<ReaderState> {
+        vec![ReaderState { name: "r".into(), slot, exclusive: false, in_use: false, generation }]
+    }
+
+    #[test]
+    fn a_quick_change_of_cards_is_a_removal_and_an_insertion() {
+        let (reader, atr) = ("r".to_owned(), vec![0x3B, 0]);
+        assert_eq!(
+            diff(&state(Slot::Card(atr.clone()), 1), &state(Slot::Card(atr.clone()), 3)),
+            [Event::CardRemoved { reader: reader.clone() }, Event::CardInserted { reader, atr, generation: 3 }]
+        );
+    }
+
+    #[test]
+    fn an_atr_that_becomes_known_is_no_insertion() {
+        assert_eq!(diff(&state(Slot::Card(vec![]), 1), &state(Slot::Card(vec![0x3B, 0]), 1)), []);
+        assert_eq!(diff(&state(Slot::Card(vec![0x3B, 1]), 1), &state(Slot::Card(vec![0x3B, 0]), 1)).len(), 2);
+    }
+
+    #[test]
+    fn an_unplugged_reader_takes_its_card_along() {
+        let reader = "r".to_owned();
+        assert_eq!(
+            diff(&state(Slot::Mute, 1), &[]),
+            [Event::CardRemoved { reader: reader.clone() }, Event::ReaderRemoved { reader }]
+        );
+    }
+}

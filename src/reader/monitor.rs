@@ -1,0 +1,193 @@
+//! Tells what happens to the readers, from a thread of its own, as long as somebody listens.
+//!
+//! It waits for events, and lists the readers again after each and on a slow tick, because a reader that comes between
+//! two calls is reported by no stack. It survives the end of the PC/SC service.
+
+use std::{
+    io, mem,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread,
+    time::Duration,
+};
+
+pub use super::diff::Event;
+use super::{
+    ReaderState,
+    diff::diff,
+    pcsc::{Canceller, Lost, Watcher},
+};
+
+/// How often the readers are listed without an event.
+const TICK: Duration = Duration::from_secs(3);
+/// How long a stack is left alone that reported an event and then nothing new.
+const PAUSE: Duration = Duration::from_millis(50);
+/// How long until the next listing where nothing can be waited for.
+const BLIND: Duration = Duration::from_secs(1);
+/// How soon a service that went away is looked for again, at first and at most.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How long [`Monitor::stop`] waits for the thread, and how often it asks.
+const STOP: (Duration, u32) = (Duration::from_millis(20), 50);
+
+/// The running monitor. Dropping it stops it.
+#[derive(Debug)]
+pub struct Monitor {
+    stop: Option<Sender<()>>,
+    done: Receiver<()>,
+    canceller: Shared,
+}
+
+/// What ends the wait that is under way.
+type Shared = Arc<Mutex<Option<Canceller>>>;
+
+impl Monitor {
+    /// Starts to tell: first what is there now, then what happens. Ends by itself once `sink` returns false.
+    ///
+    /// Without a PC/SC service the first event is [`Event::ServiceLost`]. Each outage is one `ServiceLost` and one
+    /// `ServiceBack`. The error is that of starting a thread.
+    pub fn start(sink: impl FnMut(Event) -> bool + Send + 'static) -> io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let (finished, done) = mpsc::channel();
+        let canceller = Shared::default();
+        let mut run =
+            Run { sink: Box::new(sink), stopped, canceller: Arc::clone(&canceller), known: Vec::new(), epoch: 0 };
+        thread::Builder::new().name("pcsc-monitor".to_owned()).spawn(move || {
+            run.until_stopped();
+            drop(finished);
+        })?;
+        Ok(Self { stop: Some(stop), done, canceller })
+    }
+
+    /// Stops it, and waits (at most about a second) until nothing more will be told.
+    pub fn stop(self) {}
+
+    fn stop_and_wait(&mut self) {
+        drop(self.stop.take());
+        for _ in 0..STOP.1 {
+            // Asking the service to end a wait can itself block, so it is not this thread that asks.
+            let canceller = Arc::clone(&self.canceller);
+            let ask = move || canceller.try_lock().map(|c| c.as_ref().map(Canceller::cancel)).is_ok();
+            if thread::Builder::new().spawn(ask).is_err() {
+                return;
+            }
+            if self.done.recv_timeout(STOP.0) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.stop_and_wait();
+    }
+}
+
+fn lock(canceller: &Shared) -> std::sync::MutexGuard<'_, Option<Canceller>> {
+    canceller.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why the thread has nothing more to do.
+struct Stopped;
+
+/// What ends the watch over one context.
+enum End {
+    Stopped,
+    Lost,
+}
+
+impl From<Stopped> for End {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
+}
+
+impl From<Lost> for End {
+    fn from(_: Lost) -> Self {
+        Self::Lost
+    }
+}
+
+struct Run {
+    sink: Box<dyn FnMut(Event) -> bool + Send>,
+    stopped: Receiver<()>,
+    canceller: Shared,
+    known: Vec<ReaderState>,
+    epoch: u64,
+}
+
+impl Run {
+    /// One turn for each life of the service.
+    fn until_stopped(&mut self) {
+        let mut watcher = Watcher::new(self.epoch).ok();
+        loop {
+            let end = match watcher.take() {
+                Some(watcher) => self.watch(watcher),
+                None => Err(End::Lost),
+            };
+            *lock(&self.canceller) = None;
+            if let Err(End::Stopped) = end {
+                return;
+            }
+            match self.outage() {
+                Ok(again) => watcher = Some(again),
+                Err(Stopped) => return,
+            }
+        }
+    }
+
+    fn outage(&mut self) -> Result<Watcher, Stopped> {
+        let known = mem::take(&mut self.known);
+        if cfg!(windows) {
+            // Windows stops the service with the last reader: that is no outage.
+            diff(&known, &[]).into_iter().try_for_each(|event| self.tell(event))?;
+            return self.await_service();
+        }
+        self.tell(Event::ServiceLost)?;
+        let watcher = self.await_service()?;
+        self.tell(Event::ServiceBack)?;
+        Ok(watcher)
+    }
+
+    fn await_service(&mut self) -> Result<Watcher, Stopped> {
+        let mut wait = BACK_OFF.0;
+        loop {
+            if let Ok(watcher) = Watcher::new(self.epoch) {
+                return Ok(watcher);
+            }
+            self.pause(wait)?;
+            wait = BACK_OFF.1.min(wait * 2);
+        }
+    }
+
+    /// Tells what happens until the service is lost.
+    fn watch(&mut self, mut watcher: Watcher) -> Result<std::convert::Infallible, End> {
+        *lock(&self.canceller) = Some(watcher.canceller());
+        loop {
+            watcher.relist()?;
+            self.epoch = watcher.epoch();
+            let now = watcher.readings();
+            let known = mem::replace(&mut self.known, now);
+            diff(&known, &self.known).into_iter().try_for_each(|event| self.tell(event))?;
+            self.pause(if watcher.is_blind() { BLIND } else { Duration::ZERO })?;
+            let woken = watcher.wait(TICK)?;
+            if woken && known == self.known && watcher.readings() == known {
+                self.pause(PAUSE)?;
+            }
+        }
+    }
+
+    fn tell(&mut self, event: Event) -> Result<(), Stopped> {
+        if (self.sink)(event) { Ok(()) } else { Err(Stopped) }
+    }
+
+    /// Waits, unless the monitor is stopped.
+    fn pause(&self, limit: Duration) -> Result<(), Stopped> {
+        match self.stopped.recv_timeout(limit) {
+            Err(RecvTimeoutError::Timeout) => Ok(()),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Stopped),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! PC/SC itself: a listing, and what its errors mean. Only this module and its children import the crate `pcsc`.
+//!
+//! What real stacks do, and what follows from it here:
+//! - A lost context still says that it is valid: nothing asks it, and a new one is made after any error that can mean
+//!   a lost service.
+//! - One context serialises its calls, so every thread has its own.
+//! - pcsc-lite before 2.0 keeps one unlocked table of readers per process. Buffers for names are therefore larger than
+//!   that table can ever fill, and connections stay away from the calls that refresh it, where there is a choice.
+//! - `SCardCancel` ends `SCardGetStatusChange` and nothing else, and asks the service itself: it is no help against a
+//!   call that hangs.
+
+mod card;
+mod io;
+mod watch;
+
+pub use card::{Card, Limits, Transaction};
+pub(super) use watch::{Canceller, Lost, Watcher};
+
+use std::{ffi::CString, sync::mpsc, thread, time::Duration};
+
+use pcsc::{Context, Error, Scope, State};
+
+use super::{ReaderError, ReaderState, Slot};
+use crate::card::link::LinkError;
+
+/// How long the service may take for a listing.
+const LIST_LIMIT: Duration = Duration::from_secs(5);
+/// So many readers fit into one `SCardGetStatusChange`.
+const STATES_MAX: usize = if cfg!(windows) { 10 } else { 16 };
+/// More than the names of 16 readers can take, which is where most stacks end.
+const NAMES_ROOM: usize = 8 * 1024;
+/// The names of all readers may not take more.
+const NAMES_MAX: usize = 1024 * 1024;
+
+/// The readers and what lies in them, now. No reader is an empty list.
+///
+/// Takes at most 5 s, then [`ReaderError::ServiceHangs`].
+pub fn list() -> Result<Vec<ReaderState>, ReaderError> {
+    list_within(LIST_LIMIT)
+}
+
+/// The same with another limit.
+pub fn list_within(limit: Duration) -> Result<Vec<ReaderState>, ReaderError> {
+    let (answer, answers) = mpsc::sync_channel(1);
+    thread::Builder::new()
+        .name("pcsc-list".to_owned())
+        .spawn(move || answer.send(list_now()))
+        .map_err(|e| ReaderError::Other(e.to_string()))?;
+    answers.recv_timeout(limit).unwrap_or(Err(ReaderError::ServiceHangs))
+}
+
+fn list_now() -> Result<Vec<ReaderState>, ReaderError> {
+    let context = match establish() {
+        // Windows stops the service with the last reader.
+        Err(ReaderError::ServiceDown) if cfg!(windows) => return Ok(Vec::new()),
+        other => other?,
+    };
+    for _ in 0..3 {
+        let mut states: Vec<_> = names(&context).map_err(reader_error)?.into_iter().map(unaware).collect();
+        match fill(&context, &mut states) {
+            // It was unplugged since the names were read.
+            Err(Error::UnknownReader) => {}
+            Err(error) => return Err(reader_error(error)),
+            Ok(()) => return Ok(states.iter().map(|s| reading(s, 0)).collect()),
+        }
+    }
+    Err(reader_error(Error::UnknownReader))
+}
+
+/// A new context. A service that closes the connection twice refuses us; once, it may be about to end.
+fn establish() -> Result<Context, ReaderError> {
+    Context::establish(Scope::System)
+        .or_else(|error| if error == Error::CommError { Context::establish(Scope::System) } else { Err(error) })
+        .map_err(|error| if error == Error::CommError { ReaderError::Denied } else { reader_error(error) })
+}
+
+/// The names of all readers.
+fn names(context: &Context) -> Result<Vec<CString>, Error> {
+    let mut room = NAMES_ROOM;
+    loop {
+        match context.list_readers(&mut vec![0; room]) {
+            Err(Error::InsufficientBuffer) if room < NAMES_MAX => room *= 2,
+            Err(Error::NoReadersAvailable) => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+            Ok(found) => return Ok(found.map(ToOwned::to_owned).collect()),
+        }
+    }
+}
+
+/// A reader of which nothing is known yet.
+fn unaware(name: CString) -> pcsc::ReaderState {
+    pcsc::ReaderState::new(name, State::UNAWARE)
+}
+
+/// Reads the present state of readers, without waiting.
+fn fill(context: &Context, states: &mut [pcsc::ReaderState]) -> Result<(), Error> {
+    for states in states.chunks_mut(STATES_MAX) {
+        match context.get_status_change(Duration::ZERO, states) {
+            Ok(()) | Err(Error::Timeout) => {}
+            Err(error) => return Err(error),
+        }
+        states.iter_mut().for_each(pcsc::ReaderState::sync_current_state);
+    }
+    Ok(())
+}
+
+/// What the last reading says. `epoch` tells apart the counts of two contexts, or of a reader that was unplugged.
+fn reading(state: &pcsc::ReaderState, epoch: u64) -> ReaderState {
+    let flags = state.event_state();
+    let slot = if flags.intersects(State::UNAVAILABLE | State::UNKNOWN) {
+        Slot::Unavailable
+    } else if flags.contains(State::MUTE) {
+        Slot::Mute
+    } else if flags.contains(State::PRESENT) {
+        Slot::Card(state.atr().to_vec())
+    } else {
+        Slot::Empty
+    };
+    ReaderState {
+        name: state.name().to_string_lossy().into_owned(),
+        slot,
+        exclusive: flags.contains(State::EXCLUSIVE),
+        in_use: flags.contains(State::INUSE),
+        generation: epoch << 16 | u64::from(state.event_count() & 0xFFFF),
+    }
+}
+
+/// Whether the error can mean that the service went away, as the stacks report it.
+fn is_lost(error: Error) -> bool {
+    matches!(
+        error,
+        Error::NoService
+            | Error::ServiceStopped
+            | Error::CommError
+            | Error::InvalidHandle
+            | Error::InternalError
+            | Error::Shutdown
+    )
+}
+
+fn reader_error(error: Error) -> ReaderError {
+    match error {
+        Error::SecurityViolation | Error::NoAccess => ReaderError::Denied,
+        error if is_lost(error) => ReaderError::ServiceDown,
+        error => ReaderError::Other(error.to_string()),
+    }
+}
+
+/// What an error of a connection means, where its name alone says so.
+fn link_error(error: Error) -> LinkError {
+    match error {
+        Error::RemovedCard | Error::NoSmartcard => LinkError::CardRemoved,
+        Error::ResetCard => LinkError::CardReset,
+        Error::UnresponsiveCard | Error::UnpoweredCard | Error::NotTransacted => LinkError::CardMute,
+        Error::SharingViolation => LinkError::SharingViolation,
+        Error::Timeout => LinkError::TimedOut,
+        Error::ReaderUnavailable | Error::UnknownReader | Error::NoReadersAvailable => LinkError::ReaderGone,
+        error if is_lost(error) => LinkError::ServiceLost,
+        error => LinkError::Other(error.to_string()),
+    }
+}

@@ -1,0 +1,234 @@
+//! The thread that makes the blocking calls of one connection.
+//!
+//! It ends when its [`Card`](super::Card) is gone: at once, or when the call that hangs returns. It leaves the card as
+//! it is, so that other programs keep their state.
+
+use std::{
+    ffi::CString,
+    sync::mpsc::{Receiver, SyncSender},
+    time::{Duration, Instant},
+};
+
+use pcsc::{Context, Disposition, Error, Protocols, ShareMode};
+use zeroize::Zeroizing;
+
+use super::{establish, fill, is_lost, link_error, reading, unaware};
+use crate::{
+    card::link::LinkError,
+    reader::{ReaderError, Slot},
+};
+
+/// Twice the time in which pcsc-lite looks for cards (400 ms): so long an unexplained failure may turn out a removal.
+const EXPLANATION: Duration = Duration::from_millis(800);
+
+/// How long a reader is left alone that refuses to be shared without looking held.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// What the thread is asked. All but `End` are answered.
+pub(super) enum Ask {
+    /// Begin a transaction.
+    Begin,
+    /// One APDU, inside a transaction.
+    Exchange(Zeroizing<Vec<u8>>),
+    /// Reset the card, inside a transaction; the answer is its ATR.
+    Reset,
+    /// End the transaction.
+    End,
+}
+
+/// What it answers.
+pub(super) type Answer = Result<Vec<u8>, LinkError>;
+
+/// Connects, answers with the ATR, and serves until the asking end is closed.
+pub(super) fn run(reader: CString, until: Instant, asks: &Receiver<Ask>, answers: &SyncSender<Answer>) {
+    let mut connection = match Connection::open(reader, until) {
+        Ok(connection) => connection,
+        Err(error) => {
+            let _ = answers.send(Err(error));
+            return;
+        }
+    };
+    let atr = connection.atr();
+    if answers.send(atr).is_ok() {
+        serve(&mut connection, asks, answers);
+    }
+    connection.close();
+}
+
+struct Connection {
+    context: Context,
+    reader: CString,
+    card: pcsc::Card,
+    room: Vec<u8>,
+}
+
+fn serve(connection: &mut Connection, asks: &Receiver<Ask>, answers: &SyncSender<Answer>) {
+    while let Ok(ask) = asks.recv() {
+        if !matches!(ask, Ask::Begin) {
+            // Only a transaction sends anything else, and its End comes last.
+            continue;
+        }
+        let Connection { context, reader, card, room } = &mut *connection;
+        match card.transaction2() {
+            Ok(transaction) => {
+                if answers.send(Ok(Vec::new())).is_err() {
+                    return;
+                }
+                transact(context, reader, transaction, room, asks, answers);
+            }
+            Err((card, error)) => {
+                let error = after(context, reader, error, |p| card.reconnect(ShareMode::Shared, p, LEAVE));
+                if answers.send(Err(error)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+const LEAVE: Disposition = Disposition::LeaveCard;
+
+/// Serves one transaction, which ends, leaving the card, when this function returns.
+fn transact(
+    context: &Context,
+    reader: &CString,
+    mut transaction: pcsc::Transaction<'_>,
+    room: &mut [u8],
+    asks: &Receiver<Ask>,
+    answers: &SyncSender<Answer>,
+) {
+    while let Ok(ask) = asks.recv() {
+        let result = match ask {
+            Ask::Begin => Ok(Vec::new()),
+            Ask::End => return,
+            Ask::Exchange(command) => match transaction.transmit(&command, room) {
+                // A virtual reader whose card leaves in mid-exchange reports success, and nothing.
+                Ok(answer) if answer.len() < 2 => Err(Error::NotTransacted),
+                other => other.map(<[u8]>::to_vec),
+            },
+            Ask::Reset => transaction
+                .reconnect(ShareMode::Shared, Protocols::ANY, Disposition::ResetCard)
+                .and_then(|()| atr(&transaction)),
+        };
+        let answer = result
+            .map_err(|error| after(context, reader, error, |p| transaction.reconnect(ShareMode::Shared, p, LEAVE)));
+        if answers.send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+/// What an error was, after what can be done about it: a card that was reset is reconnected, so that the next
+/// transaction can begin, and the caller learns that the old session is gone.
+fn after(
+    context: &Context,
+    reader: &CString,
+    error: Error,
+    reconnect: impl FnOnce(Protocols) -> Result<(), Error>,
+) -> LinkError {
+    match error {
+        Error::ResetCard | Error::UnpoweredCard => match reconnect(Protocols::ANY) {
+            Ok(()) => LinkError::CardReset,
+            Err(error) => explain(context, reader, error),
+        },
+        // More than any answer may be.
+        Error::InsufficientBuffer => LinkError::Malformed(pcsc::MAX_BUFFER_SIZE_EXTENDED),
+        error => explain(context, reader, error),
+    }
+}
+
+/// The drivers report a card lifted in mid-exchange in many ways, and the service notices the removal later. So an
+/// error whose name says too little is explained by what the reader says next.
+fn explain(context: &Context, reader: &CString, error: Error) -> LinkError {
+    let known = link_error(error);
+    let vague = error == Error::NotTransacted || matches!(known, LinkError::Other(_)) || is_lost(error);
+    if !vague {
+        return known;
+    }
+    let mut states = [unaware(reader.clone())];
+    let until = Instant::now() + EXPLANATION;
+    let mut first = None;
+    loop {
+        match fill_or_wait(context, &mut states, first.is_some(), until) {
+            Err(Error::UnknownReader) => return LinkError::ReaderGone,
+            Err(Error::Timeout) => break,
+            Err(error) => return link_error(error),
+            Ok(()) => {}
+        }
+        let now = reading(&states[0], 0);
+        match now.slot {
+            Slot::Empty => return LinkError::CardRemoved,
+            Slot::Unavailable => return LinkError::ReaderGone,
+            _ if first.is_some_and(|generation| generation != now.generation) => return LinkError::CardRemoved,
+            _ => first = Some(now.generation),
+        }
+    }
+    // The service answers and the card is still there.
+    if is_lost(error) { LinkError::Other(error.to_string()) } else { known }
+}
+
+fn fill_or_wait(context: &Context, states: &mut [pcsc::ReaderState], wait: bool, until: Instant) -> Result<(), Error> {
+    if !wait {
+        return fill(context, states);
+    }
+    let left = until.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        return Err(Error::Timeout);
+    }
+    context.get_status_change(left, states)?;
+    states.iter_mut().for_each(pcsc::ReaderState::sync_current_state);
+    Ok(())
+}
+
+fn atr(card: &pcsc::Card) -> Result<Vec<u8>, Error> {
+    let (mut names, mut atr) = ([0; 1024], [0; pcsc::MAX_ATR_SIZE]);
+    Ok(card.status2(&mut names, &mut atr)?.atr().to_vec())
+}
+
+impl Connection {
+    fn open(reader: CString, until: Instant) -> Result<Self, LinkError> {
+        let context = establish().map_err(|error| match error {
+            ReaderError::ServiceDown => LinkError::ServiceLost,
+            other => LinkError::Other(other.to_string()),
+        })?;
+        let card = loop {
+            match context.connect(&reader, ShareMode::Shared, Protocols::ANY) {
+                Ok(card) => break card,
+                Err(Error::SharingViolation) => released(&context, &reader, until)?,
+                Err(error) => return Err(explain(&context, &reader, error)),
+            }
+        };
+        Ok(Self { context, reader, card, room: vec![0; pcsc::MAX_BUFFER_SIZE_EXTENDED] })
+    }
+
+    fn atr(&self) -> Answer {
+        atr(&self.card).map_err(|error| explain(&self.context, &self.reader, error))
+    }
+
+    /// Left to itself, the crate would reset the card.
+    fn close(self) {
+        if let Err((card, _)) = self.card.disconnect(LEAVE) {
+            // It cannot be left: the service is gone, or takes it back with the context.
+            drop(card);
+        }
+    }
+}
+
+/// Waits until the program that holds the reader exclusively lets go of it.
+fn released(context: &Context, reader: &CString, until: Instant) -> Result<(), LinkError> {
+    let mut states = [unaware(reader.clone())];
+    fill(context, &mut states).map_err(link_error)?;
+    loop {
+        // A reader that does not look held is tried again after a while: what it tells may be late.
+        let exclusive = reading(&states[0], 0).exclusive;
+        let turn = if exclusive { until } else { until.min(Instant::now() + RETRY) };
+        match fill_or_wait(context, &mut states, true, turn) {
+            Ok(()) if exclusive && !reading(&states[0], 0).exclusive => return Ok(()),
+            Ok(()) => {}
+            Err(Error::Timeout) if Instant::now() < until => return Ok(()),
+            Err(error) => {
+                return Err(if error == Error::Timeout { LinkError::SharingViolation } else { link_error(error) });
+            }
+        }
+    }
+}

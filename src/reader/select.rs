@@ -1,0 +1,212 @@
+//! Which readers are meant: by a part of the name, a pattern, or an alias from the configuration.
+
+use std::collections::BTreeMap;
+
+use super::ReaderState;
+use crate::failure::{Class, Failure};
+
+/// Names that the configuration gives to readers: alias → what is looked for in the reader's name.
+pub type Aliases = BTreeMap<String, String>;
+
+/// The readers that a command is about. Without any name: all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Selection {
+    wanted: Vec<Wanted>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    /// As it was typed.
+    typed: String,
+    pattern: Pattern,
+}
+
+/// No reader that is there has that name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no reader matches \"{wanted}\"")]
+pub struct NoSuchReader {
+    /// What was asked for.
+    pub wanted: String,
+    /// The readers that are there.
+    pub there: Vec<String>,
+}
+
+impl From<NoSuchReader> for Failure {
+    fn from(error: NoSuchReader) -> Self {
+        let hint = match error.there.as_slice() {
+            [] => "no reader is connected".to_owned(),
+            there => format!("connected: {}", there.join(", ")),
+        };
+        Self::new(Class::Usage, "reader.unknown", error.to_string()).hint(hint)
+    }
+}
+
+impl Selection {
+    /// From what was typed. An alias is taken for its pattern; everything else is a pattern itself.
+    pub fn new(wanted: &[String], aliases: &Aliases) -> Self {
+        let resolve = |typed: &String| {
+            let alias = aliases.iter().find(|(alias, _)| fold(alias) == fold(typed));
+            Wanted { typed: typed.clone(), pattern: Pattern::new(alias.map_or(typed, |(_, pattern)| pattern)) }
+        };
+        Self { wanted: wanted.iter().map(resolve).collect() }
+    }
+
+    /// Whether this reader is meant.
+    pub fn matches(&self, reader: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|w| w.pattern.matches(reader))
+    }
+
+    /// The readers that are meant, in the order of the listing. Something that was typed and matches none is an error.
+    pub fn pick<'a>(&self, readers: &'a [ReaderState]) -> Result<Vec<&'a ReaderState>, NoSuchReader> {
+        let unmatched = |w: &&Wanted| !readers.iter().any(|r| w.pattern.matches(&r.name));
+        match self.wanted.iter().find(unmatched) {
+            None => Ok(readers.iter().filter(|r| self.matches(&r.name)).collect()),
+            Some(wanted) => Err(NoSuchReader {
+                wanted: wanted.typed.clone(),
+                there: readers.iter().map(|r| r.name.clone()).collect(),
+            }),
+        }
+    }
+}
+
+/// The alias under which the configuration knows this reader: the first whose pattern matches.
+pub fn alias_of<'a>(reader: &str, aliases: &'a Aliases) -> Option<&'a str> {
+    aliases.iter().find(|(_, pattern)| Pattern::new(pattern).matches(reader)).map(|(alias, _)| alias.as_str())
+}
+
+/// A part of a name or, with `*` (anything) or `?` (one character), the form of the whole name; case does not matter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pattern {
+    Part(String),
+    Glob(Vec<char>),
+}
+
+impl Pattern {
+    fn new(text: &str) -> Self {
+        let text = fold(text);
+        if text.contains(['*', '?']) { Self::Glob(text.chars().collect()) } else { Self::Part(text) }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        let name = fold(name);
+        match self {
+            Self::Part(part) => name.contains(part.as_str()),
+            Self::Glob(pattern) => glob(pattern, &name.chars().collect::<Vec<_>>()),
+        }
+    }
+}
+
+fn fold(text: &str) -> String {
+    text.to_lowercase()
+}
+
+/// Goes back to the last star only, so that no pattern takes long.
+fn glob(pattern: &[char], name: &[char]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((at, taken)) = star else { return false };
+                star = Some((at, taken + 1));
+                p = at + 1;
+                n = taken + 1;
+            }
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::Slot;
+    use proptest::prelude::*;
+
+    const NAMES: [&str; 3] =
+        ["ACS ACR1252 Dual Reader [PICC] 00 00", "ACS ACR1252 Dual Reader [SAM] 00 01", "Door (Süd) 01 00"];
+
+    fn readers() -> Vec<ReaderState> {
+        let state = |name: &str| ReaderState {
+            name: name.to_owned(),
+            slot: Slot::Empty,
+            exclusive: false,
+            in_use: false,
+            generation: 0,
+        };
+        NAMES.into_iter().map(state).collect()
+    }
+
+    fn picked(wanted: &[&str]) -> Result<Vec<usize>, String> {
+        let aliases = Aliases::from([("north door".into(), "*[PICC]*".into()), ("gone".into(), "Omnikey".into())]);
+        let wanted: Vec<_> = wanted.iter().map(|w| (*w).to_owned()).collect();
+        let readers = readers();
+        let found = Selection::new(&wanted, &aliases).pick(&readers).map_err(|e| e.wanted)?;
+        Ok(found.iter().map(|r| NAMES.iter().position(|n| *n == r.name).unwrap()).collect())
+    }
+
+    #[test]
+    fn parts_globs_and_aliases() {
+        assert_eq!(picked(&[]), Ok(vec![0, 1, 2]));
+        assert_eq!(picked(&["acr1252"]), Ok(vec![0, 1]));
+        assert_eq!(picked(&["[picc]"]), Ok(vec![0]));
+        assert_eq!(picked(&["*0?"]), Ok(vec![0, 1, 2]));
+        assert_eq!(picked(&["acs*1"]), Ok(vec![1]));
+        assert_eq!(picked(&["acs*sam"]), Err("acs*sam".into()));
+        assert_eq!(picked(&["SÜD"]), Ok(vec![2]));
+        assert_eq!(picked(&["North Door", "süd"]), Ok(vec![0, 2]));
+        assert_eq!(picked(&["acr", "gone"]), Err("gone".into()));
+    }
+
+    #[test]
+    fn an_unknown_name_lists_what_is_there() {
+        let failure = |there: &[&str]| {
+            let there = there.iter().map(|n| (*n).to_owned()).collect();
+            Failure::from(NoSuchReader { wanted: "x".into(), there })
+        };
+        assert_eq!(failure(&["a", "b"]).hint.unwrap(), "connected: a, b");
+        assert_eq!(failure(&[]).hint.unwrap(), "no reader is connected");
+        assert_eq!(failure(&[]).class, Class::Usage);
+    }
+
+    #[test]
+    fn an_alias_is_found_from_the_name() {
+        let aliases = Aliases::from([("a".into(), "picc".into()), ("z".into(), "*PICC*".into())]);
+        assert_eq!(alias_of(NAMES[0], &aliases), Some("a"));
+        assert_eq!(alias_of(NAMES[2], &aliases), None);
+    }
+
+    /// The plain definition, which may take exponential time.
+    fn slow_glob(pattern: &[char], name: &[char]) -> bool {
+        match (pattern, name) {
+            ([], []) => true,
+            (['*', rest @ ..], _) if slow_glob(rest, name) => true,
+            (['*', ..], [_, left @ ..]) => slow_glob(pattern, left),
+            ([c, rest @ ..], [d, left @ ..]) => (*c == '?' || c == d) && slow_glob(rest, left),
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn globs_match_as_defined(pattern in "[ab*?]{0,8}", name in "[ab]{0,10}") {
+            let (pattern, name): (Vec<_>, Vec<_>) = (pattern.chars().collect(), name.chars().collect());
+            prop_assert_eq!(glob(&pattern, &name), slow_glob(&pattern, &name));
+        }
+
+        #[test]
+        fn any_name_matches_itself_and_its_parts(name in "[^*?]{1,20}", at in any::<prop::sample::Index>()) {
+            let folded = fold(&name);
+            let starts: Vec<_> = folded.char_indices().map(|(i, _)| i).collect();
+            prop_assert!(Pattern::new(&folded[*at.get(&starts)..]).matches(&name));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What the list is told.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::event::Source;
+use crate::failure::ErrorObject;
+use crate::wire::User;
+
+/// The number of one insertion at one reader: equal for two looks if and only if the card was not lifted between
+/// them. PC/SC's event counter (the high word of the event state) is such a number while the service lives.
+pub type Insertion = u64;
+
+/// One thing that happened, in the order in which it happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Input {
+    /// A watch starts: nobody looked until now.
+    Startup,
+    /// A card was tapped, or looked at again, and gave its identity.
+    Tap(Tap),
+    /// The card that was tapped here still answers, over the channel that the tap opened.
+    Seen {
+        /// Where.
+        reader: String,
+        /// Which token.
+        token_id: Uuid,
+    },
+    /// The card on this reader was lifted.
+    Lifted {
+        /// Where.
+        reader: String,
+    },
+    /// This reader was looked at, and no card lies there.
+    Empty {
+        /// Where.
+        reader: String,
+    },
+    /// The card on this reader is no issued token, or is not let in. Not for an exchange that merely broke: that says
+    /// nothing about who is there.
+    Refused(Refused),
+    /// A reader was plugged in.
+    ReaderAdded {
+        /// Which.
+        reader: String,
+    },
+    /// A reader was unplugged.
+    ReaderRemoved {
+        /// Which.
+        reader: String,
+    },
+    /// These readers are plugged in, and no others.
+    Readers {
+        /// All of them.
+        attached: BTreeSet<String>,
+    },
+    /// The PC/SC service went away.
+    ServiceLost,
+    /// The PC/SC service is there (again).
+    ServiceBack,
+    /// Time passed.
+    Tick,
+    /// The operator clears the list.
+    Clear,
+    /// The operator refuses a token (its id as lower-case UUID) or a user (the id) here.
+    Deny {
+        /// The id.
+        id: String,
+    },
+    /// The operator takes that back.
+    Allow {
+        /// The id.
+        id: String,
+    },
+}
+
+impl Input {
+    /// Whether this is one of the many that hardly ever cause an event.
+    pub const fn is_routine(&self) -> bool {
+        matches!(self, Self::Seen { .. } | Self::Tick)
+    }
+}
+
+/// A card that gave its identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tap {
+    /// Where.
+    pub reader: String,
+    /// Which insertion.
+    pub insertion: Insertion,
+    /// Who.
+    pub holder: Holder,
+}
+
+/// Who a card says, or proved, that it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The token.
+    pub token_id: Uuid,
+    /// Whose it is.
+    pub user: User,
+    /// Where the user information came from.
+    pub source: Source,
+    /// Whether the handshake and the presence proof both held. One that only says so never comes onto the list.
+    pub authenticated: bool,
+}
+
+/// A card that does not come onto the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Where.
+    pub reader: String,
+    /// Which insertion.
+    pub insertion: Insertion,
+    /// Why: `token.blank`, `token.foreign`, `token.mute`, …
+    pub error: ErrorObject,
+    /// Which token it is or says to be, where that is known.
+    pub token_id: Option<Uuid>,
+    /// Whose, where that is known.
+    pub user: Option<User>,
+}

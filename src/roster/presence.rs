@@ -1,0 +1,124 @@
+//! Who counts as present, per reader.
+
+use std::time::Duration;
+
+/// How presence is decided at one reader: `field`, `toggle` or `until:8h` on the command line and in the
+/// configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// While the card lies on the reader.
+    #[default]
+    Field,
+    /// A tap enters, the next tap leaves: doors, desks, events.
+    Toggle,
+    /// A tap enters, time leaves. Never zero.
+    Until(Duration),
+}
+
+/// Why a text is no presence or no duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PresenceError {
+    /// None of the three words.
+    #[error("{0:?} is not field, toggle or until:DURATION")]
+    Unknown(String),
+    /// The part behind `until:`, or a duration on its own.
+    #[error("{0:?} is not a duration such as 500ms, 5s, 2m, 8h or 1d")]
+    Duration(String),
+}
+
+impl std::str::FromStr for Presence {
+    type Err = PresenceError;
+
+    fn from_str(text: &str) -> Result<Self, PresenceError> {
+        match text {
+            "field" => Ok(Self::Field),
+            "toggle" => Ok(Self::Toggle),
+            _ => match text.strip_prefix("until:") {
+                Some(time) => duration(time).map(Self::Until),
+                None => Err(PresenceError::Unknown(text.to_owned())),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Presence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Field => f.write_str("field"),
+            Self::Toggle => f.write_str("toggle"),
+            Self::Until(time) => write!(f, "until:{}ms", time.as_millis()),
+        }
+    }
+}
+
+/// The longest duration that is taken: 100 years, so that no sum with a date overflows unnoticed.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+
+/// Parses a whole number with a unit, `500ms`, `5s`, `2m`, `8h`, `1d`: above zero, at most 100 years.
+pub fn duration(text: &str) -> Result<Duration, PresenceError> {
+    let refuse = || PresenceError::Duration(text.to_owned());
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refuse)?;
+    let (number, unit) = text.split_at(digits);
+    let unit_ms: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(refuse()),
+    };
+    let number: u64 = number.parse().map_err(|_| refuse())?;
+    let time = number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(refuse)?;
+    if time.is_zero() || time > LONGEST { Err(refuse()) } else { Ok(time) }
+}
+
+/// What the list has to know of the configuration.
+pub trait Policy {
+    /// Who counts as present at this reader.
+    fn presence(&self, reader: &str) -> Presence;
+
+    /// How long an unconfirmed entry waits to be seen before it is closed.
+    fn stale_after(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+}
+
+impl<F: Fn(&str) -> Presence> Policy for F {
+    fn presence(&self, reader: &str) -> Presence {
+        self(reader)
+    }
+}
+
+/// The same at every reader.
+impl Policy for Presence {
+    fn presence(&self, _reader: &str) -> Presence {
+        *self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_is_read_again() {
+        for presence in [Presence::Field, Presence::Toggle, Presence::Until(Duration::from_secs(8 * 3600))] {
+            assert_eq!(presence.to_string().parse(), Ok(presence));
+        }
+        assert_eq!("until:8h".parse(), Ok(Presence::Until(Duration::from_secs(28_800))));
+        assert_eq!("until:500ms".parse(), Ok(Presence::Until(Duration::from_millis(500))));
+    }
+
+    #[test]
+    fn what_is_no_presence_is_refused() {
+        for text in
+            ["", "Field", "until", "until:", "until:0s", "until:8", "until:h", "until:-1h", "until:8 h", "until:1.5h"]
+        {
+            assert!(text.parse::<Presence>().is_err(), "{text}");
+        }
+        assert!(duration("99999999999999999999h").is_err());
+        assert!(duration("18446744073709551615d").is_err());
+        assert!(duration("36601d").is_err());
+        assert!(duration("8ħ").is_err());
+    }
+}

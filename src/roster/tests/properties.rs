@@ -1,0 +1,191 @@
+//! What holds whatever the list is told.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const READERS: [&str; 5] = ["field-a", "field-b", "toggle-a", "toggle-b", "until-a"];
+
+fn reader() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&READERS[..])
+}
+
+fn reader_names() -> impl Strategy<Value = Vec<&'static str>> {
+    prop::sample::subsequence(&READERS[..], 0..=READERS.len())
+}
+
+/// Tokens 0 to 3, which mostly belong to one user each.
+fn holder() -> impl Strategy<Value = (u8, String)> {
+    (0..4_u8, prop_oneof![4 => Just(None), 1 => (0..4_u8).prop_map(Some)])
+        .prop_map(|(n, other)| (n, format!("u{}", other.unwrap_or(n))))
+}
+
+fn id() -> impl Strategy<Value = String> {
+    prop_oneof![(0..4_u8).prop_map(|n| format!("u{n}")), (0..4_u8).prop_map(|n| token(n).to_string())]
+}
+
+/// Any input; cards make up most of them.
+pub(in crate::roster) fn input() -> impl Strategy<Value = Input> {
+    prop_oneof![
+        8 => (reader(), holder(), 0..5_u64).prop_map(|(r, (n, id), i)| tap_as(r, n, i, &id)),
+        1 => (reader(), 0..4_u8, 0..5_u64).prop_map(|(r, n, i)| identified(r, n, i)),
+        5 => (reader(), 0..4_u8).prop_map(|(r, n)| seen(r, n)),
+        4 => reader().prop_map(lifted),
+        1 => reader().prop_map(empty),
+        2 => (reader(), 0..5_u64, prop::option::of(0..4_u8)).prop_map(|(r, i, n)| {
+            let mut input = refused(r, i, "token.mute");
+            if let Input::Refused(refused) = &mut input {
+                refused.token_id = n.map(token);
+            }
+            input
+        }),
+        1 => reader_names().prop_map(|names| readers(&names)),
+        1 => reader().prop_map(|r| Input::ReaderAdded { reader: r.to_owned() }),
+        1 => reader().prop_map(|r| Input::ReaderRemoved { reader: r.to_owned() }),
+        1 => Just(Input::Startup),
+        1 => Just(Input::ServiceLost),
+        1 => Just(Input::ServiceBack),
+        2 => Just(Input::Tick),
+        1 => Just(Input::Clear),
+        1 => id().prop_map(|id| deny(&id)),
+        2 => id().prop_map(|id| allow(&id)),
+    ]
+}
+
+/// Inputs, each with the milliseconds that passed before it.
+pub(in crate::roster) fn inputs() -> impl Strategy<Value = Vec<(i64, Input)>> {
+    let pause = prop_oneof![6 => 0..100_i64, 2 => 100..10_000_i64, 1 => 10_000..70_000_i64];
+    prop::collection::vec((pause, input()), 0..80)
+}
+
+/// Every input at once; the second argument of `check` is what this very input told.
+fn run(inputs: &[(i64, Input)], mut check: impl FnMut(&Input, &[Event], &Roster, i64)) -> (Roster, Vec<Event>) {
+    let (mut roster, mut told, mut ms) = (Roster::default(), Vec::new(), 0);
+    for (pause, input) in inputs {
+        ms += pause;
+        let new = events(roster.apply(input, at(ms), &by_name));
+        check(input, &new, &roster, ms);
+        told.extend(new);
+    }
+    (roster, told)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 250, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_list_equals_a_replay_of_its_events(inputs in inputs()) {
+        let mut told = Vec::new();
+        run(&inputs, |_, new, roster, _| {
+            told.extend_from_slice(new);
+            assert_eq!(replay(&told).unwrap(), roster.members());
+            assert_eq!(roster.seq(), told.len() as u64);
+        });
+        prop_assert!(told.is_sorted_by_key(|event| event.at));
+    }
+
+    #[test]
+    fn the_same_again_tells_nothing(inputs in inputs()) {
+        run(&inputs, |input, _, roster, ms| {
+            let mut again = roster.clone();
+            assert_eq!(events(again.apply(input, at(ms), &by_name)), [], "{input:?}");
+        });
+    }
+
+    #[test]
+    fn one_card_per_reader_in_mode_field_and_nobody_denied(inputs in inputs()) {
+        run(&inputs, |_, _, roster, _| {
+            let mut lying = BTreeMap::new();
+            for entry in roster.entries() {
+                assert!(entry.authenticated);
+                assert!(!roster.is_denied(&entry.user.id) && !roster.is_denied(&entry.token_id.to_string()));
+                if roster.seat(entry.token_id).unwrap().mode == Mode::Field {
+                    assert_eq!(lying.insert(entry.reader.clone(), entry.token_id), None);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn time_that_is_over_never_stays(inputs in inputs()) {
+        run(&inputs, |_, _, roster, ms| {
+            assert!(roster.next_deadline().is_none_or(|deadline| deadline > at(ms)));
+            for entry in roster.entries() {
+                let seat = roster.seat(entry.token_id).unwrap();
+                let timed = seat.mode == Mode::Until || entry.state == State::Unconfirmed;
+                assert_eq!(seat.closes.is_some(), timed);
+                assert!(entry.since <= entry.last_seen && entry.last_seen <= at(ms));
+            }
+        });
+    }
+
+    #[test]
+    fn a_tick_before_the_deadline_changes_nothing(inputs in inputs()) {
+        run(&inputs, |_, _, roster, _| {
+            if let Some(deadline) = roster.next_deadline() {
+                let mut later = roster.clone();
+                let just_before = Timestamp::from_millisecond(deadline.as_millisecond() - 1).unwrap();
+                assert_eq!(later.apply(&Input::Tick, just_before, &by_name), []);
+                assert_ne!(later.apply(&Input::Tick, deadline, &by_name), []);
+            }
+        });
+    }
+
+    #[test]
+    fn every_change_of_the_rows_is_told(inputs in inputs()) {
+        let (mut roster, mut ms) = (Roster::default(), 0);
+        for (pause, input) in &inputs {
+            ms += pause;
+            let before = roster.clone();
+            let changes = roster.apply(input, at(ms), &by_name);
+            for n in 0..4 {
+                let differs = before.seat(token(n)) != roster.seat(token(n));
+                prop_assert!(!differs || changes.contains(&Change::Seat(token(n))));
+            }
+            for name in READERS {
+                let differs = before.slot(name) != roster.slot(name);
+                prop_assert!(!differs || changes.contains(&Change::Slot(name.to_owned())));
+            }
+            prop_assert!(before.service_lost() == roster.service_lost() || changes.contains(&Change::Service));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_once_per_insertion(inputs in inputs()) {
+        let mut told: BTreeMap<String, u64> = BTreeMap::new();
+        run(&inputs, |input, new, _, _| {
+            let insertion = match input {
+                Input::Tap(tap) => Some((tap.reader.clone(), tap.insertion)),
+                Input::Refused(refused) => Some((refused.reader.clone(), refused.insertion)),
+                Input::Lifted { reader } | Input::Empty { reader } => {
+                    told.remove(reader);
+                    None
+                }
+                // Insertions of other times cannot be compared.
+                Input::Startup | Input::ServiceLost | Input::ReaderRemoved { .. } | Input::Readers { .. } => {
+                    told.clear();
+                    None
+                }
+                _ => None,
+            };
+            if let Some((reader, insertion)) = insertion {
+                if told.get(&reader).is_some_and(|last| *last != insertion) {
+                    told.remove(&reader);
+                }
+                let refusals = new.iter().filter(|event| event.event == Kind::Refused).count();
+                assert!(refusals <= usize::from(!told.contains_key(&reader)), "{input:?} {new:?}");
+                if refusals == 1 {
+                    told.insert(reader, insertion);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn inputs_survive_being_handed_over(input in input()) {
+        let text = serde_json::to_string(&input).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Input>(&text).unwrap(), input);
+    }
+}

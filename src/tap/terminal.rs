@@ -1,0 +1,93 @@
+//! A tap over PC/SC: connect, one transaction, and whatever a card that was reset in between needs.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{Depth, TapError, Tapped, visit};
+use crate::{
+    card::apdu::Format,
+    crypto::random::{SystemRandom, bytes},
+    reader::pcsc::{Card, Limits},
+    token::{
+        TokenError,
+        open::{Credentials, Memory, Visit},
+        select::LifeCycle,
+        session::Session,
+    },
+};
+
+/// Everything that the taps of a terminal share.
+#[derive(Clone)]
+pub struct Terminal {
+    /// The terminal's keys.
+    pub credentials: Arc<Credentials>,
+    /// What it remembers of tokens.
+    pub memory: Arc<dyn Memory + Send + Sync>,
+    /// The time limit of one exchange.
+    pub exchange: Duration,
+    /// The time limit of one tap.
+    pub tap: Duration,
+    /// How commands go to the readers.
+    pub format: Format,
+    /// How far taps go.
+    pub depth: Depth,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Terminal {
+    /// Taps the card in this reader. The connection is given back, for a watch that keeps the channel open.
+    pub fn tap(&self, reader: &str) -> (Tapped, Option<Card>) {
+        let start = Instant::now();
+        let deadline = start + self.tap;
+        let mut card = match Card::connect(reader, self.limits(deadline)) {
+            Ok(card) => card,
+            Err(e) => return (Tapped::failed(e.into()), None),
+        };
+        let connect = start.elapsed();
+        let mut tapped = self.over(&mut card);
+        if tapped.result.as_ref().is_err_and(TapError::worth_another_try) {
+            tapped = self.over(&mut card);
+        }
+        tapped.timings.connect = connect;
+        tapped.timings.total = start.elapsed();
+        (tapped, Some(card))
+    }
+
+    fn limits(&self, deadline: Instant) -> Limits {
+        Limits { exchange: self.exchange, connect: self.exchange, deadline: Some(deadline) }
+    }
+
+    fn over(&self, card: &mut Card) -> Tapped {
+        let mut random = SystemRandom;
+        let nonce = match bytes(&mut random) {
+            Ok(nonce) => nonce,
+            Err(e) => return Tapped::failed(TokenError::from(e).into()),
+        };
+        let mut transaction = match card.begin() {
+            Ok(transaction) => transaction,
+            Err(e) => return Tapped::failed(e.into()),
+        };
+        let mut around = Visit {
+            credentials: &self.credentials,
+            memory: &*self.memory,
+            nonce,
+            now: (self.clock)(),
+            format: self.format,
+            random: &mut random,
+            learned: Vec::new(),
+        };
+        visit(&mut transaction, &mut around, self.depth)
+    }
+
+    /// One heartbeat over an open channel, in a short transaction of its own.
+    pub fn heartbeat(&self, card: &mut Card, session: &mut Session) -> Result<LifeCycle, TapError> {
+        card.set_deadline(Some(Instant::now() + self.exchange));
+        let mut transaction = card.begin().map_err(TapError::Link)?;
+        Ok(session.heartbeat(&mut transaction)?)
+    }
+}

@@ -1,0 +1,329 @@
+//! The way into a token: SELECT, its certificate, the handshake, the presence proof, the record. Written once: scan,
+//! watch, enrollment and diagnosis all come through here.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{
+    TokenError, commands,
+    constants::{KEY_CA, KVN_CA, KVN_OWN, KVN_SET, TAG_IDENTITY},
+    record,
+    select::{Privacy, Selected, select},
+    session::Session,
+};
+use crate::{
+    card::{
+        apdu::{Command, Format},
+        chaining::exchange,
+        link::Link,
+        status::Status,
+        tlv::{self, Reader},
+    },
+    channel::{
+        ChannelError, Step,
+        scp11::{Handshake, Offer, Opened},
+    },
+    crypto::{
+        ec::{KeyPair, Point},
+        random::Random,
+        sha256,
+        x509::{Certificate, Class},
+    },
+    proof::{Expected, Proof, Verified},
+    wire::User,
+};
+
+/// What the terminal authenticates with.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The CA that certifies terminals and tokens.
+    pub ca: Point,
+    /// The terminal's static ECKA key.
+    pub key: KeyPair,
+    /// Its certificate.
+    pub certificate: Certificate,
+}
+
+/// Something that a terminal may remember of a token, so that it need not be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Item {
+    /// The certificate of a token's or a set's ECKA key.
+    Ecka(Privacy, u8),
+    /// The identity certificate of a token.
+    Identity(Uuid),
+    /// Under which KVN a token keeps our CA's key (one byte).
+    CaKvn(Privacy),
+}
+
+/// What the terminal remembers. Only verified things are given to it, and they are verified again at each use.
+pub trait Memory {
+    /// The remembered bytes.
+    fn recall(&self, item: &Item) -> Option<Vec<u8>>;
+}
+
+/// A memory that remembers nothing.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Forgetful;
+
+impl Memory for Forgetful {
+    fn recall(&self, _: &Item) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// Everything that one authentication needs besides the card.
+pub struct Visit<'a> {
+    /// The terminal's keys.
+    pub credentials: &'a Credentials,
+    /// What it remembers.
+    pub memory: &'a dyn Memory,
+    /// The nonce that the proof has to carry.
+    pub nonce: [u8; 32],
+    /// The time now, for the lives of certificates.
+    pub now: Timestamp,
+    /// How commands go to this reader.
+    pub format: Format,
+    /// Where ephemeral keys come from.
+    pub random: &'a mut dyn Random,
+    /// What was learned on the way and is worth remembering; `None` means: forget it.
+    pub learned: Vec<(Item, Option<Vec<u8>>)>,
+}
+
+/// A token that has proved who it is: the handshake and the signature both hold.
+#[derive(Debug)]
+pub struct Authenticated {
+    /// Its id, as it came inside the channel.
+    pub token_id: Uuid,
+    /// The verified proof.
+    pub proof: Verified,
+    /// The user information.
+    pub user: User,
+}
+
+/// Selects the applet; `None` when the card has none.
+pub fn identify(link: &mut dyn Link, format: Format) -> Result<Option<Selected>, TokenError> {
+    Selected::parse(exchange(link, &select(), format)?)
+}
+
+/// A channel whose token has not yet proved more than that it holds an ECKA key.
+#[derive(Debug)]
+pub struct Channel {
+    /// The secure messaging.
+    pub session: Session,
+    /// The value that binds a proof to this channel.
+    pub binding: [u8; 32],
+}
+
+impl Visit<'_> {
+    /// Opens a channel to the selected token under the key that it names. A remembered certificate that leads to a wrong
+    /// receipt is forgotten, and read anew once: the token may have changed its key.
+    pub fn open(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Channel, TokenError> {
+        let privacy = selected.privacy.ok_or(TokenError::NotIssued(selected.state))?;
+        let kvn = selected.ecka_kvn;
+        let expected = match privacy {
+            Privacy::Open(_) => kvn == KVN_OWN,
+            Privacy::Private(_) => KVN_SET.contains(&kvn),
+        };
+        if !expected {
+            return Err(TokenError::Form("SELECT"));
+        }
+        let item = Item::Ecka(privacy, kvn);
+        if let Some(der) = self.memory.recall(&item) {
+            match self.card_key(privacy, &der).and_then(|key| self.handshake(link, selected, privacy, &key)) {
+                Err(TokenError::Channel(ChannelError::Receipt) | TokenError::Certificate(_)) => {
+                    self.learned.push((item, None));
+                }
+                other => return other,
+            }
+        }
+        let der = plain(link, "GET DATA certificate", &commands::ecka_certificate(kvn), self.format)?;
+        let key = self.card_key(privacy, &der)?;
+        let channel = self.handshake(link, selected, privacy, &key)?;
+        self.learned.push((item, Some(der)));
+        Ok(channel)
+    }
+
+    /// Opens a channel, has the token prove who it is, and reads its record.
+    pub fn authenticate(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Authenticated, TokenError> {
+        Ok(self.prove(link, selected)?.read(link)?.0)
+    }
+
+    /// Opens a channel, and has the token prove who it is.
+    pub fn prove(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Proved, TokenError> {
+        let mut channel = self.open(link, selected)?;
+        let (token_id, proof) = self.proof(link, selected, &mut channel)?;
+        Ok(Proved { token_id, session: channel.session, proof })
+    }
+
+    fn proof(
+        &mut self,
+        link: &mut dyn Link,
+        selected: &Selected,
+        channel: &mut Channel,
+    ) -> Result<(Uuid, Verified), TokenError> {
+        const STEP: &str = "INTERNAL AUTHENTICATE";
+        let command = commands::internal_authenticate(&self.nonce);
+        let answer = channel.session.send(link, STEP, &command)?;
+        let proof = Proof::parse_answer(&answer)?;
+        let token_id = Uuid::from_bytes(*proof.token_id());
+        if matches!(selected.privacy, Some(Privacy::Open(told)) if told != token_id) {
+            return Err(TokenError::IdentityMismatch);
+        }
+        let identity = self.identity(link, &mut channel.session, token_id)?;
+        let expected = Expected {
+            terminal: self.credentials.key.public(),
+            nonce: &self.nonce,
+            token_id: token_id.as_bytes(),
+            binding: &channel.binding,
+        };
+        Ok((token_id, proof.check(&expected, identity.point())?))
+    }
+
+    /// The verified identity certificate of this token, remembered or read.
+    fn identity(
+        &mut self,
+        link: &mut dyn Link,
+        session: &mut Session,
+        token_id: Uuid,
+    ) -> Result<Certificate, TokenError> {
+        let item = Item::Identity(token_id);
+        if let Some(der) = self.memory.recall(&item) {
+            if let Ok(certificate) = self.certificate(&der, Class::Identity, &token_id.to_string()) {
+                return Ok(certificate);
+            }
+            self.learned.push((item, None));
+        }
+        let der = session.send(link, "GET DATA identity certificate", &commands::read_object(TAG_IDENTITY))?;
+        let certificate = self.certificate(&der, Class::Identity, &token_id.to_string())?;
+        self.learned.push((item, Some(der)));
+        Ok(certificate)
+    }
+
+    fn certificate(&self, der: &[u8], class: Class, subject: &str) -> Result<Certificate, TokenError> {
+        let certificate = Certificate::verify(der, &self.credentials.ca, &[class])?;
+        certificate.check_time(self.now)?;
+        if certificate.subject() == subject { Ok(certificate) } else { Err(TokenError::IdentityMismatch) }
+    }
+
+    /// The verified point of the token's or the set's ECKA certificate.
+    fn card_key(&self, privacy: Privacy, der: &[u8]) -> Result<Point, TokenError> {
+        match privacy {
+            Privacy::Open(id) => Ok(*self.certificate(der, Class::TokenEcka, &id.to_string())?.point()),
+            Privacy::Private(set) => {
+                if sha256(&[der])[..8] != set {
+                    return Err(TokenError::IdentityMismatch);
+                }
+                let certificate = Certificate::verify(der, &self.credentials.ca, &[Class::SetEcka])?;
+                certificate.check_time(self.now)?;
+                Ok(*certificate.point())
+            }
+        }
+    }
+
+    fn handshake(
+        &mut self,
+        link: &mut dyn Link,
+        selected: &Selected,
+        privacy: Privacy,
+        card_key: &Point,
+    ) -> Result<Channel, TokenError> {
+        let item = Item::CaKvn(privacy);
+        let remembered = self.memory.recall(&item).and_then(|kvn| kvn.first().copied());
+        let guess = remembered.unwrap_or(KVN_CA[0]);
+        match self.attempt(link, selected, card_key, guess) {
+            Err(TokenError::Channel(ChannelError::Refused { step, status }))
+                if step == Handshake::CERTIFICATE && matches!(status, Status::NO_DATA | Status::WRONG_DATA) =>
+            {
+                let kvn = self.look_up_ca(link)?;
+                if kvn == guess {
+                    return Err(TokenError::TerminalRefused(status));
+                }
+                let channel = self.attempt(link, selected, card_key, kvn)?;
+                self.learned.push((item, Some(vec![kvn])));
+                Ok(channel)
+            }
+            other => other,
+        }
+    }
+
+    /// Under which KVN the token keeps our CA's key. It is asked only when the guess was wrong: while keys rotate.
+    fn look_up_ca(&self, link: &mut dyn Link) -> Result<u8, TokenError> {
+        const STEP: &str = "GET DATA CA lookup";
+        let command = commands::ca_lookup(&self.credentials.ca.key_identifier());
+        match plain(link, STEP, &command, self.format) {
+            Ok(data) => match tlv::only(&data, 0x83) {
+                Ok(&[KEY_CA, kvn]) => Ok(kvn),
+                _ => Err(TokenError::Form(STEP)),
+            },
+            Err(TokenError::Refused { status: Status::NO_DATA, .. }) => Err(TokenError::OtherAuthority),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        link: &mut dyn Link,
+        selected: &Selected,
+        card_key: &Point,
+        ca_kvn: u8,
+    ) -> Result<Channel, TokenError> {
+        let mut step = Handshake::begin(Offer {
+            select: &selected.raw,
+            terminal_key: &self.credentials.key,
+            terminal_certificate: self.credentials.certificate.der(),
+            ca_kvn,
+            card_key,
+            card_kvn: selected.ecka_kvn,
+            ephemeral: KeyPair::generate(self.random)?,
+        })?;
+        loop {
+            match step {
+                Step::Send(command, next) => step = next.handle(exchange(link, &command, self.format)?)?,
+                Step::Done(Opened { messaging, binding }) => {
+                    return Ok(Channel { session: Session::new(messaging, self.format), binding });
+                }
+            }
+        }
+    }
+}
+
+/// Sends a command in plain, and returns the data of an answer with 9000.
+fn plain(link: &mut dyn Link, step: &'static str, command: &Command, format: Format) -> Result<Vec<u8>, TokenError> {
+    let answer = exchange(link, command, format)?;
+    if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
+}
+
+/// A token that has proved who it is, and whose record may go on in its details.
+#[derive(Debug)]
+pub struct Proved {
+    token_id: Uuid,
+    session: Session,
+    proof: Verified,
+}
+
+impl Proved {
+    /// Reads what the proof did not carry already: nothing, for most tokens. The open channel comes back too.
+    pub fn read(mut self, link: &mut dyn Link) -> Result<(Authenticated, Session), TokenError> {
+        let compact = record::decode_filled(&self.proof.record)?;
+        let user = if compact.more { record::merge(compact, &self.session.read_details(link)?)? } else { compact.user };
+        Ok((Authenticated { token_id: self.token_id, proof: self.proof, user }, self.session))
+    }
+}
+
+/// The CA keys that a token lists in plain: identifier and KVN of each.
+pub fn ca_list(link: &mut dyn Link, format: Format) -> Result<Vec<([u8; 20], u8)>, TokenError> {
+    const STEP: &str = "GET DATA CA list";
+    let form = |_| TokenError::Form(STEP);
+    let data = plain(link, STEP, &Command::new(0x00, 0xCA, 0xFF, 0x33).answered(), format)?;
+    let mut reader = Reader::new(&data);
+    let mut list = Vec::new();
+    while !reader.is_empty() {
+        let id = reader.array(0x42).map_err(form)?;
+        let [kid, kvn] = reader.array(0x83).map_err(form)?;
+        if kid != KEY_CA {
+            return Err(TokenError::Form(STEP));
+        }
+        list.push((id, kvn));
+    }
+    Ok(list)
+}
