@@ -86,10 +86,17 @@ impl Messaging {
         Ok(Response { data, status })
     }
 
-    /// The card's side of [`Self::wrap`]: verifies the C-MAC over the header (chaining bit clear), Lc as it was sent and
-    /// the data, and decrypts. `None` when MAC or padding is wrong. An encrypted empty block and no data at all are
-    /// both an empty command.
+    /// The card's side of [`Self::wrap`]: [`Self::verify`], then [`Self::decrypt`]. `None` when MAC or padding is wrong.
     pub fn open(&mut self, header: [u8; 4], lc: &[u8], data: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, CryptoError> {
+        match self.verify(header, lc, data)? {
+            Some(sealed) => self.decrypt(sealed),
+            None => Ok(None),
+        }
+    }
+
+    /// Verifies the C-MAC over the header (chaining bit clear), Lc as it was sent and the data, and returns the
+    /// encrypted data. `None` when the MAC is wrong.
+    pub fn verify<'a>(&mut self, header: [u8; 4], lc: &[u8], data: &'a [u8]) -> Result<Option<&'a [u8]>, CryptoError> {
         let Some((sealed, mac)) = data.split_last_chunk::<MAC>() else {
             return Ok(None);
         };
@@ -98,6 +105,12 @@ impl Messaging {
             return Ok(None);
         }
         self.chain = full;
+        Ok(Some(sealed))
+    }
+
+    /// Decrypts the data of a command whose C-MAC was verified. `None` when the padding is wrong. An encrypted empty
+    /// block and no data at all are both an empty command.
+    pub fn decrypt(&mut self, sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, CryptoError> {
         self.counter = self.counter.wrapping_add(1);
         if sealed.is_empty() {
             return Ok(Some(Zeroizing::default()));

@@ -43,7 +43,7 @@ impl Instruction {
     /// class that this INS does not take. A secured command sent in plain is known: it is refused by the session.
     pub(super) fn of([cla, code, ..]: [u8; 4]) -> Result<Self, Status> {
         let class = cla & !CHAINING;
-        if !matches!(class, 0x00 | 0x04 | 0x80 | 0x84) {
+        if !Self::is_class(class) {
             return Err(Status::UNKNOWN_CLASS);
         }
         let chained = cla & CHAINING != 0;
@@ -67,6 +67,11 @@ impl Instruction {
             _ => return Err(Status::UNKNOWN_INSTRUCTION),
         };
         if fits { Ok(instruction) } else { Err(Status::UNKNOWN_CLASS) }
+    }
+
+    /// Whether any command has this class, chaining bit aside.
+    pub(super) const fn is_class(cla: u8) -> bool {
+        matches!(cla & !CHAINING, 0x00 | 0x04 | 0x80 | 0x84)
     }
 
     /// Begins a new session whatever the state is, also in the middle of a chain.

@@ -87,11 +87,12 @@ impl Token {
             return self.platform(received);
         }
         let instruction = Instruction::of(received.header);
-        if instruction == Ok(Instruction::GetResponse) {
+        let terminated = self.card.state.life == Life::Terminated && instruction != Ok(Instruction::Select);
+        if instruction == Ok(Instruction::GetResponse) && !terminated {
             return self.transport.next();
         }
         self.transport.waiting.clear();
-        if self.card.state.life == Life::Terminated && instruction != Ok(Instruction::Select) {
+        if terminated {
             return Err(Status::CONDITIONS);
         }
         match instruction {
@@ -109,17 +110,19 @@ impl Token {
         }
     }
 
-    /// An unknown INS under a good C-MAC leaves the session; every other unknown INS or wrong CLA wipes it.
+    /// An unknown INS or wrong CLA under a good C-MAC leaves the session; every other one wipes it.
     fn refuse(&mut self, status: Status, received: &Received<'_>) -> Reply {
-        let secured = status == Status::UNKNOWN_INSTRUCTION && received.header[0] & SECURE != 0;
+        let secured = Instruction::is_class(received.header[0]) && received.header[0] & SECURE != 0;
         let alone = received.header[0] & CHAINING == 0 && self.transport.chain.is_none();
-        if secured && alone && received.data.len() <= COMMAND_MAX {
-            let data = Zeroizing::new(received.data.to_vec());
-            // Whether it opens or not, the answer is the same; what differs is whether the session is left.
-            let _ = self.open(&Whole::new(received.header, data, received.extended, false));
-        } else {
-            self.wipe();
+        if !(secured && alone && self.session.has_keys()) {
+            return self.wiped(status);
         }
+        if received.data.len() > COMMAND_MAX {
+            return self.wiped(Status::WRONG_LENGTH);
+        }
+        let data = Zeroizing::new(received.data.to_vec());
+        // Whether it opens or not, the answer is the same; what differs is whether the session is left.
+        let _ = self.open(&Whole::new(received.header, data, received.extended, false));
         Err(status)
     }
 
@@ -135,12 +138,14 @@ impl Token {
         if instruction.starts_over() && !continues {
             self.wipe();
         }
-        let another = self.transport.chain.is_some() && !continues;
-        if another || (received.extended && (more || continues)) {
+        if self.transport.chain.is_some() && !continues {
             return self.wiped(Status::ODD_CHAIN);
         }
         if !continues {
             self.gate(instruction, header[0] & SECURE != 0)?;
+        }
+        if received.extended && (more || continues) {
+            return self.wiped(Status::ODD_CHAIN);
         }
         let mut data = self.transport.chain.take().map(|chain| chain.data).unwrap_or_default();
         if data.len() + received.data.len() > COMMAND_MAX {
@@ -156,19 +161,19 @@ impl Token {
 
     /// What the session lets pass, judged at the first piece of a command.
     fn gate(&mut self, instruction: Instruction, secured: bool) -> Result<(), Status> {
-        if instruction.starts_over() || instruction == Instruction::ExternalAuthenticate {
-            return Ok(());
-        }
-        let passes =
-            if secured { self.session.has_keys() } else { !self.session.has_keys() && instruction.has_plain_form() };
-        if !passes {
+        let channel = self.session.has_keys();
+        let initialized = matches!(self.session, Session::Initialized(_));
+        let refusal = match instruction {
+            Instruction::Select | Instruction::VerifyCertificate | Instruction::InitializeUpdate => return Ok(()),
+            Instruction::ExternalAuthenticate if initialized => return Ok(()),
+            Instruction::ExternalAuthenticate => Some(Status::CONDITIONS),
+            _ if secured => (!channel).then_some(Status::SECURITY),
+            _ => (channel || !instruction.has_plain_form()).then_some(Status::SECURITY),
+        };
+        if refusal.is_some() || initialized {
             self.wipe();
-            return Err(Status::SECURITY);
         }
-        if matches!(self.session, Session::Initialized(_)) {
-            self.wipe();
-        }
-        Ok(())
+        refusal.map_or(Ok(()), Err)
     }
 
     fn execute(&mut self, instruction: Instruction, command: &Whole) -> Reply {
@@ -207,11 +212,13 @@ impl Token {
             Session::Channel(channel) => (channel, false),
             _ => return Err(Status::SECURITY),
         };
-        let opened = channel.messaging.open(command.header, &command.lc, &command.data).map_err(|e| failed(&e))?;
-        let data = opened.ok_or(Status::SECURITY)?;
+        let messaging = &mut channel.messaging;
+        let sealed = messaging.verify(command.header, &command.lc, &command.data).map_err(|e| failed(&e))?;
+        let sealed = sealed.ok_or(Status::SECURITY)?;
         if let (true, Peer::Terminal(terminal)) = (first, &channel.peer) {
             self.card.admit(&terminal.certificate)?;
         }
+        let data = messaging.decrypt(sealed).map_err(|e| failed(&e))?.ok_or(Status::SECURITY)?;
         self.session = Session::Channel(channel);
         Ok(data)
     }
@@ -272,7 +279,13 @@ impl Card {
             Operation::GenerateIdentityKey { old } => self.generate_identity_key(old, data),
             Operation::StoreData => self.store_data(data),
             Operation::DeleteKey => self.delete_key(data),
-            Operation::SetStatus(target) => self.set_status(rights, target, data),
+            Operation::SetStatus(target) => {
+                let answer = self.set_status(rights, target, data)?;
+                if target == Life::Blank {
+                    channel.upload = None;
+                }
+                Ok(answer)
+            }
         }
     }
 

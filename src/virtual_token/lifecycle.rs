@@ -45,8 +45,8 @@ impl Card {
 
     /// ISSUED: everything is there, and the manifest of the one who enrolled is the card's own.
     fn issue(&mut self, manifest: &[u8]) -> Reply {
-        require_length(manifest, 32)?;
         let date = self.state.issue_date().ok_or(Status::CONDITIONS)?;
+        require_length(manifest, 32)?;
         if !same(&self.state.manifest().map_err(|e| failed(&e))?, manifest) {
             return Err(Status::WRONG_DATA);
         }

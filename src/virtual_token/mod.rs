@@ -14,12 +14,15 @@ mod keys;
 mod lifecycle;
 mod objects;
 mod session;
+mod start_keys;
 mod state;
 mod store;
 mod transport;
+pub mod vpcd;
 
 pub use self::{
     core::Token,
+    start_keys::{StartKeyError, parse_start_keys},
     state::{State, StateError},
     store::{FileStore, Forgetful, Store, StoreError},
 };

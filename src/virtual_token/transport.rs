@@ -2,9 +2,12 @@
 
 use zeroize::Zeroizing;
 
-use crate::card::{
-    apdu::{CHAINING, Received},
-    status::Status,
+use crate::{
+    card::{
+        apdu::{CHAINING, Received},
+        status::Status,
+    },
+    token::constants::INS_GET_RESPONSE,
 };
 
 /// The most that a short APDU answers without a smaller Le.
@@ -53,12 +56,14 @@ pub(super) const fn without_chaining([cla, ins, p1, p2]: [u8; 4]) -> [u8; 4] {
 
 impl Transport {
     /// The response APDU: all of it to an extended APDU, at most Le bytes to a short one, and then 61xx.
+    /// GET RESPONSE answers as to a short one always.
     pub(super) fn respond(&mut self, reply: Result<Vec<u8>, Status>, received: &Received<'_>) -> Vec<u8> {
         let mut data = match reply {
             Ok(data) => data,
             Err(status) => return status.0.to_be_bytes().to_vec(),
         };
-        let limit = if received.extended { usize::MAX } else { received.expected.unwrap_or(SHORT_ANSWER) };
+        let whole = received.extended && received.header[1] != INS_GET_RESPONSE;
+        let limit = if whole { usize::MAX } else { received.expected.unwrap_or(SHORT_ANSWER).min(SHORT_ANSWER) };
         let mut status = Status::OK;
         if data.len() > limit {
             self.waiting = data.split_off(limit);

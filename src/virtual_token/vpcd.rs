@@ -1,0 +1,193 @@
+//! The card's side of the vpcd protocol: a TCP connection to a reader driver. Connected means inserted.
+//!
+//! A frame is two bytes of length and then one byte of control, or an APDU. Every APDU is answered, whatever it is: the
+//! driver waits without a limit, and everybody behind it with it.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    net::{Shutdown, TcpStream, ToSocketAddrs},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{core::Token, store::StoreError};
+
+/// A contactless card as PC/SC part 3 shows it, TS to TCK; its capabilities: chaining, extended length.
+pub const ATR: [u8; 10] = [0x3B, 0x85, 0x80, 0x01, 0x80, 0x73, 0xC8, 0x21, 0xC0, 0xDE];
+/// How long the first connection is tried for.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+const POWER_OFF: u8 = 0;
+const POWER_ON: u8 = 1;
+const RESET: u8 = 2;
+const GET_ATR: u8 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why the card never got into a reader.
+#[derive(Debug, thiserror::Error)]
+pub enum VpcdError {
+    /// Nobody listens there.
+    #[error("no reader listens at {address}: {source}")]
+    Unreachable {
+        /// Where it was tried.
+        address: String,
+        /// What the system said last.
+        source: io::Error,
+    },
+}
+
+/// What happens to the card, for whoever wants to tell.
+#[derive(Debug)]
+pub enum Event {
+    /// It is in the reader.
+    Inserted,
+    /// The reader closed the connection.
+    Removed,
+    /// A change could not be stored; the command was refused with 6F00.
+    Fault(StoreError),
+}
+
+/// Ends [`run`] from another thread.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<(Mutex<Stopping>, Condvar)>);
+
+#[derive(Debug, Default)]
+struct Stopping {
+    stopped: bool,
+    connection: Option<TcpStream>,
+}
+
+impl Stop {
+    /// Closes the connection and lets [`run`] return.
+    pub fn stop(&self) {
+        let mut state = self.lock();
+        state.stopped = true;
+        if let Some(connection) = &state.connection {
+            // When the peer has closed it already, there is nothing to shut down.
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+        self.0.1.notify_all();
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stopping> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits, but not longer than until it is stopped.
+    fn pause(&self, length: Duration) {
+        let wait = self.0.1.wait_timeout_while(self.lock(), length, |state| !state.stopped);
+        drop(wait.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Remembers the connection, so that [`Self::stop`] can close it. False when it was stopped before.
+    fn hold(&self, connection: Option<TcpStream>) -> bool {
+        let mut state = self.lock();
+        state.connection = connection;
+        !state.stopped
+    }
+}
+
+/// Puts the token into the reader at `address` (host and port) until it is stopped. A reader that goes away is waited
+/// for; one that is not there for the first `patience` is an error.
+pub fn run(
+    token: &mut Token,
+    address: &str,
+    patience: Duration,
+    stop: &Stop,
+    tell: &mut dyn FnMut(Event),
+) -> Result<(), VpcdError> {
+    let start = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    let mut was_inserted = false;
+    while !stop.is_stopped() {
+        match connect(address).and_then(|stream| Ok((stream.try_clone()?, stream))) {
+            Ok((handle, mut stream)) => {
+                if stop.hold(Some(handle)) {
+                    was_inserted = true;
+                    pause = FIRST_PAUSE;
+                    tell(Event::Inserted);
+                    // How a connection ends makes no difference: the card is out of the reader.
+                    let _ = serve(token, &mut stream, tell);
+                    token.reset();
+                    tell(Event::Removed);
+                }
+                stop.hold(None);
+            }
+            Err(source) if !was_inserted && start.elapsed() >= patience => {
+                return Err(VpcdError::Unreachable { address: address.to_owned(), source });
+            }
+            Err(_) => {}
+        }
+        stop.pause(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Ok(())
+}
+
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(ErrorKind::InvalidInput, "the address names no host");
+    for candidate in address.to_socket_addrs()? {
+        match TcpStream::connect(candidate) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
+}
+
+/// Answers frames until the connection ends.
+fn serve(token: &mut Token, stream: &mut TcpStream, tell: &mut dyn FnMut(Event)) -> io::Result<()> {
+    let mut frame = Vec::new();
+    loop {
+        let mut length = [0; 2];
+        read(stream, &mut length)?;
+        frame.resize(u16::from_be_bytes(length).into(), 0);
+        read(stream, &mut frame)?;
+        let answer = match frame[..] {
+            [GET_ATR] => ATR.to_vec(),
+            [POWER_OFF | POWER_ON | RESET] => {
+                token.reset();
+                continue;
+            }
+            [_] => continue,
+            ref apdu => token.process(apdu),
+        };
+        if let Some(fault) = token.take_fault() {
+            tell(Event::Fault(fault));
+        }
+        send(stream, &answer)?;
+    }
+}
+
+/// Reads a whole buffer, and acknowledges at once what comes: vpcd 0.8 sends length and payload separately and leaves
+/// Nagle's algorithm on, so its payload waits for our acknowledgement of the length.
+fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> io::Result<()> {
+    acknowledge_at_once(stream);
+    stream.read_exact(buffer)
+}
+
+#[cfg(target_os = "linux")]
+fn acknowledge_at_once(stream: &TcpStream) {
+    // The kernel forgets this setting by and by, so it is set anew around each read. Without it, it is only slow.
+    let _ = socket2::SockRef::from(stream).set_tcp_quickack(true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn acknowledge_at_once(_: &TcpStream) {}
+
+/// In one write: the driver reads length and payload separately and would wait for a second packet.
+fn send(stream: &mut TcpStream, answer: &[u8]) -> io::Result<()> {
+    let length = u16::try_from(answer.len()).map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
+    stream.write_all(&[&length.to_be_bytes(), answer].concat())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+use std::{net::TcpListener, sync::mpsc, thread};
+
+use super::*;
+use crate::{
+    channel::scp03::StaticKeys,
+    crypto::random::SystemRandom,
+    virtual_token::{Forgetful, State},
+};
+
+fn token() -> Token {
+    let state = State::blank(&StaticKeys::test(), &mut SystemRandom).unwrap();
+    Token::new(state, Box::new(Forgetful), Box::new(SystemRandom))
+}
+
+/// A reader driver: listens, and exchanges frames with the card that connects.
+struct Driver(TcpListener);
+
+impl Driver {
+    fn new() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn address(&self) -> String {
+        self.0.local_addr().unwrap().to_string()
+    }
+
+    fn card(&self) -> TcpStream {
+        self.0.accept().unwrap().0
+    }
+}
+
+fn tell(card: &mut TcpStream, frame: &[u8]) {
+    let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
+    // As vpcd 0.8 does it: in two writes.
+    card.write_all(&length).unwrap();
+    card.write_all(frame).unwrap();
+}
+
+fn hear(card: &mut TcpStream) -> String {
+    let mut length = [0; 2];
+    card.read_exact(&mut length).unwrap();
+    let mut frame = vec![0; u16::from_be_bytes(length).into()];
+    card.read_exact(&mut frame).unwrap();
+    hex::encode_upper(frame)
+}
+
+fn ask(card: &mut TcpStream, frame: &str) -> String {
+    tell(card, &hex::decode(frame).unwrap());
+    hear(card)
+}
+
+const SELECT: &str = "00A404000AF0524F4C4C43414C4C01";
+
+#[test]
+fn frames_controls_and_the_way_out() {
+    let driver = Driver::new();
+    let address = driver.address();
+    let stop = Stop::default();
+    let stopper = stop.clone();
+    let (events, heard) = mpsc::channel();
+    let runner = thread::spawn(move || {
+        run(&mut token(), &address, PATIENCE, &stop, &mut |event| events.send(format!("{event:?}")).unwrap())
+    });
+    let mut card = driver.card();
+    assert_eq!(ask(&mut card, "04"), hex::encode_upper(ATR));
+    tell(&mut card, &[POWER_ON]);
+    assert_eq!(ask(&mut card, "00CAFF3300"), "6986");
+    assert!(ask(&mut card, SELECT).ends_with("9000"));
+    assert_eq!(ask(&mut card, "04"), hex::encode_upper(ATR));
+    assert_eq!(ask(&mut card, "00CAFF3300"), "6A88");
+    // Nonsense is answered too; an unknown control is not.
+    assert_eq!(ask(&mut card, "00CAFF"), "6700");
+    assert_eq!(ask(&mut card, ""), "6700");
+    tell(&mut card, &[9]);
+    tell(&mut card, &[RESET]);
+    assert_eq!(ask(&mut card, "00CAFF3300"), "6986");
+    // The reader goes and comes back: the same card connects again, and has forgotten its session.
+    assert!(ask(&mut card, SELECT).ends_with("9000"));
+    drop(card);
+    let mut card = driver.card();
+    assert_eq!(ask(&mut card, "00CAFF3300"), "6986");
+    stopper.stop();
+    runner.join().unwrap().unwrap();
+    assert_eq!(heard.into_iter().collect::<Vec<_>>(), ["Inserted", "Removed", "Inserted", "Removed"]);
+}
+
+#[test]
+fn the_atr_is_well_formed() {
+    assert_eq!(ATR[1..].iter().fold(0, |sum, byte| sum ^ byte), 0);
+    assert_eq!(ATR[1] & 0x0F, 5, "historical bytes");
+}
+
+#[test]
+fn nobody_listening_is_an_error_after_the_patience() {
+    let address = Driver::new().address();
+    let error = run(&mut token(), &address, Duration::ZERO, &Stop::default(), &mut |_| ()).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("no reader listens at {address}")));
+    let stop = Stop::default();
+    stop.stop();
+    run(&mut token(), &address, Duration::ZERO, &stop, &mut |_| ()).unwrap();
+}
