@@ -2,3 +2,5 @@
 
 mod enrollment;
 mod rig;
+mod session;
+mod transport;
