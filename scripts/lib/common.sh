@@ -31,8 +31,31 @@ use_java() {
 }
 
 # build_applet: makes the applet's classes current and sets $bridge, the command that runs one card in the simulator.
+# Runs that start together build it once.
 build_applet() {
     setup java
     use_java
-    bridge=
+    local applet=$root/applet
+    local classes=$applet/target
+    local stamp=$classes/.built
+    if ! applet_is_current; then
+        mkdir -p -- "$classes"
+        exec 8>"$classes/.lock"
+        flock --timeout 900 8
+        if ! applet_is_current; then
+            mvn -q -B --no-transfer-progress -f "$applet/pom.xml" -DskipTests package </dev/null >&2
+            touch -- "$stamp"
+        fi
+        exec 8>&-
+    fi
+    # Cards are short runs on few cores: start fast, stay small. The simulator's random data are the same in every
+    # process unless it is told to use real ones.
+    bridge="java -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xshare:auto -Xss512k -Xmx96m"
+    bridge+=" -Dcom.licel.jcardsim.randomdata.secure=1"
+    bridge+=" -cp $(printf %q "$classes/classes:$classes/test-classes:$classes/lib/jcardsim.jar")"
+    bridge+=" rollcall.bridge.VpcdBridge"
+}
+
+applet_is_current() {
+    [[ -e $stamp && -z $(find "$applet/pom.xml" "$applet/src" -newer "$stamp" -print -quit) ]]
 }

@@ -103,7 +103,7 @@ impl Atr {
     }
 }
 
-/// Steps over TA1 to TDn, and returns the T that each TD indicates.
+/// Steps over TA1 to the last TD, and returns the T that each TD indicates.
 fn interface_bytes(t0: u8, rest: &mut &[u8]) -> Result<Vec<u8>, AtrError> {
     let (mut follows, mut indicated) = (t0 >> 4, Vec::new());
     loop {

@@ -52,6 +52,7 @@ mod event;
 mod input;
 mod list;
 mod presence;
+pub mod store;
 #[cfg(test)]
 mod tests;
 mod turn;
@@ -60,3 +61,4 @@ pub use event::{Entry, Event, Kind, Member, Reason, ReplayError, Source, State, 
 pub use input::{Holder, Input, Insertion, Refused, Tap};
 pub use list::{Change, Mode, Roster, Seat, Slot};
 pub use presence::{Policy, Presence, PresenceError, duration};
+pub use store::{Store, StoreError};

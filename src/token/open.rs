@@ -51,8 +51,6 @@ pub enum Item {
     Ecka(Privacy, u8),
     /// The identity certificate of a token.
     Identity(Uuid),
-    /// Under which KVN a token keeps our CA's key (one byte).
-    CaKvn(Privacy),
 }
 
 /// What the terminal remembers. Only verified things are given to it, and they are verified again at each use.
@@ -129,7 +127,7 @@ impl Visit<'_> {
         }
         let item = Item::Ecka(privacy, kvn);
         if let Some(der) = self.memory.recall(&item) {
-            match self.card_key(privacy, &der).and_then(|key| self.handshake(link, selected, privacy, &key)) {
+            match self.card_key(privacy, &der).and_then(|key| self.handshake(link, selected, &key)) {
                 Err(TokenError::Channel(ChannelError::Receipt) | TokenError::Certificate(_)) => {
                     self.learned.push((item, None));
                 }
@@ -138,7 +136,7 @@ impl Visit<'_> {
         }
         let der = plain(link, "GET DATA certificate", &commands::ecka_certificate(kvn), self.format)?;
         let key = self.card_key(privacy, &der)?;
-        let channel = self.handshake(link, selected, privacy, &key)?;
+        let channel = self.handshake(link, selected, &key)?;
         self.learned.push((item, Some(der)));
         Ok(channel)
     }
@@ -220,33 +218,24 @@ impl Visit<'_> {
         }
     }
 
-    fn handshake(
-        &mut self,
-        link: &mut dyn Link,
-        selected: &Selected,
-        privacy: Privacy,
-        card_key: &Point,
-    ) -> Result<Channel, TokenError> {
-        let item = Item::CaKvn(privacy);
-        let remembered = self.memory.recall(&item).and_then(|kvn| kvn.first().copied());
-        let guess = remembered.unwrap_or(KVN_CA[0]);
+    /// Tries the KVN that every enrollment begins with, and asks for the right one only when the token refuses: that is,
+    /// while CA keys are being rotated.
+    fn handshake(&mut self, link: &mut dyn Link, selected: &Selected, card_key: &Point) -> Result<Channel, TokenError> {
+        let guess = KVN_CA[0];
         match self.attempt(link, selected, card_key, guess) {
             Err(TokenError::Channel(ChannelError::Refused { step, status }))
                 if step == Handshake::CERTIFICATE && matches!(status, Status::NO_DATA | Status::WRONG_DATA) =>
             {
-                let kvn = self.look_up_ca(link)?;
-                if kvn == guess {
-                    return Err(TokenError::TerminalRefused(status));
+                match self.look_up_ca(link)? {
+                    kvn if kvn == guess => Err(TokenError::TerminalRefused(status)),
+                    kvn => self.attempt(link, selected, card_key, kvn),
                 }
-                let channel = self.attempt(link, selected, card_key, kvn)?;
-                self.learned.push((item, Some(vec![kvn])));
-                Ok(channel)
             }
             other => other,
         }
     }
 
-    /// Under which KVN the token keeps our CA's key. It is asked only when the guess was wrong: while keys rotate.
+    /// Under which KVN the token keeps our CA's key.
     fn look_up_ca(&self, link: &mut dyn Link) -> Result<u8, TokenError> {
         const STEP: &str = "GET DATA CA lookup";
         let command = commands::ca_lookup(&self.credentials.ca.key_identifier());
@@ -308,22 +297,4 @@ impl Proved {
         let user = if compact.more { record::merge(compact, &self.session.read_details(link)?)? } else { compact.user };
         Ok((Authenticated { token_id: self.token_id, proof: self.proof, user }, self.session))
     }
-}
-
-/// The CA keys that a token lists in plain: identifier and KVN of each.
-pub fn ca_list(link: &mut dyn Link, format: Format) -> Result<Vec<([u8; 20], u8)>, TokenError> {
-    const STEP: &str = "GET DATA CA list";
-    let form = |_| TokenError::Form(STEP);
-    let data = plain(link, STEP, &Command::new(0x00, 0xCA, 0xFF, 0x33).answered(), format)?;
-    let mut reader = Reader::new(&data);
-    let mut list = Vec::new();
-    while !reader.is_empty() {
-        let id = reader.array(0x42).map_err(form)?;
-        let [kid, kvn] = reader.array(0x83).map_err(form)?;
-        if kid != KEY_CA {
-            return Err(TokenError::Form(STEP));
-        }
-        list.push((id, kvn));
-    }
-    Ok(list)
 }

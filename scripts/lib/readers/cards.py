@@ -30,6 +30,7 @@ class Card:
         self.inserted = False
         self.muted = False
         self.generation = 0
+        self.fresh = False
 
     def argv(self):
         raise NotImplementedError
@@ -124,11 +125,14 @@ class Applet(Card):
         return argv
 
     def tell(self, command):
+        """Have the bridge do something, and wait for its answer; not for one that needs a reader that is not there."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-                link.settimeout(10)
+                link.settimeout(15)
                 link.connect(self.control_path())
                 link.sendall(f"{command}\n".encode())
+                if command != "remove" and not self.stack.pcscd.running():
+                    return
                 answer = link.makefile(encoding="utf-8").readline().strip()
         except OSError as error:
             answer = f"error {error}"
@@ -137,9 +141,10 @@ class Applet(Card):
 
     def insert(self):
         if self.process is None:
-            self.spawn()  # it starts inserted
+            self.spawn()  # it starts inserted, and blank
         elif not self.inserted:
-            self.tell("insert")
+            self.tell("new" if self.fresh else "insert")
+        self.fresh = False
         self.inserted = True
 
     def remove(self):
@@ -150,9 +155,7 @@ class Applet(Card):
 
     def new(self):
         super().new()
-        if self.alive():
-            self.tell("new")
-            self.tell("remove")
+        self.fresh = True
 
 
 KINDS = {"applet": Applet, "virtual": Virtual, "foreign": Foreign, "none": None}

@@ -10,7 +10,7 @@ use openssl::{
     x509::{X509, X509Builder, X509Extension, X509Name},
 };
 
-use super::{CLASS_ARC_DER, Certificate, CertificateError, Class, verify::is_common_name};
+use super::{CLASS_ARC_DER, Certificate, CertificateError, Class, Purpose, walk::is_common_name};
 use crate::crypto::{
     CryptoError,
     ec::{KeyPair, Point},
@@ -18,7 +18,7 @@ use crate::crypto::{
 };
 
 /// The first second that `UTCTime` cannot say (RFC 5280, 4.1.2.5): 2050-01-01T00:00:00Z.
-const UTC_TIME_END: i64 = 2_524_608_000;
+pub const UTC_TIME_END: i64 = 2_524_608_000;
 /// 2000-01-01T00:00:00Z: before it, two digits mean another century to a card.
 const UTC_TIME_START: i64 = 946_684_800;
 /// Length of a serial number in bytes: 62 random bits, and two that keep it positive and always as long.
@@ -70,42 +70,71 @@ pub fn issue(
     template: &Template<'_>,
     random: &mut dyn Random,
 ) -> Result<Vec<u8>, IssueError> {
-    let mut builder = begin(template.subject, issuer, template.key, template.not_before, template.not_after, random)?;
-    builder.append_extension(extension("2.5.29.15", true, &key_usage(template.class.key_usage()))?)?;
-    builder.append_extension(authority_key_identifier(ca.public())?)?;
-    builder.append_extension(extension("2.5.29.37", false, &class_usage(template.class))?)?;
-    let der = finish(builder, ca)?.to_der()?;
-    Certificate::verify(&der, ca.public(), &[template.class])?;
+    let &Template { class, subject, key, not_before, not_after } = template;
+    let mut builder = begin(&Common { issuer, subject, key, not_before, not_after }, random)?;
+    standard_extensions(&mut builder, ca.public(), Purpose::Class(class))?;
+    let der = finish(builder, ca)?;
+    Certificate::verify(&der, ca.public(), &[class])?;
     Ok(der)
 }
 
+/// A certificate as PEM (RFC 7468).
+pub fn to_pem(der: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    Ok(X509::from_der(der)?.to_pem()?)
+}
+
+/// The certificate in a PEM file as DER; `None` when there is none.
+pub fn from_pem(pem: &[u8]) -> Option<Vec<u8>> {
+    X509::from_pem(pem).and_then(|certificate| certificate.to_der()).ok()
+}
+
 /// All that a certificate has before its extensions.
-fn begin(
-    subject: &str,
-    issuer: &str,
-    key: &Point,
-    not_before: Timestamp,
-    not_after: Timestamp,
-    random: &mut dyn Random,
-) -> Result<X509Builder, IssueError> {
-    let (from, to) = (not_before.as_second(), not_after.as_second());
+pub struct Common<'a> {
+    pub issuer: &'a str,
+    pub subject: &'a str,
+    pub key: &'a Point,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+}
+
+/// A certificate without extensions.
+pub fn begin(common: &Common<'_>, random: &mut dyn Random) -> Result<X509Builder, IssueError> {
+    let (from, to) = (common.not_before.as_second(), common.not_after.as_second());
     if !(UTC_TIME_START <= from && from < to && to < UTC_TIME_END) {
         return Err(IssueError::Validity);
     }
     let mut builder = X509::builder()?;
     builder.set_version(2)?; // counted from 0: v3
     builder.set_serial_number(&*serial(random)?)?;
-    builder.set_issuer_name(&*name(issuer)?)?;
-    builder.set_subject_name(&*name(subject)?)?;
+    builder.set_issuer_name(&*name(common.issuer)?)?;
+    builder.set_subject_name(&*name(common.subject)?)?;
     builder.set_not_before(&*Asn1Time::from_unix(from)?)?;
     builder.set_not_after(&*Asn1Time::from_unix(to)?)?;
-    builder.set_pubkey(&*key.to_pkey()?)?;
+    builder.set_pubkey(&*common.key.to_pkey()?)?;
     Ok(builder)
 }
 
-fn finish(mut builder: X509Builder, ca: &KeyPair) -> Result<X509, ErrorStack> {
+/// The three extensions that all certificates have but the CA's own.
+pub fn standard_extensions(builder: &mut X509Builder, ca: &Point, purpose: Purpose) -> Result<(), ErrorStack> {
+    let [unused, bits] = purpose.key_usage();
+    builder.append_extension(extension("2.5.29.15", true, &[0x03, 0x02, unused, bits])?)?;
+    let authority = [&[0x30, 0x16, 0x80, 0x14][..], &ca.key_identifier()].concat();
+    builder.append_extension(extension("2.5.29.35", false, &authority)?)?;
+    builder.append_extension(extension("2.5.29.37", false, &usage(purpose))?)
+}
+
+/// A sequence of one OID.
+fn usage(purpose: Purpose) -> Vec<u8> {
+    match purpose {
+        Purpose::Class(class) => [&[0x30, 0x0C, 0x06, 0x0A][..], &CLASS_ARC_DER, &[class.number()]].concat(),
+        Purpose::Tls(usage) => [&[0x30, 0x0A, 0x06, 0x08][..], &usage.oid()].concat(),
+    }
+}
+
+/// Signs; DER comes back.
+pub fn finish(mut builder: X509Builder, ca: &KeyPair) -> Result<Vec<u8>, ErrorStack> {
     builder.sign(ca.as_pkey(), MessageDigest::sha256())?;
-    Ok(builder.build())
+    builder.build().to_der()
 }
 
 /// The first bit is 0, the second 1.
@@ -115,7 +144,8 @@ fn serial(random: &mut dyn Random) -> Result<Asn1Integer, IssueError> {
     Ok(BigNum::from_slice(&bytes)?.to_asn1_integer()?)
 }
 
-fn name(text: &str) -> Result<X509Name, IssueError> {
+/// A name that is this common name.
+pub fn name(text: &str) -> Result<X509Name, IssueError> {
     if !is_common_name(text) {
         return Err(IssueError::Name);
     }
@@ -124,21 +154,8 @@ fn name(text: &str) -> Result<X509Name, IssueError> {
     Ok(builder.build())
 }
 
-fn extension(oid: &str, critical: bool, value: &[u8]) -> Result<X509Extension, ErrorStack> {
+/// An extension with this DER inside.
+pub fn extension(oid: &str, critical: bool, value: &[u8]) -> Result<X509Extension, ErrorStack> {
     let oid = Asn1Object::from_str(oid)?;
     X509Extension::new_from_der(&oid, critical, &*Asn1OctetString::new_from_bytes(value)?)
-}
-
-fn key_usage(bits: [u8; 2]) -> [u8; 4] {
-    [0x03, 0x02, bits[0], bits[1]]
-}
-
-/// The keyIdentifier alone (RFC 5280, 4.2.1.1).
-fn authority_key_identifier(ca: &Point) -> Result<X509Extension, ErrorStack> {
-    extension("2.5.29.35", false, &[&[0x30, 0x16, 0x80, 0x14][..], &ca.key_identifier()].concat())
-}
-
-/// The one OID of the class.
-fn class_usage(class: Class) -> Vec<u8> {
-    [&[0x30, 0x0C, 0x06, 0x0A][..], &CLASS_ARC_DER, &[class.number()]].concat()
 }

@@ -5,15 +5,22 @@
 //!
 //! Deliberately absent: files, the clock, revocation.
 
+mod authority;
 mod der;
 mod issue;
+mod leaf;
+mod request;
 #[cfg(test)]
 mod tests;
-mod verify;
+mod tls;
+mod walk;
 
+pub use authority::Authority;
 pub use der::DerError;
-pub use issue::{IssueError, Template, issue};
+pub use issue::{IssueError, Template, UTC_TIME_END, from_pem, issue, to_pem};
 use jiff::Timestamp;
+pub use request::Request;
+pub use tls::{ServerName, TlsCertificate, TlsTemplate, TlsUse};
 
 use super::{CryptoError, ec::Point};
 
@@ -49,7 +56,7 @@ impl Role {
     }
 }
 
-/// What a certificate is for. Each side refuses every class but the one that it expects.
+/// What a certificate of a card's world is for. Each side refuses every class but the one that it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
     /// A terminal's key for the key agreement with tokens.
@@ -127,6 +134,25 @@ impl Class {
     }
 }
 
+/// All that a CA certifies keys for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// The token protocol.
+    Class(Class),
+    /// TLS between terminal and server.
+    Tls(TlsUse),
+}
+
+impl Purpose {
+    /// The word for people and for scripts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Class(class) => class.word(),
+            Self::Tls(usage) => usage.word(),
+        }
+    }
+}
+
 impl std::fmt::Display for Class {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.word())
@@ -174,8 +200,8 @@ pub enum CertificateError {
     /// A certificate of this authority, but for something else.
     #[error("a certificate of the class {found} is not accepted here")]
     Class {
-        /// What it is for.
-        found: Class,
+        /// What it is for: the word of a [`Class`] or of a [`TlsUse`].
+        found: &'static str,
     },
     /// Its time has not come.
     #[error("the certificate is valid only from {from}")]
@@ -198,7 +224,9 @@ pub enum CertificateError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
-    body: verify::Body,
+    head: walk::Head,
+    class: Class,
+    authority: [u8; 20],
 }
 
 impl Certificate {
@@ -206,20 +234,21 @@ impl Certificate {
     /// the signed bytes. Refuses every class that is not `expected`. The dates are not compared with any clock: see
     /// [`Certificate::check_time`].
     pub fn verify(der: &[u8], ca: &Point, expected: &[Class]) -> Result<Self, CertificateError> {
-        let body = verify::verify(der, ca, expected)?;
-        Ok(Self { der: der.to_vec(), body })
+        let limit = expected.iter().map(|class| class.limit()).max().unwrap_or(0);
+        let leaf = leaf::verify(der, ca, limit)?;
+        let class = match leaf.purpose {
+            Purpose::Class(class) if expected.contains(&class) => class,
+            other => return Err(CertificateError::Class { found: other.word() }),
+        };
+        if der.len() > class.limit() {
+            return Err(CertificateError::TooLong { limit: class.limit() });
+        }
+        Ok(Self { der: der.to_vec(), head: leaf.head, class, authority: leaf.authority })
     }
 
     /// Refuses a certificate that is not valid at this moment; both ends belong to its life (RFC 5280, 4.1.2.5).
     pub fn check_time(&self, now: Timestamp) -> Result<(), CertificateError> {
-        let (from, at) = (self.not_before(), self.not_after());
-        if now < from {
-            return Err(CertificateError::NotYetValid { from });
-        }
-        if now > at {
-            return Err(CertificateError::Expired { at });
-        }
-        Ok(())
+        self.head.check_time(now)
     }
 
     /// The certificate as it was given.
@@ -229,46 +258,46 @@ impl Certificate {
 
     /// What it is for.
     pub const fn class(&self) -> Class {
-        self.body.class
+        self.class
     }
 
     /// The common name of the subject: a token's is its id as UUID. At most 64 characters, no control characters.
     pub fn subject(&self) -> &str {
-        &self.body.subject
+        &self.head.subject
     }
 
     /// The certified key.
     pub const fn point(&self) -> &Point {
-        &self.body.point
+        &self.head.point
     }
 
     /// The serial number as big-endian bytes without leading zeros, 1 to 20.
     pub fn serial(&self) -> &[u8] {
-        &self.body.serial
+        &self.head.serial
     }
 
     /// The start of its life.
     pub const fn not_before(&self) -> Timestamp {
-        self.body.not_before.moment
+        self.head.not_before.moment
     }
 
     /// The end of its life.
     pub const fn not_after(&self) -> Timestamp {
-        self.body.not_after.moment
+        self.head.not_after.moment
     }
 
     /// The start of its life as it stands there, `YYMMDDhhmmss` in ASCII: what a card compares.
     pub const fn not_before_digits(&self) -> [u8; 12] {
-        self.body.not_before.digits
+        self.head.not_before.digits
     }
 
     /// The end of its life as it stands there, `YYMMDDhhmmss` in ASCII.
     pub const fn not_after_digits(&self) -> [u8; 12] {
-        self.body.not_after.digits
+        self.head.not_after.digits
     }
 
     /// The identifier of the CA that issued it.
     pub const fn authority(&self) -> [u8; 20] {
-        self.body.authority
+        self.authority
     }
 }

@@ -90,7 +90,7 @@ fn every_class_is_refused_where_another_is_expected() {
         let der = issued(&ca, &pair, class, "subject");
         let others: Vec<_> = Class::ALL.into_iter().filter(|other| *other != class).collect();
         let refusal = Certificate::verify(&der, ca.public(), &others).unwrap_err();
-        assert!(matches!(refusal, CertificateError::Class { found } if found == class), "{refusal}");
+        assert!(matches!(refusal, CertificateError::Class { found } if found == class.word()), "{refusal}");
         assert!(Certificate::verify(&der, ca.public(), &[]).is_err());
     }
 }
@@ -432,7 +432,6 @@ fn the_class_is_exactly_one() {
         "300b06092b0601040181fd5952".to_owned(),     // the arc itself
         "300d060b2b0601040181fd59528108".to_owned(), // below it
         "300c060a2b0601040181fd595308".to_owned(),   // beside it
-        "300a06082b06010505070302".to_owned(),       // clientAuth
     ] {
         refused!(|d| d.extensions[2] = extension(CLASS, "", &bad), CertificateError::Profile("extended key usage"));
     }

@@ -51,17 +51,19 @@ impl Limits {
 
 /// An open, shared connection to the card in one reader.
 ///
-/// The blocking calls are made by a thread of its own. When a limit runs out, the connection is dead and the thread is
+/// The blocking calls are made by a thread of its own. When an exchange outlasts its limit, the connection is dead and the thread is
 /// abandoned: it ends by itself when the call returns. Until then the reader counts as stuck, and a new connection to
 /// it waits, within its own limit, before it starts another thread.
 ///
-/// After an error that ends a connection (the card left, the reader or the service is gone, a limit ran out) every
-/// later call returns that same error. Dropping it leaves the card powered and as it is.
+/// After an error that ends a connection (the card left, the reader or the service is gone, an exchange ran out of
+/// time) every later call returns that same error. Dropping it leaves the card powered and as it is.
 pub struct Card {
     reader: String,
     atr: Vec<u8>,
     limits: Limits,
     line: Option<Line>,
+    /// A `begin` ran out of time and is not answered yet.
+    waiting: bool,
     dead: Option<LinkError>,
 }
 
@@ -87,10 +89,13 @@ impl Card {
             .name("pcsc-card".to_owned())
             .spawn(move || io::run(name, until, &asked, &answer))
             .map_err(|e| LinkError::Other(e.to_string()))?;
-        let mut card =
-            Self { reader: reader.to_owned(), atr: Vec::new(), limits, line: Some(Line { asks, answers }), dead: None };
-        card.atr = card
-            .answer(until, |reader| if is_held(reader) { LinkError::SharingViolation } else { LinkError::TimedOut })?;
+        let line = Some(Line { asks, answers });
+        let mut card = Self { reader: reader.to_owned(), atr: Vec::new(), limits, line, waiting: false, dead: None };
+        card.atr = match card.receive(until) {
+            Some(atr) => atr?,
+            None if is_held(reader) => return Err(card.abandon(LinkError::SharingViolation)),
+            None => return Err(card.abandon(LinkError::TimedOut)),
+        };
         Ok(card)
     }
 
@@ -117,51 +122,91 @@ impl Card {
     /// Begins a transaction: nobody else talks to the card until it is dropped.
     ///
     /// Errors: as [`Card::connect`]; [`LinkError::CardReset`] when another program reset the card since the last
-    /// transaction (the session is gone; the next `begin` works).
+    /// transaction (the session is gone; the next `begin` works); [`LinkError::SharingViolation`] when another program's
+    /// transaction outlasts the limit (the connection stays good, and the next `begin` goes on waiting).
     pub fn begin(&mut self) -> Result<Transaction<'_>, LinkError> {
-        // Nothing goes to the card here, so what takes long is another program's transaction.
-        self.ask(Ask::Begin, LinkError::SharingViolation)?;
+        let until = self.ready()?;
+        if self.waiting {
+            self.waited(until)?;
+        }
+        self.send(Ask::Begin);
+        match self.receive(until) {
+            Some(answer) => answer?,
+            None => return Err(self.give_way()),
+        };
         Ok(Transaction { card: self })
     }
 
-    fn ask(&mut self, ask: Ask, expired: LinkError) -> Answer {
+    /// Waits for the end of an earlier `begin` that ran out of time. What went wrong with it is told now.
+    fn waited(&mut self, until: Instant) -> Result<(), LinkError> {
+        match self.receive(until) {
+            None if is_hanging() => Err(self.abandon(LinkError::TimedOut)),
+            None => Err(LinkError::SharingViolation),
+            Some(answer) => {
+                self.waiting = false;
+                answer.map(drop)
+            }
+        }
+    }
+
+    /// Nothing goes to the card in a `begin`, so what takes long is another program's transaction, or the service.
+    fn give_way(&mut self) -> LinkError {
+        if is_hanging() {
+            return self.abandon(LinkError::TimedOut);
+        }
+        // Once it is our turn, the thread finds this, and gives the card back at once.
+        self.send(Ask::End);
+        self.waiting = true;
+        LinkError::SharingViolation
+    }
+
+    /// Asks something of the card, inside a transaction.
+    fn ask(&mut self, ask: Ask) -> Answer {
+        let until = self.ready()?;
+        self.send(ask);
+        match self.receive(until) {
+            Some(answer) => answer,
+            None => Err(self.abandon(LinkError::TimedOut)),
+        }
+    }
+
+    /// When the next step has to be over. A deadline that is over leaves the connection good: nothing is asked.
+    fn ready(&self) -> Result<Instant, LinkError> {
         if let Some(error) = &self.dead {
             return Err(error.clone());
         }
         let until = self.limits.until(self.limits.exchange);
-        if until <= Instant::now() {
-            // The deadline is over, and nothing was asked: the connection stays good.
-            return Err(LinkError::TimedOut);
-        }
+        if until > Instant::now() { Ok(until) } else { Err(LinkError::TimedOut) }
+    }
+
+    fn send(&self, ask: Ask) {
         if let Some(line) = &self.line {
             // A thread that ended shows as a closed line in the answer.
             let _ = line.asks.send(ask);
         }
-        self.answer(until, |_| expired)
     }
 
-    fn answer(&mut self, until: Instant, expired: impl FnOnce(&str) -> LinkError) -> Answer {
+    /// The next answer, or `None` when the time ran out.
+    fn receive(&mut self, until: Instant) -> Option<Answer> {
         let left = until.saturating_duration_since(Instant::now());
-        let result = match self.line.as_ref().map(|line| line.answers.recv_timeout(left)) {
+        let answer = match self.line.as_ref().map(|line| line.answers.recv_timeout(left)) {
             Some(Ok(answer)) => answer,
-            Some(Err(RecvTimeoutError::Timeout)) => return Err(self.abandon(expired)),
+            Some(Err(RecvTimeoutError::Timeout)) => return None,
             Some(Err(RecvTimeoutError::Disconnected)) | None => {
                 Err(LinkError::Other("the reader's thread ended".to_owned()))
             }
         };
-        if let Err(error @ (LinkError::CardRemoved | LinkError::ReaderGone | LinkError::ServiceLost)) = &result {
+        if let Err(error @ (LinkError::CardRemoved | LinkError::ReaderGone | LinkError::ServiceLost)) = &answer {
             self.dead = Some(error.clone());
         }
-        result
+        Some(answer)
     }
 
     /// Leaves the thread alone with its call.
-    fn abandon(&mut self, expired: impl FnOnce(&str) -> LinkError) -> LinkError {
-        let error = expired(&self.reader);
+    fn abandon(&mut self, error: LinkError) -> LinkError {
         self.dead = Some(error.clone());
         if let Some(Line { answers, .. }) = self.line.take() {
-            let stuck = Stuck { reader: self.reader.clone(), answers, why: error.clone() };
-            STUCK.lock().unwrap_or_else(PoisonError::into_inner).push(stuck);
+            remember_stuck(Stuck { reader: self.reader.clone(), answers, why: error.clone() });
         }
         error
     }
@@ -170,10 +215,18 @@ impl Card {
 impl Drop for Card {
     /// Waits a bounded time for the connection to be closed: a process that ends before would reset the card.
     fn drop(&mut self) {
-        if let Some(Line { asks, answers }) = self.line.take() {
-            drop(asks);
-            let _ = answers.recv_timeout(CLOSE_LIMIT);
+        let Some(Line { asks, answers }) = self.line.take() else { return };
+        drop(asks);
+        let until = Instant::now() + CLOSE_LIMIT;
+        // What is still answered is of no interest; the end of the thread closes the line.
+        while let Some(left) = until.checked_duration_since(Instant::now()) {
+            match answers.recv_timeout(left) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => break,
+            }
         }
+        remember_stuck(Stuck { reader: self.reader.clone(), answers, why: LinkError::SharingViolation });
     }
 }
 
@@ -192,7 +245,7 @@ pub struct Transaction<'c> {
 impl Transaction<'_> {
     /// Resets the card, which loses every session on it, and returns its answer to reset.
     pub fn reset(&mut self) -> Result<&[u8], LinkError> {
-        self.card.atr = self.card.ask(Ask::Reset, LinkError::TimedOut)?;
+        self.card.atr = self.card.ask(Ask::Reset)?;
         Ok(&self.card.atr)
     }
 
@@ -202,15 +255,13 @@ impl Transaction<'_> {
 
 impl Link for Transaction<'_> {
     fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
-        self.card.ask(Ask::Exchange(Zeroizing::new(command.to_vec())), LinkError::TimedOut)
+        self.card.ask(Ask::Exchange(Zeroizing::new(command.to_vec())))
     }
 }
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        if let Some(line) = &self.card.line {
-            let _ = line.asks.send(Ask::End);
-        }
+        self.card.send(Ask::End);
     }
 }
 
@@ -229,11 +280,15 @@ fn await_stuck(reader: &str, until: Instant) -> Result<(), LinkError> {
         let left = until.saturating_duration_since(Instant::now());
         if matches!(stuck.answers.recv_timeout(left), Err(RecvTimeoutError::Timeout)) {
             let why = stuck.why.clone();
-            STUCK.lock().unwrap_or_else(PoisonError::into_inner).push(stuck);
+            remember_stuck(stuck);
             return Err(why);
         }
     }
     Ok(())
+}
+
+fn remember_stuck(stuck: Stuck) {
+    STUCK.lock().unwrap_or_else(PoisonError::into_inner).push(stuck);
 }
 
 fn take_stuck(reader: &str) -> Option<Stuck> {
@@ -244,4 +299,9 @@ fn take_stuck(reader: &str) -> Option<Stuck> {
 
 fn is_held(reader: &str) -> bool {
     list_within(HOLDER_LIMIT).is_ok_and(|readers| readers.iter().any(|r| r.name == reader && (r.in_use || r.exclusive)))
+}
+
+/// Whether it is the service itself that does not answer.
+fn is_hanging() -> bool {
+    list_within(HOLDER_LIMIT).is_err()
 }

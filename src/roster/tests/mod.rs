@@ -1,6 +1,6 @@
 //! The rules, one by one, and the invariants for arbitrary inputs.
 
-mod properties;
+pub(super) mod properties;
 mod rules;
 
 use jiff::Timestamp;
@@ -11,65 +11,65 @@ use crate::failure::ErrorObject;
 use crate::wire::User;
 
 /// A token of the small world of these tests.
-pub(super) fn token(n: u8) -> Uuid {
+pub(in crate::roster) fn token(n: u8) -> Uuid {
     Uuid::from_bytes([n; 16])
 }
 
-pub(super) fn user(id: &str) -> User {
+pub(in crate::roster) fn user(id: &str) -> User {
     User { id: id.to_owned(), name: format!("Name of {id}"), ..User::default() }
 }
 
 /// Milliseconds after the start of the test's time.
-pub(super) fn at(ms: i64) -> Timestamp {
+pub(in crate::roster) fn at(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(1_700_000_000_000 + ms).unwrap()
 }
 
 /// Token `n` belongs to user `un`.
-pub(super) fn tap(reader: &str, n: u8, insertion: Insertion) -> Input {
+pub(in crate::roster) fn tap(reader: &str, n: u8, insertion: Insertion) -> Input {
     tap_as(reader, n, insertion, &format!("u{n}"))
 }
 
-pub(super) fn tap_as(reader: &str, n: u8, insertion: Insertion, id: &str) -> Input {
+pub(in crate::roster) fn tap_as(reader: &str, n: u8, insertion: Insertion, id: &str) -> Input {
     let holder = Holder { token_id: token(n), user: user(id), source: Source::Card, authenticated: true };
     Input::Tap(Tap { reader: reader.to_owned(), insertion, holder })
 }
 
-pub(super) fn identified(reader: &str, n: u8, insertion: Insertion) -> Input {
+pub(in crate::roster) fn identified(reader: &str, n: u8, insertion: Insertion) -> Input {
     let holder = Holder { token_id: token(n), user: User::default(), source: Source::Card, authenticated: false };
     Input::Tap(Tap { reader: reader.to_owned(), insertion, holder })
 }
 
-pub(super) fn refused(reader: &str, insertion: Insertion, code: &str) -> Input {
+pub(in crate::roster) fn refused(reader: &str, insertion: Insertion, code: &str) -> Input {
     let error = ErrorObject { code: code.to_owned(), message: "no".to_owned(), hint: None };
     Input::Refused(Refused { reader: reader.to_owned(), insertion, error, token_id: None, user: None })
 }
 
-pub(super) fn seen(reader: &str, n: u8) -> Input {
+pub(in crate::roster) fn seen(reader: &str, n: u8) -> Input {
     Input::Seen { reader: reader.to_owned(), token_id: token(n) }
 }
 
-pub(super) fn lifted(reader: &str) -> Input {
+pub(in crate::roster) fn lifted(reader: &str) -> Input {
     Input::Lifted { reader: reader.to_owned() }
 }
 
-pub(super) fn empty(reader: &str) -> Input {
+pub(in crate::roster) fn empty(reader: &str) -> Input {
     Input::Empty { reader: reader.to_owned() }
 }
 
-pub(super) fn deny(id: &str) -> Input {
+pub(in crate::roster) fn deny(id: &str) -> Input {
     Input::Deny { id: id.to_owned() }
 }
 
-pub(super) fn allow(id: &str) -> Input {
+pub(in crate::roster) fn allow(id: &str) -> Input {
     Input::Allow { id: id.to_owned() }
 }
 
-pub(super) fn readers(names: &[&str]) -> Input {
+pub(in crate::roster) fn readers(names: &[&str]) -> Input {
     Input::Readers { attached: names.iter().map(|name| (*name).to_owned()).collect() }
 }
 
 /// `field-…` and `toggle-…` in that mode, `until-…` for ten seconds.
-pub(super) fn by_name(reader: &str) -> Presence {
+pub(in crate::roster) fn by_name(reader: &str) -> Presence {
     match reader.split('-').next() {
         Some("toggle") => Presence::Toggle,
         Some("until") => Presence::Until(std::time::Duration::from_secs(10)),
@@ -77,7 +77,7 @@ pub(super) fn by_name(reader: &str) -> Presence {
     }
 }
 
-pub(super) fn events(changes: Vec<Change>) -> Vec<Event> {
+pub(in crate::roster) fn events(changes: Vec<Change>) -> Vec<Event> {
     let event = |change| if let Change::Event(event) = change { Some(*event) } else { None };
     changes.into_iter().filter_map(event).collect()
 }

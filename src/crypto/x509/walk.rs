@@ -1,9 +1,9 @@
-//! The strict walk. A card does the same one, so nothing here looks at what a card would not.
+//! The strict walk over the parts that every certificate of ours has. A card does the same one.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use super::{
-    CLASS_ARC_DER, CertificateError, Class,
+    CertificateError,
     der::{
         BIT_STRING, BOOLEAN, CONTEXT_3, DerError, INTEGER, OCTET_STRING, OID, PRINTABLE_STRING, Reader, SEQUENCE, SET,
         UTC_TIME, UTF8_STRING, only,
@@ -24,24 +24,32 @@ const POINT_LENGTH: usize = 65;
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 /// The most characters of a common name (RFC 5280, appendix A.1: ub-common-name).
 pub const COMMON_NAME_LIMIT: usize = 64;
-const KEY_USAGE: [u8; 3] = [0x55, 0x1D, 0x0F];
-const AUTHORITY_KEY_IDENTIFIER: [u8; 3] = [0x55, 0x1D, 0x23];
-const EXTENDED_KEY_USAGE: [u8; 3] = [0x55, 0x1D, 0x25];
-/// `[0]`: the keyIdentifier inside an authorityKeyIdentifier.
-const KEY_IDENTIFIER: u8 = 0x80;
 /// The first year, as two digits, that a card does not read as one of this century.
 const FIRST_REFUSED_YEAR: i16 = 80;
 
-/// What a certificate says.
+/// What a certificate says before its extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Body {
+pub struct Head {
     pub serial: Vec<u8>,
+    pub issuer: String,
     pub not_before: Moment,
     pub not_after: Moment,
     pub subject: String,
     pub point: Point,
-    pub authority: [u8; 20],
-    pub class: Class,
+}
+
+impl Head {
+    /// Refuses a certificate that is not valid at this moment; both ends belong to its life (RFC 5280, 4.1.2.5).
+    pub fn check_time(&self, now: Timestamp) -> Result<(), CertificateError> {
+        let (from, at) = (self.not_before.moment, self.not_after.moment);
+        if now < from {
+            return Err(CertificateError::NotYetValid { from });
+        }
+        if now > at {
+            return Err(CertificateError::Expired { at });
+        }
+        Ok(())
+    }
 }
 
 /// One end of a certificate's life.
@@ -51,38 +59,19 @@ pub struct Moment {
     pub moment: Timestamp,
 }
 
-/// See [`super::Certificate::verify`].
-pub fn verify(der: &[u8], ca: &Point, expected: &[Class]) -> Result<Body, CertificateError> {
-    let limit = expected.iter().map(|class| class.limit()).max().unwrap_or(0);
-    let outer = Outer::bound(der, limit)?;
-    if !ca.verify(outer.signed, outer.signature)? {
-        return Err(CertificateError::Signature);
-    }
-    let body = walk(outer.signed)?;
-    if body.authority != ca.key_identifier() {
-        return Err(CertificateError::Authority);
-    }
-    if !expected.contains(&body.class) {
-        return Err(CertificateError::Class { found: body.class });
-    }
-    if der.len() > body.class.limit() {
-        return Err(CertificateError::TooLong { limit: body.class.limit() });
-    }
-    Ok(body)
-}
-
-fn form<T>(part: &'static str, result: Result<T, DerError>) -> Result<T, CertificateError> {
+/// Names the part in which an encoding is wrong.
+pub fn form<T>(part: &'static str, result: Result<T, DerError>) -> Result<T, CertificateError> {
     result.map_err(|error| CertificateError::Form { part, error })
 }
 
-/// The three parts of a certificate, bounded and not looked into.
-struct Outer<'a> {
-    signed: &'a [u8],
-    signature: &'a [u8],
+/// The three parts of a certificate or of a request, bounded and not looked into.
+pub struct Outer<'a> {
+    pub signed: &'a [u8],
+    pub signature: &'a [u8],
 }
 
 impl<'a> Outer<'a> {
-    fn bound(der: &'a [u8], limit: usize) -> Result<Self, CertificateError> {
+    pub fn bound(der: &'a [u8], limit: usize) -> Result<Self, CertificateError> {
         if der.len() > limit {
             return Err(CertificateError::TooLong { limit });
         }
@@ -99,24 +88,33 @@ impl<'a> Outer<'a> {
         let signature = bits.take(bits.remaining())?;
         Ok(Self { signed, signature })
     }
+
+    /// Refuses what this key did not sign.
+    pub fn verify(&self, key: &Point) -> Result<(), CertificateError> {
+        if key.verify(self.signed, self.signature)? { Ok(()) } else { Err(CertificateError::Signature) }
+    }
 }
 
-/// Walks what is signed, `TBSCertificate` of RFC 5280, 4.1.
-fn walk(signed: &[u8]) -> Result<Body, CertificateError> {
+/// Walks what is signed, `TBSCertificate` of RFC 5280, 4.1, up to its extensions.
+pub fn walk(signed: &[u8]) -> Result<(Head, Extensions<'_>), CertificateError> {
     let mut reader = form("frame", only(signed, SEQUENCE))?;
     form("version", reader.literal(&VERSION_3))?;
     let serial = serial(form("serial number", reader.value(INTEGER))?)?;
     form("signature algorithm", reader.literal(&ECDSA_WITH_SHA256))?;
-    common_name("issuer", form("issuer", reader.enter(SEQUENCE))?)?;
+    let issuer = common_name("issuer", form("issuer", reader.enter(SEQUENCE))?)?.to_owned();
     let (not_before, not_after) = validity(form("validity", reader.enter(SEQUENCE))?)?;
-    let subject = common_name("subject", form("subject", reader.enter(SEQUENCE))?)?;
-    reader.literal(&P256_KEY).map_err(|_| CertificateError::Key)?;
-    let point = form("key", reader.take(POINT_LENGTH))?;
-    let point = Point::parse(point).map_err(|_| CertificateError::Key)?;
+    let subject = common_name("subject", form("subject", reader.enter(SEQUENCE))?)?.to_owned();
+    let point = public_key(&mut reader)?;
     let wrapped = form("extensions", reader.enter(CONTEXT_3))?;
     form("frame", reader.end())?;
-    let (authority, class) = extensions(wrapped)?;
-    Ok(Body { serial, not_before, not_after, subject: subject.to_owned(), point, authority, class })
+    Ok((Head { serial, issuer, not_before, not_after, subject, point }, Extensions::parse(wrapped)?))
+}
+
+/// A `SubjectPublicKeyInfo`, which must hold an uncompressed point of P-256.
+pub fn public_key(reader: &mut Reader<'_>) -> Result<Point, CertificateError> {
+    reader.literal(&P256_KEY).map_err(|_| CertificateError::Key)?;
+    let point = form("key", reader.take(POINT_LENGTH))?;
+    Point::parse(point).map_err(|_| CertificateError::Key)
 }
 
 /// Positive, at most 20 bytes (RFC 5280, 4.1.2.2), in the shortest form (X.690, 8.3.2).
@@ -131,7 +129,7 @@ fn serial(value: &[u8]) -> Result<Vec<u8>, CertificateError> {
 }
 
 /// A name that is one common name and nothing else.
-fn common_name<'a>(part: &'static str, mut name: Reader<'a>) -> Result<&'a str, CertificateError> {
+pub fn common_name<'a>(part: &'static str, mut name: Reader<'a>) -> Result<&'a str, CertificateError> {
     let (tag, value) = form(part, single_attribute(&mut name))?;
     let text = match tag {
         UTF8_STRING => std::str::from_utf8(value).ok(),
@@ -187,56 +185,38 @@ fn utc_time(value: &[u8]) -> Option<Moment> {
     Some(Moment { digits, moment })
 }
 
-/// What the extensions have said so far.
-#[derive(Default)]
-struct Seen<'a> {
-    oids: Vec<&'a [u8]>,
-    key_usage: Option<&'a [u8]>,
-    authority: Option<[u8; 20]>,
-    class: Option<Class>,
-}
+/// The extensions of a certificate: each at most once, and to be taken out one by one.
+pub struct Extensions<'a>(Vec<Extension<'a>>);
 
-/// keyUsage critical, authorityKeyIdentifier and the class not critical, each once, in any order. Another extension
-/// that is not critical is passed over, as RFC 5280, 4.2 has it and as the card does.
-fn extensions(mut wrapped: Reader<'_>) -> Result<([u8; 20], Class), CertificateError> {
-    const PART: &str = "extensions";
-    let mut list = form(PART, wrapped.enter(SEQUENCE))?;
-    form(PART, wrapped.end())?;
-    let mut seen = Seen::default();
-    while !list.is_empty() {
-        seen.take(form(PART, list.enter(SEQUENCE))?)?;
+impl<'a> Extensions<'a> {
+    fn parse(mut wrapped: Reader<'a>) -> Result<Self, CertificateError> {
+        const PART: &str = "extensions";
+        let mut list = form(PART, wrapped.enter(SEQUENCE))?;
+        form(PART, wrapped.end())?;
+        let mut found: Vec<Extension<'a>> = Vec::new();
+        while !list.is_empty() {
+            let extension = form(PART, list.enter(SEQUENCE).and_then(Extension::parse))?;
+            if found.iter().any(|other| other.oid == extension.oid) {
+                return Err(CertificateError::Duplicate);
+            }
+            found.push(extension);
+        }
+        Ok(Self(found))
     }
-    let key_usage = seen.key_usage.ok_or(CertificateError::Missing("key usage"))?;
-    let authority = seen.authority.ok_or(CertificateError::Missing("authority key identifier"))?;
-    let class = seen.class.ok_or(CertificateError::Missing("extended key usage"))?;
-    if key_usage != class.key_usage() {
-        return Err(CertificateError::Profile("key usage"));
-    }
-    Ok((authority, class))
-}
 
-impl<'a> Seen<'a> {
-    fn take(&mut self, extension: Reader<'a>) -> Result<(), CertificateError> {
-        let Extension { oid, critical, value } = form("extensions", Extension::parse(extension))?;
-        if self.oids.contains(&oid) {
-            return Err(CertificateError::Duplicate);
-        }
-        self.oids.push(oid);
-        let known = [KEY_USAGE, AUTHORITY_KEY_IDENTIFIER, EXTENDED_KEY_USAGE].iter().any(|known| known == oid);
-        if critical && !known {
-            return Err(CertificateError::Critical);
-        }
-        if known && critical != (oid == KEY_USAGE) {
+    /// The value of the extension with this OID, which must be there and as critical as the profile has it.
+    pub fn take(&mut self, oid: &[u8], critical: bool, name: &'static str) -> Result<&'a [u8], CertificateError> {
+        let at = self.0.iter().position(|extension| extension.oid == oid).ok_or(CertificateError::Missing(name))?;
+        let extension = self.0.swap_remove(at);
+        if extension.critical != critical {
             return Err(CertificateError::Profile("criticality of an extension"));
         }
-        if oid == KEY_USAGE {
-            self.key_usage = Some(form("key usage", bits(value))?);
-        } else if oid == AUTHORITY_KEY_IDENTIFIER {
-            self.authority = Some(key_identifier(value)?);
-        } else if oid == EXTENDED_KEY_USAGE {
-            self.class = Some(class(value)?);
-        }
-        Ok(())
+        Ok(extension.value)
+    }
+
+    /// What was not taken is passed over, as RFC 5280, 4.2 has it and as the card does, unless it is critical.
+    pub fn end(self) -> Result<(), CertificateError> {
+        if self.0.iter().any(|extension| extension.critical) { Err(CertificateError::Critical) } else { Ok(()) }
     }
 }
 
@@ -261,29 +241,10 @@ impl<'a> Extension<'a> {
     }
 }
 
-fn bits(value: &[u8]) -> Result<&[u8], DerError> {
+/// A bit string that is all of these bytes: the unused bits, then the bits.
+pub fn bit_string(value: &[u8]) -> Result<&[u8], DerError> {
     let mut reader = Reader::new(value);
     let bits = reader.value(BIT_STRING)?;
     reader.end()?;
     Ok(bits)
-}
-
-fn key_identifier(value: &[u8]) -> Result<[u8; 20], CertificateError> {
-    const PART: &str = "authority key identifier";
-    let mut reader = form(PART, only(value, SEQUENCE))?;
-    let id = form(PART, reader.value(KEY_IDENTIFIER))?;
-    form(PART, reader.end())?;
-    id.try_into().map_err(|_| CertificateError::Profile(PART))
-}
-
-fn class(value: &[u8]) -> Result<Class, CertificateError> {
-    const PART: &str = "extended key usage";
-    let mut reader = form(PART, only(value, SEQUENCE))?;
-    let oid = form(PART, reader.value(OID))?;
-    form(PART, reader.end())?;
-    match oid.strip_prefix(&CLASS_ARC_DER) {
-        Some(&[number]) => Class::from_number(number),
-        _ => None,
-    }
-    .ok_or(CertificateError::Profile(PART))
 }

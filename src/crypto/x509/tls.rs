@@ -1,0 +1,261 @@
+//! Certificates for TLS between terminal and server (RFC 5280, 4.2.1.12): from the same CA, and never of a card's class.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use openssl::{
+    error::ErrorStack,
+    x509::{X509Builder, X509Extension, extension::SubjectAlternativeName},
+};
+
+use super::{
+    CertificateError, IssueError, Purpose,
+    issue::{Common, begin, finish, standard_extensions},
+    leaf,
+    walk::Head,
+};
+use crate::crypto::{
+    ec::{KeyPair, Point},
+    random::Random,
+};
+
+/// The longest TLS certificate that is read, in bytes: room for a dozen names.
+const LIMIT: usize = 2048;
+
+/// Which side of TLS a certificate is for; never both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TlsUse {
+    /// A terminal that speaks to a server.
+    Client,
+    /// A server.
+    Server,
+}
+
+impl TlsUse {
+    /// The word for people and for scripts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Client => "tls-client",
+            Self::Server => "tls-server",
+        }
+    }
+
+    /// The OID, without tag and length: id-kp-clientAuth or id-kp-serverAuth.
+    pub(super) const fn oid(self) -> [u8; 8] {
+        let last = match self {
+            Self::Client => 2,
+            Self::Server => 1,
+        };
+        [0x2B, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, last]
+    }
+
+    pub(super) fn from_oid(oid: &[u8]) -> Option<Self> {
+        [Self::Client, Self::Server].into_iter().find(|usage| usage.oid() == oid)
+    }
+}
+
+/// A name under which a server is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerName {
+    /// A DNS name.
+    Dns(String),
+    /// An address.
+    Ip(IpAddr),
+}
+
+impl ServerName {
+    /// An address, or a DNS name of letters, digits, hyphens and dots (RFC 1123, 2.1); `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Ok(address) = text.parse() {
+            return Some(Self::Ip(address));
+        }
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        };
+        (text.len() <= 253 && text.split('.').all(label)).then(|| Self::Dns(text.to_ascii_lowercase()))
+    }
+}
+
+/// What a TLS certificate shall say.
+#[derive(Debug, Clone, Copy)]
+pub struct TlsTemplate<'a> {
+    /// Which side it is for.
+    pub usage: TlsUse,
+    /// The names of a server, at least one; a client has none.
+    pub names: &'a [ServerName],
+    /// The common name, which only people read.
+    pub subject: &'a str,
+    /// The certified key.
+    pub key: &'a Point,
+    /// The start of its life; fractions of a second are cut off.
+    pub not_before: Timestamp,
+    /// The end of its life; fractions of a second are cut off.
+    pub not_after: Timestamp,
+}
+
+/// A TLS certificate that was verified under a CA's point and read strictly, but for the names of a server: those are
+/// for the TLS library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsCertificate {
+    der: Vec<u8>,
+    head: Head,
+}
+
+impl TlsCertificate {
+    /// As [`super::Certificate::verify`]; a certificate for the other side, or of a card's class, is refused.
+    pub fn verify(der: &[u8], ca: &Point, expected: TlsUse) -> Result<Self, CertificateError> {
+        let leaf = leaf::verify(der, ca, LIMIT)?;
+        if leaf.purpose != Purpose::Tls(expected) {
+            return Err(CertificateError::Class { found: leaf.purpose.word() });
+        }
+        Ok(Self { der: der.to_vec(), head: leaf.head })
+    }
+
+    /// Issues one under the CA's key; `issuer` is the common name of the CA's own certificate.
+    pub fn issue(
+        ca: &KeyPair,
+        issuer: &str,
+        template: &TlsTemplate<'_>,
+        random: &mut dyn Random,
+    ) -> Result<Self, IssueError> {
+        let &TlsTemplate { usage, names, subject, key, not_before, not_after } = template;
+        if names.is_empty() != (usage == TlsUse::Client) {
+            return Err(IssueError::Name);
+        }
+        let mut builder = begin(&Common { issuer, subject, key, not_before, not_after }, random)?;
+        standard_extensions(&mut builder, ca.public(), Purpose::Tls(usage))?;
+        if !names.is_empty() {
+            let extension = alternative_names(&builder, names)?;
+            builder.append_extension(extension)?;
+        }
+        Ok(Self::verify(&finish(builder, ca)?, ca.public(), usage)?)
+    }
+
+    /// Refuses a certificate that is not valid at this moment.
+    pub fn check_time(&self, now: Timestamp) -> Result<(), CertificateError> {
+        self.head.check_time(now)
+    }
+
+    /// The certificate as it was given.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The common name of the subject.
+    pub fn subject(&self) -> &str {
+        &self.head.subject
+    }
+
+    /// The certified key.
+    pub const fn point(&self) -> &Point {
+        &self.head.point
+    }
+
+    /// The serial number as big-endian bytes without leading zeros, 1 to 20.
+    pub fn serial(&self) -> &[u8] {
+        &self.head.serial
+    }
+
+    /// The start of its life.
+    pub const fn not_before(&self) -> Timestamp {
+        self.head.not_before.moment
+    }
+
+    /// The end of its life.
+    pub const fn not_after(&self) -> Timestamp {
+        self.head.not_after.moment
+    }
+}
+
+fn alternative_names(builder: &X509Builder, names: &[ServerName]) -> Result<X509Extension, ErrorStack> {
+    let mut extension = SubjectAlternativeName::new();
+    for name in names {
+        match name {
+            ServerName::Dns(name) => extension.dns(name),
+            ServerName::Ip(address) => extension.ip(&address.to_string()),
+        };
+    }
+    extension.build(&builder.x509v3_context(None, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{
+        random::SystemRandom,
+        x509::{Certificate, Class},
+    };
+
+    fn issued(ca: &KeyPair, usage: TlsUse, names: &[ServerName]) -> Result<TlsCertificate, IssueError> {
+        let key = KeyPair::generate(&mut SystemRandom).unwrap();
+        let template = TlsTemplate {
+            usage,
+            names,
+            subject: "somebody",
+            key: key.public(),
+            not_before: "2026-11-22T00:00:00Z".parse().unwrap(),
+            not_after: "2026-11-29T00:00:00Z".parse().unwrap(),
+        };
+        TlsCertificate::issue(ca, "Rollcall CA", &template, &mut SystemRandom)
+    }
+
+    #[test]
+    fn each_side_is_refused_as_the_other_and_as_a_card() {
+        let ca = KeyPair::generate(&mut SystemRandom).unwrap();
+        let names = ["localhost", "127.0.0.1", "::1"].map(|name| ServerName::parse(name).unwrap());
+        let client = issued(&ca, TlsUse::Client, &[]).unwrap();
+        let server = issued(&ca, TlsUse::Server, &names).unwrap();
+        for (certificate, right, wrong) in
+            [(&client, TlsUse::Client, TlsUse::Server), (&server, TlsUse::Server, TlsUse::Client)]
+        {
+            let der = certificate.der();
+            assert_eq!(TlsCertificate::verify(der, ca.public(), right).unwrap(), *certificate);
+            for refusal in [
+                TlsCertificate::verify(der, ca.public(), wrong).unwrap_err(),
+                Certificate::verify(der, ca.public(), &Class::ALL).unwrap_err(),
+            ] {
+                let found = right.word();
+                assert!(matches!(refusal, CertificateError::Class { found: f } if f == found), "{refusal}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_card_certificate_is_no_tls_certificate() {
+        let ca = KeyPair::generate(&mut SystemRandom).unwrap();
+        for class in Class::ALL {
+            let template = crate::crypto::x509::Template {
+                class,
+                subject: "somebody",
+                key: ca.public(),
+                not_before: "2026-11-22T00:00:00Z".parse().unwrap(),
+                not_after: "2026-11-29T00:00:00Z".parse().unwrap(),
+            };
+            let der = crate::crypto::x509::issue(&ca, "Rollcall CA", &template, &mut SystemRandom).unwrap();
+            for usage in [TlsUse::Client, TlsUse::Server] {
+                let refusal = TlsCertificate::verify(&der, ca.public(), usage).unwrap_err();
+                assert!(matches!(refusal, CertificateError::Class { found } if found == class.word()), "{refusal}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_has_names_and_a_client_has_none() {
+        let ca = KeyPair::generate(&mut SystemRandom).unwrap();
+        let name = [ServerName::parse("localhost").unwrap()];
+        assert!(matches!(issued(&ca, TlsUse::Server, &[]), Err(IssueError::Name)));
+        assert!(matches!(issued(&ca, TlsUse::Client, &name), Err(IssueError::Name)));
+    }
+
+    #[test]
+    fn names_are_dns_names_or_addresses() {
+        assert_eq!(ServerName::parse("Door-1.example.ORG"), Some(ServerName::Dns("door-1.example.org".into())));
+        assert_eq!(ServerName::parse("::1"), Some(ServerName::Ip("::1".parse().unwrap())));
+        for bad in ["", ".", "a..b", "-a", "a-", "a b", "a,DNS:b", "*.example.org", "ü", &"a".repeat(64), "a\n"] {
+            assert_eq!(ServerName::parse(bad), None, "{bad:?}");
+        }
+    }
+}

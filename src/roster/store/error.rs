@@ -1,0 +1,127 @@
+//! What may go wrong with the store, and what the user sees of it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use crate::failure::{Class, Failure};
+
+/// What went wrong with the terminal's store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file is no database, is corrupt, belongs to something else, or holds what no version of ours wrote.
+    #[error("{} is damaged, or is not a rollcall database: {detail}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// A newer version of rollcall made the file.
+    #[error("{} was written by a newer rollcall (format {found}, this one knows {known})", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i64,
+        /// The newest format that is known here.
+        known: i64,
+    },
+    /// Another process kept it locked for longer than we wait.
+    #[error("{} is locked by another process", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The disk is full.
+    #[error("the disk is full: {} could not be written", path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It may not be written.
+    #[error("{} cannot be written: it is read-only here", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Opening, reading or writing a file failed otherwise.
+    #[error("{}: {detail}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        detail: String,
+    },
+    /// A second watch.
+    #[error("another rollcall watch runs here{}", pid.map_or_else(String::new, |pid| format!(" (process {pid})")))]
+    WatchRunning {
+        /// Its process.
+        pid: Option<u32>,
+    },
+}
+
+impl StoreError {
+    pub(super) fn damaged(path: &Path, detail: &impl ToString) -> Self {
+        Self::Damaged { path: path.to_owned(), detail: detail.to_string() }
+    }
+
+    pub(super) fn file(path: &Path, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        let path = path.to_owned();
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path },
+            ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            _ => Self::File { path, detail: error.to_string() },
+        }
+    }
+
+    pub(super) fn database(path: &Path, error: &rusqlite::Error) -> Self {
+        let owned = path.to_owned();
+        let rusqlite::Error::SqliteFailure(failure, _) = error else {
+            // What we ask is fixed, so what does not fit is the file.
+            return Self::damaged(path, error);
+        };
+        match failure.code {
+            ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked { path: owned },
+            ErrorCode::DiskFull => Self::Full { path: owned },
+            ErrorCode::ReadOnly => Self::ReadOnly { path: owned },
+            ErrorCode::NotADatabase
+            | ErrorCode::DatabaseCorrupt
+            | ErrorCode::ConstraintViolation
+            | ErrorCode::TypeMismatch
+            | ErrorCode::Unknown => Self::damaged(path, error),
+            _ => Self::File { path: owned, detail: error.to_string() },
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let message = error.to_string();
+        let (class, code, hint) = match &error {
+            StoreError::Damaged { path, .. } => (
+                Class::Io,
+                "store.damaged",
+                format!("move {} away (with its -wal and -shm files); rollcall then starts a new list", path.display()),
+            ),
+            StoreError::Newer { .. } => {
+                (Class::Io, "store.newer", "use the newer rollcall, or another ROLLCALL_HOME".to_owned())
+            }
+            StoreError::Locked { .. } => {
+                (Class::Busy, "store.locked", "try again; if it stays so, find the process that holds it".to_owned())
+            }
+            StoreError::Full { .. } => (Class::Io, "store.full", "make room, then try again".to_owned()),
+            StoreError::ReadOnly { .. } => {
+                (Class::Io, "store.read-only", "set ROLLCALL_HOME to a folder that can be written".to_owned())
+            }
+            StoreError::File { .. } => {
+                (Class::Io, "store.io", "check the folder that ROLLCALL_HOME names, and its permissions".to_owned())
+            }
+            StoreError::WatchRunning { .. } => {
+                (Class::Busy, "watch.already-running", "end that one first, or set another ROLLCALL_HOME".to_owned())
+            }
+        };
+        Self::new(class, code, message).hint(hint)
+    }
+}

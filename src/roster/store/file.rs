@@ -1,0 +1,113 @@
+//! Opening the database file: made once, with the right permissions, in the right format.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use fs4::fs_std::FileExt;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::error::StoreError;
+
+/// Each script leads from one format to the next; the number of a format is `user_version`.
+const MIGRATIONS: &[&str] = &[include_str!("001.sql")];
+
+/// `application_id` of our files, so that those of others are told apart: `RCl1`.
+const APPLICATION_ID: i64 = 0x5243_6c31;
+
+/// How long to wait for another process that writes.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Opens the database in `home`; makes both when they are not there (folder 0700, file 0600).
+pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, StoreError> {
+    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        make_folder(home)?;
+        return migrate(home, path);
+    }
+    let db = connect(path)?;
+    match format(&db, path)? {
+        found if found == newest() => Ok(db),
+        found if found > newest() => Err(StoreError::Newer { path: path.to_owned(), found, known: newest() }),
+        _ => {
+            drop(db);
+            migrate(home, path)
+        }
+    }
+}
+
+/// A file of ours for our eyes only: opened, or made.
+pub(super) fn private_file(path: &Path) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map_err(|error| StoreError::file(path, &error))
+}
+
+fn make_folder(home: &Path) -> Result<(), StoreError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(home);
+    made.map_err(|error| StoreError::file(home, &error))
+}
+
+/// An existing file is not even opened: closing it would free the locks that SQLite may hold in this very process.
+fn make_file(path: &Path) -> Result<(), StoreError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(StoreError::file(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// One process at a time makes the file or brings it to the newest format; a kill on the way leaves it as it was.
+fn migrate(home: &Path, path: &Path) -> Result<Connection, StoreError> {
+    let lock_path = home.join("terminal.lock");
+    let lock = private_file(&lock_path)?;
+    lock.lock_exclusive().map_err(|error| StoreError::file(&lock_path, &error))?;
+    make_file(path)?;
+    let mut db = connect(path)?;
+    let found = format(&db, path)?;
+    if found < newest() {
+        run_migrations(&mut db, found).map_err(|error| StoreError::database(path, &error))?;
+    }
+    Ok(db)
+}
+
+fn run_migrations(db: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = usize::try_from(found).unwrap_or(0);
+    for script in MIGRATIONS.iter().skip(done) {
+        tx.execute_batch(script)?;
+    }
+    tx.pragma_update(None, "user_version", newest())?;
+    tx.commit()
+}
+
+fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let db = Connection::open_with_flags(path, flags)?;
+        db.busy_timeout(PATIENCE)?;
+        db.set_prepared_statement_cache_capacity(64);
+        Ok(db)
+    };
+    open().map_err(|error| StoreError::database(path, &error))
+}
+
+/// The format of the file: 0 when it is empty. A file of somebody else is an error.
+fn format(db: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let read = || Ok((pragma("application_id")?, pragma("user_version")?));
+    let (application, version) = read().map_err(|error| StoreError::database(path, &error))?;
+    if application == APPLICATION_ID && version > 0 {
+        return Ok(version);
+    }
+    let tables = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+    match tables.map_err(|error| StoreError::database(path, &error))? {
+        0 if application == 0 && version == 0 => Ok(0),
+        _ => Err(StoreError::damaged(path, &"it belongs to another program")),
+    }
+}

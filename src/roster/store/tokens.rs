@@ -1,0 +1,90 @@
+//! What the terminal remembers of tokens besides the list: use counters and certificates.
+//!
+//! Written without waiting for the disk: a kill loses nothing, a power cut perhaps the last of them, which costs a
+//! certificate read again, or one counter step; nothing is torn.
+
+use rusqlite::{OptionalExtension, params};
+use uuid::Uuid;
+
+use super::{Store, StoreError, Sync};
+
+/// Which certificate of a token or set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateOf {
+    /// The identity certificate of a token (`7F 21`).
+    Identity(Uuid),
+    /// The certificate of a token's own ECKA key.
+    Own {
+        /// The token.
+        token_id: Uuid,
+        /// The key version number.
+        kvn: u8,
+    },
+    /// The certificate of a set's ECKA key.
+    Set {
+        /// The set.
+        set_id: [u8; 8],
+        /// The key version number.
+        kvn: u8,
+    },
+}
+
+impl CertificateOf {
+    fn key(&self) -> (&'static str, &[u8], u8) {
+        match self {
+            Self::Identity(token_id) => ("identity", token_id.as_bytes(), 0),
+            Self::Own { token_id, kvn } => ("ecka", token_id.as_bytes(), *kvn),
+            Self::Set { set_id, kvn } => ("ecka", set_id, *kvn),
+        }
+    }
+}
+
+impl Store {
+    /// The last use counter of a token, if it was ever seen here.
+    pub fn counter(&self, token_id: Uuid) -> Result<Option<u32>, StoreError> {
+        self.query(|db| {
+            let mut statement = db.prepare_cached("SELECT counter FROM counters WHERE token_id = ?1")?;
+            statement.query_row([token_id.as_bytes()], |row| row.get(0)).optional()
+        })
+    }
+
+    /// Remembers a use counter if it is greater than the last one, in one step; says whether it was. A counter that is
+    /// not greater belongs to a clone or a replay: refuse it.
+    pub fn record_counter(&mut self, token_id: Uuid, counter: u32) -> Result<bool, StoreError> {
+        self.synchronise(Sync::Lazy)?;
+        self.query(|db| {
+            let sql = "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT DO UPDATE SET counter = excluded.counter \
+                WHERE excluded.counter > counters.counter";
+            Ok(db.prepare_cached(sql)?.execute(params![token_id.as_bytes(), counter])? == 1)
+        })
+    }
+
+    /// A certificate that was kept, in DER. It was verified when it was kept; its dates need to be looked at again.
+    pub fn certificate(&self, of: &CertificateOf) -> Result<Option<Vec<u8>>, StoreError> {
+        let (kind, owner, kvn) = of.key();
+        self.query(|db| {
+            let sql = "SELECT der FROM certificates WHERE kind = ?1 AND owner = ?2 AND kvn = ?3";
+            db.prepare_cached(sql)?.query_row(params![kind, owner, kvn], |row| row.get(0)).optional()
+        })
+    }
+
+    /// Keeps a certificate, in DER, in place of the one before.
+    pub fn keep_certificate(&mut self, of: &CertificateOf, der: &[u8]) -> Result<(), StoreError> {
+        let (kind, owner, kvn) = of.key();
+        self.synchronise(Sync::Lazy)?;
+        self.query(|db| {
+            let sql = "REPLACE INTO certificates VALUES (?1, ?2, ?3, ?4)";
+            db.prepare_cached(sql)?.execute(params![kind, owner, kvn, der]).map(drop)
+        })
+    }
+
+    /// Forgets a certificate, for one that does not verify any more.
+    pub fn forget_certificate(&mut self, of: &CertificateOf) -> Result<(), StoreError> {
+        let (kind, owner, kvn) = of.key();
+        self.synchronise(Sync::Lazy)?;
+        self.query(|db| {
+            let sql = "DELETE FROM certificates WHERE kind = ?1 AND owner = ?2 AND kvn = ?3";
+            db.prepare_cached(sql)?.execute(params![kind, owner, kvn]).map(drop)
+        })
+    }
+}
