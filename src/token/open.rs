@@ -17,7 +17,7 @@ use crate::{
         chaining::exchange,
         link::Link,
         status::Status,
-        tlv::{self, Reader},
+        tlv,
     },
     channel::{
         ChannelError, Step,
