@@ -4,6 +4,8 @@
 
 pub mod card;
 pub mod channel;
+pub mod cli;
+pub mod config;
 pub mod crypto;
 pub mod enroll;
 pub mod failure;
