@@ -11,6 +11,7 @@ pub mod interrupt;
 pub mod json;
 pub mod moment;
 pub mod printer;
+pub mod readers;
 pub mod schema;
 pub mod table;
 mod text;
@@ -54,6 +55,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Schema(args) => schema::run(&args, out),
         Command::Completions(args) => complete::completions(&args, out),
         Command::Man(args) => complete::man(&args, out),
+        Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
         _ => {
             let _ = configure(&global, out)?;
             Err(Failure::new(Class::Bug, "bug.unwired", "this command is not wired up yet"))
