@@ -15,6 +15,7 @@ pub mod outcome;
 pub mod pki;
 pub mod printer;
 pub mod scan;
+pub mod readers;
 pub mod schema;
 pub mod station;
 pub mod table;
@@ -76,6 +77,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
         Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
         Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
+        Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
         _ => {
             let _ = configure(&global, out)?;
             Err(Failure::new(Class::Bug, "bug.unwired", "this command is not wired up yet"))
