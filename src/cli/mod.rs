@@ -15,6 +15,7 @@ pub mod schema;
 pub mod table;
 mod text;
 mod usage;
+pub mod virtual_token;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,10 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Schema(args) => schema::run(&args, out),
         Command::Completions(args) => complete::completions(&args, out),
         Command::Man(args) => complete::man(&args, out),
+        Command::VirtualToken(args) => {
+            configure(&global, out)?;
+            virtual_token::run(&args, out)
+        }
         _ => {
             let _ = configure(&global, out)?;
             Err(Failure::new(Class::Bug, "bug.unwired", "this command is not wired up yet"))
