@@ -10,6 +10,7 @@ pub mod crypto;
 pub mod enroll;
 pub mod failure;
 pub mod files;
+pub mod pki;
 pub mod proof;
 pub mod reader;
 pub mod roster;

@@ -208,6 +208,8 @@ pub struct Scan {
     pub proof: Option<Proof>,
     /// Where the time went.
     pub timings_ms: Timings,
+    /// How many exchanges with the card it took.
+    pub exchanges: u32,
 }
 
 /// What was proved in a tap.
@@ -269,6 +271,8 @@ pub struct Timings {
     pub server: Option<Ms>,
     /// All of it.
     pub total: Ms,
+    /// The part of it that was spent in exchanges with the card.
+    pub card: Ms,
 }
 
 /// The outcome of one enrollment.

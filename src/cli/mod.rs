@@ -6,23 +6,30 @@
 pub mod args;
 pub mod complete;
 pub mod confirm;
+pub mod enroll;
 pub mod harmless;
 pub mod interrupt;
 pub mod json;
 pub mod moment;
+pub mod outcome;
+pub mod pki;
 pub mod printer;
+pub mod scan;
 pub mod schema;
+pub mod station;
 pub mod table;
 mod text;
+pub mod token;
 mod usage;
 pub mod virtual_token;
+pub mod watch;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::config::{Global, Settings};
+use crate::config::{Global, PresenceRules, Settings};
 use crate::failure::{Class, Failure};
 use args::{Cli, Command};
 use printer::{Look, Printer};
@@ -59,6 +66,21 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
             configure(&global, out)?;
             virtual_token::run(&args, out)
         }
+        Command::Scan(args) => {
+            let mut settings = configure(&global, out)?;
+            settings.source = args.source.unwrap_or(settings.source);
+            scan::run(&args, &settings, out)
+        }
+        Command::Watch(args) => {
+            let mut settings = configure(&global, out)?;
+            if let Some(presence) = args.presence {
+                settings.presence = PresenceRules::everywhere(presence);
+            }
+            watch::run(&settings, out)
+        }
+        Command::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
+        Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
+        Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
         _ => {
             let _ = configure(&global, out)?;
             Err(Failure::new(Class::Bug, "bug.unwired", "this command is not wired up yet"))
