@@ -22,6 +22,7 @@ pub mod table;
 mod text;
 pub mod token;
 mod usage;
+pub mod virtual_token;
 pub mod watch;
 
 use std::process::ExitCode;
@@ -62,6 +63,10 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Schema(args) => schema::run(&args, out),
         Command::Completions(args) => complete::completions(&args, out),
         Command::Man(args) => complete::man(&args, out),
+        Command::VirtualToken(args) => {
+            configure(&global, out)?;
+            virtual_token::run(&args, out)
+        }
         Command::Scan(args) => {
             let mut settings = configure(&global, out)?;
             settings.source = args.source.unwrap_or(settings.source);
