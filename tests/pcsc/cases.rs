@@ -16,8 +16,7 @@ pub fn enrolled(readers: usize, people: usize, card: &str) -> Stack {
     let names = stack.readers();
     for (n, (id, name)) in PEOPLE.iter().take(people).enumerate() {
         let long = format!("field={}", "much to say ".repeat(if n == 2 { 40 } else { 1 }));
-        let objects =
-            stack.ndjson(0, &["enroll", "--reader", &names[n], "--id", id, "--name", name, "--field", &long]);
+        let objects = stack.ndjson(0, &["enroll", "--reader", &names[n], "--id", id, "--name", name, "--field", &long]);
         assert_eq!(objects[0]["result"], "enrolled");
         assert_eq!(objects[0]["test_keys"], true);
     }

@@ -1,10 +1,6 @@
 //! Services that end, cards that say nothing, and kills.
 
-use std::{
-    collections::BTreeSet,
-    process::Stdio,
-    time::Duration,
-};
+use std::{collections::BTreeSet, process::Stdio, time::Duration};
 
 use crate::{
     cases::{PEOPLE, enrolled},
@@ -53,7 +49,13 @@ pub fn enrollment_killed_at_random(card: &str) {
     let mut resumed = 0;
     for n in 0..10 {
         stack.card("new", 1);
-        let mut run = stack.command("rollcall").args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut run = stack
+            .command("rollcall")
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
         std::thread::sleep(Duration::from_millis(10 + 17 * n));
         let _ = run.kill();
         let _ = run.wait();
