@@ -366,3 +366,6 @@ impl serde_json::ser::Formatter for Harmless {
 fn bug(error: &dyn std::error::Error) -> Failure {
     Failure::new(Class::Bug, "output.bug", format!("a result cannot be written: {error}"))
 }
+
+#[cfg(test)]
+mod tests;
