@@ -114,7 +114,7 @@ pub enum UsersCommand {
         /// User id or token id
         id: String,
     },
-    /// The list as csv, or as --output says
+    /// The list for other programs: csv, unless --output says otherwise
     Export,
     /// What happened
     History {

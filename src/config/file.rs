@@ -232,7 +232,8 @@ impl<'a> Entry<'a> {
 
     fn unknown(&self, known: &[&str]) -> ConfigError {
         let key = self.key.get_ref().as_ref();
-        let near = known.iter().map(|k| (strsim::damerau_levenshtein(key, k), k)).min().filter(|(far, _)| *far <= 3);
+        let near = known.iter().map(|k| (strsim::damerau_levenshtein(key, k), k)).min();
+        let near = near.filter(|(far, _)| far * 3 <= key.chars().count());
         let hint = match near {
             Some((_, near)) => format!("did you mean {near:?}?"),
             None => format!("known here: {}", known.join(", ")),
