@@ -165,8 +165,10 @@ pub struct Reader {
     pub state: ReaderState,
     /// The card's answer to reset, in hex.
     pub atr: Option<String>,
-    /// What the card is: `rollcall`, `foreign`, or what its answer to reset says.
+    /// `rollcall` or `foreign`; null when the card was not asked or did not answer.
     pub card: Option<String>,
+    /// What the answer to reset says, in words.
+    pub says: Option<String>,
 }
 
 /// The state of a reader.

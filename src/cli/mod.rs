@@ -14,6 +14,7 @@ pub mod moment;
 pub mod outcome;
 pub mod pki;
 pub mod printer;
+pub mod readers;
 pub mod scan;
 pub mod schema;
 pub mod station;
@@ -21,6 +22,7 @@ pub mod table;
 mod text;
 pub mod token;
 mod usage;
+pub mod virtual_token;
 pub mod watch;
 
 use std::process::ExitCode;
@@ -62,10 +64,15 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Completions(args) => complete::completions(&args, out),
         Command::Man(args) => complete::man(&args, out),
         Command::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
+        Command::VirtualToken(args) => {
+            configure(&global, out)?;
+            virtual_token::run(&args, out)
+        }
         Command::Watch(args) => watch::run(&configure(&global, out)?.with_presence(args.presence), out),
         Command::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
         Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
         Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
+        Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
         _ => {
             let _ = configure(&global, out)?;
             Err(Failure::new(Class::Bug, "bug.unwired", "this command is not wired up yet"))

@@ -113,6 +113,11 @@ impl Printer {
         Self { look, out, err, stage: Stage::Nothing, closed: false, bar: None }
     }
 
+    /// The form of the results.
+    pub const fn format(&self) -> Format {
+        self.look.format
+    }
+
     /// How it is printed now.
     pub const fn look(&self) -> Look {
         self.look

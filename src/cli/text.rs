@@ -11,11 +11,18 @@ use crate::roster::{self, Kind};
 use crate::wire::User;
 
 impl Record for Reader {
-    const COLUMNS: &'static [&'static str] = &["reader", "alias", "state", "atr", "card"];
-    const HEADS: &'static [&'static str] = &["READER", "ALIAS", "STATE", "CARD", "ATR"];
+    const COLUMNS: &'static [&'static str] = &["reader", "alias", "state", "atr", "card", "says"];
+    const HEADS: &'static [&'static str] = &["READER", "ALIAS", "STATE", "CARD", "ITS ATR SAYS"];
 
     fn record(&self) -> Vec<String> {
-        vec![self.reader.clone(), text(&self.alias), word(&self.state), text(&self.atr), text(&self.card)]
+        vec![
+            self.reader.clone(),
+            text(&self.alias),
+            word(&self.state),
+            text(&self.atr),
+            text(&self.card),
+            text(&self.says),
+        ]
     }
 
     fn row(&self) -> Vec<Cell> {
@@ -30,7 +37,7 @@ impl Record for Reader {
             text(&self.alias).into(),
             Cell::new(word(&self.state), style),
             text(&self.card).into(),
-            Cell::new(text(&self.atr), Style::Dim),
+            Cell::new(text(&self.says), Style::Dim),
         ]
     }
 }

@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::state::{State, StateError};
-use crate::files;
+use crate::{
+    failure::{Class, Failure},
+    files,
+};
 
 /// Why a state could not be kept or read back.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,19 @@ pub enum StoreError {
     /// Another process has this token in use.
     #[error("{0}: another virtual token uses this state")]
     InUse(PathBuf),
+}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Self {
+        let message = e.to_string();
+        match e {
+            StoreError::Io { .. } => Self::new(Class::Io, "virtual-token.state-unwritable", message),
+            StoreError::State { .. } => Self::new(Class::Data, "virtual-token.state-malformed", message)
+                .hint("take another file: what this one holds is left as it is"),
+            StoreError::InUse(_) => Self::new(Class::Busy, "virtual-token.in-use", message)
+                .hint("end the other one, or give this one a file of its own"),
+        }
+    }
 }
 
 /// Keeps the state of one token. `save` returns when the state would survive a loss of power.
