@@ -204,7 +204,7 @@ impl Text<'_> {
     /// `file:line`, as compilers write it.
     fn at(&self, span: Option<Range<usize>>) -> String {
         let start = span.map_or(0, |s| s.start).min(self.text.len());
-        let line = 1 + self.text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count();
+        let line = 1 + self.text.get(..start).map_or(0, |before| before.matches('\n').count());
         format!("{}:{line}", self.path.display())
     }
 }
