@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::OsStr,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Output, Stdio},
     sync::mpsc::{self, Receiver},
@@ -214,11 +214,4 @@ impl Drop for Watch {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Reads a file whole.
-pub fn read(path: &Path) -> Vec<u8> {
-    let mut content = Vec::new();
-    std::fs::File::open(path).and_then(|mut f| f.read_to_end(&mut content)).expect("readable");
-    content
 }
