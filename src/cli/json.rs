@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
@@ -76,7 +77,7 @@ macro_rules! named {
         /// The JSON Schema (draft 2020-12) of the object with this name: `rollcall.scan/1`, `rollcall.scan` or `scan`.
         pub fn json_schema_of(name: &str) -> Option<schemars::Schema> {
             $(if is_called(name, $name) {
-                return Some(schemars::schema_for!($object));
+                return Some(as_printed().into_root_schema_for::<$object>());
             })+
             None
         }
@@ -91,6 +92,11 @@ named! {
     Event = "rollcall.event/1",
     Token = "rollcall.token/1",
     Pki = "rollcall.pki/1",
+}
+
+/// Schemas of what is written, not of what could be read.
+fn as_printed() -> SchemaGenerator {
+    SchemaSettings::draft2020_12().for_serialize().into_generator()
 }
 
 fn is_called(typed: &str, name: &str) -> bool {
@@ -470,3 +476,6 @@ pub enum PkiState {
     /// It cannot be read, others may read it, or key and certificate do not match.
     Broken,
 }
+
+#[cfg(test)]
+mod tests;
