@@ -66,7 +66,7 @@ impl Record for Scan {
     fn record(&self) -> Vec<String> {
         let [id, name, fields] = user(self.user.as_ref());
         let [code, message] = error(self.error.as_ref());
-        let [counter, nonce_source, message] = proof(self.proof.as_ref());
+        let [counter, nonce_source, sign1] = proof(self.proof.as_ref());
         vec![
             self.at.to_string(),
             self.reader.clone(),
@@ -82,7 +82,7 @@ impl Record for Scan {
             message,
             counter,
             nonce_source,
-            message,
+            sign1,
             self.timings_ms.total.0.to_string(),
         ]
     }
@@ -322,7 +322,7 @@ impl Record for Token {
     fn record(&self) -> Vec<String> {
         let [id, name, fields] = user(self.user.as_ref());
         let [code, message] = error(self.error.as_ref());
-        let [counter, nonce_source, message] = proof(self.proof.as_ref());
+        let [counter, nonce_source, sign1] = proof(self.proof.as_ref());
         vec![
             self.reader.clone(),
             text(self.atr.as_ref()),
@@ -341,7 +341,7 @@ impl Record for Token {
             message,
             counter,
             nonce_source,
-            message,
+            sign1,
         ]
     }
 
