@@ -22,6 +22,7 @@ pub mod table;
 mod text;
 pub mod token;
 mod usage;
+pub mod users;
 pub mod virtual_token;
 pub mod watch;
 
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::config::{Global, PresenceRules, Settings};
+use crate::config::{Global, Settings};
 use crate::failure::{Class, Failure};
 use args::{Cli, Command};
 use printer::{Look, Printer};
@@ -63,30 +64,17 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Schema(args) => schema::run(&args, out),
         Command::Completions(args) => complete::completions(&args, out),
         Command::Man(args) => complete::man(&args, out),
+        Command::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
         Command::VirtualToken(args) => {
             configure(&global, out)?;
             virtual_token::run(&args, out)
         }
-        Command::Scan(args) => {
-            let mut settings = configure(&global, out)?;
-            settings.source = args.source.unwrap_or(settings.source);
-            scan::run(&args, &settings, out)
-        }
-        Command::Watch(args) => {
-            let mut settings = configure(&global, out)?;
-            if let Some(presence) = args.presence {
-                settings.presence = PresenceRules::everywhere(presence);
-            }
-            watch::run(&settings, out)
-        }
+        Command::Watch(args) => watch::run(&configure(&global, out)?.with_presence(args.presence), out),
         Command::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
         Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
         Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
         Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
-        _ => {
-            let _ = configure(&global, out)?;
-            Err(Failure::new(Class::Bug, "bug.unwired", "this command is not wired up yet"))
-        }
+        Command::Users(args) => users::run(&args, &configure(&global, out)?, out),
     }
 }
 
@@ -131,4 +119,38 @@ fn tell_panics() {
         Printer::new(Look::default()).error(&failure);
         std::process::exit(i32::from(Class::Bug.exit_status()));
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use std::process;
+
+    /// Set in the process that the test below starts.
+    const CHILD: &str = "ROLLCALL_TEST_PANIC";
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    /// A hook is the whole process's, so the test starts itself once more and watches how that ends.
+    #[test]
+    fn a_panic_on_any_thread_is_told_as_a_bug_and_ends_the_process() {
+        if std::env::var_os(CHILD).is_some() {
+            tell_panics();
+            let _ = std::thread::spawn(|| panic!("that\u{1b}[2J")).join();
+            unreachable!("the process ended");
+        }
+        let child = process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cli::tests::a_panic_on_any_thread_is_told_as_a_bug_and_ends_the_process"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert_eq!(child.status.code(), Some(70));
+        let stderr = String::from_utf8(child.stderr).unwrap();
+        assert!(stderr.starts_with("error: a bug of ours: that\\u{1b}[2J (src/cli/mod.rs:"), "{stderr}");
+        assert!(stderr.ends_with("\ncode: bug.panic\n"), "{stderr}");
+    }
 }

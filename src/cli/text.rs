@@ -1,14 +1,16 @@
 //! The objects for people and as csv. Names of csv columns are part of the contract: new ones come last.
 
+mod words;
+
 use super::json::{
-    At, Authenticated, Enroll, Enrolled, Event, Pki, PkiState, Proof, Reader, ReaderState, Scan, Server, Token,
-    TokenState, UserEntry,
+    At, Authenticated, Enroll, Enrolled, Event, Pki, PkiState, Reader, ReaderState, Scan, Server, Token, TokenState,
+    UserEntry,
 };
 use super::printer::Record;
 use super::table::{Cell, Style};
 use crate::failure::ErrorObject;
 use crate::roster::{self, Kind};
-use crate::wire::User;
+use words::{error, failed, proof, seconds, text, user, whose, word, yes};
 
 impl Record for Reader {
     const COLUMNS: &'static [&'static str] = &["reader", "alias", "state", "atr", "card", "says"];
@@ -17,11 +19,11 @@ impl Record for Reader {
     fn record(&self) -> Vec<String> {
         vec![
             self.reader.clone(),
-            text(&self.alias),
+            text(self.alias.as_ref()),
             word(&self.state),
-            text(&self.atr),
-            text(&self.card),
-            text(&self.says),
+            text(self.atr.as_ref()),
+            text(self.card.as_ref()),
+            text(self.says.as_ref()),
         ]
     }
 
@@ -34,10 +36,10 @@ impl Record for Reader {
         };
         vec![
             self.reader.as_str().into(),
-            text(&self.alias).into(),
+            text(self.alias.as_ref()).into(),
             Cell::new(word(&self.state), style),
-            text(&self.card).into(),
-            Cell::new(text(&self.says), Style::Dim),
+            text(self.card.as_ref()).into(),
+            Cell::new(text(self.says.as_ref()), Style::Dim),
         ]
     }
 }
@@ -66,11 +68,11 @@ impl Record for Scan {
     fn record(&self) -> Vec<String> {
         let [id, name, fields] = user(self.user.as_ref());
         let [code, message] = error(self.error.as_ref());
-        let [counter, nonce_source, cose] = proof(self.proof.as_ref());
+        let [counter, nonce_source, sign1] = proof(self.proof.as_ref());
         vec![
             self.at.to_string(),
             self.reader.clone(),
-            text(&self.token_id),
+            text(self.token_id.as_ref()),
             self.identified.to_string(),
             self.authenticated.token.to_string(),
             word(&self.authenticated.server),
@@ -82,7 +84,7 @@ impl Record for Scan {
             message,
             counter,
             nonce_source,
-            cose,
+            sign1,
             self.timings_ms.total.0.to_string(),
         ]
     }
@@ -92,7 +94,7 @@ impl Record for Scan {
         vec![
             Cell::new(id, Style::Strong),
             name.into(),
-            Cell::new(text(&self.token_id), Style::Dim),
+            Cell::new(text(self.token_id.as_ref()), Style::Dim),
             self.reader.as_str().into(),
             self.authenticated.result(self.identified, self.error.as_ref()),
         ]
@@ -132,7 +134,7 @@ impl Record for Enroll {
         vec![
             self.at.to_string(),
             self.reader.clone(),
-            text(&self.token_id),
+            text(self.token_id.as_ref()),
             id,
             name,
             fields,
@@ -154,7 +156,7 @@ impl Record for Enroll {
         vec![
             Cell::new(id, Style::Strong),
             name.into(),
-            Cell::new(text(&self.token_id), Style::Dim),
+            Cell::new(text(self.token_id.as_ref()), Style::Dim),
             self.reader.as_str().into(),
             result,
         ]
@@ -259,13 +261,13 @@ impl Record for Event {
             event.seq.to_string(),
             At(event.at).to_string(),
             word(&event.event),
-            text(&event.reader),
-            text(&event.token_id),
+            text(event.reader.as_ref()),
+            text(event.token_id.as_ref()),
             id,
             name,
             fields,
             event.source.as_ref().map(word).unwrap_or_default(),
-            text(&event.authenticated),
+            text(event.authenticated.as_ref()),
             event.reason.as_ref().map(word).unwrap_or_default(),
             code,
             message,
@@ -289,8 +291,8 @@ impl Record for Event {
             Cell::new(word(&event.event), style),
             Cell::new(id, Style::Strong),
             name.into(),
-            text(&event.reader).into(),
-            Cell::new(text(&event.token_id), Style::Dim),
+            text(event.reader.as_ref()).into(),
+            Cell::new(text(event.token_id.as_ref()), Style::Dim),
             why,
         ]
     }
@@ -322,18 +324,18 @@ impl Record for Token {
     fn record(&self) -> Vec<String> {
         let [id, name, fields] = user(self.user.as_ref());
         let [code, message] = error(self.error.as_ref());
-        let [counter, nonce_source, cose] = proof(self.proof.as_ref());
+        let [counter, nonce_source, sign1] = proof(self.proof.as_ref());
         vec![
             self.reader.clone(),
-            text(&self.atr),
+            text(self.atr.as_ref()),
             word(&self.state),
             self.mode.as_ref().map(word).unwrap_or_default(),
             self.version.clone(),
-            text(&self.token_id),
-            text(&self.set_id),
-            text(&self.ecka_kvn),
-            text(&self.ca_id),
-            text(&self.authenticated),
+            text(self.token_id.as_ref()),
+            text(self.set_id.as_ref()),
+            text(self.ecka_kvn.as_ref()),
+            text(self.ca_id.as_ref()),
+            text(self.authenticated.as_ref()),
             id,
             name,
             fields,
@@ -341,7 +343,7 @@ impl Record for Token {
             message,
             counter,
             nonce_source,
-            cose,
+            sign1,
         ]
     }
 
@@ -350,7 +352,7 @@ impl Record for Token {
             self.reader.as_str().into(),
             self.state.cell(),
             self.mode.as_ref().map(word).unwrap_or_default().into(),
-            Cell::new(text(&self.token_id), Style::Dim),
+            Cell::new(text(self.token_id.as_ref()), Style::Dim),
             user(self.user.as_ref())[0].as_str().into(),
             match (&self.error, self.authenticated) {
                 (Some(error), _) => failed(error),
@@ -407,11 +409,11 @@ impl Record for Pki {
         vec![
             self.file.clone(),
             word(&self.kind),
-            text(&self.class),
-            text(&self.subject),
-            text(&self.serial),
-            text(&self.not_before),
-            text(&self.not_after),
+            text(self.class.as_ref()),
+            text(self.subject.as_ref()),
+            text(self.serial.as_ref()),
+            text(self.not_before.as_ref()),
+            text(self.not_after.as_ref()),
             word(&self.state),
             self.new.to_string(),
         ]
@@ -425,59 +427,11 @@ impl Record for Pki {
         };
         vec![
             self.file.as_str().into(),
-            text(&self.class).into(),
-            text(&self.subject).into(),
+            text(self.class.as_ref()).into(),
+            text(self.subject.as_ref()).into(),
             Cell::new(word(&self.state).replace('_', " "), style),
             self.not_after.map(|at| seconds(at.0)).unwrap_or_default(),
             if self.new { Cell::new("new", Style::Strong) } else { Cell::default() },
         ]
     }
-}
-
-/// The word of an enum, as JSON has it.
-fn word<T: serde::Serialize>(value: &T) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
-}
-
-fn text<T: ToString>(value: &Option<T>) -> String {
-    value.as_ref().map(ToString::to_string).unwrap_or_default()
-}
-
-/// Id, name and fields; the fields as a JSON object, since their names are free.
-fn user(user: Option<&User>) -> [String; 3] {
-    let Some(user) = user else { return Default::default() };
-    let fields =
-        if user.fields.is_empty() { String::new() } else { serde_json::to_string(&user.fields).unwrap_or_default() };
-    [user.id.clone(), user.name.clone(), fields]
-}
-
-/// Id, name, and one line for each field.
-fn whose(user: &User) -> Vec<(&'static str, Cell)> {
-    let mut details = vec![("user", Cell::new(&user.id, Style::Strong)), ("name", user.name.as_str().into())];
-    details.extend(user.fields.iter().map(|(key, value)| ("field", format!("{key} = {value}").into())));
-    details
-}
-
-fn error(error: Option<&ErrorObject>) -> [String; 2] {
-    error.map(|e| [e.code.clone(), e.message.clone()]).unwrap_or_default()
-}
-
-fn failed(error: &ErrorObject) -> Cell {
-    Cell::new(format!("{} ({})", error.message, error.code), Style::Bad)
-}
-
-fn proof(proof: Option<&Proof>) -> [String; 3] {
-    proof.map(|p| [p.counter.to_string(), word(&p.nonce_source), text(&p.cose)]).unwrap_or_default()
-}
-
-fn yes(holds: bool) -> Cell {
-    if holds { Cell::new("yes", Style::Good) } else { Cell::new("no", Style::Bad) }
-}
-
-/// For people, a second is exact enough.
-fn seconds(at: jiff::Timestamp) -> Cell {
-    format!("{at:.0}").into()
 }

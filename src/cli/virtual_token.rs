@@ -39,7 +39,7 @@ fn tell(event: &Event, address: &str, out: &mut Printer) {
         Event::Inserted => out.detail(&format!("the card is in the reader at {address}")),
         Event::Removed => out.detail(&format!("the reader at {address} let the card go")),
         Event::Fault(fault) => {
-            out.warning(&format!("the card refused a command, for it cannot be stored: {fault}"), None)
+            out.warning(&format!("the card refused a command, for it cannot be stored: {fault}"), None);
         }
     }
 }
@@ -50,14 +50,11 @@ fn open(args: &VirtualTokenArgs, out: &mut Printer) -> Result<(State, Box<dyn St
         return Ok((blank(args, out)?, Box::new(Forgetful)));
     };
     let mut store = FileStore::open(path)?;
-    let state = match store.load()? {
-        Some(state) => state,
-        None => {
-            let state = blank(args, out)?;
-            store.save(&state)?;
-            state
-        }
-    };
+    if let Some(state) = store.load()? {
+        return Ok((state, Box::new(store)));
+    }
+    let state = blank(args, out)?;
+    store.save(&state)?;
     Ok((state, Box::new(store)))
 }
 
