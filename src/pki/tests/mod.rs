@@ -1,5 +1,7 @@
 //! The folder and its CA. Here is what the groups of tests share.
 
+#![allow(clippy::case_sensitive_file_extension_comparisons)] // we made these files
+
 mod ca;
 mod init;
 mod load;
