@@ -59,24 +59,32 @@ pub enum Source {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Configuration file [default: config.toml in the configuration folder]
-    #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// How results are printed [default: text]
-    #[arg(long, short, global = true, value_enum, value_name = "FORMAT", env = "ROLLCALL_OUTPUT")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        env = "ROLLCALL_OUTPUT",
+        hide_env_values = true
+    )]
     pub output: Option<Format>,
     /// Reader: a part of its name, a glob, or an alias from the configuration; may be repeated [default: all]
-    #[arg(long, global = true, value_name = "NAME", env = "ROLLCALL_READER", action = ArgAction::Append)]
+    #[arg(long, global = true, value_name = "NAME", env = "ROLLCALL_READER", hide_env_values = true, action = ArgAction::Append)]
     pub reader: Vec<String>,
     /// Say more on stderr
-    #[arg(long, short, global = true, env = "ROLLCALL_VERBOSE", value_parser = FalseyValueParser::new(),
+    #[arg(long, short, global = true, env = "ROLLCALL_VERBOSE", hide_env_values = true, value_parser = FalseyValueParser::new(),
           action = ArgAction::SetTrue)]
     pub verbose: bool,
     /// Do not ask before something that cannot be undone
-    #[arg(long, short, global = true, env = "ROLLCALL_YES", value_parser = FalseyValueParser::new(),
+    #[arg(long, short, global = true, env = "ROLLCALL_YES", hide_env_values = true, value_parser = FalseyValueParser::new(),
           action = ArgAction::SetTrue)]
     pub yes: bool,
     /// When to colour text [default: auto]
-    #[arg(long, global = true, value_enum, value_name = "WHEN", env = "ROLLCALL_COLOR")]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", env = "ROLLCALL_COLOR", hide_env_values = true)]
     pub color: Option<Colour>,
 }
 

@@ -20,7 +20,6 @@ use crate::roster::{Presence, duration};
     after_help = "Exit status: 0 done, 1 the answer is no or some items failed, 2 usage, 65 bad input, 69 a service is \
                   not there, 70 a bug, 73 a local file, 74 the card left, 75 try again later, 76 the peer broke the \
                   protocol, 77 refused, 78 configuration.",
-    propagate_version = true,
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true
@@ -73,7 +72,7 @@ pub struct ReadersArgs {
 #[derive(Debug, Clone, Args)]
 pub struct ScanArgs {
     /// Where user information comes from [default: auto]
-    #[arg(long, value_enum, env = "ROLLCALL_SOURCE")]
+    #[arg(long, value_enum, env = "ROLLCALL_SOURCE", hide_env_values = true)]
     pub source: Option<Source>,
     /// Ask the card only who it says it is: nobody is authenticated, and the list stays as it is
     #[arg(long, conflicts_with = "proof")]
@@ -93,7 +92,7 @@ pub struct ScanArgs {
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
     /// Who counts as present, at every reader: field, toggle, until:DURATION [default: as configured, or field]
-    #[arg(long, value_name = "MODE", env = "ROLLCALL_PRESENCE")]
+    #[arg(long, value_name = "MODE", env = "ROLLCALL_PRESENCE", hide_env_values = true)]
     pub presence: Option<Presence>,
 }
 
@@ -115,7 +114,7 @@ pub enum UsersCommand {
         /// User id or token id
         id: String,
     },
-    /// The list as csv, or as --output says
+    /// The list for other programs: csv, unless --output says otherwise
     Export,
     /// What happened
     History {
@@ -129,6 +128,11 @@ pub enum UsersCommand {
     /// Refuse a user or token from now on, here
     Deny {
         /// User id or token id
+        id: String,
+    },
+    /// Refuse a user or token no longer
+    Allow {
+        /// User id or token id, as it was denied
         id: String,
     },
     /// Take everybody off the list
@@ -189,13 +193,19 @@ pub enum PkiCommand {
 #[derive(Debug, Clone, Args)]
 pub struct VirtualTokenArgs {
     /// Where the driver vpcd listens
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:35963", env = "ROLLCALL_CONNECT")]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:35963",
+        env = "ROLLCALL_CONNECT",
+        hide_env_values = true
+    )]
     pub connect: String,
     /// File that keeps the token; without it the token is gone at the end
-    #[arg(long, value_name = "FILE", env = "ROLLCALL_STATE")]
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_STATE", hide_env_values = true)]
     pub state: Option<PathBuf>,
     /// File with the start key of a new token, 32 hex digits [default: the well-known test keys]
-    #[arg(long, value_name = "FILE", env = "ROLLCALL_START_KEY_FILE")]
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_START_KEY_FILE", hide_env_values = true)]
     pub start_key_file: Option<PathBuf>,
 }
 

@@ -71,3 +71,50 @@ impl Drop for Interrupt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use signal_hook::low_level::raise;
+    use std::process::Command;
+    use std::sync::mpsc;
+
+    /// Set in the process that the test below starts.
+    const CHILD: &str = "ROLLCALL_TEST_SIGNAL";
+
+    /// Signals are the whole process's, so the test starts itself once more and watches how that ends.
+    #[test]
+    fn the_first_signal_wakes_and_the_second_ends_the_process() {
+        if let Ok(signal) = std::env::var(CHILD) {
+            return raise_twice(signal.parse().unwrap());
+        }
+        for (signal, status) in [(SIGINT, 130), (SIGTERM, 143)] {
+            let child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "cli::interrupt::tests::the_first_signal_wakes_and_the_second_ends_the_process"])
+                .env(CHILD, signal.to_string())
+                .output()
+                .unwrap();
+            assert_eq!(child.status.code(), Some(status));
+        }
+    }
+
+    fn raise_twice(signal: i32) {
+        let (wake, woken) = mpsc::channel();
+        let interrupt = Interrupt::install(move || wake.send(()).unwrap()).unwrap();
+        assert_eq!(interrupt.signal(), None);
+        raise(signal).unwrap();
+        woken.recv().unwrap();
+        let number = u8::try_from(signal).unwrap();
+        assert_eq!(interrupt.signal(), Some(Class::Signal(number)));
+        assert_eq!(interrupt.exit_status(), Some(128 + number));
+        raise(signal).unwrap();
+        unreachable!("the second signal ends the process");
+    }
+
+    #[test]
+    fn it_ends_without_a_signal() {
+        let interrupt = Interrupt::install(|| {}).unwrap();
+        assert_eq!(interrupt.exit_status(), None);
+        drop(interrupt);
+    }
+}

@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
@@ -76,7 +77,7 @@ macro_rules! named {
         /// The JSON Schema (draft 2020-12) of the object with this name: `rollcall.scan/1`, `rollcall.scan` or `scan`.
         pub fn json_schema_of(name: &str) -> Option<schemars::Schema> {
             $(if is_called(name, $name) {
-                return Some(schemars::schema_for!($object));
+                return Some(as_printed().into_root_schema_for::<$object>());
             })+
             None
         }
@@ -91,6 +92,11 @@ named! {
     Event = "rollcall.event/1",
     Token = "rollcall.token/1",
     Pki = "rollcall.pki/1",
+}
+
+/// Schemas of what is written, not of what could be read.
+fn as_printed() -> SchemaGenerator {
+    SchemaSettings::draft2020_12().for_serialize().into_generator()
 }
 
 fn is_called(typed: &str, name: &str) -> bool {
@@ -427,7 +433,7 @@ pub struct Pki {
     pub file: String,
     /// Certificate or key.
     pub kind: PkiKind,
-    /// What it may be used for: `ca`, `terminal read`, `terminal admin`, `client`, `server` …
+    /// What it may be used for: `ca`, `terminal-read`, `terminal-admin`, `tls-client`, `tls-server`, `set` …
     pub class: Option<String>,
     /// The subject of a certificate.
     pub subject: Option<String>,
@@ -439,7 +445,7 @@ pub struct Pki {
     pub not_after: Option<At>,
     /// Whether it may be used now.
     pub state: PkiState,
-    /// What was made or renewed just now: `pki init` and `pki renew` tell both kinds.
+    /// Whether it was made or renewed just now, by `pki init` or `pki renew`.
     pub new: bool,
 }
 
@@ -470,3 +476,6 @@ pub enum PkiState {
     /// It cannot be read, others may read it, or key and certificate do not match.
     Broken,
 }
+
+#[cfg(test)]
+mod tests;

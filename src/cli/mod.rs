@@ -22,6 +22,7 @@ pub mod table;
 mod text;
 pub mod token;
 mod usage;
+pub mod users;
 pub mod virtual_token;
 pub mod watch;
 
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::config::{Global, PresenceRules, Settings};
+use crate::config::{Global, Settings};
 use crate::failure::{Class, Failure};
 use args::{Cli, Command};
 use printer::{Look, Printer};
@@ -63,30 +64,17 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Schema(args) => schema::run(&args, out),
         Command::Completions(args) => complete::completions(&args, out),
         Command::Man(args) => complete::man(&args, out),
+        Command::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
         Command::VirtualToken(args) => {
             configure(&global, out)?;
             virtual_token::run(&args, out)
         }
-        Command::Scan(args) => {
-            let mut settings = configure(&global, out)?;
-            settings.source = args.source.unwrap_or(settings.source);
-            scan::run(&args, &settings, out)
-        }
-        Command::Watch(args) => {
-            let mut settings = configure(&global, out)?;
-            if let Some(presence) = args.presence {
-                settings.presence = PresenceRules::everywhere(presence);
-            }
-            watch::run(&settings, out)
-        }
+        Command::Watch(args) => watch::run(&configure(&global, out)?.with_presence(args.presence), out),
         Command::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
         Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
         Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
         Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
-        _ => {
-            let _ = configure(&global, out)?;
-            Err(Failure::new(Class::Bug, "bug.unwired", "this command is not wired up yet"))
-        }
+        Command::Users(args) => users::run(&args, &configure(&global, out)?, out),
     }
 }
 

@@ -118,6 +118,11 @@ impl Printer {
         self.look.format
     }
 
+    /// How it is printed now.
+    pub const fn look(&self) -> Look {
+        self.look
+    }
+
     /// Another look, from now on.
     pub const fn set_look(&mut self, look: Look) {
         self.look = look;
@@ -366,3 +371,6 @@ impl serde_json::ser::Formatter for Harmless {
 fn bug(error: &dyn std::error::Error) -> Failure {
     Failure::new(Class::Bug, "output.bug", format!("a result cannot be written: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -129,9 +129,9 @@ mod tests {
         ];
         let text = table(&["NAME", "STATE", "READER"], &rows, false);
         let expected = "\
-NAME         STATE    READER
-山田         present  x
-Zoë          here
+NAME        STATE    READER
+山田        present  x
+Zoë         here
 a\\u{1b}[2J
 ";
         assert_eq!(text, expected);

@@ -17,11 +17,11 @@ impl Record for Reader {
     fn record(&self) -> Vec<String> {
         vec![
             self.reader.clone(),
-            text(&self.alias),
+            text(self.alias.as_ref()),
             word(&self.state),
-            text(&self.atr),
-            text(&self.card),
-            text(&self.says),
+            text(self.atr.as_ref()),
+            text(self.card.as_ref()),
+            text(self.says.as_ref()),
         ]
     }
 
@@ -34,10 +34,10 @@ impl Record for Reader {
         };
         vec![
             self.reader.as_str().into(),
-            text(&self.alias).into(),
+            text(self.alias.as_ref()).into(),
             Cell::new(word(&self.state), style),
-            text(&self.card).into(),
-            Cell::new(text(&self.says), Style::Dim),
+            text(self.card.as_ref()).into(),
+            Cell::new(text(self.says.as_ref()), Style::Dim),
         ]
     }
 }
@@ -66,11 +66,11 @@ impl Record for Scan {
     fn record(&self) -> Vec<String> {
         let [id, name, fields] = user(self.user.as_ref());
         let [code, message] = error(self.error.as_ref());
-        let [counter, nonce_source, cose] = proof(self.proof.as_ref());
+        let [counter, nonce_source, sign1] = proof(self.proof.as_ref());
         vec![
             self.at.to_string(),
             self.reader.clone(),
-            text(&self.token_id),
+            text(self.token_id.as_ref()),
             self.identified.to_string(),
             self.authenticated.token.to_string(),
             word(&self.authenticated.server),
@@ -82,7 +82,7 @@ impl Record for Scan {
             message,
             counter,
             nonce_source,
-            cose,
+            sign1,
             self.timings_ms.total.0.to_string(),
         ]
     }
@@ -92,7 +92,7 @@ impl Record for Scan {
         vec![
             Cell::new(id, Style::Strong),
             name.into(),
-            Cell::new(text(&self.token_id), Style::Dim),
+            Cell::new(text(self.token_id.as_ref()), Style::Dim),
             self.reader.as_str().into(),
             self.authenticated.result(self.identified, self.error.as_ref()),
         ]
@@ -132,7 +132,7 @@ impl Record for Enroll {
         vec![
             self.at.to_string(),
             self.reader.clone(),
-            text(&self.token_id),
+            text(self.token_id.as_ref()),
             id,
             name,
             fields,
@@ -154,7 +154,7 @@ impl Record for Enroll {
         vec![
             Cell::new(id, Style::Strong),
             name.into(),
-            Cell::new(text(&self.token_id), Style::Dim),
+            Cell::new(text(self.token_id.as_ref()), Style::Dim),
             self.reader.as_str().into(),
             result,
         ]
@@ -259,13 +259,13 @@ impl Record for Event {
             event.seq.to_string(),
             At(event.at).to_string(),
             word(&event.event),
-            text(&event.reader),
-            text(&event.token_id),
+            text(event.reader.as_ref()),
+            text(event.token_id.as_ref()),
             id,
             name,
             fields,
             event.source.as_ref().map(word).unwrap_or_default(),
-            text(&event.authenticated),
+            text(event.authenticated.as_ref()),
             event.reason.as_ref().map(word).unwrap_or_default(),
             code,
             message,
@@ -289,8 +289,8 @@ impl Record for Event {
             Cell::new(word(&event.event), style),
             Cell::new(id, Style::Strong),
             name.into(),
-            text(&event.reader).into(),
-            Cell::new(text(&event.token_id), Style::Dim),
+            text(event.reader.as_ref()).into(),
+            Cell::new(text(event.token_id.as_ref()), Style::Dim),
             why,
         ]
     }
@@ -322,18 +322,18 @@ impl Record for Token {
     fn record(&self) -> Vec<String> {
         let [id, name, fields] = user(self.user.as_ref());
         let [code, message] = error(self.error.as_ref());
-        let [counter, nonce_source, cose] = proof(self.proof.as_ref());
+        let [counter, nonce_source, sign1] = proof(self.proof.as_ref());
         vec![
             self.reader.clone(),
-            text(&self.atr),
+            text(self.atr.as_ref()),
             word(&self.state),
             self.mode.as_ref().map(word).unwrap_or_default(),
             self.version.clone(),
-            text(&self.token_id),
-            text(&self.set_id),
-            text(&self.ecka_kvn),
-            text(&self.ca_id),
-            text(&self.authenticated),
+            text(self.token_id.as_ref()),
+            text(self.set_id.as_ref()),
+            text(self.ecka_kvn.as_ref()),
+            text(self.ca_id.as_ref()),
+            text(self.authenticated.as_ref()),
             id,
             name,
             fields,
@@ -341,7 +341,7 @@ impl Record for Token {
             message,
             counter,
             nonce_source,
-            cose,
+            sign1,
         ]
     }
 
@@ -350,7 +350,7 @@ impl Record for Token {
             self.reader.as_str().into(),
             self.state.cell(),
             self.mode.as_ref().map(word).unwrap_or_default().into(),
-            Cell::new(text(&self.token_id), Style::Dim),
+            Cell::new(text(self.token_id.as_ref()), Style::Dim),
             user(self.user.as_ref())[0].as_str().into(),
             match (&self.error, self.authenticated) {
                 (Some(error), _) => failed(error),
@@ -407,11 +407,11 @@ impl Record for Pki {
         vec![
             self.file.clone(),
             word(&self.kind),
-            text(&self.class),
-            text(&self.subject),
-            text(&self.serial),
-            text(&self.not_before),
-            text(&self.not_after),
+            text(self.class.as_ref()),
+            text(self.subject.as_ref()),
+            text(self.serial.as_ref()),
+            text(self.not_before.as_ref()),
+            text(self.not_after.as_ref()),
             word(&self.state),
             self.new.to_string(),
         ]
@@ -425,8 +425,8 @@ impl Record for Pki {
         };
         vec![
             self.file.as_str().into(),
-            text(&self.class).into(),
-            text(&self.subject).into(),
+            text(self.class.as_ref()).into(),
+            text(self.subject.as_ref()).into(),
             Cell::new(word(&self.state).replace('_', " "), style),
             self.not_after.map(|at| seconds(at.0)).unwrap_or_default(),
             if self.new { Cell::new("new", Style::Strong) } else { Cell::default() },
@@ -442,8 +442,8 @@ fn word<T: serde::Serialize>(value: &T) -> String {
     }
 }
 
-fn text<T: ToString>(value: &Option<T>) -> String {
-    value.as_ref().map(ToString::to_string).unwrap_or_default()
+fn text<T: ToString>(value: Option<&T>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
 }
 
 /// Id, name and fields; the fields as a JSON object, since their names are free.
@@ -470,7 +470,7 @@ fn failed(error: &ErrorObject) -> Cell {
 }
 
 fn proof(proof: Option<&Proof>) -> [String; 3] {
-    proof.map(|p| [p.counter.to_string(), word(&p.nonce_source), text(&p.cose)]).unwrap_or_default()
+    proof.map(|p| [p.counter.to_string(), word(&p.nonce_source), text(p.cose.as_ref())]).unwrap_or_default()
 }
 
 fn yes(holds: bool) -> Cell {

@@ -10,13 +10,13 @@ pub fn failure(error: &clap::Error) -> Failure {
     let paragraphs: Vec<_> = text.split("\n\n").map(one_line).collect();
     let starting = |start: &str| paragraphs.iter().find_map(|p| p.strip_prefix(start));
     let message = match error.kind() {
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => "a command is missing",
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing",
         _ => starting("error: ").unwrap_or("the command line is wrong"),
     };
-    let usage = starting("Usage: ").unwrap_or("rollcall [OPTIONS] <COMMAND>");
-    let hint = match starting("tip: ") {
-        Some(tip) => tip.to_owned(),
-        None => format!("usage: {usage}"),
+    let hint = match (starting("tip: "), starting("Usage: ")) {
+        (Some(tip), _) => tip.to_owned(),
+        (None, Some(usage)) => format!("usage: {usage}"),
+        (None, None) => "add --help to see what is taken".to_owned(),
     };
     Failure::new(Class::Usage, "usage", message).hint(hint)
 }

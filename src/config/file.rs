@@ -204,7 +204,7 @@ impl Text<'_> {
     /// `file:line`, as compilers write it.
     fn at(&self, span: Option<Range<usize>>) -> String {
         let start = span.map_or(0, |s| s.start).min(self.text.len());
-        let line = 1 + self.text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count();
+        let line = 1 + self.text.get(..start).map_or(0, |before| before.matches('\n').count());
         format!("{}:{line}", self.path.display())
     }
 }
@@ -232,7 +232,8 @@ impl<'a> Entry<'a> {
 
     fn unknown(&self, known: &[&str]) -> ConfigError {
         let key = self.key.get_ref().as_ref();
-        let near = known.iter().map(|k| (strsim::damerau_levenshtein(key, k), k)).min().filter(|(far, _)| *far <= 3);
+        let near = known.iter().map(|k| (strsim::damerau_levenshtein(key, k), k)).min();
+        let near = near.filter(|(far, _)| far * 3 <= key.chars().count());
         let hint = match near {
             Some((_, near)) => format!("did you mean {near:?}?"),
             None => format!("known here: {}", known.join(", ")),
