@@ -74,8 +74,12 @@ impl From<ReaderError> for Failure {
             ReaderError::ServiceHangs => {
                 (Class::Unavailable, "pcsc.service-hangs", "start it again: sudo systemctl restart pcscd")
             }
-            ReaderError::Denied => (Class::Refused, "pcsc.denied", "allow access to PC/SC: see rollcall doctor"),
-            ReaderError::Other(_) => (Class::Unavailable, "pcsc.error", "look for the cause: rollcall doctor"),
+            ReaderError::Denied => (
+                Class::Refused,
+                "pcsc.denied",
+                "let polkit allow this user the action org.debian.pcsc-lite.access_pcsc",
+            ),
+            ReaderError::Other(_) => (Class::Unavailable, "pcsc.error", "start it again: sudo systemctl restart pcscd"),
         };
         Self::new(class, code, error.to_string()).hint(hint)
     }

@@ -24,6 +24,7 @@ const CASES: &[Case] = &[
     ("deny_and_clear", cases::deny_and_clear),
     ("count_waits_for_distinct_tokens", cases::count_waits_for_distinct_tokens),
     ("presence_field", presence::field),
+    ("heartbeat", presence::heartbeat),
     ("presence_toggle", presence::toggle),
     ("presence_until", presence::until),
     ("scan_hands_over_to_watch", presence::scan_hands_over_to_watch),
