@@ -4,10 +4,13 @@
 
 pub mod card;
 pub mod channel;
+pub mod cli;
+pub mod config;
 pub mod crypto;
 pub mod enroll;
 pub mod failure;
 pub mod files;
+pub mod pki;
 pub mod proof;
 pub mod reader;
 pub mod roster;

@@ -78,7 +78,7 @@ impl Messaging {
         if sealed.is_empty() {
             return Ok(Response::status(status));
         }
-        if sealed.len() % aes::BLOCK != 0 {
+        if !sealed.len().is_multiple_of(aes::BLOCK) {
             return Err(ChannelError::Padding);
         }
         let padded = aes::cbc_decrypt(&self.keys.enc, &self.icv(0x80)?, sealed)?;
@@ -115,7 +115,7 @@ impl Messaging {
         if sealed.is_empty() {
             return Ok(Some(Zeroizing::default()));
         }
-        if sealed.len() % aes::BLOCK != 0 {
+        if !sealed.len().is_multiple_of(aes::BLOCK) {
             return Ok(None);
         }
         let padded = aes::cbc_decrypt(&self.keys.enc, &self.icv(0)?, sealed)?;

@@ -101,14 +101,14 @@ fn any_bent_byte_of_an_answer_is_refused() {
 #[test]
 fn any_bent_byte_of_a_message_is_refused() {
     let case = Case::new();
-    let cose = case.verified().cose;
-    for at in 0..cose.len() {
-        let mut bent = cose.clone();
+    let message = case.verified().cose;
+    for at in 0..message.len() {
+        let mut bent = message.clone();
         bent[at] ^= 1;
         assert!(verify_message(&bent, case.identity.public()).is_err(), "byte {at}");
     }
-    assert!(matches!(verify_message(&cose[..302], case.identity.public()), Err(ProofError::Form)));
-    assert!(matches!(verify_message(&[&cose[..], &[0]].concat(), case.identity.public()), Err(ProofError::Form)));
+    assert!(matches!(verify_message(&message[..302], case.identity.public()), Err(ProofError::Form)));
+    assert!(matches!(verify_message(&[&message[..], &[0]].concat(), case.identity.public()), Err(ProofError::Form)));
 }
 
 /// An independent reading: `coset` parses the message and builds the `Sig_structure`, `ciborium` reads the claims.

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long until the next listing where nothing can be waited for.
 const BLIND: Duration = Duration::from_secs(1);
 /// How soon a service that went away is looked for again, at first and at most.
-const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 /// How long [`Monitor::stop`] waits for the thread, and how often it asks.
 const STOP: (Duration, u32) = (Duration::from_millis(20), 50);
 
@@ -51,8 +51,14 @@ impl Monitor {
         let (stop, stopped) = mpsc::channel();
         let (finished, done) = mpsc::channel();
         let canceller = Shared::default();
-        let mut run =
-            Run { sink: Box::new(sink), stopped, canceller: Arc::clone(&canceller), known: Vec::new(), epoch: 0 };
+        let mut run = Run {
+            sink: Box::new(sink),
+            stopped,
+            canceller: Arc::clone(&canceller),
+            known: Vec::new(),
+            epoch: 0,
+            back_off: BACK_OFF.0,
+        };
         thread::Builder::new().name("pcsc-monitor".to_owned()).spawn(move || {
             run.until_stopped();
             drop(finished);
@@ -116,6 +122,7 @@ struct Run {
     canceller: Shared,
     known: Vec<ReaderState>,
     epoch: u64,
+    back_off: Duration,
 }
 
 impl Run {
@@ -151,14 +158,16 @@ impl Run {
         Ok(watcher)
     }
 
+    /// The pauses grow until a wait succeeds, so that a service that only pretends to be back is no busy loop.
     fn await_service(&mut self) -> Result<Watcher, Stopped> {
-        let mut wait = BACK_OFF.0;
         loop {
-            if let Ok(watcher) = Watcher::new(self.epoch) {
+            self.pause(self.back_off)?;
+            self.back_off = BACK_OFF.1.min(self.back_off * 2);
+            if let Ok(mut watcher) = Watcher::new(self.epoch)
+                && watcher.relist().is_ok()
+            {
                 return Ok(watcher);
             }
-            self.pause(wait)?;
-            wait = BACK_OFF.1.min(wait * 2);
         }
     }
 
@@ -173,6 +182,7 @@ impl Run {
             diff(&known, &self.known).into_iter().try_for_each(|event| self.tell(event))?;
             self.pause(if watcher.is_blind() { BLIND } else { Duration::ZERO })?;
             let woken = watcher.wait(TICK)?;
+            self.back_off = BACK_OFF.0;
             if woken && known == self.known && watcher.readings() == known {
                 self.pause(PAUSE)?;
             }

@@ -17,7 +17,7 @@ use crate::{
         chaining::exchange,
         link::Link,
         status::Status,
-        tlv::{self, Reader},
+        tlv,
     },
     channel::{
         ChannelError, Step,
@@ -297,22 +297,4 @@ impl Proved {
         let user = if compact.more { record::merge(compact, &self.session.read_details(link)?)? } else { compact.user };
         Ok((Authenticated { token_id: self.token_id, proof: self.proof, user }, self.session))
     }
-}
-
-/// The CA keys that a token lists in plain: identifier and KVN of each.
-pub fn ca_list(link: &mut dyn Link, format: Format) -> Result<Vec<([u8; 20], u8)>, TokenError> {
-    const STEP: &str = "GET DATA CA list";
-    let form = |_| TokenError::Form(STEP);
-    let data = plain(link, STEP, &Command::new(0x00, 0xCA, 0xFF, 0x33).answered(), format)?;
-    let mut reader = Reader::new(&data);
-    let mut list = Vec::new();
-    while !reader.is_empty() {
-        let id = reader.array(0x42).map_err(form)?;
-        let [kid, kvn] = reader.array(0x83).map_err(form)?;
-        if kid != KEY_CA {
-            return Err(TokenError::Form(STEP));
-        }
-        list.push((id, kvn));
-    }
-    Ok(list)
 }

@@ -25,10 +25,10 @@ impl Card {
     /// SET STATUS: SCP03 resets and issues, ADMIN blocks, unblocks and terminates; no other transition.
     pub(super) fn set_status(&mut self, rights: Rights, target: Life, data: &[u8]) -> Reply {
         let allowed = match (rights, self.state.life, target) {
-            (Rights::Enroller, Life::Blank | Life::Personalised, Life::Blank) => true,
             (Rights::Enroller, Life::Personalised, Life::Issued) => return self.issue(data),
-            (Rights::Admin, Life::Issued, Life::Blocked) | (Rights::Admin, Life::Blocked, Life::Issued) => true,
-            (Rights::Admin, Life::Issued | Life::Blocked, Life::Terminated) => true,
+            (Rights::Enroller, Life::Blank | Life::Personalised, Life::Blank)
+            | (Rights::Admin, Life::Issued, Life::Blocked | Life::Terminated)
+            | (Rights::Admin, Life::Blocked, Life::Issued | Life::Terminated) => true,
             _ => false,
         };
         if !allowed {

@@ -2,11 +2,16 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use super::state::{State, StateError};
+use crate::{
+    failure::{Class, Failure},
+    files,
+};
 
 /// Why a state could not be kept or read back.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,19 @@ pub enum StoreError {
     /// Another process has this token in use.
     #[error("{0}: another virtual token uses this state")]
     InUse(PathBuf),
+}
+
+impl From<StoreError> for Failure {
+    fn from(e: StoreError) -> Self {
+        let message = e.to_string();
+        match e {
+            StoreError::Io { .. } => Self::new(Class::Io, "virtual-token.state-unwritable", message),
+            StoreError::State { .. } => Self::new(Class::Data, "virtual-token.state-malformed", message)
+                .hint("take another file: what this one holds is left as it is"),
+            StoreError::InUse(_) => Self::new(Class::Busy, "virtual-token.in-use", message)
+                .hint("end the other one, or give this one a file of its own"),
+        }
+    }
 }
 
 /// Keeps the state of one token. `save` returns when the state would survive a loss of power.
@@ -59,11 +77,16 @@ pub struct FileStore {
 impl FileStore {
     /// Takes the file for this process; it need not exist yet.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock_path = beside(path, "lock");
-        let lock = private_file(&lock_path, false).map_err(|source| io_error(&lock_path, source))?;
+        let path = std::path::absolute(path).map_err(|source| io_error(path, source))?;
+        let mut lock_path = path.clone().into_os_string();
+        lock_path.push(".lock");
+        let lock_path = PathBuf::from(lock_path);
+        let mut options = OpenOptions::new();
+        let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
+        let lock = lock.map_err(|source| io_error(&lock_path, source))?;
         match fs4::fs_std::FileExt::try_lock_exclusive(&lock) {
-            Ok(true) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Ok(false) => Err(StoreError::InUse(path.to_owned())),
+            Ok(true) => Ok(Self { path, _lock: lock }),
+            Ok(false) => Err(StoreError::InUse(path)),
             Err(source) => Err(io_error(&lock_path, source)),
         }
     }
@@ -77,49 +100,15 @@ impl FileStore {
         };
         State::from_file(&bytes).map(Some).map_err(|source| StoreError::State { path: self.path.clone(), source })
     }
-
-    fn replace(&self, bytes: &[u8]) -> io::Result<()> {
-        let temporary = beside(&self.path, "new");
-        let mut file = private_file(&temporary, true)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, &self.path)?;
-        match self.path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => File::open(".")?.sync_all(),
-        }
-    }
 }
 
 impl Store for FileStore {
     fn save(&mut self, state: &State) -> Result<(), StoreError> {
         let bytes = state.to_file().map_err(|source| StoreError::State { path: self.path.clone(), source })?;
-        self.replace(&bytes).map_err(|source| io_error(&self.path, source))
+        files::replace(&self.path, &bytes).map_err(|source| io_error(&self.path, source))
     }
 }
 
 fn io_error(path: &Path, source: io::Error) -> StoreError {
     StoreError::Io { path: path.to_owned(), source }
-}
-
-/// `state.json` → `state.json.new`.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-#[cfg(unix)]
-fn private_file(path: &Path, truncate: bool) -> io::Result<File> {
-    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let file = OpenOptions::new().write(true).create(true).truncate(truncate).mode(0o600).open(path)?;
-    // One that was there keeps its own mode otherwise.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    Ok(file)
-}
-
-#[cfg(not(unix))]
-fn private_file(path: &Path, truncate: bool) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(truncate).open(path)
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{core::Token, store::StoreError};
+use crate::failure::{Class, Failure};
 
 /// A contactless card as PC/SC part 3 shows it, TS to TCK; its capabilities: chaining, extended length.
 pub const ATR: [u8; 10] = [0x3B, 0x85, 0x80, 0x01, 0x80, 0x73, 0xC8, 0x21, 0xC0, 0xDE];
@@ -35,6 +36,13 @@ pub enum VpcdError {
         /// What the system said last.
         source: io::Error,
     },
+}
+
+impl From<VpcdError> for Failure {
+    fn from(e: VpcdError) -> Self {
+        Self::new(Class::Unavailable, "virtual-token.no-reader", e.to_string())
+            .hint("is pcscd running, with the driver vpcd? Its port comes from its configuration: --connect HOST:PORT")
+    }
 }
 
 /// What happens to the card, for whoever wants to tell.

@@ -167,5 +167,8 @@ fn open(reader: &str, parameters: &ScpKeyParams) -> Session {
 }
 
 fn send(session: &mut Session, [cla, ins, p1, p2]: [u8; 4], data: &[u8]) -> Vec<u8> {
-    session.protocol_mut().send_apdu(cla, ins, p1, p2, data).unwrap_or_else(|e| panic!("{ins:02X} {p1:02X}{p2:02X}: {e}"))
+    session
+        .protocol_mut()
+        .send_apdu(cla, ins, p1, p2, data)
+        .unwrap_or_else(|e| panic!("{ins:02X} {p1:02X}{p2:02X}: {e}"))
 }

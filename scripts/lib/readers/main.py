@@ -165,7 +165,7 @@ def attend(command, stack_pid, reaped):
         elif info.si_signo != signal.SIGUSR1:
             if info.si_code != _FROM_KERNEL:
                 command.send(info.si_signo)
-            asked = asked or info.si_signo == signal.SIGTERM
+                asked = True  # a shell's background commands ignore SIGINT: then the grace runs out
     return command.status
 
 

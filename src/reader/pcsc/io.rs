@@ -24,6 +24,9 @@ const EXPLANATION: Duration = Duration::from_millis(800);
 /// How long a reader is left alone that refuses to be shared without looking held.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// How everything ends.
+const LEAVE: Disposition = Disposition::LeaveCard;
+
 /// What the thread is asked. All but `End` are answered.
 pub(super) enum Ask {
     /// Begin a transaction.
@@ -85,8 +88,6 @@ fn serve(connection: &mut Connection, asks: &Receiver<Ask>, answers: &SyncSender
         }
     }
 }
-
-const LEAVE: Disposition = Disposition::LeaveCard;
 
 /// Serves one transaction, which ends, leaving the card, when this function returns.
 fn transact(

@@ -1,4 +1,11 @@
 //! The token, driven by the terminal's own channel code, in one process.
 
 mod enrollment;
+mod life;
 mod rig;
+mod saved;
+mod sequences;
+mod session;
+mod table;
+mod transport;
+mod vectors;

@@ -5,7 +5,6 @@ import javacard.framework.Util;
 import javacard.security.ECPrivateKey;
 import javacard.security.ECPublicKey;
 import javacard.security.KeyBuilder;
-import javacard.security.KeyPair;
 
 /** One copy of an EC key: its point, and its private half unless it belongs to somebody else. */
 final class EcKey {
@@ -13,23 +12,19 @@ final class EcKey {
     private final Persistent store;
     final ECPublicKey point;
     final ECPrivateKey scalar;
-    private final KeyPair pair;
 
     EcKey(Persistent store, boolean withPrivate) {
         this.store = store;
         point = (ECPublicKey) KeyBuilder.buildKey(KeyBuilder.TYPE_EC_FP_PUBLIC, P256.BITS, false);
         scalar = withPrivate
             ? (ECPrivateKey) KeyBuilder.buildKey(KeyBuilder.TYPE_EC_FP_PRIVATE, P256.BITS, false) : null;
-        pair = withPrivate ? new KeyPair(point, scalar) : null;
     }
 
-    void generate() {
-        store.generate(pair);
-    }
-
-    void importScalar(byte[] from, short offset) {
-        P256.setParameters(scalar);
-        store.privateKey(scalar, from, offset);
+    /** Takes the private key at {@code offset}, and its point, for which 65 bytes at {@code scratch} must be free. */
+    void importScalar(Ec ec, byte[] b, short offset, short scratch) {
+        store.privateKey(scalar, b, offset);
+        ec.pointOf(scalar, b, scratch);
+        importPoint(b, scratch);
     }
 
     void importPoint(byte[] from, short offset) {

@@ -163,10 +163,7 @@ final class KeyCommands {
         // EXECUTION STEPS
         // 1. Fill the other copy; it waits for its certificate.
         entry.beginFilling();
-        EcKey key = entry.other();
-        key.importScalar(b, scalar);
-        ec.pointOf(key.scalar, b, length);
-        key.importPoint(b, length);
+        entry.other().importScalar(ec, b, scalar, length);
         entry.awaitCertificate();
         Util.arrayFillNonAtomic(b, scalar, Constants.SCALAR, (byte) 0);
         return 1;
@@ -186,10 +183,13 @@ final class KeyCommands {
         KeyEntry entry = place(kid, b[0]);
 
         // EXECUTION STEPS
-        // 1. An identity key is in force at once; an ECKA key waits for its certificate.
+        // 1. A random scalar rather than a generated pair: no two simulators then have the same keys.
+        // 2. An identity key is in force at once; an ECKA key waits for its certificate.
         entry.beginFilling();
         EcKey key = entry.other();
-        key.generate();
+        ec.randomScalar(b, (short) 0);
+        key.importScalar(ec, b, (short) 0, Constants.SCALAR);
+        Util.arrayFillNonAtomic(b, (short) 0, Constants.SCALAR, (byte) 0);
         if (kid == Constants.KID_IDENTITY) {
             entry.switchOver(null);
         } else {

@@ -5,7 +5,6 @@ import javacard.security.AESKey;
 import javacard.security.ECPrivateKey;
 import javacard.security.ECPublicKey;
 import javacard.security.Key;
-import javacard.security.KeyPair;
 
 /**
  * The only class that writes memory which outlives a deselect. Each method is one write point: the tests replace this
@@ -58,19 +57,17 @@ class Persistent {
         key.setKey(from, offset);
     }
 
+    /** The curve stays in a key until it is cleared, so most often this writes 32 bytes only. */
     void privateKey(ECPrivateKey key, byte[] from, short offset) {
+        if (!key.isInitialized()) {
+            P256.setParameters(key);
+        }
         key.setS(from, offset, Constants.SCALAR);
     }
 
     void publicKey(ECPublicKey key, byte[] from, short offset) {
         P256.setParameters(key);
         key.setW(from, offset, Constants.POINT);
-    }
-
-    void generate(KeyPair pair) {
-        P256.setParameters((ECPublicKey) pair.getPublic());
-        P256.setParameters((ECPrivateKey) pair.getPrivate());
-        pair.genKeyPair();
     }
 
     void clear(Key key) {

@@ -68,15 +68,12 @@ final class Scp11 {
         }
         decoy = persistentKey();
         ec.randomScalar(ram.buffer, (short) 0);
-        decoy.setS(ram.buffer, (short) 0, Constants.SCALAR);
+        store.privateKey(decoy, ram.buffer, (short) 0);
         ram.clearBuffer();
     }
 
     private static ECPrivateKey persistentKey() {
-        ECPrivateKey key =
-            (ECPrivateKey) KeyBuilder.buildKey(KeyBuilder.TYPE_EC_FP_PRIVATE, P256.BITS, false);
-        P256.setParameters(key);
-        return key;
+        return (ECPrivateKey) KeyBuilder.buildKey(KeyBuilder.TYPE_EC_FP_PRIVATE, P256.BITS, false);
     }
 
     /** Null where the card has no such type (J3H145, the simulator) or no RAM left for it. */

@@ -2,6 +2,7 @@ package rollcall.bridge;
 
 import com.licel.jcardsim.base.Simulator;
 import com.licel.jcardsim.utils.AIDUtil;
+import java.util.Arrays;
 import java.util.HexFormat;
 import javacard.framework.AID;
 import javacard.framework.Applet;
@@ -12,6 +13,7 @@ public final class SimulatedCard {
 
     private static final String APPLET = "F0524F4C4C43414C4C01";
     private static final byte[] NO_DIAGNOSIS = {0x6F, 0x00};
+    private static final int LONGEST_SHORT = 5 + 255 + 1;
     private static final byte[] WRONG_LENGTH = {0x67, 0x00};
 
     static {
@@ -63,10 +65,18 @@ public final class SimulatedCard {
         return out;
     }
 
+    /**
+     * The simulator's buffer for a short APDU ends where Le would stand behind 255 bytes of data, and it answers 6F00 to
+     * what does not fit. Without Le it answers as for Le 00.
+     */
+    private static byte[] fitting(byte[] c) {
+        return c.length == LONGEST_SHORT && c[4] == (byte) 255 ? Arrays.copyOf(c, LONGEST_SHORT - 1) : c;
+    }
+
     /** Answers always: the simulator throws on what a card would refuse. */
     public byte[] transmit(byte[] command) {
         try {
-            return simulator.transmitCommand(isExtendedSelect(command) ? shortened(command) : command);
+            return simulator.transmitCommand(isExtendedSelect(command) ? shortened(command) : fitting(command));
         } catch (IllegalArgumentException malformed) {
             return WRONG_LENGTH.clone();
         } catch (RuntimeException unforeseen) {

@@ -1,0 +1,140 @@
+package rollcall.applet;
+
+import javacard.security.AESKey;
+import javacard.security.ECPrivateKey;
+import javacard.security.ECPublicKey;
+import javacard.security.Key;
+import rollcall.bridge.SimulatedCard;
+
+/** A card whose persistent writes are counted, and one of which can be torn. Exists in the tests only. */
+final class WatchedCard {
+
+    static final int NEVER = -1;
+
+    private static Memory installed;
+    private final Memory memory;
+    final SimulatedCard card;
+
+    WatchedCard(byte[] startKeys) {
+        card = new SimulatedCard(WatchedApplet.class, startKeys);
+        memory = installed;
+        memory.writes = 0;
+    }
+
+    byte[] transmit(byte[] command) {
+        return card.transmit(command);
+    }
+
+    int writes() {
+        return memory.writes;
+    }
+
+    void countFromZero() {
+        memory.writes = 0;
+    }
+
+    /** The n-th write from now on is torn: nothing of it happens, or half of it where it is more than one byte. */
+    void tear(int n, boolean half) {
+        memory.writes = 0;
+        memory.half = half;
+        memory.tornWrite = n;
+    }
+
+    boolean wasTorn() {
+        return memory.tornWrite != NEVER && memory.writes > memory.tornWrite;
+    }
+
+    /** What a reader does with a card that comes back: power. */
+    void putBack() {
+        memory.tornWrite = NEVER;
+        card.reset();
+    }
+
+    public static final class WatchedApplet extends RollcallApplet {
+
+        private WatchedApplet(Persistent store, byte[] startKeys, short offset) {
+            super(store, startKeys, offset);
+        }
+
+        public static void install(byte[] parameters, short offset, byte length) {
+            installed = new Memory();
+            short keys = startKeys(parameters, offset);
+            new WatchedApplet(installed, keys < 0 ? null : parameters, keys < 0 ? 0 : keys).register();
+        }
+    }
+
+    private static final class Memory extends Persistent {
+
+        private int writes;
+        private int tornWrite = NEVER;
+        private boolean half;
+
+        /** True when this write is the one to tear. */
+        private boolean isTorn() {
+            return writes++ == tornWrite;
+        }
+
+        private void beforeWhole() {
+            if (isTorn()) {
+                throw new TornWrite();
+            }
+        }
+
+        @Override
+        void set(byte index, byte value) {
+            beforeWhole();
+            super.set(index, value);
+        }
+
+        @Override
+        void copy(byte[] from, short fromOffset, byte[] to, short toOffset, short length) {
+            if (isTorn()) {
+                super.copy(from, fromOffset, to, toOffset, (short) (half ? length / 2 : 0));
+                throw new TornWrite();
+            }
+            super.copy(from, fromOffset, to, toOffset, length);
+        }
+
+        @Override
+        void writeShort(byte[] to, short offset, short value) {
+            if (isTorn()) {
+                to[offset] = half ? (byte) (value >> 8) : to[offset];
+                throw new TornWrite();
+            }
+            super.writeShort(to, offset, value);
+        }
+
+        @Override
+        void zero(byte[] to) {
+            if (isTorn()) {
+                java.util.Arrays.fill(to, 0, half ? to.length / 2 : 0, (byte) 0);
+                throw new TornWrite();
+            }
+            super.zero(to);
+        }
+
+        @Override
+        void aesKey(AESKey key, byte[] from, short offset) {
+            beforeWhole();
+            super.aesKey(key, from, offset);
+        }
+
+        @Override
+        void privateKey(ECPrivateKey key, byte[] from, short offset) {
+            beforeWhole();
+            super.privateKey(key, from, offset);
+        }
+
+        @Override
+        void publicKey(ECPublicKey key, byte[] from, short offset) {
+            beforeWhole();
+            super.publicKey(key, from, offset);
+        }
+
+        @Override
+        void clear(Key key) {
+            beforeWhole();
+            super.clear(key);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The command line: one definition, from which the parser, the help, the completions and the manual pages are made.
+//!
+//! Every value is parsed into what it means here; nothing behind this module sees what was typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::moment::Moment;
+use crate::config::{Global, Source};
+use crate::roster::{Presence, duration};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rollcall",
+    version,
+    about = "Knows, with proof, who is here: a terminal for NFC and PC/SC smart cards",
+    after_help = "Exit status: 0 done, 1 the answer is no or some items failed, 2 usage, 65 bad input, 69 a service is \
+                  not there, 70 a bug, 73 a local file, 74 the card left, 75 try again later, 76 the peer broke the \
+                  protocol, 77 refused, 78 configuration.",
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the readers and what lies on them
+    Readers(ReadersArgs),
+    /// Identify, authenticate and read the cards that are in range now, and note who is here
+    Scan(ScanArgs),
+    /// Stay, and keep the current user list true
+    Watch(WatchArgs),
+    /// The current user list and its history
+    Users(UsersArgs),
+    /// Make a blank card somebody's token
+    Enroll(EnrollArgs),
+    /// Look at the card in a reader
+    Token(TokenArgs),
+    /// Certificates and keys
+    Pki(PkiArgs),
+    /// A token in software, in a reader of the driver vpcd
+    VirtualToken(VirtualTokenArgs),
+    /// List the JSON objects that are printed, or print the JSON Schema of one
+    Schema(SchemaArgs),
+    /// Print the completions for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all of them into a folder
+    Man(ManArgs),
+}
+
+/// `rollcall readers`
+#[derive(Debug, Clone, Args)]
+pub struct ReadersArgs {
+    /// Stay, and tell every change
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `rollcall scan`
+#[derive(Debug, Clone, Args)]
+pub struct ScanArgs {
+    /// Where user information comes from [default: auto]
+    #[arg(long, value_enum, env = "ROLLCALL_SOURCE", hide_env_values = true)]
+    pub source: Option<Source>,
+    /// Ask the card only who it says it is: nobody is authenticated, and the list stays as it is
+    #[arg(long, conflicts_with = "proof")]
+    pub identify_only: bool,
+    /// Put the presence proof (COSE_Sign1, base64url) into the output
+    #[arg(long)]
+    pub proof: bool,
+    /// Wait until N different tokens are authenticated, instead of taking those that are there now
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: Option<u32>,
+    /// End after this time with what was read (500ms, 5s, 2m, 8h)
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "count")]
+    pub timeout: Option<Duration>,
+}
+
+/// `rollcall watch`
+#[derive(Debug, Clone, Args)]
+pub struct WatchArgs {
+    /// Who counts as present, at every reader: field, toggle, until:DURATION [default: as configured, or field]
+    #[arg(long, value_name = "MODE", env = "ROLLCALL_PRESENCE", hide_env_values = true)]
+    pub presence: Option<Presence>,
+}
+
+/// `rollcall users`
+#[derive(Debug, Clone, Args)]
+pub struct UsersArgs {
+    /// Without any: list
+    #[command(subcommand)]
+    pub command: Option<UsersCommand>,
+}
+
+/// The commands of `rollcall users`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum UsersCommand {
+    /// Who is here now
+    List,
+    /// One user or token
+    Show {
+        /// User id or token id
+        id: String,
+    },
+    /// The list for other programs: csv, unless --output says otherwise
+    Export,
+    /// What happened
+    History {
+        /// Only from this moment on: a time (2026-11-22T15:04:05Z), or how long ago (8h)
+        #[arg(long, value_name = "TIME")]
+        since: Option<Moment>,
+        /// Only before this moment: a time, or how long ago
+        #[arg(long, value_name = "TIME")]
+        until: Option<Moment>,
+    },
+    /// Refuse a user or token from now on, here
+    Deny {
+        /// User id or token id
+        id: String,
+    },
+    /// Refuse a user or token no longer
+    Allow {
+        /// User id or token id, as it was denied
+        id: String,
+    },
+    /// Take everybody off the list
+    Clear,
+}
+
+/// `rollcall enroll`
+#[derive(Debug, Clone, Args)]
+pub struct EnrollArgs {
+    /// Identifier of the user
+    #[arg(long, value_parser = nonempty)]
+    pub id: String,
+    /// Name of the user, as it is shown
+    #[arg(long, value_parser = nonempty)]
+    pub name: String,
+    /// Any further field; may be repeated
+    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
+    pub fields: Vec<(String, String)>,
+}
+
+/// `rollcall token`
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// The commands of `rollcall token`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum TokenCommand {
+    /// What the card says about itself
+    Info,
+    /// Authenticate the card, and check its signature
+    Verify,
+}
+
+/// `rollcall pki`
+#[derive(Debug, Clone, Args)]
+pub struct PkiArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: PkiCommand,
+}
+
+/// The commands of `rollcall pki`.
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum PkiCommand {
+    /// Make the certification authority, and this terminal's keys and certificates
+    Init,
+    /// Renew this terminal's certificates
+    Renew,
+    /// List the certificates and keys that are here
+    List,
+}
+
+/// `rollcall virtual-token`
+#[derive(Debug, Clone, Args)]
+pub struct VirtualTokenArgs {
+    /// Where the driver vpcd listens
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        default_value = "127.0.0.1:35963",
+        env = "ROLLCALL_CONNECT",
+        hide_env_values = true
+    )]
+    pub connect: String,
+    /// File that keeps the token; without it the token is gone at the end
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_STATE", hide_env_values = true)]
+    pub state: Option<PathBuf>,
+    /// File with the start key of a new token, 32 hex digits [default: the well-known test keys]
+    #[arg(long, value_name = "FILE", env = "ROLLCALL_START_KEY_FILE", hide_env_values = true)]
+    pub start_key_file: Option<PathBuf>,
+}
+
+/// `rollcall schema`
+#[derive(Debug, Clone, Args)]
+pub struct SchemaArgs {
+    /// The object, with or without "rollcall." and its version
+    pub name: Option<String>,
+}
+
+/// `rollcall completions`
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `rollcall man`
+#[derive(Debug, Clone, Args)]
+pub struct ManArgs {
+    /// Folder for the pages of all commands
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+fn nonempty(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
+}
+
+fn field(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE"),
+    }
+}

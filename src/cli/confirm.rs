@@ -1,0 +1,31 @@
+//! The question before something that cannot be undone.
+
+use std::io::{self, BufRead, IsTerminal, Read};
+
+use super::printer::Printer;
+use crate::config::Settings;
+use crate::failure::{Class, Failure};
+
+/// Goes on with `--yes`, or when `word` was typed at the terminal. `what` says what will happen: "this takes 3 users
+/// off the list".
+pub fn confirm(settings: &Settings, out: &mut Printer, what: &str, word: &str) -> Result<(), Failure> {
+    if settings.yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(
+            Class::Usage,
+            "confirm.needed",
+            format!("{what}, and there is no terminal to ask on"),
+        )
+        .hint("add --yes if that is meant"));
+    }
+    out.question(&format!("{what}. Type {word} to go on:"));
+    let mut answer = String::new();
+    let read = io::stdin().lock().take(256).read_line(&mut answer);
+    match read {
+        Ok(_) if answer.trim() == word => Ok(()),
+        _ => Err(Failure::new(Class::No, "confirm.declined", "nothing was done: it was not confirmed")
+            .hint(format!("type {word}, or add --yes"))),
+    }
+}

@@ -1,0 +1,79 @@
+//! What comes from cards, readers and files must not steer the terminal that it is shown on.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// Whether a character does something instead of being shown: control characters (C1 too, which some terminals obey),
+/// line and paragraph separators, and the marks that change the direction of what follows.
+pub fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
+}
+
+/// On one line, with everything that steers made visible: `\n`, `\u{1b}`.
+pub fn line(text: &str) -> Cow<'_, str> {
+    escaped(text, |_| false)
+}
+
+/// The same, but line ends stay.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c == '\n')
+}
+
+fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.chars().any(|c| steers(c) && !keep(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if steers(c) && !keep(c) {
+            // `\n`, `\t` or `\u{..}`; writing to a String cannot fail.
+            let _ = match c {
+                '\n' | '\r' | '\t' => write!(shown, "{}", c.escape_default()),
+                _ => write!(shown, "{}", c.escape_unicode()),
+            };
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// A cell of a csv file that no spreadsheet takes for a formula: one that begins like a formula gets a leading
+/// apostrophe (OWASP). Line ends stay, they are quoted; other control characters are made visible.
+pub fn cell(text: &str) -> Cow<'_, str> {
+    let shown = escaped(text, |c| matches!(c, '\n' | '\r' | '\t'));
+    if shown.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { Cow::Owned(format!("'{shown}")) } else { shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn escape_sequences_are_shown_and_not_obeyed() {
+        assert_eq!(line("\u{1b}[2J\u{9b}31m\nx\ty"), "\\u{1b}[2J\\u{9b}31m\\nx\\ty");
+        assert_eq!(line("\u{202E}gnp.exe"), "\\u{202e}gnp.exe");
+        assert_eq!(lines("a\nb\r"), "a\nb\\r");
+        assert!(matches!(line("Zoë 山田 👩‍🚀"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn formulas_are_texts() {
+        for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
+            assert_eq!(cell(text), format!("'{text}"));
+        }
+        assert_eq!(cell("1-1"), "1-1");
+        assert_eq!(cell("a\nb\u{7}"), "a\nb\\u{7}");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_steers_is_left(text in any::<String>()) {
+            prop_assert!(!line(&text).chars().any(steers));
+            prop_assert!(!lines(&text).chars().any(|c| steers(c) && c != '\n'));
+            prop_assert!(!cell(&text).starts_with(['=', '+', '-', '@', '\t', '\r']));
+        }
+    }
+}

@@ -1,0 +1,481 @@
+//! The JSON objects, exactly as scripts see them (the contract: `rollcall schema NAME`). No logic here: they are
+//! filled in by the commands.
+//!
+//! Fields may be added to an object; none changes its meaning or goes away without a new number in `schema`.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use crate::failure::ErrorObject;
+use crate::roster;
+use crate::token::select::LifeCycle;
+use crate::wire::User;
+
+/// An object with a name and a number: `rollcall.scan/1`.
+pub trait Named {
+    /// The value of its field `schema`.
+    const SCHEMA: &'static str;
+}
+
+/// The field `schema`: it can hold nothing but the name of its object.
+pub struct Schema<T>(PhantomData<fn() -> T>);
+
+impl<T> Default for Schema<T> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<T> Clone for Schema<T> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<T: Named> fmt::Debug for Schema<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::SCHEMA)
+    }
+}
+
+impl<T: Named> Serialize for Schema<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(T::SCHEMA)
+    }
+}
+
+impl<T: Named> JsonSchema for Schema<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::SCHEMA.into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> schemars::Schema {
+        json_schema!({ "const": T::SCHEMA })
+    }
+}
+
+macro_rules! named {
+    ($($object:ty = $name:literal),+ $(,)?) => {
+        $(impl Named for $object {
+            const SCHEMA: &'static str = $name;
+        })+
+
+        /// The names of all objects, in the order of the contract.
+        pub const NAMES: &[&str] = &[$($name),+];
+
+        /// The JSON Schema (draft 2020-12) of the object with this name: `rollcall.scan/1`, `rollcall.scan` or `scan`.
+        pub fn json_schema_of(name: &str) -> Option<schemars::Schema> {
+            $(if is_called(name, $name) {
+                return Some(as_printed().into_root_schema_for::<$object>());
+            })+
+            None
+        }
+    };
+}
+
+named! {
+    Reader = "rollcall.reader/1",
+    Scan = "rollcall.scan/1",
+    Enroll = "rollcall.enroll/1",
+    UserEntry = "rollcall.user/1",
+    Event = "rollcall.event/1",
+    Token = "rollcall.token/1",
+    Pki = "rollcall.pki/1",
+}
+
+/// Schemas of what is written, not of what could be read.
+fn as_printed() -> SchemaGenerator {
+    SchemaSettings::draft2020_12().for_serialize().into_generator()
+}
+
+fn is_called(typed: &str, name: &str) -> bool {
+    let unnumbered = name.split_once('/').map_or(name, |(before, _)| before);
+    typed == name || typed == unnumbered || unnumbered.strip_prefix("rollcall.") == Some(typed)
+}
+
+/// A moment: RFC 3339 in UTC with milliseconds, `2026-11-22T15:04:05.123Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct At(pub Timestamp);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+impl From<Timestamp> for At {
+    fn from(at: Timestamp) -> Self {
+        Self(at)
+    }
+}
+
+impl Serialize for At {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for At {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "At".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> schemars::Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+/// Milliseconds, to the microsecond.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct Ms(pub f64);
+
+impl From<Duration> for Ms {
+    fn from(time: Duration) -> Self {
+        Self((time.as_secs_f64() * 1e6).round() / 1e3)
+    }
+}
+
+/// One reader.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Reader {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The name that PC/SC gives it.
+    pub reader: String,
+    /// The name that the configuration gives it.
+    pub alias: Option<String>,
+    /// What its slot is like.
+    pub state: ReaderState,
+    /// The card's answer to reset, in hex.
+    pub atr: Option<String>,
+    /// `rollcall` or `foreign`; null when the card was not asked or did not answer.
+    pub card: Option<String>,
+    /// What the answer to reset says, in words.
+    pub says: Option<String>,
+}
+
+/// The state of a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReaderState {
+    /// No card.
+    Empty,
+    /// A card that answers.
+    Present,
+    /// Another program holds the card for itself.
+    Exclusive,
+    /// A card that does not answer.
+    Mute,
+    /// The reader does not work.
+    Unavailable,
+    /// The reader was unplugged (`readers --watch` only).
+    Removed,
+}
+
+/// The outcome of one tap.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Scan {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// When the tap was over.
+    pub at: At,
+    /// Where.
+    pub reader: String,
+    /// Which token, as far as it told.
+    pub token_id: Option<Uuid>,
+    /// Whether it told who it is.
+    pub identified: bool,
+    /// What was proved.
+    pub authenticated: Authenticated,
+    /// Where the user information comes from.
+    pub source: Option<roster::Source>,
+    /// Whose token it is. Not there when the tap failed or only identified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// Why the tap failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorObject>,
+    /// The presence proof.
+    pub proof: Option<Proof>,
+    /// Where the time went.
+    pub timings_ms: Timings,
+    /// How many exchanges with the card it took.
+    pub exchanges: u32,
+}
+
+/// What was proved in a tap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Authenticated {
+    /// The handshake and the token's signature both hold.
+    pub token: bool,
+    /// What the server said to it.
+    pub server: Server,
+}
+
+/// What the server said to a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Server {
+    /// There is none, or it was not needed.
+    NotAsked,
+    /// It knows the token.
+    Authenticated,
+    /// It did not answer.
+    Unreachable,
+    /// It refused the token.
+    Refused,
+}
+
+/// The presence proof of a tap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Proof {
+    /// The terminal verified it.
+    pub verified: bool,
+    /// The token's use counter.
+    pub counter: u32,
+    /// Who made the nonce.
+    pub nonce_source: NonceSource,
+    /// The `COSE_Sign1` message, base64url without padding; with `--proof` only.
+    pub cose: Option<String>,
+}
+
+/// Who made the nonce of a proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NonceSource {
+    /// This terminal.
+    Local,
+    /// The server.
+    Server,
+}
+
+/// Where the time of a tap went, in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
+pub struct Timings {
+    /// To the open connection.
+    pub connect: Ms,
+    /// The handshake and the proof.
+    pub authenticate: Ms,
+    /// Reading user information that the proof does not carry.
+    pub read: Ms,
+    /// The server's answer.
+    pub server: Option<Ms>,
+    /// All of it.
+    pub total: Ms,
+    /// The part of it that was spent in exchanges with the card.
+    pub card: Ms,
+}
+
+/// The outcome of one enrollment.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Enroll {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// When it was over.
+    pub at: At,
+    /// Where.
+    pub reader: String,
+    /// The token.
+    pub token_id: Option<Uuid>,
+    /// Whose token it is now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorObject>,
+    /// How it ended, unless it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Enrolled>,
+    /// The card came with the well-known test keys: never trust it with anything.
+    pub test_keys: bool,
+}
+
+/// How an enrollment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Enrolled {
+    /// From blank to issued.
+    Enrolled,
+    /// An enrollment that had been interrupted was finished.
+    Resumed,
+    /// The user information of an issued token was replaced.
+    Replaced,
+}
+
+/// One entry of the current user list.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct UserEntry {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The entry.
+    #[serde(flatten)]
+    pub entry: roster::Entry,
+}
+
+impl From<roster::Entry> for UserEntry {
+    fn from(entry: roster::Entry) -> Self {
+        Self { schema: Schema::default(), entry }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Event {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The event.
+    #[serde(flatten)]
+    pub event: roster::Event,
+}
+
+impl From<roster::Event> for Event {
+    fn from(event: roster::Event) -> Self {
+        Self { schema: Schema::default(), event }
+    }
+}
+
+/// What a token says about itself (`token info`), and whether that holds (`token verify`).
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Token {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// Where it lies.
+    pub reader: String,
+    /// The answer to reset, in hex.
+    pub atr: Option<String>,
+    /// Its life cycle.
+    pub state: TokenState,
+    /// Its privacy mode, from ISSUED on.
+    pub mode: Option<TokenMode>,
+    /// The version of the protocol that it speaks.
+    pub version: String,
+    /// Its id: in mode open as told, in mode private after authentication only.
+    pub token_id: Option<Uuid>,
+    /// The set that a private token belongs to, 16 hex digits.
+    pub set_id: Option<String>,
+    /// The version of the ECKA key to use, 2 hex digits.
+    pub ecka_kvn: Option<String>,
+    /// The beginning of the identifier of the CA that it trusts, 16 hex digits.
+    pub ca_id: Option<String>,
+    /// Whether handshake and signature hold; null when not asked.
+    pub authenticated: Option<bool>,
+    /// Whose token it is, once authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// Why it does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorObject>,
+    /// The presence proof, once authenticated.
+    pub proof: Option<Proof>,
+}
+
+/// The life cycle of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenState {
+    /// Nothing on it.
+    Blank,
+    /// Enrollment has begun.
+    Personalised,
+    /// In use.
+    Issued,
+    /// Taken out of use for now.
+    Blocked,
+    /// Taken out of use for ever.
+    Terminated,
+}
+
+impl From<LifeCycle> for TokenState {
+    fn from(state: LifeCycle) -> Self {
+        match state {
+            LifeCycle::Blank => Self::Blank,
+            LifeCycle::Personalised => Self::Personalised,
+            LifeCycle::Issued => Self::Issued,
+            LifeCycle::Blocked => Self::Blocked,
+            LifeCycle::Terminated => Self::Terminated,
+        }
+    }
+}
+
+/// The privacy mode of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenMode {
+    /// It tells its id to everybody.
+    Open,
+    /// It tells its id in the channel only.
+    Private,
+}
+
+/// One file of the folder `pki`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Pki {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// Its path below `pki`.
+    pub file: String,
+    /// Certificate or key.
+    pub kind: PkiKind,
+    /// What it may be used for: `ca`, `terminal read`, `terminal admin`, `client`, `server` …
+    pub class: Option<String>,
+    /// The subject of a certificate.
+    pub subject: Option<String>,
+    /// The serial number of a certificate, in hex.
+    pub serial: Option<String>,
+    /// The beginning of its validity.
+    pub not_before: Option<At>,
+    /// The end of its validity.
+    pub not_after: Option<At>,
+    /// Whether it may be used now.
+    pub state: PkiState,
+    /// What was made or renewed just now: `pki init` and `pki renew` tell both kinds.
+    pub new: bool,
+}
+
+/// What a file of the folder `pki` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PkiKind {
+    /// A certificate.
+    Certificate,
+    /// A private key.
+    PrivateKey,
+    /// A symmetric key.
+    SecretKey,
+}
+
+/// Whether a certificate or key may be used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PkiState {
+    /// It may.
+    Valid,
+    /// Its end is near.
+    Expiring,
+    /// Its end has passed.
+    Expired,
+    /// Its beginning lies ahead.
+    NotYetValid,
+    /// It cannot be read, others may read it, or key and certificate do not match.
+    Broken,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! The command line: arguments, the printer, and one file per command. The only part of the program that prints.
+//!
+//! A command is a function `run(&Args, &Settings, &mut Printer) -> Result<u8, Failure>`; the number is the exit status
+//! of a run that came to an end, a [`Failure`] brings its own.
+
+pub mod args;
+pub mod complete;
+pub mod confirm;
+pub mod enroll;
+pub mod harmless;
+pub mod interrupt;
+pub mod json;
+pub mod moment;
+pub mod outcome;
+pub mod pki;
+pub mod printer;
+pub mod readers;
+pub mod scan;
+pub mod schema;
+pub mod station;
+pub mod table;
+mod text;
+pub mod token;
+mod usage;
+pub mod virtual_token;
+pub mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::config::{Global, Settings};
+use crate::failure::{Class, Failure};
+use args::{Cli, Command};
+use printer::{Look, Printer};
+
+/// The whole program: parses the command line, runs the command, and gives back the exit status.
+pub fn run() -> ExitCode {
+    tell_panics();
+    let status = match Cli::try_parse() {
+        Ok(cli) => execute(cli),
+        Err(error) => refuse(&error),
+    };
+    ExitCode::from(status)
+}
+
+fn execute(cli: Cli) -> u8 {
+    let mut out = Printer::new(Look::of_process(&unconfigured(&cli.global)));
+    let done = dispatch(cli, &mut out);
+    // What was begun is completed in any case, and the first failure counts.
+    let ended = out.end();
+    done.and_then(|status| ended.map(|()| status)).unwrap_or_else(|failure| {
+        out.error(&failure);
+        failure.class.exit_status()
+    })
+}
+
+fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        // About the program itself: these need no configuration, and work with a broken one.
+        Command::Schema(args) => schema::run(&args, out),
+        Command::Completions(args) => complete::completions(&args, out),
+        Command::Man(args) => complete::man(&args, out),
+        Command::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
+        Command::VirtualToken(args) => {
+            configure(&global, out)?;
+            virtual_token::run(&args, out)
+        }
+        Command::Watch(args) => watch::run(&configure(&global, out)?.with_presence(args.presence), out),
+        Command::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
+        Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
+        Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
+        Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
+        _ => {
+            let _ = configure(&global, out)?;
+            Err(Failure::new(Class::Bug, "bug.unwired", "this command is not wired up yet"))
+        }
+    }
+}
+
+/// What was meant by all that was typed; from here on the printer follows it.
+fn configure(global: &Global, out: &mut Printer) -> Result<Settings, Failure> {
+    let settings = Settings::resolve(global, &|name| std::env::var_os(name))?;
+    out.set_look(Look::of_process(&settings));
+    Ok(settings)
+}
+
+/// Enough to print a failure of the configuration itself.
+fn unconfigured(global: &Global) -> Settings {
+    Settings::unconfigured(global, &|name| std::env::var_os(name))
+}
+
+/// Help and version are results; everything else is a failure of usage.
+fn refuse(error: &clap::Error) -> u8 {
+    let mut out = Printer::new(Look::of_process(&unconfigured(&Global::default())));
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            match out.document(error.render().to_string().as_bytes()) {
+                Ok(()) => 0,
+                Err(failure) => failure.class.exit_status(),
+            }
+        }
+        _ => {
+            out.error(&usage::failure(error));
+            Class::Usage.exit_status()
+        }
+    }
+}
+
+/// A panic is a bug of ours, on whatever thread: it is told, and the process ends.
+fn tell_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+        let payload = panic.payload();
+        let what = payload.downcast_ref::<&str>().copied();
+        let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+        let failure = Failure::new(Class::Bug, "bug.panic", format!("a bug of ours: {what}{place}"))
+            .hint("please report it, with what you did");
+        Printer::new(Look::default()).error(&failure);
+        std::process::exit(i32::from(Class::Bug.exit_status()));
+    }));
+}

@@ -1,0 +1,76 @@
+//! A moment as it is typed: a time, or how long ago.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::roster::duration;
+
+/// A moment, before the clock was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// A time.
+    At(Timestamp),
+    /// That long ago.
+    Ago(Duration),
+}
+
+/// Why a text is no moment.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it is neither a time such as 2026-11-22T15:04:05Z nor a duration such as 8h")]
+pub struct NoMoment;
+
+impl Moment {
+    /// The time that is meant; the earliest there is, where it would lie before that.
+    pub fn resolve(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => now.saturating_sub(ago).unwrap_or(Timestamp::MIN),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = NoMoment;
+
+    fn from_str(text: &str) -> Result<Self, NoMoment> {
+        if let Ok(ago) = duration(text) {
+            return Ok(Self::Ago(ago));
+        }
+        text.parse().map(Self::At).map_err(|_| NoMoment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn times_and_durations() {
+        let now: Timestamp = "2026-11-22T15:04:05Z".parse().unwrap();
+        assert_eq!("8h".parse::<Moment>().unwrap().resolve(now).to_string(), "2026-11-22T07:04:05Z");
+        assert_eq!(
+            "2026-11-22T08:00:00+01:00".parse::<Moment>().unwrap().resolve(now).to_string(),
+            "2026-11-22T07:00:00Z"
+        );
+        assert_eq!(Moment::Ago(Duration::MAX).resolve(now), Timestamp::MIN);
+        for text in ["", "yesterday", "-8h", "2026-11-22", "2026-11-22T15:04:05"] {
+            assert_eq!(text.parse::<Moment>(), Err(NoMoment), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC{0,40}") {
+            let _ = text.parse::<Moment>();
+        }
+
+        #[test]
+        fn every_time_is_read(seconds in -377_705_023_201_i64..=253_402_207_200) {
+            let at = Timestamp::from_second(seconds).unwrap();
+            prop_assert_eq!(at.to_string().parse::<Moment>(), Ok(Moment::At(at)));
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What one tap came to: judged against what this terminal knows, told to the list, and printed.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::json;
+use crate::{
+    card::link::LinkError,
+    failure::{Class, Failure},
+    roster::{
+        Holder, Input, Insertion, Refused, Source, Tap,
+        store::{CertificateOf, Store, StoreError},
+    },
+    tap::{Seen, TapError, Tapped},
+    token::{
+        TokenError,
+        open::{Item, Memory},
+        select::Privacy,
+    },
+    wire::User,
+};
+
+/// One finished tap, and where and when it was.
+#[derive(Debug)]
+pub struct Outcome {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Where.
+    pub reader: String,
+    /// Which insertion.
+    pub insertion: Insertion,
+    /// What came of it.
+    pub tapped: Tapped,
+    /// Who it was, also when this terminal then refused it.
+    who: Option<(Uuid, User)>,
+}
+
+impl Outcome {
+    /// Takes a finished tap, remembers what is worth it, and refuses what this terminal has a reason to refuse: a use
+    /// counter that fell back, and whom the operator denied.
+    pub fn judge(
+        store: &mut Store,
+        at: Timestamp,
+        reader: String,
+        insertion: Insertion,
+        mut tapped: Tapped,
+    ) -> Result<Self, StoreError> {
+        for (item, der) in std::mem::take(&mut tapped.learned) {
+            match der {
+                Some(der) => store.keep_certificate(&certificate_of(item), &der)?,
+                None => store.forget_certificate(&certificate_of(item))?,
+            }
+        }
+        let mut who = None;
+        if let Ok(Seen::Authenticated(token)) = &tapped.result {
+            let (token_id, counter, user) = (token.token_id, token.proof.counter, token.user.clone());
+            if let Some(last) = refused_counter(store, token_id, counter)? {
+                tapped.result = Err(TapError::Counter { last, found: counter });
+            } else if store.roster()?.is_denied(&token_id.to_string()) || store.roster()?.is_denied(&user.id) {
+                tapped.result = Err(TapError::Denied);
+            }
+            who = Some((token_id, user));
+        }
+        Ok(Self { at, reader, insertion, tapped, who })
+    }
+
+    /// The token that was authenticated and let in.
+    pub fn authenticated(&self) -> Option<Uuid> {
+        match &self.tapped.result {
+            Ok(Seen::Authenticated(token)) => Some(token.token_id),
+            _ => None,
+        }
+    }
+
+    /// The failure, when it is one.
+    pub fn failure(&self) -> Option<Failure> {
+        self.tapped.failure()
+    }
+
+    /// The class of the failure.
+    pub fn class(&self) -> Option<Class> {
+        self.failure().map(|f| f.class)
+    }
+
+    /// What the list is told. An exchange that broke says nothing about who is there.
+    pub fn input(&self) -> Option<Input> {
+        match &self.tapped.result {
+            Ok(Seen::Identified(_)) => None,
+            Ok(Seen::Authenticated(token)) => Some(Input::Tap(Tap {
+                reader: self.reader.clone(),
+                insertion: self.insertion,
+                holder: Holder {
+                    token_id: token.token_id,
+                    user: token.user.clone(),
+                    source: Source::Card,
+                    authenticated: true,
+                },
+            })),
+            Err(error) if is_about_the_link(error) => None,
+            Err(error) => Some(Input::Refused(Refused {
+                reader: self.reader.clone(),
+                insertion: self.insertion,
+                error: error.to_failure(self.tapped.exchanges).to_json(),
+                token_id: self.who.as_ref().map(|(id, _)| *id).or(self.tapped.told),
+                user: self.who.as_ref().map(|(_, user)| user.clone()),
+            })),
+        }
+    }
+
+    /// The object `rollcall.scan/1`; `proof` puts the message of the presence proof into it.
+    pub fn object(&self, proof: bool) -> json::Scan {
+        let token = match &self.tapped.result {
+            Ok(Seen::Authenticated(token)) => Some(token),
+            _ => None,
+        };
+        let timings = self.tapped.timings;
+        json::Scan {
+            schema: json::Schema::default(),
+            at: self.at.into(),
+            reader: self.reader.clone(),
+            token_id: self.who.as_ref().map(|(id, _)| *id).or(self.tapped.told),
+            identified: self.who.is_some() || self.tapped.told.is_some(),
+            authenticated: json::Authenticated { token: token.is_some(), server: json::Server::NotAsked },
+            source: token.map(|_| Source::Card),
+            user: token.map(|token| token.user.clone()),
+            proof: token.map(|token| json::Proof {
+                verified: true,
+                counter: token.proof.counter,
+                nonce_source: json::NonceSource::Local,
+                cose: proof.then(|| BASE64_URL_SAFE_NO_PAD.encode(&token.proof.cose)),
+            }),
+            timings_ms: json::Timings {
+                connect: timings.connect.into(),
+                authenticate: timings.authenticate.into(),
+                read: timings.read.into(),
+                server: None,
+                total: timings.total.into(),
+                card: timings.inside.into(),
+            },
+            exchanges: self.tapped.exchanges,
+            error: self.failure().map(|f| f.to_json()),
+        }
+    }
+}
+
+/// The last counter, when this one is not greater.
+fn refused_counter(store: &mut Store, token_id: Uuid, counter: u32) -> Result<Option<u32>, StoreError> {
+    if store.record_counter(token_id, counter)? {
+        return Ok(None);
+    }
+    Ok(Some(store.counter(token_id)?.unwrap_or(counter)))
+}
+
+/// Whether an error is about the exchange, and not about the card. A mute card is one that lies there.
+fn is_about_the_link(error: &TapError) -> bool {
+    match error {
+        TapError::Link(e) | TapError::Token(TokenError::Link(e)) => {
+            !matches!(e, LinkError::CardMute | LinkError::TimedOut | LinkError::Malformed(_))
+        }
+        _ => false,
+    }
+}
+
+/// Where the store keeps this.
+pub fn certificate_of(item: Item) -> CertificateOf {
+    match item {
+        Item::Identity(token_id) => CertificateOf::Identity(token_id),
+        Item::Ecka(Privacy::Open(token_id), kvn) => CertificateOf::Own { token_id, kvn },
+        Item::Ecka(Privacy::Private(set_id), kvn) => CertificateOf::Set { set_id, kvn },
+    }
+}
+
+/// The memory of a terminal: its store, opened once more for the threads of the readers.
+#[derive(Debug)]
+pub struct Remembered(pub std::sync::Mutex<Store>);
+
+impl Memory for Remembered {
+    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
+        // A store that cannot be read costs an exchange, not the tap.
+        let store = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        store.certificate(&certificate_of(*item)).ok().flatten()
+    }
+}

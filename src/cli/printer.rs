@@ -1,0 +1,376 @@
+//! The one place that writes: results to stdout in the form that was asked for, everything else to stderr.
+//!
+//! - `text`: tables and lines for people.
+//! - `json`: one document. A command that lists prints an array of objects (an empty one when there is nothing), a
+//!   command about one thing prints one object.
+//! - `ndjson`: one object a line, written out at once.
+//! - `csv`: a header, then one record an object; nothing that a spreadsheet would take for a formula.
+//!
+//! A command that fails as a whole says so on stderr only, in every form, and with its exit status. What was begun on
+//! stdout is completed, so that a JSON document always parses.
+//!
+//! A closed stdout is no error: nothing more is written there, and [`Printer::is_closed`] tells commands that stay.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::harmless;
+use super::table::{self, Cell, Style};
+use crate::config::{Colour, Format, Settings};
+use crate::failure::{Class, Failure};
+
+/// An object that can be printed in every form.
+pub trait Record: Serialize {
+    /// The header of csv. Names stay, and new ones are added at the end.
+    const COLUMNS: &'static [&'static str];
+    /// The heads of the table for people.
+    const HEADS: &'static [&'static str];
+
+    /// One record of csv, in the order of `COLUMNS`.
+    fn record(&self) -> Vec<String>;
+
+    /// One row of the table, in the order of `HEADS`.
+    fn row(&self) -> Vec<Cell>;
+
+    /// One line, where objects are told as they come.
+    fn line(&self) -> Vec<Cell> {
+        self.row()
+    }
+
+    /// Label and value, where it is about this object alone.
+    fn details(&self) -> Vec<(&'static str, Cell)> {
+        Self::HEADS.iter().copied().zip(self.row()).collect()
+    }
+}
+
+/// How it is printed.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::struct_excessive_bools)] // three independent switches, and one of them for each stream
+pub struct Look {
+    /// The form of the results.
+    pub format: Format,
+    /// Colour on stdout.
+    pub colour_out: bool,
+    /// Colour on stderr.
+    pub colour_err: bool,
+    /// Progress may be shown: stderr is a terminal.
+    pub progress: bool,
+    /// Details are told.
+    pub verbose: bool,
+}
+
+impl Look {
+    /// What the settings mean for the streams of this process.
+    pub fn of_process(settings: &Settings) -> Self {
+        let terminal = io::stderr().is_terminal();
+        Self {
+            format: settings.format,
+            colour_out: coloured(settings.colour, io::stdout().is_terminal()),
+            colour_err: coloured(settings.colour, terminal),
+            progress: terminal,
+            verbose: settings.verbose,
+        }
+    }
+}
+
+/// Whether a stream is coloured.
+fn coloured(colour: Colour, terminal: bool) -> bool {
+    match colour {
+        Colour::Always => true,
+        Colour::Never => false,
+        Colour::Auto => terminal,
+    }
+}
+
+/// How far the results on stdout are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Nothing,
+    List { items: bool },
+}
+
+/// Writes results, notes, progress and errors.
+pub struct Printer {
+    look: Look,
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
+    stage: Stage,
+    closed: bool,
+    bar: Option<ProgressBar>,
+}
+
+impl Printer {
+    /// On stdout and stderr.
+    pub fn new(look: Look) -> Self {
+        Self::on(look, Box::new(io::BufWriter::new(io::stdout())), Box::new(io::stderr()))
+    }
+
+    /// On any two streams.
+    pub fn on(look: Look, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
+        Self { look, out, err, stage: Stage::Nothing, closed: false, bar: None }
+    }
+
+    /// The form of the results.
+    pub const fn format(&self) -> Format {
+        self.look.format
+    }
+
+    /// How it is printed now.
+    pub const fn look(&self) -> Look {
+        self.look
+    }
+
+    /// Another look, from now on.
+    pub const fn set_look(&mut self, look: Look) {
+        self.look = look;
+    }
+
+    /// Nobody reads stdout any more. A command that stays ends now, with success.
+    pub const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Begins a list whose objects are printed as they come: the header of csv, the beginning of the JSON array.
+    pub fn begin<R: Record>(&mut self) -> Result<(), Failure> {
+        if self.stage != Stage::Nothing {
+            return Ok(());
+        }
+        self.stage = Stage::List { items: false };
+        match self.look.format {
+            Format::Text | Format::Ndjson => Ok(()),
+            Format::Json => self.write(b"["),
+            Format::Csv => self.csv(R::COLUMNS.iter().copied()),
+        }?;
+        self.flush()
+    }
+
+    /// One object of a list, written out at once.
+    pub fn item<R: Record>(&mut self, object: &R) -> Result<(), Failure> {
+        self.begin::<R>()?;
+        self.object_of_list(object)?;
+        self.flush()
+    }
+
+    /// A whole list: a table for people. `nobody` is said on stderr, for people, when it is empty.
+    pub fn list<R: Record>(&mut self, objects: &[R], nobody: &str) -> Result<(), Failure> {
+        self.begin::<R>()?;
+        if self.look.format == Format::Text {
+            if objects.is_empty() {
+                self.note(nobody);
+                return Ok(());
+            }
+            let rows: Vec<_> = objects.iter().map(Record::row).collect();
+            let text = table::table(R::HEADS, &rows, self.look.colour_out);
+            self.write(text.as_bytes())?;
+        } else {
+            for object in objects {
+                self.object_of_list(object)?;
+            }
+        }
+        self.end()
+    }
+
+    /// The one object that a command is about.
+    pub fn object<R: Record>(&mut self, object: &R) -> Result<(), Failure> {
+        match self.look.format {
+            Format::Text => {
+                let text = table::details(&object.details(), self.look.colour_out);
+                self.write(text.as_bytes())
+            }
+            Format::Json | Format::Ndjson => {
+                let text = json(object)? + "\n";
+                self.write(text.as_bytes())
+            }
+            Format::Csv => {
+                self.csv(R::COLUMNS.iter().copied())?;
+                self.csv(object.record().iter().map(String::as_str))
+            }
+        }?;
+        self.flush()
+    }
+
+    /// A document that has one form only: a manual page, a schema.
+    pub fn document(&mut self, content: &[u8]) -> Result<(), Failure> {
+        self.write(content)?;
+        self.flush()
+    }
+
+    /// Completes what was begun.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        self.progress_end();
+        let stage = std::mem::replace(&mut self.stage, Stage::Nothing);
+        if let (Stage::List { items }, Format::Json) = (stage, self.look.format) {
+            self.write(if items { b"\n]\n" } else { b"]\n" })?;
+        }
+        self.flush()
+    }
+
+    /// Something worth knowing.
+    pub fn note(&mut self, text: &str) {
+        self.say(Style::Dim, "note: ", text);
+    }
+
+    /// Something worth knowing for who asked with `-v`.
+    pub fn detail(&mut self, text: &str) {
+        if self.look.verbose {
+            self.say(Style::Dim, "", text);
+        }
+    }
+
+    /// Something that should not stay so.
+    pub fn warning(&mut self, text: &str, hint: Option<&str>) {
+        self.say(Style::Warning, "warning: ", text);
+        if let Some(hint) = hint {
+            self.say(Style::Plain, "hint: ", hint);
+        }
+    }
+
+    /// A failure: what happened, what to do about it, and the code.
+    pub fn error(&mut self, failure: &Failure) {
+        self.say(Style::Bad, "error: ", &failure.message);
+        if let Some(hint) = &failure.hint {
+            self.say(Style::Plain, "hint: ", hint);
+        }
+        self.say(Style::Dim, "code: ", failure.code);
+    }
+
+    /// A question to who sits at the terminal; the answer is typed on the same line.
+    pub fn question(&mut self, text: &str) {
+        let text = format!("{} ", harmless::line(text));
+        self.beside_progress(|err| err.write_all(text.as_bytes()).and_then(|()| err.flush()));
+    }
+
+    /// Where a longer work stands: `done` of `of`, where it is known of how many. Shown on a terminal only.
+    pub fn progress(&mut self, text: &str, done: u64, of: Option<u64>) {
+        if !self.look.progress {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| new_bar(of));
+        bar.set_position(done);
+        bar.set_message(harmless::line(text).into_owned());
+    }
+
+    /// Takes the progress away.
+    pub fn progress_end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn object_of_list<R: Record>(&mut self, object: &R) -> Result<(), Failure> {
+        match self.look.format {
+            Format::Text => {
+                let text = table::line(&object.line(), self.look.colour_out) + "\n";
+                self.write(text.as_bytes())
+            }
+            Format::Ndjson => {
+                let text = json(object)? + "\n";
+                self.write(text.as_bytes())
+            }
+            Format::Json => {
+                let first = self.stage == Stage::List { items: false };
+                self.stage = Stage::List { items: true };
+                let text = format!("{}{}", if first { "\n" } else { ",\n" }, json(object)?);
+                self.write(text.as_bytes())
+            }
+            Format::Csv => self.csv(object.record().iter().map(String::as_str)),
+        }
+    }
+
+    fn csv<'a>(&mut self, cells: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let written = writer.write_record(cells.map(|cell| harmless::cell(cell).into_owned()));
+        written.map_err(|e| bug(&e))?;
+        let line = writer.into_inner().map_err(|e| bug(&e))?;
+        self.write(&line)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.on_stdout(|out| out.write_all(bytes))
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.on_stdout(|out| out.flush())
+    }
+
+    fn on_stdout(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
+        if self.closed {
+            return Ok(());
+        }
+        let out = &mut self.out;
+        let written = match &self.bar {
+            Some(bar) => bar.suspend(|| write(out)),
+            None => write(out),
+        };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
+            Err(error) => Err(Failure::new(Class::Io, "output.failed", format!("stdout cannot be written: {error}"))
+                .hint("is the disk full?")),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Lines behind the first are indented below it. That stderr cannot be written is nothing that could be told.
+    fn say(&mut self, style: Style, label: &str, text: &str) {
+        let indented = harmless::lines(text).replace('\n', &format!("\n{}", " ".repeat(label.len())));
+        let line = format!("{}{indented}\n", style.paint(label, self.look.colour_err));
+        self.beside_progress(|err| err.write_all(line.as_bytes()));
+    }
+
+    fn beside_progress(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+        let err = &mut self.err;
+        let _ = match &self.bar {
+            Some(bar) => bar.suspend(|| write(err)),
+            None => write(err),
+        };
+    }
+}
+
+fn new_bar(of: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(of, ProgressDrawTarget::stderr());
+    let template = if of.is_some() { "{spinner} {pos}/{len} {wide_msg}" } else { "{spinner} {wide_msg}" };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+/// One object on one line. What would steer a terminal is escaped, also beyond what JSON asks for.
+fn json<T: Serialize>(object: &T) -> Result<String, Failure> {
+    let mut text = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, Harmless);
+    object.serialize(&mut serializer).map_err(|e| bug(&e))?;
+    String::from_utf8(text).map_err(|e| bug(&e))
+}
+
+/// Compact JSON in which C1 control characters and direction marks are written as `\u009b`.
+struct Harmless;
+
+impl serde_json::ser::Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(harmless::steers) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            let c = rest[at..].chars().next().unwrap_or_default();
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &rest[at + c.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+fn bug(error: &dyn std::error::Error) -> Failure {
+    Failure::new(Class::Bug, "output.bug", format!("a result cannot be written: {error}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+use super::*;
+use crate::cli::json::{self, Reader, ReaderState};
+use proptest::prelude::*;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A stream that can be looked at afterwards, or that fails.
+#[derive(Clone, Default)]
+struct Stream {
+    written: Arc<Mutex<Vec<u8>>>,
+    fails: Option<io::ErrorKind>,
+}
+
+impl Stream {
+    fn text(&self) -> String {
+        String::from_utf8(self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap()
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.fails {
+            Some(kind) => Err(kind.into()),
+            None => self.written.lock().unwrap().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn reader(name: &str) -> Reader {
+    Reader {
+        schema: json::Schema::default(),
+        reader: name.into(),
+        alias: None,
+        state: ReaderState::Empty,
+        atr: None,
+        card: None,
+    }
+}
+
+/// What is written to stdout and stderr.
+fn printed(look: Look, print: impl FnOnce(&mut Printer)) -> (String, String) {
+    let (out, err) = (Stream::default(), Stream::default());
+    let mut printer = Printer::on(look, Box::new(out.clone()), Box::new(err.clone()));
+    print(&mut printer);
+    printer.end().unwrap();
+    (out.text(), err.text())
+}
+
+fn listed(format: Format, readers: &[&str]) -> (String, String) {
+    let readers: Vec<_> = readers.iter().map(|name| reader(name)).collect();
+    printed(Look { format, ..Look::default() }, |out| out.list(&readers, "nobody").unwrap())
+}
+
+const A: &str = r#"{"schema":"rollcall.reader/1","reader":"a","alias":null,"state":"empty","atr":null,"card":null}"#;
+const B: &str = r#"{"schema":"rollcall.reader/1","reader":"b","alias":null,"state":"empty","atr":null,"card":null}"#;
+
+#[test]
+fn a_list_in_every_form() {
+    assert_eq!(listed(Format::Json, &["a", "b"]).0, format!("[\n{A},\n{B}\n]\n"));
+    assert_eq!(listed(Format::Ndjson, &["a", "b"]).0, format!("{A}\n{B}\n"));
+    assert_eq!(listed(Format::Csv, &["a", "b,c"]).0, "reader,alias,state,atr,card\na,,empty,,\n\"b,c\",,empty,,\n");
+    assert_eq!(listed(Format::Text, &["a"]).0, "READER  ALIAS  STATE  CARD  ATR\na              empty\n");
+}
+
+#[test]
+fn an_empty_list_is_a_list() {
+    assert_eq!(listed(Format::Json, &[]).0, "[]\n");
+    assert_eq!(listed(Format::Ndjson, &[]).0, "");
+    assert_eq!(listed(Format::Csv, &[]).0, "reader,alias,state,atr,card\n");
+    assert_eq!(listed(Format::Text, &[]), (String::new(), "note: nobody\n".to_owned()));
+}
+
+#[test]
+fn objects_that_come_one_by_one() {
+    let streamed = |format| {
+        let print = |out: &mut Printer| {
+            out.item(&reader("a")).unwrap();
+            out.item(&reader("b")).unwrap();
+        };
+        printed(Look { format, ..Look::default() }, print).0
+    };
+    assert_eq!(streamed(Format::Json), listed(Format::Json, &["a", "b"]).0);
+    assert_eq!(streamed(Format::Ndjson), listed(Format::Ndjson, &["a", "b"]).0);
+    assert_eq!(streamed(Format::Csv), listed(Format::Csv, &["a", "b"]).0);
+    assert_eq!(streamed(Format::Text), "a  empty\nb  empty\n");
+}
+
+#[test]
+fn one_object() {
+    let one = |format| printed(Look { format, ..Look::default() }, |out| out.object(&reader("a")).unwrap()).0;
+    assert_eq!(one(Format::Json), format!("{A}\n"));
+    assert_eq!(one(Format::Ndjson), format!("{A}\n"));
+    assert_eq!(one(Format::Csv), "reader,alias,state,atr,card\na,,empty,,\n");
+    assert!(one(Format::Text).starts_with("READER  a\n"));
+}
+
+#[test]
+fn errors_are_three_lines_on_stderr() {
+    let failure = Failure::new(Class::Unavailable, "pcsc.service-down", "not\nrunning\u{1b}[2J").hint("start it");
+    let (out, err) = printed(Look { format: Format::Json, ..Look::default() }, |out| out.error(&failure));
+    assert_eq!(out, "");
+    assert_eq!(err, "error: not\n       running\\u{1b}[2J\nhint: start it\ncode: pcsc.service-down\n");
+}
+
+#[test]
+fn details_are_for_who_asked() {
+    let said = |verbose| printed(Look { verbose, ..Look::default() }, |out| out.detail("x")).1;
+    assert_eq!((said(false).as_str(), said(true).as_str()), ("", "x\n"));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+    let on = |fails| {
+        Printer::on(Look::default(), Box::new(Stream { fails: Some(fails), ..Stream::default() }), Box::new(io::sink()))
+    };
+    let mut closed = on(io::ErrorKind::BrokenPipe);
+    assert!(!closed.is_closed());
+    assert_eq!(closed.item(&reader("a")), Ok(()));
+    assert!(closed.is_closed());
+    assert_eq!(closed.end(), Ok(()));
+    let failure = on(io::ErrorKind::StorageFull).item(&reader("a")).unwrap_err();
+    assert_eq!((failure.class, failure.code), (Class::Io, "output.failed"));
+}
+
+proptest! {
+    /// Whatever a reader or card is called: no form lets it steer the terminal, and the forms for machines keep it.
+    #[test]
+    fn names_are_harmless_in_every_form(name in any::<String>()) {
+        for format in [Format::Text, Format::Json, Format::Ndjson, Format::Csv] {
+            let (text, _) = listed(format, &[&name]);
+            let bare = |c: char| harmless::steers(c) && c != '\n' && !(format == Format::Csv && matches!(c, '\r' | '\t'));
+            prop_assert!(!text.contains(bare), "{format:?}: {text:?}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&listed(Format::Json, &[&name]).0).unwrap();
+        prop_assert_eq!(json[0]["reader"].as_str(), Some(name.as_str()));
+        let csv = listed(Format::Csv, &[&name]).0;
+        let record = csv::Reader::from_reader(csv.as_bytes()).records().next().unwrap().unwrap();
+        prop_assert_eq!(record[0].to_owned(), harmless::cell(&name).into_owned());
+    }
+}

@@ -1,0 +1,346 @@
+//! `rollcall readers`: what is plugged in, what lies there, and what it says about itself.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::args::ReadersArgs;
+use super::interrupt::Interrupt;
+use super::json::{self, Reader, Schema};
+use super::printer::Printer;
+use crate::card::apdu;
+use crate::card::chaining::exchange;
+use crate::card::link::LinkError;
+use crate::config::{Format, Settings};
+use crate::failure::{Class, Failure};
+use crate::reader::monitor::{Event, Monitor};
+use crate::reader::pcsc::{self, Card, Limits};
+use crate::reader::{ReaderState, Slot, atr};
+use crate::roster::{self, Kind};
+use crate::token::select::{Selected, select};
+
+/// How long one card may take to say whether it is a Rollcall token.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Lists the readers, or with `--watch` tells what happens to them.
+pub fn run(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    if args.watch { watch(settings, out) } else { list(settings, out) }
+}
+
+fn list(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let all = pcsc::list()?;
+    if all.is_empty() {
+        out.begin::<Reader>()?;
+        return Err(Failure::new(Class::No, "reader.none", "no reader is connected")
+            .hint("plug one in; rollcall readers --watch shows whether it is seen"));
+    }
+    let readers = settings.readers.pick(&all)?;
+    out.list(&asked(&readers, settings), "")?;
+    Ok(0)
+}
+
+/// The readers, each with what its card says of itself: all cards are asked at the same time.
+fn asked(readers: &[&ReaderState], settings: &Settings) -> Vec<Reader> {
+    thread::scope(|scope| {
+        let begin = |reader: &ReaderState| {
+            let name = reader.name.clone();
+            let thread = || thread::Builder::new().spawn_scoped(scope, move || ask(&name)).ok();
+            if may_be_asked(reader) { thread() } else { None }
+        };
+        let asked: Vec<_> = readers.iter().map(|reader| begin(reader)).collect();
+        let mut objects = Vec::with_capacity(readers.len());
+        for (reader, asked) in readers.iter().zip(asked) {
+            let said = asked.and_then(|thread| thread.join().ok()).unwrap_or(Said::Nothing);
+            objects.push(said.about(object(&reader.name, &reader.slot, reader.exclusive, settings)));
+        }
+        objects
+    })
+}
+
+/// A card that another program talks to is left alone: the question would end that program's session.
+const fn may_be_asked(reader: &ReaderState) -> bool {
+    matches!(reader.slot, Slot::Card(_)) && !reader.exclusive && !reader.in_use
+}
+
+/// What came of the question whether a card is a Rollcall token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    Ours,
+    Foreign,
+    /// It does not answer.
+    Mute,
+    /// It was lifted.
+    Left,
+    /// It was not asked, or something else went wrong: nothing is known.
+    Nothing,
+}
+
+impl Said {
+    fn about(self, mut reader: Reader) -> Reader {
+        match self {
+            Self::Ours => reader.card = Some("rollcall".to_owned()),
+            Self::Foreign => reader.card = Some("foreign".to_owned()),
+            Self::Mute => reader.state = json::ReaderState::Mute,
+            Self::Left => (reader.state, reader.atr, reader.says) = (json::ReaderState::Empty, None, None),
+            Self::Nothing => {}
+        }
+        reader
+    }
+}
+
+fn ask(reader: &str) -> Said {
+    let limits = Limits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + PATIENCE) };
+    let answer = Card::connect(reader, limits).and_then(|mut card| {
+        let mut transaction = card.begin()?;
+        exchange(&mut transaction, &select(), apdu::Format::Short)
+    });
+    match answer.map(Selected::parse) {
+        Ok(Ok(None)) => Said::Foreign,
+        // What answers to our name, however badly, is none of the others.
+        Ok(_) => Said::Ours,
+        Err(LinkError::CardRemoved) => Said::Left,
+        Err(LinkError::CardMute | LinkError::TimedOut) => Said::Mute,
+        Err(_) => Said::Nothing,
+    }
+}
+
+/// What is known without asking any card.
+fn object(name: &str, slot: &Slot, exclusive: bool, settings: &Settings) -> Reader {
+    let state = match slot {
+        Slot::Unavailable => json::ReaderState::Unavailable,
+        _ if exclusive => json::ReaderState::Exclusive,
+        Slot::Empty => json::ReaderState::Empty,
+        Slot::Card(_) => json::ReaderState::Present,
+        Slot::Mute => json::ReaderState::Mute,
+    };
+    let bytes = if let Slot::Card(atr) = slot { atr.as_slice() } else { &[] };
+    let known = (!bytes.is_empty()).then_some(bytes);
+    Reader {
+        schema: Schema::default(),
+        reader: name.to_owned(),
+        alias: settings.alias(name).map(str::to_owned),
+        state,
+        atr: known.map(hex::encode_upper),
+        card: None,
+        says: known.map(atr::describe),
+    }
+}
+
+/// What wakes the watch.
+enum Wake {
+    Event(Event),
+    Signal,
+}
+
+/// Only looks: no card is asked anything, so that nobody's session is disturbed.
+fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    // A service that is not there now is a failure; one that goes away later is an event.
+    pcsc::list()?;
+    let (wake, woken) = mpsc::channel();
+    let signal = wake.clone();
+    let interrupt = Interrupt::install(move || drop(signal.send(Wake::Signal)))?;
+    let monitor = Monitor::start(move |event| wake.send(Wake::Event(event)).is_ok())
+        .map_err(|e| Failure::new(Class::Unavailable, "system.threads", format!("no thread can be started: {e}")))?;
+    let mut scene = Scene { settings, known: BTreeMap::new(), seq: 0 };
+    out.begin::<Reader>()?;
+    while let Ok(Wake::Event(event)) = woken.recv() {
+        scene.tell(event, out)?;
+        if out.is_closed() {
+            break;
+        }
+    }
+    monitor.stop();
+    Ok(interrupt.exit_status().unwrap_or(0))
+}
+
+/// What was told so far: what lies in each reader, and whether another program holds it.
+struct Scene<'a> {
+    settings: &'a Settings,
+    known: BTreeMap<String, (Slot, bool)>,
+    seq: u64,
+}
+
+impl Scene<'_> {
+    fn tell(&mut self, event: Event, out: &mut Printer) -> Result<(), Failure> {
+        match event {
+            Event::ReaderAdded { reader } => self.added(reader, out),
+            Event::ReaderRemoved { reader } => self.removed(reader, out),
+            Event::CardInserted { reader, atr, .. } => self.changed(&reader, |(slot, _)| *slot = Slot::Card(atr), out),
+            Event::CardMute { reader, .. } => self.changed(&reader, |(slot, _)| *slot = Slot::Mute, out),
+            Event::CardRemoved { reader } => self.changed(&reader, |(slot, _)| *slot = Slot::Empty, out),
+            Event::Exclusive { reader, exclusive } => self.changed(&reader, |(_, held)| *held = exclusive, out),
+            Event::Available { reader, available } => {
+                let now = if available { Slot::Empty } else { Slot::Unavailable };
+                self.changed(&reader, |(slot, _)| *slot = now, out)
+            }
+            Event::ServiceLost => {
+                self.known.clear();
+                self.service(Kind::ServiceLost, "the PC/SC service went away", out)
+            }
+            Event::ServiceBack => self.service(Kind::ServiceBack, "the PC/SC service is back", out),
+        }
+    }
+
+    fn added(&mut self, reader: String, out: &mut Printer) -> Result<(), Failure> {
+        if !self.settings.readers.matches(&reader) {
+            return Ok(());
+        }
+        self.known.insert(reader.clone(), (Slot::Empty, false));
+        if out.format() == Format::Csv {
+            return out.item(&object(&reader, &Slot::Empty, false, self.settings));
+        }
+        self.happened(Kind::ReaderAdded, Some(reader), out)
+    }
+
+    fn removed(&mut self, reader: String, out: &mut Printer) -> Result<(), Failure> {
+        if self.known.remove(&reader).is_none() {
+            return Ok(());
+        }
+        if out.format() == Format::Csv {
+            let mut object = object(&reader, &Slot::Empty, false, self.settings);
+            object.state = json::ReaderState::Removed;
+            return out.item(&object);
+        }
+        self.happened(Kind::ReaderRemoved, Some(reader), out)
+    }
+
+    /// Something else lies in a reader, or it is held by somebody else.
+    fn changed(
+        &mut self,
+        reader: &str,
+        change: impl FnOnce(&mut (Slot, bool)),
+        out: &mut Printer,
+    ) -> Result<(), Failure> {
+        let Some(known) = self.known.get_mut(reader) else { return Ok(()) };
+        change(known);
+        out.item(&object(reader, &known.0, known.1, self.settings))
+    }
+
+    /// The records of csv are all readers.
+    fn service(&mut self, kind: Kind, note: &str, out: &mut Printer) -> Result<(), Failure> {
+        if out.format() == Format::Csv {
+            out.note(note);
+            return Ok(());
+        }
+        self.happened(kind, None, out)
+    }
+
+    fn happened(&mut self, event: Kind, reader: Option<String>, out: &mut Printer) -> Result<(), Failure> {
+        self.seq += 1;
+        let event = roster::Event {
+            event,
+            seq: self.seq,
+            at: Timestamp::now(),
+            reader,
+            token_id: None,
+            user: None,
+            source: None,
+            authenticated: None,
+            reason: None,
+            error: None,
+        };
+        out.item(&json::Event::from(event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use super::super::printer::Look;
+    use super::*;
+    use crate::reader::select::{Aliases, Selection};
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What the door's reader goes through, and one that is not meant beside it.
+    fn told(format: Format) -> String {
+        let (door, other) = ("Door 00 00".to_owned(), "Desk 00 00".to_owned());
+        let aliases = Aliases::from([("north door".into(), "door".into())]);
+        let settings =
+            Settings { readers: Selection::new(&["NORTH DOOR".into()], &aliases), aliases, ..Settings::default() };
+        let (stdout, stderr) = (Paper::default(), Paper::default());
+        let look = Look { format, ..Look::default() };
+        let mut out = Printer::on(look, Box::new(stdout.clone()), Box::new(stderr));
+        let mut scene = Scene { settings: &settings, known: BTreeMap::new(), seq: 0 };
+        for event in [
+            Event::ReaderAdded { reader: door.clone() },
+            Event::ReaderAdded { reader: other.clone() },
+            Event::CardInserted { reader: other.clone(), atr: vec![0x3B, 0], generation: 1 },
+            Event::CardInserted { reader: door.clone(), atr: vec![0x3B, 0], generation: 2 },
+            Event::Exclusive { reader: door.clone(), exclusive: true },
+            Event::CardRemoved { reader: door.clone() },
+            Event::Exclusive { reader: door.clone(), exclusive: false },
+            Event::ReaderRemoved { reader: other },
+            Event::ReaderRemoved { reader: door },
+            Event::ServiceLost,
+            Event::ServiceBack,
+        ] {
+            scene.tell(event, &mut out).unwrap();
+        }
+        let bytes = stdout.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn only_the_readers_that_are_meant_are_told_and_in_order() {
+        let objects: Vec<serde_json::Value> =
+            told(Format::Ndjson).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let brief: Vec<_> = objects.iter().map(|o| o["event"].as_str().or(o["state"].as_str()).unwrap()).collect();
+        assert_eq!(
+            brief,
+            [
+                "reader_added",
+                "present",
+                "exclusive",
+                "exclusive",
+                "empty",
+                "reader_removed",
+                "service_lost",
+                "service_back"
+            ]
+        );
+        assert_eq!(objects[1]["alias"], "north door");
+        assert_eq!((&objects[1]["atr"], &objects[3]["atr"]), (&"3B00".into(), &serde_json::Value::Null));
+        let numbers: Vec<_> = objects.iter().filter_map(|o| o["seq"].as_u64()).collect();
+        assert_eq!(numbers, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn records_of_csv_are_all_readers() {
+        let text = told(Format::Csv);
+        let states: Vec<_> = text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap()).collect();
+        assert_eq!(states, ["empty", "present", "exclusive", "exclusive", "empty", "removed"]);
+    }
+
+    #[test]
+    fn a_card_that_somebody_talks_to_is_not_asked() {
+        let reader = |slot, exclusive, in_use| ReaderState { name: "r".into(), slot, exclusive, in_use, generation: 0 };
+        let card = || Slot::Card(vec![0x3B, 0]);
+        assert!(may_be_asked(&reader(card(), false, false)));
+        for other in [
+            reader(card(), false, true),
+            reader(card(), true, false),
+            reader(Slot::Mute, false, false),
+            reader(Slot::Empty, false, false),
+            reader(Slot::Unavailable, false, false),
+        ] {
+            assert!(!may_be_asked(&other), "{other:?}");
+        }
+    }
+}

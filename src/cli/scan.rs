@@ -1,0 +1,152 @@
+//! `rollcall scan`: identify, authenticate and read what is in range, and note who is here.
+
+use std::{
+    collections::HashSet,
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::Instant,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    args::ScanArgs,
+    interrupt::Interrupt,
+    json,
+    outcome::Outcome,
+    printer::Printer,
+    station::{self, Message, Station},
+};
+use crate::{
+    config::Settings,
+    failure::{Class, Failure, summary},
+    reader::{self, ReaderState, monitor::Monitor},
+    roster::{Input, store::Store},
+    tap::{Depth, Tapped, terminal::Terminal},
+};
+
+/// Runs the command.
+pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let depth = if args.identify_only { Depth::Identify } else { Depth::Authenticate };
+    let terminal = station::terminal(settings, depth)?;
+    let scan = Scan { settings, store: station::store(settings)?, out, proof: args.proof, tally: Tally::default() };
+    match args.count {
+        None => scan.now(&terminal),
+        Some(count) => scan.wait(terminal, count as usize, args.timeout.map(|t| Instant::now() + t)),
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    failures: Vec<Class>,
+    succeeded: usize,
+    distinct: HashSet<uuid::Uuid>,
+}
+
+struct Scan<'a> {
+    settings: &'a Settings,
+    store: Store,
+    out: &'a mut Printer,
+    proof: bool,
+    tally: Tally,
+}
+
+type Finished = (Timestamp, ReaderState, Tapped);
+
+impl Scan<'_> {
+    /// Takes the readers with a card now, side by side; each outcome is printed as soon as it is there.
+    fn now(mut self, terminal: &Terminal) -> Result<u8, Failure> {
+        let readers = reader::pcsc::list()?;
+        let any = !readers.is_empty();
+        let (occupied, empty): (Vec<_>, Vec<_>) =
+            readers.into_iter().filter(|r| self.settings.readers.matches(&r.name)).partition(|r| r.slot.is_occupied());
+        self.out.begin::<json::Scan>()?;
+        if terminal.depth == Depth::Authenticate {
+            self.deliver(empty.into_iter().map(|r| Input::Empty { reader: r.name }).collect())?;
+        }
+        if occupied.is_empty() {
+            return Err(nobody(any));
+        }
+        let finished = tap_all(terminal, occupied)?;
+        for (at, reader, tapped) in finished {
+            let outcome = Outcome::judge(&mut self.store, at, reader.name, reader.generation, tapped)?;
+            self.take(outcome)?;
+        }
+        Ok(summary(&self.tally.failures, self.tally.succeeded))
+    }
+
+    /// Waits until so many different tokens were authenticated, or the time is over.
+    fn wait(mut self, terminal: Terminal, count: usize, until: Option<Instant>) -> Result<u8, Failure> {
+        let (messages, inbox) = mpsc::channel();
+        let signal = {
+            let messages = messages.clone();
+            Interrupt::install(move || drop(messages.send(Message::Signal)))?
+        };
+        let monitor = Monitor::start(station::teller(&messages)).map_err(station::no_thread)?;
+        let mut station = Station::new(self.settings, terminal, messages, false);
+        while self.tally.distinct.len() < count {
+            match next(&inbox, until) {
+                Ok(Message::Reader(event)) => drop(station.reader(&event)?),
+                Ok(Message::Tapped { reader, insertion, at, tapped }) => {
+                    let outcome = Outcome::judge(&mut self.store, at, reader, insertion, *tapped)?;
+                    self.take(outcome)?;
+                }
+                Ok(Message::Signal) => return Ok(signal.exit_status().unwrap_or_default()),
+                Ok(Message::Alive { .. } | Message::Rung(_)) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        monitor.stop();
+        if self.tally.distinct.len() >= count { Ok(0) } else { Err(too_few(self.tally.distinct.len(), count)) }
+    }
+
+    fn take(&mut self, outcome: Outcome) -> Result<(), Failure> {
+        match outcome.class() {
+            Some(class) => self.tally.failures.push(class),
+            None => self.tally.succeeded += 1,
+        }
+        let fresh = outcome.authenticated().is_none_or(|id| self.tally.distinct.insert(id));
+        if fresh {
+            self.out.item(&outcome.object(self.proof))?;
+        }
+        self.deliver(outcome.input().into_iter().collect())
+    }
+
+    fn deliver(&mut self, inputs: Vec<Input>) -> Result<(), Failure> {
+        if !inputs.is_empty() {
+            self.store.deliver(&inputs, Timestamp::now(), self.settings)?;
+        }
+        Ok(())
+    }
+}
+
+/// One thread for each reader, so that none waits for another.
+fn tap_all(terminal: &Terminal, readers: Vec<ReaderState>) -> Result<Receiver<Finished>, Failure> {
+    let (done, finished) = mpsc::channel();
+    for reader in readers {
+        let (terminal, done) = (terminal.clone(), done.clone());
+        let work = move || {
+            let (tapped, _) = terminal.tap(&reader.name);
+            let _ = done.send(((terminal.clock)(), reader, tapped));
+        };
+        thread::Builder::new().name("reader".to_owned()).spawn(work).map_err(station::no_thread)?;
+    }
+    Ok(finished)
+}
+
+fn next(inbox: &Receiver<Message>, until: Option<Instant>) -> Result<Message, RecvTimeoutError> {
+    match until {
+        Some(until) => inbox.recv_timeout(until.saturating_duration_since(Instant::now())),
+        None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    }
+}
+
+fn nobody(any: bool) -> Failure {
+    let hint = if any { "put a token on a reader" } else { "plug in a reader; rollcall readers shows what is there" };
+    Failure::new(Class::No, "scan.nobody", "no card is in range").hint(hint)
+}
+
+fn too_few(found: usize, count: usize) -> Failure {
+    let message = format!("the time is over: {found} of {count} tokens were authenticated");
+    Failure::new(Class::No, "scan.too-few", message).hint("what was read is stored; run it again for the others")
+}

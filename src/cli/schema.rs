@@ -1,0 +1,24 @@
+//! `rollcall schema`: the JSON objects, and the JSON Schema of each.
+
+use super::args::SchemaArgs;
+use super::json;
+use super::printer::Printer;
+use crate::failure::{Class, Failure};
+
+/// Prints the names, or one schema.
+pub fn run(args: &SchemaArgs, out: &mut Printer) -> Result<u8, Failure> {
+    let text = match &args.name {
+        None => json::NAMES.join("\n"),
+        Some(name) => {
+            let schema = json::json_schema_of(name).ok_or_else(|| unknown(name))?;
+            format!("{:#}", schema.as_value())
+        }
+    };
+    out.document(format!("{text}\n").as_bytes())?;
+    Ok(0)
+}
+
+fn unknown(name: &str) -> Failure {
+    Failure::new(Class::Usage, "schema.unknown", format!("there is no JSON object {name:?}"))
+        .hint(format!("there are: {}", json::NAMES.join(", ")))
+}

@@ -1,0 +1,163 @@
+//! What `scan` and `watch` share: the terminal's keys and memory, and one worker for each reader.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, mpsc::Sender},
+};
+
+use jiff::Timestamp;
+
+use super::outcome::Remembered;
+use crate::{
+    card::apdu::Format,
+    config::Settings,
+    failure::{Class, Failure},
+    pki,
+    reader::monitor::Event,
+    roster::{
+        Input, Presence, Refused,
+        store::{Ring, Store},
+    },
+    tap::{
+        Depth, Tapped,
+        failure::link,
+        terminal::Terminal,
+        worker::{Order, Report, Worker},
+    },
+    token::open::Credentials,
+};
+
+/// Everything that can wake a long-running command.
+#[derive(Debug)]
+pub enum Message {
+    /// Something happened to the readers.
+    Reader(Event),
+    /// A tap has ended.
+    Tapped {
+        /// Where.
+        reader: String,
+        /// Which insertion.
+        insertion: u64,
+        /// When.
+        at: Timestamp,
+        /// What came of it.
+        tapped: Box<Tapped>,
+    },
+    /// A token that stays has answered.
+    Alive {
+        /// Where.
+        reader: String,
+        /// Which.
+        token_id: uuid::Uuid,
+    },
+    /// Another process has left something in the store.
+    Rung(Ring),
+    /// A signal asks us to end.
+    Signal,
+}
+
+/// The store of this terminal.
+pub fn store(settings: &Settings) -> Result<Store, Failure> {
+    Ok(Store::open(&settings.state_folder)?)
+}
+
+/// The terminal with its keys, as the role READ.
+pub fn terminal(settings: &Settings, depth: Depth) -> Result<Terminal, Failure> {
+    let credentials = credentials(pki::Home::new(settings.pki_folder()).load_terminal(Timestamp::now())?);
+    Ok(Terminal {
+        credentials: Arc::new(credentials),
+        memory: Arc::new(Remembered(Mutex::new(store(settings)?))),
+        exchange: settings.limits.exchange,
+        tap: settings.limits.tap,
+        format: Format::Short,
+        depth,
+        clock: Timestamp::now,
+    })
+}
+
+/// The keys as a handshake takes them.
+pub fn credentials(keys: pki::Terminal) -> Credentials {
+    Credentials { ca: *keys.authority.point(), key: keys.key, certificate: keys.certificate }
+}
+
+/// Hands the monitor's events on.
+pub fn teller(messages: &Sender<Message>) -> impl FnMut(Event) -> bool + Send + 'static + use<> {
+    let messages = messages.clone();
+    move |event| messages.send(Message::Reader(event)).is_ok()
+}
+
+/// A thread could not be started.
+#[allow(clippy::needless_pass_by_value)] // for map_err
+pub fn no_thread(error: std::io::Error) -> Failure {
+    Failure::new(Class::Busy, "system.no-thread", format!("no thread could be started: {error}"))
+        .hint("free memory, or raise the limit of processes")
+}
+
+/// The workers of the readers that are there.
+pub struct Station<'a> {
+    settings: &'a Settings,
+    terminal: Terminal,
+    messages: Sender<Message>,
+    keep: bool,
+    workers: BTreeMap<String, Worker>,
+}
+
+impl<'a> Station<'a> {
+    /// No workers yet. With `keep`, tokens at readers in mode field keep their channel, and are asked over it.
+    pub fn new(settings: &'a Settings, terminal: Terminal, messages: Sender<Message>, keep: bool) -> Self {
+        Self { settings, terminal, messages, keep, workers: BTreeMap::new() }
+    }
+
+    /// Takes an event of the readers: starts, orders and ends workers, and says what the list is to be told.
+    pub fn reader(&mut self, event: &Event) -> Result<Option<Input>, Failure> {
+        Ok(match event {
+            Event::ReaderAdded { reader } if self.settings.readers.matches(reader) => {
+                let worker = self.start(reader)?;
+                self.workers.insert(reader.clone(), worker);
+                Some(Input::ReaderAdded { reader: reader.clone() })
+            }
+            Event::ReaderRemoved { reader } => {
+                self.workers.remove(reader).map(|_| Input::ReaderRemoved { reader: reader.clone() })
+            }
+            Event::CardInserted { reader, generation, .. } => {
+                self.order(reader, Order::Inserted(*generation));
+                None
+            }
+            Event::CardMute { reader, generation } if self.workers.contains_key(reader) => {
+                let error = link(&crate::card::link::LinkError::CardMute, 0).to_json();
+                let insertion = *generation;
+                Some(Input::Refused(Refused { reader: reader.clone(), insertion, error, token_id: None, user: None }))
+            }
+            Event::CardRemoved { reader } if self.workers.contains_key(reader) => {
+                self.order(reader, Order::Removed);
+                Some(Input::Lifted { reader: reader.clone() })
+            }
+            Event::ServiceLost => {
+                self.workers.clear();
+                Some(Input::ServiceLost)
+            }
+            Event::ServiceBack => Some(Input::ServiceBack),
+            _ => None,
+        })
+    }
+
+    fn order(&self, reader: &str, order: Order) {
+        if let Some(worker) = self.workers.get(reader) {
+            worker.order(order);
+        }
+    }
+
+    fn start(&self, reader: &str) -> Result<Worker, Failure> {
+        let stays = self.keep && self.settings.presence.at(reader) == Presence::Field;
+        let messages = self.messages.clone();
+        let tell = move |report| drop(messages.send(message(report)));
+        Worker::start(reader, self.terminal.clone(), stays.then_some(self.settings.heartbeat), tell).map_err(no_thread)
+    }
+}
+
+fn message(report: Report) -> Message {
+    match report {
+        Report::Tapped { reader, insertion, at, tapped } => Message::Tapped { reader, insertion, at, tapped },
+        Report::Alive { reader, token_id } => Message::Alive { reader, token_id },
+    }
+}

@@ -1,0 +1,483 @@
+//! The objects for people and as csv. Names of csv columns are part of the contract: new ones come last.
+
+use super::json::{
+    At, Authenticated, Enroll, Enrolled, Event, Pki, PkiState, Proof, Reader, ReaderState, Scan, Server, Token,
+    TokenState, UserEntry,
+};
+use super::printer::Record;
+use super::table::{Cell, Style};
+use crate::failure::ErrorObject;
+use crate::roster::{self, Kind};
+use crate::wire::User;
+
+impl Record for Reader {
+    const COLUMNS: &'static [&'static str] = &["reader", "alias", "state", "atr", "card", "says"];
+    const HEADS: &'static [&'static str] = &["READER", "ALIAS", "STATE", "CARD", "ITS ATR SAYS"];
+
+    fn record(&self) -> Vec<String> {
+        vec![
+            self.reader.clone(),
+            text(self.alias.as_ref()),
+            word(&self.state),
+            text(self.atr.as_ref()),
+            text(self.card.as_ref()),
+            text(self.says.as_ref()),
+        ]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let style = match self.state {
+            ReaderState::Present => Style::Good,
+            ReaderState::Empty => Style::Dim,
+            ReaderState::Exclusive | ReaderState::Mute | ReaderState::Removed => Style::Warning,
+            ReaderState::Unavailable => Style::Bad,
+        };
+        vec![
+            self.reader.as_str().into(),
+            text(self.alias.as_ref()).into(),
+            Cell::new(word(&self.state), style),
+            text(self.card.as_ref()).into(),
+            Cell::new(text(self.says.as_ref()), Style::Dim),
+        ]
+    }
+}
+
+impl Record for Scan {
+    const COLUMNS: &'static [&'static str] = &[
+        "at",
+        "reader",
+        "token_id",
+        "identified",
+        "authenticated",
+        "server",
+        "source",
+        "user_id",
+        "user_name",
+        "user_fields",
+        "error_code",
+        "error_message",
+        "proof_counter",
+        "proof_nonce_source",
+        "proof_cose",
+        "total_ms",
+    ];
+    const HEADS: &'static [&'static str] = &["USER", "NAME", "TOKEN", "READER", "RESULT"];
+
+    fn record(&self) -> Vec<String> {
+        let [id, name, fields] = user(self.user.as_ref());
+        let [code, message] = error(self.error.as_ref());
+        let [counter, nonce_source, message] = proof(self.proof.as_ref());
+        vec![
+            self.at.to_string(),
+            self.reader.clone(),
+            text(self.token_id.as_ref()),
+            self.identified.to_string(),
+            self.authenticated.token.to_string(),
+            word(&self.authenticated.server),
+            self.source.as_ref().map(word).unwrap_or_default(),
+            id,
+            name,
+            fields,
+            code,
+            message,
+            counter,
+            nonce_source,
+            message,
+            self.timings_ms.total.0.to_string(),
+        ]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let [id, name, _] = user(self.user.as_ref());
+        vec![
+            Cell::new(id, Style::Strong),
+            name.into(),
+            Cell::new(text(self.token_id.as_ref()), Style::Dim),
+            self.reader.as_str().into(),
+            self.authenticated.result(self.identified, self.error.as_ref()),
+        ]
+    }
+}
+
+impl Authenticated {
+    fn result(self, identified: bool, error: Option<&ErrorObject>) -> Cell {
+        match (error, self.token, self.server) {
+            (Some(error), ..) => failed(error),
+            (None, true, Server::Unreachable) => Cell::new("authenticated, server unreachable", Style::Warning),
+            (None, true, _) => Cell::new("authenticated", Style::Good),
+            (None, false, _) if identified => Cell::new("identified", Style::Warning),
+            (None, false, _) => Cell::new("unknown", Style::Warning),
+        }
+    }
+}
+
+impl Record for Enroll {
+    const COLUMNS: &'static [&'static str] = &[
+        "at",
+        "reader",
+        "token_id",
+        "user_id",
+        "user_name",
+        "user_fields",
+        "result",
+        "test_keys",
+        "error_code",
+        "error_message",
+    ];
+    const HEADS: &'static [&'static str] = &["USER", "NAME", "TOKEN", "READER", "RESULT"];
+
+    fn record(&self) -> Vec<String> {
+        let [id, name, fields] = user(self.user.as_ref());
+        let [code, message] = error(self.error.as_ref());
+        vec![
+            self.at.to_string(),
+            self.reader.clone(),
+            text(self.token_id.as_ref()),
+            id,
+            name,
+            fields,
+            self.result.as_ref().map(word).unwrap_or_default(),
+            self.test_keys.to_string(),
+            code,
+            message,
+        ]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let [id, name, _] = user(self.user.as_ref());
+        let result = match (&self.error, self.result) {
+            (Some(error), _) => failed(error),
+            (None, Some(Enrolled::Enrolled)) => Cell::new("enrolled", Style::Good),
+            (None, Some(result)) => Cell::new(word(&result), Style::Good),
+            (None, None) => Cell::default(),
+        };
+        vec![
+            Cell::new(id, Style::Strong),
+            name.into(),
+            Cell::new(text(self.token_id.as_ref()), Style::Dim),
+            self.reader.as_str().into(),
+            result,
+        ]
+    }
+
+    fn line(&self) -> Vec<Cell> {
+        let mut line = self.row();
+        if self.test_keys {
+            line.push(Cell::new("TEST KEYS", Style::Bad));
+        }
+        line
+    }
+}
+
+impl Record for UserEntry {
+    const COLUMNS: &'static [&'static str] = &[
+        "token_id",
+        "user_id",
+        "user_name",
+        "user_fields",
+        "reader",
+        "since",
+        "last_seen",
+        "state",
+        "source",
+        "authenticated",
+    ];
+    const HEADS: &'static [&'static str] = &["USER", "NAME", "STATE", "SINCE", "READER", "TOKEN"];
+
+    fn record(&self) -> Vec<String> {
+        let entry = &self.entry;
+        let [id, name, fields] = user(Some(&entry.user));
+        vec![
+            entry.token_id.to_string(),
+            id,
+            name,
+            fields,
+            entry.reader.clone(),
+            At(entry.since).to_string(),
+            At(entry.last_seen).to_string(),
+            word(&entry.state),
+            word(&entry.source),
+            entry.authenticated.to_string(),
+        ]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let entry = &self.entry;
+        let style = match entry.state {
+            roster::State::Present => Style::Good,
+            roster::State::Unconfirmed => Style::Warning,
+        };
+        vec![
+            Cell::new(&entry.user.id, Style::Strong),
+            entry.user.name.as_str().into(),
+            Cell::new(word(&entry.state), style),
+            seconds(entry.since),
+            entry.reader.as_str().into(),
+            Cell::new(entry.token_id.to_string(), Style::Dim),
+        ]
+    }
+
+    fn details(&self) -> Vec<(&'static str, Cell)> {
+        let entry = &self.entry;
+        let mut details = whose(&entry.user);
+        details.extend([
+            ("token", entry.token_id.to_string().into()),
+            ("reader", entry.reader.as_str().into()),
+            ("state", word(&entry.state).into()),
+            ("since", seconds(entry.since)),
+            ("last seen", seconds(entry.last_seen)),
+            ("source", word(&entry.source).into()),
+            ("authenticated", yes(entry.authenticated)),
+        ]);
+        details
+    }
+}
+
+impl Record for Event {
+    const COLUMNS: &'static [&'static str] = &[
+        "seq",
+        "at",
+        "event",
+        "reader",
+        "token_id",
+        "user_id",
+        "user_name",
+        "user_fields",
+        "source",
+        "authenticated",
+        "reason",
+        "error_code",
+        "error_message",
+    ];
+    const HEADS: &'static [&'static str] = &["AT", "EVENT", "USER", "NAME", "READER", "TOKEN", "WHY"];
+
+    fn record(&self) -> Vec<String> {
+        let event = &self.event;
+        let [id, name, fields] = user(event.user.as_ref());
+        let [code, message] = error(event.error.as_ref());
+        vec![
+            event.seq.to_string(),
+            At(event.at).to_string(),
+            word(&event.event),
+            text(event.reader.as_ref()),
+            text(event.token_id.as_ref()),
+            id,
+            name,
+            fields,
+            event.source.as_ref().map(word).unwrap_or_default(),
+            text(event.authenticated.as_ref()),
+            event.reason.as_ref().map(word).unwrap_or_default(),
+            code,
+            message,
+        ]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let event = &self.event;
+        let [id, name, _] = user(event.user.as_ref());
+        let style = match event.event {
+            Kind::Arrived | Kind::ServiceBack => Style::Good,
+            Kind::Refused | Kind::ServiceLost => Style::Bad,
+            Kind::Left | Kind::ReaderAdded | Kind::ReaderRemoved => Style::Plain,
+        };
+        let why = match (&event.error, &event.reason) {
+            (Some(error), _) => failed(error),
+            (None, reason) => reason.as_ref().map(word).unwrap_or_default().into(),
+        };
+        vec![
+            seconds(event.at),
+            Cell::new(word(&event.event), style),
+            Cell::new(id, Style::Strong),
+            name.into(),
+            text(event.reader.as_ref()).into(),
+            Cell::new(text(event.token_id.as_ref()), Style::Dim),
+            why,
+        ]
+    }
+}
+
+impl Record for Token {
+    const COLUMNS: &'static [&'static str] = &[
+        "reader",
+        "atr",
+        "state",
+        "mode",
+        "version",
+        "token_id",
+        "set_id",
+        "ecka_kvn",
+        "ca_id",
+        "authenticated",
+        "user_id",
+        "user_name",
+        "user_fields",
+        "error_code",
+        "error_message",
+        "proof_counter",
+        "proof_nonce_source",
+        "proof_cose",
+    ];
+    const HEADS: &'static [&'static str] = &["READER", "STATE", "MODE", "TOKEN", "USER", "RESULT"];
+
+    fn record(&self) -> Vec<String> {
+        let [id, name, fields] = user(self.user.as_ref());
+        let [code, message] = error(self.error.as_ref());
+        let [counter, nonce_source, message] = proof(self.proof.as_ref());
+        vec![
+            self.reader.clone(),
+            text(self.atr.as_ref()),
+            word(&self.state),
+            self.mode.as_ref().map(word).unwrap_or_default(),
+            self.version.clone(),
+            text(self.token_id.as_ref()),
+            text(self.set_id.as_ref()),
+            text(self.ecka_kvn.as_ref()),
+            text(self.ca_id.as_ref()),
+            text(self.authenticated.as_ref()),
+            id,
+            name,
+            fields,
+            code,
+            message,
+            counter,
+            nonce_source,
+            message,
+        ]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        vec![
+            self.reader.as_str().into(),
+            self.state.cell(),
+            self.mode.as_ref().map(word).unwrap_or_default().into(),
+            Cell::new(text(self.token_id.as_ref()), Style::Dim),
+            user(self.user.as_ref())[0].as_str().into(),
+            match (&self.error, self.authenticated) {
+                (Some(error), _) => failed(error),
+                (None, Some(authenticated)) => yes(authenticated),
+                (None, None) => Cell::default(),
+            },
+        ]
+    }
+
+    fn details(&self) -> Vec<(&'static str, Cell)> {
+        let mut details = vec![("reader", self.reader.as_str().into()), ("state", self.state.cell())];
+        let known = [
+            ("mode", self.mode.as_ref().map(word)),
+            ("token", self.token_id.map(|id| id.to_string())),
+            ("set", self.set_id.clone()),
+            ("protocol", Some(self.version.clone())),
+            ("ECKA key", self.ecka_kvn.clone()),
+            ("trusts CA", self.ca_id.clone()),
+            ("ATR", self.atr.clone()),
+        ];
+        details.extend(known.into_iter().filter_map(|(label, value)| Some((label, Cell::from(value?)))));
+        if let Some(authenticated) = self.authenticated {
+            details.push(("authenticated", yes(authenticated)));
+        }
+        if let Some(error) = &self.error {
+            details.push(("because", failed(error)));
+        }
+        details.extend(self.user.as_ref().map(whose).unwrap_or_default());
+        if let Some(proof) = &self.proof {
+            details.push(("signatures", proof.counter.to_string().into()));
+        }
+        details
+    }
+}
+
+impl TokenState {
+    fn cell(self) -> Cell {
+        let style = match self {
+            Self::Issued => Style::Good,
+            Self::Blank | Self::Personalised => Style::Plain,
+            Self::Blocked => Style::Warning,
+            Self::Terminated => Style::Bad,
+        };
+        Cell::new(word(&self), style)
+    }
+}
+
+impl Record for Pki {
+    const COLUMNS: &'static [&'static str] =
+        &["file", "kind", "class", "subject", "serial", "not_before", "not_after", "state", "new"];
+    const HEADS: &'static [&'static str] = &["FILE", "CLASS", "SUBJECT", "STATE", "UNTIL", ""];
+
+    fn record(&self) -> Vec<String> {
+        vec![
+            self.file.clone(),
+            word(&self.kind),
+            text(self.class.as_ref()),
+            text(self.subject.as_ref()),
+            text(self.serial.as_ref()),
+            text(self.not_before.as_ref()),
+            text(self.not_after.as_ref()),
+            word(&self.state),
+            self.new.to_string(),
+        ]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let style = match self.state {
+            PkiState::Valid => Style::Good,
+            PkiState::Expiring => Style::Warning,
+            PkiState::Expired | PkiState::NotYetValid | PkiState::Broken => Style::Bad,
+        };
+        vec![
+            self.file.as_str().into(),
+            text(self.class.as_ref()).into(),
+            text(self.subject.as_ref()).into(),
+            Cell::new(word(&self.state).replace('_', " "), style),
+            self.not_after.map(|at| seconds(at.0)).unwrap_or_default(),
+            if self.new { Cell::new("new", Style::Strong) } else { Cell::default() },
+        ]
+    }
+}
+
+/// The word of an enum, as JSON has it.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+fn text<T: ToString>(value: Option<&T>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+/// Id, name and fields; the fields as a JSON object, since their names are free.
+fn user(user: Option<&User>) -> [String; 3] {
+    let Some(user) = user else { return Default::default() };
+    let fields =
+        if user.fields.is_empty() { String::new() } else { serde_json::to_string(&user.fields).unwrap_or_default() };
+    [user.id.clone(), user.name.clone(), fields]
+}
+
+/// Id, name, and one line for each field.
+fn whose(user: &User) -> Vec<(&'static str, Cell)> {
+    let mut details = vec![("user", Cell::new(&user.id, Style::Strong)), ("name", user.name.as_str().into())];
+    details.extend(user.fields.iter().map(|(key, value)| ("field", format!("{key} = {value}").into())));
+    details
+}
+
+fn error(error: Option<&ErrorObject>) -> [String; 2] {
+    error.map(|e| [e.code.clone(), e.message.clone()]).unwrap_or_default()
+}
+
+fn failed(error: &ErrorObject) -> Cell {
+    Cell::new(format!("{} ({})", error.message, error.code), Style::Bad)
+}
+
+fn proof(proof: Option<&Proof>) -> [String; 3] {
+    proof.map(|p| [p.counter.to_string(), word(&p.nonce_source), text(p.cose.as_ref())]).unwrap_or_default()
+}
+
+fn yes(holds: bool) -> Cell {
+    if holds { Cell::new("yes", Style::Good) } else { Cell::new("no", Style::Bad) }
+}
+
+/// For people, a second is exact enough.
+fn seconds(at: jiff::Timestamp) -> Cell {
+    format!("{at:.0}").into()
+}

@@ -1,0 +1,83 @@
+//! `rollcall token`: looks at the card in a reader.
+
+use jiff::Timestamp;
+
+use super::{
+    args::{TokenArgs, TokenCommand},
+    enroll::one_reader,
+    json,
+    outcome::Outcome,
+    printer::Printer,
+    station,
+};
+use crate::{
+    card::apdu::Format,
+    config::Settings,
+    failure::Failure,
+    reader::pcsc::{Card, Limits},
+    tap::{
+        Depth, TapError,
+        failure::{link, token},
+    },
+    token::{
+        open::identify,
+        select::{Privacy, Selected},
+    },
+};
+
+/// Runs the command.
+pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let reader = one_reader(settings)?;
+    match args.command {
+        TokenCommand::Info => info(settings, &reader, out),
+        TokenCommand::Verify => verify(settings, reader, out),
+    }
+}
+
+/// What the card says of itself: nothing of it is proved, and no key of ours is needed.
+fn info(settings: &Settings, reader: &str, out: &mut Printer) -> Result<u8, Failure> {
+    let limits = Limits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
+    let mut card = Card::connect(reader, limits).map_err(|e| link(&e, 0))?;
+    let atr = hex::encode_upper(card.atr());
+    let mut transaction = card.begin().map_err(|e| link(&e, 0))?;
+    let selected = identify(&mut transaction, Format::Short)
+        .map_err(|e| token(&e, 1))?
+        .ok_or_else(|| TapError::Foreign.to_failure(1))?;
+    drop(transaction);
+    out.object(&object(reader, atr, &selected))?;
+    Ok(0)
+}
+
+fn object(reader: &str, atr: String, selected: &Selected) -> json::Token {
+    let (mode, token_id, set_id) = match selected.privacy {
+        Some(Privacy::Open(id)) => (Some(json::TokenMode::Open), Some(id), None),
+        Some(Privacy::Private(set)) => (Some(json::TokenMode::Private), None, Some(hex::encode(set))),
+        None => (None, None, None),
+    };
+    json::Token {
+        schema: json::Schema::default(),
+        reader: reader.to_owned(),
+        atr: Some(atr),
+        state: selected.state.into(),
+        mode,
+        version: "1.0".to_owned(),
+        token_id,
+        set_id,
+        ecka_kvn: (selected.ecka_kvn != 0).then(|| format!("{:02x}", selected.ecka_kvn)),
+        ca_id: (selected.ca_prefix != [0; 8]).then(|| hex::encode(selected.ca_prefix)),
+        authenticated: None,
+        user: None,
+        error: None,
+        proof: None,
+    }
+}
+
+/// One whole tap, which changes nothing on the list.
+fn verify(settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
+    let terminal = station::terminal(settings, Depth::Authenticate)?;
+    let mut store = station::store(settings)?;
+    let (tapped, _) = terminal.tap(&reader);
+    let outcome = Outcome::judge(&mut store, Timestamp::now(), reader, 0, tapped)?;
+    out.object(&outcome.object(true))?;
+    Ok(outcome.class().map_or(0, crate::failure::Class::exit_status))
+}

@@ -1,0 +1,26 @@
+//! What the parser of the command line has to say, in our words: help on stdout, refusals as error, hint and code.
+
+use clap::error::ErrorKind;
+
+use crate::failure::{Class, Failure};
+
+/// A refusal of the parser. Its text has paragraphs: `error: …`, perhaps `tip: …`, `Usage: …`, and a pointer to the help.
+pub fn failure(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let paragraphs: Vec<_> = text.split("\n\n").map(one_line).collect();
+    let starting = |start: &str| paragraphs.iter().find_map(|p| p.strip_prefix(start));
+    let message = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "a command is missing",
+        _ => starting("error: ").unwrap_or("the command line is wrong"),
+    };
+    let hint = match (starting("tip: "), starting("Usage: ")) {
+        (Some(tip), _) => tip.to_owned(),
+        (None, Some(usage)) => format!("usage: {usage}"),
+        (None, None) => "add --help to see what is taken".to_owned(),
+    };
+    Failure::new(Class::Usage, "usage", message).hint(hint)
+}
+
+fn one_line(paragraph: &str) -> String {
+    paragraph.split_whitespace().collect::<Vec<_>>().join(" ")
+}

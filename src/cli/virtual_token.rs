@@ -1,0 +1,82 @@
+//! `rollcall virtual-token`: a card in software, in a reader of the driver vpcd.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use super::args::VirtualTokenArgs;
+use super::interrupt::Interrupt;
+use super::printer::Printer;
+use crate::channel::scp03::StaticKeys;
+use crate::crypto::random::SystemRandom;
+use crate::failure::{Class, Failure};
+use crate::virtual_token::{
+    FileStore, Forgetful, State, Store, Token, parse_start_keys,
+    vpcd::{self, Event, PATIENCE, Stop},
+};
+
+/// Keeps the card in the reader until a signal ends it (130 or 143). A reader that goes away is waited for.
+pub fn run(args: &VirtualTokenArgs, out: &mut Printer) -> Result<u8, Failure> {
+    let (state, store) = open(args, out)?;
+    if state.has_test_keys() {
+        out.warning(
+            "this token has the well-known test keys: whoever sees its enrollment knows its keys",
+            Some("give a new token a key of your own with --start-key-file"),
+        );
+    }
+    let stop = Stop::default();
+    let stopper = stop.clone();
+    let interrupt = Interrupt::install(move || stopper.stop())?;
+    let mut token = Token::new(state, store, Box::new(SystemRandom));
+    vpcd::run(&mut token, &args.connect, PATIENCE, &stop, &mut |event| tell(&event, &args.connect, out))?;
+    Ok(interrupt.exit_status().unwrap_or(0))
+}
+
+fn tell(event: &Event, address: &str, out: &mut Printer) {
+    match event {
+        Event::Inserted => out.detail(&format!("the card is in the reader at {address}")),
+        Event::Removed => out.detail(&format!("the reader at {address} let the card go")),
+        Event::Fault(fault) => {
+            out.warning(&format!("the card refused a command, for it cannot be stored: {fault}"), None)
+        }
+    }
+}
+
+/// The token of the state file, or a blank one, which is stored before anybody sees it.
+fn open(args: &VirtualTokenArgs, out: &mut Printer) -> Result<(State, Box<dyn Store + Send>), Failure> {
+    let Some(path) = &args.state else {
+        return Ok((blank(args, out)?, Box::new(Forgetful)));
+    };
+    let mut store = FileStore::open(path)?;
+    let state = match store.load()? {
+        Some(state) => state,
+        None => {
+            let state = blank(args, out)?;
+            store.save(&state)?;
+            state
+        }
+    };
+    Ok((state, Box::new(store)))
+}
+
+fn blank(args: &VirtualTokenArgs, out: &mut Printer) -> Result<State, Failure> {
+    let keys = match &args.start_key_file {
+        Some(path) => start_keys(path, out)?,
+        None => StaticKeys::test(),
+    };
+    State::blank(&keys, &mut SystemRandom).map_err(|e| Failure::new(Class::Bug, "bug.crypto", e.to_string()))
+}
+
+fn start_keys(path: &Path, out: &mut Printer) -> Result<StaticKeys, Failure> {
+    let unreadable = |e| Failure::new(Class::Io, "start-key.unreadable", format!("{}: {e}", path.display()));
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
+    if fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o077 != 0) {
+        out.warning(&format!("others may read the start key in {}", path.display()), Some("chmod 600 takes it away"));
+    }
+    parse_start_keys(&text).map_err(|e| {
+        Failure::new(Class::Data, "start-key.malformed", format!("{}: {e}", path.display()))
+            .hint("the file holds 32 hexadecimal digits, or three lines of 32: ENC, MAC, DEK")
+    })
+}

@@ -1,0 +1,281 @@
+//! What was meant: flags over environment over `config.toml` over what is built in, resolved once into [`Settings`].
+//!
+//! Flags and environment arrive together, from the one definition in [`Global`]; the file is read only when it is
+//! there. Nothing is created here.
+
+mod file;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args, ValueEnum};
+
+use crate::failure::Failure;
+use crate::reader::select::{Aliases, Selection, alias_of};
+use crate::roster::{Policy, Presence};
+
+pub use file::ConfigError;
+
+/// The form in which results are printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON document
+    Json,
+    /// One JSON object a line
+    Ndjson,
+    /// Comma-separated values with a header
+    Csv,
+}
+
+/// When text is coloured.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Where user information comes from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Source {
+    /// From wherever it can be had
+    #[default]
+    Auto,
+    /// From the card
+    Card,
+}
+
+/// Options that every command takes, from the command line or from the environment.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Configuration file [default: config.toml in the configuration folder]
+    #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_CONFIG", hide_env_values = true)]
+    pub config: Option<PathBuf>,
+    /// How results are printed [default: text]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        env = "ROLLCALL_OUTPUT",
+        hide_env_values = true
+    )]
+    pub output: Option<Format>,
+    /// Reader: a part of its name, a glob, or an alias from the configuration; may be repeated [default: all]
+    #[arg(long, global = true, value_name = "NAME", env = "ROLLCALL_READER", hide_env_values = true, action = ArgAction::Append)]
+    pub reader: Vec<String>,
+    /// Say more on stderr
+    #[arg(long, short, global = true, env = "ROLLCALL_VERBOSE", hide_env_values = true, value_parser = FalseyValueParser::new(),
+          action = ArgAction::SetTrue)]
+    pub verbose: bool,
+    /// Do not ask before something that cannot be undone
+    #[arg(long, short, global = true, env = "ROLLCALL_YES", hide_env_values = true, value_parser = FalseyValueParser::new(),
+          action = ArgAction::SetTrue)]
+    pub yes: bool,
+    /// When to colour text [default: auto]
+    #[arg(long, global = true, value_enum, value_name = "WHEN", env = "ROLLCALL_COLOR", hide_env_values = true)]
+    pub color: Option<Colour>,
+}
+
+/// Limits that keep a card that does not answer from holding anybody up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// One exchange with a card.
+    pub exchange: Duration,
+    /// A whole tap.
+    pub tap: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { exchange: Duration::from_secs(5), tap: Duration::from_secs(15) }
+    }
+}
+
+/// Everything that a command has to know, and where it came from does not matter any more.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// The folder of `config.toml`.
+    pub config_folder: PathBuf,
+    /// The folder of `pki/`, `terminal.db` and all other state. It may not be there yet.
+    pub state_folder: PathBuf,
+    /// The form of the results.
+    pub format: Format,
+    /// When text is coloured; `NO_COLOR` has been taken into account.
+    pub colour: Colour,
+    /// The readers that are meant.
+    pub readers: Selection,
+    /// Names that the configuration gives to readers.
+    pub aliases: Aliases,
+    /// Who counts as present.
+    pub presence: PresenceRules,
+    /// How long an unconfirmed entry waits to be seen before it is closed.
+    pub stale_after: Duration,
+    /// How often a card that stays is asked whether it is still there.
+    pub heartbeat: Duration,
+    /// Time limits.
+    pub limits: Limits,
+    /// Where user information comes from.
+    pub source: Source,
+    /// Say more on stderr.
+    pub verbose: bool,
+    /// Do not ask.
+    pub yes: bool,
+}
+
+/// Who counts as present, per reader.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PresenceRules {
+    /// The first that matches holds, in the order of the file.
+    rules: Vec<(Selection, Presence)>,
+    otherwise: Presence,
+}
+
+impl PresenceRules {
+    /// The same at every reader.
+    pub const fn everywhere(presence: Presence) -> Self {
+        Self { rules: Vec::new(), otherwise: presence }
+    }
+
+    /// Who counts as present at this reader.
+    pub fn at(&self, reader: &str) -> Presence {
+        let rule = self.rules.iter().find(|(readers, _)| readers.matches(reader));
+        rule.map_or(self.otherwise, |(_, presence)| *presence)
+    }
+}
+
+impl Settings {
+    /// Resolves what was typed; `environment` tells the variables that are no options (`HOME`, `NO_COLOR` …).
+    pub fn resolve(typed: &Global, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
+        let folders = Folders::find(environment)?;
+        let file = match &typed.config {
+            Some(path) => file::File::load(path)?,
+            None => file::File::load_if_there(&folders.config.join("config.toml"))?,
+        };
+        Ok(Self::merge(typed, file, folders, environment))
+    }
+
+    /// What can be known without the file: how a failure of the configuration itself is printed.
+    pub fn unconfigured(typed: &Global, environment: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        let folders = Folders { config: PathBuf::new(), state: PathBuf::new() };
+        Self::merge(typed, file::File::default(), folders, environment)
+    }
+
+    /// With what an option of the command says about where user information comes from.
+    #[must_use]
+    pub fn with_source(mut self, typed: Option<Source>) -> Self {
+        self.source = typed.unwrap_or(self.source);
+        self
+    }
+
+    /// With what an option of the command says about presence, at every reader.
+    #[must_use]
+    pub fn with_presence(mut self, typed: Option<Presence>) -> Self {
+        self.presence = typed.map_or(self.presence, PresenceRules::everywhere);
+        self
+    }
+
+    fn merge(
+        typed: &Global,
+        file: file::File,
+        folders: Folders,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        let no_color = set(environment, "NO_COLOR").map(|_| Colour::Never);
+        let readers = if typed.reader.is_empty() { &file.readers } else { &typed.reader };
+        let rules =
+            file.presence.iter().map(|(name, p)| (Selection::new(std::slice::from_ref(name), &file.aliases), *p));
+        Self {
+            config_folder: folders.config,
+            state_folder: folders.state,
+            format: typed.output.or(file.format).unwrap_or_default(),
+            colour: typed.color.or(no_color).or(file.colour).unwrap_or_default(),
+            readers: Selection::new(readers, &file.aliases),
+            presence: PresenceRules { rules: rules.collect(), otherwise: file.presence_default.unwrap_or_default() },
+            stale_after: file.stale_after.unwrap_or(Duration::from_secs(60)),
+            heartbeat: file.heartbeat.unwrap_or(Duration::from_secs(2)),
+            limits: Limits {
+                exchange: file.exchange.unwrap_or(Limits::default().exchange),
+                tap: file.tap.unwrap_or(Limits::default().tap),
+            },
+            source: file.source.unwrap_or_default(),
+            verbose: typed.verbose || file.verbose.unwrap_or_default(),
+            yes: typed.yes,
+            aliases: file.aliases,
+        }
+    }
+
+    /// The name that the configuration gives to this reader.
+    pub fn alias(&self, reader: &str) -> Option<&str> {
+        alias_of(reader, &self.aliases)
+    }
+
+    /// The folder of keys and certificates.
+    pub fn pki_folder(&self) -> PathBuf {
+        self.state_folder.join("pki")
+    }
+
+    /// The database of the current user list.
+    pub fn database(&self) -> PathBuf {
+        self.state_folder.join("terminal.db")
+    }
+}
+
+impl Policy for Settings {
+    fn presence(&self, reader: &str) -> Presence {
+        self.presence.at(reader)
+    }
+
+    fn stale_after(&self) -> Duration {
+        self.stale_after
+    }
+}
+
+/// Where things lie: all in `ROLLCALL_HOME`, otherwise in the XDG folders.
+#[derive(Debug, PartialEq, Eq)]
+struct Folders {
+    config: PathBuf,
+    state: PathBuf,
+}
+
+impl Folders {
+    fn find(environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, ConfigError> {
+        if let Some(home) = set(environment, "ROLLCALL_HOME") {
+            return Ok(Self { config: home.clone().into(), state: home.into() });
+        }
+        let user = set(environment, "HOME").map(PathBuf::from);
+        let xdg = |variable, below: &str| {
+            // The XDG specification: a relative path is invalid and to be ignored.
+            let folder = set(environment, variable).map(PathBuf::from).filter(|p| p.is_absolute());
+            folder.or_else(|| user.as_ref().map(|home| home.join(below))).map(|f| f.join("rollcall"))
+        };
+        match (xdg("XDG_CONFIG_HOME", ".config"), xdg("XDG_STATE_HOME", ".local/state")) {
+            (Some(config), Some(state)) => Ok(Self { config, state }),
+            _ => Err(ConfigError::NoHome),
+        }
+    }
+}
+
+/// A variable that is set and not empty.
+fn set(environment: &dyn Fn(&str) -> Option<OsString>, name: &str) -> Option<OsString> {
+    environment(name).filter(|value| !value.is_empty())
+}
+
+/// For messages.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests;

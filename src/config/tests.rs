@@ -1,0 +1,160 @@
+use super::file::File;
+use super::*;
+use crate::failure::Class;
+use proptest::prelude::*;
+
+fn parse(text: &str) -> Result<File, Failure> {
+    Ok(File::parse(Path::new("config.toml"), text)?)
+}
+
+fn environment(variables: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
+    |name| variables.iter().find(|(n, _)| *n == name).map(|(_, value)| OsString::from(value))
+}
+
+fn resolve(typed: &Global, text: &str, variables: &'static [(&str, &str)]) -> Settings {
+    let environment = environment(variables);
+    Settings::merge(typed, parse(text).unwrap(), Folders::find(&environment).unwrap(), &environment)
+}
+
+const HOME: &[(&str, &str)] = &[("HOME", "/home/me")];
+
+#[test]
+fn everything_that_may_stand_in_the_file() {
+    let text = r#"
+output = "ndjson"
+color = "never"
+source = "card"
+reader = ["north door", "Omnikey"]
+verbose = true
+stale_after = "90s"
+heartbeat = "1s"
+
+[alias]
+"north door" = "*PICC*"
+
+[presence]
+default = "toggle"
+"north door" = "field"
+"ACS" = "until:8h"
+
+[limits]
+exchange = "500ms"
+tap = "10s"
+"#;
+    let settings = resolve(&Global::default(), text, HOME);
+    assert_eq!(settings.format, Format::Ndjson);
+    assert_eq!(settings.colour, Colour::Never);
+    assert_eq!(settings.source, Source::Card);
+    assert!(settings.verbose && !settings.yes);
+    assert_eq!(settings.stale_after, Duration::from_secs(90));
+    assert_eq!(settings.heartbeat, Duration::from_secs(1));
+    assert_eq!(settings.limits, Limits { exchange: Duration::from_millis(500), tap: Duration::from_secs(10) });
+    assert!(settings.readers.matches("ACS PICC 00") && settings.readers.matches("omnikey 5022"));
+    assert!(!settings.readers.matches("ACS SAM 01"));
+    assert_eq!(settings.alias("ACS PICC 00"), Some("north door"));
+    // Both rules match the first: the order of the file decides.
+    assert_eq!(settings.presence.at("ACS PICC 00"), Presence::Field);
+    assert_eq!(settings.presence.at("ACS SAM 01"), Presence::Until(Duration::from_secs(8 * 3600)));
+    assert_eq!(settings.presence.at("Omnikey"), Presence::Toggle);
+}
+
+#[test]
+fn without_a_file_the_defaults_of_the_contract_hold() {
+    let settings = resolve(&Global::default(), "", HOME);
+    assert_eq!((settings.format, settings.colour, settings.source), (Format::Text, Colour::Auto, Source::Auto));
+    assert_eq!((settings.stale_after, settings.heartbeat), (Duration::from_secs(60), Duration::from_secs(2)));
+    assert_eq!(settings.limits, Limits { exchange: Duration::from_secs(5), tap: Duration::from_secs(15) });
+    assert!(settings.readers.matches("anything"));
+    assert_eq!(settings.presence.at("anything"), Presence::Field);
+}
+
+#[test]
+fn what_was_typed_comes_before_the_file() {
+    let typed = Global {
+        output: Some(Format::Csv),
+        color: Some(Colour::Always),
+        reader: vec!["b".into()],
+        ..Global::default()
+    };
+    let text = "output = \"json\"\ncolor = \"never\"\nreader = \"a\"";
+    let settings = resolve(&typed, text, &[("HOME", "/h"), ("NO_COLOR", "1")]);
+    assert_eq!((settings.format, settings.colour), (Format::Csv, Colour::Always));
+    assert!(settings.readers.matches("b") && !settings.readers.matches("a"));
+}
+
+#[test]
+fn no_color_comes_before_the_file_and_empty_means_unset() {
+    let text = "color = \"always\"";
+    let colour = |variables| resolve(&Global::default(), text, variables).colour;
+    assert_eq!(colour(&[("HOME", "/h"), ("NO_COLOR", "1")]), Colour::Never);
+    assert_eq!(colour(&[("HOME", "/h"), ("NO_COLOR", "")]), Colour::Always);
+}
+
+#[test]
+fn folders() {
+    let find = |variables| Folders::find(&environment(variables)).map(|f| (shown(&f.config), shown(&f.state)));
+    let both = |folder: &str| (folder.to_owned(), folder.to_owned());
+    assert_eq!(find(&[("ROLLCALL_HOME", "/r"), ("HOME", "/h")]).unwrap(), both("/r"));
+    let xdg = find(&[("HOME", "/h")]).unwrap();
+    assert_eq!(xdg, ("/h/.config/rollcall".to_owned(), "/h/.local/state/rollcall".to_owned()));
+    let xdg = find(&[("XDG_CONFIG_HOME", "/c"), ("XDG_STATE_HOME", "relative"), ("HOME", "/h")]).unwrap();
+    assert_eq!(xdg, ("/c/rollcall".to_owned(), "/h/.local/state/rollcall".to_owned()));
+    assert_eq!(find(&[("XDG_CONFIG_HOME", "/c"), ("XDG_STATE_HOME", "/s")]).unwrap().1, "/s/rollcall");
+    let failure = Failure::from(find(&[("HOME", "")]).unwrap_err());
+    assert_eq!((failure.class, failure.code), (Class::Config, "config.no-home"));
+}
+
+#[test]
+fn refusals_name_line_key_and_remedy() {
+    let refused = |text: &str| {
+        let failure = parse(text).unwrap_err();
+        assert_eq!(failure.class, Class::Config);
+        (failure.code, failure.message, failure.hint.unwrap())
+    };
+    let (code, message, hint) = refused("color = \"auto\"\n\noutptu = \"json\"");
+    assert_eq!((code, message.as_str()), ("config.unknown-key", "config.toml:3: unknown key \"outptu\""));
+    assert_eq!(hint, "did you mean \"output\"?");
+    let (_, message, hint) = refused("[limits]\nhandshake = \"1s\"");
+    assert_eq!(message, "config.toml:2: unknown key \"limits.handshake\"");
+    assert_eq!(hint, "known here: exchange, tap");
+    for (text, expected) in [
+        ("output = \"xml\"", "config.toml:1: output: expected one of text, json, ndjson, csv"),
+        ("output = 3", "config.toml:1: output: expected a text in quotes"),
+        ("heartbeat = \"2\"", "config.toml:1: heartbeat: \"2\" is not a duration such as 500ms, 5s, 2m, 8h or 1d"),
+        ("[presence]\na = \"always\"", "config.toml:2: presence.a: \"always\" is not field, toggle or until:DURATION"),
+        ("verbose = \"yes\"", "config.toml:1: verbose: expected true or false"),
+        ("alias = 1", "config.toml:1: alias: expected a table"),
+        ("[alias]\na = \"\"", "config.toml:2: alias.a: it is empty"),
+        ("reader = [\"a\", 1]", "config.toml:1: reader: expected a text in quotes"),
+    ] {
+        let (code, message, _) = refused(text);
+        assert_eq!((code, message.as_str()), ("config.bad-value", expected), "{text}");
+    }
+    let (code, message, _) = refused("a = 1\nb = = 2");
+    assert_eq!(code, "config.syntax");
+    assert!(message.starts_with("config.toml:2: "), "{message}");
+}
+
+#[test]
+fn a_file_that_is_asked_for_has_to_be_there_and_trustworthy() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.toml");
+    assert!(matches!(File::load(&path), Err(ConfigError::Missing(_))));
+    assert_eq!(File::load_if_there(&path).unwrap(), File::default());
+    std::fs::write(&path, "verbose = true").unwrap();
+    assert_eq!(File::load(&path).unwrap().verbose, Some(true));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    assert!(matches!(File::load(&path), Err(ConfigError::Writable(_))));
+    assert!(matches!(File::load_if_there(folder.path()), Err(ConfigError::Unreadable(..))));
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    std::fs::write(&path, [0xFF, 0xFE]).unwrap();
+    assert!(matches!(File::load(&path), Err(ConfigError::Unreadable(..))));
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,80}|([a-z_]{1,8} = \"?[a-z0-9]{0,4}\"?\n){0,5}|\\[[a-z]{1,8}\\]\n[a-z]{1,4} = 1") {
+        let _ = parse(&text);
+    }
+}

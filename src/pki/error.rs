@@ -1,0 +1,177 @@
+//! Everything that can go wrong with keys and certificates here.
+
+use std::{io, path::PathBuf};
+
+use jiff::Timestamp;
+
+use crate::{
+    crypto::{
+        CryptoError,
+        ec::KeyError,
+        x509::{CertificateError, IssueError},
+    },
+    failure::{Class, Failure},
+};
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum PkiError {
+    /// A file that `pki init` makes is not there.
+    #[error("there is no {name} here", name = .0.display())]
+    NotInitialised(PathBuf),
+    /// The certificate of the CA is here, and its key is not.
+    #[error("the CA key is not on this machine: there is no {name}", name = .0.display())]
+    NoCaKey(PathBuf),
+    /// Others may read or change a private file.
+    #[error("others may read {name} (mode {mode:04o})", name = .path.display())]
+    KeyPermissions {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file or the folder cannot be read or written.
+    #[error("{name}: {error}", name = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Not a P-256 private key in PEM.
+    #[error("{name} is {error}", name = .path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        error: KeyError,
+    },
+    /// Not 32 hex digits.
+    #[error("{name} does not hold 32 hex digits", name = .0.display())]
+    NotHex(PathBuf),
+    /// Not a certificate in PEM.
+    #[error("{name} is not a certificate in PEM", name = .0.display())]
+    NotACertificate(PathBuf),
+    /// Not a certificate that is accepted there.
+    #[error("{name}: {error}", name = .path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: CertificateError,
+    },
+    /// The certificate is for another key than the one beside it.
+    #[error("{name} is for another key than the one beside it", name = .0.display())]
+    Mismatch(PathBuf),
+    /// A certificate of this terminal has expired.
+    #[error("this terminal's certificate {name} expired at {at}", name = .path.display())]
+    TerminalExpired {
+        /// The file.
+        path: PathBuf,
+        /// When.
+        at: Timestamp,
+    },
+    /// A certificate is from the future, so the clock is wrong.
+    #[error("{name} is valid only from {from}, which is later than the clock says", name = .path.display())]
+    NotYetValid {
+        /// The file.
+        path: PathBuf,
+        /// From when on.
+        from: Timestamp,
+    },
+    /// The CA's own certificate has expired.
+    #[error("the CA expired at {0}")]
+    CaExpired(Timestamp),
+    /// The clock is behind the last issue.
+    #[error("the clock says {now}, and the last certificate was issued at {last}: it is behind")]
+    ClockBehind {
+        /// What the clock says.
+        now: Timestamp,
+        /// When the last certificate was issued.
+        last: Timestamp,
+    },
+    /// The clock is far ahead of the last issue.
+    #[error("the clock says {now}, and the last certificate was issued at {last}, more than 90 days before")]
+    ClockAhead {
+        /// What the clock says.
+        now: Timestamp,
+        /// When the last certificate was issued.
+        last: Timestamp,
+    },
+    /// One key is never certified for two purposes or names.
+    #[error("the key is certified already, as {class} for {subject}")]
+    KeyTaken {
+        /// For what.
+        class: String,
+        /// For whom.
+        subject: String,
+    },
+    /// The record of what was issued is not there, and the CA is.
+    #[error("the record of issued certificates is not there: {name}", name = .0.display())]
+    RecordMissing(PathBuf),
+    /// A line of the record cannot be read.
+    #[error("{name}: line {line} cannot be read", name = .path.display())]
+    RecordDamaged {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// A request is not signed by the key that it is for, or malformed.
+    #[error("the request for a certificate is refused: {0}")]
+    Request(CertificateError),
+    /// The CA's own profile does not allow what was asked.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The library failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+impl PkiError {
+    /// What a user sees.
+    pub fn to_failure(&self) -> Failure {
+        let failure = |class, code| Failure::new(class, code, self.to_string());
+        match self {
+            Self::NotInitialised(_) => {
+                failure(Class::Config, "pki.not-initialised").hint("make keys and certificates: rollcall pki init")
+            }
+            Self::NoCaKey(_) => failure(Class::Config, "pki.no-ca-key")
+                .hint("run this where the CA key lies, or put ca.key back from a backup"),
+            Self::KeyPermissions { path, .. } => failure(Class::Refused, "pki.key-permissions")
+                .hint(format!("take the permissions away: chmod 600 '{}'", path.display())),
+            Self::Io { .. } => {
+                failure(Class::Io, "pki.file").hint("check the permissions and the space of that folder")
+            }
+            Self::Key { .. } | Self::NotHex(_) | Self::NotACertificate(_) => failure(Class::Io, "pki.file-damaged")
+                .hint("put the file back from a backup; without one, remove it and run rollcall pki init"),
+            Self::Certificate { .. } | Self::Mismatch(_) => failure(Class::Io, "pki.mismatch").hint(
+                "the files of this folder do not belong together: put them back from one backup, or issue this \
+                 certificate anew: rollcall pki renew",
+            ),
+            Self::TerminalExpired { .. } => {
+                failure(Class::Config, "pki.terminal-expired").hint("renew it: rollcall pki renew")
+            }
+            Self::NotYetValid { .. } => failure(Class::Config, "pki.clock").hint("set the clock right: timedatectl"),
+            Self::CaExpired(_) => failure(Class::Refused, "pki.ca-expired")
+                .hint("make a new CA in another folder (ROLLCALL_HOME), and enroll the tokens anew"),
+            Self::ClockBehind { .. } | Self::ClockAhead { .. } => failure(Class::Refused, "pki.clock")
+                .hint("set the clock right (timedatectl); if it is right, say so with --yes"),
+            Self::KeyTaken { .. } => failure(Class::Refused, "pki.key-taken").hint("take a fresh key"),
+            Self::RecordMissing(_) => failure(Class::Config, "pki.record-missing")
+                .hint("put it back from a backup; without one, begin a new record with --yes"),
+            Self::RecordDamaged { .. } => {
+                failure(Class::Io, "pki.record-damaged").hint("put it back from a backup, or remove that line")
+            }
+            Self::Request(_) => failure(Class::Data, "pki.request").hint("make the request anew"),
+            Self::Issue(_) => failure(Class::Data, "pki.profile").hint("shorten the name, and check the clock"),
+            Self::Crypto(_) => failure(Class::Bug, "crypto.failed"),
+        }
+    }
+}
+
+impl From<PkiError> for Failure {
+    fn from(error: PkiError) -> Self {
+        error.to_failure()
+    }
+}

@@ -1,0 +1,191 @@
+//! The folder `pki/`: which files it has, and how each is loaded.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::{Ca, Caution, PkiError, load};
+use crate::crypto::{
+    Key128,
+    ec::{KeyPair, Point},
+    x509::{Authority, Certificate, CertificateError, Class, Role, TlsCertificate, TlsUse},
+};
+
+pub const CA_KEY: &str = "ca.key";
+pub const CA_CERTIFICATE: &str = "ca.crt";
+pub const START_KEY: &str = "start.key";
+pub const PERSO_KEY: &str = "perso.key";
+/// What the CA has issued.
+pub const RECORD: &str = "issued.ndjson";
+
+/// A key of this machine and the certificate beside it.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair {
+    pub key: &'static str,
+    pub certificate: &'static str,
+}
+
+pub const TERMINAL: Pair = Pair { key: "terminal-ecka.key", certificate: "terminal-ecka.crt" };
+pub const ADMIN: Pair = Pair { key: "terminal-admin.key", certificate: "terminal-admin.crt" };
+pub const CLIENT: Pair = Pair { key: "terminal-tls.key", certificate: "terminal-tls.crt" };
+pub const SERVER: Pair = Pair { key: "server.key", certificate: "server.crt" };
+
+/// The folder of keys and certificates. It need not be there yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    folder: PathBuf,
+}
+
+/// What a terminal brings into a handshake with a token.
+#[derive(Debug, Clone)]
+pub struct Terminal {
+    /// The CA that certifies terminals and tokens.
+    pub authority: Authority,
+    /// The terminal's static ECKA key.
+    pub key: KeyPair,
+    /// Its certificate, which is valid now.
+    pub certificate: Certificate,
+}
+
+/// What one side brings into TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// The CA that certifies both sides.
+    pub authority: Authority,
+    /// The TLS key.
+    pub key: KeyPair,
+    /// Its certificate, which is valid now.
+    pub certificate: TlsCertificate,
+}
+
+impl Home {
+    /// The folder `pki/` of the state.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The record of what the CA has issued, see [`super::record::entries`].
+    pub fn record(&self) -> PathBuf {
+        self.path(RECORD)
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The certificate of the CA: whom this machine trusts.
+    pub fn load_authority(&self) -> Result<Authority, PkiError> {
+        let path = self.path(CA_CERTIFICATE);
+        Authority::read(&load::certificate(&path)?).map_err(|error| PkiError::Certificate { path, error })
+    }
+
+    /// The CA, where its key lies.
+    pub fn load_ca(&self, caution: Caution) -> Result<Ca, PkiError> {
+        let authority = self.load_authority()?;
+        let key = self.load_ca_key(&authority)?;
+        Ca::new(key, authority, &self.record(), caution)
+    }
+
+    fn load_ca_key(&self, authority: &Authority) -> Result<KeyPair, PkiError> {
+        let key = load::key_pair(&self.path(CA_KEY)).map_err(|error| match error {
+            PkiError::NotInitialised(path) => PkiError::NoCaKey(path),
+            other => other,
+        })?;
+        self.require_match(CA_CERTIFICATE, &key, authority.point())?;
+        Ok(key)
+    }
+
+    /// The terminal's key and certificate for tokens, in the role that it has here.
+    pub fn load_terminal(&self, now: Timestamp) -> Result<Terminal, PkiError> {
+        self.load_pair(TERMINAL, &Class::TERMINAL, now)
+    }
+
+    /// The terminal's key and certificate with the role ADMIN; they are there where the CA key lies.
+    pub fn load_admin_terminal(&self, now: Timestamp) -> Result<Terminal, PkiError> {
+        self.load_pair(ADMIN, &[Class::Terminal(Role::Admin)], now)
+    }
+
+    /// The terminal's key and certificate for the server.
+    pub fn load_terminal_tls(&self, now: Timestamp) -> Result<Tls, PkiError> {
+        self.load_tls(CLIENT, TlsUse::Client, now)
+    }
+
+    /// The server's TLS key and certificate.
+    pub fn load_server_tls(&self, now: Timestamp) -> Result<Tls, PkiError> {
+        self.load_tls(SERVER, TlsUse::Server, now)
+    }
+
+    /// The start key of cards that were installed with one: all three SCP03 keys.
+    pub fn load_start_key(&self) -> Result<Key128, PkiError> {
+        load::key_128(&self.path(START_KEY))
+    }
+
+    /// The key from which the per-token keys are derived.
+    pub fn load_perso_key(&self) -> Result<Key128, PkiError> {
+        load::key_128(&self.path(PERSO_KEY))
+    }
+
+    fn load_pair(&self, pair: Pair, classes: &[Class], now: Timestamp) -> Result<Terminal, PkiError> {
+        let authority = self.load_authority()?;
+        let key = load::key_pair(&self.path(pair.key))?;
+        let certificate = self.card_certificate(pair, &key, &authority, classes)?;
+        self.require_valid(pair, certificate.check_time(now))?;
+        Ok(Terminal { authority, key, certificate })
+    }
+
+    fn load_tls(&self, pair: Pair, usage: TlsUse, now: Timestamp) -> Result<Tls, PkiError> {
+        let authority = self.load_authority()?;
+        let key = load::key_pair(&self.path(pair.key))?;
+        let certificate = self.tls_certificate(pair, &key, &authority, usage)?;
+        self.require_valid(pair, certificate.check_time(now))?;
+        Ok(Tls { authority, key, certificate })
+    }
+
+    /// The certificate of a pair, whatever the time.
+    pub(super) fn card_certificate(
+        &self,
+        pair: Pair,
+        key: &KeyPair,
+        authority: &Authority,
+        classes: &[Class],
+    ) -> Result<Certificate, PkiError> {
+        let path = self.path(pair.certificate);
+        let certificate = Certificate::verify(&load::certificate(&path)?, authority.point(), classes)
+            .map_err(|error| PkiError::Certificate { path, error })?;
+        self.require_match(pair.certificate, key, certificate.point())?;
+        Ok(certificate)
+    }
+
+    /// The TLS certificate of a pair, whatever the time.
+    pub(super) fn tls_certificate(
+        &self,
+        pair: Pair,
+        key: &KeyPair,
+        authority: &Authority,
+        usage: TlsUse,
+    ) -> Result<TlsCertificate, PkiError> {
+        let path = self.path(pair.certificate);
+        let certificate = TlsCertificate::verify(&load::certificate(&path)?, authority.point(), usage)
+            .map_err(|error| PkiError::Certificate { path, error })?;
+        self.require_match(pair.certificate, key, certificate.point())?;
+        Ok(certificate)
+    }
+
+    pub(super) fn require_match(&self, certificate: &str, key: &KeyPair, point: &Point) -> Result<(), PkiError> {
+        if key.public() == point { Ok(()) } else { Err(PkiError::Mismatch(self.path(certificate))) }
+    }
+
+    fn require_valid(&self, pair: Pair, valid: Result<(), CertificateError>) -> Result<(), PkiError> {
+        let path = self.path(pair.certificate);
+        valid.map_err(|error| match error {
+            CertificateError::Expired { at } => PkiError::TerminalExpired { path, at },
+            CertificateError::NotYetValid { from } => PkiError::NotYetValid { path, from },
+            error => PkiError::Certificate { path, error },
+        })
+    }
+}

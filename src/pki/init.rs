@@ -1,0 +1,326 @@
+//! `pki init` and `pki renew`: each file is written whole, in an order in which the next run can go on from anywhere.
+
+use std::{
+    fs::{self, File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use fs4::fs_std::FileExt;
+use jiff::Timestamp;
+use zeroize::Zeroizing;
+
+use super::{
+    AUTHORITY_LIFE, AUTHORITY_NAME, Ca, Caution, Home, PkiError,
+    ca::window,
+    home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, START_KEY, TERMINAL},
+    load,
+    record::{Issued, Record, fingerprint},
+};
+use crate::{
+    crypto::{
+        ec::{KeyPair, Point},
+        random::{self, Random},
+        x509::{self, Authority, Class, Request, Role, ServerName, TlsUse, UTC_TIME_END},
+    },
+    files,
+};
+
+/// The lock of the folder.
+const LOCK: &str = ".lock";
+/// All files that are written here whole.
+const FILES: [&str; 12] = [
+    CA_KEY,
+    CA_CERTIFICATE,
+    PERSO_KEY,
+    START_KEY,
+    TERMINAL.key,
+    TERMINAL.certificate,
+    ADMIN.key,
+    ADMIN.certificate,
+    CLIENT.key,
+    CLIENT.certificate,
+    SERVER.key,
+    SERVER.certificate,
+];
+
+/// What became of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is new.
+    Created,
+    /// It was there and was left as it is.
+    Kept,
+    /// The certificate was replaced by a new one for the same key.
+    Renewed,
+}
+
+impl Outcome {
+    /// The word for people and for scripts.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Kept => "kept",
+            Self::Renewed => "renewed",
+        }
+    }
+}
+
+/// One file of the folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileReport {
+    /// Its name in the folder.
+    pub name: &'static str,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The end of its life, when it is a certificate.
+    pub not_after: Option<Timestamp>,
+}
+
+/// What a run has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The identifier of the CA.
+    pub authority: [u8; 20],
+    /// The files, in the order in which they are made.
+    pub files: Vec<FileReport>,
+}
+
+impl Home {
+    /// Makes what is missing: the CA first, then what it certifies. Nothing that is there is changed, so a run that was
+    /// interrupted is finished by the next, and a finished one is repeated without effect. `names` are the server's.
+    pub fn init(
+        &self,
+        names: &[ServerName],
+        caution: Caution,
+        now: Timestamp,
+        random: &mut dyn Random,
+    ) -> Result<Report, PkiError> {
+        let _lock = self.prepare()?;
+        let mut work = Work { home: self, now, names, random, files: Vec::new() };
+        let mut ca = work.ca(caution)?;
+        work.secret(PERSO_KEY)?;
+        work.secret(START_KEY)?;
+        for (pair, kind) in PAIRS {
+            work.pair(&mut ca, pair, kind)?;
+        }
+        Ok(Report { authority: ca.authority().point().key_identifier(), files: work.files })
+    }
+
+    /// New certificates for the keys that are here; the CA key has to be here too.
+    pub fn renew(
+        &self,
+        names: &[ServerName],
+        caution: Caution,
+        now: Timestamp,
+        random: &mut dyn Random,
+    ) -> Result<Report, PkiError> {
+        let mut ca = self.load_ca(caution)?;
+        let _lock = self.prepare()?;
+        let mut work = Work { home: self, now, names, random, files: Vec::new() };
+        for (pair, kind) in PAIRS {
+            let key = load::key_pair(&self.path(pair.key))?;
+            work.certify(&mut ca, pair, kind, &key, Outcome::Renewed)?;
+        }
+        Ok(Report { authority: ca.authority().point().key_identifier(), files: work.files })
+    }
+
+    /// Makes the folder, private; waits for the lock, which ends with the file; removes what a crash has left behind.
+    fn prepare(&self) -> Result<File, PkiError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error| PkiError::Io { path, error }
+        };
+        files::create_private_folder(self.folder()).map_err(failed(self.folder()))?;
+        fs::set_permissions(self.folder(), Permissions::from_mode(0o700)).map_err(failed(self.folder()))?;
+        let path = self.path(LOCK);
+        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let lock = lock.map_err(failed(&path))?;
+        lock.lock_exclusive().map_err(failed(&path))?;
+        self.sweep().map_err(failed(self.folder()))?;
+        Ok(lock)
+    }
+
+    /// Removes the halves of files that a crash has left: `.ca.key.1234`. Whoever wrote one would hold the lock.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in fs::read_dir(self.folder())? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.to_str().is_some_and(is_leftover) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_leftover(name: &str) -> bool {
+    let Some((file, process)) = name.strip_prefix('.').and_then(|name| name.rsplit_once('.')) else {
+        return false;
+    };
+    FILES.contains(&file) && process.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// What a key pair of this machine is certified for.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Terminal(Role),
+    Client,
+    Server,
+}
+
+/// In this order: the TLS certificate of a terminal carries the name of its ECKA key.
+const PAIRS: [(Pair, Kind); 4] = [
+    (TERMINAL, Kind::Terminal(Role::Read)),
+    (ADMIN, Kind::Terminal(Role::Admin)),
+    (CLIENT, Kind::Client),
+    (SERVER, Kind::Server),
+];
+
+/// One run.
+struct Work<'a> {
+    home: &'a Home,
+    now: Timestamp,
+    names: &'a [ServerName],
+    random: &'a mut dyn Random,
+    files: Vec<FileReport>,
+}
+
+impl Work<'_> {
+    /// The CA that is here, or a new one. The certificate is written last: once it is there, the CA is complete.
+    fn ca(&mut self, caution: Caution) -> Result<Ca, PkiError> {
+        if load::exists(&self.home.path(CA_CERTIFICATE))? {
+            let ca = self.home.load_ca(caution)?;
+            self.report(CA_KEY, Outcome::Kept, None);
+            self.report(CA_CERTIFICATE, Outcome::Kept, Some(ca.authority().not_after()));
+            return Ok(ca);
+        }
+        let key = self.key(CA_KEY)?;
+        let authority = self.new_authority(&key, caution)?;
+        self.write_certificate(CA_CERTIFICATE, authority.der())?;
+        self.report(CA_CERTIFICATE, Outcome::Created, Some(authority.not_after()));
+        Ca::new(key, authority, &self.home.record(), caution)
+    }
+
+    fn new_authority(&mut self, key: &KeyPair, caution: Caution) -> Result<Authority, PkiError> {
+        const CLASS: &str = "ca";
+        let mut record = Record::open(&self.home.record(), true)?;
+        let mut record = record.lock()?;
+        let at = record.moment(self.now, caution)?;
+        record.require_free(key.public(), CLASS, AUTHORITY_NAME)?;
+        let (not_before, not_after) = window(at, AUTHORITY_LIFE);
+        let latest = Timestamp::from_second(UTC_TIME_END - 1).unwrap_or(not_after);
+        let authority = Authority::issue(key, AUTHORITY_NAME, not_before, not_after.min(latest), self.random)?;
+        record.append(&Issued {
+            at,
+            class: CLASS.to_owned(),
+            subject: AUTHORITY_NAME.to_owned(),
+            serial: hex::encode(authority.serial()),
+            key: fingerprint(key.public()),
+            not_before: authority.not_before(),
+            not_after: authority.not_after(),
+        })?;
+        Ok(authority)
+    }
+
+    /// The private key that is here, or a new one.
+    fn key(&mut self, name: &'static str) -> Result<KeyPair, PkiError> {
+        let path = self.home.path(name);
+        if load::exists(&path)? {
+            self.report(name, Outcome::Kept, None);
+            return load::key_pair(&path);
+        }
+        let key = KeyPair::generate(self.random)?;
+        self.write(name, &key.to_pem()?)?;
+        self.report(name, Outcome::Created, None);
+        Ok(key)
+    }
+
+    /// The secret AES key that is here, or a new one.
+    fn secret(&mut self, name: &'static str) -> Result<(), PkiError> {
+        let path = self.home.path(name);
+        if load::exists(&path)? {
+            load::key_128(&path)?;
+            self.report(name, Outcome::Kept, None);
+            return Ok(());
+        }
+        let key: Zeroizing<[u8; 16]> = Zeroizing::new(random::bytes(self.random)?);
+        let mut text = Zeroizing::new([b'\n'; 33]);
+        let encoded = hex::encode_to_slice(*key, &mut text[..32]);
+        encoded.map_err(|_| PkiError::NotHex(path))?;
+        self.write(name, &*text)?;
+        self.report(name, Outcome::Created, None);
+        Ok(())
+    }
+
+    fn pair(&mut self, ca: &mut Ca, pair: Pair, kind: Kind) -> Result<(), PkiError> {
+        let key = self.key(pair.key)?;
+        if !load::exists(&self.home.path(pair.certificate))? {
+            return self.certify(ca, pair, kind, &key, Outcome::Created);
+        }
+        let not_after = self.not_after(ca.authority(), pair, kind, &key)?;
+        self.report(pair.certificate, Outcome::Kept, Some(not_after));
+        Ok(())
+    }
+
+    fn certify(
+        &mut self,
+        ca: &mut Ca,
+        pair: Pair,
+        kind: Kind,
+        key: &KeyPair,
+        outcome: Outcome,
+    ) -> Result<(), PkiError> {
+        // The same way as for a key from elsewhere: the request shows that its holder wants it.
+        let request = Request::sign(key, &self.subject(kind, key.public())?)?;
+        let request = Request::verify(&request).map_err(PkiError::Request)?;
+        let der = match kind {
+            Kind::Terminal(role) => ca.certify_terminal(role, &request, self.now, self.random)?,
+            Kind::Client => ca.certify_tls_client(&request, self.now, self.random)?,
+            Kind::Server => ca.certify_tls_server(self.names, &request, self.now, self.random)?,
+        };
+        self.write_certificate(pair.certificate, &der)?;
+        let not_after = self.not_after(ca.authority(), pair, kind, key)?;
+        self.report(pair.certificate, outcome, Some(not_after));
+        Ok(())
+    }
+
+    /// A name that follows from the key, so that every run gives the same; it tells nothing about the machine, for a
+    /// terminal shows its certificate to every card. Towards the server a terminal has the name that tokens see.
+    fn subject(&self, kind: Kind, key: &Point) -> Result<String, PkiError> {
+        let name = |prefix, key: &Point| format!("{prefix}-{}", hex::encode(&key.key_identifier()[..4]));
+        Ok(match kind {
+            Kind::Terminal(Role::Admin) => name("admin", key),
+            Kind::Terminal(_) => name("terminal", key),
+            Kind::Client => name("terminal", load::key_pair(&self.home.path(TERMINAL.key))?.public()),
+            Kind::Server => name("server", key),
+        })
+    }
+
+    /// The end of a certificate's life, once it is found to be the right one.
+    fn not_after(&self, authority: &Authority, pair: Pair, kind: Kind, key: &KeyPair) -> Result<Timestamp, PkiError> {
+        let tls = |usage| self.home.tls_certificate(pair, key, authority, usage).map(|found| found.not_after());
+        match kind {
+            Kind::Terminal(role) => {
+                let class = Class::Terminal(role);
+                self.home.card_certificate(pair, key, authority, &[class]).map(|found| found.not_after())
+            }
+            Kind::Client => tls(TlsUse::Client),
+            Kind::Server => tls(TlsUse::Server),
+        }
+    }
+
+    fn write_certificate(&self, name: &str, der: &[u8]) -> Result<(), PkiError> {
+        self.write(name, &x509::to_pem(der)?)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) -> Result<(), PkiError> {
+        let path = self.home.path(name);
+        files::replace(&path, content).map_err(|error| PkiError::Io { path, error })
+    }
+
+    fn report(&mut self, name: &'static str, outcome: Outcome, not_after: Option<Timestamp>) {
+        self.files.push(FileReport { name, outcome, not_after });
+    }
+}

@@ -1,0 +1,45 @@
+//! The certification authority of a terminal: its files, what it certifies, and for how long.
+//!
+//! [`Home`] is the folder `pki/` of the state: it makes the files, loads them typed, and refuses what is not private.
+//! [`Ca`] certifies; all that it ever issued stands in its [`record`], which is how one key never gets two classes and
+//! how a clock that jumped is noticed.
+//!
+//! Deliberately absent: cards, readers, servers, the clock, printing.
+
+mod ca;
+mod error;
+mod home;
+mod init;
+mod load;
+pub mod record;
+mod set;
+#[cfg(test)]
+mod tests;
+
+pub use ca::{Ca, Caution};
+pub use error::PkiError;
+pub use home::{Home, Terminal, Tls};
+pub use init::{FileReport, Outcome, Report};
+use jiff::SignedDuration;
+pub use set::{Set, SetId};
+
+/// The common name of every CA; which one it is says its key identifier.
+pub const AUTHORITY_NAME: &str = "Rollcall CA";
+
+const fn days(days: i64) -> SignedDuration {
+    SignedDuration::from_hours(24 * days)
+}
+
+/// The life of a CA: 20 years.
+pub const AUTHORITY_LIFE: SignedDuration = days(7_305);
+/// The life of the certificates of tokens and sets: 10 years.
+pub const TOKEN_LIFE: SignedDuration = days(3_652);
+/// The life of a terminal's certificates, towards tokens and towards the server: it is short because nothing revokes them.
+pub const TERMINAL_LIFE: SignedDuration = days(7);
+/// The life of a server's TLS certificate: longer than a terminal's, for nothing renews it by itself.
+pub const SERVER_LIFE: SignedDuration = days(90);
+/// How much earlier than now a certificate begins to be valid, for the clocks of others; and how far behind the last
+/// issue a clock may be, for two processes that issue at once and for a clock that was set right.
+pub const CLOCK_TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+/// How far ahead of the last issue a clock may be: as far as a card's date follows in one step.
+pub const CLOCK_LEAP: SignedDuration = days(90);

@@ -1,0 +1,99 @@
+//! Sets of private tokens: k tokens share an ECKA key that was made here and nowhere else.
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+
+use super::{Ca, Home, PkiError, load};
+use crate::{
+    crypto::{
+        ec::KeyPair,
+        random::{self, Random},
+        sha256,
+        x509::{self, Certificate, Class},
+    },
+    files,
+};
+
+/// The identifier of a set: the first 8 bytes of SHA-256 of its ECKA certificate. Written as 16 hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SetId([u8; 8]);
+
+impl SetId {
+    /// The identifier of the set with this certificate (DER).
+    pub fn of(certificate: &[u8]) -> Self {
+        let mut id = [0; 8];
+        id.copy_from_slice(&sha256(&[certificate])[..8]);
+        Self(id)
+    }
+
+    /// The 8 bytes that a card announces.
+    pub const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl FromStr for SetId {
+    type Err = hex::FromHexError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut id = [0; 8];
+        hex::decode_to_slice(text, &mut id)?;
+        Ok(Self(id))
+    }
+}
+
+/// A set whose key is here.
+#[derive(Debug, Clone)]
+pub struct Set {
+    /// Its identifier.
+    pub id: SetId,
+    /// The ECKA key that its tokens share.
+    pub key: KeyPair,
+    /// The certificate of that key.
+    pub certificate: Certificate,
+}
+
+impl Home {
+    /// Makes a new set: key and certificate, in `sets/ID.key` and `sets/ID.crt`.
+    pub fn create_set(&self, ca: &mut Ca, now: Timestamp, random: &mut dyn Random) -> Result<Set, PkiError> {
+        let key = KeyPair::generate(random)?;
+        let name = format!("set {}", hex::encode(random::bytes::<8>(random)?));
+        let der = ca.certify_set(&name, key.public(), now, random)?;
+        let id = SetId::of(&der);
+        let folder = self.path("sets");
+        files::create_private_folder(&folder).map_err(|error| PkiError::Io { path: folder, error })?;
+        let write = |suffix, content: &[u8]| {
+            let path = self.set_path(id, suffix);
+            files::replace(&path, content).map_err(|error| PkiError::Io { path, error })
+        };
+        // The certificate last: a set is there when both are.
+        write("key", &key.to_pem()?)?;
+        write("crt", &x509::to_pem(&der)?)?;
+        self.load_set(id)
+    }
+
+    /// The set with this identifier.
+    pub fn load_set(&self, id: SetId) -> Result<Set, PkiError> {
+        let authority = self.load_authority()?;
+        let path = self.set_path(id, "crt");
+        let der = load::certificate(&path)?;
+        let certificate = Certificate::verify(&der, authority.point(), &[Class::SetEcka])
+            .map_err(|error| PkiError::Certificate { path: path.clone(), error })?;
+        let key = load::key_pair(&self.set_path(id, "key"))?;
+        if key.public() != certificate.point() || SetId::of(&der) != id {
+            return Err(PkiError::Mismatch(path));
+        }
+        Ok(Set { id, key, certificate })
+    }
+
+    fn set_path(&self, id: SetId, suffix: &str) -> std::path::PathBuf {
+        self.path("sets").join(format!("{id}.{suffix}"))
+    }
+}

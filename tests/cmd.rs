@@ -1,0 +1,145 @@
+//! The program as scripts see it: streams, messages and exit status of what needs no reader.
+//!
+//! `tests/cmd/*.trycmd` are the cases. Each file has a `ROLLCALL_HOME` of its own, and no PC/SC service.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const ROLLCALL: &str = env!("CARGO_BIN_EXE_rollcall");
+
+/// What the cases must not see of whoever runs them.
+fn foreign_variables() -> impl Iterator<Item = String> {
+    let name = |variable: std::ffi::OsString| variable.into_string().ok();
+    std::env::vars_os().filter_map(move |(n, _)| name(n)).filter(|n| n.starts_with("ROLLCALL_") || n == "NO_COLOR")
+}
+
+#[test]
+fn cases() {
+    let mut files: Vec<_> = fs::read_dir("tests/cmd").unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "trycmd"));
+    files.sort();
+    assert!(!files.is_empty());
+    for file in files {
+        let home = tempfile::tempdir().unwrap();
+        let cases = trycmd::TestCases::new();
+        cases.register_bin("rollcall", Path::new(ROLLCALL));
+        cases.env("ROLLCALL_HOME", home.path().to_str().unwrap()).env("COLUMNS", "100");
+        cases.env("PCSCLITE_CSOCK_NAME", home.path().join("nobody.listens").to_str().unwrap());
+        cases.case(&file).run();
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0, "{} left something behind", file.display());
+    }
+}
+
+/// The program with a home of its own.
+fn rollcall(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(ROLLCALL);
+    for variable in foreign_variables() {
+        command.env_remove(variable);
+    }
+    command.env("ROLLCALL_HOME", home).env("PCSCLITE_CSOCK_NAME", home.join("nobody.listens")).args(arguments);
+    command
+}
+
+/// The value behind `label: ` on stderr.
+fn told(output: &Output, label: &str) -> Option<String> {
+    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
+    stderr.lines().find_map(|line| line.strip_prefix(&format!("{label}: "))).map(str::to_owned)
+}
+
+#[test]
+fn a_configuration_that_everybody_may_write_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("config.toml");
+    fs::write(&file, "verbose = true\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    let output = rollcall(home.path(), &["readers"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert_eq!(told(&output, "code").unwrap(), "config.permissions");
+    assert_eq!(told(&output, "hint").unwrap(), format!("take that away: chmod o-w {}", file.display()));
+}
+
+#[test]
+fn the_file_in_the_home_is_read_and_what_is_typed_comes_before_it() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("config.toml"), "output = \"xml\"\n").unwrap();
+    let output = rollcall(home.path(), &["readers", "--output", "json"]).output().unwrap();
+    assert_eq!((output.status.code(), told(&output, "code").unwrap().as_str()), (Some(78), "config.bad-value"));
+    let other = home.path().join("other.toml");
+    fs::write(&other, "").unwrap();
+    let output = rollcall(home.path(), &["readers", "--config", other.to_str().unwrap()]).output().unwrap();
+    assert_ne!(output.status.code(), Some(78));
+    // What is about the program itself works with a broken configuration.
+    assert!(rollcall(home.path(), &["schema"]).output().unwrap().status.success());
+}
+
+#[test]
+fn without_any_home_there_is_nowhere_to_look() {
+    let mut command = rollcall(Path::new(""), &["readers"]);
+    command.env("HOME", "").env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
+    let output = command.output().unwrap();
+    assert_eq!((output.status.code(), told(&output, "code").unwrap().as_str()), (Some(78), "config.no-home"));
+}
+
+#[test]
+fn colour_is_for_terminals_and_for_who_asks() {
+    let home = tempfile::tempdir().unwrap();
+    let escapes = |command: &mut Command| command.output().unwrap().stderr.contains(&0x1b);
+    let refused = ["schema", "nothing"];
+    assert!(!escapes(&mut rollcall(home.path(), &refused)));
+    assert!(escapes(rollcall(home.path(), &refused).args(["--color", "always"])));
+    assert!(escapes(rollcall(home.path(), &refused).env("ROLLCALL_COLOR", "always").env("NO_COLOR", "1")));
+    assert!(!escapes(rollcall(home.path(), &refused).args(["--color", "never"]).env("ROLLCALL_COLOR", "always")));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in [["completions", "bash"], ["schema", "scan"], ["users", "--help"]] {
+        let mut child =
+            rollcall(home.path(), &arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let home = tempfile::tempdir().unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = rollcall(home.path(), &["completions", "bash"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(73));
+    assert_eq!(told(&output, "code").unwrap(), "output.failed");
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("man/man1");
+    let output = rollcall(home.path(), &["man", "--out", folder.to_str().unwrap()]).output().unwrap();
+    assert!(output.status.success());
+    for page in ["rollcall.1", "rollcall-scan.1", "rollcall-users-history.1", "rollcall-virtual-token.1"] {
+        let text = fs::read_to_string(folder.join(page)).unwrap();
+        assert!(text.contains(".SH SYNOPSIS"), "{page}");
+    }
+    let file = home.path().join("file");
+    fs::write(&file, "").unwrap();
+    let output = rollcall(home.path(), &["man", "--out", file.to_str().unwrap()]).output().unwrap();
+    assert_eq!((output.status.code(), told(&output, "code").unwrap().as_str()), (Some(73), "man.unwritable"));
+}
+
+/// What is typed by mistake may come from anywhere, so it is shown and not obeyed.
+#[test]
+fn escape_sequences_in_arguments_are_shown_and_not_obeyed() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in [["schema", "\u{1b}[2J"], ["readers", "\u{1b}[2J"], ["users", "\u{9b}2J"]] {
+        let output = rollcall(home.path(), &arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!stderr.contains(['\u{1b}', '\u{9b}']), "{stderr:?}");
+    }
+}

@@ -1,0 +1,114 @@
+//! Enrollment, scan and the list.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::stack::Stack;
+
+/// The people of the tests; the third has more to say than the compact record holds.
+pub const PEOPLE: [(&str, &str); 3] = [("p1", "Ada Lovelace"), ("p2", "Grace Hopper"), ("p3", "José Núñez")];
+
+/// Starts a stack whose first readers hold the tokens of the people.
+pub fn enrolled(readers: usize, people: usize, card: &str) -> Stack {
+    let stack = Stack::start(readers, card);
+    stack.rollcall(&["pki", "init"]).expect(0);
+    let names = stack.readers();
+    for (n, (id, name)) in PEOPLE.iter().take(people).enumerate() {
+        let long = format!("field={}", "much to say ".repeat(if n == 2 { 40 } else { 1 }));
+        let objects = stack.ndjson(0, &["enroll", "--reader", &names[n], "--id", id, "--name", name, "--field", &long]);
+        assert_eq!(objects[0]["result"], "enrolled");
+        assert_eq!(objects[0]["test_keys"], true);
+    }
+    stack
+}
+
+fn authenticated(objects: &[Value]) -> usize {
+    objects.iter().filter(|o| o["authenticated"]["token"] == true).count()
+}
+
+pub fn enroll_scan_and_list(card: &str) {
+    let stack = enrolled(4, 3, card);
+    let objects = stack.ndjson(1, &["scan", "--proof"]);
+    assert_eq!((objects.len(), authenticated(&objects)), (4, 3));
+    for object in objects.iter().filter(|o| o["authenticated"]["token"] == true) {
+        assert_eq!(object["proof"]["verified"], true);
+        // 303 bytes of COSE_Sign1 in base64url.
+        assert_eq!(object["proof"]["cose"].as_str().map(str::len), Some(404));
+        assert_eq!(object["source"], "card");
+        let person = PEOPLE.iter().find(|(id, _)| object["user"]["id"] == *id).expect("one of ours");
+        assert_eq!(object["user"]["name"], person.1);
+    }
+    let blank = objects.iter().find(|o| o["authenticated"]["token"] == false).expect("the fourth card");
+    assert_eq!((&blank["error"]["code"], &blank["user"]), (&json!("token.blank"), &Value::Null));
+    assert_eq!(stack.present(), ["p1", "p2", "p3"]);
+
+    let third = stack.ndjson(0, &["users", "show", "p3"]);
+    assert_eq!(third[0]["user"]["fields"]["field"].as_str().map(str::len), Some(480));
+    let info = stack.ndjson(0, &["token", "info", "--reader", &stack.readers()[0]]);
+    assert_eq!((&info[0]["state"], &info[0]["mode"]), (&json!("issued"), &json!("open")));
+    stack.rollcall(&["token", "verify", "--reader", &stack.readers()[0]]).expect(0);
+    let again = ["enroll", "--reader", &stack.readers()[0], "--id", "p1", "--name", "Ada Lovelace"];
+    assert_eq!(stack.rollcall(&again).expect(1).code(), "enroll.already-issued");
+}
+
+/// The table of protocol.md, for short APDUs; the extended column is counted in the library's own tests.
+pub fn exchanges_per_tap(card: &str) {
+    let stack = enrolled(2, 1, card);
+    let reader = stack.readers().remove(0);
+    let tap = |extra: &[&str]| {
+        let args = [&["scan", "--reader", &reader], extra].concat();
+        stack.ndjson(0, &args)[0]["exchanges"].clone()
+    };
+    std::fs::remove_file(stack.home().join("terminal.db")).expect("the store");
+    for leftover in ["terminal.db-wal", "terminal.db-shm"] {
+        let _ = std::fs::remove_file(stack.home().join(leftover));
+    }
+    assert_eq!(tap(&[]), 9, "first sight");
+    assert_eq!(tap(&[]), 5, "warm");
+    assert_eq!(tap(&["--identify-only"]), 1);
+}
+
+pub fn cards_that_are_no_issued_token(card: &str) {
+    let stack = Stack::start(2, &format!("foreign,{card}"));
+    stack.rollcall(&["pki", "init"]).expect(0);
+    let mut codes: Vec<_> =
+        stack.ndjson(1, &["scan"]).iter().map(|o| o["error"]["code"].as_str().unwrap_or("").to_owned()).collect();
+    codes.sort();
+    assert_eq!(codes, ["token.blank", "token.foreign"]);
+    assert!(stack.present().is_empty());
+    stack.card("remove", 1);
+    stack.card("remove", 2);
+    assert_eq!(stack.rollcall(&["scan"]).expect(1).code(), "scan.nobody");
+}
+
+pub fn deny_and_clear(card: &str) {
+    let stack = enrolled(2, 2, card);
+    assert_eq!(stack.ndjson(0, &["scan"]).len(), 2);
+    stack.rollcall(&["users", "deny", "p2"]).expect(0);
+    assert_eq!(stack.present(), ["p1"]);
+    let objects = stack.ndjson(1, &["scan"]);
+    let denied = objects.iter().find(|o| o.get("error").is_some()).expect("a refusal");
+    assert_eq!(denied["error"]["code"], "token.denied");
+    assert_eq!(stack.present(), ["p1"]);
+    let only = stack.readers().remove(1);
+    stack.rollcall(&["scan", "--reader", &only]).expect(77);
+    stack.rollcall(&["users", "clear", "--yes"]).expect(0);
+    assert!(stack.present().is_empty());
+    let history = stack.ndjson(0, &["users", "history"]);
+    let seqs: Vec<_> = history.iter().filter_map(|e| e["seq"].as_u64()).collect();
+    assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
+}
+
+pub fn count_waits_for_distinct_tokens(card: &str) {
+    let stack = enrolled(2, 2, card);
+    stack.card("remove", 2);
+    let few = stack.rollcall(&["--output", "ndjson", "scan", "--count", "2", "--timeout", "2s"]).expect(1);
+    assert_eq!((few.objects().len(), few.code()), (1, "scan.too-few"));
+    let start = Instant::now();
+    let waiting = stack.command("rollcall").args(["--output", "ndjson", "scan", "--count", "2"]).spawn();
+    let mut waiting = waiting.expect("rollcall starts");
+    stack.card("insert", 2);
+    assert_eq!(waiting.wait().expect("it ends").code(), Some(0), "after {:?}", start.elapsed());
+    assert_eq!(stack.present(), ["p1", "p2"]);
+}

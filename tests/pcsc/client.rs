@@ -1,0 +1,97 @@
+//! The client of another make, in a process of its own: its PC/SC stack is chosen by the environment.
+
+use std::{path::Path, process::ExitCode};
+
+use jiff::Timestamp;
+use rollcall::{
+    channel::scp03::StaticKeys,
+    crypto::{
+        Key128,
+        ec::{KeyPair, Point},
+        random::SystemRandom,
+        x509::{self, Certificate, Class, Role, Template},
+    },
+    pki::Home,
+    token::record::{Layout, decode},
+    wire::User,
+};
+use uuid::Uuid;
+
+use crate::{
+    cases::enrolled,
+    stack::Stack,
+    yubikit_client::{self, Issue},
+};
+
+/// yubikit takes a blank card to ISSUED with its own personalisation functions, and then opens SCP11a on it.
+pub fn yubikit_personalises(card: &str) {
+    let stack = Stack::start(2, card);
+    child(&stack, "personalise");
+}
+
+/// yubikit opens SCP11a on a token that `rollcall enroll` has made.
+pub fn yubikit_opens_a_channel(card: &str) {
+    let stack = enrolled(2, 1, card);
+    child(&stack, "open");
+}
+
+fn child(stack: &Stack, job: &str) {
+    let output = stack
+        .command(std::env::current_exe().expect("a path"))
+        .env("ROLLCALL_TEST_CLIENT", job)
+        .env("ROLLCALL_TEST_READER", &stack.readers()[0])
+        .output()
+        .expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What the child process does.
+pub fn run(job: &str) -> ExitCode {
+    let reader = std::env::var("ROLLCALL_TEST_READER").expect("a reader");
+    match job {
+        "personalise" => personalise(&reader),
+        "open" => open(&reader),
+        other => panic!("no job {other}"),
+    }
+    ExitCode::SUCCESS
+}
+
+fn personalise(reader: &str) {
+    let ca = KeyPair::generate(&mut SystemRandom).expect("a key");
+    let terminal = KeyPair::generate(&mut SystemRandom).expect("a key");
+    let token_id = Uuid::from_bytes([0x42; 16]);
+    let subject = token_id.to_string();
+    let certify = |class: Class, key: &Point| issue(&ca, class, &subject, key);
+    let certificate = issue(&ca, Class::Terminal(Role::Read), "a terminal", terminal.public());
+    let user = User { id: "42".into(), name: "Made by yubikit".into(), ..User::default() };
+    let key = |n: u8| Key128::new([n; 16]);
+    let issue = Issue {
+        ca: ca.clone(),
+        terminal: (terminal.clone(), certificate.clone()),
+        token_id,
+        record: Layout::of(&user).expect("it fits").compact,
+        keys: StaticKeys { enc: key(1), mac: key(2), dek: key(3) },
+    };
+    yubikit_client::personalise(reader, &issue, &certify);
+    let ecka = yubikit_client::certificate(reader);
+    let ecka = Certificate::verify(&ecka, ca.public(), &[Class::TokenEcka]).expect("valid");
+    assert_eq!(ecka.subject(), subject);
+    let record = yubikit_client::read_record(reader, &issue.terminal.0, &issue.terminal.1, ecka.point());
+    assert_eq!(decode(&record).expect("a record").user, user);
+}
+
+fn issue(ca: &KeyPair, class: Class, subject: &str, key: &Point) -> Vec<u8> {
+    let now = Timestamp::now();
+    let not_after = now + jiff::SignedDuration::from_hours(24 * 30);
+    let template = Template { class, subject, key, not_before: now, not_after };
+    x509::issue(ca, "Rollcall CA", &template, &mut SystemRandom).expect("a certificate")
+}
+
+fn open(reader: &str) {
+    let home = std::env::var("ROLLCALL_HOME").expect("a home");
+    let terminal = Home::new(Path::new(&home).join("pki")).load_terminal(Timestamp::now()).expect("keys");
+    let ecka = yubikit_client::certificate(reader);
+    let ecka = Certificate::verify(&ecka, terminal.authority.point(), &[Class::TokenEcka]).expect("valid");
+    let record = yubikit_client::read_record(reader, &terminal.key, terminal.certificate.der(), ecka.point());
+    assert_eq!(decode(&record).expect("a record").user.id, "p1");
+}

@@ -1,0 +1,110 @@
+//! Services that end, cards that say nothing, and kills.
+
+use std::{collections::BTreeSet, process::Stdio, time::Duration};
+
+use crate::{
+    cases::{PEOPLE, enrolled},
+    stack::Stack,
+};
+
+pub fn service_restarts_under_watch(card: &str) {
+    let stack = enrolled(2, 2, card);
+    let mut watch = stack.watch(&[]);
+    watch.event("arrived");
+    watch.event("arrived");
+    stack.service("stop");
+    watch.event("service_lost");
+    stack.service("start");
+    watch.event("service_back");
+    stack.card("remove", 2);
+    assert_eq!(watch.event("left")["user"]["id"], "p2");
+    let users = stack.ndjson(0, &["users"]);
+    assert_eq!((users.len(), &users[0]["user"]["id"], &users[0]["state"]), (1, &"p1".into(), &"present".into()));
+    let events = watch.end();
+    for kind in ["service_lost", "service_back"] {
+        assert_eq!(events.iter().filter(|e| e["event"] == kind).count(), 1, "{kind}");
+    }
+}
+
+pub fn a_mute_card_delays_nobody(card: &str) {
+    let stack = enrolled(8, 3, card);
+    stack.card("mute", 2);
+    let run = stack.rollcall(&["--output", "ndjson", "scan"]).expect(1);
+    let objects = run.objects();
+    assert_eq!(objects.len(), 8);
+    let (last, others) = objects.split_last().expect("eight");
+    assert_eq!(last["error"]["code"], "token.mute");
+    assert_eq!(last["reader"], stack.readers()[1].as_str());
+    let ids: BTreeSet<_> = others.iter().filter_map(|o| o["user"]["id"].as_str()).collect();
+    assert_eq!(ids, BTreeSet::from(["p1", "p3"]));
+    stack.card("unmute", 2);
+}
+
+/// Kills an enrollment at ten moments spread over its time, each time with a fresh card; the next run finishes it.
+pub fn enrollment_killed_at_random(card: &str) {
+    let stack = Stack::start(2, card);
+    stack.rollcall(&["pki", "init"]).expect(0);
+    let reader = stack.readers().remove(0);
+    let args = ["--output", "ndjson", "enroll", "--reader", &reader, "--id", "p1", "--name", "Ada Lovelace"];
+    let mut resumed = 0;
+    for n in 0..10 {
+        stack.card("new", 1);
+        let mut run = stack
+            .command("rollcall")
+            .args(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        std::thread::sleep(Duration::from_millis(10 + 17 * n));
+        let _ = run.kill();
+        let _ = run.wait();
+        let next = stack.rollcall(&args);
+        match next.status {
+            0 => resumed += usize::from(next.objects()[0]["result"] == "resumed"),
+            // The killed run had come to its end.
+            1 => assert_eq!(next.code(), "enroll.already-issued"),
+            other => panic!("{other}: {next:#?}"),
+        }
+        assert_eq!(stack.ndjson(0, &["scan", "--reader", &reader])[0]["user"]["id"], "p1");
+    }
+    assert!(resumed > 0, "no kill hit the middle of an enrollment");
+    let left = std::fs::read_dir(stack.home().join("enrollments")).expect("a folder").count();
+    assert!(left <= 10, "{left}");
+}
+
+/// The list equals a replay of the events, whenever a watch is killed.
+pub fn watch_killed_200_times() {
+    let stack = enrolled(2, 2, "virtual");
+    for n in 0..200_u64 {
+        let watch = stack.watch(&[]);
+        if n % 8 == 0 {
+            stack.card(if n % 16 == 0 { "remove" } else { "insert" }, 1 + (n as usize / 16) % 2);
+        }
+        std::thread::sleep(Duration::from_millis((n * 37) % 120));
+        drop(watch);
+        if n % 10 == 9 {
+            compare(&stack);
+        }
+    }
+    compare(&stack);
+}
+
+/// `users` must show exactly what the events say, and the numbers of the events have no gap.
+fn compare(stack: &Stack) {
+    let mut replayed = BTreeSet::new();
+    let history = stack.ndjson(0, &["users", "history"]);
+    for (n, event) in history.iter().enumerate() {
+        assert_eq!(event["seq"], n as u64 + 1);
+        let id = event["token_id"].as_str().unwrap_or("").to_owned();
+        match event["event"].as_str() {
+            Some("arrived") => assert!(replayed.insert(id), "arrived twice: {event}"),
+            Some("left") => assert!(replayed.remove(&id), "left without having arrived: {event}"),
+            _ => {}
+        }
+    }
+    let listed: BTreeSet<_> =
+        stack.ndjson(0, &["users"]).iter().filter_map(|e| e["token_id"].as_str().map(str::to_owned)).collect();
+    assert_eq!(listed, replayed);
+    assert!(listed.len() <= PEOPLE.len());
+}

@@ -1,0 +1,61 @@
+//! The main job end to end: real pcscd, real reader driver, real program; each case with the applet in the JavaCard
+//! simulator and with the token in software. `ROLLCALL_TEST_CARDS=virtual` leaves the applet out, where Java is missing.
+
+mod cases;
+mod client;
+mod faults;
+mod presence;
+mod stack;
+mod yubikit_client;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+/// A case, and what it is called.
+type Case = (&'static str, fn(&str));
+
+const CASES: &[Case] = &[
+    ("enroll_scan_and_list", cases::enroll_scan_and_list),
+    ("exchanges_per_tap", cases::exchanges_per_tap),
+    ("cards_that_are_no_issued_token", cases::cards_that_are_no_issued_token),
+    ("deny_and_clear", cases::deny_and_clear),
+    ("count_waits_for_distinct_tokens", cases::count_waits_for_distinct_tokens),
+    ("presence_field", presence::field),
+    ("presence_toggle", presence::toggle),
+    ("presence_until", presence::until),
+    ("scan_hands_over_to_watch", presence::scan_hands_over_to_watch),
+    ("service_restarts_under_watch", faults::service_restarts_under_watch),
+    ("a_mute_card_delays_nobody", faults::a_mute_card_delays_nobody),
+    ("enrollment_killed_at_random", faults::enrollment_killed_at_random),
+    ("yubikit_personalises", client::yubikit_personalises),
+    ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
+];
+
+fn main() -> ExitCode {
+    // A process has one PC/SC stack, by its environment: the client of another make runs as a process of its own.
+    if let Some(job) = std::env::var_os("ROLLCALL_TEST_CLIENT") {
+        return client::run(&job.to_string_lossy());
+    }
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(2);
+    let kinds = std::env::var("ROLLCALL_TEST_CARDS").unwrap_or_else(|_| "applet,virtual".to_owned());
+    let mut trials: Vec<_> = kinds
+        .split(',')
+        .flat_map(|kind| {
+            let kind = kind.to_owned();
+            CASES.iter().map(move |(name, case)| {
+                let (kind, case) = (kind.clone(), *case);
+                Trial::test(format!("{kind}::{name}"), move || {
+                    case(&kind);
+                    Ok(())
+                })
+            })
+        })
+        .collect();
+    trials.push(Trial::test("watch_killed_200_times", || {
+        faults::watch_killed_200_times();
+        Ok(())
+    }));
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,75 @@
+//! Who counts as present, under `watch`.
+
+use crate::{cases::enrolled, stack::Stack};
+
+fn blank_or_foreign_once(stack: &Stack, watch: &mut crate::stack::Watch) {
+    stack.card("new", 2);
+    let refused = watch.event("refused");
+    assert_eq!(refused["error"]["code"], "token.blank");
+}
+
+pub fn field(card: &str) {
+    let stack = enrolled(2, 2, card);
+    let mut watch = stack.watch(&[]);
+    watch.event("arrived");
+    watch.event("arrived");
+    assert_eq!(stack.present(), ["p1", "p2"]);
+    stack.card("remove", 1);
+    let left = watch.event("left");
+    assert_eq!((&left["user"]["id"], &left["reason"]), (&"p1".into(), &"lifted".into()));
+    assert_eq!(stack.present(), ["p2"]);
+    stack.card("insert", 1);
+    assert_eq!(watch.event("arrived")["user"]["id"], "p1");
+    blank_or_foreign_once(&stack, &mut watch);
+    assert_eq!(stack.present(), ["p1"]);
+    let second = stack.rollcall(&["watch"]);
+    assert_eq!((second.status, second.code()), (75, "watch.already-running"));
+    let events = watch.end();
+    assert_eq!(events.iter().filter(|e| e["event"] == "refused").count(), 1);
+    assert_eq!(events.iter().filter(|e| e["event"] == "arrived").count(), 3);
+}
+
+pub fn toggle(card: &str) {
+    let stack = enrolled(2, 1, card);
+    stack.card("remove", 1);
+    let mut watch = stack.watch(&["--presence", "toggle"]);
+    stack.card("insert", 1);
+    watch.event("arrived");
+    stack.card("remove", 1);
+    assert_eq!(stack.present(), ["p1"]);
+    stack.card("insert", 1);
+    assert_eq!(watch.event("left")["reason"], "toggled");
+    assert!(stack.present().is_empty());
+    stack.card("remove", 1);
+    stack.card("insert", 1);
+    watch.event("arrived");
+    stack.card("remove", 1);
+    watch.end();
+    // Toggle entries outlive a restart, and a card that is not there is not doubted.
+    let watch = stack.watch(&["--presence", "toggle"]);
+    assert_eq!(stack.present(), ["p1"]);
+    watch.end();
+}
+
+pub fn until(card: &str) {
+    let stack = enrolled(2, 1, card);
+    stack.card("remove", 1);
+    let mut watch = stack.watch(&["--presence", "until:1500ms"]);
+    stack.card("insert", 1);
+    watch.event("arrived");
+    stack.card("remove", 1);
+    assert_eq!(watch.event("left")["reason"], "expired");
+    assert!(stack.present().is_empty());
+    watch.end();
+}
+
+pub fn scan_hands_over_to_watch(card: &str) {
+    let stack = enrolled(2, 1, card);
+    stack.card("remove", 1);
+    let mut watch = stack.watch(&["--presence", "until:1h", "--reader", "nothing like it"]);
+    stack.card("insert", 1);
+    assert_eq!(stack.ndjson(1, &["scan"]).len(), 2);
+    assert_eq!(watch.event("arrived")["user"]["id"], "p1");
+    assert_eq!(stack.present(), ["p1"]);
+    watch.end();
+}

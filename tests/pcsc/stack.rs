@@ -1,0 +1,217 @@
+//! A private PC/SC stack for one test: `scripts/with-readers`, and commands that run inside it.
+
+use std::{
+    collections::HashMap,
+    ffi::OsStr,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, Output, Stdio},
+    sync::mpsc::{self, Receiver},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// How long any one command may take.
+const PATIENCE: &str = "120";
+
+/// A running stack. It ends when it is dropped.
+pub struct Stack {
+    environment: HashMap<String, String>,
+    process: Child,
+    open: Option<ChildStdin>,
+}
+
+/// What a command printed, and its exit status.
+#[derive(Debug)]
+pub struct Run {
+    pub status: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Run {
+    fn of(output: &Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The run, which must have ended with this status.
+    pub fn expect(self, status: i32) -> Self {
+        assert_eq!(self.status, status, "{self:#?}");
+        self
+    }
+
+    /// The objects of ndjson output.
+    pub fn objects(&self) -> Vec<Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+
+    /// The code of the error on stderr.
+    pub fn code(&self) -> &str {
+        self.stderr.lines().find_map(|line| line.strip_prefix("code: ")).unwrap_or("")
+    }
+}
+
+impl Stack {
+    /// Starts a stack with so many readers and a blank card of this kind in each.
+    pub fn start(readers: usize, card: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut process = Command::new(root.join("scripts/with-readers"))
+            .args(["--readers", &readers.to_string(), "--card", card, "--", "sh", "-c"])
+            .arg("env -0; printf 'READY\\0'; exec cat >/dev/null")
+            .env("ROLLCALL_BIN", env!("CARGO_BIN_EXE_rollcall"))
+            .env_remove("ROLLCALL_HOME")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("scripts/with-readers starts");
+        let mut lines = BufReader::new(process.stdout.take().expect("piped"));
+        let mut environment = HashMap::new();
+        loop {
+            let mut entry = Vec::new();
+            let read = lines.read_until(0, &mut entry).expect("readable");
+            assert_ne!(read, 0, "the stack did not start");
+            let entry = String::from_utf8_lossy(&entry[..entry.len().saturating_sub(1)]).into_owned();
+            match entry.split_once('=') {
+                Some((name, value)) => drop(environment.insert(name.to_owned(), value.to_owned())),
+                None if entry == "READY" => break,
+                None => {}
+            }
+        }
+        let open = process.stdin.take();
+        Self { environment, process, open }
+    }
+
+    /// The state folder of the terminal.
+    pub fn home(&self) -> PathBuf {
+        PathBuf::from(&self.environment["ROLLCALL_HOME"])
+    }
+
+    /// A command inside the stack.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(&self.environment).stdin(Stdio::null());
+        command
+    }
+
+    fn bounded(&self, program: &str, args: &[&str]) -> Run {
+        let output = self.command("timeout").arg(PATIENCE).arg(program).args(args).output();
+        Run::of(&output.expect("the command starts"))
+    }
+
+    /// Runs rollcall.
+    pub fn rollcall(&self, args: &[&str]) -> Run {
+        self.bounded("rollcall", args)
+    }
+
+    /// Runs rollcall with ndjson output; it must end with this status.
+    pub fn ndjson(&self, status: i32, args: &[&str]) -> Vec<Value> {
+        self.rollcall(&[&["--output", "ndjson"], args].concat()).expect(status).objects()
+    }
+
+    /// `card remove 2` and the like.
+    pub fn card(&self, verb: &str, number: usize) {
+        self.bounded("card", &[verb, &number.to_string()]).expect(0);
+    }
+
+    /// `pcsc-stack stop` and the like.
+    pub fn service(&self, verb: &str) {
+        self.bounded("pcsc-stack", &[verb]).expect(0);
+    }
+
+    /// The names of the readers, in order.
+    pub fn readers(&self) -> Vec<String> {
+        let listed = self.ndjson(0, &["readers"]);
+        listed.iter().map(|r| r["reader"].as_str().expect("a name").to_owned()).collect()
+    }
+
+    /// The current user list: user ids, sorted.
+    pub fn present(&self) -> Vec<String> {
+        let mut ids: Vec<_> = self
+            .ndjson(0, &["users"])
+            .iter()
+            .map(|entry| entry["user"]["id"].as_str().expect("an id").to_owned())
+            .collect();
+        ids.sort();
+        ids
+    }
+
+    /// Starts `rollcall watch`.
+    pub fn watch(&self, args: &[&str]) -> Watch {
+        let mut process = self
+            .command("rollcall")
+            .args(["--output", "ndjson", "watch"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("rollcall starts");
+        let stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let (tell, events) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                let Ok(event) = serde_json::from_str::<Value>(&line) else { return };
+                if tell.send(event).is_err() {
+                    return;
+                }
+            }
+        });
+        Watch { process, events, seen: Vec::new() }
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        drop(self.open.take());
+        let _ = self.process.wait();
+    }
+}
+
+/// A running `rollcall watch`. It is killed when it is dropped.
+pub struct Watch {
+    pub process: Child,
+    events: Receiver<Value>,
+    /// Every event so far.
+    pub seen: Vec<Value>,
+}
+
+impl Watch {
+    /// Waits for the next event of this kind, and returns it.
+    pub fn event(&mut self, kind: &str) -> Value {
+        self.find(kind).unwrap_or_else(|| panic!("no {kind} among {:#?}", self.seen))
+    }
+
+    fn find(&mut self, kind: &str) -> Option<Value> {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let event = self.events.recv_timeout(until.saturating_duration_since(Instant::now())).ok()?;
+            self.seen.push(event.clone());
+            if event["event"] == kind {
+                return Some(event);
+            }
+        }
+    }
+
+    /// Ends it with SIGTERM, which must lead to status 143, and returns every event.
+    pub fn end(mut self) -> Vec<Value> {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").arg(&id).status().expect("kill").success());
+        let status = self.process.wait().expect("ended");
+        assert_eq!(status.code(), Some(143));
+        while let Ok(event) = self.events.recv() {
+            self.seen.push(event);
+        }
+        std::mem::take(&mut self.seen)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
