@@ -433,7 +433,7 @@ pub struct Pki {
     pub file: String,
     /// Certificate or key.
     pub kind: PkiKind,
-    /// What it may be used for: `ca`, `terminal read`, `terminal admin`, `client`, `server` …
+    /// What it may be used for: `ca`, `terminal-read`, `terminal-admin`, `tls-client`, `tls-server`, `set` …
     pub class: Option<String>,
     /// The subject of a certificate.
     pub subject: Option<String>,
@@ -445,7 +445,7 @@ pub struct Pki {
     pub not_after: Option<At>,
     /// Whether it may be used now.
     pub state: PkiState,
-    /// What was made or renewed just now: `pki init` and `pki renew` tell both kinds.
+    /// Whether it was made or renewed just now, by `pki init` or `pki renew`.
     pub new: bool,
 }
 

@@ -1,39 +1,144 @@
-//! `rollcall pki`: temporary
+//! `rollcall pki`: makes, renews and lists the keys and certificates of this machine.
+
+use jiff::Timestamp;
+
 use super::{
     args::{PkiArgs, PkiCommand},
+    json::{Pki, PkiKind, PkiState, Schema},
     printer::Printer,
 };
 use crate::{
     config::Settings,
-    crypto::random::SystemRandom,
-    failure::Failure,
-    pki::{Caution, Home},
+    crypto::{random::SystemRandom, x509::ServerName},
+    failure::{Class, Failure},
+    pki::{Age, Caution, Content, Home, Item, Outcome, PkiError, Report},
 };
-use jiff::Timestamp;
+
 /// Runs the command.
 pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let home = Home::new(settings.pki_folder());
-    match args.command {
-        PkiCommand::Init => {
-            home.init(
-                &[crate::crypto::x509::ServerName::Dns("localhost".into())],
-                Caution::Usual,
-                Timestamp::now(),
-                &mut SystemRandom,
-            )
-            .map_err(|e| e.to_failure())?;
-        }
-        PkiCommand::Renew => {
-            home.renew(
-                &[crate::crypto::x509::ServerName::Dns("localhost".into())],
-                Caution::Usual,
-                Timestamp::now(),
-                &mut SystemRandom,
-            )
-            .map_err(|e| e.to_failure())?;
-        }
-        _ => {}
+    let now = Timestamp::now();
+    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+    let report = match args.command {
+        PkiCommand::Init => Some(home.init(&server_names(), caution, now, &mut SystemRandom)?),
+        PkiCommand::Renew => Some(home.renew(&server_names(), caution, now, &mut SystemRandom)?),
+        PkiCommand::List => None,
+    };
+    if let Some(report) = &report {
+        tell(&home, report, out);
     }
-    out.note("done");
-    Ok(0)
+    list(&home, report.as_ref(), now, out)
+}
+
+/// One line of what was done, and where.
+fn tell(home: &Home, report: &Report, out: &mut Printer) {
+    let folder = home.folder().display();
+    let count = |outcome| report.files.iter().filter(|file| file.outcome == outcome).count();
+    let files = |count| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+    match (count(Outcome::Created), count(Outcome::Renewed)) {
+        (0, 0) => out.note(&format!("everything is there already, and nothing was changed: {folder}")),
+        (0, renewed) => out.note(&format!("renewed {renewed} certificates in {folder}")),
+        (created, _) => {
+            out.note(&format!("made {} in {folder}", files(created)));
+            if report.files.iter().any(|file| file.name == "ca.key" && file.outcome == Outcome::Created) {
+                out.note(
+                    "keep a backup of that folder where nobody else can read it: without ca.key no token can be \
+                          enrolled or administered",
+                );
+            }
+        }
+    }
+}
+
+/// Everything that is there, and what is wrong with it.
+fn list(home: &Home, report: Option<&Report>, now: Timestamp, out: &mut Printer) -> Result<u8, Failure> {
+    let items = home.inventory()?;
+    let new = |file: &str| report.is_some_and(|r| r.files.iter().any(|f| f.name == file && f.outcome != Outcome::Kept));
+    let objects: Vec<_> = items.iter().map(|item| object(item, new(&item.file), now)).collect();
+    out.list(&objects, "there are no keys and certificates here: make them with rollcall pki init")?;
+    let mut told: Vec<String> = Vec::new();
+    for (item, object) in items.iter().zip(&objects) {
+        let Some((what, hint)) = trouble(item, object) else { continue };
+        // A key that cannot be used makes its certificate useless too: that is one trouble, not two.
+        if !told.contains(&what) {
+            out.warning(&what, hint.as_deref());
+            told.push(what);
+        }
+    }
+    let broken = objects.iter().any(|object| object.state == PkiState::Broken);
+    Ok(if broken { Class::No.exit_status() } else { 0 })
+}
+
+/// What should not stay so, and what to do about it.
+fn trouble(item: &Item, object: &Pki) -> Option<(String, Option<String>)> {
+    if let Some(error) = failure(item) {
+        let failure = error.to_failure();
+        return Some((failure.message, failure.hint));
+    }
+    let when = match object.state {
+        PkiState::Expired => "expired",
+        PkiState::Expiring => "expires",
+        PkiState::NotYetValid => {
+            let from = object.not_before?;
+            let hint = "set the clock right: timedatectl".to_owned();
+            return Some((format!("{} is valid only from {from}", item.file), Some(hint)));
+        }
+        PkiState::Valid | PkiState::Broken => return None,
+    };
+    let hint = (object.class.as_deref() != Some("ca")).then(|| "renew it: rollcall pki renew".to_owned());
+    Some((format!("{} {when} at {}", item.file, object.not_after?), hint))
+}
+
+fn failure(item: &Item) -> Option<&PkiError> {
+    match &item.content {
+        Content::PrivateKey(Err(error)) | Content::SecretKey(Err(error)) | Content::Certificate(Err(error)) => {
+            Some(error)
+        }
+        _ => None,
+    }
+}
+
+fn object(item: &Item, new: bool, now: Timestamp) -> Pki {
+    let kind = match item.content {
+        Content::PrivateKey(_) => PkiKind::PrivateKey,
+        Content::SecretKey(_) => PkiKind::SecretKey,
+        Content::Certificate(_) => PkiKind::Certificate,
+    };
+    let facts = match &item.content {
+        Content::Certificate(Ok(facts)) => Some(facts),
+        _ => None,
+    };
+    let state = match (failure(item), facts.map(|facts| facts.age(now))) {
+        (Some(_), _) => PkiState::Broken,
+        (None, None | Some(Age::Valid)) => PkiState::Valid,
+        (None, Some(Age::Expiring)) => PkiState::Expiring,
+        (None, Some(Age::Expired)) => PkiState::Expired,
+        (None, Some(Age::NotYetValid)) => PkiState::NotYetValid,
+    };
+    Pki {
+        schema: Schema::default(),
+        file: item.file.clone(),
+        kind,
+        class: facts.map(|facts| facts.class.to_owned()),
+        subject: facts.map(|facts| facts.subject.clone()),
+        serial: facts.map(|facts| facts.serial.clone()),
+        not_before: facts.map(|facts| facts.not_before.into()),
+        not_after: facts.map(|facts| facts.not_after.into()),
+        state,
+        new,
+    }
+}
+
+/// The names under which a server on this machine is reached. A host name that is none by RFC 1123 is left out.
+fn server_names() -> Vec<ServerName> {
+    let host =
+        ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| std::fs::read_to_string(path).ok());
+    let local = ["localhost", "127.0.0.1", "::1"].into_iter().chain(host.as_deref().map(str::trim));
+    let mut names: Vec<ServerName> = Vec::new();
+    for name in local.filter_map(ServerName::parse) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }

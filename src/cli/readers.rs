@@ -17,7 +17,7 @@ use crate::card::link::LinkError;
 use crate::config::{Format, Settings};
 use crate::failure::{Class, Failure};
 use crate::reader::monitor::{Event, Monitor};
-use crate::reader::pcsc::{self, Card, Limits};
+use crate::reader::pcsc::{Card, Limits, list};
 use crate::reader::{ReaderState, Slot, atr};
 use crate::roster::{self, Kind};
 use crate::token::select::{Selected, select};
@@ -27,11 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Lists the readers, or with `--watch` tells what happens to them.
 pub fn run(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    if args.watch { watch(settings, out) } else { list(settings, out) }
+    if args.watch { watch(settings, out) } else { show(settings, out) }
 }
 
-fn list(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    let all = pcsc::list()?;
+fn show(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let all = list()?;
     if all.is_empty() {
         out.begin::<Reader>()?;
         return Err(Failure::new(Class::No, "reader.none", "no reader is connected")
@@ -138,7 +138,7 @@ enum Wake {
 /// Only looks: no card is asked anything, so that nobody's session is disturbed.
 fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     // A service that is not there now is a failure; one that goes away later is an event.
-    pcsc::list()?;
+    list()?;
     let (wake, woken) = mpsc::channel();
     let signal = wake.clone();
     let interrupt = Interrupt::install(move || drop(signal.send(Wake::Signal)))?;

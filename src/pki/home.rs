@@ -91,7 +91,7 @@ impl Home {
         Ca::new(key, authority, &self.record(), caution)
     }
 
-    fn load_ca_key(&self, authority: &Authority) -> Result<KeyPair, PkiError> {
+    pub(super) fn load_ca_key(&self, authority: &Authority) -> Result<KeyPair, PkiError> {
         let key = load::key_pair(&self.path(CA_KEY)).map_err(|error| match error {
             PkiError::NotInitialised(path) => PkiError::NoCaKey(path),
             other => other,

@@ -88,8 +88,9 @@ pub struct Report {
 }
 
 impl Home {
-    /// Makes what is missing: the CA first, then what it certifies. Nothing that is there is changed, so a run that was
-    /// interrupted is finished by the next, and a finished one is repeated without effect. `names` are the server's.
+    /// Makes what is missing: the CA first, then what it certifies. No key is changed, and no certificate whose key is
+    /// there, so a run that was interrupted is finished by the next, and a finished one is repeated without effect.
+    /// `names` are the server's.
     pub fn init(
         &self,
         names: &[ServerName],
@@ -170,7 +171,7 @@ enum Kind {
     Server,
 }
 
-/// In this order: the TLS certificate of a terminal carries the name of its ECKA key.
+/// All of them, in the order in which they are made.
 const PAIRS: [(Pair, Kind); 4] = [
     (TERMINAL, Kind::Terminal(Role::Read)),
     (ADMIN, Kind::Terminal(Role::Admin)),
@@ -255,8 +256,10 @@ impl Work<'_> {
     }
 
     fn pair(&mut self, ca: &mut Ca, pair: Pair, kind: Kind) -> Result<(), PkiError> {
+        let there = load::exists(&self.home.path(pair.key))?;
         let key = self.key(pair.key)?;
-        if !load::exists(&self.home.path(pair.certificate))? {
+        if !there || !load::exists(&self.home.path(pair.certificate))? {
+            // Also where there is a certificate, but its key is lost: it is of no use to anybody.
             return self.certify(ca, pair, kind, &key, Outcome::Created);
         }
         let not_after = self.not_after(ca.authority(), pair, kind, &key)?;
@@ -273,7 +276,7 @@ impl Work<'_> {
         outcome: Outcome,
     ) -> Result<(), PkiError> {
         // The same way as for a key from elsewhere: the request shows that its holder wants it.
-        let request = Request::sign(key, &self.subject(kind, key.public())?)?;
+        let request = Request::sign(key, &subject(kind, key.public()))?;
         let request = Request::verify(&request).map_err(PkiError::Request)?;
         let der = match kind {
             Kind::Terminal(role) => ca.certify_terminal(role, &request, self.now, self.random)?,
@@ -284,18 +287,6 @@ impl Work<'_> {
         let not_after = self.not_after(ca.authority(), pair, kind, key)?;
         self.report(pair.certificate, outcome, Some(not_after));
         Ok(())
-    }
-
-    /// A name that follows from the key, so that every run gives the same; it tells nothing about the machine, for a
-    /// terminal shows its certificate to every card. Towards the server a terminal has the name that tokens see.
-    fn subject(&self, kind: Kind, key: &Point) -> Result<String, PkiError> {
-        let name = |prefix, key: &Point| format!("{prefix}-{}", hex::encode(&key.key_identifier()[..4]));
-        Ok(match kind {
-            Kind::Terminal(Role::Admin) => name("admin", key),
-            Kind::Terminal(_) => name("terminal", key),
-            Kind::Client => name("terminal", load::key_pair(&self.home.path(TERMINAL.key))?.public()),
-            Kind::Server => name("server", key),
-        })
     }
 
     /// The end of a certificate's life, once it is found to be the right one.
@@ -323,4 +314,16 @@ impl Work<'_> {
     fn report(&mut self, name: &'static str, outcome: Outcome, not_after: Option<Timestamp>) {
         self.files.push(FileReport { name, outcome, not_after });
     }
+}
+
+/// A name that follows from the key, so that every run gives the same; it tells nothing about the machine, for a
+/// terminal shows its certificate to every card.
+fn subject(kind: Kind, key: &Point) -> String {
+    let prefix = match kind {
+        Kind::Terminal(Role::Admin) => "admin",
+        Kind::Terminal(_) => "terminal",
+        Kind::Client => "client",
+        Kind::Server => "server",
+    };
+    format!("{prefix}-{}", hex::encode(&key.key_identifier()[..4]))
 }

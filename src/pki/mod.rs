@@ -10,6 +10,7 @@ mod ca;
 mod error;
 mod home;
 mod init;
+mod inventory;
 mod load;
 pub mod record;
 mod set;
@@ -20,6 +21,7 @@ pub use ca::{Ca, Caution};
 pub use error::PkiError;
 pub use home::{Home, Terminal, Tls};
 pub use init::{FileReport, Outcome, Report};
+pub use inventory::{Age, Content, Facts, Item};
 use jiff::SignedDuration;
 pub use set::{Set, SetId};
 

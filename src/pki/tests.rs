@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    AUTHORITY_LIFE, CLOCK_LEAP, CLOCK_TOLERANCE, Caution, Home, Outcome, PkiError, SetId, TERMINAL_LIFE, TOKEN_LIFE,
+    AUTHORITY_LIFE, Age, CLOCK_LEAP, CLOCK_TOLERANCE, Caution, Content, Facts, Home, Item, Outcome, PkiError, SetId,
+    TERMINAL_LIFE, TOKEN_LIFE,
     record::{self, fingerprint},
 };
 use crate::{
@@ -136,7 +137,6 @@ fn what_was_made_loads_and_is_what_it_should_be() {
     assert_eq!(terminal.certificate.not_before(), now() - CLOCK_TOLERANCE);
     assert_eq!(terminal.certificate.not_after(), now() + TERMINAL_LIFE);
     assert_eq!(client.certificate.not_after(), now() + TERMINAL_LIFE);
-    assert_eq!(client.certificate.subject(), terminal.certificate.subject());
     let keys = [terminal.key, admin.key, client.key, server.key].map(|key| *key.public());
     for (at, key) in keys.iter().enumerate() {
         assert!(key != authority.point() && !keys[..at].contains(key));
@@ -225,6 +225,86 @@ fn a_ca_is_never_replaced() {
     fs::copy(other.path("ca.key"), place.path("ca.key")).unwrap();
     assert_eq!(code(place.init(now()).unwrap_err()), "pki.mismatch");
     assert_eq!(place.contents()["ca.crt"], before["ca.crt"]);
+}
+
+#[test]
+fn a_lost_key_is_replaced_with_its_certificate() {
+    for name in ALL.iter().filter(|name| name.ends_with(".key") && **name != "ca.key") {
+        let place = Place::initialised();
+        let before = place.contents();
+        fs::remove_file(place.path(name)).unwrap();
+        place.init(now() + SECOND).unwrap();
+        place.renew(now() + SECOND).unwrap();
+        place.load_all(now() + SECOND).unwrap();
+        for (other, content) in place.contents() {
+            let expected = other.ends_with(".key") && other != *name;
+            assert!(!expected || content == before[&other], "{other} after {name}");
+        }
+    }
+}
+
+#[test]
+fn the_inventory_tells_what_is_there_and_hides_nothing() {
+    let place = Place::new();
+    assert!(place.home.inventory().unwrap().is_empty());
+    place.init(now()).unwrap();
+    let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+    let set = place.home.create_set(&mut ca, now(), &mut SystemRandom).unwrap().id;
+    fs::write(place.path("sets/notes.txt"), "not ours").unwrap();
+    let items = place.home.inventory().unwrap();
+    let files: Vec<_> = items.iter().map(|item| item.file.clone()).collect();
+    let mut expected: Vec<_> = ALL.iter().map(ToString::to_string).filter(|name| name != "issued.ndjson").collect();
+    expected.extend([format!("sets/{set}.key"), format!("sets/{set}.crt")]);
+    assert_eq!(files, expected);
+    let classes: Vec<_> = items.iter().filter_map(|item| facts(item).map(|facts| facts.class)).collect();
+    assert_eq!(classes, ["ca", "terminal-read", "terminal-admin", "tls-client", "tls-server", "set"]);
+    assert!(items.iter().all(|item| !broken(item)));
+
+    // One broken key: its row and that of its certificate, and no other.
+    fs::set_permissions(place.path("server.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let items = place.home.inventory().unwrap();
+    let bad: Vec<_> = items.iter().filter(|item| broken(item)).map(|item| item.file.as_str()).collect();
+    assert_eq!(bad, ["server.key", "server.crt"]);
+    assert_eq!(items.len(), expected.len());
+
+    // A terminal without the CA's key is complete.
+    fs::remove_file(place.path("ca.key")).unwrap();
+    let items = place.home.inventory().unwrap();
+    assert!(items.iter().any(|item| item.file == "ca.crt" && !broken(item)));
+    assert!(!items.iter().any(|item| item.file == "ca.key"));
+}
+
+fn facts(item: &Item) -> Option<&Facts> {
+    match &item.content {
+        Content::Certificate(Ok(facts)) => Some(facts),
+        _ => None,
+    }
+}
+
+fn broken(item: &Item) -> bool {
+    matches!(item.content, Content::PrivateKey(Err(_)) | Content::SecretKey(Err(_)) | Content::Certificate(Err(_)))
+}
+
+#[test]
+fn a_terminal_certificate_is_expiring_from_day_four() {
+    let place = Place::initialised();
+    let items = place.home.inventory().unwrap();
+    let age = |file: &str, at| facts(items.iter().find(|item| item.file == file).unwrap()).unwrap().age(at);
+    let day = |n: i64| now() + SignedDuration::from_hours(24 * n);
+    let hour = SignedDuration::from_hours(1);
+    for (at, expected) in [
+        (now() - CLOCK_TOLERANCE - SECOND, Age::NotYetValid),
+        (now(), Age::Valid),
+        (day(4) - hour, Age::Valid),
+        (day(4) + hour, Age::Expiring),
+        (day(7), Age::Expiring),
+        (day(7) + SECOND, Age::Expired),
+    ] {
+        assert_eq!(age("terminal-ecka.crt", at), expected, "{at}");
+    }
+    assert_eq!(age("server.crt", day(59)), Age::Valid);
+    assert_eq!(age("server.crt", day(61)), Age::Expiring);
+    assert_eq!(age("ca.crt", day(61)), Age::Valid);
 }
 
 #[test]

@@ -191,6 +191,8 @@ final class KeyCommands {
         key.importScalar(ec, b, (short) 0, Constants.SCALAR);
         Util.arrayFillNonAtomic(b, (short) 0, Constants.SCALAR, (byte) 0);
         if (kid == Constants.KID_IDENTITY) {
+            // A certificate that is there holds the key that is there.
+            records.identityCertificate.remove();
             entry.switchOver(null);
         } else {
             entry.awaitCertificate();

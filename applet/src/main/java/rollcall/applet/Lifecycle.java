@@ -15,12 +15,14 @@ final class Lifecycle {
     private final Keys keys;
     private final Scp03Keys scp03Keys;
     private final Records records;
+    private final UseCounter counter;
 
-    Lifecycle(Persistent store, Keys keys, Scp03Keys scp03Keys, Records records) {
+    Lifecycle(Persistent store, Keys keys, Scp03Keys scp03Keys, Records records, UseCounter counter) {
         this.store = store;
         this.keys = keys;
         this.scp03Keys = scp03Keys;
         this.records = records;
+        this.counter = counter;
         store.set(Persistent.LIFE, Constants.BLANK);
     }
 
@@ -63,6 +65,7 @@ final class Lifecycle {
     private void finishReset() {
         keys.remove();
         records.remove();
+        counter.clear();
         scp03Keys.reset();
         store.set(Persistent.LIFE, Constants.BLANK);
     }
@@ -76,6 +79,7 @@ final class Lifecycle {
     private void zeroise() {
         keys.remove();
         records.remove();
+        counter.clear();
         scp03Keys.destroy();
         store.set(Persistent.ZEROISED, (byte) 1);
     }

@@ -32,16 +32,16 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     private final Proof proof;
 
     /** @param startKeys the SCP03 start keys at {@code offset}, ENC, MAC, DEK; null for the test keys */
-    protected RollcallApplet(Persistent store, byte[] startKeys, short offset) {
+    RollcallApplet(Persistent store, Ec ec, byte[] startKeys, short offset) {
         ram = new Transients();
         transport = new Transport(ram);
         messaging = new SecureMessaging(ram);
-        Ec ec = new Ec();
         Keys keys = new Keys(store);
         Scp03Keys scp03Keys = new Scp03Keys(store, startKeys, offset);
         Records records = new Records(store, ram);
         Certificate certificate = new Certificate(ram, ec);
-        life = new Lifecycle(store, keys, scp03Keys, records);
+        UseCounter counter = new UseCounter(store);
+        life = new Lifecycle(store, keys, scp03Keys, records, counter);
         selection = new Selection(ram, life, keys, records, ec);
         scp03 = new Scp03(ram, life, scp03Keys, messaging, ec);
         scp11 = new Scp11(ram, life, keys, records, messaging, ec, store, certificate);
@@ -50,17 +50,17 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         keyCommands = new KeyCommands(ram, keys, scp03Keys, records, messaging, ec, certificate, scp11);
         Manifest manifest = new Manifest(ram, ec, keys, scp03Keys, records, messaging);
         status = new StatusCommand(ram, life, keys, records, manifest, certificate, dates);
-        proof = new Proof(ram, keys, records, new UseCounter(store), ec);
+        proof = new Proof(ram, keys, records, counter, ec);
     }
 
     /** Install parameters: nothing, or the start keys as ENC, MAC, DEK in the applet data. */
     public static void install(byte[] parameters, short offset, byte length) {
         short keys = startKeys(parameters, offset);
-        new RollcallApplet(new Persistent(), keys < 0 ? null : parameters, keys < 0 ? 0 : keys).register();
+        new RollcallApplet(new Persistent(), new Ec(), keys < 0 ? null : parameters, keys < 0 ? 0 : keys).register();
     }
 
     /** Finds the start keys in `length, AID, length, control, length, data`; -1 when there are none. */
-    protected static short startKeys(byte[] parameters, short offset) {
+    static short startKeys(byte[] parameters, short offset) {
         short p = (short) (offset + 1 + parameters[offset]);
         p = (short) (p + 1 + parameters[p]);
         short n = (short) (parameters[p] & 0xFF);
@@ -77,8 +77,8 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     public void process(APDU apdu) {
         try {
             byte[] b = apdu.getBuffer();
-            boolean isSelect = b[ISO7816.OFFSET_CLA] == CLA_FIRST && b[ISO7816.OFFSET_INS] == Constants.INS_SELECT;
-            if (selectingApplet() || isSelect) {
+            // On the basic channel only: a SELECT on another is a command of an unknown class.
+            if (b[ISO7816.OFFSET_CLA] == CLA_FIRST && b[ISO7816.OFFSET_INS] == Constants.INS_SELECT) {
                 processSelect(apdu);
             } else if (life.isTerminated()) {
                 wipe();

@@ -42,7 +42,7 @@ final class Scp03 {
         this.messaging = messaging;
         this.ec = ec;
         diversification = new byte[DIVERSIFICATION];
-        ec.random.generateData(diversification, (short) 0, DIVERSIFICATION);
+        ec.random(diversification, (short) 0, DIVERSIFICATION);
     }
 
     /**
@@ -64,7 +64,7 @@ final class Scp03 {
         // EXECUTION STEPS
         // 1. "The card generates its challenge and the session keys" (5.2, 6.2.1).
         byte[] buffer = ram.buffer;
-        ec.random.generateData(buffer, CARD_CHALLENGE, CHALLENGE);
+        ec.random(buffer, CARD_CHALLENGE, CHALLENGE);
         derive(messaging.macUnder(keys.inForce(Scp03Keys.ENC)), S_ENC, KEY_BITS, SESSION_KEYS);
         Cmac staticMac = messaging.macUnder(keys.inForce(Scp03Keys.MAC));
         derive(staticMac, S_MAC, KEY_BITS, (short) (SESSION_KEYS + Constants.KEY));

@@ -182,7 +182,7 @@ final class Scp11 {
             ephemeral.setS(b, SECRET, Constants.SCALAR);
         } else {
             // A random one of them: to go round strictly would cost a second write for the turn.
-            ec.random.generateData(b, SECRET, (short) 1);
+            ec.random(b, SECRET, (short) 1);
             ephemeral = ephemerals[(byte) (b[SECRET] & (EPHEMERALS - 1))];
             ec.randomScalar(b, SECRET);
             store.privateKey(ephemeral, b, SECRET);

@@ -135,9 +135,11 @@ final class SecureMessaging {
         }
         decryption.doFinal(buffer, (short) 0, n, buffer, (short) 0);
         xorIcv((byte) 0);
+        // ISO/IEC 9797-1, method 2: the padding begins in the last block.
+        short last = (short) (n - Constants.BLOCK);
         do {
             n--;
-        } while (n > 0 && buffer[n] == 0);
+        } while (n > last && buffer[n] == 0);
         return buffer[n] == PADDING ? n : -1;
     }
 

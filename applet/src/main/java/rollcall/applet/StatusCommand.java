@@ -50,6 +50,7 @@ final class StatusCommand {
         if (to == Constants.BLANK) {
             requireLength(length, (short) 0);
             life.reset();
+            ram.session[Transients.PART_TAG] = 0;
             return;
         }
         require(to == Constants.ISSUED && life.state() == Constants.PERSONALISED && isComplete());

@@ -39,6 +39,10 @@ final class UseCounter {
         store.copy(to, offset, slots, highest < 0 ? 0 : next, SLOT);
     }
 
+    void clear() {
+        store.zero(slots);
+    }
+
     private static void increment(byte[] value, short offset) {
         for (short i = (short) (offset + VALUE - 1); i >= offset; i--) {
             value[i]++;

@@ -50,7 +50,7 @@ class BudgetTest {
     public static final class Kept extends RollcallApplet {
 
         private Kept() {
-            super(new Persistent(), null, (short) 0);
+            super(new Persistent(), new Ec(), null, (short) 0);
         }
 
         public static void install(byte[] parameters, short offset, byte length) {

@@ -182,6 +182,15 @@ class HandshakeTest {
     }
 
     @Test
+    void wrongPaddingUnderAGoodMac() {
+        for (String padded : new String[] {"00".repeat(16), "80" + "00".repeat(31), "01" + "00".repeat(15)}) {
+            Channel channel = token.openOwn(Certificates.READ);
+            refused(0x6982, line.send(0x84, 0xCA, 1, 0, channel.wrapPadded(0xCA, 1, 0, hex(padded))));
+            refused(0x6982, channel.send(0xCA, 1, 0));
+        }
+    }
+
+    @Test
     void oddChains() {
         Channel channel = token.openOwn(Certificates.READ);
         assertTrue(line.raw("94CA010004 01020304").isOk());
@@ -203,6 +212,7 @@ class HandshakeTest {
 
     @Test
     void selection() {
+        refused(0x6E00, line.raw("01A404000A F0524F4C4C43414C4C01"));
         refused(0x6A82, line.raw("00A4040005 F0524F4C4C"));
         refused(0x6A82, line.raw("00A404000B F0524F4C4C43414C4C0100"));
         refused(0x6A80, line.raw("00A404020A F0524F4C4C43414C4C01"));

@@ -152,6 +152,9 @@ class LifecycleTest {
         token.putRecord();
         refused(0x6985, channel.send(0xF0, 0x40, 0x1F, new byte[32]));
         token.certifySet();
+        token.generateIdentity();
+        refused(0x6985, token.issue());
+        token.certifyIdentity();
         refused(0x6700, channel.send(0xF0, 0x40, 0x1F));
         refused(0x6A80, channel.send(0xF0, 0x40, 0x1F, new byte[32]));
         token.putInParts(2, Crypto.random(600));

@@ -31,12 +31,8 @@ class TapTest {
         "SMALL_PIECES, 240, false, 0x84, true", "SMALL_PIECES, 7, true, 0x04, false",
     })
     void proof(Line.Dialect dialect, int le, boolean emptyBlock, String cla, boolean isPrivate) {
-        SimulatedCard card = new SimulatedCard(isPrivate ? Crypto.random(48) : new byte[0]);
-        byte[] keys = rollcall.terminal.Scp03.TEST_KEYS;
-        if (isPrivate) {
-            keys = Crypto.random(48);
-            card = new SimulatedCard(keys);
-        }
+        byte[] keys = isPrivate ? Crypto.random(48) : rollcall.terminal.Scp03.TEST_KEYS;
+        SimulatedCard card = new SimulatedCard(isPrivate ? keys : new byte[0]);
         Line line = new Line(card::transmit);
         line.dialect = dialect;
         line.le = le;

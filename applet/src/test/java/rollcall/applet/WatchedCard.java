@@ -1,21 +1,29 @@
 package rollcall.applet;
 
+import java.util.ArrayDeque;
+import java.util.List;
+import java.util.Queue;
 import javacard.security.AESKey;
 import javacard.security.ECPrivateKey;
 import javacard.security.ECPublicKey;
 import javacard.security.Key;
 import rollcall.bridge.SimulatedCard;
 
-/** A card whose persistent writes are counted, and one of which can be torn. Exists in the tests only. */
+/** A card whose persistent writes are counted, one of which can be torn, and whose randomness is known. Exists in the tests only. */
 final class WatchedCard {
 
     static final int NEVER = -1;
 
     private static Memory installed;
+    private static Queue<byte[]> script;
     private final Memory memory;
+    private final Queue<byte[]> randoms;
     final SimulatedCard card;
 
-    WatchedCard(byte[] startKeys) {
+    /** @param installRandoms what the card draws at its installation, if it asks for so many bytes */
+    WatchedCard(byte[] startKeys, byte[]... installRandoms) {
+        randoms = new ArrayDeque<>(List.of(installRandoms));
+        script = randoms;
         card = new SimulatedCard(WatchedApplet.class, startKeys);
         memory = installed;
         memory.writes = 0;
@@ -23,6 +31,11 @@ final class WatchedCard {
 
     byte[] transmit(byte[] command) {
         return card.transmit(command);
+    }
+
+    /** What the card shall draw next when it asks for so many bytes. */
+    void draw(byte[] random) {
+        randoms.add(random);
     }
 
     int writes() {
@@ -52,14 +65,32 @@ final class WatchedCard {
 
     public static final class WatchedApplet extends RollcallApplet {
 
-        private WatchedApplet(Persistent store, byte[] startKeys, short offset) {
-            super(store, startKeys, offset);
+        private WatchedApplet(Persistent store, Ec ec, byte[] startKeys, short offset) {
+            super(store, ec, startKeys, offset);
         }
 
         public static void install(byte[] parameters, short offset, byte length) {
             installed = new Memory();
             short keys = startKeys(parameters, offset);
-            new WatchedApplet(installed, keys < 0 ? null : parameters, keys < 0 ? 0 : keys).register();
+            new WatchedApplet(installed, new ScriptedEc(script), keys < 0 ? null : parameters, keys < 0 ? 0 : keys).register();
+        }
+    }
+
+    private static final class ScriptedEc extends Ec {
+
+        private final Queue<byte[]> script;
+
+        ScriptedEc(Queue<byte[]> script) {
+            this.script = script;
+        }
+
+        @Override
+        void random(byte[] to, short offset, short length) {
+            if (script.isEmpty() || script.peek().length != length) {
+                super.random(to, offset, length);
+            } else {
+                System.arraycopy(script.remove(), 0, to, offset, length);
+            }
         }
     }
 

@@ -21,7 +21,11 @@ public final class SimulatedCard {
         System.setProperty("com.licel.jcardsim.randomdata.secure", "1");
     }
 
+    private static final byte[] NOT_FOUND = {0x6A, (byte) 0x82};
+    private static final byte[] NOTHING_SELECTED = {0x69, (byte) 0x86};
+
     private final Simulator simulator = new Simulator();
+    private boolean isSelected;
 
     /** @param startKeys 48 bytes, or nothing for GlobalPlatform's test keys */
     public SimulatedCard(byte[] startKeys) {
@@ -47,6 +51,7 @@ public final class SimulatedCard {
 
     /** Power off, power on and reset are the same to the applet: its transient memory is gone, and so is its selection. */
     public void reset() {
+        isSelected = false;
         simulator.reset();
     }
 
@@ -73,12 +78,39 @@ public final class SimulatedCard {
         return c.length == LONGEST_SHORT && c[4] == (byte) 255 ? Arrays.copyOf(c, LONGEST_SHORT - 1) : c;
     }
 
+    /** One of the cases of ISO/IEC 7816-3, 12.1.3: the lengths add up. */
+    private static boolean isWellFormed(byte[] c) {
+        if (c.length <= 5 || c[4] != 0) {
+            int lc = c.length > 5 ? c[4] & 0xFF : 0;
+            return c.length >= 4 && (c.length <= 5 || c.length == 5 + lc || c.length == 6 + lc);
+        }
+        int lc = c.length > 7 ? (c[5] & 0xFF) << 8 | c[6] & 0xFF : 0;
+        return c.length == 7 || lc > 0 && (c.length == 7 + lc || c.length == 9 + lc);
+    }
+
+    /** What the platform answers while no applet is selected; the simulator would take part of a name for one. */
+    private static byte[] platformAnswer(byte[] c) {
+        boolean isSelect = c[0] == 0 && c[1] == (byte) 0xA4 && c[2] == 4 && c[3] == 0;
+        return isSelect ? NOT_FOUND.clone() : NOTHING_SELECTED.clone();
+    }
+
+    private static boolean selectsApplet(byte[] c) {
+        String digits = HexFormat.of().withUpperCase().formatHex(c);
+        return digits.startsWith("00A404000A" + APPLET);
+    }
+
     /** Answers always: the simulator throws on what a card would refuse. */
-    public byte[] transmit(byte[] command) {
-        try {
-            return simulator.transmitCommand(isExtendedSelect(command) ? shortened(command) : fitting(command));
-        } catch (IllegalArgumentException malformed) {
+    public byte[] transmit(byte[] sent) {
+        if (!isWellFormed(sent)) {
             return WRONG_LENGTH.clone();
+        }
+        byte[] command = isExtendedSelect(sent) ? shortened(sent) : fitting(sent);
+        isSelected |= selectsApplet(command);
+        if (!isSelected) {
+            return platformAnswer(command);
+        }
+        try {
+            return simulator.transmitCommand(command);
         } catch (RuntimeException unforeseen) {
             return NO_DIAGNOSIS.clone();
         }

@@ -11,7 +11,7 @@ import javax.crypto.Cipher;
 /** The terminal's end of secure messaging, level 33. */
 public final class Channel {
 
-    private final Line line;
+    public final Line line;
     private final byte[] enc;
     private final byte[] mac;
     private final byte[] rmac;
@@ -37,9 +37,13 @@ public final class Channel {
 
     /** Data and C-MAC of the next command. */
     public byte[] wrap(int ins, int p1, int p2, byte[] data) {
+        return wrapPadded(ins, p1, p2, data.length == 0 && !emptyBlock ? data : pad(data));
+    }
+
+    public byte[] wrapPadded(int ins, int p1, int p2, byte[] padded) {
         counter++;
-        byte[] encrypted = data.length == 0 && !emptyBlock ? data
-            : Crypto.aesCbc(Cipher.ENCRYPT_MODE, enc, icv(0), pad(data));
+        byte[] encrypted = padded.length == 0 ? padded
+            : Crypto.aesCbc(Cipher.ENCRYPT_MODE, enc, icv(0), padded);
         return cat(encrypted, authenticate(ins, p1, p2, encrypted));
     }
 

@@ -14,6 +14,7 @@ import java.security.interfaces.ECPublicKey;
 import java.security.spec.ECGenParameterSpec;
 import java.security.spec.ECParameterSpec;
 import java.security.spec.ECPoint;
+import java.security.spec.ECPrivateKeySpec;
 import java.security.spec.ECPublicKeySpec;
 import javax.crypto.Cipher;
 import javax.crypto.KeyAgreement;
@@ -92,6 +93,21 @@ public final class Crypto {
         }
     }
 
+    public static KeyPair keyPair(byte[] scalar, byte[] point) {
+        try {
+            return new KeyPair(publicKey(point), KeyFactory.getInstance("EC", "SunEC").generatePrivate(
+                new ECPrivateKeySpec(new BigInteger(1, scalar), parameters())));
+        } catch (GeneralSecurityException e) {
+            throw new IllegalArgumentException(e);
+        }
+    }
+
+    private static ECParameterSpec parameters() throws GeneralSecurityException {
+        AlgorithmParameters parameters = AlgorithmParameters.getInstance("EC", "SunEC");
+        parameters.init(new ECGenParameterSpec("secp256r1"));
+        return parameters.getParameterSpec(ECParameterSpec.class);
+    }
+
     public static byte[] point(KeyPair pair) {
         ECPoint w = ((ECPublicKey) pair.getPublic()).getW();
         return Bytes.cat(Bytes.of(4), fixed(w.getAffineX()), fixed(w.getAffineY()));
@@ -111,12 +127,10 @@ public final class Crypto {
 
     public static ECPublicKey publicKey(byte[] point) {
         try {
-            AlgorithmParameters parameters = AlgorithmParameters.getInstance("EC", "SunEC");
-            parameters.init(new ECGenParameterSpec("secp256r1"));
             ECPoint w = new ECPoint(
                 new BigInteger(1, Bytes.part(point, 1, 32)), new BigInteger(1, Bytes.part(point, 33, 32)));
             return (ECPublicKey) KeyFactory.getInstance("EC", "SunEC").generatePublic(
-                new ECPublicKeySpec(w, parameters.getParameterSpec(ECParameterSpec.class)));
+                new ECPublicKeySpec(w, parameters()));
         } catch (GeneralSecurityException e) {
             throw new IllegalArgumentException(e);
         }

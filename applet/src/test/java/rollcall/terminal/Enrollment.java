@@ -123,6 +123,10 @@ public final class Enrollment {
 
     public void certifyIdentity() {
         identityCertificate = certificate(identity, Certificates.IDENTITY);
+        putIdentityCertificate();
+    }
+
+    public void putIdentityCertificate() {
         ok("7F21", channel.send(0xDA, 0x7F, 0x21, identityCertificate));
     }
 

@@ -1,0 +1,194 @@
+//! What lies in the folder: every file looked at on its own, so that one that is broken hides nothing of the others.
+
+use std::{fs, io};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    Home, PkiError, days,
+    home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, START_KEY, TERMINAL},
+    load,
+    set::SetId,
+};
+use crate::crypto::x509::{Authority, Certificate, Class, Role, TlsCertificate, TlsUse};
+
+/// A certificate that has less than this left is expiring, a short-lived one when less than 3/7 of its life is left: for
+/// a terminal from day 4 of 7.
+const EXPIRING: SignedDuration = days(30);
+
+/// One file.
+#[derive(Debug)]
+pub struct Item {
+    /// Its path in the folder.
+    pub file: String,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What a file is, or why it cannot be used.
+#[derive(Debug)]
+pub enum Content {
+    /// A private key that loads.
+    PrivateKey(Result<(), PkiError>),
+    /// A symmetric key that loads.
+    SecretKey(Result<(), PkiError>),
+    /// A certificate that verifies, and that is for the key beside it where there is one.
+    Certificate(Result<Facts, PkiError>),
+}
+
+/// What a certificate says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// What it is for: `ca`, or the word of its class or TLS use.
+    pub class: &'static str,
+    /// The common name of its subject.
+    pub subject: String,
+    /// The serial number, hex.
+    pub serial: String,
+    /// The start of its life.
+    pub not_before: Timestamp,
+    /// The end of its life.
+    pub not_after: Timestamp,
+}
+
+/// Where a certificate stands in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// Its life has not begun.
+    NotYetValid,
+    /// It may be used.
+    Valid,
+    /// It may be used, and should be renewed.
+    Expiring,
+    /// Its life is over.
+    Expired,
+}
+
+impl Facts {
+    /// Where it stands at this moment.
+    pub fn age(&self, now: Timestamp) -> Age {
+        let margin = (self.not_after.duration_since(self.not_before) / 7 * 3).min(EXPIRING);
+        if now < self.not_before {
+            Age::NotYetValid
+        } else if now > self.not_after {
+            Age::Expired
+        } else if self.not_after.duration_since(now) < margin {
+            Age::Expiring
+        } else {
+            Age::Valid
+        }
+    }
+}
+
+/// Takes the same of a [`Certificate`], a [`TlsCertificate`] and an [`Authority`].
+macro_rules! facts {
+    ($certificate:expr, $class:expr, $subject:expr) => {
+        Facts {
+            class: $class,
+            subject: $subject.to_owned(),
+            serial: hex::encode($certificate.serial()),
+            not_before: $certificate.not_before(),
+            not_after: $certificate.not_after(),
+        }
+    };
+}
+
+impl Home {
+    /// All keys and certificates that are here; none when there is no folder. Files that are not ours are passed over.
+    pub fn inventory(&self) -> Result<Vec<Item>, PkiError> {
+        let mut items = Vec::new();
+        self.private_key(CA_KEY.to_owned(), &mut items)?;
+        self.certificate(CA_CERTIFICATE.to_owned(), || self.ca_facts(), &mut items)?;
+        for name in [PERSO_KEY, START_KEY] {
+            let path = self.path(name);
+            if load::exists(&path)? {
+                items.push(Item { file: name.to_owned(), content: Content::SecretKey(load::key_128(&path).map(drop)) });
+            }
+        }
+        self.pair(TERMINAL, |key| self.card_facts(TERMINAL, key, &Class::TERMINAL), &mut items)?;
+        self.pair(ADMIN, |key| self.card_facts(ADMIN, key, &[Class::Terminal(Role::Admin)]), &mut items)?;
+        self.pair(CLIENT, |key| self.tls_facts(CLIENT, key, TlsUse::Client), &mut items)?;
+        self.pair(SERVER, |key| self.tls_facts(SERVER, key, TlsUse::Server), &mut items)?;
+        for id in self.sets()? {
+            self.private_key(format!("sets/{id}.key"), &mut items)?;
+            self.certificate(format!("sets/{id}.crt"), || self.set_facts(id), &mut items)?;
+        }
+        Ok(items)
+    }
+
+    fn private_key(&self, file: String, items: &mut Vec<Item>) -> Result<(), PkiError> {
+        let path = self.path(&file);
+        if load::exists(&path)? {
+            items.push(Item { file, content: Content::PrivateKey(load::key_pair(&path).map(drop)) });
+        }
+        Ok(())
+    }
+
+    fn certificate(
+        &self,
+        file: String,
+        facts: impl FnOnce() -> Result<Facts, PkiError>,
+        items: &mut Vec<Item>,
+    ) -> Result<(), PkiError> {
+        if load::exists(&self.path(&file))? {
+            items.push(Item { file, content: Content::Certificate(facts()) });
+        }
+        Ok(())
+    }
+
+    fn pair(
+        &self,
+        pair: Pair,
+        facts: impl FnOnce(&Authority) -> Result<Facts, PkiError>,
+        items: &mut Vec<Item>,
+    ) -> Result<(), PkiError> {
+        self.private_key(pair.key.to_owned(), items)?;
+        self.certificate(pair.certificate.to_owned(), || facts(&self.load_authority()?), items)
+    }
+
+    /// The CA's key may lie elsewhere; where it lies here it has to match.
+    fn ca_facts(&self) -> Result<Facts, PkiError> {
+        let authority = self.load_authority()?;
+        if load::exists(&self.path(CA_KEY))? {
+            self.load_ca_key(&authority)?;
+        }
+        Ok(facts!(authority, "ca", authority.name()))
+    }
+
+    fn card_facts(&self, pair: Pair, authority: &Authority, classes: &[Class]) -> Result<Facts, PkiError> {
+        let key = load::key_pair(&self.path(pair.key))?;
+        let certificate: Certificate = self.card_certificate(pair, &key, authority, classes)?;
+        Ok(facts!(certificate, certificate.class().word(), certificate.subject()))
+    }
+
+    fn tls_facts(&self, pair: Pair, authority: &Authority, usage: TlsUse) -> Result<Facts, PkiError> {
+        let key = load::key_pair(&self.path(pair.key))?;
+        let certificate: TlsCertificate = self.tls_certificate(pair, &key, authority, usage)?;
+        Ok(facts!(certificate, usage.word(), certificate.subject()))
+    }
+
+    fn set_facts(&self, id: SetId) -> Result<Facts, PkiError> {
+        let certificate = self.load_set(id)?.certificate;
+        Ok(facts!(certificate, certificate.class().word(), certificate.subject()))
+    }
+
+    /// The sets of which anything is here, in the order of their identifiers.
+    fn sets(&self) -> Result<Vec<SetId>, PkiError> {
+        let folder = self.path("sets");
+        let failed = |error| PkiError::Io { path: folder.clone(), error };
+        let files = match fs::read_dir(&folder) {
+            Ok(files) => files,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut found = Vec::new();
+        for file in files {
+            let name = file.map_err(failed)?.file_name();
+            let stem = name.to_str().and_then(|name| name.strip_suffix(".crt").or_else(|| name.strip_suffix(".key")));
+            found.extend(stem.and_then(|stem| stem.parse::<SetId>().ok()));
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(found)
+    }
+}
