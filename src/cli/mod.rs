@@ -22,6 +22,7 @@ pub mod table;
 mod text;
 pub mod token;
 mod usage;
+pub mod users;
 pub mod virtual_token;
 pub mod watch;
 
@@ -73,10 +74,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
         Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
         Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
-        _ => {
-            let _ = configure(&global, out)?;
-            Err(Failure::new(Class::Bug, "bug.unwired", "this command is not wired up yet"))
-        }
+        Command::Users(args) => users::run(args, &configure(&global, out)?, out),
     }
 }
 
