@@ -118,10 +118,10 @@ pub enum UsersCommand {
     Export,
     /// What happened
     History {
-        /// Only from this moment on: a time (2026-11-22T15:04:05Z), or how long ago (8h)
+        /// Only from this moment on: a time (2026-11-22T15:04:05Z), a date (UTC), or how long ago (8h)
         #[arg(long, value_name = "TIME")]
         since: Option<Moment>,
-        /// Only before this moment: a time, or how long ago
+        /// Only before this moment: a time, a date, or how long ago
         #[arg(long, value_name = "TIME")]
         until: Option<Moment>,
     },

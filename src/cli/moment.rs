@@ -1,9 +1,11 @@
-//! A moment as it is typed: a time, or how long ago.
+//! A moment as it is typed: a time, a date, or how long ago.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
 use crate::roster::duration;
 
@@ -18,7 +20,7 @@ pub enum Moment {
 
 /// Why a text is no moment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it is neither a time such as 2026-11-22T15:04:05Z nor a duration such as 8h")]
+#[error("it is no time such as 2026-11-22T15:04:05Z, no date such as 2026-11-22 and no duration such as 8h")]
 pub struct NoMoment;
 
 impl Moment {
@@ -38,8 +40,17 @@ impl FromStr for Moment {
         if let Ok(ago) = duration(text) {
             return Ok(Self::Ago(ago));
         }
-        text.parse().map(Self::At).map_err(|_| NoMoment)
+        text.parse().or_else(|_| midnight(text)).map(Self::At)
     }
+}
+
+/// The beginning of a date, in UTC, as times are printed. Only a whole date: another text that has a date in it is none.
+fn midnight(text: &str) -> Result<Timestamp, NoMoment> {
+    let date: Date = text.parse().map_err(|_| NoMoment)?;
+    if date.to_string() != text {
+        return Err(NoMoment);
+    }
+    date.to_zoned(TimeZone::UTC).map(|midnight| midnight.timestamp()).map_err(|_| NoMoment)
 }
 
 #[cfg(test)]
@@ -55,8 +66,9 @@ mod tests {
             "2026-11-22T08:00:00+01:00".parse::<Moment>().unwrap().resolve(now).to_string(),
             "2026-11-22T07:00:00Z"
         );
+        assert_eq!("2026-11-22".parse::<Moment>().unwrap().resolve(now).to_string(), "2026-11-22T00:00:00Z");
         assert_eq!(Moment::Ago(Duration::MAX).resolve(now), Timestamp::MIN);
-        for text in ["", "yesterday", "-8h", "2026-11-22", "2026-11-22T15:04:05"] {
+        for text in ["", "yesterday", "-8h", "2026-11-31", "2026-11", "20261122", "2026-11-22T15:04:05"] {
             assert_eq!(text.parse::<Moment>(), Err(NoMoment), "{text}");
         }
     }

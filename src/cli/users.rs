@@ -1,102 +1,257 @@
-//! `rollcall users`: the current user list and its history.
+//! `rollcall users`: who is here now, what happened, and who is refused here.
 
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
-use super::{
-    args::{UsersArgs, UsersCommand},
-    confirm::confirm,
-    json::{Event, UserEntry},
-    moment::Moment,
-    printer::{Look, Printer},
-    station,
-};
-use crate::{
-    config::{Format, Settings},
-    failure::{Class, Failure},
-    roster::{Entry, Input, store::Store},
-};
+use super::args::{UsersArgs, UsersCommand};
+use super::confirm::confirm;
+use super::json::{self, UserEntry};
+use super::moment::Moment;
+use super::printer::{Look, Printer, Record};
+use super::station;
+use super::table::Cell;
+use crate::config::{Format, Settings};
+use crate::failure::{Class, Failure};
+use crate::roster::{Entry, Event, Input, Reason, Store};
 
-/// How many hex digits of a token id are enough to name it.
-const SHORT: usize = 4;
+const NOBODY: &str = "nobody is here";
+
+/// The fewest hex digits that stand for a token id.
+const SHORTEST_PREFIX: usize = 4;
 
 /// Runs the command.
-pub fn run(args: &UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+pub fn run(args: UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let now = Timestamp::now();
-    let mut store = station::store(settings)?;
-    store.settle(now, settings)?;
-    match args.command.as_ref().unwrap_or(&UsersCommand::List) {
-        UsersCommand::List => list(&mut store, out)?,
-        UsersCommand::Show { id } => {
-            let entry = find(store.entries()?, id)?;
-            out.object(&UserEntry::from(entry))?;
-        }
-        UsersCommand::Export => {
-            if out.format() == Format::Text {
-                out.set_look(Look { format: Format::Csv, ..Look::of_process(settings) });
-            }
-            list(&mut store, out)?;
-        }
-        UsersCommand::History { since, until } => history(&store, *since, *until, now, out)?,
-        UsersCommand::Deny { id } => order(&mut store, &Input::Deny { id: id.clone() }, settings)?,
-        UsersCommand::Allow { id } => {
-            if !store.denied()?.contains(id) {
-                return Err(Failure::new(Class::No, "users.not-denied", format!("{id} is not denied here")));
-            }
-            order(&mut store, &Input::Allow { id: id.clone() }, settings)?;
-        }
-        UsersCommand::Clear => {
-            let count = store.entries()?.len();
-            confirm(settings, out, &format!("this takes {count} entries off the list"), "clear")?;
-            order(&mut store, &Input::Clear, settings)?;
-        }
-    }
+    match args.command.unwrap_or(UsersCommand::List) {
+        UsersCommand::List => list(settings, now, out),
+        UsersCommand::Show { id } => show(&id, settings, now, out),
+        UsersCommand::Export => export(settings, now, out),
+        UsersCommand::History { since, until } => history(since, until, settings, now, out),
+        UsersCommand::Deny { id } => deny(&id, settings, now, out),
+        UsersCommand::Allow { id } => allow(&id, settings, now, out),
+        UsersCommand::Clear => clear(settings, now, out),
+    }?;
     Ok(0)
 }
 
-fn list(store: &mut Store, out: &mut Printer) -> Result<(), Failure> {
-    let entries: Vec<_> = store.entries()?.into_iter().map(UserEntry::from).collect();
-    out.list(&entries, "nobody is here")
+fn list(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let listed: Vec<_> = entries(settings, now)?.into_iter().map(|entry| Listed::new(entry, now)).collect();
+    out.list(&listed, NOBODY)
 }
 
-fn order(store: &mut Store, input: &Input, settings: &Settings) -> Result<(), Failure> {
-    store.order(input, Timestamp::now(), settings)?;
-    Ok(())
+fn show(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let entries = entries(settings, now)?;
+    let entry = meant(id, &entries)?.clone();
+    out.object(&Listed::new(entry, now))
+}
+
+fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    if settings.format == Format::Text {
+        out.set_look(Look { format: Format::Csv, ..Look::of_process(settings) });
+    }
+    list(settings, now, out)
 }
 
 fn history(
-    store: &Store,
     since: Option<Moment>,
     until: Option<Moment>,
+    settings: &Settings,
     now: Timestamp,
     out: &mut Printer,
 ) -> Result<(), Failure> {
-    out.begin::<Event>()?;
-    let mut told = Ok(());
-    store.history(since.map(|m| m.resolve(now)), until.map(|m| m.resolve(now)), |event| {
-        told = out.item(&Event::from(event));
-        if told.is_err() || out.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    let [since, until] = [since, until].map(|moment| moment.map(|moment| moment.resolve(now)));
+    let Some(store) = settled(settings, now)? else { return tell(Vec::new(), "nothing happened yet", out) };
+    if settings.format == Format::Text {
+        // A table needs all of its rows before it can be aligned.
+        let mut events = Vec::new();
+        store.history(since, until, |event| {
+            events.push(event);
+            ControlFlow::Continue(())
+        })?;
+        return tell(events, "nothing happened in that time", out);
+    }
+    out.begin::<json::Event>()?;
+    let mut printed = Ok(());
+    store.history(since, until, |event| {
+        printed = out.item(&json::Event::from(event));
+        if printed.is_ok() && !out.is_closed() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    told
+    printed
 }
 
-/// The one entry of this user id, token id, or beginning of a token id.
-fn find(entries: Vec<Entry>, id: &str) -> Result<Entry, Failure> {
-    let mut found: Vec<_> = entries.into_iter().filter(|entry| names(entry, id)).collect();
-    match (found.pop(), found.len()) {
-        (Some(entry), 0) => Ok(entry),
-        (Some(last), more) => {
-            let tokens: Vec<_> = found.iter().chain([&last]).map(|entry| entry.token_id.to_string()).collect();
-            let message = format!("{id} is {} entries: {}", more + 1, tokens.join(", "));
-            Err(Failure::new(Class::Usage, "users.ambiguous", message).hint("give the token id"))
-        }
-        (None, _) => Err(Failure::new(Class::No, "users.unknown", format!("{id} is not on the list"))
-            .hint("rollcall users shows who is")),
+fn deny(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let mut store = station::store(settings)?;
+    store.settle(now, settings)?;
+    let entries = store.entries()?;
+    let id = deniable(id, &entries)?;
+    let events = store.order(&Input::Deny { id: id.clone() }, now, settings)?;
+    let nobody = format!("nobody here has the id {id}; whoever comes with it is refused from now on");
+    tell(of(Reason::Denied, events), &nobody, out)
+}
+
+fn allow(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let mut store = station::store(settings)?;
+    let id = token_id(id).map_or_else(|| id.to_owned(), |token_id| token_id.to_string());
+    if !store.roster()?.is_denied(&id) {
+        return Err(Failure::new(Class::No, "users.not-denied", format!("{id} is not denied here"))
+            .hint("give the id as it was denied; a token id is the whole UUID"));
+    }
+    store.order(&Input::Allow { id: id.clone() }, now, settings)?;
+    out.note(&format!("{id} is let in again, with the next tap"));
+    Ok(())
+}
+
+fn clear(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let here = entries(settings, now)?.len();
+    if here > 0 {
+        let who = if here == 1 { "1 entry".to_owned() } else { format!("{here} entries") };
+        confirm(settings, out, &format!("this takes {who} off the list"), "clear")?;
+        let events = station::store(settings)?.order(&Input::Clear, Timestamp::now(), settings)?;
+        return tell(of(Reason::Cleared, events), NOBODY, out);
+    }
+    tell(Vec::new(), "the list is empty already", out)
+}
+
+/// The events that an order caused; others may have come in between.
+fn of(reason: Reason, events: Vec<Event>) -> Vec<Event> {
+    events.into_iter().filter(|event| event.reason == Some(reason)).collect()
+}
+
+fn tell(events: Vec<Event>, nothing: &str, out: &mut Printer) -> Result<(), Failure> {
+    let events: Vec<_> = events.into_iter().map(json::Event::from).collect();
+    out.list(&events, nothing)
+}
+
+/// The store, up to date; none where nothing was stored yet, for a look makes nothing.
+fn settled(settings: &Settings, now: Timestamp) -> Result<Option<Store>, Failure> {
+    let store = Store::open_if_there(&settings.state_folder)?;
+    store.map(|mut store| store.settle(now, settings).map(|()| store)).transpose().map_err(Failure::from)
+}
+
+fn entries(settings: &Settings, now: Timestamp) -> Result<Vec<Entry>, Failure> {
+    match settled(settings, now)? {
+        Some(mut store) => Ok(store.entries()?),
+        None => Ok(Vec::new()),
     }
 }
 
-fn names(entry: &Entry, id: &str) -> bool {
-    let short = id.len() >= SHORT && entry.token_id.to_string().starts_with(&id.to_ascii_lowercase());
-    entry.user.id == id || short
+/// The one entry that is meant by a user id, a token id, or the first digits of one.
+fn meant<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failure> {
+    let token_id = token_id(id);
+    let exact: Vec<_> = entries.iter().filter(|e| e.user.id == id || Some(e.token_id) == token_id).collect();
+    let found = if exact.is_empty() { beginning_with(id, entries) } else { exact };
+    match found.as_slice() {
+        [entry] => Ok(entry),
+        [] => Err(Failure::new(Class::No, "users.unknown", format!("{id} is not on the list"))
+            .hint("rollcall users lists who is; rollcall users history tells who was")),
+        several => Err(ambiguous(id, several)),
+    }
 }
+
+/// What may be denied: the whole id of a token, or any user id. Digits that might as well be those of a token on the
+/// list are refused, lest the wrong one gets in.
+fn deniable(id: &str, entries: &[Entry]) -> Result<String, Failure> {
+    if id.trim().is_empty() {
+        return Err(
+            Failure::new(Class::Usage, "users.empty-id", "the id is empty").hint("give a user id or a token id")
+        );
+    }
+    let is_user = entries.iter().any(|entry| entry.user.id == id);
+    if let (Some(token_id), false) = (token_id(id), is_user) {
+        return Ok(token_id.to_string());
+    }
+    let tokens = beginning_with(id, entries);
+    if is_user || tokens.is_empty() { Ok(id.to_owned()) } else { Err(ambiguous(id, &tokens)) }
+}
+
+fn ambiguous(id: &str, entries: &[&Entry]) -> Failure {
+    let tokens: Vec<_> = entries.iter().map(|entry| entry.token_id.to_string()).collect();
+    Failure::new(Class::Usage, "users.ambiguous", format!("{id} may stand for more than one"))
+        .hint(format!("give the whole token id: {}", tokens.join(", ")))
+}
+
+/// A whole token id, as a UUID with or without hyphens.
+fn token_id(id: &str) -> Option<Uuid> {
+    matches!(id.len(), 32 | 36).then(|| Uuid::try_parse(id).ok()).flatten()
+}
+
+/// The entries whose token id begins with these hex digits, hyphens or not; none when they are too few.
+fn beginning_with<'a>(id: &str, entries: &'a [Entry]) -> Vec<&'a Entry> {
+    let digits: String = id.chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase();
+    if digits.len() < SHORTEST_PREFIX || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Vec::new();
+    }
+    entries.iter().filter(|entry| entry.token_id.simple().to_string().starts_with(&digits)).collect()
+}
+
+/// An entry, and the time at which it is shown.
+struct Listed {
+    object: UserEntry,
+    now: Timestamp,
+}
+
+impl Listed {
+    fn new(entry: Entry, now: Timestamp) -> Self {
+        Self { object: entry.into(), now }
+    }
+
+    /// `2026-11-22T15:04:05Z (3h 20m ago)`
+    fn moment(&self, at: Timestamp) -> Cell {
+        Cell::from(format!("{at:.0} ({} ago)", span(at, self.now)))
+    }
+}
+
+impl serde::Serialize for Listed {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.object.serialize(serializer)
+    }
+}
+
+impl Record for Listed {
+    const COLUMNS: &'static [&'static str] = UserEntry::COLUMNS;
+    const HEADS: &'static [&'static str] = &["USER", "NAME", "STATE", "SINCE", "FOR", "READER", "TOKEN"];
+
+    fn record(&self) -> Vec<String> {
+        self.object.record()
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let mut row = self.object.row();
+        let since = UserEntry::HEADS.iter().position(|head| *head == "SINCE").map_or(row.len(), |at| at + 1);
+        row.insert(since, Cell::from(span(self.object.entry.since, self.now)));
+        row
+    }
+
+    fn details(&self) -> Vec<(&'static str, Cell)> {
+        let mut details = self.object.details();
+        for (label, value) in &mut details {
+            match *label {
+                "since" => *value = self.moment(self.object.entry.since),
+                "last seen" => *value = self.moment(self.object.entry.last_seen),
+                _ => {}
+            }
+        }
+        details
+    }
+}
+
+/// How long, in the two greatest units: `40s`, `3h 20m`, `2d 5h`.
+fn span(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.duration_since(from).as_secs().max(0);
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let first = units.iter().position(|(_, size)| seconds >= *size).unwrap_or(units.len() - 1);
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (unit, size) in units.iter().skip(first).take(2) {
+        if parts.is_empty() || rest >= *size {
+            parts.push(format!("{}{unit}", rest / size));
+        }
+        rest %= size;
+    }
+    parts.join(" ")
+}
+
+#[cfg(test)]
+mod tests;

@@ -79,6 +79,11 @@ impl Store {
         Ok(Self { db, home: home.to_owned(), path, sync: None, memory: None })
     }
 
+    /// Opens it only if there is one: to look must not make anything.
+    pub fn open_if_there(home: &Path) -> Result<Option<Self>, StoreError> {
+        if file::is_there(&home.join("terminal.db")) { Self::open(home).map(Some) } else { Ok(None) }
+    }
+
     /// Applies one input, and gives all events that are new since the last call, others' included, in order.
     pub fn apply(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, StoreError> {
         if input.is_routine() {

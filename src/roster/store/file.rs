@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens the database in `home`; makes both when they are not there (folder 0700, file 0600).
 pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, StoreError> {
-    if std::fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+    if !is_there(path) {
         make_folder(home)?;
         return migrate(home, path);
     }
@@ -35,6 +35,11 @@ pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, StoreError> {
             migrate(home, path)
         }
     }
+}
+
+/// Whether the file is there and not empty.
+pub(super) fn is_there(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.len() > 0)
 }
 
 /// A file of ours for our eyes only: opened, or made.
