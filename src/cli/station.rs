@@ -13,7 +13,7 @@ use crate::{
     config::Settings,
     failure::{Class, Failure},
     pki,
-    reader::monitor::Event,
+    reader::{event_count, monitor::Event},
     roster::{
         Input, Presence, Refused,
         store::{Ring, Store},
@@ -125,7 +125,7 @@ impl<'a> Station<'a> {
             }
             Event::CardMute { reader, generation } if self.workers.contains_key(reader) => {
                 let error = link(&crate::card::link::LinkError::CardMute, 0).to_json();
-                let insertion = *generation;
+                let insertion = event_count(*generation);
                 Some(Input::Refused(Refused { reader: reader.clone(), insertion, error, token_id: None, user: None }))
             }
             Event::CardRemoved { reader } if self.workers.contains_key(reader) => {

@@ -48,6 +48,12 @@ pub struct ReaderState {
     pub generation: u64,
 }
 
+/// How often something was inserted or removed, as the service counts: of a generation, the part on which two processes
+/// agree while the service lives and the reader is plugged in.
+pub const fn event_count(generation: u64) -> u64 {
+    generation & 0xFFFF
+}
+
 /// Why there is no answer about the readers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReaderError {

@@ -27,6 +27,7 @@ const CASES: &[Case] = &[
     ("heartbeat", presence::heartbeat),
     ("presence_toggle", presence::toggle),
     ("presence_until", presence::until),
+    ("a_scan_is_no_second_tap", presence::a_scan_is_no_second_tap),
     ("scan_hands_over_to_watch", presence::scan_hands_over_to_watch),
     ("service_restarts_under_watch", faults::service_restarts_under_watch),
     ("a_mute_card_delays_nobody", faults::a_mute_card_delays_nobody),

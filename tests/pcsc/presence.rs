@@ -63,6 +63,25 @@ pub fn until(card: &str) {
     watch.end();
 }
 
+/// Processes agree on which insertion a card is: a scan of a card that lies there is no second tap, and no second
+/// refusal.
+pub fn a_scan_is_no_second_tap(card: &str) {
+    let stack = enrolled(2, 1, card);
+    let mut watch = stack.watch(&["--presence", "toggle"]);
+    watch.event("arrived");
+    for args in [&["scan"][..], &["scan", "--count", "1"], &["scan", "--count", "2", "--timeout", "1s"]] {
+        stack.rollcall(args);
+        assert_eq!(stack.present(), ["p1"], "{args:?}");
+    }
+    stack.card("remove", 1);
+    stack.card("insert", 1);
+    assert_eq!(watch.event("left")["reason"], "toggled");
+    let events = watch.end();
+    for kind in ["arrived", "left", "refused"] {
+        assert_eq!(events.iter().filter(|e| e["event"] == kind).count(), 1, "{kind}");
+    }
+}
+
 pub fn scan_hands_over_to_watch(card: &str) {
     let stack = enrolled(2, 1, card);
     stack.card("remove", 1);
