@@ -131,7 +131,8 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     private void processPiece(APDU apdu) {
         byte[] b = apdu.getBuffer();
         byte ins = b[ISO7816.OFFSET_INS];
-        boolean isPso = ins == Constants.INS_PERFORM_SECURITY_OPERATION;
+        boolean isPso = ins == Constants.INS_PERFORM_SECURITY_OPERATION
+            && (b[ISO7816.OFFSET_CLA] & ~Constants.CLA_CHAINING) == (CLA_PROPRIETARY & ~Constants.CLA_CHAINING);
         boolean more = (b[ISO7816.OFFSET_CLA] & Constants.CLA_CHAINING) != 0
             || (isPso && (b[ISO7816.OFFSET_P1] & MORE_FOLLOWS) != 0);
         transport.dropAnswer();
@@ -237,7 +238,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
 
     /** A command that is complete. Returns the length of the answer. */
     private short execute(byte cla, byte ins, short fault, short length) {
-        if ((cla & Constants.CLA_SECURE) != 0 && ins != Constants.INS_AUTHENTICATE) {
+        if ((cla & Constants.CLA_SECURE) != 0 && (fault != 0 || ins != Constants.INS_AUTHENTICATE)) {
             return executeSecure(ins, fault, length);
         }
         switch (ins) {
