@@ -2,6 +2,8 @@
 //!
 //! `tests/cmd/*.trycmd` are the cases. Each file has a `ROLLCALL_HOME` of its own, and no PC/SC service.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;

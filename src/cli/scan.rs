@@ -62,7 +62,8 @@ impl Scan<'_> {
             readers.into_iter().filter(|r| self.settings.readers.matches(&r.name)).partition(|r| r.slot.is_occupied());
         self.out.begin::<json::Scan>()?;
         if terminal.depth == Depth::Authenticate {
-            self.deliver(empty.into_iter().map(|r| Input::Empty { reader: r.name }).collect())?;
+            let empty: Vec<_> = empty.into_iter().map(|r| Input::Empty { reader: r.name }).collect();
+            self.deliver(&empty)?;
         }
         if occupied.is_empty() {
             return Err(nobody(any));
@@ -70,7 +71,7 @@ impl Scan<'_> {
         let finished = tap_all(terminal, occupied)?;
         for (at, reader, tapped) in finished {
             let outcome = Outcome::judge(&mut self.store, at, reader.name, reader.generation, tapped)?;
-            self.take(outcome)?;
+            self.take(&outcome)?;
         }
         Ok(summary(&self.tally.failures, self.tally.succeeded))
     }
@@ -89,7 +90,7 @@ impl Scan<'_> {
                 Ok(Message::Reader(event)) => drop(station.reader(&event)?),
                 Ok(Message::Tapped { reader, insertion, at, tapped }) => {
                     let outcome = Outcome::judge(&mut self.store, at, reader, insertion, *tapped)?;
-                    self.take(outcome)?;
+                    self.take(&outcome)?;
                 }
                 Ok(Message::Signal) => return Ok(signal.exit_status().unwrap_or_default()),
                 Ok(Message::Alive { .. } | Message::Rung(_)) => {}
@@ -100,7 +101,7 @@ impl Scan<'_> {
         if self.tally.distinct.len() >= count { Ok(0) } else { Err(too_few(self.tally.distinct.len(), count)) }
     }
 
-    fn take(&mut self, outcome: Outcome) -> Result<(), Failure> {
+    fn take(&mut self, outcome: &Outcome) -> Result<(), Failure> {
         match outcome.class() {
             Some(class) => self.tally.failures.push(class),
             None => self.tally.succeeded += 1,
@@ -109,12 +110,12 @@ impl Scan<'_> {
         if fresh {
             self.out.item(&outcome.object(self.proof))?;
         }
-        self.deliver(outcome.input().into_iter().collect())
+        self.deliver(outcome.input().as_slice())
     }
 
-    fn deliver(&mut self, inputs: Vec<Input>) -> Result<(), Failure> {
+    fn deliver(&mut self, inputs: &[Input]) -> Result<(), Failure> {
         if !inputs.is_empty() {
-            self.store.deliver(&inputs, Timestamp::now(), self.settings)?;
+            self.store.deliver(inputs, Timestamp::now(), self.settings)?;
         }
         Ok(())
     }

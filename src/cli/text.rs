@@ -1,7 +1,7 @@
 //! The objects for people and as csv. Names of csv columns are part of the contract: new ones come last.
 
 use super::json::{
-    At, Authenticated, Enroll, Enrolled, Event, Pki, PkiState, Proof, Reader, ReaderState, Scan, Server, Token,
+    At, Authenticated, Denied, Enroll, Enrolled, Event, Pki, PkiState, Proof, Reader, ReaderState, Scan, Server, Token,
     TokenState, UserEntry,
 };
 use super::printer::Record;
@@ -66,7 +66,7 @@ impl Record for Scan {
     fn record(&self) -> Vec<String> {
         let [id, name, fields] = user(self.user.as_ref());
         let [code, message] = error(self.error.as_ref());
-        let [counter, nonce_source, message] = proof(self.proof.as_ref());
+        let [counter, nonce_source, sign1] = proof(self.proof.as_ref());
         vec![
             self.at.to_string(),
             self.reader.clone(),
@@ -82,7 +82,7 @@ impl Record for Scan {
             message,
             counter,
             nonce_source,
-            message,
+            sign1,
             self.timings_ms.total.0.to_string(),
         ]
     }
@@ -296,6 +296,19 @@ impl Record for Event {
     }
 }
 
+impl Record for Denied {
+    const COLUMNS: &'static [&'static str] = &["id"];
+    const HEADS: &'static [&'static str] = &["DENIED"];
+
+    fn record(&self) -> Vec<String> {
+        vec![self.id.clone()]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        vec![Cell::new(&self.id, Style::Strong)]
+    }
+}
+
 impl Record for Token {
     const COLUMNS: &'static [&'static str] = &[
         "reader",
@@ -322,7 +335,7 @@ impl Record for Token {
     fn record(&self) -> Vec<String> {
         let [id, name, fields] = user(self.user.as_ref());
         let [code, message] = error(self.error.as_ref());
-        let [counter, nonce_source, message] = proof(self.proof.as_ref());
+        let [counter, nonce_source, sign1] = proof(self.proof.as_ref());
         vec![
             self.reader.clone(),
             text(self.atr.as_ref()),
@@ -341,7 +354,7 @@ impl Record for Token {
             message,
             counter,
             nonce_source,
-            message,
+            sign1,
         ]
     }
 

@@ -39,7 +39,7 @@ fn tell(event: &Event, address: &str, out: &mut Printer) {
         Event::Inserted => out.detail(&format!("the card is in the reader at {address}")),
         Event::Removed => out.detail(&format!("the reader at {address} let the card go")),
         Event::Fault(fault) => {
-            out.warning(&format!("the card refused a command, for it cannot be stored: {fault}"), None)
+            out.warning(&format!("the card refused a command, for it cannot be stored: {fault}"), None);
         }
     }
 }

@@ -133,13 +133,11 @@ impl Watch<'_> {
             Message::Tapped { reader, insertion, at, tapped } => {
                 let lies_there = self.insertions.get(&reader) == Some(&insertion);
                 let outcome = Outcome::judge(&mut self.store, at, reader, insertion, *tapped)?;
-                match outcome.input().filter(|_| lies_there) {
-                    Some(input) => self.apply(&input),
-                    None => {
-                        self.broken(&outcome);
-                        Ok(())
-                    }
+                if let Some(input) = outcome.input().filter(|_| lies_there) {
+                    return self.apply(&input);
                 }
+                self.broken(&outcome);
+                Ok(())
             }
             Message::Alive { reader, token_id } => self.apply(&Input::Seen { reader, token_id }),
             Message::Rung(_ring) => {

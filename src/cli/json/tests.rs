@@ -102,7 +102,7 @@ fn scan() -> Scan {
         error: None,
         proof: Some(proof()),
         timings_ms: Timings {
-            connect: Duration::from_nanos(1_200_000).into(),
+            connect: Duration::from_micros(1_200).into(),
             authenticate: Ms(9.8),
             read: Ms(1.1),
             server: None,
@@ -142,12 +142,13 @@ fn the_example_of_a_reader() {
         state: ReaderState::Present,
         atr: Some("3B00".into()),
         card: Some("rollcall".into()),
+        says: Some("no historical bytes".into()),
     };
     let example = json!({"schema":"rollcall.reader/1","reader":"R","alias":null,"state":"present","atr":"3B00",
         "card":"rollcall"});
-    is_printed_as(&reader, &example, &[]);
+    is_printed_as(&reader, &example, &["/says"]);
     for state in ["empty", "present", "exclusive", "mute", "unavailable"] {
-        let mut reader = example.clone();
+        let mut reader = serde_json::to_value(&reader).unwrap();
         reader["state"] = state.into();
         assert_eq!(check(&reader), Ok(()));
     }
@@ -261,6 +262,8 @@ fn tokens_and_files_of_the_pki_keep_their_schema() {
         new: true,
     };
     assert_eq!(check(&serde_json::to_value(&file).unwrap()), Ok(()));
+    let denied = Denied { schema: Schema::default(), id: "7".into() };
+    assert_eq!(check(&serde_json::to_value(&denied).unwrap()), Ok(()));
 }
 
 #[test]

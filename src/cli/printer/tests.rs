@@ -1,5 +1,4 @@
 use super::*;
-use crate::cli::json::{self, Reader, ReaderState};
 use proptest::prelude::*;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,15 +28,28 @@ impl Write for Stream {
     }
 }
 
-fn reader(name: &str) -> Reader {
-    Reader {
-        schema: json::Schema::default(),
-        reader: name.into(),
-        alias: None,
-        state: ReaderState::Empty,
-        atr: None,
-        card: None,
+#[derive(Serialize)]
+struct Thing {
+    name: String,
+    colour: Option<&'static str>,
+    size: u8,
+}
+
+impl Record for Thing {
+    const COLUMNS: &'static [&'static str] = &["name", "colour", "size"];
+    const HEADS: &'static [&'static str] = &["NAME", "COLOUR", "SIZE"];
+
+    fn record(&self) -> Vec<String> {
+        vec![self.name.clone(), self.colour.unwrap_or_default().to_owned(), self.size.to_string()]
     }
+
+    fn row(&self) -> Vec<Cell> {
+        self.record().into_iter().map(Cell::from).collect()
+    }
+}
+
+fn thing(name: &str) -> Thing {
+    Thing { name: name.into(), colour: None, size: 7 }
 }
 
 /// What is written to stdout and stderr.
@@ -49,27 +61,27 @@ fn printed(look: Look, print: impl FnOnce(&mut Printer)) -> (String, String) {
     (out.text(), err.text())
 }
 
-fn listed(format: Format, readers: &[&str]) -> (String, String) {
-    let readers: Vec<_> = readers.iter().map(|name| reader(name)).collect();
-    printed(Look { format, ..Look::default() }, |out| out.list(&readers, "nobody").unwrap())
+fn listed(format: Format, things: &[&str]) -> (String, String) {
+    let things: Vec<_> = things.iter().map(|name| thing(name)).collect();
+    printed(Look { format, ..Look::default() }, |out| out.list(&things, "nobody").unwrap())
 }
 
-const A: &str = r#"{"schema":"rollcall.reader/1","reader":"a","alias":null,"state":"empty","atr":null,"card":null}"#;
-const B: &str = r#"{"schema":"rollcall.reader/1","reader":"b","alias":null,"state":"empty","atr":null,"card":null}"#;
+const A: &str = r#"{"name":"a","colour":null,"size":7}"#;
+const B: &str = r#"{"name":"b","colour":null,"size":7}"#;
 
 #[test]
 fn a_list_in_every_form() {
     assert_eq!(listed(Format::Json, &["a", "b"]).0, format!("[\n{A},\n{B}\n]\n"));
     assert_eq!(listed(Format::Ndjson, &["a", "b"]).0, format!("{A}\n{B}\n"));
-    assert_eq!(listed(Format::Csv, &["a", "b,c"]).0, "reader,alias,state,atr,card\na,,empty,,\n\"b,c\",,empty,,\n");
-    assert_eq!(listed(Format::Text, &["a"]).0, "READER  ALIAS  STATE  CARD  ATR\na              empty\n");
+    assert_eq!(listed(Format::Csv, &["a", "b,c"]).0, "name,colour,size\na,,7\n\"b,c\",,7\n");
+    assert_eq!(listed(Format::Text, &["a"]).0, "NAME  COLOUR  SIZE\na             7\n");
 }
 
 #[test]
 fn an_empty_list_is_a_list() {
     assert_eq!(listed(Format::Json, &[]).0, "[]\n");
     assert_eq!(listed(Format::Ndjson, &[]).0, "");
-    assert_eq!(listed(Format::Csv, &[]).0, "reader,alias,state,atr,card\n");
+    assert_eq!(listed(Format::Csv, &[]).0, "name,colour,size\n");
     assert_eq!(listed(Format::Text, &[]), (String::new(), "note: nobody\n".to_owned()));
 }
 
@@ -77,24 +89,24 @@ fn an_empty_list_is_a_list() {
 fn objects_that_come_one_by_one() {
     let streamed = |format| {
         let print = |out: &mut Printer| {
-            out.item(&reader("a")).unwrap();
-            out.item(&reader("b")).unwrap();
+            out.item(&thing("a")).unwrap();
+            out.item(&thing("b")).unwrap();
         };
         printed(Look { format, ..Look::default() }, print).0
     };
     assert_eq!(streamed(Format::Json), listed(Format::Json, &["a", "b"]).0);
     assert_eq!(streamed(Format::Ndjson), listed(Format::Ndjson, &["a", "b"]).0);
     assert_eq!(streamed(Format::Csv), listed(Format::Csv, &["a", "b"]).0);
-    assert_eq!(streamed(Format::Text), "a  empty\nb  empty\n");
+    assert_eq!(streamed(Format::Text), "a  7\nb  7\n");
 }
 
 #[test]
 fn one_object() {
-    let one = |format| printed(Look { format, ..Look::default() }, |out| out.object(&reader("a")).unwrap()).0;
+    let one = |format| printed(Look { format, ..Look::default() }, |out| out.object(&thing("a")).unwrap()).0;
     assert_eq!(one(Format::Json), format!("{A}\n"));
     assert_eq!(one(Format::Ndjson), format!("{A}\n"));
-    assert_eq!(one(Format::Csv), "reader,alias,state,atr,card\na,,empty,,\n");
-    assert!(one(Format::Text).starts_with("READER  a\n"));
+    assert_eq!(one(Format::Csv), "name,colour,size\na,,7\n");
+    assert!(one(Format::Text).starts_with("NAME    a\n"));
 }
 
 #[test]
@@ -118,10 +130,10 @@ fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
     };
     let mut closed = on(io::ErrorKind::BrokenPipe);
     assert!(!closed.is_closed());
-    assert_eq!(closed.item(&reader("a")), Ok(()));
+    assert_eq!(closed.item(&thing("a")), Ok(()));
     assert!(closed.is_closed());
     assert_eq!(closed.end(), Ok(()));
-    let failure = on(io::ErrorKind::StorageFull).item(&reader("a")).unwrap_err();
+    let failure = on(io::ErrorKind::StorageFull).item(&thing("a")).unwrap_err();
     assert_eq!((failure.class, failure.code), (Class::Io, "output.failed"));
 }
 
@@ -135,7 +147,7 @@ proptest! {
             prop_assert!(!text.contains(bare), "{format:?}: {text:?}");
         }
         let json: serde_json::Value = serde_json::from_str(&listed(Format::Json, &[&name]).0).unwrap();
-        prop_assert_eq!(json[0]["reader"].as_str(), Some(name.as_str()));
+        prop_assert_eq!(json[0]["name"].as_str(), Some(name.as_str()));
         let csv = listed(Format::Csv, &[&name]).0;
         let record = csv::Reader::from_reader(csv.as_bytes()).records().next().unwrap().unwrap();
         prop_assert_eq!(record[0].to_owned(), harmless::cell(&name).into_owned());
