@@ -1,6 +1,40 @@
 //! Rollcall: a terminal for NFC/PC-SC smart cards that knows, with proof, who is here.
 //!
-//! Imports go downwards only.
+//! # The map
+//!
+//! From the top down; a module imports only what stands below it, and a test checks that.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`cli`] | the command line: arguments, one file a command, the only part that prints |
+//! | [`config`] | flags over environment over `config.toml`, resolved once into what is meant |
+//! | [`enroll`] | makes a blank card somebody's token, in steps that the next run can finish |
+//! | [`tap`] | the way of one tap: connect, one transaction, an outcome; and a worker for each reader |
+//! | [`virtual_token`] | the same token in software, in a reader of the driver vpcd |
+//! | [`roster`] | the current user list: a pure `apply(input, now) -> changes`, and its store |
+//! | [`pki`] | the CA of a terminal: its files, what it certifies, and for how long |
+//! | [`token`] | our applet's edge: identifiers, commands, user record, and the one way into a channel |
+//! | [`reader`] | readers and the connection to a card; `reader::pcsc` alone imports the crate `pcsc` |
+//! | [`channel`] | SCP11a, SCP03 and secure messaging as state machines without input or output |
+//! | [`proof`] | the presence proof: template, message, verification |
+//! | [`card`] | any ISO 7816-4 card over any [`card::link::Link`]: commands, status words, TLV, chaining |
+//! | [`crypto`] | the primitives, over OpenSSL |
+//! | [`wire`], [`files`], [`failure`] | types that travel; files that hold state; what a user sees of a failure |
+//!
+//! # The way of one tap
+//!
+//! [`reader::monitor`] tells of a card → a [`tap::worker`] orders [`tap::terminal`] to connect and to begin one
+//! transaction → [`token::open`] runs SELECT, the handshake of [`channel::scp11`] and INTERNAL AUTHENTICATE, and checks
+//! the [`proof`] → the transaction ends → `cli::outcome` judges it against the store → [`roster`] changes the list →
+//! the printer tells the events.
+//!
+//! # Invariants
+//!
+//! - A token counts as authenticated only when the handshake and the signature of its identity key both hold.
+//! - Nothing from a card is used unless it came under a verified R-MAC, is signed, or merely names what is then proved.
+//! - There is no network, no prompt and no wait for a disk between the first and the last exchange of a tap.
+//! - The list equals a replay of the events, whenever the process is killed.
+//! - Secrets live in types that clear themselves and cannot be printed.
 
 pub mod card;
 pub mod channel;

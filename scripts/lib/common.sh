@@ -43,7 +43,7 @@ build_applet() {
         exec 8>"$classes/.lock"
         flock --timeout 900 8
         if ! applet_is_current; then
-            mvn -q -B --no-transfer-progress -f "$applet/pom.xml" -DskipTests package </dev/null >&2
+            mvn -q -B -Dstyle.color=never --no-transfer-progress -f "$applet/pom.xml" -DskipTests package </dev/null >&2
             touch -- "$stamp"
         fi
         exec 8>&-

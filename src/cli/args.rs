@@ -75,7 +75,7 @@ pub struct ScanArgs {
     #[arg(long, value_enum, env = "ROLLCALL_SOURCE", hide_env_values = true)]
     pub source: Option<Source>,
     /// Ask the card only who it says it is: nobody is authenticated, and the list stays as it is
-    #[arg(long, conflicts_with = "proof")]
+    #[arg(long, conflicts_with_all = ["proof", "count"])]
     pub identify_only: bool,
     /// Put the presence proof (COSE_Sign1, base64url) into the output
     #[arg(long)]

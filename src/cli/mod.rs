@@ -120,3 +120,37 @@ fn tell_panics() {
         std::process::exit(i32::from(Class::Bug.exit_status()));
     }));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use std::process;
+
+    /// Set in the process that the test below starts.
+    const CHILD: &str = "ROLLCALL_TEST_PANIC";
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    /// A hook is the whole process's, so the test starts itself once more and watches how that ends.
+    #[test]
+    fn a_panic_on_any_thread_is_told_as_a_bug_and_ends_the_process() {
+        if std::env::var_os(CHILD).is_some() {
+            tell_panics();
+            let _ = std::thread::spawn(|| panic!("that\u{1b}[2J")).join();
+            unreachable!("the process ended");
+        }
+        let child = process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cli::tests::a_panic_on_any_thread_is_told_as_a_bug_and_ends_the_process"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        assert_eq!(child.status.code(), Some(70));
+        let stderr = String::from_utf8(child.stderr).unwrap();
+        assert!(stderr.starts_with("error: a bug of ours: that\\u{1b}[2J (src/cli/mod.rs:"), "{stderr}");
+        assert!(stderr.ends_with("\ncode: bug.panic\n"), "{stderr}");
+    }
+}

@@ -79,6 +79,21 @@ mod tests {
             let _ = text.parse::<Moment>();
         }
 
+        /// Of every whole number and unit it is known what they mean, and whether that is too long.
+        #[test]
+        fn every_duration_is_read(number: u64, small in 0..10_000_u64, unit in 0..5_usize) {
+            let (name, ms) = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)][unit];
+            for number in [number, small] {
+                let meant = number.checked_mul(ms).map(Duration::from_millis);
+                let longest = Duration::from_secs(100 * 366 * 86_400);
+                let taken = meant.filter(|time| !time.is_zero() && *time <= longest);
+                let read = |text: String| duration(&text).ok();
+                prop_assert_eq!(read(format!("{number}{name}")), taken);
+                prop_assert_eq!(read(format!("{number} {name}")), None);
+                prop_assert_eq!(read(format!("-{number}{name}")), None);
+            }
+        }
+
         #[test]
         fn every_time_is_read(seconds in -377_705_023_201_i64..=253_402_207_200) {
             let at = Timestamp::from_second(seconds).unwrap();

@@ -8,6 +8,7 @@ use super::json;
 use crate::{
     card::link::LinkError,
     failure::{Class, Failure},
+    reader::event_count,
     roster::{
         Holder, Input, Insertion, Refused, Source, Tap,
         store::{CertificateOf, Store, StoreError},
@@ -38,12 +39,13 @@ pub struct Outcome {
 
 impl Outcome {
     /// Takes a finished tap, remembers what is worth it, and refuses what this terminal has a reason to refuse: a use
-    /// counter that fell back, and whom the operator denied.
+    /// counter that fell back, and whom the operator denied. `generation` is the one of the reader: the list, which
+    /// several processes write, is told the part of it that they agree on.
     pub fn judge(
         store: &mut Store,
         at: Timestamp,
         reader: String,
-        insertion: Insertion,
+        generation: u64,
         mut tapped: Tapped,
     ) -> Result<Self, StoreError> {
         for (item, der) in std::mem::take(&mut tapped.learned) {
@@ -62,7 +64,7 @@ impl Outcome {
             }
             who = Some((token_id, user));
         }
-        Ok(Self { at, reader, insertion, tapped, who })
+        Ok(Self { at, reader, insertion: event_count(generation), tapped, who })
     }
 
     /// The token that was authenticated and let in.

@@ -22,7 +22,7 @@ use crate::{
     failure::{Class, Failure, summary},
     reader::{self, ReaderState, monitor::Monitor},
     roster::{Input, store::Store},
-    tap::{Depth, Tapped, terminal::Terminal},
+    tap::{Depth, Tapped, terminal::Terminal, worker::Report},
 };
 
 /// Runs the command.
@@ -88,12 +88,12 @@ impl Scan<'_> {
         while self.tally.distinct.len() < count {
             match next(&inbox, until) {
                 Ok(Message::Reader(event)) => drop(station.reader(&event)?),
-                Ok(Message::Tapped { reader, insertion, at, tapped }) => {
+                Ok(Message::Worker(Report::Tapped { reader, insertion, at, tapped })) => {
                     let outcome = Outcome::judge(&mut self.store, at, reader, insertion, *tapped)?;
                     self.take(&outcome)?;
                 }
                 Ok(Message::Signal) => return Ok(signal.exit_status().unwrap_or_default()),
-                Ok(Message::Alive { .. } | Message::Rung(_)) => {}
+                Ok(Message::Worker(Report::Alive { .. }) | Message::Rung(_)) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }

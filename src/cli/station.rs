@@ -13,13 +13,13 @@ use crate::{
     config::Settings,
     failure::{Class, Failure},
     pki,
-    reader::monitor::Event,
+    reader::{event_count, monitor::Event},
     roster::{
         Input, Presence, Refused,
         store::{Ring, Store},
     },
     tap::{
-        Depth, Tapped,
+        Depth,
         failure::link,
         terminal::Terminal,
         worker::{Order, Report, Worker},
@@ -32,24 +32,8 @@ use crate::{
 pub enum Message {
     /// Something happened to the readers.
     Reader(Event),
-    /// A tap has ended.
-    Tapped {
-        /// Where.
-        reader: String,
-        /// Which insertion.
-        insertion: u64,
-        /// When.
-        at: Timestamp,
-        /// What came of it.
-        tapped: Box<Tapped>,
-    },
-    /// A token that stays has answered.
-    Alive {
-        /// Where.
-        reader: String,
-        /// Which.
-        token_id: uuid::Uuid,
-    },
+    /// A tap has ended, or a token that stays has answered.
+    Worker(Report),
     /// Another process has left something in the store.
     Rung(Ring),
     /// A signal asks us to end.
@@ -125,7 +109,7 @@ impl<'a> Station<'a> {
             }
             Event::CardMute { reader, generation } if self.workers.contains_key(reader) => {
                 let error = link(&crate::card::link::LinkError::CardMute, 0).to_json();
-                let insertion = *generation;
+                let insertion = event_count(*generation);
                 Some(Input::Refused(Refused { reader: reader.clone(), insertion, error, token_id: None, user: None }))
             }
             Event::CardRemoved { reader } if self.workers.contains_key(reader) => {
@@ -150,14 +134,7 @@ impl<'a> Station<'a> {
     fn start(&self, reader: &str) -> Result<Worker, Failure> {
         let stays = self.keep && self.settings.presence.at(reader) == Presence::Field;
         let messages = self.messages.clone();
-        let tell = move |report| drop(messages.send(message(report)));
+        let tell = move |report| drop(messages.send(Message::Worker(report)));
         Worker::start(reader, self.terminal.clone(), stays.then_some(self.settings.heartbeat), tell).map_err(no_thread)
-    }
-}
-
-fn message(report: Report) -> Message {
-    match report {
-        Report::Tapped { reader, insertion, at, tapped } => Message::Tapped { reader, insertion, at, tapped },
-        Report::Alive { reader, token_id } => Message::Alive { reader, token_id },
     }
 }

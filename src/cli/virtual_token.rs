@@ -50,14 +50,11 @@ fn open(args: &VirtualTokenArgs, out: &mut Printer) -> Result<(State, Box<dyn St
         return Ok((blank(args, out)?, Box::new(Forgetful)));
     };
     let mut store = FileStore::open(path)?;
-    let state = match store.load()? {
-        Some(state) => state,
-        None => {
-            let state = blank(args, out)?;
-            store.save(&state)?;
-            state
-        }
-    };
+    if let Some(state) = store.load()? {
+        return Ok((state, Box::new(store)));
+    }
+    let state = blank(args, out)?;
+    store.save(&state)?;
     Ok((state, Box::new(store)))
 }
 

@@ -27,7 +27,7 @@ use crate::{
         Event, Input,
         store::{Bell, Store},
     },
-    tap::Depth,
+    tap::{Depth, worker::Report},
 };
 
 /// How often the store is looked at without a ring.
@@ -130,7 +130,7 @@ impl Watch<'_> {
                     None => Ok(()),
                 }
             }
-            Message::Tapped { reader, insertion, at, tapped } => {
+            Message::Worker(Report::Tapped { reader, insertion, at, tapped }) => {
                 let lies_there = self.insertions.get(&reader) == Some(&insertion);
                 let outcome = Outcome::judge(&mut self.store, at, reader, insertion, *tapped)?;
                 if let Some(input) = outcome.input().filter(|_| lies_there) {
@@ -139,7 +139,7 @@ impl Watch<'_> {
                 self.broken(&outcome);
                 Ok(())
             }
-            Message::Alive { reader, token_id } => self.apply(&Input::Seen { reader, token_id }),
+            Message::Worker(Report::Alive { reader, token_id }) => self.apply(&Input::Seen { reader, token_id }),
             Message::Rung(_ring) => {
                 let events = self.store.catch_up(Timestamp::now(), self.settings)?;
                 self.tell(events)

@@ -39,11 +39,11 @@ pub enum PkiError {
         error: io::Error,
     },
     /// Not a P-256 private key in PEM.
-    #[error("{name} is {error}", name = .path.display())]
+    #[error("{name}: {error}", name = .path.display())]
     Key {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// Why not.
         error: KeyError,
     },
     /// Not 32 hex digits.

@@ -11,6 +11,7 @@ use crate::crypto::{
     x509::{Authority, Certificate, CertificateError, Class, Role, TlsCertificate, TlsUse},
 };
 
+// The files that stand alone.
 pub const CA_KEY: &str = "ca.key";
 pub const CA_CERTIFICATE: &str = "ca.crt";
 pub const START_KEY: &str = "start.key";
@@ -25,6 +26,7 @@ pub struct Pair {
     pub certificate: &'static str,
 }
 
+// The pairs: READ and ADMIN towards tokens, TLS towards the server, the server itself.
 pub const TERMINAL: Pair = Pair { key: "terminal-ecka.key", certificate: "terminal-ecka.crt" };
 pub const ADMIN: Pair = Pair { key: "terminal-admin.key", certificate: "terminal-admin.crt" };
 pub const CLIENT: Pair = Pair { key: "terminal-tls.key", certificate: "terminal-tls.crt" };

@@ -48,6 +48,12 @@ pub struct ReaderState {
     pub generation: u64,
 }
 
+/// How often something was inserted or removed, as the service counts: of a generation, the part on which two processes
+/// agree while the service lives and the reader is plugged in.
+pub const fn event_count(generation: u64) -> u64 {
+    generation & 0xFFFF
+}
+
 /// Why there is no answer about the readers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReaderError {
@@ -74,8 +80,12 @@ impl From<ReaderError> for Failure {
             ReaderError::ServiceHangs => {
                 (Class::Unavailable, "pcsc.service-hangs", "start it again: sudo systemctl restart pcscd")
             }
-            ReaderError::Denied => (Class::Refused, "pcsc.denied", "allow access to PC/SC: see rollcall doctor"),
-            ReaderError::Other(_) => (Class::Unavailable, "pcsc.error", "look for the cause: rollcall doctor"),
+            ReaderError::Denied => (
+                Class::Refused,
+                "pcsc.denied",
+                "let polkit allow this user the action org.debian.pcsc-lite.access_pcsc",
+            ),
+            ReaderError::Other(_) => (Class::Unavailable, "pcsc.error", "start it again: sudo systemctl restart pcscd"),
         };
         Self::new(class, code, error.to_string()).hint(hint)
     }

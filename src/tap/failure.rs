@@ -58,7 +58,7 @@ impl TapError {
             Self::Private => Failure::new(Class::No, "token.private", self.to_string())
                 .hint("leave out --identify-only, so that the token is authenticated"),
             Self::Denied => Failure::new(Class::Refused, "token.denied", self.to_string())
-                .hint("allow it again with: rollcall users deny --remove ID"),
+                .hint("allow it again: rollcall users allow ID"),
             Self::Counter { .. } => Failure::new(Class::Refused, "token.counter", self.to_string())
                 .hint("a copy of this token may be in use: block it, and enroll a new one"),
         }
@@ -111,7 +111,7 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
         TokenError::NotIssued(_)
         | TokenError::Refused { step: "INTERNAL AUTHENTICATE", status: Status::CONDITIONS } => {
             Failure::new(Class::Refused, "token.blocked", "the token is blocked")
-                .hint("an administrator can unblock it: rollcall token unblock")
+                .hint("the administrator who blocked it can unblock it")
         }
         TokenError::OtherAuthority => {
             refused("token.other-authority").hint("this token was enrolled under another CA than this terminal's")

@@ -76,12 +76,12 @@ pub fn enrollment_killed_at_random(card: &str) {
 /// The list equals a replay of the events, whenever a watch is killed.
 pub fn watch_killed_200_times() {
     let stack = enrolled(2, 2, "virtual");
-    for n in 0..200_u64 {
+    for n in 0..200_usize {
         let watch = stack.watch(&[]);
         if n % 8 == 0 {
-            stack.card(if n % 16 == 0 { "remove" } else { "insert" }, 1 + (n as usize / 16) % 2);
+            stack.card(if n % 16 == 0 { "remove" } else { "insert" }, 1 + (n / 16) % 2);
         }
-        std::thread::sleep(Duration::from_millis((n * 37) % 120));
+        std::thread::sleep(Duration::from_millis((n as u64 * 37) % 120));
         drop(watch);
         if n % 10 == 9 {
             compare(&stack);

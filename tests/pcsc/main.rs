@@ -1,6 +1,8 @@
 //! The main job end to end: real pcscd, real reader driver, real program; each case with the applet in the JavaCard
 //! simulator and with the token in software. `ROLLCALL_TEST_CARDS=virtual` leaves the applet out, where Java is missing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
 mod cases;
 mod client;
 mod faults;
@@ -22,8 +24,10 @@ const CASES: &[Case] = &[
     ("deny_and_clear", cases::deny_and_clear),
     ("count_waits_for_distinct_tokens", cases::count_waits_for_distinct_tokens),
     ("presence_field", presence::field),
+    ("heartbeat", presence::heartbeat),
     ("presence_toggle", presence::toggle),
     ("presence_until", presence::until),
+    ("a_scan_is_no_second_tap", presence::a_scan_is_no_second_tap),
     ("scan_hands_over_to_watch", presence::scan_hands_over_to_watch),
     ("service_restarts_under_watch", faults::service_restarts_under_watch),
     ("a_mute_card_delays_nobody", faults::a_mute_card_delays_nobody),

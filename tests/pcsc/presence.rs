@@ -63,6 +63,25 @@ pub fn until(card: &str) {
     watch.end();
 }
 
+/// Processes agree on which insertion a card is: a scan of a card that lies there is no second tap, and no second
+/// refusal.
+pub fn a_scan_is_no_second_tap(card: &str) {
+    let stack = enrolled(2, 1, card);
+    let mut watch = stack.watch(&["--presence", "toggle"]);
+    watch.event("arrived");
+    for args in [&["scan"][..], &["scan", "--count", "1"], &["scan", "--count", "2", "--timeout", "1s"]] {
+        stack.rollcall(args);
+        assert_eq!(stack.present(), ["p1"], "{args:?}");
+    }
+    stack.card("remove", 1);
+    stack.card("insert", 1);
+    assert_eq!(watch.event("left")["reason"], "toggled");
+    let events = watch.end();
+    for kind in ["arrived", "left", "refused"] {
+        assert_eq!(events.iter().filter(|e| e["event"] == kind).count(), 1, "{kind}");
+    }
+}
+
 pub fn scan_hands_over_to_watch(card: &str) {
     let stack = enrolled(2, 1, card);
     stack.card("remove", 1);
@@ -72,4 +91,33 @@ pub fn scan_hands_over_to_watch(card: &str) {
     assert_eq!(watch.event("arrived")["user"]["id"], "p1");
     assert_eq!(stack.present(), ["p1"]);
     watch.end();
+}
+
+/// A token that stays is asked over its channel; another program that ends the channel costs a new tap, and no event.
+pub fn heartbeat(card: &str) {
+    let stack = enrolled(2, 1, card);
+    let mut watch = stack.watch(&[]);
+    let arrived = watch.event("arrived")["at"].as_str().expect("a time").to_owned();
+    seen_after(&stack, &arrived);
+    let reader = stack.readers().remove(0);
+    let disturbed = jiff::Timestamp::now().to_string();
+    stack.rollcall(&["token", "info", "--reader", &reader]).expect(0);
+    seen_after(&stack, &disturbed);
+    assert_eq!(stack.ndjson(0, &["users"])[0]["state"], "present");
+    let events = watch.end();
+    assert_eq!(events.iter().filter(|e| e["event"] == "arrived").count(), 1);
+    assert_eq!(events.iter().filter(|e| e["event"] == "left").count(), 0);
+}
+
+/// Waits until the one entry was seen after this time; the list is another process's file, so it is looked at.
+fn seen_after(stack: &Stack, at: &str) {
+    let at: jiff::Timestamp = at.parse().expect("a time");
+    for _ in 0..200 {
+        let seen = stack.ndjson(0, &["users"])[0]["last_seen"].as_str().expect("a time").to_owned();
+        if seen.parse::<jiff::Timestamp>().expect("a time") > at {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("no heartbeat after {at}");
 }

@@ -111,7 +111,7 @@ pub fn personalise(reader: &str, issue: &Issue, certify: &dyn Fn(Class, &Point) 
     let point = Point::parse(&point).expect("a point");
     let ecka = certify(Class::TokenEcka, &point);
     session.store_certificate_bundle(own, &[&ecka]).expect("STORE DATA of the certificate");
-    assert_eq!(session.get_certificate_bundle(own).expect("GET DATA of the certificate"), [ecka.clone()]);
+    assert_eq!(session.get_certificate_bundle(own).expect("GET DATA of the certificate"), std::slice::from_ref(&ecka));
 
     let answer = send(&mut session, [0x80, 0xF1, 0x00, 0x21], &[0x01, 0xF0, 0x01, 0x00]);
     let identity_point = Point::parse(&answer[2..]).expect("a point");

@@ -182,6 +182,9 @@ def environment(folder, bin_folder):
 
 
 def main():
+    if sys.argv[1:2] == ["--only-check-usage"]:
+        parse(sys.argv[2:])
+        return 0
     options = parse(sys.argv[1:])
     settings = {
         "rollcall": os.environ.get("ROLLCALL_BIN_RESOLVED"),

@@ -1,5 +1,7 @@
 use super::*;
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A validator for what schemars writes for our objects. It refuses keywords that it does not know, so that nothing
 /// passes unlooked at.

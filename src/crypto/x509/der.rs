@@ -28,6 +28,7 @@ pub enum DerError {
     Trailing,
 }
 
+// The universal tags that a certificate of the profile uses (X.680, 8.4).
 pub const BOOLEAN: u8 = 0x01;
 pub const INTEGER: u8 = 0x02;
 pub const BIT_STRING: u8 = 0x03;
@@ -46,10 +47,12 @@ pub const CONTEXT_3: u8 = 0xA3;
 pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    /// Reads from these bytes.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
+    /// Whether nothing is left.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,0 +1,149 @@
+//! `rollcall pki` as a process: killed at every file that it makes, refusing with its exit statuses, and read by the
+//! openssl tool.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test ends where something is not as it was arranged
+#![allow(clippy::case_sensitive_file_extension_comparisons)] // we made these files
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.0.path().join("pki")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+        command.arg("pki").args(arguments).env("ROLLCALL_HOME", self.0.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The objects that a successful run prints.
+    fn objects(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = self.run(&[arguments, &["--output", "json"]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let found: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(found.iter().all(|object| object["schema"] == "rollcall.pki/1"));
+        found
+    }
+
+    fn refused(&self, arguments: &[&str], status: i32, code: &str) {
+        let output = self.run(arguments);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{told}");
+        assert!(told.ends_with(&format!("code: {code}\n")) && told.contains("\nhint: "), "{told}");
+        assert!(output.stdout.is_empty());
+    }
+
+    fn contents(&self) -> BTreeMap<String, Vec<u8>> {
+        let Ok(entries) = fs::read_dir(self.folder()) else { return BTreeMap::new() };
+        let read = |path: PathBuf| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap());
+        entries.map(|entry| read(entry.unwrap().path())).collect()
+    }
+}
+
+fn count(folder: &Path) -> usize {
+    fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+#[test]
+fn an_init_that_is_killed_at_any_file_is_finished_by_the_next() {
+    let complete = Place::new();
+    complete.objects(&["init"]);
+    let all = count(&complete.folder());
+    for files in 0..all {
+        let place = Place::new();
+        // Twice: what the second kill meets was made by two runs.
+        for _ in 0..2 {
+            let mut child = place.command(&["init"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            while count(&place.folder()) < files && child.try_wait().unwrap().is_none() {
+                std::thread::yield_now();
+            }
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        let before = place.contents();
+        for name in before.keys() {
+            let mode = fs::metadata(place.folder().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{name}");
+        }
+        assert!(place.objects(&["init"]).iter().all(|object| object["state"] == "valid"));
+        let after = place.contents();
+        assert_eq!(after.keys().collect::<Vec<_>>(), complete.contents().keys().collect::<Vec<_>>());
+        for (name, content) in before.iter().filter(|(name, _)| name.ends_with(".key") || name.ends_with(".crt")) {
+            // The half of a file that was being written has a name of its own, and is gone.
+            assert!(after[name] == *content, "{name} was changed, killed at {files}");
+        }
+    }
+}
+
+#[test]
+fn init_renew_and_list_tell_what_is_there() {
+    let place = Place::new();
+    assert!(place.objects(&["list"]).is_empty());
+    let made = place.objects(&["init"]);
+    assert_eq!(made.len(), 12);
+    assert!(made.iter().all(|object| object["new"] == true));
+    let again = place.objects(&["init"]);
+    assert!(again.iter().all(|object| object["new"] == false));
+    let renewed = place.objects(&["renew"]);
+    for (old, new) in again.iter().zip(&renewed) {
+        let is_leaf = old["kind"] == "certificate" && old["class"] != "ca";
+        assert_eq!(new["new"], is_leaf, "{new}");
+        assert_eq!(new["serial"] != old["serial"], is_leaf, "{new}");
+    }
+    let text = String::from_utf8(place.run(&["list"]).stdout).unwrap();
+    assert!(text.lines().count() == 13 && text.contains("terminal-admin.crt  terminal-admin  admin-"), "{text}");
+    for name in ["ca.crt", "terminal-ecka.crt", "terminal-admin.crt", "terminal-tls.crt", "server.crt"] {
+        let verify = ["verify", "-x509_strict", "-CAfile", "ca.crt", name];
+        let output = Command::new("openssl").args(verify).current_dir(place.folder()).output();
+        let output = output.expect("the openssl command-line tool is needed: apt-get install openssl");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{name}: OK\n"));
+    }
+}
+
+#[test]
+fn refusals_have_their_exit_statuses() {
+    let place = Place::new();
+    place.refused(&["renew"], 78, "pki.not-initialised");
+    assert!(!place.folder().exists());
+    place.objects(&["init"]);
+    let path = |name| place.folder().join(name);
+
+    fs::set_permissions(path("ca.key"), fs::Permissions::from_mode(0o640)).unwrap();
+    place.refused(&["init"], 77, "pki.key-permissions");
+    place.refused(&["renew"], 77, "pki.key-permissions");
+    let listed = place.run(&["list", "--output", "json"]);
+    assert_eq!(listed.status.code(), Some(1));
+    let broken: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(broken.iter().filter(|object| object["state"] == "broken").count(), 2);
+    fs::set_permissions(path("ca.key"), fs::Permissions::from_mode(0o600)).unwrap();
+
+    let record = fs::read(path("issued.ndjson")).unwrap();
+    fs::remove_file(path("issued.ndjson")).unwrap();
+    place.refused(&["renew"], 78, "pki.record-missing");
+    fs::write(path("issued.ndjson"), String::from_utf8(record).unwrap().replace("\"at\":\"20", "\"at\":\"30")).unwrap();
+    place.refused(&["renew"], 77, "pki.clock");
+    place.objects(&["renew", "--yes"]);
+
+    fs::remove_file(path("ca.key")).unwrap();
+    place.refused(&["init"], 78, "pki.no-ca-key");
+    place.refused(&["renew"], 78, "pki.no-ca-key");
+}
