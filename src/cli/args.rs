@@ -130,6 +130,8 @@ pub enum UsersCommand {
         /// User id or token id
         id: String,
     },
+    /// Who is refused here
+    Denied,
     /// Refuse a user or token no longer
     Allow {
         /// User id or token id, as it was denied

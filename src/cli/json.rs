@@ -42,6 +42,7 @@ named! {
     Enroll = "rollcall.enroll/1",
     UserEntry = "rollcall.user/1",
     Event = "rollcall.event/1",
+    Denied = "rollcall.denied/1",
     Token = "rollcall.token/1",
     Pki = "rollcall.pki/1",
 }
@@ -253,6 +254,15 @@ impl From<roster::Event> for Event {
     fn from(event: roster::Event) -> Self {
         Self { schema: Schema::default(), event }
     }
+}
+
+/// A user or token that is refused here.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Denied {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The id of the user, or the token id.
+    pub id: String,
 }
 
 /// What a token says about itself (`token info`), and whether that holds (`token verify`).

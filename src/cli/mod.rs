@@ -74,7 +74,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
         Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
         Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
-        Command::Users(args) => users::run(args, &configure(&global, out)?, out),
+        Command::Users(args) => users::run(&args, &configure(&global, out)?, out),
     }
 }
 

@@ -3,8 +3,8 @@
 mod words;
 
 use super::json::{
-    At, Authenticated, Enroll, Enrolled, Event, Pki, PkiState, Reader, ReaderState, Scan, Server, Token, TokenState,
-    UserEntry,
+    At, Authenticated, Denied, Enroll, Enrolled, Event, Pki, PkiState, Reader, ReaderState, Scan, Server, Token,
+    TokenState, UserEntry,
 };
 use super::printer::Record;
 use super::table::{Cell, Style};
@@ -295,6 +295,19 @@ impl Record for Event {
             Cell::new(text(event.token_id.as_ref()), Style::Dim),
             why,
         ]
+    }
+}
+
+impl Record for Denied {
+    const COLUMNS: &'static [&'static str] = &["id"];
+    const HEADS: &'static [&'static str] = &["DENIED"];
+
+    fn record(&self) -> Vec<String> {
+        vec![self.id.clone()]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        vec![Cell::new(&self.id, Style::Strong)]
     }
 }
 

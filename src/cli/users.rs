@@ -22,15 +22,16 @@ const NOBODY: &str = "nobody is here";
 const SHORTEST_PREFIX: usize = 4;
 
 /// Runs the command.
-pub fn run(args: UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+pub fn run(args: &UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let now = Timestamp::now();
-    match args.command.unwrap_or(UsersCommand::List) {
+    match args.command.as_ref().unwrap_or(&UsersCommand::List) {
         UsersCommand::List => list(settings, now, out),
-        UsersCommand::Show { id } => show(&id, settings, now, out),
+        UsersCommand::Show { id } => show(id, settings, now, out),
         UsersCommand::Export => export(settings, now, out),
-        UsersCommand::History { since, until } => history(since, until, settings, now, out),
-        UsersCommand::Deny { id } => deny(&id, settings, now, out),
-        UsersCommand::Allow { id } => allow(&id, settings, now, out),
+        UsersCommand::History { since, until } => history([*since, *until], settings, now, out),
+        UsersCommand::Deny { id } => deny(id, settings, now, out),
+        UsersCommand::Denied => denied(settings, now, out),
+        UsersCommand::Allow { id } => allow(id, settings, now, out),
         UsersCommand::Clear => clear(settings, now, out),
     }?;
     Ok(0)
@@ -54,14 +55,8 @@ fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), 
     list(settings, now, out)
 }
 
-fn history(
-    since: Option<Moment>,
-    until: Option<Moment>,
-    settings: &Settings,
-    now: Timestamp,
-    out: &mut Printer,
-) -> Result<(), Failure> {
-    let [since, until] = [since, until].map(|moment| moment.map(|moment| moment.resolve(now)));
+fn history(span: [Option<Moment>; 2], settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let [since, until] = span.map(|moment| moment.map(|moment| moment.resolve(now)));
     let Some(store) = settled(settings, now)? else { return tell(Vec::new(), "nothing happened yet", out) };
     if settings.format == Format::Text {
         // A table needs all of its rows before it can be aligned.
@@ -91,12 +86,18 @@ fn deny(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Res
     tell(of(Reason::Denied, events), &nobody, out)
 }
 
+fn denied(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let ids = settled(settings, now)?.map(|mut store| store.denied()).transpose()?.unwrap_or_default();
+    let ids: Vec<_> = ids.into_iter().map(|id| json::Denied { schema: json::Schema::default(), id }).collect();
+    out.list(&ids, "nobody is denied here")
+}
+
 fn allow(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let mut store = station::store(settings)?;
     let id = token_id(id).map_or_else(|| id.to_owned(), |token_id| token_id.to_string());
     if !store.roster()?.is_denied(&id) {
         return Err(Failure::new(Class::No, "users.not-denied", format!("{id} is not denied here"))
-            .hint("give the id as it was denied; a token id is the whole UUID"));
+            .hint("rollcall users denied lists who is"));
     }
     store.order(&Input::Allow { id: id.clone() }, now, settings)?;
     out.note(&format!("{id} is let in again, with the next tap"));

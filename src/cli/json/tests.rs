@@ -264,6 +264,8 @@ fn tokens_and_files_of_the_pki_keep_their_schema() {
         new: true,
     };
     assert_eq!(check(&serde_json::to_value(&file).unwrap()), Ok(()));
+    let denied = Denied { schema: Schema::default(), id: "7".into() };
+    assert_eq!(check(&serde_json::to_value(&denied).unwrap()), Ok(()));
 }
 
 #[test]

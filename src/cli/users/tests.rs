@@ -1,1 +1,89 @@
+use super::*;
+use crate::roster::{Source, State};
+use crate::wire::User;
 
+fn entry(token_id: &str, user_id: &str) -> Entry {
+    Entry {
+        token_id: token_id.parse().unwrap(),
+        user: User { id: user_id.to_owned(), ..User::default() },
+        reader: "R".to_owned(),
+        since: Timestamp::UNIX_EPOCH,
+        last_seen: Timestamp::UNIX_EPOCH,
+        state: State::Present,
+        source: Source::Card,
+        authenticated: true,
+    }
+}
+
+const ANN: &str = "ab12cd34-0000-4000-8000-000000000001";
+const BEN: &str = "ab12ffff-0000-4000-8000-000000000002";
+const BEN_TOO: &str = "99999999-0000-4000-8000-000000000003";
+
+fn list() -> [Entry; 4] {
+    // The last one's user id looks like the beginning of Ann's token id.
+    [
+        entry(ANN, "ann"),
+        entry(BEN, "ben"),
+        entry(BEN_TOO, "ben"),
+        entry("77777777-0000-4000-8000-000000000004", "AB12CD"),
+    ]
+}
+
+fn shown(id: &str) -> Result<String, (Class, &'static str)> {
+    meant(id, &list()).map(|entry| entry.token_id.to_string()).map_err(|failure| (failure.class, failure.code))
+}
+
+const AMBIGUOUS: (Class, &str) = (Class::Usage, "users.ambiguous");
+const UNKNOWN: (Class, &str) = (Class::No, "users.unknown");
+
+#[test]
+fn an_entry_is_meant_by_user_token_or_its_first_digits() {
+    for id in ["ann", ANN, &ANN.to_uppercase(), &ANN.replace('-', ""), "ab12c", "AB12C", "ab12cd34-00", "ab12cd3400"] {
+        assert_eq!(shown(id).as_deref(), Ok(ANN), "{id}");
+    }
+    assert_eq!(shown("9999").as_deref(), Ok(BEN_TOO));
+}
+
+#[test]
+fn a_user_with_two_tokens_and_common_first_digits_are_ambiguous() {
+    assert_eq!(shown("ben"), Err(AMBIGUOUS));
+    assert_eq!(shown("ab12"), Err(AMBIGUOUS));
+    let failure = meant("ben", &list()).unwrap_err();
+    assert_eq!(failure.hint.unwrap(), format!("give the whole token id: {BEN}, {BEN_TOO}"));
+}
+
+#[test]
+fn a_whole_id_comes_before_first_digits() {
+    assert_eq!(shown("AB12CD").unwrap()[..4], *"7777");
+    assert_eq!(shown("ab12cd").as_deref(), Ok(ANN));
+}
+
+#[test]
+fn what_is_not_on_the_list_is_unknown() {
+    for id in ["", "999", "---9", "Ann", "zoe", "ab12-zz", "00000000-0000-4000-8000-000000000001"] {
+        assert_eq!(shown(id), Err(UNKNOWN), "{id}");
+    }
+}
+
+#[test]
+fn only_whole_ids_are_denied() {
+    let denied = |id: &str| deniable(id, &list()).map_err(|failure| (failure.class, failure.code));
+    assert_eq!(denied("ben").as_deref(), Ok("ben"));
+    assert_eq!(denied("nobody yet").as_deref(), Ok("nobody yet"));
+    assert_eq!(denied(&ANN.to_uppercase()).as_deref(), Ok(ANN));
+    assert_eq!(denied(&BEN_TOO.replace('-', "")).as_deref(), Ok(BEN_TOO));
+    assert_eq!(denied("AB12CD").as_deref(), Ok("AB12CD"), "somebody on the list is called so");
+    assert_eq!(denied("ab12cd"), Err(AMBIGUOUS));
+    assert_eq!(denied("cafe").as_deref(), Ok("cafe"));
+    assert_eq!(denied(" "), Err((Class::Usage, "users.empty-id")));
+}
+
+#[test]
+fn a_span_has_two_units_at_most() {
+    let after = |seconds: i64| span(Timestamp::UNIX_EPOCH, Timestamp::from_second(seconds).unwrap());
+    let spans = [(-5, "0s"), (0, "0s"), (59, "59s"), (60, "1m"), (61, "1m 1s"), (3_600, "1h"), (3_659, "1h")];
+    let longer = [(12_000, "3h 20m"), (86_400, "1d"), (86_400 * 40 + 7_200, "40d 2h"), (86_400 + 60, "1d")];
+    for (seconds, text) in spans.into_iter().chain(longer) {
+        assert_eq!(after(seconds), text, "{seconds}");
+    }
+}

@@ -1,0 +1,208 @@
+//! `rollcall users` on a list that was stored, as scripts and people see it.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use jiff::Timestamp;
+use rollcall::roster::{Holder, Input, Presence, Source, Store, Tap};
+use rollcall::wire::User;
+use serde_json::Value;
+use tempfile::TempDir;
+
+const ANN: &str = "0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e";
+const YAMADA: &str = "11112222-2f4e-4f5b-8a39-5f0f7f1c2d3e";
+const YAMADA_TOO: &str = "33334444-2f4e-4f5b-8a39-5f0f7f1c2d3e";
+
+/// Three tokens of two users, at a door in mode toggle.
+fn home() -> TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = Store::open(home.path()).unwrap();
+    let people =
+        [(ANN, "7", "=HYPERLINK(\"http://x\"),\u{1b}[2J"), (YAMADA, "y", "山田 太郎"), (YAMADA_TOO, "y", "山田 太郎")];
+    for (n, (token_id, id, name)) in (0..).zip(people) {
+        let fields = [("team".to_owned(), "red".to_owned())].into();
+        let user = User { id: id.to_owned(), name: name.to_owned(), fields };
+        let holder = Holder { token_id: token_id.parse().unwrap(), user, source: Source::Card, authenticated: true };
+        let tap = Input::Tap(Tap { reader: format!("Door {n}"), insertion: n, holder });
+        let at: Timestamp = "2026-11-22T15:04:05.123Z".parse().unwrap();
+        store.apply(&tap, at + std::time::Duration::from_secs(n * 60), &Presence::Toggle).unwrap();
+    }
+    home
+}
+
+fn command(home: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_str().is_some_and(|name| name.starts_with("ROLLCALL_")) {
+            command.env_remove(variable);
+        }
+    }
+    command.env("ROLLCALL_HOME", home).arg("users").args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn users(home: &Path, arguments: &[&str]) -> Output {
+    command(home, arguments).output().unwrap()
+}
+
+/// What is written to stdout, after it was done.
+fn done(home: &Path, arguments: &[&str]) -> String {
+    let output = users(home, arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Exit status and code, after it was refused without a word on stdout.
+fn refused(home: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = users(home, arguments);
+    assert_eq!(output.stdout, b"");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("hint: "), "{stderr}");
+    let code = stderr.lines().find_map(|line| line.strip_prefix("code: ")).unwrap().to_owned();
+    (output.status.code().unwrap(), code)
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn the_list_in_every_form() {
+    let home = home();
+    let home = home.path();
+    let text = done(home, &[]);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 4);
+    assert!(lines[0].starts_with("USER  NAME"));
+    assert!(lines[1].contains("2026-11-22T15:04:05Z") && lines[1].contains("\\u{1b}[2J"));
+    // 山田 太郎 is five characters and nine columns wide.
+    let state = lines[0].find("STATE").unwrap();
+    assert_eq!(lines[2].find("present").unwrap(), state - 9 + "山田 太郎".len());
+
+    let lines = objects(&done(home, &["list", "--output", "ndjson"]));
+    let whole: Vec<Value> = serde_json::from_str(&done(home, &["--output", "json"])).unwrap();
+    assert_eq!(lines, whole);
+    assert_eq!(
+        lines[1],
+        serde_json::json!({"schema": "rollcall.user/1", "token_id": YAMADA,
+            "user": {"id": "y", "name": "山田 太郎", "fields": {"team": "red"}}, "reader": "Door 1",
+            "since": "2026-11-22T15:05:05.123Z", "last_seen": "2026-11-22T15:05:05.123Z", "state": "present",
+            "source": "card", "authenticated": true})
+    );
+}
+
+#[test]
+fn the_export_is_csv_without_formulas_unless_asked_otherwise() {
+    let home = home();
+    let text = done(home.path(), &["export"]);
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let names = reader.headers().unwrap().clone();
+    let column = |name| names.iter().position(|head| head == name).unwrap();
+    let rows: Vec<_> = reader.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(&rows[0][column("token_id")], ANN);
+    assert_eq!(&rows[0][column("user_name")], "'=HYPERLINK(\"http://x\"),\\u{1b}[2J");
+    assert_eq!(&rows[1][column("user_name")], "山田 太郎");
+    assert_eq!(text, done(home.path(), &["list", "--output", "csv"]));
+    assert_eq!(objects(&done(home.path(), &["export", "--output", "ndjson"])).len(), 3);
+}
+
+#[test]
+fn one_entry_is_shown() {
+    let home = home();
+    let home = home.path();
+    for id in ["7", ANN, "0b5c", "0B5C9C2E2F4E4F5B8A395F0F7F1C2D3E"] {
+        let shown: Value = serde_json::from_str(&done(home, &["show", id, "--output", "json"])).unwrap();
+        assert_eq!(shown["token_id"], ANN);
+    }
+    let text = done(home, &["show", "3333"]);
+    assert!(text.contains("2026-11-22T15:06:05Z (") && text.contains(" ago)"), "{text}");
+    assert_eq!(refused(home, &["show", "y"]), (2, "users.ambiguous".to_owned()));
+    assert_eq!(refused(home, &["show", "0b5"]), (1, "users.unknown".to_owned()));
+}
+
+#[test]
+fn history_takes_times_dates_and_durations() {
+    let home = home();
+    let seqs = |span: &[&str]| -> Vec<u64> {
+        let arguments: Vec<_> = ["history", "--output", "ndjson"].iter().chain(span).copied().collect();
+        objects(&done(home.path(), &arguments)).iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(seqs(&[]), [1, 2, 3]);
+    assert_eq!(seqs(&["--since", "2026-11-22T15:05:00Z", "--until", "2026-11-22T16:06:00+01:00"]), [2]);
+    assert_eq!(seqs(&["--since", "2026-11-22", "--until", "2026-11-23"]), [1, 2, 3]);
+    assert_eq!(seqs(&["--until", "2026-11-22"]), [0; 0]);
+    assert_eq!(seqs(&["--since", "36500d"]), [1, 2, 3]);
+    assert_eq!(done(home.path(), &["history", "--output", "json", "--until", "2000-01-01"]), "[]\n");
+    assert_eq!(done(home.path(), &["history"]).lines().count(), 4);
+    assert_eq!(refused(home.path(), &["history", "--since", "soon"]), (2, "usage".to_owned()));
+}
+
+#[test]
+fn who_is_denied_leaves_and_may_be_allowed_again() {
+    let home = home();
+    let home = home.path();
+    assert_eq!(done(home, &["denied", "--output", "json"]), "[]\n");
+    let left = objects(&done(home, &["deny", "y", "--output", "ndjson"]));
+    assert_eq!(left.len(), 2);
+    assert!(left.iter().all(|event| event["event"] == "left" && event["reason"] == "denied"));
+    assert_eq!(refused(home, &["deny", "0b5c"]), (2, "users.ambiguous".to_owned()));
+    assert_eq!(done(home, &["deny", "nobody", "--output", "json"]), "[]\n");
+    assert_eq!(done(home, &["denied"]), "DENIED\nnobody\ny\n");
+    assert_eq!(done(home, &["list", "--output", "ndjson"]).lines().count(), 1);
+    assert_eq!(done(home, &["allow", "y"]), "");
+    assert_eq!(refused(home, &["allow", "y"]), (1, "users.not-denied".to_owned()));
+    assert_eq!(
+        objects(&done(home, &["denied", "--output", "ndjson"])),
+        [serde_json::json!({"schema": "rollcall.denied/1", "id": "nobody"})]
+    );
+}
+
+#[test]
+fn the_list_is_cleared_only_by_who_means_it() {
+    let home = home();
+    let home = home.path();
+    assert_eq!(refused(home, &["clear"]), (2, "confirm.needed".to_owned()));
+    assert_eq!(done(home, &["--output", "ndjson"]).lines().count(), 3);
+    let left = objects(&done(home, &["clear", "--yes", "--output", "ndjson"]));
+    assert!(left.len() == 3 && left.iter().all(|event| event["reason"] == "cleared"));
+    assert_eq!(done(home, &["--output", "json"]), "[]\n");
+    assert_eq!(done(home, &["clear"]), "", "nothing to ask");
+    assert_eq!(done(home, &["history", "--output", "ndjson"]).lines().count(), 6, "history stays");
+}
+
+#[test]
+fn a_look_makes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    for arguments in [&["list"][..], &["export"], &["history"], &["denied"], &["clear"]] {
+        done(home.path(), arguments);
+    }
+    assert_eq!(refused(home.path(), &["show", "7"]), (1, "users.unknown".to_owned()));
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_that_is_none_is_a_file_error() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("terminal.db"), "not a database\n".repeat(100)).unwrap();
+    for arguments in [&["list"][..], &["history"], &["deny", "7"], &["clear", "--yes"]] {
+        assert_eq!(refused(home.path(), arguments), (73, "store.damaged".to_owned()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_long_history_into_a_closed_pipe_is_no_error() {
+    let home = home();
+    for form in ["text", "json", "ndjson", "csv"] {
+        let mut child = command(home.path(), &["history", "--output", form])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{form}");
+    }
+}
