@@ -1,6 +1,6 @@
 //! `rollcall users`: the current user list and its history.
 
-use std::ops::ControlFlow;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use jiff::Timestamp;
 
@@ -39,12 +39,15 @@ pub fn run(args: &UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u
             list(&mut store, out)?;
         }
         UsersCommand::History { since, until } => history(&store, *since, *until, now, out)?,
-        UsersCommand::Deny { id } => order(&mut store, &Input::Deny { id: id.clone() }, settings)?,
+        UsersCommand::Deny { id } => {
+            forms(id).into_iter().try_for_each(|id| order(&mut store, &Input::Deny { id }, settings))?;
+        }
         UsersCommand::Allow { id } => {
-            if !store.denied()?.contains(id) {
+            let (ids, denied) = (forms(id), store.denied()?);
+            if !ids.iter().any(|id| denied.contains(id)) {
                 return Err(Failure::new(Class::No, "users.not-denied", format!("{id} is not denied here")));
             }
-            order(&mut store, &Input::Allow { id: id.clone() }, settings)?;
+            ids.into_iter().try_for_each(|id| order(&mut store, &Input::Allow { id }, settings))?;
         }
         UsersCommand::Clear => {
             let count = store.entries()?.len();
@@ -53,6 +56,12 @@ pub fn run(args: &UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u
         }
     }
     Ok(0)
+}
+
+/// What is denied with this id: as a user id, itself; as a token id, the one form that the list compares.
+fn forms(id: &str) -> BTreeSet<String> {
+    let token_id = uuid::Uuid::try_parse(id).map(|token_id| token_id.to_string());
+    token_id.into_iter().chain([id.to_owned()]).collect()
 }
 
 fn list(store: &mut Store, out: &mut Printer) -> Result<(), Failure> {
