@@ -128,6 +128,7 @@ pub enum UsersCommand {
     /// Refuse a user or token from now on, here
     Deny {
         /// User id or token id
+        #[arg(value_parser = nonempty)]
         id: String,
     },
     /// Who is refused here

@@ -201,11 +201,9 @@ fn aes_key(block: &[u8], dek: &Key128) -> Result<(Key128, [u8; 3]), Status> {
 /// `KVN, B0 or B1 N key, F0 01 00 00`, where the KVN is one that the table knows, and P1 is 00 or the same.
 fn key_data<'a, const N: usize>(old: u8, data: &'a [u8], versions: &[u8]) -> Result<(u8, &'a [u8; N]), Status> {
     let split = || {
-        let ([version], rest) = data.split_first_chunk::<1>()?;
-        let mut reader = Reader::new(rest);
-        let key = reader.value(if N == 65 { 0xB0 } else { 0xB1 }).ok()?;
-        let rest = rest.strip_prefix(tlv::object(if N == 65 { 0xB0 } else { 0xB1 }, key).as_slice())?;
-        (rest == P256_WITHOUT_CHECK).then_some((*version, key.try_into().ok()?))
+        let (version, rest) = data.split_first()?;
+        let key = Reader::new(rest).object(if N == 65 { 0xB0 } else { 0xB1 }).ok()?;
+        (rest[key.whole.len()..] == P256_WITHOUT_CHECK).then_some((*version, key.value.try_into().ok()?))
     };
     let (version, key): (u8, &[u8; N]) = split().ok_or(Status::WRONG_DATA)?;
     let fits = versions.contains(&version) && (old == 0 || old == version);

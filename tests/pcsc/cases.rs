@@ -93,6 +93,12 @@ pub fn deny_and_clear(card: &str) {
     assert_eq!(stack.present(), ["p1"]);
     let only = stack.readers().remove(1);
     stack.rollcall(&["scan", "--reader", &only]).expect(77);
+    let token = stack.ndjson(0, &["users"])[0]["token_id"].as_str().expect("an id").to_uppercase();
+    stack.rollcall(&["users", "deny", &token]).expect(0);
+    assert!(stack.present().is_empty());
+    stack.rollcall(&["users", "allow", &token]).expect(0);
+    assert_eq!(stack.ndjson(1, &["scan"]).len(), 2);
+    assert_eq!(stack.present(), ["p1"]);
     stack.rollcall(&["users", "clear", "--yes"]).expect(0);
     assert!(stack.present().is_empty());
     let history = stack.ndjson(0, &["users", "history"]);
