@@ -168,6 +168,8 @@ impl Scene<'_> {
         match event {
             Event::ReaderAdded { reader } => self.added(reader, out),
             Event::ReaderRemoved { reader } => self.removed(reader, out),
+            // As it was told with the reader.
+            Event::Vacant { .. } => Ok(()),
             Event::CardInserted { reader, atr, .. } => self.changed(&reader, |(slot, _)| *slot = Slot::Card(atr), out),
             Event::CardMute { reader, .. } => self.changed(&reader, |(slot, _)| *slot = Slot::Mute, out),
             Event::CardRemoved { reader } => self.changed(&reader, |(slot, _)| *slot = Slot::Empty, out),

@@ -115,6 +115,10 @@ impl<'a> Station<'a> {
             Event::ReaderRemoved { reader } => {
                 self.workers.remove(reader).map(|_| Input::ReaderRemoved { reader: reader.clone() })
             }
+            // Otherwise who lay there before a start or a loss would stay in doubt, and a return would be no new tap.
+            Event::Vacant { reader } if self.workers.contains_key(reader) => {
+                Some(Input::Empty { reader: reader.clone() })
+            }
             Event::CardInserted { reader, generation, .. } => {
                 self.order(reader, Order::Inserted(*generation));
                 None

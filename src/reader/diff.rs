@@ -15,6 +15,11 @@ pub enum Event {
         /// Its name.
         reader: String,
     },
+    /// A reader that was just added has no card in it. A card that lay there when somebody last looked is gone.
+    Vacant {
+        /// Which.
+        reader: String,
+    },
     /// A card that answered to reset came.
     CardInserted {
         /// Where.
@@ -104,6 +109,7 @@ fn change(name: &str, before: Option<&ReaderState>, now: Option<&ReaderState>, e
         match &now.slot {
             Slot::Card(atr) => events.push(Event::CardInserted { reader, atr: atr.clone(), generation }),
             Slot::Mute => events.push(Event::CardMute { reader, generation }),
+            Slot::Empty if before.is_none() => events.push(Event::Vacant { reader }),
             Slot::Empty | Slot::Unavailable => {}
         }
     }
@@ -154,6 +160,7 @@ mod tests {
         match event {
             Event::ReaderAdded { reader } => assert!(known.insert(reader, (None, true, false)).is_none()),
             Event::ReaderRemoved { reader } => assert_eq!(known.remove(&reader).unwrap().0, None),
+            Event::Vacant { reader } => assert_eq!(known[&reader].0, None),
             Event::CardInserted { reader, generation, .. } | Event::CardMute { reader, generation } => {
                 assert!(known.get_mut(&reader).unwrap().0.replace(generation).is_none());
             }
@@ -223,6 +230,15 @@ mod tests {
     fn an_atr_that_becomes_known_is_no_insertion() {
         assert_eq!(diff(&state(Slot::Card(vec![]), 1), &state(Slot::Card(vec![0x3B, 0]), 1)), []);
         assert_eq!(diff(&state(Slot::Card(vec![0x3B, 1]), 1), &state(Slot::Card(vec![0x3B, 0]), 1)).len(), 2);
+    }
+
+    #[test]
+    fn a_reader_that_comes_empty_is_told_so_once() {
+        let reader = "r".to_owned();
+        let came = [Event::ReaderAdded { reader: reader.clone() }, Event::Vacant { reader }];
+        assert_eq!(diff(&[], &state(Slot::Empty, 4)), came);
+        assert_eq!(diff(&state(Slot::Empty, 4), &state(Slot::Empty, 6)), []);
+        assert_eq!(diff(&[], &state(Slot::Unavailable, 0)).len(), 2, "nobody can tell what lies there");
     }
 
     #[test]

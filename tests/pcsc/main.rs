@@ -26,6 +26,7 @@ const CASES: &[Case] = &[
     ("presence_field", presence::field),
     ("heartbeat", presence::heartbeat),
     ("presence_toggle", presence::toggle),
+    ("lifted_while_nobody_watched", presence::lifted_while_nobody_watched),
     ("presence_until", presence::until),
     ("a_scan_is_no_second_tap", presence::a_scan_is_no_second_tap),
     ("scan_hands_over_to_watch", presence::scan_hands_over_to_watch),

@@ -51,6 +51,29 @@ pub fn toggle(card: &str) {
     watch.end();
 }
 
+/// A card that was lifted while nobody watched is found missing by the next watch: in mode field it is gone at once, and
+/// in mode toggle its return is a tap.
+pub fn lifted_while_nobody_watched(card: &str) {
+    let stack = enrolled(2, 2, card);
+    let door = &stack.readers()[0];
+    std::fs::write(stack.home().join("config.toml"), format!("[presence]\n\"{door}\" = \"toggle\"\n")).unwrap();
+    let mut watch = stack.watch(&[]);
+    watch.event("arrived");
+    watch.event("arrived");
+    watch.end();
+    stack.card("remove", 1);
+    stack.card("remove", 2);
+    let mut watch = stack.watch(&[]);
+    // Readers are looked at in order, so the first one was, too.
+    let gone = watch.event("left");
+    assert_eq!((&gone["user"]["id"], &gone["reason"]), (&"p2".into(), &"gone".into()));
+    assert_eq!(stack.present(), ["p1"]);
+    stack.card("insert", 1);
+    let left = watch.event("left");
+    assert_eq!((&left["user"]["id"], &left["reason"]), (&"p1".into(), &"toggled".into()));
+    watch.end();
+}
+
 pub fn until(card: &str) {
     let stack = enrolled(2, 1, card);
     stack.card("remove", 1);
