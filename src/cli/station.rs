@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, mpsc::Sender},
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
-use super::outcome::Remembered;
+use super::{outcome::Remembered, printer::Printer};
 use crate::{
     card::apdu::Format,
     config::Settings,
@@ -57,6 +57,18 @@ pub fn terminal(settings: &Settings, depth: Depth) -> Result<Terminal, Failure> 
         depth,
         clock: Timestamp::now,
     })
+}
+
+/// How long before its end a terminal's certificate is warned of: from the fourth of its seven days.
+const ENDS_SOON: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// Warns of a certificate that ends soon, while it still can be renewed at leisure.
+pub fn warn_of_end(terminal: &Terminal, out: &mut Printer) {
+    let end = terminal.credentials.certificate.not_after();
+    if end.duration_since((terminal.clock)()) <= ENDS_SOON {
+        let text = format!("this terminal's certificate ends at {end}");
+        out.warning(&text, Some("renew it where the CA key lies: rollcall pki renew"));
+    }
 }
 
 /// The keys as a handshake takes them.

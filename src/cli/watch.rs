@@ -36,6 +36,7 @@ const SLOW_TICK: Duration = Duration::from_secs(10);
 /// Runs the command until a signal ends it.
 pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let terminal = station::terminal(settings, Depth::Authenticate)?;
+    station::warn_of_end(&terminal, out);
     let mut store = station::store(settings)?;
     let (lock, bell, events) = store.start_watch(Timestamp::now(), settings)?;
     let (messages, inbox) = mpsc::channel();
