@@ -7,5 +7,6 @@ mod saved;
 mod sequences;
 mod session;
 mod table;
+mod terminal;
 mod transport;
 mod vectors;

@@ -71,7 +71,7 @@ impl Draft {
             not_before: NOW.to_owned(),
             not_after: LATER.to_owned(),
             point: key.as_bytes().to_vec(),
-            usage: vec![3, 2, 3, if class == IDENTITY { 0x80 } else { 8 }],
+            usage: if class == IDENTITY { vec![3, 2, 7, 0x80] } else { vec![3, 2, 3, 8] },
             authority: ca.public().key_identifier().to_vec(),
             more_extensions: Vec::new(),
             subject: b"somebody".to_vec(),
@@ -309,10 +309,16 @@ impl Rig {
         open
     }
 
+    /// A certificate of this token: its subject is the token id.
+    fn draft(&self, class: u8, point: &Point) -> Draft {
+        let subject = uuid::Uuid::from_bytes(self.id).to_string().into_bytes();
+        Draft { subject, ..Draft::new(class, point, &self.ca) }
+    }
+
     fn own_key(&mut self, open: &mut Open) {
         let answer = self.accept(open, "84F10011", &[0x41, 0xF0, 1, 0]);
         let point = Point::parse(tlv::only(&answer, 0xB0).unwrap()).unwrap();
-        let certificate = Draft::new(ECKA, &point, &self.ca).sign(&self.ca);
+        let certificate = self.draft(ECKA, &point).sign(&self.ca);
         self.accept(open, "84E29000", &store(0x41, &certificate));
         self.entries.push([&[0x11, 0x41][..], point.as_bytes()].concat());
         self.object("BF21", 0x41, &certificate);
@@ -321,7 +327,7 @@ impl Rig {
     fn identity(&mut self, open: &mut Open) {
         let answer = self.accept(open, "84F10021", &[1, 0xF0, 1, 0]);
         let point = Point::parse(tlv::only(&answer, 0xB0).unwrap()).unwrap();
-        let certificate = Draft::new(IDENTITY, &point, &self.ca).sign(&self.ca);
+        let certificate = self.draft(IDENTITY, &point).sign(&self.ca);
         self.accept(open, "84DA7F21", &certificate);
         self.entries.push([&[0x21, 1][..], point.as_bytes()].concat());
         self.object("7F21", 0, &certificate);
