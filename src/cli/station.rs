@@ -117,7 +117,7 @@ impl<'a> Station<'a> {
             }
             // Otherwise who lay there before a start or a loss would stay in doubt, and a return would be no new tap.
             Event::Vacant { reader } if self.workers.contains_key(reader) => {
-                Some(Input::Empty { reader: reader.clone() })
+                Some(Input::Vacant { reader: reader.clone() })
             }
             Event::CardInserted { reader, generation, .. } => {
                 self.order(reader, Order::Inserted(*generation));

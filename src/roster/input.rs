@@ -38,6 +38,12 @@ pub enum Input {
         /// Where.
         reader: String,
     },
+    /// This reader has no card in it, but it was only just found, or the service has only just started: a card that
+    /// lies there may still come to light.
+    Vacant {
+        /// Where.
+        reader: String,
+    },
     /// The card on this reader is no issued token, or is not let in. Not for an exchange that merely broke: that says
     /// nothing about who is there.
     Refused(Refused),

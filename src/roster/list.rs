@@ -58,6 +58,8 @@ pub struct Slot {
     pub insertion: Option<Insertion>,
     /// Whether nobody could look since, so that insertions cannot be compared.
     pub unsure: bool,
+    /// When it counts as empty, unless a card comes to light before.
+    pub empty_at: Option<Timestamp>,
     /// The authenticated card of that insertion.
     pub held: Option<Holder>,
     /// The code of the refusal that was told in that insertion.
@@ -142,9 +144,10 @@ impl Roster {
         self.service_lost
     }
 
-    /// When time next ends an entry: a [`Input::Tick`] is due then, not before.
+    /// When time next changes anything: a [`Input::Tick`] is due then, not before.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.seats.values().filter_map(|seat| seat.closes).min()
+        let seats = self.seats.values().filter_map(|seat| seat.closes);
+        seats.chain(self.slots.values().filter_map(|slot| slot.empty_at)).min()
     }
 
     /// Takes one input at the time `now` (cut to the millisecond).

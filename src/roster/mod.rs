@@ -33,6 +33,9 @@
 //! **Lifted, empty**: ends the stay in mode field (`lifted` when the removal was seen, `gone` when a look found the
 //! card missing). Toggle and until entries stay.
 //!
+//! **Vacant**: after a start or a loss, a reader that comes empty counts as empty only after `settles_after`, for a
+//! service that has just started finds the cards that lie there a moment later.
+//!
 //! **Refused**: told once per insertion. Whoever lay there in mode field left (`refused` when it is the same
 //! insertion, `lifted` otherwise). Toggle and until entries stay: anybody can make a card that names a token and fails.
 //! An identification without authentication counts for nothing but that another card lies there.

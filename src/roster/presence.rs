@@ -81,6 +81,11 @@ pub trait Policy {
     fn stale_after(&self) -> Duration {
         Duration::from_secs(60)
     }
+
+    /// How long a reader may take, after it or the service came back, until it finds the card that lies there.
+    fn settles_after(&self) -> Duration {
+        Duration::from_secs(5)
+    }
 }
 
 impl<F: Fn(&str) -> Presence> Policy for F {

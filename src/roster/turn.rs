@@ -30,6 +30,7 @@ impl<'a> Turn<'a> {
         self.expire();
         self.take(input);
         self.close_stale();
+        self.count_empty();
         self.changes
     }
 
@@ -41,6 +42,7 @@ impl<'a> Turn<'a> {
             Input::Seen { reader, token_id } => self.seen(reader, *token_id),
             Input::Lifted { reader } => self.vacated(reader, Reason::Lifted),
             Input::Empty { reader } => self.vacated(reader, Reason::Gone),
+            Input::Vacant { reader } => self.vacant(reader),
             Input::Refused(refused) => self.refused(refused),
             Input::ReaderAdded { reader } => self.reader_added(reader),
             Input::ReaderRemoved { reader } => self.reader_removed(reader),
@@ -68,6 +70,15 @@ impl<'a> Turn<'a> {
         let over: Vec<_> = self.due(Mode::Field).collect();
         for (_, token_id) in over {
             self.leave(token_id, Reason::Stale);
+        }
+    }
+
+    fn count_empty(&mut self) {
+        let over = |slot: &Slot| slot.empty_at.is_some_and(|at| at <= self.now);
+        let slots = self.roster.slots.iter().filter(|(_, slot)| over(slot));
+        let readers: Vec<_> = slots.map(|(reader, _)| reader.clone()).collect();
+        for reader in readers {
+            self.vacated(&reader, Reason::Gone);
         }
     }
 
@@ -150,6 +161,15 @@ impl<'a> Turn<'a> {
         self.change_slot(reader, |slot| slot.turn_over(None));
     }
 
+    fn vacant(&mut self, reader: &str) {
+        if self.slot(reader).unsure {
+            let empty_at = Some(self.later(self.policy.settles_after()));
+            self.change_slot(reader, |slot| slot.empty_at = empty_at);
+        } else {
+            self.vacated(reader, Reason::Gone);
+        }
+    }
+
     fn refused(&mut self, refused: &Refused) {
         let slot = self.slot(&refused.reader);
         let same_card = slot.is_insertion(refused.insertion)
@@ -185,7 +205,7 @@ impl<'a> Turn<'a> {
                 slot.turn_over(None);
             }
             slot.insertion = Some(refused.insertion);
-            slot.unsure = false;
+            (slot.unsure, slot.empty_at) = (false, None);
             slot.told.get_or_insert_with(|| refused.error.code.clone());
         });
         if !told {
@@ -257,8 +277,9 @@ impl<'a> Turn<'a> {
             }
         }
         for (reader, slot) in &mut self.roster.slots {
-            if at(reader) && !slot.unsure && slot.insertion.is_some() {
-                slot.unsure = true;
+            let doubted = Slot { unsure: slot.insertion.is_some(), empty_at: None, ..slot.clone() };
+            if at(reader) && *slot != doubted {
+                *slot = doubted;
                 self.changes.push(Change::Slot(reader.clone()));
             }
         }
@@ -383,13 +404,14 @@ impl<'a> Turn<'a> {
                 slot.turn_over(None);
             }
             slot.insertion = Some(tap.insertion);
-            slot.unsure = false;
+            (slot.unsure, slot.empty_at) = (false, None);
             slot.held = Some(tap.holder.clone());
         });
     }
 
     fn slot(&self, reader: &str) -> &Slot {
-        const UNKNOWN: &Slot = &Slot { attached: false, insertion: None, unsure: false, held: None, told: None };
+        const UNKNOWN: &Slot =
+            &Slot { attached: false, insertion: None, unsure: false, empty_at: None, held: None, told: None };
         self.roster.slots.get(reader).unwrap_or(UNKNOWN)
     }
 

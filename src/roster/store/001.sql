@@ -24,6 +24,7 @@ CREATE TABLE slots (
     attached INTEGER NOT NULL,
     insertion INTEGER,
     unsure INTEGER NOT NULL,
+    empty_at INTEGER,
     held TEXT,
     told TEXT
 ) STRICT, WITHOUT ROWID;

@@ -80,11 +80,12 @@ fn save_slot(db: &Connection, reader: &str, slot: Option<&Slot>) -> Result<()> {
     let held = slot.held.as_ref().map(json).transpose()?;
     // The bits of the number, since the database knows signed ones only.
     let insertion = slot.insertion.map(u64::cast_signed);
-    db.prepare_cached("REPLACE INTO slots VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+    db.prepare_cached("REPLACE INTO slots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
         reader,
         slot.attached,
         insertion,
         slot.unsure,
+        slot.empty_at.map(Timestamp::as_millisecond),
         held,
         slot.told
     ])?;
@@ -93,10 +94,12 @@ fn save_slot(db: &Connection, reader: &str, slot: Option<&Slot>) -> Result<()> {
 
 fn slot(row: &Row<'_>) -> Result<(String, Slot)> {
     let insertion: Option<i64> = row.get("insertion")?;
+    let empty_at: Option<i64> = row.get("empty_at")?;
     let slot = Slot {
         attached: row.get("attached")?,
         insertion: insertion.map(i64::cast_unsigned),
         unsure: row.get("unsure")?,
+        empty_at: empty_at.map(time).transpose()?,
         held: parsed_if(row, "held")?,
         told: row.get("told")?,
     };

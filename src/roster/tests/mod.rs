@@ -56,6 +56,10 @@ pub(in crate::roster) fn empty(reader: &str) -> Input {
     Input::Empty { reader: reader.to_owned() }
 }
 
+pub(in crate::roster) fn vacant(reader: &str) -> Input {
+    Input::Vacant { reader: reader.to_owned() }
+}
+
 pub(in crate::roster) fn deny(id: &str) -> Input {
     Input::Deny { id: id.to_owned() }
 }

@@ -34,6 +34,7 @@ pub(in crate::roster) fn input() -> impl Strategy<Value = Input> {
         5 => (reader(), 0..4_u8).prop_map(|(r, n)| seen(r, n)),
         4 => reader().prop_map(lifted),
         1 => reader().prop_map(empty),
+        2 => reader().prop_map(vacant),
         2 => (reader(), 0..5_u64, prop::option::of(0..4_u8)).prop_map(|(r, i, n)| {
             let mut input = refused(r, i, "token.mute");
             if let Input::Refused(refused) = &mut input {
@@ -112,6 +113,10 @@ proptest! {
     fn time_that_is_over_never_stays(inputs in inputs()) {
         run(&inputs, |_, _, roster, ms| {
             assert!(roster.next_deadline().is_none_or(|deadline| deadline > at(ms)));
+            for name in READERS {
+                let slot = roster.slot(name);
+                assert!(slot.is_none_or(|slot| slot.empty_at.is_none() || slot.unsure));
+            }
             for entry in roster.entries() {
                 let seat = roster.seat(entry.token_id).unwrap();
                 let timed = seat.mode == Mode::Until || entry.state == State::Unconfirmed;

@@ -260,6 +260,43 @@ fn after_a_start_only_another_card_is_a_new_tap() {
 }
 
 #[test]
+fn a_reader_that_comes_empty_may_still_find_its_card() {
+    let mut desk = story(&[
+        (tap("field-a", 1, 5), &["arrived 1 field-a"]),
+        (tap("toggle-a", 2, 5), &["arrived 2 toggle-a"]),
+        (Input::ServiceLost, &["service_lost"]),
+        (Input::ServiceBack, &["service_back"]),
+        (vacant("field-a"), &[]),
+        (vacant("toggle-a"), &[]),
+        (tap("field-a", 1, 1), &[]),
+        (tap("toggle-a", 2, 1), &[]),
+    ]);
+    assert_eq!(desk.roster.next_deadline(), None);
+    assert!(desk.after(100_000).tell(&Input::Tick).is_empty());
+    assert_eq!(desk.listed(), ["1 field-a", "2 toggle-a"]);
+}
+
+#[test]
+fn a_reader_that_stays_empty_lost_its_card() {
+    let mut desk = story(&[
+        (tap("field-a", 1, 5), &["arrived 1 field-a"]),
+        (tap("toggle-a", 2, 5), &["arrived 2 toggle-a"]),
+        (Input::Startup, &[]),
+        (vacant("field-a"), &[]),
+        (vacant("toggle-a"), &[]),
+    ]);
+    assert_eq!(desk.roster.next_deadline(), Some(at(5_004)));
+    assert!(desk.after(4_998).tell(&Input::Tick).is_empty());
+    assert_eq!(desk.after(2).tell(&tap("toggle-a", 2, 5)), ["left 1 field-a gone"], "just in time: never lifted");
+    assert!(desk.tell(&Input::Startup).is_empty());
+    assert!(desk.tell(&vacant("toggle-a")).is_empty());
+    assert!(desk.after(5_000).tell(&Input::Tick).is_empty());
+    assert_eq!(desk.tell(&tap("toggle-a", 2, 5)), ["left 2 toggle-a toggled"]);
+    assert!(desk.tell(&vacant("toggle-b")).is_empty());
+    assert_eq!(desk.roster.next_deadline(), None);
+}
+
+#[test]
 fn the_loss_of_the_service_is_told_once_and_doubts() {
     let mut desk = story(&[
         (Input::ServiceBack, &[]),
