@@ -43,7 +43,9 @@ build_applet() {
         exec 8>"$classes/.lock"
         flock --timeout 900 8
         if ! applet_is_current; then
-            mvn -q -B -Dstyle.color=never --no-transfer-progress -f "$applet/pom.xml" -DskipTests package </dev/null >&2
+            # Maven resets colours even where it may not use any.
+            mvn -q -B --no-transfer-progress -f "$applet/pom.xml" -DskipTests package </dev/null 2>&1 |
+                sed -e 's/\x1b\[[0-9;]*m//g' -e '/^$/d' >&2
             touch -- "$stamp"
         fi
         exec 8>&-
