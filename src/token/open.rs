@@ -161,7 +161,13 @@ impl Visit<'_> {
     ) -> Result<(Uuid, Verified), TokenError> {
         const STEP: &str = "INTERNAL AUTHENTICATE";
         let command = commands::internal_authenticate(&self.nonce);
-        let answer = channel.session.send(link, STEP, &command)?;
+        let answer = match (channel.session.send(link, STEP, &command), selected.privacy) {
+            // An open token shows in SELECT when it is blocked: what is left is that it takes our certificate for outdated.
+            (Err(TokenError::Refused { status: Status::CONDITIONS, .. }), Some(Privacy::Open(_))) => {
+                return Err(TokenError::TerminalRefused(Status::CONDITIONS));
+            }
+            (answer, _) => answer?,
+        };
         let proof = Proof::parse_answer(&answer)?;
         let token_id = Uuid::from_bytes(*proof.token_id());
         if matches!(selected.privacy, Some(Privacy::Open(told)) if told != token_id) {
