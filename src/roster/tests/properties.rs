@@ -164,7 +164,7 @@ proptest! {
             let insertion = match input {
                 Input::Tap(tap) => Some((tap.reader.clone(), tap.insertion)),
                 Input::Refused(refused) => Some((refused.reader.clone(), refused.insertion)),
-                Input::Lifted { reader } | Input::Empty { reader } => {
+                Input::Lifted { reader } | Input::Empty { reader } | Input::Vacant { reader } => {
                     told.remove(reader);
                     None
                 }
