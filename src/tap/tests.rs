@@ -229,6 +229,22 @@ fn the_ca_key_is_found_under_its_other_version() {
     }
 }
 
+/// The card is in the middle of a session then, which only SELECT leaves.
+#[test]
+fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
+    let office = Office::new();
+    let id = Uuid::from_u128(1);
+    let mut token = issued(&office, id, false, 3);
+    let earlier = office.issue(Class::TokenEcka, &id.to_string(), new_key().public());
+    let item = Item::Ecka(Privacy::Open(id), 0x41);
+    for format in [Format::Short, Format::Extended] {
+        office.memory.0.borrow_mut().insert(item, earlier.clone());
+        token.reset();
+        assert_eq!(authenticated(&office.tap(&mut token, format)), (id, &user()));
+        assert_ne!(office.memory.recall(&item).as_ref(), Some(&earlier));
+    }
+}
+
 /// A card that gives its answers in pieces of this length, and asks for the right Le first if it is so inclined.
 struct Miserly {
     token: Token,
