@@ -245,6 +245,19 @@ fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
     }
 }
 
+/// 6985 at the first C-MAC: the token's date is past the life of the terminal's certificate.
+#[test]
+fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
+    let mut office = Office::new();
+    let mut token = issued(&office, Uuid::from_u128(1), false, 3);
+    let class = Class::Terminal(Role::Read);
+    let life = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
+    let der = issue(&office.ca, class, "terminal", office.credentials.key.public(), life);
+    office.credentials.certificate = Certificate::verify(&der, office.ca.public(), &[class]).unwrap();
+    let tapped = office.tap(&mut token, Format::Short);
+    assert_eq!(tapped.failure().unwrap().code, "token.refused-terminal");
+}
+
 /// A card that gives its answers in pieces of this length, and asks for the right Le first if it is so inclined.
 struct Miserly {
     token: Token,
