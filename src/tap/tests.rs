@@ -137,7 +137,7 @@ fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> Token {
     let Step::Send(command, state) = choose.with(&start).unwrap() else { panic!("no step") };
     let messaging = state.handle(exchange(&mut token, &command, Format::Short).unwrap()).unwrap();
     let mut run = Enrollment { token: &mut token, session: Session::new(messaging, Format::Short) };
-    let (mut manifest, ca, name) = (Manifest::default(), *office.ca.public(), id.to_string());
+    let (mut manifest, ca, name) = (Manifest::default(), office.credentials.ca, id.to_string());
 
     run.tell(&commands::put_token_keys(&keys, run.session.dek()).unwrap());
     (1..=3).for_each(|kid| manifest.check_value(kid, 1, aes::check_value(&keys.enc).unwrap()));
@@ -256,6 +256,22 @@ fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
     office.credentials.certificate = Certificate::verify(&der, office.ca.public(), &[class]).unwrap();
     let tapped = office.tap(&mut token, Format::Short);
     assert_eq!(tapped.failure().unwrap().code, "token.refused-terminal");
+}
+
+/// Whoever claims to have our CA's key has to have a certificate of it.
+#[test]
+fn a_token_of_others_is_told_from_a_forged_one() {
+    let (mut office, others) = (Office::new(), Office::new());
+    for private in [false, true] {
+        let mut token = issued(&others, Uuid::from_u128(1), private, 3);
+        let failure = office.tap(&mut token, Format::Short).failure().unwrap();
+        assert_eq!(failure.code, "token.other-authority");
+    }
+    // Its certificate is by somebody else than the CA whose key it has.
+    office.ca = new_key();
+    let mut token = issued(&office, Uuid::from_u128(1), false, 3);
+    let failure = office.tap(&mut token, Format::Short).failure().unwrap();
+    assert_eq!(failure.code, "token.not-genuine");
 }
 
 /// A card that gives its answers in pieces of this length, and asks for the right Le first if it is so inclined.

@@ -27,7 +27,7 @@ use crate::{
         ec::{KeyPair, Point},
         random::Random,
         sha256,
-        x509::{Certificate, Class},
+        x509::{Certificate, CertificateError, Class},
     },
     proof::{Expected, Proof, Verified},
     wire::User,
@@ -137,7 +137,14 @@ impl Visit<'_> {
             }
         }
         let der = plain(link, "GET DATA certificate", &commands::ecka_certificate(kvn), self.format)?;
-        let key = self.card_key(privacy, &der)?;
+        let key = match self.card_key(privacy, &der) {
+            // A token of others is no forgery: only when it says that it has our CA's key is its certificate held against it.
+            Err(e @ TokenError::Certificate(CertificateError::Signature | CertificateError::Authority)) => {
+                self.look_up_ca(link)?;
+                return Err(e);
+            }
+            key => key?,
+        };
         let channel = self.handshake(link, selected, &key)?;
         self.learned.push((item, Some(der)));
         Ok(channel)
