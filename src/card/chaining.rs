@@ -40,7 +40,10 @@ fn collect(link: &mut dyn Link, command: &Command, mut response: Response) -> Re
         }
         // GET RESPONSE is transport: it carries the plain class, whatever the command's was.
         let le = u8::try_from(waiting).unwrap_or(SHORT_LE).min(SHORT_LE);
-        let next = transmit(link, &[0, 0xC0, 0, 0, le], command.privacy)?;
+        let mut next = transmit(link, &[0, 0xC0, 0, 0, le], command.privacy)?;
+        if let Some(le) = next.status.correct_le().filter(|_| next.data.is_empty()) {
+            next = transmit(link, &with_le(&[0, 0xC0, 0, 0, 0], le), command.privacy)?;
+        }
         response.status = next.status;
         response.data.extend_from_slice(&next.data);
         if response.data.len() > ANSWER_MAX {

@@ -126,3 +126,6 @@ fn run(link: &mut dyn Link, visit: &mut Visit<'_>, depth: Depth, tapped: &mut Ta
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,7 @@ use crate::{
         ec::{KeyPair, Point},
         random::Random,
         sha256,
-        x509::{Certificate, Class},
+        x509::{Certificate, CertificateError, Class},
     },
     proof::{Expected, Proof, Verified},
     wire::User,
@@ -128,17 +128,34 @@ impl Visit<'_> {
         let item = Item::Ecka(privacy, kvn);
         if let Some(der) = self.memory.recall(&item) {
             match self.card_key(privacy, &der).and_then(|key| self.handshake(link, selected, &key)) {
-                Err(TokenError::Channel(ChannelError::Receipt) | TokenError::Certificate(_)) => {
+                Err(TokenError::Channel(ChannelError::Receipt)) => {
                     self.learned.push((item, None));
+                    self.start_over(link, selected)?;
                 }
+                Err(TokenError::Certificate(_)) => self.learned.push((item, None)),
                 other => return other,
             }
         }
         let der = plain(link, "GET DATA certificate", &commands::ecka_certificate(kvn), self.format)?;
-        let key = self.card_key(privacy, &der)?;
+        let key = match self.card_key(privacy, &der) {
+            // A token of others is no forgery: only when it says that it has our CA's key is its certificate held against it.
+            Err(e @ TokenError::Certificate(CertificateError::Signature | CertificateError::Authority)) => {
+                self.look_up_ca(link)?;
+                return Err(e);
+            }
+            key => key?,
+        };
         let channel = self.handshake(link, selected, &key)?;
         self.learned.push((item, Some(der)));
         Ok(channel)
+    }
+
+    /// A token that has agreed on keys answers nothing in plain any more, until it is selected again. It must be the same.
+    fn start_over(&self, link: &mut dyn Link, selected: &Selected) -> Result<(), TokenError> {
+        match identify(link, self.format)? {
+            Some(again) if again == *selected => Ok(()),
+            _ => Err(TokenError::Form("SELECT")),
+        }
     }
 
     /// Opens a channel, has the token prove who it is, and reads its record.
