@@ -1,5 +1,7 @@
 //! Types that travel: between terminal and server, and between our layers.
 
+pub mod v1;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,380 @@
+//! The API `/v1` between terminal and server: bodies of requests and answers, and the limits that both sides keep.
+//!
+//! Every failure is `application/problem+json` (RFC 9457): [`Problem`]. Binary values are base64url without padding.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::User;
+
+/// Most bytes of a request body.
+pub const BODY_MAX: usize = 256 * 1024;
+/// Most nonces in one batch.
+pub const NONCES_MAX: u16 = 64;
+/// Most users in one batch of an import.
+pub const USERS_MAX: usize = 500;
+/// Most events in one batch.
+pub const EVENTS_MAX: usize = 256;
+/// Most entries on one page of a list.
+pub const PAGE_MAX: u32 = 500;
+
+/// What a terminal may do at the server; a role may do what the lower ones may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Nonces, lookups, events, the revocation feed.
+    Read,
+    /// Registers tokens and creates users too.
+    Enroll,
+    /// Everything.
+    Admin,
+}
+
+/// Whether a token is let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is.
+    Active,
+    /// Not for now.
+    Suspended,
+    /// Reported lost: not until it is found.
+    Lost,
+    /// Never again.
+    Revoked,
+}
+
+/// A failure, RFC 9457. `code` is stable; `detail` is for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Problem {
+    /// `urn:rollcall:problem:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What happened, the same for every occurrence.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// This occurrence.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+    /// Our code, as `token.unknown`.
+    pub code: String,
+}
+
+/// `POST /v1/nonces`: asks for nonces of this terminal's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NonceRequest {
+    /// How many, 1 to [`NONCES_MAX`].
+    pub count: u16,
+}
+
+/// A nonce for one presence proof.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Nonce {
+    /// 32 random bytes.
+    pub nonce: String,
+    /// It must have been used by then (24 h after its issue).
+    #[schemars(with = "String")]
+    pub use_by: Timestamp,
+}
+
+/// The answer to [`NonceRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Nonces {
+    /// As many as were asked for.
+    pub nonces: Vec<Nonce>,
+}
+
+/// `POST /v1/lookups`: whose token is this?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LookupRequest {
+    /// The token.
+    #[schemars(with = "String")]
+    pub token_id: Uuid,
+    /// The presence proof as COSE_Sign1, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
+    /// The token's identity certificate (DER), with a proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_certificate: Option<String>,
+    /// Nonces to send along, 0 to [`NONCES_MAX`], so that a tap with proof costs one request.
+    #[serde(default)]
+    pub nonces: u16,
+}
+
+/// What the server found about a proof. A proof that does not hold is a [`Problem`] (`proof.…`), not one of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Freshness {
+    /// The nonce was the server's, and in time.
+    Fresh,
+    /// The same, but the proof came after the nonce's 24 hours (accepted for 7 days).
+    Late,
+    /// The terminal made the nonce: who signed is proven, when is not.
+    Unverified,
+}
+
+/// The answer to [`LookupRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Lookup {
+    /// The token asked for.
+    #[schemars(with = "String")]
+    pub token_id: Uuid,
+    /// Whether it is let in.
+    pub status: Status,
+    /// Why, when it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whose it is; only for an active token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+    /// The same, signed by the server for use while it is away: a JWS (RFC 7515) of [`SignedUser`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_user: Option<String>,
+    /// What the proof showed, when one was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Freshness>,
+    /// The nonces asked for.
+    #[serde(default)]
+    pub nonces: Vec<Nonce>,
+}
+
+/// The payload of [`Lookup::signed_user`], header `typ` = `rollcall-user+jws`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SignedUser {
+    /// The token.
+    #[schemars(with = "String")]
+    pub token_id: Uuid,
+    /// Whose it is.
+    pub user: User,
+    /// When the server said so.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+}
+
+/// `GET /v1/revocations?since=VERSION`: the answer holds a JWS of [`Feed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SignedFeed {
+    /// The JWS, header `typ` = `rollcall-feed+jws`.
+    pub jws: String,
+}
+
+/// What changed in the status of tokens since a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Feed {
+    /// The version that the terminal had; 0 for none.
+    pub since: u64,
+    /// The version that it has with these entries.
+    pub version: u64,
+    /// When the server said so.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// Whether more follows after `version` (a page is full).
+    pub more: bool,
+    /// The newest status of each token that changed, the oldest change first; active ones too.
+    pub entries: Vec<FeedEntry>,
+    /// The head of the audit log, so that a cut tail is seen.
+    pub audit: AuditHead,
+}
+
+/// One changed token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FeedEntry {
+    /// The token.
+    #[schemars(with = "String")]
+    pub token_id: Uuid,
+    /// What it is now.
+    pub status: Status,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The version of the feed that brought it.
+    pub version: u64,
+}
+
+/// The newest record of the audit log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditHead {
+    /// Its number; 0 when the log is empty.
+    pub seq: u64,
+    /// Its hash (SHA-256, hex).
+    pub hash: String,
+}
+
+/// `POST /v1/tokens`: registers an enrolled token, and has its keys certified. The same once more gets the same answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// The token.
+    #[schemars(with = "String")]
+    pub token_id: Uuid,
+    /// Whose it is; created, or brought up to date.
+    pub user: User,
+    /// The public identity key, 65 bytes.
+    pub identity_key: String,
+    /// The public own ECKA key, 65 bytes.
+    pub ecka_key: String,
+    /// The token that this one stands in for, which is revoked in the same step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub replaces: Option<Uuid>,
+}
+
+/// The answer to [`TokenRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TokenCertificates {
+    /// Of the identity key, DER.
+    pub identity: String,
+    /// Of the own ECKA key, DER.
+    pub ecka: String,
+}
+
+/// A token as the server knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Token {
+    /// Its id.
+    #[schemars(with = "String")]
+    pub token_id: Uuid,
+    /// Whose it is.
+    pub user_id: String,
+    /// Whether it is let in.
+    pub status: Status,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when.
+    #[schemars(with = "String")]
+    pub changed: Timestamp,
+    /// The highest use counter that a proof has shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counter: Option<u32>,
+}
+
+/// `PUT /v1/tokens/{id}/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatusRequest {
+    /// What it is to be. Out of `revoked` no way leads back.
+    pub status: Status,
+    /// Why; needed unless active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A page of a list, ordered by id. `GET …?after=ID&limit=N`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Where the next page begins; none on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// `POST /v1/users/import`: creates and changes users, all of the batch or none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserBatch {
+    /// 1 to [`USERS_MAX`], each id once.
+    pub users: Vec<User>,
+}
+
+/// The answer to [`UserBatch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Imported {
+    /// That were not there before.
+    pub created: u32,
+    /// That were there, and other.
+    pub changed: u32,
+    /// That were there already, the same.
+    pub unchanged: u32,
+}
+
+/// `POST /v1/terminals`: registers a terminal and certifies its keys, each by its own PKCS#10 request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TerminalRequest {
+    /// The name of the terminal, which its certificates hold as common name.
+    pub name: String,
+    /// What it may do here. The card's role follows from it: read → READ, enroll → WRITE, admin → ADMIN.
+    pub role: Role,
+    /// Request for its TLS key, DER.
+    pub tls_request: String,
+    /// Request for the key that it uses to tokens, DER.
+    pub ecka_request: String,
+}
+
+/// `POST /v1/terminals/self/renewal`: fresh certificates for the same name and role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenewalRequest {
+    /// Request for its TLS key, DER.
+    pub tls_request: String,
+    /// Request for the key that it uses to tokens, DER.
+    pub ecka_request: String,
+}
+
+/// The answer to [`TerminalRequest`] and [`RenewalRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TerminalCertificates {
+    /// Of its TLS key, DER.
+    pub tls: String,
+    /// Of the key that it uses to tokens, DER.
+    pub ecka: String,
+    /// The CA, DER.
+    pub ca: String,
+}
+
+/// A terminal as the server knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Terminal {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Whether it was revoked.
+    pub revoked: bool,
+    /// Since when it is known.
+    #[schemars(with = "String")]
+    pub added: Timestamp,
+}
+
+/// `POST /v1/events`: what happened at a terminal. An event that is there already, by `list` and `seq`, is left out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventBatch {
+    /// The list that numbers these events, made anew with a terminal's store.
+    #[schemars(with = "String")]
+    pub list: Uuid,
+    /// 1 to [`EVENTS_MAX`] objects `rollcall.event/1`, in the order of `seq`.
+    pub events: Vec<serde_json::Value>,
+}
+
+/// The answer to [`EventBatch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EventsTaken {
+    /// That were new.
+    pub stored: u32,
+    /// That were there already.
+    pub known: u32,
+}
+
+/// `GET /v1/health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+    /// The version of the server.
+    pub version: String,
+    /// Its clock.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// The name under which it knows who asks.
+    pub terminal: String,
+    /// What who asks may do.
+    pub role: Role,
+}
