@@ -4,7 +4,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     os::unix::net::UnixStream,
-    process::{Child, Command},
+    process::{Child, Command, Stdio},
     sync::Mutex,
 };
 
@@ -66,7 +66,8 @@ impl Bridge {
             control.display(),
             keys.display()
         );
-        let process = Command::new("sh").args(["-c", &line]).spawn().unwrap();
+        // The simulator writes about itself to standard output.
+        let process = Command::new("sh").args(["-c", &line]).stdout(Stdio::null()).spawn().unwrap();
         let stream = listener.accept().unwrap().0;
         stream.set_nodelay(true).unwrap();
         // The control socket is bound before the simulator connects.

@@ -9,6 +9,8 @@ mod card;
 mod certificates;
 mod draft;
 mod guard;
+mod handshake;
+mod messaging;
 mod terminal;
 
 use std::{process::ExitCode, sync::atomic::Ordering};
@@ -22,7 +24,7 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(2);
     let kinds = std::env::var("ROLLCALL_TEST_CARDS").unwrap_or_else(|_| "applet,virtual".to_owned());
-    let cases: Vec<Case> = [certificates::CASES].concat();
+    let cases: Vec<Case> = [certificates::CASES, handshake::CASES, messaging::CASES].concat();
     let trials = kinds
         .split(',')
         .flat_map(|kind| {
