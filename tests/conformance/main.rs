@@ -7,10 +7,14 @@
 
 mod card;
 mod certificates;
+mod dates;
 mod draft;
+mod encodings;
 mod guard;
 mod handshake;
+mod leaked;
 mod messaging;
+mod table;
 mod terminal;
 
 use std::{process::ExitCode, sync::atomic::Ordering};
@@ -24,7 +28,16 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(2);
     let kinds = std::env::var("ROLLCALL_TEST_CARDS").unwrap_or_else(|_| "applet,virtual".to_owned());
-    let cases: Vec<Case> = [certificates::CASES, handshake::CASES, messaging::CASES].concat();
+    let cases: Vec<Case> = [
+        certificates::CASES,
+        handshake::CASES,
+        messaging::CASES,
+        dates::CASES,
+        encodings::CASES,
+        table::CASES,
+        leaked::CASES,
+    ]
+    .concat();
     let trials = kinds
         .split(',')
         .flat_map(|kind| {
@@ -39,7 +52,8 @@ fn main() -> ExitCode {
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    println!("attacks: {}", guard::ATTACKS.load(Ordering::Relaxed));
+    let (attacks, cells) = (guard::ATTACKS.load(Ordering::Relaxed), table::CELLS.load(Ordering::Relaxed));
+    println!("{attacks} attacks refused, {cells} cells of the table state x command x role, on {kinds}");
     card::end();
     conclusion.exit_code()
 }
