@@ -42,8 +42,11 @@ fn all_refused(desk: &mut Desk, certificates: Vec<(String, Vec<u8>)>) {
     assert_eq!(desk.count(), count + 1);
 }
 
+/// What is changed in a draft, and what it is called.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Draft));
+
 /// Each change to the draft, signed by the right CA.
-fn all_changes_refused(kind: &str, changes: &[(&str, &dyn Fn(&mut Draft))]) {
+fn all_changes_refused(kind: &str, changes: &[Change<'_>]) {
     let mut desk = Desk::issued(kind);
     let certificates = changes
         .iter()
@@ -95,7 +98,7 @@ fn another_class(kind: &str) {
 }
 
 fn bent_fields(kind: &str) {
-    let changes: &[(&str, &dyn Fn(&mut Draft))] = &[
+    let changes: &[Change<'_>] = &[
         ("version 1", &|d| d.fields[0] = Vec::new()),
         ("version 2", &|d| d.fields[0] = from_hex("a003020101")),
         ("version 4", &|d| d.fields[0] = from_hex("a003020103")),
@@ -136,7 +139,7 @@ fn bent_fields(kind: &str) {
 
 fn bent_extensions(kind: &str) {
     let ours = |d: &Draft| d.extensions.clone();
-    let changes: &[(&str, &dyn Fn(&mut Draft))] = &[
+    let changes: &[Change<'_>] = &[
         ("no extensions", &|d| d.extensions.clear()),
         ("no keyUsage", &|d| drop(d.extensions.remove(0))),
         ("no authorityKeyIdentifier", &|d| drop(d.extensions.remove(1))),

@@ -107,9 +107,10 @@ impl Draft {
     }
 
     pub fn tbs(&self) -> Vec<u8> {
-        let extensions = match self.extensions.is_empty() {
-            true => Vec::new(),
-            false => tlv::object(0xA3, &tlv::object(0x30, &self.extensions.concat())),
+        let extensions = if self.extensions.is_empty() {
+            Vec::new()
+        } else {
+            tlv::object(0xA3, &tlv::object(0x30, &self.extensions.concat()))
         };
         tlv::object(0x30, &[self.fields.concat(), extensions, self.tail.clone()].concat())
     }

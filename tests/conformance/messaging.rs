@@ -32,6 +32,9 @@ const EVIL: [u8; 7] = [0xA2, 1, 0x61, b'e', 2, 0x61, b'v'];
 /// What a bent command does: sends it in a channel that is made for it; the status, and the command as it should be.
 type Bend<'a> = &'a dyn Fn(&mut Desk, &mut Channel) -> u16;
 
+/// A change to the terminal's keys, and what it is called.
+type Swap<'a> = (&'a str, &'a dyn Fn(&mut Channel));
+
 /// The bent command is refused with this status, and the right one of before too: the session is wiped. Before the
 /// first C-MAC and after it.
 fn wiped(desk: &mut Desk, what: &str, want: u16, bend: Bend<'_>) {
@@ -302,7 +305,7 @@ fn answers_carry_macs(kind: &str) {
 
 fn other_keys(kind: &str) {
     untouched(kind, |desk| {
-        let swaps: [(&str, &dyn Fn(&mut Channel)); 5] = [
+        let swaps: [Swap<'_>; 5] = [
             ("S-ENC for S-MAC", &|c| c.keys.mac = c.keys.enc.clone()),
             ("S-RMAC for S-MAC", &|c| c.keys.mac = c.keys.rmac.clone()),
             ("DEK for S-MAC", &|c| c.keys.mac = c.keys.dek.clone()),
