@@ -12,8 +12,11 @@ mod draft;
 mod encodings;
 mod guard;
 mod handshake;
+mod hostile;
 mod leaked;
 mod messaging;
+mod middle;
+mod office;
 mod table;
 mod terminal;
 
@@ -25,6 +28,11 @@ use libtest_mimic::{Arguments, Trial};
 type Case = (&'static str, fn(&str));
 
 fn main() -> ExitCode {
+    if let Ok(kind) = std::env::var("ROLLCALL_TEST_MEMORY") {
+        hostile::measure_memory(&kind);
+        card::end();
+        return ExitCode::SUCCESS;
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(2);
     let kinds = std::env::var("ROLLCALL_TEST_CARDS").unwrap_or_else(|_| "applet,virtual".to_owned());
@@ -36,6 +44,8 @@ fn main() -> ExitCode {
         encodings::CASES,
         table::CASES,
         leaked::CASES,
+        hostile::CASES,
+        middle::CASES,
     ]
     .concat();
     let trials = kinds

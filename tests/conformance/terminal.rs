@@ -15,7 +15,7 @@ use rollcall::{
 
 use crate::{
     card::{Card, START, blank},
-    draft::{ADMIN, Draft, ECKA, IDENTITY, SET, from_hex},
+    draft::{ADMIN, Draft, ECKA, IDENTITY, SET, from_hex, name},
 };
 
 /// `{1: "a", 2: "b"}`.
@@ -334,11 +334,18 @@ impl Desk {
         channel
     }
 
+    /// A certificate of this token's, as terminals expect it: its subject is the token id.
+    pub fn certify(&self, class: u8, key: &Point) -> Vec<u8> {
+        let mut draft = Draft::new(class, key, &self.ca);
+        draft.fields[5] = name(&uuid::Uuid::from_bytes(self.id).to_string());
+        draft.sign(&self.ca)
+    }
+
     fn own_key(&mut self, channel: &mut Channel) {
         let answer = self.accept(channel, "84F10011", &[KVN_OWN, 0xF0, 1, 0]);
         let point = Point::parse(tlv::only(&answer, 0xB0).unwrap()).unwrap();
         self.own = Some(point);
-        self.own_certificate = Draft::new(ECKA, &point, &self.ca).sign(&self.ca);
+        self.own_certificate = self.certify(ECKA, &point);
         let certificate = self.own_certificate.clone();
         self.accept(channel, "84E29000", &store(KVN_OWN, &certificate));
         self.entries.push([&[0x11, KVN_OWN][..], point.as_bytes()].concat());
@@ -348,7 +355,7 @@ impl Desk {
     fn identity_key(&mut self, channel: &mut Channel) {
         let answer = self.accept(channel, "84F10021", &[1, 0xF0, 1, 0]);
         let point = Point::parse(tlv::only(&answer, 0xB0).unwrap()).unwrap();
-        self.identity_certificate = Draft::new(IDENTITY, &point, &self.ca).sign(&self.ca);
+        self.identity_certificate = self.certify(IDENTITY, &point);
         let certificate = self.identity_certificate.clone();
         self.accept(channel, "84DA7F21", &certificate);
         self.entries.push([&[0x21, 1][..], point.as_bytes()].concat());
