@@ -48,22 +48,18 @@ fn main() -> ExitCode {
         middle::CASES,
     ]
     .concat();
-    let trials = kinds
-        .split(',')
-        .flat_map(|kind| {
-            let kind = kind.to_owned();
-            cases.iter().map(move |(name, case)| {
-                let (kind, case) = (kind.clone(), *case);
-                Trial::test(format!("{kind}::{name}"), move || {
-                    case(&kind);
-                    Ok(())
-                })
-            })
+    let trial = |kind: &str, (name, case): Case| {
+        let kind = kind.to_owned();
+        Trial::test(format!("{kind}::{name}"), move || {
+            case(&kind);
+            Ok(())
         })
-        .collect();
+    };
+    let mut trials: Vec<_> = kinds.split(',').flat_map(|kind| cases.iter().map(|case| trial(kind, *case))).collect();
+    trials.extend(hostile::ON_ONE_KIND.iter().map(|case| trial("virtual", *case)));
     let conclusion = libtest_mimic::run(&arguments, trials);
     let (attacks, cells) = (guard::ATTACKS.load(Ordering::Relaxed), table::CELLS.load(Ordering::Relaxed));
-    println!("{attacks} attacks refused, {cells} cells of the table state x command x role, on {kinds}");
+    println!("{attacks} attacks seen and refused, {cells} cells of the table state x command x role, on {kinds}");
     card::end();
     conclusion.exit_code()
 }

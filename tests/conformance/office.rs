@@ -66,7 +66,7 @@ pub enum Lie {
     Status(u16),
     /// The data, and another status.
     WithStatus(u16),
-    /// One bit of it all.
+    /// One bit of it all; what is shorter has it earlier.
     Flip(usize),
     /// The first so many bytes, status included or not.
     Cut(usize),
@@ -109,7 +109,8 @@ impl<'a> Liar<'a> {
             Lie::WithStatus(status) => with(data, &status.to_be_bytes()),
             Lie::Flip(bit) => {
                 let mut bent = honest.to_vec();
-                bent[bit / 8] ^= 1 << (bit % 8);
+                let at = (bit / 8) % bent.len();
+                bent[at] ^= 1 << (bit % 8);
                 Ok(bent)
             }
             Lie::Cut(length) => with(&honest[..*length.min(&honest.len())], &[]),
