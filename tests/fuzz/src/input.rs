@@ -8,7 +8,7 @@ pub struct Input<'a>(pub &'a [u8]);
 
 impl<'a> Input<'a> {
     /// The next byte, or none at the end.
-    pub fn next(&mut self) -> Option<u8> {
+    pub fn more(&mut self) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         self.0 = rest;
         Some(*first)
@@ -16,7 +16,7 @@ impl<'a> Input<'a> {
 
     /// The next byte, or zero.
     pub fn byte(&mut self) -> u8 {
-        self.next().unwrap_or(0)
+        self.more().unwrap_or(0)
     }
 
     /// One of these.

@@ -23,7 +23,7 @@ fn side() -> Messaging {
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
     let (mut terminal, mut card) = (side(), side());
-    while let Some(choice) = input.next() {
+    while let Some(choice) = input.more() {
         let format = if choice & 1 == 0 { Format::Short } else { Format::Extended };
         let header = [input.byte() & !0x10, input.byte(), input.byte(), input.byte()];
         let payload = input.run();
@@ -81,7 +81,7 @@ fn forge(sound: &[u8], input: &mut Input<'_>) -> Vec<u8> {
         2 => data.extend_from_slice(input.run()),
         _ => {}
     }
-    while let (Some(place), Some(change)) = (input.next(), input.next()) {
+    while let (Some(place), Some(change)) = (input.more(), input.more()) {
         if let Some(byte) = data.get_mut(usize::from(place)) {
             *byte ^= change;
         }

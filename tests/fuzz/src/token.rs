@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) {
     let mut rig = Rig::new(input.byte());
     // A step costs a signature or two: this many are enough for every state.
     for _ in 0..24 {
-        let Some(step) = input.next() else { break };
+        let Some(step) = input.more() else { break };
         take(&mut rig, step, &mut input);
     }
 }
@@ -104,7 +104,8 @@ fn secured(input: &mut Input<'_>) -> (Whole, bool) {
 fn command(input: &mut Input<'_>) -> Whole {
     let ins = input.pick(&INSTRUCTIONS);
     let choice = input.byte();
-    let [p1, p2] = if choice == 0xFF { [input.byte(), input.byte()] } else { NAMES[usize::from(choice) % 32].to_be_bytes() };
+    let [p1, p2] =
+        if choice == 0xFF { [input.byte(), input.byte()] } else { NAMES[usize::from(choice) % 32].to_be_bytes() };
     let data = match input.byte() {
         word @ 0..0xC0 => hex::decode(WORDS[usize::from(word) % WORDS.len()]).expect("hexadecimal"),
         0xC0..0xE0 => input.run().to_vec(),

@@ -36,8 +36,7 @@ const GUARDED: [u8; 9] = [0xB1, 0xD7, 0xDA, 0xD8, 0xF1, 0xE2, 0xE4, 0xF0, 0x88];
 
 static CA: LazyLock<KeyPair> = LazyLock::new(|| pair(0x42));
 static TERMINAL: LazyLock<KeyPair> = LazyLock::new(|| pair(0x51));
-static CERTIFICATES: LazyLock<[Vec<u8>; 3]> =
-    LazyLock::new(|| [Role::Read, Role::Write, Role::Admin].map(certificate));
+static CERTIFICATES: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| [Role::Read, Role::Write, Role::Admin].map(certificate));
 static STATES: LazyLock<[State; 5]> = LazyLock::new(|| {
     [
         saved("issued", true),
@@ -216,7 +215,8 @@ impl Rig {
         loop {
             match step {
                 Step::Send(command, next) => {
-                    let response = exchange(&mut Judged(self, Sent::Unproved), &command, Format::Short).expect("an answer");
+                    let response =
+                        exchange(&mut Judged(self, Sent::Unproved), &command, Format::Short).expect("an answer");
                     step = next.handle(response).ok()?;
                 }
                 Step::Done(opened) => return Some(opened.messaging),
