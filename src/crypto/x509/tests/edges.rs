@@ -62,7 +62,7 @@ fn drafted(change: impl FnOnce(&mut Draft)) -> Certificate {
 #[test]
 fn names_may_be_of_any_script_and_years_of_the_last_century() {
     assert_eq!(drafted(|draft| draft.subject = named(0x0C, "Zoë".as_bytes())).subject(), "Zoë");
-    assert_eq!(drafted(|draft| draft.subject = named(0x0C, "ë".repeat(64).as_bytes())).subject(), "ë".repeat(64));
+    assert_eq!(drafted(|draft| draft.subject = named(0x0C, "ë".repeat(40).as_bytes())).subject(), "ë".repeat(40));
     let old = drafted(|draft| draft.validity = times("500102030405Z", "791231235959Z"));
     assert_eq!(old.not_before(), "1950-01-02T03:04:05Z".parse().unwrap());
     assert_eq!(old.not_after(), "1979-12-31T23:59:59Z".parse().unwrap());
