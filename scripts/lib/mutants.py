@@ -95,7 +95,7 @@ def survivors(shard):
     """One expression for each survivor, as `cargo mutants --re` takes it."""
     for outcome, _, _, name in ledger(shard):
         if outcome == "survived":
-            print("^" + re.sub(r"([^\w\s/])", r"\\\1", name) + "$")
+            print("^" + re.sub(r"([.^$*+?()\[\]{}|\\])", r"\\\1", name) + "$")
 
 
 def reasons():
