@@ -1,0 +1,150 @@
+//! The token's date: it has no clock, and keeps the highest notBefore that it believes.
+
+use crate::{
+    Case,
+    draft::{ADMIN, Draft, LATER, NOW, READ, WRITE},
+    guard::refused,
+    terminal::{Channel, Desk, apdus},
+};
+
+pub const CASES: &[Case] = &[
+    ("expired_certificate", expired),
+    ("dates_are_not_told_before_the_first_mac", no_oracle),
+    ("post_dated_certificate", post_dated),
+    ("date_moves_at_the_first_mac_only", moves_at_the_first_mac),
+    ("date_is_set_back_only", set_back),
+];
+
+/// Valid until the second before the date that every card here has.
+const EXPIRED: (&str, &str) = ("250101000000", "261031235959");
+
+fn channel(desk: &mut Desk, class: u8, (from, to): (&str, &str)) -> Channel {
+    let draft = Draft::new(class, desk.terminal.public(), &desk.ca).dates(from, to);
+    desk.agreed_with(&draft)
+}
+
+/// The status of the first command under a certificate with these dates.
+fn first(desk: &mut Desk, class: u8, dates: (&str, &str)) -> u16 {
+    let mut channel = channel(desk, class, dates);
+    let status = desk.chain(&channel.command("04CA0100", &[])).sw;
+    if status != 0x9000 {
+        desk.assert_wiped(&mut channel, "a refused date");
+        desk.assert_no_session("a refused date");
+    }
+    status
+}
+
+fn expired(kind: &str) {
+    let mut desk = Desk::issued(kind);
+    let (before, count) = (desk.snapshot(), desk.count());
+    for class in [READ, WRITE, ADMIN] {
+        let status = first(&mut desk, class, EXPIRED);
+        refused("expired", status, 0x6985);
+        let status = first(&mut desk, class, ("261031235959", "261031235959"));
+        refused("expired, of one second", status, 0x6985);
+        assert_eq!(first(&mut desk, class, ("250101000000", NOW)), 0x9000, "until this second");
+    }
+    // The date is looked at before the padding, and before what the command asks for.
+    let mut late = channel(&mut desk, ADMIN, EXPIRED);
+    late.counter += 1;
+    let sealed = late.encrypt(&[0; 16]);
+    let data = late.finish([4, 0xDA, 1, 1], sealed);
+    let status = desk.chain(&apdus([4, 0xDA, 1, 1], &data)).sw;
+    refused("expired, with wrong padding", status, 0x6985);
+    let mut late = channel(&mut desk, ADMIN, EXPIRED);
+    let status = desk.chain(&late.command("84F0407F", &[])).sw;
+    refused("expired, SET STATUS TERMINATED", status, 0x6985);
+    assert_eq!(desk.snapshot(), before);
+    assert_eq!(desk.count(), count + 1);
+}
+
+fn no_oracle(kind: &str) {
+    let mut desk = Desk::issued(kind);
+    let before = desk.snapshot();
+    let own = desk.own.unwrap();
+    let all = [(NOW, LATER), EXPIRED, ("000101000000", "000102000000"), ("450101000000", "490101000000")];
+    let mut told = Vec::new();
+    for (from, to) in all {
+        let certificate = Draft::new(ADMIN, desk.terminal.public(), &desk.ca).dates(from, to).sign(&desk.ca);
+        let mut seen = vec![desk.select()];
+        for _ in 0..3 {
+            seen.push(desk.verify_certificate(&certificate).to_be_bytes().to_vec());
+        }
+        let list = desk.plain("00CAFF33", &[]);
+        seen.push(list.data);
+        seen.push(desk.agree(0x41, &own).0.to_be_bytes().to_vec());
+        // A wrong first C-MAC is answered alike too.
+        let status = desk.raw("04CA0100 08 0102030405060708 00");
+        refused("a wrong MAC", status, 0x6982);
+        seen.push(status.to_be_bytes().to_vec());
+        told.push(seen);
+    }
+    assert!(told.windows(2).all(|pair| pair[0] == pair[1]), "{told:02X?}");
+    assert_eq!(desk.snapshot(), before);
+}
+
+/// The date advances by 90 days at most, which a card may count as three months.
+fn post_dated(kind: &str) {
+    let mut desk = Desk::issued(kind);
+    let far = ("350101000000", LATER);
+    assert_eq!(first(&mut desk, READ, far), 0x9000);
+    let status = first(&mut desk, READ, ("260101000000", "270129000000"));
+    refused("expired by 90 days, less a day", status, 0x6985);
+    assert_eq!(first(&mut desk, READ, ("260101000000", "270202000000")), 0x9000, "not by more than three months");
+    // Again, and it is another 90 days at most.
+    assert_eq!(first(&mut desk, READ, far), 0x9000);
+    let status = first(&mut desk, READ, ("260101000000", "270428000000"));
+    refused("expired by 180 days, less two", status, 0x6985);
+    assert_eq!(first(&mut desk, READ, ("260101000000", "270502000000")), 0x9000);
+    // An earlier notBefore leaves the date.
+    assert_eq!(first(&mut desk, READ, (NOW, LATER)), 0x9000);
+    let status = first(&mut desk, READ, ("260101000000", "270428000000"));
+    refused("still expired", status, 0x6985);
+}
+
+fn moves_at_the_first_mac(kind: &str) {
+    let mut desk = Desk::issued(kind);
+    let before = desk.snapshot();
+    let far = ("350101000000", LATER);
+    for what in ["nothing", "a wrong MAC", "power off"] {
+        channel(&mut desk, READ, far);
+        match what {
+            "a wrong MAC" => refused(what, desk.raw("04CA0100 08 0102030405060708 00"), 0x6982),
+            "power off" => {
+                desk.card.reset();
+                desk.select();
+            }
+            _ => {}
+        }
+        assert_eq!(first(&mut desk, READ, ("260101000000", "261102000000")), 0x9000, "{what} moved the date");
+    }
+    assert_eq!(desk.snapshot(), before);
+}
+
+fn set_back(kind: &str) {
+    let mut desk = Desk::issued(kind);
+    let set = |desk: &mut Desk, class: u8, date: &str| {
+        let mut channel = desk.agreed(class);
+        desk.status(&mut channel, "04DA0104", date.as_bytes())
+    };
+    for class in [READ, WRITE] {
+        let status = set(&mut desk, class, "251101000000");
+        refused("who is no administrator", status, 0x6982);
+    }
+    for date in
+        ["261101000001", "270101000000", "790101000000", "800101000000", "990101000000", "26110100000A", "------------"]
+    {
+        let status = set(&mut desk, ADMIN, date);
+        refused(date, status, 0x6A80);
+    }
+    for date in ["", "2611010000", "2611010000000", "20261101000000"] {
+        let status = set(&mut desk, ADMIN, date);
+        refused(date, status, 0x6700);
+    }
+    let status = first(&mut desk, READ, EXPIRED);
+    refused("before it is set back", status, 0x6985);
+    let old = ("250101000000", LATER);
+    let mut administrator = channel(&mut desk, ADMIN, old);
+    assert_eq!(desk.status(&mut administrator, "04DA0104", b"251101000000"), 0x9000);
+    assert_eq!(first(&mut desk, READ, EXPIRED), 0x9000, "after it was set back");
+}

@@ -1,0 +1,436 @@
+//! Secure messaging: MACs, padding and order. Whatever fails wipes the session, and the right command comes too late.
+
+use rollcall::{card::apdu::CHAINING, crypto::Key128};
+
+use crate::{
+    Case,
+    draft::{ADMIN, READ, WRITE, from_hex},
+    guard::{ATTACKS, refused},
+    terminal::{Channel, Desk, apdus, commit, padded, part},
+};
+
+pub const CASES: &[Case] = &[
+    ("mac_of_a_command_flipped", mac_flipped),
+    ("command_under_a_mac_changed", command_changed),
+    ("mac_cut_or_lengthened", mac_cut),
+    ("padding_bent", padding_bent),
+    ("commands_replayed_dropped_reordered_reflected", order),
+    ("two_terminals_interleaved", interleaved),
+    ("plain_commands_in_a_channel", plain_in_channel),
+    ("every_answer_carries_its_mac", answers_carry_macs),
+    ("keys_of_a_session_are_its_own", other_keys),
+    ("chains_that_are_odd", odd_chains),
+    ("chains_that_are_too_long", long_chains),
+    ("a_session_ends_with_select_and_reset", ends),
+];
+
+const HEARTBEAT: [u8; 4] = [4, 0xCA, 1, 0];
+/// WRITE's row that would show: a new record.
+const PUT_RECORD: [u8; 4] = [4, 0xDA, 1, 1];
+const EVIL: [u8; 7] = [0xA2, 1, 0x61, b'e', 2, 0x61, b'v'];
+
+/// What a bent command does: sends it in a channel that is made for it; the status, and the command as it should be.
+type Bend<'a> = &'a dyn Fn(&mut Desk, &mut Channel) -> u16;
+
+/// A change to the terminal's keys, and what it is called.
+type Swap<'a> = (&'a str, &'a dyn Fn(&mut Channel));
+
+/// The bent command is refused with this status, and the right one of before too: the session is wiped. Before the
+/// first C-MAC and after it.
+fn wiped(desk: &mut Desk, what: &str, want: u16, bend: Bend<'_>) {
+    for first in [true, false] {
+        let mut channel = if first { desk.agreed(ADMIN) } else { desk.open(ADMIN) };
+        let mut right = channel.clone();
+        let status = bend(desk, &mut channel);
+        refused(what, status, want);
+        desk.assert_wiped(&mut right, what);
+        desk.assert_no_session(what);
+    }
+}
+
+fn untouched(kind: &str, attack: impl Fn(&mut Desk)) {
+    let mut desk = Desk::issued(kind);
+    let (before, count) = (desk.snapshot(), desk.count());
+    attack(&mut desk);
+    assert_eq!(desk.snapshot(), before, "something was written");
+    assert_eq!(desk.count(), count + 1, "a proof was made");
+}
+
+fn mac_flipped(kind: &str) {
+    untouched(kind, |desk| {
+        for bit in 0..64 {
+            wiped(desk, &format!("bit {bit} of the C-MAC"), 0x6982, &|desk, channel| {
+                let mut data = channel.seal(PUT_RECORD, &EVIL);
+                let at = data.len() - 8 + bit / 8;
+                data[at] ^= 1 << (bit % 8);
+                desk.chain(&apdus(PUT_RECORD, &data)).sw
+            });
+        }
+    });
+}
+
+fn command_changed(kind: &str) {
+    untouched(kind, |desk| {
+        for bit in 0..128 {
+            wiped(desk, &format!("bit {bit} of the data"), 0x6982, &|desk, channel| {
+                let mut data = channel.seal(PUT_RECORD, &EVIL);
+                data[bit / 8] ^= 1 << (bit % 8);
+                desk.chain(&apdus(PUT_RECORD, &data)).sw
+            });
+        }
+        // The header is under the MAC: a read does not become a write, nor one object another.
+        for (what, header) in [
+            ("CLA", [0x84, 0xCA, 1, 0]),
+            ("INS", [4, 0xDA, 1, 0]),
+            ("P1", [4, 0xCA, 0, 0]),
+            ("P2", [4, 0xCA, 1, 1]),
+            ("P2, identity certificate", [4, 0xCA, 0x7F, 0x21]),
+            ("SET STATUS TERMINATED", [0x84, 0xF0, 0x40, 0x7F]),
+        ] {
+            wiped(desk, what, 0x6982, &|desk, channel| {
+                let data = channel.seal(HEARTBEAT, &[]);
+                desk.chain(&apdus(header, &data)).sw
+            });
+        }
+        wiped(desk, "the length in the MAC", 0x6982, &|desk, channel| {
+            let mut data = channel.seal(HEARTBEAT, &[]);
+            data.extend_from_slice(&[0; 16]);
+            desk.chain(&apdus(HEARTBEAT, &data)).sw
+        });
+    });
+}
+
+fn mac_cut(kind: &str) {
+    untouched(kind, |desk| {
+        for length in 0..8 {
+            wiped(desk, &format!("{length} bytes of a MAC"), 0x6982, &|desk, channel| {
+                let data = channel.seal(HEARTBEAT, &[]);
+                desk.chain(&apdus(HEARTBEAT, &data[..length])).sw
+            });
+        }
+        wiped(desk, "a MAC of 16 bytes", 0x6982, &|desk, channel| {
+            channel.seal(HEARTBEAT, &[]);
+            let full = channel.chain;
+            desk.chain(&apdus(HEARTBEAT, &full)).sw
+        });
+        wiped(desk, "no data", 0x6982, &|desk, _| desk.raw("04CA010000"));
+        wiped(desk, "in an extended APDU, the short one's MAC", 0x6982, &|desk, channel| {
+            let data = channel.seal(HEARTBEAT, &[]);
+            desk.send(&[&HEARTBEAT[..], &[0, 0, 8], &data, &[0, 0]].concat()).sw
+        });
+    });
+}
+
+fn padding_bent(kind: &str) {
+    let zeros = [0; 16];
+    let two = [&[0x80][..], &[0; 31]].concat();
+    let early = [&EVIL[..], &[0x80], &[0; 24]].concat();
+    let none = [1; 16];
+    let other = [&EVIL[..], &[1], &[0; 8]].concat();
+    let blocks: [(&str, &[u8]); 5] = [
+        ("nothing but zeros", &zeros),
+        ("a whole block of zeros behind", &two),
+        ("the mark in the block before the last", &early),
+        ("no mark", &none),
+        ("another mark", &other),
+    ];
+    untouched(kind, |desk| {
+        for (what, plain) in blocks {
+            wiped(desk, what, 0x6982, &|desk, channel| {
+                channel.counter += 1;
+                let sealed = channel.encrypt(plain);
+                let data = channel.finish(PUT_RECORD, sealed);
+                desk.chain(&apdus(PUT_RECORD, &data)).sw
+            });
+        }
+        for length in [1, 7, 8, 15, 17, 31] {
+            wiped(desk, &format!("{length} bytes of cipher text"), 0x6982, &|desk, channel| {
+                channel.counter += 1;
+                let data = channel.finish(PUT_RECORD, vec![0x5A; length]);
+                desk.chain(&apdus(PUT_RECORD, &data)).sw
+            });
+        }
+        // The ICV is the counter's: data encrypted for another place in the row do not come out right.
+        for counter in [0, 2, 3, 100] {
+            let mut channel = desk.agreed(WRITE);
+            channel.counter = counter;
+            let sealed = channel.encrypt(&padded(&part(0, &[1; 8])));
+            channel.counter = 1;
+            let data = channel.finish([4, 0xD7, 1, 2], sealed);
+            let status = desk.chain(&apdus([4, 0xD7, 1, 2], &data)).sw;
+            ATTACKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            assert!([0x6982, 0x6A80].contains(&status), "counter {counter}: {status:04X}");
+        }
+    });
+}
+
+fn order(kind: &str) {
+    untouched(kind, |desk| {
+        let replay = |desk: &mut Desk, back: usize| {
+            let mut channel = desk.open(ADMIN);
+            let sent: Vec<_> = (0..=back).map(|_| channel.command("04CA0100", &[])).collect();
+            for apdus in &sent {
+                assert_eq!(desk.chain(apdus).sw, 0x9000);
+            }
+            let status = desk.chain(&sent[0]).sw;
+            refused(&format!("the command {back} back, again"), status, 0x6982);
+            desk.assert_wiped(&mut channel, "a replay");
+        };
+        for back in 0..4 {
+            replay(desk, back);
+        }
+        wiped(desk, "a command dropped", 0x6982, &|desk, channel| {
+            channel.command("04CA0100", &[]);
+            desk.chain(&channel.command("04CA0101", &[])).sw
+        });
+        wiped(desk, "the second before the first", 0x6982, &|desk, channel| {
+            let _first = channel.command("04CA0100", &[]);
+            let second = channel.command("04CA0100", &[]);
+            desk.chain(&second).sw
+        });
+        for header in ["04CA0101", "04DA0101"] {
+            let mut channel = desk.open(ADMIN);
+            let answer = desk.chain(&channel.command("04CA0101", &[]));
+            assert_eq!(answer.sw, 0x9000);
+            let status = desk.plain(header, &answer.data).sw;
+            refused("an answer sent back", status, 0x6982);
+            desk.assert_wiped(&mut channel, "an answer sent back");
+        }
+        // A command recorded in one session, in the same place of another one with the same certificate.
+        let mut channel = desk.agreed(ADMIN);
+        let recorded = channel.command("04DA0101", &EVIL);
+        let mut channel = desk.agreed(ADMIN);
+        let status = desk.chain(&recorded).sw;
+        refused("of another session, in the same place", status, 0x6982);
+        desk.assert_wiped(&mut channel, "of another session");
+    });
+}
+
+fn interleaved(kind: &str) {
+    untouched(kind, |desk| {
+        let mut first = desk.open(READ);
+        let mut second = desk.open(ADMIN);
+        let status = desk.chain(&first.command("04CA0100", &[])).sw;
+        refused("the first terminal, once the second has opened", status, 0x6982);
+        desk.assert_wiped(&mut second, "the second one's session too");
+        let mut first = desk.open(WRITE);
+        let third = crate::draft::Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
+        assert_eq!(desk.verify_certificate(&third), 0x9000, "a certificate in the middle begins anew");
+        desk.assert_wiped(&mut first, "the first one's");
+        let mut first = desk.open(WRITE);
+        let agreed = desk.agreed(READ);
+        let status = desk.chain(&first.command("04DA0101", &EVIL)).sw;
+        refused("a writer in a reader's session", status, 0x6982);
+        desk.assert_wiped(&mut agreed.clone(), "the reader's");
+    });
+}
+
+fn plain_in_channel(kind: &str) {
+    let plain = [
+        "00CABF2106A6048302114100",
+        "80CABF2106A6048302114100",
+        "00CAFF3300",
+        "00CAFF3400",
+        "00CA010000",
+        "00CA010100",
+        "80CA010100",
+        "00B1010204 54020000 00",
+        "00DA010107 A2016165026176",
+        "80DA010107 A2016165026176",
+        "00D7010207 54020000530101",
+        "80F0409F",
+        "80F0407F00",
+        "00880001 20 0505050505050505050505050505050505050505050505050505050505050505 00",
+        "80D80010 01 03",
+        "80F10011 04 41F00100 00",
+        "80E29000 01 A6",
+        "80E40000 06 D00110D20103",
+        "8082411100",
+        "10CA010000",
+    ];
+    untouched(kind, |desk| {
+        for apdu in plain {
+            wiped(desk, apdu, 0x6982, &|desk, _| desk.raw(apdu));
+        }
+        // CLA and INS come first in the order of refusals; the session goes all the same.
+        for (apdu, want) in
+            [("0020000000", 0x6D00), ("8001000000", 0x6D00), ("20CA010000", 0x6E00), ("0CCA010000", 0x6E00)]
+        {
+            wiped(desk, apdu, want, &|desk, _| desk.raw(apdu));
+        }
+        for apdu in ["80500000080001020304050607", "848233001000000000000000000000000000000000"] {
+            wiped(desk, apdu, 0x6985, &|desk, _| desk.raw(apdu));
+        }
+        // GET RESPONSE is transport, whatever its class.
+        for cla in ["00", "04", "80", "84"] {
+            let mut channel = desk.open(READ);
+            let status = desk.raw(&format!("{cla}C0000000"));
+            refused("GET RESPONSE with nothing waiting", status, 0x6985);
+            assert_eq!(desk.status(&mut channel, "04CA0100", &[]), 0x9000, "the session stays");
+        }
+    });
+}
+
+fn answers_carry_macs(kind: &str) {
+    let mut desk = Desk::issued(kind);
+    let mut channel = desk.open(ADMIN);
+    let mut seen = std::collections::BTreeSet::new();
+    let commands: [(&str, Vec<u8>); 9] = [
+        ("04CA0100", vec![]),
+        ("04CA0101", vec![]),
+        ("04CA7F21", vec![]),
+        ("04CAFF33", vec![]),
+        ("04CA0100", vec![]),
+        ("04D70102", part(0, &[1; 20])),
+        ("04DA0102", commit(&[1; 20])),
+        ("04B10102", from_hex("54020000")),
+        ("04880001", vec![5; 32]),
+    ];
+    for (header, data) in commands {
+        let answer = desk.chain(&channel.command(header, &data));
+        assert_eq!(answer.sw, 0x9000, "{header}");
+        channel.open(&answer).unwrap_or_else(|fault| panic!("{header}: {fault}"));
+        // Eight bytes of MAC, and encrypted whole blocks before it: an empty answer has a MAC too.
+        assert_eq!((answer.data.len() - 8) % 16, 0, "{header}");
+        assert!(seen.insert(answer.data), "{header}: the same answer twice");
+    }
+    // An error status carries nothing, and the session stays.
+    for header in ["04CA9999", "04880002", "84FF0000"] {
+        let answer = desk.chain(&channel.command(header, &[]));
+        assert_ne!(answer.sw, 0x9000);
+        assert!(answer.data.is_empty(), "{header}");
+    }
+    assert_eq!(desk.status(&mut channel, "04CA0100", &[]), 0x9000);
+}
+
+fn other_keys(kind: &str) {
+    untouched(kind, |desk| {
+        let swaps: [Swap<'_>; 5] = [
+            ("S-ENC for S-MAC", &|c| c.keys.mac = c.keys.enc.clone()),
+            ("S-RMAC for S-MAC", &|c| c.keys.mac = c.keys.rmac.clone()),
+            ("DEK for S-MAC", &|c| c.keys.mac = c.keys.dek.clone()),
+            ("zeros for S-MAC", &|c| c.keys.mac = Key128::new([0; 16])),
+            ("a chaining value of zeros", &|c| c.chain = [0; 16]),
+        ];
+        for (what, swap) in swaps {
+            wiped(desk, what, 0x6982, &|desk, channel| {
+                swap(channel);
+                desk.chain(&channel.command("04CA0100", &[])).sw
+            });
+        }
+    });
+}
+
+fn odd_chains(kind: &str) {
+    untouched(kind, |desk| {
+        let data = |channel: &mut Channel| channel.seal(PUT_RECORD, &EVIL);
+        let piece = |header: [u8; 4], data: &[u8], more: bool| {
+            let cla = header[0] | if more { CHAINING } else { 0 };
+            [&[cla, header[1], header[2], header[3], u8::try_from(data.len()).unwrap()][..], data].concat()
+        };
+        for (what, last) in [
+            ("another CLA", [0x84, 0xDA, 1, 1]),
+            ("another INS", [4, 0xD7, 1, 1]),
+            ("another P1", [4, 0xDA, 0, 1]),
+            ("another P2", [4, 0xDA, 1, 2]),
+            ("heartbeat in the middle", HEARTBEAT),
+            ("plain", [0, 0xDA, 1, 1]),
+            ("plain GET DATA", [0, 0xCA, 0xFF, 0x33]),
+        ] {
+            wiped(desk, what, 0x6883, &|desk, channel| {
+                let data = data(channel);
+                assert_eq!(desk.send(&piece(PUT_RECORD, &data[..10], true)).sw, 0x9000);
+                desk.send(&piece(last, &data[10..], false)).sw
+            });
+        }
+        wiped(desk, "an extended piece with the chaining bit", 0x6883, &|desk, channel| {
+            let data = data(channel);
+            desk.send(&[&[0x14, 0xDA, 1, 1, 0, 0, 10][..], &data[..10]].concat()).sw
+        });
+        wiped(desk, "an extended last piece", 0x6883, &|desk, channel| {
+            let data = data(channel);
+            assert_eq!(desk.send(&piece(PUT_RECORD, &data[..10], true)).sw, 0x9000);
+            desk.send(&[&[4, 0xDA, 1, 1, 0, 0, 14][..], &data[10..]].concat()).sw
+        });
+        wiped(desk, "a plain piece in a channel", 0x6982, &|desk, _| desk.raw("10DA0101 01 A2"));
+        wiped(desk, "an unknown INS in the middle", 0x6D00, &|desk, channel| {
+            let data = data(channel);
+            assert_eq!(desk.send(&piece(PUT_RECORD, &data[..10], true)).sw, 0x9000);
+            desk.raw("0420000000")
+        });
+        // A chain that GET RESPONSE visits, and one of empty pieces, are whole.
+        let mut channel = desk.open(WRITE);
+        let data = channel.seal([4, 0xD7, 1, 3], &part(0, &[1; 3]));
+        let header = [4, 0xD7, 1, 3];
+        assert_eq!(desk.send(&piece(header, &[], true)).sw, 0x9000);
+        assert_eq!(desk.send(&piece(header, &data[..3], true)).sw, 0x9000);
+        assert_eq!(desk.raw("00C0000000"), 0x6985);
+        assert_eq!(desk.send(&piece(header, &[], true)).sw, 0x9000);
+        let answer = desk.send(&[piece(header, &data[3..], false), vec![0]].concat());
+        assert_eq!(channel.open(&answer).unwrap().sw, 0x9000);
+        // A piece with no channel.
+        desk.select();
+        let status = desk.send(&piece(PUT_RECORD, &[1; 10], true)).sw;
+        refused("a secured piece without a channel", status, 0x6982);
+        let status = desk.send(&piece(PUT_RECORD, &[1; 10], false)).sw;
+        refused("and the last one", status, 0x6982);
+    });
+}
+
+fn long_chains(kind: &str) {
+    untouched(kind, |desk| {
+        let header = "14DA0101";
+        wiped(desk, "513 bytes", 0x6700, &|desk, _| {
+            let mut status = 0x9000;
+            for length in [255, 255, 3] {
+                assert_eq!(status, 0x9000);
+                status = desk.raw(&format!("{header}{length:02X}{}", "00".repeat(length)));
+            }
+            status
+        });
+        wiped(desk, "513 bytes at once", 0x6700, &|desk, _| {
+            desk.raw(&format!("04DA0101000201{}0000", "00".repeat(513)))
+        });
+        wiped(desk, "a chain for ever", 0x6700, &|desk, _| {
+            for _ in 0..1000 {
+                let status = desk.raw(&format!("{header}40{}", "00".repeat(64)));
+                if status != 0x9000 {
+                    return status;
+                }
+            }
+            0x9000
+        });
+        // 512 bytes are looked at, and the MAC is what is wrong.
+        wiped(desk, "512 bytes", 0x6982, &|desk, _| {
+            assert_eq!(desk.raw(&format!("{header}FF{}", "00".repeat(255))), 0x9000);
+            assert_eq!(desk.raw(&format!("{header}FF{}", "00".repeat(255))), 0x9000);
+            desk.raw("04DA0101020000")
+        });
+    });
+}
+
+fn ends(kind: &str) {
+    untouched(kind, |desk| {
+        for what in ["SELECT", "SELECT of another name", "SELECT of a part of the name", "reset"] {
+            let mut channel = desk.open(ADMIN);
+            match what {
+                "SELECT" => drop(desk.select()),
+                "reset" => {
+                    desk.card.reset();
+                    desk.select();
+                }
+                "SELECT of another name" => {
+                    refused(what, desk.raw("00A404000AF0524F4C4C43414C4C0200"), 0x6A82);
+                }
+                _ => refused(what, desk.raw("00A4040009F0524F4C4C43414C4C00"), 0x6A82),
+            }
+            desk.assert_wiped(&mut channel, what);
+        }
+        let mut channel = desk.open(ADMIN);
+        desk.card.reset();
+        let status = desk.chain(&channel.command("04CA0100", &[])).sw;
+        refused("after a reset, nothing selected", status, 0x6986);
+        desk.select();
+        desk.assert_wiped(&mut channel, "reset");
+    });
+}
