@@ -4,16 +4,16 @@ use super::*;
 
 /// A certificate put together byte by byte, so that each part can be wrong while its signature is right.
 #[derive(Clone)]
-struct Draft {
+pub(super) struct Draft {
     version: Vec<u8>,
     serial: Vec<u8>,
     algorithm: Vec<u8>,
     issuer: Vec<u8>,
-    validity: Vec<u8>,
-    subject: Vec<u8>,
+    pub(super) validity: Vec<u8>,
+    pub(super) subject: Vec<u8>,
     key: Vec<u8>,
     between: Vec<u8>,
-    extensions: Vec<Vec<u8>>,
+    pub(super) extensions: Vec<Vec<u8>>,
     after: Vec<u8>,
     outer_algorithm: Vec<u8>,
     unused_bits: u8,
@@ -38,15 +38,15 @@ fn hexed(text: &str) -> Vec<u8> {
     hex::decode(text.replace(' ', "")).unwrap()
 }
 
-fn named(tag: u8, text: &[u8]) -> Vec<u8> {
+pub(super) fn named(tag: u8, text: &[u8]) -> Vec<u8> {
     der(0x30, &[&der(0x31, &[&der(0x30, &[&hexed("0603550403"), &der(tag, &[text])])])])
 }
 
-fn times(not_before: &str, not_after: &str) -> Vec<u8> {
+pub(super) fn times(not_before: &str, not_after: &str) -> Vec<u8> {
     der(0x30, &[&der(0x17, &[not_before.as_bytes()]), &der(0x17, &[not_after.as_bytes()])])
 }
 
-fn extension(oid: &str, critical: &str, value: &str) -> Vec<u8> {
+pub(super) fn extension(oid: &str, critical: &str, value: &str) -> Vec<u8> {
     der(0x30, &[&hexed(oid), &hexed(critical), &der(4, &[&hexed(value)])])
 }
 
@@ -55,13 +55,13 @@ const AUTHORITY: &str = "0603551d23";
 const CLASS: &str = "0603551d25";
 const TRUE: &str = "0101ff";
 
-fn class_value(number: u8) -> String {
+pub(super) fn class_value(number: u8) -> String {
     format!("300c060a2b0601040181fd5952{number:02x}")
 }
 
 impl Draft {
     /// The token's certificate as it should be.
-    fn good(ca: &KeyPair, key: &KeyPair) -> Self {
+    pub(super) fn good(ca: &KeyPair, key: &KeyPair) -> Self {
         let algorithm = hexed("300a06082a8648ce3d040302");
         let authority = format!("30168014{}", hex::encode(ca.public().key_identifier()));
         Self {
@@ -85,7 +85,7 @@ impl Draft {
         }
     }
 
-    fn signed(&self, ca: &KeyPair) -> Vec<u8> {
+    pub(super) fn signed(&self, ca: &KeyPair) -> Vec<u8> {
         let extensions: Vec<_> = self.extensions.iter().map(Vec::as_slice).collect();
         let wrapped = if extensions.is_empty() { vec![] } else { der(0xA3, &[&der(0x30, &extensions)]) };
         let parts = [
