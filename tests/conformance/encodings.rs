@@ -5,10 +5,9 @@ use rollcall::{card::tlv, crypto::Key128};
 
 use crate::{
     Case,
-    card::START,
     draft::{ADMIN, Draft, ECKA, from_hex},
     guard::refused,
-    terminal::{Channel, Desk, ca_key, commit, new_key, part, put_keys, set_key, store},
+    terminal::{Channel, Desk, START, ca_key, commit, new_key, part, put_keys, set_key, store},
 };
 
 pub const CASES: &[Case] = &[("data_of_administration_bent", administration), ("data_of_enrollment_bent", enrollment)];

@@ -7,11 +7,10 @@ use rollcall::{
 
 use crate::{
     Case,
-    card::START,
     certificates::no_points,
     draft::{ADMIN, Draft, READ, from_hex},
     guard::refused,
-    terminal::{Channel, Desk, KVN_OWN, SELECT, new_key},
+    terminal::{Channel, Desk, KVN_OWN, SELECT, START, new_key},
 };
 
 pub const CASES: &[Case] = &[

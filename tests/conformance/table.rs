@@ -7,9 +7,8 @@ use rollcall::{card::tlv, crypto::Key128};
 
 use crate::{
     Case,
-    card::START,
     draft::{ADMIN, Draft, ECKA, READ, WRITE, from_hex},
-    terminal::{Channel, Desk, RECORD, ca_key, commit, new_key, part, put_keys, set_key, store},
+    terminal::{Channel, Desk, RECORD, START, ca_key, commit, new_key, part, put_keys, set_key, store},
 };
 
 pub const CASES: &[Case] = &[
