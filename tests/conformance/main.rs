@@ -17,6 +17,7 @@ mod leaked;
 mod messaging;
 mod middle;
 mod office;
+mod stdio;
 mod table;
 mod terminal;
 
@@ -28,6 +29,10 @@ use libtest_mimic::{Arguments, Trial};
 type Case = (&'static str, fn(&str));
 
 fn main() -> ExitCode {
+    if let Ok(keys) = std::env::var("ROLLCALL_TEST_STDIO") {
+        stdio::serve(&keys);
+        return ExitCode::SUCCESS;
+    }
     if let Ok(kind) = std::env::var("ROLLCALL_TEST_MEMORY") {
         hostile::measure_memory(&kind);
         card::end();

@@ -29,7 +29,11 @@ public final class Scp03 {
 
     public static Channel begin(Line line, byte[] keys) {
         byte[] host = Crypto.random(8);
-        Answer answer = line.send(0x80, 0x50, 0, 0, host);
+        return derive(line, keys, host, line.send(0x80, 0x50, 0, 0, host));
+    }
+
+    /** The session that this answer to INITIALIZE UPDATE leads to. */
+    public static Channel derive(Line line, byte[] keys, byte[] host, Answer answer) {
         if (!answer.isOk()) {
             throw new IllegalStateException("INITIALIZE UPDATE: " + answer);
         }

@@ -1,0 +1,75 @@
+package rollcall.learner;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import net.automatalib.automaton.transducer.MealyMachine;
+
+/** A learned machine with its states numbered in the order in which a breadth-first walk meets them. */
+final class Machine {
+
+    record Edge(int from, Symbol symbol, String output, int to) { }
+
+    final List<Edge> edges = new ArrayList<>();
+    final int states;
+
+    private Machine(List<Edge> edges, int states) {
+        this.edges.addAll(edges);
+        this.states = states;
+    }
+
+    static <S, T> Machine of(MealyMachine<S, Symbol, T, String> learned) {
+        Map<S, Integer> numbers = new HashMap<>();
+        ArrayDeque<S> open = new ArrayDeque<>();
+        numbers.put(learned.getInitialState(), 0);
+        open.add(learned.getInitialState());
+        List<Edge> edges = new ArrayList<>();
+        while (!open.isEmpty()) {
+            S state = open.remove();
+            for (Symbol symbol : Symbol.values()) {
+                T transition = learned.getTransition(state, symbol);
+                S next = learned.getSuccessor(transition);
+                if (numbers.putIfAbsent(next, numbers.size()) == null) {
+                    open.add(next);
+                }
+                edges.add(new Edge(numbers.get(state), symbol, learned.getTransitionOutput(transition), numbers.get(next)));
+            }
+        }
+        return new Machine(edges, numbers.size());
+    }
+
+    /** The same text for the same machine, whoever learned it. */
+    String toDot() {
+        StringBuilder dot = new StringBuilder("digraph machine {\n");
+        for (Edge edge : edges) {
+            dot.append(String.format("  s%d -> s%d [label=\"%s / %s\"];%n", edge.from, edge.to, edge.symbol, edge.output));
+        }
+        return dot.append("}\n").toString();
+    }
+
+    /** For the eye: what changes the state or gives something, and what is refused left out. */
+    String toPicture(String title) {
+        Map<String, List<String>> labels = new java.util.LinkedHashMap<>();
+        for (Edge edge : edges) {
+            boolean gives = edge.output.startsWith("9000") && edge.output.length() > 4;
+            if (edge.to == 0 && !gives || edge.from == edge.to && !gives) {
+                continue;
+            }
+            labels.computeIfAbsent("s" + edge.from + " -> s" + edge.to, none -> new ArrayList<>())
+                .add(edge.symbol + " / " + edge.output);
+        }
+        StringBuilder dot = new StringBuilder("digraph machine {\n  labelloc=t; fontname=\"sans-serif\"; label=\"" + title
+            + "\\nwhat is refused and leads back to the start is left out\";\n"
+            + "  node [shape=circle, fontname=\"sans-serif\"]; edge [fontsize=9, fontname=\"sans-serif\"];\n");
+        labels.forEach((arrow, texts) ->
+            dot.append("  ").append(arrow).append(" [label=\"").append(String.join("\\n", texts)).append("\"];\n"));
+        return dot.append("}\n").toString();
+    }
+
+    List<Edge> from(int state) {
+        int n = Symbol.values().length;
+        return edges.subList(state * n, (state + 1) * n);
+    }
+}
