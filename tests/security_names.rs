@@ -183,7 +183,8 @@ fn missing_names_are_found() {
     let java = "    @Test\n    void one() {\n    }\n    @Test\n    @Disabled\n    void two() {\n    void three() {\n";
     assert_eq!(methods(java), ["one"]);
 
-    let places = ["src/card/tlv.rs", "src/cli/mod.rs", "src/proof/tests.rs", "src/x/tests/walk.rs", "src/x/tests/mod.rs"];
+    let places =
+        ["src/card/tlv.rs", "src/cli/mod.rs", "src/proof/tests.rs", "src/x/tests/walk.rs", "src/x/tests/mod.rs"];
     let expected = ["card::tlv::tests", "cli::tests", "proof::tests", "x::tests::walk", "x::tests"];
     assert_eq!(places.map(prefix), expected);
     assert_eq!(["tests/cmd.rs", "tests/pcsc/main.rs"].map(prefix), ["tests/cmd", "tests/pcsc"]);
