@@ -1,15 +1,11 @@
 //! SECURITY.md names tests for what it promises: each of them is there, runs, and no promise stands without one.
 //!
 //! Names are written as they are run: `proof::tests::name` is in the library, `tests/conformance::name` in the
-//! integration test of that name, `HandshakeTest#name` in the applet's JUnit tests.
+//! integration test of that name, `HandshakeTest#name` in the tests of the applet.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// The head of every table of promises.
 const HEAD: [&str; 2] = ["promise", "shown by"];
@@ -34,7 +30,7 @@ fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
     found
 }
 
-fn name(path: &PathBuf) -> String {
+fn name(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()
 }
 
@@ -60,13 +56,13 @@ fn word_after<'a>(line: &'a str, before: &str) -> Option<&'a str> {
 /// The functions with `#[test]`, and without `#[ignore]`.
 fn functions(text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let (mut test, mut ignored) = (false, false);
+    let (mut marked, mut ignored) = (false, false);
     for line in text.lines().map(str::trim_start) {
-        test |= line == "#[test]";
+        marked |= line == "#[test]";
         ignored |= line.starts_with("#[ignore");
         if line.starts_with("fn ") {
-            found.extend(word_after(line, "fn ").filter(|_| test && !ignored).map(str::to_owned));
-            (test, ignored) = (false, false);
+            found.extend(word_after(line, "fn ").filter(|_| marked && !ignored).map(str::to_owned));
+            (marked, ignored) = (false, false);
         }
     }
     found
@@ -94,13 +90,13 @@ fn cases(text: &str) -> Vec<String> {
 /// The methods with `@Test`, and without `@Disabled`.
 fn methods(text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    let (mut test, mut disabled) = (false, false);
+    let (mut marked, mut disabled) = (false, false);
     for line in text.lines().map(str::trim_start) {
-        test |= line.starts_with("@Test") || line.starts_with("@ParameterizedTest");
+        marked |= line.starts_with("@Test") || line.starts_with("@ParameterizedTest");
         disabled |= line.starts_with("@Disabled");
         if let Some(name) = word_after(line, "void ") {
-            found.extend(Some(name).filter(|_| test && !disabled).map(str::to_owned));
-            (test, disabled) = (false, false);
+            found.extend(Some(name).filter(|_| marked && !disabled).map(str::to_owned));
+            (marked, disabled) = (false, false);
         }
     }
     found
