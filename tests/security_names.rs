@@ -73,7 +73,7 @@ fn cases(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut inside = false;
     for line in text.lines().map(str::trim) {
-        inside |= line.contains("CASES: &[");
+        inside |= line.contains("CASES: &[") || line.contains(": &[Case] =");
         if line.starts_with("//") {
             continue;
         }
