@@ -10,7 +10,11 @@ use crate::{
     terminal::{Channel, Desk, START, ca_key, commit, new_key, part, put_keys, set_key, store},
 };
 
-pub const CASES: &[Case] = &[("data_of_administration_bent", administration), ("data_of_enrollment_bent", enrollment)];
+pub const CASES: &[Case] = &[
+    ("data_of_administration_bent", administration),
+    ("data_of_enrollment_bent", enrollment),
+    ("identity_key_is_never_brought_in", brought_in),
+];
 
 /// A command with right data, where tags and lengths stand in them, and what other data are answered with.
 struct Form {
@@ -118,4 +122,29 @@ fn enrollment(kind: &str) {
         refused("another manifest", status, 0x6A80);
     }
     assert_eq!(desk.status(&mut channel, "84F0401F", &manifest), 0x9000);
+}
+
+/// The keys that are made on the card are not taken from outside: not the identity key, and not the own key.
+fn brought_in(kind: &str) {
+    let attempts = |desk: &mut Desk, channel: &mut Channel| {
+        let key = new_key();
+        for (header, kvn) in [("84D80021", 1), ("84D80121", 1), ("84D80021", 2), ("84D80011", 0x41), ("84D84111", 0x41)]
+        {
+            for data in [set_key(kvn, &key, &channel.keys.dek), ca_key(kvn, key.public())] {
+                let status = desk.status(channel, header, &data);
+                refused(&format!("{header} {}", hex::encode(&data)), status, 0x6A80);
+            }
+        }
+    };
+    let mut desk = Desk::blank(kind);
+    let mut channel = desk.prepare(true);
+    let manifest = desk.manifest();
+    attempts(&mut desk, &mut channel);
+    // The keys of before are still there: the manifest holds them.
+    assert_eq!(desk.status(&mut channel, "84F0401F", &manifest), 0x9000);
+    let (before, count) = (desk.snapshot(), desk.count());
+    let mut channel = desk.open(ADMIN);
+    attempts(&mut desk, &mut channel);
+    assert_eq!(desk.snapshot(), before);
+    assert_eq!(desk.count(), count + 1);
 }
