@@ -82,3 +82,6 @@ impl Session {
         self.read_parts(link, super::constants::TAG_DETAILS, DETAILS_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;
