@@ -237,6 +237,22 @@ mod tests {
     }
 
     #[test]
+    fn all_room_is_used() {
+        let user = User { id: "7".into(), name: "n".repeat(300), ..User::default() };
+        let layout = Layout::of(&user).unwrap();
+        assert_eq!(layout.compact.len(), COMPACT_MAX);
+        let filled = |length: usize| {
+            let user = User { id: "7".into(), name: "n".repeat(length), ..User::default() };
+            encode(&user, false).len()
+        };
+        let most = (1..).find(|length| filled(*length) == DETAILS_MAX).unwrap();
+        let named = |length| Layout::of(&User { id: "7".into(), name: "n".repeat(length), ..User::default() });
+        assert_eq!(named(most).unwrap().details.unwrap().len(), DETAILS_MAX);
+        assert_eq!(named(most + 1), Err(RecordError::TooLong(DETAILS_MAX + 1)));
+        assert_eq!(Layout::of(&User { id: "x".repeat(64), ..User::default() }).unwrap().details, None);
+    }
+
+    #[test]
     fn room_is_bounded() {
         let mut user = User { id: "x".repeat(65), ..User::default() };
         assert_eq!(Layout::of(&user), Err(RecordError::IdTooLong));

@@ -201,6 +201,31 @@ mod tests {
     }
 
     #[test]
+    fn every_state_of_a_life_is_told() {
+        let head = "80020100";
+        let set = Some(Privacy::Private([9; 8]));
+        let id = Some(Privacy::Open(Uuid::from_bytes([7; 16])));
+        let (set_id, token_id) = (format!("8408{}", "09".repeat(8)), format!("8510{}", "07".repeat(16)));
+        for (byte, state, word, inner, privacy) in [
+            (0x07, LifeCycle::Blank, "blank", "", None),
+            (0x0F, LifeCycle::Personalised, "personalised", "", None),
+            (0x1F, LifeCycle::Issued, "issued", &token_id[..], id),
+            (0x1F, LifeCycle::Issued, "issued", &set_id, set),
+            (0x9F, LifeCycle::Blocked, "blocked", &token_id, id),
+            (0x7F, LifeCycle::Terminated, "terminated", "", None),
+        ] {
+            assert_eq!((LifeCycle::parse(byte), state.byte(), state.word()), (Some(state), byte, word));
+            let inner = format!("{head} 8101{byte:02X} 820141 83080102030405060708 {inner}").replace(' ', "");
+            let selected = Selected::parse(answer(&inner)).unwrap().unwrap();
+            assert_eq!((selected.state, selected.privacy), (state, privacy));
+            assert_eq!(selected.ca_prefix, [1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+        for byte in (0..=0xFF).filter(|byte| ![0x07, 0x0F, 0x1F, 0x9F, 0x7F].contains(byte)) {
+            assert_eq!(LifeCycle::parse(byte), None);
+        }
+    }
+
+    #[test]
     fn other_applications_are_foreign() {
         assert_eq!(Selected::parse(Response::status(Status::NOT_FOUND)).unwrap(), None);
         let other = Response { data: tlv::object(0x6F, &tlv::object(0x84, &[1, 2])), status: Status::OK };

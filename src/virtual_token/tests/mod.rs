@@ -2,6 +2,7 @@
 
 mod enrollment;
 mod life;
+mod refused;
 mod rig;
 mod saved;
 mod sequences;

@@ -1,0 +1,140 @@
+//! Commands that nobody knows, with a right C-MAC: only a sound one, alone and in the class of secure messaging,
+//! leaves the session. The MACs are made here, because our own messaging makes no others.
+
+use super::rig::*;
+use crate::{
+    card::apdu::{Command, Response},
+    channel::scp03::{Agreed, CardChallenge},
+    crypto::{cmac::cmac, kdf::scp03_block},
+};
+
+/// A session under SCP03 whose MAC key and chaining value are known.
+struct Known {
+    rig: Rig,
+    mac: crate::crypto::Key128,
+    chain: [u8; 16],
+}
+
+impl Known {
+    fn new() -> Self {
+        let mut rig = Rig::blank();
+        let host = [8; 8];
+        let answer = rig.token.process(&[&[0x80, 0x50, 0, 0, 8][..], &host, &[0]].concat());
+        let challenge = CardChallenge::parse(&Response::parse(&answer).unwrap().data).unwrap();
+        let agreed = Agreed::derive(&rig.start, &host, &challenge.challenge).unwrap();
+        let header = [0x84, 0x82, 0x33, 0];
+        let cryptogram = agreed.host_cryptogram().unwrap();
+        let chain = agreed.authenticate_mac(header, &[16], &cryptogram).unwrap();
+        let apdu = [&header[..], &[16], &cryptogram, &chain[..8]].concat();
+        assert_eq!(rig.token.process(&apdu), [0x90, 0]);
+        let context = [host, challenge.challenge].concat();
+        let mac = crate::crypto::Key128::new(scp03_block(&rig.start.mac, 6, 128, &context).unwrap());
+        Self { rig, mac, chain }
+    }
+
+    /// Sends these bytes as they are, followed by the MAC that belongs to them.
+    fn send(&mut self, header: [u8; 4], data: &[u8], extended: bool) -> u16 {
+        let length = u16::try_from(data.len() + 8).unwrap().to_be_bytes();
+        let lc = if extended { vec![0, length[0], length[1]] } else { vec![length[1]] };
+        let full = cmac(&self.mac, &[&self.chain, &header, &lc, data]).unwrap();
+        let answer = self.rig.token.process(&[&header[..], &lc, data, &full[..8]].concat());
+        self.chain = full;
+        u16::from_be_bytes(*answer.last_chunk().unwrap())
+    }
+
+    /// Whether the session goes on: GET DATA FF34 in it says that there is nothing, and outside that it may not be.
+    fn lives(&mut self) -> bool {
+        match self.send([0x84, 0xCA, 0xFF, 0x34], &[], false) {
+            0x6A88 => true,
+            0x6982 => false,
+            other => panic!("{other:04X}"),
+        }
+    }
+}
+
+#[test]
+fn only_a_sound_unknown_command_leaves_the_session() {
+    for (header, status, survives) in [
+        ([0x84, 0xFF, 0, 0], 0x6D00, true),
+        ([0x04, 0xFF, 0, 0], 0x6D00, true),
+        // Sound, but in plain, in a chain, or in no class of ours.
+        ([0x80, 0xFF, 0, 0], 0x6D00, false),
+        ([0x00, 0xFF, 0, 0], 0x6D00, false),
+        ([0x94, 0xFF, 0, 0], 0x6D00, false),
+        ([0x14, 0xFF, 0, 0], 0x6D00, false),
+        ([0x0C, 0xFF, 0, 0], 0x6E00, false),
+        ([0x8C, 0xCA, 1, 0], 0x6E00, false),
+    ] {
+        let mut known = Known::new();
+        assert!(known.lives());
+        assert_eq!(known.send(header, &[], false), status, "{header:02X?}");
+        assert_eq!(known.lives(), survives, "{header:02X?}");
+    }
+}
+
+#[test]
+fn an_unknown_command_inside_a_chain_ends_the_session() {
+    let mut known = Known::new();
+    assert_eq!(known.rig.raw("94CAFF34 01 00"), "9000");
+    assert_eq!(known.send([0x84, 0xFF, 0, 0], &[], false), 0x6D00);
+    assert!(!known.lives());
+}
+
+#[test]
+fn an_unknown_command_may_be_as_long_as_any() {
+    // With its MAC, 512 bytes at most. Only whole blocks are a command that opens.
+    for (length, status, survives) in
+        [(0, 0x6D00, true), (496, 0x6D00, false), (504, 0x6D00, false), (505, 0x6700, false)]
+    {
+        let mut known = Known::new();
+        assert_eq!(known.send([0x84, 0xFF, 0, 0], &vec![0; length], true), status, "{length}");
+        assert_eq!(known.lives(), survives, "{length}");
+    }
+}
+
+#[test]
+fn a_wrong_mac_ends_the_session_whatever_the_command() {
+    let mut known = Known::new();
+    known.chain[0] ^= 1;
+    assert_eq!(known.send([0x84, 0xFF, 0, 0], &[], false), 0x6D00);
+    assert!(!known.lives());
+}
+
+#[test]
+fn before_select_there_is_only_select() {
+    let mut rig = Rig::issued();
+    rig.token.reset();
+    for (apdu, status) in [
+        ("00A4040005F000000001", "6A82"),
+        ("00A404000AF0524F4C4C43414C4C02", "6A82"),
+        ("00A4040009F0524F4C4C43414C4C", "6A82"),
+        ("00A40400", "6A82"),
+        ("00A4040C0AF0524F4C4C43414C4C01", "6986"),
+        ("80A404000AF0524F4C4C43414C4C01", "6986"),
+        ("00CAFF3400", "6986"),
+        ("00C0000000", "6986"),
+    ] {
+        assert_eq!(rig.raw(apdu), status, "{apdu}");
+    }
+    assert!(rig.raw("00A404000AF0524F4C4C43414C4C01").ends_with("9000"));
+}
+
+#[test]
+fn a_terminal_certificate_has_at_most_416_bytes() {
+    let mut rig = Rig::issued();
+    let good = Draft::new(READ, rig.terminal.public(), &rig.ca);
+    // The signature is 70 to 72 bytes long, so each length is tried for.
+    let of_length = |length: usize| {
+        let filled = (0..60).cycle().map(|filler| {
+            let mut draft = good.clone();
+            draft.more_extensions = extension(99, false, &vec![0; filler]);
+            draft.sign(&rig.ca)
+        });
+        filled.into_iter().find(|der| der.len() == length).unwrap()
+    };
+    let certificates =
+        [(416, 0x9000), (417, 0x6A80), (418, 0x6A80)].map(|(length, status)| (of_length(length), status));
+    for (der, status) in certificates {
+        assert_eq!(rig.send(&Command::new(0x80, 0x2A, 3, 0x10).data(der)).status.0, status);
+    }
+}
