@@ -118,4 +118,28 @@ mod tests {
     fn an_answer_without_status_is_refused() {
         assert_eq!(run(vec!["90"], &Command::new(0, 0xA4, 4, 0)).0, Err(LinkError::Malformed(1)));
     }
+
+    /// Sixteen pieces of 255 bytes and what fills 4096, or one byte more.
+    #[test]
+    fn an_answer_has_room_for_4096_bytes() {
+        for (last, fits) in [(16, true), (17, false)] {
+            let piece = |length: usize, status: &str| format!("{}{status}", "AB".repeat(length));
+            let mut pieces = vec![piece(255, "6100"); 16];
+            pieces.push(piece(last, "9000"));
+            let answers = pieces.iter().map(|piece| &*piece.clone().leak()).collect();
+            let outcome = run(answers, &Command::new(0, 0xCA, 1, 1)).0;
+            assert_eq!(outcome.map(|response| response.data.len()).ok(), fits.then_some(ANSWER_MAX), "{last}");
+        }
+        for (length, fits) in [(ANSWER_MAX, true), (ANSWER_MAX + 1, false)] {
+            let answer = format!("{}9000", "AB".repeat(length)).leak();
+            assert_eq!(run(vec![answer], &Command::new(0, 0xCA, 1, 1)).0.is_ok(), fits, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_piece_of_a_chain_is_answered_nothing() {
+        let command = Command::new(0x80, 0x2A, 3, 0x10).data(vec![0; 300]);
+        let (response, sent) = run(vec!["019000", "9000"], &command);
+        assert_eq!((response.unwrap(), sent.len()), (Response::status(Status::UNKNOWN), 1));
+    }
 }

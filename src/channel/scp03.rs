@@ -197,38 +197,4 @@ impl AwaitAccepted {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::card::status::Status;
-
-    /// What a card with these keys answers to INITIALIZE UPDATE.
-    fn answer(statics: &StaticKeys, host: [u8; 8]) -> Response {
-        let card = [9; 8];
-        let cryptogram = Agreed::derive(statics, &host, &card).unwrap().card_cryptogram().unwrap();
-        Response { data: [&[1; 10][..], &[1, 3, I_PARAMETER], &card, &cryptogram].concat(), status: Status::OK }
-    }
-
-    #[test]
-    fn the_keys_are_told_by_the_cards_cryptogram() {
-        let keys = StaticKeys::all(&Key128::new([5; 16]));
-        let (_, state) = begin([8; 8]);
-        let (_, choose) = state.handle(answer(&keys, [8; 8])).unwrap();
-        assert!(choose.proves(&keys).unwrap());
-        assert!(!choose.proves(&StaticKeys::test()).unwrap());
-        assert!(matches!(choose.with(&StaticKeys::test()), Err(ChannelError::Cryptogram)));
-    }
-
-    #[test]
-    fn an_answer_to_external_authenticate_is_a_status_and_no_more() {
-        let keys = StaticKeys::test();
-        let accepted = || {
-            let (_, state) = begin([8; 8]);
-            let (_, choose) = state.handle(answer(&keys, [8; 8])).unwrap();
-            let Ok(Step::Send(_, accepted)) = choose.with(&keys) else { panic!("no step") };
-            accepted
-        };
-        assert!(accepted().handle(Response::status(Status::OK)).is_ok());
-        assert!(accepted().handle(Response::status(Status::SECURITY)).is_err());
-        assert!(accepted().handle(Response { data: vec![0], status: Status::OK }).is_err());
-    }
-}
+mod tests;

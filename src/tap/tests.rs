@@ -1,6 +1,8 @@
 //! Taps of tokens that differ from those that `enroll` makes: private ones, a CA key under the other KVN, a remembered
 //! certificate that is out of date; and of cards that use other freedoms of ISO 7816-4 than our token.
 
+mod forged;
+
 use std::{cell::RefCell, collections::HashMap};
 
 use jiff::Timestamp;
@@ -126,6 +128,13 @@ impl Enrollment<'_> {
 
 /// An ISSUED token of this office, whose CA key has this KVN.
 fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> Token {
+    certified(office, id, private, ca_kvn, &|class, subject, key| office.issue(class, subject, key))
+}
+
+/// What gives a token its own and its identity certificate.
+type Certify<'a> = &'a dyn Fn(Class, &str, &Point) -> Vec<u8>;
+
+fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Certify<'_>) -> Token {
     let start = StaticKeys::all(&Key128::new([8; 16]));
     let keys = StaticKeys::all(&Key128::new([9; 16]));
     let state = State::blank(&start, &mut SystemRandom).unwrap();
@@ -146,7 +155,7 @@ fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> Token {
     run.tell(&commands::write_object(0x0100, &mode));
     manifest.object(0x0100, 0, &mode);
     let own = run.generate(&commands::generate_ecka_key(0x41));
-    let der = office.issue(Class::TokenEcka, &name, &own);
+    let der = certify(Class::TokenEcka, &name, &own);
     run.tell(&commands::store_ecka_certificate(0x41, &der));
     manifest.point(0x11, 0x41, &own);
     manifest.object(0xBF21, 0x41, &der);
@@ -157,7 +166,7 @@ fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> Token {
         manifest.object(0xBF21, 1, &office.set_certificate);
     }
     let identity = run.generate(&commands::generate_identity_key());
-    let der = office.issue(Class::Identity, &name, &identity);
+    let der = certify(Class::Identity, &name, &identity);
     run.tell(&commands::write_object(0x7F21, &der));
     manifest.point(0x21, 1, &identity);
     manifest.object(0x7F21, 0, &der);

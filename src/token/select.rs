@@ -175,6 +175,32 @@ mod tests {
     }
 
     #[test]
+    fn nothing_may_stand_behind_what_is_told() {
+        let fields =
+            "80020100 81011F 820141 83080102030405060708 8510000102030405060708090a0b0c0d0e0f".replace(' ', "");
+        assert!(Selected::parse(answer(&fields)).is_ok());
+        for more in ["86020000", "85100000", "8510000102030405060708090a0b0c0d0e0f", "00"] {
+            assert!(Selected::parse(answer(&format!("{fields}{more}"))).is_err(), "{more}");
+        }
+        let inside = tlv::object(0xA5, &hex::decode(&fields).unwrap());
+        for more in [&[0xA5, 0][..], &[0x86, 0], &inside, &[0]] {
+            let fci = tlv::object(0x6F, &[&tlv::object(0x84, &AID), &inside, more].concat());
+            assert!(Selected::parse(Response { data: fci, status: Status::OK }).is_err(), "{more:02X?}");
+        }
+    }
+
+    /// A warning or an error does not select, whatever data come with it.
+    #[test]
+    fn only_9000_selects() {
+        let fields =
+            "80020100 81011F 820141 83080102030405060708 8510000102030405060708090a0b0c0d0e0f".replace(' ', "");
+        for status in [Status(0x6283), Status(0x6300), Status::NOT_FOUND, Status::CONDITIONS] {
+            let response = Response { status, ..answer(&fields) };
+            assert_eq!(Selected::parse(response).unwrap(), None, "{status}");
+        }
+    }
+
+    #[test]
     fn every_state_of_a_life_is_told() {
         let head = "80020100";
         let set = Some(Privacy::Private([9; 8]));

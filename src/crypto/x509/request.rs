@@ -98,6 +98,24 @@ mod tests {
         assert!(Request::verify(&[&good[..], &[0]].concat()).is_err());
     }
 
+    /// Signed with the key that it is for, so that nothing else refuses it.
+    #[test]
+    fn nothing_may_stand_behind_the_attributes() {
+        use crate::card::tlv::object;
+
+        let key = KeyPair::generate(&mut SystemRandom).unwrap();
+        let good = Request::sign(&key, "terminal-0").unwrap();
+        let mut outer = only(&good, SEQUENCE).unwrap();
+        let inner = outer.value(SEQUENCE).unwrap();
+        let algorithm = outer.object(SEQUENCE).unwrap().1;
+        for (more, taken) in [(&[][..], true), (&[5, 0], false), (&[0xA0, 0], false)] {
+            let signed = object(0x30, &[inner, more].concat());
+            let signature = object(3, &[&[0][..], &key.sign(&signed).unwrap()].concat());
+            let request = object(0x30, &[&signed, algorithm, &signature].concat());
+            assert_eq!(Request::verify(&request).is_ok(), taken, "{more:02X?}");
+        }
+    }
+
     #[test]
     fn requests_of_other_keys_and_too_long_ones_are_refused() {
         let group = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::SECP384R1).unwrap();

@@ -345,6 +345,53 @@ fn what_is_behind_the_end_is_refused() {
     assert!(verify(&draft.framed(&ca, &loose)).is_err());
 }
 
+/// Signed by the right CA, so that nothing else refuses it.
+#[test]
+fn what_is_behind_the_end_is_refused_inside_too() {
+    let trailing = |part: &'static str, found: &CertificateError| matches!(found, CertificateError::Form { part: p, error: DerError::Trailing } if *p == part);
+    // Behind the text of a name.
+    let attribute = der(0x30, &[&hexed("0603550403"), &der(0x0C, &[b"x"]), &[5, 0]]);
+    let subject = der(0x30, &[&der(0x31, &[&attribute])]);
+    let found = refusal(|d| d.subject = subject);
+    assert!(trailing("subject", &found), "{found:?}");
+    // Behind the value of an extension, of one that is known and of one that is not.
+    for oid in [USAGE, "06022a03"] {
+        let value = der(4, &[&hexed("03020308")]);
+        let found = refusal(|d| d.extensions.push(der(0x30, &[&hexed(oid), &value, &[5, 0]])));
+        assert!(trailing("extensions", &found), "{oid}: {found:?}");
+    }
+    // Behind the list of extensions, inside its wrapper.
+    let (ca, pair) = (key(), key());
+    let mut draft = Draft::good(&ca, &pair);
+    let list: Vec<_> = draft.extensions.iter().map(Vec::as_slice).collect();
+    let wrapped = der(0xA3, &[&der(0x30, &list), &[5, 0]]);
+    draft.extensions.clear();
+    draft.after = wrapped;
+    let found = Certificate::verify(&draft.signed(&ca), ca.public(), &Class::ALL).unwrap_err();
+    assert!(trailing("extensions", &found), "{found:?}");
+}
+
+/// The limit is that of the class found, not the longest of those expected.
+#[test]
+fn a_terminals_certificate_is_as_short_as_cards_take_it_whatever_else_is_expected() {
+    let of_length = |more: usize| {
+        let (ca, pair) = (key(), key());
+        let mut draft = Draft::good(&ca, &pair);
+        draft.extensions[2] = extension(CLASS, "", &class_value(1));
+        draft.extensions.push(extension("06022a03", "", &hex::encode(vec![0; more])));
+        let signed = draft.signed(&ca);
+        (Certificate::verify(&signed, ca.public(), &Class::ALL).map(|_| ()), signed.len())
+    };
+    for more in 0..120 {
+        let (outcome, length) = of_length(more);
+        match outcome {
+            Ok(()) => assert!(length <= TERMINAL_LIMIT, "{length}"),
+            Err(CertificateError::TooLong { .. }) => assert!(length > TERMINAL_LIMIT, "{length}"),
+            Err(other) => panic!("{length}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn the_signature_is_looked_at_before_the_body() {
     let (ca, pair) = (key(), key());
