@@ -138,3 +138,25 @@ fn a_terminal_certificate_has_at_most_416_bytes() {
         assert_eq!(rig.send(&Command::new(0x80, 0x2A, 3, 0x10).data(der)).status.0, status);
     }
 }
+
+#[test]
+fn external_authenticate_needs_its_beginning_in_a_chain_too() {
+    let mut rig = Rig::blank();
+    assert_eq!(rig.raw("84823300 10 00000000000000000000000000000000"), "6985");
+    assert_eq!(rig.raw("94823300 01 00"), "6985");
+}
+
+#[test]
+fn what_was_uploaded_goes_with_a_reset() {
+    let mut rig = Rig::blank();
+    let start = rig.start.clone();
+    let commit = [&[0x80, 2, 0, 2, 0x81, 32][..], &crate::crypto::sha256(&[&[0xAA, 0xBB]])].concat();
+    for (reset, status) in [(false, 0x9000), (true, 0x6A80)] {
+        let mut open = rig.scp03(&start);
+        rig.accept(&mut open, "84D70103", &[0x54, 2, 0, 0, 0x53, 2, 0xAA, 0xBB]);
+        if reset {
+            rig.accept(&mut open, "84F04007", &[]);
+        }
+        assert_eq!(rig.bytes(&mut open, "84DA0103", &commit).status.0, status);
+    }
+}
