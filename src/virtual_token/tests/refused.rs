@@ -5,7 +5,8 @@ use super::rig::*;
 use crate::{
     card::apdu::{Command, Response},
     channel::scp03::{Agreed, CardChallenge},
-    crypto::{cmac::cmac, kdf::scp03_block},
+    crypto::{cmac::cmac, kdf::scp03_block, random::SystemRandom},
+    virtual_token::{State, Token},
 };
 
 /// A session under SCP03 whose MAC key and chaining value are known.
@@ -159,4 +160,20 @@ fn what_was_uploaded_goes_with_a_reset() {
         }
         assert_eq!(rig.bytes(&mut open, "84DA0103", &commit).status.0, status);
     }
+}
+
+#[test]
+fn a_key_under_the_certificate_of_another_is_not_issued() {
+    let mut rig = Rig::blank();
+    rig.prepare(false);
+    let manifest_of = |rig: &Rig| rig.token.state().manifest().unwrap();
+    let mut file: serde_json::Value = serde_json::from_slice(&rig.token.state().to_file().unwrap()).unwrap();
+    file["ecka_keys"]["65"]["in_force"]["certificate"] = file["identity_certificate"].clone();
+    let state = State::from_file(file.to_string().as_bytes()).unwrap();
+    rig.token = Token::new(state, Box::new(Recorder::default()), Box::new(SystemRandom));
+    rig.select();
+    let keys = rig.keys.clone();
+    let mut open = rig.scp03(&keys);
+    let manifest = manifest_of(&rig);
+    assert_eq!(rig.bytes(&mut open, "84F0401F", &manifest).status.0, 0x6985);
 }
