@@ -202,9 +202,9 @@ mod tests {
     use crate::card::status::Status;
 
     /// What a card with these keys answers to INITIALIZE UPDATE.
-    fn answer(statics: &StaticKeys, host: &[u8; 8]) -> Response {
+    fn answer(statics: &StaticKeys, host: [u8; 8]) -> Response {
         let card = [9; 8];
-        let cryptogram = Agreed::derive(statics, host, &card).unwrap().card_cryptogram().unwrap();
+        let cryptogram = Agreed::derive(statics, &host, &card).unwrap().card_cryptogram().unwrap();
         Response { data: [&[1; 10][..], &[1, 3, I_PARAMETER], &card, &cryptogram].concat(), status: Status::OK }
     }
 
@@ -212,7 +212,7 @@ mod tests {
     fn the_keys_are_told_by_the_cards_cryptogram() {
         let keys = StaticKeys::all(&Key128::new([5; 16]));
         let (_, state) = begin([8; 8]);
-        let (_, choose) = state.handle(answer(&keys, &[8; 8])).unwrap();
+        let (_, choose) = state.handle(answer(&keys, [8; 8])).unwrap();
         assert!(choose.proves(&keys).unwrap());
         assert!(!choose.proves(&StaticKeys::test()).unwrap());
         assert!(matches!(choose.with(&StaticKeys::test()), Err(ChannelError::Cryptogram)));
@@ -223,7 +223,7 @@ mod tests {
         let keys = StaticKeys::test();
         let accepted = || {
             let (_, state) = begin([8; 8]);
-            let (_, choose) = state.handle(answer(&keys, &[8; 8])).unwrap();
+            let (_, choose) = state.handle(answer(&keys, [8; 8])).unwrap();
             let Ok(Step::Send(_, accepted)) = choose.with(&keys) else { panic!("no step") };
             accepted
         };

@@ -126,12 +126,12 @@ fn a_terminal_certificate_has_at_most_416_bytes() {
     let good = Draft::new(READ, rig.terminal.public(), &rig.ca);
     // The signature is 70 to 72 bytes long, so each length is tried for.
     let of_length = |length: usize| {
-        let filled = (0..60).cycle().map(|filler| {
+        let mut filled = (0..60).cycle().map(|filler| {
             let mut draft = good.clone();
             draft.more_extensions = extension(99, false, &vec![0; filler]);
             draft.sign(&rig.ca)
         });
-        filled.into_iter().find(|der| der.len() == length).unwrap()
+        filled.find(|der| der.len() == length).unwrap()
     };
     let certificates =
         [(416, 0x9000), (417, 0x6A80), (418, 0x6A80)].map(|(length, status)| (of_length(length), status));
