@@ -3,7 +3,10 @@
 
 use super::rig::*;
 use crate::{
-    card::apdu::{Command, Response},
+    card::{
+        apdu::{Command, Response},
+        tlv,
+    },
     channel::scp03::{Agreed, CardChallenge},
     crypto::{cmac::cmac, kdf::scp03_block, random::SystemRandom},
     virtual_token::{State, Token},
@@ -176,4 +179,33 @@ fn a_key_under_the_certificate_of_another_is_not_issued() {
     let mut open = rig.scp03(&keys);
     let manifest = manifest_of(&rig);
     assert_eq!(rig.bytes(&mut open, "84F0401F", &manifest).status.0, 0x6985);
+}
+
+#[test]
+fn the_fixed_parts_of_a_certificate_are_fixed() {
+    let mut rig = Rig::issued();
+    let good = Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
+    let outer = tlv::only(&good, 0x30).unwrap();
+    let signed = tlv::Reader::new(outer).object(0x30).unwrap().whole;
+    let algorithm = hex::decode("300a06082a8648ce3d040302").unwrap();
+    let at = signed.windows(12).position(|window| window == algorithm).unwrap();
+    let version = signed.windows(5).position(|window| window == [0xA0, 3, 2, 1, 2]).unwrap();
+    for (place, outer_place, status) in [
+        (None, None, 0x9000),
+        (Some(version + 4), None, 0x6A80), // version 2
+        (Some(at + 11), None, 0x6A80),     // ecdsa-with-SHA384
+        (None, Some(11), 0x6A80),
+    ] {
+        let (mut signed, mut algorithm) = (signed.to_vec(), algorithm.clone());
+        if let Some(place) = place {
+            signed[place] ^= 1;
+        }
+        if let Some(place) = outer_place {
+            algorithm[place] ^= 1;
+        }
+        let signature = tlv::object(3, &[&[0], &rig.ca.sign(&signed).unwrap()[..]].concat());
+        let der = tlv::object(0x30, &[signed, algorithm, signature].concat());
+        let command = Command::new(0x80, 0x2A, 3, 0x10).data(der);
+        assert_eq!(rig.send(&command).status.0, status, "{place:?} {outer_place:?}");
+    }
 }
