@@ -74,14 +74,15 @@ def ledger(shard):
 
 
 def record(shard, out, stage, commit):
-    """Takes the outcomes of a run over into the ledger. A later stage decides anew what it ran."""
-    found = {}
-    for outcome in json.loads((pathlib.Path(out) / "outcomes.json").read_text())["outcomes"]:
+    """Takes the outcomes of a run over into the ledger. A later stage decides anew what it ran, and a run that was
+    ended before its end says which mutants nobody judged."""
+    out = pathlib.Path(out)
+    lines = {mutant["name"]: ("not run", "-", "-", mutant["name"]) for mutant in json.loads((out / "mutants.json").read_text())}
+    lines.update({line[3]: tuple(line) for line in ledger(shard)})
+    for outcome in json.loads((out / "outcomes.json").read_text())["outcomes"]:
         if outcome["scenario"] != "Baseline":
             name = outcome["scenario"]["Mutant"]["name"]
-            found[name] = (OUTCOMES[outcome["summary"]], stage, commit, name)
-    lines = {line[3]: tuple(line) for line in ledger(shard)} if stage != "narrow" else {}
-    lines.update(found)
+            lines[name] = (OUTCOMES[outcome["summary"]], stage, commit, name)
     text = "".join("\t".join(line) + "\n" for line in sorted(lines.values(), key=lambda line: natural(line[3])))
     LEDGER.mkdir(exist_ok=True)
     (LEDGER / f"{shard}.tsv").write_text("# outcome, stage, commit, mutant: see scripts/mutants --help\n" + text)
@@ -105,27 +106,28 @@ def reasons():
 
 
 def report():
-    """Prints the totals. Fails for a survivor without a reason, and when more than 2 % survive."""
+    """Prints the totals. Fails when a survivor has no reason, when more than 2 % survive, or when any were not run."""
     total, bad, known = collections.Counter(), [], reasons()
     for shard in SHARDS:
         lines = ledger(shard)
         if not lines:
             print(f"mutants: {shard}: not run")
+            bad.append(f"the whole shard {shard}")
             continue
         count = collections.Counter(line[0] for line in lines)
         alive = collections.Counter(place(line[3]) for line in lines if line[0] == "survived")
         bad += [f"{n} times {name}" for name, n in alive.items() if n > known.get(name, (0, ""))[0]]
         total.update(count)
-        print(f"mutants: {shard}: {tell(count)}, judged at {', '.join(sorted({line[2] for line in lines}))}")
+        print(f"mutants: {shard}: {tell(count)}, judged at {', '.join(sorted({line[2] for line in lines} - {'-'}))}")
     viable = total["killed"] + total["timeout"] + total["survived"]
     print(f"mutants: all: {tell(total)}: {100 * total['survived'] / max(viable, 1):.1f} % of {viable} survive")
     for name in bad:
-        print(f"mutants: no reason is given for: {name}")
-    return 1 if bad or total["survived"] > 0.02 * viable else 0
+        print(f"mutants: survives without a reason, or was not run: {name}")
+    return 1 if bad or total["not run"] or total["survived"] > 0.02 * viable else 0
 
 
 def tell(count):
-    words = ["killed", "timeout", "survived", "unviable"]
+    words = ["killed", "timeout", "survived", "unviable", "not run"]
     return ", ".join(f"{count[word]} {word.replace('timeout', 'ended by the time limit')}" for word in words)
 
 

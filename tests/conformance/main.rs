@@ -3,7 +3,7 @@
 //!
 //! `ROLLCALL_TEST_CARDS=virtual` leaves the applet out, where Java is missing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::similar_names, missing_docs)]
 
 mod card;
 mod certificates;

@@ -94,3 +94,20 @@ fn accepted_with(response: Response) -> Result<Messaging, ChannelError> {
     let Step::Send(_, state) = choose.with(&keys()).unwrap() else { panic!("no step") };
     state.handle(response)
 }
+
+/// What a card with these keys answers to INITIALIZE UPDATE.
+fn challenge_of(statics: &StaticKeys, host: [u8; 8]) -> Response {
+    let card = [9; 8];
+    let cryptogram = Agreed::derive(statics, &host, &card).unwrap().card_cryptogram().unwrap();
+    Response { data: [&[1; 10][..], &[1, 3, I_PARAMETER], &card, &cryptogram].concat(), status: Status::OK }
+}
+
+#[test]
+fn the_keys_are_told_by_the_cards_cryptogram() {
+    let keys = StaticKeys::all(&Key128::new([5; 16]));
+    let (_, state) = begin([8; 8]);
+    let (_, choose) = state.handle(challenge_of(&keys, [8; 8])).unwrap();
+    assert!(choose.proves(&keys).unwrap());
+    assert!(!choose.proves(&StaticKeys::test()).unwrap());
+    assert!(matches!(choose.with(&StaticKeys::test()), Err(ChannelError::Cryptogram)));
+}

@@ -2,6 +2,7 @@
 
 mod enrollment;
 mod life;
+mod limits;
 mod refused;
 mod rig;
 mod saved;

@@ -3,9 +3,13 @@
 
 use super::rig::*;
 use crate::{
-    card::apdu::{Command, Response},
+    card::{
+        apdu::{Command, Response},
+        tlv,
+    },
     channel::scp03::{Agreed, CardChallenge},
-    crypto::{cmac::cmac, kdf::scp03_block},
+    crypto::{cmac::cmac, kdf::scp03_block, random::SystemRandom},
+    virtual_token::{State, Token},
 };
 
 /// A session under SCP03 whose MAC key and chaining value are known.
@@ -125,16 +129,83 @@ fn a_terminal_certificate_has_at_most_416_bytes() {
     let good = Draft::new(READ, rig.terminal.public(), &rig.ca);
     // The signature is 70 to 72 bytes long, so each length is tried for.
     let of_length = |length: usize| {
-        let filled = (0..60).cycle().map(|filler| {
+        let mut filled = (0..60).cycle().map(|filler| {
             let mut draft = good.clone();
             draft.more_extensions = extension(99, false, &vec![0; filler]);
             draft.sign(&rig.ca)
         });
-        filled.into_iter().find(|der| der.len() == length).unwrap()
+        filled.find(|der| der.len() == length).unwrap()
     };
     let certificates =
         [(416, 0x9000), (417, 0x6A80), (418, 0x6A80)].map(|(length, status)| (of_length(length), status));
     for (der, status) in certificates {
         assert_eq!(rig.send(&Command::new(0x80, 0x2A, 3, 0x10).data(der)).status.0, status);
+    }
+}
+
+#[test]
+fn external_authenticate_needs_its_beginning_in_a_chain_too() {
+    let mut rig = Rig::blank();
+    assert_eq!(rig.raw("84823300 10 00000000000000000000000000000000"), "6985");
+    assert_eq!(rig.raw("94823300 01 00"), "6985");
+}
+
+#[test]
+fn what_was_uploaded_goes_with_a_reset() {
+    let mut rig = Rig::blank();
+    let start = rig.start.clone();
+    let commit = [&[0x80, 2, 0, 2, 0x81, 32][..], &crate::crypto::sha256(&[&[0xAA, 0xBB]])].concat();
+    for (reset, status) in [(false, 0x9000), (true, 0x6A80)] {
+        let mut open = rig.scp03(&start);
+        rig.accept(&mut open, "84D70103", &[0x54, 2, 0, 0, 0x53, 2, 0xAA, 0xBB]);
+        if reset {
+            rig.accept(&mut open, "84F04007", &[]);
+        }
+        assert_eq!(rig.bytes(&mut open, "84DA0103", &commit).status.0, status);
+    }
+}
+
+#[test]
+fn a_key_under_the_certificate_of_another_is_not_issued() {
+    let mut rig = Rig::blank();
+    rig.prepare(false);
+    let manifest_of = |rig: &Rig| rig.token.state().manifest().unwrap();
+    let mut file: serde_json::Value = serde_json::from_slice(&rig.token.state().to_file().unwrap()).unwrap();
+    file["ecka_keys"]["65"]["in_force"]["certificate"] = file["identity_certificate"].clone();
+    let state = State::from_file(file.to_string().as_bytes()).unwrap();
+    rig.token = Token::new(state, Box::new(Recorder::default()), Box::new(SystemRandom));
+    rig.select();
+    let keys = rig.keys.clone();
+    let mut open = rig.scp03(&keys);
+    let manifest = manifest_of(&rig);
+    assert_eq!(rig.bytes(&mut open, "84F0401F", &manifest).status.0, 0x6985);
+}
+
+#[test]
+fn the_fixed_parts_of_a_certificate_are_fixed() {
+    let mut rig = Rig::issued();
+    let good = Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
+    let outer = tlv::only(&good, 0x30).unwrap();
+    let signed = tlv::Reader::new(outer).object(0x30).unwrap().whole;
+    let algorithm = hex::decode("300a06082a8648ce3d040302").unwrap();
+    let at = signed.windows(12).position(|window| window == algorithm).unwrap();
+    let version = signed.windows(5).position(|window| window == [0xA0, 3, 2, 1, 2]).unwrap();
+    for (place, outer_place, status) in [
+        (None, None, 0x9000),
+        (Some(version + 4), None, 0x6A80), // version 2
+        (Some(at + 11), None, 0x6A80),     // ecdsa-with-SHA384
+        (None, Some(11), 0x6A80),
+    ] {
+        let (mut signed, mut algorithm) = (signed.to_vec(), algorithm.clone());
+        if let Some(place) = place {
+            signed[place] ^= 1;
+        }
+        if let Some(place) = outer_place {
+            algorithm[place] ^= 1;
+        }
+        let signature = tlv::object(3, &[&[0], &rig.ca.sign(&signed).unwrap()[..]].concat());
+        let der = tlv::object(0x30, &[signed, algorithm, signature].concat());
+        let command = Command::new(0x80, 0x2A, 3, 0x10).data(der);
+        assert_eq!(rig.send(&command).status.0, status, "{place:?} {outer_place:?}");
     }
 }
