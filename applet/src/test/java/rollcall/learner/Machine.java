@@ -5,7 +5,11 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import net.automatalib.alphabet.impl.Alphabets;
 import net.automatalib.automaton.transducer.MealyMachine;
+import net.automatalib.automaton.transducer.impl.CompactMealy;
 
 /** A learned machine with its states numbered in the order in which a breadth-first walk meets them. */
 final class Machine {
@@ -47,6 +51,23 @@ final class Machine {
             dot.append(String.format("  s%d -> s%d [label=\"%s / %s\"];%n", edge.from, edge.to, edge.symbol, edge.output));
         }
         return dot.append("}\n").toString();
+    }
+
+    /** The machine of such a text. */
+    static CompactMealy<Symbol, String> parse(String dot) {
+        CompactMealy<Symbol, String> machine = new CompactMealy<>(Alphabets.fromEnum(Symbol.class));
+        Pattern edge = Pattern.compile("s(\\d+) -> s(\\d+) \\[label=\"(\\w+) / ([^\"]*)\"");
+        Matcher matcher = edge.matcher(dot);
+        while (matcher.find()) {
+            int from = Integer.parseInt(matcher.group(1));
+            int to = Integer.parseInt(matcher.group(2));
+            while (machine.size() <= Math.max(from, to)) {
+                machine.addState();
+            }
+            machine.setTransition(from, Symbol.valueOf(matcher.group(3)), to, matcher.group(4));
+        }
+        machine.setInitialState(0);
+        return machine;
     }
 
     /** For the eye: what changes the state or gives something, and what is refused left out. */

@@ -25,7 +25,7 @@ public enum Symbol {
     BLOCK,
     UNBLOCK,
     WRONG_MAC,
-    REPLAY,
+    HEARTBEAT_TWICE,
     UNKNOWN_INS,
     PLAIN_READ,
     PLAIN_WRITE,

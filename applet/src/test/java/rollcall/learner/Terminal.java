@@ -43,7 +43,6 @@ final class Terminal implements SUL<Symbol, String> {
     private Channel channel;
     private Channel pending;
     private byte[] pendingKeys;
-    private byte[] lastSecured;
     private boolean isBlocked;
     private boolean isProved;
     private final List<Symbol> said = new ArrayList<>();
@@ -103,7 +102,6 @@ final class Terminal implements SUL<Symbol, String> {
         current = terminals[Certificates.READ];
         channel = null;
         pending = null;
-        lastSecured = null;
         said.clear();
         select();
     }
@@ -119,7 +117,7 @@ final class Terminal implements SUL<Symbol, String> {
             terminal.selected = answer.data();
         }
         // The state, as it is shown.
-        return told(answer, String.format("state %02X", answer.data().length > 24 ? answer.data()[20] : 0));
+        return told(answer, String.format("state %02X", answer.data().length > 22 ? answer.data()[22] : 0));
     }
 
     private static String told(Answer answer, String what) {
@@ -158,7 +156,7 @@ final class Terminal implements SUL<Symbol, String> {
             case BLOCK -> block(0x9F, true);
             case UNBLOCK -> block(0x1F, false);
             case WRONG_MAC -> told(line.send(0x84, 0xCA, 1, 0, NO_MAC), "");
-            case REPLAY -> told(lastSecured == null ? line.send(0x84, 0xCA, 1, 0, NO_MAC) : line.raw(lastSecured), "");
+            case HEARTBEAT_TWICE -> replay();
             case UNKNOWN_INS -> secure("", 0x20, 0, 0);
             case PLAIN_READ -> told(line.send(0, 0xCA, 1, 1, new byte[0]), "record");
             case PLAIN_WRITE -> told(line.send(0x80, 0xDA, 1, 1, token.record), "written");
@@ -192,7 +190,6 @@ final class Terminal implements SUL<Symbol, String> {
             return told(answer, "another receipt");
         }
         channel = agreed;
-        lastSecured = null;
         return told(answer, "receipt");
     }
 
@@ -217,7 +214,6 @@ final class Terminal implements SUL<Symbol, String> {
         }
         isProved = true;
         byte[] wrapped = channel.wrap(ins, p1, p2, cat(data));
-        lastSecured = cat(of(0x84, ins, p1, p2, wrapped.length), wrapped, of(0xF0));
         Answer answer = line.send(0x84, ins, p1, p2, wrapped);
         try {
             channel.unwrap(answer);
@@ -225,6 +221,17 @@ final class Terminal implements SUL<Symbol, String> {
             return told(answer, noMac.getMessage());
         }
         return told(answer, what);
+    }
+
+    /** A command, and the same APDU again. */
+    private String replay() {
+        if (channel == null) {
+            return secure("status", 0xCA, 1, 0) + ", " + secure("status", 0xCA, 1, 0);
+        }
+        isProved = true;
+        byte[] wrapped = channel.wrap(0xCA, 1, 0, new byte[0]);
+        Answer first = line.send(0x84, 0xCA, 1, 0, wrapped);
+        return told(first, "status") + ", " + told(line.send(0x84, 0xCA, 1, 0, wrapped), "status");
     }
 
     private String block(int state, boolean toBlocked) {
@@ -262,8 +269,7 @@ final class Terminal implements SUL<Symbol, String> {
         Answer answer = line.send(0x84, 0x82, 0x33, 0, data);
         if (answer.isOk()) {
             channel = pending;
-            lastSecured = null;
-        }
+            }
         pending = null;
         return told(answer, "");
     }

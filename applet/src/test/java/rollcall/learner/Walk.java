@@ -48,7 +48,7 @@ final class Walk {
     private void check(Machine.Edge edge, Shown shown) {
         boolean isSuccess = edge.output().startsWith("9000");
         int needed = switch (edge.symbol()) {
-            case HEARTBEAT, READ_RECORD, PROVE, PLAIN_READ -> READ;
+            case HEARTBEAT, HEARTBEAT_TWICE, READ_RECORD, PROVE, PLAIN_READ -> READ;
             case WRITE_RECORD, PLAIN_WRITE -> WRITE;
             case PUT_CA_KEY, BLOCK, UNBLOCK -> ADMIN;
             default -> NONE;
@@ -58,6 +58,9 @@ final class Walk {
         }
         if (!isSuccess || needed == NONE) {
             return;
+        }
+        if (edge.symbol() == Symbol.HEARTBEAT_TWICE && !edge.output().endsWith(", 6982")) {
+            throw new IllegalStateException("a command was taken twice: " + edge);
         }
         boolean isPlain = edge.symbol() == Symbol.PLAIN_READ || edge.symbol() == Symbol.PLAIN_WRITE;
         boolean mayNot = shown.agreed == ENROLLS ? needed == READ : shown.agreed < needed;
