@@ -5,6 +5,7 @@ use crate::{
     card::{
         apdu::{Command, Format, Response},
         status::Status,
+        tlv,
     },
     channel::scp11,
     crypto::{aes, cmac::cmac},
