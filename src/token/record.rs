@@ -245,7 +245,7 @@ mod tests {
             let user = User { id: "7".into(), name: "n".repeat(length), ..User::default() };
             encode(&user, false).len()
         };
-        let most = (1..).find(|length| filled(*length) == DETAILS_MAX).unwrap();
+        let most = (1..=DETAILS_MAX).find(|length| filled(*length) == DETAILS_MAX).unwrap();
         let named = |length| Layout::of(&User { id: "7".into(), name: "n".repeat(length), ..User::default() });
         assert_eq!(named(most).unwrap().details.unwrap().len(), DETAILS_MAX);
         assert_eq!(named(most + 1), Err(RecordError::TooLong(DETAILS_MAX + 1)));
