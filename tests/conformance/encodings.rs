@@ -88,7 +88,20 @@ fn administration(kind: &str) {
         form("84E40000", from_hex("D00110D20103"), &[0, 1, 3, 4], 0x6A80),
         form("04DA7F21", desk.identity_certificate.clone(), &[0, 1, 2, 3, 4, 5], 0x6A80),
     ];
+    // A part has come, so that each commit is wrong by nothing but its bent form.
+    desk.accept(&mut channel, "04D70102", &part(0, b"twelve bytes"));
     attack(&mut desk, &mut channel, &forms);
+    // Bytes behind the last object inside a template, whose own length is right.
+    for (header, inside) in
+        [("04CABF21", "83021141".to_owned()), ("84E29000", format!("800100 4214{} 83021003", hex::encode(id)))]
+    {
+        for more in ["00", "8000", "83021141"] {
+            let data = tlv::object(0xA6, &from_hex(&format!("{inside}{more}")));
+            refused(&format!("{header} {inside}, {more}"), desk.status(&mut channel, header, &data), 0x6A80);
+        }
+        let right = tlv::object(0xA6, &from_hex(&inside));
+        assert_eq!(desk.status(&mut channel, header, &right), 0x9000, "{header}");
+    }
     assert_eq!(desk.snapshot(), before);
     assert_eq!(desk.count(), count + 1);
 }

@@ -100,13 +100,13 @@ fn a_reflected_point_is_refused() {
     assert!(matches!(play.end(answer, Status::OK), Err(ChannelError::Receipt)));
 }
 
-/// What is done to an answer, and what it is called.
-type Change<'a> = (&'a str, &'a dyn Fn(&[u8]) -> Vec<u8>);
+/// How an answer is bent.
+type Change<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
 
 #[test]
 fn nothing_may_stand_around_point_and_receipt() {
     let cut = |answer: &[u8]| answer[..answer.len() - 1].to_vec();
-    let changes: [Change<'_>; 7] = [
+    let changes: [(&str, Change<'_>); 7] = [
         ("a byte behind", &|a| [a, &[0]].concat()),
         ("an object behind", &|a| [a, &[0x80, 1, 0]].concat()),
         ("the receipt twice", &|a| [a, &a[a.len() - 18..]].concat()),
