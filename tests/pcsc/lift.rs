@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// GlobalPlatform's test keys, which `enroll` tries by itself.
-const TEST_KEY: [u8; 16] = *b"\x40\x41\x42\x43\x44\x45\x46\x47\x48\x49\x4A\x4B\x4C\x4D\x4E\x4F";
+pub const TEST_KEY: [u8; 16] = *b"\x40\x41\x42\x43\x44\x45\x46\x47\x48\x49\x4A\x4B\x4C\x4D\x4E\x4F";
 
 /// A stack with one empty reader, and where its card goes.
 struct Bench {

@@ -8,6 +8,7 @@ mod card;
 mod cases;
 mod client;
 mod faults;
+mod hostile;
 mod lift;
 mod presence;
 mod slot;
@@ -37,6 +38,7 @@ const CASES: &[Case] = &[
     ("service_restarts_under_watch", faults::service_restarts_under_watch),
     ("a_mute_card_delays_nobody", faults::a_mute_card_delays_nobody),
     ("enrollment_killed_at_random", faults::enrollment_killed_at_random),
+    ("a_lying_card_harms_nobody", hostile::a_lying_card_harms_nobody),
     ("lifted_at_every_apdu_of_an_enrollment", lift::at_every_apdu_of_an_enrollment),
     ("lifted_at_every_apdu_of_a_scan", lift::at_every_apdu_of_a_scan),
     ("yubikit_personalises", client::yubikit_personalises),
