@@ -35,8 +35,8 @@ fn lies() -> Vec<(&'static str, Bend)> {
         ("one byte", from(2, &[0x90])),
         ("no diagnosis", from(3, &[0x6F, 0])),
         ("a bit of SELECT", flip(1)),
-        ("a bit of the certificate", flip(2)),
-        ("a bit of the proof", flip(6)),
+        ("no receipt", from(4, &[0x90, 0])),
+        ("a bit of the proof", flip(5)),
     ]
 }
 
@@ -59,7 +59,7 @@ pub fn a_lying_card_harms_nobody(kind: &str) {
     for (what, bend) in lies() {
         wait(&readers[0], false);
         let slot = Slot::insert_bent(&ports[0], card, bend);
-        // `readers` would talk to the card: the service is asked by a scan alone.
+        // `readers` would talk to the card: a scan alone waits until the service has noticed it.
         let began = Instant::now();
         let objects = loop {
             slot.arm(None);

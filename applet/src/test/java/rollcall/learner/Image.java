@@ -59,7 +59,7 @@ enum Image {
     }
 
     private void finish(Card card, Enrollment token) {
-        if (card instanceof AppletCard applet && this == ISSUED_OPEN) {
+        if (card instanceof AppletCard applet) {
             applet.unblock = none -> Enrollment.ok("unblock", token.openOwn(Certificates.ADMIN).send(0xF0, 0x40, 0x1F));
         }
         card.save();

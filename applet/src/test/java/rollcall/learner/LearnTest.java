@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Random;
 import java.util.function.Function;
 import net.automatalib.alphabet.Alphabet;
@@ -40,7 +41,7 @@ class LearnTest {
     private static final long SEED = 20261123;
     /** Words with which each hypothesis is tried: an access sequence, random symbols, a suffix that tells states apart. */
     private static final int TRIALS = 150;
-    private static final int TRIALS_TO_KEEP = 1500;
+    private static final int TRIALS_TO_KEEP = 500;
     private static final boolean IS_KEPT = Boolean.getBoolean("rollcall.keep");
     private static final int RANDOM_LENGTH = 5;
 
@@ -83,6 +84,9 @@ class LearnTest {
             do {
                 counterexample = suggested(image, learner, oracle);
                 if (counterexample == null) {
+                    counterexample = firstDifference(Scenarios.words(), learner, oracle);
+                }
+                if (counterexample == null) {
                     counterexample = tester.findCounterExample(learner.getHypothesisModel(), ALPHABET);
                 }
             } while (counterexample != null && learner.refineHypothesis(counterexample));
@@ -105,11 +109,23 @@ class LearnTest {
             if (word == null) {
                 return null;
             }
-            DefaultQuery<Symbol, Word<String>> query = new DefaultQuery<>(word, oracle.answerQuery(word));
-            return query.getOutput().equals(hypothesis.computeOutput(word)) ? null : query;
+            return firstDifference(List.of(word), learner, oracle);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /** The first of these words that the card answers in another way than what was learned so far. */
+    private static DefaultQuery<Symbol, Word<String>> firstDifference(List<Word<Symbol>> words,
+            TTTLearnerMealy<Symbol, String> learner, MealyCacheOracle<Symbol, String> oracle) {
+        MealyMachine<?, Symbol, ?, String> hypothesis = learner.getHypothesisModel();
+        for (Word<Symbol> word : words) {
+            Word<String> output = oracle.answerQuery(word);
+            if (!output.equals(hypothesis.computeOutput(word))) {
+                return new DefaultQuery<>(word, output);
+            }
+        }
+        return null;
     }
 
     private static void report(Image image, String who, Learned learned) {
