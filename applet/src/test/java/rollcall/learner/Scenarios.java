@@ -27,7 +27,7 @@ final class Scenarios {
             for (Symbol agreement : AGREEMENTS) {
                 Word<Symbol> keys = Word.fromSymbols(certificate, agreement);
                 for (Symbol first : COMMANDS) {
-                    words.add(BLOCKED.concat(keys).append(first));
+                    words.add(BLOCKED.concat(keys).append(first).append(Symbol.HEARTBEAT));
                     for (Symbol second : COMMANDS) {
                         words.add(keys.append(first).append(second));
                     }
