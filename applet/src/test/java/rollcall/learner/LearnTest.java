@@ -17,6 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.CompletableFuture;
 import java.util.function.Function;
 import net.automatalib.alphabet.Alphabet;
 import net.automatalib.alphabet.impl.Alphabets;
@@ -52,8 +53,10 @@ class LearnTest {
     void bothTokensAreTheKeptMachine(Image image) throws IOException {
         String program = System.getProperty("rollcall.token");
         assertTrue(program != null && !program.isEmpty(), "-Drollcall.token: scripts/test learn sets it");
-        Learned token = learn(image, keys -> new SoftwareToken(program, keys), keys -> new SoftwareToken(program, keys));
+        Function<byte[], Card> inSoftware = keys -> new SoftwareToken(program, keys);
+        CompletableFuture<Learned> beside = CompletableFuture.supplyAsync(() -> learn(image, inSoftware, inSoftware));
         Learned applet = learn(image, AppletCard::new, BridgedCard::new);
+        Learned token = beside.join();
         report(image, "applet", applet);
         report(image, "token in software", token);
         Word<Symbol> difference = Automata.findShortestSeparatingWord(applet.machine, token.machine, ALPHABET);
@@ -139,9 +142,9 @@ class LearnTest {
         if (IS_KEPT) {
             Files.createDirectories(KEPT);
             Files.writeString(file, machine.toDot());
-            String title = image.name().toLowerCase(java.util.Locale.ROOT).replace('_', ' ');
-            Files.writeString(Path.of("target", image.fileName()), machine.toPicture(title));
         }
+        String title = image.name().toLowerCase(java.util.Locale.ROOT).replace('_', ' ');
+        Files.writeString(Path.of("target", image.fileName()), machine.toPicture(title));
         assertEquals(Files.readString(file), machine.toDot(), "not the machine kept in " + file);
     }
 }

@@ -3,6 +3,7 @@ package rollcall.learner;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
@@ -70,23 +71,29 @@ final class Machine {
         return machine;
     }
 
-    /** For the eye: what changes the state or gives something, and what is refused left out. */
+    /** For the eye: what is carried out, and certificates from the states in which no session stands. */
     String toPicture(String title) {
-        Map<String, List<String>> labels = new java.util.LinkedHashMap<>();
+        Map<String, List<String>> labels = new LinkedHashMap<>();
         for (Edge edge : edges) {
-            boolean gives = edge.output.startsWith("9000") && edge.output.length() > 4;
-            if (edge.to == 0 && !gives || edge.from == edge.to && !gives) {
-                continue;
+            boolean begins = edge.symbol.name().startsWith("CERTIFICATE") && !isStart(edge.from);
+            boolean isDull = edge.symbol == Symbol.SELECT || edge.symbol == Symbol.HEARTBEAT_TWICE
+                || edge.symbol == Symbol.ODD_CHAIN || edge.symbol.name().startsWith("GET");
+            if (!begins && !isDull && edge.output.startsWith("9000")) {
+                labels.computeIfAbsent("s" + edge.from + " -> s" + edge.to, none -> new ArrayList<>())
+                    .add(edge.symbol + " / " + edge.output);
             }
-            labels.computeIfAbsent("s" + edge.from + " -> s" + edge.to, none -> new ArrayList<>())
-                .add(edge.symbol + " / " + edge.output);
         }
         StringBuilder dot = new StringBuilder("digraph machine {\n  labelloc=t; fontname=\"sans-serif\"; label=\"" + title
-            + "\\nwhat is refused and leads back to the start is left out\";\n"
-            + "  node [shape=circle, fontname=\"sans-serif\"]; edge [fontsize=9, fontname=\"sans-serif\"];\n");
+            + "\\nwhat is refused, public or leads back to the start is left out; SELECT and a certificate begin anew anywhere\";\n"
+            + "  rankdir=LR; node [shape=circle, fontname=\"sans-serif\"]; edge [fontsize=10, fontname=\"sans-serif\"];\n");
         labels.forEach((arrow, texts) ->
             dot.append("  ").append(arrow).append(" [label=\"").append(String.join("\\n", texts)).append("\"];\n"));
         return dot.append("}\n").toString();
+    }
+
+    /** SELECT leads nowhere else: no session stands. */
+    private boolean isStart(int state) {
+        return from(state).get(Symbol.SELECT.ordinal()).to == state;
     }
 
     List<Edge> from(int state) {
