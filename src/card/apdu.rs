@@ -241,6 +241,40 @@ mod tests {
     }
 
     #[test]
+    fn a_command_tells_its_parts_and_prints_no_data() {
+        let command = Command::new(0x84, 0xDA, 1, 2).data([0xAB; 3]);
+        assert_eq!((command.header(), command.payload()), ([0x84, 0xDA, 1, 2], &[0xAB; 3][..]));
+        assert_eq!(format!("{command:?}"), "Command(84DA0102 + 3 bytes)");
+    }
+
+    #[test]
+    fn le_says_how_much_is_expected() {
+        for (apdu, length, expected, extended) in [
+            ("00CA0101", 0, None, false),
+            ("00CA010100", 0, Some(256), false),
+            ("00CA010101", 0, Some(1), false),
+            ("00CA0101FF", 0, Some(255), false),
+            ("00CA0101000000", 0, Some(65536), true),
+            ("00CA0101000001", 0, Some(1), true),
+            ("00CA0101000100", 0, Some(256), true),
+            ("00CA010102AABB", 2, None, false),
+            ("00CA010102AABB00", 2, Some(256), false),
+            ("00CA010102AABB10", 2, Some(16), false),
+            ("00CA0101000002AABB", 2, None, true),
+            ("00CA0101000002AABB0000", 2, Some(65536), true),
+            ("00CA0101000002AABB0203", 2, Some(0x0203), true),
+        ] {
+            let bytes = hex::decode(apdu).unwrap();
+            let received = Received::parse(&bytes).unwrap();
+            assert_eq!(
+                (received.data.len(), received.expected, received.extended),
+                (length, expected, extended),
+                "{apdu}"
+            );
+        }
+    }
+
+    #[test]
     fn odd_lengths_are_refused() {
         for bad in
             ["00", "00A404", "00A40400020102030405", "00A404000500", "00A40400000005010203", "00A404000000000000"]

@@ -118,4 +118,72 @@ mod tests {
     fn an_answer_without_status_is_refused() {
         assert_eq!(run(vec!["90"], &Command::new(0, 0xA4, 4, 0)).0, Err(LinkError::Malformed(1)));
     }
+
+    #[test]
+    fn le_is_corrected_for_a_short_command_that_answers_and_got_nothing() {
+        let answers = Command::new(0, 0xCA, 1, 1).answered();
+        let silent = Command::new(0, 0xDA, 1, 1).data([7; 5]);
+        for (format, command, answer, sent) in [
+            (Format::Short, &answers, "6C05", 2),
+            (Format::Extended, &answers, "6C05", 1),
+            (Format::Short, &silent, "6C05", 1),
+            (Format::Extended, &silent, "6C05", 1),
+            (Format::Short, &answers, "016C05", 1),
+        ] {
+            let mut script = Script(vec![answer, "9000"], Vec::new());
+            exchange(&mut script, command, format).unwrap();
+            assert_eq!(script.1.len(), sent, "{format:?} {command:?} {answer}");
+        }
+    }
+
+    #[test]
+    fn only_silence_with_9000_goes_on_with_a_chain() {
+        let command = Command::new(0x80, 0x2A, 3, 0x10).data(vec![0; 300]);
+        for (answer, status) in [("009000", Status::UNKNOWN), ("6282", Status(0x6282)), ("6102", Status(0x6102))] {
+            let (response, sent) = run(vec![answer, "9000"], &command);
+            assert_eq!((response.unwrap(), sent.len()), (Response::status(status), 1), "{answer}");
+        }
+        let (response, sent) = run(vec!["9000", "9000"], &command);
+        assert_eq!((response.unwrap(), sent.len()), (Response::status(Status::OK), 2));
+    }
+
+    #[test]
+    fn get_response_asks_for_what_waits_and_no_more_than_a_short_answer() {
+        let command = Command::new(0x84, 0xCA, 1, 1).answered();
+        for (more, le) in [("6101", "01"), ("61EF", "EF"), ("61F0", "F0"), ("61F1", "F0"), ("6100", "F0")] {
+            let (_, sent) = run(vec![more, "009000"], &command);
+            assert_eq!(sent[1], format!("00C00000{le}"));
+        }
+        let (response, sent) = run(vec!["6105", "6C02", "AABB9000"], &command);
+        assert_eq!((response.unwrap().data, &sent[2][..]), (vec![0xAA, 0xBB], "00C0000002"));
+        let (response, sent) = run(vec!["6105", "CC6C02", "AABB9000"], &command);
+        assert_eq!((response.unwrap().status, sent.len()), (Status(0x6C02), 2));
+    }
+
+    /// Gives this many bytes for ever, with "more".
+    struct Pieces {
+        length: usize,
+        left: usize,
+    }
+
+    impl Link for Pieces {
+        fn transmit(&mut self, _: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+            self.left -= 1;
+            Ok([vec![1; self.length], vec![if self.left == 0 { 0x90 } else { 0x61 }, 0]].concat())
+        }
+    }
+
+    #[test]
+    fn an_answer_has_a_longest_length_and_a_largest_number_of_pieces() {
+        let length = |length, pieces| {
+            let mut link = Pieces { length, left: pieces };
+            exchange(&mut link, &Command::new(0, 0xCA, 1, 1).answered(), Format::Short).map(|answer| answer.data.len())
+        };
+        assert_eq!(length(ANSWER_MAX, 1), Ok(ANSWER_MAX));
+        assert_eq!(length(ANSWER_MAX + 1, 1), Err(LinkError::Malformed(ANSWER_MAX + 3)));
+        assert_eq!(length(256, 16), Ok(ANSWER_MAX));
+        assert_eq!(length(241, 17), Err(LinkError::Malformed(4097)));
+        assert_eq!(length(1, PIECES_MAX + 1), Ok(PIECES_MAX + 1));
+        assert_eq!(length(1, PIECES_MAX + 2), Err(LinkError::Malformed(PIECES_MAX + 1)));
+    }
 }

@@ -59,3 +59,27 @@ impl<L: Link + ?Sized> Link for Box<L> {
         (**self).transmit(command, privacy)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Echo;
+
+    impl Link for Echo {
+        fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+            Ok(command.to_vec())
+        }
+    }
+
+    fn through(mut link: impl Link) -> Vec<u8> {
+        link.transmit(&[1, 2, 3], Privacy::Plain).unwrap()
+    }
+
+    #[test]
+    fn a_reference_and_a_box_are_the_link_itself() {
+        assert_eq!(through(&mut Echo), [1, 2, 3]);
+        let boxed: Box<dyn Link> = Box::new(Echo);
+        assert_eq!(through(boxed), [1, 2, 3]);
+    }
+}

@@ -30,3 +30,31 @@ impl<L: Link> Link for Metered<L> {
         answer
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Works until the clock has moved, gives the command back, and knows how long it took.
+    struct Slow(Duration);
+
+    impl Link for Slow {
+        fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_micros(1) {}
+            self.0 += start.elapsed();
+            if command.is_empty() { Err(LinkError::CardMute) } else { Ok(command.to_vec()) }
+        }
+    }
+
+    #[test]
+    fn every_exchange_counts_and_so_does_its_time() {
+        let mut metered = Metered::new(Slow(Duration::ZERO));
+        assert_eq!((metered.exchanges, metered.inside), (0, Duration::ZERO));
+        assert_eq!(metered.transmit(&[1, 2], Privacy::Plain), Ok(vec![1, 2]));
+        assert_eq!(metered.transmit(&[], Privacy::Plain), Err(LinkError::CardMute));
+        assert_eq!(metered.transmit(&[3], Privacy::Sensitive), Ok(vec![3]));
+        assert_eq!(metered.exchanges, 3);
+        assert!(metered.inside >= metered.link.0);
+    }
+}

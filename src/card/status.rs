@@ -105,3 +105,61 @@ impl fmt::Display for Status {
         write!(f, "{:04X}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_told_apart() {
+        for sw in 0..=0xFFFF {
+            let status = Status(sw);
+            let [high, low] = sw.to_be_bytes();
+            let length = Some(if low == 0 { 256 } else { usize::from(low) });
+            assert_eq!(status.is_ok(), sw == 0x9000);
+            assert_eq!(status.more(), if high == 0x61 { length } else { None });
+            assert_eq!(status.correct_le(), if high == 0x6C { length } else { None });
+            assert_eq!(status.carries_mac(), sw == 0x9000 || high == 0x62 || high == 0x63);
+        }
+        assert_eq!(Status(0x6A80).to_string(), "6A80");
+    }
+
+    #[test]
+    fn each_word_has_its_meaning() {
+        for (sw, meaning) in [
+            (0x9000, "done"),
+            (0x6300, "the host's cryptogram is wrong"),
+            (0x6700, "wrong length"),
+            (0x6883, "the last command of a chain was expected"),
+            (0x6982, "security status not satisfied"),
+            (0x6983, "authentication method blocked"),
+            (0x6985, "conditions of use not satisfied"),
+            (0x6986, "no application is selected"),
+            (0x6A80, "incorrect data or parameters"),
+            (0x6A81, "function not supported"),
+            (0x6A82, "application or file not found"),
+            (0x6A84, "not enough memory on the card"),
+            (0x6A86, "incorrect P1 P2"),
+            (0x6A88, "referenced data not found"),
+            (0x6B00, "wrong P1 P2"),
+            (0x6D00, "instruction not supported"),
+            (0x6E00, "class not supported"),
+            (0x6F00, "the card failed without a diagnosis"),
+            (0x617F, "more data waits"),
+            (0x627F, "warning, memory unchanged"),
+            (0x637F, "warning, memory changed"),
+            (0x647F, "execution error"),
+            (0x657F, "execution error"),
+            (0x667F, "security-related failure"),
+            (0x677F, "wrong length"),
+            (0x687F, "function in CLA not supported"),
+            (0x697F, "command not allowed"),
+            (0x6A7F, "wrong parameters"),
+            (0x6C7F, "wrong Le"),
+            (0x0000, "unknown status"),
+            (0x9001, "unknown status"),
+        ] {
+            assert_eq!(Status(sw).meaning(), meaning, "{sw:04X}");
+        }
+    }
+}

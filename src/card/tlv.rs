@@ -229,4 +229,57 @@ mod tests {
             assert_eq!(only(&hex::decode(bytes).unwrap(), 0x53).unwrap_err(), error, "{bytes}");
         }
     }
+
+    #[test]
+    fn a_reader_takes_what_is_asked_for() {
+        let bytes = [object(0x53, &[1, 2]), object(0x5F49, &[3])].concat();
+        let mut reader = Reader::new(&bytes);
+        assert!(!reader.is_empty());
+        assert_eq!(reader.optional(0x54), Ok(None));
+        assert_eq!(reader.optional(0x53), Ok(Some(&[1, 2][..])));
+        assert_eq!(reader.array::<2>(0x5F49), Err(TlvError::ValueLength(0x5F49)));
+        assert!(reader.is_empty());
+        assert_eq!(reader.optional(0x53), Ok(None));
+        assert_eq!(reader.end(), Ok(()));
+        assert_eq!(reader.any(), Err(TlvError::Truncated));
+        let mut reader = Reader::new(&bytes);
+        assert_eq!(reader.array::<2>(0x53), Ok([1, 2]));
+        assert_eq!(reader.end(), Err(TlvError::Trailing));
+        assert_eq!(reader.value(0x53), Err(TlvError::Unexpected { expected: 0x53, found: 0x5F49 }));
+        assert_eq!(Reader::new(&[0x53, 2, 1]).optional(0x53), Err(TlvError::Truncated));
+    }
+
+    #[test]
+    fn tags_and_lengths_have_their_shortest_form() {
+        for (bytes, read) in [
+            ("5F1F00", Ok((0x5F1F, 0))),
+            ("5F7F00", Ok((0x5F7F, 0))),
+            ("5F1E00", Err(TlvError::Tag)),
+            ("5F8001", Err(TlvError::Tag)),
+            ("5F811F00", Err(TlvError::Tag)),
+            ("5F", Err(TlvError::Truncated)),
+            ("53", Err(TlvError::Truncated)),
+            ("537F", Err(TlvError::Truncated)),
+            ("5380", Err(TlvError::Length)),
+            ("53817F", Err(TlvError::Length)),
+            ("538180", Err(TlvError::Truncated)),
+            ("538200FF", Err(TlvError::Length)),
+            ("53820100", Err(TlvError::Truncated)),
+            ("5383000100", Err(TlvError::Length)),
+        ] {
+            let bytes = hex::decode(bytes).unwrap();
+            let found = Reader::new(&bytes).any().map(|object| (object.tag, object.value.len()));
+            assert_eq!(found, read, "{bytes:02X?}");
+        }
+        for length in [0, 1, 126, 127, 128, 129, 255, 256, 257, 512] {
+            for tag in [0x53, 0x30, 0x5F49, 0xBF21] {
+                let value = vec![0x5A; length];
+                let bytes = object(tag, &value);
+                assert_eq!(only(&bytes, tag), Ok(&value[..]), "{tag:X} {length}");
+                let header = bytes.len() - length;
+                let expected = usize::from(tag > 0xFF) + 2 + usize::from(length > 127) + usize::from(length > 255);
+                assert_eq!(header, expected, "{tag:X} {length}");
+            }
+        }
+    }
 }

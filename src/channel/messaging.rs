@@ -250,6 +250,36 @@ mod tests {
         assert!(card.open(header, &[24], &data).unwrap().unwrap().is_empty());
     }
 
+    /// An answer under a right R-MAC whose encrypted part is this.
+    fn answered(card: &Messaging, sealed: &[u8], status: Status) -> Response {
+        let mac = card.response_mac(sealed, status).unwrap();
+        Response { data: [sealed, &mac].concat(), status }
+    }
+
+    #[test]
+    fn an_answer_with_a_right_mac_and_wrong_padding_is_refused() {
+        let (mut terminal, card) = pair();
+        let encrypted = |plain: &[u8]| aes::cbc_encrypt(&card.keys.enc, &card.icv(0x80).unwrap(), plain).unwrap();
+        for plain in [vec![0; 16], vec![1; 16], [vec![0x80], vec![0; 31]].concat()] {
+            let answer = answered(&card, &encrypted(&plain), Status::OK);
+            assert!(matches!(terminal.unwrap(&answer), Err(ChannelError::Padding)), "{plain:?}");
+        }
+        let block = encrypted(&pad(&[7]));
+        for length in [1, 15] {
+            let answer = answered(&card, &block[..length], Status::OK);
+            assert!(matches!(terminal.unwrap(&answer), Err(ChannelError::Padding)), "{length}");
+        }
+        assert_eq!(terminal.unwrap(&answered(&card, &block, Status::OK)).unwrap().data, [7]);
+    }
+
+    #[test]
+    fn the_mac_of_an_answer_covers_its_status() {
+        let (mut terminal, card) = pair();
+        let mut answer = answered(&card, &[], Status::OK);
+        answer.status = Status(0x6283);
+        assert!(matches!(terminal.unwrap(&answer), Err(ChannelError::ResponseMac)));
+    }
+
     #[test]
     fn padding_is_checked_strictly() {
         assert_eq!(unpad(&[0; 16]), None);

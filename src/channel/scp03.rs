@@ -195,3 +195,6 @@ impl AwaitAccepted {
         Ok(self.messaging)
     }
 }
+
+#[cfg(test)]
+mod tests;

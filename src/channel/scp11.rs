@@ -171,3 +171,6 @@ pub fn derive(ephemeral: &[u8; 32], fixed: &[u8; 32]) -> Result<Derived, CryptoE
     };
     Ok(Derived { receipt_key: key(0), keys: SessionKeys { enc: key(1), mac: key(2), rmac: key(3), dek: key(4) } })
 }
+
+#[cfg(test)]
+mod tests;

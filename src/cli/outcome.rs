@@ -184,3 +184,51 @@ impl Memory for Remembered {
         store.certificate(&certificate_of(*item)).ok().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{proof::Verified, token::open::Authenticated};
+
+    fn tapped(token_id: Uuid, counter: u32) -> Tapped {
+        let user = User { id: "7".into(), name: "Ada Lovelace".into(), fields: [].into() };
+        let proof = Verified { counter, record: [0; 120], cose: Vec::new() };
+        let token = Authenticated { token_id, proof, user };
+        Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
+    }
+
+    /// The same counter twice, or a lower one: two cards have one identity, or a proof came a second time.
+    #[test]
+    fn a_counter_that_does_not_rise_is_refused() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = Store::open(home.path()).unwrap();
+        let (token, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let cases = [
+            (token, 5, None),
+            (token, 5, Some(5)),
+            (token, 4, Some(5)),
+            (other, 1, None),
+            (token, 6, None),
+            (token, 5, Some(6)),
+            (other, 2, None),
+        ];
+        for (id, counter, refused_after) in cases {
+            let at = "2026-11-23T07:00:00Z".parse().unwrap();
+            let outcome = Outcome::judge(&mut store, at, "reader".into(), 1, tapped(id, counter)).unwrap();
+            let told = outcome.input();
+            match refused_after {
+                None => {
+                    assert_eq!(outcome.authenticated(), Some(id), "{counter}");
+                    assert!(matches!(told, Some(Input::Tap(_))));
+                }
+                Some(expected) => {
+                    assert_eq!(outcome.authenticated(), None, "{counter}");
+                    assert_eq!(outcome.failure().unwrap().code, "token.counter");
+                    assert!(matches!(outcome.tapped.result, Err(TapError::Counter { last, .. }) if last == expected));
+                    assert!(matches!(told, Some(Input::Refused(Refused { token_id: Some(t), .. })) if t == id));
+                    assert!(!outcome.object(true).authenticated.token);
+                }
+            }
+        }
+    }
+}

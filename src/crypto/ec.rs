@@ -269,6 +269,32 @@ mod tests {
     }
 
     #[test]
+    fn a_pem_with_another_curve_or_a_wrong_point_is_no_key() {
+        let pem = |curve: Nid, scalar: u32, point: u32| {
+            let group = EcGroup::from_curve_name(curve).unwrap();
+            let mut context = BigNumContext::new().unwrap();
+            let mut public = EcPoint::new(&group).unwrap();
+            public.mul_generator2(&group, &BigNum::from_u32(point).unwrap(), &mut context).unwrap();
+            let scalar = BigNum::from_u32(scalar).unwrap();
+            let key = EcKey::from_private_components(&group, &scalar, &public).unwrap();
+            KeyPair::from_pem(&key.private_key_to_pem().unwrap())
+        };
+        assert!(pem(Nid::X9_62_PRIME256V1, 7, 7).is_ok());
+        for bad in [pem(Nid::X9_62_PRIME256V1, 7, 8), pem(Nid::SECP384R1, 7, 7), pem(Nid::SECP256K1, 7, 7)] {
+            assert!(matches!(bad, Err(KeyError::NotPem)));
+        }
+    }
+
+    #[test]
+    fn keys_print_a_point_at_most() {
+        let pair = KeyPair::from_scalar(&[7; 32]).unwrap();
+        let start = hex::encode(&pair.public().as_bytes()[..9]);
+        assert_eq!(format!("{:?}", pair.public()), format!("Point({start}…)"));
+        assert_eq!(format!("{pair:?}"), format!("KeyPair(Point({start}…))"));
+        assert_eq!(format!("{:?}", crate::crypto::Key128::new([7; 16])), "Key128(…)");
+    }
+
+    #[test]
     fn private_keys_survive_pem_and_do_not_print() {
         let pair = KeyPair::generate(&mut SystemRandom).unwrap();
         let again = KeyPair::from_pem(&pair.to_pem().unwrap()).unwrap();

@@ -46,6 +46,9 @@ pub struct Entry {
     pub user: User,
     /// The CA that certifies it, by its key identifier, hex.
     pub authority: String,
+    /// The card came with the well-known test keys. A run that resumes does not see them any more.
+    #[serde(default)]
+    pub test_keys: bool,
     /// How far it has come.
     pub progress: Progress,
     /// The certificate of its own ECKA key, DER in hex, once certified.

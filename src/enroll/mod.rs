@@ -161,7 +161,9 @@ impl Desk<'_> {
             return Err(EnrollError::AlreadyIssued);
         };
         match self.journal.of_token(token_id)? {
-            Some(entry) if entry.user == *user => Ok(Report { token_id, ending: Ending::Resumed, test_keys: false }),
+            Some(Entry { user: of, test_keys, .. }) if of == *user => {
+                Ok(Report { token_id, ending: Ending::Resumed, test_keys })
+            }
             _ => Err(EnrollError::AlreadyIssued),
         }
     }
@@ -173,6 +175,8 @@ impl Desk<'_> {
         let authority = hex::encode(self.authority.ca().key_identifier());
         let session = self.authenticate(link, choose, &keys)?;
         let found = self.journal.of_card(&challenge.diversification)?;
+        // Under its own keys the card does not tell how it came.
+        let test_keys = test_keys || (challenge.kvn == KVN_TOKEN_KEYS && found.as_ref().is_some_and(|e| e.test_keys));
         let matching = found.filter(|e| challenge.kvn == KVN_TOKEN_KEYS && e.user == *user && e.authority == authority);
         let ending = if matching.is_some() { Ending::Resumed } else { Ending::Enrolled };
         let mut entry = match matching {
@@ -182,6 +186,7 @@ impl Desk<'_> {
                 token_id: uuid::Builder::from_random_bytes(random::bytes(self.random)?).into_uuid(),
                 user: user.clone(),
                 authority,
+                test_keys,
                 progress: Progress::Begun,
                 ecka: None,
                 identity: None,

@@ -210,7 +210,8 @@ fn a_card_lifted_at_any_exchange_is_finished_by_the_next_run() {
                 Err(e) => panic!("{e}"),
             }
             slot.left = u32::MAX;
-            office.enroll(&mut slot, &user).unwrap_or_else(|e| panic!("after {exchange}: {e}"));
+            let report = office.enroll(&mut slot, &user).unwrap_or_else(|e| panic!("after {exchange}: {e}"));
+            assert!(report.test_keys, "after {exchange}: nobody is warned of the test keys");
             assert_eq!(std::fs::read_dir(office.folder.path().join("enrollments")).unwrap().count(), 0);
         }
         assert!(lifted > 20, "{lifted}");
@@ -225,7 +226,7 @@ fn another_user_or_a_wrong_key_is_told_before_anything_is_sent() {
     office.enroll(&mut slot, &ada()).unwrap_err();
     slot.left = u32::MAX;
     let report = office.enroll(&mut slot, &wordy()).unwrap();
-    assert_eq!(report.ending, Ending::Enrolled, "another user begins anew");
+    assert_eq!((report.ending, report.test_keys), (Ending::Enrolled, true), "another user begins anew");
 
     let state = State::blank(&StaticKeys::all(&Key128::new([1; 16])), &mut SystemRandom).unwrap();
     slot.token = Token::new(state, Box::new(Forgetful), Box::new(SystemRandom));

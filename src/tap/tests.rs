@@ -1,6 +1,8 @@
 //! Taps of tokens that differ from those that `enroll` makes: private ones, a CA key under the other KVN, a remembered
 //! certificate that is out of date; and of cards that use other freedoms of ISO 7816-4 than our token.
 
+mod forged;
+
 use std::{cell::RefCell, collections::HashMap};
 
 use jiff::Timestamp;
@@ -17,6 +19,7 @@ use crate::{
     channel::{
         Step,
         scp03::{self, StaticKeys},
+        scp11::{Handshake, Offer},
     },
     crypto::{
         Key128, aes,
@@ -77,18 +80,16 @@ impl Office {
         issue(&self.ca, class, subject, key, (BEGIN, END))
     }
 
+    fn visit<'a>(&'a self, format: Format, random: &'a mut SystemRandom) -> Visit<'a> {
+        let now = "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap();
+        let (credentials, memory) = (&self.credentials, &self.memory);
+        Visit { credentials, memory, nonce: [7; 32], now, format, random, learned: Vec::new() }
+    }
+
     /// What is learned is remembered, whatever came of the tap.
     fn tap(&self, link: &mut dyn Link, format: Format) -> Tapped {
-        let mut around = Visit {
-            credentials: &self.credentials,
-            memory: &self.memory,
-            nonce: [7; 32],
-            now: "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap(),
-            format,
-            random: &mut SystemRandom,
-            learned: Vec::new(),
-        };
-        let mut tapped = visit(link, &mut around, Depth::Authenticate);
+        let mut random = SystemRandom;
+        let mut tapped = visit(link, &mut self.visit(format, &mut random), Depth::Authenticate);
         for (item, value) in std::mem::take(&mut tapped.learned) {
             match value {
                 Some(value) => self.memory.0.borrow_mut().insert(item, value),
@@ -127,6 +128,13 @@ impl Enrollment<'_> {
 
 /// An ISSUED token of this office, whose CA key has this KVN.
 fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> Token {
+    certified(office, id, private, ca_kvn, &|class, subject, key| office.issue(class, subject, key))
+}
+
+/// What gives a token its own and its identity certificate.
+type Certify<'a> = &'a dyn Fn(Class, &str, &Point) -> Vec<u8>;
+
+fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Certify<'_>) -> Token {
     let start = StaticKeys::all(&Key128::new([8; 16]));
     let keys = StaticKeys::all(&Key128::new([9; 16]));
     let state = State::blank(&start, &mut SystemRandom).unwrap();
@@ -147,7 +155,7 @@ fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> Token {
     run.tell(&commands::write_object(0x0100, &mode));
     manifest.object(0x0100, 0, &mode);
     let own = run.generate(&commands::generate_ecka_key(0x41));
-    let der = office.issue(Class::TokenEcka, &name, &own);
+    let der = certify(Class::TokenEcka, &name, &own);
     run.tell(&commands::store_ecka_certificate(0x41, &der));
     manifest.point(0x11, 0x41, &own);
     manifest.object(0xBF21, 0x41, &der);
@@ -158,7 +166,7 @@ fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> Token {
         manifest.object(0xBF21, 1, &office.set_certificate);
     }
     let identity = run.generate(&commands::generate_identity_key());
-    let der = office.issue(Class::Identity, &name, &identity);
+    let der = certify(Class::Identity, &name, &identity);
     run.tell(&commands::write_object(0x7F21, &der));
     manifest.point(0x21, 1, &identity);
     manifest.object(0x7F21, 0, &der);
@@ -248,14 +256,61 @@ fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
 /// 6985 at the first C-MAC: the token's date is past the life of the terminal's certificate.
 #[test]
 fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
-    let mut office = Office::new();
-    let mut token = issued(&office, Uuid::from_u128(1), false, 3);
-    let class = Class::Terminal(Role::Read);
-    let life = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
-    let der = issue(&office.ca, class, "terminal", office.credentials.key.public(), life);
-    office.credentials.certificate = Certificate::verify(&der, office.ca.public(), &[class]).unwrap();
-    let tapped = office.tap(&mut token, Format::Short);
-    assert_eq!(tapped.failure().unwrap().code, "token.refused-terminal");
+    for private in [false, true] {
+        let mut office = Office::new();
+        let mut token = issued(&office, Uuid::from_u128(1), private, 3);
+        let class = Class::Terminal(Role::Read);
+        let life = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
+        let der = issue(&office.ca, class, "terminal", office.credentials.key.public(), life);
+        office.credentials.certificate = Certificate::verify(&der, office.ca.public(), &[class]).unwrap();
+        let tapped = office.tap(&mut token, Format::Short);
+        assert_eq!(tapped.failure().unwrap().code, "token.refused-terminal", "private: {private}");
+    }
+}
+
+/// As an administrator does it: the certificate of the own key comes through a channel under the set key.
+fn block_private(office: &Office, token: &mut Token) {
+    token.reset();
+    let selected = identify(token, Format::Short).unwrap().unwrap();
+    let mut random = SystemRandom;
+    let mut channel = office.visit(Format::Short, &mut random).open(token, &selected).unwrap();
+    let der = channel.session.send(token, "the own certificate", &commands::ecka_certificate(0x41)).unwrap();
+    let own = Certificate::verify(&der, office.ca.public(), &[Class::TokenEcka]).unwrap();
+    let selected = identify(token, Format::Short).unwrap().unwrap();
+    let offer = Offer {
+        select: &selected.raw,
+        terminal_key: &office.credentials.key,
+        terminal_certificate: office.credentials.certificate.der(),
+        ca_kvn: 3,
+        card_key: own.point(),
+        card_kvn: 0x41,
+        ephemeral: new_key(),
+    };
+    let mut step = Handshake::begin(offer).unwrap();
+    let opened = loop {
+        match step {
+            Step::Send(command, next) => {
+                step = next.handle(exchange(token, &command, Format::Short).unwrap()).unwrap();
+            }
+            Step::Done(opened) => break opened,
+        }
+    };
+    let mut session = Session::new(opened.messaging, Format::Short);
+    session.tell(token, "SET STATUS BLOCKED", &commands::set_status(LifeCycle::Blocked, None)).unwrap();
+}
+
+/// SELECT does not show it, for then the token could be told from its set: it comes out inside the channel.
+#[test]
+fn a_blocked_private_token_is_told_from_an_outdated_terminal() {
+    let office = Office::new();
+    let mut token = issued(&office, Uuid::from_u128(1), true, 3);
+    block_private(&office, &mut token);
+    for format in [Format::Short, Format::Extended] {
+        token.reset();
+        let tapped = office.tap(&mut token, format);
+        assert_eq!(tapped.failure().unwrap().code, "token.blocked");
+        assert!(tapped.session.is_none());
+    }
 }
 
 /// Whoever claims to have our CA's key has to have a certificate of it.

@@ -183,6 +183,9 @@ impl Visit<'_> {
             (Err(TokenError::Refused { status: Status::CONDITIONS, .. }), Some(Privacy::Open(_))) => {
                 return Err(TokenError::TerminalRefused(Status::CONDITIONS));
             }
+            (Err(refusal @ TokenError::Refused { status: Status::CONDITIONS, .. }), _) => {
+                return Err(self.blocked_or_outdated(link, &mut channel.session, refusal));
+            }
             (answer, _) => answer?,
         };
         let proof = Proof::parse_answer(&answer)?;
@@ -198,6 +201,17 @@ impl Visit<'_> {
             binding: &channel.binding,
         };
         Ok((token_id, proof.check(&expected, identity.point())?))
+    }
+
+    /// Why a private token gives no proof, for its SELECT does not show it: a blocked one still tells its CA keys inside
+    /// the channel, and one that takes our certificate for outdated has wiped the channel.
+    fn blocked_or_outdated(&self, link: &mut dyn Link, session: &mut Session, refusal: TokenError) -> TokenError {
+        let command = commands::ca_lookup(&self.credentials.ca.key_identifier());
+        match session.send(link, "GET DATA CA lookup", &command) {
+            Ok(_) => refusal,
+            Err(TokenError::Refused { .. }) => TokenError::TerminalRefused(Status::CONDITIONS),
+            Err(e) => e,
+        }
     }
 
     /// The verified identity certificate of this token, remembered or read.

@@ -214,6 +214,45 @@ mod tests {
     }
 
     #[test]
+    fn only_zeros_fill_a_record() {
+        let compact = Layout::of(&User { id: "7".into(), ..User::default() }).unwrap().compact;
+        for at in compact.len()..COMPACT_MAX {
+            let mut filled = compact.clone();
+            filled.resize(COMPACT_MAX, 0);
+            assert!(decode_filled(&filled).is_ok());
+            filled[at] = 1;
+            assert_eq!(decode_filled(&filled), Err(RecordError::Encoding), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn details_belong_to_the_user_of_the_record() {
+        let compact = || decode(&Layout::of(&User { id: "7".into(), ..User::default() }).unwrap().compact).unwrap();
+        let details = |id: &str| encode(&User { id: id.into(), name: "Ada".into(), ..User::default() }, false);
+        assert_eq!(merge(compact(), &details("7")).unwrap().name, "Ada");
+        for id in ["8", "77", ""] {
+            assert_eq!(merge(compact(), &details(id)), Err(RecordError::OtherUser), "{id}");
+        }
+        assert_eq!(merge(compact(), &[&details("7")[..], &[0]].concat()), Err(RecordError::Encoding));
+    }
+
+    #[test]
+    fn all_room_is_used() {
+        let user = User { id: "7".into(), name: "n".repeat(300), ..User::default() };
+        let layout = Layout::of(&user).unwrap();
+        assert_eq!(layout.compact.len(), COMPACT_MAX);
+        let filled = |length: usize| {
+            let user = User { id: "7".into(), name: "n".repeat(length), ..User::default() };
+            encode(&user, false).len()
+        };
+        let most = (1..=DETAILS_MAX).find(|length| filled(*length) == DETAILS_MAX).unwrap();
+        let named = |length| Layout::of(&User { id: "7".into(), name: "n".repeat(length), ..User::default() });
+        assert_eq!(named(most).unwrap().details.unwrap().len(), DETAILS_MAX);
+        assert_eq!(named(most + 1), Err(RecordError::TooLong(DETAILS_MAX + 1)));
+        assert_eq!(Layout::of(&User { id: "x".repeat(64), ..User::default() }).unwrap().details, None);
+    }
+
+    #[test]
     fn room_is_bounded() {
         let mut user = User { id: "x".repeat(65), ..User::default() };
         assert_eq!(Layout::of(&user), Err(RecordError::IdTooLong));

@@ -175,6 +175,57 @@ mod tests {
     }
 
     #[test]
+    fn nothing_may_stand_behind_what_is_told() {
+        let fields =
+            "80020100 81011F 820141 83080102030405060708 8510000102030405060708090a0b0c0d0e0f".replace(' ', "");
+        assert!(Selected::parse(answer(&fields)).is_ok());
+        for more in ["86020000", "85100000", "8510000102030405060708090a0b0c0d0e0f", "00"] {
+            assert!(Selected::parse(answer(&format!("{fields}{more}"))).is_err(), "{more}");
+        }
+        let inside = tlv::object(0xA5, &hex::decode(&fields).unwrap());
+        for more in [&[0xA5, 0][..], &[0x86, 0], &inside, &[0]] {
+            let fci = tlv::object(0x6F, &[&tlv::object(0x84, &AID), &inside, more].concat());
+            assert!(Selected::parse(Response { data: fci, status: Status::OK }).is_err(), "{more:02X?}");
+        }
+    }
+
+    /// A warning or an error does not select, whatever data come with it.
+    #[test]
+    fn only_9000_selects() {
+        let fields =
+            "80020100 81011F 820141 83080102030405060708 8510000102030405060708090a0b0c0d0e0f".replace(' ', "");
+        for status in [Status(0x6283), Status(0x6300), Status::NOT_FOUND, Status::CONDITIONS] {
+            let response = Response { status, ..answer(&fields) };
+            assert_eq!(Selected::parse(response).unwrap(), None, "{status}");
+        }
+    }
+
+    #[test]
+    fn every_state_of_a_life_is_told() {
+        let head = "80020100";
+        let set = Some(Privacy::Private([9; 8]));
+        let id = Some(Privacy::Open(Uuid::from_bytes([7; 16])));
+        let (set_id, token_id) = (format!("8408{}", "09".repeat(8)), format!("8510{}", "07".repeat(16)));
+        for (byte, state, word, inner, privacy) in [
+            (0x07, LifeCycle::Blank, "blank", "", None),
+            (0x0F, LifeCycle::Personalised, "personalised", "", None),
+            (0x1F, LifeCycle::Issued, "issued", &token_id[..], id),
+            (0x1F, LifeCycle::Issued, "issued", &set_id, set),
+            (0x9F, LifeCycle::Blocked, "blocked", &token_id, id),
+            (0x7F, LifeCycle::Terminated, "terminated", "", None),
+        ] {
+            assert_eq!((LifeCycle::parse(byte), state.byte(), state.word()), (Some(state), byte, word));
+            let inner = format!("{head} 8101{byte:02X} 820141 83080102030405060708 {inner}").replace(' ', "");
+            let selected = Selected::parse(answer(&inner)).unwrap().unwrap();
+            assert_eq!((selected.state, selected.privacy), (state, privacy));
+            assert_eq!(selected.ca_prefix, [1, 2, 3, 4, 5, 6, 7, 8]);
+        }
+        for byte in (0..=0xFF).filter(|byte| ![0x07, 0x0F, 0x1F, 0x9F, 0x7F].contains(byte)) {
+            assert_eq!(LifeCycle::parse(byte), None);
+        }
+    }
+
+    #[test]
     fn other_applications_are_foreign() {
         assert_eq!(Selected::parse(Response::status(Status::NOT_FOUND)).unwrap(), None);
         let other = Response { data: tlv::object(0x6F, &tlv::object(0x84, &[1, 2])), status: Status::OK };

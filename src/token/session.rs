@@ -82,3 +82,141 @@ impl Session {
         self.read_parts(link, super::constants::TAG_DETAILS, DETAILS_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        card::{
+            apdu::Received,
+            link::{LinkError, Privacy},
+            status::Status,
+            tlv,
+        },
+        channel::messaging::SessionKeys,
+    };
+
+    fn side() -> Messaging {
+        let key = |byte| Key128::new([byte; 16]);
+        Messaging::new(SessionKeys { enc: key(1), mac: key(2), rmac: key(3), dek: key(4) }, [5; 16])
+    }
+
+    /// A card that opens each command and seals its next answer.
+    struct Card {
+        messaging: Messaging,
+        answers: Vec<(Vec<u8>, Status)>,
+        asked: Vec<([u8; 4], Vec<u8>)>,
+    }
+
+    impl Link for Card {
+        fn transmit(&mut self, apdu: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+            let received = Received::parse(apdu).unwrap();
+            let opened = self.messaging.open(received.header, &apdu[4..5], received.data).unwrap().unwrap();
+            self.asked.push((received.header, opened.to_vec()));
+            let (data, status) = self.answers.remove(0);
+            let sealed = if status.carries_mac() { self.messaging.seal(&data, status).unwrap() } else { data };
+            Ok([sealed, status.0.to_be_bytes().to_vec()].concat())
+        }
+    }
+
+    fn session(answers: impl IntoIterator<Item = (Vec<u8>, Status)>) -> (Session, Card) {
+        let card = Card { messaging: side(), answers: answers.into_iter().collect(), asked: Vec::new() };
+        (Session::new(side(), Format::Short), card)
+    }
+
+    /// Reads an object that the card gives in these parts.
+    fn read(parts: &[&[u8]], limit: usize) -> (Result<Vec<u8>, TokenError>, Card) {
+        let (mut session, mut card) = session(parts.iter().map(|part| (tlv::object(0x53, part), Status::OK)));
+        (session.read_parts(&mut card, 0x0102, limit), card)
+    }
+
+    fn refused(result: &Result<Vec<u8>, TokenError>) -> bool {
+        matches!(result, Err(TokenError::Form("GET DATA part")))
+    }
+
+    #[test]
+    fn an_object_is_read_to_its_first_short_part() {
+        for length in [0, 1, PART_MAX - 1, PART_MAX, PART_MAX + 1, 2 * PART_MAX, 2048] {
+            let object: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect();
+            let mut parts: Vec<&[u8]> = object.chunks(PART_MAX).collect();
+            if length % PART_MAX == 0 {
+                parts.push(&[]);
+            }
+            let (read_back, card) = read(&parts, length);
+            assert_eq!(read_back.unwrap(), object, "{length}");
+            let asked: Vec<_> = (0..parts.len())
+                .map(|at| ([0x04, 0xB1, 1, 2], tlv::object(0x54, &u16::try_from(at * PART_MAX).unwrap().to_be_bytes())))
+                .collect();
+            assert_eq!(card.asked, asked);
+            assert!(card.answers.is_empty());
+            if length > 0 {
+                assert!(refused(&read(&parts, length - 1).0), "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_is_one_object_of_bounded_length() {
+        assert!(refused(&read(&[&[0; PART_MAX + 1]], 4096).0));
+        let odd = [tlv::object(0x54, &[]), vec![], vec![0x53], [tlv::object(0x53, &[1]), vec![0]].concat()];
+        for answer in odd {
+            let (mut session, mut card) = session([(answer.clone(), Status::OK)]);
+            assert!(refused(&session.read_parts(&mut card, 0x0102, 4096)), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn details_end_at_their_limit() {
+        let all = |parts: usize, last: usize| {
+            let mut parts = vec![vec![7; PART_MAX]; parts];
+            parts.push(vec![7; last]);
+            let (mut session, mut card) = session(parts.iter().map(|part| (tlv::object(0x53, part), Status::OK)));
+            (session.read_details(&mut card), card.asked[0].0)
+        };
+        let (read, header) = all(9, 32);
+        assert_eq!((read.unwrap(), header), (vec![7; DETAILS_MAX], [0x04, 0xB1, 1, 2]));
+        assert!(refused(&all(9, 33).0));
+    }
+
+    #[test]
+    fn an_error_status_is_a_refusal_and_a_bent_answer_none() {
+        let command = commands::heartbeat();
+        for status in [Status::SECURITY, Status(0x6282), Status(0x6300)] {
+            let (mut session, mut card) = session([(vec![], status)]);
+            let refusal = session.send(&mut card, "a step", &command).unwrap_err();
+            assert!(matches!(refusal, TokenError::Refused { step: "a step", status: s } if s == status), "{refusal}");
+        }
+        let (mut session, mut card) = session([(vec![1, 2, 3], Status::OK)]);
+        assert_eq!(session.send(&mut card, "a step", &command).unwrap(), [1, 2, 3]);
+        assert!(matches!(session.send(&mut Mirror, "a step", &command), Err(TokenError::Channel(_))));
+    }
+
+    /// Gives a command back as its answer.
+    struct Mirror;
+
+    impl Link for Mirror {
+        fn transmit(&mut self, apdu: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+            Ok([&apdu[5..apdu.len() - 1], &[0x90, 0]].concat())
+        }
+    }
+
+    #[test]
+    fn telling_expects_silence() {
+        let (mut session, mut card) = session([(vec![], Status::OK), (vec![0], Status::OK)]);
+        assert!(session.tell(&mut card, "a step", &commands::heartbeat()).is_ok());
+        let odd = session.tell(&mut card, "a step", &commands::heartbeat());
+        assert!(matches!(odd, Err(TokenError::Form("a step"))));
+    }
+
+    #[test]
+    fn a_heartbeat_is_one_state() {
+        for (answer, state) in [(0x1F, LifeCycle::Issued), (0x9F, LifeCycle::Blocked), (0x07, LifeCycle::Blank)] {
+            let (mut session, mut card) = session([(vec![answer], Status::OK)]);
+            assert_eq!(session.heartbeat(&mut card).unwrap(), state);
+        }
+        for odd in [vec![], vec![0x42], vec![0x1F, 0x1F]] {
+            let (mut session, mut card) = session([(odd, Status::OK)]);
+            assert!(matches!(session.heartbeat(&mut card), Err(TokenError::Form("the heartbeat"))));
+        }
+    }
+}

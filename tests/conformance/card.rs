@@ -14,8 +14,8 @@ use rollcall::{
     virtual_token::{Forgetful, State, Token},
 };
 
-/// The start keys of every card here, all three alike.
-pub const START: [u8; 16] = [0x77; 16];
+/// Start keys, all three alike. A process makes all its cards with the same ones.
+pub type StartKey = [u8; 16];
 
 /// A card: an APDU in, an APDU out.
 pub trait Card: Send {
@@ -34,11 +34,11 @@ impl Card for Token {
 }
 
 /// A blank card of this kind: `applet` or `virtual`.
-pub fn blank(kind: &str) -> Box<dyn Card> {
+pub fn blank(kind: &str, start: StartKey) -> Box<dyn Card> {
     if kind == "applet" {
-        return Box::new(Simulated::blank());
+        return Box::new(Simulated::blank(start));
     }
-    let keys = StaticKeys::all(&Key128::new(START));
+    let keys = StaticKeys::all(&Key128::new(start));
     let state = State::blank(&keys, &mut SystemRandom).expect("a blank state");
     Box::new(Token::new(state, Box::new(Forgetful), Box::new(SystemRandom)))
 }
@@ -53,13 +53,14 @@ struct Bridge {
 }
 
 impl Bridge {
-    fn start() -> Self {
-        let command = std::env::var("ROLLCALL_BRIDGE")
-            .expect("ROLLCALL_BRIDGE names the simulator; `scripts/test attack` sets it, ROLLCALL_TEST_CARDS=virtual does without");
+    fn start(start: StartKey) -> Self {
+        let command = std::env::var("ROLLCALL_BRIDGE").expect(
+            "ROLLCALL_BRIDGE names the simulator; scripts/test sets it, ROLLCALL_TEST_CARDS=virtual does without",
+        );
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (keys, control) = (folder.path().join("keys"), folder.path().join("control"));
-        std::fs::write(&keys, hex::encode(START)).unwrap();
+        std::fs::write(&keys, hex::encode(start)).unwrap();
         let line = format!(
             "exec {command} --connect {} --control {} --start-keys-file {}",
             listener.local_addr().unwrap(),
@@ -124,12 +125,15 @@ pub fn end() {
 struct Simulated(Option<Bridge>);
 
 impl Simulated {
-    fn blank() -> Self {
+    fn blank(start: StartKey) -> Self {
         let idle = IDLE.lock().unwrap().pop();
-        Self(Some(idle.map_or_else(Bridge::start, |mut bridge| {
-            bridge.renew();
-            bridge
-        })))
+        Self(Some(idle.map_or_else(
+            || Bridge::start(start),
+            |mut bridge| {
+                bridge.renew();
+                bridge
+            },
+        )))
     }
 }
 

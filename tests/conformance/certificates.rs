@@ -59,6 +59,11 @@ fn all_changes_refused(kind: &str, changes: &[Change<'_>]) {
     all_refused(&mut desk, certificates);
 }
 
+/// An unknown extension with this BOOLEAN: only FF is true in DER, and false is not written (X.690, 11.1 and 11.5).
+fn with_flag(flag: &[u8]) -> Vec<u8> {
+    tlv::object(0x30, &[&[6, 3, 0x55, 0x1D, 54][..], flag, &[4, 2, 5, 0]].concat())
+}
+
 fn another_ca(kind: &str) {
     let mut desk = Desk::issued(kind);
     let (key, other) = (*desk.terminal.public(), new_key());
@@ -169,6 +174,13 @@ fn bent_extensions(kind: &str) {
         ("extendedKeyUsage critical", &|d| d.extensions[2] = extended_key_usage(true, &[class_oid(1)])),
         ("an unknown critical extension", &|d| d.extensions.push(extension(54, true, &[5, 0]))),
         ("basicConstraints, critical", &|d| d.extensions.push(extension(19, true, &[0x30, 0]))),
+        ("an extension that says that it is not critical", &|d| d.extensions.push(with_flag(&[1, 1, 0]))),
+        ("an extension whose true is 01", &|d| d.extensions.push(with_flag(&[1, 1, 1]))),
+        ("an extension with an empty BOOLEAN", &|d| d.extensions.push(with_flag(&[1, 0]))),
+        ("an object behind the list of extensions", &|d| {
+            let list = tlv::object(0x30, &std::mem::take(&mut d.extensions).concat());
+            d.tail = tlv::object(0xA3, &[&list[..], &[5, 0]].concat());
+        }),
         ("an unknown critical extension first", &|d| d.extensions.insert(0, extension(54, true, &[5, 0]))),
         ("trailing bytes behind an extension's value", &|d| {
             let mut inner = d.extensions[0][2..].to_vec();

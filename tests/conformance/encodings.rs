@@ -5,13 +5,16 @@ use rollcall::{card::tlv, crypto::Key128};
 
 use crate::{
     Case,
-    card::START,
     draft::{ADMIN, Draft, ECKA, from_hex},
     guard::refused,
-    terminal::{Channel, Desk, ca_key, commit, new_key, part, put_keys, set_key, store},
+    terminal::{Channel, Desk, START, ca_key, commit, new_key, part, put_keys, set_key, store},
 };
 
-pub const CASES: &[Case] = &[("data_of_administration_bent", administration), ("data_of_enrollment_bent", enrollment)];
+pub const CASES: &[Case] = &[
+    ("data_of_administration_bent", administration),
+    ("data_of_enrollment_bent", enrollment),
+    ("identity_key_is_never_brought_in", brought_in),
+];
 
 /// A command with right data, where tags and lengths stand in them, and what other data are answered with.
 struct Form {
@@ -85,7 +88,20 @@ fn administration(kind: &str) {
         form("84E40000", from_hex("D00110D20103"), &[0, 1, 3, 4], 0x6A80),
         form("04DA7F21", desk.identity_certificate.clone(), &[0, 1, 2, 3, 4, 5], 0x6A80),
     ];
+    // A part has come, so that each commit is wrong by nothing but its bent form.
+    desk.accept(&mut channel, "04D70102", &part(0, b"twelve bytes"));
     attack(&mut desk, &mut channel, &forms);
+    // Bytes behind the last object inside a template, whose own length is right.
+    for (header, inside) in
+        [("04CABF21", "83021141".to_owned()), ("84E29000", format!("800100 4214{} 83021003", hex::encode(id)))]
+    {
+        for more in ["00", "8000", "83021141"] {
+            let data = tlv::object(0xA6, &from_hex(&format!("{inside}{more}")));
+            refused(&format!("{header} {inside}, {more}"), desk.status(&mut channel, header, &data), 0x6A80);
+        }
+        let right = tlv::object(0xA6, &from_hex(&inside));
+        assert_eq!(desk.status(&mut channel, header, &right), 0x9000, "{header}");
+    }
     assert_eq!(desk.snapshot(), before);
     assert_eq!(desk.count(), count + 1);
 }
@@ -119,4 +135,29 @@ fn enrollment(kind: &str) {
         refused("another manifest", status, 0x6A80);
     }
     assert_eq!(desk.status(&mut channel, "84F0401F", &manifest), 0x9000);
+}
+
+/// The keys that are made on the card are not taken from outside: not the identity key, and not the own key.
+fn brought_in(kind: &str) {
+    let attempts = |desk: &mut Desk, channel: &mut Channel| {
+        let key = new_key();
+        for (header, kvn) in [("84D80021", 1), ("84D80121", 1), ("84D80021", 2), ("84D80011", 0x41), ("84D84111", 0x41)]
+        {
+            for data in [set_key(kvn, &key, &channel.keys.dek), ca_key(kvn, key.public())] {
+                let status = desk.status(channel, header, &data);
+                refused(&format!("{header} {}", hex::encode(&data)), status, 0x6A80);
+            }
+        }
+    };
+    let mut desk = Desk::blank(kind);
+    let mut channel = desk.prepare(true);
+    let manifest = desk.manifest();
+    attempts(&mut desk, &mut channel);
+    // The keys of before are still there: the manifest holds them.
+    assert_eq!(desk.status(&mut channel, "84F0401F", &manifest), 0x9000);
+    let (before, count) = (desk.snapshot(), desk.count());
+    let mut channel = desk.open(ADMIN);
+    attempts(&mut desk, &mut channel);
+    assert_eq!(desk.snapshot(), before);
+    assert_eq!(desk.count(), count + 1);
 }

@@ -1,17 +1,16 @@
 //! MUTUAL AUTHENTICATE and SCP03's EXTERNAL AUTHENTICATE: every parameter changed, repeated, or out of turn.
 
 use rollcall::{
-    channel::scp11,
+    channel::{messaging::SessionKeys, scp11},
     crypto::{Key128, ec::Point},
 };
 
 use crate::{
     Case,
-    card::START,
     certificates::no_points,
     draft::{ADMIN, Draft, READ, from_hex},
     guard::refused,
-    terminal::{Channel, Desk, KVN_OWN, SELECT, new_key},
+    terminal::{Channel, Desk, KVN_OWN, SELECT, START, new_key},
 };
 
 pub const CASES: &[Case] = &[
@@ -229,9 +228,8 @@ fn first_mac(kind: &str) {
         assert_eq!(desk.verify_certificate(&sniffed), 0x9000);
         let (status, channel) = desk.agree(KVN_OWN, &own);
         assert_eq!((status, channel.is_none()), (0x9000, true), "the receipt is not for this key");
-        let keys = ["enc", "mac", "rmac", "dek"].map(|name| Key128::new([name.as_bytes()[bend as usize % 3]; 16]));
-        let [enc, mac, rmac, dek] = keys;
-        let keys = rollcall::channel::messaging::SessionKeys { enc, mac, rmac, dek };
+        let key = || Key128::new([bend; 16]);
+        let keys = SessionKeys { enc: key(), mac: key(), rmac: key(), dek: key() };
         let mut channel = Channel { keys, chain: [bend; 16], counter: 0 };
         let status = desk.chain(&channel.command("04CA0100", &[])).sw;
         refused(what, status, 0x6982);

@@ -35,15 +35,15 @@ type Bend<'a> = &'a dyn Fn(&mut Desk, &mut Channel) -> u16;
 /// A change to the terminal's keys, and what it is called.
 type Swap<'a> = (&'a str, &'a dyn Fn(&mut Channel));
 
-/// The bent command is refused with this status, and the right one of before too: the session is wiped. Before the
-/// first C-MAC and after it.
+/// The bent command is refused with this status, and the session is wiped, before the first C-MAC and after it: neither
+/// the right command of before is taken, nor the next one if the card went on with the C-MAC of the bent one.
 fn wiped(desk: &mut Desk, what: &str, want: u16, bend: Bend<'_>) {
-    for first in [true, false] {
+    for (first, goes_on) in [(true, false), (true, true), (false, false), (false, true)] {
         let mut channel = if first { desk.agreed(ADMIN) } else { desk.open(ADMIN) };
         let mut right = channel.clone();
         let status = bend(desk, &mut channel);
         refused(what, status, want);
-        desk.assert_wiped(&mut right, what);
+        desk.assert_wiped(if goes_on { &mut channel } else { &mut right }, what);
         desk.assert_no_session(what);
     }
 }

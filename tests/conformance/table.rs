@@ -7,9 +7,8 @@ use rollcall::{card::tlv, crypto::Key128};
 
 use crate::{
     Case,
-    card::START,
     draft::{ADMIN, Draft, ECKA, READ, WRITE, from_hex},
-    terminal::{Channel, Desk, RECORD, ca_key, commit, new_key, part, put_keys, set_key, store},
+    terminal::{Channel, Desk, RECORD, START, ca_key, commit, new_key, part, put_keys, set_key, store},
 };
 
 pub const CASES: &[Case] = &[
@@ -72,7 +71,7 @@ pub const ROWS: [Row; 32] = [
 
 /// What would be carried out where it is allowed.
 pub fn valid(desk: &Desk, header: &str, channel: &Channel) -> Vec<u8> {
-    let dek = &channel.keys.dek;
+    let sealing = &channel.keys.dek;
     match &header[2..] {
         "880001" => vec![5; 32],
         "B10102" | "B10103" => from_hex("54020000"),
@@ -82,9 +81,9 @@ pub fn valid(desk: &Desk, header: &str, channel: &Channel) -> Vec<u8> {
         "DA7F21" => desk.identity_certificate.clone(),
         "DA0100" => vec![0; 17],
         "DA0104" => b"250101000000".to_vec(),
-        "D80081" => put_keys(&Key128::new([1; 16]), dek),
+        "D80081" => put_keys(&Key128::new([1; 16]), sealing),
         "D80010" => ca_key(4, new_key().public()),
-        "D80011" => set_key(2, &new_key(), dek),
+        "D80011" => set_key(2, &new_key(), sealing),
         "F10011" => from_hex("41F00100"),
         "F10021" => from_hex("01F00100"),
         "E29000" => store(0x41, &Draft::new(ECKA, &desk.own.unwrap(), &desk.ca).sign(&desk.ca)),

@@ -14,12 +14,14 @@ use rollcall::{
 };
 
 use crate::{
-    card::{Card, START, blank},
-    draft::{ADMIN, Draft, ECKA, IDENTITY, SET, from_hex},
+    card::{Card, blank},
+    draft::{ADMIN, Draft, ECKA, IDENTITY, SET, from_hex, name},
 };
 
 /// `{1: "a", 2: "b"}`.
 pub const RECORD: [u8; 7] = [0xA2, 1, 0x61, b'a', 2, 0x61, b'b'];
+/// The start keys of every card here, all three alike.
+pub const START: [u8; 16] = [0x77; 16];
 pub const SELECT: &str = "00A404000AF0524F4C4C43414C4C0100";
 pub const KVN_OWN: u8 = 0x41;
 
@@ -141,7 +143,7 @@ pub struct Desk {
 impl Desk {
     pub fn blank(kind: &str) -> Self {
         let mut desk = Self {
-            card: blank(kind),
+            card: blank(kind, START),
             own: None,
             own_certificate: Vec::new(),
             identity_certificate: Vec::new(),
@@ -334,11 +336,18 @@ impl Desk {
         channel
     }
 
+    /// A certificate of this token's, as terminals expect it: its subject is the token id.
+    pub fn certify(&self, class: u8, key: &Point) -> Vec<u8> {
+        let mut draft = Draft::new(class, key, &self.ca);
+        draft.fields[5] = name(&uuid::Uuid::from_bytes(self.id).to_string());
+        draft.sign(&self.ca)
+    }
+
     fn own_key(&mut self, channel: &mut Channel) {
         let answer = self.accept(channel, "84F10011", &[KVN_OWN, 0xF0, 1, 0]);
         let point = Point::parse(tlv::only(&answer, 0xB0).unwrap()).unwrap();
         self.own = Some(point);
-        self.own_certificate = Draft::new(ECKA, &point, &self.ca).sign(&self.ca);
+        self.own_certificate = self.certify(ECKA, &point);
         let certificate = self.own_certificate.clone();
         self.accept(channel, "84E29000", &store(KVN_OWN, &certificate));
         self.entries.push([&[0x11, KVN_OWN][..], point.as_bytes()].concat());
@@ -348,7 +357,7 @@ impl Desk {
     fn identity_key(&mut self, channel: &mut Channel) {
         let answer = self.accept(channel, "84F10021", &[1, 0xF0, 1, 0]);
         let point = Point::parse(tlv::only(&answer, 0xB0).unwrap()).unwrap();
-        self.identity_certificate = Draft::new(IDENTITY, &point, &self.ca).sign(&self.ca);
+        self.identity_certificate = self.certify(IDENTITY, &point);
         let certificate = self.identity_certificate.clone();
         self.accept(channel, "84DA7F21", &certificate);
         self.entries.push([&[0x21, 1][..], point.as_bytes()].concat());

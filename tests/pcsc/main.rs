@@ -3,10 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../conformance/card.rs"]
+mod card;
 mod cases;
 mod client;
 mod faults;
+mod hostile;
+mod lift;
 mod presence;
+mod slot;
 mod stack;
 mod yubikit_client;
 
@@ -33,6 +38,9 @@ const CASES: &[Case] = &[
     ("service_restarts_under_watch", faults::service_restarts_under_watch),
     ("a_mute_card_delays_nobody", faults::a_mute_card_delays_nobody),
     ("enrollment_killed_at_random", faults::enrollment_killed_at_random),
+    ("a_lying_card_harms_nobody", hostile::a_lying_card_harms_nobody),
+    ("lifted_at_every_apdu_of_an_enrollment", lift::at_every_apdu_of_an_enrollment),
+    ("lifted_at_every_apdu_of_a_scan", lift::at_every_apdu_of_a_scan),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
 ];
@@ -62,5 +70,7 @@ fn main() -> ExitCode {
         faults::watch_killed_200_times();
         Ok(())
     }));
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    card::end();
+    conclusion.exit_code()
 }

@@ -92,6 +92,16 @@ impl Stack {
         PathBuf::from(&self.environment["ROLLCALL_HOME"])
     }
 
+    /// A variable that commands inside the stack have.
+    pub fn variable(&self, name: &str) -> &str {
+        &self.environment[name]
+    }
+
+    /// Whether `rollcall readers` lists such a reader.
+    pub fn lists(&self, reader: &dyn Fn(&Value) -> bool) -> bool {
+        self.ndjson(0, &["readers"]).iter().any(reader)
+    }
+
     /// A command inside the stack.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);

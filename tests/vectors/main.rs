@@ -1,6 +1,10 @@
-//! Holds our channel code against vectors that independent code made (`make.py` beside this file).
+//! Holds our channel code against vectors that independent code made (`make.py` beside this file), and our primitives
+//! against those that others published. `-- --nocapture` shows the counts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod published;
+mod wycheproof;
 
 use rollcall::{
     card::{

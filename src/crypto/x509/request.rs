@@ -98,6 +98,32 @@ mod tests {
         assert!(Request::verify(&[&good[..], &[0]].concat()).is_err());
     }
 
+    /// Signed with the key that it is for, so that nothing else refuses it.
+    #[test]
+    fn a_request_is_of_the_one_version_and_ends_with_its_attributes() {
+        use crate::card::tlv::object;
+
+        let key = KeyPair::generate(&mut SystemRandom).unwrap();
+        let good = Request::sign(&key, "terminal-0").unwrap();
+        let mut outer = only(&good, SEQUENCE).unwrap();
+        let inner = outer.value(SEQUENCE).unwrap();
+        let algorithm = outer.object(SEQUENCE).unwrap().1;
+        let body = &inner[VERSION_1.len()..];
+        let right = &VERSION_1[..];
+        for (version, more, taken) in [
+            (right, &[][..], true),
+            (&[2, 1, 1], &[], false),
+            (&[2, 1, 2], &[], false),
+            (right, &[5, 0], false),
+            (right, &[0xA0, 0], false),
+        ] {
+            let signed = object(0x30, &[version, body, more].concat());
+            let signature = object(3, &[&[0][..], &key.sign(&signed).unwrap()].concat());
+            let request = object(0x30, &[&signed, algorithm, &signature].concat());
+            assert_eq!(Request::verify(&request).is_ok(), taken, "{version:02X?} {more:02X?}");
+        }
+    }
+
     #[test]
     fn requests_of_other_keys_and_too_long_ones_are_refused() {
         let group = openssl::ec::EcGroup::from_curve_name(openssl::nid::Nid::SECP384R1).unwrap();

@@ -1,7 +1,10 @@
 //! Blocked and terminated tokens, private mode, the date, the counter.
 
 use super::rig::*;
-use crate::{card::apdu::Command, crypto::ec::Point};
+use crate::{
+    card::apdu::{Command, Format},
+    crypto::ec::Point,
+};
 
 #[test]
 fn a_blocked_token_speaks_to_administrators() {
@@ -56,6 +59,16 @@ fn a_terminated_token_is_empty_for_ever() {
         assert!(digits("ca_keys").ends_with("{},") && digits("ecka_keys").ends_with("{},"));
         assert!(digits("record").ends_with("\"\","));
     }
+}
+
+#[test]
+fn the_rest_of_the_last_answer_ends_with_the_token() {
+    let mut rig = Rig::issued();
+    let mut open = rig.role(ADMIN);
+    let wrapped = open.messaging.wrap(&Command::new(0x84, 0xF0, 0x40, 0x7F), Format::Short).unwrap();
+    let answer = rig.raw(&format!("84F0407F 08 {} 01", hex::encode(wrapped.payload())));
+    assert!(answer.ends_with("6107"), "{answer}");
+    assert_eq!(rig.raw("00C0000007"), "6985");
 }
 
 #[test]

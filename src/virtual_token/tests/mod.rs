@@ -2,6 +2,8 @@
 
 mod enrollment;
 mod life;
+mod limits;
+mod refused;
 mod rig;
 mod saved;
 mod sequences;

@@ -92,6 +92,7 @@ fn other_files_are_refused_without_being_quoted() {
     let good = String::from_utf8(Rig::issued().token.state().to_file().unwrap().to_vec()).unwrap();
     let state = |text: &str| State::from_file(text.as_bytes()).unwrap_err();
     assert!(matches!(state("{}"), StateError::Form(_)));
+    assert!(state("{\n  no").to_string().ends_with("line 2, column 3"));
     assert!(matches!(state(&good.replace("virtual-token/1", "virtual-token/9")), StateError::Schema(_)));
     let key = "77".repeat(16);
     assert!(good.contains(&key));
@@ -125,6 +126,8 @@ fn a_file_is_private_and_belongs_to_one_token() {
     store.save(&state).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     drop(store);
+    let elsewhere = FileStore::open(folder.path()).unwrap();
+    assert!(matches!(elsewhere.load(), Err(StoreError::Io { .. })), "a folder is there, and is no state");
     let store = FileStore::open(&path).unwrap();
     let again = store.load().unwrap().unwrap();
     assert_eq!((again.life, *again.to_file().unwrap() == *state.to_file().unwrap()), (Life::Blank, true));

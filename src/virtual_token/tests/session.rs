@@ -5,6 +5,7 @@ use crate::{
     card::{
         apdu::{Command, Format, Response},
         status::Status,
+        tlv,
     },
     channel::scp11,
     crypto::{aes, cmac::cmac},
@@ -84,6 +85,45 @@ fn key_agreement_refusals() {
     }
 }
 
+/// An unknown extension with this BOOLEAN: only FF is true in DER, and false is not written (X.690, 11.1 and 11.5).
+fn with_flag(flag: &[u8]) -> Vec<u8> {
+    tlv::object(0x30, &[&[6, 3, 0x55, 0x1D, 14][..], flag, &[4, 1, 0]].concat())
+}
+
+/// What waits of one session's answer is nobody's in the next.
+#[test]
+fn a_reset_drops_the_rest_of_an_answer_and_an_open_chain() {
+    let mut rig = Rig::issued();
+    let asked = "00CABF21 06 A60483021141 10";
+    let answer = rig.raw(asked);
+    assert_eq!(&answer[answer.len() - 4..answer.len() - 2], "61", "{answer}");
+    rig.token.reset();
+    rig.select();
+    assert_eq!(rig.raw("00C0000000"), "6985");
+
+    assert_eq!(rig.raw("902A0310 01 30"), "9000");
+    rig.token.reset();
+    rig.select();
+    assert_eq!(rig.raw("00CAFF3400"), "6A88", "no chain is under way");
+}
+
+#[test]
+fn nothing_stands_in_a_key_reference_but_the_key() {
+    let mut rig = Rig::issued();
+    assert_ne!(&rig.raw("00CABF21 06 A60483021141 00")[..2], "6A");
+    for data in ["07 A60583021141 00", "08 A60683021141 8000", "0A A608 83021141 83021141", "07 A60483021141 00"] {
+        assert_eq!(rig.raw(&format!("00CABF21 {data} 00")), "6A80", "{data}");
+    }
+}
+
+#[test]
+fn wrong_padding_under_a_right_mac_ends_the_session() {
+    let mut rig = Rig::issued();
+    assert!(sealed(&mut rig, &[[0x80].as_slice(), &[0; 15]].concat()).ends_with("9000"));
+    assert_eq!(sealed(&mut rig, &[1; 16]), "6982");
+    assert!(!rig.token.session.has_keys());
+}
+
 #[test]
 fn terminal_certificates_that_the_card_refuses() {
     let mut rig = Rig::issued();
@@ -106,6 +146,9 @@ fn terminal_certificates_that_the_card_refuses() {
         bend(&|d| d.not_after = "20261101000000".into()),
         bend(&|d| d.more_extensions = extension(99, true, &[0])),
         bend(&|d| d.more_extensions = extension(35, false, &[0])),
+        bend(&|d| d.more_extensions = with_flag(&[1, 1, 0])),
+        bend(&|d| d.more_extensions = with_flag(&[1, 1, 1])),
+        bend(&|d| d.more_extensions = with_flag(&[1, 0])),
         bend(&|d| d.more_extensions = vec![0x30, 0]),
         bend(&|d| d.subject = vec![b'x'; 120]),
         bend(&|d| d.point.truncate(33)),

@@ -131,6 +131,14 @@ fn writing_in_parts() {
     assert_eq!(put("04DA0103", commit(&[1; 224])), 0x6A80, "of another object");
     assert_eq!(put("04DA0102", commit(&[1; 223])), 0x6A80);
     assert_eq!(put("04DA0102", commit(&[2; 224])), 0x6A80);
+    let right = commit(&[1; 224]);
+    assert_eq!(put("04DA0102", [&right[..], &[0]].concat()), 0x6A80, "a byte behind a right commit");
+    assert_eq!(put("04DA0102", [&right[..], &[0x80, 0]].concat()), 0x6A80, "an object behind it");
+    for length in [0_u8, 223, 225] {
+        let mut other = right.clone();
+        other[3] = length;
+        assert_eq!(put("04DA0102", other), 0x6A80, "the right hash and another length");
+    }
     assert_eq!(put("04D70102", part(2047, &[1, 2])), 0x6A84, "room comes before order");
     assert_eq!(put("04D70102", part(0xFFFF, &[1])), 0x6A84);
     for bad in ["", "54020000", "53 01 01", "54020000 5301", "54020000 530101 00", "54010 0 530101"] {

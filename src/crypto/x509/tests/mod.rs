@@ -1,5 +1,6 @@
 //! What is issued and what is read. Here is what both groups of tests share.
 
+mod edges;
 mod walk;
 
 use jiff::{SignedDuration, Timestamp};

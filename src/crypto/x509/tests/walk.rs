@@ -4,16 +4,16 @@ use super::*;
 
 /// A certificate put together byte by byte, so that each part can be wrong while its signature is right.
 #[derive(Clone)]
-struct Draft {
+pub(super) struct Draft {
     version: Vec<u8>,
     serial: Vec<u8>,
     algorithm: Vec<u8>,
     issuer: Vec<u8>,
-    validity: Vec<u8>,
-    subject: Vec<u8>,
+    pub(super) validity: Vec<u8>,
+    pub(super) subject: Vec<u8>,
     key: Vec<u8>,
     between: Vec<u8>,
-    extensions: Vec<Vec<u8>>,
+    pub(super) extensions: Vec<Vec<u8>>,
     after: Vec<u8>,
     outer_algorithm: Vec<u8>,
     unused_bits: u8,
@@ -38,15 +38,15 @@ fn hexed(text: &str) -> Vec<u8> {
     hex::decode(text.replace(' ', "")).unwrap()
 }
 
-fn named(tag: u8, text: &[u8]) -> Vec<u8> {
+pub(super) fn named(tag: u8, text: &[u8]) -> Vec<u8> {
     der(0x30, &[&der(0x31, &[&der(0x30, &[&hexed("0603550403"), &der(tag, &[text])])])])
 }
 
-fn times(not_before: &str, not_after: &str) -> Vec<u8> {
+pub(super) fn times(not_before: &str, not_after: &str) -> Vec<u8> {
     der(0x30, &[&der(0x17, &[not_before.as_bytes()]), &der(0x17, &[not_after.as_bytes()])])
 }
 
-fn extension(oid: &str, critical: &str, value: &str) -> Vec<u8> {
+pub(super) fn extension(oid: &str, critical: &str, value: &str) -> Vec<u8> {
     der(0x30, &[&hexed(oid), &hexed(critical), &der(4, &[&hexed(value)])])
 }
 
@@ -55,13 +55,13 @@ const AUTHORITY: &str = "0603551d23";
 const CLASS: &str = "0603551d25";
 const TRUE: &str = "0101ff";
 
-fn class_value(number: u8) -> String {
+pub(super) fn class_value(number: u8) -> String {
     format!("300c060a2b0601040181fd5952{number:02x}")
 }
 
 impl Draft {
     /// The token's certificate as it should be.
-    fn good(ca: &KeyPair, key: &KeyPair) -> Self {
+    pub(super) fn good(ca: &KeyPair, key: &KeyPair) -> Self {
         let algorithm = hexed("300a06082a8648ce3d040302");
         let authority = format!("30168014{}", hex::encode(ca.public().key_identifier()));
         Self {
@@ -85,7 +85,7 @@ impl Draft {
         }
     }
 
-    fn signed(&self, ca: &KeyPair) -> Vec<u8> {
+    pub(super) fn signed(&self, ca: &KeyPair) -> Vec<u8> {
         let extensions: Vec<_> = self.extensions.iter().map(Vec::as_slice).collect();
         let wrapped = if extensions.is_empty() { vec![] } else { der(0xA3, &[&der(0x30, &extensions)]) };
         let parts = [
@@ -343,6 +343,53 @@ fn what_is_behind_the_end_is_refused() {
     let length = u16::try_from(signed.len()).unwrap().to_be_bytes();
     let loose = [&[0x30, 0x83, 0x00][..], &length, signed].concat();
     assert!(verify(&draft.framed(&ca, &loose)).is_err());
+}
+
+/// Signed by the right CA, so that nothing else refuses it.
+#[test]
+fn what_is_behind_the_end_is_refused_inside_too() {
+    let trailing = |part: &'static str, found: &CertificateError| matches!(found, CertificateError::Form { part: p, error: DerError::Trailing } if *p == part);
+    // Behind the text of a name.
+    let attribute = der(0x30, &[&hexed("0603550403"), &der(0x0C, &[b"x"]), &[5, 0]]);
+    let subject = der(0x30, &[&der(0x31, &[&attribute])]);
+    let found = refusal(|d| d.subject = subject);
+    assert!(trailing("subject", &found), "{found:?}");
+    // Behind the value of an extension, of one that is known and of one that is not.
+    for oid in [USAGE, "06022a03"] {
+        let value = der(4, &[&hexed("03020308")]);
+        let found = refusal(|d| d.extensions.push(der(0x30, &[&hexed(oid), &value, &[5, 0]])));
+        assert!(trailing("extensions", &found), "{oid}: {found:?}");
+    }
+    // Behind the list of extensions, inside its wrapper.
+    let (ca, pair) = (key(), key());
+    let mut draft = Draft::good(&ca, &pair);
+    let list: Vec<_> = draft.extensions.iter().map(Vec::as_slice).collect();
+    let wrapped = der(0xA3, &[&der(0x30, &list), &[5, 0]]);
+    draft.extensions.clear();
+    draft.after = wrapped;
+    let found = Certificate::verify(&draft.signed(&ca), ca.public(), &Class::ALL).unwrap_err();
+    assert!(trailing("extensions", &found), "{found:?}");
+}
+
+/// The limit is that of the class found, not the longest of those expected.
+#[test]
+fn a_terminals_certificate_is_as_short_as_cards_take_it_whatever_else_is_expected() {
+    let of_length = |more: usize| {
+        let (ca, pair) = (key(), key());
+        let mut draft = Draft::good(&ca, &pair);
+        draft.extensions[2] = extension(CLASS, "", &class_value(1));
+        draft.extensions.push(extension("06022a03", "", &hex::encode(vec![0; more])));
+        let signed = draft.signed(&ca);
+        (Certificate::verify(&signed, ca.public(), &Class::ALL).map(|_| ()), signed.len())
+    };
+    for more in 0..120 {
+        let (outcome, length) = of_length(more);
+        match outcome {
+            Ok(()) => assert!(length <= TERMINAL_LIMIT, "{length}"),
+            Err(CertificateError::TooLong { .. }) => assert!(length > TERMINAL_LIMIT, "{length}"),
+            Err(other) => panic!("{length}: {other:?}"),
+        }
+    }
 }
 
 #[test]

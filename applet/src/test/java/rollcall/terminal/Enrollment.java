@@ -22,7 +22,7 @@ public final class Enrollment {
     public final byte[] startKeys;
     public final byte[] tokenKeys = Crypto.random(48);
     public KeyPair ca = Crypto.newKeyPair();
-    public final KeyPair set = Crypto.newKeyPair();
+    public KeyPair set = Crypto.newKeyPair();
     public byte[] tokenId = Crypto.random(16);
     public boolean isPrivate;
     public byte[] own;
@@ -113,7 +113,9 @@ public final class Enrollment {
     }
 
     public void certifySet() {
-        setCertificate = certificate(Crypto.point(set), Certificates.SET);
+        if (setCertificate == null) {
+            setCertificate = certificate(Crypto.point(set), Certificates.SET);
+        }
         storeCertificate(1, setCertificate);
     }
 

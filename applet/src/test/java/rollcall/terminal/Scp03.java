@@ -25,11 +25,16 @@ public final class Scp03 {
         return channel;
     }
 
-    private static byte[] context;
+    /** Of the session that this thread opens. */
+    private static final ThreadLocal<byte[]> CONTEXT = new ThreadLocal<>();
 
     public static Channel begin(Line line, byte[] keys) {
         byte[] host = Crypto.random(8);
-        Answer answer = line.send(0x80, 0x50, 0, 0, host);
+        return derive(line, keys, host, line.send(0x80, 0x50, 0, 0, host));
+    }
+
+    /** The session that this answer to INITIALIZE UPDATE leads to. */
+    public static Channel derive(Line line, byte[] keys, byte[] host, Answer answer) {
         if (!answer.isOk()) {
             throw new IllegalStateException("INITIALIZE UPDATE: " + answer);
         }
@@ -37,7 +42,7 @@ public final class Scp03 {
         if (data.length != 29 || data[11] != 3 || data[12] != 0x60) {
             throw new IllegalStateException("INITIALIZE UPDATE: " + answer);
         }
-        context = cat(host, part(data, 13, 8));
+        CONTEXT.set(cat(host, part(data, 13, 8)));
         byte[] staticMac = part(keys, 16, 16);
         byte[] mac = derive(staticMac, 6, 128);
         if (!Arrays.equals(part(derive(mac, 0, 64), 0, 8), part(data, 21, 8))) {
@@ -58,6 +63,6 @@ public final class Scp03 {
     }
 
     private static byte[] derive(byte[] key, int constant, int bits) {
-        return Crypto.cmac(key, new byte[11], of(constant, 0, 0, bits, 1), context);
+        return Crypto.cmac(key, new byte[11], of(constant, 0, 0, bits, 1), CONTEXT.get());
     }
 }

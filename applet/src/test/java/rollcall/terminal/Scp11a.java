@@ -45,12 +45,21 @@ public final class Scp11a {
         if (!answer.isOk()) {
             throw new IllegalStateException("MUTUAL AUTHENTICATE: " + answer);
         }
+        Channel channel = derive(ephemeral, data, answer, ecka);
+        if (channel == null) {
+            throw new IllegalStateException("wrong receipt");
+        }
+        return channel;
+    }
+
+    /** The channel that this answer to MUTUAL AUTHENTICATE leads to; null when the receipt is wrong. */
+    public Channel derive(KeyPair ephemeral, byte[] data, Answer answer, byte[] ecka) {
         byte[] point = part(answer.data(), 3, 65);
         byte[] z = cat(Crypto.ecdh(ephemeral, point), Crypto.ecdh(key, ecka));
         byte[] keys = kdf(z);
         byte[] receipt = Crypto.cmac(part(keys, 0, 16), data, tlv("5F49", point));
         if (!Arrays.equals(answer.data(), cat(tlv("5F49", point), tlv("86", receipt)))) {
-            throw new IllegalStateException("wrong receipt");
+            return null;
         }
         binding = Crypto.sha256(selected, Crypto.sha256(certificate), data, answer.data());
         return new Channel(line, part(keys, 16, 16), part(keys, 32, 16), part(keys, 48, 16),

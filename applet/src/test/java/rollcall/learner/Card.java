@@ -1,0 +1,16 @@
+package rollcall.learner;
+
+/** A token under test: APDUs, and a way back to the image that every word begins with. */
+interface Card extends AutoCloseable {
+
+    byte[] transmit(byte[] apdu);
+
+    /** The card as it was saved, without power. */
+    void restore(boolean wasBlocked);
+
+    /** What every word begins with from now on. */
+    void save();
+
+    @Override
+    void close();
+}

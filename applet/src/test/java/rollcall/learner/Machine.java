@@ -1,0 +1,103 @@
+package rollcall.learner;
+
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import net.automatalib.alphabet.impl.Alphabets;
+import net.automatalib.automaton.transducer.MealyMachine;
+import net.automatalib.automaton.transducer.impl.CompactMealy;
+
+/** A learned machine with its states numbered in the order in which a breadth-first walk meets them. */
+final class Machine {
+
+    record Edge(int from, Symbol symbol, String output, int to) { }
+
+    final List<Edge> edges = new ArrayList<>();
+    final int states;
+
+    private Machine(List<Edge> edges, int states) {
+        this.edges.addAll(edges);
+        this.states = states;
+    }
+
+    static <S, T> Machine of(MealyMachine<S, Symbol, T, String> learned) {
+        Map<S, Integer> numbers = new HashMap<>();
+        ArrayDeque<S> open = new ArrayDeque<>();
+        numbers.put(learned.getInitialState(), 0);
+        open.add(learned.getInitialState());
+        List<Edge> edges = new ArrayList<>();
+        while (!open.isEmpty()) {
+            S state = open.remove();
+            for (Symbol symbol : Symbol.values()) {
+                T transition = learned.getTransition(state, symbol);
+                S next = learned.getSuccessor(transition);
+                if (numbers.putIfAbsent(next, numbers.size()) == null) {
+                    open.add(next);
+                }
+                edges.add(new Edge(numbers.get(state), symbol, learned.getTransitionOutput(transition), numbers.get(next)));
+            }
+        }
+        return new Machine(edges, numbers.size());
+    }
+
+    /** The same text for the same machine, whoever learned it. */
+    String toDot() {
+        StringBuilder dot = new StringBuilder("digraph machine {\n");
+        for (Edge edge : edges) {
+            dot.append(String.format("  s%d -> s%d [label=\"%s / %s\"];%n", edge.from, edge.to, edge.symbol, edge.output));
+        }
+        return dot.append("}\n").toString();
+    }
+
+    /** The machine of such a text. */
+    static CompactMealy<Symbol, String> parse(String dot) {
+        CompactMealy<Symbol, String> machine = new CompactMealy<>(Alphabets.fromEnum(Symbol.class));
+        Pattern edge = Pattern.compile("s(\\d+) -> s(\\d+) \\[label=\"(\\w+) / ([^\"]*)\"");
+        Matcher matcher = edge.matcher(dot);
+        while (matcher.find()) {
+            int from = Integer.parseInt(matcher.group(1));
+            int to = Integer.parseInt(matcher.group(2));
+            while (machine.size() <= Math.max(from, to)) {
+                machine.addState();
+            }
+            machine.setTransition(from, Symbol.valueOf(matcher.group(3)), to, matcher.group(4));
+        }
+        machine.setInitialState(0);
+        return machine;
+    }
+
+    /** For the eye: what is carried out, and certificates from the states in which no session stands. */
+    String toPicture(String title) {
+        Map<String, List<String>> labels = new LinkedHashMap<>();
+        for (Edge edge : edges) {
+            boolean begins = edge.symbol.name().startsWith("CERTIFICATE") && !isStart(edge.from);
+            boolean isDull = edge.symbol == Symbol.SELECT || edge.symbol == Symbol.HEARTBEAT_TWICE
+                || edge.symbol == Symbol.ODD_CHAIN || edge.symbol.name().startsWith("GET");
+            if (!begins && !isDull && edge.output.startsWith("9000")) {
+                labels.computeIfAbsent("s" + edge.from + " -> s" + edge.to, none -> new ArrayList<>())
+                    .add(edge.symbol + " / " + edge.output);
+            }
+        }
+        StringBuilder dot = new StringBuilder("digraph machine {\n  labelloc=t; fontname=\"sans-serif\"; label=\"" + title
+            + "\\nwhat is refused, public or leads back to the start is left out; SELECT and a certificate begin anew anywhere\";\n"
+            + "  rankdir=LR; node [shape=circle, fontname=\"sans-serif\"]; edge [fontsize=10, fontname=\"sans-serif\"];\n");
+        labels.forEach((arrow, texts) ->
+            dot.append("  ").append(arrow).append(" [label=\"").append(String.join("\\n", texts)).append("\"];\n"));
+        return dot.append("}\n").toString();
+    }
+
+    /** SELECT leads nowhere else: no session stands. */
+    private boolean isStart(int state) {
+        return from(state).get(Symbol.SELECT.ordinal()).to == state;
+    }
+
+    List<Edge> from(int state) {
+        int n = Symbol.values().length;
+        return edges.subList(state * n, (state + 1) * n);
+    }
+}

@@ -1,0 +1,66 @@
+package rollcall.learner;
+
+import java.io.BufferedReader;
+import java.io.BufferedWriter;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.OutputStreamWriter;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import rollcall.terminal.Bytes;
+
+/** The token in software as a process that takes one line for each APDU; it is put back to its saved state itself. */
+final class SoftwareToken implements Card {
+
+    private final Process process;
+    private final BufferedReader in;
+    private final BufferedWriter out;
+
+    /** @param program the test program that serves a token when ROLLCALL_TEST_STDIO is set */
+    SoftwareToken(String program, byte[] startKeys) {
+        try {
+            ProcessBuilder builder = new ProcessBuilder(program).redirectError(ProcessBuilder.Redirect.INHERIT);
+            builder.environment().put("ROLLCALL_TEST_STDIO", Bytes.hex(startKeys));
+            process = builder.start();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        in = new BufferedReader(new InputStreamReader(process.getInputStream(), StandardCharsets.US_ASCII));
+        out = new BufferedWriter(new OutputStreamWriter(process.getOutputStream(), StandardCharsets.US_ASCII));
+    }
+
+    private String ask(String line) {
+        try {
+            out.write(line);
+            out.write('\n');
+            out.flush();
+            String answer = in.readLine();
+            if (answer == null) {
+                throw new IOException("the token in software has ended");
+            }
+            return answer;
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Override
+    public byte[] transmit(byte[] apdu) {
+        return Bytes.hex(ask(Bytes.hex(apdu)));
+    }
+
+    @Override
+    public void restore(boolean wasBlocked) {
+        ask("restore");
+    }
+
+    @Override
+    public void save() {
+        ask("save");
+    }
+
+    @Override
+    public void close() {
+        process.destroy();
+    }
+}

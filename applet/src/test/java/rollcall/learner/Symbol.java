@@ -1,0 +1,38 @@
+package rollcall.learner;
+
+/** What the learner may say to a token. Each is well-formed unless its name says otherwise. */
+public enum Symbol {
+    SELECT,
+    SELECT_OTHER,
+    GET_CERTIFICATE,
+    GET_OWN_CERTIFICATE,
+    GET_CA_LIST,
+    CERTIFICATE_READ,
+    CERTIFICATE_WRITE,
+    CERTIFICATE_ADMIN,
+    CERTIFICATE_EXPIRED,
+    CERTIFICATE_OF_A_TOKEN,
+    CERTIFICATE_FORGED,
+    AGREE,
+    AGREE_OWN,
+    AGREE_OTHER_PARAMETERS,
+    AGREE_OFF_CURVE,
+    HEARTBEAT,
+    READ_RECORD,
+    PROVE,
+    WRITE_RECORD,
+    PUT_CA_KEY,
+    BLOCK,
+    UNBLOCK,
+    WRONG_MAC,
+    HEARTBEAT_TWICE,
+    UNKNOWN_INS,
+    PLAIN_READ,
+    PLAIN_WRITE,
+    ODD_CHAIN,
+    INITIALIZE_UPDATE,
+    EXTERNAL_AUTHENTICATE,
+    EXTERNAL_WRONG,
+    GET_RESPONSE,
+    UNKNOWN_CLASS
+}

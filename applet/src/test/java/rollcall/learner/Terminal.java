@@ -1,0 +1,276 @@
+package rollcall.learner;
+
+import static rollcall.terminal.Bytes.cat;
+import static rollcall.terminal.Bytes.hex;
+import static rollcall.terminal.Bytes.of;
+import static rollcall.terminal.Bytes.part;
+import static rollcall.terminal.Bytes.tlv;
+
+import de.learnlib.sul.SUL;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import rollcall.terminal.Answer;
+import rollcall.terminal.Bytes;
+import rollcall.terminal.Certificates;
+import rollcall.terminal.Channel;
+import rollcall.terminal.Crypto;
+import rollcall.terminal.Enrollment;
+import rollcall.terminal.Line;
+import rollcall.terminal.Scp03;
+import rollcall.terminal.Scp11a;
+
+/**
+ * Says the symbols of the alphabet to a card, and abstracts its answers to a status word and what came with it. Keys
+ * that were once agreed are used until others are: a token that has forgotten them refuses.
+ */
+final class Terminal implements SUL<Symbol, String> {
+
+    private static final byte[] NO_MAC = new byte[8];
+    private static final int MUTUAL_AUTHENTICATE = 0x82;
+
+    private final Image image;
+    private final Card card;
+    private final Card twin;
+    private final Line line;
+    private final Enrollment token;
+    private final Scp11a[] terminals = new Scp11a[4];
+    private final Scp11a expired;
+    private final byte[] ofToken;
+    private final byte[] forged;
+    /** The certificate last sent: whose key agrees. */
+    private Scp11a current;
+    private Channel channel;
+    private Channel pending;
+    private byte[] pendingKeys;
+    private boolean isBlocked;
+    private boolean isProved;
+    private final List<Symbol> said = new ArrayList<>();
+    long symbols;
+    long compared;
+
+    Terminal(Image image, Image.Made made, Image.Made twin) {
+        this.image = image;
+        card = made.card();
+        this.twin = twin == null ? null : twin.card();
+        token = made.token();
+        line = new Line(this::transmit);
+        line.dialect = Line.Dialect.SHORT_CHAINING;
+        for (int role = Certificates.READ; role <= Certificates.ADMIN; role++) {
+            terminals[role] = new Scp11a(line, token.ca, role);
+        }
+        expired = new Scp11a(line, token.ca, Certificates.ADMIN);
+        Certificates old = new Certificates(token.ca, Crypto.point(expired.key), Certificates.ADMIN);
+        old.notBefore = "251201000000Z";
+        old.notAfter = "251231000000Z";
+        expired.certificate = old.der();
+        byte[] point = Crypto.point(terminals[Certificates.READ].key);
+        ofToken = new Certificates(token.ca, point, Certificates.TOKEN).der();
+        forged = terminals[Certificates.ADMIN].certificate.clone();
+        forged[forged.length - 1] ^= 1;
+    }
+
+    /** Until the first valid C-MAC of a word both twins answer the same, byte by byte. */
+    private byte[] transmit(byte[] apdu) {
+        byte[] answer = card.transmit(apdu);
+        if (twin != null && !isProved) {
+            byte[] other = twin.transmit(apdu);
+            boolean isAgreement = (apdu[1] & 0xFF) == MUTUAL_AUTHENTICATE && answer.length == 88;
+            if (isAgreement ? !sameButRandom(answer, other) : !Arrays.equals(answer, other)) {
+                throw new IllegalStateException("two tokens of a set differ after " + said + ": " + Bytes.hex(apdu) + " -> "
+                    + Bytes.hex(answer) + " and " + Bytes.hex(other));
+            }
+            compared++;
+        }
+        return answer;
+    }
+
+    /** `5F49 41 04 x y`, `86 10 receipt`, 9000: point and receipt are random, tags and lengths are not. */
+    private static boolean sameButRandom(byte[] one, byte[] other) {
+        return one.length == other.length && Arrays.equals(part(one, 0, 4), part(other, 0, 4))
+            && Arrays.equals(part(one, 68, 2), part(other, 68, 2)) && Arrays.equals(part(one, 86, 2), part(other, 86, 2));
+    }
+
+    @Override
+    public void pre() {
+        card.restore(isBlocked);
+        if (twin != null) {
+            twin.restore(false);
+        }
+        isBlocked = false;
+        isProved = false;
+        current = terminals[Certificates.READ];
+        channel = null;
+        pending = null;
+        said.clear();
+        select();
+    }
+
+    @Override
+    public void post() {
+        // The next word begins with the image.
+    }
+
+    private String select() {
+        Answer answer = line.send(0, 0xA4, 4, 0, Scp11a.AID);
+        for (Scp11a terminal : new Scp11a[] {terminals[1], terminals[2], terminals[3], expired}) {
+            terminal.selected = answer.data();
+        }
+        // The state, as it is shown.
+        return told(answer, String.format("state %02X", answer.data().length > 22 ? answer.data()[22] : 0));
+    }
+
+    private static String told(Answer answer, String what) {
+        String status = String.format("%04X", answer.status());
+        if (!answer.isOk()) {
+            return answer.data().length == 0 ? status : status + " with data";
+        }
+        return what.isEmpty() ? status : status + " " + what;
+    }
+
+    @Override
+    public String step(Symbol symbol) {
+        symbols++;
+        said.add(symbol);
+        return switch (symbol) {
+            case SELECT -> select();
+            case SELECT_OTHER -> told(line.send(0, 0xA4, 4, 0, hex("F0524F4C4C43414C4C02")), "");
+            case GET_CERTIFICATE -> certificate(image.isPrivate ? 1 : 0x41);
+            case GET_OWN_CERTIFICATE -> certificate(0x41);
+            case GET_CA_LIST -> told(line.send(0, 0xCA, 0xFF, 0x33, new byte[0]), "list");
+            case CERTIFICATE_READ -> certify(terminals[Certificates.READ]);
+            case CERTIFICATE_WRITE -> certify(terminals[Certificates.WRITE]);
+            case CERTIFICATE_ADMIN -> certify(terminals[Certificates.ADMIN]);
+            case CERTIFICATE_EXPIRED -> certify(expired);
+            case CERTIFICATE_OF_A_TOKEN -> told(line.send(0x80, 0x2A, 3, 0x10, ofToken), "");
+            case CERTIFICATE_FORGED -> told(line.send(0x80, 0x2A, 3, 0x10, forged), "");
+            case AGREE -> image.isPrivate ? agree(1, Crypto.point(token.set)) : agree(0x41, token.own);
+            case AGREE_OWN -> agree(0x41, token.own);
+            case AGREE_OTHER_PARAMETERS -> agreeBent(15, hex("A60D 90021101 950134 800188 810110"));
+            case AGREE_OFF_CURVE -> agreeOffCurve();
+            case HEARTBEAT -> secure("status", 0xCA, 1, 0);
+            case READ_RECORD -> secure("record", 0xCA, 1, 1);
+            case PROVE -> secure("proof", 0x88, 0, 1, new byte[32]);
+            case WRITE_RECORD -> secure("written", 0xDA, 1, 1, token.record);
+            case PUT_CA_KEY -> secure("written", 0xD8, 0, 0x10, Enrollment.caKey(token.ca, 3));
+            case BLOCK -> block(0x9F, true);
+            case UNBLOCK -> block(0x1F, false);
+            case WRONG_MAC -> told(line.send(0x84, 0xCA, 1, 0, NO_MAC), "");
+            case HEARTBEAT_TWICE -> replay();
+            case UNKNOWN_INS -> secure("", 0x20, 0, 0);
+            case PLAIN_READ -> told(line.send(0, 0xCA, 1, 1, new byte[0]), "record");
+            case PLAIN_WRITE -> told(line.send(0x80, 0xDA, 1, 1, token.record), "written");
+            case ODD_CHAIN -> oddChain();
+            case INITIALIZE_UPDATE -> initialize();
+            case EXTERNAL_AUTHENTICATE -> externalAuthenticate(0);
+            case EXTERNAL_WRONG -> externalAuthenticate(1);
+            case GET_RESPONSE -> told(line.raw("00C0000000"), "more");
+            case UNKNOWN_CLASS -> told(line.raw("20CA010000"), "");
+        };
+    }
+
+    private String certificate(int kvn) {
+        return told(line.send(0, 0xCA, 0xBF, 0x21, tlv("A6", tlv("83", of(0x11, kvn)))), "certificate");
+    }
+
+    private String certify(Scp11a terminal) {
+        current = terminal;
+        return told(terminal.pso(), "");
+    }
+
+    private String agree(int kvn, byte[] point) {
+        java.security.KeyPair ephemeral = Crypto.newKeyPair();
+        byte[] data = cat(Scp11a.PARAMETERS, tlv("5F49", Crypto.point(ephemeral)));
+        Answer answer = line.send(0x80, MUTUAL_AUTHENTICATE, kvn, 0x11, data);
+        if (!answer.isOk()) {
+            return told(answer, "");
+        }
+        Channel agreed = current.derive(ephemeral, data, answer, point);
+        if (agreed == null) {
+            return told(answer, "another receipt");
+        }
+        channel = agreed;
+        return told(answer, "receipt");
+    }
+
+    private String agreeBent(int length, byte[] parameters) {
+        byte[] point = tlv("5F49", Crypto.point(Crypto.newKeyPair()));
+        return told(line.send(0x80, MUTUAL_AUTHENTICATE, kvn(), 0x11, cat(part(parameters, 0, length), point)), "receipt");
+    }
+
+    private String agreeOffCurve() {
+        byte[] point = Crypto.point(Crypto.newKeyPair());
+        point[64] ^= 1;
+        return told(line.send(0x80, MUTUAL_AUTHENTICATE, kvn(), 0x11, cat(Scp11a.PARAMETERS, tlv("5F49", point))), "receipt");
+    }
+
+    private int kvn() {
+        return image.isPrivate ? 1 : 0x41;
+    }
+
+    private String secure(String what, int ins, int p1, int p2, byte[]... data) {
+        if (channel == null) {
+            return told(line.send(0x84, ins, p1, p2, NO_MAC), "without keys");
+        }
+        isProved = true;
+        byte[] wrapped = channel.wrap(ins, p1, p2, cat(data));
+        Answer answer = line.send(0x84, ins, p1, p2, wrapped);
+        try {
+            channel.unwrap(answer);
+        } catch (IllegalStateException noMac) {
+            return told(answer, noMac.getMessage());
+        }
+        return told(answer, what);
+    }
+
+    /** A command, and the same APDU again. */
+    private String replay() {
+        if (channel == null) {
+            return secure("status", 0xCA, 1, 0) + ", " + secure("status", 0xCA, 1, 0);
+        }
+        isProved = true;
+        byte[] wrapped = channel.wrap(0xCA, 1, 0, new byte[0]);
+        Answer first = line.send(0x84, 0xCA, 1, 0, wrapped);
+        return told(first, "status") + ", " + told(line.send(0x84, 0xCA, 1, 0, wrapped), "status");
+    }
+
+    private String block(int state, boolean toBlocked) {
+        String told = secure("written", 0xF0, 0x40, state);
+        if (told.startsWith("9000")) {
+            isBlocked = toBlocked;
+        }
+        return told;
+    }
+
+    /** A piece of a chain, and then another command: the piece's status and the other one's. */
+    private String oddChain() {
+        Answer piece = line.raw("94DA0101 02 A201");
+        return told(piece, "") + ", " + told(line.raw("84CA0100 08 0000000000000000 00"), "");
+    }
+
+    private String initialize() {
+        byte[] host = Crypto.random(8);
+        Answer answer = line.send(0x80, 0x50, 0, 0, host);
+        pending = null;
+        if (answer.isOk()) {
+            pendingKeys = token.tokenKeys;
+            pending = Scp03.derive(line, pendingKeys, host, answer);
+        }
+        return told(answer, "challenge");
+    }
+
+    private String externalAuthenticate(int flip) {
+        byte[] data = new byte[16];
+        if (pending != null) {
+            byte[] cryptogram = Scp03.hostCryptogram(pendingKeys);
+            data = cat(cryptogram, pending.authenticate(0x82, 0x33, 0, cryptogram));
+        }
+        data[0] ^= (byte) flip;
+        Answer answer = line.send(0x84, 0x82, 0x33, 0, data);
+        if (answer.isOk()) {
+            channel = pending;
+            }
+        pending = null;
+        return told(answer, "");
+    }
+}

@@ -1,0 +1,281 @@
+//! Cards that hold genuine certificates of our CA and the keys of them, and still are not what they say: one case for
+//! each check of the way in that a changed byte does not reach.
+
+use super::*;
+use crate::{card::status::Status, crypto::x509::CertificateError};
+
+const ID: Uuid = Uuid::from_u128(1);
+const OTHER: Uuid = Uuid::from_u128(2);
+const PAST: (&str, &str) = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
+const FUTURE: (&str, &str) = ("2026-12-01T00:00:00Z", "2036-11-01T00:00:00Z");
+const OWN: Item = Item::Ecka(Privacy::Open(ID), 0x41);
+const IDENTITY: Item = Item::Identity(ID);
+
+/// The error of the first tap of this token, which taught the terminal nothing about `item`.
+fn refusal(office: &Office, token: &mut dyn Link, item: Item) -> TokenError {
+    let tapped = office.tap(token, Format::Short);
+    assert!(tapped.session.is_none());
+    assert_eq!(office.memory.recall(&item), None);
+    match tapped.result {
+        Err(TapError::Token(error)) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A token whose certificate of this class is another one, by the right CA and for the right key.
+fn token_with(office: &Office, bent: Class, other: Certify<'_>) -> Token {
+    certified(office, ID, false, 3, &|class, subject, key| match class {
+        class if class == bent => other(class, subject, key),
+        class => office.issue(class, subject, key),
+    })
+}
+
+#[test]
+fn a_certificate_of_another_class_does_not_stand_for_the_tokens_own() {
+    for (bent, item) in [(Class::TokenEcka, OWN), (Class::Identity, IDENTITY)] {
+        for class in Class::ALL.into_iter().filter(|class| *class != bent) {
+            let office = Office::new();
+            let mut token = token_with(&office, bent, &|_, subject, key| office.issue(class, subject, key));
+            let error = refusal(&office, &mut token, item);
+            let found = class.word();
+            assert!(
+                matches!(error, TokenError::Certificate(CertificateError::Class { found: f }) if f == found),
+                "{class} for {bent}: {error:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_certificate_of_another_token_does_not_stand_for_its_own() {
+    for (bent, item) in [(Class::TokenEcka, OWN), (Class::Identity, IDENTITY)] {
+        for subject in [OTHER.to_string(), ID.simple().to_string(), "somebody".to_owned()] {
+            let office = Office::new();
+            let mut token = token_with(&office, bent, &|class, _, key| office.issue(class, &subject, key));
+            let error = refusal(&office, &mut token, item);
+            assert!(matches!(error, TokenError::IdentityMismatch), "{bent} of {subject}: {error:?}");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_outside_of_its_life_is_refused() {
+    for (bent, item) in [(Class::TokenEcka, OWN), (Class::Identity, IDENTITY)] {
+        for life in [PAST, FUTURE] {
+            let office = Office::new();
+            let mut token = token_with(&office, bent, &|class, name, key| issue(&office.ca, class, name, key, life));
+            assert!(outside(life, &refusal(&office, &mut token, item)), "{bent}, {life:?}");
+        }
+    }
+}
+
+fn outside(life: (&str, &str), error: &TokenError) -> bool {
+    match error {
+        TokenError::Certificate(CertificateError::Expired { .. }) => life == PAST,
+        TokenError::Certificate(CertificateError::NotYetValid { .. }) => life == FUTURE,
+        _ => false,
+    }
+}
+
+#[test]
+fn the_certificate_of_a_set_is_one_of_a_set_and_alive() {
+    let item = |office: &Office| {
+        let set = sha256(&[&office.set_certificate])[..8].try_into().unwrap();
+        Item::Ecka(Privacy::Private(set), 1)
+    };
+    for class in Class::ALL.into_iter().filter(|class| *class != Class::SetEcka) {
+        let mut office = Office::new();
+        office.set_certificate = office.issue(class, "set 0011223344", office.set.public());
+        let mut token = issued(&office, ID, true, 3);
+        let error = refusal(&office, &mut token, item(&office));
+        assert!(matches!(error, TokenError::Certificate(CertificateError::Class { .. })), "{class}: {error:?}");
+    }
+    for life in [PAST, FUTURE] {
+        let mut office = Office::new();
+        office.set_certificate = issue(&office.ca, Class::SetEcka, "set 0011223344", office.set.public(), life);
+        let mut token = issued(&office, ID, true, 3);
+        assert!(outside(life, &refusal(&office, &mut token, item(&office))), "{life:?}");
+    }
+}
+
+/// Every certificate that a terminal may remember wrongly, for an item and its class.
+fn stale(office: &Office, class: Class) -> Vec<Vec<u8>> {
+    let (name, key) = (ID.to_string(), new_key());
+    vec![
+        issue(&office.ca, class, &name, key.public(), PAST),
+        issue(&office.ca, class, &name, key.public(), FUTURE),
+        office.issue(class, &OTHER.to_string(), key.public()),
+        office.issue(Class::SetEcka, &name, key.public()),
+        issue(&new_key(), class, &name, key.public(), (BEGIN, END)),
+        vec![0x30, 0],
+    ]
+}
+
+#[test]
+fn what_is_remembered_is_verified_again_and_read_anew() {
+    let office = Office::new();
+    let mut token = issued(&office, ID, false, 3);
+    for (item, class) in [(OWN, Class::TokenEcka), (IDENTITY, Class::Identity)] {
+        for (n, der) in stale(&office, class).into_iter().enumerate() {
+            // An own certificate of another subject contradicts what SELECT told, and is no matter of age.
+            if (item, n) == (OWN, 2) {
+                continue;
+            }
+            office.memory.0.borrow_mut().insert(item, der.clone());
+            token.reset();
+            assert_eq!(authenticated(&office.tap(&mut token, Format::Short)), (ID, &user()), "{class} {n}");
+            assert_ne!(office.memory.recall(&item), Some(der), "{class} {n}");
+        }
+    }
+}
+
+#[test]
+fn what_is_remembered_wrongly_is_forgotten_when_the_token_has_nothing_better() {
+    for (item, class) in [(OWN, Class::TokenEcka), (IDENTITY, Class::Identity)] {
+        let office = Office::new();
+        let expired = |class: Class, name: &str, key: &Point| issue(&office.ca, class, name, key, PAST);
+        let mut token = token_with(&office, class, &expired);
+        // Remembered: one whose time is over, and one of an earlier key, which a wrong receipt gives away.
+        let earlier = office.issue(class, &ID.to_string(), new_key().public());
+        let over = expired(class, &ID.to_string(), new_key().public());
+        for der in if item == OWN { vec![over, earlier] } else { vec![over] } {
+            office.memory.0.borrow_mut().insert(item, der);
+            token.reset();
+            assert!(outside(PAST, &refusal(&office, &mut token, item)), "{class}");
+        }
+    }
+}
+
+/// A line in the middle that answers some commands itself.
+struct Middle<'a, F: FnMut(&[u8], Vec<u8>) -> Vec<u8>> {
+    token: &'a mut Token,
+    change: F,
+}
+
+impl<F: FnMut(&[u8], Vec<u8>) -> Vec<u8>> Link for Middle<'_, F> {
+    fn transmit(&mut self, command: &[u8], _: Tracing) -> Result<Vec<u8>, LinkError> {
+        let answer = self.token.process(command);
+        Ok((self.change)(command, answer))
+    }
+}
+
+/// Puts these bytes in the place of others of the same length, where they stand.
+fn replaced(mut bytes: Vec<u8>, old: &[u8], new: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(old.len()).position(|window| window == old).unwrap();
+    bytes[at..at + old.len()].copy_from_slice(new);
+    bytes
+}
+
+const SELECT: u8 = 0xA4;
+
+#[test]
+fn the_key_version_fits_the_mode_or_nothing_more_is_asked() {
+    let all: [(bool, u8, &[u8]); 2] = [(false, 0x41, &[0, 1, 2, 0x40, 0x42]), (true, 1, &[0, 0x41, 0x10])];
+    for (private, right, wrong) in all {
+        let office = Office::new();
+        let mut token = issued(&office, ID, private, 3);
+        for kvn in wrong {
+            let change = |command: &[u8], answer: Vec<u8>| match command[1] {
+                SELECT => replaced(answer, &[0x82, 1, right], &[0x82, 1, *kvn]),
+                _ => answer,
+            };
+            let tapped = office.tap(&mut Middle { token: &mut token, change }, Format::Short);
+            assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form("SELECT")))), "{kvn:02X}");
+            assert_eq!(tapped.exchanges, 1, "{kvn:02X}");
+            token.reset();
+        }
+    }
+}
+
+#[test]
+fn a_token_that_is_selected_anew_is_the_same_one() {
+    let office = Office::new();
+    let mut token = issued(&office, ID, false, 3);
+    let earlier = office.issue(Class::TokenEcka, &ID.to_string(), new_key().public());
+    office.memory.0.borrow_mut().insert(OWN, earlier);
+    let mut selections = 0;
+    let change = |command: &[u8], answer: Vec<u8>| {
+        selections += usize::from(command[1] == SELECT);
+        match (command[1], selections) {
+            (SELECT, 2) => replaced(answer, ID.as_bytes(), OTHER.as_bytes()),
+            _ => answer,
+        }
+    };
+    let tapped = office.tap(&mut Middle { token: &mut token, change }, Format::Short);
+    assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form("SELECT")))), "{:?}", tapped.result);
+}
+
+/// The channel is that of one token, and the proof that of another.
+#[test]
+fn the_proof_is_that_of_the_token_that_select_named() {
+    let office = Office::new();
+    let mut token = certified(&office, OTHER, false, 3, &|class, subject, key| match class {
+        Class::TokenEcka => office.issue(class, &ID.to_string(), key),
+        _ => office.issue(class, subject, key),
+    });
+    let change = |command: &[u8], answer: Vec<u8>| match command[1] {
+        SELECT => replaced(answer, OTHER.as_bytes(), ID.as_bytes()),
+        _ => answer,
+    };
+    let error = refusal(&office, &mut Middle { token: &mut token, change }, IDENTITY);
+    assert!(matches!(error, TokenError::IdentityMismatch), "{error:?}");
+}
+
+#[test]
+fn the_lookup_of_a_ca_names_the_key_of_a_ca() {
+    let office = Office::new();
+    let mut token = issued(&office, ID, false, 4);
+    for key in [0x11, 0x21, 0] {
+        let change = |command: &[u8], answer: Vec<u8>| match command {
+            [0, 0xCA, 0, 0x83, ..] => replaced(answer, &[0x10, 4], &[key, 4]),
+            _ => answer,
+        };
+        token.reset();
+        let tapped = office.tap(&mut Middle { token: &mut token, change }, Format::Short);
+        assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form(_)))), "{key:02X}: {:?}", tapped.result);
+    }
+}
+
+/// The token has our CA's key where we looked for it: the certificate itself is what it does not take.
+#[test]
+fn a_certificate_refused_under_the_right_key_is_not_tried_again() {
+    for status in [Status::WRONG_DATA, Status::NO_DATA] {
+        let office = Office::new();
+        let mut token = issued(&office, ID, false, 3);
+        let mut tried = 0;
+        let change = |command: &[u8], answer: Vec<u8>| {
+            if command[1] != 0x2A {
+                return answer;
+            }
+            tried += usize::from(command[0] & 0x10 == 0);
+            status.0.to_be_bytes().to_vec()
+        };
+        let tapped = office.tap(&mut Middle { token: &mut token, change }, Format::Extended);
+        let refused = matches!(tapped.result, Err(TapError::Token(TokenError::TerminalRefused(s))) if s == status);
+        assert!(refused, "{:?}", tapped.result);
+        assert_eq!(tried, 1);
+    }
+}
+
+#[test]
+fn a_blocked_token_is_neither_identified_nor_spoken_to() {
+    let office = Office::new();
+    let mut token = issued(&office, ID, false, 3);
+    let mut session = office.tap(&mut token, Format::Short).session.unwrap();
+    session.tell(&mut token, "SET STATUS", &commands::set_status(LifeCycle::Blocked, None)).unwrap();
+    for depth in [Depth::Identify, Depth::Authenticate] {
+        token.reset();
+        let mut around = Visit {
+            credentials: &office.credentials,
+            memory: &office.memory,
+            nonce: [7; 32],
+            now: "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap(),
+            format: Format::Short,
+            random: &mut SystemRandom,
+            learned: Vec::new(),
+        };
+        let tapped = visit(&mut token, &mut around, depth);
+        assert_eq!(tapped.failure().unwrap().code, "token.blocked", "{depth:?}");
+        assert_eq!(tapped.exchanges, 1, "{depth:?}");
+    }
+}

@@ -1,0 +1,35 @@
+//! The token in software for a program of another language: a line of hexadecimal digits is an APDU, and its answer is
+//! a line. `save` keeps the state of now, and `restore` puts it back, without power.
+
+use std::io::{BufRead, Write};
+
+use rollcall::{
+    channel::scp03::StaticKeys,
+    crypto::{Key128, random::SystemRandom},
+    virtual_token::{Forgetful, State, Token},
+};
+
+/// Serves a blank token with these start keys (three of 32 digits each) until standard input ends.
+pub fn serve(keys: &str) {
+    let keys = hex::decode(keys).expect("hexadecimal keys");
+    let key = |n: usize| Key128::new(keys[16 * n..16 * (n + 1)].try_into().expect("16 bytes"));
+    let keys = StaticKeys { enc: key(0), mac: key(1), dek: key(2) };
+    let token = |state| Token::new(state, Box::new(Forgetful), Box::new(SystemRandom));
+    let mut now = token(State::blank(&keys, &mut SystemRandom).expect("a blank state"));
+    let mut saved = now.state().to_file().expect("a state");
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        let answer = match line.as_str() {
+            "save" => {
+                saved = now.state().to_file().expect("a state");
+                String::new()
+            }
+            "restore" => {
+                now = token(State::from_file(&saved).expect("a state of ours"));
+                String::new()
+            }
+            apdu => hex::encode(now.process(&hex::decode(apdu).expect("hexadecimal digits"))),
+        };
+        println!("{answer}");
+        std::io::stdout().flush().expect("somebody listens");
+    }
+}

@@ -1,0 +1,14 @@
+//! What each fuzz target does with its bytes. A target fails by a panic; what must hold is asserted here.
+//!
+//! `scripts/fuzz` builds and runs them; `cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none TARGET` does as well.
+
+pub mod apdu;
+pub mod certificate;
+pub mod config;
+pub mod input;
+pub mod messaging;
+pub mod proof;
+pub mod record;
+pub mod tlv;
+pub mod token;
+pub mod wire;

@@ -1,0 +1,108 @@
+//! A card that this test itself puts into a reader, and lifts at any APDU.
+
+use std::{
+    io::{self, Read, Write},
+    net::{Shutdown, TcpStream},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+};
+
+use rollcall::virtual_token::vpcd::ATR;
+
+use crate::card::Card;
+
+/// When the card is lifted: at which APDU, counted from 1, and whether it still got it and did what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lift {
+    pub at: usize,
+    pub carried_out: bool,
+}
+
+/// What is to happen, and how many APDUs came since it was said.
+#[derive(Default)]
+struct Plan {
+    lift: Option<Lift>,
+    apdus: usize,
+}
+
+/// A card in its reader, until it is lifted.
+pub struct Slot {
+    stream: TcpStream,
+    plan: Arc<Mutex<Plan>>,
+    service: JoinHandle<Box<dyn Card>>,
+}
+
+/// How a card's answer is made of the honest one, by the number of the APDU.
+pub type Bend = Box<dyn FnMut(usize, Vec<u8>) -> Vec<u8> + Send>;
+
+impl Slot {
+    /// Connects the card to the reader behind this port of vpcd.
+    pub fn insert(port: &str, card: Box<dyn Card>) -> Self {
+        Self::insert_bent(port, card, Box::new(|_, honest| honest))
+    }
+
+    pub fn insert_bent(port: &str, mut card: Box<dyn Card>, mut bend: Bend) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port.parse::<u16>().expect("a port"))).expect("a reader");
+        stream.set_nodelay(true).expect("a socket");
+        let mut reader = stream.try_clone().expect("a socket");
+        let plan = Arc::new(Mutex::new(Plan::default()));
+        let told = Arc::clone(&plan);
+        let service = std::thread::spawn(move || {
+            // It ends when the card is lifted, by either side.
+            let _ = serve(&mut reader, &mut *card, &told, &mut bend);
+            let _ = reader.shutdown(Shutdown::Both);
+            card.reset();
+            card
+        });
+        Self { stream, plan, service }
+    }
+
+    /// From now on APDUs are counted, from 1, and the card is lifted at this one.
+    pub fn arm(&self, lift: Option<Lift>) {
+        *self.plan.lock().expect("a plan") = Plan { lift, apdus: 0 };
+    }
+
+    /// How many APDUs came since [`Self::arm`].
+    pub fn apdus(&self) -> usize {
+        self.plan.lock().expect("a plan").apdus
+    }
+
+    /// Lifts the card, if that has not happened, and gives it back.
+    pub fn remove(self) -> Box<dyn Card> {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.service.join().expect("the card's thread")
+    }
+}
+
+fn serve(stream: &mut TcpStream, card: &mut dyn Card, plan: &Mutex<Plan>, bend: &mut Bend) -> io::Result<()> {
+    loop {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length)?;
+        let mut frame = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut frame)?;
+        let answer = match frame[..] {
+            [4] => ATR.to_vec(),
+            [_] => {
+                card.reset();
+                continue;
+            }
+            _ => {
+                let (number, now) = {
+                    let mut plan = plan.lock().expect("a plan");
+                    plan.apdus += 1;
+                    (plan.apdus, plan.lift.filter(|lift| lift.at == plan.apdus))
+                };
+                if now.is_some_and(|lift| !lift.carried_out) {
+                    return Ok(());
+                }
+                let honest = card.process(&frame);
+                if now.is_some() {
+                    return Ok(());
+                }
+                bend(number, honest)
+            }
+        };
+        let length = u16::try_from(answer.len()).expect("a frame").to_be_bytes();
+        stream.write_all(&[&length[..], &answer].concat())?;
+    }
+}
