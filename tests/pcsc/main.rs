@@ -51,7 +51,8 @@ fn main() -> ExitCode {
         return client::run(&job.to_string_lossy());
     }
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(2);
+    // They wait for the service and its readers more than for a processor.
+    arguments.test_threads.get_or_insert(4);
     let kinds = std::env::var("ROLLCALL_TEST_CARDS").unwrap_or_else(|_| "applet,virtual".to_owned());
     let mut trials: Vec<_> = kinds
         .split(',')
