@@ -5,6 +5,7 @@
 pub mod aes;
 pub mod cmac;
 pub mod ec;
+pub mod jws;
 pub mod kdf;
 pub mod random;
 pub mod x509;

@@ -17,6 +17,14 @@ pub const NONCES_MAX: u16 = 64;
 pub const USERS_MAX: usize = 500;
 /// Most events in one batch.
 pub const EVENTS_MAX: usize = 256;
+/// How long after its issue a nonce may be used, in hours.
+pub const NONCE_HOURS: i64 = 24;
+/// How many days after [`NONCE_HOURS`] a proof over a nonce is still taken, once, and called late.
+pub const LATE_DAYS: i64 = 7;
+/// `typ` of the JWS of a [`SignedUser`].
+pub const USER_TYPE: &str = "rollcall-user+jws";
+/// `typ` of the JWS of a [`Feed`].
+pub const FEED_TYPE: &str = "rollcall-feed+jws";
 /// Most entries on one page of a list.
 pub const PAGE_MAX: u32 = 500;
 

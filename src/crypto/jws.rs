@@ -1,0 +1,203 @@
+//! What a server signs for use while it is away: compact JWS (RFC 7515) with ES256 (RFC 7518, 3.4) of one fixed form.
+//!
+//! The header is exactly `{"alg":"ES256","typ":…,"x5c":[leaf]}`; the leaf is of the class server-signature under the CA
+//! that the reader trusts anyway. Nothing in a header chooses how it is verified.
+//!
+//! Deliberately absent: what the payload means, and how old it may be.
+
+use base64::{Engine, prelude::BASE64_STANDARD, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    CryptoError,
+    ec::{self, KeyPair, Point, RAW_SIGNATURE},
+    x509::{Certificate, CertificateError, Class},
+};
+
+/// The longest JWS that is read, in bytes.
+pub const LIMIT: usize = 256 * 1024;
+
+/// Why a text is not what a server signed.
+#[derive(Debug, thiserror::Error)]
+pub enum JwsError {
+    /// Longer than [`LIMIT`], not three parts in base64url, or another header.
+    #[error("it has not the form of what a server signs")]
+    Form,
+    /// Signed for another use.
+    #[error("it was signed for another use ({0})")]
+    Type(String),
+    /// The certificate is not one of a server's signature key.
+    #[error("its certificate does not hold: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The key of the certificate did not sign this.
+    #[error("its signature is wrong")]
+    Signature,
+    /// The library underneath failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// A verified message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// What was signed.
+    pub payload: Vec<u8>,
+    /// The certificate of who signed.
+    pub certificate: Certificate,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    alg: String,
+    typ: String,
+    /// DER in base64, not base64url (RFC 7515, 4.1.6).
+    x5c: [String; 1],
+}
+
+/// Signs a payload for one use, which `typ` names.
+pub fn sign(payload: &[u8], typ: &str, key: &KeyPair, certificate: &[u8]) -> Result<String, CryptoError> {
+    let header = Header { alg: "ES256".into(), typ: typ.into(), x5c: [BASE64_STANDARD.encode(certificate)] };
+    // A struct of strings always has a JSON form.
+    let header = serde_json::to_vec(&header).unwrap_or_default();
+    let signed = format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(header), BASE64_URL_SAFE_NO_PAD.encode(payload));
+    let raw = ec::signature_to_raw(&key.sign(signed.as_bytes())?).unwrap_or([0; RAW_SIGNATURE]);
+    Ok(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(raw)))
+}
+
+/// Verifies a message for one use under the CA's key. The certificate need only have been valid when it signed, which
+/// its payload tells: the caller calls [`Verified::check_time`] with that moment.
+pub fn verify(jws: &str, typ: &str, ca: &Point) -> Result<Verified, JwsError> {
+    if jws.len() > LIMIT {
+        return Err(JwsError::Form);
+    }
+    let (signed, signature) = jws.rsplit_once('.').ok_or(JwsError::Form)?;
+    let (header, payload) = signed.split_once('.').ok_or(JwsError::Form)?;
+    let header: Header = serde_json::from_slice(&decoded(header)?).map_err(|_| JwsError::Form)?;
+    if header.alg != "ES256" {
+        return Err(JwsError::Form);
+    }
+    if header.typ != typ {
+        return Err(JwsError::Type(header.typ));
+    }
+    let certificate = BASE64_STANDARD.decode(&header.x5c[0]).map_err(|_| JwsError::Form)?;
+    let certificate = Certificate::verify(&certificate, ca, &[Class::ServerSignature])?;
+    let raw: [u8; RAW_SIGNATURE] = decoded(signature)?.try_into().map_err(|_| JwsError::Form)?;
+    if !certificate.point().verify(signed.as_bytes(), &ec::signature_from_raw(&raw)?)? {
+        return Err(JwsError::Signature);
+    }
+    Ok(Verified { payload: decoded(payload)?, certificate })
+}
+
+impl Verified {
+    /// Refuses what was signed at a moment when the certificate was not valid.
+    pub fn check_time(&self, signed: Timestamp) -> Result<(), JwsError> {
+        Ok(self.certificate.check_time(signed)?)
+    }
+}
+
+fn decoded(part: &str) -> Result<Vec<u8>, JwsError> {
+    BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsError::Form)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{
+        random::SystemRandom,
+        x509::{Template, issue},
+    };
+    use proptest::prelude::*;
+
+    const TYP: &str = "rollcall-user+jws";
+
+    fn pair() -> KeyPair {
+        KeyPair::generate(&mut SystemRandom).unwrap()
+    }
+
+    fn certificate(ca: &KeyPair, key: &KeyPair, class: Class) -> Vec<u8> {
+        let not_before = "2026-11-22T00:00:00Z".parse().unwrap();
+        let not_after = "2026-11-29T00:00:00Z".parse().unwrap();
+        let template = Template { class, subject: "server", key: key.public(), not_before, not_after };
+        issue(ca, "Rollcall CA", &template, &mut SystemRandom).unwrap()
+    }
+
+    fn signed(ca: &KeyPair, payload: &[u8]) -> String {
+        let key = pair();
+        sign(payload, TYP, &key, &certificate(ca, &key, Class::ServerSignature)).unwrap()
+    }
+
+    #[test]
+    fn what_a_server_signs_is_verified() {
+        let ca = pair();
+        let verified = verify(&signed(&ca, b"{}"), TYP, ca.public()).unwrap();
+        assert_eq!(verified.payload, b"{}");
+        assert_eq!(verified.certificate.subject(), "server");
+        assert!(verified.check_time("2026-11-23T00:00:00Z".parse().unwrap()).is_ok());
+        assert!(verified.check_time("2026-11-30T00:00:00Z".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn another_use_ca_class_or_key_is_refused() {
+        let (ca, key) = (pair(), pair());
+        let jws = signed(&ca, b"{}");
+        assert!(matches!(verify(&jws, "rollcall-feed+jws", ca.public()), Err(JwsError::Type(t)) if t == TYP));
+        assert!(matches!(verify(&jws, TYP, pair().public()), Err(JwsError::Certificate(_))));
+        for class in Class::ALL.into_iter().filter(|class| *class != Class::ServerSignature) {
+            let jws = sign(b"{}", TYP, &key, &certificate(&ca, &key, class)).unwrap();
+            let refusal = verify(&jws, TYP, ca.public());
+            assert!(matches!(refusal, Err(JwsError::Certificate(CertificateError::Class { .. }))), "{class:?}");
+        }
+        let jws = sign(b"{}", TYP, &pair(), &certificate(&ca, &key, Class::ServerSignature)).unwrap();
+        assert!(matches!(verify(&jws, TYP, ca.public()), Err(JwsError::Signature)));
+    }
+
+    /// No algorithm of the sender's choice, nothing more in the header, and one certificate.
+    #[test]
+    fn the_header_is_exactly_ours() {
+        let (ca, key) = (pair(), pair());
+        let x5c = BASE64_STANDARD.encode(certificate(&ca, &key, Class::ServerSignature));
+        let right = format!(r#"{{"alg":"ES256","typ":"{TYP}","x5c":["{x5c}"]}}"#);
+        let with = |header: &str| {
+            let signed = format!("{}.e30", BASE64_URL_SAFE_NO_PAD.encode(header));
+            let raw = ec::signature_to_raw(&key.sign(signed.as_bytes()).unwrap()).unwrap();
+            verify(&format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(raw)), TYP, ca.public())
+        };
+        assert!(with(&right).is_ok());
+        for wrong in [
+            right.replace("ES256", "none"),
+            right.replace("ES256", "HS256"),
+            right.replace('}', r#","crit":["exp"]}"#),
+            right.replace('}', r#","jwk":{}}"#),
+            right.replace("\"]", &format!("\",\"{x5c}\"]")),
+            right.replace(&x5c, ""),
+            "{}".to_owned(),
+        ] {
+            assert!(with(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_changed_character_is_refused() {
+        let ca = pair();
+        let jws = signed(&ca, br#"{"a":1}"#);
+        for at in 0..jws.len() {
+            let mut bent = jws.clone().into_bytes();
+            bent[at] = if bent[at] == b'A' { b'B' } else { b'A' };
+            let bent = String::from_utf8(bent).unwrap();
+            assert!(verify(&bent, TYP, ca.public()).is_err(), "character {at}");
+            assert!(verify(&jws[..at], TYP, ca.public()).is_err(), "cut at {at}");
+        }
+        assert!(verify(&format!("{jws}A"), TYP, ca.public()).is_err());
+        assert!(matches!(verify(&"A".repeat(LIMIT + 1), TYP, ca.public()), Err(JwsError::Form)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "[A-Za-z0-9_.{}\"-]{0,200}") {
+            let ca = pair();
+            prop_assert!(verify(&text, TYP, ca.public()).is_err());
+        }
+    }
+}
