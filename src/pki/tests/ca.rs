@@ -89,7 +89,7 @@ fn the_record_survives_a_crash_and_tells_damage() {
     let whole = fs::read(&path).unwrap();
     let lines = record::entries(&path).unwrap();
     let classes: Vec<_> = lines.iter().map(|entry| entry.class.as_str()).collect();
-    assert_eq!(classes, ["ca", "terminal-read", "terminal-admin", "tls-client", "tls-server"]);
+    assert_eq!(classes, ["ca", "terminal-read", "terminal-admin", "tls-client", "tls-server", "server-signature"]);
     let authority = place.home.load_authority().unwrap();
     assert_eq!(lines[0].key, fingerprint(authority.point()));
     assert_eq!(lines[0].serial, hex::encode(authority.serial()));
@@ -131,7 +131,7 @@ fn several_processes_may_issue_at_once() {
             });
         }
     });
-    let issued = record::entries(&place.home.record()).unwrap().split_off(5);
+    let issued = record::entries(&place.home.record()).unwrap().split_off(6);
     let found: Vec<_> = issued.iter().map(|entry| entry.key.clone()).collect();
     assert_eq!(found, keys.iter().map(|key| fingerprint(key.public())).collect::<Vec<_>>());
 }
