@@ -148,5 +148,5 @@ fn two_inits_at_once_make_one_ca() {
         }
     });
     place.load_all(now()).unwrap();
-    assert_eq!(record::entries(&place.home.record()).unwrap().len(), 5);
+    assert_eq!(record::entries(&place.home.record()).unwrap().len(), 6);
 }
