@@ -11,6 +11,7 @@ pub mod audit;
 mod body;
 mod caller;
 mod desk;
+mod failure;
 pub mod init;
 mod limits;
 mod listen;
@@ -104,8 +105,7 @@ pub fn run(
     log: Arc<dyn Log>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServerError::Start)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServerError::Start)?;
     runtime.block_on(async {
         let home = Home::new(&options.pki);
         let now = Timestamp::now();

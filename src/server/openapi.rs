@@ -53,7 +53,9 @@ fn operation(route: &Route) -> Value {
     let json_of = |name: &str| json!({ "application/json": { "schema": reference(name) } });
     let ok = match (route.answer, route.path) {
         (Some(name), _) => json!({ "description": "Done", "content": json_of(name) }),
-        (None, "/v1/metrics") => json!({ "description": "Counters", "content": { "application/openmetrics-text": {} } }),
+        (None, "/v1/metrics") => {
+            json!({ "description": "Counters", "content": { "application/openmetrics-text": {} } })
+        }
         (None, _) => json!({ "description": "This document", "content": { "application/json": {} } }),
     };
     let codes: Vec<_> = COMMON.iter().chain(route.problems).copied().collect();

@@ -30,11 +30,9 @@ pub struct Against<'a> {
 /// Checks a message, and the certificate that was sent with it, where one was.
 pub fn check(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Shown {
     match claims(cose, certificate, against) {
-        Ok(claims) => Shown::Claims {
-            nonce: claims.nonce,
-            counter: claims.counter,
-            claims: sha256(&[&claims.sig_structure()]),
-        },
+        Ok(claims) => {
+            Shown::Claims { nonce: claims.nonce, counter: claims.counter, claims: sha256(&[&claims.sig_structure()]) }
+        }
         Err(refusal) => Shown::Refused(refusal),
     }
 }

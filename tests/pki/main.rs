@@ -111,7 +111,9 @@ fn init_renew_and_list_tell_what_is_there() {
     }
     let text = String::from_utf8(place.run(&["list"]).stdout).unwrap();
     assert!(text.lines().count() == 15 && text.contains("terminal-admin.crt  terminal-admin  admin-"), "{text}");
-    for name in ["ca.crt", "terminal-ecka.crt", "terminal-admin.crt", "terminal-tls.crt", "server.crt", "server-signature.crt"] {
+    for name in
+        ["ca.crt", "terminal-ecka.crt", "terminal-admin.crt", "terminal-tls.crt", "server.crt", "server-signature.crt"]
+    {
         let verify = ["verify", "-x509_strict", "-CAfile", "ca.crt", name];
         let output = Command::new("openssl").args(verify).current_dir(place.folder()).output();
         let output = output.expect("the openssl command-line tool is needed: apt-get install openssl");

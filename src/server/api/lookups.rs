@@ -53,15 +53,8 @@ pub async fn lookup(
             _ => ApiError::NoToken,
         });
     };
-    let mut answer = Lookup {
-        token_id: request.token_id,
-        status,
-        reason,
-        user: None,
-        signed_user: None,
-        proof: freshness,
-        nonces,
-    };
+    let mut answer =
+        Lookup { token_id: request.token_id, status, reason, user: None, signed_user: None, proof: freshness, nonces };
     if status == Status::Active {
         let signed = SignedUser { token_id: request.token_id, user: user.clone(), at: (desk.clock)() };
         answer.signed_user = Some(desk.signer.sign(&signed, USER_TYPE).map_err(|error| ApiError::fault(&error))?);

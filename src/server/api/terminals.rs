@@ -56,7 +56,12 @@ impl Requests {
     }
 
     /// The certificates, and what is remembered of them.
-    fn certify(&self, role: Role, ca: &mut Ca, now: Timestamp) -> Result<(TerminalCertificates, TerminalKeys), PkiError> {
+    fn certify(
+        &self,
+        role: Role,
+        ca: &mut Ca,
+        now: Timestamp,
+    ) -> Result<(TerminalCertificates, TerminalKeys), PkiError> {
         let tls = ca.certify_tls_client(&self.tls, now, &mut SystemRandom)?;
         let ecka = ca.certify_terminal(card_role(role), &self.ecka, now, &mut SystemRandom)?;
         let read = TlsCertificate::verify(&tls, ca.authority().point(), TlsUse::Client).map_err(PkiError::Request)?;

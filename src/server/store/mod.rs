@@ -202,7 +202,13 @@ impl Store {
     }
 
     /// Keeps events; gives how many were new.
-    pub async fn keep_events(&self, terminal: &str, list: Uuid, events: &[(i64, String)], now: Timestamp) -> Result<u32> {
+    pub async fn keep_events(
+        &self,
+        terminal: &str,
+        list: Uuid,
+        events: &[(i64, String)],
+        now: Timestamp,
+    ) -> Result<u32> {
         on!(self, writing, queries, |c| queries::events::keep(c, terminal, list, events, now))
     }
 

@@ -33,13 +33,12 @@ pub async fn keep(
 
 /// Events after a number.
 pub async fn page(c: &mut Connection, terminal: &str, list: Uuid, after: i64, limit: u32) -> Result<Vec<String>> {
-    let found =
-        query("SELECT body FROM events WHERE terminal = $1 AND list = $2 AND seq > $3 ORDER BY seq LIMIT $4")
-            .bind(terminal)
-            .bind(list.to_string())
-            .bind(after)
-            .bind(i64::from(limit))
-            .fetch_all(c)
-            .await?;
+    let found = query("SELECT body FROM events WHERE terminal = $1 AND list = $2 AND seq > $3 ORDER BY seq LIMIT $4")
+        .bind(terminal)
+        .bind(list.to_string())
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(c)
+        .await?;
     found.iter().map(|row| row.try_get(0)).collect()
 }

@@ -37,9 +37,8 @@ pub async fn add(c: &mut Connection, new: &NewTerminal, actor: &str, now: Timest
     let mut ledger = Ledger::open(c, actor, now).await?;
     let owner = caller(c, &new.keys.tls_key).await?;
     if let Some(known) = one(c, &new.name).await? {
-        let ours = owner.is_some_and(|owner| {
-            owner.name == new.name && owner.ecka_keys.iter().any(|key| *key == new.keys.ecka_key)
-        });
+        let ours = owner
+            .is_some_and(|owner| owner.name == new.name && owner.ecka_keys.iter().any(|key| *key == new.keys.ecka_key));
         let same = ours && known.role == new.role && !known.revoked;
         return Ok(if same { Added::Known } else { Added::NameTaken });
     }

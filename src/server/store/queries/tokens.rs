@@ -49,12 +49,11 @@ pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<Tok
 
 /// The keys and certificates of a token.
 pub async fn keys(c: &mut Connection, id: Uuid) -> Result<Option<TokenKeys>> {
-    let row = query(
-        "SELECT identity_key, ecka_key, identity_certificate, ecka_certificate FROM tokens WHERE token_id = $1",
-    )
-    .bind(id.to_string())
-    .fetch_optional(c)
-    .await?;
+    let row =
+        query("SELECT identity_key, ecka_key, identity_certificate, ecka_certificate FROM tokens WHERE token_id = $1")
+            .bind(id.to_string())
+            .fetch_optional(c)
+            .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(TokenKeys {
         identity_key: row.try_get(0)?,
