@@ -148,7 +148,9 @@ async fn one_by_one(
 
 fn refuse(answers: Vec<oneshot::Sender<Result<Found, ()>>>, error: &StoreError, log: &Arc<dyn Log>) {
     log.fault(&error.to_string());
-    answers.into_iter().for_each(|answer| drop(answer.send(Err(()))));
+    for answer in answers {
+        drop(answer.send(Err(())));
+    }
 }
 
 async fn sweep(store: Store, log: Arc<dyn Log>) {

@@ -101,8 +101,8 @@ pub struct RequestLine<'a> {
 
 /// Runs until `stop` ends, then finishes what is under way. Blocks.
 pub fn run(
-    options: Options,
-    log: Arc<dyn Log>,
+    options: &Options,
+    log: &Arc<dyn Log>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServerError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServerError::Start)?;
@@ -110,8 +110,8 @@ pub fn run(
         let home = Home::new(&options.pki);
         let now = Timestamp::now();
         let acceptor = tls::acceptor(&home.load_server_tls(now)?)?;
-        let desk = desk::Desk::open(&home, &options, Arc::clone(&log), now).await?;
-        listen::serve(&options, acceptor, desk, stop).await
+        let desk = desk::Desk::open(&home, options, Arc::clone(log), now).await?;
+        listen::serve(options, acceptor, desk, stop).await
     })
 }
 

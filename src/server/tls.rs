@@ -36,7 +36,7 @@ fn build(tls: &Tls) -> Result<Acceptor, openssl::error::ErrorStack> {
     builder.set_max_early_data(0)?;
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
     builder.set_private_key(tls.key.as_pkey())?;
-    builder.set_certificate(&X509::from_der(tls.certificate.der())?.as_ref().to_owned())?;
+    builder.set_certificate(X509::from_der(tls.certificate.der())?.as_ref())?;
     builder.check_private_key()?;
     let ca = X509::from_der(tls.authority.der())?;
     builder.add_client_ca(&ca)?;

@@ -39,10 +39,8 @@ pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
         )
         .hint("look: rollcall server terminal list"));
     };
-    out.note(&match new {
-        true => format!("{} administers the server: start it with rollcall server run", done.terminal),
-        false => "everything is there already, and nothing was changed".to_owned(),
-    });
+    let done_here = format!("{} administers the server: start it with rollcall server run", done.terminal);
+    out.note(if new { &done_here } else { "everything is there already, and nothing was changed" });
     out.object(&json::ServerState {
         schema: json::Schema::default(),
         store: url.to_string(),
@@ -70,9 +68,9 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         let _ = stop.send(());
     })?;
     let (lines, inbox) = sync_channel(LINES);
-    let log = Arc::new(Lines { lines, verbose: settings.verbose });
+    let log: Arc<dyn Log> = Arc::new(Lines { lines, verbose: settings.verbose });
     let worker = thread::Builder::new().name("server".into()).spawn(move || {
-        server::run(options, log, async {
+        server::run(&options, &log, async {
             // A sender that is gone means the same.
             let _ = stopped.await;
         })

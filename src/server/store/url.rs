@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn only_two_kinds_of_stores() {
         let url: StoreUrl = "sqlite:///var/lib/server.db".parse().unwrap();
-        assert!(matches!(url, StoreUrl::Sqlite(path) if path == PathBuf::from("/var/lib/server.db")));
+        assert!(matches!(url, StoreUrl::Sqlite(path) if path.as_os_str() == "/var/lib/server.db"));
         for text in ["", "server.db", "sqlite://server.db", "sqlite:///a?mode=ro", "mysql://h/d", "postgres://:x:y"] {
             assert!(matches!(text.parse::<StoreUrl>(), Err(StoreError::Url)), "{text}");
         }
