@@ -103,7 +103,7 @@ impl Server {
         self.get("/v1/openapi.json")
     }
 
-    /// `GET /v1/metrics`: OpenMetrics text.
+    /// `GET /v1/metrics`: `OpenMetrics` text.
     pub fn metrics(&self) -> Result<String, DirectoryError> {
         let body = self.exchange(&Method::GET, "/v1/metrics", None, "application/openmetrics-text")?;
         String::from_utf8(body).map_err(|_| DirectoryError::Protocol("metrics are not UTF-8".into()))

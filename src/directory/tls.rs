@@ -171,7 +171,7 @@ fn from_io(error: io::Error) -> Error {
     }
 }
 
-/// OpenSSL's reason for a connection that ended without the alert close_notify.
+/// OpenSSL's reason for a connection that ended without the alert `close_notify`.
 const UNEXPECTED_EOF: i32 = 294;
 
 fn from_ssl(error: openssl::ssl::Error) -> Error {

@@ -78,6 +78,7 @@ pub struct Asked {
 pub type Answer = Option<Vec<u8>>;
 
 /// A complete answer.
+#[allow(clippy::unnecessary_wraps)] // one type for all answers
 pub fn answer(status: u16, kind: &str, body: &[u8]) -> Answer {
     let head = format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n", body.len());
     Some([head.as_bytes(), body].concat())
