@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line: arguments, one file a command, the only part that prints |
 //! | [`config`] | flags over environment over `config.toml`, resolved once into what is meant |
+//! | [`directory`] | where user information comes from beside the card: the server, and what it said last |
 //! | [`enroll`] | makes a blank card somebody's token, in steps that the next run can finish |
 //! | [`tap`] | the way of one tap: connect, one transaction, an outcome; and a worker for each reader |
 //! | [`virtual_token`] | the same token in software, in a reader of the driver vpcd |
@@ -41,6 +42,7 @@ pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod crypto;
+pub mod directory;
 pub mod enroll;
 pub mod failure;
 pub mod files;

@@ -1,0 +1,195 @@
+//! TLS 1.3 (RFC 8446) under ureq: one CA, our certificate, the server's name checked, and no ticket kept.
+//!
+//! It is a connector of our own because a refusal has to be told from a server that is away, and because no copy of the
+//! private key is to be made.
+
+use std::{
+    fmt,
+    io::{self, Read, Write},
+};
+
+use openssl::{
+    error::ErrorStack,
+    ssl::{
+        HandshakeError, SslConnector, SslMethod, SslOptions, SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion,
+    },
+    x509::{X509, X509VerifyResult, store::X509StoreBuilder},
+};
+use ureq::{
+    Error,
+    unversioned::transport::{
+        Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport, TransportAdapter,
+    },
+};
+
+use crate::crypto::{
+    ec::{KeyPair, Point},
+    x509::{Authority, TlsCertificate, TlsUse},
+};
+
+/// What went wrong in TLS itself, as ureq carries it to [`super::error`].
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The server's certificate is not one that is accepted.
+    #[error("{0}")]
+    Certificate(String),
+    /// The server refused our certificate, by an alert.
+    #[error("{0}")]
+    Refused(String),
+    /// Anything else that is no TLS as it should be.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Other(Box::new(error))
+    }
+}
+
+/// Puts TLS over a connection.
+pub struct TlsConnector {
+    connector: SslConnector,
+    ca: Point,
+}
+
+impl TlsConnector {
+    pub fn new(key: &KeyPair, certificate: &TlsCertificate, authority: &Authority) -> Result<Self, ErrorStack> {
+        let mut builder = SslConnector::builder(SslMethod::tls_client())?;
+        builder.set_min_proto_version(Some(SslVersion::TLS1_3))?;
+        builder.set_options(SslOptions::NO_TICKET);
+        builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+        builder.set_private_key(key.as_pkey())?;
+        let certificate = X509::from_der(certificate.der())?;
+        builder.set_certificate(&certificate)?;
+        // Only our CA: what the system trusts is taken out with the store.
+        let mut trusted = X509StoreBuilder::new()?;
+        trusted.add_cert(X509::from_der(authority.der())?)?;
+        builder.set_verify_cert_store(trusted.build())?;
+        builder.set_verify(SslVerifyMode::PEER);
+        Ok(Self { connector: builder.build(), ca: *authority.point() })
+    }
+
+    fn handshake(&self, host: &str, adapter: TransportAdapter) -> Result<SslStream<TransportAdapter>, Error> {
+        let stream = match self.connector.connect(host, adapter) {
+            Ok(stream) => stream,
+            Err(HandshakeError::SetupFailure(error)) => return Err(TlsError::Protocol(error.to_string()).into()),
+            Err(HandshakeError::Failure(middle) | HandshakeError::WouldBlock(middle)) => {
+                let verdict = middle.ssl().verify_result();
+                if verdict != X509VerifyResult::OK {
+                    return Err(TlsError::Certificate(verdict.error_string().to_owned()).into());
+                }
+                return Err(from_ssl(middle.into_error()));
+            }
+        };
+        self.check_class(&stream)?;
+        Ok(stream)
+    }
+
+    /// OpenSSL has checked signature, time and name. The profile is ours.
+    fn check_class(&self, stream: &SslStream<TransportAdapter>) -> Result<(), Error> {
+        let none = || TlsError::Certificate("the server shows none".into());
+        let der = stream.ssl().peer_certificate().ok_or_else(none)?.to_der();
+        let der = der.map_err(|error| TlsError::Certificate(error.to_string()))?;
+        TlsCertificate::verify(&der, &self.ca, TlsUse::Server).map_err(|e| TlsError::Certificate(e.to_string()))?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for TlsConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsConnector")
+    }
+}
+
+impl<In: Transport> Connector<In> for TlsConnector {
+    type Out = TlsTransport;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<In>) -> Result<Option<TlsTransport>, Error> {
+        let Some(transport) = chained else { return Ok(None) };
+        let host = details.uri.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let mut adapter = TransportAdapter::new(transport.boxed(), details.current_time.clone());
+        adapter.set_timeout(details.timeout);
+        let stream = self.handshake(host, adapter)?;
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(TlsTransport { buffers, stream }))
+    }
+}
+
+/// A connection with TLS.
+pub struct TlsTransport {
+    buffers: LazyBuffers,
+    stream: SslStream<TransportAdapter>,
+}
+
+impl fmt::Debug for TlsTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TlsTransport")
+    }
+}
+
+impl Transport for TlsTransport {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let output = &self.buffers.output()[..amount];
+        match self.stream.write_all(output) {
+            Ok(()) => Ok(()),
+            // Who refuses our certificate says so and closes, often before the request is sent: listen to that.
+            Err(error) => match self.stream.read(&mut [0]).map_err(from_io) {
+                Err(Error::Other(refusal)) => Err(Error::Other(refusal)),
+                _ => Err(from_io(error)),
+            },
+        }
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let amount = self.stream.read(self.buffers.input_append_buf()).map_err(from_io)?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.get_mut().get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+/// In TLS 1.3 a client learns that its certificate was refused only when it reads the answer.
+fn from_io(error: io::Error) -> Error {
+    match error.downcast::<openssl::ssl::Error>() {
+        Ok(error) => from_ssl(error),
+        Err(error) => error.into(),
+    }
+}
+
+/// OpenSSL's reason for a connection that ended without the alert `close_notify`.
+const UNEXPECTED_EOF: i32 = 294;
+
+fn from_ssl(error: openssl::ssl::Error) -> Error {
+    let error = match error.into_io_error() {
+        Ok(error) => return error.into(),
+        Err(error) => error,
+    };
+    let ended = || io::Error::new(io::ErrorKind::UnexpectedEof, "the server ended the connection").into();
+    let Some(first) = error.ssl_error().and_then(|stack| stack.errors().first()) else { return ended() };
+    if first.reason_code() == UNEXPECTED_EOF {
+        return ended();
+    }
+    let reason = first.reason().unwrap_or("an unknown failure").to_owned();
+    if is_refusal(first.reason_code()) { TlsError::Refused(reason).into() } else { TlsError::Protocol(reason).into() }
+}
+
+/// The alerts about a client's certificate (RFC 8446, 6.2): OpenSSL's reason is 1000 and the alert.
+fn is_refusal(reason: i32) -> bool {
+    const ALERTS: [i32; 10] = [40, 42, 43, 44, 45, 46, 48, 49, 51, 116];
+    ALERTS.iter().any(|alert| reason == 1000 + alert)
+}
