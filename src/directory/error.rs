@@ -137,7 +137,7 @@ fn refused(problem: &Problem, message: String) -> Failure {
         ("proof.signature", Class::Refused, "do not trust this card"),
         ("proof.terminal", Class::Refused, "renew this terminal's certificate: rollcall pki renew"),
         ("proof.replayed", Class::Refused, "present the card once more"),
-        ("proof.nonce", Class::Refused, "present the card once more"),
+        ("proof.foreign-nonce", Class::Refused, "present the card once more"),
         ("proof.expired", Class::Refused, "present the card once more"),
         ("proof.clone", Class::Refused, "a copy of this token may be in use: suspend it, and enroll a new one"),
         ("request.malformed", Class::Data, "look at the value that it names"),

@@ -120,6 +120,12 @@ pub enum PkiError {
     /// A request is not signed by the key that it is for, or malformed.
     #[error("the request for a certificate is refused: {0}")]
     Request(CertificateError),
+    /// A bundle, or certificates that came, do not fit together.
+    #[error("this does not fit together: {0} cannot be used")]
+    Bundle(&'static str),
+    /// A bundle for a folder that has something else already.
+    #[error("{name} is there already, and another one", name = .0.display())]
+    Occupied(PathBuf),
     /// The CA's own profile does not allow what was asked.
     #[error(transparent)]
     Issue(#[from] IssueError),
@@ -164,6 +170,9 @@ impl PkiError {
                 failure(Class::Io, "pki.record-damaged").hint("put it back from a backup, or remove that line")
             }
             Self::Request(_) => failure(Class::Data, "pki.request").hint("make the request anew"),
+            Self::Bundle(_) => failure(Class::Data, "pki.bundle").hint("have it made anew: rollcall pki issue terminal"),
+            Self::Occupied(_) => failure(Class::Refused, "pki.occupied")
+                .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
             Self::Issue(_) => failure(Class::Data, "pki.profile").hint("shorten the name, and check the clock"),
             Self::Crypto(_) => failure(Class::Bug, "crypto.failed"),
         }

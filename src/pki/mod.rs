@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: cards, readers, servers, the clock, printing.
 
+mod bundle;
 mod ca;
 mod error;
 mod home;
@@ -17,6 +18,7 @@ mod set;
 #[cfg(test)]
 mod tests;
 
+pub use bundle::{Bundle, TerminalCertificates, TerminalKeys, TerminalRequests};
 pub use ca::{Ca, Caution};
 pub use error::PkiError;
 pub use home::{Home, Terminal, Tls};

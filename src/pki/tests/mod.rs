@@ -2,6 +2,7 @@
 
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // we made these files
 
+mod bundle;
 mod ca;
 mod init;
 mod load;

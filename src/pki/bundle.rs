@@ -1,0 +1,218 @@
+//! A second terminal: everything that it needs in one file, and nothing that it does not; and certificates that come
+//! from elsewhere, for the keys that are here.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{
+    Home, PkiError,
+    home::{CA_CERTIFICATE, CA_KEY, CLIENT, Pair, TERMINAL},
+    load,
+};
+use crate::{
+    crypto::{
+        ec::{KeyPair, Point},
+        random::Random,
+        x509::{self, Authority, Certificate, CertificateError, Class, Request, TlsCertificate, TlsUse},
+    },
+    files,
+};
+
+/// What the file says that it is.
+const SCHEMA: &str = "rollcall.bundle/1";
+
+/// The keys of a terminal that is being set up.
+#[derive(Debug, Clone)]
+pub struct TerminalKeys {
+    /// For TLS to the server.
+    pub tls: KeyPair,
+    /// For the key agreement with tokens.
+    pub ecka: KeyPair,
+}
+
+/// The requests for the certificates of both keys, PKCS#10, DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TerminalRequests {
+    /// For TLS to the server.
+    pub tls: Vec<u8>,
+    /// For the key agreement with tokens.
+    pub ecka: Vec<u8>,
+}
+
+/// The certificates of both keys, and whose they are, DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TerminalCertificates {
+    /// Of the TLS key.
+    pub tls: Vec<u8>,
+    /// Of the key for tokens.
+    pub ecka: Vec<u8>,
+    /// The CA.
+    pub ca: Vec<u8>,
+}
+
+/// A terminal in one file. It holds private keys, and never that of the CA.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// The terminal's name.
+    pub name: String,
+    /// Where its server is.
+    pub server: Option<String>,
+    keys: TerminalKeys,
+    certificates: TerminalCertificates,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Paper {
+    schema: String,
+    name: String,
+    server: Option<String>,
+    ca: String,
+    tls_key: Zeroizing<String>,
+    tls_certificate: String,
+    ecka_key: Zeroizing<String>,
+    ecka_certificate: String,
+}
+
+impl TerminalKeys {
+    /// New keys.
+    pub fn generate(random: &mut dyn Random) -> Result<Self, PkiError> {
+        Ok(Self { tls: KeyPair::generate(random)?, ecka: KeyPair::generate(random)? })
+    }
+
+    /// Requests for both, under these names.
+    pub fn requests(&self, tls: &str, ecka: &str) -> Result<TerminalRequests, PkiError> {
+        Ok(TerminalRequests { tls: Request::sign(&self.tls, tls)?, ecka: Request::sign(&self.ecka, ecka)? })
+    }
+}
+
+impl Bundle {
+    /// Of keys and the certificates that were issued for them.
+    pub fn new(
+        name: &str,
+        server: Option<&str>,
+        keys: TerminalKeys,
+        certificates: TerminalCertificates,
+    ) -> Result<Self, PkiError> {
+        certificates.check(&keys)?;
+        Ok(Self { name: name.to_owned(), server: server.map(str::to_owned), keys, certificates })
+    }
+
+    /// As a file, which is to have mode 0600.
+    pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, PkiError> {
+        let text = |pem: Vec<u8>| String::from_utf8(pem).unwrap_or_default();
+        let key = |pair: &KeyPair| Ok::<_, PkiError>(Zeroizing::new(text(pair.to_pem()?.to_vec())));
+        let paper = Paper {
+            schema: SCHEMA.to_owned(),
+            name: self.name.clone(),
+            server: self.server.clone(),
+            ca: text(x509::to_pem(&self.certificates.ca)?),
+            tls_key: key(&self.keys.tls)?,
+            tls_certificate: text(x509::to_pem(&self.certificates.tls)?),
+            ecka_key: key(&self.keys.ecka)?,
+            ecka_certificate: text(x509::to_pem(&self.certificates.ecka)?),
+        };
+        let mut json = Zeroizing::new(serde_json::to_vec_pretty(&paper).map_err(|_| PkiError::Bundle("its form"))?);
+        json.push(b'\n');
+        Ok(json)
+    }
+
+    /// Reads a file strictly: every key has to be that of its certificate, under the one CA.
+    pub fn read(json: &[u8]) -> Result<Self, PkiError> {
+        let paper: Paper = serde_json::from_slice(json).map_err(|_| PkiError::Bundle("its form"))?;
+        if paper.schema != SCHEMA {
+            return Err(PkiError::Bundle("its form"));
+        }
+        let key = |pem: &str| KeyPair::from_pem(pem.as_bytes()).map_err(|_| PkiError::Bundle("a key"));
+        let certificate = |pem: &str| x509::from_pem(pem.as_bytes()).ok_or(PkiError::Bundle("a certificate"));
+        let keys = TerminalKeys { tls: key(&paper.tls_key)?, ecka: key(&paper.ecka_key)? };
+        let certificates = TerminalCertificates {
+            tls: certificate(&paper.tls_certificate)?,
+            ecka: certificate(&paper.ecka_certificate)?,
+            ca: certificate(&paper.ca)?,
+        };
+        Self::new(&paper.name, paper.server.as_deref(), keys, certificates)
+    }
+}
+
+impl TerminalCertificates {
+    /// Refuses certificates of other keys, of other classes, or of more than one CA.
+    fn check(&self, keys: &TerminalKeys) -> Result<Authority, PkiError> {
+        let wrong = |what| move |_: CertificateError| PkiError::Bundle(what);
+        let authority = Authority::read(&self.ca).map_err(wrong("the CA"))?;
+        self.check_under(authority.point(), keys)?;
+        Ok(authority)
+    }
+
+    fn check_under(&self, ca: &Point, keys: &TerminalKeys) -> Result<(), PkiError> {
+        let wrong = |what| move |_: CertificateError| PkiError::Bundle(what);
+        let tls = TlsCertificate::verify(&self.tls, ca, TlsUse::Client).map_err(wrong("the TLS certificate"))?;
+        let ecka = Certificate::verify(&self.ecka, ca, &Class::TERMINAL).map_err(wrong("the token certificate"))?;
+        let match_all = tls.point() == keys.tls.public() && ecka.point() == keys.ecka.public();
+        if match_all { Ok(()) } else { Err(PkiError::Bundle("a certificate of another key")) }
+    }
+}
+
+impl Home {
+    /// Sets this terminal up from a bundle. What is here already stays: a folder of another terminal, or one with a CA
+    /// key, is refused, and the same bundle once more changes nothing.
+    pub fn import(&self, bundle: &Bundle) -> Result<(), PkiError> {
+        let failed = |path| move |error| PkiError::Io { path, error };
+        files::create_private_folder(self.folder()).map_err(failed(self.folder().to_owned()))?;
+        if load::exists(&self.path(CA_KEY))? {
+            return Err(PkiError::Occupied(self.path(CA_KEY)));
+        }
+        if load::exists(&self.path(CA_CERTIFICATE))? && self.load_authority()?.der() != bundle.certificates.ca {
+            return Err(PkiError::Occupied(self.path(CA_CERTIFICATE)));
+        }
+        let pairs = [
+            (CLIENT, &bundle.keys.tls, &bundle.certificates.tls),
+            (TERMINAL, &bundle.keys.ecka, &bundle.certificates.ecka),
+        ];
+        for (pair, key, _) in pairs {
+            let path = self.path(pair.key);
+            if load::exists(&path)? && load::key_pair(&path)?.public() != key.public() {
+                return Err(PkiError::Occupied(path));
+            }
+        }
+        for (pair, key, certificate) in pairs {
+            self.put(pair.key, &key.to_pem()?)?;
+            self.put(pair.certificate, &x509::to_pem(certificate)?)?;
+        }
+        // Last: with it the terminal is complete.
+        self.put(CA_CERTIFICATE, &x509::to_pem(&bundle.certificates.ca)?)
+    }
+
+    /// Requests for fresh certificates of this terminal's keys, under the names that they have.
+    pub fn renewal(&self, now: Timestamp) -> Result<TerminalRequests, PkiError> {
+        let (tls, ecka) = (self.load_terminal_tls(now)?, self.expired_terminal()?);
+        let keys = TerminalKeys { tls: tls.key, ecka: ecka.0 };
+        keys.requests(tls.certificate.subject(), ecka.1.subject())
+    }
+
+    /// Puts fresh certificates in the place of the old ones, if they are our CA's and of our keys.
+    pub fn renewed(&self, certificates: &TerminalCertificates) -> Result<(), PkiError> {
+        let authority = self.load_authority()?;
+        let keys = TerminalKeys {
+            tls: load::key_pair(&self.path(CLIENT.key))?,
+            ecka: load::key_pair(&self.path(TERMINAL.key))?,
+        };
+        certificates.check_under(authority.point(), &keys)?;
+        self.put(TERMINAL.certificate, &x509::to_pem(&certificates.ecka)?)?;
+        self.put(CLIENT.certificate, &x509::to_pem(&certificates.tls)?)
+    }
+
+    /// The key for tokens and its certificate, whatever the time: the one for TLS decides whether the server answers.
+    fn expired_terminal(&self) -> Result<(KeyPair, Certificate), PkiError> {
+        let Pair { key, .. } = TERMINAL;
+        let key = load::key_pair(&self.path(key))?;
+        let certificate = self.card_certificate(TERMINAL, &key, &self.load_authority()?, &Class::TERMINAL)?;
+        Ok((key, certificate))
+    }
+
+    fn put(&self, name: &str, content: &[u8]) -> Result<(), PkiError> {
+        let path = self.path(name);
+        files::replace(&path, content).map_err(|error| PkiError::Io { path, error })
+    }
+}

@@ -1,0 +1,97 @@
+//! A second terminal, set up from one file.
+
+use super::*;
+use crate::pki::Ca;
+use crate::pki::{Bundle, TerminalCertificates, TerminalKeys};
+
+fn issue(ca: &mut Ca, keys: &TerminalKeys, role: Role) -> TerminalCertificates {
+    let requests = keys.requests("desk", "desk").unwrap();
+    let read = |der: &[u8]| Request::verify(der).unwrap();
+    TerminalCertificates {
+        tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
+        ecka: ca.certify_terminal(role, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
+        ca: ca.authority().der().to_vec(),
+    }
+}
+
+fn bundle(place: &Place) -> Bundle {
+    let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+    let keys = TerminalKeys::generate(&mut SystemRandom).unwrap();
+    let certificates = issue(&mut ca, &keys, Role::Read);
+    Bundle::new("desk", Some("https://server:7443"), keys, certificates).unwrap()
+}
+
+#[test]
+fn a_bundle_makes_a_terminal_and_holds_no_ca_key() {
+    let (first, second) = (Place::initialised(), Place::new());
+    let json = bundle(&first).to_json().unwrap();
+    let ca_key = fs::read_to_string(first.path("ca.key")).unwrap();
+    let secret = ca_key.lines().nth(1).unwrap();
+    assert!(!String::from_utf8(json.to_vec()).unwrap().contains(secret));
+    let read = Bundle::read(&json).unwrap();
+    assert_eq!(read.server.as_deref(), Some("https://server:7443"));
+    second.home.import(&read).unwrap();
+    second.home.import(&read).unwrap();
+    assert_eq!(second.home.load_terminal(now()).unwrap().certificate.subject(), "desk");
+    assert_eq!(second.home.load_terminal_tls(now()).unwrap().certificate.subject(), "desk");
+    assert_eq!(code(second.home.load_ca(Caution::Usual).unwrap_err()), "pki.no-ca-key");
+    for name in ["terminal-ecka.key", "terminal-tls.key"] {
+        assert_eq!(fs::metadata(second.path(name)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn nothing_that_is_there_is_overwritten() {
+    let (first, other) = (Place::initialised(), Place::initialised());
+    let mine = bundle(&first);
+    assert_eq!(code(first.home.import(&mine).unwrap_err()), "pki.occupied");
+    fs::remove_file(other.path("ca.key")).unwrap();
+    assert_eq!(code(other.home.import(&mine).unwrap_err()), "pki.occupied");
+    let third = Place::new();
+    third.home.import(&mine).unwrap();
+    let before = third.contents();
+    assert_eq!(code(third.home.import(&bundle(&first)).unwrap_err()), "pki.occupied");
+    assert!(third.contents() == before);
+}
+
+#[test]
+fn a_bundle_that_does_not_fit_together_is_refused() {
+    let place = Place::initialised();
+    let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+    let (keys, others) =
+        (TerminalKeys::generate(&mut SystemRandom).unwrap(), TerminalKeys::generate(&mut SystemRandom).unwrap());
+    let right = issue(&mut ca, &keys, Role::Read);
+    let foreign = issue(&mut Place::initialised().home.load_ca(Caution::Usual).unwrap(), &others, Role::Read);
+    let swapped = TerminalCertificates { tls: right.ecka.clone(), ecka: right.tls.clone(), ..right.clone() };
+    let other_ca = TerminalCertificates { ca: foreign.ca.clone(), ..right.clone() };
+    for (certificates, keys) in [(&right, &others), (&swapped, &keys), (&other_ca, &keys), (&foreign, &keys)] {
+        let error = Bundle::new("desk", None, keys.clone(), certificates.clone()).unwrap_err();
+        assert_eq!(code(error), "pki.bundle");
+    }
+    for text in ["", "{}", r#"{"schema":"rollcall.bundle/2"}"#] {
+        assert_eq!(code(Bundle::read(text.as_bytes()).unwrap_err()), "pki.bundle");
+    }
+}
+
+/// Fresh certificates are taken for our keys only.
+#[test]
+fn renewed_certificates_are_those_of_our_keys() {
+    let (first, second) = (Place::initialised(), Place::new());
+    second.home.import(&bundle(&first)).unwrap();
+    let mut ca = first.home.load_ca(Caution::Usual).unwrap();
+    let requests = second.home.renewal(now()).unwrap();
+    let read = |der: &[u8]| Request::verify(der).unwrap();
+    assert_eq!((read(&requests.tls).subject(), read(&requests.ecka).subject()), ("desk", "desk"));
+    let later = now() + SECOND;
+    let fresh = TerminalCertificates {
+        tls: ca.certify_tls_client(&read(&requests.tls), later, &mut SystemRandom).unwrap(),
+        ecka: ca.certify_terminal(Role::Read, &read(&requests.ecka), later, &mut SystemRandom).unwrap(),
+        ca: ca.authority().der().to_vec(),
+    };
+    second.home.renewed(&fresh).unwrap();
+    assert_eq!(second.home.load_terminal(later).unwrap().certificate.not_after(), later + TERMINAL_LIFE);
+    let strange = issue(&mut ca, &TerminalKeys::generate(&mut SystemRandom).unwrap(), Role::Read);
+    let before = second.contents();
+    assert_eq!(code(second.home.renewed(&strange).unwrap_err()), "pki.bundle");
+    assert!(second.contents() == before);
+}
