@@ -8,8 +8,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::moment::Moment;
-use super::server::args::ServerArgs;
+use super::server::args::{RoleWord, ServerArgs};
 use crate::config::{Global, Source};
+use crate::crypto::x509::ServerName;
 use crate::roster::{Presence, duration};
 
 /// The whole command line.
@@ -185,14 +186,51 @@ pub struct PkiArgs {
 }
 
 /// The commands of `rollcall pki`.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum PkiCommand {
     /// Make the certification authority, and this terminal's keys and certificates
     Init,
-    /// Renew this terminal's certificates
+    /// Renew this terminal's certificates, where the CA key lies or through the server
     Renew,
+    /// Issue certificates for others
+    Issue(IssueArgs),
+    /// Set this terminal up from the file that rollcall pki issue terminal has made
+    Import {
+        /// The file
+        bundle: PathBuf,
+    },
     /// List the certificates and keys that are here
     List,
+}
+
+/// `rollcall pki issue`
+#[derive(Debug, Clone, Args)]
+pub struct IssueArgs {
+    /// For whom.
+    #[command(subcommand)]
+    pub command: IssueCommand,
+}
+
+/// The commands of `rollcall pki issue`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum IssueCommand {
+    /// A second terminal: its keys and certificates in one file, registered with the server where there is one
+    Terminal {
+        /// Its name
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value_t = RoleWord::Read)]
+        role: RoleWord,
+        /// The file for rollcall pki import
+        #[arg(long, value_name = "BUNDLE")]
+        out: PathBuf,
+    },
+    /// The TLS certificate of the server here, for the names under which it is reached
+    Server {
+        /// A DNS name or an address; may be repeated [default: localhost and the host name]
+        #[arg(long = "name", value_name = "NAME", value_parser = server_name)]
+        names: Vec<ServerName>,
+    },
 }
 
 /// `rollcall virtual-token`
@@ -238,13 +276,17 @@ pub struct ManArgs {
     pub out: Option<PathBuf>,
 }
 
-fn nonempty(text: &str) -> Result<String, &'static str> {
+pub(super) fn nonempty(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
 }
 
-fn field(text: &str) -> Result<(String, String), &'static str> {
+pub(super) fn field(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err("expected KEY=VALUE"),
     }
+}
+
+fn server_name(text: &str) -> Result<ServerName, &'static str> {
+    ServerName::parse(text).ok_or("it is no DNS name and no address")
 }

@@ -1,33 +1,99 @@
 //! `rollcall pki`: makes, renews and lists the keys and certificates of this machine.
 
+use std::{fs::File, io::Read, path::Path};
+
 use jiff::Timestamp;
+use zeroize::Zeroizing;
 
 use super::{
-    args::{PkiArgs, PkiCommand},
+    args::{IssueArgs, IssueCommand, PkiArgs, PkiCommand},
+    issue,
     json::{Pki, PkiKind, PkiState, Schema},
     printer::Printer,
+    server::client::connect,
 };
 use crate::{
     config::Settings,
     crypto::{random::SystemRandom, x509::ServerName},
     failure::{Class, Failure},
-    pki::{Age, Caution, Content, Home, Item, Outcome, PkiError, Report},
+    files,
+    pki::{Age, Bundle, Caution, Content, Home, Item, Outcome, PkiError, Report},
+    wire::v1::Role,
 };
+
+/// The longest bundle that is read, in bytes.
+const BUNDLE: usize = 64 * 1024;
 
 /// Runs the command.
 pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let home = Home::new(settings.pki_folder());
     let now = Timestamp::now();
     let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
-    let report = match args.command {
+    let report = match &args.command {
         PkiCommand::Init => Some(home.init(&server_names(), caution, now, &mut SystemRandom)?),
+        PkiCommand::Renew if settings.server.url.is_some() && !home.has_ca_key() => {
+            issue::renew(&connect(settings)?, &home)?;
+            out.note("the server has renewed this terminal's certificates");
+            None
+        }
         PkiCommand::Renew => Some(home.renew(&server_names(), caution, now, &mut SystemRandom)?),
+        PkiCommand::Issue(IssueArgs { command: IssueCommand::Server { names } }) => {
+            let names = if names.is_empty() { server_names() } else { names.clone() };
+            Some(home.issue_server(&names, caution, now, &mut SystemRandom)?)
+        }
+        PkiCommand::Issue(IssueArgs { command: IssueCommand::Terminal { name, role, out: file } }) => {
+            terminal(settings, &home, name, (*role).into(), file, out)?;
+            return Ok(0);
+        }
+        PkiCommand::Import { bundle } => {
+            import(settings, &home, bundle, out)?;
+            None
+        }
         PkiCommand::List => None,
     };
     if let Some(report) = &report {
         tell(&home, report, out);
     }
     list(&home, report.as_ref(), now, out)
+}
+
+/// Through the server where there is one: it has to know who may ask.
+fn terminal(
+    settings: &Settings,
+    home: &Home,
+    name: &str,
+    role: Role,
+    file: &Path,
+    out: &mut Printer,
+) -> Result<(), Failure> {
+    if settings.server.url.is_some() {
+        return issue::through_server(&connect(settings)?, name, role, file, out);
+    }
+    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+    issue::by_ca(&mut home.load_ca(caution)?, name, role, file, out)
+}
+
+/// Keys and certificates, and the address of the server, where nobody has written one yet.
+fn import(settings: &Settings, home: &Home, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+    let failed = |path: &Path, error| PkiError::Io { path: path.to_owned(), error };
+    let mut json = Zeroizing::new(Vec::with_capacity(BUNDLE + 1));
+    let opened = File::open(file).map_err(|error| failed(file, error))?;
+    opened.take(BUNDLE as u64 + 1).read_to_end(&mut json).map_err(|error| failed(file, error))?;
+    let bundle = Bundle::read(&json)?;
+    home.import(&bundle)?;
+    let config = settings.config_folder.join("config.toml");
+    let Some(url) = &bundle.server else { return Ok(()) };
+    if settings.server.url.as_ref() == Some(url) {
+        return Ok(());
+    }
+    if config.exists() {
+        out.warning("the configuration does not name the server", Some(&format!("write url = {url:?} under [server]")));
+        return Ok(());
+    }
+    files::create_private_folder(&settings.config_folder).map_err(|error| failed(&config, error))?;
+    files::replace(&config, format!("[server]\nurl = {url:?}\n").as_bytes()).map_err(|error| failed(&config, error))?;
+    out.note(&format!("{} names the server {url}", config.display()));
+    Ok(())
 }
 
 /// One line of what was done, and where.

@@ -170,7 +170,9 @@ impl PkiError {
                 failure(Class::Io, "pki.record-damaged").hint("put it back from a backup, or remove that line")
             }
             Self::Request(_) => failure(Class::Data, "pki.request").hint("make the request anew"),
-            Self::Bundle(_) => failure(Class::Data, "pki.bundle").hint("have it made anew: rollcall pki issue terminal"),
+            Self::Bundle(_) => {
+                failure(Class::Data, "pki.bundle").hint("have it made anew: rollcall pki issue terminal")
+            }
             Self::Occupied(_) => failure(Class::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
             Self::Issue(_) => failure(Class::Data, "pki.profile").hint("shorten the name, and check the clock"),

@@ -121,6 +121,9 @@ impl Home {
     ) -> Result<Report, PkiError> {
         let mut ca = self.load_ca(caution)?;
         let _lock = self.prepare()?;
+        // A server keeps the names that it was issued for.
+        let kept = self.tls_names(ca.authority());
+        let names = if kept.is_empty() { names } else { &kept };
         let mut work = Work { home: self, now, names, random, files: Vec::new() };
         for (pair, kind) in PAIRS {
             let path = self.path(pair.key);
@@ -133,6 +136,34 @@ impl Home {
             work.certify(&mut ca, pair, kind, &key, Outcome::Renewed)?;
         }
         Ok(Report { authority: ca.authority().point().key_identifier(), files: work.files })
+    }
+
+    /// A TLS certificate for the server's key that is here, under these names.
+    pub fn issue_server(
+        &self,
+        names: &[ServerName],
+        caution: Caution,
+        now: Timestamp,
+        random: &mut dyn Random,
+    ) -> Result<Report, PkiError> {
+        let mut ca = self.load_ca(caution)?;
+        let _lock = self.prepare()?;
+        let mut work = Work { home: self, now, names, random, files: Vec::new() };
+        let key = work.key(SERVER.key)?;
+        work.certify(&mut ca, SERVER, Kind::Server, &key, Outcome::Renewed)?;
+        Ok(Report { authority: ca.authority().point().key_identifier(), files: work.files })
+    }
+
+    /// The names in the server's certificate; none when it cannot be read.
+    fn tls_names(&self, authority: &Authority) -> Vec<ServerName> {
+        let key = load::key_pair(&self.path(SERVER.key));
+        let read = key.and_then(|key| self.tls_certificate(SERVER, &key, authority, TlsUse::Server));
+        read.map(|certificate| certificate.names()).unwrap_or_default()
+    }
+
+    /// Whether the CA key lies here.
+    pub fn has_ca_key(&self) -> bool {
+        self.path(CA_KEY).exists()
     }
 
     /// Makes the folder, private; waits for the lock, which ends with the file; removes what a crash has left behind.

@@ -3,7 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use uuid::Uuid;
+
+use crate::cli::args::{field, nonempty};
+use crate::wire::v1::{Role, Status};
 
 /// `rollcall server`
 #[derive(Debug, Clone, Args)]
@@ -22,6 +26,160 @@ pub enum ServerCommand {
     Run(RunArgs),
     /// The audit log
     Audit(AuditArgs),
+    /// The users that the server knows
+    User(UserArgs),
+    /// The tokens that the server knows
+    Token(TokenArgs),
+    /// The terminals that may ask the server
+    Terminal(TerminalArgs),
+}
+
+/// `rollcall server user`
+#[derive(Debug, Clone, Args)]
+pub struct UserArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: UserCommand,
+}
+
+/// The commands of `rollcall server user`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum UserCommand {
+    /// Create a user, or change one
+    Add(UserAddArgs),
+    /// One user
+    Show {
+        /// User id
+        id: String,
+    },
+    /// All users
+    List,
+    /// Create and change users from a CSV file with the columns id, name and any further fields
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// `rollcall server user add`
+#[derive(Debug, Clone, Args)]
+pub struct UserAddArgs {
+    /// Identifier of the user
+    #[arg(long, value_parser = nonempty)]
+    pub id: String,
+    /// Name of the user, as it is shown
+    #[arg(long, value_parser = nonempty)]
+    pub name: String,
+    /// Any further field; may be repeated
+    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
+    pub fields: Vec<(String, String)>,
+}
+
+/// `rollcall server token`
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// The commands of `rollcall server token`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TokenCommand {
+    /// All tokens
+    List,
+    /// One token
+    Show {
+        /// Token id
+        id: Uuid,
+    },
+    /// Let a token in, or keep it out
+    Status {
+        /// Token id
+        id: Uuid,
+        /// What it is to be; revoked is for ever
+        #[arg(value_enum)]
+        status: StatusWord,
+        /// Why; needed unless active
+        #[arg(long, value_parser = nonempty, required_if_eq_any = [("status", "suspended"), ("status", "lost"), ("status", "revoked")])]
+        reason: Option<String>,
+    },
+}
+
+/// The status of a token, as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatusWord {
+    /// It is let in
+    Active,
+    /// Not for now
+    Suspended,
+    /// Reported lost
+    Lost,
+    /// Never again
+    Revoked,
+}
+
+impl From<StatusWord> for Status {
+    fn from(word: StatusWord) -> Self {
+        match word {
+            StatusWord::Active => Self::Active,
+            StatusWord::Suspended => Self::Suspended,
+            StatusWord::Lost => Self::Lost,
+            StatusWord::Revoked => Self::Revoked,
+        }
+    }
+}
+
+/// `rollcall server terminal`
+#[derive(Debug, Clone, Args)]
+pub struct TerminalArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TerminalCommand,
+}
+
+/// The commands of `rollcall server terminal`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TerminalCommand {
+    /// Register a terminal, and write its keys and certificates into one file
+    Add {
+        /// Its name
+        name: String,
+        /// What it may do
+        #[arg(long, value_enum, default_value_t = RoleWord::Read)]
+        role: RoleWord,
+        /// The file for rollcall pki import
+        #[arg(long, value_name = "BUNDLE")]
+        out: PathBuf,
+    },
+    /// All terminals
+    List,
+    /// Refuse a terminal for ever
+    Revoke {
+        /// Its name
+        name: String,
+    },
+}
+
+/// The role of a terminal, as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleWord {
+    /// Scans and watches
+    Read,
+    /// Enrolls tokens too
+    Enroll,
+    /// Administers the server and tokens
+    Admin,
+}
+
+impl From<RoleWord> for Role {
+    fn from(word: RoleWord) -> Self {
+        match word {
+            RoleWord::Read => Self::Read,
+            RoleWord::Enroll => Self::Enroll,
+            RoleWord::Admin => Self::Admin,
+        }
+    }
 }
 
 /// `rollcall server run`

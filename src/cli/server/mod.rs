@@ -2,9 +2,11 @@
 //!
 //! Only `init`, `run` and `audit verify` open the store; everything else speaks `/v1` like any other terminal.
 
+mod admin;
 pub mod args;
 #[cfg(feature = "server")]
 mod audit;
+pub mod client;
 #[cfg(feature = "server")]
 mod run;
 
@@ -22,8 +24,11 @@ pub fn run(args: &ServerArgs, settings: &Settings, out: &mut Printer) -> Result<
         ServerCommand::Run(args) => run::run(args, settings, out),
         #[cfg(feature = "server")]
         ServerCommand::Audit(args) => audit::run(args, settings, out),
+        ServerCommand::User(args) => admin::user(&args.command, settings, out),
+        ServerCommand::Token(args) => admin::token(&args.command, settings, out),
+        ServerCommand::Terminal(args) => admin::terminal(&args.command, settings, out),
         #[cfg(not(feature = "server"))]
-        _ => Err(without_server()),
+        ServerCommand::Init | ServerCommand::Run(_) | ServerCommand::Audit(_) => Err(without_server()),
     }
 }
 

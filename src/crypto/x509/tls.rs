@@ -144,6 +144,18 @@ impl TlsCertificate {
         &self.der
     }
 
+    /// The names of a server, so that a renewed certificate has them too; those of other kinds are passed over.
+    pub fn names(&self) -> Vec<ServerName> {
+        let names = openssl::x509::X509::from_der(&self.der).ok().and_then(|der| der.subject_alt_names());
+        let one = |name: &openssl::x509::GeneralNameRef| match (name.dnsname(), name.ipaddress()) {
+            (Some(dns), _) => ServerName::parse(dns),
+            (_, Some(&[a, b, c, d])) => Some(ServerName::Ip([a, b, c, d].into())),
+            (_, Some(bytes)) => <[u8; 16]>::try_from(bytes).ok().map(|bytes| ServerName::Ip(bytes.into())),
+            _ => None,
+        };
+        names.map(|names| names.iter().filter_map(one).collect()).unwrap_or_default()
+    }
+
     /// The common name of the subject.
     pub fn subject(&self) -> &str {
         &self.head.subject
@@ -213,6 +225,7 @@ mod tests {
         {
             let der = certificate.der();
             assert_eq!(TlsCertificate::verify(der, ca.public(), right).unwrap(), *certificate);
+            assert_eq!(certificate.names(), if right == TlsUse::Server { &names[..] } else { &[] });
             for refusal in [
                 TlsCertificate::verify(der, ca.public(), wrong).unwrap_err(),
                 Certificate::verify(der, ca.public(), &Class::ALL).unwrap_err(),

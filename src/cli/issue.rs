@@ -1,0 +1,103 @@
+//! A second terminal: its keys and certificates in one file, by the CA that lies here or through the server; and the
+//! renewal of this terminal's own.
+
+use std::path::Path;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+
+use super::printer::Printer;
+use crate::{
+    crypto::{
+        random::SystemRandom,
+        x509::{self, Request},
+    },
+    directory::Server,
+    failure::{Class, Failure},
+    files,
+    pki::{Bundle, Ca, Home, PkiError, TerminalCertificates, TerminalKeys},
+    wire::v1::{self, RenewalRequest, Role, TerminalRequest},
+};
+
+/// A terminal that the server registers and certifies.
+pub fn through_server(server: &Server, name: &str, role: Role, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+    require_free(file)?;
+    let keys = TerminalKeys::generate(&mut SystemRandom)?;
+    let requests = keys.requests(name, name)?;
+    let answer = server.add_terminal(&TerminalRequest {
+        name: name.to_owned(),
+        role,
+        tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),
+        ecka_request: BASE64_URL_SAFE_NO_PAD.encode(requests.ecka),
+    })?;
+    write(&Bundle::new(name, Some(server.url()), keys, decoded(&answer)?)?, file, out)
+}
+
+/// A terminal that the CA here certifies, for a place without a server.
+pub fn by_ca(ca: &mut Ca, name: &str, role: Role, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+    require_free(file)?;
+    let now = Timestamp::now();
+    let keys = TerminalKeys::generate(&mut SystemRandom)?;
+    let requests = keys.requests(name, name)?;
+    let read = |der: &[u8]| Request::verify(der).map_err(PkiError::Request);
+    let certificates = TerminalCertificates {
+        tls: ca.certify_tls_client(&read(&requests.tls)?, now, &mut SystemRandom)?,
+        ecka: ca.certify_terminal(card_role(role), &read(&requests.ecka)?, now, &mut SystemRandom)?,
+        ca: ca.authority().der().to_vec(),
+    };
+    write(&Bundle::new(name, None, keys, certificates)?, file, out)
+}
+
+/// Fresh certificates for this terminal's keys, from the server.
+pub fn renew(server: &Server, home: &Home) -> Result<(), Failure> {
+    let requests = home.renewal(Timestamp::now())?;
+    let answer = server.renew(&RenewalRequest {
+        tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),
+        ecka_request: BASE64_URL_SAFE_NO_PAD.encode(requests.ecka),
+    })?;
+    Ok(home.renewed(&decoded(&answer)?)?)
+}
+
+/// What a terminal with this role may do to tokens.
+const fn card_role(role: Role) -> x509::Role {
+    match role {
+        Role::Read => x509::Role::Read,
+        Role::Enroll => x509::Role::Write,
+        Role::Admin => x509::Role::Admin,
+    }
+}
+
+fn decoded(answer: &v1::TerminalCertificates) -> Result<TerminalCertificates, Failure> {
+    let one = |text: &str| {
+        BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| {
+            Failure::new(Class::Protocol, "server.protocol", "the server sent a certificate that cannot be read")
+                .hint("terminal and server must be of the same release")
+        })
+    };
+    Ok(TerminalCertificates { tls: one(&answer.tls)?, ecka: one(&answer.ecka)?, ca: one(&answer.ca)? })
+}
+
+fn require_free(file: &Path) -> Result<(), Failure> {
+    if !file.exists() {
+        return Ok(());
+    }
+    Err(Failure::new(Class::Usage, "file.exists", format!("{} is there already", file.display()))
+        .hint("name a file that is not there"))
+}
+
+fn write(bundle: &Bundle, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+    let failed = |error| PkiError::Io { path: file.to_owned(), error };
+    // A name without a folder lies in this one.
+    let place = if file.parent().is_some_and(|p| p.as_os_str().is_empty()) {
+        Path::new(".").join(file)
+    } else {
+        file.to_owned()
+    };
+    files::replace(&place, &bundle.to_json()?).map_err(failed)?;
+    out.note(&format!(
+        "{} is in {}: bring that file there, run rollcall pki import, and delete it",
+        bundle.name,
+        file.display()
+    ));
+    Ok(())
+}

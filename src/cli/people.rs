@@ -1,0 +1,229 @@
+//! Users from a CSV file: columns `id`, `name` and any further fields. Everything that is wrong with the file is told
+//! before anything is done with it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{BufReader, Read},
+    path::Path,
+};
+
+use crate::{
+    failure::{Class, Failure},
+    wire::User,
+};
+
+/// Bad rows that are told; the others are counted.
+const TOLD: usize = 20;
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 1 << 30;
+
+/// A row that cannot be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadRow {
+    /// The line of the file, counted from 1.
+    pub line: u64,
+    /// The column, where one is to blame.
+    pub column: Option<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl std::fmt::Display for BadRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { line, column, what } = self;
+        match column {
+            Some(column) => write!(f, "line {line}, column {column}: {what}"),
+            None => write!(f, "line {line}: {what}"),
+        }
+    }
+}
+
+/// The users of a file. A failure lists what is wrong.
+pub fn load(path: &Path) -> Result<Vec<User>, Failure> {
+    let shown = path.display();
+    let file = File::open(path).map_err(|error| {
+        Failure::new(Class::Data, "csv.unreadable", format!("{shown}: {error}")).hint("name a CSV file that is there")
+    })?;
+    let (users, bad) = read(BufReader::new(file.take(LONGEST)));
+    if bad.is_empty() {
+        return Ok(users);
+    }
+    let mut told: Vec<_> = bad.iter().take(TOLD).map(|row| format!("\n  {row}")).collect();
+    if bad.len() > TOLD {
+        told.push(format!("\n  and {} more", bad.len() - TOLD));
+    }
+    let rows = if bad.len() == 1 { "row" } else { "rows" };
+    Err(Failure::new(
+        Class::Data,
+        "csv.bad-rows",
+        format!("{shown}: {} {rows} cannot be taken, and nothing was done:{}", bad.len(), told.concat()),
+    )
+    .hint("correct the file, and run the same command again"))
+}
+
+/// The users of a text, and what is wrong with it.
+pub fn read(text: impl Read) -> (Vec<User>, Vec<BadRow>) {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(text);
+    let head = match reader.headers() {
+        Ok(head) => head.iter().map(|name| name.trim_start_matches('\u{FEFF}').to_owned()).collect::<Vec<_>>(),
+        Err(error) => return (Vec::new(), vec![unreadable(&error, 1)]),
+    };
+    let bad = check_head(&head);
+    if !bad.is_empty() {
+        return (Vec::new(), bad);
+    }
+    let (mut users, mut bad) = (Vec::new(), Vec::new());
+    let mut seen: HashMap<String, u64> = HashMap::new();
+    let mut record = csv::StringRecord::new();
+    loop {
+        let line = reader.position().line();
+        match reader.read_record(&mut record) {
+            Ok(false) => break,
+            Ok(true) => {
+                let line = record.position().map_or(line, csv::Position::line);
+                match row(&head, &record, line, &mut seen) {
+                    Ok(user) => users.push(user),
+                    Err(row) => bad.push(row),
+                }
+            }
+            Err(error) => bad.push(unreadable(&error, line)),
+        }
+    }
+    if users.is_empty() && bad.is_empty() {
+        bad.push(BadRow { line: 1, column: None, what: "there is no row below the header".into() });
+    }
+    (users, bad)
+}
+
+fn check_head(head: &[String]) -> Vec<BadRow> {
+    let mut bad = Vec::new();
+    let mut refuse = |column: &str, what: &str| {
+        bad.push(BadRow { line: 1, column: Some(column.to_owned()), what: what.to_owned() });
+    };
+    for needed in ["id", "name"] {
+        if !head.iter().any(|name| name == needed) {
+            refuse(needed, "it is missing: the header needs id and name");
+        }
+    }
+    for (at, name) in head.iter().enumerate() {
+        if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
+            refuse(&(at + 1).to_string(), "a column is called by 1 to 64 bytes without control characters");
+        } else if head[..at].contains(name) {
+            refuse(name, "it is there twice");
+        }
+    }
+    bad
+}
+
+fn row(
+    head: &[String],
+    record: &csv::StringRecord,
+    line: u64,
+    seen: &mut HashMap<String, u64>,
+) -> Result<User, BadRow> {
+    let bad = |column: Option<&str>, what: String| BadRow { line, column: column.map(str::to_owned), what };
+    if record.len() != head.len() {
+        return Err(bad(None, format!("it has {} values, and the header has {}", record.len(), head.len())));
+    }
+    let mut user = User { id: String::new(), name: String::new(), fields: BTreeMap::new() };
+    for (column, value) in head.iter().zip(record) {
+        let longest = match column.as_str() {
+            "id" => 64,
+            "name" => 256,
+            _ => 1024,
+        };
+        if value.len() > longest || value.chars().any(char::is_control) {
+            return Err(bad(Some(column), format!("a value has at most {longest} bytes and no control characters")));
+        }
+        match column.as_str() {
+            "id" => value.clone_into(&mut user.id),
+            "name" => value.clone_into(&mut user.name),
+            _ if value.is_empty() => {}
+            _ => drop(user.fields.insert(column.clone(), value.to_owned())),
+        }
+    }
+    for (column, value) in [("id", &user.id), ("name", &user.name)] {
+        if value.trim().is_empty() {
+            return Err(bad(Some(column), "it is empty".into()));
+        }
+    }
+    if let Some(before) = seen.insert(user.id.clone(), line) {
+        return Err(bad(Some("id"), format!("{:?} stands in line {before} already", user.id)));
+    }
+    Ok(user)
+}
+
+fn unreadable(error: &csv::Error, line: u64) -> BadRow {
+    let what = match error.kind() {
+        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
+        csv::ErrorKind::Io(error) => error.to_string(),
+        _ => "it is no CSV".to_owned(),
+    };
+    BadRow { line: error.position().map_or(line, csv::Position::line), column: None, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bad(text: &str) -> Vec<String> {
+        read(text.as_bytes()).1.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn users_in_any_script_with_a_byte_order_mark() {
+        let text = "\u{FEFF}id,name,team\r\n7,\"Lovelace, Ada\",\r\nü,山田 太郎,\"a \"\"b\"\"\"\r\n";
+        let (users, bad) = read(text.as_bytes());
+        assert_eq!(bad, []);
+        assert_eq!((users[0].name.as_str(), users[0].fields.len()), ("Lovelace, Ada", 0));
+        assert_eq!(users[1].fields["team"], "a \"b\"");
+    }
+
+    #[test]
+    fn every_bad_row_is_told_with_its_place() {
+        let long = "x".repeat(257);
+        let text = format!("id,name\n1,Ada\n,Bob\n2,\n1,Eve\n3,{long}\n4\n5,a\u{7}\n6,Zoe\n");
+        assert_eq!(
+            bad(&text),
+            [
+                "line 3, column id: it is empty",
+                "line 4, column name: it is empty",
+                "line 5, column id: \"1\" stands in line 2 already",
+                "line 6, column name: a value has at most 256 bytes and no control characters",
+                "line 7: it has 1 values, and the header has 2",
+                "line 8, column name: a value has at most 256 bytes and no control characters",
+            ]
+        );
+        assert_eq!(
+            bad("name,name\n"),
+            [
+                "line 1, column id: it is missing: the header needs id and name",
+                "line 1, column name: it is there twice",
+            ]
+        );
+        assert_eq!(bad("id,name\n"), ["line 1: there is no row below the header"]);
+        assert_eq!(read(&b"id,name\n1,\xFF\n2,Ada\n"[..]).1.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_was_written_is_read(ids in proptest::collection::hash_set("[^\\p{C}\\s]{1,8}", 1..5), name in "[^\\p{C}]{0,20}x") {
+            let mut writer = csv::Writer::from_writer(Vec::new());
+            writer.write_record(["id", "name"]).unwrap();
+            for id in &ids {
+                writer.write_record([id, &name]).unwrap();
+            }
+            let (users, bad) = read(&writer.into_inner().unwrap()[..]);
+            prop_assert_eq!(bad, Vec::new());
+            prop_assert_eq!(users.len(), ids.len());
+            prop_assert!(users.iter().all(|user| ids.contains(&user.id) && user.name == name));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&bytes[..]);
+        }
+    }
+}

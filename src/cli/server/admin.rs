@@ -1,0 +1,118 @@
+//! `rollcall server user|token|terminal`: administration over `/v1`, with the certificate of an administrator.
+
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::{
+    args::{TerminalCommand, TokenCommand, UserCommand},
+    client::{connect, patiently},
+};
+use crate::{
+    cli::{confirm::confirm, issue, json, people, printer::Printer},
+    config::Settings,
+    directory::{DirectoryError, Server},
+    failure::Failure,
+    wire::{
+        User,
+        v1::{PAGE_MAX, Page, Status, USERS_MAX},
+    },
+};
+
+/// `rollcall server user`
+pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let server = connect(settings)?;
+    match command {
+        UserCommand::Add(args) => {
+            let user =
+                User { id: args.id.clone(), name: args.name.clone(), fields: args.fields.iter().cloned().collect() };
+            out.object(&json::Known::from(server.put_user(&user)?))?;
+        }
+        UserCommand::Show { id } => out.object(&json::Known::from(server.user(id)?))?,
+        UserCommand::List => {
+            let users = all(|after| server.users(after, PAGE_MAX))?;
+            let users: Vec<_> = users.into_iter().map(json::Known::from).collect();
+            out.list(&users, "the server knows no users")?;
+        }
+        UserCommand::Import { file } => import(&server, file, out)?,
+    }
+    Ok(0)
+}
+
+/// In batches, each of which the server takes whole or not at all; the same file once more changes nothing, so an import
+/// that was interrupted is finished by the same command.
+fn import(server: &Server, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+    let users = people::load(file)?;
+    let all = users.len() as u64;
+    let mut done = json::Import::default();
+    for batch in users.chunks(USERS_MAX) {
+        out.progress("importing users", done.created + done.changed + done.unchanged, Some(all));
+        let taken = patiently(|| server.import_users(batch.to_vec()))?;
+        done.created += u64::from(taken.created);
+        done.changed += u64::from(taken.changed);
+        done.unchanged += u64::from(taken.unchanged);
+    }
+    out.progress_end();
+    out.object(&done)
+}
+
+/// `rollcall server token`
+pub fn token(command: &TokenCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let server = connect(settings)?;
+    match command {
+        TokenCommand::Show { id } => out.object(&json::ServerToken::from(server.token(*id)?))?,
+        TokenCommand::List => {
+            let tokens = all(|after| server.tokens(after, PAGE_MAX))?;
+            let tokens: Vec<_> = tokens.into_iter().map(json::ServerToken::from).collect();
+            out.list(&tokens, "the server knows no tokens")?;
+        }
+        TokenCommand::Status { id, status, reason } => {
+            let status = Status::from(*status);
+            if status == Status::Revoked {
+                confirm(settings, out, &format!("this revokes the token {id} for ever"), &short(*id))?;
+            }
+            out.object(&json::ServerToken::from(server.set_status(*id, status, reason.clone())?))?;
+        }
+    }
+    Ok(0)
+}
+
+/// `rollcall server terminal`
+pub fn terminal(command: &TerminalCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let server = connect(settings)?;
+    match command {
+        TerminalCommand::Add { name, role, out: file } => {
+            issue::through_server(&server, name, (*role).into(), file, out)?;
+        }
+        TerminalCommand::List => {
+            let terminals = all(|after| server.terminals(after, PAGE_MAX))?;
+            let terminals: Vec<_> = terminals.into_iter().map(json::ServerTerminal::from).collect();
+            out.list(&terminals, "the server knows no terminals")?;
+        }
+        TerminalCommand::Revoke { name } => {
+            confirm(settings, out, &format!("this revokes the terminal {name:?} for ever"), name)?;
+            out.object(&json::ServerTerminal::from(server.revoke_terminal(name)?))?;
+        }
+    }
+    Ok(0)
+}
+
+/// What is typed to confirm: the first eight digits of a token id.
+fn short(id: Uuid) -> String {
+    id.to_string().chars().take(8).collect()
+}
+
+/// All pages of a list.
+fn all<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, DirectoryError>) -> Result<Vec<T>, Failure> {
+    let (mut items, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let found = patiently(|| page(after.as_deref()))?;
+        items.extend(found.items);
+        // A next page that does not come after this one would go on for ever.
+        let next = found.next.filter(|next| after.as_ref().is_none_or(|after| next > after));
+        match next {
+            Some(next) => after = Some(next),
+            None => return Ok(items),
+        }
+    }
+}
