@@ -1,0 +1,151 @@
+//! What is sent: strictly read, bounded in size, number and time; and faults that stay ours.
+
+use rollcall::wire::v1::Role;
+use serde_json::{Value, json};
+
+use super::{Kind, Site, token::Token};
+
+pub fn each_body_is_read_strictly(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let send = |head: &str, body: &[u8]| {
+        let mut raw = site.admin.raw(server.port);
+        let answer = raw.send(&format!("POST /v1/nonces HTTP/1.1\r\nHost: localhost\r\n{head}\r\n"), body).unwrap();
+        (answer.status, answer.code())
+    };
+    let typed = |body: &str| {
+        let head = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        send(&head, body.as_bytes())
+    };
+    for bad in ["", "{", "[]", "{}", r#"{"count":"1"}"#, r#"{"count":1,"more":1}"#, r#"{"count":-1}"#, "\u{FEFF}{}"] {
+        assert_eq!(typed(bad), (400, "request.malformed".into()), "{bad}");
+    }
+    let nested = format!(r#"{{"count":{}1{}}}"#, "[".repeat(10_000), "]".repeat(10_000));
+    assert_eq!(typed(&nested), (400, "request.malformed".into()));
+    let body = r#"{"count":1}"#;
+    for kind in ["", "Content-Type: text/plain\r\n", "Content-Type: application/x-www-form-urlencoded\r\n"] {
+        let head = format!("{kind}Content-Length: {}\r\n", body.len());
+        assert_eq!(send(&head, body.as_bytes()), (415, "request.media-type".into()), "{kind}");
+    }
+    // Refused by its length, before it is sent; and while it comes, when it does not say its length.
+    let head = "Content-Type: application/json\r\nContent-Length: 262145\r\n";
+    assert_eq!(send(head, b""), (413, "request.too-large".into()));
+    let chunk = [format!("{:x}\r\n", 262_200).as_bytes(), &vec![b' '; 262_200], b"\r\n0\r\n\r\n"].concat();
+    let head = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
+    assert_eq!(send(head, &chunk), (413, "request.too-large".into()));
+    let padded = format!("{}{body}", " ".repeat(262_144 - body.len()));
+    let head = format!("POST /v1/nonces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", padded.len());
+    assert_eq!(site.admin.raw(server.port).send(&head, padded.as_bytes()).unwrap().status, 200);
+    // Queries are bodies too.
+    for query in ["since=x", "since=-1", "more=1", "since=1&since=2"] {
+        let answer = site.admin.raw(server.port).ask("GET", &format!("/v1/revocations?{query}"), None).unwrap();
+        assert_eq!((answer.status, answer.code().as_str()), (400, "request.malformed"), "{query}");
+    }
+}
+
+pub fn values_out_of_bounds_are_refused(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let (id, mut cases) = (uuid::Uuid::nil(), Vec::new());
+    let user = |id: &str, name: &str| json!({ "id": id, "name": name });
+    let long = |length| "x".repeat(length);
+    for count in [0, 65, 65_535] {
+        cases.push(("POST", "/v1/nonces".to_owned(), json!({ "count": count })));
+    }
+    cases.push(("POST", "/v1/lookups".into(), json!({ "token_id": id, "nonces": 65 })));
+    cases.push(("POST", "/v1/lookups".into(), json!({ "token_id": id, "identity_certificate": "AA" })));
+    for bad in [user("7", ""), user("8", "Ada"), user("7", &long(257)), user("7", "a\u{0}b"), user("7", "a\u{1b}b")] {
+        cases.push(("PUT", "/v1/users/7".into(), bad));
+    }
+    let wide: serde_json::Map<_, _> = (0..33).map(|n| (n.to_string(), json!("x"))).collect();
+    cases.push(("PUT", "/v1/users/7".into(), json!({ "id": "7", "name": "Ada", "fields": wide })));
+    cases.push(("PUT", "/v1/users/7".into(), json!({ "id": "7", "name": "Ada", "fields": { "a": long(1025) } })));
+    cases.push(("PUT", "/v1/users/7".into(), json!({ "id": "7", "name": "Ada", "fields": { "": "x" } })));
+    let import = |users: Vec<Value>| ("POST", "/v1/users/import".to_owned(), json!({ "users": users }));
+    cases.push(import(vec![]));
+    cases.push(import(vec![user("1", "a"), user("1", "a")]));
+    cases.push(import((0..501).map(|n| user(&n.to_string(), "a")).collect()));
+    let event = |seq: Value| json!({ "schema": "rollcall.event/1", "seq": seq });
+    let events = |events: Vec<Value>| ("POST", "/v1/events".to_owned(), json!({ "list": id, "events": events }));
+    cases.push(events(vec![]));
+    cases.push(events((1..=257).map(|n| event(json!(n))).collect()));
+    for seq in [json!(0), json!(-1), json!("1"), json!(1.5), Value::Null] {
+        cases.push(events(vec![event(seq)]));
+    }
+    cases.push(events(vec![event(json!(2)), event(json!(1))]));
+    cases.push(events(vec![json!({ "schema": "rollcall.event/2", "seq": 1 })]));
+    let status = |body| ("PUT", format!("/v1/tokens/{id}/status"), body);
+    cases.push(status(json!({ "status": "suspended" })));
+    cases.push(status(json!({ "status": "active", "reason": "x" })));
+    cases.push(status(json!({ "status": "lost", "reason": long(201) })));
+    cases.push(status(json!({ "status": "lost", "reason": "" })));
+    let token = Token::new();
+    let registration = |change: fn(&mut Value)| {
+        let mut request = serde_json::to_value(token.request("7")).unwrap();
+        change(&mut request);
+        ("POST", "/v1/tokens".to_owned(), request)
+    };
+    cases.push(registration(|r| r["identity_key"] = r["ecka_key"].clone()));
+    cases.push(registration(|r| r["identity_key"] = json!("AA")));
+    cases.push(registration(|r| r["ecka_key"] = json!("B".repeat(87))));
+    cases.push(registration(|r| r["replaces"] = r["token_id"].clone()));
+    cases.push(registration(|r| r["user"]["id"] = json!("")));
+    let terminal = |name: &str| {
+        let body = json!({ "name": name, "role": "read", "tls_request": "AA", "ecka_request": "AA" });
+        ("POST", "/v1/terminals".to_owned(), body)
+    };
+    for name in ["", "a b", "ü", "a/b", &long(65)] {
+        cases.push(terminal(name));
+    }
+    cases.push(terminal("door"));
+    let (before, mut raw) = (site.verify(&[]), site.admin.raw(server.port));
+    for (method, path, body) in &cases {
+        let answer = raw.ask(method, path, Some(body)).unwrap();
+        assert_eq!((answer.status, answer.code().as_str()), (422, "request.invalid"), "{method} {path} {body}");
+        assert!(answer.json()["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{answer:?}");
+    }
+    for path in ["/v1/users?limit=0", "/v1/users?limit=501", "/v1/tokens?limit=0", "/v1/terminals?limit=501"] {
+        assert_eq!(raw.ask("GET", path, None).unwrap().code(), "request.invalid", "{path}");
+    }
+    // What was refused left nothing behind, not even a record.
+    assert_eq!(site.verify(&[]), before);
+    println!("{} bodies refused", cases.len());
+}
+
+pub fn a_terminal_that_asks_too_often_waits(kind: &Kind) {
+    let site = Site::new(kind);
+    let calm = site.start();
+    let (door, desk) =
+        (site.terminal(calm.port, "door", Role::Read), site.terminal(calm.port, "desk", Role::Read));
+    drop(calm);
+    let server = site.start_on(0, "5");
+    let mut raw = door.raw(server.port);
+    let answers: Vec<_> = (0..40).map(|_| raw.ask("GET", "/v1/health", None).unwrap()).collect();
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 429).collect();
+    assert!(!refused.is_empty() && answers[..10].iter().all(|answer| answer.status == 200));
+    for answer in refused {
+        assert_eq!(answer.code(), "server.rate");
+        assert!(answer.head.contains("retry-after: 1"), "{answer:?}");
+    }
+    assert_eq!(desk.raw(server.port).ask("GET", "/v1/health", None).unwrap().status, 200);
+}
+
+pub fn a_fault_is_logged_and_not_described(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    site.sql("ALTER TABLE events RENAME TO elsewhere");
+    let body = json!({ "list": uuid::Uuid::nil(), "events": [{ "schema": "rollcall.event/1", "seq": 1 }] });
+    let answer = site.admin.raw(server.port).ask("POST", "/v1/events", Some(&body)).unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (500, "server.fault"));
+    let told = answer.json();
+    assert_eq!((told.get("detail"), told["title"].as_str()), (None, Some("the server failed")));
+    assert!(!String::from_utf8(answer.body).unwrap().contains("events"));
+    // It stands in our log, as soon as that is written.
+    let logged = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        server.said().contains("events")
+    });
+    assert!(logged, "{}", server.said());
+    site.sql("ALTER TABLE elsewhere RENAME TO events");
+    assert_eq!(site.admin.raw(server.port).ask("POST", "/v1/events", Some(&body)).unwrap().status, 200);
+}

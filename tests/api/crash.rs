@@ -1,0 +1,117 @@
+//! The server killed at random points, and ended in order.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use rollcall::{
+    crypto::random::{SystemRandom, bytes},
+    directory::DirectoryError,
+    wire::v1::EventBatch,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{Kind, Site, token::user};
+
+const USERS: usize = 4000;
+const EVENTS: i64 = 4000;
+const KILLS: usize = 12;
+
+/// Asks until it is answered: what a client does whose server was killed, not knowing what was done.
+fn until_answered<T>(mut ask: impl FnMut() -> Result<T, DirectoryError>) -> T {
+    for _ in 0..2000 {
+        match ask() {
+            Ok(answer) => return answer,
+            Err(error) if error.is_absence() => thread::sleep(Duration::from_millis(10)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("the server did not come back")
+}
+
+/// An import and event batches while the server is killed and started again: the result is that of an undisturbed run.
+pub fn killed_at_random_points_nothing_is_lost_or_doubled(kind: &Kind) {
+    let site = Site::new(kind);
+    let mut server = site.start();
+    let port = server.port;
+    let (done, mut kills) = (AtomicBool::new(false), 0);
+    thread::scope(|scope| {
+        let work = scope.spawn(|| {
+            let (admin, list) = (site.admin.client(port), Uuid::from_u128(7));
+            let users: Vec<_> = (0..USERS).map(|n| user(&format!("{n:05}"))).collect();
+            let mut from = 1;
+            // In turns, so that the kills hit both.
+            for batch in users.chunks(50) {
+                until_answered(|| admin.import_users(batch.to_vec()));
+                let to = from + 49;
+                let events = (from..=to).map(|seq| json!({ "schema": "rollcall.event/1", "seq": seq })).collect();
+                let batch = EventBatch { list, events };
+                until_answered(|| admin.events(&batch));
+                from = to + 1;
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        while !done.load(Ordering::SeqCst) && !work.is_finished() {
+            let [random] = bytes::<1>(&mut SystemRandom).unwrap();
+            thread::sleep(Duration::from_millis(20 + u64::from(random)));
+            if kills < KILLS && !work.is_finished() {
+                server.kill();
+                server = site.start_on(port, "0");
+                kills += 1;
+            }
+        }
+        work.join().unwrap();
+    });
+    println!("{kills} kills");
+    assert!(kills > 0);
+    let admin = site.admin.client(port);
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = admin.users(after.as_deref(), 500).unwrap();
+        found.extend(page.items);
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(found, (0..USERS).map(|n| user(&format!("{n:05}"))).collect::<Vec<_>>());
+    assert_eq!(site.sql("UPDATE events SET seq = seq"), EVENTS.cast_unsigned());
+    // One record for each user that was created: none of a batch that was undone, and none twice.
+    let audit = site.verify(&[]);
+    assert_eq!((&audit["whole"], audit["records"].as_u64()), (&true.into(), Some(1 + USERS as u64)));
+}
+
+pub fn a_signal_ends_it_in_order(kind: &Kind) {
+    let site = Site::new(kind);
+    let mut server = site.start();
+    let admin = site.admin.client(server.port);
+    admin.put_user(&user("7")).unwrap();
+    // An open connection that says nothing does not hold it up.
+    let mut open = site.admin.raw(server.port);
+    assert_eq!(open.ask("GET", "/v1/health", None).unwrap().status, 200);
+    assert_eq!(server.terminate(), Some(143), "{}", server.said());
+    assert!(open.ask("GET", "/v1/health", None).is_err());
+    let again = site.start();
+    assert_eq!(site.admin.client(again.port).user("7").unwrap(), user("7"));
+    // Its port is taken: another one says so.
+    let at = format!("127.0.0.1:{}", again.port);
+    let output = site.rollcall(&["server", "run", "--listen", &at]);
+    assert_eq!(output.status.code(), Some(69));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("code: server.listen"), "{output:?}");
+}
+
+pub fn a_store_of_another_ca_is_refused(kind: &Kind) {
+    let (site, mut other) = (Site::new(kind), Site::new(kind));
+    other.store.clone_from(&site.store);
+    for command in ["run", "init"] {
+        let output = other.rollcall(&["server", command]);
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.authority"), "{output:?}");
+    }
+    let again = site.rollcall(&["server", "init", "--output", "json"]);
+    let told: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    assert_eq!(told["new"], false);
+}

@@ -1,0 +1,227 @@
+//! Users, tokens, terminals and events.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use rollcall::{
+    crypto::{ec::Point, jws, random::SystemRandom},
+    directory::{DirectoryError, Server},
+    pki::TerminalKeys,
+    wire::{
+        User,
+        v1::{EventBatch, FEED_TYPE, Feed, Imported, RenewalRequest, Role, SignedUser, Status, TerminalRequest, USER_TYPE},
+    },
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    Kind, Site,
+    token::{Token, code, lookup, user},
+};
+
+pub fn users_are_created_changed_and_imported(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    assert_eq!(code(admin.user("7")), "user.unknown");
+    let strange = User { id: "ä/ö ?#%".into(), name: "山田 '太郎\"; DROP TABLE users".into(), fields: [].into() };
+    assert_eq!(admin.put_user(&strange).unwrap(), strange);
+    assert_eq!(admin.user(&strange.id).unwrap(), strange);
+    let batch: Vec<_> = (0..500).map(|n| user(&format!("{n:04}"))).collect();
+    let counts = |created, changed, unchanged| Imported { created, changed, unchanged };
+    assert_eq!(admin.import_users(batch.clone()).unwrap(), counts(500, 0, 0));
+    assert_eq!(admin.import_users(batch.clone()).unwrap(), counts(0, 0, 500));
+    let mut other = batch[..3].to_vec();
+    other[1].name = "Somebody".into();
+    other.push(user("9999"));
+    assert_eq!(admin.import_users(other).unwrap(), counts(1, 1, 2));
+    // One that cannot be taken: none of them is.
+    let spoiled = vec![user("new"), User { name: String::new(), ..user("x") }];
+    assert_eq!(code(admin.import_users(spoiled)), "request.invalid");
+    assert_eq!(code(admin.user("new")), "user.unknown");
+    // Pages: everybody once, in their order.
+    let (mut all, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = admin.users(after.as_deref(), 100).unwrap();
+        all.extend(page.items.iter().map(|user| user.id.clone()));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    let mut expected: Vec<_> = batch.iter().map(|user| user.id.clone()).chain(["9999".into(), strange.id]).collect();
+    expected.sort();
+    assert_eq!(all, expected);
+}
+
+pub fn tokens_are_registered_once(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let (token, certificates) = Token::registered(&admin, "7");
+    assert_eq!(admin.register_token(&token.request("7")).unwrap(), certificates);
+    let verified = |der: &str, class| {
+        let der = BASE64_URL_SAFE_NO_PAD.decode(der).unwrap();
+        rollcall::crypto::x509::Certificate::verify(&der, site.admin.authority.point(), &[class]).unwrap()
+    };
+    let identity = verified(&certificates.identity, rollcall::crypto::x509::Class::Identity);
+    let ecka = verified(&certificates.ecka, rollcall::crypto::x509::Class::TokenEcka);
+    assert_eq!((identity.subject(), identity.point()), (token.id.to_string().as_str(), token.identity.public()));
+    assert_eq!((ecka.subject(), ecka.point()), (token.id.to_string().as_str(), token.ecka.public()));
+    // The same id for other keys, or for somebody else.
+    let mut stranger = Token::new();
+    stranger.id = token.id;
+    assert_eq!(code(admin.register_token(&stranger.request("7"))), "token.conflict");
+    assert_eq!(code(admin.register_token(&token.request("8"))), "token.conflict");
+    assert_eq!(code(admin.user("8")), "user.unknown");
+    // Keys that are certified for another token, and for another use.
+    let mut request = Token::new().request("7");
+    request.identity_key = token.request("7").identity_key;
+    assert_eq!(code(admin.register_token(&request)), "key.taken");
+    // A token in the place of another: the old one is revoked in the same step.
+    let (new, lost) = (Token::new(), Uuid::from_u128(5));
+    let mut request = new.request("7");
+    request.replaces = Some(lost);
+    assert_eq!(code(admin.register_token(&request)), "token.unknown");
+    assert_eq!(code(admin.token(new.id)), "token.unknown");
+    request.replaces = Some(token.id);
+    let first = admin.register_token(&request).unwrap();
+    assert_eq!(admin.register_token(&request).unwrap(), first);
+    assert_eq!(admin.token(token.id).unwrap().status, Status::Revoked);
+    assert_eq!(admin.token(new.id).unwrap().status, Status::Active);
+    assert_eq!(admin.tokens(None, 500).unwrap().items.len(), 2);
+}
+
+fn feed(server: &Server, since: u64, ca: &Point) -> Feed {
+    let verified = jws::verify(&server.revocations(since).unwrap().jws, FEED_TYPE, ca).unwrap();
+    let feed: Feed = serde_json::from_slice(&verified.payload).unwrap();
+    verified.check_time(feed.at).unwrap();
+    feed
+}
+
+pub fn a_status_takes_effect_at_once_and_is_in_the_feed(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let door = site.terminal(server.port, "door", Role::Read);
+    let (client, admin, ca) = (door.client(server.port), site.admin.client(server.port), site.admin.authority.point());
+    let tokens: Vec<_> = (0..3).map(|n| Token::registered(&admin, &n.to_string()).0).collect();
+    let begun = feed(&client, 0, ca);
+    assert_eq!((begun.version, begun.entries.len(), begun.more), (0, 0, false));
+    let because = |why: &str| Some(why.to_owned());
+    for (status, reason) in [
+        (Status::Suspended, because("fee")),
+        (Status::Lost, because("bus")),
+        (Status::Active, None),
+        (Status::Revoked, because("left")),
+    ] {
+        assert_eq!(admin.set_status(tokens[0].id, status, reason.clone()).unwrap().status, status);
+        let found = client.lookup(&lookup(tokens[0].id, None)).unwrap();
+        assert_eq!((found.status, &found.reason), (status, &reason));
+        let active = status == Status::Active;
+        assert_eq!((found.user.is_some(), found.signed_user.is_some()), (active, active), "{status:?}");
+    }
+    assert_eq!(code(admin.set_status(tokens[0].id, Status::Active, None)), "token.final");
+    assert_eq!(admin.set_status(tokens[0].id, Status::Revoked, because("left")).unwrap().status, Status::Revoked);
+    assert_eq!(code(admin.set_status(Uuid::nil(), Status::Active, None)), "token.unknown");
+    admin.set_status(tokens[2].id, Status::Lost, because("sea")).unwrap();
+    // The newest status of each, the oldest change first; then what changed since.
+    let whole = feed(&client, 0, ca);
+    let told: Vec<_> = whole.entries.iter().map(|e| (e.token_id, e.status, e.version)).collect();
+    assert_eq!(told, [(tokens[0].id, Status::Revoked, 4), (tokens[2].id, Status::Lost, 5)]);
+    assert_eq!((whole.version, whole.since), (5, 0));
+    let delta = feed(&client, 4, ca);
+    assert_eq!((delta.entries.len(), delta.version, delta.entries[0].token_id), (1, 5, tokens[2].id));
+    assert_eq!((feed(&client, 5, ca).entries.len(), feed(&client, 5, ca).version), (0, 5));
+    // A version of a store that was there before this one: everything is told anew.
+    assert_eq!((feed(&client, 99, ca).since, feed(&client, 99, ca).entries.len()), (0, 2));
+    // The head of the log goes along, and grows.
+    assert!(whole.audit.seq > begun.audit.seq && whole.audit.hash.len() == 64);
+    // What a terminal keeps for later is signed for that one use.
+    let signed = client.lookup(&lookup(tokens[1].id, None)).unwrap().signed_user.unwrap();
+    let verified = jws::verify(&signed, USER_TYPE, ca).unwrap();
+    let kept: SignedUser = serde_json::from_slice(&verified.payload).unwrap();
+    assert_eq!((kept.token_id, kept.user), (tokens[1].id, user("1")));
+    assert!(jws::verify(&signed, FEED_TYPE, ca).is_err());
+}
+
+fn request(name: &str, keys: &TerminalKeys, role: Role) -> TerminalRequest {
+    let requests = keys.requests(name, name).unwrap();
+    let [tls_request, ecka_request] = [requests.tls, requests.ecka].map(|der| BASE64_URL_SAFE_NO_PAD.encode(der));
+    TerminalRequest { name: name.to_owned(), role, tls_request, ecka_request }
+}
+
+pub fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let keys = || TerminalKeys::generate(&mut SystemRandom).unwrap();
+    let door_keys = keys();
+    let door = request("door", &door_keys, Role::Read);
+    admin.add_terminal(&door).unwrap();
+    admin.add_terminal(&door).unwrap();
+    assert_eq!(code(admin.add_terminal(&request("door", &keys(), Role::Read))), "terminal.conflict");
+    assert_eq!(code(admin.add_terminal(&TerminalRequest { role: Role::Admin, ..door.clone() })), "key.taken");
+    assert_eq!(code(admin.add_terminal(&request("desk", &door_keys, Role::Read))), "key.taken");
+    let one_key = keys();
+    let one_key = TerminalKeys { tls: one_key.tls.clone(), ecka: one_key.tls };
+    assert_eq!(code(admin.add_terminal(&request("one", &one_key, Role::Read))), "request.invalid");
+    // A request that names somebody else, or that another key signed.
+    let named = TerminalRequest { name: "gate".into(), ..request("door", &keys(), Role::Read) };
+    assert_eq!(code(admin.add_terminal(&named)), "request.invalid");
+    let mut bent = BASE64_URL_SAFE_NO_PAD.decode(&request("gate", &keys(), Role::Read).tls_request).unwrap();
+    *bent.last_mut().unwrap() ^= 1;
+    let bent = BASE64_URL_SAFE_NO_PAD.encode(bent);
+    assert_eq!(code(admin.add_terminal(&TerminalRequest { tls_request: bent, ..request("gate", &keys(), Role::Read) })), "request.invalid");
+
+    // Renewal: with the same keys, or with new ones beside which the old ones go on; never under another name, and
+    // never with another terminal's key.
+    let gate = site.terminal(server.port, "gate", Role::Read);
+    let client = gate.client(server.port);
+    let renewal = |name: &str, keys: &TerminalKeys| {
+        let TerminalRequest { tls_request, ecka_request, .. } = request(name, keys, Role::Read);
+        RenewalRequest { tls_request, ecka_request }
+    };
+    client.renew(&renewal("gate", &gate.keys)).unwrap();
+    let fresh = keys();
+    let tls = BASE64_URL_SAFE_NO_PAD.decode(client.renew(&renewal("gate", &fresh)).unwrap().tls).unwrap();
+    let anew = super::site::Terminal { keys: fresh, tls, ..gate.clone() };
+    for terminal in [&gate, &anew] {
+        let health = terminal.client(server.port).health().unwrap();
+        assert_eq!((health.terminal.as_str(), health.role), ("gate", Role::Read));
+    }
+    assert_eq!(code(client.renew(&renewal("door", &keys()))), "request.invalid");
+    assert_eq!(code(client.renew(&renewal("gate", &door_keys))), "key.taken");
+
+    assert_eq!(code(admin.revoke_terminal(&site.admin.name)), "terminal.self");
+    assert_eq!(code(admin.revoke_terminal("nobody")), "terminal.none");
+    for _ in 0..2 {
+        assert!(admin.revoke_terminal("gate").unwrap().revoked);
+    }
+    for terminal in [&gate, &anew] {
+        let refused = terminal.client(server.port).health().unwrap_err();
+        assert!(matches!(refused, DirectoryError::Refused(_)), "{refused}");
+    }
+    // A name that was revoked does not come back.
+    assert_eq!(code(admin.add_terminal(&request("gate", &keys(), Role::Read))), "terminal.conflict");
+    let names: Vec<_> = admin.terminals(None, 500).unwrap().items.into_iter().map(|t| (t.name, t.revoked)).collect();
+    assert_eq!(names, [(site.admin.name.clone(), false), ("door".into(), false), ("gate".into(), true)]);
+}
+
+pub fn events_may_come_twice(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let (door, desk) =
+        (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
+    let (list, client) = (Uuid::from_u128(1), door.client(server.port));
+    let batch = |from: i64, to: i64| EventBatch {
+        list,
+        events: (from..=to).map(|seq| json!({ "schema": "rollcall.event/1", "seq": seq, "event": "arrived" })).collect(),
+    };
+    let taken = |batch: &EventBatch| client.events(batch).map(|taken| (taken.stored, taken.known)).unwrap();
+    assert_eq!(taken(&batch(1, 10)), (10, 0));
+    assert_eq!(taken(&batch(1, 10)), (0, 10));
+    assert_eq!(taken(&batch(8, 20)), (10, 3));
+    // Another terminal's list of the same name is another list: nobody can take somebody's place.
+    let other = desk.client(server.port).events(&batch(1, 10)).unwrap();
+    assert_eq!((other.stored, other.known), (10, 0));
+    assert_eq!(site.sql("UPDATE events SET seq = seq"), 30);
+}

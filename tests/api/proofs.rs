@@ -1,0 +1,182 @@
+//! Presence proofs at the server: its nonces, its certificates, its counters.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use rollcall::{
+    crypto::{
+        ec::KeyPair,
+        random::SystemRandom,
+        x509::{Class, Role as CardRole, Template, issue},
+    },
+    wire::v1::{Freshness, Role, Status},
+};
+
+use super::{
+    Kind, Site,
+    token::{Token, code, lookup, message, nonce, nonces},
+};
+
+/// A lookup asks for nonces, so that a tap with proof costs one request.
+pub fn a_proof_is_taken_once(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let (door, desk) =
+        (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
+    let (at_door, at_desk, admin) = (door.client(server.port), desk.client(server.port), site.admin.client(server.port));
+    let (token, _) = Token::registered(&admin, "7");
+
+    let first = nonce(&at_door);
+    let mut ask = token.ask(&door, first, 1);
+    ask.nonces = 3;
+    let found = at_door.lookup(&ask).unwrap();
+    assert_eq!((found.proof, found.status, found.nonces.len()), (Some(Freshness::Fresh), Status::Active, 3));
+    assert_eq!(found.user.unwrap().name, "Person 7");
+    assert!(found.signed_user.is_some());
+    assert_eq!(code(at_door.lookup(&ask)), "proof.replayed");
+    // The same claims under another signature, which anybody can make of the first: still the same proof.
+    let cose = message(&token.claims(&door, first, 1), &token.identity);
+    assert_eq!(code(at_door.lookup(&lookup(token.id, Some(&malleated(&cose))))), "proof.replayed");
+    // The nonce once more, with a higher counter.
+    assert_eq!(code(at_door.lookup(&token.ask(&door, first, 2))), "proof.replayed");
+    // A nonce that came with a lookup, and one of another terminal.
+    let second = BASE64_URL_SAFE_NO_PAD.decode(&found.nonces[0].nonce).unwrap().try_into().unwrap();
+    assert_eq!(at_door.lookup(&token.ask(&door, second, 3)).unwrap().proof, Some(Freshness::Fresh));
+    let foreign = nonce(&at_desk);
+    assert_eq!(code(at_door.lookup(&token.ask(&door, foreign, 4))), "proof.foreign-nonce");
+    // What was refused has not used it up: it is the other terminal's still.
+    assert_eq!(at_desk.lookup(&token.ask(&desk, foreign, 5)).unwrap().proof, Some(Freshness::Fresh));
+    // A nonce of the terminal's own proves who, and not when; once too.
+    let own = token.ask(&door, [0xAB; 32], 6);
+    assert_eq!(at_door.lookup(&own).unwrap().proof, Some(Freshness::Unverified));
+    assert_eq!(code(at_door.lookup(&own)), "proof.replayed");
+    // Without a proof there is nothing to say of one.
+    assert_eq!(at_door.lookup(&lookup(token.id, None)).unwrap().proof, None);
+    assert_eq!(code(at_door.lookup(&lookup(uuid::Uuid::nil(), None))), "token.unknown");
+    assert_eq!(site.verify(&[])["whole"], true);
+}
+
+/// `s` to `n - s`: another valid signature of the same, made without the key.
+fn malleated(cose: &[u8]) -> Vec<u8> {
+    const N: &str = "FFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551";
+    let (rest, s) = cose.split_at(cose.len() - 32);
+    let n = openssl::bn::BigNum::from_hex_str(N).unwrap();
+    let mut other = openssl::bn::BigNum::new().unwrap();
+    other.checked_sub(&n, &openssl::bn::BigNum::from_slice(s).unwrap()).unwrap();
+    [rest, &other.to_vec_padded(32).unwrap()].concat()
+}
+
+pub fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let (door, desk) =
+        (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
+    let (client, admin) = (door.client(server.port), site.admin.client(server.port));
+    let (token, certificates) = Token::registered(&admin, "7");
+    let (other, others) = Token::registered(&admin, "8");
+    let nonces = nonces(&client, 8);
+    let claims = token.claims(&door, nonces[0], 1);
+    let right = message(&claims, &token.identity);
+    let ask = |cose: &[u8]| code(client.lookup(&lookup(token.id, Some(cose))));
+
+    let mut refused = 0;
+    for at in 0..right.len() {
+        let mut bent = right.clone();
+        bent[at] ^= 1;
+        let found = ask(&bent);
+        assert!(["proof.malformed", "proof.signature"].contains(&found.as_str()), "byte {at}: {found}");
+        refused += 1;
+    }
+    for length in [0, 1, right.len() / 2, right.len() - 1] {
+        assert_eq!(ask(&right[..length]), "proof.malformed");
+    }
+    assert_eq!(ask(&[&right[..], &[0]].concat()), "proof.malformed");
+    assert_eq!(ask(&vec![0xD2; 5000]), "proof.malformed");
+    assert_eq!(ask(&message(&claims, &KeyPair::generate(&mut SystemRandom).unwrap())), "proof.signature");
+    assert_eq!(ask(&message(&other.claims(&door, nonces[0], 1), &other.identity)), "proof.malformed");
+    assert_eq!(ask(&message(&token.claims(&desk, nonces[0], 1), &token.identity)), "proof.terminal");
+
+    // Certificates: another token's, another class, another key, another CA; and then the right one.
+    let now = Timestamp::now();
+    let pem = std::fs::read(site.pki().folder().join("ca.key")).unwrap();
+    let (ca, stranger) = (KeyPair::from_pem(&pem).unwrap(), KeyPair::generate(&mut SystemRandom).unwrap());
+    let made = |ca: &KeyPair, class, subject: &str, key: &KeyPair, days| {
+        let (not_before, not_after) = (now - jiff::SignedDuration::from_hours(48), now + jiff::SignedDuration::from_hours(24 * days));
+        let template = Template { class, subject, key: key.public(), not_before, not_after };
+        issue(ca, site.admin.authority.name(), &template, &mut SystemRandom).unwrap()
+    };
+    let id = token.id.to_string();
+    let with = |der: &[u8]| {
+        let mut request = lookup(token.id, Some(&right));
+        request.identity_certificate = Some(BASE64_URL_SAFE_NO_PAD.encode(der));
+        client.lookup(&request)
+    };
+    let decoded = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).unwrap();
+    for (what, der) in [
+        ("another token's", decoded(&others.identity)),
+        ("the class of the other key", decoded(&certificates.ecka)),
+        ("the class of a terminal", made(&ca, Class::Terminal(CardRole::Read), &id, &token.identity, 1)),
+        ("another name", made(&ca, Class::Identity, &other.id.to_string(), &token.identity, 1)),
+        ("another key", made(&ca, Class::Identity, &id, &stranger, 1)),
+        ("another CA", made(&stranger, Class::Identity, &id, &token.identity, 1)),
+        ("expired", made(&ca, Class::Identity, &id, &token.identity, -1)),
+        ("none at all", vec![0x30, 0]),
+    ] {
+        assert_eq!(code(with(&der)), "proof.certificate", "{what}");
+        refused += 1;
+    }
+    // All of it cost the nonce nothing.
+    assert_eq!(with(&decoded(&certificates.identity)).unwrap().proof, Some(Freshness::Fresh));
+    println!("{refused} proofs refused");
+}
+
+pub fn counters_tell_copies_from_late_proofs(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let (door, desk) =
+        (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
+    let (at_door, at_desk, admin) = (door.client(server.port), desk.client(server.port), site.admin.client(server.port));
+    let (token, _) = Token::registered(&admin, "7");
+    let early = nonces(&at_desk, 3);
+    assert_eq!(at_door.lookup(&token.ask(&door, nonce(&at_door), 10)).unwrap().proof, Some(Freshness::Fresh));
+    // A lower counter over a nonce that was there before: the other terminal was slow to tell.
+    assert_eq!(at_desk.lookup(&token.ask(&desk, early[0], 9)).unwrap().proof, Some(Freshness::Fresh));
+    // The same counter with other content, however it comes: two cards.
+    assert_eq!(code(at_desk.lookup(&token.ask(&desk, early[1], 10))), "proof.clone");
+    assert_eq!(code(at_door.lookup(&token.ask(&door, [1; 32], 9))), "proof.clone");
+    // A lower counter over a nonce that was issued after the higher one was seen: two cards.
+    std::thread::sleep(std::time::Duration::from_millis(5)); // the store counts in milliseconds
+    assert_eq!(code(at_door.lookup(&token.ask(&door, nonce(&at_door), 8))), "proof.clone");
+    // A nonce of the terminal's own says nothing of when, so it accuses nobody.
+    assert_eq!(at_door.lookup(&token.ask(&door, [2; 32], 7)).unwrap().proof, Some(Freshness::Unverified));
+    assert_eq!(at_door.lookup(&token.ask(&door, nonce(&at_door), 11)).unwrap().proof, Some(Freshness::Fresh));
+    assert_eq!(admin.token(token.id).unwrap().counter, Some(11));
+    let metrics = admin.metrics().unwrap();
+    assert!(metrics.contains("rollcall_clone_alarms_total 3"), "{metrics}");
+    assert_eq!(site.sql("UPDATE audit SET seq = seq WHERE action = 'token.clone'"), 3);
+}
+
+pub fn late_proofs_are_taken_for_seven_days(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let door = site.terminal(server.port, "door", Role::Read);
+    let (client, admin) = (door.client(server.port), site.admin.client(server.port));
+    let (token, _) = Token::registered(&admin, "7");
+    // The time of issue is put back in the store: an hour less than a day, an hour more, and so on.
+    let cases: [(&'static str, Result<Freshness, &str>); 4] = [
+        ("UPDATE nonces SET issued = issued - 3600000 * 23 WHERE used IS NULL", Ok(Freshness::Fresh)),
+        ("UPDATE nonces SET issued = issued - 3600000 * 25 WHERE used IS NULL", Ok(Freshness::Late)),
+        ("UPDATE nonces SET issued = issued - 3600000 * (24 * 8 - 1) WHERE used IS NULL", Ok(Freshness::Late)),
+        ("UPDATE nonces SET issued = issued - 3600000 * (24 * 8 + 1) WHERE used IS NULL", Err("proof.expired")),
+    ];
+    for (counter, (put_back, expected)) in (1..).zip(cases) {
+        let ask = token.ask(&door, nonce(&client), counter);
+        assert_eq!(site.sql(put_back), 1);
+        match expected {
+            Ok(freshness) => {
+                assert_eq!(client.lookup(&ask).unwrap().proof, Some(freshness));
+                assert_eq!(code(client.lookup(&ask)), "proof.replayed", "once, late or not");
+            }
+            Err(expected) => assert_eq!(code(client.lookup(&ask)), expected),
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A server of the test's own: its home, its store, its process, and its terminals.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use rollcall::{
+    crypto::{
+        ec::KeyPair,
+        random::SystemRandom,
+        x509::{Authority, ServerName, TlsCertificate, TlsUse},
+    },
+    directory::{Limits, Server},
+    pki::{Caution, Home, TerminalKeys},
+    wire::v1::{Role, TerminalRequest},
+};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+use super::raw::Raw;
+
+/// Which store.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    Sqlite,
+    /// The address of an empty PostgreSQL.
+    Postgres(String),
+}
+
+impl Kind {
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+}
+
+/// The place of one server, or of several on one store.
+pub struct Site {
+    pub home: tempfile::TempDir,
+    pub store: String,
+    kind: Kind,
+    /// The administrator, whose keys lie in `home`.
+    pub admin: Terminal,
+}
+
+/// A terminal's keys and certificates.
+#[derive(Clone)]
+pub struct Terminal {
+    pub name: String,
+    pub keys: TerminalKeys,
+    pub tls: Vec<u8>,
+    pub authority: Authority,
+}
+
+impl Terminal {
+    /// Our own client as this terminal.
+    pub fn client(&self, port: u16) -> Server {
+        let certificate = TlsCertificate::verify(&self.tls, self.authority.point(), TlsUse::Client).unwrap();
+        let url = format!("https://localhost:{port}");
+        Server::connect(&url, &self.keys.tls, &certificate, &self.authority, Limits::default()).unwrap()
+    }
+
+    pub fn raw(&self, port: u16) -> Raw {
+        Raw::connect(port, self.authority.der(), Some((&self.keys.tls, &self.tls))).unwrap()
+    }
+}
+
+/// A server that runs; it is killed when this is dropped.
+pub struct Process {
+    child: Child,
+    pub port: u16,
+    pub log: PathBuf,
+}
+
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// Runs something asynchronous to its end.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+impl Site {
+    pub fn new(kind: &Kind) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let store = match kind {
+            Kind::Sqlite => format!("sqlite://{}/server.db", home.path().display()),
+            Kind::Postgres(url) => {
+                let name = format!("t{}_{number}", std::process::id());
+                let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+                block_on(async {
+                    let mut c = PgConnection::connect(url).await.unwrap();
+                    sqlx::query(create).execute(&mut c).await.unwrap();
+                    c.close().await.unwrap();
+                });
+                url.replace("/postgres?", &format!("/{name}?"))
+            }
+        };
+        let pki = Home::new(home.path().join("pki"));
+        let names = [ServerName::parse("localhost").unwrap()];
+        pki.init(&names, Caution::Usual, Timestamp::now(), &mut SystemRandom).unwrap();
+        let (tls, ecka) =
+            (pki.load_terminal_tls(Timestamp::now()).unwrap(), pki.load_terminal(Timestamp::now()).unwrap());
+        let admin = Terminal {
+            name: tls.certificate.subject().to_owned(),
+            keys: TerminalKeys { tls: tls.key.clone(), ecka: ecka.key },
+            tls: tls.certificate.der().to_vec(),
+            authority: tls.authority,
+        };
+        let site = Self { home, store, kind: kind.clone(), admin };
+        let output = site.rollcall(&["server", "init"]);
+        assert!(output.status.success(), "{output:?}");
+        site
+    }
+
+    pub fn pki(&self) -> Home {
+        Home::new(self.home.path().join("pki"))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
+        command.args(arguments).env("ROLLCALL_HOME", self.home.path()).env("ROLLCALL_SERVER_STORE", &self.store);
+        command.env_remove("ROLLCALL_SERVER_URL").stdin(Stdio::null());
+        command
+    }
+
+    /// One of our commands.
+    pub fn rollcall(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub fn start(&self) -> Process {
+        self.start_on(0, "0")
+    }
+
+    /// On this port, with so many requests a second for each terminal (0: no limit).
+    pub fn start_on(&self, port: u16, rate: &str) -> Process {
+        let log = self.home.path().join(format!("log{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = self.command(&["server", "run", "--listen", &listen, "--output", "ndjson"]);
+        command.env("ROLLCALL_SERVER_RATE", rate);
+        let mut child = command.stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: serde_json::Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}: {}", fs::read_to_string(&log).unwrap()));
+        let port = told["listening"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
+        Process { child, port, log }
+    }
+
+    /// A terminal that the administrator registers.
+    pub fn terminal(&self, port: u16, name: &str, role: Role) -> Terminal {
+        let keys = TerminalKeys::generate(&mut SystemRandom).unwrap();
+        let requests = keys.requests(name, name).unwrap();
+        let answer = self.admin.client(port).add_terminal(&TerminalRequest {
+            name: name.to_owned(),
+            role,
+            tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),
+            ecka_request: BASE64_URL_SAFE_NO_PAD.encode(requests.ecka),
+        });
+        let tls = BASE64_URL_SAFE_NO_PAD.decode(answer.unwrap().tls).unwrap();
+        Terminal { name: name.to_owned(), keys, tls, authority: self.admin.authority.clone() }
+    }
+
+    /// A statement that nobody makes over the API.
+    pub fn sql(&self, statement: &'static str) -> u64 {
+        block_on(async {
+            match &self.kind {
+                Kind::Sqlite => {
+                    let mut c = SqliteConnection::connect(&self.store).await.unwrap();
+                    sqlx::query("PRAGMA busy_timeout = 5000").execute(&mut c).await.unwrap();
+                    sqlx::query(statement).execute(&mut c).await.unwrap().rows_affected()
+                }
+                Kind::Postgres(_) => {
+                    let mut c = PgConnection::connect(&self.store).await.unwrap();
+                    sqlx::query(statement).execute(&mut c).await.unwrap().rows_affected()
+                }
+            }
+        })
+    }
+
+    /// What `server audit verify` says.
+    pub fn verify(&self, more: &[&str]) -> serde_json::Value {
+        let output = self.rollcall(&[&["server", "audit", "verify", "--output", "json"], more].concat());
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        assert_eq!(output.status.code(), Some(i32::from(found["whole"] != true)));
+        found
+    }
+}
+
+impl Process {
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and its exit status.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+
+    /// What it wrote to stderr.
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A token whose keys the test has.
+pub struct Token {
+    pub id: uuid::Uuid,
+    pub identity: KeyPair,
+    pub ecka: KeyPair,
+}

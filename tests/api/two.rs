@@ -1,0 +1,110 @@
+//! Two server processes on one `PostgreSQL`, under load, and one of them is killed in the middle.
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use rollcall::{
+    directory::{DirectoryError, Server},
+    wire::v1::{EventBatch, Freshness, Role},
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    Kind, Site,
+    site::Terminal,
+    token::{Token, nonces},
+};
+
+const TERMINALS: u32 = 4;
+const ROUNDS: u32 = 60;
+
+/// How often a proof was taken.
+#[derive(Default)]
+struct Tally {
+    taken: AtomicU32,
+    refused: AtomicU32,
+    unanswered: AtomicU32,
+}
+
+pub fn two_servers_under_load_and_one_is_killed(kind: &Kind) {
+    let site = Site::new(kind);
+    let (one, mut two) = (site.start(), site.start());
+    let ports = [one.port, two.port];
+    let terminals: Vec<_> =
+        (0..TERMINALS).map(|n| site.terminal(ports[(n % 2) as usize], &format!("door{n}"), Role::Read)).collect();
+    let tokens: Vec<_> =
+        (0..TERMINALS).map(|n| Token::registered(&site.admin.client(ports[0]), &n.to_string()).0).collect();
+    let (tally, progress) = (Tally::default(), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for (terminal, token) in terminals.iter().zip(&tokens) {
+            let (tally, progress) = (&tally, &progress);
+            scope.spawn(move || tap(terminal, token, ports, tally, progress));
+        }
+        scope.spawn(|| {
+            // In the middle: after half of all rounds.
+            while progress.load(Ordering::SeqCst) < TERMINALS * ROUNDS / 2 {
+                thread::yield_now();
+            }
+            two.kill();
+        });
+    });
+    let (taken, refused, unanswered) =
+        (tally.taken.into_inner(), tally.refused.into_inner(), tally.unanswered.into_inner());
+    println!("{taken} proofs taken, {refused} refused as replayed, {unanswered} unanswered, one server killed");
+    // Each was shown to both servers at once: none was taken twice, and of those that one answer was seen of, none
+    // was lost. (The store is the judge of those whose answer died with the server.)
+    let used = site.sql("UPDATE nonces SET used = used WHERE used IS NOT NULL");
+    assert_eq!(used, u64::from(TERMINALS * ROUNDS));
+    assert_eq!(site.sql("UPDATE proofs SET at = at"), u64::from(TERMINALS * ROUNDS));
+    assert!(taken <= TERMINALS * ROUNDS && taken + unanswered >= TERMINALS * ROUNDS, "{taken} {unanswered}");
+    assert_eq!(site.sql("UPDATE events SET seq = seq"), u64::from(TERMINALS * ROUNDS * 5));
+    assert_eq!(site.verify(&[])["whole"], true);
+}
+
+/// Every proof goes to both servers at the same time, and a batch of events to one, or after that to the other.
+fn tap(terminal: &Terminal, token: &Token, ports: [u16; 2], tally: &Tally, progress: &AtomicU32) {
+    let servers = ports.map(|port| terminal.client(port));
+    let nonces: Vec<_> = (0..ROUNDS / 30).flat_map(|_| nonces(&servers[0], 30)).collect();
+    for (round, nonce) in (0..ROUNDS).zip(nonces) {
+        let ask = token.ask(terminal, nonce, round + 1);
+        let taken: Vec<_> = thread::scope(|scope| {
+            let both = servers.each_ref().map(|server| scope.spawn(|| server.lookup(&ask)));
+            both.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let mut accepted = 0;
+        for answer in taken {
+            match answer {
+                Ok(found) => {
+                    assert_eq!(found.proof, Some(Freshness::Fresh));
+                    accepted += 1;
+                }
+                Err(DirectoryError::Problem(problem)) => {
+                    assert_eq!(problem.code, "proof.replayed");
+                    tally.refused.fetch_add(1, Ordering::SeqCst);
+                }
+                Err(error) => {
+                    assert!(error.is_absence() || matches!(error, DirectoryError::Protocol(_)), "{error}");
+                    tally.unanswered.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        }
+        assert!(accepted <= 1, "a nonce was taken twice");
+        tally.taken.fetch_add(accepted, Ordering::SeqCst);
+        events(&servers, round);
+        progress.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn events(servers: &[Server; 2], round: u32) {
+    let first = i64::from(round) * 5 + 1;
+    let events = (first..first + 5).map(|seq| json!({ "schema": "rollcall.event/1", "seq": seq })).collect();
+    let batch = EventBatch { list: Uuid::from_u128(1), events };
+    let turn = (round % 2) as usize;
+    // Also where the first has taken it and could not say so.
+    if servers[turn].events(&batch).is_err() {
+        servers[0].events(&batch).unwrap();
+    }
+}
