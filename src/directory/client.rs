@@ -128,7 +128,7 @@ impl Server {
         self.send(&Method::POST, "/v1/events", batch)
     }
 
-    /// `GET /v1/revocations`: what changed after a version, signed; see [`super::signed::feed`].
+    /// `GET /v1/revocations`: what changed after a version, signed.
     pub fn revocations(&self, since: u64) -> Result<SignedFeed, DirectoryError> {
         self.get(&format!("/v1/revocations?since={since}"))
     }

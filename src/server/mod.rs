@@ -1,7 +1,7 @@
 //! The background server: it knows the users, the tokens and the terminals, and answers over HTTP/JSON in TLS 1.3.
 //!
-//! A request goes through [`listen`] (connection, TLS, limits) → [`caller`] (which registered terminal is this, and may
-//! it?) → one handler of [`api`] → [`store`] (one transaction, its decision in the [`audit`] log). Several processes may
+//! A request goes through `listen` (connection, TLS, limits) → `caller` (which registered terminal is this, and may
+//! it?) → one handler of `api` → `store` (one transaction, its decision in the `audit` log). Several processes may
 //! share one PostgreSQL; nothing that must hold is kept in memory.
 //!
 //! Deliberately absent: cards, readers, printing, and any way in without a certificate.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
-    http::Method,
+    http::{Method, header::CONTENT_LENGTH},
     middleware::{Next, from_fn, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{MethodRouter, delete, get, post, put},
@@ -149,6 +149,10 @@ pub fn router(desk: Arc<Desk>, patience: Duration) -> Router {
 
 /// Nobody waits for ever, and nobody holds a place for ever by sending slowly.
 async fn in_time(patience: Duration, request: Request, next: Next) -> Response {
+    let length = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > BODY_MAX) {
+        return ApiError::TooLarge.into_response(); // before any of it is sent
+    }
     match tokio::time::timeout(patience, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::Slow.into_response(),

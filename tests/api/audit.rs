@@ -35,9 +35,17 @@ fn grown(kind: &Kind) -> (Site, u64) {
 pub fn the_first_bad_record_is_named(kind: &Kind) {
     let (site, _) = grown(kind);
     let spoil: [(&'static str, &'static str, u64); 6] = [
-        ("UPDATE audit SET detail = detail || ' ' WHERE seq = 5", "UPDATE audit SET detail = '{\"proof\":null,\"status\":\"active\"}' WHERE seq = 5", 5),
+        (
+            "UPDATE audit SET detail = detail || ' ' WHERE seq = 5",
+            "UPDATE audit SET detail = '{\"proof\":null,\"status\":\"active\"}' WHERE seq = 5",
+            5,
+        ),
         ("UPDATE audit SET at = at + 1 WHERE seq = 7", "UPDATE audit SET at = at - 1 WHERE seq = 7", 7),
-        ("UPDATE audit SET actor = actor || 'x' WHERE seq = 2", "UPDATE audit SET actor = substr(actor, 1, length(actor) - 1) WHERE seq = 2", 2),
+        (
+            "UPDATE audit SET actor = actor || 'x' WHERE seq = 2",
+            "UPDATE audit SET actor = substr(actor, 1, length(actor) - 1) WHERE seq = 2",
+            2,
+        ),
         ("UPDATE audit SET seq = 1000 WHERE seq = 9", "UPDATE audit SET seq = 9 WHERE seq = 1000", 9),
         ("UPDATE audit SET seq = 1000 WHERE seq = 20", "UPDATE audit SET seq = 20 WHERE seq = 1000", 20),
         ("UPDATE audit_head SET seq = 19", "UPDATE audit_head SET seq = 20", 19),

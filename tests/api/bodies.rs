@@ -34,7 +34,10 @@ pub fn each_body_is_read_strictly(kind: &Kind) {
     let head = "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n";
     assert_eq!(send(head, &chunk), (413, "request.too-large".into()));
     let padded = format!("{}{body}", " ".repeat(262_144 - body.len()));
-    let head = format!("POST /v1/nonces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", padded.len());
+    let head = format!(
+        "POST /v1/nonces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        padded.len()
+    );
     assert_eq!(site.admin.raw(server.port).send(&head, padded.as_bytes()).unwrap().status, 200);
     // Queries are bodies too.
     for query in ["since=x", "since=-1", "more=1", "since=1&since=2"] {
@@ -115,8 +118,7 @@ pub fn values_out_of_bounds_are_refused(kind: &Kind) {
 pub fn a_terminal_that_asks_too_often_waits(kind: &Kind) {
     let site = Site::new(kind);
     let calm = site.start();
-    let (door, desk) =
-        (site.terminal(calm.port, "door", Role::Read), site.terminal(calm.port, "desk", Role::Read));
+    let (door, desk) = (site.terminal(calm.port, "door", Role::Read), site.terminal(calm.port, "desk", Role::Read));
     drop(calm);
     let server = site.start_on(0, "5");
     let mut raw = door.raw(server.port);

@@ -1,7 +1,7 @@
 //! The server's API, from outside: the real process, real TLS, and both stores for real. `PostgreSQL` comes from
 //! `scripts/with-postgres`, which names it in `ROLLCALL_TEST_POSTGRES`; without it only SQLite is tested, and said so.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a test ends where something is not as it was arranged
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::similar_names)] // a test ends where something is not as it was arranged
 
 mod audit;
 mod bodies;
@@ -36,12 +36,18 @@ const CASES: &[Case] = &[
     ("proofs::late_proofs_are_taken_for_seven_days", proofs::late_proofs_are_taken_for_seven_days),
     ("people::users_are_created_changed_and_imported", people::users_are_created_changed_and_imported),
     ("people::tokens_are_registered_once", people::tokens_are_registered_once),
-    ("people::a_status_takes_effect_at_once_and_is_in_the_feed", people::a_status_takes_effect_at_once_and_is_in_the_feed),
+    (
+        "people::a_status_takes_effect_at_once_and_is_in_the_feed",
+        people::a_status_takes_effect_at_once_and_is_in_the_feed,
+    ),
     ("people::terminals_are_added_renewed_and_revoked", people::terminals_are_added_renewed_and_revoked),
     ("people::events_may_come_twice", people::events_may_come_twice),
     ("audit::the_first_bad_record_is_named", audit::the_first_bad_record_is_named),
     ("audit::a_cut_tail_is_seen_by_what_a_terminal_was_told", audit::a_cut_tail_is_seen_by_what_a_terminal_was_told),
-    ("crash::killed_at_random_points_nothing_is_lost_or_doubled", crash::killed_at_random_points_nothing_is_lost_or_doubled),
+    (
+        "crash::killed_at_random_points_nothing_is_lost_or_doubled",
+        crash::killed_at_random_points_nothing_is_lost_or_doubled,
+    ),
     ("crash::a_signal_ends_it_in_order", crash::a_signal_ends_it_in_order),
     ("crash::a_store_of_another_ca_is_refused", crash::a_store_of_another_ca_is_refused),
 ];

@@ -7,7 +7,9 @@ use rollcall::{
     pki::TerminalKeys,
     wire::{
         User,
-        v1::{EventBatch, FEED_TYPE, Feed, Imported, RenewalRequest, Role, SignedUser, Status, TerminalRequest, USER_TYPE},
+        v1::{
+            EventBatch, FEED_TYPE, Feed, Imported, RenewalRequest, Role, SignedUser, Status, TerminalRequest, USER_TYPE,
+        },
     },
 };
 use serde_json::json;
@@ -170,7 +172,10 @@ pub fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
     let mut bent = BASE64_URL_SAFE_NO_PAD.decode(&request("gate", &keys(), Role::Read).tls_request).unwrap();
     *bent.last_mut().unwrap() ^= 1;
     let bent = BASE64_URL_SAFE_NO_PAD.encode(bent);
-    assert_eq!(code(admin.add_terminal(&TerminalRequest { tls_request: bent, ..request("gate", &keys(), Role::Read) })), "request.invalid");
+    assert_eq!(
+        code(admin.add_terminal(&TerminalRequest { tls_request: bent, ..request("gate", &keys(), Role::Read) })),
+        "request.invalid"
+    );
 
     // Renewal: with the same keys, or with new ones beside which the old ones go on; never under another name, and
     // never with another terminal's key.
@@ -209,12 +214,13 @@ pub fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
 pub fn events_may_come_twice(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
-    let (door, desk) =
-        (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
+    let (door, desk) = (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
     let (list, client) = (Uuid::from_u128(1), door.client(server.port));
     let batch = |from: i64, to: i64| EventBatch {
         list,
-        events: (from..=to).map(|seq| json!({ "schema": "rollcall.event/1", "seq": seq, "event": "arrived" })).collect(),
+        events: (from..=to)
+            .map(|seq| json!({ "schema": "rollcall.event/1", "seq": seq, "event": "arrived" }))
+            .collect(),
     };
     let taken = |batch: &EventBatch| client.events(batch).map(|taken| (taken.stored, taken.known)).unwrap();
     assert_eq!(taken(&batch(1, 10)), (10, 0));

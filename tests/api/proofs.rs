@@ -20,9 +20,9 @@ use super::{
 pub fn a_proof_is_taken_once(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
-    let (door, desk) =
-        (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
-    let (at_door, at_desk, admin) = (door.client(server.port), desk.client(server.port), site.admin.client(server.port));
+    let (door, desk) = (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
+    let (at_door, at_desk, admin) =
+        (door.client(server.port), desk.client(server.port), site.admin.client(server.port));
     let (token, _) = Token::registered(&admin, "7");
 
     let first = nonce(&at_door);
@@ -68,8 +68,7 @@ fn malleated(cose: &[u8]) -> Vec<u8> {
 pub fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
-    let (door, desk) =
-        (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
+    let (door, desk) = (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
     let (client, admin) = (door.client(server.port), site.admin.client(server.port));
     let (token, certificates) = Token::registered(&admin, "7");
     let (other, others) = Token::registered(&admin, "8");
@@ -99,8 +98,9 @@ pub fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
     let now = Timestamp::now();
     let pem = std::fs::read(site.pki().folder().join("ca.key")).unwrap();
     let (ca, stranger) = (KeyPair::from_pem(&pem).unwrap(), KeyPair::generate(&mut SystemRandom).unwrap());
-    let made = |ca: &KeyPair, class, subject: &str, key: &KeyPair, days| {
-        let (not_before, not_after) = (now - jiff::SignedDuration::from_hours(48), now + jiff::SignedDuration::from_hours(24 * days));
+    let made = |ca: &KeyPair, class, subject: &str, key: &KeyPair, days: i64| {
+        let (not_before, not_after) =
+            (now - jiff::SignedDuration::from_hours(48), now + jiff::SignedDuration::from_hours(24 * days));
         let template = Template { class, subject, key: key.public(), not_before, not_after };
         issue(ca, site.admin.authority.name(), &template, &mut SystemRandom).unwrap()
     };
@@ -132,9 +132,9 @@ pub fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
 pub fn counters_tell_copies_from_late_proofs(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
-    let (door, desk) =
-        (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
-    let (at_door, at_desk, admin) = (door.client(server.port), desk.client(server.port), site.admin.client(server.port));
+    let (door, desk) = (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
+    let (at_door, at_desk, admin) =
+        (door.client(server.port), desk.client(server.port), site.admin.client(server.port));
     let (token, _) = Token::registered(&admin, "7");
     let early = nonces(&at_desk, 3);
     assert_eq!(at_door.lookup(&token.ask(&door, nonce(&at_door), 10)).unwrap().proof, Some(Freshness::Fresh));

@@ -110,7 +110,8 @@ impl Raw {
 
     /// The version and ciphers, and whether the server gave a ticket.
     pub fn tls(&self) -> (&'static str, bool) {
-        let reusable = self.0.ssl().session().is_some_and(|session| session.time() > 0 && self.0.ssl().session_reused());
+        let reusable =
+            self.0.ssl().session().is_some_and(|session| session.time() > 0 && self.0.ssl().session_reused());
         (self.0.ssl().version_str(), reusable)
     }
 }

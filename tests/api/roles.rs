@@ -12,7 +12,7 @@ use rollcall::{
 };
 use serde_json::{Value, json};
 
-use super::{Kind, Site, raw::Raw, site::Terminal, token::Token};
+use super::{Kind, Site, raw::Raw, token::Token};
 
 /// A request that a route takes, as far as that is possible without changing who may ask.
 fn body(path: &str, token: &Token) -> Option<Value> {
@@ -34,7 +34,8 @@ fn body(path: &str, token: &Token) -> Option<Value> {
 }
 
 fn ask(raw: &mut Raw, method: &str, path: &str, token: &Token) -> super::raw::Answer {
-    let real = path.replace("/users/{id}", "/users/7").replace("{id}", &token.id.to_string()).replace("{name}", "nobody");
+    let real =
+        path.replace("/users/{id}", "/users/7").replace("{id}", &token.id.to_string()).replace("{name}", "nobody");
     let body = body(path, token).filter(|_| method == "POST" || method == "PUT");
     raw.ask(method, &real, body.as_ref()).unwrap()
 }
@@ -55,7 +56,10 @@ pub fn each_route_takes_its_role_and_higher_ones(kind: &Kind) {
                 assert_eq!((answer.status, answer.code().as_str()), (403, "terminal.role"), "{route:?} {role:?}");
             } else {
                 // With the made-up values of this test a route may refuse what it is sent, and never who sends it.
-                assert!(![401, 403, 404, 405, 500, 503].contains(&answer.status) || route.path.contains("{name}"), "{route:?} {answer:?}");
+                assert!(
+                    ![401, 403, 404, 405, 500, 503].contains(&answer.status) || route.path.contains("{name}"),
+                    "{route:?} {answer:?}"
+                );
             }
             cells += 1;
         }
@@ -89,7 +93,7 @@ pub fn strangers_do_not_come_in(kind: &Kind) {
     let later = Timestamp::now() + jiff::SignedDuration::from_hours(24);
     let before = Timestamp::now() - jiff::SignedDuration::from_hours(1);
     let authority = site.admin.authority.der();
-    let get = |identity| {
+    let get = |identity: super::raw::Identity<'_>| {
         let mut raw = Raw::connect(server.port, authority, identity)?;
         raw.ask("GET", "/v1/health", None)
     };
@@ -149,7 +153,9 @@ pub fn the_document_and_the_routes_are_one(kind: &Kind) {
         }
     }
     assert_eq!(found, ROUTES.len());
-    for path in ["/", "/v1", "/v1/", "/v1/users/", "/v1/tokens/x/y", "/v2/health", "/v1/health/", "/v1//health", "/V1/health"] {
+    for path in
+        ["/", "/v1", "/v1/", "/v1/users/", "/v1/tokens/x/y", "/v2/health", "/v1/health/", "/v1//health", "/V1/health"]
+    {
         let answer = site.admin.raw(server.port).ask("GET", path, None).unwrap();
         // An empty id is no id.
         assert!(answer.status == 404, "{path}: {answer:?}");
@@ -174,7 +180,8 @@ pub fn no_tickets_and_no_older_tls(kind: &Kind) {
     let at = format!("localhost:{}", server.port);
     let file = |name: &str| pki.join(name).to_str().unwrap().to_owned();
     let s_client = |more: &[&str]| {
-        let mut arguments = vec!["s_client".to_owned(), "-connect".into(), at.clone(), "-CAfile".into(), file("ca.crt")];
+        let mut arguments =
+            vec!["s_client".to_owned(), "-connect".into(), at.clone(), "-CAfile".into(), file("ca.crt")];
         arguments.extend(["-verify_return_error".into(), "-servername".into(), "localhost".into()]);
         arguments.extend(more.iter().map(ToString::to_string));
         let output = std::process::Command::new("openssl").args(arguments).stdin(std::process::Stdio::null()).output();
@@ -188,9 +195,4 @@ pub fn no_tickets_and_no_older_tls(kind: &Kind) {
     assert!(!told.contains("New Session Ticket") && told.contains("Acceptable client certificate CA names"), "{told}");
     let (done, told) = s_client(&[&ours[..], &["-tls1_2"]].concat());
     assert!(!done && told.contains("alert protocol version"), "{told}");
-}
-
-/// For other cases: a reading terminal.
-pub fn reader(site: &Site, port: u16, name: &str) -> Terminal {
-    site.terminal(port, name, Role::Read)
 }

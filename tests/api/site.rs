@@ -12,7 +12,6 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use rollcall::{
     crypto::{
-        ec::KeyPair,
         random::SystemRandom,
         x509::{Authority, ServerName, TlsCertificate, TlsUse},
     },
@@ -219,11 +218,4 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A token whose keys the test has.
-pub struct Token {
-    pub id: uuid::Uuid,
-    pub identity: KeyPair,
-    pub ecka: KeyPair,
 }

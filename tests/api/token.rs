@@ -15,7 +15,14 @@ use rollcall::{
 };
 use uuid::Uuid;
 
-use super::site::{Terminal, Token};
+use super::site::Terminal;
+
+/// A token whose keys the test has.
+pub struct Token {
+    pub id: Uuid,
+    pub identity: KeyPair,
+    pub ecka: KeyPair,
+}
 
 pub fn user(id: &str) -> User {
     User { id: id.to_owned(), name: format!("Person {id}"), fields: [("team".to_owned(), "α".to_owned())].into() }
