@@ -55,7 +55,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pcsc", &["src/reader/pcsc"]),
     ("iso7816_tlv", &["src/card/tlv.rs"]),
     ("openssl", &["src/crypto", "src/server/tls", "src/directory/tls"]),
-    ("rusqlite", &["src/roster/store"]),
+    ("rusqlite", &["src/roster/store", "src/directory/store"]),
     ("ureq", &["src/directory"]),
     ("clap", &["src/cli", "src/config"]),
     ("clap_complete", &["src/cli"]),
