@@ -4,6 +4,7 @@
 //! there. Nothing is created here.
 
 mod file;
+mod server;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::reader::select::{Aliases, Selection, alias_of};
 use crate::roster::{Policy, Presence};
 
 pub use file::ConfigError;
+pub use server::{Server, StoreText};
 
 /// The form in which results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -52,6 +54,8 @@ pub enum Source {
     Auto,
     /// From the card
     Card,
+    /// From the server
+    Server,
 }
 
 /// Options that every command takes, from the command line or from the environment.
@@ -128,6 +132,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where user information comes from.
     pub source: Source,
+    /// The server: where it is, and how one here is run.
+    pub server: Server,
     /// Say more on stderr.
     pub verbose: bool,
     /// Do not ask.
@@ -163,7 +169,9 @@ impl Settings {
             Some(path) => file::File::load(path)?,
             None => file::File::load_if_there(&folders.config.join("config.toml"))?,
         };
-        Ok(Self::merge(typed, file, folders, environment))
+        let mut file = file;
+        let server = std::mem::take(&mut file.server).resolve(environment, &folders.state)?;
+        Ok(Self { server, ..Self::merge(typed, file, folders, environment) })
     }
 
     /// What can be known without the file: how a failure of the configuration itself is printed.
@@ -210,6 +218,7 @@ impl Settings {
                 tap: file.tap.unwrap_or(Limits::default().tap),
             },
             source: file.source.unwrap_or_default(),
+            server: Server::default(),
             verbose: typed.verbose || file.verbose.unwrap_or_default(),
             yes: typed.yes,
             aliases: file.aliases,

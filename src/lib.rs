@@ -50,6 +50,8 @@ pub mod pki;
 pub mod proof;
 pub mod reader;
 pub mod roster;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod tap;
 pub mod token;
 pub mod virtual_token;

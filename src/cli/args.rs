@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::moment::Moment;
+use super::server::args::ServerArgs;
 use crate::config::{Global, Source};
 use crate::roster::{Presence, duration};
 
@@ -50,6 +51,8 @@ pub enum Command {
     Token(TokenArgs),
     /// Certificates and keys
     Pki(PkiArgs),
+    /// The background server: run one, or administer it
+    Server(ServerArgs),
     /// A token in software, in a reader of the driver vpcd
     VirtualToken(VirtualTokenArgs),
     /// List the JSON objects that are printed, or print the JSON Schema of one

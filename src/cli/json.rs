@@ -4,6 +4,7 @@
 //! Fields may be added to an object; none changes its meaning or goes away without a new number in `schema`.
 
 mod parts;
+mod server;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -16,6 +17,7 @@ use crate::token::select::LifeCycle;
 use crate::wire::User;
 
 pub use parts::{At, Ms, Named, Schema};
+pub use server::{Audit, Import, Known, ServerState, ServerTerminal, ServerToken};
 
 macro_rules! named {
     ($($object:ty = $name:literal),+ $(,)?) => {
@@ -45,6 +47,12 @@ named! {
     Denied = "rollcall.denied/1",
     Token = "rollcall.token/1",
     Pki = "rollcall.pki/1",
+    ServerState = "rollcall.server/1",
+    Audit = "rollcall.audit/1",
+    Known = "rollcall.server-user/1",
+    ServerToken = "rollcall.server-token/1",
+    ServerTerminal = "rollcall.server-terminal/1",
+    Import = "rollcall.import/1",
 }
 
 /// Schemas of what is written, not of what could be read.

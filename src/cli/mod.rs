@@ -17,6 +17,7 @@ pub mod printer;
 pub mod readers;
 pub mod scan;
 pub mod schema;
+pub mod server;
 pub mod station;
 pub mod table;
 mod text;
@@ -73,6 +74,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
         Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
         Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
+        Command::Server(args) => server::run(&args, &configure(&global, out)?, out),
         Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
         Command::Users(args) => users::run(&args, &configure(&global, out)?, out),
     }

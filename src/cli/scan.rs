@@ -28,6 +28,7 @@ use crate::{
 /// Runs the command.
 pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let depth = if args.identify_only { Depth::Identify } else { Depth::Authenticate };
+    station::require_source(settings)?;
     let terminal = station::terminal(settings, depth)?;
     station::warn_of_end(&terminal, out);
     let scan = Scan { settings, store: station::store(settings)?, out, proof: args.proof, tally: Tally::default() };

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{outcome::Remembered, printer::Printer};
 use crate::{
     card::apdu::Format,
-    config::Settings,
+    config::{Settings, Source},
     failure::{Class, Failure},
     pki,
     reader::{event_count, monitor::Event},
@@ -26,6 +26,15 @@ use crate::{
     },
     token::open::Credentials,
 };
+
+/// Refuses a source that is not there.
+pub fn require_source(settings: &Settings) -> Result<(), Failure> {
+    if settings.source != Source::Server {
+        return Ok(());
+    }
+    Err(Failure::new(Class::Config, "server.not-configured", "this terminal has no server to ask")
+        .hint("take the user information from the card: leave out --source server"))
+}
 
 /// Everything that can wake a long-running command.
 #[derive(Debug)]

@@ -35,6 +35,7 @@ const SLOW_TICK: Duration = Duration::from_secs(10);
 
 /// Runs the command until a signal ends it.
 pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    station::require_source(settings)?;
     let terminal = station::terminal(settings, Depth::Authenticate)?;
     station::warn_of_end(&terminal, out);
     let mut store = station::store(settings)?;

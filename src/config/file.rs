@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Colour, Format, Source, shown};
+use super::{Colour, Format, Source, server, shown};
 use crate::failure::{Class, Failure};
 use crate::reader::select::Aliases;
 use crate::roster::{Presence, duration};
@@ -20,8 +20,19 @@ use crate::roster::{Presence, duration};
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;
 
-const KEYS: [&str; 10] =
-    ["alias", "color", "heartbeat", "limits", "output", "presence", "reader", "source", "stale_after", "verbose"];
+const KEYS: [&str; 11] = [
+    "alias",
+    "color",
+    "heartbeat",
+    "limits",
+    "output",
+    "presence",
+    "reader",
+    "server",
+    "source",
+    "stale_after",
+    "verbose",
+];
 const LIMITS: [&str; 2] = ["exchange", "tap"];
 
 /// Why the configuration cannot be used.
@@ -42,6 +53,17 @@ pub enum ConfigError {
     /// Everybody may write it.
     #[error("everybody may write {}", shown(.0))]
     Writable(PathBuf),
+    /// Others may read it, and it holds a password.
+    #[error("{} holds a password, and others may read it", shown(.0))]
+    Exposed(PathBuf),
+    /// A variable of the environment that cannot be taken.
+    #[error("{name}: {message}")]
+    BadVariable {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong.
+        message: String,
+    },
     /// No TOML.
     #[error("{at}: {message}")]
     Syntax {
@@ -84,6 +106,12 @@ impl From<ConfigError> for Failure {
             ConfigError::Writable(path) => {
                 (Class::Config, "config.permissions", format!("take that away: chmod o-w {}", shown(path)))
             }
+            ConfigError::Exposed(path) => {
+                (Class::Config, "config.permissions", format!("take that away: chmod 600 {}", shown(path)))
+            }
+            ConfigError::BadVariable { name, .. } => {
+                (Class::Config, "config.bad-value", format!("correct it, or unset {name}"))
+            }
             ConfigError::Syntax { .. } => (Class::Config, "config.syntax", "the file has to be TOML".to_owned()),
             ConfigError::UnknownKey { hint, .. } => (Class::Config, "config.unknown-key", hint.clone()),
             ConfigError::BadValue { key, .. } => {
@@ -110,6 +138,7 @@ pub struct File {
     pub tap: Option<Duration>,
     pub source: Option<Source>,
     pub verbose: Option<bool>,
+    pub server: server::Table,
 }
 
 impl File {
@@ -162,6 +191,11 @@ impl File {
                     }
                 }
             }
+            "server" => {
+                for key in entry.entries()? {
+                    self.server.take(&key)?;
+                }
+            }
             "limits" => {
                 for limit in entry.entries()? {
                     match limit.key.get_ref().as_ref() {
@@ -195,7 +229,8 @@ fn open(path: &Path) -> Result<Option<String>, ConfigError> {
     fs::read_to_string(path).map(Some).map_err(unreadable)
 }
 
-struct Text<'a> {
+/// The text of a file.
+pub struct Text<'a> {
     path: &'a Path,
     text: &'a str,
 }
@@ -210,7 +245,7 @@ impl Text<'_> {
 }
 
 /// A key with its value.
-struct Entry<'a> {
+pub struct Entry<'a> {
     source: &'a Text<'a>,
     table: &'a str,
     key: &'a Spanned<std::borrow::Cow<'a, str>>,
@@ -226,11 +261,34 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn bad(&self, message: impl Into<String>) -> ConfigError {
+    /// The key without its table.
+    pub fn key(&self) -> &str {
+        self.key.get_ref()
+    }
+
+    /// Refuses a value that must be nobody else's, where others may read the file.
+    pub fn require_private(&self, secret: bool) -> Result<(), ConfigError> {
+        let path = self.source.path;
+        let mode = fs::metadata(path).map(|about| about.permissions().mode()).unwrap_or_default();
+        if secret && mode & 0o077 != 0 { Err(ConfigError::Exposed(path.to_owned())) } else { Ok(()) }
+    }
+
+    /// A whole number within bounds.
+    pub fn number(&self, least: u32, most: u32) -> Result<u32, ConfigError> {
+        let number = match self.value.get_ref() {
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            _ => None,
+        };
+        number.filter(|n| (least..=most).contains(n)).ok_or_else(|| self.bad(format!("expected {least} to {most}")))
+    }
+
+    /// The refusal of this value.
+    pub fn bad(&self, message: impl Into<String>) -> ConfigError {
         ConfigError::BadValue { at: self.source.at(Some(self.value.span())), key: self.name(), message: message.into() }
     }
 
-    fn unknown(&self, known: &[&str]) -> ConfigError {
+    /// The refusal of this key.
+    pub fn unknown(&self, known: &[&str]) -> ConfigError {
         let key = self.key.get_ref().as_ref();
         let near = known.iter().map(|k| (strsim::damerau_levenshtein(key, k), k)).min();
         let near = near.filter(|(far, _)| far * 3 <= key.chars().count());
@@ -241,7 +299,8 @@ impl<'a> Entry<'a> {
         ConfigError::UnknownKey { at: self.source.at(Some(self.key.span())), key: self.name(), hint }
     }
 
-    fn text(&self) -> Result<&'a str, ConfigError> {
+    /// A text that is not empty.
+    pub fn text(&self) -> Result<&'a str, ConfigError> {
         match self.value.get_ref() {
             DeValue::String(text) if text.is_empty() => Err(self.bad("it is empty")),
             DeValue::String(text) => Ok(text),
@@ -262,11 +321,13 @@ impl<'a> Entry<'a> {
         }
     }
 
-    fn duration(&self) -> Result<Duration, ConfigError> {
+    /// A duration such as `8h`.
+    pub fn duration(&self) -> Result<Duration, ConfigError> {
         duration(self.text()?).map_err(|e| self.bad(e.to_string()))
     }
 
-    fn parsed<T: FromStr<Err: std::fmt::Display>>(&self) -> Result<T, ConfigError> {
+    /// A text that means something.
+    pub fn parsed<T: FromStr<Err: std::fmt::Display>>(&self) -> Result<T, ConfigError> {
         self.text()?.parse().map_err(|e: T::Err| self.bad(e.to_string()))
     }
 

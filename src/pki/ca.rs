@@ -109,6 +109,16 @@ impl Ca {
         self.certify_tls(TlsUse::Server, names, request, SERVER_LIFE, now, random)
     }
 
+    /// Certifies the key that signed the request for a server that signs what terminals keep.
+    pub fn certify_server_signature(
+        &mut self,
+        request: &Request,
+        now: Timestamp,
+        random: &mut dyn Random,
+    ) -> Result<Vec<u8>, PkiError> {
+        self.certify(Class::ServerSignature, request.subject(), request.point(), SERVER_LIFE, now, random)
+    }
+
     /// Certifies the key of a set. Only [`super::Home::create_set`] makes such keys, so nobody else may ask.
     pub(super) fn certify_set(
         &mut self,

@@ -26,11 +26,12 @@ pub struct Pair {
     pub certificate: &'static str,
 }
 
-// The pairs: READ and ADMIN towards tokens, TLS towards the server, the server itself.
+// The pairs: READ and ADMIN towards tokens, TLS towards the server, the server itself, and what it signs with.
 pub const TERMINAL: Pair = Pair { key: "terminal-ecka.key", certificate: "terminal-ecka.crt" };
 pub const ADMIN: Pair = Pair { key: "terminal-admin.key", certificate: "terminal-admin.crt" };
 pub const CLIENT: Pair = Pair { key: "terminal-tls.key", certificate: "terminal-tls.crt" };
 pub const SERVER: Pair = Pair { key: "server.key", certificate: "server.crt" };
+pub const SIGNATURE: Pair = Pair { key: "server-signature.key", certificate: "server-signature.crt" };
 
 /// The folder of keys and certificates. It need not be there yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +39,13 @@ pub struct Home {
     folder: PathBuf,
 }
 
-/// What a terminal brings into a handshake with a token.
+/// A key of the protocol's own certificates: what a terminal brings into a handshake with a token, or what a server
+/// signs with.
 #[derive(Debug, Clone)]
 pub struct Terminal {
     /// The CA that certifies terminals and tokens.
     pub authority: Authority,
-    /// The terminal's static ECKA key.
+    /// The key; a terminal's static ECKA key.
     pub key: KeyPair,
     /// Its certificate, which is valid now.
     pub certificate: Certificate,
@@ -120,6 +122,11 @@ impl Home {
     /// The server's TLS key and certificate.
     pub fn load_server_tls(&self, now: Timestamp) -> Result<Tls, PkiError> {
         self.load_tls(SERVER, TlsUse::Server, now)
+    }
+
+    /// The key and certificate with which the server signs what terminals keep for the time when it is away.
+    pub fn load_server_signature(&self, now: Timestamp) -> Result<Terminal, PkiError> {
+        self.load_pair(SIGNATURE, &[Class::ServerSignature], now)
     }
 
     /// The start key of cards that were installed with one: all three SCP03 keys.

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::{
     AUTHORITY_LIFE, AUTHORITY_NAME, Ca, Caution, Home, PkiError,
     ca::window,
-    home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, START_KEY, TERMINAL},
+    home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
     load,
     record::{Issued, Record, fingerprint},
 };
@@ -30,7 +30,7 @@ use crate::{
 /// The lock of the folder.
 const LOCK: &str = ".lock";
 /// All files that are written here whole.
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     CA_KEY,
     CA_CERTIFICATE,
     PERSO_KEY,
@@ -43,6 +43,8 @@ const FILES: [&str; 12] = [
     CLIENT.certificate,
     SERVER.key,
     SERVER.certificate,
+    SIGNATURE.key,
+    SIGNATURE.certificate,
 ];
 
 /// What became of one file.
@@ -121,7 +123,13 @@ impl Home {
         let _lock = self.prepare()?;
         let mut work = Work { home: self, now, names, random, files: Vec::new() };
         for (pair, kind) in PAIRS {
-            let key = load::key_pair(&self.path(pair.key))?;
+            let path = self.path(pair.key);
+            // A home that an older release made has no signature key yet.
+            if !load::exists(&path)? && pair.key == SIGNATURE.key {
+                work.pair(&mut ca, pair, kind)?;
+                continue;
+            }
+            let key = load::key_pair(&path)?;
             work.certify(&mut ca, pair, kind, &key, Outcome::Renewed)?;
         }
         Ok(Report { authority: ca.authority().point().key_identifier(), files: work.files })
@@ -169,14 +177,16 @@ enum Kind {
     Terminal(Role),
     Client,
     Server,
+    Signature,
 }
 
 /// All of them, in the order in which they are made.
-const PAIRS: [(Pair, Kind); 4] = [
+const PAIRS: [(Pair, Kind); 5] = [
     (TERMINAL, Kind::Terminal(Role::Read)),
     (ADMIN, Kind::Terminal(Role::Admin)),
     (CLIENT, Kind::Client),
     (SERVER, Kind::Server),
+    (SIGNATURE, Kind::Signature),
 ];
 
 /// One run.
@@ -282,6 +292,7 @@ impl Work<'_> {
             Kind::Terminal(role) => ca.certify_terminal(role, &request, self.now, self.random)?,
             Kind::Client => ca.certify_tls_client(&request, self.now, self.random)?,
             Kind::Server => ca.certify_tls_server(self.names, &request, self.now, self.random)?,
+            Kind::Signature => ca.certify_server_signature(&request, self.now, self.random)?,
         };
         self.write_certificate(pair.certificate, &der)?;
         let not_after = self.not_after(ca.authority(), pair, kind, key)?;
@@ -292,11 +303,10 @@ impl Work<'_> {
     /// The end of a certificate's life, once it is found to be the right one.
     fn not_after(&self, authority: &Authority, pair: Pair, kind: Kind, key: &KeyPair) -> Result<Timestamp, PkiError> {
         let tls = |usage| self.home.tls_certificate(pair, key, authority, usage).map(|found| found.not_after());
+        let card = |class| self.home.card_certificate(pair, key, authority, &[class]).map(|found| found.not_after());
         match kind {
-            Kind::Terminal(role) => {
-                let class = Class::Terminal(role);
-                self.home.card_certificate(pair, key, authority, &[class]).map(|found| found.not_after())
-            }
+            Kind::Terminal(role) => card(Class::Terminal(role)),
+            Kind::Signature => card(Class::ServerSignature),
             Kind::Client => tls(TlsUse::Client),
             Kind::Server => tls(TlsUse::Server),
         }
@@ -324,6 +334,7 @@ fn subject(kind: Kind, key: &Point) -> String {
         Kind::Terminal(_) => "terminal",
         Kind::Client => "client",
         Kind::Server => "server",
+        Kind::Signature => "server-signature",
     };
     format!("{prefix}-{}", hex::encode(&key.key_identifier()[..4]))
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Home, PkiError, days,
-    home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, START_KEY, TERMINAL},
+    home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
     load,
     set::SetId,
 };
@@ -109,6 +109,7 @@ impl Home {
         self.pair(ADMIN, |key| self.card_facts(ADMIN, key, &[Class::Terminal(Role::Admin)]), &mut items)?;
         self.pair(CLIENT, |key| self.tls_facts(CLIENT, key, TlsUse::Client), &mut items)?;
         self.pair(SERVER, |key| self.tls_facts(SERVER, key, TlsUse::Server), &mut items)?;
+        self.pair(SIGNATURE, |key| self.card_facts(SIGNATURE, key, &[Class::ServerSignature]), &mut items)?;
         for id in self.sets()? {
             self.private_key(format!("sets/{id}.key"), &mut items)?;
             self.certificate(format!("sets/{id}.crt"), || self.set_facts(id), &mut items)?;

@@ -99,7 +99,7 @@ fn init_renew_and_list_tell_what_is_there() {
     let place = Place::new();
     assert!(place.objects(&["list"]).is_empty());
     let made = place.objects(&["init"]);
-    assert_eq!(made.len(), 12);
+    assert_eq!(made.len(), 14);
     assert!(made.iter().all(|object| object["new"] == true));
     let again = place.objects(&["init"]);
     assert!(again.iter().all(|object| object["new"] == false));
@@ -110,8 +110,10 @@ fn init_renew_and_list_tell_what_is_there() {
         assert_eq!(new["serial"] != old["serial"], is_leaf, "{new}");
     }
     let text = String::from_utf8(place.run(&["list"]).stdout).unwrap();
-    assert!(text.lines().count() == 13 && text.contains("terminal-admin.crt  terminal-admin  admin-"), "{text}");
-    for name in ["ca.crt", "terminal-ecka.crt", "terminal-admin.crt", "terminal-tls.crt", "server.crt"] {
+    assert!(text.lines().count() == 15 && text.contains("terminal-admin.crt  terminal-admin  admin-"), "{text}");
+    for name in
+        ["ca.crt", "terminal-ecka.crt", "terminal-admin.crt", "terminal-tls.crt", "server.crt", "server-signature.crt"]
+    {
         let verify = ["verify", "-x509_strict", "-CAfile", "ca.crt", name];
         let output = Command::new("openssl").args(verify).current_dir(place.folder()).output();
         let output = output.expect("the openssl command-line tool is needed: apt-get install openssl");

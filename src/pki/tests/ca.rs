@@ -89,7 +89,7 @@ fn the_record_survives_a_crash_and_tells_damage() {
     let whole = fs::read(&path).unwrap();
     let lines = record::entries(&path).unwrap();
     let classes: Vec<_> = lines.iter().map(|entry| entry.class.as_str()).collect();
-    assert_eq!(classes, ["ca", "terminal-read", "terminal-admin", "tls-client", "tls-server"]);
+    assert_eq!(classes, ["ca", "terminal-read", "terminal-admin", "tls-client", "tls-server", "server-signature"]);
     let authority = place.home.load_authority().unwrap();
     assert_eq!(lines[0].key, fingerprint(authority.point()));
     assert_eq!(lines[0].serial, hex::encode(authority.serial()));
@@ -98,15 +98,15 @@ fn the_record_survives_a_crash_and_tells_damage() {
     let start = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     for length in [start + 1, start + 40, whole.len() - 1] {
         fs::write(&path, &whole[..length]).unwrap();
-        assert_eq!(record::entries(&path).unwrap(), lines[..4]);
+        assert_eq!(record::entries(&path).unwrap(), lines[..5]);
         let mut ca = place.home.load_ca(Caution::Usual).unwrap();
         ca.certify_identity(Uuid::nil(), test_key().public(), now(), &mut SystemRandom).unwrap();
         let after = record::entries(&path).unwrap();
-        assert_eq!((&after[..4], after[4].class.as_str()), (&lines[..4], "identity"));
+        assert_eq!((&after[..5], after[5].class.as_str()), (&lines[..5], "identity"));
     }
     fs::write(&path, [&whole[..start], b"{}\n"].concat()).unwrap();
     let error = place.renew(now()).unwrap_err();
-    assert!(matches!(error, PkiError::RecordDamaged { line: 5, .. }), "{error}");
+    assert!(matches!(error, PkiError::RecordDamaged { line: 6, .. }), "{error}");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn several_processes_may_issue_at_once() {
             });
         }
     });
-    let issued = record::entries(&place.home.record()).unwrap().split_off(5);
+    let issued = record::entries(&place.home.record()).unwrap().split_off(6);
     let found: Vec<_> = issued.iter().map(|entry| entry.key.clone()).collect();
     assert_eq!(found, keys.iter().map(|key| fingerprint(key.public())).collect::<Vec<_>>());
 }

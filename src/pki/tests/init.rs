@@ -32,7 +32,8 @@ fn what_was_made_loads_and_is_what_it_should_be() {
     assert_eq!(terminal.certificate.not_before(), now() - CLOCK_TOLERANCE);
     assert_eq!(terminal.certificate.not_after(), now() + TERMINAL_LIFE);
     assert_eq!(client.certificate.not_after(), now() + TERMINAL_LIFE);
-    let keys = [terminal.key, admin.key, client.key, server.key].map(|key| *key.public());
+    let signature = place.home.load_server_signature(now()).unwrap();
+    let keys = [terminal.key, admin.key, client.key, server.key, signature.key].map(|key| *key.public());
     for (at, key) in keys.iter().enumerate() {
         assert!(key != authority.point() && !keys[..at].contains(key));
     }
@@ -147,5 +148,5 @@ fn two_inits_at_once_make_one_ca() {
         }
     });
     place.load_all(now()).unwrap();
-    assert_eq!(record::entries(&place.home.record()).unwrap().len(), 5);
+    assert_eq!(record::entries(&place.home.record()).unwrap().len(), 6);
 }

@@ -14,7 +14,10 @@ fn the_inventory_tells_what_is_there_and_hides_nothing() {
     expected.extend([format!("sets/{set}.key"), format!("sets/{set}.crt")]);
     assert_eq!(files, expected);
     let classes: Vec<_> = items.iter().filter_map(|item| facts(item).map(|facts| facts.class)).collect();
-    assert_eq!(classes, ["ca", "terminal-read", "terminal-admin", "tls-client", "tls-server", "set"]);
+    assert_eq!(
+        classes,
+        ["ca", "terminal-read", "terminal-admin", "tls-client", "tls-server", "server-signature", "set"]
+    );
     assert!(items.iter().all(|item| !broken(item)));
 
     // One broken key: its row and that of its certificate, and no other.
@@ -166,7 +169,7 @@ fn certificates_of_a_terminal_expire_and_are_renewed() {
     assert_eq!(code(place.home.load_terminal(last + SECOND).unwrap_err()), "pki.terminal-expired");
     let report = place.renew(last + SECOND).unwrap();
     let names: Vec<_> = report.files.iter().map(|file| (file.name, file.outcome)).collect();
-    let renewed = ["terminal-ecka.crt", "terminal-admin.crt", "terminal-tls.crt", "server.crt"];
+    let renewed = ["terminal-ecka.crt", "terminal-admin.crt", "terminal-tls.crt", "server.crt", "server-signature.crt"];
     assert_eq!(names, renewed.map(|name| (name, Outcome::Renewed)));
     place.load_all(last + SECOND).unwrap();
     for (name, content) in place.contents() {

@@ -33,7 +33,7 @@ use crate::{
     failure::Failure,
 };
 
-const ALL: [&str; 13] = [
+const ALL: [&str; 15] = [
     "ca.key",
     "ca.crt",
     "issued.ndjson",
@@ -47,6 +47,8 @@ const ALL: [&str; 13] = [
     "terminal-tls.crt",
     "server.key",
     "server.crt",
+    "server-signature.key",
+    "server-signature.crt",
 ];
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -105,6 +107,7 @@ impl Place {
         self.home.load_admin_terminal(now)?;
         self.home.load_terminal_tls(now)?;
         self.home.load_server_tls(now)?;
+        self.home.load_server_signature(now)?;
         self.home.load_start_key()?;
         self.home.load_perso_key()?;
         Ok(())

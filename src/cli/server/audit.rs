@@ -1,0 +1,94 @@
+//! `rollcall server audit verify`.
+
+use std::{fs::File, io::Read, path::Path};
+
+use super::{
+    args::{AuditArgs, AuditCommand, VerifyArgs},
+    run::store,
+};
+use crate::{
+    cli::{json, printer::Printer},
+    config::Settings,
+    crypto::jws,
+    failure::{Class, Failure},
+    pki::Home,
+    server::{
+        self, ServerError, Store,
+        audit::{AuditError, Verifier},
+    },
+    wire::v1::{AuditHead, FEED_TYPE, Feed, SignedFeed},
+};
+
+/// Records that are read at a time.
+const PAGE: u32 = 1000;
+
+/// Runs the command.
+pub fn run(args: &AuditArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let AuditCommand::Verify(args) = &args.command;
+    let told = told(args, settings)?;
+    let url = store(settings)?;
+    let (verified, head) = server::block_on(async {
+        let store = Store::inspect(&url).await?;
+        let done = verify(&store, told).await;
+        store.close().await;
+        done
+    })?
+    .map_err(ServerError::Store)?;
+    let bad = verified.as_ref().err();
+    out.object(&json::Audit {
+        schema: json::Schema::default(),
+        whole: bad.is_none(),
+        records: head.seq,
+        head: head.hash,
+        first_bad: bad.map(AuditError::first_bad),
+        what: bad.map(ToString::to_string),
+    })?;
+    Ok(if bad.is_none() { 0 } else { Class::No.exit_status() })
+}
+
+/// Follows the log; the head is read first, so that what is added meanwhile is no contradiction.
+async fn verify(
+    store: &Store,
+    told: Vec<AuditHead>,
+) -> Result<(Result<u64, AuditError>, AuditHead), server::StoreError> {
+    let head = store.audit_head().await?;
+    let mut verifier = Verifier::new(told);
+    let mut after = 0;
+    let last = i64::try_from(head.seq).unwrap_or(i64::MAX);
+    loop {
+        let page = store.audit(after, PAGE).await?;
+        for record in page.iter().filter(|record| record.seq <= last) {
+            if let Err(error) = verifier.next(record) {
+                return Ok((Err(error), head));
+            }
+        }
+        match page.last() {
+            Some(record) if record.seq < last => after = record.seq,
+            _ => break,
+        }
+    }
+    Ok((verifier.end(&head), head))
+}
+
+/// The heads that terminals were given, from feeds that our server signed.
+fn told(args: &VerifyArgs, settings: &Settings) -> Result<Vec<AuditHead>, Failure> {
+    if args.feed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let authority = Home::new(settings.pki_folder()).load_authority()?;
+    args.feed.iter().map(|path| one_feed(path, authority.point())).collect()
+}
+
+fn one_feed(path: &Path, ca: &crate::crypto::ec::Point) -> Result<AuditHead, Failure> {
+    let bad = |what: String| {
+        Failure::new(Class::Data, "audit.feed", format!("{}: {what}", path.display()))
+            .hint("give the answer of GET /v1/revocations, or its JWS alone")
+    };
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(jws::LIMIT as u64 + 1024).read_to_string(&mut text));
+    read.map_err(|error| bad(error.to_string()))?;
+    let jws = serde_json::from_str::<SignedFeed>(&text).map_or(text, |feed| feed.jws);
+    let verified = jws::verify(jws.trim(), FEED_TYPE, ca).map_err(|error| bad(error.to_string()))?;
+    let feed: Feed = serde_json::from_slice(&verified.payload).map_err(|error| bad(error.to_string()))?;
+    Ok(feed.audit)
+}

@@ -1,0 +1,34 @@
+//! `rollcall server`: runs the background server, and administers one.
+//!
+//! Only `init`, `run` and `audit verify` open the store; everything else speaks `/v1` like any other terminal.
+
+pub mod args;
+#[cfg(feature = "server")]
+mod audit;
+#[cfg(feature = "server")]
+mod run;
+
+use args::{ServerArgs, ServerCommand};
+
+use super::printer::Printer;
+use crate::{config::Settings, failure::Failure};
+
+/// Runs the command.
+pub fn run(args: &ServerArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    match &args.command {
+        #[cfg(feature = "server")]
+        ServerCommand::Init => run::init(settings, out),
+        #[cfg(feature = "server")]
+        ServerCommand::Run(args) => run::run(args, settings, out),
+        #[cfg(feature = "server")]
+        ServerCommand::Audit(args) => audit::run(args, settings, out),
+        #[cfg(not(feature = "server"))]
+        _ => Err(without_server()),
+    }
+}
+
+#[cfg(not(feature = "server"))]
+fn without_server() -> Failure {
+    Failure::new(crate::failure::Class::Config, "server.not-built", "this rollcall was built without the server")
+        .hint("build it with the feature server, or run the server elsewhere")
+}

@@ -1,0 +1,140 @@
+//! `rollcall server init` and `run`.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::args::RunArgs;
+use crate::{
+    cli::{interrupt::Interrupt, json, printer::Printer},
+    config::Settings,
+    failure::{Class, Failure},
+    pki::Caution,
+    server::{self, Log, Options, RequestLine, ServerError, StoreUrl},
+};
+
+/// Lines that may wait for a slow reader of ours; a request never waits for one.
+const LINES: usize = 1024;
+/// The time for a handshake, a request and its answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// `rollcall server init`.
+pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let url = store(settings)?;
+    let done = server::block_on(server::init::init(&settings.pki_folder(), &url, Timestamp::now()))??;
+    let Some(new) = done.added else {
+        return Err(Failure::new(
+            Class::Refused,
+            "terminal.conflict",
+            format!("the server knows another terminal {:?}, or this one's key under another name", done.terminal),
+        )
+        .hint("look: rollcall server terminal list"));
+    };
+    let done_here = format!("{} administers the server: start it with rollcall server run", done.terminal);
+    out.note(if new { &done_here } else { "everything is there already, and nothing was changed" });
+    out.object(&json::ServerState {
+        schema: json::Schema::default(),
+        store: url.to_string(),
+        listening: None,
+        terminal: Some(done.terminal),
+        new: Some(new),
+    })?;
+    Ok(0)
+}
+
+/// `rollcall server run`: until a signal, which ends it in order (130 or 143).
+pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let url = store(settings)?;
+    let options = Options {
+        listen: args.listen.unwrap_or(settings.server.listen),
+        pki: settings.pki_folder(),
+        store: url.clone(),
+        caution: if settings.yes { Caution::Waived } else { Caution::Usual },
+        rate: Some(settings.server.rate).filter(|rate| *rate > 0),
+        connections: settings.server.connections as usize,
+        patience: PATIENCE,
+    };
+    let (stop, stopped) = oneshot::channel::<()>();
+    let interrupt = Interrupt::install(move || {
+        let _ = stop.send(());
+    })?;
+    let (lines, inbox) = sync_channel(LINES);
+    let log: Arc<dyn Log> = Arc::new(Lines { lines, verbose: settings.verbose });
+    let worker = thread::Builder::new().name("server".into()).spawn(move || {
+        server::run(&options, &log, async {
+            // A sender that is gone means the same.
+            let _ = stopped.await;
+        })
+    });
+    let worker = worker.map_err(ServerError::Start)?;
+    print(&inbox, &url, out)?;
+    // The channel is closed, so the server has ended or panicked, which the hook has told.
+    match worker.join() {
+        Ok(done) => done?,
+        Err(_) => return Ok(Class::Bug.exit_status()),
+    }
+    Ok(interrupt.exit_status().unwrap_or(0))
+}
+
+fn print(inbox: &Receiver<Line>, url: &StoreUrl, out: &mut Printer) -> Result<(), Failure> {
+    for line in inbox {
+        match line {
+            Line::Listening(at) => out.item(&json::ServerState {
+                schema: json::Schema::default(),
+                store: url.to_string(),
+                listening: Some(at.to_string()),
+                terminal: None,
+                new: None,
+            })?,
+            Line::Request(line) => out.detail(&line),
+            Line::Fault(what) => out.warning(&what, None),
+        }
+    }
+    Ok(())
+}
+
+/// Where the store is that the configuration or the environment names.
+pub fn store(settings: &Settings) -> Result<StoreUrl, Failure> {
+    Ok(settings.server.store.expose().parse::<StoreUrl>().map_err(ServerError::Store)?)
+}
+
+enum Line {
+    Listening(SocketAddr),
+    Request(String),
+    Fault(String),
+}
+
+/// Hands what happens to the thread that prints.
+struct Lines {
+    lines: SyncSender<Line>,
+    verbose: bool,
+}
+
+impl Log for Lines {
+    fn listening(&self, at: SocketAddr) {
+        let _ = self.lines.send(Line::Listening(at));
+    }
+
+    fn request(&self, line: &RequestLine<'_>) {
+        if self.verbose {
+            let RequestLine { at, terminal, method, path, status, took } = line;
+            let (terminal, ms) = (terminal.unwrap_or("-"), took.as_secs_f64() * 1000.0);
+            // Whoever does not read us shall not hold up who asks.
+            let _ =
+                self.lines.try_send(Line::Request(format!("{at:.3} {terminal} {method} {path} {status} {ms:.1} ms")));
+        }
+    }
+
+    fn fault(&self, what: &str) {
+        let _ = self.lines.try_send(Line::Fault(what.to_owned()));
+    }
+}

@@ -1,0 +1,175 @@
+//! The table `[server]`: how this terminal reaches its server, and how a server here is run.
+
+use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::file::{ConfigError, Entry};
+use super::set;
+
+/// The port of a server that was given none.
+pub const PORT: u16 = 7443;
+
+const KEYS: [&str; 8] = ["connections", "feed_max_age", "listen", "offline_max_age", "rate", "store", "timeout", "url"];
+
+/// What stands in the file.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    url: Option<String>,
+    feed_max_age: Option<Duration>,
+    offline_max_age: Option<Duration>,
+    timeout: Option<Duration>,
+    listen: Option<SocketAddr>,
+    store: Option<StoreText>,
+    rate: Option<u32>,
+    connections: Option<u32>,
+}
+
+/// Where a store is; it may hold a password, so it is not printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct StoreText(String);
+
+impl StoreText {
+    /// The text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it holds a password: `//user:password@host`.
+    pub fn is_secret(&self) -> bool {
+        let authority = self.0.split("//").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) || self.0.contains("password=")
+    }
+}
+
+impl std::fmt::Debug for StoreText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreText(…)")
+    }
+}
+
+/// What was meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where this terminal's server is: `https://host:port`; none for a terminal without one.
+    pub url: Option<String>,
+    /// How old the last revocation feed may be while the server is away.
+    pub feed_max_age: Duration,
+    /// How old user information from the server may be while the server is away.
+    pub offline_max_age: Duration,
+    /// The time limit of one request.
+    pub timeout: Duration,
+    /// Where a server here listens.
+    pub listen: SocketAddr,
+    /// Where a server here keeps what it knows.
+    pub store: StoreText,
+    /// Requests that one terminal may make in a second; 0 for no limit.
+    pub rate: u32,
+    /// Connections at one time.
+    pub connections: u32,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            url: None,
+            feed_max_age: Duration::from_secs(24 * 3600),
+            offline_max_age: Duration::from_secs(8 * 3600),
+            timeout: Duration::from_secs(5),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
+            store: StoreText(String::new()),
+            rate: 200,
+            connections: 1024,
+        }
+    }
+}
+
+impl Table {
+    /// Takes one key of the table.
+    pub fn take(&mut self, entry: &Entry<'_>) -> Result<(), ConfigError> {
+        match entry.key() {
+            "url" => self.url = Some(checked_url(entry.text()?).map_err(|what| entry.bad(what))?),
+            "feed_max_age" => self.feed_max_age = Some(entry.duration()?),
+            "offline_max_age" => self.offline_max_age = Some(entry.duration()?),
+            "timeout" => self.timeout = Some(entry.duration()?),
+            "listen" => self.listen = Some(entry.parsed()?),
+            "store" => {
+                let store = StoreText(entry.text()?.to_owned());
+                entry.require_private(store.is_secret())?;
+                self.store = Some(store);
+            }
+            "rate" => self.rate = Some(entry.number(0, 1_000_000)?),
+            "connections" => self.connections = Some(entry.number(1, 100_000)?),
+            _ => return Err(entry.unknown(&KEYS)),
+        }
+        Ok(())
+    }
+
+    /// With the environment, which comes before the file; `state` is where a store lies that nobody named.
+    pub fn resolve(self, environment: &dyn Fn(&str) -> Option<OsString>, state: &Path) -> Result<Server, ConfigError> {
+        let variable = |name: &'static str| -> Result<Option<String>, ConfigError> {
+            let text = set(environment, name).map(OsString::into_string).transpose();
+            text.map_err(|_| ConfigError::BadVariable { name, message: "it is not UTF-8".into() })
+        };
+        let bad = |name: &'static str| move |message: String| ConfigError::BadVariable { name, message };
+        let url = variable("ROLLCALL_SERVER_URL")?.map(|text| checked_url(&text)).transpose();
+        let url = url.map_err(|what| bad("ROLLCALL_SERVER_URL")(what.to_owned()))?;
+        let listen = variable("ROLLCALL_SERVER_LISTEN")?.map(|text| text.parse()).transpose();
+        let listen = listen.map_err(|_| bad("ROLLCALL_SERVER_LISTEN")("it is no ADDRESS:PORT".into()))?;
+        let rate = variable("ROLLCALL_SERVER_RATE")?.map(|text| text.parse()).transpose();
+        let rate = rate.map_err(|_| bad("ROLLCALL_SERVER_RATE")("it is no number".into()))?;
+        let store = variable("ROLLCALL_SERVER_STORE")?.map(StoreText);
+        let otherwise = Server::default();
+        let own_file = || StoreText(format!("sqlite://{}", state.join("server.db").display()));
+        Ok(Server {
+            url: url.or(self.url),
+            feed_max_age: self.feed_max_age.unwrap_or(otherwise.feed_max_age),
+            offline_max_age: self.offline_max_age.unwrap_or(otherwise.offline_max_age),
+            timeout: self.timeout.unwrap_or(otherwise.timeout),
+            listen: listen.or(self.listen).unwrap_or(otherwise.listen),
+            store: store.or(self.store).unwrap_or_else(own_file),
+            rate: rate.or(self.rate).unwrap_or(otherwise.rate),
+            connections: self.connections.unwrap_or(otherwise.connections),
+        })
+    }
+}
+
+/// `https://host:port`, and nothing after it.
+fn checked_url(text: &str) -> Result<String, &'static str> {
+    let host = text.strip_prefix("https://").map(|host| host.strip_suffix('/').unwrap_or(host));
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    match host {
+        Some(host) if !host.is_empty() && host.chars().all(plain) => Ok(format!("https://{host}")),
+        _ => Err("expected https://host:port"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_address_of_a_server_is_a_url() {
+        assert_eq!(checked_url("https://door.example.org:7443/").unwrap(), "https://door.example.org:7443");
+        assert_eq!(checked_url("https://[::1]:7443").unwrap(), "https://[::1]:7443");
+        for bad in ["", "http://a", "https://", "https://a/b", "https://u:p@a", "https://a?b", "a:7443", "https://a b"]
+        {
+            assert!(checked_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_known_and_not_printed() {
+        for (text, secret) in [
+            ("postgres://u:canary@h/d", true),
+            ("postgres://h/d?user=u&password=canary", true),
+            ("postgres://u@h/d", false),
+            ("sqlite:///var/lib/x.db", false),
+        ] {
+            let store = StoreText(text.into());
+            assert_eq!(store.is_secret(), secret, "{text}");
+            assert!(!format!("{store:?}").contains("canary"));
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What happened at terminals, brought in batches that may come twice.
+
+use axum::{Json, extract::State};
+use serde_json::Value;
+
+use super::{Answer, Desk};
+use crate::{
+    server::{body::Body, caller::Caller, problem::ApiError},
+    wire::v1::{EVENTS_MAX, EventBatch, EventsTaken},
+};
+
+/// The schema of an event.
+const SCHEMA: &str = "rollcall.event/1";
+
+/// `POST /v1/events`.
+pub async fn keep(
+    State(desk): State<Desk>,
+    Caller(caller): Caller,
+    Body(batch): Body<EventBatch>,
+) -> Answer<EventsTaken> {
+    let rows = rows(&batch.events)?;
+    let stored = desk.store.keep_events(&caller.name, batch.list, &rows, (desk.clock)()).await?;
+    desk.metrics.events.inc_by(u64::from(stored));
+    let all = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+    Ok(Json(EventsTaken { stored, known: all.saturating_sub(stored) }))
+}
+
+/// The events with their numbers, which rise.
+fn rows(events: &[Value]) -> Result<Vec<(i64, String)>, ApiError> {
+    if !(1..=EVENTS_MAX).contains(&events.len()) {
+        return Err(ApiError::Invalid(format!("a batch has 1 to {EVENTS_MAX} events")));
+    }
+    let mut rows: Vec<(i64, String)> = Vec::with_capacity(events.len());
+    for event in events {
+        if event["schema"] != SCHEMA {
+            return Err(ApiError::Invalid(format!("an event is an object {SCHEMA}")));
+        }
+        let last = rows.last().map_or(0, |(seq, _)| *seq);
+        let seq = event["seq"].as_i64().filter(|seq| *seq > last);
+        let seq = seq.ok_or_else(|| ApiError::Invalid("the numbers of events begin above 0 and rise".into()))?;
+        rows.push((seq, event.to_string()));
+    }
+    Ok(rows)
+}

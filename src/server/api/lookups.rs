@@ -1,0 +1,104 @@
+//! Nonces and lookups: what a tap asks.
+
+use axum::{Json, extract::State};
+
+use super::{Answer, Desk};
+use crate::{
+    server::{
+        body::{Body, binary},
+        caller::Caller,
+        metrics::Decision,
+        problem::ApiError,
+        proofs::{self, Against},
+        store::{Ask, CallerRow, Found, Refusal, Shown},
+    },
+    wire::v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, Status, USER_TYPE},
+};
+
+/// The longest proof and certificate that are looked at, in bytes; one of another length is told apart by its form.
+const LONGEST: usize = 1024;
+
+/// `POST /v1/nonces`.
+pub async fn nonces(
+    State(desk): State<Desk>,
+    Caller(caller): Caller,
+    Body(request): Body<NonceRequest>,
+) -> Answer<Nonces> {
+    if !(1..=NONCES_MAX).contains(&request.count) {
+        return Err(ApiError::Invalid(format!("count is 1 to {NONCES_MAX}")));
+    }
+    let (raw, nonces) = desk.nonces(request.count).map_err(|error| ApiError::fault(&error))?;
+    desk.store.issue_nonces(&raw, &caller.name, (desk.clock)()).await?;
+    desk.metrics.nonces.inc_by(u64::from(request.count));
+    Ok(Json(Nonces { nonces }))
+}
+
+/// `POST /v1/lookups`.
+pub async fn lookup(
+    State(desk): State<Desk>,
+    Caller(caller): Caller,
+    Body(request): Body<LookupRequest>,
+) -> Answer<Lookup> {
+    if request.nonces > NONCES_MAX {
+        return Err(ApiError::Invalid(format!("nonces is at most {NONCES_MAX}")));
+    }
+    let proof = shown(&desk, &caller, &request).await?;
+    let (raw, nonces) = desk.nonces(request.nonces).map_err(|error| ApiError::fault(&error))?;
+    let ask = Ask { terminal: caller.name.clone(), token_id: request.token_id, proof, nonces: raw };
+    let found = desk.decide(ask).await?;
+    count(&desk, &found, request.nonces);
+    let Found::Token { status, reason, user, freshness } = found else {
+        return Err(match found {
+            Found::Refused(refusal) => ApiError::Proof(refusal),
+            _ => ApiError::NoToken,
+        });
+    };
+    let mut answer =
+        Lookup { token_id: request.token_id, status, reason, user: None, signed_user: None, proof: freshness, nonces };
+    if status == Status::Active {
+        let signed = SignedUser { token_id: request.token_id, user: user.clone(), at: (desk.clock)() };
+        answer.signed_user = Some(desk.signer.sign(&signed, USER_TYPE).map_err(|error| ApiError::fault(&error))?);
+        answer.user = Some(user);
+    }
+    Ok(Json(answer))
+}
+
+/// The proof of a request, checked as far as it can be without its place among others.
+async fn shown(desk: &Desk, caller: &CallerRow, request: &LookupRequest) -> Result<Shown, ApiError> {
+    let Some(proof) = &request.proof else {
+        return match request.identity_certificate {
+            None => Ok(Shown::Nothing),
+            Some(_) => Err(ApiError::Invalid("an identity certificate comes with a proof only".into())),
+        };
+    };
+    let bytes = |name, text: &str| binary(name, text, 0..=LONGEST);
+    let Ok(cose) = bytes("proof", proof) else { return Ok(Shown::Refused(Refusal::Malformed)) };
+    let certificate = request.identity_certificate.as_deref().map(|text| bytes("identity_certificate", text));
+    let Ok(certificate) = certificate.transpose() else { return Ok(Shown::Refused(Refusal::Certificate)) };
+    // Without a token there is nothing to check against: the store says so, and writes it down.
+    let Some(registered) = desk.store.token_keys(request.token_id).await? else { return Ok(Shown::Nothing) };
+    let against = Against {
+        token_id: request.token_id,
+        registered: &registered,
+        authority: &desk.authority,
+        terminal: &caller.ecka_keys,
+        now: (desk.clock)(),
+    };
+    Ok(proofs::check(&cose, certificate.as_deref(), &against))
+}
+
+fn count(desk: &Desk, found: &Found, nonces: u16) {
+    let result = match found {
+        Found::Unknown => "token.unknown",
+        Found::Refused(refusal) => refusal.code(),
+        Found::Token { status: Status::Active, .. } => "active",
+        Found::Token { status: Status::Suspended, .. } => "suspended",
+        Found::Token { status: Status::Lost, .. } => "lost",
+        Found::Token { status: Status::Revoked, .. } => "revoked",
+    };
+    desk.metrics.lookups.get_or_create(&Decision { result: result.to_owned() }).inc();
+    desk.metrics.nonces.inc_by(u64::from(nonces));
+    if *found == Found::Refused(Refusal::Clone) {
+        desk.metrics.clones.inc();
+    }
+}

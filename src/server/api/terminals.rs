@@ -1,0 +1,147 @@
+//! Terminals: registered, renewed, revoked.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+
+use super::{Answer, Desk, page};
+use crate::{
+    crypto::{
+        random::SystemRandom,
+        sha256,
+        x509::{self, Request, TlsCertificate, TlsUse},
+    },
+    pki::{Ca, PkiError},
+    proof::thumbprint,
+    server::{
+        body::{Body, PageQuery, Parameters, binary, check_name},
+        caller::Caller,
+        problem::ApiError,
+        store::{Added, NewTerminal, Subjects, TerminalKeys},
+    },
+    wire::v1::{Page, RenewalRequest, Role, Terminal, TerminalCertificates, TerminalRequest},
+};
+
+/// The longest request for a certificate, in bytes.
+const LONGEST: usize = 2048;
+
+/// The two requests of a terminal, each signed by its own key.
+struct Requests {
+    tls: Request,
+    ecka: Request,
+}
+
+impl Requests {
+    fn read(tls: &str, ecka: &str) -> Result<Self, ApiError> {
+        let one = |name: &str, text: &str| {
+            let der = binary(name, text, 1..=LONGEST)?;
+            Request::verify(&der).map_err(|error| ApiError::Invalid(format!("{name}: {error}")))
+        };
+        let both = Self { tls: one("tls_request", tls)?, ecka: one("ecka_request", ecka)? };
+        if both.tls.point() == both.ecka.point() {
+            return Err(ApiError::Invalid("the TLS key is not to be the key that is used to tokens".into()));
+        }
+        Ok(both)
+    }
+
+    fn require_subjects(&self, subjects: &Subjects) -> Result<(), ApiError> {
+        if self.tls.subject() == subjects.tls && self.ecka.subject() == subjects.ecka {
+            return Ok(());
+        }
+        let Subjects { tls, ecka } = subjects;
+        Err(ApiError::Invalid(format!("the requests are to name {tls:?} (TLS) and {ecka:?} (tokens)")))
+    }
+
+    /// The certificates, and what is remembered of them.
+    fn certify(
+        &self,
+        role: Role,
+        ca: &mut Ca,
+        now: Timestamp,
+    ) -> Result<(TerminalCertificates, TerminalKeys), PkiError> {
+        let tls = ca.certify_tls_client(&self.tls, now, &mut SystemRandom)?;
+        let ecka = ca.certify_terminal(card_role(role), &self.ecka, now, &mut SystemRandom)?;
+        let read = TlsCertificate::verify(&tls, ca.authority().point(), TlsUse::Client).map_err(PkiError::Request)?;
+        let keys = TerminalKeys {
+            tls_key: sha256(&[self.tls.point().as_bytes()]),
+            ecka_key: thumbprint(self.ecka.point()),
+            subjects: Subjects { tls: self.tls.subject().to_owned(), ecka: self.ecka.subject().to_owned() },
+            not_after: read.not_after(),
+        };
+        let told = TerminalCertificates {
+            tls: BASE64_URL_SAFE_NO_PAD.encode(tls),
+            ecka: BASE64_URL_SAFE_NO_PAD.encode(ecka),
+            ca: BASE64_URL_SAFE_NO_PAD.encode(ca.authority().der()),
+        };
+        Ok((told, keys))
+    }
+}
+
+/// What a terminal may do to tokens.
+const fn card_role(role: Role) -> x509::Role {
+    match role {
+        Role::Read => x509::Role::Read,
+        Role::Enroll => x509::Role::Write,
+        Role::Admin => x509::Role::Admin,
+    }
+}
+
+/// `POST /v1/terminals`.
+pub async fn add(
+    State(desk): State<Desk>,
+    Caller(caller): Caller,
+    Body(request): Body<TerminalRequest>,
+) -> Answer<TerminalCertificates> {
+    check_name(&request.name)?;
+    let requests = Requests::read(&request.tls_request, &request.ecka_request)?;
+    requests.require_subjects(&Subjects { tls: request.name.clone(), ecka: request.name.clone() })?;
+    let role = request.role;
+    let (certificates, keys) = desk.certify(move |ca, now| requests.certify(role, ca, now)).await?;
+    let new = NewTerminal { name: request.name, role, keys };
+    // Certificates are of no use to anybody before this is done: they are given away after it.
+    match desk.store.add_terminal(&new, &caller.name, (desk.clock)()).await? {
+        Added::New | Added::Known => Ok(Json(certificates)),
+        Added::NameTaken => Err(ApiError::TerminalConflict),
+        Added::KeyTaken => Err(ApiError::KeyTaken),
+    }
+}
+
+/// `POST /v1/terminals/self/renewal`. Name and role stay.
+pub async fn renew(
+    State(desk): State<Desk>,
+    Caller(caller): Caller,
+    Body(request): Body<RenewalRequest>,
+) -> Answer<TerminalCertificates> {
+    let requests = Requests::read(&request.tls_request, &request.ecka_request)?;
+    requests.require_subjects(&caller.subjects)?;
+    let owner = desk.store.caller(&sha256(&[requests.tls.point().as_bytes()])).await?;
+    if owner.is_some_and(|owner| owner.name != caller.name) {
+        return Err(ApiError::KeyTaken);
+    }
+    let role = caller.role;
+    let (certificates, keys) = desk.certify(move |ca, now| requests.certify(role, ca, now)).await?;
+    desk.store.renew_terminal(&caller.name, &keys, (desk.clock)()).await?;
+    Ok(Json(certificates))
+}
+
+/// `GET /v1/terminals`.
+pub async fn list(
+    State(desk): State<Desk>,
+    _: Caller,
+    Parameters(query): Parameters<PageQuery>,
+) -> Answer<Page<Terminal>> {
+    let limit = query.limit()?;
+    let terminals = desk.store.terminals(&query.after, limit + 1).await?;
+    Ok(page(terminals, limit, |terminal| terminal.name.clone()))
+}
+
+/// `DELETE /v1/terminals/{name}`.
+pub async fn revoke(State(desk): State<Desk>, Caller(caller): Caller, Path(name): Path<String>) -> Answer<Terminal> {
+    if name == caller.name {
+        return Err(ApiError::TerminalSelf);
+    }
+    desk.store.revoke_terminal(&name, &caller.name, (desk.clock)()).await?.map(Json).ok_or(ApiError::NoTerminal)
+}

@@ -1,0 +1,109 @@
+//! Tokens: registered, looked at, suspended and revoked.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use uuid::Uuid;
+
+use super::{Answer, Desk, page};
+use crate::{
+    crypto::{ec::Point, random::SystemRandom},
+    server::{
+        body::{Body, PageQuery, Parameters, binary, check_user, plain},
+        caller::Caller,
+        problem::ApiError,
+        store::{NewToken, Registered, StatusChange, TokenKeys},
+    },
+    wire::v1::{Page, Status, StatusRequest, Token, TokenCertificates, TokenRequest},
+};
+
+/// `POST /v1/tokens`. The same once more gets the same answer, however often it is asked.
+pub async fn register(
+    State(desk): State<Desk>,
+    Caller(caller): Caller,
+    Body(request): Body<TokenRequest>,
+) -> Answer<TokenCertificates> {
+    check_user(&request.user)?;
+    if request.replaces == Some(request.token_id) {
+        return Err(ApiError::Invalid("a token does not replace itself".into()));
+    }
+    let (identity, ecka) = (key("identity_key", &request.identity_key)?, key("ecka_key", &request.ecka_key)?);
+    if identity == ecka {
+        return Err(ApiError::Invalid("identity_key and ecka_key are one key".into()));
+    }
+    let token_id = request.token_id;
+    let keys = match desk.store.token_keys(token_id).await? {
+        Some(known) => known, // whether it is the same token, the store decides
+        None => {
+            desk.certify(move |ca, now| {
+                Ok(TokenKeys {
+                    identity_key: identity.as_bytes().to_vec(),
+                    ecka_key: ecka.as_bytes().to_vec(),
+                    identity_certificate: ca.certify_identity(token_id, &identity, now, &mut SystemRandom)?,
+                    ecka_certificate: ca.certify_token_ecka(token_id, &ecka, now, &mut SystemRandom)?,
+                })
+            })
+            .await?
+        }
+    };
+    let keys = TokenKeys { identity_key: identity.as_bytes().to_vec(), ecka_key: ecka.as_bytes().to_vec(), ..keys };
+    let new = NewToken { token_id, user: request.user, keys, replaces: request.replaces };
+    match desk.store.register(&new, &caller.name, (desk.clock)()).await? {
+        Registered::Known(keys) => Ok(Json(TokenCertificates {
+            identity: BASE64_URL_SAFE_NO_PAD.encode(keys.identity_certificate),
+            ecka: BASE64_URL_SAFE_NO_PAD.encode(keys.ecka_certificate),
+        })),
+        Registered::Conflict => Err(ApiError::TokenConflict),
+        Registered::NothingToReplace => Err(ApiError::NoToken),
+    }
+}
+
+fn key(name: &str, text: &str) -> Result<Point, ApiError> {
+    let wrong = || ApiError::Invalid(format!("{name} is no uncompressed point of P-256"));
+    Point::parse(&binary(name, text, 65..=65)?).map_err(|_| wrong())
+}
+
+/// `GET /v1/tokens/{id}`.
+pub async fn show(State(desk): State<Desk>, _: Caller, Path(id): Path<String>) -> Answer<Token> {
+    desk.store.token(token_id(&id)?).await?.map(Json).ok_or(ApiError::NoToken)
+}
+
+/// `GET /v1/tokens`.
+pub async fn list(
+    State(desk): State<Desk>,
+    _: Caller,
+    Parameters(query): Parameters<PageQuery>,
+) -> Answer<Page<Token>> {
+    let limit = query.limit()?;
+    let tokens = desk.store.tokens(&query.after, limit + 1).await?;
+    Ok(page(tokens, limit, |token| token.token_id.to_string()))
+}
+
+/// `PUT /v1/tokens/{id}/status`.
+pub async fn set_status(
+    State(desk): State<Desk>,
+    Caller(caller): Caller,
+    Path(id): Path<String>,
+    Body(request): Body<StatusRequest>,
+) -> Answer<Token> {
+    let id = token_id(&id)?;
+    let reason = request.reason.as_deref();
+    if reason.is_some_and(|reason| !plain(reason, 1, 200)) {
+        return Err(ApiError::Invalid("a reason is 1 to 200 bytes without control characters".into()));
+    }
+    if reason.is_none() != (request.status == Status::Active) {
+        return Err(ApiError::Invalid("a reason comes with every status but active".into()));
+    }
+    match desk.store.set_status(id, request.status, reason, &caller.name, (desk.clock)()).await? {
+        StatusChange::Done(token) => Ok(Json(token)),
+        StatusChange::Unknown => Err(ApiError::NoToken),
+        StatusChange::Final => Err(ApiError::TokenFinal),
+    }
+}
+
+/// A token id in its one form: lower-case with hyphens.
+fn token_id(text: &str) -> Result<Uuid, ApiError> {
+    text.parse().ok().filter(|id: &Uuid| id.to_string() == text).ok_or(ApiError::NoToken)
+}

@@ -1,0 +1,164 @@
+//! What all requests share: the store, the CA, the key that signs, and the clerk who decides lookups.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Log, Options, ServerError,
+    limits::Rates,
+    metrics::Metrics,
+    problem::ApiError,
+    signer::Signer,
+    store::{Ask, Found, Store, StoreError},
+};
+use crate::{
+    crypto::{
+        CryptoError,
+        ec::Point,
+        random::{self, SystemRandom},
+    },
+    pki::{Ca, Home, PkiError},
+    wire::v1::Nonce,
+};
+
+/// Most lookups that are decided in one transaction.
+const BATCH: usize = 64;
+/// Lookups that wait for one; a terminal that finds no room is told to come again.
+const QUEUE: usize = 1024;
+/// How often old nonces are forgotten.
+const SWEEP: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// One lookup on its way to the clerk, and where the answer goes.
+type Slip = (Ask, oneshot::Sender<Result<Found, ()>>);
+
+/// What all requests share.
+pub struct Desk {
+    pub store: Store,
+    pub signer: Signer,
+    pub authority: Point,
+    pub authority_der: Vec<u8>,
+    pub rates: Rates,
+    pub metrics: Metrics,
+    pub log: Arc<dyn Log>,
+    pub clock: fn() -> Timestamp,
+    ca: Arc<Mutex<Ca>>,
+    clerk: mpsc::Sender<Slip>,
+}
+
+impl Desk {
+    /// Loads the keys, opens the store, and starts the clerk.
+    pub async fn open(
+        home: &Home,
+        options: &Options,
+        log: Arc<dyn Log>,
+        now: Timestamp,
+    ) -> Result<Arc<Self>, ServerError> {
+        let ca = home.load_ca(options.caution)?;
+        let authority = *ca.authority().point();
+        let authority_der = ca.authority().der().to_vec();
+        let store = Store::open(&options.store, &authority.key_identifier()).await?;
+        let (clerk, slips) = mpsc::channel(QUEUE);
+        let desk = Arc::new(Self {
+            signer: Signer::new(&home.load_server_signature(now)?),
+            authority,
+            authority_der,
+            rates: Rates::new(options.rate),
+            metrics: Metrics::default(),
+            clock: Timestamp::now,
+            ca: Arc::new(Mutex::new(ca)),
+            log: Arc::clone(&log),
+            clerk,
+            store: store.clone(),
+        });
+        tokio::spawn(decide(store.clone(), slips, Arc::clone(&log)));
+        tokio::spawn(sweep(store, log));
+        Ok(desk)
+    }
+
+    /// Decides one lookup, together with others that wait.
+    pub async fn decide(&self, ask: Ask) -> Result<Found, ApiError> {
+        let (answer, wait) = oneshot::channel();
+        self.clerk.try_send((ask, answer)).map_err(|_| ApiError::Busy)?;
+        match wait.await {
+            Ok(Ok(found)) => Ok(found),
+            _ => Err(ApiError::Store),
+        }
+    }
+
+    /// Certifies something on a thread of its own: it waits for the disk.
+    pub async fn certify<T: Send + 'static>(
+        &self,
+        order: impl FnOnce(&mut Ca, Timestamp) -> Result<T, PkiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let (ca, now) = (Arc::clone(&self.ca), (self.clock)());
+        let work = move || order(&mut ca.lock().unwrap_or_else(PoisonError::into_inner), now);
+        let done = tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::fault(&error))?;
+        done.map_err(|error| ApiError::from_pki(&error))
+    }
+
+    /// Nonces for a terminal, as they are stored and as they are told.
+    pub fn nonces(&self, count: u16) -> Result<(Vec<[u8; 32]>, Vec<Nonce>), CryptoError> {
+        use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+        let use_by = (self.clock)() + jiff::SignedDuration::from_hours(crate::wire::v1::NONCE_HOURS);
+        let raw: Vec<[u8; 32]> =
+            (0..count).map(|_| random::bytes(&mut SystemRandom)).collect::<Result<_, CryptoError>>()?;
+        let told = raw.iter().map(|nonce| Nonce { nonce: BASE64_URL_SAFE_NO_PAD.encode(nonce), use_by }).collect();
+        Ok((raw, told))
+    }
+
+    /// After the last request.
+    pub async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+/// The clerk: whatever waits is decided in one transaction, so that many lookups cost one write to the disk.
+async fn decide(store: Store, mut slips: mpsc::Receiver<Slip>, log: Arc<dyn Log>) {
+    while let Some(first) = slips.recv().await {
+        let mut batch = vec![first];
+        while batch.len() < BATCH {
+            let Ok(next) = slips.try_recv() else { break };
+            batch.push(next);
+        }
+        let (asks, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        match store.lookups(&asks, Timestamp::now()).await {
+            Ok(found) => answers.into_iter().zip(found).for_each(|(answer, found)| drop(answer.send(Ok(found)))),
+            Err(error) if asks.len() == 1 => refuse(answers, &error, &log),
+            Err(_) => one_by_one(&store, asks, answers, &log).await,
+        }
+    }
+}
+
+/// One lookup that cannot be decided must not take the others with it.
+async fn one_by_one(
+    store: &Store,
+    asks: Vec<Ask>,
+    answers: Vec<oneshot::Sender<Result<Found, ()>>>,
+    log: &Arc<dyn Log>,
+) {
+    for (ask, answer) in asks.into_iter().zip(answers) {
+        match store.lookups(&[ask], Timestamp::now()).await {
+            Ok(mut found) => drop(answer.send(found.pop().ok_or(()))),
+            Err(error) => refuse(vec![answer], &error, log),
+        }
+    }
+}
+
+fn refuse(answers: Vec<oneshot::Sender<Result<Found, ()>>>, error: &StoreError, log: &Arc<dyn Log>) {
+    log.fault(&error.to_string());
+    for answer in answers {
+        drop(answer.send(Err(())));
+    }
+}
+
+async fn sweep(store: Store, log: Arc<dyn Log>) {
+    let mut every = tokio::time::interval(SWEEP);
+    loop {
+        every.tick().await;
+        if let Err(error) = store.forget_nonces(Timestamp::now()).await {
+            log.fault(&format!("old nonces were not forgotten: {error}"));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! `server init`: makes the store, and registers the terminal of this home as its first administrator.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{
+    ServerError,
+    store::{Added, NewTerminal, Store, StoreUrl, Subjects, TerminalKeys},
+};
+use crate::{crypto::sha256, pki::Home, proof::thumbprint, wire::v1::Role};
+
+/// Who decides what nobody asked for over the network.
+pub const SERVER: &str = "server";
+
+/// What an init has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Initialised {
+    /// The terminal that administers the server.
+    pub terminal: String,
+    /// Whether it is new there; `None` when its name or key is taken by another one.
+    pub added: Option<bool>,
+}
+
+/// Opens or makes the store, and registers the terminal whose keys lie in this folder. Once more it changes nothing.
+pub async fn init(pki: &Path, url: &StoreUrl, now: Timestamp) -> Result<Initialised, ServerError> {
+    let home = Home::new(pki);
+    let (tls, ecka) = (home.load_terminal_tls(now)?, home.load_terminal(now)?);
+    // The server will need these: better to miss them now.
+    home.load_server_tls(now)?;
+    home.load_server_signature(now)?;
+    let store = Store::open(url, &tls.authority.point().key_identifier()).await?;
+    let terminal = tls.certificate.subject().to_owned();
+    let new = NewTerminal {
+        name: terminal.clone(),
+        role: Role::Admin,
+        keys: TerminalKeys {
+            tls_key: sha256(&[tls.certificate.point().as_bytes()]),
+            ecka_key: thumbprint(ecka.certificate.point()),
+            subjects: Subjects { tls: terminal.clone(), ecka: ecka.certificate.subject().to_owned() },
+            not_after: tls.certificate.not_after(),
+        },
+    };
+    let added = store.add_terminal(&new, SERVER, now).await?;
+    store.close().await;
+    let added = match added {
+        Added::New => Some(true),
+        Added::Known => Some(false),
+        Added::NameTaken | Added::KeyTaken => None,
+    };
+    Ok(Initialised { terminal, added })
+}

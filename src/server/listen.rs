@@ -1,0 +1,97 @@
+//! Connections: accepted, bounded in number and time, and ended in order.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::timeout,
+};
+
+use super::{Options, ServerError, caller::Peer, desk::Desk, routes, tls::Acceptor};
+
+/// How long requests that are under way may take once the server was told to stop.
+const LAST_ORDERS: Duration = Duration::from_secs(10);
+/// The longest head of a request, in bytes.
+const HEAD_MAX: usize = 16 * 1024;
+
+/// Serves until `stop` ends.
+pub async fn serve(
+    options: &Options,
+    acceptor: Acceptor,
+    desk: Arc<Desk>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
+    let failed = |error| ServerError::Listen(options.listen, error);
+    let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+    desk.log.listening(listener.local_addr().map_err(failed)?);
+    let house = House {
+        router: routes::router(Arc::clone(&desk), options.patience),
+        acceptor,
+        seats: Arc::new(Semaphore::new(options.connections)),
+        patience: options.patience,
+    };
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        // Who finds no seat waits in the system's queue, and costs us nothing.
+        let seat = tokio::select! {
+            seat = Arc::clone(&house.seats).acquire_owned() => seat,
+            () = &mut stop => break,
+        };
+        let Ok(seat) = seat else { break };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    desk.log.fault(&format!("a connection was not accepted: {error}"));
+                    tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: some will be freed
+                    continue;
+                }
+            },
+            () = &mut stop => break,
+        };
+        let (house, watcher) = (house.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            house.welcome(stream, watcher).await;
+            drop(seat);
+        });
+    }
+    drop(listener);
+    let _ = timeout(LAST_ORDERS, graceful.shutdown()).await;
+    desk.close().await;
+    Ok(())
+}
+
+#[derive(Clone)]
+struct House {
+    router: Router,
+    acceptor: Acceptor,
+    seats: Arc<Semaphore>,
+    patience: Duration,
+}
+
+impl House {
+    /// One connection, from its handshake to its end.
+    async fn welcome(&self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
+        // Without this, the two halves of an answer wait for each other's acknowledgement.
+        let _ = stream.set_nodelay(true);
+        let Ok(Some((stream, certificate))) = timeout(self.patience, self.acceptor.accept(stream)).await else {
+            return;
+        };
+        let service = self.router.clone().layer(Extension(Peer(Arc::new(certificate))));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.patience.max(Duration::from_secs(75)))
+            .max_buf_size(HEAD_MAX)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let _ = watcher.watch(connection).await;
+    }
+}

@@ -1,0 +1,122 @@
+//! The background server: it knows the users, the tokens and the terminals, and answers over HTTP/JSON in TLS 1.3.
+//!
+//! A request goes through [`listen`] (connection, TLS, limits) → [`caller`] (which registered terminal is this, and may
+//! it?) → one handler of [`api`] → [`store`] (one transaction, its decision in the [`audit`] log). Several processes may
+//! share one PostgreSQL; nothing that must hold is kept in memory.
+//!
+//! Deliberately absent: cards, readers, printing, and any way in without a certificate.
+
+mod api;
+pub mod audit;
+mod body;
+mod caller;
+mod desk;
+mod failure;
+pub mod init;
+mod limits;
+mod listen;
+mod metrics;
+pub mod openapi;
+mod problem;
+mod proofs;
+pub mod routes;
+mod signer;
+pub mod store;
+mod tls;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::pki::{Caution, Home, PkiError};
+
+pub use init::Initialised;
+pub use store::{Store, StoreError, StoreUrl};
+
+/// How a server is run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Keys and certificates; the CA key has to be there.
+    pub pki: PathBuf,
+    /// Where it keeps what it knows.
+    pub store: StoreUrl,
+    /// Whether a jump of the clock stops the CA.
+    pub caution: Caution,
+    /// Requests that one terminal may make in a second, on average; none for no limit.
+    pub rate: Option<u32>,
+    /// Connections at one time.
+    pub connections: usize,
+    /// The time for a TLS handshake, for the head and the body of a request, and for its answer.
+    pub patience: Duration,
+}
+
+/// Why a server does not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Its keys or certificates.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// Its store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address is taken, or not this machine's.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The TLS library refuses the keys.
+    #[error("TLS cannot be set up: {0}")]
+    Tls(String),
+    /// The system gives no threads.
+    #[error("the server cannot start: {0}")]
+    Start(std::io::Error),
+}
+
+/// What is told while a server runs: its caller prints or logs it.
+pub trait Log: Send + Sync {
+    /// It listens here.
+    fn listening(&self, at: SocketAddr);
+    /// A request was answered.
+    fn request(&self, line: &RequestLine<'_>);
+    /// Something failed that no client is told more of than that it did.
+    fn fault(&self, what: &str);
+}
+
+/// One answered request.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLine<'a> {
+    /// When.
+    pub at: Timestamp,
+    /// The terminal; none when it is not registered.
+    pub terminal: Option<&'a str>,
+    /// The method.
+    pub method: &'a str,
+    /// The path without its query.
+    pub path: &'a str,
+    /// The status of the answer.
+    pub status: u16,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Runs until `stop` ends, then finishes what is under way. Blocks.
+pub fn run(
+    options: &Options,
+    log: &Arc<dyn Log>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServerError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServerError::Start)?;
+    runtime.block_on(async {
+        let home = Home::new(&options.pki);
+        let now = Timestamp::now();
+        let acceptor = tls::acceptor(&home.load_server_tls(now)?)?;
+        let desk = desk::Desk::open(&home, options, Arc::clone(log), now).await?;
+        listen::serve(options, acceptor, desk, stop).await
+    })
+}
+
+/// Runs a future to its end: for the commands that open the store by themselves.
+pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, ServerError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServerError::Start)?;
+    Ok(runtime.block_on(future))
+}

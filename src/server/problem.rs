@@ -1,0 +1,184 @@
+//! Failures as a client sees them (RFC 9457): a code that is stable, and nothing of what happened inside.
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::store::{Refusal, StoreError};
+use crate::{pki::PkiError, wire::v1::Problem};
+
+/// Why a request is not answered as it wishes.
+#[derive(Debug, Clone)]
+pub enum ApiError {
+    /// The body is no JSON of the form that the route takes, or a parameter cannot be read.
+    Malformed(String),
+    /// The body is longer than the limit.
+    TooLarge,
+    /// The body is not declared as JSON.
+    MediaType,
+    /// Values that cannot be taken.
+    Invalid(String),
+    /// No such route.
+    Route,
+    /// The route does not take this method.
+    Method,
+    /// The certificate is not one of a registered terminal.
+    UnknownTerminal,
+    /// The terminal was revoked.
+    Revoked,
+    /// The certificate expired, or is not valid yet: a connection may live longer than it.
+    Expired,
+    /// The terminal's role does not suffice.
+    Role,
+    /// The terminal asks too often.
+    Rate,
+    /// Too much to do just now.
+    Busy,
+    /// The request took too long.
+    Slow,
+    /// The store failed.
+    Store,
+    /// There is no such token.
+    NoToken,
+    /// There is no such user.
+    NoUser,
+    /// There is no such terminal.
+    NoTerminal,
+    /// The token id is taken by another token.
+    TokenConflict,
+    /// The token is revoked for ever.
+    TokenFinal,
+    /// The name of the terminal is taken.
+    TerminalConflict,
+    /// The key is certified for something else.
+    KeyTaken,
+    /// A terminal does not revoke itself: nobody might be left who can undo it.
+    TerminalSelf,
+    /// The proof is not taken.
+    Proof(Refusal),
+    /// Something of ours is wrong; the text is for our log only.
+    Fault(String),
+}
+
+impl ApiError {
+    /// A fault of ours.
+    pub fn fault(error: &dyn std::error::Error) -> Self {
+        Self::Fault(error.to_string())
+    }
+
+    /// What the CA refuses is the client's doing only when the request or the key is.
+    pub fn from_pki(error: &PkiError) -> Self {
+        match error {
+            PkiError::KeyTaken { .. } => Self::KeyTaken,
+            PkiError::Request(_) | PkiError::Issue(_) => Self::Invalid(error.to_string()),
+            _ => Self::Fault(error.to_string()),
+        }
+    }
+
+    /// HTTP status, code, title.
+    fn parts(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "request.malformed", "the request cannot be read"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request.too-large", "the body is longer than 256 KiB"),
+            Self::MediaType => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media-type", "the body is not application/json")
+            }
+            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "request.invalid", "a value cannot be taken"),
+            Self::Route => (StatusCode::NOT_FOUND, "request.route", "there is no such route"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "request.method", "the route does not take this method"),
+            Self::UnknownTerminal => (StatusCode::FORBIDDEN, "terminal.unknown", "this terminal is not registered"),
+            Self::Revoked => (StatusCode::FORBIDDEN, "terminal.revoked", "this terminal was revoked"),
+            Self::Expired => (StatusCode::FORBIDDEN, "terminal.expired", "the terminal's certificate is not valid now"),
+            Self::Role => (StatusCode::FORBIDDEN, "terminal.role", "the terminal's role does not suffice"),
+            Self::Rate => (StatusCode::TOO_MANY_REQUESTS, "server.rate", "this terminal asks too often"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "server.busy", "too much to do just now"),
+            Self::Slow => (StatusCode::SERVICE_UNAVAILABLE, "server.slow", "the request took too long"),
+            Self::Store => (StatusCode::SERVICE_UNAVAILABLE, "server.store", "the store is not there just now"),
+            Self::NoToken => (StatusCode::NOT_FOUND, "token.unknown", "there is no such token"),
+            Self::NoUser => (StatusCode::NOT_FOUND, "user.unknown", "there is no such user"),
+            Self::NoTerminal => (StatusCode::NOT_FOUND, "terminal.none", "there is no such terminal"),
+            Self::TokenConflict => (StatusCode::CONFLICT, "token.conflict", "the token id belongs to another token"),
+            Self::TokenFinal => (StatusCode::CONFLICT, "token.final", "the token is revoked, and stays so"),
+            Self::TerminalConflict => (StatusCode::CONFLICT, "terminal.conflict", "the name of the terminal is taken"),
+            Self::KeyTaken => (StatusCode::CONFLICT, "key.taken", "the key is certified for something else"),
+            Self::TerminalSelf => (StatusCode::CONFLICT, "terminal.self", "a terminal does not revoke itself"),
+            Self::Proof(Refusal::Malformed) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "proof.malformed", "this is no presence proof of this token")
+            }
+            Self::Proof(refusal) => (StatusCode::CONFLICT, refusal.code(), refusal_title(*refusal)),
+            Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server.fault", "the server failed"),
+        }
+    }
+
+    /// What is wrong with this very request, where the client may know it.
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::Malformed(detail) | Self::Invalid(detail) => Some(detail.clone()),
+            _ => None,
+        }
+    }
+
+    /// For our log only.
+    pub fn secret(&self) -> Option<&str> {
+        if let Self::Fault(what) = self { Some(what) } else { None }
+    }
+
+    /// As it travels.
+    pub fn problem(&self) -> Problem {
+        let (status, code, title) = self.parts();
+        Problem {
+            kind: format!("urn:rollcall:problem:{code}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail(),
+            code: code.to_owned(),
+        }
+    }
+}
+
+const fn refusal_title(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Malformed => "this is no presence proof of this token",
+        Refusal::Certificate => "the identity certificate is not that of this token",
+        Refusal::Signature => "the signature of the proof is wrong",
+        Refusal::Terminal => "the proof was made for another terminal",
+        Refusal::Replayed => "the nonce of the proof was used before",
+        Refusal::ForeignNonce => "the nonce of the proof was given to another terminal",
+        Refusal::Expired => "the proof comes too late",
+        Refusal::Clone => "the use counter contradicts another proof: two cards have one identity",
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.to_string()).unavailable_if(&error)
+    }
+}
+
+impl ApiError {
+    /// A database that is away comes back; one that holds nonsense does not.
+    fn unavailable_if(self, error: &StoreError) -> Self {
+        match error {
+            StoreError::Database(
+                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_),
+            ) => Self::Store,
+            _ => self,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let problem = self.problem();
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        // The log learns what the client does not.
+        response.extensions_mut().insert(self);
+        response
+    }
+}

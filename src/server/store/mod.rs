@@ -1,0 +1,248 @@
+//! What the server knows, on SQLite or PostgreSQL.
+//!
+//! There are two concrete pools. The statements are written once, in `queries/`, in the SQL that both understand; each
+//! store compiles them for its own driver, and one suite of tests runs on both. Every change is one transaction
+//! together with its record in the audit log.
+
+mod error;
+mod migrations;
+mod postgres;
+mod sqlite;
+mod types;
+mod url;
+
+pub use error::StoreError;
+pub use types::*;
+pub use url::StoreUrl;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::audit;
+use crate::wire::{
+    User,
+    v1::{AuditHead, Feed, Imported, Role, Status, Terminal, Token},
+};
+
+/// The open store.
+#[derive(Debug, Clone)]
+pub struct Store(Pools);
+
+#[derive(Debug, Clone)]
+enum Pools {
+    Sqlite(sqlite::Pools),
+    Postgres(postgres::Pool),
+}
+
+/// Runs one query of `queries/` on whichever store this is: `reading` on any connection, `writing` in a transaction that
+/// holds from its beginning what orders all changes.
+macro_rules! on {
+    ($store:expr, reading, $queries:ident, |$connection:ident| $query:expr) => {
+        match &$store.0 {
+            Pools::Sqlite(pools) => {
+                use sqlite::queries as $queries;
+                let mut held = pools.read().await?;
+                let $connection = &mut *held;
+                Ok($query.await?)
+            }
+            Pools::Postgres(pool) => {
+                use postgres::queries as $queries;
+                let mut held = pool.read().await?;
+                let $connection = &mut *held;
+                Ok($query.await?)
+            }
+        }
+    };
+    ($store:expr, writing, $queries:ident, |$connection:ident| $query:expr) => {
+        match &$store.0 {
+            Pools::Sqlite(pools) => {
+                use sqlite::queries as $queries;
+                let mut held = pools.write().await?;
+                let $connection = &mut *held;
+                let done = $query.await?;
+                held.commit().await?;
+                Ok(done)
+            }
+            Pools::Postgres(pool) => {
+                use postgres::queries as $queries;
+                let mut held = pool.write().await?;
+                let $connection = &mut *held;
+                let done = $query.await?;
+                held.commit().await?;
+                Ok(done)
+            }
+        }
+    };
+}
+
+type Result<T> = std::result::Result<T, StoreError>;
+
+impl Store {
+    /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier, and
+    /// a store of another one is refused.
+    pub async fn open(url: &StoreUrl, authority: &[u8; 20]) -> Result<Self> {
+        let store = match url {
+            StoreUrl::Sqlite(path) => Self(Pools::Sqlite(sqlite::Pools::open(path).await?)),
+            StoreUrl::Postgres(options) => Self(Pools::Postgres(postgres::Pool::open(options).await?)),
+        };
+        let owner = store.owner(authority).await?;
+        if owner == authority { Ok(store) } else { Err(StoreError::OtherAuthority(hex::encode(owner))) }
+    }
+
+    async fn owner(&self, authority: &[u8; 20]) -> Result<Vec<u8>> {
+        on!(self, writing, queries, |c| queries::owner(c, authority))
+    }
+
+    /// Opens a store that is there, for reading only, whosever it is.
+    pub async fn inspect(url: &StoreUrl) -> Result<Self> {
+        Ok(match url {
+            StoreUrl::Sqlite(path) => Self(Pools::Sqlite(sqlite::Pools::inspect(path).await?)),
+            StoreUrl::Postgres(options) => Self(Pools::Postgres(postgres::Pool::inspect(options).await?)),
+        })
+    }
+
+    /// Closes every connection, after what is under way.
+    pub async fn close(&self) {
+        match &self.0 {
+            Pools::Sqlite(pools) => pools.close().await,
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// The terminal whose TLS key this is: SHA-256 of its point.
+    pub async fn caller(&self, tls_key: &[u8; 32]) -> Result<Option<CallerRow>> {
+        on!(self, reading, queries, |c| queries::terminals::caller(c, tls_key))
+    }
+
+    /// Makes a terminal known, with its keys. The same once more changes nothing.
+    pub async fn add_terminal(&self, new: &NewTerminal, actor: &str, now: Timestamp) -> Result<Added> {
+        on!(self, writing, queries, |c| queries::terminals::add(c, new, actor, now))
+    }
+
+    /// Adds the keys of a renewal, and drops those whose certificates have expired.
+    pub async fn renew_terminal(&self, name: &str, keys: &TerminalKeys, now: Timestamp) -> Result<()> {
+        on!(self, writing, queries, |c| queries::terminals::renew(c, name, keys, now))
+    }
+
+    /// Revokes a terminal; `None` when there is none of this name.
+    pub async fn revoke_terminal(&self, name: &str, actor: &str, now: Timestamp) -> Result<Option<Terminal>> {
+        on!(self, writing, queries, |c| queries::terminals::revoke(c, name, actor, now))
+    }
+
+    /// Terminals in the order of their names.
+    pub async fn terminals(&self, after: &str, limit: u32) -> Result<Vec<Terminal>> {
+        on!(self, reading, queries, |c| queries::terminals::page(c, after, limit))
+    }
+
+    /// One user.
+    pub async fn user(&self, id: &str) -> Result<Option<User>> {
+        on!(self, reading, queries, |c| queries::users::one(c, id))
+    }
+
+    /// Users in the order of their ids.
+    pub async fn users(&self, after: &str, limit: u32) -> Result<Vec<User>> {
+        on!(self, reading, queries, |c| queries::users::page(c, after, limit))
+    }
+
+    /// Creates and changes users, all or none.
+    pub async fn put_users(&self, users: &[User], actor: &str, now: Timestamp) -> Result<Imported> {
+        on!(self, writing, queries, |c| queries::users::put(c, users, actor, now))
+    }
+
+    /// One token.
+    pub async fn token(&self, id: Uuid) -> Result<Option<Token>> {
+        on!(self, reading, queries, |c| queries::tokens::one(c, id))
+    }
+
+    /// Tokens in the order of their ids.
+    pub async fn tokens(&self, after: &str, limit: u32) -> Result<Vec<Token>> {
+        on!(self, reading, queries, |c| queries::tokens::page(c, after, limit))
+    }
+
+    /// The keys and certificates of a token.
+    pub async fn token_keys(&self, id: Uuid) -> Result<Option<TokenKeys>> {
+        on!(self, reading, queries, |c| queries::tokens::keys(c, id))
+    }
+
+    /// Registers a token, brings its user up to date, and revokes the one that it replaces.
+    pub async fn register(&self, new: &NewToken, actor: &str, now: Timestamp) -> Result<Registered> {
+        on!(self, writing, queries, |c| queries::tokens::register(c, new, actor, now))
+    }
+
+    /// Changes the status of a token.
+    pub async fn set_status(
+        &self,
+        id: Uuid,
+        status: Status,
+        reason: Option<&str>,
+        actor: &str,
+        now: Timestamp,
+    ) -> Result<StatusChange> {
+        on!(self, writing, queries, |c| queries::tokens::set_status(c, id, status, reason, actor, now))
+    }
+
+    /// What changed in the status of tokens since a version.
+    pub async fn feed(&self, since: u64, limit: u32, now: Timestamp) -> Result<Feed> {
+        on!(self, writing, queries, |c| queries::feed(c, since, limit, now))
+    }
+
+    /// Keeps nonces that are given to a terminal.
+    pub async fn issue_nonces(&self, nonces: &[[u8; 32]], terminal: &str, now: Timestamp) -> Result<()> {
+        on!(self, writing, queries, |c| queries::lookups::issue(c, nonces, terminal, now))
+    }
+
+    /// Forgets nonces whose proofs nobody takes any more; how many there were.
+    pub async fn forget_nonces(&self, now: Timestamp) -> Result<u64> {
+        on!(self, writing, queries, |c| queries::lookups::forget(c, now))
+    }
+
+    /// Decides several lookups in one transaction, in their order.
+    pub async fn lookups(&self, asks: &[Ask], now: Timestamp) -> Result<Vec<Found>> {
+        on!(self, writing, queries, |c| queries::lookups::decide(c, asks, now))
+    }
+
+    /// Keeps events; gives how many were new.
+    pub async fn keep_events(
+        &self,
+        terminal: &str,
+        list: Uuid,
+        events: &[(i64, String)],
+        now: Timestamp,
+    ) -> Result<u32> {
+        on!(self, writing, queries, |c| queries::events::keep(c, terminal, list, events, now))
+    }
+
+    /// The events of a terminal after a number, in their order.
+    pub async fn events(&self, terminal: &str, list: Uuid, after: i64, limit: u32) -> Result<Vec<String>> {
+        on!(self, reading, queries, |c| queries::events::page(c, terminal, list, after, limit))
+    }
+
+    /// The head of the audit log.
+    pub async fn audit_head(&self) -> Result<AuditHead> {
+        on!(self, reading, queries, |c| queries::audit::head(c))
+    }
+
+    /// Records of the audit log after a number, in their order.
+    pub async fn audit(&self, after: i64, limit: u32) -> Result<Vec<audit::Record>> {
+        on!(self, reading, queries, |c| queries::audit::page(c, after, limit))
+    }
+}
+
+/// The word that stands for a role in the store.
+pub(super) fn role_word(role: Role) -> &'static str {
+    match role {
+        Role::Read => "read",
+        Role::Enroll => "enroll",
+        Role::Admin => "admin",
+    }
+}
+
+/// The word that stands for a status in the store.
+pub(super) fn status_word(status: Status) -> &'static str {
+    match status {
+        Status::Active => "active",
+        Status::Suspended => "suspended",
+        Status::Lost => "lost",
+        Status::Revoked => "revoked",
+    }
+}

@@ -1,0 +1,88 @@
+//! The statements, in SQL that SQLite and PostgreSQL both understand; compiled once for each driver.
+//!
+//! Whatever changes anything begins with [`audit::Ledger::open`], which holds the head of the audit log until the end of
+//! the transaction: changes have one order, over all processes.
+
+use super::Connection;
+
+pub mod audit;
+pub mod events;
+pub mod lookups;
+pub mod terminals;
+pub mod tokens;
+pub mod users;
+
+use jiff::Timestamp;
+use serde::{Deserialize, de::DeserializeOwned, de::IntoDeserializer};
+use sqlx::{Row, query};
+
+use crate::wire::v1::{Feed, FeedEntry};
+
+type Result<T> = sqlx::Result<T>;
+
+/// The CA that this store belongs to; this one, when it belonged to nobody.
+pub async fn owner(c: &mut Connection, authority: &[u8; 20]) -> Result<Vec<u8>> {
+    query("INSERT INTO meta (name, value) VALUES ('authority', $1) ON CONFLICT DO NOTHING")
+        .bind(authority.as_slice())
+        .execute(&mut *c)
+        .await?;
+    query("SELECT value FROM meta WHERE name = 'authority'").fetch_one(c).await?.try_get(0)
+}
+
+/// A page of the revocation feed. The version is read before the entries: one that comes in between is told twice
+/// rather than never.
+pub async fn feed(c: &mut Connection, since: u64, limit: u32, now: Timestamp) -> Result<Feed> {
+    let newest: i64 = query("SELECT version FROM feed").fetch_one(&mut *c).await?.try_get(0)?;
+    // A version that this store never gave comes from one that was there before it: everything is told anew.
+    let since = i64::try_from(since).ok().filter(|since| *since <= newest).unwrap_or(0);
+    let found = query(
+        "SELECT token_id, status, reason, version FROM tokens WHERE version > $1 AND version > 0
+         ORDER BY version LIMIT $2",
+    )
+    .bind(since)
+    .bind(i64::from(limit) + 1)
+    .fetch_all(&mut *c)
+    .await?;
+    let more = found.len() > limit as usize;
+    let mut entries = Vec::new();
+    for row in found.iter().take(limit as usize) {
+        entries.push(FeedEntry {
+            token_id: parsed(row.try_get("token_id")?)?,
+            status: worded(row.try_get("status")?)?,
+            reason: row.try_get("reason")?,
+            version: row.try_get::<i64, _>("version")?.cast_unsigned(),
+        });
+    }
+    let last = entries.last().map(|entry| entry.version).filter(|_| more);
+    let version = last.unwrap_or(newest.cast_unsigned());
+    Ok(Feed { since: since.cast_unsigned(), version, at: now, more, entries, audit: audit::head(c).await? })
+}
+
+/// A moment, as milliseconds.
+fn moment(ms: i64) -> Result<Timestamp> {
+    Timestamp::from_millisecond(ms).map_err(unreadable)
+}
+
+/// A value that is kept as text.
+fn parsed<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(text: &str) -> Result<T> {
+    text.parse().map_err(unreadable)
+}
+
+/// A value that is kept as its word in JSON.
+fn worded<T: for<'a> Deserialize<'a>>(word: &str) -> Result<T> {
+    T::deserialize(word.into_deserializer()).map_err(|error: serde::de::value::Error| unreadable(error))
+}
+
+/// A value that is kept as JSON.
+fn from_json<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).map_err(unreadable)
+}
+
+/// A value as JSON.
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(Box::new(error)))
+}
+
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {
+    sqlx::Error::Decode(Box::new(error))
+}

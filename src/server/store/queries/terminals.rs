@@ -1,0 +1,133 @@
+//! Terminals and their keys.
+
+use jiff::Timestamp;
+use serde_json::json;
+use sqlx::{Row, query};
+
+use super::{Connection, Result, audit::Ledger, moment, worded};
+use crate::{
+    server::store::{Added, CallerRow, NewTerminal, Subjects, TerminalKeys, role_word},
+    wire::v1::Terminal,
+};
+
+/// The terminal whose TLS key this is.
+pub async fn caller(c: &mut Connection, tls_key: &[u8; 32]) -> Result<Option<CallerRow>> {
+    let row = query(
+        "SELECT t.name, t.role, t.revoked, k.tls_subject, k.ecka_subject
+         FROM terminal_keys k JOIN terminals t ON t.name = k.terminal WHERE k.tls_key = $1",
+    )
+    .bind(tls_key.as_slice())
+    .fetch_optional(&mut *c)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let name: String = row.try_get("name")?;
+    let found = query("SELECT ecka_key FROM terminal_keys WHERE terminal = $1").bind(&name).fetch_all(c).await?;
+    let ecka_keys = found.iter().map(|row| row.try_get(0)).collect::<Result<_>>()?;
+    Ok(Some(CallerRow {
+        role: worded(row.try_get("role")?)?,
+        revoked: row.try_get::<Option<i64>, _>("revoked")?.is_some(),
+        subjects: Subjects { tls: row.try_get("tls_subject")?, ecka: row.try_get("ecka_subject")? },
+        name,
+        ecka_keys,
+    }))
+}
+
+/// Makes a terminal known.
+pub async fn add(c: &mut Connection, new: &NewTerminal, actor: &str, now: Timestamp) -> Result<Added> {
+    let mut ledger = Ledger::open(c, actor, now).await?;
+    let owner = caller(c, &new.keys.tls_key).await?;
+    if let Some(known) = one(c, &new.name).await? {
+        let ours = owner
+            .is_some_and(|owner| owner.name == new.name && owner.ecka_keys.iter().any(|key| *key == new.keys.ecka_key));
+        let same = ours && known.role == new.role && !known.revoked;
+        return Ok(if same { Added::Known } else { Added::NameTaken });
+    }
+    if owner.is_some() {
+        return Ok(Added::KeyTaken);
+    }
+    query("INSERT INTO terminals (name, role, added) VALUES ($1, $2, $3)")
+        .bind(&new.name)
+        .bind(role_word(new.role))
+        .bind(now.as_millisecond())
+        .execute(&mut *c)
+        .await?;
+    keep_keys(c, &new.name, &new.keys).await?;
+    ledger.add(c, "terminal.add", &new.name, &json!({ "role": new.role })).await?;
+    ledger.close(c).await?;
+    Ok(Added::New)
+}
+
+/// Adds the keys of a renewal. The ones before stay good until their certificates expire: the answer may be lost.
+pub async fn renew(c: &mut Connection, name: &str, keys: &TerminalKeys, now: Timestamp) -> Result<()> {
+    let mut ledger = Ledger::open(c, name, now).await?;
+    query("DELETE FROM terminal_keys WHERE terminal = $1 AND not_after < $2")
+        .bind(name)
+        .bind(now.as_millisecond())
+        .execute(&mut *c)
+        .await?;
+    keep_keys(c, name, keys).await?;
+    ledger.add(c, "terminal.renew", name, &json!({ "not_after": keys.not_after.to_string() })).await?;
+    ledger.close(c).await
+}
+
+async fn keep_keys(c: &mut Connection, name: &str, keys: &TerminalKeys) -> Result<()> {
+    query(
+        "INSERT INTO terminal_keys (tls_key, terminal, tls_subject, ecka_key, ecka_subject, not_after)
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tls_key) DO UPDATE SET ecka_key = excluded.ecka_key,
+         not_after = excluded.not_after WHERE terminal_keys.terminal = excluded.terminal",
+    )
+    .bind(keys.tls_key.as_slice())
+    .bind(name)
+    .bind(&keys.subjects.tls)
+    .bind(keys.ecka_key.as_slice())
+    .bind(&keys.subjects.ecka)
+    .bind(keys.not_after.as_millisecond())
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+/// Revokes a terminal.
+pub async fn revoke(c: &mut Connection, name: &str, actor: &str, now: Timestamp) -> Result<Option<Terminal>> {
+    let mut ledger = Ledger::open(c, actor, now).await?;
+    let Some(terminal) = one(c, name).await? else { return Ok(None) };
+    if terminal.revoked {
+        return Ok(Some(terminal));
+    }
+    query("UPDATE terminals SET revoked = $1 WHERE name = $2")
+        .bind(now.as_millisecond())
+        .bind(name)
+        .execute(&mut *c)
+        .await?;
+    ledger.add(c, "terminal.revoke", name, &json!({})).await?;
+    ledger.close(c).await?;
+    Ok(Some(Terminal { revoked: true, ..terminal }))
+}
+
+macro_rules! terminal_of {
+    ($row:expr) => {
+        Terminal {
+            name: $row.try_get("name")?,
+            role: worded($row.try_get("role")?)?,
+            revoked: $row.try_get::<Option<i64>, _>("revoked")?.is_some(),
+            added: moment($row.try_get("added")?)?,
+        }
+    };
+}
+
+async fn one(c: &mut Connection, name: &str) -> Result<Option<Terminal>> {
+    let row =
+        query("SELECT name, role, added, revoked FROM terminals WHERE name = $1").bind(name).fetch_optional(c).await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(terminal_of!(row)))
+}
+
+/// Terminals after a name.
+pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<Terminal>> {
+    let found = query("SELECT name, role, added, revoked FROM terminals WHERE name > $1 ORDER BY name LIMIT $2")
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(c)
+        .await?;
+    found.iter().map(|row| Ok(terminal_of!(row))).collect()
+}

@@ -1,0 +1,144 @@
+//! Tokens and their status.
+
+use jiff::Timestamp;
+use serde_json::json;
+use sqlx::{Row, query};
+use uuid::Uuid;
+
+use super::{Connection, Result, audit::Ledger, moment, parsed, users, worded};
+use crate::{
+    server::store::{NewToken, Registered, StatusChange, TokenKeys, status_word},
+    wire::v1::{Status, Token},
+};
+
+macro_rules! token_of {
+    ($row:expr) => {
+        Token {
+            token_id: parsed($row.try_get("token_id")?)?,
+            user_id: $row.try_get("user_id")?,
+            status: worded($row.try_get("status")?)?,
+            reason: $row.try_get("reason")?,
+            changed: moment($row.try_get("changed")?)?,
+            counter: $row.try_get::<Option<i64>, _>("counter")?.and_then(|counter| u32::try_from(counter).ok()),
+        }
+    };
+}
+
+/// One token.
+pub async fn one(c: &mut Connection, id: Uuid) -> Result<Option<Token>> {
+    let row = query("SELECT token_id, user_id, status, reason, changed, counter FROM tokens WHERE token_id = $1")
+        .bind(id.to_string())
+        .fetch_optional(c)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(token_of!(row)))
+}
+
+/// Tokens after an id.
+pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<Token>> {
+    let found = query(
+        "SELECT token_id, user_id, status, reason, changed, counter FROM tokens WHERE token_id > $1
+         ORDER BY token_id LIMIT $2",
+    )
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(c)
+    .await?;
+    found.iter().map(|row| Ok(token_of!(row))).collect()
+}
+
+/// The keys and certificates of a token.
+pub async fn keys(c: &mut Connection, id: Uuid) -> Result<Option<TokenKeys>> {
+    let row =
+        query("SELECT identity_key, ecka_key, identity_certificate, ecka_certificate FROM tokens WHERE token_id = $1")
+            .bind(id.to_string())
+            .fetch_optional(c)
+            .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(TokenKeys {
+        identity_key: row.try_get(0)?,
+        ecka_key: row.try_get(1)?,
+        identity_certificate: row.try_get(2)?,
+        ecka_certificate: row.try_get(3)?,
+    }))
+}
+
+/// Registers a token.
+pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Timestamp) -> Result<Registered> {
+    let mut ledger = Ledger::open(c, actor, now).await?;
+    if let Some(known) = keys(c, new.token_id).await? {
+        let user_id = one(c, new.token_id).await?.map(|token| token.user_id);
+        let same = known.identity_key == new.keys.identity_key
+            && known.ecka_key == new.keys.ecka_key
+            && user_id.as_deref() == Some(&new.user.id);
+        return Ok(if same { Registered::Known(known) } else { Registered::Conflict });
+    }
+    if let Some(old) = new.replaces {
+        if one(c, old).await?.is_none() {
+            return Ok(Registered::NothingToReplace);
+        }
+        let reason = format!("replaced by {}", new.token_id);
+        change(c, &mut ledger, old, Status::Revoked, Some(&reason), now).await?;
+    }
+    users::put_one(c, &mut ledger, &new.user, now).await?;
+    query(
+        "INSERT INTO tokens (token_id, user_id, status, changed, version, identity_key, ecka_key, identity_certificate,
+         ecka_certificate) VALUES ($1, $2, 'active', $3, 0, $4, $5, $6, $7)",
+    )
+    .bind(new.token_id.to_string())
+    .bind(&new.user.id)
+    .bind(now.as_millisecond())
+    .bind(&new.keys.identity_key)
+    .bind(&new.keys.ecka_key)
+    .bind(&new.keys.identity_certificate)
+    .bind(&new.keys.ecka_certificate)
+    .execute(&mut *c)
+    .await?;
+    let detail = json!({ "user": new.user.id, "replaces": new.replaces });
+    ledger.add(c, "token.register", &new.token_id.to_string(), &detail).await?;
+    ledger.close(c).await?;
+    Ok(Registered::Known(new.keys.clone()))
+}
+
+/// Changes the status of a token.
+pub async fn set_status(
+    c: &mut Connection,
+    id: Uuid,
+    status: Status,
+    reason: Option<&str>,
+    actor: &str,
+    now: Timestamp,
+) -> Result<StatusChange> {
+    let mut ledger = Ledger::open(c, actor, now).await?;
+    let Some(token) = one(c, id).await? else { return Ok(StatusChange::Unknown) };
+    if token.status == status && token.reason.as_deref() == reason {
+        return Ok(StatusChange::Done(token));
+    }
+    if token.status == Status::Revoked {
+        return Ok(StatusChange::Final);
+    }
+    change(c, &mut ledger, id, status, reason, now).await?;
+    ledger.close(c).await?;
+    Ok(StatusChange::Done(Token { status, reason: reason.map(str::to_owned), changed: now, ..token }))
+}
+
+/// One change, with the next version of the feed.
+async fn change(
+    c: &mut Connection,
+    ledger: &mut Ledger,
+    id: Uuid,
+    status: Status,
+    reason: Option<&str>,
+    now: Timestamp,
+) -> Result<()> {
+    let row = query("UPDATE feed SET version = version + 1 RETURNING version").fetch_one(&mut *c).await?;
+    query("UPDATE tokens SET status = $1, reason = $2, changed = $3, version = $4 WHERE token_id = $5")
+        .bind(status_word(status))
+        .bind(reason)
+        .bind(now.as_millisecond())
+        .bind(row.try_get::<i64, _>(0)?)
+        .bind(id.to_string())
+        .execute(&mut *c)
+        .await?;
+    ledger.add(c, "token.status", &id.to_string(), &json!({ "status": status, "reason": reason })).await
+}

@@ -1,0 +1,90 @@
+//! The store in a file: one connection that writes, some that read (WAL).
+
+use std::{fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+
+use sqlx::{
+    Sqlite, SqlitePool, Transaction,
+    pool::PoolConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::{StoreError, migrations};
+use crate::files;
+
+// The same text once for each driver: see the parent.
+#[path = "queries/mod.rs"]
+#[allow(clippy::duplicate_mod)]
+pub mod queries;
+
+/// What the queries run on.
+pub type Connection = sqlx::SqliteConnection;
+
+/// How long to wait for another process that writes.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections that read.
+const READERS: u32 = 4;
+
+/// The connections to a file.
+#[derive(Debug, Clone)]
+pub struct Pools {
+    write: SqlitePool,
+    read: SqlitePool,
+}
+
+impl Pools {
+    /// Opens the file, makes it when it is not there, private, and brings it to the newest format.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        private_file(path)?;
+        let options = options(path);
+        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        migrations::migrator(&migrations::SQLITE).run(&write).await?;
+        let read = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
+        Ok(Self { write, read })
+    }
+
+    /// Opens a file that is there, for reading.
+    pub async fn inspect(path: &Path) -> Result<Self, StoreError> {
+        if let Err(error) = std::fs::metadata(path) {
+            return Err(StoreError::File(path.to_owned(), error));
+        }
+        let read = SqlitePoolOptions::new().max_connections(1).connect_with(options(path).read_only(true)).await?;
+        Ok(Self { write: read.clone(), read })
+    }
+
+    /// A connection that reads.
+    pub async fn read(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+        self.read.acquire().await
+    }
+
+    /// A transaction that writes from its beginning: it cannot lose its turn half-way.
+    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.write.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// Closes both.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(PATIENCE)
+}
+
+/// The file and its folder, for our eyes only, before SQLite makes them otherwise.
+fn private_file(path: &Path) -> Result<(), StoreError> {
+    let failed = |error| StoreError::File(path.to_owned(), error);
+    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+        files::create_private_folder(folder).map_err(failed)?;
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,218 @@
+//! What goes into the store and comes out of it.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::wire::{
+    User,
+    v1::{Freshness, Role, Status, Token},
+};
+
+/// A terminal that makes a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallerRow {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Whether it was revoked.
+    pub revoked: bool,
+    /// The thumbprints of the keys that it uses to tokens, one for each TLS key that is in use.
+    pub ecka_keys: Vec<Vec<u8>>,
+    /// The names that its certificates hold.
+    pub subjects: Subjects,
+}
+
+/// The common names of a terminal's two certificates.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subjects {
+    /// Of the TLS certificate.
+    pub tls: String,
+    /// Of the certificate for tokens.
+    pub ecka: String,
+}
+
+/// The keys of a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TerminalKeys {
+    /// SHA-256 of the 65-byte point of its TLS key.
+    pub tls_key: [u8; 32],
+    /// The thumbprint (RFC 9679) of the key that it uses to tokens.
+    pub ecka_key: [u8; 32],
+    /// The common names of the certificates.
+    pub subjects: Subjects,
+    /// When the TLS certificate expires.
+    pub not_after: Timestamp,
+}
+
+/// A terminal to be made known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTerminal {
+    /// Its name.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Its keys.
+    pub keys: TerminalKeys,
+}
+
+/// What became of a new terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Added {
+    /// It is known now.
+    New,
+    /// It was known, with these keys and this role.
+    Known,
+    /// There is another of this name, or one that was revoked.
+    NameTaken,
+    /// The key belongs to another terminal.
+    KeyTaken,
+}
+
+/// The keys of a token, and what they were certified with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenKeys {
+    /// The public identity key, 65 bytes.
+    pub identity_key: Vec<u8>,
+    /// The public own ECKA key, 65 bytes.
+    pub ecka_key: Vec<u8>,
+    /// The certificate of the identity key, DER.
+    pub identity_certificate: Vec<u8>,
+    /// The certificate of the own ECKA key, DER.
+    pub ecka_certificate: Vec<u8>,
+}
+
+/// A token to be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewToken {
+    /// Its id.
+    pub token_id: Uuid,
+    /// Whose it is.
+    pub user: User,
+    /// Its keys.
+    pub keys: TokenKeys,
+    /// The token that it stands in for.
+    pub replaces: Option<Uuid>,
+}
+
+/// What became of a registration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registered {
+    /// The token is known, with these certificates: the ones given, or those of the same registration before.
+    Known(TokenKeys),
+    /// The id is taken by a token with other keys, or of another user.
+    Conflict,
+    /// The token to be replaced is not known.
+    NothingToReplace,
+}
+
+/// What became of a change of status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StatusChange {
+    /// This is what the token is now.
+    Done(Token),
+    /// There is no such token.
+    Unknown,
+    /// It is revoked, and stays so.
+    Final,
+}
+
+/// One lookup to be decided.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Who asks.
+    pub terminal: String,
+    /// For which token.
+    pub token_id: Uuid,
+    /// With which proof.
+    pub proof: Shown,
+    /// The nonces to give to the terminal.
+    pub nonces: Vec<[u8; 32]>,
+}
+
+/// The proof of a lookup, as far as it was checked without the store.
+#[derive(Debug, Clone)]
+pub enum Shown {
+    /// None was sent.
+    Nothing,
+    /// It does not hold.
+    Refused(Refusal),
+    /// Its signature, its certificate and its terminal are right.
+    Claims {
+        /// The nonce in it.
+        nonce: [u8; 32],
+        /// The use counter in it.
+        counter: u32,
+        /// SHA-256 of what was signed.
+        claims: [u8; 32],
+    },
+}
+
+/// Why a proof is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// It is not a message of our form, or for another token than the one asked for.
+    Malformed,
+    /// The certificate is not that of this token's identity key.
+    Certificate,
+    /// The identity key did not sign it.
+    Signature,
+    /// It was made for another terminal.
+    Terminal,
+    /// Its nonce was used before, or this very proof was.
+    Replayed,
+    /// Its nonce was given to another terminal.
+    ForeignNonce,
+    /// It came more than seven days after its nonce could be used.
+    Expired,
+    /// Its use counter contradicts what another proof has shown: two cards have one identity.
+    Clone,
+}
+
+impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Malformed,
+        Self::Certificate,
+        Self::Signature,
+        Self::Terminal,
+        Self::Replayed,
+        Self::ForeignNonce,
+        Self::Expired,
+        Self::Clone,
+    ];
+
+    /// The code for scripts.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "proof.malformed",
+            Self::Certificate => "proof.certificate",
+            Self::Signature => "proof.signature",
+            Self::Terminal => "proof.terminal",
+            Self::Replayed => "proof.replayed",
+            Self::ForeignNonce => "proof.foreign-nonce",
+            Self::Expired => "proof.expired",
+            Self::Clone => "proof.clone",
+        }
+    }
+}
+
+/// What a lookup came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// There is no such token.
+    Unknown,
+    /// The proof is not taken.
+    Refused(Refusal),
+    /// This is what is known of it.
+    Token {
+        /// Whether it is let in.
+        status: Status,
+        /// Why not.
+        reason: Option<String>,
+        /// Whose it is.
+        user: User,
+        /// What the proof showed.
+        freshness: Option<Freshness>,
+    },
+}
