@@ -36,6 +36,17 @@ pub enum DirectoryError {
     /// It says no, and why.
     #[error("{}", said(.0))]
     Problem(Box<Problem>),
+    /// The audit log of the server is shorter than it was, or another.
+    #[error("the server's audit log ended at record {seen}, and now at record {told}: records were taken away")]
+    AuditCut {
+        /// The newest record that was seen.
+        seen: u64,
+        /// The newest record now.
+        told: u64,
+    },
+    /// What is kept of the server on this machine cannot be used.
+    #[error("{0}")]
+    Cache(String),
     /// A library of ours failed.
     #[error("{0}")]
     Local(String),
@@ -115,6 +126,17 @@ impl From<DirectoryError> for Failure {
                 "the URL must be that of a Rollcall server of the same release".to_owned(),
             ),
             DirectoryError::Problem(problem) => return refused(problem, message),
+            DirectoryError::AuditCut { .. } => (
+                Class::Protocol,
+                "server.audit-cut",
+                "let an administrator look at the server: rollcall server audit verify; do not trust it until then"
+                    .to_owned(),
+            ),
+            DirectoryError::Cache(_) => (
+                Class::Io,
+                "server.cache",
+                "if it is damaged, remove directory.db in the state folder: it is made anew".to_owned(),
+            ),
             DirectoryError::Local(_) => return Self::new(Class::Bug, "server.local", message),
         };
         Self::new(class, code, message).hint(hint)

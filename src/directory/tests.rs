@@ -17,6 +17,7 @@ use crate::{
 };
 use server::{Double, World, answer, json, problem};
 
+mod cache;
 pub mod server;
 
 const ID: Uuid = Uuid::from_u128(0x0196_0000_0000_7000_8000_0000_0000_0001);

@@ -1,0 +1,56 @@
+//! What the server signs for use while it is away: verified under the CA, at the time that it names itself.
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+
+use super::DirectoryError;
+use crate::{
+    crypto::{ec::Point, jws},
+    wire::v1::{FEED_TYPE, Feed, SignedUser, Status, USER_TYPE},
+};
+
+/// A signed user.
+pub fn user(jws: &str, ca: &Point) -> Result<SignedUser, DirectoryError> {
+    opened(jws, USER_TYPE, ca, |user: &SignedUser| user.at)
+}
+
+/// A signed feed, which must be one that follows a version: every entry after it and in order.
+pub fn feed(jws: &str, ca: &Point, since: u64) -> Result<Feed, DirectoryError> {
+    let feed: Feed = opened(jws, FEED_TYPE, ca, |feed: &Feed| feed.at)?;
+    let mut last = since;
+    let in_order = feed.entries.iter().all(|entry| {
+        let rises = entry.version > last;
+        last = entry.version;
+        rises
+    });
+    // Whoever says that more follows, and moves nowhere, would be asked for ever.
+    let moves = !feed.more || feed.version > since;
+    if feed.since != since || !in_order || feed.version < last || !moves {
+        return Err(DirectoryError::Protocol("the feed does not follow the one before it".into()));
+    }
+    Ok(feed)
+}
+
+fn opened<T: DeserializeOwned>(
+    jws: &str,
+    typ: &str,
+    ca: &Point,
+    at: impl FnOnce(&T) -> Timestamp,
+) -> Result<T, DirectoryError> {
+    let unsigned = |error: jws::JwsError| DirectoryError::Protocol(format!("what it signed does not hold: {error}"));
+    let verified = jws::verify(jws, typ, ca).map_err(unsigned)?;
+    let form = |error| DirectoryError::Protocol(format!("what it signed has another form: {error}"));
+    let content: T = serde_json::from_slice(&verified.payload).map_err(form)?;
+    verified.check_time(at(&content)).map_err(unsigned)?;
+    Ok(content)
+}
+
+/// The word of a status for people and as the end of a code.
+pub const fn word(status: Status) -> &'static str {
+    match status {
+        Status::Active => "active",
+        Status::Suspended => "suspended",
+        Status::Lost => "lost",
+        Status::Revoked => "revoked",
+    }
+}
