@@ -1,9 +1,15 @@
 //! `rollcall enroll`: makes a blank card somebody's token.
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
-use uuid::Uuid;
 
-use super::{args::EnrollArgs, json, printer::Printer, station};
+use super::{
+    args::EnrollArgs,
+    json,
+    printer::Printer,
+    server::client::{connect, patiently},
+    station,
+};
 use crate::{
     card::{apdu::Format, meter::Metered},
     channel::scp03::StaticKeys,
@@ -12,9 +18,10 @@ use crate::{
         ec::Point,
         random::{SystemRandom, bytes},
     },
-    enroll::{Authority, Desk, Ending, EnrollError, Report, journal::Journal},
+    directory::Server,
+    enroll::{Authority, Certificates, Desk, Ending, EnrollError, Pending, Report, Visited, Wanted, journal::Journal},
     failure::{Class, Failure},
-    pki::{Ca, Caution, Home},
+    pki::{Ca, Caution, Home, PkiError},
     reader::{
         self,
         pcsc::{Card, Limits},
@@ -25,7 +32,7 @@ use crate::{
         open::{Forgetful, Visit},
         record::Layout,
     },
-    wire::User,
+    wire::{User, v1::TokenRequest},
 };
 
 /// Runs the command.
@@ -35,22 +42,19 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     Layout::of(&user).map_err(|e| enrollment(&e.into(), 0))?;
     let home = Home::new(settings.pki_folder());
     let now = Timestamp::now();
-    let credentials = station::credentials(home.load_admin_terminal(now)?);
-    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
-    let ca = home.load_ca(caution)?;
-    let mut authority = Certifier { point: *ca.authority().point(), ca, now };
+    let mut authority = authority(settings, &home, now)?;
+    // Where the CA key lies there are keys for administration too; an enrolling desk has its own.
+    let credentials = if home.has_ca_key() { home.load_admin_terminal(now)? } else { home.load_terminal(now)? };
+    let credentials = station::credentials(credentials);
     let (perso, start) = (home.load_perso_key()?, StaticKeys::all(&home.load_start_key()?));
     let journal = Journal::new(&settings.state_folder);
 
     let reader = one_reader(settings)?;
     let limits = Limits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
     let mut card = Card::connect(&reader, limits).map_err(|e| link(&e, 0))?;
-    let transaction = card.begin().map_err(|e| link(&e, 0))?;
-    let mut metered = Metered::new(transaction);
-
     let mut random = SystemRandom;
     let mut desk = Desk {
-        authority: &mut authority,
+        authority: &mut *authority,
         perso: &perso,
         start: &start,
         journal: &journal,
@@ -67,9 +71,9 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
         random: &mut random,
         learned: Vec::new(),
     };
-    let result = desk.enroll(&mut metered, &user, &mut visit);
+    let report = visits(&mut desk, &mut card, &user, &mut visit);
     out.progress_end();
-    let report = result.map_err(|e| enrollment(&e, metered.exchanges))?;
+    let report = report?;
     remember(settings, &visit)?;
     if report.test_keys {
         out.warning(
@@ -79,6 +83,69 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     }
     out.object(&object(&reader, &report, user))?;
     Ok(0)
+}
+
+/// One visit to the card, or two: it is let go while a server is asked for its certificates.
+fn visits(desk: &mut Desk<'_>, card: &mut Card, user: &User, visit: &mut Visit<'_>) -> Result<Report, Failure> {
+    let mut pending: Option<Box<Pending>> = None;
+    loop {
+        let transaction = card.begin().map_err(|e| link(&e, 0))?;
+        let mut metered = Metered::new(transaction);
+        let visited = desk.enroll(&mut metered, user, visit, pending.as_deref());
+        let exchanges = metered.exchanges;
+        drop(metered);
+        match visited.map_err(|e| enrollment(&e, exchanges))? {
+            Visited::Done(report) => return Ok(report),
+            Visited::Certify(mut waiting) => {
+                desk.certify(&mut waiting).map_err(|e| enrollment(&e, exchanges))?;
+                pending = Some(waiting);
+            }
+        }
+    }
+}
+
+/// Who certifies: the server, where there is one, so that it knows every token; otherwise the CA that lies here.
+fn authority(settings: &Settings, home: &Home, now: Timestamp) -> Result<Box<dyn Authority>, Failure> {
+    if settings.server.url.is_some() {
+        let point = *home.load_authority()?.point();
+        return Ok(Box::new(Remote { server: connect(settings)?, point }));
+    }
+    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+    let ca = home.load_ca(caution)?;
+    Ok(Box::new(Certifier { point: *ca.authority().point(), ca, now }))
+}
+
+/// The CA at the server, which registers the token in the same step.
+struct Remote {
+    server: Server,
+    point: Point,
+}
+
+impl Authority for Remote {
+    fn ca(&self) -> &Point {
+        &self.point
+    }
+
+    fn is_here(&self) -> bool {
+        false
+    }
+
+    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+        let encoded = |point: &Point| BASE64_URL_SAFE_NO_PAD.encode(point.as_bytes());
+        let request = TokenRequest {
+            token_id: wanted.token_id,
+            user: wanted.user.clone(),
+            identity_key: encoded(&wanted.identity),
+            ecka_key: encoded(&wanted.ecka),
+            replaces: None,
+        };
+        let answer = patiently(|| self.server.register_token(&request))?;
+        let decoded = |text: &str| {
+            let unreadable = |_| EnrollError::Certify("the server sent a certificate that cannot be read".to_owned());
+            BASE64_URL_SAFE_NO_PAD.decode(text).map_err(unreadable)
+        };
+        Ok(Certificates { ecka: decoded(&answer.ecka)?, identity: decoded(&answer.identity)? })
+    }
 }
 
 /// The CA that lies here.
@@ -93,14 +160,16 @@ impl Authority for Certifier {
         &self.point
     }
 
-    fn certify_ecka(&mut self, token_id: Uuid, point: &Point) -> Result<Vec<u8>, EnrollError> {
-        let made = self.ca.certify_token_ecka(token_id, point, self.now, &mut SystemRandom);
-        made.map_err(|e| EnrollError::Certify(e.to_string()))
+    fn is_here(&self) -> bool {
+        true
     }
 
-    fn certify_identity(&mut self, token_id: Uuid, point: &Point) -> Result<Vec<u8>, EnrollError> {
-        let made = self.ca.certify_identity(token_id, point, self.now, &mut SystemRandom);
-        made.map_err(|e| EnrollError::Certify(e.to_string()))
+    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+        let refused = |e: PkiError| EnrollError::Certify(e.to_string());
+        let (id, now) = (wanted.token_id, self.now);
+        let ecka = self.ca.certify_token_ecka(id, &wanted.ecka, now, &mut SystemRandom).map_err(refused)?;
+        let identity = self.ca.certify_identity(id, &wanted.identity, now, &mut SystemRandom).map_err(refused)?;
+        Ok(Certificates { ecka, identity })
     }
 }
 

@@ -21,13 +21,15 @@ pub enum Progress {
     Keyed,
     /// It has the CA key, and its mode and id.
     Named,
-    /// Its own ECKA key was generated and certified.
-    EckaCertified,
-    /// The certificate of that key is on the card.
+    /// Its own ECKA key was generated, and the public one is in the journal.
+    EckaGenerated,
+    /// The same of its identity key: the card is waiting for certificates.
+    Generated,
+    /// Both keys are certified, and the certificates are in the journal.
+    Certified,
+    /// The certificate of the ECKA key is on the card.
     EckaStored,
-    /// Its identity key was generated and certified.
-    IdentityCertified,
-    /// The certificate of that key is on the card.
+    /// The certificate of the identity key is on the card.
     IdentityStored,
     /// The user record is on the card.
     Recorded,
@@ -51,6 +53,12 @@ pub struct Entry {
     pub test_keys: bool,
     /// How far it has come.
     pub progress: Progress,
+    /// The public own ECKA key, 65 bytes in hex, once generated.
+    #[serde(default)]
+    pub ecka_key: Option<String>,
+    /// The public identity key, 65 bytes in hex, once generated.
+    #[serde(default)]
+    pub identity_key: Option<String>,
     /// The certificate of its own ECKA key, DER in hex, once certified.
     pub ecka: Option<String>,
     /// The certificate of its identity key, DER in hex, once certified.

@@ -20,8 +20,9 @@ use crate::{
         Key128,
         ec::Point,
         random::{self, Random},
-        x509::CertificateError,
+        x509::{Certificate, CertificateError, Class},
     },
+    failure::Failure,
     token::{
         TokenError,
         constants::{KVN_START_KEYS, KVN_TOKEN_KEYS},
@@ -61,6 +62,12 @@ pub enum EnrollError {
     /// The user does not fit on the card.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// Another card came while the first one's keys were being certified.
+    #[error("this is another card than before")]
+    OtherCard,
+    /// The server that certifies was not reached, or refused.
+    #[error("{0}")]
+    Server(Failure),
     /// The CA refused to certify a key.
     #[error("the CA did not certify the card's key: {0}")]
     Certify(String),
@@ -70,6 +77,12 @@ pub enum EnrollError {
     /// The journal misses what an earlier step must have written.
     #[error("the journal of this enrollment is damaged")]
     JournalDamaged,
+}
+
+impl From<Failure> for EnrollError {
+    fn from(failure: Failure) -> Self {
+        Self::Server(failure)
+    }
 }
 
 impl From<ChannelError> for EnrollError {
@@ -94,10 +107,71 @@ impl From<crate::crypto::CryptoError> for EnrollError {
 pub trait Authority {
     /// The public key of the CA.
     fn ca(&self) -> &Point;
-    /// Certifies the token's own ECKA key; DER comes back.
-    fn certify_ecka(&mut self, token_id: Uuid, point: &Point) -> Result<Vec<u8>, EnrollError>;
-    /// Certifies the token's identity key; DER comes back.
-    fn certify_identity(&mut self, token_id: Uuid, point: &Point) -> Result<Vec<u8>, EnrollError>;
+    /// Whether it answers at once. One that has to be asked over a network is asked while no card waits for it.
+    fn is_here(&self) -> bool;
+    /// Certifies both keys. The same once more gets certificates for the same keys again.
+    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError>;
+}
+
+/// The keys that a token wants certified, as the card answered them under a verified MAC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The token.
+    pub token_id: Uuid,
+    /// Whose it becomes.
+    pub user: User,
+    /// Its own ECKA key.
+    pub ecka: Point,
+    /// Its identity key.
+    pub identity: Point,
+}
+
+/// The certificates of both keys, DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificates {
+    /// Of the own ECKA key.
+    pub ecka: Vec<u8>,
+    /// Of the identity key.
+    pub identity: Vec<u8>,
+}
+
+impl Certificates {
+    /// Refuses certificates that are not the CA's for exactly these keys: the card would notice only at its end.
+    fn check(&self, wanted: &Wanted, ca: &Point) -> Result<(), EnrollError> {
+        let name = wanted.token_id.to_string();
+        for (der, class, key) in
+            [(&self.ecka, Class::TokenEcka, &wanted.ecka), (&self.identity, Class::Identity, &wanted.identity)]
+        {
+            let certificate = Certificate::verify(der, ca, &[class])?;
+            if certificate.point() != key || certificate.subject() != name {
+                return Err(EnrollError::Certify("it certified another key".to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How far a visit to the card has come.
+#[derive(Debug)]
+pub enum Visited {
+    /// The token is enrolled.
+    Done(Report),
+    /// The card is to be let go while its keys are certified: then [`Desk::certify`], and another visit.
+    Certify(Box<Pending>),
+}
+
+/// An enrollment that waits for its certificates. It is in the journal, too.
+#[derive(Debug)]
+pub struct Pending {
+    entry: Entry,
+    ending: Ending,
+}
+
+impl Pending {
+    /// How it will have ended: whether an earlier run had begun it.
+    pub const fn ending(&self) -> Ending {
+        self.ending
+    }
 }
 
 /// What an enrollment works with.
@@ -140,19 +214,33 @@ pub struct Report {
 
 impl Desk<'_> {
     /// Enrolls the card behind this link for the user, or finishes what an earlier run began. `visit` opens the finished
-    /// token once, as every scan will: only then is it called enrolled.
-    pub fn enroll(&mut self, link: &mut dyn Link, user: &User, visit: &mut Visit<'_>) -> Result<Report, EnrollError> {
+    /// token once, as every scan will: only then is it called enrolled. After [`Desk::certify`], `pending` says which
+    /// card it is that has to lie there.
+    pub fn enroll(
+        &mut self,
+        link: &mut dyn Link,
+        user: &User,
+        visit: &mut Visit<'_>,
+        pending: Option<&Pending>,
+    ) -> Result<Visited, EnrollError> {
         let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
-        let report = match selected.state {
-            LifeCycle::Blank | LifeCycle::Personalised => self.personalise(link, user)?,
-            LifeCycle::Issued => self.issued_before(&selected, user)?,
+        let visited = match selected.state {
+            LifeCycle::Blank | LifeCycle::Personalised => self.personalise(link, user, pending)?,
+            LifeCycle::Issued => Visited::Done(self.issued_before(&selected, user)?),
             state => return Err(EnrollError::NotBlank(state)),
         };
-        self.verify(link, &report, visit)?;
+        let Visited::Done(report) = &visited else { return Ok(visited) };
+        self.verify(link, report, visit)?;
         if let Some(entry) = self.journal.of_token(report.token_id)? {
             self.journal.close(&entry)?;
         }
-        Ok(report)
+        Ok(visited)
+    }
+
+    /// Has the keys certified that wait for it, and puts the certificates into the journal. No card is needed, and none
+    /// is held up.
+    pub fn certify(&mut self, pending: &mut Pending) -> Result<(), EnrollError> {
+        steps::certify(self.authority, self.journal, &mut pending.entry)
     }
 
     /// An issued card is ours to finish only when the journal says that the answer to the last step was lost.
@@ -168,8 +256,16 @@ impl Desk<'_> {
         }
     }
 
-    fn personalise(&mut self, link: &mut dyn Link, user: &User) -> Result<Report, EnrollError> {
+    fn personalise(
+        &mut self,
+        link: &mut dyn Link,
+        user: &User,
+        pending: Option<&Pending>,
+    ) -> Result<Visited, EnrollError> {
         let (challenge, choose) = self.challenge(link)?;
+        if pending.is_some_and(|pending| pending.entry.card != hex::encode(challenge.diversification)) {
+            return Err(EnrollError::OtherCard);
+        }
         let (keys, test_keys) = self.keys_of(&challenge, &choose)?;
         let own_keys = StaticKeys::diversified(self.perso, &challenge.diversification)?;
         let authority = hex::encode(self.authority.ca().key_identifier());
@@ -188,6 +284,8 @@ impl Desk<'_> {
                 authority,
                 test_keys,
                 progress: Progress::Begun,
+                ecka_key: None,
+                identity_key: None,
                 ecka: None,
                 identity: None,
             },
@@ -197,9 +295,11 @@ impl Desk<'_> {
             entry.progress = Progress::Keyed;
         }
         self.journal.save(&entry)?;
-        let token_id = entry.token_id;
-        steps::Run { desk: self, session, entry, own_keys }.finish(link)?;
-        Ok(Report { token_id, ending, test_keys })
+        let (token_id, ending) = (entry.token_id, pending.map_or(ending, Pending::ending));
+        match (steps::Run { desk: self, session, entry, own_keys }).finish(link)? {
+            None => Ok(Visited::Done(Report { token_id, ending, test_keys })),
+            Some(entry) => Ok(Visited::Certify(Box::new(Pending { entry, ending }))),
+        }
     }
 
     fn challenge(&mut self, link: &mut dyn Link) -> Result<(CardChallenge, ChooseKeys), EnrollError> {

@@ -23,8 +23,8 @@ use crate::{
 };
 
 use super::{
-    Desk, EnrollError,
-    journal::{Entry, Progress},
+    Authority, Desk, EnrollError, Wanted,
+    journal::{Entry, Journal, Progress},
     manifest::Manifest,
 };
 
@@ -40,8 +40,8 @@ pub struct Run<'a, 'b> {
 }
 
 impl Run<'_, '_> {
-    /// Does what is left, in order.
-    pub fn finish(mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+    /// Does what is left, in order; the entry comes back when that is not for the card to do.
+    pub fn finish(mut self, link: &mut dyn Link) -> Result<Option<Entry>, EnrollError> {
         let layout = Layout::of(&self.entry.user)?;
         loop {
             let done = self.entry.progress;
@@ -49,13 +49,18 @@ impl Run<'_, '_> {
             match done {
                 Progress::Begun => self.key(link)?,
                 Progress::Keyed => self.name(link)?,
-                Progress::Named => self.certify_ecka(link)?,
-                Progress::EckaCertified => self.store_ecka(link)?,
-                Progress::EckaStored => self.certify_identity(link)?,
-                Progress::IdentityCertified => self.store_identity(link)?,
+                Progress::Named => self.generate_ecka(link)?,
+                Progress::EckaGenerated => self.generate_identity(link)?,
+                Progress::Generated if !self.desk.authority.is_here() => return Ok(Some(self.entry)),
+                Progress::Generated => certify(self.desk.authority, self.desk.journal, &mut self.entry)?,
+                Progress::Certified => self.store_ecka(link)?,
+                Progress::EckaStored => self.store_identity(link)?,
                 Progress::IdentityStored => self.write_record(link, &layout)?,
                 Progress::Recorded => self.advance(Progress::Issuing)?,
-                Progress::Issuing => return self.issue(link, &layout),
+                Progress::Issuing => {
+                    self.issue(link, &layout)?;
+                    return Ok(None);
+                }
             }
         }
     }
@@ -65,9 +70,9 @@ impl Run<'_, '_> {
             Progress::Begun => (0, "the token's own keys"),
             Progress::Keyed => (1, "the CA key and the token id"),
             Progress::Named => (2, "the ECKA key"),
-            Progress::EckaCertified => (3, "the ECKA certificate"),
-            Progress::EckaStored => (4, "the identity key"),
-            Progress::IdentityCertified => (5, "the identity certificate"),
+            Progress::EckaGenerated => (3, "the identity key"),
+            Progress::Generated => (4, "the certificates"),
+            Progress::Certified | Progress::EckaStored => (5, "the certificates on the card"),
             Progress::IdentityStored => (6, "the user record"),
             Progress::Recorded | Progress::Issuing => (7, "the status"),
         };
@@ -108,22 +113,22 @@ impl Run<'_, '_> {
         [&[0], &self.entry.token_id.as_bytes()[..]].concat()
     }
 
-    fn certify_ecka(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+    fn generate_ecka(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
         let point = self.generate(link, &commands::generate_ecka_key(KVN_OWN))?;
-        self.entry.ecka = Some(hex::encode(self.desk.authority.certify_ecka(self.entry.token_id, &point)?));
-        self.advance(Progress::EckaCertified)
+        self.entry.ecka_key = Some(hex::encode(point.as_bytes()));
+        self.advance(Progress::EckaGenerated)
+    }
+
+    fn generate_identity(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+        let point = self.generate(link, &commands::generate_identity_key())?;
+        self.entry.identity_key = Some(hex::encode(point.as_bytes()));
+        self.advance(Progress::Generated)
     }
 
     fn store_ecka(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
         let command = commands::store_ecka_certificate(KVN_OWN, &self.ecka()?);
         self.session.tell(link, "STORE DATA", &command)?;
         self.advance(Progress::EckaStored)
-    }
-
-    fn certify_identity(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
-        let point = self.generate(link, &commands::generate_identity_key())?;
-        self.entry.identity = Some(hex::encode(self.desk.authority.certify_identity(self.entry.token_id, &point)?));
-        self.advance(Progress::IdentityCertified)
     }
 
     fn store_identity(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
@@ -190,12 +195,33 @@ impl Run<'_, '_> {
     }
 }
 
+/// Has the keys of an entry certified, and puts the certificates into the journal.
+pub fn certify(authority: &mut dyn Authority, journal: &Journal, entry: &mut Entry) -> Result<(), EnrollError> {
+    let wanted = Wanted {
+        token_id: entry.token_id,
+        user: entry.user.clone(),
+        ecka: key(entry.ecka_key.as_ref())?,
+        identity: key(entry.identity_key.as_ref())?,
+    };
+    let certificates = authority.certify(&wanted)?;
+    certificates.check(&wanted, authority.ca())?;
+    entry.ecka = Some(hex::encode(certificates.ecka));
+    entry.identity = Some(hex::encode(certificates.identity));
+    entry.progress = Progress::Certified;
+    journal.save(entry)
+}
+
+/// A key that an earlier step has put into the journal.
+fn key(text: Option<&String>) -> Result<Point, EnrollError> {
+    journaled(text).and_then(|bytes| Point::parse(&bytes).map_err(|_| EnrollError::JournalDamaged))
+}
+
 /// The card's confirmation must be the one that these keys have.
 fn confirm(step: &'static str, answer: &[u8], expected: &[u8]) -> Result<(), EnrollError> {
     if answer == expected { Ok(()) } else { Err(TokenError::Form(step).into()) }
 }
 
-/// A certificate that an earlier step has put into the journal.
+/// What an earlier step has put into the journal.
 fn journaled(certificate: Option<&String>) -> Result<Vec<u8>, EnrollError> {
     certificate.and_then(|text| hex::decode(text).ok()).ok_or(EnrollError::JournalDamaged)
 }

@@ -4,9 +4,8 @@
 use std::cell::RefCell;
 
 use jiff::Timestamp;
-use uuid::Uuid;
 
-use super::{Authority, Desk, Ending, EnrollError, journal::Journal};
+use super::{Authority, Certificates, Desk, Ending, EnrollError, Pending, Report, Visited, Wanted, journal::Journal};
 use crate::{
     card::{
         apdu::Format,
@@ -28,7 +27,11 @@ use crate::{
     wire::User,
 };
 
-struct Ca(KeyPair);
+/// The CA here, or one that has to be asked elsewhere.
+struct Ca {
+    key: KeyPair,
+    far: bool,
+}
 
 impl Ca {
     fn issue(&self, class: Class, subject: &str, key: &Point) -> Vec<u8> {
@@ -39,21 +42,23 @@ impl Ca {
             not_before: "2026-11-01T00:00:00Z".parse().unwrap(),
             not_after: "2036-11-01T00:00:00Z".parse().unwrap(),
         };
-        x509::issue(&self.0, "Rollcall CA", &template, &mut SystemRandom).unwrap()
+        x509::issue(&self.key, "Rollcall CA", &template, &mut SystemRandom).unwrap()
     }
 }
 
 impl Authority for Ca {
     fn ca(&self) -> &Point {
-        self.0.public()
+        self.key.public()
     }
 
-    fn certify_ecka(&mut self, token_id: Uuid, point: &Point) -> Result<Vec<u8>, EnrollError> {
-        Ok(self.issue(Class::TokenEcka, &token_id.to_string(), point))
+    fn is_here(&self) -> bool {
+        !self.far
     }
 
-    fn certify_identity(&mut self, token_id: Uuid, point: &Point) -> Result<Vec<u8>, EnrollError> {
-        Ok(self.issue(Class::Identity, &token_id.to_string(), point))
+    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+        let name = wanted.token_id.to_string();
+        let ecka = self.issue(Class::TokenEcka, &name, &wanted.ecka);
+        Ok(Certificates { ecka, identity: self.issue(Class::Identity, &name, &wanted.identity) })
     }
 }
 
@@ -91,7 +96,7 @@ struct Office {
 
 impl Office {
     fn new() -> Self {
-        let ca = Ca(KeyPair::generate(&mut SystemRandom).unwrap());
+        let ca = Ca { key: KeyPair::generate(&mut SystemRandom).unwrap(), far: false };
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
         let class = Class::Terminal(Role::Admin);
         let der = ca.issue(class, "terminal", key.public());
@@ -131,8 +136,8 @@ impl Office {
         tapped
     }
 
-    fn enroll(&self, slot: &mut Slot, user: &User) -> Result<super::Report, EnrollError> {
-        let mut authority = Ca(self.ca.0.clone());
+    fn enroll(&self, slot: &mut Slot, user: &User) -> Result<Report, EnrollError> {
+        let mut authority = Ca { key: self.ca.key.clone(), far: self.ca.far };
         let mut desk = Desk {
             authority: &mut authority,
             perso: &Key128::new([9; 16]),
@@ -142,8 +147,18 @@ impl Office {
             random: &mut SystemRandom,
             progress: &mut |_, _, _| {},
         };
-        slot.token.reset();
-        self.visit(Format::Short, |around| desk.enroll(slot, user, around))
+        let mut pending: Option<Box<Pending>> = None;
+        loop {
+            slot.token.reset();
+            let held = pending.as_deref();
+            match self.visit(Format::Short, |around| desk.enroll(slot, user, around, held))? {
+                Visited::Done(report) => return Ok(report),
+                Visited::Certify(mut wanting) => {
+                    desk.certify(&mut wanting)?;
+                    pending = Some(wanting);
+                }
+            }
+        }
     }
 }
 
@@ -198,10 +213,11 @@ fn exchanges_per_tap() {
 
 #[test]
 fn a_card_lifted_at_any_exchange_is_finished_by_the_next_run() {
-    for user in [ada(), wordy()] {
+    for (user, far) in [(ada(), false), (wordy(), false), (ada(), true)] {
         let mut lifted = 0;
         for exchange in 0.. {
-            let office = Office::new();
+            let mut office = Office::new();
+            office.ca.far = far;
             let mut slot = blank();
             slot.left = exchange;
             match office.enroll(&mut slot, &user) {
@@ -233,4 +249,80 @@ fn another_user_or_a_wrong_key_is_told_before_anything_is_sent() {
     let before = slot.left;
     assert!(matches!(office.enroll(&mut slot, &ada()), Err(EnrollError::WrongStartKeys)));
     assert_eq!(before - slot.left, 2, "SELECT and INITIALIZE UPDATE only");
+}
+
+/// The CA is asked while no card is held; the card that comes back has to be the one that went.
+#[test]
+fn a_ca_elsewhere_is_asked_between_two_visits() {
+    let mut office = Office::new();
+    office.ca.far = true;
+    let mut slot = blank();
+    let report = office.enroll(&mut slot, &ada()).unwrap();
+    assert_eq!(report.ending, Ending::Enrolled, "one run, though it took two visits");
+    let tapped = office.tap(&mut slot, Format::Short, Depth::Authenticate);
+    assert!(matches!(tapped.result, Ok(Seen::Authenticated(_))));
+
+    let (mut first, mut second) = (blank(), blank());
+    let mut authority = Ca { key: office.ca.key.clone(), far: true };
+    let mut desk = Desk {
+        authority: &mut authority,
+        perso: &Key128::new([9; 16]),
+        start: &StaticKeys::all(&Key128::new([8; 16])),
+        journal: &Journal::new(office.folder.path()),
+        format: Format::Short,
+        random: &mut SystemRandom,
+        progress: &mut |_, _, _| {},
+    };
+    let visited = office.visit(Format::Short, |around| desk.enroll(&mut first, &ada(), around, None)).unwrap();
+    let Visited::Certify(mut pending) = visited else { panic!("{visited:?}") };
+    desk.certify(&mut pending).unwrap();
+    let other = office.visit(Format::Short, |around| desk.enroll(&mut second, &ada(), around, Some(&pending)));
+    assert!(matches!(other, Err(EnrollError::OtherCard)), "{other:?}");
+    first.token.reset();
+    let visited = office.visit(Format::Short, |around| desk.enroll(&mut first, &ada(), around, Some(&pending)));
+    assert!(matches!(visited, Ok(Visited::Done(Report { ending: Ending::Enrolled, .. }))), "{visited:?}");
+}
+
+/// Certificates of another key, name or class are noticed before they are on the card.
+#[test]
+fn certificates_that_were_not_asked_for_are_refused() {
+    struct Liar(Ca, u8);
+    impl Authority for Liar {
+        fn ca(&self) -> &Point {
+            self.0.ca()
+        }
+        fn is_here(&self) -> bool {
+            true
+        }
+        fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+            let honest = self.0.certify(wanted)?;
+            let other = KeyPair::generate(&mut SystemRandom).unwrap();
+            let name = wanted.token_id.to_string();
+            Ok(match self.1 {
+                0 => Certificates { ecka: honest.identity.clone(), identity: honest.ecka },
+                1 => Certificates { ecka: self.0.issue(Class::TokenEcka, &name, other.public()), ..honest },
+                2 => Certificates { identity: self.0.issue(Class::Identity, &name, other.public()), ..honest },
+                3 => Certificates { identity: self.0.issue(Class::Identity, "nobody", &wanted.identity), ..honest },
+                _ => {
+                    self.0.key = other;
+                    self.0.certify(wanted)?
+                }
+            })
+        }
+    }
+    for lie in 0..5 {
+        let office = Office::new();
+        let mut authority = Liar(Ca { key: office.ca.key.clone(), far: false }, lie);
+        let mut desk = Desk {
+            authority: &mut authority,
+            perso: &Key128::new([9; 16]),
+            start: &StaticKeys::all(&Key128::new([8; 16])),
+            journal: &Journal::new(office.folder.path()),
+            format: Format::Short,
+            random: &mut SystemRandom,
+            progress: &mut |_, _, _| {},
+        };
+        let result = office.visit(Format::Short, |around| desk.enroll(&mut blank(), &ada(), around, None));
+        assert!(result.is_err(), "lie {lie}: {result:?}");
+    }
 }

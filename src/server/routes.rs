@@ -132,7 +132,7 @@ fn handlers() -> [(&'static str, MethodRouter<Arc<Desk>>); 16] {
     ]
 }
 
-/// The router. Every request goes through [`caller::admit`], also one to nowhere.
+/// The router. Every request goes through `caller::admit`, also one to nowhere.
 pub fn router(desk: Arc<Desk>, patience: Duration) -> Router {
     let mut router = Router::new();
     for (path, handler) in handlers() {

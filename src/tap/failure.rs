@@ -162,6 +162,13 @@ pub fn enrollment(error: &EnrollError, exchanges: u32) -> Failure {
         EnrollError::Record(_) => {
             Failure::new(Class::Data, "enroll.too-long", message).hint("shorten id, name or fields")
         }
+        EnrollError::OtherCard => Failure::new(Class::CardLeft, "enroll.other-card", message)
+            .hint("put the first card back, and run the same command again: it goes on where it stopped"),
+        EnrollError::Server(failure) => {
+            let again = "then run the same command again: it goes on where it stopped";
+            let hint = failure.hint.as_ref().map_or_else(|| again.to_owned(), |hint| format!("{hint}; {again}"));
+            failure.clone().hint(hint)
+        }
         EnrollError::Certify(_) => Failure::new(Class::Refused, "enroll.not-certified", message)
             .hint("nothing is lost: run the same command again when the CA is available"),
         EnrollError::Journal(..) => Failure::new(Class::Io, "enroll.journal", message)
