@@ -17,7 +17,9 @@ use crate::{
 };
 use server::{Double, World, answer, json, problem};
 
+mod asker;
 mod cache;
+mod decide;
 pub mod server;
 
 const ID: Uuid = Uuid::from_u128(0x0196_0000_0000_7000_8000_0000_0000_0001);

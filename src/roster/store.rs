@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use uuid::Uuid;
 
 use work::Work;
 
@@ -183,6 +184,21 @@ impl Store {
     pub fn denied(&mut self) -> Result<Vec<String>, StoreError> {
         self.query(|db| {
             db.prepare_cached("SELECT id FROM denied ORDER BY id")?.query_map([], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// The id of this list: made with the store, and never again the same.
+    pub fn list_id(&self) -> Result<Uuid, StoreError> {
+        let bytes: [u8; 16] = self.query(|db| db.query_row("SELECT id FROM list", [], |row| row.get(0)))?;
+        Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// At most `most` events that came after the one with this number, in order.
+    pub fn events_after(&self, seq: u64, most: usize) -> Result<Vec<Event>, StoreError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.query(|db| {
+            let sql = "SELECT * FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+            db.prepare_cached(sql)?.query_map(params![seq.cast_signed(), most], rows::event)?.collect()
         })
     }
 
