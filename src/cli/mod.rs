@@ -8,6 +8,7 @@ pub mod complete;
 pub mod confirm;
 pub mod enroll;
 pub mod harmless;
+pub mod inquiry;
 pub mod interrupt;
 pub mod issue;
 pub mod json;

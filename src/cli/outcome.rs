@@ -1,5 +1,7 @@
 //! What one tap came to: judged against what this terminal knows, told to the list, and printed.
 
+use std::time::Duration;
+
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -7,6 +9,7 @@ use uuid::Uuid;
 use super::json;
 use crate::{
     card::link::LinkError,
+    directory::{Answered, Origin, Rules, Word, decide},
     failure::{Class, Failure},
     reader::event_count,
     roster::{
@@ -35,6 +38,21 @@ pub struct Outcome {
     pub tapped: Tapped,
     /// Who it was, also when this terminal then refused it.
     who: Option<(Uuid, User)>,
+    /// What the server had to do with it.
+    server: ServerPart,
+}
+
+/// What the server had to do with an outcome.
+#[derive(Debug, Default)]
+struct ServerPart {
+    /// What it said; none when it was not asked.
+    word: Option<Word>,
+    /// Who said whose the token is.
+    origin: Option<Origin>,
+    /// How long the request took.
+    took: Option<Duration>,
+    /// What whoever stands there is to know.
+    warning: Option<String>,
 }
 
 impl Outcome {
@@ -47,6 +65,7 @@ impl Outcome {
         reader: String,
         generation: u64,
         mut tapped: Tapped,
+        answered: Option<(&Answered, &Rules)>,
     ) -> Result<Self, StoreError> {
         for (item, der) in std::mem::take(&mut tapped.learned) {
             match der {
@@ -64,7 +83,49 @@ impl Outcome {
             }
             who = Some((token_id, user));
         }
-        Ok(Self { at, reader, insertion: event_count(generation), tapped, who })
+        let mut outcome =
+            Self { at, reader, insertion: event_count(generation), tapped, who, server: ServerPart::default() };
+        if let Some((answered, rules)) = answered {
+            outcome.hear(answered, rules);
+            // Whom the operator refused here, under the id that the server gives, is refused too.
+            if let Ok(Seen::Authenticated(token)) = &outcome.tapped.result
+                && store.roster()?.is_denied(&token.user.id)
+            {
+                outcome.tapped.result = Err(TapError::Denied);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Takes what the server said, or says while it is away, of a token that this terminal would let in.
+    fn hear(&mut self, answered: &Answered, rules: &Rules) {
+        self.server.took = answered.took;
+        let Ok(Seen::Authenticated(token)) = &mut self.tapped.result else { return };
+        match decide(&token.user, answered, rules, self.at) {
+            Ok(admitted) => {
+                token.user = admitted.user.clone();
+                self.who = Some((token.token_id, admitted.user));
+                self.server.word = Some(admitted.word);
+                self.server.origin = Some(admitted.origin);
+                self.server.warning = admitted.warning;
+            }
+            Err(refusal) => {
+                self.server.word = Some(refusal.word());
+                self.tapped.result = Err(refusal.into());
+            }
+        }
+    }
+
+    /// What whoever stands there is to know, though it is no failure.
+    pub fn warning(&self) -> Option<&str> {
+        self.server.warning.as_deref()
+    }
+
+    fn source(&self) -> Source {
+        match self.server.origin {
+            Some(Origin::Server) => Source::Server,
+            _ => Source::Card,
+        }
     }
 
     /// The token that was authenticated and let in.
@@ -95,7 +156,7 @@ impl Outcome {
                 holder: Holder {
                     token_id: token.token_id,
                     user: token.user.clone(),
-                    source: Source::Card,
+                    source: self.source(),
                     authenticated: true,
                 },
             })),
@@ -123,26 +184,39 @@ impl Outcome {
             reader: self.reader.clone(),
             token_id: self.who.as_ref().map(|(id, _)| *id).or(self.tapped.told),
             identified: self.who.is_some() || self.tapped.told.is_some(),
-            authenticated: json::Authenticated { token: token.is_some(), server: json::Server::NotAsked },
-            source: token.map(|_| Source::Card),
+            authenticated: json::Authenticated { token: token.is_some(), server: said(self.server.word) },
+            source: token.map(|_| self.source()),
             user: token.map(|token| token.user.clone()),
             proof: token.map(|token| json::Proof {
                 verified: true,
                 counter: token.proof.counter,
-                nonce_source: json::NonceSource::Local,
+                nonce_source: if self.tapped.server_nonce {
+                    json::NonceSource::Server
+                } else {
+                    json::NonceSource::Local
+                },
                 cose: proof.then(|| BASE64_URL_SAFE_NO_PAD.encode(&token.proof.cose)),
             }),
             timings_ms: json::Timings {
                 connect: timings.connect.into(),
                 authenticate: timings.authenticate.into(),
                 read: timings.read.into(),
-                server: None,
+                server: self.server.took.map(Into::into),
                 total: timings.total.into(),
                 card: timings.inside.into(),
             },
             exchanges: self.tapped.exchanges,
             error: self.failure().map(|f| f.to_json()),
         }
+    }
+}
+
+const fn said(word: Option<Word>) -> json::Server {
+    match word {
+        None => json::Server::NotAsked,
+        Some(Word::Known) => json::Server::Authenticated,
+        Some(Word::Away) => json::Server::Unreachable,
+        Some(Word::Refused) => json::Server::Refused,
     }
 }
 
@@ -214,7 +288,7 @@ mod tests {
         ];
         for (id, counter, refused_after) in cases {
             let at = "2026-11-23T07:00:00Z".parse().unwrap();
-            let outcome = Outcome::judge(&mut store, at, "reader".into(), 1, tapped(id, counter)).unwrap();
+            let outcome = Outcome::judge(&mut store, at, "reader".into(), 1, tapped(id, counter), None).unwrap();
             let told = outcome.input();
             match refused_after {
                 None => {

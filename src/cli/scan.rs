@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     args::ScanArgs,
+    inquiry::{self, Inquiry},
     interrupt::Interrupt,
     json,
     outcome::Outcome,
@@ -19,6 +20,7 @@ use super::{
 };
 use crate::{
     config::Settings,
+    directory::News,
     failure::{Class, Failure, summary},
     reader::{self, ReaderState, monitor::Monitor},
     roster::{Input, store::Store},
@@ -28,10 +30,16 @@ use crate::{
 /// Runs the command.
 pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let depth = if args.identify_only { Depth::Identify } else { Depth::Authenticate };
-    station::require_source(settings)?;
-    let terminal = station::terminal(settings, depth)?;
+    let mut terminal = station::terminal(settings, depth)?;
     station::warn_of_end(&terminal, out);
-    let scan = Scan { settings, store: station::store(settings)?, out, proof: args.proof, tally: Tally::default() };
+    let (told, news) = mpsc::channel();
+    let inquiry = match depth {
+        Depth::Identify => None,
+        Depth::Authenticate => Inquiry::start(settings, false, move |news| drop(told.send(news)))?,
+    };
+    terminal.nonces = inquiry.as_ref().map(Inquiry::nonces);
+    let store = station::store(settings)?;
+    let scan = Scan { settings, store, out, proof: args.proof, tally: Tally::default(), inquiry, news };
     match args.count {
         None => scan.now(&terminal),
         Some(count) => scan.wait(terminal, count as usize, args.timeout.map(|t| Instant::now() + t)),
@@ -51,6 +59,8 @@ struct Scan<'a> {
     out: &'a mut Printer,
     proof: bool,
     tally: Tally,
+    inquiry: Option<Inquiry>,
+    news: Receiver<News>,
 }
 
 type Finished = (Timestamp, ReaderState, Tapped);
@@ -72,9 +82,9 @@ impl Scan<'_> {
         }
         let finished = tap_all(terminal, occupied)?;
         for (at, reader, tapped) in finished {
-            let outcome = Outcome::judge(&mut self.store, at, reader.name, reader.generation, tapped)?;
-            self.take(&outcome)?;
+            self.judge(at, reader.name, reader.generation, tapped)?;
         }
+        self.finish();
         Ok(summary(&self.tally.failures, self.tally.succeeded))
     }
 
@@ -91,16 +101,47 @@ impl Scan<'_> {
             match next(&inbox, until) {
                 Ok(Message::Reader(event)) => drop(station.reader(&event)?),
                 Ok(Message::Worker(Report::Tapped { reader, insertion, at, tapped })) => {
-                    let outcome = Outcome::judge(&mut self.store, at, reader, insertion, *tapped)?;
-                    self.take(&outcome)?;
+                    self.judge(at, reader, insertion, *tapped)?;
                 }
                 Ok(Message::Signal) => return Ok(signal.exit_status().unwrap_or_default()),
-                Ok(Message::Worker(Report::Alive { .. }) | Message::Rung(_)) => {}
+                Ok(
+                    Message::Worker(Report::Alive { .. })
+                    | Message::Rung(_)
+                    | Message::Answered { .. }
+                    | Message::Server(_),
+                ) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
         monitor.stop();
+        self.finish();
         if self.tally.distinct.len() >= count { Ok(0) } else { Err(too_few(self.tally.distinct.len(), count)) }
+    }
+
+    /// Asks the server where there is one; the readers go on meanwhile, each on its own thread.
+    fn judge(&mut self, at: Timestamp, reader: String, generation: u64, tapped: Tapped) -> Result<(), Failure> {
+        let answered = self.inquiry.as_ref().and_then(|inquiry| inquiry.ask_and_wait(&tapped));
+        self.hear();
+        let said = answered.as_ref().zip(self.inquiry.as_ref().map(|inquiry| &inquiry.rules));
+        let outcome = Outcome::judge(&mut self.store, at, reader, generation, tapped, said)?;
+        if let Some(warning) = outcome.warning() {
+            self.out.warning(&format!("{}: {warning}", outcome.reader), None);
+        }
+        self.take(&outcome)
+    }
+
+    /// Tells what happened to the server.
+    fn hear(&mut self) {
+        for news in self.news.try_iter() {
+            inquiry::tell(&news, self.out);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(inquiry) = self.inquiry.take() {
+            inquiry.finish();
+        }
+        self.hear();
     }
 
     fn take(&mut self, outcome: &Outcome) -> Result<(), Failure> {

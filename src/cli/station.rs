@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{outcome::Remembered, printer::Printer};
 use crate::{
     card::apdu::Format,
-    config::{Settings, Source},
+    config::Settings,
+    directory::{Answered, News},
     failure::{Class, Failure},
     pki,
     reader::{event_count, monitor::Event},
@@ -27,15 +28,6 @@ use crate::{
     token::open::Credentials,
 };
 
-/// Refuses a source that is not there.
-pub fn require_source(settings: &Settings) -> Result<(), Failure> {
-    if settings.source != Source::Server {
-        return Ok(());
-    }
-    Err(Failure::new(Class::Config, "server.not-configured", "this terminal has no server to ask")
-        .hint("take the user information from the card: leave out --source server"))
-}
-
 /// Everything that can wake a long-running command.
 #[derive(Debug)]
 pub enum Message {
@@ -43,6 +35,15 @@ pub enum Message {
     Reader(Event),
     /// A tap has ended, or a token that stays has answered.
     Worker(Report),
+    /// The server has said what it knows of a token that was tapped.
+    Answered {
+        /// What the tap told.
+        report: Report,
+        /// What the server said.
+        answered: Box<Answered>,
+    },
+    /// Something happened to the server.
+    Server(News),
     /// Another process has left something in the store.
     Rung(Ring),
     /// A signal asks us to end.
@@ -64,6 +65,7 @@ pub fn terminal(settings: &Settings, depth: Depth) -> Result<Terminal, Failure> 
         tap: settings.limits.tap,
         format: Format::Short,
         depth,
+        nonces: None,
         clock: Timestamp::now,
     })
 }

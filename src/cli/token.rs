@@ -77,7 +77,7 @@ fn verify(settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, 
     let terminal = station::terminal(settings, Depth::Authenticate)?;
     let mut store = station::store(settings)?;
     let (tapped, _) = terminal.tap(&reader);
-    let outcome = Outcome::judge(&mut store, Timestamp::now(), reader, 0, tapped)?;
+    let outcome = Outcome::judge(&mut store, Timestamp::now(), reader, 0, tapped, None)?;
     out.object(&outcome.object(true))?;
     Ok(outcome.class().map_or(0, crate::failure::Class::exit_status))
 }

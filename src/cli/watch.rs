@@ -10,6 +10,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
+    inquiry::{self, Inquiry},
     interrupt::Interrupt,
     json,
     outcome::Outcome,
@@ -18,13 +19,14 @@ use super::{
 };
 use crate::{
     config::Settings,
+    directory::Answered,
     failure::Failure,
     reader::{
         self,
         monitor::{Event as ReaderEvent, Monitor},
     },
     roster::{
-        Event, Input,
+        Event, Input, Policy, Presence,
         store::{Bell, Store},
     },
     tap::{Depth, worker::Report},
@@ -35,8 +37,7 @@ const SLOW_TICK: Duration = Duration::from_secs(10);
 
 /// Runs the command until a signal ends it.
 pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    station::require_source(settings)?;
-    let terminal = station::terminal(settings, Depth::Authenticate)?;
+    let mut terminal = station::terminal(settings, Depth::Authenticate)?;
     station::warn_of_end(&terminal, out);
     let mut store = station::store(settings)?;
     let (lock, bell, events) = store.start_watch(Timestamp::now(), settings)?;
@@ -45,9 +46,14 @@ pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
         let messages = messages.clone();
         Interrupt::install(move || drop(messages.send(Message::Signal)))?
     };
+    let tell = messages.clone();
+    let inquiry = Inquiry::start(settings, true, move |news| drop(tell.send(Message::Server(news))))?;
+    terminal.nonces = inquiry.as_ref().map(Inquiry::nonces);
+    let replies = messages.clone();
     out.begin::<json::Event>()?;
     listen(bell, messages.clone())?;
-    let mut watch = Watch { settings, store, out, insertions: HashMap::new() };
+    let mut watch =
+        Watch { settings, store, out, insertions: HashMap::new(), applied: HashMap::new(), inquiry, replies };
     watch.tell(events)?;
     watch.attached()?;
     let monitor = Monitor::start(station::teller(&messages)).map_err(station::no_thread)?;
@@ -57,6 +63,9 @@ pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     drop(station);
     let events = watch.store.stop_watch(lock, Timestamp::now(), settings)?;
     watch.tell(events)?;
+    if let Some(inquiry) = watch.inquiry.take() {
+        inquiry.finish();
+    }
     Ok(signal.exit_status().unwrap_or_default())
 }
 
@@ -78,6 +87,12 @@ struct Watch<'a> {
     out: &'a mut Printer,
     /// The insertion that lies on each reader now: a tap that ends after the card was lifted counts for nothing.
     insertions: HashMap<String, u64>,
+    /// The newest insertion of each reader that the list was told of.
+    applied: HashMap<String, u64>,
+    /// The server, where there is one.
+    inquiry: Option<Inquiry>,
+    /// Where its answers come in.
+    replies: Sender<Message>,
 }
 
 impl Watch<'_> {
@@ -132,13 +147,10 @@ impl Watch<'_> {
                     None => Ok(()),
                 }
             }
-            Message::Worker(Report::Tapped { reader, insertion, at, tapped }) => {
-                let lies_there = self.insertions.get(&reader) == Some(&insertion);
-                let outcome = Outcome::judge(&mut self.store, at, reader, insertion, *tapped)?;
-                if let Some(input) = outcome.input().filter(|_| lies_there) {
-                    return self.apply(&input);
-                }
-                self.broken(&outcome);
+            Message::Worker(report @ Report::Tapped { .. }) => self.ask(report),
+            Message::Answered { report, answered } => self.judge(report, Some(&answered)),
+            Message::Server(news) => {
+                inquiry::tell(&news, self.out);
                 Ok(())
             }
             Message::Worker(Report::Alive { reader, token_id }) => self.apply(&Input::Seen { reader, token_id }),
@@ -147,6 +159,48 @@ impl Watch<'_> {
                 self.tell(events)
             }
             Message::Signal => Ok(()),
+        }
+    }
+
+    /// The server is asked about a token that has proved who it is; the readers go on meanwhile.
+    fn ask(&mut self, report: Report) -> Result<(), Failure> {
+        let question = match &report {
+            Report::Tapped { tapped, .. } => inquiry::question(tapped),
+            Report::Alive { .. } => None,
+        };
+        let (Some(inquiry), Some(question)) = (&self.inquiry, question) else { return self.judge(report, None) };
+        let replies = self.replies.clone();
+        inquiry.ask(question, move |answered| {
+            let _ = replies.send(Message::Answered { report, answered: Box::new(answered) });
+        });
+        Ok(())
+    }
+
+    fn judge(&mut self, report: Report, answered: Option<&Answered>) -> Result<(), Failure> {
+        let Report::Tapped { reader, insertion, at, tapped } = report else { return Ok(()) };
+        let lies_there = self.insertions.get(&reader) == Some(&insertion);
+        let newer = self.applied.get(&reader).is_some_and(|applied| *applied > insertion);
+        let said = answered.zip(self.inquiry.as_ref().map(|inquiry| &inquiry.rules));
+        let outcome = Outcome::judge(&mut self.store, at, reader.clone(), insertion, *tapped, said)?;
+        if let Some(warning) = outcome.warning() {
+            self.out.warning(&format!("{reader}: {warning}"), None);
+        }
+        let stays = self.settings.presence(&reader) == Presence::Field;
+        match outcome.input() {
+            Some(input) if lies_there => {
+                self.applied.insert(reader, insertion);
+                self.apply(&input)
+            }
+            // Where a tap enters, it counts also when the card was gone before the server had answered.
+            Some(input @ Input::Tap(_)) if !stays && !newer => {
+                self.applied.insert(reader.clone(), insertion);
+                self.apply(&input)?;
+                self.apply(&Input::Lifted { reader })
+            }
+            _ => {
+                self.broken(&outcome);
+                Ok(())
+            }
         }
     }
 
@@ -176,6 +230,9 @@ impl Watch<'_> {
     }
 
     fn tell(&mut self, events: Vec<Event>) -> Result<(), Failure> {
+        if let Some(inquiry) = self.inquiry.as_ref().filter(|_| !events.is_empty()) {
+            inquiry.events();
+        }
         events.into_iter().try_for_each(|event| self.out.item(&json::Event::from(event)))
     }
 }

@@ -229,7 +229,12 @@ impl Desk {
             identity_certificate: question.identity.as_ref().map(|der| BASE64_URL_SAFE_NO_PAD.encode(der)),
             nonces: self.missing(),
         };
-        let said = self.equipment.server.lookup(&request);
+        let mut said = self.equipment.server.lookup(&request);
+        if let Err(DirectoryError::Unreachable(_)) = said {
+            // A kept connection may have died meanwhile, and with it an answer. Once more without the proof: if the
+            // server has taken it, it would call it replayed, and nobody is to be refused for our own repetition.
+            said = self.equipment.server.lookup(&LookupRequest { proof: None, identity_certificate: None, ..request });
+        }
         let said = self.judged(said)?;
         let kept = self.equipment.cache.keep_nonces(&said.nonces).and_then(|()| self.equipment.cache.remember(&said));
         match kept {

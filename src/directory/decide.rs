@@ -103,7 +103,7 @@ impl From<&Refusal> for Failure {
             Status::Lost => ("token.lost", "keep the card: it was reported lost"),
             Status::Revoked => ("token.revoked", "enroll the holder on a new card"),
             Status::Suspended | Status::Active => {
-                ("token.suspended", "an administrator lets it in again: rollcall server token activate ID")
+                ("token.suspended", "an administrator lets it in again: rollcall server token status ID active")
             }
         };
         Self::new(Class::Refused, code, refusal.to_string()).hint(hint)

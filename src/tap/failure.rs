@@ -4,6 +4,7 @@ use crate::{
     card::{link::LinkError, status::Status},
     channel::ChannelError,
     crypto::x509::CertificateError,
+    directory::Refusal,
     enroll::EnrollError,
     failure::{Class, Failure},
     token::{TokenError, select::LifeCycle},
@@ -27,6 +28,9 @@ pub enum TapError {
     /// The operator refused this token or its user here.
     #[error("the token or its user is denied at this terminal")]
     Denied,
+    /// The server does not let it in, or was needed and is away.
+    #[error(transparent)]
+    Directory(#[from] Refusal),
     /// The use counter did not rise: two cards share one identity.
     #[error("the token's use counter fell back: {found} after {last}")]
     Counter {
@@ -57,6 +61,7 @@ impl TapError {
                 .hint("present a Rollcall token, or load the applet onto this card (see the README)"),
             Self::Private => Failure::new(Class::No, "token.private", self.to_string())
                 .hint("leave out --identify-only, so that the token is authenticated"),
+            Self::Directory(refusal) => refusal.into(),
             Self::Denied => Failure::new(Class::Refused, "token.denied", self.to_string())
                 .hint("allow it again: rollcall users allow ID"),
             Self::Counter { .. } => Failure::new(Class::Refused, "token.counter", self.to_string())

@@ -68,6 +68,8 @@ pub struct Tapped {
     pub timings: Timings,
     /// The open channel of an authenticated token.
     pub session: Option<Session>,
+    /// Whether the nonce was the server's, and not this terminal's own.
+    pub server_nonce: bool,
     /// What is worth remembering, and what to forget.
     pub learned: Vec<(Item, Option<Vec<u8>>)>,
 }
@@ -81,6 +83,7 @@ impl Tapped {
             exchanges: 0,
             timings: Timings::default(),
             session: None,
+            server_nonce: false,
             learned: Vec::new(),
         }
     }

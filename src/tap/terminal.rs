@@ -35,8 +35,16 @@ pub struct Terminal {
     pub format: Format,
     /// How far taps go.
     pub depth: Depth,
+    /// Where the server's nonces come from; without one, or when there are none, a tap makes its own.
+    pub nonces: Option<Arc<dyn Nonces + Send + Sync>>,
     /// The clock.
     pub clock: fn() -> Timestamp,
+}
+
+/// The nonces that a server has given this terminal.
+pub trait Nonces {
+    /// One that nobody gets again, if there is one; this is a matter of the disk, never of the network.
+    fn take(&self) -> Option<[u8; 32]>;
 }
 
 impl Terminal {
@@ -64,7 +72,8 @@ impl Terminal {
 
     fn over(&self, card: &mut Card) -> Tapped {
         let mut random = SystemRandom;
-        let nonce = match bytes(&mut random) {
+        let given = self.nonces.as_ref().filter(|_| self.depth == Depth::Authenticate).and_then(|nonces| nonces.take());
+        let nonce = match given.map_or_else(|| bytes(&mut random), Ok) {
             Ok(nonce) => nonce,
             Err(e) => return Tapped::failed(TokenError::from(e).into()),
         };
@@ -81,7 +90,7 @@ impl Terminal {
             random: &mut random,
             learned: Vec::new(),
         };
-        visit(&mut transaction, &mut around, self.depth)
+        Tapped { server_nonce: given.is_some(), ..visit(&mut transaction, &mut around, self.depth) }
     }
 
     /// One heartbeat over an open channel, in a short transaction of its own.

@@ -91,7 +91,10 @@ fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, asked: &Asked) -> Answer {
             let count = u8::try_from(body["nonces"].as_u64().unwrap()).unwrap();
             let id: Uuid = serde_json::from_value(body["token_id"].clone()).unwrap();
             let mut found = signer.lookup(id.as_u128(), &ada(), now());
-            found.nonces = (0..count).map(|number| nonce(number, 24)).collect();
+            // A server never gives the same nonce twice.
+            static GIVEN: AtomicUsize = AtomicUsize::new(0);
+            let fresh = || u8::try_from(GIVEN.fetch_add(1, Ordering::SeqCst) % 200).unwrap();
+            found.nonces = (0..count).map(|_| nonce(fresh(), 24)).collect();
             if id.as_u128() == 2 {
                 found = Lookup { status: Status::Lost, user: None, signed_user: None, ..found };
             }
@@ -126,12 +129,11 @@ fn a_tap_with_proof_costs_one_request() {
     let scene = Scene::new();
     let (asker, news) = scene.asker(false);
     for _ in 0..5 {
-        let nonce_before = scene.cache().take_nonce(now()).unwrap();
+        let _ = scene.cache().take_nonce(now()).unwrap();
         let answered = ask(&asker, 1);
         assert_eq!(answered.said.unwrap().user, Some(ada()));
         assert_eq!(answered.kept.user, Some((ada(), now())));
         assert!(answered.took.is_some());
-        drop(nonce_before);
     }
     asker.finish();
     assert_eq!(scene.asked("POST /v1/lookups"), 5);

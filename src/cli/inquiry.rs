@@ -1,0 +1,162 @@
+//! What a terminal with a server does beside its readers: it asks about every token, keeps what the server says for the
+//! time when it is away, and takes its events there.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp};
+use uuid::Uuid;
+
+use super::{json, printer::Printer, server::client::connect, station};
+use crate::{
+    config::{Settings, Source},
+    crypto::ec::Point,
+    directory::{Answered, Asker, Cache, Equipment, Journal, News, Question, Rules, Wanted},
+    failure::{Class, Failure},
+    pki::Home,
+    roster::Store,
+    tap::{Seen, Tapped, terminal::Nonces},
+};
+
+/// Nonces that are kept for the next taps: of a scan, and of a watch.
+const FEW: u16 = 8;
+const MANY: u16 = 32;
+
+/// The server, as the commands that tap cards use it.
+pub struct Inquiry {
+    asker: Asker,
+    /// What counts when.
+    pub rules: Rules,
+    cache: Arc<Mutex<Cache>>,
+}
+
+impl Inquiry {
+    /// Starts asking, where there is a server. With `events` it stays: nonces are fetched before the first tap, and the
+    /// events of this terminal go to the server. `tell` is called on another thread.
+    pub fn start(
+        settings: &Settings,
+        events: bool,
+        tell: impl Fn(News) + Send + 'static,
+    ) -> Result<Option<Self>, Failure> {
+        if settings.server.url.is_none() && settings.source != Source::Server {
+            return Ok(None);
+        }
+        let server = connect(settings)?;
+        let ca = *Home::new(settings.pki_folder()).load_authority()?.point();
+        let journal = if events { Some(Box::new(Log::open(settings)?) as Box<dyn Journal>) } else { None };
+        let equipment = Equipment {
+            server,
+            cache: cache(&settings.state_folder, &ca)?,
+            journal,
+            nonces: if events { MANY } else { FEW },
+            clock: Timestamp::now,
+        };
+        let asker = Asker::start(equipment, tell).map_err(station::no_thread)?;
+        let age = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+        let rules = Rules {
+            wanted: match settings.source {
+                Source::Auto => Wanted::Either,
+                Source::Card => Wanted::Card,
+                Source::Server => Wanted::Server,
+            },
+            feed_max_age: age(settings.server.feed_max_age),
+            offline_max_age: age(settings.server.offline_max_age),
+        };
+        Ok(Some(Self { asker, rules, cache: Arc::new(Mutex::new(cache(&settings.state_folder, &ca)?)) }))
+    }
+
+    /// The nonces that the server has given.
+    pub fn nonces(&self) -> Arc<dyn Nonces + Send + Sync> {
+        Arc::new(Given(Arc::clone(&self.cache)))
+    }
+
+    /// Asks, and goes on; `reply` is called on another thread.
+    pub fn ask(&self, question: Question, reply: impl FnOnce(Answered) + Send + 'static) {
+        self.asker.ask(question, reply);
+    }
+
+    /// Asks, and waits for the answer, which has its time limit.
+    pub fn ask_and_wait(&self, tapped: &Tapped) -> Option<Answered> {
+        let (answer, wait) = mpsc::channel();
+        self.ask(question(tapped)?, move |answered| drop(answer.send(answered)));
+        wait.recv().ok()
+    }
+
+    /// Says that there are new events.
+    pub fn events(&self) {
+        self.asker.events();
+    }
+
+    /// Ends after what is due.
+    pub fn finish(self) {
+        self.asker.finish();
+    }
+}
+
+/// What the server is asked of a token that has proved who it is; of anything else there is nothing to ask.
+pub fn question(tapped: &Tapped) -> Option<Question> {
+    let Ok(Seen::Authenticated(token)) = &tapped.result else { return None };
+    Some(Question { token_id: token.token_id, proof: token.proof.cose.clone(), identity: None })
+}
+
+fn cache(home: &Path, ca: &Point) -> Result<Cache, Failure> {
+    Ok(Cache::open(home, ca)?)
+}
+
+/// Tells what happened to the server, for whoever stands there.
+pub fn tell(news: &News, out: &mut Printer) {
+    match news {
+        News::Back => out.note("the server is back"),
+        News::Lost(error) | News::Alarm(error) => {
+            let failure = Failure::from(error.clone());
+            let message = match failure.class {
+                Class::Unavailable | Class::Busy => {
+                    format!("{}; until it is back, what it said last counts", failure.message)
+                }
+                _ => failure.message,
+            };
+            out.warning(&format!("{message} ({})", failure.code), failure.hint.as_deref());
+        }
+    }
+}
+
+struct Given(Arc<Mutex<Cache>>);
+
+impl Nonces for Given {
+    fn take(&self) -> Option<[u8; 32]> {
+        // A disk that fails costs the freshness of one proof, not the tap.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take_nonce(Timestamp::now()).ok().flatten()
+    }
+}
+
+/// The events of this terminal, as they go to the server.
+struct Log {
+    store: Store,
+    list: Uuid,
+}
+
+impl Log {
+    fn open(settings: &Settings) -> Result<Self, Failure> {
+        let store = station::store(settings)?;
+        let list = store.list_id()?;
+        Ok(Self { store, list })
+    }
+}
+
+impl Journal for Log {
+    fn list(&self) -> Uuid {
+        self.list
+    }
+
+    fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String> {
+        let events = self.store.events_after(seq, most).map_err(|error| error.to_string())?;
+        let object = |event: crate::roster::Event| {
+            let seq = event.seq;
+            serde_json::to_value(json::Event::from(event)).map(|value| (seq, value)).map_err(|error| error.to_string())
+        };
+        events.into_iter().map(object).collect()
+    }
+}
