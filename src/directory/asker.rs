@@ -206,13 +206,11 @@ impl Desk {
     }
 
     fn ask(&mut self, question: &Question) -> Answered {
-        let (said, took) = match self.paused() {
-            Some(error) => (Err(error.clone()), None),
-            None => {
-                let start = Instant::now();
-                let said = self.lookup(question);
-                (said, Some(start.elapsed()))
-            }
+        let away = self.paused().cloned();
+        let start = Instant::now();
+        let (said, took) = match away {
+            Some(error) => (Err(error), None),
+            None => (self.lookup(question), Some(start.elapsed())),
         };
         let kept = self.equipment.cache.recall(question.token_id, (self.equipment.clock)());
         let kept = kept.unwrap_or_else(|error| {
@@ -289,11 +287,10 @@ impl Desk {
         // One that is too long by itself goes alone: the server says so, and that is told.
         let fitting = fits.count().max(1);
         events.truncate(fitting);
-        let Some((last, _)) = events.last() else { return Ok(false) };
-        let last = *last;
+        let Some(&(newest, _)) = events.last() else { return Ok(false) };
         server.events(&EventBatch { list, events: events.into_iter().map(|(_, event)| event).collect() })?;
         // Killed before this is noted, the batch goes once more: the server knows each event by its number.
-        cache.set_uploaded(list, last)?;
+        cache.set_uploaded(list, newest)?;
         Ok(true)
     }
 

@@ -50,7 +50,8 @@ impl Scene {
     fn new() -> Self {
         let world = World::new();
         let signer = Signer::new(&world);
-        let (log, events, dead): (Arc<Mutex<Vec<String>>>, Arc<Mutex<Vec<u64>>>, Arc<AtomicBool>) = Default::default();
+        let (log, events) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<u64>>>::default());
+        let dead = Arc::<AtomicBool>::default();
         let double = {
             let (log, events, dead) = (log.clone(), events.clone(), dead.clone());
             Double::start(&world, move |asked| {
@@ -84,6 +85,9 @@ impl Scene {
     }
 }
 
+/// A server never gives the same nonce twice.
+static GIVEN: AtomicUsize = AtomicUsize::new(0);
+
 fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, asked: &Asked) -> Answer {
     let body: serde_json::Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     match asked.line.as_str() {
@@ -91,8 +95,6 @@ fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, asked: &Asked) -> Answer {
             let count = u8::try_from(body["nonces"].as_u64().unwrap()).unwrap();
             let id: Uuid = serde_json::from_value(body["token_id"].clone()).unwrap();
             let mut found = signer.lookup(id.as_u128(), &ada(), now());
-            // A server never gives the same nonce twice.
-            static GIVEN: AtomicUsize = AtomicUsize::new(0);
             let fresh = || u8::try_from(GIVEN.fetch_add(1, Ordering::SeqCst) % 200).unwrap();
             found.nonces = (0..count).map(|_| nonce(fresh(), 24)).collect();
             if id.as_u128() == 2 {
@@ -177,7 +179,7 @@ fn an_outage_is_told_once() {
     let first = ask(&asker, 1);
     assert!(first.said.is_err());
     assert_eq!(first.kept.user, Some((ada(), now())));
-    let asked = scene.asked("POST /v1/lookups");
+    let count = scene.asked("POST /v1/lookups");
     let mut at_once = 0;
     for _ in 0..50 {
         let answered = ask(&asker, 1);
@@ -185,7 +187,7 @@ fn an_outage_is_told_once() {
         at_once += usize::from(answered.took.is_none());
     }
     // Of fifty questions, those that came within the pause were not asked; a pause that ends in between asks again.
-    assert_eq!(scene.asked("POST /v1/lookups") - asked, 50 - at_once);
+    assert_eq!(scene.asked("POST /v1/lookups") - count, 50 - at_once);
     assert!(at_once > 0);
     assert!(matches!(news.recv_timeout(LONG).unwrap(), News::Lost(_)));
     scene.last.store(3, Ordering::SeqCst);
