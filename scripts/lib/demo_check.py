@@ -42,6 +42,19 @@ def proof(lines, person):
     return found == [person] and verified and mutual, lines
 
 
+def from_server(lines, person):
+    scans = [line for line in lines if line["schema"] == "rollcall.scan/1"]
+    said = all(line["source"] == "server" and line["authenticated"]["server"] == "authenticated" for line in scans)
+    fresh = all(line["proof"]["nonce_source"] == "server" for line in scans)
+    return names_of(scans) == [person] and said and fresh, lines
+
+
+def tokens(lines):
+    for line in lines:
+        print(line["token_id"])
+    return True, None
+
+
 def left_and_returned(lines, person):
     events = [line["event"] for line in lines if (line.get("user") or {}).get("name") == person]
     return events[-3:] == ["arrived", "left", "arrived"], events
@@ -53,6 +66,8 @@ CLAIMS = {
     "listed": listed,
     "present": present,
     "proof": proof,
+    "from-server": from_server,
+    "tokens": tokens,
     "left-and-returned": left_and_returned,
 }
 
