@@ -11,6 +11,7 @@ mod faults;
 mod hostile;
 mod lift;
 mod presence;
+mod server;
 mod slot;
 mod stack;
 mod yubikit_client;
@@ -41,6 +42,10 @@ const CASES: &[Case] = &[
     ("a_lying_card_harms_nobody", hostile::a_lying_card_harms_nobody),
     ("lifted_at_every_apdu_of_an_enrollment", lift::at_every_apdu_of_an_enrollment),
     ("lifted_at_every_apdu_of_a_scan", lift::at_every_apdu_of_a_scan),
+    ("both_sources_and_a_suspension", server::both_sources_and_a_suspension),
+    ("the_server_is_away", server::the_server_is_away),
+    ("events_reach_the_server_once", server::events_reach_the_server_once),
+    ("a_silent_server_delays_nobody", server::a_silent_server_delays_nobody),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
 ];

@@ -1,0 +1,215 @@
+//! The second source, end to end: a real server on SQLite, real TLS, a real card.
+
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
+    process::{Child, Stdio},
+};
+
+use serde_json::Value;
+
+use crate::stack::Stack;
+
+/// A stack with its server.
+struct Office {
+    stack: Stack,
+    server: Option<Child>,
+    address: String,
+}
+
+impl Office {
+    /// So many cards, each enrolled through the server for p1, p2 …
+    fn new(cards: usize, kind: &str) -> Self {
+        let stack = Stack::start(cards, kind);
+        stack.rollcall(&["pki", "init"]).expect(0);
+        stack.rollcall(&["server", "init"]).expect(0);
+        let mut office = Self { stack, server: None, address: "127.0.0.1:0".into() };
+        office.start();
+        office.configure("");
+        for (at, reader) in office.stack.readers().iter().take(cards).enumerate() {
+            let (id, name) = (format!("p{}", at + 1), format!("Person {}", at + 1));
+            let made = office.stack.ndjson(0, &["enroll", "--reader", reader, "--id", &id, "--name", &name]);
+            assert_eq!(made[0]["result"], "enrolled");
+        }
+        office
+    }
+
+    fn start(&mut self) {
+        let mut command = self.stack.command("rollcall");
+        command.args(["server", "run", "--listen", &self.address, "--output", "ndjson"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let told: Value = serde_json::from_str(&line).expect("the server listens");
+        self.address = told["listening"].as_str().unwrap().to_owned();
+        self.server = Some(child);
+    }
+
+    /// SIGKILL.
+    fn kill(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+    }
+
+    /// `config.toml` with the server's address and more of its table.
+    fn configure(&self, more: &str) {
+        let port = self.address.rsplit_once(':').unwrap().1;
+        let text = format!("[server]\nurl = \"https://localhost:{port}\"\n{more}\n");
+        std::fs::write(self.stack.home().join("config.toml"), text).unwrap();
+    }
+
+    /// One scan of the first reader.
+    fn scan(&self, status: i32, more: &[&str]) -> Value {
+        let reader = &self.stack.readers()[0];
+        let found = self.stack.ndjson(status, &[&["scan", "--reader", reader], more].concat());
+        assert_eq!(found.len(), 1);
+        found[0].clone()
+    }
+
+    fn status(&self, token: &str, status: &str) {
+        let reason: &[&str] = if status == "active" { &[] } else { &["--reason", "a test"] };
+        self.stack.rollcall(&[&["server", "token", "status", token, status, "--yes"], reason].concat()).expect(0);
+    }
+
+    /// Lifts the card and puts it back.
+    fn put_again(&self) {
+        self.stack.card("remove", 1);
+        self.stack.card("insert", 1);
+    }
+
+    /// The numbers of the events that the server has.
+    fn events(&self) -> Vec<i64> {
+        let db = rusqlite::Connection::open(self.stack.home().join("server.db")).unwrap();
+        let mut found = db.prepare("SELECT seq FROM events ORDER BY seq").unwrap();
+        found.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    }
+}
+
+impl Drop for Office {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// What the server said, whose word the user is, and the name.
+fn summary(scan: &Value) -> (&str, &str, &str) {
+    let text = |value: &'_ Value| value.as_str().unwrap_or("-").to_owned().leak() as &str;
+    (text(&scan["authenticated"]["server"]), text(&scan["source"]), text(&scan["user"]["name"]))
+}
+
+pub fn both_sources_and_a_suspension(kind: &str) {
+    let office = Office::new(1, kind);
+    let stack = &office.stack;
+    let first = office.scan(0, &[]);
+    assert_eq!(summary(&first), ("authenticated", "card", "Person 1"));
+    let token = first["token_id"].as_str().unwrap();
+    stack.rollcall(&["server", "user", "add", "--id", "p1", "--name", "Renamed"]).expect(0);
+    assert_eq!(summary(&office.scan(0, &["--source", "card"])), ("authenticated", "card", "Person 1"));
+    let told = office.scan(0, &["--source", "server"]);
+    assert_eq!(summary(&told), ("authenticated", "server", "Renamed"));
+    assert_eq!(told["proof"]["nonce_source"], "server");
+    assert!(told["timings_ms"]["server"].is_number());
+    assert_eq!(stack.ndjson(0, &["users"])[0]["user"]["name"], "Renamed");
+
+    for (status, code) in [("suspended", "token.suspended"), ("lost", "token.lost")] {
+        office.status(token, status);
+        office.put_again(); // a refusal is told once until the card is lifted
+        for source in ["auto", "card", "server"] {
+            let refused = office.scan(77, &["--source", source]);
+            assert_eq!((refused["error"]["code"].as_str(), summary(&refused).0), (Some(code), "refused"), "{source}");
+        }
+        assert!(stack.present().is_empty());
+        office.status(token, "active");
+        assert_eq!(summary(&office.scan(0, &[])), ("authenticated", "card", "Person 1"));
+    }
+    office.status(token, "revoked");
+    office.put_again();
+    assert_eq!(office.scan(77, &[])["error"]["code"], "token.revoked");
+    let history = stack.ndjson(0, &["users", "history"]);
+    let codes: BTreeSet<_> = history.iter().filter_map(|event| event["error"]["code"].as_str()).collect();
+    assert_eq!(codes, BTreeSet::from(["token.lost", "token.revoked", "token.suspended"]));
+    let audit = stack.ndjson(0, &["server", "audit", "verify"]);
+    assert_eq!(audit[0]["whole"], true);
+    // Without a server there is none to ask.
+    std::fs::remove_file(stack.home().join("config.toml")).unwrap();
+    assert_eq!(stack.rollcall(&["scan", "--source", "server"]).expect(78).code(), "server.not-configured");
+}
+
+pub fn the_server_is_away(kind: &str) {
+    let mut office = Office::new(1, kind);
+    let first = office.scan(0, &["--source", "server"]);
+    let token = first["token_id"].as_str().unwrap().to_owned();
+    office.kill();
+    assert_eq!(summary(&office.scan(0, &[])), ("unreachable", "card", "Person 1"));
+    assert_eq!(summary(&office.scan(0, &["--source", "server"])), ("unreachable", "server", "Person 1"));
+    // What it said is too old now: the card counts, and says so; the server's word is refused.
+    office.configure("feed_max_age = \"1ms\"");
+    let reader = office.stack.readers()[0].clone();
+    let old = office.stack.rollcall(&["scan", "--reader", &reader]).expect(0);
+    assert!(old.stderr.contains("too old"), "{old:?}");
+    let refused = office.scan(69, &["--source", "server"]);
+    assert_eq!(refused["error"]["code"], "server.unreachable");
+    office.configure("offline_max_age = \"1ms\"");
+    assert_eq!(office.scan(69, &["--source", "server"])["error"]["code"], "server.unreachable");
+    assert_eq!(summary(&office.scan(0, &[])), ("unreachable", "card", "Person 1"));
+    // Once known as not active, it stays refused whatever the age.
+    office.start();
+    office.configure("feed_max_age = \"1ms\"");
+    office.status(&token, "suspended");
+    assert_eq!(office.scan(77, &[])["error"]["code"], "token.suspended");
+    office.kill();
+    assert_eq!(office.scan(77, &[])["error"]["code"], "token.suspended");
+    assert_eq!(office.scan(77, &["--source", "card"])["error"]["code"], "token.suspended");
+    office.start();
+    office.status(&token, "active");
+    assert_eq!(summary(&office.scan(0, &[])), ("authenticated", "card", "Person 1"));
+}
+
+/// Server and watch are killed in turns: every event of the list comes to the server, once.
+pub fn events_reach_the_server_once(kind: &str) {
+    let mut office = Office::new(1, kind);
+    let tap = |office: &Office, watch: &mut crate::stack::Watch| {
+        office.stack.card("remove", 1);
+        watch.event("left");
+        office.stack.card("insert", 1);
+        assert_eq!(watch.event("arrived")["user"]["id"], "p1");
+    };
+    let mut watch = office.stack.watch(&[]);
+    watch.event("arrived");
+    tap(&office, &mut watch);
+    office.kill();
+    // The reader goes on without it.
+    tap(&office, &mut watch);
+    tap(&office, &mut watch);
+    watch.process.kill().unwrap();
+    drop(watch);
+    office.start();
+    let mut watch = office.stack.watch(&[]);
+    // After a crash the one who lies there is confirmed without an event: the next tap tells.
+    tap(&office, &mut watch);
+    watch.end();
+    let mine = office.stack.ndjson(0, &["users", "history"]);
+    let mine: Vec<_> = mine.iter().map(|event| event["seq"].as_i64().unwrap()).collect();
+    assert_eq!(office.events(), mine);
+    assert!(mine.len() >= 8, "{mine:?}");
+}
+
+/// A server that takes connections and never says a word costs a moment once, and nobody their arrival.
+pub fn a_silent_server_delays_nobody(kind: &str) {
+    let mut office = Office::new(2, kind);
+    office.kill();
+    let silent = std::net::TcpListener::bind(&office.address).unwrap();
+    let mut watch = office.stack.watch(&[]);
+    for _ in 0..2 {
+        watch.event("arrived");
+    }
+    assert_eq!(office.stack.present(), ["p1", "p2"]);
+    office.stack.card("remove", 2);
+    assert_eq!(watch.event("left")["user"]["id"], "p2");
+    office.stack.card("insert", 2);
+    assert_eq!(watch.event("arrived")["user"]["id"], "p2");
+    drop(silent);
+    watch.end();
+}
