@@ -1,6 +1,6 @@
 //! The server, seen from a terminal: [`Server`] has one method for each route of `/v1`, over TLS 1.3 with certificates
 //! on both sides; [`Cache`] keeps what it said for the time when it is away; [`Asker`] asks on a thread of its own, and
-//! [`decide`] says from all that whether a token is let in.
+//! [`decide()`] says from all that whether a token is let in.
 //!
 //! Deliberately absent: retries. Whether a request may be made once more is for whoever knows what it does.
 

@@ -41,7 +41,7 @@ impl Office {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let told: Value = serde_json::from_str(&line).expect("the server listens");
-        self.address = told["listening"].as_str().unwrap().to_owned();
+        told["listening"].as_str().unwrap().clone_into(&mut self.address);
         self.server = Some(child);
     }
 
