@@ -21,35 +21,29 @@ use site::{Kind, Site};
 type Case = (&'static str, fn(&Kind));
 
 const CASES: &[Case] = &[
-    ("roles::each_route_takes_its_role_and_higher_ones", roles::each_route_takes_its_role_and_higher_ones),
-    ("roles::strangers_do_not_come_in", roles::strangers_do_not_come_in),
-    ("roles::a_revocation_holds_on_open_connections", roles::a_revocation_holds_on_open_connections),
-    ("roles::the_document_and_the_routes_are_one", roles::the_document_and_the_routes_are_one),
-    ("roles::no_tickets_and_no_older_tls", roles::no_tickets_and_no_older_tls),
-    ("bodies::each_body_is_read_strictly", bodies::each_body_is_read_strictly),
-    ("bodies::values_out_of_bounds_are_refused", bodies::values_out_of_bounds_are_refused),
-    ("bodies::a_terminal_that_asks_too_often_waits", bodies::a_terminal_that_asks_too_often_waits),
-    ("bodies::a_fault_is_logged_and_not_described", bodies::a_fault_is_logged_and_not_described),
-    ("proofs::a_proof_is_taken_once", proofs::a_proof_is_taken_once),
-    ("proofs::what_is_not_the_tokens_own_proof_is_refused", proofs::what_is_not_the_tokens_own_proof_is_refused),
-    ("proofs::counters_tell_copies_from_late_proofs", proofs::counters_tell_copies_from_late_proofs),
-    ("proofs::late_proofs_are_taken_for_seven_days", proofs::late_proofs_are_taken_for_seven_days),
-    ("people::users_are_created_changed_and_imported", people::users_are_created_changed_and_imported),
-    ("people::tokens_are_registered_once", people::tokens_are_registered_once),
-    (
-        "people::a_status_takes_effect_at_once_and_is_in_the_feed",
-        people::a_status_takes_effect_at_once_and_is_in_the_feed,
-    ),
-    ("people::terminals_are_added_renewed_and_revoked", people::terminals_are_added_renewed_and_revoked),
-    ("people::events_may_come_twice", people::events_may_come_twice),
-    ("audit::the_first_bad_record_is_named", audit::the_first_bad_record_is_named),
-    ("audit::a_cut_tail_is_seen_by_what_a_terminal_was_told", audit::a_cut_tail_is_seen_by_what_a_terminal_was_told),
-    (
-        "crash::killed_at_random_points_nothing_is_lost_or_doubled",
-        crash::killed_at_random_points_nothing_is_lost_or_doubled,
-    ),
-    ("crash::a_signal_ends_it_in_order", crash::a_signal_ends_it_in_order),
-    ("crash::a_store_of_another_ca_is_refused", crash::a_store_of_another_ca_is_refused),
+    ("each_route_takes_its_role_and_higher_ones", roles::each_route_takes_its_role_and_higher_ones),
+    ("strangers_do_not_come_in", roles::strangers_do_not_come_in),
+    ("a_revocation_holds_on_open_connections", roles::a_revocation_holds_on_open_connections),
+    ("the_document_and_the_routes_are_one", roles::the_document_and_the_routes_are_one),
+    ("no_tickets_and_no_older_tls", roles::no_tickets_and_no_older_tls),
+    ("each_body_is_read_strictly", bodies::each_body_is_read_strictly),
+    ("values_out_of_bounds_are_refused", bodies::values_out_of_bounds_are_refused),
+    ("a_terminal_that_asks_too_often_waits", bodies::a_terminal_that_asks_too_often_waits),
+    ("a_fault_is_logged_and_not_described", bodies::a_fault_is_logged_and_not_described),
+    ("a_proof_is_taken_once", proofs::a_proof_is_taken_once),
+    ("what_is_not_the_tokens_own_proof_is_refused", proofs::what_is_not_the_tokens_own_proof_is_refused),
+    ("counters_tell_copies_from_late_proofs", proofs::counters_tell_copies_from_late_proofs),
+    ("late_proofs_are_taken_for_seven_days", proofs::late_proofs_are_taken_for_seven_days),
+    ("users_are_created_changed_and_imported", people::users_are_created_changed_and_imported),
+    ("tokens_are_registered_once", people::tokens_are_registered_once),
+    ("a_status_takes_effect_at_once_and_is_in_the_feed", people::a_status_takes_effect_at_once_and_is_in_the_feed),
+    ("terminals_are_added_renewed_and_revoked", people::terminals_are_added_renewed_and_revoked),
+    ("events_may_come_twice", people::events_may_come_twice),
+    ("the_first_bad_record_is_named", audit::the_first_bad_record_is_named),
+    ("a_cut_tail_is_seen_by_what_a_terminal_was_told", audit::a_cut_tail_is_seen_by_what_a_terminal_was_told),
+    ("killed_at_random_points_nothing_is_lost_or_doubled", crash::killed_at_random_points_nothing_is_lost_or_doubled),
+    ("a_signal_ends_it_in_order", crash::a_signal_ends_it_in_order),
+    ("a_store_of_another_ca_is_refused", crash::a_store_of_another_ca_is_refused),
 ];
 
 fn main() {
@@ -70,7 +64,7 @@ fn main() {
         }
     }
     if let Some(kind) = postgres {
-        trials.push(Trial::test("postgres::two::two_servers_under_load_and_one_is_killed", move || {
+        trials.push(Trial::test("two_servers_under_load_and_one_is_killed", move || {
             two::two_servers_under_load_and_one_is_killed(&kind);
             Ok(())
         }));
