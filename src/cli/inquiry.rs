@@ -160,3 +160,22 @@ impl Journal for Log {
         events.into_iter().map(object).collect()
     }
 }
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use super::*;
+    use crate::{directory::DirectoryError, server::store::Refusal, wire::v1::Problem};
+
+    /// Every refusal of a proof reaches whoever stands there under its own code.
+    #[test]
+    fn what_the_server_refuses_keeps_its_code() {
+        for refusal in Refusal::ALL {
+            let code = refusal.code();
+            let problem =
+                Problem { kind: String::new(), title: "no".into(), status: 409, detail: None, code: code.into() };
+            let failure = Failure::from(DirectoryError::Problem(Box::new(problem)));
+            assert_eq!((failure.code, failure.class), (code, Class::Refused));
+            assert!(failure.hint.is_some());
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Nonces and lookups: what a tap asks.
 
 use axum::{Json, extract::State};
+use uuid::Uuid;
 
 use super::{Answer, Desk};
 use crate::{
@@ -46,7 +47,7 @@ pub async fn lookup(
     let (raw, nonces) = desk.nonces(request.nonces).map_err(|error| ApiError::fault(&error))?;
     let ask = Ask { terminal: caller.name.clone(), token_id: request.token_id, proof, nonces: raw };
     let found = desk.decide(ask).await?;
-    count(&desk, &found, request.nonces);
+    count(&desk, request.token_id, &found, request.nonces);
     let Found::Token { status, reason, user, freshness } = found else {
         return Err(match found {
             Found::Refused(refusal) => ApiError::Proof(refusal),
@@ -87,7 +88,7 @@ async fn shown(desk: &Desk, caller: &CallerRow, request: &LookupRequest) -> Resu
     Ok(proofs::check(&cose, certificate.as_deref(), &against))
 }
 
-fn count(desk: &Desk, found: &Found, nonces: u16) {
+fn count(desk: &Desk, token_id: Uuid, found: &Found, nonces: u16) {
     let result = match found {
         Found::Unknown => "token.unknown",
         Found::Refused(refusal) => refusal.code(),
@@ -100,5 +101,6 @@ fn count(desk: &Desk, found: &Found, nonces: u16) {
     desk.metrics.nonces.inc_by(u64::from(nonces));
     if *found == Found::Refused(Refusal::Clone) {
         desk.metrics.clones.inc();
+        desk.log.fault(&format!("clone alarm: two cards seem to have the identity of token {token_id}"));
     }
 }
