@@ -163,6 +163,14 @@ impl ApiError {
             StoreError::Database(
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_),
             ) => Self::Store,
+            // PostgreSQL is shut down (57), out of resources (53), or gave up a transaction (40); SQLite is busy (5).
+            StoreError::Database(sqlx::Error::Database(error))
+                if error.code().is_some_and(|code| {
+                    code == "5" || ["57", "53", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+                }) =>
+            {
+                Self::Store
+            }
             _ => self,
         }
     }

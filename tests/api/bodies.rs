@@ -39,6 +39,20 @@ pub fn each_body_is_read_strictly(kind: &Kind) {
         padded.len()
     );
     assert_eq!(site.admin.raw(server.port).send(&head, padded.as_bytes()).unwrap().status, 200);
+    // What stands in a path is as strict, and an answer always has the form of ours.
+    let long = "x".repeat(65);
+    for (method, path) in [
+        ("GET", "/v1/users/%FF".to_owned()),
+        ("GET", "/v1/users/%00".to_owned()),
+        ("GET", "/v1/users/a%0Ab".to_owned()),
+        ("GET", format!("/v1/users/{long}")),
+        ("GET", "/v1/tokens/%00".to_owned()),
+        ("DELETE", "/v1/terminals/%00".to_owned()),
+        ("DELETE", "/v1/terminals/%C3%28".to_owned()),
+    ] {
+        let answer = site.admin.raw(server.port).ask(method, &path, None).unwrap();
+        assert_eq!((answer.status, answer.code().as_str()), (400, "request.malformed"), "{method} {path}");
+    }
     // Queries are bodies too.
     for query in ["since=x", "since=-1", "more=1", "since=1&since=2"] {
         let answer = site.admin.raw(server.port).ask("GET", &format!("/v1/revocations?{query}"), None).unwrap();

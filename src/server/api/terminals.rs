@@ -1,9 +1,6 @@
 //! Terminals: registered, renewed, revoked.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 
@@ -17,7 +14,7 @@ use crate::{
     pki::{Ca, PkiError},
     proof::thumbprint,
     server::{
-        body::{Body, PageQuery, Parameters, binary, check_name},
+        body::{Body, Id, PageQuery, Parameters, binary, check_name},
         caller::Caller,
         problem::ApiError,
         store::{Added, NewTerminal, Subjects, TerminalKeys},
@@ -139,7 +136,7 @@ pub async fn list(
 }
 
 /// `DELETE /v1/terminals/{name}`.
-pub async fn revoke(State(desk): State<Desk>, Caller(caller): Caller, Path(name): Path<String>) -> Answer<Terminal> {
+pub async fn revoke(State(desk): State<Desk>, Caller(caller): Caller, Id(name): Id) -> Answer<Terminal> {
     if name == caller.name {
         return Err(ApiError::TerminalSelf);
     }

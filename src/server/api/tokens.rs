@@ -1,9 +1,6 @@
 //! Tokens: registered, looked at, suspended and revoked.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
@@ -11,7 +8,7 @@ use super::{Answer, Desk, page};
 use crate::{
     crypto::{ec::Point, random::SystemRandom},
     server::{
-        body::{Body, PageQuery, Parameters, binary, check_user, plain},
+        body::{Body, Id, PageQuery, Parameters, binary, check_user, plain},
         caller::Caller,
         problem::ApiError,
         store::{NewToken, Registered, StatusChange, TokenKeys},
@@ -66,7 +63,7 @@ fn key(name: &str, text: &str) -> Result<Point, ApiError> {
 }
 
 /// `GET /v1/tokens/{id}`.
-pub async fn show(State(desk): State<Desk>, _: Caller, Path(id): Path<String>) -> Answer<Token> {
+pub async fn show(State(desk): State<Desk>, _: Caller, Id(id): Id) -> Answer<Token> {
     desk.store.token(token_id(&id)?).await?.map(Json).ok_or(ApiError::NoToken)
 }
 
@@ -85,7 +82,7 @@ pub async fn list(
 pub async fn set_status(
     State(desk): State<Desk>,
     Caller(caller): Caller,
-    Path(id): Path<String>,
+    Id(id): Id,
     Body(request): Body<StatusRequest>,
 ) -> Answer<Token> {
     let id = token_id(&id)?;

@@ -2,15 +2,12 @@
 
 use std::collections::HashSet;
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 
 use super::{Answer, Desk, page};
 use crate::{
     server::{
-        body::{Body, PageQuery, Parameters, check_user},
+        body::{Body, Id, PageQuery, Parameters, check_user},
         caller::Caller,
         problem::ApiError,
     },
@@ -21,17 +18,12 @@ use crate::{
 };
 
 /// `GET /v1/users/{id}`.
-pub async fn show(State(desk): State<Desk>, _: Caller, Path(id): Path<String>) -> Answer<User> {
+pub async fn show(State(desk): State<Desk>, _: Caller, Id(id): Id) -> Answer<User> {
     desk.store.user(&id).await?.map(Json).ok_or(ApiError::NoUser)
 }
 
 /// `PUT /v1/users/{id}`.
-pub async fn put(
-    State(desk): State<Desk>,
-    Caller(caller): Caller,
-    Path(id): Path<String>,
-    Body(user): Body<User>,
-) -> Answer<User> {
+pub async fn put(State(desk): State<Desk>, Caller(caller): Caller, Id(id): Id, Body(user): Body<User>) -> Answer<User> {
     if user.id != id {
         return Err(ApiError::Invalid("the id in the body is not that of the path".into()));
     }
