@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::moment::Moment;
 use super::server::args::{RoleWord, ServerArgs};
+use super::values::{field, nonempty, server_name};
 use crate::config::{Global, Source};
 use crate::crypto::x509::ServerName;
 use crate::roster::{Presence, duration};
@@ -274,19 +275,4 @@ pub struct ManArgs {
     /// Folder for the pages of all commands
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
-}
-
-pub(super) fn nonempty(text: &str) -> Result<String, &'static str> {
-    if text.trim().is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
-}
-
-pub(super) fn field(text: &str) -> Result<(String, String), &'static str> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE"),
-    }
-}
-
-fn server_name(text: &str) -> Result<ServerName, &'static str> {
-    ServerName::parse(text).ok_or("it is no DNS name and no address")
 }

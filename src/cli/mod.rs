@@ -27,6 +27,7 @@ mod text;
 pub mod token;
 mod usage;
 pub mod users;
+mod values;
 pub mod virtual_token;
 pub mod watch;
 

@@ -38,7 +38,6 @@ pub struct Desk {
     pub store: Store,
     pub signer: Signer,
     pub authority: Point,
-    pub authority_der: Vec<u8>,
     pub rates: Rates,
     pub metrics: Metrics,
     pub log: Arc<dyn Log>,
@@ -57,13 +56,11 @@ impl Desk {
     ) -> Result<Arc<Self>, ServerError> {
         let ca = home.load_ca(options.caution)?;
         let authority = *ca.authority().point();
-        let authority_der = ca.authority().der().to_vec();
         let store = Store::open(&options.store, &authority.key_identifier()).await?;
         let (clerk, slips) = mpsc::channel(QUEUE);
         let desk = Arc::new(Self {
             signer: Signer::new(&home.load_server_signature(now)?),
             authority,
-            authority_der,
             rates: Rates::new(options.rate),
             metrics: Metrics::default(),
             clock: Timestamp::now,

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Options, ServerError, caller::Peer, desk::Desk, routes, tls::Acceptor};
+use super::{Options, ServerError, caller::Peer, desk::Desk, router, tls::Acceptor};
 
 /// How long requests that are under way may take once the server was told to stop.
 const LAST_ORDERS: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub async fn serve(
     let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
     desk.log.listening(listener.local_addr().map_err(failed)?);
     let house = House {
-        router: routes::router(Arc::clone(&desk), options.patience),
+        router: router::router(Arc::clone(&desk), options.patience),
         acceptor,
         seats: Arc::new(Semaphore::new(options.connections)),
         patience: options.patience,

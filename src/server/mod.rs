@@ -19,6 +19,7 @@ mod metrics;
 pub mod openapi;
 mod problem;
 mod proofs;
+mod router;
 pub mod routes;
 mod signer;
 pub mod store;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use crate::cli::args::{field, nonempty};
+use crate::cli::values::{field, nonempty};
 use crate::wire::v1::{Role, Status};
 
 /// `rollcall server`

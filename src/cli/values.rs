@@ -1,0 +1,21 @@
+//! Values as they are typed, for the definitions of the command line.
+
+use crate::crypto::x509::ServerName;
+
+/// A text that says something.
+pub fn nonempty(text: &str) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
+}
+
+/// `KEY=VALUE`.
+pub fn field(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE"),
+    }
+}
+
+/// A DNS name or an address.
+pub fn server_name(text: &str) -> Result<ServerName, &'static str> {
+    ServerName::parse(text).ok_or("it is no DNS name and no address")
+}
