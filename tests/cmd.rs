@@ -30,6 +30,7 @@ fn cases() {
         cases.register_bin("rollcall", Path::new(ROLLCALL));
         cases.env("ROLLCALL_HOME", home.path().to_str().unwrap()).env("COLUMNS", "100");
         cases.env("PCSCLITE_CSOCK_NAME", home.path().join("nobody.listens").to_str().unwrap());
+        cases.insert_var("[STATE]", home.path().to_str().unwrap().to_owned()).unwrap();
         cases.case(&file).run();
         let left = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
         let state = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("terminal.");
