@@ -91,11 +91,14 @@ fn visits(desk: &mut Desk<'_>, card: &mut Card, user: &User, visit: &mut Visit<'
     loop {
         let transaction = card.begin().map_err(|e| link(&e, 0))?;
         let mut metered = Metered::new(transaction);
-        let visited = desk.enroll(&mut metered, user, visit, pending.as_deref());
+        let visited = desk.enroll(&mut metered, &mut &*user, visit, pending.as_deref());
         let exchanges = metered.exchanges;
         drop(metered);
         match visited.map_err(|e| enrollment(&e, exchanges))? {
-            Visited::Done(report) => return Ok(report),
+            Visited::Done(report) => {
+                desk.close(&report).map_err(|e| enrollment(&e, exchanges))?;
+                return Ok(report);
+            }
             Visited::Certify(mut waiting) => {
                 desk.certify(&mut waiting).map_err(|e| enrollment(&e, exchanges))?;
                 pending = Some(waiting);

@@ -65,6 +65,24 @@ pub struct Entry {
     pub identity: Option<String>,
 }
 
+impl Entry {
+    /// Nothing of it is on the card yet.
+    pub const fn new(card: String, token_id: Uuid, user: User, authority: String, test_keys: bool) -> Self {
+        Self {
+            card,
+            token_id,
+            user,
+            authority,
+            test_keys,
+            progress: Progress::Begun,
+            ecka_key: None,
+            identity_key: None,
+            ecka: None,
+            identity: None,
+        }
+    }
+}
+
 /// The entries of this terminal: one file a card, replaced atomically.
 #[derive(Debug)]
 pub struct Journal {

@@ -2,6 +2,7 @@
 //!
 //! plan (whose token, which card) → steps (each confirmed by the card before it counts) → report.
 
+pub mod batch;
 pub mod journal;
 pub mod manifest;
 mod steps;
@@ -44,9 +45,15 @@ pub enum EnrollError {
     /// The card has no Rollcall applet.
     #[error("the card has no Rollcall applet")]
     Foreign,
-    /// The card belongs to somebody already.
+    /// The card belongs to somebody already. With its token id, where it tells it outside a channel.
     #[error("the card is enrolled already")]
-    AlreadyIssued,
+    AlreadyIssued(Option<Uuid>),
+    /// There is nobody left whose token a blank card could become.
+    #[error("there is no row left for this card")]
+    NobodyLeft,
+    /// The journal of the batch cannot be used.
+    #[error(transparent)]
+    Batch(#[from] batch::BatchError),
     /// The card is blocked or terminated.
     #[error("the card is {}", .0.word())]
     NotBlank(LifeCycle),
@@ -151,6 +158,19 @@ impl Certificates {
     }
 }
 
+/// Who says whose token a card becomes. It is asked when the card has proven that it is ours.
+pub trait Whose {
+    /// The user for the card with these diversification data, in hex; `begun` is what an earlier run began with it.
+    fn user(&mut self, card: &str, begun: Option<&Entry>) -> Result<User, EnrollError>;
+}
+
+/// Whatever card it is, it becomes the token of this user.
+impl Whose for &User {
+    fn user(&mut self, _: &str, _: Option<&Entry>) -> Result<User, EnrollError> {
+        Ok(self.clone())
+    }
+}
+
 /// How far a visit to the card has come.
 #[derive(Debug)]
 pub enum Visited {
@@ -208,33 +228,40 @@ pub struct Report {
     pub token_id: Uuid,
     /// Whether an earlier run had begun it.
     pub ending: Ending,
+    /// Whose it is.
+    pub user: User,
     /// Whether the card's start keys are the public test keys. After a resumption this is not known any more.
     pub test_keys: bool,
 }
 
 impl Desk<'_> {
-    /// Enrolls the card behind this link for the user, or finishes what an earlier run began. `visit` opens the finished
-    /// token once, as every scan will: only then is it called enrolled. After [`Desk::certify`], `pending` says which
-    /// card it is that has to lie there.
+    /// Enrolls the card behind this link, or finishes what an earlier run began. `visit` opens the finished token once, as
+    /// every scan will: only then is it called enrolled, and [`Desk::close`] may follow. After [`Desk::certify`],
+    /// `pending` says which card it is that has to lie there.
     pub fn enroll(
         &mut self,
         link: &mut dyn Link,
-        user: &User,
+        whose: &mut dyn Whose,
         visit: &mut Visit<'_>,
         pending: Option<&Pending>,
     ) -> Result<Visited, EnrollError> {
         let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
         let visited = match selected.state {
-            LifeCycle::Blank | LifeCycle::Personalised => self.personalise(link, user, pending)?,
-            LifeCycle::Issued => Visited::Done(self.issued_before(&selected, user)?),
+            LifeCycle::Blank | LifeCycle::Personalised => self.personalise(link, whose, pending)?,
+            LifeCycle::Issued => Visited::Done(self.issued_before(&selected, whose)?),
             state => return Err(EnrollError::NotBlank(state)),
         };
         let Visited::Done(report) = &visited else { return Ok(visited) };
         self.verify(link, report, visit)?;
-        if let Some(entry) = self.journal.of_token(report.token_id)? {
-            self.journal.close(&entry)?;
-        }
         Ok(visited)
+    }
+
+    /// Nobody needs the journal of this enrollment any more.
+    pub fn close(&self, report: &Report) -> Result<(), EnrollError> {
+        match self.journal.of_token(report.token_id)? {
+            Some(entry) => self.journal.close(&entry),
+            None => Ok(()),
+        }
     }
 
     /// Has the keys certified that wait for it, and puts the certificates into the journal. No card is needed, and none
@@ -244,62 +271,63 @@ impl Desk<'_> {
     }
 
     /// An issued card is ours to finish only when the journal says that the answer to the last step was lost.
-    fn issued_before(&mut self, selected: &Selected, user: &User) -> Result<Report, EnrollError> {
+    fn issued_before(&mut self, selected: &Selected, whose: &mut dyn Whose) -> Result<Report, EnrollError> {
         let Some(Privacy::Open(token_id)) = selected.privacy else {
-            return Err(EnrollError::AlreadyIssued);
+            return Err(EnrollError::AlreadyIssued(None));
         };
-        match self.journal.of_token(token_id)? {
-            Some(Entry { user: of, test_keys, .. }) if of == *user => {
-                Ok(Report { token_id, ending: Ending::Resumed, test_keys })
-            }
-            _ => Err(EnrollError::AlreadyIssued),
+        let other = || EnrollError::AlreadyIssued(Some(token_id));
+        let entry = self.journal.of_token(token_id)?.ok_or_else(other)?;
+        if whose.user(&entry.card, Some(&entry))? != entry.user {
+            return Err(other());
         }
+        Ok(Report { token_id, ending: Ending::Resumed, user: entry.user, test_keys: entry.test_keys })
     }
 
     fn personalise(
         &mut self,
         link: &mut dyn Link,
-        user: &User,
+        whose: &mut dyn Whose,
         pending: Option<&Pending>,
     ) -> Result<Visited, EnrollError> {
         let (challenge, choose) = self.challenge(link)?;
-        if pending.is_some_and(|pending| pending.entry.card != hex::encode(challenge.diversification)) {
+        let card = hex::encode(challenge.diversification);
+        if pending.is_some_and(|pending| pending.entry.card != card) {
             return Err(EnrollError::OtherCard);
         }
         let (keys, test_keys) = self.keys_of(&challenge, &choose)?;
         let own_keys = StaticKeys::diversified(self.perso, &challenge.diversification)?;
-        let authority = hex::encode(self.authority.ca().key_identifier());
         let session = self.authenticate(link, choose, &keys)?;
         let found = self.journal.of_card(&challenge.diversification)?;
+        let user = whose.user(&card, found.as_ref())?;
         // Under its own keys the card does not tell how it came.
-        let test_keys = test_keys || (challenge.kvn == KVN_TOKEN_KEYS && found.as_ref().is_some_and(|e| e.test_keys));
-        let matching = found.filter(|e| challenge.kvn == KVN_TOKEN_KEYS && e.user == *user && e.authority == authority);
-        let ending = if matching.is_some() { Ending::Resumed } else { Ending::Enrolled };
-        let mut entry = match matching {
-            Some(entry) => entry,
-            None => Entry {
-                card: hex::encode(challenge.diversification),
-                token_id: uuid::Builder::from_random_bytes(random::bytes(self.random)?).into_uuid(),
-                user: user.clone(),
-                authority,
-                test_keys,
-                progress: Progress::Begun,
-                ecka_key: None,
-                identity_key: None,
-                ecka: None,
-                identity: None,
-            },
-        };
-        if entry.progress == Progress::Begun && challenge.kvn == KVN_TOKEN_KEYS && ending == Ending::Resumed {
-            // The keys are on the card, and only the answer was lost: they are what its cryptogram was made with.
-            entry.progress = Progress::Keyed;
-        }
+        let keyed = challenge.kvn == KVN_TOKEN_KEYS;
+        let test_keys = test_keys || (keyed && found.as_ref().is_some_and(|e| e.test_keys));
+        let (entry, ending) = self.entry(card, user, found.filter(|_| keyed), test_keys)?;
         self.journal.save(&entry)?;
-        let (token_id, ending) = (entry.token_id, pending.map_or(ending, Pending::ending));
+        let (token_id, user) = (entry.token_id, entry.user.clone());
+        let ending = pending.map_or(ending, Pending::ending);
         match (steps::Run { desk: self, session, entry, own_keys }).finish(link)? {
-            None => Ok(Visited::Done(Report { token_id, ending, test_keys })),
+            None => Ok(Visited::Done(Report { token_id, ending, user, test_keys })),
             Some(entry) => Ok(Visited::Certify(Box::new(Pending { entry, ending }))),
         }
+    }
+
+    /// The entry to go on with: what was begun for the same user under the same CA, or a new one.
+    fn entry(
+        &mut self,
+        card: String,
+        user: User,
+        begun: Option<Entry>,
+        test_keys: bool,
+    ) -> Result<(Entry, Ending), EnrollError> {
+        let authority = hex::encode(self.authority.ca().key_identifier());
+        if let Some(mut entry) = begun.filter(|e| e.user == user && e.authority == authority) {
+            // The keys are on the card, and only the answer was lost: they are what its cryptogram was made with.
+            entry.progress = entry.progress.max(Progress::Keyed);
+            return Ok((entry, Ending::Resumed));
+        }
+        let token_id = uuid::Builder::from_random_bytes(random::bytes(self.random)?).into_uuid();
+        Ok((Entry::new(card, token_id, user, authority, test_keys), Ending::Enrolled))
     }
 
     fn challenge(&mut self, link: &mut dyn Link) -> Result<(CardChallenge, ChooseKeys), EnrollError> {

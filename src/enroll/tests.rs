@@ -151,8 +151,11 @@ impl Office {
         loop {
             slot.token.reset();
             let held = pending.as_deref();
-            match self.visit(Format::Short, |around| desk.enroll(slot, user, around, held))? {
-                Visited::Done(report) => return Ok(report),
+            match self.visit(Format::Short, |around| desk.enroll(slot, &mut &*user, around, held))? {
+                Visited::Done(report) => {
+                    desk.close(&report)?;
+                    return Ok(report);
+                }
                 Visited::Certify(mut wanting) => {
                     desk.certify(&mut wanting)?;
                     pending = Some(wanting);
@@ -186,7 +189,7 @@ fn an_enrolled_token_is_authenticated_with_its_user() {
         let tapped = office.tap(&mut slot, Format::Short, Depth::Authenticate);
         let Ok(Seen::Authenticated(token)) = tapped.result else { panic!("{:?}", tapped.result) };
         assert_eq!((token.token_id, &token.user), (report.token_id, &user));
-        assert!(matches!(office.enroll(&mut slot, &user), Err(EnrollError::AlreadyIssued)));
+        assert!(matches!(office.enroll(&mut slot, &user), Err(EnrollError::AlreadyIssued(Some(_)))));
     }
 }
 
@@ -273,13 +276,13 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
         random: &mut SystemRandom,
         progress: &mut |_, _, _| {},
     };
-    let visited = office.visit(Format::Short, |around| desk.enroll(&mut first, &ada(), around, None)).unwrap();
+    let visited = office.visit(Format::Short, |around| desk.enroll(&mut first, &mut &ada(), around, None)).unwrap();
     let Visited::Certify(mut pending) = visited else { panic!("{visited:?}") };
     desk.certify(&mut pending).unwrap();
-    let other = office.visit(Format::Short, |around| desk.enroll(&mut second, &ada(), around, Some(&pending)));
+    let other = office.visit(Format::Short, |around| desk.enroll(&mut second, &mut &ada(), around, Some(&pending)));
     assert!(matches!(other, Err(EnrollError::OtherCard)), "{other:?}");
     first.token.reset();
-    let visited = office.visit(Format::Short, |around| desk.enroll(&mut first, &ada(), around, Some(&pending)));
+    let visited = office.visit(Format::Short, |around| desk.enroll(&mut first, &mut &ada(), around, Some(&pending)));
     assert!(matches!(visited, Ok(Visited::Done(Report { ending: Ending::Enrolled, .. }))), "{visited:?}");
 }
 
@@ -322,7 +325,7 @@ fn certificates_that_were_not_asked_for_are_refused() {
             random: &mut SystemRandom,
             progress: &mut |_, _, _| {},
         };
-        let result = office.visit(Format::Short, |around| desk.enroll(&mut blank(), &ada(), around, None));
+        let result = office.visit(Format::Short, |around| desk.enroll(&mut blank(), &mut &ada(), around, None));
         assert!(result.is_err(), "lie {lie}: {result:?}");
     }
 }

@@ -5,7 +5,7 @@ use crate::{
     channel::ChannelError,
     crypto::x509::CertificateError,
     directory::Refusal,
-    enroll::EnrollError,
+    enroll::{EnrollError, batch::BatchError},
     failure::{Class, Failure},
     token::{TokenError, select::LifeCycle},
 };
@@ -154,8 +154,11 @@ pub fn enrollment(error: &EnrollError, exchanges: u32) -> Failure {
         }
         EnrollError::Token(e) => token(e, exchanges),
         EnrollError::Foreign => TapError::Foreign.to_failure(exchanges),
-        EnrollError::AlreadyIssued => Failure::new(Class::No, "enroll.already-issued", message)
+        EnrollError::AlreadyIssued(_) => Failure::new(Class::No, "enroll.already-issued", message)
             .hint("take a blank card; rollcall scan shows whose this one is"),
+        EnrollError::NobodyLeft => Failure::new(Class::No, "enroll.nobody-left", message)
+            .hint("put back the cards that were begun, or give them up: --abandon"),
+        EnrollError::Batch(e) => batch(e),
         EnrollError::NotBlank(LifeCycle::Terminated) => token(&TokenError::NotIssued(LifeCycle::Terminated), exchanges),
         EnrollError::NotBlank(_) => Failure::new(Class::No, "enroll.not-blank", message).hint("take a blank card"),
         EnrollError::WrongStartKeys => Failure::new(Class::Refused, "enroll.wrong-start-keys", message).hint(
@@ -180,5 +183,23 @@ pub fn enrollment(error: &EnrollError, exchanges: u32) -> Failure {
             .hint("check the permissions and the space of the state folder"),
         EnrollError::JournalDamaged => Failure::new(Class::Io, "enroll.journal", message)
             .hint("remove the file of this card in the folder enrollments, and enroll it anew"),
+    }
+}
+
+/// The failure of a batch's journal.
+pub fn batch(error: &BatchError) -> Failure {
+    let message = error.to_string();
+    match error {
+        BatchError::Io(..) => Failure::new(Class::Io, "batch.journal", message)
+            .hint("check the permissions and the space there, or name another file: --journal FILE"),
+        BatchError::Busy(_) => {
+            Failure::new(Class::Busy, "batch.busy", message).hint("wait until it ends, or give each batch its own journal")
+        }
+        BatchError::Damaged { .. } => Failure::new(Class::Data, "batch.journal-damaged", message)
+            .hint("name the journal of this batch, or restore it from a copy: without it, cards may get a second row"),
+        BatchError::OtherAuthority(_) => Failure::new(Class::Data, "batch.other-authority", message)
+            .hint("use the pki folder that the batch was begun with, or another journal"),
+        BatchError::Changed { .. } => Failure::new(Class::Data, "batch.row-changed", message)
+            .hint("put the old text back, or take these rows into a batch of their own"),
     }
 }

@@ -1,0 +1,211 @@
+//! A batch of enrollments: the rows that are to become tokens, and a journal that says which card each row went to.
+//!
+//! The journal is a file of its own, of one JSON object a line. It is written and on disk before a card is touched for a
+//! row, and again when that token has proven itself; so whoever runs the batch again gives every card the same row, and no
+//! row two cards.
+
+mod lines;
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use uuid::Uuid;
+
+use super::{EnrollError, Whose, journal::Entry};
+use crate::{crypto::sha256, wire::User};
+use lines::{Event, Line};
+
+/// Why the journal of a batch cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// It cannot be read or written.
+    #[error("the journal {path} cannot be used: {error}", path = .0.display(), error = .1)]
+    Io(PathBuf, io::Error),
+    /// Another run is at work on it.
+    #[error("another run is working with the journal {}", .0.display())]
+    Busy(PathBuf),
+    /// A line is none of a journal, or contradicts one before it.
+    #[error("line {line} of {path} is no line of a journal of this batch: {what}", path = .path.display())]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The batch was begun under another CA.
+    #[error("the batch of {} was begun under another CA", .0.display())]
+    OtherAuthority(PathBuf),
+    /// Rows were changed behind the back of the journal.
+    #[error("{} changed since {} went to a card", .users.join(", "), if .users.len() == 1 { "it" } else { "they" })]
+    Changed {
+        /// The ids of the users.
+        users: Vec<String>,
+    },
+}
+
+/// How far one row is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowState {
+    /// No card was given to it.
+    Free,
+    /// It was begun with this card (diversification data, hex).
+    Begun(String),
+    /// It is this token.
+    Done(Uuid),
+}
+
+/// The rows and the journal. One process at a time has it.
+#[derive(Debug)]
+pub struct Book {
+    rows: Vec<(User, RowState)>,
+    by_id: HashMap<String, usize>,
+    /// The row of every card that was given one.
+    by_card: HashMap<String, usize>,
+    done: HashMap<Uuid, usize>,
+    /// Rows before this one are not free.
+    next: usize,
+    path: PathBuf,
+    file: File,
+}
+
+impl Book {
+    /// Opens or begins the journal of these rows; `authority` is the key identifier of the CA, hex.
+    pub fn open(path: &Path, users: Vec<User>, authority: &str) -> Result<Self, BatchError> {
+        let (file, lines) = lines::open(path, authority)?;
+        let by_id = users.iter().enumerate().map(|(at, user)| (user.id.clone(), at)).collect();
+        let rows = users.into_iter().map(|user| (user, RowState::Free)).collect();
+        let (by_card, done) = (HashMap::new(), HashMap::new());
+        let mut book = Self { rows, by_id, by_card, done, next: 0, path: path.to_owned(), file };
+        let mut changed = Vec::new();
+        for (number, line) in lines {
+            book.replay(number, line, &mut changed)?;
+        }
+        if changed.is_empty() { Ok(book) } else { Err(BatchError::Changed { users: changed }) }
+    }
+
+    /// Users that are in the journal and no longer among the rows are left alone.
+    fn replay(&mut self, number: usize, line: Line, changed: &mut Vec<String>) -> Result<(), BatchError> {
+        let Some(&at) = self.by_id.get(&line.user) else { return Ok(()) };
+        let damaged = |what| BatchError::Damaged { path: self.path.clone(), line: number, what };
+        let row = &self.rows[at];
+        match (line.event, &row.1) {
+            (Event::Begun { digest }, RowState::Free) => {
+                if digest != digest_of(&row.0) && !changed.contains(&line.user) {
+                    changed.push(line.user);
+                }
+                if self.by_card.insert(line.card.clone(), at).is_some() {
+                    return Err(damaged("this card had another row"));
+                }
+                self.rows[at].1 = RowState::Begun(line.card);
+            }
+            (Event::Done { token_id }, RowState::Begun(card)) if *card == line.card => self.mark(at, token_id),
+            (Event::Abandoned, RowState::Begun(card)) if *card == line.card => self.free(at, &line.card),
+            _ => return Err(damaged("it does not follow from the lines before it")),
+        }
+        Ok(())
+    }
+
+    /// The rows, and how far each is.
+    pub fn rows(&self) -> impl Iterator<Item = (&User, &RowState)> {
+        self.rows.iter().map(|(user, state)| (user, state))
+    }
+
+    /// How many rows there are, and how many of them are done.
+    pub fn count(&self) -> (usize, usize) {
+        (self.rows.len(), self.done.len())
+    }
+
+    /// Whose token of this batch it is.
+    pub fn holder(&self, token_id: Uuid) -> Option<&User> {
+        self.done.get(&token_id).map(|&at| &self.rows[at].0)
+    }
+
+    /// The tokens of the rows that are done.
+    pub fn tokens(&self) -> impl Iterator<Item = Uuid> {
+        self.done.keys().copied()
+    }
+
+    /// The token of this user has proven itself. To say it again changes nothing.
+    pub fn finish(&mut self, user: &User, token_id: Uuid) -> Result<(), BatchError> {
+        let Some(&at) = self.by_id.get(&user.id) else { return Ok(()) };
+        let RowState::Begun(card) = &self.rows[at].1 else { return Ok(()) };
+        let line = Line { user: user.id.clone(), card: card.clone(), event: Event::Done { token_id } };
+        self.append(&line)?;
+        self.mark(at, token_id);
+        Ok(())
+    }
+
+    /// Gives up the card that a row was begun with: the row is free again, for any card.
+    pub fn abandon(&mut self, user: &User) -> Result<(), BatchError> {
+        let Some(&at) = self.by_id.get(&user.id) else { return Ok(()) };
+        let RowState::Begun(card) = self.rows[at].1.clone() else { return Ok(()) };
+        self.append(&Line { user: user.id.clone(), card: card.clone(), event: Event::Abandoned })?;
+        self.free(at, &card);
+        Ok(())
+    }
+
+    /// The row of this card: the one that it was begun with, the one that a single enrollment began, or the next.
+    fn row(&mut self, card: &str, begun: Option<&Entry>) -> Option<usize> {
+        if let Some(&at) = self.by_card.get(card) {
+            return Some(at);
+        }
+        let is_free = |at: &usize| self.rows[*at].1 == RowState::Free;
+        let before = begun.and_then(|entry| self.by_id.get(&entry.user.id).copied()).filter(is_free);
+        before.or_else(|| {
+            while self.rows.get(self.next).is_some_and(|row| row.1 != RowState::Free) {
+                self.next += 1;
+            }
+            (self.next < self.rows.len()).then_some(self.next)
+        })
+    }
+
+    fn mark(&mut self, at: usize, token_id: Uuid) {
+        self.rows[at].1 = RowState::Done(token_id);
+        self.done.insert(token_id, at);
+    }
+
+    fn free(&mut self, at: usize, card: &str) {
+        self.rows[at].1 = RowState::Free;
+        self.by_card.remove(card);
+        self.next = self.next.min(at);
+    }
+
+    /// One write, on disk when this returns.
+    fn append(&mut self, line: &Line) -> Result<(), BatchError> {
+        let failed = |error| BatchError::Io(self.path.clone(), error);
+        let text = serde_json::to_string(line).map_err(|e| failed(e.into()))? + "\n";
+        self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data()).map_err(failed)
+    }
+}
+
+impl Whose for Book {
+    fn user(&mut self, card: &str, begun: Option<&Entry>) -> Result<User, EnrollError> {
+        let at = self.row(card, begun).ok_or(EnrollError::NobodyLeft)?;
+        let user = self.rows[at].0.clone();
+        if self.rows[at].1 == RowState::Free {
+            let event = Event::Begun { digest: digest_of(&user) };
+            self.append(&Line { user: user.id.clone(), card: card.to_owned(), event })?;
+            self.rows[at].1 = RowState::Begun(card.to_owned());
+            self.by_card.insert(card.to_owned(), at);
+        }
+        Ok(user)
+    }
+}
+
+/// What a row said, in 16 hexadecimal digits: enough to notice that somebody edited it.
+fn digest_of(user: &User) -> String {
+    let mut parts: Vec<&[u8]> = vec![user.id.as_bytes(), b"\0", user.name.as_bytes()];
+    for (key, value) in &user.fields {
+        parts.extend([b"\0".as_slice(), key.as_bytes(), b"\0", value.as_bytes()]);
+    }
+    hex::encode(&sha256(&parts)[..8])
+}
+
+#[cfg(test)]
+mod tests;

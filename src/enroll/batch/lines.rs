@@ -1,0 +1,105 @@
+//! The lines of a batch's journal, and the file that they stand in.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use fs4::fs_std::FileExt;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::BatchError;
+
+/// The longest journal that is read, in bytes.
+const LONGEST: u64 = 1 << 30;
+
+/// The first line.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    journal: String,
+    authority: String,
+}
+
+const NAME: &str = "rollcall.batch/1";
+
+/// One line below the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The id of the user.
+    pub user: String,
+    /// The card (diversification data, hex).
+    pub card: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened to a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// It was given to a card, which was not touched before.
+    Begun {
+        /// What the row said.
+        digest: String,
+    },
+    /// The token has proven itself.
+    Done {
+        /// The token.
+        token_id: Uuid,
+    },
+    /// The card was given up.
+    Abandoned,
+}
+
+/// Opens the journal, or begins it, and locks it; the lines with their numbers.
+pub fn open(path: &Path, authority: &str) -> Result<(File, Vec<(usize, Line)>), BatchError> {
+    let failed = |error| BatchError::Io(path.to_owned(), error);
+    let options = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
+    let mut file = options.map_err(failed)?;
+    match FileExt::try_lock_exclusive(&file) {
+        Ok(true) => {}
+        Ok(false) => return Err(BatchError::Busy(path.to_owned())),
+        Err(error) => return Err(failed(error)),
+    }
+    let mut text = Vec::new();
+    Read::by_ref(&mut file).take(LONGEST).read_to_end(&mut text).map_err(failed)?;
+    // The end of a line is its last byte: what has none was never told to be done.
+    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    if whole < text.len() {
+        file.set_len(whole as u64).and_then(|()| file.seek(io::SeekFrom::End(0)).map(drop)).map_err(failed)?;
+    }
+    if whole == 0 {
+        begin(&mut file, path, authority).map_err(failed)?;
+        return Ok((file, Vec::new()));
+    }
+    Ok((file, parse(&text[..whole], path, authority)?))
+}
+
+fn begin(file: &mut File, path: &Path, authority: &str) -> io::Result<()> {
+    let head = Head { journal: NAME.to_owned(), authority: authority.to_owned() };
+    file.write_all((serde_json::to_string(&head)? + "\n").as_bytes())?;
+    file.sync_all()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+fn parse(text: &[u8], path: &Path, authority: &str) -> Result<Vec<(usize, Line)>, BatchError> {
+    let damaged = |line, what| BatchError::Damaged { path: path.to_owned(), line, what };
+    let mut lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n').enumerate();
+    let head = lines.next().and_then(|(_, line)| serde_json::from_slice::<Head>(line).ok());
+    match head {
+        Some(head) if head.journal == NAME && head.authority == authority => {}
+        Some(head) if head.journal == NAME => return Err(BatchError::OtherAuthority(path.to_owned())),
+        _ => return Err(damaged(1, "it is not the head of one")),
+    }
+    let line = |(at, line)| match serde_json::from_slice(line) {
+        Ok(line) => Ok((at + 1, line)),
+        Err(_) => Err(damaged(at + 1, "it cannot be read")),
+    };
+    lines.map(line).collect()
+}

@@ -1,0 +1,178 @@
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn people(count: usize) -> Vec<User> {
+    let one = |n: usize| User { id: format!("u{n}"), name: format!("Person {n}"), fields: [].into() };
+    (0..count).map(one).collect()
+}
+
+struct Desk {
+    folder: tempfile::TempDir,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("batch.journal")
+    }
+
+    fn open(&self, users: Vec<User>) -> Result<Book, BatchError> {
+        Book::open(&self.path(), users, "ca01")
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.path()).unwrap()
+    }
+}
+
+fn states(book: &Book) -> Vec<RowState> {
+    book.rows().map(|(_, state)| state.clone()).collect()
+}
+
+fn token(n: u8) -> Uuid {
+    Uuid::from_bytes([n; 16])
+}
+
+#[test]
+fn a_card_keeps_its_row_and_a_row_its_card() {
+    let desk = Desk::new();
+    let mut book = desk.open(people(2)).unwrap();
+    assert_eq!(book.user("aa", None).unwrap().id, "u0");
+    assert_eq!(book.user("bb", None).unwrap().id, "u1");
+    assert_eq!(book.user("aa", None).unwrap().id, "u0", "the same card again");
+    assert!(matches!(book.user("cc", None), Err(EnrollError::NobodyLeft)));
+    drop(book);
+
+    let mut book = desk.open(people(3)).unwrap();
+    assert_eq!(book.user("bb", None).unwrap().id, "u1", "also in the next run");
+    assert_eq!(book.user("cc", None).unwrap().id, "u2", "a row that was added");
+    book.finish(&people(3)[1], token(1)).unwrap();
+    book.finish(&people(3)[1], token(1)).unwrap();
+    drop(book);
+
+    let book = desk.open(people(3)).unwrap();
+    assert_eq!(states(&book), [RowState::Begun("aa".into()), RowState::Done(token(1)), RowState::Begun("cc".into())]);
+    assert_eq!((book.count(), book.holder(token(1)).unwrap().id.as_str()), ((3, 1), "u1"));
+    assert_eq!(desk.text().lines().count(), 5, "{}", desk.text());
+}
+
+#[test]
+fn what_a_single_enrollment_began_is_that_row() {
+    let desk = Desk::new();
+    let mut book = desk.open(people(3)).unwrap();
+    let entry = |n: usize| Entry::new("aa".into(), token(9), people(9).remove(n), "ca01".into(), false);
+    assert_eq!(book.user("aa", Some(&entry(2))).unwrap().id, "u2");
+    assert_eq!(book.user("bb", Some(&entry(2))).unwrap().id, "u0", "that row has its card");
+    assert_eq!(book.user("cc", Some(&entry(8))).unwrap().id, "u1", "somebody else is no row of ours");
+}
+
+#[test]
+fn a_card_is_given_up() {
+    let desk = Desk::new();
+    let mut book = desk.open(people(1)).unwrap();
+    book.user("aa", None).unwrap();
+    assert!(matches!(book.user("bb", None), Err(EnrollError::NobodyLeft)));
+    book.abandon(&people(1)[0]).unwrap();
+    assert_eq!(book.user("bb", None).unwrap().id, "u0");
+    assert!(matches!(book.user("aa", None), Err(EnrollError::NobodyLeft)), "it is a card like any other now");
+    drop(book);
+    assert_eq!(states(&desk.open(people(1)).unwrap()), [RowState::Begun("bb".into())]);
+}
+
+#[test]
+fn one_run_at_a_time() {
+    let desk = Desk::new();
+    let _book = desk.open(people(1)).unwrap();
+    assert!(matches!(desk.open(people(1)), Err(BatchError::Busy(_))));
+}
+
+#[test]
+fn a_row_that_was_edited_after_it_went_to_a_card_is_told() {
+    let desk = Desk::new();
+    desk.open(people(2)).unwrap().user("aa", None).unwrap();
+    let mut edited = people(2);
+    edited[0].name.push('!');
+    let told = desk.open(edited).unwrap_err();
+    assert!(matches!(&told, BatchError::Changed { users } if users == &["u0"]), "{told}");
+    let mut other = people(2);
+    other[1].name.push('!');
+    desk.open(other).unwrap();
+    desk.open(people(2).split_off(1)).unwrap();
+}
+
+#[test]
+fn a_torn_line_is_dropped_and_any_other_damage_is_told() {
+    let desk = Desk::new();
+    let mut book = desk.open(people(2)).unwrap();
+    book.user("aa", None).unwrap();
+    book.finish(&people(1)[0], token(1)).unwrap();
+    drop(book);
+    let whole = desk.text();
+    for length in 0..whole.len() {
+        fs::write(desk.path(), &whole[..length]).unwrap();
+        let mut book = desk.open(people(2)).unwrap_or_else(|e| panic!("{length}: {e}"));
+        // Without a line, the card gets the first row as it did.
+        assert_eq!(book.user("aa", None).unwrap().id, "u0");
+        book.finish(&people(1)[0], token(1)).unwrap();
+        drop(book);
+        assert_eq!(desk.text(), whole, "after {length} bytes");
+    }
+    let mut lines: Vec<_> = whole.lines().collect();
+    for (text, line) in [
+        (whole.replace("batch/1", "batch/2"), 1),
+        (whole.replace("\"begun\"", "\"began\""), 2),
+        (whole.replace("begun", "abandoned"), 2),
+        (whole.clone() + lines[1] + "\n", 4),
+        (whole.clone() + lines[2] + "\n", 4),
+        ([lines[0], lines[2], ""].join("\n"), 2),
+        (whole.replacen("\"aa\"", "\"ab\"", 1), 3),
+    ] {
+        fs::write(desk.path(), &text).unwrap();
+        let told = desk.open(people(2)).unwrap_err();
+        assert!(matches!(told, BatchError::Damaged { line: found, .. } if found == line), "{text}: {told}");
+    }
+    let second = lines[1].replace("u0", "u1");
+    lines.push(&second);
+    fs::write(desk.path(), lines.join("\n") + "\n").unwrap();
+    assert!(matches!(desk.open(people(2)), Err(BatchError::Damaged { line: 4, .. })), "a card with two rows");
+    fs::write(desk.path(), &whole).unwrap();
+    assert!(matches!(Book::open(&desk.path(), people(2), "ca02"), Err(BatchError::OtherAuthority(_))));
+}
+
+proptest! {
+    #[test]
+    fn cut_anywhere_it_gives_no_row_two_cards(steps in proptest::collection::vec((0u8..6, 0u8..4), 1..30)) {
+        let desk = Desk::new();
+        let mut book = desk.open(people(4)).unwrap();
+        for (card, what) in steps {
+            let card = format!("{card:02x}");
+            match what {
+                0 => {
+                    drop(book);
+                    book = desk.open(people(4)).unwrap();
+                }
+                1 => if let Ok(user) = book.user(&card, None) {
+                    let id = Uuid::from_u128(u128::from_str_radix(&user.id[1..], 16).unwrap() + 1);
+                    book.finish(&user, id).unwrap();
+                },
+                _ => drop(book.user(&card, None)),
+            }
+            let begun: Vec<_> = states(&book).into_iter().filter_map(|state| match state {
+                RowState::Begun(card) => Some(card),
+                _ => None,
+            }).collect();
+            let distinct: std::collections::HashSet<_> = begun.iter().collect();
+            prop_assert_eq!(begun.len(), distinct.len());
+            let before = states(&book);
+            drop(book);
+            book = desk.open(people(4)).unwrap();
+            prop_assert_eq!(before, states(&book));
+        }
+    }
+}
