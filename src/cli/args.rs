@@ -151,14 +151,42 @@ pub enum UsersCommand {
 #[derive(Debug, Clone, Args)]
 pub struct EnrollArgs {
     /// Identifier of the user
-    #[arg(long, value_parser = nonempty)]
-    pub id: String,
+    #[arg(long, value_parser = nonempty, required_unless_present = "from", requires = "name", conflicts_with = "from")]
+    pub id: Option<String>,
     /// Name of the user, as it is shown
-    #[arg(long, value_parser = nonempty)]
-    pub name: String,
+    #[arg(long, value_parser = nonempty, required_unless_present = "from", requires = "id", conflicts_with = "from")]
+    pub name: Option<String>,
     /// Any further field; may be repeated
-    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
+    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field, conflicts_with = "from")]
     pub fields: Vec<(String, String)>,
+    /// Many at once, instead
+    #[command(flatten)]
+    pub batch: BatchArgs,
+}
+
+/// `rollcall enroll --from`
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Many cards")]
+pub struct BatchArgs {
+    /// Enroll a card for every row of this CSV file: columns id, name, and any further fields
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub from: Option<PathBuf>,
+    /// Which card each row went to; the same command goes on from there [default: FILE.journal]
+    #[arg(long, value_name = "FILE", requires = "from", value_hint = clap::ValueHint::FilePath)]
+    pub journal: Option<PathBuf>,
+    /// Check the file and the journal, and say what is left to do: no card is touched
+    #[arg(long, requires = "from")]
+    pub dry_run: bool,
+    /// Stop after so many failures in a row
+    #[arg(long, value_name = "N", requires = "from", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_failures: u32,
+    /// Stop when no card came for this time (500ms, 5s, 2m, 8h)
+    #[arg(long, value_name = "DURATION", requires = "from", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Give up the cards that were begun and not finished: their rows are free again, and with a server their tokens are
+    /// revoked
+    #[arg(long, requires = "from", conflicts_with = "dry_run")]
+    pub abandon: bool,
 }
 
 /// `rollcall token`

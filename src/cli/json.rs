@@ -42,6 +42,7 @@ named! {
     Reader = "rollcall.reader/1",
     Scan = "rollcall.scan/1",
     Enroll = "rollcall.enroll/1",
+    Batch = "rollcall.batch/1",
     UserEntry = "rollcall.user/1",
     Event = "rollcall.event/1",
     Denied = "rollcall.denied/1",
@@ -218,6 +219,25 @@ pub struct Enroll {
     pub result: Option<Enrolled>,
     /// The card came with the well-known test keys: never trust it with anything.
     pub test_keys: bool,
+}
+
+/// How far a batch of enrollments is.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Batch {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// Rows of the file.
+    pub rows: u64,
+    /// Rows that are tokens.
+    pub done: u64,
+    /// Rows that were begun with a card that is not finished.
+    pub begun: u64,
+    /// Rows that any blank card can take.
+    pub free: u64,
+    /// The journal of the batch.
+    pub journal: String,
+    /// Whether nothing was done.
+    pub dry_run: bool,
 }
 
 /// How an enrollment ended.

@@ -41,11 +41,16 @@ impl std::fmt::Display for BadRow {
 
 /// The users of a file. A failure lists what is wrong.
 pub fn load(path: &Path) -> Result<Vec<User>, Failure> {
+    load_checked(path, &|_| None)
+}
+
+/// The same, where `refuse` says what else is wrong with a user.
+pub fn load_checked(path: &Path, refuse: &dyn Fn(&User) -> Option<String>) -> Result<Vec<User>, Failure> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| {
         Failure::new(Class::Data, "csv.unreadable", format!("{shown}: {error}")).hint("name a CSV file that is there")
     })?;
-    let (users, bad) = read(BufReader::new(file.take(LONGEST)));
+    let (users, bad) = read(BufReader::new(file.take(LONGEST)), refuse);
     if bad.is_empty() {
         return Ok(users);
     }
@@ -63,7 +68,7 @@ pub fn load(path: &Path) -> Result<Vec<User>, Failure> {
 }
 
 /// The users of a text, and what is wrong with it.
-pub fn read(text: impl Read) -> (Vec<User>, Vec<BadRow>) {
+pub fn read(text: impl Read, refuse: &dyn Fn(&User) -> Option<String>) -> (Vec<User>, Vec<BadRow>) {
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(text);
     let head = match reader.headers() {
         Ok(head) => head.iter().map(|name| name.trim_start_matches('\u{FEFF}').to_owned()).collect::<Vec<_>>(),
@@ -83,7 +88,10 @@ pub fn read(text: impl Read) -> (Vec<User>, Vec<BadRow>) {
             Ok(true) => {
                 let line = record.position().map_or(line, csv::Position::line);
                 match row(&head, &record, line, &mut seen) {
-                    Ok(user) => users.push(user),
+                    Ok(user) => match refuse(&user) {
+                        None => users.push(user),
+                        Some(what) => bad.push(BadRow { line, column: None, what }),
+                    },
                     Err(row) => bad.push(row),
                 }
             }
@@ -169,13 +177,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn bad(text: &str) -> Vec<String> {
-        read(text.as_bytes()).1.iter().map(ToString::to_string).collect()
+        read(text.as_bytes(), &|_| None).1.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn users_in_any_script_with_a_byte_order_mark() {
         let text = "\u{FEFF}id,name,team\r\n7,\"Lovelace, Ada\",\r\nü,山田 太郎,\"a \"\"b\"\"\"\r\n";
-        let (users, bad) = read(text.as_bytes());
+        let (users, bad) = read(text.as_bytes(), &|_| None);
         assert_eq!(bad, []);
         assert_eq!((users[0].name.as_str(), users[0].fields.len()), ("Lovelace, Ada", 0));
         assert_eq!(users[1].fields["team"], "a \"b\"");
@@ -204,7 +212,7 @@ mod tests {
             ]
         );
         assert_eq!(bad("id,name\n"), ["line 1: there is no row below the header"]);
-        assert_eq!(read(&b"id,name\n1,\xFF\n2,Ada\n"[..]).1.len(), 1);
+        assert_eq!(read(&b"id,name\n1,\xFF\n2,Ada\n"[..], &|_| None).1.len(), 1);
     }
 
     proptest! {
@@ -215,7 +223,7 @@ mod tests {
             for id in &ids {
                 writer.write_record([id, &name]).unwrap();
             }
-            let (users, bad) = read(&writer.into_inner().unwrap()[..]);
+            let (users, bad) = read(&writer.into_inner().unwrap()[..], &|_| None);
             prop_assert_eq!(bad, Vec::new());
             prop_assert_eq!(users.len(), ids.len());
             prop_assert!(users.iter().all(|user| ids.contains(&user.id) && user.name == name));
@@ -223,7 +231,7 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes[..]);
+            let _ = read(&bytes[..], &|_| None);
         }
     }
 }

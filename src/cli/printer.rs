@@ -245,10 +245,20 @@ impl Printer {
 
     /// Where a longer work stands: `done` of `of`, where it is known of how many. Shown on a terminal only.
     pub fn progress(&mut self, text: &str, done: u64, of: Option<u64>) {
+        let template = if of.is_some() { "{spinner} {pos}/{len} {wide_msg}" } else { "{spinner} {wide_msg}" };
+        self.show(template, text, done, of);
+    }
+
+    /// Where a batch stands that takes people minutes to hours: with the rate and the time that is left.
+    pub fn work(&mut self, text: &str, done: u64, of: u64) {
+        self.show("{spinner} {pos}/{len} {per_sec} {eta} left  {wide_msg}", text, done, Some(of));
+    }
+
+    fn show(&mut self, template: &str, text: &str, done: u64, of: Option<u64>) {
         if !self.look.progress {
             return;
         }
-        let bar = self.bar.get_or_insert_with(|| new_bar(of));
+        let bar = self.bar.get_or_insert_with(|| new_bar(template, of, done));
         bar.set_position(done);
         bar.set_message(harmless::line(text).into_owned());
     }
@@ -332,9 +342,10 @@ impl Printer {
     }
 }
 
-fn new_bar(of: Option<u64>) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(of, ProgressDrawTarget::stderr());
-    let template = if of.is_some() { "{spinner} {pos}/{len} {wide_msg}" } else { "{spinner} {wide_msg}" };
+fn new_bar(template: &str, of: Option<u64>, done: u64) -> ProgressBar {
+    // What an earlier run did is no part of this one's rate.
+    let bar = ProgressBar::with_draw_target(of, ProgressDrawTarget::stderr()).with_position(done);
+    bar.reset_eta();
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

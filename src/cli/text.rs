@@ -4,7 +4,7 @@ mod server;
 mod words;
 
 use super::json::{
-    At, Authenticated, Denied, Enroll, Enrolled, Event, Pki, PkiState, Reader, ReaderState, Scan, Server, Token,
+    At, Authenticated, Batch, Denied, Enroll, Enrolled, Event, Pki, PkiState, Reader, ReaderState, Scan, Server, Token,
     TokenState, UserEntry,
 };
 use super::printer::Record;
@@ -169,6 +169,20 @@ impl Record for Enroll {
             line.push(Cell::new("TEST KEYS", Style::Bad));
         }
         line
+    }
+}
+
+impl Record for Batch {
+    const COLUMNS: &'static [&'static str] = &["rows", "done", "begun", "free", "journal", "dry_run"];
+    const HEADS: &'static [&'static str] = &["ROWS", "ENROLLED", "BEGUN", "LEFT", "JOURNAL"];
+
+    fn record(&self) -> Vec<String> {
+        let numbers = [self.rows, self.done, self.begun, self.free].map(|n| n.to_string());
+        [numbers.as_slice(), &[self.journal.clone(), self.dry_run.to_string()]].concat()
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        self.record().iter().take(5).map(|value| value.as_str().into()).collect()
     }
 }
 

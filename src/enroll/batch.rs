@@ -71,13 +71,23 @@ pub struct Book {
     /// Rows before this one are not free.
     next: usize,
     path: PathBuf,
-    file: File,
+    /// Nothing: it was opened to look only.
+    file: Option<File>,
 }
 
 impl Book {
     /// Opens or begins the journal of these rows; `authority` is the key identifier of the CA, hex.
     pub fn open(path: &Path, users: Vec<User>, authority: &str) -> Result<Self, BatchError> {
         let (file, lines) = lines::open(path, authority)?;
+        Self::of(path, users, Some(file), lines)
+    }
+
+    /// The same without a lock or a change: for who only looks.
+    pub fn read(path: &Path, users: Vec<User>, authority: &str) -> Result<Self, BatchError> {
+        Self::of(path, users, None, lines::read(path, authority)?)
+    }
+
+    fn of(path: &Path, users: Vec<User>, file: Option<File>, lines: Vec<(usize, Line)>) -> Result<Self, BatchError> {
         let by_id = users.iter().enumerate().map(|(at, user)| (user.id.clone(), at)).collect();
         let rows = users.into_iter().map(|user| (user, RowState::Free)).collect();
         let (by_card, done) = (HashMap::new(), HashMap::new());
@@ -124,11 +134,6 @@ impl Book {
     /// Whose token of this batch it is.
     pub fn holder(&self, token_id: Uuid) -> Option<&User> {
         self.done.get(&token_id).map(|&at| &self.rows[at].0)
-    }
-
-    /// The tokens of the rows that are done.
-    pub fn tokens(&self) -> impl Iterator<Item = Uuid> {
-        self.done.keys().copied()
     }
 
     /// The token of this user has proven itself. To say it again changes nothing.
@@ -180,7 +185,8 @@ impl Book {
     fn append(&mut self, line: &Line) -> Result<(), BatchError> {
         let failed = |error| BatchError::Io(self.path.clone(), error);
         let text = serde_json::to_string(line).map_err(|e| failed(e.into()))? + "\n";
-        self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data()).map_err(failed)
+        let Some(file) = &mut self.file else { return Err(failed(io::ErrorKind::PermissionDenied.into())) };
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(failed)
     }
 }
 

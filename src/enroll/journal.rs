@@ -102,19 +102,24 @@ impl Journal {
 
     /// The entry that gives this id to a token.
     pub fn of_token(&self, token_id: Uuid) -> Result<Option<Entry>, EnrollError> {
+        Ok(self.all()?.into_iter().find(|entry| entry.token_id == token_id))
+    }
+
+    /// Every entry, in no order.
+    pub fn all(&self) -> Result<Vec<Entry>, EnrollError> {
         let files = match fs::read_dir(&self.folder) {
             Ok(files) => files,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(e) => return Err(EnrollError::Journal(self.folder.clone(), e)),
         };
+        let mut entries = Vec::new();
         for file in files {
             let path = file.map_err(|e| EnrollError::Journal(self.folder.clone(), e))?.path();
-            let entry = if path.extension().is_some_and(|e| e == "json") { read(&path)? } else { None };
-            if entry.as_ref().is_some_and(|e| e.token_id == token_id) {
-                return Ok(entry);
+            if path.extension().is_some_and(|e| e == "json") {
+                entries.extend(read(&path)?);
             }
         }
-        Ok(None)
+        Ok(entries)
     }
 
     /// Stores the entry; it is on disk when this returns.
@@ -126,10 +131,15 @@ impl Journal {
         files::replace(&path, &text).map_err(failed)
     }
 
-    /// The enrollment is finished.
+    /// The enrollment is finished, or given up.
     pub fn close(&self, entry: &Entry) -> Result<(), EnrollError> {
         let path = self.path(&entry.card);
         fs::remove_file(&path).map_err(|e| EnrollError::Journal(path, e))
+    }
+
+    /// The enrollment of this token is finished; it may have no entry.
+    pub fn close_token(&self, token_id: Uuid) -> Result<(), EnrollError> {
+        self.of_token(token_id)?.map_or(Ok(()), |entry| self.close(&entry))
     }
 
     fn path(&self, card: &str) -> PathBuf {

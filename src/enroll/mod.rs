@@ -236,7 +236,7 @@ pub struct Report {
 
 impl Desk<'_> {
     /// Enrolls the card behind this link, or finishes what an earlier run began. `visit` opens the finished token once, as
-    /// every scan will: only then is it called enrolled, and [`Desk::close`] may follow. After [`Desk::certify`],
+    /// every scan will: only then is it called enrolled, and its journal may be closed. After [`Desk::certify`],
     /// `pending` says which card it is that has to lie there.
     pub fn enroll(
         &mut self,
@@ -254,14 +254,6 @@ impl Desk<'_> {
         let Visited::Done(report) = &visited else { return Ok(visited) };
         self.verify(link, report, visit)?;
         Ok(visited)
-    }
-
-    /// Nobody needs the journal of this enrollment any more.
-    pub fn close(&self, report: &Report) -> Result<(), EnrollError> {
-        match self.journal.of_token(report.token_id)? {
-            Some(entry) => self.journal.close(&entry),
-            None => Ok(()),
-        }
     }
 
     /// Has the keys certified that wait for it, and puts the certificates into the journal. No card is needed, and none

@@ -153,7 +153,7 @@ impl Office {
             let held = pending.as_deref();
             match self.visit(Format::Short, |around| desk.enroll(slot, &mut &*user, around, held))? {
                 Visited::Done(report) => {
-                    desk.close(&report)?;
+                    desk.journal.close_token(report.token_id)?;
                     return Ok(report);
                 }
                 Visited::Certify(mut wanting) => {

@@ -192,9 +192,8 @@ pub fn batch(error: &BatchError) -> Failure {
     match error {
         BatchError::Io(..) => Failure::new(Class::Io, "batch.journal", message)
             .hint("check the permissions and the space there, or name another file: --journal FILE"),
-        BatchError::Busy(_) => {
-            Failure::new(Class::Busy, "batch.busy", message).hint("wait until it ends, or give each batch its own journal")
-        }
+        BatchError::Busy(_) => Failure::new(Class::Busy, "batch.busy", message)
+            .hint("wait until it ends, or give each batch its own journal"),
         BatchError::Damaged { .. } => Failure::new(Class::Data, "batch.journal-damaged", message)
             .hint("name the journal of this batch, or restore it from a copy: without it, cards may get a second row"),
         BatchError::OtherAuthority(_) => Failure::new(Class::Data, "batch.other-authority", message)

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod batch;
 #[path = "../conformance/card.rs"]
 mod card;
 mod cases;
@@ -46,6 +47,8 @@ const CASES: &[Case] = &[
     ("the_server_is_away", server::the_server_is_away),
     ("events_reach_the_server_once", server::events_reach_the_server_once),
     ("a_silent_server_delays_nobody", server::a_silent_server_delays_nobody),
+    ("a_batch_of_cards", batch::of_cards),
+    ("a_batch_through_the_server", batch::through_the_server),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
 ];
@@ -74,6 +77,10 @@ fn main() -> ExitCode {
         .collect();
     trials.push(Trial::test("watch_killed_200_times", || {
         faults::watch_killed_200_times();
+        Ok(())
+    }));
+    trials.push(Trial::test("batch_killed_and_torn", || {
+        batch::killed_and_torn();
         Ok(())
     }));
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -67,6 +67,11 @@ impl Slot {
         self.plan.lock().expect("a plan").apdus
     }
 
+    /// Whether the card was lifted as it was planned.
+    pub fn is_lifted(&self) -> bool {
+        self.service.is_finished()
+    }
+
     /// Lifts the card, if that has not happened, and gives it back.
     pub fn remove(self) -> Box<dyn Card> {
         let _ = self.stream.shutdown(Shutdown::Both);

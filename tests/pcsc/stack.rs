@@ -6,8 +6,8 @@ use std::{
     io::{BufRead, BufReader},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Output, Stdio},
-    sync::mpsc::{self, Receiver},
+    process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
 
@@ -153,9 +153,14 @@ impl Stack {
 
     /// Starts `rollcall watch`.
     pub fn watch(&self, args: &[&str]) -> Watch {
+        self.stream(&[&["watch"], args].concat())
+    }
+
+    /// Starts a command that tells objects as they come.
+    pub fn stream(&self, args: &[&str]) -> Watch {
         let mut process = self
             .command("rollcall")
-            .args(["--output", "ndjson", "watch"])
+            .args(["--output", "ndjson"])
             .args(args)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -191,6 +196,18 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// The next object; nothing, when none comes for this time or the output has ended.
+    pub fn next(&mut self, patience: Duration) -> Option<Value> {
+        self.events.recv_timeout(patience).ok()
+    }
+
+    /// How it ended, which it must do within this time, without another object.
+    pub fn ended(&mut self, patience: Duration) -> ExitStatus {
+        let told = self.events.recv_timeout(patience);
+        assert_eq!(told, Err(RecvTimeoutError::Disconnected), "it should have ended");
+        self.process.wait().expect("it has closed its output")
+    }
+
     /// Waits for the next event of this kind, and returns it.
     pub fn event(&mut self, kind: &str) -> Value {
         self.find(kind).unwrap_or_else(|| panic!("no {kind} among {:#?}", self.seen))

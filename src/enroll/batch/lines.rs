@@ -66,10 +66,8 @@ pub fn open(path: &Path, authority: &str) -> Result<(File, Vec<(usize, Line)>), 
         Ok(false) => return Err(BatchError::Busy(path.to_owned())),
         Err(error) => return Err(failed(error)),
     }
-    let mut text = Vec::new();
-    Read::by_ref(&mut file).take(LONGEST).read_to_end(&mut text).map_err(failed)?;
-    // The end of a line is its last byte: what has none was never told to be done.
-    let whole = text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let text = content(&mut file).map_err(failed)?;
+    let whole = whole(&text);
     if whole < text.len() {
         file.set_len(whole as u64).and_then(|()| file.seek(io::SeekFrom::End(0)).map(drop)).map_err(failed)?;
     }
@@ -78,6 +76,30 @@ pub fn open(path: &Path, authority: &str) -> Result<(File, Vec<(usize, Line)>), 
         return Ok((file, Vec::new()));
     }
     Ok((file, parse(&text[..whole], path, authority)?))
+}
+
+/// The lines of a journal that may not be there.
+pub fn read(path: &Path, authority: &str) -> Result<Vec<(usize, Line)>, BatchError> {
+    let text = match File::open(path).and_then(|mut file| content(&mut file)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(BatchError::Io(path.to_owned(), error)),
+    };
+    match whole(&text) {
+        0 => Ok(Vec::new()),
+        whole => parse(&text[..whole], path, authority),
+    }
+}
+
+fn content(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    Read::by_ref(file).take(LONGEST).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// The end of a line is its last byte: what has none was never told to be done.
+fn whole(text: &[u8]) -> usize {
+    text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1)
 }
 
 fn begin(file: &mut File, path: &Path, authority: &str) -> io::Result<()> {

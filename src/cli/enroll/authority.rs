@@ -1,0 +1,114 @@
+//! Who certifies the keys of a token: the server, or the CA that lies here; also for several readers at once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+
+use crate::{
+    cli::server::client::{connect, patiently},
+    config::Settings,
+    crypto::{ec::Point, random::SystemRandom},
+    directory::Server,
+    enroll::{Authority, Certificates, EnrollError, Wanted},
+    failure::Failure,
+    pki::{Ca, Caution, Home, PkiError},
+    wire::v1::TokenRequest,
+};
+
+/// Who certifies: the server, where there is one, so that it knows every token; otherwise the CA that lies here.
+pub fn authority(settings: &Settings, home: &Home) -> Result<Shared, Failure> {
+    if settings.server.url.is_some() {
+        let point = *home.load_authority()?.point();
+        return Ok(Shared::new(Remote { server: connect(settings)?, point }));
+    }
+    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+    let ca = home.load_ca(caution)?;
+    Ok(Shared::new(Certifier { point: *ca.authority().point(), ca }))
+}
+
+/// The CA at the server, which registers the token in the same step.
+struct Remote {
+    server: Server,
+    point: Point,
+}
+
+impl Authority for Remote {
+    fn ca(&self) -> &Point {
+        &self.point
+    }
+
+    fn is_here(&self) -> bool {
+        false
+    }
+
+    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+        let encoded = |point: &Point| BASE64_URL_SAFE_NO_PAD.encode(point.as_bytes());
+        let request = TokenRequest {
+            token_id: wanted.token_id,
+            user: wanted.user.clone(),
+            identity_key: encoded(&wanted.identity),
+            ecka_key: encoded(&wanted.ecka),
+            replaces: None,
+        };
+        let answer = patiently(|| self.server.register_token(&request))?;
+        let decoded = |text: &str| {
+            let unreadable = |_| EnrollError::Certify("the server sent a certificate that cannot be read".to_owned());
+            BASE64_URL_SAFE_NO_PAD.decode(text).map_err(unreadable)
+        };
+        Ok(Certificates { ecka: decoded(&answer.ecka)?, identity: decoded(&answer.identity)? })
+    }
+}
+
+/// The CA that lies here.
+struct Certifier {
+    ca: Ca,
+    point: Point,
+}
+
+impl Authority for Certifier {
+    fn ca(&self) -> &Point {
+        &self.point
+    }
+
+    fn is_here(&self) -> bool {
+        true
+    }
+
+    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+        let refused = |e: PkiError| EnrollError::Certify(e.to_string());
+        let (id, now) = (wanted.token_id, Timestamp::now());
+        let ecka = self.ca.certify_token_ecka(id, &wanted.ecka, now, &mut SystemRandom).map_err(refused)?;
+        let identity = self.ca.certify_identity(id, &wanted.identity, now, &mut SystemRandom).map_err(refused)?;
+        Ok(Certificates { ecka, identity })
+    }
+}
+
+/// One authority for all readers: they ask it one after the other.
+#[derive(Clone)]
+pub struct Shared {
+    inner: Arc<Mutex<dyn Authority + Send>>,
+    point: Point,
+    here: bool,
+}
+
+impl Shared {
+    fn new(authority: impl Authority + Send + 'static) -> Self {
+        let (point, here) = (*authority.ca(), authority.is_here());
+        Self { inner: Arc::new(Mutex::new(authority)), point, here }
+    }
+}
+
+impl Authority for Shared {
+    fn ca(&self) -> &Point {
+        &self.point
+    }
+
+    fn is_here(&self) -> bool {
+        self.here
+    }
+
+    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).certify(wanted)
+    }
+}

@@ -1,0 +1,408 @@
+//! `rollcall enroll --from`: a card for every row, at as many readers as there are.
+//!
+//! This thread owns the printer and decides; each card is enrolled by a thread of its own, and takes its row from the book
+//! when it has proven that it is ours.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+
+use super::{
+    object,
+    office::{Done, Failed, Office},
+    remember, warn_of_test_keys,
+};
+use crate::{
+    card::link::LinkError,
+    cli::{args::BatchArgs, interrupt::Interrupt, json, people, printer::Printer, station},
+    config::Settings,
+    directory::DirectoryError,
+    enroll::{
+        EnrollError, Whose,
+        batch::{BatchError, Book, RowState},
+        journal::{Entry, Progress},
+    },
+    failure::{Class, Failure},
+    reader::monitor::{Event, Monitor},
+    roster::store::Store,
+    tap::failure::{batch as journal_failure, link},
+    token::record::Layout,
+    wire::{User, v1::Status},
+};
+
+/// Runs the command.
+pub fn run(args: &BatchArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let Some(file) = &args.from else { return Ok(Class::Usage.exit_status()) };
+    let users = people::load_checked(file, &|user| Layout::of(user).err().map(|e| e.to_string()))?;
+    let office = Office::open(settings)?;
+    let path = args.journal.clone().unwrap_or_else(|| {
+        let mut name = file.clone().into_os_string();
+        name.push(".journal");
+        PathBuf::from(name)
+    });
+    if args.dry_run {
+        let book = Book::read(&path, users, &office.authority()).map_err(|e| journal_failure(&e))?;
+        return out.object(&summary(&book, &path, true)).map(|()| 0);
+    }
+    let mut book = Book::open(&path, users, &office.authority()).map_err(|e| journal_failure(&e))?;
+    settle(&office, &book)?;
+    if args.abandon {
+        abandon(&office, &mut book, settings)?;
+    }
+    let store = station::store(settings)?;
+    let (messages, inbox) = mpsc::channel();
+    let desk = Arc::new(Shared { office, book: Mutex::new(book) });
+    let batch = Batch {
+        settings,
+        out,
+        store,
+        desk,
+        messages,
+        slots: BTreeMap::new(),
+        failures: 0,
+        most: args.max_failures,
+        warned: false,
+        quiet: args.timeout,
+        stop: None,
+    };
+    batch.run(&inbox, &path)
+}
+
+/// A run that was killed between its last two steps left entries behind of tokens that are done.
+fn settle(office: &Office, book: &Book) -> Result<(), Failure> {
+    let failed = |e: EnrollError| crate::tap::failure::enrollment(&e, 0);
+    for entry in office.journal.all().map_err(failed)? {
+        if book.holder(entry.token_id).is_some() {
+            office.journal.close(&entry).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives up what was begun. What the server may have registered is revoked there first.
+fn abandon(office: &Office, book: &mut Book, settings: &Settings) -> Result<(), Failure> {
+    let failed = |e: EnrollError| crate::tap::failure::enrollment(&e, 0);
+    let begun: Vec<_> = book
+        .rows()
+        .filter_map(|(user, state)| match state {
+            RowState::Begun(card) => Some((user.clone(), card.clone())),
+            _ => None,
+        })
+        .collect();
+    let entries = office.journal.all().map_err(failed)?;
+    for (user, card) in begun {
+        if let Some(entry) = entries.iter().find(|entry| entry.card == card) {
+            revoke(entry, settings)?;
+            office.journal.close(entry).map_err(failed)?;
+        }
+        book.abandon(&user).map_err(|e| journal_failure(&e))?;
+    }
+    Ok(())
+}
+
+fn revoke(entry: &Entry, settings: &Settings) -> Result<(), Failure> {
+    if settings.server.url.is_none() || entry.progress < Progress::Generated {
+        return Ok(());
+    }
+    let server = crate::cli::server::client::connect(settings)?;
+    match server.set_status(entry.token_id, Status::Revoked, Some("its enrollment was given up".to_owned())) {
+        Ok(_) => Ok(()),
+        Err(DirectoryError::Problem(problem)) if problem.status == 404 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn summary(book: &Book, path: &std::path::Path, dry_run: bool) -> json::Batch {
+    let (rows, done) = book.count();
+    let begun = book.rows().filter(|(_, state)| matches!(state, RowState::Begun(_))).count();
+    json::Batch {
+        schema: json::Schema::default(),
+        rows: rows as u64,
+        done: done as u64,
+        begun: begun as u64,
+        free: (rows - done - begun) as u64,
+        journal: path.display().to_string(),
+        dry_run,
+    }
+}
+
+/// What the threads of the readers share.
+struct Shared {
+    office: Office,
+    book: Mutex<Book>,
+}
+
+impl Shared {
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The book, and whom it named.
+struct Asked<'a> {
+    desk: &'a Shared,
+    user: Option<User>,
+}
+
+impl Whose for Asked<'_> {
+    fn user(&mut self, card: &str, begun: Option<&Entry>) -> Result<User, EnrollError> {
+        let user = self.desk.book().user(card, begun)?;
+        self.user = Some(user.clone());
+        Ok(user)
+    }
+}
+
+enum Message {
+    Reader(Event),
+    Step { reader: String, what: &'static str },
+    Over { reader: String, user: Option<User>, result: Box<Result<Done, Failed>> },
+    Signal,
+}
+
+/// One reader of the batch.
+#[derive(Default)]
+struct Slot {
+    /// A thread is at work on its card.
+    busy: bool,
+    /// The next card lies there already.
+    next: bool,
+}
+
+/// Why no further card is begun.
+enum Stop {
+    Signal,
+    Failures,
+    Quiet,
+}
+
+struct Batch<'a> {
+    settings: &'a Settings,
+    out: &'a mut Printer,
+    store: Store,
+    desk: Arc<Shared>,
+    messages: Sender<Message>,
+    slots: BTreeMap<String, Slot>,
+    failures: u32,
+    most: u32,
+    warned: bool,
+    quiet: Option<Duration>,
+    stop: Option<Stop>,
+}
+
+impl Batch<'_> {
+    fn run(mut self, inbox: &Receiver<Message>, path: &std::path::Path) -> Result<u8, Failure> {
+        let signal = {
+            let messages = self.messages.clone();
+            Interrupt::install(move || drop(messages.send(Message::Signal)))?
+        };
+        self.out.begin::<json::Enroll>()?;
+        let monitor = {
+            let messages = self.messages.clone();
+            Monitor::start(move |event| messages.send(Message::Reader(event)).is_ok()).map_err(station::no_thread)?
+        };
+        self.tell("put a card on a reader");
+        while !self.is_over() {
+            match self.next(inbox) {
+                Some(Message::Reader(event)) => self.reader(event)?,
+                Some(Message::Step { reader, what }) => self.tell(&format!("{reader}: {what}")),
+                Some(Message::Over { reader, user, result }) => self.over(&reader, user, *result)?,
+                Some(Message::Signal) => self.stop = Some(Stop::Signal),
+                None => self.stop = self.stop.take().or(Some(Stop::Quiet)),
+            }
+        }
+        monitor.stop();
+        self.out.progress_end();
+        let left = summary(&self.desk.book(), path, false);
+        self.end(&left, signal.exit_status())
+    }
+
+    fn end(self, left: &json::Batch, signal: Option<u8>) -> Result<u8, Failure> {
+        let json::Batch { rows, done, begun, .. } = *left;
+        if rows == done {
+            self.out.note(&format!("all {rows} rows are enrolled"));
+            return Ok(0);
+        }
+        let waiting = if begun == 0 { String::new() } else { format!(", {begun} of them begun") };
+        let message = format!("{} of {rows} rows are left{waiting}", rows - done);
+        match self.stop {
+            Some(Stop::Signal) => {
+                self.out.note(&message);
+                Ok(signal.unwrap_or_default())
+            }
+            Some(Stop::Failures) => {
+                let message = format!("{} failures in a row; {message}", self.failures);
+                Err(Failure::new(Class::No, "batch.too-many-failures", message)
+                    .hint("find out why, then run the same command again: it goes on where it stopped"))
+            }
+            _ => Err(Failure::new(Class::No, "batch.incomplete", message)
+                .hint("run the same command again: it goes on where it stopped")),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let busy = self.slots.values().any(|slot| slot.busy);
+        let (rows, done) = self.desk.book().count();
+        !busy && (self.stop.is_some() || rows == done || self.out.is_closed())
+    }
+
+    /// Nothing: no card came for the time that was given.
+    fn next(&self, inbox: &Receiver<Message>) -> Option<Message> {
+        let Some(quiet) = self.quiet else { return inbox.recv().ok() };
+        match inbox.recv_timeout(quiet) {
+            Ok(message) => Some(message),
+            // A card that is being enrolled ends within limits of its own.
+            Err(RecvTimeoutError::Timeout) if self.slots.values().any(|slot| slot.busy) => inbox.recv().ok(),
+            Err(_) => None,
+        }
+    }
+
+    fn reader(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::CardInserted { reader, .. } if self.settings.readers.matches(&reader) => self.begin(reader)?,
+            Event::CardMute { reader, .. } if self.settings.readers.matches(&reader) => {
+                let failure = link(&LinkError::CardMute, 0);
+                self.failed(&reader, None, None, &failure)?;
+            }
+            Event::CardRemoved { reader } | Event::ReaderRemoved { reader } => {
+                if let Some(slot) = self.slots.get_mut(&reader) {
+                    slot.next = false;
+                }
+            }
+            Event::ServiceLost => self.out.warning(
+                "the PC/SC service is away; this waits until it is back",
+                Some("start it: sudo systemctl start pcscd.socket"),
+            ),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Begins with the card in this reader, or keeps it for when the one before it is done.
+    fn begin(&mut self, reader: String) -> Result<(), Failure> {
+        if self.stop.is_some() {
+            return Ok(());
+        }
+        let slot = self.slots.entry(reader.clone()).or_default();
+        if slot.busy {
+            slot.next = true;
+            return Ok(());
+        }
+        (slot.busy, slot.next) = (true, false);
+        let (desk, messages) = (Arc::clone(&self.desk), self.messages.clone());
+        let work = move || {
+            let mut asked = Asked { desk: &desk, user: None };
+            let mut tell = |_, _, what| drop(messages.send(Message::Step { reader: reader.clone(), what }));
+            let result = one(&reader, &desk, &mut asked, &mut tell);
+            let user = asked.user;
+            drop(messages.send(Message::Over { reader, user, result: Box::new(result) }));
+        };
+        thread::Builder::new().name("enroll".to_owned()).spawn(work).map_err(station::no_thread)?;
+        Ok(())
+    }
+
+    fn over(&mut self, reader: &str, user: Option<User>, result: Result<Done, Failed>) -> Result<(), Failure> {
+        match result {
+            Ok(done) => {
+                self.failures = 0;
+                remember(&mut self.store, &done.learned)?;
+                if done.report.test_keys && !std::mem::replace(&mut self.warned, true) {
+                    warn_of_test_keys(self.out);
+                }
+                self.out.item(&object(reader, &done.report))?;
+            }
+            Err(Failed { error: EnrollError::Batch(error), .. }) => return Err(journal_failure(&error)),
+            Err(failed) => self.refused(reader, user, &failed)?,
+        }
+        let next = self.slots.get_mut(reader).is_some_and(|slot| {
+            slot.busy = false;
+            slot.next
+        });
+        if next {
+            self.begin(reader.to_owned())?;
+        }
+        self.tell("put the next card on");
+        Ok(())
+    }
+
+    /// A card that is done already, or that nobody is left for, says nothing about the cards to come.
+    fn refused(&mut self, reader: &str, user: Option<User>, failed: &Failed) -> Result<(), Failure> {
+        if let EnrollError::AlreadyIssued(Some(token_id)) = failed.error {
+            let holder = self.desk.book().holder(token_id).cloned();
+            if let Some(holder) = holder {
+                let message = format!("this card was enrolled for {} in this batch", holder.id);
+                let failure = Failure::new(Class::No, "batch.done-already", message).hint("put the next card on");
+                return self.object(reader, Some(token_id), Some(holder), &failure);
+            }
+        }
+        let failure = failed.to_failure();
+        if matches!(failed.error, EnrollError::NobodyLeft) {
+            return self.object(reader, None, None, &failure);
+        }
+        let token_id = if let EnrollError::AlreadyIssued(token_id) = failed.error { token_id } else { None };
+        self.failed(reader, token_id, user, &failure)
+    }
+
+    fn failed(
+        &mut self,
+        reader: &str,
+        token_id: Option<uuid::Uuid>,
+        user: Option<User>,
+        failure: &Failure,
+    ) -> Result<(), Failure> {
+        self.failures += 1;
+        if self.failures >= self.most {
+            self.stop.get_or_insert(Stop::Failures);
+        }
+        self.object(reader, token_id, user, failure)
+    }
+
+    fn object(
+        &mut self,
+        reader: &str,
+        token_id: Option<uuid::Uuid>,
+        user: Option<User>,
+        failure: &Failure,
+    ) -> Result<(), Failure> {
+        self.out.item(&json::Enroll {
+            schema: json::Schema::default(),
+            at: Timestamp::now().into(),
+            reader: reader.to_owned(),
+            token_id,
+            user,
+            error: Some(failure.to_json()),
+            result: None,
+            test_keys: false,
+        })
+    }
+
+    fn tell(&mut self, what: &str) {
+        let (rows, done) = self.desk.book().count();
+        self.out.work(what, done as u64, rows as u64);
+    }
+}
+
+/// One card: its row is done on disk before its own journal is closed.
+fn one(
+    reader: &str,
+    desk: &Shared,
+    asked: &mut Asked<'_>,
+    tell: &mut dyn FnMut(usize, usize, &'static str),
+) -> Result<Done, Failed> {
+    let done = desk.office.enroll(reader, asked, tell)?;
+    desk.book().finish(&done.report.user, done.report.token_id).map_err(batch_error)?;
+    desk.office.journal.close_token(done.report.token_id)?;
+    Ok(done)
+}
+
+fn batch_error(error: BatchError) -> EnrollError {
+    error.into()
+}

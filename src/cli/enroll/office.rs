@@ -1,0 +1,143 @@
+//! What every enrollment at this terminal works with, and one enrollment at one reader.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::authority::{Shared, authority};
+use crate::{
+    card::{apdu::Format, link::LinkError, meter::Metered},
+    channel::scp03::StaticKeys,
+    cli::station,
+    config::Settings,
+    crypto::{
+        Key128,
+        random::{SystemRandom, bytes},
+    },
+    enroll::{Authority, Desk, EnrollError, Pending, Report, Visited, Whose, journal::Journal},
+    failure::Failure,
+    pki::Home,
+    reader::pcsc::{Card, Limits},
+    tap::failure::enrollment,
+    token::{
+        TokenError,
+        open::{Credentials, Forgetful, Item, Visit},
+    },
+};
+
+/// Keys, certificates and the journal.
+pub struct Office {
+    authority: Shared,
+    credentials: Credentials,
+    perso: Key128,
+    start: StaticKeys,
+    /// The journal of the cards.
+    pub journal: Journal,
+    exchange: Duration,
+}
+
+/// An enrollment that came to its end.
+pub struct Done {
+    /// What was done.
+    pub report: Report,
+    /// The certificates that were read from the token.
+    pub learned: Vec<(Item, Option<Vec<u8>>)>,
+}
+
+/// An enrollment that did not.
+pub struct Failed {
+    /// Why.
+    pub error: EnrollError,
+    /// After how many exchanges with the card.
+    pub exchanges: u32,
+}
+
+impl Failed {
+    /// What the operator sees.
+    pub fn to_failure(&self) -> Failure {
+        enrollment(&self.error, self.exchanges)
+    }
+}
+
+impl<E: Into<EnrollError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), exchanges: 0 }
+    }
+}
+
+impl Office {
+    /// Loads what the folders of this terminal hold.
+    pub fn open(settings: &Settings) -> Result<Self, Failure> {
+        let (home, now) = (Home::new(settings.pki_folder()), Timestamp::now());
+        let authority = authority(settings, &home)?;
+        // Where the CA key lies there are keys for administration too; an enrolling desk has its own.
+        let credentials = if home.has_ca_key() { home.load_admin_terminal(now)? } else { home.load_terminal(now)? };
+        Ok(Self {
+            authority,
+            credentials: station::credentials(credentials),
+            perso: home.load_perso_key()?,
+            start: StaticKeys::all(&home.load_start_key()?),
+            journal: Journal::new(&settings.state_folder),
+            exchange: settings.limits.exchange,
+        })
+    }
+
+    /// The key identifier of the CA, hex.
+    pub fn authority(&self) -> String {
+        hex::encode(self.authority.ca().key_identifier())
+    }
+
+    /// Enrolls the card in this reader. It takes one visit to the card, or two: it is let go while a server is asked for
+    /// its certificates. The journal of the card stays open: see [`Self::close`].
+    pub fn enroll(
+        &self,
+        reader: &str,
+        whose: &mut dyn Whose,
+        progress: &mut dyn FnMut(usize, usize, &'static str),
+    ) -> Result<Done, Failed> {
+        let limits = Limits { exchange: self.exchange, connect: self.exchange, deadline: None };
+        let mut card = Card::connect(reader, limits).map_err(link)?;
+        let (mut authority, mut random) = (self.authority.clone(), SystemRandom);
+        let mut desk = Desk {
+            authority: &mut authority,
+            perso: &self.perso,
+            start: &self.start,
+            journal: &self.journal,
+            format: Format::Short,
+            random: &mut SystemRandom,
+            progress,
+        };
+        let mut visit = Visit {
+            credentials: &self.credentials,
+            memory: &Forgetful,
+            nonce: bytes(&mut random)?,
+            now: Timestamp::now(),
+            format: Format::Short,
+            random: &mut random,
+            learned: Vec::new(),
+        };
+        let mut pending: Option<Box<Pending>> = None;
+        loop {
+            let mut metered = Metered::new(card.begin().map_err(link)?);
+            let visited = desk.enroll(&mut metered, whose, &mut visit, pending.as_deref());
+            let exchanges = metered.exchanges;
+            drop(metered);
+            match visited.map_err(|error| Failed { error, exchanges })? {
+                Visited::Done(report) => return Ok(Done { report, learned: visit.learned }),
+                Visited::Certify(mut waiting) => {
+                    desk.certify(&mut waiting).map_err(|error| Failed { error, exchanges })?;
+                    pending = Some(waiting);
+                }
+            }
+        }
+    }
+
+    /// Nobody needs the journal of this card any more.
+    pub fn close(&self, report: &Report) -> Result<(), Failure> {
+        self.journal.close_token(report.token_id).map_err(|e| enrollment(&e, 0))
+    }
+}
+
+fn link(error: LinkError) -> EnrollError {
+    TokenError::from(error).into()
+}
