@@ -120,8 +120,10 @@ impl<'a> Desk<'a> {
             self.await_empty(0);
             let slot = Slot::insert(&self.ports[0], cards.next().unwrap());
             let told = self.stack.ndjson(0, &["scan", "--source", "card", "--count", "1", "--timeout", "20s"]);
-            let user = &told[0]["user"];
-            let before = found.insert(user["id"].as_str().unwrap().to_owned(), told[0]["token_id"].clone());
+            // A card that was just lifted elsewhere may be told, too.
+            let token = told.iter().find(|one| one["user"].is_object()).expect("a token");
+            let user = &token["user"];
+            let before = found.insert(user["id"].as_str().unwrap().to_owned(), token["token_id"].clone());
             assert_eq!(before, None, "{user} has two cards");
             assert!(user["name"].as_str().unwrap().starts_with("Müller, 山田 "), "{user}");
             slot.remove();
@@ -225,7 +227,7 @@ pub fn through_the_server(kind: &str) {
 
 /// The same as an undisturbed run: every row has one card, and the server knows just these tokens.
 pub fn killed_and_torn() {
-    const ROWS: usize = 60;
+    const ROWS: usize = 40;
     let office = Office::without_tokens(4, "none");
     let stack = &office.stack;
     let mut desk = Desk::new(stack, "virtual", ROWS);
@@ -238,7 +240,7 @@ pub fn killed_and_torn() {
         let mut batch = stack.stream(&[&arguments(&file)[..], &["--max-failures", "1000"]].concat());
         // After so many objects and then so many milliseconds it is killed; late in the test it is left alone.
         let (mut patience, pause) = (random.below(4), Duration::from_millis(random.below(120)));
-        let doomed = kills < 12;
+        let doomed = kills < 10;
         loop {
             if doomed && patience == 0 {
                 if let Some(object) = batch.next(pause) {
@@ -261,7 +263,7 @@ pub fn killed_and_torn() {
             patience = patience.saturating_sub(1);
             let at = desk.at(&object);
             settle(&mut desk, at, &object);
-            let torn = lifts < 12 && random.below(3) == 0;
+            let torn = lifts < 10 && random.below(3) == 0;
             if let Some(slot) = desk.slots.get(&at).filter(|_| torn) {
                 let at = usize::try_from(random.below(60)).unwrap() + 1;
                 slot.arm(Some(Lift { at, carried_out: random.below(2) == 0 }));
