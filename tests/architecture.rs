@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("virtual_token", &["channel", "card", "crypto", "proof", "token::constants"]),
     ("directory", &["crypto", "token"]),
     ("enroll", &["token", "directory", "pki", "channel", "card", "crypto"]),
+    ("manage", &["token", "card", "crypto"]),
     ("tap", &["token", "reader", "directory", "roster", "pki", "channel", "card", "crypto", "enroll::EnrollError"]),
     ("config", &["roster", "reader::select"]),
     ("server", &["config", "proof", "pki", "crypto"]),

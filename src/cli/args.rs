@@ -49,7 +49,7 @@ pub enum Command {
     Users(UsersArgs),
     /// Make a blank card somebody's token
     Enroll(EnrollArgs),
-    /// Look at the card in a reader
+    /// Look at the card in a reader, change it, or take it out of use
     Token(TokenArgs),
     /// Certificates and keys
     Pki(PkiArgs),
@@ -170,12 +170,39 @@ pub struct TokenArgs {
 }
 
 /// The commands of `rollcall token`.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum TokenCommand {
     /// What the card says about itself
     Info,
     /// Authenticate the card, and check its signature
     Verify,
+    /// Replace the user information on the card
+    Write(TokenWriteArgs),
+    /// Take the token out of use for now
+    Block(TokenChangeArgs),
+    /// Take a blocked token into use again
+    Unblock(TokenChangeArgs),
+    /// Take the token out of use for ever: its keys are destroyed
+    Terminate(TokenChangeArgs),
+}
+
+/// `rollcall token block`, `unblock` and `terminate`
+#[derive(Debug, Clone, Args)]
+pub struct TokenChangeArgs {
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `rollcall token write`
+#[derive(Debug, Clone, Args)]
+pub struct TokenWriteArgs {
+    /// Whose token it is from now on
+    #[command(flatten)]
+    pub user: EnrollArgs,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `rollcall pki`
