@@ -351,4 +351,4 @@ impl Desk<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

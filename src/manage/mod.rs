@@ -73,10 +73,10 @@ pub enum ManageError {
     #[error("the token is in private mode: it cannot be administered yet")]
     Private,
     /// Another card lies there than the one that was confirmed.
-    #[error("this is another card than the one that was confirmed")]
+    #[error("this is not the card that was confirmed, or not in the same state any more")]
     OtherCard,
     /// This terminal's certificate has too low a role.
-    #[error("this takes a terminal with the role {needed:?}, and this one has {held:?}")]
+    #[error("this takes a terminal with the role {needed}, and this one has {held}", needed = .needed.word(), held = .held.word())]
     Role {
         /// What it takes.
         needed: Role,
@@ -123,12 +123,7 @@ pub fn check_role(class: Class, change: &Change) -> Result<(), ManageError> {
         _ => Role::Read,
     };
     let needed = change.role();
-    let enough = match needed {
-        Role::Read => true,
-        Role::Write => held != Role::Read,
-        Role::Admin => held == Role::Admin,
-    };
-    if enough { Ok(()) } else { Err(ManageError::Role { needed, held }) }
+    if held >= needed { Ok(()) } else { Err(ManageError::Role { needed, held }) }
 }
 
 /// Does it to the token that was confirmed, and to no other. True when there was something to do.
@@ -142,7 +137,8 @@ pub fn change(
     check_role(held, change)?;
     let selected = identify(link, visit.format)?.ok_or(ManageError::OtherCard)?;
     let found = Target::of(&selected, change)?;
-    if found.token_id != confirmed.token_id {
+    // Where there was nothing to do nobody was asked: so the state counts, too.
+    if found != *confirmed {
         return Err(ManageError::OtherCard);
     }
     if found.token_id.is_none() {
@@ -154,6 +150,9 @@ pub fn change(
     // The certificate that this checks names the id; that the token holds its key is shown by the receipt.
     let mut session = visit.open(link, &selected)?.session;
     let state = proved_state(link, &mut session)?;
+    if state != found.state {
+        return Err(TokenError::IdentityMismatch.into());
+    }
     if change.is_done(state) {
         return Ok(false);
     }
