@@ -6,6 +6,7 @@
 #[path = "../conformance/card.rs"]
 mod card;
 mod cases;
+mod change;
 mod client;
 mod faults;
 mod hostile;
@@ -46,6 +47,7 @@ const CASES: &[Case] = &[
     ("the_server_is_away", server::the_server_is_away),
     ("events_reach_the_server_once", server::events_reach_the_server_once),
     ("a_silent_server_delays_nobody", server::a_silent_server_delays_nobody),
+    ("a_token_is_changed", change::through_its_states),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
 ];
