@@ -39,7 +39,7 @@ pub fn through_its_states(card: &str) {
 
     assert_eq!(change(&stack, token, &["block"]), outcome("block", "done", "blocked"));
     assert_eq!(change(&stack, token, &["block"]), outcome("block", "unchanged", "blocked"));
-    assert_eq!(stack.rollcall(&scan).expect(77).code(), "token.blocked");
+    assert_eq!(stack.ndjson(77, &scan)[0]["error"]["code"], "token.blocked");
     assert_eq!(change(&stack, token, &["unblock"]), outcome("unblock", "done", "issued"));
 
     let long = format!("field={}", "much to say ".repeat(30));
@@ -67,6 +67,6 @@ pub fn through_its_states(card: &str) {
 
     assert_eq!(change(&stack, token, &["terminate"]), outcome("terminate", "done", "terminated"));
     assert_eq!(change(&stack, token, &["terminate"]), outcome("terminate", "unchanged", "terminated"));
-    assert_eq!(stack.rollcall(&scan).expect(77).code(), "token.terminated");
+    assert_eq!(stack.ndjson(77, &scan)[0]["error"]["code"], "token.terminated");
     assert_eq!(refused(77, &["--yes", "unblock"]), "token.terminated");
 }
