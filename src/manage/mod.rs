@@ -97,7 +97,7 @@ pub struct Target {
 impl Target {
     /// Looks at the card with one SELECT, which changes nothing on it, and refuses what can never be changed so.
     pub fn find(link: &mut dyn Link, format: Format, change: &Change) -> Result<Self, ManageError> {
-        Ok(Self::of(&identify(link, format)?.ok_or(ManageError::Foreign)?, change)?)
+        Self::of(&identify(link, format)?.ok_or(ManageError::Foreign)?, change)
     }
 
     fn of(selected: &Selected, change: &Change) -> Result<Self, ManageError> {

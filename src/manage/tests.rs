@@ -105,7 +105,7 @@ fn a_state_is_set_by_the_next_run_wherever_the_card_was_lifted() {
             n += 1;
             let (office, mut slot) = enrolled(&ada());
             let whole = torn(&office, &mut slot, &what, n);
-            assert_eq!(run(&office, &mut slot, &what).is_ok(), true, "{what:?} lifted after {n}");
+            assert!(run(&office, &mut slot, &what).is_ok(), "{what:?} lifted after {n}");
             slot.token.reset();
             let state = identify(&mut slot, Format::Short).unwrap().unwrap().state;
             assert_eq!(state, what.target(LifeCycle::Issued), "{what:?} lifted after {n}");
