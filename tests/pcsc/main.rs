@@ -42,6 +42,7 @@ const CASES: &[Case] = &[
     ("enrollment_killed_at_random", faults::enrollment_killed_at_random),
     ("a_lying_card_harms_nobody", hostile::a_lying_card_harms_nobody),
     ("lifted_at_every_apdu_of_an_enrollment", lift::at_every_apdu_of_an_enrollment),
+    ("lifted_at_every_apdu_of_a_change", lift::at_every_apdu_of_a_change),
     ("lifted_at_every_apdu_of_a_scan", lift::at_every_apdu_of_a_scan),
     ("both_sources_and_a_suspension", server::both_sources_and_a_suspension),
     ("the_server_is_away", server::the_server_is_away),
