@@ -10,6 +10,7 @@
 //! | [`config`] | flags over environment over `config.toml`, resolved once into what is meant |
 //! | [`directory`] | where user information comes from beside the card: the server, and what it said last |
 //! | [`enroll`] | makes a blank card somebody's token, in steps that the next run can finish |
+//! | [`manage`] | changes an issued token, or takes it out of use, over a channel of the role WRITE or ADMIN |
 //! | [`tap`] | the way of one tap: connect, one transaction, an outcome; and a worker for each reader |
 //! | [`virtual_token`] | the same token in software, in a reader of the driver vpcd |
 //! | [`roster`] | the current user list: a pure `apply(input, now) -> changes`, and its store |
@@ -46,6 +47,7 @@ pub mod directory;
 pub mod enroll;
 pub mod failure;
 pub mod files;
+pub mod manage;
 pub mod pki;
 pub mod proof;
 pub mod reader;

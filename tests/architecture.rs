@@ -24,7 +24,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("virtual_token", &["channel", "card", "crypto", "proof", "token::constants"]),
     ("directory", &["crypto", "token"]),
     ("enroll", &["token", "directory", "pki", "channel", "card", "crypto"]),
-    ("tap", &["token", "reader", "directory", "roster", "pki", "channel", "card", "crypto", "enroll::EnrollError"]),
+    ("manage", &["token", "card", "crypto"]),
+    (
+        "tap",
+        &[
+            "token",
+            "reader",
+            "directory",
+            "roster",
+            "pki",
+            "channel",
+            "card",
+            "crypto",
+            "enroll::EnrollError",
+            "enroll::batch::BatchError",
+        ],
+    ),
     ("config", &["roster", "reader::select"]),
     ("server", &["config", "proof", "pki", "crypto"]),
     (

@@ -49,7 +49,7 @@ pub enum Command {
     Users(UsersArgs),
     /// Make a blank card somebody's token
     Enroll(EnrollArgs),
-    /// Look at the card in a reader
+    /// Look at the card in a reader, change it, or take it out of use
     Token(TokenArgs),
     /// Certificates and keys
     Pki(PkiArgs),
@@ -164,6 +164,20 @@ pub struct EnrollArgs {
     pub batch: BatchArgs,
 }
 
+/// Whose token it is to be
+#[derive(Debug, Clone, Args)]
+pub struct UserArgs {
+    /// Identifier of the user
+    #[arg(long, value_parser = nonempty)]
+    pub id: String,
+    /// Name of the user, as it is shown
+    #[arg(long, value_parser = nonempty)]
+    pub name: String,
+    /// Any further field; may be repeated
+    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
+    pub fields: Vec<(String, String)>,
+}
+
 /// `rollcall enroll --from`
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Many cards")]
@@ -198,12 +212,39 @@ pub struct TokenArgs {
 }
 
 /// The commands of `rollcall token`.
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub enum TokenCommand {
     /// What the card says about itself
     Info,
     /// Authenticate the card, and check its signature
     Verify,
+    /// Replace the user information on the card
+    Write(TokenWriteArgs),
+    /// Take the token out of use for now
+    Block(TokenChangeArgs),
+    /// Take a blocked token into use again
+    Unblock(TokenChangeArgs),
+    /// Take the token out of use for ever: its keys are destroyed
+    Terminate(TokenChangeArgs),
+}
+
+/// `rollcall token block`, `unblock` and `terminate`
+#[derive(Debug, Clone, Args)]
+pub struct TokenChangeArgs {
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `rollcall token write`
+#[derive(Debug, Clone, Args)]
+pub struct TokenWriteArgs {
+    /// Whose token it is from now on
+    #[command(flatten)]
+    pub user: UserArgs,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `rollcall pki`

@@ -47,6 +47,7 @@ named! {
     Event = "rollcall.event/1",
     Denied = "rollcall.denied/1",
     Token = "rollcall.token/1",
+    TokenChange = "rollcall.token-change/1",
     Pki = "rollcall.pki/1",
     ServerState = "rollcall.server/1",
     Audit = "rollcall.audit/1",
@@ -326,6 +327,54 @@ pub struct Token {
     pub error: Option<ErrorObject>,
     /// The presence proof, once authenticated.
     pub proof: Option<Proof>,
+}
+
+/// What was done to a token (`token write`, `block`, `unblock`, `terminate`).
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct TokenChange {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// When it was over.
+    pub at: At,
+    /// Where it lies.
+    pub reader: String,
+    /// Its id; null when it was terminated before, for then it tells none.
+    pub token_id: Option<Uuid>,
+    /// What was asked for.
+    pub action: TokenAction,
+    /// What came of it.
+    pub result: TokenChanged,
+    /// Its life cycle afterwards; after a dry run, as it is.
+    pub state: TokenState,
+    /// Whose token it becomes by `write`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<User>,
+}
+
+/// What can be done to a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenAction {
+    /// Replace the user information.
+    Write,
+    /// Take it out of use for now.
+    Block,
+    /// Take it into use again.
+    Unblock,
+    /// Take it out of use for ever.
+    Terminate,
+}
+
+/// What came of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenChanged {
+    /// It was done.
+    Done,
+    /// It had been done before.
+    Unchanged,
+    /// It would be done (`--dry-run`).
+    Planned,
 }
 
 /// The life cycle of a token.

@@ -25,6 +25,7 @@ pub mod station;
 pub mod table;
 mod text;
 pub mod token;
+pub mod token_change;
 mod usage;
 pub mod users;
 mod values;

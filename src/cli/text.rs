@@ -5,7 +5,7 @@ mod words;
 
 use super::json::{
     At, Authenticated, Batch, Denied, Enroll, Enrolled, Event, Pki, PkiState, Reader, ReaderState, Scan, Server, Token,
-    TokenState, UserEntry,
+    TokenChange, TokenChanged, TokenState, UserEntry,
 };
 use super::printer::Record;
 use super::table::{Cell, Style};
@@ -323,6 +323,42 @@ impl Record for Denied {
 
     fn row(&self) -> Vec<Cell> {
         vec![Cell::new(&self.id, Style::Strong)]
+    }
+}
+
+impl Record for TokenChange {
+    const COLUMNS: &'static [&'static str] =
+        &["at", "reader", "token_id", "action", "result", "state", "user_id", "user_name", "user_fields"];
+    const HEADS: &'static [&'static str] = &["TOKEN", "ACTION", "RESULT", "STATE", "READER"];
+
+    fn record(&self) -> Vec<String> {
+        let [id, name, fields] = user(self.user.as_ref());
+        vec![
+            self.at.to_string(),
+            self.reader.clone(),
+            text(self.token_id.as_ref()),
+            word(&self.action),
+            word(&self.result),
+            word(&self.state),
+            id,
+            name,
+            fields,
+        ]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let style = match self.result {
+            TokenChanged::Done => Style::Good,
+            TokenChanged::Unchanged => Style::Dim,
+            TokenChanged::Planned => Style::Warning,
+        };
+        vec![
+            Cell::new(text(self.token_id.as_ref()), Style::Dim),
+            word(&self.action).into(),
+            Cell::new(word(&self.result), style),
+            self.state.cell(),
+            self.reader.as_str().into(),
+        ]
     }
 }
 

@@ -1,4 +1,4 @@
-//! `rollcall token`: looks at the card in a reader.
+//! `rollcall token`: looks at the card in a reader. What changes it is in `token_change`.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use super::{
     json,
     outcome::Outcome,
     printer::Printer,
-    station,
+    station, token_change,
 };
 use crate::{
     card::apdu::Format,
@@ -28,9 +28,12 @@ use crate::{
 /// Runs the command.
 pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let reader = one_reader(settings)?;
-    match args.command {
+    match &args.command {
         TokenCommand::Info => info(settings, &reader, out),
         TokenCommand::Verify => verify(settings, reader, out),
+        TokenCommand::Write(_) | TokenCommand::Block(_) | TokenCommand::Unblock(_) | TokenCommand::Terminate(_) => {
+            token_change::run(&args.command, settings, reader, out)
+        }
     }
 }
 

@@ -371,4 +371,4 @@ impl Desk<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

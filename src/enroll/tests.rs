@@ -28,13 +28,13 @@ use crate::{
 };
 
 /// The CA here, or one that has to be asked elsewhere.
-struct Ca {
+pub struct Ca {
     key: KeyPair,
     far: bool,
 }
 
 impl Ca {
-    fn issue(&self, class: Class, subject: &str, key: &Point) -> Vec<u8> {
+    pub fn issue(&self, class: Class, subject: &str, key: &Point) -> Vec<u8> {
         let template = Template {
             class,
             subject,
@@ -63,9 +63,9 @@ impl Authority for Ca {
 }
 
 /// A card that is lifted at the n-th exchange.
-struct Slot {
-    token: Token,
-    left: u32,
+pub struct Slot {
+    pub token: Token,
+    pub left: u32,
 }
 
 impl Link for Slot {
@@ -87,15 +87,15 @@ impl Memory for Notebook {
     }
 }
 
-struct Office {
-    ca: Ca,
-    credentials: Credentials,
+pub struct Office {
+    pub ca: Ca,
+    pub credentials: Credentials,
     memory: Notebook,
     folder: tempfile::TempDir,
 }
 
 impl Office {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let ca = Ca { key: KeyPair::generate(&mut SystemRandom).unwrap(), far: false };
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
         let class = Class::Terminal(Role::Admin);
@@ -105,7 +105,7 @@ impl Office {
         Self { ca, credentials, memory: Notebook::default(), folder: tempfile::tempdir().unwrap() }
     }
 
-    fn visit<T>(&self, format: Format, run: impl FnOnce(&mut Visit<'_>) -> T) -> T {
+    pub fn visit<T>(&self, format: Format, run: impl FnOnce(&mut Visit<'_>) -> T) -> T {
         let mut around = Visit {
             credentials: &self.credentials,
             memory: &self.memory,
@@ -129,14 +129,14 @@ impl Office {
         }
     }
 
-    fn tap(&self, slot: &mut Slot, format: Format, depth: Depth) -> Tapped {
+    pub fn tap(&self, slot: &mut Slot, format: Format, depth: Depth) -> Tapped {
         slot.token.reset();
         let mut tapped = self.visit(format, |around| visit(slot, around, depth));
         self.learn(std::mem::take(&mut tapped.learned));
         tapped
     }
 
-    fn enroll(&self, slot: &mut Slot, user: &User) -> Result<Report, EnrollError> {
+    pub fn enroll(&self, slot: &mut Slot, user: &User) -> Result<Report, EnrollError> {
         let mut authority = Ca { key: self.ca.key.clone(), far: self.ca.far };
         let mut desk = Desk {
             authority: &mut authority,
@@ -165,16 +165,16 @@ impl Office {
     }
 }
 
-fn blank() -> Slot {
+pub fn blank() -> Slot {
     let state = State::blank(&StaticKeys::test(), &mut SystemRandom).unwrap();
     Slot { token: Token::new(state, Box::new(Forgetful), Box::new(SystemRandom)), left: u32::MAX }
 }
 
-fn ada() -> User {
+pub fn ada() -> User {
     User { id: "7".into(), name: "Ada Lovelace".into(), fields: [("room".into(), "B17".into())].into() }
 }
 
-fn wordy() -> User {
+pub fn wordy() -> User {
     let fields = (0..20).map(|n| (format!("field {n}"), "something to say".repeat(3))).collect();
     User { id: "8".into(), name: "José Núñez".into(), fields }
 }

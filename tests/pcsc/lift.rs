@@ -113,6 +113,48 @@ pub fn at_every_apdu_of_an_enrollment(kind: &str) {
     assert!(finished > points / 2);
 }
 
+pub fn at_every_apdu_of_a_change(kind: &str) {
+    let bench = Bench::new();
+    let change = |args: &[&str]| {
+        let reader = ["--output", "ndjson", "token", "--yes", "--reader", &bench.reader];
+        bench.stack.rollcall(&[&reader[..], args].concat())
+    };
+    let state = || bench.stack.ndjson(0, &["token", "info", "--reader", &bench.reader])[0]["state"].clone();
+    let mut card = blank(kind, TEST_KEY);
+    let mut slot = bench.put(card, None);
+    bench.enroll().expect(0);
+    let field = format!("field={}", long());
+    let write = ["write", "--id", "p1", "--name", "Ada", "--field", &field];
+    let mut points = 0;
+    for (args, back) in [(&["block"][..], Some("unblock")), (&write, None)] {
+        slot.arm(None);
+        change(args).expect(0);
+        let apdus = slot.apdus();
+        assert!(apdus > 4, "{apdus}");
+        for lift in (1..=apdus).flat_map(lifts) {
+            if let Some(back) = back {
+                change(&[back]).expect(0);
+            }
+            card = bench.take(slot);
+            let torn_slot = bench.put(card, Some(lift));
+            let torn = change(args).expect(74);
+            assert_eq!((torn.code(), torn.stdout.lines().count()), ("card.left", 0), "{args:?} {lift:?}: {torn:?}");
+            card = bench.take(torn_slot);
+            slot = bench.put(card, None);
+            change(args).expect(0);
+            match back {
+                Some(_) => assert_eq!(state(), "blocked", "{lift:?}"),
+                None => assert!(bench.counter() > 0, "{lift:?}"),
+            }
+            points += 1;
+        }
+        if let Some(back) = back {
+            change(&[back]).expect(0);
+        }
+    }
+    println!("{kind}: a change lifted at {points} points");
+}
+
 pub fn at_every_apdu_of_a_scan(kind: &str) {
     let bench = Bench::new();
     let mut slot = bench.put(blank(kind, TEST_KEY), None);

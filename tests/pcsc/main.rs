@@ -7,6 +7,7 @@ mod batch;
 #[path = "../conformance/card.rs"]
 mod card;
 mod cases;
+mod change;
 mod client;
 mod faults;
 mod hostile;
@@ -42,6 +43,7 @@ const CASES: &[Case] = &[
     ("enrollment_killed_at_random", faults::enrollment_killed_at_random),
     ("a_lying_card_harms_nobody", hostile::a_lying_card_harms_nobody),
     ("lifted_at_every_apdu_of_an_enrollment", lift::at_every_apdu_of_an_enrollment),
+    ("lifted_at_every_apdu_of_a_change", lift::at_every_apdu_of_a_change),
     ("lifted_at_every_apdu_of_a_scan", lift::at_every_apdu_of_a_scan),
     ("both_sources_and_a_suspension", server::both_sources_and_a_suspension),
     ("the_server_is_away", server::the_server_is_away),
@@ -49,6 +51,7 @@ const CASES: &[Case] = &[
     ("a_silent_server_delays_nobody", server::a_silent_server_delays_nobody),
     ("a_batch_of_cards", batch::of_cards),
     ("a_batch_through_the_server", batch::through_the_server),
+    ("a_token_is_changed", change::through_its_states),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
 ];

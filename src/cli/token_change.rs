@@ -1,0 +1,163 @@
+//! `rollcall token write|block|unblock|terminate`: changes the card in a reader, once it is confirmed that it is meant.
+
+use jiff::Timestamp;
+
+use super::{
+    args::{TokenCommand, UserArgs},
+    confirm::confirm,
+    json::{self, TokenAction, TokenChanged},
+    printer::Printer,
+    station,
+};
+use crate::{
+    card::{apdu::Format, link::LinkError, meter::Metered},
+    config::Settings,
+    crypto::random::{SystemRandom, bytes},
+    failure::{Class, Failure},
+    manage::{self, Change, ManageError, Target},
+    pki::Home,
+    reader::pcsc::{Card, Limits},
+    tap::{
+        TapError,
+        failure::{enrollment, link, token},
+    },
+    token::{
+        TokenError,
+        open::{Credentials, Forgetful, Visit},
+        record::Layout,
+    },
+    wire::User,
+};
+
+/// What was typed.
+struct Order {
+    change: Change,
+    action: TokenAction,
+    user: Option<User>,
+    dry_run: bool,
+}
+
+/// Runs the command; `info` and `verify` are no changes.
+pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
+    let Some(order) = Order::of(command)? else { return Ok(0) };
+    let credentials = credentials(settings)?;
+    manage::check_role(credentials.certificate.class(), &order.change).map_err(|e| failure(&e, 0))?;
+    let target = with_card(settings, &reader, |link| Target::find(link, Format::Short, &order.change))?;
+    let (result, state) = if order.dry_run {
+        let result = if target.is_done(&order.change) { TokenChanged::Unchanged } else { TokenChanged::Planned };
+        (result, target.state)
+    } else {
+        order.confirm(&target, settings, out)?;
+        let done = order.carry_out(&target, &credentials, settings, &reader)?;
+        let result = if done { TokenChanged::Done } else { TokenChanged::Unchanged };
+        (result, order.change.target(target.state))
+    };
+    out.object(&json::TokenChange {
+        schema: json::Schema::default(),
+        at: Timestamp::now().into(),
+        reader,
+        token_id: target.token_id,
+        action: order.action,
+        result,
+        state: state.into(),
+        user: order.user,
+    })?;
+    Ok(0)
+}
+
+impl Order {
+    fn of(command: &TokenCommand) -> Result<Option<Self>, Failure> {
+        let (change, action, user, dry_run) = match command {
+            TokenCommand::Info | TokenCommand::Verify => return Ok(None),
+            TokenCommand::Write(args) => {
+                let user = user(&args.user);
+                // A user that does not fit is refused before a card is touched.
+                let layout = Layout::of(&user).map_err(|e| enrollment(&e.into(), 0))?;
+                (Change::Write(layout), TokenAction::Write, Some(user), args.dry_run)
+            }
+            TokenCommand::Block(args) => (Change::Block, TokenAction::Block, None, args.dry_run),
+            TokenCommand::Unblock(args) => (Change::Unblock, TokenAction::Unblock, None, args.dry_run),
+            TokenCommand::Terminate(args) => (Change::Terminate, TokenAction::Terminate, None, args.dry_run),
+        };
+        Ok(Some(Self { change, action, user, dry_run }))
+    }
+
+    /// Asks, unless there is nothing to do; no card is held up meanwhile.
+    fn confirm(&self, target: &Target, settings: &Settings, out: &mut Printer) -> Result<(), Failure> {
+        let Some(id) = target.token_id.filter(|_| !target.is_done(&self.change)) else { return Ok(()) };
+        let what = match self.action {
+            TokenAction::Write => format!("this replaces the user information on the token {id}"),
+            TokenAction::Block => format!("this blocks the token {id}"),
+            TokenAction::Unblock => format!("this unblocks the token {id}"),
+            TokenAction::Terminate => format!("this destroys the token {id} for ever"),
+        };
+        // The short token id is its first group.
+        let id = id.to_string();
+        confirm(settings, out, &what, id.split('-').next().unwrap_or(&id))
+    }
+
+    fn carry_out(
+        &self,
+        target: &Target,
+        credentials: &Credentials,
+        settings: &Settings,
+        reader: &str,
+    ) -> Result<bool, Failure> {
+        let mut random = SystemRandom;
+        let mut visit = Visit {
+            credentials,
+            memory: &Forgetful,
+            nonce: bytes(&mut random).map_err(|e| token(&TokenError::from(e), 0))?,
+            now: Timestamp::now(),
+            format: Format::Short,
+            random: &mut random,
+            learned: Vec::new(),
+        };
+        with_card(settings, reader, |link| manage::change(link, &mut visit, target, &self.change))
+    }
+}
+
+fn user(args: &UserArgs) -> User {
+    User { id: args.id.clone(), name: args.name.clone(), fields: args.fields.iter().cloned().collect() }
+}
+
+/// The keys with the highest role that is here.
+fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
+    let home = Home::new(settings.pki_folder());
+    let now = Timestamp::now();
+    let keys = if home.has_ca_key() { home.load_admin_terminal(now)? } else { home.load_terminal(now)? };
+    Ok(station::credentials(keys))
+}
+
+/// One connection and one transaction.
+fn with_card<T>(
+    settings: &Settings,
+    reader: &str,
+    work: impl FnOnce(&mut dyn crate::card::link::Link) -> Result<T, ManageError>,
+) -> Result<T, Failure> {
+    let limits = Limits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
+    let mut card = Card::connect(reader, limits).map_err(|e| link(&e, 0))?;
+    let mut metered = Metered::new(card.begin().map_err(|e| link(&e, 0))?);
+    let worked = work(&mut metered);
+    let exchanges = metered.exchanges;
+    worked.map_err(|e| failure(&e, exchanges))
+}
+
+fn failure(error: &ManageError, exchanges: u32) -> Failure {
+    let message = error.to_string();
+    match error {
+        // Unlike in a tap, something may have been written.
+        ManageError::Token(TokenError::Link(LinkError::CardRemoved)) => {
+            Failure::new(Class::CardLeft, "card.left", format!("the card left the reader at exchange {exchanges}"))
+                .hint("put the same card back and run the same command again: it finishes what was begun")
+        }
+        ManageError::Token(e) => token(e, exchanges),
+        ManageError::Foreign => TapError::Foreign.to_failure(exchanges),
+        ManageError::Private => Failure::new(Class::No, "token.private", message)
+            .hint("present a token in open mode; a private one can be denied here: rollcall users deny ID"),
+        ManageError::OtherCard => Failure::new(Class::CardLeft, "token.other-card", message)
+            .hint("nothing was changed; put the right card on the reader, and run the command again"),
+        ManageError::Role { .. } => Failure::new(Class::Refused, "token.role", message)
+            .hint("run it where the CA key lies, or with a terminal that was issued with this role"),
+    }
+}
