@@ -14,7 +14,7 @@ use super::{json, printer::Printer, server::client::connect, station};
 use crate::{
     config::{Settings, Source},
     crypto::ec::Point,
-    directory::{Answered, Asker, Cache, Equipment, Journal, News, Question, Rules, Wanted},
+    directory::{Answered, Asker, Cache, Equipment, Journal, News, Question, Rules, Server, Wanted},
     failure::{Class, Failure},
     pki::Home,
     roster::Store,
@@ -88,6 +88,11 @@ impl Inquiry {
     /// Says that there are new events.
     pub fn events(&self) {
         self.asker.events();
+    }
+
+    /// From now on with this connection: the certificate of the one before ends.
+    pub fn reconnect(&self, server: Server) {
+        self.asker.reconnect(server);
     }
 
     /// Ends after what is due.

@@ -18,6 +18,7 @@ pub mod people;
 pub mod pki;
 pub mod printer;
 pub mod readers;
+mod renewal;
 pub mod scan;
 pub mod schema;
 pub mod server;

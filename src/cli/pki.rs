@@ -196,7 +196,7 @@ fn object(item: &Item, new: bool, now: Timestamp) -> Pki {
 }
 
 /// The names under which a server on this machine is reached. A host name that is none by RFC 1123 is left out.
-fn server_names() -> Vec<ServerName> {
+pub fn server_names() -> Vec<ServerName> {
     let host =
         ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| std::fs::read_to_string(path).ok());
     let local = ["localhost", "127.0.0.1", "::1"].into_iter().chain(host.as_deref().map(str::trim));

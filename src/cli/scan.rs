@@ -108,7 +108,8 @@ impl Scan<'_> {
                     Message::Worker(Report::Alive { .. })
                     | Message::Rung(_)
                     | Message::Answered { .. }
-                    | Message::Server(_),
+                    | Message::Server(_)
+                    | Message::Renewed(_),
                 ) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{outcome::Remembered, printer::Printer};
+use super::{outcome::Remembered, printer::Printer, renewal::Fresh};
 use crate::{
     card::apdu::Format,
     config::Settings,
@@ -22,7 +22,7 @@ use crate::{
     tap::{
         Depth,
         failure::link,
-        terminal::Terminal,
+        terminal::{Keys, Terminal},
         worker::{Order, Report, Worker},
     },
     token::open::Credentials,
@@ -44,6 +44,8 @@ pub enum Message {
     },
     /// Something happened to the server.
     Server(News),
+    /// This terminal's certificates were renewed, or were not.
+    Renewed(Box<Result<Fresh, Failure>>),
     /// Another process has left something in the store.
     Rung(Ring),
     /// A signal asks us to end.
@@ -59,7 +61,7 @@ pub fn store(settings: &Settings) -> Result<Store, Failure> {
 pub fn terminal(settings: &Settings, depth: Depth) -> Result<Terminal, Failure> {
     let credentials = credentials(pki::Home::new(settings.pki_folder()).load_terminal(Timestamp::now())?);
     Ok(Terminal {
-        credentials: Arc::new(credentials),
+        keys: Keys::new(credentials),
         memory: Arc::new(Remembered(Mutex::new(store(settings)?))),
         exchange: settings.limits.exchange,
         tap: settings.limits.tap,
@@ -70,13 +72,18 @@ pub fn terminal(settings: &Settings, depth: Depth) -> Result<Terminal, Failure> 
     })
 }
 
-/// How long before its end a terminal's certificate is warned of: from the fourth of its seven days.
+/// How long before its end a terminal's certificate is renewed, or warned of: from the fourth of its seven days.
 const ENDS_SOON: SignedDuration = SignedDuration::from_hours(3 * 24);
+
+/// Whether a certificate that ends then is to be renewed now.
+pub fn ends_soon(end: Timestamp, now: Timestamp) -> bool {
+    end.duration_since(now) <= ENDS_SOON
+}
 
 /// Warns of a certificate that ends soon, while it still can be renewed at leisure.
 pub fn warn_of_end(terminal: &Terminal, out: &mut Printer) {
-    let end = terminal.credentials.certificate.not_after();
-    if end.duration_since((terminal.clock)()) <= ENDS_SOON {
+    let end = terminal.keys.current().certificate.not_after();
+    if ends_soon(end, (terminal.clock)()) {
         let text = format!("this terminal's certificate ends at {end}");
         out.warning(&text, Some("renew it where the CA key lies: rollcall pki renew"));
     }

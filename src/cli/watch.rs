@@ -15,6 +15,7 @@ use super::{
     json,
     outcome::Outcome,
     printer::Printer,
+    renewal::{Fresh, Renewal},
     station::{self, Message, Station},
 };
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
         Event, Input, Policy, Presence,
         store::{Bell, Store},
     },
-    tap::{Depth, worker::Report},
+    tap::{Depth, terminal::Keys, worker::Report},
 };
 
 /// How often the store is looked at without a ring.
@@ -37,11 +38,12 @@ const SLOW_TICK: Duration = Duration::from_secs(10);
 
 /// Runs the command until a signal ends it.
 pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let (messages, inbox) = mpsc::channel();
+    let renewal = Renewal::prepare(settings, messages.clone())?;
     let mut terminal = station::terminal(settings, Depth::Authenticate)?;
-    station::warn_of_end(&terminal, out);
+    let keys = terminal.keys.clone();
     let mut store = station::store(settings)?;
     let (lock, bell, events) = store.start_watch(Timestamp::now(), settings)?;
-    let (messages, inbox) = mpsc::channel();
     let signal = {
         let messages = messages.clone();
         Interrupt::install(move || drop(messages.send(Message::Signal)))?
@@ -52,8 +54,17 @@ pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let replies = messages.clone();
     out.begin::<json::Event>()?;
     listen(bell, messages.clone())?;
-    let mut watch =
-        Watch { settings, store, out, insertions: HashMap::new(), applied: HashMap::new(), inquiry, replies };
+    let mut watch = Watch {
+        settings,
+        store,
+        out,
+        insertions: HashMap::new(),
+        applied: HashMap::new(),
+        inquiry,
+        replies,
+        keys,
+        renewal,
+    };
     watch.tell(events)?;
     watch.attached()?;
     let monitor = Monitor::start(station::teller(&messages)).map_err(station::no_thread)?;
@@ -93,6 +104,9 @@ struct Watch<'a> {
     inquiry: Option<Inquiry>,
     /// Where its answers come in.
     replies: Sender<Message>,
+    /// The keys of the taps, and what keeps their certificates fresh.
+    keys: Keys,
+    renewal: Renewal,
 }
 
 impl Watch<'_> {
@@ -111,6 +125,7 @@ impl Watch<'_> {
     /// Until a signal comes, or nobody reads what is told any more.
     fn until_ended(&mut self, inbox: &Receiver<Message>, station: &mut Station<'_>) -> Result<(), Failure> {
         loop {
+            self.renewal.look(Timestamp::now())?;
             match self.next(inbox)? {
                 _ if self.out.is_closed() => return Ok(()),
                 Some(Message::Signal) => return Ok(()),
@@ -153,12 +168,35 @@ impl Watch<'_> {
                 inquiry::tell(&news, self.out);
                 Ok(())
             }
+            Message::Renewed(done) => {
+                self.renewed(*done);
+                Ok(())
+            }
             Message::Worker(Report::Alive { reader, token_id }) => self.apply(&Input::Seen { reader, token_id }),
             Message::Rung(_ring) => {
                 let events = self.store.catch_up(Timestamp::now(), self.settings)?;
                 self.tell(events)
             }
             Message::Signal => Ok(()),
+        }
+    }
+
+    /// Tokens and server see the fresh certificates from now on; who has none yet goes on with the old ones.
+    fn renewed(&mut self, done: Result<Fresh, Failure>) {
+        self.renewal.done(&done);
+        match done {
+            Ok(fresh) => {
+                self.keys.exchange(fresh.credentials);
+                if let (Some(inquiry), Some(server)) = (&self.inquiry, fresh.server) {
+                    inquiry.reconnect(server);
+                }
+                self.out.note(&format!("this terminal's certificates are renewed, and end at {}", fresh.end));
+            }
+            Err(failure) => {
+                let end = self.renewal.end();
+                let text = format!("this terminal's certificates end at {end} and were not renewed: {failure}");
+                self.out.warning(&text, failure.hint.as_deref());
+            }
         }
     }
 

@@ -87,6 +87,7 @@ type Reply = Box<dyn FnOnce(Answered) + Send>;
 enum Order {
     Ask(Box<Question>, Reply),
     Events,
+    Reconnect(Box<Server>),
 }
 
 /// The handle of the thread.
@@ -113,6 +114,11 @@ impl Asker {
     /// Says that there are new events.
     pub fn events(&self) {
         let _ = self.orders.send(Order::Events);
+    }
+
+    /// Asks this server from now on: the same, under a fresh certificate.
+    pub fn reconnect(&self, server: Server) {
+        let _ = self.orders.send(Order::Reconnect(Box::new(server)));
     }
 
     /// Ends the thread after what is due: at most one request to a server that is away.
@@ -170,6 +176,13 @@ impl Desk {
         match order {
             Order::Ask(question, reply) => reply(self.ask(&question)),
             Order::Events => self.upload = self.equipment.journal.is_some(),
+            Order::Reconnect(server) => {
+                self.equipment.server = *server;
+                // What it refused it may have refused for the old certificate.
+                if let Some(pause) = &mut self.pause {
+                    pause.until = Instant::now();
+                }
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! A tap over PC/SC: connect, one transaction, and whatever a card that was reset in between needs.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -24,7 +24,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Terminal {
     /// The terminal's keys.
-    pub credentials: Arc<Credentials>,
+    pub keys: Keys,
     /// What it remembers of tokens.
     pub memory: Arc<dyn Memory + Send + Sync>,
     /// The time limit of one exchange.
@@ -39,6 +39,27 @@ pub struct Terminal {
     pub nonces: Option<Arc<dyn Nonces + Send + Sync>>,
     /// The clock.
     pub clock: fn() -> Timestamp,
+}
+
+/// The keys that the taps of a terminal use from now on: a renewal exchanges them meanwhile. A clone is the same place.
+#[derive(Clone)]
+pub struct Keys(Arc<RwLock<Arc<Credentials>>>);
+
+impl Keys {
+    /// These, until they are exchanged.
+    pub fn new(credentials: Credentials) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(credentials))))
+    }
+
+    /// Those of now; a tap uses the same from its beginning to its end.
+    pub fn current(&self) -> Arc<Credentials> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Others, from the next tap on.
+    pub fn exchange(&self, credentials: Credentials) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(credentials);
+    }
 }
 
 /// The nonces that a server has given this terminal.
@@ -81,8 +102,9 @@ impl Terminal {
             Ok(transaction) => transaction,
             Err(e) => return Tapped::failed(e.into()),
         };
+        let credentials = self.keys.current();
         let mut around = Visit {
-            credentials: &self.credentials,
+            credentials: &credentials,
             memory: &*self.memory,
             nonce,
             now: (self.clock)(),

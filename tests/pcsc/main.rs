@@ -13,6 +13,7 @@ mod faults;
 mod hostile;
 mod lift;
 mod presence;
+mod renewal;
 mod server;
 mod slot;
 mod stack;
@@ -52,6 +53,8 @@ const CASES: &[Case] = &[
     ("a_batch_of_cards", batch::of_cards),
     ("a_batch_through_the_server", batch::through_the_server),
     ("a_token_is_changed", change::through_its_states),
+    ("renewed_by_the_ca", renewal::by_the_ca),
+    ("renewed_by_the_server", renewal::by_the_server),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
 ];

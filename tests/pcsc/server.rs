@@ -40,7 +40,7 @@ impl Office {
         office
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         let mut command = self.stack.command("rollcall");
         command.args(["server", "run", "--listen", &self.address, "--output", "ndjson"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -52,7 +52,7 @@ impl Office {
     }
 
     /// SIGKILL.
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             server.kill().unwrap();
             server.wait().unwrap();
@@ -60,7 +60,7 @@ impl Office {
     }
 
     /// `config.toml` with the server's address and more of its table.
-    fn configure(&self, more: &str) {
+    pub fn configure(&self, more: &str) {
         let port = self.address.rsplit_once(':').unwrap().1;
         let text = format!("[server]\nurl = \"https://localhost:{port}\"\n{more}\n");
         std::fs::write(self.stack.home().join("config.toml"), text).unwrap();

@@ -97,6 +97,32 @@ impl Stack {
         &self.environment[name]
     }
 
+    /// A clock of its own for everything that is started from now on, through libfaketime; it can be moved meanwhile.
+    /// Waits go by the monotonic clock, and that is left alone.
+    pub fn clock(&mut self) -> Clock {
+        let folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+        let library = folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|file| file.exists());
+        let clock = Clock { file: self.home().join("clock") };
+        clock.set(0);
+        let library = library.expect("libfaketime: scripts/setup clock");
+        for (name, value) in [
+            ("LD_PRELOAD", library.to_str().unwrap()),
+            ("FAKETIME_TIMESTAMP_FILE", clock.file.to_str().unwrap()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+            ("DONT_FAKE_MONOTONIC", "1"),
+            ("NO_FAKE_STAT", "1"),
+        ] {
+            self.environment.insert(name.to_owned(), value.to_owned());
+        }
+        clock
+    }
+
+    /// The same readers for another terminal: its state is in this folder.
+    pub fn at_home(&mut self, folder: &Path) {
+        self.environment.insert("ROLLCALL_HOME".to_owned(), folder.to_str().unwrap().to_owned());
+    }
+
     /// Whether `rollcall readers` lists such a reader.
     pub fn lists(&self, reader: &dyn Fn(&Value) -> bool) -> bool {
         self.ndjson(0, &["readers"]).iter().any(reader)
@@ -177,6 +203,20 @@ impl Stack {
             }
         });
         Watch { process, events, seen: Vec::new() }
+    }
+}
+
+/// The clock of a stack's commands.
+pub struct Clock {
+    file: PathBuf,
+}
+
+impl Clock {
+    /// So many days from now. A reader sees the old time or the new one.
+    pub fn set(&self, days: u32) {
+        let new = self.file.with_extension("new");
+        std::fs::write(&new, format!("+{days}d\n")).unwrap();
+        std::fs::rename(&new, &self.file).unwrap();
     }
 }
 

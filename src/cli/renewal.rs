@@ -1,0 +1,127 @@
+//! This terminal's own certificates, renewed while `watch` runs: by the CA where its key lies here, or by the server.
+
+use std::{
+    sync::mpsc::Sender,
+    thread,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{issue, pki::server_names, server::client::connect, station, station::Message};
+use crate::{
+    config::Settings,
+    crypto::random::SystemRandom,
+    directory::Server,
+    failure::{Class, Failure},
+    pki::{Caution, Home, PkiError},
+    token::open::Credentials,
+};
+
+/// The pause after a renewal that failed; each further one is twice as long.
+const PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause: in the three days that are left there is time for seventy.
+const PAUSE_MAX: Duration = Duration::from_secs(3600);
+
+/// What a renewal has brought.
+pub struct Fresh {
+    /// The keys for tokens.
+    pub credentials: Credentials,
+    /// The server, asked under the fresh certificate, where there is one.
+    pub server: Option<Server>,
+    /// When the first of the certificates ends.
+    pub end: Timestamp,
+}
+
+impl std::fmt::Debug for Fresh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fresh").field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+/// Sees to it that the certificates never end.
+pub struct Renewal {
+    settings: Settings,
+    messages: Sender<Message>,
+    /// When the first of the certificates ends.
+    end: Timestamp,
+    /// A thread is at it.
+    busy: bool,
+    /// After a failure: how long to leave it alone, and since when.
+    pause: Option<(Duration, Instant)>,
+}
+
+impl Renewal {
+    /// Nothing is done yet; where the CA key lies here, certificates that have ended already are renewed first, so that
+    /// a terminal that was switched off for a week starts again.
+    pub fn prepare(settings: &Settings, messages: Sender<Message>) -> Result<Self, Failure> {
+        let home = Home::new(settings.pki_folder());
+        let end = match end(settings, &home) {
+            Err(error @ PkiError::TerminalExpired { .. }) if home.has_ca_key() => {
+                by_ca(&home).map_err(|_| Failure::from(error))?;
+                end(settings, &home)?
+            }
+            end => end?,
+        };
+        Ok(Self { settings: settings.clone(), messages, end, busy: false, pause: None })
+    }
+
+    /// Starts a renewal when it is due. It takes a thread of its own, for it may wait for a server; what comes of it is
+    /// a [`Message::Renewed`].
+    pub fn look(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let paused = self.pause.is_some_and(|(length, since)| since.elapsed() < length);
+        if self.busy || paused || !station::ends_soon(self.end, now) {
+            return Ok(());
+        }
+        self.busy = true;
+        let (settings, messages) = (self.settings.clone(), self.messages.clone());
+        let work = move || drop(messages.send(Message::Renewed(Box::new(renew(&settings)))));
+        thread::Builder::new().name("renewal".to_owned()).spawn(work).map_err(station::no_thread).map(drop)
+    }
+
+    /// Takes note of what came of it.
+    pub fn done(&mut self, done: &Result<Fresh, Failure>) {
+        self.busy = false;
+        if let Ok(fresh) = done {
+            (self.end, self.pause) = (fresh.end, None);
+            return;
+        }
+        let length = self.pause.map_or(PAUSE, |(length, _)| (length * 2).min(PAUSE_MAX));
+        self.pause = Some((length, Instant::now()));
+    }
+
+    /// When the first of the certificates ends.
+    pub const fn end(&self) -> Timestamp {
+        self.end
+    }
+}
+
+/// When the first of the certificates ends that this terminal needs.
+fn end(settings: &Settings, home: &Home) -> Result<Timestamp, PkiError> {
+    let now = Timestamp::now();
+    let tokens = home.load_terminal(now)?.certificate.not_after();
+    if settings.server.url.is_none() {
+        return Ok(tokens);
+    }
+    Ok(home.load_terminal_tls(now)?.certificate.not_after().min(tokens))
+}
+
+fn renew(settings: &Settings) -> Result<Fresh, Failure> {
+    let home = Home::new(settings.pki_folder());
+    if home.has_ca_key() {
+        by_ca(&home)?;
+    } else if settings.server.url.is_some() {
+        issue::renew(&connect(settings)?, &home)?;
+    } else {
+        let no = "there is neither the CA key nor a server that could renew this terminal's certificates";
+        return Err(Failure::new(Class::Config, "pki.no-renewal", no)
+            .hint("make a new bundle where the CA key lies: rollcall pki issue terminal NAME --out FILE"));
+    }
+    let server = settings.server.url.as_ref().map(|_| connect(settings)).transpose()?;
+    let credentials = station::credentials(home.load_terminal(Timestamp::now())?);
+    Ok(Fresh { credentials, server, end: end(settings, &home)? })
+}
+
+fn by_ca(home: &Home) -> Result<(), PkiError> {
+    home.renew(&server_names(), Caution::Usual, Timestamp::now(), &mut SystemRandom).map(drop)
+}
