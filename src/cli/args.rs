@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use uuid::Uuid;
 
 use super::moment::Moment;
 use super::server::args::{RoleWord, ServerArgs};
@@ -159,6 +160,11 @@ pub struct EnrollArgs {
     /// Any further field; may be repeated
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field, conflicts_with = "from")]
     pub fields: Vec<(String, String)>,
+    /// Issue this card for one that was lost, which is refused from now on; name that one where the user has
+    /// several
+    #[arg(long, value_name = "TOKEN_ID", num_args = 0..=1, require_equals = true, conflicts_with = "from")]
+    #[allow(clippy::option_option)] // clap's form of an option that may have a value
+    pub replace: Option<Option<Uuid>>,
     /// Many at once, instead
     #[command(flatten)]
     pub batch: BatchArgs,

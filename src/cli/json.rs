@@ -249,7 +249,7 @@ pub enum Enrolled {
     Enrolled,
     /// An enrollment that had been interrupted was finished.
     Resumed,
-    /// The user information of an issued token was replaced.
+    /// It stands for another token of its user, which is refused from now on.
     Replaced,
 }
 

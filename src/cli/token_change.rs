@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     args::{TokenCommand, UserArgs},
-    confirm::confirm,
+    confirm::{confirm, short},
     json::{self, TokenAction, TokenChanged},
     printer::Printer,
     station,
@@ -91,9 +91,7 @@ impl Order {
             TokenAction::Unblock => format!("this unblocks the token {id}"),
             TokenAction::Terminate => format!("this destroys the token {id} for ever"),
         };
-        // The short token id is its first group.
-        let id = id.to_string();
-        confirm(settings, out, &what, id.split('-').next().unwrap_or(&id))
+        confirm(settings, out, &what, &short(id))
     }
 
     fn carry_out(

@@ -168,6 +168,11 @@ impl Server {
         self.get(&format!("/v1/users/{}", escaped(id)))
     }
 
+    /// `GET /v1/users/{id}/tokens`: a page of at most `limit`, after an id.
+    pub fn tokens_of(&self, user: &str, after: Option<&str>, limit: u32) -> Result<Page<Token>, DirectoryError> {
+        self.get(&page(&format!("/v1/users/{}/tokens", escaped(user)), after, limit))
+    }
+
     /// `PUT /v1/users/{id}`
     pub fn put_user(&self, user: &User) -> Result<User, DirectoryError> {
         self.send(&Method::PUT, &format!("/v1/users/{}", escaped(&user.id)), user)

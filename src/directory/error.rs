@@ -145,11 +145,12 @@ impl From<DirectoryError> for Failure {
 
 /// The failures that a server tells by a code of its own; each keeps it. A code that we do not know is told in words.
 fn refused(problem: &Problem, message: String) -> Failure {
-    const KNOWN: [(&str, Class, &str); 21] = [
+    const KNOWN: [(&str, Class, &str); 22] = [
         ("token.unknown", Class::Refused, "it is not registered with this server: enroll it, or register it"),
         ("user.unknown", Class::No, "see which there are: rollcall server user list"),
         ("terminal.none", Class::No, "see which there are: rollcall server terminal list"),
         ("token.conflict", Class::Refused, "take a blank card"),
+        ("token.not-theirs", Class::Refused, "look whose it is: rollcall server token show ID"),
         ("token.final", Class::Refused, "enroll the holder on a new card"),
         ("terminal.conflict", Class::Refused, "choose another name, or revoke the terminal that has it"),
         ("terminal.self", Class::Refused, "let another administrator do it"),

@@ -51,6 +51,9 @@ pub struct Entry {
     /// The card came with the well-known test keys. A run that resumes does not see them any more.
     #[serde(default)]
     pub test_keys: bool,
+    /// The token that it stands for.
+    #[serde(default)]
+    pub replaces: Option<Uuid>,
     /// How far it has come.
     pub progress: Progress,
     /// The public own ECKA key, 65 bytes in hex, once generated.
@@ -74,6 +77,7 @@ impl Entry {
             user,
             authority,
             test_keys,
+            replaces: None,
             progress: Progress::Begun,
             ecka_key: None,
             identity_key: None,

@@ -131,6 +131,8 @@ pub struct Wanted {
     pub ecka: Point,
     /// Its identity key.
     pub identity: Point,
+    /// The token that it stands for from now on: that one is refused in the same step.
+    pub replaces: Option<Uuid>,
 }
 
 /// The certificates of both keys, DER.
@@ -162,6 +164,30 @@ impl Certificates {
 pub trait Whose {
     /// The user for the card with these diversification data, in hex; `begun` is what an earlier run began with it.
     fn user(&mut self, card: &str, begun: Option<&Entry>) -> Result<User, EnrollError>;
+
+    /// The token that this one is to stand for.
+    fn replaces(&self) -> Option<Uuid> {
+        None
+    }
+}
+
+/// A user whose token is lost, and gets another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// The user.
+    pub user: User,
+    /// The token that is refused from now on.
+    pub lost: Uuid,
+}
+
+impl Whose for &Replacement {
+    fn user(&mut self, _: &str, _: Option<&Entry>) -> Result<User, EnrollError> {
+        Ok(self.user.clone())
+    }
+
+    fn replaces(&self) -> Option<Uuid> {
+        Some(self.lost)
+    }
 }
 
 /// Whatever card it is, it becomes the token of this user.
@@ -219,6 +245,8 @@ pub enum Ending {
     Enrolled,
     /// An earlier run had begun it.
     Resumed,
+    /// It stands for another token of its user, which is refused from now on.
+    Replaced,
 }
 
 /// What an enrollment did.
@@ -272,7 +300,8 @@ impl Desk<'_> {
         if whose.user(&entry.card, Some(&entry))? != entry.user {
             return Err(other());
         }
-        Ok(Report { token_id, ending: Ending::Resumed, user: entry.user, test_keys: entry.test_keys })
+        let ending = if entry.replaces.is_some() { Ending::Replaced } else { Ending::Resumed };
+        Ok(Report { token_id, ending, user: entry.user, test_keys: entry.test_keys })
     }
 
     fn personalise(
@@ -294,10 +323,15 @@ impl Desk<'_> {
         // Under its own keys the card does not tell how it came.
         let keyed = challenge.kvn == KVN_TOKEN_KEYS;
         let test_keys = test_keys || (keyed && found.as_ref().is_some_and(|e| e.test_keys));
-        let (entry, ending) = self.entry(card, user, found.filter(|_| keyed), test_keys)?;
+        let found = found.filter(|entry| keyed && entry.replaces == whose.replaces());
+        let (mut entry, ending) = self.entry(card, user, found, test_keys)?;
+        entry.replaces = whose.replaces();
         self.journal.save(&entry)?;
         let (token_id, user) = (entry.token_id, entry.user.clone());
-        let ending = pending.map_or(ending, Pending::ending);
+        let ending = match entry.replaces {
+            Some(_) => Ending::Replaced,
+            None => pending.map_or(ending, Pending::ending),
+        };
         match (steps::Run { desk: self, session, entry, own_keys }).finish(link)? {
             None => Ok(Visited::Done(Report { token_id, ending, user, test_keys })),
             Some(entry) => Ok(Visited::Certify(Box::new(Pending { entry, ending }))),

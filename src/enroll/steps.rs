@@ -202,6 +202,7 @@ pub fn certify(authority: &mut dyn Authority, journal: &Journal, entry: &mut Ent
         user: entry.user.clone(),
         ecka: key(entry.ecka_key.as_ref())?,
         identity: key(entry.identity_key.as_ref())?,
+        replaces: entry.replaces,
     };
     let certificates = authority.certify(&wanted)?;
     certificates.check(&wanted, authority.ca())?;

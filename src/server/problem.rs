@@ -47,6 +47,8 @@ pub enum ApiError {
     NoTerminal,
     /// The token id is taken by another token.
     TokenConflict,
+    /// The token to be replaced is another user's.
+    NotTheirs,
     /// The token is revoked for ever.
     TokenFinal,
     /// The name of the terminal is taken.
@@ -99,6 +101,7 @@ impl ApiError {
             Self::NoUser => (StatusCode::NOT_FOUND, "user.unknown", "there is no such user"),
             Self::NoTerminal => (StatusCode::NOT_FOUND, "terminal.none", "there is no such terminal"),
             Self::TokenConflict => (StatusCode::CONFLICT, "token.conflict", "the token id belongs to another token"),
+            Self::NotTheirs => (StatusCode::CONFLICT, "token.not-theirs", "the token to be replaced is another user's"),
             Self::TokenFinal => (StatusCode::CONFLICT, "token.final", "the token is revoked, and stays so"),
             Self::TerminalConflict => (StatusCode::CONFLICT, "terminal.conflict", "the name of the terminal is taken"),
             Self::KeyTaken => (StatusCode::CONFLICT, "key.taken", "the key is certified for something else"),

@@ -15,7 +15,7 @@ use super::{api, caller, desk::Desk, problem::ApiError};
 use crate::wire::v1::BODY_MAX;
 
 /// The handlers, by their paths; which role may use which says [`super::routes::ROUTES`].
-fn handlers() -> [(&'static str, MethodRouter<Arc<Desk>>); 16] {
+fn handlers() -> [(&'static str, MethodRouter<Arc<Desk>>); 17] {
     [
         ("/v1/health", get(api::health::health)),
         ("/v1/openapi.json", get(api::health::openapi)),
@@ -31,6 +31,7 @@ fn handlers() -> [(&'static str, MethodRouter<Arc<Desk>>); 16] {
         ("/v1/users", get(api::users::list)),
         ("/v1/users/import", post(api::users::import)),
         ("/v1/users/{id}", get(api::users::show).put(api::users::put)),
+        ("/v1/users/{id}/tokens", get(api::tokens::of_user)),
         ("/v1/terminals", get(api::terminals::list).post(api::terminals::add)),
         ("/v1/terminals/{name}", delete(api::terminals::revoke)),
     ]

@@ -55,7 +55,7 @@ const LOOKUP: &[&str] = &[
 ];
 
 /// All routes.
-pub const ROUTES: [Route; 19] = [
+pub const ROUTES: [Route; 20] = [
     route("GET", "/v1/health", Role::Read, "Whether the server works, and who asks").gives("Health"),
     route("GET", "/v1/openapi.json", Role::Read, "This document"),
     route("GET", "/v1/metrics", Role::Read, "Counters as OpenMetrics text, which Prometheus reads"),
@@ -73,8 +73,9 @@ pub const ROUTES: [Route; 19] = [
     route("POST", "/v1/tokens", Role::Enroll, "Registers an enrolled token and certifies its keys")
         .takes("TokenRequest")
         .gives("TokenCertificates")
-        .refuses(&["token.conflict", "token.unknown", "key.taken"]),
+        .refuses(&["token.conflict", "token.not-theirs", "token.unknown", "key.taken"]),
     route("GET", "/v1/users/{id}", Role::Enroll, "One user").gives("User").refuses(&["user.unknown"]),
+    route("GET", "/v1/users/{id}/tokens", Role::Enroll, "The tokens of one user").gives("TokenPage"),
     route("PUT", "/v1/users/{id}", Role::Enroll, "Creates or changes a user").takes("User").gives("User"),
     route("GET", "/v1/users", Role::Admin, "Users in the order of their ids").gives("UserPage"),
     route("POST", "/v1/users/import", Role::Admin, "Creates and changes users, all of the batch or none")

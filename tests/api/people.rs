@@ -85,12 +85,27 @@ pub fn tokens_are_registered_once(kind: &Kind) {
     request.replaces = Some(lost);
     assert_eq!(code(admin.register_token(&request)), "token.unknown");
     assert_eq!(code(admin.token(new.id)), "token.unknown");
+    // Nobody's token is revoked in the name of somebody else.
+    let (other, _) = Token::registered(&admin, "8");
+    request.replaces = Some(other.id);
+    assert_eq!(code(admin.register_token(&request)), "token.not-theirs");
+    assert_eq!(admin.token(other.id).unwrap().status, Status::Active);
     request.replaces = Some(token.id);
     let first = admin.register_token(&request).unwrap();
     assert_eq!(admin.register_token(&request).unwrap(), first);
     assert_eq!(admin.token(token.id).unwrap().status, Status::Revoked);
     assert_eq!(admin.token(new.id).unwrap().status, Status::Active);
-    assert_eq!(admin.tokens(None, 500).unwrap().items.len(), 2);
+    assert_eq!(admin.tokens(None, 500).unwrap().items.len(), 3);
+    let ids = |page: rollcall::wire::v1::Page<rollcall::wire::v1::Token>| {
+        page.items.into_iter().map(|item| item.token_id).collect::<Vec<_>>()
+    };
+    let mut both = [token.id, new.id];
+    both.sort_by_key(Uuid::to_string);
+    assert_eq!(ids(admin.tokens_of("7", None, 500).unwrap()), both);
+    let first = admin.tokens_of("7", None, 1).unwrap();
+    assert_eq!(first.next, Some(both[0].to_string()));
+    assert_eq!(ids(admin.tokens_of("7", first.next.as_deref(), 1).unwrap()), both[1..]);
+    assert!(admin.tokens_of("nobody", None, 500).unwrap().items.is_empty());
 }
 
 fn feed(server: &Server, since: u64, ca: &Point) -> Feed {

@@ -14,6 +14,7 @@ mod hostile;
 mod lift;
 mod presence;
 mod renewal;
+mod replace;
 mod server;
 mod slot;
 mod stack;
@@ -53,6 +54,8 @@ const CASES: &[Case] = &[
     ("a_batch_of_cards", batch::of_cards),
     ("a_batch_through_the_server", batch::through_the_server),
     ("a_token_is_changed", change::through_its_states),
+    ("a_lost_card_is_replaced_here", replace::here),
+    ("a_lost_card_is_replaced_at_the_server", replace::at_the_server),
     ("renewed_by_the_ca", renewal::by_the_ca),
     ("renewed_by_the_server", renewal::by_the_server),
     ("yubikit_personalises", client::yubikit_personalises),

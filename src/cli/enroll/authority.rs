@@ -4,15 +4,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::{
-    cli::server::client::{connect, patiently},
+    cli::{
+        server::client::{connect, patiently},
+        station,
+    },
     config::Settings,
     crypto::{ec::Point, random::SystemRandom},
     directory::Server,
     enroll::{Authority, Certificates, EnrollError, Wanted},
     failure::Failure,
     pki::{Ca, Caution, Home, PkiError},
+    roster::Input,
     wire::v1::TokenRequest,
 };
 
@@ -24,7 +29,7 @@ pub fn authority(settings: &Settings, home: &Home) -> Result<Shared, Failure> {
     }
     let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
     let ca = home.load_ca(caution)?;
-    Ok(Shared::new(Certifier { point: *ca.authority().point(), ca }))
+    Ok(Shared::new(Certifier { point: *ca.authority().point(), ca, settings: settings.clone() }))
 }
 
 /// The CA at the server, which registers the token in the same step.
@@ -49,7 +54,7 @@ impl Authority for Remote {
             user: wanted.user.clone(),
             identity_key: encoded(&wanted.identity),
             ecka_key: encoded(&wanted.ecka),
-            replaces: None,
+            replaces: wanted.replaces,
         };
         let answer = patiently(|| self.server.register_token(&request))?;
         let decoded = |text: &str| {
@@ -64,6 +69,16 @@ impl Authority for Remote {
 struct Certifier {
     ca: Ca,
     point: Point,
+    settings: Settings,
+}
+
+impl Certifier {
+    /// Without a server this terminal is all that can refuse a lost token.
+    fn refuse(&self, lost: Uuid) -> Result<(), Failure> {
+        let deny = Input::Deny { id: lost.to_string() };
+        station::store(&self.settings)?.order(&deny, Timestamp::now(), &self.settings)?;
+        Ok(())
+    }
 }
 
 impl Authority for Certifier {
@@ -77,6 +92,8 @@ impl Authority for Certifier {
 
     fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
         let refused = |e: PkiError| EnrollError::Certify(e.to_string());
+        // First: whoever is killed in between has two cards of which one is refused, and not two that are let in.
+        wanted.replaces.map_or(Ok(()), |lost| self.refuse(lost))?;
         let (id, now) = (wanted.token_id, Timestamp::now());
         let ecka = self.ca.certify_token_ecka(id, &wanted.ecka, now, &mut SystemRandom).map_err(refused)?;
         let identity = self.ca.certify_identity(id, &wanted.identity, now, &mut SystemRandom).map_err(refused)?;

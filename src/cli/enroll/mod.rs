@@ -3,13 +3,14 @@
 mod authority;
 mod batch;
 mod office;
+mod replace;
 
 use jiff::Timestamp;
 
 use super::{args::EnrollArgs, json, printer::Printer, station};
 use crate::{
     config::Settings,
-    enroll::{Ending, Report},
+    enroll::{Ending, Replacement, Report},
     failure::{Class, Failure},
     reader,
     roster::store::Store,
@@ -29,8 +30,12 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     Layout::of(&user).map_err(|e| enrollment(&e.into(), 0))?;
     let office = Office::open(settings)?;
     let reader = one_reader(settings)?;
+    let lost = args.replace.map(|named| replace::lost(named, &user, &office, settings, out)).transpose()?;
     let mut progress = |done, of, what: &'static str| out.progress(what, done as u64, Some(of as u64));
-    let done = office.enroll(&reader, &mut &user, &mut progress);
+    let done = match &lost {
+        None => office.enroll(&reader, &mut &user, &mut progress),
+        Some(lost) => office.enroll(&reader, &mut &Replacement { user, lost: *lost }, &mut progress),
+    };
     out.progress_end();
     let done = done.map_err(|failed| failed.to_failure())?;
     office.close(&done.report)?;
@@ -70,6 +75,7 @@ fn object(reader: &str, report: &Report) -> json::Enroll {
         result: Some(match report.ending {
             Ending::Enrolled => json::Enrolled::Enrolled,
             Ending::Resumed => json::Enrolled::Resumed,
+            Ending::Replaced => json::Enrolled::Replaced,
         }),
         test_keys: report.test_keys,
     }

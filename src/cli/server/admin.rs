@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use uuid::Uuid;
-
 use super::{
     args::{TerminalCommand, TokenCommand, UserCommand},
     client::{connect, patiently},
 };
 use crate::{
-    cli::{confirm::confirm, issue, json, people, printer::Printer},
+    cli::{
+        confirm::{confirm, short},
+        issue, json, people,
+        printer::Printer,
+    },
     config::Settings,
     directory::{DirectoryError, Server},
     failure::Failure,
@@ -97,13 +99,8 @@ pub fn terminal(command: &TerminalCommand, settings: &Settings, out: &mut Printe
     Ok(0)
 }
 
-/// What is typed to confirm: the first eight digits of a token id.
-fn short(id: Uuid) -> String {
-    id.to_string().chars().take(8).collect()
-}
-
 /// All pages of a list.
-fn all<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, DirectoryError>) -> Result<Vec<T>, Failure> {
+pub fn all<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, DirectoryError>) -> Result<Vec<T>, Failure> {
     let (mut items, mut after) = (Vec::new(), None::<String>);
     loop {
         let found = patiently(|| page(after.as_deref()))?;

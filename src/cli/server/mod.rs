@@ -2,7 +2,7 @@
 //!
 //! Only `init`, `run` and `audit verify` open the store; everything else speaks `/v1` like any other terminal.
 
-mod admin;
+pub mod admin;
 pub mod args;
 #[cfg(feature = "server")]
 mod audit;

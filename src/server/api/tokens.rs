@@ -53,6 +53,7 @@ pub async fn register(
             ecka: BASE64_URL_SAFE_NO_PAD.encode(keys.ecka_certificate),
         })),
         Registered::Conflict => Err(ApiError::TokenConflict),
+        Registered::NotTheirs => Err(ApiError::NotTheirs),
         Registered::NothingToReplace => Err(ApiError::NoToken),
     }
 }
@@ -75,6 +76,18 @@ pub async fn list(
 ) -> Answer<Page<Token>> {
     let limit = query.limit()?;
     let tokens = desk.store.tokens(&query.after, limit + 1).await?;
+    Ok(page(tokens, limit, |token| token.token_id.to_string()))
+}
+
+/// `GET /v1/users/{id}/tokens`.
+pub async fn of_user(
+    State(desk): State<Desk>,
+    _: Caller,
+    Id(user): Id,
+    Parameters(query): Parameters<PageQuery>,
+) -> Answer<Page<Token>> {
+    let limit = query.limit()?;
+    let tokens = desk.store.tokens_of(&user, &query.after, limit + 1).await?;
     Ok(page(tokens, limit, |token| token.token_id.to_string()))
 }
 

@@ -159,6 +159,11 @@ impl Store {
         on!(self, reading, queries, |c| queries::tokens::page(c, after, limit))
     }
 
+    /// The tokens of a user in the order of their ids.
+    pub async fn tokens_of(&self, user: &str, after: &str, limit: u32) -> Result<Vec<Token>> {
+        on!(self, reading, queries, |c| queries::tokens::of_user(c, user, after, limit))
+    }
+
     /// The keys and certificates of a token.
     pub async fn token_keys(&self, id: Uuid) -> Result<Option<TokenKeys>> {
         on!(self, reading, queries, |c| queries::tokens::keys(c, id))

@@ -104,6 +104,8 @@ pub enum Registered {
     Conflict,
     /// The token to be replaced is not known.
     NothingToReplace,
+    /// The token to be replaced is another user's.
+    NotTheirs,
 }
 
 /// What became of a change of status.

@@ -47,6 +47,20 @@ pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<Tok
     found.iter().map(|row| Ok(token_of!(row))).collect()
 }
 
+/// Tokens of one user after an id.
+pub async fn of_user(c: &mut Connection, user: &str, after: &str, limit: u32) -> Result<Vec<Token>> {
+    let found = query(
+        "SELECT token_id, user_id, status, reason, changed, counter FROM tokens WHERE user_id = $1 AND token_id > $2
+         ORDER BY token_id LIMIT $3",
+    )
+    .bind(user)
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(c)
+    .await?;
+    found.iter().map(|row| Ok(token_of!(row))).collect()
+}
+
 /// The keys and certificates of a token.
 pub async fn keys(c: &mut Connection, id: Uuid) -> Result<Option<TokenKeys>> {
     let row =
@@ -74,8 +88,9 @@ pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Time
         return Ok(if same { Registered::Known(known) } else { Registered::Conflict });
     }
     if let Some(old) = new.replaces {
-        if one(c, old).await?.is_none() {
-            return Ok(Registered::NothingToReplace);
+        let Some(known) = one(c, old).await? else { return Ok(Registered::NothingToReplace) };
+        if known.user_id != new.user.id {
+            return Ok(Registered::NotTheirs);
         }
         let reason = format!("replaced by {}", new.token_id);
         change(c, &mut ledger, old, Status::Revoked, Some(&reason), now).await?;

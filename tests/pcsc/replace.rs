@@ -1,0 +1,72 @@
+//! A card that was lost, and the one that is issued for it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::{cases::enrolled, server::Office, stack::Stack};
+
+fn arguments<'a>(reader: &'a str, replace: &'a str) -> [&'a str; 8] {
+    ["enroll", "--reader", reader, "--id", "p1", "--name", "Ada Lovelace", replace]
+}
+
+fn token_at(stack: &Stack, reader: &str, status: i32) -> Value {
+    stack.ndjson(status, &["scan", "--reader", reader])[0].clone()
+}
+
+/// Without a server this terminal refuses the lost one.
+pub fn here(kind: &str) {
+    let stack = enrolled(4, 1, kind);
+    let readers = stack.readers();
+    let none = stack.rollcall(&arguments(&readers[1], "--replace")).expect(1);
+    assert_eq!(none.code(), "enroll.nothing-to-replace", "it never came here");
+    let lost = token_at(&stack, &readers[0], 0)["token_id"].clone();
+    assert_eq!(stack.rollcall(&arguments(&readers[1], "--replace")).expect(2).code(), "confirm.needed");
+    assert_eq!(token_at(&stack, &readers[0], 0)["user"]["id"], "p1", "nothing was done");
+    let made = stack.ndjson(0, &[&["--yes"], &arguments(&readers[1], "--replace")[..]].concat());
+    assert_eq!((&made[0]["result"], made[0]["token_id"] == lost), (&json!("replaced"), false));
+    assert_eq!(token_at(&stack, &readers[0], 77)["error"]["code"], "token.denied");
+    assert_eq!(token_at(&stack, &readers[1], 0)["token_id"], made[0]["token_id"]);
+    assert_eq!(stack.present(), ["p1"]);
+
+    // A user with two tokens: it has to be said which.
+    let second = stack.ndjson(0, &arguments(&readers[2], "")[..7]);
+    token_at(&stack, &readers[2], 0);
+    let several = stack.rollcall(&arguments(&readers[3], "--replace")).expect(2);
+    assert_eq!(several.code(), "enroll.replace-ambiguous");
+    let named = format!("--replace={}", second[0]["token_id"].as_str().unwrap());
+    stack.rollcall(&[&["--yes"], &arguments(&readers[3], &named)[..]].concat()).expect(0);
+    assert_eq!(token_at(&stack, &readers[2], 77)["error"]["code"], "token.denied");
+    assert_eq!(token_at(&stack, &readers[1], 0)["user"]["id"], "p1", "the other one was not meant");
+}
+
+/// With a server the lost one is revoked in the step in which the new one is registered, also when that was interrupted.
+pub fn at_the_server(kind: &str) {
+    let office = Office::without_tokens(2, kind);
+    let stack = &office.stack;
+    let readers = stack.readers();
+    stack.rollcall(&arguments(&readers[0], "")[..7]).expect(0);
+    let args = arguments(&readers[1], "--replace");
+    // Killed when it asks whether the lost one is meant, nothing has happened; later it goes on without being asked.
+    assert_eq!(stack.rollcall(&args).expect(2).code(), "confirm.needed");
+    let mut replaced = false;
+    for pause in (20..2000).step_by(40) {
+        let mut run = stack.command("rollcall").arg("--yes").args(args).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        let _ = run.kill();
+        run.wait().unwrap();
+        let begun = std::fs::read_dir(stack.home().join("enrollments")).map_or(0, Iterator::count);
+        if begun > 0 {
+            let told = stack.ndjson(0, &args);
+            assert_eq!(told[0]["result"], "replaced");
+            replaced = true;
+            break;
+        }
+    }
+    assert!(replaced);
+    let known = stack.ndjson(0, &["server", "token", "list"]);
+    let of_p1: BTreeSet<_> = known.iter().map(|token| token["status"].as_str().unwrap()).collect();
+    assert_eq!((known.len(), of_p1), (2, BTreeSet::from(["active", "revoked"])));
+    assert_eq!(token_at(stack, &readers[0], 77)["error"]["code"], "token.revoked");
+    assert_eq!(token_at(stack, &readers[1], 0)["authenticated"]["server"], "authenticated");
+}
