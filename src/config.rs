@@ -14,6 +14,7 @@ use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 
 use crate::failure::Failure;
+use crate::pki::pkcs11;
 use crate::reader::select::{Aliases, Selection, alias_of};
 use crate::roster::{Policy, Presence};
 
@@ -134,6 +135,8 @@ pub struct Settings {
     pub source: Source,
     /// The server: where it is, and how one here is run.
     pub server: Server,
+    /// The personalisation key, where it is not in the file of the state folder.
+    pub perso_key: Option<pkcs11::Uri>,
     /// Say more on stderr.
     pub verbose: bool,
     /// Do not ask.
@@ -171,7 +174,8 @@ impl Settings {
         };
         let mut file = file;
         let server = std::mem::take(&mut file.server).resolve(environment, &folders.state)?;
-        Ok(Self { server, ..Self::merge(typed, file, folders, environment) })
+        let perso_key = perso_key(environment)?.or(file.perso_key.take());
+        Ok(Self { server, perso_key, ..Self::merge(typed, file, folders, environment) })
     }
 
     /// What can be known without the file: how a failure of the configuration itself is printed.
@@ -219,6 +223,7 @@ impl Settings {
             },
             source: file.source.unwrap_or_default(),
             server: Server::default(),
+            perso_key: None,
             verbose: typed.verbose || file.verbose.unwrap_or_default(),
             yes: typed.yes,
             aliases: file.aliases,
@@ -274,6 +279,16 @@ impl Folders {
             _ => Err(ConfigError::NoHome),
         }
     }
+}
+
+/// The personalisation key that the environment names.
+fn perso_key(environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<pkcs11::Uri>, ConfigError> {
+    const NAME: &str = "ROLLCALL_PERSO_KEY";
+    let parsed = |text: OsString| match text.to_str().map(str::parse::<pkcs11::Uri>) {
+        Some(uri) => uri.map_err(|error| ConfigError::BadVariable { name: NAME, message: error.to_string() }),
+        None => Err(ConfigError::BadVariable { name: NAME, message: "it is not UTF-8".into() }),
+    };
+    set(environment, NAME).map(parsed).transpose()
 }
 
 /// A variable that is set and not empty.

@@ -40,7 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "enroll::batch::BatchError",
         ],
     ),
-    ("config", &["roster", "reader::select"]),
+    ("config", &["roster", "reader::select", "pki::pkcs11"]),
     ("server", &["config", "proof", "pki", "crypto"]),
     (
         "doctor",
@@ -69,6 +69,7 @@ const BELOW_EVERYTHING: &[&str] = &["failure", "files", "wire"];
 const CRATES: &[(&str, &[&str])] = &[
     ("pcsc", &["src/reader/pcsc"]),
     ("iso7816_tlv", &["src/card/tlv.rs"]),
+    ("cryptoki", &["src/pki/pkcs11.rs"]),
     ("openssl", &["src/crypto", "src/server/tls", "src/directory/tls"]),
     ("rusqlite", &["src/roster/store", "src/directory/store"]),
     ("axum", &["src/server"]),

@@ -39,9 +39,15 @@ impl StaticKeys {
     /// The per-token keys of protocol.md: one CMAC block under the personalisation key for each key, with the
     /// 10 bytes of diversification data.
     pub fn diversified(master: &Key128, diversification: &[u8; 10]) -> Result<Self, CryptoError> {
-        let key = |n: u8| -> Result<Key128, CryptoError> {
-            Ok(Key128::new(kdf::scp03_block(master, n, 128, diversification)?))
-        };
+        Self::diversified_by(diversification, |block| Ok(Key128::new(cmac(master, &[block])?)))
+    }
+
+    /// The same where the personalisation key cannot be had, and only computes: `cmac` is asked for three blocks.
+    pub fn diversified_by<E>(
+        diversification: &[u8; 10],
+        mut cmac: impl FnMut(&[u8]) -> Result<Key128, E>,
+    ) -> Result<Self, E> {
+        let mut key = |n: u8| cmac(&[&kdf::scp03_head(n, 128)[..], diversification].concat());
         Ok(Self { enc: key(1)?, mac: key(2)?, dek: key(3)? })
     }
 }

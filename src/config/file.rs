@@ -14,18 +14,20 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Colour, Format, Source, server, shown};
 use crate::failure::{Class, Failure};
+use crate::pki::pkcs11;
 use crate::reader::select::Aliases;
 use crate::roster::{Presence, duration};
 
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "alias",
     "color",
     "heartbeat",
     "limits",
     "output",
+    "perso_key",
     "presence",
     "reader",
     "server",
@@ -139,6 +141,7 @@ pub struct File {
     pub source: Option<Source>,
     pub verbose: Option<bool>,
     pub server: server::Table,
+    pub perso_key: Option<pkcs11::Uri>,
 }
 
 impl File {
@@ -175,6 +178,7 @@ impl File {
             "color" => self.colour = Some(entry.choice()?),
             "source" => self.source = Some(entry.choice()?),
             "reader" => self.readers = entry.texts()?,
+            "perso_key" => self.perso_key = Some(entry.parsed()?),
             "verbose" => self.verbose = Some(entry.truth()?),
             "stale_after" => self.stale_after = Some(entry.duration()?),
             "heartbeat" => self.heartbeat = Some(entry.duration()?),

@@ -16,14 +16,19 @@ pub fn x963(secret: &[u8], shared_info: &[u8], length: usize) -> Zeroizing<Vec<u
     out
 }
 
-/// One block of the SCP03 derivation (GP Amendment D, 4.1.5; NIST SP 800-108 counter mode): the label is eleven
-/// zero bytes and `constant`, then `00`, the length in bits, the counter 01 and the context.
+/// One block of the SCP03 derivation (GP Amendment D, 4.1.5; NIST SP 800-108 counter mode).
 pub fn scp03_block(key: &Key128, constant: u8, bits: u16, context: &[u8]) -> Result<[u8; 16], CryptoError> {
+    cmac(key, &[&scp03_head(constant, bits), context])
+}
+
+/// What comes before the context in that block: the label, which is eleven zero bytes and `constant`, then `00`, the
+/// length in bits, and the counter 01.
+pub fn scp03_head(constant: u8, bits: u16) -> [u8; 16] {
     let mut head = [0; 16];
     head[11] = constant;
     head[13..15].copy_from_slice(&bits.to_be_bytes());
     head[15] = 1;
-    cmac(key, &[&head, context])
+    head
 }
 
 #[cfg(test)]

@@ -18,12 +18,12 @@ use crate::{
         scp03::{self, CardChallenge, ChooseKeys, StaticKeys},
     },
     crypto::{
-        Key128,
         ec::Point,
         random::{self, Random},
         x509::{Certificate, CertificateError, Class},
     },
     failure::Failure,
+    pki::{PersoKey, PkiError},
     token::{
         TokenError,
         constants::{KVN_START_KEYS, KVN_TOKEN_KEYS},
@@ -75,6 +75,9 @@ pub enum EnrollError {
     /// The server that certifies was not reached, or refused.
     #[error("{0}")]
     Server(Failure),
+    /// The personalisation key cannot be used.
+    #[error(transparent)]
+    PersoKey(PkiError),
     /// The CA refused to certify a key.
     #[error("the CA did not certify the card's key: {0}")]
     Certify(String),
@@ -225,7 +228,7 @@ pub struct Desk<'a> {
     /// Certifies keys.
     pub authority: &'a mut dyn Authority,
     /// The personalisation key, from which the per-token keys are derived.
-    pub perso: &'a Key128,
+    pub perso: &'a PersoKey,
     /// The start keys of our cards.
     pub start: &'a StaticKeys,
     /// Where the progress is kept.
@@ -316,7 +319,7 @@ impl Desk<'_> {
             return Err(EnrollError::OtherCard);
         }
         let (keys, test_keys) = self.keys_of(&challenge, &choose)?;
-        let own_keys = StaticKeys::diversified(self.perso, &challenge.diversification)?;
+        let own_keys = self.own_keys(&challenge)?;
         let session = self.authenticate(link, choose, &keys)?;
         let found = self.journal.of_card(&challenge.diversification)?;
         let user = whose.user(&card, found.as_ref())?;
@@ -362,11 +365,17 @@ impl Desk<'_> {
         Ok(state.handle(answer)?)
     }
 
+    /// The keys that this card gets, and that nobody has to keep.
+    fn own_keys(&self, challenge: &CardChallenge) -> Result<StaticKeys, EnrollError> {
+        StaticKeys::diversified_by(&challenge.diversification, |block| self.perso.cmac(block))
+            .map_err(EnrollError::PersoKey)
+    }
+
     /// The keys that the card's own cryptogram proves, found without sending it anything: a wrong key costs nothing.
     fn keys_of(&self, challenge: &CardChallenge, choose: &ChooseKeys) -> Result<(StaticKeys, bool), EnrollError> {
         match challenge.kvn {
             KVN_TOKEN_KEYS => {
-                let keys = StaticKeys::diversified(self.perso, &challenge.diversification)?;
+                let keys = self.own_keys(challenge)?;
                 if choose.proves(&keys)? { Ok((keys, false)) } else { Err(EnrollError::WrongPersoKeys) }
             }
             KVN_START_KEYS => {

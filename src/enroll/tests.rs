@@ -18,6 +18,7 @@ use crate::{
         random::SystemRandom,
         x509::{self, Certificate, Class, Role, Template},
     },
+    pki::PersoKey,
     tap::{Depth, Seen, Tapped, visit},
     token::{
         TokenError,
@@ -140,7 +141,7 @@ impl Office {
         let mut authority = Ca { key: self.ca.key.clone(), far: self.ca.far };
         let mut desk = Desk {
             authority: &mut authority,
-            perso: &Key128::new([9; 16]),
+            perso: &PersoKey::File(Key128::new([9; 16])),
             start: &StaticKeys::all(&Key128::new([8; 16])),
             journal: &Journal::new(self.folder.path()),
             format: Format::Short,
@@ -269,7 +270,7 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
     let mut authority = Ca { key: office.ca.key.clone(), far: true };
     let mut desk = Desk {
         authority: &mut authority,
-        perso: &Key128::new([9; 16]),
+        perso: &PersoKey::File(Key128::new([9; 16])),
         start: &StaticKeys::all(&Key128::new([8; 16])),
         journal: &Journal::new(office.folder.path()),
         format: Format::Short,
@@ -318,7 +319,7 @@ fn certificates_that_were_not_asked_for_are_refused() {
         let mut authority = Liar(Ca { key: office.ca.key.clone(), far: false }, lie);
         let mut desk = Desk {
             authority: &mut authority,
-            perso: &Key128::new([9; 16]),
+            perso: &PersoKey::File(Key128::new([9; 16])),
             start: &StaticKeys::all(&Key128::new([8; 16])),
             journal: &Journal::new(office.folder.path()),
             format: Format::Short,

@@ -4,6 +4,7 @@ use std::{io, path::PathBuf};
 
 use jiff::Timestamp;
 
+use super::pkcs11::Pkcs11Error;
 use crate::{
     crypto::{
         CryptoError,
@@ -129,6 +130,9 @@ pub enum PkiError {
     /// The CA's own profile does not allow what was asked.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// A key in a PKCS#11 token.
+    #[error(transparent)]
+    Pkcs11(#[from] Pkcs11Error),
     /// The library failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -176,6 +180,17 @@ impl PkiError {
             Self::Occupied(_) => failure(Class::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
             Self::Issue(_) => failure(Class::Data, "pki.profile").hint("shorten the name, and check the clock"),
+            Self::Pkcs11(error) => match error {
+                Pkcs11Error::Library(..) | Pkcs11Error::Answer(_) => failure(Class::Unavailable, "pki.pkcs11").hint(
+                    "check the library and that the key may sign with CKM_AES_CMAC: pkcs11-tool --module LIBRARY -M -O -l",
+                ),
+                Pkcs11Error::Token(..) | Pkcs11Error::Object(..) => failure(Class::Config, "pki.pkcs11-not-found")
+                    .hint("correct perso_key; see what there is: pkcs11-tool --module LIBRARY --list-slots --list-objects"),
+                Pkcs11Error::NoPin(_) => failure(Class::Config, "pki.pkcs11-no-pin")
+                    .hint("name a file of mode 0600 by pin-source=file:/PATH, or set ROLLCALL_PKCS11_PIN"),
+                Pkcs11Error::WrongPin(_) => failure(Class::Refused, "pki.pkcs11-pin")
+                    .hint("correct the PIN before the next try: a token locks itself after a few"),
+            },
             Self::Crypto(_) => failure(Class::Bug, "crypto.failed"),
         }
     }

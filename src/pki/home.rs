@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{Ca, Caution, PkiError, load};
+use super::{Ca, Caution, PersoKey, PkiError, load, pkcs11};
 use crate::crypto::{
     Key128,
     ec::{KeyPair, Point},
@@ -134,9 +134,12 @@ impl Home {
         load::key_128(&self.path(START_KEY))
     }
 
-    /// The key from which the per-token keys are derived.
-    pub fn load_perso_key(&self) -> Result<Key128, PkiError> {
-        load::key_128(&self.path(PERSO_KEY))
+    /// The key from which the per-token keys are derived: the one that is named, or the one in the file here.
+    pub fn load_perso_key(&self, named: Option<&pkcs11::Uri>) -> Result<PersoKey, PkiError> {
+        match named {
+            Some(uri) => Ok(PersoKey::Token(pkcs11::Key::open(uri)?)),
+            None => Ok(PersoKey::File(load::key_128(&self.path(PERSO_KEY))?)),
+        }
     }
 
     fn load_pair(&self, pair: Pair, classes: &[Class], now: Timestamp) -> Result<Terminal, PkiError> {

@@ -43,7 +43,8 @@ pub fn exists(path: &Path) -> Result<bool, PkiError> {
     }
 }
 
-fn private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PkiError> {
+/// A private file. Refuses one that group or others may use in any way.
+pub fn private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PkiError> {
     let file = open(path)?;
     // The open file is asked, not the path: it cannot be exchanged in between.
     let mode = file.metadata().map_err(|error| PkiError::Io { path: path.to_owned(), error })?.permissions().mode();

@@ -13,6 +13,8 @@ mod home;
 mod init;
 mod inventory;
 mod load;
+mod perso;
+pub mod pkcs11;
 pub mod record;
 mod set;
 #[cfg(test)]
@@ -25,6 +27,7 @@ pub use home::{Home, Terminal, Tls};
 pub use init::{FileReport, Outcome, Report};
 pub use inventory::{Age, Content, Facts, Item};
 use jiff::SignedDuration;
+pub use perso::PersoKey;
 pub use set::{Set, SetId};
 
 /// The common name of every CA; which one it is says its key identifier.

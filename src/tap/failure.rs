@@ -177,6 +177,7 @@ pub fn enrollment(error: &EnrollError, exchanges: u32) -> Failure {
             let hint = failure.hint.as_ref().map_or_else(|| again.to_owned(), |hint| format!("{hint}; {again}"));
             failure.clone().hint(hint)
         }
+        EnrollError::PersoKey(error) => error.to_failure(),
         EnrollError::Certify(_) => Failure::new(Class::Refused, "enroll.not-certified", message)
             .hint("nothing is lost: run the same command again when the CA is available"),
         EnrollError::Journal(..) => Failure::new(Class::Io, "enroll.journal", message)

@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// How long a batch may be silent while nobody changes anything.
-const SILENCE: Duration = Duration::from_secs(30);
+pub const SILENCE: Duration = Duration::from_secs(30);
 
 /// A desk: readers, blank cards, and those that are done.
-struct Desk<'a> {
+pub struct Desk<'a> {
     stack: &'a Stack,
     kind: String,
     readers: Vec<String>,
@@ -33,14 +33,14 @@ struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    fn new(stack: &'a Stack, kind: &str, blank: usize) -> Self {
+    pub fn new(stack: &'a Stack, kind: &str, blank: usize) -> Self {
         let ports: Vec<_> = stack.variable("VPCD_PORTS").split(' ').map(str::to_owned).collect();
         let readers = stack.readers();
         assert_eq!(readers.len(), ports.len());
         Self { stack, kind: kind.to_owned(), readers, ports, slots: BTreeMap::new(), blank, done: Vec::new() }
     }
 
-    fn rows(&self, count: usize) -> PathBuf {
+    pub fn rows(&self, count: usize) -> PathBuf {
         let file = self.stack.home().join("people.csv");
         let rows: Vec<_> = (1..=count).map(|n| format!("u{n},\"Müller, 山田 {n}\",B{n}\n")).collect();
         fs::write(&file, format!("\u{FEFF}id,name,room\n{}", rows.concat())).unwrap();
@@ -73,18 +73,24 @@ impl<'a> Desk<'a> {
         assert!((0..1000).any(|n: u32| empty(&n)), "the service never noticed that the card left");
     }
 
-    fn fill(&mut self) {
+    /// A card into every reader.
+    pub fn fill(&mut self) {
         for at in 0..self.ports.len() {
             self.put(at);
         }
     }
 
-    fn at(&self, told: &Value) -> usize {
+    /// The card in this reader.
+    pub fn slot(&self, at: usize) -> &Slot {
+        &self.slots[&at]
+    }
+
+    pub fn at(&self, told: &Value) -> usize {
         self.readers.iter().position(|reader| *reader == told["reader"]).expect("a reader of ours")
     }
 
     /// That card is done: the next one.
-    fn change(&mut self, at: usize) {
+    pub fn change(&mut self, at: usize) {
         if let Some(slot) = self.slots.remove(&at) {
             self.done.push(slot.remove());
             self.put(at);
@@ -92,7 +98,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Puts back what was lifted.
-    fn put_back(&mut self) {
+    pub fn put_back(&mut self) {
         let lifted: Vec<_> = self.slots.iter().filter(|(_, slot)| slot.is_lifted()).map(|(at, _)| *at).collect();
         for at in lifted {
             let card = self.slots.remove(&at).unwrap().remove();
@@ -112,7 +118,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Taps every card that is done: the token of each user.
-    fn tokens(&mut self) -> BTreeMap<String, Value> {
+    pub fn tokens(&mut self) -> BTreeMap<String, Value> {
         self.clear();
         let mut found = BTreeMap::new();
         let mut cards = std::mem::take(&mut self.done).into_iter().peekable();
@@ -132,7 +138,7 @@ impl<'a> Desk<'a> {
     }
 }
 
-fn arguments(file: &std::path::Path) -> [&str; 3] {
+pub fn arguments(file: &std::path::Path) -> [&str; 3] {
     ["enroll", "--from", file.to_str().unwrap()]
 }
 

@@ -12,6 +12,7 @@ mod client;
 mod faults;
 mod hostile;
 mod lift;
+mod pkcs11;
 mod presence;
 mod renewal;
 mod replace;
@@ -53,6 +54,8 @@ const CASES: &[Case] = &[
     ("a_silent_server_delays_nobody", server::a_silent_server_delays_nobody),
     ("a_batch_of_cards", batch::of_cards),
     ("a_batch_through_the_server", batch::through_the_server),
+    ("a_batch_under_a_pkcs11_key", pkcs11::a_batch_under_it),
+    ("what_is_wrong_with_a_pkcs11_key", pkcs11::what_is_wrong_with_it),
     ("a_token_is_changed", change::through_its_states),
     ("a_lost_card_is_replaced_here", replace::here),
     ("a_lost_card_is_replaced_at_the_server", replace::at_the_server),

@@ -113,14 +113,19 @@ impl Stack {
             ("DONT_FAKE_MONOTONIC", "1"),
             ("NO_FAKE_STAT", "1"),
         ] {
-            self.environment.insert(name.to_owned(), value.to_owned());
+            self.set(name, value);
         }
         clock
     }
 
+    /// A variable of everything that is started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
     /// The same readers for another terminal: its state is in this folder.
     pub fn at_home(&mut self, folder: &Path) {
-        self.environment.insert("ROLLCALL_HOME".to_owned(), folder.to_str().unwrap().to_owned());
+        self.set("ROLLCALL_HOME", folder.to_str().unwrap());
     }
 
     /// Whether `rollcall readers` lists such a reader.

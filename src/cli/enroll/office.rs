@@ -10,13 +10,10 @@ use crate::{
     channel::scp03::StaticKeys,
     cli::station,
     config::Settings,
-    crypto::{
-        Key128,
-        random::{SystemRandom, bytes},
-    },
+    crypto::random::{SystemRandom, bytes},
     enroll::{Authority, Desk, EnrollError, Pending, Report, Visited, Whose, journal::Journal},
     failure::Failure,
-    pki::Home,
+    pki::{Home, PersoKey},
     reader::pcsc::{Card, Limits},
     tap::failure::enrollment,
     token::{
@@ -29,7 +26,7 @@ use crate::{
 pub struct Office {
     authority: Shared,
     credentials: Credentials,
-    perso: Key128,
+    perso: PersoKey,
     start: StaticKeys,
     /// The journal of the cards.
     pub journal: Journal,
@@ -75,7 +72,7 @@ impl Office {
         Ok(Self {
             authority,
             credentials: station::credentials(credentials),
-            perso: home.load_perso_key()?,
+            perso: home.load_perso_key(settings.perso_key.as_ref())?,
             start: StaticKeys::all(&home.load_start_key()?),
             journal: Journal::new(&settings.state_folder),
             exchange: settings.limits.exchange,

@@ -110,7 +110,7 @@ impl Place {
         self.home.load_server_tls(now)?;
         self.home.load_server_signature(now)?;
         self.home.load_start_key()?;
-        self.home.load_perso_key()?;
+        self.home.load_perso_key(None)?;
         Ok(())
     }
 }

@@ -1,0 +1,23 @@
+//! The personalisation key, from which the keys of every token are derived: in a file here, or in a PKCS#11 token.
+
+use super::{PkiError, pkcs11};
+use crate::crypto::{Key128, cmac::cmac};
+
+/// The personalisation key. It computes; what it is made of stays where it is.
+#[derive(Debug)]
+pub enum PersoKey {
+    /// `pki/perso.key`.
+    File(Key128),
+    /// In a token.
+    Token(pkcs11::Key),
+}
+
+impl PersoKey {
+    /// AES-CMAC of a block, as a key.
+    pub fn cmac(&self, block: &[u8]) -> Result<Key128, PkiError> {
+        match self {
+            Self::File(key) => Ok(Key128::new(cmac(key, &[block])?)),
+            Self::Token(key) => key.cmac(block),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A personalisation key that never leaves its token: AES-CMAC over PKCS#11 (OASIS PKCS #11 v2.40, 2.13).
+
+mod uri;
+
+use std::{
+    env, fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use cryptoki::{
+    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
+    error::{Error, RvError},
+    mechanism::Mechanism,
+    object::{Attribute, KeyType, ObjectClass, ObjectHandle},
+    session::{Session, UserType},
+    types::AuthPin,
+};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{PkiError, load};
+use crate::crypto::Key128;
+
+pub use uri::{Uri, UriError};
+
+/// Where a service has the PIN from when the URI names no file.
+const PIN: &str = "ROLLCALL_PKCS11_PIN";
+
+/// Why a key in a PKCS#11 token cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Pkcs11Error {
+    /// The library, or what it says of slots, sessions and mechanisms.
+    #[error("the PKCS#11 library {0}: {1}")]
+    Library(String, Error),
+    /// No token, or more than one, is the one that is named.
+    #[error("{1} PKCS#11 tokens are named {0:?}")]
+    Token(String, usize),
+    /// No AES key, or more than one, is the one that is named.
+    #[error("{1} AES keys are named {0:?} on that PKCS#11 token")]
+    Object(String, usize),
+    /// There is no PIN.
+    #[error("there is no PIN for the PKCS#11 token {0:?}")]
+    NoPin(String),
+    /// The PIN is wrong; it was tried once.
+    #[error("the PKCS#11 token {0:?} refuses the PIN")]
+    WrongPin(String),
+    /// The answer is no AES-CMAC.
+    #[error("the PKCS#11 token answered {0} bytes, which is no AES-CMAC")]
+    Answer(usize),
+}
+
+/// An AES key in a token, in a session that is logged in.
+pub struct Key {
+    session: Mutex<Session>,
+    handle: ObjectHandle,
+    module: String,
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Key").field("module", &self.module).finish_non_exhaustive()
+    }
+}
+
+impl Key {
+    /// Opens the one key that the URI names. The PIN is tried once: a token locks itself after a few.
+    pub fn open(uri: &Uri) -> Result<Self, PkiError> {
+        let module = uri.module.display().to_string();
+        let failed = |error| Pkcs11Error::Library(module.clone(), error);
+        let library = Pkcs11::new(&uri.module).map_err(failed)?;
+        match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+            Err(error) => return Err(failed(error).into()),
+        }
+        let mut named = Vec::new();
+        for slot in library.get_slots_with_token().map_err(failed)? {
+            let token = library.get_token_info(slot).map_err(failed)?;
+            if token.token_initialized() && token.label() == uri.token {
+                named.push(slot);
+            }
+        }
+        let &[slot] = named.as_slice() else { return Err(Pkcs11Error::Token(uri.token.clone(), named.len()).into()) };
+        let session = library.open_ro_session(slot).map_err(failed)?;
+        match session.login(UserType::User, Some(&pin(uri)?)) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
+            Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange | RvError::PinLocked, _)) => {
+                return Err(Pkcs11Error::WrongPin(uri.token.clone()).into());
+            }
+            Err(error) => return Err(failed(error).into()),
+        }
+        let wanted = [
+            Attribute::Class(ObjectClass::SECRET_KEY),
+            Attribute::KeyType(KeyType::AES),
+            Attribute::Label(uri.object.clone().into_bytes()),
+        ];
+        let found = session.find_objects(&wanted).map_err(failed)?;
+        let &[handle] = found.as_slice() else {
+            return Err(Pkcs11Error::Object(uri.object.clone(), found.len()).into());
+        };
+        Ok(Self { session: Mutex::new(session), handle, module })
+    }
+
+    /// AES-CMAC (NIST SP 800-38B) of a block, as a key.
+    pub fn cmac(&self, block: &[u8]) -> Result<Key128, PkiError> {
+        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mac = session.sign(&Mechanism::AesCMac, self.handle, block);
+        let mac = Zeroizing::new(mac.map_err(|error| Pkcs11Error::Library(self.module.clone(), error))?);
+        let mut key = <[u8; 16]>::try_from(mac.as_slice()).map_err(|_| Pkcs11Error::Answer(mac.len()))?;
+        let made = Key128::new(key);
+        key.zeroize();
+        Ok(made)
+    }
+}
+
+/// From the file that the URI names, which must be nobody else's, or from the environment of a service.
+fn pin(uri: &Uri) -> Result<AuthPin, PkiError> {
+    let text = match &uri.pin_source {
+        Some(file) => {
+            let text = load::private(file)?;
+            let text = std::str::from_utf8(&text).map_err(|_| Pkcs11Error::NoPin(uri.token.clone()))?;
+            Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
+        }
+        None => Zeroizing::new(env::var(PIN).unwrap_or_default()),
+    };
+    if text.is_empty() {
+        return Err(Pkcs11Error::NoPin(uri.token.clone()).into());
+    }
+    Ok(AuthPin::new(text.as_str().into()))
+}

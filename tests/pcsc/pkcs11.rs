@@ -1,0 +1,127 @@
+//! The personalisation key in a PKCS#11 token: `SoftHSM2`, as Debian has it.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+
+use crate::{
+    batch::{Desk, SILENCE, arguments},
+    slot::Lift,
+    stack::Stack,
+};
+
+const PIN: &str = "20261123";
+
+fn module() -> PathBuf {
+    let places = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
+    places.iter().map(PathBuf::from).find(|place| place.exists()).expect("SoftHSM2: scripts/setup hsm")
+}
+
+/// Makes a token of this stack, with the key of `pki/perso.key` in it, and a file with its PIN.
+fn fill(stack: &mut Stack) {
+    let home = stack.home();
+    fs::create_dir(home.join("tokens")).unwrap();
+    let settings = format!("directories.tokendir = {}\nobjectstore.backend = file\n", home.join("tokens").display());
+    fs::write(home.join("softhsm2.conf"), settings).unwrap();
+    stack.set("SOFTHSM2_CONF", home.join("softhsm2.conf").to_str().unwrap());
+    let util = |args: &[&str]| {
+        let output = stack.command("softhsm2-util").args(args).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    util(&["--init-token", "--free", "--label", "Card desk", "--so-pin", "12345678", "--pin", PIN]);
+    let key = hex::decode(fs::read_to_string(home.join("pki/perso.key")).unwrap().trim()).unwrap();
+    fs::write(home.join("raw"), key).unwrap();
+    let raw = home.join("raw");
+    let import = ["--import", raw.to_str().unwrap(), "--aes", "--token", "Card desk", "--pin", PIN];
+    util(&[&import[..], &["--label", "perso", "--id", "01"]].concat());
+    fs::remove_file(raw).unwrap();
+    write_pin(stack, PIN, 0o600);
+}
+
+fn write_pin(stack: &Stack, pin: &str, mode: u32) {
+    let file = stack.home().join("pin");
+    fs::write(&file, format!("{pin}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn uri(stack: &Stack, object: &str) -> String {
+    let (module, home) = (module(), stack.home());
+    format!(
+        "pkcs11:token=Card%20desk;object={object};type=secret-key?module-path={}&pin-source=file:{}",
+        module.display(),
+        home.join("pin").display()
+    )
+}
+
+/// A batch whose keys come from there. A card that was begun with it is finished with the file: both derive the same.
+pub fn a_batch_under_it(kind: &str) {
+    let mut stack = Stack::start(2, "none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    fill(&mut stack);
+    let home = stack.home();
+    fs::write(home.join("config.toml"), format!("perso_key = {:?}\n", uri(&stack, "perso"))).unwrap();
+    fs::rename(home.join("pki/perso.key"), home.join("elsewhere")).unwrap();
+    let mut desk = Desk::new(&stack, kind, 5);
+    let file = desk.rows(5);
+    desk.fill();
+    desk.slot(1).arm(Some(Lift { at: 12, carried_out: true }));
+    let mut batch = stack.stream(&[&arguments(&file)[..], &["--timeout", "3s"]].concat());
+    let mut done = 0;
+    while let Some(told) = batch.next(SILENCE) {
+        let at = desk.at(&told);
+        match told["error"]["code"].as_str() {
+            None => {
+                done += 1;
+                desk.change(at);
+            }
+            Some("card.left") => assert_eq!(at, 1, "{told}"),
+            Some(other) => panic!("{other}: {told}"),
+        }
+    }
+    assert_eq!((done, batch.ended(SILENCE).code()), (4, Some(1)));
+
+    fs::rename(home.join("elsewhere"), home.join("pki/perso.key")).unwrap();
+    fs::remove_file(home.join("config.toml")).unwrap();
+    desk.put_back();
+    let mut last = stack.stream(&arguments(&file));
+    let told = last.next(SILENCE).expect("an object");
+    assert_eq!(told["result"], "resumed", "{told}");
+    assert!(last.ended(SILENCE).success());
+    desk.change(1);
+    assert_eq!(desk.tokens().len(), 5);
+}
+
+/// What is wrong with the token, its key or its PIN is told before a card is touched.
+pub fn what_is_wrong_with_it(kind: &str) {
+    let mut stack = Stack::start(1, kind);
+    stack.rollcall(&["pki", "init"]).expect(0);
+    fill(&mut stack);
+    fs::remove_file(stack.home().join("pki/perso.key")).unwrap();
+    let reader = stack.readers().remove(0);
+    let enroll = ["enroll", "--reader", &reader, "--id", "p1", "--name", "Ada Lovelace"];
+    let fails = |stack: &mut Stack, uri: &str, status: i32, code: &str| {
+        stack.set("ROLLCALL_PERSO_KEY", uri);
+        let run = stack.rollcall(&enroll).expect(status);
+        assert_eq!(run.code(), code);
+        assert!(!run.stderr.contains(PIN), "{run:?}");
+    };
+    let good = uri(&stack, "perso");
+    fails(&mut stack, &uri_of_another(&good, "perso", "nobody"), 78, "pki.pkcs11-not-found");
+    fails(&mut stack, &uri_of_another(&good, "Card%20desk", "another"), 78, "pki.pkcs11-not-found");
+    fails(&mut stack, &uri_of_another(&good, "libsofthsm2", "libnothing"), 69, "pki.pkcs11");
+    fails(&mut stack, &format!("{good}&pin-value={PIN}"), 78, "config.bad-value");
+    let (without, _) = good.split_once("&pin-source").unwrap();
+    fails(&mut stack, without, 78, "pki.pkcs11-no-pin");
+    write_pin(&stack, PIN, 0o640);
+    fails(&mut stack, &good, 77, "pki.key-permissions");
+    write_pin(&stack, "99999999", 0o600);
+    fails(&mut stack, &good, 77, "pki.pkcs11-pin");
+    // A service has its PIN from the environment.
+    stack.set("ROLLCALL_PKCS11_PIN", PIN);
+    stack.set("ROLLCALL_PERSO_KEY", without);
+    stack.rollcall(&enroll).expect(0);
+    assert_eq!(stack.ndjson(0, &["scan"])[0]["user"]["id"], "p1");
+}
+
+fn uri_of_another(uri: &str, from: &str, to: &str) -> String {
+    assert!(uri.contains(from));
+    uri.replace(from, to)
+}
