@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::moment::Moment;
+use super::scan::until::Until;
 use super::server::args::{RoleWord, ServerArgs};
 use super::values::{field, nonempty, server_name};
 use crate::config::{Global, Source};

@@ -133,6 +133,11 @@ impl Records {
         Ok((Self { file, path: path.to_owned(), form, empty: whole == 0 }, tokens))
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Adds a record; it is on disk when this returns. The header of csv comes with the first.
     pub fn add(&mut self, object: &json::Scan) -> Result<(), Failure> {
         let mut text = Vec::new();
