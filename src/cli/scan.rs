@@ -269,5 +269,6 @@ fn too_few(found: usize, count: usize) -> Failure {
 }
 
 fn nobody_came() -> Failure {
-    Failure::new(Class::No, "scan.nobody", "the time is over: no token was authenticated").hint("put tokens on a reader")
+    Failure::new(Class::No, "scan.nobody", "the time is over: no token was authenticated")
+        .hint("put tokens on a reader")
 }

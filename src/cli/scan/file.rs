@@ -115,7 +115,8 @@ impl Records {
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             return Err(FileError::NoFile(path.to_owned()));
         }
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
         if !FileExt::try_lock_exclusive(&file).map_err(failed)? {
             return Err(FileError::Busy(path.to_owned()));
         }

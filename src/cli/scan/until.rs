@@ -98,7 +98,9 @@ mod tests {
             let now: Zoned = now.parse().unwrap();
             assert_eq!(typed.parse::<Until>().unwrap().resolve(&now).to_string(), meant, "{typed}");
         }
-        for text in ["", "17", "1730", "7:30", "24:00", "17:60", "17:30Z", "5pm", "8h", "2026-11-22", "T17:30", "17:30:"] {
+        for text in
+            ["", "17", "1730", "7:30", "24:00", "17:60", "17:30Z", "5pm", "8h", "2026-11-22", "T17:30", "17:30:"]
+        {
             assert_eq!(text.parse::<Until>(), Err(NoTime), "{text}");
         }
     }
