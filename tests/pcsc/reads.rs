@@ -18,23 +18,17 @@ const FORMULA: &str = "=HYPERLINK(\"x\")\nZoë, \"山田\"";
 
 /// How often each token was read, by its user, and what the file says of the user's name.
 fn read(form: &str, file: &Path) -> BTreeMap<String, (usize, String)> {
-    let rows: Vec<(String, String)> = match form {
-        "csv" => {
-            let mut reader = csv::Reader::from_path(file).unwrap();
-            let headers = reader.headers().unwrap().clone();
-            let at = |column: &str| headers.iter().position(|name| name == column).unwrap();
-            reader
-                .records()
-                .map(Result::unwrap)
-                .map(|row| (row[at("user_id")].into(), row[at("user_name")].into()))
-                .collect()
-        }
-        _ => {
-            let text = fs::read_to_string(file).unwrap();
-            let objects = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
-            let word = |value: &Value| value.as_str().unwrap().to_owned();
-            objects.map(|o| (word(&o["user"]["id"]), word(&o["user"]["name"]))).collect()
-        }
+    let rows: Vec<(String, String)> = if form == "csv" {
+        let mut reader = csv::Reader::from_path(file).unwrap();
+        let headers = reader.headers().unwrap().clone();
+        let at = |column: &str| headers.iter().position(|name| name == column).unwrap();
+        let rows = reader.records().map(Result::unwrap);
+        rows.map(|row| (row[at("user_id")].into(), row[at("user_name")].into())).collect()
+    } else {
+        let text = fs::read_to_string(file).unwrap();
+        let objects = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+        let word = |value: &Value| value.as_str().unwrap().to_owned();
+        objects.map(|o| (word(&o["user"]["id"]), word(&o["user"]["name"]))).collect()
     };
     let mut read = BTreeMap::new();
     for (id, name) in rows {
@@ -45,7 +39,8 @@ fn read(form: &str, file: &Path) -> BTreeMap<String, (usize, String)> {
 
 /// Whole lines of the file, as far as it is written.
 fn lines(file: &Path) -> usize {
-    fs::read(file).map_or(0, |text| text.iter().filter(|byte| **byte == b'\n').count())
+    fs::read(file)
+        .map_or(0, |text| text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")).count())
 }
 
 struct Desk<'a> {
