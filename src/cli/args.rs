@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
 use super::moment::Moment;
+use super::scan::until::Until;
 use super::server::args::{RoleWord, ServerArgs};
 use super::values::{field, nonempty, server_name};
 use crate::config::{Global, Source};
@@ -92,6 +93,15 @@ pub struct ScanArgs {
     /// End after this time with what was read (500ms, 5s, 2m, 8h)
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "count")]
     pub timeout: Option<Duration>,
+    /// Stay until this time, and end with what was read: a time of day here (17:30), or 2026-11-22T15:04:05Z
+    #[arg(long, value_name = "TIME", conflicts_with = "identify_only")]
+    pub until: Option<Until>,
+    /// Write a record for each different token into FILE instead of stdout, with --output ndjson or csv
+    #[arg(long, value_name = "FILE", conflicts_with = "identify_only")]
+    pub out: Option<PathBuf>,
+    /// Go on with FILE: the tokens in it count, and are not told again
+    #[arg(long, requires = "out")]
+    pub resume: bool,
 }
 
 /// `rollcall watch`

@@ -11,6 +11,8 @@
 //!
 //! A closed stdout is no error: nothing more is written there, and [`Printer::is_closed`] tells commands that stay.
 
+pub mod form;
+
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
@@ -181,7 +183,7 @@ impl Printer {
                 self.write(text.as_bytes())
             }
             Format::Json | Format::Ndjson => {
-                let text = json(object)? + "\n";
+                let text = form::json(object)? + "\n";
                 self.write(text.as_bytes())
             }
             Format::Csv => {
@@ -277,13 +279,13 @@ impl Printer {
                 self.write(text.as_bytes())
             }
             Format::Ndjson => {
-                let text = json(object)? + "\n";
+                let text = form::json(object)? + "\n";
                 self.write(text.as_bytes())
             }
             Format::Json => {
                 let first = self.stage == Stage::List { items: false };
                 self.stage = Stage::List { items: true };
-                let text = format!("{}{}", if first { "\n" } else { ",\n" }, json(object)?);
+                let text = format!("{}{}", if first { "\n" } else { ",\n" }, form::json(object)?);
                 self.write(text.as_bytes())
             }
             Format::Csv => self.csv(object.record().iter().map(String::as_str)),
@@ -291,10 +293,7 @@ impl Printer {
     }
 
     fn csv<'a>(&mut self, cells: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
-        let mut writer = csv::Writer::from_writer(Vec::new());
-        let written = writer.write_record(cells.map(|cell| harmless::cell(cell).into_owned()));
-        written.map_err(|e| bug(&e))?;
-        let line = writer.into_inner().map_err(|e| bug(&e))?;
+        let line = form::csv(cells)?;
         self.write(&line)
     }
 
@@ -351,36 +350,6 @@ fn new_bar(template: &str, of: Option<u64>, done: u64) -> ProgressBar {
     }
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
-}
-
-/// One object on one line. What would steer a terminal is escaped, also beyond what JSON asks for.
-fn json<T: Serialize>(object: &T) -> Result<String, Failure> {
-    let mut text = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, Harmless);
-    object.serialize(&mut serializer).map_err(|e| bug(&e))?;
-    String::from_utf8(text).map_err(|e| bug(&e))
-}
-
-/// Compact JSON in which C1 control characters and direction marks are written as `\u009b`.
-struct Harmless;
-
-impl serde_json::ser::Formatter for Harmless {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let mut rest = fragment;
-        while let Some(at) = rest.find(harmless::steers) {
-            writer.write_all(&rest.as_bytes()[..at])?;
-            let c = rest[at..].chars().next().unwrap_or_default();
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                write!(writer, "\\u{unit:04x}")?;
-            }
-            rest = &rest[at + c.len_utf8()..];
-        }
-        writer.write_all(rest.as_bytes())
-    }
-}
-
-fn bug(error: &dyn std::error::Error) -> Failure {
-    Failure::new(Class::Bug, "output.bug", format!("a result cannot be written: {error}"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! `rollcall scan`: identify, authenticate and read what is in range, and note who is here.
 
+pub mod file;
+pub mod until;
+
 use std::{
     collections::HashSet,
     sync::mpsc::{self, Receiver, RecvTimeoutError},
@@ -7,8 +10,12 @@ use std::{
     time::Instant,
 };
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 
+use self::{
+    file::{FileError, Records},
+    until::End,
+};
 use super::{
     args::ScanArgs,
     inquiry::{self, Inquiry},
@@ -19,7 +26,7 @@ use super::{
     station::{self, Message, Station},
 };
 use crate::{
-    config::Settings,
+    config::{Format, Settings},
     directory::News,
     failure::{Class, Failure, summary},
     reader::{self, ReaderState, monitor::Monitor},
@@ -29,6 +36,13 @@ use crate::{
 
 /// Runs the command.
 pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    if args.out.is_some() && matches!(settings.format, Format::Text | Format::Json) {
+        return Err(FileError::Form.into());
+    }
+    let end = End {
+        limit: args.timeout.map(|limit| Instant::now() + limit),
+        at: args.until.map(|until| until.resolve(&Zoned::now())),
+    };
     let depth = if args.identify_only { Depth::Identify } else { Depth::Authenticate };
     let mut terminal = station::terminal(settings, depth)?;
     station::warn_of_end(&terminal, out);
@@ -39,18 +53,43 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     };
     terminal.nonces = inquiry.as_ref().map(Inquiry::nonces);
     let store = station::store(settings)?;
-    let scan = Scan { settings, store, out, proof: args.proof, tally: Tally::default(), inquiry, news };
-    match args.count {
-        None => scan.now(&terminal),
-        Some(count) => scan.wait(terminal, count as usize, args.timeout.map(|t| Instant::now() + t)),
+    let (sink, tally) = match &args.out {
+        None => (Sink::Stdout, Tally::default()),
+        Some(path) => {
+            let (records, distinct) = Records::open(path, settings.format, args.resume)?;
+            let known = distinct.len();
+            (Sink::File(records), Tally { distinct, known, ..Tally::default() })
+        }
+    };
+    let scan = Scan { settings, store, out, proof: args.proof, sink, tally, inquiry, news };
+    match (args.count, args.until) {
+        (None, None) => scan.now(&terminal),
+        (count, _) => scan.wait(terminal, count.map(|count| count as usize), end),
     }
+}
+
+/// Where the objects go.
+enum Sink {
+    /// All of them to stdout.
+    Stdout,
+    /// Those of tokens that were read into a file; of the others, stderr tells.
+    File(Records),
 }
 
 #[derive(Default)]
 struct Tally {
     failures: Vec<Class>,
     succeeded: usize,
+    /// Every token that was authenticated, in this run or by the file that it goes on with.
     distinct: HashSet<uuid::Uuid>,
+    /// How many of them the file brought.
+    known: usize,
+}
+
+impl Tally {
+    fn is_full(&self, count: Option<usize>) -> bool {
+        count.is_some_and(|count| self.distinct.len() >= count)
+    }
 }
 
 struct Scan<'a> {
@@ -58,6 +97,7 @@ struct Scan<'a> {
     store: Store,
     out: &'a mut Printer,
     proof: bool,
+    sink: Sink,
     tally: Tally,
     inquiry: Option<Inquiry>,
     news: Receiver<News>,
@@ -72,7 +112,7 @@ impl Scan<'_> {
         let any = !readers.is_empty();
         let (occupied, empty): (Vec<_>, Vec<_>) =
             readers.into_iter().filter(|r| self.settings.readers.matches(&r.name)).partition(|r| r.slot.is_occupied());
-        self.out.begin::<json::Scan>()?;
+        self.begin()?;
         if terminal.depth == Depth::Authenticate {
             let empty: Vec<_> = empty.into_iter().map(|r| Input::Empty { reader: r.name }).collect();
             self.deliver(&empty)?;
@@ -89,16 +129,19 @@ impl Scan<'_> {
     }
 
     /// Waits until so many different tokens were authenticated, or the time is over.
-    fn wait(mut self, terminal: Terminal, count: usize, until: Option<Instant>) -> Result<u8, Failure> {
+    fn wait(mut self, terminal: Terminal, count: Option<usize>, end: End) -> Result<u8, Failure> {
         let (messages, inbox) = mpsc::channel();
         let signal = {
             let messages = messages.clone();
             Interrupt::install(move || drop(messages.send(Message::Signal)))?
         };
+        self.begin()?;
         let monitor = Monitor::start(station::teller(&messages)).map_err(station::no_thread)?;
         let mut station = Station::new(self.settings, terminal, messages, false);
-        while self.tally.distinct.len() < count {
-            match next(&inbox, until) {
+        while !self.tally.is_full(count) && !self.out.is_closed() {
+            self.out.progress("different tokens read", self.tally.distinct.len() as u64, count.map(|c| c as u64));
+            let Some(wait) = end.wait(Instant::now(), Timestamp::now()) else { break };
+            match inbox.recv_timeout(wait) {
                 Ok(Message::Reader(event)) => drop(station.reader(&event)?),
                 Ok(Message::Worker(Report::Tapped { reader, insertion, at, tapped })) => {
                     self.judge(at, reader, insertion, *tapped)?;
@@ -110,13 +153,32 @@ impl Scan<'_> {
                     | Message::Answered { .. }
                     | Message::Server(_)
                     | Message::Renewed(_),
-                ) => {}
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                )
+                | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         monitor.stop();
         self.finish();
-        if self.tally.distinct.len() >= count { Ok(0) } else { Err(too_few(self.tally.distinct.len(), count)) }
+        self.told_enough(count)
+    }
+
+    /// The answer of a scan that waited.
+    fn told_enough(&self, count: Option<usize>) -> Result<u8, Failure> {
+        let found = self.tally.distinct.len();
+        match count {
+            _ if self.out.is_closed() => Ok(0),
+            Some(count) if found < count => Err(too_few(found, count)),
+            None if found == 0 => Err(nobody_came()),
+            _ => Ok(0),
+        }
+    }
+
+    fn begin(&mut self) -> Result<(), Failure> {
+        match self.sink {
+            Sink::Stdout => self.out.begin::<json::Scan>(),
+            Sink::File(_) => Ok(()),
+        }
     }
 
     /// Asks the server where there is one; the readers go on meanwhile, each on its own thread.
@@ -143,6 +205,11 @@ impl Scan<'_> {
             inquiry.finish();
         }
         self.hear();
+        self.out.progress_end();
+        if let Sink::File(records) = &self.sink {
+            let (all, new) = (self.tally.distinct.len(), self.tally.distinct.len() - self.tally.known);
+            self.out.note(&format!("{}: {all} different tokens, {new} of them new", records.path().display()));
+        }
     }
 
     fn take(&mut self, outcome: &Outcome) -> Result<(), Failure> {
@@ -152,9 +219,22 @@ impl Scan<'_> {
         }
         let fresh = outcome.authenticated().is_none_or(|id| self.tally.distinct.insert(id));
         if fresh {
-            self.out.item(&outcome.object(self.proof))?;
+            self.tell(outcome)?;
         }
         self.deliver(outcome.input().as_slice())
+    }
+
+    fn tell(&mut self, outcome: &Outcome) -> Result<(), Failure> {
+        match &mut self.sink {
+            Sink::Stdout => self.out.item(&outcome.object(self.proof)),
+            Sink::File(records) => match outcome.failure() {
+                None => records.add(&outcome.object(self.proof)),
+                Some(failure) => {
+                    self.out.warning(&format!("{}: {}", outcome.reader, failure.message), failure.hint.as_deref());
+                    Ok(())
+                }
+            },
+        }
     }
 
     fn deliver(&mut self, inputs: &[Input]) -> Result<(), Failure> {
@@ -179,13 +259,6 @@ fn tap_all(terminal: &Terminal, readers: Vec<ReaderState>) -> Result<Receiver<Fi
     Ok(finished)
 }
 
-fn next(inbox: &Receiver<Message>, until: Option<Instant>) -> Result<Message, RecvTimeoutError> {
-    match until {
-        Some(until) => inbox.recv_timeout(until.saturating_duration_since(Instant::now())),
-        None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-    }
-}
-
 fn nobody(any: bool) -> Failure {
     let hint = if any { "put a token on a reader" } else { "plug in a reader; rollcall readers shows what is there" };
     Failure::new(Class::No, "scan.nobody", "no card is in range").hint(hint)
@@ -194,4 +267,9 @@ fn nobody(any: bool) -> Failure {
 fn too_few(found: usize, count: usize) -> Failure {
     let message = format!("the time is over: {found} of {count} tokens were authenticated");
     Failure::new(Class::No, "scan.too-few", message).hint("what was read is stored; run it again for the others")
+}
+
+fn nobody_came() -> Failure {
+    Failure::new(Class::No, "scan.nobody", "the time is over: no token was authenticated")
+        .hint("put tokens on a reader")
 }

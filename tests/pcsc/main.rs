@@ -14,6 +14,7 @@ mod hostile;
 mod lift;
 mod pkcs11;
 mod presence;
+mod reads;
 mod renewal;
 mod replace;
 mod server;
@@ -34,6 +35,9 @@ const CASES: &[Case] = &[
     ("cards_that_are_no_issued_token", cases::cards_that_are_no_issued_token),
     ("deny_and_clear", cases::deny_and_clear),
     ("count_waits_for_distinct_tokens", cases::count_waits_for_distinct_tokens),
+    ("reads_are_resumed", reads::are_resumed),
+    ("reads_killed_at_random", reads::killed_at_random),
+    ("reads_until_a_time", reads::until_a_time),
     ("presence_field", presence::field),
     ("heartbeat", presence::heartbeat),
     ("presence_toggle", presence::toggle),

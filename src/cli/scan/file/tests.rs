@@ -1,0 +1,139 @@
+use std::fs;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{cli::json::Schema, wire::User};
+
+const FORMS: [Format; 2] = [Format::Ndjson, Format::Csv];
+
+fn read(token: u128, name: &str) -> json::Scan {
+    json::Scan {
+        schema: Schema::default(),
+        at: "2026-11-22T15:04:05Z".parse::<jiff::Timestamp>().unwrap().into(),
+        reader: "reader \"1\"".into(),
+        token_id: Some(Uuid::from_u128(token)),
+        identified: true,
+        authenticated: json::Authenticated { token: true, server: json::Server::NotAsked },
+        source: None,
+        user: Some(User { id: "7".into(), name: name.into(), fields: [].into() }),
+        error: None,
+        proof: None,
+        timings_ms: json::Timings::default(),
+        exchanges: 5,
+    }
+}
+
+fn ids(tokens: impl IntoIterator<Item = u128>) -> HashSet<Uuid> {
+    tokens.into_iter().map(Uuid::from_u128).collect()
+}
+
+fn code(result: Result<(Records, HashSet<Uuid>), FileError>) -> (&'static str, u8) {
+    let failure = Failure::from(result.unwrap_err());
+    (failure.code, failure.class.exit_status())
+}
+
+#[test]
+fn what_holds_something_is_refused_or_gone_on_with() {
+    for form in FORMS {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        drop(Records::open(&path, form, false).unwrap());
+        // An empty file holds nothing that could be lost.
+        let (mut records, known) = Records::open(&path, form, false).unwrap();
+        assert!(known.is_empty());
+        assert_eq!(code(Records::open(&path, form, true)), ("scan.out-busy", 75));
+        records.add(&read(1, "=cmd()\nZoë \"山田\"")).unwrap();
+        drop(records);
+        let before = fs::read(&path).unwrap();
+        assert_eq!(code(Records::open(&path, form, false)), ("scan.out-exists", 73));
+        assert_eq!(fs::read(&path).unwrap(), before);
+        let (mut records, known) = Records::open(&path, form, true).unwrap();
+        assert_eq!(known, ids([1]));
+        records.add(&read(2, "Ada")).unwrap();
+        drop(records);
+        assert!(fs::read(&path).unwrap().starts_with(&before));
+        assert_eq!(Records::open(&path, form, true).unwrap().1, ids([1, 2]));
+        // Neither form is taken for the other.
+        let other = FORMS.into_iter().find(|other| *other != form).unwrap();
+        let length = fs::metadata(&path).unwrap().len();
+        assert_eq!(code(Records::open(&path, other, true)), ("scan.out-damaged", 65));
+        assert_eq!(fs::metadata(&path).unwrap().len(), length);
+    }
+}
+
+#[test]
+fn csv_has_one_header_and_no_formula() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    for n in 0..3 {
+        Records::open(&path, Format::Csv, true).unwrap().0.add(&read(n, "=1+1")).unwrap();
+    }
+    let rows: Vec<_> = csv::Reader::from_path(&path).unwrap().records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 3);
+    assert!(rows.iter().all(|row| &row[8] == "'=1+1"), "{rows:?}");
+}
+
+#[test]
+fn what_is_no_such_file_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    assert_eq!(code(Records::open(folder.path(), Format::Csv, true)), ("scan.out-no-file", 73));
+    assert_eq!(code(Records::open(Path::new("/dev/null"), Format::Csv, true)), ("scan.out-no-file", 73));
+    assert_eq!(code(Records::open(&folder.path().join("no/file"), Format::Csv, true)), ("scan.out-unwritable", 73));
+    assert_eq!(code(Records::open(&path, Format::Text, true)), ("scan.out-form", 2));
+    let header = json::Scan::COLUMNS.join(",");
+    let cases = [
+        (Format::Ndjson, "{}\n".to_owned(), 1),
+        (Format::Ndjson, "\n".to_owned(), 1),
+        (Format::Ndjson, form::json(&read(1, "")).unwrap() + "\n{\"schema\":\"rollcall.event/1\"}\n", 2),
+        (Format::Csv, "name,room\nAda,B17\n".to_owned(), 1),
+        (Format::Csv, format!("{header}\nAda,B17\n"), 2),
+        (Format::Csv, format!("{header}\n{}\n", ",".repeat(15)), 2),
+    ];
+    for (form, text, at) in cases {
+        fs::write(&path, &text).unwrap();
+        let error = Records::open(&path, form, true).unwrap_err();
+        assert!(matches!(error, FileError::Damaged { line, .. } if line == at), "{error:?} of {text}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn an_editor_may_have_put_a_mark_in_front() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    for form in FORMS {
+        let _ = fs::remove_file(&path);
+        Records::open(&path, form, false).unwrap().0.add(&read(1, "Ada")).unwrap();
+        let marked = [MARK, &fs::read(&path).unwrap()].concat();
+        fs::write(&path, marked).unwrap();
+        assert_eq!(Records::open(&path, form, true).unwrap().1, ids([1]));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    /// Wherever the file is torn, whole records stay, the torn one goes, and what is added then can be read.
+    #[test]
+    fn a_torn_file_is_gone_on_with(names in proptest::collection::vec("[\"\\n\\r,='aZé山]{0,6}", 1..4), at: prop::sample::Index) {
+        for form in FORMS {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("file");
+            let mut ends = vec![0];
+            for (token, name) in (1..).zip(&names) {
+                Records::open(&path, form, true).unwrap().0.add(&read(token, name)).unwrap();
+                ends.push(fs::metadata(&path).unwrap().len());
+            }
+            let cut = at.index(usize::try_from(ends[names.len()]).unwrap() + 1) as u64;
+            OpenOptions::new().write(true).open(&path).unwrap().set_len(cut).unwrap();
+            let whole = ends.iter().rposition(|end| *end <= cut).unwrap() as u128;
+            let (mut records, known) = Records::open(&path, form, true).unwrap();
+            prop_assert_eq!(known, ids(1..=whole));
+            records.add(&read(99, "last")).unwrap();
+            drop(records);
+            prop_assert_eq!(Records::open(&path, form, true).unwrap().1, ids((1..=whole).chain([99])));
+        }
+    }
+}
