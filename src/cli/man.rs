@@ -86,7 +86,10 @@ fn page(command: Command, above: Option<&str>) -> io::Result<Page> {
     section(&mut rest, "FILES", FILES.iter().map(|(name, what)| ((*name).to_owned(), (*what).to_owned())));
     see_also(&mut rest, above);
     rest.to_writer(&mut text)?;
-    Ok(Page { name: man.get_filename(), text })
+    // Each section begins with the definitions that one page needs once.
+    let preamble = Roff::new().render();
+    let text = preamble.clone() + &String::from_utf8_lossy(&text).replace(&preamble, "");
+    Ok(Page { name: man.get_filename(), text: text.into_bytes() })
 }
 
 fn exit_status(roff: &mut Roff) {

@@ -16,7 +16,7 @@ _rollcall_and_readers() {
     COMPREPLY=()
     while IFS= read -r name; do
         [[ $name != "$typed"* ]] || COMPREPLY+=("$name")
-    done < <("$1" completions --readers 2>/dev/null)
+    done < <(command "$1" completions --readers 2>/dev/null)
     # The shell then quotes blanks and brackets; and where there is no reader, a file's name would be none either.
     compopt -o filenames +o default +o bashdefault 2>/dev/null
 }

@@ -3,6 +3,6 @@
 _rollcall_readers() {
     local -a names
     local expl
-    names=(${(f)"$(_call_program readers rollcall completions --readers 2>/dev/null)"})
+    names=(${(f)"$(_call_program readers command rollcall completions --readers 2>/dev/null)"})
     _wanted readers expl reader compadd -a names
 }
