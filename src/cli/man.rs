@@ -41,7 +41,7 @@ pub fn run(args: &ManArgs, out: &mut Printer) -> Result<u8, Failure> {
     let mut all = Cli::command();
     all.build();
     match &args.out {
-        None => out.document(&page(all, None).map_err(|e| failed("the manual page", &e))?.text)?,
+        None => out.document(&page(&all, None).map_err(|e| failed("the manual page", &e))?.text)?,
         Some(folder) => fs::create_dir_all(folder)
             .and_then(|()| write_all(&all, None, folder))
             .map_err(|e| failed(&folder.display().to_string(), &e))?,
@@ -59,7 +59,7 @@ fn write_all(command: &Command, above: Option<&str>, folder: &Path) -> io::Resul
     for below in command.get_subcommands().filter(|c| !c.is_hide_set()) {
         write_all(below, Some(name(command)), folder)?;
     }
-    let page = page(command.clone(), above)?;
+    let page = page(command, above)?;
     fs::write(folder.join(page.name), page.text)
 }
 
@@ -68,7 +68,7 @@ fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
-fn page(command: Command, above: Option<&str>) -> io::Result<Page> {
+fn page(command: &Command, above: Option<&str>) -> io::Result<Page> {
     let version = format!("rollcall {}", env!("CARGO_PKG_VERSION"));
     let man = Man::new(command.clone()).source(version).manual("Rollcall");
     let mut text = Vec::new();
@@ -82,7 +82,7 @@ fn page(command: Command, above: Option<&str>) -> io::Result<Page> {
     man.render_options_section(&mut text)?;
     let mut rest = Roff::new();
     exit_status(&mut rest);
-    environment(&mut rest, &command);
+    environment(&mut rest, command);
     section(&mut rest, "FILES", FILES.iter().map(|(name, what)| ((*name).to_owned(), (*what).to_owned())));
     see_also(&mut rest, above);
     rest.to_writer(&mut text)?;
