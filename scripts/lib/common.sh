@@ -16,9 +16,10 @@ build_rollcall() {
     fi
     setup build
     # Without the paths of this machine, in messages too.
-    local flags="${RUSTFLAGS:-} --remap-path-prefix=$root=/usr/src/rollcall"
-    flags+=" --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/share/cargo"
-    (cd -- "$root" && RUSTFLAGS=${flags# } cargo build --release --locked --quiet </dev/null >&2)
+    local flags=${RUSTFLAGS:+${RUSTFLAGS// /$'\x1f'}$'\x1f'}
+    flags+=--remap-path-prefix=$root=/usr/src/rollcall$'\x1f'
+    flags+=--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/share/cargo
+    (cd -- "$root" && CARGO_ENCODED_RUSTFLAGS=$flags cargo build --release --locked --quiet </dev/null >&2)
     rollcall=$target/release/rollcall
 }
 
