@@ -32,6 +32,21 @@ pub enum Class {
 }
 
 impl Class {
+    /// Every class but the signals, in the order of their exit statuses.
+    pub const ALL: [Self; 11] = [
+        Self::No,
+        Self::Usage,
+        Self::Data,
+        Self::Unavailable,
+        Self::Bug,
+        Self::Io,
+        Self::CardLeft,
+        Self::Busy,
+        Self::Protocol,
+        Self::Refused,
+        Self::Config,
+    ];
+
     /// The exit status of the process.
     pub const fn exit_status(self) -> u8 {
         match self {
@@ -47,6 +62,24 @@ impl Class {
             Self::Refused => 77,
             Self::Config => 78,
             Self::Signal(number) => 128 + number,
+        }
+    }
+
+    /// What it means, as the manual says it.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::No => "Done, but the answer is no, or some items failed.",
+            Self::Usage => "The command line was wrong.",
+            Self::Data => "Input data are bad.",
+            Self::Unavailable => "A service is not there: PC/SC, the server.",
+            Self::Bug => "A bug of rollcall.",
+            Self::Io => "A local file, disk or database.",
+            Self::CardLeft => "The exchange with the card broke: it left.",
+            Self::Busy => "Try again later: busy, locked.",
+            Self::Protocol => "The peer broke the protocol.",
+            Self::Refused => "Refused: authentication or permission.",
+            Self::Config => "The configuration is wrong or incomplete.",
+            Self::Signal(_) => "Ended by a signal.",
         }
     }
 }

@@ -130,7 +130,9 @@ fn manual_pages_are_written_for_every_command() {
     assert!(output.status.success());
     for page in ["rollcall.1", "rollcall-scan.1", "rollcall-users-history.1", "rollcall-virtual-token.1"] {
         let text = fs::read_to_string(folder.join(page)).unwrap();
-        assert!(text.contains(".SH SYNOPSIS"), "{page}");
+        for section in ["SYNOPSIS", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES", "\"SEE ALSO\""] {
+            assert_eq!(text.matches(&format!("\n.SH {section}\n")).count(), 1, "{page} {section}");
+        }
     }
     let file = home.path().join("file");
     fs::write(&file, "").unwrap();

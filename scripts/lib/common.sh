@@ -15,7 +15,11 @@ build_rollcall() {
         return
     fi
     setup build
-    (cd -- "$root" && cargo build --release --locked --quiet </dev/null >&2)
+    # Without the paths of this machine, in messages too.
+    local flags=${RUSTFLAGS:+${RUSTFLAGS// /$'\x1f'}$'\x1f'}
+    flags+=--remap-path-prefix=$root=/usr/src/rollcall$'\x1f'
+    flags+=--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/share/cargo
+    (cd -- "$root" && CARGO_ENCODED_RUSTFLAGS=$flags cargo build --release --locked --quiet </dev/null >&2)
     rollcall=$target/release/rollcall
 }
 

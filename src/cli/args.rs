@@ -350,14 +350,17 @@ pub struct SchemaArgs {
 #[derive(Debug, Clone, Args)]
 pub struct CompletionsArgs {
     /// The shell
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
+    #[arg(value_enum, required_unless_present = "readers")]
+    pub shell: Option<clap_complete::Shell>,
+    /// Instead, what may stand behind --reader now, a name a line: the scripts ask for it
+    #[arg(long, hide = true, conflicts_with = "shell")]
+    pub readers: bool,
 }
 
 /// `rollcall man`
 #[derive(Debug, Clone, Args)]
 pub struct ManArgs {
     /// Folder for the pages of all commands
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     pub out: Option<PathBuf>,
 }

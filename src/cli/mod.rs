@@ -12,6 +12,7 @@ pub mod inquiry;
 pub mod interrupt;
 pub mod issue;
 pub mod json;
+pub mod man;
 pub mod moment;
 pub mod outcome;
 pub mod people;
@@ -69,8 +70,8 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
     match command {
         // About the program itself: these need no configuration, and work with a broken one.
         Command::Schema(args) => schema::run(&args, out),
-        Command::Completions(args) => complete::completions(&args, out),
-        Command::Man(args) => complete::man(&args, out),
+        Command::Completions(args) => complete::run(&args, &global, out),
+        Command::Man(args) => man::run(&args, out),
         Command::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
         Command::VirtualToken(args) => {
             configure(&global, out)?;
@@ -137,6 +138,15 @@ mod tests {
 
     /// Set in the process that the test below starts.
     const CHILD: &str = "ROLLCALL_TEST_PANIC";
+
+    /// The help tells the exit statuses in one breath, the manual in a list.
+    #[test]
+    fn the_help_tells_every_exit_status() {
+        let help = Cli::command().get_after_help().unwrap().to_string();
+        let told: Vec<u8> = help.split([' ', ',', '.']).filter_map(|word| word.parse().ok()).collect();
+        let all: Vec<u8> = std::iter::once(0).chain(Class::ALL.iter().map(|class| class.exit_status())).collect();
+        assert_eq!(told, all);
+    }
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {

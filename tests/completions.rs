@@ -1,0 +1,121 @@
+//! What Tab does in a real shell: bash with its line editor, reading keys from a pipe.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const ROLLCALL: &str = env!("CARGO_BIN_EXE_rollcall");
+
+/// Aliases that a shell would take apart.
+const CONFIG: &str = "[alias]\n\"north door\" = \"*PICC*\"\n\"desk (2) [left]\" = \"*ICC*\"\n";
+
+/// A folder with a configuration, the script of bash, and a program `rollcall` that runs ours and prints no more than
+/// the arguments that the shell gave to it, when it is not asked for completions.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("config.toml"), CONFIG).unwrap();
+    let script = Command::new(ROLLCALL).args(["completions", "bash"]).output().unwrap();
+    assert!(script.status.success());
+    fs::write(home.path().join("script"), script.stdout).unwrap();
+    let stand_in = home.path().join("rollcall");
+    let text = format!(
+        "#!/bin/sh\nif [ \"$1 $2\" = 'completions --readers' ]; then exec '{ROLLCALL}' \"$@\"; fi\n\
+         for word; do printf '<%s>' \"$word\"; done; echo\n"
+    );
+    fs::write(&stand_in, text).unwrap();
+    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).unwrap();
+    home
+}
+
+/// What the program is called with, when this is typed into a shell; `\t` is Tab.
+fn typed(home: &Path, keys: &str) -> String {
+    let mut shell = Command::new("bash")
+        .args(["--norc", "--noprofile", "-i"])
+        .env("PATH", format!("{}:/usr/bin:/bin", home.display()))
+        .env("ROLLCALL_HOME", home)
+        .env("PCSCLITE_CSOCK_NAME", home.join("nobody.listens"))
+        .env("TERM", "dumb")
+        .env_remove("ROLLCALL_CONFIG")
+        .current_dir(home)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = shell.stdin.take().unwrap();
+    write!(stdin, "source ./script\n{keys}\nexit\n").unwrap();
+    drop(stdin);
+    let Output { stdout, stderr, .. } = shell.wait_with_output().unwrap();
+    let said = String::from_utf8(stdout).unwrap();
+    let last = said.lines().last().unwrap_or_default();
+    assert!(last.starts_with('<'), "{said}\n{}", String::from_utf8_lossy(&stderr));
+    last.to_owned()
+}
+
+#[test]
+fn bash_completes_commands_options_and_values() {
+    let home = home();
+    assert_eq!(typed(home.path(), "rollcall rea\t"), "<readers>");
+    assert_eq!(typed(home.path(), "rollcall users hist\t--si\t8h"), "<users><history><--since><8h>");
+    assert_eq!(typed(home.path(), "rollcall scan --output nd\t"), "<scan><--output><ndjson>");
+    assert_eq!(typed(home.path(), "rollcall enroll --from scr\t"), "<enroll><--from><script>");
+}
+
+#[test]
+fn bash_completes_readers_and_quotes_them() {
+    let home = home();
+    let home = home.path();
+    assert_eq!(typed(home, "rollcall readers --reader nor\t"), "<readers><--reader><north door>");
+    assert_eq!(typed(home, "rollcall --reader 'nor\t readers"), "<--reader><north door><readers>");
+    assert_eq!(typed(home, "rollcall --reader \"desk (\t scan"), "<--reader><desk (2) [left]><scan>");
+    assert_eq!(typed(home, "rollcall scan --reader desk\\ \t"), "<scan><--reader><desk (2) [left]>");
+    assert_eq!(typed(home, "rollcall scan --reader=nor\t"), "<scan><--reader=north door>");
+    // No file's name takes the place of a reader that is not there.
+    assert_eq!(typed(home, "rollcall scan --reader scr\t"), "<scan><--reader><scr>");
+}
+
+/// In other shells that are here; the test of the package has all three.
+#[test]
+fn the_scripts_of_other_shells_are_read_without_complaint() {
+    for (shell, flags) in [("bash", ["--norc", "-n"]), ("zsh", ["-f", "-n"]), ("fish", ["--no-config", "-n"])] {
+        let there = Command::new(shell).arg("--version").stdout(Stdio::null()).status();
+        assert!(there.is_ok() || shell != "bash");
+        if there.is_err() {
+            continue;
+        }
+        let home = tempfile::tempdir().unwrap();
+        let script = Command::new(ROLLCALL).args(["completions", shell]).output().unwrap();
+        fs::write(home.path().join("script"), script.stdout).unwrap();
+        let read = Command::new(shell).args(flags).arg(home.path().join("script")).output().unwrap();
+        assert!(read.status.success() && read.stderr.is_empty(), "{shell}: {}", String::from_utf8_lossy(&read.stderr));
+    }
+}
+
+/// What the scripts ask for is asked at a prompt that somebody is writing at.
+#[test]
+fn the_names_of_readers_are_asked_for_in_silence() {
+    let home = tempfile::tempdir().unwrap();
+    let ask = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(ROLLCALL);
+        command.args(["completions", "--readers"]).env("ROLLCALL_HOME", home.path());
+        command.env("PCSCLITE_CSOCK_NAME", home.path().join("nobody.listens")).envs(variables.iter().copied());
+        command.output().unwrap()
+    };
+    let silent = |output: &Output| output.status.success() && output.stderr.is_empty();
+    let output = ask(&[]);
+    assert!(silent(&output) && output.stdout.is_empty(), "{output:?}");
+    // As the library of PC/SC says it to who debugs it, and as a form of output would have it.
+    fs::write(home.path().join("config.toml"), CONFIG).unwrap();
+    let output = ask(&[("ROLLCALL_OUTPUT", "json"), ("ROLLCALL_VERBOSE", "1")]);
+    assert!(silent(&output), "{output:?}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "desk (2) [left]\nnorth door\n");
+    // A broken configuration is told by the next command.
+    fs::write(home.path().join("config.toml"), "alias = 1\n").unwrap();
+    let output = ask(&[]);
+    assert!(silent(&output) && output.stdout.is_empty(), "{output:?}");
+    assert!(fs::read_dir(home.path()).unwrap().all(|entry| entry.unwrap().file_name() == "config.toml"));
+}
