@@ -170,6 +170,9 @@ pub struct EnrollArgs {
     /// Any further field; may be repeated
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field, conflicts_with = "from")]
     pub fields: Vec<(String, String)>,
+    /// Picture that comes onto the card, at most 8192 bytes
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "from")]
+    pub portrait: Option<PathBuf>,
     /// Issue this card for one that was lost, which is refused from now on; name that one where the user has
     /// several
     #[arg(long, value_name = "TOKEN_ID", num_args = 0..=1, require_equals = true, conflicts_with = "from")]
@@ -198,7 +201,7 @@ pub struct UserArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Many cards")]
 pub struct BatchArgs {
-    /// Enroll a card for every row of this CSV file: columns id, name, and any further fields
+    /// Enroll a card for every row of this CSV file: columns id, name, portrait (the path of a picture), and any others
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub from: Option<PathBuf>,
     /// Which card each row went to; the same command goes on from there [default: FILE.journal]
@@ -233,7 +236,7 @@ pub enum TokenCommand {
     /// What the card says about itself
     Info,
     /// Authenticate the card, and check its signature
-    Verify,
+    Verify(TokenVerifyArgs),
     /// Replace the user information on the card
     Write(TokenWriteArgs),
     /// Take the token out of use for now
@@ -242,6 +245,14 @@ pub enum TokenCommand {
     Unblock(TokenChangeArgs),
     /// Take the token out of use for ever: its keys are destroyed
     Terminate(TokenChangeArgs),
+}
+
+/// `rollcall token verify`
+#[derive(Debug, Clone, Args)]
+pub struct TokenVerifyArgs {
+    /// Write the picture on the card to this file, which must not be there
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub portrait: Option<PathBuf>,
 }
 
 /// `rollcall token block`, `unblock` and `terminate`

@@ -77,7 +77,8 @@ fn decoded(answer: &v1::TerminalCertificates) -> Result<TerminalCertificates, Fa
     Ok(TerminalCertificates { tls: one(&answer.tls)?, ecka: one(&answer.ecka)?, ca: one(&answer.ca)? })
 }
 
-fn require_free(file: &Path) -> Result<(), Failure> {
+/// Refuses to write over a file that is there.
+pub fn require_free(file: &Path) -> Result<(), Failure> {
     if !file.exists() {
         return Ok(());
     }

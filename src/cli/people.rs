@@ -41,16 +41,21 @@ impl std::fmt::Display for BadRow {
 
 /// The users of a file. A failure lists what is wrong.
 pub fn load(path: &Path) -> Result<Vec<User>, Failure> {
-    load_checked(path, &|_| None)
+    load_checked(path, &mut |_| Ok(()))
 }
 
-/// The same, where `refuse` says what else is wrong with a user.
-pub fn load_checked(path: &Path, refuse: &dyn Fn(&User) -> Option<String>) -> Result<Vec<User>, Failure> {
+/// What is wrong with a user, and the column to blame.
+pub type Blame = (Option<&'static str>, String);
+/// A look at every user.
+pub type Check<'a> = &'a mut dyn FnMut(&mut User) -> Result<(), Blame>;
+
+/// The same, where `check` takes what it needs from a user, and says what is wrong.
+pub fn load_checked(path: &Path, check: Check<'_>) -> Result<Vec<User>, Failure> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| {
         Failure::new(Class::Data, "csv.unreadable", format!("{shown}: {error}")).hint("name a CSV file that is there")
     })?;
-    let (users, bad) = read(BufReader::new(file.take(LONGEST)), refuse);
+    let (users, bad) = read(BufReader::new(file.take(LONGEST)), check);
     if bad.is_empty() {
         return Ok(users);
     }
@@ -68,7 +73,7 @@ pub fn load_checked(path: &Path, refuse: &dyn Fn(&User) -> Option<String>) -> Re
 }
 
 /// The users of a text, and what is wrong with it.
-pub fn read(text: impl Read, refuse: &dyn Fn(&User) -> Option<String>) -> (Vec<User>, Vec<BadRow>) {
+pub fn read(text: impl Read, check: Check<'_>) -> (Vec<User>, Vec<BadRow>) {
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(text);
     let head = match reader.headers() {
         Ok(head) => head.iter().map(|name| name.trim_start_matches('\u{FEFF}').to_owned()).collect::<Vec<_>>(),
@@ -88,9 +93,9 @@ pub fn read(text: impl Read, refuse: &dyn Fn(&User) -> Option<String>) -> (Vec<U
             Ok(true) => {
                 let line = record.position().map_or(line, csv::Position::line);
                 match row(&head, &record, line, &mut seen) {
-                    Ok(user) => match refuse(&user) {
-                        None => users.push(user),
-                        Some(what) => bad.push(BadRow { line, column: None, what }),
+                    Ok(mut user) => match check(&mut user) {
+                        Ok(()) => users.push(user),
+                        Err((column, what)) => bad.push(BadRow { line, column: column.map(str::to_owned), what }),
                     },
                     Err(row) => bad.push(row),
                 }
@@ -177,13 +182,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn bad(text: &str) -> Vec<String> {
-        read(text.as_bytes(), &|_| None).1.iter().map(ToString::to_string).collect()
+        read(text.as_bytes(), &mut |_| Ok(())).1.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn users_in_any_script_with_a_byte_order_mark() {
         let text = "\u{FEFF}id,name,team\r\n7,\"Lovelace, Ada\",\r\nü,山田 太郎,\"a \"\"b\"\"\"\r\n";
-        let (users, bad) = read(text.as_bytes(), &|_| None);
+        let (users, bad) = read(text.as_bytes(), &mut |_| Ok(()));
         assert_eq!(bad, []);
         assert_eq!((users[0].name.as_str(), users[0].fields.len()), ("Lovelace, Ada", 0));
         assert_eq!(users[1].fields["team"], "a \"b\"");
@@ -212,7 +217,7 @@ mod tests {
             ]
         );
         assert_eq!(bad("id,name\n"), ["line 1: there is no row below the header"]);
-        assert_eq!(read(&b"id,name\n1,\xFF\n2,Ada\n"[..], &|_| None).1.len(), 1);
+        assert_eq!(read(&b"id,name\n1,\xFF\n2,Ada\n"[..], &mut |_| Ok(())).1.len(), 1);
     }
 
     proptest! {
@@ -223,7 +228,7 @@ mod tests {
             for id in &ids {
                 writer.write_record([id, &name]).unwrap();
             }
-            let (users, bad) = read(&writer.into_inner().unwrap()[..], &|_| None);
+            let (users, bad) = read(&writer.into_inner().unwrap()[..], &mut |_| Ok(()));
             prop_assert_eq!(bad, Vec::new());
             prop_assert_eq!(users.len(), ids.len());
             prop_assert!(users.iter().all(|user| ids.contains(&user.id) && user.name == name));
@@ -231,7 +236,7 @@ mod tests {
 
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes[..], &|_| None);
+            let _ = read(&bytes[..], &mut |_| Ok(()));
         }
     }
 }

@@ -3,17 +3,19 @@
 use jiff::Timestamp;
 
 use super::{
-    args::{TokenArgs, TokenCommand},
+    args::{TokenArgs, TokenCommand, TokenVerifyArgs},
     enroll::one_reader,
+    issue::require_free,
     json,
     outcome::Outcome,
     printer::Printer,
     station, token_change,
 };
 use crate::{
-    card::apdu::Format,
+    card::{apdu::Format, meter::Metered},
     config::Settings,
-    failure::Failure,
+    failure::{Class, Failure},
+    files,
     reader::pcsc::{Card, Limits},
     tap::{
         Depth, TapError,
@@ -22,6 +24,7 @@ use crate::{
     token::{
         open::identify,
         select::{Privacy, Selected},
+        session::Session,
     },
 };
 
@@ -30,7 +33,7 @@ pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let reader = one_reader(settings)?;
     match &args.command {
         TokenCommand::Info => info(settings, &reader, out),
-        TokenCommand::Verify => verify(settings, reader, out),
+        TokenCommand::Verify(args) => verify(args, settings, reader, out),
         TokenCommand::Write(_) | TokenCommand::Block(_) | TokenCommand::Unblock(_) | TokenCommand::Terminate(_) => {
             token_change::run(&args.command, settings, reader, out)
         }
@@ -49,6 +52,13 @@ fn info(settings: &Settings, reader: &str, out: &mut Printer) -> Result<u8, Fail
     drop(transaction);
     out.object(&object(reader, atr, &selected))?;
     Ok(0)
+}
+
+/// The picture on the card, over the channel of the tap.
+fn portrait(session: &mut Session, card: &mut Card) -> Result<Option<Vec<u8>>, Failure> {
+    let mut transaction = Metered::new(card.begin().map_err(|e| link(&e, 0))?);
+    let read = session.read_portrait(&mut transaction);
+    read.map_err(|e| token(&e, transaction.exchanges))
 }
 
 fn object(reader: &str, atr: String, selected: &Selected) -> json::Token {
@@ -76,11 +86,26 @@ fn object(reader: &str, atr: String, selected: &Selected) -> json::Token {
 }
 
 /// One whole tap, which changes nothing on the list.
-fn verify(settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
+fn verify(args: &TokenVerifyArgs, settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
+    args.portrait.as_deref().map_or(Ok(()), require_free)?;
     let terminal = station::terminal(settings, Depth::Authenticate)?;
     let mut store = station::store(settings)?;
-    let (tapped, _) = terminal.tap(&reader);
+    let (mut tapped, card) = terminal.tap(&reader);
+    let portrait = match (&args.portrait, &mut tapped.session, card) {
+        (Some(file), Some(session), Some(mut card)) => Some((file, portrait(session, &mut card)?)),
+        _ => None,
+    };
     let outcome = Outcome::judge(&mut store, Timestamp::now(), reader, 0, tapped, None)?;
+    match portrait {
+        None => {}
+        Some((_, None)) => out.note("there is no picture on this card"),
+        Some((file, Some(portrait))) => {
+            files::replace(file, &portrait).map_err(|error| {
+                Failure::new(Class::Io, "file.unwritable", format!("{}: {error}", file.display()))
+                    .hint("name a file that can be written")
+            })?;
+        }
+    }
     out.object(&outcome.object(true))?;
     Ok(outcome.class().map_or(0, crate::failure::Class::exit_status))
 }

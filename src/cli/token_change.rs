@@ -68,7 +68,7 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
 impl Order {
     fn of(command: &TokenCommand) -> Result<Option<Self>, Failure> {
         let (change, action, user, dry_run) = match command {
-            TokenCommand::Info | TokenCommand::Verify => return Ok(None),
+            TokenCommand::Info | TokenCommand::Verify(_) => return Ok(None),
             TokenCommand::Write(args) => {
                 let user = user(&args.user);
                 // A user that does not fit is refused before a card is touched.

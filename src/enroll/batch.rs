@@ -60,10 +60,25 @@ pub enum RowState {
     Done(Uuid),
 }
 
+/// What is to become a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Whose.
+    pub user: User,
+    /// SHA-256 of the portrait that comes onto the card.
+    pub portrait: Option<[u8; 32]>,
+}
+
+impl From<User> for Row {
+    fn from(user: User) -> Self {
+        Self { user, portrait: None }
+    }
+}
+
 /// The rows and the journal. One process at a time has it.
 #[derive(Debug)]
 pub struct Book {
-    rows: Vec<(User, RowState)>,
+    rows: Vec<(Row, RowState)>,
     by_id: HashMap<String, usize>,
     /// The row of every card that was given one.
     by_card: HashMap<String, usize>,
@@ -77,19 +92,19 @@ pub struct Book {
 
 impl Book {
     /// Opens or begins the journal of these rows; `authority` is the key identifier of the CA, hex.
-    pub fn open(path: &Path, users: Vec<User>, authority: &str) -> Result<Self, BatchError> {
+    pub fn open(path: &Path, rows: Vec<Row>, authority: &str) -> Result<Self, BatchError> {
         let (file, lines) = lines::open(path, authority)?;
-        Self::of(path, users, Some(file), lines)
+        Self::of(path, rows, Some(file), lines)
     }
 
     /// The same without a lock or a change: for who only looks.
-    pub fn read(path: &Path, users: Vec<User>, authority: &str) -> Result<Self, BatchError> {
-        Self::of(path, users, None, lines::read(path, authority)?)
+    pub fn read(path: &Path, rows: Vec<Row>, authority: &str) -> Result<Self, BatchError> {
+        Self::of(path, rows, None, lines::read(path, authority)?)
     }
 
-    fn of(path: &Path, users: Vec<User>, file: Option<File>, lines: Vec<(usize, Line)>) -> Result<Self, BatchError> {
-        let by_id = users.iter().enumerate().map(|(at, user)| (user.id.clone(), at)).collect();
-        let rows = users.into_iter().map(|user| (user, RowState::Free)).collect();
+    fn of(path: &Path, rows: Vec<Row>, file: Option<File>, lines: Vec<(usize, Line)>) -> Result<Self, BatchError> {
+        let by_id = rows.iter().enumerate().map(|(at, row)| (row.user.id.clone(), at)).collect();
+        let rows = rows.into_iter().map(|row| (row, RowState::Free)).collect();
         let (by_card, done) = (HashMap::new(), HashMap::new());
         let mut book = Self { rows, by_id, by_card, done, next: 0, path: path.to_owned(), file };
         let mut changed = Vec::new();
@@ -123,7 +138,7 @@ impl Book {
 
     /// The rows, and how far each is.
     pub fn rows(&self) -> impl Iterator<Item = (&User, &RowState)> {
-        self.rows.iter().map(|(user, state)| (user, state))
+        self.rows.iter().map(|(row, state)| (&row.user, state))
     }
 
     /// How many rows there are, and how many of them are done.
@@ -133,7 +148,7 @@ impl Book {
 
     /// Whose token of this batch it is.
     pub fn holder(&self, token_id: Uuid) -> Option<&User> {
-        self.done.get(&token_id).map(|&at| &self.rows[at].0)
+        self.done.get(&token_id).map(|&at| &self.rows[at].0.user)
     }
 
     /// The token of this user has proven itself. To say it again changes nothing.
@@ -193,9 +208,9 @@ impl Book {
 impl Whose for Book {
     fn user(&mut self, card: &str, begun: Option<&Entry>) -> Result<User, EnrollError> {
         let at = self.row(card, begun).ok_or(EnrollError::NobodyLeft)?;
-        let user = self.rows[at].0.clone();
+        let user = self.rows[at].0.user.clone();
         if self.rows[at].1 == RowState::Free {
-            let event = Event::Begun { digest: digest_of(&user) };
+            let event = Event::Begun { digest: digest_of(&self.rows[at].0) };
             self.append(&Line { user: user.id.clone(), card: card.to_owned(), event })?;
             self.rows[at].1 = RowState::Begun(card.to_owned());
             self.by_card.insert(card.to_owned(), at);
@@ -205,10 +220,14 @@ impl Whose for Book {
 }
 
 /// What a row said, in 16 hexadecimal digits: enough to notice that somebody edited it.
-fn digest_of(user: &User) -> String {
+fn digest_of(row: &Row) -> String {
+    let Row { user, portrait } = row;
     let mut parts: Vec<&[u8]> = vec![user.id.as_bytes(), b"\0", user.name.as_bytes()];
     for (key, value) in &user.fields {
         parts.extend([b"\0".as_slice(), key.as_bytes(), b"\0", value.as_bytes()]);
+    }
+    if let Some(portrait) = portrait {
+        parts.extend([b"\0portrait\0".as_slice(), portrait]);
     }
     hex::encode(&sha256(&parts)[..8])
 }

@@ -54,6 +54,9 @@ pub struct Entry {
     /// The token that it stands for.
     #[serde(default)]
     pub replaces: Option<Uuid>,
+    /// SHA-256 of the portrait that comes onto the card, hex.
+    #[serde(default)]
+    pub portrait: Option<String>,
     /// How far it has come.
     pub progress: Progress,
     /// The public own ECKA key, 65 bytes in hex, once generated.
@@ -78,6 +81,7 @@ impl Entry {
             authority,
             test_keys,
             replaces: None,
+            portrait: None,
             progress: Progress::Begun,
             ecka_key: None,
             identity_key: None,

@@ -20,6 +20,7 @@ use crate::{
     crypto::{
         ec::Point,
         random::{self, Random},
+        sha256,
         x509::{Certificate, CertificateError, Class},
     },
     failure::Failure,
@@ -168,28 +169,39 @@ pub trait Whose {
     /// The user for the card with these diversification data, in hex; `begun` is what an earlier run began with it.
     fn user(&mut self, card: &str, begun: Option<&Entry>) -> Result<User, EnrollError>;
 
+    /// The portrait of that user, at most 8192 bytes; asked after [`Self::user`].
+    fn portrait(&mut self) -> Result<Option<Vec<u8>>, EnrollError> {
+        Ok(None)
+    }
+
     /// The token that this one is to stand for.
     fn replaces(&self) -> Option<Uuid> {
         None
     }
 }
 
-/// A user whose token is lost, and gets another.
+/// One user, with all that may come along.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replacement {
+pub struct Applicant {
     /// The user.
     pub user: User,
+    /// The portrait that comes onto the card.
+    pub portrait: Option<Vec<u8>>,
     /// The token that is refused from now on.
-    pub lost: Uuid,
+    pub lost: Option<Uuid>,
 }
 
-impl Whose for &Replacement {
+impl Whose for &Applicant {
     fn user(&mut self, _: &str, _: Option<&Entry>) -> Result<User, EnrollError> {
         Ok(self.user.clone())
     }
 
+    fn portrait(&mut self) -> Result<Option<Vec<u8>>, EnrollError> {
+        Ok(self.portrait.clone())
+    }
+
     fn replaces(&self) -> Option<Uuid> {
-        Some(self.lost)
+        self.lost
     }
 }
 
@@ -326,16 +338,18 @@ impl Desk<'_> {
         // Under its own keys the card does not tell how it came.
         let keyed = challenge.kvn == KVN_TOKEN_KEYS;
         let test_keys = test_keys || (keyed && found.as_ref().is_some_and(|e| e.test_keys));
-        let found = found.filter(|entry| keyed && entry.replaces == whose.replaces());
-        let (mut entry, ending) = self.entry(card, user, found, test_keys)?;
-        entry.replaces = whose.replaces();
+        let portrait = whose.portrait()?;
+        let digest = portrait.as_ref().map(|bytes| hex::encode(sha256(&[bytes])));
+        let same = |entry: &Entry| entry.replaces == whose.replaces() && entry.portrait == digest;
+        let (mut entry, ending) = self.entry(card, user, found.filter(|entry| keyed && same(entry)), test_keys)?;
+        (entry.replaces, entry.portrait) = (whose.replaces(), digest);
         self.journal.save(&entry)?;
         let (token_id, user) = (entry.token_id, entry.user.clone());
         let ending = match entry.replaces {
             Some(_) => Ending::Replaced,
             None => pending.map_or(ending, Pending::ending),
         };
-        match (steps::Run { desk: self, session, entry, own_keys }).finish(link)? {
+        match (steps::Run { desk: self, session, entry, own_keys, portrait }).finish(link)? {
             None => Ok(Visited::Done(Report { token_id, ending, user, test_keys })),
             Some(entry) => Ok(Visited::Certify(Box::new(Pending { entry, ending }))),
         }

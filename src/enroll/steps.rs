@@ -6,15 +6,13 @@ use crate::{
     crypto::{
         aes,
         ec::Point,
-        sha256,
         x509::{Certificate, Class},
     },
     token::{
-        TokenError,
-        commands::{self, PART_MAX},
+        TokenError, commands,
         constants::{
             KEY_CA, KEY_ECKA, KEY_IDENTITY, KVN_CA, KVN_IDENTITY, KVN_OWN, KVN_TOKEN_KEYS, TAG_DETAILS, TAG_IDENTITY,
-            TAG_MODE, TAG_RECORD,
+            TAG_MODE, TAG_PORTRAIT, TAG_RECORD,
         },
         record::Layout,
         select::LifeCycle,
@@ -37,6 +35,7 @@ pub struct Run<'a, 'b> {
     pub session: Session,
     pub entry: Entry,
     pub own_keys: StaticKeys,
+    pub portrait: Option<Vec<u8>>,
 }
 
 impl Run<'_, '_> {
@@ -147,13 +146,10 @@ impl Run<'_, '_> {
     fn write_record(&mut self, link: &mut dyn Link, layout: &Layout) -> Result<(), EnrollError> {
         const STEP: &str = "PUT DATA";
         self.session.tell(link, STEP, &commands::write_object(TAG_RECORD, &layout.compact))?;
-        if let Some(details) = &layout.details {
-            let mut offset: u16 = 0;
-            for part in details.chunks(PART_MAX) {
-                self.session.tell(link, STEP, &commands::write_part(TAG_DETAILS, offset, part))?;
-                offset += u16::try_from(part.len()).unwrap_or(u16::MAX);
+        for (tag, object) in [(TAG_DETAILS, &layout.details), (TAG_PORTRAIT, &self.portrait)] {
+            if let Some(object) = object {
+                self.session.write_parts(link, tag, object)?;
             }
-            self.session.tell(link, STEP, &commands::commit_parts(TAG_DETAILS, offset, &sha256(&[details])))?;
         }
         self.advance(Progress::Recorded)
     }
@@ -182,6 +178,9 @@ impl Run<'_, '_> {
         manifest.object(TAG_RECORD, 0, &layout.compact);
         if let Some(details) = &layout.details {
             manifest.object(TAG_DETAILS, 0, details);
+        }
+        if let Some(portrait) = &self.portrait {
+            manifest.object(TAG_PORTRAIT, 0, portrait);
         }
         Ok(manifest)
     }

@@ -7,13 +7,9 @@ use uuid::Uuid;
 
 use crate::{
     card::{apdu::Format, link::Link, status::Status},
-    crypto::{
-        sha256,
-        x509::{Class, Role},
-    },
+    crypto::x509::{Class, Role},
     token::{
-        TokenError,
-        commands::{self, PART_MAX},
+        TokenError, commands,
         constants::{TAG_DETAILS, TAG_RECORD},
         open::{Visit, identify},
         record::Layout,
@@ -182,23 +178,11 @@ fn write(link: &mut dyn Link, session: &mut Session, layout: &Layout) -> Result<
     const STEP: &str = "PUT DATA";
     let compact = commands::write_object(TAG_RECORD, &layout.compact);
     if let Some(details) = &layout.details {
-        write_details(link, session, details)?;
+        session.write_parts(link, TAG_DETAILS, details)?;
         return session.tell(link, STEP, &compact);
     }
     session.tell(link, STEP, &compact)?;
-    write_details(link, session, &[])
-}
-
-fn write_details(link: &mut dyn Link, session: &mut Session, details: &[u8]) -> Result<(), TokenError> {
-    const STEP: &str = "PUT DATA";
-    let mut offset: u16 = 0;
-    // Nothing is one empty part.
-    let parts = if details.is_empty() { vec![details] } else { details.chunks(PART_MAX).collect() };
-    for part in parts {
-        session.tell(link, STEP, &commands::write_part(TAG_DETAILS, offset, part))?;
-        offset += u16::try_from(part.len()).unwrap_or(u16::MAX);
-    }
-    session.tell(link, STEP, &commands::commit_parts(TAG_DETAILS, offset, &sha256(&[details])))
+    session.write_parts(link, TAG_DETAILS, &[])
 }
 
 #[cfg(test)]

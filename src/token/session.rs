@@ -6,14 +6,16 @@ use crate::{
         apdu::{Command, Format, Response},
         chaining::exchange,
         link::Link,
+        status::Status,
         tlv::Reader,
     },
     channel::messaging::Messaging,
-    crypto::Key128,
+    crypto::{Key128, sha256},
 };
 
 use super::{
     commands::{self, PART_MAX},
+    constants::{PORTRAIT_MAX, TAG_DETAILS, TAG_PORTRAIT},
     record::DETAILS_MAX,
     select::LifeCycle,
 };
@@ -77,9 +79,31 @@ impl Session {
         }
     }
 
+    /// Writes an object part by part, and puts it into force.
+    pub fn write_parts(&mut self, link: &mut dyn Link, tag: u16, object: &[u8]) -> Result<(), TokenError> {
+        const STEP: &str = "PUT DATA";
+        let mut offset: u16 = 0;
+        // Nothing is one empty part.
+        let parts = if object.is_empty() { vec![object] } else { object.chunks(PART_MAX).collect() };
+        for part in parts {
+            self.tell(link, STEP, &commands::write_part(tag, offset, part))?;
+            offset += u16::try_from(part.len()).unwrap_or(u16::MAX);
+        }
+        self.tell(link, STEP, &commands::commit_parts(tag, offset, &sha256(&[object])))
+    }
+
+    /// Reads the portrait, where there is one.
+    pub fn read_portrait(&mut self, link: &mut dyn Link) -> Result<Option<Vec<u8>>, TokenError> {
+        match self.read_parts(link, TAG_PORTRAIT, PORTRAIT_MAX) {
+            // An error status carries no MAC: this may be a lie, and then it only hides the picture.
+            Err(TokenError::Refused { status: Status::NO_DATA, .. }) => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
     /// Reads the details object.
     pub fn read_details(&mut self, link: &mut dyn Link) -> Result<Vec<u8>, TokenError> {
-        self.read_parts(link, super::constants::TAG_DETAILS, DETAILS_MAX)
+        self.read_parts(link, TAG_DETAILS, DETAILS_MAX)
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     card::{Card, blank},
+    client,
     lift::TEST_KEY,
     server::Office,
     slot::{Lift, Slot},
@@ -117,6 +118,33 @@ impl<'a> Desk<'a> {
         told
     }
 
+    /// The first reader.
+    pub fn first(&self) -> &str {
+        &self.readers[0]
+    }
+
+    /// Puts the card of this user on the first reader, whichever it is.
+    pub fn show(&mut self, user: &str) {
+        self.clear();
+        for _ in 0..self.done.len() {
+            let card = self.done.remove(0);
+            self.insert(0, card);
+            let told = self.stack.ndjson(0, &["scan", "--count", "1", "--timeout", "20s"]);
+            if told.iter().any(|one| one["user"]["id"] == user) {
+                return;
+            }
+            self.hide();
+        }
+        panic!("no card is that of {user}");
+    }
+
+    /// Takes it away.
+    pub fn hide(&mut self) {
+        let slot = self.slots.remove(&0).expect("a card");
+        self.done.push(slot.remove());
+        self.await_empty(0);
+    }
+
     /// Taps every card that is done: the token of each user.
     pub fn tokens(&mut self) -> BTreeMap<String, Value> {
         self.clear();
@@ -184,6 +212,13 @@ pub fn of_cards(kind: &str) {
     assert_eq!(again.next(SILENCE).expect("an object")["user"]["id"], "u6");
     assert!(again.ended(SILENCE).success());
     desk.change(1);
+    // A client that we did not write opens a channel on one of them.
+    let last = desk.done.pop().unwrap();
+    desk.await_empty(0);
+    let slot = Slot::insert(&desk.ports[0], last);
+    let scanned = stack.ndjson(0, &["scan", "--count", "1", "--timeout", "20s"]);
+    client::opens(&stack, scanned[0]["user"]["id"].as_str().unwrap());
+    desk.done.push(slot.remove());
     let found = desk.tokens();
     assert_eq!(found.keys().cloned().collect::<BTreeSet<_>>(), ids(6));
     assert_eq!(fs::read_dir(stack.home().join("enrollments")).unwrap().count(), 0);
@@ -231,22 +266,35 @@ pub fn through_the_server(kind: &str) {
     assert_eq!(of_u4, BTreeSet::from(["active", "revoked"]), "{known:#?}");
 }
 
-/// The same as an undisturbed run: every row has one card, and the server knows just these tokens.
-pub fn killed_and_torn() {
-    const ROWS: usize = 40;
-    let office = Office::without_tokens(4, "none");
+/// A batch, and what is done to it.
+pub struct Trouble {
+    /// Of which kind the cards are.
+    pub kind: &'static str,
+    pub rows: usize,
+    pub readers: usize,
+    /// How often the program is killed.
+    pub kills: usize,
+    /// How often a card is lifted.
+    pub lifts: usize,
+}
+
+/// What a machine with few cores does in a minute; `scripts/bench --batch` does it at length.
+pub fn killed_and_torn(trouble: &Trouble) {
+    let started = std::time::Instant::now();
+    let Trouble { kind, rows, readers, .. } = *trouble;
+    let office = Office::without_tokens(readers, "none");
     let stack = &office.stack;
-    let mut desk = Desk::new(stack, "virtual", ROWS);
-    let file = desk.rows(ROWS);
+    let mut desk = Desk::new(stack, kind, rows);
+    let file = desk.rows(rows);
     let mut random = Random(0x2545_F491_4F6C_DD1D);
     let (mut kills, mut lifts) = (0, 0);
     desk.fill();
     for run in 0.. {
-        assert!(run < 200, "it does not come to an end");
+        assert!(run < 10 * trouble.kills + 100, "it does not come to an end");
         let mut batch = stack.stream(&[&arguments(&file)[..], &["--max-failures", "1000"]].concat());
         // After so many objects and then so many milliseconds it is killed; late in the test it is left alone.
         let (mut patience, pause) = (random.below(4), Duration::from_millis(random.below(120)));
-        let doomed = kills < 10;
+        let doomed = kills < trouble.kills;
         loop {
             if doomed && patience == 0 {
                 if let Some(object) = batch.next(pause) {
@@ -261,7 +309,10 @@ pub fn killed_and_torn() {
                 desk.put_back();
                 if let Some(status) = batch.process.try_wait().unwrap() {
                     assert!(status.success(), "{status:?}");
-                    finish(&mut desk, &office, ROWS, kills, lifts);
+                    finish(&mut desk, &office, rows);
+                    assert_eq!((kills, lifts), (trouble.kills, trouble.lifts), "too few rows for them");
+                    let seconds = started.elapsed().as_secs();
+                    println!("{rows} rows of {kind} cards, {kills} kills, {lifts} lifts: as undisturbed, {seconds} s");
                     return;
                 }
                 continue;
@@ -269,7 +320,7 @@ pub fn killed_and_torn() {
             patience = patience.saturating_sub(1);
             let at = desk.at(&object);
             settle(&mut desk, at, &object);
-            let torn = lifts < 10 && random.below(3) == 0;
+            let torn = lifts < trouble.lifts && random.below(3) == 0;
             if let Some(slot) = desk.slots.get(&at).filter(|_| torn) {
                 let at = usize::try_from(random.below(60)).unwrap() + 1;
                 slot.arm(Some(Lift { at, carried_out: random.below(2) == 0 }));
@@ -289,7 +340,8 @@ fn settle(desk: &mut Desk<'_>, at: usize, object: &Value) {
     }
 }
 
-fn finish(desk: &mut Desk<'_>, office: &Office, rows: usize, kills: usize, lifts: usize) {
+/// The same as an undisturbed run: every row has one card, and the server knows just these tokens.
+fn finish(desk: &mut Desk<'_>, office: &Office, rows: usize) {
     let left: Vec<_> = desk.slots.keys().copied().collect();
     for at in left {
         desk.change(at);
@@ -304,7 +356,6 @@ fn finish(desk: &mut Desk<'_>, office: &Office, rows: usize, kills: usize, lifts
         .collect();
     assert_eq!(known, found);
     assert_eq!(office.stack.ndjson(0, &["server", "token", "list"]).len(), rows, "each token once");
-    println!("{rows} rows, {kills} kills, {lifts} lifts");
 }
 
 /// Numbers that are the same in every run (xorshift).

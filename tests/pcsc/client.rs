@@ -26,20 +26,26 @@ use crate::{
 /// yubikit takes a blank card to ISSUED with its own personalisation functions, and then opens SCP11a on it.
 pub fn yubikit_personalises(card: &str) {
     let stack = Stack::start(2, card);
-    child(&stack, "personalise");
+    child(&stack, "personalise", "42");
 }
 
 /// yubikit opens SCP11a on a token that `rollcall enroll` has made.
 pub fn yubikit_opens_a_channel(card: &str) {
     let stack = enrolled(2, 1, card);
-    child(&stack, "open");
+    opens(&stack, "p1");
 }
 
-fn child(stack: &Stack, job: &str) {
+/// yubikit opens SCP11a on the token of this user, which lies in the first reader.
+pub fn opens(stack: &Stack, user: &str) {
+    child(stack, "open", user);
+}
+
+fn child(stack: &Stack, job: &str, user: &str) {
     let output = stack
         .command(std::env::current_exe().expect("a path"))
         .env("ROLLCALL_TEST_CLIENT", job)
         .env("ROLLCALL_TEST_READER", &stack.readers()[0])
+        .env("ROLLCALL_TEST_USER", user)
         .output()
         .expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -93,5 +99,5 @@ fn open(reader: &str) {
     let ecka = yubikit_client::certificate(reader);
     let ecka = Certificate::verify(&ecka, terminal.authority.point(), &[Class::TokenEcka]).expect("valid");
     let record = yubikit_client::read_record(reader, &terminal.key, terminal.certificate.der(), ecka.point());
-    assert_eq!(decode(&record).expect("a record").user.id, "p1");
+    assert_eq!(decode(&record).expect("a record").user.id, std::env::var("ROLLCALL_TEST_USER").expect("a user"));
 }

@@ -13,6 +13,7 @@ mod faults;
 mod hostile;
 mod lift;
 mod pkcs11;
+mod portrait;
 mod presence;
 mod reads;
 mod renewal;
@@ -58,6 +59,7 @@ const CASES: &[Case] = &[
     ("a_silent_server_delays_nobody", server::a_silent_server_delays_nobody),
     ("a_batch_of_cards", batch::of_cards),
     ("a_batch_through_the_server", batch::through_the_server),
+    ("pictures_of_a_batch", portrait::of_a_batch),
     ("a_batch_under_a_pkcs11_key", pkcs11::a_batch_under_it),
     ("what_is_wrong_with_a_pkcs11_key", pkcs11::what_is_wrong_with_it),
     ("a_token_is_changed", change::through_its_states),
@@ -68,6 +70,18 @@ const CASES: &[Case] = &[
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
 ];
+
+/// Batches that are disturbed; `ROLLCALL_TEST_BATCH` asks for the long one.
+fn troubles(kinds: &str) -> Vec<batch::Trouble> {
+    if std::env::var_os("ROLLCALL_TEST_BATCH").is_some() {
+        return vec![batch::Trouble { kind: "virtual", rows: 1000, readers: 8, kills: 50, lifts: 50 }];
+    }
+    let mut all = vec![batch::Trouble { kind: "virtual", rows: 40, readers: 4, kills: 10, lifts: 10 }];
+    if kinds.contains("applet") {
+        all.push(batch::Trouble { kind: "applet", rows: 20, readers: 4, kills: 5, lifts: 5 });
+    }
+    all
+}
 
 fn main() -> ExitCode {
     // A process has one PC/SC stack, by its environment: the client of another make runs as a process of its own.
@@ -95,10 +109,12 @@ fn main() -> ExitCode {
         faults::watch_killed_200_times();
         Ok(())
     }));
-    trials.push(Trial::test("batch_killed_and_torn", || {
-        batch::killed_and_torn();
-        Ok(())
-    }));
+    for trouble in troubles(&kinds) {
+        trials.push(Trial::test(format!("{}::a_batch_killed_and_torn", trouble.kind), move || {
+            batch::killed_and_torn(&trouble);
+            Ok(())
+        }));
+    }
     let conclusion = libtest_mimic::run(&arguments, trials);
     card::end();
     conclusion.exit_code()

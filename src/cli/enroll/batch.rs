@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -19,6 +19,7 @@ use jiff::Timestamp;
 use super::{
     object,
     office::{Done, Failed, Office},
+    portrait::Portraits,
     remember, warn_of_test_keys,
 };
 use crate::{
@@ -35,14 +36,16 @@ use crate::{
     reader::monitor::{Event, Monitor},
     roster::store::Store,
     tap::failure::{batch as journal_failure, link},
-    token::record::Layout,
     wire::{User, v1::Status},
 };
 
 /// Runs the command.
 pub fn run(args: &BatchArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let Some(file) = &args.from else { return Ok(Class::Usage.exit_status()) };
-    let users = people::load_checked(file, &|user| Layout::of(user).err().map(|e| e.to_string()))?;
+    let mut portraits = Portraits::default();
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let users = people::load_checked(file, &mut |user| portraits.take(user, folder))?;
+    let rows: Vec<_> = users.into_iter().map(|user| portraits.row(user)).collect();
     let office = Office::open(settings)?;
     let path = args.journal.clone().unwrap_or_else(|| {
         let mut name = file.clone().into_os_string();
@@ -50,17 +53,17 @@ pub fn run(args: &BatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
         PathBuf::from(name)
     });
     if args.dry_run {
-        let book = Book::read(&path, users, &office.authority()).map_err(|e| journal_failure(&e))?;
+        let book = Book::read(&path, rows, &office.authority()).map_err(|e| journal_failure(&e))?;
         return out.object(&summary(&book, &path, true)).map(|()| 0);
     }
-    let mut book = Book::open(&path, users, &office.authority()).map_err(|e| journal_failure(&e))?;
+    let mut book = Book::open(&path, rows, &office.authority()).map_err(|e| journal_failure(&e))?;
     settle(&office, &book)?;
     if args.abandon {
         abandon(&office, &mut book, settings)?;
     }
     let store = station::store(settings)?;
     let (messages, inbox) = mpsc::channel();
-    let desk = Arc::new(Shared { office, book: Mutex::new(book) });
+    let desk = Arc::new(Shared { office, portraits, book: Mutex::new(book) });
     let batch = Batch {
         settings,
         out,
@@ -121,7 +124,7 @@ fn revoke(entry: &Entry, settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-fn summary(book: &Book, path: &std::path::Path, dry_run: bool) -> json::Batch {
+fn summary(book: &Book, path: &Path, dry_run: bool) -> json::Batch {
     let (rows, done) = book.count();
     let begun = book.rows().filter(|(_, state)| matches!(state, RowState::Begun(_))).count();
     json::Batch {
@@ -138,6 +141,7 @@ fn summary(book: &Book, path: &std::path::Path, dry_run: bool) -> json::Batch {
 /// What the threads of the readers share.
 struct Shared {
     office: Office,
+    portraits: Portraits,
     book: Mutex<Book>,
 }
 
@@ -158,6 +162,10 @@ impl Whose for Asked<'_> {
         let user = self.desk.book().user(card, begun)?;
         self.user = Some(user.clone());
         Ok(user)
+    }
+
+    fn portrait(&mut self) -> Result<Option<Vec<u8>>, EnrollError> {
+        self.user.as_ref().map_or(Ok(None), |user| self.desk.portraits.of(&user.id))
     }
 }
 
@@ -199,7 +207,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn run(mut self, inbox: &Receiver<Message>, path: &std::path::Path) -> Result<u8, Failure> {
+    fn run(mut self, inbox: &Receiver<Message>, path: &Path) -> Result<u8, Failure> {
         let signal = {
             let messages = self.messages.clone();
             Interrupt::install(move || drop(messages.send(Message::Signal)))?

@@ -3,6 +3,7 @@
 mod authority;
 mod batch;
 mod office;
+mod portrait;
 mod replace;
 
 use jiff::Timestamp;
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use super::{args::EnrollArgs, json, printer::Printer, station};
 use crate::{
     config::Settings,
-    enroll::{Ending, Replacement, Report},
+    enroll::{Applicant, Ending, Report},
     failure::{Class, Failure},
     reader,
     roster::store::Store,
@@ -28,14 +29,12 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     let user = User { id: id.clone(), name: name.clone(), fields: args.fields.iter().cloned().collect() };
     // A user that does not fit is refused before a card is touched.
     Layout::of(&user).map_err(|e| enrollment(&e.into(), 0))?;
+    let portrait = args.portrait.as_deref().map(portrait::one).transpose()?;
     let office = Office::open(settings)?;
     let reader = one_reader(settings)?;
     let lost = args.replace.map(|named| replace::lost(named, &user, &office, settings, out)).transpose()?;
     let mut progress = |done, of, what: &'static str| out.progress(what, done as u64, Some(of as u64));
-    let done = match &lost {
-        None => office.enroll(&reader, &mut &user, &mut progress),
-        Some(lost) => office.enroll(&reader, &mut &Replacement { user, lost: *lost }, &mut progress),
-    };
+    let done = office.enroll(&reader, &mut &Applicant { user, portrait, lost }, &mut progress);
     out.progress_end();
     let done = done.map_err(|failed| failed.to_failure())?;
     office.close(&done.report)?;

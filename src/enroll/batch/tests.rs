@@ -9,6 +9,10 @@ fn people(count: usize) -> Vec<User> {
     (0..count).map(one).collect()
 }
 
+fn rows(users: Vec<User>) -> Vec<Row> {
+    users.into_iter().map(Row::from).collect()
+}
+
 struct Desk {
     folder: tempfile::TempDir,
 }
@@ -23,7 +27,7 @@ impl Desk {
     }
 
     fn open(&self, users: Vec<User>) -> Result<Book, BatchError> {
-        Book::open(&self.path(), users, "ca01")
+        Book::open(&self.path(), rows(users), "ca01")
     }
 
     fn text(&self) -> String {
@@ -142,7 +146,7 @@ fn a_torn_line_is_dropped_and_any_other_damage_is_told() {
     fs::write(desk.path(), lines.join("\n") + "\n").unwrap();
     assert!(matches!(desk.open(people(2)), Err(BatchError::Damaged { line: 4, .. })), "a card with two rows");
     fs::write(desk.path(), &whole).unwrap();
-    assert!(matches!(Book::open(&desk.path(), people(2), "ca02"), Err(BatchError::OtherAuthority(_))));
+    assert!(matches!(Book::open(&desk.path(), rows(people(2)), "ca02"), Err(BatchError::OtherAuthority(_))));
 }
 
 proptest! {
