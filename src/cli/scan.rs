@@ -151,7 +151,8 @@ impl Scan<'_> {
                     Message::Worker(Report::Alive { .. })
                     | Message::Rung(_)
                     | Message::Answered { .. }
-                    | Message::Server(_),
+                    | Message::Server(_)
+                    | Message::Hook(_),
                 )
                 | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{outcome::Remembered, printer::Printer};
+use super::{outcome::Remembered, printer::Printer, watch::hook};
 use crate::{
     card::apdu::Format,
     config::Settings,
@@ -46,6 +46,8 @@ pub enum Message {
     Server(News),
     /// Another process has left something in the store.
     Rung(Ring),
+    /// Something happened to the command that events are given to.
+    Hook(hook::News),
     /// A signal asks us to end.
     Signal,
 }
