@@ -284,7 +284,9 @@ impl Watch<'_> {
             News::Full { seq } => {
                 format!("the command for events is too slow: event {seq} and what comes until it catches up get no run")
             }
-            News::Missed(count) => return self.out.note(&format!("{count} events got no run of the command for events")),
+            News::Missed(count) => {
+                return self.out.note(&format!("{count} events got no run of the command for events"));
+            }
         };
         self.out.warning(&text, None);
     }

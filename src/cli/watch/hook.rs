@@ -2,7 +2,7 @@
 //!
 //! - The command is the text of one `sh -c`: what quotes, pipes and variables mean in it, the shell says.
 //! - One run at a time, in the order of the events. Up to [`LONGEST_QUEUE`] events wait; what comes then gets no run, and
-//!   it is told how many those were. Whoever gives an event never waits.
+//!   it is told how many those were, until the queue is half empty. Whoever gives an event never waits.
 //! - The object stands on stdin, on one line. stdout leads nowhere, for that of `watch` belongs to the objects; the
 //!   beginning of stderr is told when the run fails.
 //! - A run is a process group of its own. After its time it is asked to end (SIGTERM), and soon after it must (SIGKILL);
@@ -84,6 +84,7 @@ pub enum How {
 pub struct Hooks {
     shared: Arc<Shared>,
     runner: Option<JoinHandle<()>>,
+    /// How many events got no run; while there are any, the queue was full and is not half empty yet.
     missed: u64,
 }
 
@@ -115,7 +116,8 @@ impl Hooks {
     /// Queues a run. It never waits; it may have something to tell.
     pub fn give(&mut self, job: Job) -> Option<News> {
         let mut state = self.shared.lock();
-        if state.queue.len() >= LONGEST_QUEUE {
+        let room = if self.missed > 0 { LONGEST_QUEUE / 2 } else { LONGEST_QUEUE };
+        if state.queue.len() >= room {
             self.missed += 1;
             return (self.missed == 1).then_some(News::Full { seq: job.seq });
         }
