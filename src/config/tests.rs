@@ -123,7 +123,7 @@ fn refusals_name_line_key_and_remedy() {
     assert_eq!(hint, "did you mean \"output\"?");
     let (_, message, hint) = refused("[limits]\nhandshake = \"1s\"");
     assert_eq!(message, "config.toml:2: unknown key \"limits.handshake\"");
-    assert_eq!(hint, "known here: exchange, tap");
+    assert_eq!(hint, "known here: exchange, on_event, tap");
     for (text, expected) in [
         ("output = \"xml\"", "config.toml:1: output: expected one of text, json, ndjson, csv"),
         ("output = 3", "config.toml:1: output: expected a text in quotes"),
