@@ -260,7 +260,9 @@ impl Watch<'_> {
             self.out.item(&object)?;
             let Some(hooks) = &mut self.hooks else { return Ok(()) };
             let news = hooks.give(Job { seq, json: form::json(&object)? });
-            news.iter().for_each(|news| self.tell_of_hook(news));
+            if let Some(news) = news {
+                self.tell_of_hook(&news);
+            }
             Ok(())
         })
     }
