@@ -75,11 +75,11 @@ pub fn stall_nobody(card: &str) {
     assert_eq!(begun, "\n");
 }
 
-/// A command that fails, or is not there, is told on stderr, and the program has no file but its own streams.
+/// A command that fails, or is not there, is told on stderr, and no file or socket of the program is open in it.
 pub fn may_fail(card: &str) {
     let stack = enrolled(2, 1, card);
     fs::write(stack.home().join("config.toml"), "on_event = \"/no/such/hook\"\n").unwrap();
-    let open = "ls /proc/self/fd | grep -vx [0123] >&2; exit 3";
+    let open = "ls -l /proc/self/fd | grep -e socket: -e \"$ROLLCALL_HOME\" >&2; exit 3";
     for (args, expected) in [(&[][..], "exit status 127"), (&["--on-event", open], "exit status 3\n")] {
         let mut command = stack.command("rollcall");
         command.args(["--output", "ndjson", "watch"]).args(args);
