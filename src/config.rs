@@ -100,11 +100,13 @@ pub struct Limits {
     pub exchange: Duration,
     /// A whole tap.
     pub tap: Duration,
+    /// One run of the command that an event is given to.
+    pub hook: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { exchange: Duration::from_secs(5), tap: Duration::from_secs(15) }
+        Self { exchange: Duration::from_secs(5), tap: Duration::from_secs(15), hook: Duration::from_secs(10) }
     }
 }
 
@@ -129,6 +131,8 @@ pub struct Settings {
     pub stale_after: Duration,
     /// How often a card that stays is asked whether it is still there.
     pub heartbeat: Duration,
+    /// The command that `watch` gives each event to.
+    pub on_event: Option<String>,
     /// Time limits.
     pub limits: Limits,
     /// Where user information comes from.
@@ -217,9 +221,11 @@ impl Settings {
             presence: PresenceRules { rules: rules.collect(), otherwise: file.presence_default.unwrap_or_default() },
             stale_after: file.stale_after.unwrap_or(Duration::from_secs(60)),
             heartbeat: file.heartbeat.unwrap_or(Duration::from_secs(2)),
+            on_event: file.on_event,
             limits: Limits {
                 exchange: file.exchange.unwrap_or(Limits::default().exchange),
                 tap: file.tap.unwrap_or(Limits::default().tap),
+                hook: file.hook.unwrap_or(Limits::default().hook),
             },
             source: file.source.unwrap_or_default(),
             server: Server::default(),

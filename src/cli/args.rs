@@ -110,6 +110,9 @@ pub struct WatchArgs {
     /// Who counts as present, at every reader: field, toggle, until:DURATION [default: as configured, or field]
     #[arg(long, value_name = "MODE", env = "ROLLCALL_PRESENCE", hide_env_values = true)]
     pub presence: Option<Presence>,
+    /// Run this for each event, with the object on its stdin: the text of one `sh -c`
+    #[arg(long, value_name = "COMMAND", env = "ROLLCALL_ON_EVENT", hide_env_values = true, value_parser = nonempty)]
+    pub on_event: Option<String>,
 }
 
 /// `rollcall users`

@@ -77,7 +77,10 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
             configure(&global, out)?;
             virtual_token::run(&args, out)
         }
-        Command::Watch(args) => watch::run(&configure(&global, out)?.with_presence(args.presence), out),
+        Command::Watch(args) => {
+            let settings = configure(&global, out)?.with_presence(args.presence);
+            watch::run(args.on_event.as_deref(), &settings, out)
+        }
         Command::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
         Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
         Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),

@@ -152,7 +152,8 @@ impl Scan<'_> {
                     | Message::Rung(_)
                     | Message::Answered { .. }
                     | Message::Server(_)
-                    | Message::Renewed(_),
+                    | Message::Renewed(_)
+                    | Message::Hook(_),
                 )
                 | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,

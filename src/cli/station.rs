@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{outcome::Remembered, printer::Printer, renewal::Fresh};
+use super::{outcome::Remembered, printer::Printer, renewal::Fresh, watch::hook};
 use crate::{
     card::apdu::Format,
     config::Settings,
@@ -48,6 +48,8 @@ pub enum Message {
     Renewed(Box<Result<Fresh, Failure>>),
     /// Another process has left something in the store.
     Rung(Ring),
+    /// Something happened to the command that events are given to.
+    Hook(hook::News),
     /// A signal asks us to end.
     Signal,
 }

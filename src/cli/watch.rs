@@ -1,5 +1,7 @@
 //! `rollcall watch`: stay, and keep the current user list true.
 
+pub mod hook;
+
 use std::{
     collections::HashMap,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -9,12 +11,13 @@ use std::{
 
 use jiff::Timestamp;
 
+use self::hook::{Hooks, How, Job, News};
 use super::{
     inquiry::{self, Inquiry},
     interrupt::Interrupt,
     json,
     outcome::Outcome,
-    printer::Printer,
+    printer::{Printer, form},
     renewal::{Fresh, Renewal},
     station::{self, Message, Station},
 };
@@ -36,8 +39,8 @@ use crate::{
 /// How often the store is looked at without a ring.
 const SLOW_TICK: Duration = Duration::from_secs(10);
 
-/// Runs the command until a signal ends it.
-pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+/// Runs the command until a signal ends it. Each event is given to `on_event`, or to the command of the configuration.
+pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (messages, inbox) = mpsc::channel();
     let renewal = Renewal::prepare(settings, messages.clone())?;
     let mut terminal = station::terminal(settings, Depth::Authenticate)?;
@@ -51,6 +54,7 @@ pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let tell = messages.clone();
     let inquiry = Inquiry::start(settings, true, move |news| drop(tell.send(Message::Server(news))))?;
     terminal.nonces = inquiry.as_ref().map(Inquiry::nonces);
+    let hooks = start_hooks(on_event.or(settings.on_event.as_deref()), settings, &messages)?;
     let replies = messages.clone();
     out.begin::<json::Event>()?;
     listen(bell, messages.clone())?;
@@ -64,6 +68,7 @@ pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
         replies,
         keys,
         renewal,
+        hooks,
     };
     watch.tell(events)?;
     watch.attached()?;
@@ -74,10 +79,21 @@ pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     drop(station);
     let events = watch.store.stop_watch(lock, Timestamp::now(), settings)?;
     watch.tell(events)?;
+    watch.end_hooks(&inbox);
     if let Some(inquiry) = watch.inquiry.take() {
         inquiry.finish();
     }
     Ok(signal.exit_status().unwrap_or_default())
+}
+
+fn start_hooks(
+    command: Option<&str>,
+    settings: &Settings,
+    messages: &Sender<Message>,
+) -> Result<Option<Hooks>, Failure> {
+    let messages = messages.clone();
+    let tell = move |news| drop(messages.send(Message::Hook(news)));
+    command.map(|command| Hooks::start(command, settings.limits.hook, tell)).transpose().map_err(station::no_thread)
 }
 
 /// Waits for the bell on a thread of its own.
@@ -107,6 +123,8 @@ struct Watch<'a> {
     /// The keys of the taps, and what keeps their certificates fresh.
     keys: Keys,
     renewal: Renewal,
+    /// The command that events are given to.
+    hooks: Option<Hooks>,
 }
 
 impl Watch<'_> {
@@ -170,6 +188,10 @@ impl Watch<'_> {
             }
             Message::Renewed(done) => {
                 self.renewed(*done);
+                Ok(())
+            }
+            Message::Hook(news) => {
+                self.tell_of_hook(&news);
                 Ok(())
             }
             Message::Worker(Report::Alive { reader, token_id }) => self.apply(&Input::Seen { reader, token_id }),
@@ -271,6 +293,52 @@ impl Watch<'_> {
         if let Some(inquiry) = self.inquiry.as_ref().filter(|_| !events.is_empty()) {
             inquiry.events();
         }
-        events.into_iter().try_for_each(|event| self.out.item(&json::Event::from(event)))
+        events.into_iter().try_for_each(|event| {
+            let seq = event.seq;
+            let object = json::Event::from(event);
+            self.out.item(&object)?;
+            let Some(hooks) = &mut self.hooks else { return Ok(()) };
+            let news = hooks.give(Job { seq, json: form::json(&object)? });
+            if let Some(news) = news {
+                self.tell_of_hook(&news);
+            }
+            Ok(())
+        })
+    }
+
+    /// The last runs, and what came of them.
+    fn end_hooks(&mut self, inbox: &Receiver<Message>) {
+        let missed = self.hooks.take().and_then(|mut hooks| hooks.finish());
+        let told = inbox.try_iter().filter_map(|message| match message {
+            Message::Hook(news) => Some(news),
+            _ => None,
+        });
+        told.chain(missed).for_each(|news| self.tell_of_hook(&news));
+    }
+
+    fn tell_of_hook(&mut self, news: &News) {
+        let text = match news {
+            News::Failed { seq, how, said } => {
+                let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+                format!("the command for events, at event {seq}: {}{said}", manner(how))
+            }
+            News::Full { seq } => {
+                format!("the command for events is too slow: event {seq} and what comes until it catches up get no run")
+            }
+            News::Missed(count) => {
+                return self.out.note(&format!("{count} events got no run of the command for events"));
+            }
+        };
+        self.out.warning(&text, None);
+    }
+}
+
+fn manner(how: &How) -> String {
+    match how {
+        How::NotStarted(error) => format!("it could not be started: {error}"),
+        How::Status(status) => format!("exit status {status}"),
+        How::Signal(signal) => format!("it was ended by signal {signal}"),
+        How::Late => "it took too long and was ended".to_owned(),
+        How::Ended => "it was ended, because watch ends".to_owned(),
     }
 }

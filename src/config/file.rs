@@ -21,11 +21,12 @@ use crate::roster::{Presence, duration};
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "alias",
     "color",
     "heartbeat",
     "limits",
+    "on_event",
     "output",
     "perso_key",
     "presence",
@@ -35,7 +36,7 @@ const KEYS: [&str; 12] = [
     "stale_after",
     "verbose",
 ];
-const LIMITS: [&str; 2] = ["exchange", "tap"];
+const LIMITS: [&str; 3] = ["exchange", "on_event", "tap"];
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -137,6 +138,8 @@ pub struct File {
     pub stale_after: Option<Duration>,
     pub heartbeat: Option<Duration>,
     pub exchange: Option<Duration>,
+    pub hook: Option<Duration>,
+    pub on_event: Option<String>,
     pub tap: Option<Duration>,
     pub source: Option<Source>,
     pub verbose: Option<bool>,
@@ -177,6 +180,7 @@ impl File {
             "output" => self.format = Some(entry.choice()?),
             "color" => self.colour = Some(entry.choice()?),
             "source" => self.source = Some(entry.choice()?),
+            "on_event" => self.on_event = Some(entry.text()?.to_owned()),
             "reader" => self.readers = entry.texts()?,
             "perso_key" => self.perso_key = Some(entry.parsed()?),
             "verbose" => self.verbose = Some(entry.truth()?),
@@ -204,6 +208,7 @@ impl File {
                 for limit in entry.entries()? {
                     match limit.key.get_ref().as_ref() {
                         "exchange" => self.exchange = Some(limit.duration()?),
+                        "on_event" => self.hook = Some(limit.duration()?),
                         "tap" => self.tap = Some(limit.duration()?),
                         _ => return Err(limit.unknown(&LIMITS)),
                     }

@@ -28,6 +28,7 @@ reader = ["north door", "Omnikey"]
 verbose = true
 stale_after = "90s"
 heartbeat = "1s"
+on_event = "notify --all"
 
 [alias]
 "north door" = "*PICC*"
@@ -39,6 +40,7 @@ default = "toggle"
 
 [limits]
 exchange = "500ms"
+on_event = "1m"
 tap = "10s"
 "#;
     let settings = resolve(&Global::default(), text, HOME);
@@ -48,7 +50,11 @@ tap = "10s"
     assert!(settings.verbose && !settings.yes);
     assert_eq!(settings.stale_after, Duration::from_secs(90));
     assert_eq!(settings.heartbeat, Duration::from_secs(1));
-    assert_eq!(settings.limits, Limits { exchange: Duration::from_millis(500), tap: Duration::from_secs(10) });
+    assert_eq!(settings.on_event.as_deref(), Some("notify --all"));
+    assert_eq!(
+        settings.limits,
+        Limits { exchange: Duration::from_millis(500), hook: Duration::from_secs(60), tap: Duration::from_secs(10) }
+    );
     assert!(settings.readers.matches("ACS PICC 00") && settings.readers.matches("omnikey 5022"));
     assert!(!settings.readers.matches("ACS SAM 01"));
     assert_eq!(settings.alias("ACS PICC 00"), Some("north door"));
@@ -63,7 +69,8 @@ fn without_a_file_the_defaults_of_the_contract_hold() {
     let settings = resolve(&Global::default(), "", HOME);
     assert_eq!((settings.format, settings.colour, settings.source), (Format::Text, Colour::Auto, Source::Auto));
     assert_eq!((settings.stale_after, settings.heartbeat), (Duration::from_secs(60), Duration::from_secs(2)));
-    assert_eq!(settings.limits, Limits { exchange: Duration::from_secs(5), tap: Duration::from_secs(15) });
+    let seconds = Duration::from_secs;
+    assert_eq!(settings.limits, Limits { exchange: seconds(5), tap: seconds(15), hook: seconds(10) });
     assert!(settings.readers.matches("anything"));
     assert_eq!(settings.presence.at("anything"), Presence::Field);
 }
@@ -116,7 +123,7 @@ fn refusals_name_line_key_and_remedy() {
     assert_eq!(hint, "did you mean \"output\"?");
     let (_, message, hint) = refused("[limits]\nhandshake = \"1s\"");
     assert_eq!(message, "config.toml:2: unknown key \"limits.handshake\"");
-    assert_eq!(hint, "known here: exchange, tap");
+    assert_eq!(hint, "known here: exchange, on_event, tap");
     for (text, expected) in [
         ("output = \"xml\"", "config.toml:1: output: expected one of text, json, ndjson, csv"),
         ("output = 3", "config.toml:1: output: expected a text in quotes"),

@@ -10,6 +10,7 @@ mod cases;
 mod change;
 mod client;
 mod faults;
+mod hooks;
 mod hostile;
 mod lift;
 mod pkcs11;
@@ -39,6 +40,9 @@ const CASES: &[Case] = &[
     ("reads_are_resumed", reads::are_resumed),
     ("reads_killed_at_random", reads::killed_at_random),
     ("reads_until_a_time", reads::until_a_time),
+    ("hooks_get_every_event", hooks::get_every_event),
+    ("hooks_stall_nobody", hooks::stall_nobody),
+    ("hooks_may_fail", hooks::may_fail),
     ("presence_field", presence::field),
     ("heartbeat", presence::heartbeat),
     ("presence_toggle", presence::toggle),

@@ -1,0 +1,287 @@
+//! `watch --on-event COMMAND`: one run of the command for each event, on threads of its own.
+//!
+//! - The command is the text of one `sh -c`: what quotes, pipes and variables mean in it, the shell says.
+//! - One run at a time, in the order of the events. Up to [`LONGEST_QUEUE`] events wait; what comes then gets no run, and
+//!   it is told how many those were, until the queue is half empty. Whoever gives an event never waits.
+//! - The object stands on stdin, on one line. stdout leads nowhere, for that of `watch` belongs to the objects; the
+//!   beginning of stderr is told when the run fails.
+//! - A run is a process group of its own. After its time it is asked to end (SIGTERM), and soon after it must (SIGKILL);
+//!   what a run that ended left behind in its group is ended, too.
+
+use std::{
+    collections::VecDeque,
+    io::{self, Read, Write},
+    os::unix::process::{CommandExt, ExitStatusExt},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, Receiver},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+/// How many events wait for their run at most.
+pub const LONGEST_QUEUE: usize = 1024;
+
+/// How long the runs that are due go on when `watch` ends.
+const LAST_RUNS: Duration = Duration::from_secs(2);
+
+/// How long a run that was asked to end has for it.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How much of a failed run's stderr is told, in bytes.
+const LONGEST_WORD: usize = 512;
+
+/// An event and its object.
+#[derive(Debug)]
+pub struct Job {
+    /// The number of the event.
+    pub seq: u64,
+    /// The object, on one line.
+    pub json: String,
+}
+
+/// What whoever runs `watch` is to know of the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// A run could not be started, failed, or was ended after its time.
+    Failed {
+        /// The number of the event.
+        seq: u64,
+        /// How it ended.
+        how: How,
+        /// The beginning of what it said on stderr.
+        said: String,
+    },
+    /// The queue is full: this event and those after it get no run.
+    Full {
+        /// The number of the event.
+        seq: u64,
+    },
+    /// So many events got no run.
+    Missed(u64),
+}
+
+/// How a run ended that did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// It could not be started.
+    NotStarted(String),
+    /// With this exit status.
+    Status(i32),
+    /// By this signal, which was not ours.
+    Signal(i32),
+    /// It was ended after its time.
+    Late,
+    /// It was ended because `watch` ended.
+    Ended,
+}
+
+/// The runs of one command. When it is dropped, they are ended.
+pub struct Hooks {
+    shared: Arc<Shared>,
+    runner: Option<JoinHandle<()>>,
+    /// How many events got no run; while there are any, the queue was full and is not half empty yet.
+    missed: u64,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    /// The number of the last run that has ended.
+    exited: u64,
+    /// `watch` ends: no run goes on beyond this.
+    end: Option<Instant>,
+}
+
+impl Hooks {
+    /// Starts the thread that runs the command, each time for at most `limit`; `tell` is called on it.
+    pub fn start(command: &str, limit: Duration, tell: impl Fn(News) + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let runner = Runner { shared: Arc::clone(&shared), command: command.to_owned(), limit };
+        let work = move || runner.until_ended(&tell);
+        let runner = Some(thread::Builder::new().name("hook".to_owned()).spawn(work)?);
+        Ok(Self { shared, runner, missed: 0 })
+    }
+
+    /// Queues a run. It never waits; it may have something to tell.
+    pub fn give(&mut self, job: Job) -> Option<News> {
+        let mut state = self.shared.lock();
+        let room = if self.missed > 0 { LONGEST_QUEUE / 2 } else { LONGEST_QUEUE };
+        if state.queue.len() >= room {
+            self.missed += 1;
+            return (self.missed == 1).then_some(News::Full { seq: job.seq });
+        }
+        state.queue.push_back(job);
+        drop(state);
+        self.shared.bell.notify_all();
+        self.missed()
+    }
+
+    /// Ends the runs: those that are due have two seconds. What got no run then is counted.
+    pub fn finish(&mut self) -> Option<News> {
+        let runner = self.runner.take()?;
+        self.shared.lock().end = Some(Instant::now() + LAST_RUNS);
+        self.shared.bell.notify_all();
+        // A panic in there was told by the hook of panics, which ended the process.
+        let _ = runner.join();
+        self.missed += std::mem::take(&mut self.shared.lock().queue).len() as u64;
+        self.missed()
+    }
+
+    fn missed(&mut self) -> Option<News> {
+        let missed = std::mem::take(&mut self.missed);
+        (missed > 0).then_some(News::Missed(missed))
+    }
+}
+
+impl Drop for Hooks {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next event; none when `watch` ends and none is due, or its time is over.
+    fn next(&self) -> Option<Job> {
+        let mut state = self.lock();
+        loop {
+            if state.end.is_some_and(|end| Instant::now() >= end) {
+                return None;
+            }
+            match state.queue.pop_front() {
+                None if state.end.is_some() => return None,
+                None => state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner),
+                job => return job,
+            }
+        }
+    }
+
+    /// Waits until this run has ended; why not, where its time came first. With `ends`, it goes when `watch` goes.
+    fn await_exit(&self, run: u64, limit: Instant, ends: bool) -> Result<(), How> {
+        let mut state = self.lock();
+        while state.exited < run {
+            let (at, how) = match state.end.filter(|_| ends) {
+                Some(end) if end < limit => (end, How::Ended),
+                _ => (limit, How::Late),
+            };
+            let left = at.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(how);
+            }
+            state = self.bell.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+
+    fn tell_exit(&self, run: u64) {
+        let mut state = self.lock();
+        state.exited = state.exited.max(run);
+        drop(state);
+        self.bell.notify_all();
+    }
+}
+
+struct Runner {
+    shared: Arc<Shared>,
+    command: String,
+    limit: Duration,
+}
+
+impl Runner {
+    fn until_ended(&self, tell: &impl Fn(News)) {
+        let due = std::iter::from_fn(|| self.shared.next());
+        for (run, Job { seq, json }) in (1..).zip(due) {
+            if let Err((how, said)) = self.run(run, json) {
+                tell(News::Failed { seq, how, said });
+            }
+        }
+    }
+
+    fn run(&self, run: u64, json: String) -> Result<(), (How, String)> {
+        let silent = |error: io::Error| (How::NotStarted(error.to_string()), String::new());
+        let mut child = self.spawn().map_err(silent)?;
+        let group = Pid::from_child(&child);
+        let said = self.attend(&mut child, run, json);
+        let limit = Instant::now() + self.limit;
+        let on_time = said.as_ref().map_or(Err(How::Late), |_| self.shared.await_exit(run, limit, true));
+        if on_time.is_err() {
+            let _ = kill_process_group(group, Signal::TERM);
+            let _ = self.shared.await_exit(run, Instant::now() + GRACE, false);
+        }
+        // The number of the group stays its own until the run is waited for.
+        let _ = kill_process_group(group, Signal::KILL);
+        let status = child.wait();
+        let word = |said: Receiver<String>| said.recv_timeout(GRACE).unwrap_or_default();
+        match (said, on_time, status) {
+            (Err(error), ..) | (_, _, Err(error)) => Err(silent(error)),
+            (Ok(_), Ok(()), Ok(status)) if status.success() => Ok(()),
+            (Ok(said), Ok(()), Ok(status)) => Err((How::of(status), word(said))),
+            (Ok(said), Err(how), Ok(_)) => Err((how, word(said))),
+        }
+    }
+
+    fn spawn(&self) -> io::Result<Child> {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(&self.command).process_group(0);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
+    }
+
+    /// Gives the run its object, listens to it, and waits for its end, on threads that hold nobody up.
+    fn attend(&self, child: &mut Child, run: u64, json: String) -> io::Result<Receiver<String>> {
+        let (tell, said) = mpsc::channel();
+        let (stdin, stderr, id) = (child.stdin.take(), child.stderr.take(), Pid::from_child(child));
+        let named = || thread::Builder::new().name("hook".to_owned());
+        named().spawn(move || {
+            // A command that does not read its event has its reasons.
+            let _ = stdin.map(|mut stdin| stdin.write_all(json.as_bytes()).and_then(|()| stdin.write_all(b"\n")));
+        })?;
+        named().spawn(move || {
+            let Some(mut stderr) = stderr else { return };
+            let _ = tell.send(beginning(&mut stderr));
+            // The rest is read and forgotten, lest the command waits for a reader.
+            let _ = io::copy(&mut stderr, &mut io::sink());
+        })?;
+        let shared = Arc::clone(&self.shared);
+        named().spawn(move || {
+            // It is left for its parent to be waited for.
+            let exited = || waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
+            let _ = rustix::io::retry_on_intr(exited);
+            shared.tell_exit(run);
+        })?;
+        Ok(said)
+    }
+}
+
+impl How {
+    fn of(status: ExitStatus) -> Self {
+        match status.signal() {
+            Some(signal) => Self::Signal(signal),
+            None => Self::Status(status.code().unwrap_or_default()),
+        }
+    }
+}
+
+/// The beginning of what is said.
+fn beginning(stream: &mut impl Read) -> String {
+    let mut said = Vec::new();
+    // What was said before an error counts, too.
+    let _ = stream.take(LONGEST_WORD as u64).read_to_end(&mut said);
+    String::from_utf8_lossy(&said).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests;
