@@ -246,6 +246,8 @@ pub enum TokenCommand {
     Block(TokenChangeArgs),
     /// Take a blocked token into use again
     Unblock(TokenChangeArgs),
+    /// Move the token to the CA that rollcall pki rotate-ca has made, or all tokens one by one
+    Rotate(TokenRotateArgs),
     /// Take the token out of use for ever: its keys are destroyed
     Terminate(TokenChangeArgs),
 }
@@ -264,6 +266,23 @@ pub struct TokenChangeArgs {
     /// Say what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// `rollcall token rotate`
+#[derive(Debug, Clone, Args)]
+pub struct TokenRotateArgs {
+    /// Every card that is put on a reader, until no token is left; the same command goes on where it stopped
+    #[arg(long)]
+    pub all: bool,
+    /// Say what would be done, and change nothing; with --all: which tokens are left
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Stop after so many failures in a row
+    #[arg(long, value_name = "N", requires = "all", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_failures: u32,
+    /// Stop when no card came for this time (500ms, 5s, 2m, 8h)
+    #[arg(long, value_name = "DURATION", requires = "all", value_parser = duration)]
+    pub timeout: Option<Duration>,
 }
 
 /// `rollcall token write`
@@ -292,6 +311,12 @@ pub enum PkiCommand {
     Init,
     /// Renew this terminal's certificates, where the CA key lies or through the server
     Renew,
+    /// Begin to rotate the CA: a new one is made here, and the old one is trusted until every token has been moved
+    RotateCa {
+        /// End the rotation: the old CA is trusted no more, and tokens that were not moved are strangers
+        #[arg(long)]
+        finish: bool,
+    },
     /// Issue certificates for others
     Issue(IssueArgs),
     /// Set this terminal up from the file that rollcall pki issue terminal has made

@@ -4,6 +4,7 @@
 //! Fields may be added to an object; none changes its meaning or goes away without a new number in `schema`.
 
 mod parts;
+mod rotation;
 mod server;
 
 use schemars::generate::SchemaSettings;
@@ -17,6 +18,7 @@ use crate::token::select::LifeCycle;
 use crate::wire::User;
 
 pub use parts::{At, Ms, Named, Schema};
+pub use rotation::{Rotation, RotationState};
 pub use server::{Audit, Import, Known, ServerState, ServerTerminal, ServerToken};
 
 macro_rules! named {
@@ -48,6 +50,8 @@ named! {
     Denied = "rollcall.denied/1",
     Token = "rollcall.token/1",
     TokenChange = "rollcall.token-change/1",
+    Rotation = "rollcall.rotation/1",
+    RotationState = "rollcall.rotation-state/1",
     Pki = "rollcall.pki/1",
     ServerState = "rollcall.server/1",
     Audit = "rollcall.audit/1",

@@ -28,6 +28,7 @@ pub mod table;
 mod text;
 pub mod token;
 pub mod token_change;
+mod token_rotate;
 mod usage;
 pub mod users;
 mod values;

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     args::{IssueArgs, IssueCommand, PkiArgs, PkiCommand},
+    confirm::confirm,
     issue,
     json::{Pki, PkiKind, PkiState, Schema},
     printer::Printer,
@@ -49,12 +50,34 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
             import(settings, &home, bundle, out)?;
             None
         }
+        PkiCommand::RotateCa { finish } => rotate(*finish, settings, &home, out)?,
         PkiCommand::List => None,
     };
     if let Some(report) = &report {
         tell(&home, report, out);
     }
     list(&home, report.as_ref(), now, out)
+}
+
+/// Another CA in the place of the one here. That of a server is not rotated so: its terminals would be strangers to it.
+fn rotate(finish: bool, settings: &Settings, home: &Home, out: &mut Printer) -> Result<Option<Report>, Failure> {
+    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+    if finish {
+        let left = home.rotation()?.left.len();
+        confirm(settings, out, &format!("{left} tokens were not moved, and are strangers from now on"), "finish")?;
+        home.finish_rotation()?;
+        return Ok(None);
+    }
+    if settings.server.url.is_some() || settings.state_folder.join("server.db").exists() {
+        let what = "the CA of a server and its terminals cannot be rotated yet";
+        return Err(Failure::new(Class::Refused, "pki.rotation-server", what)
+            .hint("make a new CA in another folder (ROLLCALL_HOME), and enroll the tokens anew"));
+    }
+    let (what, word) = ("this makes a new CA: every token has to be moved to it", "rotate");
+    confirm(settings, out, what, word)?;
+    let report = home.begin_rotation(&server_names(), caution, Timestamp::now(), &mut SystemRandom)?;
+    out.note("both CAs are trusted now; move the tokens: rollcall token rotate --all");
+    Ok(Some(report))
 }
 
 /// Through the server where there is one: it has to know who may ask.

@@ -93,7 +93,8 @@ pub fn warn_of_end(terminal: &Terminal, out: &mut Printer) {
 
 /// The keys as a handshake takes them.
 pub fn credentials(keys: pki::Terminal) -> Credentials {
-    Credentials { ca: *keys.authority.point(), key: keys.key, certificate: keys.certificate }
+    let previous = keys.previous.map(|previous| Box::new(credentials(*previous)));
+    Credentials { ca: *keys.authority.point(), key: keys.key, certificate: keys.certificate, previous }
 }
 
 /// Hands the monitor's events on.

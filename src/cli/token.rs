@@ -9,7 +9,7 @@ use super::{
     json,
     outcome::Outcome,
     printer::Printer,
-    station, token_change,
+    station, token_change, token_rotate,
 };
 use crate::{
     card::{apdu::Format, meter::Metered},
@@ -30,13 +30,14 @@ use crate::{
 
 /// Runs the command.
 pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    if let TokenCommand::Rotate(args) = &args.command {
+        return token_rotate::run(args, settings, out);
+    }
     let reader = one_reader(settings)?;
     match &args.command {
         TokenCommand::Info => info(settings, &reader, out),
         TokenCommand::Verify(args) => verify(args, settings, reader, out),
-        TokenCommand::Write(_) | TokenCommand::Block(_) | TokenCommand::Unblock(_) | TokenCommand::Terminate(_) => {
-            token_change::run(&args.command, settings, reader, out)
-        }
+        _ => token_change::run(&args.command, settings, reader, out),
     }
 }
 

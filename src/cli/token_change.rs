@@ -68,7 +68,7 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
 impl Order {
     fn of(command: &TokenCommand) -> Result<Option<Self>, Failure> {
         let (change, action, user, dry_run) = match command {
-            TokenCommand::Info | TokenCommand::Verify(_) => return Ok(None),
+            TokenCommand::Info | TokenCommand::Verify(_) | TokenCommand::Rotate(_) => return Ok(None),
             TokenCommand::Write(args) => {
                 let user = user(&args.user);
                 // A user that does not fit is refused before a card is touched.
@@ -128,7 +128,7 @@ fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
 }
 
 /// One connection and one transaction.
-fn with_card<T>(
+pub fn with_card<T>(
     settings: &Settings,
     reader: &str,
     work: impl FnOnce(&mut dyn crate::card::link::Link) -> Result<T, ManageError>,
@@ -141,7 +141,8 @@ fn with_card<T>(
     worked.map_err(|e| failure(&e, exchanges))
 }
 
-fn failure(error: &ManageError, exchanges: u32) -> Failure {
+/// What whoever wanted to change a token sees.
+pub fn failure(error: &ManageError, exchanges: u32) -> Failure {
     let message = error.to_string();
     match error {
         // Unlike in a tap, something may have been written.
@@ -155,6 +156,11 @@ fn failure(error: &ManageError, exchanges: u32) -> Failure {
             .hint("present a token in open mode; a private one can be denied here: rollcall users deny ID"),
         ManageError::OtherCard => Failure::new(Class::CardLeft, "token.other-card", message)
             .hint("nothing was changed; put the right card on the reader, and run the command again"),
+        ManageError::NoRotation => Failure::new(Class::No, "pki.no-rotation", message)
+            .hint("begin one where the CA key lies: rollcall pki rotate-ca"),
+        ManageError::NotCertified(_) => {
+            Failure::new(Class::Refused, "enroll.not-certified", message).hint("look at the CA: rollcall pki list")
+        }
         ManageError::Role { .. } => Failure::new(Class::Refused, "token.role", message)
             .hint("run it where the CA key lies, or with a terminal that was issued with this role"),
     }

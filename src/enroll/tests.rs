@@ -102,7 +102,7 @@ impl Office {
         let class = Class::Terminal(Role::Admin);
         let der = ca.issue(class, "terminal", key.public());
         let certificate = Certificate::verify(&der, ca.ca(), &[class]).unwrap();
-        let credentials = Credentials { ca: *ca.ca(), key, certificate };
+        let credentials = Credentials { ca: *ca.ca(), key, certificate, previous: None };
         Self { ca, credentials, memory: Notebook::default(), folder: tempfile::tempdir().unwrap() }
     }
 

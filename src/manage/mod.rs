@@ -3,6 +3,8 @@
 //!
 //! Deliberately absent: private tokens. Their own key, under which alone they take changes, is not fetched yet.
 
+pub mod rotate;
+
 use uuid::Uuid;
 
 use crate::{
@@ -68,6 +70,12 @@ pub enum ManageError {
     /// The token shows no id, and takes changes under its own key only.
     #[error("the token is in private mode: it cannot be administered yet")]
     Private,
+    /// There is no CA before the one that is here.
+    #[error("the CA is not being rotated")]
+    NoRotation,
+    /// The new CA does not certify the token's keys.
+    #[error("the new CA did not certify the token's keys: {0}")]
+    NotCertified(String),
     /// Another card lies there than the one that was confirmed.
     #[error("this is not the card that was confirmed, or not in the same state any more")]
     OtherCard,
@@ -114,11 +122,14 @@ impl Target {
 
 /// Refuses a terminal that may not do this, before a card is touched.
 pub fn check_role(class: Class, change: &Change) -> Result<(), ManageError> {
+    check_role_of(class, change.role())
+}
+
+fn check_role_of(class: Class, needed: Role) -> Result<(), ManageError> {
     let held = match class {
         Class::Terminal(role) => role,
         _ => Role::Read,
     };
-    let needed = change.role();
     if held >= needed { Ok(()) } else { Err(ManageError::Role { needed, held }) }
 }
 

@@ -130,6 +130,12 @@ pub enum PkiError {
     /// The CA's own profile does not allow what was asked.
     #[error(transparent)]
     Issue(#[from] IssueError),
+    /// A CA is rotated out already.
+    #[error("the CA is being rotated already")]
+    RotationUnderWay,
+    /// No CA is rotated out.
+    #[error("the CA is not being rotated")]
+    NoRotation,
     /// A key in a PKCS#11 token.
     #[error(transparent)]
     Pkcs11(#[from] Pkcs11Error),
@@ -180,6 +186,9 @@ impl PkiError {
             Self::Occupied(_) => failure(Class::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
             Self::Issue(_) => failure(Class::Data, "pki.profile").hint("shorten the name, and check the clock"),
+            Self::RotationUnderWay => failure(Class::Refused, "pki.rotation-under-way")
+                .hint("move the tokens (rollcall token rotate --all), then end it: rollcall pki rotate-ca --finish"),
+            Self::NoRotation => failure(Class::No, "pki.no-rotation").hint("begin one: rollcall pki rotate-ca"),
             Self::Pkcs11(error) => match error {
                 Pkcs11Error::Library(..) | Pkcs11Error::Answer(_) => failure(Class::Unavailable, "pki.pkcs11").hint(
                     "check the library and that the key may sign with CKM_AES_CMAC: pkcs11-tool --module LIBRARY -M -O -l",

@@ -49,6 +49,8 @@ pub struct Terminal {
     pub key: KeyPair,
     /// Its certificate, which is valid now.
     pub certificate: Certificate,
+    /// The same under the CA before, while that one is being rotated out.
+    pub previous: Option<Box<Terminal>>,
 }
 
 /// What one side brings into TLS.
@@ -147,7 +149,11 @@ impl Home {
         let key = load::key_pair(&self.path(pair.key))?;
         let certificate = self.card_certificate(pair, &key, &authority, classes)?;
         self.require_valid(pair, certificate.check_time(now))?;
-        Ok(Terminal { authority, key, certificate })
+        let previous = match self.previous()?.filter(|_| matches!(classes, [Class::Terminal(_), ..])) {
+            Some(home) => Some(Box::new(home.load_pair(pair, classes, now)?)),
+            None => None,
+        };
+        Ok(Terminal { authority, key, certificate, previous })
     }
 
     fn load_tls(&self, pair: Pair, usage: TlsUse, now: Timestamp) -> Result<Tls, PkiError> {

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -119,8 +119,14 @@ impl Home {
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Report, PkiError> {
-        let mut ca = self.load_ca(caution)?;
+        // Tokens that know only the CA before are still met.
+        if let Some(previous) = self.previous()? {
+            previous.renew(names, caution, now, random)?;
+        }
+        drop(self.load_ca(caution)?);
         let _lock = self.prepare()?;
+        // Only now: whoever had the lock may have rotated it.
+        let mut ca = self.load_ca(caution)?;
         // A server keeps the names that it was issued for.
         let kept = self.tls_names(ca.authority());
         let names = if kept.is_empty() { names } else { &kept };
@@ -167,7 +173,7 @@ impl Home {
     }
 
     /// Makes the folder, private; waits for the lock, which ends with the file; removes what a crash has left behind.
-    fn prepare(&self) -> Result<File, PkiError> {
+    pub(super) fn prepare(&self) -> Result<File, PkiError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error| PkiError::Io { path, error }
@@ -175,9 +181,16 @@ impl Home {
         files::create_private_folder(self.folder()).map_err(failed(self.folder()))?;
         fs::set_permissions(self.folder(), Permissions::from_mode(0o700)).map_err(failed(self.folder()))?;
         let path = self.path(LOCK);
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let lock = lock.map_err(failed(&path))?;
-        lock.lock_exclusive().map_err(failed(&path))?;
+        let lock = loop {
+            let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+            let lock = lock.map_err(failed(&path))?;
+            lock.lock_exclusive().map_err(failed(&path))?;
+            // A rotation puts another folder in the place of this one, with a lock of its own.
+            let (ours, there) = (lock.metadata().map_err(failed(&path))?, fs::metadata(&path));
+            if there.is_ok_and(|there| there.ino() == ours.ino()) {
+                break lock;
+            }
+        };
         self.sweep().map_err(failed(self.folder()))?;
         Ok(lock)
     }

@@ -16,6 +16,7 @@ mod load;
 mod perso;
 pub mod pkcs11;
 pub mod record;
+mod rotation;
 mod set;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use init::{FileReport, Outcome, Report};
 pub use inventory::{Age, Content, Facts, Item};
 use jiff::SignedDuration;
 pub use perso::PersoKey;
+pub use rotation::Rotation;
 pub use set::{Set, SetId};
 
 /// The common name of every CA; which one it is says its key identifier.

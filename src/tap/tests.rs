@@ -72,7 +72,7 @@ impl Office {
         let der = issue(&ca, class, "terminal", key.public(), (BEGIN, END));
         let certificate = Certificate::verify(&der, ca.public(), &[class]).unwrap();
         let set_certificate = issue(&ca, Class::SetEcka, "set 0011223344", set.public(), (BEGIN, END));
-        let credentials = Credentials { ca: *ca.public(), key, certificate };
+        let credentials = Credentials { ca: *ca.public(), key, certificate, previous: None };
         Self { ca, set, set_certificate, credentials, memory: Notebook::default() }
     }
 

@@ -114,6 +114,17 @@ pub fn store_ca_identifier(kvn: u8, identifier: &[u8; 20]) -> Command {
     Command::new(0x80, 0xE2, 0x90, 0x00).data(tlv::object(0xA6, &inner))
 }
 
+/// DELETE KEY (GP Card Specification, 11.2).
+pub fn delete_key(kid: u8, kvn: u8) -> Command {
+    let key = [tlv::object(0xD0, &[kid]), tlv::object(0xD2, &[kvn])].concat();
+    Command::new(0x80, 0xE4, 0x00, 0x00).data(key)
+}
+
+/// GET DATA of the identifiers of all CA keys (GP Amendment F, 7.3), inside a channel.
+pub fn ca_list() -> Command {
+    Command::new(0x00, 0xCA, 0xFF, 0x33).answered()
+}
+
 /// SET STATUS (GP Card Specification, 11.10). ISSUED takes the manifest when SCP03 sets it.
 pub fn set_status(state: LifeCycle, manifest: Option<[u8; 32]>) -> Command {
     let command = Command::new(0x80, 0xF0, 0x40, state.byte());

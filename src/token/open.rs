@@ -42,6 +42,25 @@ pub struct Credentials {
     pub key: KeyPair,
     /// Its certificate.
     pub certificate: Certificate,
+    /// The same under the CA before this one, while tokens are being moved from that one to this.
+    pub previous: Option<Box<Credentials>>,
+}
+
+impl Credentials {
+    /// What this token is faced with: it names the CA whose key it has had for longest.
+    fn facing(&self, selected: &Selected) -> &Self {
+        let knows = |one: &Self| one.ca.key_identifier()[..8] == selected.ca_prefix;
+        self.previous.as_deref().filter(|previous| knows(previous)).unwrap_or(self)
+    }
+
+    /// Verifies a token's certificate: under the CA, or while it is being rotated under the one before.
+    pub fn verify(&self, der: &[u8], class: Class) -> Result<Certificate, CertificateError> {
+        let verified = Certificate::verify(der, &self.ca, &[class]);
+        match (&verified, &self.previous) {
+            (Err(_), Some(previous)) => Certificate::verify(der, &previous.ca, &[class]).or(verified),
+            _ => verified,
+        }
+    }
 }
 
 /// Something that a terminal may remember of a token, so that it need not be read again.
@@ -140,7 +159,7 @@ impl Visit<'_> {
         let key = match self.card_key(privacy, &der) {
             // A token of others is no forgery: only when it says that it has our CA's key is its certificate held against it.
             Err(e @ TokenError::Certificate(CertificateError::Signature | CertificateError::Authority)) => {
-                self.look_up_ca(link)?;
+                self.look_up_ca(link, selected)?;
                 return Err(e);
             }
             key => key?,
@@ -184,7 +203,7 @@ impl Visit<'_> {
                 return Err(TokenError::TerminalRefused(Status::CONDITIONS));
             }
             (Err(refusal @ TokenError::Refused { status: Status::CONDITIONS, .. }), _) => {
-                return Err(self.blocked_or_outdated(link, &mut channel.session, refusal));
+                return Err(self.blocked_or_outdated(link, selected, &mut channel.session, refusal));
             }
             (answer, _) => answer?,
         };
@@ -195,7 +214,7 @@ impl Visit<'_> {
         }
         let identity = self.identity(link, &mut channel.session, token_id)?;
         let expected = Expected {
-            terminal: self.credentials.key.public(),
+            terminal: self.credentials.facing(selected).key.public(),
             nonce: &self.nonce,
             token_id: token_id.as_bytes(),
             binding: &channel.binding,
@@ -205,8 +224,14 @@ impl Visit<'_> {
 
     /// Why a private token gives no proof, for its SELECT does not show it: a blocked one still tells its CA keys inside
     /// the channel, and one that takes our certificate for outdated has wiped the channel.
-    fn blocked_or_outdated(&self, link: &mut dyn Link, session: &mut Session, refusal: TokenError) -> TokenError {
-        let command = commands::ca_lookup(&self.credentials.ca.key_identifier());
+    fn blocked_or_outdated(
+        &self,
+        link: &mut dyn Link,
+        selected: &Selected,
+        session: &mut Session,
+        refusal: TokenError,
+    ) -> TokenError {
+        let command = commands::ca_lookup(&self.credentials.facing(selected).ca.key_identifier());
         match session.send(link, "GET DATA CA lookup", &command) {
             Ok(_) => refusal,
             Err(TokenError::Refused { .. }) => TokenError::TerminalRefused(Status::CONDITIONS),
@@ -235,7 +260,7 @@ impl Visit<'_> {
     }
 
     fn certificate(&self, der: &[u8], class: Class, subject: &str) -> Result<Certificate, TokenError> {
-        let certificate = Certificate::verify(der, &self.credentials.ca, &[class])?;
+        let certificate = self.credentials.verify(der, class)?;
         certificate.check_time(self.now)?;
         if certificate.subject() == subject { Ok(certificate) } else { Err(TokenError::IdentityMismatch) }
     }
@@ -248,7 +273,7 @@ impl Visit<'_> {
                 if sha256(&[der])[..8] != set {
                     return Err(TokenError::IdentityMismatch);
                 }
-                let certificate = Certificate::verify(der, &self.credentials.ca, &[Class::SetEcka])?;
+                let certificate = self.credentials.verify(der, Class::SetEcka)?;
                 certificate.check_time(self.now)?;
                 Ok(*certificate.point())
             }
@@ -263,7 +288,7 @@ impl Visit<'_> {
             Err(TokenError::Channel(ChannelError::Refused { step, status }))
                 if step == Handshake::CERTIFICATE && matches!(status, Status::NO_DATA | Status::WRONG_DATA) =>
             {
-                match self.look_up_ca(link)? {
+                match self.look_up_ca(link, selected)? {
                     kvn if kvn == guess => Err(TokenError::TerminalRefused(status)),
                     kvn => self.attempt(link, selected, card_key, kvn),
                 }
@@ -273,9 +298,9 @@ impl Visit<'_> {
     }
 
     /// Under which KVN the token keeps our CA's key.
-    fn look_up_ca(&self, link: &mut dyn Link) -> Result<u8, TokenError> {
+    fn look_up_ca(&self, link: &mut dyn Link, selected: &Selected) -> Result<u8, TokenError> {
         const STEP: &str = "GET DATA CA lookup";
-        let command = commands::ca_lookup(&self.credentials.ca.key_identifier());
+        let command = commands::ca_lookup(&self.credentials.facing(selected).ca.key_identifier());
         match plain(link, STEP, &command, self.format) {
             Ok(data) => match tlv::only(&data, 0x83) {
                 Ok(&[KEY_CA, kvn]) => Ok(kvn),
@@ -293,10 +318,11 @@ impl Visit<'_> {
         card_key: &Point,
         ca_kvn: u8,
     ) -> Result<Channel, TokenError> {
+        let credentials = self.credentials.facing(selected);
         let mut step = Handshake::begin(Offer {
             select: &selected.raw,
-            terminal_key: &self.credentials.key,
-            terminal_certificate: self.credentials.certificate.der(),
+            terminal_key: &credentials.key,
+            terminal_certificate: credentials.certificate.der(),
             ca_kvn,
             card_key,
             card_kvn: selected.ecka_kvn,

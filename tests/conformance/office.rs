@@ -34,7 +34,7 @@ impl Memory for Notebook {
 pub fn credentials(desk: &Desk) -> Credentials {
     let der = Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
     let certificate = Certificate::verify(&der, desk.ca.public(), &[Class::Terminal(Role::Read)]).unwrap();
-    Credentials { ca: *desk.ca.public(), key: desk.terminal.clone(), certificate }
+    Credentials { ca: *desk.ca.public(), key: desk.terminal.clone(), certificate, previous: None }
 }
 
 /// One tap of whatever answers behind the link.

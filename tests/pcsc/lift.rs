@@ -155,6 +155,40 @@ pub fn at_every_apdu_of_a_change(kind: &str) {
     println!("{kind}: a change lifted at {points} points");
 }
 
+/// A token that is moved to another CA. Whoever trusts both lets it in wherever it was torn.
+pub fn at_every_apdu_of_a_rotation(kind: &str) {
+    let bench = Bench::new();
+    let rollcall = |args: &[&str]| bench.stack.rollcall(&[&["--output", "ndjson", "--yes"], args].concat());
+    let rotate = ["token", "rotate", "--reader", &bench.reader];
+    let again = || {
+        rollcall(&["pki", "rotate-ca", "--finish"]).expect(0);
+        rollcall(&["pki", "rotate-ca"]).expect(0);
+    };
+    let mut slot = bench.put(blank(kind, TEST_KEY), None);
+    bench.enroll().expect(0);
+    rollcall(&["pki", "rotate-ca"]).expect(0);
+    slot.arm(None);
+    // Two connections: one looks, the other moves.
+    rollcall(&rotate).expect(0);
+    let apdus = slot.apdus();
+    assert!(apdus > 20, "{apdus}");
+    let mut points = 0;
+    for lift in (1..=apdus).map(|at| Lift { at, carried_out: at % 2 == 0 }) {
+        again();
+        let card = bench.take(slot);
+        let torn_slot = bench.put(card, Some(lift));
+        let torn = rollcall(&rotate).expect(74);
+        assert_eq!((torn.code(), torn.stdout.lines().count()), ("card.left", 0), "{lift:?}: {torn:?}");
+        let card = bench.take(torn_slot);
+        slot = bench.put(card, None);
+        assert_eq!(bench.scan().expect(0).objects()[0]["user"]["id"], "p1", "{lift:?}");
+        rollcall(&rotate).expect(0);
+        assert_eq!(bench.scan().expect(0).objects()[0]["user"]["id"], "p1", "{lift:?}");
+        points += 1;
+    }
+    println!("{kind}: a rotation lifted at {points} points");
+}
+
 pub fn at_every_apdu_of_a_scan(kind: &str) {
     let bench = Bench::new();
     let mut slot = bench.put(blank(kind, TEST_KEY), None);

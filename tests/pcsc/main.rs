@@ -19,6 +19,7 @@ mod presence;
 mod reads;
 mod renewal;
 mod replace;
+mod rotation;
 mod server;
 mod slot;
 mod stack;
@@ -69,6 +70,8 @@ const CASES: &[Case] = &[
     ("a_token_is_changed", change::through_its_states),
     ("a_lost_card_is_replaced_here", replace::here),
     ("a_lost_card_is_replaced_at_the_server", replace::at_the_server),
+    ("the_ca_of_a_fleet_is_rotated", rotation::of_a_fleet),
+    ("lifted_at_every_apdu_of_a_rotation", lift::at_every_apdu_of_a_rotation),
     ("renewed_by_the_ca", renewal::by_the_ca),
     ("renewed_by_the_server", renewal::by_the_server),
     ("yubikit_personalises", client::yubikit_personalises),

@@ -54,7 +54,7 @@ fn warn_of_test_keys(out: &mut Printer) {
 }
 
 /// The certificates were just read: the first tap at this terminal need not read them again.
-fn remember(store: &mut Store, learned: &[(Item, Option<Vec<u8>>)]) -> Result<(), Failure> {
+pub fn remember(store: &mut Store, learned: &[(Item, Option<Vec<u8>>)]) -> Result<(), Failure> {
     for (item, der) in learned {
         if let Some(der) = der {
             store.keep_certificate(&super::outcome::certificate_of(*item), der)?;

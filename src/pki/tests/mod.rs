@@ -6,6 +6,7 @@ mod bundle;
 mod ca;
 mod init;
 mod load;
+mod rotation;
 mod tool;
 
 use std::{

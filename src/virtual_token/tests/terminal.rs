@@ -51,6 +51,7 @@ fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn Memory, change: Change<'_>
         ca: *rig.ca.public(),
         key: rig.terminal.clone(),
         certificate: Certificate::verify(&certificate, rig.ca.public(), &[class]).unwrap(),
+        previous: None,
     };
     let mut around = Visit {
         credentials: &credentials,

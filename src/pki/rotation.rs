@@ -1,0 +1,167 @@
+//! Another CA in the place of the one that is here. While tokens are moved from the old one to the new one, both are
+//! trusted: the old one lies in `pki/previous/`, a folder of the same form.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use uuid::Uuid;
+
+use super::{
+    Caution, Home, PkiError, Report,
+    home::{PERSO_KEY, START_KEY},
+    load, record,
+};
+use crate::{
+    crypto::{
+        random::Random,
+        x509::{Class, ServerName},
+    },
+    files,
+};
+
+const PREVIOUS: &str = "previous";
+/// Ids of the tokens that know the new CA, a line each.
+const ROTATED: &str = "rotated";
+/// What does not belong to a CA and stays.
+const STAYS: [&str; 3] = [PERSO_KEY, START_KEY, "sets"];
+
+/// How far a rotation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    /// Tokens of the old CA that are not known to have the new one: some may be lost or out of use.
+    pub left: BTreeSet<Uuid>,
+    /// Tokens of the old CA that have the new one.
+    pub done: BTreeSet<Uuid>,
+}
+
+impl Home {
+    /// The folder of the CA that is being rotated out, if there is one.
+    pub fn previous(&self) -> Result<Option<Self>, PkiError> {
+        let previous = Self::new(self.path(PREVIOUS));
+        Ok(load::exists(previous.folder())?.then_some(previous))
+    }
+
+    /// Makes a new CA and everything that it certifies here, and keeps the old one beside it. The two change places in one
+    /// step: whoever is killed has the one or the other.
+    pub fn begin_rotation(
+        &self,
+        names: &[ServerName],
+        caution: Caution,
+        now: Timestamp,
+        random: &mut dyn Random,
+    ) -> Result<Report, PkiError> {
+        if self.previous()?.is_some() {
+            return Err(PkiError::RotationUnderWay);
+        }
+        // The CA key has to be here, and its record.
+        drop(self.load_ca(caution)?);
+        let _lock = self.prepare()?;
+        let next = Self::new(self.beside());
+        let failed = |error| PkiError::Io { path: next.folder().to_owned(), error };
+        remove(next.folder()).map_err(failed)?;
+        for name in STAYS {
+            copy(&self.path(name), &next.path(name)).map_err(failed)?;
+        }
+        copy_but(self.folder(), &next.path(PREVIOUS), &STAYS).map_err(failed)?;
+        let report = next.init(names, caution, now, random)?;
+        renameat_with(CWD, self.folder(), CWD, next.folder(), RenameFlags::EXCHANGE)
+            .map_err(|error| failed(error.into()))?;
+        sync(self.folder()).map_err(failed)?;
+        remove(next.folder()).map_err(failed)?;
+        Ok(report)
+    }
+
+    /// The old CA is trusted no more.
+    pub fn finish_rotation(&self) -> Result<(), PkiError> {
+        let previous = self.previous()?.ok_or(PkiError::NoRotation)?;
+        let _lock = self.prepare()?;
+        let gone = self.beside();
+        let failed = |error| PkiError::Io { path: gone.clone(), error };
+        remove(&gone).and_then(|()| fs::rename(previous.folder(), &gone)).map_err(failed)?;
+        sync(self.folder()).and_then(|()| remove(&gone)).and_then(|()| remove(&self.path(ROTATED))).map_err(failed)
+    }
+
+    /// Which tokens have the new CA, and which do not.
+    pub fn rotation(&self) -> Result<Rotation, PkiError> {
+        let previous = self.previous()?.ok_or(PkiError::NoRotation)?;
+        let issued = record::entries(&previous.record())?;
+        let tokens = issued.iter().filter(|entry| entry.class == Class::TokenEcka.word());
+        let known: BTreeSet<Uuid> = tokens.filter_map(|entry| entry.subject.parse().ok()).collect();
+        let path = self.path(ROTATED);
+        let failed = |error| PkiError::Io { path: path.clone(), error };
+        let mut text = String::new();
+        match File::open(&path) {
+            Ok(mut file) => drop(file.read_to_string(&mut text).map_err(failed)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let noted: BTreeSet<Uuid> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        let (done, left) = known.into_iter().partition(|token_id| noted.contains(token_id));
+        Ok(Rotation { left, done })
+    }
+
+    /// Notes that this token has the new CA; it is on disk when this returns.
+    pub fn note_rotated(&self, token_id: Uuid) -> Result<(), PkiError> {
+        let path = self.path(ROTATED);
+        let written = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).and_then(|mut file| {
+            file.write_all(format!("{token_id}\n").as_bytes())?;
+            file.sync_data()
+        });
+        written.map_err(|error| PkiError::Io { path, error })
+    }
+
+    /// A folder beside this one, on the same disk.
+    fn beside(&self) -> PathBuf {
+        let mut name = self.folder().file_name().unwrap_or_default().to_owned();
+        name.push(".next");
+        self.folder().with_file_name(name)
+    }
+}
+
+/// A file or a folder with all that is in it; what is not there is not copied.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if from.is_dir() {
+        return copy_but(from, to, &[]);
+    }
+    if !from.exists() {
+        return Ok(());
+    }
+    if let Some(folder) = to.parent() {
+        files::create_private_folder(folder)?;
+    }
+    files::replace(to, &zeroize::Zeroizing::new(fs::read(from)?))
+}
+
+fn copy_but(from: &Path, to: &Path, but: &[&str]) -> io::Result<()> {
+    files::create_private_folder(to)?;
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        // Hidden files are locks and halves of others.
+        let stays = name.to_str().is_none_or(|name| name.starts_with('.') || but.contains(&name));
+        if !stays {
+            copy(&from.join(&name), &to.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// The folder that this path stands in is on disk as it is.
+fn sync(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
