@@ -3,11 +3,7 @@
 //! What is done stands on the cards themselves; a list beside the CA says which tokens are left. So whatever ends a run,
 //! the same command goes on.
 
-use std::{
-    collections::BTreeSet,
-    sync::mpsc::{self, RecvTimeoutError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::mpsc, time::Duration};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -171,10 +167,7 @@ fn fleet(args: &TokenRotateArgs, desk: &mut Desk<'_>, out: &mut Printer) -> Resu
 
 fn next(inbox: &mpsc::Receiver<Message>, quiet: Option<Duration>) -> Option<Message> {
     let Some(quiet) = quiet else { return inbox.recv().ok() };
-    match inbox.recv_timeout(quiet) {
-        Ok(message) => Some(message),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-    }
+    inbox.recv_timeout(quiet).ok()
 }
 
 /// One card, told at once; the number of failures in a row comes back.
