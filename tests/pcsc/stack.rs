@@ -13,6 +13,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::objects;
+
 /// How long any one command may take.
 const PATIENCE: &str = "120";
 
@@ -22,6 +24,7 @@ pub struct Stack {
     process: Child,
     open: Option<ChildStdin>,
 }
+
 
 /// What a command printed, and its exit status.
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl Run {
 
     /// The objects of ndjson output.
     pub fn objects(&self) -> Vec<Value> {
-        self.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+        objects::lines(&self.stdout)
     }
 
     /// The code of the error on stderr.
@@ -116,7 +119,9 @@ impl Stack {
 
     /// Runs rollcall.
     pub fn rollcall(&self, args: &[&str]) -> Run {
-        self.bounded("rollcall", args)
+        let run = self.bounded("rollcall", args);
+        objects::output(args, &run.stdout);
+        run
     }
 
     /// Runs rollcall with ndjson output; it must end with this status.
@@ -170,8 +175,11 @@ impl Stack {
         let (tell, events) = mpsc::channel();
         std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                let Ok(event) = serde_json::from_str::<Value>(&line) else { return };
-                if tell.send(event).is_err() {
+                // A killed process may have written half a line.
+                if serde_json::from_str::<Value>(&line).is_err() {
+                    return;
+                }
+                if tell.send(objects::line(&line)).is_err() {
                     return;
                 }
             }
