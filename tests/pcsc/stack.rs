@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -24,7 +25,6 @@ pub struct Stack {
     process: Child,
     open: Option<ChildStdin>,
 }
-
 
 /// What a command printed, and its exit status.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ impl Stack {
             .expect("rollcall starts");
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
         let (tell, events) = mpsc::channel();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
                 // A killed process may have written half a line.
                 if serde_json::from_str::<Value>(&line).is_err() {
@@ -184,7 +184,7 @@ impl Stack {
                 }
             }
         });
-        Watch { process, events, seen: Vec::new() }
+        Watch { process, events, reader: Some(reader), seen: Vec::new() }
     }
 }
 
@@ -199,6 +199,7 @@ impl Drop for Stack {
 pub struct Watch {
     pub process: Child,
     events: Receiver<Value>,
+    reader: Option<JoinHandle<()>>,
     /// Every event so far.
     pub seen: Vec<Value>,
 }
@@ -250,5 +251,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        let read = self.reader.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || matches!(read, Some(Ok(()))), "an object is not as its schema says");
     }
 }

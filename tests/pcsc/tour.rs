@@ -61,7 +61,7 @@ pub fn every_object_has_its_schema(kind: &str) {
     ];
     let mut found: Vec<_> = tour.iter().flat_map(|(status, args)| both(stack, *status, args)).collect();
     found.extend(stack.ndjson(0, &["enroll", "--reader", &readers[1], "--id", "p9", "--name", "Zoë"]));
-    found.extend(stack.ndjson(0, &["server", "terminal", "add", "--name", "door", "--out", &bundle(1)]));
+    found.extend(stack.ndjson(0, &["server", "terminal", "add", "door", "--out", &bundle(1)]));
     found.extend(stack.ndjson(0, &["server", "terminal", "revoke", "door", "--yes"]));
 
     let printed: BTreeSet<_> = found.iter().map(|object| object["schema"].as_str().unwrap().to_owned()).collect();
