@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
+mod objects;
+
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
@@ -36,6 +38,46 @@ fn cases() {
         let state = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("terminal.");
         let may_keep_a_list = file.ends_with("users.trycmd");
         assert!(left.iter().all(|name| may_keep_a_list && state(name)), "{} left {left:?}", file.display());
+    }
+}
+
+/// What the cases show of JSON, and what the README does, is what the program says that it prints.
+#[test]
+fn what_is_shown_of_json_has_its_schema() {
+    let read = |file: &Path| fs::read_to_string(file).unwrap();
+    let mut shown = 0;
+    for line in read(Path::new("README.md")).lines().filter(|line| line.starts_with("{\"schema\"")) {
+        objects::line(line);
+        shown += 1;
+    }
+    assert!(shown > 0, "the README shows no object");
+    for case in fs::read_dir("tests/cmd").unwrap().map(|entry| entry.unwrap().path()) {
+        let Some("trycmd") = case.extension().and_then(|e| e.to_str()) else { continue };
+        for run in read(&case).split("\n$ ").skip(1) {
+            let (command, rest) = run.split_once('\n').unwrap();
+            let arguments: Vec<_> = command.split(' ').collect();
+            let printed: Vec<_> = rest.lines().take_while(|line| !line.is_empty() && *line != "```").collect();
+            let data = printed.into_iter().filter(|line| line.starts_with(['{', '[', ']'])).collect::<Vec<_>>();
+            objects::output(&arguments, &data.join("\n"));
+        }
+    }
+}
+
+#[test]
+fn the_check_of_objects_sees_faults() {
+    let good = r#"{"schema":"rollcall.denied/1","id":"7"}"#;
+    objects::line(good);
+    for (from, to) in [
+        ("\"7\"", "7"),
+        (",\"id\":\"7\"", ""),
+        ("}", ",\"more\":1}"),
+        ("denied/1", "denied/2"),
+        ("denied/1", "event/1"),
+        ("\"schema\":\"rollcall.denied/1\",", ""),
+        ("}", ""),
+    ] {
+        let bad = good.replace(from, to);
+        assert!(std::panic::catch_unwind(|| objects::line(&bad)).is_err(), "{bad}");
     }
 }
 

@@ -112,6 +112,6 @@ pub fn a_store_of_another_ca_is_refused(kind: &Kind) {
         assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.authority"), "{output:?}");
     }
     let again = site.rollcall(&["server", "init", "--output", "json"]);
-    let told: serde_json::Value = serde_json::from_slice(&again.stdout).unwrap();
+    let told = crate::objects::document(&again.stdout);
     assert_eq!(told["new"], false);
 }

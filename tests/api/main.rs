@@ -6,6 +6,8 @@
 mod audit;
 mod bodies;
 mod crash;
+#[path = "../objects.rs"]
+mod objects;
 mod people;
 mod proofs;
 mod raw;

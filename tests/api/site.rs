@@ -21,7 +21,7 @@ use rollcall::{
 };
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use super::raw::Raw;
+use super::{objects, raw::Raw};
 
 /// Which store.
 #[derive(Debug, Clone)]
@@ -148,8 +148,8 @@ impl Site {
         let mut child = command.stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: serde_json::Value =
-            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}: {}", fs::read_to_string(&log).unwrap()));
+        assert!(line.ends_with('\n'), "{line:?}: {}", fs::read_to_string(&log).unwrap());
+        let told = objects::line(&line);
         let port = told["listening"].as_str().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
         Process { child, port, log }
     }
@@ -188,7 +188,7 @@ impl Site {
     /// What `server audit verify` says.
     pub fn verify(&self, more: &[&str]) -> serde_json::Value {
         let output = self.rollcall(&[&["server", "audit", "verify", "--output", "json"], more].concat());
-        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        let found = objects::document(&output.stdout);
         assert_eq!(output.status.code(), Some(i32::from(found["whole"] != true)));
         found
     }

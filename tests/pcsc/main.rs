@@ -13,6 +13,8 @@ mod faults;
 mod hooks;
 mod hostile;
 mod lift;
+#[path = "../objects.rs"]
+mod objects;
 mod pkcs11;
 mod portrait;
 mod presence;
@@ -23,6 +25,7 @@ mod rotation;
 mod server;
 mod slot;
 mod stack;
+mod tour;
 mod yubikit_client;
 
 use std::process::ExitCode;
@@ -44,6 +47,7 @@ const CASES: &[Case] = &[
     ("hooks_get_every_event", hooks::get_every_event),
     ("hooks_stall_nobody", hooks::stall_nobody),
     ("hooks_may_fail", hooks::may_fail),
+    ("every_object_has_its_schema", tour::every_object_has_its_schema),
     ("presence_field", presence::field),
     ("heartbeat", presence::heartbeat),
     ("presence_toggle", presence::toggle),

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{cases::enrolled, stack::Stack};
+use crate::{cases::enrolled, objects, stack::Stack};
 
 /// A name that a spreadsheet would take for a formula, and that takes two lines.
 const FORMULA: &str = "=HYPERLINK(\"x\")\nZoë, \"山田\"";
@@ -26,7 +26,7 @@ fn read(form: &str, file: &Path) -> BTreeMap<String, (usize, String)> {
         rows.map(|row| (row[at("user_id")].into(), row[at("user_name")].into())).collect()
     } else {
         let text = fs::read_to_string(file).unwrap();
-        let objects = text.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+        let objects = objects::lines(&text).into_iter();
         let word = |value: &Value| value.as_str().unwrap().to_owned();
         objects.map(|o| (word(&o["user"]["id"]), word(&o["user"]["name"]))).collect()
     };

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::stack::Stack;
+use crate::{objects, stack::Stack};
 
 /// A stack with its server.
 pub struct Office {
@@ -19,7 +19,7 @@ pub struct Office {
 
 impl Office {
     /// So many cards, each enrolled through the server for p1, p2 …
-    fn new(cards: usize, kind: &str) -> Self {
+    pub fn new(cards: usize, kind: &str) -> Self {
         let office = Self::without_tokens(cards, kind);
         for (at, reader) in office.stack.readers().iter().take(cards).enumerate() {
             let (id, name) = (format!("p{}", at + 1), format!("Person {}", at + 1));
@@ -46,7 +46,7 @@ impl Office {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let told: Value = serde_json::from_str(&line).expect("the server listens");
+        let told = objects::line(&line);
         told["listening"].as_str().unwrap().clone_into(&mut self.address);
         self.server = Some(child);
     }

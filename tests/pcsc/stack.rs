@@ -8,10 +8,13 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
+
+use crate::objects;
 
 /// How long any one command may take.
 const PATIENCE: &str = "120";
@@ -48,7 +51,7 @@ impl Run {
 
     /// The objects of ndjson output.
     pub fn objects(&self) -> Vec<Value> {
-        self.stdout.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+        objects::lines(&self.stdout)
     }
 
     /// The code of the error on stderr.
@@ -147,7 +150,9 @@ impl Stack {
 
     /// Runs rollcall.
     pub fn rollcall(&self, args: &[&str]) -> Run {
-        self.bounded("rollcall", args)
+        let run = self.bounded("rollcall", args);
+        objects::output(args, &run.stdout);
+        run
     }
 
     /// Runs rollcall with ndjson output; it must end with this status.
@@ -199,15 +204,18 @@ impl Stack {
             .expect("rollcall starts");
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
         let (tell, events) = mpsc::channel();
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                let Ok(event) = serde_json::from_str::<Value>(&line) else { return };
-                if tell.send(event).is_err() {
+                // A killed process may have written half a line.
+                if serde_json::from_str::<Value>(&line).is_err() {
+                    return;
+                }
+                if tell.send(objects::line(&line)).is_err() {
                     return;
                 }
             }
         });
-        Watch { process, events, seen: Vec::new() }
+        Watch { process, events, reader: Some(reader), seen: Vec::new() }
     }
 }
 
@@ -236,6 +244,7 @@ impl Drop for Stack {
 pub struct Watch {
     pub process: Child,
     events: Receiver<Value>,
+    reader: Option<JoinHandle<()>>,
     /// Every event so far.
     pub seen: Vec<Value>,
 }
@@ -287,5 +296,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        let read = self.reader.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || matches!(read, Some(Ok(()))), "an object is not as its schema says");
     }
 }

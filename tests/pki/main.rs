@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test ends where something is not as it was arranged
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // we made these files
 
+#[path = "../objects.rs"]
+mod objects;
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -39,7 +42,7 @@ impl Place {
     fn objects(&self, arguments: &[&str]) -> Vec<Value> {
         let output = self.run(&[arguments, &["--output", "json"]].concat());
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let found: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let found = objects::document(&output.stdout).as_array().unwrap().clone();
         assert!(found.iter().all(|object| object["schema"] == "rollcall.pki/1"));
         found
     }
@@ -134,8 +137,8 @@ fn refusals_have_their_exit_statuses() {
     place.refused(&["renew"], 77, "pki.key-permissions");
     let listed = place.run(&["list", "--output", "json"]);
     assert_eq!(listed.status.code(), Some(1));
-    let broken: Vec<Value> = serde_json::from_slice(&listed.stdout).unwrap();
-    assert_eq!(broken.iter().filter(|object| object["state"] == "broken").count(), 2);
+    let broken = objects::document(&listed.stdout);
+    assert_eq!(broken.as_array().unwrap().iter().filter(|object| object["state"] == "broken").count(), 2);
     fs::set_permissions(path("ca.key"), fs::Permissions::from_mode(0o600)).unwrap();
 
     let record = fs::read(path("issued.ndjson")).unwrap();

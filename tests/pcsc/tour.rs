@@ -1,0 +1,70 @@
+//! Every object of the contract, from a real run of a command that prints it, in both forms of JSON.
+
+use std::{collections::BTreeSet, fs};
+
+use serde_json::Value;
+
+use crate::{objects, server::Office, stack::Stack};
+
+/// Runs a command in both forms; the objects that it printed, which have been checked.
+fn both(stack: &Stack, status: i32, args: &[&str]) -> Vec<Value> {
+    let json = stack.rollcall(&[&["--output", "json"], args].concat()).expect(status);
+    let mut found = match objects::document(json.stdout.as_bytes()) {
+        Value::Array(objects) => objects,
+        object => vec![object],
+    };
+    found.extend(stack.ndjson(status, args));
+    assert!(!found.is_empty(), "{args:?} printed nothing");
+    found
+}
+
+pub fn every_object_has_its_schema(kind: &str) {
+    let office = Office::new(3, kind);
+    let stack = &office.stack;
+    let readers = stack.readers();
+    stack.card("new", 2);
+    let token = stack.ndjson(0, &["scan", "--reader", &readers[0]])[0]["token_id"].as_str().unwrap().to_owned();
+    let people = stack.home().join("people.csv");
+    fs::write(&people, "id,name\np8,山田\n").unwrap();
+    let people = people.to_str().unwrap();
+    let bundle = |n: usize| stack.home().join(format!("door{n}.bundle")).to_str().unwrap().to_owned();
+
+    let tour: &[(i32, &[&str])] = &[
+        (0, &["readers"]),
+        (1, &["scan", "--proof"]),
+        (0, &["scan", "--identify-only", "--reader", &readers[0]]),
+        (1, &["scan", "--count", "9", "--timeout", "2s"]),
+        (0, &["enroll", "--dry-run", "--from", people]),
+        (0, &["users"]),
+        (0, &["users", "show", "p1"]),
+        (0, &["users", "export"]),
+        (0, &["users", "deny", "p3"]),
+        (0, &["users", "denied"]),
+        (0, &["users", "history"]),
+        (0, &["token", "info", "--reader", &readers[0]]),
+        (0, &["token", "info", "--reader", &readers[1]]),
+        (0, &["token", "verify", "--reader", &readers[0]]),
+        (0, &["token", "write", "--id", "p1", "--name", "Ada", "--dry-run", "--reader", &readers[0]]),
+        (0, &["pki", "list"]),
+        (0, &["pki", "renew"]),
+        (0, &["server", "init"]),
+        (0, &["server", "audit", "verify"]),
+        (0, &["server", "user", "add", "--id", "p1", "--name", "Ada Lovelace"]),
+        (0, &["server", "user", "show", "p1"]),
+        (0, &["server", "user", "list"]),
+        (0, &["server", "user", "import", people]),
+        (0, &["server", "token", "list"]),
+        (0, &["server", "token", "show", &token]),
+        (0, &["server", "token", "status", &token, "suspended", "--reason", "a test", "--yes"]),
+        (77, &["scan", "--reader", &readers[0]]),
+        (0, &["server", "terminal", "list"]),
+    ];
+    let mut found: Vec<_> = tour.iter().flat_map(|(status, args)| both(stack, *status, args)).collect();
+    found.extend(stack.ndjson(0, &["enroll", "--reader", &readers[1], "--id", "p9", "--name", "Zoë"]));
+    found.extend(stack.ndjson(0, &["server", "terminal", "add", "door", "--out", &bundle(1)]));
+    found.extend(stack.ndjson(0, &["server", "terminal", "revoke", "door", "--yes"]));
+
+    let printed: BTreeSet<_> = found.iter().map(|object| object["schema"].as_str().unwrap().to_owned()).collect();
+    let known: BTreeSet<_> = stack.rollcall(&["schema"]).expect(0).stdout.lines().map(str::to_owned).collect();
+    assert_eq!(printed, known, "an object that nobody prints, or one without a schema");
+}
