@@ -256,7 +256,8 @@ pub fn through_the_server(kind: &str) {
     desk.blank = 1;
     desk.clear();
     desk.put(1);
-    let mut last = stack.stream(&[&arguments(&file)[..], &["--abandon"]].concat());
+    assert_eq!(stack.rollcall(&[&arguments(&file)[..], &["--abandon"]].concat()).expect(2).code(), "confirm.needed");
+    let mut last = stack.stream(&[&arguments(&file)[..], &["--abandon", "--yes"]].concat());
     let told = last.next(SILENCE).expect("an object");
     assert_eq!((&told["result"], &told["user"]["id"]), (&json!("enrolled"), &json!("u4")), "{told}");
     assert!(last.ended(SILENCE).success());

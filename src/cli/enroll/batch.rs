@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     card::link::LinkError,
-    cli::{args::BatchArgs, interrupt::Interrupt, json, people, printer::Printer, station},
+    cli::{args::BatchArgs, confirm::confirm, interrupt::Interrupt, json, people, printer::Printer, station},
     config::Settings,
     directory::DirectoryError,
     enroll::{
@@ -59,7 +59,7 @@ pub fn run(args: &BatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let mut book = Book::open(&path, rows, &office.authority()).map_err(|e| journal_failure(&e))?;
     settle(&office, &book)?;
     if args.abandon {
-        abandon(&office, &mut book, settings)?;
+        abandon(&office, &mut book, settings, out)?;
     }
     let store = station::store(settings)?;
     let (messages, inbox) = mpsc::channel();
@@ -92,7 +92,7 @@ fn settle(office: &Office, book: &Book) -> Result<(), Failure> {
 }
 
 /// Gives up what was begun. What the server may have registered is revoked there first.
-fn abandon(office: &Office, book: &mut Book, settings: &Settings) -> Result<(), Failure> {
+fn abandon(office: &Office, book: &mut Book, settings: &Settings, out: &mut Printer) -> Result<(), Failure> {
     let failed = |e: EnrollError| crate::tap::failure::enrollment(&e, 0);
     let begun: Vec<_> = book
         .rows()
@@ -101,6 +101,11 @@ fn abandon(office: &Office, book: &mut Book, settings: &Settings) -> Result<(), 
             _ => None,
         })
         .collect();
+    if begun.is_empty() {
+        return Ok(());
+    }
+    let what = format!("this gives up {} cards that were begun, and with a server revokes their tokens", begun.len());
+    confirm(settings, out, &what, "abandon")?;
     let entries = office.journal.all().map_err(failed)?;
     for (user, card) in begun {
         if let Some(entry) = entries.iter().find(|entry| entry.card == card) {
