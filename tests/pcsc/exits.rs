@@ -3,16 +3,12 @@
 //! 70 is a bug of ours. None is known, so that the process which shows it is one of the library's own tests:
 //! `cli::tests::a_panic_on_any_thread_is_told_as_a_bug_and_ends_the_process`.
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    process::{Command, Stdio},
-};
+use std::{fs, process::Command};
 
 use crate::{
-    card::blank,
+    card::{Card, blank},
     lift::{Bench, TEST_KEY},
-    slot::Lift,
+    slot::{Lift, Slot},
     stack::{Run, Stack},
 };
 
@@ -40,21 +36,20 @@ fn ran(stack: &Stack, status: i32, meaning: &str, line: &str, when: &str) -> Str
     row(status, meaning, format!("`rollcall {line}` {when}").trim(), &code(&run))
 }
 
-/// A `watch` that this signal ends.
-fn ended(stack: &Stack, signal: &str, status: i32) -> String {
-    let mut command = stack.command("rollcall");
-    let mut watch = command.arg("watch").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut stdout = BufReader::new(watch.stdout.take().unwrap());
-    // Its first event comes after its handlers stand.
-    let mut line = String::new();
-    assert_ne!(stdout.read_line(&mut line).unwrap(), 0);
-    if status == 143 {
-        assert_eq!(stack.rollcall(&["watch"]).expect(75).code(), "watch.already-running");
-    }
-    assert!(Command::new("kill").args(["-s", signal, &watch.id().to_string()]).status().unwrap().success());
-    std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
-    assert_eq!(watch.wait().unwrap().code(), Some(status));
-    row(status, "ended by a signal", &format!("`rollcall watch`, ended with SIG{signal}"), "")
+/// A `watch` that this signal ends, after a card came to it; a second one beside it is refused.
+fn watched(bench: &Bench, card: Box<dyn Card>, signal: &str, status: i32) -> (Box<dyn Card>, [String; 2]) {
+    let stack = &bench.stack;
+    // Whoever is on the list does not arrive.
+    stack.rollcall(&["users", "clear", "--yes"]).expect(0);
+    let mut watch = stack.watch(&[]);
+    let slot = Slot::insert(&bench.port, card);
+    watch.event("arrived");
+    let busy = ran(stack, 75, "try again later (busy, locked)", "watch", "beside another one");
+    let id = watch.process.id().to_string();
+    assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    assert_eq!(watch.process.wait().unwrap().code(), Some(status));
+    let ended = row(status, "ended by a signal", &format!("`rollcall watch`, ended with SIG{signal}"), "");
+    (bench.take(slot), [busy, ended])
 }
 
 fn on_a_full_disk(stack: &Stack) -> String {
@@ -63,15 +58,6 @@ fn on_a_full_disk(stack: &Stack) -> String {
     assert_eq!(output.status.code(), Some(73));
     assert!(String::from_utf8(output.stderr).unwrap().ends_with("code: output.failed\n"));
     row(73, "a local file, disk or database", "`rollcall users export > /dev/full`", "output.failed")
-}
-
-/// One watch beside another.
-fn busy(stack: &Stack) -> String {
-    let mut first = stack.watch(&[]);
-    first.event("arrived");
-    let row = ran(stack, 75, "try again later (busy, locked)", "watch", "beside another one");
-    first.end();
-    row
 }
 
 pub fn every_exit_status_is_a_real_run(kind: &str) {
@@ -91,11 +77,10 @@ pub fn every_exit_status_is_a_real_run(kind: &str) {
 
     let slot = bench.put(blank(kind, TEST_KEY), None);
     stack.rollcall(&["enroll", "--id", "7", "--name", "Ada"]).expect(0);
-    let done = run(0, "done", "scan", "");
-    let signals = [ended(stack, "INT", 130), ended(stack, "TERM", 143)];
-    let card = bench.take(slot);
+    let done = run(0, "done", "scan", "of a token");
+    let (card, [_, interrupted]) = watched(&bench, bench.take(slot), "INT", 130);
+    let (card, [busy, terminated]) = watched(&bench, card, "TERM", 143);
     let slot = bench.put(card, None);
-    let busy = busy(stack);
     let full = on_a_full_disk(stack);
     stack.rollcall(&["users", "deny", "7"]).expect(0);
     let refused =
@@ -113,8 +98,22 @@ pub fn every_exit_status_is_a_real_run(kind: &str) {
     let service = run(69, "a service is not there (PC/SC, the server)", "scan", "without pcscd");
 
     let bug = row(70, "a bug of ours", "none is known; a test makes a process of its own panic", "bug.panic");
-    let mut table = vec![done, nobody, usage, data, service, bug, full, left, busy, peer, refused, unconfigured];
-    table.extend(signals);
+    let table = [
+        done,
+        nobody,
+        usage,
+        data,
+        service,
+        bug,
+        full,
+        left,
+        busy,
+        peer,
+        refused,
+        unconfigured,
+        interrupted,
+        terminated,
+    ];
     let readme = fs::read_to_string(README).unwrap();
     let shown: Vec<_> = readme.lines().skip_while(|line| !line.starts_with("| exit status |")).skip(2).collect();
     let shown: Vec<_> = shown.into_iter().take_while(|line| line.starts_with('|')).collect();

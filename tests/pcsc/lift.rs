@@ -20,7 +20,7 @@ fn long() -> String {
 /// A stack with one empty reader, and where its card goes.
 pub struct Bench {
     pub stack: Stack,
-    port: String,
+    pub port: String,
     reader: String,
 }
 
