@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     card::{Card, blank},
-    slot::{Lift, Slot},
+    slot::{Bend, Lift, Slot},
     stack::{Run, Stack},
 };
 
@@ -18,31 +18,42 @@ fn long() -> String {
 }
 
 /// A stack with one empty reader, and where its card goes.
-struct Bench {
-    stack: Stack,
-    port: String,
+pub struct Bench {
+    pub stack: Stack,
+    pub port: String,
     reader: String,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
+        let bench = Self::uninitialised();
+        bench.stack.rollcall(&["pki", "init"]).expect(0);
+        bench
+    }
+
+    /// Without a CA and without keys.
+    pub fn uninitialised() -> Self {
         let stack = Stack::start(1, "none");
-        stack.rollcall(&["pki", "init"]).expect(0);
         let port = stack.variable("VPCD_PORTS").split(' ').next().expect("a port").to_owned();
         let reader = stack.readers().remove(0);
         Self { stack, port, reader }
     }
 
     /// Puts the card on the reader and waits until the service has noticed.
-    fn put(&self, card: Box<dyn Card>, lift: Option<Lift>) -> Slot {
-        let slot = Slot::insert(&self.port, card);
+    pub fn put(&self, card: Box<dyn Card>, lift: Option<Lift>) -> Slot {
+        self.put_bent(card, lift, Box::new(|_, honest| honest))
+    }
+
+    /// The same, of a card that lies.
+    pub fn put_bent(&self, card: Box<dyn Card>, lift: Option<Lift>, bend: Bend) -> Slot {
+        let slot = Slot::insert_bent(&self.port, card, bend);
         // Asking what lies on the readers talks to the card: what counts begins now.
         self.wait(true);
         slot.arm(lift);
         slot
     }
 
-    fn take(&self, slot: Slot) -> Box<dyn Card> {
+    pub fn take(&self, slot: Slot) -> Box<dyn Card> {
         let taken = slot.remove();
         self.wait(false);
         taken

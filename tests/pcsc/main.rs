@@ -9,6 +9,7 @@ mod card;
 mod cases;
 mod change;
 mod client;
+mod exits;
 mod faults;
 mod hooks;
 mod hostile;
@@ -47,6 +48,7 @@ const CASES: &[Case] = &[
     ("hooks_get_every_event", hooks::get_every_event),
     ("hooks_stall_nobody", hooks::stall_nobody),
     ("hooks_may_fail", hooks::may_fail),
+    ("every_exit_status_is_a_real_run", exits::every_exit_status_is_a_real_run),
     ("every_object_has_its_schema", tour::every_object_has_its_schema),
     ("presence_field", presence::field),
     ("heartbeat", presence::heartbeat),
