@@ -1,6 +1,7 @@
 //! This terminal's own certificates, renewed while `watch` runs: by the CA where its key lies here, or by the server.
 
 use std::{
+    os::unix::fs::MetadataExt,
     sync::mpsc::Sender,
     thread,
     time::{Duration, Instant},
@@ -39,7 +40,7 @@ impl std::fmt::Debug for Fresh {
     }
 }
 
-/// Sees to it that the certificates never end.
+/// Sees to it that the certificates never end, and that another CA is noticed.
 pub struct Renewal {
     settings: Settings,
     messages: Sender<Message>,
@@ -47,6 +48,8 @@ pub struct Renewal {
     end: Timestamp,
     /// A thread is at it.
     busy: bool,
+    /// The CA certificate as it was when the keys were loaded: a rotation puts another file there.
+    authority: Option<(u64, i64)>,
     /// After a failure: how long to leave it alone, and since when.
     pause: Option<(Duration, Instant)>,
 }
@@ -63,19 +66,25 @@ impl Renewal {
             }
             end => end?,
         };
-        Ok(Self { settings: settings.clone(), messages, end, busy: false, pause: None })
+        let authority = authority(&home);
+        Ok(Self { settings: settings.clone(), messages, end, busy: false, authority, pause: None })
     }
 
     /// Starts a renewal when it is due. It takes a thread of its own, for it may wait for a server; what comes of it is
     /// a [`Message::Renewed`].
     pub fn look(&mut self, now: Timestamp) -> Result<(), Failure> {
         let paused = self.pause.is_some_and(|(length, since)| since.elapsed() < length);
-        if self.busy || paused || !station::ends_soon(self.end, now) {
+        let there = authority(&Home::new(self.settings.pki_folder()));
+        let another = there.is_some() && there != self.authority;
+        if self.busy || paused || !(another || station::ends_soon(self.end, now)) {
             return Ok(());
         }
-        self.busy = true;
+        (self.busy, self.authority) = (true, there);
         let (settings, messages) = (self.settings.clone(), self.messages.clone());
-        let work = move || drop(messages.send(Message::Renewed(Box::new(renew(&settings)))));
+        let work = move || {
+            let done = if another { load(&settings) } else { renew(&settings) };
+            drop(messages.send(Message::Renewed(Box::new(done))));
+        };
         thread::Builder::new().name("renewal".to_owned()).spawn(work).map_err(station::no_thread).map(drop)
     }
 
@@ -117,9 +126,21 @@ fn renew(settings: &Settings) -> Result<Fresh, Failure> {
         return Err(Failure::new(Class::Config, "pki.no-renewal", no)
             .hint("make a new bundle where the CA key lies: rollcall pki issue terminal NAME --out FILE"));
     }
+    load(settings)
+}
+
+/// What is here now.
+fn load(settings: &Settings) -> Result<Fresh, Failure> {
+    let home = Home::new(settings.pki_folder());
     let server = settings.server.url.as_ref().map(|_| connect(settings)).transpose()?;
     let credentials = station::credentials(home.load_terminal(Timestamp::now())?);
     Ok(Fresh { credentials, server, end: end(settings, &home)? })
+}
+
+/// Which file the CA certificate is.
+fn authority(home: &Home) -> Option<(u64, i64)> {
+    let about = std::fs::metadata(home.folder().join("ca.crt")).ok()?;
+    Some((about.ino(), about.mtime_nsec()))
 }
 
 fn by_ca(home: &Home) -> Result<(), PkiError> {

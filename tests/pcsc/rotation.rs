@@ -72,8 +72,18 @@ pub fn of_a_fleet(card: &str) {
     stack.rollcall(&["pki", "rotate-ca", "--finish", "--yes"]).expect(0);
     assert_eq!(users(&stack, 0), ["p1", "p2", "p3"]);
     // And again, so that both key numbers have been used.
+    stack.rollcall(&["users", "clear", "--yes"]).expect(0);
+    let mut watch = stack.watch(&[]);
+    (0..3).for_each(|_| drop(watch.event("arrived")));
     stack.rollcall(&["pki", "rotate-ca", "--yes"]).expect(0);
     stack.ndjson(0, &fleet);
+    // A watch that ran all the while knows both, too.
+    for slot in 1..=2 {
+        stack.card("remove", slot);
+        stack.card("insert", slot);
+        watch.event("arrived");
+    }
+    assert!(watch.end().iter().all(|event| event["event"] != "refused"));
     stack.rollcall(&["pki", "rotate-ca", "--finish", "--yes"]).expect(0);
     assert_eq!(users(&stack, 0), ["p1", "p2", "p3"]);
 }

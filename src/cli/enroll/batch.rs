@@ -15,6 +15,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{
     object,
@@ -188,6 +189,9 @@ struct Slot {
     busy: bool,
     /// The next card lies there already.
     next: bool,
+    /// The token that was enrolled there last, while it lies there: to be met again, because it was lifted for a moment
+    /// before, it need not be told.
+    last: Option<Uuid>,
 }
 
 /// Why no further card is begun.
@@ -287,7 +291,7 @@ impl Batch<'_> {
             }
             Event::CardRemoved { reader } | Event::ReaderRemoved { reader } => {
                 if let Some(slot) = self.slots.get_mut(&reader) {
-                    slot.next = false;
+                    (slot.next, slot.last) = (false, None);
                 }
             }
             Event::ServiceLost => self.out.warning(
@@ -331,6 +335,9 @@ impl Batch<'_> {
                     warn_of_test_keys(self.out);
                 }
                 self.out.item(&object(reader, &done.report))?;
+                if let Some(slot) = self.slots.get_mut(reader) {
+                    slot.last = Some(done.report.token_id);
+                }
             }
             Err(Failed { error: EnrollError::Batch(error), .. }) => return Err(journal_failure(&error)),
             Err(failed) => self.refused(reader, user, &failed)?,
@@ -349,6 +356,9 @@ impl Batch<'_> {
     /// A card that is done already, or that nobody is left for, says nothing about the cards to come.
     fn refused(&mut self, reader: &str, user: Option<User>, failed: &Failed) -> Result<(), Failure> {
         if let EnrollError::AlreadyIssued(Some(token_id)) = failed.error {
+            if self.slots.get(reader).is_some_and(|slot| slot.last == Some(token_id)) {
+                return Ok(());
+            }
             let holder = self.desk.book().holder(token_id).cloned();
             if let Some(holder) = holder {
                 let message = format!("this card was enrolled for {} in this batch", holder.id);
@@ -367,7 +377,7 @@ impl Batch<'_> {
     fn failed(
         &mut self,
         reader: &str,
-        token_id: Option<uuid::Uuid>,
+        token_id: Option<Uuid>,
         user: Option<User>,
         failure: &Failure,
     ) -> Result<(), Failure> {
@@ -381,7 +391,7 @@ impl Batch<'_> {
     fn object(
         &mut self,
         reader: &str,
-        token_id: Option<uuid::Uuid>,
+        token_id: Option<Uuid>,
         user: Option<User>,
         failure: &Failure,
     ) -> Result<(), Failure> {
