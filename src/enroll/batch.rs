@@ -8,7 +8,6 @@ mod lines;
 
 use std::{
     collections::HashMap,
-    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -16,7 +15,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{EnrollError, Whose, journal::Entry};
-use crate::{crypto::sha256, wire::User};
+use crate::{crypto::sha256, files::Locked, wire::User};
 use lines::{Event, Line};
 
 /// Why the journal of a batch cannot be used.
@@ -72,7 +71,7 @@ pub struct Book {
     next: usize,
     path: PathBuf,
     /// Nothing: it was opened to look only.
-    file: Option<File>,
+    file: Option<Locked>,
 }
 
 impl Book {
@@ -87,7 +86,7 @@ impl Book {
         Self::of(path, users, None, lines::read(path, authority)?)
     }
 
-    fn of(path: &Path, users: Vec<User>, file: Option<File>, lines: Vec<(usize, Line)>) -> Result<Self, BatchError> {
+    fn of(path: &Path, users: Vec<User>, file: Option<Locked>, lines: Vec<(usize, Line)>) -> Result<Self, BatchError> {
         let by_id = users.iter().enumerate().map(|(at, user)| (user.id.clone(), at)).collect();
         let rows = users.into_iter().map(|user| (user, RowState::Free)).collect();
         let (by_card, done) = (HashMap::new(), HashMap::new());

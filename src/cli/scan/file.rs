@@ -11,7 +11,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fs4::fs_std::FileExt;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -22,6 +21,7 @@ use crate::{
     },
     config::Format,
     failure::{Class, Failure},
+    files::Locked,
 };
 
 /// The longest file that is gone on with, in bytes: half a million reads and more.
@@ -96,7 +96,7 @@ enum Form {
 /// The file, locked while this exists.
 #[derive(Debug)]
 pub struct Records {
-    file: File,
+    file: Locked,
     path: PathBuf,
     form: Form,
     empty: bool,
@@ -115,11 +115,10 @@ impl Records {
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             return Err(FileError::NoFile(path.to_owned()));
         }
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
-        if !FileExt::try_lock_exclusive(&file).map_err(failed)? {
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
+        let Ok(mut file) = Locked::exclusively(file).map_err(failed)? else {
             return Err(FileError::Busy(path.to_owned()));
-        }
+        };
         let text = content(&mut file, path)?;
         if !text.is_empty() && !resume {
             return Err(FileError::Exists(path.to_owned()));
