@@ -3,9 +3,12 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
+    ops::{Deref, DerefMut},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
+
+use fs4::fs_std::FileExt;
 
 /// Creates a folder that only its owner may enter, with its parents; it may be there already.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
@@ -33,10 +36,57 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// A file that one process has for itself, until this is dropped or the process ends.
+///
+/// It is unlocked in so many words: a process that is just being started has a copy of every open file until it becomes
+/// its program, and with the copy the lock would live on after the file was closed here.
+#[derive(Debug)]
+pub struct Locked(File);
+
+impl Locked {
+    /// Locks the file; gives it back when another process, or another part of this one, has locked it.
+    pub fn exclusively(file: File) -> io::Result<Result<Self, File>> {
+        Ok(if FileExt::try_lock_exclusive(&file)? { Ok(Self(file)) } else { Err(file) })
+    }
+}
+
+impl Deref for Locked {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl DerefMut for Locked {
+    fn deref_mut(&mut self) -> &mut File {
+        &mut self.0
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // The lock ends with the file at the latest.
+        let _ = FileExt::unlock(&self.0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    /// Whoever has a copy of the open file, as a process has that is being started, has no part in the lock.
+    #[test]
+    fn a_lock_ends_with_its_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || File::create(folder.path().join("file")).unwrap();
+        let held = Locked::exclusively(open()).unwrap().unwrap();
+        let _copy = held.try_clone().unwrap();
+        assert!(Locked::exclusively(open()).unwrap().is_err());
+        drop(held);
+        assert!(Locked::exclusively(open()).unwrap().is_ok());
+    }
 
     #[test]
     fn replaced_files_are_private_and_leave_nothing_behind() {

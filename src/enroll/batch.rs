@@ -8,7 +8,6 @@ mod lines;
 
 use std::{
     collections::HashMap,
-    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -16,7 +15,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{EnrollError, Whose, journal::Entry};
-use crate::{crypto::sha256, wire::User};
+use crate::{crypto::sha256, files::Locked, wire::User};
 use lines::{Event, Line};
 
 /// Why the journal of a batch cannot be used.
@@ -87,7 +86,7 @@ pub struct Book {
     next: usize,
     path: PathBuf,
     /// Nothing: it was opened to look only.
-    file: Option<File>,
+    file: Option<Locked>,
 }
 
 impl Book {
@@ -102,7 +101,7 @@ impl Book {
         Self::of(path, rows, None, lines::read(path, authority)?)
     }
 
-    fn of(path: &Path, rows: Vec<Row>, file: Option<File>, lines: Vec<(usize, Line)>) -> Result<Self, BatchError> {
+    fn of(path: &Path, rows: Vec<Row>, file: Option<Locked>, lines: Vec<(usize, Line)>) -> Result<Self, BatchError> {
         let by_id = rows.iter().enumerate().map(|(at, row)| (row.user.id.clone(), at)).collect();
         let rows = rows.into_iter().map(|row| (row, RowState::Free)).collect();
         let (by_card, done) = (HashMap::new(), HashMap::new());

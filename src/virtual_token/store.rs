@@ -1,7 +1,7 @@
 //! Where a token keeps its persistent state.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 use super::state::{State, StateError};
 use crate::{
     failure::{Class, Failure},
-    files,
+    files::{self, Locked},
 };
 
 /// Why a state could not be kept or read back.
@@ -71,7 +71,7 @@ impl Store for Forgetful {
 pub struct FileStore {
     path: PathBuf,
     /// A lock on a file beside it: the file itself is replaced at each save.
-    _lock: File,
+    _lock: Locked,
 }
 
 impl FileStore {
@@ -84,9 +84,9 @@ impl FileStore {
         let mut options = OpenOptions::new();
         let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
         let lock = lock.map_err(|source| io_error(&lock_path, source))?;
-        match fs4::fs_std::FileExt::try_lock_exclusive(&lock) {
-            Ok(true) => Ok(Self { path, _lock: lock }),
-            Ok(false) => Err(StoreError::InUse(path)),
+        match Locked::exclusively(lock) {
+            Ok(Ok(lock)) => Ok(Self { path, _lock: lock }),
+            Ok(Err(_)) => Err(StoreError::InUse(path)),
             Err(source) => Err(io_error(&lock_path, source)),
         }
     }

@@ -11,7 +11,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use fs4::fs_std::FileExt;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -22,6 +21,7 @@ use crate::{
     },
     config::Format,
     failure::{Class, Failure},
+    files::Locked,
 };
 
 /// The longest file that is gone on with, in bytes: half a million reads and more.
@@ -96,7 +96,7 @@ enum Form {
 /// The file, locked while this exists.
 #[derive(Debug)]
 pub struct Records {
-    file: File,
+    file: Locked,
     path: PathBuf,
     form: Form,
     empty: bool,
@@ -115,17 +115,17 @@ impl Records {
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             return Err(FileError::NoFile(path.to_owned()));
         }
-        let mut file =
-            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
-        if !FileExt::try_lock_exclusive(&file).map_err(failed)? {
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
+        let Ok(mut file) = Locked::exclusively(file).map_err(failed)? else {
             return Err(FileError::Busy(path.to_owned()));
-        }
+        };
         let text = content(&mut file, path)?;
         if !text.is_empty() && !resume {
             return Err(FileError::Exists(path.to_owned()));
         }
         let whole = form.whole(&text);
         let tokens = form.tokens(&text[..whole], path)?;
+        form.check_torn(&text[..whole], &text[whole..], path)?;
         if whole < text.len() {
             let cut = file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0)));
             cut.and_then(|_| file.sync_all()).map_err(failed)?;
@@ -188,6 +188,21 @@ impl Form {
         whole
     }
 
+    /// What is taken away must be what a killed run left of one record, and nothing of anybody else.
+    fn check_torn(self, whole: &[u8], torn: &[u8], path: &Path) -> Result<(), FileError> {
+        let torn = if whole.is_empty() { torn.strip_prefix(MARK).unwrap_or(torn) } else { torn };
+        let header = json::Scan::COLUMNS.join(",");
+        let ours = match self {
+            Self::Ndjson => begins(torn, format!("{{\"schema\":\"{}\"", json::Scan::SCHEMA).as_bytes()),
+            Self::Csv if whole.is_empty() => begins(torn, header.as_bytes()),
+            // A quote too many, by another hand, would make one record of all that follow.
+            Self::Csv => !torn.split(|&byte| byte == b'\n').skip(1).any(begins_with_a_moment),
+        };
+        let line = whole.split(|&byte| byte == b'\n').count() as u64;
+        let what = "beginning of a record";
+        if ours { Ok(()) } else { Err(FileError::Damaged { path: path.to_owned(), line, what }) }
+    }
+
     fn tokens(self, text: &[u8], path: &Path) -> Result<HashSet<Uuid>, FileError> {
         let damaged = |(line, what)| FileError::Damaged { path: path.to_owned(), line, what };
         let text = text.strip_prefix(MARK).unwrap_or(text);
@@ -199,6 +214,17 @@ impl Form {
     }
 }
 
+/// Whether a torn text may be the beginning of one that begins so.
+fn begins(torn: &[u8], so: &[u8]) -> bool {
+    torn.iter().zip(so).all(|(one, other)| one == other)
+}
+
+/// Whether a line begins like a record of csv: with its moment.
+fn begins_with_a_moment(line: &[u8]) -> bool {
+    let first = line.split(|&byte| byte == b',').next().and_then(|cell| std::str::from_utf8(cell).ok());
+    first.is_some_and(|cell| cell.parse::<jiff::Timestamp>().is_ok())
+}
+
 /// The line, and what it should have been.
 type Amiss = (u64, &'static str);
 
@@ -207,12 +233,18 @@ type Amiss = (u64, &'static str);
 struct Told<'a> {
     schema: &'a str,
     token_id: Uuid,
+    authenticated: Proved,
+}
+
+#[derive(Deserialize)]
+struct Proved {
+    token: bool,
 }
 
 fn of_ndjson(text: &[u8]) -> Result<HashSet<Uuid>, Amiss> {
     let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
     let read = |(line, text)| match serde_json::from_slice::<Told<'_>>(text) {
-        Ok(told) if told.schema == json::Scan::SCHEMA => Ok(told.token_id),
+        Ok(told) if told.schema == json::Scan::SCHEMA && told.authenticated.token => Ok(told.token_id),
         _ => Err((line, "object of a token that was read")),
     };
     if text.is_empty() { Ok(HashSet::new()) } else { (1..).zip(lines).map(read).collect() }
@@ -226,10 +258,14 @@ fn of_csv(text: &[u8]) -> Result<HashSet<Uuid>, Amiss> {
         Some(Ok(header)) if header.iter().eq(json::Scan::COLUMNS.iter().map(|name| name.as_bytes())) => {}
         Some(_) => return Err((1, "header of a scan")),
     }
-    let place = json::Scan::COLUMNS.iter().position(|name| *name == "token_id").unwrap_or_default();
+    let cell = |record: &csv::ByteRecord, name| {
+        let at = json::Scan::COLUMNS.iter().position(|column| *column == name)?;
+        record.get(at).map(<[u8]>::to_vec)
+    };
     let read = |record: csv::Result<csv::ByteRecord>| {
         let record = record.map_err(|error| (line(error.position()), "record of a token that was read"))?;
-        let id = record.get(place).and_then(|id| Uuid::try_parse_ascii(id).ok());
+        let proved = cell(&record, "authenticated").is_some_and(|word| word == b"true");
+        let id = cell(&record, "token_id").filter(|_| proved).and_then(|id| Uuid::try_parse_ascii(&id).ok());
         id.ok_or_else(|| (line(record.position()), "record of a token that was read"))
     };
     records.map(read).collect()

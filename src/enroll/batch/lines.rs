@@ -7,11 +7,11 @@ use std::{
     path::Path,
 };
 
-use fs4::fs_std::FileExt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::BatchError;
+use crate::files::Locked;
 
 /// The longest journal that is read, in bytes.
 const LONGEST: u64 = 1 << 30;
@@ -57,15 +57,12 @@ pub enum Event {
 }
 
 /// Opens the journal, or begins it, and locks it; the lines with their numbers.
-pub fn open(path: &Path, authority: &str) -> Result<(File, Vec<(usize, Line)>), BatchError> {
+pub fn open(path: &Path, authority: &str) -> Result<(Locked, Vec<(usize, Line)>), BatchError> {
     let failed = |error| BatchError::Io(path.to_owned(), error);
     let options = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
-    let mut file = options.map_err(failed)?;
-    match FileExt::try_lock_exclusive(&file) {
-        Ok(true) => {}
-        Ok(false) => return Err(BatchError::Busy(path.to_owned())),
-        Err(error) => return Err(failed(error)),
-    }
+    let Ok(mut file) = Locked::exclusively(options.map_err(failed)?).map_err(failed)? else {
+        return Err(BatchError::Busy(path.to_owned()));
+    };
     let text = content(&mut file).map_err(failed)?;
     let whole = whole(&text);
     if whole < text.len() {

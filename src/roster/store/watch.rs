@@ -11,6 +11,7 @@ use fs4::fs_std::FileExt;
 use jiff::Timestamp;
 
 use super::{Bell, Store, StoreError, Sync, bell, file};
+use crate::files::Locked;
 use crate::roster::{Event, Input, Policy};
 
 const NAME: &str = "watch.lock";
@@ -18,7 +19,7 @@ const NAME: &str = "watch.lock";
 /// Held by the one watch of this store; the system frees it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct WatchLock {
-    _file: File,
+    _file: Locked,
 }
 
 impl Store {
@@ -61,12 +62,12 @@ impl Store {
     }
 }
 
-fn take(path: &Path) -> Result<File, StoreError> {
+fn take(path: &Path) -> Result<Locked, StoreError> {
     let wrap = |error: std::io::Error| StoreError::file(path, &error);
-    let mut file = file::private_file(path)?;
-    if !file.try_lock_exclusive().map_err(wrap)? {
-        return Err(StoreError::WatchRunning { pid: holder(&mut file) });
-    }
+    let mut file = match Locked::exclusively(file::private_file(path)?).map_err(wrap)? {
+        Ok(locked) => locked,
+        Err(mut file) => return Err(StoreError::WatchRunning { pid: holder(&mut file) }),
+    };
     file.set_len(0).map_err(wrap)?;
     writeln!(file, "{}", std::process::id()).map_err(wrap)?;
     Ok(file)
@@ -85,7 +86,11 @@ pub(super) fn is_running(home: &Path) -> Result<bool, StoreError> {
     let path = home.join(NAME);
     let wrap = |error: std::io::Error| StoreError::file(&path, &error);
     match OpenOptions::new().read(true).open(&path) {
-        Ok(file) => Ok(!FileExt::try_lock_shared(&file).map_err(wrap)?),
+        Ok(file) => {
+            let free = FileExt::try_lock_shared(&file).map_err(wrap)?;
+            // A process that is just being started has a copy of the file, and would keep the lock.
+            FileExt::unlock(&file).map(|()| !free).map_err(wrap)
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(wrap(error)),
     }

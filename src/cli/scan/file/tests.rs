@@ -28,6 +28,10 @@ fn ids(tokens: impl IntoIterator<Item = u128>) -> HashSet<Uuid> {
     tokens.into_iter().map(Uuid::from_u128).collect()
 }
 
+fn csv_of(object: &json::Scan) -> String {
+    String::from_utf8(form::csv(object.record().iter().map(String::as_str)).unwrap()).unwrap()
+}
+
 fn code(result: Result<(Records, HashSet<Uuid>), FileError>) -> (&'static str, u8) {
     let failure = Failure::from(result.unwrap_err());
     (failure.code, failure.class.exit_status())
@@ -83,6 +87,9 @@ fn what_is_no_such_file_is_left_alone() {
     assert_eq!(code(Records::open(&folder.path().join("no/file"), Format::Csv, true)), ("scan.out-unwritable", 73));
     assert_eq!(code(Records::open(&path, Format::Text, true)), ("scan.out-form", 2));
     let header = json::Scan::COLUMNS.join(",");
+    let mut refused = read(1, "");
+    refused.authenticated.token = false;
+    let (one, second) = (format!("{header}\n{}", csv_of(&read(1, "Ada"))), csv_of(&read(2, "Ada")));
     let cases = [
         (Format::Ndjson, "{}\n".to_owned(), 1),
         (Format::Ndjson, "\n".to_owned(), 1),
@@ -90,6 +97,13 @@ fn what_is_no_such_file_is_left_alone() {
         (Format::Csv, "name,room\nAda,B17\n".to_owned(), 1),
         (Format::Csv, format!("{header}\nAda,B17\n"), 2),
         (Format::Csv, format!("{header}\n{}\n", ",".repeat(15)), 2),
+        // What somebody else wrote is no torn record, even without a line end.
+        (Format::Ndjson, "remember the milk".to_owned(), 1),
+        (Format::Csv, "remember the milk".to_owned(), 1),
+        (Format::Csv, one.clone() + &second.replacen("Ada", "Ada \" L", 1) + &second, 3),
+        // A token that was refused was not read.
+        (Format::Ndjson, form::json(&refused).unwrap() + "\n", 1),
+        (Format::Csv, format!("{header}\n{}", csv_of(&refused)), 2),
     ];
     for (form, text, at) in cases {
         fs::write(&path, &text).unwrap();
