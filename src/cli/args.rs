@@ -323,7 +323,7 @@ pub struct VirtualTokenArgs {
     #[arg(long, value_name = "FILE", env = "ROLLCALL_START_KEY_FILE", hide_env_values = true)]
     pub start_key_file: Option<PathBuf>,
     /// Take as long for each command as this card, without its radio: for measurements
-    #[arg(long, value_name = "CARD", value_parser = pace)]
+    #[arg(long, value_name = "CARD", value_parser = pace())]
     pub delay: Option<Pace>,
 }
 
