@@ -8,6 +8,7 @@ import csv
 import json
 import os
 import platform
+import queue
 import re
 import signal
 import subprocess
@@ -44,36 +45,68 @@ def start_key():
     return os.path.join(os.environ["ROLLCALL_HOME"], "pki", "start.key")
 
 
+class Hands:
+    """Puts cards down and lifts them: the next one only when the reader is seen to be empty, as with any real card."""
+
+    def __init__(self, folder, readers, count, delay):
+        self.folder, self.readers, self.delay = folder, readers, delay
+        self.waiting, self.cards, self.lifted, self.busy = iter(range(count)), {}, set(), 0.0
+
+    def put(self, reader):
+        number = next(self.waiting, None)
+        if number is not None:
+            self.cards[reader] = Card(self.folder, number, self.readers[reader], self.delay)
+
+    def lift(self, reader):
+        self.busy += self.cards.pop(reader).lift()
+        self.lifted.add(reader)
+
+    def gone(self, reader):
+        if reader in self.lifted:
+            self.lifted.discard(reader)
+            self.put(reader)
+
+
+def told(process, news):
+    """A thread that passes on the objects which a process prints."""
+    def listen():
+        for found in process.stdout:
+            news.put(json.loads(found))
+    threading.Thread(target=listen, daemon=True).start()
+
+
 def run(command, folder, readers, count, delay):
     """Runs a command that prints an object for each card, with a card in every reader until `count` have been there."""
-    cards, waiting, busy, served = {}, iter(range(count)), 0.0, 0
-
-    def put(reader):
-        number = next(waiting, None)
-        if number is not None:
-            cards[reader] = Card(folder, number, readers[reader], delay)
-
+    hands, news, served, took = Hands(folder, readers, count, delay), queue.SimpleQueue(), 0, 0.0
+    eyes = subprocess.Popen(["rollcall", "readers", "--watch", "--output", "ndjson"], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     with open(os.path.join(folder, "stderr"), "w+b") as stderr:
+        told(eyes, news)
         terminal = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr)
-        watchdog = threading.Timer(_LIMIT, terminal.kill)
-        watchdog.start()
         began = time.monotonic()
         for reader in readers:
-            put(reader)
-        for line in terminal.stdout:
-            found = json.loads(line)
-            if found.get("error") or found["reader"] not in cards:
-                sys.exit(f"bench: {line.decode()}")
+            hands.put(reader)
+        told(terminal, news)
+        # The last cards too are seen to be gone, before somebody puts others there.
+        while served < count or hands.lifted:
+            found = news.get(timeout=_LIMIT)
+            if found["schema"] in ("rollcall.event/1", "rollcall.reader/1"):
+                if found.get("state") == "empty":
+                    hands.gone(found["reader"])
+                continue
+            if found.get("error"):
+                terminal.kill()
+                sys.exit(f"bench: {found}")
             took = time.monotonic() - began
             served += 1
-            busy += cards.pop(found["reader"]).lift()
-            put(found["reader"])
+            hands.lift(found["reader"])
         _, status, usage = os.wait4(terminal.pid, 0)
-        watchdog.cancel()
+        eyes.terminate()
+        eyes.wait()
         if status != 0 or served != count:
             stderr.seek(0)
             sys.exit(f"bench: {' '.join(command)}: status {status}, {served} of {count}\n{stderr.read().decode()}")
-    return {"tokens": count, "seconds": took, "card_seconds": busy / count,
+    return {"tokens": count, "seconds": took, "card_seconds": hands.busy / count,
             "cpu_seconds": (usage.ru_utime + usage.ru_stime) / count}
 
 
