@@ -15,12 +15,16 @@ build_rollcall() {
         return
     fi
     setup build
-    # Without the paths of this machine, in messages too.
+    release_build
+    rollcall=$target/release/rollcall
+}
+
+# release_build [OPTION…]: cargo's release build, without the paths of this machine in messages.
+release_build() {
     local flags=${RUSTFLAGS:+${RUSTFLAGS// /$'\x1f'}$'\x1f'}
     flags+=--remap-path-prefix=$root=/usr/src/rollcall$'\x1f'
     flags+=--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/usr/share/cargo
-    (cd -- "$root" && CARGO_ENCODED_RUSTFLAGS=$flags cargo build --release --locked --quiet </dev/null >&2)
-    rollcall=$target/release/rollcall
+    (cd -- "$root" && CARGO_ENCODED_RUSTFLAGS=$flags cargo build --release --locked --quiet "$@" </dev/null >&2)
 }
 
 # use_java: the JDK that can still write Java 7 class files, where there is a choice.

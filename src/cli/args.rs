@@ -11,10 +11,11 @@ use uuid::Uuid;
 use super::moment::Moment;
 use super::scan::until::Until;
 use super::server::args::{RoleWord, ServerArgs};
-use super::values::{field, nonempty, server_name};
+use super::values::{field, nonempty, pace, server_name};
 use crate::config::{Global, Source};
 use crate::crypto::x509::ServerName;
 use crate::roster::{Presence, duration};
+use crate::virtual_token::Pace;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -376,6 +377,9 @@ pub struct VirtualTokenArgs {
     /// File with the start key of a new token, 32 hex digits [default: the well-known test keys]
     #[arg(long, value_name = "FILE", env = "ROLLCALL_START_KEY_FILE", hide_env_values = true)]
     pub start_key_file: Option<PathBuf>,
+    /// Take as long for each command as this card, without its radio: for measurements
+    #[arg(long, value_name = "CARD", value_parser = pace())]
+    pub delay: Option<Pace>,
 }
 
 /// `rollcall schema`

@@ -1,6 +1,9 @@
 //! Values as they are typed, for the definitions of the command line.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
 use crate::crypto::x509::ServerName;
+use crate::virtual_token::Pace;
 
 /// A text that says something.
 pub fn nonempty(text: &str) -> Result<String, &'static str> {
@@ -18,4 +21,9 @@ pub fn field(text: &str) -> Result<(String, String), &'static str> {
 /// A DNS name or an address.
 pub fn server_name(text: &str) -> Result<ServerName, &'static str> {
     ServerName::parse(text).ok_or("it is no DNS name and no address")
+}
+
+/// A card whose times are known.
+pub fn pace() -> impl TypedValueParser<Value = Pace> {
+    PossibleValuesParser::new(["j3r180"]).map(|_| Pace::J3r180)
 }

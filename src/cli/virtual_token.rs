@@ -14,7 +14,7 @@ use crate::crypto::random::SystemRandom;
 use crate::failure::{Class, Failure};
 use crate::virtual_token::{
     FileStore, Forgetful, State, Store, Token, parse_start_keys,
-    vpcd::{self, Event, PATIENCE, Stop},
+    vpcd::{self, Event, PATIENCE, Seat, Stop},
 };
 
 /// Keeps the card in the reader until a signal ends it (130 or 143). A reader that goes away is waited for.
@@ -30,14 +30,17 @@ pub fn run(args: &VirtualTokenArgs, out: &mut Printer) -> Result<u8, Failure> {
     let stopper = stop.clone();
     let interrupt = Interrupt::install(move || stopper.stop())?;
     let mut token = Token::new(state, store, Box::new(SystemRandom));
-    vpcd::run(&mut token, &args.connect, PATIENCE, &stop, &mut |event| tell(&event, &args.connect, out))?;
+    let seat = Seat { address: &args.connect, patience: PATIENCE, pace: args.delay.unwrap_or_default() };
+    vpcd::run(&mut token, seat, &stop, &mut |event| tell(&event, &args.connect, out))?;
     Ok(interrupt.exit_status().unwrap_or(0))
 }
 
 fn tell(event: &Event, address: &str, out: &mut Printer) {
     match event {
         Event::Inserted => out.detail(&format!("the card is in the reader at {address}")),
-        Event::Removed => out.detail(&format!("the reader at {address} let the card go")),
+        Event::Removed { busy } => {
+            out.detail(&format!("the reader at {address} let the card go, which was busy for {} µs", busy.as_micros()));
+        }
         Event::Fault(fault) => {
             out.warning(&format!("the card refused a command, for it cannot be stored: {fault}"), None);
         }

@@ -13,6 +13,7 @@ mod handshake;
 mod keys;
 mod lifecycle;
 mod objects;
+mod pace;
 mod session;
 mod start_keys;
 mod state;
@@ -22,6 +23,7 @@ pub mod vpcd;
 
 pub use self::{
     core::Token,
+    pace::Pace,
     start_keys::{StartKeyError, parse_start_keys},
     state::{State, StateError},
     store::{FileStore, Forgetful, Store, StoreError},

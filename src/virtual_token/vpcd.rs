@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{core::Token, store::StoreError};
+use super::{core::Token, pace::Pace, store::StoreError};
 use crate::failure::{Class, Failure};
 
 /// A contactless card as PC/SC part 3 shows it, TS to TCK; its capabilities: chaining, extended length.
@@ -51,7 +51,10 @@ pub enum Event {
     /// It is in the reader.
     Inserted,
     /// The reader closed the connection.
-    Removed,
+    Removed {
+        /// How long the card computed, as its [`Pace`] has it.
+        busy: Duration,
+    },
     /// A change could not be stored; the command was refused with 6F00.
     Fault(StoreError),
 }
@@ -100,15 +103,21 @@ impl Stop {
     }
 }
 
-/// Puts the token into the reader at `address` (host and port) until it is stopped. A reader that goes away is waited
-/// for; one that is not there for the first `patience` is an error.
-pub fn run(
-    token: &mut Token,
-    address: &str,
-    patience: Duration,
-    stop: &Stop,
-    tell: &mut dyn FnMut(Event),
-) -> Result<(), VpcdError> {
+/// Where the token is put, and how it behaves there.
+#[derive(Debug, Clone, Copy)]
+pub struct Seat<'a> {
+    /// Host and port of the reader.
+    pub address: &'a str,
+    /// How long the first connection is tried for.
+    pub patience: Duration,
+    /// How long it takes for a command.
+    pub pace: Pace,
+}
+
+/// Puts the token into the reader until it is stopped. A reader that goes away is waited for; one that is not there at
+/// first is an error.
+pub fn run(token: &mut Token, seat: Seat<'_>, stop: &Stop, tell: &mut dyn FnMut(Event)) -> Result<(), VpcdError> {
+    let Seat { address, patience, pace } = seat;
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut was_inserted = false;
@@ -120,9 +129,10 @@ pub fn run(
                     pause = FIRST_PAUSE;
                     tell(Event::Inserted);
                     // How a connection ends makes no difference: the card is out of the reader.
-                    let _ = serve(token, &mut stream, tell);
+                    let mut timed = Timed { pace, stop, busy: Duration::ZERO };
+                    let _ = serve(token, &mut stream, &mut timed, tell);
                     token.reset();
-                    tell(Event::Removed);
+                    tell(Event::Removed { busy: timed.busy });
                 }
                 stop.hold(None);
             }
@@ -151,8 +161,32 @@ fn connect(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
+/// Keeps the pace, and counts.
+struct Timed<'a> {
+    pace: Pace,
+    stop: &'a Stop,
+    busy: Duration,
+}
+
+impl Timed<'_> {
+    /// The answer, when a real card would have it. What the software took itself is part of that time.
+    fn process(&mut self, token: &mut Token, apdu: &[u8]) -> Vec<u8> {
+        let began = Instant::now();
+        let answer = token.process(apdu);
+        let length = self.pace.of(apdu);
+        self.busy += length;
+        self.stop.pause(length.saturating_sub(began.elapsed()));
+        answer
+    }
+}
+
 /// Answers frames until the connection ends.
-fn serve(token: &mut Token, stream: &mut TcpStream, tell: &mut dyn FnMut(Event)) -> io::Result<()> {
+fn serve(
+    token: &mut Token,
+    stream: &mut TcpStream,
+    timed: &mut Timed<'_>,
+    tell: &mut dyn FnMut(Event),
+) -> io::Result<()> {
     let mut frame = Vec::new();
     loop {
         let mut length = [0; 2];
@@ -166,7 +200,7 @@ fn serve(token: &mut Token, stream: &mut TcpStream, tell: &mut dyn FnMut(Event))
                 continue;
             }
             [_] => continue,
-            ref apdu => token.process(apdu),
+            ref apdu => timed.process(token, apdu),
         };
         if let Some(fault) = token.take_fault() {
             tell(Event::Fault(fault));

@@ -12,6 +12,10 @@ fn token() -> Token {
     Token::new(state, Box::new(Forgetful), Box::new(SystemRandom))
 }
 
+fn seat(address: &str, patience: Duration) -> Seat<'_> {
+    Seat { address, patience, pace: Pace::Own }
+}
+
 /// A reader driver: listens, and exchanges frames with the card that connects.
 struct Driver(TcpListener);
 
@@ -59,7 +63,7 @@ fn frames_controls_and_the_way_out() {
     let stopper = stop.clone();
     let (events, heard) = mpsc::channel();
     let runner = thread::spawn(move || {
-        run(&mut token(), &address, PATIENCE, &stop, &mut |event| events.send(format!("{event:?}")).unwrap())
+        run(&mut token(), seat(&address, PATIENCE), &stop, &mut |event| events.send(format!("{event:?}")).unwrap())
     });
     let mut card = driver.card();
     assert_eq!(ask(&mut card, "04"), hex::encode_upper(ATR));
@@ -81,7 +85,10 @@ fn frames_controls_and_the_way_out() {
     assert_eq!(ask(&mut card, "00CAFF3300"), "6986");
     stopper.stop();
     runner.join().unwrap().unwrap();
-    assert_eq!(heard.into_iter().collect::<Vec<_>>(), ["Inserted", "Removed", "Inserted", "Removed"]);
+    assert_eq!(
+        heard.into_iter().collect::<Vec<_>>(),
+        ["Inserted", "Removed { busy: 0ns }", "Inserted", "Removed { busy: 0ns }"]
+    );
 }
 
 #[test]
@@ -93,9 +100,9 @@ fn the_atr_is_well_formed() {
 #[test]
 fn nobody_listening_is_an_error_after_the_patience() {
     let address = Driver::new().address();
-    let error = run(&mut token(), &address, Duration::ZERO, &Stop::default(), &mut |_| ()).unwrap_err();
+    let error = run(&mut token(), seat(&address, Duration::ZERO), &Stop::default(), &mut |_| ()).unwrap_err();
     assert!(error.to_string().starts_with(&format!("no reader listens at {address}")));
     let stop = Stop::default();
     stop.stop();
-    run(&mut token(), &address, Duration::ZERO, &stop, &mut |_| ()).unwrap();
+    run(&mut token(), seat(&address, Duration::ZERO), &stop, &mut |_| ()).unwrap();
 }
