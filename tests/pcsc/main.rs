@@ -29,7 +29,7 @@ mod stack;
 mod tour;
 mod yubikit_client;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::mpsc, time::Duration};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -96,6 +96,27 @@ fn troubles(kinds: &str) -> Vec<batch::Trouble> {
     all
 }
 
+/// Longer than any case takes on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+/// A case of this name: one that hangs ends the run, so that it is known which.
+fn trial(name: String, case: impl FnOnce() + Send + 'static) -> Trial {
+    let told = name.clone();
+    Trial::test(name, move || {
+        let (done, end) = mpsc::channel::<()>();
+        let long = std::env::var_os("ROLLCALL_TEST_BATCH").is_some();
+        std::thread::spawn(move || {
+            if !long && end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                println!("test {told} ... FAILED: it hangs");
+                std::process::exit(101);
+            }
+        });
+        case();
+        drop(done);
+        Ok(())
+    })
+}
+
 fn main() -> ExitCode {
     // A process has one PC/SC stack, by its environment: the client of another make runs as a process of its own.
     if let Some(job) = std::env::var_os("ROLLCALL_TEST_CLIENT") {
@@ -111,22 +132,14 @@ fn main() -> ExitCode {
             let kind = kind.to_owned();
             CASES.iter().map(move |(name, case)| {
                 let (kind, case) = (kind.clone(), *case);
-                Trial::test(format!("{kind}::{name}"), move || {
-                    case(&kind);
-                    Ok(())
-                })
+                trial(format!("{kind}::{name}"), move || case(&kind))
             })
         })
         .collect();
-    trials.push(Trial::test("watch_killed_200_times", || {
-        faults::watch_killed_200_times();
-        Ok(())
-    }));
+    trials.push(trial("watch_killed_200_times".to_owned(), faults::watch_killed_200_times));
     for trouble in troubles(&kinds) {
-        trials.push(Trial::test(format!("{}::a_batch_killed_and_torn", trouble.kind), move || {
-            batch::killed_and_torn(&trouble);
-            Ok(())
-        }));
+        let name = format!("{}::a_batch_killed_and_torn", trouble.kind);
+        trials.push(trial(name, move || batch::killed_and_torn(&trouble)));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     card::end();
