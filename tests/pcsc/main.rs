@@ -101,7 +101,8 @@ fn troubles(kinds: &str) -> Vec<batch::Trouble> {
 const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A case of this name: one that hangs ends the run, so that it is known which.
-fn trial(name: String, case: impl FnOnce() + Send + 'static) -> Trial {
+fn trial(name: &str, kind: Option<&str>, case: impl FnOnce() + Send + 'static) -> Trial {
+    let name = kind.map_or_else(|| name.to_owned(), |kind| format!("{kind}::{name}"));
     let told = name.clone();
     Trial::test(name, move || {
         let (done, end) = mpsc::channel::<()>();
@@ -133,14 +134,13 @@ fn main() -> ExitCode {
             let kind = kind.to_owned();
             CASES.iter().map(move |(name, case)| {
                 let (kind, case) = (kind.clone(), *case);
-                trial(format!("{kind}::{name}"), move || case(&kind))
+                trial(name, Some(&kind.clone()), move || case(&kind))
             })
         })
         .collect();
-    trials.push(trial("watch_killed_200_times".to_owned(), faults::watch_killed_200_times));
+    trials.push(trial("watch_killed_200_times", None, faults::watch_killed_200_times));
     for trouble in troubles(&kinds) {
-        let name = format!("{}::a_batch_killed_and_torn", trouble.kind);
-        trials.push(trial(name, move || batch::killed_and_torn(&trouble)));
+        trials.push(trial("a_batch_killed_and_torn", Some(trouble.kind), move || batch::killed_and_torn(&trouble)));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     card::end();
