@@ -182,6 +182,14 @@ impl Settings {
         Ok(Self { server, perso_key, ..Self::merge(typed, file, folders, environment) })
     }
 
+    /// What would hold without a file, for who looks why the file cannot be read.
+    pub fn without_file(typed: &Global, environment: &dyn Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let folders = Folders::find(environment).ok()?;
+        let file = file::File::default();
+        let server = server::Table::default().resolve(environment, &folders.state).ok()?;
+        Some(Self { server, ..Self::merge(typed, file, folders, environment) })
+    }
+
     /// What can be known without the file: how a failure of the configuration itself is printed.
     pub fn unconfigured(typed: &Global, environment: &dyn Fn(&str) -> Option<OsString>) -> Self {
         let folders = Folders { config: PathBuf::new(), state: PathBuf::new() };

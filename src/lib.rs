@@ -7,6 +7,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`cli`] | the command line: arguments, one file a command, the only part that prints |
+//! | [`doctor`] | what may be wrong between a terminal and its cards: probes side by side |
 //! | [`config`] | flags over environment over `config.toml`, resolved once into what is meant |
 //! | [`directory`] | where user information comes from beside the card: the server, and what it said last |
 //! | [`enroll`] | makes a blank card somebody's token, in steps that the next run can finish |
@@ -44,6 +45,7 @@ pub mod cli;
 pub mod config;
 pub mod crypto;
 pub mod directory;
+pub mod doctor;
 pub mod enroll;
 pub mod failure;
 pub mod files;

@@ -44,6 +44,8 @@ pub struct Cli {
 pub enum Command {
     /// List the readers and what lies on them
     Readers(ReadersArgs),
+    /// Find what is wrong with readers, cards, keys and the server, and say what to do
+    Doctor(DoctorArgs),
     /// Identify, authenticate and read the cards that are in range now, and note who is here
     Scan(ScanArgs),
     /// Stay, and keep the current user list true
@@ -75,6 +77,10 @@ pub struct ReadersArgs {
     #[arg(long)]
     pub watch: bool,
 }
+
+/// `rollcall doctor`
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {}
 
 /// `rollcall scan`
 #[derive(Debug, Clone, Args)]

@@ -3,6 +3,7 @@
 //!
 //! Fields may be added to an object; none changes its meaning or goes away without a new number in `schema`.
 
+mod finding;
 mod parts;
 mod rotation;
 mod server;
@@ -17,6 +18,7 @@ use crate::roster;
 use crate::token::select::LifeCycle;
 use crate::wire::User;
 
+pub use finding::{Found, Verdict};
 pub use parts::{At, Ms, Named, Schema};
 pub use rotation::{Rotation, RotationState};
 pub use server::{Audit, Import, Known, ServerState, ServerTerminal, ServerToken};
@@ -59,6 +61,7 @@ named! {
     ServerToken = "rollcall.server-token/1",
     ServerTerminal = "rollcall.server-terminal/1",
     Import = "rollcall.import/1",
+    Found = "rollcall.finding/1",
 }
 
 /// Schemas of what is written, not of what could be read.

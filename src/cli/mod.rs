@@ -6,6 +6,7 @@
 pub mod args;
 pub mod complete;
 pub mod confirm;
+pub mod doctor;
 pub mod enroll;
 pub mod harmless;
 pub mod inquiry;
@@ -86,6 +87,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
         Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
         Command::Server(args) => server::run(&args, &configure(&global, out)?, out),
+        Command::Doctor(args) => doctor::run(&args, &global, out),
         Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
         Command::Users(args) => users::run(&args, &configure(&global, out)?, out),
     }

@@ -249,6 +249,11 @@ impl Transaction<'_> {
         Ok(&self.card.atr)
     }
 
+    /// The list of what the reader can do beside cards, as PC/SC part 10, 2.2 writes it; empty where it says nothing.
+    pub fn features(&mut self) -> Vec<u8> {
+        self.card.ask(Ask::Features).unwrap_or_default()
+    }
+
     /// Ends the transaction; the same as dropping it.
     pub fn end(self) {}
 }

@@ -24,6 +24,8 @@ const EXPLANATION: Duration = Duration::from_millis(800);
 /// How long a reader is left alone that refuses to be shared without looking held.
 const RETRY: Duration = Duration::from_millis(100);
 
+/// `CM_IOCTL_GET_FEATURE_REQUEST`, before the system makes it a control code.
+const FEATURE_REQUEST: u16 = 3400;
 /// How everything ends.
 const LEAVE: Disposition = Disposition::LeaveCard;
 
@@ -35,6 +37,8 @@ pub(super) enum Ask {
     Exchange(Zeroizing<Vec<u8>>),
     /// Reset the card, inside a transaction; the answer is its ATR.
     Reset,
+    /// What the reader can do beside cards (PC/SC part 10, 2.2), inside a transaction.
+    Features,
     /// End the transaction.
     End,
 }
@@ -107,6 +111,11 @@ fn transact(
                 Ok(answer) if answer.len() < 2 => Err(Error::NotTransacted),
                 other => other.map(<[u8]>::to_vec),
             },
+            Ask::Features => {
+                // A reader that has none may say so by any error.
+                let list = transaction.control(pcsc::ctl_code(FEATURE_REQUEST.into()), &[], room).unwrap_or_default();
+                Ok(list.to_vec())
+            }
             Ask::Reset => transaction
                 .reconnect(ShareMode::Shared, Protocols::ANY, Disposition::ResetCard)
                 .and_then(|()| atr(&transaction)),

@@ -1,0 +1,97 @@
+//! `rollcall doctor`: what is wrong, and what to do about it, as a command to type.
+
+use jiff::Timestamp;
+
+use super::args::DoctorArgs;
+use super::json::{Found, Ms, Schema, Verdict};
+use super::printer::{Look, Printer};
+use super::table::{Cell, Style, line};
+use crate::config::{Format, Global, Settings};
+use crate::doctor::{self, Finding, Scene, examine};
+use crate::failure::Failure;
+
+/// Runs every probe; the status is 1 when there is a fault.
+pub fn run(_args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, Failure> {
+    let environment = |name: &str| std::env::var_os(name);
+    // A configuration that cannot be read is one of the things that are looked for.
+    let (settings, unconfigured) = match Settings::resolve(global, &environment) {
+        Ok(settings) => (settings, None),
+        Err(failure) => {
+            let settings = Settings::without_file(global, &environment);
+            (settings.unwrap_or_else(|| Settings::unconfigured(global, &environment)), Some(failure))
+        }
+    };
+    out.set_look(Look::of_process(&settings));
+    let scene = Scene { settings, unconfigured, environment: Box::new(environment), clock: Timestamp::now };
+    let found = examine(scene, |probe| out.progress(probe, 0, None));
+    out.progress_end();
+    let objects: Vec<_> = found.into_iter().map(|(depth, finding)| object(depth, finding)).collect();
+    if out.format() == Format::Text {
+        out.document(text(&objects, out.look().colour_out).as_bytes())?;
+    } else {
+        out.list(&objects, "")?;
+    }
+    Ok(u8::from(objects.iter().any(|one| one.verdict == Verdict::Fault)))
+}
+
+fn object(depth: usize, finding: Finding) -> Found {
+    Found {
+        schema: Schema::default(),
+        probe: finding.probe.to_owned(),
+        subject: finding.subject,
+        depth,
+        verdict: match finding.verdict {
+            doctor::Verdict::Good => Verdict::Good,
+            doctor::Verdict::Skipped => Verdict::Skipped,
+            doctor::Verdict::Warning => Verdict::Warning,
+            doctor::Verdict::Fault => Verdict::Fault,
+        },
+        code: finding.code.map(str::to_owned),
+        message: finding.message,
+        remedy: finding.remedy,
+        facts: finding.facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        took_ms: Ms::from(finding.took),
+    }
+}
+
+/// The tree, each fault with its remedy below it, and last how many there are.
+fn text(objects: &[Found], colour: bool) -> String {
+    let mut text = String::new();
+    for one in objects {
+        let indent = "  ".repeat(one.depth);
+        let name = one.subject.as_ref().map_or_else(|| one.probe.clone(), |subject| format!("{} {subject}", one.probe));
+        let mut cells = vec![one.verdict.cell(), Cell::new(name, Style::Strong), one.message.as_str().into()];
+        cells.extend(one.code.as_ref().map(|code| Cell::new(format!("({code})"), Style::Dim)));
+        text.push_str(&format!("{indent}{}\n", line(&cells, colour)));
+        if let Some(remedy) = &one.remedy {
+            text.push_str(&format!(
+                "{indent}  {}\n",
+                line(&[Cell::new("→", Style::Dim), remedy.as_str().into()], colour)
+            ));
+        }
+        text.push_str(&histogram(one, &indent, colour));
+    }
+    let count = |verdict| objects.iter().filter(|one| one.verdict == verdict).count();
+    let (faults, warnings) = (count(Verdict::Fault), count(Verdict::Warning));
+    text.push_str(&match (faults, warnings) {
+        (0, 0) => "Everything is as it should be.\n".to_owned(),
+        _ => format!("{faults} to mend, {warnings} to look at.\n"),
+    });
+    text
+}
+
+/// How long round trips took, as bars.
+fn histogram(one: &Found, indent: &str, colour: bool) -> String {
+    const WIDTH: u64 = 40;
+    let Some(buckets) = one.facts.get("histogram").and_then(|buckets| buckets.as_array()) else {
+        return String::new();
+    };
+    let read = |bucket: &serde_json::Value| Some((bucket["below_ms"].as_u64()?, bucket["count"].as_u64()?));
+    let buckets: Vec<_> = buckets.iter().filter_map(read).collect();
+    let most = buckets.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
+    let bar = |(below, count): &(u64, u64)| {
+        let length = usize::try_from((count * WIDTH).div_ceil(most)).unwrap_or_default();
+        format!("{indent}  < {below:>4} ms {:>3} {}\n", count, Style::Dim.paint(&"▇".repeat(length), colour))
+    };
+    buckets.iter().filter(|(_, count)| *count > 0).map(bar).collect()
+}

@@ -1,0 +1,261 @@
+//! One reader and the card in it: present, answering, contactless as it must be, ours, in use, under our CA.
+
+use std::{
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use super::{Finding, Probe, Report, holders::Holders, link, service};
+use crate::{
+    card::{
+        apdu::Format,
+        chaining::exchange,
+        link::{Link, LinkError},
+    },
+    channel::scp03::{self, StaticKeys},
+    pki::Home,
+    reader::{
+        ReaderState, Slot,
+        atr::{self, Atr, Check},
+        event_count,
+        monitor::{Event, Monitor},
+        pcsc::{Card, Limits, list_within},
+    },
+    token::select::{LifeCycle, Selected, select},
+};
+
+/// How long the card may take for one exchange.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an empty reader is watched.
+const WATCH: Duration = Duration::from_millis(1_500);
+/// How long all exchanges with one card may take.
+pub const LIMIT: Duration = Duration::from_secs(8);
+
+pub fn probe(reader: ReaderState) -> Probe {
+    Probe {
+        name: "reader",
+        subject: Some(reader.name.clone()),
+        limit: LIMIT + PATIENCE,
+        silent: hung,
+        work: Box::new(move |report| look(report, &reader)),
+    }
+}
+
+fn hung() -> Finding {
+    Finding::fault(
+        "reader.hung",
+        "the reader does not answer",
+        "unplug it and plug it in again; if it stays so: sudo systemctl restart pcscd",
+    )
+}
+
+fn look(report: &Report, reader: &ReaderState) {
+    let found = match &reader.slot {
+        Slot::Unavailable => Finding::fault(
+            "reader.unavailable",
+            "the PC/SC service lists the reader and cannot use it",
+            "unplug it and plug it in again",
+        ),
+        _ if reader.exclusive => held(report),
+        Slot::Empty if flaps(&reader.name) => flapping(),
+        Slot::Empty => Finding::skipped("no card: put one on it, and it is looked at too"),
+        Slot::Mute => mute(),
+        Slot::Card(bytes) => match described(bytes) {
+            Ok(good) => connected(report, reader).unwrap_or(good),
+            Err(found) => found.fact("atr", hex::encode_upper(bytes)),
+        },
+    };
+    report.found(found);
+}
+
+fn mute() -> Finding {
+    Finding::fault(
+        "token.mute",
+        "something lies there that does not answer",
+        "take it away, and put one card alone in the middle; another kind of card if it stays so",
+    )
+}
+
+fn flapping() -> Finding {
+    Finding::fault(
+        "card.flapping",
+        "the card comes and goes",
+        "lay it flat in the middle, alone, away from metal; if it stays so, another card, then another reader",
+    )
+}
+
+/// Whether a card comes to an empty reader, and goes, while one looks: once is somebody who puts a card down.
+fn flaps(reader: &str) -> bool {
+    let (tell, told) = mpsc::channel();
+    let name = reader.to_owned();
+    let monitor = Monitor::start(move |event| match event {
+        Event::CardInserted { reader, .. } | Event::CardMute { reader, .. } if reader == name => tell.send(()).is_ok(),
+        _ => true,
+    });
+    let Ok(_monitor) = monitor else { return false };
+    let until = Instant::now() + WATCH;
+    (0..2).all(|_| told.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok())
+}
+
+/// Whether the card left since it was listed, though it is there again.
+fn was_away(reader: &ReaderState) -> bool {
+    let now = list_within(PATIENCE).unwrap_or_default();
+    let now = now.iter().find(|one| one.name == reader.name);
+    now.is_some_and(|now| event_count(now.generation) != event_count(reader.generation))
+}
+
+fn held(report: &Report) -> Finding {
+    let holders = Holders::of(&service::socket(&*report.scene.environment));
+    let message = format!("another program holds the card for itself; connected to the service: {}", holders.words());
+    Finding::fault("card.exclusive", message, holders.remedy())
+        .fact("candidates", holders.json())
+        .fact("hidden", holders.hidden)
+}
+
+/// What the answer to reset says, or what is wrong with it.
+fn described(bytes: &[u8]) -> Result<Finding, Finding> {
+    let parsed = Atr::parse(bytes).map_err(|error| {
+        Finding::fault(
+            "card.atr",
+            format!("the card's answer to reset is none: {error}"),
+            "rollcall readers; then another card, to see whether it is the card or the reader",
+        )
+    })?;
+    if matches!(parsed.check, Check::Wrong | Check::Missing) {
+        return Err(Finding::fault(
+            "card.atr",
+            "the check byte of the card's answer to reset is wrong: bytes were lost on the way",
+            "another card, to see whether it is the card or the reader",
+        ));
+    }
+    if is_storage_card(&parsed.historical) {
+        return Err(Finding::fault(
+            "card.not-iso14443-4",
+            "a memory card (MIFARE Classic or Ultralight, ICODE …): it speaks no ISO 14443-4, and takes no applet",
+            "take a card with JavaCard 3.0.4 or later",
+        ));
+    }
+    Ok(Finding::good(atr::describe(bytes)).fact("atr", hex::encode_upper(bytes)))
+}
+
+/// PC/SC part 3, 3.1.3.2.3.2: the reader writes `80 4F 0C A0 00 00 03 06` into the historical bytes of storage cards.
+fn is_storage_card(historical: &[u8]) -> bool {
+    historical.starts_with(&[0x80, 0x4F]) && historical.get(3..8) == Some(&[0xA0, 0, 0, 3, 6])
+}
+
+/// Talks to the card. What is as it should be stands in the probes below; nothing is left for this one to tell then.
+fn connected(report: &Report, reader: &ReaderState) -> Option<Finding> {
+    let limits = Limits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + LIMIT) };
+    let mut card = match Card::connect(&reader.name, limits) {
+        Ok(card) => card,
+        Err(error) => return Some(broken(report, &error)),
+    };
+    let mut transaction = match card.begin() {
+        Ok(transaction) => transaction,
+        Err(error) => return Some(broken(report, &error)),
+    };
+    let features = link::features(&transaction.features());
+    let about = token(report, &mut transaction);
+    let measured = match about {
+        Ok(found) => {
+            report.found(found.fact("features", features));
+            link::measure(&mut transaction)
+        }
+        Err(error) => Err(error),
+    };
+    drop(transaction);
+    match measured {
+        Ok(_) if was_away(reader) => Some(flapping()),
+        Ok(found) => {
+            report.found(found);
+            None
+        }
+        Err(error) => Some(broken(report, &error)),
+    }
+}
+
+fn broken(report: &Report, error: &LinkError) -> Finding {
+    match error {
+        LinkError::SharingViolation => held(report),
+        LinkError::CardMute => mute(),
+        LinkError::TimedOut => hung(),
+        LinkError::CardRemoved | LinkError::CardReset => flapping(),
+        LinkError::ReaderGone => {
+            Finding::fault("reader.gone", "the reader was unplugged meanwhile", "another cable, or a hub with power")
+        }
+        LinkError::Malformed(length) => Finding::fault(
+            "link.truncated",
+            format!("an answer came with {length} bytes: the reader or its driver cuts answers"),
+            "sudo apt install --only-upgrade libccid; then another reader",
+        ),
+        LinkError::ServiceLost => {
+            Finding::fault("pcsc.lost", "the PC/SC service went away meanwhile", "sudo systemctl restart pcscd")
+        }
+        LinkError::Other(name) => {
+            Finding::fault("card.error", format!("the reader reported: {name}"), "sudo dmesg | tail")
+        }
+    }
+}
+
+/// Whose the card is, and where it stands in its life.
+fn token(report: &Report, link: &mut dyn Link) -> Result<Finding, LinkError> {
+    let answer = exchange(link, &select(), Format::Short)?;
+    let selected = match Selected::parse(answer) {
+        Ok(Some(selected)) => selected,
+        Ok(None) => {
+            return Ok(Finding::fault(
+                "card.foreign",
+                "the applet is not on this card",
+                "take a token, or install the applet: see applet/README.md",
+            ));
+        }
+        Err(error) => {
+            return Ok(Finding::fault(
+                "token.protocol",
+                format!("what answers to the applet's name is not the applet: {error}"),
+                "do not trust this card",
+            ));
+        }
+    };
+    let found = match selected.state {
+        LifeCycle::Blank if has_test_keys(link)? => Finding::warning(
+            "token.test-keys",
+            "the card is blank, and has GlobalPlatform's test keys, which everybody knows",
+            "give it keys of its own before it is used for more than a test: gp --lock",
+        ),
+        LifeCycle::Blank => Finding::warning("token.blank", "the card is blank", "rollcall enroll --id ID --name NAME"),
+        LifeCycle::Personalised => Finding::warning(
+            "token.unfinished",
+            "the enrollment of this card was not finished",
+            "run the same rollcall enroll once more",
+        ),
+        LifeCycle::Blocked => {
+            Finding::fault("token.blocked", "the token was blocked by an administrator", "rollcall token unblock")
+        }
+        LifeCycle::Terminated => {
+            Finding::fault("token.terminated", "the token was ended for ever", "enroll its holder on another card")
+        }
+        LifeCycle::Issued => issued(report, &selected),
+    };
+    Ok(found.fact("state", selected.state.word()))
+}
+
+fn issued(report: &Report, selected: &Selected) -> Finding {
+    let home = Home::new(report.scene.settings.pki_folder());
+    match home.load_authority() {
+        Ok(authority) if authority.point().key_identifier()[..8] != selected.ca_prefix => Finding::fault(
+            "token.other-authority",
+            "the token belongs to another CA than this terminal",
+            "look which CA this terminal has: rollcall pki list",
+        ),
+        _ => Finding::good("a token in use"),
+    }
+}
+
+/// The card proves in INITIALIZE UPDATE which keys it has; a session that goes no further changes nothing.
+fn has_test_keys(link: &mut dyn Link) -> Result<bool, LinkError> {
+    let (command, awaiting) = scp03::begin([0; 8]);
+    let answer = exchange(link, &command, Format::Short)?;
+    let Ok((_, choose)) = awaiting.handle(answer) else { return Ok(false) };
+    Ok(choose.proves(&StaticKeys::test()).unwrap_or(false))
+}

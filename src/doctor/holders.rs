@@ -1,0 +1,198 @@
+//! Who else is connected to the PC/SC service: asked of the kernel, for the service tells nobody.
+//!
+//! `sock_diag(7)` names for every connection to the service's socket its other end, and `/proc/PID/fd` whose that is.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Read, Write},
+    path::Path,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use socket2::{Domain, Protocol, Socket, Type};
+
+const AF_NETLINK: i32 = 16;
+const NETLINK_SOCK_DIAG: i32 = 4;
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLMSG_DONE: u16 = 3;
+/// A request, for all of them.
+const REQUEST_DUMP: u16 = 0x301;
+const AF_UNIX: u8 = 1;
+/// Name and peer.
+const SHOW: u32 = 1 | 4;
+const UNIX_DIAG_NAME: u16 = 0;
+const UNIX_DIAG_PEER: u16 = 2;
+/// Length of `nlmsghdr`, and of `unix_diag_msg` behind it.
+const HEADER: usize = 16;
+
+/// A process with a connection to the service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    pub pid: u32,
+    /// What the kernel calls it, at most 15 characters.
+    pub name: String,
+}
+
+/// Who is connected, and whether there are some that this user may not see.
+#[derive(Debug, Default)]
+pub struct Holders {
+    pub seen: Vec<Holder>,
+    pub hidden: bool,
+}
+
+impl Holders {
+    /// All but this process. An error means that the kernel does not tell: nobody is seen, and some may be hidden.
+    pub fn of(socket: &Path) -> Self {
+        peers(socket).map_or_else(|_| Self { seen: Vec::new(), hidden: true }, |inodes| owners(&inodes))
+    }
+
+    /// For people.
+    pub fn words(&self) -> String {
+        let names: Vec<_> = self.seen.iter().map(|one| format!("{} (PID {})", one.name, one.pid)).collect();
+        match (names.is_empty(), self.hidden) {
+            (false, _) => names.join(", "),
+            (true, true) => "somebody that only root may see".to_owned(),
+            (true, false) => "somebody who is gone by now".to_owned(),
+        }
+    }
+
+    /// What to type.
+    pub fn remedy(&self) -> String {
+        match self.seen.first() {
+            Some(one) => format!("kill {}", one.pid),
+            None if self.hidden => "run as root to see who: sudo -E rollcall doctor".to_owned(),
+            None => "rollcall doctor".to_owned(),
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        self.seen.iter().map(|one| json!({"pid": one.pid, "name": one.name})).collect()
+    }
+}
+
+/// The inodes of the other ends of all connections to this socket.
+fn peers(path: &Path) -> io::Result<BTreeSet<u32>> {
+    let socket = Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, Some(Protocol::from(NETLINK_SOCK_DIAG)))?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    (&socket).write_all(&request())?;
+    let name = path.as_os_str().as_encoded_bytes();
+    let (mut found, mut room) = (BTreeSet::new(), vec![0; 64 * 1024]);
+    loop {
+        let length = (&socket).read(&mut room)?;
+        if length == 0 || take(room.get(..length).unwrap_or_default(), name, &mut found) {
+            return Ok(found);
+        }
+    }
+}
+
+fn request() -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(40);
+    bytes.extend(40u32.to_ne_bytes());
+    bytes.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    bytes.extend(REQUEST_DUMP.to_ne_bytes());
+    bytes.extend([0; 8]);
+    bytes.extend([AF_UNIX, 0, 0, 0]);
+    bytes.extend(u32::MAX.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(SHOW.to_ne_bytes());
+    bytes.extend([0xFF; 8]);
+    bytes
+}
+
+/// Takes the peers from one datagram; whether it was the last.
+fn take(mut rest: &[u8], name: &[u8], found: &mut BTreeSet<u32>) -> bool {
+    while let Some((length, kind)) = u32_at(rest, 0).zip(u16_at(rest, 4)) {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let Some(message) = rest.get(HEADER..length) else { return true };
+        if kind != SOCK_DIAG_BY_FAMILY {
+            return kind == NLMSG_DONE || kind == 2;
+        }
+        found.extend(peer(message, name));
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    false
+}
+
+/// The peer of the socket that a message is about, when it has this name.
+fn peer(message: &[u8], name: &[u8]) -> Option<u32> {
+    let (mut rest, mut named, mut peer) = (message.get(HEADER..)?, false, None);
+    while let Some((length, kind)) = u16_at(rest, 0).zip(u16_at(rest, 2)) {
+        let length = usize::from(length);
+        let value = rest.get(4..length)?;
+        match kind {
+            UNIX_DIAG_NAME => named = value.strip_suffix(&[0]).unwrap_or(value) == name,
+            UNIX_DIAG_PEER => peer = u32_at(value, 0),
+            _ => {}
+        }
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    peer.filter(|_| named)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..at + 2)?.try_into().ok().map(u16::from_ne_bytes)
+}
+
+/// Whose these sockets are.
+fn owners(inodes: &BTreeSet<u32>) -> Holders {
+    let (mut seen, mut known) = (Vec::new(), BTreeSet::new());
+    let own = std::process::id();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
+        let mine: Vec<_> =
+            files.flatten().filter_map(|file| inode(&file.path())).filter(|i| inodes.contains(i)).collect();
+        if !mine.is_empty() && pid != own {
+            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            seen.push(Holder { pid, name: name.trim_end().to_owned() });
+        }
+        known.extend(mine);
+    }
+    seen.sort();
+    Holders { seen, hidden: inodes.iter().any(|inode| !known.contains(inode)) }
+}
+
+/// `socket:[12345]`
+fn inode(file: &Path) -> Option<u32> {
+    let target = fs::read_link(file).ok()?;
+    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_tells_who_is_connected_to_a_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("service");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(peers(&path).unwrap().is_empty());
+        let client = UnixStream::connect(&path).unwrap();
+        let _served = listener.accept().unwrap();
+        let inodes = peers(&path).unwrap();
+        assert_eq!(inodes.len(), 1);
+        // The only one is this process, which is left out and not hidden.
+        let found = owners(&inodes);
+        assert!(found.seen.is_empty() && !found.hidden, "{found:?}");
+        assert!(peers(&folder.path().join("another")).unwrap().is_empty());
+        drop(client);
+    }
+
+    #[test]
+    fn what_the_kernel_would_never_say_does_no_harm() {
+        let mut found = BTreeSet::new();
+        for bytes in [&[][..], &[1; 15], &[0xFF; 40], &[0; 64], &40u32.to_ne_bytes()] {
+            take(bytes, b"x", &mut found);
+        }
+        assert!(found.is_empty());
+    }
+}

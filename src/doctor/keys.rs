@@ -1,0 +1,75 @@
+//! Keys and certificates of this terminal: there, private, belonging together, in time.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Map;
+
+use super::{Finding, Probe, Report};
+use crate::{
+    failure::Failure,
+    pki::{Age, Content, Facts, Home, Item},
+};
+
+pub fn probe() -> Probe {
+    Probe {
+        name: "keys",
+        subject: None,
+        limit: Duration::from_secs(5),
+        silent: || Finding::fault("pki.slow", "the keys cannot be read in time", "see whether their disk answers: df"),
+        work: Box::new(look),
+    }
+}
+
+fn look(report: &Report) {
+    let home = Home::new(report.scene.settings.pki_folder());
+    let now = (report.scene.clock)();
+    match home.load_authority().and_then(|_| home.inventory()) {
+        Ok(items) => {
+            let troubles: Vec<_> = items.iter().filter_map(|item| trouble(item, now)).collect();
+            if troubles.is_empty() {
+                report.found(Finding::good(format!("{} keys and certificates, none ends soon", items.len())));
+            }
+            let ends = ends(&items);
+            troubles.into_iter().for_each(|found| report.found(found.fact("ends", ends.clone())));
+        }
+        Err(error) => report.found(Failure::from(error).into()),
+    }
+}
+
+/// What is wrong with one file.
+fn trouble(item: &Item, now: Timestamp) -> Option<Finding> {
+    let mut found = match &item.content {
+        Content::PrivateKey(Ok(())) | Content::SecretKey(Ok(())) => return None,
+        Content::PrivateKey(Err(error)) | Content::SecretKey(Err(error)) | Content::Certificate(Err(error)) => {
+            error.to_failure().into()
+        }
+        Content::Certificate(Ok(facts)) => aged(&item.file, facts, now)?,
+    };
+    found.subject = Some(item.file.clone());
+    Some(found)
+}
+
+fn aged(file: &str, facts: &Facts, now: Timestamp) -> Option<Finding> {
+    let (begin, end) = (facts.not_before, facts.not_after);
+    // A CA cannot be renewed in place.
+    let remedy = if facts.class == "ca" { "rollcall pki rotate-ca" } else { "rollcall pki renew" };
+    match facts.age(now) {
+        Age::Valid => None,
+        Age::Expiring => Some(Finding::warning("pki.expiring", format!("{file} ends at {end}"), remedy)),
+        Age::Expired => Some(Finding::fault("pki.expired", format!("{file} ended at {end}"), remedy)),
+        Age::NotYetValid => Some(Finding::fault(
+            "pki.clock",
+            format!("{file} is valid only from {begin}, which is later than the clock says"),
+            "sudo timedatectl set-ntp true",
+        )),
+    }
+}
+
+fn ends(items: &[Item]) -> Map<String, serde_json::Value> {
+    let certificates = items.iter().filter_map(|item| match &item.content {
+        Content::Certificate(Ok(facts)) => Some((item.file.clone(), facts.not_after.to_string().into())),
+        _ => None,
+    });
+    certificates.collect()
+}

@@ -1,0 +1,261 @@
+//! What may be wrong between a terminal and its cards: a tree of probes that run side by side.
+//!
+//! Each probe has a thread and a time limit of its own, tells what it finds as data, and begins others where it found
+//! something to look into. One that hangs is told as such and left behind: it hides nothing and delays nobody.
+
+mod card;
+mod holders;
+mod keys;
+mod link;
+mod readers;
+mod server;
+mod service;
+mod state;
+mod system;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError, Sender},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::{
+    config::Settings,
+    failure::{Class, Failure},
+};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// As it should be.
+    Good,
+    /// There is nothing to look at.
+    Skipped,
+    /// It works, and should not stay so.
+    Warning,
+    /// It does not work.
+    Fault,
+}
+
+/// What a probe found.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// Which probe: `reader`.
+    pub probe: &'static str,
+    /// What it looked at: the name of a reader, a file, a host.
+    pub subject: Option<String>,
+    /// How bad it is.
+    pub verdict: Verdict,
+    /// Stable, for scripts: `reader.none`. Nothing for what is as it should be.
+    pub code: Option<&'static str>,
+    /// One line, without a full stop.
+    pub message: String,
+    /// What to do, a command to type where there is one.
+    pub remedy: Option<String>,
+    /// What was measured or read on the way.
+    pub facts: BTreeMap<&'static str, Value>,
+    /// How long the probe ran until then.
+    pub took: Duration,
+}
+
+impl Finding {
+    fn of(verdict: Verdict, code: Option<&'static str>, message: String) -> Self {
+        let (facts, took) = (BTreeMap::new(), Duration::ZERO);
+        Self { probe: "", subject: None, verdict, code, message, remedy: None, facts, took }
+    }
+
+    /// As it should be.
+    pub fn good(message: impl Into<String>) -> Self {
+        Self::of(Verdict::Good, None, message.into())
+    }
+
+    /// Nothing was there to look at.
+    pub fn skipped(message: impl Into<String>) -> Self {
+        Self::of(Verdict::Skipped, None, message.into())
+    }
+
+    /// It works, and should not stay so.
+    pub fn warning(code: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::of(Verdict::Warning, Some(code), message.into()) }
+    }
+
+    /// It does not work.
+    pub fn fault(code: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::of(Verdict::Fault, Some(code), message.into()) }
+    }
+
+    /// With a fact.
+    #[must_use]
+    pub fn fact(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.facts.insert(name, value.into());
+        self
+    }
+}
+
+impl From<Failure> for Finding {
+    /// What other commands would fail with.
+    fn from(failure: Failure) -> Self {
+        let mut found = Self::of(Verdict::Fault, Some(failure.code), failure.message);
+        found.remedy = Some(failure.hint.unwrap_or_else(|| "report it: it is a fault of rollcall".to_owned()));
+        found
+    }
+}
+
+/// What all probes know.
+pub struct Scene {
+    /// What is configured, or what would be without a file that cannot be read.
+    pub settings: Settings,
+    /// Why the configuration cannot be read.
+    pub unconfigured: Option<Failure>,
+    /// The environment.
+    pub environment: Box<dyn Fn(&str) -> Option<std::ffi::OsString> + Send + Sync>,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+/// A probe that is to run.
+struct Probe {
+    name: &'static str,
+    subject: Option<String>,
+    limit: Duration,
+    /// What it means when it does not end in time.
+    silent: fn() -> Finding,
+    work: Box<dyn FnOnce(&Report) + Send>,
+}
+
+/// The only way of a probe to the outside.
+struct Report {
+    scene: Arc<Scene>,
+    tell: Sender<Message>,
+    number: usize,
+    began: Instant,
+}
+
+enum Message {
+    Found(usize, Finding),
+    Begin(usize, Probe),
+    Done(usize),
+}
+
+impl Report {
+    fn found(&self, mut finding: Finding) {
+        finding.took = self.began.elapsed();
+        // Nobody listens any more to a probe that was given up.
+        let _ = self.tell.send(Message::Found(self.number, finding));
+    }
+
+    fn begin(&self, probe: Probe) {
+        let _ = self.tell.send(Message::Begin(self.number, probe));
+    }
+}
+
+/// A probe whose answer is waited for.
+struct Running {
+    /// Its place in the tree: after whom it comes, and among whom.
+    place: Vec<usize>,
+    name: &'static str,
+    subject: Option<String>,
+    began: Instant,
+    until: Instant,
+    silent: fn() -> Finding,
+    ended: bool,
+    children: usize,
+}
+
+/// All that was found, as a tree: depth, and what was found there.
+pub type Findings = Vec<(usize, Finding)>;
+
+/// Runs all probes; `progress` is told the name of each as it ends. Ends within the sum of the limits on the longest way
+/// from root to leaf, about 20 s, whatever hangs.
+pub fn examine(scene: Scene, progress: impl FnMut(&'static str)) -> Findings {
+    examine_all(scene, roots(), progress)
+}
+
+fn examine_all(scene: Scene, roots: Vec<Probe>, mut progress: impl FnMut(&'static str)) -> Findings {
+    let scene = Arc::new(scene);
+    let (tell, told) = mpsc::channel();
+    let mut all: Vec<Running> = Vec::new();
+    let mut found: Vec<(Vec<usize>, Finding)> = Vec::new();
+    for (place, probe) in roots.into_iter().enumerate() {
+        start(probe, vec![place], &scene, &tell, &mut all, &mut found);
+    }
+    while let Some(until) = all.iter().filter(|one| !one.ended).map(|one| one.until).min() {
+        match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(Message::Found(number, finding)) => {
+                if let Some(one) = all.get(number).filter(|one| !one.ended) {
+                    found.push((one.place.clone(), one.sign(finding)));
+                }
+            }
+            Ok(Message::Begin(number, probe)) => {
+                let Some(parent) = all.get_mut(number).filter(|one| !one.ended) else { continue };
+                let mut place = parent.place.clone();
+                place.push(parent.children);
+                parent.children += 1;
+                start(probe, place, &scene, &tell, &mut all, &mut found);
+            }
+            Ok(Message::Done(number)) => {
+                if let Some(one) = all.get_mut(number) {
+                    one.ended = true;
+                    progress(one.name);
+                }
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => give_up(&mut all, &mut found),
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    found.into_iter().map(|(place, finding)| (place.len() - 1, finding)).collect()
+}
+
+fn roots() -> Vec<Probe> {
+    vec![system::probe(), service::probe(), keys::probe(), state::probe(), server::probe()]
+}
+
+fn start(
+    probe: Probe,
+    place: Vec<usize>,
+    scene: &Arc<Scene>,
+    tell: &Sender<Message>,
+    all: &mut Vec<Running>,
+    found: &mut Vec<(Vec<usize>, Finding)>,
+) {
+    let (number, began) = (all.len(), Instant::now());
+    let report = Report { scene: Arc::clone(scene), tell: tell.clone(), number, began };
+    let Probe { name, subject, limit, silent, work } = probe;
+    let mut one = Running { place, name, subject, began, until: began + limit, silent, ended: false, children: 0 };
+    let thread = thread::Builder::new().name(format!("doctor-{name}")).spawn(move || {
+        work(&report);
+        let _ = report.tell.send(Message::Done(report.number));
+    });
+    if let Err(error) = thread {
+        let failure = Failure::new(Class::Unavailable, "system.threads", format!("no thread can be started: {error}"));
+        found.push((one.place.clone(), one.sign(failure.hint("end other programs: ps -eLf | wc -l").into())));
+        one.ended = true;
+    }
+    all.push(one);
+}
+
+fn give_up(all: &mut [Running], found: &mut Vec<(Vec<usize>, Finding)>) {
+    let now = Instant::now();
+    for one in all.iter_mut().filter(|one| !one.ended && one.until <= now) {
+        one.ended = true;
+        let silent = Finding { took: now.saturating_duration_since(one.began), ..one.sign((one.silent)()) };
+        found.push((one.place.clone(), silent));
+    }
+}
+
+impl Running {
+    fn sign(&self, finding: Finding) -> Finding {
+        let subject = finding.subject.clone().or_else(|| self.subject.clone());
+        Finding { probe: self.name, subject, ..finding }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! The readers: none, hidden from the service, or one probe for each.
+
+use std::{fs, path::Path, time::Duration};
+
+use super::{Finding, Probe, Report, card};
+use crate::{failure::Failure, reader::ReaderState};
+
+/// So many readers pcsc-lite knows at one time.
+const READERS_MAX: usize = 16;
+/// Kernel modules that take an NFC reader for themselves.
+const MODULES: [&str; 4] = ["pn533_usb", "pn533", "port100", "nfc"];
+/// The USB class of smart card readers.
+const CCID: &str = "0b";
+
+pub fn probe(all: Vec<ReaderState>) -> Probe {
+    Probe {
+        name: "readers",
+        subject: None,
+        limit: Duration::from_secs(3),
+        silent: || Finding::fault("reader.slow", "the kernel's lists cannot be read in time", "sudo dmesg | tail"),
+        work: Box::new(move |report| look(report, &all)),
+    }
+}
+
+fn look(report: &Report, all: &[ReaderState]) {
+    let modules = fs::read_to_string("/proc/modules").unwrap_or_default();
+    let taken = in_the_way(&modules);
+    let devices = ccid_devices(Path::new("/sys/bus/usb/devices"));
+    let meant = report.scene.settings.readers.pick(all);
+    let found = match (&meant, all.len()) {
+        (_, 0) => none(&taken, &devices),
+        (Err(failure), _) => Failure::from(failure.clone()).into(),
+        (_, READERS_MAX..) => Finding::warning(
+            "reader.too-many",
+            format!("{} readers: the PC/SC service knows no more than {READERS_MAX}", all.len()),
+            "unplug those that are not needed: rollcall readers",
+        ),
+        (_, count) if !taken.is_empty() => Finding::warning(
+            "reader.kernel-driver",
+            format!("{}, and the kernel module {} may hold one more", readers(count), taken[0]),
+            unload(&taken),
+        ),
+        (_, count) => Finding::good(readers(count)),
+    };
+    report.found(found.fact("usb", devices).fact("modules", taken));
+    for reader in meant.unwrap_or_default() {
+        report.begin(card::probe(reader.clone()));
+    }
+}
+
+fn readers(count: usize) -> String {
+    format!("{count} reader{}", if count == 1 { "" } else { "s" })
+}
+
+fn none(taken: &[String], devices: &[String]) -> Finding {
+    if !taken.is_empty() {
+        return Finding::fault(
+            "reader.kernel-driver",
+            format!("no reader: the kernel module {} takes NFC readers for itself", taken[0]),
+            unload(taken),
+        );
+    }
+    match devices {
+        [] => {
+            Finding::fault("reader.none", "no reader is connected", "plug one in, and see whether USB shows it: lsusb")
+        }
+        [device, ..] => Finding::fault(
+            "reader.no-driver",
+            format!("{device} is connected, and the PC/SC service has no driver for it"),
+            "sudo apt install libccid libacsccid1 && sudo systemctl restart pcscd",
+        ),
+    }
+}
+
+fn unload(modules: &[String]) -> String {
+    let list = modules.join(" ");
+    format!("sudo modprobe -r {list}; printf 'blacklist %s\\n' {list} | sudo tee /etc/modprobe.d/rollcall.conf")
+}
+
+/// The loaded modules that take readers, those first that are used by the others.
+fn in_the_way(modules: &str) -> Vec<String> {
+    let loaded = |name: &&&str| modules.lines().any(|line| line.split(' ').next() == Some(**name));
+    MODULES.iter().filter(loaded).map(|name| (*name).to_owned()).collect()
+}
+
+/// What USB says of devices with an interface of the class of smart card readers.
+fn ccid_devices(folder: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let read = |path: &Path| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let interfaces = entries.flatten().map(|entry| entry.path());
+    let readers = interfaces.filter(|path| read(&path.join("bInterfaceClass")) == CCID);
+    let mut names: Vec<_> = readers
+        .filter_map(|path| {
+            let device = path.file_name()?.to_str()?.split(':').next()?.to_owned();
+            let name = read(&folder.join(&device).join("product"));
+            Some(if name.is_empty() { format!("USB device {device}") } else { name })
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODULES: &str = "pn533_usb 20480 0 - Live 0x0\npn533 57344 1 pn533_usb, Live 0x0\nnfcsim 1 0 - Live 0x0\n";
+
+    #[test]
+    fn modules_are_known_by_their_whole_name_and_unloaded_in_order() {
+        assert_eq!(in_the_way(MODULES), ["pn533_usb", "pn533"]);
+        assert!(in_the_way("ccid_nfc 1 0 - Live 0x0\n").is_empty());
+        let found = none(&in_the_way(MODULES), &[]);
+        assert_eq!(found.code, Some("reader.kernel-driver"));
+        assert!(found.remedy.unwrap().starts_with("sudo modprobe -r pn533_usb pn533;"));
+    }
+
+    #[test]
+    fn a_reader_that_usb_shows_lacks_its_driver() {
+        let folder = tempfile::tempdir().unwrap();
+        for (place, file, text) in [
+            ("1-1:1.0", "bInterfaceClass", "0b\n"),
+            ("1-2:1.0", "bInterfaceClass", "03\n"),
+            ("1-1", "product", "ACR122U\n"),
+        ] {
+            fs::create_dir_all(folder.path().join(place)).unwrap();
+            fs::write(folder.path().join(place).join(file), text).unwrap();
+        }
+        let devices = ccid_devices(folder.path());
+        assert_eq!(devices, ["ACR122U"]);
+        assert_eq!(none(&[], &devices).code, Some("reader.no-driver"));
+        assert_eq!(none(&[], &[]).code, Some("reader.none"));
+    }
+}

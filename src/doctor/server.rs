@@ -1,0 +1,139 @@
+//! The server, step by step as a request takes them: name, port, TLS, our certificate, its clock, its speed.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpStream, ToSocketAddrs},
+    time::{Duration, Instant},
+};
+
+use jiff::SignedDuration;
+
+use super::{Finding, Probe, Report};
+use crate::{
+    directory::{Limits, Server},
+    failure::Failure,
+    pki::Home,
+    wire::v1::Health,
+};
+
+/// How long each step may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A request on an open connection takes a few ms; a tap would feel this.
+const SLOW: Duration = Duration::from_millis(500);
+/// Proofs and certificates bear five minutes.
+const SKEW: SignedDuration = SignedDuration::from_mins(2);
+
+pub fn probe() -> Probe {
+    Probe {
+        name: "server",
+        subject: None,
+        limit: PATIENCE * 4,
+        silent: || {
+            Finding::fault("server.slow", "the server did not answer in time", "look at its load, and at the network")
+        },
+        work: Box::new(look),
+    }
+}
+
+fn look(report: &Report) {
+    let Some(url) = &report.scene.settings.server.url else {
+        report.found(Finding::skipped("no server is configured"));
+        return;
+    };
+    let mut found = reach(url).unwrap_or_else(|| ask(report, url));
+    found.subject = Some(url.clone());
+    report.found(found);
+}
+
+/// Name and port, before TLS says anything less exact.
+fn reach(url: &str) -> Option<Finding> {
+    let place = url.strip_prefix("https://").unwrap_or(url).trim_end_matches('/');
+    let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
+    let with_port = if place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        place.to_owned()
+    } else {
+        format!("{place}:443")
+    };
+    let addresses: Vec<SocketAddr> = match with_port.to_socket_addrs() {
+        Ok(found) => found.collect(),
+        Err(error) => {
+            return Some(Finding::fault(
+                "server.name",
+                format!("the name {host} has no address: {error}"),
+                format!("getent hosts {host}; look at url in [server]"),
+            ));
+        }
+    };
+    let mut last = None;
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, PATIENCE) {
+            Ok(_) => return None,
+            Err(error) => last = Some((address, error)),
+        }
+    }
+    let (address, error) = last?;
+    Some(match error.kind() {
+        io::ErrorKind::ConnectionRefused => Finding::fault(
+            "server.port-closed",
+            format!("{host} is there, and nothing listens at {address}"),
+            "on the server: rollcall server run",
+        ),
+        _ => Finding::fault(
+            "server.unreachable",
+            format!("{address} cannot be reached: {error}"),
+            format!("ping {host}"),
+        ),
+    })
+}
+
+/// TLS, our certificate, and a question that costs the server nothing.
+fn ask(report: &Report, url: &str) -> Finding {
+    let now = (report.scene.clock)();
+    let home = Home::new(report.scene.settings.pki_folder());
+    let tls = match home.load_terminal_tls(now) {
+        Ok(tls) => tls,
+        // What is wrong with it the probe of the keys says.
+        Err(_) => return Finding::skipped("it listens; without this terminal's certificate it is not asked"),
+    };
+    let limits = Limits { connect: PATIENCE, request: PATIENCE };
+    let server = match Server::connect(url, &tls.key, &tls.certificate, &tls.authority, limits) {
+        Ok(server) => server,
+        Err(error) => return Failure::from(error).into(),
+    };
+    let mut health = server.health();
+    // The second question finds the connection open.
+    let began = Instant::now();
+    if health.is_ok() {
+        health = server.health();
+    }
+    let took = began.elapsed();
+    match health {
+        Ok(health) => answered(&health, took, (report.scene.clock)()),
+        Err(error) => Failure::from(error).into(),
+    }
+}
+
+fn answered(health: &Health, took: Duration, now: jiff::Timestamp) -> Finding {
+    let ahead = health.at.duration_since(now);
+    let found = if ahead.abs() > SKEW {
+        let (direction, by) = if ahead.is_positive() { ("behind", ahead) } else { ("ahead of", -ahead) };
+        Finding::fault(
+            "clock.skew",
+            format!("this clock is {:#} {direction} the server's", SignedDuration::from_secs(by.as_secs())),
+            "sudo timedatectl set-ntp true",
+        )
+    } else if took > SLOW {
+        Finding::warning(
+            "server.slow",
+            format!("the server took {} ms for a question", took.as_millis()),
+            "look at its load, and at the network",
+        )
+    } else {
+        Finding::good(format!("it knows this terminal as {}", health.terminal))
+    };
+    found
+        .fact("version", health.version.clone())
+        .fact("role", serde_json::to_value(health.role).unwrap_or_default())
+        .fact("clock_ahead_ms", i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX))
+        .fact("request_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,144 @@
+//! The PC/SC service: there, running, reachable, answering.
+
+use std::{
+    ffi::OsString,
+    fs, io,
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use super::{Finding, Probe, Report, readers};
+use crate::reader::{ReaderError, pcsc::list_within};
+
+/// How long the service may take to list its readers.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Where pcsc-lite of today's distributions listens, unless `PCSCLITE_CSOCK_NAME` names another place.
+const SOCKET: &str = "/run/pcscd/pcscd.comm";
+
+pub fn probe() -> Probe {
+    Probe {
+        name: "service",
+        subject: None,
+        limit: PATIENCE * 2,
+        silent: || ReaderError::ServiceHangs.failure().into(),
+        work: Box::new(look),
+    }
+}
+
+impl ReaderError {
+    fn failure(self) -> crate::failure::Failure {
+        self.into()
+    }
+}
+
+fn look(report: &Report) {
+    let socket = socket(&*report.scene.environment);
+    let listed = list_within(PATIENCE);
+    let found = match &listed {
+        Ok(_) => Finding::good("the PC/SC service answers"),
+        Err(ReaderError::ServiceDown) => down(&socket, daemon(&*report.scene.environment).as_deref()),
+        Err(ReaderError::Denied) => denied(),
+        Err(error) => error.clone().failure().into(),
+    };
+    let version = daemon(&*report.scene.environment).and_then(version);
+    report.found(found.fact("socket", socket.display().to_string()).fact("version", version));
+    if let Ok(all) = listed {
+        report.begin(readers::probe(all));
+    }
+}
+
+pub fn socket(environment: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
+    environment("PCSCLITE_CSOCK_NAME").filter(|name| !name.is_empty()).map_or_else(|| SOCKET.into(), PathBuf::from)
+}
+
+/// Where the daemon lies, running or not.
+fn daemon(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = environment("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(system).map(|folder| folder.join("pcscd")).find(|file| file.is_file())
+}
+
+/// The library tells nothing apart here; its socket does.
+fn down(socket: &Path, daemon: Option<&Path>) -> Finding {
+    const START: &str = "sudo systemctl start pcscd.socket";
+    let name = socket.display();
+    match UnixStream::connect(socket).map_err(|error| error.kind()) {
+        Err(io::ErrorKind::PermissionDenied) => Finding::fault(
+            "pcsc.socket-denied",
+            format!("this user may not write to the socket of the PC/SC service, {name}"),
+            format!("sudo chmod 666 {name}"),
+        ),
+        Err(io::ErrorKind::NotFound) if daemon.is_none() => {
+            Finding::fault("pcsc.not-installed", "no PC/SC service is installed", "sudo apt install pcscd libccid")
+        }
+        Err(io::ErrorKind::NotFound) => {
+            Finding::fault("pcsc.not-running", format!("the PC/SC service is not running: there is no {name}"), START)
+        }
+        Err(_) => Finding::fault(
+            "pcsc.socket-dead",
+            format!("nobody listens at {name} any more: the PC/SC service died"),
+            "sudo systemctl restart pcscd.socket pcscd",
+        ),
+        Ok(_) => ReaderError::ServiceDown.failure().into(),
+    }
+}
+
+/// polkit asks the kernel who is there, and is answered nothing where `/proc` hides the others' processes.
+fn denied() -> Finding {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if hides_processes(&mounts) {
+        return Finding::fault(
+            "pcsc.hidepid",
+            "the PC/SC service refused this user, and /proc is mounted with hidepid, so that polkit cannot see who asks",
+            "sudo mount -o remount,hidepid=0 /proc",
+        );
+    }
+    Finding::fault(
+        "pcsc.denied",
+        "the PC/SC service refused this user: polkit allows it to those who sit at the machine only",
+        r#"echo 'polkit.addRule(function(a, s) { if (/^org.debian.pcsc-lite/.test(a.id) && s.user == "'$USER'") return "yes"; });' | sudo tee /etc/polkit-1/rules.d/50-pcscd.rules"#,
+    )
+}
+
+fn hides_processes(mounts: &str) -> bool {
+    mounts.lines().filter(|line| line.split(' ').nth(4) == Some("/proc")).any(|line| {
+        let options = line.split([' ', ',']).filter_map(|option| option.strip_prefix("hidepid="));
+        options.into_iter().any(|mode| !matches!(mode, "0" | "off"))
+    })
+}
+
+/// What the daemon calls itself; a daemon that does not say is none to wait for.
+fn version(daemon: PathBuf) -> Option<String> {
+    let (tell, told) = mpsc::sync_channel(1);
+    let ask = move || {
+        let output = Command::new(daemon).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
+        let _ = tell.send(output);
+    };
+    std::thread::Builder::new().name("pcscd-version".to_owned()).spawn(ask).ok()?;
+    let output = told.recv_timeout(Duration::from_secs(1)).ok()?.ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    Some(text.lines().next()?.strip_prefix("pcsc-lite version ")?.trim_end_matches('.').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hidepid_is_seen_in_the_options_of_proc_only() {
+        let line = |place: &str, options: &str| format!("22 1 0:21 / {place} rw,nosuid - proc proc {options}\n");
+        for (text, hides) in [
+            (line("/proc", "rw,hidepid=2"), true),
+            (line("/proc", "rw,hidepid=invisible"), true),
+            (line("/proc", "rw,hidepid=0"), false),
+            (line("/proc", "rw,hidepid=off"), false),
+            (line("/proc", "rw"), false),
+            (line("/mnt/proc", "rw,hidepid=2"), false),
+        ] {
+            assert_eq!(hides_processes(&text), hides, "{text}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The state folder and the database in it: writable, with room, undamaged, not held by somebody.
+
+use std::{fs, io::Write, path::Path, time::Duration};
+
+use super::{Finding, Probe, Report};
+use crate::{failure::Failure, roster::store::Store};
+
+/// The database grows by pages; below this it soon cannot.
+const ROOM: u64 = 4 * 1024 * 1024;
+
+pub fn probe() -> Probe {
+    Probe {
+        name: "state",
+        subject: None,
+        limit: Duration::from_secs(10),
+        silent: || {
+            Finding::fault("state.slow", "the state folder does not answer in time", "see whether its disk answers: df")
+        },
+        work: Box::new(look),
+    }
+}
+
+fn look(report: &Report) {
+    let folder = &report.scene.settings.state_folder;
+    if !folder.exists() {
+        report.found(Finding::skipped(format!("there is no {} yet: nothing was enrolled or read", folder.display())));
+        return;
+    }
+    let room = rustix::fs::statvfs(folder).map(|about| about.f_bavail.saturating_mul(about.f_frsize));
+    let found = writable(folder).or_else(|| full(folder, room.unwrap_or(u64::MAX))).unwrap_or_else(|| database(folder));
+    report.found(found.fact("folder", folder.display().to_string()).fact("free_bytes", room.ok()));
+}
+
+/// A file can be made there. A full disk lets it be made, and not be written.
+fn writable(folder: &Path) -> Option<Finding> {
+    let probe = folder.join(format!(".doctor-{}", std::process::id()));
+    let made = fs::OpenOptions::new().create_new(true).write(true).open(&probe);
+    let written = made.and_then(|mut file| file.write_all(&[0; 4096]).and_then(|()| file.sync_all()));
+    let _ = fs::remove_file(&probe);
+    let error = written.err()?;
+    let name = folder.display();
+    Some(match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => no_room(folder),
+        std::io::ErrorKind::ReadOnlyFilesystem => Finding::fault(
+            "store.read-only",
+            format!("{name} is mounted for reading only"),
+            format!("sudo mount -o remount,rw $(findmnt -nT {name} -o TARGET)"),
+        ),
+        std::io::ErrorKind::PermissionDenied => Finding::fault(
+            "store.read-only",
+            format!("this user may not write to {name}"),
+            format!("sudo chown -R \"$USER\" {name}"),
+        ),
+        _ => Finding::fault("store.io", format!("{name} cannot be written: {error}"), "sudo dmesg | tail"),
+    })
+}
+
+fn full(folder: &Path, room: u64) -> Option<Finding> {
+    (room < ROOM).then(|| no_room(folder))
+}
+
+fn no_room(folder: &Path) -> Finding {
+    let name = folder.display();
+    Finding::fault(
+        "store.full",
+        format!("the disk of {name} is full"),
+        format!("du -xah $(findmnt -nT {name} -o TARGET) | sort -h | tail"),
+    )
+}
+
+fn database(folder: &Path) -> Finding {
+    match Store::open_if_there(folder) {
+        Ok(None) => Finding::good("no user list yet"),
+        Ok(Some(mut store)) => match store.entries() {
+            Ok(entries) => Finding::good(format!("the user list opens: {} here", entries.len())),
+            Err(error) => held(folder, error.into()),
+        },
+        Err(error) => held(folder, error.into()),
+    }
+}
+
+/// A lock is held by somebody; the remedy names him.
+fn held(folder: &Path, failure: Failure) -> Finding {
+    let file = folder.join("terminal.db");
+    let remedy = match failure.code {
+        "store.locked" => Some(format!("fuser -v {}", file.display())),
+        "store.damaged" => Some(format!("mv {0} {0}.damaged", file.display())),
+        _ => None,
+    };
+    let mut found = Finding::from(failure);
+    found.remedy = remedy.or(found.remedy);
+    found
+}
