@@ -71,7 +71,7 @@ fn no_room(folder: &Path) -> Finding {
 fn database(folder: &Path) -> Finding {
     match Store::open_if_there(folder) {
         Ok(None) => Finding::good("no user list yet"),
-        Ok(Some(mut store)) => match store.entries() {
+        Ok(Some(mut store)) => match store.check().and_then(|()| store.entries()) {
             Ok(entries) => Finding::good(format!("the user list opens: {} here", entries.len())),
             Err(error) => held(folder, error.into()),
         },

@@ -173,6 +173,15 @@ impl Store {
         Ok(self.roster()?.next_deadline())
     }
 
+    /// Whether it is whole and can be written, which it is not: nothing changes.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.query(|db| {
+            begin(db, TransactionBehavior::Immediate)?.rollback()?;
+            db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+        })
+        .and_then(|word| if word == "ok" { Ok(()) } else { Err(StoreError::damaged(&self.path, &word)) })
+    }
+
     /// The entries, the longest stay first.
     pub fn entries(&mut self) -> Result<Vec<Entry>, StoreError> {
         let mut entries: Vec<_> = self.roster()?.entries().cloned().collect();

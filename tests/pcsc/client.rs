@@ -1,6 +1,10 @@
 //! The client of another make, in a process of its own: its PC/SC stack is chosen by the environment.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::ExitCode,
+};
 
 use jiff::Timestamp;
 use rollcall::{
@@ -57,9 +61,21 @@ pub fn run(job: &str) -> ExitCode {
     match job {
         "personalise" => personalise(&reader),
         "open" => open(&reader),
+        "hold" => hold(&reader),
         other => panic!("no job {other}"),
     }
     ExitCode::SUCCESS
+}
+
+/// Holds the card for itself until the input ends; a byte is told when it does.
+fn hold(reader: &str) {
+    let context = pcsc::Context::establish(pcsc::Scope::User).expect("a service");
+    let name = std::ffi::CString::new(reader).expect("a name");
+    let card = context.connect(&name, pcsc::ShareMode::Exclusive, pcsc::Protocols::ANY).expect("a card");
+    print!("!");
+    std::io::stdout().flush().expect("told");
+    std::io::stdin().read_to_end(&mut Vec::new()).expect("an input");
+    card.disconnect(pcsc::Disposition::LeaveCard).map_err(|(_, error)| error).expect("left");
 }
 
 fn personalise(reader: &str) {

@@ -9,6 +9,7 @@ mod card;
 mod cases;
 mod change;
 mod client;
+mod doctor;
 mod exits;
 mod faults;
 mod hooks;
@@ -81,6 +82,7 @@ const CASES: &[Case] = &[
     ("lifted_at_every_apdu_of_a_rotation", lift::at_every_apdu_of_a_rotation),
     ("renewed_by_the_ca", renewal::by_the_ca),
     ("renewed_by_the_server", renewal::by_the_server),
+    ("doctor_finds_faults_of_cards", doctor::faults_of_cards),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
 ];
@@ -138,6 +140,9 @@ fn main() -> ExitCode {
             })
         })
         .collect();
+    trials.push(trial("doctor_finds_faults_of_the_terminal", None, doctor::faults_of_the_terminal));
+    trials.push(trial("doctor_finds_faults_of_the_server", None, doctor::faults_of_the_server));
+    trials.push(trial("doctor_finds_faults_of_the_service", None, doctor::faults_of_the_service));
     trials.push(trial("watch_killed_200_times", None, faults::watch_killed_200_times));
     for trouble in troubles(&kinds) {
         trials.push(trial("a_batch_killed_and_torn", Some(trouble.kind), move || batch::killed_and_torn(&trouble)));

@@ -41,7 +41,13 @@ impl Slot {
         Self::insert_bent(port, card, Box::new(|_, honest| honest))
     }
 
-    pub fn insert_bent(port: &str, mut card: Box<dyn Card>, mut bend: Bend) -> Self {
+    pub fn insert_bent(port: &str, card: Box<dyn Card>, bend: Bend) -> Self {
+        Self::insert_as(port, card, &ATR, bend)
+    }
+
+    /// With this answer to reset.
+    pub fn insert_as(port: &str, mut card: Box<dyn Card>, atr: &[u8], mut bend: Bend) -> Self {
+        let atr = atr.to_vec();
         let stream = TcpStream::connect(("127.0.0.1", port.parse::<u16>().expect("a port"))).expect("a reader");
         stream.set_nodelay(true).expect("a socket");
         let mut reader = stream.try_clone().expect("a socket");
@@ -49,7 +55,7 @@ impl Slot {
         let told = Arc::clone(&plan);
         let service = std::thread::spawn(move || {
             // It ends when the card is lifted, by either side.
-            let _ = serve(&mut reader, &mut *card, &told, &mut bend);
+            let _ = serve(&mut reader, &mut *card, &atr, &told, &mut bend);
             let _ = reader.shutdown(Shutdown::Both);
             card.reset();
             card
@@ -79,14 +85,20 @@ impl Slot {
     }
 }
 
-fn serve(stream: &mut TcpStream, card: &mut dyn Card, plan: &Mutex<Plan>, bend: &mut Bend) -> io::Result<()> {
+fn serve(
+    stream: &mut TcpStream,
+    card: &mut dyn Card,
+    atr: &[u8],
+    plan: &Mutex<Plan>,
+    bend: &mut Bend,
+) -> io::Result<()> {
     loop {
         let mut length = [0; 2];
         stream.read_exact(&mut length)?;
         let mut frame = vec![0; u16::from_be_bytes(length).into()];
         stream.read_exact(&mut frame)?;
         let answer = match frame[..] {
-            [4] => ATR.to_vec(),
+            [4] => atr.to_vec(),
             [_] => {
                 card.reset();
                 continue;

@@ -1,0 +1,199 @@
+//! Readers and cards.
+
+use std::{
+    process::{Child, Stdio},
+    time::Duration,
+};
+
+use rollcall::{token::constants::AID, virtual_token::vpcd::ATR};
+use serde_json::Value;
+
+use super::{brief, doctor, findings, text};
+use crate::{
+    card::{Card, blank},
+    lift::TEST_KEY,
+    slot::{Bend, Slot},
+    stack::Stack,
+};
+
+/// Another application's card.
+struct Foreign;
+
+impl Card for Foreign {
+    fn process(&mut self, apdu: &[u8]) -> Vec<u8> {
+        match apdu.get(1) {
+            Some(0xA4) => vec![0x6A, 0x82],
+            _ => vec![0x6D, 0x00],
+        }
+    }
+
+    fn reset(&mut self) {}
+}
+
+/// A link that passes no command of more than 133 bytes.
+struct Cut(Box<dyn Card>);
+
+impl Card for Cut {
+    fn process(&mut self, apdu: &[u8]) -> Vec<u8> {
+        if apdu.len() > 133 { vec![0x67, 0x00] } else { self.0.process(apdu) }
+    }
+
+    fn reset(&mut self) {
+        self.0.reset();
+    }
+}
+
+/// A card whose every answer takes so long.
+fn slow(by: Duration) -> Bend {
+    Box::new(move |_, honest| {
+        std::thread::sleep(by);
+        honest
+    })
+}
+
+/// An answer to SELECT that only a later applet gives.
+fn another_version(_: usize, mut answer: Vec<u8>) -> Vec<u8> {
+    // 6F, length, 84, length, AID, A5, length, 80, length, and the version.
+    let at = 4 + AID.len() + 4;
+    if answer.len() > at && answer[0] == 0x6F {
+        answer[at] ^= 0x40;
+    }
+    answer
+}
+
+/// A memory card, as PC/SC part 3 has the reader describe it: MIFARE Classic 1K.
+const MEMORY: [u8; 20] = [
+    0x3B, 0x8F, 0x80, 0x01, 0x80, 0x4F, 0x0C, 0xA0, 0x00, 0x00, 0x03, 0x06, 0x03, 0x00, 0x01, 0x00, 0x00, 0x00, 0x00,
+    0x6A,
+];
+
+/// Two readers; in the second one a token in use, which is well whatever happens beside it.
+struct Bench {
+    stack: Stack,
+    port: String,
+    reader: String,
+    neighbour: String,
+    _slot: Slot,
+}
+
+impl Bench {
+    fn new(kind: &str) -> Self {
+        let stack = Stack::start(2, "none");
+        stack.rollcall(&["pki", "init"]).expect(0);
+        let ports: Vec<_> = stack.variable("VPCD_PORTS").split(' ').map(str::to_owned).collect();
+        let readers = stack.readers();
+        let slot = Slot::insert(&ports[1], blank(kind, TEST_KEY));
+        let bench = Self {
+            port: ports[0].clone(),
+            reader: readers[0].clone(),
+            neighbour: readers[1].clone(),
+            stack,
+            _slot: slot,
+        };
+        bench.wait(&bench.neighbour, true);
+        bench.stack.rollcall(&["enroll", "--reader", &bench.neighbour, "--id", "p2", "--name", "Grace"]).expect(0);
+        bench
+    }
+
+    fn wait(&self, reader: &str, there: bool) {
+        let noticed = |_| self.stack.lists(&|one| one["reader"] == *reader && (one["state"] != "empty") == there);
+        assert!((0..1000).any(noticed), "the service never noticed");
+    }
+
+    /// What is found of the first reader with this card in it; the other one is well, and was not delayed.
+    fn found(&self, slot: Slot) -> (Vec<String>, Box<dyn Card>) {
+        self.wait(&self.reader, true);
+        let found = self.look();
+        let card = slot.remove();
+        self.wait(&self.reader, false);
+        (found, card)
+    }
+
+    fn look(&self) -> Vec<String> {
+        let found = findings(&mut doctor(&self.stack, "rollcall"));
+        let of = |reader: &str| found.iter().filter(|one| one["subject"] == *reader).cloned().collect::<Vec<Value>>();
+        let (ours, other) = (of(&self.reader), of(&self.neighbour));
+        let last = |all: &[Value]| all.iter().filter_map(|one| one["took_ms"].as_f64()).fold(0.0, f64::max);
+        assert!(brief(&other).is_empty(), "{other:#?}");
+        assert!(other.iter().any(|one| one["facts"]["exchanges"] == 50), "{other:#?}");
+        let codes: Vec<_> = ours.iter().filter_map(|one| one["code"].as_str().map(str::to_owned)).collect();
+        if codes == ["reader.hung"] {
+            assert!(last(&other) < last(&ours), "{found:#?}");
+        }
+        assert_eq!(brief(&found).len(), usize::from(!codes.is_empty()), "{found:#?}");
+        codes
+    }
+
+    fn token(&self, verb: &str) {
+        self.stack.rollcall(&["token", verb, "--yes", "--reader", &self.reader]).expect(0);
+    }
+}
+
+pub fn faults_of_cards(kind: &str) {
+    let bench = Bench::new(kind);
+    assert_eq!(bench.look(), Vec::<String>::new());
+    let put = |card, atr: &[u8], bend: Bend| Slot::insert_as(&bench.port, card, atr, bend);
+    let honest = || -> Bend { Box::new(|_, answer| answer) };
+    let alone = |card: Box<dyn Card>| bench.found(put(card, &ATR, honest()));
+
+    let (found, card) = alone(blank(kind, TEST_KEY));
+    assert_eq!(found, ["token.test-keys"]);
+    assert_eq!(alone(Box::new(Foreign)).0, ["card.foreign"]);
+    assert_eq!(bench.found(put(Box::new(Foreign), &MEMORY, honest())).0, ["card.not-iso14443-4"]);
+    let (found, card) = bench.found(put(card, &ATR, Box::new(another_version)));
+    assert_eq!(found, ["token.protocol"]);
+
+    // A token in use, over links of several kinds.
+    let slot = Slot::insert(&bench.port, card);
+    bench.wait(&bench.reader, true);
+    bench.stack.rollcall(&["enroll", "--reader", &bench.reader, "--id", "p1", "--name", "Ada"]).expect(0);
+    let (found, card) = bench.found(slot);
+    assert_eq!(found, Vec::<String>::new());
+    let (found, card) = bench.found(put(card, &ATR, slow(Duration::from_millis(70))));
+    assert_eq!(found, ["link.slow"]);
+    assert_eq!(alone(Box::new(Cut(blank(kind, TEST_KEY)))).0, ["token.test-keys", "link.truncated"]);
+    let (found, card) = bench.found(put(card, &ATR, slow(Duration::from_secs(4))));
+    assert_eq!(found, ["reader.hung"]);
+
+    // Another program has it for itself.
+    let slot = Slot::insert(&bench.port, card);
+    bench.wait(&bench.reader, true);
+    let holder = hold(&bench);
+    let told = findings(&mut doctor(&bench.stack, "rollcall"));
+    let one = told.iter().find(|one| one["code"] == "card.exclusive").expect("it is held");
+    let seen = one["facts"]["candidates"].as_array().expect("a list");
+    assert!(seen.iter().any(|process| process["pid"] == holder.id()), "{one}");
+    assert!(text(&bench.stack, 1).stdout.contains("kill "));
+    let held = end(holder);
+    assert!(held.success());
+
+    bench.token("block");
+    let (found, card) = bench.found(slot);
+    assert_eq!(found, ["token.blocked"]);
+    let slot = Slot::insert(&bench.port, card);
+    bench.wait(&bench.reader, true);
+    bench.token("unblock");
+    bench.token("terminate");
+    assert_eq!(bench.found(slot).0, ["token.terminated"]);
+}
+
+/// A process that holds the first reader's card exclusively until its input ends.
+fn hold(bench: &Bench) -> Child {
+    let mut child = bench
+        .stack
+        .command(std::env::current_exe().expect("a path"))
+        .env("ROLLCALL_TEST_CLIENT", "hold")
+        .env("ROLLCALL_TEST_READER", &bench.reader)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut ready = [0; 1];
+    std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut ready).expect("it holds the card");
+    child
+}
+
+fn end(mut child: Child) -> std::process::ExitStatus {
+    drop(child.stdin.take());
+    child.wait().expect("it ends")
+}

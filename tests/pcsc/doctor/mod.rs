@@ -1,0 +1,68 @@
+//! `rollcall doctor`: each fault by its real cause, and the code and remedy that it gives. A healthy system gives none.
+
+mod cards;
+mod home;
+mod service;
+
+pub use cards::faults_of_cards;
+pub use home::{faults_of_the_server, faults_of_the_terminal};
+pub use service::faults_of_the_service;
+
+use std::{collections::BTreeMap, process::Command};
+
+use serde_json::Value;
+
+use crate::{
+    objects,
+    stack::{Run, Stack},
+};
+
+/// All findings of a run that was made by this command; the status says whether there is a fault.
+fn findings(command: &mut Command) -> Vec<Value> {
+    let output = command.output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let found = objects::lines(&text);
+    let fault = found.iter().any(|one| one["verdict"] == "fault");
+    let status = output.status.code();
+    assert_eq!(status, Some(i32::from(fault)), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for one in &found {
+        let wrong = one["verdict"] == "fault" || one["verdict"] == "warning";
+        assert_eq!((one["code"].is_string(), one["remedy"].is_string()), (wrong, wrong), "{one}");
+    }
+    found
+}
+
+/// Which code was found where: a reader, a file, or the probe itself.
+fn brief(found: &[Value]) -> BTreeMap<String, String> {
+    let place = |one: &Value| one["subject"].as_str().or(one["probe"].as_str()).unwrap().to_owned();
+    let coded = found.iter().filter_map(|one| Some((place(one), one["code"].as_str()?.to_owned())));
+    coded.collect()
+}
+
+/// The codes of a run in this stack, each once and in order.
+fn codes(stack: &Stack, args: &[&str]) -> Vec<String> {
+    codes_of(doctor(stack, "rollcall").args(args))
+}
+
+fn codes_of(command: &mut Command) -> Vec<String> {
+    let mut codes: Vec<_> = brief(&findings(command)).into_values().collect();
+    codes.sort();
+    codes.dedup();
+    codes
+}
+
+/// The command, bounded, through another program or by itself.
+fn doctor(stack: &Stack, program: &str) -> Command {
+    let mut command = stack.command("timeout");
+    command.args(["60", program]);
+    if program != "rollcall" {
+        return command;
+    }
+    command.args(["doctor", "--output", "ndjson"]);
+    command
+}
+
+/// What people see.
+fn text(stack: &Stack, status: i32) -> Run {
+    stack.rollcall(&["doctor"]).expect(status)
+}
