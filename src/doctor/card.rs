@@ -17,16 +17,15 @@ use crate::{
     reader::{
         ReaderState, Slot,
         atr::{self, Atr, Check},
-        event_count,
         monitor::{Event, Monitor},
-        pcsc::{Card, Limits, list_within},
+        pcsc::{Card, Limits},
     },
     token::select::{LifeCycle, Selected, select},
 };
 
 /// How long the card may take for one exchange.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long an empty reader is watched.
+/// How long a reader is watched for a card that comes and goes.
 const WATCH: Duration = Duration::from_millis(1_500);
 /// How long all exchanges with one card may take.
 pub const LIMIT: Duration = Duration::from_secs(8);
@@ -44,12 +43,14 @@ pub fn probe(reader: ReaderState) -> Probe {
 fn hung() -> Finding {
     Finding::fault(
         "reader.hung",
-        "the reader does not answer",
-        "unplug it and plug it in again; if it stays so: sudo systemctl restart pcscd",
+        "the reader, or the card in it, does not answer",
+        "take the card away; if it stays so, unplug the reader, then: sudo systemctl restart pcscd",
     )
 }
 
 fn look(report: &Report, reader: &ReaderState) {
+    let eyes = Eyes::on(&reader.name);
+    let at_first = usize::from(matches!(reader.slot, Slot::Card(_) | Slot::Mute));
     let found = match &reader.slot {
         Slot::Unavailable => Finding::fault(
             "reader.unavailable",
@@ -57,7 +58,6 @@ fn look(report: &Report, reader: &ReaderState) {
             "unplug it and plug it in again",
         ),
         _ if reader.exclusive => held(report),
-        Slot::Empty if flaps(&reader.name) => flapping(),
         Slot::Empty => Finding::skipped("no card: put one on it, and it is looked at too"),
         Slot::Mute => mute(),
         Slot::Card(bytes) => match described(bytes) {
@@ -65,7 +65,9 @@ fn look(report: &Report, reader: &ReaderState) {
             Err(found) => found.fact("atr", hex::encode_upper(bytes)),
         },
     };
-    report.found(found);
+    // What a card that comes and goes was found to be in between is no more than that.
+    let settled = matches!(found.code, Some("reader.hung" | "card.exclusive" | "reader.unavailable"));
+    report.found(if !settled && eyes.see_flapping(at_first) { flapping() } else { found });
 }
 
 fn mute() -> Finding {
@@ -84,24 +86,34 @@ fn flapping() -> Finding {
     )
 }
 
-/// Whether a card comes to an empty reader, and goes, while one looks: once is somebody who puts a card down.
-fn flaps(reader: &str) -> bool {
-    let (tell, told) = mpsc::channel();
-    let name = reader.to_owned();
-    let monitor = Monitor::start(move |event| match event {
-        Event::CardInserted { reader, .. } | Event::CardMute { reader, .. } if reader == name => tell.send(()).is_ok(),
-        _ => true,
-    });
-    let Ok(_monitor) = monitor else { return false };
-    let until = Instant::now() + WATCH;
-    (0..2).all(|_| told.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok())
+/// Looks at what comes and goes in one reader.
+struct Eyes {
+    told: mpsc::Receiver<()>,
+    until: Instant,
+    _monitor: Option<Monitor>,
 }
 
-/// Whether the card left since it was listed, though it is there again.
-fn was_away(reader: &ReaderState) -> bool {
-    let now = list_within(PATIENCE).unwrap_or_default();
-    let now = now.iter().find(|one| one.name == reader.name);
-    now.is_some_and(|now| event_count(now.generation) != event_count(reader.generation))
+impl Eyes {
+    fn on(reader: &str) -> Self {
+        let (tell, told) = mpsc::channel();
+        let name = reader.to_owned();
+        let monitor = Monitor::start(move |event| match event {
+            Event::CardInserted { reader, .. } | Event::CardMute { reader, .. } | Event::CardRemoved { reader }
+                if reader == name =>
+            {
+                tell.send(()).is_ok()
+            }
+            _ => true,
+        });
+        Self { told, until: Instant::now() + WATCH, _monitor: monitor.ok() }
+    }
+
+    /// Whether more changed until the end of the watch than one person with one card does: what lay there at first is told
+    /// too, and who put it down or took it away just now changed it once.
+    fn see_flapping(&self, at_first: usize) -> bool {
+        let left = || self.until.saturating_duration_since(Instant::now());
+        (0..at_first + 2).all(|_| self.told.recv_timeout(left()).is_ok())
+    }
 }
 
 fn held(report: &Report) -> Finding {
@@ -165,7 +177,6 @@ fn connected(report: &Report, reader: &ReaderState) -> Option<Finding> {
     };
     drop(transaction);
     match measured {
-        Ok(_) if was_away(reader) => Some(flapping()),
         Ok(found) => {
             report.found(found);
             None

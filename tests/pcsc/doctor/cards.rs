@@ -2,6 +2,7 @@
 
 use std::{
     process::{Child, Stdio},
+    sync::mpsc,
     time::Duration,
 };
 
@@ -143,6 +144,12 @@ pub fn faults_of_cards(kind: &str) {
     let (found, card) = bench.found(put(card, &ATR, Box::new(another_version)));
     assert_eq!(found, ["token.protocol"]);
 
+    let mut wrong = ATR;
+    wrong[ATR.len() - 1] ^= 1;
+    let (found, card) = bench.found(put(card, &wrong, honest()));
+    assert_eq!(found, ["card.atr"]);
+    let card = flapping(&bench, card);
+
     // A token in use, over links of several kinds.
     let slot = Slot::insert(&bench.port, card);
     bench.wait(&bench.reader, true);
@@ -175,6 +182,31 @@ pub fn faults_of_cards(kind: &str) {
     bench.token("unblock");
     bench.token("terminate");
     assert_eq!(bench.found(slot).0, ["token.terminated"]);
+}
+
+/// A card that is laid down and lifted again and again.
+fn flapping(bench: &Bench, card: Box<dyn Card>) -> Box<dyn Card> {
+    let (port, (stop, stopped)) = (bench.port.clone(), mpsc::channel::<()>());
+    let hand = std::thread::spawn(move || {
+        let mut card = card;
+        // The service looks every 400 ms.
+        let still = |stopped: &mpsc::Receiver<()>| stopped.recv_timeout(Duration::from_millis(500)).is_err();
+        while still(&stopped) {
+            let slot = Slot::insert(&port, card);
+            let go_on = still(&stopped);
+            card = slot.remove();
+            if !go_on {
+                break;
+            }
+        }
+        card
+    });
+    let found = bench.look();
+    stop.send(()).expect("the hand");
+    let card = hand.join().expect("the hand");
+    assert_eq!(found, ["card.flapping"]);
+    bench.wait(&bench.reader, false);
+    card
 }
 
 /// A process that holds the first reader's card exclusively until its input ends.
