@@ -80,7 +80,11 @@ pub struct ReadersArgs {
 
 /// `rollcall doctor`
 #[derive(Debug, Clone, Args)]
-pub struct DoctorArgs {}
+pub struct DoctorArgs {
+    /// Also write all of it into this archive, for a report: without keys, secrets and users
+    #[arg(long, value_name = "FILE")]
+    pub bundle: Option<PathBuf>,
+}
 
 /// `rollcall scan`
 #[derive(Debug, Clone, Args)]

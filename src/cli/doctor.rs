@@ -1,5 +1,7 @@
 //! `rollcall doctor`: what is wrong, and what to do about it, as a command to type.
 
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
+
 use jiff::Timestamp;
 
 use super::args::DoctorArgs;
@@ -8,10 +10,10 @@ use super::printer::{Look, Printer};
 use super::table::{Cell, Style, line};
 use crate::config::{Format, Global, Settings};
 use crate::doctor::{self, Finding, Scene, examine};
-use crate::failure::Failure;
+use crate::failure::{Class, Failure};
 
 /// Runs every probe; the status is 1 when there is a fault.
-pub fn run(_args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, Failure> {
+pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, Failure> {
     let environment = |name: &str| std::env::var_os(name);
     // A configuration that cannot be read is one of the things that are looked for.
     let (settings, unconfigured) = match Settings::resolve(global, &environment) {
@@ -23,15 +25,34 @@ pub fn run(_args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8,
     };
     out.set_look(Look::of_process(&settings));
     let scene = Scene { settings, unconfigured, environment: Box::new(environment), clock: Timestamp::now };
+    let settings = scene.settings.clone();
     let found = examine(scene, |probe| out.progress(probe, 0, None));
     out.progress_end();
     let objects: Vec<_> = found.into_iter().map(|(depth, finding)| object(depth, finding)).collect();
+    if let Some(path) = &args.bundle {
+        bundle(path, &settings, &objects)?;
+    }
     if out.format() == Format::Text {
         out.document(text(&objects, out.look().colour_out).as_bytes())?;
     } else {
         out.list(&objects, "")?;
     }
     Ok(u8::from(objects.iter().any(|one| one.verdict == Verdict::Fault)))
+}
+
+/// For its owner only, and never over a file that is there.
+fn bundle(path: &Path, settings: &Settings, objects: &[Found]) -> Result<(), Failure> {
+    let failed = |error: io::Error| {
+        Failure::new(Class::Io, "bundle.file", format!("{} cannot be written: {error}", path.display()))
+            .hint("name a file that is not there yet, in a folder that can be written")
+    };
+    let json = serde_json::to_vec_pretty(objects).map_err(|error| failure_of_ours(&error))?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    doctor::bundle::write(file, settings, &json).map_err(failed)
+}
+
+fn failure_of_ours(error: &serde_json::Error) -> Failure {
+    Failure::new(Class::Bug, "bug.json", error.to_string())
 }
 
 fn object(depth: usize, finding: Finding) -> Found {

@@ -3,6 +3,7 @@
 //! Each probe has a thread and a time limit of its own, tells what it finds as data, and begins others where it found
 //! something to look into. One that hangs is told as such and left behind: it hides nothing and delays nobody.
 
+pub mod bundle;
 mod card;
 mod holders;
 mod keys;

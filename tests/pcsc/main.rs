@@ -140,6 +140,7 @@ fn main() -> ExitCode {
             })
         })
         .collect();
+    trials.push(trial("no_secret_gets_out", None, doctor::no_secret_gets_out));
     trials.push(trial("doctor_finds_faults_of_the_terminal", None, doctor::faults_of_the_terminal));
     trials.push(trial("doctor_finds_faults_of_the_server", None, doctor::faults_of_the_server));
     trials.push(trial("doctor_finds_faults_of_the_service", None, doctor::faults_of_the_service));

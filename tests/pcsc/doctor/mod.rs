@@ -1,9 +1,11 @@
 //! `rollcall doctor`: each fault by its real cause, and the code and remedy that it gives. A healthy system gives none.
 
+mod canaries;
 mod cards;
 mod home;
 mod service;
 
+pub use canaries::no_secret_gets_out;
 pub use cards::faults_of_cards;
 pub use home::{faults_of_the_server, faults_of_the_terminal};
 pub use service::faults_of_the_service;
