@@ -86,6 +86,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("indicatif", &["src/cli"]),
     ("csv", &["src/cli"]),
     ("signal_hook", &["src/cli"]),
+    ("tar", &["src/doctor/bundle.rs"]),
     ("toml", &["src/config"]),
 ];
 

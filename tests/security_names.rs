@@ -157,6 +157,19 @@ fn faults(text: &str, tests: &BTreeSet<String>) -> Vec<String> {
     found
 }
 
+/// The table of faults of README.md: each is expected by a test of `tests/pcsc/doctor`.
+#[test]
+fn every_fault_of_the_table_is_made_by_a_test() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let (_, section) = readme.split_once("\n## When something is wrong\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let codes: Vec<_> = section.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
+    assert!(codes.len() >= 25, "{codes:?}");
+    let tests: String = files("tests/pcsc/doctor", "rs").into_iter().map(|(_, text)| text).collect();
+    let missing: Vec<_> = codes.iter().filter(|code| !tests.contains(&format!("\"{code}\""))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn every_promise_has_its_tests() {
     let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();

@@ -77,42 +77,43 @@ fn object(depth: usize, finding: Finding) -> Found {
 
 /// The tree, each fault with its remedy below it, and last how many there are.
 fn text(objects: &[Found], colour: bool) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
+    let mut above: Vec<Option<&String>> = Vec::new();
     for one in objects {
+        above.truncate(one.depth);
+        // What it is about is said once, by the first that looks at it.
+        let subject = one.subject.as_ref().filter(|_| above.last() != Some(&one.subject.as_ref()));
+        above.resize(one.depth + 1, one.subject.as_ref());
         let indent = "  ".repeat(one.depth);
-        let name = one.subject.as_ref().map_or_else(|| one.probe.clone(), |subject| format!("{} {subject}", one.probe));
+        let name = subject.map_or_else(|| one.probe.clone(), |subject| format!("{} {subject}", one.probe));
         let mut cells = vec![one.verdict.cell(), Cell::new(name, Style::Strong), one.message.as_str().into()];
         cells.extend(one.code.as_ref().map(|code| Cell::new(format!("({code})"), Style::Dim)));
-        text.push_str(&format!("{indent}{}\n", line(&cells, colour)));
+        lines.push(format!("{indent}{}", line(&cells, colour)));
         if let Some(remedy) = &one.remedy {
-            text.push_str(&format!(
-                "{indent}  {}\n",
-                line(&[Cell::new("→", Style::Dim), remedy.as_str().into()], colour)
-            ));
+            lines.push(format!("{indent}  {}", line(&[Cell::new("→", Style::Dim), remedy.as_str().into()], colour)));
         }
-        text.push_str(&histogram(one, &indent, colour));
+        lines.extend(histogram(one, &indent, colour));
     }
     let count = |verdict| objects.iter().filter(|one| one.verdict == verdict).count();
-    let (faults, warnings) = (count(Verdict::Fault), count(Verdict::Warning));
-    text.push_str(&match (faults, warnings) {
-        (0, 0) => "Everything is as it should be.\n".to_owned(),
-        _ => format!("{faults} to mend, {warnings} to look at.\n"),
+    lines.push(match (count(Verdict::Fault), count(Verdict::Warning)) {
+        (0, 0) => "Everything is as it should be.".to_owned(),
+        (faults, warnings) => format!("{faults} to mend, {warnings} to look at."),
     });
-    text
+    lines.join("\n") + "\n"
 }
 
 /// How long round trips took, as bars.
-fn histogram(one: &Found, indent: &str, colour: bool) -> String {
+fn histogram(one: &Found, indent: &str, colour: bool) -> Vec<String> {
     const WIDTH: u64 = 40;
     let Some(buckets) = one.facts.get("histogram").and_then(|buckets| buckets.as_array()) else {
-        return String::new();
+        return Vec::new();
     };
     let read = |bucket: &serde_json::Value| Some((bucket["below_ms"].as_u64()?, bucket["count"].as_u64()?));
     let buckets: Vec<_> = buckets.iter().filter_map(read).collect();
     let most = buckets.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
     let bar = |(below, count): &(u64, u64)| {
         let length = usize::try_from((count * WIDTH).div_ceil(most)).unwrap_or_default();
-        format!("{indent}  < {below:>4} ms {:>3} {}\n", count, Style::Dim.paint(&"▇".repeat(length), colour))
+        format!("{indent}  < {below:>4} ms {:>3} {}", count, Style::Dim.paint(&"▇".repeat(length), colour))
     };
     buckets.iter().filter(|(_, count)| *count > 0).map(bar).collect()
 }

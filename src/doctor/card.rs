@@ -60,10 +60,11 @@ fn look(report: &Report, reader: &ReaderState) {
         _ if reader.exclusive => held(report),
         Slot::Empty => Finding::skipped("no card: put one on it, and it is looked at too"),
         Slot::Mute => mute(),
-        Slot::Card(bytes) => match described(bytes) {
-            Ok(good) => connected(report, reader).unwrap_or(good),
-            Err(found) => found.fact("atr", hex::encode_upper(bytes)),
-        },
+        Slot::Card(bytes) => {
+            let said = described(bytes);
+            let talked = if said.code.is_none() { connected(report, reader) } else { None };
+            talked.unwrap_or(said).fact("atr", hex::encode_upper(bytes))
+        }
     };
     // What a card that comes and goes was found to be in between is no more than that.
     let settled = matches!(found.code, Some("reader.hung" | "card.exclusive" | "reader.unavailable"));
@@ -125,29 +126,25 @@ fn held(report: &Report) -> Finding {
 }
 
 /// What the answer to reset says, or what is wrong with it.
-fn described(bytes: &[u8]) -> Result<Finding, Finding> {
-    let parsed = Atr::parse(bytes).map_err(|error| {
-        Finding::fault(
+fn described(bytes: &[u8]) -> Finding {
+    match Atr::parse(bytes) {
+        Err(error) => Finding::fault(
             "card.atr",
             format!("the card's answer to reset is none: {error}"),
             "rollcall readers; then another card, to see whether it is the card or the reader",
-        )
-    })?;
-    if matches!(parsed.check, Check::Wrong | Check::Missing) {
-        return Err(Finding::fault(
+        ),
+        Ok(parsed) if matches!(parsed.check, Check::Wrong | Check::Missing) => Finding::fault(
             "card.atr",
             "the check byte of the card's answer to reset is wrong: bytes were lost on the way",
             "another card, to see whether it is the card or the reader",
-        ));
-    }
-    if is_storage_card(&parsed.historical) {
-        return Err(Finding::fault(
+        ),
+        Ok(parsed) if is_storage_card(&parsed.historical) => Finding::fault(
             "card.not-iso14443-4",
             "a memory card (MIFARE Classic or Ultralight, ICODE …): it speaks no ISO 14443-4, and takes no applet",
             "take a card with JavaCard 3.0.4 or later",
-        ));
+        ),
+        Ok(_) => Finding::good(atr::describe(bytes)),
     }
-    Ok(Finding::good(atr::describe(bytes)).fact("atr", hex::encode_upper(bytes)))
 }
 
 /// PC/SC part 3, 3.1.3.2.3.2: the reader writes `80 4F 0C A0 00 00 03 06` into the historical bytes of storage cards.
@@ -170,7 +167,7 @@ fn connected(report: &Report, reader: &ReaderState) -> Option<Finding> {
     let about = token(report, &mut transaction);
     let measured = match about {
         Ok(found) => {
-            report.found(found.fact("features", features));
+            report.found_below("card", found.fact("features", features));
             link::measure(&mut transaction)
         }
         Err(error) => Err(error),
@@ -178,7 +175,7 @@ fn connected(report: &Report, reader: &ReaderState) -> Option<Finding> {
     drop(transaction);
     match measured {
         Ok(found) => {
-            report.found(found);
+            report.found_below("link", found);
             None
         }
         Err(error) => Some(broken(report, &error)),

@@ -31,7 +31,9 @@ fn look(report: &Report) {
                 report.found(Finding::good(format!("{} keys and certificates, none ends soon", items.len())));
             }
             let ends = ends(&items);
-            troubles.into_iter().for_each(|found| report.found(found.fact("ends", ends.clone())));
+            for found in troubles {
+                report.found(found.fact("ends", ends.clone()));
+            }
         }
         Err(error) => report.found(Failure::from(error).into()),
     }

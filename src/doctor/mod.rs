@@ -109,6 +109,9 @@ impl From<Failure> for Finding {
     }
 }
 
+/// The value of a variable of the environment.
+pub type Environment = dyn Fn(&str) -> Option<std::ffi::OsString> + Send + Sync;
+
 /// What all probes know.
 pub struct Scene {
     /// What is configured, or what would be without a file that cannot be read.
@@ -116,7 +119,7 @@ pub struct Scene {
     /// Why the configuration cannot be read.
     pub unconfigured: Option<Failure>,
     /// The environment.
-    pub environment: Box<dyn Fn(&str) -> Option<std::ffi::OsString> + Send + Sync>,
+    pub environment: Box<Environment>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
@@ -150,6 +153,11 @@ impl Report {
         finding.took = self.began.elapsed();
         // Nobody listens any more to a probe that was given up.
         let _ = self.tell.send(Message::Found(self.number, finding));
+    }
+
+    /// Of a part of what the probe looks at.
+    fn found_below(&self, part: &'static str, finding: Finding) {
+        self.found(Finding { probe: part, ..finding });
     }
 
     fn begin(&self, probe: Probe) {
@@ -190,15 +198,14 @@ fn examine_all(scene: Scene, roots: Vec<Probe>, mut progress: impl FnMut(&'stati
     while let Some(until) = all.iter().filter(|one| !one.ended).map(|one| one.until).min() {
         match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(Message::Found(number, finding)) => {
-                if let Some(one) = all.get(number).filter(|one| !one.ended) {
-                    found.push((one.place.clone(), one.sign(finding)));
+                if let Some(one) = all.get_mut(number).filter(|one| !one.ended) {
+                    let place = if finding.probe.is_empty() { one.place.clone() } else { one.below() };
+                    found.push((place, one.sign(finding)));
                 }
             }
             Ok(Message::Begin(number, probe)) => {
                 let Some(parent) = all.get_mut(number).filter(|one| !one.ended) else { continue };
-                let mut place = parent.place.clone();
-                place.push(parent.children);
-                parent.children += 1;
+                let place = parent.below();
                 start(probe, place, &scene, &tell, &mut all, &mut found);
             }
             Ok(Message::Done(number)) => {
@@ -252,9 +259,16 @@ fn give_up(all: &mut [Running], found: &mut Vec<(Vec<usize>, Finding)>) {
 }
 
 impl Running {
+    /// The next place under this one.
+    fn below(&mut self) -> Vec<usize> {
+        self.children += 1;
+        [&self.place[..], &[self.children]].concat()
+    }
+
     fn sign(&self, finding: Finding) -> Finding {
         let subject = finding.subject.clone().or_else(|| self.subject.clone());
-        Finding { probe: self.name, subject, ..finding }
+        let probe = if finding.probe.is_empty() { self.name } else { finding.probe };
+        Finding { probe, subject, ..finding }
     }
 }
 

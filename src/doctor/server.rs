@@ -90,10 +90,9 @@ fn reach(url: &str) -> Option<Finding> {
 fn ask(report: &Report, url: &str) -> Finding {
     let now = (report.scene.clock)();
     let home = Home::new(report.scene.settings.pki_folder());
-    let tls = match home.load_terminal_tls(now) {
-        Ok(tls) => tls,
-        // What is wrong with it the probe of the keys says.
-        Err(_) => return Finding::skipped("it listens; without this terminal's certificate it is not asked"),
+    // What is wrong with it the probe of the keys says.
+    let Ok(tls) = home.load_terminal_tls(now) else {
+        return Finding::skipped("it listens; without this terminal's certificate it is not asked");
     };
     let limits = Limits { connect: PATIENCE, request: PATIENCE };
     let server = match Server::connect(url, &tls.key, &tls.certificate, &tls.authority, limits) {

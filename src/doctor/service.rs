@@ -11,7 +11,8 @@ use std::{
 };
 
 use super::{Finding, Probe, Report, readers};
-use crate::reader::{ReaderError, pcsc::list_within};
+use crate::reader::ReaderError;
+use crate::reader::pcsc::list_within;
 
 /// How long the service may take to list its readers.
 const PATIENCE: Duration = Duration::from_secs(3);
