@@ -403,6 +403,7 @@ impl Batch<'_> {
             user,
             error: Some(failure.to_json()),
             result: None,
+            set: None,
             test_keys: false,
         })
     }

@@ -76,6 +76,7 @@ fn object(reader: &str, report: &Report) -> json::Enroll {
             Ending::Resumed => json::Enrolled::Resumed,
             Ending::Replaced => json::Enrolled::Replaced,
         }),
+        set: report.set.map(|set| set.to_string()),
         test_keys: report.test_keys,
     }
 }

@@ -99,6 +99,7 @@ impl Office {
             authority: &mut authority,
             perso: &self.perso,
             start: &self.start,
+            sets: None,
             journal: &self.journal,
             format: Format::Short,
             random: &mut SystemRandom,

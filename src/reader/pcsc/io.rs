@@ -35,6 +35,8 @@ pub(super) enum Ask {
     Exchange(Zeroizing<Vec<u8>>),
     /// Reset the card, inside a transaction; the answer is its ATR.
     Reset,
+    /// Take the power away and give it back, which at a contactless reader is the field; the answer is the ATR.
+    Renew,
     /// End the transaction.
     End,
 }
@@ -107,9 +109,8 @@ fn transact(
                 Ok(answer) if answer.len() < 2 => Err(Error::NotTransacted),
                 other => other.map(<[u8]>::to_vec),
             },
-            Ask::Reset => transaction
-                .reconnect(ShareMode::Shared, Protocols::ANY, Disposition::ResetCard)
-                .and_then(|()| atr(&transaction)),
+            Ask::Reset => restart(&mut transaction, Disposition::ResetCard),
+            Ask::Renew => restart(&mut transaction, Disposition::UnpowerCard),
         };
         let answer = result
             .map_err(|error| after(context, reader, error, |p| transaction.reconnect(ShareMode::Shared, p, LEAVE)));
@@ -117,6 +118,11 @@ fn transact(
             return;
         }
     }
+}
+
+fn restart(transaction: &mut pcsc::Transaction<'_>, how: Disposition) -> Result<Vec<u8>, Error> {
+    transaction.reconnect(ShareMode::Shared, Protocols::ANY, how)?;
+    atr(transaction)
 }
 
 /// What an error was, after what can be done about it: a card that was reset is reconnected, so that the next
