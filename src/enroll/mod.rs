@@ -345,7 +345,8 @@ impl Desk<'_> {
         let set = self.sets.as_mut().map(|sets| sets.join(&card)).transpose().map_err(EnrollError::Set)?;
         let set_id = set.as_ref().map(|set| set.id);
         let portrait = whose.portrait()?;
-        let (replaces, portrait_digest) = (whose.replaces(), portrait.as_ref().map(|bytes| hex::encode(sha256(&[bytes]))));
+        let (replaces, portrait_digest) =
+            (whose.replaces(), portrait.as_ref().map(|bytes| hex::encode(sha256(&[bytes]))));
         let set_name = set_id.map(|id| id.to_string());
         let same = |e: &Entry| e.replaces == replaces && e.portrait == portrait_digest && e.set == set_name;
         let (mut entry, ending) = self.entry(card, user, found.filter(|entry| keyed && same(entry)), test_keys)?;

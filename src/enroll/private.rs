@@ -174,3 +174,6 @@ fn is_diversified(told: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod tests;

@@ -324,7 +324,7 @@ fn certificates_that_were_not_asked_for_are_refused() {
             perso: &PersoKey::File(Key128::new([9; 16])),
             start: &StaticKeys::all(&Key128::new([8; 16])),
             sets: None,
-        journal: &Journal::new(office.folder.path()),
+            journal: &Journal::new(office.folder.path()),
             format: Format::Short,
             random: &mut SystemRandom,
             progress: &mut |_, _, _| {},
