@@ -174,6 +174,3 @@ fn is_diversified(told: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod tests;
