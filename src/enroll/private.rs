@@ -98,17 +98,16 @@ pub fn list(traces: &[Trace]) -> String {
 const SECURITY_DOMAIN: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00];
 
 /// Looks for everything by which a stranger could tell this card from others; it reads only. Whatever cannot be asked
-/// counts as found. The field is taken away twice, so nothing is selected afterwards.
+/// counts as found. The field is taken away three times, so nothing is selected afterwards.
 pub fn traces(card: &mut dyn Field, format: Format) -> Result<Vec<Trace>, LinkError> {
     let mut found = Vec::new();
+    // Our own applet may be selected, and tells its diversification data as long as it is blank.
     let first = uid(card)?;
     // What is selected by itself, without a name, is the security domain on most cards.
     platform(card, format, &mut found)?;
-    card.renew()?;
     let second = uid(card)?;
     ask(card, format, &Command::new(0x00, 0xA4, 0x04, 0x00).data(SECURITY_DOMAIN).answered())?;
     platform(card, format, &mut found)?;
-    card.renew()?;
     let third = uid(card)?;
     match (first, second, third) {
         (Some(a), Some(b), Some(c)) if a != b && b != c && a != c => {}
@@ -118,8 +117,9 @@ pub fn traces(card: &mut dyn Field, format: Format) -> Result<Vec<Trace>, LinkEr
     Ok(found)
 }
 
-/// The UID, as the reader tells it (PC/SC part 3, 3.2.2.1.3).
+/// The UID in a new field, as the reader tells it (PC/SC part 3, 3.2.2.1.3).
 fn uid(card: &mut dyn Field) -> Result<Option<Vec<u8>>, LinkError> {
+    card.renew()?;
     let answer = card.transmit(&[0xFF, 0xCA, 0x00, 0x00, 0x00], link::Privacy::Plain)?;
     Ok(match answer.split_last_chunk::<2>() {
         Some((uid, [0x90, 0x00])) if !uid.is_empty() => Some(uid.to_vec()),
