@@ -177,8 +177,7 @@ pub fn enrollment(error: &EnrollError, exchanges: u32) -> Failure {
             let hint = failure.hint.as_ref().map_or_else(|| again.to_owned(), |hint| format!("{hint}; {again}"));
             failure.clone().hint(hint)
         }
-        EnrollError::PersoKey(error) => error.to_failure(),
-        EnrollError::Set(error) => error.to_failure(),
+        EnrollError::PersoKey(error) | EnrollError::Set(error) => error.to_failure(),
         EnrollError::TestKeysPrivate => Failure::new(Class::Refused, "enroll.test-keys-private", message)
             .hint("install the applet with start keys of your own (see the README), or enroll it in open mode"),
         EnrollError::Trackable(_) => Failure::new(Class::Refused, "enroll.trackable", message).hint(
