@@ -68,7 +68,7 @@ fn functions(text: &str) -> Vec<String> {
     found
 }
 
-/// The cases of a test with its own `main`: `("name", function)` in a list, and `Trial::test("name"`.
+/// The cases of a test with its own `main`: `("name", function)` in a list, and `trial("name"`.
 fn cases(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut inside = false;
@@ -81,7 +81,8 @@ fn cases(text: &str) -> Vec<String> {
             let quoted = line.match_indices("(\"").map(|(at, _)| &line[at..]);
             found.extend(quoted.filter_map(|rest| word_after(rest, "(\"")).map(str::to_owned));
         }
-        found.extend(word_after(line, "Trial::test(\"").map(str::to_owned));
+        found
+            .extend(["Trial::test(\"", "trial(\""].iter().filter_map(|call| word_after(line, call)).map(str::to_owned));
         inside &= !line.ends_with("];");
     }
     found

@@ -1,6 +1,6 @@
 //! How long a real card would take for a command: for measurements of everything around the card.
 //!
-//! The times are what JCAlgTest measured on an NXP JCOP4 J3R180 over T=1, in ms, 250 calls each
+//! The times are what `JCAlgTest` measured on an NXP JCOP4 J3R180 over T=1, in ms, 250 calls each
 //! (<https://github.com/crocs-muni/jcalgtest_results>, `javacard/Profiles/performance/fixed/NXP_JCOP4_J3R180_SECID_P71…`,
 //! 2021-10-20, averages; AES and SHA-256 over 256 bytes). A command costs the operations that our applet carries out
 //! for it. The processor's own work in between, the radio and the reader are not in it: a real card is slower.
@@ -67,14 +67,18 @@ fn cost(received: &Received<'_>) -> u64 {
 /// What the command itself costs, without secure messaging.
 const fn own_cost(instruction: Instruction, pieces: u64) -> u64 {
     match instruction {
-        Instruction::Select | Instruction::GetResponse | Instruction::GetData | Instruction::ReadPart => 0,
+        // What is only told; and commands that are no more than their MAC, which counts as secure messaging.
+        Instruction::Select
+        | Instruction::GetResponse
+        | Instruction::GetData
+        | Instruction::ReadPart
+        | Instruction::ExternalAuthenticate
+        | Instruction::DeleteKey => 0,
         Instruction::VerifyCertificate => SET_POINT + VERIFY,
         // The ephemeral point, both secrets, the key derivation, four keys, and the receipt.
         Instruction::MutualAuthenticate => SET_POINT + 3 * AGREE + 3 * HASH + 4 * AES_KEY + AES,
         // Two static keys, from them three of the session, and two cryptograms.
         Instruction::InitializeUpdate => 5 * AES_KEY + 5 * AES,
-        // The command is no more than its MAC, which counts as secure messaging.
-        Instruction::ExternalAuthenticate | Instruction::DeleteKey => 0,
         Instruction::InternalAuthenticate => HASH + SIGN + STORE,
         Instruction::GenerateKey => GENERATE + SET_POINT,
         Instruction::PutKey => AES_KEY + AES + SET_POINT + STORE,

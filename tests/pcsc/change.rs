@@ -1,5 +1,7 @@
 //! A token is written, blocked, unblocked and terminated.
 
+use std::{io::Write, process::Stdio};
+
 use serde_json::{Value, json};
 
 use crate::{cases::enrolled, stack::Stack};
@@ -19,6 +21,40 @@ fn outcome(action: &str, result: &str, state: &str) -> Value {
     json!({"action": action, "result": result, "state": state})
 }
 
+/// The exit status of a change that is asked about on a terminal, where this is typed.
+fn answer(stack: &Stack, reader: &str, verb: &str, typed: &str) -> i32 {
+    let line = format!("rollcall token {verb} --reader '{reader}'");
+    let mut terminal = stack.command("timeout");
+    terminal.args(["60", "script", "--quiet", "--return", "--command", &line, "/dev/null"]);
+    let mut child = terminal.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script");
+    let mut keys = child.stdin.take().expect("its input");
+    writeln!(keys, "{typed}").expect("typed");
+    let told = child.wait_with_output().expect("it ends");
+    drop(keys);
+    let text = String::from_utf8_lossy(&told.stdout);
+    assert!(text.contains("to go on:"), "{text}");
+    told.status.code().expect("a status")
+}
+
+/// A second desk, made from one file, has the role WRITE: it writes, and does nothing more.
+pub fn at_a_second_desk(card: &str) {
+    let mut stack = enrolled(1, 1, card);
+    let reader = stack.readers().remove(0);
+    let bundle = stack.home().join("front.bundle");
+    let bundle = bundle.to_str().expect("a name");
+    stack.rollcall(&["pki", "issue", "terminal", "front", "--role", "enroll", "--out", bundle]).expect(0);
+    let front = stack.home().join("front");
+    stack.at_home(&front);
+    stack.rollcall(&["pki", "import", bundle]).expect(0);
+    let write = ["write", "--id", "p1", "--name", "Ada King"];
+    assert_eq!(change(&stack, &reader, &write), outcome("write", "done", "issued"));
+    assert_eq!(stack.ndjson(0, &["scan"])[0]["user"]["name"], "Ada King");
+    for verb in ["block", "unblock", "terminate"] {
+        assert_eq!(stack.rollcall(&["token", verb, "--yes"]).expect(77).code(), "token.role");
+    }
+    assert_eq!(stack.ndjson(0, &["token", "info"])[0]["state"], "issued");
+}
+
 pub fn through_its_states(card: &str) {
     let stack = enrolled(2, 1, card);
     let names = stack.readers();
@@ -35,6 +71,15 @@ pub fn through_its_states(card: &str) {
         assert_eq!(refused(2, &[verb]), "confirm.needed");
     }
     assert_eq!(state(), "issued");
+    let id = stack.ndjson(0, &["token", "info", "--reader", token])[0]["token_id"].as_str().expect("an id").to_owned();
+    assert_eq!(
+        (answer(&stack, token, "terminate", &id), state()),
+        (1, json!("issued")),
+        "the whole id is not the word"
+    );
+    assert_eq!((answer(&stack, token, "block", ""), state()), (1, json!("issued")));
+    assert_eq!((answer(&stack, token, "block", &id[..8]), state()), (0, json!("blocked")));
+    assert_eq!((answer(&stack, token, "unblock", &id[..8]), state()), (0, json!("issued")));
     assert_eq!(change(&stack, token, &["unblock"]), outcome("unblock", "unchanged", "issued"));
 
     assert_eq!(change(&stack, token, &["block"]), outcome("block", "done", "blocked"));

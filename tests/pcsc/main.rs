@@ -30,7 +30,7 @@ mod stack;
 mod tour;
 mod yubikit_client;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::mpsc, time::Duration};
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -76,6 +76,7 @@ const CASES: &[Case] = &[
     ("what_is_wrong_with_a_pkcs11_key", pkcs11::what_is_wrong_with_it),
     ("a_token_is_changed", change::through_its_states),
     ("a_set_of_private_tokens", private::a_set_of_tokens),
+    ("a_token_is_changed_at_a_second_desk", change::at_a_second_desk),
     ("a_lost_card_is_replaced_here", replace::here),
     ("a_lost_card_is_replaced_at_the_server", replace::at_the_server),
     ("the_ca_of_a_fleet_is_rotated", rotation::of_a_fleet),
@@ -98,6 +99,28 @@ fn troubles(kinds: &str) -> Vec<batch::Trouble> {
     all
 }
 
+/// Longer than any case takes on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+/// A case of this name: one that hangs ends the run, so that it is known which.
+fn trial(name: &str, kind: Option<&str>, case: impl FnOnce() + Send + 'static) -> Trial {
+    let name = kind.map_or_else(|| name.to_owned(), |kind| format!("{kind}::{name}"));
+    let told = name.clone();
+    Trial::test(name, move || {
+        let (done, end) = mpsc::channel::<()>();
+        let long = std::env::var_os("ROLLCALL_TEST_BATCH").is_some();
+        std::thread::spawn(move || {
+            if !long && end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                println!("test {told} ... FAILED: it hangs");
+                std::process::exit(101);
+            }
+        });
+        case();
+        drop(done);
+        Ok(())
+    })
+}
+
 fn main() -> ExitCode {
     // A process has one PC/SC stack, by its environment: the client of another make runs as a process of its own.
     if let Some(job) = std::env::var_os("ROLLCALL_TEST_CLIENT") {
@@ -113,22 +136,13 @@ fn main() -> ExitCode {
             let kind = kind.to_owned();
             CASES.iter().map(move |(name, case)| {
                 let (kind, case) = (kind.clone(), *case);
-                Trial::test(format!("{kind}::{name}"), move || {
-                    case(&kind);
-                    Ok(())
-                })
+                trial(name, Some(&kind.clone()), move || case(&kind))
             })
         })
         .collect();
-    trials.push(Trial::test("watch_killed_200_times", || {
-        faults::watch_killed_200_times();
-        Ok(())
-    }));
+    trials.push(trial("watch_killed_200_times", None, faults::watch_killed_200_times));
     for trouble in troubles(&kinds) {
-        trials.push(Trial::test(format!("{}::a_batch_killed_and_torn", trouble.kind), move || {
-            batch::killed_and_torn(&trouble);
-            Ok(())
-        }));
+        trials.push(trial("a_batch_killed_and_torn", Some(trouble.kind), move || batch::killed_and_torn(&trouble)));
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     card::end();

@@ -64,7 +64,22 @@ pub fn every_object_has_its_schema(kind: &str) {
     found.extend(stack.ndjson(0, &["server", "terminal", "add", "door", "--out", &bundle(1)]));
     found.extend(stack.ndjson(0, &["server", "terminal", "revoke", "door", "--yes"]));
 
+    found.extend(rotation(kind));
+
     let printed: BTreeSet<_> = found.iter().map(|object| object["schema"].as_str().unwrap().to_owned()).collect();
     let known: BTreeSet<_> = stack.rollcall(&["schema"]).expect(0).stdout.lines().map(str::to_owned).collect();
     assert_eq!(printed, known, "an object that nobody prints, or one without a schema");
+}
+
+/// A terminal without a server may have its CA rotated.
+fn rotation(kind: &str) -> Vec<Value> {
+    let stack = Stack::start(1, kind);
+    stack.rollcall(&["pki", "init"]).expect(0);
+    stack.rollcall(&["enroll", "--id", "p1", "--name", "Ada"]).expect(0);
+    let rotate = |args: &[&str]| stack.ndjson(0, args);
+    let mut found = rotate(&["pki", "rotate-ca", "--yes"]);
+    found.extend(rotate(&["token", "rotate", "--all", "--dry-run"]));
+    found.extend(rotate(&["token", "rotate", "--yes", "--reader", &stack.readers()[0]]));
+    found.extend(rotate(&["pki", "rotate-ca", "--finish", "--yes"]));
+    found
 }

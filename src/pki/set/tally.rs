@@ -121,6 +121,3 @@ impl Home {
         text.and_then(|text| files::replace(&path, &text)).map_err(|error| PkiError::Io { path, error })
     }
 }
-
-#[cfg(test)]
-mod tests;
