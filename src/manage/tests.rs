@@ -30,10 +30,14 @@ fn writing(user: &User) -> Change {
     Change::Write(Layout::of(user).unwrap())
 }
 
+fn find(office: &Office, slot: &mut Slot, what: &Change) -> Result<Target, ManageError> {
+    slot.token.reset();
+    office.visit(Format::Short, |around| Target::find(slot, around, what))
+}
+
 /// Finds and changes, as the command does it.
 fn run(office: &Office, slot: &mut Slot, what: &Change) -> Result<bool, ManageError> {
-    slot.token.reset();
-    let target = Target::find(slot, Format::Short, what)?;
+    let target = find(office, slot, what)?;
     slot.token.reset();
     office.visit(Format::Short, |around| change(slot, around, &target, what))
 }
@@ -63,8 +67,7 @@ impl Link for Torn<'_> {
 
 /// Does it with the card lifted after `n` exchanges, and says whether it came to its end nevertheless.
 fn torn(office: &Office, slot: &mut Slot, what: &Change, n: u32) -> bool {
-    slot.token.reset();
-    let target = Target::find(slot, Format::Short, what).unwrap();
+    let target = find(office, slot, what).unwrap();
     slot.token.reset();
     let mut link = Torn { slot, left: n };
     match office.visit(Format::Short, |around| change(&mut link, around, &target, what)) {
@@ -172,8 +175,7 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
     for (role, allowed) in [(Role::Read, 0), (Role::Write, 1), (Role::Admin, 3)] {
         demote(&mut office, role);
         for (n, what) in [writing(&wordy()), Change::Block, Change::Unblock].iter().enumerate() {
-            slot.token.reset();
-            let target = Target::find(&mut slot, Format::Short, what).unwrap();
+            let target = find(&office, &mut slot, what).unwrap();
             slot.left = if n < allowed { u32::MAX } else { 0 };
             let result = office.visit(Format::Short, |around| change(&mut slot, around, &target, what));
             slot.left = u32::MAX;
@@ -202,8 +204,7 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
     let mut second = blank();
     office.enroll(&mut second, &wordy()).unwrap();
     for what in [Change::Block, Change::Terminate, writing(&ada())] {
-        first.token.reset();
-        let target = Target::find(&mut first, Format::Short, &what).unwrap();
+        let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
         second.left = 1;
         let result = office.visit(Format::Short, |around| change(&mut second, around, &target, &what));
@@ -217,13 +218,11 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
 fn looking_takes_one_exchange_and_a_blank_card_is_refused() {
     let mut slot = blank();
     for what in [Change::Block, Change::Terminate, writing(&ada())] {
-        slot.token.reset();
         slot.left = 1;
-        let refused = Target::find(&mut slot, Format::Short, &what);
+        let refused = find(&Office::new(), &mut slot, &what);
         assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blank)))), "{refused:?}");
     }
-    let (_, mut slot) = enrolled(&ada());
-    slot.token.reset();
+    let (office, mut slot) = enrolled(&ada());
     slot.left = 1;
-    assert!(Target::find(&mut slot, Format::Short, &Change::Block).is_ok());
+    assert!(find(&office, &mut slot, &Change::Block).is_ok());
 }

@@ -11,12 +11,12 @@ fn card(number: usize) -> String {
 
 impl Place {
     fn join(&self, size: u16, card: &str) -> SetId {
-        let create = &mut || self.set(&self.home);
+        let create = &mut || self.set();
         self.home.join_set_of(size, card, create).unwrap().id
     }
 
-    fn set(&self, home: &Home) -> Result<Set, PkiError> {
-        home.create_set(&mut home.load_ca(Caution::Usual)?, now(), &mut SystemRandom)
+    fn set(&self) -> Result<Set, PkiError> {
+        self.home.create_set(&mut self.home.load_ca(Caution::Usual)?, now(), &mut SystemRandom)
     }
 
     fn sets(&self) -> usize {
@@ -55,7 +55,7 @@ fn a_set_takes_its_size_and_the_next_one_begins() {
 #[test]
 fn a_named_set_is_refused_when_it_is_full_or_not_here() {
     let place = Place::initialised();
-    let id = place.set(&place.home).unwrap().id;
+    let id = place.set().unwrap().id;
     // Nobody said how large it is to be: 256 at most.
     let at_most = usize::from(*crate::pki::SET_SIZES.end());
     let cards: Vec<_> = (0..at_most - 1).map(card).collect();
@@ -78,7 +78,7 @@ fn a_tally_that_cannot_be_read_is_no_empty_one() {
     let place = Place::initialised();
     let id = place.join(SIZE, &card(0));
     fs::write(place.path(&format!("sets/{id}.json")), "{").unwrap();
-    let create = &mut || place.set(&place.home);
+    let create = &mut || place.set();
     assert_eq!(code(place.home.join_set_of(SIZE, &card(1), create).unwrap_err()), "pki.file");
     assert_eq!(code(place.home.join_set(id, &card(1)).unwrap_err()), "pki.file");
 }

@@ -1,9 +1,11 @@
 //! What a card shows around the applet.
 
-use super::*;
 use crate::{
     card::tlv,
-    crypto::{CryptoError, random::{Random, SystemRandom}},
+    crypto::{
+        CryptoError,
+        random::{Random, SystemRandom},
+    },
     virtual_token::{Answered, Around, Uid},
 };
 
@@ -44,7 +46,8 @@ fn the_security_domain_tells_who_the_card_is_while_it_is_selected() {
     let mut card = around(Uid::Fixed, 1);
     let cplc = "80CA9F7F00";
     assert_eq!(ask(&mut card, cplc), Answered::ByNobody);
-    let select = |card: &mut Around| assert!(matches!(ask(card, DOMAIN), Answered::ByDomain(a) if a.ends_with(&[0x90, 0])));
+    let select =
+        |card: &mut Around| assert!(matches!(ask(card, DOMAIN), Answered::ByDomain(a) if a.ends_with(&[0x90, 0])));
     select(&mut card);
     let Answered::ByDomain(answer) = ask(&mut card, cplc) else { panic!("it is selected") };
     let told = tlv::only(&answer[..answer.len() - 2], 0x9F7F).unwrap().to_vec();
@@ -75,7 +78,7 @@ fn without_randomness_there_is_no_new_uid_and_no_wrong_answer() {
     impl Random for Once {
         fn fill(&mut self, buffer: &mut [u8]) -> Result<(), CryptoError> {
             if std::mem::replace(&mut self.0, true) {
-                return SystemRandom.fill(&mut []).and(Err(CryptoError::Invalid));
+                return Err(openssl::error::ErrorStack::get().into());
             }
             SystemRandom.fill(buffer)
         }
