@@ -9,7 +9,7 @@ pub mod rotate;
 use uuid::Uuid;
 
 use crate::{
-    card::{apdu::Format, link::Link, status::Status},
+    card::{link::Link, status::Status},
     crypto::x509::{Class, Role},
     token::{
         TokenError, commands,

@@ -115,6 +115,7 @@ pub fn a_set_of_tokens(kind: &str) {
         sets.push(set);
     }
     assert_eq!(sets[0], sets[1], "the set has room");
+    changed(&desk, cards.remove("p1").expect("it was enrolled"));
     lifted(&desk, kind, &sets[0]);
     full(&desk, kind, &sets[0]);
     if kind == "virtual" {
@@ -141,6 +142,30 @@ fn gives_itself_away(desk: &Desk, kind: &str) {
     assert!(!told.contains("IIN"), "{told}");
     desk.enrolled("p8", &["--set-size", SIZE, "--accept-trackable"]);
     assert_eq!(desk.scan()["user"]["id"], "p8");
+    desk.0.take(slot);
+}
+
+/// Written, blocked, unblocked and terminated like any other, under its own key.
+fn changed(desk: &Desk, card: Box<dyn Card>) {
+    let slot = desk.put(card);
+    let change = |args: &[&str], result: &str, state: &str| {
+        let reader = ["token", "--yes", "--reader", &desk.0.reader];
+        let object = desk.0.stack.ndjson(0, &[&reader, args].concat()).remove(0);
+        assert_eq!((&object["result"], &object["state"]), (&json!(result), &json!(state)), "{object}");
+        object["token_id"].clone()
+    };
+    let id = desk.scan()["token_id"].clone();
+    assert_eq!(change(&["write", "--id", "p1", "--name", "Ada King"], "done", "issued"), id);
+    assert_eq!(desk.scan()["user"]["name"], "Ada King");
+    assert_eq!(change(&["block", "--dry-run"], "planned", "blocked"), id);
+    assert_eq!(change(&["block"], "done", "blocked"), id);
+    change(&["block"], "unchanged", "blocked");
+    let refused = desk.0.stack.ndjson(77, &["scan", "--reader", &desk.0.reader]);
+    assert_eq!(refused[0]["error"]["code"], "token.blocked");
+    change(&["unblock"], "done", "issued");
+    assert_eq!(desk.scan()["token_id"], id);
+    change(&["terminate"], "done", "terminated");
+    change(&["terminate"], "unchanged", "terminated");
     desk.0.take(slot);
 }
 
