@@ -15,7 +15,7 @@ build_rollcall() {
         return
     fi
     setup build
-    release_build
+    release_build --bin rollcall
     rollcall=$target/release/rollcall
 }
 
