@@ -21,6 +21,9 @@ pub trait Sets {
     /// The set of the card with these diversification data, in hex: the one that it was counted in before, or one that
     /// has room, in which it is counted from now on.
     fn join(&mut self, card: &str) -> Result<Set, PkiError>;
+
+    /// Takes the card out again: nobody is left whose token it could become.
+    fn leave(&mut self, card: &str) -> Result<(), PkiError>;
 }
 
 impl Desk<'_> {

@@ -178,6 +178,10 @@ impl Sets for Set {
     fn join(&mut self, _: &str) -> Result<Set, PkiError> {
         Ok(self.clone())
     }
+
+    fn leave(&mut self, _: &str) -> Result<(), PkiError> {
+        Ok(())
+    }
 }
 
 impl Office {

@@ -1,6 +1,6 @@
 //! Tokens in private mode: enrolled into a set, found by a scan, and refused when their card gives itself away.
 
-use std::{collections::BTreeMap, fs, process::Child};
+use std::{collections::BTreeMap, fs, path::Path, process::Child};
 
 use rollcall::{
     crypto::random::SystemRandom,
@@ -9,10 +9,11 @@ use rollcall::{
 use serde_json::{Value, json};
 
 use crate::{
+    batch::{self, SILENCE},
     card::{Card, StartKey, blank},
     lift::{Bench, TEST_KEY},
     slot::{Lift, Slot},
-    stack::Run,
+    stack::{Run, Stack},
 };
 
 /// The start keys of the cards here, which are not the test keys.
@@ -121,6 +122,63 @@ pub fn a_set_of_tokens(kind: &str) {
     if kind == "virtual" {
         of_the_program(&desk);
     }
+}
+
+/// Two rows, and then three more when their set has room for one: it is filled, and the next one begins. A card that is
+/// lifted in the middle joins the set that it was counted in.
+pub fn a_batch(kind: &str) {
+    let stack = Stack::start(2, "none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    fs::write(stack.home().join("pki/start.key"), hex::encode(START_KEY)).expect("the start key");
+    let of = kind.to_owned();
+    let mut desk = batch::Desk::of(&stack, 5, Box::new(move || Seen::blank(&of, Uid::Random, 0)));
+    let run = |file: &Path| stack.stream(&[&batch::arguments(file)[..], &["--set-size", SIZE]].concat());
+    let sets = |told: &[Value]| -> Vec<_> {
+        assert!(told.iter().all(|one| one["error"].is_null()), "{told:#?}");
+        told.iter().map(|one| one["set"].as_str().expect("a set").to_owned()).collect()
+    };
+    desk.fill();
+    let file = desk.rows(2);
+    let mut first = run(&file);
+    let told: Vec<_> = (0..2).map(|_| first.next(SILENCE).expect("an object")).collect();
+    assert!(first.ended(SILENCE).success());
+    let set = sets(&told).remove(0);
+    assert_eq!(sets(&told), [set.clone(), set.clone()]);
+
+    let path = stack.home().join(format!("pki/sets/{set}.json"));
+    let mut tally: Value = serde_json::from_slice(&fs::read(&path).expect("the tally")).expect("JSON");
+    let cards = tally["cards"].as_array_mut().expect("cards");
+    assert_eq!(cards.len(), 2);
+    cards.extend((0..29_u8).map(|number| json!(hex::encode([number; 10]))));
+    fs::write(&path, tally.to_string()).expect("the tally");
+    let file = desk.rows(5);
+    desk.change(0);
+    desk.change(1);
+    desk.slot(0).arm(Some(Lift { at: 30, carried_out: true }));
+    let mut second = run(&file);
+    let mut told = Vec::new();
+    while let Some(object) = second.next(SILENCE) {
+        if object["error"]["code"] == "card.left" {
+            desk.put_back();
+            continue;
+        }
+        desk.change(desk.at(&object));
+        told.push(object);
+    }
+    assert!(second.ended(SILENCE).success(), "{told:#?}");
+    let mut found: BTreeMap<_, usize> = BTreeMap::new();
+    for one in sets(&told) {
+        *found.entry(one).or_default() += 1;
+    }
+    assert_eq!((found.len(), found.remove(&set)), (2, Some(1)), "{told:#?}");
+    assert_eq!(told.iter().filter(|one| one["result"] == "resumed").count(), 1, "{told:#?}");
+    let other = found.into_keys().next().expect("the other set");
+    let count = |id: &str| {
+        let tally = fs::read(stack.home().join(format!("pki/sets/{id}.json"))).expect("the tally");
+        serde_json::from_slice::<Value>(&tally).expect("JSON")["cards"].as_array().map(Vec::len)
+    };
+    assert_eq!((count(&set), count(&other)), (Some(32), Some(2)));
+    assert_eq!(desk.tokens().len(), 5);
 }
 
 /// Refused unless it is accepted; the one that is accepted is p8.

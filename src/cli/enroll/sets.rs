@@ -72,6 +72,10 @@ impl private::Sets for &Sets {
             Wanted::Sized(size) => self.home.join_set_of(size, card, &mut || self.create()),
         }
     }
+
+    fn leave(&mut self, card: &str) -> Result<(), PkiError> {
+        self.home.leave_sets(card)
+    }
 }
 
 impl Field for Metered<Transaction<'_>> {
