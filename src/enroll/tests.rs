@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use jiff::Timestamp;
 
 use super::{
-    Authority, Certificates, Desk, Ending, EnrollError, Pending, Report, Visited, Wanted, journal::Journal,
+    Authority, Certificates, Desk, Ending, EnrollError, Pending, Report, Visited, Wanted, Whose, journal::Journal,
     private::Sets,
 };
 use crate::{
@@ -143,13 +143,22 @@ impl Office {
     }
 
     pub fn enroll(&self, slot: &mut Slot, user: &User) -> Result<Report, EnrollError> {
-        let mut authority = Ca { key: self.ca.key.clone(), far: self.ca.far };
         let mut sets = self.set.clone();
+        self.enroll_into(slot, &mut &*user, sets.as_mut())
+    }
+
+    pub fn enroll_into<S: Sets>(
+        &self,
+        slot: &mut Slot,
+        whose: &mut dyn Whose,
+        sets: Option<&mut S>,
+    ) -> Result<Report, EnrollError> {
+        let mut authority = Ca { key: self.ca.key.clone(), far: self.ca.far };
         let mut desk = Desk {
             authority: &mut authority,
             perso: &PersoKey::File(Key128::new([9; 16])),
             start: &StaticKeys::all(&Key128::new([8; 16])),
-            sets: sets.as_mut().map(|set| set as &mut dyn Sets),
+            sets: sets.map(|sets| sets as &mut dyn Sets),
             journal: &Journal::new(self.folder.path()),
             format: Format::Short,
             random: &mut SystemRandom,
@@ -159,7 +168,7 @@ impl Office {
         loop {
             slot.token.reset();
             let held = pending.as_deref();
-            match self.visit(Format::Short, |around| desk.enroll(slot, &mut &*user, around, held))? {
+            match self.visit(Format::Short, |around| desk.enroll(slot, whose, around, held))? {
                 Visited::Done(report) => {
                     desk.journal.close_token(report.token_id)?;
                     return Ok(report);

@@ -3,9 +3,11 @@ use std::collections::VecDeque;
 use super::*;
 use crate::{
     card::apdu::Format,
+    enroll::journal::Entry,
     enroll::tests::{Office, ada, blank, ours, wordy},
     tap::{Depth, Seen},
     token::open::identify,
+    wire::User,
 };
 
 #[test]
@@ -41,6 +43,44 @@ fn a_card_with_test_keys_gets_no_set_key_and_is_told_so_at_once() {
     slot.left = u32::MAX;
     open.set.clone_from(&office.set);
     assert!(matches!(open.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
+}
+
+/// A set, and who is in it.
+struct Counted(Set, Vec<String>);
+
+impl Sets for Counted {
+    fn join(&mut self, card: &str) -> Result<Set, PkiError> {
+        self.1.push(card.to_owned());
+        Ok(self.0.clone())
+    }
+
+    fn leave(&mut self, card: &str) -> Result<(), PkiError> {
+        self.1.retain(|one| one != card);
+        Ok(())
+    }
+}
+
+/// Nobody is left for any card.
+struct Nobody;
+
+impl Whose for Nobody {
+    fn user(&mut self, _: &str, _: Option<&Entry>) -> Result<User, EnrollError> {
+        Err(EnrollError::NobodyLeft)
+    }
+}
+
+#[test]
+fn a_card_that_nobody_gets_takes_no_place_unless_it_was_begun() {
+    let office = Office::private();
+    let mut sets = Counted(office.set.clone().unwrap(), Vec::new());
+    let mut slot = ours();
+    let refused = office.enroll_into(&mut slot, &mut Nobody, Some(&mut sets));
+    assert!(matches!(refused, Err(EnrollError::NobodyLeft)) && sets.1.is_empty());
+    slot.left = 12;
+    office.enroll_into(&mut slot, &mut &ada(), Some(&mut sets)).unwrap_err();
+    slot.left = u32::MAX;
+    assert!(office.enroll_into(&mut slot, &mut Nobody, Some(&mut sets)).is_err());
+    assert!(!sets.1.is_empty());
 }
 
 #[test]
