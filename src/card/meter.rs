@@ -7,7 +7,8 @@ use super::link::{Link, LinkError, Privacy};
 /// A link that counts.
 #[derive(Debug)]
 pub struct Metered<L> {
-    link: L,
+    /// What is metered.
+    pub link: L,
     /// Exchanges so far, failed ones included.
     pub exchanges: u32,
     /// Time spent inside `transmit`.

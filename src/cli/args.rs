@@ -11,11 +11,12 @@ use uuid::Uuid;
 use super::moment::Moment;
 use super::scan::until::Until;
 use super::server::args::{RoleWord, ServerArgs};
-use super::values::{field, nonempty, pace, server_name};
+use super::values::{field, nonempty, pace, server_name, set_size, uid};
 use crate::config::{Global, Source};
 use crate::crypto::x509::ServerName;
+use crate::pki::SetId;
 use crate::roster::{Presence, duration};
-use crate::virtual_token::Pace;
+use crate::virtual_token::{Pace, Uid};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -195,6 +196,25 @@ pub struct EnrollArgs {
     /// Many at once, instead
     #[command(flatten)]
     pub batch: BatchArgs,
+    /// What strangers can tell
+    #[command(flatten)]
+    pub private: PrivateArgs,
+}
+
+/// `rollcall enroll` in private mode
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Private mode")]
+pub struct PrivateArgs {
+    /// Enroll into a set of K tokens that strangers cannot tell apart, 32 to 256; a new one is made where no set of this
+    /// size has room
+    #[arg(long, value_name = "K", value_parser = set_size(), group = "chosen_set")]
+    pub set_size: Option<u16>,
+    /// Enroll into this set
+    #[arg(long, value_name = "ID", group = "chosen_set")]
+    pub set: Option<SetId>,
+    /// Take the card even when its UID, serial numbers or the like tell it from the others of its set
+    #[arg(long, requires = "chosen_set")]
+    pub accept_trackable: bool,
 }
 
 /// Whose token it is to be
@@ -387,6 +407,9 @@ pub struct VirtualTokenArgs {
     /// File with the start key of a new token, 32 hex digits [default: the well-known test keys]
     #[arg(long, value_name = "FILE", env = "ROLLCALL_START_KEY_FILE", hide_env_values = true)]
     pub start_key_file: Option<PathBuf>,
+    /// Have a UID, as a reader tells it: always the same, with serial numbers beside it, or another one in each field
+    #[arg(long, value_name = "KIND", value_parser = uid())]
+    pub uid: Option<Uid>,
     /// Take as long for each command as this card, without its radio: for measurements
     #[arg(long, value_name = "CARD", value_parser = pace())]
     pub delay: Option<Pace>,

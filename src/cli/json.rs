@@ -225,6 +225,9 @@ pub struct Enroll {
     /// How it ended, unless it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<Enrolled>,
+    /// The set of a token in private mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
     /// The card came with the well-known test keys: never trust it with anything.
     pub test_keys: bool,
 }

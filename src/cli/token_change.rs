@@ -10,7 +10,11 @@ use super::{
     station,
 };
 use crate::{
-    card::{apdu::Format, link::LinkError, meter::Metered},
+    card::{
+        apdu::Format,
+        link::{Link, LinkError},
+        meter::Metered,
+    },
     config::Settings,
     crypto::random::{SystemRandom, bytes},
     failure::{Class, Failure},
@@ -42,7 +46,7 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
     let Some(order) = Order::of(command)? else { return Ok(0) };
     let credentials = credentials(settings)?;
     manage::check_role(credentials.certificate.class(), &order.change).map_err(|e| failure(&e, 0))?;
-    let target = with_card(settings, &reader, |link| Target::find(link, Format::Short, &order.change))?;
+    let target = visited(&credentials, settings, &reader, |link, visit| Target::find(link, visit, &order.change))?;
     let (result, state) = if order.dry_run {
         let result = if target.is_done(&order.change) { TokenChanged::Unchanged } else { TokenChanged::Planned };
         (result, target.state)
@@ -101,18 +105,28 @@ impl Order {
         settings: &Settings,
         reader: &str,
     ) -> Result<bool, Failure> {
-        let mut random = SystemRandom;
-        let mut visit = Visit {
-            credentials,
-            memory: &Forgetful,
-            nonce: bytes(&mut random).map_err(|e| token(&TokenError::from(e), 0))?,
-            now: Timestamp::now(),
-            format: Format::Short,
-            random: &mut random,
-            learned: Vec::new(),
-        };
-        with_card(settings, reader, |link| manage::change(link, &mut visit, target, &self.change))
+        visited(credentials, settings, reader, |link, visit| manage::change(link, visit, target, &self.change))
     }
+}
+
+/// One connection and one transaction with all that a channel takes.
+fn visited<T>(
+    credentials: &Credentials,
+    settings: &Settings,
+    reader: &str,
+    work: impl FnOnce(&mut dyn Link, &mut Visit<'_>) -> Result<T, ManageError>,
+) -> Result<T, Failure> {
+    let mut random = SystemRandom;
+    let mut visit = Visit {
+        credentials,
+        memory: &Forgetful,
+        nonce: bytes(&mut random).map_err(|e| token(&TokenError::from(e), 0))?,
+        now: Timestamp::now(),
+        format: Format::Short,
+        random: &mut random,
+        learned: Vec::new(),
+    };
+    with_card(settings, reader, |link| work(link, &mut visit))
 }
 
 fn user(args: &UserArgs) -> User {
@@ -131,7 +145,7 @@ fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
 pub fn with_card<T>(
     settings: &Settings,
     reader: &str,
-    work: impl FnOnce(&mut dyn crate::card::link::Link) -> Result<T, ManageError>,
+    work: impl FnOnce(&mut dyn Link) -> Result<T, ManageError>,
 ) -> Result<T, Failure> {
     let limits = Limits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
     let mut card = Card::connect(reader, limits).map_err(|e| link(&e, 0))?;
@@ -153,7 +167,7 @@ pub fn failure(error: &ManageError, exchanges: u32) -> Failure {
         ManageError::Token(e) => token(e, exchanges),
         ManageError::Foreign => TapError::Foreign.to_failure(exchanges),
         ManageError::Private => Failure::new(Class::No, "token.private", message)
-            .hint("present a token in open mode; a private one can be denied here: rollcall users deny ID"),
+            .hint("enroll its user anew under the new CA, on a card of a new set"),
         ManageError::OtherCard => Failure::new(Class::CardLeft, "token.other-card", message)
             .hint("nothing was changed; put the right card on the reader, and run the command again"),
         ManageError::NoRotation => Failure::new(Class::No, "pki.no-rotation", message)

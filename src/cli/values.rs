@@ -3,7 +3,8 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::crypto::x509::ServerName;
-use crate::virtual_token::Pace;
+use crate::pki::SET_SIZES;
+use crate::virtual_token::{Pace, Uid};
 
 /// A text that says something.
 pub fn nonempty(text: &str) -> Result<String, &'static str> {
@@ -21,6 +22,16 @@ pub fn field(text: &str) -> Result<(String, String), &'static str> {
 /// A DNS name or an address.
 pub fn server_name(text: &str) -> Result<ServerName, &'static str> {
     ServerName::parse(text).ok_or("it is no DNS name and no address")
+}
+
+/// How many tokens a set is to have.
+pub fn set_size() -> impl TypedValueParser<Value = u16> {
+    clap::value_parser!(u16).range(i64::from(*SET_SIZES.start())..=i64::from(*SET_SIZES.end()))
+}
+
+/// What a reader tells of a card's UID.
+pub fn uid() -> impl TypedValueParser<Value = Uid> {
+    PossibleValuesParser::new(["fixed", "random"]).map(|kind| if kind == "fixed" { Uid::Fixed } else { Uid::Random })
 }
 
 /// A card whose times are known.

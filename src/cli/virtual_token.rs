@@ -13,7 +13,7 @@ use crate::channel::scp03::StaticKeys;
 use crate::crypto::random::SystemRandom;
 use crate::failure::{Class, Failure};
 use crate::virtual_token::{
-    FileStore, Forgetful, State, Store, Token, parse_start_keys,
+    Around, FileStore, Forgetful, State, Store, Token, parse_start_keys,
     vpcd::{self, Event, PATIENCE, Seat, Stop},
 };
 
@@ -29,8 +29,16 @@ pub fn run(args: &VirtualTokenArgs, out: &mut Printer) -> Result<u8, Failure> {
     let stop = Stop::default();
     let stopper = stop.clone();
     let interrupt = Interrupt::install(move || stopper.stop())?;
+    let diversification = state.diversification();
+    let around = |uid| Around::new(uid, &diversification, Box::new(SystemRandom));
+    let mut around = args.uid.map(around).transpose().map_err(|e| crypto(&e))?;
     let mut token = Token::new(state, store, Box::new(SystemRandom));
-    let seat = Seat { address: &args.connect, patience: PATIENCE, pace: args.delay.unwrap_or_default() };
+    let seat = Seat {
+        address: &args.connect,
+        patience: PATIENCE,
+        pace: args.delay.unwrap_or_default(),
+        around: around.as_mut(),
+    };
     vpcd::run(&mut token, seat, &stop, &mut |event| tell(&event, &args.connect, out))?;
     Ok(interrupt.exit_status().unwrap_or(0))
 }
@@ -66,7 +74,11 @@ fn blank(args: &VirtualTokenArgs, out: &mut Printer) -> Result<State, Failure> {
         Some(path) => start_keys(path, out)?,
         None => StaticKeys::test(),
     };
-    State::blank(&keys, &mut SystemRandom).map_err(|e| Failure::new(Class::Bug, "bug.crypto", e.to_string()))
+    State::blank(&keys, &mut SystemRandom).map_err(|e| crypto(&e))
+}
+
+fn crypto(error: &impl ToString) -> Failure {
+    Failure::new(Class::Bug, "bug.crypto", error.to_string())
 }
 
 fn start_keys(path: &Path, out: &mut Printer) -> Result<StaticKeys, Failure> {

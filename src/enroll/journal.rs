@@ -29,6 +29,8 @@ pub enum Progress {
     Certified,
     /// The certificate of the ECKA key is on the card.
     EckaStored,
+    /// In private mode: the key of its set and that key's certificate are on the card.
+    SetStored,
     /// The certificate of the identity key is on the card.
     IdentityStored,
     /// The user record is on the card.
@@ -57,6 +59,9 @@ pub struct Entry {
     /// SHA-256 of the portrait that comes onto the card, hex.
     #[serde(default)]
     pub portrait: Option<String>,
+    /// The set of a private token, 16 hex digits; an open token has none.
+    #[serde(default)]
+    pub set: Option<String>,
     /// How far it has come.
     pub progress: Progress,
     /// The public own ECKA key, 65 bytes in hex, once generated.
@@ -82,6 +87,7 @@ impl Entry {
             test_keys,
             replaces: None,
             portrait: None,
+            set: None,
             progress: Progress::Begun,
             ecka_key: None,
             identity_key: None,

@@ -5,6 +5,7 @@
 pub mod batch;
 pub mod journal;
 pub mod manifest;
+pub mod private;
 mod steps;
 
 use std::path::PathBuf;
@@ -24,18 +25,19 @@ use crate::{
         x509::{Certificate, CertificateError, Class},
     },
     failure::Failure,
-    pki::{PersoKey, PkiError},
+    pki::{PersoKey, PkiError, SetId},
     token::{
         TokenError,
         constants::{KVN_START_KEYS, KVN_TOKEN_KEYS},
         open::{Visit, identify},
         record::RecordError,
-        select::{LifeCycle, Privacy, Selected},
+        select::LifeCycle,
         session::Session,
     },
     wire::User,
 };
 use journal::{Entry, Journal, Progress};
+use private::Sets;
 
 /// Why an enrollment stopped. Whatever it is, the next run goes on.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,15 @@ pub enum EnrollError {
     /// The personalisation key cannot be used.
     #[error(transparent)]
     PersoKey(PkiError),
+    /// The key of a set, or its tally, cannot be used.
+    #[error(transparent)]
+    Set(PkiError),
+    /// The card came with the test keys, so whoever saw this would know the key of the whole set.
+    #[error("the card came with the public test keys: no set key goes onto it")]
+    TestKeysPrivate,
+    /// The card gives itself away beside the applet.
+    #[error("the card can be told from others without its key: {}", private::list(.0))]
+    Trackable(Vec<private::Trace>),
     /// The CA refused to certify a key.
     #[error("the CA did not certify the card's key: {0}")]
     Certify(String),
@@ -243,6 +254,8 @@ pub struct Desk<'a> {
     pub perso: &'a PersoKey,
     /// The start keys of our cards.
     pub start: &'a StaticKeys,
+    /// The sets that private tokens join; nothing: tokens in open mode.
+    pub sets: Option<&'a mut dyn Sets>,
     /// Where the progress is kept.
     pub journal: &'a Journal,
     /// How commands go to this reader.
@@ -273,6 +286,8 @@ pub struct Report {
     pub ending: Ending,
     /// Whose it is.
     pub user: User,
+    /// The set of a private token.
+    pub set: Option<SetId>,
     /// Whether the card's start keys are the public test keys. After a resumption this is not known any more.
     pub test_keys: bool,
 }
@@ -291,7 +306,7 @@ impl Desk<'_> {
         let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
         let visited = match selected.state {
             LifeCycle::Blank | LifeCycle::Personalised => self.personalise(link, whose, pending)?,
-            LifeCycle::Issued => Visited::Done(self.issued_before(&selected, whose)?),
+            LifeCycle::Issued => Visited::Done(self.issued_before(link, &selected, whose, visit)?),
             state => return Err(EnrollError::NotBlank(state)),
         };
         let Visited::Done(report) = &visited else { return Ok(visited) };
@@ -303,20 +318,6 @@ impl Desk<'_> {
     /// is held up.
     pub fn certify(&mut self, pending: &mut Pending) -> Result<(), EnrollError> {
         steps::certify(self.authority, self.journal, &mut pending.entry)
-    }
-
-    /// An issued card is ours to finish only when the journal says that the answer to the last step was lost.
-    fn issued_before(&mut self, selected: &Selected, whose: &mut dyn Whose) -> Result<Report, EnrollError> {
-        let Some(Privacy::Open(token_id)) = selected.privacy else {
-            return Err(EnrollError::AlreadyIssued(None));
-        };
-        let other = || EnrollError::AlreadyIssued(Some(token_id));
-        let entry = self.journal.of_token(token_id)?.ok_or_else(other)?;
-        if whose.user(&entry.card, Some(&entry))? != entry.user {
-            return Err(other());
-        }
-        let ending = if entry.replaces.is_some() { Ending::Replaced } else { Ending::Resumed };
-        Ok(Report { token_id, ending, user: entry.user, test_keys: entry.test_keys })
     }
 
     fn personalise(
@@ -331,26 +332,40 @@ impl Desk<'_> {
             return Err(EnrollError::OtherCard);
         }
         let (keys, test_keys) = self.keys_of(&challenge, &choose)?;
-        let own_keys = self.own_keys(&challenge)?;
-        let session = self.authenticate(link, choose, &keys)?;
         let found = self.journal.of_card(&challenge.diversification)?;
-        let user = whose.user(&card, found.as_ref())?;
         // Under its own keys the card does not tell how it came.
         let keyed = challenge.kvn == KVN_TOKEN_KEYS;
         let test_keys = test_keys || (keyed && found.as_ref().is_some_and(|e| e.test_keys));
+        if test_keys && self.sets.is_some() {
+            return Err(EnrollError::TestKeysPrivate);
+        }
+        let own_keys = self.own_keys(&challenge)?;
+        let session = self.authenticate(link, choose, &keys)?;
+        // First: a row that was given to a card that finds no room would stay begun.
+        let set = self.sets.as_mut().map(|sets| sets.join(&card)).transpose().map_err(EnrollError::Set)?;
+        let user = match (whose.user(&card, found.as_ref()), &mut self.sets) {
+            (Err(error), Some(sets)) if found.is_none() => {
+                sets.leave(&card).map_err(EnrollError::Set)?;
+                return Err(error);
+            }
+            (user, _) => user?,
+        };
+        let set_id = set.as_ref().map(|set| set.id);
         let portrait = whose.portrait()?;
-        let digest = portrait.as_ref().map(|bytes| hex::encode(sha256(&[bytes])));
-        let same = |entry: &Entry| entry.replaces == whose.replaces() && entry.portrait == digest;
+        let (replaces, portrait_digest) =
+            (whose.replaces(), portrait.as_ref().map(|bytes| hex::encode(sha256(&[bytes]))));
+        let set_name = set_id.map(|id| id.to_string());
+        let same = |e: &Entry| e.replaces == replaces && e.portrait == portrait_digest && e.set == set_name;
         let (mut entry, ending) = self.entry(card, user, found.filter(|entry| keyed && same(entry)), test_keys)?;
-        (entry.replaces, entry.portrait) = (whose.replaces(), digest);
+        (entry.replaces, entry.portrait, entry.set) = (replaces, portrait_digest, set_name);
         self.journal.save(&entry)?;
         let (token_id, user) = (entry.token_id, entry.user.clone());
         let ending = match entry.replaces {
             Some(_) => Ending::Replaced,
             None => pending.map_or(ending, Pending::ending),
         };
-        match (steps::Run { desk: self, session, entry, own_keys, portrait }).finish(link)? {
-            None => Ok(Visited::Done(Report { token_id, ending, user, test_keys })),
+        match (steps::Run { desk: self, session, entry, own_keys, portrait, set }).finish(link)? {
+            None => Ok(Visited::Done(Report { token_id, ending, user, set: set_id, test_keys })),
             Some(entry) => Ok(Visited::Certify(Box::new(Pending { entry, ending }))),
         }
     }

@@ -8,11 +8,12 @@ use crate::{
         ec::Point,
         x509::{Certificate, Class},
     },
+    pki::Set,
     token::{
         TokenError, commands,
         constants::{
-            KEY_CA, KEY_ECKA, KEY_IDENTITY, KVN_CA, KVN_IDENTITY, KVN_OWN, KVN_TOKEN_KEYS, TAG_DETAILS, TAG_IDENTITY,
-            TAG_MODE, TAG_PORTRAIT, TAG_RECORD,
+            KEY_CA, KEY_ECKA, KEY_IDENTITY, KVN_CA, KVN_IDENTITY, KVN_OWN, KVN_SET, KVN_TOKEN_KEYS, TAG_DETAILS,
+            TAG_IDENTITY, TAG_MODE, TAG_PORTRAIT, TAG_RECORD,
         },
         record::Layout,
         select::LifeCycle,
@@ -36,6 +37,8 @@ pub struct Run<'a, 'b> {
     pub entry: Entry,
     pub own_keys: StaticKeys,
     pub portrait: Option<Vec<u8>>,
+    /// The set that it joins; nothing: open mode.
+    pub set: Option<Set>,
 }
 
 impl Run<'_, '_> {
@@ -53,7 +56,8 @@ impl Run<'_, '_> {
                 Progress::Generated if !self.desk.authority.is_here() => return Ok(Some(self.entry)),
                 Progress::Generated => certify(self.desk.authority, self.desk.journal, &mut self.entry)?,
                 Progress::Certified => self.store_ecka(link)?,
-                Progress::EckaStored => self.store_identity(link)?,
+                Progress::EckaStored if self.set.is_some() => self.store_set(link)?,
+                Progress::EckaStored | Progress::SetStored => self.store_identity(link)?,
                 Progress::IdentityStored => self.write_record(link, &layout)?,
                 Progress::Recorded => self.advance(Progress::Issuing)?,
                 Progress::Issuing => {
@@ -71,7 +75,7 @@ impl Run<'_, '_> {
             Progress::Named => (2, "the ECKA key"),
             Progress::EckaGenerated => (3, "the identity key"),
             Progress::Generated => (4, "the certificates"),
-            Progress::Certified | Progress::EckaStored => (5, "the certificates on the card"),
+            Progress::Certified | Progress::EckaStored | Progress::SetStored => (5, "the certificates on the card"),
             Progress::IdentityStored => (6, "the user record"),
             Progress::Recorded | Progress::Issuing => (7, "the status"),
         };
@@ -107,9 +111,9 @@ impl Run<'_, '_> {
         self.advance(Progress::Named)
     }
 
-    /// The object `01 00`: open mode and the token id.
+    /// The object `01 00`: the mode and the token id.
     fn mode(&self) -> Vec<u8> {
-        [&[0], &self.entry.token_id.as_bytes()[..]].concat()
+        [&[u8::from(self.set.is_some())], &self.entry.token_id.as_bytes()[..]].concat()
     }
 
     fn generate_ecka(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
@@ -128,6 +132,18 @@ impl Run<'_, '_> {
         let command = commands::store_ecka_certificate(KVN_OWN, &self.ecka()?);
         self.session.tell(link, "STORE DATA", &command)?;
         self.advance(Progress::EckaStored)
+    }
+
+    /// The key and its certificate in one step: the key comes into force with it.
+    fn store_set(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
+        let Some(set) = &self.set else { return Ok(()) };
+        let kvn = KVN_SET[0];
+        let command = commands::put_set_key(kvn, &*set.key.scalar()?, self.session.dek())?;
+        let answer = self.session.send(link, "PUT KEY", &command)?;
+        confirm("PUT KEY", &answer, &[kvn])?;
+        let command = commands::store_ecka_certificate(kvn, set.certificate.der());
+        self.session.tell(link, "STORE DATA", &command)?;
+        self.advance(Progress::SetStored)
     }
 
     fn store_identity(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
@@ -173,6 +189,10 @@ impl Run<'_, '_> {
         let identity_point = *Certificate::verify(&identity, ca, &[Class::Identity])?.point();
         manifest.point(KEY_IDENTITY, KVN_IDENTITY, &identity_point);
         manifest.object(0xBF21, KVN_OWN, &ecka);
+        if let Some(set) = &self.set {
+            manifest.point(KEY_ECKA, KVN_SET[0], set.key.public());
+            manifest.object(0xBF21, KVN_SET[0], set.certificate.der());
+        }
         manifest.object(TAG_IDENTITY, 0, &identity);
         manifest.object(TAG_MODE, 0, &self.mode());
         manifest.object(TAG_RECORD, 0, &layout.compact);

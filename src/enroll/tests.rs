@@ -5,7 +5,10 @@ use std::cell::RefCell;
 
 use jiff::Timestamp;
 
-use super::{Authority, Certificates, Desk, Ending, EnrollError, Pending, Report, Visited, Wanted, journal::Journal};
+use super::{
+    Authority, Certificates, Desk, Ending, EnrollError, Pending, Report, Visited, Wanted, Whose, journal::Journal,
+    private::Sets,
+};
 use crate::{
     card::{
         apdu::Format,
@@ -18,7 +21,7 @@ use crate::{
         random::SystemRandom,
         x509::{self, Certificate, Class, Role, Template},
     },
-    pki::PersoKey,
+    pki::{PersoKey, PkiError, Set, SetId},
     tap::{Depth, Seen, Tapped, visit},
     token::{
         TokenError,
@@ -92,6 +95,8 @@ pub struct Office {
     pub ca: Ca,
     pub credentials: Credentials,
     memory: Notebook,
+    /// For tokens in private mode.
+    pub set: Option<Set>,
     folder: tempfile::TempDir,
 }
 
@@ -103,7 +108,7 @@ impl Office {
         let der = ca.issue(class, "terminal", key.public());
         let certificate = Certificate::verify(&der, ca.ca(), &[class]).unwrap();
         let credentials = Credentials { ca: *ca.ca(), key, certificate, previous: None };
-        Self { ca, credentials, memory: Notebook::default(), folder: tempfile::tempdir().unwrap() }
+        Self { ca, credentials, memory: Notebook::default(), set: None, folder: tempfile::tempdir().unwrap() }
     }
 
     pub fn visit<T>(&self, format: Format, run: impl FnOnce(&mut Visit<'_>) -> T) -> T {
@@ -138,11 +143,22 @@ impl Office {
     }
 
     pub fn enroll(&self, slot: &mut Slot, user: &User) -> Result<Report, EnrollError> {
+        let mut sets = self.set.clone();
+        self.enroll_into(slot, &mut &*user, sets.as_mut())
+    }
+
+    pub fn enroll_into<S: Sets>(
+        &self,
+        slot: &mut Slot,
+        whose: &mut dyn Whose,
+        sets: Option<&mut S>,
+    ) -> Result<Report, EnrollError> {
         let mut authority = Ca { key: self.ca.key.clone(), far: self.ca.far };
         let mut desk = Desk {
             authority: &mut authority,
             perso: &PersoKey::File(Key128::new([9; 16])),
             start: &StaticKeys::all(&Key128::new([8; 16])),
+            sets: sets.map(|sets| sets as &mut dyn Sets),
             journal: &Journal::new(self.folder.path()),
             format: Format::Short,
             random: &mut SystemRandom,
@@ -152,7 +168,7 @@ impl Office {
         loop {
             slot.token.reset();
             let held = pending.as_deref();
-            match self.visit(Format::Short, |around| desk.enroll(slot, &mut &*user, around, held))? {
+            match self.visit(Format::Short, |around| desk.enroll(slot, whose, around, held))? {
                 Visited::Done(report) => {
                     desk.journal.close_token(report.token_id)?;
                     return Ok(report);
@@ -166,8 +182,40 @@ impl Office {
     }
 }
 
+/// One set for every card.
+impl Sets for Set {
+    fn join(&mut self, _: &str) -> Result<Set, PkiError> {
+        Ok(self.clone())
+    }
+
+    fn leave(&mut self, _: &str) -> Result<(), PkiError> {
+        Ok(())
+    }
+}
+
+impl Office {
+    /// From now on tokens are private, in one set.
+    pub fn private() -> Self {
+        let mut office = Self::new();
+        let key = KeyPair::generate(&mut SystemRandom).unwrap();
+        let der = office.ca.issue(Class::SetEcka, "set 00", key.public());
+        let certificate = Certificate::verify(&der, office.ca.ca(), &[Class::SetEcka]).unwrap();
+        office.set = Some(Set { id: SetId::of(&der), key, certificate });
+        office
+    }
+}
+
 pub fn blank() -> Slot {
-    let state = State::blank(&StaticKeys::test(), &mut SystemRandom).unwrap();
+    card(&StaticKeys::test())
+}
+
+/// A blank card with the start keys of the desk.
+pub fn ours() -> Slot {
+    card(&StaticKeys::all(&Key128::new([8; 16])))
+}
+
+fn card(start: &StaticKeys) -> Slot {
+    let state = State::blank(start, &mut SystemRandom).unwrap();
     Slot { token: Token::new(state, Box::new(Forgetful), Box::new(SystemRandom)), left: u32::MAX }
 }
 
@@ -217,12 +265,18 @@ fn exchanges_per_tap() {
 
 #[test]
 fn a_card_lifted_at_any_exchange_is_finished_by_the_next_run() {
-    for (user, far) in [(ada(), false), (wordy(), false), (ada(), true)] {
+    for (user, far, private) in [
+        (ada(), false, false),
+        (wordy(), false, false),
+        (ada(), true, false),
+        (ada(), false, true),
+        (ada(), true, true),
+    ] {
         let mut lifted = 0;
         for exchange in 0.. {
-            let mut office = Office::new();
+            let mut office = if private { Office::private() } else { Office::new() };
             office.ca.far = far;
-            let mut slot = blank();
+            let mut slot = if private { ours() } else { blank() };
             slot.left = exchange;
             match office.enroll(&mut slot, &user) {
                 Ok(_) => break,
@@ -231,7 +285,7 @@ fn a_card_lifted_at_any_exchange_is_finished_by_the_next_run() {
             }
             slot.left = u32::MAX;
             let report = office.enroll(&mut slot, &user).unwrap_or_else(|e| panic!("after {exchange}: {e}"));
-            assert!(report.test_keys, "after {exchange}: nobody is warned of the test keys");
+            assert_eq!(report.test_keys, !private, "after {exchange}: nobody is warned of the test keys");
             assert_eq!(std::fs::read_dir(office.folder.path().join("enrollments")).unwrap().count(), 0);
         }
         assert!(lifted > 20, "{lifted}");
@@ -272,6 +326,7 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
         authority: &mut authority,
         perso: &PersoKey::File(Key128::new([9; 16])),
         start: &StaticKeys::all(&Key128::new([8; 16])),
+        sets: None,
         journal: &Journal::new(office.folder.path()),
         format: Format::Short,
         random: &mut SystemRandom,
@@ -321,6 +376,7 @@ fn certificates_that_were_not_asked_for_are_refused() {
             authority: &mut authority,
             perso: &PersoKey::File(Key128::new([9; 16])),
             start: &StaticKeys::all(&Key128::new([8; 16])),
+            sets: None,
             journal: &Journal::new(office.folder.path()),
             format: Format::Short,
             random: &mut SystemRandom,

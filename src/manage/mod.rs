@@ -1,14 +1,15 @@
 //! Administration of one issued token over an SCP11a channel of the role WRITE or ADMIN: its user information and its
 //! life cycle. Every change is written so that repeating it finishes what a lifted card has left half-done.
 //!
-//! Deliberately absent: private tokens. Their own key, under which alone they take changes, is not fetched yet.
+//! A private token shows neither id nor state until it is opened under its own key, so it is opened before it is asked
+//! whether it is meant, too.
 
 pub mod rotate;
 
 use uuid::Uuid;
 
 use crate::{
-    card::{apdu::Format, link::Link, status::Status},
+    card::{link::Link, status::Status},
     crypto::x509::{Class, Role},
     token::{
         TokenError, commands,
@@ -67,8 +68,8 @@ pub enum ManageError {
     /// The card has no Rollcall applet.
     #[error("the card has no Rollcall applet")]
     Foreign,
-    /// The token shows no id, and takes changes under its own key only.
-    #[error("the token is in private mode: it cannot be administered yet")]
+    /// A private token would need the key of a set under the new CA.
+    #[error("the token is in private mode: it cannot be moved to another CA")]
     Private,
     /// There is no CA before the one that is here.
     #[error("the CA is not being rotated")]
@@ -89,7 +90,8 @@ pub enum ManageError {
     },
 }
 
-/// A token as it shows itself, before anything of it is proved: enough to ask whether it is meant.
+/// A token as it shows itself, before anything of it is proved, or as a private one was opened: enough to ask whether it
+/// is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
     /// Its id. A terminated token tells none.
@@ -99,9 +101,11 @@ pub struct Target {
 }
 
 impl Target {
-    /// Looks at the card with one SELECT, which changes nothing on it, and refuses what can never be changed so.
-    pub fn find(link: &mut dyn Link, format: Format, change: &Change) -> Result<Self, ManageError> {
-        Self::of(&identify(link, format)?.ok_or(ManageError::Foreign)?, change)
+    /// Looks at the card, which changes nothing on it, and refuses what can never be changed so. One SELECT tells enough
+    /// of a token in open mode.
+    pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>, change: &Change) -> Result<Self, ManageError> {
+        let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
+        if is_private(&selected) { Ok(open(link, visit, &selected)?.0) } else { Self::of(&selected, change) }
     }
 
     fn of(selected: &Selected, change: &Change) -> Result<Self, ManageError> {
@@ -109,7 +113,6 @@ impl Target {
         match (state, selected.privacy) {
             (LifeCycle::Terminated, _) if *change == Change::Terminate => Ok(Self { token_id: None, state }),
             (LifeCycle::Issued | LifeCycle::Blocked, Some(Privacy::Open(id))) => Ok(Self { token_id: Some(id), state }),
-            (LifeCycle::Issued | LifeCycle::Blocked, _) => Err(ManageError::Private),
             _ => Err(TokenError::NotIssued(state).into()),
         }
     }
@@ -143,23 +146,25 @@ pub fn change(
     let held = visit.credentials.certificate.class();
     check_role(held, change)?;
     let selected = identify(link, visit.format)?.ok_or(ManageError::OtherCard)?;
-    let found = Target::of(&selected, change)?;
-    // Where there was nothing to do nobody was asked: so the state counts, too.
-    if found != *confirmed {
-        return Err(ManageError::OtherCard);
+    if !is_private(&selected) {
+        let found = Target::of(&selected, change)?;
+        // Where there was nothing to do nobody was asked: so the state counts, too.
+        if found != *confirmed {
+            return Err(ManageError::OtherCard);
+        }
+        if found.token_id.is_none() {
+            return Ok(false);
+        }
+        if found.state == LifeCycle::Blocked && held != Class::Terminal(Role::Admin) {
+            return Err(TokenError::NotIssued(LifeCycle::Blocked).into());
+        }
     }
-    if found.token_id.is_none() {
-        return Ok(false);
+    let (proved, mut session) = open(link, visit, &selected)?;
+    if proved != *confirmed {
+        let told = !is_private(&selected);
+        return Err(if told { TokenError::IdentityMismatch.into() } else { ManageError::OtherCard });
     }
-    if found.state == LifeCycle::Blocked && held != Class::Terminal(Role::Admin) {
-        return Err(TokenError::NotIssued(LifeCycle::Blocked).into());
-    }
-    // The certificate that this checks names the id; that the token holds its key is shown by the receipt.
-    let mut session = visit.open(link, &selected)?.session;
-    let state = proved_state(link, &mut session)?;
-    if state != found.state {
-        return Err(TokenError::IdentityMismatch.into());
-    }
+    let state = proved.state;
     if change.is_done(state) {
         return Ok(false);
     }
@@ -172,14 +177,30 @@ pub fn change(
     Ok(true)
 }
 
-/// The state as the channel tells it. This is its first command: here a token refuses an outdated certificate.
-fn proved_state(link: &mut dyn Link, session: &mut Session) -> Result<LifeCycle, TokenError> {
-    match session.heartbeat(link) {
-        Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => {
-            Err(TokenError::TerminalRefused(Status::CONDITIONS))
+const fn is_private(selected: &Selected) -> bool {
+    matches!(selected.privacy, Some(Privacy::Private(_)))
+}
+
+/// Opens the token under its own key. The certificate that this checks names the id; that the token holds its key is shown
+/// by the receipt.
+fn open(link: &mut dyn Link, visit: &mut Visit<'_>, selected: &Selected) -> Result<(Target, Session), ManageError> {
+    let (token_id, mut channel) = visit.open_own(link, selected)?;
+    let state = match channel.session.heartbeat(link) {
+        Err(refusal @ TokenError::Refused { status: Status::CONDITIONS, .. }) if is_private(selected) => {
+            // It does not show in SELECT that it is blocked, and then this is for an administrator.
+            return Err(match visit.blocked_or_outdated(link, selected, &mut channel.session, refusal) {
+                TokenError::Refused { .. } => TokenError::NotIssued(LifeCycle::Blocked),
+                other => other,
+            }
+            .into());
         }
-        state => state,
-    }
+        // The first command of a channel: here a token refuses an outdated certificate.
+        Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => {
+            return Err(TokenError::TerminalRefused(Status::CONDITIONS).into());
+        }
+        state => state?,
+    };
+    Ok((Target { token_id: Some(token_id), state }, channel.session))
 }
 
 /// Replaces the record. The compact one is written after the details that it points to, and old details that nothing

@@ -1,18 +1,27 @@
 //! Changes against the software token, in one process, torn at every exchange.
 
 use super::*;
+use crate::card::apdu::Format;
 use crate::{
     card::link::LinkError,
     card::link::Privacy as Hidden,
     crypto::{ec::KeyPair, random::SystemRandom, x509::Certificate},
-    enroll::tests::{Office, Slot, ada, blank, wordy},
+    enroll::tests::{Office, Slot, ada, blank, ours, wordy},
     tap::{Depth, Seen, TapError},
+    virtual_token::{Forgetful, Token},
     wire::User,
 };
 
 /// An office that has enrolled a token.
 fn enrolled(user: &User) -> (Office, Slot) {
     let (office, mut slot) = (Office::new(), blank());
+    office.enroll(&mut slot, user).unwrap();
+    (office, slot)
+}
+
+/// The same, of a private one.
+fn enrolled_privately(user: &User) -> (Office, Slot) {
+    let (office, mut slot) = (Office::private(), ours());
     office.enroll(&mut slot, user).unwrap();
     (office, slot)
 }
@@ -30,10 +39,14 @@ fn writing(user: &User) -> Change {
     Change::Write(Layout::of(user).unwrap())
 }
 
+fn find(office: &Office, slot: &mut Slot, what: &Change) -> Result<Target, ManageError> {
+    slot.token.reset();
+    office.visit(Format::Short, |around| Target::find(slot, around, what))
+}
+
 /// Finds and changes, as the command does it.
 fn run(office: &Office, slot: &mut Slot, what: &Change) -> Result<bool, ManageError> {
-    slot.token.reset();
-    let target = Target::find(slot, Format::Short, what)?;
+    let target = find(office, slot, what)?;
     slot.token.reset();
     office.visit(Format::Short, |around| change(slot, around, &target, what))
 }
@@ -63,8 +76,7 @@ impl Link for Torn<'_> {
 
 /// Does it with the card lifted after `n` exchanges, and says whether it came to its end nevertheless.
 fn torn(office: &Office, slot: &mut Slot, what: &Change, n: u32) -> bool {
-    slot.token.reset();
-    let target = Target::find(slot, Format::Short, what).unwrap();
+    let target = find(office, slot, what).unwrap();
     slot.token.reset();
     let mut link = Torn { slot, left: n };
     match office.visit(Format::Short, |around| change(&mut link, around, &target, what)) {
@@ -172,8 +184,7 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
     for (role, allowed) in [(Role::Read, 0), (Role::Write, 1), (Role::Admin, 3)] {
         demote(&mut office, role);
         for (n, what) in [writing(&wordy()), Change::Block, Change::Unblock].iter().enumerate() {
-            slot.token.reset();
-            let target = Target::find(&mut slot, Format::Short, what).unwrap();
+            let target = find(&office, &mut slot, what).unwrap();
             slot.left = if n < allowed { u32::MAX } else { 0 };
             let result = office.visit(Format::Short, |around| change(&mut slot, around, &target, what));
             slot.left = u32::MAX;
@@ -202,8 +213,7 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
     let mut second = blank();
     office.enroll(&mut second, &wordy()).unwrap();
     for what in [Change::Block, Change::Terminate, writing(&ada())] {
-        first.token.reset();
-        let target = Target::find(&mut first, Format::Short, &what).unwrap();
+        let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
         second.left = 1;
         let result = office.visit(Format::Short, |around| change(&mut second, around, &target, &what));
@@ -217,13 +227,99 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
 fn looking_takes_one_exchange_and_a_blank_card_is_refused() {
     let mut slot = blank();
     for what in [Change::Block, Change::Terminate, writing(&ada())] {
-        slot.token.reset();
         slot.left = 1;
-        let refused = Target::find(&mut slot, Format::Short, &what);
+        let refused = find(&Office::new(), &mut slot, &what);
         assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blank)))), "{refused:?}");
     }
-    let (_, mut slot) = enrolled(&ada());
-    slot.token.reset();
+    let (office, mut slot) = enrolled(&ada());
     slot.left = 1;
-    assert!(Target::find(&mut slot, Format::Short, &Change::Block).is_ok());
+    assert!(find(&office, &mut slot, &Change::Block).is_ok());
+}
+
+#[test]
+fn a_private_token_goes_through_its_states_too() {
+    let (office, mut slot) = enrolled_privately(&ada());
+    assert!(!run(&office, &mut slot, &Change::Unblock).unwrap());
+    for user in [wordy(), ada()] {
+        assert!(run(&office, &mut slot, &writing(&user)).unwrap());
+        assert_eq!(scan(&office, &mut slot).unwrap(), user);
+        assert!(run(&office, &mut slot, &Change::Block).unwrap());
+        assert!(!run(&office, &mut slot, &Change::Block).unwrap());
+        slot.token.reset();
+        let state = identify(&mut slot, Format::Short).unwrap().unwrap().state;
+        assert_eq!(state, LifeCycle::Issued, "a stranger does not see that it is blocked");
+        assert!(scan(&office, &mut slot).is_err());
+        assert!(run(&office, &mut slot, &Change::Unblock).unwrap());
+        assert_eq!(scan(&office, &mut slot).unwrap(), user);
+    }
+    run(&office, &mut slot, &Change::Block).unwrap();
+    assert!(run(&office, &mut slot, &Change::Terminate).unwrap());
+    assert!(!run(&office, &mut slot, &Change::Terminate).unwrap());
+}
+
+#[test]
+fn a_private_token_that_was_lifted_is_finished_by_the_next_run() {
+    for what in [Change::Block, Change::Terminate, writing(&wordy())] {
+        let mut n = 0;
+        loop {
+            n += 1;
+            let (office, mut slot) = enrolled_privately(&ada());
+            let whole = torn(&office, &mut slot, &what, n);
+            let target = run(&office, &mut slot, &what).map(|_| find(&office, &mut slot, &what));
+            let state = target.unwrap().unwrap().state;
+            assert_eq!(state, what.target(LifeCycle::Issued), "{what:?} lifted after {n}");
+            if whole {
+                break;
+            }
+        }
+        assert!(n > 9, "two channels take more than {n} exchanges");
+    }
+}
+
+#[test]
+fn a_blocked_private_token_says_so_to_whoever_may_not_unblock_it() {
+    let (mut office, mut slot) = enrolled_privately(&ada());
+    demote(&mut office, Role::Write);
+    assert!(run(&office, &mut slot, &writing(&wordy())).unwrap());
+    demote(&mut office, Role::Admin);
+    run(&office, &mut slot, &Change::Block).unwrap();
+    demote(&mut office, Role::Write);
+    let refused = run(&office, &mut slot, &writing(&ada()));
+    assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
+}
+
+#[test]
+fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
+    let (office, mut first) = enrolled_privately(&ada());
+    let mut second = ours();
+    office.enroll(&mut second, &wordy()).unwrap();
+    for what in [Change::Block, Change::Terminate, writing(&ada())] {
+        let target = find(&office, &mut first, &what).unwrap();
+        second.token.reset();
+        let result = office.visit(Format::Short, |around| change(&mut second, around, &target, &what));
+        assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
+        assert_eq!(scan(&office, &mut second).unwrap(), wordy());
+    }
+    // Blocked meanwhile, it is not the token that was confirmed any more.
+    let target = find(&office, &mut first, &Change::Terminate).unwrap();
+    run(&office, &mut first, &Change::Block).unwrap();
+    first.token.reset();
+    let result = office.visit(Format::Short, |around| change(&mut first, around, &target, &Change::Terminate));
+    assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
+}
+
+/// Whoever extracted the key of a set can show the certificate of another token, and cannot answer under its key.
+#[test]
+fn the_own_certificate_of_another_token_opens_nothing() {
+    let (office, mut first) = enrolled_privately(&ada());
+    let mut second = ours();
+    office.enroll(&mut second, &wordy()).unwrap();
+    let saved = |slot: &Slot| serde_json::to_value(slot.token.state()).unwrap();
+    let (mut state, other) = (saved(&first), saved(&second));
+    state["ecka_keys"]["65"]["in_force"]["certificate"] = other["ecka_keys"]["65"]["in_force"]["certificate"].clone();
+    let liar = serde_json::from_str(&state.to_string()).unwrap();
+    first.token = Token::new(liar, Box::new(Forgetful), Box::new(SystemRandom));
+    let refused = run(&office, &mut first, &Change::Block);
+    let receipt = TokenError::Channel(crate::channel::ChannelError::Receipt);
+    assert!(matches!(&refused, Err(ManageError::Token(e)) if e.to_string() == receipt.to_string()), "{refused:?}");
 }

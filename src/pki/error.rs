@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use jiff::Timestamp;
 
-use super::pkcs11::Pkcs11Error;
+use super::{SetId, pkcs11::Pkcs11Error};
 use crate::{
     crypto::{
         CryptoError,
@@ -127,6 +127,17 @@ pub enum PkiError {
     /// A bundle for a folder that has something else already.
     #[error("{name} is there already, and another one", name = .0.display())]
     Occupied(PathBuf),
+    /// A set that is not here.
+    #[error("there is no set {0} here")]
+    NoSet(SetId),
+    /// A set has as many tokens as it may.
+    #[error("the set {id} is full: it has {size} tokens")]
+    SetFull {
+        /// The set.
+        id: SetId,
+        /// How many tokens it may have.
+        size: u16,
+    },
     /// The CA's own profile does not allow what was asked.
     #[error(transparent)]
     Issue(#[from] IssueError),
@@ -185,6 +196,11 @@ impl PkiError {
             }
             Self::Occupied(_) => failure(Class::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
+            Self::NoSet(_) => failure(Class::Usage, "pki.no-set")
+                .hint("see which sets are here: rollcall pki list; or let one be made: --set-size K"),
+            Self::SetFull { .. } => {
+                failure(Class::No, "pki.set-full").hint("name another set, or let one be made: --set-size K")
+            }
             Self::Issue(_) => failure(Class::Data, "pki.profile").hint("shorten the name, and check the clock"),
             Self::RotationUnderWay => failure(Class::Refused, "pki.rotation-under-way")
                 .hint("move the tokens (rollcall token rotate --all), then end it: rollcall pki rotate-ca --finish"),

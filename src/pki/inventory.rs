@@ -174,7 +174,7 @@ impl Home {
     }
 
     /// The sets of which anything is here, in the order of their identifiers.
-    fn sets(&self) -> Result<Vec<SetId>, PkiError> {
+    pub(super) fn sets(&self) -> Result<Vec<SetId>, PkiError> {
         let folder = self.path("sets");
         let failed = |error| PkiError::Io { path: folder.clone(), error };
         let files = match fs::read_dir(&folder) {

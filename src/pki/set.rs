@@ -1,9 +1,12 @@
 //! Sets of private tokens: k tokens share an ECKA key that was made here and nowhere else.
 
+mod tally;
+
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
 
+pub use self::tally::SET_SIZES;
 use super::{Ca, Home, PkiError, load};
 use crate::{
     crypto::{

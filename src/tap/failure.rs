@@ -177,7 +177,12 @@ pub fn enrollment(error: &EnrollError, exchanges: u32) -> Failure {
             let hint = failure.hint.as_ref().map_or_else(|| again.to_owned(), |hint| format!("{hint}; {again}"));
             failure.clone().hint(hint)
         }
-        EnrollError::PersoKey(error) => error.to_failure(),
+        EnrollError::PersoKey(error) | EnrollError::Set(error) => error.to_failure(),
+        EnrollError::TestKeysPrivate => Failure::new(Class::Refused, "enroll.test-keys-private", message)
+            .hint("install the applet with start keys of your own (see the README), or enroll it in open mode"),
+        EnrollError::Trackable(_) => Failure::new(Class::Refused, "enroll.trackable", message).hint(
+            "take a card with a random UID and an empty CPLC; if that does not matter here, say so: --accept-trackable",
+        ),
         EnrollError::Certify(_) => Failure::new(Class::Refused, "enroll.not-certified", message)
             .hint("nothing is lost: run the same command again when the CA is available"),
         EnrollError::Journal(..) => Failure::new(Class::Io, "enroll.journal", message)

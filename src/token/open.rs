@@ -1,6 +1,8 @@
 //! The way into a token: SELECT, its certificate, the handshake, the presence proof, the record. Written once: scan,
 //! watch, enrollment and diagnosis all come through here.
 
+mod own;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -146,7 +148,7 @@ impl Visit<'_> {
         }
         let item = Item::Ecka(privacy, kvn);
         if let Some(der) = self.memory.recall(&item) {
-            match self.card_key(privacy, &der).and_then(|key| self.handshake(link, selected, &key)) {
+            match self.card_key(privacy, &der).and_then(|key| self.handshake(link, selected, kvn, &key)) {
                 Err(TokenError::Channel(ChannelError::Receipt)) => {
                     self.learned.push((item, None));
                     self.start_over(link, selected)?;
@@ -164,7 +166,7 @@ impl Visit<'_> {
             }
             key => key?,
         };
-        let channel = self.handshake(link, selected, &key)?;
+        let channel = self.handshake(link, selected, kvn, &key)?;
         self.learned.push((item, Some(der)));
         Ok(channel)
     }
@@ -224,7 +226,7 @@ impl Visit<'_> {
 
     /// Why a private token gives no proof, for its SELECT does not show it: a blocked one still tells its CA keys inside
     /// the channel, and one that takes our certificate for outdated has wiped the channel.
-    fn blocked_or_outdated(
+    pub fn blocked_or_outdated(
         &self,
         link: &mut dyn Link,
         selected: &Selected,
@@ -282,15 +284,21 @@ impl Visit<'_> {
 
     /// Tries the KVN that every enrollment begins with, and asks for the right one only when the token refuses: that is,
     /// while CA keys are being rotated.
-    fn handshake(&mut self, link: &mut dyn Link, selected: &Selected, card_key: &Point) -> Result<Channel, TokenError> {
+    fn handshake(
+        &mut self,
+        link: &mut dyn Link,
+        selected: &Selected,
+        card_kvn: u8,
+        card_key: &Point,
+    ) -> Result<Channel, TokenError> {
         let guess = KVN_CA[0];
-        match self.attempt(link, selected, card_key, guess) {
+        match self.attempt(link, selected, (card_kvn, card_key), guess) {
             Err(TokenError::Channel(ChannelError::Refused { step, status }))
                 if step == Handshake::CERTIFICATE && matches!(status, Status::NO_DATA | Status::WRONG_DATA) =>
             {
                 match self.look_up_ca(link, selected)? {
                     kvn if kvn == guess => Err(TokenError::TerminalRefused(status)),
-                    kvn => self.attempt(link, selected, card_key, kvn),
+                    kvn => self.attempt(link, selected, (card_kvn, card_key), kvn),
                 }
             }
             other => other,
@@ -315,7 +323,7 @@ impl Visit<'_> {
         &mut self,
         link: &mut dyn Link,
         selected: &Selected,
-        card_key: &Point,
+        (card_kvn, card_key): (u8, &Point),
         ca_kvn: u8,
     ) -> Result<Channel, TokenError> {
         let credentials = self.credentials.facing(selected);
@@ -325,7 +333,7 @@ impl Visit<'_> {
             terminal_certificate: credentials.certificate.der(),
             ca_kvn,
             card_key,
-            card_kvn: selected.ecka_kvn,
+            card_kvn,
             ephemeral: KeyPair::generate(self.random)?,
         })?;
         loop {

@@ -5,6 +5,7 @@
 //!
 //! Deliberately absent: faults. A token that is mute, slow or lying is made around it.
 
+mod around;
 mod certificate;
 mod command;
 mod core;
@@ -22,6 +23,7 @@ mod transport;
 pub mod vpcd;
 
 pub use self::{
+    around::{Answered, Around, Uid},
     core::Token,
     pace::Pace,
     start_keys::{StartKeyError, parse_start_keys},

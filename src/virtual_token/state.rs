@@ -144,6 +144,11 @@ pub(super) struct CertifiedKey {
 }
 
 impl State {
+    /// The diversification data: which card this is.
+    pub const fn diversification(&self) -> [u8; 10] {
+        self.diversification.0
+    }
+
     /// A BLANK token, as it is after its install: start keys and random diversification data.
     pub fn blank(start_keys: &StaticKeys, random: &mut dyn Random) -> Result<Self, CryptoError> {
         Ok(Self::empty(random::bytes(random)?, Some(AesKeys::of(start_keys))))

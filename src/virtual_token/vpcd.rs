@@ -10,7 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{core::Token, pace::Pace, store::StoreError};
+use super::{
+    around::{Answered, Around},
+    core::Token,
+    pace::Pace,
+    store::StoreError,
+};
 use crate::failure::{Class, Failure};
 
 /// A contactless card as PC/SC part 3 shows it, TS to TCK; its capabilities: chaining, extended length.
@@ -104,7 +109,6 @@ impl Stop {
 }
 
 /// Where the token is put, and how it behaves there.
-#[derive(Debug, Clone, Copy)]
 pub struct Seat<'a> {
     /// Host and port of the reader.
     pub address: &'a str,
@@ -112,12 +116,14 @@ pub struct Seat<'a> {
     pub patience: Duration,
     /// How long it takes for a command.
     pub pace: Pace,
+    /// The card around the applet, where there is one.
+    pub around: Option<&'a mut Around>,
 }
 
 /// Puts the token into the reader until it is stopped. A reader that goes away is waited for; one that is not there at
 /// first is an error.
 pub fn run(token: &mut Token, seat: Seat<'_>, stop: &Stop, tell: &mut dyn FnMut(Event)) -> Result<(), VpcdError> {
-    let Seat { address, patience, pace } = seat;
+    let Seat { address, patience, pace, mut around } = seat;
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut was_inserted = false;
@@ -129,9 +135,10 @@ pub fn run(token: &mut Token, seat: Seat<'_>, stop: &Stop, tell: &mut dyn FnMut(
                     pause = FIRST_PAUSE;
                     tell(Event::Inserted);
                     // How a connection ends makes no difference: the card is out of the reader.
-                    let mut timed = Timed { pace, stop, busy: Duration::ZERO };
+                    let around = around.as_deref_mut();
+                    let mut timed = Timed { pace, stop, around, busy: Duration::ZERO };
                     let _ = serve(token, &mut stream, &mut timed, tell);
-                    token.reset();
+                    timed.reset(token);
                     tell(Event::Removed { busy: timed.busy });
                 }
                 stop.hold(None);
@@ -161,10 +168,11 @@ fn connect(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Keeps the pace, and counts.
+/// Keeps the pace, and counts; has the surroundings answer what is theirs.
 struct Timed<'a> {
     pace: Pace,
     stop: &'a Stop,
+    around: Option<&'a mut Around>,
     busy: Duration,
 }
 
@@ -172,11 +180,26 @@ impl Timed<'_> {
     /// The answer, when a real card would have it. What the software took itself is part of that time.
     fn process(&mut self, token: &mut Token, apdu: &[u8]) -> Vec<u8> {
         let began = Instant::now();
+        match self.around.as_mut().map_or(Answered::ByNobody, |around| around.answer(apdu)) {
+            Answered::ByReader(answer) => return answer,
+            Answered::ByDomain(answer) => {
+                token.reset();
+                return answer;
+            }
+            Answered::ByNobody => {}
+        }
         let answer = token.process(apdu);
         let length = self.pace.of(apdu);
         self.busy += length;
         self.stop.pause(length.saturating_sub(began.elapsed()));
         answer
+    }
+
+    fn reset(&mut self, token: &mut Token) {
+        token.reset();
+        if let Some(around) = &mut self.around {
+            around.reset();
+        }
     }
 }
 
@@ -196,7 +219,7 @@ fn serve(
         let answer = match frame[..] {
             [GET_ATR] => ATR.to_vec(),
             [POWER_OFF | POWER_ON | RESET] => {
-                token.reset();
+                timed.reset(token);
                 continue;
             }
             [_] => continue,

@@ -14,7 +14,7 @@ use rollcall::{
     virtual_token::{Forgetful, State, Token},
 };
 
-/// Start keys, all three alike. A process makes all its cards with the same ones.
+/// Start keys, all three alike.
 pub type StartKey = [u8; 16];
 
 /// A card: an APDU in, an APDU out.
@@ -115,25 +115,30 @@ impl Drop for Bridge {
 }
 
 /// Simulators that no test uses at the moment: starting one takes longer than most tests.
-static IDLE: Mutex<Vec<Bridge>> = Mutex::new(Vec::new());
+static IDLE: Mutex<Vec<(StartKey, Bridge)>> = Mutex::new(Vec::new());
 
 /// Ends all simulators: statics are never dropped.
 pub fn end() {
     IDLE.lock().map(|mut idle| idle.clear()).unwrap_or_default();
 }
 
-struct Simulated(Option<Bridge>);
+/// One is there until it is dropped.
+struct Simulated(Option<(StartKey, Bridge)>);
 
 impl Simulated {
     fn blank(start: StartKey) -> Self {
-        let idle = IDLE.lock().unwrap().pop();
-        Self(Some(idle.map_or_else(
+        let idle = {
+            let mut idle = IDLE.lock().unwrap();
+            idle.iter().position(|(key, _)| *key == start).map(|at| idle.swap_remove(at).1)
+        };
+        let bridge = idle.map_or_else(
             || Bridge::start(start),
             |mut bridge| {
                 bridge.renew();
                 bridge
             },
-        )))
+        );
+        Self(Some((start, bridge)))
     }
 }
 
@@ -143,11 +148,11 @@ impl Card for Simulated {
         if apdu.len() < 2 {
             return vec![0x67, 0];
         }
-        self.0.as_mut().unwrap().exchange(apdu)
+        self.0.as_mut().unwrap().1.exchange(apdu)
     }
 
     fn reset(&mut self) {
-        self.0.as_mut().unwrap().tell(&[2]);
+        self.0.as_mut().unwrap().1.tell(&[2]);
     }
 }
 

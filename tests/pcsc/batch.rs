@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    card::{Card, blank},
+    card::Card,
     client,
     lift::TEST_KEY,
     server::Office,
@@ -25,7 +25,7 @@ pub const SILENCE: Duration = Duration::from_secs(30);
 /// A desk: readers, blank cards, and those that are done.
 pub struct Desk<'a> {
     stack: &'a Stack,
-    kind: String,
+    make: Box<dyn Fn() -> Box<dyn Card>>,
     readers: Vec<String>,
     ports: Vec<String>,
     slots: BTreeMap<usize, Slot>,
@@ -37,19 +37,16 @@ pub struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     pub fn new(stack: &'a Stack, kind: &str, blank: usize) -> Self {
+        let kind = kind.to_owned();
+        Self::of(stack, blank, Box::new(move || crate::card::blank(&kind, TEST_KEY)))
+    }
+
+    /// The blank cards are made so.
+    pub fn of(stack: &'a Stack, blank: usize, make: Box<dyn Fn() -> Box<dyn Card>>) -> Self {
         let ports: Vec<_> = stack.variable("VPCD_PORTS").split(' ').map(str::to_owned).collect();
         let readers = stack.readers();
         assert_eq!(readers.len(), ports.len());
-        Self {
-            stack,
-            kind: kind.to_owned(),
-            readers,
-            ports,
-            slots: BTreeMap::new(),
-            blank,
-            done: Vec::new(),
-            told: BTreeSet::new(),
-        }
+        Self { stack, make, readers, ports, slots: BTreeMap::new(), blank, done: Vec::new(), told: BTreeSet::new() }
     }
 
     pub fn rows(&self, count: usize) -> PathBuf {
@@ -70,7 +67,7 @@ impl<'a> Desk<'a> {
     fn put(&mut self, at: usize) {
         if self.blank > 0 {
             self.blank -= 1;
-            self.insert(at, blank(&self.kind, TEST_KEY));
+            self.insert(at, (self.make)());
         }
     }
 
@@ -133,7 +130,7 @@ impl<'a> Desk<'a> {
     }
 
     /// Serves the program until it ends, as a patient operator does.
-    fn serve(&mut self, batch: &mut Watch) -> Vec<Value> {
+    pub fn serve(&mut self, batch: &mut Watch) -> Vec<Value> {
         let mut told = Vec::new();
         while let Some(object) = batch.next(SILENCE) {
             let at = self.at(&object);

@@ -21,7 +21,7 @@ fn long() -> String {
 pub struct Bench {
     pub stack: Stack,
     pub port: String,
-    reader: String,
+    pub reader: String,
 }
 
 impl Bench {
@@ -59,7 +59,7 @@ impl Bench {
         taken
     }
 
-    fn wait(&self, present: bool) {
+    pub fn wait(&self, present: bool) {
         let reader = &self.reader;
         let found = (0..1000).any(|_| {
             let card = |object: &Value| object["reader"] == **reader && object["atr"].is_string();

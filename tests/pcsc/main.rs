@@ -20,6 +20,7 @@ mod objects;
 mod pkcs11;
 mod portrait;
 mod presence;
+mod private;
 mod reads;
 mod renewal;
 mod replace;
@@ -75,6 +76,8 @@ const CASES: &[Case] = &[
     ("a_batch_under_a_pkcs11_key", pkcs11::a_batch_under_it),
     ("what_is_wrong_with_a_pkcs11_key", pkcs11::what_is_wrong_with_it),
     ("a_token_is_changed", change::through_its_states),
+    ("a_set_of_private_tokens", private::a_set_of_tokens),
+    ("a_batch_into_sets", private::a_batch),
     ("a_token_is_changed_at_a_second_desk", change::at_a_second_desk),
     ("a_lost_card_is_replaced_here", replace::here),
     ("a_lost_card_is_replaced_at_the_server", replace::at_the_server),

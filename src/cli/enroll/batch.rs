@@ -25,7 +25,14 @@ use super::{
 };
 use crate::{
     card::link::LinkError,
-    cli::{args::BatchArgs, confirm::confirm, interrupt::Interrupt, json, people, printer::Printer, station},
+    cli::{
+        args::{BatchArgs, PrivateArgs},
+        confirm::confirm,
+        interrupt::Interrupt,
+        json, people,
+        printer::Printer,
+        station,
+    },
     config::Settings,
     directory::DirectoryError,
     enroll::{
@@ -41,13 +48,13 @@ use crate::{
 };
 
 /// Runs the command.
-pub fn run(args: &BatchArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let Some(file) = &args.from else { return Ok(Class::Usage.exit_status()) };
     let mut portraits = Portraits::default();
     let folder = file.parent().unwrap_or(Path::new(""));
     let users = people::load_checked(file, &mut |user| portraits.take(user, folder))?;
     let rows: Vec<_> = users.into_iter().map(|user| portraits.row(user)).collect();
-    let office = Office::open(settings)?;
+    let office = Office::open(settings, private)?;
     let path = args.journal.clone().unwrap_or_else(|| {
         let mut name = file.clone().into_os_string();
         name.push(".journal");
@@ -113,6 +120,7 @@ fn abandon(office: &Office, book: &mut Book, settings: &Settings, out: &mut Prin
             revoke(entry, settings)?;
             office.journal.close(entry).map_err(failed)?;
         }
+        office.leave_sets(&card)?;
         book.abandon(&user).map_err(|e| journal_failure(&e))?;
     }
     Ok(())
@@ -403,6 +411,7 @@ impl Batch<'_> {
             user,
             error: Some(failure.to_json()),
             result: None,
+            set: None,
             test_keys: false,
         })
     }

@@ -5,6 +5,7 @@ mod batch;
 mod office;
 mod portrait;
 mod replace;
+mod sets;
 
 use jiff::Timestamp;
 
@@ -24,13 +25,13 @@ use office::Office;
 /// Runs the command.
 pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (Some(id), Some(name)) = (&args.id, &args.name) else {
-        return batch::run(&args.batch, settings, out);
+        return batch::run(&args.batch, &args.private, settings, out);
     };
     let user = User { id: id.clone(), name: name.clone(), fields: args.fields.iter().cloned().collect() };
     // A user that does not fit is refused before a card is touched.
     Layout::of(&user).map_err(|e| enrollment(&e.into(), 0))?;
     let portrait = args.portrait.as_deref().map(portrait::one).transpose()?;
-    let office = Office::open(settings)?;
+    let office = Office::open(settings, &args.private)?;
     let reader = one_reader(settings)?;
     let lost = args.replace.map(|named| replace::lost(named, &user, &office, settings, out)).transpose()?;
     let mut progress = |done, of, what: &'static str| out.progress(what, done as u64, Some(of as u64));
@@ -76,6 +77,7 @@ fn object(reader: &str, report: &Report) -> json::Enroll {
             Ending::Resumed => json::Enrolled::Resumed,
             Ending::Replaced => json::Enrolled::Replaced,
         }),
+        set: report.set.map(|set| set.to_string()),
         test_keys: report.test_keys,
     }
 }

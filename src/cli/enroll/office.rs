@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::authority::{Shared, authority};
+use super::{
+    authority::{Shared, authority},
+    sets::Sets,
+};
 use crate::{
     card::{apdu::Format, link::LinkError, meter::Metered},
     channel::scp03::StaticKeys,
-    cli::station,
+    cli::{args::PrivateArgs, station},
     config::Settings,
     crypto::random::{SystemRandom, bytes},
-    enroll::{Authority, Desk, EnrollError, Pending, Report, Visited, Whose, journal::Journal},
+    enroll::{Authority, Desk, EnrollError, Pending, Report, Visited, Whose, journal::Journal, private},
     failure::Failure,
     pki::{Home, PersoKey},
     reader::pcsc::{Card, Limits},
@@ -24,10 +27,13 @@ use crate::{
 
 /// Keys, certificates and the journal.
 pub struct Office {
+    home: Home,
     authority: Shared,
     credentials: Credentials,
     perso: PersoKey,
     start: StaticKeys,
+    /// For tokens in private mode.
+    sets: Option<Sets>,
     /// The journal of the cards.
     pub journal: Journal,
     exchange: Duration,
@@ -64,16 +70,19 @@ impl<E: Into<EnrollError>> From<E> for Failed {
 
 impl Office {
     /// Loads what the folders of this terminal hold.
-    pub fn open(settings: &Settings) -> Result<Self, Failure> {
+    pub fn open(settings: &Settings, private: &PrivateArgs) -> Result<Self, Failure> {
         let (home, now) = (Home::new(settings.pki_folder()), Timestamp::now());
         let authority = authority(settings, &home)?;
         // Where the CA key lies there are keys for administration too; an enrolling desk has its own.
         let credentials = if home.has_ca_key() { home.load_admin_terminal(now)? } else { home.load_terminal(now)? };
+        let sets = Sets::of(private, &home, settings)?;
         Ok(Self {
+            sets,
             authority,
             credentials: station::credentials(credentials),
             perso: home.load_perso_key(settings.perso_key.as_ref())?,
             start: StaticKeys::all(&home.load_start_key()?),
+            home,
             journal: Journal::new(&settings.state_folder),
             exchange: settings.limits.exchange,
         })
@@ -95,10 +104,12 @@ impl Office {
         let limits = Limits { exchange: self.exchange, connect: self.exchange, deadline: None };
         let mut card = Card::connect(reader, limits).map_err(link)?;
         let (mut authority, mut random) = (self.authority.clone(), SystemRandom);
+        let mut sets = self.sets.as_ref();
         let mut desk = Desk {
             authority: &mut authority,
             perso: &self.perso,
             start: &self.start,
+            sets: sets.as_mut().map(|sets| sets as &mut dyn private::Sets),
             journal: &self.journal,
             format: Format::Short,
             random: &mut SystemRandom,
@@ -116,7 +127,11 @@ impl Office {
         let mut pending: Option<Box<Pending>> = None;
         loop {
             let mut metered = Metered::new(card.begin().map_err(link)?);
-            let visited = desk.enroll(&mut metered, whose, &mut visit, pending.as_deref());
+            let checked = match (&self.sets, &pending) {
+                (Some(sets), None) => sets.check(&mut metered, Format::Short),
+                _ => Ok(()),
+            };
+            let visited = checked.and_then(|()| desk.enroll(&mut metered, whose, &mut visit, pending.as_deref()));
             let exchanges = metered.exchanges;
             drop(metered);
             match visited.map_err(|error| Failed { error, exchanges })? {
@@ -127,6 +142,11 @@ impl Office {
                 }
             }
         }
+    }
+
+    /// The card was given up: its place in a set is free again.
+    pub fn leave_sets(&self, card: &str) -> Result<(), Failure> {
+        Ok(self.home.leave_sets(card)?)
     }
 
     /// Nobody needs the journal of this card any more.

@@ -186,6 +186,7 @@ fn the_example_of_an_enrollment() {
         user: Some(ann()),
         error: None,
         result: Some(Enrolled::Enrolled),
+        set: None,
         test_keys: false,
     };
     let example = json!({"schema":"rollcall.enroll/1","at":"2026-11-22T15:04:05.123Z","reader":"R",

@@ -7,6 +7,7 @@ mod ca;
 mod init;
 mod load;
 mod rotation;
+mod sets;
 mod tool;
 
 use std::{

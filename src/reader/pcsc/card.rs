@@ -254,6 +254,12 @@ impl Transaction<'_> {
         self.card.ask(Ask::Features).unwrap_or_default()
     }
 
+    /// Takes the power away and gives it back, at a contactless reader the field: the card is as if it had just come.
+    pub fn renew(&mut self) -> Result<&[u8], LinkError> {
+        self.card.atr = self.card.ask(Ask::Renew)?;
+        Ok(&self.card.atr)
+    }
+
     /// Ends the transaction; the same as dropping it.
     pub fn end(self) {}
 }

@@ -39,6 +39,8 @@ pub(super) enum Ask {
     Reset,
     /// What the reader can do beside cards (PC/SC part 10, 2.2), inside a transaction.
     Features,
+    /// Take the power away and give it back, which at a contactless reader is the field; the answer is the ATR.
+    Renew,
     /// End the transaction.
     End,
 }
@@ -116,9 +118,8 @@ fn transact(
                 let list = transaction.control(pcsc::ctl_code(FEATURE_REQUEST.into()), &[], room).unwrap_or_default();
                 Ok(list.to_vec())
             }
-            Ask::Reset => transaction
-                .reconnect(ShareMode::Shared, Protocols::ANY, Disposition::ResetCard)
-                .and_then(|()| atr(&transaction)),
+            Ask::Reset => restart(&mut transaction, Disposition::ResetCard),
+            Ask::Renew => restart(&mut transaction, Disposition::UnpowerCard),
         };
         let answer = result
             .map_err(|error| after(context, reader, error, |p| transaction.reconnect(ShareMode::Shared, p, LEAVE)));
@@ -126,6 +127,11 @@ fn transact(
             return;
         }
     }
+}
+
+fn restart(transaction: &mut pcsc::Transaction<'_>, how: Disposition) -> Result<Vec<u8>, Error> {
+    transaction.reconnect(ShareMode::Shared, Protocols::ANY, how)?;
+    atr(transaction)
 }
 
 /// What an error was, after what can be done about it: a card that was reset is reconnected, so that the next

@@ -1,5 +1,6 @@
 //! The token, driven by the terminal's own channel code, in one process.
 
+mod around;
 mod enrollment;
 mod life;
 mod limits;

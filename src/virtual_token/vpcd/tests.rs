@@ -13,7 +13,7 @@ fn token() -> Token {
 }
 
 fn seat(address: &str, patience: Duration) -> Seat<'_> {
-    Seat { address, patience, pace: Pace::Own }
+    Seat { address, patience, pace: Pace::Own, around: None }
 }
 
 /// A reader driver: listens, and exchanges frames with the card that connects.

@@ -1,0 +1,85 @@
+//! Which set a private token joins, and whether its card may.
+
+use jiff::Timestamp;
+
+use crate::{
+    card::{apdu::Format, link::LinkError, meter::Metered},
+    cli::args::PrivateArgs,
+    config::Settings,
+    crypto::random::SystemRandom,
+    enroll::{
+        EnrollError,
+        private::{self, Field},
+    },
+    failure::Failure,
+    pki::{Caution, Home, PkiError, Set, SetId},
+    reader::pcsc::Transaction,
+    token::{TokenError, open::identify, select::LifeCycle},
+};
+
+/// What was asked for.
+#[derive(Debug, Clone)]
+pub struct Sets {
+    home: Home,
+    wanted: Wanted,
+    caution: Caution,
+    accept_trackable: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    Named(SetId),
+    Sized(u16),
+}
+
+impl Sets {
+    /// Nothing: the tokens are to be in open mode.
+    pub fn of(args: &PrivateArgs, home: &Home, settings: &Settings) -> Result<Option<Self>, Failure> {
+        let wanted = match (args.set, args.set_size) {
+            (Some(id), _) => Wanted::Named(id),
+            (None, Some(size)) => Wanted::Sized(size),
+            (None, None) => return Ok(None),
+        };
+        let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+        if let Wanted::Named(id) = wanted {
+            // Before a card is touched: it is there, and it is this CA's.
+            home.find_set(id)?;
+        }
+        Ok(Some(Self { home: home.clone(), wanted, caution, accept_trackable: args.accept_trackable }))
+    }
+
+    /// Refuses a card that gives itself away, before the first step that changes it. It is asked for only when it would
+    /// be enrolled.
+    pub fn check(&self, card: &mut Metered<Transaction<'_>>, format: Format) -> Result<(), EnrollError> {
+        let state = identify(card, format)?.map(|selected| selected.state);
+        if self.accept_trackable || !matches!(state, Some(LifeCycle::Blank | LifeCycle::Personalised)) {
+            return Ok(());
+        }
+        let traces = private::traces(card, format).map_err(TokenError::from)?;
+        if traces.is_empty() { Ok(()) } else { Err(EnrollError::Trackable(traces)) }
+    }
+
+    fn create(&self) -> Result<Set, PkiError> {
+        let mut ca = self.home.load_ca(self.caution)?;
+        self.home.create_set(&mut ca, Timestamp::now(), &mut SystemRandom)
+    }
+}
+
+impl private::Sets for &Sets {
+    fn join(&mut self, card: &str) -> Result<Set, PkiError> {
+        match self.wanted {
+            Wanted::Named(id) => self.home.join_set(id, card),
+            Wanted::Sized(size) => self.home.join_set_of(size, card, &mut || self.create()),
+        }
+    }
+
+    fn leave(&mut self, card: &str) -> Result<(), PkiError> {
+        self.home.leave_sets(card)
+    }
+}
+
+impl Field for Metered<Transaction<'_>> {
+    fn renew(&mut self) -> Result<(), LinkError> {
+        self.link.renew().map(drop)
+    }
+}

@@ -1,0 +1,179 @@
+//! What is particular to private tokens: the set that they join, an issued one met again, and the check that the card
+//! around the applet does not give away which one it is.
+
+use super::{Desk, Ending, EnrollError, Report, Whose};
+use crate::{
+    card::{
+        apdu::{Command, Format},
+        chaining::exchange,
+        link::{self, Link, LinkError},
+    },
+    pki::{PkiError, Set},
+    token::{
+        TokenError,
+        open::Visit,
+        select::{Privacy, Selected},
+    },
+};
+
+/// Which set a card joins.
+pub trait Sets {
+    /// The set of the card with these diversification data, in hex: the one that it was counted in before, or one that
+    /// has room, in which it is counted from now on.
+    fn join(&mut self, card: &str) -> Result<Set, PkiError>;
+
+    /// Takes the card out again: nobody is left whose token it could become.
+    fn leave(&mut self, card: &str) -> Result<(), PkiError>;
+}
+
+impl Desk<'_> {
+    /// An issued card is ours to finish only when the journal says that the answer to the last step was lost. A private
+    /// one has to be opened to tell which it is.
+    pub(super) fn issued_before(
+        &mut self,
+        link: &mut dyn Link,
+        selected: &Selected,
+        whose: &mut dyn Whose,
+        visit: &mut Visit<'_>,
+    ) -> Result<Report, EnrollError> {
+        let token_id = match selected.privacy {
+            Some(Privacy::Open(id)) => id,
+            _ => match visit.authenticate(link, selected) {
+                Ok(token) => token.token_id,
+                Err(e @ TokenError::Link(_)) => return Err(e.into()),
+                Err(_) => return Err(EnrollError::AlreadyIssued(None)),
+            },
+        };
+        let other = || EnrollError::AlreadyIssued(Some(token_id));
+        let entry = self.journal.of_token(token_id)?.ok_or_else(other)?;
+        if whose.user(&entry.card, Some(&entry))? != entry.user {
+            return Err(other());
+        }
+        let ending = if entry.replaces.is_some() { Ending::Replaced } else { Ending::Resumed };
+        let set = entry.set.as_ref().map(|id| id.parse()).transpose().map_err(|_| EnrollError::JournalDamaged)?;
+        Ok(Report { token_id, ending, user: entry.user, set, test_keys: entry.test_keys })
+    }
+}
+
+/// A card in a field that can be taken away from it.
+pub trait Field: Link {
+    /// Takes the field away and gives it back: the card starts anew.
+    fn renew(&mut self) -> Result<(), LinkError>;
+}
+
+/// What tells a card from others without any key of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trace {
+    /// The UID of the anticollision is the same after the field was gone.
+    Uid,
+    /// The reader does not tell the UID, so that nobody here can say whether it changes.
+    UidUnknown,
+    /// The card production life cycle data hold serial numbers.
+    Cplc,
+    /// The issuer's security domain answers INITIALIZE UPDATE with diversification data.
+    Diversification,
+    /// It tells an issuer identification number.
+    Iin,
+    /// It tells a card image number.
+    Cin,
+}
+
+impl Trace {
+    /// What a user is told of it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Uid => "its UID stays the same",
+            Self::UidUnknown => "this reader does not tell its UID",
+            Self::Cplc => "its CPLC data hold a serial number",
+            Self::Diversification => "its security domain tells diversification data",
+            Self::Iin => "it tells an issuer identification number (IIN)",
+            Self::Cin => "it tells a card image number (CIN)",
+        }
+    }
+}
+
+/// The traces in words, one after the other.
+pub fn list(traces: &[Trace]) -> String {
+    traces.iter().map(|trace| trace.word()).collect::<Vec<_>>().join("; ")
+}
+
+/// The AID of an issuer's security domain, unless the issuer has given it another (GP Card Specification, H.1.3).
+const SECURITY_DOMAIN: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00];
+
+/// Looks for everything by which a stranger could tell this card from others; it reads only. Whatever cannot be asked
+/// counts as found. The field is taken away three times, so nothing is selected afterwards.
+pub fn traces(card: &mut dyn Field, format: Format) -> Result<Vec<Trace>, LinkError> {
+    let mut found = Vec::new();
+    // Our own applet may be selected, and tells its diversification data as long as it is blank.
+    let first = uid(card)?;
+    // What is selected by itself, without a name, is the security domain on most cards.
+    platform(card, format, &mut found)?;
+    let second = uid(card)?;
+    ask(card, format, &Command::new(0x00, 0xA4, 0x04, 0x00).data(SECURITY_DOMAIN).answered())?;
+    platform(card, format, &mut found)?;
+    let third = uid(card)?;
+    match (first, second, third) {
+        (Some(a), Some(b), Some(c)) if a != b && b != c && a != c => {}
+        (Some(_), Some(_), Some(_)) => found.insert(0, Trace::Uid),
+        _ => found.insert(0, Trace::UidUnknown),
+    }
+    Ok(found)
+}
+
+/// The UID in a new field, as the reader tells it (PC/SC part 3, 3.2.2.1.3).
+fn uid(card: &mut dyn Field) -> Result<Option<Vec<u8>>, LinkError> {
+    card.renew()?;
+    let answer = card.transmit(&[0xFF, 0xCA, 0x00, 0x00, 0x00], link::Privacy::Plain)?;
+    Ok(match answer.split_last_chunk::<2>() {
+        Some((uid, [0x90, 0x00])) if !uid.is_empty() => Some(uid.to_vec()),
+        _ => None,
+    })
+}
+
+/// What the selected application tells a stranger. An error status is the answer that nothing is told.
+fn platform(card: &mut dyn Field, format: Format, found: &mut Vec<Trace>) -> Result<(), LinkError> {
+    let data = |p1, p2| Command::new(0x80, 0xCA, p1, p2).answered();
+    let initialize = Command::new(0x80, 0x50, 0x00, 0x00).data([0; 8]).answered();
+    for (trace, command, is_telling) in [
+        (Trace::Cplc, data(0x9F, 0x7F), is_serial as fn(&[u8]) -> bool),
+        (Trace::Iin, data(0x00, 0x42), is_anything),
+        (Trace::Cin, data(0x00, 0x45), is_anything),
+        (Trace::Diversification, initialize, is_diversified),
+    ] {
+        let told = ask(card, format, &command)?;
+        if told.is_some_and(|told| is_telling(&told)) && !found.contains(&trace) {
+            found.push(trace);
+        }
+    }
+    Ok(())
+}
+
+fn ask(card: &mut dyn Field, format: Format, command: &Command) -> Result<Option<Vec<u8>>, LinkError> {
+    let answer = exchange(card, command, format)?;
+    Ok((answer.status.is_ok() || answer.status.carries_mac()).then_some(answer.data))
+}
+
+fn is_anything(told: &[u8]) -> bool {
+    !told.is_empty()
+}
+
+/// Behind the kind of chip and of operating system (10 bytes) everything is of this one card or of its batch; a maker may
+/// have set it to zeros.
+fn is_serial(told: &[u8]) -> bool {
+    const LENGTH: usize = 42;
+    const KIND: usize = 10;
+    let bare = told.strip_prefix(&[0x9F, 0x7F, 0x2A]).unwrap_or(told);
+    !bare.is_empty() && (bare.len() != LENGTH || bare[KIND..].iter().any(|byte| *byte != 0))
+}
+
+/// The first 10 bytes (GP Card Specification, E.5.1.6), unless they are all 00 or all FF.
+fn is_diversified(told: &[u8]) -> bool {
+    const LENGTH: usize = 10;
+    match told.first_chunk::<LENGTH>() {
+        Some(data) => *data != [0; LENGTH] && *data != [0xFF; LENGTH],
+        None => !told.is_empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

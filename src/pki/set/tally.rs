@@ -1,0 +1,123 @@
+//! Which cards were counted in which set: `sets/ID.json`, written before a card is touched. So a set never has more tokens
+//! than it may, and a card that comes again joins the set that it was meant for.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Home, PkiError, Set, SetId};
+use crate::{
+    files,
+    pki::load::{exists, private},
+};
+
+/// How many tokens a set may be made for.
+pub const SET_SIZES: RangeInclusive<u16> = 32..=256;
+
+/// The content of `sets/ID.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Tally {
+    /// The most tokens that it is to have.
+    size: u16,
+    /// The diversification data of its cards, in hex.
+    cards: Vec<String>,
+}
+
+impl Tally {
+    fn has(&self, card: &str) -> bool {
+        self.cards.iter().any(|one| one == card)
+    }
+
+    fn is_full(&self) -> bool {
+        self.cards.len() >= self.size.into()
+    }
+}
+
+impl Home {
+    /// The set with this identifier, or [`PkiError::NoSet`].
+    pub fn find_set(&self, id: SetId) -> Result<Set, PkiError> {
+        if exists(&self.set_path(id, "crt"))? { self.load_set(id) } else { Err(PkiError::NoSet(id)) }
+    }
+
+    /// Counts this card in the set, unless it is in it already.
+    pub fn join_set(&self, id: SetId, card: &str) -> Result<Set, PkiError> {
+        let _lock = self.prepare()?;
+        let set = self.find_set(id)?;
+        let tally = self.tally(id)?.unwrap_or_else(|| Tally { size: *SET_SIZES.end(), cards: Vec::new() });
+        self.count(id, tally, card)?;
+        Ok(set)
+    }
+
+    /// Counts this card in a set of this size: the one that it is in, or one that has room, or a new one.
+    pub fn join_set_of(
+        &self,
+        size: u16,
+        card: &str,
+        create: &mut dyn FnMut() -> Result<Set, PkiError>,
+    ) -> Result<Set, PkiError> {
+        let _lock = self.prepare()?;
+        let mut with_room = None;
+        for id in self.sets()? {
+            let Some(tally) = self.tally(id)?.filter(|tally| tally.size == size) else { continue };
+            if !tally.has(card) && (tally.is_full() || with_room.is_some()) {
+                continue;
+            }
+            let set = match self.load_set(id) {
+                // Of the CA before this one.
+                Err(PkiError::Certificate { .. }) => continue,
+                set => set?,
+            };
+            if tally.has(card) {
+                return Ok(set);
+            }
+            with_room = Some((set, tally));
+        }
+        let (set, tally) = match with_room {
+            Some(found) => found,
+            None => (create()?, Tally { size, cards: Vec::new() }),
+        };
+        self.count(set.id, tally, card)?;
+        Ok(set)
+    }
+
+    /// The card was given up: its place in any set is free again.
+    pub fn leave_sets(&self, card: &str) -> Result<(), PkiError> {
+        if !exists(&self.path("sets"))? {
+            return Ok(());
+        }
+        let _lock = self.prepare()?;
+        for id in self.sets()? {
+            let Some(mut tally) = self.tally(id)?.filter(|tally| tally.has(card)) else { continue };
+            tally.cards.retain(|one| one != card);
+            self.keep(id, &tally)?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, id: SetId, mut tally: Tally, card: &str) -> Result<(), PkiError> {
+        if tally.has(card) {
+            return Ok(());
+        }
+        if tally.is_full() {
+            return Err(PkiError::SetFull { id, size: tally.size });
+        }
+        tally.cards.push(card.to_owned());
+        self.keep(id, &tally)
+    }
+
+    fn tally(&self, id: SetId) -> Result<Option<Tally>, PkiError> {
+        let path = self.set_path(id, "json");
+        if !exists(&path)? {
+            return Ok(None);
+        }
+        let tally: Tally = serde_json::from_slice(&private(&path)?)
+            .map_err(|error| PkiError::Io { path: path.clone(), error: error.into() })?;
+        Ok(Some(tally))
+    }
+
+    fn keep(&self, id: SetId, tally: &Tally) -> Result<(), PkiError> {
+        let path = self.set_path(id, "json");
+        let text = serde_json::to_vec(tally).map_err(std::io::Error::from);
+        text.and_then(|text| files::replace(&path, &text)).map_err(|error| PkiError::Io { path, error })
+    }
+}

@@ -1,0 +1,103 @@
+//! Cards are counted in sets.
+
+use super::*;
+use crate::pki::Set;
+
+const SIZE: u16 = 32;
+
+fn card(number: usize) -> String {
+    format!("{number:020x}")
+}
+
+impl Place {
+    fn join(&self, size: u16, card: &str) -> SetId {
+        let create = &mut || self.set();
+        self.home.join_set_of(size, card, create).unwrap().id
+    }
+
+    fn set(&self) -> Result<Set, PkiError> {
+        self.home.create_set(&mut self.home.load_ca(Caution::Usual)?, now(), &mut SystemRandom)
+    }
+
+    fn sets(&self) -> usize {
+        let files = fs::read_dir(self.path("sets")).unwrap();
+        files.filter(|file| file.as_ref().unwrap().path().extension().unwrap() == "crt").count()
+    }
+}
+
+#[test]
+fn a_set_takes_its_size_and_the_next_one_begins() {
+    let place = Place::initialised();
+    let first: Vec<_> = (0..32).map(|number| place.join(SIZE, &card(number))).collect();
+    assert!(first.iter().all(|id| *id == first[0]));
+    assert_eq!(place.sets(), 1);
+    // Whoever comes again is in already, also when the set is full.
+    assert_eq!((place.join(SIZE, &card(0)), place.join(SIZE, &card(31))), (first[0], first[0]));
+    let second = place.join(SIZE, &card(32));
+    assert!(second != first[0] && place.sets() == 2);
+    for number in [0, 31] {
+        assert_eq!(place.join(SIZE, &card(number)), first[0], "although another set has room");
+    }
+    assert_eq!(place.join(SIZE, &card(33)), second);
+    // Another size is another set.
+    let other = place.join(64, &card(34));
+    assert!(other != second && place.sets() == 3);
+    // A place that was given up is there for another card.
+    place.home.leave_sets(&card(7)).unwrap();
+    place.home.leave_sets(&card(99)).unwrap();
+    let free = (SIZE - 1).into();
+    let tally = fs::read(place.path(&format!("sets/{}.json", first[0]))).unwrap();
+    let tally: serde_json::Value = serde_json::from_slice(&tally).unwrap();
+    assert_eq!(tally["cards"].as_array().map(Vec::len), Some(free));
+    assert!([first[0], second].contains(&place.join(SIZE, &card(35))));
+}
+
+#[test]
+fn a_named_set_is_refused_when_it_is_full_or_not_here() {
+    let place = Place::initialised();
+    let id = place.set().unwrap().id;
+    // Nobody said how large it is to be: 256 at most.
+    let at_most = usize::from(*crate::pki::SET_SIZES.end());
+    let cards: Vec<_> = (0..at_most - 1).map(card).collect();
+    let tally = serde_json::json!({ "size": at_most, "cards": cards }).to_string();
+    assert_eq!(place.home.join_set(id, &card(0)).unwrap().id, id);
+    let about = fs::metadata(place.path(&format!("sets/{id}.json"))).unwrap();
+    assert_eq!(about.permissions().mode() & 0o777, 0o600);
+    fs::write(place.path(&format!("sets/{id}.json")), tally).unwrap();
+    place.home.join_set(id, &card(1000)).unwrap();
+    assert_eq!(code(place.home.join_set(id, &card(1001)).unwrap_err()), "pki.set-full");
+    assert_eq!(place.home.join_set(id, &card(1000)).unwrap().id, id);
+    place.home.leave_sets(&card(3)).unwrap();
+    place.home.join_set(id, &card(1001)).unwrap();
+    let unknown = "0123456789abcdef".parse().unwrap();
+    assert_eq!(code(place.home.join_set(unknown, &card(0)).unwrap_err()), "pki.no-set");
+}
+
+#[test]
+fn a_tally_that_cannot_be_read_is_no_empty_one() {
+    let place = Place::initialised();
+    let id = place.join(SIZE, &card(0));
+    fs::write(place.path(&format!("sets/{id}.json")), "{").unwrap();
+    let create = &mut || place.set();
+    assert_eq!(code(place.home.join_set_of(SIZE, &card(1), create).unwrap_err()), "pki.file");
+    assert_eq!(code(place.home.join_set(id, &card(1)).unwrap_err()), "pki.file");
+}
+
+#[test]
+fn several_at_once_take_no_place_twice() {
+    let place = Place::initialised();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let place = &place;
+            scope.spawn(move || {
+                for number in 0..10 {
+                    place.join(SIZE, &card(thread * 10 + number));
+                }
+            });
+        }
+    });
+    let ids: Vec<_> = (0..40).map(|number| place.join(SIZE, &card(number))).collect();
+    assert_eq!(place.sets(), 2);
+    let first = ids.iter().filter(|id| **id == ids[0]).count();
+    assert!(first == 32 || first == 8, "{first}");
+}

@@ -1,0 +1,33 @@
+//! A channel under the token's own key, which alone takes changes. An open token announces that key; of a private one its
+//! certificate comes only through a channel under the key of its set.
+
+use super::{Certificate, Channel, Class, KVN_OWN, Link, Privacy, Selected, Status, TokenError, Uuid, Visit, commands};
+
+impl Visit<'_> {
+    /// Opens a channel under the selected token's own key, and returns the id that its certificate names. That the token
+    /// holds the key is shown by the receipt, as in [`Visit::open`].
+    pub fn open_own(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<(Uuid, Channel), TokenError> {
+        if let Some(Privacy::Open(id)) = selected.privacy {
+            return Ok((id, self.open(link, selected)?));
+        }
+        let certificate = self.own_certificate(link, selected)?;
+        let id = certificate.subject().parse().map_err(|_| TokenError::IdentityMismatch)?;
+        self.start_over(link, selected)?;
+        Ok((id, self.handshake(link, selected, KVN_OWN, certificate.point())?))
+    }
+
+    fn own_certificate(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Certificate, TokenError> {
+        const STEP: &str = "GET DATA certificate";
+        let mut session = self.open(link, selected)?.session;
+        let der = match session.send(link, STEP, &commands::ecka_certificate(KVN_OWN)) {
+            // A blocked token tells this, too: what is left is that it takes our certificate for outdated.
+            Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => {
+                return Err(TokenError::TerminalRefused(Status::CONDITIONS));
+            }
+            der => der?,
+        };
+        let certificate = self.credentials.verify(&der, Class::TokenEcka)?;
+        certificate.check_time(self.now)?;
+        Ok(certificate)
+    }
+}

@@ -1,0 +1,103 @@
+//! The card around the applet, for the check that enrollment makes of it: what a reader tells of the card's UID, and the
+//! issuer's security domain. A token has none of it unless it is asked for.
+
+use crate::{
+    card::{apdu::Received, status::Status, tlv},
+    crypto::{CryptoError, random::Random, sha256},
+    token::constants::INS_SELECT,
+};
+
+/// What the reader tells of the card's UID.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Uid {
+    /// The same always, and the security domain tells serial numbers: a card that anybody can tell from others.
+    Fixed,
+    /// Another one in each field, and nothing else that tells the card from others.
+    Random,
+}
+
+/// The AID of the issuer's security domain.
+const SECURITY_DOMAIN: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00];
+/// GET DATA of the UID (PC/SC part 3, 3.2.2.1.3), as far as its length.
+const GET_UID: [u8; 4] = [0xFF, 0xCA, 0x00, 0x00];
+/// What a chip and its operating system are, and then what is of one card only.
+const CPLC_KIND: [u8; 10] = [0x47, 0x90, 0xD3, 0x21, 0x47, 0x00, 0x00, 0x00, 0x00, 0x00];
+
+/// The surroundings of one card.
+pub struct Around {
+    uid: Uid,
+    serial: [u8; 32],
+    random: Box<dyn Random + Send>,
+    now: [u8; 4],
+    /// The security domain is selected, and the applet is not.
+    selected: bool,
+}
+
+/// Who answers an APDU.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// The reader: the card has not seen it.
+    ByReader(Vec<u8>),
+    /// The security domain: the applet is not selected any more.
+    ByDomain(Vec<u8>),
+    /// Nobody yet: it is for the token.
+    ByNobody,
+}
+
+impl Around {
+    /// The surroundings of the card with these diversification data.
+    pub fn new(uid: Uid, diversification: &[u8; 10], mut random: Box<dyn Random + Send>) -> Result<Self, CryptoError> {
+        let now = fresh(&mut *random)?;
+        Ok(Self { uid, serial: sha256(&[diversification]), random, now, selected: false })
+    }
+
+    /// The field was taken away, or the card was reset.
+    pub fn reset(&mut self) {
+        self.selected = false;
+        // Without randomness it keeps the UID that it has: a card that can be told from others, and never a wrong answer.
+        self.now = fresh(&mut *self.random).unwrap_or(self.now);
+    }
+
+    /// Answers what is not for the applet.
+    pub fn answer(&mut self, apdu: &[u8]) -> Answered {
+        let Some(received) = Received::parse(apdu) else { return Answered::ByNobody };
+        if received.header == GET_UID {
+            let uid = match self.uid {
+                Uid::Fixed => [&[0x04], &self.serial[..6]].concat(),
+                Uid::Random => self.now.to_vec(),
+            };
+            return Answered::ByReader(done(uid));
+        }
+        if self.uid == Uid::Random {
+            return Answered::ByNobody;
+        }
+        if received.header == [0x00, INS_SELECT, 0x04, 0x00] {
+            self.selected = received.data == SECURITY_DOMAIN;
+            let names = tlv::object(0x84, &SECURITY_DOMAIN);
+            let told = done(tlv::object(0x6F, &[names, tlv::object(0xA5, &[])].concat()));
+            return if self.selected { Answered::ByDomain(told) } else { Answered::ByNobody };
+        }
+        if self.selected { Answered::ByDomain(self.domain(&received)) } else { Answered::ByNobody }
+    }
+
+    fn domain(&self, received: &Received<'_>) -> Vec<u8> {
+        match received.header {
+            [0x80, 0xCA, 0x9F, 0x7F] => done(tlv::object(0x9F7F, &[&CPLC_KIND, &self.serial[..]].concat())),
+            // Diversification data, keys FF of SCP03, challenge and cryptogram; nobody ever opens this channel.
+            [0x80, 0x50, ..] => done([&self.serial[..10], &[0xFF, 0x03, 0x70], &self.serial[..16]].concat()),
+            _ => Status::NO_DATA.0.to_be_bytes().to_vec(),
+        }
+    }
+}
+
+/// A random UID of a single size (ISO/IEC 14443-3, 6.5.4): 08 and three random bytes.
+fn fresh(random: &mut dyn Random) -> Result<[u8; 4], CryptoError> {
+    let mut uid = [0x08; 4];
+    random.fill(&mut uid[1..])?;
+    Ok(uid)
+}
+
+fn done(mut data: Vec<u8>) -> Vec<u8> {
+    data.extend_from_slice(&Status::OK.0.to_be_bytes());
+    data
+}
