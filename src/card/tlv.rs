@@ -48,7 +48,52 @@ pub struct Object<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Reader<'a>(&'a [u8]);
 
+/// How many objects, and how deep, are shown of an answer.
+const TREE_MAX: (usize, usize) = (1_000, 8);
+
+/// All objects of these bytes, each with its depth, those inside a constructed one behind it; `None` when not every byte
+/// belongs to an object. A constructed object whose value is none is taken for a primitive one.
+pub fn tree(bytes: &[u8]) -> Option<Vec<(usize, Object<'_>)>> {
+    let mut found = Vec::new();
+    let mut left = vec![Reader::new(bytes)];
+    while let Some(reader) = left.last_mut() {
+        if reader.is_empty() {
+            left.pop();
+            continue;
+        }
+        let object = reader.any().ok()?;
+        let depth = left.len() - 1;
+        found.push((depth, object));
+        if found.len() > TREE_MAX.0 {
+            return None;
+        }
+        let inside = Reader::new(object.value);
+        if object.is_constructed() && depth < TREE_MAX.1 && inside.is_whole() {
+            left.push(inside);
+        }
+    }
+    Some(found)
+}
+
+impl Object<'_> {
+    /// Whether its value is made of objects (ISO/IEC 7816-4, 5.2.2.1).
+    fn is_constructed(&self) -> bool {
+        let first = self.tag.to_be_bytes().into_iter().find(|byte| *byte != 0).unwrap_or_default();
+        first & 0x20 != 0
+    }
+}
+
 impl<'a> Reader<'a> {
+    /// Whether all bytes belong to objects.
+    fn is_whole(mut self) -> bool {
+        while !self.is_empty() {
+            if self.any().is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Reads from these bytes.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)

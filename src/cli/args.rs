@@ -45,6 +45,8 @@ pub struct Cli {
 pub enum Command {
     /// List the readers and what lies on them
     Readers(ReadersArgs),
+    /// Send commands to a card as they are typed, and check what comes back
+    Apdu(ApduArgs),
     /// Find what is wrong with readers, cards, keys and the server, and say what to do
     Doctor(DoctorArgs),
     /// Identify, authenticate and read the cards that are in range now, and note who is here
@@ -78,6 +80,31 @@ pub struct ReadersArgs {
     #[arg(long)]
     pub watch: bool,
 }
+
+/// `rollcall apdu`
+#[derive(Debug, Clone, Args)]
+#[command(after_long_help = SCRIPT_HELP)]
+pub struct ApduArgs {
+    /// A command in hex, and what is expected: `00A4040000=9000`, `00CA9F7F00=9000,6A88`, `00C0000000=61xx`
+    #[arg(value_name = "HEX[=SW]", required_unless_present = "script")]
+    pub commands: Vec<String>,
+    /// Commands from a file, before those of the command line
+    #[arg(long, value_name = "FILE")]
+    pub script: Option<PathBuf>,
+    /// Inside an authenticated channel of the role READ, in which the token refuses every change
+    #[arg(long)]
+    pub secure: bool,
+}
+
+const SCRIPT_HELP: &str = "A script has a command a line, with spaces as you like:
+
+  # a comment
+  set AID F0524F4C4C43414C4C01
+  00 A4 04 00 0A $AID 00 = 9000
+  00 CA 9F 7F 00         = 9000, 6A88 > CPLC
+
+`> NAME` keeps the data of the answer for later lines. Four digits are expected of the status word, more of
+the whole answer; x stands for any digit. The first answer that is not as expected ends it, with status 1.";
 
 /// `rollcall doctor`
 #[derive(Debug, Clone, Args)]

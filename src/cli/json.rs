@@ -3,6 +3,7 @@
 //!
 //! Fields may be added to an object; none changes its meaning or goes away without a new number in `schema`.
 
+mod apdu;
 mod finding;
 mod parts;
 mod rotation;
@@ -18,6 +19,7 @@ use crate::roster;
 use crate::token::select::LifeCycle;
 use crate::wire::User;
 
+pub use apdu::{Exchanged, Tlv};
 pub use finding::{Found, Verdict};
 pub use parts::{At, Ms, Named, Schema};
 pub use rotation::{Rotation, RotationState};
@@ -62,6 +64,7 @@ named! {
     ServerTerminal = "rollcall.server-terminal/1",
     Import = "rollcall.import/1",
     Found = "rollcall.finding/1",
+    Exchanged = "rollcall.apdu/1",
 }
 
 /// Schemas of what is written, not of what could be read.

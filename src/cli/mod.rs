@@ -3,6 +3,7 @@
 //! A command is a function `run(&Args, &Settings, &mut Printer) -> Result<u8, Failure>`; the number is the exit status
 //! of a run that came to an end, a [`Failure`] brings its own.
 
+pub mod apdu;
 pub mod args;
 pub mod complete;
 pub mod confirm;
@@ -87,6 +88,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
         Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
         Command::Server(args) => server::run(&args, &configure(&global, out)?, out),
+        Command::Apdu(args) => apdu::run(&args, &configure(&global, out)?, out),
         Command::Doctor(args) => doctor::run(&args, &global, out),
         Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
         Command::Users(args) => users::run(&args, &configure(&global, out)?, out),

@@ -1,5 +1,6 @@
 //! The objects for people and as csv. Names of csv columns are part of the contract: new ones come last.
 
+mod apdu;
 mod finding;
 mod rotation;
 mod server;

@@ -40,10 +40,16 @@ impl Session {
 
     /// Sends one command, and returns the verified data of an answer with 9000. `step` names it in errors.
     pub fn send(&mut self, link: &mut dyn Link, step: &'static str, command: &Command) -> Result<Vec<u8>, TokenError> {
+        let answer = self.ask(link, command)?;
+        if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
+    }
+
+    /// Sends one command, and returns its verified answer, whatever its status. After an error of the channel itself the
+    /// session is of no more use.
+    pub fn ask(&mut self, link: &mut dyn Link, command: &Command) -> Result<Response, TokenError> {
         let wrapped = self.messaging.wrap(command, self.format)?;
         let answer: Response = exchange(link, &wrapped, self.format)?;
-        let answer = self.messaging.unwrap(&answer)?;
-        if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
+        Ok(self.messaging.unwrap(&answer)?)
     }
 
     /// As [`Self::send`], for a command that answers nothing.

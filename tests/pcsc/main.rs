@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod apdu;
 mod batch;
 #[path = "../conformance/card.rs"]
 mod card;
@@ -85,6 +86,7 @@ const CASES: &[Case] = &[
     ("lifted_at_every_apdu_of_a_rotation", lift::at_every_apdu_of_a_rotation),
     ("renewed_by_the_ca", renewal::by_the_ca),
     ("renewed_by_the_server", renewal::by_the_server),
+    ("apdu_as_others_see_it", apdu::as_others_see_it),
     ("doctor_finds_faults_of_cards", doctor::faults_of_cards),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),

@@ -1,0 +1,221 @@
+//! What is to be sent, and what is expected: `HEX = 9000, 61xx > NAME`, a line each in a script.
+//!
+//! ```text
+//! # The applet, and its certificate
+//! set AID F0524F4C4C43414C4C01
+//! 00 A4 04 00 0A $AID 00 = 9000
+//! 00 CA 9F 7F 00         = 9000, 6A88 > CPLC
+//! ```
+//!
+//! An expectation of four digits is the status word; a longer one is the whole answer with it. `x` stands for any digit.
+
+use std::{collections::BTreeMap, iter};
+
+/// The most bytes of one command: extended length, header and both lengths included.
+const COMMAND_MAX: usize = 65_544;
+/// The most lines of a script.
+const LINES_MAX: usize = 10_000;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Gives a name to bytes.
+    Set { name: String, bytes: Template },
+    /// Sends a command.
+    Send { command: Template, expected: Vec<Pattern>, keep: Option<String> },
+}
+
+/// Hex digits with variables between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template(Vec<Piece>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Piece {
+    Digits(String),
+    Variable(String),
+}
+
+/// Upper-case digits of an answer, `X` for any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(String);
+
+/// Why a line is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScriptError {
+    /// Neither a digit nor a variable.
+    #[error("{0:?} is no hex digit")]
+    Digit(char),
+    /// An odd number of digits, or none.
+    #[error("a command has 4 bytes or more, each of two digits")]
+    Length,
+    /// A pattern that no answer can have.
+    #[error("{0:?} is no expectation: four digits of a status word, or a whole answer; x stands for any digit")]
+    Pattern(String),
+    /// A name that is none.
+    #[error("{0:?} is no name of a variable: letters, digits and _")]
+    Name(String),
+    /// Nobody has given it a value before.
+    #[error("${0} has no value yet")]
+    Unknown(String),
+    /// A script without an end.
+    #[error("a script has at most {LINES_MAX} lines")]
+    TooLong,
+}
+
+/// The lines of a script, each with its number.
+pub fn parse(text: &str) -> Result<Vec<(usize, Step)>, (usize, ScriptError)> {
+    if text.lines().nth(LINES_MAX).is_some() {
+        return Err((LINES_MAX + 1, ScriptError::TooLong));
+    }
+    let numbered =
+        text.lines().enumerate().map(|(at, line)| (at + 1, line.split('#').next().unwrap_or_default().trim()));
+    let meant = numbered.filter(|(_, line)| !line.is_empty());
+    meant.map(|(number, line)| Step::parse(line).map(|step| (number, step)).map_err(|error| (number, error))).collect()
+}
+
+impl Step {
+    /// One line without its comment.
+    pub fn parse(line: &str) -> Result<Self, ScriptError> {
+        if let Some(rest) = line.strip_prefix("set ") {
+            let (name, digits) = rest.trim().split_once(char::is_whitespace).ok_or(ScriptError::Length)?;
+            return Ok(Self::Set { name: name_of(name)?, bytes: Template::parse(digits)? });
+        }
+        let (line, keep) = match line.split_once('>') {
+            Some((line, name)) => (line, Some(name_of(name.trim())?)),
+            None => (line, None),
+        };
+        let (command, expected) = line.split_once('=').unwrap_or((line, ""));
+        let patterns = expected.split(',').map(str::trim).filter(|pattern| !pattern.is_empty());
+        let expected = patterns.map(Pattern::parse).collect::<Result<_, _>>()?;
+        Ok(Self::Send { command: Template::parse(command)?, expected, keep })
+    }
+}
+
+fn name_of(text: &str) -> Result<String, ScriptError> {
+    let is_name = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_name { Ok(text.to_owned()) } else { Err(ScriptError::Name(text.to_owned())) }
+}
+
+impl Template {
+    fn parse(text: &str) -> Result<Self, ScriptError> {
+        let mut pieces = Vec::new();
+        for word in text.split_whitespace() {
+            let mut rest = word;
+            while let Some(at) = rest.find('$') {
+                pieces.extend(digits(&rest[..at])?);
+                let name = &rest[at + 1..];
+                let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+                pieces.push(Piece::Variable(name_of(&name[..end])?));
+                rest = &name[end..];
+            }
+            pieces.extend(digits(rest)?);
+        }
+        if pieces.is_empty() { Err(ScriptError::Length) } else { Ok(Self(pieces)) }
+    }
+
+    /// The bytes, once every variable has a value.
+    pub fn bytes(&self, variables: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, ScriptError> {
+        let mut digits = String::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Digits(more) => digits.push_str(more),
+                Piece::Variable(name) => {
+                    let value = variables.get(name).ok_or_else(|| ScriptError::Unknown(name.clone()))?;
+                    digits.push_str(&hex::encode(value));
+                }
+            }
+        }
+        hex::decode(digits).ok().filter(|bytes| bytes.len() <= COMMAND_MAX).ok_or(ScriptError::Length)
+    }
+}
+
+fn digits(text: &str) -> Result<Option<Piece>, ScriptError> {
+    match text.chars().find(|c| !c.is_ascii_hexdigit()) {
+        Some(other) => Err(ScriptError::Digit(other)),
+        None => Ok((!text.is_empty()).then(|| Piece::Digits(text.to_owned()))),
+    }
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self, ScriptError> {
+        let digits: String = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_uppercase()).collect();
+        let good = digits.len() >= 4 && digits.len().is_multiple_of(2);
+        if good && digits.chars().all(|c| c.is_ascii_hexdigit() || c == 'X') {
+            return Ok(Self(digits));
+        }
+        Err(ScriptError::Pattern(text.to_owned()))
+    }
+
+    /// Whether an answer, its status word at the end, is one of these.
+    pub fn matches(&self, answer: &[u8]) -> bool {
+        let answer = hex::encode_upper(answer);
+        let told = if self.0.len() == 4 { answer.get(answer.len().saturating_sub(4)..) } else { Some(&*answer) };
+        told.is_some_and(|told| {
+            told.len() == self.0.len() && iter::zip(told.chars(), self.0.chars()).all(|(c, p)| p == 'X' || p == c)
+        })
+    }
+
+    /// As it is shown.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn send(line: &str, variables: &[(&str, &[u8])]) -> Result<Vec<u8>, ScriptError> {
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
+        match Step::parse(line)? {
+            Step::Send { command, .. } => command.bytes(&variables),
+            Step::Set { bytes, .. } => bytes.bytes(&variables),
+        }
+    }
+
+    #[test]
+    fn a_script_is_read_line_by_line() {
+        let text = "# first\n\nset AID F052  # ours\n00 a4 0400 02 $AID 00=9000,61xx > FCI\n00CA9F7F00\n";
+        let steps = parse(text).unwrap();
+        assert_eq!(steps.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 4, 5]);
+        let Step::Send { command, expected, keep } = &steps[1].1 else { panic!() };
+        let variables = BTreeMap::from([("AID".to_owned(), vec![0xF0, 0x52])]);
+        assert_eq!(command.bytes(&variables).unwrap(), [0, 0xA4, 4, 0, 2, 0xF0, 0x52, 0]);
+        assert_eq!((expected.len(), keep.as_deref()), (2, Some("FCI")));
+    }
+
+    #[test]
+    fn variables_stand_anywhere_between_digits() {
+        assert_eq!(send("00$A.", &[]), Err(ScriptError::Digit('.')));
+        assert_eq!(send("00$A", &[("A", &[1, 2])]), Ok(vec![0, 1, 2]));
+        assert_eq!(send("$A$B 03", &[("A", &[1]), ("B", &[2])]), Ok(vec![1, 2, 3]));
+        assert_eq!(send("00 $A", &[]), Err(ScriptError::Unknown("A".into())));
+        assert_eq!(send("00 0", &[]), Err(ScriptError::Length));
+        assert_eq!(send("= 9000", &[]), Err(ScriptError::Length));
+        assert_eq!(send("00 > 1-2", &[]), Err(ScriptError::Name("1-2".into())));
+        assert_eq!(send("zz", &[]), Err(ScriptError::Digit('z')));
+        assert_eq!(parse("00\n00=9\n").unwrap_err(), (2, ScriptError::Pattern("9".into())));
+    }
+
+    #[test]
+    fn a_status_or_a_whole_answer_is_expected() {
+        let matches = |pattern: &str, answer: &[u8]| Pattern::parse(pattern).unwrap().matches(answer);
+        assert!(matches("61xx", &[0x61, 0x17]) && matches("9000", &[1, 2, 0x90, 0]) && matches("xxxx", &[0x6A, 0x88]));
+        assert!(matches("6F xx 9000", &[0x6F, 0x17, 0x90, 0]) && !matches("6F 00 9000", &[0x6F, 0x17, 0x90, 0]));
+        assert!(!matches("9000", &[0x90, 1]) && !matches("9000", &[0x90]) && !matches("9000", &[]));
+        assert!(!matches("029000", &[1, 2, 0x90, 0]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange(text in "\\PC*") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn what_is_written_in_hex_is_sent(bytes in prop::collection::vec(any::<u8>(), 4..300)) {
+            prop_assert_eq!(send(&hex::encode(&bytes), &[]).unwrap(), bytes);
+        }
+    }
+}
