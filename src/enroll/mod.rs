@@ -341,15 +341,7 @@ impl Desk<'_> {
         }
         let own_keys = self.own_keys(&challenge)?;
         let session = self.authenticate(link, choose, &keys)?;
-        // First: a row that was given to a card that finds no room would stay begun.
-        let set = self.sets.as_mut().map(|sets| sets.join(&card)).transpose().map_err(EnrollError::Set)?;
-        let user = match (whose.user(&card, found.as_ref()), &mut self.sets) {
-            (Err(error), Some(sets)) if found.is_none() => {
-                sets.leave(&card).map_err(EnrollError::Set)?;
-                return Err(error);
-            }
-            (user, _) => user?,
-        };
+        let (set, user) = self.place(&card, found.as_ref(), whose)?;
         let set_id = set.as_ref().map(|set| set.id);
         let portrait = whose.portrait()?;
         let (replaces, portrait_digest) =

@@ -1,7 +1,7 @@
 //! What is particular to private tokens: the set that they join, an issued one met again, and the check that the card
 //! around the applet does not give away which one it is.
 
-use super::{Desk, Ending, EnrollError, Report, Whose};
+use super::{Desk, Ending, EnrollError, Report, Whose, journal::Entry};
 use crate::{
     card::{
         apdu::{Command, Format},
@@ -14,6 +14,7 @@ use crate::{
         open::Visit,
         select::{Privacy, Selected},
     },
+    wire::User,
 };
 
 /// Which set a card joins.
@@ -27,6 +28,24 @@ pub trait Sets {
 }
 
 impl Desk<'_> {
+    /// The set of this card, in private mode, and its user.
+    pub(super) fn place(
+        &mut self,
+        card: &str,
+        begun: Option<&Entry>,
+        whose: &mut dyn Whose,
+    ) -> Result<(Option<Set>, User), EnrollError> {
+        // First: a row that was given to a card that finds no room would stay begun.
+        let set = self.sets.as_mut().map(|sets| sets.join(card)).transpose().map_err(EnrollError::Set)?;
+        match (whose.user(card, begun), &mut self.sets) {
+            (Err(error), Some(sets)) if begun.is_none() => {
+                sets.leave(card).map_err(EnrollError::Set)?;
+                Err(error)
+            }
+            (user, _) => Ok((set, user?)),
+        }
+    }
+
     /// An issued card is ours to finish only when the journal says that the answer to the last step was lost. A private
     /// one has to be opened to tell which it is.
     pub(super) fn issued_before(

@@ -1,7 +1,7 @@
 //! The steps of one enrollment, inside one SCP03 session. Each may be repeated: a step whose answer was lost is done again.
 
 use crate::{
-    card::{link::Link, tlv},
+    card::{link::Link, status::Status, tlv},
     channel::scp03::StaticKeys,
     crypto::{
         aes,
@@ -139,7 +139,11 @@ impl Run<'_, '_> {
         let Some(set) = &self.set else { return Ok(()) };
         let kvn = KVN_SET[0];
         let command = commands::put_set_key(kvn, &*set.key.scalar()?, self.session.dek())?;
-        let answer = self.session.send(link, "PUT KEY", &command)?;
+        let answer = match self.session.send(link, "PUT KEY", &command) {
+            // Under its own keys the card did not tell how it came, and the journal is not here.
+            Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => return Err(EnrollError::TestKeysPrivate),
+            answer => answer?,
+        };
         confirm("PUT KEY", &answer, &[kvn])?;
         let command = commands::store_ecka_certificate(kvn, set.certificate.der());
         self.session.tell(link, "STORE DATA", &command)?;

@@ -79,6 +79,7 @@ const CASES: &[Case] = &[
     ("a_token_is_changed", change::through_its_states),
     ("a_set_of_private_tokens", private::a_set_of_tokens),
     ("a_batch_into_sets", private::a_batch),
+    ("private_tokens_through_the_server", private::through_the_server),
     ("a_token_is_changed_at_a_second_desk", change::at_a_second_desk),
     ("a_lost_card_is_replaced_here", replace::here),
     ("a_lost_card_is_replaced_at_the_server", replace::at_the_server),

@@ -12,6 +12,7 @@ use crate::{
     batch::{self, SILENCE},
     card::{Card, StartKey, blank},
     lift::{Bench, TEST_KEY},
+    server::Office,
     slot::{Lift, Slot},
     stack::{Run, Stack},
 };
@@ -179,6 +180,23 @@ pub fn a_batch(kind: &str) {
     };
     assert_eq!((count(&set), count(&other)), (Some(32), Some(2)));
     assert_eq!(desk.tokens().len(), 5);
+}
+
+/// The server certifies between two visits, knows the token by its id, and says whose it is.
+pub fn through_the_server(kind: &str) {
+    let office = Office::without_tokens(2, "none");
+    let stack = &office.stack;
+    fs::write(stack.home().join("pki/start.key"), hex::encode(START_KEY)).expect("the start key");
+    let of = kind.to_owned();
+    let mut desk = batch::Desk::of(stack, 1, Box::new(move || Seen::blank(&of, Uid::Random, 0)));
+    desk.fill();
+    let mut run = stack.stream(&[&batch::arguments(&desk.rows(1))[..], &["--set-size", SIZE]].concat());
+    let told = run.next(SILENCE).expect("an object");
+    assert!(run.ended(SILENCE).success(), "{told}");
+    assert!(told["set"].is_string() && told["result"] == "enrolled", "{told}");
+    let seen = stack.ndjson(0, &["scan", "--source", "server"]).remove(0);
+    assert_eq!((&seen["token_id"], &seen["user"]["id"]), (&told["token_id"], &json!("u1")));
+    assert_eq!((&seen["source"], &seen["authenticated"]["server"]), (&json!("server"), &json!("authenticated")));
 }
 
 /// Refused unless it is accepted; the one that is accepted is p8.

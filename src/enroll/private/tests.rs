@@ -3,11 +3,9 @@ use std::collections::VecDeque;
 use super::*;
 use crate::{
     card::apdu::Format,
-    enroll::journal::Entry,
     enroll::tests::{Office, ada, blank, ours, wordy},
     tap::{Depth, Seen},
     token::open::identify,
-    wire::User,
 };
 
 #[test]
@@ -43,6 +41,10 @@ fn a_card_with_test_keys_gets_no_set_key_and_is_told_so_at_once() {
     slot.left = u32::MAX;
     open.set.clone_from(&office.set);
     assert!(matches!(open.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
+    // Where its journal is not, the card itself refuses the key.
+    let mut elsewhere = Office::new();
+    elsewhere.set.clone_from(&office.set);
+    assert!(matches!(elsewhere.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
 }
 
 /// A set, and who is in it.
