@@ -79,17 +79,13 @@ pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     out.begin::<Exchanged>()?;
     let mut talk = Talk { link: &mut transaction, session, reader, variables: BTreeMap::new(), number: 0 };
     for (line, step) in steps {
-        match talk.carry_out(&step).map_err(|error| error.at(line, talk.number))? {
-            Some(told) => {
-                out.item(&told)?;
-                if out.format() == Shape::Text {
-                    out.document(objects(&told).as_bytes())?;
-                }
-                if told.as_expected == Some(false) {
-                    return Ok(1);
-                }
-            }
-            None => continue,
+        let Some(told) = talk.carry_out(&step).map_err(|error| error.at(line, talk.number))? else { continue };
+        out.item(&told)?;
+        if out.format() == Shape::Text {
+            out.document(objects(&told).as_bytes())?;
+        }
+        if told.as_expected == Some(false) {
+            return Ok(1);
         }
     }
     Ok(0)
