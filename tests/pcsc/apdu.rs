@@ -32,9 +32,9 @@ fn answers(stack: &Stack, commands: &[&str]) -> Vec<String> {
 fn by_opensc(stack: &Stack, reader: usize, commands: &[&str]) -> Vec<String> {
     let mut command = stack.command("opensc-tool");
     command.args(["--reader", &reader.to_string()]);
-    commands.iter().for_each(|apdu| {
+    for apdu in commands {
         command.args(["-s", apdu]);
-    });
+    }
     let text = output(&mut command, "");
     let mut found = Vec::new();
     for part in text.split("Received (SW1=0x").skip(1) {
