@@ -2,10 +2,13 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
+    fs::OpenOptions,
     io::Read,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
+
+use rustix::fs::OFlags;
 
 use crate::{
     cli::people::Blame,
@@ -32,7 +35,9 @@ pub fn one(file: &Path) -> Result<Vec<u8>, Failure> {
 
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let opened = File::open(file).map_err(|error| error.to_string())?;
+    // Whoever opens a FIFO would wait for somebody who writes to it.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(file).map_err(|error| error.to_string())?;
     if !opened.metadata().is_ok_and(|about| about.is_file()) {
         return Err("it is no file".to_owned());
     }
@@ -85,6 +90,8 @@ mod tests {
         for (name, length) in [("empty", 0), ("one", 1), ("most", PORTRAIT_MAX), ("long", PORTRAIT_MAX + 1)] {
             std::fs::write(folder.path().join(name), vec![7; length]).unwrap();
         }
+        let fifo = std::process::Command::new("mkfifo").arg(folder.path().join("fifo")).status().unwrap();
+        assert!(fifo.success());
         let mut portraits = Portraits::default();
         let mut take = |name: &str| {
             let fields = [(COLUMN.to_owned(), name.to_owned()), ("room".to_owned(), "B1".to_owned())].into();
@@ -94,7 +101,7 @@ mod tests {
             taken
         };
         assert_eq!((take("one"), take("most")), (Ok(()), Ok(())));
-        for bad in ["empty", "long", "missing", "."] {
+        for bad in ["empty", "long", "missing", ".", "fifo"] {
             assert_eq!(take(bad).unwrap_err().0, Some(COLUMN), "{bad}");
         }
         assert_eq!(portraits.of("most").unwrap().map(|bytes| bytes.len()), Some(PORTRAIT_MAX));
