@@ -97,6 +97,50 @@ fn an_init_that_is_killed_at_any_file_is_finished_by_the_next() {
     }
 }
 
+/// All files below a folder.
+fn files_below(folder: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    entries.flatten().map(|entry| if entry.path().is_dir() { files_below(&entry.path()) } else { 1 }).sum()
+}
+
+/// Killed at each file that it makes, a rotation has begun or has not: the folder is whole, and the next run begins it.
+#[test]
+fn a_rotation_that_is_killed_at_any_file_has_begun_or_not() {
+    let whole = Place::new();
+    whole.objects(&["init"]);
+    let before = files_below(whole.0.path());
+    whole.objects(&["rotate-ca", "--yes"]);
+    let after = files_below(whole.0.path());
+    assert!(after > before + 4, "{before} {after}");
+    let mut begun = 0;
+    // While it is made the new folder stands beside the old one; more files than that there never are.
+    for files in (before..=2 * after).step_by(2) {
+        let place = Place::new();
+        place.objects(&["init"]);
+        let authority = |place: &Place| fs::read(place.folder().join("ca.crt")).unwrap();
+        let old = authority(&place);
+        let mut child =
+            place.command(&["rotate-ca", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while files_below(place.0.path()) < files && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(place.objects(&["list"]).iter().all(|object| object["state"] == "valid"), "killed at {files}");
+        if authority(&place) == old {
+            place.objects(&["rotate-ca", "--yes"]);
+        } else {
+            begun += 1;
+        }
+        place.refused(&["rotate-ca", "--yes"], 77, "pki.rotation-under-way");
+        assert_ne!(authority(&place), old);
+        assert_eq!(fs::read(place.folder().join("previous/ca.crt")).unwrap(), old);
+        let left = |name: &fs::DirEntry| name.file_name() != "pki" && name.path().is_dir();
+        assert!(!fs::read_dir(place.0.path()).unwrap().flatten().any(|entry| left(&entry)), "something is left over");
+    }
+    assert!(begun > 0);
+}
+
 #[test]
 fn init_renew_and_list_tell_what_is_there() {
     let place = Place::new();
