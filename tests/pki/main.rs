@@ -135,6 +135,8 @@ fn a_rotation_that_is_killed_at_any_file_has_begun_or_not() {
         place.refused(&["rotate-ca", "--yes"], 77, "pki.rotation-under-way");
         assert_ne!(authority(&place), old);
         assert_eq!(fs::read(place.folder().join("previous/ca.crt")).unwrap(), old);
+        // The folder that was put aside is gone when the rotation ends, at the latest.
+        assert!(place.run(&["rotate-ca", "--finish", "--yes"]).status.success());
         let left = |name: &fs::DirEntry| name.file_name() != "pki" && name.path().is_dir();
         assert!(!fs::read_dir(place.0.path()).unwrap().flatten().any(|entry| left(&entry)), "something is left over");
     }
