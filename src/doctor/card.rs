@@ -138,18 +138,13 @@ fn described(bytes: &[u8]) -> Finding {
             "the check byte of the card's answer to reset is wrong: bytes were lost on the way",
             "another card, to see whether it is the card or the reader",
         ),
-        Ok(parsed) if is_storage_card(&parsed.historical) => Finding::fault(
+        Ok(parsed) if parsed.storage_card().is_some() => Finding::fault(
             "card.not-iso14443-4",
             "a memory card (MIFARE Classic or Ultralight, ICODE …): it speaks no ISO 14443-4, and takes no applet",
             "take a card with JavaCard 3.0.4 or later",
         ),
         Ok(_) => Finding::good(atr::describe(bytes)),
     }
-}
-
-/// PC/SC part 3, 3.1.3.2.3.2: the reader writes `80 4F 0C A0 00 00 03 06` into the historical bytes of storage cards.
-fn is_storage_card(historical: &[u8]) -> bool {
-    historical.starts_with(&[0x80, 0x4F]) && historical.get(3..8) == Some(&[0xA0, 0, 0, 3, 6])
 }
 
 /// Talks to the card. What is as it should be stands in the probes below; nothing is left for this one to tell then.

@@ -2,6 +2,9 @@
 //!
 //! A contactless reader makes the ATR up from what it knows of the card (PC/SC part 3, 3.1.3.2.3).
 
+pub mod fields;
+pub mod names;
+
 use std::fmt;
 
 /// The longest answer to reset: TS and 32 characters.
