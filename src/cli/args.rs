@@ -79,6 +79,9 @@ pub struct ReadersArgs {
     /// Stay, and tell every change
     #[arg(long)]
     pub watch: bool,
+    /// Tell what each card's answer to reset says, field by field, and what cards with it are called
+    #[arg(long, conflicts_with = "watch")]
+    pub explain: bool,
 }
 
 /// `rollcall apdu`

@@ -94,6 +94,21 @@ pub struct Reader {
     pub card: Option<String>,
     /// What the answer to reset says, in words.
     pub says: Option<String>,
+    /// The answer to reset field by field; empty where there is none, or it is none.
+    pub atr_fields: Vec<AtrField>,
+    /// What the list of pcsc-tools calls cards with this answer to reset, where it is installed.
+    pub names: Vec<String>,
+}
+
+/// A field of an answer to reset (ISO/IEC 7816-3, 8.2).
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct AtrField {
+    /// `TS`, `T0`, `TA1` …, `historical`, `TCK`.
+    pub name: String,
+    /// Its bytes, in hex.
+    pub bytes: String,
+    /// What they say.
+    pub meaning: String,
 }
 
 /// The state of a reader.

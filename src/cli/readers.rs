@@ -1,6 +1,8 @@
 //! `rollcall readers`: what is plugged in, what lies there, and what it says about itself.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,14 +10,17 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::args::ReadersArgs;
+use super::harmless;
 use super::interrupt::Interrupt;
-use super::json::{self, Reader, Schema};
+use super::json::{self, AtrField, Reader, Schema};
 use super::printer::Printer;
 use crate::card::apdu;
 use crate::card::chaining::exchange;
 use crate::card::link::LinkError;
 use crate::config::{Format, Settings};
 use crate::failure::{Class, Failure};
+use crate::reader::atr::fields::{Field, fields};
+use crate::reader::atr::names;
 use crate::reader::monitor::{Event, Monitor};
 use crate::reader::pcsc::{Card, Limits, list};
 use crate::reader::{ReaderState, Slot, atr};
@@ -27,10 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Lists the readers, or with `--watch` tells what happens to them.
 pub fn run(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    if args.watch { watch(settings, out) } else { show(settings, out) }
+    if args.watch { watch(settings, out) } else { show(args, settings, out) }
 }
 
-fn show(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let all = list()?;
     if all.is_empty() {
         out.begin::<Reader>()?;
@@ -38,8 +43,40 @@ fn show(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
             .hint("plug one in; rollcall readers --watch shows whether it is seen"));
     }
     let readers = settings.readers.pick(&all)?;
-    out.list(&asked(&readers, settings), "")?;
+    let mut found = asked(&readers, settings);
+    name(&mut found);
+    out.list(&found, "")?;
+    if args.explain && out.format() == Format::Text {
+        out.document(explained(&found).as_bytes())?;
+    }
     Ok(0)
+}
+
+/// What the list of pcsc-tools calls the cards, where it is installed.
+fn name(readers: &mut [Reader]) {
+    let mut list = String::new();
+    let read = File::open(names::LIST).and_then(|file| file.take(names::LIST_MAX).read_to_string(&mut list));
+    if read.is_err() {
+        return;
+    }
+    for reader in readers {
+        let atr = reader.atr.as_ref().and_then(|digits| hex::decode(digits).ok());
+        reader.names = atr.map(|atr| names::names(&list, &atr)).unwrap_or_default();
+    }
+}
+
+/// For people: each card's answer to reset, and its names.
+fn explained(readers: &[Reader]) -> String {
+    let mut lines = Vec::new();
+    for reader in readers {
+        let Some(atr) = &reader.atr else { continue };
+        lines.push(format!("\n{}: {atr}", reader.reader));
+        let width = reader.atr_fields.iter().map(|field| field.bytes.len()).max().unwrap_or(0);
+        let fields = reader.atr_fields.iter();
+        lines.extend(fields.map(|field| format!("  {:<10} {:<width$}  {}", field.name, field.bytes, field.meaning)));
+        lines.extend(reader.names.iter().map(|name| format!("  may be     {name}")));
+    }
+    harmless::lines(&(lines.join("\n") + "\n")).into_owned()
 }
 
 /// The readers, each with what its card says of itself: all cards are asked at the same time.
@@ -126,7 +163,13 @@ fn object(name: &str, slot: &Slot, exclusive: bool, settings: &Settings) -> Read
         atr: known.map(hex::encode_upper),
         card: None,
         says: known.map(atr::describe),
+        atr_fields: known.and_then(|bytes| fields(bytes).ok()).unwrap_or_default().into_iter().map(shown).collect(),
+        names: Vec::new(),
     }
+}
+
+fn shown(field: Field) -> AtrField {
+    AtrField { name: field.name, bytes: hex::encode_upper(field.bytes), meaning: field.meaning }
 }
 
 /// What wakes the watch.

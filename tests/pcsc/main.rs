@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod apdu;
+mod atrs;
 mod batch;
 #[path = "../conformance/card.rs"]
 mod card;
@@ -146,6 +147,7 @@ fn main() -> ExitCode {
             })
         })
         .collect();
+    trials.push(trial("atrs_are_told_alike", None, atrs::are_told_alike));
     trials.push(trial("no_secret_gets_out", None, doctor::no_secret_gets_out));
     trials.push(trial("doctor_finds_faults_of_the_terminal", None, doctor::faults_of_the_terminal));
     trials.push(trial("doctor_finds_faults_of_the_server", None, doctor::faults_of_the_server));
