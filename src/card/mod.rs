@@ -8,3 +8,4 @@ pub mod link;
 pub mod meter;
 pub mod status;
 pub mod tlv;
+pub mod trace;
