@@ -1,7 +1,7 @@
 //! What a trace needs of our applet: the verdicts that only keys allow, written down and taken from a replay; and what a
 //! card says of its holder, taken out.
 
-use super::{TokenError, constants::TAG_DETAILS, record};
+use super::{constants::TAG_DETAILS, record};
 use crate::{
     card::{
         apdu::Response,
