@@ -96,7 +96,7 @@ pub struct Global {
           value_hint = clap::ValueHint::FilePath)]
     pub trace: Option<PathBuf>,
     /// With --trace: leave in what cards say of their holders
-    #[arg(long, global = true, requires = "trace")]
+    #[arg(long, global = true)]
     pub trace_personal: bool,
 }
 

@@ -17,7 +17,12 @@ use crate::{
 
 /// Begins the trace that was asked for. A file that cannot be made is told before a card is touched.
 pub fn begin(global: &Global) -> Result<(), Failure> {
-    let Some(path) = &global.trace else { return Ok(()) };
+    let Some(path) = &global.trace else {
+        // The parser cannot say it: these options may stand on either side of the command.
+        let alone = Failure::new(Class::Usage, "usage", "--trace-personal says what --trace FILE leaves in")
+            .hint("add --trace FILE");
+        return if global.trace_personal { Err(alone) } else { Ok(()) };
+    };
     let mask = (!global.trace_personal).then_some(mask as write::Mask);
     let options = Options { mask, digest: DIGEST, clock: Timestamp::now };
     let recorder = Recorder::create(path, options).map_err(|error| {
