@@ -69,6 +69,8 @@ impl Studio {
         let slot = self.bench.put(self.card.take().expect("a card"), None);
         let file = self.path(name);
         self.bench.stack.rollcall(&[&["--trace", file.to_str().unwrap(), "--yes"], args].concat()).expect(0);
+        let played = self.bench.stack.rollcall(&["doctor", "--replay", file.to_str().unwrap()]).expect(65);
+        assert_eq!(played.code(), "trace.no-tap", "{name}");
         self.card = Some(self.bench.take(slot));
     }
 
@@ -87,6 +89,15 @@ fn flip(at: usize) -> Bend {
         if number == at && honest.len() > 2 {
             let middle = honest.len() / 2;
             honest[middle] ^= 1;
+        }
+        honest
+    })
+}
+
+fn flip_last(at: usize) -> Bend {
+    Box::new(move |number, mut honest| {
+        if let (true, Some(last)) = (number == at, honest.len().checked_sub(3)) {
+            honest[last] ^= 1;
         }
         honest
     })
@@ -112,8 +123,10 @@ pub fn are_recorded_and_played(kind: &str) {
     studio.scan_bent("only-9000", from(2, &[0x90, 0]));
     studio.scan_bent("no-diagnosis", from(3, &[0x6F, 0]));
     studio.scan_bent("select-bent", flip(1));
-    studio.scan_bent("receipt-bent", flip(3));
-    studio.scan_bent("proof-bent", flip(4));
+    studio.scan_bent("point-bent", flip(4));
+    // The remembered certificate is suspected first: it is read anew, and then the card tells the truth.
+    studio.scan_bent("receipt-bent", flip_last(4));
+    studio.scan_bent("proof-bent", flip(5));
     studio.rollcall(&["users", "deny", "canary-1"]);
     studio.honest("denied", &["scan"]);
     studio.rollcall(&["users", "allow", "canary-1"]);
@@ -132,6 +145,7 @@ pub fn are_recorded_and_played(kind: &str) {
     let failures = studio.codes.iter().filter(|code| !code.is_empty()).count();
     assert!(failures >= 10, "{:?}", studio.codes);
     no_canary(&studio, &home);
+    refused(&studio);
 }
 
 /// Keys of every kind, and of the masked recordings also the holder.
@@ -165,4 +179,24 @@ fn no_canary(studio: &Studio, home: &Path) {
         }
         assert!(!text.contains("canary"), "{}", file.display());
     }
+}
+
+/// What is no whole trace of ours is not played; and a trace is never written over a file.
+fn refused(studio: &Studio) {
+    let stack = &studio.bench.stack;
+    let whole = fs::read(studio.path("verified")).unwrap();
+    let file = studio.folder.path().join("bent");
+    let play = |bytes: &[u8]| {
+        fs::write(&file, bytes).unwrap();
+        stack.rollcall(&["doctor", "--replay", file.to_str().unwrap()]).expect(65).code().to_owned()
+    };
+    let mut changed = whole.clone();
+    let middle = whole.len() / 2;
+    changed[middle] ^= 1;
+    assert!(["trace.tampered", "trace.malformed"].contains(&play(&changed).as_str()));
+    assert_eq!(play(&whole[..whole.len() / 2]), "trace.truncated");
+    assert_eq!(play(&vec![b'x'; 17 << 20]), "trace.too-large");
+    assert_eq!(play(b"{\"kind\":\"begin\"}\n"), "trace.foreign");
+    let again = stack.rollcall(&["scan", "--trace", file.to_str().unwrap()]).expect(73);
+    assert_eq!(again.code(), "trace.exists");
 }

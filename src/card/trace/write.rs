@@ -78,6 +78,11 @@ impl Recorder {
     /// A new file, which only its owner may read; one that is there already is left alone, and is an error.
     pub fn create(path: &Path, options: Options) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Self::on(file, options))
+    }
+
+    /// On an open file.
+    pub(super) fn on(file: File, options: Options) -> Self {
         let sink = Sink { file, sum: String::new(), seq: 0, size: 0, taps: 0, problem: None, ended: false };
         let recorder = Self { options, sink: Mutex::new(sink) };
         let begin = Record::Begin {
@@ -86,7 +91,7 @@ impl Recorder {
             personal: options.mask.is_none(),
         };
         recorder.lone(0, begin);
-        Ok(recorder)
+        recorder
     }
 
     /// The beginning of a transaction with this card.
