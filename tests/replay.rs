@@ -19,8 +19,7 @@ fn every_recording_comes_to_what_it_came_to() {
         if file.extension().is_none_or(|end| end != "ndjson") {
             continue;
         }
-        let expected: Value =
-            serde_json::from_str(&fs::read_to_string(file.with_extension("json")).unwrap()).unwrap();
+        let expected: Value = serde_json::from_str(&fs::read_to_string(file.with_extension("json")).unwrap()).unwrap();
         let personal = expected["personal"].as_bool().unwrap();
         assert_eq!(recorded::play(&file, personal), expected["outcome"], "{}", file.display());
         let failed = expected["outcome"]["objects"].as_array().unwrap().iter().any(|one| one["error"].is_object());

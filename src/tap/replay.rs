@@ -38,8 +38,8 @@ pub struct Played {
 
 /// Plays every tap of a trace. What is no tap (an enrollment, a change, a heartbeat) is passed over.
 ///
-/// Errors: [`TraceError::Diverged`] when this program says anything else than was recorded, [`TraceError::Nothing`]
-/// without a tap.
+/// Errors: [`TraceError::Diverged`] when this program says anything else than was recorded, [`TraceError::Withheld`]
+/// when a masked trace lacks what decides, [`TraceError::Nothing`] without a tap.
 pub fn play(trace: &Trace, random: &mut dyn Random) -> Result<Vec<Played>, TraceError> {
     let mut all: Vec<Played> = Vec::new();
     for scene in &trace.scenes {
@@ -74,6 +74,9 @@ fn play_scene(scene: &Scene, random: &mut dyn Random) -> Result<Option<(bool, Ta
     let mut terminal = Terminal::of(came, records, random).ok_or_else(|| diverged(0))?;
     let mut link = Replay::new(records);
     let tapped = visit(&mut link, &mut terminal.visit(came.now, random), terminal_depth(came));
+    if link.withheld() {
+        return Err(TraceError::Withheld { reader: scene.reader.clone() });
+    }
     match link.diverged() {
         Some(exchanges) => Err(diverged(exchanges)),
         None => Ok(Some((again, Tapped { server_nonce, ..tapped }))),
@@ -120,8 +123,7 @@ fn credentials(
     previous: Option<Box<Credentials>>,
     random: &mut dyn Random,
 ) -> Option<Credentials> {
-    const ROLES: [Class; 3] =
-        [Class::Terminal(Role::Read), Class::Terminal(Role::Write), Class::Terminal(Role::Admin)];
+    const ROLES: [Class; 3] = [Class::Terminal(Role::Read), Class::Terminal(Role::Write), Class::Terminal(Role::Admin)];
     let ca = Point::parse(&hex::decode(&authority.ca).ok()?).ok()?;
     let certificate = Certificate::verify(&hex::decode(&authority.certificate).ok()?, &ca, &ROLES).ok()?;
     Some(Credentials { ca, key: KeyPair::generate(random).ok()?, certificate, previous })

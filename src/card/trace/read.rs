@@ -42,6 +42,12 @@ pub enum TraceError {
         /// How far it went along.
         exchanges: u32,
     },
+    /// What the card said of its holder was no user record, and is not in the trace.
+    #[error("what decides at {reader} was left out of the trace")]
+    Withheld {
+        /// Where.
+        reader: String,
+    },
     /// There is no tap in it.
     #[error("there is no tap in this trace")]
     Nothing,
@@ -64,6 +70,8 @@ impl From<TraceError> for Failure {
                 .hint("use the version of rollcall that wrote it"),
             TraceError::Diverged { .. } => Self::new(Class::Data, "trace.diverged", message)
                 .hint("use the version of rollcall that wrote it"),
+            TraceError::Withheld { .. } => Self::new(Class::Data, "trace.withheld", message)
+                .hint("record it once more with --trace-personal"),
             TraceError::Nothing => Self::new(Class::Data, "trace.no-tap", message)
                 .hint("record a scan, a watch or token verify: what enrolls or changes a token is written, and cannot be played"),
         }

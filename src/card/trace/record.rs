@@ -270,8 +270,10 @@ impl Exchange {
     pub fn new(command: &[u8], shown: bool, answer: &Result<Vec<u8>, LinkError>, us: u64) -> Self {
         let header = command.get(..4).unwrap_or_default();
         let bytes = answer.as_deref().ok();
-        let status = bytes.and_then(|bytes| bytes.split_last_chunk::<2>()).map(|(_, sw)| Status(u16::from_be_bytes(*sw)));
-        let visible = |bytes: &[u8]| hex::encode_upper(if shown { bytes } else { &bytes[bytes.len().saturating_sub(2)..] });
+        let status =
+            bytes.and_then(|bytes| bytes.split_last_chunk::<2>()).map(|(_, sw)| Status(u16::from_be_bytes(*sw)));
+        let visible =
+            |bytes: &[u8]| hex::encode_upper(if shown { bytes } else { &bytes[bytes.len().saturating_sub(2)..] });
         Self {
             us,
             name: name(header.get(1).copied().unwrap_or_default()).to_owned(),
@@ -281,7 +283,10 @@ impl Exchange {
             answer: bytes.map(visible),
             answer_length: bytes.map(<[u8]>::len),
             meaning: status.map(|status| status.meaning().to_owned()),
-            tags: bytes.filter(|_| shown).and_then(|bytes| tags(&bytes[..bytes.len().saturating_sub(2)])).unwrap_or_default(),
+            tags: bytes
+                .filter(|_| shown)
+                .and_then(|bytes| tags(&bytes[..bytes.len().saturating_sub(2)]))
+                .unwrap_or_default(),
             error: answer.as_ref().err().cloned(),
         }
     }

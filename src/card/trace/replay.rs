@@ -14,18 +14,26 @@ pub struct Replay<'t> {
     /// Exchanges that were played.
     played: u32,
     diverged: bool,
+    withheld: bool,
+    /// Whether the answer of INTERNAL AUTHENTICATE says nothing in place of the holder.
+    masked: bool,
 }
 
 impl<'t> Replay<'t> {
     /// Plays these.
     pub const fn new(records: &'t [Record]) -> Self {
-        Self { records, played: 0, diverged: false }
+        Self { records, played: 0, diverged: false, withheld: false, masked: false }
     }
 
     /// After how many exchanges the dialogue left the record; none, when all that was recorded was said.
     pub fn diverged(&self) -> Option<u32> {
         let left = self.records.iter().any(|record| matches!(record, Record::Exchange(_)));
         (self.diverged || left).then_some(self.played)
+    }
+
+    /// Whether something was asked for that the trace does not hold: what is no user record, and could not be masked.
+    pub const fn withheld(&self) -> bool {
+        self.withheld
     }
 
     /// The next record that is a part of the dialogue.
@@ -41,7 +49,7 @@ impl<'t> Replay<'t> {
 
     /// Looks at the next record without taking it.
     fn upcoming(&self) -> Option<&'t Record> {
-        Self { records: self.records, played: 0, diverged: false }.next()
+        Self::new(self.records).next()
     }
 }
 
@@ -70,8 +78,15 @@ impl Link for Replay<'_> {
     fn recorded(&mut self, question: Question) -> Option<Verdict> {
         let verdict = match (question, self.upcoming()?) {
             (Question::Receipt, Record::Receipt(receipt)) => bound(receipt)?,
-            (Question::Answer, Record::Answer(answer)) => opened(answer)?,
-            (Question::Proof, Record::Proof { holds }) => {
+            (Question::Answer, Record::Answer(answer)) => {
+                if answer.command.get(2..4) == Some("88") {
+                    self.masked = answer.masked;
+                }
+                self.withheld |= answer.masked && answer.data.is_none();
+                opened(answer)?
+            }
+            // A signature that could be verified has failed by itself.
+            (Question::Proof, Record::Proof { holds }) if self.masked => {
                 if *holds {
                     Verdict::Holds
                 } else {

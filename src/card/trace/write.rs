@@ -192,13 +192,7 @@ impl Tape {
     }
 
     /// Takes an exchange.
-    pub fn exchange(
-        &mut self,
-        command: &[u8],
-        privacy: Privacy,
-        answer: &Result<Vec<u8>, LinkError>,
-        took: Duration,
-    ) {
+    pub fn exchange(&mut self, command: &[u8], privacy: Privacy, answer: &Result<Vec<u8>, LinkError>, took: Duration) {
         if !is_get_response(command) {
             self.shown = command.first_chunk::<4>().is_some_and(|header| is_public(*header, privacy));
         }

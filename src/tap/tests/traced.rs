@@ -11,7 +11,7 @@ use crate::{
         apdu::Format,
         link::{Link, LinkError, Privacy},
         trace::{
-            Record, Recorder, Trace, Traced,
+            Record, Recorder, Trace, TraceError, Traced,
             write::{Mask, Options},
         },
     },
@@ -148,14 +148,21 @@ fn neither_keys_nor_the_holder_are_in_it() {
         let memory = &office.memory;
         let format = Format::Short;
         let mut visit_of = crate::token::open::Visit {
-            credentials, memory, nonce: [7; 32], now, format, random: &mut random, learned: Vec::new(),
+            credentials,
+            memory,
+            nonce: [7; 32],
+            now,
+            format,
+            random: &mut random,
+            learned: Vec::new(),
         };
         let tapped = visit(link, &mut visit_of, Depth::Authenticate);
         dek = tapped.session.as_ref().unwrap().dek().expose().to_vec();
         tapped
     });
     let Ok(Seen::Authenticated(token)) = &tapped.result else { panic!("{:?}", tapped.result) };
-    let mut secrets = vec![office.credentials.key.scalar().unwrap().to_vec(), office.ca.scalar().unwrap().to_vec(), dek];
+    let mut secrets =
+        vec![office.credentials.key.scalar().unwrap().to_vec(), office.ca.scalar().unwrap().to_vec(), dek];
     secrets.extend(random.0);
     secrets.extend([token.user.name.clone().into_bytes(), token.user.id.clone().into_bytes()]);
     secrets.retain(|secret| secret.len() > 3);
@@ -164,4 +171,53 @@ fn neither_keys_nor_the_holder_are_in_it() {
     for secret in secrets {
         assert!(!text.contains(&hex::encode(&secret)), "{secret:02x?}");
     }
+}
+
+/// A tap whose record was bent after it was read: the chain of the file says nothing of that.
+fn played_bent(text: &str, bend: impl Fn(&mut Record)) -> Result<Tapped, TraceError> {
+    let mut trace = Trace::parse(text.as_bytes(), sha256).unwrap();
+    trace.scenes[0].records.as_mut().unwrap().iter_mut().for_each(bend);
+    play(&trace, &mut SystemRandom).map(|mut all| all.remove(0).tapped)
+}
+
+fn code(played: Result<Tapped, TraceError>) -> &'static str {
+    match played {
+        Ok(tapped) => tapped.failure().map_or("", |failure| failure.code),
+        Err(error) => crate::failure::Failure::from(error).code,
+    }
+}
+
+/// With the holder in the trace, signature and certificates are verified anew; without, the signature is believed.
+#[test]
+fn what_can_be_verified_is_verified_anew() {
+    let office = Office::new();
+    let mut card = issued(&office, Uuid::from_u128(7), false, 3);
+    let whole = record(&mut card, false, |link| office.tap(link, Format::Short)).1;
+    let masked = record(&mut card, true, |link| office.tap(link, Format::Short)).1;
+    let other_nonce = |record: &mut Record| {
+        if let Record::Visit(visit) = record {
+            visit.nonce = "08".repeat(32);
+        }
+    };
+    assert_eq!(code(played_bent(&whole, |_| ())), "");
+    assert_eq!(code(played_bent(&whole, other_nonce)), "token.not-genuine");
+    assert_eq!(code(played_bent(&masked, other_nonce)), "");
+    let late = |record: &mut Record| {
+        if let Record::Visit(visit) = record {
+            visit.now = "2046-11-23T00:00:00Z".parse().unwrap();
+        }
+    };
+    assert_eq!(code(played_bent(&whole, late)), "token.certificate-expired");
+    let withhold = |record: &mut Record| {
+        if let Record::Answer(answer) = record {
+            answer.data = None;
+        }
+    };
+    assert_eq!(code(played_bent(&masked, withhold)), "trace.withheld");
+    let receipt = |record: &mut Record| {
+        if let Record::Receipt(receipt) = record {
+            receipt.holds = false;
+        }
+    };
+    assert_eq!(code(played_bent(&masked, receipt)), "trace.diverged");
 }
