@@ -1,4 +1,4 @@
-//! Talking to any ISO 7816-4 card over any link: commands, status words, TLV, chaining.
+//! Talking to any ISO 7816-4 card over any link: commands, status words, TLV, chaining, traces.
 //!
 //! Deliberately absent: PC/SC, our applet, cryptography.
 

@@ -100,8 +100,7 @@ pub fn merge(compact: Record, details: &[u8]) -> Result<User, RecordError> {
 /// no record.
 pub fn masked(bytes: &[u8]) -> Option<Vec<u8>> {
     let (record, used) = parse(bytes).ok()?;
-    let user = super::traced::masked_user(&record.user);
-    let mut masked = encode(&user, record.more);
+    let mut masked = encode(&super::traced::masked_user(&record.user), record.more);
     masked.extend_from_slice(bytes.get(used..).filter(|rest| rest.iter().all(|byte| *byte == 0))?);
     Some(masked)
 }

@@ -129,9 +129,8 @@ impl Trace {
 
     fn of(lines: Vec<Line>) -> Result<Self, TraceError> {
         let mut lines = lines.into_iter();
-        let personal = match lines.next().map(|line| line.record) {
-            Some(Record::Begin { personal, .. }) => personal,
-            _ => return Err(TraceError::Foreign),
+        let Some(Record::Begin { personal, .. }) = lines.next().map(|line| line.record) else {
+            return Err(TraceError::Foreign);
         };
         let mut taps: BTreeMap<u32, usize> = BTreeMap::new();
         let mut scenes: Vec<Scene> = Vec::new();

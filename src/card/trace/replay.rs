@@ -63,16 +63,12 @@ impl Link for Replay<'_> {
             Some(Record::Exchange(exchange)) if !self.diverged && is_same(exchange, command) => answer(exchange),
             _ => None,
         };
-        match played {
-            Some(answer) => {
-                self.played += 1;
-                answer
-            }
-            None => {
-                self.diverged = true;
-                Err(LinkError::Other("the dialogue is not the recorded one".to_owned()))
-            }
+        if let Some(answer) = played {
+            self.played += 1;
+            return answer;
         }
+        self.diverged = true;
+        Err(LinkError::Other("the dialogue is not the recorded one".to_owned()))
     }
 
     fn recorded(&mut self, question: Question) -> Option<Verdict> {
