@@ -18,7 +18,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("channel", &["crypto", "card::apdu", "card::status", "card::tlv"]),
     ("proof", &["crypto"]),
     ("pki", &["crypto"]),
-    ("reader", &["card::link"]),
+    ("reader", &["card::link", "card::trace"]),
     ("roster", &[]),
     ("token", &["channel", "card", "crypto", "proof"]),
     ("virtual_token", &["channel", "card", "crypto", "proof", "token::constants"]),

@@ -224,7 +224,7 @@ impl Talk<'_> {
         if typed.expected.is_some() {
             command = command.answered();
         }
-        let answer = session.ask(self.link, &command).map_err(TalkError::Token)?;
+        let answer = session.ask(self.link, "a command that was typed", &command).map_err(TalkError::Token)?;
         Ok([&answer.data[..], &answer.status.0.to_be_bytes()].concat())
     }
 }

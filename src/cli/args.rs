@@ -115,6 +115,10 @@ pub struct DoctorArgs {
     /// Also write all of it into this archive, for a report: without keys, secrets and users
     #[arg(long, value_name = "FILE")]
     pub bundle: Option<PathBuf>,
+    /// Look at nothing, and play the taps of a trace that --trace has written: no card and no key is needed, and nothing
+    /// is changed
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "bundle")]
+    pub replay: Option<PathBuf>,
 }
 
 /// `rollcall scan`

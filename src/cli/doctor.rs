@@ -1,5 +1,7 @@
 //! `rollcall doctor`: what is wrong, and what to do about it, as a command to type.
 
+mod replay;
+
 use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
 
 use jiff::Timestamp;
@@ -14,6 +16,10 @@ use crate::failure::{Class, Failure};
 
 /// Runs every probe; the status is 1 when there is a fault.
 pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, Failure> {
+    // No configuration either: a trace brings all that it needs.
+    if let Some(trace) = &args.replay {
+        return replay::run(trace, out);
+    }
     let environment = |name: &str| std::env::var_os(name);
     // A configuration that cannot be read is one of the things that are looked for.
     let (settings, unconfigured) = match Settings::resolve(global, &environment) {

@@ -31,6 +31,7 @@ mod text;
 pub mod token;
 pub mod token_change;
 mod token_rotate;
+mod trace;
 mod usage;
 pub mod users;
 mod values;
@@ -59,7 +60,8 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: Cli) -> u8 {
     let mut out = Printer::new(Look::of_process(&unconfigured(&cli.global)));
-    let done = dispatch(cli, &mut out);
+    let done = trace::begin(&cli.global).and_then(|()| dispatch(cli, &mut out));
+    trace::end(&mut out);
     // What was begun is completed in any case, and the first failure counts.
     let ended = out.end();
     done.and_then(|status| ended.map(|()| status)).unwrap_or_else(|failure| {

@@ -18,6 +18,7 @@ use super::{
     constants::{PORTRAIT_MAX, TAG_DETAILS, TAG_PORTRAIT},
     record::DETAILS_MAX,
     select::LifeCycle,
+    traced,
 };
 
 /// A channel, SCP11a or SCP03. It ends when the card loses power or anything goes wrong in it.
@@ -40,15 +41,18 @@ impl Session {
 
     /// Sends one command, and returns the verified data of an answer with 9000. `step` names it in errors.
     pub fn send(&mut self, link: &mut dyn Link, step: &'static str, command: &Command) -> Result<Vec<u8>, TokenError> {
-        let answer = self.ask(link, command)?;
+        let answer = self.ask(link, step, command)?;
         if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
     }
 
-    /// Sends one command, and returns its verified answer, whatever its status. After an error of the channel itself the
+    /// Sends one command, and returns its verified answer, whatever its status; `step` names it. After an error of the channel itself the
     /// session is of no more use.
-    pub fn ask(&mut self, link: &mut dyn Link, command: &Command) -> Result<Response, TokenError> {
+    pub fn ask(&mut self, link: &mut dyn Link, step: &'static str, command: &Command) -> Result<Response, TokenError> {
         let wrapped = self.messaging.wrap(command, self.format)?;
         let answer: Response = exchange(link, &wrapped, self.format)?;
+        if answer.status.carries_mac() {
+            return Ok(traced::answer(link, step, command.header(), &answer, &mut self.messaging)?);
+        }
         Ok(self.messaging.unwrap(&answer)?)
     }
 

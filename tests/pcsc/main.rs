@@ -24,6 +24,8 @@ mod portrait;
 mod presence;
 mod private;
 mod reads;
+#[path = "../recorded.rs"]
+mod recorded;
 mod renewal;
 mod replace;
 mod rotation;
@@ -31,6 +33,7 @@ mod server;
 mod slot;
 mod stack;
 mod tour;
+mod traces;
 mod yubikit_client;
 
 use std::{process::ExitCode, sync::mpsc, time::Duration};
@@ -90,6 +93,7 @@ const CASES: &[Case] = &[
     ("renewed_by_the_server", renewal::by_the_server),
     ("apdu_as_others_see_it", apdu::as_others_see_it),
     ("doctor_finds_faults_of_cards", doctor::faults_of_cards),
+    ("traces_are_recorded_and_played", traces::are_recorded_and_played),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
 ];

@@ -32,7 +32,7 @@ pub fn every_object_has_its_schema(kind: &str) {
     let tour: &[(i32, &[&str])] = &[
         (0, &["readers"]),
         (0, &["doctor"]),
-        (0, &["apdu", "--reader", &readers[0], "00EE0000=6D00"]),
+        (0, &["apdu", "--reader", &readers[0], "00EE0000"]),
         (1, &["scan", "--proof"]),
         (0, &["scan", "--identify-only", "--reader", &readers[0]]),
         (1, &["scan", "--count", "9", "--timeout", "2s"]),
