@@ -337,4 +337,18 @@ mod tests {
             }
         }
     }
+
+    /// A replay has no list and no counters: what the terminal had against the token is as it was recorded.
+    #[test]
+    fn a_played_tap_is_refused_as_it_was() {
+        let played = |judged| {
+            let at = "2026-11-23T07:00:00Z".parse().unwrap();
+            let outcome =
+                Outcome::played(Played { at, reader: "reader".into(), tapped: tapped(Uuid::nil(), 5), judged });
+            (outcome.failure().map(|failure| failure.code), outcome.object(false).user.is_some())
+        };
+        assert_eq!(played(Judged::default()), (None, true));
+        assert_eq!(played(Judged { denied: true, ..Judged::default() }), (Some("token.denied"), false));
+        assert_eq!(played(Judged { last_counter: Some(5), ..Judged::default() }), (Some("token.counter"), false));
+    }
 }

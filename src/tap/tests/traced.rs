@@ -20,7 +20,7 @@ use crate::{
         random::{Random, SystemRandom},
         sha256,
     },
-    tap::{Depth, replay::play, visit},
+    tap::{Depth, TapError, replay::play, visit},
     token::traced::{DIGEST, mask, masked_user},
     virtual_token::Token,
 };
@@ -122,6 +122,38 @@ proptest! {
         let (tapped, text) = record(&mut link, masked, |link| office.tap(link, Format::Short));
         same(&tapped, &replay(&text), masked)?;
     }
+}
+
+/// A card that another program reset is asked once more, and the second answer counts; at another reader, and without a
+/// reset before it, it is a tap of its own.
+#[test]
+fn a_second_attempt_takes_the_place_of_the_first() {
+    let office = Office::new();
+    let mut card = issued(&office, Uuid::from_u128(7), false, 3);
+    let reset = |_| Err(LinkError::CardReset);
+    let mut bent = Bent { card: &mut card, apdu: 0, at: 2, bend: &reset };
+    let (first, one) = record(&mut bent, true, |link| office.tap(link, Format::Short));
+    assert!(first.result.as_ref().is_err_and(TapError::worth_another_try));
+    let (_, two) = record(&mut card, true, |link| office.tap(link, Format::Short));
+    let scene = |text: &str| Trace::parse(text.as_bytes(), sha256).unwrap().scenes.remove(0);
+    let again = |reader: &str| {
+        let mut scene = scene(&two);
+        scene.reader = reader.to_owned();
+        for record in scene.records.as_mut().unwrap() {
+            if let Record::Tap { again, .. } = record {
+                *again = true;
+            }
+        }
+        scene
+    };
+    let codes = |scenes| {
+        let all = play(&Trace { personal: false, scenes }, &mut SystemRandom).unwrap();
+        all.iter().map(|one| one.tapped.failure().map_or("", |failure| failure.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(vec![scene(&one), again("reader")]), [""]);
+    assert_eq!(codes(vec![scene(&one), scene(&two)]), ["card.reset", ""]);
+    assert_eq!(codes(vec![scene(&one), again("other")]), ["card.reset", ""]);
+    assert_eq!(codes(vec![scene(&two), again("reader")]), ["", ""]);
 }
 
 /// The system's randomness, and what of it was used.
