@@ -145,10 +145,12 @@ fn the_example_of_a_reader() {
         atr: Some("3B00".into()),
         card: Some("rollcall".into()),
         says: Some("no historical bytes".into()),
+        atr_fields: Vec::new(),
+        names: Vec::new(),
     };
     let example = json!({"schema":"rollcall.reader/1","reader":"R","alias":null,"state":"present","atr":"3B00",
         "card":"rollcall"});
-    is_printed_as(&reader, &example, &["/says"]);
+    is_printed_as(&reader, &example, &["/says", "/atr_fields", "/names"]);
     for state in ["empty", "present", "exclusive", "mute", "unavailable"] {
         let mut reader = serde_json::to_value(&reader).unwrap();
         reader["state"] = state.into();
