@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause: in the three days that are left there is time for seventy.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
+/// Longer than a tap takes that comes to an end.
+const TAP: Duration = Duration::from_secs(2);
+
 /// What a renewal has brought.
 pub struct Fresh {
     /// The keys for tokens.
@@ -48,6 +51,10 @@ pub struct Renewal {
     end: Timestamp,
     /// A thread is at it.
     busy: bool,
+    /// And reads another CA.
+    reading: bool,
+    /// When it had read one.
+    read: Option<Instant>,
     /// The CA certificate as it was when the keys were loaded: a rotation puts another file there.
     authority: Option<(u64, i64)>,
     /// After a failure: how long to leave it alone, and since when.
@@ -67,7 +74,16 @@ impl Renewal {
             end => end?,
         };
         let authority = authority(&home);
-        Ok(Self { settings: settings.clone(), messages, end, busy: false, authority, pause: None })
+        Ok(Self {
+            settings: settings.clone(),
+            messages,
+            end,
+            busy: false,
+            reading: false,
+            read: None,
+            authority,
+            pause: None,
+        })
     }
 
     /// Starts a renewal when it is due. It takes a thread of its own, for it may wait for a server; what comes of it is
@@ -79,7 +95,7 @@ impl Renewal {
         if self.busy || paused || !(another || station::ends_soon(self.end, now)) {
             return Ok(());
         }
-        (self.busy, self.authority) = (true, there);
+        (self.busy, self.reading, self.authority) = (true, another, there);
         let (settings, messages) = (self.settings.clone(), self.messages.clone());
         let work = move || {
             let done = if another { load(&settings) } else { renew(&settings) };
@@ -88,8 +104,22 @@ impl Renewal {
         thread::Builder::new().name("renewal".to_owned()).spawn(work).map_err(station::no_thread).map(drop)
     }
 
+    /// Whether another CA certificate lies here than the one in use; what [`Self::look`] does about it may be under way.
+    pub fn is_behind(&self) -> bool {
+        let there = authority(&Home::new(self.settings.pki_folder()));
+        self.pause.is_none() && there.is_some() && (self.reading || there != self.authority)
+    }
+
+    /// Whether another CA was read so lately that a tap may have been under way with the one before.
+    pub fn has_just_read(&self) -> bool {
+        self.read.is_some_and(|since| since.elapsed() < TAP)
+    }
+
     /// Takes note of what came of it.
     pub fn done(&mut self, done: &Result<Fresh, Failure>) {
+        if std::mem::take(&mut self.reading) {
+            self.read = Some(Instant::now());
+        }
         self.busy = false;
         if let Ok(fresh) = done {
             (self.end, self.pause) = (fresh.end, None);

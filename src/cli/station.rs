@@ -162,6 +162,11 @@ impl<'a> Station<'a> {
         })
     }
 
+    /// Has the card tapped once more that lies in this reader since this insertion.
+    pub fn again(&self, reader: &str, insertion: u64) {
+        self.order(reader, Order::Inserted(insertion));
+    }
+
     fn order(&self, reader: &str, order: Order) {
         if let Some(worker) = self.workers.get(reader) {
             worker.order(order);

@@ -33,7 +33,8 @@ use crate::{
         Event, Input, Policy, Presence,
         store::{Bell, Store},
     },
-    tap::{Depth, terminal::Keys, worker::Report},
+    tap::{Depth, TapError, terminal::Keys, worker::Report},
+    token::TokenError,
 };
 
 /// How often the store is looked at without a ring.
@@ -68,6 +69,7 @@ pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Re
         replies,
         keys,
         renewal,
+        strangers: Vec::new(),
         hooks,
     };
     watch.tell(events)?;
@@ -123,6 +125,8 @@ struct Watch<'a> {
     /// The keys of the taps, and what keeps their certificates fresh.
     keys: Keys,
     renewal: Renewal,
+    /// Taps of tokens that know another CA than the one that was loaded, while the one here has become another.
+    strangers: Vec<Report>,
     /// The command that events are given to.
     hooks: Option<Hooks>,
 }
@@ -180,6 +184,11 @@ impl Watch<'_> {
                     None => Ok(()),
                 }
             }
+            Message::Worker(report @ Report::Tapped { .. }) if self.is_too_early(&report) => {
+                self.strangers.push(report);
+                // With the keys of now, where they are those already.
+                if self.renewal.is_behind() { Ok(()) } else { self.strangers_again(true, station) }
+            }
             Message::Worker(report @ Report::Tapped { .. }) => self.ask(report),
             Message::Answered { report, answered } => self.judge(report, Some(&answered)),
             Message::Server(news) => {
@@ -187,8 +196,9 @@ impl Watch<'_> {
                 Ok(())
             }
             Message::Renewed(done) => {
+                let fresh = done.is_ok();
                 self.renewed(*done);
-                Ok(())
+                self.strangers_again(fresh, station)
             }
             Message::Hook(news) => {
                 self.tell_of_hook(&news);
@@ -201,6 +211,25 @@ impl Watch<'_> {
             }
             Message::Signal => Ok(()),
         }
+    }
+
+    /// A token that was moved to the new CA before this terminal has read it is no stranger: the rotation is seen here, and
+    /// read on another thread.
+    fn is_too_early(&self, report: &Report) -> bool {
+        let Report::Tapped { tapped, .. } = report else { return false };
+        let stranger = matches!(tapped.result, Err(TapError::Token(TokenError::OtherAuthority)));
+        stranger && (self.renewal.is_behind() || self.renewal.has_just_read())
+    }
+
+    /// They are tapped once more with what was read, or are strangers after all.
+    fn strangers_again(&mut self, fresh: bool, station: &Station<'_>) -> Result<(), Failure> {
+        for report in std::mem::take(&mut self.strangers) {
+            match &report {
+                Report::Tapped { reader, insertion, .. } if fresh => station.again(reader, *insertion),
+                _ => self.judge(report, None)?,
+            }
+        }
+        Ok(())
     }
 
     /// Tokens and server see the fresh certificates from now on; who has none yet goes on with the old ones.
