@@ -52,14 +52,14 @@ pub fn fields(bytes: &[u8]) -> Result<Vec<Field>, AtrError> {
 
 struct Walk<'a> {
     rest: &'a [u8],
-    /// The index i of TAi.
+    /// The index i of `TAi`.
     round: usize,
     /// The T that the last TD indicated.
     protocol: Option<u8>,
 }
 
 impl Walk<'_> {
-    /// TAi, TBi, TCi and TDi as far as they are there; what TDi announces.
+    /// `TAi`, `TBi`, `TCi` and `TDi` as far as they are there; what `TDi` announces.
     fn round(&mut self, follows: u8, all: &mut Vec<Field>) -> Result<u8, AtrError> {
         self.round += 1;
         for (bit, letter) in [(1, 'A'), (2, 'B'), (4, 'C')] {
@@ -88,7 +88,7 @@ impl Walk<'_> {
     fn meaning(&self, letter: char, byte: u8) -> String {
         match (letter, self.round, self.protocol) {
             ('A', 1, _) => speed(byte),
-            ('B', 1, _) | ('B', 2, _) if byte == 0 => "no programming voltage".to_owned(),
+            ('B', 1 | 2, _) if byte == 0 => "no programming voltage".to_owned(),
             ('B', 1 | 2, _) => "programming voltage: not used any more".to_owned(),
             ('C', 1, _) if byte == 255 => "extra guard time: as short as the protocol allows".to_owned(),
             ('C', 1, _) => format!("extra guard time: {byte} etu"),
