@@ -91,6 +91,13 @@ pub struct Global {
     /// When to colour text [default: auto]
     #[arg(long, global = true, value_enum, value_name = "WHEN", env = "ROLLCALL_COLOR", hide_env_values = true)]
     pub color: Option<Colour>,
+    /// Write every exchange with a card into FILE, without secrets: rollcall doctor --replay FILE plays it
+    #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_TRACE", hide_env_values = true,
+          value_hint = clap::ValueHint::FilePath)]
+    pub trace: Option<PathBuf>,
+    /// With --trace: leave in what cards say of their holders
+    #[arg(long, global = true)]
+    pub trace_personal: bool,
 }
 
 /// Limits that keep a card that does not answer from holding anybody up.

@@ -19,7 +19,7 @@
 //! | [`reader`] | readers and the connection to a card; `reader::pcsc` alone imports the crate `pcsc` |
 //! | [`channel`] | SCP11a, SCP03 and secure messaging as state machines without input or output |
 //! | [`proof`] | the presence proof: template, message, verification |
-//! | [`card`] | any ISO 7816-4 card over any [`card::link::Link`]: commands, status words, TLV, chaining |
+//! | [`card`] | any ISO 7816-4 card over any [`card::link::Link`]: commands, status words, TLV, chaining, traces |
 //! | [`crypto`] | the primitives, over OpenSSL |
 //! | [`wire`], [`files`], [`failure`] | types that travel; files that hold state; what a user sees of a failure |
 //!

@@ -1,5 +1,9 @@
 //! The one small transport trait that everything about cards is written against.
 
+use serde::{Deserialize, Serialize};
+
+use super::trace::{Question, Record, Verdict};
+
 /// Whether the bytes of a command may appear in a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Privacy {
@@ -11,7 +15,8 @@ pub enum Privacy {
 }
 
 /// Why a link could not bring back an answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum LinkError {
     /// The card was lifted.
     #[error("the card left the reader")]
@@ -46,17 +51,42 @@ pub enum LinkError {
 pub trait Link {
     /// Sends the encoded command, and returns the answer with its two status bytes at the end.
     fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError>;
+
+    /// Takes note of what the layers above know of the exchanges. Only a link that is being traced makes the record.
+    fn note(&mut self, _: &dyn Fn() -> Record) {}
+
+    /// What a trace says where only keys that are not in it could tell. A link to a card says nothing: there, the keys
+    /// decide. Only the replay of a trace answers, and nothing that it comes to reaches the list.
+    fn recorded(&mut self, _: Question) -> Option<Verdict> {
+        None
+    }
 }
 
 impl<L: Link + ?Sized> Link for &mut L {
     fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
         (**self).transmit(command, privacy)
     }
+
+    fn note(&mut self, record: &dyn Fn() -> Record) {
+        (**self).note(record);
+    }
+
+    fn recorded(&mut self, question: Question) -> Option<Verdict> {
+        (**self).recorded(question)
+    }
 }
 
 impl<L: Link + ?Sized> Link for Box<L> {
     fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
         (**self).transmit(command, privacy)
+    }
+
+    fn note(&mut self, record: &dyn Fn() -> Record) {
+        (**self).note(record);
+    }
+
+    fn recorded(&mut self, question: Question) -> Option<Verdict> {
+        (**self).recorded(question)
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::link::{Link, LinkError, Privacy};
+use super::{
+    link::{Link, LinkError, Privacy},
+    trace::{Question, Record, Verdict},
+};
 
 /// A link that counts.
 #[derive(Debug)]
@@ -28,6 +31,14 @@ impl<L: Link> Link for Metered<L> {
         self.inside += start.elapsed();
         self.exchanges += 1;
         answer
+    }
+
+    fn note(&mut self, record: &dyn Fn() -> Record) {
+        self.link.note(record);
+    }
+
+    fn recorded(&mut self, question: Question) -> Option<Verdict> {
+        self.link.recorded(question)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Talking to any ISO 7816-4 card over any link: commands, status words, TLV, chaining.
+//! Talking to any ISO 7816-4 card over any link: commands, status words, TLV, chaining, traces.
 //!
 //! Deliberately absent: PC/SC, our applet, cryptography.
 
@@ -8,3 +8,4 @@ pub mod link;
 pub mod meter;
 pub mod status;
 pub mod tlv;
+pub mod trace;

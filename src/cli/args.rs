@@ -54,6 +54,8 @@ pub enum Command {
     Enroll(EnrollArgs),
     /// Look at the card in a reader, change it, or take it out of use
     Token(TokenArgs),
+    /// Find out what is wrong, and what to do about it
+    Doctor(DoctorArgs),
     /// Certificates and keys
     Pki(PkiArgs),
     /// The background server: run one, or administer it
@@ -114,6 +116,14 @@ pub struct WatchArgs {
     /// Run this for each event, with the object on its stdin: the text of one `sh -c`
     #[arg(long, value_name = "COMMAND", env = "ROLLCALL_ON_EVENT", hide_env_values = true, value_parser = nonempty)]
     pub on_event: Option<String>,
+}
+
+/// `rollcall doctor`
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {
+    /// Play the taps of a trace that --trace has written: no card and no key is needed, and nothing is changed
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub replay: PathBuf,
 }
 
 /// `rollcall users`

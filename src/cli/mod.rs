@@ -6,6 +6,7 @@
 pub mod args;
 pub mod complete;
 pub mod confirm;
+pub mod doctor;
 pub mod enroll;
 pub mod harmless;
 pub mod inquiry;
@@ -29,6 +30,7 @@ mod text;
 pub mod token;
 pub mod token_change;
 mod token_rotate;
+mod trace;
 mod usage;
 pub mod users;
 mod values;
@@ -57,7 +59,8 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: Cli) -> u8 {
     let mut out = Printer::new(Look::of_process(&unconfigured(&cli.global)));
-    let done = dispatch(cli, &mut out);
+    let done = trace::begin(&cli.global).and_then(|()| dispatch(cli, &mut out));
+    trace::end(&mut out);
     // What was begun is completed in any case, and the first failure counts.
     let ended = out.end();
     done.and_then(|status| ended.map(|()| status)).unwrap_or_else(|failure| {
@@ -74,6 +77,8 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Completions(args) => complete::run(&args, &global, out),
         Command::Man(args) => man::run(&args, out),
         Command::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
+        // No configuration either: a trace brings all that it needs.
+        Command::Doctor(args) => doctor::run(&args, out),
         Command::VirtualToken(args) => {
             configure(&global, out)?;
             virtual_token::run(&args, out)

@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use super::json;
 use crate::{
-    card::link::LinkError,
+    card::{
+        link::LinkError,
+        trace::{self, Judged, Record},
+    },
     directory::{Answered, Origin, Rules, Word, decide},
     failure::{Class, Failure},
     reader::event_count,
@@ -16,7 +19,7 @@ use crate::{
         Holder, Input, Insertion, Refused, Source, Tap,
         store::{CertificateOf, Store, StoreError},
     },
-    tap::{Seen, TapError, Tapped},
+    tap::{Seen, TapError, Tapped, replay::Played},
     token::{
         TokenError,
         open::{Item, Memory},
@@ -74,11 +77,14 @@ impl Outcome {
             }
         }
         let mut who = None;
+        let mut judged = Judged { server: answered.is_some(), ..Judged::default() };
         if let Ok(Seen::Authenticated(token)) = &tapped.result {
             let (token_id, counter, user) = (token.token_id, token.proof.counter, token.user.clone());
             if let Some(last) = refused_counter(store, token_id, counter)? {
+                judged.last_counter = Some(last);
                 tapped.result = Err(TapError::Counter { last, found: counter });
             } else if store.roster()?.is_denied(&token_id.to_string()) || store.roster()?.is_denied(&user.id) {
+                judged.denied = true;
                 tapped.result = Err(TapError::Denied);
             }
             who = Some((token_id, user));
@@ -91,10 +97,29 @@ impl Outcome {
             if let Ok(Seen::Authenticated(token)) = &outcome.tapped.result
                 && store.roster()?.is_denied(&token.user.id)
             {
+                judged.denied = true;
                 outcome.tapped.result = Err(TapError::Denied);
             }
         }
+        trace_judgement(outcome.tapped.traced, judged);
         Ok(outcome)
+    }
+
+    /// The outcome of a tap that was played from a trace: this terminal knows nothing of the token, and what the one that
+    /// wrote the trace had against it is in there.
+    pub fn played(tap: Played) -> Self {
+        let Played { at, reader, mut tapped, judged } = tap;
+        let mut who = None;
+        if let Ok(Seen::Authenticated(token)) = &tapped.result {
+            who = Some((token.token_id, token.user.clone()));
+            let found = token.proof.counter;
+            match judged {
+                Judged { last_counter: Some(last), .. } => tapped.result = Err(TapError::Counter { last, found }),
+                Judged { denied: true, .. } => tapped.result = Err(TapError::Denied),
+                _ => {}
+            }
+        }
+        Self { at, reader, insertion: event_count(0), tapped, who, server: ServerPart::default() }
     }
 
     /// Takes what the server said, or says while it is away, of a token that this terminal would let in.
@@ -220,6 +245,13 @@ const fn said(word: Option<Word>) -> json::Server {
     }
 }
 
+/// Writes into the trace, where there is one, what this terminal had against the token.
+fn trace_judgement(tap: u32, judged: Judged) {
+    if let Some(trace) = trace::write::current().filter(|_| tap > 0 && judged != Judged::default()) {
+        trace.lone(tap, Record::Judged(judged));
+    }
+}
+
 /// The last counter, when this one is not greater.
 fn refused_counter(store: &mut Store, token_id: Uuid, counter: u32) -> Result<Option<u32>, StoreError> {
     if store.record_counter(token_id, counter)? {
@@ -304,5 +336,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A replay has no list and no counters: what the terminal had against the token is as it was recorded.
+    #[test]
+    fn a_played_tap_is_refused_as_it_was() {
+        let played = |judged| {
+            let at = "2026-11-23T07:00:00Z".parse().unwrap();
+            let outcome =
+                Outcome::played(Played { at, reader: "reader".into(), tapped: tapped(Uuid::nil(), 5), judged });
+            (outcome.failure().map(|failure| failure.code), outcome.object(false).user.is_some())
+        };
+        assert_eq!(played(Judged::default()), (None, true));
+        assert_eq!(played(Judged { denied: true, ..Judged::default() }), (Some("token.denied"), false));
+        assert_eq!(played(Judged { last_counter: Some(5), ..Judged::default() }), (Some("token.counter"), false));
     }
 }

@@ -3,6 +3,7 @@
 //! Deliberately absent: network, prompts and disk waits between the first and the last exchange, and any printing.
 
 pub mod failure;
+pub mod replay;
 pub mod terminal;
 pub mod worker;
 
@@ -18,6 +19,7 @@ use crate::{
         open::{Authenticated, Item, Visit, identify},
         select::{LifeCycle, Privacy},
         session::Session,
+        traced,
     },
 };
 pub use failure::TapError;
@@ -72,6 +74,8 @@ pub struct Tapped {
     pub server_nonce: bool,
     /// What is worth remembering, and what to forget.
     pub learned: Vec<(Item, Option<Vec<u8>>)>,
+    /// Which transaction of the trace it is, where one is written; zero for none.
+    pub traced: u32,
 }
 
 impl Tapped {
@@ -85,6 +89,7 @@ impl Tapped {
             session: None,
             server_nonce: false,
             learned: Vec::new(),
+            traced: 0,
         }
     }
 
@@ -98,6 +103,7 @@ impl Tapped {
 pub fn visit(link: &mut dyn Link, visit: &mut Visit<'_>, depth: Depth) -> Tapped {
     let start = Instant::now();
     let mut link = Metered::new(link);
+    traced::came(&mut link, visit, depth == Depth::Identify);
     let mut tapped = Tapped::failed(TapError::Foreign);
     tapped.result = run(&mut link, visit, depth, &mut tapped);
     tapped.exchanges = link.exchanges;

@@ -9,7 +9,11 @@ use jiff::Timestamp;
 
 use super::{Depth, TapError, Tapped, visit};
 use crate::{
-    card::apdu::Format,
+    card::{
+        apdu::Format,
+        link::{Link, LinkError},
+        trace::{self, Record},
+    },
     crypto::random::{SystemRandom, bytes},
     reader::pcsc::{Card, Limits},
     token::{
@@ -75,12 +79,12 @@ impl Terminal {
         let deadline = start + self.tap;
         let mut card = match Card::connect(reader, self.limits(deadline)) {
             Ok(card) => card,
-            Err(e) => return (Tapped::failed(e.into()), None),
+            Err(e) => return (unreached(reader, e, false), None),
         };
         let connect = start.elapsed();
-        let mut tapped = self.over(&mut card);
+        let mut tapped = self.over(&mut card, false);
         if tapped.result.as_ref().is_err_and(TapError::worth_another_try) {
-            tapped = self.over(&mut card);
+            tapped = self.over(&mut card, true);
         }
         tapped.timings.connect = connect;
         tapped.timings.total = start.elapsed();
@@ -91,17 +95,21 @@ impl Terminal {
         Limits { exchange: self.exchange, connect: self.exchange, deadline: Some(deadline) }
     }
 
-    fn over(&self, card: &mut Card) -> Tapped {
+    /// One transaction; `again` says that it is the second of this tap.
+    fn over(&self, card: &mut Card, again: bool) -> Tapped {
         let mut random = SystemRandom;
         let given = self.nonces.as_ref().filter(|_| self.depth == Depth::Authenticate).and_then(|nonces| nonces.take());
         let nonce = match given.map_or_else(|| bytes(&mut random), Ok) {
             Ok(nonce) => nonce,
             Err(e) => return Tapped::failed(TokenError::from(e).into()),
         };
+        let reader = card.reader().to_owned();
         let mut transaction = match card.begin() {
             Ok(transaction) => transaction,
-            Err(e) => return Tapped::failed(e.into()),
+            Err(e) => return unreached(&reader, e, again),
         };
+        transaction.note(&|| Record::Tap { server_nonce: given.is_some(), again });
+        let traced = transaction.traced();
         let credentials = self.keys.current();
         let mut around = Visit {
             credentials: &credentials,
@@ -112,7 +120,7 @@ impl Terminal {
             random: &mut random,
             learned: Vec::new(),
         };
-        Tapped { server_nonce: given.is_some(), ..visit(&mut transaction, &mut around, self.depth) }
+        Tapped { server_nonce: given.is_some(), traced, ..visit(&mut transaction, &mut around, self.depth) }
     }
 
     /// One heartbeat over an open channel, in a short transaction of its own.
@@ -121,4 +129,10 @@ impl Terminal {
         let mut transaction = card.begin().map_err(TapError::Link)?;
         Ok(session.heartbeat(&mut transaction)?)
     }
+}
+
+/// A tap without a transaction, which is written into the trace too.
+fn unreached(reader: &str, error: LinkError, again: bool) -> Tapped {
+    let traced = trace::write::current().map_or(0, |trace| trace.unreached(reader, &error, again));
+    Tapped { traced, ..Tapped::failed(error.into()) }
 }

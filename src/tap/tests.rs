@@ -2,6 +2,7 @@
 //! certificate that is out of date; and of cards that use other freedoms of ISO 7816-4 than our token.
 
 mod forged;
+mod traced;
 
 use std::{cell::RefCell, collections::HashMap};
 

@@ -8,6 +8,7 @@ pub mod open;
 pub mod record;
 pub mod select;
 pub mod session;
+pub mod traced;
 
 use crate::{
     card::{link::LinkError, status::Status},

@@ -10,6 +10,7 @@ use super::{
     record,
     select::{Privacy, Selected, select},
     session::Session,
+    traced,
 };
 use crate::{
     card::{
@@ -146,6 +147,7 @@ impl Visit<'_> {
         }
         let item = Item::Ecka(privacy, kvn);
         if let Some(der) = self.memory.recall(&item) {
+            traced::remembered(link, &item, &der);
             match self.card_key(privacy, &der).and_then(|key| self.handshake(link, selected, &key)) {
                 Err(TokenError::Channel(ChannelError::Receipt)) => {
                     self.learned.push((item, None));
@@ -214,12 +216,14 @@ impl Visit<'_> {
         }
         let identity = self.identity(link, &mut channel.session, token_id)?;
         let expected = Expected {
-            terminal: self.credentials.facing(selected).key.public(),
+            // The key that the token has verified; a replay has no other.
+            terminal: self.credentials.facing(selected).certificate.point(),
             nonce: &self.nonce,
             token_id: token_id.as_bytes(),
             binding: &channel.binding,
         };
-        Ok((token_id, proof.check(&expected, identity.point())?))
+        let checked = traced::proof(link, &answer, proof.check(&expected, identity.point()))?;
+        Ok((token_id, checked))
     }
 
     /// Why a private token gives no proof, for its SELECT does not show it: a blocked one still tells its CA keys inside
@@ -248,6 +252,7 @@ impl Visit<'_> {
     ) -> Result<Certificate, TokenError> {
         let item = Item::Identity(token_id);
         if let Some(der) = self.memory.recall(&item) {
+            traced::remembered(link, &item, &der);
             if let Ok(certificate) = self.certificate(&der, Class::Identity, &token_id.to_string()) {
                 return Ok(certificate);
             }
@@ -330,7 +335,10 @@ impl Visit<'_> {
         })?;
         loop {
             match step {
-                Step::Send(command, next) => step = next.handle(exchange(link, &command, self.format)?)?,
+                Step::Send(command, next) => {
+                    let answer = exchange(link, &command, self.format)?;
+                    step = traced::receipt(link, next.handle(answer))?;
+                }
                 Step::Done(Opened { messaging, binding }) => {
                     return Ok(Channel { session: Session::new(messaging, self.format), binding });
                 }

@@ -96,6 +96,15 @@ pub fn merge(compact: Record, details: &[u8]) -> Result<User, RecordError> {
     Ok(user)
 }
 
+/// The same record, filled up as it was, of which nothing is left but lengths and the names of fields; none when it is
+/// no record.
+pub fn masked(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (record, used) = parse(bytes).ok()?;
+    let mut masked = encode(&super::traced::masked_user(&record.user), record.more);
+    masked.extend_from_slice(bytes.get(used..).filter(|rest| rest.iter().all(|byte| *byte == 0))?);
+    Some(masked)
+}
+
 fn parse(bytes: &[u8]) -> Result<(Record, usize), RecordError> {
     let mut decoder = Decoder::new(bytes);
     let record = parse_map(&mut decoder).ok_or(RecordError::Encoding)?;

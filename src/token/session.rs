@@ -18,6 +18,7 @@ use super::{
     constants::{PORTRAIT_MAX, TAG_DETAILS, TAG_PORTRAIT},
     record::DETAILS_MAX,
     select::LifeCycle,
+    traced,
 };
 
 /// A channel, SCP11a or SCP03. It ends when the card loses power or anything goes wrong in it.
@@ -42,7 +43,12 @@ impl Session {
     pub fn send(&mut self, link: &mut dyn Link, step: &'static str, command: &Command) -> Result<Vec<u8>, TokenError> {
         let wrapped = self.messaging.wrap(command, self.format)?;
         let answer: Response = exchange(link, &wrapped, self.format)?;
-        let answer = self.messaging.unwrap(&answer)?;
+        let answer = match answer.status {
+            status if status.carries_mac() => {
+                traced::answer(link, step, command.header(), &answer, &mut self.messaging)?
+            }
+            _ => self.messaging.unwrap(&answer)?,
+        };
         if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
     }
 

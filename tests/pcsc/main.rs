@@ -20,6 +20,8 @@ mod pkcs11;
 mod portrait;
 mod presence;
 mod reads;
+#[path = "../recorded.rs"]
+mod recorded;
 mod renewal;
 mod replace;
 mod rotation;
@@ -27,6 +29,7 @@ mod server;
 mod slot;
 mod stack;
 mod tour;
+mod traces;
 mod yubikit_client;
 
 use std::{process::ExitCode, sync::mpsc, time::Duration};
@@ -81,6 +84,7 @@ const CASES: &[Case] = &[
     ("lifted_at_every_apdu_of_a_rotation", lift::at_every_apdu_of_a_rotation),
     ("renewed_by_the_ca", renewal::by_the_ca),
     ("renewed_by_the_server", renewal::by_the_server),
+    ("traces_are_recorded_and_played", traces::are_recorded_and_played),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
 ];

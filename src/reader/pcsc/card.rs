@@ -16,7 +16,10 @@ use super::{
     io::{self, Answer, Ask},
     list_within,
 };
-use crate::card::link::{Link, LinkError, Privacy};
+use crate::card::{
+    link::{Link, LinkError, Privacy},
+    trace::{Record, Tape, write},
+};
 
 /// How long a closing connection is waited for: usually well under a millisecond.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
@@ -134,7 +137,8 @@ impl Card {
             Some(answer) => answer?,
             None => return Err(self.give_way()),
         };
-        Ok(Transaction { card: self })
+        let tape = write::current().map(|trace| trace.begin(&self.reader, &self.atr));
+        Ok(Transaction { card: self, tape })
     }
 
     /// Waits for the end of an earlier `begin` that ran out of time. What went wrong with it is told now.
@@ -240,6 +244,8 @@ impl std::fmt::Debug for Card {
 #[derive(Debug)]
 pub struct Transaction<'c> {
     card: &'c mut Card,
+    /// Where it is traced.
+    tape: Option<Tape>,
 }
 
 impl Transaction<'_> {
@@ -249,18 +255,35 @@ impl Transaction<'_> {
         Ok(&self.card.atr)
     }
 
+    /// Its number in the trace; zero where none is written.
+    pub fn traced(&self) -> u32 {
+        self.tape.as_ref().map_or(0, Tape::id)
+    }
+
     /// Ends the transaction; the same as dropping it.
     pub fn end(self) {}
 }
 
 impl Link for Transaction<'_> {
-    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
-        self.card.ask(Ask::Exchange(Zeroizing::new(command.to_vec())))
+    fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
+        let start = Instant::now();
+        let answer = self.card.ask(Ask::Exchange(Zeroizing::new(command.to_vec())));
+        if let Some(tape) = &mut self.tape {
+            tape.exchange(command, privacy, &answer, start.elapsed());
+        }
+        answer
+    }
+
+    fn note(&mut self, record: &dyn Fn() -> Record) {
+        if let Some(tape) = &mut self.tape {
+            tape.record(record());
+        }
     }
 }
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
+        // The card is given back before the trace is written.
         self.card.send(Ask::End);
     }
 }

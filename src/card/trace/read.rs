@@ -1,0 +1,209 @@
+//! Reads a trace: strictly, for it may come from anybody.
+
+use std::{collections::BTreeMap, fs::File, io::Read, path::Path};
+
+use jiff::Timestamp;
+
+use super::{
+    Digest, LINE_MAX, SCHEMA, SIZE_MAX, chained,
+    record::{Judged, Line, Record},
+};
+use crate::{
+    card::link::LinkError,
+    failure::{Class, Failure},
+};
+
+/// Why a trace is not played.
+#[derive(Debug, thiserror::Error)]
+pub enum TraceError {
+    /// The file cannot be read.
+    #[error("the trace cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// It is no trace of ours.
+    #[error("this file is no trace of rollcall, or of another version")]
+    Foreign,
+    /// A line is missing or was changed.
+    #[error("line {0} of the trace was changed, or one before it is missing")]
+    Tampered(usize),
+    /// The end is missing.
+    #[error("the end of the trace is missing")]
+    Truncated,
+    /// It is longer than any that is written.
+    #[error("the trace is longer than any that rollcall writes")]
+    TooLarge,
+    /// A line has another form than we write.
+    #[error("line {0} of the trace has the wrong form")]
+    Form(usize),
+    /// What is recorded is not what this version says and asks.
+    #[error("the dialogue leaves the trace at {reader} after {exchanges} exchanges")]
+    Diverged {
+        /// Where.
+        reader: String,
+        /// How far it went along.
+        exchanges: u32,
+    },
+    /// What the card said of its holder was no user record, and is not in the trace.
+    #[error("what decides at {reader} was left out of the trace")]
+    Withheld {
+        /// Where.
+        reader: String,
+    },
+    /// There is no tap in it.
+    #[error("there is no tap in this trace")]
+    Nothing,
+}
+
+impl From<TraceError> for Failure {
+    fn from(error: TraceError) -> Self {
+        let message = error.to_string();
+        match error {
+            TraceError::Io(_) => Self::new(Class::Io, "trace.unreadable", message).hint("name a file that can be read"),
+            TraceError::Foreign => Self::new(Class::Data, "trace.foreign", message)
+                .hint("name a file that --trace has written, and the same version of rollcall"),
+            TraceError::Tampered(_) => Self::new(Class::Data, "trace.tampered", message)
+                .hint("ask for the file as it was written; redact nothing by hand"),
+            TraceError::Truncated => Self::new(Class::Data, "trace.truncated", message)
+                .hint("copy the whole file, once the command that writes it has ended"),
+            TraceError::TooLarge => Self::new(Class::Data, "trace.too-large", message)
+                .hint("name a file that --trace has written"),
+            TraceError::Form(_) => Self::new(Class::Data, "trace.malformed", message)
+                .hint("use the version of rollcall that wrote it"),
+            TraceError::Diverged { .. } => Self::new(Class::Data, "trace.diverged", message)
+                .hint("use the version of rollcall that wrote it"),
+            TraceError::Withheld { .. } => Self::new(Class::Data, "trace.withheld", message)
+                .hint("record it once more with --trace-personal"),
+            TraceError::Nothing => Self::new(Class::Data, "trace.no-tap", message)
+                .hint("record a scan, a watch or token verify: what enrolls or changes a token is written, and cannot be played"),
+        }
+    }
+}
+
+/// A whole trace.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// Whether what cards say of their holders is in it.
+    pub personal: bool,
+    /// Its scenes, in the order in which they ended.
+    pub scenes: Vec<Scene>,
+}
+
+/// One attempt to reach a card, and what was said.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// When its first line was made.
+    pub at: Timestamp,
+    /// Where.
+    pub reader: String,
+    /// What happened, or why nothing could.
+    pub records: Result<Vec<Record>, LinkError>,
+    /// Whether it is the second attempt of a tap at which nothing could happen.
+    pub again: bool,
+    /// What this terminal had against the token.
+    pub judged: Judged,
+}
+
+impl Trace {
+    /// Reads a file of at most [`SIZE_MAX`] bytes.
+    pub fn load(path: &Path, digest: Digest) -> Result<Self, TraceError> {
+        let mut text = Vec::new();
+        File::open(path)?.take(SIZE_MAX + 1).read_to_end(&mut text)?;
+        Self::parse(&text, digest)
+    }
+
+    /// Parses a trace.
+    pub fn parse(bytes: &[u8], digest: Digest) -> Result<Self, TraceError> {
+        if bytes.len() as u64 > SIZE_MAX {
+            return Err(TraceError::TooLarge);
+        }
+        let text = std::str::from_utf8(bytes).map_err(|_| TraceError::Foreign)?;
+        let (mut lines, mut sum) = (Vec::new(), String::new());
+        let mut rest = text;
+        while !rest.is_empty() {
+            // The last thing that is written of a line is its end.
+            let Some((line, behind)) = rest.split_once('\n') else {
+                return Err(if lines.is_empty() { TraceError::Foreign } else { TraceError::Truncated });
+            };
+            rest = behind;
+            lines.push(parse_line(line, lines.len(), &mut sum, digest)?);
+        }
+        Self::of(lines)
+    }
+
+    fn of(lines: Vec<Line>) -> Result<Self, TraceError> {
+        let mut lines = lines.into_iter();
+        let Some(Record::Begin { personal, .. }) = lines.next().map(|line| line.record) else {
+            return Err(TraceError::Foreign);
+        };
+        let mut taps: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut scenes: Vec<Scene> = Vec::new();
+        let mut ended = false;
+        for (at, line) in lines.enumerate() {
+            let form = TraceError::Form(at + 2);
+            if ended {
+                return Err(form);
+            }
+            match line.record {
+                Record::End => ended = true,
+                Record::Begin { .. } => return Err(form),
+                Record::Unreached { reader, error, again } => {
+                    taps.insert(line.tap, scenes.len());
+                    scenes.push(Scene { at: line.at, reader, records: Err(error), again, judged: Judged::default() });
+                }
+                Record::Transaction { reader, .. } => {
+                    if taps.insert(line.tap, scenes.len()).is_some() {
+                        return Err(form);
+                    }
+                    scenes.push(Scene {
+                        at: line.at,
+                        reader,
+                        records: Ok(Vec::new()),
+                        again: false,
+                        judged: Judged::default(),
+                    });
+                }
+                record => {
+                    let scene = taps.get(&line.tap).and_then(|place| scenes.get_mut(*place)).ok_or(form)?;
+                    match (record, &mut scene.records) {
+                        (Record::Judged(judged), _) => scene.judged = judged,
+                        (record, Ok(records)) => records.push(record),
+                        (_, Err(_)) => return Err(TraceError::Form(at + 2)),
+                    }
+                }
+            }
+        }
+        if ended { Ok(Self { personal, scenes }) } else { Err(TraceError::Truncated) }
+    }
+}
+
+/// A line whose place in the chain is right.
+fn parse_line(line: &str, number: usize, sum: &mut String, digest: Digest) -> Result<Line, TraceError> {
+    let foreign = |error| if number == 0 { TraceError::Foreign } else { error };
+    if line.len() > LINE_MAX {
+        return Err(foreign(TraceError::TooLarge));
+    }
+    let (text, told) = split_sum(line).ok_or_else(|| foreign(TraceError::Form(number + 1)))?;
+    let expected = chained(digest, sum, &text);
+    if expected != told {
+        return Err(foreign_or_changed(&text, number));
+    }
+    *sum = expected;
+    let line: Line = serde_json::from_str(&text).map_err(|_| foreign(TraceError::Form(number + 1)))?;
+    if line.seq != number as u64 {
+        return Err(TraceError::Tampered(number + 1));
+    }
+    match &line.record {
+        Record::Begin { schema, .. } if schema != SCHEMA => Err(TraceError::Foreign),
+        _ => Ok(line),
+    }
+}
+
+/// A first line that names our schema is ours, and was changed.
+fn foreign_or_changed(text: &str, number: usize) -> TraceError {
+    if number > 0 || text.contains(SCHEMA) { TraceError::Tampered(number + 1) } else { TraceError::Foreign }
+}
+
+/// The line as it was hashed, and its hash.
+fn split_sum(line: &str) -> Option<(String, &str)> {
+    let (text, sum) = line.strip_suffix("\"}")?.rsplit_once(",\"sum\":\"")?;
+    (sum.len() == 32).then(|| (format!("{text}}}"), sum))
+}

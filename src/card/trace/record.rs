@@ -1,0 +1,326 @@
+//! The lines of a trace.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::card::{
+    apdu::{Received, Response, SECURE},
+    link::{LinkError, Privacy},
+    status::Status,
+    tlv::Reader,
+};
+
+/// One line, without what chains it to the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Counts from zero.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Which transaction; zero for what belongs to none.
+    pub tap: u32,
+    /// What happened.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Record {
+    /// The first line.
+    Begin {
+        /// [`super::SCHEMA`].
+        schema: String,
+        /// The version of the program.
+        version: String,
+        /// Whether what cards say of their holders is in it.
+        personal: bool,
+    },
+    /// No connection, or no transaction, came about.
+    Unreached {
+        /// Where.
+        reader: String,
+        /// Why.
+        error: LinkError,
+        /// The same tap once more: the card had been reset.
+        again: bool,
+    },
+    /// A transaction began.
+    Transaction {
+        /// Where.
+        reader: String,
+        /// The answer to reset, hex.
+        atr: String,
+    },
+    /// The transaction is a tap.
+    Tap {
+        /// Whether the nonce is the server's.
+        server_nonce: bool,
+        /// The same tap once more: the card had been reset.
+        again: bool,
+    },
+    /// What the terminal came with, all of it public.
+    Visit(Box<Visit>),
+    /// A certificate that the terminal remembered.
+    Remembered {
+        /// Of what.
+        item: Remembered,
+        /// DER, hex.
+        certificate: String,
+    },
+    /// An exchange.
+    Exchange(Exchange),
+    /// The key agreement is done.
+    Receipt(Receipt),
+    /// An answer under secure messaging was opened.
+    Answer(Answer),
+    /// The signature of a presence proof was checked.
+    Proof {
+        /// Whether it holds.
+        holds: bool,
+    },
+    /// What this terminal had against a token that proved who it is.
+    Judged(Judged),
+    /// The last line.
+    End,
+}
+
+/// What the terminal came with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Visit {
+    /// Whether only the id was asked for.
+    pub identify_only: bool,
+    /// Whether commands go as extended APDUs.
+    pub extended: bool,
+    /// The time by which certificates were judged.
+    pub now: Timestamp,
+    /// The nonce that the proof had to carry, hex.
+    pub nonce: String,
+    /// Its authority.
+    pub authority: Authority,
+    /// The one before, while tokens are being moved.
+    pub previous: Option<Authority>,
+}
+
+/// A CA, and the terminal's certificate under it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Authority {
+    /// The CA's public key, 65 bytes, hex.
+    pub ca: String,
+    /// DER, hex.
+    pub certificate: String,
+}
+
+/// What a terminal remembers of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remembered {
+    /// The certificate of the key that opens a channel.
+    Ecka,
+    /// The certificate of the key that signs proofs.
+    Identity,
+}
+
+/// An exchange.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exchange {
+    /// How long it took, in microseconds.
+    pub us: u64,
+    /// What the command is called.
+    pub name: String,
+    /// The command, hex; of one whose data are not shown, the four bytes of its header.
+    pub command: String,
+    /// How many bytes the command has.
+    pub command_length: usize,
+    /// Whether command and answer are written in full.
+    pub shown: bool,
+    /// The answer, hex; of one whose data are not shown, its status.
+    pub answer: Option<String>,
+    /// How many bytes the answer has.
+    pub answer_length: Option<usize>,
+    /// What its status means.
+    pub meaning: Option<String>,
+    /// The tags of its data, where they are shown and are TLV.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Why there is no answer.
+    pub error: Option<LinkError>,
+}
+
+/// The end of a key agreement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    /// Whether the card's receipt holds.
+    pub holds: bool,
+    /// What binds a proof to the channel, hex.
+    pub binding: Option<String>,
+}
+
+/// An answer that was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// What the step is called.
+    pub step: String,
+    /// The header of the command, hex.
+    pub command: String,
+    /// Its status, hex; none where the answer could not be opened.
+    pub status: Option<String>,
+    /// Its data, hex, where they are shown.
+    pub data: Option<String>,
+    /// Whether the data say nothing in place of what the card said of its holder.
+    pub masked: bool,
+    /// Why it could not be opened.
+    pub broken: Option<Broken>,
+}
+
+/// Why an answer could not be opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Broken {
+    /// Its MAC is missing or wrong.
+    Mac,
+    /// Its padding is wrong.
+    Padding,
+    /// Something here failed.
+    Local,
+}
+
+/// What this terminal had against a token.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Judged {
+    /// The last use counter, where the new one was not greater.
+    pub last_counter: Option<u32>,
+    /// The operator had denied it.
+    pub denied: bool,
+    /// The server was asked: what it said is not in the trace.
+    pub server: bool,
+}
+
+/// What the layers above ask a replay for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Whether the receipt holds.
+    Receipt,
+    /// What is in the answer.
+    Answer,
+    /// Whether the signature of the proof holds, whose record says nothing any more.
+    Proof,
+}
+
+/// What a trace says to that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The receipt holds, and this binds a proof to the channel.
+    Bound([u8; 32]),
+    /// It was opened.
+    Opened(Response),
+    /// It could not be opened.
+    Broken(Broken),
+    /// The signature holds.
+    Holds,
+    /// It does not hold.
+    Fails,
+}
+
+/// The instructions whose data are public, and of no person: SELECT, GET DATA, PERFORM SECURITY OPERATION, INITIALIZE
+/// UPDATE, and MUTUAL AUTHENTICATE. GET RESPONSE is what the command before it is.
+pub fn is_public(header: [u8; 4], privacy: Privacy) -> bool {
+    let [cla, ins, _, p2] = header;
+    privacy == Privacy::Plain
+        && cla & SECURE == 0
+        && cla != 0xFF
+        && (matches!(ins, 0xA4 | 0xCA | 0x2A | 0x50) || (ins, p2) == (0x82, 0x11))
+}
+
+/// What a command is called (ISO/IEC 7816-4, table 4.2; GP Card Specification, 11).
+pub const fn name(ins: u8) -> &'static str {
+    match ins {
+        0x20 => "VERIFY",
+        0x24 => "CHANGE REFERENCE DATA",
+        0x2A => "PERFORM SECURITY OPERATION",
+        0x2C => "RESET RETRY COUNTER",
+        0x50 => "INITIALIZE UPDATE",
+        0x82 => "EXTERNAL OR MUTUAL AUTHENTICATE",
+        0x84 => "GET CHALLENGE",
+        0x88 => "INTERNAL AUTHENTICATE",
+        0xA4 => "SELECT",
+        0xB0 | 0xB1 => "READ BINARY",
+        0xB2 => "READ RECORD",
+        0xC0 => "GET RESPONSE",
+        0xCA | 0xCB => "GET DATA",
+        0xD6 | 0xD7 => "UPDATE BINARY",
+        0xD8 => "PUT KEY",
+        0xDA | 0xDB => "PUT DATA",
+        0xE2 => "STORE DATA",
+        0xE4 => "DELETE",
+        0xF0 => "SET STATUS",
+        0xF1 => "GENERATE KEY",
+        0xF2 => "GET STATUS",
+        _ => "unknown",
+    }
+}
+
+impl Exchange {
+    /// Writes an exchange down. `shown` says whether its data may be seen.
+    pub fn new(command: &[u8], shown: bool, answer: &Result<Vec<u8>, LinkError>, us: u64) -> Self {
+        let header = command.get(..4).unwrap_or_default();
+        let bytes = answer.as_deref().ok();
+        let status =
+            bytes.and_then(|bytes| bytes.split_last_chunk::<2>()).map(|(_, sw)| Status(u16::from_be_bytes(*sw)));
+        let visible =
+            |bytes: &[u8]| hex::encode_upper(if shown { bytes } else { &bytes[bytes.len().saturating_sub(2)..] });
+        Self {
+            us,
+            name: name(header.get(1).copied().unwrap_or_default()).to_owned(),
+            command: hex::encode_upper(if shown { command } else { header }),
+            command_length: command.len(),
+            shown,
+            answer: bytes.map(visible),
+            answer_length: bytes.map(<[u8]>::len),
+            meaning: status.map(|status| status.meaning().to_owned()),
+            tags: bytes
+                .filter(|_| shown)
+                .and_then(|bytes| tags(&bytes[..bytes.len().saturating_sub(2)]))
+                .unwrap_or_default(),
+            error: answer.as_ref().err().cloned(),
+        }
+    }
+}
+
+/// The outermost tags of an answer that is TLV throughout.
+fn tags(data: &[u8]) -> Option<Vec<String>> {
+    let mut reader = Reader::new(data);
+    let mut tags = Vec::new();
+    while !reader.is_empty() {
+        tags.push(format!("{:02X}", reader.any().ok()?.tag));
+    }
+    Some(tags)
+}
+
+impl Answer {
+    /// Writes down what was opened. Of commands that write, the status; what reads is written in full, and is masked
+    /// before it reaches the file.
+    pub fn new(step: &str, header: [u8; 4], opened: Result<&Response, Broken>) -> Self {
+        let reads = matches!(header[1], 0x88 | 0xB1 | 0xCA);
+        Self {
+            step: step.to_owned(),
+            command: hex::encode_upper(header),
+            status: opened.ok().map(|answer| answer.status.to_string()),
+            data: opened.ok().filter(|_| reads).map(|answer| hex::encode_upper(&answer.data)),
+            masked: false,
+            broken: opened.err(),
+        }
+    }
+}
+
+/// Whether an APDU asks for the rest of an answer.
+pub(super) fn is_get_response(command: &[u8]) -> bool {
+    Received::parse(command).is_some_and(|apdu| apdu.header[1] == 0xC0)
+}

@@ -1,0 +1,136 @@
+//! Plays one transaction of a trace to whoever talks to it, in the place of a card.
+
+use super::record::{Answer, Exchange, Question, Receipt, Record, Verdict};
+use crate::card::{
+    apdu::Response,
+    link::{Link, LinkError, Privacy},
+    status::Status,
+};
+
+/// A link that plays what was recorded, in its order. Whoever says anything else gets no answer any more.
+#[derive(Debug)]
+pub struct Replay<'t> {
+    records: &'t [Record],
+    /// Exchanges that were played.
+    played: u32,
+    diverged: bool,
+    withheld: bool,
+    /// Whether the answer of INTERNAL AUTHENTICATE says nothing in place of the holder.
+    masked: bool,
+}
+
+impl<'t> Replay<'t> {
+    /// Plays these.
+    pub const fn new(records: &'t [Record]) -> Self {
+        Self { records, played: 0, diverged: false, withheld: false, masked: false }
+    }
+
+    /// After how many exchanges the dialogue left the record; none, when all that was recorded was said.
+    pub fn diverged(&self) -> Option<u32> {
+        let left = self.records.iter().any(|record| matches!(record, Record::Exchange(_)));
+        (self.diverged || left).then_some(self.played)
+    }
+
+    /// Whether something was asked for that the trace does not hold: what is no user record, and could not be masked.
+    pub const fn withheld(&self) -> bool {
+        self.withheld
+    }
+
+    /// The next record that is a part of the dialogue.
+    fn next(&mut self) -> Option<&'t Record> {
+        loop {
+            let (first, rest) = self.records.split_first()?;
+            self.records = rest;
+            if matches!(first, Record::Exchange(_) | Record::Receipt(_) | Record::Answer(_) | Record::Proof { .. }) {
+                return Some(first);
+            }
+        }
+    }
+
+    /// Looks at the next record without taking it.
+    fn upcoming(&self) -> Option<&'t Record> {
+        Self::new(self.records).next()
+    }
+}
+
+impl Link for Replay<'_> {
+    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        // Nobody asks of a proof that was verified anew.
+        if let Some(Record::Proof { .. }) = self.upcoming() {
+            self.next();
+        }
+        let played = match self.next() {
+            Some(Record::Exchange(exchange)) if !self.diverged && is_same(exchange, command) => answer(exchange),
+            _ => None,
+        };
+        if let Some(answer) = played {
+            self.played += 1;
+            return answer;
+        }
+        self.diverged = true;
+        Err(LinkError::Other("the dialogue is not the recorded one".to_owned()))
+    }
+
+    fn recorded(&mut self, question: Question) -> Option<Verdict> {
+        let verdict = match (question, self.upcoming()?) {
+            (Question::Receipt, Record::Receipt(receipt)) => bound(receipt)?,
+            (Question::Answer, Record::Answer(answer)) => {
+                if answer.command.get(2..4) == Some("88") {
+                    self.masked = answer.masked;
+                }
+                self.withheld |= answer.masked && answer.data.is_none();
+                opened(answer)?
+            }
+            // A signature that could be verified has failed by itself.
+            (Question::Proof, Record::Proof { holds }) if self.masked => {
+                if *holds {
+                    Verdict::Holds
+                } else {
+                    Verdict::Fails
+                }
+            }
+            _ => return None,
+        };
+        self.next();
+        Some(verdict)
+    }
+}
+
+/// Whether this is the recorded command: of one that is not shown header and length are known, and the key in MUTUAL
+/// AUTHENTICATE is another each time.
+fn is_same(exchange: &Exchange, command: &[u8]) -> bool {
+    let header = command.get(..4).unwrap_or_default();
+    let Ok(recorded) = hex::decode(&exchange.command) else { return false };
+    let agrees_on_keys = header.get(1) == Some(&0x82);
+    let whole = exchange.shown && !agrees_on_keys;
+    exchange.command_length == command.len()
+        && if whole { recorded == command } else { recorded.get(..4) == Some(header) }
+}
+
+fn answer(exchange: &Exchange) -> Option<Result<Vec<u8>, LinkError>> {
+    if let Some(error) = &exchange.error {
+        return Some(Err(error.clone()));
+    }
+    let recorded = hex::decode(exchange.answer.as_ref()?).ok()?;
+    let length = exchange.answer_length.filter(|length| *length <= 1 << 16)?;
+    let hidden = length.checked_sub(recorded.len()).filter(|hidden| *hidden == 0 || !exchange.shown)?;
+    Some(Ok([vec![0; hidden], recorded].concat()))
+}
+
+fn bound(receipt: &Receipt) -> Option<Verdict> {
+    if !receipt.holds {
+        return Some(Verdict::Fails);
+    }
+    let mut binding = [0; 32];
+    hex::decode_to_slice(receipt.binding.as_ref()?, &mut binding).ok()?;
+    Some(Verdict::Bound(binding))
+}
+
+fn opened(answer: &Answer) -> Option<Verdict> {
+    if let Some(broken) = answer.broken {
+        return Some(Verdict::Broken(broken));
+    }
+    let status = Status(u16::from_str_radix(answer.status.as_ref()?, 16).ok()?);
+    let data = hex::decode(answer.data.as_deref().unwrap_or_default()).ok()?;
+    Some(Verdict::Opened(Response { data, status }))
+}

@@ -1,0 +1,237 @@
+use std::{fs, sync::Arc};
+
+use super::{
+    record::{Exchange, is_public},
+    write::{Options, Problem},
+    *,
+};
+use crate::{
+    card::{
+        link::{Link, LinkError, Privacy},
+        status::Status,
+    },
+    crypto::sha256,
+    failure::Failure,
+};
+
+/// Answers everything with its own length and 9000; nothing to `00 00`.
+struct Echo;
+
+impl Link for Echo {
+    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        if command[1] == 0 {
+            return Err(LinkError::CardRemoved);
+        }
+        let length = u8::try_from(command.len()).unwrap();
+        Ok([&command[4..], &[length], &Status::OK.0.to_be_bytes()].concat())
+    }
+}
+
+fn options() -> Options {
+    Options { mask: None, digest: sha256, clock: || "2026-11-24T04:00:00Z".parse().unwrap() }
+}
+
+/// The trace of these commands in one transaction.
+fn recorded(commands: &[(&[u8], Privacy)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace");
+    let recorder = Arc::new(Recorder::create(&path, options()).unwrap());
+    let mut link = Traced::new(Echo, recorder.begin("reader", &[0x3B, 0]));
+    for (command, privacy) in commands {
+        let _ = link.transmit(command, *privacy);
+    }
+    drop(link);
+    recorder.unreached("other", &LinkError::SharingViolation, false);
+    assert!(recorder.finish().is_none());
+    fs::read_to_string(path).unwrap()
+}
+
+fn read(text: &str) -> Result<Trace, TraceError> {
+    Trace::parse(text.as_bytes(), sha256)
+}
+
+fn exchanges(trace: &Trace) -> Vec<&Exchange> {
+    let records = trace.scenes[0].records.as_ref().unwrap();
+    records.iter().filter_map(|record| if let Record::Exchange(one) = record { Some(one) } else { None }).collect()
+}
+
+const SELECT: &[u8] = &[0, 0xA4, 4, 0, 2, 0xAA, 0xBB, 0xF0];
+const SECRET: [u8; 4] = [0x5E, 0xC7, 0xE7, 0x11];
+
+fn with_secret(header: [u8; 4]) -> Vec<u8> {
+    [&header[..], &[4], &SECRET].concat()
+}
+
+#[test]
+fn what_was_said_is_read_back() {
+    let text = recorded(&[(SELECT, Privacy::Plain), (&[0, 0, 0, 0], Privacy::Plain)]);
+    let trace = read(&text).unwrap();
+    assert!(trace.personal);
+    assert_eq!(trace.scenes.iter().map(|scene| scene.reader.as_str()).collect::<Vec<_>>(), ["reader", "other"]);
+    assert_eq!(trace.scenes[1].records, Err(LinkError::SharingViolation));
+    let said = exchanges(&trace);
+    assert_eq!((said[0].name.as_str(), said[0].meaning.as_deref()), ("SELECT", Some("done")));
+    assert_eq!(said[0].command, hex::encode_upper(SELECT));
+    assert_eq!((&said[1].answer, &said[1].error), (&None, &Some(LinkError::CardRemoved)));
+}
+
+#[test]
+fn the_replay_answers_what_was_asked_and_nothing_else() {
+    let hidden = with_secret([4, 0xDA, 1, 1]);
+    let text = recorded(&[(SELECT, Privacy::Plain), (&hidden, Privacy::Plain), (&[0, 0, 0, 0], Privacy::Plain)]);
+    let trace = read(&text).unwrap();
+    let records = trace.scenes[0].records.as_ref().unwrap();
+    let mut link = Replay::new(records);
+    assert_eq!(link.transmit(SELECT, Privacy::Plain), Echo.transmit(SELECT, Privacy::Plain));
+    assert_eq!(link.diverged(), Some(1), "there is more");
+    // Of what is hidden, header and lengths are the same.
+    let other = [&[4, 0xDA, 1, 1][..], &[4, 1, 2, 3, 4]].concat();
+    let answer = link.transmit(&other, Privacy::Plain).unwrap();
+    assert_eq!((answer.len(), &answer[answer.len() - 2..]), (hidden.len() - 4 + 3, &[0x90, 0][..]));
+    assert_eq!(link.transmit(&[0, 0, 0, 0], Privacy::Plain), Err(LinkError::CardRemoved));
+    assert_eq!(link.diverged(), None);
+    assert!(link.transmit(SELECT, Privacy::Plain).is_err());
+    assert_eq!(link.diverged(), Some(3));
+    let mut astray = Replay::new(records);
+    let mut else_where = SELECT.to_vec();
+    else_where[6] ^= 1;
+    assert!(astray.transmit(&else_where, Privacy::Plain).is_err());
+    assert!(astray.transmit(&hidden, Privacy::Plain).is_err(), "no way back");
+    assert_eq!(astray.diverged(), Some(0));
+}
+
+/// PUT KEY, VERIFY, what is under secure messaging, what is declared to be a secret, and what is unknown.
+#[test]
+fn secrets_are_not_written() {
+    for (header, privacy) in [
+        ([0x80, 0xD8, 0, 0x81], Privacy::Plain),
+        ([0x00, 0x20, 0, 1], Privacy::Plain),
+        ([0x00, 0x24, 0, 1], Privacy::Plain),
+        ([0x04, 0xCA, 1, 1], Privacy::Plain),
+        ([0x84, 0x82, 0x33, 0], Privacy::Plain),
+        ([0x80, 0x50, 0, 0], Privacy::Sensitive),
+        ([0x00, 0x99, 0, 0], Privacy::Plain),
+        ([0xFF, 0xCA, 0, 0], Privacy::Plain),
+    ] {
+        let command = with_secret(header);
+        // The rest of an answer is as secret as its beginning.
+        let text = recorded(&[(&command, privacy), (&[&[0, 0xC0, 0, 0, 4][..], &SECRET].concat(), Privacy::Plain)]);
+        assert!(!text.contains(&hex::encode_upper(SECRET)), "{header:02X?}: {text}");
+        let trace = read(&text).unwrap();
+        assert_eq!(exchanges(&trace)[0].command, hex::encode_upper(header));
+        assert_eq!(exchanges(&trace)[0].command_length, command.len());
+    }
+    assert!(is_public([0, 0xA4, 4, 0], Privacy::Plain) && is_public([0x90, 0x2A, 0x83, 0x10], Privacy::Plain));
+}
+
+fn code(result: Result<Trace, TraceError>) -> &'static str {
+    result.map_err(|error| Failure::from(error).code).err().unwrap_or("")
+}
+
+#[test]
+fn a_trace_that_was_changed_is_refused() {
+    let text = recorded(&[(SELECT, Privacy::Plain)]);
+    assert_eq!(code(read(&text)), "");
+    for at in 0..text.len() {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] ^= 1;
+        let code = code(Trace::parse(&bytes, sha256));
+        assert!(
+            ["trace.tampered", "trace.foreign", "trace.malformed", "trace.truncated"].contains(&code),
+            "{at}: {code}"
+        );
+    }
+    let lines: Vec<_> = text.lines().collect();
+    for out in 1..lines.len() {
+        let kept: Vec<_> = lines.iter().enumerate().filter(|(n, _)| *n != out).map(|(_, line)| *line).collect();
+        let kept = kept.join(
+            "
+",
+        ) + "
+";
+        let expected = if out + 1 == lines.len() { "trace.truncated" } else { "trace.tampered" };
+        assert_eq!(code(read(&kept)), expected, "without line {out}");
+    }
+    assert_eq!(code(read(&[&text[..], lines[2], "\n"].concat())), "trace.tampered");
+}
+
+#[test]
+fn a_trace_that_was_cut_is_refused() {
+    let text = recorded(&[(SELECT, Privacy::Plain)]);
+    let first = text.find('\n').unwrap();
+    for end in 1..text.len() {
+        let expected = if end <= first { "trace.foreign" } else { "trace.truncated" };
+        assert_eq!(code(read(&text[..end])), expected, "{end}");
+    }
+}
+
+#[test]
+fn what_is_no_trace_is_refused() {
+    for text in ["", "\n", "{}\n", "x", "{\"schema\":\"rollcall.scan/1\"}\n", "{\"a\":1,\"sum\":\"0\"}\n"] {
+        assert!(["trace.foreign", "trace.truncated"].contains(&code(read(text))), "{text}");
+    }
+    assert_eq!(code(Trace::parse(&[0xFF; 10], sha256)), "trace.foreign");
+    assert_eq!(code(Trace::parse(&vec![b' '; usize::try_from(SIZE_MAX).unwrap() + 1], sha256)), "trace.too-large");
+    let other = recorded(&[]).replace(SCHEMA, "rollcall.trace/9");
+    assert_eq!(code(read(&other)), "trace.foreign");
+}
+
+/// A right chain says nothing about what stands in the lines.
+#[test]
+fn lines_in_a_wrong_order_are_refused() {
+    let chain = |records: Vec<(u32, Record)>| {
+        let (mut text, mut sum) = (String::new(), String::new());
+        for (seq, (tap, record)) in records.into_iter().enumerate() {
+            let at = "2026-11-24T04:00:00Z".parse().unwrap();
+            let line = record::Line { seq: seq as u64, at, tap, record };
+            let json = serde_json::to_string(&line).unwrap();
+            sum = chained(sha256, &sum, &json);
+            text = [&text, json.strip_suffix('}').unwrap(), ",\"sum\":\"", &sum, "\"}\n"].concat();
+        }
+        text
+    };
+    let begin = || (0, Record::Begin { schema: SCHEMA.into(), version: "1".into(), personal: false });
+    let card = |tap| (tap, Record::Transaction { reader: "r".into(), atr: String::new() });
+    let unreached = |tap| (tap, Record::Unreached { reader: "r".into(), error: LinkError::CardMute, again: false });
+    let proof = |tap| (tap, Record::Proof { holds: true });
+    let end = || (0, Record::End);
+    assert_eq!(code(read(&chain(vec![begin(), card(1), proof(1), end()]))), "");
+    assert_eq!(code(read(&chain(vec![card(1), end()]))), "trace.foreign");
+    for bent in [
+        vec![begin(), begin(), end()],
+        vec![begin(), end(), end()],
+        vec![begin(), proof(1), end()],
+        vec![begin(), card(1), card(1), end()],
+        vec![begin(), unreached(1), proof(1), end()],
+    ] {
+        assert_eq!(code(read(&chain(bent.clone()))), "trace.malformed", "{bent:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_once_and_stops_nobody() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let recorder = Arc::new(Recorder::on(full, options()));
+    let mut link = Traced::new(Echo, recorder.begin("reader", &[]));
+    assert!(link.transmit(SELECT, Privacy::Plain).is_ok());
+    drop(link);
+    assert!(matches!(recorder.finish(), Some(Problem::Io(_))));
+    assert!(recorder.finish().is_none());
+}
+
+#[test]
+fn a_trace_ends_whole_when_it_is_as_long_as_may_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace");
+    let recorder = Arc::new(Recorder::create(&path, options()).unwrap());
+    let certificate = "00".repeat(30_000);
+    for _ in 0..300 {
+        let mut tape = recorder.begin("reader", &[]);
+        tape.record(Record::Remembered { item: record::Remembered::Ecka, certificate: certificate.clone() });
+    }
+    assert!(matches!(recorder.finish(), Some(Problem::Full)));
+    assert!(recorder.finish().is_none());
+    let trace = Trace::load(&path, sha256).unwrap();
+    assert!(trace.scenes.len() > 200);
+    assert!(Recorder::create(&path, options()).is_err(), "no file is written over");
+}

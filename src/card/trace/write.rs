@@ -1,0 +1,248 @@
+//! Writes a trace. What a transaction says is kept in memory until it has ended: no card waits for a disk.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    Digest, SCHEMA, SIZE_MAX, chained,
+    record::{Exchange, Line, Question, Record, Verdict, is_get_response, is_public},
+};
+use crate::card::link::{Link, LinkError, Privacy};
+
+/// Takes out of a transaction what a card said of its holder.
+pub type Mask = fn(&mut [Record]);
+
+/// How a trace is written.
+#[derive(Clone, Copy)]
+pub struct Options {
+    /// Takes out what cards say of their holders; `None` leaves it in.
+    pub mask: Option<Mask>,
+    /// Chains the lines.
+    pub digest: Digest,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+/// The trace of this process, where one is written.
+static PROCESS: OnceLock<Arc<Recorder>> = OnceLock::new();
+
+/// Traces everything that this process says to cards from now on. Only the first call does it.
+pub fn start(recorder: Arc<Recorder>) {
+    let _ = PROCESS.set(recorder);
+}
+
+/// The trace of this process.
+pub fn current() -> Option<&'static Arc<Recorder>> {
+    PROCESS.get()
+}
+
+/// Writes a trace. Nothing that goes wrong with it reaches who talks to a card: it is told by [`Recorder::finish`].
+pub struct Recorder {
+    options: Options,
+    sink: Mutex<Sink>,
+}
+
+struct Sink {
+    file: File,
+    sum: String,
+    seq: u64,
+    size: u64,
+    taps: u32,
+    problem: Option<Problem>,
+    ended: bool,
+}
+
+/// Why a trace is not whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    /// It cannot be written.
+    #[error("the trace could not be written: {0}")]
+    Io(#[from] io::Error),
+    /// It has reached its longest size.
+    #[error("the trace has reached {} MiB, and ends there", SIZE_MAX >> 20)]
+    Full,
+}
+
+/// Room for the last line.
+const RESERVE: u64 = 1 << 10;
+
+impl Recorder {
+    /// A new file, which only its owner may read; one that is there already is left alone, and is an error.
+    pub fn create(path: &Path, options: Options) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        Ok(Self::on(file, options))
+    }
+
+    /// On an open file.
+    pub(super) fn on(file: File, options: Options) -> Self {
+        let sink = Sink { file, sum: String::new(), seq: 0, size: 0, taps: 0, problem: None, ended: false };
+        let recorder = Self { options, sink: Mutex::new(sink) };
+        let begin = Record::Begin {
+            schema: SCHEMA.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            personal: options.mask.is_none(),
+        };
+        recorder.lone(0, begin);
+        recorder
+    }
+
+    /// The beginning of a transaction with this card.
+    pub fn begin(self: &Arc<Self>, reader: &str, atr: &[u8]) -> Tape {
+        let id = self.next();
+        let mut tape = Tape { recorder: Arc::clone(self), id, lines: Vec::new(), shown: false };
+        tape.record(Record::Transaction { reader: reader.to_owned(), atr: hex::encode_upper(atr) });
+        tape
+    }
+
+    /// Nothing came about with a card in this reader. Gives the number of it.
+    pub fn unreached(&self, reader: &str, error: &LinkError, again: bool) -> u32 {
+        let id = self.next();
+        self.lone(id, Record::Unreached { reader: reader.to_owned(), error: error.clone(), again });
+        id
+    }
+
+    fn next(&self) -> u32 {
+        let mut sink = self.sink();
+        sink.taps += 1;
+        sink.taps
+    }
+
+    /// A line of its own, outside a transaction.
+    pub fn lone(&self, tap: u32, record: Record) {
+        self.append(tap, vec![((self.options.clock)(), record)]);
+    }
+
+    /// Writes the last line. What went wrong is told once, here.
+    pub fn finish(&self) -> Option<Problem> {
+        self.lone(0, Record::End);
+        let mut sink = self.sink();
+        sink.ended = true;
+        sink.problem.take()
+    }
+
+    fn append(&self, tap: u32, lines: Vec<(Timestamp, Record)>) {
+        let mut sink = self.sink();
+        for (at, record) in lines {
+            sink.line(self.options.digest, tap, at, record);
+        }
+    }
+
+    fn sink(&self) -> std::sync::MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sink {
+    fn line(&mut self, digest: Digest, tap: u32, at: Timestamp, record: Record) {
+        let last = record == Record::End;
+        let full = matches!(self.problem, Some(Problem::Full));
+        if self.ended || (self.problem.is_some() && !(last && full)) {
+            return;
+        }
+        if let Err(problem) = self.write(digest, tap, at, record, last) {
+            self.problem = Some(problem);
+        }
+    }
+
+    fn write(&mut self, digest: Digest, tap: u32, at: Timestamp, record: Record, last: bool) -> Result<(), Problem> {
+        let line = Line { seq: self.seq, at, tap, record };
+        let text = serde_json::to_string(&line).map_err(io::Error::from)?;
+        let sum = chained(digest, &self.sum, &text);
+        let whole = format!("{},\"sum\":\"{sum}\"}}\n", text.strip_suffix('}').unwrap_or(&text));
+        let room = if last { SIZE_MAX } else { SIZE_MAX - RESERVE };
+        if self.size + whole.len() as u64 > room {
+            return Err(Problem::Full);
+        }
+        self.file.write_all(whole.as_bytes())?;
+        self.size += whole.len() as u64;
+        self.seq += 1;
+        self.sum = sum;
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Recorder")
+    }
+}
+
+/// What one transaction says. It is written when this is dropped.
+#[derive(Debug)]
+pub struct Tape {
+    recorder: Arc<Recorder>,
+    id: u32,
+    lines: Vec<(Timestamp, Record)>,
+    /// Whether the data of the last command, and so of the answer that goes on, are shown.
+    shown: bool,
+}
+
+impl Tape {
+    /// The number of this transaction in the trace.
+    pub const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Takes an exchange.
+    pub fn exchange(&mut self, command: &[u8], privacy: Privacy, answer: &Result<Vec<u8>, LinkError>, took: Duration) {
+        if !is_get_response(command) {
+            self.shown = command.first_chunk::<4>().is_some_and(|header| is_public(*header, privacy));
+        }
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.record(Record::Exchange(Exchange::new(command, self.shown, answer, us)));
+    }
+
+    /// Takes what the layers above know.
+    pub fn record(&mut self, record: Record) {
+        self.lines.push(((self.recorder.options.clock)(), record));
+    }
+}
+
+impl Drop for Tape {
+    fn drop(&mut self) {
+        let (times, mut records): (Vec<_>, Vec<_>) = std::mem::take(&mut self.lines).into_iter().unzip();
+        if let Some(mask) = self.recorder.options.mask {
+            mask(&mut records);
+        }
+        self.recorder.append(self.id, times.into_iter().zip(records).collect());
+    }
+}
+
+/// A link that is traced.
+#[derive(Debug)]
+pub struct Traced<L> {
+    link: L,
+    tape: Tape,
+}
+
+impl<L> Traced<L> {
+    /// Everything that this link says goes onto the tape.
+    pub const fn new(link: L, tape: Tape) -> Self {
+        Self { link, tape }
+    }
+}
+
+impl<L: Link> Link for Traced<L> {
+    fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
+        let start = Instant::now();
+        let answer = self.link.transmit(command, privacy);
+        self.tape.exchange(command, privacy, &answer, start.elapsed());
+        answer
+    }
+
+    fn note(&mut self, record: &dyn Fn() -> Record) {
+        self.tape.record(record());
+    }
+
+    fn recorded(&mut self, question: Question) -> Option<Verdict> {
+        self.link.recorded(question)
+    }
+}

@@ -1,0 +1,36 @@
+//! `rollcall doctor --replay FILE`: plays the taps of a trace, without a card, a key, a server or a list. What comes of
+//! them is printed as `scan` prints it, and touches nothing.
+
+use std::path::Path;
+
+use crate::{
+    card::trace::Trace,
+    cli::{json, outcome::Outcome, printer::Printer},
+    crypto::random::SystemRandom,
+    failure::{Failure, summary},
+    tap::replay::play,
+    token::traced::DIGEST,
+};
+
+/// Plays the file. The exit status is that of a scan with the same outcomes.
+pub fn run(file: &Path, out: &mut Printer) -> Result<u8, Failure> {
+    let trace = Trace::load(file, DIGEST)?;
+    let played = play(&trace, &mut SystemRandom)?;
+    if played.iter().any(|tap| tap.judged.server) {
+        out.note("a server was asked: what it said is not in the trace, and the outcomes are the card's alone");
+    }
+    if !trace.personal {
+        out.note("what the cards said of their holders is not in this trace");
+    }
+    out.begin::<json::Scan>()?;
+    let (mut failures, mut succeeded) = (Vec::new(), 0);
+    for tap in played {
+        let outcome = Outcome::played(tap);
+        match outcome.class() {
+            Some(class) => failures.push(class),
+            None => succeeded += 1,
+        }
+        out.item(&outcome.object(trace.personal))?;
+    }
+    Ok(summary(&failures, succeeded))
+}

@@ -1,0 +1,162 @@
+//! Plays the taps of a trace again: the same code, and in the place of the card what was recorded of it.
+//!
+//! Done anew: SELECT, every certificate under the recorded CA at the recorded time, the form of every answer, the lookups,
+//! the record, and where the trace holds it the signature of the proof. Taken from the trace, for there are no keys: that
+//! the receipt held, what stood in sealed answers, and with a masked record that the signature held.
+
+use jiff::Timestamp;
+
+use super::{Depth, TapError, Tapped, visit};
+use crate::{
+    card::{
+        apdu::Format,
+        trace::{
+            Judged, Record, Replay, Scene, Trace, TraceError,
+            record::{Authority, Remembered, Visit as Came},
+        },
+    },
+    crypto::{
+        ec::{KeyPair, Point},
+        random::Random,
+        x509::{Certificate, Class, Role},
+    },
+    token::open::{Credentials, Item, Memory, Visit},
+};
+
+/// A tap that was played.
+#[derive(Debug)]
+pub struct Played {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Where.
+    pub reader: String,
+    /// What comes of it.
+    pub tapped: Tapped,
+    /// What the terminal had against the token, as it was recorded.
+    pub judged: Judged,
+}
+
+/// Plays every tap of a trace. What is no tap (an enrollment, a change, a heartbeat) is passed over.
+///
+/// Errors: [`TraceError::Diverged`] when this program says anything else than was recorded, [`TraceError::Withheld`]
+/// when a masked trace lacks what decides, [`TraceError::Nothing`] without a tap.
+pub fn play(trace: &Trace, random: &mut dyn Random) -> Result<Vec<Played>, TraceError> {
+    let mut all: Vec<Played> = Vec::new();
+    for scene in &trace.scenes {
+        let Some((again, tapped)) = play_scene(scene, random)? else { continue };
+        let played = Played { at: scene.at, reader: scene.reader.clone(), tapped, judged: scene.judged.clone() };
+        // A card that had been reset was asked once more, and that counts.
+        let first = all.iter().rposition(|one| one.reader == scene.reader).filter(|_| again);
+        match first.and_then(|at| all.get_mut(at)) {
+            Some(one) if one.tapped.result.as_ref().is_err_and(TapError::worth_another_try) => *one = played,
+            _ => all.push(played),
+        }
+    }
+    if all.is_empty() { Err(TraceError::Nothing) } else { Ok(all) }
+}
+
+/// What comes of one scene, and whether it is the second attempt of a tap; nothing when it is no tap.
+fn play_scene(scene: &Scene, random: &mut dyn Random) -> Result<Option<(bool, Tapped)>, TraceError> {
+    let records = match &scene.records {
+        Ok(records) => records,
+        Err(error) => return Ok(Some((scene.again, Tapped::failed(error.clone().into())))),
+    };
+    let tap = records.iter().find_map(|record| match record {
+        Record::Tap { server_nonce, again } => Some((*server_nonce, *again)),
+        _ => None,
+    });
+    let came = records.iter().find_map(|record| match record {
+        Record::Visit(came) => Some(came),
+        _ => None,
+    });
+    let (Some((server_nonce, again)), Some(came)) = (tap, came) else { return Ok(None) };
+    let diverged = |exchanges| TraceError::Diverged { reader: scene.reader.clone(), exchanges };
+    let mut terminal = Terminal::of(came, records, random).ok_or_else(|| diverged(0))?;
+    let mut link = Replay::new(records);
+    let tapped = visit(&mut link, &mut terminal.visit(came.now, random), terminal_depth(came));
+    if link.withheld() {
+        return Err(TraceError::Withheld { reader: scene.reader.clone() });
+    }
+    match link.diverged() {
+        Some(exchanges) => Err(diverged(exchanges)),
+        None => Ok(Some((again, Tapped { server_nonce, ..tapped }))),
+    }
+}
+
+const fn terminal_depth(came: &Came) -> Depth {
+    if came.identify_only { Depth::Identify } else { Depth::Authenticate }
+}
+
+/// The terminal of a recorded tap, less its keys.
+struct Terminal {
+    credentials: Credentials,
+    notebook: Notebook,
+    nonce: [u8; 32],
+    format: Format,
+}
+
+impl Terminal {
+    fn of(came: &Came, records: &[Record], random: &mut dyn Random) -> Option<Self> {
+        let previous = match &came.previous {
+            Some(previous) => Some(Box::new(credentials(previous, None, random)?)),
+            None => None,
+        };
+        let mut nonce = [0; 32];
+        hex::decode_to_slice(&came.nonce, &mut nonce).ok()?;
+        Some(Self {
+            credentials: credentials(&came.authority, previous, random)?,
+            notebook: Notebook::of(records)?,
+            nonce,
+            format: if came.extended { Format::Extended } else { Format::Short },
+        })
+    }
+
+    fn visit<'a>(&'a mut self, now: Timestamp, random: &'a mut dyn Random) -> Visit<'a> {
+        let Self { credentials, notebook, nonce, format } = self;
+        Visit { credentials, memory: notebook, nonce: *nonce, now, format: *format, random, learned: Vec::new() }
+    }
+}
+
+/// The recorded certificate, verified again, and a key that is made here and fits nothing.
+fn credentials(
+    authority: &Authority,
+    previous: Option<Box<Credentials>>,
+    random: &mut dyn Random,
+) -> Option<Credentials> {
+    const ROLES: [Class; 3] = [Class::Terminal(Role::Read), Class::Terminal(Role::Write), Class::Terminal(Role::Admin)];
+    let ca = Point::parse(&hex::decode(&authority.ca).ok()?).ok()?;
+    let certificate = Certificate::verify(&hex::decode(&authority.certificate).ok()?, &ca, &ROLES).ok()?;
+    Some(Credentials { ca, key: KeyPair::generate(random).ok()?, certificate, previous })
+}
+
+/// What the terminal remembered of the token then.
+#[derive(Default)]
+struct Notebook {
+    ecka: Option<Vec<u8>>,
+    identity: Option<Vec<u8>>,
+}
+
+impl Notebook {
+    fn of(records: &[Record]) -> Option<Self> {
+        let mut notebook = Self::default();
+        for record in records {
+            if let Record::Remembered { item, certificate } = record {
+                let der = Some(hex::decode(certificate).ok()?);
+                match item {
+                    Remembered::Ecka => notebook.ecka = der,
+                    Remembered::Identity => notebook.identity = der,
+                }
+            }
+        }
+        Some(notebook)
+    }
+}
+
+impl Memory for Notebook {
+    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
+        match item {
+            Item::Ecka(..) => self.ecka.clone(),
+            Item::Identity(_) => self.identity.clone(),
+        }
+    }
+}

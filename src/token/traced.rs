@@ -1,0 +1,216 @@
+//! What a trace needs of our applet: the verdicts that only keys allow, written down and taken from a replay; and what a
+//! card says of its holder, taken out.
+
+use super::{commands::PART_MAX, constants::TAG_DETAILS, record};
+use crate::{
+    card::{
+        apdu::Response,
+        link::Link,
+        tlv,
+        trace::{
+            self, Question, Record, Verdict,
+            record::{Answer, Authority, Broken, Receipt, Remembered, Visit as Came},
+        },
+    },
+    channel::{
+        ChannelError, Step,
+        messaging::{Messaging, SessionKeys},
+        scp11::{Handshake, Opened},
+    },
+    crypto::{Key128, sha256},
+    proof::{self, ProofError, Verified},
+    wire::User,
+};
+
+use super::open::{Credentials, Item, Visit};
+
+/// Notes what a terminal comes with, all of it public.
+pub fn came(link: &mut dyn Link, visit: &Visit<'_>, identify_only: bool) {
+    link.note(&|| {
+        Record::Visit(Box::new(Came {
+            identify_only,
+            extended: visit.format == crate::card::apdu::Format::Extended,
+            now: visit.now,
+            nonce: hex::encode(visit.nonce),
+            authority: authority(visit.credentials),
+            previous: visit.credentials.previous.as_deref().map(authority),
+        }))
+    });
+}
+
+fn authority(credentials: &Credentials) -> Authority {
+    Authority { ca: hex::encode(credentials.ca.as_bytes()), certificate: hex::encode(credentials.certificate.der()) }
+}
+
+/// Notes a certificate that was remembered.
+pub fn remembered(link: &mut dyn Link, item: &Item, der: &[u8]) {
+    let item = match item {
+        Item::Ecka(..) => Remembered::Ecka,
+        Item::Identity(_) => Remembered::Identity,
+    };
+    link.note(&|| Record::Remembered { item, certificate: hex::encode(der) });
+}
+
+/// The end of a key agreement: as it came out, unless a replay, whose keys are none, knows better of the receipt. An
+/// answer of the wrong form and a refusal are found anew in any case.
+pub fn receipt(
+    link: &mut dyn Link,
+    came_out: Result<Step<Handshake, Opened>, ChannelError>,
+) -> Result<Step<Handshake, Opened>, ChannelError> {
+    let came_out = match came_out {
+        Err(ChannelError::Receipt) => match link.recorded(Question::Receipt) {
+            Some(Verdict::Bound(binding)) => Ok(Step::Done(stand_in(binding))),
+            _ => Err(ChannelError::Receipt),
+        },
+        other => other,
+    };
+    let binding = match &came_out {
+        Ok(Step::Done(opened)) => Some(opened.binding),
+        Err(ChannelError::Receipt) => None,
+        _ => return came_out,
+    };
+    link.note(&|| Record::Receipt(Receipt { holds: binding.is_some(), binding: binding.map(hex::encode) }));
+    came_out
+}
+
+/// A channel whose keys are no secret and fit no card: a replay wraps its commands with them, so that their lengths are
+/// the recorded ones.
+fn stand_in(binding: [u8; 32]) -> Opened {
+    let key = || Key128::new([0; 16]);
+    let keys = SessionKeys { enc: key(), mac: key(), rmac: key(), dek: key() };
+    Opened { messaging: Messaging::new(keys, [0; 16]), binding }
+}
+
+/// The opened answer: as a replay knows it, otherwise as the keys of the channel tell.
+pub fn answer(
+    link: &mut dyn Link,
+    step: &str,
+    header: [u8; 4],
+    sealed: &Response,
+    messaging: &mut Messaging,
+) -> Result<Response, ChannelError> {
+    let opened = match link.recorded(Question::Answer) {
+        Some(Verdict::Opened(answer)) => Ok(answer),
+        Some(Verdict::Broken(Broken::Padding)) => Err(ChannelError::Padding),
+        Some(_) => Err(ChannelError::ResponseMac),
+        None => messaging.unwrap(sealed),
+    };
+    let told = opened.as_ref().map_err(|error| match error {
+        ChannelError::ResponseMac => Broken::Mac,
+        ChannelError::Padding => Broken::Padding,
+        _ => Broken::Local,
+    });
+    link.note(&|| Record::Answer(Answer::new(step, header, told)));
+    opened
+}
+
+/// The checked proof. Where the record of the holder was masked, the signature, which covers it, cannot hold any more,
+/// and a replay takes the recorded verdict; where it was not, the signature is verified anew.
+pub fn proof(
+    link: &mut dyn Link,
+    answer: &[u8],
+    checked: Result<Verified, ProofError>,
+) -> Result<Verified, ProofError> {
+    let checked = match checked {
+        Err(ProofError::Signature) => match link.recorded(Question::Proof) {
+            Some(Verdict::Holds) => masked_proof(answer).ok_or(ProofError::Form),
+            _ => Err(ProofError::Signature),
+        },
+        other => other,
+    };
+    let holds = match &checked {
+        Ok(_) => true,
+        Err(ProofError::Signature) => false,
+        Err(_) => return checked,
+    };
+    link.note(&|| Record::Proof { holds });
+    checked
+}
+
+/// What an answer whose form was checked says: the counter behind `83 10 id 80 04`, and the record at the end. There is
+/// no message: it would not verify.
+fn masked_proof(answer: &[u8]) -> Option<Verified> {
+    let counter = u32::from_be_bytes(*answer.get(20..)?.first_chunk()?);
+    Some(Verified { counter, record: *answer.last_chunk::<{ proof::RECORD }>()?, cose: Vec::new() })
+}
+
+/// SHA-256, for the chain of a trace.
+pub const DIGEST: trace::Digest = sha256;
+
+/// Takes out of a transaction what the card said of its holder: every letter of it becomes an `x`, names of fields stay.
+/// What has another form than we write is withheld.
+pub fn mask(records: &mut [Record]) {
+    let mut details = Vec::new();
+    for (at, record) in records.iter_mut().enumerate() {
+        let Record::Answer(answer) = record else { continue };
+        match hex::decode(&answer.command).as_deref() {
+            Ok([_, 0x88, ..]) => replace(answer, masked_answer),
+            Ok([_, 0xB1, p1, p2]) if u16::from_be_bytes([*p1, *p2]) == TAG_DETAILS => details.push(at),
+            Ok([_, 0xCA, ..]) if !is_public_object(&answer.command) => replace(answer, |_| None),
+            Ok([_, 0xB1, ..]) => replace(answer, masked_part),
+            _ => {}
+        }
+    }
+    mask_details(records, &details);
+}
+
+/// Identity certificate, life-cycle state, CA lookup, and the lists of CA keys and of certificates.
+fn is_public_object(command: &str) -> bool {
+    ["7F21", "0100", "0083", "FF33", "FF34", "BF21"].iter().any(|tag| command.ends_with(tag))
+}
+
+fn replace(answer: &mut Answer, mask: impl FnOnce(&[u8]) -> Option<Vec<u8>>) {
+    let data = answer.data.take().and_then(|data| hex::decode(data).ok());
+    if let Some(data) = data.filter(|data| !data.is_empty()) {
+        answer.masked = true;
+        answer.data = mask(&data).map(hex::encode_upper);
+    }
+}
+
+/// The answer of INTERNAL AUTHENTICATE, whose last 120 bytes are the record.
+fn masked_answer(data: &[u8]) -> Option<Vec<u8>> {
+    let (head, filled) = data.split_last_chunk::<{ proof::RECORD }>()?;
+    let masked = record::masked(filled)?;
+    Some([head, &masked].concat())
+}
+
+/// One part of a picture.
+fn masked_part(data: &[u8]) -> Option<Vec<u8>> {
+    Some(tlv::object(0x53, &vec![0; tlv::only(data, 0x53).ok()?.len()]))
+}
+
+/// The details come in parts, and are masked as a whole.
+fn mask_details(records: &mut [Record], places: &[usize]) {
+    let data = |record: &Record| match record {
+        Record::Answer(Answer { data: Some(data), .. }) => {
+            tlv::only(&hex::decode(data).ok()?, 0x53).ok().map(<[u8]>::to_vec)
+        }
+        _ => None,
+    };
+    let parts: Option<Vec<_>> = places.iter().map(|at| data(&records[*at])).collect();
+    let masked = parts.as_ref().and_then(|parts| {
+        let whole = parts.concat();
+        // A reading that broke off is never decoded: its lengths are all that matters.
+        let broke_off = parts.last().is_some_and(|last| last.len() >= PART_MAX);
+        record::masked(&whole).or_else(|| broke_off.then(|| vec![0; whole.len()]))
+    });
+    let mut rest = masked.as_deref();
+    for (n, at) in places.iter().enumerate() {
+        let length = parts.as_ref().map_or(0, |parts| parts[n].len());
+        let part = rest.and_then(|bytes| bytes.split_at_checked(length));
+        rest = part.map(|(_, behind)| behind);
+        if let Record::Answer(answer) = &mut records[*at] {
+            replace(answer, |_| part.map(|(part, _)| tlv::object(0x53, part)));
+        }
+    }
+}
+
+/// A user of whom nothing is left but lengths and the names of fields.
+pub fn masked_user(user: &User) -> User {
+    let mask = |text: &String| "x".repeat(text.len());
+    User {
+        id: mask(&user.id),
+        name: mask(&user.name),
+        fields: user.fields.iter().map(|(key, value)| (key.clone(), mask(value))).collect(),
+    }
+}
