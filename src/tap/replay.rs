@@ -59,7 +59,7 @@ pub fn play(trace: &Trace, random: &mut dyn Random) -> Result<Vec<Played>, Trace
 fn play_scene(scene: &Scene, random: &mut dyn Random) -> Result<Option<(bool, Tapped)>, TraceError> {
     let records = match &scene.records {
         Ok(records) => records,
-        Err(error) => return Ok(Some((false, Tapped::failed(error.clone().into())))),
+        Err(error) => return Ok(Some((scene.again, Tapped::failed(error.clone().into())))),
     };
     let tap = records.iter().find_map(|record| match record {
         Record::Tap { server_nonce, again } => Some((*server_nonce, *again)),

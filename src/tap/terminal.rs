@@ -79,7 +79,7 @@ impl Terminal {
         let deadline = start + self.tap;
         let mut card = match Card::connect(reader, self.limits(deadline)) {
             Ok(card) => card,
-            Err(e) => return (unreached(reader, e), None),
+            Err(e) => return (unreached(reader, e, false), None),
         };
         let connect = start.elapsed();
         let mut tapped = self.over(&mut card, false);
@@ -106,7 +106,7 @@ impl Terminal {
         let reader = card.reader().to_owned();
         let mut transaction = match card.begin() {
             Ok(transaction) => transaction,
-            Err(e) => return unreached(&reader, e),
+            Err(e) => return unreached(&reader, e, again),
         };
         transaction.note(&|| Record::Tap { server_nonce: given.is_some(), again });
         let traced = transaction.traced();
@@ -132,7 +132,7 @@ impl Terminal {
 }
 
 /// A tap without a transaction, which is written into the trace too.
-fn unreached(reader: &str, error: LinkError) -> Tapped {
-    let traced = trace::write::current().map_or(0, |trace| trace.unreached(reader, &error));
+fn unreached(reader: &str, error: LinkError, again: bool) -> Tapped {
+    let traced = trace::write::current().map_or(0, |trace| trace.unreached(reader, &error, again));
     Tapped { traced, ..Tapped::failed(error.into()) }
 }

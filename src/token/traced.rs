@@ -1,7 +1,7 @@
 //! What a trace needs of our applet: the verdicts that only keys allow, written down and taken from a replay; and what a
 //! card says of its holder, taken out.
 
-use super::{constants::TAG_DETAILS, record};
+use super::{commands::PART_MAX, constants::TAG_DETAILS, record};
 use crate::{
     card::{
         apdu::Response,
@@ -188,7 +188,12 @@ fn mask_details(records: &mut [Record], places: &[usize]) {
         _ => None,
     };
     let parts: Option<Vec<_>> = places.iter().map(|at| data(&records[*at])).collect();
-    let masked = parts.as_ref().and_then(|parts| record::masked(&parts.concat()));
+    let masked = parts.as_ref().and_then(|parts| {
+        let whole = parts.concat();
+        // A reading that broke off is never decoded: its lengths are all that matters.
+        let broke_off = parts.last().is_some_and(|last| last.len() >= PART_MAX);
+        record::masked(&whole).or_else(|| broke_off.then(|| vec![0; whole.len()]))
+    });
     let mut rest = masked.as_deref();
     for (n, at) in places.iter().enumerate() {
         let length = parts.as_ref().map_or(0, |parts| parts[n].len());

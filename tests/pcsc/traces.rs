@@ -118,6 +118,8 @@ pub fn are_recorded_and_played(kind: &str) {
     for (name, at, carried_out) in [("lifted-first", 1, false), ("lifted-third", 3, true), ("lifted-fifth", 5, false)] {
         studio.take(name, &["scan"], Some(Lift { at, carried_out }), Box::new(|_, honest| honest));
     }
+    // In the middle of the details.
+    studio.take("lifted-late", &["scan"], Some(Lift { at: 9, carried_out: false }), Box::new(|_, honest| honest));
     studio.scan_bent("more-for-ever", from(2, &[0x61, 0x00]));
     studio.scan_bent("one-byte", from(2, &[0x90]));
     studio.scan_bent("only-9000", from(2, &[0x90, 0]));

@@ -96,6 +96,8 @@ pub struct Scene {
     pub reader: String,
     /// What happened, or why nothing could.
     pub records: Result<Vec<Record>, LinkError>,
+    /// Whether it is the second attempt of a tap at which nothing could happen.
+    pub again: bool,
     /// What this terminal had against the token.
     pub judged: Judged,
 }
@@ -143,15 +145,21 @@ impl Trace {
             match line.record {
                 Record::End => ended = true,
                 Record::Begin { .. } => return Err(form),
-                Record::Unreached { reader, error } => {
+                Record::Unreached { reader, error, again } => {
                     taps.insert(line.tap, scenes.len());
-                    scenes.push(Scene { at: line.at, reader, records: Err(error), judged: Judged::default() });
+                    scenes.push(Scene { at: line.at, reader, records: Err(error), again, judged: Judged::default() });
                 }
                 Record::Transaction { reader, .. } => {
                     if taps.insert(line.tap, scenes.len()).is_some() {
                         return Err(form);
                     }
-                    scenes.push(Scene { at: line.at, reader, records: Ok(Vec::new()), judged: Judged::default() });
+                    scenes.push(Scene {
+                        at: line.at,
+                        reader,
+                        records: Ok(Vec::new()),
+                        again: false,
+                        judged: Judged::default(),
+                    });
                 }
                 record => {
                     let scene = taps.get(&line.tap).and_then(|place| scenes.get_mut(*place)).ok_or(form)?;

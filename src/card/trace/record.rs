@@ -43,6 +43,8 @@ pub enum Record {
         reader: String,
         /// Why.
         error: LinkError,
+        /// The same tap once more: the card had been reset.
+        again: bool,
     },
     /// A transaction began.
     Transaction {

@@ -41,7 +41,7 @@ fn recorded(commands: &[(&[u8], Privacy)]) -> String {
         let _ = link.transmit(command, *privacy);
     }
     drop(link);
-    recorder.unreached("other", &LinkError::SharingViolation);
+    recorder.unreached("other", &LinkError::SharingViolation, false);
     assert!(recorder.finish().is_none());
     fs::read_to_string(path).unwrap()
 }
@@ -192,7 +192,7 @@ fn lines_in_a_wrong_order_are_refused() {
     };
     let begin = || (0, Record::Begin { schema: SCHEMA.into(), version: "1".into(), personal: false });
     let card = |tap| (tap, Record::Transaction { reader: "r".into(), atr: String::new() });
-    let unreached = |tap| (tap, Record::Unreached { reader: "r".into(), error: LinkError::CardMute });
+    let unreached = |tap| (tap, Record::Unreached { reader: "r".into(), error: LinkError::CardMute, again: false });
     let proof = |tap| (tap, Record::Proof { holds: true });
     let end = || (0, Record::End);
     assert_eq!(code(read(&chain(vec![begin(), card(1), proof(1), end()]))), "");

@@ -103,9 +103,9 @@ impl Recorder {
     }
 
     /// Nothing came about with a card in this reader. Gives the number of it.
-    pub fn unreached(&self, reader: &str, error: &LinkError) -> u32 {
+    pub fn unreached(&self, reader: &str, error: &LinkError, again: bool) -> u32 {
         let id = self.next();
-        self.lone(id, Record::Unreached { reader: reader.to_owned(), error: error.clone() });
+        self.lone(id, Record::Unreached { reader: reader.to_owned(), error: error.clone(), again });
         id
     }
 
