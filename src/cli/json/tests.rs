@@ -36,6 +36,7 @@ fn validate(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
                 }
                 true
             }
+            "items" => value.as_array().into_iter().flatten().all(|v| validate(root, of, v).is_ok()),
             "additionalProperties" => {
                 assert!(!keywords.contains_key("properties"), "not looked at together");
                 value.as_object().into_iter().flatten().all(|(_, v)| validate(root, of, v).is_ok())
@@ -57,6 +58,7 @@ fn is_of_type(value: &Value, name: &Value) -> bool {
         "number" => value.is_number(),
         "string" => value.is_string(),
         "object" => value.is_object(),
+        "array" => value.is_array(),
         other => panic!("the validator does not know the type {other}"),
     }
 }
@@ -145,8 +147,8 @@ fn the_example_of_a_reader() {
         atr: Some("3B00".into()),
         card: Some("rollcall".into()),
         says: Some("no historical bytes".into()),
-        atr_fields: Vec::new(),
-        names: Vec::new(),
+        atr_fields: vec![AtrField { name: "TS".into(), bytes: "3B".into(), meaning: "direct convention".into() }],
+        names: vec!["a card".into()],
     };
     let example = json!({"schema":"rollcall.reader/1","reader":"R","alias":null,"state":"present","atr":"3B00",
         "card":"rollcall"});
