@@ -49,22 +49,19 @@ pub fn at_the_server(kind: &str) {
     let args = arguments(&readers[1], "--replace");
     // Killed when it asks whether the lost one is meant, nothing has happened; later it goes on without being asked.
     assert_eq!(stack.rollcall(&args).expect(2).code(), "confirm.needed");
-    let mut replaced = false;
-    for pause in (20..2000).step_by(40) {
-        let mut run = stack.command("rollcall").arg("--yes").args(args).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(pause));
-        let _ = run.kill();
-        run.wait().unwrap();
-        // A hidden file is the half of an entry that is not there yet: nothing has begun.
+    let mut run = stack.command("rollcall").arg("--yes").args(args).spawn().unwrap();
+    // A hidden file is the half of an entry that is not there yet.
+    let has_begun = || {
         let entries = std::fs::read_dir(stack.home().join("enrollments")).into_iter().flatten().flatten();
-        if entries.into_iter().any(|entry| !entry.file_name().to_string_lossy().starts_with('.')) {
-            let told = stack.ndjson(0, &args);
-            assert_eq!(told[0]["result"], "replaced");
-            replaced = true;
-            break;
-        }
+        entries.into_iter().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+    };
+    while !has_begun() && run.try_wait().unwrap().is_none() {
+        std::thread::yield_now();
     }
-    assert!(replaced);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    assert!(has_begun(), "it was killed in the middle");
+    assert_eq!(stack.ndjson(0, &args)[0]["result"], "replaced");
     let known = stack.ndjson(0, &["server", "token", "list"]);
     let of_p1: BTreeSet<_> = known.iter().map(|token| token["status"].as_str().unwrap()).collect();
     assert_eq!((known.len(), of_p1), (2, BTreeSet::from(["active", "revoked"])));
