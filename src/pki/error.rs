@@ -211,6 +211,10 @@ impl PkiError {
                 ),
                 Pkcs11Error::Token(..) | Pkcs11Error::Object(..) => failure(Class::Config, "pki.pkcs11-not-found")
                     .hint("correct perso_key; see what there is: pkcs11-tool --module LIBRARY --list-slots --list-objects"),
+                Pkcs11Error::Length(..) => failure(Class::Config, "pki.pkcs11-key").hint(
+                    "import the whole key: pkcs11-tool --module LIBRARY --login --write-object FILE --type secrkey --key-type AES:16 \
+                     --label NAME (softhsm2-util cuts a raw key at its first zero byte)",
+                ),
                 Pkcs11Error::NoPin(_) => failure(Class::Config, "pki.pkcs11-no-pin")
                     .hint("name a file of mode 0600 by pin-source=file:/PATH, or set ROLLCALL_PKCS11_PIN"),
                 Pkcs11Error::WrongPin(_) => failure(Class::Refused, "pki.pkcs11-pin")

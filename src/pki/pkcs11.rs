@@ -11,7 +11,7 @@ use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error, RvError},
     mechanism::Mechanism,
-    object::{Attribute, KeyType, ObjectClass, ObjectHandle},
+    object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle},
     session::{Session, UserType},
     types::AuthPin,
 };
@@ -24,6 +24,9 @@ pub use uri::{Uri, UriError};
 
 /// Where a service has the PIN from when the URI names no file.
 const PIN: &str = "ROLLCALL_PKCS11_PIN";
+
+/// The lengths of an AES key in bytes (FIPS 197, 6.1).
+const AES_LENGTHS: [u64; 3] = [16, 24, 32];
 
 /// Why a key in a PKCS#11 token cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,9 @@ pub enum Pkcs11Error {
     /// The PIN is wrong; it was tried once.
     #[error("the PKCS#11 token {0:?} refuses the PIN")]
     WrongPin(String),
+    /// The key is no AES key by its length in bytes: `softhsm2-util --import` ends a raw key at its first zero byte.
+    #[error("the key {0:?} on that PKCS#11 token has {1} bytes, which no AES key has")]
+    Length(String, u64),
     /// The answer is no AES-CMAC.
     #[error("the PKCS#11 token answered {0} bytes, which is no AES-CMAC")]
     Answer(usize),
@@ -96,6 +102,13 @@ impl Key {
         let &[handle] = found.as_slice() else {
             return Err(Pkcs11Error::Object(uri.object.clone(), found.len()).into());
         };
+        for attribute in session.get_attributes(handle, &[AttributeType::ValueLen]).map_err(failed)? {
+            if let Attribute::ValueLen(length) = attribute
+                && !AES_LENGTHS.contains(&u64::from(length))
+            {
+                return Err(Pkcs11Error::Length(uri.object.clone(), length.into()).into());
+            }
+        }
         Ok(Self { session: Mutex::new(session), handle, module })
     }
 

@@ -28,10 +28,16 @@ fn fill(stack: &mut Stack) {
     };
     util(&["--init-token", "--free", "--label", "Card desk", "--so-pin", "12345678", "--pin", PIN]);
     let key = hex::decode(fs::read_to_string(home.join("pki/perso.key")).unwrap().trim()).unwrap();
-    fs::write(home.join("raw"), key).unwrap();
     let raw = home.join("raw");
+    // softhsm2-util reads a raw key as a text, which ends at the first zero byte: pkcs11-tool takes the whole of it.
+    fs::write(&raw, key).unwrap();
+    let import = ["--login", "--pin", PIN, "--token-label", "Card desk", "--write-object", raw.to_str().unwrap()];
+    let what = ["--type", "secrkey", "--key-type", "AES:16", "--usage-sign", "--label", "perso", "--id", "01"];
+    let output = stack.command("pkcs11-tool").arg("--module").arg(module()).args(import).args(what).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    fs::write(&raw, b"twelve bytes\0cut").unwrap();
     let import = ["--import", raw.to_str().unwrap(), "--aes", "--token", "Card desk", "--pin", PIN];
-    util(&[&import[..], &["--label", "perso", "--id", "01"]].concat());
+    util(&[&import[..], &["--label", "cut", "--id", "02"]].concat());
     fs::remove_file(raw).unwrap();
     write_pin(stack, PIN, 0o600);
 }
@@ -106,6 +112,7 @@ pub fn what_is_wrong_with_it(kind: &str) {
     let good = uri(&stack, "perso");
     fails(&mut stack, &uri_of_another(&good, "perso", "nobody"), 78, "pki.pkcs11-not-found");
     fails(&mut stack, &uri_of_another(&good, "Card%20desk", "another"), 78, "pki.pkcs11-not-found");
+    fails(&mut stack, &uri_of_another(&good, "object=perso", "object=cut"), 78, "pki.pkcs11-key");
     fails(&mut stack, &uri_of_another(&good, "libsofthsm2", "libnothing"), 69, "pki.pkcs11");
     fails(&mut stack, &format!("{good}&pin-value={PIN}"), 78, "config.bad-value");
     let (without, _) = good.split_once("&pin-source").unwrap();
