@@ -311,7 +311,7 @@ pub enum TokenCommand {
     Block(TokenChangeArgs),
     /// Take a blocked token into use again
     Unblock(TokenChangeArgs),
-    /// Move the token to the CA that rollcall pki rotate-ca has made, or all tokens one by one
+    /// Move the token to the CA that rollcall pki rotate-ca has made, or give it a new set key; or all tokens one by one
     Rotate(TokenRotateArgs),
     /// Take the token out of use for ever: its keys are destroyed
     Terminate(TokenChangeArgs),
@@ -339,6 +339,9 @@ pub struct TokenRotateArgs {
     /// Every card that is put on a reader, until no token is left; the same command goes on where it stopped
     #[arg(long)]
     pub all: bool,
+    /// Give tokens of this set the key that rollcall pki rotate-set has made
+    #[arg(long, value_name = "ID")]
+    pub set: Option<SetId>,
     /// Say what would be done, and change nothing; with --all: which tokens are left
     #[arg(long)]
     pub dry_run: bool,
@@ -379,6 +382,14 @@ pub enum PkiCommand {
     /// Begin to rotate the CA: a new one is made here, and the old one is trusted until every token has been moved
     RotateCa {
         /// End the rotation: the old CA is trusted no more, and tokens that were not moved are strangers
+        #[arg(long)]
+        finish: bool,
+    },
+    /// Begin to replace the key of a set, after one of its cards was lost: a new one is made for the tokens that are left
+    RotateSet {
+        /// The set whose key is replaced
+        id: SetId,
+        /// End it: the old key is destroyed here
         #[arg(long)]
         finish: bool,
     },

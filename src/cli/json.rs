@@ -22,7 +22,7 @@ use crate::wire::User;
 pub use apdu::{Exchanged, Tlv};
 pub use finding::{Found, Verdict};
 pub use parts::{At, Ms, Named, Schema};
-pub use rotation::{Rotation, RotationState};
+pub use rotation::{Rotation, RotationState, SetRotation};
 pub use server::{Audit, Import, Known, ServerState, ServerTerminal, ServerToken};
 
 macro_rules! named {
@@ -56,6 +56,7 @@ named! {
     TokenChange = "rollcall.token-change/1",
     Rotation = "rollcall.rotation/1",
     RotationState = "rollcall.rotation-state/1",
+    SetRotation = "rollcall.set-rotation/1",
     Pki = "rollcall.pki/1",
     ServerState = "rollcall.server/1",
     Audit = "rollcall.audit/1",

@@ -9,7 +9,7 @@ use super::{
     args::{IssueArgs, IssueCommand, PkiArgs, PkiCommand},
     confirm::confirm,
     issue,
-    json::{Pki, PkiKind, PkiState, Schema},
+    json::{Pki, PkiKind, PkiState, Schema, SetRotation},
     printer::Printer,
     server::client::connect,
 };
@@ -18,7 +18,7 @@ use crate::{
     crypto::{random::SystemRandom, x509::ServerName},
     failure::{Class, Failure},
     files,
-    pki::{Age, Bundle, Caution, Content, Home, Item, Outcome, PkiError, Report},
+    pki::{Age, Bundle, Caution, Content, Home, Item, Outcome, PkiError, Report, SetId, Succession},
     wire::v1::Role,
 };
 
@@ -50,6 +50,7 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
             import(settings, &home, bundle, out)?;
             None
         }
+        PkiCommand::RotateSet { id, finish } => return rotate_set(*id, *finish, settings, &home, out),
         PkiCommand::RotateCa { finish } => rotate(*finish, settings, &home, out)?,
         PkiCommand::List => None,
     };
@@ -78,6 +79,40 @@ fn rotate(finish: bool, settings: &Settings, home: &Home, out: &mut Printer) -> 
     let report = home.begin_rotation(&server_names(), caution, Timestamp::now(), &mut SystemRandom)?;
     out.note("both CAs are trusted now; move the tokens: rollcall token rotate --all");
     Ok(Some(report))
+}
+
+/// Another set in the place of this one, or the end of it.
+fn rotate_set(id: SetId, finish: bool, settings: &Settings, home: &Home, out: &mut Printer) -> Result<u8, Failure> {
+    if finish {
+        let left = home.succession(id)?.left();
+        let what = format!(
+            "this destroys the key of the set {id} here; {left} of its tokens are not known to have the new one"
+        );
+        confirm(settings, out, &what, "finish")?;
+        let succession = home.finish_succession(id)?;
+        return out.object(&set_rotation(&succession, true)).map(|()| 0);
+    }
+    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+    // Only where the CA key lies is a set made.
+    let mut ca = home.load_ca(caution)?;
+    let mut create = || home.create_set(&mut ca, Timestamp::now(), &mut SystemRandom);
+    let succession = home.begin_succession(id, &mut create)?;
+    out.object(&set_rotation(&succession, false))?;
+    out.note(&format!("give its tokens the new key: rollcall token rotate --set {id} --all"));
+    Ok(0)
+}
+
+/// How far it is, as an object.
+pub fn set_rotation(succession: &Succession, finished: bool) -> SetRotation {
+    SetRotation {
+        schema: Schema::default(),
+        set: succession.from.to_string(),
+        successor: succession.to.id.to_string(),
+        tokens: succession.tokens,
+        done: succession.done(),
+        left: succession.left(),
+        finished,
+    }
 }
 
 /// Through the server where there is one: it has to know who may ask.

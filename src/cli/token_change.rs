@@ -166,8 +166,14 @@ pub fn failure(error: &ManageError, exchanges: u32) -> Failure {
         }
         ManageError::Token(e) => token(e, exchanges),
         ManageError::Foreign => TapError::Foreign.to_failure(exchanges),
-        ManageError::Private => Failure::new(Class::No, "token.private", message)
-            .hint("enroll its user anew under the new CA, on a card of a new set"),
+        ManageError::Open => Failure::new(Class::No, "token.open-mode", message)
+            .hint("only tokens in private mode have a set; see what this one is: rollcall token info"),
+        ManageError::OtherSet(_) => Failure::new(Class::No, "token.other-set", message)
+            .hint("put a token of the set on the reader whose key is replaced: rollcall token rotate --set ID"),
+        ManageError::NoSetKey => Failure::new(Class::Refused, "token.no-set-key", message)
+            .hint("it came with the public test keys: enroll its user anew on another card"),
+        ManageError::NotNoted(_) => Failure::new(Class::Io, "pki.file", message)
+            .hint("check the permissions and the space of the folder pki/sets, and run the command again"),
         ManageError::OtherCard => Failure::new(Class::CardLeft, "token.other-card", message)
             .hint("nothing was changed; put the right card on the reader, and run the command again"),
         ManageError::NoRotation => Failure::new(Class::No, "pki.no-rotation", message)

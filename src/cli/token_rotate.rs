@@ -1,9 +1,10 @@
-//! `rollcall token rotate`: moves the card in a reader, or a whole fleet card by card, to the new CA.
+//! `rollcall token rotate`: moves the card in a reader, or a whole fleet card by card, to the new CA, or to the new key of
+//! its set.
 //!
-//! What is done stands on the cards themselves; a list beside the CA says which tokens are left. So whatever ends a run,
+//! What is done stands on the cards themselves; a list beside the CA or the set says which tokens are left. So whatever ends a run,
 //! the same command goes on.
 
-use std::{collections::BTreeSet, sync::mpsc, time::Duration};
+use std::{sync::mpsc, time::Duration};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -14,6 +15,7 @@ use super::{
     enroll::{one_reader, remember},
     interrupt::Interrupt,
     json,
+    pki::set_rotation,
     printer::Printer,
     station,
     token_change::with_card,
@@ -21,13 +23,17 @@ use super::{
 use crate::{
     card::apdu::Format,
     config::Settings,
-    crypto::random::{SystemRandom, bytes},
+    crypto::{
+        ec::Point,
+        random::{SystemRandom, bytes},
+    },
     failure::{Class, Failure},
     manage::{
-        ManageError,
-        rotate::{Found, find, rotate},
+        Found, ManageError,
+        rotate::{Authority, find, rotate},
+        sets::{self, SetKey},
     },
-    pki::{Ca, Caution, Home, PkiError},
+    pki::{Ca, Caution, Home, PkiError, Rotation, Set, Succession},
     reader::monitor::{Event, Monitor},
     roster::store::Store,
     tap::failure::token,
@@ -40,9 +46,12 @@ use crate::{
 /// Runs the command.
 pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let home = Home::new(settings.pki_folder());
-    let left = home.rotation()?.left;
+    let goal = match args.set {
+        Some(set) => Goal::Set(home.succession(set)?),
+        None => Goal::Ca(home.rotation()?),
+    };
     if args.all && args.dry_run {
-        return out.object(&summary(&home)?).map(|()| 0);
+        return goal.tell(out).map(|()| 0);
     }
     let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
     let mut desk = Desk {
@@ -51,7 +60,7 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
         credentials: station::credentials(home.load_admin_terminal(Timestamp::now())?),
         store: station::store(settings)?,
         home,
-        left,
+        goal,
     };
     if args.all {
         return fleet(args, &mut desk, out);
@@ -59,7 +68,7 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
     let reader = one_reader(settings)?;
     let found = desk.look(&reader)?;
     if let (Found::Old(id), false) = (found, args.dry_run) {
-        confirm(settings, out, &format!("this moves the token {id} to the new CA"), &short(id))?;
+        confirm(settings, out, &format!("this moves the token {id} to {}", desk.goal.words()), &short(id))?;
     }
     let (id, result) = match found {
         Found::Old(id) if args.dry_run => (id, json::TokenChanged::Planned),
@@ -70,46 +79,144 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
     Ok(0)
 }
 
+/// What the tokens are moved to, and how far that is.
+enum Goal {
+    Ca(Rotation),
+    Set(Succession),
+}
+
+impl Goal {
+    fn words(&self) -> String {
+        match self {
+            Self::Ca(_) => "the new CA".to_owned(),
+            Self::Set(succession) => format!("the set {}", succession.to.id),
+        }
+    }
+
+    /// How many tokens there are.
+    fn tokens(&self) -> usize {
+        match self {
+            Self::Ca(rotation) => rotation.done.len() + rotation.left.len(),
+            Self::Set(succession) => succession.tokens,
+        }
+    }
+
+    /// How many are not known to be moved.
+    fn left(&self) -> usize {
+        match self {
+            Self::Ca(rotation) => rotation.left.len(),
+            Self::Set(succession) => succession.left(),
+        }
+    }
+
+    fn tell(&self, out: &mut Printer) -> Result<(), Failure> {
+        match self {
+            Self::Ca(rotation) => out.object(&json::RotationState {
+                schema: json::Schema::default(),
+                tokens: self.tokens(),
+                done: rotation.done.len(),
+                left: rotation.left.iter().copied().collect(),
+            }),
+            Self::Set(succession) => out.object(&set_rotation(succession, false)),
+        }
+    }
+}
+
 struct Desk<'a> {
     settings: &'a Settings,
     home: Home,
     ca: Ca,
     credentials: Credentials,
     store: Store,
-    /// Tokens that are not known to be moved.
-    left: BTreeSet<Uuid>,
+    goal: Goal,
 }
 
 impl Desk<'_> {
     fn look(&self, reader: &str) -> Result<Found, Failure> {
         let mut random = SystemRandom;
-        let visit = visit(&self.credentials, &mut random)?;
-        with_card(self.settings, reader, |link| Ok(find(link, &visit)?.0))
+        let mut visit = visit(&self.credentials, &mut random)?;
+        with_card(self.settings, reader, |link| match &self.goal {
+            Goal::Ca(_) => find(link, &mut visit),
+            Goal::Set(set) => sets::find(link, &mut visit, *set.from.as_bytes(), &key_of(&set.to)),
+        })
     }
 
     /// Moves the card; `meant` is the one that was confirmed.
     fn rotate(&mut self, reader: &str, meant: Option<Uuid>) -> Result<(Uuid, json::TokenChanged), Failure> {
         let mut random = SystemRandom;
         let mut visit = visit(&self.credentials, &mut random)?;
-        let ca = &mut self.ca;
-        let mut certify = |id, ecka: &_, identity: &_| {
-            if meant.is_some_and(|meant| meant != id) {
-                return Err(ManageError::OtherCard);
+        let (home, settings) = (&self.home, self.settings);
+        let done = match &mut self.goal {
+            Goal::Ca(_) => {
+                let mut authority = Certifier { ca: &mut self.ca, home };
+                with_card(settings, reader, |link| rotate(link, &mut visit, meant, &mut authority))
             }
-            let (now, refused) = (Timestamp::now(), |error: PkiError| ManageError::NotCertified(error.to_string()));
-            let ecka = ca.certify_token_ecka(id, ecka, now, &mut SystemRandom).map_err(refused)?;
-            let identity = ca.certify_identity(id, identity, now, &mut SystemRandom).map_err(refused)?;
-            Ok((ecka, identity))
+            Goal::Set(set) => {
+                let (from, to) = (*set.from.as_bytes(), key_of(&set.to));
+                let mut begin = |id| {
+                    if meant.is_some_and(|meant| meant != id) {
+                        return Err(ManageError::OtherCard);
+                    }
+                    home.note_moved(set, id, false).map_err(|error| ManageError::NotNoted(error.to_string()))
+                };
+                with_card(settings, reader, |link| sets::replace(link, &mut visit, (from, &to), &mut begin))
+            }
         };
-        let done = with_card(self.settings, reader, |link| rotate(link, &mut visit, &mut certify));
         let learned: Vec<(Item, Option<Vec<u8>>)> = std::mem::take(&mut visit.learned);
         let (id, was_old) = done?;
         remember(&mut self.store, &learned)?;
-        if self.left.remove(&id) {
-            self.home.note_rotated(id)?;
-        }
+        self.note(id)?;
         Ok((id, if was_old { json::TokenChanged::Done } else { json::TokenChanged::Unchanged }))
     }
+
+    fn note(&mut self, id: Uuid) -> Result<(), Failure> {
+        match &mut self.goal {
+            Goal::Set(succession) => self.home.note_moved(succession, id, true)?,
+            Goal::Ca(rotation) => {
+                if rotation.left.remove(&id) {
+                    rotation.done.insert(id);
+                    self.home.note_rotated(id)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The CA that is here, for a token that is moved to it.
+struct Certifier<'a> {
+    ca: &'a mut Ca,
+    home: &'a Home,
+}
+
+impl Authority for Certifier<'_> {
+    fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError> {
+        let now = Timestamp::now();
+        let ecka = self.ca.certify_token_ecka(id, ecka, now, &mut SystemRandom).map_err(|e| refused(&e))?;
+        let identity = self.ca.certify_identity(id, identity, now, &mut SystemRandom).map_err(|e| refused(&e))?;
+        Ok((ecka, identity))
+    }
+
+    fn follower(&mut self, announced: [u8; 8]) -> Result<SetKey, ManageError> {
+        let (id, home, ca) = (announced.into(), self.home, &mut *self.ca);
+        match home.load_set(id) {
+            Ok(set) => Ok(key_of(&set)),
+            // Of the CA before: all its tokens go to one new set.
+            Err(PkiError::Certificate { .. }) => {
+                let mut create = || home.create_set(ca, Timestamp::now(), &mut SystemRandom);
+                Ok(key_of(&home.begin_succession(id, &mut create).map_err(|e| refused(&e))?.to))
+            }
+            Err(error) => Err(refused(&error)),
+        }
+    }
+}
+
+fn refused(error: &PkiError) -> ManageError {
+    ManageError::NotCertified(error.to_string())
+}
+
+fn key_of(set: &Set) -> SetKey {
+    SetKey { id: *set.id.as_bytes(), key: set.key.clone(), certificate: set.certificate.clone() }
 }
 
 fn visit<'a>(credentials: &'a Credentials, random: &'a mut SystemRandom) -> Result<Visit<'a>, Failure> {
@@ -131,10 +238,9 @@ enum Message {
 
 /// Card after card, at every reader that is meant, until none is left, nobody brings one, or too many fail in a row.
 fn fleet(args: &TokenRotateArgs, desk: &mut Desk<'_>, out: &mut Printer) -> Result<u8, Failure> {
-    let state = summary(&desk.home)?;
-    if !state.left.is_empty() {
-        let what =
-            format!("this moves every card that is put on a reader to the new CA ({} are left)", state.left.len());
+    let left = desk.goal.left();
+    if left > 0 {
+        let what = format!("this moves every card that is put on a reader to {} ({left} are left)", desk.goal.words());
         confirm(desk.settings, out, &what, "rotate")?;
     }
     let (messages, inbox) = mpsc::channel();
@@ -146,8 +252,9 @@ fn fleet(args: &TokenRotateArgs, desk: &mut Desk<'_>, out: &mut Printer) -> Resu
     let monitor = monitor.map_err(station::no_thread)?;
     out.begin::<json::Rotation>()?;
     let (mut failures, mut stopped) = (0, false);
-    while !desk.left.is_empty() && failures < args.max_failures && !out.is_closed() {
-        out.work("put the next card on", (state.tokens - desk.left.len()) as u64, state.tokens as u64);
+    while desk.goal.left() > 0 && failures < args.max_failures && !out.is_closed() {
+        let (left, all) = (desk.goal.left(), desk.goal.tokens());
+        out.work("put the next card on", (all - left) as u64, all as u64);
         match next(&inbox, args.timeout) {
             Some(Message::Reader(Event::CardInserted { reader, .. })) if desk.settings.readers.matches(&reader) => {
                 failures = one(desk, &reader, failures, out)?;
@@ -162,7 +269,7 @@ fn fleet(args: &TokenRotateArgs, desk: &mut Desk<'_>, out: &mut Printer) -> Resu
     }
     monitor.stop();
     out.progress_end();
-    end(desk.left.len(), failures >= args.max_failures, signal.exit_status(), out)
+    end(&desk.goal, failures >= args.max_failures, signal.exit_status(), out)
 }
 
 fn next(inbox: &mpsc::Receiver<Message>, quiet: Option<Duration>) -> Option<Message> {
@@ -186,9 +293,20 @@ fn one(desk: &mut Desk<'_>, reader: &str, failures: u32, out: &mut Printer) -> R
     }
 }
 
-fn end(left: usize, failed: bool, signal: Option<u8>, out: &mut Printer) -> Result<u8, Failure> {
+fn end(goal: &Goal, failed: bool, signal: Option<u8>, out: &mut Printer) -> Result<u8, Failure> {
+    let left = goal.left();
     if left == 0 {
-        out.note("every token has the new CA: end the rotation with rollcall pki rotate-ca --finish");
+        out.note(&match goal {
+            Goal::Ca(_) => {
+                "every token has the new CA: end the rotation with rollcall pki rotate-ca --finish".to_owned()
+            }
+            Goal::Set(set) => {
+                format!(
+                    "every token has the new key: destroy the old one with rollcall pki rotate-set {} --finish",
+                    set.from
+                )
+            }
+        });
         return Ok(0);
     }
     let message = format!("{left} tokens are left");
@@ -198,16 +316,6 @@ fn end(left: usize, failed: bool, signal: Option<u8>, out: &mut Printer) -> Resu
     }
     let code = if failed { "batch.too-many-failures" } else { "batch.incomplete" };
     Err(Failure::new(Class::No, code, message).hint("run the same command again: it goes on where it stopped"))
-}
-
-fn summary(home: &Home) -> Result<json::RotationState, Failure> {
-    let rotation = home.rotation()?;
-    Ok(json::RotationState {
-        schema: json::Schema::default(),
-        tokens: rotation.done.len() + rotation.left.len(),
-        done: rotation.done.len(),
-        left: rotation.left.into_iter().collect(),
-    })
 }
 
 fn object(

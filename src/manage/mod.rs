@@ -5,6 +5,7 @@
 //! whether it is meant, too.
 
 pub mod rotate;
+pub mod sets;
 
 use uuid::Uuid;
 
@@ -68,9 +69,18 @@ pub enum ManageError {
     /// The card has no Rollcall applet.
     #[error("the card has no Rollcall applet")]
     Foreign,
-    /// A private token would need the key of a set under the new CA.
-    #[error("the token is in private mode: it cannot be moved to another CA")]
-    Private,
+    /// A token in open mode has no set.
+    #[error("the token is in open mode: it has no set key")]
+    Open,
+    /// A private token of another set than the one whose key is replaced.
+    #[error("the token is of the set {0}")]
+    OtherSet(String),
+    /// A card that came with the public test keys takes no set key.
+    #[error("the token takes no set key")]
+    NoSetKey,
+    /// What was begun or done could not be noted.
+    #[error("it cannot be noted which tokens have the new key: {0}")]
+    NotNoted(String),
     /// There is no CA before the one that is here.
     #[error("the CA is not being rotated")]
     NoRotation,
@@ -88,6 +98,24 @@ pub enum ManageError {
         /// What the certificate says.
         held: Role,
     },
+}
+
+/// A token whose keys are to be replaced: by its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing is left to do.
+    Moved(Uuid),
+    /// It has the keys before.
+    Old(Uuid),
+}
+
+impl Found {
+    /// Its id.
+    pub const fn id(&self) -> Uuid {
+        match self {
+            Self::Moved(id) | Self::Old(id) => *id,
+        }
+    }
 }
 
 /// A token as it shows itself, before anything of it is proved, or as a private one was opened: enough to ask whether it

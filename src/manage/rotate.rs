@@ -4,7 +4,10 @@
 
 use uuid::Uuid;
 
-use super::{ManageError, check_role_of};
+use super::{
+    Found, ManageError, check_role_of,
+    sets::{self, SetKey},
+};
 use crate::{
     card::{link::Link, tlv::Reader},
     crypto::{
@@ -20,61 +23,87 @@ use crate::{
     },
 };
 
-/// Certifies both keys of a token under the new CA: the own ECKA key and the identity key, in this order.
-pub type Certify<'a> = &'a mut dyn FnMut(Uuid, &Point, &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError>;
+/// The new CA, as a token that is moved to it needs it.
+pub trait Authority {
+    /// Certifies both keys of a token: the own ECKA key and the identity key, in this order.
+    fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError>;
 
-/// The id of a token that has no other CA than the new one, or that has to be moved to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing is left to do.
-    Moved(Uuid),
-    /// It names the CA before.
-    Old(Uuid),
+    /// The set that follows the one that a private token announces; one that is of the new CA follows itself.
+    fn follower(&mut self, announced: [u8; 8]) -> Result<SetKey, ManageError>;
 }
 
-/// Looks at the card with one SELECT, and says under which CA it is.
-pub fn find(link: &mut dyn Link, visit: &Visit<'_>) -> Result<(Found, Selected), ManageError> {
-    let previous = visit.credentials.previous.as_deref().ok_or(ManageError::NoRotation)?;
+/// Looks at the card, and says under which CA it is. One SELECT tells that of an open token; a private one is opened.
+pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Found, ManageError> {
+    Ok(meet(link, visit)?.0)
+}
+
+/// How a token was met: a private one is open by now, under its own key.
+type Met = (Found, Selected, Option<Session>);
+
+fn meet(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Met, ManageError> {
+    let previous = visit.credentials.previous.as_deref().ok_or(ManageError::NoRotation)?.ca;
     check_role_of(visit.credentials.certificate.class(), Role::Admin)?;
     let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
-    let id = match (selected.state, selected.privacy) {
-        (LifeCycle::Issued, Some(Privacy::Open(id))) => id,
-        (LifeCycle::Issued, _) => return Err(ManageError::Private),
-        (state, _) => return Err(TokenError::NotIssued(state).into()),
-    };
-    let is = |ca: &Point| ca.key_identifier()[..8] == selected.ca_prefix;
-    if is(&visit.credentials.ca) {
-        return Ok((Found::Moved(id), selected));
+    if selected.state != LifeCycle::Issued {
+        return Err(TokenError::NotIssued(selected.state).into());
     }
-    if is(&previous.ca) { Ok((Found::Old(id), selected)) } else { Err(TokenError::OtherAuthority.into()) }
+    let is = |ca: &Point| ca.key_identifier()[..8] == selected.ca_prefix;
+    let found = match (is(&visit.credentials.ca), is(&previous)) {
+        (true, _) => Found::Moved,
+        (false, true) => Found::Old,
+        (false, false) => return Err(TokenError::OtherAuthority.into()),
+    };
+    match selected.privacy {
+        Some(Privacy::Open(id)) => Ok((found(id), selected, None)),
+        Some(Privacy::Private(_)) => {
+            let (id, channel) = visit.open_own(link, &selected)?;
+            Ok((found(id), selected, Some(channel.session)))
+        }
+        None => Err(TokenError::NotIssued(selected.state).into()),
+    }
 }
 
-/// Moves the token, and has it prove itself under the new CA. True when there was something to do.
-pub fn rotate(link: &mut dyn Link, visit: &mut Visit<'_>, certify: Certify<'_>) -> Result<(Uuid, bool), ManageError> {
-    let (found, selected) = find(link, visit)?;
-    let (id, was_old) = match found {
-        Found::Moved(id) => (id, false),
-        Found::Old(id) => {
-            move_over(link, visit, &selected, id, certify)?;
-            (id, true)
-        }
-    };
+/// Moves the token, and has it prove itself under the new CA. `meant` is the one that was confirmed. True when there was
+/// something to do.
+pub fn rotate(
+    link: &mut dyn Link,
+    visit: &mut Visit<'_>,
+    meant: Option<Uuid>,
+    authority: &mut dyn Authority,
+) -> Result<(Uuid, bool), ManageError> {
+    let (found, selected, opened) = meet(link, visit)?;
+    let id = found.id();
+    if meant.is_some_and(|meant| meant != id) {
+        return Err(ManageError::OtherCard);
+    }
+    let is_private = opened.is_some();
+    if let Found::Old(_) = found {
+        let session = match opened {
+            Some(session) => session,
+            None => {
+                let (token, session) = visit.prove(link, &selected)?.read(link)?;
+                if token.token_id != id {
+                    return Err(ManageError::OtherCard);
+                }
+                session
+            }
+        };
+        move_over(link, visit, (&selected, session), id, authority)?;
+    }
     let selected = identify(link, visit.format)?.ok_or(ManageError::OtherCard)?;
-    let token = visit.authenticate(link, &selected)?;
-    if token.token_id == id { Ok((id, was_old)) } else { Err(ManageError::OtherCard) }
+    // A private token that is blocked does not show it, and proves nothing: it opens under its own key.
+    let proved =
+        if is_private { visit.open_own(link, &selected)?.0 } else { visit.authenticate(link, &selected)?.token_id };
+    if proved == id { Ok((id, matches!(found, Found::Old(_)))) } else { Err(ManageError::OtherCard) }
 }
 
 fn move_over(
     link: &mut dyn Link,
-    visit: &mut Visit<'_>,
-    selected: &Selected,
+    visit: &Visit<'_>,
+    (selected, mut session): (&Selected, Session),
     id: Uuid,
-    certify: Certify<'_>,
+    authority: &mut dyn Authority,
 ) -> Result<(), ManageError> {
-    let (token, mut session) = visit.prove(link, selected)?.read(link)?;
-    if token.token_id != id {
-        return Err(ManageError::OtherCard);
-    }
     let (new, old) = (visit.credentials.ca, visit.credentials.previous.as_ref().map(|previous| previous.ca));
     let keys = ca_keys(link, &mut session)?;
     let kvn_of = |ca: &Point| keys.iter().find(|(name, _)| *name == ca.key_identifier()).map(|(_, kvn)| *kvn);
@@ -85,7 +114,13 @@ fn move_over(
     };
     // Said again, it changes nothing; a card that was lifted before it does not find the key by its name.
     session.tell(link, "STORE DATA", &commands::store_ca_identifier(new_kvn, &new.key_identifier()))?;
-    certificates(link, visit, &mut session, id, certify)?;
+    certificates(link, visit, &mut session, id, authority)?;
+    if let Some(Privacy::Private(announced)) = selected.privacy {
+        let set = authority.follower(announced)?;
+        if set.id != announced {
+            sets::put(link, &mut session, selected.ecka_kvn, &set)?;
+        }
+    }
     Ok(session.tell(link, "DELETE KEY", &commands::delete_key(KEY_CA, old_kvn))?)
 }
 
@@ -118,14 +153,14 @@ fn ca_keys(link: &mut dyn Link, session: &mut Session) -> Result<Vec<([u8; 20], 
     parse().ok_or(TokenError::Form(STEP))
 }
 
-/// Certificates of the new CA for both keys, where the card has not got them yet. Both keys have just been used: the one
-/// in the handshake, the other in the proof.
+/// Certificates of the new CA for both keys, where the card has not got them yet. The own key has just been used in the
+/// handshake, and that of an open token's identity in its proof; a private one has the certificate of the CA before.
 fn certificates(
     link: &mut dyn Link,
     visit: &Visit<'_>,
     session: &mut Session,
     id: Uuid,
-    certify: Certify<'_>,
+    authority: &mut dyn Authority,
 ) -> Result<(), ManageError> {
     let ecka = session.send(link, "GET DATA certificate", &commands::ecka_certificate(KVN_OWN))?;
     let identity = session.send(link, "GET DATA identity certificate", &commands::read_object(TAG_IDENTITY))?;
@@ -143,7 +178,7 @@ fn certificates(
     if has_ecka && has_identity {
         return Ok(());
     }
-    let (ecka, identity) = certify(id, &keys.0, &keys.1)?;
+    let (ecka, identity) = authority.certify(id, &keys.0, &keys.1)?;
     session.tell(link, "PUT DATA", &commands::write_object(TAG_IDENTITY, &identity))?;
     Ok(session.tell(link, "STORE DATA", &commands::store_ecka_certificate(KVN_OWN, &ecka))?)
 }

@@ -12,6 +12,8 @@ use crate::{
     wire::User,
 };
 
+mod keys;
+
 /// An office that has enrolled a token.
 fn enrolled(user: &User) -> (Office, Slot) {
     let (office, mut slot) = (Office::new(), blank());

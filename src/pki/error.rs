@@ -138,6 +138,17 @@ pub enum PkiError {
         /// How many tokens it may have.
         size: u16,
     },
+    /// Another set has taken the place of this one.
+    #[error("the set {id} is replaced by {by}")]
+    SetReplaced {
+        /// The set.
+        id: SetId,
+        /// The one in its place.
+        by: SetId,
+    },
+    /// No set follows this one.
+    #[error("the key of the set {0} is not being replaced")]
+    NoSetRotation(SetId),
     /// The CA's own profile does not allow what was asked.
     #[error(transparent)]
     Issue(#[from] IssueError),
@@ -201,6 +212,11 @@ impl PkiError {
             Self::SetFull { .. } => {
                 failure(Class::No, "pki.set-full").hint("name another set, or let one be made: --set-size K")
             }
+            Self::SetReplaced { by, .. } => {
+                failure(Class::No, "pki.set-replaced").hint(format!("enroll into the set in its place: --set {by}"))
+            }
+            Self::NoSetRotation(id) => failure(Class::No, "pki.no-set-rotation")
+                .hint(format!("begin it where the CA key lies: rollcall pki rotate-set {id}")),
             Self::Issue(_) => failure(Class::Data, "pki.profile").hint("shorten the name, and check the clock"),
             Self::RotationUnderWay => failure(Class::Refused, "pki.rotation-under-way")
                 .hint("move the tokens (rollcall token rotate --all), then end it: rollcall pki rotate-ca --finish"),

@@ -169,7 +169,13 @@ impl Home {
     }
 
     fn set_facts(&self, id: SetId) -> Result<Facts, PkiError> {
-        let certificate = self.load_set(id)?.certificate;
+        let certificate = match (self.load_set(id), self.previous()?) {
+            // While the CA is rotated its sets are trusted, too.
+            (Err(PkiError::Certificate { .. }), Some(previous)) => {
+                self.set_under(previous.load_authority()?.point(), id)?.certificate
+            }
+            (set, _) => set?.certificate,
+        };
         Ok(facts!(certificate, certificate.class().word(), certificate.subject()))
     }
 

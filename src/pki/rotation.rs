@@ -84,6 +84,7 @@ impl Home {
         let _lock = self.prepare()?;
         let gone = self.beside();
         let failed = |error| PkiError::Io { path: gone.clone(), error };
+        self.remove_foreign_sets()?;
         remove(&gone).and_then(|()| fs::rename(previous.folder(), &gone)).map_err(failed)?;
         sync(self.folder()).and_then(|()| remove(&gone)).and_then(|()| remove(&self.path(ROTATED))).map_err(failed)
     }

@@ -1,16 +1,17 @@
 //! Sets of private tokens: k tokens share an ECKA key that was made here and nowhere else.
 
+mod succession;
 mod tally;
 
-use std::{fmt, str::FromStr};
+use std::{fmt, fs, io, str::FromStr};
 
 use jiff::Timestamp;
 
-pub use self::tally::SET_SIZES;
+pub use self::{succession::Succession, tally::SET_SIZES};
 use super::{Ca, Home, PkiError, load};
 use crate::{
     crypto::{
-        ec::KeyPair,
+        ec::{KeyPair, Point},
         random::{self, Random},
         sha256,
         x509::{self, Certificate, Class},
@@ -33,6 +34,12 @@ impl SetId {
     /// The 8 bytes that a card announces.
     pub const fn as_bytes(&self) -> &[u8; 8] {
         &self.0
+    }
+}
+
+impl From<[u8; 8]> for SetId {
+    fn from(id: [u8; 8]) -> Self {
+        Self(id)
     }
 }
 
@@ -82,18 +89,44 @@ impl Home {
         self.load_set(id)
     }
 
-    /// The set with this identifier.
+    /// The set with this identifier, which has to be of the CA that is here.
     pub fn load_set(&self, id: SetId) -> Result<Set, PkiError> {
-        let authority = self.load_authority()?;
+        self.set_under(self.load_authority()?.point(), id)
+    }
+
+    /// The set with this identifier under this CA key.
+    pub(super) fn set_under(&self, authority: &Point, id: SetId) -> Result<Set, PkiError> {
         let path = self.set_path(id, "crt");
         let der = load::certificate(&path)?;
-        let certificate = Certificate::verify(&der, authority.point(), &[Class::SetEcka])
+        let certificate = Certificate::verify(&der, authority, &[Class::SetEcka])
             .map_err(|error| PkiError::Certificate { path: path.clone(), error })?;
         let key = load::key_pair(&self.set_path(id, "key"))?;
         if key.public() != certificate.point() || SetId::of(&der) != id {
             return Err(PkiError::Mismatch(path));
         }
         Ok(Set { id, key, certificate })
+    }
+
+    /// Removes what is here of a set: its key first, and its certificate last, for a set is there as long as that is.
+    fn remove_set(&self, id: SetId) -> Result<(), PkiError> {
+        for suffix in ["key", "json", "crt"] {
+            let path = self.set_path(id, suffix);
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(PkiError::Io { path, error }),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the sets that are not of the CA that is here: no token that knows it takes their keys.
+    pub(super) fn remove_foreign_sets(&self) -> Result<(), PkiError> {
+        for id in self.sets()? {
+            if let Err(PkiError::Certificate { .. }) = self.load_set(id) {
+                self.remove_set(id)?;
+            }
+        }
+        Ok(())
     }
 
     fn set_path(&self, id: SetId, suffix: &str) -> std::path::PathBuf {

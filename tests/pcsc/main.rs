@@ -30,6 +30,7 @@ mod renewal;
 mod replace;
 mod rotation;
 mod server;
+mod sets;
 mod slot;
 mod stack;
 mod tour;
@@ -83,6 +84,9 @@ const CASES: &[Case] = &[
     ("a_token_is_changed", change::through_its_states),
     ("a_set_of_private_tokens", private::a_set_of_tokens),
     ("a_batch_into_sets", private::a_batch),
+    ("the_key_of_a_set_is_rotated", sets::of_a_fleet),
+    ("private_tokens_to_another_ca", sets::to_another_ca),
+    ("lifted_at_a_rotation_of_a_set", sets::lifted),
     ("private_tokens_through_the_server", private::through_the_server),
     ("a_token_is_changed_at_a_second_desk", change::at_a_second_desk),
     ("a_lost_card_is_replaced_here", replace::here),

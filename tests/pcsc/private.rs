@@ -19,17 +19,17 @@ use crate::{
 
 /// The start keys of the cards here, which are not the test keys.
 const START_KEY: StartKey = [0x5A; 16];
-const SIZE: &str = "32";
+pub const SIZE: &str = "32";
 
 /// A card in a field whose reader tells its UID.
-struct Seen {
+pub struct Seen {
     card: Box<dyn Card>,
     around: Around,
 }
 
 impl Seen {
     /// `number` makes the UID of a card that keeps it.
-    fn blank(kind: &str, uid: Uid, number: u8) -> Box<dyn Card> {
+    pub fn blank(kind: &str, uid: Uid, number: u8) -> Box<dyn Card> {
         Self::around(blank(kind, START_KEY), uid, number)
     }
 
@@ -58,23 +58,23 @@ impl Card for Seen {
 }
 
 /// A terminal with these start keys and one reader.
-struct Desk(Bench);
+pub struct Desk(pub Bench);
 
 impl Desk {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let bench = Bench::new();
         // It is there, and private; only what it says changes.
         fs::write(bench.stack.home().join("pki/start.key"), hex::encode(START_KEY)).expect("the start key");
         Self(bench)
     }
 
-    fn enroll(&self, id: &str, args: &[&str]) -> Run {
+    pub fn enroll(&self, id: &str, args: &[&str]) -> Run {
         let user = ["--output", "ndjson", "enroll", "--reader", &self.0.reader, "--id", id, "--name", "Ada"];
         self.0.stack.rollcall(&[&user, args].concat())
     }
 
     /// Enrolls a blank card; the token and its set.
-    fn enrolled(&self, id: &str, args: &[&str]) -> (Value, String) {
+    pub fn enrolled(&self, id: &str, args: &[&str]) -> (Value, String) {
         let object = self.enroll(id, args).expect(0).objects().remove(0);
         assert_eq!((&object["result"], &object["test_keys"]), (&json!("enrolled"), &json!(false)));
         (object["token_id"].clone(), object["set"].as_str().expect("a set").to_owned())
@@ -89,11 +89,11 @@ impl Desk {
         run.stderr
     }
 
-    fn scan(&self) -> Value {
+    pub fn scan(&self) -> Value {
         self.0.stack.ndjson(0, &["scan", "--reader", &self.0.reader]).remove(0)
     }
 
-    fn put(&self, card: Box<dyn Card>) -> Slot {
+    pub fn put(&self, card: Box<dyn Card>) -> Slot {
         self.0.put(card, None)
     }
 }

@@ -67,10 +67,21 @@ pub fn every_object_has_its_schema(kind: &str) {
     found.extend(stack.ndjson(0, &["server", "terminal", "revoke", "door", "--yes"]));
 
     found.extend(rotation(kind));
+    found.extend(set_rotation(kind));
 
     let printed: BTreeSet<_> = found.iter().map(|object| object["schema"].as_str().unwrap().to_owned()).collect();
     let known: BTreeSet<_> = stack.rollcall(&["schema"]).expect(0).stdout.lines().map(str::to_owned).collect();
     assert_eq!(printed, known, "an object that nobody prints, or one without a schema");
+}
+
+/// The key of a set is replaced.
+fn set_rotation(kind: &str) -> Vec<Value> {
+    let desk = crate::private::Desk::new();
+    let slot = desk.put(crate::private::Seen::blank(kind, rollcall::virtual_token::Uid::Random, 1));
+    let (_, set) = desk.enrolled("p1", &["--set-size", crate::private::SIZE]);
+    let found = desk.0.stack.ndjson(0, &["pki", "rotate-set", &set]);
+    desk.0.take(slot);
+    found
 }
 
 /// A terminal without a server may have its CA rotated.

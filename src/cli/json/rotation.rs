@@ -1,4 +1,4 @@
-//! The objects of a rotation of the CA.
+//! The objects of a rotation of the CA, or of the key of a set.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{At, Schema, TokenChanged};
 use crate::failure::ErrorObject;
 
-/// A token that was moved to the new CA, or was not (`token rotate`).
+/// A token that was moved to the new CA or the new set, or was not (`token rotate`).
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Rotation {
     /// Which object this is.
@@ -36,4 +36,23 @@ pub struct RotationState {
     pub done: usize,
     /// The others.
     pub left: Vec<Uuid>,
+}
+
+/// How far the key of a set is replaced (`pki rotate-set`, `token rotate --set ID --all --dry-run`).
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct SetRotation {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The set before, 16 hex digits.
+    pub set: String,
+    /// The set in its place, 16 hex digits.
+    pub successor: String,
+    /// How many tokens were counted in the set before.
+    pub tokens: usize,
+    /// How many of them have the new key.
+    pub done: usize,
+    /// How many are not known to have it.
+    pub left: usize,
+    /// Whether the old key was destroyed here.
+    pub finished: bool,
 }

@@ -1,7 +1,7 @@
 //! The objects of a rotation for people and as csv.
 
 use super::{error, failed, text, word};
-use crate::cli::json::{Rotation, RotationState, TokenChanged};
+use crate::cli::json::{Rotation, RotationState, SetRotation, TokenChanged};
 use crate::cli::printer::Record;
 use crate::cli::table::{Cell, Style};
 
@@ -37,5 +37,20 @@ impl Record for RotationState {
 
     fn row(&self) -> Vec<Cell> {
         [self.tokens, self.done, self.left.len()].map(|n| n.to_string().as_str().into()).into()
+    }
+}
+
+impl Record for SetRotation {
+    const COLUMNS: &'static [&'static str] = &["set", "successor", "tokens", "done", "left", "finished"];
+    const HEADS: &'static [&'static str] = &["SET", "SUCCESSOR", "TOKENS", "DONE", "LEFT"];
+
+    fn record(&self) -> Vec<String> {
+        let [tokens, done, left] = [self.tokens, self.done, self.left].map(|n| n.to_string());
+        vec![self.set.clone(), self.successor.clone(), tokens, done, left, self.finished.to_string()]
+    }
+
+    fn row(&self) -> Vec<Cell> {
+        let [tokens, done, left] = [self.tokens, self.done, self.left].map(|n| n.to_string().as_str().into());
+        vec![self.set.as_str().into(), self.successor.as_str().into(), tokens, done, left]
     }
 }

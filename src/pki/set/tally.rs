@@ -1,9 +1,13 @@
 //! Which cards were counted in which set: `sets/ID.json`, written before a card is touched. So a set never has more tokens
 //! than it may, and a card that comes again joins the set that it was meant for.
 
-use std::ops::RangeInclusive;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{Home, PkiError, Set, SetId};
 use crate::{
@@ -16,14 +20,40 @@ pub const SET_SIZES: RangeInclusive<u16> = 32..=256;
 
 /// The content of `sets/ID.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Tally {
+pub(super) struct Tally {
     /// The most tokens that it is to have.
     size: u16,
     /// The diversification data of its cards, in hex.
     cards: Vec<String>,
+    /// The set whose place it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) follows: Option<Follows>,
+}
+
+/// How far the tokens of a set have the key of the one that follows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Follows {
+    /// Its identifier, 16 hex digits.
+    pub set: String,
+    /// How many tokens it had.
+    pub tokens: usize,
+    /// Tokens that were begun, by their ids, and whether they are done.
+    pub moved: BTreeMap<Uuid, bool>,
 }
 
 impl Tally {
+    /// A set that nobody is counted in yet.
+    const fn of(size: u16) -> Self {
+        Self { size, cards: Vec::new(), follows: None }
+    }
+
+    /// What takes the place of a set with this tally: it has room for the same cards.
+    pub(super) fn following(before: Option<Self>, set: SetId) -> Self {
+        let before = before.unwrap_or(Self::of(*SET_SIZES.end()));
+        let follows = Follows { set: set.to_string(), tokens: before.cards.len(), moved: BTreeMap::new() };
+        Self { follows: Some(follows), ..before }
+    }
+
     fn has(&self, card: &str) -> bool {
         self.cards.iter().any(|one| one == card)
     }
@@ -43,7 +73,10 @@ impl Home {
     pub fn join_set(&self, id: SetId, card: &str) -> Result<Set, PkiError> {
         let _lock = self.prepare()?;
         let set = self.find_set(id)?;
-        let tally = self.tally(id)?.unwrap_or_else(|| Tally { size: *SET_SIZES.end(), cards: Vec::new() });
+        if let Some(by) = self.follower(id)? {
+            return Err(PkiError::SetReplaced { id, by });
+        }
+        let tally = self.tally(id)?.unwrap_or(Tally::of(*SET_SIZES.end()));
         self.count(id, tally, card)?;
         Ok(set)
     }
@@ -56,8 +89,11 @@ impl Home {
         create: &mut dyn FnMut() -> Result<Set, PkiError>,
     ) -> Result<Set, PkiError> {
         let _lock = self.prepare()?;
-        let mut with_room = None;
+        let (mut with_room, replaced) = (None, self.replaced()?);
         for id in self.sets()? {
+            if replaced.contains(&id.to_string()) {
+                continue;
+            }
             let Some(tally) = self.tally(id)?.filter(|tally| tally.size == size) else { continue };
             if !tally.has(card) && (tally.is_full() || with_room.is_some()) {
                 continue;
@@ -74,7 +110,7 @@ impl Home {
         }
         let (set, tally) = match with_room {
             Some(found) => found,
-            None => (create()?, Tally { size, cards: Vec::new() }),
+            None => (create()?, Tally::of(size)),
         };
         self.count(set.id, tally, card)?;
         Ok(set)
@@ -105,7 +141,16 @@ impl Home {
         self.keep(id, &tally)
     }
 
-    fn tally(&self, id: SetId) -> Result<Option<Tally>, PkiError> {
+    /// The sets in whose place there is another one.
+    fn replaced(&self) -> Result<BTreeSet<String>, PkiError> {
+        let mut replaced = BTreeSet::new();
+        for id in self.sets()? {
+            replaced.extend(self.tally(id)?.and_then(|tally| tally.follows).map(|follows| follows.set));
+        }
+        Ok(replaced)
+    }
+
+    pub(super) fn tally(&self, id: SetId) -> Result<Option<Tally>, PkiError> {
         let path = self.set_path(id, "json");
         if !exists(&path)? {
             return Ok(None);
@@ -115,7 +160,7 @@ impl Home {
         Ok(Some(tally))
     }
 
-    fn keep(&self, id: SetId, tally: &Tally) -> Result<(), PkiError> {
+    pub(super) fn keep(&self, id: SetId, tally: &Tally) -> Result<(), PkiError> {
         let path = self.set_path(id, "json");
         let text = serde_json::to_vec(tally).map_err(std::io::Error::from);
         text.and_then(|text| files::replace(&path, &text)).map_err(|error| PkiError::Io { path, error })

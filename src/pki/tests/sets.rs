@@ -101,3 +101,63 @@ fn several_at_once_take_no_place_twice() {
     let first = ids.iter().filter(|id| **id == ids[0]).count();
     assert!(first == 32 || first == 8, "{first}");
 }
+
+#[test]
+fn another_set_takes_the_place_of_one_with_all_its_cards() {
+    let place = Place::initialised();
+    let home = &place.home;
+    let first = place.join(SIZE, &card(0));
+    place.join(SIZE, &card(1));
+    let begin = |id| home.begin_succession(id, &mut || place.set());
+    assert_eq!(code(home.succession(first).unwrap_err()), "pki.no-set-rotation");
+    assert_eq!(code(begin("0123456789abcdef".parse().unwrap()).unwrap_err()), "pki.no-set");
+    let mut succession = begin(first).unwrap();
+    let second = succession.to.id;
+    assert_eq!((succession.tokens, succession.done(), succession.left()), (2, 0, 2));
+    assert_eq!((begin(first).unwrap().to.id, place.sets()), (second, 2), "said again");
+    // Whoever was counted is counted there, and nobody joins the one before.
+    assert_eq!((place.join(SIZE, &card(1)), place.join(SIZE, &card(2))), (second, second));
+    assert_eq!(code(home.join_set(first, &card(3)).unwrap_err()), "pki.set-replaced");
+    // A token that was enrolled into the new set has never been moved.
+    let [moved, new] = [Uuid::from_u128(1), Uuid::from_u128(2)];
+    home.note_moved(&mut succession, new, true).unwrap();
+    home.note_moved(&mut succession, moved, false).unwrap();
+    assert_eq!((succession.done(), home.succession(first).unwrap().done()), (0, 0));
+    home.note_moved(&mut succession, moved, true).unwrap();
+    home.note_moved(&mut succession, moved, false).unwrap();
+    assert_eq!((succession.left(), home.succession(first).unwrap().left()), (1, 1));
+    // And the next one.
+    let third = begin(second).unwrap();
+    assert_eq!((third.tokens, third.to.id == second), (3, false));
+    // Its key is destroyed; who is late is moved nevertheless.
+    for _ in 0..2 {
+        assert_eq!(home.finish_succession(first).unwrap().to.id, second);
+    }
+    assert!(["key", "crt", "json"].iter().all(|suffix| !place.path(&format!("sets/{first}.{suffix}")).exists()));
+    assert_eq!((begin(first).unwrap().to.id, place.sets()), (second, 2));
+}
+
+#[test]
+fn without_the_ca_key_no_set_follows() {
+    let place = Place::initialised();
+    let id = place.join(SIZE, &card(0));
+    fs::remove_file(place.path("ca.key")).unwrap();
+    assert_eq!(code(place.home.begin_succession(id, &mut || place.set()).unwrap_err()), "pki.no-ca-key");
+    assert_eq!(code(place.home.succession(id).unwrap_err()), "pki.no-set-rotation");
+}
+
+#[test]
+fn the_sets_of_a_ca_that_is_rotated_out_are_good_until_its_end() {
+    let place = Place::initialised();
+    let id = place.join(SIZE, &card(0));
+    place.home.begin_rotation(&names(), Caution::Usual, now(), &mut SystemRandom).unwrap();
+    let broken = || {
+        let broken = |item: &crate::pki::Item| matches!(item.content, crate::pki::Content::Certificate(Err(_)));
+        place.home.inventory().unwrap().iter().filter(|item| broken(item)).count()
+    };
+    assert_eq!(broken(), 0);
+    let follower = place.home.begin_succession(id, &mut || place.set()).unwrap().to.id;
+    place.home.finish_rotation().unwrap();
+    assert_eq!((broken(), place.sets()), (0, 1));
+    assert!(place.home.load_set(follower).is_ok() && !place.path(&format!("sets/{id}.key")).exists());
+}

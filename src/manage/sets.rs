@@ -1,0 +1,111 @@
+//! The key of a private token's set is replaced by another: it comes under the other key number, and the old one is
+//! deleted last. Until then the token announces the old one, so that a lifted card is found again and finished.
+
+use uuid::Uuid;
+
+use super::{Found, ManageError, check_role_of};
+use crate::{
+    card::{link::Link, status::Status},
+    crypto::{
+        ec::KeyPair,
+        x509::{Certificate, Role},
+    },
+    token::{
+        TokenError, commands,
+        constants::{KEY_ECKA, KVN_SET},
+        open::{Visit, identify},
+        select::{Privacy, Selected},
+        session::Session,
+    },
+};
+
+/// The key of a set, as its tokens get it.
+#[derive(Debug, Clone)]
+pub struct SetKey {
+    /// The identifier of the set: the first 8 bytes of SHA-256 of the certificate.
+    pub id: [u8; 8],
+    /// The ECKA key that its tokens share.
+    pub key: KeyPair,
+    /// The certificate of that key.
+    pub certificate: Certificate,
+}
+
+/// Opens the card under its own key, and says whether it is of the set before or has been moved. Nothing is changed.
+pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>, from: [u8; 8], to: &SetKey) -> Result<Found, ManageError> {
+    Ok(meet(link, visit, from, to)?.0)
+}
+
+/// Gives a token of the set `from` the key of the set `to`. `begin` is told its id before the first step that changes it,
+/// and may refuse. True when there was something to do.
+pub fn replace(
+    link: &mut dyn Link,
+    visit: &mut Visit<'_>,
+    (from, to): ([u8; 8], &SetKey),
+    begin: &mut dyn FnMut(Uuid) -> Result<(), ManageError>,
+) -> Result<(Uuid, bool), ManageError> {
+    let (found, selected, mut session) = meet(link, visit, from, to)?;
+    let Found::Old(id) = found else { return Ok((found.id(), false)) };
+    begin(id)?;
+    put(link, &mut session, selected.ecka_kvn, to)?;
+    check(link, visit, id, to.id)?;
+    Ok((id, true))
+}
+
+fn meet(
+    link: &mut dyn Link,
+    visit: &mut Visit<'_>,
+    from: [u8; 8],
+    to: &SetKey,
+) -> Result<(Found, Selected, Session), ManageError> {
+    check_role_of(visit.credentials.certificate.class(), Role::Admin)?;
+    let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
+    let announced = match selected.privacy {
+        Some(Privacy::Private(announced)) => announced,
+        Some(Privacy::Open(_)) => return Err(ManageError::Open),
+        None => return Err(TokenError::NotIssued(selected.state).into()),
+    };
+    if announced != from && announced != to.id {
+        return Err(ManageError::OtherSet(hex::encode(announced)));
+    }
+    let (id, channel) = visit.open_own(link, &selected)?;
+    let found = if announced == to.id { Found::Moved(id) } else { Found::Old(id) };
+    Ok((found, selected, channel.session))
+}
+
+/// Puts the key of a set in the place of the one that is announced under this KVN, in a channel under the own key. A step
+/// that was done before is not repeated.
+pub(super) fn put(link: &mut dyn Link, session: &mut Session, announced: u8, set: &SetKey) -> Result<(), ManageError> {
+    const STEP: &str = "PUT KEY";
+    let kvn = if announced == KVN_SET[0] { KVN_SET[1] } else { KVN_SET[0] };
+    if !holds(link, session, kvn, set)? {
+        let scalar = set.key.scalar().map_err(TokenError::from)?;
+        let command = commands::put_set_key(kvn, &scalar, session.dek()).map_err(TokenError::from)?;
+        match session.send(link, STEP, &command) {
+            Ok(answer) if answer == [kvn] => {}
+            Ok(_) => return Err(TokenError::Form(STEP).into()),
+            // It came with the public test keys, and never takes one.
+            Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => return Err(ManageError::NoSetKey),
+            Err(error) => return Err(error.into()),
+        }
+        session.tell(link, "STORE DATA", &commands::store_ecka_certificate(kvn, set.certificate.der()))?;
+    }
+    Ok(session.tell(link, "DELETE KEY", &commands::delete_key(KEY_ECKA, announced))?)
+}
+
+/// Whether the key is in force under this KVN. It comes into force with its certificate, in one step.
+fn holds(link: &mut dyn Link, session: &mut Session, kvn: u8, set: &SetKey) -> Result<bool, TokenError> {
+    match session.send(link, "GET DATA certificate", &commands::ecka_certificate(kvn)) {
+        Ok(der) => Ok(der == set.certificate.der()),
+        Err(TokenError::Refused { status: Status::NO_DATA, .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The token announces its new set, and opens under that set's key and under its own.
+pub(super) fn check(link: &mut dyn Link, visit: &mut Visit<'_>, id: Uuid, set: [u8; 8]) -> Result<(), ManageError> {
+    let selected = identify(link, visit.format)?.ok_or(ManageError::OtherCard)?;
+    if selected.privacy != Some(Privacy::Private(set)) || visit.open_own(link, &selected)?.0 != id {
+        return Err(ManageError::OtherCard);
+    }
+    Ok(())
+}
