@@ -47,7 +47,7 @@ use crate::{
 pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let home = Home::new(settings.pki_folder());
     let goal = match args.set {
-        Some(set) => Goal::Set(home.succession(set)?),
+        Some(set) => Goal::Set(Box::new(home.succession(set)?)),
         None => Goal::Ca(home.rotation()?),
     };
     if args.all && args.dry_run {
@@ -82,7 +82,7 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
 /// What the tokens are moved to, and how far that is.
 enum Goal {
     Ca(Rotation),
-    Set(Succession),
+    Set(Box<Succession>),
 }
 
 impl Goal {

@@ -78,15 +78,14 @@ pub fn rotate(
     }
     let is_private = opened.is_some();
     if let Found::Old(_) = found {
-        let session = match opened {
-            Some(session) => session,
-            None => {
-                let (token, session) = visit.prove(link, &selected)?.read(link)?;
-                if token.token_id != id {
-                    return Err(ManageError::OtherCard);
-                }
-                session
+        let session = if let Some(session) = opened {
+            session
+        } else {
+            let (token, session) = visit.prove(link, &selected)?.read(link)?;
+            if token.token_id != id {
+                return Err(ManageError::OtherCard);
             }
+            session
         };
         move_over(link, visit, (&selected, session), id, authority)?;
     }

@@ -33,12 +33,12 @@ fn replace(
 ) -> (Result<(Uuid, bool), ManageError>, Vec<Uuid>) {
     slot.token.reset();
     let mut begun = Vec::new();
-    let mut begin = |id| {
+    let mut note = |id| {
         begun.push(id);
         Ok(())
     };
     let mut link = Torn { slot, left: lifted_after };
-    let done = office.visit(Format::Short, |around| sets::replace(&mut link, around, (set_of(office), to), &mut begin));
+    let done = office.visit(Format::Short, |around| sets::replace(&mut link, around, (set_of(office), to), &mut note));
     (done, begun)
 }
 
