@@ -7,11 +7,11 @@ use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
 use jiff::Timestamp;
 
 use super::args::DoctorArgs;
-use super::json::{Found, Ms, Schema, Verdict};
+use super::json::{Found, Ms, Schema, Severity};
 use super::printer::{Look, Printer};
 use super::table::{Cell, Style, line};
 use crate::config::{Format, Global, Settings};
-use crate::doctor::{self, Finding, Scene, examine};
+use crate::doctor::{self, Finding, Scene, examine, remedy};
 use crate::failure::{Class, Failure};
 
 /// Runs every probe; the status is 1 when there is a fault.
@@ -43,7 +43,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
     } else {
         out.list(&objects, "")?;
     }
-    Ok(u8::from(objects.iter().any(|one| one.verdict == Verdict::Fault)))
+    Ok(u8::from(objects.iter().any(|one| one.severity == Severity::Fault)))
 }
 
 /// For its owner only, and never over a file that is there.
@@ -52,9 +52,18 @@ fn bundle(path: &Path, settings: &Settings, objects: &[Found]) -> Result<(), Fai
         Failure::new(Class::Io, "bundle.file", format!("{} cannot be written: {error}", path.display()))
             .hint("name a file that is not there yet, in a folder that can be written")
     };
-    let json = serde_json::to_vec_pretty(objects).map_err(|error| failure_of_ours(&error))?;
+    let json = serde_json::to_string_pretty(objects).map_err(|error| failure_of_ours(&error))?;
+    let json = nameless(&json, std::env::home_dir().as_deref());
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    doctor::bundle::write(file, settings, &json).map_err(failed)
+    doctor::bundle::write(file, settings, json.as_bytes()).map_err(failed)
+}
+
+/// A home folder tells whose it is.
+fn nameless(text: &str, home: Option<&Path>) -> String {
+    match home.and_then(Path::to_str).filter(|home| home.len() > 1) {
+        Some(home) => text.replace(home, "~"),
+        None => text.to_owned(),
+    }
 }
 
 fn failure_of_ours(error: &serde_json::Error) -> Failure {
@@ -67,14 +76,15 @@ fn object(depth: usize, finding: Finding) -> Found {
         probe: finding.probe.to_owned(),
         subject: finding.subject,
         depth,
-        verdict: match finding.verdict {
-            doctor::Verdict::Good => Verdict::Good,
-            doctor::Verdict::Skipped => Verdict::Skipped,
-            doctor::Verdict::Warning => Verdict::Warning,
-            doctor::Verdict::Fault => Verdict::Fault,
+        severity: match finding.verdict {
+            doctor::Verdict::Good => Severity::Ok,
+            doctor::Verdict::Skipped => Severity::Note,
+            doctor::Verdict::Warning => Severity::Warning,
+            doctor::Verdict::Fault => Severity::Fault,
         },
         code: finding.code.map(str::to_owned),
-        message: finding.message,
+        what: finding.message,
+        command: finding.remedy.as_deref().and_then(remedy::command).map(str::to_owned),
         remedy: finding.remedy,
         facts: finding.facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         took_ms: Ms::from(finding.took),
@@ -92,7 +102,7 @@ fn text(objects: &[Found], colour: bool) -> String {
         above.resize(one.depth + 1, one.subject.as_ref());
         let indent = "  ".repeat(one.depth);
         let name = subject.map_or_else(|| one.probe.clone(), |subject| format!("{} {subject}", one.probe));
-        let mut cells = vec![one.verdict.cell(), Cell::new(name, Style::Strong), one.message.as_str().into()];
+        let mut cells = vec![one.severity.cell(), Cell::new(name, Style::Strong), one.what.as_str().into()];
         cells.extend(one.code.as_ref().map(|code| Cell::new(format!("({code})"), Style::Dim)));
         lines.push(format!("{indent}{}", line(&cells, colour)));
         if let Some(remedy) = &one.remedy {
@@ -100,8 +110,8 @@ fn text(objects: &[Found], colour: bool) -> String {
         }
         lines.extend(histogram(one, &indent, colour));
     }
-    let count = |verdict| objects.iter().filter(|one| one.verdict == verdict).count();
-    lines.push(match (count(Verdict::Fault), count(Verdict::Warning)) {
+    let count = |severity| objects.iter().filter(|one| one.severity == severity).count();
+    lines.push(match (count(Severity::Fault), count(Severity::Warning)) {
         (0, 0) => "Everything is as it should be.".to_owned(),
         (faults, warnings) => format!("{faults} to mend, {warnings} to look at."),
     });
@@ -122,4 +132,19 @@ fn histogram(one: &Found, indent: &str, colour: bool) -> Vec<String> {
         format!("{indent}  < {below:>4} ms {:>3} {}", count, Style::Dim.paint(&"▇".repeat(length), colour))
     };
     buckets.iter().filter(|(_, count)| *count > 0).map(bar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::nameless;
+
+    #[test]
+    fn a_home_folder_is_not_told_by_its_name() {
+        let told = nameless("{\"folder\": \"/home/ada/.local\"}", Some(Path::new("/home/ada")));
+        assert_eq!(told, "{\"folder\": \"~/.local\"}");
+        assert_eq!(nameless("/x", Some(Path::new("/"))), "/x");
+        assert_eq!(nameless("/x", None), "/x");
+    }
 }

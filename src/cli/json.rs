@@ -20,7 +20,7 @@ use crate::token::select::LifeCycle;
 use crate::wire::User;
 
 pub use apdu::{Exchanged, Tlv};
-pub use finding::{Found, Verdict};
+pub use finding::{Found, Severity};
 pub use parts::{At, Ms, Named, Schema};
 pub use rotation::{Rotation, RotationState, SetRotation};
 pub use server::{Audit, Import, Known, ServerState, ServerTerminal, ServerToken};

@@ -9,6 +9,7 @@ mod holders;
 mod keys;
 mod link;
 mod readers;
+pub mod remedy;
 mod server;
 mod service;
 mod state;

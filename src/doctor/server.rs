@@ -60,7 +60,7 @@ fn reach(url: &str) -> Option<Finding> {
             return Some(Finding::fault(
                 "server.name",
                 format!("the name {host} has no address: {error}"),
-                format!("getent hosts {host}; look at url in [server]"),
+                format!("getent hosts {host}; then look at url in [server]"),
             ));
         }
     };

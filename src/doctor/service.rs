@@ -76,7 +76,7 @@ fn down(socket: &Path, daemon: Option<&Path>) -> Finding {
             Finding::fault("pcsc.not-installed", "no PC/SC service is installed", "sudo apt install pcscd libccid")
         }
         Err(io::ErrorKind::NotFound) => {
-            Finding::fault("pcsc.not-running", format!("the PC/SC service is not running: there is no {name}"), START)
+            Finding::fault("pcsc.service-down", format!("the PC/SC service is not running: there is no {name}"), START)
         }
         Err(_) => Finding::fault(
             "pcsc.socket-dead",

@@ -20,13 +20,15 @@ pub struct Found {
     /// How deep in the tree of probes it stands; what is one deeper, below, was begun by it.
     pub depth: usize,
     /// How bad it is.
-    pub verdict: Verdict,
+    pub severity: Severity,
     /// Which fault, stable; null for what is as it should be.
     pub code: Option<String>,
     /// What was found, in words.
-    pub message: String,
+    pub what: String,
     /// What to do, where something is to be done.
     pub remedy: Option<String>,
+    /// The command to type, where the remedy has one.
+    pub command: Option<String>,
     /// What was measured or read. Names may be added, and none is always there.
     pub facts: BTreeMap<String, Value>,
     /// How long the probe had run by then.
@@ -36,11 +38,11 @@ pub struct Found {
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum Severity {
     /// As it should be.
-    Good,
+    Ok,
     /// There was nothing to look at.
-    Skipped,
+    Note,
     /// It works, and should not stay so.
     Warning,
     /// It does not work.

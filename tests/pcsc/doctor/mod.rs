@@ -24,11 +24,11 @@ fn findings(command: &mut Command) -> Vec<Value> {
     let output = command.output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout);
     let found = objects::lines(&text);
-    let fault = found.iter().any(|one| one["verdict"] == "fault");
+    let fault = found.iter().any(|one| one["severity"] == "fault");
     let status = output.status.code();
     assert_eq!(status, Some(i32::from(fault)), "{text}{}", String::from_utf8_lossy(&output.stderr));
     for one in &found {
-        let wrong = one["verdict"] == "fault" || one["verdict"] == "warning";
+        let wrong = one["severity"] == "fault" || one["severity"] == "warning";
         assert_eq!((one["code"].is_string(), one["remedy"].is_string()), (wrong, wrong), "{one}");
     }
     found

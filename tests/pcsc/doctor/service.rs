@@ -53,11 +53,11 @@ pub fn faults_of_the_service() {
 
     stack.service("stop");
     let code = codes(&stack, &[]);
-    assert!(code == ["pcsc.not-running"] || code == ["pcsc.socket-dead"], "{code:?}");
+    assert!(code == ["pcsc.service-down"] || code == ["pcsc.socket-dead"], "{code:?}");
     assert!(text(&stack, 1).stdout.contains("sudo systemctl"));
     // As it is where nothing is installed: no socket, and no program that could make one.
     let _ = fs::remove_file(&socket);
-    assert_eq!(codes(&stack, &[]), ["pcsc.not-running"]);
+    assert_eq!(codes(&stack, &[]), ["pcsc.service-down"]);
     assert_eq!(without_the_program(&stack), ["pcsc.not-installed"]);
     stack.service("start");
     assert_eq!(codes(&stack, &[]), Vec::<String>::new());
