@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, PathBufValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 
 use crate::failure::Failure;
@@ -82,22 +82,28 @@ pub struct Global {
     pub reader: Vec<String>,
     /// Say more on stderr
     #[arg(long, short, global = true, env = "ROLLCALL_VERBOSE", hide_env_values = true, value_parser = FalseyValueParser::new(),
-          action = ArgAction::SetTrue)]
+          action = ArgAction::SetTrue, overrides_with = "verbose")]
     pub verbose: bool,
     /// Do not ask before something that cannot be undone
     #[arg(long, short, global = true, env = "ROLLCALL_YES", hide_env_values = true, value_parser = FalseyValueParser::new(),
-          action = ArgAction::SetTrue)]
+          action = ArgAction::SetTrue, overrides_with = "yes")]
     pub yes: bool,
     /// When to colour text [default: auto]
     #[arg(long, global = true, value_enum, value_name = "WHEN", env = "ROLLCALL_COLOR", hide_env_values = true)]
     pub color: Option<Colour>,
     /// Write every exchange with a card into FILE, without secrets: rollcall doctor --replay FILE plays it
     #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_TRACE", hide_env_values = true,
-          value_hint = clap::ValueHint::FilePath)]
+          value_hint = clap::ValueHint::FilePath, value_parser = new_file())]
     pub trace: Option<PathBuf>,
     /// With --trace: leave in what cards say of their holders
     #[arg(long, global = true)]
     pub trace_personal: bool,
+}
+
+/// The name of a file to write. `-` stands for stdout in other programs: here that is the results' alone.
+pub fn new_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new()
+        .try_map(|path| if path.as_os_str() == "-" { Err("name a file; a file of this name is ./-") } else { Ok(path) })
 }
 
 /// Limits that keep a card that does not answer from holding anybody up.
@@ -187,6 +193,13 @@ impl Settings {
         let server = std::mem::take(&mut file.server).resolve(environment, &folders.state)?;
         let perso_key = perso_key(environment)?.or(file.perso_key.take());
         Ok(Self { server, perso_key, ..Self::merge(typed, file, folders, environment) })
+    }
+
+    /// Where all this comes from, and where the state lies, in one line.
+    pub fn origin(&self, typed: &Global) -> String {
+        let path = typed.config.clone().unwrap_or_else(|| self.config_folder.join("config.toml"));
+        let read = if path.exists() { "" } else { " (not there)" };
+        format!("configuration {}{read}, state in {}", path.display(), self.state_folder.display())
     }
 
     /// What would hold without a file, for who looks why the file cannot be read.

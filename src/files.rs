@@ -10,6 +10,18 @@ use std::{
 
 use fs4::fs_std::FileExt;
 
+/// A path as one word of a command for a shell (POSIX.1, XCU 2.2), for remedies that are typed or run as they stand.
+pub fn word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(plain) {
+        return text;
+    }
+    // A name that begins with a dash would be an option.
+    let dot = if text.starts_with('-') { "./" } else { "" };
+    format!("'{dot}{}'", text.replace('\'', "'\\''"))
+}
+
 /// Creates a folder that only its owner may enter, with its parents; it may be there already.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
@@ -86,6 +98,18 @@ mod tests {
         assert!(Locked::exclusively(open()).unwrap().is_err());
         drop(held);
         assert!(Locked::exclusively(open()).unwrap().is_ok());
+    }
+
+    /// A shell gives back what was meant, as one word and no option.
+    #[test]
+    fn a_path_is_one_word_of_a_command() {
+        for path in ["/var/lib/a_b-c.d", "/a b", "/it's", "$(reboot)", "-rf", "-it's", "a;b", "/ü", "*", "a\nb", "~"] {
+            let command = format!("printf '%s.' {}", word(Path::new(path)));
+            let told = std::process::Command::new("sh").args(["-c", &command]).output().unwrap();
+            let expected = if path.starts_with('-') { format!("./{path}.") } else { format!("{path}.") };
+            assert_eq!(String::from_utf8(told.stdout).unwrap(), expected);
+        }
+        assert_eq!(word(Path::new("/var/lib/a_b-c.d")), "/var/lib/a_b-c.d");
     }
 
     #[test]

@@ -115,7 +115,12 @@ fn steps(args: &ApduArgs) -> Result<Vec<(usize, Step)>, Failure> {
         let step = Step::parse(typed).map_err(|error| unread(typed, &error))?;
         steps.push((0, step));
     }
-    Ok(steps)
+    if steps.iter().any(|(_, step)| matches!(step, Step::Send { .. })) {
+        return Ok(steps);
+    }
+    // A script that was emptied by accident is no success.
+    Err(Failure::new(Class::Data, "apdu.syntax", "there is no command in what was given")
+        .hint("write HEX, HEX=9000 or HEX=9000,61xx; see rollcall apdu --help"))
 }
 
 fn unread(place: &str, error: &ScriptError) -> Failure {

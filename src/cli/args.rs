@@ -12,7 +12,7 @@ use super::moment::Moment;
 use super::scan::until::Until;
 use super::server::args::{RoleWord, ServerArgs};
 use super::values::{field, nonempty, pace, server_name, set_size, uid};
-use crate::config::{Global, Source};
+use crate::config::{Global, Source, new_file};
 use crate::crypto::x509::ServerName;
 use crate::pki::SetId;
 use crate::roster::{Presence, duration};
@@ -113,7 +113,7 @@ the whole answer; x stands for any digit. The first answer that is not as expect
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {
     /// Also write all of it into this archive, for a report: without keys, secrets and users
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = new_file())]
     pub bundle: Option<PathBuf>,
     /// Look at nothing, and play the taps of a trace that --trace has written: no card and no key is needed, and nothing
     /// is changed
@@ -143,7 +143,7 @@ pub struct ScanArgs {
     #[arg(long, value_name = "TIME", conflicts_with = "identify_only")]
     pub until: Option<Until>,
     /// Write a record for each different token into FILE instead of stdout, with --output ndjson or csv
-    #[arg(long, value_name = "FILE", conflicts_with = "identify_only")]
+    #[arg(long, value_name = "FILE", conflicts_with = "identify_only", value_parser = new_file())]
     pub out: Option<PathBuf>,
     /// Go on with FILE: the tokens in it count, and are not told again
     #[arg(long, requires = "out")]
@@ -273,7 +273,7 @@ pub struct BatchArgs {
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub from: Option<PathBuf>,
     /// Which card each row went to; the same command goes on from there [default: FILE.journal]
-    #[arg(long, value_name = "FILE", requires = "from", value_hint = clap::ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", requires = "from", value_hint = clap::ValueHint::FilePath, value_parser = new_file())]
     pub journal: Option<PathBuf>,
     /// Check the file and the journal, and say what is left to do: no card is touched
     #[arg(long, requires = "from")]
@@ -423,7 +423,7 @@ pub enum IssueCommand {
         #[arg(long, value_enum, default_value_t = RoleWord::Read)]
         role: RoleWord,
         /// The file for rollcall pki import
-        #[arg(long, value_name = "BUNDLE")]
+        #[arg(long, value_name = "BUNDLE", value_parser = new_file())]
         out: PathBuf,
     },
     /// The TLS certificate of the server here, for the names under which it is reached

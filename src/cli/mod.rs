@@ -101,6 +101,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
 fn configure(global: &Global, out: &mut Printer) -> Result<Settings, Failure> {
     let settings = Settings::resolve(global, &|name| std::env::var_os(name))?;
     out.set_look(Look::of_process(&settings));
+    out.detail(&settings.origin(global));
     Ok(settings)
 }
 

@@ -19,7 +19,7 @@ use crate::{
         Holder, Input, Insertion, Refused, Source, Tap,
         store::{CertificateOf, Store, StoreError},
     },
-    tap::{Seen, TapError, Tapped, replay::Played},
+    tap::{Seen, TapError, Tapped, Timings, replay::Played},
     token::{
         TokenError,
         open::{Item, Memory},
@@ -194,6 +194,24 @@ impl Outcome {
                 user: self.who.as_ref().map(|(_, user)| user.clone()),
             })),
         }
+    }
+
+    /// Where the time went, for who asked with `-v`.
+    pub fn account(&self) -> String {
+        let Timings { connect, authenticate, read, total, inside } = self.tapped.timings;
+        let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+        let nonce = if self.tapped.server_nonce { ", nonce of the server" } else { "" };
+        let server = self.server.took.map_or_else(String::new, |took| format!(", server {}", ms(took)));
+        format!(
+            "{}: {} exchanges, {} at the card; connect {}, authenticate {}, read {}, total {}{server}{nonce}",
+            self.reader,
+            self.tapped.exchanges,
+            ms(inside),
+            ms(connect),
+            ms(authenticate),
+            ms(read),
+            ms(total),
+        )
     }
 
     /// The object `rollcall.scan/1`; `proof` puts the message of the presence proof into it.

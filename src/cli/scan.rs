@@ -191,6 +191,7 @@ impl Scan<'_> {
         if let Some(warning) = outcome.warning() {
             self.out.warning(&format!("{}: {warning}", outcome.reader), None);
         }
+        self.out.detail(&outcome.account());
         self.take(&outcome)
     }
 

@@ -274,6 +274,7 @@ impl Watch<'_> {
         if let Some(warning) = outcome.warning() {
             self.out.warning(&format!("{reader}: {warning}"), None);
         }
+        self.out.detail(&outcome.account());
         let stays = self.settings.presence(&reader) == Presence::Field;
         match outcome.input() {
             Some(input) if lies_there => {

@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::Path, time::Duration};
 
 use super::{Finding, Probe, Report};
-use crate::{failure::Failure, roster::store::Store};
+use crate::{failure::Failure, files::word, roster::store::Store};
 
 /// The database grows by pages; below this it soon cannot.
 const ROOM: u64 = 4 * 1024 * 1024;
@@ -44,12 +44,12 @@ fn writable(folder: &Path) -> Option<Finding> {
         std::io::ErrorKind::ReadOnlyFilesystem => Finding::fault(
             "store.read-only",
             format!("{name} is mounted for reading only"),
-            format!("sudo mount -o remount,rw $(findmnt -nT {name} -o TARGET)"),
+            format!("sudo mount -o remount,rw \"$(findmnt -nT {} -o TARGET)\"", word(folder)),
         ),
         std::io::ErrorKind::PermissionDenied => Finding::fault(
             "store.read-only",
             format!("this user may not write to {name}"),
-            format!("sudo chown -R \"$USER\" {name}"),
+            format!("sudo chown -R \"$USER\" {}", word(folder)),
         ),
         _ => Finding::fault("store.io", format!("{name} cannot be written: {error}"), "sudo dmesg | tail"),
     })
@@ -60,11 +60,10 @@ fn full(folder: &Path, room: u64) -> Option<Finding> {
 }
 
 fn no_room(folder: &Path) -> Finding {
-    let name = folder.display();
     Finding::fault(
         "store.full",
-        format!("the disk of {name} is full"),
-        format!("du -xah $(findmnt -nT {name} -o TARGET) | sort -h | tail"),
+        format!("the disk of {} is full", folder.display()),
+        format!("du -xah \"$(findmnt -nT {} -o TARGET)\" | sort -h | tail", word(folder)),
     )
 }
 
@@ -81,10 +80,11 @@ fn database(folder: &Path) -> Finding {
 
 /// A lock is held by somebody; the remedy names him.
 fn held(folder: &Path, failure: Failure) -> Finding {
-    let file = folder.join("terminal.db");
+    let file = word(&folder.join("terminal.db"));
+    let away = word(&folder.join("terminal.db.damaged"));
     let remedy = match failure.code {
-        "store.locked" => Some(format!("fuser -v {}", file.display())),
-        "store.damaged" => Some(format!("mv {0} {0}.damaged", file.display())),
+        "store.locked" => Some(format!("fuser -v {file}")),
+        "store.damaged" => Some(format!("mv {file} {away}")),
         _ => None,
     };
     let mut found = Finding::from(failure);

@@ -177,7 +177,7 @@ impl PkiError {
             Self::NoCaKey(_) => failure(Class::Config, "pki.no-ca-key")
                 .hint("run this where the CA key lies, or put ca.key back from a backup"),
             Self::KeyPermissions { path, .. } => failure(Class::Refused, "pki.key-permissions")
-                .hint(format!("take the permissions away: chmod 600 '{}'", path.display())),
+                .hint(format!("take the permissions away: chmod 600 {}", crate::files::word(path))),
             Self::Io { .. } => {
                 failure(Class::Io, "pki.file").hint("check the permissions and the space of that folder")
             }

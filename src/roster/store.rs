@@ -82,7 +82,7 @@ impl Store {
 
     /// Opens it only if there is one: to look must not make anything.
     pub fn open_if_there(home: &Path) -> Result<Option<Self>, StoreError> {
-        if file::is_there(&home.join("terminal.db")) { Self::open(home).map(Some) } else { Ok(None) }
+        if file::is_there(&home.join("terminal.db"))? { Self::open(home).map(Some) } else { Ok(None) }
     }
 
     /// Applies one input, and gives all events that are new since the last call, others' included, in order.

@@ -27,7 +27,7 @@ fn store(error: &StoreError) -> Failure {
         StoreError::OtherAuthority(_) => Failure::new(Class::Config, "store.authority", told)
             .hint("name another store, or the folder pki of that CA"),
         StoreError::File(path, _) => {
-            Failure::new(Class::Io, "store.file", told).hint(format!("look at it: ls -l {}", path.display()))
+            Failure::new(Class::Io, "store.file", told).hint(format!("look at it: ls -l {}", crate::files::word(path)))
         }
         StoreError::Format(_) => Failure::new(Class::Io, "store.format", told)
             .hint("use the release that made it, or a newer one; restore a damaged one from its backup"),

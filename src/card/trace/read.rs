@@ -193,6 +193,7 @@ fn parse_line(line: &str, number: usize, sum: &mut String, digest: Digest) -> Re
     }
     match &line.record {
         Record::Begin { schema, .. } if schema != SCHEMA => Err(TraceError::Foreign),
+        record if !record.is_well_formed() => Err(TraceError::Form(number + 1)),
         _ => Ok(line),
     }
 }

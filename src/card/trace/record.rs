@@ -1,8 +1,11 @@
 //! The lines of a trace.
 
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::LINE_MAX;
 use crate::card::{
     apdu::{Received, Response, SECURE},
     link::{LinkError, Privacy},
@@ -318,6 +321,55 @@ impl Answer {
             broken: opened.err(),
         }
     }
+}
+
+impl Record {
+    /// Whether what is told in hex is hex, and of the right length: a player that meets anything else would take the
+    /// fault for the card's.
+    pub(super) fn is_well_formed(&self) -> bool {
+        match self {
+            Self::Transaction { atr, .. } => bytes(atr, 0..=33),
+            Self::Visit(visit) => visit.is_well_formed(),
+            Self::Remembered { certificate, .. } => bytes(certificate, 1..=LINE_MAX),
+            Self::Exchange(exchange) => exchange.is_well_formed(),
+            Self::Receipt(receipt) => receipt.binding.as_ref().map_or(!receipt.holds, |text| bytes(text, 32..=32)),
+            Self::Answer(answer) => answer.is_well_formed(),
+            _ => true,
+        }
+    }
+}
+
+impl Visit {
+    fn is_well_formed(&self) -> bool {
+        let good = |one: &Authority| bytes(&one.ca, 65..=65) && bytes(&one.certificate, 1..=LINE_MAX);
+        bytes(&self.nonce, 32..=32) && good(&self.authority) && self.previous.as_ref().is_none_or(good)
+    }
+}
+
+impl Exchange {
+    /// An answer or an error, never both; what is not shown is a header, and a status.
+    fn is_well_formed(&self) -> bool {
+        let said = if self.shown { self.command_length..=self.command_length } else { 0..=4 };
+        let answered = match (&self.answer, self.answer_length) {
+            (Some(text), Some(length)) => bytes(text, if self.shown { length..=length } else { 0..=length.min(2) }),
+            (None, None) => true,
+            _ => false,
+        };
+        bytes(&self.command, said) && answered && self.answer.is_some() != self.error.is_some()
+    }
+}
+
+impl Answer {
+    fn is_well_formed(&self) -> bool {
+        let status = self.status.as_ref().is_none_or(|text| bytes(text, 2..=2));
+        let data = self.data.as_ref().is_none_or(|text| bytes(text, 0..=1 << 16));
+        bytes(&self.command, 4..=4) && status && data && self.status.is_some() != self.broken.is_some()
+    }
+}
+
+/// Whether a text is so many bytes in hex.
+fn bytes(text: &str, length: RangeInclusive<usize>) -> bool {
+    text.len().is_multiple_of(2) && length.contains(&(text.len() / 2)) && text.bytes().all(|c| c.is_ascii_hexdigit())
 }
 
 /// Whether an APDU asks for the rest of an answer.

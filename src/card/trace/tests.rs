@@ -1,12 +1,13 @@
 use std::{fs, sync::Arc};
 
 use super::{
-    record::{Exchange, is_public},
+    record::{Answer, Broken, Exchange, Receipt, is_public},
     write::{Options, Problem},
     *,
 };
 use crate::{
     card::{
+        apdu::Response,
         link::{Link, LinkError, Privacy},
         status::Status,
     },
@@ -177,19 +178,74 @@ fn what_is_no_trace_is_refused() {
 }
 
 /// A right chain says nothing about what stands in the lines.
+/// A trace of these, whose chain holds.
+fn chain(records: Vec<(u32, Record)>) -> String {
+    let (mut text, mut sum) = (String::new(), String::new());
+    for (seq, (tap, record)) in records.into_iter().enumerate() {
+        let at = "2026-11-24T04:00:00Z".parse().unwrap();
+        let line = record::Line { seq: seq as u64, at, tap, record };
+        let json = serde_json::to_string(&line).unwrap();
+        sum = chained(sha256, &sum, &json);
+        text = [&text, json.strip_suffix('}').unwrap(), ",\"sum\":\"", &sum, "\"}\n"].concat();
+    }
+    text
+}
+
+/// Whoever bends a trace can chain it anew: what it says has to be judged by itself.
+#[test]
+fn what_is_no_hex_or_too_short_is_no_record() {
+    let begin = || (0, Record::Begin { schema: SCHEMA.into(), version: "1".into(), personal: false });
+    let card = || (1, Record::Transaction { reader: "r".into(), atr: "3B00".into() });
+    let with = |record: Record| code(read(&chain(vec![begin(), card(), (1, record), (0, Record::End)])));
+    let exchange = || Exchange::new(&SELECT, true, &Ok(vec![1, 2, 0x90, 0]), 5);
+    let hidden = || Exchange::new(&SELECT, false, &Ok(vec![1, 2, 0x90, 0]), 5);
+    let failed = || Exchange::new(&SELECT, true, &Err(LinkError::CardRemoved), 5);
+    let opened = Response { data: vec![1], status: Status::OK };
+    let answer = || Answer::new("step", [0x84, 0xCA, 0, 0], Ok(&opened));
+    let broken = || Answer::new("step", [0x84, 0xCA, 0, 0], Err(Broken::Mac));
+    let receipt = |holds, binding: Option<&str>| Record::Receipt(Receipt { holds, binding: binding.map(Into::into) });
+    let zeros = "00".repeat(32);
+    for good in [exchange(), hidden(), failed()].map(Record::Exchange).into_iter().chain([
+        Record::Answer(answer()),
+        Record::Answer(broken()),
+        receipt(true, Some(&zeros)),
+        receipt(false, None),
+    ]) {
+        assert_eq!(with(good.clone()), "", "{good:?}");
+    }
+    let some = |text: &str| Some(text.to_owned());
+    for bent in [
+        Record::Transaction { reader: "r".into(), atr: "3G".into() },
+        Record::Transaction { reader: "r".into(), atr: "00".repeat(34) },
+        Record::Remembered { item: record::Remembered::Ecka, certificate: "zz".into() },
+        Record::Remembered { item: record::Remembered::Ecka, certificate: String::new() },
+        Record::Exchange(Exchange { command: "00A404000".into(), ..exchange() }),
+        Record::Exchange(Exchange { command_length: 3, ..exchange() }),
+        Record::Exchange(Exchange { answer: some("01029x00"), ..exchange() }),
+        Record::Exchange(Exchange { answer_length: Some(5), ..exchange() }),
+        Record::Exchange(Exchange { answer_length: None, ..exchange() }),
+        Record::Exchange(Exchange { answer: None, answer_length: None, ..exchange() }),
+        Record::Exchange(Exchange { error: Some(LinkError::CardMute), ..exchange() }),
+        Record::Exchange(Exchange { answer: some("029000"), ..hidden() }),
+        Record::Exchange(Exchange { command: "00A4040002".into(), ..hidden() }),
+        Record::Exchange(Exchange { error: None, ..failed() }),
+        receipt(true, None),
+        receipt(true, Some("00")),
+        receipt(true, Some(&zeros.replace('0', "g"))),
+        Record::Answer(Answer { status: some("90"), ..answer() }),
+        Record::Answer(Answer { status: some("90-0"), ..answer() }),
+        Record::Answer(Answer { status: None, ..answer() }),
+        Record::Answer(Answer { data: some("0"), ..answer() }),
+        Record::Answer(Answer { data: some("0h"), ..answer() }),
+        Record::Answer(Answer { command: "84CA".into(), ..answer() }),
+        Record::Answer(Answer { broken: None, ..broken() }),
+    ] {
+        assert_eq!(with(bent.clone()), "trace.malformed", "{bent:?}");
+    }
+}
+
 #[test]
 fn lines_in_a_wrong_order_are_refused() {
-    let chain = |records: Vec<(u32, Record)>| {
-        let (mut text, mut sum) = (String::new(), String::new());
-        for (seq, (tap, record)) in records.into_iter().enumerate() {
-            let at = "2026-11-24T04:00:00Z".parse().unwrap();
-            let line = record::Line { seq: seq as u64, at, tap, record };
-            let json = serde_json::to_string(&line).unwrap();
-            sum = chained(sha256, &sum, &json);
-            text = [&text, json.strip_suffix('}').unwrap(), ",\"sum\":\"", &sum, "\"}\n"].concat();
-        }
-        text
-    };
     let begin = || (0, Record::Begin { schema: SCHEMA.into(), version: "1".into(), personal: false });
     let card = |tap| (tap, Record::Transaction { reader: "r".into(), atr: String::new() });
     let unreached = |tap| (tap, Record::Unreached { reader: "r".into(), error: LinkError::CardMute, again: false });

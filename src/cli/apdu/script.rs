@@ -84,9 +84,10 @@ impl Step {
             Some((line, name)) => (line, Some(name_of(name.trim())?)),
             None => (line, None),
         };
-        let (command, expected) = line.split_once('=').unwrap_or((line, ""));
-        let patterns = expected.split(',').map(str::trim).filter(|pattern| !pattern.is_empty());
-        let expected = patterns.map(Pattern::parse).collect::<Result<_, _>>()?;
+        let (command, expected) = line.split_once('=').map_or((line, None), |(line, rest)| (line, Some(rest)));
+        // An expectation that was left out after its sign would pass whatever comes back.
+        let patterns = expected.into_iter().flat_map(|expected| expected.split(','));
+        let expected = patterns.map(|pattern| Pattern::parse(pattern.trim())).collect::<Result<_, _>>()?;
         Ok(Self::Send { command: Template::parse(command)?, expected, keep })
     }
 }
@@ -196,6 +197,9 @@ mod tests {
         assert_eq!(send("00 > 1-2", &[]), Err(ScriptError::Name("1-2".into())));
         assert_eq!(send("zz", &[]), Err(ScriptError::Digit('z')));
         assert_eq!(parse("00\n00=9\n").unwrap_err(), (2, ScriptError::Pattern("9".into())));
+        for nothing in ["00A4=", "00A4= ", "00A4=,", "00A4=9000,", "00A4=,9000", "00A4=9000,,6A82", "00A4= > FCI"] {
+            assert_eq!(Step::parse(nothing), Err(ScriptError::Pattern(String::new())), "{nothing}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use crate::cli::values::{field, nonempty};
+use crate::config::new_file;
 use crate::wire::v1::{Role, Status};
 
 /// `rollcall server`
@@ -149,7 +150,7 @@ pub enum TerminalCommand {
         #[arg(long, value_enum, default_value_t = RoleWord::Read)]
         role: RoleWord,
         /// The file for rollcall pki import
-        #[arg(long, value_name = "BUNDLE")]
+        #[arg(long, value_name = "BUNDLE", value_parser = new_file())]
         out: PathBuf,
     },
     /// All terminals

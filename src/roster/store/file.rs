@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens the database in `home`; makes both when they are not there (folder 0700, file 0600).
 pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, StoreError> {
-    if !is_there(path) {
+    if !is_there(path)? {
         make_folder(home)?;
         return migrate(home, path);
     }
@@ -37,9 +37,13 @@ pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-/// Whether the file is there and not empty.
-pub(super) fn is_there(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|file| file.len() > 0)
+/// Whether the file is there and not empty. What is no file in its place would keep us waiting, or be taken for none.
+pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    match std::fs::metadata(path) {
+        Ok(about) if !about.is_file() => Err(StoreError::damaged(path, &"it is no regular file")),
+        Ok(about) => Ok(about.len() > 0),
+        Err(_) => Ok(false),
+    }
 }
 
 /// A file of ours for our eyes only: opened, or made.

@@ -141,19 +141,33 @@ fn history_takes_a_span_of_time() {
 fn what_is_no_store_of_ours_is_damaged() {
     let sql = |path: &Path, sql| Connection::open(path).unwrap().execute_batch(sql).unwrap();
     let text = "no database, but long enough to look like one ".repeat(30);
-    for name in ["text", "foreign", "foreign id", "folder"] {
+    for name in ["text", "foreign", "foreign id"] {
         let home = home();
         let path = home.path().join("terminal.db");
         match name {
             "text" => std::fs::write(&path, &text).unwrap(),
             "foreign" => sql(&path, "CREATE TABLE other (x)"),
-            "foreign id" => sql(&path, "PRAGMA application_id = 7"),
-            _ => std::fs::create_dir(&path).unwrap(),
+            _ => sql(&path, "PRAGMA application_id = 7"),
         }
-        let (class, code) = failure(Store::open(home.path()).unwrap_err());
-        assert_eq!(class, Class::Io, "{name}");
-        assert_eq!(code, if name == "folder" { "store.io" } else { "store.damaged" }, "{name}");
+        assert_eq!(failure(Store::open(home.path()).unwrap_err()), (Class::Io, "store.damaged"), "{name}");
     }
+}
+
+/// A pipe has no bytes, and whoever opens it waits: it is told before, and not taken for no list.
+#[test]
+fn what_is_no_file_is_damaged() {
+    for make in [mkfifo, |path: &Path| std::fs::create_dir(path).unwrap()] {
+        let home = home();
+        make(&home.path().join("terminal.db"));
+        for opened in [Store::open(home.path()).map(Some), Store::open_if_there(home.path())] {
+            assert_eq!(failure(opened.unwrap_err()), (Class::Io, "store.damaged"));
+        }
+    }
+}
+
+fn mkfifo(path: &Path) {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }
 
 #[test]
