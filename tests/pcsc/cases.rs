@@ -67,6 +67,12 @@ pub fn exchanges_per_tap(card: &str) {
     assert_eq!(tap(&[]), 9, "first sight");
     assert_eq!(tap(&[]), 5, "warm");
     assert_eq!(tap(&["--identify-only"]), 1);
+    // Where the time went is told to who asks, and no result of it.
+    let told = stack.rollcall(&["-vv", "scan", "--reader", &reader]).expect(0);
+    assert!(told.stderr.contains(" exchanges, ") && told.stderr.contains("authenticate "), "{told:#?}");
+    assert!(told.stderr.contains("configuration ") && !told.stdout.contains(" exchanges, "), "{told:#?}");
+    let silent = stack.rollcall(&["scan", "--reader", &reader]).expect(0);
+    assert!(silent.stderr.is_empty(), "{silent:#?}");
 }
 
 pub fn cards_that_are_no_issued_token(card: &str) {

@@ -197,9 +197,9 @@ fn what_is_no_hex_or_too_short_is_no_record() {
     let begin = || (0, Record::Begin { schema: SCHEMA.into(), version: "1".into(), personal: false });
     let card = || (1, Record::Transaction { reader: "r".into(), atr: "3B00".into() });
     let with = |record: Record| code(read(&chain(vec![begin(), card(), (1, record), (0, Record::End)])));
-    let exchange = || Exchange::new(&SELECT, true, &Ok(vec![1, 2, 0x90, 0]), 5);
-    let hidden = || Exchange::new(&SELECT, false, &Ok(vec![1, 2, 0x90, 0]), 5);
-    let failed = || Exchange::new(&SELECT, true, &Err(LinkError::CardRemoved), 5);
+    let exchange = || Exchange::new(SELECT, true, &Ok(vec![1, 2, 0x90, 0]), 5);
+    let hidden = || Exchange::new(SELECT, false, &Ok(vec![1, 2, 0x90, 0]), 5);
+    let failed = || Exchange::new(SELECT, true, &Err(LinkError::CardRemoved), 5);
     let opened = Response { data: vec![1], status: Status::OK };
     let answer = || Answer::new("step", [0x84, 0xCA, 0, 0], Ok(&opened));
     let broken = || Answer::new("step", [0x84, 0xCA, 0, 0], Err(Broken::Mac));
