@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::failure::ErrorObject;
 use crate::roster;
 use crate::token::select::LifeCycle;
-use crate::wire::User;
+use crate::wire::{User, v1::Status};
 
 pub use apdu::{Exchanged, Tlv};
 pub use finding::{Found, Severity};
@@ -375,6 +375,9 @@ pub struct TokenChange {
     pub result: TokenChanged,
     /// Its life cycle afterwards; after a dry run, as it is.
     pub state: TokenState,
+    /// The status that the server has the token in afterwards; null where it was not told: there is none, the order was
+    /// `write` or a dry run, or it did not take it (which stderr tells, and the exit status).
+    pub server: Option<Registered>,
     /// Whose token it becomes by `write`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
@@ -392,6 +395,33 @@ pub enum TokenAction {
     Unblock,
     /// Take it out of use for ever.
     Terminate,
+}
+
+/// What a server has a token registered as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Registered {
+    /// It is let in.
+    Active,
+    /// Not for now.
+    Suspended,
+    /// Reported lost.
+    Lost,
+    /// Never again.
+    Revoked,
+    /// This server does not know it.
+    Unknown,
+}
+
+impl From<Status> for Registered {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Active => Self::Active,
+            Status::Suspended => Self::Suspended,
+            Status::Lost => Self::Lost,
+            Status::Revoked => Self::Revoked,
+        }
+    }
 }
 
 /// What came of a change.

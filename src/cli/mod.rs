@@ -31,6 +31,7 @@ mod text;
 pub mod token;
 pub mod token_change;
 mod token_rotate;
+mod token_status;
 mod trace;
 mod usage;
 pub mod users;

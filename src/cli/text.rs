@@ -331,7 +331,7 @@ impl Record for Denied {
 
 impl Record for TokenChange {
     const COLUMNS: &'static [&'static str] =
-        &["at", "reader", "token_id", "action", "result", "state", "user_id", "user_name", "user_fields"];
+        &["at", "reader", "token_id", "action", "result", "state", "server", "user_id", "user_name", "user_fields"];
     const HEADS: &'static [&'static str] = &["TOKEN", "ACTION", "RESULT", "STATE", "READER"];
 
     fn record(&self) -> Vec<String> {
@@ -343,6 +343,7 @@ impl Record for TokenChange {
             word(&self.action),
             word(&self.result),
             word(&self.state),
+            self.server.as_ref().map(word).unwrap_or_default(),
             id,
             name,
             fields,

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use super::{
     args::{TokenCommand, UserArgs},
     confirm::{confirm, short},
-    json::{self, TokenAction, TokenChanged},
+    json::{self, Registered, TokenAction, TokenChanged},
     printer::Printer,
-    station,
+    station, token_status,
 };
 use crate::{
     card::{
@@ -47,14 +47,20 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
     let credentials = credentials(settings)?;
     manage::check_role(credentials.certificate.class(), &order.change).map_err(|e| failure(&e, 0))?;
     let target = visited(&credentials, settings, &reader, |link, visit| Target::find(link, visit, &order.change))?;
-    let (result, state) = if order.dry_run {
+    let (result, state, told) = if order.dry_run {
         let result = if target.is_done(&order.change) { TokenChanged::Unchanged } else { TokenChanged::Planned };
-        (result, target.state)
+        (result, target.state, Ok(None))
     } else {
         order.confirm(&target, settings, out)?;
         let done = order.carry_out(&target, &credentials, settings, &reader)?;
         let result = if done { TokenChanged::Done } else { TokenChanged::Unchanged };
-        (result, order.change.target(target.state))
+        // The card is changed in any case: what came of it is printed before a failure of the server is told.
+        let told = target.token_id.map_or(Ok(None), |id| token_status::tell(order.action, id, settings));
+        (result, order.change.target(target.state), told)
+    };
+    let (server, failure) = match told {
+        Ok(server) => (server, None),
+        Err(failure) => (None, Some(failure)),
     };
     out.object(&json::TokenChange {
         schema: json::Schema::default(),
@@ -64,9 +70,14 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
         action: order.action,
         result,
         state: state.into(),
+        server,
         user: order.user,
     })?;
-    Ok(0)
+    if order.action == TokenAction::Unblock && !matches!(server, None | Some(Registered::Active | Registered::Unknown))
+    {
+        out.warning("the server goes on refusing this token", Some("see why: rollcall server token show ID"));
+    }
+    failure.map_or(Ok(0), Err)
 }
 
 impl Order {

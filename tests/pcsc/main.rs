@@ -74,6 +74,7 @@ const CASES: &[Case] = &[
     ("lifted_at_every_apdu_of_a_scan", lift::at_every_apdu_of_a_scan),
     ("both_sources_and_a_suspension", server::both_sources_and_a_suspension),
     ("the_server_is_away", server::the_server_is_away),
+    ("a_changed_card_is_told_to_the_server", server::a_changed_card_is_told_to_the_server),
     ("events_reach_the_server_once", server::events_reach_the_server_once),
     ("a_silent_server_delays_nobody", server::a_silent_server_delays_nobody),
     ("a_batch_of_cards", batch::of_cards),

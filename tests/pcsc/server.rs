@@ -174,6 +174,49 @@ pub fn the_server_is_away(kind: &str) {
 }
 
 /// Server and watch are killed in turns: every event of the list comes to the server, once.
+/// What is done to a card the server is told; what it knows better stays, and a server that is away is told by hand.
+pub fn a_changed_card_is_told_to_the_server(kind: &str) {
+    let mut office = Office::new(1, kind);
+    let token = office.scan(0, &[])["token_id"].as_str().unwrap().to_owned();
+    let reader = office.stack.readers()[0].clone();
+    let change = |office: &Office, status: i32, args: &[&str]| {
+        office
+            .stack
+            .rollcall(&[&["--output", "ndjson", "token", "--reader", &reader, "--yes"], args].concat())
+            .expect(status)
+    };
+    let told = |run: &crate::stack::Run| (run.objects()[0]["result"].clone(), run.objects()[0]["server"].clone());
+    let there = |office: &Office| office.stack.ndjson(0, &["server", "token", "show", &token])[0]["status"].clone();
+    let pair = |result: &str, server: Value| (Value::from(result), server);
+
+    assert_eq!(told(&change(&office, 0, &["block", "--dry-run"])), pair("planned", Value::Null));
+    assert_eq!(there(&office), "active");
+    assert_eq!(told(&change(&office, 0, &["block"])), pair("done", "suspended".into()));
+    assert_eq!(there(&office), "suspended");
+    assert_eq!(told(&change(&office, 0, &["block"])), pair("unchanged", "suspended".into()));
+    assert_eq!(told(&change(&office, 0, &["unblock"])), pair("done", "active".into()));
+    office.scan(0, &["--source", "server"]);
+
+    // Lost is more than suspended, and a card does not find itself.
+    office.status(&token, "lost");
+    assert_eq!(told(&change(&office, 0, &["block"])), pair("done", "lost".into()));
+    let unblocked = change(&office, 0, &["unblock"]);
+    assert_eq!(told(&unblocked), pair("done", "lost".into()));
+    assert!(unblocked.stderr.contains("goes on refusing"), "{unblocked:#?}");
+    office.status(&token, "active");
+
+    // The card is changed all the same, and the way on is a command.
+    office.kill();
+    let away = change(&office, 69, &["block"]);
+    assert_eq!((told(&away), away.code()), (pair("done", Value::Null), "server.unreachable"));
+    assert!(away.stderr.contains(&format!("rollcall server token status {token} suspended")), "{away:#?}");
+    office.start();
+    assert_eq!(there(&office), "active");
+    assert_eq!(told(&change(&office, 0, &["block"])), pair("unchanged", "suspended".into()));
+    assert_eq!(told(&change(&office, 0, &["terminate"])), pair("done", "revoked".into()));
+    assert_eq!(there(&office), "revoked");
+}
+
 pub fn events_reach_the_server_once(kind: &str) {
     let mut office = Office::new(1, kind);
     let tap = |office: &Office, watch: &mut crate::stack::Watch| {
