@@ -45,11 +45,11 @@ impl Inquiry {
             return Ok(None);
         }
         let server = connect(settings)?;
-        let ca = *Home::new(settings.pki_folder()).load_authority()?.point();
+        let cas = Home::new(settings.pki_folder()).load_trusted()?;
         let journal = if events { Some(Box::new(Log::open(settings)?) as Box<dyn Journal>) } else { None };
         let equipment = Equipment {
             server,
-            cache: cache(&settings.state_folder, &ca)?,
+            cache: cache(&settings.state_folder, &cas)?,
             journal,
             nonces: if events { MANY } else { FEW },
             clock: Timestamp::now,
@@ -65,7 +65,7 @@ impl Inquiry {
             feed_max_age: age(settings.server.feed_max_age),
             offline_max_age: age(settings.server.offline_max_age),
         };
-        Ok(Some(Self { asker, rules, cache: Arc::new(Mutex::new(cache(&settings.state_folder, &ca)?)) }))
+        Ok(Some(Self { asker, rules, cache: Arc::new(Mutex::new(cache(&settings.state_folder, &cas)?)) }))
     }
 
     /// The nonces that the server has given.
@@ -107,8 +107,8 @@ pub fn question(tapped: &Tapped) -> Option<Question> {
     Some(Question { token_id: token.token_id, proof: token.proof.cose.clone(), identity: None })
 }
 
-fn cache(home: &Path, ca: &Point) -> Result<Cache, Failure> {
-    Ok(Cache::open(home, ca)?)
+fn cache(home: &Path, cas: &[Point]) -> Result<Cache, Failure> {
+    Ok(Cache::open(home, cas)?)
 }
 
 /// Tells what happened to the server, for whoever stands there.

@@ -15,7 +15,7 @@ use crate::{
     directory::Server,
     failure::{Class, Failure},
     files,
-    pki::{Bundle, Ca, Home, PkiError, TerminalCertificates, TerminalKeys},
+    pki::{Bundle, Ca, Caution, Followed, Home, PkiError, PreviousCertificates, TerminalCertificates, TerminalKeys},
     wire::v1::{self, RenewalRequest, Role, TerminalRequest},
 };
 
@@ -33,10 +33,17 @@ pub fn through_server(server: &Server, name: &str, role: Role, file: &Path, out:
     write(&Bundle::new(name, Some(server.url()), keys, decoded(&answer)?)?, file, out)
 }
 
-/// A terminal that the CA here certifies, for a place without a server.
-pub fn by_ca(ca: &mut Ca, name: &str, role: Role, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+/// A terminal that the CA here certifies, for a place without a server; while another CA is rotated out, by both.
+pub fn by_ca(
+    home: &Home,
+    caution: Caution,
+    name: &str,
+    role: Role,
+    file: &Path,
+    out: &mut Printer,
+) -> Result<(), Failure> {
     require_free(file)?;
-    let now = Timestamp::now();
+    let (mut ca, now) = (home.load_ca(caution)?, Timestamp::now());
     let keys = TerminalKeys::generate(&mut SystemRandom)?;
     let requests = keys.requests(name, name)?;
     let read = |der: &[u8]| Request::verify(der).map_err(PkiError::Request);
@@ -44,12 +51,23 @@ pub fn by_ca(ca: &mut Ca, name: &str, role: Role, file: &Path, out: &mut Printer
         tls: ca.certify_tls_client(&read(&requests.tls)?, now, &mut SystemRandom)?,
         ecka: ca.certify_terminal(card_role(role), &read(&requests.ecka)?, now, &mut SystemRandom)?,
         ca: ca.authority().der().to_vec(),
+        previous: match home.previous()? {
+            None => None,
+            Some(previous) => Some(under_previous(&mut previous.load_ca(caution)?, role, &requests.ecka, now)?),
+        },
     };
     write(&Bundle::new(name, None, keys, certificates)?, file, out)
 }
 
+/// For the tokens that were not moved yet.
+fn under_previous(ca: &mut Ca, role: Role, request: &[u8], now: Timestamp) -> Result<PreviousCertificates, PkiError> {
+    let request = Request::verify(request).map_err(PkiError::Request)?;
+    let ecka = ca.certify_terminal(card_role(role), &request, now, &mut SystemRandom)?;
+    Ok(PreviousCertificates { ca: ca.authority().der().to_vec(), ecka, endorsement: Vec::new() })
+}
+
 /// Fresh certificates for this terminal's keys, from the server.
-pub fn renew(server: &Server, home: &Home) -> Result<(), Failure> {
+pub fn renew(server: &Server, home: &Home) -> Result<Followed, Failure> {
     let requests = home.renewal(Timestamp::now())?;
     let answer = server.renew(&RenewalRequest {
         tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),
@@ -74,7 +92,19 @@ fn decoded(answer: &v1::TerminalCertificates) -> Result<TerminalCertificates, Fa
                 .hint("terminal and server must be of the same release")
         })
     };
-    Ok(TerminalCertificates { tls: one(&answer.tls)?, ecka: one(&answer.ecka)?, ca: one(&answer.ca)? })
+    let previous = |told: &v1::PreviousCertificates| {
+        Ok::<_, Failure>(PreviousCertificates {
+            ca: one(&told.ca)?,
+            ecka: one(&told.ecka)?,
+            endorsement: one(&told.endorsement)?,
+        })
+    };
+    Ok(TerminalCertificates {
+        tls: one(&answer.tls)?,
+        ecka: one(&answer.ecka)?,
+        ca: one(&answer.ca)?,
+        previous: answer.previous.as_ref().map(previous).transpose()?,
+    })
 }
 
 /// Refuses to write over a file that is there.

@@ -19,6 +19,7 @@ pub mod moment;
 pub mod outcome;
 pub mod people;
 pub mod pki;
+mod pki_rotate;
 pub mod printer;
 pub mod readers;
 mod renewal;

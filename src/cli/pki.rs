@@ -10,6 +10,7 @@ use super::{
     confirm::confirm,
     issue,
     json::{Pki, PkiKind, PkiState, Schema, SetRotation},
+    pki_rotate,
     printer::Printer,
     server::client::connect,
 };
@@ -18,7 +19,7 @@ use crate::{
     crypto::{random::SystemRandom, x509::ServerName},
     failure::{Class, Failure},
     files,
-    pki::{Age, Bundle, Caution, Content, Home, Item, Outcome, PkiError, Report, SetId, Succession},
+    pki::{Age, Bundle, Caution, Content, Followed, Home, Item, Outcome, PkiError, Report, SetId, Succession},
     wire::v1::Role,
 };
 
@@ -33,8 +34,15 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     let report = match &args.command {
         PkiCommand::Init => Some(home.init(&server_names(), caution, now, &mut SystemRandom)?),
         PkiCommand::Renew if settings.server.url.is_some() && !home.has_ca_key() => {
-            issue::renew(&connect(settings)?, &home)?;
+            let followed = issue::renew(&connect(settings)?, &home)?;
             out.note("the server has renewed this terminal's certificates");
+            match followed {
+                Followed::Nothing => {}
+                Followed::Begun => {
+                    out.note("another CA takes the place of the one here; both are trusted until it has");
+                }
+                Followed::Ended => out.note("the CA before is trusted no more"),
+            }
             None
         }
         PkiCommand::Renew => Some(home.renew(&server_names(), caution, now, &mut SystemRandom)?),
@@ -51,34 +59,13 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
             None
         }
         PkiCommand::RotateSet { id, finish } => return rotate_set(*id, *finish, settings, &home, out),
-        PkiCommand::RotateCa { finish } => rotate(*finish, settings, &home, out)?,
+        PkiCommand::RotateCa { finish } => pki_rotate::run(*finish, settings, &home, out)?,
         PkiCommand::List => None,
     };
     if let Some(report) = &report {
         tell(&home, report, out);
     }
     list(&home, report.as_ref(), now, out)
-}
-
-/// Another CA in the place of the one here. That of a server is not rotated so: its terminals would be strangers to it.
-fn rotate(finish: bool, settings: &Settings, home: &Home, out: &mut Printer) -> Result<Option<Report>, Failure> {
-    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
-    if finish {
-        let left = home.rotation()?.left.len();
-        confirm(settings, out, &format!("{left} tokens were not moved, and are strangers from now on"), "finish")?;
-        home.finish_rotation()?;
-        return Ok(None);
-    }
-    if settings.server.url.is_some() || settings.state_folder.join("server.db").exists() {
-        let what = "the CA of a server and its terminals cannot be rotated yet";
-        return Err(Failure::new(Class::Refused, "pki.rotation-server", what)
-            .hint("make a new CA in another folder (ROLLCALL_HOME), and enroll the tokens anew"));
-    }
-    let (what, word) = ("this makes a new CA: every token has to be moved to it", "rotate");
-    confirm(settings, out, what, word)?;
-    let report = home.begin_rotation(&server_names(), caution, Timestamp::now(), &mut SystemRandom)?;
-    out.note("both CAs are trusted now; move the tokens: rollcall token rotate --all");
-    Ok(Some(report))
 }
 
 /// Another set in the place of this one, or the end of it.
@@ -128,7 +115,7 @@ fn terminal(
         return issue::through_server(&connect(settings)?, name, role, file, out);
     }
     let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
-    issue::by_ca(&mut home.load_ca(caution)?, name, role, file, out)
+    issue::by_ca(home, caution, name, role, file, out)
 }
 
 /// Keys and certificates, and the address of the server, where nobody has written one yet.

@@ -177,6 +177,7 @@ impl Desk {
             Order::Ask(question, reply) => reply(self.ask(&question)),
             Order::Events => self.upload = self.equipment.journal.is_some(),
             Order::Reconnect(server) => {
+                self.equipment.cache.trust(server.trusted());
                 self.equipment.server = *server;
                 // What it refused it may have refused for the old certificate.
                 if let Some(pause) = &mut self.pause {

@@ -25,7 +25,7 @@ const SKEW: SignedDuration = SignedDuration::from_mins(5);
 #[derive(Debug)]
 pub struct Cache {
     store: Store,
-    ca: Point,
+    cas: Vec<Point>,
 }
 
 /// What is known of a token without asking.
@@ -40,9 +40,16 @@ pub struct Kept {
 }
 
 impl Cache {
-    /// Opens it, or makes it. What was kept under another CA is forgotten.
-    pub fn open(home: &Path, ca: &Point) -> Result<Self, DirectoryError> {
-        Ok(Self { store: Store::open(home, ca.as_bytes())?, ca: *ca })
+    /// Opens it, or makes it. The CA here comes first, and the one that is rotated out behind it; what was kept under any
+    /// other is forgotten.
+    pub fn open(home: &Path, cas: &[Point]) -> Result<Self, DirectoryError> {
+        let known: Vec<&[u8]> = cas.iter().map(|ca| ca.as_bytes().as_slice()).collect();
+        Ok(Self { store: Store::open(home, &known)?, cas: cas.to_vec() })
+    }
+
+    /// What the server signs is checked under these from now on.
+    pub fn trust(&mut self, cas: &[Point]) {
+        self.cas = cas.to_vec();
     }
 
     /// A nonce of the server's for one proof. It is gone from here when this returns, so that nobody gets it again.
@@ -74,7 +81,7 @@ impl Cache {
     /// Takes a feed that was asked for at this mark; `true` when more follows. A feed whose audit log is shorter than
     /// one that was seen, or another of the same length, is refused: records were taken away.
     pub fn take_feed(&self, asked: &Mark, jws: &str, now: Timestamp) -> Result<bool, DirectoryError> {
-        let feed = signed::feed(jws, &self.ca, asked.version)?;
+        let feed = signed::feed(jws, &self.cas, asked.version)?;
         check_audit(&asked.audit, &feed.audit)?;
         let taken = self.store.take_feed(asked, &feed, now)?;
         Ok(taken && feed.more)
@@ -86,7 +93,7 @@ impl Cache {
             return self.store.hear(found.token_id, found.status, found.reason.as_deref());
         }
         let Some(jws) = &found.signed_user else { return Ok(()) };
-        let user = signed::user(jws, &self.ca)?;
+        let user = signed::user(jws, &self.cas)?;
         if user.token_id != found.token_id || Some(&user.user) != found.user.as_ref() {
             return Err(DirectoryError::Protocol("it signed another user than it told".into()));
         }
@@ -104,7 +111,7 @@ impl Cache {
     fn user(&self, id: Uuid, now: Timestamp) -> Result<Option<(User, Timestamp)>, DirectoryError> {
         let Some(jws) = self.store.user(id)? else { return Ok(None) };
         // What does not hold any more counts as not kept: the file is no authority.
-        let signed = signed::user(&jws, &self.ca).ok();
+        let signed = signed::user(&jws, &self.cas).ok();
         let fits = signed.filter(|user| user.token_id == id && user.at.duration_since(now) <= SKEW);
         Ok(fits.map(|user| (user.user, user.at)))
     }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::{DirectoryError, tls::TlsConnector};
 use crate::{
     crypto::{
-        ec::KeyPair,
+        ec::{KeyPair, Point},
         x509::{Authority, TlsCertificate},
     },
     wire::{
@@ -51,20 +51,20 @@ pub struct Server {
     agent: Agent,
     /// `https://host:port`
     base: String,
-    authority: Authority,
+    trusted: Vec<Point>,
 }
 
 impl Server {
-    /// A server at `https://HOST[:PORT]`. Nothing is sent yet.
+    /// A server at `https://HOST[:PORT]`, certified by one of these CAs. Nothing is sent yet.
     pub fn connect(
         url: &str,
         key: &KeyPair,
         certificate: &TlsCertificate,
-        authority: &Authority,
+        authorities: &[Authority],
         limits: Limits,
     ) -> Result<Self, DirectoryError> {
         let base = base(url).ok_or_else(|| DirectoryError::Url(url.to_owned()))?;
-        let tls = TlsConnector::new(key, certificate, authority);
+        let tls = TlsConnector::new(key, certificate, authorities);
         let tls = tls.map_err(|error| DirectoryError::Local(error.to_string()))?;
         let config = Config::builder()
             .https_only(true)
@@ -80,12 +80,12 @@ impl Server {
             .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
             .build();
         let agent = Agent::with_parts(config, TcpConnector::default().chain(tls), DefaultResolver::default());
-        Ok(Self { agent, base, authority: authority.clone() })
+        Ok(Self { agent, base, trusted: authorities.iter().map(|authority| *authority.point()).collect() })
     }
 
-    /// The CA that the server's signatures are checked under.
-    pub const fn authority(&self) -> &Authority {
-        &self.authority
+    /// The CAs that the server's signatures are checked under.
+    pub fn trusted(&self) -> &[Point] {
+        &self.trusted
     }
 
     /// The URL, as it is used.

@@ -111,7 +111,7 @@ impl From<DirectoryError> for Failure {
             DirectoryError::Certificate(_) => (
                 Class::Refused,
                 "server.certificate",
-                "the URL must name one of the names in its certificate, which this terminal's CA issued".to_owned(),
+                "the URL must name one of the names in its certificate, which this terminal's CA issued; one that missed a rotation of the CA needs a new bundle: rollcall pki issue terminal".to_owned(),
             ),
             DirectoryError::Refused(_) => (
                 Class::Refused,

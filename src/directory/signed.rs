@@ -10,13 +10,13 @@ use crate::{
 };
 
 /// A signed user.
-pub fn user(jws: &str, ca: &Point) -> Result<SignedUser, DirectoryError> {
-    opened(jws, USER_TYPE, ca, |user: &SignedUser| user.at)
+pub fn user(jws: &str, cas: &[Point]) -> Result<SignedUser, DirectoryError> {
+    opened(jws, USER_TYPE, cas, |user: &SignedUser| user.at)
 }
 
 /// A signed feed, which must be one that follows a version: every entry after it and in order.
-pub fn feed(jws: &str, ca: &Point, since: u64) -> Result<Feed, DirectoryError> {
-    let feed: Feed = opened(jws, FEED_TYPE, ca, |feed: &Feed| feed.at)?;
+pub fn feed(jws: &str, cas: &[Point], since: u64) -> Result<Feed, DirectoryError> {
+    let feed: Feed = opened(jws, FEED_TYPE, cas, |feed: &Feed| feed.at)?;
     let mut last = since;
     let in_order = feed.entries.iter().all(|entry| {
         let rises = entry.version > last;
@@ -34,11 +34,19 @@ pub fn feed(jws: &str, ca: &Point, since: u64) -> Result<Feed, DirectoryError> {
 fn opened<T: DeserializeOwned>(
     jws: &str,
     typ: &str,
-    ca: &Point,
+    cas: &[Point],
     at: impl FnOnce(&T) -> Timestamp,
 ) -> Result<T, DirectoryError> {
     let unsigned = |error: jws::JwsError| DirectoryError::Protocol(format!("what it signed does not hold: {error}"));
-    let verified = jws::verify(jws, typ, ca).map_err(unsigned)?;
+    // Of two CAs, while one is rotated out, the first that it holds under; otherwise what the last one says.
+    let mut verdict = Err(jws::JwsError::Form);
+    for ca in cas {
+        verdict = jws::verify(jws, typ, ca);
+        if verdict.is_ok() {
+            break;
+        }
+    }
+    let verified = verdict.map_err(unsigned)?;
     let form = |error| DirectoryError::Protocol(format!("what it signed has another form: {error}"));
     let content: T = serde_json::from_slice(&verified.payload).map_err(form)?;
     verified.check_time(at(&content)).map_err(unsigned)?;

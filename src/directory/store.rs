@@ -49,8 +49,9 @@ pub struct Mark {
 }
 
 impl Store {
-    /// Opens the file in the folder of the state (0700), or makes it (0600). What another CA signed is forgotten.
-    pub(super) fn open(home: &Path, ca: &[u8]) -> Result<Self, DirectoryError> {
+    /// Opens the file in the folder of the state (0700), or makes it (0600). What none of these CAs signed is forgotten;
+    /// the first of them is noted.
+    pub(super) fn open(home: &Path, cas: &[&[u8]]) -> Result<Self, DirectoryError> {
         let path = home.join("directory.db");
         let broken = |error: &dyn std::fmt::Display| DirectoryError::Cache(format!("{}: {error}", path.display()));
         files::create_private_folder(home).map_err(|error| broken(&error))?;
@@ -63,7 +64,7 @@ impl Store {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(broken(&error)),
             _ => {}
         }
-        let db = connect(&path, ca).map_err(|error| broken(&error))?;
+        let db = connect(&path, cas).map_err(|error| broken(&error))?;
         Ok(Self { db, path })
     }
 
@@ -191,7 +192,7 @@ impl Store {
     }
 }
 
-fn connect(path: &Path, ca: &[u8]) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, cas: &[&[u8]]) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(PATIENCE)?;
@@ -206,7 +207,10 @@ fn connect(path: &Path, ca: &[u8]) -> rusqlite::Result<Connection> {
             tx.pragma_update(None, "user_version", 1)?;
         }
         let known: Option<Vec<u8>> = tx.query_row("SELECT ca FROM feed", [], |row| row.get(0)).optional()?;
-        if known.as_deref() != Some(ca) {
+        let ca = cas.first().copied().unwrap_or_default();
+        if known.as_deref().is_some_and(|known| cas.contains(&known)) {
+            tx.execute("UPDATE feed SET ca = ?1", [ca])?;
+        } else {
             tx.execute_batch("DELETE FROM feed; DELETE FROM nonces; DELETE FROM statuses; DELETE FROM users;")?;
             tx.execute("INSERT INTO feed (one, ca) VALUES (1, ?1)", [ca])?;
         }

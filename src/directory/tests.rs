@@ -155,7 +155,8 @@ fn a_terminal_of_another_ca_is_told_that_it_is_refused() {
     let double = Double::start(&world, |_| json(&health()));
     let (key, certificate) = other.tls(TlsUse::Client, &[]);
     let limits = Limits { connect: Duration::from_secs(10), request: Duration::from_secs(20) };
-    let terminal = Server::connect(&double.url(), &key, &certificate, &world.authority, limits).unwrap();
+    let terminal =
+        Server::connect(&double.url(), &key, &certificate, std::slice::from_ref(&world.authority), limits).unwrap();
     let error = terminal.health().unwrap_err();
     assert!(matches!(error, DirectoryError::Refused(_)), "{error:?}");
     assert_eq!(double.asked(), 0);
@@ -285,7 +286,8 @@ fn an_answer_about_another_token_is_refused() {
 fn only_https_with_a_host_and_nothing_more_is_a_server() {
     let world = World::new();
     let (key, certificate) = world.tls(TlsUse::Client, &[]);
-    let connect = |url: &str| Server::connect(url, &key, &certificate, &world.authority, Limits::default());
+    let connect =
+        |url: &str| Server::connect(url, &key, &certificate, std::slice::from_ref(&world.authority), Limits::default());
     for good in ["https://door", "https://door:8443", "https://door:8443/", "https://127.0.0.1:1", "https://[::1]:8443"]
     {
         assert_eq!(connect(good).unwrap().url(), good.trim_end_matches('/'));

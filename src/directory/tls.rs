@@ -50,11 +50,11 @@ impl From<TlsError> for Error {
 /// Puts TLS over a connection.
 pub struct TlsConnector {
     connector: SslConnector,
-    ca: Point,
+    cas: Vec<Point>,
 }
 
 impl TlsConnector {
-    pub fn new(key: &KeyPair, certificate: &TlsCertificate, authority: &Authority) -> Result<Self, ErrorStack> {
+    pub fn new(key: &KeyPair, certificate: &TlsCertificate, authorities: &[Authority]) -> Result<Self, ErrorStack> {
         let mut builder = SslConnector::builder(SslMethod::tls_client())?;
         builder.set_min_proto_version(Some(SslVersion::TLS1_3))?;
         builder.set_options(SslOptions::NO_TICKET);
@@ -62,12 +62,14 @@ impl TlsConnector {
         builder.set_private_key(key.as_pkey())?;
         let certificate = X509::from_der(certificate.der())?;
         builder.set_certificate(&certificate)?;
-        // Only our CA: what the system trusts is taken out with the store.
+        // Only our CA, and the one before while it is rotated out: what the system trusts is taken out with the store.
         let mut trusted = X509StoreBuilder::new()?;
-        trusted.add_cert(X509::from_der(authority.der())?)?;
+        for authority in authorities {
+            trusted.add_cert(X509::from_der(authority.der())?)?;
+        }
         builder.set_verify_cert_store(trusted.build())?;
         builder.set_verify(SslVerifyMode::PEER);
-        Ok(Self { connector: builder.build(), ca: *authority.point() })
+        Ok(Self { connector: builder.build(), cas: authorities.iter().map(|authority| *authority.point()).collect() })
     }
 
     fn handshake(&self, host: &str, adapter: TransportAdapter) -> Result<SslStream<TransportAdapter>, Error> {
@@ -91,8 +93,9 @@ impl TlsConnector {
         let none = || TlsError::Certificate("the server shows none".into());
         let der = stream.ssl().peer_certificate().ok_or_else(none)?.to_der();
         let der = der.map_err(|error| TlsError::Certificate(error.to_string()))?;
-        TlsCertificate::verify(&der, &self.ca, TlsUse::Server).map_err(|e| TlsError::Certificate(e.to_string()))?;
-        Ok(())
+        let mut verdicts = self.cas.iter().map(|ca| TlsCertificate::verify(&der, ca, TlsUse::Server));
+        let found = verdicts.find_map(Result::ok);
+        found.map(drop).ok_or_else(|| TlsError::Certificate("it is no certificate of a server".into()).into())
     }
 }
 

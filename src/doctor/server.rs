@@ -95,7 +95,7 @@ fn ask(report: &Report, url: &str) -> Finding {
         return Finding::skipped("it listens; without this terminal's certificate it is not asked");
     };
     let limits = Limits { connect: PATIENCE, request: PATIENCE };
-    let server = match Server::connect(url, &tls.key, &tls.certificate, &tls.authority, limits) {
+    let server = match Server::connect(url, &tls.key, &tls.certificate, &tls.trusted(), limits) {
         Ok(server) => server,
         Err(error) => return Failure::from(error).into(),
     };

@@ -9,6 +9,7 @@ use super::{
     Home, PkiError,
     home::{CA_CERTIFICATE, CA_KEY, CLIENT, Pair, TERMINAL},
     load,
+    rotation::PREVIOUS,
 };
 use crate::{
     crypto::{
@@ -49,6 +50,19 @@ pub struct TerminalCertificates {
     pub ecka: Vec<u8>,
     /// The CA.
     pub ca: Vec<u8>,
+    /// While another CA is rotated out: what a terminal needs for the tokens that were not moved yet.
+    pub previous: Option<PreviousCertificates>,
+}
+
+/// What belongs to the CA that is rotated out, DER.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousCertificates {
+    /// The CA.
+    pub ca: Vec<u8>,
+    /// The certificate of the terminal's key for tokens under it.
+    pub ecka: Vec<u8>,
+    /// Its signature over its successor, see [`Home::endorsement`].
+    pub endorsement: Vec<u8>,
 }
 
 /// A terminal in one file. It holds private keys, and never that of the CA.
@@ -72,6 +86,15 @@ struct Paper {
     tls_key: Zeroizing<String>,
     tls_certificate: String,
     ecka_key: Zeroizing<String>,
+    ecka_certificate: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    previous: Option<PreviousPaper>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PreviousPaper {
+    ca: String,
     ecka_certificate: String,
 }
 
@@ -112,6 +135,13 @@ impl Bundle {
             tls_certificate: text(x509::to_pem(&self.certificates.tls)?),
             ecka_key: key(&self.keys.ecka)?,
             ecka_certificate: text(x509::to_pem(&self.certificates.ecka)?),
+            previous: match &self.certificates.previous {
+                None => None,
+                Some(previous) => Some(PreviousPaper {
+                    ca: text(x509::to_pem(&previous.ca)?),
+                    ecka_certificate: text(x509::to_pem(&previous.ecka)?),
+                }),
+            },
         };
         let mut json = Zeroizing::new(serde_json::to_vec_pretty(&paper).map_err(|_| PkiError::Bundle("its form"))?);
         json.push(b'\n');
@@ -131,18 +161,32 @@ impl Bundle {
             tls: certificate(&paper.tls_certificate)?,
             ecka: certificate(&paper.ecka_certificate)?,
             ca: certificate(&paper.ca)?,
+            previous: match &paper.previous {
+                None => None,
+                // Who brings the file is trusted with the keys in it: nobody has to vouch for one CA by the other.
+                Some(previous) => Some(PreviousCertificates {
+                    ca: certificate(&previous.ca)?,
+                    ecka: certificate(&previous.ecka_certificate)?,
+                    endorsement: Vec::new(),
+                }),
+            },
         };
         Self::new(&paper.name, paper.server.as_deref(), keys, certificates)
     }
 }
 
 impl TerminalCertificates {
-    /// Refuses certificates of other keys, of other classes, or of more than one CA.
-    fn check(&self, keys: &TerminalKeys) -> Result<Authority, PkiError> {
+    /// Refuses certificates of other keys, of other classes, or of other CAs than they say.
+    pub(super) fn check(&self, keys: &TerminalKeys) -> Result<(), PkiError> {
         let wrong = |what| move |_: CertificateError| PkiError::Bundle(what);
         let authority = Authority::read(&self.ca).map_err(wrong("the CA"))?;
         self.check_under(authority.point(), keys)?;
-        Ok(authority)
+        let Some(previous) = &self.previous else { return Ok(()) };
+        let before = Authority::read(&previous.ca).map_err(wrong("the CA before"))?;
+        let ecka = Certificate::verify(&previous.ecka, before.point(), &Class::TERMINAL);
+        let ecka = ecka.map_err(wrong("the token certificate of the CA before"))?;
+        let match_all = ecka.point() == keys.ecka.public() && before.point() != authority.point();
+        if match_all { Ok(()) } else { Err(PkiError::Bundle("a certificate of another key")) }
     }
 
     fn check_under(&self, ca: &Point, keys: &TerminalKeys) -> Result<(), PkiError> {
@@ -180,6 +224,13 @@ impl Home {
             self.put(pair.key, &key.to_pem()?)?;
             self.put(pair.certificate, &x509::to_pem(certificate)?)?;
         }
+        if let Some(previous) = &bundle.certificates.previous {
+            let before = Self::new(self.path(PREVIOUS));
+            files::create_private_folder(before.folder()).map_err(failed(before.folder().to_owned()))?;
+            before.put(TERMINAL.key, &bundle.keys.ecka.to_pem()?)?;
+            before.put(TERMINAL.certificate, &x509::to_pem(&previous.ecka)?)?;
+            before.put(CA_CERTIFICATE, &x509::to_pem(&previous.ca)?)?;
+        }
         // Last: with it the terminal is complete.
         self.put(CA_CERTIFICATE, &x509::to_pem(&bundle.certificates.ca)?)
     }
@@ -191,18 +242,6 @@ impl Home {
         keys.requests(tls.certificate.subject(), ecka.1.subject())
     }
 
-    /// Puts fresh certificates in the place of the old ones, if they are our CA's and of our keys.
-    pub fn renewed(&self, certificates: &TerminalCertificates) -> Result<(), PkiError> {
-        let authority = self.load_authority()?;
-        let keys = TerminalKeys {
-            tls: load::key_pair(&self.path(CLIENT.key))?,
-            ecka: load::key_pair(&self.path(TERMINAL.key))?,
-        };
-        certificates.check_under(authority.point(), &keys)?;
-        self.put(TERMINAL.certificate, &x509::to_pem(&certificates.ecka)?)?;
-        self.put(CLIENT.certificate, &x509::to_pem(&certificates.tls)?)
-    }
-
     /// The key for tokens and its certificate, whatever the time: the one for TLS decides whether the server answers.
     fn expired_terminal(&self) -> Result<(KeyPair, Certificate), PkiError> {
         let Pair { key, .. } = TERMINAL;
@@ -211,7 +250,7 @@ impl Home {
         Ok((key, certificate))
     }
 
-    fn put(&self, name: &str, content: &[u8]) -> Result<(), PkiError> {
+    pub(super) fn put(&self, name: &str, content: &[u8]) -> Result<(), PkiError> {
         let path = self.path(name);
         files::replace(&path, content).map_err(|error| PkiError::Io { path, error })
     }

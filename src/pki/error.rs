@@ -124,6 +124,9 @@ pub enum PkiError {
     /// A bundle, or certificates that came, do not fit together.
     #[error("this does not fit together: {0} cannot be used")]
     Bundle(&'static str),
+    /// The server brings another CA, which the one here has not signed.
+    #[error("the server renewed under another CA, which the one here has not signed as its successor")]
+    NotEndorsed,
     /// A bundle for a folder that has something else already.
     #[error("{name} is there already, and another one", name = .0.display())]
     Occupied(PathBuf),
@@ -205,6 +208,8 @@ impl PkiError {
             Self::Bundle(_) => {
                 failure(Class::Data, "pki.bundle").hint("have it made anew: rollcall pki issue terminal")
             }
+            Self::NotEndorsed => failure(Class::Refused, "pki.not-endorsed")
+                .hint("ask who runs the server; if its CA was exchanged, have a new bundle made: rollcall pki issue terminal"),
             Self::Occupied(_) => failure(Class::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
             Self::NoSet(_) => failure(Class::Usage, "pki.no-set")

@@ -62,6 +62,15 @@ pub struct Tls {
     pub key: KeyPair,
     /// Its certificate, which is valid now.
     pub certificate: TlsCertificate,
+    /// While a CA is rotated out: the other one of the two, under which the other side's certificate may be.
+    pub also: Option<Authority>,
+}
+
+impl Tls {
+    /// The CAs whose certificates are accepted of the other side.
+    pub fn trusted(&self) -> Vec<Authority> {
+        std::iter::once(&self.authority).chain(&self.also).cloned().collect()
+    }
 }
 
 impl Home {
@@ -116,19 +125,35 @@ impl Home {
         self.load_pair(ADMIN, &[Class::Terminal(Role::Admin)], now)
     }
 
-    /// The terminal's key and certificate for the server.
+    /// The terminal's key and certificate for the server, which shows one of the CA before while that is rotated out.
     pub fn load_terminal_tls(&self, now: Timestamp) -> Result<Tls, PkiError> {
-        self.load_tls(CLIENT, TlsUse::Client, now)
+        let also = self.previous()?.map(|previous| previous.load_authority()).transpose()?;
+        Ok(Tls { also, ..self.load_tls(CLIENT, TlsUse::Client, now)? })
     }
 
-    /// The server's TLS key and certificate.
+    /// The server's TLS key and certificate: those of the CA before while it is rotated out, for every terminal knows that
+    /// one, and not every one its successor.
     pub fn load_server_tls(&self, now: Timestamp) -> Result<Tls, PkiError> {
-        self.load_tls(SERVER, TlsUse::Server, now)
+        match self.previous()? {
+            Some(previous) => {
+                Ok(Tls { also: Some(self.load_authority()?), ..previous.load_tls(SERVER, TlsUse::Server, now)? })
+            }
+            None => self.load_tls(SERVER, TlsUse::Server, now),
+        }
     }
 
-    /// The key and certificate with which the server signs what terminals keep for the time when it is away.
+    /// The key and certificate with which the server signs what terminals keep for the time when it is away; of the CA
+    /// before while it is rotated out.
     pub fn load_server_signature(&self, now: Timestamp) -> Result<Terminal, PkiError> {
-        self.load_pair(SIGNATURE, &[Class::ServerSignature], now)
+        let previous = self.previous()?;
+        previous.as_ref().unwrap_or(self).load_pair(SIGNATURE, &[Class::ServerSignature], now)
+    }
+
+    /// The CAs whose word counts here: its own, and the one before while that is rotated out.
+    pub fn load_trusted(&self) -> Result<Vec<Point>, PkiError> {
+        let previous = self.previous()?.map(|previous| previous.load_authority()).transpose()?;
+        let all = std::iter::once(self.load_authority()?).chain(previous);
+        Ok(all.map(|authority| *authority.point()).collect())
     }
 
     /// The start key of cards that were installed with one: all three SCP03 keys.
@@ -161,7 +186,7 @@ impl Home {
         let key = load::key_pair(&self.path(pair.key))?;
         let certificate = self.tls_certificate(pair, &key, &authority, usage)?;
         self.require_valid(pair, certificate.check_time(now))?;
-        Ok(Tls { authority, key, certificate })
+        Ok(Tls { authority, key, certificate, also: None })
     }
 
     /// The certificate of a pair, whatever the time.

@@ -161,7 +161,7 @@ impl Home {
     }
 
     /// The names in the server's certificate; none when it cannot be read.
-    fn tls_names(&self, authority: &Authority) -> Vec<ServerName> {
+    pub(super) fn tls_names(&self, authority: &Authority) -> Vec<ServerName> {
         let key = load::key_pair(&self.path(SERVER.key));
         let read = key.and_then(|key| self.tls_certificate(SERVER, &key, authority, TlsUse::Server));
         read.map(|certificate| certificate.names()).unwrap_or_default()

@@ -9,6 +9,7 @@
 mod bundle;
 mod ca;
 mod error;
+mod handover;
 mod home;
 mod init;
 mod inventory;
@@ -21,9 +22,10 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use bundle::{Bundle, TerminalCertificates, TerminalKeys, TerminalRequests};
+pub use bundle::{Bundle, PreviousCertificates, TerminalCertificates, TerminalKeys, TerminalRequests};
 pub use ca::{Ca, Caution};
 pub use error::PkiError;
+pub use handover::Followed;
 pub use home::{Home, Terminal, Tls};
 pub use init::{FileReport, Outcome, Report};
 pub use inventory::{Age, Content, Facts, Item};

@@ -26,11 +26,11 @@ use crate::{
     files,
 };
 
-const PREVIOUS: &str = "previous";
+pub(super) const PREVIOUS: &str = "previous";
 /// Ids of the tokens that know the new CA, a line each.
 const ROTATED: &str = "rotated";
 /// What does not belong to a CA and stays.
-const STAYS: [&str; 3] = [PERSO_KEY, START_KEY, "sets"];
+pub(super) const STAYS: [&str; 3] = [PERSO_KEY, START_KEY, "sets"];
 
 /// How far a rotation is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,11 +70,11 @@ impl Home {
             copy(&self.path(name), &next.path(name)).map_err(failed)?;
         }
         copy_but(self.folder(), &next.path(PREVIOUS), &STAYS).map_err(failed)?;
+        // A server keeps the names that it was issued for.
+        let kept = self.tls_names(&self.load_authority()?);
+        let names = if kept.is_empty() { names } else { &kept };
         let report = next.init(names, caution, now, random)?;
-        renameat_with(CWD, self.folder(), CWD, next.folder(), RenameFlags::EXCHANGE)
-            .map_err(|error| failed(error.into()))?;
-        sync(self.folder()).map_err(failed)?;
-        remove(next.folder()).map_err(failed)?;
+        exchange(self.folder(), next.folder()).map_err(failed)?;
         Ok(report)
     }
 
@@ -119,7 +119,7 @@ impl Home {
     }
 
     /// A folder beside this one, on the same disk.
-    fn beside(&self) -> PathBuf {
+    pub(super) fn beside(&self) -> PathBuf {
         let mut name = self.folder().file_name().unwrap_or_default().to_owned();
         name.push(".next");
         self.folder().with_file_name(name)
@@ -127,7 +127,7 @@ impl Home {
 }
 
 /// A file or a folder with all that is in it; what is not there is not copied.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if from.is_dir() {
         return copy_but(from, to, &[]);
     }
@@ -140,7 +140,7 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
     files::replace(to, &zeroize::Zeroizing::new(fs::read(from)?))
 }
 
-fn copy_but(from: &Path, to: &Path, but: &[&str]) -> io::Result<()> {
+pub(super) fn copy_but(from: &Path, to: &Path, but: &[&str]) -> io::Result<()> {
     files::create_private_folder(to)?;
     for entry in fs::read_dir(from)? {
         let name = entry?.file_name();
@@ -153,12 +153,19 @@ fn copy_but(from: &Path, to: &Path, but: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+/// Puts the folder `next` in the place of `here`, in one step, and removes what stood there.
+pub(super) fn exchange(here: &Path, next: &Path) -> io::Result<()> {
+    renameat_with(CWD, here, CWD, next, RenameFlags::EXCHANGE)?;
+    sync(here)?;
+    remove(next)
 }
 
 /// The folder that this path stands in is on disk as it is.

@@ -19,7 +19,7 @@ use crate::{
         ec::Point,
         random::{self, SystemRandom},
     },
-    pki::{Ca, Home, PkiError},
+    pki::{Ca, Caution, Home, PkiError},
     wire::v1::Nonce,
 };
 
@@ -37,13 +37,38 @@ type Slip = (Ask, oneshot::Sender<Result<Found, ()>>);
 pub struct Desk {
     pub store: Store,
     pub signer: Signer,
-    pub authority: Point,
+    /// The CA, and the one before while it is rotated out.
+    pub authorities: Vec<Point>,
     pub rates: Rates,
     pub metrics: Metrics,
     pub log: Arc<dyn Log>,
     pub clock: fn() -> Timestamp,
-    ca: Arc<Mutex<Ca>>,
+    home: Home,
+    cas: Arc<Mutex<Cas>>,
     clerk: mpsc::Sender<Slip>,
+}
+
+/// Who certifies.
+pub struct Cas {
+    /// The CA.
+    pub ca: Ca,
+    /// The one before while it is rotated out, and its endorsement of the one above.
+    pub previous: Option<(Ca, Vec<u8>)>,
+}
+
+impl Cas {
+    fn load(home: &Home, caution: Caution) -> Result<Self, PkiError> {
+        let previous = match (home.previous()?, home.endorsement()?) {
+            (Some(previous), Some(endorsement)) => Some((previous.load_ca(caution)?, endorsement)),
+            _ => None,
+        };
+        Ok(Self { ca: home.load_ca(caution)?, previous })
+    }
+
+    fn points(&self) -> Vec<Point> {
+        let previous = self.previous.as_ref().map(|(ca, _)| *ca.authority().point());
+        std::iter::once(*self.ca.authority().point()).chain(previous).collect()
+    }
 }
 
 impl Desk {
@@ -54,17 +79,19 @@ impl Desk {
         log: Arc<dyn Log>,
         now: Timestamp,
     ) -> Result<Arc<Self>, ServerError> {
-        let ca = home.load_ca(options.caution)?;
-        let authority = *ca.authority().point();
-        let store = Store::open(&options.store, &authority.key_identifier()).await?;
+        let cas = Cas::load(home, options.caution)?;
+        let authorities = cas.points();
+        let ids: Vec<_> = authorities.iter().map(Point::key_identifier).collect();
+        let store = Store::open(&options.store, &ids[0], ids.get(1)).await?;
         let (clerk, slips) = mpsc::channel(QUEUE);
         let desk = Arc::new(Self {
             signer: Signer::new(&home.load_server_signature(now)?),
-            authority,
+            authorities,
             rates: Rates::new(options.rate),
             metrics: Metrics::default(),
             clock: Timestamp::now,
-            ca: Arc::new(Mutex::new(ca)),
+            home: home.clone(),
+            cas: Arc::new(Mutex::new(cas)),
             log: Arc::clone(&log),
             clerk,
             store: store.clone(),
@@ -87,12 +114,17 @@ impl Desk {
     /// Certifies something on a thread of its own: it waits for the disk.
     pub async fn certify<T: Send + 'static>(
         &self,
-        order: impl FnOnce(&mut Ca, Timestamp) -> Result<T, PkiError> + Send + 'static,
+        order: impl FnOnce(&mut Cas, Timestamp) -> Result<T, PkiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let (ca, now) = (Arc::clone(&self.ca), (self.clock)());
-        let work = move || order(&mut ca.lock().unwrap_or_else(PoisonError::into_inner), now);
+        let (cas, now, home) = (Arc::clone(&self.cas), (self.clock)(), self.home.clone());
+        let work = move || {
+            let mut cas = cas.lock().unwrap_or_else(PoisonError::into_inner);
+            let done = order(&mut cas, now)?;
+            // In the second before this server takes a rotation up, its record may be gone: nothing is given away.
+            if home.load_trusted()? == cas.points() { Ok(Some(done)) } else { Ok(None) }
+        };
         let done = tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::fault(&error))?;
-        done.map_err(|error| ApiError::from_pki(&error))
+        done.map_err(|error: PkiError| ApiError::from_pki(&error))?.ok_or(ApiError::Busy)
     }
 
     /// Nonces for a terminal, as they are stored and as they are told.

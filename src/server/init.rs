@@ -29,7 +29,8 @@ pub async fn init(pki: &Path, url: &StoreUrl, now: Timestamp) -> Result<Initiali
     // The server will need these: better to miss them now.
     home.load_server_tls(now)?;
     home.load_server_signature(now)?;
-    let store = Store::open(url, &tls.authority.point().key_identifier()).await?;
+    let previous = tls.also.as_ref().map(|authority| authority.point().key_identifier());
+    let store = Store::open(url, &tls.authority.point().key_identifier(), previous.as_ref()).await?;
     let terminal = tls.certificate.subject().to_owned();
     let new = NewTerminal {
         name: terminal.clone(),

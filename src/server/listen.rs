@@ -1,6 +1,6 @@
 //! Connections: accepted, bounded in number and time, and ended in order.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
@@ -22,16 +22,19 @@ const LAST_ORDERS: Duration = Duration::from_secs(10);
 /// The longest head of a request, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 
-/// Serves until `stop` ends.
+/// Takes the address.
+pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(listen).await.map_err(|error| ServerError::Listen(listen, error))
+}
+
+/// Serves until `stop` ends, and then what is under way; who comes meanwhile waits in the system's queue.
 pub async fn serve(
     options: &Options,
+    listener: &TcpListener,
     acceptor: Acceptor,
     desk: Arc<Desk>,
     stop: impl Future<Output = ()>,
-) -> Result<(), ServerError> {
-    let failed = |error| ServerError::Listen(options.listen, error);
-    let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
-    desk.log.listening(listener.local_addr().map_err(failed)?);
+) {
     let house = House {
         router: router::router(Arc::clone(&desk), options.patience),
         acceptor,
@@ -64,10 +67,8 @@ pub async fn serve(
             drop(seat);
         });
     }
-    drop(listener);
     let _ = timeout(LAST_ORDERS, graceful.shutdown()).await;
     desk.close().await;
-    Ok(())
 }
 
 #[derive(Clone)]

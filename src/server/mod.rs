@@ -12,6 +12,7 @@ mod body;
 mod caller;
 mod desk;
 mod failure;
+pub mod handover;
 pub mod init;
 mod limits;
 mod listen;
@@ -29,10 +30,16 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::pki::{Caution, Home, PkiError};
+use crate::{
+    crypto::ec::Point,
+    pki::{Caution, Home, PkiError},
+};
 
 pub use init::Initialised;
 pub use store::{Store, StoreError, StoreUrl};
+
+/// How often a server looks whether its CA is being rotated.
+const CA_EVERY: Duration = Duration::from_secs(1);
 
 /// How a server is run.
 #[derive(Debug, Clone)]
@@ -109,11 +116,42 @@ pub fn run(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServerError::Start)?;
     runtime.block_on(async {
         let home = Home::new(&options.pki);
-        let now = Timestamp::now();
-        let acceptor = tls::acceptor(&home.load_server_tls(now)?)?;
-        let desk = desk::Desk::open(&home, options, Arc::clone(log), now).await?;
-        listen::serve(options, acceptor, desk, stop).await
+        let listener = listen::bind(options.listen).await?;
+        let mut stop = std::pin::pin!(stop);
+        let mut first = true;
+        // Once for each CA: a rotation that begins or ends is taken up without losing the address.
+        loop {
+            let (now, trusted) = (Timestamp::now(), home.load_trusted()?);
+            let acceptor = tls::acceptor(&home.load_server_tls(now)?)?;
+            let desk = desk::Desk::open(&home, options, Arc::clone(log), now).await?;
+            if std::mem::take(&mut first) {
+                log.listening(listener.local_addr().map_err(|error| ServerError::Listen(options.listen, error))?);
+            }
+            let mut stopped = false;
+            let end = async {
+                tokio::select! {
+                    () = &mut stop => stopped = true,
+                    () = another_ca(&home, &trusted) => {}
+                }
+            };
+            listen::serve(options, &listener, acceptor, desk, end).await;
+            if stopped {
+                return Ok(());
+            }
+        }
     })
+}
+
+/// Ends when other CAs are trusted here than these. There is nothing to wait for but the folder, which another process
+/// exchanges; what cannot be read is looked at again.
+async fn another_ca(home: &Home, trusted: &[Point]) {
+    let mut every = tokio::time::interval(CA_EVERY);
+    loop {
+        every.tick().await;
+        if home.load_trusted().is_ok_and(|now| now != trusted) {
+            return;
+        }
+    }
 }
 
 /// Runs a future to its end: for the commands that open the store by themselves.

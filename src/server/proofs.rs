@@ -19,8 +19,8 @@ pub struct Against<'a> {
     pub token_id: Uuid,
     /// What is registered of it.
     pub registered: &'a TokenKeys,
-    /// The CA.
-    pub authority: &'a Point,
+    /// The CA, and the one before while it is rotated out.
+    pub authorities: &'a [Point],
     /// The thumbprints of the keys that the asking terminal uses to tokens.
     pub terminal: &'a [Vec<u8>],
     /// The moment.
@@ -54,7 +54,8 @@ fn claims(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Res
 /// The identity key, from a certificate that is the CA's, in time, of the right class, this token's, and of the key
 /// that was registered.
 fn identity(der: &[u8], against: &Against<'_>) -> Option<Point> {
-    let certificate = Certificate::verify(der, against.authority, &[Class::Identity]).ok()?;
+    let mut verdicts = against.authorities.iter().map(|ca| Certificate::verify(der, ca, &[Class::Identity]));
+    let certificate = verdicts.find_map(Result::ok)?;
     certificate.check_time(against.now).ok()?;
     let ours = certificate.subject() == against.token_id.to_string()
         && certificate.point().as_bytes().as_slice() == against.registered.identity_key;

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Acceptor {
     acceptor: SslAcceptor,
-    ca: Point,
+    cas: Vec<Point>,
 }
 
 /// Sets TLS up with the server's key; only clients that our CA certified come in.
@@ -38,16 +38,19 @@ fn build(tls: &Tls) -> Result<Acceptor, openssl::error::ErrorStack> {
     builder.set_private_key(tls.key.as_pkey())?;
     builder.set_certificate(X509::from_der(tls.certificate.der())?.as_ref())?;
     builder.check_private_key()?;
-    let ca = X509::from_der(tls.authority.der())?;
-    builder.add_client_ca(&ca)?;
     let mut trusted = X509StoreBuilder::new()?;
-    trusted.add_cert(ca)?;
+    let authorities = tls.trusted();
+    for authority in &authorities {
+        let ca = X509::from_der(authority.der())?;
+        builder.add_client_ca(&ca)?;
+        trusted.add_cert(ca)?;
+    }
     builder.set_verify_cert_store(trusted.build())?;
     builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
     builder.set_alpn_select_callback(|_, offered| {
         openssl::ssl::select_next_proto(b"\x08http/1.1", offered).ok_or(openssl::ssl::AlpnError::NOACK)
     });
-    Ok(Acceptor { acceptor: builder.build(), ca: *tls.authority.point() })
+    Ok(Acceptor { acceptor: builder.build(), cas: authorities.iter().map(|authority| *authority.point()).collect() })
 }
 
 impl Acceptor {
@@ -57,7 +60,7 @@ impl Acceptor {
         let mut stream = SslStream::new(ssl, stream).ok()?;
         Pin::new(&mut stream).accept().await.ok()?;
         let der = stream.ssl().peer_certificate()?.to_der().ok()?;
-        let certificate = TlsCertificate::verify(&der, &self.ca, TlsUse::Client).ok()?;
+        let certificate = self.cas.iter().find_map(|ca| TlsCertificate::verify(&der, ca, TlsUse::Client).ok())?;
         Some((stream, certificate))
     }
 }

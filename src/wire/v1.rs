@@ -335,6 +335,21 @@ pub struct TerminalCertificates {
     pub ecka: String,
     /// The CA, DER.
     pub ca: String,
+    /// While another CA is rotated out: what belongs to that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousCertificates>,
+}
+
+/// What a terminal needs for the tokens of the CA that is rotated out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreviousCertificates {
+    /// That CA, DER.
+    pub ca: String,
+    /// The certificate under it of the key that the terminal uses to tokens, DER.
+    pub ecka: String,
+    /// Its signature (ECDSA with SHA-256, DER) over `rollcall CA succession 1`, a zero byte, and the DER of the CA that
+    /// takes its place: a terminal that knows only the one before trusts the new one by this.
+    pub endorsement: String,
 }
 
 /// A terminal as the server knows it.

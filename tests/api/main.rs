@@ -12,6 +12,7 @@ mod people;
 mod proofs;
 mod raw;
 mod roles;
+mod rotation;
 mod site;
 mod token;
 mod two;
@@ -45,6 +46,7 @@ const CASES: &[Case] = &[
     ("a_cut_tail_is_seen_by_what_a_terminal_was_told", audit::a_cut_tail_is_seen_by_what_a_terminal_was_told),
     ("killed_at_random_points_nothing_is_lost_or_doubled", crash::killed_at_random_points_nothing_is_lost_or_doubled),
     ("a_signal_ends_it_in_order", crash::a_signal_ends_it_in_order),
+    ("the_ca_is_rotated_while_it_runs", rotation::the_ca_is_rotated_while_it_runs),
     ("a_store_of_another_ca_is_refused", crash::a_store_of_another_ca_is_refused),
 ];
 

@@ -63,7 +63,8 @@ impl Terminal {
     pub fn client(&self, port: u16) -> Server {
         let certificate = TlsCertificate::verify(&self.tls, self.authority.point(), TlsUse::Client).unwrap();
         let url = format!("https://localhost:{port}");
-        Server::connect(&url, &self.keys.tls, &certificate, &self.authority, Limits::default()).unwrap()
+        Server::connect(&url, &self.keys.tls, &certificate, std::slice::from_ref(&self.authority), Limits::default())
+            .unwrap()
     }
 
     pub fn raw(&self, port: u16) -> Raw {

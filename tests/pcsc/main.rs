@@ -93,6 +93,7 @@ const CASES: &[Case] = &[
     ("a_lost_card_is_replaced_here", replace::here),
     ("a_lost_card_is_replaced_at_the_server", replace::at_the_server),
     ("the_ca_of_a_fleet_is_rotated", rotation::of_a_fleet),
+    ("the_ca_of_a_server_is_rotated", rotation::with_a_server),
     ("lifted_at_every_apdu_of_a_rotation", lift::at_every_apdu_of_a_rotation),
     ("renewed_by_the_ca", renewal::by_the_ca),
     ("renewed_by_the_server", renewal::by_the_server),

@@ -1,8 +1,14 @@
 //! The CA is rotated, and the tokens with it.
 
+use std::path::{Path, PathBuf};
+
+use rollcall::{
+    crypto::random::SystemRandom,
+    pki::{Caution, Home},
+};
 use serde_json::{Value, json};
 
-use crate::{cases::enrolled, stack::Stack};
+use crate::{cases::enrolled, server::Office, stack::Stack};
 
 fn users(stack: &Stack, status: i32) -> Vec<String> {
     let mut ids: Vec<_> = stack
@@ -86,4 +92,108 @@ pub fn of_a_fleet(card: &str) {
     assert!(watch.end().iter().all(|event| event["event"] != "refused"));
     stack.rollcall(&["pki", "rotate-ca", "--finish", "--yes"]).expect(0);
     assert_eq!(users(&stack, 0), ["p1", "p2", "p3"]);
+}
+
+/// The second terminal of the test, and the first.
+struct Terminals {
+    office: Office,
+    first: PathBuf,
+    door: PathBuf,
+}
+
+impl Terminals {
+    fn at(&mut self, folder: &Path) -> &Stack {
+        self.office.stack.at_home(folder);
+        &self.office.stack
+    }
+
+    /// Who is let in at a terminal, by the word of the server and by proofs that it has checked.
+    fn scan(&mut self, folder: &Path, status: i32) -> Vec<String> {
+        let stack = self.at(folder);
+        let told = stack.ndjson(status, &["scan", "--source", "server"]);
+        let good = told.iter().filter(|one| one["authenticated"]["server"] == "authenticated");
+        let mut ids: Vec<_> = good.map(|one| one["user"]["id"].as_str().expect("an id").to_owned()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// The server looks once a second whether its CA is another; until then it takes this terminal for a stranger.
+    fn await_server(&mut self) {
+        let first = self.first.clone();
+        let stack = self.at(&first);
+        let known = |_: &u32| stack.rollcall(&["server", "token", "list"]).status == 0;
+        assert!((0..200).any(|n| known(&n)), "the server never took the rotation up");
+    }
+
+    fn import(&mut self, name: &str) -> PathBuf {
+        let (first, folder) = (self.first.clone(), self.first.join(name));
+        let bundle = first.join(format!("{name}.json"));
+        let bundle = bundle.to_str().expect("a name");
+        self.at(&first).rollcall(&["pki", "issue", "terminal", name, "--out", bundle]).expect(0);
+        self.at(&folder).rollcall(&["pki", "import", bundle]).expect(0);
+        folder
+    }
+}
+
+/// The server and its terminals follow, each in its own time, and nobody is turned away meanwhile.
+pub fn with_a_server(card: &str) {
+    let office = Office::new(2, card);
+    let readers = office.stack.readers();
+    let (first, door) = (office.stack.home(), office.stack.home().join("door"));
+    let mut all = Terminals { office, first: first.clone(), door: door.clone() };
+    assert_eq!(all.import("door"), all.door);
+    assert_eq!(all.scan(&door, 0), ["p1", "p2"]);
+
+    all.at(&first).rollcall(&["pki", "rotate-ca", "--yes"]).expect(0);
+    assert_eq!(all.at(&first).rollcall(&["pki", "rotate-ca", "--yes"]).expect(77).code(), "pki.rotation-under-way");
+    all.await_server();
+    assert_eq!(all.scan(&first, 0), ["p1", "p2"]);
+    // Who has heard of nothing goes on as before, until a token is moved.
+    assert_eq!(all.scan(&door, 0), ["p1", "p2"]);
+    let told = all.at(&first).ndjson(0, &["--yes", "token", "rotate", "--reader", &readers[0]]);
+    assert_eq!(outcome(&told[0]), ("done", "-"));
+    assert_eq!(all.scan(&door, 1), ["p2"]);
+    let renewed = all.at(&door).rollcall(&["pki", "renew"]).expect(0);
+    assert!(renewed.stderr.contains("another CA takes the place"), "{renewed:#?}");
+    assert_eq!(all.scan(&door, 0), ["p1", "p2"]);
+    // Who is set up now knows both; so does who was switched off: here is what he has.
+    let late = all.import("late");
+    assert_eq!(all.scan(&late, 0), ["p1", "p2"]);
+    let asleep = first.join("asleep");
+    std::fs::create_dir(&asleep).unwrap();
+    for name in ["pki", "config.toml"] {
+        let copied = all.office.stack.command("cp").arg("-a").args([late.join(name), asleep.clone()]).status();
+        assert!(copied.unwrap().success());
+    }
+    let fleet = ["token", "rotate", "--all", "--yes", "--timeout", "20s"];
+    all.at(&first).ndjson(0, &fleet);
+    all.at(&first).rollcall(&["pki", "rotate-ca", "--finish", "--yes"]).expect(0);
+    all.await_server();
+    for folder in [&first, &door, &late] {
+        assert_eq!(all.scan(folder, 0), ["p1", "p2"]);
+    }
+    let renewed = all.at(&door).rollcall(&["pki", "renew"]).expect(0);
+    assert!(renewed.stderr.contains("trusted no more"), "{renewed:#?}");
+    assert_eq!(all.scan(&door, 0), ["p1", "p2"]);
+
+    // Once more, killed between the folder and the store: the server takes both along, and so does the next command.
+    all.office.kill();
+    let (home, now) = (Home::new(first.join("pki")), jiff::Timestamp::now());
+    home.begin_rotation(&[], Caution::Usual, now, &mut SystemRandom).unwrap();
+    all.at(&first);
+    all.office.start();
+    all.office.configure("");
+    let stack = all.at(&first);
+    // This terminal has other keys now, which nobody has told the server.
+    assert_eq!(stack.rollcall(&["server", "token", "list"]).expect(77).code(), "server.refused");
+    assert_eq!(stack.rollcall(&["pki", "rotate-ca", "--yes"]).expect(77).code(), "pki.rotation-under-way");
+    all.await_server();
+    all.at(&first).ndjson(0, &fleet);
+    all.at(&first).rollcall(&["pki", "rotate-ca", "--finish", "--yes"]).expect(0);
+    all.await_server();
+    assert_eq!(all.scan(&first, 0), ["p1", "p2"]);
+    // Who slept through all of it knows neither the server nor the tokens, and is told so.
+    let lost = all.at(&asleep).rollcall(&["scan", "--source", "server"]).expect(77);
+    assert!(lost.stderr.contains("server.certificate") && lost.stdout.contains("token.other-authority"), "{lost:#?}");
+    all.at(&first).rollcall(&["server", "audit", "verify"]).expect(0);
 }

@@ -24,7 +24,7 @@ pub fn connect(settings: &Settings) -> Result<Server, Failure> {
     };
     let tls = Home::new(settings.pki_folder()).load_terminal_tls(Timestamp::now())?;
     let limits = Limits { request: settings.server.timeout, ..Limits::default() };
-    Ok(Server::connect(url, &tls.key, &tls.certificate, &tls.authority, limits)?)
+    Ok(Server::connect(url, &tls.key, &tls.certificate, &tls.trusted(), limits)?)
 }
 
 /// Asks until the server is not busy any more: for work that is worth waiting for.

@@ -8,12 +8,40 @@ pub mod args;
 mod audit;
 pub mod client;
 #[cfg(feature = "server")]
+mod handover;
+#[cfg(feature = "server")]
 mod run;
 
 use args::{ServerArgs, ServerCommand};
+#[cfg(feature = "server")]
+pub use handover::Place;
 
 use super::printer::Printer;
 use crate::{config::Settings, failure::Failure};
+
+/// Without a server in it this program touches no store: where there is one, nothing is rotated.
+#[cfg(not(feature = "server"))]
+pub enum Place {}
+
+#[cfg(not(feature = "server"))]
+impl Place {
+    /// A store that is there is a failure.
+    pub fn find(settings: &crate::config::Settings) -> Result<Option<Self>, Failure> {
+        let named = settings.server.store.expose();
+        let there = named.strip_prefix("sqlite://").is_none_or(|file| std::path::Path::new(file).exists());
+        if there { Err(without_server()) } else { Ok(None) }
+    }
+
+    /// Nobody is here.
+    pub fn check(&self, _: &crate::pki::Home) -> Result<(), Failure> {
+        match *self {}
+    }
+
+    /// Nobody is here.
+    pub fn take_along(&self, _: &crate::pki::Home, _: crate::pki::Caution, _: &mut Printer) -> Result<(), Failure> {
+        match *self {}
+    }
+}
 
 /// Runs the command.
 pub fn run(args: &ServerArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {

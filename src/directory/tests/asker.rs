@@ -77,7 +77,7 @@ impl Scene {
     }
 
     fn cache(&self) -> Cache {
-        Cache::open(self.home.path(), self.world.authority.point()).unwrap()
+        Cache::open(self.home.path(), &[*self.world.authority.point()]).unwrap()
     }
 
     fn asked(&self, line: &str) -> usize {

@@ -103,7 +103,7 @@ impl Desk {
     }
 
     fn open(&self) -> Cache {
-        Cache::open(self.home.path(), self.world.authority.point()).unwrap()
+        Cache::open(self.home.path(), &[*self.world.authority.point()]).unwrap()
     }
 
     fn take(&self, cache: &Cache, feed: &Feed) -> Result<bool, DirectoryError> {
@@ -123,8 +123,27 @@ fn the_file_is_private_and_of_one_ca() {
     let mode = desk.home.path().join("directory.db").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert_eq!(desk.open().missing_nonces(now()).unwrap(), NONCES_MAX - 1);
-    let other = Cache::open(desk.home.path(), World::new().authority.point()).unwrap();
+    let other = Cache::open(desk.home.path(), &[*World::new().authority.point()]).unwrap();
     assert_eq!(other.missing_nonces(now()).unwrap(), NONCES_MAX);
+}
+
+/// What is known of lost tokens is not forgotten because another CA takes the place of ours; what it signed holds as long
+/// as it is trusted.
+#[test]
+fn a_successor_takes_over_what_is_kept() {
+    let desk = Desk::new();
+    let cache = desk.open();
+    cache.keep_nonces(&[nonce(1, 24)]).unwrap();
+    let (old, new) = (*desk.world.authority.point(), *World::new().authority.point());
+    let mut both = Cache::open(desk.home.path(), &[new, old]).unwrap();
+    assert_eq!(both.missing_nonces(now()).unwrap(), NONCES_MAX - 1);
+    let feed = feed(0, 1, &[(7, Status::Lost, 1)], (1, "a"));
+    desk.take(&both, &feed).unwrap();
+    assert_eq!(status(&both, 7), Some(Status::Lost));
+    both.trust(&[new]);
+    assert!(matches!(desk.take(&both, &feed), Err(DirectoryError::Protocol(_))));
+    let alone = Cache::open(desk.home.path(), &[new]).unwrap();
+    assert_eq!(status(&alone, 7), Some(Status::Lost));
 }
 
 #[test]
@@ -133,7 +152,7 @@ fn a_file_of_somebody_else_is_left_alone() {
     let path = desk.home.path().join("directory.db");
     for content in [&b"no database at all, and longer than a header of one would be"[..], &[0; 4096]] {
         std::fs::write(&path, content).unwrap();
-        let opened = Cache::open(desk.home.path(), desk.world.authority.point());
+        let opened = Cache::open(desk.home.path(), &[*desk.world.authority.point()]);
         assert!(matches!(opened, Err(DirectoryError::Cache(_))), "{opened:?}");
         assert_eq!(std::fs::read(&path).unwrap(), content);
     }
@@ -163,7 +182,7 @@ fn nobody_gets_the_nonce_of_another() {
     let taken: Vec<[u8; 32]> = thread::scope(|scope| {
         let take = || {
             together.wait();
-            let opened = Cache::open(desk.home.path(), desk.world.authority.point());
+            let opened = Cache::open(desk.home.path(), &[*desk.world.authority.point()]);
             let kept = opened.and_then(|cache| cache.keep_nonces(&nonces).map(|()| cache));
             together.wait();
             let cache = kept.unwrap();

@@ -59,7 +59,7 @@ impl World {
 
     pub fn terminal_with(&self, url: &str, limits: Limits) -> Server {
         let (key, certificate) = self.tls(TlsUse::Client, &[]);
-        Server::connect(url, &key, &certificate, &self.authority, limits).unwrap()
+        Server::connect(url, &key, &certificate, std::slice::from_ref(&self.authority), limits).unwrap()
     }
 }
 

@@ -11,6 +11,7 @@ fn issue(ca: &mut Ca, keys: &TerminalKeys, role: Role) -> TerminalCertificates {
         tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
         ecka: ca.certify_terminal(role, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
         ca: ca.authority().der().to_vec(),
+        previous: None,
     }
 }
 
@@ -87,6 +88,7 @@ fn renewed_certificates_are_those_of_our_keys() {
         tls: ca.certify_tls_client(&read(&requests.tls), later, &mut SystemRandom).unwrap(),
         ecka: ca.certify_terminal(Role::Read, &read(&requests.ecka), later, &mut SystemRandom).unwrap(),
         ca: ca.authority().der().to_vec(),
+        previous: None,
     };
     second.home.renewed(&fresh).unwrap();
     assert_eq!(second.home.load_terminal(later).unwrap().certificate.not_after(), later + TERMINAL_LIFE);

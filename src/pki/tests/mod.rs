@@ -4,6 +4,7 @@
 
 mod bundle;
 mod ca;
+mod handover;
 mod init;
 mod load;
 mod rotation;

@@ -81,7 +81,7 @@ async fn shown(desk: &Desk, caller: &CallerRow, request: &LookupRequest) -> Resu
     let against = Against {
         token_id: request.token_id,
         registered: &registered,
-        authority: &desk.authority,
+        authorities: &desk.authorities,
         terminal: &caller.ecka_keys,
         now: (desk.clock)(),
     };

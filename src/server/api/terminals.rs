@@ -5,13 +5,14 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 
 use super::{Answer, Desk, page};
+use crate::server::desk::Cas;
 use crate::{
     crypto::{
         random::SystemRandom,
         sha256,
         x509::{self, Request, TlsCertificate, TlsUse},
     },
-    pki::{Ca, PkiError},
+    pki::PkiError,
     proof::thumbprint,
     server::{
         body::{Body, Id, PageQuery, Parameters, binary, check_name},
@@ -19,7 +20,7 @@ use crate::{
         problem::ApiError,
         store::{Added, NewTerminal, Subjects, TerminalKeys},
     },
-    wire::v1::{Page, RenewalRequest, Role, Terminal, TerminalCertificates, TerminalRequest},
+    wire::v1::{Page, PreviousCertificates, RenewalRequest, Role, Terminal, TerminalCertificates, TerminalRequest},
 };
 
 /// The longest request for a certificate, in bytes.
@@ -56,9 +57,10 @@ impl Requests {
     fn certify(
         &self,
         role: Role,
-        ca: &mut Ca,
+        cas: &mut Cas,
         now: Timestamp,
     ) -> Result<(TerminalCertificates, TerminalKeys), PkiError> {
+        let Cas { ca, previous } = cas;
         let tls = ca.certify_tls_client(&self.tls, now, &mut SystemRandom)?;
         let ecka = ca.certify_terminal(card_role(role), &self.ecka, now, &mut SystemRandom)?;
         let read = TlsCertificate::verify(&tls, ca.authority().point(), TlsUse::Client).map_err(PkiError::Request)?;
@@ -72,6 +74,17 @@ impl Requests {
             tls: BASE64_URL_SAFE_NO_PAD.encode(tls),
             ecka: BASE64_URL_SAFE_NO_PAD.encode(ecka),
             ca: BASE64_URL_SAFE_NO_PAD.encode(ca.authority().der()),
+            previous: match previous {
+                None => None,
+                Some((before, endorsement)) => {
+                    let ecka = before.certify_terminal(card_role(role), &self.ecka, now, &mut SystemRandom)?;
+                    Some(PreviousCertificates {
+                        ca: BASE64_URL_SAFE_NO_PAD.encode(before.authority().der()),
+                        ecka: BASE64_URL_SAFE_NO_PAD.encode(ecka),
+                        endorsement: BASE64_URL_SAFE_NO_PAD.encode(endorsement),
+                    })
+                }
+            },
         };
         Ok((told, keys))
     }
@@ -96,7 +109,7 @@ pub async fn add(
     let requests = Requests::read(&request.tls_request, &request.ecka_request)?;
     requests.require_subjects(&Subjects { tls: request.name.clone(), ecka: request.name.clone() })?;
     let role = request.role;
-    let (certificates, keys) = desk.certify(move |ca, now| requests.certify(role, ca, now)).await?;
+    let (certificates, keys) = desk.certify(move |cas, now| requests.certify(role, cas, now)).await?;
     let new = NewTerminal { name: request.name, role, keys };
     // Certificates are of no use to anybody before this is done: they are given away after it.
     match desk.store.add_terminal(&new, &caller.name, (desk.clock)()).await? {
@@ -119,7 +132,7 @@ pub async fn renew(
         return Err(ApiError::KeyTaken);
     }
     let role = caller.role;
-    let (certificates, keys) = desk.certify(move |ca, now| requests.certify(role, ca, now)).await?;
+    let (certificates, keys) = desk.certify(move |cas, now| requests.certify(role, cas, now)).await?;
     desk.store.renew_terminal(&caller.name, &keys, (desk.clock)()).await?;
     Ok(Json(certificates))
 }

@@ -34,7 +34,8 @@ pub async fn register(
     let keys = match desk.store.token_keys(token_id).await? {
         Some(known) => known, // whether it is the same token, the store decides
         None => {
-            desk.certify(move |ca, now| {
+            desk.certify(move |cas, now| {
+                let ca = &mut cas.ca;
                 Ok(TokenKeys {
                     identity_key: identity.as_bytes().to_vec(),
                     ecka_key: ecka.as_bytes().to_vec(),

@@ -79,18 +79,27 @@ type Result<T> = std::result::Result<T, StoreError>;
 
 impl Store {
     /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier, and
-    /// a store of another one is refused.
-    pub async fn open(url: &StoreUrl, authority: &[u8; 20]) -> Result<Self> {
+    /// a store of another one is refused, unless that is the `previous` one, which is being rotated out: then it belongs to
+    /// this one from now on.
+    pub async fn open(url: &StoreUrl, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
         let store = match url {
             StoreUrl::Sqlite(path) => Self(Pools::Sqlite(sqlite::Pools::open(path).await?)),
             StoreUrl::Postgres(options) => Self(Pools::Postgres(postgres::Pool::open(options).await?)),
         };
-        let owner = store.owner(authority).await?;
+        let mut owner = store.owner(authority).await?;
+        if previous.is_some_and(|previous| owner == previous) {
+            store.hand_over(previous.unwrap_or(authority), authority).await?;
+            owner = store.owner(authority).await?;
+        }
         if owner == authority { Ok(store) } else { Err(StoreError::OtherAuthority(hex::encode(owner))) }
     }
 
     async fn owner(&self, authority: &[u8; 20]) -> Result<Vec<u8>> {
         on!(self, writing, queries, |c| queries::owner(c, authority))
+    }
+
+    async fn hand_over(&self, from: &[u8; 20], to: &[u8; 20]) -> Result<()> {
+        on!(self, writing, queries, |c| queries::hand_over(c, from, to))
     }
 
     /// Opens a store that is there, for reading only, whosever it is.
@@ -167,6 +176,16 @@ impl Store {
     /// The keys and certificates of a token.
     pub async fn token_keys(&self, id: Uuid) -> Result<Option<TokenKeys>> {
         on!(self, reading, queries, |c| queries::tokens::keys(c, id))
+    }
+
+    /// The keys and certificates of tokens after an id, in the order of their ids.
+    pub async fn token_keys_after(&self, after: &str, limit: u32) -> Result<Vec<(Uuid, TokenKeys)>> {
+        on!(self, reading, queries, |c| queries::tokens::keys_after(c, after, limit))
+    }
+
+    /// Puts other certificates of a token's keys in the place of those that are there.
+    pub async fn recertify_token(&self, id: Uuid, keys: &TokenKeys) -> Result<()> {
+        on!(self, writing, queries, |c| queries::tokens::recertify(c, id, keys))
     }
 
     /// Registers a token, brings its user up to date, and revokes the one that it replaces.

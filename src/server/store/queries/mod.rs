@@ -29,6 +29,21 @@ pub async fn owner(c: &mut Connection, authority: &[u8; 20]) -> Result<Vec<u8>> 
     query("SELECT value FROM meta WHERE name = 'authority'").fetch_one(c).await?.try_get(0)
 }
 
+/// The store belongs to another CA from now on.
+pub async fn hand_over(c: &mut Connection, from: &[u8; 20], to: &[u8; 20]) -> Result<()> {
+    let mut ledger = audit::Ledger::open(c, crate::server::init::SERVER, Timestamp::now()).await?;
+    let done = query("UPDATE meta SET value = $1 WHERE name = 'authority' AND value = $2")
+        .bind(to.as_slice())
+        .bind(from.as_slice())
+        .execute(&mut *c)
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(());
+    }
+    ledger.add(c, "authority.rotate", &hex::encode(to), &serde_json::json!({ "from": hex::encode(from) })).await?;
+    ledger.close(c).await
+}
+
 /// A page of the revocation feed. The version is read before the entries: one that comes in between is told twice
 /// rather than never.
 pub async fn feed(c: &mut Connection, since: u64, limit: u32, now: Timestamp) -> Result<Feed> {

@@ -77,6 +77,45 @@ pub async fn keys(c: &mut Connection, id: Uuid) -> Result<Option<TokenKeys>> {
     }))
 }
 
+/// The keys of tokens after an id.
+pub async fn keys_after(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<(Uuid, TokenKeys)>> {
+    let found = query(
+        "SELECT token_id, identity_key, ecka_key, identity_certificate, ecka_certificate FROM tokens WHERE token_id > $1
+         ORDER BY token_id LIMIT $2",
+    )
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(c)
+    .await?;
+    let mut all = Vec::with_capacity(found.len());
+    for row in &found {
+        let keys = TokenKeys {
+            identity_key: row.try_get(1)?,
+            ecka_key: row.try_get(2)?,
+            identity_certificate: row.try_get(3)?,
+            ecka_certificate: row.try_get(4)?,
+        };
+        all.push((parsed(row.try_get("token_id")?)?, keys));
+    }
+    Ok(all)
+}
+
+/// Puts other certificates of the same keys in the place of those that are there.
+pub async fn recertify(c: &mut Connection, id: Uuid, keys: &TokenKeys) -> Result<()> {
+    query(
+        "UPDATE tokens SET identity_certificate = $1, ecka_certificate = $2
+         WHERE token_id = $3 AND identity_key = $4 AND ecka_key = $5",
+    )
+    .bind(&keys.identity_certificate)
+    .bind(&keys.ecka_certificate)
+    .bind(id.to_string())
+    .bind(&keys.identity_key)
+    .bind(&keys.ecka_key)
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
 /// Registers a token.
 pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Timestamp) -> Result<Registered> {
     let mut ledger = Ledger::open(c, actor, now).await?;

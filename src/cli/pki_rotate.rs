@@ -1,0 +1,55 @@
+//! `rollcall pki rotate-ca`: another CA in the place of the one here, in the store of the server here, too.
+
+use jiff::Timestamp;
+
+use super::{confirm::confirm, pki::server_names, printer::Printer, server::Place};
+use crate::{
+    config::Settings,
+    crypto::random::SystemRandom,
+    failure::{Class, Failure},
+    pki::{Caution, Home, PkiError, Report},
+};
+
+/// Begins a rotation, or ends one. Both may be killed anywhere: the next run goes on.
+pub fn run(finish: bool, settings: &Settings, home: &Home, out: &mut Printer) -> Result<Option<Report>, Failure> {
+    let store = Place::find(settings)?;
+    if settings.server.url.is_some() && store.is_none() && home.has_ca_key() {
+        let what = "the server is elsewhere, with the same CA: here, its rotation would leave the server behind";
+        return Err(Failure::new(Class::Refused, "pki.rotation-server", what)
+            .hint("run it where the server and its store are: rollcall pki rotate-ca"));
+    }
+    if finish {
+        return end(settings, home, store.as_ref(), out).map(|()| None);
+    }
+    if home.previous()?.is_some() {
+        // A run that was killed may have left the store behind.
+        store.map_or(Ok(()), |store| store.take_along(home, caution(settings), out))?;
+        return Err(PkiError::RotationUnderWay.into());
+    }
+    store.as_ref().map_or(Ok(()), |store| store.check(home))?;
+    confirm(settings, out, "this makes a new CA: every token has to be moved to it", "rotate")?;
+    let report = home.begin_rotation(&server_names(), caution(settings), Timestamp::now(), &mut SystemRandom)?;
+    store.as_ref().map_or(Ok(()), |store| store.take_along(home, caution(settings), out))?;
+    out.note("both CAs are trusted now; move the tokens: rollcall token rotate --all");
+    if store.is_some() {
+        out.note("terminals learn of the new CA when they are renewed, at once by: rollcall pki renew");
+    }
+    Ok(Some(report))
+}
+
+fn end(settings: &Settings, home: &Home, store: Option<&Place>, out: &mut Printer) -> Result<(), Failure> {
+    let left = home.rotation()?.left.len();
+    let what = if store.is_some() {
+        format!("{left} tokens were not moved, and are strangers from now on; so are terminals that were not renewed")
+    } else {
+        format!("{left} tokens were not moved, and are strangers from now on")
+    };
+    confirm(settings, out, &what, "finish")?;
+    // Tokens that were registered before the server knew of the new CA.
+    store.map_or(Ok(()), |store| store.take_along(home, caution(settings), out))?;
+    Ok(home.finish_rotation()?)
+}
+
+fn caution(settings: &Settings) -> Caution {
+    if settings.yes { Caution::Waived } else { Caution::Usual }
+}

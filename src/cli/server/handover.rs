@@ -1,0 +1,44 @@
+//! The store of a server that runs here, when another CA takes the place of the one that it belongs to.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::run::store;
+use crate::{
+    cli::printer::Printer,
+    config::Settings,
+    failure::Failure,
+    pki::{Caution, Home},
+    server::{self, StoreUrl, handover},
+};
+
+/// The store of a server that runs here.
+pub struct Place(StoreUrl);
+
+impl Place {
+    /// A file that is there, or a database that was named.
+    pub fn find(settings: &Settings) -> Result<Option<Self>, Failure> {
+        let there =
+            settings.server.store.expose().strip_prefix("sqlite://").is_none_or(|file| Path::new(file).exists());
+        there.then(|| store(settings).map(Self)).transpose()
+    }
+
+    /// Whether it can be handed over: before anything is begun.
+    pub fn check(&self, home: &Home) -> Result<(), Failure> {
+        Ok(server::block_on(handover::check(home, &self.0))??)
+    }
+
+    /// It belongs to the new CA from now on, and knows its certificates. Once more it changes nothing.
+    pub fn take_along(&self, home: &Home, caution: Caution, out: &mut Printer) -> Result<(), Failure> {
+        let done = {
+            let mut told = |seen| out.progress("tokens of the server", seen, None);
+            server::block_on(handover::carry_over(home, &self.0, caution, Timestamp::now(), &mut told))??
+        };
+        out.progress_end();
+        if done > 0 {
+            out.note(&format!("the server has certificates of the new CA for {done} tokens"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! A terminal without the CA key follows a rotation.
+
+use super::*;
+use crate::pki::{Bundle, Followed, PreviousCertificates, TerminalCertificates, TerminalKeys};
+
+/// A CA that is being rotated, and a terminal that was set up before.
+struct Pair {
+    office: Place,
+    door: Place,
+}
+
+/// What the server answers to a renewal, as both CAs of the office certify it.
+fn renewal(office: &Place, door: &Place) -> TerminalCertificates {
+    let requests = door.home.renewal(now()).unwrap();
+    let read = |der: &[u8]| Request::verify(der).unwrap();
+    let ecka = |home: &Home| {
+        let mut ca = home.load_ca(Caution::Usual).unwrap();
+        ca.certify_terminal(Role::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
+    };
+    let mut ca = office.home.load_ca(Caution::Usual).unwrap();
+    TerminalCertificates {
+        tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
+        ecka: ecka(&office.home),
+        ca: ca.authority().der().to_vec(),
+        previous: office.home.previous().unwrap().map(|before| PreviousCertificates {
+            ca: before.load_authority().unwrap().der().to_vec(),
+            ecka: ecka(&before),
+            endorsement: office.home.endorsement().unwrap().unwrap(),
+        }),
+    }
+}
+
+fn begin(place: &Place) {
+    place.home.begin_rotation(&names(), Caution::Usual, now(), &mut SystemRandom).unwrap();
+}
+
+impl Pair {
+    fn new() -> Self {
+        let (office, door) = (Place::initialised(), Place::new());
+        let keys = TerminalKeys::generate(&mut SystemRandom).unwrap();
+        let requests = keys.requests("door", "door").unwrap();
+        let read = |der: &[u8]| Request::verify(der).unwrap();
+        let mut ca = office.home.load_ca(Caution::Usual).unwrap();
+        let certificates = TerminalCertificates {
+            tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
+            ecka: ca.certify_terminal(Role::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
+            ca: ca.authority().der().to_vec(),
+            previous: None,
+        };
+        door.home.import(&Bundle::new("door", None, keys, certificates).unwrap()).unwrap();
+        Self { office, door }
+    }
+}
+
+#[test]
+fn a_terminal_follows_its_ca_and_lets_go_of_the_old_one_at_the_end() {
+    let Pair { office, door } = Pair::new();
+    let old = *door.home.load_authority().unwrap().point();
+    assert!(office.home.endorsement().unwrap().is_none());
+    begin(&office);
+    let new = *office.home.load_authority().unwrap().point();
+    // What a run that was killed has left behind is no obstacle.
+    fs::create_dir(door.home.folder().with_file_name("pki.next")).unwrap();
+    assert_eq!(door.home.renewed(&renewal(&office, &door)).unwrap(), Followed::Begun);
+    assert_eq!(door.home.load_trusted().unwrap(), [new, old]);
+    let both = door.home.load_terminal(now()).unwrap();
+    let before = both.previous.unwrap();
+    assert_eq!((both.key.public(), before.authority.point()), (before.key.public(), &old));
+    let tls = door.home.load_terminal_tls(now()).unwrap();
+    assert_eq!((tls.authority.point(), tls.also.unwrap().point()), (&new, &old));
+    assert_eq!(door.home.renewed(&renewal(&office, &door)).unwrap(), Followed::Nothing);
+    office.home.finish_rotation().unwrap();
+    assert_eq!(door.home.renewed(&renewal(&office, &door)).unwrap(), Followed::Ended);
+    assert_eq!(door.home.load_trusted().unwrap(), [new]);
+    assert!(door.home.load_terminal(now()).unwrap().previous.is_none());
+    let left: Vec<_> = fs::read_dir(door.home.folder().parent().unwrap()).unwrap().collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+/// A server that shows the old CA's certificates until the end, and takes those of both.
+#[test]
+fn the_server_shows_what_every_terminal_knows() {
+    let office = Place::initialised();
+    let old = *office.home.load_authority().unwrap().point();
+    let shown = |home: &Home| {
+        let (tls, signature) = (home.load_server_tls(now()).unwrap(), home.load_server_signature(now()).unwrap());
+        (*tls.authority.point(), tls.trusted().len(), *signature.authority.point(), tls.certificate.names())
+    };
+    let before = shown(&office.home);
+    assert_eq!((before.0, before.1, before.2), (old, 1, old));
+    office.home.begin_rotation(&[], Caution::Usual, now(), &mut SystemRandom).unwrap();
+    assert_eq!(shown(&office.home), (old, 2, old, before.3.clone()));
+    office.home.finish_rotation().unwrap();
+    let new = *office.home.load_authority().unwrap().point();
+    assert_eq!(shown(&office.home), (new, 1, new, before.3), "it keeps its names");
+}
+
+#[test]
+fn only_the_own_ca_brings_another_one() {
+    let Pair { office, door } = Pair::new();
+    begin(&office);
+    let right = renewal(&office, &door);
+    let previous = right.previous.clone().unwrap();
+    // Another pair of CAs, whose old one endorses its own successor, and one that would endorse ours.
+    let stranger = Place::initialised();
+    begin(&stranger);
+    let strange = renewal(&stranger, &door);
+    let other = strange.previous.clone().unwrap();
+    let mut bent = previous.endorsement.clone();
+    *bent.last_mut().unwrap() ^= 1;
+    let with = |previous: PreviousCertificates| TerminalCertificates { previous: Some(previous), ..right.clone() };
+    let before = door.contents();
+    for (told, expected) in [
+        (strange.clone(), "pki.not-endorsed"),
+        (TerminalCertificates { previous: Some(previous.clone()), ..strange.clone() }, "pki.not-endorsed"),
+        (with(PreviousCertificates { endorsement: other.endorsement.clone(), ..previous.clone() }), "pki.not-endorsed"),
+        (with(PreviousCertificates { endorsement: bent, ..previous.clone() }), "pki.not-endorsed"),
+        (with(PreviousCertificates { endorsement: Vec::new(), ..previous.clone() }), "pki.not-endorsed"),
+        (with(other.clone()), "pki.not-endorsed"),
+        (with(PreviousCertificates { ecka: other.ecka.clone(), ..previous.clone() }), "pki.bundle"),
+        (
+            with(PreviousCertificates { ca: right.ca.clone(), ecka: right.ecka.clone(), ..previous.clone() }),
+            "pki.bundle",
+        ),
+        (TerminalCertificates { previous: None, ..right.clone() }, "pki.bundle"),
+    ] {
+        assert_eq!(code(door.home.renewed(&told).unwrap_err()), expected);
+        assert!(door.contents() == before && door.home.previous().unwrap().is_none());
+    }
+    // And no CA comes in from behind: what is told of one before that was never trusted here is left out.
+    assert_eq!(door.home.renewed(&right).unwrap(), Followed::Begun);
+    office.home.finish_rotation().unwrap();
+    assert_eq!(door.home.renewed(&renewal(&office, &door)).unwrap(), Followed::Ended);
+    let behind = TerminalCertificates { previous: Some(previous), ..renewal(&office, &door) };
+    assert_eq!(door.home.renewed(&behind).unwrap(), Followed::Nothing);
+    assert_eq!(door.home.load_trusted().unwrap().len(), 1);
+}
+
+/// Who is set up in the middle knows both from the beginning.
+#[test]
+fn a_bundle_of_the_time_between_brings_both() {
+    let office = Place::initialised();
+    begin(&office);
+    let (keys, door) = (TerminalKeys::generate(&mut SystemRandom).unwrap(), Place::new());
+    let requests = keys.requests("late", "late").unwrap();
+    let read = |der: &[u8]| Request::verify(der).unwrap();
+    let before = office.home.previous().unwrap().unwrap();
+    let (mut ca, mut old) = (office.home.load_ca(Caution::Usual).unwrap(), before.load_ca(Caution::Usual).unwrap());
+    let ecka = |ca: &mut crate::pki::Ca| {
+        ca.certify_terminal(Role::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
+    };
+    let certificates = TerminalCertificates {
+        ecka: ecka(&mut ca),
+        tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
+        ca: ca.authority().der().to_vec(),
+        previous: Some(PreviousCertificates {
+            ecka: ecka(&mut old),
+            ca: old.authority().der().to_vec(),
+            endorsement: Vec::new(),
+        }),
+    };
+    let json = Bundle::new("late", None, keys, certificates).unwrap().to_json().unwrap();
+    door.home.import(&Bundle::read(&json).unwrap()).unwrap();
+    assert_eq!(door.home.load_trusted().unwrap(), office.home.load_trusted().unwrap());
+    assert!(door.home.load_terminal(now()).unwrap().previous.is_some());
+}

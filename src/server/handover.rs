@@ -1,0 +1,96 @@
+//! What a store has to take along when another CA takes the place of the one that it belonged to: the keys of the terminal
+//! that administers it, and a certificate under the new CA for the keys of every token.
+//!
+//! Until the rotation ends both CAs are good to the server, so a run that is killed leaves nothing that does not work; the
+//! next one goes on.
+
+use jiff::Timestamp;
+
+use super::{
+    ServerError,
+    store::{Store, StoreUrl, Subjects, TerminalKeys, TokenKeys},
+};
+use crate::{
+    crypto::{
+        ec::Point,
+        random::SystemRandom,
+        sha256,
+        x509::{Certificate, Class},
+    },
+    pki::{Ca, Caution, Home, PkiError},
+    proof::thumbprint,
+};
+
+/// Tokens that are read at once.
+const PAGE: u32 = 256;
+
+/// Whether a store opens under the CA that is here: before anything is begun.
+pub async fn check(pki: &Home, url: &StoreUrl) -> Result<(), ServerError> {
+    let authority = pki.load_authority()?.point().key_identifier();
+    Store::open(url, &authority, None).await?.close().await;
+    Ok(())
+}
+
+/// Hands the store over. `told` hears how many tokens were looked at; the number of those that were certified anew comes
+/// back.
+pub async fn carry_over(
+    pki: &Home,
+    url: &StoreUrl,
+    caution: Caution,
+    now: Timestamp,
+    told: &mut (dyn FnMut(u64) + Send),
+) -> Result<u64, ServerError> {
+    let Some(previous) = pki.previous()? else { return Err(PkiError::NoRotation.into()) };
+    let before = previous.load_authority()?.point().key_identifier();
+    let mut ca = pki.load_ca(caution)?;
+    let store = Store::open(url, &ca.authority().point().key_identifier(), Some(&before)).await?;
+    administrator(pki, &previous, &store, now).await?;
+    let (mut after, mut seen, mut done) = (String::new(), 0, 0);
+    loop {
+        let page = store.token_keys_after(&after, PAGE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = last.to_string();
+        for (id, keys) in page {
+            if let Some(fresh) = recertified(&mut ca, id, &keys, now)? {
+                store.recertify_token(id, &fresh).await?;
+                done += 1;
+            }
+            seen += 1;
+            told(seen);
+        }
+    }
+    store.close().await;
+    Ok(done)
+}
+
+/// The terminal here has other keys under the new CA; its name and its role stay.
+async fn administrator(pki: &Home, previous: &Home, store: &Store, now: Timestamp) -> Result<(), ServerError> {
+    let before = previous.load_terminal_tls(now)?;
+    let Some(known) = store.caller(&sha256(&[before.certificate.point().as_bytes()])).await? else { return Ok(()) };
+    let (tls, ecka) = (pki.load_terminal_tls(now)?, pki.load_terminal(now)?);
+    let keys = TerminalKeys {
+        tls_key: sha256(&[tls.certificate.point().as_bytes()]),
+        ecka_key: thumbprint(ecka.certificate.point()),
+        subjects: Subjects { tls: tls.certificate.subject().to_owned(), ecka: ecka.certificate.subject().to_owned() },
+        not_after: tls.certificate.not_after(),
+    };
+    Ok(store.renew_terminal(&known.name, &keys, now).await?)
+}
+
+/// The keys of a token with certificates of this CA; none when it has them.
+fn recertified(ca: &mut Ca, id: uuid::Uuid, keys: &TokenKeys, now: Timestamp) -> Result<Option<TokenKeys>, PkiError> {
+    let ours = *ca.authority().point();
+    let holds = |der: &[u8], class| Certificate::verify(der, &ours, &[class]).is_ok();
+    if holds(&keys.identity_certificate, Class::Identity) && holds(&keys.ecka_certificate, Class::TokenEcka) {
+        return Ok(None);
+    }
+    // What is no key was no key before, and is refused wherever it is used.
+    let (Ok(identity), Ok(ecka)) = (Point::parse(&keys.identity_key), Point::parse(&keys.ecka_key)) else {
+        return Ok(None);
+    };
+    Ok(Some(TokenKeys {
+        identity_certificate: ca.certify_identity(id, &identity, now, &mut SystemRandom)?,
+        ecka_certificate: ca.certify_token_ecka(id, &ecka, now, &mut SystemRandom)?,
+        ..keys.clone()
+    }))
+}

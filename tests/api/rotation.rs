@@ -1,0 +1,84 @@
+//! Another CA takes the place of the server's, while it runs.
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use rollcall::{
+    crypto::x509::{Certificate, Class, TlsCertificate, TlsUse},
+    directory::{DirectoryError, Limits, Server},
+    pki::Home,
+    wire::v1::{Freshness, RenewalRequest, Role},
+};
+
+use super::{
+    Kind, Site,
+    token::{Token, nonce},
+};
+
+/// The administrator, with the keys that are here now, once the server knows them.
+fn administrator(home: &Home, port: u16) -> Server {
+    let tls = home.load_terminal_tls(Timestamp::now()).unwrap();
+    let url = format!("https://localhost:{port}");
+    let connect = || Server::connect(&url, &tls.key, &tls.certificate, &tls.trusted(), Limits::default()).unwrap();
+    (0..2000).map(|_| connect()).find(|server| server.health().is_ok()).expect("the server takes the rotation up")
+}
+
+pub fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let door = site.terminal(server.port, "door", Role::Read);
+    let asleep = door.clone();
+    let (token, old) = Token::registered(&site.admin.client(server.port), "7");
+    let rotate = |more: &[&str]| {
+        let output = site.rollcall(&[&["pki", "rotate-ca", "--yes"], more].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (status, said) = rotate(&[]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("certificates of the new CA for 1 tokens"), "{said}");
+    // Once more it is under way, and nothing is left to do.
+    let (status, said) = rotate(&[]);
+    assert!(status == Some(77) && said.contains("pki.rotation-under-way") && !said.contains("tokens\n"), "{said}");
+
+    // Whoever has heard of nothing goes on.
+    let admin = administrator(&site.pki(), server.port);
+    let at_door = door.client(server.port);
+    let taken = at_door.lookup(&token.ask(&door, nonce(&at_door), 1)).unwrap();
+    assert_eq!(taken.proof, Some(Freshness::Fresh));
+    // A token that is told once more gets certificates of the new CA.
+    let again = admin.register_token(&token.request("7")).unwrap();
+    let ca = *site.pki().load_authority().unwrap().point();
+    for (text, class) in [(&again.identity, Class::Identity), (&again.ecka, Class::TokenEcka)] {
+        let der = BASE64_URL_SAFE_NO_PAD.decode(text).unwrap();
+        assert!(Certificate::verify(&der, &ca, &[class]).is_ok());
+    }
+    assert_ne!(again.identity, old.identity);
+
+    // A renewal brings the new CA, and what the old one says of it.
+    let requests = door.keys.requests("door", "door").unwrap();
+    let request = RenewalRequest {
+        tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),
+        ecka_request: BASE64_URL_SAFE_NO_PAD.encode(requests.ecka),
+    };
+    let renewed = at_door.renew(&request).unwrap();
+    let previous = renewed.previous.as_ref().expect("the one before");
+    let bytes = |text: &str| BASE64_URL_SAFE_NO_PAD.decode(text).unwrap();
+    assert_eq!(bytes(&previous.ca), door.authority.der());
+    let signed = [b"rollcall CA succession 1\0", &bytes(&renewed.ca)[..]].concat();
+    assert!(door.authority.point().verify(&signed, &bytes(&previous.endorsement)).unwrap());
+    let tls = TlsCertificate::verify(&bytes(&renewed.tls), &ca, TlsUse::Client).unwrap();
+    let trusted = site.pki().load_terminal_tls(Timestamp::now()).unwrap().trusted();
+    let url = format!("https://localhost:{}", server.port);
+    let fresh = Server::connect(&url, &door.keys.tls, &tls, &trusted, Limits::default()).unwrap();
+    assert_eq!(fresh.lookup(&token.ask(&door, nonce(&fresh), 2)).unwrap().proof, Some(Freshness::Fresh));
+
+    let (status, said) = rotate(&["--finish"]);
+    assert_eq!(status, Some(0), "{said}");
+    let tls = |result: Result<_, DirectoryError>| matches!(result, Err(DirectoryError::Certificate(_)));
+    let slept = asleep.client(server.port);
+    assert!((0..2000).any(|_| tls(asleep.client(server.port).health())), "the old certificate is shown for ever");
+    assert!(tls(slept.health()) || slept.health().is_err());
+    administrator(&site.pki(), server.port);
+    assert_eq!(fresh.lookup(&token.ask(&door, nonce(&fresh), 3)).unwrap().proof, Some(Freshness::Fresh));
+    assert!(fresh.renew(&request).unwrap().previous.is_none());
+    assert_eq!(site.verify(&[])["whole"], true);
+}
