@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Finding, Probe, Report, holders::Holders, link, service};
+use super::{Finding, Probe, Report, holders::Holders, link, memory::Memory, service};
 use crate::{
     card::{
         apdu::Format,
@@ -160,10 +160,13 @@ fn connected(report: &Report, reader: &ReaderState) -> Option<Finding> {
     };
     let features = link::features(&transaction.features());
     let about = token(report, &mut transaction);
+    let memory = Memory::of(&report.scene.settings.state_folder);
+    let atr = if let Slot::Card(bytes) = &reader.slot { &bytes[..] } else { &[] };
     let measured = match about {
-        Ok(found) => {
+        Ok((found, kvn)) => {
             report.found_below("card", found.fact("features", features));
-            link::measure(&mut transaction)
+            let subject = link::Subject { reader: &reader.name, atr, kvn, now: (report.scene.clock)() };
+            link::measure(&mut transaction, &subject, &memory)
         }
         Err(error) => Err(error),
     };
@@ -200,24 +203,22 @@ fn broken(report: &Report, error: &LinkError) -> Finding {
     }
 }
 
-/// Whose the card is, and where it stands in its life.
-fn token(report: &Report, link: &mut dyn Link) -> Result<Finding, LinkError> {
+/// Whose the card is, and where it stands in its life; and the number of a key whose certificate it tells anybody.
+fn token(report: &Report, link: &mut dyn Link) -> Result<(Finding, Option<u8>), LinkError> {
     let answer = exchange(link, &select(), Format::Short)?;
     let selected = match Selected::parse(answer) {
         Ok(Some(selected)) => selected,
         Ok(None) => {
-            return Ok(Finding::fault(
+            let found = Finding::fault(
                 "card.foreign",
                 "the applet is not on this card",
                 "take a token, or install the applet: see applet/README.md",
-            ));
+            );
+            return Ok((found, None));
         }
         Err(error) => {
-            return Ok(Finding::fault(
-                "token.protocol",
-                format!("what answers to the applet's name is not the applet: {error}"),
-                "do not trust this card",
-            ));
+            let what = format!("what answers to the applet's name is not the applet: {error}");
+            return Ok((Finding::fault("token.protocol", what, "do not trust this card"), None));
         }
     };
     let found = match selected.state {
@@ -240,7 +241,8 @@ fn token(report: &Report, link: &mut dyn Link) -> Result<Finding, LinkError> {
         }
         LifeCycle::Issued => issued(report, &selected),
     };
-    Ok(found.fact("state", selected.state.word()))
+    let kvn = Some(selected.ecka_kvn).filter(|kvn| *kvn != 0);
+    Ok((found.fact("state", selected.state.word()), kvn))
 }
 
 fn issued(report: &Report, selected: &Selected) -> Finding {

@@ -1,12 +1,19 @@
 //! The link to a card, measured: round trips, errors, the largest command and answer that pass, extended length.
 
+mod sizes;
+
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::Finding;
+use self::sizes::{ANSWER_NEEDED, COMMAND_NEEDED, Sizes};
+use super::{
+    Finding,
+    memory::{Known, Memory},
+};
 use crate::{
     card::link::{Link, LinkError, Privacy},
+    files::word,
     token::constants::AID,
 };
 
@@ -18,8 +25,6 @@ const TIME: Duration = Duration::from_secs(3);
 const SLOW: Duration = Duration::from_millis(60);
 /// Below this one has luck.
 const FEW: usize = 5;
-/// What a tap needs to send, and to get: a certificate in pieces of short APDUs.
-const NEEDED: usize = 255;
 
 /// PC/SC part 10, 2.2: tag, and name.
 const FEATURES: [(u8, &str); 10] = [
@@ -46,82 +51,151 @@ pub fn features(list: &[u8]) -> Value {
     list.chunks_exact(6).filter(|one| one[1] == 4).map(|one| Value::from(name(one[0]))).collect()
 }
 
-/// Measures with commands that change nothing.
-pub fn measure(link: &mut dyn Link) -> Result<Finding, LinkError> {
-    let mut times = round_trips(link)?;
-    times.sort();
-    let sizes = Sizes::find(link)?;
+/// What is measured, and with what.
+pub struct Subject<'a> {
+    /// The reader.
+    pub reader: &'a str,
+    /// The card's answer to reset.
+    pub atr: &'a [u8],
+    /// The number of a key whose certificate the card tells anybody; none where it has none yet.
+    pub kvn: Option<u8>,
+    /// The moment.
+    pub now: jiff::Timestamp,
+}
+
+/// Measures with commands that change nothing, and compares with what the link was like.
+pub fn measure(link: &mut dyn Link, subject: &Subject<'_>, memory: &Memory) -> Result<Finding, LinkError> {
+    let trips = RoundTrips::make(link)?;
+    let sizes = Sizes::find(link, subject.kvn)?;
     let (uid, ats) = (pseudo(link, 0x00)?, pseudo(link, 0x01)?);
-    let percentile = |percent: usize| {
-        times.get((times.len() * percent / 100).min(times.len().saturating_sub(1))).copied().unwrap_or_default()
+    let half = trips.percentile(50);
+    let known = Known {
+        reader: subject.reader.to_owned(),
+        atr: hex::encode_upper(subject.atr),
+        at: subject.now,
+        p50_us: u64::try_from(half.as_micros()).unwrap_or(u64::MAX),
+        command_max: sizes.command,
+        answer_max: sizes.answer,
+        extended: sizes.extended,
     };
-    let (half, most) = (percentile(50), percentile(95));
-    let found = if sizes.command < NEEDED {
-        Finding::fault(
-            "link.truncated",
-            format!("commands of more than {} bytes of data do not reach the card", sizes.command),
-            "sudo apt install --only-upgrade libccid; then another reader",
-        )
-    } else if half > SLOW || times.len() < FEW {
+    let before = memory.recall(&known.reader, &known.atr);
+    let found = judge(&trips, &sizes).or_else(|| worse(&known, before.as_ref()?, memory));
+    let found = found.unwrap_or_else(|| {
+        memory.note(std::slice::from_ref(&known));
+        let come = sizes.answer.map_or_else(String::new, |length| format!(", and {length} come"));
+        let extended = if sizes.extended { "" } else { "; no extended length" };
+        Finding::good(format!(
+            "a round trip takes {:.1} ms; {} bytes of data go in one piece{come}{extended}",
+            ms(half),
+            sizes.command
+        ))
+    });
+    let before = before.map(|before| {
+        json!({
+            "at": before.at.to_string(),
+            "p50_ms": ms(Duration::from_micros(before.p50_us)),
+            "command_max": before.command_max,
+            "answer_max": before.answer_max,
+            "extended": before.extended,
+        })
+    });
+    Ok(found
+        .fact("exchanges", trips.times.len() + trips.errors)
+        .fact("errors", trips.errors)
+        .fact("p50_ms", ms(half))
+        .fact("p95_ms", ms(trips.percentile(95)))
+        .fact("histogram", histogram(&trips.times))
+        .fact("command_max", sizes.command)
+        .fact("answer_max", sizes.answer)
+        .fact("extended", sizes.extended)
+        .fact("before", before)
+        .fact("uid_random", uid.as_deref().map(is_random))
+        .fact("uid", uid)
+        .fact("ats", ats))
+}
+
+/// What is wrong with the link by itself.
+fn judge(trips: &RoundTrips, sizes: &Sizes) -> Option<Finding> {
+    const OTHER_READER: &str = "sudo apt install --only-upgrade libccid; then another reader";
+    let cut = |what, length| format!("{what} of more than {length} bytes of data do not come through");
+    if sizes.command < COMMAND_NEEDED {
+        return Some(Finding::fault("link.truncated", cut("commands", sizes.command), OTHER_READER));
+    }
+    if let Some(length) = sizes.answer.filter(|length| *length < ANSWER_NEEDED) {
+        return Some(Finding::fault("link.truncated", cut("answers", length), OTHER_READER));
+    }
+    if trips.errors > 0 {
+        let (errors, all) = (trips.errors, trips.errors + trips.times.len());
+        return Some(Finding::warning(
+            "link.errors",
+            format!("{errors} of {all} exchanges failed"),
+            "lay the card flat in the middle, alone, away from metal; another cable; then another reader",
+        ));
+    }
+    let half = trips.percentile(50);
+    (half > SLOW || trips.times.len() < FEW).then(|| {
         Finding::warning(
             "link.slow",
             format!("a round trip takes {:.1} ms, and a tap needs about ten", ms(half)),
             "lay the card flat in the middle; another USB port without a hub; then another reader",
         )
-    } else {
-        Finding::good(format!("a round trip takes {:.1} ms", ms(half)))
-    };
-    Ok(found
-        .fact("exchanges", times.len())
-        .fact("p50_ms", ms(half))
-        .fact("p95_ms", ms(most))
-        .fact("histogram", histogram(&times))
-        .fact("command_max", sizes.command)
-        .fact("extended", sizes.extended)
-        .fact("uid", uid)
-        .fact("ats", ats))
+    })
+}
+
+/// It works, and was better.
+fn worse(known: &Known, before: &Known, memory: &Memory) -> Option<Finding> {
+    let what = known.worse_than(before)?;
+    Some(Finding::warning(
+        "link.worse",
+        what,
+        format!(
+            "lay the card flat in the middle; another cable, port or reader; if it is to stay so, forget what was: rm {}",
+            word(memory.path())
+        ),
+    ))
+}
+
+/// A UID of four bytes that begins with 08 is another one in each field (ISO/IEC 14443-3, 6.5.4).
+fn is_random(uid: &str) -> bool {
+    uid.len() == 8 && uid.starts_with("08")
 }
 
 fn ms(time: Duration) -> f64 {
     (time.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
-/// SELECT of what is selected already: every card answers it, and it changes nothing.
-fn round_trips(link: &mut dyn Link) -> Result<Vec<Duration>, LinkError> {
-    let command = [&[0x00, 0xA4, 0x04, 0x00, AID.len().to_le_bytes()[0]][..], &AID, &[0x00]].concat();
-    let (mut times, until) = (Vec::with_capacity(EXCHANGES), Instant::now() + TIME);
-    while times.len() < EXCHANGES && Instant::now() < until {
-        let began = Instant::now();
-        link.transmit(&command, Privacy::Plain)?;
-        times.push(began.elapsed());
-    }
-    Ok(times)
+/// Exchanges of which every one is the same.
+struct RoundTrips {
+    /// Those that came back as they should, the quickest first.
+    times: Vec<Duration>,
+    /// The others.
+    errors: usize,
 }
 
-struct Sizes {
-    /// Bytes of data in the largest short command that passed.
-    command: usize,
-    /// A command of extended length passed.
-    extended: bool,
-}
-
-impl Sizes {
-    /// An instruction that no card has is refused as such at any length: another answer means that bytes were lost.
-    fn find(link: &mut dyn Link) -> Result<Self, LinkError> {
-        let expected = link.transmit(&[0x00, 0xEE, 0x00, 0x00, 0x01, 0x00], Privacy::Plain)?;
-        let mut command = 1;
-        for length in [32u8, 64, 128, 200, 255] {
-            let data = vec![length; usize::from(length)];
-            let answer = link.transmit(&[&[0x00, 0xEE, 0x00, 0x00, length], &data[..]].concat(), Privacy::Plain)?;
-            if answer != expected {
-                break;
+impl RoundTrips {
+    /// SELECT of what is selected already: every card answers it, and it changes nothing. A card that left, or a reader that
+    /// hangs, ends the measurement; an exchange that failed, or another answer than the first, is counted.
+    fn make(link: &mut dyn Link) -> Result<Self, LinkError> {
+        let command = [&[0x00, 0xA4, 0x04, 0x00, AID.len().to_le_bytes()[0]][..], &AID, &[0x00]].concat();
+        let (mut times, mut errors, until) = (Vec::with_capacity(EXCHANGES), 0, Instant::now() + TIME);
+        let mut first: Option<Vec<u8>> = None;
+        while times.len() + errors < EXCHANGES && Instant::now() < until {
+            let began = Instant::now();
+            match link.transmit(&command, Privacy::Plain) {
+                Ok(answer) if *first.get_or_insert_with(|| answer.clone()) == answer => times.push(began.elapsed()),
+                Ok(_) => errors += 1,
+                // The reader says that this exchange failed; the one before went well.
+                Err(LinkError::Other(_) | LinkError::Malformed(_)) if first.is_some() => errors += 1,
+                Err(error) => return Err(error),
             }
-            command = usize::from(length);
         }
-        let long = [&[0x00, 0xEE, 0x00, 0x00, 0x00, 0x01, 0x2C][..], &[0x5A; 300]].concat();
-        // A reader that cannot may also answer with an error of its own.
-        let extended = command >= NEEDED && link.transmit(&long, Privacy::Plain).is_ok_and(|answer| answer == expected);
-        Ok(Self { command, extended })
+        times.sort();
+        Ok(Self { times, errors })
+    }
+
+    fn percentile(&self, percent: usize) -> Duration {
+        let at = (self.times.len() * percent / 100).min(self.times.len().saturating_sub(1));
+        self.times.get(at).copied().unwrap_or_default()
     }
 }
 

@@ -8,6 +8,7 @@ mod card;
 mod holders;
 mod keys;
 mod link;
+mod memory;
 mod readers;
 pub mod remedy;
 mod server;

@@ -20,6 +20,10 @@ pub enum Uid {
 const SECURITY_DOMAIN: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00];
 /// GET DATA of the UID (PC/SC part 3, 3.2.2.1.3), as far as its length.
 const GET_UID: [u8; 4] = [0xFF, 0xCA, 0x00, 0x00];
+/// GET DATA of the historical bytes of the ATS, likewise.
+const GET_ATS: [u8; 4] = [0xFF, 0xCA, 0x01, 0x00];
+/// Those of [`super::vpcd::ATR`].
+const HISTORICAL: [u8; 5] = [0x80, 0x73, 0xC8, 0x21, 0xC0];
 /// What a chip and its operating system are, and then what is of one card only.
 const CPLC_KIND: [u8; 10] = [0x47, 0x90, 0xD3, 0x21, 0x47, 0x00, 0x00, 0x00, 0x00, 0x00];
 
@@ -67,6 +71,9 @@ impl Around {
                 Uid::Random => self.now.to_vec(),
             };
             return Answered::ByReader(done(uid));
+        }
+        if received.header == GET_ATS {
+            return Answered::ByReader(done(HISTORICAL.to_vec()));
         }
         if self.uid == Uid::Random {
             return Answered::ByNobody;

@@ -35,6 +35,7 @@ mod slot;
 mod stack;
 mod tour;
 mod traces;
+mod watched;
 mod yubikit_client;
 
 use std::{process::ExitCode, sync::mpsc, time::Duration};
@@ -99,6 +100,8 @@ const CASES: &[Case] = &[
     ("renewed_by_the_server", renewal::by_the_server),
     ("apdu_as_others_see_it", apdu::as_others_see_it),
     ("doctor_finds_faults_of_cards", doctor::faults_of_cards),
+    ("doctor_tells_what_the_reader_tells", doctor::what_the_reader_tells),
+    ("readers_are_watched_as_others_see_them", watched::as_others_see_it),
     ("traces_are_recorded_and_played", traces::are_recorded_and_played),
     ("yubikit_personalises", client::yubikit_personalises),
     ("yubikit_opens_a_channel", client::yubikit_opens_a_channel),
@@ -159,6 +162,7 @@ fn main() -> ExitCode {
         .collect();
     trials.push(trial("atrs_are_told_alike", None, atrs::are_told_alike));
     trials.push(trial("no_secret_gets_out", None, doctor::no_secret_gets_out));
+    trials.push(trial("doctor_finds_no_reader", None, doctor::without_a_reader));
     trials.push(trial("doctor_finds_faults_of_the_terminal", None, doctor::faults_of_the_terminal));
     trials.push(trial("doctor_finds_faults_of_the_server", None, doctor::faults_of_the_server));
     trials.push(trial("doctor_finds_faults_of_the_service", None, doctor::faults_of_the_service));

@@ -41,8 +41,8 @@ def parse(arguments):
     options.command = arguments[split + 1 :]
     if not options.command:
         parser.error("say what to run: -- COMMAND…")
-    if not 1 <= options.readers <= 16:
-        parser.error("--readers: 1 to 16, pcscd has no more")
+    if not 0 <= options.readers <= 16:
+        parser.error("--readers: 0 to 16, pcscd has no more")
     kinds = options.card.split(",")
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:

@@ -9,7 +9,7 @@ use std::{
 use rollcall::{token::constants::AID, virtual_token::vpcd::ATR};
 use serde_json::Value;
 
-use super::{brief, doctor, findings, text};
+use super::{brief, doctor, findings, home::unprivileged, text};
 use crate::{
     card::{Card, blank},
     lift::TEST_KEY,
@@ -50,6 +50,21 @@ fn slow(by: Duration) -> Bend {
         std::thread::sleep(by);
         honest
     })
+}
+
+/// A reader that gives away no more than 130 bytes.
+fn cut(_: usize, mut answer: Vec<u8>) -> Vec<u8> {
+    answer.truncate(130);
+    answer
+}
+
+/// A link on which every seventh long answer comes with a flipped bit.
+fn flawed(number: usize, mut answer: Vec<u8>) -> Vec<u8> {
+    // The first exchanges are the ones that say what lies there.
+    if number > 12 && number.is_multiple_of(7) && answer.first() == Some(&0x6F) {
+        answer[6] ^= 1;
+    }
+    answer
 }
 
 /// An answer to SELECT that only a later applet gives.
@@ -158,6 +173,21 @@ pub fn faults_of_cards(kind: &str) {
     assert_eq!(found, Vec::<String>::new());
     let (found, card) = bench.found(put(card, &ATR, slow(Duration::from_millis(70))));
     assert_eq!(found, ["link.slow"]);
+    // Not slow by itself, but slower than it was; what it was is kept until then, and told.
+    let (found, card) = bench.found(put(card, &ATR, slow(Duration::from_millis(25))));
+    assert_eq!(found, ["link.worse"]);
+    let (found, card) = bench.found(put(card, &ATR, slow(Duration::from_millis(25))));
+    assert_eq!(found, ["link.worse"]);
+    let (found, card) = bench.found(put(card, &ATR, honest()));
+    assert_eq!(found, Vec::<String>::new());
+    let (found, card) = bench.found(put(card, &ATR, Box::new(cut)));
+    assert_eq!(found, ["link.truncated"]);
+    let (found, card) = bench.found(put(card, &ATR, Box::new(flawed)));
+    assert_eq!(found, ["link.errors"]);
+    // Who says that it is to stay so has a new beginning.
+    std::fs::remove_file(bench.stack.home().join("links.json")).expect("it is remembered");
+    let (found, card) = bench.found(put(card, &ATR, slow(Duration::from_millis(25))));
+    assert_eq!(found, Vec::<String>::new());
     assert_eq!(alone(Box::new(Cut(blank(kind, TEST_KEY)))).0, ["token.test-keys", "link.truncated"]);
     let (found, card) = bench.found(put(card, &ATR, slow(Duration::from_secs(4))));
     assert_eq!(found, ["reader.hung"]);
@@ -171,6 +201,15 @@ pub fn faults_of_cards(kind: &str) {
     let seen = one["facts"]["candidates"].as_array().expect("a list");
     assert!(seen.iter().any(|process| process["pid"] == holder.id()), "{one}");
     assert!(text(&bench.stack, 1).stdout.contains("kill "));
+    // Who may not look at others' processes is told so, and what would help.
+    let told = findings(&mut unprivileged(&bench.stack));
+    let one = told.iter().find(|one| one["code"] == "card.exclusive").expect("it is held");
+    assert_eq!(
+        (&one["facts"]["hidden"], &one["facts"]["candidates"]),
+        (&true.into(), &Value::Array(Vec::new())),
+        "{one}"
+    );
+    assert_eq!(one["command"], "sudo -E rollcall doctor", "{one}");
     let held = end(holder);
     assert!(held.success());
 

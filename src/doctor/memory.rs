@@ -1,0 +1,237 @@
+//! What the link to each reader was like when it was well, in `links.json` of the state folder: a link that has become
+//! worse is told before it fails.
+//!
+//! The file is a convenience. What cannot be read is no memory, and what cannot be written is not remembered.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::files;
+
+/// Readers that are remembered; the one that was not seen for longest goes.
+const READERS: usize = 64;
+/// The longest file that is read, in bytes: more than so many readers take.
+const SIZE: u64 = 64 * 1024;
+/// The longest name of a reader (PC/SC Lite's `MAX_READERNAME`), in bytes.
+const NAME: usize = 128;
+/// A link is worse when a round trip takes so many times as long as it did,
+const TIMES: u32 = 2;
+/// and so much longer.
+const MORE: Duration = Duration::from_millis(5);
+const SCHEMA: &str = "rollcall.links/1";
+
+/// What a link is like with one kind of card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Known {
+    /// The reader.
+    pub reader: String,
+    /// The kind of card, by its answer to reset: hex.
+    pub atr: String,
+    /// When it was last measured and well.
+    pub at: Timestamp,
+    /// The median round trip, in microseconds.
+    pub p50_us: u64,
+    /// Bytes of data in the largest command that passed.
+    pub command_max: usize,
+    /// Bytes of data in the largest answer that passed; none where the card told nothing.
+    pub answer_max: Option<usize>,
+    /// Whether extended length passed.
+    pub extended: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Paper {
+    schema: String,
+    links: Vec<Known>,
+}
+
+/// The file.
+#[derive(Debug)]
+pub struct Memory {
+    path: PathBuf,
+}
+
+impl Memory {
+    /// In this state folder, which need not be there.
+    pub fn of(state: &Path) -> Self {
+        Self { path: state.join("links.json") }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was known of this reader with this kind of card.
+    pub fn recall(&self, reader: &str, atr: &str) -> Option<Known> {
+        self.load().into_iter().find(|known| known.reader == reader && known.atr == atr)
+    }
+
+    /// Notes links that are well; the others stay as they were. Of two processes that write at once one's notes are lost.
+    pub fn note(&self, fresh: &[Known]) {
+        // Every reader has a thread of its own.
+        static ONE: Mutex<()> = Mutex::new(());
+        let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh: Vec<_> = fresh.iter().filter(|known| is_bounded(known)).cloned().collect();
+        if fresh.is_empty() || !self.path.parent().is_some_and(Path::is_dir) {
+            return;
+        }
+        let is_fresh = |known: &Known| fresh.iter().any(|one| one.reader == known.reader && one.atr == known.atr);
+        let mut links: Vec<_> = self.load().into_iter().filter(|known| !is_fresh(known)).collect();
+        links.extend(fresh.iter().cloned());
+        links.sort_by(|one, other| other.at.cmp(&one.at).then_with(|| one.reader.cmp(&other.reader)));
+        links.truncate(READERS);
+        let paper = Paper { schema: SCHEMA.to_owned(), links };
+        if let Ok(text) = serde_json::to_vec(&paper) {
+            // A disk that is full has a finding of its own.
+            let _ = files::replace(&self.path, &text);
+        }
+    }
+
+    fn load(&self) -> Vec<Known> {
+        let mut text = Vec::new();
+        // A pipe in its place would keep us waiting.
+        let regular = std::fs::metadata(&self.path).is_ok_and(|about| about.is_file());
+        let read = || File::open(&self.path)?.take(SIZE + 1).read_to_end(&mut text);
+        if !regular || !{ read }().is_ok_and(|length| length as u64 <= SIZE) {
+            return Vec::new();
+        }
+        let paper: Option<Paper> = serde_json::from_slice(&text).ok();
+        let links = paper.filter(|paper| paper.schema == SCHEMA && paper.links.len() <= READERS);
+        links.map(|paper| paper.links.into_iter().filter(is_bounded).collect()).unwrap_or_default()
+    }
+}
+
+fn is_bounded(known: &Known) -> bool {
+    known.reader.len() <= NAME && known.atr.len() <= 66 && known.atr.bytes().all(|digit| digit.is_ascii_hexdigit())
+}
+
+impl Known {
+    /// In what this link is worse than it was.
+    pub fn worse_than(&self, before: &Self) -> Option<String> {
+        let ms = |us: u64| Duration::from_micros(us).as_secs_f64() * 1e3;
+        let (now, then) = (Duration::from_micros(self.p50_us), Duration::from_micros(before.p50_us));
+        if now >= then.saturating_mul(TIMES) && now >= then.saturating_add(MORE) {
+            return Some(format!("a round trip takes {:.1} ms, and took {:.1} ms", ms(self.p50_us), ms(before.p50_us)));
+        }
+        if self.command_max < before.command_max {
+            return Some(format!(
+                "commands of at most {} bytes of data pass, and {} did",
+                self.command_max, before.command_max
+            ));
+        }
+        match (self.answer_max, before.answer_max) {
+            (Some(now), Some(then)) if now < then => {
+                Some(format!("answers of at most {now} bytes of data pass, and {then} did"))
+            }
+            _ if before.extended && !self.extended => Some("commands of extended length passed, and do not".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn known(reader: &str, second: i64) -> Known {
+        Known {
+            reader: reader.to_owned(),
+            atr: "3B80".to_owned(),
+            at: Timestamp::from_second(second).unwrap(),
+            p50_us: 10_000,
+            command_max: 255,
+            answer_max: Some(256),
+            extended: true,
+        }
+    }
+
+    #[test]
+    fn what_has_become_worse_is_said_in_figures() {
+        let before = known("r", 0);
+        let worse = |change: &dyn Fn(&mut Known)| {
+            let mut now = before.clone();
+            change(&mut now);
+            now.worse_than(&before).unwrap_or_default()
+        };
+        assert_eq!(worse(&|_| {}), "");
+        assert_eq!(worse(&|now| now.p50_us = 19_999), "");
+        assert_eq!(worse(&|now| now.p50_us = 20_000), "a round trip takes 20.0 ms, and took 10.0 ms");
+        assert_eq!(worse(&|now| now.command_max = 128), "commands of at most 128 bytes of data pass, and 255 did");
+        assert_eq!(worse(&|now| now.answer_max = Some(240)), "answers of at most 240 bytes of data pass, and 256 did");
+        assert_eq!(worse(&|now| now.answer_max = None), "");
+        assert_eq!(worse(&|now| now.extended = false), "commands of extended length passed, and do not");
+        // Twice as long as very little is nothing.
+        let quick = Known { p50_us: 500, ..before.clone() };
+        assert_eq!(Known { p50_us: 5_000, ..before.clone() }.worse_than(&quick), None);
+        assert!(Known { p50_us: 5_500, ..before.clone() }.worse_than(&quick).is_some());
+    }
+
+    #[test]
+    fn what_is_noted_is_recalled_by_reader_and_kind_of_card() {
+        let state = tempfile::tempdir().unwrap();
+        let memory = Memory::of(state.path());
+        assert_eq!(memory.recall("r", "3B80"), None);
+        memory.note(&[known("r", 1), known("other", 1)]);
+        memory.note(&[Known { p50_us: 7, ..known("r", 2) }]);
+        assert_eq!(memory.recall("r", "3B80").map(|known| known.p50_us), Some(7));
+        assert_eq!(memory.recall("other", "3B80").map(|known| known.p50_us), Some(10_000));
+        assert_eq!((memory.recall("r", "3B81"), memory.recall("", "3B80")), (None, None));
+        // Nothing is made where nothing is.
+        Memory::of(&state.path().join("nowhere")).note(&[known("r", 1)]);
+        assert!(!state.path().join("nowhere").exists());
+    }
+
+    #[test]
+    fn the_file_is_bounded_and_the_oldest_goes() {
+        let state = tempfile::tempdir().unwrap();
+        let memory = Memory::of(state.path());
+        let long = "r".repeat(NAME + 1);
+        memory.note(&[known(&long, 1)]);
+        assert_eq!(memory.recall(&long, "3B80"), None);
+        for number in 0..200 {
+            memory.note(&[known(&format!("{number}{}", "n".repeat(NAME - 3)), number)]);
+        }
+        assert_eq!(memory.load().len(), READERS);
+        assert!(memory.path().metadata().unwrap().len() <= SIZE);
+        assert!(memory.load().iter().all(|known| known.at.as_second() >= 200 - 64));
+    }
+
+    #[test]
+    fn what_is_no_memory_is_none_and_is_replaced() {
+        let state = tempfile::tempdir().unwrap();
+        let memory = Memory::of(state.path());
+        let huge = format!(r#"{{"schema":"{SCHEMA}","links":[]{}}}"#, " ".repeat(64 * 1024));
+        for text in ["", "{", "[]", r#"{"schema":"other/1","links":[]}"#, r#"{"schema":1}"#, &huge] {
+            std::fs::write(memory.path(), text).unwrap();
+            assert!(memory.load().is_empty());
+            memory.note(&[known("r", 1)]);
+            assert!(memory.recall("r", "3B80").is_some(), "{text:.40}");
+        }
+        std::fs::remove_file(memory.path()).unwrap();
+        std::fs::create_dir(memory.path()).unwrap();
+        memory.note(&[known("r", 1)]);
+        assert!(memory.load().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_is_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let state = tempfile::tempdir().unwrap();
+            let memory = Memory::of(state.path());
+            std::fs::write(memory.path(), bytes).unwrap();
+            prop_assert!(memory.load().len() <= READERS);
+        }
+    }
+}

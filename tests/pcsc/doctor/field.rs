@@ -1,0 +1,66 @@
+//! What doctor says of cards in the field: what the reader tells of them, private tokens, and who else has one in hand.
+
+use rollcall::{
+    reader::atr::Atr,
+    virtual_token::{Uid, vpcd::ATR},
+};
+use serde_json::Value;
+
+use super::{brief, codes, doctor, findings};
+use crate::{
+    private::{Desk, SIZE, Seen},
+    stack::Stack,
+};
+
+/// What was found of the link to the only card.
+fn link(desk: &Desk, expected: &[&str]) -> Value {
+    let found = findings(&mut doctor(&desk.0.stack, "rollcall"));
+    assert_eq!(brief(&found).into_values().collect::<Vec<_>>(), expected, "{found:#?}");
+    let mut links: Vec<_> = found.into_iter().filter(|one| one["probe"] == "link").collect();
+    assert_eq!(links.len(), 1, "{links:#?}");
+    links.remove(0)["facts"].take()
+}
+
+fn uid(facts: &Value) -> String {
+    facts["uid"].as_str().expect("the reader tells one").to_owned()
+}
+
+/// UID and ATS by the reader's pseudo-APDUs, and whether the UID tells the card from others.
+pub fn what_the_reader_tells(kind: &str) {
+    let desk = Desk::new();
+    let slot = desk.put(Seen::blank(kind, Uid::Fixed, 7));
+    let fixed = link(&desk, &["token.blank"]);
+    let historical = Atr::parse(&ATR).expect("ours").historical;
+    assert_eq!((uid(&fixed).len(), &uid(&fixed)[..2]), (14, "04"), "{fixed}");
+    assert_eq!((&fixed["uid_random"], &fixed["ats"]), (&false.into(), &hex::encode_upper(historical).into()));
+    assert!(fixed["answer_max"].is_null(), "a blank card has no certificate: {fixed}");
+    let card = desk.0.take(slot);
+    let slot = desk.put(card);
+    assert_eq!(uid(&link(&desk, &["token.blank"])), uid(&fixed), "the same always");
+    drop(desk.0.take(slot));
+
+    let slot = desk.put(Seen::blank(kind, Uid::Random, 8));
+    let random = link(&desk, &["token.blank"]);
+    assert_eq!((uid(&random).len(), &uid(&random)[..2], &random["uid_random"]), (8, "08", &true.into()), "{random}");
+    let slot = desk.put(desk.0.take(slot));
+    assert_ne!(uid(&link(&desk, &["token.blank"])), uid(&random), "another one in each field");
+
+    // A private token is as good as any other, and its link is measured with the certificate of its set.
+    desk.enrolled("p1", &["--set-size", SIZE]);
+    let private = link(&desk, &[]);
+    assert!(private["answer_max"].as_u64() >= Some(256), "{private}");
+    drop(desk.0.take(slot));
+}
+
+/// A machine to which nobody has connected a reader.
+pub fn without_a_reader() {
+    let stack = Stack::start(0, "none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    assert_eq!(codes(&stack, &[]), ["reader.none"]);
+    let found = findings(&mut doctor(&stack, "rollcall"));
+    let none = found.iter().find(|one| one["code"] == "reader.none").expect("it is told");
+    assert_eq!((&none["severity"], &none["command"]), (&"fault".into(), &"lsusb".into()));
+    for command in [&["readers"][..], &["scan"], &["doctor"]] {
+        stack.rollcall(command).expect(1);
+    }
+}
