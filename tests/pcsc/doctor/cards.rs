@@ -156,6 +156,8 @@ pub fn faults_of_cards(kind: &str) {
     assert_eq!(found, ["token.test-keys"]);
     assert_eq!(alone(Box::new(Foreign)).0, ["card.foreign"]);
     assert_eq!(bench.found(put(Box::new(Foreign), &MEMORY, honest())).0, ["card.not-iso14443-4"]);
+    // More than an answer to reset may be: the driver cannot take it, and to the service the card is mute.
+    assert_eq!(bench.found(put(Box::new(Foreign), &[0x3B; 40], honest())).0, ["token.mute"]);
     let (found, card) = bench.found(put(card, &ATR, Box::new(another_version)));
     assert_eq!(found, ["token.protocol"]);
 
