@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
-    io::{BufReader, Read},
+    io::{self, Read},
     path::Path,
 };
 
@@ -15,8 +15,10 @@ use crate::{
 
 /// Bad rows that are told; the others are counted.
 const TOLD: usize = 20;
-/// The longest file that is read, in bytes.
-const LONGEST: u64 = 1 << 30;
+/// The longest file that is read, in bytes: some millions of users.
+const LONGEST: u64 = 256 << 20;
+/// What spreadsheets write before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
 /// A row that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +54,16 @@ pub type Check<'a> = &'a mut dyn FnMut(&mut User) -> Result<(), Blame>;
 /// The same, where `check` takes what it needs from a user, and says what is wrong.
 pub fn load_checked(path: &Path, check: Check<'_>) -> Result<Vec<User>, Failure> {
     let shown = path.display();
-    let file = File::open(path).map_err(|error| {
-        Failure::new(Class::Data, "csv.unreadable", format!("{shown}: {error}")).hint("name a CSV file that is there")
-    })?;
-    let (users, bad) = read(BufReader::new(file.take(LONGEST)), check);
+    let unreadable = |error: io::Error| {
+        Failure::new(Class::Io, "csv.unreadable", format!("{shown}: {error}"))
+            .hint("name a CSV file that is there, of at most 256 MiB")
+    };
+    let mut text = Vec::new();
+    let taken = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text)).map_err(unreadable)?;
+    if taken as u64 > LONGEST {
+        return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
+    }
+    let (users, bad) = read(&text, check);
     if bad.is_empty() {
         return Ok(users);
     }
@@ -73,10 +81,11 @@ pub fn load_checked(path: &Path, check: Check<'_>) -> Result<Vec<User>, Failure>
 }
 
 /// The users of a text, and what is wrong with it.
-pub fn read(text: impl Read, check: Check<'_>) -> (Vec<User>, Vec<BadRow>) {
+pub fn read(text: &[u8], check: Check<'_>) -> (Vec<User>, Vec<BadRow>) {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(text);
     let head = match reader.headers() {
-        Ok(head) => head.iter().map(|name| name.trim_start_matches('\u{FEFF}').to_owned()).collect::<Vec<_>>(),
+        Ok(head) => head.iter().map(str::to_owned).collect::<Vec<_>>(),
         Err(error) => return (Vec::new(), vec![unreadable(&error, 1)]),
     };
     let bad = check_head(&head);
@@ -86,20 +95,18 @@ pub fn read(text: impl Read, check: Check<'_>) -> (Vec<User>, Vec<BadRow>) {
     let (mut users, mut bad) = (Vec::new(), Vec::new());
     let mut seen: HashMap<String, u64> = HashMap::new();
     let mut record = csv::StringRecord::new();
+    let mut lines = Lines { text, at: 0, line: 1 };
     loop {
-        let line = reader.position().line();
+        let line = lines.of(reader.position().byte());
         match reader.read_record(&mut record) {
             Ok(false) => break,
-            Ok(true) => {
-                let line = record.position().map_or(line, csv::Position::line);
-                match row(&head, &record, line, &mut seen) {
-                    Ok(mut user) => match check(&mut user) {
-                        Ok(()) => users.push(user),
-                        Err((column, what)) => bad.push(BadRow { line, column: column.map(str::to_owned), what }),
-                    },
-                    Err(row) => bad.push(row),
-                }
-            }
+            Ok(true) => match row(&head, &record, line, &mut seen) {
+                Ok(mut user) => match check(&mut user) {
+                    Ok(()) => users.push(user),
+                    Err((column, what)) => bad.push(BadRow { line, column: column.map(str::to_owned), what }),
+                },
+                Err(row) => bad.push(row),
+            },
             Err(error) => bad.push(unreadable(&error, line)),
         }
     }
@@ -173,7 +180,28 @@ fn unreadable(error: &csv::Error, line: u64) -> BadRow {
         csv::ErrorKind::Io(error) => error.to_string(),
         _ => "it is no CSV".to_owned(),
     };
-    BadRow { line: error.position().map_or(line, csv::Position::line), column: None, what }
+    BadRow { line, column: None, what }
+}
+
+/// In which line of a text a place is. The reader's own count stays one behind after CR LF.
+struct Lines<'t> {
+    text: &'t [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the first row that begins at this byte or behind it: ends of lines, and empty ones, are passed over.
+    fn of(&mut self, byte: u64) -> u64 {
+        let mut end = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
+        while matches!(self.text.get(end), Some(b'\r' | b'\n')) {
+            end += 1;
+        }
+        let passed = self.text.get(self.at..end).unwrap_or_default();
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.at = end.max(self.at);
+        self.line
+    }
 }
 
 #[cfg(test)]
@@ -183,6 +211,26 @@ mod tests {
 
     fn bad(text: &str) -> Vec<String> {
         read(text.as_bytes(), &mut |_| Ok(())).1.iter().map(ToString::to_string).collect()
+    }
+
+    /// Whatever ends a line, and however many a value takes.
+    #[test]
+    fn the_line_is_that_of_the_file() {
+        for end in ["\n", "\r\n"] {
+            let rows = ["\u{FEFF}id,name", "1,Ada", "", "2,", "\"3", "x\",Bob", "", "", "1,Eve", "4,\u{7}"];
+            assert_eq!(
+                bad(&rows.join(end)),
+                [
+                    "line 4, column name: it is empty",
+                    "line 5, column id: a value has at most 64 bytes and no control characters",
+                    "line 9, column id: \"1\" stands in line 2 already",
+                    "line 10, column name: a value has at most 256 bytes and no control characters",
+                ],
+                "{end:?}"
+            );
+        }
+        let cut = read(b"id,name\r\n1,Ada\r\n2,\xFF\r\n", &mut |_| Ok(())).1;
+        assert_eq!(cut.iter().map(|row| row.line).collect::<Vec<_>>(), [3]);
     }
 
     #[test]
