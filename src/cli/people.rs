@@ -198,7 +198,7 @@ impl Lines<'_> {
             end += 1;
         }
         let passed = self.text.get(self.at..end).unwrap_or_default();
-        self.line += passed.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += passed.split(|byte| *byte == b'\n').count() as u64 - 1;
         self.at = end.max(self.at);
         self.line
     }

@@ -39,8 +39,7 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     let all = list()?;
     if all.is_empty() {
         out.begin::<Reader>()?;
-        return Err(Failure::new(Class::No, "reader.none", "no reader is connected")
-            .hint("plug one in; rollcall readers --watch shows whether it is seen"));
+        return Err(none());
     }
     let readers = settings.readers.pick(&all)?;
     let mut found = asked(&readers, settings);
@@ -50,6 +49,12 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         out.document(explained(&found).as_bytes())?;
     }
     Ok(0)
+}
+
+/// There is no reader at all.
+pub fn none() -> Failure {
+    Failure::new(Class::No, "reader.none", "no reader is connected")
+        .hint("plug one in; rollcall readers --watch shows whether it is seen")
 }
 
 /// What the list of pcsc-tools calls the cards, where it is installed.

@@ -110,6 +110,7 @@ impl Scan<'_> {
     fn now(mut self, terminal: &Terminal) -> Result<u8, Failure> {
         let readers = reader::pcsc::list()?;
         let any = !readers.is_empty();
+        let unknown = if any { self.settings.readers.pick(&readers).err() } else { None };
         let (occupied, empty): (Vec<_>, Vec<_>) =
             readers.into_iter().filter(|r| self.settings.readers.matches(&r.name)).partition(|r| r.slot.is_occupied());
         self.begin()?;
@@ -118,7 +119,8 @@ impl Scan<'_> {
             self.deliver(&empty)?;
         }
         if occupied.is_empty() {
-            return Err(nobody(any));
+            // A name that fits no reader is why nobody is there.
+            return Err(unknown.map_or_else(|| nobody(any), Into::into));
         }
         let finished = tap_all(terminal, occupied)?;
         for (at, reader, tapped) in finished {

@@ -86,6 +86,11 @@ pub fn cards_that_are_no_issued_token(card: &str) {
     stack.card("remove", 1);
     stack.card("remove", 2);
     assert_eq!(stack.rollcall(&["scan"]).expect(1).code(), "scan.nobody");
+    // A name that fits nothing is no empty reader.
+    for command in [&["scan"][..], &["token", "info"], &["apdu", "00A40400"], &["enroll", "--id", "p", "--name", "P"]] {
+        let told = stack.rollcall(&[command, &["--reader", "nosuch"]].concat()).expect(2);
+        assert_eq!(told.code(), "reader.unknown", "{command:?}");
+    }
 }
 
 pub fn deny_and_clear(card: &str) {

@@ -9,7 +9,7 @@ mod sets;
 
 use jiff::Timestamp;
 
-use super::{args::EnrollArgs, json, printer::Printer, station};
+use super::{args::EnrollArgs, json, printer::Printer, readers, station};
 use crate::{
     config::Settings,
     enroll::{Applicant, Ending, Report},
@@ -84,12 +84,12 @@ fn object(reader: &str, report: &Report) -> json::Enroll {
 
 /// The one reader that is meant and has a card.
 pub fn one_reader(settings: &Settings) -> Result<String, Failure> {
-    let readers = reader::pcsc::list()?;
-    let occupied: Vec<_> = readers
-        .into_iter()
-        .filter(|r| settings.readers.matches(&r.name) && r.slot.is_occupied())
-        .map(|r| r.name)
-        .collect();
+    let there = reader::pcsc::list()?;
+    if there.is_empty() {
+        return Err(readers::none());
+    }
+    let meant = settings.readers.pick(&there)?;
+    let occupied: Vec<_> = meant.into_iter().filter(|r| r.slot.is_occupied()).map(|r| r.name.clone()).collect();
     match occupied.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Failure::new(Class::No, "scan.nobody", "no card is in range").hint("put a card on a reader")),

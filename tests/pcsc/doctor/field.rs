@@ -60,7 +60,9 @@ pub fn without_a_reader() {
     let found = findings(&mut doctor(&stack, "rollcall"));
     let none = found.iter().find(|one| one["code"] == "reader.none").expect("it is told");
     assert_eq!((&none["severity"], &none["command"]), (&"fault".into(), &"lsusb".into()));
-    for command in [&["readers"][..], &["scan"], &["doctor"]] {
-        stack.rollcall(command).expect(1);
+    for command in [&["readers"][..], &["token", "info"], &["apdu", "00A40400"]] {
+        assert_eq!(stack.rollcall(command).expect(1).code(), "reader.none", "{command:?}");
     }
+    stack.rollcall(&["scan"]).expect(1);
+    stack.rollcall(&["doctor"]).expect(1);
 }
