@@ -153,7 +153,7 @@ enum TalkError {
 
 impl TalkError {
     fn at(self, line: usize, number: u32) -> Failure {
-        let place = if line == 0 { "the command".to_owned() } else { format!("line {line}") };
+        let place = if line == 0 { format!("command {number}") } else { format!("line {line}") };
         match self {
             Self::Script(error) => unread(&place, &error),
             Self::NoCommand => Failure::new(Class::Data, "apdu.syntax", format!("{place} is no command APDU"))
