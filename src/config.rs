@@ -3,6 +3,8 @@
 //! Flags and environment arrive together, from the one definition in [`Global`]; the file is read only when it is
 //! there. Nothing is created here.
 
+mod entry;
+mod error;
 mod file;
 mod server;
 
@@ -18,7 +20,7 @@ use crate::pki::pkcs11;
 use crate::reader::select::{Aliases, Selection, alias_of};
 use crate::roster::{Policy, Presence};
 
-pub use file::ConfigError;
+pub use error::ConfigError;
 pub use server::{Server, StoreText};
 
 /// The form in which results are printed.

@@ -10,6 +10,7 @@ pub mod confirm;
 pub mod doctor;
 pub mod enroll;
 pub mod harmless;
+mod host;
 pub mod inquiry;
 pub mod interrupt;
 pub mod issue;

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::{
     args::{IssueArgs, IssueCommand, PkiArgs, PkiCommand},
     confirm::confirm,
+    host::server_names,
     issue,
     json::{Pki, PkiKind, PkiState, Schema, SetRotation},
     pki_rotate,
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     config::Settings,
-    crypto::{random::SystemRandom, x509::ServerName},
+    crypto::random::SystemRandom,
     failure::{Class, Failure},
     files,
     pki::{Age, Bundle, Caution, Content, Followed, Home, Item, Outcome, PkiError, Report, SetId, Succession},
@@ -238,18 +239,4 @@ fn object(item: &Item, new: bool, now: Timestamp) -> Pki {
         state,
         new,
     }
-}
-
-/// The names under which a server on this machine is reached. A host name that is none by RFC 1123 is left out.
-pub fn server_names() -> Vec<ServerName> {
-    let host =
-        ["/proc/sys/kernel/hostname", "/etc/hostname"].iter().find_map(|path| std::fs::read_to_string(path).ok());
-    let local = ["localhost", "127.0.0.1", "::1"].into_iter().chain(host.as_deref().map(str::trim));
-    let mut names: Vec<ServerName> = Vec::new();
-    for name in local.filter_map(ServerName::parse) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{confirm::confirm, pki::server_names, printer::Printer, server::Place};
+use super::{confirm::confirm, host::server_names, printer::Printer, server::Place};
 use crate::{
     config::Settings,
     crypto::random::SystemRandom,

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{issue, pki::server_names, server::client::connect, station, station::Message};
+use super::{host::server_names, issue, server::client::connect, station, station::Message};
 use crate::{
     config::Settings,
     crypto::random::SystemRandom,

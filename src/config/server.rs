@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use super::file::{ConfigError, Entry};
+use super::entry::Entry;
+use super::error::ConfigError;
 use super::set;
 
 /// The port of a server that was given none.

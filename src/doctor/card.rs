@@ -5,7 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Finding, Probe, Report, holders::Holders, link, memory::Memory, service};
+use super::{
+    Finding, Probe, Report,
+    holders::{Holders, socket},
+    link,
+    memory::Memory,
+};
 use crate::{
     card::{
         apdu::Format,
@@ -118,7 +123,7 @@ impl Eyes {
 }
 
 fn held(report: &Report) -> Finding {
-    let holders = Holders::of(&service::socket(&*report.scene.environment));
+    let holders = Holders::of(&socket(&*report.scene.environment));
     let message = format!("another program holds the card for itself; connected to the service: {}", holders.words());
     Finding::fault("card.exclusive", message, holders.remedy())
         .fact("candidates", holders.json())

@@ -4,15 +4,18 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     fs,
     io::{self, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use socket2::{Domain, Protocol, Socket, Type};
 
+/// Where pcsc-lite of today's distributions listens, unless `PCSCLITE_CSOCK_NAME` names another place.
+const SOCKET: &str = "/run/pcscd/pcscd.comm";
 const AF_NETLINK: i32 = 16;
 const NETLINK_SOCK_DIAG: i32 = 4;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -26,6 +29,11 @@ const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_PEER: u16 = 2;
 /// Length of `nlmsghdr`, and of `unix_diag_msg` behind it.
 const HEADER: usize = 16;
+
+/// Where the service listens.
+pub fn socket(environment: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
+    environment("PCSCLITE_CSOCK_NAME").filter(|name| !name.is_empty()).map_or_else(|| SOCKET.into(), PathBuf::from)
+}
 
 /// A process with a connection to the service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

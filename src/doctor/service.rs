@@ -10,14 +10,12 @@ use std::{
     time::Duration,
 };
 
-use super::{Finding, Probe, Report, readers};
+use super::{Finding, Probe, Report, holders::socket, readers};
 use crate::reader::ReaderError;
 use crate::reader::pcsc::list_within;
 
 /// How long the service may take to list its readers.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// Where pcsc-lite of today's distributions listens, unless `PCSCLITE_CSOCK_NAME` names another place.
-const SOCKET: &str = "/run/pcscd/pcscd.comm";
 
 pub fn probe() -> Probe {
     Probe {
@@ -49,10 +47,6 @@ fn look(report: &Report) {
     if let Ok(all) = listed {
         report.begin(readers::probe(all));
     }
-}
-
-pub fn socket(environment: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
-    environment("PCSCLITE_CSOCK_NAME").filter(|name| !name.is_empty()).map_or_else(|| SOCKET.into(), PathBuf::from)
 }
 
 /// Where the daemon lies, running or not.

@@ -1,0 +1,142 @@
+//! One key of `config.toml` with its value, read as what the key takes; a refusal names file, line and key.
+
+use std::fs;
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::error::ConfigError;
+use crate::roster::duration;
+
+/// The text of a file.
+pub struct Text<'a> {
+    pub path: &'a Path,
+    pub text: &'a str,
+}
+
+impl Text<'_> {
+    /// `file:line`, as compilers write it.
+    pub fn at(&self, span: Option<Range<usize>>) -> String {
+        let start = span.map_or(0, |s| s.start).min(self.text.len());
+        let line = 1 + self.text.get(..start).map_or(0, |before| before.matches('\n').count());
+        format!("{}:{line}", self.path.display())
+    }
+}
+
+/// A key with its value.
+pub struct Entry<'a> {
+    /// Where it stands.
+    pub source: &'a Text<'a>,
+    /// In which table; the empty name is that of the file itself.
+    pub table: &'a str,
+    /// The key.
+    pub key: &'a Spanned<std::borrow::Cow<'a, str>>,
+    /// The value.
+    pub value: &'a Spanned<DeValue<'a>>,
+}
+
+impl<'a> Entry<'a> {
+    fn name(&self) -> String {
+        if self.table.is_empty() {
+            self.key.get_ref().to_string()
+        } else {
+            format!("{}.{}", self.table, self.key.get_ref())
+        }
+    }
+
+    /// The key without its table.
+    pub fn key(&self) -> &str {
+        self.key.get_ref()
+    }
+
+    /// Refuses a value that must be nobody else's, where others may read the file.
+    pub fn require_private(&self, secret: bool) -> Result<(), ConfigError> {
+        let path = self.source.path;
+        let mode = fs::metadata(path).map(|about| about.permissions().mode()).unwrap_or_default();
+        if secret && mode & 0o077 != 0 { Err(ConfigError::Exposed(path.to_owned())) } else { Ok(()) }
+    }
+
+    /// A whole number within bounds.
+    pub fn number(&self, least: u32, most: u32) -> Result<u32, ConfigError> {
+        let number = match self.value.get_ref() {
+            DeValue::Integer(number) => number.as_str().parse().ok(),
+            _ => None,
+        };
+        number.filter(|n| (least..=most).contains(n)).ok_or_else(|| self.bad(format!("expected {least} to {most}")))
+    }
+
+    /// The refusal of this value.
+    pub fn bad(&self, message: impl Into<String>) -> ConfigError {
+        ConfigError::BadValue { at: self.source.at(Some(self.value.span())), key: self.name(), message: message.into() }
+    }
+
+    /// The refusal of this key.
+    pub fn unknown(&self, known: &[&str]) -> ConfigError {
+        let key = self.key.get_ref().as_ref();
+        let near = known.iter().map(|k| (strsim::damerau_levenshtein(key, k), k)).min();
+        let near = near.filter(|(far, _)| far * 3 <= key.chars().count());
+        let hint = match near {
+            Some((_, near)) => format!("did you mean {near:?}?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        ConfigError::UnknownKey { at: self.source.at(Some(self.key.span())), key: self.name(), hint }
+    }
+
+    /// A text that is not empty.
+    pub fn text(&self) -> Result<&'a str, ConfigError> {
+        match self.value.get_ref() {
+            DeValue::String(text) if text.is_empty() => Err(self.bad("it is empty")),
+            DeValue::String(text) => Ok(text),
+            _ => Err(self.bad("expected a text in quotes")),
+        }
+    }
+
+    /// One text or a list of them.
+    pub fn texts(&self) -> Result<Vec<String>, ConfigError> {
+        let DeValue::Array(values) = self.value.get_ref() else { return Ok(vec![self.text()?.to_owned()]) };
+        values.iter().map(|value| Ok(Entry { value, ..*self }.text()?.to_owned())).collect()
+    }
+
+    /// `true` or `false`.
+    pub fn truth(&self) -> Result<bool, ConfigError> {
+        match self.value.get_ref() {
+            DeValue::Boolean(truth) => Ok(*truth),
+            _ => Err(self.bad("expected true or false")),
+        }
+    }
+
+    /// A duration such as `8h`.
+    pub fn duration(&self) -> Result<Duration, ConfigError> {
+        duration(self.text()?).map_err(|e| self.bad(e.to_string()))
+    }
+
+    /// A text that means something.
+    pub fn parsed<T: FromStr<Err: std::fmt::Display>>(&self) -> Result<T, ConfigError> {
+        self.text()?.parse().map_err(|e: T::Err| self.bad(e.to_string()))
+    }
+
+    /// One of the words that this has.
+    pub fn choice<T: ValueEnum>(&self) -> Result<T, ConfigError> {
+        T::from_str(self.text()?, false).map_err(|_| {
+            let values: Vec<_> = T::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect();
+            let names: Vec<_> = values.iter().map(clap::builder::PossibleValue::get_name).collect();
+            self.bad(format!("expected one of {}", names.join(", ")))
+        })
+    }
+
+    /// The entries of a table, in the order of the file.
+    pub fn entries(&self) -> Result<Vec<Entry<'a>>, ConfigError> {
+        let DeValue::Table(table) = self.value.get_ref() else { return Err(self.bad("expected a table")) };
+        let name: &'a str = self.key.get_ref();
+        let entry = |(key, value)| Entry { source: self.source, table: name, key, value };
+        let mut entries: Vec<_> = table.iter().map(entry).collect();
+        entries.sort_by_key(|e| e.key.span().start);
+        Ok(entries)
+    }
+}

@@ -1,0 +1,95 @@
+//! Why a configuration cannot be used.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::shown;
+use crate::failure::{Class, Failure};
+use crate::files::word;
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Neither `ROLLCALL_HOME` nor `HOME` is set.
+    #[error("there is no home folder: neither ROLLCALL_HOME nor HOME is set")]
+    NoHome,
+    /// The file that was asked for is not there.
+    #[error("{} is not there", shown(.0))]
+    Missing(PathBuf),
+    /// The file cannot be read.
+    #[error("{} cannot be read: {}", shown(.0), .1)]
+    Unreadable(PathBuf, io::Error),
+    /// Longer than any configuration is.
+    #[error("{} is longer than 1 MiB", shown(.0))]
+    TooLong(PathBuf),
+    /// Everybody may write it.
+    #[error("everybody may write {}", shown(.0))]
+    Writable(PathBuf),
+    /// Others may read it, and it holds a password.
+    #[error("{} holds a password, and others may read it", shown(.0))]
+    Exposed(PathBuf),
+    /// A variable of the environment that cannot be taken.
+    #[error("{name}: {message}")]
+    BadVariable {
+        /// The variable.
+        name: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+    /// No TOML.
+    #[error("{at}: {message}")]
+    Syntax {
+        /// File and line.
+        at: String,
+        /// What the parser says.
+        message: String,
+    },
+    /// A key that nobody knows.
+    #[error("{at}: unknown key {key:?}")]
+    UnknownKey {
+        /// File and line.
+        at: String,
+        /// The key, with its table.
+        key: String,
+        /// The known key that looks most like it, or all of them.
+        hint: String,
+    },
+    /// A value that the key does not take.
+    #[error("{at}: {key}: {message}")]
+    BadValue {
+        /// File and line.
+        at: String,
+        /// The key, with its table.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let (class, code, hint) = match &error {
+            ConfigError::NoHome => (Class::Config, "config.no-home", "set ROLLCALL_HOME to a folder".to_owned()),
+            ConfigError::Missing(_) => (Class::Config, "config.missing", "name a file that is there".to_owned()),
+            ConfigError::Unreadable(path, _) => {
+                (Class::Io, "config.unreadable", format!("look at it: ls -l {}", word(path)))
+            }
+            ConfigError::TooLong(_) => (Class::Config, "config.too-long", "name a configuration file".to_owned()),
+            ConfigError::Writable(path) => {
+                (Class::Config, "config.permissions", format!("take that away: chmod o-w {}", word(path)))
+            }
+            ConfigError::Exposed(path) => {
+                (Class::Config, "config.permissions", format!("take that away: chmod 600 {}", word(path)))
+            }
+            ConfigError::BadVariable { name, .. } => {
+                (Class::Config, "config.bad-value", format!("correct it, or unset {name}"))
+            }
+            ConfigError::Syntax { .. } => (Class::Config, "config.syntax", "the file has to be TOML".to_owned()),
+            ConfigError::UnknownKey { hint, .. } => (Class::Config, "config.unknown-key", hint.clone()),
+            ConfigError::BadValue { key, .. } => {
+                (Class::Config, "config.bad-value", format!("correct or remove {key}"))
+            }
+        };
+        Self::new(class, code, error.to_string()).hint(hint)
+    }
+}
