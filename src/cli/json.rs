@@ -6,8 +6,10 @@
 mod apdu;
 mod finding;
 mod parts;
+mod pki;
 mod rotation;
 mod server;
+mod token;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
@@ -16,14 +18,15 @@ use uuid::Uuid;
 
 use crate::failure::ErrorObject;
 use crate::roster;
-use crate::token::select::LifeCycle;
-use crate::wire::{User, v1::Status};
+use crate::wire::User;
 
 pub use apdu::{Exchanged, Tlv};
 pub use finding::{Found, Severity};
 pub use parts::{At, Ms, Named, Schema};
+pub use pki::{Pki, PkiKind, PkiState};
 pub use rotation::{Rotation, RotationState, SetRotation};
 pub use server::{Audit, Import, Known, ServerState, ServerTerminal, ServerToken};
+pub use token::{Registered, Token, TokenAction, TokenChange, TokenChanged, TokenMode, TokenState};
 
 macro_rules! named {
     ($($object:ty = $name:literal),+ $(,)?) => {
@@ -321,210 +324,6 @@ pub struct Denied {
     pub schema: Schema<Self>,
     /// The id of the user, or the token id.
     pub id: String,
-}
-
-/// What a token says about itself (`token info`), and whether that holds (`token verify`).
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Token {
-    /// Which object this is.
-    pub schema: Schema<Self>,
-    /// Where it lies.
-    pub reader: String,
-    /// The answer to reset, in hex.
-    pub atr: Option<String>,
-    /// Its life cycle.
-    pub state: TokenState,
-    /// Its privacy mode, from ISSUED on.
-    pub mode: Option<TokenMode>,
-    /// The version of the protocol that it speaks.
-    pub version: String,
-    /// Its id: in mode open as told, in mode private after authentication only.
-    pub token_id: Option<Uuid>,
-    /// The set that a private token belongs to, 16 hex digits.
-    pub set_id: Option<String>,
-    /// The version of the ECKA key to use, 2 hex digits.
-    pub ecka_kvn: Option<String>,
-    /// The beginning of the identifier of the CA that it trusts, 16 hex digits.
-    pub ca_id: Option<String>,
-    /// Whether handshake and signature hold; null when not asked.
-    pub authenticated: Option<bool>,
-    /// Whose token it is, once authenticated.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<User>,
-    /// Why it does not hold.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<ErrorObject>,
-    /// The presence proof, once authenticated.
-    pub proof: Option<Proof>,
-}
-
-/// What was done to a token (`token write`, `block`, `unblock`, `terminate`).
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct TokenChange {
-    /// Which object this is.
-    pub schema: Schema<Self>,
-    /// When it was over.
-    pub at: At,
-    /// Where it lies.
-    pub reader: String,
-    /// Its id; null when it was terminated before, for then it tells none.
-    pub token_id: Option<Uuid>,
-    /// What was asked for.
-    pub action: TokenAction,
-    /// What came of it.
-    pub result: TokenChanged,
-    /// Its life cycle afterwards; after a dry run, as it is.
-    pub state: TokenState,
-    /// The status that the server has the token in afterwards; null where it was not told: there is none, the order was
-    /// `write` or a dry run, or it did not take it (which stderr tells, and the exit status).
-    pub server: Option<Registered>,
-    /// Whose token it becomes by `write`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<User>,
-}
-
-/// What can be done to a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenAction {
-    /// Replace the user information.
-    Write,
-    /// Take it out of use for now.
-    Block,
-    /// Take it into use again.
-    Unblock,
-    /// Take it out of use for ever.
-    Terminate,
-}
-
-/// What a server has a token registered as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Registered {
-    /// It is let in.
-    Active,
-    /// Not for now.
-    Suspended,
-    /// Reported lost.
-    Lost,
-    /// Never again.
-    Revoked,
-    /// This server does not know it.
-    Unknown,
-}
-
-impl From<Status> for Registered {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Active => Self::Active,
-            Status::Suspended => Self::Suspended,
-            Status::Lost => Self::Lost,
-            Status::Revoked => Self::Revoked,
-        }
-    }
-}
-
-/// What came of a change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenChanged {
-    /// It was done.
-    Done,
-    /// It had been done before.
-    Unchanged,
-    /// It would be done (`--dry-run`).
-    Planned,
-}
-
-/// The life cycle of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenState {
-    /// Nothing on it.
-    Blank,
-    /// Enrollment has begun.
-    Personalised,
-    /// In use.
-    Issued,
-    /// Taken out of use for now.
-    Blocked,
-    /// Taken out of use for ever.
-    Terminated,
-}
-
-impl From<LifeCycle> for TokenState {
-    fn from(state: LifeCycle) -> Self {
-        match state {
-            LifeCycle::Blank => Self::Blank,
-            LifeCycle::Personalised => Self::Personalised,
-            LifeCycle::Issued => Self::Issued,
-            LifeCycle::Blocked => Self::Blocked,
-            LifeCycle::Terminated => Self::Terminated,
-        }
-    }
-}
-
-/// The privacy mode of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenMode {
-    /// It tells its id to everybody.
-    Open,
-    /// It tells its id in the channel only.
-    Private,
-}
-
-/// One file of the folder `pki`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Pki {
-    /// Which object this is.
-    pub schema: Schema<Self>,
-    /// Its path below `pki`.
-    pub file: String,
-    /// Certificate or key.
-    pub kind: PkiKind,
-    /// What it may be used for: `ca`, `terminal-read`, `terminal-admin`, `tls-client`, `tls-server`, `set` …
-    pub class: Option<String>,
-    /// The subject of a certificate.
-    pub subject: Option<String>,
-    /// The serial number of a certificate, in hex.
-    pub serial: Option<String>,
-    /// The beginning of its validity.
-    pub not_before: Option<At>,
-    /// The end of its validity.
-    pub not_after: Option<At>,
-    /// Whether it may be used now.
-    pub state: PkiState,
-    /// Whether it was made or renewed just now, by `pki init` or `pki renew`.
-    pub new: bool,
-}
-
-/// What a file of the folder `pki` is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PkiKind {
-    /// A certificate.
-    Certificate,
-    /// A private key.
-    PrivateKey,
-    /// A symmetric key.
-    SecretKey,
-}
-
-/// Whether a certificate or key may be used now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PkiState {
-    /// It may.
-    Valid,
-    /// Its end is near.
-    Expiring,
-    /// Its end has passed.
-    Expired,
-    /// Its beginning lies ahead.
-    NotYetValid,
-    /// It cannot be read, others may read it, or key and certificate do not match.
-    Broken,
 }
 
 #[cfg(test)]
