@@ -163,6 +163,7 @@ fn main() -> ExitCode {
     trials.push(trial("atrs_are_told_alike", None, atrs::are_told_alike));
     trials.push(trial("no_secret_gets_out", None, doctor::no_secret_gets_out));
     trials.push(trial("doctor_finds_no_reader", None, doctor::without_a_reader));
+    trials.push(trial("doctor_finds_too_many_readers", None, doctor::too_many_readers));
     trials.push(trial("doctor_finds_faults_of_the_terminal", None, doctor::faults_of_the_terminal));
     trials.push(trial("doctor_finds_faults_of_the_server", None, doctor::faults_of_the_server));
     trials.push(trial("doctor_finds_faults_of_the_service", None, doctor::faults_of_the_service));

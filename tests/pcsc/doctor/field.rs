@@ -66,3 +66,10 @@ pub fn without_a_reader() {
     stack.rollcall(&["scan"]).expect(1);
     stack.rollcall(&["doctor"]).expect(1);
 }
+
+/// As many readers as the service has room for: one more would not be seen.
+pub fn too_many_readers() {
+    let stack = Stack::start(16, "none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    assert_eq!(codes(&stack, &[]), ["reader.too-many"]);
+}
