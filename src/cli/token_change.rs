@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{
     args::{TokenCommand, UserArgs},
     confirm::{confirm, short},
+    enroll::failure::enrollment,
     json::{self, Registered, TokenAction, TokenChanged},
     printer::Printer,
     station, token_status,
@@ -23,7 +24,7 @@ use crate::{
     reader::pcsc::{Card, Limits},
     tap::{
         TapError,
-        failure::{enrollment, link, token},
+        failure::{link, token},
     },
     token::{
         TokenError,

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
+    failure::{batch as journal_failure, enrollment},
     object,
     office::{Done, Failed, Office},
     portrait::Portraits,
@@ -43,7 +44,7 @@ use crate::{
     failure::{Class, Failure},
     reader::monitor::{Event, Monitor},
     roster::store::Store,
-    tap::failure::{batch as journal_failure, link},
+    tap::failure::link,
     wire::{User, v1::Status},
 };
 
@@ -90,7 +91,7 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
 
 /// A run that was killed between its last two steps left entries behind of tokens that are done.
 fn settle(office: &Office, book: &Book) -> Result<(), Failure> {
-    let failed = |e: EnrollError| crate::tap::failure::enrollment(&e, 0);
+    let failed = |e: EnrollError| enrollment(&e, 0);
     for entry in office.journal.all().map_err(failed)? {
         if book.holder(entry.token_id).is_some() {
             office.journal.close(&entry).map_err(failed)?;
@@ -101,7 +102,7 @@ fn settle(office: &Office, book: &Book) -> Result<(), Failure> {
 
 /// Gives up what was begun. What the server may have registered is revoked there first.
 fn abandon(office: &Office, book: &mut Book, settings: &Settings, out: &mut Printer) -> Result<(), Failure> {
-    let failed = |e: EnrollError| crate::tap::failure::enrollment(&e, 0);
+    let failed = |e: EnrollError| enrollment(&e, 0);
     let begun: Vec<_> = book
         .rows()
         .filter_map(|(user, state)| match state {

@@ -2,6 +2,7 @@
 
 mod authority;
 mod batch;
+pub mod failure;
 mod office;
 mod portrait;
 mod replace;
@@ -9,6 +10,7 @@ mod sets;
 
 use jiff::Timestamp;
 
+use self::failure::enrollment;
 use super::{args::EnrollArgs, json, printer::Printer, readers, station};
 use crate::{
     config::Settings,
@@ -16,7 +18,6 @@ use crate::{
     failure::{Class, Failure},
     reader,
     roster::store::Store,
-    tap::failure::enrollment,
     token::{open::Item, record::Layout},
     wire::User,
 };

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     authority::{Shared, authority},
+    failure::enrollment,
     sets::Sets,
 };
 use crate::{
@@ -18,7 +19,6 @@ use crate::{
     failure::Failure,
     pki::{Home, PersoKey},
     reader::pcsc::{Card, Limits},
-    tap::failure::enrollment,
     token::{
         TokenError,
         open::{Credentials, Forgetful, Item, Visit},

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 
 use uuid::Uuid;
 
-use super::office::Office;
+use super::{failure::enrollment, office::Office};
 use crate::{
     cli::{
         confirm::{confirm, short},
@@ -15,7 +15,6 @@ use crate::{
     enroll::journal::Entry,
     failure::{Class, Failure},
     roster::store::Store,
-    tap::failure::enrollment,
     wire::{
         User,
         v1::{PAGE_MAX, Status},
