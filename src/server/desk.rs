@@ -46,6 +46,7 @@ pub struct Desk {
     home: Home,
     cas: Arc<Mutex<Cas>>,
     clerk: mpsc::Sender<Slip>,
+    sweeper: tokio::task::AbortHandle,
 }
 
 /// Who certifies.
@@ -94,10 +95,10 @@ impl Desk {
             cas: Arc::new(Mutex::new(cas)),
             log: Arc::clone(&log),
             clerk,
+            sweeper: tokio::spawn(sweep(store.clone(), Arc::clone(&log))).abort_handle(),
             store: store.clone(),
         });
-        tokio::spawn(decide(store.clone(), slips, Arc::clone(&log)));
-        tokio::spawn(sweep(store, log));
+        tokio::spawn(decide(store, slips, log));
         Ok(desk)
     }
 
@@ -139,6 +140,8 @@ impl Desk {
 
     /// After the last request.
     pub async fn close(&self) {
+        // Another desk may follow this one, with another CA.
+        self.sweeper.abort();
         self.store.close().await;
     }
 }
