@@ -58,10 +58,15 @@ def make_folder():
         root = "/tmp"  # paths of UNIX sockets are short
     for old in glob.glob(os.path.join(root, _PREFIX + "*")):
         remove_stale(old)
-    folder = tempfile.mkdtemp(prefix=_PREFIX, dir=root)
-    lock = os.open(os.path.join(folder, "lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    return folder
+    while True:
+        folder = tempfile.mkdtemp(prefix=_PREFIX, dir=root)
+        name = os.path.join(folder, "lock")
+        lock = os.open(name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Another run that started at this moment may have taken it for stale before it was locked, and removed it.
+        if os.path.exists(name):
+            return folder
+        os.close(lock)
 
 
 def remove_stale(folder):
