@@ -24,6 +24,9 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// The longest pause: in the three days that are left there is time for seventy.
 const PAUSE_MAX: Duration = Duration::from_secs(3600);
 
+/// How long a token of an unknown CA does not make us ask the server again whether ours has a successor.
+const CURIOSITY: Duration = Duration::from_secs(600);
+
 /// Longer than a tap takes that comes to an end.
 const TAP: Duration = Duration::from_secs(2);
 
@@ -59,6 +62,9 @@ pub struct Renewal {
     authority: Option<(u64, i64)>,
     /// After a failure: how long to leave it alone, and since when.
     pause: Option<(Duration, Instant)>,
+    /// A stranger makes us ask the server, and when one last did.
+    curious: bool,
+    asked: Option<Instant>,
 }
 
 impl Renewal {
@@ -83,6 +89,8 @@ impl Renewal {
             read: None,
             authority,
             pause: None,
+            curious: false,
+            asked: None,
         })
     }
 
@@ -92,7 +100,7 @@ impl Renewal {
         let paused = self.pause.is_some_and(|(length, since)| since.elapsed() < length);
         let there = authority(&Home::new(self.settings.pki_folder()));
         let another = there.is_some() && there != self.authority;
-        if self.busy || paused || !(another || station::ends_soon(self.end, now)) {
+        if self.busy || paused || !(another || self.curious || station::ends_soon(self.end, now)) {
             return Ok(());
         }
         (self.busy, self.reading, self.authority) = (true, another, there);
@@ -110,6 +118,22 @@ impl Renewal {
         self.pause.is_none() && there.is_some() && (self.reading || there != self.authority)
     }
 
+    /// A token of a CA that is not known here may have been moved to the successor of ours: the server is asked for fresh
+    /// certificates, which bring it, and not again for every stranger. Whether that is under way.
+    pub fn ask_about_stranger(&mut self) -> bool {
+        let home = Home::new(self.settings.pki_folder());
+        let may = self.settings.server.url.is_some() && !home.has_ca_key() && self.pause.is_none();
+        if may && !self.curious && self.asked.is_none_or(|since| since.elapsed() >= CURIOSITY) {
+            (self.curious, self.asked) = (true, Some(Instant::now()));
+        }
+        self.curious
+    }
+
+    /// Whether it is waited for what the server says.
+    pub const fn is_asking(&self) -> bool {
+        self.curious
+    }
+
     /// Whether another CA was read so lately that a tap may have been under way with the one before.
     pub fn has_just_read(&self) -> bool {
         self.read.is_some_and(|since| since.elapsed() < TAP)
@@ -120,7 +144,7 @@ impl Renewal {
         if std::mem::take(&mut self.reading) {
             self.read = Some(Instant::now());
         }
-        self.busy = false;
+        (self.busy, self.curious) = (false, false);
         if let Ok(fresh) = done {
             (self.end, self.pause) = (fresh.end, None);
             return;

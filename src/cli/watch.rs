@@ -187,7 +187,10 @@ impl Watch<'_> {
             Message::Worker(report @ Report::Tapped { .. }) if self.is_too_early(&report) => {
                 self.strangers.push(report);
                 // With the keys of now, where they are those already.
-                if self.renewal.is_behind() { Ok(()) } else { self.strangers_again(true, station) }
+                if self.renewal.is_behind() || self.renewal.is_asking() {
+                    return Ok(());
+                }
+                self.strangers_again(true, station)
             }
             Message::Worker(report @ Report::Tapped { .. }) => self.ask(report),
             Message::Answered { report, answered } => self.judge(report, Some(&answered)),
@@ -215,10 +218,11 @@ impl Watch<'_> {
 
     /// A token that was moved to the new CA before this terminal has read it is no stranger: the rotation is seen here, and
     /// read on another thread.
-    fn is_too_early(&self, report: &Report) -> bool {
+    fn is_too_early(&mut self, report: &Report) -> bool {
         let Report::Tapped { tapped, .. } = report else { return false };
         let stranger = matches!(tapped.result, Err(TapError::Token(TokenError::OtherAuthority)));
-        stranger && (self.renewal.is_behind() || self.renewal.has_just_read())
+        let renewal = &mut self.renewal;
+        stranger && (renewal.is_behind() || renewal.has_just_read() || renewal.ask_about_stranger())
     }
 
     /// They are tapped once more with what was read, or are strangers after all.

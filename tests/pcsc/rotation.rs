@@ -142,6 +142,7 @@ pub fn with_a_server(card: &str) {
     let (first, door) = (office.stack.home(), office.stack.home().join("door"));
     let mut all = Terminals { office, first: first.clone(), door: door.clone() };
     assert_eq!(all.import("door"), all.door);
+    let side = all.import("side");
     assert_eq!(all.scan(&door, 0), ["p1", "p2"]);
 
     all.at(&first).rollcall(&["pki", "rotate-ca", "--yes"]).expect(0);
@@ -153,8 +154,17 @@ pub fn with_a_server(card: &str) {
     let told = all.at(&first).ndjson(0, &["--yes", "token", "rotate", "--reader", &readers[0]]);
     assert_eq!(outcome(&told[0]), ("done", "-"));
     assert_eq!(all.scan(&door, 1), ["p2"]);
-    let renewed = all.at(&door).rollcall(&["pki", "renew"]).expect(0);
+    assert_eq!(all.scan(&side, 1), ["p2"]);
+    let renewed = all.at(&side).rollcall(&["pki", "renew"]).expect(0);
     assert!(renewed.stderr.contains("another CA takes the place"), "{renewed:#?}");
+    assert_eq!(all.scan(&side, 0), ["p1", "p2"]);
+    // Who watches asks the server about the stranger, and lets him in.
+    all.at(&door).rollcall(&["users", "clear", "--yes"]).expect(0);
+    let mut watch = all.at(&door).watch(&[]);
+    let mut came: Vec<_> = (0..2).map(|_| watch.event("arrived")["user"]["id"].clone()).collect();
+    came.sort_by_key(ToString::to_string);
+    assert_eq!(came, ["p1", "p2"]);
+    assert!(watch.end().iter().all(|event| event["event"] != "refused"));
     assert_eq!(all.scan(&door, 0), ["p1", "p2"]);
     // Who is set up now knows both; so does who was switched off: here is what he has.
     let late = all.import("late");
@@ -169,7 +179,7 @@ pub fn with_a_server(card: &str) {
     all.at(&first).ndjson(0, &fleet);
     all.at(&first).rollcall(&["pki", "rotate-ca", "--finish", "--yes"]).expect(0);
     all.await_server();
-    for folder in [&first, &door, &late] {
+    for folder in [&first, &door, &side, &late] {
         assert_eq!(all.scan(folder, 0), ["p1", "p2"]);
     }
     let renewed = all.at(&door).rollcall(&["pki", "renew"]).expect(0);
