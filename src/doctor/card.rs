@@ -252,11 +252,12 @@ fn token(report: &Report, link: &mut dyn Link) -> Result<(Finding, Option<u8>), 
 
 fn issued(report: &Report, selected: &Selected) -> Finding {
     let home = Home::new(report.scene.settings.pki_folder());
-    match home.load_authority() {
-        Ok(authority) if authority.point().key_identifier()[..8] != selected.ca_prefix => Finding::fault(
+    // Two, while one is rotated out: a token that was not moved yet is in use as well.
+    match home.load_trusted() {
+        Ok(cas) if cas.iter().all(|ca| ca.key_identifier()[..8] != selected.ca_prefix) => Finding::fault(
             "token.other-authority",
             "the token belongs to another CA than this terminal",
-            "look which CA this terminal has: rollcall pki list",
+            "if the CA here has a successor, fetch it: rollcall pki renew",
         ),
         _ => Finding::good("a token in use"),
     }

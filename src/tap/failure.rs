@@ -117,9 +117,8 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
             Failure::new(Class::Refused, "token.blocked", "the token is blocked")
                 .hint("the administrator who blocked it can unblock it")
         }
-        TokenError::OtherAuthority => {
-            refused("token.other-authority").hint("this token was enrolled under another CA than this terminal's")
-        }
+        TokenError::OtherAuthority => refused("token.other-authority")
+            .hint("if the CA of this terminal has a successor, fetch it: rollcall pki renew; otherwise it is not ours"),
         TokenError::TerminalRefused(_)
         | TokenError::Channel(ChannelError::Refused { status: Status::CONDITIONS, .. }) => {
             refused("token.refused-terminal").hint("renew this terminal's certificate: rollcall pki renew")

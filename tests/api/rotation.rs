@@ -71,6 +71,11 @@ pub fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
     let fresh = Server::connect(&url, &door.keys.tls, &tls, &trusted, Limits::default()).unwrap();
     assert_eq!(fresh.lookup(&token.ask(&door, nonce(&fresh), 2)).unwrap().proof, Some(Freshness::Fresh));
 
+    // What it signs meanwhile is under the old one, and holds here as well.
+    let file = site.home.path().join("feed");
+    std::fs::write(&file, at_door.revocations(0).unwrap().jws).unwrap();
+    assert_eq!(site.verify(&["--feed", file.to_str().unwrap()])["whole"], true);
+
     let (status, said) = rotate(&["--finish"]);
     assert_eq!(status, Some(0), "{said}");
     let tls = |result: Result<_, DirectoryError>| matches!(result, Err(DirectoryError::Certificate(_)));

@@ -25,6 +25,12 @@ fn outcome(object: &Value) -> (&str, &str) {
     (text(&object["result"]), text(&object["error"]["code"]))
 }
 
+/// What doctor finds to mend.
+fn faults(stack: &Stack) -> Vec<Value> {
+    let found = stack.ndjson(0, &["doctor"]);
+    found.into_iter().filter(|one| one["severity"] == "fault").collect()
+}
+
 pub fn of_a_fleet(card: &str) {
     let stack = enrolled(4, 2, card);
     let readers = stack.readers();
@@ -39,7 +45,8 @@ pub fn of_a_fleet(card: &str) {
     stack.rollcall(&["pki", "rotate-ca", "--yes"]).expect(0);
     assert_eq!(stack.rollcall(&["pki", "rotate-ca", "--yes"]).expect(77).code(), "pki.rotation-under-way");
 
-    // Tokens of either CA are let in.
+    // Tokens of either CA are let in, and nothing is wrong with them.
+    assert_eq!(faults(&stack), Vec::<Value>::new());
     let p3 = ["enroll", "--reader", &readers[2], "--id", "p3", "--name", "José Núñez"];
     assert_eq!(stack.ndjson(0, &p3)[0]["result"], "enrolled");
     assert_eq!(users(&stack, 0), ["p1", "p2", "p3"]);

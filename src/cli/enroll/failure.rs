@@ -48,7 +48,9 @@ pub fn enrollment(error: &EnrollError, exchanges: u32) -> Failure {
             "take a card with a random UID and an empty CPLC; if that does not matter here, say so: --accept-trackable",
         ),
         EnrollError::Certify(_) => Failure::new(Class::Refused, "enroll.not-certified", message)
-            .hint("nothing is lost: run the same command again when the CA is available"),
+            .hint(
+            "nothing is lost: run the same command again when the CA is available; where it has a successor, after rollcall pki renew",
+        ),
         EnrollError::Journal(..) => Failure::new(Class::Io, "enroll.journal", message)
             .hint("check the permissions and the space of the state folder"),
         EnrollError::JournalDamaged => Failure::new(Class::Io, "enroll.journal", message)

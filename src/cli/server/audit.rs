@@ -9,7 +9,7 @@ use super::{
 use crate::{
     cli::{json, printer::Printer},
     config::Settings,
-    crypto::jws,
+    crypto::{ec::Point, jws},
     failure::{Class, Failure},
     pki::Home,
     server::{
@@ -75,11 +75,11 @@ fn told(args: &VerifyArgs, settings: &Settings) -> Result<Vec<AuditHead>, Failur
     if args.feed.is_empty() {
         return Ok(Vec::new());
     }
-    let authority = Home::new(settings.pki_folder()).load_authority()?;
-    args.feed.iter().map(|path| one_feed(path, authority.point())).collect()
+    let cas = Home::new(settings.pki_folder()).load_trusted()?;
+    args.feed.iter().map(|path| one_feed(path, &cas)).collect()
 }
 
-fn one_feed(path: &Path, ca: &crate::crypto::ec::Point) -> Result<AuditHead, Failure> {
+fn one_feed(path: &Path, cas: &[Point]) -> Result<AuditHead, Failure> {
     let bad = |what: String| {
         Failure::new(Class::Data, "audit.feed", format!("{}: {what}", path.display()))
             .hint("give the answer of GET /v1/revocations, or its JWS alone")
@@ -88,7 +88,10 @@ fn one_feed(path: &Path, ca: &crate::crypto::ec::Point) -> Result<AuditHead, Fai
     let read = File::open(path).and_then(|file| file.take(jws::LIMIT as u64 + 1024).read_to_string(&mut text));
     read.map_err(|error| bad(error.to_string()))?;
     let jws = serde_json::from_str::<SignedFeed>(&text).map_or(text, |feed| feed.jws);
-    let verified = jws::verify(jws.trim(), FEED_TYPE, ca).map_err(|error| bad(error.to_string()))?;
+    let mut verdicts = cas.iter().map(|ca| jws::verify(jws.trim(), FEED_TYPE, ca));
+    let first = verdicts.next().ok_or_else(|| bad("there is no CA here".to_owned()))?;
+    // While one CA is rotated out, its server still signs under it.
+    let verified = verdicts.find(Result::is_ok).unwrap_or(first).map_err(|error| bad(error.to_string()))?;
     let feed: Feed = serde_json::from_slice(&verified.payload).map_err(|error| bad(error.to_string()))?;
     Ok(feed.audit)
 }
