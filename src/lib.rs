@@ -22,7 +22,7 @@
 //! | [`proof`] | the presence proof: template, message, verification |
 //! | [`card`] | any ISO 7816-4 card over any [`card::link::Link`]: commands, status words, TLV, chaining, traces |
 //! | [`crypto`] | the primitives, over OpenSSL |
-//! | [`wire`], [`files`], [`failure`] | types that travel; files that hold state; what a user sees of a failure |
+//! | [`api`], [`files`], [`failure`] | types that travel; files that hold state; what a user sees of a failure |
 //!
 //! # The way of one tap
 //!
@@ -39,6 +39,7 @@
 //! - The list equals a replay of the events, whenever the process is killed.
 //! - Secrets live in types that clear themselves and cannot be printed.
 
+pub mod api;
 pub mod card;
 pub mod channel;
 pub mod cli;
@@ -59,4 +60,3 @@ pub mod server;
 pub mod tap;
 pub mod token;
 pub mod virtual_token;
-pub mod wire;

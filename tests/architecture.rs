@@ -7,12 +7,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What each layer may import of the others, by the beginning of the path. `failure`, `files` and `wire` are below
+/// What each layer may import of the others, by the beginning of the path. `failure`, `files` and `api` are below
 /// everything, each layer may import itself, and `cli` may import everything.
 const LAYERS: &[(&str, &[&str])] = &[
     ("failure", &[]),
     ("files", &[]),
-    ("wire", &[]),
+    ("api", &[]),
     ("card", &[]),
     ("crypto", &[]),
     ("channel", &["crypto", "card::apdu", "card::status", "card::tlv"]),
@@ -63,7 +63,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
 ];
 
-const BELOW_EVERYTHING: &[&str] = &["failure", "files", "wire"];
+const BELOW_EVERYTHING: &[&str] = &["failure", "files", "api"];
 
 /// The only importers of a crate, by the beginning of the path of the file.
 const CRATES: &[(&str, &[&str])] = &[
@@ -342,7 +342,7 @@ fn the_checks_see_violations() {
     assert_eq!(imports, ["card::apdu::Command", "card::link", "crypto", "cli::run"]);
     assert_eq!(foreign_imports(&source("src/channel/x.rs", text)).len(), 2);
     assert_eq!(foreign_imports(&source("src/cli/x.rs", text)).len(), 0);
-    assert_eq!(foreign_imports(&source("src/failure.rs", "use crate::wire::User;\n")).len(), 1);
+    assert_eq!(foreign_imports(&source("src/failure.rs", "use crate::api::User;\n")).len(), 1);
     let tested = "#[cfg(test)]\nmod tests {\n    use crate::cli;\n    fn f() {\n        x.unwrap();\n    }\n}\n";
     assert_eq!(foreign_imports(&source("src/card/x.rs", tested)).len(), 0);
     assert_eq!(foreign_imports(&source("src/card/x.rs", &format!("{tested}use crate::cli;\n"))).len(), 1);

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use jiff::Timestamp;
+use rollcall::api::User;
 use rollcall::roster::{Holder, Input, Presence, Source, Store, Tap};
-use rollcall::wire::User;
 use serde_json::Value;
 use tempfile::TempDir;
 

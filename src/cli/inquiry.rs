@@ -169,7 +169,7 @@ impl Journal for Log {
 #[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
-    use crate::{directory::DirectoryError, server::store::Refusal, wire::v1::Problem};
+    use crate::{api::v1::Problem, directory::DirectoryError, server::store::Refusal};
 
     /// Every refusal of a proof reaches whoever stands there under its own code.
     #[test]

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::printer::Printer;
 use crate::{
+    api::v1::{self, RenewalRequest, Role, TerminalRequest},
     crypto::{
         random::SystemRandom,
         x509::{self, Request},
@@ -16,7 +17,6 @@ use crate::{
     failure::{Class, Failure},
     files,
     pki::{Bundle, Ca, Caution, Followed, Home, PkiError, PreviousCertificates, TerminalCertificates, TerminalKeys},
-    wire::v1::{self, RenewalRequest, Role, TerminalRequest},
 };
 
 /// A terminal that the server registers and certifies.

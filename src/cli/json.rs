@@ -16,9 +16,9 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::api::User;
 use crate::failure::ErrorObject;
 use crate::roster;
-use crate::wire::User;
 
 pub use apdu::{Exchanged, Tlv};
 pub use finding::{Found, Severity};

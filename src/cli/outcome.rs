@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::json;
 use crate::{
+    api::User,
     card::{
         link::LinkError,
         trace::{self, Judged, Record},
@@ -25,7 +26,6 @@ use crate::{
         open::{Item, Memory},
         select::Privacy,
     },
-    wire::User,
 };
 
 /// One finished tap, and where and when it was.

@@ -9,8 +9,8 @@ use std::{
 };
 
 use crate::{
+    api::User,
     failure::{Class, Failure},
-    wire::User,
 };
 
 /// Bad rows that are told; the others are counted.

@@ -16,12 +16,12 @@ use super::{
     server::client::connect,
 };
 use crate::{
+    api::v1::Role,
     config::Settings,
     crypto::random::SystemRandom,
     failure::{Class, Failure},
     files,
     pki::{Age, Bundle, Caution, Content, Followed, Home, Item, Outcome, PkiError, Report, SetId, Succession},
-    wire::v1::Role,
 };
 
 /// The longest bundle that is read, in bytes.

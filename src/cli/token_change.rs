@@ -11,6 +11,7 @@ use super::{
     station, token_status,
 };
 use crate::{
+    api::User,
     card::{
         apdu::Format,
         link::{Link, LinkError},
@@ -31,7 +32,6 @@ use crate::{
         open::{Credentials, Forgetful, Visit},
         record::Layout,
     },
-    wire::User,
 };
 
 /// What was typed.

@@ -7,7 +7,7 @@ use super::{
     json::{Registered, TokenAction},
     server::client::{connect, patiently},
 };
-use crate::{config::Settings, failure::Failure, wire::v1::Status};
+use crate::{api::v1::Status, config::Settings, failure::Failure};
 
 /// Tells it, and gives the status that the token then has there; none where there is no server, or nothing to tell.
 /// What the server knows better stays: a lost token is not merely suspended, and a card does not reactivate it.

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Cache, DirectoryError, Kept, Server};
-use crate::wire::v1::{EVENTS_MAX, EventBatch, Lookup, LookupRequest};
+use crate::api::v1::{EVENTS_MAX, EventBatch, Lookup, LookupRequest};
 
 /// The first pause after a failure; each further one is twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often the feed is fetched.
 const FEED_EVERY: Duration = Duration::from_secs(60);
 /// Most bytes of the events of one batch: an eighth of the body stays for what is around them.
-const BATCH_BYTES: usize = crate::wire::v1::BODY_MAX / 8 * 7;
+const BATCH_BYTES: usize = crate::api::v1::BODY_MAX / 8 * 7;
 
 /// A token that has proved who it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,7 +255,7 @@ impl Desk {
             Err(error) => return self.judged(Err(error)),
             Ok(()) => {}
         }
-        if said.status != crate::wire::v1::Status::Active {
+        if said.status != crate::api::v1::Status::Active {
             self.feed_due = Instant::now(); // it knows this, too
         }
         Ok(said)
@@ -263,7 +263,7 @@ impl Desk {
 
     fn missing(&self) -> u16 {
         let missing = self.equipment.cache.missing_nonces((self.equipment.clock)()).unwrap_or(0);
-        let kept = crate::wire::v1::NONCES_MAX.saturating_sub(missing);
+        let kept = crate::api::v1::NONCES_MAX.saturating_sub(missing);
         self.equipment.nonces.saturating_sub(kept)
     }
 

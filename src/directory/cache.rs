@@ -11,11 +11,11 @@ use super::{
     store::{Mark, Store},
 };
 use crate::{
-    crypto::ec::Point,
-    wire::{
+    api::{
         User,
         v1::{AuditHead, Lookup, NONCES_MAX, Nonce, Status},
     },
+    crypto::ec::Point,
 };
 
 /// How far the server's clock may be ahead of ours.

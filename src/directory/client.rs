@@ -16,17 +16,17 @@ use uuid::Uuid;
 
 use super::{DirectoryError, tls::TlsConnector};
 use crate::{
-    crypto::{
-        ec::{KeyPair, Point},
-        x509::{Authority, TlsCertificate},
-    },
-    wire::{
+    api::{
         User,
         v1::{
             BODY_MAX, EventBatch, EventsTaken, Health, Imported, Lookup, LookupRequest, NonceRequest, Nonces, Page,
             Problem, RenewalRequest, SignedFeed, Status, StatusRequest, Terminal, TerminalCertificates,
             TerminalRequest, Token, TokenCertificates, TokenRequest, UserBatch,
         },
+    },
+    crypto::{
+        ec::{KeyPair, Point},
+        x509::{Authority, TlsCertificate},
     },
 };
 

@@ -4,8 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Answered, DirectoryError, signed};
 use crate::{
+    api::{User, v1::Status},
     failure::{Class, Failure},
-    wire::{User, v1::Status},
 };
 
 /// Whose word about the user counts. The status of the token is the server's in any case.

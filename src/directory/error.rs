@@ -2,8 +2,8 @@
 
 use super::tls::TlsError;
 use crate::{
+    api::v1::Problem,
     failure::{Class, Failure},
-    wire::v1::Problem,
 };
 
 /// What can go wrong.

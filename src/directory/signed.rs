@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 
 use super::DirectoryError;
 use crate::{
+    api::v1::{FEED_TYPE, Feed, SignedUser, Status, USER_TYPE},
     crypto::{ec::Point, jws},
-    wire::v1::{FEED_TYPE, Feed, SignedUser, Status, USER_TYPE},
 };
 
 /// A signed user.

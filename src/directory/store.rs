@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use super::DirectoryError;
 use crate::{
+    api::v1::{AuditHead, Feed, FeedEntry, Status},
     files,
-    wire::v1::{AuditHead, Feed, FeedEntry, Status},
 };
 
 /// `application_id` of the file: `RCd1`.

@@ -11,9 +11,9 @@ use uuid::Uuid;
 
 use super::{DirectoryError, Limits, Server};
 use crate::{
+    api::{User, v1::*},
     crypto::x509::TlsUse,
     failure::Failure,
-    wire::{User, v1::*},
 };
 use server::{Double, World, answer, json, problem};
 

@@ -10,10 +10,10 @@ use jiff::SignedDuration;
 
 use super::{Finding, Probe, Report};
 use crate::{
+    api::v1::Health,
     directory::{Limits, Server},
     failure::Failure,
     pki::Home,
-    wire::v1::Health,
 };
 
 /// How long each step may take.

@@ -15,7 +15,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{EnrollError, Whose, journal::Entry};
-use crate::{crypto::sha256, files::Locked, wire::User};
+use crate::{api::User, crypto::sha256, files::Locked};
 use lines::{Event, Line};
 
 /// Why the journal of a batch cannot be used.

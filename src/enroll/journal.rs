@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::EnrollError;
-use crate::{files, wire::User};
+use crate::{api::User, files};
 
 /// How far an enrollment has come, in order. A step is recorded when the card has confirmed it under its MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use crate::{
+    api::User,
     card::{apdu::Format, chaining::exchange, link::Link},
     channel::{
         ChannelError, Step,
@@ -34,7 +35,6 @@ use crate::{
         select::LifeCycle,
         session::Session,
     },
-    wire::User,
 };
 use journal::{Entry, Journal, Progress};
 use private::Sets;

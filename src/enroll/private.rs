@@ -3,6 +3,7 @@
 
 use super::{Desk, Ending, EnrollError, Report, Whose, journal::Entry};
 use crate::{
+    api::User,
     card::{
         apdu::{Command, Format},
         chaining::exchange,
@@ -14,7 +15,6 @@ use crate::{
         open::Visit,
         select::{Privacy, Selected},
     },
-    wire::User,
 };
 
 /// Which set a card joins.

@@ -10,6 +10,7 @@ use super::{
     private::Sets,
 };
 use crate::{
+    api::User,
     card::{
         apdu::Format,
         link::{Link, LinkError, Privacy},
@@ -28,7 +29,6 @@ use crate::{
         open::{Credentials, Item, Memory, Visit},
     },
     virtual_token::{Forgetful, State, Token},
-    wire::User,
 };
 
 /// The CA here, or one that has to be asked elsewhere.

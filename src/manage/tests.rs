@@ -3,13 +3,13 @@
 use super::*;
 use crate::card::apdu::Format;
 use crate::{
+    api::User,
     card::link::LinkError,
     card::link::Privacy as Hidden,
     crypto::{ec::KeyPair, random::SystemRandom, x509::Certificate},
     enroll::tests::{Office, Slot, ada, blank, ours, wordy},
     tap::{Depth, Seen, TapError},
     virtual_token::{Forgetful, Token},
-    wire::User,
 };
 
 mod keys;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::event::Source;
+use crate::api::User;
 use crate::failure::ErrorObject;
-use crate::wire::User;
 
 /// The number of one insertion at one reader: equal for two looks if and only if the card was not lifted between
 /// them. PC/SC's event counter (the high word of the event state) is such a number while the service lives.

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use crate::{crypto::sha256, wire::v1::AuditHead};
+use crate::{api::v1::AuditHead, crypto::sha256};
 
 /// The hash of a record, SHA-256.
 pub type Hash = [u8; 32];

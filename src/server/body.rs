@@ -8,7 +8,7 @@ use axum::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::problem::ApiError;
-use crate::wire::{User, v1::PAGE_MAX};
+use crate::api::{User, v1::PAGE_MAX};
 
 /// A JSON body.
 pub struct Body<T>(pub T);

@@ -14,13 +14,13 @@ use super::{
     store::{Ask, Found, Store, StoreError},
 };
 use crate::{
+    api::v1::Nonce,
     crypto::{
         CryptoError,
         ec::Point,
         random::{self, SystemRandom},
     },
     pki::{Ca, Caution, Home, PkiError},
-    wire::v1::Nonce,
 };
 
 /// Most lookups that are decided in one transaction.
@@ -131,7 +131,7 @@ impl Desk {
     /// Nonces for a terminal, as they are stored and as they are told.
     pub fn nonces(&self, count: u16) -> Result<(Vec<[u8; 32]>, Vec<Nonce>), CryptoError> {
         use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-        let use_by = (self.clock)() + jiff::SignedDuration::from_hours(crate::wire::v1::NONCE_HOURS);
+        let use_by = (self.clock)() + jiff::SignedDuration::from_hours(crate::api::v1::NONCE_HOURS);
         let raw: Vec<[u8; 32]> =
             (0..count).map(|_| random::bytes(&mut SystemRandom)).collect::<Result<_, CryptoError>>()?;
         let told = raw.iter().map(|nonce| Nonce { nonce: BASE64_URL_SAFE_NO_PAD.encode(nonce), use_by }).collect();

@@ -8,7 +8,7 @@ use super::{
     ServerError,
     store::{Added, NewTerminal, Store, StoreUrl, Subjects, TerminalKeys},
 };
-use crate::{crypto::sha256, pki::Home, proof::thumbprint, wire::v1::Role};
+use crate::{api::v1::Role, crypto::sha256, pki::Home, proof::thumbprint};
 
 /// Who decides what nobody asked for over the network.
 pub const SERVER: &str = "server";

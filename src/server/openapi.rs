@@ -1,10 +1,10 @@
-//! The OpenAPI 3.1 document of the API, made from the table of routes and the types of [`crate::wire::v1`].
+//! The OpenAPI 3.1 document of the API, made from the table of routes and the types of [`crate::api::v1`].
 
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::routes::{ROUTES, Route};
-use crate::wire::{
+use crate::api::{
     User,
     v1::{self, Page},
 };

@@ -6,7 +6,7 @@ use axum::{
 };
 
 use super::store::{Refusal, StoreError};
-use crate::{pki::PkiError, wire::v1::Problem};
+use crate::{api::v1::Problem, pki::PkiError};
 
 /// Why a request is not answered as it wishes.
 #[derive(Debug, Clone)]

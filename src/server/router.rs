@@ -12,7 +12,7 @@ use axum::{
 };
 
 use super::{api, caller, desk::Desk, problem::ApiError};
-use crate::wire::v1::BODY_MAX;
+use crate::api::v1::BODY_MAX;
 
 /// The handlers, by their paths; which role may use which says [`super::routes::ROUTES`].
 fn handlers() -> [(&'static str, MethodRouter<Arc<Desk>>); 17] {

@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 
-use crate::wire::v1::Role;
+use crate::api::v1::Role;
 
 /// One route.
 #[derive(Debug, Clone, Copy)]

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Depth, Seen, TapError, Tapped, visit};
 use crate::{
+    api::User,
     card::{
         apdu::{Command, Format},
         chaining::exchange,
@@ -38,7 +39,6 @@ use crate::{
         session::Session,
     },
     virtual_token::{Forgetful, State, Token},
-    wire::User,
 };
 
 const BEGIN: &str = "2026-11-01T00:00:00Z";

@@ -15,6 +15,7 @@ use super::{
     traced,
 };
 use crate::{
+    api::User,
     card::{
         apdu::{Command, Format},
         chaining::exchange,
@@ -33,7 +34,6 @@ use crate::{
         x509::{Certificate, CertificateError, Class},
     },
     proof::{Expected, Proof, Verified},
-    wire::User,
 };
 
 /// What the terminal authenticates with.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use minicbor::{Decoder, Encoder, data::Type};
 
-use crate::wire::User;
+use crate::api::User;
 
 /// The longest compact record in bytes.
 pub const COMPACT_MAX: usize = 120;

@@ -3,6 +3,7 @@
 
 use super::{commands::PART_MAX, constants::TAG_DETAILS, record};
 use crate::{
+    api::User,
     card::{
         apdu::Response,
         link::Link,
@@ -19,7 +20,6 @@ use crate::{
     },
     crypto::{Key128, sha256},
     proof::{self, ProofError, Verified},
-    wire::User,
 };
 
 use super::open::{Credentials, Item, Visit};

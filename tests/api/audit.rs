@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rollcall::wire::v1::{Role, Status};
+use rollcall::api::v1::{Role, Status};
 
 use super::{
     Kind, Site,

@@ -1,6 +1,6 @@
 //! What is sent: strictly read, bounded in size, number and time; and faults that stay ours.
 
-use rollcall::wire::v1::Role;
+use rollcall::api::v1::Role;
 use serde_json::{Value, json};
 
 use super::{Kind, Site, token::Token};

@@ -7,9 +7,9 @@ use std::{
 };
 
 use rollcall::{
+    api::v1::EventBatch,
     crypto::random::{SystemRandom, bytes},
     directory::DirectoryError,
-    wire::v1::EventBatch,
 };
 use serde_json::json;
 use uuid::Uuid;

@@ -2,15 +2,15 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rollcall::{
-    crypto::{ec::Point, jws, random::SystemRandom},
-    directory::{DirectoryError, Server},
-    pki::TerminalKeys,
-    wire::{
+    api::{
         User,
         v1::{
             EventBatch, FEED_TYPE, Feed, Imported, RenewalRequest, Role, SignedUser, Status, TerminalRequest, USER_TYPE,
         },
     },
+    crypto::{ec::Point, jws, random::SystemRandom},
+    directory::{DirectoryError, Server},
+    pki::TerminalKeys,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -96,7 +96,7 @@ pub fn tokens_are_registered_once(kind: &Kind) {
     assert_eq!(admin.token(token.id).unwrap().status, Status::Revoked);
     assert_eq!(admin.token(new.id).unwrap().status, Status::Active);
     assert_eq!(admin.tokens(None, 500).unwrap().items.len(), 3);
-    let ids = |page: rollcall::wire::v1::Page<rollcall::wire::v1::Token>| {
+    let ids = |page: rollcall::api::v1::Page<rollcall::api::v1::Token>| {
         page.items.into_iter().map(|item| item.token_id).collect::<Vec<_>>()
     };
     let mut both = [token.id, new.id];

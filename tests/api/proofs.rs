@@ -3,12 +3,12 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use rollcall::{
+    api::v1::{Freshness, Role, Status},
     crypto::{
         ec::KeyPair,
         random::SystemRandom,
         x509::{Class, Role as CardRole, Template, issue},
     },
-    wire::v1::{Freshness, Role, Status},
 };
 
 use super::{

@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 use rollcall::{
+    api::v1::Role,
     crypto::{
         ec::KeyPair,
         random::SystemRandom,
         x509::{TlsCertificate, TlsTemplate, TlsUse},
     },
     server::{openapi, routes::ROUTES},
-    wire::v1::Role,
 };
 use serde_json::{Value, json};
 

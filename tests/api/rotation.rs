@@ -3,10 +3,10 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use rollcall::{
+    api::v1::{Freshness, RenewalRequest, Role},
     crypto::x509::{Certificate, Class, TlsCertificate, TlsUse},
     directory::{DirectoryError, Limits, Server},
     pki::Home,
-    wire::v1::{Freshness, RenewalRequest, Role},
 };
 
 use super::{

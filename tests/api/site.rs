@@ -11,13 +11,13 @@ use std::{
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use rollcall::{
+    api::v1::{Role, TerminalRequest},
     crypto::{
         random::SystemRandom,
         x509::{Authority, ServerName, TlsCertificate, TlsUse},
     },
     directory::{Limits, Server},
     pki::{Caution, Home, TerminalKeys},
-    wire::v1::{Role, TerminalRequest},
 };
 use sqlx::{Connection, PgConnection, SqliteConnection};
 

@@ -2,16 +2,16 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rollcall::{
+    api::{
+        User,
+        v1::{LookupRequest, TokenCertificates, TokenRequest},
+    },
     crypto::{
         ec::{self, KeyPair},
         random::{SystemRandom, bytes},
     },
     directory::Server,
     proof::{Claims, thumbprint},
-    wire::{
-        User,
-        v1::{LookupRequest, TokenCertificates, TokenRequest},
-    },
 };
 use uuid::Uuid;
 

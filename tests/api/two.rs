@@ -6,8 +6,8 @@ use std::{
 };
 
 use rollcall::{
+    api::v1::{EventBatch, Freshness, Role},
     directory::{DirectoryError, Server},
-    wire::v1::{EventBatch, Freshness, Role},
 };
 use serde_json::json;
 use uuid::Uuid;

@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 use rollcall::{
+    api::User,
     channel::scp03::StaticKeys,
     crypto::{
         Key128,
@@ -17,7 +18,6 @@ use rollcall::{
     },
     pki::Home,
     token::record::{Layout, decode},
-    wire::User,
 };
 use uuid::Uuid;
 

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rollcall::api::User;
 use rollcall::failure::ErrorObject;
 use rollcall::roster::store::Delivery;
 use rollcall::roster::{Holder, Input, Policy, Presence, Refused, Source, Store, Tap};
-use rollcall::wire::User;
 use uuid::Uuid;
 
 const ROLE: &str = "ROSTER_KILL_ROLE";

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
+    api::v1::TokenRequest,
     cli::{
         server::client::{connect, patiently},
         station,
@@ -18,7 +19,6 @@ use crate::{
     failure::Failure,
     pki::{Ca, Caution, Home, PkiError},
     roster::Input,
-    wire::v1::TokenRequest,
 };
 
 /// Who certifies: the server, where there is one, so that it knows every token; otherwise the CA that lies here.

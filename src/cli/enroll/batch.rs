@@ -25,6 +25,7 @@ use super::{
     remember, warn_of_test_keys,
 };
 use crate::{
+    api::{User, v1::Status},
     card::link::LinkError,
     cli::{
         args::{BatchArgs, PrivateArgs},
@@ -45,7 +46,6 @@ use crate::{
     reader::monitor::{Event, Monitor},
     roster::store::Store,
     tap::failure::link,
-    wire::{User, v1::Status},
 };
 
 /// Runs the command.

@@ -13,13 +13,13 @@ use jiff::Timestamp;
 use self::failure::enrollment;
 use super::{args::EnrollArgs, json, printer::Printer, readers, station};
 use crate::{
+    api::User,
     config::Settings,
     enroll::{Applicant, Ending, Report},
     failure::{Class, Failure},
     reader,
     roster::store::Store,
     token::{open::Item, record::Layout},
-    wire::User,
 };
 use office::Office;
 

@@ -11,6 +11,7 @@ use std::{
 use rustix::fs::OFlags;
 
 use crate::{
+    api::User,
     cli::people::Blame,
     crypto::sha256,
     enroll::{
@@ -19,7 +20,6 @@ use crate::{
     },
     failure::{Class, Failure},
     token::{constants::PORTRAIT_MAX, record::Layout},
-    wire::User,
 };
 
 /// The column.

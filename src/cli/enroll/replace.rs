@@ -6,6 +6,10 @@ use uuid::Uuid;
 
 use super::{failure::enrollment, office::Office};
 use crate::{
+    api::{
+        User,
+        v1::{PAGE_MAX, Status},
+    },
     cli::{
         confirm::{confirm, short},
         printer::Printer,
@@ -15,10 +19,6 @@ use crate::{
     enroll::journal::Entry,
     failure::{Class, Failure},
     roster::store::Store,
-    wire::{
-        User,
-        v1::{PAGE_MAX, Status},
-    },
 };
 
 /// The token that is refused from now on: the one that was named, or the only one that this user has. It is asked about

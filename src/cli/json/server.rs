@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{At, Schema};
-use crate::wire::{
+use crate::api::{
     User,
     v1::{self, Role, Status},
 };

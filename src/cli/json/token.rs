@@ -6,9 +6,9 @@ use uuid::Uuid;
 
 use super::{At, Proof, Schema};
 use crate::{
+    api::{User, v1::Status},
     failure::ErrorObject,
     token::select::LifeCycle,
-    wire::{User, v1::Status},
 };
 
 /// What a token says about itself (`token info`), and whether that holds (`token verify`).

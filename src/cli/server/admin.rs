@@ -7,6 +7,10 @@ use super::{
     client::{connect, patiently},
 };
 use crate::{
+    api::{
+        User,
+        v1::{PAGE_MAX, Page, Status, USERS_MAX},
+    },
     cli::{
         confirm::{confirm, short},
         issue, json, people,
@@ -15,10 +19,6 @@ use crate::{
     config::Settings,
     directory::{DirectoryError, Server},
     failure::Failure,
-    wire::{
-        User,
-        v1::{PAGE_MAX, Page, Status, USERS_MAX},
-    },
 };
 
 /// `rollcall server user`

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
+use crate::api::v1::{Role, Status};
 use crate::cli::values::{field, nonempty};
 use crate::config::new_file;
-use crate::wire::v1::{Role, Status};
 
 /// `rollcall server`
 #[derive(Debug, Clone, Args)]

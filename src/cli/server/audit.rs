@@ -7,6 +7,7 @@ use super::{
     run::store,
 };
 use crate::{
+    api::v1::{AuditHead, FEED_TYPE, Feed, SignedFeed},
     cli::{json, printer::Printer},
     config::Settings,
     crypto::{ec::Point, jws},
@@ -16,7 +17,6 @@ use crate::{
         self, ServerError, Store,
         audit::{AuditError, Verifier},
     },
-    wire::v1::{AuditHead, FEED_TYPE, Feed, SignedFeed},
 };
 
 /// Records that are read at a time.

@@ -1,10 +1,10 @@
 //! The objects of `rollcall server` for people and as csv.
 
 use super::{seconds, text, word};
+use crate::api::v1::Status;
 use crate::cli::json::{Audit, Import, Known, ServerState, ServerTerminal, ServerToken};
 use crate::cli::printer::Record;
 use crate::cli::table::{Cell, Style};
-use crate::wire::v1::Status;
 
 impl Record for ServerState {
     const COLUMNS: &'static [&'static str] = &["store", "listening", "terminal", "new"];

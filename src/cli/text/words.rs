@@ -2,8 +2,8 @@
 
 use super::super::json::Proof;
 use super::super::table::{Cell, Style};
+use crate::api::User;
 use crate::failure::ErrorObject;
-use crate::wire::User;
 
 /// The word of an enum, as JSON has it.
 pub fn word<T: serde::Serialize>(value: &T) -> String {

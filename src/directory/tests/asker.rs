@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::super::{Answered, Asker, Cache, Equipment, Journal, Limits, News, Question};
 use super::cache::{Signer, ada, feed, nonce, now};
 use super::server::{Answer, Asked, Double, World, json, problem};
-use crate::wire::v1::*;
+use crate::api::v1::*;
 
 const LONG: Duration = Duration::from_secs(30);
 

@@ -10,13 +10,13 @@ use uuid::Uuid;
 use super::super::{Cache, DirectoryError};
 use super::server::{World, key};
 use crate::{
+    api::{User, v1::*},
     crypto::{
         ec::KeyPair,
         jws,
         random::SystemRandom,
         x509::{Class, Template, issue},
     },
-    wire::{User, v1::*},
 };
 
 pub const NOW: &str = "2026-11-23T08:00:00Z";

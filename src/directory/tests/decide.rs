@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::super::{Admitted, Answered, DirectoryError, Kept, Origin, Refusal, Rules, Wanted, Word, decide};
 use super::cache::{ada, now};
 use crate::{
+    api::{User, v1::*},
     failure::Failure,
-    wire::{User, v1::*},
 };
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::*;
+use crate::api::User;
 use crate::failure::ErrorObject;
-use crate::wire::User;
 
 /// A token of the small world of these tests.
 pub(in crate::roster) fn token(n: u8) -> Uuid {

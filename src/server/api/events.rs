@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{Answer, Desk};
 use crate::{
+    api::v1::{EVENTS_MAX, EventBatch, EventsTaken},
     server::{body::Body, caller::Caller, problem::ApiError},
-    wire::v1::{EVENTS_MAX, EventBatch, EventsTaken},
 };
 
 /// The schema of an event.

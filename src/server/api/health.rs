@@ -9,8 +9,8 @@ use axum::{
 
 use super::{Answer, Desk};
 use crate::{
+    api::v1::Health,
     server::{caller::Caller, openapi, problem::ApiError},
-    wire::v1::Health,
 };
 
 /// `GET /v1/health`: the store answers, too.

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Answer, Desk};
 use crate::{
+    api::v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, Status, USER_TYPE},
     server::{
         body::{Body, binary},
         caller::Caller,
@@ -13,7 +14,6 @@ use crate::{
         proofs::{self, Against},
         store::{Ask, CallerRow, Found, Refusal, Shown},
     },
-    wire::v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, Status, USER_TYPE},
 };
 
 /// The longest proof and certificate that are looked at, in bytes; one of another length is told apart by its form.

@@ -11,7 +11,7 @@ pub mod users;
 use axum::Json;
 
 use super::problem::ApiError;
-use crate::wire::v1::Page;
+use crate::api::v1::Page;
 
 /// The state of every handler.
 type Desk = std::sync::Arc<super::desk::Desk>;

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::{Answer, Desk};
 use crate::{
+    api::v1::{FEED_TYPE, PAGE_MAX, SignedFeed},
     server::{body::Parameters, caller::Caller, problem::ApiError},
-    wire::v1::{FEED_TYPE, PAGE_MAX, SignedFeed},
 };
 
 /// Where a terminal stands.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{Answer, Desk, page};
 use crate::server::desk::Cas;
 use crate::{
+    api::v1::{Page, PreviousCertificates, RenewalRequest, Role, Terminal, TerminalCertificates, TerminalRequest},
     crypto::{
         random::SystemRandom,
         sha256,
@@ -20,7 +21,6 @@ use crate::{
         problem::ApiError,
         store::{Added, NewTerminal, Subjects, TerminalKeys},
     },
-    wire::v1::{Page, PreviousCertificates, RenewalRequest, Role, Terminal, TerminalCertificates, TerminalRequest},
 };
 
 /// The longest request for a certificate, in bytes.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{Answer, Desk, page};
 use crate::{
+    api::v1::{Page, Status, StatusRequest, Token, TokenCertificates, TokenRequest},
     crypto::{ec::Point, random::SystemRandom},
     server::{
         body::{Body, Id, PageQuery, Parameters, binary, check_user, plain},
@@ -13,7 +14,6 @@ use crate::{
         problem::ApiError,
         store::{NewToken, Registered, StatusChange, TokenKeys},
     },
-    wire::v1::{Page, Status, StatusRequest, Token, TokenCertificates, TokenRequest},
 };
 
 /// `POST /v1/tokens`. The same once more gets the same answer, however often it is asked.

@@ -6,14 +6,14 @@ use axum::{Json, extract::State};
 
 use super::{Answer, Desk, page};
 use crate::{
+    api::{
+        User,
+        v1::{Imported, Page, USERS_MAX, UserBatch},
+    },
     server::{
         body::{Body, Id, PageQuery, Parameters, check_user},
         caller::Caller,
         problem::ApiError,
-    },
-    wire::{
-        User,
-        v1::{Imported, Page, USERS_MAX, UserBatch},
     },
 };
 

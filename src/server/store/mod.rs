@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::audit;
-use crate::wire::{
+use crate::api::{
     User,
     v1::{AuditHead, Feed, Imported, Role, Status, Terminal, Token},
 };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::wire::{
+use crate::api::{
     User,
     v1::{Freshness, Role, Status, Token},
 };

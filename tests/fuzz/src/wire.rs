@@ -1,6 +1,6 @@
 //! What terminal and server say to each other, as JSON.
 
-use rollcall::wire::v1;
+use rollcall::api::v1;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The first byte says which message it is meant to be.

@@ -3,7 +3,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{cli::json::Schema, wire::User};
+use crate::{api::User, cli::json::Schema};
 
 const FORMS: [Format; 2] = [Format::Ndjson, Format::Csv];
 

@@ -6,8 +6,8 @@ use sqlx::{Row, query};
 
 use super::{Connection, Result, moment, to_json};
 use crate::{
+    api::v1::AuditHead,
     server::audit::{Hash, Record},
-    wire::v1::AuditHead,
 };
 
 /// The open end of the log.

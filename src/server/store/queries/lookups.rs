@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::{Connection, Result, audit::Ledger, from_json, moment, worded};
 use crate::{
-    server::store::{Ask, Found, Refusal, Shown},
-    wire::{
+    api::{
         User,
         v1::{Freshness, LATE_DAYS, NONCE_HOURS, Status},
     },
+    server::store::{Ask, Found, Refusal, Shown},
 };
 
 /// How long after its issue a nonce is good for a fresh proof.

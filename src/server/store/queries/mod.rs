@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned, de::IntoDeserializer};
 use sqlx::{Row, query};
 
-use crate::wire::v1::{Feed, FeedEntry};
+use crate::api::v1::{Feed, FeedEntry};
 
 type Result<T> = sqlx::Result<T>;
 

@@ -6,8 +6,8 @@ use sqlx::{Row, query};
 
 use super::{Connection, Result, audit::Ledger, moment, worded};
 use crate::{
+    api::v1::Terminal,
     server::store::{Added, CallerRow, NewTerminal, Subjects, TerminalKeys, role_word},
-    wire::v1::Terminal,
 };
 
 /// The terminal whose TLS key this is.

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Connection, Result, audit::Ledger, moment, parsed, users, worded};
 use crate::{
+    api::v1::{Status, Token},
     server::store::{NewToken, Registered, StatusChange, TokenKeys, status_word},
-    wire::v1::{Status, Token},
 };
 
 macro_rules! token_of {

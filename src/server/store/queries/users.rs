@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::{Row, query};
 
 use super::{Connection, Result, audit::Ledger, from_json, to_json};
-use crate::wire::{User, v1::Imported};
+use crate::api::{User, v1::Imported};
 
 /// What a change of one user came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
