@@ -13,7 +13,7 @@
 //! | [`enroll`] | makes a blank card somebody's token, in steps that the next run can finish |
 //! | [`manage`] | changes an issued token, or takes it out of use, over a channel of the role WRITE or ADMIN |
 //! | [`tap`] | the way of one tap: connect, one transaction, an outcome; and a worker for each reader |
-//! | [`virtual_token`] | the same token in software, in a reader of the driver vpcd |
+//! | [`emulator`] | the same token in software, in a reader of the driver vpcd |
 //! | [`roster`] | the current user list: a pure `apply(input, now) -> changes`, and its store |
 //! | [`pki`] | the CA of a terminal: its files, what it certifies, and for how long |
 //! | [`token`] | our applet's edge: identifiers, commands, user record, and the one way into a channel |
@@ -47,6 +47,7 @@ pub mod config;
 pub mod crypto;
 pub mod directory;
 pub mod doctor;
+pub mod emulator;
 pub mod enroll;
 pub mod failure;
 pub mod files;
@@ -59,4 +60,3 @@ pub mod roster;
 pub mod server;
 pub mod tap;
 pub mod token;
-pub mod virtual_token;

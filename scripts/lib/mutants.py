@@ -16,7 +16,7 @@ import sys
 
 LEDGER = pathlib.Path(__file__).resolve().parents[2] / "tests" / "mutants"
 OUTCOMES = {"CaughtMutant": "killed", "MissedMutant": "survived", "Timeout": "timeout", "Unviable": "unviable"}
-TOKEN = "src/virtual_token/"
+TOKEN = "src/emulator/"
 
 # Which files a shard mutates, and to which tree they are cut down for its first stage.
 SHARDS = {
@@ -30,13 +30,13 @@ SHARDS = {
     "vt-objects": ("virtual", [TOKEN + n for n in ("objects.rs", "keys.rs", "lifecycle.rs", "state.rs", "store.rs")]),
     "vt-command": ("virtual", [TOKEN + n for n in ("command.rs", "encoding.rs", "start_keys.rs", "transport.rs", "vpcd.rs")]),
 }
-LOWER = ["card", "channel", "crypto", "failure", "files", "proof", "token", "virtual_token", "wire"]
+LOWER = ["card", "channel", "crypto", "failure", "files", "proof", "token", "emulator", "api"]
 
 
 def cut(tree, kind):
     """Leaves of a copy of the source what the mutated code and its own tests need: it is built 1,500 times."""
     source = pathlib.Path(tree) / "src"
-    kept = {"bottom": ["card"], "lower": LOWER, "virtual": [name for name in LOWER if name != "wire"]}[kind]
+    kept = {"bottom": ["card"], "lower": LOWER, "virtual": [name for name in LOWER if name != "api"]}[kind]
     lib = (source / "lib.rs").read_text()
     (source / "lib.rs").write_text(re.sub(r"^pub mod (\w+);\n", lambda m: m[0] if m[1] in kept else "", lib, flags=re.M))
     (source / "main.rs").unlink(missing_ok=True)
@@ -44,7 +44,7 @@ def cut(tree, kind):
         if path.stem not in kept and path.stem != "lib":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     if kind != "bottom":
-        tests = source / "virtual_token" / "tests" / "mod.rs"
+        tests = source / "emulator" / "tests" / "mod.rs"
         # It needs the terminal, which is above.
         tests.write_text(tests.read_text().replace("mod terminal;\n", ""))
     if kind == "virtual":

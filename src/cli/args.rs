@@ -11,12 +11,12 @@ use uuid::Uuid;
 use super::moment::Moment;
 use super::scan::until::Until;
 use super::server::args::{RoleWord, ServerArgs};
-use super::values::{field, nonempty, pace, server_name, set_size, uid};
+use super::values::{card_timing, field, nonempty, server_name, set_size, uid};
 use crate::config::{Global, Source, new_file};
 use crate::crypto::x509::ServerName;
+use crate::emulator::{CardTiming, Uid};
 use crate::pki::SetId;
 use crate::roster::{Presence, duration};
-use crate::virtual_token::{Pace, Uid};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -456,8 +456,8 @@ pub struct VirtualTokenArgs {
     #[arg(long, value_name = "KIND", value_parser = uid())]
     pub uid: Option<Uid>,
     /// Take as long for each command as this card, without its radio: for measurements
-    #[arg(long, value_name = "CARD", value_parser = pace())]
-    pub delay: Option<Pace>,
+    #[arg(long, value_name = "CARD", value_parser = card_timing())]
+    pub delay: Option<CardTiming>,
 }
 
 /// `rollcall schema`

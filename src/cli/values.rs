@@ -3,8 +3,8 @@
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::crypto::x509::ServerName;
+use crate::emulator::{CardTiming, Uid};
 use crate::pki::SET_SIZES;
-use crate::virtual_token::{Pace, Uid};
 
 /// A text that says something.
 pub fn nonempty(text: &str) -> Result<String, &'static str> {
@@ -35,6 +35,6 @@ pub fn uid() -> impl TypedValueParser<Value = Uid> {
 }
 
 /// A card whose times are known.
-pub fn pace() -> impl TypedValueParser<Value = Pace> {
-    PossibleValuesParser::new(["j3r180"]).map(|_| Pace::J3r180)
+pub fn card_timing() -> impl TypedValueParser<Value = CardTiming> {
+    PossibleValuesParser::new(["j3r180"]).map(|_| CardTiming::J3r180)
 }

@@ -11,11 +11,11 @@ use super::interrupt::Interrupt;
 use super::printer::Printer;
 use crate::channel::scp03::StaticKeys;
 use crate::crypto::random::SystemRandom;
-use crate::failure::{Class, Failure};
-use crate::virtual_token::{
-    Around, FileStore, Forgetful, State, Store, Token, parse_start_keys,
+use crate::emulator::{
+    CardPlatform, FileStore, Forgetful, State, Store, Token, parse_start_keys,
     vpcd::{self, Event, PATIENCE, Seat, Stop},
 };
+use crate::failure::{Class, Failure};
 
 /// Keeps the card in the reader until a signal ends it (130 or 143). A reader that goes away is waited for.
 pub fn run(args: &VirtualTokenArgs, out: &mut Printer) -> Result<u8, Failure> {
@@ -30,14 +30,14 @@ pub fn run(args: &VirtualTokenArgs, out: &mut Printer) -> Result<u8, Failure> {
     let stopper = stop.clone();
     let interrupt = Interrupt::install(move || stopper.stop())?;
     let diversification = state.diversification();
-    let around = |uid| Around::new(uid, &diversification, Box::new(SystemRandom));
-    let mut around = args.uid.map(around).transpose().map_err(|e| crypto(&e))?;
+    let platform = |uid| CardPlatform::new(uid, &diversification, Box::new(SystemRandom));
+    let mut platform = args.uid.map(platform).transpose().map_err(|e| crypto(&e))?;
     let mut token = Token::new(state, store, Box::new(SystemRandom));
     let seat = Seat {
         address: &args.connect,
         patience: PATIENCE,
-        pace: args.delay.unwrap_or_default(),
-        around: around.as_mut(),
+        card_timing: args.delay.unwrap_or_default(),
+        platform: platform.as_mut(),
     };
     vpcd::run(&mut token, seat, &stop, &mut |event| tell(&event, &args.connect, out))?;
     Ok(interrupt.exit_status().unwrap_or(0))

@@ -22,13 +22,13 @@ use crate::{
         random::SystemRandom,
         x509::{self, Certificate, Class, Role, Template},
     },
+    emulator::{Forgetful, State, Token},
     pki::{PersoKey, PkiError, Set, SetId},
     tap::{Depth, Seen, Tapped, visit},
     token::{
         TokenError,
         open::{Credentials, Item, Memory, Visit},
     },
-    virtual_token::{Forgetful, State, Token},
 };
 
 /// The CA here, or one that has to be asked elsewhere.
@@ -112,7 +112,7 @@ impl Office {
     }
 
     pub fn visit<T>(&self, format: Format, run: impl FnOnce(&mut Visit<'_>) -> T) -> T {
-        let mut around = Visit {
+        let mut context = Visit {
             credentials: &self.credentials,
             memory: &self.memory,
             nonce: [7; 32],
@@ -121,8 +121,8 @@ impl Office {
             random: &mut SystemRandom,
             learned: Vec::new(),
         };
-        let result = run(&mut around);
-        self.learn(around.learned);
+        let result = run(&mut context);
+        self.learn(context.learned);
         result
     }
 
@@ -137,7 +137,7 @@ impl Office {
 
     pub fn tap(&self, slot: &mut Slot, format: Format, depth: Depth) -> Tapped {
         slot.token.reset();
-        let mut tapped = self.visit(format, |around| visit(slot, around, depth));
+        let mut tapped = self.visit(format, |context| visit(slot, context, depth));
         self.learn(std::mem::take(&mut tapped.learned));
         tapped
     }
@@ -168,7 +168,7 @@ impl Office {
         loop {
             slot.token.reset();
             let held = pending.as_deref();
-            match self.visit(Format::Short, |around| desk.enroll(slot, whose, around, held))? {
+            match self.visit(Format::Short, |context| desk.enroll(slot, whose, context, held))? {
                 Visited::Done(report) => {
                     desk.journal.close_token(report.token_id)?;
                     return Ok(report);
@@ -332,13 +332,13 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
         random: &mut SystemRandom,
         progress: &mut |_, _, _| {},
     };
-    let visited = office.visit(Format::Short, |around| desk.enroll(&mut first, &mut &ada(), around, None)).unwrap();
+    let visited = office.visit(Format::Short, |context| desk.enroll(&mut first, &mut &ada(), context, None)).unwrap();
     let Visited::Certify(mut pending) = visited else { panic!("{visited:?}") };
     desk.certify(&mut pending).unwrap();
-    let other = office.visit(Format::Short, |around| desk.enroll(&mut second, &mut &ada(), around, Some(&pending)));
+    let other = office.visit(Format::Short, |context| desk.enroll(&mut second, &mut &ada(), context, Some(&pending)));
     assert!(matches!(other, Err(EnrollError::OtherCard)), "{other:?}");
     first.token.reset();
-    let visited = office.visit(Format::Short, |around| desk.enroll(&mut first, &mut &ada(), around, Some(&pending)));
+    let visited = office.visit(Format::Short, |context| desk.enroll(&mut first, &mut &ada(), context, Some(&pending)));
     assert!(matches!(visited, Ok(Visited::Done(Report { ending: Ending::Enrolled, .. }))), "{visited:?}");
 }
 
@@ -382,7 +382,7 @@ fn certificates_that_were_not_asked_for_are_refused() {
             random: &mut SystemRandom,
             progress: &mut |_, _, _| {},
         };
-        let result = office.visit(Format::Short, |around| desk.enroll(&mut blank(), &mut &ada(), around, None));
+        let result = office.visit(Format::Short, |context| desk.enroll(&mut blank(), &mut &ada(), context, None));
         assert!(result.is_err(), "lie {lie}: {result:?}");
     }
 }

@@ -7,9 +7,9 @@ use crate::{
     card::link::LinkError,
     card::link::Privacy as Hidden,
     crypto::{ec::KeyPair, random::SystemRandom, x509::Certificate},
+    emulator::{Forgetful, Token},
     enroll::tests::{Office, Slot, ada, blank, ours, wordy},
     tap::{Depth, Seen, TapError},
-    virtual_token::{Forgetful, Token},
 };
 
 mod keys;
@@ -43,14 +43,14 @@ fn writing(user: &User) -> Change {
 
 fn find(office: &Office, slot: &mut Slot, what: &Change) -> Result<Target, ManageError> {
     slot.token.reset();
-    office.visit(Format::Short, |around| Target::find(slot, around, what))
+    office.visit(Format::Short, |visit| Target::find(slot, visit, what))
 }
 
 /// Finds and changes, as the command does it.
 fn run(office: &Office, slot: &mut Slot, what: &Change) -> Result<bool, ManageError> {
     let target = find(office, slot, what)?;
     slot.token.reset();
-    office.visit(Format::Short, |around| change(slot, around, &target, what))
+    office.visit(Format::Short, |visit| change(slot, visit, &target, what))
 }
 
 /// The user that a scan sees, or why it sees none.
@@ -81,7 +81,7 @@ fn torn(office: &Office, slot: &mut Slot, what: &Change, n: u32) -> bool {
     let target = find(office, slot, what).unwrap();
     slot.token.reset();
     let mut link = Torn { slot, left: n };
-    match office.visit(Format::Short, |around| change(&mut link, around, &target, what)) {
+    match office.visit(Format::Short, |visit| change(&mut link, visit, &target, what)) {
         Ok(done) => done,
         Err(ManageError::Token(TokenError::Link(LinkError::CardRemoved))) => false,
         Err(e) => panic!("lifted after {n}: {e}"),
@@ -173,9 +173,9 @@ fn details_that_nothing_points_to_are_emptied() {
     let (office, mut slot) = enrolled(&wordy());
     run(&office, &mut slot, &writing(&ada())).unwrap();
     slot.token.reset();
-    let left = office.visit(Format::Short, |around| {
+    let left = office.visit(Format::Short, |visit| {
         let selected = identify(&mut slot, Format::Short)?.unwrap();
-        around.open(&mut slot, &selected)?.session.read_details(&mut slot)
+        visit.open(&mut slot, &selected)?.session.read_details(&mut slot)
     });
     assert!(matches!(left, Err(TokenError::Refused { status: Status::NO_DATA, .. })), "{left:?}");
 }
@@ -188,7 +188,7 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
         for (n, what) in [writing(&wordy()), Change::Block, Change::Unblock].iter().enumerate() {
             let target = find(&office, &mut slot, what).unwrap();
             slot.left = if n < allowed { u32::MAX } else { 0 };
-            let result = office.visit(Format::Short, |around| change(&mut slot, around, &target, what));
+            let result = office.visit(Format::Short, |visit| change(&mut slot, visit, &target, what));
             slot.left = u32::MAX;
             assert_eq!(matches!(result, Ok(true)), n < allowed, "{role:?} {what:?}: {result:?}");
             assert_eq!(matches!(result, Err(ManageError::Role { .. })), n >= allowed, "{role:?} {what:?}: {result:?}");
@@ -218,7 +218,7 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
         let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
         second.left = 1;
-        let result = office.visit(Format::Short, |around| change(&mut second, around, &target, &what));
+        let result = office.visit(Format::Short, |visit| change(&mut second, visit, &target, &what));
         second.left = u32::MAX;
         assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
         assert_eq!(scan(&office, &mut second).unwrap(), wordy());
@@ -298,7 +298,7 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     for what in [Change::Block, Change::Terminate, writing(&ada())] {
         let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
-        let result = office.visit(Format::Short, |around| change(&mut second, around, &target, &what));
+        let result = office.visit(Format::Short, |visit| change(&mut second, visit, &target, &what));
         assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
         assert_eq!(scan(&office, &mut second).unwrap(), wordy());
     }
@@ -306,7 +306,7 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     let target = find(&office, &mut first, &Change::Terminate).unwrap();
     run(&office, &mut first, &Change::Block).unwrap();
     first.token.reset();
-    let result = office.visit(Format::Short, |around| change(&mut first, around, &target, &Change::Terminate));
+    let result = office.visit(Format::Short, |visit| change(&mut first, visit, &target, &Change::Terminate));
     assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
 }
 

@@ -111,7 +111,7 @@ impl Terminal {
         transaction.note(&|| Record::Tap { server_nonce: given.is_some(), again });
         let traced = transaction.traced();
         let credentials = self.keys.current();
-        let mut around = Visit {
+        let mut context = Visit {
             credentials: &credentials,
             memory: &*self.memory,
             nonce,
@@ -120,7 +120,7 @@ impl Terminal {
             random: &mut random,
             learned: Vec::new(),
         };
-        Tapped { server_nonce: given.is_some(), traced, ..visit(&mut transaction, &mut around, self.depth) }
+        Tapped { server_nonce: given.is_some(), traced, ..visit(&mut transaction, &mut context, self.depth) }
     }
 
     /// One heartbeat over an open channel, in a short transaction of its own.

@@ -30,6 +30,7 @@ use crate::{
         sha256,
         x509::{self, Certificate, Class, Role, Template},
     },
+    emulator::{Forgetful, State, Token},
     enroll::manifest::Manifest,
     token::{
         TokenError, commands,
@@ -38,7 +39,6 @@ use crate::{
         select::{LifeCycle, Privacy},
         session::Session,
     },
-    virtual_token::{Forgetful, State, Token},
 };
 
 const BEGIN: &str = "2026-11-01T00:00:00Z";

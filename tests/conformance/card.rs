@@ -11,7 +11,7 @@ use std::{
 use rollcall::{
     channel::scp03::StaticKeys,
     crypto::{Key128, random::SystemRandom},
-    virtual_token::{Forgetful, State, Token},
+    emulator::{Forgetful, State, Token},
 };
 
 /// Start keys, all three alike.

@@ -39,7 +39,7 @@ pub fn credentials(desk: &Desk) -> Credentials {
 
 /// One tap of whatever answers behind the link.
 pub fn tap(credentials: &Credentials, memory: &Notebook, link: &mut dyn Link) -> Tapped {
-    let mut around = Visit {
+    let mut context = Visit {
         credentials,
         memory,
         nonce: [7; 32],
@@ -48,7 +48,7 @@ pub fn tap(credentials: &Credentials, memory: &Notebook, link: &mut dyn Link) ->
         random: &mut SystemRandom,
         learned: Vec::new(),
     };
-    visit(link, &mut around, Depth::Authenticate)
+    visit(link, &mut context, Depth::Authenticate)
 }
 
 /// The token id that a tap proved.

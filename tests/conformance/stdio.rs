@@ -6,7 +6,7 @@ use std::io::{BufRead, Write};
 use rollcall::{
     channel::scp03::StaticKeys,
     crypto::{Key128, random::SystemRandom},
-    virtual_token::{Forgetful, State, Token},
+    emulator::{Forgetful, State, Token},
 };
 
 /// Serves a blank token with these start keys (three of 32 digits each) until standard input ends.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Child};
 
 use rollcall::{
     crypto::random::SystemRandom,
-    virtual_token::{Answered, Around, Uid},
+    emulator::{Answered, CardPlatform, Uid},
 };
 use serde_json::{Value, json};
 
@@ -24,24 +24,24 @@ pub const SIZE: &str = "32";
 /// A card in a field whose reader tells its UID.
 pub struct Seen {
     card: Box<dyn Card>,
-    around: Around,
+    platform: CardPlatform,
 }
 
 impl Seen {
     /// `number` makes the UID of a card that keeps it.
     pub fn blank(kind: &str, uid: Uid, number: u8) -> Box<dyn Card> {
-        Self::around(blank(kind, START_KEY), uid, number)
+        Self::platform(blank(kind, START_KEY), uid, number)
     }
 
-    fn around(card: Box<dyn Card>, uid: Uid, number: u8) -> Box<dyn Card> {
-        let around = Around::new(uid, &[number; 10], Box::new(SystemRandom)).expect("random bytes");
-        Box::new(Self { card, around })
+    fn platform(card: Box<dyn Card>, uid: Uid, number: u8) -> Box<dyn Card> {
+        let platform = CardPlatform::new(uid, &[number; 10], Box::new(SystemRandom)).expect("random bytes");
+        Box::new(Self { card, platform })
     }
 }
 
 impl Card for Seen {
     fn process(&mut self, apdu: &[u8]) -> Vec<u8> {
-        match self.around.answer(apdu) {
+        match self.platform.answer(apdu) {
             Answered::ByReader(answer) => answer,
             Answered::ByDomain(answer) => {
                 self.card.reset();
@@ -53,7 +53,7 @@ impl Card for Seen {
 
     fn reset(&mut self) {
         self.card.reset();
-        self.around.reset();
+        self.platform.reset();
     }
 }
 
@@ -206,7 +206,7 @@ fn gives_itself_away(desk: &Desk, kind: &str) {
     assert!(desk.refused(&size, "enroll.trackable").contains("does not tell its UID"));
     desk.0.take(slot);
 
-    let slot = desk.put(Seen::around(blank(kind, TEST_KEY), Uid::Random, 9));
+    let slot = desk.put(Seen::platform(blank(kind, TEST_KEY), Uid::Random, 9));
     desk.refused(&size, "enroll.test-keys-private");
     desk.0.take(slot);
 

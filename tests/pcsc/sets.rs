@@ -1,6 +1,6 @@
 //! The key of a set is replaced, on the cards and where the CA key lies; and private tokens go to another CA.
 
-use rollcall::virtual_token::Uid;
+use rollcall::emulator::Uid;
 use serde_json::{Value, json};
 
 use crate::{

@@ -7,7 +7,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use rollcall::virtual_token::vpcd::ATR;
+use rollcall::emulator::vpcd::ATR;
 
 use crate::card::Card;
 

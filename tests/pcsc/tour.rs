@@ -77,7 +77,7 @@ pub fn every_object_has_its_schema(kind: &str) {
 /// The key of a set is replaced.
 fn set_rotation(kind: &str) -> Vec<Value> {
     let desk = crate::private::Desk::new();
-    let slot = desk.put(crate::private::Seen::blank(kind, rollcall::virtual_token::Uid::Random, 1));
+    let slot = desk.put(crate::private::Seen::blank(kind, rollcall::emulator::Uid::Random, 1));
     let (_, set) = desk.enrolled("p1", &["--set-size", crate::private::SIZE]);
     let found = desk.0.stack.ndjson(0, &["pki", "rotate-set", &set]);
     desk.0.take(slot);

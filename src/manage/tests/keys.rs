@@ -38,7 +38,7 @@ fn replace(
         Ok(())
     };
     let mut link = Torn { slot, left: lifted_after };
-    let done = office.visit(Format::Short, |around| sets::replace(&mut link, around, (set_of(office), to), &mut note));
+    let done = office.visit(Format::Short, |visit| sets::replace(&mut link, visit, (set_of(office), to), &mut note));
     (done, begun)
 }
 
@@ -102,17 +102,17 @@ fn who_has_no_part_in_it_is_left_as_he_is() {
     let before = serde_json::to_string(slot.token.state()).unwrap();
     let mut refuse = |_| Err(ManageError::NotNoted("full".into()));
     let from = set_of(&office);
-    let refused = office.visit(Format::Short, |around| sets::replace(&mut slot, around, (from, &to), &mut refuse));
+    let refused = office.visit(Format::Short, |visit| sets::replace(&mut slot, visit, (from, &to), &mut refuse));
     assert!(matches!(refused, Err(ManageError::NotNoted(_))), "{refused:?}");
     assert_eq!(serde_json::to_string(slot.token.state()).unwrap(), before);
     // A token of another set, and one in open mode.
     let mut begin = |_| panic!("it is not begun");
     slot.token.reset();
-    let other = office.visit(Format::Short, |around| sets::replace(&mut slot, around, ([9; 8], &to), &mut begin));
+    let other = office.visit(Format::Short, |visit| sets::replace(&mut slot, visit, ([9; 8], &to), &mut begin));
     assert!(matches!(&other, Err(ManageError::OtherSet(id)) if *id == hex::encode(from)), "{other:?}");
     let (open, mut in_open) = enrolled(&ada());
     in_open.token.reset();
-    let refused = open.visit(Format::Short, |around| sets::replace(&mut in_open, around, (from, &to), &mut begin));
+    let refused = open.visit(Format::Short, |visit| sets::replace(&mut in_open, visit, (from, &to), &mut begin));
     assert!(matches!(refused, Err(ManageError::Open)), "{refused:?}");
     // A terminal that may write, and no more.
     demote(&mut office, Role::Write);
@@ -138,7 +138,7 @@ fn rotate(office: &Office, set: &SetKey, slot: &mut Slot, lifted_after: u32) -> 
     slot.token.reset();
     let mut link = Torn { slot, left: lifted_after };
     let mut authority = Moving(office, set.clone());
-    office.visit(Format::Short, |around| rotate::rotate(&mut link, around, None, &mut authority))
+    office.visit(Format::Short, |visit| rotate::rotate(&mut link, visit, None, &mut authority))
 }
 
 #[test]

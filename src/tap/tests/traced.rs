@@ -20,9 +20,9 @@ use crate::{
         random::{Random, SystemRandom},
         sha256,
     },
+    emulator::Token,
     tap::{Depth, TapError, replay::play, visit},
     token::traced::{DIGEST, mask, masked_user},
-    virtual_token::Token,
 };
 
 /// A card whose answer to one APDU is bent.

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rollcall::{token::constants::AID, virtual_token::vpcd::ATR};
+use rollcall::{emulator::vpcd::ATR, token::constants::AID};
 use serde_json::Value;
 
 use super::{brief, doctor, findings, home::unprivileged, text};

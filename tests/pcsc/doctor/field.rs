@@ -1,8 +1,8 @@
 //! What doctor says of cards in the field: what the reader tells of them, private tokens, and who else has one in hand.
 
 use rollcall::{
+    emulator::{Uid, vpcd::ATR},
     reader::atr::Atr,
-    virtual_token::{Uid, vpcd::ATR},
 };
 use serde_json::Value;
 

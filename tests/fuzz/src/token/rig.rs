@@ -21,7 +21,7 @@ use rollcall::{
         ec::{KeyPair, Point},
         x509::{Class, Role, Template, issue},
     },
-    virtual_token::{Forgetful, State, Token},
+    emulator::{Forgetful, State, Token},
 };
 use serde_json::Value;
 

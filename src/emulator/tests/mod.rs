@@ -1,9 +1,9 @@
 //! The token, driven by the terminal's own channel code, in one process.
 
-mod around;
 mod enrollment;
 mod life;
 mod limits;
+mod platform;
 mod refused;
 mod rig;
 mod saved;

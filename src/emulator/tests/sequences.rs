@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::rig::*;
-use crate::{card::apdu::Format, channel::scp11, virtual_token::State};
+use crate::{card::apdu::Format, channel::scp11, emulator::State};
 
 #[derive(Debug, Clone)]
 enum Step {

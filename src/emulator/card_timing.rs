@@ -32,7 +32,7 @@ const STORE: u64 = 2_860;
 
 /// Which card's times a token keeps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Pace {
+pub enum CardTiming {
     /// As fast as this machine.
     #[default]
     Own,
@@ -40,7 +40,7 @@ pub enum Pace {
     J3r180,
 }
 
-impl Pace {
+impl CardTiming {
     /// How long the card computes on this command APDU. Refused commands are taken for accepted ones.
     pub fn of(self, apdu: &[u8]) -> Duration {
         let Some(received) = Received::parse(apdu).filter(|_| self == Self::J3r180) else {
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn micros(apdu: &str) -> u128 {
-        Pace::J3r180.of(&hex::decode(apdu).unwrap()).as_micros()
+        CardTiming::J3r180.of(&hex::decode(apdu).unwrap()).as_micros()
     }
 
     #[test]
@@ -109,6 +109,6 @@ mod tests {
 
     #[test]
     fn the_software_does_not_wait_unless_it_is_told_to() {
-        assert_eq!(Pace::default().of(&hex::decode("802A0010020102").unwrap()), Duration::ZERO);
+        assert_eq!(CardTiming::default().of(&hex::decode("802A0010020102").unwrap()), Duration::ZERO);
     }
 }

@@ -15,12 +15,12 @@ use crate::{
         ec::{KeyPair, Point},
         random::{Random, SystemRandom},
     },
-    proof::{Expected, Proof},
-    virtual_token::{
+    emulator::{
         State, Token,
         encoding::{Hex, SecretPair},
         state::{Life, Mode},
     },
+    proof::{Expected, Proof},
 };
 
 /// Gives these bytes, once.

@@ -21,7 +21,7 @@ use crate::{
         random::{Random, SystemRandom, bytes},
         sha256,
     },
-    virtual_token::{State, Store, StoreError, Token},
+    emulator::{State, Store, StoreError, Token},
 };
 
 /// What a token saved last, and whether saving fails.

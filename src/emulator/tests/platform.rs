@@ -6,30 +6,30 @@ use crate::{
         CryptoError,
         random::{Random, SystemRandom},
     },
-    virtual_token::{Answered, Around, Uid},
+    emulator::{Answered, CardPlatform, Uid},
 };
 
 const UID: &str = "FFCA000000";
 const DOMAIN: &str = "00A4040008A00000015100000000";
 const OURS: &str = "00A404000AF0524F4C4C43414C4C0100";
 
-fn around(uid: Uid, number: u8) -> Around {
-    Around::new(uid, &[number; 10], Box::new(SystemRandom)).unwrap()
+fn platform(uid: Uid, number: u8) -> CardPlatform {
+    CardPlatform::new(uid, &[number; 10], Box::new(SystemRandom)).unwrap()
 }
 
-fn ask(around: &mut Around, apdu: &str) -> Answered {
-    around.answer(&hex::decode(apdu).unwrap())
+fn ask(platform: &mut CardPlatform, apdu: &str) -> Answered {
+    platform.answer(&hex::decode(apdu).unwrap())
 }
 
-fn uid(around: &mut Around) -> Vec<u8> {
-    let Answered::ByReader(answer) = ask(around, UID) else { panic!("the reader tells it") };
+fn uid(platform: &mut CardPlatform) -> Vec<u8> {
+    let Answered::ByReader(answer) = ask(platform, UID) else { panic!("the reader tells it") };
     assert!(answer.ends_with(&[0x90, 0]));
     answer
 }
 
 #[test]
 fn a_fixed_uid_stays_and_a_random_one_changes_with_the_field_only() {
-    let (mut fixed, mut random) = (around(Uid::Fixed, 1), around(Uid::Random, 1));
+    let (mut fixed, mut random) = (platform(Uid::Fixed, 1), platform(Uid::Random, 1));
     let first = (uid(&mut fixed), uid(&mut random));
     assert_eq!((first.0.len(), first.0[0]), (9, 4));
     assert_eq!((first.1.len(), first.1[0]), (6, 8));
@@ -38,16 +38,17 @@ fn a_fixed_uid_stays_and_a_random_one_changes_with_the_field_only() {
     random.reset();
     assert_eq!(uid(&mut fixed), first.0);
     assert_ne!(uid(&mut random), first.1);
-    assert_ne!(uid(&mut around(Uid::Fixed, 2)), first.0);
+    assert_ne!(uid(&mut platform(Uid::Fixed, 2)), first.0);
 }
 
 #[test]
 fn the_security_domain_tells_who_the_card_is_while_it_is_selected() {
-    let mut card = around(Uid::Fixed, 1);
+    let mut card = platform(Uid::Fixed, 1);
     let cplc = "80CA9F7F00";
     assert_eq!(ask(&mut card, cplc), Answered::ByNobody);
-    let select =
-        |card: &mut Around| assert!(matches!(ask(card, DOMAIN), Answered::ByDomain(a) if a.ends_with(&[0x90, 0])));
+    let select = |card: &mut CardPlatform| {
+        assert!(matches!(ask(card, DOMAIN), Answered::ByDomain(a) if a.ends_with(&[0x90, 0])))
+    };
     select(&mut card);
     let Answered::ByDomain(answer) = ask(&mut card, cplc) else { panic!("it is selected") };
     let told = tlv::only(&answer[..answer.len() - 2], 0x9F7F).unwrap().to_vec();
@@ -66,7 +67,7 @@ fn the_security_domain_tells_who_the_card_is_while_it_is_selected() {
 
 #[test]
 fn with_a_random_uid_nothing_else_is_told() {
-    let mut card = around(Uid::Random, 1);
+    let mut card = platform(Uid::Random, 1);
     for apdu in [DOMAIN, "80CA9F7F00", "8050000008010203040506070800", OURS] {
         assert_eq!(ask(&mut card, apdu), Answered::ByNobody, "{apdu}");
     }
@@ -83,9 +84,9 @@ fn without_randomness_there_is_no_new_uid_and_no_wrong_answer() {
             SystemRandom.fill(buffer)
         }
     }
-    let mut card = Around::new(Uid::Random, &[1; 10], Box::new(Once(false))).unwrap();
+    let mut card = CardPlatform::new(Uid::Random, &[1; 10], Box::new(Once(false))).unwrap();
     let first = uid(&mut card);
     card.reset();
     assert_eq!(uid(&mut card), first);
-    assert!(Around::new(Uid::Random, &[1; 10], Box::new(Once(true))).is_err());
+    assert!(CardPlatform::new(Uid::Random, &[1; 10], Box::new(Once(true))).is_err());
 }

@@ -9,7 +9,7 @@ use crate::{
     },
     channel::scp03::{Agreed, CardChallenge},
     crypto::{cmac::cmac, kdf::scp03_block, random::SystemRandom},
-    virtual_token::{State, Token},
+    emulator::{State, Token},
 };
 
 /// A session under SCP03 whose MAC key and chaining value are known.

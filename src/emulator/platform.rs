@@ -28,7 +28,7 @@ const HISTORICAL: [u8; 5] = [0x80, 0x73, 0xC8, 0x21, 0xC0];
 const CPLC_KIND: [u8; 10] = [0x47, 0x90, 0xD3, 0x21, 0x47, 0x00, 0x00, 0x00, 0x00, 0x00];
 
 /// The surroundings of one card.
-pub struct Around {
+pub struct CardPlatform {
     uid: Uid,
     serial: [u8; 32],
     random: Box<dyn Random + Send>,
@@ -48,7 +48,7 @@ pub enum Answered {
     ByNobody,
 }
 
-impl Around {
+impl CardPlatform {
     /// The surroundings of the card with these diversification data.
     pub fn new(uid: Uid, diversification: &[u8; 10], mut random: Box<dyn Random + Send>) -> Result<Self, CryptoError> {
         let now = fresh(&mut *random)?;

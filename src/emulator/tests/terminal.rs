@@ -53,7 +53,7 @@ fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn Memory, change: Change<'_>
         certificate: Certificate::verify(&certificate, rig.ca.public(), &[class]).unwrap(),
         previous: None,
     };
-    let mut around = Visit {
+    let mut context = Visit {
         credentials: &credentials,
         memory,
         nonce: [3; 32],
@@ -63,7 +63,7 @@ fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn Memory, change: Change<'_>
         learned: Vec::new(),
     };
     let mut between = Between { rig, change, sent: Vec::new() };
-    let tapped = visit(&mut between, &mut around, depth);
+    let tapped = visit(&mut between, &mut context, depth);
     (tapped, between.sent.iter().map(|apdu| apdu[1]).collect())
 }
 

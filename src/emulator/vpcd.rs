@@ -11,9 +11,9 @@ use std::{
 };
 
 use super::{
-    around::{Answered, Around},
+    card_timing::CardTiming,
     core::Token,
-    pace::Pace,
+    platform::{Answered, CardPlatform},
     store::StoreError,
 };
 use crate::failure::{Class, Failure};
@@ -57,7 +57,7 @@ pub enum Event {
     Inserted,
     /// The reader closed the connection.
     Removed {
-        /// How long the card computed, as its [`Pace`] has it.
+        /// How long the card computed, as its [`CardTiming`] has it.
         busy: Duration,
     },
     /// A change could not be stored; the command was refused with 6F00.
@@ -115,15 +115,15 @@ pub struct Seat<'a> {
     /// How long the first connection is tried for.
     pub patience: Duration,
     /// How long it takes for a command.
-    pub pace: Pace,
+    pub card_timing: CardTiming,
     /// The card around the applet, where there is one.
-    pub around: Option<&'a mut Around>,
+    pub platform: Option<&'a mut CardPlatform>,
 }
 
 /// Puts the token into the reader until it is stopped. A reader that goes away is waited for; one that is not there at
 /// first is an error.
 pub fn run(token: &mut Token, seat: Seat<'_>, stop: &Stop, tell: &mut dyn FnMut(Event)) -> Result<(), VpcdError> {
-    let Seat { address, patience, pace, mut around } = seat;
+    let Seat { address, patience, card_timing, mut platform } = seat;
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut was_inserted = false;
@@ -135,8 +135,8 @@ pub fn run(token: &mut Token, seat: Seat<'_>, stop: &Stop, tell: &mut dyn FnMut(
                     pause = FIRST_PAUSE;
                     tell(Event::Inserted);
                     // How a connection ends makes no difference: the card is out of the reader.
-                    let around = around.as_deref_mut();
-                    let mut timed = Timed { pace, stop, around, busy: Duration::ZERO };
+                    let platform = platform.as_deref_mut();
+                    let mut timed = Timed { card_timing, stop, platform, busy: Duration::ZERO };
                     let _ = serve(token, &mut stream, &mut timed, tell);
                     timed.reset(token);
                     tell(Event::Removed { busy: timed.busy });
@@ -168,11 +168,11 @@ fn connect(address: &str) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Keeps the pace, and counts; has the surroundings answer what is theirs.
+/// Takes the time of a card, and counts; lets the platform answer what is its own.
 struct Timed<'a> {
-    pace: Pace,
+    card_timing: CardTiming,
     stop: &'a Stop,
-    around: Option<&'a mut Around>,
+    platform: Option<&'a mut CardPlatform>,
     busy: Duration,
 }
 
@@ -180,7 +180,7 @@ impl Timed<'_> {
     /// The answer, when a real card would have it. What the software took itself is part of that time.
     fn process(&mut self, token: &mut Token, apdu: &[u8]) -> Vec<u8> {
         let began = Instant::now();
-        match self.around.as_mut().map_or(Answered::ByNobody, |around| around.answer(apdu)) {
+        match self.platform.as_mut().map_or(Answered::ByNobody, |platform| platform.answer(apdu)) {
             Answered::ByReader(answer) => return answer,
             Answered::ByDomain(answer) => {
                 token.reset();
@@ -189,7 +189,7 @@ impl Timed<'_> {
             Answered::ByNobody => {}
         }
         let answer = token.process(apdu);
-        let length = self.pace.of(apdu);
+        let length = self.card_timing.of(apdu);
         self.busy += length;
         self.stop.pause(length.saturating_sub(began.elapsed()));
         answer
@@ -197,8 +197,8 @@ impl Timed<'_> {
 
     fn reset(&mut self, token: &mut Token) {
         token.reset();
-        if let Some(around) = &mut self.around {
-            around.reset();
+        if let Some(platform) = &mut self.platform {
+            platform.reset();
         }
     }
 }

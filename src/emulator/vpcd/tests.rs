@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     channel::scp03::StaticKeys,
     crypto::random::SystemRandom,
-    virtual_token::{Forgetful, State},
+    emulator::{Forgetful, State},
 };
 
 fn token() -> Token {
@@ -13,7 +13,7 @@ fn token() -> Token {
 }
 
 fn seat(address: &str, patience: Duration) -> Seat<'_> {
-    Seat { address, patience, pace: Pace::Own, around: None }
+    Seat { address, patience, card_timing: CardTiming::Own, platform: None }
 }
 
 /// A reader driver: listens, and exchanges frames with the card that connects.

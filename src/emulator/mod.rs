@@ -5,7 +5,7 @@
 //!
 //! Deliberately absent: faults. A token that is mute, slow or lying is made around it.
 
-mod around;
+mod card_timing;
 mod certificate;
 mod command;
 mod core;
@@ -14,7 +14,7 @@ mod handshake;
 mod keys;
 mod lifecycle;
 mod objects;
-mod pace;
+mod platform;
 mod session;
 mod start_keys;
 mod state;
@@ -23,9 +23,9 @@ mod transport;
 pub mod vpcd;
 
 pub use self::{
-    around::{Answered, Around, Uid},
+    card_timing::CardTiming,
     core::Token,
-    pace::Pace,
+    platform::{Answered, CardPlatform, Uid},
     start_keys::{StartKeyError, parse_start_keys},
     state::{State, StateError},
     store::{FileStore, Forgetful, Store, StoreError},

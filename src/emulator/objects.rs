@@ -13,12 +13,12 @@ use crate::{
         tlv::{self, Reader, TlvError},
     },
     crypto::{same, sha256},
+    emulator::encoding::Hex,
     proof::Claims,
     token::constants::{
         CERTIFICATE_MAX, DETAILS_MAX, KEY_CA, KEY_ECKA, PART_MAX, PORTRAIT_MAX, RECORD_MAX, TAG_CA_ID, TAG_CA_LIST,
         TAG_KEY_REFERENCE, TAG_OFFSET, TAG_PART, TAG_TEMPLATE,
     },
-    virtual_token::encoding::Hex,
 };
 
 impl Part {

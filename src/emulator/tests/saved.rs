@@ -6,7 +6,7 @@ use super::rig::*;
 use crate::{
     channel::scp03::StaticKeys,
     crypto::{ec::KeyPair, random::SystemRandom},
-    virtual_token::{FileStore, State, StateError, Store, StoreError, Token, state::Life},
+    emulator::{FileStore, State, StateError, Store, StoreError, Token, state::Life},
 };
 
 /// A private token with everything on it, saved by release 0.1. Its keys protect nothing.
