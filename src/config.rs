@@ -18,7 +18,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use crate::failure::Failure;
 use crate::pki::pkcs11;
 use crate::reader::select::{Aliases, Selection, alias_of};
-use crate::roster::{Policy, Presence};
+use crate::terminal::presence::{Policy, Presence};
 
 pub use error::ConfigError;
 pub use server::{Server, StoreText};

@@ -9,12 +9,9 @@
 //! | [`cli`] | the command line: arguments, one file a command, the only part that prints |
 //! | [`doctor`] | what may be wrong between a terminal and its cards: probes side by side |
 //! | [`config`] | flags over environment over `config.toml`, resolved once into what is meant |
-//! | [`directory`] | where user information comes from beside the card: the server, and what it said last |
-//! | [`enroll`] | makes a blank card somebody's token, in steps that the next run can finish |
-//! | [`manage`] | changes an issued token, or takes it out of use, over a channel of the role WRITE or ADMIN |
-//! | [`tap`] | the way of one tap: connect, one transaction, an outcome; and a worker for each reader |
+//! | [`terminal`] | what makes a terminal: taps, admission, the current user list, lookups, enrollment, administration |
+//! | [`server_client`] | the server, seen from a terminal: one method for each route, and what it signs |
 //! | [`emulator`] | the same token in software, in a reader of the driver vpcd |
-//! | [`roster`] | the current user list: a pure `apply(input, now) -> changes`, and its store |
 //! | [`pki`] | the CA of a terminal: its files, what it certifies, and for how long |
 //! | [`token`] | our applet's edge: identifiers, commands, user record, and the one way into a channel |
 //! | [`reader`] | readers and the connection to a card; `reader::pcsc` alone imports the crate `pcsc` |
@@ -26,10 +23,10 @@
 //!
 //! # The way of one tap
 //!
-//! [`reader::monitor`] tells of a card → a [`tap::worker`] orders [`tap::terminal`] to connect and to begin one
-//! transaction → [`token::open`] runs SELECT, the handshake of [`channel::scp11`] and INTERNAL AUTHENTICATE, and checks
-//! the [`proof`] → the transaction ends → `cli::outcome` judges it against the store → [`roster`] changes the list →
-//! the printer tells the events.
+//! [`reader::monitor`] reports a card → a [`terminal::tap::worker`] orders [`terminal::tap::terminal`] to connect and to begin
+//! one transaction → [`token::open`] runs SELECT, the handshake of [`channel::scp11`] and INTERNAL AUTHENTICATE, and checks
+//! the [`proof`] → the transaction ends → `cli::outcome` judges it against the store → [`terminal::presence`] changes the
+//! list → the printer shows the events.
 //!
 //! # Invariants
 //!
@@ -45,18 +42,15 @@ pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod crypto;
-pub mod directory;
 pub mod doctor;
 pub mod emulator;
-pub mod enroll;
 pub mod failure;
 pub mod files;
-pub mod manage;
 pub mod pki;
 pub mod proof;
 pub mod reader;
-pub mod roster;
 #[cfg(feature = "server")]
 pub mod server;
-pub mod tap;
+pub mod server_client;
+pub mod terminal;
 pub mod token;

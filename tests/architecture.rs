@@ -19,38 +19,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("proof", &["crypto"]),
     ("pki", &["crypto"]),
     ("reader", &["card::link", "card::trace"]),
-    ("roster", &[]),
     ("token", &["channel", "card", "crypto", "proof"]),
     ("emulator", &["channel", "card", "crypto", "proof", "token::constants"]),
-    ("directory", &["crypto", "token"]),
-    ("enroll", &["token", "directory", "pki", "channel", "card", "crypto"]),
-    ("manage", &["token", "card", "crypto"]),
-    (
-        "tap",
-        &[
-            "token",
-            "reader",
-            "directory",
-            "roster",
-            "pki",
-            "channel",
-            "card",
-            "crypto",
-            "enroll::EnrollError",
-            "enroll::batch::BatchError",
-        ],
-    ),
-    ("config", &["roster", "reader::select", "pki::pkcs11"]),
+    ("server_client", &["crypto"]),
+    ("terminal", &["server_client", "token", "reader", "pki", "channel", "card", "crypto"]),
+    ("config", &["terminal::presence", "reader::select", "pki::pkcs11"]),
     ("server", &["config", "proof", "pki", "crypto"]),
     (
         "doctor",
         &[
-            "tap",
-            "enroll",
-            "directory",
+            "terminal",
+            "server_client",
             "token",
             "emulator",
-            "roster",
             "reader",
             "pki",
             "proof",
@@ -70,8 +51,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("pcsc", &["src/reader/pcsc"]),
     ("iso7816_tlv", &["src/card/tlv.rs"]),
     ("cryptoki", &["src/pki/pkcs11.rs"]),
-    ("openssl", &["src/crypto", "src/server/tls", "src/directory/tls"]),
-    ("rusqlite", &["src/roster/store", "src/directory/store"]),
+    ("openssl", &["src/crypto", "src/server/tls", "src/server_client/tls"]),
+    ("rusqlite", &["src/terminal/presence/store", "src/terminal/lookups/store"]),
     ("axum", &["src/server"]),
     ("hyper", &["src/server/listen.rs"]),
     ("hyper_util", &["src/server/listen.rs"]),
@@ -79,7 +60,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sqlx", &["src/server"]),
     ("tokio", &["src/server", "src/cli/server/run.rs"]),
     ("tokio_openssl", &["src/server/tls.rs"]),
-    ("ureq", &["src/directory"]),
+    ("ureq", &["src/server_client"]),
     ("clap", &["src/cli", "src/config"]),
     ("clap_complete", &["src/cli"]),
     ("clap_mangen", &["src/cli"]),
@@ -321,7 +302,7 @@ const VOUCHING: &[&str] = &["src/card/link.rs", "src/card/meter.rs", "src/card/t
 fn vouching(source: &Source) -> Vec<String> {
     let free = VOUCHING.iter().any(|place| source.path.starts_with(place));
     let defined = lines_with(source, "fn recorded(").filter(|_| !free);
-    let played = lines_with(source, "Replay::new(").filter(|_| !free && source.path != "src/tap/replay.rs");
+    let played = lines_with(source, "Replay::new(").filter(|_| !free && source.path != "src/terminal/tap/replay.rs");
     let name = |at: usize| format!("{}:{}: {}", source.path, at + 1, source.lines[at]);
     defined.chain(played).map(name).collect()
 }

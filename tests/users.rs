@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use jiff::Timestamp;
 use rollcall::api::User;
-use rollcall::roster::{Holder, Input, Presence, Source, Store, Tap};
+use rollcall::terminal::presence::{Holder, Input, Presence, Source, Store, Tap};
 use serde_json::Value;
 use tempfile::TempDir;
 

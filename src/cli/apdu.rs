@@ -32,7 +32,7 @@ use crate::{
     failure::{Class, Failure},
     pki::Home,
     reader::pcsc::{Card, Limits},
-    tap::{
+    terminal::tap::{
         TapError,
         failure::{link as link_failure, token as token_failure},
     },

@@ -16,7 +16,7 @@ use crate::config::{Global, Source, new_file};
 use crate::crypto::x509::ServerName;
 use crate::emulator::{CardTiming, Uid};
 use crate::pki::SetId;
-use crate::roster::{Presence, duration};
+use crate::terminal::presence::{Presence, duration};
 
 /// The whole command line.
 #[derive(Debug, Parser)]

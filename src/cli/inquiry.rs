@@ -14,11 +14,13 @@ use super::{json, printer::Printer, server::client::connect, station};
 use crate::{
     config::{Settings, Source},
     crypto::ec::Point,
-    directory::{Answered, Asker, Cache, Equipment, Journal, News, Question, Rules, Server, Wanted},
     failure::{Class, Failure},
     pki::Home,
-    roster::Store,
-    tap::{Seen, Tapped, terminal::Nonces},
+    server_client::Server,
+    terminal::admission::{Rules, Wanted},
+    terminal::lookups::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts},
+    terminal::presence::Store,
+    terminal::tap::{Seen, Tapped, terminal::Nonces},
 };
 
 /// Nonces that are kept for the next taps: of a scan, and of a watch.
@@ -27,7 +29,7 @@ const MANY: u16 = 32;
 
 /// The server, as the commands that tap cards use it.
 pub struct Inquiry {
-    asker: Asker,
+    asker: LookupWorker,
     /// What counts when.
     pub rules: Rules,
     cache: Arc<Mutex<Cache>>,
@@ -39,22 +41,22 @@ impl Inquiry {
     pub fn start(
         settings: &Settings,
         events: bool,
-        tell: impl Fn(News) + Send + 'static,
+        tell: impl Fn(ServerEvent) + Send + 'static,
     ) -> Result<Option<Self>, Failure> {
         if settings.server.url.is_none() && settings.source != Source::Server {
             return Ok(None);
         }
         let server = connect(settings)?;
         let cas = Home::new(settings.pki_folder()).load_trusted()?;
-        let journal = if events { Some(Box::new(Log::open(settings)?) as Box<dyn Journal>) } else { None };
-        let equipment = Equipment {
+        let journal = if events { Some(Box::new(Log::open(settings)?) as Box<dyn EventSource>) } else { None };
+        let equipment = WorkerParts {
             server,
             cache: cache(&settings.state_folder, &cas)?,
             journal,
             nonces: if events { MANY } else { FEW },
             clock: Timestamp::now,
         };
-        let asker = Asker::start(equipment, tell).map_err(station::no_thread)?;
+        let asker = LookupWorker::start(equipment, tell).map_err(station::no_thread)?;
         let age = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let rules = Rules {
             wanted: match settings.source {
@@ -74,12 +76,12 @@ impl Inquiry {
     }
 
     /// Asks, and goes on; `reply` is called on another thread.
-    pub fn ask(&self, question: Question, reply: impl FnOnce(Answered) + Send + 'static) {
+    pub fn ask(&self, question: LookupQuery, reply: impl FnOnce(LookupOutcome) + Send + 'static) {
         self.asker.ask(question, reply);
     }
 
     /// Asks, and waits for the answer, which has its time limit.
-    pub fn ask_and_wait(&self, tapped: &Tapped) -> Option<Answered> {
+    pub fn ask_and_wait(&self, tapped: &Tapped) -> Option<LookupOutcome> {
         let (answer, wait) = mpsc::channel();
         self.ask(question(tapped)?, move |answered| drop(answer.send(answered)));
         wait.recv().ok()
@@ -102,9 +104,9 @@ impl Inquiry {
 }
 
 /// What the server is asked of a token that has proved who it is; of anything else there is nothing to ask.
-pub fn question(tapped: &Tapped) -> Option<Question> {
+pub fn question(tapped: &Tapped) -> Option<LookupQuery> {
     let Ok(Seen::Authenticated(token)) = &tapped.result else { return None };
-    Some(Question { token_id: token.token_id, proof: token.proof.cose.clone(), identity: None })
+    Some(LookupQuery { token_id: token.token_id, proof: token.proof.cose.clone(), identity: None })
 }
 
 fn cache(home: &Path, cas: &[Point]) -> Result<Cache, Failure> {
@@ -112,10 +114,10 @@ fn cache(home: &Path, cas: &[Point]) -> Result<Cache, Failure> {
 }
 
 /// Tells what happened to the server, for whoever stands there.
-pub fn tell(news: &News, out: &mut Printer) {
+pub fn tell(news: &ServerEvent, out: &mut Printer) {
     match news {
-        News::Back => out.note("the server is back"),
-        News::Lost(error) | News::Alarm(error) => {
+        ServerEvent::Back => out.note("the server is back"),
+        ServerEvent::Lost(error) | ServerEvent::Alarm(error) => {
             let failure = Failure::from(error.clone());
             let message = match failure.class {
                 Class::Unavailable | Class::Busy => {
@@ -151,14 +153,14 @@ impl Log {
     }
 }
 
-impl Journal for Log {
+impl EventSource for Log {
     fn list(&self) -> Uuid {
         self.list
     }
 
     fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String> {
         let events = self.store.events_after(seq, most).map_err(|error| error.to_string())?;
-        let object = |event: crate::roster::Event| {
+        let object = |event: crate::terminal::presence::Event| {
             let seq = event.seq;
             serde_json::to_value(json::Event::from(event)).map(|value| (seq, value)).map_err(|error| error.to_string())
         };
@@ -169,7 +171,7 @@ impl Journal for Log {
 #[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
-    use crate::{api::v1::Problem, directory::DirectoryError, server::store::Refusal};
+    use crate::{api::v1::Problem, server::store::Refusal, server_client::ServerError};
 
     /// Every refusal of a proof reaches whoever stands there under its own code.
     #[test]
@@ -178,7 +180,7 @@ mod tests {
             let code = refusal.code();
             let problem =
                 Problem { kind: String::new(), title: "no".into(), status: 409, detail: None, code: code.into() };
-            let failure = Failure::from(DirectoryError::Problem(Box::new(problem)));
+            let failure = Failure::from(ServerError::Problem(Box::new(problem)));
             assert_eq!((failure.code, failure.class), (code, Class::Refused));
             assert!(failure.hint.is_some());
         }

@@ -13,10 +13,10 @@ use crate::{
         random::SystemRandom,
         x509::{self, Request},
     },
-    directory::Server,
     failure::{Class, Failure},
     files,
     pki::{Bundle, Ca, Caution, Followed, Home, PkiError, PreviousCertificates, TerminalCertificates, TerminalKeys},
+    server_client::Server,
 };
 
 /// A terminal that the server registers and certifies.

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::api::User;
 use crate::failure::ErrorObject;
-use crate::roster;
+use crate::terminal::presence;
 
 pub use apdu::{Exchanged, Tlv};
 pub use finding::{Found, Severity};
@@ -149,7 +149,7 @@ pub struct Scan {
     /// What was proved.
     pub authenticated: Authenticated,
     /// Where the user information comes from.
-    pub source: Option<roster::Source>,
+    pub source: Option<presence::Source>,
     /// Whose token it is. Not there when the tap failed or only identified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
@@ -292,11 +292,11 @@ pub struct UserEntry {
     pub schema: Schema<Self>,
     /// The entry.
     #[serde(flatten)]
-    pub entry: roster::Entry,
+    pub entry: presence::Entry,
 }
 
-impl From<roster::Entry> for UserEntry {
-    fn from(entry: roster::Entry) -> Self {
+impl From<presence::Entry> for UserEntry {
+    fn from(entry: presence::Entry) -> Self {
         Self { schema: Schema::default(), entry }
     }
 }
@@ -308,11 +308,11 @@ pub struct Event {
     pub schema: Schema<Self>,
     /// The event.
     #[serde(flatten)]
-    pub event: roster::Event,
+    pub event: presence::Event,
 }
 
-impl From<roster::Event> for Event {
-    fn from(event: roster::Event) -> Self {
+impl From<presence::Event> for Event {
+    fn from(event: presence::Event) -> Self {
         Self { schema: Schema::default(), event }
     }
 }

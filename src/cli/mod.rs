@@ -83,7 +83,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         Command::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
         Command::VirtualToken(args) => {
             configure(&global, out)?;
-            emulator::run(&args, out)
+            virtual_token::run(&args, out)
         }
         Command::Watch(args) => {
             let settings = configure(&global, out)?.with_presence(args.presence);

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use crate::roster::duration;
+use crate::terminal::presence::duration;
 
 /// A moment, before the clock was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

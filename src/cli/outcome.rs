@@ -13,14 +13,15 @@ use crate::{
         link::LinkError,
         trace::{self, Judged, Record},
     },
-    directory::{Answered, Origin, Rules, Word, decide},
     failure::{Class, Failure},
     reader::event_count,
-    roster::{
+    terminal::admission::{Origin, Rules, ServerVerdict, decide},
+    terminal::lookups::LookupOutcome,
+    terminal::presence::{
         Holder, Input, Insertion, Refused, Source, Tap,
         store::{CertificateOf, Store, StoreError},
     },
-    tap::{Seen, TapError, Tapped, Timings, replay::Played},
+    terminal::tap::{Seen, TapError, Tapped, Timings, replay::Played},
     token::{
         TokenError,
         open::{Item, Memory},
@@ -49,7 +50,7 @@ pub struct Outcome {
 #[derive(Debug, Default)]
 struct ServerPart {
     /// What it said; none when it was not asked.
-    word: Option<Word>,
+    word: Option<ServerVerdict>,
     /// Who said whose the token is.
     origin: Option<Origin>,
     /// How long the request took.
@@ -68,7 +69,7 @@ impl Outcome {
         reader: String,
         generation: u64,
         mut tapped: Tapped,
-        answered: Option<(&Answered, &Rules)>,
+        answered: Option<(&LookupOutcome, &Rules)>,
     ) -> Result<Self, StoreError> {
         for (item, der) in std::mem::take(&mut tapped.learned) {
             match der {
@@ -83,7 +84,7 @@ impl Outcome {
             if let Some(last) = refused_counter(store, token_id, counter)? {
                 judged.last_counter = Some(last);
                 tapped.result = Err(TapError::Counter { last, found: counter });
-            } else if store.roster()?.is_denied(&token_id.to_string()) || store.roster()?.is_denied(&user.id) {
+            } else if store.list()?.is_denied(&token_id.to_string()) || store.list()?.is_denied(&user.id) {
                 judged.denied = true;
                 tapped.result = Err(TapError::Denied);
             }
@@ -92,10 +93,10 @@ impl Outcome {
         let mut outcome =
             Self { at, reader, insertion: event_count(generation), tapped, who, server: ServerPart::default() };
         if let Some((answered, rules)) = answered {
-            outcome.hear(answered, rules);
+            outcome.apply_lookup(answered, rules);
             // Whom the operator refused here, under the id that the server gives, is refused too.
             if let Ok(Seen::Authenticated(token)) = &outcome.tapped.result
-                && store.roster()?.is_denied(&token.user.id)
+                && store.list()?.is_denied(&token.user.id)
             {
                 judged.denied = true;
                 outcome.tapped.result = Err(TapError::Denied);
@@ -123,7 +124,7 @@ impl Outcome {
     }
 
     /// Takes what the server said, or says while it is away, of a token that this terminal would let in.
-    fn hear(&mut self, answered: &Answered, rules: &Rules) {
+    fn apply_lookup(&mut self, answered: &LookupOutcome, rules: &Rules) {
         self.server.took = answered.took;
         let Ok(Seen::Authenticated(token)) = &mut self.tapped.result else { return };
         match decide(&token.user, answered, rules, self.at) {
@@ -254,12 +255,12 @@ impl Outcome {
     }
 }
 
-const fn said(word: Option<Word>) -> json::Server {
+const fn said(word: Option<ServerVerdict>) -> json::Server {
     match word {
         None => json::Server::NotAsked,
-        Some(Word::Known) => json::Server::Authenticated,
-        Some(Word::Away) => json::Server::Unreachable,
-        Some(Word::Refused) => json::Server::Refused,
+        Some(ServerVerdict::Known) => json::Server::Authenticated,
+        Some(ServerVerdict::Away) => json::Server::Unreachable,
+        Some(ServerVerdict::Refused) => json::Server::Refused,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::reader::atr::names;
 use crate::reader::monitor::{Event, Monitor};
 use crate::reader::pcsc::{Card, Limits, list};
 use crate::reader::{ReaderState, Slot, atr};
-use crate::roster::{self, Kind};
+use crate::terminal::presence::{self, Kind};
 use crate::token::select::{Selected, select};
 
 /// How long one card may take to say whether it is a Rollcall token.
@@ -280,7 +280,7 @@ impl Scene<'_> {
 
     fn happened(&mut self, event: Kind, reader: Option<String>, out: &mut Printer) -> Result<(), Failure> {
         self.seq += 1;
-        let event = roster::Event {
+        let event = presence::Event {
             event,
             seq: self.seq,
             at: Timestamp::now(),

@@ -13,9 +13,9 @@ use super::{host::server_names, issue, server::client::connect, station, station
 use crate::{
     config::Settings,
     crypto::random::SystemRandom,
-    directory::Server,
     failure::{Class, Failure},
     pki::{Caution, Home, PkiError},
+    server_client::Server,
     token::open::Credentials,
 };
 

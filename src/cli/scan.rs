@@ -27,11 +27,11 @@ use super::{
 };
 use crate::{
     config::{Format, Settings},
-    directory::News,
     failure::{Class, Failure, summary},
     reader::{self, ReaderState, monitor::Monitor},
-    roster::{Input, store::Store},
-    tap::{Depth, Tapped, terminal::Terminal, worker::Report},
+    terminal::lookups::ServerEvent,
+    terminal::presence::{Input, store::Store},
+    terminal::tap::{Depth, Tapped, terminal::Terminal, worker::Report},
 };
 
 /// Runs the command.
@@ -100,7 +100,7 @@ struct Scan<'a> {
     sink: Sink,
     tally: Tally,
     inquiry: Option<Inquiry>,
-    news: Receiver<News>,
+    news: Receiver<ServerEvent>,
 }
 
 type Finished = (Timestamp, ReaderState, Tapped);
@@ -151,8 +151,8 @@ impl Scan<'_> {
                 Ok(Message::Signal) => return Ok(signal.exit_status().unwrap_or_default()),
                 Ok(
                     Message::Worker(Report::Alive { .. })
-                    | Message::Rung(_)
-                    | Message::Answered { .. }
+                    | Message::Woken(_)
+                    | Message::LookupOutcome { .. }
                     | Message::Server(_)
                     | Message::Renewed(_)
                     | Message::Hook(_),

@@ -11,15 +11,15 @@ use super::{outcome::Remembered, printer::Printer, renewal::Fresh, watch::hook};
 use crate::{
     card::apdu::Format,
     config::Settings,
-    directory::{Answered, News},
     failure::{Class, Failure},
     pki,
     reader::{event_count, monitor::Event},
-    roster::{
+    terminal::lookups::{LookupOutcome, ServerEvent},
+    terminal::presence::{
         Input, Presence, Refused,
-        store::{Ring, Store},
+        store::{Store, Waiter},
     },
-    tap::{
+    terminal::tap::{
         Depth,
         failure::link,
         terminal::{Keys, Terminal},
@@ -36,20 +36,20 @@ pub enum Message {
     /// A tap has ended, or a token that stays has answered.
     Worker(Report),
     /// The server has said what it knows of a token that was tapped.
-    Answered {
+    LookupOutcome {
         /// What the tap told.
         report: Report,
         /// What the server said.
-        answered: Box<Answered>,
+        answered: Box<LookupOutcome>,
     },
     /// Something happened to the server.
-    Server(News),
+    Server(ServerEvent),
     /// This terminal's certificates were renewed, or were not.
     Renewed(Box<Result<Fresh, Failure>>),
     /// Another process has left something in the store.
-    Rung(Ring),
+    Woken(Waiter),
     /// Something happened to the command that events are given to.
-    Hook(hook::News),
+    Hook(hook::HookReport),
     /// A signal asks us to end.
     Signal,
 }

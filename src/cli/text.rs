@@ -14,7 +14,7 @@ use super::json::{
 use super::printer::Record;
 use super::table::{Cell, Style};
 use crate::failure::ErrorObject;
-use crate::roster::{self, Kind};
+use crate::terminal::presence::{self, Kind};
 use words::{error, failed, proof, seconds, text, user, whose, word, yes};
 
 impl Record for Reader {
@@ -225,8 +225,8 @@ impl Record for UserEntry {
     fn row(&self) -> Vec<Cell> {
         let entry = &self.entry;
         let style = match entry.state {
-            roster::State::Present => Style::Good,
-            roster::State::Unconfirmed => Style::Warning,
+            presence::State::Present => Style::Good,
+            presence::State::Unconfirmed => Style::Warning,
         };
         vec![
             Cell::new(&entry.user.id, Style::Strong),

@@ -17,7 +17,7 @@ use crate::{
     failure::{Class, Failure},
     files,
     reader::pcsc::{Card, Limits},
-    tap::{
+    terminal::tap::{
         Depth, TapError,
         failure::{link, token},
     },

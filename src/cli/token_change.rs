@@ -20,10 +20,10 @@ use crate::{
     config::Settings,
     crypto::random::{SystemRandom, bytes},
     failure::{Class, Failure},
-    manage::{self, Change, ManageError, Target},
     pki::Home,
     reader::pcsc::{Card, Limits},
-    tap::{
+    terminal::administration::{self, Change, ManageError, Target},
+    terminal::tap::{
         TapError,
         failure::{link, token},
     },
@@ -46,7 +46,7 @@ struct Order {
 pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
     let Some(order) = Order::of(command)? else { return Ok(0) };
     let credentials = credentials(settings)?;
-    manage::check_role(credentials.certificate.class(), &order.change).map_err(|e| failure(&e, 0))?;
+    administration::check_role(credentials.certificate.class(), &order.change).map_err(|e| failure(&e, 0))?;
     let target = visited(&credentials, settings, &reader, |link, visit| Target::find(link, visit, &order.change))?;
     let (result, state, told) = if order.dry_run {
         let result = if target.is_done(&order.change) { TokenChanged::Unchanged } else { TokenChanged::Planned };
@@ -117,7 +117,7 @@ impl Order {
         settings: &Settings,
         reader: &str,
     ) -> Result<bool, Failure> {
-        visited(credentials, settings, reader, |link, visit| manage::change(link, visit, target, &self.change))
+        visited(credentials, settings, reader, |link, visit| administration::change(link, visit, target, &self.change))
     }
 }
 

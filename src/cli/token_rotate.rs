@@ -28,15 +28,15 @@ use crate::{
         random::{SystemRandom, bytes},
     },
     failure::{Class, Failure},
-    manage::{
+    pki::{Ca, Caution, Home, PkiError, Rotation, Set, Succession},
+    reader::monitor::{Event, Monitor},
+    terminal::administration::{
         Found, ManageError,
         rotate::{Authority, find, rotate},
         sets::{self, SetKey},
     },
-    pki::{Ca, Caution, Home, PkiError, Rotation, Set, Succession},
-    reader::monitor::{Event, Monitor},
-    roster::store::Store,
-    tap::failure::token,
+    terminal::presence::store::Store,
+    terminal::tap::failure::token,
     token::{
         TokenError,
         open::{Credentials, Forgetful, Item, Visit},

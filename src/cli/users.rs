@@ -14,7 +14,7 @@ use super::station;
 use super::table::Cell;
 use crate::config::{Format, Settings};
 use crate::failure::{Class, Failure};
-use crate::roster::{Entry, Event, Input, Reason, Store};
+use crate::terminal::presence::{Entry, Event, Input, Reason, Store};
 
 const NOBODY: &str = "nobody is here";
 
@@ -95,7 +95,7 @@ fn denied(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), 
 fn allow(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let mut store = station::store(settings)?;
     let id = token_id(id).map_or_else(|| id.to_owned(), |token_id| token_id.to_string());
-    if !store.roster()?.is_denied(&id) {
+    if !store.list()?.is_denied(&id) {
         return Err(Failure::new(Class::No, "users.not-denied", format!("{id} is not denied here"))
             .hint("rollcall users denied lists who is"));
     }

@@ -11,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::hook::{Hooks, How, Job, News};
+use self::hook::{HookReport, Hooks, How, Job};
 use super::{
     inquiry::{self, Inquiry},
     interrupt::Interrupt,
@@ -23,17 +23,17 @@ use super::{
 };
 use crate::{
     config::Settings,
-    directory::Answered,
     failure::Failure,
     reader::{
         self,
         monitor::{Event as ReaderEvent, Monitor},
     },
-    roster::{
+    terminal::lookups::LookupOutcome,
+    terminal::presence::{
         Event, Input, Policy, Presence,
-        store::{Bell, Store},
+        store::{Store, Wakeup},
     },
-    tap::{Depth, TapError, terminal::Keys, worker::Report},
+    terminal::tap::{Depth, TapError, terminal::Keys, worker::Report},
     token::TokenError,
 };
 
@@ -47,7 +47,7 @@ pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Re
     let mut terminal = station::terminal(settings, Depth::Authenticate)?;
     let keys = terminal.keys.clone();
     let mut store = station::store(settings)?;
-    let (lock, bell, events) = store.start_watch(Timestamp::now(), settings)?;
+    let (lock, wakeup, events) = store.start_watch(Timestamp::now(), settings)?;
     let signal = {
         let messages = messages.clone();
         Interrupt::install(move || drop(messages.send(Message::Signal)))?
@@ -58,7 +58,7 @@ pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Re
     let hooks = start_hooks(on_event.or(settings.on_event.as_deref()), settings, &messages)?;
     let replies = messages.clone();
     out.begin::<json::Event>()?;
-    listen(bell, messages.clone())?;
+    listen(wakeup, messages.clone())?;
     let mut watch = Watch {
         settings,
         store,
@@ -98,16 +98,16 @@ fn start_hooks(
     command.map(|command| Hooks::start(command, settings.limits.hook, tell)).transpose().map_err(station::no_thread)
 }
 
-/// Waits for the bell on a thread of its own.
-fn listen(bell: Bell, messages: Sender<Message>) -> Result<(), Failure> {
+/// Waits for calls on a thread of its own.
+fn listen(wakeup: Wakeup, messages: Sender<Message>) -> Result<(), Failure> {
     let wait = move || {
-        while let Ok(ring) = bell.wait() {
-            if messages.send(Message::Rung(ring)).is_err() {
+        while let Ok(waiter) = wakeup.wait() {
+            if messages.send(Message::Woken(waiter)).is_err() {
                 return;
             }
         }
     };
-    thread::Builder::new().name("bell".to_owned()).spawn(wait).map_err(station::no_thread).map(drop)
+    thread::Builder::new().name("wakeup".to_owned()).spawn(wait).map_err(station::no_thread).map(drop)
 }
 
 struct Watch<'a> {
@@ -193,7 +193,7 @@ impl Watch<'_> {
                 self.strangers_again(true, station)
             }
             Message::Worker(report @ Report::Tapped { .. }) => self.ask(report),
-            Message::Answered { report, answered } => self.judge(report, Some(&answered)),
+            Message::LookupOutcome { report, answered } => self.judge(report, Some(&answered)),
             Message::Server(news) => {
                 inquiry::tell(&news, self.out);
                 Ok(())
@@ -208,7 +208,7 @@ impl Watch<'_> {
                 Ok(())
             }
             Message::Worker(Report::Alive { reader, token_id }) => self.apply(&Input::Seen { reader, token_id }),
-            Message::Rung(_ring) => {
+            Message::Woken(_ring) => {
                 let events = self.store.catch_up(Timestamp::now(), self.settings)?;
                 self.tell(events)
             }
@@ -264,12 +264,12 @@ impl Watch<'_> {
         let (Some(inquiry), Some(question)) = (&self.inquiry, question) else { return self.judge(report, None) };
         let replies = self.replies.clone();
         inquiry.ask(question, move |answered| {
-            let _ = replies.send(Message::Answered { report, answered: Box::new(answered) });
+            let _ = replies.send(Message::LookupOutcome { report, answered: Box::new(answered) });
         });
         Ok(())
     }
 
-    fn judge(&mut self, report: Report, answered: Option<&Answered>) -> Result<(), Failure> {
+    fn judge(&mut self, report: Report, answered: Option<&LookupOutcome>) -> Result<(), Failure> {
         let Report::Tapped { reader, insertion, at, tapped } = report else { return Ok(()) };
         let lies_there = self.insertions.get(&reader) == Some(&insertion);
         let newer = self.applied.get(&reader).is_some_and(|applied| *applied > insertion);
@@ -350,16 +350,16 @@ impl Watch<'_> {
         told.chain(missed).for_each(|news| self.tell_of_hook(&news));
     }
 
-    fn tell_of_hook(&mut self, news: &News) {
+    fn tell_of_hook(&mut self, news: &HookReport) {
         let text = match news {
-            News::Failed { seq, how, said } => {
+            HookReport::Failed { seq, how, said } => {
                 let said = if said.is_empty() { String::new() } else { format!(": {said}") };
                 format!("the command for events, at event {seq}: {}{said}", manner(how))
             }
-            News::Full { seq } => {
+            HookReport::Full { seq } => {
                 format!("the command for events is too slow: event {seq} and what comes until it catches up get no run")
             }
-            News::Missed(count) => {
+            HookReport::Missed(count) => {
                 return self.out.note(&format!("{count} events got no run of the command for events"));
             }
         };

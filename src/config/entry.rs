@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::ConfigError;
-use crate::roster::duration;
+use crate::terminal::presence::duration;
 
 /// The text of a file.
 pub struct Text<'a> {

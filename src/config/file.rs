@@ -13,7 +13,7 @@ use super::error::ConfigError;
 use super::{Colour, Format, Source, server};
 use crate::pki::pkcs11;
 use crate::reader::select::Aliases;
-use crate::roster::Presence;
+use crate::terminal::presence::Presence;
 
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;

@@ -11,9 +11,9 @@ use jiff::SignedDuration;
 use super::{Finding, Probe, Report};
 use crate::{
     api::v1::Health,
-    directory::{Limits, Server},
     failure::Failure,
     pki::Home,
+    server_client::{Limits, Server},
 };
 
 /// How long each step may take.

@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::Path, time::Duration};
 
 use super::{Finding, Probe, Report};
-use crate::{failure::Failure, files::word, roster::store::Store};
+use crate::{failure::Failure, files::word, terminal::presence::store::Store};
 
 /// The database grows by pages; below this it soon cannot.
 const ROOM: u64 = 4 * 1024 * 1024;

@@ -9,7 +9,7 @@ use std::{
 use rollcall::{
     api::v1::EventBatch,
     crypto::random::{SystemRandom, bytes},
-    directory::DirectoryError,
+    server_client::ServerError,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ const EVENTS: i64 = 4000;
 const KILLS: usize = 12;
 
 /// Asks until it is answered: what a client does whose server was killed, not knowing what was done.
-fn until_answered<T>(mut ask: impl FnMut() -> Result<T, DirectoryError>) -> T {
+fn until_answered<T>(mut ask: impl FnMut() -> Result<T, ServerError>) -> T {
     for _ in 0..2000 {
         match ask() {
             Ok(answer) => return answer,

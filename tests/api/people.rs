@@ -9,8 +9,8 @@ use rollcall::{
         },
     },
     crypto::{ec::Point, jws, random::SystemRandom},
-    directory::{DirectoryError, Server},
     pki::TerminalKeys,
+    server_client::{Server, ServerError},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -218,7 +218,7 @@ pub fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
     }
     for terminal in [&gate, &anew] {
         let refused = terminal.client(server.port).health().unwrap_err();
-        assert!(matches!(refused, DirectoryError::Refused(_)), "{refused}");
+        assert!(matches!(refused, ServerError::Refused(_)), "{refused}");
     }
     // A name that was revoked does not come back.
     assert_eq!(code(admin.add_terminal(&request("gate", &keys(), Role::Read))), "terminal.conflict");

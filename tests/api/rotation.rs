@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use rollcall::{
     api::v1::{Freshness, RenewalRequest, Role},
     crypto::x509::{Certificate, Class, TlsCertificate, TlsUse},
-    directory::{DirectoryError, Limits, Server},
     pki::Home,
+    server_client::{Limits, Server, ServerError},
 };
 
 use super::{
@@ -78,7 +78,7 @@ pub fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
 
     let (status, said) = rotate(&["--finish"]);
     assert_eq!(status, Some(0), "{said}");
-    let tls = |result: Result<_, DirectoryError>| matches!(result, Err(DirectoryError::Certificate(_)));
+    let tls = |result: Result<_, ServerError>| matches!(result, Err(ServerError::Certificate(_)));
     let slept = asleep.client(server.port);
     assert!((0..2000).any(|_| tls(asleep.client(server.port).health())), "the old certificate is shown for ever");
     assert!(tls(slept.health()) || slept.health().is_err());

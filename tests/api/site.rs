@@ -16,8 +16,8 @@ use rollcall::{
         random::SystemRandom,
         x509::{Authority, ServerName, TlsCertificate, TlsUse},
     },
-    directory::{Limits, Server},
     pki::{Caution, Home, TerminalKeys},
+    server_client::{Limits, Server},
 };
 use sqlx::{Connection, PgConnection, SqliteConnection};
 

@@ -10,8 +10,8 @@ use rollcall::{
         ec::{self, KeyPair},
         random::{SystemRandom, bytes},
     },
-    directory::Server,
     proof::{Claims, thumbprint},
+    server_client::Server,
 };
 use uuid::Uuid;
 
@@ -94,9 +94,9 @@ pub fn nonces(server: &Server, count: u16) -> Vec<[u8; 32]> {
 }
 
 /// The code of a refusal.
-pub fn code<T: std::fmt::Debug>(answer: Result<T, rollcall::directory::DirectoryError>) -> String {
+pub fn code<T: std::fmt::Debug>(answer: Result<T, rollcall::server_client::ServerError>) -> String {
     match answer {
-        Err(rollcall::directory::DirectoryError::Problem(problem)) => problem.code,
+        Err(rollcall::server_client::ServerError::Problem(problem)) => problem.code,
         other => panic!("{other:?}"),
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use rollcall::{
     api::v1::{EventBatch, Freshness, Role},
-    directory::{DirectoryError, Server},
+    server_client::{Server, ServerError},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -81,12 +81,12 @@ fn tap(terminal: &Terminal, token: &Token, ports: [u16; 2], tally: &Tally, progr
                     assert_eq!(found.proof, Some(Freshness::Fresh));
                     accepted += 1;
                 }
-                Err(DirectoryError::Problem(problem)) => {
+                Err(ServerError::Problem(problem)) => {
                     assert_eq!(problem.code, "proof.replayed");
                     tally.refused.fetch_add(1, Ordering::SeqCst);
                 }
                 Err(error) => {
-                    assert!(error.is_absence() || matches!(error, DirectoryError::Protocol(_)), "{error}");
+                    assert!(error.is_absence() || matches!(error, ServerError::Protocol(_)), "{error}");
                     tally.unanswered.fetch_add(1, Ordering::SeqCst);
                 }
             }

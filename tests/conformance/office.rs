@@ -11,7 +11,7 @@ use rollcall::{
         random::SystemRandom,
         x509::{Certificate, Class, Role},
     },
-    tap::{Depth, Seen, Tapped, visit},
+    terminal::tap::{Depth, Seen, Tapped, visit},
     token::open::{Credentials, Item, Memory, Visit},
 };
 

@@ -173,7 +173,7 @@ pub fn lifted(kind: &str) {
         rotate(&fleet, &args).expect(0);
         let apdus = slot.apdus();
         assert!(apdus > 30, "{apdus}");
-        // One in four: in one process all of them are tried (`manage::tests::keys`).
+        // One in four: in one process all of them are tried (`administration::tests::keys`).
         let (from, step) = if kind == "applet" { (1, 4) } else { (3, 4) };
         for lift in (from..=apdus).step_by(step).map(|at| Lift { at, carried_out: at % 8 < 4 }) {
             points += 1;

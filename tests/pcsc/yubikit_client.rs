@@ -19,7 +19,7 @@ use rollcall::{
         ec::{KeyPair, Point},
         x509::Class,
     },
-    enroll::manifest::Manifest,
+    terminal::enrollment::manifest::Manifest,
     token::constants::AID,
 };
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rollcall::api::User;
 use rollcall::failure::ErrorObject;
-use rollcall::roster::store::Delivery;
-use rollcall::roster::{Holder, Input, Policy, Presence, Refused, Source, Store, Tap};
+use rollcall::terminal::presence::store::Delivery;
+use rollcall::terminal::presence::{Holder, Input, Policy, Presence, Refused, Source, Store, Tap};
 use uuid::Uuid;
 
 const ROLE: &str = "ROSTER_KILL_ROLE";

@@ -14,7 +14,7 @@ use std::process::Child;
 
 use child::{Dice, Hasty};
 use jiff::Timestamp;
-use rollcall::roster::{Event, Kind, Store, StoreError, replay};
+use rollcall::terminal::presence::{Event, Kind, Store, StoreError, replay};
 
 /// Kills the child once it has acknowledged `after` times, and gives every acknowledgement that it still made.
 fn kill_after(mut child: Child, after: u64) -> Vec<String> {
@@ -50,7 +50,7 @@ fn all(store: &Store) -> Vec<Event> {
 fn checked(home: &Path) -> Vec<Event> {
     let mut store = Store::open(home).unwrap();
     let events = all(&store);
-    assert_eq!(replay(&events).unwrap(), store.roster().unwrap().members());
+    assert_eq!(replay(&events).unwrap(), store.list().unwrap().members());
     events
 }
 

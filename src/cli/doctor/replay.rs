@@ -8,7 +8,7 @@ use crate::{
     cli::{json, outcome::Outcome, printer::Printer},
     crypto::random::SystemRandom,
     failure::{Failure, summary},
-    tap::replay::play,
+    terminal::tap::replay::play,
     token::traced::DIGEST,
 };
 

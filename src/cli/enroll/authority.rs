@@ -14,11 +14,11 @@ use crate::{
     },
     config::Settings,
     crypto::{ec::Point, random::SystemRandom},
-    directory::Server,
-    enroll::{Authority, Certificates, EnrollError, Wanted},
     failure::Failure,
     pki::{Ca, Caution, Home, PkiError},
-    roster::Input,
+    server_client::Server,
+    terminal::enrollment::{Authority, Certificates, EnrollError, Wanted},
+    terminal::presence::Input,
 };
 
 /// Who certifies: the server, where there is one, so that it knows every token; otherwise the CA that lies here.

@@ -36,16 +36,16 @@ use crate::{
         station,
     },
     config::Settings,
-    directory::DirectoryError,
-    enroll::{
+    failure::{Class, Failure},
+    reader::monitor::{Event, Monitor},
+    server_client::ServerError,
+    terminal::enrollment::{
         EnrollError, Whose,
         batch::{BatchError, Book, RowState},
         journal::{Entry, Progress},
     },
-    failure::{Class, Failure},
-    reader::monitor::{Event, Monitor},
-    roster::store::Store,
-    tap::failure::link,
+    terminal::presence::store::Store,
+    terminal::tap::failure::link,
 };
 
 /// Runs the command.
@@ -134,7 +134,7 @@ fn revoke(entry: &Entry, settings: &Settings) -> Result<(), Failure> {
     let server = crate::cli::server::client::connect(settings)?;
     match server.set_status(entry.token_id, Status::Revoked, Some("its enrollment was given up".to_owned())) {
         Ok(_) => Ok(()),
-        Err(DirectoryError::Problem(problem)) if problem.status == 404 => Ok(()),
+        Err(ServerError::Problem(problem)) if problem.status == 404 => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

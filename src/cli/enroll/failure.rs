@@ -2,9 +2,9 @@
 
 use crate::{
     card::link::LinkError,
-    enroll::{EnrollError, batch::BatchError},
     failure::{Class, Failure},
-    tap::{TapError, failure::token},
+    terminal::enrollment::{EnrollError, batch::BatchError},
+    terminal::tap::{TapError, failure::token},
     token::{TokenError, select::LifeCycle},
 };
 

@@ -15,10 +15,10 @@ use super::{args::EnrollArgs, json, printer::Printer, readers, station};
 use crate::{
     api::User,
     config::Settings,
-    enroll::{Applicant, Ending, Report},
     failure::{Class, Failure},
     reader,
-    roster::store::Store,
+    terminal::enrollment::{Applicant, Ending, Report},
+    terminal::presence::store::Store,
     token::{open::Item, record::Layout},
 };
 use office::Office;

@@ -15,10 +15,10 @@ use crate::{
     cli::{args::PrivateArgs, station},
     config::Settings,
     crypto::random::{SystemRandom, bytes},
-    enroll::{Authority, Desk, EnrollError, Pending, Report, Visited, Whose, journal::Journal, private},
     failure::Failure,
     pki::{Home, PersoKey},
     reader::pcsc::{Card, Limits},
+    terminal::enrollment::{Authority, Desk, EnrollError, Pending, Report, Visited, Whose, journal::Journal, private},
     token::{
         TokenError,
         open::{Credentials, Forgetful, Item, Visit},

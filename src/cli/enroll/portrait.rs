@@ -14,11 +14,11 @@ use crate::{
     api::User,
     cli::people::Blame,
     crypto::sha256,
-    enroll::{
+    failure::{Class, Failure},
+    terminal::enrollment::{
         EnrollError,
         batch::{BatchError, Row},
     },
-    failure::{Class, Failure},
     token::{constants::PORTRAIT_MAX, record::Layout},
 };
 

@@ -16,9 +16,9 @@ use crate::{
         server::{admin::all, client::connect},
     },
     config::Settings,
-    enroll::journal::Entry,
     failure::{Class, Failure},
-    roster::store::Store,
+    terminal::enrollment::journal::Entry,
+    terminal::presence::store::Store,
 };
 
 /// The token that is refused from now on: the one that was named, or the only one that this user has. It is asked about

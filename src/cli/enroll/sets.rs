@@ -7,13 +7,13 @@ use crate::{
     cli::args::PrivateArgs,
     config::Settings,
     crypto::random::SystemRandom,
-    enroll::{
-        EnrollError,
-        private::{self, Field},
-    },
     failure::Failure,
     pki::{Caution, Home, PkiError, Set, SetId},
     reader::pcsc::Transaction,
+    terminal::enrollment::{
+        EnrollError,
+        private::{self, Field},
+    },
     token::{TokenError, open::identify, select::LifeCycle},
 };
 

@@ -101,7 +101,7 @@ fn scan() -> Scan {
         token_id: Some(token_id()),
         identified: true,
         authenticated: Authenticated { token: true, server: Server::NotAsked },
-        source: Some(roster::Source::Card),
+        source: Some(presence::Source::Card),
         user: Some(ann()),
         error: None,
         proof: Some(proof()),
@@ -201,14 +201,14 @@ fn the_example_of_an_enrollment() {
 
 #[test]
 fn the_example_of_an_entry_of_the_list() {
-    let entry = roster::Entry {
+    let entry = presence::Entry {
         token_id: token_id(),
         user: ann(),
         reader: "R".into(),
         since: at(),
         last_seen: at(),
-        state: roster::State::Present,
-        source: roster::Source::Card,
+        state: presence::State::Present,
+        source: presence::Source::Card,
         authenticated: true,
     };
     let example = json!({"schema":"rollcall.user/1","token_id":"0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e",
@@ -219,14 +219,14 @@ fn the_example_of_an_entry_of_the_list() {
 
 #[test]
 fn the_example_of_an_event() {
-    let event = roster::Event {
-        event: roster::Kind::Arrived,
+    let event = presence::Event {
+        event: presence::Kind::Arrived,
         seq: 17,
         at: at(),
         reader: Some("R".into()),
         token_id: Some(token_id()),
         user: Some(ann()),
-        source: Some(roster::Source::Card),
+        source: Some(presence::Source::Card),
         authenticated: Some(true),
         reason: None,
         error: None,

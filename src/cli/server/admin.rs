@@ -17,8 +17,8 @@ use crate::{
         printer::Printer,
     },
     config::Settings,
-    directory::{DirectoryError, Server},
     failure::Failure,
+    server_client::{Server, ServerError},
 };
 
 /// `rollcall server user`
@@ -100,7 +100,7 @@ pub fn terminal(command: &TerminalCommand, settings: &Settings, out: &mut Printe
 }
 
 /// All pages of a list.
-pub fn all<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, DirectoryError>) -> Result<Vec<T>, Failure> {
+pub fn all<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, Failure> {
     let (mut items, mut after) = (Vec::new(), None::<String>);
     loop {
         let found = patiently(|| page(after.as_deref()))?;

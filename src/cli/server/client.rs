@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::{
     config::Settings,
-    directory::{DirectoryError, Limits, Server},
     failure::{Class, Failure},
     pki::Home,
+    server_client::{Limits, Server, ServerError},
 };
 
 /// The time to wait before a busy server is asked once more, and how often.
@@ -28,10 +28,10 @@ pub fn connect(settings: &Settings) -> Result<Server, Failure> {
 }
 
 /// Asks until the server is not busy any more: for work that is worth waiting for.
-pub fn patiently<T>(mut ask: impl FnMut() -> Result<T, DirectoryError>) -> Result<T, Failure> {
+pub fn patiently<T>(mut ask: impl FnMut() -> Result<T, ServerError>) -> Result<T, Failure> {
     for _ in 0..TRIES {
         match ask() {
-            Err(DirectoryError::Busy(_)) => std::thread::sleep(PAUSE), // it asked for that: Retry-After
+            Err(ServerError::Busy(_)) => std::thread::sleep(PAUSE), // it asked for that: Retry-After
             done => return Ok(done?),
         }
     }

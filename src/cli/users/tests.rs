@@ -1,6 +1,6 @@
 use super::*;
 use crate::api::User;
-use crate::roster::{Source, State};
+use crate::terminal::presence::{Source, State};
 
 fn entry(token_id: &str, user_id: &str) -> Entry {
     Entry {

@@ -46,7 +46,7 @@ pub struct Job {
 
 /// What whoever runs `watch` is to know of the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum News {
+pub enum HookReport {
     /// A run could not be started, failed, or was ended after its time.
     Failed {
         /// The number of the event.
@@ -105,7 +105,7 @@ struct State {
 
 impl Hooks {
     /// Starts the thread that runs the command, each time for at most `limit`; `tell` is called on it.
-    pub fn start(command: &str, limit: Duration, tell: impl Fn(News) + Send + 'static) -> io::Result<Self> {
+    pub fn start(command: &str, limit: Duration, tell: impl Fn(HookReport) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let runner = Runner { shared: Arc::clone(&shared), command: command.to_owned(), limit };
         let work = move || runner.until_ended(&tell);
@@ -114,12 +114,12 @@ impl Hooks {
     }
 
     /// Queues a run. It never waits; it may have something to tell.
-    pub fn give(&mut self, job: Job) -> Option<News> {
+    pub fn give(&mut self, job: Job) -> Option<HookReport> {
         let mut state = self.shared.lock();
         let room = if self.missed > 0 { LONGEST_QUEUE / 2 } else { LONGEST_QUEUE };
         if state.queue.len() >= room {
             self.missed += 1;
-            return (self.missed == 1).then_some(News::Full { seq: job.seq });
+            return (self.missed == 1).then_some(HookReport::Full { seq: job.seq });
         }
         state.queue.push_back(job);
         drop(state);
@@ -128,7 +128,7 @@ impl Hooks {
     }
 
     /// Ends the runs: those that are due have two seconds. What got no run then is counted.
-    pub fn finish(&mut self) -> Option<News> {
+    pub fn finish(&mut self) -> Option<HookReport> {
         let runner = self.runner.take()?;
         self.shared.lock().end = Some(Instant::now() + LAST_RUNS);
         self.shared.bell.notify_all();
@@ -138,9 +138,9 @@ impl Hooks {
         self.missed()
     }
 
-    fn missed(&mut self) -> Option<News> {
+    fn missed(&mut self) -> Option<HookReport> {
         let missed = std::mem::take(&mut self.missed);
-        (missed > 0).then_some(News::Missed(missed))
+        (missed > 0).then_some(HookReport::Missed(missed))
     }
 }
 
@@ -202,11 +202,11 @@ struct Runner {
 }
 
 impl Runner {
-    fn until_ended(&self, tell: &impl Fn(News)) {
+    fn until_ended(&self, tell: &impl Fn(HookReport)) {
         let due = std::iter::from_fn(|| self.shared.next());
         for (run, Job { seq, json }) in (1..).zip(due) {
             if let Err((how, said)) = self.run(run, json) {
-                tell(News::Failed { seq, how, said });
+                tell(HookReport::Failed { seq, how, said });
             }
         }
     }

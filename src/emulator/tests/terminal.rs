@@ -14,7 +14,7 @@ use crate::{
         random::SystemRandom,
         x509::{Certificate, Class, Role},
     },
-    tap::{Depth, Seen, TapError, Tapped, visit},
+    terminal::tap::{Depth, Seen, TapError, Tapped, visit},
     token::{
         TokenError,
         open::{Credentials, Forgetful, Item, Memory, Visit},

@@ -33,7 +33,7 @@ fn lines(pipe: &Path) -> impl Iterator<Item = String> {
     BufReader::new(both).lines().map(Result::unwrap)
 }
 
-fn start(command: &str, limit: Duration) -> (Hooks, Receiver<News>) {
+fn start(command: &str, limit: Duration) -> (Hooks, Receiver<HookReport>) {
     let (tell, news) = mpsc::channel();
     (Hooks::start(command, limit, move |one| drop(tell.send(one))).unwrap(), news)
 }
@@ -72,7 +72,7 @@ fn a_run_that_fails_is_told_and_the_next_one_comes() {
         for seq in [7, 8] {
             hooks.give(job(seq));
             match news.recv().unwrap() {
-                News::Failed { seq: at, how: manner, said } => {
+                HookReport::Failed { seq: at, how: manner, said } => {
                     assert_eq!((at, &manner), (seq, &how), "{command}");
                     assert!(said.contains(word), "{said:?} of {command}");
                 }
@@ -107,7 +107,7 @@ fn a_run_that_takes_too_long_is_ended_with_its_children() {
         format!("exec 3> {}; trap '' TERM; sleep 1000 & echo late | tee /dev/fd/3 >&2; sleep 1000", pipe.display());
     let (mut hooks, news) = start(&command, Duration::from_secs(2));
     hooks.give(job(1));
-    assert_eq!(news.recv().unwrap(), News::Failed { seq: 1, how: How::Late, said: "late".into() });
+    assert_eq!(news.recv().unwrap(), HookReport::Failed { seq: 1, how: How::Late, said: "late".into() });
     assert_eq!(held.until_nobody_is_left(), "late\n");
 }
 
@@ -153,7 +153,7 @@ fn a_slow_run_holds_nobody_up_and_what_does_not_fit_is_counted() {
     for seq in 1..=longest {
         assert_eq!(hooks.give(job(seq)), None);
     }
-    assert_eq!(hooks.give(job(longest + 1)), Some(News::Full { seq: longest + 1 }));
+    assert_eq!(hooks.give(job(longest + 1)), Some(HookReport::Full { seq: longest + 1 }));
     for seq in 2..=50 {
         assert_eq!(hooks.give(job(longest + seq)), None);
     }
@@ -162,11 +162,11 @@ fn a_slow_run_holds_nobody_up_and_what_does_not_fit_is_counted() {
         drop(OpenOptions::new().write(true).open(&gate).unwrap());
         begins.next().unwrap();
     }
-    assert_eq!(hooks.give(job(9_999)), Some(News::Missed(50)));
+    assert_eq!(hooks.give(job(9_999)), Some(HookReport::Missed(50)));
     // The run of now is ended, and half the queue gets none.
-    assert_eq!(hooks.finish(), Some(News::Missed(longest / 2)));
+    assert_eq!(hooks.finish(), Some(HookReport::Missed(longest / 2)));
     let told: Vec<_> = news.try_iter().collect();
-    assert!(matches!(told[..], [News::Failed { how: How::Ended, .. }]), "{told:?}");
+    assert!(matches!(told[..], [HookReport::Failed { how: How::Ended, .. }]), "{told:?}");
 }
 
 #[test]

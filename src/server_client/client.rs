@@ -1,0 +1,301 @@
+//! One method for each route of `/v1`; answers are bounded and read strictly.
+
+use std::{io::Read, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+use ureq::{
+    Agent,
+    config::Config,
+    http::{Method, Request, Response, Uri, header},
+    unversioned::{
+        resolver::DefaultResolver,
+        transport::{Connector, TcpConnector},
+    },
+};
+use uuid::Uuid;
+
+use super::{ServerError, tls::TlsConnector};
+use crate::{
+    api::{
+        User,
+        v1::{
+            BODY_MAX, EventBatch, EventsTaken, Health, Imported, Lookup, LookupRequest, NonceRequest, Nonces, Page,
+            Problem, RenewalRequest, SignedFeed, Status, StatusRequest, Terminal, TerminalCertificates,
+            TerminalRequest, Token, TokenCertificates, TokenRequest, UserBatch,
+        },
+    },
+    crypto::{
+        ec::{KeyPair, Point},
+        x509::{Authority, TlsCertificate},
+    },
+};
+
+/// How long a server may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For the connection with its handshake.
+    pub connect: Duration,
+    /// For a whole request, connection and answer included.
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), request: Duration::from_secs(5) }
+    }
+}
+
+/// A server, and the connections to it that are kept alive. A clone shares them.
+#[derive(Debug, Clone)]
+pub struct Server {
+    agent: Agent,
+    /// `https://host:port`
+    base: String,
+    trusted: Vec<Point>,
+}
+
+impl Server {
+    /// A server at `https://HOST[:PORT]`, certified by one of these CAs. Nothing is sent yet.
+    pub fn connect(
+        url: &str,
+        key: &KeyPair,
+        certificate: &TlsCertificate,
+        authorities: &[Authority],
+        limits: Limits,
+    ) -> Result<Self, ServerError> {
+        let base = base(url).ok_or_else(|| ServerError::Url(url.to_owned()))?;
+        let tls = TlsConnector::new(key, certificate, authorities);
+        let tls = tls.map_err(|error| ServerError::Local(error.to_string()))?;
+        let config = Config::builder()
+            .https_only(true)
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_connect(Some(limits.connect))
+            .timeout_resolve(Some(limits.connect))
+            .timeout_global(Some(limits.request))
+            .max_idle_age(Duration::from_secs(60))
+            .max_response_header_size(16 * 1024)
+            .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
+            .build();
+        let agent = Agent::with_parts(config, TcpConnector::default().chain(tls), DefaultResolver::default());
+        Ok(Self { agent, base, trusted: authorities.iter().map(|authority| *authority.point()).collect() })
+    }
+
+    /// The CAs that the server's signatures are checked under.
+    pub fn trusted(&self) -> &[Point] {
+        &self.trusted
+    }
+
+    /// The URL, as it is used.
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
+    /// `GET /v1/health`
+    pub fn health(&self) -> Result<Health, ServerError> {
+        self.get("/v1/health")
+    }
+
+    /// `GET /v1/openapi.json`
+    pub fn openapi(&self) -> Result<serde_json::Value, ServerError> {
+        self.get("/v1/openapi.json")
+    }
+
+    /// `GET /v1/metrics`: `OpenMetrics` text.
+    pub fn metrics(&self) -> Result<String, ServerError> {
+        let body = self.exchange(&Method::GET, "/v1/metrics", None, "application/openmetrics-text")?;
+        String::from_utf8(body).map_err(|_| ServerError::Protocol("metrics are not UTF-8".into()))
+    }
+
+    /// `POST /v1/nonces`
+    pub fn nonces(&self, count: u16) -> Result<Nonces, ServerError> {
+        self.send(&Method::POST, "/v1/nonces", &NonceRequest { count })
+    }
+
+    /// `POST /v1/lookups`
+    pub fn lookup(&self, request: &LookupRequest) -> Result<Lookup, ServerError> {
+        let found: Lookup = self.send(&Method::POST, "/v1/lookups", request)?;
+        if found.token_id == request.token_id {
+            return Ok(found);
+        }
+        Err(ServerError::Protocol("it answered about another token".into()))
+    }
+
+    /// `POST /v1/events`
+    pub fn events(&self, batch: &EventBatch) -> Result<EventsTaken, ServerError> {
+        self.send(&Method::POST, "/v1/events", batch)
+    }
+
+    /// `GET /v1/revocations`: what changed after a version, signed.
+    pub fn revocations(&self, since: u64) -> Result<SignedFeed, ServerError> {
+        self.get(&format!("/v1/revocations?since={since}"))
+    }
+
+    /// `POST /v1/terminals/self/renewal`
+    pub fn renew(&self, request: &RenewalRequest) -> Result<TerminalCertificates, ServerError> {
+        self.send(&Method::POST, "/v1/terminals/self/renewal", request)
+    }
+
+    /// `POST /v1/tokens`
+    pub fn register_token(&self, request: &TokenRequest) -> Result<TokenCertificates, ServerError> {
+        self.send(&Method::POST, "/v1/tokens", request)
+    }
+
+    /// `GET /v1/tokens`: a page of at most `limit`, after an id.
+    pub fn tokens(&self, after: Option<&str>, limit: u32) -> Result<Page<Token>, ServerError> {
+        self.get(&page("/v1/tokens", after, limit))
+    }
+
+    /// `GET /v1/tokens/{id}`
+    pub fn token(&self, id: Uuid) -> Result<Token, ServerError> {
+        self.get(&format!("/v1/tokens/{id}"))
+    }
+
+    /// `PUT /v1/tokens/{id}/status`
+    pub fn set_status(&self, id: Uuid, status: Status, reason: Option<String>) -> Result<Token, ServerError> {
+        self.send(&Method::PUT, &format!("/v1/tokens/{id}/status"), &StatusRequest { status, reason })
+    }
+
+    /// `GET /v1/users`: a page of at most `limit`, after an id.
+    pub fn users(&self, after: Option<&str>, limit: u32) -> Result<Page<User>, ServerError> {
+        self.get(&page("/v1/users", after, limit))
+    }
+
+    /// `GET /v1/users/{id}`
+    pub fn user(&self, id: &str) -> Result<User, ServerError> {
+        self.get(&format!("/v1/users/{}", escaped(id)))
+    }
+
+    /// `GET /v1/users/{id}/tokens`: a page of at most `limit`, after an id.
+    pub fn tokens_of(&self, user: &str, after: Option<&str>, limit: u32) -> Result<Page<Token>, ServerError> {
+        self.get(&page(&format!("/v1/users/{}/tokens", escaped(user)), after, limit))
+    }
+
+    /// `PUT /v1/users/{id}`
+    pub fn put_user(&self, user: &User) -> Result<User, ServerError> {
+        self.send(&Method::PUT, &format!("/v1/users/{}", escaped(&user.id)), user)
+    }
+
+    /// `POST /v1/users/import`
+    pub fn import_users(&self, users: Vec<User>) -> Result<Imported, ServerError> {
+        self.send(&Method::POST, "/v1/users/import", &UserBatch { users })
+    }
+
+    /// `GET /v1/terminals`: a page of at most `limit`, after a name.
+    pub fn terminals(&self, after: Option<&str>, limit: u32) -> Result<Page<Terminal>, ServerError> {
+        self.get(&page("/v1/terminals", after, limit))
+    }
+
+    /// `POST /v1/terminals`
+    pub fn add_terminal(&self, request: &TerminalRequest) -> Result<TerminalCertificates, ServerError> {
+        self.send(&Method::POST, "/v1/terminals", request)
+    }
+
+    /// `DELETE /v1/terminals/{name}`
+    pub fn revoke_terminal(&self, name: &str) -> Result<Terminal, ServerError> {
+        let path = format!("/v1/terminals/{}", escaped(name));
+        read(&self.exchange(&Method::DELETE, &path, None, JSON)?)
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ServerError> {
+        read(&self.exchange(&Method::GET, path, None, JSON)?)
+    }
+
+    fn send<T: DeserializeOwned>(&self, method: &Method, path: &str, body: &impl Serialize) -> Result<T, ServerError> {
+        let body = serde_json::to_vec(body).map_err(|error| ServerError::Local(error.to_string()))?;
+        read(&self.exchange(method, path, Some(body), JSON)?)
+    }
+
+    /// One request: the body of an answer 200 of that content type, or the failure.
+    fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+        wanted: &str,
+    ) -> Result<Vec<u8>, ServerError> {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let local = |error: ureq::http::Error| ServerError::Local(error.to_string());
+        let answer = match body {
+            Some(body) => self.agent.run(request.header(header::CONTENT_TYPE, JSON).body(body).map_err(local)?),
+            None => self.agent.run(request.body(()).map_err(local)?),
+        };
+        let mut answer = answer.map_err(ServerError::from_ureq)?;
+        let status = answer.status().as_u16();
+        let kind = content_type(&answer);
+        let body = bounded(&mut answer)?;
+        match status {
+            200 if kind == wanted => Ok(body),
+            200 => Err(ServerError::Protocol(format!("an answer that is not {wanted}"))),
+            400.. if kind == PROBLEM => Err(problem(status, &body)),
+            // A proxy in between may speak for a server that is away.
+            429 | 502..=504 => Err(ServerError::Busy(format!("status {status}"))),
+            _ => Err(ServerError::Protocol(format!("status {status} without a problem"))),
+        }
+    }
+}
+
+const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
+
+/// The content type without its parameters, in small letters.
+fn content_type(answer: &Response<ureq::Body>) -> String {
+    let value = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+fn bounded(answer: &mut Response<ureq::Body>) -> Result<Vec<u8>, ServerError> {
+    let mut body = Vec::new();
+    let most = BODY_MAX as u64 + 1;
+    let read = answer.body_mut().as_reader().take(most).read_to_end(&mut body);
+    read.map_err(|error| ServerError::from_ureq(error.into()))?;
+    if body.len() > BODY_MAX {
+        return Err(ServerError::Protocol("an answer of more than 256 KiB".into()));
+    }
+    Ok(body)
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ServerError> {
+    serde_json::from_slice(body).map_err(|error| ServerError::Protocol(format!("an answer of another form: {error}")))
+}
+
+/// A problem counts only when it names the status that it came with.
+fn problem(status: u16, body: &[u8]) -> ServerError {
+    match read::<Problem>(body) {
+        Ok(problem) if problem.status == status => ServerError::from_problem(problem),
+        Ok(_) => ServerError::Protocol("a problem of another status".into()),
+        Err(error) => error,
+    }
+}
+
+/// `https://host:port` of a URL that has nothing more.
+fn base(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    let authority = uri.authority()?;
+    let plain = uri.scheme_str() == Some("https")
+        && uri.path_and_query().is_none_or(|rest| rest.as_str() == "/" || rest.as_str().is_empty())
+        && !authority.as_str().contains('@')
+        && !authority.host().is_empty();
+    plain.then(|| format!("https://{authority}"))
+}
+
+fn page(path: &str, after: Option<&str>, limit: u32) -> String {
+    let after = after.map(|after| format!("&after={}", escaped(after))).unwrap_or_default();
+    format!("{path}?limit={limit}{after}")
+}
+
+/// A path segment or a value of a query (RFC 3986, 2.3: only unreserved characters stay).
+fn escaped(text: &str) -> String {
+    use std::fmt::Write;
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}

@@ -1,0 +1,297 @@
+//! The client against small servers: good, slow, dead, wrong, hostile.
+
+use std::{
+    net::TcpListener,
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
+};
+
+use serde_json::json as value;
+use uuid::Uuid;
+
+use super::{Limits, Server, ServerError};
+use crate::{
+    api::{User, v1::*},
+    crypto::x509::TlsUse,
+    failure::Failure,
+};
+use server::{Double, World, answer, json, problem};
+
+pub mod server;
+
+const ID: Uuid = Uuid::from_u128(0x0196_0000_0000_7000_8000_0000_0000_0001);
+
+fn health() -> Health {
+    let at = "2026-11-23T08:00:00Z".parse().unwrap();
+    Health { status: "ok".into(), version: "0".into(), at, terminal: "door".into(), role: Role::Read }
+}
+
+/// The failure of one question to a server that answers everything alike.
+fn failure(respond: impl Fn(&server::Asked) -> server::Answer + Send + Sync + 'static) -> ServerError {
+    let world = World::new();
+    let double = Double::start(&world, respond);
+    world.terminal(&double.url()).health().unwrap_err()
+}
+
+#[test]
+fn one_connection_is_kept_for_many_requests() {
+    let world = World::new();
+    let double = Double::start(&world, |_| json(&health()));
+    let terminal = world.terminal(&double.url());
+    for _ in 0..5 {
+        assert_eq!(terminal.health().unwrap(), health());
+    }
+    assert_eq!(double.asked(), 5);
+    assert_eq!(double.connections.load(Ordering::SeqCst), 1);
+}
+
+/// Each method asks its route with its body; what comes back is of no matter here.
+#[test]
+fn every_route_is_asked_as_the_contract_says() {
+    let world = World::new();
+    let seen: Arc<Mutex<Vec<(String, serde_json::Value)>>> = Arc::default();
+    let record = seen.clone();
+    let double = Double::start(&world, move |asked| {
+        let body = serde_json::from_slice(&asked.body).unwrap_or_default();
+        record.lock().unwrap().push((asked.line.clone(), body));
+        problem(404, "request.route")
+    });
+    let terminal = world.terminal(&double.url());
+    let user = User { id: "ö /?".into(), name: "O".into(), ..User::default() };
+    let renewal = RenewalRequest { tls_request: "t".into(), ecka_request: "e".into() };
+    let added =
+        TerminalRequest { name: "d".into(), role: Role::Read, tls_request: "t".into(), ecka_request: "e".into() };
+    let lookup = LookupRequest { token_id: ID, proof: None, identity_certificate: None, nonces: 3 };
+    let registration = TokenRequest {
+        token_id: ID,
+        user: user.clone(),
+        identity_key: "i".into(),
+        ecka_key: "e".into(),
+        replaces: None,
+    };
+    let events = EventBatch { list: ID, events: vec![value!({"seq": 1})] };
+    let results = [
+        terminal.health().err(),
+        terminal.openapi().err(),
+        terminal.metrics().err(),
+        terminal.nonces(7).err(),
+        terminal.lookup(&lookup).err(),
+        terminal.events(&events).err(),
+        terminal.revocations(9).err(),
+        terminal.renew(&renewal).err(),
+        terminal.register_token(&registration).err(),
+        terminal.tokens(None, 10).err(),
+        terminal.token(ID).err(),
+        terminal.set_status(ID, Status::Lost, Some("gone".into())).err(),
+        terminal.users(Some("a b&c"), 10).err(),
+        terminal.user(&user.id).err(),
+        terminal.put_user(&user).err(),
+        terminal.import_users(vec![user.clone()]).err(),
+        terminal.terminals(None, 1).err(),
+        terminal.add_terminal(&added).err(),
+        terminal.revoke_terminal("d").err(),
+    ];
+    for result in results {
+        assert_eq!(result.unwrap().problem_code(), Some("request.route"));
+    }
+    let asked: Vec<_> = seen.lock().unwrap().clone();
+    let expected = [
+        ("GET /v1/health".to_owned(), value!(null)),
+        ("GET /v1/openapi.json".to_owned(), value!(null)),
+        ("GET /v1/metrics".to_owned(), value!(null)),
+        ("POST /v1/nonces".to_owned(), value!({"count": 7})),
+        ("POST /v1/lookups".to_owned(), value!({"token_id": ID, "nonces": 3})),
+        ("POST /v1/events".to_owned(), value!({"list": ID, "events": [{"seq": 1}]})),
+        ("GET /v1/revocations?since=9".to_owned(), value!(null)),
+        ("POST /v1/terminals/self/renewal".to_owned(), serde_json::to_value(&renewal).unwrap()),
+        ("POST /v1/tokens".to_owned(), serde_json::to_value(&registration).unwrap()),
+        ("GET /v1/tokens?limit=10".to_owned(), value!(null)),
+        (format!("GET /v1/tokens/{ID}"), value!(null)),
+        (format!("PUT /v1/tokens/{ID}/status"), value!({"status": "lost", "reason": "gone"})),
+        ("GET /v1/users?limit=10&after=a%20b%26c".to_owned(), value!(null)),
+        ("GET /v1/users/%c3%b6%20%2f%3f".to_owned(), value!(null)),
+        ("PUT /v1/users/%c3%b6%20%2f%3f".to_owned(), serde_json::to_value(&user).unwrap()),
+        ("POST /v1/users/import".to_owned(), value!({"users": [user]})),
+        ("GET /v1/terminals?limit=1".to_owned(), value!(null)),
+        ("POST /v1/terminals".to_owned(), serde_json::to_value(&added).unwrap()),
+        ("DELETE /v1/terminals/d".to_owned(), value!(null)),
+    ];
+    for (asked, (line, body)) in asked.iter().zip(&expected) {
+        assert_eq!((asked.0.to_ascii_lowercase(), &asked.1), (line.to_ascii_lowercase(), body));
+    }
+    assert_eq!(asked.len(), expected.len());
+}
+
+#[test]
+fn a_server_of_another_ca_or_name_or_class_is_not_asked() {
+    let (world, other) = (World::new(), World::new());
+    let wrong = [
+        other.tls(TlsUse::Server, &["localhost"]),
+        world.tls(TlsUse::Server, &["example.org", "127.0.0.1"]),
+        world.tls(TlsUse::Client, &[]),
+    ];
+    for identity in wrong {
+        let double = Double::start_as(&world, identity, |_| json(&health()));
+        let error = world.terminal(&double.url()).health().unwrap_err();
+        assert!(matches!(error, ServerError::Certificate(_)), "{error:?}");
+        assert_eq!(double.asked(), 0);
+    }
+}
+
+#[test]
+fn an_address_is_a_name_too() {
+    let world = World::new();
+    let double = Double::start_as(&world, world.tls(TlsUse::Server, &["127.0.0.1"]), |_| json(&health()));
+    let url = format!("https://127.0.0.1:{}", double.address.port());
+    assert!(world.terminal(&url).health().is_ok());
+}
+
+#[test]
+fn a_terminal_of_another_ca_is_told_that_it_is_refused() {
+    let (world, other) = (World::new(), World::new());
+    let double = Double::start(&world, |_| json(&health()));
+    let (key, certificate) = other.tls(TlsUse::Client, &[]);
+    let limits = Limits { connect: Duration::from_secs(10), request: Duration::from_secs(20) };
+    let terminal =
+        Server::connect(&double.url(), &key, &certificate, std::slice::from_ref(&world.authority), limits).unwrap();
+    let error = terminal.health().unwrap_err();
+    assert!(matches!(error, ServerError::Refused(_)), "{error:?}");
+    assert_eq!(double.asked(), 0);
+}
+
+#[test]
+fn nobody_there() {
+    let world = World::new();
+    // A port that was free a moment ago.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = world.terminal(&format!("https://localhost:{port}")).health().unwrap_err();
+    assert!(matches!(error, ServerError::Unreachable(_)), "{error:?}");
+    assert_eq!(Failure::from(error).class.exit_status(), 69);
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_is_away() {
+    let none = failure(|_| None);
+    assert!(matches!(none, ServerError::Unreachable(_)), "{none:?}");
+    let head =
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{";
+    let cut = failure(|_| Some(head.into()));
+    assert!(matches!(cut, ServerError::Unreachable(_)), "{cut:?}");
+}
+
+/// One that accepts and says nothing, before TLS and after the request.
+#[test]
+fn a_slow_server_is_given_up() {
+    let world = World::new();
+    let limits = Limits { connect: Duration::from_millis(300), request: Duration::from_millis(600) };
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}", silent.local_addr().unwrap().port());
+    assert_eq!(world.terminal_with(&url, limits).health().unwrap_err(), ServerError::Slow);
+
+    let gate = Arc::new(Mutex::new(()));
+    let held = gate.lock().unwrap();
+    let waits = gate.clone();
+    let limits = Limits { connect: Duration::from_secs(10), request: Duration::from_secs(2) };
+    let double = Double::start(&world, move |asked| {
+        if asked.line.ends_with("openapi.json") {
+            // The head of an answer, and never its body.
+            return Some(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n".into());
+        }
+        drop(waits.lock());
+        None
+    });
+    let terminal = world.terminal_with(&double.url(), limits);
+    assert_eq!(terminal.openapi().unwrap_err(), ServerError::Slow);
+    assert_eq!(terminal.health().unwrap_err(), ServerError::Slow);
+    drop(held);
+}
+
+#[test]
+fn answers_that_are_not_v1_are_refused() {
+    let protocol = |answer: fn() -> server::Answer| {
+        let error = failure(move |_| answer());
+        assert!(matches!(error, ServerError::Protocol(_)), "{error:?}");
+        assert_eq!(Failure::from(error).code, "server.protocol");
+    };
+    protocol(|| Some(b"garbage\r\n\r\n".into()));
+    protocol(|| answer(200, "application/json", b"{"));
+    protocol(|| answer(200, "application/json", b"{\"status\":\"ok\"}"));
+    protocol(|| answer(200, "text/html", &serde_json::to_vec(&health()).unwrap()));
+    protocol(|| answer(200, "application/json", format!("{:?}", "a".repeat(BODY_MAX)).as_bytes()));
+    protocol(|| answer(404, "text/html", b"not found"));
+    protocol(|| answer(500, "application/problem+json", b"{}"));
+    protocol(|| answer(204, "application/json", b""));
+    // A problem that names another status than it came with.
+    protocol(|| {
+        let body = br#"{"type":"x","title":"x","status":404,"code":"token.unknown"}"#;
+        answer(200 + 300, "application/problem+json", body)
+    });
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let world = World::new();
+    let other = Double::start(&world, |_| json(&health()));
+    let location = other.url();
+    for status in [301, 302, 303, 307, 308] {
+        let location = location.clone();
+        let double = Double::start(&world, move |_| {
+            let head = format!("HTTP/1.1 {status} X\r\nLocation: {location}/v1/health\r\nContent-Length: 0\r\n\r\n");
+            Some(head.into_bytes())
+        });
+        let error = world.terminal(&double.url()).health().unwrap_err();
+        assert!(matches!(error, ServerError::Protocol(_)), "{error:?}");
+    }
+    assert_eq!(other.asked(), 0);
+}
+
+#[test]
+fn a_problem_is_told_by_its_code() {
+    let told = |status, code: &'static str| Failure::from(failure(move |_| problem(status, code)));
+    let seen = |failure: &Failure| (failure.class.exit_status(), failure.code);
+    assert_eq!(seen(&told(404, "token.unknown")), (77, "token.unknown"));
+    assert_eq!(seen(&told(409, "proof.clone")), (77, "proof.clone"));
+    assert_eq!(seen(&told(403, "terminal.revoked")), (77, "server.refused"));
+    assert_eq!(seen(&told(429, "server.rate")), (75, "server.busy"));
+    assert_eq!(seen(&told(503, "server.store")), (75, "server.busy"));
+    assert_eq!(seen(&told(500, "server.fault")), (69, "server.fault"));
+    let unknown = told(418, "tea.\u{1b}[31mpot");
+    assert_eq!(seen(&unknown), (76, "server.protocol"));
+    assert!(!unknown.message.contains('\u{1b}'));
+    assert_eq!(seen(&Failure::from(failure(|_| answer(503, "text/html", b"busy")))), (75, "server.busy"));
+}
+
+#[test]
+fn an_answer_about_another_token_is_refused() {
+    let world = World::new();
+    let found = Lookup {
+        token_id: Uuid::from_u128(7),
+        status: Status::Active,
+        reason: None,
+        user: None,
+        signed_user: None,
+        proof: None,
+        nonces: vec![],
+    };
+    let double = Double::start(&world, move |_| json(&found));
+    let request = LookupRequest { token_id: ID, proof: None, identity_certificate: None, nonces: 0 };
+    let error = world.terminal(&double.url()).lookup(&request).unwrap_err();
+    assert!(matches!(error, ServerError::Protocol(_)), "{error:?}");
+}
+
+#[test]
+fn only_https_with_a_host_and_nothing_more_is_a_server() {
+    let world = World::new();
+    let (key, certificate) = world.tls(TlsUse::Client, &[]);
+    let connect =
+        |url: &str| Server::connect(url, &key, &certificate, std::slice::from_ref(&world.authority), Limits::default());
+    for good in ["https://door", "https://door:8443", "https://door:8443/", "https://127.0.0.1:1", "https://[::1]:8443"]
+    {
+        assert_eq!(connect(good).unwrap().url(), good.trim_end_matches('/'));
+    }
+    for bad in
+        ["", "door", "http://door", "https://", "https://a@door", "https://door/v1", "https://door?x", "ftp://door"]
+    {
+        assert!(matches!(connect(bad), Err(ServerError::Url(url)) if url == bad), "{bad}");
+    }
+}

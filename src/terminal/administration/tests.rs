@@ -1,0 +1,327 @@
+//! Changes against the software token, in one process, torn at every exchange.
+
+use super::*;
+use crate::card::apdu::Format;
+use crate::{
+    api::User,
+    card::link::LinkError,
+    card::link::Privacy as Hidden,
+    crypto::{ec::KeyPair, random::SystemRandom, x509::Certificate},
+    emulator::{Forgetful, Token},
+    terminal::enrollment::tests::{Office, Slot, ada, blank, ours, wordy},
+    terminal::tap::{Depth, Seen, TapError},
+};
+
+mod keys;
+
+/// An office that has enrolled a token.
+fn enrolled(user: &User) -> (Office, Slot) {
+    let (office, mut slot) = (Office::new(), blank());
+    office.enroll(&mut slot, user).unwrap();
+    (office, slot)
+}
+
+/// The same, of a private one.
+fn enrolled_privately(user: &User) -> (Office, Slot) {
+    let (office, mut slot) = (Office::private(), ours());
+    office.enroll(&mut slot, user).unwrap();
+    (office, slot)
+}
+
+/// Gives the office a terminal of this role.
+fn demote(office: &mut Office, role: Role) {
+    let class = Class::Terminal(role);
+    let key = KeyPair::generate(&mut SystemRandom).unwrap();
+    let der = office.ca.issue(class, "terminal", key.public());
+    office.credentials.certificate = Certificate::verify(&der, &office.credentials.ca, &[class]).unwrap();
+    office.credentials.key = key;
+}
+
+fn writing(user: &User) -> Change {
+    Change::Write(Layout::of(user).unwrap())
+}
+
+fn find(office: &Office, slot: &mut Slot, what: &Change) -> Result<Target, ManageError> {
+    slot.token.reset();
+    office.visit(Format::Short, |visit| Target::find(slot, visit, what))
+}
+
+/// Finds and changes, as the command does it.
+fn run(office: &Office, slot: &mut Slot, what: &Change) -> Result<bool, ManageError> {
+    let target = find(office, slot, what)?;
+    slot.token.reset();
+    office.visit(Format::Short, |visit| change(slot, visit, &target, what))
+}
+
+/// The user that a scan sees, or why it sees none.
+fn scan(office: &Office, slot: &mut Slot) -> Result<User, TapError> {
+    slot.left = u32::MAX;
+    match office.tap(slot, Format::Short, Depth::Authenticate).result? {
+        Seen::Authenticated(token) => Ok(token.user),
+        seen @ Seen::Identified(_) => panic!("{seen:?}"),
+    }
+}
+
+/// A card that is lifted once it has carried out a number of exchanges, and its last answer is lost.
+struct Torn<'a> {
+    slot: &'a mut Slot,
+    left: u32,
+}
+
+impl Link for Torn<'_> {
+    fn transmit(&mut self, command: &[u8], hidden: Hidden) -> Result<Vec<u8>, LinkError> {
+        let answer = self.slot.transmit(command, hidden)?;
+        self.left -= 1;
+        if self.left == 0 { Err(LinkError::CardRemoved) } else { Ok(answer) }
+    }
+}
+
+/// Does it with the card lifted after `n` exchanges, and says whether it came to its end nevertheless.
+fn torn(office: &Office, slot: &mut Slot, what: &Change, n: u32) -> bool {
+    let target = find(office, slot, what).unwrap();
+    slot.token.reset();
+    let mut link = Torn { slot, left: n };
+    match office.visit(Format::Short, |visit| change(&mut link, visit, &target, what)) {
+        Ok(done) => done,
+        Err(ManageError::Token(TokenError::Link(LinkError::CardRemoved))) => false,
+        Err(e) => panic!("lifted after {n}: {e}"),
+    }
+}
+
+#[test]
+fn a_token_goes_through_its_states_and_repeating_changes_nothing() {
+    let (office, mut slot) = enrolled(&ada());
+    assert!(!run(&office, &mut slot, &Change::Unblock).unwrap());
+    for _ in 0..2 {
+        assert!(run(&office, &mut slot, &Change::Block).unwrap());
+        assert!(!run(&office, &mut slot, &Change::Block).unwrap());
+        let refused = scan(&office, &mut slot);
+        assert!(matches!(refused, Err(TapError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
+        assert!(run(&office, &mut slot, &Change::Unblock).unwrap());
+        assert!(!run(&office, &mut slot, &Change::Unblock).unwrap());
+        assert_eq!(scan(&office, &mut slot).unwrap(), ada());
+    }
+    run(&office, &mut slot, &Change::Block).unwrap();
+    assert!(run(&office, &mut slot, &Change::Terminate).unwrap());
+    assert!(!run(&office, &mut slot, &Change::Terminate).unwrap());
+    for what in [Change::Block, Change::Unblock, writing(&ada())] {
+        let refused = run(&office, &mut slot, &what);
+        let gone = TokenError::NotIssued(LifeCycle::Terminated);
+        assert!(matches!(refused, Err(ManageError::Token(ref e)) if e.to_string() == gone.to_string()), "{refused:?}");
+    }
+}
+
+#[test]
+fn a_state_is_set_by_the_next_run_wherever_the_card_was_lifted() {
+    for what in [Change::Block, Change::Terminate] {
+        let mut n = 0;
+        loop {
+            n += 1;
+            let (office, mut slot) = enrolled(&ada());
+            let whole = torn(&office, &mut slot, &what, n);
+            assert!(run(&office, &mut slot, &what).is_ok(), "{what:?} lifted after {n}");
+            slot.token.reset();
+            let state = identify(&mut slot, Format::Short).unwrap().unwrap().state;
+            assert_eq!(state, what.target(LifeCycle::Issued), "{what:?} lifted after {n}");
+            if whole {
+                break;
+            }
+        }
+        assert!(n > 4, "a channel takes more than {n} exchanges");
+    }
+}
+
+/// Another user with more than the compact record holds.
+fn wordier() -> User {
+    User { id: "9".into(), ..wordy() }
+}
+
+#[test]
+fn a_torn_write_shows_the_old_or_the_new_user_and_the_next_run_finishes_it() {
+    let same = User { name: "José Núñez the younger".into(), ..wordy() };
+    for (old, new) in [
+        (ada(), wordy()),
+        (wordy(), ada()),
+        (wordy(), same),
+        (wordy(), wordier()),
+        (ada(), User { id: "3".into(), ..ada() }),
+    ] {
+        // Only here the details of one stand beside the record of the other.
+        let may_refuse = old == wordy() && new == wordier();
+        let (office, mut slot) = enrolled(&old);
+        let mut n = 0;
+        loop {
+            n += 1;
+            run(&office, &mut slot, &writing(&old)).unwrap();
+            let whole = torn(&office, &mut slot, &writing(&new), n);
+            match scan(&office, &mut slot) {
+                Ok(seen) => assert!(seen == old || seen == new, "lifted after {n}: {seen:?}"),
+                Err(e) => assert!(may_refuse, "lifted after {n}: {e}"),
+            }
+            assert!(run(&office, &mut slot, &writing(&new)).unwrap());
+            assert_eq!(scan(&office, &mut slot).unwrap(), new, "lifted after {n}");
+            if whole {
+                break;
+            }
+        }
+        assert!(n > 5, "a write takes more than {n} exchanges");
+    }
+}
+
+#[test]
+fn details_that_nothing_points_to_are_emptied() {
+    let (office, mut slot) = enrolled(&wordy());
+    run(&office, &mut slot, &writing(&ada())).unwrap();
+    slot.token.reset();
+    let left = office.visit(Format::Short, |visit| {
+        let selected = identify(&mut slot, Format::Short)?.unwrap();
+        visit.open(&mut slot, &selected)?.session.read_details(&mut slot)
+    });
+    assert!(matches!(left, Err(TokenError::Refused { status: Status::NO_DATA, .. })), "{left:?}");
+}
+
+#[test]
+fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
+    let (mut office, mut slot) = enrolled(&ada());
+    for (role, allowed) in [(Role::Read, 0), (Role::Write, 1), (Role::Admin, 3)] {
+        demote(&mut office, role);
+        for (n, what) in [writing(&wordy()), Change::Block, Change::Unblock].iter().enumerate() {
+            let target = find(&office, &mut slot, what).unwrap();
+            slot.left = if n < allowed { u32::MAX } else { 0 };
+            let result = office.visit(Format::Short, |visit| change(&mut slot, visit, &target, what));
+            slot.left = u32::MAX;
+            assert_eq!(matches!(result, Ok(true)), n < allowed, "{role:?} {what:?}: {result:?}");
+            assert_eq!(matches!(result, Err(ManageError::Role { .. })), n >= allowed, "{role:?} {what:?}: {result:?}");
+        }
+    }
+}
+
+#[test]
+fn a_blocked_token_is_written_by_an_administrator_only() {
+    let (mut office, mut slot) = enrolled(&ada());
+    run(&office, &mut slot, &Change::Block).unwrap();
+    demote(&mut office, Role::Write);
+    let refused = run(&office, &mut slot, &writing(&wordy()));
+    assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
+    demote(&mut office, Role::Admin);
+    assert!(run(&office, &mut slot, &writing(&wordy())).unwrap());
+    assert!(run(&office, &mut slot, &Change::Unblock).unwrap());
+    assert_eq!(scan(&office, &mut slot).unwrap(), wordy());
+}
+
+#[test]
+fn another_card_than_the_confirmed_one_is_only_selected() {
+    let (office, mut first) = enrolled(&ada());
+    let mut second = blank();
+    office.enroll(&mut second, &wordy()).unwrap();
+    for what in [Change::Block, Change::Terminate, writing(&ada())] {
+        let target = find(&office, &mut first, &what).unwrap();
+        second.token.reset();
+        second.left = 1;
+        let result = office.visit(Format::Short, |visit| change(&mut second, visit, &target, &what));
+        second.left = u32::MAX;
+        assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
+        assert_eq!(scan(&office, &mut second).unwrap(), wordy());
+    }
+}
+
+#[test]
+fn looking_takes_one_exchange_and_a_blank_card_is_refused() {
+    let mut slot = blank();
+    for what in [Change::Block, Change::Terminate, writing(&ada())] {
+        slot.left = 1;
+        let refused = find(&Office::new(), &mut slot, &what);
+        assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blank)))), "{refused:?}");
+    }
+    let (office, mut slot) = enrolled(&ada());
+    slot.left = 1;
+    assert!(find(&office, &mut slot, &Change::Block).is_ok());
+}
+
+#[test]
+fn a_private_token_goes_through_its_states_too() {
+    let (office, mut slot) = enrolled_privately(&ada());
+    assert!(!run(&office, &mut slot, &Change::Unblock).unwrap());
+    for user in [wordy(), ada()] {
+        assert!(run(&office, &mut slot, &writing(&user)).unwrap());
+        assert_eq!(scan(&office, &mut slot).unwrap(), user);
+        assert!(run(&office, &mut slot, &Change::Block).unwrap());
+        assert!(!run(&office, &mut slot, &Change::Block).unwrap());
+        slot.token.reset();
+        let state = identify(&mut slot, Format::Short).unwrap().unwrap().state;
+        assert_eq!(state, LifeCycle::Issued, "a stranger does not see that it is blocked");
+        assert!(scan(&office, &mut slot).is_err());
+        assert!(run(&office, &mut slot, &Change::Unblock).unwrap());
+        assert_eq!(scan(&office, &mut slot).unwrap(), user);
+    }
+    run(&office, &mut slot, &Change::Block).unwrap();
+    assert!(run(&office, &mut slot, &Change::Terminate).unwrap());
+    assert!(!run(&office, &mut slot, &Change::Terminate).unwrap());
+}
+
+#[test]
+fn a_private_token_that_was_lifted_is_finished_by_the_next_run() {
+    for what in [Change::Block, Change::Terminate, writing(&wordy())] {
+        let mut n = 0;
+        loop {
+            n += 1;
+            let (office, mut slot) = enrolled_privately(&ada());
+            let whole = torn(&office, &mut slot, &what, n);
+            let target = run(&office, &mut slot, &what).map(|_| find(&office, &mut slot, &what));
+            let state = target.unwrap().unwrap().state;
+            assert_eq!(state, what.target(LifeCycle::Issued), "{what:?} lifted after {n}");
+            if whole {
+                break;
+            }
+        }
+        assert!(n > 9, "two channels take more than {n} exchanges");
+    }
+}
+
+#[test]
+fn a_blocked_private_token_says_so_to_whoever_may_not_unblock_it() {
+    let (mut office, mut slot) = enrolled_privately(&ada());
+    demote(&mut office, Role::Write);
+    assert!(run(&office, &mut slot, &writing(&wordy())).unwrap());
+    demote(&mut office, Role::Admin);
+    run(&office, &mut slot, &Change::Block).unwrap();
+    demote(&mut office, Role::Write);
+    let refused = run(&office, &mut slot, &writing(&ada()));
+    assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
+}
+
+#[test]
+fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
+    let (office, mut first) = enrolled_privately(&ada());
+    let mut second = ours();
+    office.enroll(&mut second, &wordy()).unwrap();
+    for what in [Change::Block, Change::Terminate, writing(&ada())] {
+        let target = find(&office, &mut first, &what).unwrap();
+        second.token.reset();
+        let result = office.visit(Format::Short, |visit| change(&mut second, visit, &target, &what));
+        assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
+        assert_eq!(scan(&office, &mut second).unwrap(), wordy());
+    }
+    // Blocked meanwhile, it is not the token that was confirmed any more.
+    let target = find(&office, &mut first, &Change::Terminate).unwrap();
+    run(&office, &mut first, &Change::Block).unwrap();
+    first.token.reset();
+    let result = office.visit(Format::Short, |visit| change(&mut first, visit, &target, &Change::Terminate));
+    assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
+}
+
+/// Whoever extracted the key of a set can show the certificate of another token, and cannot answer under its key.
+#[test]
+fn the_own_certificate_of_another_token_opens_nothing() {
+    let (office, mut first) = enrolled_privately(&ada());
+    let mut second = ours();
+    office.enroll(&mut second, &wordy()).unwrap();
+    let saved = |slot: &Slot| serde_json::to_value(slot.token.state()).unwrap();
+    let (mut state, other) = (saved(&first), saved(&second));
+    state["ecka_keys"]["65"]["in_force"]["certificate"] = other["ecka_keys"]["65"]["in_force"]["certificate"].clone();
+    let liar = serde_json::from_str(&state.to_string()).unwrap();
+    first.token = Token::new(liar, Box::new(Forgetful), Box::new(SystemRandom));
+    let refused = run(&office, &mut first, &Change::Block);
+    let receipt = TokenError::Channel(crate::channel::ChannelError::Receipt);
+    assert!(matches!(&refused, Err(ManageError::Token(e)) if e.to_string() == receipt.to_string()), "{refused:?}");
+}

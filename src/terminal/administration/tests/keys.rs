@@ -1,0 +1,168 @@
+//! The key of a set, and the CA of a private token, are replaced against the software token.
+
+use super::*;
+use crate::{
+    card::chaining::exchange,
+    crypto::ec::Point,
+    terminal::administration::{
+        rotate::{self, Authority},
+        sets::{self, SetKey},
+    },
+    terminal::enrollment::tests::Ca,
+};
+
+/// A set of this CA.
+fn fresh(ca: &Ca) -> SetKey {
+    let key = KeyPair::generate(&mut SystemRandom).unwrap();
+    let der = ca.issue(Class::SetEcka, "set 01", key.public());
+    let certificate =
+        Certificate::verify(&der, crate::terminal::enrollment::Authority::ca(ca), &[Class::SetEcka]).unwrap();
+    let mut id = [0; 8];
+    id.copy_from_slice(&crate::crypto::sha256(&[&der])[..8]);
+    SetKey { id, key, certificate }
+}
+
+fn set_of(office: &Office) -> [u8; 8] {
+    *office.set.as_ref().unwrap().id.as_bytes()
+}
+
+fn replace(
+    office: &Office,
+    slot: &mut Slot,
+    to: &SetKey,
+    lifted_after: u32,
+) -> (Result<(Uuid, bool), ManageError>, Vec<Uuid>) {
+    slot.token.reset();
+    let mut begun = Vec::new();
+    let mut note = |id| {
+        begun.push(id);
+        Ok(())
+    };
+    let mut link = Torn { slot, left: lifted_after };
+    let done = office.visit(Format::Short, |visit| sets::replace(&mut link, visit, (set_of(office), to), &mut note));
+    (done, begun)
+}
+
+fn announced(slot: &mut Slot) -> Selected {
+    slot.token.reset();
+    identify(slot, Format::Short).unwrap().unwrap()
+}
+
+const fn lifted(e: &ManageError) -> bool {
+    matches!(e, ManageError::Token(TokenError::Link(LinkError::CardRemoved)))
+}
+
+#[test]
+fn a_set_key_is_replaced_wherever_the_card_was_lifted() {
+    let mut n = 0;
+    loop {
+        n += 1;
+        let (office, mut slot) = enrolled_privately(&ada());
+        let to = fresh(&office.ca);
+        let (torn, begun) = replace(&office, &mut slot, &to, n);
+        assert!(torn.as_ref().is_ok_and(|(_, done)| *done) || torn.as_ref().is_err_and(lifted), "{n}: {torn:?}");
+        assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
+        // It announces the one or the other, and what was begun was told before.
+        let privacy = announced(&mut slot).privacy;
+        assert!(privacy == Some(Privacy::Private(set_of(&office))) || begun.len() == 1, "lifted after {n}");
+        let (whole, _) = replace(&office, &mut slot, &to, u32::MAX);
+        let (id, _) = whole.unwrap();
+        let selected = announced(&mut slot);
+        assert_eq!((selected.privacy, selected.ecka_kvn), (Some(Privacy::Private(to.id)), 2), "lifted after {n}");
+        assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
+        slot.token.reset();
+        announced(&mut slot);
+        let old = exchange(&mut slot, &commands::ecka_certificate(1), Format::Short).unwrap();
+        assert_eq!(old.status, Status::NO_DATA, "the old key is gone");
+        let (again, begun) = replace(&office, &mut slot, &to, u32::MAX);
+        assert_eq!((again.unwrap(), begun), ((id, false), Vec::new()));
+        if torn.is_ok() {
+            break;
+        }
+    }
+    assert!(n > 18, "four channels take more than {n} exchanges");
+}
+
+#[test]
+fn a_blocked_token_gets_the_key_and_stays_blocked() {
+    let (office, mut slot) = enrolled_privately(&ada());
+    run(&office, &mut slot, &Change::Block).unwrap();
+    let to = fresh(&office.ca);
+    assert!(replace(&office, &mut slot, &to, u32::MAX).0.unwrap().1);
+    assert!(scan(&office, &mut slot).is_err());
+    run(&office, &mut slot, &Change::Unblock).unwrap();
+    assert_eq!(scan(&office, &mut slot).unwrap(), ada());
+}
+
+#[test]
+fn who_has_no_part_in_it_is_left_as_he_is() {
+    let (mut office, mut slot) = enrolled_privately(&ada());
+    let to = fresh(&office.ca);
+    // What cannot be noted is not begun.
+    slot.token.reset();
+    let before = serde_json::to_string(slot.token.state()).unwrap();
+    let mut refuse = |_| Err(ManageError::NotNoted("full".into()));
+    let from = set_of(&office);
+    let refused = office.visit(Format::Short, |visit| sets::replace(&mut slot, visit, (from, &to), &mut refuse));
+    assert!(matches!(refused, Err(ManageError::NotNoted(_))), "{refused:?}");
+    assert_eq!(serde_json::to_string(slot.token.state()).unwrap(), before);
+    // A token of another set, and one in open mode.
+    let mut begin = |_| panic!("it is not begun");
+    slot.token.reset();
+    let other = office.visit(Format::Short, |visit| sets::replace(&mut slot, visit, ([9; 8], &to), &mut begin));
+    assert!(matches!(&other, Err(ManageError::OtherSet(id)) if *id == hex::encode(from)), "{other:?}");
+    let (open, mut in_open) = enrolled(&ada());
+    in_open.token.reset();
+    let refused = open.visit(Format::Short, |visit| sets::replace(&mut in_open, visit, (from, &to), &mut begin));
+    assert!(matches!(refused, Err(ManageError::Open)), "{refused:?}");
+    // A terminal that may write, and no more.
+    demote(&mut office, Role::Write);
+    let (refused, _) = replace(&office, &mut slot, &to, u32::MAX);
+    assert!(matches!(refused, Err(ManageError::Role { .. })), "{refused:?}");
+}
+
+/// The new CA, and the one set that all tokens of it go to.
+struct Moving<'a>(&'a Office, SetKey);
+
+impl Authority for Moving<'_> {
+    fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError> {
+        let issue = |class, key: &Point| self.0.ca.issue(class, &id.to_string(), key);
+        Ok((issue(Class::TokenEcka, ecka), issue(Class::Identity, identity)))
+    }
+
+    fn follower(&mut self, _: [u8; 8]) -> Result<SetKey, ManageError> {
+        Ok(self.1.clone())
+    }
+}
+
+fn rotate(office: &Office, set: &SetKey, slot: &mut Slot, lifted_after: u32) -> Result<(Uuid, bool), ManageError> {
+    slot.token.reset();
+    let mut link = Torn { slot, left: lifted_after };
+    let mut authority = Moving(office, set.clone());
+    office.visit(Format::Short, |visit| rotate::rotate(&mut link, visit, None, &mut authority))
+}
+
+#[test]
+fn a_private_token_goes_to_another_ca_wherever_it_was_lifted() {
+    let mut n = 0;
+    loop {
+        n += 1;
+        let (old, mut slot) = enrolled_privately(&ada());
+        let mut office = Office::new();
+        let set = fresh(&office.ca);
+        office.credentials.previous = Some(Box::new(old.credentials));
+        let torn = rotate(&office, &set, &mut slot, n);
+        assert!(torn.is_ok() || torn.as_ref().is_err_and(lifted), "{n}: {torn:?}");
+        assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
+        let (id, _) = rotate(&office, &set, &mut slot, u32::MAX).unwrap();
+        // Nobody but the new CA is known any more.
+        office.credentials.previous = None;
+        assert_eq!(announced(&mut slot).privacy, Some(Privacy::Private(set.id)), "lifted after {n}");
+        assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
+        if let Ok(whole) = torn {
+            assert_eq!(whole, (id, true));
+            break;
+        }
+    }
+    assert!(n > 25, "{n}");
+}

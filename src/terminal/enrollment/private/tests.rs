@@ -1,0 +1,229 @@
+use std::collections::VecDeque;
+
+use super::*;
+use crate::{
+    card::apdu::Format,
+    terminal::enrollment::tests::{Office, ada, blank, ours, wordy},
+    terminal::tap::{Depth, Seen},
+    token::open::identify,
+};
+
+#[test]
+fn a_private_token_names_its_set_and_proves_its_own_id() {
+    let office = Office::private();
+    let set = office.set.as_ref().unwrap().id;
+    for user in [ada(), wordy()] {
+        let mut slot = ours();
+        let report = office.enroll(&mut slot, &user).unwrap();
+        assert_eq!((report.ending, report.test_keys, report.set), (Ending::Enrolled, false, Some(set)));
+        let selected = identify(&mut slot, Format::Short).unwrap().unwrap();
+        assert_eq!(selected.privacy, Some(Privacy::Private(*set.as_bytes())));
+        let tapped = office.tap(&mut slot, Format::Short, Depth::Authenticate);
+        let Ok(Seen::Authenticated(token)) = tapped.result else { panic!("{:?}", tapped.result) };
+        assert_eq!((token.token_id, &token.user), (report.token_id, &user));
+        // Met again, it is opened to tell which it is.
+        let again = office.enroll(&mut slot, &user);
+        assert!(matches!(again, Err(EnrollError::AlreadyIssued(Some(id))) if id == report.token_id), "{again:?}");
+    }
+}
+
+#[test]
+fn a_card_with_test_keys_gets_no_set_key_and_is_told_so_at_once() {
+    let office = Office::private();
+    let mut slot = blank();
+    let before = slot.left;
+    assert!(matches!(office.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
+    assert_eq!(before - slot.left, 2, "SELECT and INITIALIZE UPDATE only");
+    // Begun in open mode, it does not tell any more; the journal does.
+    let mut open = Office::new();
+    slot.left = 12;
+    open.enroll(&mut slot, &ada()).unwrap_err();
+    slot.left = u32::MAX;
+    open.set.clone_from(&office.set);
+    assert!(matches!(open.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
+    // Where its journal is not, the card itself refuses the key.
+    let mut elsewhere = Office::new();
+    elsewhere.set.clone_from(&office.set);
+    assert!(matches!(elsewhere.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
+}
+
+/// A set, and who is in it.
+struct Counted(Set, Vec<String>);
+
+impl Sets for Counted {
+    fn join(&mut self, card: &str) -> Result<Set, PkiError> {
+        self.1.push(card.to_owned());
+        Ok(self.0.clone())
+    }
+
+    fn leave(&mut self, card: &str) -> Result<(), PkiError> {
+        self.1.retain(|one| one != card);
+        Ok(())
+    }
+}
+
+/// Nobody is left for any card.
+struct Nobody;
+
+impl Whose for Nobody {
+    fn user(&mut self, _: &str, _: Option<&Entry>) -> Result<User, EnrollError> {
+        Err(EnrollError::NobodyLeft)
+    }
+}
+
+#[test]
+fn a_card_that_nobody_gets_takes_no_place_unless_it_was_begun() {
+    let office = Office::private();
+    let mut sets = Counted(office.set.clone().unwrap(), Vec::new());
+    let mut slot = ours();
+    let refused = office.enroll_into(&mut slot, &mut Nobody, Some(&mut sets));
+    assert!(matches!(refused, Err(EnrollError::NobodyLeft)) && sets.1.is_empty());
+    slot.left = 12;
+    office.enroll_into(&mut slot, &mut &ada(), Some(&mut sets)).unwrap_err();
+    slot.left = u32::MAX;
+    assert!(office.enroll_into(&mut slot, &mut Nobody, Some(&mut sets)).is_err());
+    assert!(!sets.1.is_empty());
+}
+
+#[test]
+fn what_was_begun_in_one_mode_is_not_finished_in_another() {
+    let mut office = Office::private();
+    let set = office.set.take();
+    let mut slot = ours();
+    slot.left = 12;
+    office.enroll(&mut slot, &ada()).unwrap_err();
+    slot.left = u32::MAX;
+    office.set = set;
+    let report = office.enroll(&mut slot, &ada()).unwrap();
+    assert_eq!((report.ending, report.set), (Ending::Enrolled, office.set.as_ref().map(|set| set.id)));
+}
+
+/// Until the first valid C-MAC two tokens of one set differ in nothing but the ephemeral key and the receipt.
+#[test]
+fn two_tokens_of_one_set_select_alike() {
+    let office = Office::private();
+    let told = [ada(), wordy()].map(|user| {
+        let mut slot = ours();
+        office.enroll(&mut slot, &user).unwrap();
+        slot.token.reset();
+        let selected = identify(&mut slot, Format::Short).unwrap().unwrap();
+        let certificate = crate::token::commands::ecka_certificate(selected.ecka_kvn);
+        (selected.raw, exchange(&mut slot, &certificate, Format::Short).unwrap())
+    });
+    assert_eq!(told[0], told[1]);
+}
+
+/// A card that answers so: the UID in each field, and what it tells, by its command.
+struct Scripted {
+    uids: VecDeque<&'static str>,
+    told: Vec<(&'static str, &'static str)>,
+    /// What is told only behind a SELECT of the security domain.
+    domain: Vec<(&'static str, &'static str)>,
+    selected: bool,
+}
+
+impl Link for Scripted {
+    fn transmit(&mut self, command: &[u8], _: link::Privacy) -> Result<Vec<u8>, LinkError> {
+        let command = hex::encode_upper(command);
+        let told = |table: &[(&str, &str)]| {
+            table.iter().find(|(begin, _)| command.starts_with(begin)).map(|(_, answer)| (*answer).to_owned())
+        };
+        let answer = match &command[..4] {
+            "FFCA" => self.uids[0].to_owned(),
+            "00A4" => {
+                assert!(command.starts_with("00A4040008A000000151000000") && command.len() == 28, "{command}");
+                self.selected = true;
+                "9000".to_owned()
+            }
+            _ if self.selected => told(&self.domain).unwrap_or_else(|| "6A88".to_owned()),
+            _ => told(&self.told).unwrap_or_else(|| "6986".to_owned()),
+        };
+        Ok(hex::decode(answer).unwrap())
+    }
+}
+
+impl Field for Scripted {
+    fn renew(&mut self) -> Result<(), LinkError> {
+        self.selected = false;
+        self.uids.pop_front();
+        Ok(())
+    }
+}
+
+type Told = &'static [(&'static str, &'static str)];
+
+fn found(uids: [&'static str; 3], told: Told, domain: Told) -> Vec<Trace> {
+    let mut card = Scripted {
+        uids: ["before"].into_iter().chain(uids).collect(),
+        told: told.to_vec(),
+        domain: domain.to_vec(),
+        selected: true,
+    };
+    let found = traces(&mut card, Format::Short).unwrap();
+    assert!(card.uids.len() == 1 && !card.selected, "the field was gone three times, and nothing is selected");
+    found
+}
+
+const CHANGING: [&str; 3] = ["080102039000", "08AAAAAA9000", "08BBBBBB9000"];
+
+#[test]
+fn a_uid_has_to_change_each_time_and_to_be_told() {
+    assert_eq!(found(CHANGING, &[], &[]), []);
+    let [a, b, c] = CHANGING;
+    for uids in [[a, a, a], [a, a, b], [a, b, b], [a, b, a]] {
+        assert_eq!(found(uids, &[], &[]), [Trace::Uid], "{uids:?}");
+    }
+    for unknown in ["6A81", "6D00", "9000", "6300", "0801020390"] {
+        for uids in [[unknown, b, c], [a, unknown, c], [a, b, unknown], [unknown; 3]] {
+            assert_eq!(found(uids, &[], &[]), [Trace::UidUnknown], "{uids:?}");
+        }
+    }
+}
+
+#[test]
+fn whatever_tells_one_card_from_another_is_found() {
+    let cplc = |rest: &str| -> &'static str { format!("9F7F2A47900000000000000000{rest:0>64}9000").leak() };
+    let cases: &[(&'static str, &'static str, &[Trace])] = &[
+        ("80CA9F7F", cplc(""), &[]),
+        ("80CA9F7F", cplc("1"), &[Trace::Cplc]),
+        ("80CA9F7F", "9F7F01009000", &[Trace::Cplc]),
+        ("80CA9F7F", "9000", &[]),
+        ("80CA0042", "4201019000", &[Trace::Iin]),
+        ("80CA0042", "9000", &[]),
+        ("80CA0045", "4501019000", &[Trace::Cin]),
+        ("80500000", "0000000000000000000101036001020304050607089000", &[Trace::Diversification]),
+        ("80500000", "00000000000000000000FF036001020304050607089000", &[]),
+        ("80500000", "FFFFFFFFFFFFFFFFFFFFFF036001020304050607089000", &[]),
+        ("80500000", "01029000", &[Trace::Diversification]),
+    ];
+    for (command, answer, expected) in cases {
+        let table: Told = vec![(*command, *answer)].leak();
+        assert_eq!(found(CHANGING, table, &[]), *expected, "{command} {answer}, selected by itself");
+        assert_eq!(found(CHANGING, &[], table), *expected, "{command} {answer}, behind its name");
+        assert_eq!(found(CHANGING, table, table), *expected, "{command} {answer}, told once");
+    }
+    assert_eq!(found(["6A81"; 3], &[("80CA0045", "4501019000")], &[]), [Trace::UidUnknown, Trace::Cin]);
+}
+
+#[test]
+fn a_card_that_leaves_is_no_statement_about_it() {
+    struct Gone;
+    impl Link for Gone {
+        fn transmit(&mut self, _: &[u8], _: link::Privacy) -> Result<Vec<u8>, LinkError> {
+            Err(LinkError::CardRemoved)
+        }
+    }
+    impl Field for Gone {
+        fn renew(&mut self) -> Result<(), LinkError> {
+            Ok(())
+        }
+    }
+    assert_eq!(traces(&mut Gone, Format::Short), Err(LinkError::CardRemoved));
+}
+
+#[test]
+fn the_traces_are_told_in_words() {
+    let all = [Trace::Uid, Trace::UidUnknown, Trace::Cplc, Trace::Diversification, Trace::Iin, Trace::Cin];
+    let words = list(&all);
+    assert!(words.starts_with("its UID stays the same; ") && words.matches("; ").count() == 5, "{words}");
+}

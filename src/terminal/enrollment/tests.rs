@@ -1,0 +1,388 @@
+//! Enrollment and tap against the software token, in one process: the order of steps, resumption, and exchange counts.
+//! The proof that the token is right is elsewhere (third-party client, vectors, applet).
+
+use std::cell::RefCell;
+
+use jiff::Timestamp;
+
+use super::{
+    Authority, Certificates, Desk, Ending, EnrollError, Pending, Report, Visited, Wanted, Whose, journal::Journal,
+    private::Sets,
+};
+use crate::{
+    api::User,
+    card::{
+        apdu::Format,
+        link::{Link, LinkError, Privacy},
+    },
+    channel::scp03::StaticKeys,
+    crypto::{
+        Key128,
+        ec::{KeyPair, Point},
+        random::SystemRandom,
+        x509::{self, Certificate, Class, Role, Template},
+    },
+    emulator::{Forgetful, State, Token},
+    pki::{PersoKey, PkiError, Set, SetId},
+    terminal::tap::{Depth, Seen, Tapped, visit},
+    token::{
+        TokenError,
+        open::{Credentials, Item, Memory, Visit},
+    },
+};
+
+/// The CA here, or one that has to be asked elsewhere.
+pub struct Ca {
+    key: KeyPair,
+    far: bool,
+}
+
+impl Ca {
+    pub fn issue(&self, class: Class, subject: &str, key: &Point) -> Vec<u8> {
+        let template = Template {
+            class,
+            subject,
+            key,
+            not_before: "2026-11-01T00:00:00Z".parse().unwrap(),
+            not_after: "2036-11-01T00:00:00Z".parse().unwrap(),
+        };
+        x509::issue(&self.key, "Rollcall CA", &template, &mut SystemRandom).unwrap()
+    }
+}
+
+impl Authority for Ca {
+    fn ca(&self) -> &Point {
+        self.key.public()
+    }
+
+    fn is_here(&self) -> bool {
+        !self.far
+    }
+
+    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+        let name = wanted.token_id.to_string();
+        let ecka = self.issue(Class::TokenEcka, &name, &wanted.ecka);
+        Ok(Certificates { ecka, identity: self.issue(Class::Identity, &name, &wanted.identity) })
+    }
+}
+
+/// A card that is lifted at the n-th exchange.
+pub struct Slot {
+    pub token: Token,
+    pub left: u32,
+}
+
+impl Link for Slot {
+    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        if self.left == 0 {
+            return Err(LinkError::CardRemoved);
+        }
+        self.left -= 1;
+        Ok(self.token.process(command))
+    }
+}
+
+#[derive(Default)]
+struct Notebook(RefCell<std::collections::HashMap<Item, Vec<u8>>>);
+
+impl Memory for Notebook {
+    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
+        self.0.borrow().get(item).cloned()
+    }
+}
+
+pub struct Office {
+    pub ca: Ca,
+    pub credentials: Credentials,
+    memory: Notebook,
+    /// For tokens in private mode.
+    pub set: Option<Set>,
+    folder: tempfile::TempDir,
+}
+
+impl Office {
+    pub fn new() -> Self {
+        let ca = Ca { key: KeyPair::generate(&mut SystemRandom).unwrap(), far: false };
+        let key = KeyPair::generate(&mut SystemRandom).unwrap();
+        let class = Class::Terminal(Role::Admin);
+        let der = ca.issue(class, "terminal", key.public());
+        let certificate = Certificate::verify(&der, ca.ca(), &[class]).unwrap();
+        let credentials = Credentials { ca: *ca.ca(), key, certificate, previous: None };
+        Self { ca, credentials, memory: Notebook::default(), set: None, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn visit<T>(&self, format: Format, run: impl FnOnce(&mut Visit<'_>) -> T) -> T {
+        let mut context = Visit {
+            credentials: &self.credentials,
+            memory: &self.memory,
+            nonce: [7; 32],
+            now: "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap(),
+            format,
+            random: &mut SystemRandom,
+            learned: Vec::new(),
+        };
+        let result = run(&mut context);
+        self.learn(context.learned);
+        result
+    }
+
+    fn learn(&self, learned: Vec<(Item, Option<Vec<u8>>)>) {
+        for (item, value) in learned {
+            match value {
+                Some(value) => self.memory.0.borrow_mut().insert(item, value),
+                None => self.memory.0.borrow_mut().remove(&item),
+            };
+        }
+    }
+
+    pub fn tap(&self, slot: &mut Slot, format: Format, depth: Depth) -> Tapped {
+        slot.token.reset();
+        let mut tapped = self.visit(format, |context| visit(slot, context, depth));
+        self.learn(std::mem::take(&mut tapped.learned));
+        tapped
+    }
+
+    pub fn enroll(&self, slot: &mut Slot, user: &User) -> Result<Report, EnrollError> {
+        let mut sets = self.set.clone();
+        self.enroll_into(slot, &mut &*user, sets.as_mut())
+    }
+
+    pub fn enroll_into<S: Sets>(
+        &self,
+        slot: &mut Slot,
+        whose: &mut dyn Whose,
+        sets: Option<&mut S>,
+    ) -> Result<Report, EnrollError> {
+        let mut authority = Ca { key: self.ca.key.clone(), far: self.ca.far };
+        let mut desk = Desk {
+            authority: &mut authority,
+            perso: &PersoKey::File(Key128::new([9; 16])),
+            start: &StaticKeys::all(&Key128::new([8; 16])),
+            sets: sets.map(|sets| sets as &mut dyn Sets),
+            journal: &Journal::new(self.folder.path()),
+            format: Format::Short,
+            random: &mut SystemRandom,
+            progress: &mut |_, _, _| {},
+        };
+        let mut pending: Option<Box<Pending>> = None;
+        loop {
+            slot.token.reset();
+            let held = pending.as_deref();
+            match self.visit(Format::Short, |context| desk.enroll(slot, whose, context, held))? {
+                Visited::Done(report) => {
+                    desk.journal.close_token(report.token_id)?;
+                    return Ok(report);
+                }
+                Visited::Certify(mut wanting) => {
+                    desk.certify(&mut wanting)?;
+                    pending = Some(wanting);
+                }
+            }
+        }
+    }
+}
+
+/// One set for every card.
+impl Sets for Set {
+    fn join(&mut self, _: &str) -> Result<Set, PkiError> {
+        Ok(self.clone())
+    }
+
+    fn leave(&mut self, _: &str) -> Result<(), PkiError> {
+        Ok(())
+    }
+}
+
+impl Office {
+    /// From now on tokens are private, in one set.
+    pub fn private() -> Self {
+        let mut office = Self::new();
+        let key = KeyPair::generate(&mut SystemRandom).unwrap();
+        let der = office.ca.issue(Class::SetEcka, "set 00", key.public());
+        let certificate = Certificate::verify(&der, office.ca.ca(), &[Class::SetEcka]).unwrap();
+        office.set = Some(Set { id: SetId::of(&der), key, certificate });
+        office
+    }
+}
+
+pub fn blank() -> Slot {
+    card(&StaticKeys::test())
+}
+
+/// A blank card with the start keys of the desk.
+pub fn ours() -> Slot {
+    card(&StaticKeys::all(&Key128::new([8; 16])))
+}
+
+fn card(start: &StaticKeys) -> Slot {
+    let state = State::blank(start, &mut SystemRandom).unwrap();
+    Slot { token: Token::new(state, Box::new(Forgetful), Box::new(SystemRandom)), left: u32::MAX }
+}
+
+pub fn ada() -> User {
+    User { id: "7".into(), name: "Ada Lovelace".into(), fields: [("room".into(), "B17".into())].into() }
+}
+
+pub fn wordy() -> User {
+    let fields = (0..20).map(|n| (format!("field {n}"), "something to say".repeat(3))).collect();
+    User { id: "8".into(), name: "José Núñez".into(), fields }
+}
+
+#[test]
+fn an_enrolled_token_is_authenticated_with_its_user() {
+    for user in [ada(), wordy()] {
+        let office = Office::new();
+        let mut slot = blank();
+        let report = office.enroll(&mut slot, &user).unwrap();
+        assert_eq!((report.ending, report.test_keys), (Ending::Enrolled, true));
+        let tapped = office.tap(&mut slot, Format::Short, Depth::Authenticate);
+        let Ok(Seen::Authenticated(token)) = tapped.result else { panic!("{:?}", tapped.result) };
+        assert_eq!((token.token_id, &token.user), (report.token_id, &user));
+        assert!(matches!(office.enroll(&mut slot, &user), Err(EnrollError::AlreadyIssued(Some(_)))));
+    }
+}
+
+/// The table of protocol.md.
+#[test]
+fn exchanges_per_tap() {
+    for (format, first, warm) in [(Format::Short, 9, 5), (Format::Extended, 6, 4)] {
+        let mut office = Office::new();
+        let mut slot = blank();
+        office.enroll(&mut slot, &ada()).unwrap();
+        office.memory = Notebook::default();
+        for expected in [first, warm, warm] {
+            let tapped = office.tap(&mut slot, format, Depth::Authenticate);
+            assert_eq!(tapped.exchanges, expected, "{format:?}: {:?}", tapped.result);
+            let before = slot.left;
+            tapped.session.unwrap().heartbeat(&mut slot).unwrap();
+            assert_eq!(before - slot.left, 1);
+        }
+        let tapped = office.tap(&mut slot, format, Depth::Identify);
+        assert_eq!(tapped.exchanges, 1);
+        assert!(matches!(tapped.result, Ok(Seen::Identified(id)) if Some(id) == tapped.told));
+    }
+}
+
+#[test]
+fn a_card_lifted_at_any_exchange_is_finished_by_the_next_run() {
+    for (user, far, private) in [
+        (ada(), false, false),
+        (wordy(), false, false),
+        (ada(), true, false),
+        (ada(), false, true),
+        (ada(), true, true),
+    ] {
+        let mut lifted = 0;
+        for exchange in 0.. {
+            let mut office = if private { Office::private() } else { Office::new() };
+            office.ca.far = far;
+            let mut slot = if private { ours() } else { blank() };
+            slot.left = exchange;
+            match office.enroll(&mut slot, &user) {
+                Ok(_) => break,
+                Err(EnrollError::Token(TokenError::Link(LinkError::CardRemoved))) => lifted += 1,
+                Err(e) => panic!("{e}"),
+            }
+            slot.left = u32::MAX;
+            let report = office.enroll(&mut slot, &user).unwrap_or_else(|e| panic!("after {exchange}: {e}"));
+            assert_eq!(report.test_keys, !private, "after {exchange}: nobody is warned of the test keys");
+            assert_eq!(std::fs::read_dir(office.folder.path().join("enrollments")).unwrap().count(), 0);
+        }
+        assert!(lifted > 20, "{lifted}");
+    }
+}
+
+#[test]
+fn another_user_or_a_wrong_key_is_told_before_anything_is_sent() {
+    let office = Office::new();
+    let mut slot = blank();
+    slot.left = 12;
+    office.enroll(&mut slot, &ada()).unwrap_err();
+    slot.left = u32::MAX;
+    let report = office.enroll(&mut slot, &wordy()).unwrap();
+    assert_eq!((report.ending, report.test_keys), (Ending::Enrolled, true), "another user begins anew");
+
+    let state = State::blank(&StaticKeys::all(&Key128::new([1; 16])), &mut SystemRandom).unwrap();
+    slot.token = Token::new(state, Box::new(Forgetful), Box::new(SystemRandom));
+    let before = slot.left;
+    assert!(matches!(office.enroll(&mut slot, &ada()), Err(EnrollError::WrongStartKeys)));
+    assert_eq!(before - slot.left, 2, "SELECT and INITIALIZE UPDATE only");
+}
+
+/// The CA is asked while no card is held; the card that comes back has to be the one that went.
+#[test]
+fn a_ca_elsewhere_is_asked_between_two_visits() {
+    let mut office = Office::new();
+    office.ca.far = true;
+    let mut slot = blank();
+    let report = office.enroll(&mut slot, &ada()).unwrap();
+    assert_eq!(report.ending, Ending::Enrolled, "one run, though it took two visits");
+    let tapped = office.tap(&mut slot, Format::Short, Depth::Authenticate);
+    assert!(matches!(tapped.result, Ok(Seen::Authenticated(_))));
+
+    let (mut first, mut second) = (blank(), blank());
+    let mut authority = Ca { key: office.ca.key.clone(), far: true };
+    let mut desk = Desk {
+        authority: &mut authority,
+        perso: &PersoKey::File(Key128::new([9; 16])),
+        start: &StaticKeys::all(&Key128::new([8; 16])),
+        sets: None,
+        journal: &Journal::new(office.folder.path()),
+        format: Format::Short,
+        random: &mut SystemRandom,
+        progress: &mut |_, _, _| {},
+    };
+    let visited = office.visit(Format::Short, |context| desk.enroll(&mut first, &mut &ada(), context, None)).unwrap();
+    let Visited::Certify(mut pending) = visited else { panic!("{visited:?}") };
+    desk.certify(&mut pending).unwrap();
+    let other = office.visit(Format::Short, |context| desk.enroll(&mut second, &mut &ada(), context, Some(&pending)));
+    assert!(matches!(other, Err(EnrollError::OtherCard)), "{other:?}");
+    first.token.reset();
+    let visited = office.visit(Format::Short, |context| desk.enroll(&mut first, &mut &ada(), context, Some(&pending)));
+    assert!(matches!(visited, Ok(Visited::Done(Report { ending: Ending::Enrolled, .. }))), "{visited:?}");
+}
+
+/// Certificates of another key, name or class are noticed before they are on the card.
+#[test]
+fn certificates_that_were_not_asked_for_are_refused() {
+    struct Liar(Ca, u8);
+    impl Authority for Liar {
+        fn ca(&self) -> &Point {
+            self.0.ca()
+        }
+        fn is_here(&self) -> bool {
+            true
+        }
+        fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+            let honest = self.0.certify(wanted)?;
+            let other = KeyPair::generate(&mut SystemRandom).unwrap();
+            let name = wanted.token_id.to_string();
+            Ok(match self.1 {
+                0 => Certificates { ecka: honest.identity.clone(), identity: honest.ecka },
+                1 => Certificates { ecka: self.0.issue(Class::TokenEcka, &name, other.public()), ..honest },
+                2 => Certificates { identity: self.0.issue(Class::Identity, &name, other.public()), ..honest },
+                3 => Certificates { identity: self.0.issue(Class::Identity, "nobody", &wanted.identity), ..honest },
+                _ => {
+                    self.0.key = other;
+                    self.0.certify(wanted)?
+                }
+            })
+        }
+    }
+    for lie in 0..5 {
+        let office = Office::new();
+        let mut authority = Liar(Ca { key: office.ca.key.clone(), far: false }, lie);
+        let mut desk = Desk {
+            authority: &mut authority,
+            perso: &PersoKey::File(Key128::new([9; 16])),
+            start: &StaticKeys::all(&Key128::new([8; 16])),
+            sets: None,
+            journal: &Journal::new(office.folder.path()),
+            format: Format::Short,
+            random: &mut SystemRandom,
+            progress: &mut |_, _, _| {},
+        };
+        let result = office.visit(Format::Short, |context| desk.enroll(&mut blank(), &mut &ada(), context, None));
+        assert!(result.is_err(), "lie {lie}: {result:?}");
+    }
+}

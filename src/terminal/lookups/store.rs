@@ -1,0 +1,267 @@
+//! `directory.db`: what a terminal keeps of its server, in a file of its own beside the terminal's store.
+//!
+//! It is no record of ours: when it is lost, the terminal asks again. So nothing here waits for the disk, but each
+//! change is one transaction, and several processes may use the file at once. A power cut can bring a nonce back that
+//! was used: the server refuses it, and the next tap has another.
+
+use std::{
+    fs::OpenOptions,
+    io::ErrorKind,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use fs4::fs_std::FileExt;
+use jiff::Timestamp;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
+use uuid::Uuid;
+
+use crate::server_client::ServerError;
+use crate::{
+    api::v1::{AuditHead, Feed, FeedEntry, Status},
+    files,
+};
+
+/// `application_id` of the file: `RCd1`.
+const APPLICATION_ID: i64 = 0x5243_6431;
+/// How long to wait for another process that writes.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most signed users that are kept; the oldest go first.
+const USERS_KEPT: i64 = 10_000;
+
+/// The file, open.
+#[derive(Debug)]
+pub(super) struct Store {
+    db: Connection,
+    path: PathBuf,
+}
+
+/// Where the feed stands here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedPosition {
+    /// The version of the newest entry.
+    pub version: u64,
+    /// When the server signed the newest feed that was taken whole.
+    pub at: Option<Timestamp>,
+    /// The newest head of the audit log that was seen.
+    pub audit: AuditHead,
+}
+
+impl Store {
+    /// Opens the file in the folder of the state (0700), or makes it (0600). What none of these CAs signed is forgotten;
+    /// the first of them is noted.
+    pub(super) fn open(home: &Path, cas: &[&[u8]]) -> Result<Self, ServerError> {
+        let path = home.join("directory.db");
+        let broken = |error: &dyn std::fmt::Display| ServerError::Cache(format!("{}: {error}", path.display()));
+        files::create_private_folder(home).map_err(|error| broken(&error))?;
+        // One process at a time makes the file, or looks whether it is made.
+        let lock =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(home.join("directory.lock"));
+        let lock = lock.map_err(|error| broken(&error))?;
+        lock.lock_exclusive().map_err(|error| broken(&error))?;
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(broken(&error)),
+            _ => {}
+        }
+        let db = connect(&path, cas).map_err(|error| broken(&error))?;
+        Ok(Self { db, path })
+    }
+
+    fn wrap(&self, error: &rusqlite::Error) -> ServerError {
+        ServerError::Cache(format!("{}: {error}", self.path.display()))
+    }
+
+    fn query<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ServerError> {
+        run(&self.db).map_err(|error| self.wrap(&error))
+    }
+
+    fn transact<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, ServerError> {
+        let all = || {
+            let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+            let value = run(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        };
+        all().map_err(|error| self.wrap(&error))
+    }
+
+    /// Takes a nonce that may still be used out of the store, for good.
+    pub(super) fn take_nonce(&self, now: Timestamp) -> Result<Option<[u8; 32]>, ServerError> {
+        self.transact(|tx| {
+            tx.execute("DELETE FROM nonces WHERE use_by <= ?1", [now.as_millisecond()])?;
+            let one =
+                "DELETE FROM nonces WHERE nonce = (SELECT nonce FROM nonces ORDER BY use_by LIMIT 1) RETURNING nonce";
+            tx.query_row(one, [], |row| row.get(0)).optional()
+        })
+    }
+
+    /// How many may still be used.
+    pub(super) fn count_nonces(&self, now: Timestamp) -> Result<u16, ServerError> {
+        let sql = "SELECT count(*) FROM nonces WHERE use_by > ?1";
+        self.query(|db| db.query_row(sql, [now.as_millisecond()], |row| row.get(0)))
+    }
+
+    /// Keeps nonces, as long as there are at most `most`.
+    pub(super) fn keep_nonces(&self, nonces: &[([u8; 32], Timestamp)], most: u16) -> Result<(), ServerError> {
+        self.transact(|tx| {
+            for (nonce, use_by) in nonces {
+                let sql = "INSERT OR IGNORE INTO nonces SELECT ?1, ?2 WHERE (SELECT count(*) FROM nonces) < ?3";
+                tx.execute(sql, params![nonce, use_by.as_millisecond(), most])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Where the feed stands.
+    pub(super) fn mark(&self) -> Result<FeedPosition, ServerError> {
+        self.query(mark)
+    }
+
+    /// Takes a feed that was asked for at this mark. `false` when another process has taken one in between.
+    pub(super) fn take_feed(&self, asked: &FeedPosition, feed: &Feed, now: Timestamp) -> Result<bool, ServerError> {
+        self.transact(|tx| {
+            if mark(tx)? != *asked {
+                return Ok(false);
+            }
+            for entry in &feed.entries {
+                note(tx, entry)?;
+            }
+            if !feed.more {
+                tx.execute("DELETE FROM statuses WHERE heard = 1", [])?;
+            }
+            // A clock that is ahead there must not make the feed look younger than it is.
+            let at = if feed.more { asked.at } else { Some(feed.at.min(now)) };
+            tx.execute(
+                "UPDATE feed SET version = ?1, at = ?2, audit_seq = ?3, audit_hash = ?4",
+                params![
+                    feed.version.cast_signed(),
+                    at.map(Timestamp::as_millisecond),
+                    feed.audit.seq.cast_signed(),
+                    feed.audit.hash
+                ],
+            )?;
+            Ok(true)
+        })
+    }
+
+    /// What a lookup said of a token that is not let in, until the feed says it too.
+    pub(super) fn apply_lookup(&self, id: Uuid, status: Status, reason: Option<&str>) -> Result<(), ServerError> {
+        let sql = "INSERT INTO statuses VALUES (?1, ?2, ?3, 1) ON CONFLICT DO UPDATE SET status = ?2, reason = ?3";
+        self.transact(|tx| tx.execute(sql, params![id.to_string(), word(status), reason]).map(drop))
+    }
+
+    /// The status of a token, unless it is active or nothing was said of it.
+    pub(super) fn status(&self, id: Uuid) -> Result<Option<(Status, Option<String>)>, ServerError> {
+        let sql = "SELECT status, reason FROM statuses WHERE token_id = ?1";
+        let row = self.query(|db| {
+            db.query_row(sql, [id.to_string()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()
+        })?;
+        // A word that nobody knows is no reason to let a token in.
+        Ok(row.map(|(status, reason)| (named(&status).unwrap_or(Status::Suspended), reason)))
+    }
+
+    /// Keeps the signed user of a token.
+    pub(super) fn keep_user(&self, id: Uuid, jws: &str, at: Timestamp) -> Result<(), ServerError> {
+        self.transact(|tx| {
+            let sql = "INSERT INTO users VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET jws = ?2, at = ?3";
+            tx.execute(sql, params![id.to_string(), jws, at.as_millisecond()])?;
+            let sql =
+                "DELETE FROM users WHERE token_id IN (SELECT token_id FROM users ORDER BY at DESC LIMIT -1 OFFSET ?1)";
+            tx.execute(sql, [USERS_KEPT]).map(drop)
+        })
+    }
+
+    /// The signed user of a token.
+    pub(super) fn user(&self, id: Uuid) -> Result<Option<String>, ServerError> {
+        let sql = "SELECT jws FROM users WHERE token_id = ?1";
+        self.query(|db| db.query_row(sql, [id.to_string()], |row| row.get(0)).optional())
+    }
+
+    /// Up to which event of a list the server has everything.
+    pub(super) fn uploaded(&self, list: Uuid) -> Result<u64, ServerError> {
+        let sql = "SELECT seq FROM uploads WHERE list = ?1";
+        let seq = self.query(|db| db.query_row(sql, [list.to_string()], |row| row.get::<_, i64>(0)).optional())?;
+        Ok(seq.unwrap_or(0).cast_unsigned())
+    }
+
+    /// The server has everything up to this event.
+    pub(super) fn set_uploaded(&self, list: Uuid, seq: u64) -> Result<(), ServerError> {
+        let sql = "INSERT INTO uploads VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seq = max(seq, ?2)";
+        self.transact(|tx| tx.execute(sql, params![list.to_string(), seq.cast_signed()]).map(drop))
+    }
+}
+
+fn connect(path: &Path, cas: &[&[u8]]) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(PATIENCE)?;
+    is_empty(&db)?; // a file of somebody else is not touched
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    {
+        let tx = Transaction::new_unchecked(&db, TransactionBehavior::Immediate)?;
+        if is_empty(&tx)? {
+            tx.execute_batch(include_str!("store/001.sql"))?;
+            tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+            tx.pragma_update(None, "user_version", 1)?;
+        }
+        let known: Option<Vec<u8>> = tx.query_row("SELECT ca FROM feed", [], |row| row.get(0)).optional()?;
+        let ca = cas.first().copied().unwrap_or_default();
+        if known.as_deref().is_some_and(|known| cas.contains(&known)) {
+            tx.execute("UPDATE feed SET ca = ?1", [ca])?;
+        } else {
+            tx.execute_batch("DELETE FROM feed; DELETE FROM nonces; DELETE FROM statuses; DELETE FROM users;")?;
+            tx.execute("INSERT INTO feed (one, ca) VALUES (1, ?1)", [ca])?;
+        }
+        tx.commit()?;
+    }
+    Ok(db)
+}
+
+/// Whether nothing is in the file yet; an error when it belongs to another program.
+fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    let id: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (id, tables) {
+        (APPLICATION_ID, 1..) => Ok(false),
+        (0, 0) => Ok(true),
+        _ => Err(rusqlite::Error::InvalidQuery),
+    }
+}
+
+fn mark(db: &Connection) -> rusqlite::Result<FeedPosition> {
+    db.query_row("SELECT version, at, audit_seq, audit_hash FROM feed", [], |row| {
+        let at = row.get::<_, Option<i64>>(1)?;
+        Ok(FeedPosition {
+            version: row.get::<_, i64>(0)?.cast_unsigned(),
+            at: at.and_then(|at| Timestamp::from_millisecond(at).ok()),
+            audit: AuditHead { seq: row.get::<_, i64>(2)?.cast_unsigned(), hash: row.get(3)? },
+        })
+    })
+}
+
+fn note(db: &Connection, entry: &FeedEntry) -> rusqlite::Result<()> {
+    let id = entry.token_id.to_string();
+    if entry.status == Status::Active {
+        return db.execute("DELETE FROM statuses WHERE token_id = ?1", [id]).map(drop);
+    }
+    let sql =
+        "INSERT INTO statuses VALUES (?1, ?2, ?3, 0) ON CONFLICT DO UPDATE SET status = ?2, reason = ?3, heard = 0";
+    db.execute(sql, params![id, word(entry.status), entry.reason]).map(drop)
+}
+
+const WORDS: [(Status, &str); 4] = [
+    (Status::Active, "active"),
+    (Status::Suspended, "suspended"),
+    (Status::Lost, "lost"),
+    (Status::Revoked, "revoked"),
+];
+
+fn word(status: Status) -> &'static str {
+    WORDS.iter().find(|(known, _)| *known == status).map_or("suspended", |(_, word)| word)
+}
+
+fn named(text: &str) -> Option<Status> {
+    WORDS.iter().find(|(_, word)| *word == text).map(|(status, _)| *status)
+}

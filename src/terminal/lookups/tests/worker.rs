@@ -1,0 +1,232 @@
+//! The thread that asks: one request a tap, a pause after a failure, each event once.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{self, Receiver},
+    },
+    time::Duration,
+};
+
+use serde_json::json as value;
+use uuid::Uuid;
+
+use super::super::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts};
+use super::cache::{Signer, ada, feed, nonce, now};
+use crate::api::v1::*;
+use crate::server_client::{
+    Limits,
+    tests::server::{Answer, Asked, Double, World, json, problem},
+};
+
+const LONG: Duration = Duration::from_secs(30);
+
+struct Numbers {
+    list: Uuid,
+    last: Arc<AtomicUsize>,
+}
+
+impl EventSource for Numbers {
+    fn list(&self) -> Uuid {
+        self.list
+    }
+
+    fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String> {
+        let last = self.last.load(Ordering::SeqCst) as u64;
+        Ok((seq + 1..=last).take(most).map(|seq| (seq, value!({"seq": seq}))).collect())
+    }
+}
+
+/// A server of this world that answers as one that knows token 1, and keeps events.
+struct Scene {
+    world: World,
+    home: tempfile::TempDir,
+    double: Double,
+    log: Arc<Mutex<Vec<String>>>,
+    events: Arc<Mutex<Vec<u64>>>,
+    dead: Arc<AtomicBool>,
+    last: Arc<AtomicUsize>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let world = World::new();
+        let signer = Signer::new(&world);
+        let (log, events) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<u64>>>::default());
+        let dead = Arc::<AtomicBool>::default();
+        let double = {
+            let (log, events, dead) = (log.clone(), events.clone(), dead.clone());
+            Double::start(&world, move |asked| {
+                log.lock().unwrap().push(asked.line.clone());
+                if dead.load(Ordering::SeqCst) { None } else { respond(&signer, &events, asked) }
+            })
+        };
+        Self { world, home: tempfile::tempdir().unwrap(), double, log, events, dead, last: Arc::default() }
+    }
+
+    fn asker(&self, journal: bool) -> (LookupWorker, Receiver<ServerEvent>) {
+        let numbers = Numbers { list: Uuid::from_u128(9), last: self.last.clone() };
+        let limits = Limits { connect: LONG, request: LONG };
+        let equipment = WorkerParts {
+            server: self.world.terminal_with(&self.double.url(), limits),
+            cache: self.cache(),
+            journal: journal.then(|| Box::new(numbers) as Box<dyn EventSource>),
+            nonces: 4,
+            clock: now,
+        };
+        let (told, news) = mpsc::channel();
+        (LookupWorker::start(equipment, move |news| drop(told.send(news))).unwrap(), news)
+    }
+
+    fn cache(&self) -> Cache {
+        Cache::open(self.home.path(), &[*self.world.authority.point()]).unwrap()
+    }
+
+    fn asked(&self, line: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|asked| *asked == line).count()
+    }
+}
+
+/// A server never gives the same nonce twice.
+static GIVEN: AtomicUsize = AtomicUsize::new(0);
+
+fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, asked: &Asked) -> Answer {
+    let body: serde_json::Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+    match asked.line.as_str() {
+        "POST /v1/lookups" => {
+            let count = u8::try_from(body["nonces"].as_u64().unwrap()).unwrap();
+            let id: Uuid = serde_json::from_value(body["token_id"].clone()).unwrap();
+            let mut found = signer.lookup(id.as_u128(), &ada(), now());
+            let fresh = || u8::try_from(GIVEN.fetch_add(1, Ordering::SeqCst) % 200).unwrap();
+            found.nonces = (0..count).map(|_| nonce(fresh(), 24)).collect();
+            if id.as_u128() == 2 {
+                found = Lookup { status: Status::Lost, user: None, signed_user: None, ..found };
+            }
+            if id.as_u128() == 3 { problem(404, "token.unknown") } else { json(&found) }
+        }
+        "POST /v1/nonces" => json(&Nonces { nonces: vec![nonce(200, 24)] }),
+        "POST /v1/events" => {
+            let seqs: Vec<_> = body["events"].as_array().unwrap().iter().map(|e| e["seq"].as_u64().unwrap()).collect();
+            let mut kept = events.lock().unwrap();
+            let new: Vec<_> = seqs.iter().copied().filter(|seq| !kept.contains(seq)).collect();
+            kept.extend(&new);
+            let (stored, all) = (u32::try_from(new.len()).unwrap(), u32::try_from(seqs.len()).unwrap());
+            json(&EventsTaken { stored, known: all - stored })
+        }
+        line if line.starts_with("GET /v1/revocations") => {
+            let since = line.rsplit_once('=').unwrap().1.parse().unwrap();
+            json(&SignedFeed { jws: signer.feed(&feed(since, since, &[], (1, "a"))) })
+        }
+        _ => problem(404, "request.route"),
+    }
+}
+
+fn ask(asker: &LookupWorker, id: u128) -> LookupOutcome {
+    let (sender, answers) = mpsc::channel();
+    let question = LookupQuery { token_id: Uuid::from_u128(id), proof: vec![1, 2, 3], identity: None };
+    asker.ask(question, move |answered| drop(sender.send(answered)));
+    answers.recv_timeout(LONG).unwrap()
+}
+
+#[test]
+fn a_tap_with_proof_costs_one_request() {
+    let scene = Scene::new();
+    let (asker, news) = scene.asker(false);
+    for _ in 0..5 {
+        let _ = scene.cache().take_nonce(now()).unwrap();
+        let answered = ask(&asker, 1);
+        assert_eq!(answered.said.unwrap().user, Some(ada()));
+        assert_eq!(answered.kept.user, Some((ada(), now())));
+        assert!(answered.took.is_some());
+    }
+    asker.finish();
+    assert_eq!(scene.asked("POST /v1/lookups"), 5);
+    assert_eq!(scene.asked("POST /v1/nonces"), 0);
+    assert_eq!(scene.double.connections.load(Ordering::SeqCst), 1);
+    // The last answer filled them up again.
+    assert_eq!(scene.cache().missing_nonces(now()).unwrap(), NONCES_MAX - 4);
+    assert!(news.try_recv().is_err());
+}
+
+#[test]
+fn who_stays_has_nonces_before_the_first_tap() {
+    let scene = Scene::new();
+    let (asker, _news) = scene.asker(true);
+    asker.finish();
+    assert_eq!(scene.asked("POST /v1/nonces"), 1);
+    assert!(scene.cache().take_nonce(now()).unwrap().is_some());
+    assert_eq!(scene.cache().mark().unwrap().at, Some(now()));
+}
+
+#[test]
+fn what_the_server_says_no_to_is_no_outage() {
+    let scene = Scene::new();
+    let (asker, news) = scene.asker(false);
+    assert_eq!(ask(&asker, 3).said.unwrap_err().problem_code(), Some("token.unknown"));
+    let lost = ask(&asker, 2);
+    assert_eq!(lost.said.unwrap().status, Status::Lost);
+    assert_eq!(lost.kept.status, Some((Status::Lost, None)));
+    assert!(ask(&asker, 1).said.is_ok());
+    asker.finish();
+    assert!(news.try_recv().is_err());
+}
+
+/// Told once, answered at once while it is left alone, and told when it is back.
+#[test]
+fn an_outage_is_told_once() {
+    let scene = Scene::new();
+    let (asker, news) = scene.asker(true);
+    assert!(ask(&asker, 1).said.is_ok());
+    scene.dead.store(true, Ordering::SeqCst);
+    let first = ask(&asker, 1);
+    assert!(first.said.is_err());
+    assert_eq!(first.kept.user, Some((ada(), now())));
+    let count = scene.asked("POST /v1/lookups");
+    let mut at_once = 0;
+    for _ in 0..50 {
+        let answered = ask(&asker, 1);
+        assert!(answered.said.is_err());
+        at_once += usize::from(answered.took.is_none());
+    }
+    // Of fifty questions, those that came within the pause were not asked; a pause that ends in between asks again.
+    assert_eq!(scene.asked("POST /v1/lookups") - count, 50 - at_once);
+    assert!(at_once > 0);
+    assert!(matches!(news.recv_timeout(LONG).unwrap(), ServerEvent::Lost(_)));
+    scene.last.store(3, Ordering::SeqCst);
+    scene.dead.store(false, Ordering::SeqCst);
+    assert_eq!(news.recv_timeout(LONG).unwrap(), ServerEvent::Back);
+    assert!(ask(&asker, 1).said.is_ok());
+    asker.finish();
+    assert_eq!(*scene.events.lock().unwrap(), [1, 2, 3]);
+    assert!(news.try_recv().is_err());
+}
+
+#[test]
+fn events_come_in_batches_and_go_on_after_a_restart() {
+    let scene = Scene::new();
+    scene.last.store(600, Ordering::SeqCst);
+    let (asker, _news) = scene.asker(true);
+    asker.finish();
+    assert_eq!(scene.asked("POST /v1/events"), 3);
+    scene.last.store(601, Ordering::SeqCst);
+    let (asker, _news) = scene.asker(true);
+    asker.events();
+    asker.finish();
+    assert_eq!(*scene.events.lock().unwrap(), (1..=601).collect::<Vec<_>>());
+    assert_eq!(scene.asked("POST /v1/events"), 4);
+}
+
+/// A batch whose acknowledgement was lost goes once more, and counts once.
+#[test]
+fn a_lost_acknowledgement_doubles_nothing() {
+    let scene = Scene::new();
+    scene.last.store(5, Ordering::SeqCst);
+    let (asker, _news) = scene.asker(true);
+    asker.finish();
+    std::fs::remove_file(scene.home.path().join("directory.db")).unwrap();
+    scene.last.store(7, Ordering::SeqCst);
+    let (asker, _news) = scene.asker(true);
+    asker.finish();
+    assert_eq!(*scene.events.lock().unwrap(), [1, 2, 3, 4, 5, 6, 7]);
+}

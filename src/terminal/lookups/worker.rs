@@ -1,0 +1,353 @@
+//! A thread that asks the server, so that nobody else waits for the network.
+//!
+//! Questions are answered in the order in which they come. When nobody waits, it fetches the feed, nonces for the next
+//! taps, and takes events to the server. A server that is away is left alone for a while, longer each time: meanwhile
+//! every question is answered at once with what went wrong, and with what is kept.
+
+use std::{
+    io,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Cache, CachedToken};
+use crate::api::v1::{EVENTS_MAX, EventBatch, Lookup, LookupRequest};
+use crate::server_client::{Server, ServerError};
+
+/// The first pause after a failure; each further one is twice as long.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How often the feed is fetched.
+const FEED_EVERY: Duration = Duration::from_secs(60);
+/// Most bytes of the events of one batch: an eighth of the body stays for what is around them.
+const BATCH_BYTES: usize = crate::api::v1::BODY_MAX / 8 * 7;
+
+/// A token that has proved who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookupQuery {
+    /// Its id.
+    pub token_id: Uuid,
+    /// The presence proof, as `COSE_Sign1`.
+    pub proof: Vec<u8>,
+    /// Its identity certificate, DER, where it is known.
+    pub identity: Option<Vec<u8>>,
+}
+
+/// What the server said, and what is kept of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookupOutcome {
+    /// The answer, or why there is none.
+    pub said: Result<Lookup, ServerError>,
+    /// What was said before.
+    pub kept: CachedToken,
+    /// How long the request took; `None` when the server was not asked.
+    pub took: Option<Duration>,
+}
+
+/// What whoever runs the terminal is to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ServerEvent {
+    /// The server cannot be used; told once, until it is back.
+    Lost(ServerError),
+    /// It is back.
+    Back,
+    /// Something is wrong that lasts.
+    Alarm(ServerError),
+}
+
+/// Events that are to come to the server.
+pub trait EventSource: Send {
+    /// The list that numbers them.
+    fn list(&self) -> Uuid;
+    /// At most `most` events after a number, each with its own, in order.
+    fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String>;
+}
+
+/// What an asker works with.
+pub struct WorkerParts {
+    /// Whom it asks.
+    pub server: Server,
+    /// What is kept.
+    pub cache: Cache,
+    /// The events to take there, if any.
+    pub journal: Option<Box<dyn EventSource>>,
+    /// How many nonces to keep for the next taps.
+    pub nonces: u16,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
+}
+
+type Reply = Box<dyn FnOnce(LookupOutcome) + Send>;
+
+enum Order {
+    Ask(Box<LookupQuery>, Reply),
+    Events,
+    Reconnect(Box<Server>),
+}
+
+/// The handle of the thread.
+#[derive(Debug)]
+pub struct LookupWorker {
+    orders: Sender<Order>,
+    thread: JoinHandle<()>,
+}
+
+impl LookupWorker {
+    /// Starts the thread. `tell` is called on it.
+    pub fn start(equipment: WorkerParts, tell: impl Fn(ServerEvent) + Send + 'static) -> io::Result<Self> {
+        let (orders, inbox) = mpsc::channel();
+        let mut desk = Desk::new(equipment, Box::new(tell));
+        let thread = thread::Builder::new().name("server".to_owned()).spawn(move || desk.serve(&inbox))?;
+        Ok(Self { orders, thread })
+    }
+
+    /// Asks about a token. `reply` is called on the thread, once.
+    pub fn ask(&self, question: LookupQuery, reply: impl FnOnce(LookupOutcome) + Send + 'static) {
+        let _ = self.orders.send(Order::Ask(Box::new(question), Box::new(reply)));
+    }
+
+    /// Says that there are new events.
+    pub fn events(&self) {
+        let _ = self.orders.send(Order::Events);
+    }
+
+    /// Asks this server from now on: the same, under a fresh certificate.
+    pub fn reconnect(&self, server: Server) {
+        let _ = self.orders.send(Order::Reconnect(Box::new(server)));
+    }
+
+    /// Ends the thread after what is due: at most one request to a server that is away.
+    pub fn finish(self) {
+        drop(self.orders);
+        let _ = self.thread.join();
+    }
+}
+
+/// After a failure: what it was, and how long the server is left alone.
+struct Pause {
+    error: ServerError,
+    length: Duration,
+    until: Instant,
+}
+
+struct Desk {
+    equipment: WorkerParts,
+    tell: Box<dyn Fn(ServerEvent) + Send>,
+    pause: Option<Pause>,
+    feed_due: Instant,
+    upload: bool,
+    prefetch: bool,
+    /// The last alarm, so that it is told once.
+    alarm: Option<ServerError>,
+}
+
+impl Desk {
+    fn new(equipment: WorkerParts, tell: Box<dyn Fn(ServerEvent) + Send>) -> Self {
+        let upload = equipment.journal.is_some();
+        // Who takes events there stays, and taps again and again.
+        Self { prefetch: upload, equipment, tell, pause: None, feed_due: Instant::now(), upload, alarm: None }
+    }
+
+    fn serve(&mut self, inbox: &Receiver<Order>) {
+        loop {
+            match inbox.try_recv() {
+                Ok(order) => self.take(order),
+                Err(TryRecvError::Empty) if self.chore() => {}
+                Err(TryRecvError::Empty) => match inbox.recv_timeout(self.until_due()) {
+                    Ok(order) => self.take(order),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return self.end(),
+                },
+                Err(TryRecvError::Disconnected) => return self.end(),
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        while self.chore() {}
+    }
+
+    fn take(&mut self, order: Order) {
+        match order {
+            Order::Ask(question, reply) => reply(self.ask(&question)),
+            Order::Events => self.upload = self.equipment.journal.is_some(),
+            Order::Reconnect(server) => {
+                self.equipment.cache.trust(server.trusted());
+                self.equipment.server = *server;
+                // What it refused it may have refused for the old certificate.
+                if let Some(pause) = &mut self.pause {
+                    pause.until = Instant::now();
+                }
+            }
+        }
+    }
+
+    /// The next thing that is due, while nobody asks; `false` when there is none.
+    fn chore(&mut self) -> bool {
+        if self.paused().is_some() {
+            return false;
+        }
+        if self.feed_due <= Instant::now() {
+            self.feed_due = Instant::now() + FEED_EVERY;
+            let done = self.fetch_feed();
+            self.judge(done);
+        } else if std::mem::take(&mut self.prefetch) {
+            let done = self.fetch_nonces();
+            self.judge(done);
+        } else if std::mem::take(&mut self.upload) {
+            let done = self.upload_batch();
+            self.upload = matches!(done, Ok(true));
+            self.judge(done);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// When the next chore is due.
+    fn until_due(&self) -> Duration {
+        let due = self.pause.as_ref().map_or(self.feed_due, |pause| pause.until.max(self.feed_due));
+        due.saturating_duration_since(Instant::now())
+    }
+
+    fn paused(&self) -> Option<&ServerError> {
+        self.pause.as_ref().filter(|pause| pause.until > Instant::now()).map(|pause| &pause.error)
+    }
+
+    fn ask(&mut self, question: &LookupQuery) -> LookupOutcome {
+        let away = self.paused().cloned();
+        let start = Instant::now();
+        let (said, took) = match away {
+            Some(error) => (Err(error), None),
+            None => (self.lookup(question), Some(start.elapsed())),
+        };
+        let kept = self.equipment.cache.recall(question.token_id, (self.equipment.clock)());
+        let kept = kept.unwrap_or_else(|error| {
+            self.alarm(error);
+            CachedToken::default()
+        });
+        LookupOutcome { said, kept, took }
+    }
+
+    fn lookup(&mut self, question: &LookupQuery) -> Result<Lookup, ServerError> {
+        let request = LookupRequest {
+            token_id: question.token_id,
+            proof: Some(BASE64_URL_SAFE_NO_PAD.encode(&question.proof)),
+            identity_certificate: question.identity.as_ref().map(|der| BASE64_URL_SAFE_NO_PAD.encode(der)),
+            nonces: self.missing(),
+        };
+        let mut said = self.equipment.server.lookup(&request);
+        if let Err(ServerError::Unreachable(_)) = said {
+            // A kept connection may have died meanwhile, and with it an answer. Once more without the proof: if the
+            // server has taken it, it would call it replayed, and nobody is to be refused for our own repetition.
+            said = self.equipment.server.lookup(&LookupRequest { proof: None, identity_certificate: None, ..request });
+        }
+        let said = self.judged(said)?;
+        let kept = self.equipment.cache.keep_nonces(&said.nonces).and_then(|()| self.equipment.cache.remember(&said));
+        match kept {
+            // A disk that is full is no reason to turn somebody away.
+            Err(error @ ServerError::Cache(_)) => self.alarm(error),
+            Err(error) => return self.judged(Err(error)),
+            Ok(()) => {}
+        }
+        if said.status != crate::api::v1::Status::Active {
+            self.feed_due = Instant::now(); // it knows this, too
+        }
+        Ok(said)
+    }
+
+    fn missing(&self) -> u16 {
+        let missing = self.equipment.cache.missing_nonces((self.equipment.clock)()).unwrap_or(0);
+        let kept = crate::api::v1::NONCES_MAX.saturating_sub(missing);
+        self.equipment.nonces.saturating_sub(kept)
+    }
+
+    fn fetch_nonces(&mut self) -> Result<(), ServerError> {
+        match self.missing() {
+            0 => Ok(()),
+            missing => self.equipment.cache.keep_nonces(&self.equipment.server.nonces(missing)?.nonces),
+        }
+    }
+
+    fn fetch_feed(&mut self) -> Result<(), ServerError> {
+        let WorkerParts { server, cache, clock, .. } = &self.equipment;
+        loop {
+            let mark = cache.mark()?;
+            let jws = server.revocations(mark.version)?.jws;
+            if !cache.take_feed(&mark, &jws, clock())? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes one batch there; `true` when there may be more.
+    fn upload_batch(&mut self) -> Result<bool, ServerError> {
+        let WorkerParts { server, cache, journal, .. } = &mut self.equipment;
+        let Some(journal) = journal else { return Ok(false) };
+        let list = journal.list();
+        let mut events = journal.after(cache.uploaded(list)?, EVENTS_MAX).map_err(ServerError::Cache)?;
+        let mut room = BATCH_BYTES;
+        let fits = events.iter().take_while(|(_, event)| {
+            let length = event.to_string().len() + 1;
+            let fits = length <= room;
+            room = room.saturating_sub(length);
+            fits
+        });
+        // One that is too long by itself goes alone: the server says so, and that is told.
+        let fitting = fits.count().max(1);
+        events.truncate(fitting);
+        let Some(&(newest, _)) = events.last() else { return Ok(false) };
+        server.events(&EventBatch { list, events: events.into_iter().map(|(_, event)| event).collect() })?;
+        // Killed before this is noted, the batch goes once more: the server knows each event by its number.
+        cache.set_uploaded(list, newest)?;
+        Ok(true)
+    }
+
+    /// What came of a chore: nobody waits for it, so what the server objects to is told here.
+    fn judge<T>(&mut self, done: Result<T, ServerError>) {
+        if let Err(error @ ServerError::Problem(_)) = self.judged(done).map(drop) {
+            self.alarm(error);
+        }
+    }
+
+    /// Learns from what came of a request whether the server is there.
+    fn judged<T>(&mut self, done: Result<T, ServerError>) -> Result<T, ServerError> {
+        match &done {
+            Err(error @ (ServerError::Cache(_) | ServerError::AuditCut { .. } | ServerError::Local(_))) => {
+                self.alarm(error.clone());
+            }
+            Ok(_) | Err(ServerError::Problem(_)) => {
+                if self.pause.take().is_some() {
+                    (self.tell)(ServerEvent::Back);
+                }
+            }
+            Err(error) => self.lost(error.clone()),
+        }
+        done
+    }
+
+    fn lost(&mut self, error: ServerError) {
+        let length = self.pause.as_ref().map_or(PAUSE, |pause| (pause.length * 2).min(PAUSE_MAX));
+        if self.pause.is_none() {
+            (self.tell)(ServerEvent::Lost(error.clone()));
+        }
+        self.pause = Some(Pause { error, length, until: Instant::now() + length });
+        // Whatever was due is due when it is back.
+        self.feed_due = Instant::now();
+        self.upload = self.equipment.journal.is_some();
+        self.prefetch = self.upload;
+    }
+
+    fn alarm(&mut self, error: ServerError) {
+        if self.alarm.as_ref() != Some(&error) {
+            (self.tell)(ServerEvent::Alarm(error.clone()));
+        }
+        self.alarm = Some(error);
+    }
+}

@@ -1,0 +1,150 @@
+//! The list itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::event::{Entry, Event, Member};
+use super::input::{Holder, Insertion};
+
+/// What one input changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// An event to tell, in this order.
+    Event(Box<Event>),
+    /// The entry of this token is new, different, or gone.
+    Stay(Uuid),
+    /// What is known of this reader is different.
+    ReaderSlot(String),
+    /// This id is denied now, or not any more.
+    Denied(String),
+    /// The service was lost, or is back.
+    Service,
+}
+
+/// What ends the stay of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Lifting the card.
+    Field,
+    /// The next tap.
+    Toggle,
+    /// Time.
+    Until,
+}
+
+/// An entry and how it ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stay {
+    /// The entry.
+    pub entry: Entry,
+    /// What ends its stay.
+    pub mode: Mode,
+    /// When time ends it: always in mode until, and in mode field while it is unconfirmed.
+    pub closes: Option<Timestamp>,
+}
+
+/// What is known of one reader.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReaderSlot {
+    /// Whether it is plugged in, as far as was told.
+    pub attached: bool,
+    /// The insertion that was last seen, if a card lies there.
+    pub insertion: Option<Insertion>,
+    /// Whether nobody could look since, so that insertions cannot be compared.
+    pub unsure: bool,
+    /// When it counts as empty, unless a card comes to light before.
+    pub empty_at: Option<Timestamp>,
+    /// The authenticated card of that insertion.
+    pub held: Option<Holder>,
+    /// The code of the refusal that was told in that insertion.
+    pub told: Option<String>,
+}
+
+impl ReaderSlot {
+    pub(super) fn is_insertion(&self, insertion: Insertion) -> bool {
+        !self.unsure && self.insertion == Some(insertion)
+    }
+
+    pub(super) fn holds(&self, token_id: Uuid) -> bool {
+        self.held.as_ref().is_some_and(|held| held.token_id == token_id)
+    }
+
+    /// Whether this token never left since it was tapped here.
+    pub(super) fn still_holds(&self, token_id: Uuid, insertion: Insertion) -> bool {
+        self.holds(token_id) && (self.unsure || self.insertion == Some(insertion))
+    }
+
+    /// Another card, or none, lies there now.
+    pub(super) fn turn_over(&mut self, insertion: Option<Insertion>) {
+        *self = Self { attached: self.attached, insertion, ..Self::default() };
+    }
+}
+
+/// The current user list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PresenceList {
+    pub(super) seq: u64,
+    pub(super) stays: BTreeMap<Uuid, Stay>,
+    pub(super) slots: BTreeMap<String, ReaderSlot>,
+    pub(super) denied: BTreeSet<String>,
+    pub(super) service_lost: bool,
+}
+
+impl PresenceList {
+    /// A list as it was stored: the number of its last event, and its rows.
+    pub fn restore(
+        seq: u64,
+        stays: impl IntoIterator<Item = Stay>,
+        slots: impl IntoIterator<Item = (String, ReaderSlot)>,
+        denied: impl IntoIterator<Item = String>,
+        service_lost: bool,
+    ) -> Self {
+        let stays = stays.into_iter().map(|stay| (stay.entry.token_id, stay)).collect();
+        Self { seq, stays, slots: slots.into_iter().collect(), denied: denied.into_iter().collect(), service_lost }
+    }
+
+    /// The number of the last event, 0 before the first.
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The entries, by token id.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.stays.values().map(|stay| &stay.entry)
+    }
+
+    /// What a replay of the events must give.
+    pub fn members(&self) -> BTreeMap<Uuid, Member> {
+        self.entries().map(|entry| (entry.token_id, Member::from(entry))).collect()
+    }
+
+    /// The entry of a token, and how it ends.
+    pub fn stay(&self, token_id: Uuid) -> Option<&Stay> {
+        self.stays.get(&token_id)
+    }
+
+    /// What is known of a reader.
+    pub fn slot(&self, reader: &str) -> Option<&ReaderSlot> {
+        self.slots.get(reader)
+    }
+
+    /// Whether this token or user is denied.
+    pub fn is_denied(&self, id: &str) -> bool {
+        self.denied.contains(id)
+    }
+
+    /// Whether the service is lost.
+    pub const fn service_lost(&self) -> bool {
+        self.service_lost
+    }
+
+    /// When time next changes anything: a [`Input::Tick`](super::Input::Tick) is due then, not before.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let stays = self.stays.values().filter_map(|stay| stay.closes);
+        stays.chain(self.slots.values().filter_map(|slot| slot.empty_at)).min()
+    }
+}

@@ -1,0 +1,67 @@
+//! The current user list: a pure core, `PresenceList::apply(input, now, policy) -> changes`, and its store.
+//!
+//! The core has no clock and no input or output. What it is told are [`Input`]s, in the order in which things
+//! happened; what it answers are [`Change`]s: the events to tell, and which of its rows are new. Invariant: the list
+//! equals a [`replay`] of the events, whatever it was told.
+//!
+//! # The rules
+//!
+//! There is one entry per token; a user with two tokens has two. It names the reader where the token arrived. Who
+//! counts as present is set per reader ([`Presence`]); an entry keeps the mode of its last sighting, so that a changed
+//! configuration takes effect with the next one.
+//!
+//! **Insertions.** Each reader has a slot, which remembers the card that was last seen in it and its insertion. A tap
+//! counts once until removal: the same token with the same insertion is no second tap. It is one again when it was
+//! refused or cleared in between. After a start, the loss of the service or of the reader, insertions cannot be
+//! compared; the token that lay there before is then taken as never lifted, since a tap that is not counted can be
+//! repeated, and one too many throws somebody off the list.
+//!
+//! **A tap** (authenticated) with a new insertion first ends the stay of whoever lay there in mode field, the same
+//! token included (`lifted`: the number of the insertion proves it). Then
+//! - not on the list: it arrives. With the same insertion only in mode field: in toggle and until a card that lies
+//!   there does not come back by itself once it left.
+//! - on the list at another reader: it left there (`moved`) and arrives here. With the same insertion nothing happens:
+//!   when two readers see one token, the newest insertion has it, and it does not jump to and fro. Once it is lifted
+//!   there, the next sighting here brings it back (mode field).
+//! - on the list here: in toggle a new insertion ends it (`toggled`). Otherwise it is seen, and in until its time
+//!   starts anew with a new insertion. When the user information differs, it left (`updated`) and arrives with the
+//!   new one.
+//!
+//! **A heartbeat** refreshes the entry at its reader, if the slot holds that very token. In mode field it also brings
+//! a token back that is nowhere on the list, unless it was refused, denied or cleared: those need a new tap.
+//!
+//! **Lifted, empty**: ends the stay in mode field (`lifted` when the removal was seen, `gone` when a look found the
+//! card missing). Toggle and until entries stay.
+//!
+//! **Vacant**: after a start or a loss, a reader that comes empty counts as empty only after `settles_after`, for a
+//! service that has just started finds the cards that lie there a moment later.
+//!
+//! **Refused**: told once per insertion. Whoever lay there in mode field left (`refused` when it is the same
+//! insertion, `lifted` otherwise). Toggle and until entries stay: anybody can make a card that names a token and fails.
+//! An identification without authentication counts for nothing but that another card lies there.
+//!
+//! **Loss** of the service or of a reader, and a start: entries in mode field become unconfirmed, and are closed
+//! (`stale`) after `stale_after` unless seen. A start gives them that time anew. Toggle and until entries are not
+//! touched. Losing what is lost already, and adding what is there already, is told once.
+//!
+//! **Time**: before anything else, until entries whose time is over leave (`expired`, at the moment it was over, also
+//! when nobody was running then). Stale entries are closed after the input, so that it may still confirm them.
+//!
+//! **Denied** ids (token or user) leave at once and are refused (`token.denied`) from then on, with or without a
+//! server. **Clear** ends every entry; a card that lies on a reader then needs a new tap or scan. `moved` and
+//! `updated` are followed by `arrived` of the same token.
+
+mod event;
+mod input;
+mod list;
+mod policy;
+pub mod store;
+#[cfg(test)]
+mod tests;
+mod transition;
+
+pub use event::{Entry, Event, Kind, Member, Reason, ReplayError, Source, State, replay};
+pub use input::{Holder, Input, Insertion, Refused, Tap};
+pub use list::{Change, Mode, PresenceList, ReaderSlot, Stay};
+pub use policy::{Policy, Presence, PresenceError, duration};
+pub use store::{Store, StoreError};

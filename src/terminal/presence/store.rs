@@ -1,0 +1,328 @@
+//! The terminal's store: the list, its events, and what is remembered of tokens, in one SQLite file.
+//!
+//! Each input is one transaction: entries, events and their numbers together, so that after a kill at any moment the
+//! list equals a replay of the events. What is told is on the disk before it is told (`synchronous=FULL`); what merely
+//! refreshes (heartbeats, counters, certificates) does not wait for the disk, survives a kill, and may be lost, never
+//! torn, by a power cut.
+//!
+//! Several processes may use the store at once. Each keeps the list in memory and reads it again, inside the
+//! transaction, when another one has written. A watch holds a lock; while it does, others hand their outcomes over and
+//! ring ([`Store::deliver`]), and the watch takes them exactly once ([`Store::catch_up`]). What an operator orders
+//! (`clear`, `deny`) is done in place and then rung, since it must hold even if the watch hangs.
+
+mod error;
+mod file;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod tokens;
+mod wakeup;
+mod watch;
+mod work;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use uuid::Uuid;
+
+use work::Work;
+
+pub use error::StoreError;
+pub use tokens::CertificateOf;
+pub use wakeup::{Waiter, Wakeup};
+pub use watch::WatchLock;
+
+use super::{Entry, Event, Input, Policy, PresenceList};
+
+/// The terminal's store, open.
+#[derive(Debug)]
+pub struct Store {
+    db: Connection,
+    home: PathBuf,
+    path: PathBuf,
+    sync: Option<Sync>,
+    memory: Option<Memory>,
+}
+
+/// The list as it was read last.
+#[derive(Debug)]
+struct Memory {
+    list: PresenceList,
+    /// `data_version`: another number says that another process has written.
+    version: i64,
+    /// The last event that the caller was given.
+    given: u64,
+}
+
+/// Whether a transaction waits until it is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    Full,
+    Lazy,
+}
+
+/// What became of outcomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Delivery {
+    /// They are stored; these events are new, others' included.
+    Stored(Vec<Event>),
+    /// A watch runs: it has them now, or will have.
+    HandedOver,
+}
+
+impl Store {
+    /// Opens `terminal.db` in the folder `home`; makes both if they are not there.
+    pub fn open(home: &Path) -> Result<Self, StoreError> {
+        let path = home.join("terminal.db");
+        let db = file::open(home, &path)?;
+        Ok(Self { db, home: home.to_owned(), path, sync: None, memory: None })
+    }
+
+    /// Opens it only if there is one: to look must not make anything.
+    pub fn open_if_there(home: &Path) -> Result<Option<Self>, StoreError> {
+        if file::is_there(&home.join("terminal.db"))? { Self::open(home).map(Some) } else { Ok(None) }
+    }
+
+    /// Applies one input, and gives all events that are new since the last call, others' included, in order.
+    pub fn apply(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, StoreError> {
+        if input.is_routine() {
+            let done = self.transact(Sync::Lazy, |work| {
+                work.apply(input, now, policy)?;
+                Ok(if work.told { None } else { Some(()) })
+            })?;
+            if done.is_some() {
+                return self.news();
+            }
+        }
+        self.transact(Sync::Full, |work| work.apply(input, now, policy).map(Some))?;
+        self.news()
+    }
+
+    /// What an operator orders: applies it in place, and wakes the watch, which reads it from here.
+    pub fn order(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, StoreError> {
+        let events = self.apply(input, now, policy)?;
+        wakeup::call(&self.home);
+        Ok(events)
+    }
+
+    /// The outcomes of a scan: stored, or handed over to the watch that runs. Returns when the watch has taken them,
+    /// or after two seconds.
+    pub fn deliver(&mut self, inputs: &[Input], now: Timestamp, policy: &dyn Policy) -> Result<Delivery, StoreError> {
+        let home = self.home.clone();
+        let handed_over = self.transact(Sync::Full, |work| {
+            if watch::is_running(&home)? {
+                inputs.iter().try_for_each(|input| work.hand_over(input, now))?;
+                return Ok(Some(true));
+            }
+            work.recover(now, policy)?;
+            inputs.iter().try_for_each(|input| work.apply(input, now, policy))?;
+            Ok(Some(false))
+        })?;
+        if handed_over == Some(true) {
+            wakeup::call(&self.home);
+            return Ok(Delivery::HandedOver);
+        }
+        self.news().map(Delivery::Stored)
+    }
+
+    /// Brings the list up to date before it is shown, when no watch does: takes what was handed over to one that is
+    /// gone, doubts what it left behind when it ended without saying so, and lets time pass.
+    ///
+    /// When it cannot be written now, it stays as it is.
+    pub fn settle(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), StoreError> {
+        match self.try_settle(now, policy) {
+            Err(StoreError::Locked { .. } | StoreError::ReadOnly { .. } | StoreError::Full { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
+    fn try_settle(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), StoreError> {
+        if !self.needs_settling(now)? {
+            return Ok(());
+        }
+        let home = self.home.clone();
+        self.transact(Sync::Full, |work| {
+            if watch::is_running(&home)? {
+                return Ok(None);
+            }
+            work.recover(now, policy)?;
+            work.apply(&Input::Tick, now, policy).map(Some)
+        })?;
+        Ok(())
+    }
+
+    fn needs_settling(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let left_behind = self.query(|db| {
+            Ok(rows::flag(db, "watching")?
+                || db.prepare_cached("SELECT EXISTS (SELECT 1 FROM handover)")?.query_row([], |row| row.get(0))?)
+        })?;
+        Ok(left_behind || self.list()?.next_deadline().is_some_and(|deadline| deadline <= now))
+    }
+
+    /// The watch's turn after a ring, and on its slow tick: takes what was handed over, and gives all events that are
+    /// new since the last call, others' included, in order.
+    pub fn catch_up(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, StoreError> {
+        self.transact(Sync::Full, |work| work.drain(now, policy).map(Some))?;
+        self.news()
+    }
+
+    /// When time next ends an entry: apply a [`Input::Tick`] then.
+    pub fn next_deadline(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.list()?.next_deadline())
+    }
+
+    /// Whether it is whole and can be written, which it is not: nothing changes.
+    pub fn check(&self) -> Result<(), StoreError> {
+        self.query(|db| {
+            begin(db, TransactionBehavior::Immediate)?.rollback()?;
+            db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+        })
+        .and_then(|word| if word == "ok" { Ok(()) } else { Err(StoreError::damaged(&self.path, &word)) })
+    }
+
+    /// The entries, the longest stay first.
+    pub fn entries(&mut self) -> Result<Vec<Entry>, StoreError> {
+        let mut entries: Vec<_> = self.list()?.entries().cloned().collect();
+        entries.sort_by_key(|entry| entry.since);
+        Ok(entries)
+    }
+
+    /// The denied ids, sorted.
+    pub fn denied(&mut self) -> Result<Vec<String>, StoreError> {
+        self.query(|db| {
+            db.prepare_cached("SELECT id FROM denied ORDER BY id")?.query_map([], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// The id of this list: made with the store, and never again the same.
+    pub fn list_id(&self) -> Result<Uuid, StoreError> {
+        let bytes: [u8; 16] = self.query(|db| db.query_row("SELECT id FROM list", [], |row| row.get(0)))?;
+        Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// At most `most` events that came after the one with this number, in order.
+    pub fn events_after(&self, seq: u64, most: usize) -> Result<Vec<Event>, StoreError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.query(|db| {
+            let sql = "SELECT * FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+            db.prepare_cached(sql)?.query_map(params![seq.cast_signed(), most], rows::event)?.collect()
+        })
+    }
+
+    /// The list as it is now.
+    pub fn list(&mut self) -> Result<&PresenceList, StoreError> {
+        let tx = begin(&self.db, TransactionBehavior::Deferred).map_err(|error| self.wrap(&error))?;
+        let memory = refresh(&tx, &mut self.memory).map_err(|error| StoreError::database(&self.path, &error))?;
+        Ok(&memory.list)
+    }
+
+    /// The events at or after `since` and before `until`, in order, until the visitor breaks off.
+    pub fn history(
+        &self,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+        mut visit: impl FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let since = since.map_or(i64::MIN, ceil_ms);
+        let until = until.map_or(i64::MAX, ceil_ms);
+        self.query(|db| {
+            let mut statement = db.prepare_cached("SELECT * FROM events WHERE at >= ?1 AND at < ?2 ORDER BY seq")?;
+            let mut found = statement.query(params![since, until])?;
+            while let Some(row) = found.next()? {
+                if visit(rows::event(row)?).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// One transaction; the closure says `None` when it must not stand.
+    fn transact<T>(
+        &mut self,
+        sync: Sync,
+        run: impl FnOnce(&mut Work<'_>) -> Result<Option<T>, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.synchronise(sync)?;
+        let path = self.path.as_path();
+        let wrap = |error: rusqlite::Error| StoreError::database(path, &error);
+        let tx = begin(&self.db, TransactionBehavior::Immediate).map_err(wrap)?;
+        let memory = refresh(&tx, &mut self.memory).map_err(wrap)?;
+        let mut work = Work { db: &tx, path, list: memory.list.clone(), told: false };
+        let Some(value) = run(&mut work)? else { return Ok(None) };
+        let list = work.list;
+        match tx.commit() {
+            Ok(()) => memory.list = list,
+            Err(error) => {
+                memory.version = NEVER_READ;
+                return Err(wrap(error));
+            }
+        }
+        Ok(Some(value))
+    }
+
+    /// The events that the caller was not given yet.
+    fn news(&mut self) -> Result<Vec<Event>, StoreError> {
+        let wrap = |error: rusqlite::Error| StoreError::database(&self.path, &error);
+        let Some(memory) = self.memory.as_mut().filter(|memory| memory.given < memory.list.seq()) else {
+            return Ok(Vec::new());
+        };
+        let read = || {
+            let sql = "SELECT * FROM events WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
+            let range = params![memory.given.cast_signed(), memory.list.seq().cast_signed()];
+            self.db.prepare_cached(sql)?.query_map(range, rows::event)?.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        let events = read().map_err(wrap)?;
+        memory.given = memory.list.seq();
+        Ok(events)
+    }
+
+    fn synchronise(&mut self, sync: Sync) -> Result<(), StoreError> {
+        if self.sync != Some(sync) {
+            let word = if sync == Sync::Full { "FULL" } else { "NORMAL" };
+            self.query(|db| db.pragma_update(None, "synchronous", word))?;
+            self.sync = Some(sync);
+        }
+        Ok(())
+    }
+
+    fn query<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        run(&self.db).map_err(|error| self.wrap(&error))
+    }
+
+    fn wrap(&self, error: &rusqlite::Error) -> StoreError {
+        StoreError::database(&self.path, error)
+    }
+}
+
+/// A `data_version` that SQLite never gives.
+const NEVER_READ: i64 = -1;
+
+fn begin(db: &Connection, behavior: TransactionBehavior) -> rusqlite::Result<Transaction<'_>> {
+    Transaction::new_unchecked(db, behavior)
+}
+
+/// The list as this transaction sees it: read again if another process has written since.
+fn refresh<'a>(tx: &Connection, memory: &'a mut Option<Memory>) -> rusqlite::Result<&'a mut Memory> {
+    let version: i64 = tx.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+    match memory {
+        Some(known) if known.version == version => {}
+        Some(known) => {
+            known.list = rows::load(tx)?;
+            known.version = version;
+        }
+        None => {
+            let list = rows::load(tx)?;
+            *memory = Some(Memory { version, given: list.seq(), list });
+        }
+    }
+    memory.as_mut().ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+/// The first whole millisecond that is not before this time.
+fn ceil_ms(time: Timestamp) -> i64 {
+    let ms = time.as_millisecond();
+    if Timestamp::from_millisecond(ms).is_ok_and(|floor| floor < time) { ms + 1 } else { ms }
+}

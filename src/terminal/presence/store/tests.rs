@@ -1,0 +1,430 @@
+//! The store in one process; `tests/roster_kill` kills it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::failure::{Class, Failure};
+use crate::terminal::presence::tests::properties::inputs;
+use crate::terminal::presence::tests::{at, by_name, deny, empty, events, lifted, readers, seen, tap, token};
+use crate::terminal::presence::{Reason, State, replay};
+
+fn home() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn open(home: &TempDir) -> Store {
+    Store::open(home.path()).unwrap()
+}
+
+fn all(store: &Store) -> Vec<Event> {
+    let mut found = Vec::new();
+    let visit = |event| {
+        found.push(event);
+        ControlFlow::Continue(())
+    };
+    store.history(None, None, visit).unwrap();
+    found
+}
+
+fn failure(error: StoreError) -> (Class, &'static str) {
+    let failure = Failure::from(error);
+    assert!(failure.hint.is_some());
+    (failure.class, failure.code)
+}
+
+#[test]
+fn files_are_private_and_stay_after_reopening() {
+    let temp = home();
+    let home = temp.path().join("deep/er");
+    let mut store = Store::open(&home).unwrap();
+    store.apply(&tap("field-a", 1, 1), at(0), &by_name).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&home), 0o700);
+    for name in ["terminal.db", "terminal.db-wal", "terminal.db-shm"] {
+        assert_eq!(mode(&home.join(name)), 0o600, "{name}");
+    }
+    drop(store);
+    assert_eq!(Store::open(&home).unwrap().entries().unwrap().len(), 1);
+}
+
+#[test]
+fn eight_may_open_a_new_store_at_once() {
+    let home = home();
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let home = &home;
+            scope.spawn(move || open(home).apply(&tap("toggle-a", n, u64::from(n)), at(0), &by_name).unwrap());
+        }
+    });
+    let mut store = open(&home);
+    assert_eq!(store.entries().unwrap().len(), 8);
+    assert_eq!(replay(&all(&store)).unwrap(), store.list().unwrap().members());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_stored_is_the_list(inputs in inputs()) {
+        let home = home();
+        let mut store = open(&home);
+        let (mut pure, mut told, mut ms) = (PresenceList::default(), Vec::new(), 0);
+        for (n, (pause, input)) in inputs.iter().enumerate() {
+            ms += pause;
+            let expected = events(pure.apply(input, at(ms), &by_name));
+            prop_assert_eq!(&store.apply(input, at(ms), &by_name).unwrap(), &expected);
+            told.extend(expected);
+            if n % 16 == 15 {
+                store = open(&home);
+            }
+        }
+        prop_assert_eq!(store.list().unwrap(), &pure);
+        let mut again = open(&home);
+        prop_assert_eq!(again.list().unwrap(), &pure);
+        prop_assert_eq!(all(&store), told);
+    }
+
+    #[test]
+    fn two_that_take_turns_see_one_list(inputs in inputs(), turns in prop::collection::vec(any::<bool>(), 80)) {
+        let home = home();
+        let mut stores = [open(&home), open(&home)];
+        let (mut pure, mut told, mut given, mut ms) = (PresenceList::default(), Vec::new(), [Vec::new(), Vec::new()], 0);
+        for store in &mut stores {
+            store.list().unwrap();
+        }
+        for ((pause, input), turn) in inputs.iter().zip(turns) {
+            ms += pause;
+            told.extend(events(pure.apply(input, at(ms), &by_name)));
+            let turn = usize::from(turn);
+            given[turn].extend(stores[turn].apply(input, at(ms), &by_name).unwrap());
+        }
+        for (store, mut given) in stores.iter_mut().zip(given) {
+            prop_assert_eq!(store.list().unwrap(), &pure);
+            given.extend(store.catch_up(at(ms), &by_name).unwrap());
+            prop_assert_eq!(given, told.clone(), "each is given every event once, in order");
+        }
+    }
+}
+
+#[test]
+fn history_takes_a_span_of_time() {
+    let home = home();
+    let mut store = open(&home);
+    for n in 0..5 {
+        store.apply(&tap("toggle-a", n, u64::from(n)), at(i64::from(n) * 10), &by_name).unwrap();
+    }
+    let span = |since, until| {
+        let mut found = Vec::new();
+        let visit = |event: Event| {
+            found.push(event.seq);
+            ControlFlow::Continue(())
+        };
+        store.history(since, until, visit).unwrap();
+        found
+    };
+    assert_eq!(span(Some(at(10)), Some(at(30))), [2, 3]);
+    assert_eq!(span(None, Some(at(10))), [1]);
+    let just_after = at(30).checked_add(Duration::from_nanos(1)).unwrap();
+    assert_eq!(span(Some(just_after), None), [5]);
+    assert_eq!(span(None, Some(just_after)), [1, 2, 3, 4]);
+    let mut first = None;
+    store.history(None, None, |event| (first.replace(event.seq), ControlFlow::Break(())).1).unwrap();
+    assert_eq!(first, Some(1));
+}
+
+#[test]
+fn what_is_no_store_of_ours_is_damaged() {
+    let sql = |path: &Path, sql| Connection::open(path).unwrap().execute_batch(sql).unwrap();
+    let text = "no database, but long enough to look like one ".repeat(30);
+    for name in ["text", "foreign", "foreign id"] {
+        let home = home();
+        let path = home.path().join("terminal.db");
+        match name {
+            "text" => std::fs::write(&path, &text).unwrap(),
+            "foreign" => sql(&path, "CREATE TABLE other (x)"),
+            _ => sql(&path, "PRAGMA application_id = 7"),
+        }
+        assert_eq!(failure(Store::open(home.path()).unwrap_err()), (Class::Io, "store.damaged"), "{name}");
+    }
+}
+
+/// A pipe has no bytes, and whoever opens it waits: it is told before, and not taken for no list.
+#[test]
+fn what_is_no_file_is_damaged() {
+    for make in [mkfifo, |path: &Path| std::fs::create_dir(path).unwrap()] {
+        let home = home();
+        make(&home.path().join("terminal.db"));
+        for opened in [Store::open(home.path()).map(Some), Store::open_if_there(home.path())] {
+            assert_eq!(failure(opened.unwrap_err()), (Class::Io, "store.damaged"));
+        }
+    }
+}
+
+fn mkfifo(path: &Path) {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+#[test]
+fn a_file_cut_off_is_damaged() {
+    let home = home();
+    let mut store = open(&home);
+    for n in 0..200 {
+        store.apply(&tap("toggle-a", 1, n), at(0), &by_name).unwrap();
+    }
+    drop(store);
+    let path = home.path().join("terminal.db");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() / 2 / 4096 * 4096]).unwrap();
+    let read = Store::open(home.path()).and_then(|mut store| {
+        store.entries()?;
+        store.history(None, None, |_| ControlFlow::Continue(()))
+    });
+    assert_eq!(failure(read.unwrap_err()), (Class::Io, "store.damaged"));
+}
+
+#[test]
+fn rows_that_no_version_wrote_are_damage() {
+    for sql in [
+        "UPDATE entries SET user = 'x'",
+        "UPDATE entries SET state = 'gone'",
+        "UPDATE entries SET token_id = x'00'",
+        "UPDATE entries SET since = 9223372036854775807",
+        "UPDATE slots SET held = '{}'",
+        "DROP TABLE slots",
+    ] {
+        let home = home();
+        open(&home).apply(&tap("field-a", 1, 1), at(0), &by_name).unwrap();
+        Connection::open(home.path().join("terminal.db")).unwrap().execute_batch(sql).unwrap();
+        let error = open(&home).entries().unwrap_err();
+        assert_eq!(failure(error), (Class::Io, "store.damaged"), "{sql}");
+    }
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    let home = home();
+    drop(open(&home));
+    Connection::open(home.path().join("terminal.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert_eq!(failure(Store::open(home.path()).unwrap_err()), (Class::Io, "store.newer"));
+}
+
+#[test]
+fn making_a_store_that_was_interrupted_is_finished() {
+    let home = home();
+    let path = home.path().join("terminal.db");
+    Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "WAL").unwrap();
+    assert_ne!(std::fs::metadata(&path).unwrap().len(), 0);
+    assert_eq!(open(&home).entries().unwrap(), []);
+}
+
+#[test]
+fn a_locked_store_is_busy_and_may_still_be_read() {
+    let home = home();
+    let mut store = open(&home);
+    store.apply(&tap("until-a", 1, 1), at(0), &by_name).unwrap();
+    let other = Connection::open(home.path().join("terminal.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    store.db.busy_timeout(Duration::ZERO).unwrap();
+    let error = store.apply(&Input::Tick, at(0), &by_name).unwrap_err();
+    assert_eq!(failure(error), (Class::Busy, "store.locked"));
+    store.settle(at(100_000), &by_name).unwrap();
+    assert_eq!(store.entries().unwrap().len(), 1);
+}
+
+#[test]
+fn a_full_disk_loses_only_what_did_not_fit() {
+    let home = home();
+    let mut store = open(&home);
+    store.apply(&tap("toggle-a", 1, 1), at(0), &by_name).unwrap();
+    let pages: i64 = store.db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    store.db.query_row(&format!("PRAGMA max_page_count = {}", pages + 2), [], |_| Ok(())).unwrap();
+    let mut fitted = 1;
+    let error = loop {
+        match store.apply(&tap("toggle-a", 1, fitted + 1), at(0), &by_name) {
+            Ok(_) => fitted += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(failure(error), (Class::Io, "store.full"));
+    assert_eq!(all(&store).len() as u64, fitted);
+    assert_eq!(replay(&all(&store)).unwrap(), store.list().unwrap().members());
+    assert_eq!(open(&home).list().unwrap().seq(), fitted);
+}
+
+#[test]
+fn a_counter_only_grows() {
+    let home = home();
+    let (mut store, mut other) = (open(&home), open(&home));
+    assert_eq!(store.counter(token(1)).unwrap(), None);
+    assert!(store.record_counter(token(1), 7).unwrap());
+    assert!(!other.record_counter(token(1), 7).unwrap());
+    assert!(!other.record_counter(token(1), 6).unwrap());
+    assert!(other.record_counter(token(1), u32::MAX).unwrap());
+    assert!(store.record_counter(token(2), 1).unwrap());
+    assert_eq!(store.counter(token(1)).unwrap(), Some(u32::MAX));
+}
+
+#[test]
+fn certificates_are_kept_apart() {
+    let home = home();
+    let mut store = open(&home);
+    let kinds = [
+        CertificateOf::Identity(token(1)),
+        CertificateOf::Identity(token(2)),
+        CertificateOf::Own { token_id: token(1), kvn: 0x41 },
+        CertificateOf::Set { set_id: [1; 8], kvn: 1 },
+        CertificateOf::Set { set_id: [1; 8], kvn: 2 },
+    ];
+    for (n, kind) in kinds.iter().enumerate() {
+        assert_eq!(store.certificate(kind).unwrap(), None);
+        store.keep_certificate(kind, &[9]).unwrap();
+        store.keep_certificate(kind, &[u8::try_from(n).unwrap()]).unwrap();
+    }
+    for (n, kind) in kinds.iter().enumerate() {
+        assert_eq!(store.certificate(kind).unwrap(), Some(vec![u8::try_from(n).unwrap()]));
+    }
+    store.forget_certificate(&kinds[0]).unwrap();
+    assert_eq!(store.certificate(&kinds[0]).unwrap(), None);
+    assert!(store.certificate(&kinds[1]).unwrap().is_some());
+}
+
+#[test]
+fn a_second_watch_is_refused_with_the_pid_of_the_first() {
+    let home = home();
+    let (mut first, mut second) = (open(&home), open(&home));
+    let (lock, _wakeup, _) = first.start_watch(at(0), &by_name).unwrap();
+    let error = second.start_watch(at(0), &by_name).unwrap_err();
+    assert!(error.to_string().contains(&format!("(process {})", std::process::id())), "{error}");
+    assert_eq!(failure(error), (Class::Busy, "watch.already-running"));
+    first.stop_watch(lock, at(0), &by_name).unwrap();
+    second.start_watch(at(0), &by_name).unwrap();
+}
+
+#[test]
+fn a_scan_hands_over_to_the_watch_and_stores_without_one() {
+    let home = home();
+    let (mut watch, mut scan) = (open(&home), open(&home));
+    let stored = scan.deliver(&[tap("toggle-a", 1, 1)], at(0), &by_name).unwrap();
+    assert!(matches!(stored, Delivery::Stored(events) if events.len() == 1));
+    let (lock, wakeup, events) = watch.start_watch(at(1), &by_name).unwrap();
+    assert_eq!(events, []);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let waiter = wakeup.wait().unwrap();
+            let events = watch.catch_up(at(3), &by_name).unwrap();
+            drop(waiter);
+            assert_eq!(events.iter().map(|event| event.at).collect::<Vec<_>>(), [at(2), at(2)]);
+            assert_eq!(watch.catch_up(at(4), &by_name).unwrap(), [], "once");
+        });
+        let inputs = [empty("toggle-a"), tap("toggle-a", 1, 3), tap("toggle-a", 2, 5)];
+        assert_eq!(scan.deliver(&inputs, at(2), &by_name).unwrap(), Delivery::HandedOver);
+        assert_eq!(scan.entries().unwrap()[0].token_id, token(2), "taken before deliver returns");
+    });
+    watch.stop_watch(lock, at(5), &by_name).unwrap();
+    assert!(matches!(scan.deliver(&[], at(6), &by_name).unwrap(), Delivery::Stored(_)));
+}
+
+#[test]
+fn what_a_watch_left_undone_is_taken_once_by_who_comes_next() {
+    let home = home();
+    let (mut watch, mut scan) = (open(&home), open(&home));
+    let (lock, wakeup, _) = watch.start_watch(at(0), &by_name).unwrap();
+    drop(wakeup);
+    assert_eq!(scan.deliver(&[tap("toggle-a", 1, 1)], at(1), &by_name).unwrap(), Delivery::HandedOver);
+    assert_eq!(scan.entries().unwrap(), []);
+    drop((lock, watch));
+    scan.settle(at(2), &by_name).unwrap();
+    scan.settle(at(2), &by_name).unwrap();
+    assert_eq!(all(&scan).len(), 1);
+    assert_eq!(scan.entries().unwrap()[0].since, at(1));
+}
+
+#[test]
+fn what_nobody_can_read_is_dropped() {
+    let home = home();
+    let mut store = open(&home);
+    store.query(|db| db.execute_batch("INSERT INTO handover (at, input) VALUES (0, '{\"novelty\":1}')")).unwrap();
+    assert_eq!(store.catch_up(at(0), &by_name).unwrap(), []);
+    let left: i64 = store.query(|db| db.query_row("SELECT count(*) FROM handover", [], |row| row.get(0))).unwrap();
+    assert_eq!(left, 0);
+}
+
+#[test]
+fn after_a_crash_the_next_look_doubts_and_closes() {
+    let home = home();
+    let mut watch = open(&home);
+    let (lock, _wakeup, _) = watch.start_watch(at(0), &by_name).unwrap();
+    watch.apply(&tap("field-a", 1, 1), at(1), &by_name).unwrap();
+    watch.apply(&tap("toggle-a", 2, 1), at(1), &by_name).unwrap();
+    let mut users = open(&home);
+    let states = |store: &mut Store| store.entries().unwrap().iter().map(|entry| entry.state).collect::<Vec<_>>();
+    users.settle(at(2), &by_name).unwrap();
+    assert_eq!(states(&mut users), [State::Present, State::Present], "it still runs");
+    drop((lock, watch));
+    users.settle(at(2), &by_name).unwrap();
+    assert_eq!(states(&mut users), [State::Unconfirmed, State::Present]);
+    users.settle(at(60_001), &by_name).unwrap();
+    assert_eq!(states(&mut users).len(), 2, "doubted once, not at every look");
+    users.settle(at(60_002), &by_name).unwrap();
+    assert_eq!(states(&mut users), [State::Present]);
+    assert_eq!(all(&users).last().unwrap().reason, Some(Reason::Stale));
+}
+
+#[test]
+fn a_watch_that_stopped_in_order_leaves_the_list_as_it_is() {
+    let home = home();
+    let mut watch = open(&home);
+    let (lock, _wakeup, _) = watch.start_watch(at(0), &by_name).unwrap();
+    watch.apply(&tap("field-a", 1, 1), at(1), &by_name).unwrap();
+    watch.stop_watch(lock, at(2), &by_name).unwrap();
+    let mut users = open(&home);
+    users.settle(at(100_000), &by_name).unwrap();
+    assert_eq!(users.entries().unwrap()[0].state, State::Present);
+    let mut again = open(&home);
+    again.start_watch(at(100_000), &by_name).unwrap();
+    assert_eq!(again.entries().unwrap()[0].state, State::Unconfirmed);
+}
+
+#[test]
+fn orders_reach_a_running_watch() {
+    let home = home();
+    let (mut watch, mut users) = (open(&home), open(&home));
+    let (_lock, wakeup, _) = watch.start_watch(at(0), &by_name).unwrap();
+    watch.apply(&readers(&["field-a"]), at(1), &by_name).unwrap();
+    watch.apply(&tap("field-a", 1, 1), at(1), &by_name).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _waiter = wakeup.wait().unwrap();
+            let events = watch.catch_up(at(2), &by_name).unwrap();
+            assert_eq!(events.iter().map(|event| event.reason).collect::<Vec<_>>(), [Some(Reason::Denied)]);
+            assert_eq!(watch.apply(&seen("field-a", 1), at(3), &by_name).unwrap(), []);
+            assert_eq!(watch.apply(&lifted("field-a"), at(4), &by_name).unwrap(), []);
+            assert_eq!(watch.apply(&tap("field-a", 1, 3), at(5), &by_name).unwrap().len(), 1, "refused");
+        });
+        users.order(&deny("u1"), at(2), &by_name).unwrap();
+    });
+    assert_eq!(users.entries().unwrap(), []);
+    assert_eq!(users.denied().unwrap(), ["u1"]);
+}
+
+#[test]
+fn the_wakeup_hangs_in_a_folder_with_a_long_name_too() {
+    let temp = home();
+    let home = temp.path().join("a-long-name/".repeat(15));
+    let (mut watch, mut scan) = (Store::open(&home).unwrap(), Store::open(&home).unwrap());
+    let (_lock, wakeup, _) = watch.start_watch(at(0), &by_name).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _waiter = wakeup.wait().unwrap();
+            watch.catch_up(at(1), &by_name).unwrap();
+        });
+        scan.deliver(&[tap("toggle-a", 1, 1)], at(1), &by_name).unwrap();
+        assert_eq!(scan.entries().unwrap().len(), 1);
+    });
+}

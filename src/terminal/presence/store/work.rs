@@ -1,0 +1,68 @@
+//! What is done inside one transaction.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::{StoreError, rows};
+use crate::terminal::presence::{Change, Input, Policy, PresenceList};
+
+/// A transaction at work, and the list as it will be if it stands.
+pub(super) struct Work<'a> {
+    pub(super) db: &'a Connection,
+    pub(super) path: &'a Path,
+    pub(super) list: PresenceList,
+    /// Whether there was an event.
+    pub(super) told: bool,
+}
+
+impl Work<'_> {
+    pub(super) fn apply(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Result<(), StoreError> {
+        let changes = self.list.apply(input, now, policy);
+        self.told |= changes.iter().any(|change| matches!(change, Change::Event(_)));
+        self.wrap(rows::save(self.db, &self.list, &changes))
+    }
+
+    pub(super) fn hand_over(&mut self, input: &Input, now: Timestamp) -> Result<(), StoreError> {
+        let insert = || {
+            let sql = "INSERT INTO handover (at, input) VALUES (?1, ?2)";
+            self.db.prepare_cached(sql)?.execute(params![now.as_millisecond(), rows::json(input)?])
+        };
+        self.wrap(insert().map(drop))
+    }
+
+    /// Takes what was handed over, each at its own time, and forgets it in the same transaction: exactly once. What
+    /// another version wrote and this one cannot read is dropped.
+    pub(super) fn drain(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), StoreError> {
+        for (at, text) in self.wrap(self.handed_over())? {
+            if let Ok(input) = serde_json::from_str(&text) {
+                self.apply(&input, self.wrap(rows::time(at))?.min(now), policy)?;
+            }
+        }
+        self.wrap(self.db.prepare_cached("DELETE FROM handover").and_then(|mut delete| delete.execute([]).map(drop)))
+    }
+
+    fn handed_over(&self) -> rusqlite::Result<Vec<(i64, String)>> {
+        let mut statement = self.db.prepare_cached("SELECT at, input FROM handover ORDER BY id")?;
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    }
+
+    /// No watch runs: whatever the last one left undone.
+    pub(super) fn recover(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), StoreError> {
+        self.drain(now, policy)?;
+        if self.wrap(rows::flag(self.db, "watching"))? {
+            self.watching(false)?;
+            self.apply(&Input::Startup, now, policy)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn watching(&mut self, watching: bool) -> Result<(), StoreError> {
+        self.wrap(rows::set_flag(self.db, "watching", watching))
+    }
+
+    fn wrap<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+        result.map_err(|error| StoreError::database(self.path, &error))
+    }
+}

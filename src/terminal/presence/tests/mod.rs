@@ -1,0 +1,87 @@
+//! The rules, one by one, and the invariants for arbitrary inputs.
+
+pub(super) mod properties;
+mod rules;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::*;
+use crate::api::User;
+use crate::failure::ErrorObject;
+
+/// A token of the small world of these tests.
+pub(in crate::terminal::presence) fn token(n: u8) -> Uuid {
+    Uuid::from_bytes([n; 16])
+}
+
+pub(in crate::terminal::presence) fn user(id: &str) -> User {
+    User { id: id.to_owned(), name: format!("Name of {id}"), ..User::default() }
+}
+
+/// Milliseconds after the start of the test's time.
+pub(in crate::terminal::presence) fn at(ms: i64) -> Timestamp {
+    Timestamp::from_millisecond(1_700_000_000_000 + ms).unwrap()
+}
+
+/// Token `n` belongs to user `un`.
+pub(in crate::terminal::presence) fn tap(reader: &str, n: u8, insertion: Insertion) -> Input {
+    tap_as(reader, n, insertion, &format!("u{n}"))
+}
+
+pub(in crate::terminal::presence) fn tap_as(reader: &str, n: u8, insertion: Insertion, id: &str) -> Input {
+    let holder = Holder { token_id: token(n), user: user(id), source: Source::Card, authenticated: true };
+    Input::Tap(Tap { reader: reader.to_owned(), insertion, holder })
+}
+
+pub(in crate::terminal::presence) fn identified(reader: &str, n: u8, insertion: Insertion) -> Input {
+    let holder = Holder { token_id: token(n), user: User::default(), source: Source::Card, authenticated: false };
+    Input::Tap(Tap { reader: reader.to_owned(), insertion, holder })
+}
+
+pub(in crate::terminal::presence) fn refused(reader: &str, insertion: Insertion, code: &str) -> Input {
+    let error = ErrorObject { code: code.to_owned(), message: "no".to_owned(), hint: None };
+    Input::Refused(Refused { reader: reader.to_owned(), insertion, error, token_id: None, user: None })
+}
+
+pub(in crate::terminal::presence) fn seen(reader: &str, n: u8) -> Input {
+    Input::Seen { reader: reader.to_owned(), token_id: token(n) }
+}
+
+pub(in crate::terminal::presence) fn lifted(reader: &str) -> Input {
+    Input::Lifted { reader: reader.to_owned() }
+}
+
+pub(in crate::terminal::presence) fn empty(reader: &str) -> Input {
+    Input::Empty { reader: reader.to_owned() }
+}
+
+pub(in crate::terminal::presence) fn vacant(reader: &str) -> Input {
+    Input::Vacant { reader: reader.to_owned() }
+}
+
+pub(in crate::terminal::presence) fn deny(id: &str) -> Input {
+    Input::Deny { id: id.to_owned() }
+}
+
+pub(in crate::terminal::presence) fn allow(id: &str) -> Input {
+    Input::Allow { id: id.to_owned() }
+}
+
+pub(in crate::terminal::presence) fn readers(names: &[&str]) -> Input {
+    Input::Readers { attached: names.iter().map(|name| (*name).to_owned()).collect() }
+}
+
+/// `field-…` and `toggle-…` in that mode, `until-…` for ten seconds.
+pub(in crate::terminal::presence) fn by_name(reader: &str) -> Presence {
+    match reader.split('-').next() {
+        Some("toggle") => Presence::Toggle,
+        Some("until") => Presence::Until(std::time::Duration::from_secs(10)),
+        _ => Presence::Field,
+    }
+}
+
+pub(in crate::terminal::presence) fn events(changes: Vec<Change>) -> Vec<Event> {
+    let event = |change| if let Change::Event(event) = change { Some(*event) } else { None };
+    changes.into_iter().filter_map(event).collect()
+}

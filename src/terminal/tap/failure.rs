@@ -1,0 +1,143 @@
+//! What a user sees of a tap that did not end in an authenticated token.
+
+use crate::{
+    card::{link::LinkError, status::Status},
+    channel::ChannelError,
+    crypto::x509::CertificateError,
+    failure::{Class, Failure},
+    terminal::admission::Refusal,
+    token::{TokenError, select::LifeCycle},
+};
+
+/// Why a tap gave no user.
+#[derive(Debug, thiserror::Error)]
+pub enum TapError {
+    /// The token, its link or its channel failed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The reader could not connect to the card.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The card has no Rollcall applet.
+    #[error("the card has no Rollcall applet")]
+    Foreign,
+    /// `--identify-only` on a token that tells nobody its id.
+    #[error("the token is in private mode and tells its id only inside a channel")]
+    Private,
+    /// The operator refused this token or its user here.
+    #[error("the token or its user is denied at this terminal")]
+    Denied,
+    /// The server does not let it in, or was needed and is away.
+    #[error(transparent)]
+    Directory(#[from] Refusal),
+    /// The use counter did not rise: two cards share one identity.
+    #[error("the token's use counter fell back: {found} after {last}")]
+    Counter {
+        /// The last counter that this terminal has seen.
+        last: u32,
+        /// The counter of this proof.
+        found: u32,
+    },
+}
+
+impl TapError {
+    /// Whether the same card may be asked again at once: another program reset it in between.
+    pub const fn worth_another_try(&self) -> bool {
+        matches!(self, Self::Link(LinkError::CardReset) | Self::Token(TokenError::Link(LinkError::CardReset)))
+    }
+
+    /// Whether the card went away, which is no statement about the card.
+    pub const fn is_departure(&self) -> bool {
+        matches!(self, Self::Link(LinkError::CardRemoved) | Self::Token(TokenError::Link(LinkError::CardRemoved)))
+    }
+
+    /// The failure to show; `exchanges` says how far the tap had come.
+    pub fn to_failure(&self, exchanges: u32) -> Failure {
+        match self {
+            Self::Token(error) => token(error, exchanges),
+            Self::Link(error) => link(error, exchanges),
+            Self::Foreign => Failure::new(Class::No, "token.foreign", self.to_string())
+                .hint("present a Rollcall token, or load the applet onto this card (see the README)"),
+            Self::Private => Failure::new(Class::No, "token.private", self.to_string())
+                .hint("leave out --identify-only, so that the token is authenticated"),
+            Self::Directory(refusal) => refusal.into(),
+            Self::Denied => Failure::new(Class::Refused, "token.denied", self.to_string())
+                .hint("allow it again: rollcall users allow ID"),
+            Self::Counter { .. } => Failure::new(Class::Refused, "token.counter", self.to_string())
+                .hint("a copy of this token may be in use: block it, and enroll a new one"),
+        }
+    }
+}
+
+/// The failure of a link, with the exchange at which it happened.
+pub fn link(error: &LinkError, exchanges: u32) -> Failure {
+    let message = error.to_string();
+    match error {
+        LinkError::CardRemoved => {
+            let place = if exchanges == 0 { String::new() } else { format!(" at exchange {exchanges}") };
+            Failure::new(Class::CardLeft, "card.left", format!("{message}{place}; nothing was written"))
+                .hint("hold the card still on the reader until the result is shown")
+        }
+        LinkError::CardReset => Failure::new(Class::Busy, "card.reset", message)
+            .hint("another program uses this reader: rollcall tries again at the next tap"),
+        LinkError::CardMute => Failure::new(Class::CardLeft, "token.mute", message)
+            .hint("lift the card, and place it again flat on the reader"),
+        LinkError::TimedOut => Failure::new(Class::CardLeft, "token.mute", message)
+            .hint("lift the card, and place it again; if it stays silent, unplug the reader for a moment"),
+        LinkError::SharingViolation => Failure::new(Class::Busy, "reader.busy", message)
+            .hint("end the program that holds the reader (often a browser, gpg-agent's scdaemon or another terminal)"),
+        LinkError::ReaderGone => {
+            Failure::new(Class::Unavailable, "reader.gone", message).hint("plug the reader in again")
+        }
+        LinkError::ServiceLost => Failure::new(Class::Unavailable, "pcsc.service-down", message)
+            .hint("start it: sudo systemctl start pcscd.socket"),
+        LinkError::Malformed(_) => Failure::new(Class::Protocol, "card.malformed", message)
+            .hint("the card or the reader breaks ISO 7816: try another reader"),
+        LinkError::Other(_) => Failure::new(Class::CardLeft, "reader.error", message)
+            .hint("lift the card, and place it again; if it persists, unplug the reader for a moment"),
+    }
+}
+
+/// The failure of a token.
+pub fn token(error: &TokenError, exchanges: u32) -> Failure {
+    let message = error.to_string();
+    let refused = |code| Failure::new(Class::Refused, code, message.clone());
+    let protocol = || Failure::new(Class::Protocol, "token.protocol", message.clone());
+    match error {
+        TokenError::Link(e) => link(e, exchanges),
+        TokenError::NotIssued(LifeCycle::Blank | LifeCycle::Personalised) => {
+            Failure::new(Class::No, "token.blank", "the token is not enrolled yet")
+                .hint("enroll it: rollcall enroll --id ID --name NAME")
+        }
+        TokenError::NotIssued(LifeCycle::Terminated) => {
+            refused("token.terminated").hint("it can never be used again: enroll a new card")
+        }
+        TokenError::NotIssued(_)
+        | TokenError::Refused { step: "INTERNAL AUTHENTICATE", status: Status::CONDITIONS } => {
+            Failure::new(Class::Refused, "token.blocked", "the token is blocked")
+                .hint("the administrator who blocked it can unblock it")
+        }
+        TokenError::OtherAuthority => refused("token.other-authority")
+            .hint("if the CA of this terminal has a successor, fetch it: rollcall pki renew; otherwise it is not ours"),
+        TokenError::TerminalRefused(_)
+        | TokenError::Channel(ChannelError::Refused { status: Status::CONDITIONS, .. }) => {
+            refused("token.refused-terminal").hint("renew this terminal's certificate: rollcall pki renew")
+        }
+        TokenError::Certificate(CertificateError::Expired { .. }) => {
+            refused("token.certificate-expired").hint("enroll the holder on a new card")
+        }
+        TokenError::IdentityMismatch
+        | TokenError::Certificate(_)
+        | TokenError::Proof(_)
+        | TokenError::Channel(ChannelError::Receipt | ChannelError::ResponseMac | ChannelError::Cryptogram) => {
+            refused("token.not-genuine").hint("do not trust this card: it does not hold the keys that it claims")
+        }
+        TokenError::Channel(ChannelError::Crypto(_)) => Failure::new(Class::Bug, "crypto.failed", message),
+        TokenError::Form(_)
+        | TokenError::Record(_)
+        | TokenError::Refused { .. }
+        | TokenError::Channel(ChannelError::Refused { .. } | ChannelError::Form(_) | ChannelError::Padding) => {
+            protocol().hint("the card does not speak the Rollcall protocol as it should: try it once more")
+        }
+    }
+}

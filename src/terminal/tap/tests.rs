@@ -1,0 +1,384 @@
+//! Taps of tokens that differ from those that `enroll` makes: private ones, a CA key under the other KVN, a remembered
+//! certificate that is out of date; and of cards that use other freedoms of ISO 7816-4 than our token.
+
+mod forged;
+mod traced;
+
+use std::{cell::RefCell, collections::HashMap};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Depth, Seen, TapError, Tapped, visit};
+use crate::{
+    api::User,
+    card::{
+        apdu::{Command, Format},
+        chaining::exchange,
+        link::{Link, LinkError, Privacy as Tracing},
+        tlv,
+    },
+    channel::{
+        Step,
+        scp03::{self, StaticKeys},
+        scp11::{Handshake, Offer},
+    },
+    crypto::{
+        Key128, aes,
+        ec::{KeyPair, Point},
+        random::{SystemRandom, bytes},
+        sha256,
+        x509::{self, Certificate, Class, Role, Template},
+    },
+    emulator::{Forgetful, State, Token},
+    terminal::enrollment::manifest::Manifest,
+    token::{
+        TokenError, commands,
+        open::{Credentials, Item, Memory, Visit, identify},
+        record::Layout,
+        select::{LifeCycle, Privacy},
+        session::Session,
+    },
+};
+
+const BEGIN: &str = "2026-11-01T00:00:00Z";
+const END: &str = "2036-11-01T00:00:00Z";
+
+fn new_key() -> KeyPair {
+    KeyPair::generate(&mut SystemRandom).unwrap()
+}
+
+#[derive(Default)]
+struct Notebook(RefCell<HashMap<Item, Vec<u8>>>);
+
+impl Memory for Notebook {
+    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
+        self.0.borrow().get(item).cloned()
+    }
+}
+
+/// A CA, one of its sets, and a terminal.
+struct Office {
+    ca: KeyPair,
+    set: KeyPair,
+    set_certificate: Vec<u8>,
+    credentials: Credentials,
+    memory: Notebook,
+}
+
+impl Office {
+    fn new() -> Self {
+        let (ca, set, key) = (new_key(), new_key(), new_key());
+        let class = Class::Terminal(Role::Admin);
+        let der = issue(&ca, class, "terminal", key.public(), (BEGIN, END));
+        let certificate = Certificate::verify(&der, ca.public(), &[class]).unwrap();
+        let set_certificate = issue(&ca, Class::SetEcka, "set 0011223344", set.public(), (BEGIN, END));
+        let credentials = Credentials { ca: *ca.public(), key, certificate, previous: None };
+        Self { ca, set, set_certificate, credentials, memory: Notebook::default() }
+    }
+
+    fn issue(&self, class: Class, subject: &str, key: &Point) -> Vec<u8> {
+        issue(&self.ca, class, subject, key, (BEGIN, END))
+    }
+
+    fn visit<'a>(&'a self, format: Format, random: &'a mut SystemRandom) -> Visit<'a> {
+        let now = "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap();
+        let (credentials, memory) = (&self.credentials, &self.memory);
+        Visit { credentials, memory, nonce: [7; 32], now, format, random, learned: Vec::new() }
+    }
+
+    /// What is learned is remembered, whatever came of the tap.
+    fn tap(&self, link: &mut dyn Link, format: Format) -> Tapped {
+        let mut random = SystemRandom;
+        let mut tapped = visit(link, &mut self.visit(format, &mut random), Depth::Authenticate);
+        for (item, value) in std::mem::take(&mut tapped.learned) {
+            match value {
+                Some(value) => self.memory.0.borrow_mut().insert(item, value),
+                None => self.memory.0.borrow_mut().remove(&item),
+            };
+        }
+        tapped
+    }
+}
+
+fn issue(ca: &KeyPair, class: Class, subject: &str, key: &Point, (begin, end): (&str, &str)) -> Vec<u8> {
+    let template =
+        Template { class, subject, key, not_before: begin.parse().unwrap(), not_after: end.parse().unwrap() };
+    x509::issue(ca, "Rollcall CA", &template, &mut SystemRandom).unwrap()
+}
+
+/// An SCP03 session in which every command must succeed.
+struct Enrollment<'a> {
+    token: &'a mut Token,
+    session: Session,
+}
+
+impl Enrollment<'_> {
+    fn tell(&mut self, command: &Command) {
+        self.send(command);
+    }
+
+    fn send(&mut self, command: &Command) -> Vec<u8> {
+        self.session.send(&mut *self.token, "enrollment", command).unwrap()
+    }
+
+    fn generate(&mut self, command: &Command) -> Point {
+        Point::parse(tlv::only(&self.send(command), 0xB0).unwrap()).unwrap()
+    }
+}
+
+/// An ISSUED token of this office, whose CA key has this KVN.
+fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> Token {
+    certified(office, id, private, ca_kvn, &|class, subject, key| office.issue(class, subject, key))
+}
+
+/// What gives a token its own and its identity certificate.
+type Certify<'a> = &'a dyn Fn(Class, &str, &Point) -> Vec<u8>;
+
+fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Certify<'_>) -> Token {
+    let start = StaticKeys::all(&Key128::new([8; 16]));
+    let keys = StaticKeys::all(&Key128::new([9; 16]));
+    let state = State::blank(&start, &mut SystemRandom).unwrap();
+    let mut token = Token::new(state, Box::new(Forgetful), Box::new(SystemRandom));
+    identify(&mut token, Format::Short).unwrap().unwrap();
+    let (command, state) = scp03::begin(bytes(&mut SystemRandom).unwrap());
+    let (_, choose) = state.handle(exchange(&mut token, &command, Format::Short).unwrap()).unwrap();
+    let Step::Send(command, state) = choose.with(&start).unwrap() else { panic!("no step") };
+    let messaging = state.handle(exchange(&mut token, &command, Format::Short).unwrap()).unwrap();
+    let mut run = Enrollment { token: &mut token, session: Session::new(messaging, Format::Short) };
+    let (mut manifest, ca, name) = (Manifest::default(), office.credentials.ca, id.to_string());
+
+    run.tell(&commands::put_token_keys(&keys, run.session.dek()).unwrap());
+    (1..=3).for_each(|kid| manifest.check_value(kid, 1, aes::check_value(&keys.enc).unwrap()));
+    run.tell(&commands::put_ca_key(ca_kvn, &ca));
+    manifest.point(0x10, ca_kvn, &ca);
+    let mode = [&[u8::from(private)], &id.as_bytes()[..]].concat();
+    run.tell(&commands::write_object(0x0100, &mode));
+    manifest.object(0x0100, 0, &mode);
+    let own = run.generate(&commands::generate_ecka_key(0x41));
+    let der = certify(Class::TokenEcka, &name, &own);
+    run.tell(&commands::store_ecka_certificate(0x41, &der));
+    manifest.point(0x11, 0x41, &own);
+    manifest.object(0xBF21, 0x41, &der);
+    if private {
+        run.tell(&commands::put_set_key(1, &office.set.scalar().unwrap(), run.session.dek()).unwrap());
+        run.tell(&commands::store_ecka_certificate(1, &office.set_certificate));
+        manifest.point(0x11, 1, office.set.public());
+        manifest.object(0xBF21, 1, &office.set_certificate);
+    }
+    let identity = run.generate(&commands::generate_identity_key());
+    let der = certify(Class::Identity, &name, &identity);
+    run.tell(&commands::write_object(0x7F21, &der));
+    manifest.point(0x21, 1, &identity);
+    manifest.object(0x7F21, 0, &der);
+    let record = Layout::of(&user()).unwrap().compact;
+    run.tell(&commands::write_object(0x0101, &record));
+    manifest.object(0x0101, 0, &record);
+    run.tell(&commands::set_status(LifeCycle::Issued, Some(manifest.digest())));
+    token.reset();
+    token
+}
+
+fn user() -> User {
+    User { id: "7".into(), name: "Ada Lovelace".into(), fields: [("room".into(), "B17".into())].into() }
+}
+
+fn authenticated(tapped: &Tapped) -> (Uuid, &User) {
+    match &tapped.result {
+        Ok(Seen::Authenticated(token)) => (token.token_id, &token.user),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn private_tokens_are_told_apart_inside_the_channel_only() {
+    for (format, first, next, warm) in [(Format::Short, 9, 7, 5), (Format::Extended, 6, 5, 4)] {
+        let office = Office::new();
+        let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        let mut tokens = ids.map(|id| issued(&office, id, true, 3));
+        // The second token of the set shares the certificate of the first.
+        for (round, expected) in [[first, next], [warm, warm]].into_iter().enumerate() {
+            for ((token, id), expected) in tokens.iter_mut().zip(ids).zip(expected) {
+                token.reset();
+                let tapped = office.tap(token, format);
+                assert_eq!(authenticated(&tapped), (id, &user()));
+                assert_eq!((tapped.told, tapped.exchanges), (None, expected), "{format:?}, round {round}");
+                assert_eq!(tapped.session.unwrap().heartbeat(token).unwrap(), LifeCycle::Issued);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_set_certificate_that_select_does_not_name_is_refused() {
+    let mut office = Office::new();
+    let mut token = issued(&office, Uuid::from_u128(1), true, 3);
+    office.set_certificate = office.issue(Class::SetEcka, "set 5566778899", office.set.public());
+    let named = <[u8; 8]>::try_from(&sha256(&[&office.set_certificate])[..8]).unwrap();
+    let selected = identify(&mut token, Format::Short).unwrap().unwrap();
+    assert_ne!(selected.privacy, Some(Privacy::Private(named)));
+    // A line in the middle that swaps one certificate of the CA for another.
+    let Some(Privacy::Private(told)) = selected.privacy else { panic!("{selected:?}") };
+    let item = Item::Ecka(Privacy::Private(told), 1);
+    office.memory.0.borrow_mut().insert(item, office.set_certificate.clone());
+    token.reset();
+    let tapped = office.tap(&mut token, Format::Short);
+    assert!(matches!(tapped.result, Err(TapError::Token(TokenError::IdentityMismatch))), "{:?}", tapped.result);
+}
+
+#[test]
+fn the_ca_key_is_found_under_its_other_version() {
+    for private in [false, true] {
+        let office = Office::new();
+        let mut token = issued(&office, Uuid::from_u128(1), private, 4);
+        for format in [Format::Short, Format::Extended, Format::Short] {
+            token.reset();
+            assert_eq!(authenticated(&office.tap(&mut token, format)), (Uuid::from_u128(1), &user()));
+        }
+    }
+}
+
+/// The card is in the middle of a session then, which only SELECT leaves.
+#[test]
+fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
+    let office = Office::new();
+    let id = Uuid::from_u128(1);
+    let mut token = issued(&office, id, false, 3);
+    let earlier = office.issue(Class::TokenEcka, &id.to_string(), new_key().public());
+    let item = Item::Ecka(Privacy::Open(id), 0x41);
+    for format in [Format::Short, Format::Extended] {
+        office.memory.0.borrow_mut().insert(item, earlier.clone());
+        token.reset();
+        assert_eq!(authenticated(&office.tap(&mut token, format)), (id, &user()));
+        assert_ne!(office.memory.recall(&item).as_ref(), Some(&earlier));
+    }
+}
+
+/// 6985 at the first C-MAC: the token's date is past the life of the terminal's certificate.
+#[test]
+fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
+    for private in [false, true] {
+        let mut office = Office::new();
+        let mut token = issued(&office, Uuid::from_u128(1), private, 3);
+        let class = Class::Terminal(Role::Read);
+        let life = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
+        let der = issue(&office.ca, class, "terminal", office.credentials.key.public(), life);
+        office.credentials.certificate = Certificate::verify(&der, office.ca.public(), &[class]).unwrap();
+        let tapped = office.tap(&mut token, Format::Short);
+        assert_eq!(tapped.failure().unwrap().code, "token.refused-terminal", "private: {private}");
+    }
+}
+
+/// As an administrator does it: the certificate of the own key comes through a channel under the set key.
+fn block_private(office: &Office, token: &mut Token) {
+    token.reset();
+    let selected = identify(token, Format::Short).unwrap().unwrap();
+    let mut random = SystemRandom;
+    let mut channel = office.visit(Format::Short, &mut random).open(token, &selected).unwrap();
+    let der = channel.session.send(token, "the own certificate", &commands::ecka_certificate(0x41)).unwrap();
+    let own = Certificate::verify(&der, office.ca.public(), &[Class::TokenEcka]).unwrap();
+    let selected = identify(token, Format::Short).unwrap().unwrap();
+    let offer = Offer {
+        select: &selected.raw,
+        terminal_key: &office.credentials.key,
+        terminal_certificate: office.credentials.certificate.der(),
+        ca_kvn: 3,
+        card_key: own.point(),
+        card_kvn: 0x41,
+        ephemeral: new_key(),
+    };
+    let mut step = Handshake::begin(offer).unwrap();
+    let opened = loop {
+        match step {
+            Step::Send(command, next) => {
+                step = next.handle(exchange(token, &command, Format::Short).unwrap()).unwrap();
+            }
+            Step::Done(opened) => break opened,
+        }
+    };
+    let mut session = Session::new(opened.messaging, Format::Short);
+    session.tell(token, "SET STATUS BLOCKED", &commands::set_status(LifeCycle::Blocked, None)).unwrap();
+}
+
+/// SELECT does not show it, for then the token could be told from its set: it comes out inside the channel.
+#[test]
+fn a_blocked_private_token_is_told_from_an_outdated_terminal() {
+    let office = Office::new();
+    let mut token = issued(&office, Uuid::from_u128(1), true, 3);
+    block_private(&office, &mut token);
+    for format in [Format::Short, Format::Extended] {
+        token.reset();
+        let tapped = office.tap(&mut token, format);
+        assert_eq!(tapped.failure().unwrap().code, "token.blocked");
+        assert!(tapped.session.is_none());
+    }
+}
+
+/// Whoever claims to have our CA's key has to have a certificate of it.
+#[test]
+fn a_token_of_others_is_told_from_a_forged_one() {
+    let (mut office, others) = (Office::new(), Office::new());
+    for private in [false, true] {
+        let mut token = issued(&others, Uuid::from_u128(1), private, 3);
+        let failure = office.tap(&mut token, Format::Short).failure().unwrap();
+        assert_eq!(failure.code, "token.other-authority");
+    }
+    // Its certificate is by somebody else than the CA whose key it has.
+    office.ca = new_key();
+    let mut token = issued(&office, Uuid::from_u128(1), false, 3);
+    let failure = office.tap(&mut token, Format::Short).failure().unwrap();
+    assert_eq!(failure.code, "token.not-genuine");
+}
+
+/// A card that gives its answers in pieces of this length, and asks for the right Le first if it is so inclined.
+struct Miserly {
+    token: Token,
+    piece: usize,
+    corrects: bool,
+    waiting: Vec<u8>,
+}
+
+impl Link for Miserly {
+    fn transmit(&mut self, command: &[u8], _: Tracing) -> Result<Vec<u8>, LinkError> {
+        if command[1] != 0xC0 {
+            let mut answer = self.token.process(command);
+            while let [rest @ .., 0x61, _] = &answer[..] {
+                answer = [rest, &self.token.process(&[0, 0xC0, 0, 0, 0])].concat();
+            }
+            self.waiting = answer;
+            if self.waiting.len() <= self.piece + 2 {
+                return Ok(std::mem::take(&mut self.waiting));
+            }
+            // ISO/IEC 7816-4, 5.6: "further data bytes are available", the first of them not yet sent.
+            return Ok(vec![0x61, self.next()]);
+        }
+        let [.., le] = *command else { panic!("no Le") };
+        if self.corrects && le != self.next() {
+            return Ok(vec![0x6C, self.next()]);
+        }
+        let rest = self.waiting.split_off(self.waiting.len().min(usize::from(le).min(self.piece)));
+        let piece = std::mem::replace(&mut self.waiting, rest);
+        match self.waiting.len() {
+            0..=1 => Err(LinkError::Malformed(0)),
+            2 => Ok([piece, std::mem::take(&mut self.waiting)].concat()),
+            _ => Ok([&piece[..], &[0x61, self.next()]].concat()),
+        }
+    }
+}
+
+impl Miserly {
+    fn next(&self) -> u8 {
+        u8::try_from((self.waiting.len() - 2).min(self.piece)).unwrap_or(0)
+    }
+}
+
+#[test]
+fn answers_come_in_pieces_of_any_length() {
+    for (piece, corrects) in [(8, false), (16, true), (100, false), (128, true), (255, false), (255, true)] {
+        let office = Office::new();
+        let id = Uuid::from_u128(1);
+        let token = issued(&office, id, false, 3);
+        let mut card = Miserly { token, piece, corrects, waiting: Vec::new() };
+        assert_eq!(authenticated(&office.tap(&mut card, Format::Short)), (id, &user()), "{piece} {corrects}");
+    }
+}

@@ -1,0 +1,256 @@
+//! Taps are written down and played: the same outcome, whatever the card does, and no secret in between.
+
+use std::{fs, sync::Arc};
+
+use proptest::{prelude::*, test_runner::TestCaseResult};
+use uuid::Uuid;
+
+use super::{Office, Seen, Tapped, issued};
+use crate::{
+    card::{
+        apdu::Format,
+        link::{Link, LinkError, Privacy},
+        trace::{
+            Record, Recorder, Trace, TraceError, Traced,
+            write::{Mask, Options},
+        },
+    },
+    crypto::{
+        CryptoError,
+        random::{Random, SystemRandom},
+        sha256,
+    },
+    emulator::Token,
+    terminal::tap::{Depth, TapError, replay::play, visit},
+    token::traced::{DIGEST, mask, masked_user},
+};
+
+/// A card whose answer to one APDU is bent.
+struct Bent<'a> {
+    card: &'a mut Token,
+    apdu: usize,
+    at: usize,
+    bend: &'a dyn Fn(Vec<u8>) -> Result<Vec<u8>, LinkError>,
+}
+
+impl Link for Bent<'_> {
+    fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
+        self.apdu += 1;
+        let answer = self.card.transmit(command, privacy)?;
+        if self.apdu == self.at { (self.bend)(answer) } else { Ok(answer) }
+    }
+}
+
+/// Writes one tap down.
+fn record(link: &mut dyn Link, masked: bool, tap: impl FnOnce(&mut dyn Link) -> Tapped) -> (Tapped, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("trace");
+    let clock = || "2026-11-23T00:00:00Z".parse().unwrap();
+    let options = Options { mask: masked.then_some(mask as Mask), digest: DIGEST, clock };
+    let recorder = Arc::new(Recorder::create(&path, options).unwrap());
+    let mut link = Traced::new(link, recorder.begin("reader", &[]));
+    link.note(&|| Record::Tap { server_nonce: false, again: false });
+    let tapped = tap(&mut link);
+    drop(link);
+    assert!(recorder.finish().is_none());
+    (tapped, fs::read_to_string(path).unwrap())
+}
+
+fn replay(text: &str) -> Tapped {
+    let trace = Trace::parse(text.as_bytes(), sha256).unwrap();
+    let mut all = play(&trace, &mut SystemRandom).unwrap();
+    assert_eq!(all.len(), 1);
+    all.remove(0).tapped
+}
+
+fn same(recorded: &Tapped, played: &Tapped, masked: bool) -> TestCaseResult {
+    prop_assert_eq!(recorded.failure(), played.failure());
+    prop_assert_eq!((recorded.exchanges, recorded.told), (played.exchanges, played.told));
+    if let (Ok(Seen::Authenticated(one)), Ok(Seen::Authenticated(other))) = (&recorded.result, &played.result) {
+        prop_assert_eq!((one.token_id, one.proof.counter), (other.token_id, other.proof.counter));
+        if masked {
+            prop_assert_eq!(masked_user(&one.user), other.user.clone());
+        } else {
+            prop_assert_eq!(&one.user, &other.user);
+            prop_assert_eq!(&one.proof, &other.proof);
+        }
+    }
+    Ok(())
+}
+
+/// Open and private, at first sight and remembered, short and extended APDUs, with and without the holder.
+#[test]
+fn honest_taps_are_played() {
+    for (private, ca_kvn) in [(false, 3), (true, 3), (false, 4)] {
+        for format in [Format::Short, Format::Extended] {
+            let office = Office::new();
+            let mut card = issued(&office, Uuid::from_u128(7), private, ca_kvn);
+            for masked in [false, true, false] {
+                let (tapped, text) = record(&mut card, masked, |link| office.tap(link, format));
+                assert!(tapped.result.is_ok(), "{:?}", tapped.result);
+                same(&tapped, &replay(&text), masked).unwrap();
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever a card does wrong, its recording comes to the same.
+    #[test]
+    fn taps_of_cards_that_do_anything_wrong_are_played(
+        at in 1..12_usize, how in 0..6_u8, byte: prop::sample::Index, bit in 0..8_u8, masked: bool, remembered: bool,
+    ) {
+        let office = Office::new();
+        let mut card = issued(&office, Uuid::from_u128(7), false, 3);
+        if remembered {
+            prop_assert!(office.tap(&mut card, Format::Short).result.is_ok());
+        }
+        let bend = |mut answer: Vec<u8>| {
+            let place = byte.index(answer.len());
+            match how {
+                0 => return Err(LinkError::CardRemoved),
+                1 => answer.truncate(place),
+                2 => answer = vec![0x90, 0],
+                3 => answer.insert(place, 0),
+                _ => answer[place] ^= 1 << bit,
+            }
+            Ok(answer)
+        };
+        let mut link = Bent { card: &mut card, apdu: 0, at, bend: &bend };
+        let (tapped, text) = record(&mut link, masked, |link| office.tap(link, Format::Short));
+        same(&tapped, &replay(&text), masked)?;
+    }
+}
+
+/// A card that another program reset is asked once more, and the second answer counts; at another reader, and without a
+/// reset before it, it is a tap of its own.
+#[test]
+fn a_second_attempt_takes_the_place_of_the_first() {
+    let office = Office::new();
+    let mut card = issued(&office, Uuid::from_u128(7), false, 3);
+    let reset = |_| Err(LinkError::CardReset);
+    let mut bent = Bent { card: &mut card, apdu: 0, at: 2, bend: &reset };
+    let (first, one) = record(&mut bent, true, |link| office.tap(link, Format::Short));
+    assert!(first.result.as_ref().is_err_and(TapError::worth_another_try));
+    let (_, two) = record(&mut card, true, |link| office.tap(link, Format::Short));
+    let scene = |text: &str| Trace::parse(text.as_bytes(), sha256).unwrap().scenes.remove(0);
+    let again = |reader: &str| {
+        let mut scene = scene(&two);
+        scene.reader = reader.to_owned();
+        for record in scene.records.as_mut().unwrap() {
+            if let Record::Tap { again, .. } = record {
+                *again = true;
+            }
+        }
+        scene
+    };
+    let codes = |scenes| {
+        let all = play(&Trace { personal: false, scenes }, &mut SystemRandom).unwrap();
+        all.iter().map(|one| one.tapped.failure().map_or("", |failure| failure.code)).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(vec![scene(&one), again("reader")]), [""]);
+    assert_eq!(codes(vec![scene(&one), scene(&two)]), ["card.reset", ""]);
+    assert_eq!(codes(vec![scene(&one), again("other")]), ["card.reset", ""]);
+    assert_eq!(codes(vec![scene(&two), again("reader")]), ["", ""]);
+}
+
+/// The system's randomness, and what of it was used.
+#[derive(Default)]
+struct Told(Vec<Vec<u8>>);
+
+impl Random for Told {
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), CryptoError> {
+        SystemRandom.fill(buffer)?;
+        self.0.push(buffer.to_vec());
+        Ok(())
+    }
+}
+
+#[test]
+fn neither_keys_nor_the_holder_are_in_it() {
+    let office = Office::new();
+    let mut card = issued(&office, Uuid::from_u128(7), false, 3);
+    let mut random = Told::default();
+    let mut dek = Vec::new();
+    let (tapped, text) = record(&mut card, true, |link| {
+        let credentials = &office.credentials;
+        let now = "2026-11-23T00:00:00Z".parse().unwrap();
+        let memory = &office.memory;
+        let format = Format::Short;
+        let mut visit_of = crate::token::open::Visit {
+            credentials,
+            memory,
+            nonce: [7; 32],
+            now,
+            format,
+            random: &mut random,
+            learned: Vec::new(),
+        };
+        let tapped = visit(link, &mut visit_of, Depth::Authenticate);
+        dek = tapped.session.as_ref().unwrap().dek().expose().to_vec();
+        tapped
+    });
+    let Ok(Seen::Authenticated(token)) = &tapped.result else { panic!("{:?}", tapped.result) };
+    let mut secrets =
+        vec![office.credentials.key.scalar().unwrap().to_vec(), office.ca.scalar().unwrap().to_vec(), dek];
+    secrets.extend(random.0);
+    secrets.extend([token.user.name.clone().into_bytes(), token.user.id.clone().into_bytes()]);
+    secrets.retain(|secret| secret.len() > 3);
+    assert!(secrets.len() >= 5);
+    let text = text.to_lowercase();
+    for secret in secrets {
+        assert!(!text.contains(&hex::encode(&secret)), "{secret:02x?}");
+    }
+}
+
+/// A tap whose record was bent after it was read: the chain of the file says nothing of that.
+fn played_bent(text: &str, bend: impl Fn(&mut Record)) -> Result<Tapped, TraceError> {
+    let mut trace = Trace::parse(text.as_bytes(), sha256).unwrap();
+    trace.scenes[0].records.as_mut().unwrap().iter_mut().for_each(bend);
+    play(&trace, &mut SystemRandom).map(|mut all| all.remove(0).tapped)
+}
+
+fn code(played: Result<Tapped, TraceError>) -> &'static str {
+    match played {
+        Ok(tapped) => tapped.failure().map_or("", |failure| failure.code),
+        Err(error) => crate::failure::Failure::from(error).code,
+    }
+}
+
+/// With the holder in the trace, signature and certificates are verified anew; without, the signature is believed.
+#[test]
+fn what_can_be_verified_is_verified_anew() {
+    let office = Office::new();
+    let mut card = issued(&office, Uuid::from_u128(7), false, 3);
+    let whole = record(&mut card, false, |link| office.tap(link, Format::Short)).1;
+    let masked = record(&mut card, true, |link| office.tap(link, Format::Short)).1;
+    let other_nonce = |record: &mut Record| {
+        if let Record::Visit(visit) = record {
+            visit.nonce = "08".repeat(32);
+        }
+    };
+    assert_eq!(code(played_bent(&whole, |_| ())), "");
+    assert_eq!(code(played_bent(&whole, other_nonce)), "token.not-genuine");
+    assert_eq!(code(played_bent(&masked, other_nonce)), "");
+    let late = |record: &mut Record| {
+        if let Record::Visit(visit) = record {
+            visit.now = "2046-11-23T00:00:00Z".parse().unwrap();
+        }
+    };
+    // The certificate is refused, and so the dialogue ends before the recorded one.
+    assert_eq!(code(played_bent(&whole, late)), "trace.diverged");
+    let withhold = |record: &mut Record| {
+        if let Record::Answer(answer) = record {
+            answer.data = None;
+        }
+    };
+    assert_eq!(code(played_bent(&masked, withhold)), "trace.withheld");
+    let receipt = |record: &mut Record| {
+        if let Record::Receipt(receipt) = record {
+            receipt.holds = false;
+        }
+    };
+    assert_eq!(code(played_bent(&masked, receipt)), "trace.diverged");
+}
