@@ -43,7 +43,8 @@ pub enum Role {
 /// Whether a token is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+#[schemars(rename = "Status")]
+pub enum TokenStatus {
     /// It is.
     Active,
     /// Not for now.
@@ -133,7 +134,7 @@ pub struct Lookup {
     #[schemars(with = "String")]
     pub token_id: Uuid,
     /// Whether it is let in.
-    pub status: Status,
+    pub status: TokenStatus,
     /// Why, when it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -196,7 +197,7 @@ pub struct FeedEntry {
     #[schemars(with = "String")]
     pub token_id: Uuid,
     /// What it is now.
-    pub status: Status,
+    pub status: TokenStatus,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -243,14 +244,15 @@ pub struct TokenCertificates {
 
 /// A token as the server knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Token {
+#[schemars(rename = "Token")]
+pub struct RegisteredToken {
     /// Its id.
     #[schemars(with = "String")]
     pub token_id: Uuid,
     /// Whose it is.
     pub user_id: String,
     /// Whether it is let in.
-    pub status: Status,
+    pub status: TokenStatus,
     /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -267,7 +269,7 @@ pub struct Token {
 #[serde(deny_unknown_fields)]
 pub struct StatusRequest {
     /// What it is to be. Out of `revoked` no way leads back.
-    pub status: Status,
+    pub status: TokenStatus,
     /// Why; needed unless active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -354,7 +356,8 @@ pub struct PreviousCertificates {
 
 /// A terminal as the server knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Terminal {
+#[schemars(rename = "Terminal")]
+pub struct RegisteredTerminal {
     /// Its name.
     pub name: String,
     /// What it may do.

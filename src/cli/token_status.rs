@@ -7,7 +7,7 @@ use super::{
     json::{Registered, TokenAction},
     server::client::{connect, patiently},
 };
-use crate::{api::v1::Status, config::Settings, failure::Failure};
+use crate::{api::v1::TokenStatus, config::Settings, failure::Failure};
 
 /// Tells it, and gives the status that the token then has there; none where there is no server, or nothing to tell.
 /// What the server knows better stays: a lost token is not merely suspended, and a card does not reactivate it.
@@ -39,12 +39,12 @@ fn told(action: TokenAction, token_id: Uuid, settings: &Settings) -> Result<Regi
 }
 
 /// The status that follows, and why; none where the one that is there says as much or more.
-const fn next(action: TokenAction, found: Status) -> Option<(Status, Option<&'static str>)> {
+const fn next(action: TokenAction, found: TokenStatus) -> Option<(TokenStatus, Option<&'static str>)> {
     match (action, found) {
-        (TokenAction::Block, Status::Active) => Some((Status::Suspended, Some("the card was blocked"))),
-        (TokenAction::Unblock, Status::Suspended) => Some((Status::Active, None)),
-        (TokenAction::Terminate, Status::Active | Status::Suspended | Status::Lost) => {
-            Some((Status::Revoked, Some("the card was terminated")))
+        (TokenAction::Block, TokenStatus::Active) => Some((TokenStatus::Suspended, Some("the card was blocked"))),
+        (TokenAction::Unblock, TokenStatus::Suspended) => Some((TokenStatus::Active, None)),
+        (TokenAction::Terminate, TokenStatus::Active | TokenStatus::Suspended | TokenStatus::Lost) => {
+            Some((TokenStatus::Revoked, Some("the card was terminated")))
         }
         _ => None,
     }
@@ -56,11 +56,17 @@ mod tests {
 
     #[test]
     fn what_the_server_knows_better_stays() {
-        let all = [Status::Active, Status::Suspended, Status::Lost, Status::Revoked];
+        let all = [TokenStatus::Active, TokenStatus::Suspended, TokenStatus::Lost, TokenStatus::Revoked];
         let after = |action| all.map(|found| next(action, found).map_or(found, |(status, _)| status));
-        assert_eq!(after(TokenAction::Block), [Status::Suspended, Status::Suspended, Status::Lost, Status::Revoked]);
-        assert_eq!(after(TokenAction::Unblock), [Status::Active, Status::Active, Status::Lost, Status::Revoked]);
-        assert_eq!(after(TokenAction::Terminate), [Status::Revoked; 4]);
+        assert_eq!(
+            after(TokenAction::Block),
+            [TokenStatus::Suspended, TokenStatus::Suspended, TokenStatus::Lost, TokenStatus::Revoked]
+        );
+        assert_eq!(
+            after(TokenAction::Unblock),
+            [TokenStatus::Active, TokenStatus::Active, TokenStatus::Lost, TokenStatus::Revoked]
+        );
+        assert_eq!(after(TokenAction::Terminate), [TokenStatus::Revoked; 4]);
         assert_eq!(after(TokenAction::Write), all);
     }
 }

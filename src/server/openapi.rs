@@ -121,9 +121,9 @@ fn schemas() -> Value {
         "EventsTaken" => v1::EventsTaken, "SignedFeed" => v1::SignedFeed, "RenewalRequest" => v1::RenewalRequest,
         "TerminalCertificates" => v1::TerminalCertificates, "TokenRequest" => v1::TokenRequest,
         "TokenCertificates" => v1::TokenCertificates, "User" => User, "UserPage" => Page<User>,
-        "UserBatch" => v1::UserBatch, "Imported" => v1::Imported, "TokenPage" => Page<v1::Token>,
-        "Token" => v1::Token, "StatusRequest" => v1::StatusRequest, "TerminalPage" => Page<v1::Terminal>,
-        "TerminalRequest" => v1::TerminalRequest, "Terminal" => v1::Terminal, "Problem" => v1::Problem,
+        "UserBatch" => v1::UserBatch, "Imported" => v1::Imported, "TokenPage" => Page<v1::RegisteredToken>,
+        "Token" => v1::RegisteredToken, "StatusRequest" => v1::StatusRequest, "TerminalPage" => Page<v1::RegisteredTerminal>,
+        "TerminalRequest" => v1::TerminalRequest, "Terminal" => v1::RegisteredTerminal, "Problem" => v1::Problem,
         "SignedUser" => v1::SignedUser, "Feed" => v1::Feed,
     };
     for (name, definition) in generator.take_definitions(true) {

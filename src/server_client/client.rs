@@ -20,8 +20,8 @@ use crate::{
         User,
         v1::{
             BODY_MAX, EventBatch, EventsTaken, Health, Imported, Lookup, LookupRequest, NonceRequest, Nonces, Page,
-            Problem, RenewalRequest, SignedFeed, Status, StatusRequest, Terminal, TerminalCertificates,
-            TerminalRequest, Token, TokenCertificates, TokenRequest, UserBatch,
+            Problem, RegisteredTerminal, RegisteredToken, RenewalRequest, SignedFeed, StatusRequest,
+            TerminalCertificates, TerminalRequest, TokenCertificates, TokenRequest, TokenStatus, UserBatch,
         },
     },
     crypto::{
@@ -144,17 +144,22 @@ impl Server {
     }
 
     /// `GET /v1/tokens`: a page of at most `limit`, after an id.
-    pub fn tokens(&self, after: Option<&str>, limit: u32) -> Result<Page<Token>, ServerError> {
+    pub fn tokens(&self, after: Option<&str>, limit: u32) -> Result<Page<RegisteredToken>, ServerError> {
         self.get(&page("/v1/tokens", after, limit))
     }
 
     /// `GET /v1/tokens/{id}`
-    pub fn token(&self, id: Uuid) -> Result<Token, ServerError> {
+    pub fn token(&self, id: Uuid) -> Result<RegisteredToken, ServerError> {
         self.get(&format!("/v1/tokens/{id}"))
     }
 
     /// `PUT /v1/tokens/{id}/status`
-    pub fn set_status(&self, id: Uuid, status: Status, reason: Option<String>) -> Result<Token, ServerError> {
+    pub fn set_status(
+        &self,
+        id: Uuid,
+        status: TokenStatus,
+        reason: Option<String>,
+    ) -> Result<RegisteredToken, ServerError> {
         self.send(&Method::PUT, &format!("/v1/tokens/{id}/status"), &StatusRequest { status, reason })
     }
 
@@ -169,7 +174,7 @@ impl Server {
     }
 
     /// `GET /v1/users/{id}/tokens`: a page of at most `limit`, after an id.
-    pub fn tokens_of(&self, user: &str, after: Option<&str>, limit: u32) -> Result<Page<Token>, ServerError> {
+    pub fn tokens_of(&self, user: &str, after: Option<&str>, limit: u32) -> Result<Page<RegisteredToken>, ServerError> {
         self.get(&page(&format!("/v1/users/{}/tokens", escaped(user)), after, limit))
     }
 
@@ -184,7 +189,7 @@ impl Server {
     }
 
     /// `GET /v1/terminals`: a page of at most `limit`, after a name.
-    pub fn terminals(&self, after: Option<&str>, limit: u32) -> Result<Page<Terminal>, ServerError> {
+    pub fn terminals(&self, after: Option<&str>, limit: u32) -> Result<Page<RegisteredTerminal>, ServerError> {
         self.get(&page("/v1/terminals", after, limit))
     }
 
@@ -194,7 +199,7 @@ impl Server {
     }
 
     /// `DELETE /v1/terminals/{name}`
-    pub fn revoke_terminal(&self, name: &str) -> Result<Terminal, ServerError> {
+    pub fn revoke_terminal(&self, name: &str) -> Result<RegisteredTerminal, ServerError> {
         let path = format!("/v1/terminals/{}", escaped(name));
         read(&self.exchange(&Method::DELETE, &path, None, JSON)?)
     }

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::ServerError;
 use crate::{
-    api::v1::{FEED_TYPE, Feed, SignedUser, Status, USER_TYPE},
+    api::v1::{FEED_TYPE, Feed, SignedUser, TokenStatus, USER_TYPE},
     crypto::{ec::Point, jws},
 };
 
@@ -54,11 +54,11 @@ fn opened<T: DeserializeOwned>(
 }
 
 /// The word of a status for people and as the end of a code.
-pub const fn word(status: Status) -> &'static str {
+pub const fn word(status: TokenStatus) -> &'static str {
     match status {
-        Status::Active => "active",
-        Status::Suspended => "suspended",
-        Status::Lost => "lost",
-        Status::Revoked => "revoked",
+        TokenStatus::Active => "active",
+        TokenStatus::Suspended => "suspended",
+        TokenStatus::Lost => "lost",
+        TokenStatus::Revoked => "revoked",
     }
 }

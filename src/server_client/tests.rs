@@ -82,7 +82,7 @@ fn every_route_is_asked_as_the_contract_says() {
         terminal.register_token(&registration).err(),
         terminal.tokens(None, 10).err(),
         terminal.token(ID).err(),
-        terminal.set_status(ID, Status::Lost, Some("gone".into())).err(),
+        terminal.set_status(ID, TokenStatus::Lost, Some("gone".into())).err(),
         terminal.users(Some("a b&c"), 10).err(),
         terminal.user(&user.id).err(),
         terminal.put_user(&user).err(),
@@ -266,7 +266,7 @@ fn an_answer_about_another_token_is_refused() {
     let world = World::new();
     let found = Lookup {
         token_id: Uuid::from_u128(7),
-        status: Status::Active,
+        status: TokenStatus::Active,
         reason: None,
         user: None,
         signed_user: None,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rollcall::api::v1::{Role, Status};
+use rollcall::api::v1::{Role, TokenStatus};
 
 use super::{
     Kind, Site,
@@ -20,7 +20,7 @@ fn grown(kind: &Kind) -> (Site, u64) {
     }
     let _ = admin.lookup(&lookup(uuid::Uuid::nil(), None));
     for reason in ["a", "b", "c", "d", "e"] {
-        admin.set_status(token.id, Status::Suspended, Some(reason.to_owned())).unwrap();
+        admin.set_status(token.id, TokenStatus::Suspended, Some(reason.to_owned())).unwrap();
     }
     site.terminal(server.port, "door", Role::Read);
     drop(server);

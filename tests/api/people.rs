@@ -5,7 +5,8 @@ use rollcall::{
     api::{
         User,
         v1::{
-            EventBatch, FEED_TYPE, Feed, Imported, RenewalRequest, Role, SignedUser, Status, TerminalRequest, USER_TYPE,
+            EventBatch, FEED_TYPE, Feed, Imported, RenewalRequest, Role, SignedUser, TerminalRequest, TokenStatus,
+            USER_TYPE,
         },
     },
     crypto::{ec::Point, jws, random::SystemRandom},
@@ -89,14 +90,14 @@ pub fn tokens_are_registered_once(kind: &Kind) {
     let (other, _) = Token::registered(&admin, "8");
     request.replaces = Some(other.id);
     assert_eq!(code(admin.register_token(&request)), "token.not-theirs");
-    assert_eq!(admin.token(other.id).unwrap().status, Status::Active);
+    assert_eq!(admin.token(other.id).unwrap().status, TokenStatus::Active);
     request.replaces = Some(token.id);
     let first = admin.register_token(&request).unwrap();
     assert_eq!(admin.register_token(&request).unwrap(), first);
-    assert_eq!(admin.token(token.id).unwrap().status, Status::Revoked);
-    assert_eq!(admin.token(new.id).unwrap().status, Status::Active);
+    assert_eq!(admin.token(token.id).unwrap().status, TokenStatus::Revoked);
+    assert_eq!(admin.token(new.id).unwrap().status, TokenStatus::Active);
     assert_eq!(admin.tokens(None, 500).unwrap().items.len(), 3);
-    let ids = |page: rollcall::api::v1::Page<rollcall::api::v1::Token>| {
+    let ids = |page: rollcall::api::v1::Page<rollcall::api::v1::RegisteredToken>| {
         page.items.into_iter().map(|item| item.token_id).collect::<Vec<_>>()
     };
     let mut both = [token.id, new.id];
@@ -125,25 +126,28 @@ pub fn a_status_takes_effect_at_once_and_is_in_the_feed(kind: &Kind) {
     assert_eq!((begun.version, begun.entries.len(), begun.more), (0, 0, false));
     let because = |why: &str| Some(why.to_owned());
     for (status, reason) in [
-        (Status::Suspended, because("fee")),
-        (Status::Lost, because("bus")),
-        (Status::Active, None),
-        (Status::Revoked, because("left")),
+        (TokenStatus::Suspended, because("fee")),
+        (TokenStatus::Lost, because("bus")),
+        (TokenStatus::Active, None),
+        (TokenStatus::Revoked, because("left")),
     ] {
         assert_eq!(admin.set_status(tokens[0].id, status, reason.clone()).unwrap().status, status);
         let found = client.lookup(&lookup(tokens[0].id, None)).unwrap();
         assert_eq!((found.status, &found.reason), (status, &reason));
-        let active = status == Status::Active;
+        let active = status == TokenStatus::Active;
         assert_eq!((found.user.is_some(), found.signed_user.is_some()), (active, active), "{status:?}");
     }
-    assert_eq!(code(admin.set_status(tokens[0].id, Status::Active, None)), "token.final");
-    assert_eq!(admin.set_status(tokens[0].id, Status::Revoked, because("left")).unwrap().status, Status::Revoked);
-    assert_eq!(code(admin.set_status(Uuid::nil(), Status::Active, None)), "token.unknown");
-    admin.set_status(tokens[2].id, Status::Lost, because("sea")).unwrap();
+    assert_eq!(code(admin.set_status(tokens[0].id, TokenStatus::Active, None)), "token.final");
+    assert_eq!(
+        admin.set_status(tokens[0].id, TokenStatus::Revoked, because("left")).unwrap().status,
+        TokenStatus::Revoked
+    );
+    assert_eq!(code(admin.set_status(Uuid::nil(), TokenStatus::Active, None)), "token.unknown");
+    admin.set_status(tokens[2].id, TokenStatus::Lost, because("sea")).unwrap();
     // The newest status of each, the oldest change first; then what changed since.
     let whole = feed(&client, 0, ca);
     let told: Vec<_> = whole.entries.iter().map(|e| (e.token_id, e.status, e.version)).collect();
-    assert_eq!(told, [(tokens[0].id, Status::Revoked, 4), (tokens[2].id, Status::Lost, 5)]);
+    assert_eq!(told, [(tokens[0].id, TokenStatus::Revoked, 4), (tokens[2].id, TokenStatus::Lost, 5)]);
     assert_eq!((whole.version, whole.since), (5, 0));
     let delta = feed(&client, 4, ca);
     assert_eq!((delta.entries.len(), delta.version, delta.entries[0].token_id), (1, 5, tokens[2].id));

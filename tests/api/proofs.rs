@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use rollcall::{
-    api::v1::{Freshness, Role, Status},
+    api::v1::{Freshness, Role, TokenStatus},
     crypto::{
         ec::KeyPair,
         random::SystemRandom,
@@ -29,7 +29,7 @@ pub fn a_proof_is_taken_once(kind: &Kind) {
     let mut ask = token.ask(&door, first, 1);
     ask.nonces = 3;
     let found = at_door.lookup(&ask).unwrap();
-    assert_eq!((found.proof, found.status, found.nonces.len()), (Some(Freshness::Fresh), Status::Active, 3));
+    assert_eq!((found.proof, found.status, found.nonces.len()), (Some(Freshness::Fresh), TokenStatus::Active, 3));
     assert_eq!(found.user.unwrap().name, "Person 7");
     assert!(found.signed_user.is_some());
     assert_eq!(code(at_door.lookup(&ask)), "proof.replayed");

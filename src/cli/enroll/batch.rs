@@ -25,7 +25,7 @@ use super::{
     remember, warn_of_test_keys,
 };
 use crate::{
-    api::{User, v1::Status},
+    api::{User, v1::TokenStatus},
     card::link::LinkError,
     cli::{
         args::{BatchArgs, PrivateArgs},
@@ -132,7 +132,7 @@ fn revoke(entry: &Entry, settings: &Settings) -> Result<(), Failure> {
         return Ok(());
     }
     let server = crate::cli::server::client::connect(settings)?;
-    match server.set_status(entry.token_id, Status::Revoked, Some("its enrollment was given up".to_owned())) {
+    match server.set_status(entry.token_id, TokenStatus::Revoked, Some("its enrollment was given up".to_owned())) {
         Ok(_) => Ok(()),
         Err(ServerError::Problem(problem)) if problem.status == 404 => Ok(()),
         Err(error) => Err(error.into()),

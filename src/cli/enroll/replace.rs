@@ -8,7 +8,7 @@ use super::{failure::enrollment, office::Office};
 use crate::{
     api::{
         User,
-        v1::{PAGE_MAX, Status},
+        v1::{PAGE_MAX, TokenStatus},
     },
     cli::{
         confirm::{confirm, short},
@@ -56,7 +56,7 @@ fn tokens(user: &User, begun: &[Entry], settings: &Settings) -> Result<BTreeSet<
 fn at_server(user: &User, settings: &Settings) -> Result<BTreeSet<Uuid>, Failure> {
     let server = connect(settings)?;
     let found = all(|after| server.tokens_of(&user.id, after, PAGE_MAX))?;
-    Ok(found.into_iter().filter(|token| token.status != Status::Revoked).map(|token| token.token_id).collect())
+    Ok(found.into_iter().filter(|token| token.status != TokenStatus::Revoked).map(|token| token.token_id).collect())
 }
 
 /// A terminal without a server knows the tokens that have come here.

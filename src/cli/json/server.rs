@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{At, Schema};
 use crate::api::{
     User,
-    v1::{self, Role, Status},
+    v1::{self, Role, TokenStatus},
 };
 
 /// A server that was made or that runs.
@@ -68,7 +68,7 @@ pub struct ServerToken {
     /// Whose it is.
     pub user_id: String,
     /// Whether it is let in.
-    pub status: Status,
+    pub status: TokenStatus,
     /// Why not.
     pub reason: Option<String>,
     /// Since when.
@@ -77,9 +77,9 @@ pub struct ServerToken {
     pub counter: Option<u32>,
 }
 
-impl From<v1::Token> for ServerToken {
-    fn from(token: v1::Token) -> Self {
-        let v1::Token { token_id, user_id, status, reason, changed, counter } = token;
+impl From<v1::RegisteredToken> for ServerToken {
+    fn from(token: v1::RegisteredToken) -> Self {
+        let v1::RegisteredToken { token_id, user_id, status, reason, changed, counter } = token;
         Self { schema: Schema::default(), token_id, user_id, status, reason, changed: changed.into(), counter }
     }
 }
@@ -99,9 +99,9 @@ pub struct ServerTerminal {
     pub added: At,
 }
 
-impl From<v1::Terminal> for ServerTerminal {
-    fn from(terminal: v1::Terminal) -> Self {
-        let v1::Terminal { name, role, revoked, added } = terminal;
+impl From<v1::RegisteredTerminal> for ServerTerminal {
+    fn from(terminal: v1::RegisteredTerminal) -> Self {
+        let v1::RegisteredTerminal { name, role, revoked, added } = terminal;
         Self { schema: Schema::default(), name, role, revoked, added: added.into() }
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{At, Proof, Schema};
 use crate::{
-    api::{User, v1::Status},
+    api::{User, v1::TokenStatus},
     failure::ErrorObject,
     token::select::LifeCycle,
 };
@@ -101,13 +101,13 @@ pub enum Registered {
     Unknown,
 }
 
-impl From<Status> for Registered {
-    fn from(status: Status) -> Self {
+impl From<TokenStatus> for Registered {
+    fn from(status: TokenStatus) -> Self {
         match status {
-            Status::Active => Self::Active,
-            Status::Suspended => Self::Suspended,
-            Status::Lost => Self::Lost,
-            Status::Revoked => Self::Revoked,
+            TokenStatus::Active => Self::Active,
+            TokenStatus::Suspended => Self::Suspended,
+            TokenStatus::Lost => Self::Lost,
+            TokenStatus::Revoked => Self::Revoked,
         }
     }
 }

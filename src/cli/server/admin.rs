@@ -9,7 +9,7 @@ use super::{
 use crate::{
     api::{
         User,
-        v1::{PAGE_MAX, Page, Status, USERS_MAX},
+        v1::{PAGE_MAX, Page, TokenStatus, USERS_MAX},
     },
     cli::{
         confirm::{confirm, short},
@@ -69,8 +69,8 @@ pub fn token(command: &TokenCommand, settings: &Settings, out: &mut Printer) -> 
             out.list(&tokens, "the server knows no tokens")?;
         }
         TokenCommand::Status { id, status, reason } => {
-            let status = Status::from(*status);
-            if status == Status::Revoked {
+            let status = TokenStatus::from(*status);
+            if status == TokenStatus::Revoked {
                 confirm(settings, out, &format!("this revokes the token {id} for ever"), &short(*id))?;
             }
             out.object(&json::ServerToken::from(server.set_status(*id, status, reason.clone())?))?;

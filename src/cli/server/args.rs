@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
-use crate::api::v1::{Role, Status};
+use crate::api::v1::{Role, TokenStatus};
 use crate::cli::values::{field, nonempty};
 use crate::config::new_file;
 
@@ -120,7 +120,7 @@ pub enum StatusWord {
     Revoked,
 }
 
-impl From<StatusWord> for Status {
+impl From<StatusWord> for TokenStatus {
     fn from(word: StatusWord) -> Self {
         match word {
             StatusWord::Active => Self::Active,

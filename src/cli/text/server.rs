@@ -1,7 +1,7 @@
 //! The objects of `rollcall server` for people and as csv.
 
 use super::{seconds, text, word};
-use crate::api::v1::Status;
+use crate::api::v1::TokenStatus;
 use crate::cli::json::{Audit, Import, Known, ServerState, ServerTerminal, ServerToken};
 use crate::cli::printer::Record;
 use crate::cli::table::{Cell, Style};
@@ -90,9 +90,9 @@ impl Record for ServerToken {
 
     fn row(&self) -> Vec<Cell> {
         let style = match self.status {
-            Status::Active => Style::Good,
-            Status::Suspended => Style::Warning,
-            Status::Lost | Status::Revoked => Style::Bad,
+            TokenStatus::Active => Style::Good,
+            TokenStatus::Suspended => Style::Warning,
+            TokenStatus::Lost | TokenStatus::Revoked => Style::Bad,
         };
         vec![
             self.token_id.to_string().as_str().into(),

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{Answer, Desk};
 use crate::{
-    api::v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, Status, USER_TYPE},
+    api::v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, TokenStatus, USER_TYPE},
     server::{
         body::{Body, binary},
         caller::Caller,
@@ -56,7 +56,7 @@ pub async fn lookup(
     };
     let mut answer =
         Lookup { token_id: request.token_id, status, reason, user: None, signed_user: None, proof: freshness, nonces };
-    if status == Status::Active {
+    if status == TokenStatus::Active {
         let signed = SignedUser { token_id: request.token_id, user: user.clone(), at: (desk.clock)() };
         answer.signed_user = Some(desk.signer.sign(&signed, USER_TYPE).map_err(|error| ApiError::fault(&error))?);
         answer.user = Some(user);
@@ -92,10 +92,10 @@ fn count(desk: &Desk, token_id: Uuid, found: &Found, nonces: u16) {
     let result = match found {
         Found::Unknown => "token.unknown",
         Found::Refused(refusal) => refusal.code(),
-        Found::Token { status: Status::Active, .. } => "active",
-        Found::Token { status: Status::Suspended, .. } => "suspended",
-        Found::Token { status: Status::Lost, .. } => "lost",
-        Found::Token { status: Status::Revoked, .. } => "revoked",
+        Found::Token { status: TokenStatus::Active, .. } => "active",
+        Found::Token { status: TokenStatus::Suspended, .. } => "suspended",
+        Found::Token { status: TokenStatus::Lost, .. } => "lost",
+        Found::Token { status: TokenStatus::Revoked, .. } => "revoked",
     };
     desk.metrics.lookups.get_or_create(&Decision { result: result.to_owned() }).inc();
     desk.metrics.nonces.inc_by(u64::from(nonces));

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use super::{Answer, Desk, page};
 use crate::server::desk::Cas;
 use crate::{
-    api::v1::{Page, PreviousCertificates, RenewalRequest, Role, Terminal, TerminalCertificates, TerminalRequest},
+    api::v1::{
+        Page, PreviousCertificates, RegisteredTerminal, RenewalRequest, Role, TerminalCertificates, TerminalRequest,
+    },
     crypto::{
         random::SystemRandom,
         sha256,
@@ -142,14 +144,14 @@ pub async fn list(
     State(desk): State<Desk>,
     _: Caller,
     Parameters(query): Parameters<PageQuery>,
-) -> Answer<Page<Terminal>> {
+) -> Answer<Page<RegisteredTerminal>> {
     let limit = query.limit()?;
     let terminals = desk.store.terminals(&query.after, limit + 1).await?;
     Ok(page(terminals, limit, |terminal| terminal.name.clone()))
 }
 
 /// `DELETE /v1/terminals/{name}`.
-pub async fn revoke(State(desk): State<Desk>, Caller(caller): Caller, Id(name): Id) -> Answer<Terminal> {
+pub async fn revoke(State(desk): State<Desk>, Caller(caller): Caller, Id(name): Id) -> Answer<RegisteredTerminal> {
     if name == caller.name {
         return Err(ApiError::TerminalSelf);
     }

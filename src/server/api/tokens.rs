@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Answer, Desk, page};
 use crate::{
-    api::v1::{Page, Status, StatusRequest, Token, TokenCertificates, TokenRequest},
+    api::v1::{Page, RegisteredToken, StatusRequest, TokenCertificates, TokenRequest, TokenStatus},
     crypto::{ec::Point, random::SystemRandom},
     server::{
         body::{Body, Id, PageQuery, Parameters, binary, check_user, plain},
@@ -65,7 +65,7 @@ fn key(name: &str, text: &str) -> Result<Point, ApiError> {
 }
 
 /// `GET /v1/tokens/{id}`.
-pub async fn show(State(desk): State<Desk>, _: Caller, Id(id): Id) -> Answer<Token> {
+pub async fn show(State(desk): State<Desk>, _: Caller, Id(id): Id) -> Answer<RegisteredToken> {
     desk.store.token(token_id(&id)?).await?.map(Json).ok_or(ApiError::NoToken)
 }
 
@@ -74,7 +74,7 @@ pub async fn list(
     State(desk): State<Desk>,
     _: Caller,
     Parameters(query): Parameters<PageQuery>,
-) -> Answer<Page<Token>> {
+) -> Answer<Page<RegisteredToken>> {
     let limit = query.limit()?;
     let tokens = desk.store.tokens(&query.after, limit + 1).await?;
     Ok(page(tokens, limit, |token| token.token_id.to_string()))
@@ -86,7 +86,7 @@ pub async fn of_user(
     _: Caller,
     Id(user): Id,
     Parameters(query): Parameters<PageQuery>,
-) -> Answer<Page<Token>> {
+) -> Answer<Page<RegisteredToken>> {
     let limit = query.limit()?;
     let tokens = desk.store.tokens_of(&user, &query.after, limit + 1).await?;
     Ok(page(tokens, limit, |token| token.token_id.to_string()))
@@ -98,13 +98,13 @@ pub async fn set_status(
     Caller(caller): Caller,
     Id(id): Id,
     Body(request): Body<StatusRequest>,
-) -> Answer<Token> {
+) -> Answer<RegisteredToken> {
     let id = token_id(&id)?;
     let reason = request.reason.as_deref();
     if reason.is_some_and(|reason| !plain(reason, 1, 200)) {
         return Err(ApiError::Invalid("a reason is 1 to 200 bytes without control characters".into()));
     }
-    if reason.is_none() != (request.status == Status::Active) {
+    if reason.is_none() != (request.status == TokenStatus::Active) {
         return Err(ApiError::Invalid("a reason comes with every status but active".into()));
     }
     match desk.store.set_status(id, request.status, reason, &caller.name, (desk.clock)()).await? {

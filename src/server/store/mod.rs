@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::audit;
 use crate::api::{
     User,
-    v1::{AuditHead, Feed, Imported, Role, Status, Terminal, Token},
+    v1::{AuditHead, Feed, Imported, RegisteredTerminal, RegisteredToken, Role, TokenStatus},
 };
 
 /// The open store.
@@ -134,12 +134,12 @@ impl Store {
     }
 
     /// Revokes a terminal; `None` when there is none of this name.
-    pub async fn revoke_terminal(&self, name: &str, actor: &str, now: Timestamp) -> Result<Option<Terminal>> {
+    pub async fn revoke_terminal(&self, name: &str, actor: &str, now: Timestamp) -> Result<Option<RegisteredTerminal>> {
         on!(self, writing, queries, |c| queries::terminals::revoke(c, name, actor, now))
     }
 
     /// Terminals in the order of their names.
-    pub async fn terminals(&self, after: &str, limit: u32) -> Result<Vec<Terminal>> {
+    pub async fn terminals(&self, after: &str, limit: u32) -> Result<Vec<RegisteredTerminal>> {
         on!(self, reading, queries, |c| queries::terminals::page(c, after, limit))
     }
 
@@ -159,17 +159,17 @@ impl Store {
     }
 
     /// One token.
-    pub async fn token(&self, id: Uuid) -> Result<Option<Token>> {
+    pub async fn token(&self, id: Uuid) -> Result<Option<RegisteredToken>> {
         on!(self, reading, queries, |c| queries::tokens::one(c, id))
     }
 
     /// Tokens in the order of their ids.
-    pub async fn tokens(&self, after: &str, limit: u32) -> Result<Vec<Token>> {
+    pub async fn tokens(&self, after: &str, limit: u32) -> Result<Vec<RegisteredToken>> {
         on!(self, reading, queries, |c| queries::tokens::page(c, after, limit))
     }
 
     /// The tokens of a user in the order of their ids.
-    pub async fn tokens_of(&self, user: &str, after: &str, limit: u32) -> Result<Vec<Token>> {
+    pub async fn tokens_of(&self, user: &str, after: &str, limit: u32) -> Result<Vec<RegisteredToken>> {
         on!(self, reading, queries, |c| queries::tokens::of_user(c, user, after, limit))
     }
 
@@ -197,7 +197,7 @@ impl Store {
     pub async fn set_status(
         &self,
         id: Uuid,
-        status: Status,
+        status: TokenStatus,
         reason: Option<&str>,
         actor: &str,
         now: Timestamp,
@@ -262,11 +262,11 @@ pub(super) fn role_word(role: Role) -> &'static str {
 }
 
 /// The word that stands for a status in the store.
-pub(super) fn status_word(status: Status) -> &'static str {
+pub(super) fn status_word(status: TokenStatus) -> &'static str {
     match status {
-        Status::Active => "active",
-        Status::Suspended => "suspended",
-        Status::Lost => "lost",
-        Status::Revoked => "revoked",
+        TokenStatus::Active => "active",
+        TokenStatus::Suspended => "suspended",
+        TokenStatus::Lost => "lost",
+        TokenStatus::Revoked => "revoked",
     }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::api::{
     User,
-    v1::{Freshness, Role, Status, Token},
+    v1::{Freshness, RegisteredToken, Role, TokenStatus},
 };
 
 /// A terminal that makes a request.
@@ -112,7 +112,7 @@ pub enum Registered {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StatusChange {
     /// This is what the token is now.
-    Done(Token),
+    Done(RegisteredToken),
     /// There is no such token.
     Unknown,
     /// It is revoked, and stays so.
@@ -209,7 +209,7 @@ pub enum Found {
     /// This is what is known of it.
     Token {
         /// Whether it is let in.
-        status: Status,
+        status: TokenStatus,
         /// Why not.
         reason: Option<String>,
         /// Whose it is.

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    api::{User, v1::Status},
+    api::{User, v1::TokenStatus},
     failure::{Class, Failure},
     server_client::{ServerError, signed},
     terminal::lookups::LookupOutcome,
@@ -71,7 +71,7 @@ pub enum Refusal {
     #[error("the token is {}{}", signed::word(*.status), because(.reason.as_deref()))]
     NotActive {
         /// What it is.
-        status: Status,
+        status: TokenStatus,
         /// Why.
         reason: Option<String>,
     },
@@ -101,9 +101,9 @@ impl From<&Refusal> for Failure {
             Refusal::NotActive { status, .. } => *status,
         };
         let (code, hint) = match status {
-            Status::Lost => ("token.lost", "keep the card: it was reported lost"),
-            Status::Revoked => ("token.revoked", "enroll the holder on a new card"),
-            Status::Suspended | Status::Active => {
+            TokenStatus::Lost => ("token.lost", "keep the card: it was reported lost"),
+            TokenStatus::Revoked => ("token.revoked", "enroll the holder on a new card"),
+            TokenStatus::Suspended | TokenStatus::Active => {
                 ("token.suspended", "an administrator lets it in again: rollcall server token status ID active")
             }
         };
@@ -114,7 +114,7 @@ impl From<&Refusal> for Failure {
 /// Decides about a token that has proved who it is; `card` is the user information that it brought.
 pub fn decide(card: &User, answered: &LookupOutcome, rules: &Rules, now: Timestamp) -> Result<Admitted, Refusal> {
     let error = match &answered.said {
-        Ok(found) if found.status != Status::Active => {
+        Ok(found) if found.status != TokenStatus::Active => {
             return Err(Refusal::NotActive { status: found.status, reason: found.reason.clone() });
         }
         Ok(found) => return present(card, found.user.as_ref(), rules.wanted),

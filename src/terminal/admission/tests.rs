@@ -25,8 +25,8 @@ fn rules(wanted: Wanted) -> Rules {
     Rules { wanted, feed_max_age: HOUR * 24, offline_max_age: HOUR * 8 }
 }
 
-fn found(status: Status) -> LookupOutcome {
-    let user = (status == Status::Active).then(bob);
+fn found(status: TokenStatus) -> LookupOutcome {
+    let user = (status == TokenStatus::Active).then(bob);
     let lookup = Lookup {
         token_id: Uuid::from_u128(1),
         status,
@@ -63,14 +63,16 @@ fn told(
 fn the_server_is_there() {
     let card = |word| Ok(("Ada".to_owned(), Origin::Card, word, false));
     let server = |word| Ok(("Bob".to_owned(), Origin::Server, word, false));
-    let answered = found(Status::Active);
+    let answered = found(TokenStatus::Active);
     assert_eq!(told(&ada(), &answered, Wanted::Either), card(ServerVerdict::Known));
     assert_eq!(told(&ada(), &answered, Wanted::Card), card(ServerVerdict::Known));
     assert_eq!(told(&ada(), &answered, Wanted::Server), server(ServerVerdict::Known));
     assert_eq!(told(&User { name: String::new(), ..ada() }, &answered, Wanted::Either), server(ServerVerdict::Known));
-    for (status, code) in
-        [(Status::Suspended, "token.suspended"), (Status::Lost, "token.lost"), (Status::Revoked, "token.revoked")]
-    {
+    for (status, code) in [
+        (TokenStatus::Suspended, "token.suspended"),
+        (TokenStatus::Lost, "token.lost"),
+        (TokenStatus::Revoked, "token.revoked"),
+    ] {
         for wanted in ALL {
             assert_eq!(told(&ada(), &found(status), wanted), Err(code));
         }
@@ -120,14 +122,14 @@ fn a_status_once_known_stays_however_old() {
     for wanted in ALL {
         for feed_age in [None, Some(HOUR), Some(HOUR * 1000)] {
             let kept = CachedToken {
-                status: Some((Status::Lost, Some("in\na bus".into()))),
+                status: Some((TokenStatus::Lost, Some("in\na bus".into()))),
                 feed_age,
                 user: Some((bob(), now())),
             };
             let refusal = decide(&ada(), &away(kept), &rules(wanted), now()).unwrap_err();
             assert_eq!(refusal.word(), ServerVerdict::Refused);
             assert_eq!(refusal.to_string(), "the token is lost: in\\na bus");
-            assert!(matches!(refusal, Refusal::NotActive { status: Status::Lost, .. }));
+            assert!(matches!(refusal, Refusal::NotActive { status: TokenStatus::Lost, .. }));
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::server_client::{ServerError, signed};
 use crate::{
     api::{
         User,
-        v1::{AuditHead, Lookup, NONCES_MAX, Nonce, Status},
+        v1::{AuditHead, Lookup, NONCES_MAX, Nonce, TokenStatus},
     },
     crypto::ec::Point,
 };
@@ -30,7 +30,7 @@ pub struct Cache {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CachedToken {
     /// Its status with the reason, unless it is active or unknown.
-    pub status: Option<(Status, Option<String>)>,
+    pub status: Option<(TokenStatus, Option<String>)>,
     /// How old the newest feed is; `None` when none was taken yet.
     pub feed_age: Option<SignedDuration>,
     /// Its user with the moment when the server said so.
@@ -87,7 +87,7 @@ impl Cache {
 
     /// Keeps what a lookup brought for the time when the server is away.
     pub fn remember(&self, found: &Lookup) -> Result<(), ServerError> {
-        if found.status != Status::Active {
+        if found.status != TokenStatus::Active {
             return self.store.apply_lookup(found.token_id, found.status, found.reason.as_deref());
         }
         let Some(jws) = &found.signed_user else { return Ok(()) };

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::server_client::ServerError;
 use crate::{
-    api::v1::{AuditHead, Feed, FeedEntry, Status},
+    api::v1::{AuditHead, Feed, FeedEntry, TokenStatus},
     files,
 };
 
@@ -146,19 +146,19 @@ impl Store {
     }
 
     /// What a lookup said of a token that is not let in, until the feed says it too.
-    pub(super) fn apply_lookup(&self, id: Uuid, status: Status, reason: Option<&str>) -> Result<(), ServerError> {
+    pub(super) fn apply_lookup(&self, id: Uuid, status: TokenStatus, reason: Option<&str>) -> Result<(), ServerError> {
         let sql = "INSERT INTO statuses VALUES (?1, ?2, ?3, 1) ON CONFLICT DO UPDATE SET status = ?2, reason = ?3";
         self.transact(|tx| tx.execute(sql, params![id.to_string(), word(status), reason]).map(drop))
     }
 
     /// The status of a token, unless it is active or nothing was said of it.
-    pub(super) fn status(&self, id: Uuid) -> Result<Option<(Status, Option<String>)>, ServerError> {
+    pub(super) fn status(&self, id: Uuid) -> Result<Option<(TokenStatus, Option<String>)>, ServerError> {
         let sql = "SELECT status, reason FROM statuses WHERE token_id = ?1";
         let row = self.query(|db| {
             db.query_row(sql, [id.to_string()], |row| Ok((row.get::<_, String>(0)?, row.get(1)?))).optional()
         })?;
         // A word that nobody knows is no reason to let a token in.
-        Ok(row.map(|(status, reason)| (named(&status).unwrap_or(Status::Suspended), reason)))
+        Ok(row.map(|(status, reason)| (named(&status).unwrap_or(TokenStatus::Suspended), reason)))
     }
 
     /// Keeps the signed user of a token.
@@ -243,7 +243,7 @@ fn mark(db: &Connection) -> rusqlite::Result<FeedPosition> {
 
 fn note(db: &Connection, entry: &FeedEntry) -> rusqlite::Result<()> {
     let id = entry.token_id.to_string();
-    if entry.status == Status::Active {
+    if entry.status == TokenStatus::Active {
         return db.execute("DELETE FROM statuses WHERE token_id = ?1", [id]).map(drop);
     }
     let sql =
@@ -251,17 +251,17 @@ fn note(db: &Connection, entry: &FeedEntry) -> rusqlite::Result<()> {
     db.execute(sql, params![id, word(entry.status), entry.reason]).map(drop)
 }
 
-const WORDS: [(Status, &str); 4] = [
-    (Status::Active, "active"),
-    (Status::Suspended, "suspended"),
-    (Status::Lost, "lost"),
-    (Status::Revoked, "revoked"),
+const WORDS: [(TokenStatus, &str); 4] = [
+    (TokenStatus::Active, "active"),
+    (TokenStatus::Suspended, "suspended"),
+    (TokenStatus::Lost, "lost"),
+    (TokenStatus::Revoked, "revoked"),
 ];
 
-fn word(status: Status) -> &'static str {
+fn word(status: TokenStatus) -> &'static str {
     WORDS.iter().find(|(known, _)| *known == status).map_or("suspended", |(_, word)| word)
 }
 
-fn named(text: &str) -> Option<Status> {
+fn named(text: &str) -> Option<TokenStatus> {
     WORDS.iter().find(|(_, word)| *word == text).map(|(status, _)| *status)
 }

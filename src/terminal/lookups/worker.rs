@@ -256,7 +256,7 @@ impl Desk {
             Err(error) => return self.judged(Err(error)),
             Ok(()) => {}
         }
-        if said.status != crate::api::v1::Status::Active {
+        if said.status != crate::api::v1::TokenStatus::Active {
             self.feed_due = Instant::now(); // it knows this, too
         }
         Ok(said)

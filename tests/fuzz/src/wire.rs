@@ -20,11 +20,11 @@ pub fn run(data: &[u8]) {
         7 => round::<v1::Feed>(text),
         8 => round::<v1::TokenRequest>(text),
         9 => round::<v1::StatusRequest>(text),
-        10 => round::<v1::Page<v1::Token>>(text),
+        10 => round::<v1::Page<v1::RegisteredToken>>(text),
         11 => round::<v1::UserBatch>(text),
         12 => round::<v1::TerminalRequest>(text),
         13 => round::<v1::RenewalRequest>(text),
-        14 => round::<v1::Terminal>(text),
+        14 => round::<v1::RegisteredTerminal>(text),
         _ => round::<v1::EventBatch>(text),
     }
 }

@@ -9,7 +9,7 @@ use super::{Connection, Result, audit::Ledger, from_json, moment, worded};
 use crate::{
     api::{
         User,
-        v1::{Freshness, LATE_DAYS, NONCE_HOURS, Status},
+        v1::{Freshness, LATE_DAYS, NONCE_HOURS, TokenStatus},
     },
     server::store::{Ask, Found, Refusal, Shown},
 };
@@ -55,7 +55,7 @@ pub async fn decide(c: &mut Connection, asks: &[Ask], now: Timestamp) -> Result<
                 ledger.add(c, "lookup.refuse", &subject, &json!({ "code": refusal.code() })).await?;
             }
             Found::Token { status, freshness, .. } => {
-                let action = if *status == Status::Active { "lookup" } else { "lookup.refuse" };
+                let action = if *status == TokenStatus::Active { "lookup" } else { "lookup.refuse" };
                 ledger.add(c, action, &subject, &json!({ "status": status, "proof": freshness })).await?;
             }
         }

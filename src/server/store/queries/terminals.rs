@@ -6,7 +6,7 @@ use sqlx::{Row, query};
 
 use super::{Connection, Result, audit::Ledger, moment, worded};
 use crate::{
-    api::v1::Terminal,
+    api::v1::RegisteredTerminal,
     server::store::{Added, CallerRow, NewTerminal, Subjects, TerminalKeys, role_word},
 };
 
@@ -88,7 +88,7 @@ async fn keep_keys(c: &mut Connection, name: &str, keys: &TerminalKeys) -> Resul
 }
 
 /// Revokes a terminal.
-pub async fn revoke(c: &mut Connection, name: &str, actor: &str, now: Timestamp) -> Result<Option<Terminal>> {
+pub async fn revoke(c: &mut Connection, name: &str, actor: &str, now: Timestamp) -> Result<Option<RegisteredTerminal>> {
     let mut ledger = Ledger::open(c, actor, now).await?;
     let Some(terminal) = one(c, name).await? else { return Ok(None) };
     if terminal.revoked {
@@ -101,12 +101,12 @@ pub async fn revoke(c: &mut Connection, name: &str, actor: &str, now: Timestamp)
         .await?;
     ledger.add(c, "terminal.revoke", name, &json!({})).await?;
     ledger.close(c).await?;
-    Ok(Some(Terminal { revoked: true, ..terminal }))
+    Ok(Some(RegisteredTerminal { revoked: true, ..terminal }))
 }
 
 macro_rules! terminal_of {
     ($row:expr) => {
-        Terminal {
+        RegisteredTerminal {
             name: $row.try_get("name")?,
             role: worded($row.try_get("role")?)?,
             revoked: $row.try_get::<Option<i64>, _>("revoked")?.is_some(),
@@ -115,7 +115,7 @@ macro_rules! terminal_of {
     };
 }
 
-async fn one(c: &mut Connection, name: &str) -> Result<Option<Terminal>> {
+async fn one(c: &mut Connection, name: &str) -> Result<Option<RegisteredTerminal>> {
     let row =
         query("SELECT name, role, added, revoked FROM terminals WHERE name = $1").bind(name).fetch_optional(c).await?;
     let Some(row) = row else { return Ok(None) };
@@ -123,7 +123,7 @@ async fn one(c: &mut Connection, name: &str) -> Result<Option<Terminal>> {
 }
 
 /// Terminals after a name.
-pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<Terminal>> {
+pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<RegisteredTerminal>> {
     let found = query("SELECT name, role, added, revoked FROM terminals WHERE name > $1 ORDER BY name LIMIT $2")
         .bind(after)
         .bind(i64::from(limit))

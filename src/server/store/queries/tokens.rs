@@ -7,13 +7,13 @@ use uuid::Uuid;
 
 use super::{Connection, Result, audit::Ledger, moment, parsed, users, worded};
 use crate::{
-    api::v1::{Status, Token},
+    api::v1::{RegisteredToken, TokenStatus},
     server::store::{NewToken, Registered, StatusChange, TokenKeys, status_word},
 };
 
 macro_rules! token_of {
     ($row:expr) => {
-        Token {
+        RegisteredToken {
             token_id: parsed($row.try_get("token_id")?)?,
             user_id: $row.try_get("user_id")?,
             status: worded($row.try_get("status")?)?,
@@ -25,7 +25,7 @@ macro_rules! token_of {
 }
 
 /// One token.
-pub async fn one(c: &mut Connection, id: Uuid) -> Result<Option<Token>> {
+pub async fn one(c: &mut Connection, id: Uuid) -> Result<Option<RegisteredToken>> {
     let row = query("SELECT token_id, user_id, status, reason, changed, counter FROM tokens WHERE token_id = $1")
         .bind(id.to_string())
         .fetch_optional(c)
@@ -35,7 +35,7 @@ pub async fn one(c: &mut Connection, id: Uuid) -> Result<Option<Token>> {
 }
 
 /// Tokens after an id.
-pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<Token>> {
+pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<RegisteredToken>> {
     let found = query(
         "SELECT token_id, user_id, status, reason, changed, counter FROM tokens WHERE token_id > $1
          ORDER BY token_id LIMIT $2",
@@ -48,7 +48,7 @@ pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<Tok
 }
 
 /// Tokens of one user after an id.
-pub async fn of_user(c: &mut Connection, user: &str, after: &str, limit: u32) -> Result<Vec<Token>> {
+pub async fn of_user(c: &mut Connection, user: &str, after: &str, limit: u32) -> Result<Vec<RegisteredToken>> {
     let found = query(
         "SELECT token_id, user_id, status, reason, changed, counter FROM tokens WHERE user_id = $1 AND token_id > $2
          ORDER BY token_id LIMIT $3",
@@ -132,7 +132,7 @@ pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Time
             return Ok(Registered::NotTheirs);
         }
         let reason = format!("replaced by {}", new.token_id);
-        change(c, &mut ledger, old, Status::Revoked, Some(&reason), now).await?;
+        change(c, &mut ledger, old, TokenStatus::Revoked, Some(&reason), now).await?;
     }
     users::put_one(c, &mut ledger, &new.user, now).await?;
     query(
@@ -158,7 +158,7 @@ pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Time
 pub async fn set_status(
     c: &mut Connection,
     id: Uuid,
-    status: Status,
+    status: TokenStatus,
     reason: Option<&str>,
     actor: &str,
     now: Timestamp,
@@ -168,12 +168,12 @@ pub async fn set_status(
     if token.status == status && token.reason.as_deref() == reason {
         return Ok(StatusChange::Done(token));
     }
-    if token.status == Status::Revoked {
+    if token.status == TokenStatus::Revoked {
         return Ok(StatusChange::Final);
     }
     change(c, &mut ledger, id, status, reason, now).await?;
     ledger.close(c).await?;
-    Ok(StatusChange::Done(Token { status, reason: reason.map(str::to_owned), changed: now, ..token }))
+    Ok(StatusChange::Done(RegisteredToken { status, reason: reason.map(str::to_owned), changed: now, ..token }))
 }
 
 /// One change, with the next version of the feed.
@@ -181,7 +181,7 @@ async fn change(
     c: &mut Connection,
     ledger: &mut Ledger,
     id: Uuid,
-    status: Status,
+    status: TokenStatus,
     reason: Option<&str>,
     now: Timestamp,
 ) -> Result<()> {

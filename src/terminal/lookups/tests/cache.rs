@@ -62,7 +62,7 @@ impl Signer {
         let signed = SignedUser { token_id, user: user.clone(), at };
         Lookup {
             token_id,
-            status: Status::Active,
+            status: TokenStatus::Active,
             reason: None,
             user: Some(user.clone()),
             signed_user: Some(self.sign(&signed, USER_TYPE)),
@@ -72,7 +72,7 @@ impl Signer {
     }
 }
 
-pub fn feed(since: u64, version: u64, entries: &[(u128, Status, u64)], audit: (u64, &str)) -> Feed {
+pub fn feed(since: u64, version: u64, entries: &[(u128, TokenStatus, u64)], audit: (u64, &str)) -> Feed {
     let entry = |&(id, status, version)| FeedEntry { token_id: Uuid::from_u128(id), status, reason: None, version };
     Feed {
         since,
@@ -114,7 +114,7 @@ impl Desk {
     }
 }
 
-fn status(cache: &Cache, id: u128) -> Option<Status> {
+fn status(cache: &Cache, id: u128) -> Option<TokenStatus> {
     cache.recall(Uuid::from_u128(id), now()).unwrap().status.map(|(status, _)| status)
 }
 
@@ -140,13 +140,13 @@ fn a_successor_takes_over_what_is_kept() {
     let (old, new) = (*desk.world.authority.point(), *World::new().authority.point());
     let mut both = Cache::open(desk.home.path(), &[new, old]).unwrap();
     assert_eq!(both.missing_nonces(now()).unwrap(), NONCES_MAX - 1);
-    let feed = feed(0, 1, &[(7, Status::Lost, 1)], (1, "a"));
+    let feed = feed(0, 1, &[(7, TokenStatus::Lost, 1)], (1, "a"));
     desk.take(&both, &feed).unwrap();
-    assert_eq!(status(&both, 7), Some(Status::Lost));
+    assert_eq!(status(&both, 7), Some(TokenStatus::Lost));
     both.trust(&[new]);
     assert!(matches!(desk.take(&both, &feed), Err(ServerError::Protocol(_))));
     let alone = Cache::open(desk.home.path(), &[new]).unwrap();
-    assert_eq!(status(&alone, 7), Some(Status::Lost));
+    assert_eq!(status(&alone, 7), Some(TokenStatus::Lost));
 }
 
 #[test]
@@ -207,21 +207,21 @@ fn a_feed_follows_the_one_before_it() {
     let desk = Desk::new();
     let cache = desk.open();
     assert_eq!(cache.recall(Uuid::from_u128(1), now()).unwrap().feed_age, None);
-    let first = feed(0, 5, &[(1, Status::Suspended, 2), (2, Status::Lost, 5)], (10, "a"));
+    let first = feed(0, 5, &[(1, TokenStatus::Suspended, 2), (2, TokenStatus::Lost, 5)], (10, "a"));
     assert!(!desk.take(&cache, &first).unwrap());
-    assert_eq!((status(&cache, 1), status(&cache, 2)), (Some(Status::Suspended), Some(Status::Lost)));
+    assert_eq!((status(&cache, 1), status(&cache, 2)), (Some(TokenStatus::Suspended), Some(TokenStatus::Lost)));
     for wrong in [
-        first.clone(),                                     // the same again
-        feed(5, 4, &[], (10, "a")),                        // back
-        feed(5, 7, &[(1, Status::Active, 5)], (10, "a")),  // what was there
-        feed(5, 7, &[(1, Status::Active, 8)], (10, "a")),  // more than it says
-        Feed { more: true, ..feed(5, 5, &[], (10, "a")) }, // without an end
+        first.clone(),                                         // the same again
+        feed(5, 4, &[], (10, "a")),                            // back
+        feed(5, 7, &[(1, TokenStatus::Active, 5)], (10, "a")), // what was there
+        feed(5, 7, &[(1, TokenStatus::Active, 8)], (10, "a")), // more than it says
+        Feed { more: true, ..feed(5, 5, &[], (10, "a")) },     // without an end
     ] {
         let refused = desk.take(&cache, &wrong);
         assert!(matches!(refused, Err(ServerError::Protocol(_))), "{wrong:?}: {refused:?}");
     }
-    assert!(!desk.take(&cache, &feed(5, 7, &[(1, Status::Active, 6)], (11, "b"))).unwrap());
-    assert_eq!((status(&cache, 1), status(&cache, 2)), (None, Some(Status::Lost)));
+    assert!(!desk.take(&cache, &feed(5, 7, &[(1, TokenStatus::Active, 6)], (11, "b"))).unwrap());
+    assert_eq!((status(&cache, 1), status(&cache, 2)), (None, Some(TokenStatus::Lost)));
     let later = now() + SignedDuration::from_hours(3);
     let kept = desk.open().recall(Uuid::from_u128(2), later).unwrap();
     assert_eq!(kept.feed_age, Some(SignedDuration::from_hours(3)));
@@ -231,11 +231,11 @@ fn a_feed_follows_the_one_before_it() {
 fn a_page_makes_the_feed_no_younger_until_the_last() {
     let desk = Desk::new();
     let cache = desk.open();
-    let page = Feed { more: true, ..feed(0, 1, &[(1, Status::Lost, 1)], (1, "a")) };
+    let page = Feed { more: true, ..feed(0, 1, &[(1, TokenStatus::Lost, 1)], (1, "a")) };
     assert!(desk.take(&cache, &page).unwrap());
     assert_eq!(cache.mark().unwrap().at, None);
-    assert_eq!(status(&cache, 1), Some(Status::Lost));
-    assert!(!desk.take(&cache, &feed(1, 2, &[(2, Status::Lost, 2)], (1, "a"))).unwrap());
+    assert_eq!(status(&cache, 1), Some(TokenStatus::Lost));
+    assert!(!desk.take(&cache, &feed(1, 2, &[(2, TokenStatus::Lost, 2)], (1, "a"))).unwrap());
     assert_eq!(cache.mark().unwrap().at, Some(now()));
 }
 
@@ -245,7 +245,7 @@ fn a_shorter_or_other_audit_log_is_loud() {
     let cache = desk.open();
     desk.take(&cache, &feed(0, 1, &[], (10, "a"))).unwrap();
     for cut in [(9, "a"), (10, "b"), (0, "")] {
-        let refused = desk.take(&cache, &feed(1, 2, &[(1, Status::Lost, 2)], cut)).unwrap_err();
+        let refused = desk.take(&cache, &feed(1, 2, &[(1, TokenStatus::Lost, 2)], cut)).unwrap_err();
         assert_eq!(refused, ServerError::AuditCut { seen: 10, told: cut.0 });
         let failure = crate::failure::Failure::from(refused);
         assert_eq!((failure.code, failure.class.exit_status()), ("server.audit-cut", 76));
@@ -260,10 +260,10 @@ fn the_answer_to_an_older_question_is_left_out() {
     let desk = Desk::new();
     let (slow, fast) = (desk.open(), desk.open());
     let asked = slow.mark().unwrap();
-    desk.take(&fast, &feed(0, 2, &[(1, Status::Lost, 2)], (10, "a"))).unwrap();
-    let old = feed(0, 1, &[(1, Status::Suspended, 1)], (9, "b"));
+    desk.take(&fast, &feed(0, 2, &[(1, TokenStatus::Lost, 2)], (10, "a"))).unwrap();
+    let old = feed(0, 1, &[(1, TokenStatus::Suspended, 1)], (9, "b"));
     assert!(!slow.take_feed(&asked, &desk.signer.feed(&old), now()).unwrap());
-    assert_eq!(status(&slow, 1), Some(Status::Lost));
+    assert_eq!(status(&slow, 1), Some(TokenStatus::Lost));
     assert_eq!(slow.mark().unwrap().audit.seq, 10);
 }
 
@@ -272,7 +272,7 @@ fn what_others_signed_is_refused() {
     let desk = Desk::new();
     let cache = desk.open();
     let other = Signer::new(&World::new());
-    let right = feed(0, 1, &[(1, Status::Lost, 1)], (1, "a"));
+    let right = feed(0, 1, &[(1, TokenStatus::Lost, 1)], (1, "a"));
     let wrong = [
         other.feed(&right),
         desk.signer.sign(&right, USER_TYPE),
@@ -291,9 +291,9 @@ fn a_lookup_is_heard_until_the_feed_says_it() {
     let desk = Desk::new();
     let cache = desk.open();
     let mut found = desk.signer.lookup(1, &ada(), now());
-    found.status = Status::Suspended;
+    found.status = TokenStatus::Suspended;
     cache.remember(&found).unwrap();
-    assert_eq!(status(&cache, 1), Some(Status::Suspended));
+    assert_eq!(status(&cache, 1), Some(TokenStatus::Suspended));
     desk.take(&cache, &feed(0, 0, &[], (1, "a"))).unwrap();
     assert_eq!(status(&cache, 1), None);
 }
@@ -329,8 +329,13 @@ fn uploads_go_forward_only() {
     assert_eq!(cache.uploaded(other).unwrap(), 0);
 }
 
-fn any_status() -> impl Strategy<Value = Status> {
-    prop_oneof![Just(Status::Active), Just(Status::Suspended), Just(Status::Lost), Just(Status::Revoked)]
+fn any_status() -> impl Strategy<Value = TokenStatus> {
+    prop_oneof![
+        Just(TokenStatus::Active),
+        Just(TokenStatus::Suspended),
+        Just(TokenStatus::Lost),
+        Just(TokenStatus::Revoked)
+    ]
 }
 
 proptest! {
@@ -355,7 +360,7 @@ proptest! {
         prop_assume!(from == changes.len());
         for id in 0..4 {
             let last = changes.iter().rev().find(|(of, _)| *of == id).map(|(_, status)| *status);
-            prop_assert_eq!(status(&cache, id), last.filter(|status| *status != Status::Active));
+            prop_assert_eq!(status(&cache, id), last.filter(|status| *status != TokenStatus::Active));
         }
     }
 }

@@ -101,7 +101,7 @@ fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, asked: &Asked) -> Answer {
             let fresh = || u8::try_from(GIVEN.fetch_add(1, Ordering::SeqCst) % 200).unwrap();
             found.nonces = (0..count).map(|_| nonce(fresh(), 24)).collect();
             if id.as_u128() == 2 {
-                found = Lookup { status: Status::Lost, user: None, signed_user: None, ..found };
+                found = Lookup { status: TokenStatus::Lost, user: None, signed_user: None, ..found };
             }
             if id.as_u128() == 3 { problem(404, "token.unknown") } else { json(&found) }
         }
@@ -165,8 +165,8 @@ fn what_the_server_says_no_to_is_no_outage() {
     let (asker, news) = scene.asker(false);
     assert_eq!(ask(&asker, 3).said.unwrap_err().problem_code(), Some("token.unknown"));
     let lost = ask(&asker, 2);
-    assert_eq!(lost.said.unwrap().status, Status::Lost);
-    assert_eq!(lost.kept.status, Some((Status::Lost, None)));
+    assert_eq!(lost.said.unwrap().status, TokenStatus::Lost);
+    assert_eq!(lost.kept.status, Some((TokenStatus::Lost, None)));
     assert!(ask(&asker, 1).said.is_ok());
     asker.finish();
     assert!(news.try_recv().is_err());
