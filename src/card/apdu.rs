@@ -2,11 +2,11 @@
 
 use zeroize::Zeroizing;
 
-use super::{link::Privacy, status::Status};
+use super::{link::Sensitivity, status::Status};
 
 /// How commands go over the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
+pub enum ApduFormat {
     /// Short APDUs, longer data by command chaining: what every reader can do.
     #[default]
     Short,
@@ -37,14 +37,14 @@ pub struct Command {
     /// Whether the answer may carry data, that is, whether Le is sent.
     pub answers: bool,
     /// Whether a trace may show the data.
-    pub privacy: Privacy,
+    pub privacy: Sensitivity,
     data: Zeroizing<Vec<u8>>,
 }
 
 impl Command {
     /// A command without data that expects no data back.
     pub fn new(cla: u8, ins: u8, p1: u8, p2: u8) -> Self {
-        Self { cla, ins, p1, p2, answers: false, privacy: Privacy::Plain, data: Zeroizing::default() }
+        Self { cla, ins, p1, p2, answers: false, privacy: Sensitivity::Plain, data: Zeroizing::default() }
     }
 
     /// With these data.
@@ -64,7 +64,7 @@ impl Command {
     /// Keeps the data out of every trace.
     #[must_use]
     pub const fn sensitive(mut self) -> Self {
-        self.privacy = Privacy::Sensitive;
+        self.privacy = Sensitivity::Sensitive;
         self
     }
 
@@ -79,13 +79,13 @@ impl Command {
     }
 
     /// The APDUs that carry this command, in order: one, or a chain of short ones.
-    pub fn encode(&self, format: Format) -> Vec<Zeroizing<Vec<u8>>> {
+    pub fn encode(&self, format: ApduFormat) -> Vec<Zeroizing<Vec<u8>>> {
         match format {
-            Format::Extended => vec![self.encode_extended()],
-            Format::Short if self.data.len() <= SHORT_MAX => {
+            ApduFormat::Extended => vec![self.encode_extended()],
+            ApduFormat::Short if self.data.len() <= SHORT_MAX => {
                 vec![self.encode_short(self.cla, &self.data, self.answers)]
             }
-            Format::Short => {
+            ApduFormat::Short => {
                 let last = self.data.len().div_ceil(SHORT_MAX) - 1;
                 let piece = |(i, data): (usize, &[u8])| {
                     let cla = if i < last { self.cla | CHAINING } else { self.cla };
@@ -219,7 +219,7 @@ mod tests {
         fn short_chains_and_extended_carry_the_same(data in prop::collection::vec(any::<u8>(), 0..600), answers: bool) {
             let mut command = Command::new(0x80, 0x2A, 3, 0x10).data(data.clone());
             command.answers = answers;
-            for format in [Format::Short, Format::Extended] {
+            for format in [ApduFormat::Short, ApduFormat::Extended] {
                 let apdus = command.encode(format);
                 let mut seen = Vec::new();
                 for (i, apdu) in apdus.iter().enumerate() {

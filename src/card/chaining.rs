@@ -1,8 +1,8 @@
 //! One logical exchange: command chaining outwards, GET RESPONSE inwards (ISO/IEC 7816-4, 5.3.3 and 5.3.4).
 
 use super::{
-    apdu::{Command, Format, Response, SHORT_LE},
-    link::{Link, LinkError, Privacy},
+    apdu::{ApduFormat, Command, Response, SHORT_LE},
+    link::{Link, LinkError, Sensitivity},
     status::Status,
 };
 
@@ -14,7 +14,7 @@ pub const PIECES_MAX: usize = 64;
 /// Sends the command in the given format and returns its whole answer.
 ///
 /// A refusal in the middle of a chain ends it and is the answer. An answer that never ends is refused.
-pub fn exchange(link: &mut dyn Link, command: &Command, format: Format) -> Result<Response, LinkError> {
+pub fn exchange(link: &mut dyn Link, command: &Command, format: ApduFormat) -> Result<Response, LinkError> {
     let mut response = Response::status(Status::OK);
     let apdus = command.encode(format);
     let last = apdus.len() - 1;
@@ -24,7 +24,7 @@ pub fn exchange(link: &mut dyn Link, command: &Command, format: Format) -> Resul
             return Ok(Response::status(if response.status.is_ok() { Status::UNKNOWN } else { response.status }));
         }
     }
-    let correctable = format == Format::Short && command.answers && response.data.is_empty();
+    let correctable = format == ApduFormat::Short && command.answers && response.data.is_empty();
     if let Some(le) = response.status.correct_le().filter(|_| correctable) {
         response = transmit(link, &with_le(&apdus[last], le), command.privacy)?;
     }
@@ -53,7 +53,7 @@ fn collect(link: &mut dyn Link, command: &Command, mut response: Response) -> Re
     Ok(response)
 }
 
-fn transmit(link: &mut dyn Link, apdu: &[u8], privacy: Privacy) -> Result<Response, LinkError> {
+fn transmit(link: &mut dyn Link, apdu: &[u8], privacy: Sensitivity) -> Result<Response, LinkError> {
     let bytes = link.transmit(apdu, privacy)?;
     Response::parse(&bytes).filter(|r| r.data.len() <= ANSWER_MAX).ok_or(LinkError::Malformed(bytes.len()))
 }
@@ -74,7 +74,7 @@ mod tests {
     struct Script(Vec<&'static str>, Vec<String>);
 
     impl Link for Script {
-        fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
             self.1.push(hex::encode_upper(command));
             Ok(hex::decode(if self.0.len() > 1 { self.0.remove(0) } else { self.0[0] }).unwrap())
         }
@@ -82,7 +82,7 @@ mod tests {
 
     fn run(answers: Vec<&'static str>, command: &Command) -> (Result<Response, LinkError>, Vec<String>) {
         let mut script = Script(answers, Vec::new());
-        let result = exchange(&mut script, command, Format::Short);
+        let result = exchange(&mut script, command, ApduFormat::Short);
         (result, script.1)
     }
 
@@ -124,11 +124,11 @@ mod tests {
         let answers = Command::new(0, 0xCA, 1, 1).answered();
         let silent = Command::new(0, 0xDA, 1, 1).data([7; 5]);
         for (format, command, answer, sent) in [
-            (Format::Short, &answers, "6C05", 2),
-            (Format::Extended, &answers, "6C05", 1),
-            (Format::Short, &silent, "6C05", 1),
-            (Format::Extended, &silent, "6C05", 1),
-            (Format::Short, &answers, "016C05", 1),
+            (ApduFormat::Short, &answers, "6C05", 2),
+            (ApduFormat::Extended, &answers, "6C05", 1),
+            (ApduFormat::Short, &silent, "6C05", 1),
+            (ApduFormat::Extended, &silent, "6C05", 1),
+            (ApduFormat::Short, &answers, "016C05", 1),
         ] {
             let mut script = Script(vec![answer, "9000"], Vec::new());
             exchange(&mut script, command, format).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     impl Link for Pieces {
-        fn transmit(&mut self, _: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        fn transmit(&mut self, _: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
             self.left -= 1;
             Ok([vec![1; self.length], vec![if self.left == 0 { 0x90 } else { 0x61 }, 0]].concat())
         }
@@ -177,7 +177,8 @@ mod tests {
     fn an_answer_has_a_longest_length_and_a_largest_number_of_pieces() {
         let length = |length, pieces| {
             let mut link = Pieces { length, left: pieces };
-            exchange(&mut link, &Command::new(0, 0xCA, 1, 1).answered(), Format::Short).map(|answer| answer.data.len())
+            exchange(&mut link, &Command::new(0, 0xCA, 1, 1).answered(), ApduFormat::Short)
+                .map(|answer| answer.data.len())
         };
         assert_eq!(length(ANSWER_MAX, 1), Ok(ANSWER_MAX));
         assert_eq!(length(ANSWER_MAX + 1, 1), Err(LinkError::Malformed(ANSWER_MAX + 3)));

@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::trace::{Question, Record, Verdict};
+use super::trace::{Question, RecordedVerdict, TraceRecord};
 
 /// Whether the bytes of a command may appear in a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Privacy {
+pub enum Sensitivity {
     /// The command may be traced as it is.
     #[default]
     Plain,
@@ -50,42 +50,42 @@ pub enum LinkError {
 /// A card that takes a command APDU and gives back a response APDU.
 pub trait Link {
     /// Sends the encoded command, and returns the answer with its two status bytes at the end.
-    fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError>;
+    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError>;
 
     /// Takes note of what the layers above know of the exchanges. Only a link that is being traced makes the record.
-    fn note(&mut self, _: &dyn Fn() -> Record) {}
+    fn note(&mut self, _: &dyn Fn() -> TraceRecord) {}
 
     /// What a trace says where only keys that are not in it could tell. A link to a card says nothing: there, the keys
     /// decide. Only the replay of a trace answers, and nothing that it comes to reaches the list.
-    fn recorded(&mut self, _: Question) -> Option<Verdict> {
+    fn recorded(&mut self, _: Question) -> Option<RecordedVerdict> {
         None
     }
 }
 
 impl<L: Link + ?Sized> Link for &mut L {
-    fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
         (**self).transmit(command, privacy)
     }
 
-    fn note(&mut self, record: &dyn Fn() -> Record) {
+    fn note(&mut self, record: &dyn Fn() -> TraceRecord) {
         (**self).note(record);
     }
 
-    fn recorded(&mut self, question: Question) -> Option<Verdict> {
+    fn recorded(&mut self, question: Question) -> Option<RecordedVerdict> {
         (**self).recorded(question)
     }
 }
 
 impl<L: Link + ?Sized> Link for Box<L> {
-    fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
         (**self).transmit(command, privacy)
     }
 
-    fn note(&mut self, record: &dyn Fn() -> Record) {
+    fn note(&mut self, record: &dyn Fn() -> TraceRecord) {
         (**self).note(record);
     }
 
-    fn recorded(&mut self, question: Question) -> Option<Verdict> {
+    fn recorded(&mut self, question: Question) -> Option<RecordedVerdict> {
         (**self).recorded(question)
     }
 }
@@ -97,13 +97,13 @@ mod tests {
     struct Echo;
 
     impl Link for Echo {
-        fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
             Ok(command.to_vec())
         }
     }
 
     fn through(mut link: impl Link) -> Vec<u8> {
-        link.transmit(&[1, 2, 3], Privacy::Plain).unwrap()
+        link.transmit(&[1, 2, 3], Sensitivity::Plain).unwrap()
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    link::{Link, LinkError, Privacy},
-    trace::{Question, Record, Verdict},
+    link::{Link, LinkError, Sensitivity},
+    trace::{Question, RecordedVerdict, TraceRecord},
 };
 
 /// A link that counts.
@@ -26,7 +26,7 @@ impl<L> Metered<L> {
 }
 
 impl<L: Link> Link for Metered<L> {
-    fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
         let start = Instant::now();
         let answer = self.link.transmit(command, privacy);
         self.inside += start.elapsed();
@@ -34,11 +34,11 @@ impl<L: Link> Link for Metered<L> {
         answer
     }
 
-    fn note(&mut self, record: &dyn Fn() -> Record) {
+    fn note(&mut self, record: &dyn Fn() -> TraceRecord) {
         self.link.note(record);
     }
 
-    fn recorded(&mut self, question: Question) -> Option<Verdict> {
+    fn recorded(&mut self, question: Question) -> Option<RecordedVerdict> {
         self.link.recorded(question)
     }
 }
@@ -51,7 +51,7 @@ mod tests {
     struct Slow(Duration);
 
     impl Link for Slow {
-        fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
             let start = Instant::now();
             while start.elapsed() < Duration::from_micros(1) {}
             self.0 += start.elapsed();
@@ -63,9 +63,9 @@ mod tests {
     fn every_exchange_counts_and_so_does_its_time() {
         let mut metered = Metered::new(Slow(Duration::ZERO));
         assert_eq!((metered.exchanges, metered.inside), (0, Duration::ZERO));
-        assert_eq!(metered.transmit(&[1, 2], Privacy::Plain), Ok(vec![1, 2]));
-        assert_eq!(metered.transmit(&[], Privacy::Plain), Err(LinkError::CardMute));
-        assert_eq!(metered.transmit(&[3], Privacy::Sensitive), Ok(vec![3]));
+        assert_eq!(metered.transmit(&[1, 2], Sensitivity::Plain), Ok(vec![1, 2]));
+        assert_eq!(metered.transmit(&[], Sensitivity::Plain), Err(LinkError::CardMute));
+        assert_eq!(metered.transmit(&[3], Sensitivity::Sensitive), Ok(vec![3]));
         assert_eq!(metered.exchanges, 3);
         assert!(metered.inside >= metered.link.0);
     }

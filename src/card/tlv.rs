@@ -46,7 +46,7 @@ pub struct Object<'a> {
 
 /// Reads one object after the other from the front of a buffer.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a>(&'a [u8]);
+pub struct TlvReader<'a>(&'a [u8]);
 
 /// How many objects, and how deep, are shown of an answer.
 const TREE_MAX: (usize, usize) = (1_000, 8);
@@ -55,7 +55,7 @@ const TREE_MAX: (usize, usize) = (1_000, 8);
 /// belongs to an object. A constructed object whose value is none is taken for a primitive one.
 pub fn tree(bytes: &[u8]) -> Option<Vec<(usize, Object<'_>)>> {
     let mut found = Vec::new();
-    let mut left = vec![Reader::new(bytes)];
+    let mut left = vec![TlvReader::new(bytes)];
     while let Some(reader) = left.last_mut() {
         if reader.is_empty() {
             left.pop();
@@ -67,7 +67,7 @@ pub fn tree(bytes: &[u8]) -> Option<Vec<(usize, Object<'_>)>> {
         if found.len() > TREE_MAX.0 {
             return None;
         }
-        let inside = Reader::new(object.value);
+        let inside = TlvReader::new(object.value);
         if object.is_constructed() && depth < TREE_MAX.1 && inside.is_whole() {
             left.push(inside);
         }
@@ -83,7 +83,7 @@ impl Object<'_> {
     }
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TlvReader<'a> {
     /// Whether all bytes belong to objects.
     fn is_whole(mut self) -> bool {
         while !self.is_empty() {
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
 
 /// Parses bytes that are exactly one object with this tag, and returns its value.
 pub fn only(bytes: &[u8], expected: u16) -> Result<&[u8], TlvError> {
-    let mut reader = Reader::new(bytes);
+    let mut reader = TlvReader::new(bytes);
     let value = reader.value(expected)?;
     reader.end()?;
     Ok(value)
@@ -242,7 +242,7 @@ mod tests {
 
         #[test]
         fn any_bytes_parse_or_are_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let mut reader = Reader::new(&bytes);
+            let mut reader = TlvReader::new(&bytes);
             while let Ok(object) = reader.any() {
                 prop_assert!(!object.whole.is_empty());
             }
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn a_reader_takes_what_is_asked_for() {
         let bytes = [object(0x53, &[1, 2]), object(0x5F49, &[3])].concat();
-        let mut reader = Reader::new(&bytes);
+        let mut reader = TlvReader::new(&bytes);
         assert!(!reader.is_empty());
         assert_eq!(reader.optional(0x54), Ok(None));
         assert_eq!(reader.optional(0x53), Ok(Some(&[1, 2][..])));
@@ -287,11 +287,11 @@ mod tests {
         assert_eq!(reader.optional(0x53), Ok(None));
         assert_eq!(reader.end(), Ok(()));
         assert_eq!(reader.any(), Err(TlvError::Truncated));
-        let mut reader = Reader::new(&bytes);
+        let mut reader = TlvReader::new(&bytes);
         assert_eq!(reader.array::<2>(0x53), Ok([1, 2]));
         assert_eq!(reader.end(), Err(TlvError::Trailing));
         assert_eq!(reader.value(0x53), Err(TlvError::Unexpected { expected: 0x53, found: 0x5F49 }));
-        assert_eq!(Reader::new(&[0x53, 2, 1]).optional(0x53), Err(TlvError::Truncated));
+        assert_eq!(TlvReader::new(&[0x53, 2, 1]).optional(0x53), Err(TlvError::Truncated));
     }
 
     #[test]
@@ -313,7 +313,7 @@ mod tests {
             ("5383000100", Err(TlvError::Length)),
         ] {
             let bytes = hex::decode(bytes).unwrap();
-            let found = Reader::new(&bytes).any().map(|object| (object.tag, object.value.len()));
+            let found = TlvReader::new(&bytes).any().map(|object| (object.tag, object.value.len()));
             assert_eq!(found, read, "{bytes:02X?}");
         }
         for length in [0, 1, 126, 127, 128, 129, 255, 256, 257, 512] {

@@ -25,8 +25,8 @@ pub mod record;
 pub mod replay;
 pub mod write;
 
-pub use read::{Scene, Trace, TraceError};
-pub use record::{Judged, Question, Record, Verdict};
+pub use read::{RecordedAttempt, Trace, TraceError};
+pub use record::{Judged, Question, RecordedVerdict, TraceRecord};
 pub use replay::Replay;
 pub use write::{Recorder, Tape, Traced};
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::ChannelError;
 use crate::{
     card::{
-        apdu::{Command, Format, Response, SECURE, SHORT_MAX},
+        apdu::{ApduFormat, Command, Response, SECURE, SHORT_MAX},
         status::Status,
     },
     crypto::{CryptoError, Key128, aes, cmac::cmac, same},
@@ -50,7 +50,7 @@ impl Messaging {
     }
 
     /// Protects a command: encrypts the data and appends the C-MAC. Lc enters the MAC as `format` will send it.
-    pub fn wrap(&mut self, command: &Command, format: Format) -> Result<Command, CryptoError> {
+    pub fn wrap(&mut self, command: &Command, format: ApduFormat) -> Result<Command, CryptoError> {
         self.counter = self.counter.wrapping_add(1);
         let mut data = Vec::new();
         if !command.payload().is_empty() {
@@ -150,8 +150,8 @@ impl Messaging {
 
 /// Lc as it goes over the wire in this format: one byte, or `00 hh ll`; a chain counts like an extended APDU.
 #[allow(clippy::cast_possible_truncation)] // a command is at most 512 bytes long
-fn lc(length: usize, format: Format) -> Vec<u8> {
-    if format == Format::Short && length <= SHORT_MAX {
+fn lc(length: usize, format: ApduFormat) -> Vec<u8> {
+    if format == ApduFormat::Short && length <= SHORT_MAX {
         vec![length as u8]
     } else {
         vec![0, (length >> 8) as u8, length as u8]
@@ -189,7 +189,7 @@ mod tests {
         (Messaging::new(keys(), [5; 16]), Messaging::new(keys(), [5; 16]))
     }
 
-    fn sent_lc(length: usize, format: Format) -> Vec<u8> {
+    fn sent_lc(length: usize, format: ApduFormat) -> Vec<u8> {
         lc(length, format)
     }
 
@@ -200,7 +200,7 @@ mod tests {
         ) {
             let (mut terminal, mut card) = pair();
             for (data, answer, short) in commands {
-                let format = if short { Format::Short } else { Format::Extended };
+                let format = if short { ApduFormat::Short } else { ApduFormat::Extended };
                 let wrapped = terminal.wrap(&Command::new(0, 0xCA, 1, 1).data(data.clone()), format).unwrap();
                 let lc = sent_lc(wrapped.payload().len(), format);
                 let opened = card.open(wrapped.header(), &lc, wrapped.payload()).unwrap().unwrap();
@@ -214,7 +214,7 @@ mod tests {
         #[test]
         fn any_flipped_bit_of_an_answer_is_refused(answer in prop::collection::vec(any::<u8>(), 0..40), bit in any::<prop::sample::Index>()) {
             let (mut terminal, mut card) = pair();
-            let wrapped = terminal.wrap(&Command::new(0, 0xCA, 1, 1), Format::Short).unwrap();
+            let wrapped = terminal.wrap(&Command::new(0, 0xCA, 1, 1), ApduFormat::Short).unwrap();
             card.open(wrapped.header(), &[8], wrapped.payload()).unwrap().unwrap();
             let mut sealed = card.seal(&answer, Status::OK).unwrap();
             let bit = bit.index(sealed.len() * 8);

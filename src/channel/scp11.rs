@@ -9,7 +9,7 @@ use super::{
 use crate::{
     card::{
         apdu::{Command, Response},
-        tlv::{self, Reader},
+        tlv::{self, TlvReader},
     },
     crypto::{
         CryptoError, Key128,
@@ -136,7 +136,7 @@ pub fn request(ephemeral: &Point) -> Vec<u8> {
 }
 
 fn parse_answer(data: &[u8]) -> Option<(Point, [u8; 16])> {
-    let mut reader = Reader::new(data);
+    let mut reader = TlvReader::new(data);
     let point = Point::parse(reader.value(TAG_POINT).ok()?).ok()?;
     let receipt = reader.array(TAG_RECEIPT).ok()?;
     reader.end().ok()?;

@@ -22,8 +22,8 @@ use super::{
 };
 use crate::{
     card::{
-        apdu::{Command, Format, Received},
-        link::{Link, LinkError, Privacy},
+        apdu::{ApduFormat, Command, Received},
+        link::{Link, LinkError, Sensitivity},
         status::Status,
         tlv,
     },
@@ -69,7 +69,7 @@ pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8
                 memory: &Forgetful,
                 nonce: bytes(&mut random).map_err(|e| token_failure(&TokenError::from(e), 0))?,
                 now: Timestamp::now(),
-                format: Format::Short,
+                format: ApduFormat::Short,
                 random: &mut random,
                 learned: Vec::new(),
             };
@@ -99,7 +99,7 @@ fn objects(told: &Exchanged) -> String {
 
 /// A channel of the role READ: the card itself refuses whatever would change it.
 fn open(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Session, Failure> {
-    let selected = identify(link, Format::Short).map_err(|e| token_failure(&e, 0))?;
+    let selected = identify(link, ApduFormat::Short).map_err(|e| token_failure(&e, 0))?;
     let selected = selected.ok_or_else(|| TapError::Foreign.to_failure(1))?;
     Ok(visit.open(link, &selected).map_err(|e| token_failure(&e, 1))?.session)
 }
@@ -216,7 +216,7 @@ impl Talk<'_> {
             if apdu.len() < 4 {
                 return Err(TalkError::NoCommand);
             }
-            let answer = self.link.transmit(apdu, Privacy::Plain).map_err(TalkError::Link)?;
+            let answer = self.link.transmit(apdu, Sensitivity::Plain).map_err(TalkError::Link)?;
             return if answer.len() < 2 {
                 Err(TalkError::Link(LinkError::Malformed(answer.len())))
             } else {

@@ -11,7 +11,7 @@ use crate::{
     api::User,
     card::{
         link::LinkError,
-        trace::{self, Judged, Record},
+        trace::{self, Judged, TraceRecord},
     },
     failure::{Class, Failure},
     reader::event_count,
@@ -267,7 +267,7 @@ const fn said(word: Option<ServerVerdict>) -> json::Server {
 /// Writes into the trace, where there is one, what this terminal had against the token.
 fn trace_judgement(tap: u32, judged: Judged) {
     if let Some(trace) = trace::write::current().filter(|_| tap > 0 && judged != Judged::default()) {
-        trace.lone(tap, Record::Judged(judged));
+        trace.lone(tap, TraceRecord::Judged(judged));
     }
 }
 

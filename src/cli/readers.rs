@@ -137,7 +137,7 @@ fn ask(reader: &str) -> Said {
     let limits = Limits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + PATIENCE) };
     let answer = Card::connect(reader, limits).and_then(|mut card| {
         let mut transaction = card.begin()?;
-        exchange(&mut transaction, &select(), apdu::Format::Short)
+        exchange(&mut transaction, &select(), apdu::ApduFormat::Short)
     });
     match answer.map(Selected::parse) {
         Ok(Ok(None)) => Said::Foreign,

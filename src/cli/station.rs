@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{outcome::Remembered, printer::Printer, renewal::Fresh, watch::hook};
 use crate::{
-    card::apdu::Format,
+    card::apdu::ApduFormat,
     config::Settings,
     failure::{Class, Failure},
     pki,
@@ -67,7 +67,7 @@ pub fn terminal(settings: &Settings, depth: Depth) -> Result<Terminal, Failure> 
         memory: Arc::new(Remembered(Mutex::new(store(settings)?))),
         exchange: settings.limits.exchange,
         tap: settings.limits.tap,
-        format: Format::Short,
+        format: ApduFormat::Short,
         depth,
         nonces: None,
         clock: Timestamp::now,

@@ -12,7 +12,7 @@ use super::{
     station, token_change, token_rotate,
 };
 use crate::{
-    card::{apdu::Format, meter::Metered},
+    card::{apdu::ApduFormat, meter::Metered},
     config::Settings,
     failure::{Class, Failure},
     files,
@@ -47,7 +47,7 @@ fn info(settings: &Settings, reader: &str, out: &mut Printer) -> Result<u8, Fail
     let mut card = Card::connect(reader, limits).map_err(|e| link(&e, 0))?;
     let atr = hex::encode_upper(card.atr());
     let mut transaction = card.begin().map_err(|e| link(&e, 0))?;
-    let selected = identify(&mut transaction, Format::Short)
+    let selected = identify(&mut transaction, ApduFormat::Short)
         .map_err(|e| token(&e, 1))?
         .ok_or_else(|| TapError::Foreign.to_failure(1))?;
     drop(transaction);

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::User,
     card::{
-        apdu::Format,
+        apdu::ApduFormat,
         link::{Link, LinkError},
         meter::Metered,
     },
@@ -134,7 +134,7 @@ fn visited<T>(
         memory: &Forgetful,
         nonce: bytes(&mut random).map_err(|e| token(&TokenError::from(e), 0))?,
         now: Timestamp::now(),
-        format: Format::Short,
+        format: ApduFormat::Short,
         random: &mut random,
         learned: Vec::new(),
     };

@@ -21,7 +21,7 @@ use super::{
     token_change::with_card,
 };
 use crate::{
-    card::apdu::Format,
+    card::apdu::ApduFormat,
     config::Settings,
     crypto::{
         ec::Point,
@@ -225,7 +225,7 @@ fn visit<'a>(credentials: &'a Credentials, random: &'a mut SystemRandom) -> Resu
         memory: &Forgetful,
         nonce: bytes(random).map_err(|e| token(&TokenError::from(e), 0))?,
         now: Timestamp::now(),
-        format: Format::Short,
+        format: ApduFormat::Short,
         random,
         learned: Vec::new(),
     })

@@ -8,7 +8,7 @@ use super::printer::Printer;
 use crate::{
     card::trace::{
         Recorder,
-        write::{self, Options},
+        write::{self, TraceOptions},
     },
     config::Global,
     failure::{Class, Failure},
@@ -24,7 +24,7 @@ pub fn begin(global: &Global) -> Result<(), Failure> {
         return if global.trace_personal { Err(alone) } else { Ok(()) };
     };
     let mask = (!global.trace_personal).then_some(mask as write::Mask);
-    let options = Options { mask, digest: DIGEST, clock: Timestamp::now };
+    let options = TraceOptions { mask, digest: DIGEST, clock: Timestamp::now };
     let recorder = Recorder::create(path, options).map_err(|error| {
         let message = format!("{}: {error}", path.display());
         match error.kind() {

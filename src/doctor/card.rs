@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     card::{
-        apdu::Format,
+        apdu::ApduFormat,
         chaining::exchange,
         link::{Link, LinkError},
     },
@@ -210,7 +210,7 @@ fn broken(report: &Report, error: &LinkError) -> Finding {
 
 /// Whose the card is, and where it stands in its life; and the number of a key whose certificate it tells anybody.
 fn token(report: &Report, link: &mut dyn Link) -> Result<(Finding, Option<u8>), LinkError> {
-    let answer = exchange(link, &select(), Format::Short)?;
+    let answer = exchange(link, &select(), ApduFormat::Short)?;
     let selected = match Selected::parse(answer) {
         Ok(Some(selected)) => selected,
         Ok(None) => {
@@ -266,7 +266,7 @@ fn issued(report: &Report, selected: &Selected) -> Finding {
 /// The card proves in INITIALIZE UPDATE which keys it has; a session that goes no further changes nothing.
 fn has_test_keys(link: &mut dyn Link) -> Result<bool, LinkError> {
     let (command, awaiting) = scp03::begin([0; 8]);
-    let answer = exchange(link, &command, Format::Short)?;
+    let answer = exchange(link, &command, ApduFormat::Short)?;
     let Ok((_, choose)) = awaiting.handle(answer) else { return Ok(false) };
     Ok(choose.proves(&StaticKeys::test()).unwrap_or(false))
 }

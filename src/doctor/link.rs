@@ -12,7 +12,7 @@ use super::{
     memory::{Known, Memory},
 };
 use crate::{
-    card::link::{Link, LinkError, Privacy},
+    card::link::{Link, LinkError, Sensitivity},
     files::word,
     token::constants::AID,
 };
@@ -181,7 +181,7 @@ impl RoundTrips {
         let mut first: Option<Vec<u8>> = None;
         while times.len() + errors < EXCHANGES && Instant::now() < until {
             let began = Instant::now();
-            match link.transmit(&command, Privacy::Plain) {
+            match link.transmit(&command, Sensitivity::Plain) {
                 Ok(answer) if *first.get_or_insert_with(|| answer.clone()) == answer => times.push(began.elapsed()),
                 Ok(_) => errors += 1,
                 // The reader says that this exchange failed; the one before went well.
@@ -201,7 +201,7 @@ impl RoundTrips {
 
 /// GET DATA of the reader itself (PC/SC part 3, 3.2.2.1.3): P1 00 for the UID, 01 for the historical bytes of the ATS.
 fn pseudo(link: &mut dyn Link, p1: u8) -> Result<Option<String>, LinkError> {
-    let answer = link.transmit(&[0xFF, 0xCA, p1, 0x00, 0x00], Privacy::Plain)?;
+    let answer = link.transmit(&[0xFF, 0xCA, p1, 0x00, 0x00], Sensitivity::Plain)?;
     let (data, status) = answer.split_at(answer.len().saturating_sub(2));
     Ok((status == [0x90, 0x00] && !data.is_empty()).then(|| hex::encode_upper(data)))
 }

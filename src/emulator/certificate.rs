@@ -5,7 +5,7 @@
 
 use super::command::Rights;
 use crate::{
-    card::tlv::{Object, Reader, TlvError},
+    card::tlv::{Object, TlvError, TlvReader},
     crypto::ec::Point,
     token::constants::TERMINAL_CERTIFICATE_MAX,
 };
@@ -75,8 +75,8 @@ pub(super) fn verify_terminal(der: &[u8], ca: &Point) -> Option<TerminalCertific
 
 /// Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signatureValue }, and nothing behind it.
 fn bound(der: &[u8]) -> Result<(Object<'_>, &[u8]), TlvError> {
-    let mut outer = Reader::new(der);
-    let mut inner = Reader::new(outer.value(SEQUENCE)?);
+    let mut outer = TlvReader::new(der);
+    let mut inner = TlvReader::new(outer.value(SEQUENCE)?);
     outer.end()?;
     let signed = inner.object(SEQUENCE)?;
     literal(inner.value(SEQUENCE)?, ECDSA_WITH_SHA256)?;
@@ -101,18 +101,18 @@ impl<'a> Certificate<'a> {
     }
 
     fn walk(signed: &'a [u8]) -> Result<Option<Self>, TlvError> {
-        let mut tbs = Reader::new(signed);
+        let mut tbs = TlvReader::new(signed);
         literal(tbs.value(VERSION)?, VERSION_3)?;
         tbs.value(INTEGER)?;
         literal(tbs.value(SEQUENCE)?, ECDSA_WITH_SHA256)?;
         tbs.value(SEQUENCE)?;
-        let mut validity = Reader::new(tbs.value(SEQUENCE)?);
+        let mut validity = TlvReader::new(tbs.value(SEQUENCE)?);
         let not_before = utc_time(validity.value(UTC_TIME)?);
         let not_after = utc_time(validity.value(UTC_TIME)?);
         validity.end()?;
         tbs.value(SEQUENCE)?;
         let point = tbs.value(SEQUENCE)?.strip_prefix(P256_KEY).and_then(|p| p.try_into().ok());
-        let mut wrapper = Reader::new(tbs.value(EXTENSIONS)?);
+        let mut wrapper = TlvReader::new(tbs.value(EXTENSIONS)?);
         tbs.end()?;
         let extensions = wrapper.value(SEQUENCE)?;
         wrapper.end()?;
@@ -138,10 +138,10 @@ pub(super) fn is_date(digits: &[u8; 12]) -> bool {
 
 /// Each of the three extensions once, keyUsage alone critical, and no unknown one that is critical.
 fn rights(extensions: &[u8], ca_id: &[u8; 20]) -> Option<Rights> {
-    let mut list = Reader::new(extensions);
+    let mut list = TlvReader::new(extensions);
     let (mut usage, mut authority, mut class) = (None, None, None);
     while !list.is_empty() {
-        let mut extension = Reader::new(list.value(SEQUENCE).ok()?);
+        let mut extension = TlvReader::new(list.value(SEQUENCE).ok()?);
         let oid = extension.value(OBJECT_IDENTIFIER).ok()?;
         let critical = match extension.optional(BOOLEAN).ok()? {
             None => false,

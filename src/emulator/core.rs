@@ -13,7 +13,7 @@ use super::{
 use crate::{
     card::{
         apdu::{CHAINING, Received, SECURE},
-        link::{Link, LinkError, Privacy},
+        link::{Link, LinkError, Sensitivity},
         status::Status,
     },
     crypto::{CryptoError, random::Random},
@@ -236,7 +236,7 @@ impl Token {
 
 /// Inside one process the token is a card on a link.
 impl Link for Token {
-    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
         Ok(self.process(command))
     }
 }

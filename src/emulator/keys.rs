@@ -11,7 +11,7 @@ use super::{
 use crate::{
     card::{
         status::Status,
-        tlv::{self, Reader},
+        tlv::{self, TlvReader},
     },
     channel::scp03::StaticKeys,
     crypto::{
@@ -107,12 +107,12 @@ impl Card {
 
     /// STORE DATA: an ECKA certificate, or the identifier of a CA key.
     pub(super) fn store_data(&mut self, data: &[u8]) -> Reply {
-        let mut reader = Reader::new(data);
+        let mut reader = TlvReader::new(data);
         let template = reader.value(TAG_TEMPLATE).map_err(wrong)?;
         if reader.is_empty() {
             return self.store_ca_id(template);
         }
-        let [key, version] = next_key_reference(&mut Reader::new(data)).map_err(wrong)?;
+        let [key, version] = next_key_reference(&mut TlvReader::new(data)).map_err(wrong)?;
         let certificate = reader.value(TAG_ECKA_CERTIFICATE).map_err(wrong)?;
         reader.end().map_err(wrong)?;
         if key != KEY_ECKA {
@@ -142,7 +142,7 @@ impl Card {
 
     /// `80 00, 42 CA id, 83{10 KVN}`: checked and not kept, for the identifier follows from the key.
     fn store_ca_id(&self, template: &[u8]) -> Reply {
-        let mut reader = Reader::new(template);
+        let mut reader = TlvReader::new(template);
         let kind: [u8; 1] = reader.array(0x80).map_err(wrong)?;
         let id: [u8; 20] = reader.array(TAG_CA_ID).map_err(wrong)?;
         let [key, version] = reader.array(TAG_KEY_REFERENCE).map_err(wrong)?;
@@ -156,7 +156,7 @@ impl Card {
 
     /// DELETE KEY: `D0 KID, D2 KVN`. What the token cannot be without stays.
     pub(super) fn delete_key(&mut self, data: &[u8]) -> Reply {
-        let mut reader = Reader::new(data);
+        let mut reader = TlvReader::new(data);
         let [key]: [u8; 1] = reader.array(0xD0).map_err(wrong)?;
         let [version]: [u8; 1] = reader.array(0xD2).map_err(wrong)?;
         reader.end().map_err(wrong)?;
@@ -202,7 +202,7 @@ fn aes_key(block: &[u8], dek: &Key128) -> Result<(Key128, [u8; 3]), Status> {
 fn key_data<'a, const N: usize>(old: u8, data: &'a [u8], versions: &[u8]) -> Result<(u8, &'a [u8; N]), Status> {
     let split = || {
         let (version, rest) = data.split_first()?;
-        let key = Reader::new(rest).object(if N == 65 { 0xB0 } else { 0xB1 }).ok()?;
+        let key = TlvReader::new(rest).object(if N == 65 { 0xB0 } else { 0xB1 }).ok()?;
         (rest[key.whole.len()..] == P256_WITHOUT_CHECK).then_some((*version, key.value.try_into().ok()?))
     };
     let (version, key): (u8, &[u8; N]) = split().ok_or(Status::WRONG_DATA)?;

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     card::{
         status::Status,
-        tlv::{self, Reader, TlvError},
+        tlv::{self, TlvError, TlvReader},
     },
     crypto::{same, sha256},
     emulator::encoding::Hex,
@@ -58,7 +58,7 @@ pub(super) fn empty_list(data: &[u8]) -> Reply {
 
 /// `54 offset, 53 data`: in order from 0 into the copy that is not in force; offset 0 begins anew.
 pub(super) fn write_part(upload: &mut Option<Upload>, part: Part, data: &[u8]) -> Reply {
-    let mut reader = Reader::new(data);
+    let mut reader = TlvReader::new(data);
     let offset = usize::from(u16::from_be_bytes(reader.array(TAG_OFFSET).map_err(wrong)?));
     let piece = reader.value(TAG_PART).map_err(wrong)?;
     reader.end().map_err(wrong)?;
@@ -149,7 +149,7 @@ impl Card {
 
     /// `54 offset`; the answer holds less than a full part at the end, and nothing behind it.
     pub(super) fn read_part(&self, part: Part, data: &[u8]) -> Reply {
-        let mut reader = Reader::new(data);
+        let mut reader = TlvReader::new(data);
         let offset = usize::from(u16::from_be_bytes(reader.array(TAG_OFFSET).map_err(wrong)?));
         reader.end().map_err(wrong)?;
         let object = present(part.of(&self.state))?;
@@ -159,7 +159,7 @@ impl Card {
 
     /// `80 length, 81 SHA-256`: checks what came in parts, then puts it in force. Nothing at all empties the object.
     pub(super) fn commit_part(&mut self, upload: &mut Option<Upload>, part: Part, data: &[u8]) -> Reply {
-        let mut reader = Reader::new(data);
+        let mut reader = TlvReader::new(data);
         let length = usize::from(u16::from_be_bytes(reader.array(0x80).map_err(wrong)?));
         let hash: [u8; 32] = reader.array(0x81).map_err(wrong)?;
         reader.end().map_err(wrong)?;
@@ -255,13 +255,13 @@ fn present(object: &Hex<Vec<u8>>) -> Reply {
 
 /// `A6{83{KID KVN}}` and nothing else.
 fn key_reference(data: &[u8]) -> Result<[u8; 2], TlvError> {
-    let mut template = Reader::new(tlv::only(data, TAG_TEMPLATE)?);
+    let mut template = TlvReader::new(tlv::only(data, TAG_TEMPLATE)?);
     let reference = template.array(TAG_KEY_REFERENCE)?;
     template.end()?;
     Ok(reference)
 }
 
 /// `A6{83{KID KVN}}` at the front of a reader.
-pub(super) fn next_key_reference(reader: &mut Reader<'_>) -> Result<[u8; 2], TlvError> {
+pub(super) fn next_key_reference(reader: &mut TlvReader<'_>) -> Result<[u8; 2], TlvError> {
     key_reference(reader.object(TAG_TEMPLATE)?.whole)
 }

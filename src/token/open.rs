@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::User,
     card::{
-        apdu::{Command, Format},
+        apdu::{ApduFormat, Command},
         chaining::exchange,
         link::Link,
         status::Status,
@@ -102,7 +102,7 @@ pub struct Visit<'a> {
     /// The time now, for the lives of certificates.
     pub now: Timestamp,
     /// How commands go to this reader.
-    pub format: Format,
+    pub format: ApduFormat,
     /// Where ephemeral keys come from.
     pub random: &'a mut dyn Random,
     /// What was learned on the way and is worth remembering; `None` means: forget it.
@@ -121,7 +121,7 @@ pub struct Authenticated {
 }
 
 /// Selects the applet; `None` when the card has none.
-pub fn identify(link: &mut dyn Link, format: Format) -> Result<Option<Selected>, TokenError> {
+pub fn identify(link: &mut dyn Link, format: ApduFormat) -> Result<Option<Selected>, TokenError> {
     Selected::parse(exchange(link, &select(), format)?)
 }
 
@@ -356,7 +356,12 @@ impl Visit<'_> {
 }
 
 /// Sends a command in plain, and returns the data of an answer with 9000.
-fn plain(link: &mut dyn Link, step: &'static str, command: &Command, format: Format) -> Result<Vec<u8>, TokenError> {
+fn plain(
+    link: &mut dyn Link,
+    step: &'static str,
+    command: &Command,
+    format: ApduFormat,
+) -> Result<Vec<u8>, TokenError> {
     let answer = exchange(link, command, format)?;
     if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
 }

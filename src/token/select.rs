@@ -7,7 +7,7 @@ use crate::{
     card::{
         apdu::{Command, Response},
         status::Status,
-        tlv::{self, Reader, TlvError},
+        tlv::{self, TlvError, TlvReader},
     },
     token::constants::{AID, VERSION},
 };
@@ -102,9 +102,9 @@ impl Selected {
     }
 
     fn parse_ours(raw: Vec<u8>) -> Result<Self, TlvError> {
-        let mut fci = Reader::new(tlv::only(&raw, 0x6F)?);
+        let mut fci = TlvReader::new(tlv::only(&raw, 0x6F)?);
         fci.value(0x84)?;
-        let mut inside = Reader::new(fci.value(0xA5)?);
+        let mut inside = TlvReader::new(fci.value(0xA5)?);
         fci.end()?;
         if inside.array(0x80)? != VERSION {
             return Err(TlvError::ValueLength(0x80));
@@ -135,7 +135,7 @@ fn names_our_application(data: &[u8]) -> bool {
     let Ok(fci) = tlv::only(data, 0x6F) else {
         return false;
     };
-    Reader::new(fci).value(0x84).is_ok_and(|aid| aid == AID)
+    TlvReader::new(fci).value(0x84).is_ok_and(|aid| aid == AID)
 }
 
 #[cfg(test)]

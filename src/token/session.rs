@@ -3,11 +3,11 @@
 use super::TokenError;
 use crate::{
     card::{
-        apdu::{Command, Format, Response},
+        apdu::{ApduFormat, Command, Response},
         chaining::exchange,
         link::Link,
         status::Status,
-        tlv::Reader,
+        tlv::TlvReader,
     },
     channel::messaging::Messaging,
     crypto::{Key128, sha256},
@@ -25,12 +25,12 @@ use super::{
 #[derive(Debug)]
 pub struct Session {
     messaging: Messaging,
-    format: Format,
+    format: ApduFormat,
 }
 
 impl Session {
     /// The session over this secure messaging; commands go in this format.
-    pub const fn new(messaging: Messaging, format: Format) -> Self {
+    pub const fn new(messaging: Messaging, format: ApduFormat) -> Self {
         Self { messaging, format }
     }
 
@@ -77,7 +77,7 @@ impl Session {
         loop {
             let offset = u16::try_from(object.len()).map_err(|_| TokenError::Form(STEP))?;
             let answer = self.send(link, STEP, &commands::read_part(tag, offset))?;
-            let mut reader = Reader::new(&answer);
+            let mut reader = TlvReader::new(&answer);
             let part = reader.value(0x53).map_err(|_| TokenError::Form(STEP))?;
             if reader.end().is_err() || part.len() > PART_MAX || object.len() + part.len() > limit {
                 return Err(TokenError::Form(STEP));
@@ -123,7 +123,7 @@ mod tests {
     use crate::{
         card::{
             apdu::Received,
-            link::{LinkError, Privacy},
+            link::{LinkError, Sensitivity},
             status::Status,
             tlv,
         },
@@ -143,7 +143,7 @@ mod tests {
     }
 
     impl Link for Card {
-        fn transmit(&mut self, apdu: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        fn transmit(&mut self, apdu: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
             let received = Received::parse(apdu).unwrap();
             let opened = self.messaging.open(received.header, &apdu[4..5], received.data).unwrap().unwrap();
             self.asked.push((received.header, opened.to_vec()));
@@ -155,7 +155,7 @@ mod tests {
 
     fn session(answers: impl IntoIterator<Item = (Vec<u8>, Status)>) -> (Session, Card) {
         let card = Card { messaging: side(), answers: answers.into_iter().collect(), asked: Vec::new() };
-        (Session::new(side(), Format::Short), card)
+        (Session::new(side(), ApduFormat::Short), card)
     }
 
     /// Reads an object that the card gives in these parts.
@@ -229,7 +229,7 @@ mod tests {
     struct Mirror;
 
     impl Link for Mirror {
-        fn transmit(&mut self, apdu: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        fn transmit(&mut self, apdu: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
             Ok([&apdu[5..apdu.len() - 1], &[0x90, 0]].concat())
         }
     }

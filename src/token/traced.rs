@@ -9,8 +9,8 @@ use crate::{
         link::Link,
         tlv,
         trace::{
-            self, Question, Record, Verdict,
-            record::{Answer, Authority, Broken, Receipt, Remembered, Visit as Came},
+            self, Question, RecordedVerdict, TraceRecord,
+            record::{Broken, Receipt, RecordedAnswer, RecordedAuthority, RecordedMemory, RecordedVisit as Came},
         },
     },
     channel::{
@@ -27,9 +27,9 @@ use super::open::{Credentials, Item, Visit};
 /// Notes what a terminal comes with, all of it public.
 pub fn came(link: &mut dyn Link, visit: &Visit<'_>, identify_only: bool) {
     link.note(&|| {
-        Record::Visit(Box::new(Came {
+        TraceRecord::Visit(Box::new(Came {
             identify_only,
-            extended: visit.format == crate::card::apdu::Format::Extended,
+            extended: visit.format == crate::card::apdu::ApduFormat::Extended,
             now: visit.now,
             nonce: hex::encode(visit.nonce),
             authority: authority(visit.credentials),
@@ -38,17 +38,20 @@ pub fn came(link: &mut dyn Link, visit: &Visit<'_>, identify_only: bool) {
     });
 }
 
-fn authority(credentials: &Credentials) -> Authority {
-    Authority { ca: hex::encode(credentials.ca.as_bytes()), certificate: hex::encode(credentials.certificate.der()) }
+fn authority(credentials: &Credentials) -> RecordedAuthority {
+    RecordedAuthority {
+        ca: hex::encode(credentials.ca.as_bytes()),
+        certificate: hex::encode(credentials.certificate.der()),
+    }
 }
 
 /// Notes a certificate that was remembered.
 pub fn remembered(link: &mut dyn Link, item: &Item, der: &[u8]) {
     let item = match item {
-        Item::Ecka(..) => Remembered::Ecka,
-        Item::Identity(_) => Remembered::Identity,
+        Item::Ecka(..) => RecordedMemory::Ecka,
+        Item::Identity(_) => RecordedMemory::Identity,
     };
-    link.note(&|| Record::Remembered { item, certificate: hex::encode(der) });
+    link.note(&|| TraceRecord::Remembered { item, certificate: hex::encode(der) });
 }
 
 /// The end of a key agreement: as it came out, unless a replay, whose keys are none, knows better of the receipt. An
@@ -59,7 +62,7 @@ pub fn receipt(
 ) -> Result<Step<Handshake, Opened>, ChannelError> {
     let came_out = match came_out {
         Err(ChannelError::Receipt) => match link.recorded(Question::Receipt) {
-            Some(Verdict::Bound(binding)) => Ok(Step::Done(stand_in(binding))),
+            Some(RecordedVerdict::Bound(binding)) => Ok(Step::Done(stand_in(binding))),
             _ => Err(ChannelError::Receipt),
         },
         other => other,
@@ -69,7 +72,7 @@ pub fn receipt(
         Err(ChannelError::Receipt) => None,
         _ => return came_out,
     };
-    link.note(&|| Record::Receipt(Receipt { holds: binding.is_some(), binding: binding.map(hex::encode) }));
+    link.note(&|| TraceRecord::Receipt(Receipt { holds: binding.is_some(), binding: binding.map(hex::encode) }));
     came_out
 }
 
@@ -90,8 +93,8 @@ pub fn answer(
     messaging: &mut Messaging,
 ) -> Result<Response, ChannelError> {
     let opened = match link.recorded(Question::Answer) {
-        Some(Verdict::Opened(answer)) => Ok(answer),
-        Some(Verdict::Broken(Broken::Padding)) => Err(ChannelError::Padding),
+        Some(RecordedVerdict::Opened(answer)) => Ok(answer),
+        Some(RecordedVerdict::Broken(Broken::Padding)) => Err(ChannelError::Padding),
         Some(_) => Err(ChannelError::ResponseMac),
         None => messaging.unwrap(sealed),
     };
@@ -100,7 +103,7 @@ pub fn answer(
         ChannelError::Padding => Broken::Padding,
         _ => Broken::Local,
     });
-    link.note(&|| Record::Answer(Answer::new(step, header, told)));
+    link.note(&|| TraceRecord::Answer(RecordedAnswer::new(step, header, told)));
     opened
 }
 
@@ -113,7 +116,7 @@ pub fn proof(
 ) -> Result<Verified, ProofError> {
     let checked = match checked {
         Err(ProofError::Signature) => match link.recorded(Question::Proof) {
-            Some(Verdict::Holds) => masked_proof(answer).ok_or(ProofError::Form),
+            Some(RecordedVerdict::Holds) => masked_proof(answer).ok_or(ProofError::Form),
             _ => Err(ProofError::Signature),
         },
         other => other,
@@ -123,7 +126,7 @@ pub fn proof(
         Err(ProofError::Signature) => false,
         Err(_) => return checked,
     };
-    link.note(&|| Record::Proof { holds });
+    link.note(&|| TraceRecord::Proof { holds });
     checked
 }
 
@@ -139,10 +142,10 @@ pub const DIGEST: trace::Digest = sha256;
 
 /// Takes out of a transaction what the card said of its holder: every letter of it becomes an `x`, names of fields stay.
 /// What has another form than we write is withheld.
-pub fn mask(records: &mut [Record]) {
+pub fn mask(records: &mut [TraceRecord]) {
     let mut details = Vec::new();
     for (at, record) in records.iter_mut().enumerate() {
-        let Record::Answer(answer) = record else { continue };
+        let TraceRecord::Answer(answer) = record else { continue };
         match hex::decode(&answer.command).as_deref() {
             Ok([_, 0x88, ..]) => replace(answer, masked_answer),
             Ok([_, 0xB1, p1, p2]) if u16::from_be_bytes([*p1, *p2]) == TAG_DETAILS => details.push(at),
@@ -159,7 +162,7 @@ fn is_public_object(command: &str) -> bool {
     ["7F21", "0100", "0083", "FF33", "FF34", "BF21"].iter().any(|tag| command.ends_with(tag))
 }
 
-fn replace(answer: &mut Answer, mask: impl FnOnce(&[u8]) -> Option<Vec<u8>>) {
+fn replace(answer: &mut RecordedAnswer, mask: impl FnOnce(&[u8]) -> Option<Vec<u8>>) {
     let data = answer.data.take().and_then(|data| hex::decode(data).ok());
     if let Some(data) = data.filter(|data| !data.is_empty()) {
         answer.masked = true;
@@ -180,9 +183,9 @@ fn masked_part(data: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The details come in parts, and are masked as a whole.
-fn mask_details(records: &mut [Record], places: &[usize]) {
-    let data = |record: &Record| match record {
-        Record::Answer(Answer { data: Some(data), .. }) => {
+fn mask_details(records: &mut [TraceRecord], places: &[usize]) {
+    let data = |record: &TraceRecord| match record {
+        TraceRecord::Answer(RecordedAnswer { data: Some(data), .. }) => {
             tlv::only(&hex::decode(data).ok()?, 0x53).ok().map(<[u8]>::to_vec)
         }
         _ => None,
@@ -199,7 +202,7 @@ fn mask_details(records: &mut [Record], places: &[usize]) {
         let length = parts.as_ref().map_or(0, |parts| parts[n].len());
         let part = rest.and_then(|bytes| bytes.split_at_checked(length));
         rest = part.map(|(_, behind)| behind);
-        if let Record::Answer(answer) = &mut records[*at] {
+        if let TraceRecord::Answer(answer) = &mut records[*at] {
             replace(answer, |_| part.map(|(part, _)| tlv::object(0x53, part)));
         }
     }

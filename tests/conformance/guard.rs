@@ -60,7 +60,7 @@ impl Desk {
     pub fn count(&mut self) -> u32 {
         let mut channel = self.agreed(ADMIN);
         let answer = self.accept(&mut channel, "04880001", &[5; 32]);
-        let mut reader = tlv::Reader::new(&answer);
+        let mut reader = tlv::TlvReader::new(&answer);
         reader.value(0x83).unwrap();
         u32::from_be_bytes(reader.array(0x80).unwrap())
     }

@@ -4,7 +4,7 @@
 use rollcall::{
     card::{
         apdu::Received,
-        link::{Link, LinkError, Privacy},
+        link::{Link, LinkError, Sensitivity},
         status::Status,
         tlv,
     },
@@ -84,7 +84,7 @@ impl Middle<'_> {
 
     fn changed(&mut self, proof: &[u8]) -> Vec<u8> {
         self.seen = Some(proof.to_vec());
-        let mut reader = tlv::Reader::new(proof);
+        let mut reader = tlv::TlvReader::new(proof);
         let [mut id, mut counter, mut signature, mut record] =
             [0x83, 0x80, 0x9E, 0x53].map(|tag| reader.value(tag).unwrap().to_vec());
         match self.change {
@@ -119,7 +119,7 @@ impl Middle<'_> {
 }
 
 impl Link for Middle<'_> {
-    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
         let received = Received::parse(command).expect("our terminal's APDU");
         if received.header[1] == 0xC0 {
             let at = self.waiting.len().min(0xF0);

@@ -4,8 +4,8 @@ use std::{cell::RefCell, collections::HashMap};
 
 use rollcall::{
     card::{
-        apdu::Format,
-        link::{Link, LinkError, Privacy},
+        apdu::ApduFormat,
+        link::{Link, LinkError, Sensitivity},
     },
     crypto::{
         random::SystemRandom,
@@ -44,7 +44,7 @@ pub fn tap(credentials: &Credentials, memory: &Notebook, link: &mut dyn Link) ->
         memory,
         nonce: [7; 32],
         now: "2026-11-23T00:00:00Z".parse().unwrap(),
-        format: Format::Short,
+        format: ApduFormat::Short,
         random: &mut SystemRandom,
         learned: Vec::new(),
     };
@@ -124,7 +124,7 @@ impl<'a> Liar<'a> {
 }
 
 impl Link for Liar<'_> {
-    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
         let honest = self.desk.card.process(command);
         self.answers.push(honest.clone());
         let now = self.answers.len() - 1;

@@ -8,7 +8,7 @@ mod wycheproof;
 
 use rollcall::{
     card::{
-        apdu::{Command, Format, Response},
+        apdu::{ApduFormat, Command, Response},
         status::Status,
         tlv,
     },
@@ -52,7 +52,7 @@ fn play(vector: &Value, mut terminal: Messaging, mut card: Messaging) -> usize {
     for exchange in exchanges {
         let name = exchange["name"].as_str().unwrap();
         let [cla, ins, p1, p2] = array(&exchange["header"]);
-        let format = if exchange["format"] == "extended" { Format::Extended } else { Format::Short };
+        let format = if exchange["format"] == "extended" { ApduFormat::Extended } else { ApduFormat::Short };
         let command = Command::new(cla, ins, p1, p2).data(bytes(&exchange["data"])).answered();
 
         let wrapped = terminal.wrap(&command, format).unwrap();
@@ -61,7 +61,7 @@ fn play(vector: &Value, mut terminal: Messaging, mut card: Messaging) -> usize {
         assert_eq!(apdus, expected, "{name}");
 
         let length = u16::try_from(wrapped.payload().len()).unwrap().to_be_bytes();
-        let short = format == Format::Short && length[0] == 0;
+        let short = format == ApduFormat::Short && length[0] == 0;
         let lc = if short { vec![length[1]] } else { vec![0, length[0], length[1]] };
         let opened = card.open(wrapped.header(), &lc, wrapped.payload()).unwrap().unwrap();
         assert_eq!(*opened, bytes(&exchange["data"]), "{name}");
@@ -154,7 +154,7 @@ fn scp03_derivation_handshake_and_messaging() {
     assert_eq!((challenge.kvn, challenge.diversification), (1, diversification));
     assert!(!choose.proves(&StaticKeys::test()).unwrap());
     let Step::Send(command, accepted) = choose.with(&statics).unwrap() else { panic!() };
-    assert_eq!(hex::encode(&*command.encode(Format::Short)[0]), vector["external_authenticate"].as_str().unwrap());
+    assert_eq!(hex::encode(&*command.encode(ApduFormat::Short)[0]), vector["external_authenticate"].as_str().unwrap());
     let terminal = accepted.handle(Response::status(Status::OK)).unwrap();
 
     let parsed = CardChallenge::parse(&answer.data).unwrap();

@@ -2,7 +2,7 @@
 
 use rollcall::{
     card::{
-        apdu::{Command, Format, Received, Response},
+        apdu::{ApduFormat, Command, Received, Response},
         status::Status,
     },
     channel::scp03::{Agreed, StaticKeys},
@@ -86,7 +86,7 @@ fn scp03_from_a_card() {
             let plain = command(&bytes(&exchange["plain"]));
             let sent = bytes(&exchange["sent"]);
             let received = Received::parse(&sent).unwrap();
-            let wrapped = terminal.wrap(&plain, Format::Short).unwrap();
+            let wrapped = terminal.wrap(&plain, ApduFormat::Short).unwrap();
             assert_eq!((wrapped.header(), wrapped.payload()), (received.header, received.data));
             let opened = card.open(received.header, &sent[4..5], received.data).unwrap().unwrap();
             assert_eq!(*opened, plain.payload());

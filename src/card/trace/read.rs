@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{
     Digest, LINE_MAX, SCHEMA, SIZE_MAX, chained,
-    record::{Judged, Line, Record},
+    record::{Judged, TraceLine, TraceRecord},
 };
 use crate::{
     card::link::LinkError,
@@ -84,18 +84,18 @@ pub struct Trace {
     /// Whether what cards say of their holders is in it.
     pub personal: bool,
     /// Its scenes, in the order in which they ended.
-    pub scenes: Vec<Scene>,
+    pub scenes: Vec<RecordedAttempt>,
 }
 
 /// One attempt to reach a card, and what was said.
 #[derive(Debug, Clone)]
-pub struct Scene {
+pub struct RecordedAttempt {
     /// When its first line was made.
     pub at: Timestamp,
     /// Where.
     pub reader: String,
     /// What happened, or why nothing could.
-    pub records: Result<Vec<Record>, LinkError>,
+    pub records: Result<Vec<TraceRecord>, LinkError>,
     /// Whether it is the second attempt of a tap at which nothing could happen.
     pub again: bool,
     /// What this terminal had against the token.
@@ -129,13 +129,13 @@ impl Trace {
         Self::of(lines)
     }
 
-    fn of(lines: Vec<Line>) -> Result<Self, TraceError> {
+    fn of(lines: Vec<TraceLine>) -> Result<Self, TraceError> {
         let mut lines = lines.into_iter();
-        let Some(Record::Begin { personal, .. }) = lines.next().map(|line| line.record) else {
+        let Some(TraceRecord::Begin { personal, .. }) = lines.next().map(|line| line.record) else {
             return Err(TraceError::Foreign);
         };
         let mut taps: BTreeMap<u32, usize> = BTreeMap::new();
-        let mut scenes: Vec<Scene> = Vec::new();
+        let mut scenes: Vec<RecordedAttempt> = Vec::new();
         let mut ended = false;
         for (at, line) in lines.enumerate() {
             let form = TraceError::Form(at + 2);
@@ -143,17 +143,23 @@ impl Trace {
                 return Err(form);
             }
             match line.record {
-                Record::End => ended = true,
-                Record::Begin { .. } => return Err(form),
-                Record::Unreached { reader, error, again } => {
+                TraceRecord::End => ended = true,
+                TraceRecord::Begin { .. } => return Err(form),
+                TraceRecord::Unreached { reader, error, again } => {
                     taps.insert(line.tap, scenes.len());
-                    scenes.push(Scene { at: line.at, reader, records: Err(error), again, judged: Judged::default() });
+                    scenes.push(RecordedAttempt {
+                        at: line.at,
+                        reader,
+                        records: Err(error),
+                        again,
+                        judged: Judged::default(),
+                    });
                 }
-                Record::Transaction { reader, .. } => {
+                TraceRecord::Transaction { reader, .. } => {
                     if taps.insert(line.tap, scenes.len()).is_some() {
                         return Err(form);
                     }
-                    scenes.push(Scene {
+                    scenes.push(RecordedAttempt {
                         at: line.at,
                         reader,
                         records: Ok(Vec::new()),
@@ -164,7 +170,7 @@ impl Trace {
                 record => {
                     let scene = taps.get(&line.tap).and_then(|place| scenes.get_mut(*place)).ok_or(form)?;
                     match (record, &mut scene.records) {
-                        (Record::Judged(judged), _) => scene.judged = judged,
+                        (TraceRecord::Judged(judged), _) => scene.judged = judged,
                         (record, Ok(records)) => records.push(record),
                         (_, Err(_)) => return Err(TraceError::Form(at + 2)),
                     }
@@ -176,7 +182,7 @@ impl Trace {
 }
 
 /// A line whose place in the chain is right.
-fn parse_line(line: &str, number: usize, sum: &mut String, digest: Digest) -> Result<Line, TraceError> {
+fn parse_line(line: &str, number: usize, sum: &mut String, digest: Digest) -> Result<TraceLine, TraceError> {
     let foreign = |error| if number == 0 { TraceError::Foreign } else { error };
     if line.len() > LINE_MAX {
         return Err(foreign(TraceError::TooLarge));
@@ -187,12 +193,12 @@ fn parse_line(line: &str, number: usize, sum: &mut String, digest: Digest) -> Re
         return Err(foreign_or_changed(&text, number));
     }
     *sum = expected;
-    let line: Line = serde_json::from_str(&text).map_err(|_| foreign(TraceError::Form(number + 1)))?;
+    let line: TraceLine = serde_json::from_str(&text).map_err(|_| foreign(TraceError::Form(number + 1)))?;
     if line.seq != number as u64 {
         return Err(TraceError::Tampered(number + 1));
     }
     match &line.record {
-        Record::Begin { schema, .. } if schema != SCHEMA => Err(TraceError::Foreign),
+        TraceRecord::Begin { schema, .. } if schema != SCHEMA => Err(TraceError::Foreign),
         record if !record.is_well_formed() => Err(TraceError::Form(number + 1)),
         _ => Ok(line),
     }

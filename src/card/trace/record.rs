@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::LINE_MAX;
 use crate::card::{
     apdu::{Received, Response, SECURE},
-    link::{LinkError, Privacy},
+    link::{LinkError, Sensitivity},
     status::Status,
-    tlv::Reader,
+    tlv::TlvReader,
 };
 
 /// One line, without what chains it to the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct TraceLine {
     /// Counts from zero.
     pub seq: u64,
     /// When.
@@ -24,13 +24,13 @@ pub struct Line {
     pub tap: u32,
     /// What happened.
     #[serde(flatten)]
-    pub record: Record,
+    pub record: TraceRecord,
 }
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Record {
+pub enum TraceRecord {
     /// The first line.
     Begin {
         /// [`super::SCHEMA`].
@@ -64,11 +64,11 @@ pub enum Record {
         again: bool,
     },
     /// What the terminal came with, all of it public.
-    Visit(Box<Visit>),
+    Visit(Box<RecordedVisit>),
     /// A certificate that the terminal remembered.
     Remembered {
         /// Of what.
-        item: Remembered,
+        item: RecordedMemory,
         /// DER, hex.
         certificate: String,
     },
@@ -77,7 +77,7 @@ pub enum Record {
     /// The key agreement is done.
     Receipt(Receipt),
     /// An answer under secure messaging was opened.
-    Answer(Answer),
+    Answer(RecordedAnswer),
     /// The signature of a presence proof was checked.
     Proof {
         /// Whether it holds.
@@ -92,7 +92,7 @@ pub enum Record {
 /// What the terminal came with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Visit {
+pub struct RecordedVisit {
     /// Whether only the id was asked for.
     pub identify_only: bool,
     /// Whether commands go as extended APDUs.
@@ -102,15 +102,15 @@ pub struct Visit {
     /// The nonce that the proof had to carry, hex.
     pub nonce: String,
     /// Its authority.
-    pub authority: Authority,
+    pub authority: RecordedAuthority,
     /// The one before, while tokens are being moved.
-    pub previous: Option<Authority>,
+    pub previous: Option<RecordedAuthority>,
 }
 
 /// A CA, and the terminal's certificate under it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Authority {
+pub struct RecordedAuthority {
     /// The CA's public key, 65 bytes, hex.
     pub ca: String,
     /// DER, hex.
@@ -120,7 +120,7 @@ pub struct Authority {
 /// What a terminal remembers of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Remembered {
+pub enum RecordedMemory {
     /// The certificate of the key that opens a channel.
     Ecka,
     /// The certificate of the key that signs proofs.
@@ -167,7 +167,7 @@ pub struct Receipt {
 /// An answer that was opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Answer {
+pub struct RecordedAnswer {
     /// What the step is called.
     pub step: String,
     /// The header of the command, hex.
@@ -219,7 +219,7 @@ pub enum Question {
 
 /// What a trace says to that.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RecordedVerdict {
     /// The receipt holds, and this binds a proof to the channel.
     Bound([u8; 32]),
     /// It was opened.
@@ -234,9 +234,9 @@ pub enum Verdict {
 
 /// The instructions whose data are public, and of no person: SELECT, GET DATA, PERFORM SECURITY OPERATION, INITIALIZE
 /// UPDATE, and MUTUAL AUTHENTICATE. GET RESPONSE is what the command before it is.
-pub fn is_public(header: [u8; 4], privacy: Privacy) -> bool {
+pub fn is_public(header: [u8; 4], privacy: Sensitivity) -> bool {
     let [cla, ins, _, p2] = header;
-    privacy == Privacy::Plain
+    privacy == Sensitivity::Plain
         && cla & SECURE == 0
         && cla != 0xFF
         && (matches!(ins, 0xA4 | 0xCA | 0x2A | 0x50) || (ins, p2) == (0x82, 0x11))
@@ -299,7 +299,7 @@ impl Exchange {
 
 /// The outermost tags of an answer that is TLV throughout.
 fn tags(data: &[u8]) -> Option<Vec<String>> {
-    let mut reader = Reader::new(data);
+    let mut reader = TlvReader::new(data);
     let mut tags = Vec::new();
     while !reader.is_empty() {
         tags.push(format!("{:02X}", reader.any().ok()?.tag));
@@ -307,7 +307,7 @@ fn tags(data: &[u8]) -> Option<Vec<String>> {
     Some(tags)
 }
 
-impl Answer {
+impl RecordedAnswer {
     /// Writes down what was opened. Of commands that write, the status; what reads is written in full, and is masked
     /// before it reaches the file.
     pub fn new(step: &str, header: [u8; 4], opened: Result<&Response, Broken>) -> Self {
@@ -323,7 +323,7 @@ impl Answer {
     }
 }
 
-impl Record {
+impl TraceRecord {
     /// Whether what is told in hex is hex, and of the right length: a player that meets anything else would take the
     /// fault for the card's.
     pub(super) fn is_well_formed(&self) -> bool {
@@ -339,9 +339,9 @@ impl Record {
     }
 }
 
-impl Visit {
+impl RecordedVisit {
     fn is_well_formed(&self) -> bool {
-        let good = |one: &Authority| bytes(&one.ca, 65..=65) && bytes(&one.certificate, 1..=LINE_MAX);
+        let good = |one: &RecordedAuthority| bytes(&one.ca, 65..=65) && bytes(&one.certificate, 1..=LINE_MAX);
         bytes(&self.nonce, 32..=32) && good(&self.authority) && self.previous.as_ref().is_none_or(good)
     }
 }
@@ -359,7 +359,7 @@ impl Exchange {
     }
 }
 
-impl Answer {
+impl RecordedAnswer {
     fn is_well_formed(&self) -> bool {
         let status = self.status.as_ref().is_none_or(|text| bytes(text, 2..=2));
         let data = self.data.as_ref().is_none_or(|text| bytes(text, 0..=1 << 16));

@@ -1,16 +1,16 @@
 //! Plays one transaction of a trace to whoever talks to it, in the place of a card.
 
-use super::record::{Answer, Exchange, Question, Receipt, Record, Verdict};
+use super::record::{Exchange, Question, Receipt, RecordedAnswer, RecordedVerdict, TraceRecord};
 use crate::card::{
     apdu::Response,
-    link::{Link, LinkError, Privacy},
+    link::{Link, LinkError, Sensitivity},
     status::Status,
 };
 
 /// A link that plays what was recorded, in its order. Whoever says anything else gets no answer any more.
 #[derive(Debug)]
 pub struct Replay<'t> {
-    records: &'t [Record],
+    records: &'t [TraceRecord],
     /// Exchanges that were played.
     played: u32,
     diverged: bool,
@@ -21,13 +21,13 @@ pub struct Replay<'t> {
 
 impl<'t> Replay<'t> {
     /// Plays these.
-    pub const fn new(records: &'t [Record]) -> Self {
+    pub const fn new(records: &'t [TraceRecord]) -> Self {
         Self { records, played: 0, diverged: false, withheld: false, masked: false }
     }
 
     /// After how many exchanges the dialogue left the record; none, when all that was recorded was said.
     pub fn diverged(&self) -> Option<u32> {
-        let left = self.records.iter().any(|record| matches!(record, Record::Exchange(_)));
+        let left = self.records.iter().any(|record| matches!(record, TraceRecord::Exchange(_)));
         (self.diverged || left).then_some(self.played)
     }
 
@@ -37,30 +37,33 @@ impl<'t> Replay<'t> {
     }
 
     /// The next record that is a part of the dialogue.
-    fn next(&mut self) -> Option<&'t Record> {
+    fn next(&mut self) -> Option<&'t TraceRecord> {
         loop {
             let (first, rest) = self.records.split_first()?;
             self.records = rest;
-            if matches!(first, Record::Exchange(_) | Record::Receipt(_) | Record::Answer(_) | Record::Proof { .. }) {
+            if matches!(
+                first,
+                TraceRecord::Exchange(_) | TraceRecord::Receipt(_) | TraceRecord::Answer(_) | TraceRecord::Proof { .. }
+            ) {
                 return Some(first);
             }
         }
     }
 
     /// Looks at the next record without taking it.
-    fn upcoming(&self) -> Option<&'t Record> {
+    fn upcoming(&self) -> Option<&'t TraceRecord> {
         Self::new(self.records).next()
     }
 }
 
 impl Link for Replay<'_> {
-    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
         // Nobody asks of a proof that was verified anew.
-        if let Some(Record::Proof { .. }) = self.upcoming() {
+        if let Some(TraceRecord::Proof { .. }) = self.upcoming() {
             self.next();
         }
         let played = match self.next() {
-            Some(Record::Exchange(exchange)) if !self.diverged && is_same(exchange, command) => answer(exchange),
+            Some(TraceRecord::Exchange(exchange)) if !self.diverged && is_same(exchange, command) => answer(exchange),
             _ => None,
         };
         if let Some(answer) = played {
@@ -71,10 +74,10 @@ impl Link for Replay<'_> {
         Err(LinkError::Other("the dialogue is not the recorded one".to_owned()))
     }
 
-    fn recorded(&mut self, question: Question) -> Option<Verdict> {
+    fn recorded(&mut self, question: Question) -> Option<RecordedVerdict> {
         let verdict = match (question, self.upcoming()?) {
-            (Question::Receipt, Record::Receipt(receipt)) => bound(receipt)?,
-            (Question::Answer, Record::Answer(answer)) => {
+            (Question::Receipt, TraceRecord::Receipt(receipt)) => bound(receipt)?,
+            (Question::Answer, TraceRecord::Answer(answer)) => {
                 if answer.command.get(2..4) == Some("88") {
                     self.masked = answer.masked;
                 }
@@ -82,11 +85,11 @@ impl Link for Replay<'_> {
                 opened(answer)?
             }
             // A signature that could be verified has failed by itself.
-            (Question::Proof, Record::Proof { holds }) if self.masked => {
+            (Question::Proof, TraceRecord::Proof { holds }) if self.masked => {
                 if *holds {
-                    Verdict::Holds
+                    RecordedVerdict::Holds
                 } else {
-                    Verdict::Fails
+                    RecordedVerdict::Fails
                 }
             }
             _ => return None,
@@ -117,20 +120,20 @@ fn answer(exchange: &Exchange) -> Option<Result<Vec<u8>, LinkError>> {
     Some(Ok([vec![0; hidden], recorded].concat()))
 }
 
-fn bound(receipt: &Receipt) -> Option<Verdict> {
+fn bound(receipt: &Receipt) -> Option<RecordedVerdict> {
     if !receipt.holds {
-        return Some(Verdict::Fails);
+        return Some(RecordedVerdict::Fails);
     }
     let mut binding = [0; 32];
     hex::decode_to_slice(receipt.binding.as_ref()?, &mut binding).ok()?;
-    Some(Verdict::Bound(binding))
+    Some(RecordedVerdict::Bound(binding))
 }
 
-fn opened(answer: &Answer) -> Option<Verdict> {
+fn opened(answer: &RecordedAnswer) -> Option<RecordedVerdict> {
     if let Some(broken) = answer.broken {
-        return Some(Verdict::Broken(broken));
+        return Some(RecordedVerdict::Broken(broken));
     }
     let status = Status(u16::from_str_radix(answer.status.as_ref()?, 16).ok()?);
     let data = hex::decode(answer.data.as_deref().unwrap_or_default()).ok()?;
-    Some(Verdict::Opened(Response { data, status }))
+    Some(RecordedVerdict::Opened(Response { data, status }))
 }

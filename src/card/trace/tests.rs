@@ -1,14 +1,14 @@
 use std::{fs, sync::Arc};
 
 use super::{
-    record::{Answer, Broken, Exchange, Receipt, is_public},
-    write::{Options, Problem},
+    record::{Broken, Exchange, Receipt, RecordedAnswer, is_public},
+    write::{TraceOptions, TraceProblem},
     *,
 };
 use crate::{
     card::{
         apdu::Response,
-        link::{Link, LinkError, Privacy},
+        link::{Link, LinkError, Sensitivity},
         status::Status,
     },
     crypto::sha256,
@@ -19,7 +19,7 @@ use crate::{
 struct Echo;
 
 impl Link for Echo {
-    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
         if command[1] == 0 {
             return Err(LinkError::CardRemoved);
         }
@@ -28,12 +28,12 @@ impl Link for Echo {
     }
 }
 
-fn options() -> Options {
-    Options { mask: None, digest: sha256, clock: || "2026-11-24T04:00:00Z".parse().unwrap() }
+fn options() -> TraceOptions {
+    TraceOptions { mask: None, digest: sha256, clock: || "2026-11-24T04:00:00Z".parse().unwrap() }
 }
 
 /// The trace of these commands in one transaction.
-fn recorded(commands: &[(&[u8], Privacy)]) -> String {
+fn recorded(commands: &[(&[u8], Sensitivity)]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace");
     let recorder = Arc::new(Recorder::create(&path, options()).unwrap());
@@ -53,7 +53,7 @@ fn read(text: &str) -> Result<Trace, TraceError> {
 
 fn exchanges(trace: &Trace) -> Vec<&Exchange> {
     let records = trace.scenes[0].records.as_ref().unwrap();
-    records.iter().filter_map(|record| if let Record::Exchange(one) = record { Some(one) } else { None }).collect()
+    records.iter().filter_map(|record| if let TraceRecord::Exchange(one) = record { Some(one) } else { None }).collect()
 }
 
 const SELECT: &[u8] = &[0, 0xA4, 4, 0, 2, 0xAA, 0xBB, 0xF0];
@@ -65,7 +65,7 @@ fn with_secret(header: [u8; 4]) -> Vec<u8> {
 
 #[test]
 fn what_was_said_is_read_back() {
-    let text = recorded(&[(SELECT, Privacy::Plain), (&[0, 0, 0, 0], Privacy::Plain)]);
+    let text = recorded(&[(SELECT, Sensitivity::Plain), (&[0, 0, 0, 0], Sensitivity::Plain)]);
     let trace = read(&text).unwrap();
     assert!(trace.personal);
     assert_eq!(trace.scenes.iter().map(|scene| scene.reader.as_str()).collect::<Vec<_>>(), ["reader", "other"]);
@@ -79,25 +79,26 @@ fn what_was_said_is_read_back() {
 #[test]
 fn the_replay_answers_what_was_asked_and_nothing_else() {
     let hidden = with_secret([4, 0xDA, 1, 1]);
-    let text = recorded(&[(SELECT, Privacy::Plain), (&hidden, Privacy::Plain), (&[0, 0, 0, 0], Privacy::Plain)]);
+    let text =
+        recorded(&[(SELECT, Sensitivity::Plain), (&hidden, Sensitivity::Plain), (&[0, 0, 0, 0], Sensitivity::Plain)]);
     let trace = read(&text).unwrap();
     let records = trace.scenes[0].records.as_ref().unwrap();
     let mut link = Replay::new(records);
-    assert_eq!(link.transmit(SELECT, Privacy::Plain), Echo.transmit(SELECT, Privacy::Plain));
+    assert_eq!(link.transmit(SELECT, Sensitivity::Plain), Echo.transmit(SELECT, Sensitivity::Plain));
     assert_eq!(link.diverged(), Some(1), "there is more");
     // Of what is hidden, header and lengths are the same.
     let other = [&[4, 0xDA, 1, 1][..], &[4, 1, 2, 3, 4]].concat();
-    let answer = link.transmit(&other, Privacy::Plain).unwrap();
+    let answer = link.transmit(&other, Sensitivity::Plain).unwrap();
     assert_eq!((answer.len(), &answer[answer.len() - 2..]), (hidden.len() - 4 + 3, &[0x90, 0][..]));
-    assert_eq!(link.transmit(&[0, 0, 0, 0], Privacy::Plain), Err(LinkError::CardRemoved));
+    assert_eq!(link.transmit(&[0, 0, 0, 0], Sensitivity::Plain), Err(LinkError::CardRemoved));
     assert_eq!(link.diverged(), None);
-    assert!(link.transmit(SELECT, Privacy::Plain).is_err());
+    assert!(link.transmit(SELECT, Sensitivity::Plain).is_err());
     assert_eq!(link.diverged(), Some(3));
     let mut astray = Replay::new(records);
     let mut else_where = SELECT.to_vec();
     else_where[6] ^= 1;
-    assert!(astray.transmit(&else_where, Privacy::Plain).is_err());
-    assert!(astray.transmit(&hidden, Privacy::Plain).is_err(), "no way back");
+    assert!(astray.transmit(&else_where, Sensitivity::Plain).is_err());
+    assert!(astray.transmit(&hidden, Sensitivity::Plain).is_err(), "no way back");
     assert_eq!(astray.diverged(), Some(0));
 }
 
@@ -105,24 +106,24 @@ fn the_replay_answers_what_was_asked_and_nothing_else() {
 #[test]
 fn secrets_are_not_written() {
     for (header, privacy) in [
-        ([0x80, 0xD8, 0, 0x81], Privacy::Plain),
-        ([0x00, 0x20, 0, 1], Privacy::Plain),
-        ([0x00, 0x24, 0, 1], Privacy::Plain),
-        ([0x04, 0xCA, 1, 1], Privacy::Plain),
-        ([0x84, 0x82, 0x33, 0], Privacy::Plain),
-        ([0x80, 0x50, 0, 0], Privacy::Sensitive),
-        ([0x00, 0x99, 0, 0], Privacy::Plain),
-        ([0xFF, 0xCA, 0, 0], Privacy::Plain),
+        ([0x80, 0xD8, 0, 0x81], Sensitivity::Plain),
+        ([0x00, 0x20, 0, 1], Sensitivity::Plain),
+        ([0x00, 0x24, 0, 1], Sensitivity::Plain),
+        ([0x04, 0xCA, 1, 1], Sensitivity::Plain),
+        ([0x84, 0x82, 0x33, 0], Sensitivity::Plain),
+        ([0x80, 0x50, 0, 0], Sensitivity::Sensitive),
+        ([0x00, 0x99, 0, 0], Sensitivity::Plain),
+        ([0xFF, 0xCA, 0, 0], Sensitivity::Plain),
     ] {
         let command = with_secret(header);
         // The rest of an answer is as secret as its beginning.
-        let text = recorded(&[(&command, privacy), (&[&[0, 0xC0, 0, 0, 4][..], &SECRET].concat(), Privacy::Plain)]);
+        let text = recorded(&[(&command, privacy), (&[&[0, 0xC0, 0, 0, 4][..], &SECRET].concat(), Sensitivity::Plain)]);
         assert!(!text.contains(&hex::encode_upper(SECRET)), "{header:02X?}: {text}");
         let trace = read(&text).unwrap();
         assert_eq!(exchanges(&trace)[0].command, hex::encode_upper(header));
         assert_eq!(exchanges(&trace)[0].command_length, command.len());
     }
-    assert!(is_public([0, 0xA4, 4, 0], Privacy::Plain) && is_public([0x90, 0x2A, 0x83, 0x10], Privacy::Plain));
+    assert!(is_public([0, 0xA4, 4, 0], Sensitivity::Plain) && is_public([0x90, 0x2A, 0x83, 0x10], Sensitivity::Plain));
 }
 
 fn code(result: Result<Trace, TraceError>) -> &'static str {
@@ -131,7 +132,7 @@ fn code(result: Result<Trace, TraceError>) -> &'static str {
 
 #[test]
 fn a_trace_that_was_changed_is_refused() {
-    let text = recorded(&[(SELECT, Privacy::Plain)]);
+    let text = recorded(&[(SELECT, Sensitivity::Plain)]);
     assert_eq!(code(read(&text)), "");
     for at in 0..text.len() {
         let mut bytes = text.clone().into_bytes();
@@ -158,7 +159,7 @@ fn a_trace_that_was_changed_is_refused() {
 
 #[test]
 fn a_trace_that_was_cut_is_refused() {
-    let text = recorded(&[(SELECT, Privacy::Plain)]);
+    let text = recorded(&[(SELECT, Sensitivity::Plain)]);
     let first = text.find('\n').unwrap();
     for end in 1..text.len() {
         let expected = if end <= first { "trace.foreign" } else { "trace.truncated" };
@@ -179,11 +180,11 @@ fn what_is_no_trace_is_refused() {
 
 /// A right chain says nothing about what stands in the lines.
 /// A trace of these, whose chain holds.
-fn chain(records: Vec<(u32, Record)>) -> String {
+fn chain(records: Vec<(u32, TraceRecord)>) -> String {
     let (mut text, mut sum) = (String::new(), String::new());
     for (seq, (tap, record)) in records.into_iter().enumerate() {
         let at = "2026-11-24T04:00:00Z".parse().unwrap();
-        let line = record::Line { seq: seq as u64, at, tap, record };
+        let line = record::TraceLine { seq: seq as u64, at, tap, record };
         let json = serde_json::to_string(&line).unwrap();
         sum = chained(sha256, &sum, &json);
         text = [&text, json.strip_suffix('}').unwrap(), ",\"sum\":\"", &sum, "\"}\n"].concat();
@@ -194,20 +195,21 @@ fn chain(records: Vec<(u32, Record)>) -> String {
 /// Whoever bends a trace can chain it anew: what it says has to be judged by itself.
 #[test]
 fn what_is_no_hex_or_too_short_is_no_record() {
-    let begin = || (0, Record::Begin { schema: SCHEMA.into(), version: "1".into(), personal: false });
-    let card = || (1, Record::Transaction { reader: "r".into(), atr: "3B00".into() });
-    let with = |record: Record| code(read(&chain(vec![begin(), card(), (1, record), (0, Record::End)])));
+    let begin = || (0, TraceRecord::Begin { schema: SCHEMA.into(), version: "1".into(), personal: false });
+    let card = || (1, TraceRecord::Transaction { reader: "r".into(), atr: "3B00".into() });
+    let with = |record: TraceRecord| code(read(&chain(vec![begin(), card(), (1, record), (0, TraceRecord::End)])));
     let exchange = || Exchange::new(SELECT, true, &Ok(vec![1, 2, 0x90, 0]), 5);
     let hidden = || Exchange::new(SELECT, false, &Ok(vec![1, 2, 0x90, 0]), 5);
     let failed = || Exchange::new(SELECT, true, &Err(LinkError::CardRemoved), 5);
     let opened = Response { data: vec![1], status: Status::OK };
-    let answer = || Answer::new("step", [0x84, 0xCA, 0, 0], Ok(&opened));
-    let broken = || Answer::new("step", [0x84, 0xCA, 0, 0], Err(Broken::Mac));
-    let receipt = |holds, binding: Option<&str>| Record::Receipt(Receipt { holds, binding: binding.map(Into::into) });
+    let answer = || RecordedAnswer::new("step", [0x84, 0xCA, 0, 0], Ok(&opened));
+    let broken = || RecordedAnswer::new("step", [0x84, 0xCA, 0, 0], Err(Broken::Mac));
+    let receipt =
+        |holds, binding: Option<&str>| TraceRecord::Receipt(Receipt { holds, binding: binding.map(Into::into) });
     let zeros = "00".repeat(32);
-    for good in [exchange(), hidden(), failed()].map(Record::Exchange).into_iter().chain([
-        Record::Answer(answer()),
-        Record::Answer(broken()),
+    for good in [exchange(), hidden(), failed()].map(TraceRecord::Exchange).into_iter().chain([
+        TraceRecord::Answer(answer()),
+        TraceRecord::Answer(broken()),
         receipt(true, Some(&zeros)),
         receipt(false, None),
     ]) {
@@ -215,30 +217,30 @@ fn what_is_no_hex_or_too_short_is_no_record() {
     }
     let some = |text: &str| Some(text.to_owned());
     for bent in [
-        Record::Transaction { reader: "r".into(), atr: "3G".into() },
-        Record::Transaction { reader: "r".into(), atr: "00".repeat(34) },
-        Record::Remembered { item: record::Remembered::Ecka, certificate: "zz".into() },
-        Record::Remembered { item: record::Remembered::Ecka, certificate: String::new() },
-        Record::Exchange(Exchange { command: "00A404000".into(), ..exchange() }),
-        Record::Exchange(Exchange { command_length: 3, ..exchange() }),
-        Record::Exchange(Exchange { answer: some("01029x00"), ..exchange() }),
-        Record::Exchange(Exchange { answer_length: Some(5), ..exchange() }),
-        Record::Exchange(Exchange { answer_length: None, ..exchange() }),
-        Record::Exchange(Exchange { answer: None, answer_length: None, ..exchange() }),
-        Record::Exchange(Exchange { error: Some(LinkError::CardMute), ..exchange() }),
-        Record::Exchange(Exchange { answer: some("029000"), ..hidden() }),
-        Record::Exchange(Exchange { command: "00A4040002".into(), ..hidden() }),
-        Record::Exchange(Exchange { error: None, ..failed() }),
+        TraceRecord::Transaction { reader: "r".into(), atr: "3G".into() },
+        TraceRecord::Transaction { reader: "r".into(), atr: "00".repeat(34) },
+        TraceRecord::Remembered { item: record::RecordedMemory::Ecka, certificate: "zz".into() },
+        TraceRecord::Remembered { item: record::RecordedMemory::Ecka, certificate: String::new() },
+        TraceRecord::Exchange(Exchange { command: "00A404000".into(), ..exchange() }),
+        TraceRecord::Exchange(Exchange { command_length: 3, ..exchange() }),
+        TraceRecord::Exchange(Exchange { answer: some("01029x00"), ..exchange() }),
+        TraceRecord::Exchange(Exchange { answer_length: Some(5), ..exchange() }),
+        TraceRecord::Exchange(Exchange { answer_length: None, ..exchange() }),
+        TraceRecord::Exchange(Exchange { answer: None, answer_length: None, ..exchange() }),
+        TraceRecord::Exchange(Exchange { error: Some(LinkError::CardMute), ..exchange() }),
+        TraceRecord::Exchange(Exchange { answer: some("029000"), ..hidden() }),
+        TraceRecord::Exchange(Exchange { command: "00A4040002".into(), ..hidden() }),
+        TraceRecord::Exchange(Exchange { error: None, ..failed() }),
         receipt(true, None),
         receipt(true, Some("00")),
         receipt(true, Some(&zeros.replace('0', "g"))),
-        Record::Answer(Answer { status: some("90"), ..answer() }),
-        Record::Answer(Answer { status: some("90-0"), ..answer() }),
-        Record::Answer(Answer { status: None, ..answer() }),
-        Record::Answer(Answer { data: some("0"), ..answer() }),
-        Record::Answer(Answer { data: some("0h"), ..answer() }),
-        Record::Answer(Answer { command: "84CA".into(), ..answer() }),
-        Record::Answer(Answer { broken: None, ..broken() }),
+        TraceRecord::Answer(RecordedAnswer { status: some("90"), ..answer() }),
+        TraceRecord::Answer(RecordedAnswer { status: some("90-0"), ..answer() }),
+        TraceRecord::Answer(RecordedAnswer { status: None, ..answer() }),
+        TraceRecord::Answer(RecordedAnswer { data: some("0"), ..answer() }),
+        TraceRecord::Answer(RecordedAnswer { data: some("0h"), ..answer() }),
+        TraceRecord::Answer(RecordedAnswer { command: "84CA".into(), ..answer() }),
+        TraceRecord::Answer(RecordedAnswer { broken: None, ..broken() }),
     ] {
         assert_eq!(with(bent.clone()), "trace.malformed", "{bent:?}");
     }
@@ -246,11 +248,12 @@ fn what_is_no_hex_or_too_short_is_no_record() {
 
 #[test]
 fn lines_in_a_wrong_order_are_refused() {
-    let begin = || (0, Record::Begin { schema: SCHEMA.into(), version: "1".into(), personal: false });
-    let card = |tap| (tap, Record::Transaction { reader: "r".into(), atr: String::new() });
-    let unreached = |tap| (tap, Record::Unreached { reader: "r".into(), error: LinkError::CardMute, again: false });
-    let proof = |tap| (tap, Record::Proof { holds: true });
-    let end = || (0, Record::End);
+    let begin = || (0, TraceRecord::Begin { schema: SCHEMA.into(), version: "1".into(), personal: false });
+    let card = |tap| (tap, TraceRecord::Transaction { reader: "r".into(), atr: String::new() });
+    let unreached =
+        |tap| (tap, TraceRecord::Unreached { reader: "r".into(), error: LinkError::CardMute, again: false });
+    let proof = |tap| (tap, TraceRecord::Proof { holds: true });
+    let end = || (0, TraceRecord::End);
     assert_eq!(code(read(&chain(vec![begin(), card(1), proof(1), end()]))), "");
     assert_eq!(code(read(&chain(vec![card(1), end()]))), "trace.foreign");
     for bent in [
@@ -269,9 +272,9 @@ fn a_full_disk_is_told_once_and_stops_nobody() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let recorder = Arc::new(Recorder::on(full, options()));
     let mut link = Traced::new(Echo, recorder.begin("reader", &[]));
-    assert!(link.transmit(SELECT, Privacy::Plain).is_ok());
+    assert!(link.transmit(SELECT, Sensitivity::Plain).is_ok());
     drop(link);
-    assert!(matches!(recorder.finish(), Some(Problem::Io(_))));
+    assert!(matches!(recorder.finish(), Some(TraceProblem::Io(_))));
     assert!(recorder.finish().is_none());
 }
 
@@ -283,9 +286,9 @@ fn a_trace_ends_whole_when_it_is_as_long_as_may_be() {
     let certificate = "00".repeat(30_000);
     for _ in 0..300 {
         let mut tape = recorder.begin("reader", &[]);
-        tape.record(Record::Remembered { item: record::Remembered::Ecka, certificate: certificate.clone() });
+        tape.record(TraceRecord::Remembered { item: record::RecordedMemory::Ecka, certificate: certificate.clone() });
     }
-    assert!(matches!(recorder.finish(), Some(Problem::Full)));
+    assert!(matches!(recorder.finish(), Some(TraceProblem::Full)));
     assert!(recorder.finish().is_none());
     let trace = Trace::load(&path, sha256).unwrap();
     assert!(trace.scenes.len() > 200);

@@ -13,16 +13,16 @@ use jiff::Timestamp;
 
 use super::{
     Digest, SCHEMA, SIZE_MAX, chained,
-    record::{Exchange, Line, Question, Record, Verdict, is_get_response, is_public},
+    record::{Exchange, Question, RecordedVerdict, TraceLine, TraceRecord, is_get_response, is_public},
 };
-use crate::card::link::{Link, LinkError, Privacy};
+use crate::card::link::{Link, LinkError, Sensitivity};
 
 /// Takes out of a transaction what a card said of its holder.
-pub type Mask = fn(&mut [Record]);
+pub type Mask = fn(&mut [TraceRecord]);
 
 /// How a trace is written.
 #[derive(Clone, Copy)]
-pub struct Options {
+pub struct TraceOptions {
     /// Takes out what cards say of their holders; `None` leaves it in.
     pub mask: Option<Mask>,
     /// Chains the lines.
@@ -46,23 +46,23 @@ pub fn current() -> Option<&'static Arc<Recorder>> {
 
 /// Writes a trace. Nothing that goes wrong with it reaches who talks to a card: it is told by [`Recorder::finish`].
 pub struct Recorder {
-    options: Options,
-    sink: Mutex<Sink>,
+    options: TraceOptions,
+    sink: Mutex<TraceSink>,
 }
 
-struct Sink {
+struct TraceSink {
     file: File,
     sum: String,
     seq: u64,
     size: u64,
     taps: u32,
-    problem: Option<Problem>,
+    problem: Option<TraceProblem>,
     ended: bool,
 }
 
 /// Why a trace is not whole.
 #[derive(Debug, thiserror::Error)]
-pub enum Problem {
+pub enum TraceProblem {
     /// It cannot be written.
     #[error("the trace could not be written: {0}")]
     Io(#[from] io::Error),
@@ -76,16 +76,16 @@ const RESERVE: u64 = 1 << 10;
 
 impl Recorder {
     /// A new file, which only its owner may read; one that is there already is left alone, and is an error.
-    pub fn create(path: &Path, options: Options) -> io::Result<Self> {
+    pub fn create(path: &Path, options: TraceOptions) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         Ok(Self::on(file, options))
     }
 
     /// On an open file.
-    pub(super) fn on(file: File, options: Options) -> Self {
-        let sink = Sink { file, sum: String::new(), seq: 0, size: 0, taps: 0, problem: None, ended: false };
+    pub(super) fn on(file: File, options: TraceOptions) -> Self {
+        let sink = TraceSink { file, sum: String::new(), seq: 0, size: 0, taps: 0, problem: None, ended: false };
         let recorder = Self { options, sink: Mutex::new(sink) };
-        let begin = Record::Begin {
+        let begin = TraceRecord::Begin {
             schema: SCHEMA.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             personal: options.mask.is_none(),
@@ -98,14 +98,14 @@ impl Recorder {
     pub fn begin(self: &Arc<Self>, reader: &str, atr: &[u8]) -> Tape {
         let id = self.next();
         let mut tape = Tape { recorder: Arc::clone(self), id, lines: Vec::new(), shown: false };
-        tape.record(Record::Transaction { reader: reader.to_owned(), atr: hex::encode_upper(atr) });
+        tape.record(TraceRecord::Transaction { reader: reader.to_owned(), atr: hex::encode_upper(atr) });
         tape
     }
 
     /// Nothing came about with a card in this reader. Gives the number of it.
     pub fn unreached(&self, reader: &str, error: &LinkError, again: bool) -> u32 {
         let id = self.next();
-        self.lone(id, Record::Unreached { reader: reader.to_owned(), error: error.clone(), again });
+        self.lone(id, TraceRecord::Unreached { reader: reader.to_owned(), error: error.clone(), again });
         id
     }
 
@@ -116,34 +116,34 @@ impl Recorder {
     }
 
     /// A line of its own, outside a transaction.
-    pub fn lone(&self, tap: u32, record: Record) {
+    pub fn lone(&self, tap: u32, record: TraceRecord) {
         self.append(tap, vec![((self.options.clock)(), record)]);
     }
 
     /// Writes the last line. What went wrong is told once, here.
-    pub fn finish(&self) -> Option<Problem> {
-        self.lone(0, Record::End);
+    pub fn finish(&self) -> Option<TraceProblem> {
+        self.lone(0, TraceRecord::End);
         let mut sink = self.sink();
         sink.ended = true;
         sink.problem.take()
     }
 
-    fn append(&self, tap: u32, lines: Vec<(Timestamp, Record)>) {
+    fn append(&self, tap: u32, lines: Vec<(Timestamp, TraceRecord)>) {
         let mut sink = self.sink();
         for (at, record) in lines {
             sink.line(self.options.digest, tap, at, record);
         }
     }
 
-    fn sink(&self) -> std::sync::MutexGuard<'_, Sink> {
+    fn sink(&self) -> std::sync::MutexGuard<'_, TraceSink> {
         self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Sink {
-    fn line(&mut self, digest: Digest, tap: u32, at: Timestamp, record: Record) {
-        let last = record == Record::End;
-        let full = matches!(self.problem, Some(Problem::Full));
+impl TraceSink {
+    fn line(&mut self, digest: Digest, tap: u32, at: Timestamp, record: TraceRecord) {
+        let last = record == TraceRecord::End;
+        let full = matches!(self.problem, Some(TraceProblem::Full));
         if self.ended || (self.problem.is_some() && !(last && full)) {
             return;
         }
@@ -152,14 +152,21 @@ impl Sink {
         }
     }
 
-    fn write(&mut self, digest: Digest, tap: u32, at: Timestamp, record: Record, last: bool) -> Result<(), Problem> {
-        let line = Line { seq: self.seq, at, tap, record };
+    fn write(
+        &mut self,
+        digest: Digest,
+        tap: u32,
+        at: Timestamp,
+        record: TraceRecord,
+        last: bool,
+    ) -> Result<(), TraceProblem> {
+        let line = TraceLine { seq: self.seq, at, tap, record };
         let text = serde_json::to_string(&line).map_err(io::Error::from)?;
         let sum = chained(digest, &self.sum, &text);
         let whole = format!("{},\"sum\":\"{sum}\"}}\n", text.strip_suffix('}').unwrap_or(&text));
         let room = if last { SIZE_MAX } else { SIZE_MAX - RESERVE };
         if self.size + whole.len() as u64 > room {
-            return Err(Problem::Full);
+            return Err(TraceProblem::Full);
         }
         self.file.write_all(whole.as_bytes())?;
         self.size += whole.len() as u64;
@@ -180,7 +187,7 @@ impl std::fmt::Debug for Recorder {
 pub struct Tape {
     recorder: Arc<Recorder>,
     id: u32,
-    lines: Vec<(Timestamp, Record)>,
+    lines: Vec<(Timestamp, TraceRecord)>,
     /// Whether the data of the last command, and so of the answer that goes on, are shown.
     shown: bool,
 }
@@ -192,16 +199,22 @@ impl Tape {
     }
 
     /// Takes an exchange.
-    pub fn exchange(&mut self, command: &[u8], privacy: Privacy, answer: &Result<Vec<u8>, LinkError>, took: Duration) {
+    pub fn exchange(
+        &mut self,
+        command: &[u8],
+        privacy: Sensitivity,
+        answer: &Result<Vec<u8>, LinkError>,
+        took: Duration,
+    ) {
         if !is_get_response(command) {
             self.shown = command.first_chunk::<4>().is_some_and(|header| is_public(*header, privacy));
         }
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.record(Record::Exchange(Exchange::new(command, self.shown, answer, us)));
+        self.record(TraceRecord::Exchange(Exchange::new(command, self.shown, answer, us)));
     }
 
     /// Takes what the layers above know.
-    pub fn record(&mut self, record: Record) {
+    pub fn record(&mut self, record: TraceRecord) {
         self.lines.push(((self.recorder.options.clock)(), record));
     }
 }
@@ -231,18 +244,18 @@ impl<L> Traced<L> {
 }
 
 impl<L: Link> Link for Traced<L> {
-    fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
         let start = Instant::now();
         let answer = self.link.transmit(command, privacy);
         self.tape.exchange(command, privacy, &answer, start.elapsed());
         answer
     }
 
-    fn note(&mut self, record: &dyn Fn() -> Record) {
+    fn note(&mut self, record: &dyn Fn() -> TraceRecord) {
         self.tape.record(record());
     }
 
-    fn recorded(&mut self, question: Question) -> Option<Verdict> {
+    fn recorded(&mut self, question: Question) -> Option<RecordedVerdict> {
         self.link.recorded(question)
     }
 }

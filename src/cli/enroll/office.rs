@@ -10,7 +10,7 @@ use super::{
     sets::Sets,
 };
 use crate::{
-    card::{apdu::Format, link::LinkError, meter::Metered},
+    card::{apdu::ApduFormat, link::LinkError, meter::Metered},
     channel::scp03::StaticKeys,
     cli::{args::PrivateArgs, station},
     config::Settings,
@@ -111,7 +111,7 @@ impl Office {
             start: &self.start,
             sets: sets.as_mut().map(|sets| sets as &mut dyn private::Sets),
             journal: &self.journal,
-            format: Format::Short,
+            format: ApduFormat::Short,
             random: &mut SystemRandom,
             progress,
         };
@@ -120,7 +120,7 @@ impl Office {
             memory: &Forgetful,
             nonce: bytes(&mut random)?,
             now: Timestamp::now(),
-            format: Format::Short,
+            format: ApduFormat::Short,
             random: &mut random,
             learned: Vec::new(),
         };
@@ -128,7 +128,7 @@ impl Office {
         loop {
             let mut metered = Metered::new(card.begin().map_err(link)?);
             let checked = match (&self.sets, &pending) {
-                (Some(sets), None) => sets.check(&mut metered, Format::Short),
+                (Some(sets), None) => sets.check(&mut metered, ApduFormat::Short),
                 _ => Ok(()),
             };
             let visited = checked.and_then(|()| desk.enroll(&mut metered, whose, &mut visit, pending.as_deref()));

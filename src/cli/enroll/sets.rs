@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::{
-    card::{apdu::Format, link::LinkError, meter::Metered},
+    card::{apdu::ApduFormat, link::LinkError, meter::Metered},
     cli::args::PrivateArgs,
     config::Settings,
     crypto::random::SystemRandom,
@@ -50,7 +50,7 @@ impl Sets {
 
     /// Refuses a card that gives itself away, before the first step that changes it. It is asked for only when it would
     /// be enrolled.
-    pub fn check(&self, card: &mut Metered<Transaction<'_>>, format: Format) -> Result<(), EnrollError> {
+    pub fn check(&self, card: &mut Metered<Transaction<'_>>, format: ApduFormat) -> Result<(), EnrollError> {
         let state = identify(card, format)?.map(|selected| selected.state);
         if self.accept_trackable || !matches!(state, Some(LifeCycle::Blank | LifeCycle::Personalised)) {
             return Ok(());

@@ -2,8 +2,8 @@
 
 use crate::{
     card::{
-        apdu::Format,
-        link::{Link, LinkError, Privacy},
+        apdu::ApduFormat,
+        link::{Link, LinkError, Sensitivity},
     },
     token::commands::ecka_certificate,
 };
@@ -40,11 +40,11 @@ impl Sizes {
 
 /// An instruction that no card has is refused as such at any length: another answer means that bytes were lost.
 fn commands(link: &mut dyn Link) -> Result<(usize, bool), LinkError> {
-    let expected = link.transmit(&[0x00, 0xEE, 0x00, 0x00, 0x01, 0x00], Privacy::Plain)?;
+    let expected = link.transmit(&[0x00, 0xEE, 0x00, 0x00, 0x01, 0x00], Sensitivity::Plain)?;
     let mut largest = 1;
     for length in [32u8, 64, 128, 200, 255] {
         let data = vec![length; usize::from(length)];
-        let answer = link.transmit(&[&[0x00, 0xEE, 0x00, 0x00, length], &data[..]].concat(), Privacy::Plain)?;
+        let answer = link.transmit(&[&[0x00, 0xEE, 0x00, 0x00, length], &data[..]].concat(), Sensitivity::Plain)?;
         if answer != expected {
             break;
         }
@@ -52,19 +52,20 @@ fn commands(link: &mut dyn Link) -> Result<(usize, bool), LinkError> {
     }
     let long = [&[0x00, 0xEE, 0x00, 0x00, 0x00, 0x01, 0x2C][..], &[0x5A; 300]].concat();
     // A reader that cannot may also answer with an error of its own.
-    let extended = largest >= COMMAND_NEEDED && link.transmit(&long, Privacy::Plain).is_ok_and(|one| one == expected);
+    let extended =
+        largest >= COMMAND_NEEDED && link.transmit(&long, Sensitivity::Plain).is_ok_and(|one| one == expected);
     Ok((largest, extended))
 }
 
 /// The certificate, of which the card sends as much as is asked for: less, or something else than before, means that
 /// bytes were lost. None where it tells none.
 fn answers(link: &mut dyn Link, kvn: u8, extended: bool) -> Result<Option<usize>, LinkError> {
-    let short = ecka_certificate(kvn).encode(Format::Short).swap_remove(0);
+    let short = ecka_certificate(kvn).encode(ApduFormat::Short).swap_remove(0);
     let Some((_, head)) = short.split_last() else { return Ok(None) };
     let mut known: Vec<u8> = Vec::new();
     for le in [32u8, 64, 128, 200, 240, 250, 0] {
         let wanted = if le == 0 { 256 } else { usize::from(le) };
-        let answer = link.transmit(&[head, &[le]].concat(), Privacy::Plain)?;
+        let answer = link.transmit(&[head, &[le]].concat(), Sensitivity::Plain)?;
         let (data, status) = answer.split_at(answer.len().saturating_sub(2));
         let more = matches!(status, [0x61, _]);
         // A refusal: it has no data, and is one of the statuses that say so (ISO/IEC 7816-4, 5.6).
@@ -81,9 +82,9 @@ fn answers(link: &mut dyn Link, kvn: u8, extended: bool) -> Result<Option<usize>
     }
     let whole = total(&known);
     if extended && whole > known.len() {
-        let long = ecka_certificate(kvn).encode(Format::Extended).swap_remove(0);
+        let long = ecka_certificate(kvn).encode(ApduFormat::Extended).swap_remove(0);
         let fits = |answer: Vec<u8>| answer.len() == whole + 2 && answer.starts_with(&known);
-        if link.transmit(&long, Privacy::Plain).is_ok_and(fits) {
+        if link.transmit(&long, Sensitivity::Plain).is_ok_and(fits) {
             return Ok(Some(whole));
         }
     }
@@ -112,7 +113,7 @@ mod tests {
     }
 
     impl Link for Narrow {
-        fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+        fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
             let long = command.len() > 5 && command[4] == 0;
             if command[1] == 0xEE {
                 let good = if long { self.extended } else { command.len() <= self.command + 6 };

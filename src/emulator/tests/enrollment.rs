@@ -2,7 +2,7 @@
 
 use super::rig::*;
 use crate::{
-    card::{apdu::Format, tlv},
+    card::{apdu::ApduFormat, tlv},
     channel::scp03::StaticKeys,
     crypto::{Key128, ec::Point, random::SystemRandom, sha256},
     proof::{Expected, Proof},
@@ -29,7 +29,7 @@ fn open_mode_from_blank_to_a_verified_proof() {
     let ca = rig.ca.public().key_identifier();
     assert_eq!(rig.select(), select_answer(0x1F, 0x41, &ca[..8], &tlv::object(0x85, &rig.id)));
 
-    for (format, counter) in [(Format::Short, 1_u8), (Format::Extended, 2)] {
+    for (format, counter) in [(ApduFormat::Short, 1_u8), (ApduFormat::Extended, 2)] {
         let mut open = rig.role(READ);
         open.format = format;
         let nonce = [counter; 32];
@@ -47,7 +47,7 @@ fn open_mode_from_blank_to_a_verified_proof() {
 #[test]
 fn a_protected_proof_is_232_bytes_long_in_two_short_exchanges_or_one_extended() {
     let mut rig = Rig::issued();
-    for format in [Format::Short, Format::Extended] {
+    for format in [ApduFormat::Short, ApduFormat::Extended] {
         let mut open = rig.role(READ);
         let command = crate::card::apdu::Command::new(4, 0x88, 0, 1).data([7; 32]).answered();
         let wrapped = open.messaging.wrap(&command, format).unwrap();

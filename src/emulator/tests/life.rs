@@ -2,7 +2,7 @@
 
 use super::rig::*;
 use crate::{
-    card::apdu::{Command, Format},
+    card::apdu::{ApduFormat, Command},
     crypto::ec::Point,
 };
 
@@ -65,7 +65,7 @@ fn a_terminated_token_is_empty_for_ever() {
 fn the_rest_of_the_last_answer_ends_with_the_token() {
     let mut rig = Rig::issued();
     let mut open = rig.role(ADMIN);
-    let wrapped = open.messaging.wrap(&Command::new(0x84, 0xF0, 0x40, 0x7F), Format::Short).unwrap();
+    let wrapped = open.messaging.wrap(&Command::new(0x84, 0xF0, 0x40, 0x7F), ApduFormat::Short).unwrap();
     let answer = rig.raw(&format!("84F0407F 08 {} 01", hex::encode(wrapped.payload())));
     assert!(answer.ends_with("6107"), "{answer}");
     assert_eq!(rig.raw("00C0000007"), "6985");

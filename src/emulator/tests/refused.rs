@@ -186,7 +186,7 @@ fn the_fixed_parts_of_a_certificate_are_fixed() {
     let mut rig = Rig::issued();
     let good = Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
     let outer = tlv::only(&good, 0x30).unwrap();
-    let signed = tlv::Reader::new(outer).object(0x30).unwrap().whole;
+    let signed = tlv::TlvReader::new(outer).object(0x30).unwrap().whole;
     let algorithm = hex::decode("300a06082a8648ce3d040302").unwrap();
     let at = signed.windows(12).position(|window| window == algorithm).unwrap();
     let version = signed.windows(5).position(|window| window == [0xA0, 3, 2, 1, 2]).unwrap();

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::{
     card::{
-        apdu::{Command, Format, Response},
+        apdu::{ApduFormat, Command, Response},
         chaining::exchange,
         status::Status,
         tlv,
@@ -139,7 +139,7 @@ pub(super) struct Rig {
 pub(super) struct Open {
     pub(super) messaging: Messaging,
     pub(super) binding: [u8; 32],
-    pub(super) format: Format,
+    pub(super) format: ApduFormat,
 }
 
 impl Rig {
@@ -184,7 +184,7 @@ impl Rig {
     }
 
     pub(super) fn send(&mut self, command: &Command) -> Response {
-        exchange(&mut self.token, command, Format::Short).unwrap()
+        exchange(&mut self.token, command, ApduFormat::Short).unwrap()
     }
 
     pub(super) fn select(&mut self) -> Vec<u8> {
@@ -199,7 +199,7 @@ impl Rig {
         let (_, choose) = state.handle(response).unwrap();
         let Step::Send(command, state) = choose.with(keys).unwrap() else { panic!("no step") };
         let response = self.send(&command);
-        Open { messaging: state.handle(response).unwrap(), binding: [0; 32], format: Format::Short }
+        Open { messaging: state.handle(response).unwrap(), binding: [0; 32], format: ApduFormat::Short }
     }
 
     /// Select, certificate, key agreement: the channel awaits its first C-MAC.
@@ -223,7 +223,7 @@ impl Rig {
                     step = next.handle(response).unwrap();
                 }
                 Step::Done(opened) => {
-                    return Open { messaging: opened.messaging, binding: opened.binding, format: Format::Short };
+                    return Open { messaging: opened.messaging, binding: opened.binding, format: ApduFormat::Short };
                 }
             }
         }

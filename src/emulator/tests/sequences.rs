@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::rig::*;
-use crate::{card::apdu::Format, channel::scp11, emulator::State};
+use crate::{card::apdu::ApduFormat, channel::scp11, emulator::State};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -130,7 +130,7 @@ fn run(rig: &mut Rig, open: &mut Option<Open>, step: Step) -> Result<(), TestCas
             let Some(open) = open else { return Ok(()) };
             let [p1, p2] = p1p2.to_be_bytes();
             let command = crate::card::apdu::Command::new(0x84, ins, p1, p2).data(data).answered();
-            let format = if extended { Format::Extended } else { Format::Short };
+            let format = if extended { ApduFormat::Extended } else { ApduFormat::Short };
             for apdu in open.messaging.wrap(&command, format).unwrap().encode(format) {
                 send(rig, &apdu)?;
             }

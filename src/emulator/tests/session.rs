@@ -3,7 +3,7 @@
 use super::rig::*;
 use crate::{
     card::{
-        apdu::{Command, Format, Response},
+        apdu::{ApduFormat, Command, Response},
         status::Status,
         tlv,
     },
@@ -242,12 +242,12 @@ fn a_bad_mac_wipes() {
     }
     // A good MAC serves once.
     let mut open = rig.role(READ);
-    let wrapped = open.messaging.wrap(&Command::new(4, 0xCA, 1, 0), Format::Short).unwrap();
+    let wrapped = open.messaging.wrap(&Command::new(4, 0xCA, 1, 0), ApduFormat::Short).unwrap();
     assert!(rig.send(&wrapped).status.is_ok());
     assert_eq!(rig.send(&wrapped).status, Status::SECURITY);
     // The heading is under the MAC.
     let mut open = rig.role(READ);
-    let wrapped = open.messaging.wrap(&Command::new(4, 0xCA, 1, 0), Format::Short).unwrap();
+    let wrapped = open.messaging.wrap(&Command::new(4, 0xCA, 1, 0), ApduFormat::Short).unwrap();
     let bent = Command::new(4, 0xCA, 1, 1).data(wrapped.payload());
     assert_eq!(rig.send(&bent).status, Status::SECURITY);
 }
@@ -257,22 +257,22 @@ fn lc_counts_as_it_was_sent() {
     let mut rig = Rig::issued();
     let mut open = rig.role(WRITE);
     // A short command in an extended APDU, Lc 00 hh ll.
-    open.format = Format::Extended;
+    open.format = ApduFormat::Extended;
     assert_eq!(rig.status(&mut open, "04DA0101", "A0"), 0x9000);
     // A chain that would fit into one short APDU counts as one.
-    let wrapped = open.messaging.wrap(&Command::new(4, 0xDA, 1, 1).data([1; 40]), Format::Short).unwrap();
+    let wrapped = open.messaging.wrap(&Command::new(4, 0xDA, 1, 1).data([1; 40]), ApduFormat::Short).unwrap();
     let (head, tail) = wrapped.payload().split_at(20);
     assert_eq!(rig.raw(&format!("14DA0101{:02X}{}", head.len(), hex::encode(head))), "9000");
     let answer = rig.raw(&format!("04DA0101{:02X}{}", tail.len(), hex::encode(tail)));
     let data = hex::decode(&answer[..answer.len() - 4]).unwrap();
     open.messaging.unwrap(&Response { data, status: Status::OK }).unwrap();
     // A longer one counts as an extended APDU: the rig's own chains do so.
-    open.format = Format::Short;
+    open.format = ApduFormat::Short;
     let part = [&[0x54, 2, 0, 0, 0x53, 0x81, 224][..], &[7; 224]].concat();
     let wrapped = rig.bytes(&mut open, "04D70102", &[&part[..]].concat());
     assert!(wrapped.status.is_ok());
     // Lc in another form than sent is a wrong MAC.
-    let wrapped = open.messaging.wrap(&Command::new(4, 0xCA, 1, 0), Format::Short).unwrap();
+    let wrapped = open.messaging.wrap(&Command::new(4, 0xCA, 1, 0), ApduFormat::Short).unwrap();
     let apdu = format!("04CA010000{:04X}{}", wrapped.payload().len(), hex::encode(wrapped.payload()));
     assert_eq!(rig.raw(&apdu), "6982");
 }

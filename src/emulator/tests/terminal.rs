@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::rig::{Draft, ECKA, READ, Rig, new_key};
 use crate::{
     card::{
-        apdu::Format,
-        link::{Link, LinkError, Privacy as Tracing},
+        apdu::ApduFormat,
+        link::{Link, LinkError, Sensitivity as Tracing},
         status::Status,
     },
     channel::ChannelError,
@@ -58,7 +58,7 @@ fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn Memory, change: Change<'_>
         memory,
         nonce: [3; 32],
         now: "2026-11-23T00:00:00Z".parse().unwrap(),
-        format: Format::Short,
+        format: ApduFormat::Short,
         random: &mut SystemRandom,
         learned: Vec::new(),
     };

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::rig::{Recorder, ca_key};
 use crate::{
     card::{
-        apdu::{Command, Format, Response},
+        apdu::{ApduFormat, Command, Response},
         chaining::exchange,
         status::Status,
     },
@@ -66,7 +66,7 @@ fn token(random: Vec<u8>, change: impl FnOnce(&mut State)) -> Token {
 
 fn send(token: &mut Token, header: [u8; 4], data: &[u8]) -> Response {
     let command = Command::new(header[0], header[1], header[2], header[3]).data(data).answered();
-    exchange(token, &command, Format::Extended).unwrap()
+    exchange(token, &command, ApduFormat::Extended).unwrap()
 }
 
 /// Sends the APDUs of an exchange as they stand in the vector, and collects the whole answer.
@@ -115,7 +115,7 @@ fn scp11a() {
     let steps = vector["exchanges"].as_array().unwrap();
     let sealed = play(&mut token, &steps[0]);
     let [cla, ins, p1, p2] = array(&steps[0]["header"]);
-    terminal.wrap(&Command::new(cla, ins, p1, p2).data(bytes(&steps[0]["data"])), Format::Short).unwrap();
+    terminal.wrap(&Command::new(cla, ins, p1, p2).data(bytes(&steps[0]["data"])), ApduFormat::Short).unwrap();
     let answer = terminal.unwrap(&Response::parse(&sealed).unwrap()).unwrap();
     let terminal_key = pair(&vector["terminal"]["scalar"]);
     let expected = Expected {

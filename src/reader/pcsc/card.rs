@@ -17,8 +17,8 @@ use super::{
     list_within,
 };
 use crate::card::{
-    link::{Link, LinkError, Privacy},
-    trace::{Record, Tape, write},
+    link::{Link, LinkError, Sensitivity},
+    trace::{Tape, TraceRecord, write},
 };
 
 /// How long a closing connection is waited for: usually well under a millisecond.
@@ -276,7 +276,7 @@ impl Transaction<'_> {
 }
 
 impl Link for Transaction<'_> {
-    fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
         let start = Instant::now();
         let answer = self.card.ask(Ask::Exchange(Zeroizing::new(command.to_vec())));
         if let Some(tape) = &mut self.tape {
@@ -285,7 +285,7 @@ impl Link for Transaction<'_> {
         answer
     }
 
-    fn note(&mut self, record: &dyn Fn() -> Record) {
+    fn note(&mut self, record: &dyn Fn() -> TraceRecord) {
         if let Some(tape) = &mut self.tape {
             tape.record(record());
         }

@@ -9,7 +9,7 @@ use super::{
     sets::{self, SetKey},
 };
 use crate::{
-    card::{link::Link, tlv::Reader},
+    card::{link::Link, tlv::TlvReader},
     crypto::{
         ec::Point,
         x509::{Certificate, Class, Role},
@@ -138,7 +138,7 @@ fn ca_keys(link: &mut dyn Link, session: &mut Session) -> Result<Vec<([u8; 20], 
     const STEP: &str = "GET DATA CA list";
     let answer = session.send(link, STEP, &commands::ca_list())?;
     let parse = || -> Option<Vec<_>> {
-        let (mut reader, mut keys) = (Reader::new(&answer), Vec::new());
+        let (mut reader, mut keys) = (TlvReader::new(&answer), Vec::new());
         while let Some(name) = reader.optional(0x42).ok()? {
             let name = <[u8; 20]>::try_from(name).ok()?;
             let [kid, kvn] = reader.array(0x83).ok()?;

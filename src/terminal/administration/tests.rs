@@ -1,11 +1,11 @@
 //! Changes against the software token, in one process, torn at every exchange.
 
 use super::*;
-use crate::card::apdu::Format;
+use crate::card::apdu::ApduFormat;
 use crate::{
     api::User,
     card::link::LinkError,
-    card::link::Privacy as Hidden,
+    card::link::Sensitivity as Hidden,
     crypto::{ec::KeyPair, random::SystemRandom, x509::Certificate},
     emulator::{Forgetful, Token},
     terminal::enrollment::tests::{Office, Slot, ada, blank, ours, wordy},
@@ -43,20 +43,20 @@ fn writing(user: &User) -> Change {
 
 fn find(office: &Office, slot: &mut Slot, what: &Change) -> Result<Target, ManageError> {
     slot.token.reset();
-    office.visit(Format::Short, |visit| Target::find(slot, visit, what))
+    office.visit(ApduFormat::Short, |visit| Target::find(slot, visit, what))
 }
 
 /// Finds and changes, as the command does it.
 fn run(office: &Office, slot: &mut Slot, what: &Change) -> Result<bool, ManageError> {
     let target = find(office, slot, what)?;
     slot.token.reset();
-    office.visit(Format::Short, |visit| change(slot, visit, &target, what))
+    office.visit(ApduFormat::Short, |visit| change(slot, visit, &target, what))
 }
 
 /// The user that a scan sees, or why it sees none.
 fn scan(office: &Office, slot: &mut Slot) -> Result<User, TapError> {
     slot.left = u32::MAX;
-    match office.tap(slot, Format::Short, Depth::Authenticate).result? {
+    match office.tap(slot, ApduFormat::Short, Depth::Authenticate).result? {
         Seen::Authenticated(token) => Ok(token.user),
         seen @ Seen::Identified(_) => panic!("{seen:?}"),
     }
@@ -81,7 +81,7 @@ fn torn(office: &Office, slot: &mut Slot, what: &Change, n: u32) -> bool {
     let target = find(office, slot, what).unwrap();
     slot.token.reset();
     let mut link = Torn { slot, left: n };
-    match office.visit(Format::Short, |visit| change(&mut link, visit, &target, what)) {
+    match office.visit(ApduFormat::Short, |visit| change(&mut link, visit, &target, what)) {
         Ok(done) => done,
         Err(ManageError::Token(TokenError::Link(LinkError::CardRemoved))) => false,
         Err(e) => panic!("lifted after {n}: {e}"),
@@ -121,7 +121,7 @@ fn a_state_is_set_by_the_next_run_wherever_the_card_was_lifted() {
             let whole = torn(&office, &mut slot, &what, n);
             assert!(run(&office, &mut slot, &what).is_ok(), "{what:?} lifted after {n}");
             slot.token.reset();
-            let state = identify(&mut slot, Format::Short).unwrap().unwrap().state;
+            let state = identify(&mut slot, ApduFormat::Short).unwrap().unwrap().state;
             assert_eq!(state, what.target(LifeCycle::Issued), "{what:?} lifted after {n}");
             if whole {
                 break;
@@ -173,8 +173,8 @@ fn details_that_nothing_points_to_are_emptied() {
     let (office, mut slot) = enrolled(&wordy());
     run(&office, &mut slot, &writing(&ada())).unwrap();
     slot.token.reset();
-    let left = office.visit(Format::Short, |visit| {
-        let selected = identify(&mut slot, Format::Short)?.unwrap();
+    let left = office.visit(ApduFormat::Short, |visit| {
+        let selected = identify(&mut slot, ApduFormat::Short)?.unwrap();
         visit.open(&mut slot, &selected)?.session.read_details(&mut slot)
     });
     assert!(matches!(left, Err(TokenError::Refused { status: Status::NO_DATA, .. })), "{left:?}");
@@ -188,7 +188,7 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
         for (n, what) in [writing(&wordy()), Change::Block, Change::Unblock].iter().enumerate() {
             let target = find(&office, &mut slot, what).unwrap();
             slot.left = if n < allowed { u32::MAX } else { 0 };
-            let result = office.visit(Format::Short, |visit| change(&mut slot, visit, &target, what));
+            let result = office.visit(ApduFormat::Short, |visit| change(&mut slot, visit, &target, what));
             slot.left = u32::MAX;
             assert_eq!(matches!(result, Ok(true)), n < allowed, "{role:?} {what:?}: {result:?}");
             assert_eq!(matches!(result, Err(ManageError::Role { .. })), n >= allowed, "{role:?} {what:?}: {result:?}");
@@ -218,7 +218,7 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
         let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
         second.left = 1;
-        let result = office.visit(Format::Short, |visit| change(&mut second, visit, &target, &what));
+        let result = office.visit(ApduFormat::Short, |visit| change(&mut second, visit, &target, &what));
         second.left = u32::MAX;
         assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
         assert_eq!(scan(&office, &mut second).unwrap(), wordy());
@@ -248,7 +248,7 @@ fn a_private_token_goes_through_its_states_too() {
         assert!(run(&office, &mut slot, &Change::Block).unwrap());
         assert!(!run(&office, &mut slot, &Change::Block).unwrap());
         slot.token.reset();
-        let state = identify(&mut slot, Format::Short).unwrap().unwrap().state;
+        let state = identify(&mut slot, ApduFormat::Short).unwrap().unwrap().state;
         assert_eq!(state, LifeCycle::Issued, "a stranger does not see that it is blocked");
         assert!(scan(&office, &mut slot).is_err());
         assert!(run(&office, &mut slot, &Change::Unblock).unwrap());
@@ -298,7 +298,7 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     for what in [Change::Block, Change::Terminate, writing(&ada())] {
         let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
-        let result = office.visit(Format::Short, |visit| change(&mut second, visit, &target, &what));
+        let result = office.visit(ApduFormat::Short, |visit| change(&mut second, visit, &target, &what));
         assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
         assert_eq!(scan(&office, &mut second).unwrap(), wordy());
     }
@@ -306,7 +306,7 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     let target = find(&office, &mut first, &Change::Terminate).unwrap();
     run(&office, &mut first, &Change::Block).unwrap();
     first.token.reset();
-    let result = office.visit(Format::Short, |visit| change(&mut first, visit, &target, &Change::Terminate));
+    let result = office.visit(ApduFormat::Short, |visit| change(&mut first, visit, &target, &Change::Terminate));
     assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
 }
 

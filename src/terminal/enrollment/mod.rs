@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     api::User,
-    card::{apdu::Format, chaining::exchange, link::Link},
+    card::{apdu::ApduFormat, chaining::exchange, link::Link},
     channel::{
         ChannelError, Step,
         scp03::{self, CardChallenge, ChooseKeys, StaticKeys},
@@ -259,7 +259,7 @@ pub struct Desk<'a> {
     /// Where the progress is kept.
     pub journal: &'a Journal,
     /// How commands go to this reader.
-    pub format: Format,
+    pub format: ApduFormat,
     /// Where token ids and challenges come from.
     pub random: &'a mut dyn Random,
     /// Told of each step, as (done, of, what comes next).

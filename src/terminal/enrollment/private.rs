@@ -5,7 +5,7 @@ use super::{Desk, Ending, EnrollError, Report, Whose, journal::Entry};
 use crate::{
     api::User,
     card::{
-        apdu::{Command, Format},
+        apdu::{ApduFormat, Command},
         chaining::exchange,
         link::{self, Link, LinkError},
     },
@@ -121,7 +121,7 @@ const SECURITY_DOMAIN: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00
 
 /// Looks for everything by which a stranger could tell this card from others; it reads only. Whatever cannot be asked
 /// counts as found. The field is taken away three times, so nothing is selected afterwards.
-pub fn traces(card: &mut dyn Field, format: Format) -> Result<Vec<Trace>, LinkError> {
+pub fn traces(card: &mut dyn Field, format: ApduFormat) -> Result<Vec<Trace>, LinkError> {
     let mut found = Vec::new();
     // Our own applet may be selected, and tells its diversification data as long as it is blank.
     let first = uid(card)?;
@@ -142,7 +142,7 @@ pub fn traces(card: &mut dyn Field, format: Format) -> Result<Vec<Trace>, LinkEr
 /// The UID in a new field, as the reader tells it (PC/SC part 3, 3.2.2.1.3).
 fn uid(card: &mut dyn Field) -> Result<Option<Vec<u8>>, LinkError> {
     card.renew()?;
-    let answer = card.transmit(&[0xFF, 0xCA, 0x00, 0x00, 0x00], link::Privacy::Plain)?;
+    let answer = card.transmit(&[0xFF, 0xCA, 0x00, 0x00, 0x00], link::Sensitivity::Plain)?;
     Ok(match answer.split_last_chunk::<2>() {
         Some((uid, [0x90, 0x00])) if !uid.is_empty() => Some(uid.to_vec()),
         _ => None,
@@ -150,7 +150,7 @@ fn uid(card: &mut dyn Field) -> Result<Option<Vec<u8>>, LinkError> {
 }
 
 /// What the selected application tells a stranger. An error status is the answer that nothing is told.
-fn platform(card: &mut dyn Field, format: Format, found: &mut Vec<Trace>) -> Result<(), LinkError> {
+fn platform(card: &mut dyn Field, format: ApduFormat, found: &mut Vec<Trace>) -> Result<(), LinkError> {
     let data = |p1, p2| Command::new(0x80, 0xCA, p1, p2).answered();
     let initialize = Command::new(0x80, 0x50, 0x00, 0x00).data([0; 8]).answered();
     for (trace, command, is_telling) in [
@@ -167,7 +167,7 @@ fn platform(card: &mut dyn Field, format: Format, found: &mut Vec<Trace>) -> Res
     Ok(())
 }
 
-fn ask(card: &mut dyn Field, format: Format, command: &Command) -> Result<Option<Vec<u8>>, LinkError> {
+fn ask(card: &mut dyn Field, format: ApduFormat, command: &Command) -> Result<Option<Vec<u8>>, LinkError> {
     let answer = exchange(card, command, format)?;
     Ok((answer.status.is_ok() || answer.status.carries_mac()).then_some(answer.data))
 }

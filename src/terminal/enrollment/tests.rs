@@ -12,8 +12,8 @@ use super::{
 use crate::{
     api::User,
     card::{
-        apdu::Format,
-        link::{Link, LinkError, Privacy},
+        apdu::ApduFormat,
+        link::{Link, LinkError, Sensitivity},
     },
     channel::scp03::StaticKeys,
     crypto::{
@@ -73,7 +73,7 @@ pub struct Slot {
 }
 
 impl Link for Slot {
-    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
         if self.left == 0 {
             return Err(LinkError::CardRemoved);
         }
@@ -111,7 +111,7 @@ impl Office {
         Self { ca, credentials, memory: Notebook::default(), set: None, folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn visit<T>(&self, format: Format, run: impl FnOnce(&mut Visit<'_>) -> T) -> T {
+    pub fn visit<T>(&self, format: ApduFormat, run: impl FnOnce(&mut Visit<'_>) -> T) -> T {
         let mut context = Visit {
             credentials: &self.credentials,
             memory: &self.memory,
@@ -135,7 +135,7 @@ impl Office {
         }
     }
 
-    pub fn tap(&self, slot: &mut Slot, format: Format, depth: Depth) -> Tapped {
+    pub fn tap(&self, slot: &mut Slot, format: ApduFormat, depth: Depth) -> Tapped {
         slot.token.reset();
         let mut tapped = self.visit(format, |context| visit(slot, context, depth));
         self.learn(std::mem::take(&mut tapped.learned));
@@ -160,7 +160,7 @@ impl Office {
             start: &StaticKeys::all(&Key128::new([8; 16])),
             sets: sets.map(|sets| sets as &mut dyn Sets),
             journal: &Journal::new(self.folder.path()),
-            format: Format::Short,
+            format: ApduFormat::Short,
             random: &mut SystemRandom,
             progress: &mut |_, _, _| {},
         };
@@ -168,7 +168,7 @@ impl Office {
         loop {
             slot.token.reset();
             let held = pending.as_deref();
-            match self.visit(Format::Short, |context| desk.enroll(slot, whose, context, held))? {
+            match self.visit(ApduFormat::Short, |context| desk.enroll(slot, whose, context, held))? {
                 Visited::Done(report) => {
                     desk.journal.close_token(report.token_id)?;
                     return Ok(report);
@@ -235,7 +235,7 @@ fn an_enrolled_token_is_authenticated_with_its_user() {
         let mut slot = blank();
         let report = office.enroll(&mut slot, &user).unwrap();
         assert_eq!((report.ending, report.test_keys), (Ending::Enrolled, true));
-        let tapped = office.tap(&mut slot, Format::Short, Depth::Authenticate);
+        let tapped = office.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
         let Ok(Seen::Authenticated(token)) = tapped.result else { panic!("{:?}", tapped.result) };
         assert_eq!((token.token_id, &token.user), (report.token_id, &user));
         assert!(matches!(office.enroll(&mut slot, &user), Err(EnrollError::AlreadyIssued(Some(_)))));
@@ -245,7 +245,7 @@ fn an_enrolled_token_is_authenticated_with_its_user() {
 /// The table of protocol.md.
 #[test]
 fn exchanges_per_tap() {
-    for (format, first, warm) in [(Format::Short, 9, 5), (Format::Extended, 6, 4)] {
+    for (format, first, warm) in [(ApduFormat::Short, 9, 5), (ApduFormat::Extended, 6, 4)] {
         let mut office = Office::new();
         let mut slot = blank();
         office.enroll(&mut slot, &ada()).unwrap();
@@ -317,7 +317,7 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
     let mut slot = blank();
     let report = office.enroll(&mut slot, &ada()).unwrap();
     assert_eq!(report.ending, Ending::Enrolled, "one run, though it took two visits");
-    let tapped = office.tap(&mut slot, Format::Short, Depth::Authenticate);
+    let tapped = office.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
     assert!(matches!(tapped.result, Ok(Seen::Authenticated(_))));
 
     let (mut first, mut second) = (blank(), blank());
@@ -328,17 +328,20 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
         start: &StaticKeys::all(&Key128::new([8; 16])),
         sets: None,
         journal: &Journal::new(office.folder.path()),
-        format: Format::Short,
+        format: ApduFormat::Short,
         random: &mut SystemRandom,
         progress: &mut |_, _, _| {},
     };
-    let visited = office.visit(Format::Short, |context| desk.enroll(&mut first, &mut &ada(), context, None)).unwrap();
+    let visited =
+        office.visit(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, None)).unwrap();
     let Visited::Certify(mut pending) = visited else { panic!("{visited:?}") };
     desk.certify(&mut pending).unwrap();
-    let other = office.visit(Format::Short, |context| desk.enroll(&mut second, &mut &ada(), context, Some(&pending)));
+    let other =
+        office.visit(ApduFormat::Short, |context| desk.enroll(&mut second, &mut &ada(), context, Some(&pending)));
     assert!(matches!(other, Err(EnrollError::OtherCard)), "{other:?}");
     first.token.reset();
-    let visited = office.visit(Format::Short, |context| desk.enroll(&mut first, &mut &ada(), context, Some(&pending)));
+    let visited =
+        office.visit(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, Some(&pending)));
     assert!(matches!(visited, Ok(Visited::Done(Report { ending: Ending::Enrolled, .. }))), "{visited:?}");
 }
 
@@ -378,11 +381,11 @@ fn certificates_that_were_not_asked_for_are_refused() {
             start: &StaticKeys::all(&Key128::new([8; 16])),
             sets: None,
             journal: &Journal::new(office.folder.path()),
-            format: Format::Short,
+            format: ApduFormat::Short,
             random: &mut SystemRandom,
             progress: &mut |_, _, _| {},
         };
-        let result = office.visit(Format::Short, |context| desk.enroll(&mut blank(), &mut &ada(), context, None));
+        let result = office.visit(ApduFormat::Short, |context| desk.enroll(&mut blank(), &mut &ada(), context, None));
         assert!(result.is_err(), "lie {lie}: {result:?}");
     }
 }

@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use super::{Depth, TapError, Tapped, visit};
 use crate::{
     card::{
-        apdu::Format,
+        apdu::ApduFormat,
         trace::{
-            Judged, Record, Replay, Scene, Trace, TraceError,
-            record::{Authority, Remembered, Visit as Came},
+            Judged, RecordedAttempt, Replay, Trace, TraceError, TraceRecord,
+            record::{RecordedAuthority, RecordedMemory, RecordedVisit as Came},
         },
     },
     crypto::{
@@ -56,17 +56,17 @@ pub fn play(trace: &Trace, random: &mut dyn Random) -> Result<Vec<Played>, Trace
 }
 
 /// What comes of one scene, and whether it is the second attempt of a tap; nothing when it is no tap.
-fn play_scene(scene: &Scene, random: &mut dyn Random) -> Result<Option<(bool, Tapped)>, TraceError> {
+fn play_scene(scene: &RecordedAttempt, random: &mut dyn Random) -> Result<Option<(bool, Tapped)>, TraceError> {
     let records = match &scene.records {
         Ok(records) => records,
         Err(error) => return Ok(Some((scene.again, Tapped::failed(error.clone().into())))),
     };
     let tap = records.iter().find_map(|record| match record {
-        Record::Tap { server_nonce, again } => Some((*server_nonce, *again)),
+        TraceRecord::Tap { server_nonce, again } => Some((*server_nonce, *again)),
         _ => None,
     });
     let came = records.iter().find_map(|record| match record {
-        Record::Visit(came) => Some(came),
+        TraceRecord::Visit(came) => Some(came),
         _ => None,
     });
     let (Some((server_nonce, again)), Some(came)) = (tap, came) else { return Ok(None) };
@@ -92,11 +92,11 @@ struct Terminal {
     credentials: Credentials,
     notebook: Notebook,
     nonce: [u8; 32],
-    format: Format,
+    format: ApduFormat,
 }
 
 impl Terminal {
-    fn of(came: &Came, records: &[Record], random: &mut dyn Random) -> Option<Self> {
+    fn of(came: &Came, records: &[TraceRecord], random: &mut dyn Random) -> Option<Self> {
         let previous = match &came.previous {
             Some(previous) => Some(Box::new(credentials(previous, None, random)?)),
             None => None,
@@ -107,7 +107,7 @@ impl Terminal {
             credentials: credentials(&came.authority, previous, random)?,
             notebook: Notebook::of(records)?,
             nonce,
-            format: if came.extended { Format::Extended } else { Format::Short },
+            format: if came.extended { ApduFormat::Extended } else { ApduFormat::Short },
         })
     }
 
@@ -119,7 +119,7 @@ impl Terminal {
 
 /// The recorded certificate, verified again, and a key that is made here and fits nothing.
 fn credentials(
-    authority: &Authority,
+    authority: &RecordedAuthority,
     previous: Option<Box<Credentials>>,
     random: &mut dyn Random,
 ) -> Option<Credentials> {
@@ -137,14 +137,14 @@ struct Notebook {
 }
 
 impl Notebook {
-    fn of(records: &[Record]) -> Option<Self> {
+    fn of(records: &[TraceRecord]) -> Option<Self> {
         let mut notebook = Self::default();
         for record in records {
-            if let Record::Remembered { item, certificate } = record {
+            if let TraceRecord::Remembered { item, certificate } = record {
                 let der = Some(hex::decode(certificate).ok()?);
                 match item {
-                    Remembered::Ecka => notebook.ecka = der,
-                    Remembered::Identity => notebook.identity = der,
+                    RecordedMemory::Ecka => notebook.ecka = der,
+                    RecordedMemory::Identity => notebook.identity = der,
                 }
             }
         }

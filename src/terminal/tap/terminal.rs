@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use super::{Depth, TapError, Tapped, visit};
 use crate::{
     card::{
-        apdu::Format,
+        apdu::ApduFormat,
         link::{Link, LinkError},
-        trace::{self, Record},
+        trace::{self, TraceRecord},
     },
     crypto::random::{SystemRandom, bytes},
     reader::pcsc::{Card, Limits},
@@ -36,7 +36,7 @@ pub struct Terminal {
     /// The time limit of one tap.
     pub tap: Duration,
     /// How commands go to the readers.
-    pub format: Format,
+    pub format: ApduFormat,
     /// How far taps go.
     pub depth: Depth,
     /// Where the server's nonces come from; without one, or when there are none, a tap makes its own.
@@ -108,7 +108,7 @@ impl Terminal {
             Ok(transaction) => transaction,
             Err(e) => return unreached(&reader, e, again),
         };
-        transaction.note(&|| Record::Tap { server_nonce: given.is_some(), again });
+        transaction.note(&|| TraceRecord::Tap { server_nonce: given.is_some(), again });
         let traced = transaction.traced();
         let credentials = self.keys.current();
         let mut context = Visit {

@@ -13,9 +13,9 @@ use super::{Depth, Seen, TapError, Tapped, visit};
 use crate::{
     api::User,
     card::{
-        apdu::{Command, Format},
+        apdu::{ApduFormat, Command},
         chaining::exchange,
-        link::{Link, LinkError, Privacy as Tracing},
+        link::{Link, LinkError, Sensitivity as Tracing},
         tlv,
     },
     channel::{
@@ -81,14 +81,14 @@ impl Office {
         issue(&self.ca, class, subject, key, (BEGIN, END))
     }
 
-    fn visit<'a>(&'a self, format: Format, random: &'a mut SystemRandom) -> Visit<'a> {
+    fn visit<'a>(&'a self, format: ApduFormat, random: &'a mut SystemRandom) -> Visit<'a> {
         let now = "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap();
         let (credentials, memory) = (&self.credentials, &self.memory);
         Visit { credentials, memory, nonce: [7; 32], now, format, random, learned: Vec::new() }
     }
 
     /// What is learned is remembered, whatever came of the tap.
-    fn tap(&self, link: &mut dyn Link, format: Format) -> Tapped {
+    fn tap(&self, link: &mut dyn Link, format: ApduFormat) -> Tapped {
         let mut random = SystemRandom;
         let mut tapped = visit(link, &mut self.visit(format, &mut random), Depth::Authenticate);
         for (item, value) in std::mem::take(&mut tapped.learned) {
@@ -140,12 +140,12 @@ fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Cert
     let keys = StaticKeys::all(&Key128::new([9; 16]));
     let state = State::blank(&start, &mut SystemRandom).unwrap();
     let mut token = Token::new(state, Box::new(Forgetful), Box::new(SystemRandom));
-    identify(&mut token, Format::Short).unwrap().unwrap();
+    identify(&mut token, ApduFormat::Short).unwrap().unwrap();
     let (command, state) = scp03::begin(bytes(&mut SystemRandom).unwrap());
-    let (_, choose) = state.handle(exchange(&mut token, &command, Format::Short).unwrap()).unwrap();
+    let (_, choose) = state.handle(exchange(&mut token, &command, ApduFormat::Short).unwrap()).unwrap();
     let Step::Send(command, state) = choose.with(&start).unwrap() else { panic!("no step") };
-    let messaging = state.handle(exchange(&mut token, &command, Format::Short).unwrap()).unwrap();
-    let mut run = Enrollment { token: &mut token, session: Session::new(messaging, Format::Short) };
+    let messaging = state.handle(exchange(&mut token, &command, ApduFormat::Short).unwrap()).unwrap();
+    let mut run = Enrollment { token: &mut token, session: Session::new(messaging, ApduFormat::Short) };
     let (mut manifest, ca, name) = (Manifest::default(), office.credentials.ca, id.to_string());
 
     run.tell(&commands::put_token_keys(&keys, run.session.dek()).unwrap());
@@ -192,7 +192,7 @@ fn authenticated(tapped: &Tapped) -> (Uuid, &User) {
 
 #[test]
 fn private_tokens_are_told_apart_inside_the_channel_only() {
-    for (format, first, next, warm) in [(Format::Short, 9, 7, 5), (Format::Extended, 6, 5, 4)] {
+    for (format, first, next, warm) in [(ApduFormat::Short, 9, 7, 5), (ApduFormat::Extended, 6, 5, 4)] {
         let office = Office::new();
         let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
         let mut tokens = ids.map(|id| issued(&office, id, true, 3));
@@ -215,14 +215,14 @@ fn a_set_certificate_that_select_does_not_name_is_refused() {
     let mut token = issued(&office, Uuid::from_u128(1), true, 3);
     office.set_certificate = office.issue(Class::SetEcka, "set 5566778899", office.set.public());
     let named = <[u8; 8]>::try_from(&sha256(&[&office.set_certificate])[..8]).unwrap();
-    let selected = identify(&mut token, Format::Short).unwrap().unwrap();
+    let selected = identify(&mut token, ApduFormat::Short).unwrap().unwrap();
     assert_ne!(selected.privacy, Some(Privacy::Private(named)));
     // A line in the middle that swaps one certificate of the CA for another.
     let Some(Privacy::Private(told)) = selected.privacy else { panic!("{selected:?}") };
     let item = Item::Ecka(Privacy::Private(told), 1);
     office.memory.0.borrow_mut().insert(item, office.set_certificate.clone());
     token.reset();
-    let tapped = office.tap(&mut token, Format::Short);
+    let tapped = office.tap(&mut token, ApduFormat::Short);
     assert!(matches!(tapped.result, Err(TapError::Token(TokenError::IdentityMismatch))), "{:?}", tapped.result);
 }
 
@@ -231,7 +231,7 @@ fn the_ca_key_is_found_under_its_other_version() {
     for private in [false, true] {
         let office = Office::new();
         let mut token = issued(&office, Uuid::from_u128(1), private, 4);
-        for format in [Format::Short, Format::Extended, Format::Short] {
+        for format in [ApduFormat::Short, ApduFormat::Extended, ApduFormat::Short] {
             token.reset();
             assert_eq!(authenticated(&office.tap(&mut token, format)), (Uuid::from_u128(1), &user()));
         }
@@ -246,7 +246,7 @@ fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
     let mut token = issued(&office, id, false, 3);
     let earlier = office.issue(Class::TokenEcka, &id.to_string(), new_key().public());
     let item = Item::Ecka(Privacy::Open(id), 0x41);
-    for format in [Format::Short, Format::Extended] {
+    for format in [ApduFormat::Short, ApduFormat::Extended] {
         office.memory.0.borrow_mut().insert(item, earlier.clone());
         token.reset();
         assert_eq!(authenticated(&office.tap(&mut token, format)), (id, &user()));
@@ -264,7 +264,7 @@ fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
         let life = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
         let der = issue(&office.ca, class, "terminal", office.credentials.key.public(), life);
         office.credentials.certificate = Certificate::verify(&der, office.ca.public(), &[class]).unwrap();
-        let tapped = office.tap(&mut token, Format::Short);
+        let tapped = office.tap(&mut token, ApduFormat::Short);
         assert_eq!(tapped.failure().unwrap().code, "token.refused-terminal", "private: {private}");
     }
 }
@@ -272,12 +272,12 @@ fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
 /// As an administrator does it: the certificate of the own key comes through a channel under the set key.
 fn block_private(office: &Office, token: &mut Token) {
     token.reset();
-    let selected = identify(token, Format::Short).unwrap().unwrap();
+    let selected = identify(token, ApduFormat::Short).unwrap().unwrap();
     let mut random = SystemRandom;
-    let mut channel = office.visit(Format::Short, &mut random).open(token, &selected).unwrap();
+    let mut channel = office.visit(ApduFormat::Short, &mut random).open(token, &selected).unwrap();
     let der = channel.session.send(token, "the own certificate", &commands::ecka_certificate(0x41)).unwrap();
     let own = Certificate::verify(&der, office.ca.public(), &[Class::TokenEcka]).unwrap();
-    let selected = identify(token, Format::Short).unwrap().unwrap();
+    let selected = identify(token, ApduFormat::Short).unwrap().unwrap();
     let offer = Offer {
         select: &selected.raw,
         terminal_key: &office.credentials.key,
@@ -291,12 +291,12 @@ fn block_private(office: &Office, token: &mut Token) {
     let opened = loop {
         match step {
             Step::Send(command, next) => {
-                step = next.handle(exchange(token, &command, Format::Short).unwrap()).unwrap();
+                step = next.handle(exchange(token, &command, ApduFormat::Short).unwrap()).unwrap();
             }
             Step::Done(opened) => break opened,
         }
     };
-    let mut session = Session::new(opened.messaging, Format::Short);
+    let mut session = Session::new(opened.messaging, ApduFormat::Short);
     session.tell(token, "SET STATUS BLOCKED", &commands::set_status(LifeCycle::Blocked, None)).unwrap();
 }
 
@@ -306,7 +306,7 @@ fn a_blocked_private_token_is_told_from_an_outdated_terminal() {
     let office = Office::new();
     let mut token = issued(&office, Uuid::from_u128(1), true, 3);
     block_private(&office, &mut token);
-    for format in [Format::Short, Format::Extended] {
+    for format in [ApduFormat::Short, ApduFormat::Extended] {
         token.reset();
         let tapped = office.tap(&mut token, format);
         assert_eq!(tapped.failure().unwrap().code, "token.blocked");
@@ -320,13 +320,13 @@ fn a_token_of_others_is_told_from_a_forged_one() {
     let (mut office, others) = (Office::new(), Office::new());
     for private in [false, true] {
         let mut token = issued(&others, Uuid::from_u128(1), private, 3);
-        let failure = office.tap(&mut token, Format::Short).failure().unwrap();
+        let failure = office.tap(&mut token, ApduFormat::Short).failure().unwrap();
         assert_eq!(failure.code, "token.other-authority");
     }
     // Its certificate is by somebody else than the CA whose key it has.
     office.ca = new_key();
     let mut token = issued(&office, Uuid::from_u128(1), false, 3);
-    let failure = office.tap(&mut token, Format::Short).failure().unwrap();
+    let failure = office.tap(&mut token, ApduFormat::Short).failure().unwrap();
     assert_eq!(failure.code, "token.not-genuine");
 }
 
@@ -379,6 +379,6 @@ fn answers_come_in_pieces_of_any_length() {
         let id = Uuid::from_u128(1);
         let token = issued(&office, id, false, 3);
         let mut card = Miserly { token, piece, corrects, waiting: Vec::new() };
-        assert_eq!(authenticated(&office.tap(&mut card, Format::Short)), (id, &user()), "{piece} {corrects}");
+        assert_eq!(authenticated(&office.tap(&mut card, ApduFormat::Short)), (id, &user()), "{piece} {corrects}");
     }
 }

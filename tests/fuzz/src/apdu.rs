@@ -1,9 +1,9 @@
 //! APDUs on both sides, and the exchange with a card that answers anything.
 
 use rollcall::card::{
-    apdu::{Command, Format, Received, Response},
+    apdu::{Command, ApduFormat, Received, Response},
     chaining::{ANSWER_MAX, PIECES_MAX, exchange},
-    link::{Link, LinkError, Privacy},
+    link::{Link, LinkError, Sensitivity},
     status::Status,
 };
 
@@ -15,7 +15,7 @@ pub fn run(data: &[u8]) {
     parse(data);
     let mut input = Input(data);
     let [cla, ins, p1, p2] = [input.byte(), input.byte(), input.byte(), input.byte()];
-    let format = if input.byte() & 1 == 0 { Format::Short } else { Format::Extended };
+    let format = if input.byte() & 1 == 0 { ApduFormat::Short } else { ApduFormat::Extended };
     let payload = input.long_run();
     let payload = &payload[..payload.len().min(1024)];
     let mut command = Command::new(cla & !0x10, ins, p1, p2).data(payload);
@@ -45,7 +45,7 @@ fn parse(data: &[u8]) {
 }
 
 /// What is sent arrives: one APDU, or a chain of short ones, each of at most 261 bytes.
-fn round(command: &Command, format: Format) {
+fn round(command: &Command, format: ApduFormat) {
     let apdus = command.encode(format);
     let mut arrived = Vec::new();
     for apdu in &apdus {
@@ -62,7 +62,7 @@ struct Liar<'a> {
 }
 
 impl Link for Liar<'_> {
-    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
         assert!(Received::parse(command).is_some());
         self.asked += 1;
         let status = [[0x90, 0], [0x61, 0], [0x61, 0xFF], [0x6C, 1], [0x6C, 0xFF], [0x69, 0x82], [0x62, 0x82]];
@@ -80,7 +80,7 @@ impl Link for Liar<'_> {
 }
 
 /// The exchange ends, soon, with a bounded answer, whatever the card says.
-fn answer(command: &Command, format: Format, answers: Input<'_>) {
+fn answer(command: &Command, format: ApduFormat, answers: Input<'_>) {
     let mut liar = Liar { answers, asked: 0 };
     if let Ok(response) = exchange(&mut liar, command, format) {
         assert!(response.data.len() <= ANSWER_MAX);

@@ -2,7 +2,7 @@
 
 use rollcall::{
     card::{
-        apdu::{Command, Format, Received, Response},
+        apdu::{Command, ApduFormat, Received, Response},
         status::Status,
     },
     channel::messaging::{Messaging, SessionKeys},
@@ -24,7 +24,7 @@ pub fn run(data: &[u8]) {
     let mut input = Input(data);
     let (mut terminal, mut card) = (side(), side());
     while let Some(choice) = input.more() {
-        let format = if choice & 1 == 0 { Format::Short } else { Format::Extended };
+        let format = if choice & 1 == 0 { ApduFormat::Short } else { ApduFormat::Extended };
         let header = [input.byte() & !0x10, input.byte(), input.byte(), input.byte()];
         let payload = input.run();
         let command = Command::new(header[0], header[1], header[2], header[3]).data(payload);
@@ -45,16 +45,16 @@ pub fn run(data: &[u8]) {
     }
 }
 
-fn open(card: &mut Messaging, header: [u8; 4], data: &[u8], format: Format) -> Option<Vec<u8>> {
+fn open(card: &mut Messaging, header: [u8; 4], data: &[u8], format: ApduFormat) -> Option<Vec<u8>> {
     let command = Command::new(header[0], header[1], header[2], header[3]).data(data);
     let length = u16::try_from(data.len()).expect("short").to_be_bytes();
-    let lc = if format == Format::Short && length[0] == 0 { vec![length[1]] } else { vec![0, length[0], length[1]] };
+    let lc = if format == ApduFormat::Short && length[0] == 0 { vec![length[1]] } else { vec![0, length[0], length[1]] };
     assert!(command.encode(format).iter().all(|apdu| Received::parse(apdu).is_some()));
     card.open(header, &lc, data).expect("no failure of the library").map(|opened| opened.to_vec())
 }
 
 /// Another header, other data or another length: refused, unless the bytes came out the same.
-fn forged_command(card: &mut Messaging, wrapped: &Command, format: Format, mut input: Input<'_>) {
+fn forged_command(card: &mut Messaging, wrapped: &Command, format: ApduFormat, mut input: Input<'_>) {
     let header: [u8; 4] = std::array::from_fn(|i| wrapped.header()[i] ^ input.byte());
     let data = forge(wrapped.payload(), &mut input);
     let same = header == wrapped.header() && data == wrapped.payload();

@@ -4,7 +4,7 @@ use rollcall::{
     card::{
         apdu::Response,
         status::Status,
-        tlv::{Reader, object, only},
+        tlv::{TlvReader, object, only},
     },
     token::{constants::AID, select::Selected},
 };
@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
 fn walk(data: &[u8]) {
     let mut levels = vec![data];
     while let Some(level) = levels.pop() {
-        let mut reader = Reader::new(level);
+        let mut reader = TlvReader::new(level);
         let mut used = 0;
         while let Ok(found) = reader.any() {
             used += found.whole.len();

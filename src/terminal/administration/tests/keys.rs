@@ -39,13 +39,14 @@ fn replace(
         Ok(())
     };
     let mut link = Torn { slot, left: lifted_after };
-    let done = office.visit(Format::Short, |visit| sets::replace(&mut link, visit, (set_of(office), to), &mut note));
+    let done =
+        office.visit(ApduFormat::Short, |visit| sets::replace(&mut link, visit, (set_of(office), to), &mut note));
     (done, begun)
 }
 
 fn announced(slot: &mut Slot) -> Selected {
     slot.token.reset();
-    identify(slot, Format::Short).unwrap().unwrap()
+    identify(slot, ApduFormat::Short).unwrap().unwrap()
 }
 
 const fn lifted(e: &ManageError) -> bool {
@@ -72,7 +73,7 @@ fn a_set_key_is_replaced_wherever_the_card_was_lifted() {
         assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
         slot.token.reset();
         announced(&mut slot);
-        let old = exchange(&mut slot, &commands::ecka_certificate(1), Format::Short).unwrap();
+        let old = exchange(&mut slot, &commands::ecka_certificate(1), ApduFormat::Short).unwrap();
         assert_eq!(old.status, Status::NO_DATA, "the old key is gone");
         let (again, begun) = replace(&office, &mut slot, &to, u32::MAX);
         assert_eq!((again.unwrap(), begun), ((id, false), Vec::new()));
@@ -103,17 +104,17 @@ fn who_has_no_part_in_it_is_left_as_he_is() {
     let before = serde_json::to_string(slot.token.state()).unwrap();
     let mut refuse = |_| Err(ManageError::NotNoted("full".into()));
     let from = set_of(&office);
-    let refused = office.visit(Format::Short, |visit| sets::replace(&mut slot, visit, (from, &to), &mut refuse));
+    let refused = office.visit(ApduFormat::Short, |visit| sets::replace(&mut slot, visit, (from, &to), &mut refuse));
     assert!(matches!(refused, Err(ManageError::NotNoted(_))), "{refused:?}");
     assert_eq!(serde_json::to_string(slot.token.state()).unwrap(), before);
     // A token of another set, and one in open mode.
     let mut begin = |_| panic!("it is not begun");
     slot.token.reset();
-    let other = office.visit(Format::Short, |visit| sets::replace(&mut slot, visit, ([9; 8], &to), &mut begin));
+    let other = office.visit(ApduFormat::Short, |visit| sets::replace(&mut slot, visit, ([9; 8], &to), &mut begin));
     assert!(matches!(&other, Err(ManageError::OtherSet(id)) if *id == hex::encode(from)), "{other:?}");
     let (open, mut in_open) = enrolled(&ada());
     in_open.token.reset();
-    let refused = open.visit(Format::Short, |visit| sets::replace(&mut in_open, visit, (from, &to), &mut begin));
+    let refused = open.visit(ApduFormat::Short, |visit| sets::replace(&mut in_open, visit, (from, &to), &mut begin));
     assert!(matches!(refused, Err(ManageError::Open)), "{refused:?}");
     // A terminal that may write, and no more.
     demote(&mut office, Role::Write);
@@ -139,7 +140,7 @@ fn rotate(office: &Office, set: &SetKey, slot: &mut Slot, lifted_after: u32) -> 
     slot.token.reset();
     let mut link = Torn { slot, left: lifted_after };
     let mut authority = Moving(office, set.clone());
-    office.visit(Format::Short, |visit| rotate::rotate(&mut link, visit, None, &mut authority))
+    office.visit(ApduFormat::Short, |visit| rotate::rotate(&mut link, visit, None, &mut authority))
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::{
-    card::apdu::Format,
+    card::apdu::ApduFormat,
     terminal::enrollment::tests::{Office, ada, blank, ours, wordy},
     terminal::tap::{Depth, Seen},
     token::open::identify,
@@ -16,9 +16,9 @@ fn a_private_token_names_its_set_and_proves_its_own_id() {
         let mut slot = ours();
         let report = office.enroll(&mut slot, &user).unwrap();
         assert_eq!((report.ending, report.test_keys, report.set), (Ending::Enrolled, false, Some(set)));
-        let selected = identify(&mut slot, Format::Short).unwrap().unwrap();
+        let selected = identify(&mut slot, ApduFormat::Short).unwrap().unwrap();
         assert_eq!(selected.privacy, Some(Privacy::Private(*set.as_bytes())));
-        let tapped = office.tap(&mut slot, Format::Short, Depth::Authenticate);
+        let tapped = office.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
         let Ok(Seen::Authenticated(token)) = tapped.result else { panic!("{:?}", tapped.result) };
         assert_eq!((token.token_id, &token.user), (report.token_id, &user));
         // Met again, it is opened to tell which it is.
@@ -106,9 +106,9 @@ fn two_tokens_of_one_set_select_alike() {
         let mut slot = ours();
         office.enroll(&mut slot, &user).unwrap();
         slot.token.reset();
-        let selected = identify(&mut slot, Format::Short).unwrap().unwrap();
+        let selected = identify(&mut slot, ApduFormat::Short).unwrap().unwrap();
         let certificate = crate::token::commands::ecka_certificate(selected.ecka_kvn);
-        (selected.raw, exchange(&mut slot, &certificate, Format::Short).unwrap())
+        (selected.raw, exchange(&mut slot, &certificate, ApduFormat::Short).unwrap())
     });
     assert_eq!(told[0], told[1]);
 }
@@ -123,7 +123,7 @@ struct Scripted {
 }
 
 impl Link for Scripted {
-    fn transmit(&mut self, command: &[u8], _: link::Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], _: link::Sensitivity) -> Result<Vec<u8>, LinkError> {
         let command = hex::encode_upper(command);
         let told = |table: &[(&str, &str)]| {
             table.iter().find(|(begin, _)| command.starts_with(begin)).map(|(_, answer)| (*answer).to_owned())
@@ -159,7 +159,7 @@ fn found(uids: [&'static str; 3], told: Told, domain: Told) -> Vec<Trace> {
         domain: domain.to_vec(),
         selected: true,
     };
-    let found = traces(&mut card, Format::Short).unwrap();
+    let found = traces(&mut card, ApduFormat::Short).unwrap();
     assert!(card.uids.len() == 1 && !card.selected, "the field was gone three times, and nothing is selected");
     found
 }
@@ -209,7 +209,7 @@ fn whatever_tells_one_card_from_another_is_found() {
 fn a_card_that_leaves_is_no_statement_about_it() {
     struct Gone;
     impl Link for Gone {
-        fn transmit(&mut self, _: &[u8], _: link::Privacy) -> Result<Vec<u8>, LinkError> {
+        fn transmit(&mut self, _: &[u8], _: link::Sensitivity) -> Result<Vec<u8>, LinkError> {
             Err(LinkError::CardRemoved)
         }
     }
@@ -218,7 +218,7 @@ fn a_card_that_leaves_is_no_statement_about_it() {
             Ok(())
         }
     }
-    assert_eq!(traces(&mut Gone, Format::Short), Err(LinkError::CardRemoved));
+    assert_eq!(traces(&mut Gone, ApduFormat::Short), Err(LinkError::CardRemoved));
 }
 
 #[test]

@@ -13,7 +13,7 @@ const IDENTITY: Item = Item::Identity(ID);
 
 /// The error of the first tap of this token, which taught the terminal nothing about `item`.
 fn refusal(office: &Office, token: &mut dyn Link, item: Item) -> TokenError {
-    let tapped = office.tap(token, Format::Short);
+    let tapped = office.tap(token, ApduFormat::Short);
     assert!(tapped.session.is_none());
     assert_eq!(office.memory.recall(&item), None);
     match tapped.result {
@@ -123,7 +123,7 @@ fn what_is_remembered_is_verified_again_and_read_anew() {
             }
             office.memory.0.borrow_mut().insert(item, der.clone());
             token.reset();
-            assert_eq!(authenticated(&office.tap(&mut token, Format::Short)), (ID, &user()), "{class} {n}");
+            assert_eq!(authenticated(&office.tap(&mut token, ApduFormat::Short)), (ID, &user()), "{class} {n}");
             assert_ne!(office.memory.recall(&item), Some(der), "{class} {n}");
         }
     }
@@ -179,7 +179,7 @@ fn the_key_version_fits_the_mode_or_nothing_more_is_asked() {
                 SELECT => replaced(answer, &[0x82, 1, right], &[0x82, 1, *kvn]),
                 _ => answer,
             };
-            let tapped = office.tap(&mut Middle { token: &mut token, change }, Format::Short);
+            let tapped = office.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
             assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form("SELECT")))), "{kvn:02X}");
             assert_eq!(tapped.exchanges, 1, "{kvn:02X}");
             token.reset();
@@ -201,7 +201,7 @@ fn a_token_that_is_selected_anew_is_the_same_one() {
             _ => answer,
         }
     };
-    let tapped = office.tap(&mut Middle { token: &mut token, change }, Format::Short);
+    let tapped = office.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
     assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form("SELECT")))), "{:?}", tapped.result);
 }
 
@@ -231,7 +231,7 @@ fn the_lookup_of_a_ca_names_the_key_of_a_ca() {
             _ => answer,
         };
         token.reset();
-        let tapped = office.tap(&mut Middle { token: &mut token, change }, Format::Short);
+        let tapped = office.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
         assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form(_)))), "{key:02X}: {:?}", tapped.result);
     }
 }
@@ -250,7 +250,7 @@ fn a_certificate_refused_under_the_right_key_is_not_tried_again() {
             tried += usize::from(command[0] & 0x10 == 0);
             status.0.to_be_bytes().to_vec()
         };
-        let tapped = office.tap(&mut Middle { token: &mut token, change }, Format::Extended);
+        let tapped = office.tap(&mut Middle { token: &mut token, change }, ApduFormat::Extended);
         let refused = matches!(tapped.result, Err(TapError::Token(TokenError::TerminalRefused(s))) if s == status);
         assert!(refused, "{:?}", tapped.result);
         assert_eq!(tried, 1);
@@ -261,7 +261,7 @@ fn a_certificate_refused_under_the_right_key_is_not_tried_again() {
 fn a_blocked_token_is_neither_identified_nor_spoken_to() {
     let office = Office::new();
     let mut token = issued(&office, ID, false, 3);
-    let mut session = office.tap(&mut token, Format::Short).session.unwrap();
+    let mut session = office.tap(&mut token, ApduFormat::Short).session.unwrap();
     session.tell(&mut token, "SET STATUS", &commands::set_status(LifeCycle::Blocked, None)).unwrap();
     for depth in [Depth::Identify, Depth::Authenticate] {
         token.reset();
@@ -270,7 +270,7 @@ fn a_blocked_token_is_neither_identified_nor_spoken_to() {
             memory: &office.memory,
             nonce: [7; 32],
             now: "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap(),
-            format: Format::Short,
+            format: ApduFormat::Short,
             random: &mut SystemRandom,
             learned: Vec::new(),
         };

@@ -8,11 +8,11 @@ use uuid::Uuid;
 use super::{Office, Seen, Tapped, issued};
 use crate::{
     card::{
-        apdu::Format,
-        link::{Link, LinkError, Privacy},
+        apdu::ApduFormat,
+        link::{Link, LinkError, Sensitivity},
         trace::{
-            Record, Recorder, Trace, TraceError, Traced,
-            write::{Mask, Options},
+            Recorder, Trace, TraceError, TraceRecord, Traced,
+            write::{Mask, TraceOptions},
         },
     },
     crypto::{
@@ -34,7 +34,7 @@ struct Bent<'a> {
 }
 
 impl Link for Bent<'_> {
-    fn transmit(&mut self, command: &[u8], privacy: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
         self.apdu += 1;
         let answer = self.card.transmit(command, privacy)?;
         if self.apdu == self.at { (self.bend)(answer) } else { Ok(answer) }
@@ -46,10 +46,10 @@ fn record(link: &mut dyn Link, masked: bool, tap: impl FnOnce(&mut dyn Link) -> 
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trace");
     let clock = || "2026-11-23T00:00:00Z".parse().unwrap();
-    let options = Options { mask: masked.then_some(mask as Mask), digest: DIGEST, clock };
+    let options = TraceOptions { mask: masked.then_some(mask as Mask), digest: DIGEST, clock };
     let recorder = Arc::new(Recorder::create(&path, options).unwrap());
     let mut link = Traced::new(link, recorder.begin("reader", &[]));
-    link.note(&|| Record::Tap { server_nonce: false, again: false });
+    link.note(&|| TraceRecord::Tap { server_nonce: false, again: false });
     let tapped = tap(&mut link);
     drop(link);
     assert!(recorder.finish().is_none());
@@ -82,7 +82,7 @@ fn same(recorded: &Tapped, played: &Tapped, masked: bool) -> TestCaseResult {
 #[test]
 fn honest_taps_are_played() {
     for (private, ca_kvn) in [(false, 3), (true, 3), (false, 4)] {
-        for format in [Format::Short, Format::Extended] {
+        for format in [ApduFormat::Short, ApduFormat::Extended] {
             let office = Office::new();
             let mut card = issued(&office, Uuid::from_u128(7), private, ca_kvn);
             for masked in [false, true, false] {
@@ -105,7 +105,7 @@ proptest! {
         let office = Office::new();
         let mut card = issued(&office, Uuid::from_u128(7), false, 3);
         if remembered {
-            prop_assert!(office.tap(&mut card, Format::Short).result.is_ok());
+            prop_assert!(office.tap(&mut card, ApduFormat::Short).result.is_ok());
         }
         let bend = |mut answer: Vec<u8>| {
             let place = byte.index(answer.len());
@@ -119,7 +119,7 @@ proptest! {
             Ok(answer)
         };
         let mut link = Bent { card: &mut card, apdu: 0, at, bend: &bend };
-        let (tapped, text) = record(&mut link, masked, |link| office.tap(link, Format::Short));
+        let (tapped, text) = record(&mut link, masked, |link| office.tap(link, ApduFormat::Short));
         same(&tapped, &replay(&text), masked)?;
     }
 }
@@ -132,15 +132,15 @@ fn a_second_attempt_takes_the_place_of_the_first() {
     let mut card = issued(&office, Uuid::from_u128(7), false, 3);
     let reset = |_| Err(LinkError::CardReset);
     let mut bent = Bent { card: &mut card, apdu: 0, at: 2, bend: &reset };
-    let (first, one) = record(&mut bent, true, |link| office.tap(link, Format::Short));
+    let (first, one) = record(&mut bent, true, |link| office.tap(link, ApduFormat::Short));
     assert!(first.result.as_ref().is_err_and(TapError::worth_another_try));
-    let (_, two) = record(&mut card, true, |link| office.tap(link, Format::Short));
+    let (_, two) = record(&mut card, true, |link| office.tap(link, ApduFormat::Short));
     let scene = |text: &str| Trace::parse(text.as_bytes(), sha256).unwrap().scenes.remove(0);
     let again = |reader: &str| {
         let mut scene = scene(&two);
         scene.reader = reader.to_owned();
         for record in scene.records.as_mut().unwrap() {
-            if let Record::Tap { again, .. } = record {
+            if let TraceRecord::Tap { again, .. } = record {
                 *again = true;
             }
         }
@@ -178,7 +178,7 @@ fn neither_keys_nor_the_holder_are_in_it() {
         let credentials = &office.credentials;
         let now = "2026-11-23T00:00:00Z".parse().unwrap();
         let memory = &office.memory;
-        let format = Format::Short;
+        let format = ApduFormat::Short;
         let mut visit_of = crate::token::open::Visit {
             credentials,
             memory,
@@ -206,7 +206,7 @@ fn neither_keys_nor_the_holder_are_in_it() {
 }
 
 /// A tap whose record was bent after it was read: the chain of the file says nothing of that.
-fn played_bent(text: &str, bend: impl Fn(&mut Record)) -> Result<Tapped, TraceError> {
+fn played_bent(text: &str, bend: impl Fn(&mut TraceRecord)) -> Result<Tapped, TraceError> {
     let mut trace = Trace::parse(text.as_bytes(), sha256).unwrap();
     trace.scenes[0].records.as_mut().unwrap().iter_mut().for_each(bend);
     play(&trace, &mut SystemRandom).map(|mut all| all.remove(0).tapped)
@@ -224,31 +224,31 @@ fn code(played: Result<Tapped, TraceError>) -> &'static str {
 fn what_can_be_verified_is_verified_anew() {
     let office = Office::new();
     let mut card = issued(&office, Uuid::from_u128(7), false, 3);
-    let whole = record(&mut card, false, |link| office.tap(link, Format::Short)).1;
-    let masked = record(&mut card, true, |link| office.tap(link, Format::Short)).1;
-    let other_nonce = |record: &mut Record| {
-        if let Record::Visit(visit) = record {
+    let whole = record(&mut card, false, |link| office.tap(link, ApduFormat::Short)).1;
+    let masked = record(&mut card, true, |link| office.tap(link, ApduFormat::Short)).1;
+    let other_nonce = |record: &mut TraceRecord| {
+        if let TraceRecord::Visit(visit) = record {
             visit.nonce = "08".repeat(32);
         }
     };
     assert_eq!(code(played_bent(&whole, |_| ())), "");
     assert_eq!(code(played_bent(&whole, other_nonce)), "token.not-genuine");
     assert_eq!(code(played_bent(&masked, other_nonce)), "");
-    let late = |record: &mut Record| {
-        if let Record::Visit(visit) = record {
+    let late = |record: &mut TraceRecord| {
+        if let TraceRecord::Visit(visit) = record {
             visit.now = "2046-11-23T00:00:00Z".parse().unwrap();
         }
     };
     // The certificate is refused, and so the dialogue ends before the recorded one.
     assert_eq!(code(played_bent(&whole, late)), "trace.diverged");
-    let withhold = |record: &mut Record| {
-        if let Record::Answer(answer) = record {
+    let withhold = |record: &mut TraceRecord| {
+        if let TraceRecord::Answer(answer) = record {
             answer.data = None;
         }
     };
     assert_eq!(code(played_bent(&masked, withhold)), "trace.withheld");
-    let receipt = |record: &mut Record| {
-        if let Record::Receipt(receipt) = record {
+    let receipt = |record: &mut TraceRecord| {
+        if let TraceRecord::Receipt(receipt) = record {
             receipt.holds = false;
         }
     };

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 use rollcall::{
     card::{
-        apdu::{CHAINING, Command, Format, Received, Response},
+        apdu::{CHAINING, Command, ApduFormat, Received, Response},
         chaining::exchange,
-        link::{Link, LinkError, Privacy},
+        link::{Link, LinkError, Sensitivity},
         status::Status,
     },
     channel::{
@@ -103,7 +103,7 @@ pub struct Rig {
 struct Judged<'a>(&'a mut Rig, Sent);
 
 impl Link for Judged<'_> {
-    fn transmit(&mut self, command: &[u8], _: Privacy) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
         Ok(self.0.send(command, self.1))
     }
 }
@@ -216,7 +216,7 @@ impl Rig {
             match step {
                 Step::Send(command, next) => {
                     let response =
-                        exchange(&mut Judged(self, Sent::Unproved), &command, Format::Short).expect("an answer");
+                        exchange(&mut Judged(self, Sent::Unproved), &command, ApduFormat::Short).expect("an answer");
                     step = next.handle(response).ok()?;
                 }
                 Step::Done(opened) => return Some(opened.messaging),
@@ -251,10 +251,10 @@ impl Rig {
     pub fn enroll(&mut self) {
         self.select();
         let (command, state) = scp03::begin([self.randoms; 8]);
-        let Ok(answer) = exchange(&mut Judged(self, Sent::Unproved), &command, Format::Short) else { return };
+        let Ok(answer) = exchange(&mut Judged(self, Sent::Unproved), &command, ApduFormat::Short) else { return };
         let Ok((_, choose)) = state.handle(answer) else { return };
         let Ok(Step::Send(command, state)) = choose.with(&start_keys()) else { return };
-        let Ok(answer) = exchange(&mut Judged(self, Sent::By(0)), &command, Format::Short) else { return };
+        let Ok(answer) = exchange(&mut Judged(self, Sent::By(0)), &command, ApduFormat::Short) else { return };
         if let Ok(messaging) = state.handle(answer) {
             self.open = Some(Open { messaging, role: 0 });
         }
@@ -263,7 +263,7 @@ impl Rig {
     /// A sound command in the session, if there is one. A refusal leaves it to the token whether the session goes on.
     pub fn secure(&mut self, (header, data): &([u8; 4], Vec<u8>), extended: bool) {
         let Some(mut open) = self.open.take() else { return };
-        let format = if extended { Format::Extended } else { Format::Short };
+        let format = if extended { ApduFormat::Extended } else { ApduFormat::Short };
         let [cla, ins, p1, p2] = *header;
         let command = Command::new(cla, ins, p1, p2).data(data.clone()).answered();
         let wrapped = open.messaging.wrap(&command, format).expect("wrapped");
@@ -286,7 +286,7 @@ impl Rig {
     /// A command of the session with something changed on its way: refused, and the session is over.
     pub fn bent(&mut self, (header, data): &([u8; 4], Vec<u8>), extended: bool, input: &mut Input<'_>) {
         let Some(mut open) = self.open.take() else { return };
-        let format = if extended { Format::Extended } else { Format::Short };
+        let format = if extended { ApduFormat::Extended } else { ApduFormat::Short };
         let [cla, ins, p1, p2] = *header;
         if matches!(ins, 0xA4 | 0xC0 | 0x2A | 0x50 | 0x82) {
             return;
@@ -300,8 +300,8 @@ impl Rig {
         let bent = Command::new(cla, ins, p1, p2).data(payload).answered();
         let answer = exchange(&mut Judged(self, Sent::Unproved), &bent, format).expect("an answer");
         assert!(!answer.status.is_ok(), "byte {place} of the command");
-        let after = open.messaging.wrap(&Command::new(0x80, 0xCA, 1, 1), Format::Short).expect("wrapped");
-        let answer = exchange(&mut Judged(self, Sent::Unproved), &after, Format::Short).expect("an answer");
+        let after = open.messaging.wrap(&Command::new(0x80, 0xCA, 1, 1), ApduFormat::Short).expect("wrapped");
+        let answer = exchange(&mut Judged(self, Sent::Unproved), &after, ApduFormat::Short).expect("an answer");
         assert!(!answer.status.is_ok(), "the session goes on after a wrong C-MAC");
     }
 
