@@ -123,7 +123,7 @@ pub fn verify_message(cose: &[u8], identity: &Point) -> Result<Claims, ProofErro
 }
 
 fn split_message(cose: &[u8]) -> Option<(Claims, [u8; RAW_SIGNATURE])> {
-    let mut rest = Template(cose);
+    let mut rest = FixedForm(cose);
     rest.literal(MESSAGE_HEAD)?.literal(PROTECTED)?.literal(KID)?;
     let kid: [u8; 16] = rest.field()?;
     rest.literal(PAYLOAD_HEAD)?;
@@ -140,9 +140,9 @@ fn split_message(cose: &[u8]) -> Option<(Claims, [u8; RAW_SIGNATURE])> {
 }
 
 /// Takes a fixed form apart: bytes that must stand there, and fields of fixed length.
-struct Template<'a>(&'a [u8]);
+struct FixedForm<'a>(&'a [u8]);
 
-impl Template<'_> {
+impl FixedForm<'_> {
     fn literal(&mut self, expected: &[u8]) -> Option<&mut Self> {
         self.0 = self.0.strip_prefix(expected)?;
         Some(self)
@@ -179,7 +179,7 @@ pub struct Expected<'a> {
 
 /// A proof that holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedProof {
     /// The use counter; the caller refuses one that is not greater than the last.
     pub counter: u32,
     /// The compact record, zero-filled.
@@ -195,7 +195,7 @@ impl Proof {
     }
 
     fn split_answer(data: &[u8]) -> Option<Self> {
-        let mut rest = Template(data);
+        let mut rest = FixedForm(data);
         let token_id = rest.literal(&[0x83, 16])?.field()?;
         let counter = u32::from_be_bytes(rest.literal(&[0x80, 4])?.field()?);
         let [length] = rest.literal(&[0x9E])?.field()?;
@@ -213,7 +213,7 @@ impl Proof {
     }
 
     /// Recomputes every field from what the terminal knows, and verifies the signature under the identity key.
-    pub fn check(&self, expected: &Expected<'_>, identity: &Point) -> Result<Verified, ProofError> {
+    pub fn check(&self, expected: &Expected<'_>, identity: &Point) -> Result<VerifiedProof, ProofError> {
         if !same(&self.token_id, expected.token_id) {
             return Err(ProofError::OtherToken);
         }
@@ -227,7 +227,7 @@ impl Proof {
         };
         let cose = claims.message(&self.signature);
         verify_message(&cose, identity)?;
-        Ok(Verified { counter: self.counter, record: self.record, cose })
+        Ok(VerifiedProof { counter: self.counter, record: self.record, cose })
     }
 }
 

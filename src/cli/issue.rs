@@ -11,7 +11,7 @@ use crate::{
     api::v1::{self, RenewalRequest, Role, TerminalRequest},
     crypto::{
         random::SystemRandom,
-        x509::{self, Request},
+        x509::{self, CertificateRequest},
     },
     failure::{Class, Failure},
     files,
@@ -46,7 +46,7 @@ pub fn by_ca(
     let (mut ca, now) = (home.load_ca(caution)?, Timestamp::now());
     let keys = TerminalKeys::generate(&mut SystemRandom)?;
     let requests = keys.requests(name, name)?;
-    let read = |der: &[u8]| Request::verify(der).map_err(PkiError::Request);
+    let read = |der: &[u8]| CertificateRequest::verify(der).map_err(PkiError::Request);
     let certificates = TerminalCertificates {
         tls: ca.certify_tls_client(&read(&requests.tls)?, now, &mut SystemRandom)?,
         ecka: ca.certify_terminal(card_role(role), &read(&requests.ecka)?, now, &mut SystemRandom)?,
@@ -61,7 +61,7 @@ pub fn by_ca(
 
 /// For the tokens that were not moved yet.
 fn under_previous(ca: &mut Ca, role: Role, request: &[u8], now: Timestamp) -> Result<PreviousCertificates, PkiError> {
-    let request = Request::verify(request).map_err(PkiError::Request)?;
+    let request = CertificateRequest::verify(request).map_err(PkiError::Request)?;
     let ecka = ca.certify_terminal(card_role(role), &request, now, &mut SystemRandom)?;
     Ok(PreviousCertificates { ca: ca.authority().der().to_vec(), ecka, endorsement: Vec::new() })
 }
@@ -77,11 +77,11 @@ pub fn renew(server: &Server, home: &Home) -> Result<Followed, Failure> {
 }
 
 /// What a terminal with this role may do to tokens.
-const fn card_role(role: Role) -> x509::Role {
+const fn card_role(role: Role) -> x509::TerminalRole {
     match role {
-        Role::Read => x509::Role::Read,
-        Role::Enroll => x509::Role::Write,
-        Role::Admin => x509::Role::Admin,
+        Role::Read => x509::TerminalRole::Read,
+        Role::Enroll => x509::TerminalRole::Write,
+        Role::Admin => x509::TerminalRole::Admin,
     }
 }
 

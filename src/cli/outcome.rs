@@ -313,11 +313,11 @@ impl Memory for Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{proof::Verified, token::open::Authenticated};
+    use crate::{proof::VerifiedProof, token::open::Authenticated};
 
     fn tapped(token_id: Uuid, counter: u32) -> Tapped {
         let user = User { id: "7".into(), name: "Ada Lovelace".into(), fields: [].into() };
-        let proof = Verified { counter, record: [0; 120], cose: Vec::new() };
+        let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
         let token = Authenticated { token_id, proof, user };
         Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     CryptoError,
     ec::{self, KeyPair, Point, RAW_SIGNATURE},
-    x509::{Certificate, CertificateError, Class},
+    x509::{Certificate, CertificateError, CertificateProfile},
 };
 
 /// The longest JWS that is read, in bytes.
@@ -40,7 +40,7 @@ pub enum JwsError {
 
 /// A verified message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
+pub struct VerifiedJws {
     /// What was signed.
     pub payload: Vec<u8>,
     /// The certificate of who signed.
@@ -67,8 +67,8 @@ pub fn sign(payload: &[u8], typ: &str, key: &KeyPair, certificate: &[u8]) -> Res
 }
 
 /// Verifies a message for one use under the CA's key. The certificate need only have been valid when it signed, which
-/// its payload tells: the caller calls [`Verified::check_time`] with that moment.
-pub fn verify(jws: &str, typ: &str, ca: &Point) -> Result<Verified, JwsError> {
+/// its payload tells: the caller calls [`VerifiedJws::check_time`] with that moment.
+pub fn verify(jws: &str, typ: &str, ca: &Point) -> Result<VerifiedJws, JwsError> {
     if jws.len() > LIMIT {
         return Err(JwsError::Form);
     }
@@ -82,15 +82,15 @@ pub fn verify(jws: &str, typ: &str, ca: &Point) -> Result<Verified, JwsError> {
         return Err(JwsError::Type(header.typ));
     }
     let certificate = BASE64_STANDARD.decode(&header.x5c[0]).map_err(|_| JwsError::Form)?;
-    let certificate = Certificate::verify(&certificate, ca, &[Class::ServerSignature])?;
+    let certificate = Certificate::verify(&certificate, ca, &[CertificateProfile::ServerSignature])?;
     let raw: [u8; RAW_SIGNATURE] = decoded(signature)?.try_into().map_err(|_| JwsError::Form)?;
     if !certificate.point().verify(signed.as_bytes(), &ec::signature_from_raw(&raw)?)? {
         return Err(JwsError::Signature);
     }
-    Ok(Verified { payload: decoded(payload)?, certificate })
+    Ok(VerifiedJws { payload: decoded(payload)?, certificate })
 }
 
-impl Verified {
+impl VerifiedJws {
     /// Refuses what was signed at a moment when the certificate was not valid.
     pub fn check_time(&self, signed: Timestamp) -> Result<(), JwsError> {
         Ok(self.certificate.check_time(signed)?)
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use crate::crypto::{
         random::SystemRandom,
-        x509::{Template, issue},
+        x509::{CertificateTemplate, issue},
     };
     use proptest::prelude::*;
 
@@ -116,16 +116,16 @@ mod tests {
         KeyPair::generate(&mut SystemRandom).unwrap()
     }
 
-    fn certificate(ca: &KeyPair, key: &KeyPair, class: Class) -> Vec<u8> {
+    fn certificate(ca: &KeyPair, key: &KeyPair, class: CertificateProfile) -> Vec<u8> {
         let not_before = "2026-11-22T00:00:00Z".parse().unwrap();
         let not_after = "2026-11-29T00:00:00Z".parse().unwrap();
-        let template = Template { class, subject: "server", key: key.public(), not_before, not_after };
+        let template = CertificateTemplate { class, subject: "server", key: key.public(), not_before, not_after };
         issue(ca, "Rollcall CA", &template, &mut SystemRandom).unwrap()
     }
 
     fn signed(ca: &KeyPair, payload: &[u8]) -> String {
         let key = pair();
-        sign(payload, TYP, &key, &certificate(ca, &key, Class::ServerSignature)).unwrap()
+        sign(payload, TYP, &key, &certificate(ca, &key, CertificateProfile::ServerSignature)).unwrap()
     }
 
     #[test]
@@ -144,12 +144,12 @@ mod tests {
         let jws = signed(&ca, b"{}");
         assert!(matches!(verify(&jws, "rollcall-feed+jws", ca.public()), Err(JwsError::Type(t)) if t == TYP));
         assert!(matches!(verify(&jws, TYP, pair().public()), Err(JwsError::Certificate(_))));
-        for class in Class::ALL.into_iter().filter(|class| *class != Class::ServerSignature) {
+        for class in CertificateProfile::ALL.into_iter().filter(|class| *class != CertificateProfile::ServerSignature) {
             let jws = sign(b"{}", TYP, &key, &certificate(&ca, &key, class)).unwrap();
             let refusal = verify(&jws, TYP, ca.public());
             assert!(matches!(refusal, Err(JwsError::Certificate(CertificateError::Class { .. }))), "{class:?}");
         }
-        let jws = sign(b"{}", TYP, &pair(), &certificate(&ca, &key, Class::ServerSignature)).unwrap();
+        let jws = sign(b"{}", TYP, &pair(), &certificate(&ca, &key, CertificateProfile::ServerSignature)).unwrap();
         assert!(matches!(verify(&jws, TYP, ca.public()), Err(JwsError::Signature)));
     }
 
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn the_header_is_exactly_ours() {
         let (ca, key) = (pair(), pair());
-        let x5c = BASE64_STANDARD.encode(certificate(&ca, &key, Class::ServerSignature));
+        let x5c = BASE64_STANDARD.encode(certificate(&ca, &key, CertificateProfile::ServerSignature));
         let right = format!(r#"{{"alg":"ES256","typ":"{TYP}","x5c":["{x5c}"]}}"#);
         let with = |header: &str| {
             let signed = format!("{}.e30", BASE64_URL_SAFE_NO_PAD.encode(header));

@@ -15,7 +15,10 @@ use crate::{
     crypto::{
         ec::{KeyPair, Point},
         random::Random,
-        x509::{self, Authority, Certificate, CertificateError, Class, Request, TlsCertificate, TlsUse},
+        x509::{
+            self, Authority, Certificate, CertificateError, CertificateProfile, CertificateRequest, TlsCertificate,
+            TlsUse,
+        },
     },
     files,
 };
@@ -106,7 +109,10 @@ impl TerminalKeys {
 
     /// Requests for both, under these names.
     pub fn requests(&self, tls: &str, ecka: &str) -> Result<TerminalRequests, PkiError> {
-        Ok(TerminalRequests { tls: Request::sign(&self.tls, tls)?, ecka: Request::sign(&self.ecka, ecka)? })
+        Ok(TerminalRequests {
+            tls: CertificateRequest::sign(&self.tls, tls)?,
+            ecka: CertificateRequest::sign(&self.ecka, ecka)?,
+        })
     }
 }
 
@@ -183,7 +189,7 @@ impl TerminalCertificates {
         self.check_under(authority.point(), keys)?;
         let Some(previous) = &self.previous else { return Ok(()) };
         let before = Authority::read(&previous.ca).map_err(wrong("the CA before"))?;
-        let ecka = Certificate::verify(&previous.ecka, before.point(), &Class::TERMINAL);
+        let ecka = Certificate::verify(&previous.ecka, before.point(), &CertificateProfile::TERMINAL);
         let ecka = ecka.map_err(wrong("the token certificate of the CA before"))?;
         let match_all = ecka.point() == keys.ecka.public() && before.point() != authority.point();
         if match_all { Ok(()) } else { Err(PkiError::Bundle("a certificate of another key")) }
@@ -192,7 +198,8 @@ impl TerminalCertificates {
     fn check_under(&self, ca: &Point, keys: &TerminalKeys) -> Result<(), PkiError> {
         let wrong = |what| move |_: CertificateError| PkiError::Bundle(what);
         let tls = TlsCertificate::verify(&self.tls, ca, TlsUse::Client).map_err(wrong("the TLS certificate"))?;
-        let ecka = Certificate::verify(&self.ecka, ca, &Class::TERMINAL).map_err(wrong("the token certificate"))?;
+        let ecka = Certificate::verify(&self.ecka, ca, &CertificateProfile::TERMINAL)
+            .map_err(wrong("the token certificate"))?;
         let match_all = tls.point() == keys.tls.public() && ecka.point() == keys.ecka.public();
         if match_all { Ok(()) } else { Err(PkiError::Bundle("a certificate of another key")) }
     }
@@ -246,7 +253,8 @@ impl Home {
     fn expired_terminal(&self) -> Result<(KeyPair, Certificate), PkiError> {
         let Pair { key, .. } = TERMINAL;
         let key = load::key_pair(&self.path(key))?;
-        let certificate = self.card_certificate(TERMINAL, &key, &self.load_authority()?, &Class::TERMINAL)?;
+        let certificate =
+            self.card_certificate(TERMINAL, &key, &self.load_authority()?, &CertificateProfile::TERMINAL)?;
         Ok((key, certificate))
     }
 

@@ -13,8 +13,8 @@ use crate::crypto::{
     ec::{KeyPair, Point},
     random::Random,
     x509::{
-        self, Authority, Certificate, Class, Purpose, Request, Role, ServerName, Template, TlsCertificate, TlsTemplate,
-        TlsUse,
+        self, Authority, Certificate, CertificateProfile, CertificateRequest, CertificateTemplate, Purpose, ServerName,
+        TerminalRole, TlsCertificate, TlsTemplate, TlsUse,
     },
 };
 
@@ -63,7 +63,7 @@ impl Ca {
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify(Class::TokenEcka, &token_id.to_string(), key, TOKEN_LIFE, now, random)
+        self.certify(CertificateProfile::TokenEcka, &token_id.to_string(), key, TOKEN_LIFE, now, random)
     }
 
     /// Certifies a token's identity key, as the card answered it under a verified MAC.
@@ -74,24 +74,24 @@ impl Ca {
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify(Class::Identity, &token_id.to_string(), key, TOKEN_LIFE, now, random)
+        self.certify(CertificateProfile::Identity, &token_id.to_string(), key, TOKEN_LIFE, now, random)
     }
 
     /// Certifies the key that signed the request for a terminal with this role.
     pub fn certify_terminal(
         &mut self,
-        role: Role,
-        request: &Request,
+        role: TerminalRole,
+        request: &CertificateRequest,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify(Class::Terminal(role), request.subject(), request.point(), TERMINAL_LIFE, now, random)
+        self.certify(CertificateProfile::Terminal(role), request.subject(), request.point(), TERMINAL_LIFE, now, random)
     }
 
     /// Certifies the key that signed the request for a terminal that speaks TLS to a server.
     pub fn certify_tls_client(
         &mut self,
-        request: &Request,
+        request: &CertificateRequest,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
@@ -102,7 +102,7 @@ impl Ca {
     pub fn certify_tls_server(
         &mut self,
         names: &[ServerName],
-        request: &Request,
+        request: &CertificateRequest,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
@@ -112,11 +112,11 @@ impl Ca {
     /// Certifies the key that signed the request for a server that signs what terminals keep.
     pub fn certify_server_signature(
         &mut self,
-        request: &Request,
+        request: &CertificateRequest,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify(Class::ServerSignature, request.subject(), request.point(), SERVER_LIFE, now, random)
+        self.certify(CertificateProfile::ServerSignature, request.subject(), request.point(), SERVER_LIFE, now, random)
     }
 
     /// Certifies the key of a set. Only [`super::Home::create_set`] makes such keys, so nobody else may ask.
@@ -127,12 +127,12 @@ impl Ca {
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify(Class::SetEcka, subject, key, TOKEN_LIFE, now, random)
+        self.certify(CertificateProfile::SetEcka, subject, key, TOKEN_LIFE, now, random)
     }
 
     fn certify(
         &mut self,
-        class: Class,
+        class: CertificateProfile,
         subject: &str,
         key: &Point,
         life: SignedDuration,
@@ -141,7 +141,7 @@ impl Ca {
     ) -> Result<Vec<u8>, PkiError> {
         let order = Order { purpose: Purpose::Class(class), subject, key, life };
         self.issue(&order, now, |ca, authority, (not_before, not_after)| {
-            let template = Template { class, subject, key, not_before, not_after };
+            let template = CertificateTemplate { class, subject, key, not_before, not_after };
             let der = x509::issue(ca, authority.name(), &template, random)?;
             let serial = Certificate::verify(&der, ca.public(), &[class]).map_err(x509::IssueError::from)?;
             Ok((hex::encode(serial.serial()), der))
@@ -152,7 +152,7 @@ impl Ca {
         &mut self,
         usage: TlsUse,
         names: &[ServerName],
-        request: &Request,
+        request: &CertificateRequest,
         life: SignedDuration,
         now: Timestamp,
         random: &mut dyn Random,

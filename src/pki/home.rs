@@ -8,7 +8,7 @@ use super::{Ca, Caution, PersoKey, PkiError, load, pkcs11};
 use crate::crypto::{
     Key128,
     ec::{KeyPair, Point},
-    x509::{Authority, Certificate, CertificateError, Class, Role, TlsCertificate, TlsUse},
+    x509::{Authority, Certificate, CertificateError, CertificateProfile, TerminalRole, TlsCertificate, TlsUse},
 };
 
 // The files that stand alone.
@@ -117,12 +117,12 @@ impl Home {
 
     /// The terminal's key and certificate for tokens, in the role that it has here.
     pub fn load_terminal(&self, now: Timestamp) -> Result<Terminal, PkiError> {
-        self.load_pair(TERMINAL, &Class::TERMINAL, now)
+        self.load_pair(TERMINAL, &CertificateProfile::TERMINAL, now)
     }
 
     /// The terminal's key and certificate with the role ADMIN; they are there where the CA key lies.
     pub fn load_admin_terminal(&self, now: Timestamp) -> Result<Terminal, PkiError> {
-        self.load_pair(ADMIN, &[Class::Terminal(Role::Admin)], now)
+        self.load_pair(ADMIN, &[CertificateProfile::Terminal(TerminalRole::Admin)], now)
     }
 
     /// The terminal's key and certificate for the server, which shows one of the CA before while that is rotated out.
@@ -146,7 +146,7 @@ impl Home {
     /// before while it is rotated out.
     pub fn load_server_signature(&self, now: Timestamp) -> Result<Terminal, PkiError> {
         let previous = self.previous()?;
-        previous.as_ref().unwrap_or(self).load_pair(SIGNATURE, &[Class::ServerSignature], now)
+        previous.as_ref().unwrap_or(self).load_pair(SIGNATURE, &[CertificateProfile::ServerSignature], now)
     }
 
     /// The CAs whose word counts here: its own, and the one before while that is rotated out.
@@ -169,12 +169,12 @@ impl Home {
         }
     }
 
-    fn load_pair(&self, pair: Pair, classes: &[Class], now: Timestamp) -> Result<Terminal, PkiError> {
+    fn load_pair(&self, pair: Pair, classes: &[CertificateProfile], now: Timestamp) -> Result<Terminal, PkiError> {
         let authority = self.load_authority()?;
         let key = load::key_pair(&self.path(pair.key))?;
         let certificate = self.card_certificate(pair, &key, &authority, classes)?;
         self.require_valid(pair, certificate.check_time(now))?;
-        let previous = match self.previous()?.filter(|_| matches!(classes, [Class::Terminal(_), ..])) {
+        let previous = match self.previous()?.filter(|_| matches!(classes, [CertificateProfile::Terminal(_), ..])) {
             Some(home) => Some(Box::new(home.load_pair(pair, classes, now)?)),
             None => None,
         };
@@ -195,7 +195,7 @@ impl Home {
         pair: Pair,
         key: &KeyPair,
         authority: &Authority,
-        classes: &[Class],
+        classes: &[CertificateProfile],
     ) -> Result<Certificate, PkiError> {
         let path = self.path(pair.certificate);
         let certificate = Certificate::verify(&load::certificate(&path)?, authority.point(), classes)

@@ -22,7 +22,9 @@ use crate::{
     crypto::{
         ec::{KeyPair, Point},
         random::{self, Random},
-        x509::{self, Authority, Class, Request, Role, ServerName, TlsUse, UTC_TIME_END},
+        x509::{
+            self, Authority, CertificateProfile, CertificateRequest, ServerName, TerminalRole, TlsUse, UTC_TIME_END,
+        },
     },
     files,
 };
@@ -218,7 +220,7 @@ fn is_leftover(name: &str) -> bool {
 /// What a key pair of this machine is certified for.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
-    Terminal(Role),
+    Terminal(TerminalRole),
     Client,
     Server,
     Signature,
@@ -226,8 +228,8 @@ enum Kind {
 
 /// All of them, in the order in which they are made.
 const PAIRS: [(Pair, Kind); 5] = [
-    (TERMINAL, Kind::Terminal(Role::Read)),
-    (ADMIN, Kind::Terminal(Role::Admin)),
+    (TERMINAL, Kind::Terminal(TerminalRole::Read)),
+    (ADMIN, Kind::Terminal(TerminalRole::Admin)),
     (CLIENT, Kind::Client),
     (SERVER, Kind::Server),
     (SIGNATURE, Kind::Signature),
@@ -330,8 +332,8 @@ impl Work<'_> {
         outcome: Outcome,
     ) -> Result<(), PkiError> {
         // The same way as for a key from elsewhere: the request shows that its holder wants it.
-        let request = Request::sign(key, &subject(kind, key.public()))?;
-        let request = Request::verify(&request).map_err(PkiError::Request)?;
+        let request = CertificateRequest::sign(key, &subject(kind, key.public()))?;
+        let request = CertificateRequest::verify(&request).map_err(PkiError::Request)?;
         let der = match kind {
             Kind::Terminal(role) => ca.certify_terminal(role, &request, self.now, self.random)?,
             Kind::Client => ca.certify_tls_client(&request, self.now, self.random)?,
@@ -349,8 +351,8 @@ impl Work<'_> {
         let tls = |usage| self.home.tls_certificate(pair, key, authority, usage).map(|found| found.not_after());
         let card = |class| self.home.card_certificate(pair, key, authority, &[class]).map(|found| found.not_after());
         match kind {
-            Kind::Terminal(role) => card(Class::Terminal(role)),
-            Kind::Signature => card(Class::ServerSignature),
+            Kind::Terminal(role) => card(CertificateProfile::Terminal(role)),
+            Kind::Signature => card(CertificateProfile::ServerSignature),
             Kind::Client => tls(TlsUse::Client),
             Kind::Server => tls(TlsUse::Server),
         }
@@ -374,7 +376,7 @@ impl Work<'_> {
 /// terminal shows its certificate to every card.
 fn subject(kind: Kind, key: &Point) -> String {
     let prefix = match kind {
-        Kind::Terminal(Role::Admin) => "admin",
+        Kind::Terminal(TerminalRole::Admin) => "admin",
         Kind::Terminal(_) => "terminal",
         Kind::Client => "client",
         Kind::Server => "server",

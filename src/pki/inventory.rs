@@ -10,7 +10,7 @@ use super::{
     load,
     set::SetId,
 };
-use crate::crypto::x509::{Authority, Certificate, Class, Role, TlsCertificate, TlsUse};
+use crate::crypto::x509::{Authority, Certificate, CertificateProfile, TerminalRole, TlsCertificate, TlsUse};
 
 /// A certificate that has less than this left is expiring, a short-lived one when less than 3/7 of its life is left: for
 /// a terminal from day 4 of 7.
@@ -105,11 +105,19 @@ impl Home {
                 items.push(Item { file: name.to_owned(), content: Content::SecretKey(load::key_128(&path).map(drop)) });
             }
         }
-        self.pair(TERMINAL, |key| self.card_facts(TERMINAL, key, &Class::TERMINAL), &mut items)?;
-        self.pair(ADMIN, |key| self.card_facts(ADMIN, key, &[Class::Terminal(Role::Admin)]), &mut items)?;
+        self.pair(TERMINAL, |key| self.card_facts(TERMINAL, key, &CertificateProfile::TERMINAL), &mut items)?;
+        self.pair(
+            ADMIN,
+            |key| self.card_facts(ADMIN, key, &[CertificateProfile::Terminal(TerminalRole::Admin)]),
+            &mut items,
+        )?;
         self.pair(CLIENT, |key| self.tls_facts(CLIENT, key, TlsUse::Client), &mut items)?;
         self.pair(SERVER, |key| self.tls_facts(SERVER, key, TlsUse::Server), &mut items)?;
-        self.pair(SIGNATURE, |key| self.card_facts(SIGNATURE, key, &[Class::ServerSignature]), &mut items)?;
+        self.pair(
+            SIGNATURE,
+            |key| self.card_facts(SIGNATURE, key, &[CertificateProfile::ServerSignature]),
+            &mut items,
+        )?;
         for id in self.sets()? {
             self.private_key(format!("sets/{id}.key"), &mut items)?;
             self.certificate(format!("sets/{id}.crt"), || self.set_facts(id), &mut items)?;
@@ -156,7 +164,7 @@ impl Home {
         Ok(facts!(authority, "ca", authority.name()))
     }
 
-    fn card_facts(&self, pair: Pair, authority: &Authority, classes: &[Class]) -> Result<Facts, PkiError> {
+    fn card_facts(&self, pair: Pair, authority: &Authority, classes: &[CertificateProfile]) -> Result<Facts, PkiError> {
         let key = load::key_pair(&self.path(pair.key))?;
         let certificate: Certificate = self.card_certificate(pair, &key, authority, classes)?;
         Ok(facts!(certificate, certificate.class().word(), certificate.subject()))

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     crypto::{
         random::Random,
-        x509::{Class, ServerName},
+        x509::{CertificateProfile, ServerName},
     },
     files,
 };
@@ -93,7 +93,7 @@ impl Home {
     pub fn rotation(&self) -> Result<Rotation, PkiError> {
         let previous = self.previous()?.ok_or(PkiError::NoRotation)?;
         let issued = record::entries(&previous.record())?;
-        let tokens = issued.iter().filter(|entry| entry.class == Class::TokenEcka.word());
+        let tokens = issued.iter().filter(|entry| entry.class == CertificateProfile::TokenEcka.word());
         let known: BTreeSet<Uuid> = tokens.filter_map(|entry| entry.subject.parse().ok()).collect();
         let path = self.path(ROTATED);
         let failed = |error| PkiError::Io { path: path.clone(), error };

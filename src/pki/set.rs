@@ -14,7 +14,7 @@ use crate::{
         ec::{KeyPair, Point},
         random::{self, Random},
         sha256,
-        x509::{self, Certificate, Class},
+        x509::{self, Certificate, CertificateProfile},
     },
     files,
 };
@@ -98,7 +98,7 @@ impl Home {
     pub(super) fn set_under(&self, authority: &Point, id: SetId) -> Result<Set, PkiError> {
         let path = self.set_path(id, "crt");
         let der = load::certificate(&path)?;
-        let certificate = Certificate::verify(&der, authority, &[Class::SetEcka])
+        let certificate = Certificate::verify(&der, authority, &[CertificateProfile::SetEcka])
             .map_err(|error| PkiError::Certificate { path: path.clone(), error })?;
         let key = load::key_pair(&self.set_path(id, "key"))?;
         if key.public() != certificate.point() || SetId::of(&der) != id {

@@ -43,7 +43,7 @@ impl Case {
         }
     }
 
-    fn verified(&self) -> Verified {
+    fn verified(&self) -> VerifiedProof {
         Proof::parse_answer(&self.answer).unwrap().check(&self.expected(), self.identity.public()).unwrap()
     }
 }

@@ -15,7 +15,7 @@ use crate::{
         ec::Point,
         random::SystemRandom,
         sha256,
-        x509::{Certificate, Class},
+        x509::{Certificate, CertificateProfile},
     },
     pki::{Ca, Caution, Home, PkiError},
     proof::thumbprint,
@@ -81,7 +81,9 @@ async fn administrator(pki: &Home, previous: &Home, store: &Store, now: Timestam
 fn recertified(ca: &mut Ca, id: uuid::Uuid, keys: &TokenKeys, now: Timestamp) -> Result<Option<TokenKeys>, PkiError> {
     let ours = *ca.authority().point();
     let holds = |der: &[u8], class| Certificate::verify(der, &ours, &[class]).is_ok();
-    if holds(&keys.identity_certificate, Class::Identity) && holds(&keys.ecka_certificate, Class::TokenEcka) {
+    if holds(&keys.identity_certificate, CertificateProfile::Identity)
+        && holds(&keys.ecka_certificate, CertificateProfile::TokenEcka)
+    {
         return Ok(None);
     }
     // What is no key was no key before, and is refused wherever it is used.

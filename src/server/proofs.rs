@@ -8,7 +8,7 @@ use crate::{
     crypto::{
         ec::Point,
         sha256,
-        x509::{Certificate, Class},
+        x509::{Certificate, CertificateProfile},
     },
     proof::{Claims, ProofError, verify_message},
 };
@@ -54,7 +54,8 @@ fn claims(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Res
 /// The identity key, from a certificate that is the CA's, in time, of the right class, this token's, and of the key
 /// that was registered.
 fn identity(der: &[u8], against: &Against<'_>) -> Option<Point> {
-    let mut verdicts = against.authorities.iter().map(|ca| Certificate::verify(der, ca, &[Class::Identity]));
+    let mut verdicts =
+        against.authorities.iter().map(|ca| Certificate::verify(der, ca, &[CertificateProfile::Identity]));
     let certificate = verdicts.find_map(Result::ok)?;
     certificate.check_time(against.now).ok()?;
     let ours = certificate.subject() == against.token_id.to_string()

@@ -31,9 +31,9 @@ use crate::{
         ec::{KeyPair, Point},
         random::Random,
         sha256,
-        x509::{Certificate, CertificateError, Class},
+        x509::{Certificate, CertificateError, CertificateProfile},
     },
-    proof::{Expected, Proof, Verified},
+    proof::{Expected, Proof, VerifiedProof},
 };
 
 /// What the terminal authenticates with.
@@ -57,7 +57,7 @@ impl Credentials {
     }
 
     /// Verifies a token's certificate: under the CA, or while it is being rotated under the one before.
-    pub fn verify(&self, der: &[u8], class: Class) -> Result<Certificate, CertificateError> {
+    pub fn verify(&self, der: &[u8], class: CertificateProfile) -> Result<Certificate, CertificateError> {
         let verified = Certificate::verify(der, &self.ca, &[class]);
         match (&verified, &self.previous) {
             (Err(_), Some(previous)) => Certificate::verify(der, &previous.ca, &[class]).or(verified),
@@ -115,7 +115,7 @@ pub struct Authenticated {
     /// Its id, as it came inside the channel.
     pub token_id: Uuid,
     /// The verified proof.
-    pub proof: Verified,
+    pub proof: VerifiedProof,
     /// The user information.
     pub user: User,
 }
@@ -198,7 +198,7 @@ impl Visit<'_> {
         link: &mut dyn Link,
         selected: &Selected,
         channel: &mut Channel,
-    ) -> Result<(Uuid, Verified), TokenError> {
+    ) -> Result<(Uuid, VerifiedProof), TokenError> {
         const STEP: &str = "INTERNAL AUTHENTICATE";
         let command = commands::internal_authenticate(&self.nonce);
         let answer = match (channel.session.send(link, STEP, &command), selected.privacy) {
@@ -255,18 +255,18 @@ impl Visit<'_> {
         let item = Item::Identity(token_id);
         if let Some(der) = self.memory.recall(&item) {
             traced::remembered(link, &item, &der);
-            if let Ok(certificate) = self.certificate(&der, Class::Identity, &token_id.to_string()) {
+            if let Ok(certificate) = self.certificate(&der, CertificateProfile::Identity, &token_id.to_string()) {
                 return Ok(certificate);
             }
             self.learned.push((item, None));
         }
         let der = session.send(link, "GET DATA identity certificate", &commands::read_object(TAG_IDENTITY))?;
-        let certificate = self.certificate(&der, Class::Identity, &token_id.to_string())?;
+        let certificate = self.certificate(&der, CertificateProfile::Identity, &token_id.to_string())?;
         self.learned.push((item, Some(der)));
         Ok(certificate)
     }
 
-    fn certificate(&self, der: &[u8], class: Class, subject: &str) -> Result<Certificate, TokenError> {
+    fn certificate(&self, der: &[u8], class: CertificateProfile, subject: &str) -> Result<Certificate, TokenError> {
         let certificate = self.credentials.verify(der, class)?;
         certificate.check_time(self.now)?;
         if certificate.subject() == subject { Ok(certificate) } else { Err(TokenError::IdentityMismatch) }
@@ -275,12 +275,12 @@ impl Visit<'_> {
     /// The verified point of the token's or the set's ECKA certificate.
     fn card_key(&self, privacy: Privacy, der: &[u8]) -> Result<Point, TokenError> {
         match privacy {
-            Privacy::Open(id) => Ok(*self.certificate(der, Class::TokenEcka, &id.to_string())?.point()),
+            Privacy::Open(id) => Ok(*self.certificate(der, CertificateProfile::TokenEcka, &id.to_string())?.point()),
             Privacy::Private(set) => {
                 if sha256(&[der])[..8] != set {
                     return Err(TokenError::IdentityMismatch);
                 }
-                let certificate = self.credentials.verify(der, Class::SetEcka)?;
+                let certificate = self.credentials.verify(der, CertificateProfile::SetEcka)?;
                 certificate.check_time(self.now)?;
                 Ok(*certificate.point())
             }
@@ -371,7 +371,7 @@ fn plain(
 pub struct Proved {
     token_id: Uuid,
     session: Session,
-    proof: Verified,
+    proof: VerifiedProof,
 }
 
 impl Proved {

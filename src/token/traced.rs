@@ -19,7 +19,7 @@ use crate::{
         scp11::{Handshake, Opened},
     },
     crypto::{Key128, sha256},
-    proof::{self, ProofError, Verified},
+    proof::{self, ProofError, VerifiedProof},
 };
 
 use super::open::{Credentials, Item, Visit};
@@ -112,8 +112,8 @@ pub fn answer(
 pub fn proof(
     link: &mut dyn Link,
     answer: &[u8],
-    checked: Result<Verified, ProofError>,
-) -> Result<Verified, ProofError> {
+    checked: Result<VerifiedProof, ProofError>,
+) -> Result<VerifiedProof, ProofError> {
     let checked = match checked {
         Err(ProofError::Signature) => match link.recorded(Question::Proof) {
             Some(RecordedVerdict::Holds) => masked_proof(answer).ok_or(ProofError::Form),
@@ -132,9 +132,9 @@ pub fn proof(
 
 /// What an answer whose form was checked says: the counter behind `83 10 id 80 04`, and the record at the end. There is
 /// no message: it would not verify.
-fn masked_proof(answer: &[u8]) -> Option<Verified> {
+fn masked_proof(answer: &[u8]) -> Option<VerifiedProof> {
     let counter = u32::from_be_bytes(*answer.get(20..)?.first_chunk()?);
-    Some(Verified { counter, record: *answer.last_chunk::<{ proof::RECORD }>()?, cose: Vec::new() })
+    Some(VerifiedProof { counter, record: *answer.last_chunk::<{ proof::RECORD }>()?, cose: Vec::new() })
 }
 
 /// SHA-256, for the chain of a trace.

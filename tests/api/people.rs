@@ -66,8 +66,8 @@ pub fn tokens_are_registered_once(kind: &Kind) {
         let der = BASE64_URL_SAFE_NO_PAD.decode(der).unwrap();
         rollcall::crypto::x509::Certificate::verify(&der, site.admin.authority.point(), &[class]).unwrap()
     };
-    let identity = verified(&certificates.identity, rollcall::crypto::x509::Class::Identity);
-    let ecka = verified(&certificates.ecka, rollcall::crypto::x509::Class::TokenEcka);
+    let identity = verified(&certificates.identity, rollcall::crypto::x509::CertificateProfile::Identity);
+    let ecka = verified(&certificates.ecka, rollcall::crypto::x509::CertificateProfile::TokenEcka);
     assert_eq!((identity.subject(), identity.point()), (token.id.to_string().as_str(), token.identity.public()));
     assert_eq!((ecka.subject(), ecka.point()), (token.id.to_string().as_str(), token.ecka.public()));
     // The same id for other keys, or for somebody else.

@@ -7,7 +7,7 @@ use rollcall::{
     crypto::{
         ec::KeyPair,
         random::SystemRandom,
-        x509::{Class, Role as CardRole, Template, issue},
+        x509::{CertificateProfile, CertificateTemplate, TerminalRole as CardRole, issue},
     },
 };
 
@@ -101,7 +101,7 @@ pub fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
     let made = |ca: &KeyPair, class, subject: &str, key: &KeyPair, days: i64| {
         let (not_before, not_after) =
             (now - jiff::SignedDuration::from_hours(48), now + jiff::SignedDuration::from_hours(24 * days));
-        let template = Template { class, subject, key: key.public(), not_before, not_after };
+        let template = CertificateTemplate { class, subject, key: key.public(), not_before, not_after };
         issue(ca, site.admin.authority.name(), &template, &mut SystemRandom).unwrap()
     };
     let id = token.id.to_string();
@@ -114,11 +114,11 @@ pub fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
     for (what, der) in [
         ("another token's", decoded(&others.identity)),
         ("the class of the other key", decoded(&certificates.ecka)),
-        ("the class of a terminal", made(&ca, Class::Terminal(CardRole::Read), &id, &token.identity, 1)),
-        ("another name", made(&ca, Class::Identity, &other.id.to_string(), &token.identity, 1)),
-        ("another key", made(&ca, Class::Identity, &id, &stranger, 1)),
-        ("another CA", made(&stranger, Class::Identity, &id, &token.identity, 1)),
-        ("expired", made(&ca, Class::Identity, &id, &token.identity, -1)),
+        ("the class of a terminal", made(&ca, CertificateProfile::Terminal(CardRole::Read), &id, &token.identity, 1)),
+        ("another name", made(&ca, CertificateProfile::Identity, &other.id.to_string(), &token.identity, 1)),
+        ("another key", made(&ca, CertificateProfile::Identity, &id, &stranger, 1)),
+        ("another CA", made(&stranger, CertificateProfile::Identity, &id, &token.identity, 1)),
+        ("expired", made(&ca, CertificateProfile::Identity, &id, &token.identity, -1)),
         ("none at all", vec![0x30, 0]),
     ] {
         assert_eq!(code(with(&der)), "proof.certificate", "{what}");

@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use rollcall::{
     api::v1::{Freshness, RenewalRequest, Role},
-    crypto::x509::{Certificate, Class, TlsCertificate, TlsUse},
+    crypto::x509::{Certificate, CertificateProfile, TlsCertificate, TlsUse},
     pki::Home,
     server_client::{Limits, Server, ServerError},
 };
@@ -47,7 +47,8 @@ pub fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
     // A token that is told once more gets certificates of the new CA.
     let again = admin.register_token(&token.request("7")).unwrap();
     let ca = *site.pki().load_authority().unwrap().point();
-    for (text, class) in [(&again.identity, Class::Identity), (&again.ecka, Class::TokenEcka)] {
+    for (text, class) in [(&again.identity, CertificateProfile::Identity), (&again.ecka, CertificateProfile::TokenEcka)]
+    {
         let der = BASE64_URL_SAFE_NO_PAD.decode(text).unwrap();
         assert!(Certificate::verify(&der, &ca, &[class]).is_ok());
     }

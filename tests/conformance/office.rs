@@ -9,7 +9,7 @@ use rollcall::{
     },
     crypto::{
         random::SystemRandom,
-        x509::{Certificate, Class, Role},
+        x509::{Certificate, CertificateProfile, TerminalRole},
     },
     terminal::tap::{Depth, Seen, Tapped, visit},
     token::open::{Credentials, Item, Memory, Visit},
@@ -33,7 +33,8 @@ impl Memory for Notebook {
 /// The keys of a terminal that reads.
 pub fn credentials(desk: &Desk) -> Credentials {
     let der = Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
-    let certificate = Certificate::verify(&der, desk.ca.public(), &[Class::Terminal(Role::Read)]).unwrap();
+    let certificate =
+        Certificate::verify(&der, desk.ca.public(), &[CertificateProfile::Terminal(TerminalRole::Read)]).unwrap();
     Credentials { ca: *desk.ca.public(), key: desk.terminal.clone(), certificate, previous: None }
 }
 

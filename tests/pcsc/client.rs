@@ -14,7 +14,7 @@ use rollcall::{
         Key128,
         ec::{KeyPair, Point},
         random::SystemRandom,
-        x509::{self, Certificate, Class, Role, Template},
+        x509::{self, Certificate, CertificateProfile, CertificateTemplate, TerminalRole},
     },
     pki::Home,
     token::record::{Layout, decode},
@@ -83,8 +83,8 @@ fn personalise(reader: &str) {
     let terminal = KeyPair::generate(&mut SystemRandom).expect("a key");
     let token_id = Uuid::from_bytes([0x42; 16]);
     let subject = token_id.to_string();
-    let certify = |class: Class, key: &Point| issue(&ca, class, &subject, key);
-    let certificate = issue(&ca, Class::Terminal(Role::Read), "a terminal", terminal.public());
+    let certify = |class: CertificateProfile, key: &Point| issue(&ca, class, &subject, key);
+    let certificate = issue(&ca, CertificateProfile::Terminal(TerminalRole::Read), "a terminal", terminal.public());
     let user = User { id: "42".into(), name: "Made by yubikit".into(), ..User::default() };
     let key = |n: u8| Key128::new([n; 16]);
     let issue = Issue {
@@ -96,16 +96,16 @@ fn personalise(reader: &str) {
     };
     yubikit_client::personalise(reader, &issue, &certify);
     let ecka = yubikit_client::certificate(reader);
-    let ecka = Certificate::verify(&ecka, ca.public(), &[Class::TokenEcka]).expect("valid");
+    let ecka = Certificate::verify(&ecka, ca.public(), &[CertificateProfile::TokenEcka]).expect("valid");
     assert_eq!(ecka.subject(), subject);
     let record = yubikit_client::read_record(reader, &issue.terminal.0, &issue.terminal.1, ecka.point());
     assert_eq!(decode(&record).expect("a record").user, user);
 }
 
-fn issue(ca: &KeyPair, class: Class, subject: &str, key: &Point) -> Vec<u8> {
+fn issue(ca: &KeyPair, class: CertificateProfile, subject: &str, key: &Point) -> Vec<u8> {
     let now = Timestamp::now();
     let not_after = now + jiff::SignedDuration::from_hours(24 * 30);
-    let template = Template { class, subject, key, not_before: now, not_after };
+    let template = CertificateTemplate { class, subject, key, not_before: now, not_after };
     x509::issue(ca, "Rollcall CA", &template, &mut SystemRandom).expect("a certificate")
 }
 
@@ -113,7 +113,7 @@ fn open(reader: &str) {
     let home = std::env::var("ROLLCALL_HOME").expect("a home");
     let terminal = Home::new(Path::new(&home).join("pki")).load_terminal(Timestamp::now()).expect("keys");
     let ecka = yubikit_client::certificate(reader);
-    let ecka = Certificate::verify(&ecka, terminal.authority.point(), &[Class::TokenEcka]).expect("valid");
+    let ecka = Certificate::verify(&ecka, terminal.authority.point(), &[CertificateProfile::TokenEcka]).expect("valid");
     let record = yubikit_client::read_record(reader, &terminal.key, terminal.certificate.der(), ecka.point());
     assert_eq!(decode(&record).expect("a record").user.id, std::env::var("ROLLCALL_TEST_USER").expect("a user"));
 }

@@ -17,7 +17,7 @@ use rollcall::{
     crypto::{
         aes,
         ec::{KeyPair, Point},
-        x509::Class,
+        x509::CertificateProfile,
     },
     terminal::enrollment::manifest::Manifest,
     token::constants::AID,
@@ -87,7 +87,7 @@ type Session = SecurityDomainSession<Substituting>;
 
 /// Takes a BLANK card with the test keys to ISSUED with yubikit's own personalisation functions. What GlobalPlatform has
 /// no function for (our objects and SET STATUS) goes through its secure messaging as plain APDUs.
-pub fn personalise(reader: &str, issue: &Issue, certify: &dyn Fn(Class, &Point) -> Vec<u8>) {
+pub fn personalise(reader: &str, issue: &Issue, certify: &dyn Fn(CertificateProfile, &Point) -> Vec<u8>) {
     let test = ykd::StaticKeys::default_keys();
     let start = scp03(0xFF, &test);
     let mut session = open(reader, &start);
@@ -109,13 +109,13 @@ pub fn personalise(reader: &str, issue: &Issue, certify: &dyn Fn(Class, &Point) 
     let own = KeyRef::new(0x11, 0x41);
     let point = session.generate_ec_key(own, Curve::Secp256r1, 0).expect("GENERATE KEY");
     let point = Point::parse(&point).expect("a point");
-    let ecka = certify(Class::TokenEcka, &point);
+    let ecka = certify(CertificateProfile::TokenEcka, &point);
     session.store_certificate_bundle(own, &[&ecka]).expect("STORE DATA of the certificate");
     assert_eq!(session.get_certificate_bundle(own).expect("GET DATA of the certificate"), std::slice::from_ref(&ecka));
 
     let answer = send(&mut session, [0x80, 0xF1, 0x00, 0x21], &[0x01, 0xF0, 0x01, 0x00]);
     let identity_point = Point::parse(&answer[2..]).expect("a point");
-    let identity = certify(Class::Identity, &identity_point);
+    let identity = certify(CertificateProfile::Identity, &identity_point);
     let mode = [&[0][..], issue.token_id.as_bytes()].concat();
     send(&mut session, [0x80, 0xDA, 0x7F, 0x21], &identity);
     send(&mut session, [0x80, 0xDA, 0x01, 0x00], &mode);

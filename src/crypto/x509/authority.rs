@@ -4,10 +4,10 @@ use jiff::Timestamp;
 
 use super::{
     CertificateError, IssueError,
-    der::{BOOLEAN, OCTET_STRING, Reader, SEQUENCE, only},
+    der::{BOOLEAN, DerReader, OCTET_STRING, SEQUENCE, only},
     issue::{Common, begin, extension, finish},
     leaf::KEY_USAGE,
-    walk::{Extensions, Head, Outer, bit_string, form, walk},
+    walk::{CertificateHead, Extensions, Outer, bit_string, form, walk},
 };
 use crate::crypto::{
     ec::{KeyPair, Point},
@@ -25,7 +25,7 @@ const KEY_CERT_SIGN: u8 = 0x04;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {
     der: Vec<u8>,
-    head: Head,
+    head: CertificateHead,
 }
 
 impl Authority {
@@ -108,7 +108,7 @@ fn profile(mut extensions: Extensions<'_>, id: &[u8; 20]) -> Result<(), Certific
     if bits.get(1).is_none_or(|bits| bits & KEY_CERT_SIGN == 0) {
         return Err(CertificateError::Profile("key usage"));
     }
-    let mut reader = Reader::new(identifier);
+    let mut reader = DerReader::new(identifier);
     let named = form("subject key identifier", reader.value(OCTET_STRING))?;
     form("subject key identifier", reader.end())?;
     if named == id { Ok(()) } else { Err(CertificateError::Profile("subject key identifier")) }
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::crypto::{
         random::SystemRandom,
-        x509::{Certificate, Class, Template},
+        x509::{Certificate, CertificateProfile, CertificateTemplate},
     };
 
     fn from() -> Timestamp {
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!((authority.not_before(), authority.not_after()), (from(), to()));
         assert_eq!(Authority::read(authority.der()).unwrap(), authority);
         // It is none of what a CA gives to others.
-        assert!(Certificate::verify(authority.der(), key.public(), &Class::ALL).is_err());
+        assert!(Certificate::verify(authority.der(), key.public(), &CertificateProfile::ALL).is_err());
     }
 
     #[test]
@@ -146,8 +146,8 @@ mod tests {
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
         let other = KeyPair::generate(&mut SystemRandom).unwrap();
         for (subject, certified) in [("somebody", &other), ("Rollcall CA", &key)] {
-            let template = Template {
-                class: Class::Identity,
+            let template = CertificateTemplate {
+                class: CertificateProfile::Identity,
                 subject,
                 key: certified.public(),
                 not_before: from(),

@@ -44,9 +44,9 @@ pub const CONTEXT_3: u8 = 0xA3;
 
 /// Reads one object after the other from the front of a buffer.
 #[derive(Debug, Clone, Copy)]
-pub struct Reader<'a>(&'a [u8]);
+pub struct DerReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> DerReader<'a> {
     /// Reads from these bytes.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
@@ -128,8 +128,8 @@ impl<'a> Reader<'a> {
 }
 
 /// Reads bytes that are exactly one object with this tag, and returns a reader of what it holds.
-pub fn only(bytes: &[u8], tag: u8) -> Result<Reader<'_>, DerError> {
-    let mut reader = Reader::new(bytes);
+pub fn only(bytes: &[u8], tag: u8) -> Result<DerReader<'_>, DerError> {
+    let mut reader = DerReader::new(bytes);
     let inner = reader.enter(tag)?;
     reader.end()?;
     Ok(inner)
@@ -162,7 +162,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let mut reader = Reader::new(&bytes);
+            let mut reader = DerReader::new(&bytes);
             while let Some(tag) = reader.peek() {
                 match reader.object(tag) {
                     Ok((value, whole)) => prop_assert!(whole.ends_with(value) && whole.len() >= value.len() + 2),

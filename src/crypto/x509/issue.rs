@@ -10,7 +10,7 @@ use openssl::{
     x509::{X509, X509Builder, X509Extension, X509Name},
 };
 
-use super::{CLASS_ARC_DER, Certificate, CertificateError, Class, Purpose, walk::is_common_name};
+use super::{CLASS_ARC_DER, Certificate, CertificateError, CertificateProfile, Purpose, walk::is_common_name};
 use crate::crypto::{
     CryptoError,
     ec::{KeyPair, Point},
@@ -26,9 +26,9 @@ const SERIAL_LENGTH: usize = 8;
 
 /// What a certificate shall say.
 #[derive(Debug, Clone, Copy)]
-pub struct Template<'a> {
+pub struct CertificateTemplate<'a> {
     /// What it is for.
-    pub class: Class,
+    pub class: CertificateProfile,
     /// The common name: a token's is its id as UUID, a set's `set ` and random hex.
     pub subject: &'a str,
     /// The certified key.
@@ -67,10 +67,10 @@ impl From<ErrorStack> for IssueError {
 pub fn issue(
     ca: &KeyPair,
     issuer: &str,
-    template: &Template<'_>,
+    template: &CertificateTemplate<'_>,
     random: &mut dyn Random,
 ) -> Result<Vec<u8>, IssueError> {
-    let &Template { class, subject, key, not_before, not_after } = template;
+    let &CertificateTemplate { class, subject, key, not_before, not_after } = template;
     let mut builder = begin(&Common { issuer, subject, key, not_before, not_after }, random)?;
     standard_extensions(&mut builder, ca.public(), Purpose::Class(class))?;
     let der = finish(builder, ca)?;

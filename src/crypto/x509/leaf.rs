@@ -1,9 +1,9 @@
 //! Certificates that a CA gave to somebody else: three extensions, each with what the profile lets it say.
 
 use super::{
-    CLASS_ARC_DER, CertificateError, Class, Purpose, TlsUse,
+    CLASS_ARC_DER, CertificateError, CertificateProfile, Purpose, TlsUse,
     der::{OID, SEQUENCE, only},
-    walk::{Extensions, Head, Outer, bit_string, form, walk},
+    walk::{CertificateHead, Extensions, Outer, bit_string, form, walk},
 };
 use crate::crypto::ec::Point;
 
@@ -15,7 +15,7 @@ const KEY_IDENTIFIER: u8 = 0x80;
 
 /// What such a certificate says.
 pub struct Leaf {
-    pub head: Head,
+    pub head: CertificateHead,
     pub authority: [u8; 20],
     pub purpose: Purpose,
 }
@@ -60,7 +60,7 @@ fn purpose(value: &[u8]) -> Result<Purpose, CertificateError> {
     let oid = form(PART, reader.value(OID))?;
     form(PART, reader.end())?;
     match oid.strip_prefix(&CLASS_ARC_DER) {
-        Some(&[number]) => Class::from_number(number).map(Purpose::Class),
+        Some(&[number]) => CertificateProfile::from_number(number).map(Purpose::Class),
         Some(_) => None,
         None => TlsUse::from_oid(oid).map(Purpose::Tls),
     }

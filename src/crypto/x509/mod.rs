@@ -17,9 +17,9 @@ mod walk;
 
 pub use authority::Authority;
 pub use der::DerError;
-pub use issue::{IssueError, Template, UTC_TIME_END, from_pem, issue, to_pem};
+pub use issue::{CertificateTemplate, IssueError, UTC_TIME_END, from_pem, issue, to_pem};
 use jiff::Timestamp;
-pub use request::Request;
+pub use request::CertificateRequest;
 pub use tls::{ServerName, TlsCertificate, TlsTemplate, TlsUse};
 
 use super::{CryptoError, ec::Point};
@@ -36,7 +36,7 @@ pub const CARD_LIMIT: usize = 480;
 
 /// What a terminal may do to a token. A role may do what the lower ones may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
+pub enum TerminalRole {
     /// Authenticate and read.
     Read,
     /// Write the user record too.
@@ -45,7 +45,7 @@ pub enum Role {
     Admin,
 }
 
-impl Role {
+impl TerminalRole {
     /// The word for people and for scripts: `read`, `write`, `admin`.
     pub const fn word(self) -> &'static str {
         match self {
@@ -58,9 +58,9 @@ impl Role {
 
 /// What a certificate of a card's world is for. Each side refuses every class but the one that it expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum CertificateProfile {
     /// A terminal's key for the key agreement with tokens.
-    Terminal(Role),
+    Terminal(TerminalRole),
     /// A token's own key for the key agreement.
     TokenEcka,
     /// The key that a set of private tokens shares.
@@ -71,12 +71,12 @@ pub enum Class {
     ServerSignature,
 }
 
-impl Class {
+impl CertificateProfile {
     /// Every class.
     pub const ALL: [Self; 7] = [
-        Self::Terminal(Role::Read),
-        Self::Terminal(Role::Write),
-        Self::Terminal(Role::Admin),
+        Self::Terminal(TerminalRole::Read),
+        Self::Terminal(TerminalRole::Write),
+        Self::Terminal(TerminalRole::Admin),
         Self::TokenEcka,
         Self::SetEcka,
         Self::Identity,
@@ -84,14 +84,14 @@ impl Class {
     ];
     /// The classes of terminals: what a card expects.
     pub const TERMINAL: [Self; 3] =
-        [Self::Terminal(Role::Read), Self::Terminal(Role::Write), Self::Terminal(Role::Admin)];
+        [Self::Terminal(TerminalRole::Read), Self::Terminal(TerminalRole::Write), Self::Terminal(TerminalRole::Admin)];
 
     /// The number of the class under [`CLASS_ARC`].
     pub const fn number(self) -> u8 {
         match self {
-            Self::Terminal(Role::Read) => 1,
-            Self::Terminal(Role::Write) => 2,
-            Self::Terminal(Role::Admin) => 3,
+            Self::Terminal(TerminalRole::Read) => 1,
+            Self::Terminal(TerminalRole::Write) => 2,
+            Self::Terminal(TerminalRole::Admin) => 3,
             Self::TokenEcka => 8,
             Self::SetEcka => 9,
             Self::Identity => 10,
@@ -115,9 +115,9 @@ impl Class {
     /// The word for people and for scripts.
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Terminal(Role::Read) => "terminal-read",
-            Self::Terminal(Role::Write) => "terminal-write",
-            Self::Terminal(Role::Admin) => "terminal-admin",
+            Self::Terminal(TerminalRole::Read) => "terminal-read",
+            Self::Terminal(TerminalRole::Write) => "terminal-write",
+            Self::Terminal(TerminalRole::Admin) => "terminal-admin",
             Self::TokenEcka => "token",
             Self::SetEcka => "set",
             Self::Identity => "identity",
@@ -138,7 +138,7 @@ impl Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// The token protocol.
-    Class(Class),
+    Class(CertificateProfile),
     /// TLS between terminal and server.
     Tls(TlsUse),
 }
@@ -153,7 +153,7 @@ impl Purpose {
     }
 }
 
-impl std::fmt::Display for Class {
+impl std::fmt::Display for CertificateProfile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.word())
     }
@@ -200,7 +200,7 @@ pub enum CertificateError {
     /// A certificate of this authority, but for something else.
     #[error("a certificate of the class {found} is not accepted here")]
     Class {
-        /// What it is for: the word of a [`Class`] or of a [`TlsUse`].
+        /// What it is for: the word of a [`CertificateProfile`] or of a [`TlsUse`].
         found: &'static str,
     },
     /// Its time has not come.
@@ -224,8 +224,8 @@ pub enum CertificateError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
-    head: walk::Head,
-    class: Class,
+    head: walk::CertificateHead,
+    class: CertificateProfile,
     authority: [u8; 20],
 }
 
@@ -233,7 +233,7 @@ impl Certificate {
     /// Bounds the outer lengths, verifies the signature over what is signed with the CA's point, and only then walks
     /// the signed bytes. Refuses every class that is not `expected`. The dates are not compared with any clock: see
     /// [`Certificate::check_time`].
-    pub fn verify(der: &[u8], ca: &Point, expected: &[Class]) -> Result<Self, CertificateError> {
+    pub fn verify(der: &[u8], ca: &Point, expected: &[CertificateProfile]) -> Result<Self, CertificateError> {
         let limit = expected.iter().map(|class| class.limit()).max().unwrap_or(0);
         let leaf = leaf::verify(der, ca, limit)?;
         let class = match leaf.purpose {
@@ -257,7 +257,7 @@ impl Certificate {
     }
 
     /// What it is for.
-    pub const fn class(&self) -> Class {
+    pub const fn class(&self) -> CertificateProfile {
         self.class
     }
 

@@ -19,12 +19,12 @@ const ATTRIBUTES: u8 = 0xA0;
 
 /// A request whose signature was verified under the key that it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct CertificateRequest {
     subject: String,
     point: Point,
 }
 
-impl Request {
+impl CertificateRequest {
     /// Bounds the lengths, finds the key, verifies the signature with it, and reads strictly. What the attributes ask for
     /// is passed over: the CA decides what it certifies.
     pub fn verify(der: &[u8]) -> Result<Self, CertificateError> {
@@ -72,8 +72,8 @@ mod tests {
     #[test]
     fn a_request_is_signed_by_the_key_that_it_is_for() {
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
-        let der = Request::sign(&key, "terminal-0").unwrap();
-        let read = Request::verify(&der).unwrap();
+        let der = CertificateRequest::sign(&key, "terminal-0").unwrap();
+        let read = CertificateRequest::verify(&der).unwrap();
         assert_eq!((read.subject(), read.point()), ("terminal-0", key.public()));
 
         // Another key put into it, with the signature as it was.
@@ -82,20 +82,20 @@ mod tests {
         let at = der.windows(65).position(|window| window == own).unwrap();
         let mut swapped = der.clone();
         swapped[at..at + 65].copy_from_slice(other.public().as_bytes());
-        assert!(matches!(Request::verify(&swapped), Err(CertificateError::Signature)));
+        assert!(matches!(CertificateRequest::verify(&swapped), Err(CertificateError::Signature)));
     }
 
     #[test]
     fn no_byte_may_change() {
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
-        let good = Request::sign(&key, "terminal-0").unwrap();
+        let good = CertificateRequest::sign(&key, "terminal-0").unwrap();
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= 1;
-            assert!(Request::verify(&bad).is_err(), "byte {at}");
-            assert!(Request::verify(&good[..at]).is_err(), "length {at}");
+            assert!(CertificateRequest::verify(&bad).is_err(), "byte {at}");
+            assert!(CertificateRequest::verify(&good[..at]).is_err(), "length {at}");
         }
-        assert!(Request::verify(&[&good[..], &[0]].concat()).is_err());
+        assert!(CertificateRequest::verify(&[&good[..], &[0]].concat()).is_err());
     }
 
     /// Signed with the key that it is for, so that nothing else refuses it.
@@ -104,7 +104,7 @@ mod tests {
         use crate::card::tlv::object;
 
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
-        let good = Request::sign(&key, "terminal-0").unwrap();
+        let good = CertificateRequest::sign(&key, "terminal-0").unwrap();
         let mut outer = only(&good, SEQUENCE).unwrap();
         let inner = outer.value(SEQUENCE).unwrap();
         let algorithm = outer.object(SEQUENCE).unwrap().1;
@@ -120,7 +120,7 @@ mod tests {
             let signed = object(0x30, &[version, body, more].concat());
             let signature = object(3, &[&[0][..], &key.sign(&signed).unwrap()].concat());
             let request = object(0x30, &[&signed, algorithm, &signature].concat());
-            assert_eq!(Request::verify(&request).is_ok(), taken, "{version:02X?} {more:02X?}");
+            assert_eq!(CertificateRequest::verify(&request).is_ok(), taken, "{version:02X?} {more:02X?}");
         }
     }
 
@@ -134,7 +134,7 @@ mod tests {
         builder.set_pubkey(&key).unwrap();
         builder.sign(&key, MessageDigest::sha256()).unwrap();
         let der = builder.build().to_der().unwrap();
-        assert!(matches!(Request::verify(&der), Err(CertificateError::Key)));
-        assert!(matches!(Request::verify(&[0x30; LIMIT + 1]), Err(CertificateError::TooLong { .. })));
+        assert!(matches!(CertificateRequest::verify(&der), Err(CertificateError::Key)));
+        assert!(matches!(CertificateRequest::verify(&[0x30; LIMIT + 1]), Err(CertificateError::TooLong { .. })));
     }
 }

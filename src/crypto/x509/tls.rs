@@ -12,7 +12,7 @@ use super::{
     CertificateError, IssueError, Purpose,
     issue::{Common, begin, finish, standard_extensions},
     leaf,
-    walk::Head,
+    walk::CertificateHead,
 };
 use crate::crypto::{
     ec::{KeyPair, Point},
@@ -101,7 +101,7 @@ pub struct TlsTemplate<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsCertificate {
     der: Vec<u8>,
-    head: Head,
+    head: CertificateHead,
 }
 
 impl TlsCertificate {
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::crypto::{
         random::SystemRandom,
-        x509::{Certificate, Class},
+        x509::{Certificate, CertificateProfile},
     };
 
     fn issued(ca: &KeyPair, usage: TlsUse, names: &[ServerName]) -> Result<TlsCertificate, IssueError> {
@@ -228,7 +228,7 @@ mod tests {
             assert_eq!(certificate.names(), if right == TlsUse::Server { &names[..] } else { &[] });
             for refusal in [
                 TlsCertificate::verify(der, ca.public(), wrong).unwrap_err(),
-                Certificate::verify(der, ca.public(), &Class::ALL).unwrap_err(),
+                Certificate::verify(der, ca.public(), &CertificateProfile::ALL).unwrap_err(),
             ] {
                 let found = right.word();
                 assert!(matches!(refusal, CertificateError::Class { found: f } if f == found), "{refusal}");
@@ -239,8 +239,8 @@ mod tests {
     #[test]
     fn a_card_certificate_is_no_tls_certificate() {
         let ca = KeyPair::generate(&mut SystemRandom).unwrap();
-        for class in Class::ALL {
-            let template = crate::crypto::x509::Template {
+        for class in CertificateProfile::ALL {
+            let template = crate::crypto::x509::CertificateTemplate {
                 class,
                 subject: "somebody",
                 key: ca.public(),

@@ -5,8 +5,8 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use super::{
     CertificateError,
     der::{
-        BIT_STRING, BOOLEAN, CONTEXT_3, DerError, INTEGER, OCTET_STRING, OID, PRINTABLE_STRING, Reader, SEQUENCE, SET,
-        UTC_TIME, UTF8_STRING, only,
+        BIT_STRING, BOOLEAN, CONTEXT_3, DerError, DerReader, INTEGER, OCTET_STRING, OID, PRINTABLE_STRING, SEQUENCE,
+        SET, UTC_TIME, UTF8_STRING, only,
     },
 };
 use crate::crypto::ec::Point;
@@ -29,16 +29,16 @@ const FIRST_REFUSED_YEAR: i16 = 80;
 
 /// What a certificate says before its extensions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct CertificateHead {
     pub serial: Vec<u8>,
     pub issuer: String,
-    pub not_before: Moment,
-    pub not_after: Moment,
+    pub not_before: ValidityTime,
+    pub not_after: ValidityTime,
     pub subject: String,
     pub point: Point,
 }
 
-impl Head {
+impl CertificateHead {
     /// Refuses a certificate that is not valid at this moment; both ends belong to its life (RFC 5280, 4.1.2.5).
     pub fn check_time(&self, now: Timestamp) -> Result<(), CertificateError> {
         let (from, at) = (self.not_before.moment, self.not_after.moment);
@@ -54,7 +54,7 @@ impl Head {
 
 /// One end of a certificate's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub struct ValidityTime {
     pub digits: [u8; 12],
     pub moment: Timestamp,
 }
@@ -96,7 +96,7 @@ impl<'a> Outer<'a> {
 }
 
 /// Walks what is signed, `TBSCertificate` of RFC 5280, 4.1, up to its extensions.
-pub fn walk(signed: &[u8]) -> Result<(Head, Extensions<'_>), CertificateError> {
+pub fn walk(signed: &[u8]) -> Result<(CertificateHead, Extensions<'_>), CertificateError> {
     let mut reader = form("frame", only(signed, SEQUENCE))?;
     form("version", reader.literal(&VERSION_3))?;
     let serial = serial(form("serial number", reader.value(INTEGER))?)?;
@@ -107,11 +107,11 @@ pub fn walk(signed: &[u8]) -> Result<(Head, Extensions<'_>), CertificateError> {
     let point = public_key(&mut reader)?;
     let wrapped = form("extensions", reader.enter(CONTEXT_3))?;
     form("frame", reader.end())?;
-    Ok((Head { serial, issuer, not_before, not_after, subject, point }, Extensions::parse(wrapped)?))
+    Ok((CertificateHead { serial, issuer, not_before, not_after, subject, point }, Extensions::parse(wrapped)?))
 }
 
 /// A `SubjectPublicKeyInfo`, which must hold an uncompressed point of P-256.
-pub fn public_key(reader: &mut Reader<'_>) -> Result<Point, CertificateError> {
+pub fn public_key(reader: &mut DerReader<'_>) -> Result<Point, CertificateError> {
     reader.literal(&P256_KEY).map_err(|_| CertificateError::Key)?;
     let point = form("key", reader.take(POINT_LENGTH))?;
     Point::parse(point).map_err(|_| CertificateError::Key)
@@ -129,7 +129,7 @@ fn serial(value: &[u8]) -> Result<Vec<u8>, CertificateError> {
 }
 
 /// A name that is one common name and nothing else.
-pub fn common_name<'a>(part: &'static str, mut name: Reader<'a>) -> Result<&'a str, CertificateError> {
+pub fn common_name<'a>(part: &'static str, mut name: DerReader<'a>) -> Result<&'a str, CertificateError> {
     let (tag, value) = form(part, single_attribute(&mut name))?;
     let text = match tag {
         UTF8_STRING => std::str::from_utf8(value).ok(),
@@ -138,7 +138,7 @@ pub fn common_name<'a>(part: &'static str, mut name: Reader<'a>) -> Result<&'a s
     text.filter(|text| is_common_name(text)).ok_or(CertificateError::Profile(part))
 }
 
-fn single_attribute<'a>(name: &mut Reader<'a>) -> Result<(u8, &'a [u8]), DerError> {
+fn single_attribute<'a>(name: &mut DerReader<'a>) -> Result<(u8, &'a [u8]), DerError> {
     let mut set = name.enter(SET)?;
     name.end()?;
     let mut attribute = set.enter(SEQUENCE)?;
@@ -157,7 +157,7 @@ pub fn is_common_name(text: &str) -> bool {
     (1..=COMMON_NAME_LIMIT).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
-fn validity(mut reader: Reader<'_>) -> Result<(Moment, Moment), CertificateError> {
+fn validity(mut reader: DerReader<'_>) -> Result<(ValidityTime, ValidityTime), CertificateError> {
     const PART: &str = "validity";
     let not_before = form(PART, reader.value(UTC_TIME))?;
     let not_after = form(PART, reader.value(UTC_TIME))?;
@@ -168,7 +168,7 @@ fn validity(mut reader: Reader<'_>) -> Result<(Moment, Moment), CertificateError
 
 /// `YYMMDDhhmmssZ` (RFC 5280, 4.1.2.5.1), where 50 and above is 19YY. A card has digits only and compares those, so
 /// both refuse 80 and above; what lies between has expired here.
-fn utc_time(value: &[u8]) -> Option<Moment> {
+fn utc_time(value: &[u8]) -> Option<ValidityTime> {
     let digits: [u8; 12] = value.strip_suffix(b"Z")?.try_into().ok()?;
     if !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -182,14 +182,14 @@ fn utc_time(value: &[u8]) -> Option<Moment> {
     };
     let civil = DateTime::new(year, small(2)?, small(4)?, small(6)?, small(8)?, small(10)?, 0).ok()?;
     let moment = civil.to_zoned(TimeZone::UTC).ok()?.timestamp();
-    Some(Moment { digits, moment })
+    Some(ValidityTime { digits, moment })
 }
 
 /// The extensions of a certificate: each at most once, and to be taken out one by one.
 pub struct Extensions<'a>(Vec<Extension<'a>>);
 
 impl<'a> Extensions<'a> {
-    fn parse(mut wrapped: Reader<'a>) -> Result<Self, CertificateError> {
+    fn parse(mut wrapped: DerReader<'a>) -> Result<Self, CertificateError> {
         const PART: &str = "extensions";
         let mut list = form(PART, wrapped.enter(SEQUENCE))?;
         form(PART, wrapped.end())?;
@@ -228,7 +228,7 @@ struct Extension<'a> {
 }
 
 impl<'a> Extension<'a> {
-    fn parse(mut reader: Reader<'a>) -> Result<Self, DerError> {
+    fn parse(mut reader: DerReader<'a>) -> Result<Self, DerError> {
         let oid = reader.value(OID)?;
         let critical = reader.peek() == Some(BOOLEAN);
         if critical {
@@ -243,7 +243,7 @@ impl<'a> Extension<'a> {
 
 /// A bit string that is all of these bytes: the unused bits, then the bits.
 pub fn bit_string(value: &[u8]) -> Result<&[u8], DerError> {
-    let mut reader = Reader::new(value);
+    let mut reader = DerReader::new(value);
     let bits = reader.value(BIT_STRING)?;
     reader.end()?;
     Ok(bits)

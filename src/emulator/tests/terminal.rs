@@ -12,7 +12,7 @@ use crate::{
     channel::ChannelError,
     crypto::{
         random::SystemRandom,
-        x509::{Certificate, Class, Role},
+        x509::{Certificate, CertificateProfile, TerminalRole},
     },
     terminal::tap::{Depth, Seen, TapError, Tapped, visit},
     token::{
@@ -46,7 +46,7 @@ impl Link for Between<'_> {
 /// A tap, and the INS of each command that it sent.
 fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn Memory, change: Change<'_>) -> (Tapped, Vec<u8>) {
     let certificate = Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
-    let class = Class::Terminal(Role::Read);
+    let class = CertificateProfile::Terminal(TerminalRole::Read);
     let credentials = Credentials {
         ca: *rig.ca.public(),
         key: rig.terminal.clone(),

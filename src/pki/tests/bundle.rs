@@ -4,9 +4,9 @@ use super::*;
 use crate::pki::Ca;
 use crate::pki::{Bundle, TerminalCertificates, TerminalKeys};
 
-fn issue(ca: &mut Ca, keys: &TerminalKeys, role: Role) -> TerminalCertificates {
+fn issue(ca: &mut Ca, keys: &TerminalKeys, role: TerminalRole) -> TerminalCertificates {
     let requests = keys.requests("desk", "desk").unwrap();
-    let read = |der: &[u8]| Request::verify(der).unwrap();
+    let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     TerminalCertificates {
         tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
         ecka: ca.certify_terminal(role, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
@@ -18,7 +18,7 @@ fn issue(ca: &mut Ca, keys: &TerminalKeys, role: Role) -> TerminalCertificates {
 fn bundle(place: &Place) -> Bundle {
     let mut ca = place.home.load_ca(Caution::Usual).unwrap();
     let keys = TerminalKeys::generate(&mut SystemRandom).unwrap();
-    let certificates = issue(&mut ca, &keys, Role::Read);
+    let certificates = issue(&mut ca, &keys, TerminalRole::Read);
     Bundle::new("desk", Some("https://server:7443"), keys, certificates).unwrap()
 }
 
@@ -61,8 +61,8 @@ fn a_bundle_that_does_not_fit_together_is_refused() {
     let mut ca = place.home.load_ca(Caution::Usual).unwrap();
     let (keys, others) =
         (TerminalKeys::generate(&mut SystemRandom).unwrap(), TerminalKeys::generate(&mut SystemRandom).unwrap());
-    let right = issue(&mut ca, &keys, Role::Read);
-    let foreign = issue(&mut Place::initialised().home.load_ca(Caution::Usual).unwrap(), &others, Role::Read);
+    let right = issue(&mut ca, &keys, TerminalRole::Read);
+    let foreign = issue(&mut Place::initialised().home.load_ca(Caution::Usual).unwrap(), &others, TerminalRole::Read);
     let swapped = TerminalCertificates { tls: right.ecka.clone(), ecka: right.tls.clone(), ..right.clone() };
     let other_ca = TerminalCertificates { ca: foreign.ca.clone(), ..right.clone() };
     for (certificates, keys) in [(&right, &others), (&swapped, &keys), (&other_ca, &keys), (&foreign, &keys)] {
@@ -81,18 +81,18 @@ fn renewed_certificates_are_those_of_our_keys() {
     second.home.import(&bundle(&first)).unwrap();
     let mut ca = first.home.load_ca(Caution::Usual).unwrap();
     let requests = second.home.renewal(now()).unwrap();
-    let read = |der: &[u8]| Request::verify(der).unwrap();
+    let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     assert_eq!((read(&requests.tls).subject(), read(&requests.ecka).subject()), ("desk", "desk"));
     let later = now() + SECOND;
     let fresh = TerminalCertificates {
         tls: ca.certify_tls_client(&read(&requests.tls), later, &mut SystemRandom).unwrap(),
-        ecka: ca.certify_terminal(Role::Read, &read(&requests.ecka), later, &mut SystemRandom).unwrap(),
+        ecka: ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), later, &mut SystemRandom).unwrap(),
         ca: ca.authority().der().to_vec(),
         previous: None,
     };
     second.home.renewed(&fresh).unwrap();
     assert_eq!(second.home.load_terminal(later).unwrap().certificate.not_after(), later + TERMINAL_LIFE);
-    let strange = issue(&mut ca, &TerminalKeys::generate(&mut SystemRandom).unwrap(), Role::Read);
+    let strange = issue(&mut ca, &TerminalKeys::generate(&mut SystemRandom).unwrap(), TerminalRole::Read);
     let before = second.contents();
     assert_eq!(code(second.home.renewed(&strange).unwrap_err()), "pki.bundle");
     assert!(second.contents() == before);

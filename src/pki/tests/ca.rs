@@ -8,12 +8,12 @@ fn tokens_are_certified_for_ten_years_and_never_beyond_the_ca() {
     let id = Uuid::from_bytes([0xA5; 16]);
     let (ecka, identity) = (test_key(), test_key());
     let first = ca.certify_token_ecka(id, ecka.public(), now(), &mut SystemRandom).unwrap();
-    let first = Certificate::verify(&first, &point, &[Class::TokenEcka]).unwrap();
+    let first = Certificate::verify(&first, &point, &[CertificateProfile::TokenEcka]).unwrap();
     assert_eq!((first.subject(), first.point()), (&*id.to_string(), ecka.public()));
     assert_eq!(first.not_after(), now() + TOKEN_LIFE);
     let late = now() + TOKEN_LIFE + TOKEN_LIFE;
     let last = ca.certify_identity(id, identity.public(), late, &mut SystemRandom).unwrap();
-    let last = Certificate::verify(&last, &point, &[Class::Identity]).unwrap();
+    let last = Certificate::verify(&last, &point, &[CertificateProfile::Identity]).unwrap();
     assert_eq!(last.not_after(), ca.authority().not_after());
     let over = now() + AUTHORITY_LIFE + SECOND;
     let error = ca.certify_identity(id, test_key().public(), over, &mut SystemRandom).unwrap_err();
@@ -33,11 +33,11 @@ fn one_key_is_never_certified_for_two_purposes() {
     // Also by a process that starts afterwards, and with --yes.
     for caution in [Caution::Usual, Caution::Waived] {
         let mut ca = place.home.load_ca(caution).unwrap();
-        let request = Request::verify(&Request::sign(&key, &id.to_string()).unwrap()).unwrap();
+        let request = CertificateRequest::verify(&CertificateRequest::sign(&key, &id.to_string()).unwrap()).unwrap();
         for refused in [
             ca.certify_token_ecka(id, key.public(), now(), random),
             ca.certify_identity(other, key.public(), now(), random),
-            ca.certify_terminal(Role::Read, &request, now(), random),
+            ca.certify_terminal(TerminalRole::Read, &request, now(), random),
             ca.certify_tls_client(&request, now(), random),
             ca.certify_tls_server(&names(), &request, now(), random),
         ] {
@@ -46,10 +46,10 @@ fn one_key_is_never_certified_for_two_purposes() {
     }
     // A terminal's key gets no second role, and the CA's key nothing at all.
     let terminal = place.home.load_terminal(now()).unwrap();
-    let request = Request::sign(&terminal.key, terminal.certificate.subject()).unwrap();
-    let request = Request::verify(&request).unwrap();
-    assert_eq!(code(ca.certify_terminal(Role::Admin, &request, now(), random).unwrap_err()), "pki.key-taken");
-    ca.certify_terminal(Role::Read, &request, now(), random).unwrap();
+    let request = CertificateRequest::sign(&terminal.key, terminal.certificate.subject()).unwrap();
+    let request = CertificateRequest::verify(&request).unwrap();
+    assert_eq!(code(ca.certify_terminal(TerminalRole::Admin, &request, now(), random).unwrap_err()), "pki.key-taken");
+    ca.certify_terminal(TerminalRole::Read, &request, now(), random).unwrap();
     let own = *ca.authority().point();
     assert_eq!(code(ca.certify_identity(id, &own, now(), random).unwrap_err()), "pki.key-taken");
     fs::remove_file(place.path("issued.ndjson")).unwrap();
@@ -63,7 +63,7 @@ fn a_clock_that_jumped_issues_nothing() {
     let issue = |caution, now| {
         let mut ca = place.home.load_ca(caution).unwrap();
         let der = ca.certify_identity(Uuid::nil(), test_key().public(), now, &mut SystemRandom)?;
-        Ok::<_, PkiError>(Certificate::verify(&der, ca.authority().point(), &[Class::Identity]).unwrap())
+        Ok::<_, PkiError>(Certificate::verify(&der, ca.authority().point(), &[CertificateProfile::Identity]).unwrap())
     };
     let behind = now() - CLOCK_TOLERANCE - SECOND;
     let ahead = now() + CLOCK_LEAP + SECOND;
@@ -141,7 +141,7 @@ fn sets_have_a_key_that_was_made_here() {
     let place = Place::initialised();
     let mut ca = place.home.load_ca(Caution::Usual).unwrap();
     let made = place.home.create_set(&mut ca, now(), &mut SystemRandom).unwrap();
-    assert_eq!(made.certificate.class(), Class::SetEcka);
+    assert_eq!(made.certificate.class(), CertificateProfile::SetEcka);
     assert!(made.certificate.subject().starts_with("set ") && made.certificate.der().len() <= 480);
     assert_eq!(made.certificate.not_after(), now() + TOKEN_LIFE);
     let id: SetId = made.id.to_string().parse().unwrap();

@@ -12,10 +12,10 @@ struct Pair {
 /// What the server answers to a renewal, as both CAs of the office certify it.
 fn renewal(office: &Place, door: &Place) -> TerminalCertificates {
     let requests = door.home.renewal(now()).unwrap();
-    let read = |der: &[u8]| Request::verify(der).unwrap();
+    let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     let ecka = |home: &Home| {
         let mut ca = home.load_ca(Caution::Usual).unwrap();
-        ca.certify_terminal(Role::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
+        ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
     };
     let mut ca = office.home.load_ca(Caution::Usual).unwrap();
     TerminalCertificates {
@@ -39,11 +39,11 @@ impl Pair {
         let (office, door) = (Place::initialised(), Place::new());
         let keys = TerminalKeys::generate(&mut SystemRandom).unwrap();
         let requests = keys.requests("door", "door").unwrap();
-        let read = |der: &[u8]| Request::verify(der).unwrap();
+        let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
         let mut ca = office.home.load_ca(Caution::Usual).unwrap();
         let certificates = TerminalCertificates {
             tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
-            ecka: ca.certify_terminal(Role::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
+            ecka: ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
             ca: ca.authority().der().to_vec(),
             previous: None,
         };
@@ -143,11 +143,11 @@ fn a_bundle_of_the_time_between_brings_both() {
     begin(&office);
     let (keys, door) = (TerminalKeys::generate(&mut SystemRandom).unwrap(), Place::new());
     let requests = keys.requests("late", "late").unwrap();
-    let read = |der: &[u8]| Request::verify(der).unwrap();
+    let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     let before = office.home.previous().unwrap().unwrap();
     let (mut ca, mut old) = (office.home.load_ca(Caution::Usual).unwrap(), before.load_ca(Caution::Usual).unwrap());
     let ecka = |ca: &mut crate::pki::Ca| {
-        ca.certify_terminal(Role::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
+        ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
     };
     let certificates = TerminalCertificates {
         ecka: ecka(&mut ca),

@@ -27,8 +27,8 @@ fn what_was_made_loads_and_is_what_it_should_be() {
     let admin = place.home.load_admin_terminal(now()).unwrap();
     let client = place.home.load_terminal_tls(now()).unwrap();
     let server = place.home.load_server_tls(now()).unwrap();
-    assert_eq!(terminal.certificate.class(), Class::Terminal(Role::Read));
-    assert_eq!(admin.certificate.class(), Class::Terminal(Role::Admin));
+    assert_eq!(terminal.certificate.class(), CertificateProfile::Terminal(TerminalRole::Read));
+    assert_eq!(admin.certificate.class(), CertificateProfile::Terminal(TerminalRole::Admin));
     assert_eq!(terminal.certificate.not_before(), now() - CLOCK_TOLERANCE);
     assert_eq!(terminal.certificate.not_after(), now() + TERMINAL_LIFE);
     assert_eq!(client.certificate.not_after(), now() + TERMINAL_LIFE);

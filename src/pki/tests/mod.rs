@@ -32,7 +32,7 @@ use crate::{
         CryptoError,
         ec::KeyPair,
         random::{Random, SystemRandom},
-        x509::{Certificate, Class, Request, Role, ServerName},
+        x509::{Certificate, CertificateProfile, CertificateRequest, ServerName, TerminalRole},
     },
     failure::Failure,
 };

@@ -69,14 +69,14 @@ fn a_key_and_request_of_openssl_are_taken() {
     let request =
         ["req", "-new", "-key", "other.key", "-subj", "/CN=door north", "-outform", "DER", "-out", "other.csr"];
     openssl_says(&place, &request);
-    let request = Request::verify(&fs::read(place.path("other.csr")).unwrap()).unwrap();
+    let request = CertificateRequest::verify(&fs::read(place.path("other.csr")).unwrap()).unwrap();
     let mut ca = place.home.load_ca(Caution::Usual).unwrap();
-    let der = ca.certify_terminal(Role::Write, &request, now(), &mut SystemRandom).unwrap();
-    let read = Certificate::verify(&der, ca.authority().point(), &Class::TERMINAL).unwrap();
-    assert_eq!((read.subject(), read.class()), ("door north", Class::Terminal(Role::Write)));
+    let der = ca.certify_terminal(TerminalRole::Write, &request, now(), &mut SystemRandom).unwrap();
+    let read = Certificate::verify(&der, ca.authority().point(), &CertificateProfile::TERMINAL).unwrap();
+    assert_eq!((read.subject(), read.class()), ("door north", CertificateProfile::Terminal(TerminalRole::Write)));
     let own = KeyPair::from_pem(&fs::read(place.path("other.key")).unwrap()).unwrap();
     assert_eq!(read.point(), own.public());
     // And the other way round.
-    fs::write(place.path("own.csr"), Request::sign(&own, "door south").unwrap()).unwrap();
+    fs::write(place.path("own.csr"), CertificateRequest::sign(&own, "door south").unwrap()).unwrap();
     openssl_says(&place, &["req", "-in", "own.csr", "-inform", "DER", "-verify", "-noout"]);
 }

@@ -13,7 +13,7 @@ use crate::{
     crypto::{
         random::SystemRandom,
         sha256,
-        x509::{self, Request, TlsCertificate, TlsUse},
+        x509::{self, CertificateRequest, TlsCertificate, TlsUse},
     },
     pki::PkiError,
     proof::thumbprint,
@@ -30,15 +30,15 @@ const LONGEST: usize = 2048;
 
 /// The two requests of a terminal, each signed by its own key.
 struct Requests {
-    tls: Request,
-    ecka: Request,
+    tls: CertificateRequest,
+    ecka: CertificateRequest,
 }
 
 impl Requests {
     fn read(tls: &str, ecka: &str) -> Result<Self, ApiError> {
         let one = |name: &str, text: &str| {
             let der = binary(name, text, 1..=LONGEST)?;
-            Request::verify(&der).map_err(|error| ApiError::Invalid(format!("{name}: {error}")))
+            CertificateRequest::verify(&der).map_err(|error| ApiError::Invalid(format!("{name}: {error}")))
         };
         let both = Self { tls: one("tls_request", tls)?, ecka: one("ecka_request", ecka)? };
         if both.tls.point() == both.ecka.point() {
@@ -93,11 +93,11 @@ impl Requests {
 }
 
 /// What a terminal may do to tokens.
-const fn card_role(role: Role) -> x509::Role {
+const fn card_role(role: Role) -> x509::TerminalRole {
     match role {
-        Role::Read => x509::Role::Read,
-        Role::Enroll => x509::Role::Write,
-        Role::Admin => x509::Role::Admin,
+        Role::Read => x509::TerminalRole::Read,
+        Role::Enroll => x509::TerminalRole::Write,
+        Role::Admin => x509::TerminalRole::Admin,
     }
 }
 

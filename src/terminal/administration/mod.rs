@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::{
     card::{link::Link, status::Status},
-    crypto::x509::{Class, Role},
+    crypto::x509::{CertificateProfile, TerminalRole},
     token::{
         TokenError, commands,
         constants::{TAG_DETAILS, TAG_RECORD},
@@ -37,10 +37,10 @@ pub enum Change {
 
 impl Change {
     /// The least role that may do this.
-    pub const fn role(&self) -> Role {
+    pub const fn role(&self) -> TerminalRole {
         match self {
-            Self::Write(_) => Role::Write,
-            Self::Block | Self::Unblock | Self::Terminate => Role::Admin,
+            Self::Write(_) => TerminalRole::Write,
+            Self::Block | Self::Unblock | Self::Terminate => TerminalRole::Admin,
         }
     }
 
@@ -94,9 +94,9 @@ pub enum ManageError {
     #[error("this takes a terminal with the role {needed}, and this one has {held}", needed = .needed.word(), held = .held.word())]
     Role {
         /// What it takes.
-        needed: Role,
+        needed: TerminalRole,
         /// What the certificate says.
-        held: Role,
+        held: TerminalRole,
     },
 }
 
@@ -152,14 +152,14 @@ impl Target {
 }
 
 /// Refuses a terminal that may not do this, before a card is touched.
-pub fn check_role(class: Class, change: &Change) -> Result<(), ManageError> {
+pub fn check_role(class: CertificateProfile, change: &Change) -> Result<(), ManageError> {
     check_role_of(class, change.role())
 }
 
-fn check_role_of(class: Class, needed: Role) -> Result<(), ManageError> {
+fn check_role_of(class: CertificateProfile, needed: TerminalRole) -> Result<(), ManageError> {
     let held = match class {
-        Class::Terminal(role) => role,
-        _ => Role::Read,
+        CertificateProfile::Terminal(role) => role,
+        _ => TerminalRole::Read,
     };
     if held >= needed { Ok(()) } else { Err(ManageError::Role { needed, held }) }
 }
@@ -183,7 +183,7 @@ pub fn change(
         if found.token_id.is_none() {
             return Ok(false);
         }
-        if found.state == LifeCycle::Blocked && held != Class::Terminal(Role::Admin) {
+        if found.state == LifeCycle::Blocked && held != CertificateProfile::Terminal(TerminalRole::Admin) {
             return Err(TokenError::NotIssued(LifeCycle::Blocked).into());
         }
     }

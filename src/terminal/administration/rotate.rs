@@ -12,7 +12,7 @@ use crate::{
     card::{link::Link, tlv::TlvReader},
     crypto::{
         ec::Point,
-        x509::{Certificate, Class, Role},
+        x509::{Certificate, CertificateProfile, TerminalRole},
     },
     token::{
         TokenError, commands,
@@ -42,7 +42,7 @@ type Met = (Found, Selected, Option<Session>);
 
 fn meet(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Met, ManageError> {
     let previous = visit.credentials.previous.as_deref().ok_or(ManageError::NoRotation)?.ca;
-    check_role_of(visit.credentials.certificate.class(), Role::Admin)?;
+    check_role_of(visit.credentials.certificate.class(), TerminalRole::Admin)?;
     let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
     if selected.state != LifeCycle::Issued {
         return Err(TokenError::NotIssued(selected.state).into());
@@ -172,8 +172,9 @@ fn certificates(
             Err(TokenError::IdentityMismatch)
         }
     };
-    let keys = (verified(&ecka, Class::TokenEcka)?, verified(&identity, Class::Identity)?);
-    let (has_ecka, has_identity) = (is_new(&ecka, Class::TokenEcka), is_new(&identity, Class::Identity));
+    let keys = (verified(&ecka, CertificateProfile::TokenEcka)?, verified(&identity, CertificateProfile::Identity)?);
+    let (has_ecka, has_identity) =
+        (is_new(&ecka, CertificateProfile::TokenEcka), is_new(&identity, CertificateProfile::Identity));
     if has_ecka && has_identity {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use crate::{
     card::{link::Link, status::Status},
     crypto::{
         ec::KeyPair,
-        x509::{Certificate, Role},
+        x509::{Certificate, TerminalRole},
     },
     token::{
         TokenError, commands,
@@ -57,7 +57,7 @@ fn meet(
     from: [u8; 8],
     to: &SetKey,
 ) -> Result<(Found, Selected, Session), ManageError> {
-    check_role_of(visit.credentials.certificate.class(), Role::Admin)?;
+    check_role_of(visit.credentials.certificate.class(), TerminalRole::Admin)?;
     let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
     let announced = match selected.privacy {
         Some(Privacy::Private(announced)) => announced,

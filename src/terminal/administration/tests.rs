@@ -29,8 +29,8 @@ fn enrolled_privately(user: &User) -> (Office, Slot) {
 }
 
 /// Gives the office a terminal of this role.
-fn demote(office: &mut Office, role: Role) {
-    let class = Class::Terminal(role);
+fn demote(office: &mut Office, role: TerminalRole) {
+    let class = CertificateProfile::Terminal(role);
     let key = KeyPair::generate(&mut SystemRandom).unwrap();
     let der = office.ca.issue(class, "terminal", key.public());
     office.credentials.certificate = Certificate::verify(&der, &office.credentials.ca, &[class]).unwrap();
@@ -183,7 +183,7 @@ fn details_that_nothing_points_to_are_emptied() {
 #[test]
 fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
     let (mut office, mut slot) = enrolled(&ada());
-    for (role, allowed) in [(Role::Read, 0), (Role::Write, 1), (Role::Admin, 3)] {
+    for (role, allowed) in [(TerminalRole::Read, 0), (TerminalRole::Write, 1), (TerminalRole::Admin, 3)] {
         demote(&mut office, role);
         for (n, what) in [writing(&wordy()), Change::Block, Change::Unblock].iter().enumerate() {
             let target = find(&office, &mut slot, what).unwrap();
@@ -200,10 +200,10 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
 fn a_blocked_token_is_written_by_an_administrator_only() {
     let (mut office, mut slot) = enrolled(&ada());
     run(&office, &mut slot, &Change::Block).unwrap();
-    demote(&mut office, Role::Write);
+    demote(&mut office, TerminalRole::Write);
     let refused = run(&office, &mut slot, &writing(&wordy()));
     assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
-    demote(&mut office, Role::Admin);
+    demote(&mut office, TerminalRole::Admin);
     assert!(run(&office, &mut slot, &writing(&wordy())).unwrap());
     assert!(run(&office, &mut slot, &Change::Unblock).unwrap());
     assert_eq!(scan(&office, &mut slot).unwrap(), wordy());
@@ -281,11 +281,11 @@ fn a_private_token_that_was_lifted_is_finished_by_the_next_run() {
 #[test]
 fn a_blocked_private_token_says_so_to_whoever_may_not_unblock_it() {
     let (mut office, mut slot) = enrolled_privately(&ada());
-    demote(&mut office, Role::Write);
+    demote(&mut office, TerminalRole::Write);
     assert!(run(&office, &mut slot, &writing(&wordy())).unwrap());
-    demote(&mut office, Role::Admin);
+    demote(&mut office, TerminalRole::Admin);
     run(&office, &mut slot, &Change::Block).unwrap();
-    demote(&mut office, Role::Write);
+    demote(&mut office, TerminalRole::Write);
     let refused = run(&office, &mut slot, &writing(&ada()));
     assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
 }

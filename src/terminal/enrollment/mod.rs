@@ -23,7 +23,7 @@ use crate::{
         ec::Point,
         random::{self, Random},
         sha256,
-        x509::{Certificate, CertificateError, Class},
+        x509::{Certificate, CertificateError, CertificateProfile},
     },
     failure::Failure,
     pki::{PersoKey, PkiError, SetId},
@@ -163,9 +163,10 @@ impl Certificates {
     /// Refuses certificates that are not the CA's for exactly these keys: the card would notice only at its end.
     fn check(&self, wanted: &Wanted, ca: &Point) -> Result<(), EnrollError> {
         let name = wanted.token_id.to_string();
-        for (der, class, key) in
-            [(&self.ecka, Class::TokenEcka, &wanted.ecka), (&self.identity, Class::Identity, &wanted.identity)]
-        {
+        for (der, class, key) in [
+            (&self.ecka, CertificateProfile::TokenEcka, &wanted.ecka),
+            (&self.identity, CertificateProfile::Identity, &wanted.identity),
+        ] {
             let certificate = Certificate::verify(der, ca, &[class])?;
             if certificate.point() != key || certificate.subject() != name {
                 return Err(EnrollError::Certify("it certified another key".to_owned()));

@@ -6,7 +6,7 @@ use crate::{
     crypto::{
         aes,
         ec::Point,
-        x509::{Certificate, Class},
+        x509::{Certificate, CertificateProfile},
     },
     pki::Set,
     token::{
@@ -189,8 +189,8 @@ impl Run<'_, '_> {
         let (ecka, identity) = (self.ecka()?, self.identity()?);
         let ca = self.desk.authority.ca();
         manifest.point(KEY_CA, KVN_CA[0], ca);
-        manifest.point(KEY_ECKA, KVN_OWN, Certificate::verify(&ecka, ca, &[Class::TokenEcka])?.point());
-        let identity_point = *Certificate::verify(&identity, ca, &[Class::Identity])?.point();
+        manifest.point(KEY_ECKA, KVN_OWN, Certificate::verify(&ecka, ca, &[CertificateProfile::TokenEcka])?.point());
+        let identity_point = *Certificate::verify(&identity, ca, &[CertificateProfile::Identity])?.point();
         manifest.point(KEY_IDENTITY, KVN_IDENTITY, &identity_point);
         manifest.object(0xBF21, KVN_OWN, &ecka);
         if let Some(set) = &self.set {

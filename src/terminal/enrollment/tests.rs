@@ -20,7 +20,7 @@ use crate::{
         Key128,
         ec::{KeyPair, Point},
         random::SystemRandom,
-        x509::{self, Certificate, Class, Role, Template},
+        x509::{self, Certificate, CertificateProfile, CertificateTemplate, TerminalRole},
     },
     emulator::{Forgetful, State, Token},
     pki::{PersoKey, PkiError, Set, SetId},
@@ -38,8 +38,8 @@ pub struct Ca {
 }
 
 impl Ca {
-    pub fn issue(&self, class: Class, subject: &str, key: &Point) -> Vec<u8> {
-        let template = Template {
+    pub fn issue(&self, class: CertificateProfile, subject: &str, key: &Point) -> Vec<u8> {
+        let template = CertificateTemplate {
             class,
             subject,
             key,
@@ -61,8 +61,8 @@ impl Authority for Ca {
 
     fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
         let name = wanted.token_id.to_string();
-        let ecka = self.issue(Class::TokenEcka, &name, &wanted.ecka);
-        Ok(Certificates { ecka, identity: self.issue(Class::Identity, &name, &wanted.identity) })
+        let ecka = self.issue(CertificateProfile::TokenEcka, &name, &wanted.ecka);
+        Ok(Certificates { ecka, identity: self.issue(CertificateProfile::Identity, &name, &wanted.identity) })
     }
 }
 
@@ -104,7 +104,7 @@ impl Office {
     pub fn new() -> Self {
         let ca = Ca { key: KeyPair::generate(&mut SystemRandom).unwrap(), far: false };
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
-        let class = Class::Terminal(Role::Admin);
+        let class = CertificateProfile::Terminal(TerminalRole::Admin);
         let der = ca.issue(class, "terminal", key.public());
         let certificate = Certificate::verify(&der, ca.ca(), &[class]).unwrap();
         let credentials = Credentials { ca: *ca.ca(), key, certificate, previous: None };
@@ -198,8 +198,8 @@ impl Office {
     pub fn private() -> Self {
         let mut office = Self::new();
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
-        let der = office.ca.issue(Class::SetEcka, "set 00", key.public());
-        let certificate = Certificate::verify(&der, office.ca.ca(), &[Class::SetEcka]).unwrap();
+        let der = office.ca.issue(CertificateProfile::SetEcka, "set 00", key.public());
+        let certificate = Certificate::verify(&der, office.ca.ca(), &[CertificateProfile::SetEcka]).unwrap();
         office.set = Some(Set { id: SetId::of(&der), key, certificate });
         office
     }
@@ -362,9 +362,17 @@ fn certificates_that_were_not_asked_for_are_refused() {
             let name = wanted.token_id.to_string();
             Ok(match self.1 {
                 0 => Certificates { ecka: honest.identity.clone(), identity: honest.ecka },
-                1 => Certificates { ecka: self.0.issue(Class::TokenEcka, &name, other.public()), ..honest },
-                2 => Certificates { identity: self.0.issue(Class::Identity, &name, other.public()), ..honest },
-                3 => Certificates { identity: self.0.issue(Class::Identity, "nobody", &wanted.identity), ..honest },
+                1 => {
+                    Certificates { ecka: self.0.issue(CertificateProfile::TokenEcka, &name, other.public()), ..honest }
+                }
+                2 => Certificates {
+                    identity: self.0.issue(CertificateProfile::Identity, &name, other.public()),
+                    ..honest
+                },
+                3 => Certificates {
+                    identity: self.0.issue(CertificateProfile::Identity, "nobody", &wanted.identity),
+                    ..honest
+                },
                 _ => {
                     self.0.key = other;
                     self.0.certify(wanted)?

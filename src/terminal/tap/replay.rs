@@ -18,7 +18,7 @@ use crate::{
     crypto::{
         ec::{KeyPair, Point},
         random::Random,
-        x509::{Certificate, Class, Role},
+        x509::{Certificate, CertificateProfile, TerminalRole},
     },
     token::open::{Credentials, Item, Memory, Visit},
 };
@@ -123,7 +123,11 @@ fn credentials(
     previous: Option<Box<Credentials>>,
     random: &mut dyn Random,
 ) -> Option<Credentials> {
-    const ROLES: [Class; 3] = [Class::Terminal(Role::Read), Class::Terminal(Role::Write), Class::Terminal(Role::Admin)];
+    const ROLES: [CertificateProfile; 3] = [
+        CertificateProfile::Terminal(TerminalRole::Read),
+        CertificateProfile::Terminal(TerminalRole::Write),
+        CertificateProfile::Terminal(TerminalRole::Admin),
+    ];
     let ca = Point::parse(&hex::decode(&authority.ca).ok()?).ok()?;
     let certificate = Certificate::verify(&hex::decode(&authority.certificate).ok()?, &ca, &ROLES).ok()?;
     Some(Credentials { ca, key: KeyPair::generate(random).ok()?, certificate, previous })

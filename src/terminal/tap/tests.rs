@@ -28,7 +28,7 @@ use crate::{
         ec::{KeyPair, Point},
         random::{SystemRandom, bytes},
         sha256,
-        x509::{self, Certificate, Class, Role, Template},
+        x509::{self, Certificate, CertificateProfile, CertificateTemplate, TerminalRole},
     },
     emulator::{Forgetful, State, Token},
     terminal::enrollment::manifest::Manifest,
@@ -69,15 +69,15 @@ struct Office {
 impl Office {
     fn new() -> Self {
         let (ca, set, key) = (new_key(), new_key(), new_key());
-        let class = Class::Terminal(Role::Admin);
+        let class = CertificateProfile::Terminal(TerminalRole::Admin);
         let der = issue(&ca, class, "terminal", key.public(), (BEGIN, END));
         let certificate = Certificate::verify(&der, ca.public(), &[class]).unwrap();
-        let set_certificate = issue(&ca, Class::SetEcka, "set 0011223344", set.public(), (BEGIN, END));
+        let set_certificate = issue(&ca, CertificateProfile::SetEcka, "set 0011223344", set.public(), (BEGIN, END));
         let credentials = Credentials { ca: *ca.public(), key, certificate, previous: None };
         Self { ca, set, set_certificate, credentials, memory: Notebook::default() }
     }
 
-    fn issue(&self, class: Class, subject: &str, key: &Point) -> Vec<u8> {
+    fn issue(&self, class: CertificateProfile, subject: &str, key: &Point) -> Vec<u8> {
         issue(&self.ca, class, subject, key, (BEGIN, END))
     }
 
@@ -101,9 +101,14 @@ impl Office {
     }
 }
 
-fn issue(ca: &KeyPair, class: Class, subject: &str, key: &Point, (begin, end): (&str, &str)) -> Vec<u8> {
-    let template =
-        Template { class, subject, key, not_before: begin.parse().unwrap(), not_after: end.parse().unwrap() };
+fn issue(ca: &KeyPair, class: CertificateProfile, subject: &str, key: &Point, (begin, end): (&str, &str)) -> Vec<u8> {
+    let template = CertificateTemplate {
+        class,
+        subject,
+        key,
+        not_before: begin.parse().unwrap(),
+        not_after: end.parse().unwrap(),
+    };
     x509::issue(ca, "Rollcall CA", &template, &mut SystemRandom).unwrap()
 }
 
@@ -133,7 +138,7 @@ fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> Token {
 }
 
 /// What gives a token its own and its identity certificate.
-type Certify<'a> = &'a dyn Fn(Class, &str, &Point) -> Vec<u8>;
+type Certify<'a> = &'a dyn Fn(CertificateProfile, &str, &Point) -> Vec<u8>;
 
 fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Certify<'_>) -> Token {
     let start = StaticKeys::all(&Key128::new([8; 16]));
@@ -156,7 +161,7 @@ fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Cert
     run.tell(&commands::write_object(0x0100, &mode));
     manifest.object(0x0100, 0, &mode);
     let own = run.generate(&commands::generate_ecka_key(0x41));
-    let der = certify(Class::TokenEcka, &name, &own);
+    let der = certify(CertificateProfile::TokenEcka, &name, &own);
     run.tell(&commands::store_ecka_certificate(0x41, &der));
     manifest.point(0x11, 0x41, &own);
     manifest.object(0xBF21, 0x41, &der);
@@ -167,7 +172,7 @@ fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Cert
         manifest.object(0xBF21, 1, &office.set_certificate);
     }
     let identity = run.generate(&commands::generate_identity_key());
-    let der = certify(Class::Identity, &name, &identity);
+    let der = certify(CertificateProfile::Identity, &name, &identity);
     run.tell(&commands::write_object(0x7F21, &der));
     manifest.point(0x21, 1, &identity);
     manifest.object(0x7F21, 0, &der);
@@ -213,7 +218,7 @@ fn private_tokens_are_told_apart_inside_the_channel_only() {
 fn a_set_certificate_that_select_does_not_name_is_refused() {
     let mut office = Office::new();
     let mut token = issued(&office, Uuid::from_u128(1), true, 3);
-    office.set_certificate = office.issue(Class::SetEcka, "set 5566778899", office.set.public());
+    office.set_certificate = office.issue(CertificateProfile::SetEcka, "set 5566778899", office.set.public());
     let named = <[u8; 8]>::try_from(&sha256(&[&office.set_certificate])[..8]).unwrap();
     let selected = identify(&mut token, ApduFormat::Short).unwrap().unwrap();
     assert_ne!(selected.privacy, Some(Privacy::Private(named)));
@@ -244,7 +249,7 @@ fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
     let office = Office::new();
     let id = Uuid::from_u128(1);
     let mut token = issued(&office, id, false, 3);
-    let earlier = office.issue(Class::TokenEcka, &id.to_string(), new_key().public());
+    let earlier = office.issue(CertificateProfile::TokenEcka, &id.to_string(), new_key().public());
     let item = Item::Ecka(Privacy::Open(id), 0x41);
     for format in [ApduFormat::Short, ApduFormat::Extended] {
         office.memory.0.borrow_mut().insert(item, earlier.clone());
@@ -260,7 +265,7 @@ fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
     for private in [false, true] {
         let mut office = Office::new();
         let mut token = issued(&office, Uuid::from_u128(1), private, 3);
-        let class = Class::Terminal(Role::Read);
+        let class = CertificateProfile::Terminal(TerminalRole::Read);
         let life = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
         let der = issue(&office.ca, class, "terminal", office.credentials.key.public(), life);
         office.credentials.certificate = Certificate::verify(&der, office.ca.public(), &[class]).unwrap();
@@ -276,7 +281,7 @@ fn block_private(office: &Office, token: &mut Token) {
     let mut random = SystemRandom;
     let mut channel = office.visit(ApduFormat::Short, &mut random).open(token, &selected).unwrap();
     let der = channel.session.send(token, "the own certificate", &commands::ecka_certificate(0x41)).unwrap();
-    let own = Certificate::verify(&der, office.ca.public(), &[Class::TokenEcka]).unwrap();
+    let own = Certificate::verify(&der, office.ca.public(), &[CertificateProfile::TokenEcka]).unwrap();
     let selected = identify(token, ApduFormat::Short).unwrap().unwrap();
     let offer = Offer {
         select: &selected.raw,

@@ -1,7 +1,10 @@
 //! A channel under the token's own key, which alone takes changes. An open token announces that key; of a private one its
 //! certificate comes only through a channel under the key of its set.
 
-use super::{Certificate, Channel, Class, KVN_OWN, Link, Privacy, Selected, Status, TokenError, Uuid, Visit, commands};
+use super::{
+    Certificate, CertificateProfile, Channel, KVN_OWN, Link, Privacy, Selected, Status, TokenError, Uuid, Visit,
+    commands,
+};
 
 impl Visit<'_> {
     /// Opens a channel under the selected token's own key, and returns the id that its certificate names. That the token
@@ -26,7 +29,7 @@ impl Visit<'_> {
             }
             der => der?,
         };
-        let certificate = self.credentials.verify(&der, Class::TokenEcka)?;
+        let certificate = self.credentials.verify(&der, CertificateProfile::TokenEcka)?;
         certificate.check_time(self.now)?;
         Ok(certificate)
     }

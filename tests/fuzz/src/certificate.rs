@@ -6,7 +6,7 @@ use rollcall::{
     card::tlv::object,
     crypto::{
         ec::KeyPair,
-        x509::{Authority, Certificate, Class, Request, TlsCertificate, TlsUse},
+        x509::{Authority, Certificate, CertificateProfile, CertificateRequest, TlsCertificate, TlsUse},
     },
 };
 
@@ -23,16 +23,16 @@ pub fn run(data: &[u8]) {
     let Some((form, body)) = data.split_first() else { return };
     let der = if form & 1 == 0 { body.to_vec() } else { signed(body) };
     let _ = Authority::read(&der);
-    let _ = Request::verify(&der);
+    let _ = CertificateRequest::verify(&der);
     for expected in [TlsUse::Client, TlsUse::Server] {
         let _ = TlsCertificate::verify(&der, CA.public(), expected);
     }
-    let taken: Vec<Class> = Class::ALL.into_iter().filter(|class| is(&der, *class)).collect();
+    let taken: Vec<CertificateProfile> = CertificateProfile::ALL.into_iter().filter(|class| is(&der, *class)).collect();
     assert!(taken.len() <= 1, "one certificate of two classes: {taken:?}");
 }
 
 /// Whether it is a certificate of this class; then it means what it says, and no byte of it may be another.
-fn is(der: &[u8], class: Class) -> bool {
+fn is(der: &[u8], class: CertificateProfile) -> bool {
     let Ok(certificate) = Certificate::verify(der, CA.public(), &[class]) else { return false };
     assert_eq!((certificate.der(), certificate.class()), (der, class));
     assert_eq!(&certificate.authority(), &CA.public().key_identifier());

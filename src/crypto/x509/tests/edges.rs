@@ -8,7 +8,7 @@ use super::{
 use crate::crypto::{CryptoError, random::Random};
 
 /// A certificate of this class and exactly this length. The signature is 70 to 72 bytes long, so it is tried.
-fn of_length(ca: &KeyPair, class: Class, length: usize) -> Vec<u8> {
+fn of_length(ca: &KeyPair, class: CertificateProfile, length: usize) -> Vec<u8> {
     let mut draft = Draft::good(ca, &key());
     draft.extensions[2] = extension("0603551d25", "", &class_value(class.number()));
     for filler in (0..100).cycle() {
@@ -25,14 +25,14 @@ fn of_length(ca: &KeyPair, class: Class, length: usize) -> Vec<u8> {
 #[test]
 fn the_longest_certificate_is_taken_and_one_byte_more_is_not() {
     let ca = key();
-    let (terminal, token) = (Class::Terminal(Role::Read), Class::TokenEcka);
+    let (terminal, token) = (CertificateProfile::Terminal(TerminalRole::Read), CertificateProfile::TokenEcka);
     for (class, limit) in [(terminal, 416), (token, 480)] {
-        let read = |length, expected: &[Class]| {
+        let read = |length, expected: &[CertificateProfile]| {
             Certificate::verify(&of_length(&ca, class, length), ca.public(), expected).map(|read| read.class())
         };
         assert_eq!(read(limit, &[class]).unwrap(), class);
-        assert_eq!(read(limit, &Class::ALL).unwrap(), class);
-        for expected in [&[class][..], &Class::ALL] {
+        assert_eq!(read(limit, &CertificateProfile::ALL).unwrap(), class);
+        for expected in [&[class][..], &CertificateProfile::ALL] {
             let refusal = read(limit + 1, expected).unwrap_err();
             assert!(matches!(refusal, CertificateError::TooLong { limit: l } if l == limit), "{refusal}");
             assert!(matches!(read(limit + 2, expected).unwrap_err(), CertificateError::TooLong { .. }));
@@ -42,11 +42,14 @@ fn the_longest_certificate_is_taken_and_one_byte_more_is_not() {
 
 #[test]
 fn the_words_are_what_they_are() {
-    assert_eq!([Role::Read, Role::Write, Role::Admin].map(Role::word), ["read", "write", "admin"]);
+    assert_eq!(
+        [TerminalRole::Read, TerminalRole::Write, TerminalRole::Admin].map(TerminalRole::word),
+        ["read", "write", "admin"]
+    );
     let words = ["terminal-read", "terminal-write", "terminal-admin", "token", "set", "identity", "server-signature"];
-    assert_eq!(Class::ALL.map(Class::word), words);
-    assert_eq!(Class::ALL.map(|class| class.to_string()), words);
-    assert_eq!(Class::ALL.map(|class| Purpose::Class(class).word()), words);
+    assert_eq!(CertificateProfile::ALL.map(CertificateProfile::word), words);
+    assert_eq!(CertificateProfile::ALL.map(|class| class.to_string()), words);
+    assert_eq!(CertificateProfile::ALL.map(|class| Purpose::Class(class).word()), words);
     let sides = [TlsUse::Client, TlsUse::Server];
     assert_eq!(sides.map(TlsUse::word), ["tls-client", "tls-server"]);
     assert_eq!(sides.map(|side| Purpose::Tls(side).word()), ["tls-client", "tls-server"]);
@@ -56,7 +59,7 @@ fn drafted(change: impl FnOnce(&mut Draft)) -> Certificate {
     let ca = key();
     let mut draft = Draft::good(&ca, &key());
     change(&mut draft);
-    Certificate::verify(&draft.signed(&ca), ca.public(), &Class::ALL).unwrap()
+    Certificate::verify(&draft.signed(&ca), ca.public(), &CertificateProfile::ALL).unwrap()
 }
 
 #[test]
@@ -71,7 +74,7 @@ fn names_may_be_of_any_script_and_years_of_the_last_century() {
 #[test]
 fn pem_carries_the_same_bytes() {
     let ca = key();
-    let der = issued(&ca, &key(), Class::Identity, TOKEN);
+    let der = issued(&ca, &key(), CertificateProfile::Identity, TOKEN);
     let pem = to_pem(&der).unwrap();
     assert!(pem.starts_with(b"-----BEGIN CERTIFICATE-----\n"));
     assert_eq!(from_pem(&pem), Some(der.clone()));
@@ -94,15 +97,15 @@ fn a_serial_number_is_positive_and_keeps_its_length_and_its_randomness() {
     let ca = key();
     let pair = key();
     for (random, first) in [(0x00, 0x40), (0xFF, 0x7F), (0x95, 0x55), (0x2A, 0x6A)] {
-        let template = Template {
-            class: Class::Identity,
+        let template = CertificateTemplate {
+            class: CertificateProfile::Identity,
             subject: TOKEN,
             key: pair.public(),
             not_before: from(),
             not_after: to(),
         };
         let der = issue(&ca, ISSUER, &template, &mut Constant(random)).unwrap();
-        let read = Certificate::verify(&der, ca.public(), &[Class::Identity]).unwrap();
+        let read = Certificate::verify(&der, ca.public(), &[CertificateProfile::Identity]).unwrap();
         assert_eq!(read.serial(), [first, random, random, random, random, random, random, random]);
     }
 }

@@ -115,14 +115,14 @@ fn refusal(change: impl FnOnce(&mut Draft)) -> CertificateError {
     let (ca, pair) = (key(), key());
     let mut draft = Draft::good(&ca, &pair);
     change(&mut draft);
-    Certificate::verify(&draft.signed(&ca), ca.public(), &Class::ALL).unwrap_err()
+    Certificate::verify(&draft.signed(&ca), ca.public(), &CertificateProfile::ALL).unwrap_err()
 }
 
 fn accepted(change: impl FnOnce(&mut Draft)) -> Certificate {
     let (ca, pair) = (key(), key());
     let mut draft = Draft::good(&ca, &pair);
     change(&mut draft);
-    Certificate::verify(&draft.signed(&ca), ca.public(), &Class::ALL).unwrap()
+    Certificate::verify(&draft.signed(&ca), ca.public(), &CertificateProfile::ALL).unwrap()
 }
 
 macro_rules! refused {
@@ -135,7 +135,7 @@ macro_rules! refused {
 #[test]
 fn the_draft_itself_is_good() {
     let read = accepted(|_| {});
-    assert_eq!((read.class(), read.subject(), read.serial()), (Class::TokenEcka, TOKEN, &[5][..]));
+    assert_eq!((read.class(), read.subject(), read.serial()), (CertificateProfile::TokenEcka, TOKEN, &[5][..]));
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn key_usage_fits_the_class() {
         refused!(|d| d.extensions[0] = extension(USAGE, TRUE, bad), CertificateError::Profile("key usage"));
     }
     refused!(|d| d.extensions[0] = extension(USAGE, TRUE, "0302030800"), CertificateError::Form { .. });
-    for class in Class::ALL {
+    for class in CertificateProfile::ALL {
         let right = class.key_usage();
         let wrong = if right[0] == 3 { "03020780" } else { "03020308" };
         let change = |usage: String| {
@@ -329,7 +329,7 @@ fn what_is_behind_the_end_is_refused() {
     let (ca, pair) = (key(), key());
     let draft = Draft::good(&ca, &pair);
     let good = draft.signed(&ca);
-    let verify = |der: &[u8]| Certificate::verify(der, ca.public(), &Class::ALL);
+    let verify = |der: &[u8]| Certificate::verify(der, ca.public(), &CertificateProfile::ALL);
     verify(&good).unwrap();
     assert!(verify(&[&good[..], &[0]].concat()).is_err());
     // Inside the frame, behind the signature; and with a length that is not the shortest.
@@ -367,7 +367,7 @@ fn what_is_behind_the_end_is_refused_inside_too() {
     let wrapped = der(0xA3, &[&der(0x30, &list), &[5, 0]]);
     draft.extensions.clear();
     draft.after = wrapped;
-    let found = Certificate::verify(&draft.signed(&ca), ca.public(), &Class::ALL).unwrap_err();
+    let found = Certificate::verify(&draft.signed(&ca), ca.public(), &CertificateProfile::ALL).unwrap_err();
     assert!(trailing("extensions", &found), "{found:?}");
 }
 
@@ -380,7 +380,7 @@ fn a_terminals_certificate_is_as_short_as_cards_take_it_whatever_else_is_expecte
         draft.extensions[2] = extension(CLASS, "", &class_value(1));
         draft.extensions.push(extension("06022a03", "", &hex::encode(vec![0; more])));
         let signed = draft.signed(&ca);
-        (Certificate::verify(&signed, ca.public(), &Class::ALL).map(|_| ()), signed.len())
+        (Certificate::verify(&signed, ca.public(), &CertificateProfile::ALL).map(|_| ()), signed.len())
     };
     for more in 0..120 {
         let (outcome, length) = of_length(more);
@@ -396,7 +396,7 @@ fn a_terminals_certificate_is_as_short_as_cards_take_it_whatever_else_is_expecte
 fn the_signature_is_looked_at_before_the_body() {
     let (ca, pair) = (key(), key());
     let draft = Draft { version: vec![], ..Draft::good(&ca, &pair) };
-    let refusal = Certificate::verify(&draft.signed(&key()), ca.public(), &Class::ALL).unwrap_err();
+    let refusal = Certificate::verify(&draft.signed(&key()), ca.public(), &CertificateProfile::ALL).unwrap_err();
     assert!(matches!(refusal, CertificateError::Signature), "{refusal}");
 }
 
@@ -406,18 +406,18 @@ proptest! {
     #[test]
     fn no_byte_may_change(flip in 1..=255_u8) {
         let (ca, pair) = (key(), key());
-        let good = issued(&ca, &pair, Class::Terminal(Role::Read), "terminal-0");
+        let good = issued(&ca, &pair, CertificateProfile::Terminal(TerminalRole::Read), "terminal-0");
         for at in 0..good.len() {
             let mut bad = good.clone();
             bad[at] ^= flip;
-            prop_assert!(Certificate::verify(&bad, ca.public(), &Class::ALL).is_err(), "byte {}", at);
+            prop_assert!(Certificate::verify(&bad, ca.public(), &CertificateProfile::ALL).is_err(), "byte {}", at);
         }
     }
 
     #[test]
     fn any_bytes_are_refused_in_peace(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
         let ca = key();
-        prop_assert!(Certificate::verify(&bytes, ca.public(), &Class::ALL).is_err());
+        prop_assert!(Certificate::verify(&bytes, ca.public(), &CertificateProfile::ALL).is_err());
     }
 
     // The walk behind a right signature: whatever an authority signs is read or refused, and nothing breaks.
@@ -431,16 +431,16 @@ proptest! {
         let mut changed = whole.to_vec();
         let at = at % changed.len();
         changed[at] = new;
-        let _ = Certificate::verify(&draft.framed(&ca, &changed), ca.public(), &Class::ALL);
-        prop_assert!(Certificate::verify(&draft.framed(&ca, &whole[..cut % whole.len()]), ca.public(), &Class::ALL).is_err());
+        let _ = Certificate::verify(&draft.framed(&ca, &changed), ca.public(), &CertificateProfile::ALL);
+        prop_assert!(Certificate::verify(&draft.framed(&ca, &whole[..cut % whole.len()]), ca.public(), &CertificateProfile::ALL).is_err());
     }
 }
 
 #[test]
 fn no_truncation_is_accepted() {
     let (ca, pair) = (key(), key());
-    let good = issued(&ca, &pair, Class::Identity, TOKEN);
+    let good = issued(&ca, &pair, CertificateProfile::Identity, TOKEN);
     for length in 0..good.len() {
-        assert!(Certificate::verify(&good[..length], ca.public(), &Class::ALL).is_err(), "{length}");
+        assert!(Certificate::verify(&good[..length], ca.public(), &CertificateProfile::ALL).is_err(), "{length}");
     }
 }

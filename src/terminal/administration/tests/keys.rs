@@ -14,9 +14,10 @@ use crate::{
 /// A set of this CA.
 fn fresh(ca: &Ca) -> SetKey {
     let key = KeyPair::generate(&mut SystemRandom).unwrap();
-    let der = ca.issue(Class::SetEcka, "set 01", key.public());
+    let der = ca.issue(CertificateProfile::SetEcka, "set 01", key.public());
     let certificate =
-        Certificate::verify(&der, crate::terminal::enrollment::Authority::ca(ca), &[Class::SetEcka]).unwrap();
+        Certificate::verify(&der, crate::terminal::enrollment::Authority::ca(ca), &[CertificateProfile::SetEcka])
+            .unwrap();
     let mut id = [0; 8];
     id.copy_from_slice(&crate::crypto::sha256(&[&der])[..8]);
     SetKey { id, key, certificate }
@@ -117,7 +118,7 @@ fn who_has_no_part_in_it_is_left_as_he_is() {
     let refused = open.visit(ApduFormat::Short, |visit| sets::replace(&mut in_open, visit, (from, &to), &mut begin));
     assert!(matches!(refused, Err(ManageError::Open)), "{refused:?}");
     // A terminal that may write, and no more.
-    demote(&mut office, Role::Write);
+    demote(&mut office, TerminalRole::Write);
     let (refused, _) = replace(&office, &mut slot, &to, u32::MAX);
     assert!(matches!(refused, Err(ManageError::Role { .. })), "{refused:?}");
 }
@@ -128,7 +129,7 @@ struct Moving<'a>(&'a Office, SetKey);
 impl Authority for Moving<'_> {
     fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError> {
         let issue = |class, key: &Point| self.0.ca.issue(class, &id.to_string(), key);
-        Ok((issue(Class::TokenEcka, ecka), issue(Class::Identity, identity)))
+        Ok((issue(CertificateProfile::TokenEcka, ecka), issue(CertificateProfile::Identity, identity)))
     }
 
     fn follower(&mut self, _: [u8; 8]) -> Result<SetKey, ManageError> {

@@ -18,7 +18,7 @@ use crate::{
         ec::KeyPair,
         jws,
         random::SystemRandom,
-        x509::{Class, Template, issue},
+        x509::{CertificateProfile, CertificateTemplate, issue},
     },
 };
 
@@ -37,8 +37,8 @@ pub struct Signer {
 impl Signer {
     pub fn new(world: &World) -> Self {
         let key = key();
-        let template = Template {
-            class: Class::ServerSignature,
+        let template = CertificateTemplate {
+            class: CertificateProfile::ServerSignature,
             subject: "server",
             key: key.public(),
             not_before: "2020-01-01T00:00:00Z".parse().unwrap(),

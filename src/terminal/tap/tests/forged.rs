@@ -23,7 +23,7 @@ fn refusal(office: &Office, token: &mut dyn Link, item: Item) -> TokenError {
 }
 
 /// A token whose certificate of this class is another one, by the right CA and for the right key.
-fn token_with(office: &Office, bent: Class, other: Certify<'_>) -> Token {
+fn token_with(office: &Office, bent: CertificateProfile, other: Certify<'_>) -> Token {
     certified(office, ID, false, 3, &|class, subject, key| match class {
         class if class == bent => other(class, subject, key),
         class => office.issue(class, subject, key),
@@ -32,8 +32,8 @@ fn token_with(office: &Office, bent: Class, other: Certify<'_>) -> Token {
 
 #[test]
 fn a_certificate_of_another_class_does_not_stand_for_the_tokens_own() {
-    for (bent, item) in [(Class::TokenEcka, OWN), (Class::Identity, IDENTITY)] {
-        for class in Class::ALL.into_iter().filter(|class| *class != bent) {
+    for (bent, item) in [(CertificateProfile::TokenEcka, OWN), (CertificateProfile::Identity, IDENTITY)] {
+        for class in CertificateProfile::ALL.into_iter().filter(|class| *class != bent) {
             let office = Office::new();
             let mut token = token_with(&office, bent, &|_, subject, key| office.issue(class, subject, key));
             let error = refusal(&office, &mut token, item);
@@ -48,7 +48,7 @@ fn a_certificate_of_another_class_does_not_stand_for_the_tokens_own() {
 
 #[test]
 fn a_certificate_of_another_token_does_not_stand_for_its_own() {
-    for (bent, item) in [(Class::TokenEcka, OWN), (Class::Identity, IDENTITY)] {
+    for (bent, item) in [(CertificateProfile::TokenEcka, OWN), (CertificateProfile::Identity, IDENTITY)] {
         for subject in [OTHER.to_string(), ID.simple().to_string(), "somebody".to_owned()] {
             let office = Office::new();
             let mut token = token_with(&office, bent, &|class, _, key| office.issue(class, &subject, key));
@@ -60,7 +60,7 @@ fn a_certificate_of_another_token_does_not_stand_for_its_own() {
 
 #[test]
 fn a_certificate_outside_of_its_life_is_refused() {
-    for (bent, item) in [(Class::TokenEcka, OWN), (Class::Identity, IDENTITY)] {
+    for (bent, item) in [(CertificateProfile::TokenEcka, OWN), (CertificateProfile::Identity, IDENTITY)] {
         for life in [PAST, FUTURE] {
             let office = Office::new();
             let mut token = token_with(&office, bent, &|class, name, key| issue(&office.ca, class, name, key, life));
@@ -83,7 +83,7 @@ fn the_certificate_of_a_set_is_one_of_a_set_and_alive() {
         let set = sha256(&[&office.set_certificate])[..8].try_into().unwrap();
         Item::Ecka(Privacy::Private(set), 1)
     };
-    for class in Class::ALL.into_iter().filter(|class| *class != Class::SetEcka) {
+    for class in CertificateProfile::ALL.into_iter().filter(|class| *class != CertificateProfile::SetEcka) {
         let mut office = Office::new();
         office.set_certificate = office.issue(class, "set 0011223344", office.set.public());
         let mut token = issued(&office, ID, true, 3);
@@ -92,20 +92,21 @@ fn the_certificate_of_a_set_is_one_of_a_set_and_alive() {
     }
     for life in [PAST, FUTURE] {
         let mut office = Office::new();
-        office.set_certificate = issue(&office.ca, Class::SetEcka, "set 0011223344", office.set.public(), life);
+        office.set_certificate =
+            issue(&office.ca, CertificateProfile::SetEcka, "set 0011223344", office.set.public(), life);
         let mut token = issued(&office, ID, true, 3);
         assert!(outside(life, &refusal(&office, &mut token, item(&office))), "{life:?}");
     }
 }
 
 /// Every certificate that a terminal may remember wrongly, for an item and its class.
-fn stale(office: &Office, class: Class) -> Vec<Vec<u8>> {
+fn stale(office: &Office, class: CertificateProfile) -> Vec<Vec<u8>> {
     let (name, key) = (ID.to_string(), new_key());
     vec![
         issue(&office.ca, class, &name, key.public(), PAST),
         issue(&office.ca, class, &name, key.public(), FUTURE),
         office.issue(class, &OTHER.to_string(), key.public()),
-        office.issue(Class::SetEcka, &name, key.public()),
+        office.issue(CertificateProfile::SetEcka, &name, key.public()),
         issue(&new_key(), class, &name, key.public(), (BEGIN, END)),
         vec![0x30, 0],
     ]
@@ -115,7 +116,7 @@ fn stale(office: &Office, class: Class) -> Vec<Vec<u8>> {
 fn what_is_remembered_is_verified_again_and_read_anew() {
     let office = Office::new();
     let mut token = issued(&office, ID, false, 3);
-    for (item, class) in [(OWN, Class::TokenEcka), (IDENTITY, Class::Identity)] {
+    for (item, class) in [(OWN, CertificateProfile::TokenEcka), (IDENTITY, CertificateProfile::Identity)] {
         for (n, der) in stale(&office, class).into_iter().enumerate() {
             // An own certificate of another subject contradicts what SELECT told, and is no matter of age.
             if (item, n) == (OWN, 2) {
@@ -131,9 +132,9 @@ fn what_is_remembered_is_verified_again_and_read_anew() {
 
 #[test]
 fn what_is_remembered_wrongly_is_forgotten_when_the_token_has_nothing_better() {
-    for (item, class) in [(OWN, Class::TokenEcka), (IDENTITY, Class::Identity)] {
+    for (item, class) in [(OWN, CertificateProfile::TokenEcka), (IDENTITY, CertificateProfile::Identity)] {
         let office = Office::new();
-        let expired = |class: Class, name: &str, key: &Point| issue(&office.ca, class, name, key, PAST);
+        let expired = |class: CertificateProfile, name: &str, key: &Point| issue(&office.ca, class, name, key, PAST);
         let mut token = token_with(&office, class, &expired);
         // Remembered: one whose time is over, and one of an earlier key, which a wrong receipt gives away.
         let earlier = office.issue(class, &ID.to_string(), new_key().public());
@@ -191,7 +192,7 @@ fn the_key_version_fits_the_mode_or_nothing_more_is_asked() {
 fn a_token_that_is_selected_anew_is_the_same_one() {
     let office = Office::new();
     let mut token = issued(&office, ID, false, 3);
-    let earlier = office.issue(Class::TokenEcka, &ID.to_string(), new_key().public());
+    let earlier = office.issue(CertificateProfile::TokenEcka, &ID.to_string(), new_key().public());
     office.memory.0.borrow_mut().insert(OWN, earlier);
     let mut selections = 0;
     let change = |command: &[u8], answer: Vec<u8>| {
@@ -210,7 +211,7 @@ fn a_token_that_is_selected_anew_is_the_same_one() {
 fn the_proof_is_that_of_the_token_that_select_named() {
     let office = Office::new();
     let mut token = certified(&office, OTHER, false, 3, &|class, subject, key| match class {
-        Class::TokenEcka => office.issue(class, &ID.to_string(), key),
+        CertificateProfile::TokenEcka => office.issue(class, &ID.to_string(), key),
         _ => office.issue(class, subject, key),
     });
     let change = |command: &[u8], answer: Vec<u8>| match command[1] {

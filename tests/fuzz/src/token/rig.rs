@@ -19,7 +19,7 @@ use rollcall::{
     crypto::{
         Key128,
         ec::{KeyPair, Point},
-        x509::{Class, Role, Template, issue},
+        x509::{CertificateProfile, TerminalRole, CertificateTemplate, issue},
     },
     emulator::{Forgetful, State, Token},
 };
@@ -36,7 +36,7 @@ const GUARDED: [u8; 9] = [0xB1, 0xD7, 0xDA, 0xD8, 0xF1, 0xE2, 0xE4, 0xF0, 0x88];
 
 static CA: LazyLock<KeyPair> = LazyLock::new(|| pair(0x42));
 static TERMINAL: LazyLock<KeyPair> = LazyLock::new(|| pair(0x51));
-static CERTIFICATES: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| [Role::Read, Role::Write, Role::Admin].map(certificate));
+static CERTIFICATES: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| [TerminalRole::Read, TerminalRole::Write, TerminalRole::Admin].map(certificate));
 static STATES: LazyLock<[State; 5]> = LazyLock::new(|| {
     [
         saved("issued", true),
@@ -62,11 +62,11 @@ fn saved(life: &str, private: bool) -> State {
     State::from_file(file.to_string().as_bytes()).expect("a state")
 }
 
-fn certificate(role: Role) -> Vec<u8> {
+fn certificate(role: TerminalRole) -> Vec<u8> {
     let moment = |text: &str| text.parse::<Timestamp>().expect("a moment");
-    let template = Template {
+    let template = CertificateTemplate {
         subject: "terminal",
-        class: Class::Terminal(role),
+        class: CertificateProfile::Terminal(role),
         key: TERMINAL.public(),
         not_before: moment("2026-11-01T00:00:00Z"),
         not_after: moment("2036-10-30T00:00:00Z"),
