@@ -31,7 +31,7 @@ use crate::{
     crypto::random::{SystemRandom, bytes},
     failure::{Class, Failure},
     pki::Home,
-    reader::pcsc::{Card, Limits},
+    reader::pcsc::{Card, CardLimits},
     terminal::tap::{
         TapError,
         failure::{link as link_failure, token as token_failure},
@@ -57,7 +57,7 @@ pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     } else {
         None
     };
-    let limits = Limits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
+    let limits = CardLimits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
     let mut card = Card::connect(&reader, limits).map_err(|e| link_failure(&e, 0))?;
     let mut transaction = card.begin().map_err(|e| link_failure(&e, 0))?;
     let mut random = SystemRandom;

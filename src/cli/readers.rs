@@ -21,8 +21,8 @@ use crate::config::{Format, Settings};
 use crate::failure::{Class, Failure};
 use crate::reader::atr::fields::{Field, fields};
 use crate::reader::atr::names;
-use crate::reader::monitor::{Event, Monitor};
-use crate::reader::pcsc::{Card, Limits, list};
+use crate::reader::monitor::{Monitor, ReaderEvent};
+use crate::reader::pcsc::{Card, CardLimits, list};
 use crate::reader::{ReaderState, Slot, atr};
 use crate::terminal::presence::{self, Kind};
 use crate::token::select::{Selected, select};
@@ -134,7 +134,7 @@ impl Said {
 }
 
 fn ask(reader: &str) -> Said {
-    let limits = Limits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + PATIENCE) };
+    let limits = CardLimits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + PATIENCE) };
     let answer = Card::connect(reader, limits).and_then(|mut card| {
         let mut transaction = card.begin()?;
         exchange(&mut transaction, &select(), apdu::ApduFormat::Short)
@@ -179,7 +179,7 @@ fn shown(field: Field) -> AtrField {
 
 /// What wakes the watch.
 enum Wake {
-    Event(Event),
+    Event(ReaderEvent),
     Signal,
 }
 
@@ -212,25 +212,27 @@ struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    fn tell(&mut self, event: Event, out: &mut Printer) -> Result<(), Failure> {
+    fn tell(&mut self, event: ReaderEvent, out: &mut Printer) -> Result<(), Failure> {
         match event {
-            Event::ReaderAdded { reader } => self.added(reader, out),
-            Event::ReaderRemoved { reader } => self.removed(reader, out),
+            ReaderEvent::ReaderAdded { reader } => self.added(reader, out),
+            ReaderEvent::ReaderRemoved { reader } => self.removed(reader, out),
             // As it was told with the reader.
-            Event::Vacant { .. } => Ok(()),
-            Event::CardInserted { reader, atr, .. } => self.changed(&reader, |(slot, _)| *slot = Slot::Card(atr), out),
-            Event::CardMute { reader, .. } => self.changed(&reader, |(slot, _)| *slot = Slot::Mute, out),
-            Event::CardRemoved { reader } => self.changed(&reader, |(slot, _)| *slot = Slot::Empty, out),
-            Event::Exclusive { reader, exclusive } => self.changed(&reader, |(_, held)| *held = exclusive, out),
-            Event::Available { reader, available } => {
+            ReaderEvent::Vacant { .. } => Ok(()),
+            ReaderEvent::CardInserted { reader, atr, .. } => {
+                self.changed(&reader, |(slot, _)| *slot = Slot::Card(atr), out)
+            }
+            ReaderEvent::CardMute { reader, .. } => self.changed(&reader, |(slot, _)| *slot = Slot::Mute, out),
+            ReaderEvent::CardRemoved { reader } => self.changed(&reader, |(slot, _)| *slot = Slot::Empty, out),
+            ReaderEvent::Exclusive { reader, exclusive } => self.changed(&reader, |(_, held)| *held = exclusive, out),
+            ReaderEvent::Available { reader, available } => {
                 let now = if available { Slot::Empty } else { Slot::Unavailable };
                 self.changed(&reader, |(slot, _)| *slot = now, out)
             }
-            Event::ServiceLost => {
+            ReaderEvent::ServiceLost => {
                 self.known.clear();
                 self.service(Kind::ServiceLost, "the PC/SC service went away", out)
             }
-            Event::ServiceBack => self.service(Kind::ServiceBack, "the PC/SC service is back", out),
+            ReaderEvent::ServiceBack => self.service(Kind::ServiceBack, "the PC/SC service is back", out),
         }
     }
 
@@ -329,17 +331,17 @@ mod tests {
         let mut out = Printer::on(look, Box::new(stdout.clone()), Box::new(stderr));
         let mut scene = Scene { settings: &settings, known: BTreeMap::new(), seq: 0 };
         for event in [
-            Event::ReaderAdded { reader: door.clone() },
-            Event::ReaderAdded { reader: other.clone() },
-            Event::CardInserted { reader: other.clone(), atr: vec![0x3B, 0], generation: 1 },
-            Event::CardInserted { reader: door.clone(), atr: vec![0x3B, 0], generation: 2 },
-            Event::Exclusive { reader: door.clone(), exclusive: true },
-            Event::CardRemoved { reader: door.clone() },
-            Event::Exclusive { reader: door.clone(), exclusive: false },
-            Event::ReaderRemoved { reader: other },
-            Event::ReaderRemoved { reader: door },
-            Event::ServiceLost,
-            Event::ServiceBack,
+            ReaderEvent::ReaderAdded { reader: door.clone() },
+            ReaderEvent::ReaderAdded { reader: other.clone() },
+            ReaderEvent::CardInserted { reader: other.clone(), atr: vec![0x3B, 0], generation: 1 },
+            ReaderEvent::CardInserted { reader: door.clone(), atr: vec![0x3B, 0], generation: 2 },
+            ReaderEvent::Exclusive { reader: door.clone(), exclusive: true },
+            ReaderEvent::CardRemoved { reader: door.clone() },
+            ReaderEvent::Exclusive { reader: door.clone(), exclusive: false },
+            ReaderEvent::ReaderRemoved { reader: other },
+            ReaderEvent::ReaderRemoved { reader: door },
+            ReaderEvent::ServiceLost,
+            ReaderEvent::ServiceBack,
         ] {
             scene.tell(event, &mut out).unwrap();
         }

@@ -13,7 +13,7 @@ use crate::{
     config::Settings,
     failure::{Class, Failure},
     pki,
-    reader::{event_count, monitor::Event},
+    reader::{event_count, monitor::ReaderEvent},
     terminal::lookups::{LookupOutcome, ServerEvent},
     terminal::presence::{
         Input, Presence, Refused,
@@ -32,7 +32,7 @@ use crate::{
 #[derive(Debug)]
 pub enum Message {
     /// Something happened to the readers.
-    Reader(Event),
+    Reader(ReaderEvent),
     /// A tap has ended, or a token that stays has answered.
     Worker(Report),
     /// The server has said what it knows of a token that was tapped.
@@ -98,7 +98,7 @@ pub fn credentials(keys: pki::Terminal) -> Credentials {
 }
 
 /// Hands the monitor's events on.
-pub fn teller(messages: &Sender<Message>) -> impl FnMut(Event) -> bool + Send + 'static + use<> {
+pub fn teller(messages: &Sender<Message>) -> impl FnMut(ReaderEvent) -> bool + Send + 'static + use<> {
     let messages = messages.clone();
     move |event| messages.send(Message::Reader(event)).is_ok()
 }
@@ -126,38 +126,38 @@ impl<'a> Station<'a> {
     }
 
     /// Takes an event of the readers: starts, orders and ends workers, and says what the list is to be told.
-    pub fn reader(&mut self, event: &Event) -> Result<Option<Input>, Failure> {
+    pub fn reader(&mut self, event: &ReaderEvent) -> Result<Option<Input>, Failure> {
         Ok(match event {
-            Event::ReaderAdded { reader } if self.settings.readers.matches(reader) => {
+            ReaderEvent::ReaderAdded { reader } if self.settings.readers.matches(reader) => {
                 let worker = self.start(reader)?;
                 self.workers.insert(reader.clone(), worker);
                 Some(Input::ReaderAdded { reader: reader.clone() })
             }
-            Event::ReaderRemoved { reader } => {
+            ReaderEvent::ReaderRemoved { reader } => {
                 self.workers.remove(reader).map(|_| Input::ReaderRemoved { reader: reader.clone() })
             }
             // Otherwise who lay there before a start or a loss would stay in doubt, and a return would be no new tap.
-            Event::Vacant { reader } if self.workers.contains_key(reader) => {
+            ReaderEvent::Vacant { reader } if self.workers.contains_key(reader) => {
                 Some(Input::Vacant { reader: reader.clone() })
             }
-            Event::CardInserted { reader, generation, .. } => {
+            ReaderEvent::CardInserted { reader, generation, .. } => {
                 self.order(reader, Order::Inserted(*generation));
                 None
             }
-            Event::CardMute { reader, generation } if self.workers.contains_key(reader) => {
+            ReaderEvent::CardMute { reader, generation } if self.workers.contains_key(reader) => {
                 let error = link(&crate::card::link::LinkError::CardMute, 0).to_json();
                 let insertion = event_count(*generation);
                 Some(Input::Refused(Refused { reader: reader.clone(), insertion, error, token_id: None, user: None }))
             }
-            Event::CardRemoved { reader } if self.workers.contains_key(reader) => {
+            ReaderEvent::CardRemoved { reader } if self.workers.contains_key(reader) => {
                 self.order(reader, Order::Removed);
                 Some(Input::Lifted { reader: reader.clone() })
             }
-            Event::ServiceLost => {
+            ReaderEvent::ServiceLost => {
                 self.workers.clear();
                 Some(Input::ServiceLost)
             }
-            Event::ServiceBack => Some(Input::ServiceBack),
+            ReaderEvent::ServiceBack => Some(Input::ServiceBack),
             _ => None,
         })
     }

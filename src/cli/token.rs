@@ -16,7 +16,7 @@ use crate::{
     config::Settings,
     failure::{Class, Failure},
     files,
-    reader::pcsc::{Card, Limits},
+    reader::pcsc::{Card, CardLimits},
     terminal::tap::{
         Depth, TapError,
         failure::{link, token},
@@ -43,7 +43,7 @@ pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u
 
 /// What the card says of itself: nothing of it is proved, and no key of ours is needed.
 fn info(settings: &Settings, reader: &str, out: &mut Printer) -> Result<u8, Failure> {
-    let limits = Limits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
+    let limits = CardLimits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
     let mut card = Card::connect(reader, limits).map_err(|e| link(&e, 0))?;
     let atr = hex::encode_upper(card.atr());
     let mut transaction = card.begin().map_err(|e| link(&e, 0))?;

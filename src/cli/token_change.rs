@@ -21,7 +21,7 @@ use crate::{
     crypto::random::{SystemRandom, bytes},
     failure::{Class, Failure},
     pki::Home,
-    reader::pcsc::{Card, Limits},
+    reader::pcsc::{Card, CardLimits},
     terminal::administration::{self, Change, ManageError, Target},
     terminal::tap::{
         TapError,
@@ -159,7 +159,7 @@ pub fn with_card<T>(
     reader: &str,
     work: impl FnOnce(&mut dyn Link) -> Result<T, ManageError>,
 ) -> Result<T, Failure> {
-    let limits = Limits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
+    let limits = CardLimits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
     let mut card = Card::connect(reader, limits).map_err(|e| link(&e, 0))?;
     let mut metered = Metered::new(card.begin().map_err(|e| link(&e, 0))?);
     let worked = work(&mut metered);

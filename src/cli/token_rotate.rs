@@ -29,7 +29,7 @@ use crate::{
     },
     failure::{Class, Failure},
     pki::{Ca, Caution, Home, PkiError, Rotation, Set, Succession},
-    reader::monitor::{Event, Monitor},
+    reader::monitor::{Monitor, ReaderEvent},
     terminal::administration::{
         Found, ManageError,
         rotate::{Authority, find, rotate},
@@ -232,7 +232,7 @@ fn visit<'a>(credentials: &'a Credentials, random: &'a mut SystemRandom) -> Resu
 }
 
 enum Message {
-    Reader(Event),
+    Reader(ReaderEvent),
     Signal,
 }
 
@@ -256,7 +256,9 @@ fn fleet(args: &TokenRotateArgs, desk: &mut Desk<'_>, out: &mut Printer) -> Resu
         let (left, all) = (desk.goal.left(), desk.goal.tokens());
         out.work("put the next card on", (all - left) as u64, all as u64);
         match next(&inbox, args.timeout) {
-            Some(Message::Reader(Event::CardInserted { reader, .. })) if desk.settings.readers.matches(&reader) => {
+            Some(Message::Reader(ReaderEvent::CardInserted { reader, .. }))
+                if desk.settings.readers.matches(&reader) =>
+            {
                 failures = one(desk, &reader, failures, out)?;
             }
             Some(Message::Reader(_)) => {}

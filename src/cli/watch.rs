@@ -26,7 +26,7 @@ use crate::{
     failure::Failure,
     reader::{
         self,
-        monitor::{Event as ReaderEvent, Monitor},
+        monitor::{Monitor, ReaderEvent},
     },
     terminal::lookups::LookupOutcome,
     terminal::presence::{

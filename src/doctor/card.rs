@@ -22,8 +22,8 @@ use crate::{
     reader::{
         ReaderState, Slot,
         atr::{self, Atr, Check},
-        monitor::{Event, Monitor},
-        pcsc::{Card, Limits},
+        monitor::{Monitor, ReaderEvent},
+        pcsc::{Card, CardLimits},
     },
     token::select::{LifeCycle, Selected, select},
 };
@@ -104,7 +104,9 @@ impl Eyes {
         let (tell, told) = mpsc::channel();
         let name = reader.to_owned();
         let monitor = Monitor::start(move |event| match event {
-            Event::CardInserted { reader, .. } | Event::CardMute { reader, .. } | Event::CardRemoved { reader }
+            ReaderEvent::CardInserted { reader, .. }
+            | ReaderEvent::CardMute { reader, .. }
+            | ReaderEvent::CardRemoved { reader }
                 if reader == name =>
             {
                 tell.send(()).is_ok()
@@ -154,7 +156,7 @@ fn described(bytes: &[u8]) -> Finding {
 
 /// Talks to the card. What is as it should be stands in the probes below; nothing is left for this one to tell then.
 fn connected(report: &Report, reader: &ReaderState) -> Option<Finding> {
-    let limits = Limits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + LIMIT) };
+    let limits = CardLimits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + LIMIT) };
     let mut card = match Card::connect(&reader.name, limits) {
         Ok(card) => card,
         Err(error) => return Some(broken(report, &error)),

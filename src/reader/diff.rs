@@ -4,7 +4,7 @@ use super::{ReaderState, Slot};
 
 /// Something that happened to the readers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum ReaderEvent {
     /// A reader was plugged in, or was there at the start. What lies in it follows.
     ReaderAdded {
         /// Its name.
@@ -66,18 +66,18 @@ pub enum Event {
 ///
 /// In every reader `CardRemoved` and `CardInserted` or `CardMute` alternate. A card that was changed in between, which
 /// shows in the generation or in another ATR, is a removal and an insertion.
-pub fn diff(old: &[ReaderState], new: &[ReaderState]) -> Vec<Event> {
+pub fn diff(old: &[ReaderState], new: &[ReaderState]) -> Vec<ReaderEvent> {
     let mut events = Vec::new();
     for before in old {
         if find(new, &before.name).is_none() {
             change(&before.name, Some(before), None, &mut events);
-            events.push(Event::ReaderRemoved { reader: before.name.clone() });
+            events.push(ReaderEvent::ReaderRemoved { reader: before.name.clone() });
         }
     }
     for now in new {
         let before = find(old, &now.name);
         if before.is_none() {
-            events.push(Event::ReaderAdded { reader: now.name.clone() });
+            events.push(ReaderEvent::ReaderAdded { reader: now.name.clone() });
         }
         change(&now.name, before, Some(now), &mut events);
     }
@@ -89,27 +89,27 @@ fn find<'a>(states: &'a [ReaderState], name: &str) -> Option<&'a ReaderState> {
 }
 
 /// The events of one reader. Where it was not there, it is as if it had been free, working and empty.
-fn change(name: &str, before: Option<&ReaderState>, now: Option<&ReaderState>, events: &mut Vec<Event>) {
+fn change(name: &str, before: Option<&ReaderState>, now: Option<&ReaderState>, events: &mut Vec<ReaderEvent>) {
     let reader = name.to_owned();
     let occupied = |state: Option<&ReaderState>| state.is_some_and(|s| s.slot.is_occupied());
     let same = matches!((before, now), (Some(before), Some(now)) if is_same_card(before, now));
     if occupied(before) && !same {
-        events.push(Event::CardRemoved { reader: reader.clone() });
+        events.push(ReaderEvent::CardRemoved { reader: reader.clone() });
     }
     let Some(now) = now else { return };
     let available = now.slot != Slot::Unavailable;
     if available != before.is_none_or(|b| b.slot != Slot::Unavailable) {
-        events.push(Event::Available { reader: reader.clone(), available });
+        events.push(ReaderEvent::Available { reader: reader.clone(), available });
     }
     if now.exclusive != before.is_some_and(|b| b.exclusive) {
-        events.push(Event::Exclusive { reader: reader.clone(), exclusive: now.exclusive });
+        events.push(ReaderEvent::Exclusive { reader: reader.clone(), exclusive: now.exclusive });
     }
     if !same {
         let generation = now.generation;
         match &now.slot {
-            Slot::Card(atr) => events.push(Event::CardInserted { reader, atr: atr.clone(), generation }),
-            Slot::Mute => events.push(Event::CardMute { reader, generation }),
-            Slot::Empty if before.is_none() => events.push(Event::Vacant { reader }),
+            Slot::Card(atr) => events.push(ReaderEvent::CardInserted { reader, atr: atr.clone(), generation }),
+            Slot::Mute => events.push(ReaderEvent::CardMute { reader, generation }),
+            Slot::Empty if before.is_none() => events.push(ReaderEvent::Vacant { reader }),
             Slot::Empty | Slot::Unavailable => {}
         }
     }
@@ -156,22 +156,22 @@ mod tests {
     /// What someone knows who was told only the events: reader, whether something lies in it, works, is held.
     type Known = std::collections::BTreeMap<String, (Option<u64>, bool, bool)>;
 
-    fn tell(known: &mut Known, event: Event) {
+    fn tell(known: &mut Known, event: ReaderEvent) {
         match event {
-            Event::ReaderAdded { reader } => assert!(known.insert(reader, (None, true, false)).is_none()),
-            Event::ReaderRemoved { reader } => assert_eq!(known.remove(&reader).unwrap().0, None),
-            Event::Vacant { reader } => assert_eq!(known[&reader].0, None),
-            Event::CardInserted { reader, generation, .. } | Event::CardMute { reader, generation } => {
+            ReaderEvent::ReaderAdded { reader } => assert!(known.insert(reader, (None, true, false)).is_none()),
+            ReaderEvent::ReaderRemoved { reader } => assert_eq!(known.remove(&reader).unwrap().0, None),
+            ReaderEvent::Vacant { reader } => assert_eq!(known[&reader].0, None),
+            ReaderEvent::CardInserted { reader, generation, .. } | ReaderEvent::CardMute { reader, generation } => {
                 assert!(known.get_mut(&reader).unwrap().0.replace(generation).is_none());
             }
-            Event::CardRemoved { reader } => assert!(known.get_mut(&reader).unwrap().0.take().is_some()),
-            Event::Available { reader, available } => {
+            ReaderEvent::CardRemoved { reader } => assert!(known.get_mut(&reader).unwrap().0.take().is_some()),
+            ReaderEvent::Available { reader, available } => {
                 assert_ne!(std::mem::replace(&mut known.get_mut(&reader).unwrap().1, available), available);
             }
-            Event::Exclusive { reader, exclusive } => {
+            ReaderEvent::Exclusive { reader, exclusive } => {
                 assert_ne!(std::mem::replace(&mut known.get_mut(&reader).unwrap().2, exclusive), exclusive);
             }
-            Event::ServiceLost | Event::ServiceBack => panic!("no reading can tell that"),
+            ReaderEvent::ServiceLost | ReaderEvent::ServiceBack => panic!("no reading can tell that"),
         }
     }
 
@@ -222,7 +222,10 @@ mod tests {
         let (reader, atr) = ("r".to_owned(), vec![0x3B, 0]);
         assert_eq!(
             diff(&state(Slot::Card(atr.clone()), 1), &state(Slot::Card(atr.clone()), 3)),
-            [Event::CardRemoved { reader: reader.clone() }, Event::CardInserted { reader, atr, generation: 3 }]
+            [
+                ReaderEvent::CardRemoved { reader: reader.clone() },
+                ReaderEvent::CardInserted { reader, atr, generation: 3 }
+            ]
         );
     }
 
@@ -235,7 +238,7 @@ mod tests {
     #[test]
     fn a_reader_that_comes_empty_is_told_so_once() {
         let reader = "r".to_owned();
-        let came = [Event::ReaderAdded { reader: reader.clone() }, Event::Vacant { reader }];
+        let came = [ReaderEvent::ReaderAdded { reader: reader.clone() }, ReaderEvent::Vacant { reader }];
         assert_eq!(diff(&[], &state(Slot::Empty, 4)), came);
         assert_eq!(diff(&state(Slot::Empty, 4), &state(Slot::Empty, 6)), []);
         assert_eq!(diff(&[], &state(Slot::Unavailable, 0)).len(), 2, "nobody can tell what lies there");
@@ -246,7 +249,7 @@ mod tests {
         let reader = "r".to_owned();
         assert_eq!(
             diff(&state(Slot::Mute, 1), &[]),
-            [Event::CardRemoved { reader: reader.clone() }, Event::ReaderRemoved { reader }]
+            [ReaderEvent::CardRemoved { reader: reader.clone() }, ReaderEvent::ReaderRemoved { reader }]
         );
     }
 }

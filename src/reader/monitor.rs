@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-pub use super::diff::Event;
+pub use super::diff::ReaderEvent;
 use super::{
     ReaderState,
     diff::diff,
@@ -36,22 +36,22 @@ const STOP: (Duration, u32) = (Duration::from_millis(20), 50);
 pub struct Monitor {
     stop: Option<Sender<()>>,
     done: Receiver<()>,
-    canceller: Shared,
+    canceller: MonitorState,
 }
 
 /// What ends the wait that is under way.
-type Shared = Arc<Mutex<Option<Canceller>>>;
+type MonitorState = Arc<Mutex<Option<Canceller>>>;
 
 impl Monitor {
     /// Starts to tell: first what is there now, then what happens. Ends by itself once `sink` returns false.
     ///
-    /// Without a PC/SC service the first event is [`Event::ServiceLost`]. Each outage is one `ServiceLost` and one
+    /// Without a PC/SC service the first event is [`ReaderEvent::ServiceLost`]. Each outage is one `ServiceLost` and one
     /// `ServiceBack`. The error is that of starting a thread.
-    pub fn start(sink: impl FnMut(Event) -> bool + Send + 'static) -> io::Result<Self> {
+    pub fn start(sink: impl FnMut(ReaderEvent) -> bool + Send + 'static) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let (finished, done) = mpsc::channel();
-        let canceller = Shared::default();
-        let mut run = Run {
+        let canceller = MonitorState::default();
+        let mut run = MonitorRun {
             sink: Box::new(sink),
             stopped,
             canceller: Arc::clone(&canceller),
@@ -91,7 +91,7 @@ impl Drop for Monitor {
     }
 }
 
-fn lock(canceller: &Shared) -> std::sync::MutexGuard<'_, Option<Canceller>> {
+fn lock(canceller: &MonitorState) -> std::sync::MutexGuard<'_, Option<Canceller>> {
     canceller.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -99,43 +99,43 @@ fn lock(canceller: &Shared) -> std::sync::MutexGuard<'_, Option<Canceller>> {
 struct Stopped;
 
 /// What ends the watch over one context.
-enum End {
+enum ContextEnd {
     Stopped,
     Lost,
 }
 
-impl From<Stopped> for End {
+impl From<Stopped> for ContextEnd {
     fn from(_: Stopped) -> Self {
         Self::Stopped
     }
 }
 
-impl From<Lost> for End {
+impl From<Lost> for ContextEnd {
     fn from(_: Lost) -> Self {
         Self::Lost
     }
 }
 
-struct Run {
-    sink: Box<dyn FnMut(Event) -> bool + Send>,
+struct MonitorRun {
+    sink: Box<dyn FnMut(ReaderEvent) -> bool + Send>,
     stopped: Receiver<()>,
-    canceller: Shared,
+    canceller: MonitorState,
     known: Vec<ReaderState>,
     epoch: u64,
     back_off: Duration,
 }
 
-impl Run {
+impl MonitorRun {
     /// One turn for each life of the service.
     fn until_stopped(&mut self) {
         let mut watcher = Watcher::new(self.epoch).ok();
         loop {
             let end = match watcher.take() {
                 Some(watcher) => self.watch(watcher),
-                None => Err(End::Lost),
+                None => Err(ContextEnd::Lost),
             };
             *lock(&self.canceller) = None;
-            if let Err(End::Stopped) = end {
+            if let Err(ContextEnd::Stopped) = end {
                 return;
             }
             match self.outage() {
@@ -152,9 +152,9 @@ impl Run {
             diff(&known, &[]).into_iter().try_for_each(|event| self.tell(event))?;
             return self.await_service();
         }
-        self.tell(Event::ServiceLost)?;
+        self.tell(ReaderEvent::ServiceLost)?;
         let watcher = self.await_service()?;
-        self.tell(Event::ServiceBack)?;
+        self.tell(ReaderEvent::ServiceBack)?;
         Ok(watcher)
     }
 
@@ -172,7 +172,7 @@ impl Run {
     }
 
     /// Tells what happens until the service is lost.
-    fn watch(&mut self, mut watcher: Watcher) -> Result<std::convert::Infallible, End> {
+    fn watch(&mut self, mut watcher: Watcher) -> Result<std::convert::Infallible, ContextEnd> {
         *lock(&self.canceller) = Some(watcher.canceller());
         loop {
             watcher.relist()?;
@@ -189,7 +189,7 @@ impl Run {
         }
     }
 
-    fn tell(&mut self, event: Event) -> Result<(), Stopped> {
+    fn tell(&mut self, event: ReaderEvent) -> Result<(), Stopped> {
         if (self.sink)(event) { Ok(()) } else { Err(Stopped) }
     }
 

@@ -13,7 +13,7 @@ mod card;
 mod io;
 mod watch;
 
-pub use card::{Card, Limits, Transaction};
+pub use card::{Card, CardLimits, Transaction};
 pub(super) use watch::{Canceller, Lost, Watcher};
 
 use std::{ffi::CString, sync::mpsc, thread, time::Duration};

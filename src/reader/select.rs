@@ -11,14 +11,14 @@ pub type Aliases = BTreeMap<String, String>;
 /// The readers that a command is about. Without any name: all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    wanted: Vec<Wanted>,
+    wanted: Vec<WantedReader>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Wanted {
+struct WantedReader {
     /// As it was typed.
     typed: String,
-    pattern: Pattern,
+    pattern: NamePattern,
 }
 
 /// No reader that is there has that name.
@@ -46,7 +46,10 @@ impl Selection {
     pub fn new(wanted: &[String], aliases: &Aliases) -> Self {
         let resolve = |typed: &String| {
             let alias = aliases.iter().find(|(alias, _)| fold(alias) == fold(typed));
-            Wanted { typed: typed.clone(), pattern: Pattern::new(alias.map_or(typed, |(_, pattern)| pattern)) }
+            WantedReader {
+                typed: typed.clone(),
+                pattern: NamePattern::new(alias.map_or(typed, |(_, pattern)| pattern)),
+            }
         };
         Self { wanted: wanted.iter().map(resolve).collect() }
     }
@@ -58,7 +61,7 @@ impl Selection {
 
     /// The readers that are meant, in the order of the listing. Something that was typed and matches none is an error.
     pub fn pick<'a>(&self, readers: &'a [ReaderState]) -> Result<Vec<&'a ReaderState>, NoSuchReader> {
-        let unmatched = |w: &&Wanted| !readers.iter().any(|r| w.pattern.matches(&r.name));
+        let unmatched = |w: &&WantedReader| !readers.iter().any(|r| w.pattern.matches(&r.name));
         match self.wanted.iter().find(unmatched) {
             None => Ok(readers.iter().filter(|r| self.matches(&r.name)).collect()),
             Some(wanted) => Err(NoSuchReader {
@@ -71,17 +74,17 @@ impl Selection {
 
 /// The alias under which the configuration knows this reader: the first whose pattern matches.
 pub fn alias_of<'a>(reader: &str, aliases: &'a Aliases) -> Option<&'a str> {
-    aliases.iter().find(|(_, pattern)| Pattern::new(pattern).matches(reader)).map(|(alias, _)| alias.as_str())
+    aliases.iter().find(|(_, pattern)| NamePattern::new(pattern).matches(reader)).map(|(alias, _)| alias.as_str())
 }
 
 /// A part of a name or, with `*` (anything) or `?` (one character), the form of the whole name; case does not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Pattern {
+enum NamePattern {
     Part(String),
     Glob(Vec<char>),
 }
 
-impl Pattern {
+impl NamePattern {
     fn new(text: &str) -> Self {
         let text = fold(text);
         if text.contains(['*', '?']) { Self::Glob(text.chars().collect()) } else { Self::Part(text) }
@@ -206,7 +209,7 @@ mod tests {
         fn any_name_matches_itself_and_its_parts(name in "[^*?]{1,20}", at in any::<prop::sample::Index>()) {
             let folded = fold(&name);
             let starts: Vec<_> = folded.char_indices().map(|(i, _)| i).collect();
-            prop_assert!(Pattern::new(&folded[*at.get(&starts)..]).matches(&name));
+            prop_assert!(NamePattern::new(&folded[*at.get(&starts)..]).matches(&name));
         }
     }
 }

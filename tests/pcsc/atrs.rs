@@ -9,7 +9,7 @@ use std::{
 use rollcall::reader::atr::{
     Atr, Check,
     fields::fields,
-    names::{LIST, Pattern, entries, names},
+    names::{AtrPattern, LIST, entries, names},
 };
 
 /// One in so many is given to the other program, which takes its time.
@@ -60,7 +60,7 @@ pub fn are_told_alike() {
     let list = fs::read_to_string(LIST).expect("pcsc-tools");
     let all: Vec<_> = entries(&list).map(|(pattern, _)| pattern).collect();
     assert!(all.len() > 3_000, "{}", all.len());
-    let bad: Vec<_> = all.iter().filter(|pattern| Pattern::parse(pattern).is_none()).collect();
+    let bad: Vec<_> = all.iter().filter(|pattern| AtrPattern::parse(pattern).is_none()).collect();
     assert!(bad.is_empty(), "{bad:?}");
 
     let whole = all.iter().filter_map(|pattern| Some((*pattern, hex::decode(pattern.replace(' ', "")).ok()?)));

@@ -37,7 +37,7 @@ use crate::{
     },
     config::Settings,
     failure::{Class, Failure},
-    reader::monitor::{Event, Monitor},
+    reader::monitor::{Monitor, ReaderEvent},
     server_client::ServerError,
     terminal::enrollment::{
         EnrollError, Whose,
@@ -185,7 +185,7 @@ impl Whose for Asked<'_> {
 }
 
 enum Message {
-    Reader(Event),
+    Reader(ReaderEvent),
     Step { reader: String, what: &'static str },
     Over { reader: String, user: Option<User>, result: Box<Result<Done, Failed>> },
     Signal,
@@ -291,19 +291,19 @@ impl Batch<'_> {
         }
     }
 
-    fn reader(&mut self, event: Event) -> Result<(), Failure> {
+    fn reader(&mut self, event: ReaderEvent) -> Result<(), Failure> {
         match event {
-            Event::CardInserted { reader, .. } if self.settings.readers.matches(&reader) => self.begin(reader)?,
-            Event::CardMute { reader, .. } if self.settings.readers.matches(&reader) => {
+            ReaderEvent::CardInserted { reader, .. } if self.settings.readers.matches(&reader) => self.begin(reader)?,
+            ReaderEvent::CardMute { reader, .. } if self.settings.readers.matches(&reader) => {
                 let failure = link(&LinkError::CardMute, 0);
                 self.failed(&reader, None, None, &failure)?;
             }
-            Event::CardRemoved { reader } | Event::ReaderRemoved { reader } => {
+            ReaderEvent::CardRemoved { reader } | ReaderEvent::ReaderRemoved { reader } => {
                 if let Some(slot) = self.slots.get_mut(&reader) {
                     (slot.next, slot.last) = (false, None);
                 }
             }
-            Event::ServiceLost => self.out.warning(
+            ReaderEvent::ServiceLost => self.out.warning(
                 "the PC/SC service is away; this waits until it is back",
                 Some("start it: sudo systemctl start pcscd.socket"),
             ),

@@ -17,7 +17,7 @@ use crate::{
     crypto::random::{SystemRandom, bytes},
     failure::Failure,
     pki::{Home, PersoKey},
-    reader::pcsc::{Card, Limits},
+    reader::pcsc::{Card, CardLimits},
     terminal::enrollment::{Authority, Desk, EnrollError, Pending, Report, Visited, Whose, journal::Journal, private},
     token::{
         TokenError,
@@ -101,7 +101,7 @@ impl Office {
         whose: &mut dyn Whose,
         progress: &mut dyn FnMut(usize, usize, &'static str),
     ) -> Result<Done, Failed> {
-        let limits = Limits { exchange: self.exchange, connect: self.exchange, deadline: None };
+        let limits = CardLimits { exchange: self.exchange, connect: self.exchange, deadline: None };
         let mut card = Card::connect(reader, limits).map_err(link)?;
         let (mut authority, mut random) = (self.authority.clone(), SystemRandom);
         let mut sets = self.sets.as_ref();

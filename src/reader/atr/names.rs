@@ -11,26 +11,26 @@ const TOKENS_MAX: usize = 256;
 
 /// One digit of a pattern: which values it may have, a bit each; or any number of digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Token {
+enum PatternDigit {
     Digit(u16),
     Rest,
 }
 
 /// A pattern of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(Vec<Token>);
+pub struct AtrPattern(Vec<PatternDigit>);
 
-impl Pattern {
+impl AtrPattern {
     /// Parses one; nothing when it is not of that form.
     pub fn parse(text: &str) -> Option<Self> {
         let mut tokens = Vec::new();
         let mut rest = text.trim_end().chars().filter(|c| *c != ' ').peekable();
         while let Some(c) = rest.next() {
             tokens.push(match c {
-                '.' if rest.next_if_eq(&'*').is_some() => Token::Rest,
-                '.' => Token::Digit(u16::MAX),
-                '[' => Token::Digit(set(&mut rest)?),
-                digit => Token::Digit(1 << digit.to_digit(16)?),
+                '.' if rest.next_if_eq(&'*').is_some() => PatternDigit::Rest,
+                '.' => PatternDigit::Digit(u16::MAX),
+                '[' => PatternDigit::Digit(set(&mut rest)?),
+                digit => PatternDigit::Digit(1 << digit.to_digit(16)?),
             });
         }
         (!tokens.is_empty() && tokens.len() <= TOKENS_MAX).then_some(Self(tokens))
@@ -44,11 +44,11 @@ impl Pattern {
         places[0] = true;
         for token in &self.0 {
             match token {
-                Token::Rest => {
+                PatternDigit::Rest => {
                     let first = places.iter().position(|place| *place).unwrap_or(places.len());
                     places.iter_mut().skip(first).for_each(|place| *place = true);
                 }
-                Token::Digit(values) => {
+                PatternDigit::Digit(values) => {
                     for at in (0..digits.len()).rev() {
                         places[at + 1] = places[at] && values & 1 << digits[at] != 0;
                     }
@@ -101,7 +101,7 @@ pub fn entries(list: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
 pub fn names(list: &str, atr: &[u8]) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for (pattern, names) in entries(list) {
-        if Pattern::parse(pattern).is_some_and(|pattern| pattern.matches(atr)) {
+        if AtrPattern::parse(pattern).is_some_and(|pattern| pattern.matches(atr)) {
             let new = names.into_iter().filter(|name| !name.contains("://"));
             for name in new {
                 if !found.iter().any(|known| known == name) {
@@ -119,7 +119,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn is(pattern: &str, atr: &str) -> bool {
-        Pattern::parse(pattern).unwrap().matches(&hex::decode(atr).unwrap())
+        AtrPattern::parse(pattern).unwrap().matches(&hex::decode(atr).unwrap())
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
         assert!(is("3B 00.*", "3B00") && is("3B 00.*", "3B000102") && is("3B .. 0.", "3BFF0F"));
         assert!(!is("3B", "3B00") && !is("3B 00", "3B"));
         for bad in ["", "3B [", "3B []", "3B [1-", "xyz", "3B ("] {
-            assert_eq!(Pattern::parse(bad), None, "{bad}");
+            assert_eq!(AtrPattern::parse(bad), None, "{bad}");
         }
     }
 
@@ -147,14 +147,14 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_too_strange(text in "[0-9A-F.\\[\\]*, -]{0,60}", atr in prop::collection::vec(any::<u8>(), 0..40)) {
-            if let Some(pattern) = Pattern::parse(&text) {
+            if let Some(pattern) = AtrPattern::parse(&text) {
                 pattern.matches(&atr);
             }
         }
 
         #[test]
         fn an_atr_matches_itself_and_no_longer_one(atr in prop::collection::vec(any::<u8>(), 1..33), more in any::<u8>()) {
-            let pattern = Pattern::parse(&hex::encode_upper(&atr)).unwrap();
+            let pattern = AtrPattern::parse(&hex::encode_upper(&atr)).unwrap();
             prop_assert!(pattern.matches(&atr));
             prop_assert!(!pattern.matches(&[&atr[..], &[more]].concat()));
         }

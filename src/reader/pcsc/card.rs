@@ -13,7 +13,7 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    io::{self, Answer, Ask},
+    io::{self, IoReply, IoRequest},
     list_within,
 };
 use crate::card::{
@@ -28,7 +28,7 @@ const HOLDER_LIMIT: Duration = Duration::from_millis(500);
 
 /// How long the card may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct CardLimits {
     /// For one exchange, one reset, and for the wait on another program's transaction.
     pub exchange: Duration,
     /// For the connection, the wait on another program included.
@@ -37,14 +37,14 @@ pub struct Limits {
     pub deadline: Option<Instant>,
 }
 
-impl Default for Limits {
+impl Default for CardLimits {
     /// 5 s each, no deadline.
     fn default() -> Self {
         Self { exchange: Duration::from_secs(5), connect: Duration::from_secs(5), deadline: None }
     }
 }
 
-impl Limits {
+impl CardLimits {
     /// When a step of this length has to be over.
     fn until(&self, step: Duration) -> Instant {
         let until = Instant::now() + step;
@@ -63,17 +63,17 @@ impl Limits {
 pub struct Card {
     reader: String,
     atr: Vec<u8>,
-    limits: Limits,
-    line: Option<Line>,
+    limits: CardLimits,
+    line: Option<IoThread>,
     /// A `begin` ran out of time and is not answered yet.
     waiting: bool,
     dead: Option<LinkError>,
 }
 
 /// Both ends of the talk with the thread.
-struct Line {
-    asks: Sender<Ask>,
-    answers: Receiver<Answer>,
+struct IoThread {
+    asks: Sender<IoRequest>,
+    answers: Receiver<IoReply>,
 }
 
 impl Card {
@@ -82,7 +82,7 @@ impl Card {
     /// Errors: [`LinkError::CardRemoved`] without a card, [`LinkError::CardMute`], [`LinkError::ReaderGone`],
     /// [`LinkError::ServiceLost`], [`LinkError::SharingViolation`] when another program still held the reader at the
     /// end of the limit, [`LinkError::TimedOut`].
-    pub fn connect(reader: &str, limits: Limits) -> Result<Self, LinkError> {
+    pub fn connect(reader: &str, limits: CardLimits) -> Result<Self, LinkError> {
         let until = limits.until(limits.connect);
         await_stuck(reader, until)?;
         let name = CString::new(reader).map_err(|_| LinkError::ReaderGone)?;
@@ -92,7 +92,7 @@ impl Card {
             .name("pcsc-card".to_owned())
             .spawn(move || io::run(name, until, &asked, &answer))
             .map_err(|e| LinkError::Other(e.to_string()))?;
-        let line = Some(Line { asks, answers });
+        let line = Some(IoThread { asks, answers });
         let mut card = Self { reader: reader.to_owned(), atr: Vec::new(), limits, line, waiting: false, dead: None };
         card.atr = match card.receive(until) {
             Some(atr) => atr?,
@@ -132,7 +132,7 @@ impl Card {
         if self.waiting {
             self.waited(until)?;
         }
-        self.send(Ask::Begin);
+        self.send(IoRequest::Begin);
         match self.receive(until) {
             Some(answer) => answer?,
             None => return Err(self.give_way()),
@@ -159,13 +159,13 @@ impl Card {
             return self.abandon(LinkError::TimedOut);
         }
         // Once it is our turn, the thread finds this, and gives the card back at once.
-        self.send(Ask::End);
+        self.send(IoRequest::End);
         self.waiting = true;
         LinkError::SharingViolation
     }
 
     /// Asks something of the card, inside a transaction.
-    fn ask(&mut self, ask: Ask) -> Answer {
+    fn ask(&mut self, ask: IoRequest) -> IoReply {
         let until = self.ready()?;
         self.send(ask);
         match self.receive(until) {
@@ -183,7 +183,7 @@ impl Card {
         if until > Instant::now() { Ok(until) } else { Err(LinkError::TimedOut) }
     }
 
-    fn send(&self, ask: Ask) {
+    fn send(&self, ask: IoRequest) {
         if let Some(line) = &self.line {
             // A thread that ended shows as a closed line in the answer.
             let _ = line.asks.send(ask);
@@ -191,7 +191,7 @@ impl Card {
     }
 
     /// The next answer, or `None` when the time ran out.
-    fn receive(&mut self, until: Instant) -> Option<Answer> {
+    fn receive(&mut self, until: Instant) -> Option<IoReply> {
         let left = until.saturating_duration_since(Instant::now());
         let answer = match self.line.as_ref().map(|line| line.answers.recv_timeout(left)) {
             Some(Ok(answer)) => answer,
@@ -209,7 +209,7 @@ impl Card {
     /// Leaves the thread alone with its call.
     fn abandon(&mut self, error: LinkError) -> LinkError {
         self.dead = Some(error.clone());
-        if let Some(Line { answers, .. }) = self.line.take() {
+        if let Some(IoThread { answers, .. }) = self.line.take() {
             remember_stuck(Stuck { reader: self.reader.clone(), answers, why: error.clone() });
         }
         error
@@ -219,7 +219,7 @@ impl Card {
 impl Drop for Card {
     /// Waits a bounded time for the connection to be closed: a process that ends before would reset the card.
     fn drop(&mut self) {
-        let Some(Line { asks, answers }) = self.line.take() else { return };
+        let Some(IoThread { asks, answers }) = self.line.take() else { return };
         drop(asks);
         let until = Instant::now() + CLOSE_LIMIT;
         // What is still answered is of no interest; the end of the thread closes the line.
@@ -251,18 +251,18 @@ pub struct Transaction<'c> {
 impl Transaction<'_> {
     /// Resets the card, which loses every session on it, and returns its answer to reset.
     pub fn reset(&mut self) -> Result<&[u8], LinkError> {
-        self.card.atr = self.card.ask(Ask::Reset)?;
+        self.card.atr = self.card.ask(IoRequest::Reset)?;
         Ok(&self.card.atr)
     }
 
     /// The list of what the reader can do beside cards, as PC/SC part 10, 2.2 writes it; empty where it says nothing.
     pub fn features(&mut self) -> Vec<u8> {
-        self.card.ask(Ask::Features).unwrap_or_default()
+        self.card.ask(IoRequest::Features).unwrap_or_default()
     }
 
     /// Takes the power away and gives it back, at a contactless reader the field: the card is as if it had just come.
     pub fn renew(&mut self) -> Result<&[u8], LinkError> {
-        self.card.atr = self.card.ask(Ask::Renew)?;
+        self.card.atr = self.card.ask(IoRequest::Renew)?;
         Ok(&self.card.atr)
     }
 
@@ -278,7 +278,7 @@ impl Transaction<'_> {
 impl Link for Transaction<'_> {
     fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
         let start = Instant::now();
-        let answer = self.card.ask(Ask::Exchange(Zeroizing::new(command.to_vec())));
+        let answer = self.card.ask(IoRequest::Exchange(Zeroizing::new(command.to_vec())));
         if let Some(tape) = &mut self.tape {
             tape.exchange(command, privacy, &answer, start.elapsed());
         }
@@ -295,14 +295,14 @@ impl Link for Transaction<'_> {
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         // The card is given back before the trace is written.
-        self.card.send(Ask::End);
+        self.card.send(IoRequest::End);
     }
 }
 
 /// A thread that was abandoned in a call. Its end closes `answers`.
 struct Stuck {
     reader: String,
-    answers: Receiver<Answer>,
+    answers: Receiver<IoReply>,
     why: LinkError,
 }
 

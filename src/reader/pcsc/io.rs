@@ -30,7 +30,7 @@ const FEATURE_REQUEST: u16 = 3400;
 const LEAVE: Disposition = Disposition::LeaveCard;
 
 /// What the thread is asked. All but `End` are answered.
-pub(super) enum Ask {
+pub(super) enum IoRequest {
     /// Begin a transaction.
     Begin,
     /// One APDU, inside a transaction.
@@ -46,10 +46,10 @@ pub(super) enum Ask {
 }
 
 /// What it answers.
-pub(super) type Answer = Result<Vec<u8>, LinkError>;
+pub(super) type IoReply = Result<Vec<u8>, LinkError>;
 
 /// Connects, answers with the ATR, and serves until the asking end is closed.
-pub(super) fn run(reader: CString, until: Instant, asks: &Receiver<Ask>, answers: &SyncSender<Answer>) {
+pub(super) fn run(reader: CString, until: Instant, asks: &Receiver<IoRequest>, answers: &SyncSender<IoReply>) {
     let mut connection = match Connection::open(reader, until) {
         Ok(connection) => connection,
         Err(error) => {
@@ -71,9 +71,9 @@ struct Connection {
     room: Vec<u8>,
 }
 
-fn serve(connection: &mut Connection, asks: &Receiver<Ask>, answers: &SyncSender<Answer>) {
+fn serve(connection: &mut Connection, asks: &Receiver<IoRequest>, answers: &SyncSender<IoReply>) {
     while let Ok(ask) = asks.recv() {
-        if !matches!(ask, Ask::Begin) {
+        if !matches!(ask, IoRequest::Begin) {
             // Only a transaction sends anything else, and its End comes last.
             continue;
         }
@@ -101,25 +101,25 @@ fn transact(
     reader: &CString,
     mut transaction: pcsc::Transaction<'_>,
     room: &mut [u8],
-    asks: &Receiver<Ask>,
-    answers: &SyncSender<Answer>,
+    asks: &Receiver<IoRequest>,
+    answers: &SyncSender<IoReply>,
 ) {
     while let Ok(ask) = asks.recv() {
         let result = match ask {
-            Ask::Begin => Ok(Vec::new()),
-            Ask::End => return,
-            Ask::Exchange(command) => match transaction.transmit(&command, room) {
+            IoRequest::Begin => Ok(Vec::new()),
+            IoRequest::End => return,
+            IoRequest::Exchange(command) => match transaction.transmit(&command, room) {
                 // A virtual reader whose card leaves in mid-exchange reports success, and nothing.
                 Ok(answer) if answer.len() < 2 => Err(Error::NotTransacted),
                 other => other.map(<[u8]>::to_vec),
             },
-            Ask::Features => {
+            IoRequest::Features => {
                 // A reader that has none may say so by any error.
                 let list = transaction.control(pcsc::ctl_code(FEATURE_REQUEST.into()), &[], room).unwrap_or_default();
                 Ok(list.to_vec())
             }
-            Ask::Reset => restart(&mut transaction, Disposition::ResetCard),
-            Ask::Renew => restart(&mut transaction, Disposition::UnpowerCard),
+            IoRequest::Reset => restart(&mut transaction, Disposition::ResetCard),
+            IoRequest::Renew => restart(&mut transaction, Disposition::UnpowerCard),
         };
         let answer = result
             .map_err(|error| after(context, reader, error, |p| transaction.reconnect(ShareMode::Shared, p, LEAVE)));
@@ -217,7 +217,7 @@ impl Connection {
         Ok(Self { context, reader, card, room: vec![0; pcsc::MAX_BUFFER_SIZE_EXTENDED] })
     }
 
-    fn atr(&self) -> Answer {
+    fn atr(&self) -> IoReply {
         atr(&self.card).map_err(|error| explain(&self.context, &self.reader, error))
     }
 

@@ -15,7 +15,7 @@ use crate::{
         trace::{self, TraceRecord},
     },
     crypto::random::{SystemRandom, bytes},
-    reader::pcsc::{Card, Limits},
+    reader::pcsc::{Card, CardLimits},
     token::{
         TokenError,
         open::{Credentials, Memory, Visit},
@@ -91,8 +91,8 @@ impl Terminal {
         (tapped, Some(card))
     }
 
-    fn limits(&self, deadline: Instant) -> Limits {
-        Limits { exchange: self.exchange, connect: self.exchange, deadline: Some(deadline) }
+    fn limits(&self, deadline: Instant) -> CardLimits {
+        CardLimits { exchange: self.exchange, connect: self.exchange, deadline: Some(deadline) }
     }
 
     /// One transaction; `again` says that it is the second of this tap.
