@@ -38,7 +38,7 @@ use crate::{
     },
     token::{
         TokenError,
-        open::{Forgetful, Visit, identify},
+        open::{NoMemory, Visit, identify},
         session::Session,
     },
 };
@@ -66,7 +66,7 @@ pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         Some(credentials) => {
             let mut visit = Visit {
                 credentials,
-                memory: &Forgetful,
+                memory: &NoMemory,
                 nonce: bytes(&mut random).map_err(|e| token_failure(&TokenError::from(e), 0))?,
                 now: Timestamp::now(),
                 format: ApduFormat::Short,

@@ -24,8 +24,8 @@ use crate::{
     terminal::tap::{Seen, TapError, Tapped, Timings, replay::Played},
     token::{
         TokenError,
-        open::{Item, Memory},
-        select::Privacy,
+        open::{RememberedItem, TokenMemory},
+        select::TokenMode,
     },
 };
 
@@ -290,11 +290,11 @@ fn is_about_the_link(error: &TapError) -> bool {
 }
 
 /// Where the store keeps this.
-pub fn certificate_of(item: Item) -> CertificateOf {
+pub fn certificate_of(item: RememberedItem) -> CertificateOf {
     match item {
-        Item::Identity(token_id) => CertificateOf::Identity(token_id),
-        Item::Ecka(Privacy::Open(token_id), kvn) => CertificateOf::Own { token_id, kvn },
-        Item::Ecka(Privacy::Private(set_id), kvn) => CertificateOf::Set { set_id, kvn },
+        RememberedItem::Identity(token_id) => CertificateOf::Identity(token_id),
+        RememberedItem::Ecka(TokenMode::Open(token_id), kvn) => CertificateOf::Own { token_id, kvn },
+        RememberedItem::Ecka(TokenMode::Private(set_id), kvn) => CertificateOf::Set { set_id, kvn },
     }
 }
 
@@ -302,8 +302,8 @@ pub fn certificate_of(item: Item) -> CertificateOf {
 #[derive(Debug)]
 pub struct Remembered(pub std::sync::Mutex<Store>);
 
-impl Memory for Remembered {
-    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
+impl TokenMemory for Remembered {
+    fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
         // A store that cannot be read costs an exchange, not the tap.
         let store = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         store.certificate(&certificate_of(*item)).ok().flatten()
@@ -313,12 +313,12 @@ impl Memory for Remembered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{proof::VerifiedProof, token::open::Authenticated};
+    use crate::{proof::VerifiedProof, token::open::AuthenticatedToken};
 
     fn tapped(token_id: Uuid, counter: u32) -> Tapped {
         let user = User { id: "7".into(), name: "Ada Lovelace".into(), fields: [].into() };
         let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
-        let token = Authenticated { token_id, proof, user };
+        let token = AuthenticatedToken { token_id, proof, user };
         Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
     }
 

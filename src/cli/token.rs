@@ -23,7 +23,7 @@ use crate::{
     },
     token::{
         open::identify,
-        select::{Privacy, Selected},
+        select::{Selected, TokenMode},
         session::Session,
     },
 };
@@ -64,8 +64,8 @@ fn portrait(session: &mut Session, card: &mut Card) -> Result<Option<Vec<u8>>, F
 
 fn object(reader: &str, atr: String, selected: &Selected) -> json::Token {
     let (mode, token_id, set_id) = match selected.privacy {
-        Some(Privacy::Open(id)) => (Some(json::TokenMode::Open), Some(id), None),
-        Some(Privacy::Private(set)) => (Some(json::TokenMode::Private), None, Some(hex::encode(set))),
+        Some(TokenMode::Open(id)) => (Some(json::TokenMode::Open), Some(id), None),
+        Some(TokenMode::Private(set)) => (Some(json::TokenMode::Private), None, Some(hex::encode(set))),
         None => (None, None, None),
     };
     json::Token {

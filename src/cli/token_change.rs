@@ -29,7 +29,7 @@ use crate::{
     },
     token::{
         TokenError,
-        open::{Credentials, Forgetful, Visit},
+        open::{Credentials, NoMemory, Visit},
         record::Layout,
     },
 };
@@ -131,7 +131,7 @@ fn visited<T>(
     let mut random = SystemRandom;
     let mut visit = Visit {
         credentials,
-        memory: &Forgetful,
+        memory: &NoMemory,
         nonce: bytes(&mut random).map_err(|e| token(&TokenError::from(e), 0))?,
         now: Timestamp::now(),
         format: ApduFormat::Short,

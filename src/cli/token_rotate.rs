@@ -39,7 +39,7 @@ use crate::{
     terminal::tap::failure::token,
     token::{
         TokenError,
-        open::{Credentials, Forgetful, Item, Visit},
+        open::{Credentials, NoMemory, RememberedItem, Visit},
     },
 };
 
@@ -162,7 +162,7 @@ impl Desk<'_> {
                 with_card(settings, reader, |link| sets::replace(link, &mut visit, (from, &to), &mut begin))
             }
         };
-        let learned: Vec<(Item, Option<Vec<u8>>)> = std::mem::take(&mut visit.learned);
+        let learned: Vec<(RememberedItem, Option<Vec<u8>>)> = std::mem::take(&mut visit.learned);
         let (id, was_old) = done?;
         remember(&mut self.store, &learned)?;
         self.note(id)?;
@@ -222,7 +222,7 @@ fn key_of(set: &Set) -> SetKey {
 fn visit<'a>(credentials: &'a Credentials, random: &'a mut SystemRandom) -> Result<Visit<'a>, Failure> {
     Ok(Visit {
         credentials,
-        memory: &Forgetful,
+        memory: &NoMemory,
         nonce: bytes(random).map_err(|e| token(&TokenError::from(e), 0))?,
         now: Timestamp::now(),
         format: ApduFormat::Short,

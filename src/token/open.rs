@@ -10,7 +10,7 @@ use super::{
     TokenError, commands,
     constants::{KEY_CA, KVN_CA, KVN_OWN, KVN_SET, TAG_IDENTITY},
     record,
-    select::{Privacy, Selected, select},
+    select::{Selected, TokenMode, select},
     session::Session,
     traced,
 };
@@ -68,25 +68,25 @@ impl Credentials {
 
 /// Something that a terminal may remember of a token, so that it need not be read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Item {
+pub enum RememberedItem {
     /// The certificate of a token's or a set's ECKA key.
-    Ecka(Privacy, u8),
+    Ecka(TokenMode, u8),
     /// The identity certificate of a token.
     Identity(Uuid),
 }
 
 /// What the terminal remembers. Only verified things are given to it, and they are verified again at each use.
-pub trait Memory {
+pub trait TokenMemory {
     /// The remembered bytes.
-    fn recall(&self, item: &Item) -> Option<Vec<u8>>;
+    fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>>;
 }
 
 /// A memory that remembers nothing.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Forgetful;
+pub struct NoMemory;
 
-impl Memory for Forgetful {
-    fn recall(&self, _: &Item) -> Option<Vec<u8>> {
+impl TokenMemory for NoMemory {
+    fn recall(&self, _: &RememberedItem) -> Option<Vec<u8>> {
         None
     }
 }
@@ -96,7 +96,7 @@ pub struct Visit<'a> {
     /// The terminal's keys.
     pub credentials: &'a Credentials,
     /// What it remembers.
-    pub memory: &'a dyn Memory,
+    pub memory: &'a dyn TokenMemory,
     /// The nonce that the proof has to carry.
     pub nonce: [u8; 32],
     /// The time now, for the lives of certificates.
@@ -106,12 +106,12 @@ pub struct Visit<'a> {
     /// Where ephemeral keys come from.
     pub random: &'a mut dyn Random,
     /// What was learned on the way and is worth remembering; `None` means: forget it.
-    pub learned: Vec<(Item, Option<Vec<u8>>)>,
+    pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
 }
 
 /// A token that has proved who it is: the handshake and the signature both hold.
 #[derive(Debug)]
-pub struct Authenticated {
+pub struct AuthenticatedToken {
     /// Its id, as it came inside the channel.
     pub token_id: Uuid,
     /// The verified proof.
@@ -141,13 +141,13 @@ impl Visit<'_> {
         let privacy = selected.privacy.ok_or(TokenError::NotIssued(selected.state))?;
         let kvn = selected.ecka_kvn;
         let expected = match privacy {
-            Privacy::Open(_) => kvn == KVN_OWN,
-            Privacy::Private(_) => KVN_SET.contains(&kvn),
+            TokenMode::Open(_) => kvn == KVN_OWN,
+            TokenMode::Private(_) => KVN_SET.contains(&kvn),
         };
         if !expected {
             return Err(TokenError::Form("SELECT"));
         }
-        let item = Item::Ecka(privacy, kvn);
+        let item = RememberedItem::Ecka(privacy, kvn);
         if let Some(der) = self.memory.recall(&item) {
             traced::remembered(link, &item, &der);
             match self.card_key(privacy, &der).and_then(|key| self.handshake(link, selected, kvn, &key)) {
@@ -182,15 +182,15 @@ impl Visit<'_> {
     }
 
     /// Opens a channel, has the token prove who it is, and reads its record.
-    pub fn authenticate(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Authenticated, TokenError> {
+    pub fn authenticate(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<AuthenticatedToken, TokenError> {
         Ok(self.prove(link, selected)?.read(link)?.0)
     }
 
     /// Opens a channel, and has the token prove who it is.
-    pub fn prove(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Proved, TokenError> {
+    pub fn prove(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<ProvenToken, TokenError> {
         let mut channel = self.open(link, selected)?;
         let (token_id, proof) = self.proof(link, selected, &mut channel)?;
-        Ok(Proved { token_id, session: channel.session, proof })
+        Ok(ProvenToken { token_id, session: channel.session, proof })
     }
 
     fn proof(
@@ -203,7 +203,7 @@ impl Visit<'_> {
         let command = commands::internal_authenticate(&self.nonce);
         let answer = match (channel.session.send(link, STEP, &command), selected.privacy) {
             // An open token shows in SELECT when it is blocked: what is left is that it takes our certificate for outdated.
-            (Err(TokenError::Refused { status: Status::CONDITIONS, .. }), Some(Privacy::Open(_))) => {
+            (Err(TokenError::Refused { status: Status::CONDITIONS, .. }), Some(TokenMode::Open(_))) => {
                 return Err(TokenError::TerminalRefused(Status::CONDITIONS));
             }
             (Err(refusal @ TokenError::Refused { status: Status::CONDITIONS, .. }), _) => {
@@ -213,7 +213,7 @@ impl Visit<'_> {
         };
         let proof = Proof::parse_answer(&answer)?;
         let token_id = Uuid::from_bytes(*proof.token_id());
-        if matches!(selected.privacy, Some(Privacy::Open(told)) if told != token_id) {
+        if matches!(selected.privacy, Some(TokenMode::Open(told)) if told != token_id) {
             return Err(TokenError::IdentityMismatch);
         }
         let identity = self.identity(link, &mut channel.session, token_id)?;
@@ -252,7 +252,7 @@ impl Visit<'_> {
         session: &mut Session,
         token_id: Uuid,
     ) -> Result<Certificate, TokenError> {
-        let item = Item::Identity(token_id);
+        let item = RememberedItem::Identity(token_id);
         if let Some(der) = self.memory.recall(&item) {
             traced::remembered(link, &item, &der);
             if let Ok(certificate) = self.certificate(&der, CertificateProfile::Identity, &token_id.to_string()) {
@@ -273,10 +273,10 @@ impl Visit<'_> {
     }
 
     /// The verified point of the token's or the set's ECKA certificate.
-    fn card_key(&self, privacy: Privacy, der: &[u8]) -> Result<Point, TokenError> {
+    fn card_key(&self, privacy: TokenMode, der: &[u8]) -> Result<Point, TokenError> {
         match privacy {
-            Privacy::Open(id) => Ok(*self.certificate(der, CertificateProfile::TokenEcka, &id.to_string())?.point()),
-            Privacy::Private(set) => {
+            TokenMode::Open(id) => Ok(*self.certificate(der, CertificateProfile::TokenEcka, &id.to_string())?.point()),
+            TokenMode::Private(set) => {
                 if sha256(&[der])[..8] != set {
                     return Err(TokenError::IdentityMismatch);
                 }
@@ -368,17 +368,17 @@ fn plain(
 
 /// A token that has proved who it is, and whose record may go on in its details.
 #[derive(Debug)]
-pub struct Proved {
+pub struct ProvenToken {
     token_id: Uuid,
     session: Session,
     proof: VerifiedProof,
 }
 
-impl Proved {
+impl ProvenToken {
     /// Reads what the proof did not carry already: nothing, for most tokens. The open channel comes back too.
-    pub fn read(mut self, link: &mut dyn Link) -> Result<(Authenticated, Session), TokenError> {
+    pub fn read(mut self, link: &mut dyn Link) -> Result<(AuthenticatedToken, Session), TokenError> {
         let compact = record::decode_filled(&self.proof.record)?;
         let user = if compact.more { record::merge(compact, &self.session.read_details(link)?)? } else { compact.user };
-        Ok((Authenticated { token_id: self.token_id, proof: self.proof, user }, self.session))
+        Ok((AuthenticatedToken { token_id: self.token_id, proof: self.proof, user }, self.session))
     }
 }

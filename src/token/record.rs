@@ -33,7 +33,7 @@ pub const ID_MAX: usize = 64;
 
 /// A decoded record, and whether more stands in the details.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct UserRecord {
     /// What the record says.
     pub user: User,
     /// Whether the details say more.
@@ -74,19 +74,19 @@ fn shortened(user: &User) -> User {
 }
 
 /// Decodes a record that fills the bytes exactly.
-pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
+pub fn decode(bytes: &[u8]) -> Result<UserRecord, RecordError> {
     let (record, used) = parse(bytes)?;
     if used == bytes.len() { Ok(record) } else { Err(RecordError::Encoding) }
 }
 
 /// Decodes the compact record as INTERNAL AUTHENTICATE gives it: filled with zeros to 120 bytes.
-pub fn decode_filled(bytes: &[u8]) -> Result<Record, RecordError> {
+pub fn decode_filled(bytes: &[u8]) -> Result<UserRecord, RecordError> {
     let (record, used) = parse(bytes)?;
     if bytes[used..].iter().all(|b| *b == 0) { Ok(record) } else { Err(RecordError::Encoding) }
 }
 
 /// The user that compact record and details describe together.
-pub fn merge(compact: Record, details: &[u8]) -> Result<User, RecordError> {
+pub fn merge(compact: UserRecord, details: &[u8]) -> Result<User, RecordError> {
     let details = decode(details)?.user;
     if details.id != compact.user.id {
         return Err(RecordError::OtherUser);
@@ -105,7 +105,7 @@ pub fn masked(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(masked)
 }
 
-fn parse(bytes: &[u8]) -> Result<(Record, usize), RecordError> {
+fn parse(bytes: &[u8]) -> Result<(UserRecord, usize), RecordError> {
     let mut decoder = Decoder::new(bytes);
     let record = parse_map(&mut decoder).ok_or(RecordError::Encoding)?;
     let used = decoder.position();
@@ -113,8 +113,8 @@ fn parse(bytes: &[u8]) -> Result<(Record, usize), RecordError> {
     if encode(&record.user, record.more) == bytes[..used] { Ok((record, used)) } else { Err(RecordError::Encoding) }
 }
 
-fn parse_map(decoder: &mut Decoder<'_>) -> Option<Record> {
-    let mut record = Record { user: User::default(), more: false };
+fn parse_map(decoder: &mut Decoder<'_>) -> Option<UserRecord> {
+    let mut record = UserRecord { user: User::default(), more: false };
     let entries = decoder.map().ok()??;
     for _ in 0..entries {
         match decoder.u8().ok()? {

@@ -65,7 +65,7 @@ impl LifeCycle {
 
 /// How an issued token shows itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Privacy {
+pub enum TokenMode {
     /// The token id is told to everybody.
     Open(Uuid),
     /// Only the identifier of the set is told.
@@ -84,7 +84,7 @@ pub struct Selected {
     /// The first 8 bytes of the identifier of its oldest CA key; zeros when there is none.
     pub ca_prefix: [u8; 8],
     /// Token id or set id; `None` before ISSUED and when TERMINATED.
-    pub privacy: Option<Privacy>,
+    pub privacy: Option<TokenMode>,
 }
 
 /// SELECT by AID (ISO/IEC 7816-4, 11.2.2).
@@ -118,10 +118,10 @@ impl Selected {
         inside.end()?;
         let privacy = match (state, set, id) {
             (LifeCycle::Issued | LifeCycle::Blocked, None, Some(id)) => {
-                Some(Privacy::Open(Uuid::from_slice(id).map_err(|_| TlvError::ValueLength(0x85))?))
+                Some(TokenMode::Open(Uuid::from_slice(id).map_err(|_| TlvError::ValueLength(0x85))?))
             }
             (LifeCycle::Issued, Some(set), None) => {
-                Some(Privacy::Private(set.try_into().map_err(|_| TlvError::ValueLength(0x84))?))
+                Some(TokenMode::Private(set.try_into().map_err(|_| TlvError::ValueLength(0x84))?))
             }
             (LifeCycle::Blank | LifeCycle::Personalised | LifeCycle::Terminated, None, None) => None,
             _ => return Err(TlvError::Trailing),
@@ -155,7 +155,7 @@ mod tests {
         let selected = Selected::parse(answer(&inner)).unwrap().unwrap();
         assert_eq!(selected.state, LifeCycle::Issued);
         assert_eq!(selected.ecka_kvn, 0x41);
-        assert_eq!(selected.privacy, Some(Privacy::Open(Uuid::parse_str(id).unwrap())));
+        assert_eq!(selected.privacy, Some(TokenMode::Open(Uuid::parse_str(id).unwrap())));
     }
 
     #[test]
@@ -203,8 +203,8 @@ mod tests {
     #[test]
     fn every_state_of_a_life_is_told() {
         let head = "80020100";
-        let set = Some(Privacy::Private([9; 8]));
-        let id = Some(Privacy::Open(Uuid::from_bytes([7; 16])));
+        let set = Some(TokenMode::Private([9; 8]));
+        let id = Some(TokenMode::Open(Uuid::from_bytes([7; 16])));
         let (set_id, token_id) = (format!("8408{}", "09".repeat(8)), format!("8510{}", "07".repeat(16)));
         for (byte, state, word, inner, privacy) in [
             (0x07, LifeCycle::Blank, "blank", "", None),

@@ -22,7 +22,7 @@ use crate::{
     proof::{self, ProofError, VerifiedProof},
 };
 
-use super::open::{Credentials, Item, Visit};
+use super::open::{Credentials, RememberedItem, Visit};
 
 /// Notes what a terminal comes with, all of it public.
 pub fn came(link: &mut dyn Link, visit: &Visit<'_>, identify_only: bool) {
@@ -46,10 +46,10 @@ fn authority(credentials: &Credentials) -> RecordedAuthority {
 }
 
 /// Notes a certificate that was remembered.
-pub fn remembered(link: &mut dyn Link, item: &Item, der: &[u8]) {
+pub fn remembered(link: &mut dyn Link, item: &RememberedItem, der: &[u8]) {
     let item = match item {
-        Item::Ecka(..) => RecordedMemory::Ecka,
-        Item::Identity(_) => RecordedMemory::Identity,
+        RememberedItem::Ecka(..) => RecordedMemory::Ecka,
+        RememberedItem::Identity(_) => RecordedMemory::Identity,
     };
     link.note(&|| TraceRecord::Remembered { item, certificate: hex::encode(der) });
 }

@@ -12,7 +12,7 @@ use rollcall::{
         x509::{Certificate, CertificateProfile, TerminalRole},
     },
     terminal::tap::{Depth, Seen, Tapped, visit},
-    token::open::{Credentials, Item, Memory, Visit},
+    token::open::{Credentials, RememberedItem, TokenMemory, Visit},
 };
 
 use crate::{
@@ -22,10 +22,10 @@ use crate::{
 
 /// What the terminal remembers between taps.
 #[derive(Default)]
-pub struct Notebook(pub RefCell<HashMap<Item, Vec<u8>>>);
+pub struct Notebook(pub RefCell<HashMap<RememberedItem, Vec<u8>>>);
 
-impl Memory for Notebook {
-    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
+impl TokenMemory for Notebook {
+    fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
         self.0.borrow().get(item).cloned()
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     reader,
     terminal::enrollment::{Applicant, Ending, Report},
     terminal::presence::store::Store,
-    token::{open::Item, record::Layout},
+    token::{open::RememberedItem, record::Layout},
 };
 use office::Office;
 
@@ -56,7 +56,7 @@ fn warn_of_test_keys(out: &mut Printer) {
 }
 
 /// The certificates were just read: the first tap at this terminal need not read them again.
-pub fn remember(store: &mut Store, learned: &[(Item, Option<Vec<u8>>)]) -> Result<(), Failure> {
+pub fn remember(store: &mut Store, learned: &[(RememberedItem, Option<Vec<u8>>)]) -> Result<(), Failure> {
     for (item, der) in learned {
         if let Some(der) = der {
             store.keep_certificate(&super::outcome::certificate_of(*item), der)?;

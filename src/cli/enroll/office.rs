@@ -21,7 +21,7 @@ use crate::{
     terminal::enrollment::{Authority, Desk, EnrollError, Pending, Report, Visited, Whose, journal::Journal, private},
     token::{
         TokenError,
-        open::{Credentials, Forgetful, Item, Visit},
+        open::{Credentials, NoMemory, RememberedItem, Visit},
     },
 };
 
@@ -44,7 +44,7 @@ pub struct Done {
     /// What was done.
     pub report: Report,
     /// The certificates that were read from the token.
-    pub learned: Vec<(Item, Option<Vec<u8>>)>,
+    pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
 }
 
 /// An enrollment that did not.
@@ -117,7 +117,7 @@ impl Office {
         };
         let mut visit = Visit {
             credentials: &self.credentials,
-            memory: &Forgetful,
+            memory: &NoMemory,
             nonce: bytes(&mut random)?,
             now: Timestamp::now(),
             format: ApduFormat::Short,

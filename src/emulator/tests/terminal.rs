@@ -17,12 +17,12 @@ use crate::{
     terminal::tap::{Depth, Seen, TapError, Tapped, visit},
     token::{
         TokenError,
-        open::{Credentials, Forgetful, Item, Memory, Visit},
+        open::{Credentials, NoMemory, RememberedItem, TokenMemory, Visit},
     },
 };
 
 fn tap(rig: &mut Rig, depth: Depth) -> Tapped {
-    tap_with(rig, depth, &Forgetful, &mut |_, answer| answer).0
+    tap_with(rig, depth, &NoMemory, &mut |_, answer| answer).0
 }
 
 /// What comes between a command and its answer.
@@ -44,7 +44,7 @@ impl Link for Between<'_> {
 }
 
 /// A tap, and the INS of each command that it sent.
-fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn Memory, change: Change<'_>) -> (Tapped, Vec<u8>) {
+fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn TokenMemory, change: Change<'_>) -> (Tapped, Vec<u8>) {
     let certificate = Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
     let class = CertificateProfile::Terminal(TerminalRole::Read);
     let credentials = Credentials {
@@ -118,7 +118,7 @@ fn only_a_refused_certificate_leads_to_a_question_after_the_ca() {
         let mut change = |command: &[u8], answer: Vec<u8>| {
             if command[1] == ins { status.0.to_be_bytes().to_vec() } else { answer }
         };
-        let (tapped, sent) = tap_with(&mut rig, Depth::Authenticate, &Forgetful, &mut change);
+        let (tapped, sent) = tap_with(&mut rig, Depth::Authenticate, &NoMemory, &mut change);
         let error = refusal(tapped);
         assert!(
             matches!(error, TokenError::Channel(ChannelError::Refused { step: s, status: t }) if (s, t) == (step, status)),
@@ -136,7 +136,7 @@ fn a_certificate_that_our_own_ca_key_refuses_is_offered_once() {
             // The last piece of a chain, or the only one.
             if command[1] == VERIFY && command[0] == 0x80 { status.to_be_bytes().to_vec() } else { answer }
         };
-        let (tapped, sent) = tap_with(&mut rig, Depth::Authenticate, &Forgetful, &mut change);
+        let (tapped, sent) = tap_with(&mut rig, Depth::Authenticate, &NoMemory, &mut change);
         let error = refusal(tapped);
         assert!(matches!(error, TokenError::TerminalRefused(Status(s)) if s == status), "{error:?}");
         let pieces = count(&sent, VERIFY);
@@ -147,9 +147,9 @@ fn a_certificate_that_our_own_ca_key_refuses_is_offered_once() {
 /// Remembers the same certificate for everything.
 struct Remembers(Vec<u8>);
 
-impl Memory for Remembers {
-    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
-        matches!(item, Item::Ecka(..)).then(|| self.0.clone())
+impl TokenMemory for Remembers {
+    fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
+        matches!(item, RememberedItem::Ecka(..)).then(|| self.0.clone())
     }
 }
 

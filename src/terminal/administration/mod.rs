@@ -17,7 +17,7 @@ use crate::{
         constants::{TAG_DETAILS, TAG_RECORD},
         open::{Visit, identify},
         record::Layout,
-        select::{LifeCycle, Privacy, Selected},
+        select::{LifeCycle, Selected, TokenMode},
         session::Session,
     },
 };
@@ -140,7 +140,9 @@ impl Target {
         let state = selected.state;
         match (state, selected.privacy) {
             (LifeCycle::Terminated, _) if *change == Change::Terminate => Ok(Self { token_id: None, state }),
-            (LifeCycle::Issued | LifeCycle::Blocked, Some(Privacy::Open(id))) => Ok(Self { token_id: Some(id), state }),
+            (LifeCycle::Issued | LifeCycle::Blocked, Some(TokenMode::Open(id))) => {
+                Ok(Self { token_id: Some(id), state })
+            }
             _ => Err(TokenError::NotIssued(state).into()),
         }
     }
@@ -206,7 +208,7 @@ pub fn change(
 }
 
 const fn is_private(selected: &Selected) -> bool {
-    matches!(selected.privacy, Some(Privacy::Private(_)))
+    matches!(selected.privacy, Some(TokenMode::Private(_)))
 }
 
 /// Opens the token under its own key. The certificate that this checks names the id; that the token holds its key is shown

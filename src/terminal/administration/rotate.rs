@@ -18,7 +18,7 @@ use crate::{
         TokenError, commands,
         constants::{KEY_CA, KVN_CA, KVN_OWN, TAG_IDENTITY},
         open::{Visit, identify},
-        select::{LifeCycle, Privacy, Selected},
+        select::{LifeCycle, Selected, TokenMode},
         session::Session,
     },
 };
@@ -54,8 +54,8 @@ fn meet(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Met, ManageError> 
         (false, false) => return Err(TokenError::OtherAuthority.into()),
     };
     match selected.privacy {
-        Some(Privacy::Open(id)) => Ok((found(id), selected, None)),
-        Some(Privacy::Private(_)) => {
+        Some(TokenMode::Open(id)) => Ok((found(id), selected, None)),
+        Some(TokenMode::Private(_)) => {
             let (id, channel) = visit.open_own(link, &selected)?;
             Ok((found(id), selected, Some(channel.session)))
         }
@@ -114,7 +114,7 @@ fn move_over(
     // Said again, it changes nothing; a card that was lifted before it does not find the key by its name.
     session.tell(link, "STORE DATA", &commands::store_ca_identifier(new_kvn, &new.key_identifier()))?;
     certificates(link, visit, &mut session, id, authority)?;
-    if let Some(Privacy::Private(announced)) = selected.privacy {
+    if let Some(TokenMode::Private(announced)) = selected.privacy {
         let set = authority.follower(announced)?;
         if set.id != announced {
             sets::put(link, &mut session, selected.ecka_kvn, &set)?;

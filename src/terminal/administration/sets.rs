@@ -14,7 +14,7 @@ use crate::{
         TokenError, commands,
         constants::{KEY_ECKA, KVN_SET},
         open::{Visit, identify},
-        select::{Privacy, Selected},
+        select::{Selected, TokenMode},
         session::Session,
     },
 };
@@ -60,8 +60,8 @@ fn meet(
     check_role_of(visit.credentials.certificate.class(), TerminalRole::Admin)?;
     let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
     let announced = match selected.privacy {
-        Some(Privacy::Private(announced)) => announced,
-        Some(Privacy::Open(_)) => return Err(ManageError::Open),
+        Some(TokenMode::Private(announced)) => announced,
+        Some(TokenMode::Open(_)) => return Err(ManageError::Open),
         None => return Err(TokenError::NotIssued(selected.state).into()),
     };
     if announced != from && announced != to.id {
@@ -104,7 +104,7 @@ fn holds(link: &mut dyn Link, session: &mut Session, kvn: u8, set: &SetKey) -> R
 /// The token announces its new set, and opens under that set's key and under its own.
 pub(super) fn check(link: &mut dyn Link, visit: &mut Visit<'_>, id: Uuid, set: [u8; 8]) -> Result<(), ManageError> {
     let selected = identify(link, visit.format)?.ok_or(ManageError::OtherCard)?;
-    if selected.privacy != Some(Privacy::Private(set)) || visit.open_own(link, &selected)?.0 != id {
+    if selected.privacy != Some(TokenMode::Private(set)) || visit.open_own(link, &selected)?.0 != id {
         return Err(ManageError::OtherCard);
     }
     Ok(())

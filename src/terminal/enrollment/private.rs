@@ -13,7 +13,7 @@ use crate::{
     token::{
         TokenError,
         open::Visit,
-        select::{Privacy, Selected},
+        select::{Selected, TokenMode},
     },
 };
 
@@ -56,7 +56,7 @@ impl Desk<'_> {
         visit: &mut Visit<'_>,
     ) -> Result<Report, EnrollError> {
         let token_id = match selected.privacy {
-            Some(Privacy::Open(id)) => id,
+            Some(TokenMode::Open(id)) => id,
             _ => match visit.authenticate(link, selected) {
                 Ok(token) => token.token_id,
                 Err(e @ TokenError::Link(_)) => return Err(e.into()),

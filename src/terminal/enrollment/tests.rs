@@ -27,7 +27,7 @@ use crate::{
     terminal::tap::{Depth, Seen, Tapped, visit},
     token::{
         TokenError,
-        open::{Credentials, Item, Memory, Visit},
+        open::{Credentials, RememberedItem, TokenMemory, Visit},
     },
 };
 
@@ -83,10 +83,10 @@ impl Link for Slot {
 }
 
 #[derive(Default)]
-struct Notebook(RefCell<std::collections::HashMap<Item, Vec<u8>>>);
+struct Notebook(RefCell<std::collections::HashMap<RememberedItem, Vec<u8>>>);
 
-impl Memory for Notebook {
-    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
+impl TokenMemory for Notebook {
+    fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
         self.0.borrow().get(item).cloned()
     }
 }
@@ -126,7 +126,7 @@ impl Office {
         result
     }
 
-    fn learn(&self, learned: Vec<(Item, Option<Vec<u8>>)>) {
+    fn learn(&self, learned: Vec<(RememberedItem, Option<Vec<u8>>)>) {
         for (item, value) in learned {
             match value {
                 Some(value) => self.memory.0.borrow_mut().insert(item, value),

@@ -16,8 +16,8 @@ use crate::{
     failure::Failure,
     token::{
         TokenError,
-        open::{Authenticated, Item, Visit, identify},
-        select::{LifeCycle, Privacy},
+        open::{AuthenticatedToken, RememberedItem, Visit, identify},
+        select::{LifeCycle, TokenMode},
         session::Session,
         traced,
     },
@@ -39,7 +39,7 @@ pub enum Seen {
     /// It told this id, and nothing was proved.
     Identified(Uuid),
     /// Handshake and proof hold.
-    Authenticated(Box<Authenticated>),
+    Authenticated(Box<AuthenticatedToken>),
 }
 
 /// Where the time of a tap went.
@@ -73,7 +73,7 @@ pub struct Tapped {
     /// Whether the nonce was the server's, and not this terminal's own.
     pub server_nonce: bool,
     /// What is worth remembering, and what to forget.
-    pub learned: Vec<(Item, Option<Vec<u8>>)>,
+    pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
     /// Which transaction of the trace it is, where one is written; zero for none.
     pub traced: u32,
 }
@@ -116,14 +116,14 @@ pub fn visit(link: &mut dyn Link, visit: &mut Visit<'_>, depth: Depth) -> Tapped
 
 fn run(link: &mut dyn Link, visit: &mut Visit<'_>, depth: Depth, tapped: &mut Tapped) -> Result<Seen, TapError> {
     let selected = identify(link, visit.format)?.ok_or(TapError::Foreign)?;
-    if let Some(Privacy::Open(id)) = selected.privacy {
+    if let Some(TokenMode::Open(id)) = selected.privacy {
         tapped.told = Some(id);
     }
     if selected.state != LifeCycle::Issued {
         return Err(TokenError::NotIssued(selected.state).into());
     }
     match (depth, selected.privacy) {
-        (Depth::Identify, Some(Privacy::Open(id))) => Ok(Seen::Identified(id)),
+        (Depth::Identify, Some(TokenMode::Open(id))) => Ok(Seen::Identified(id)),
         (Depth::Identify, _) => Err(TapError::Private),
         (Depth::Authenticate, _) => {
             let proved = visit.prove(link, &selected)?;

@@ -20,7 +20,7 @@ use crate::{
         random::Random,
         x509::{Certificate, CertificateProfile, TerminalRole},
     },
-    token::open::{Credentials, Item, Memory, Visit},
+    token::open::{Credentials, RememberedItem, TokenMemory, Visit},
 };
 
 /// A tap that was played.
@@ -156,11 +156,11 @@ impl Notebook {
     }
 }
 
-impl Memory for Notebook {
-    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
+impl TokenMemory for Notebook {
+    fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
         match item {
-            Item::Ecka(..) => self.ecka.clone(),
-            Item::Identity(_) => self.identity.clone(),
+            RememberedItem::Ecka(..) => self.ecka.clone(),
+            RememberedItem::Identity(_) => self.identity.clone(),
         }
     }
 }

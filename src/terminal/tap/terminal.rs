@@ -18,7 +18,7 @@ use crate::{
     reader::pcsc::{Card, CardLimits},
     token::{
         TokenError,
-        open::{Credentials, Memory, Visit},
+        open::{Credentials, TokenMemory, Visit},
         select::LifeCycle,
         session::Session,
     },
@@ -30,7 +30,7 @@ pub struct Terminal {
     /// The terminal's keys.
     pub keys: Keys,
     /// What it remembers of tokens.
-    pub memory: Arc<dyn Memory + Send + Sync>,
+    pub memory: Arc<dyn TokenMemory + Send + Sync>,
     /// The time limit of one exchange.
     pub exchange: Duration,
     /// The time limit of one tap.

@@ -34,9 +34,9 @@ use crate::{
     terminal::enrollment::manifest::Manifest,
     token::{
         TokenError, commands,
-        open::{Credentials, Item, Memory, Visit, identify},
+        open::{Credentials, RememberedItem, TokenMemory, Visit, identify},
         record::Layout,
-        select::{LifeCycle, Privacy},
+        select::{LifeCycle, TokenMode},
         session::Session,
     },
 };
@@ -49,10 +49,10 @@ fn new_key() -> KeyPair {
 }
 
 #[derive(Default)]
-struct Notebook(RefCell<HashMap<Item, Vec<u8>>>);
+struct Notebook(RefCell<HashMap<RememberedItem, Vec<u8>>>);
 
-impl Memory for Notebook {
-    fn recall(&self, item: &Item) -> Option<Vec<u8>> {
+impl TokenMemory for Notebook {
+    fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
         self.0.borrow().get(item).cloned()
     }
 }
@@ -221,10 +221,10 @@ fn a_set_certificate_that_select_does_not_name_is_refused() {
     office.set_certificate = office.issue(CertificateProfile::SetEcka, "set 5566778899", office.set.public());
     let named = <[u8; 8]>::try_from(&sha256(&[&office.set_certificate])[..8]).unwrap();
     let selected = identify(&mut token, ApduFormat::Short).unwrap().unwrap();
-    assert_ne!(selected.privacy, Some(Privacy::Private(named)));
+    assert_ne!(selected.privacy, Some(TokenMode::Private(named)));
     // A line in the middle that swaps one certificate of the CA for another.
-    let Some(Privacy::Private(told)) = selected.privacy else { panic!("{selected:?}") };
-    let item = Item::Ecka(Privacy::Private(told), 1);
+    let Some(TokenMode::Private(told)) = selected.privacy else { panic!("{selected:?}") };
+    let item = RememberedItem::Ecka(TokenMode::Private(told), 1);
     office.memory.0.borrow_mut().insert(item, office.set_certificate.clone());
     token.reset();
     let tapped = office.tap(&mut token, ApduFormat::Short);
@@ -250,7 +250,7 @@ fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
     let id = Uuid::from_u128(1);
     let mut token = issued(&office, id, false, 3);
     let earlier = office.issue(CertificateProfile::TokenEcka, &id.to_string(), new_key().public());
-    let item = Item::Ecka(Privacy::Open(id), 0x41);
+    let item = RememberedItem::Ecka(TokenMode::Open(id), 0x41);
     for format in [ApduFormat::Short, ApduFormat::Extended] {
         office.memory.0.borrow_mut().insert(item, earlier.clone());
         token.reset();

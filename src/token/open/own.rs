@@ -2,7 +2,7 @@
 //! certificate comes only through a channel under the key of its set.
 
 use super::{
-    Certificate, CertificateProfile, Channel, KVN_OWN, Link, Privacy, Selected, Status, TokenError, Uuid, Visit,
+    Certificate, CertificateProfile, Channel, KVN_OWN, Link, Selected, Status, TokenError, TokenMode, Uuid, Visit,
     commands,
 };
 
@@ -10,7 +10,7 @@ impl Visit<'_> {
     /// Opens a channel under the selected token's own key, and returns the id that its certificate names. That the token
     /// holds the key is shown by the receipt, as in [`Visit::open`].
     pub fn open_own(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<(Uuid, Channel), TokenError> {
-        if let Some(Privacy::Open(id)) = selected.privacy {
+        if let Some(TokenMode::Open(id)) = selected.privacy {
             return Ok((id, self.open(link, selected)?));
         }
         let certificate = self.own_certificate(link, selected)?;

@@ -8,11 +8,11 @@ const ID: Uuid = Uuid::from_u128(1);
 const OTHER: Uuid = Uuid::from_u128(2);
 const PAST: (&str, &str) = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
 const FUTURE: (&str, &str) = ("2026-12-01T00:00:00Z", "2036-11-01T00:00:00Z");
-const OWN: Item = Item::Ecka(Privacy::Open(ID), 0x41);
-const IDENTITY: Item = Item::Identity(ID);
+const OWN: RememberedItem = RememberedItem::Ecka(TokenMode::Open(ID), 0x41);
+const IDENTITY: RememberedItem = RememberedItem::Identity(ID);
 
 /// The error of the first tap of this token, which taught the terminal nothing about `item`.
-fn refusal(office: &Office, token: &mut dyn Link, item: Item) -> TokenError {
+fn refusal(office: &Office, token: &mut dyn Link, item: RememberedItem) -> TokenError {
     let tapped = office.tap(token, ApduFormat::Short);
     assert!(tapped.session.is_none());
     assert_eq!(office.memory.recall(&item), None);
@@ -81,7 +81,7 @@ fn outside(life: (&str, &str), error: &TokenError) -> bool {
 fn the_certificate_of_a_set_is_one_of_a_set_and_alive() {
     let item = |office: &Office| {
         let set = sha256(&[&office.set_certificate])[..8].try_into().unwrap();
-        Item::Ecka(Privacy::Private(set), 1)
+        RememberedItem::Ecka(TokenMode::Private(set), 1)
     };
     for class in CertificateProfile::ALL.into_iter().filter(|class| *class != CertificateProfile::SetEcka) {
         let mut office = Office::new();
