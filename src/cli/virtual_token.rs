@@ -12,8 +12,8 @@ use super::printer::Printer;
 use crate::channel::scp03::StaticKeys;
 use crate::crypto::random::SystemRandom;
 use crate::emulator::{
-    CardPlatform, FileStore, Forgetful, State, Store, Token, parse_start_keys,
-    vpcd::{self, Event, PATIENCE, Seat, Stop},
+    CardPlatform, FileStore, PersistentState, SoftwareToken, StateStore, VolatileStore, parse_start_keys,
+    vpcd::{self, CardEvent, CardSetup, PATIENCE, StopHandle},
 };
 use crate::failure::{Class, Failure};
 
@@ -26,14 +26,14 @@ pub fn run(args: &VirtualTokenArgs, out: &mut Printer) -> Result<u8, Failure> {
             Some("give a new token a key of your own with --start-key-file"),
         );
     }
-    let stop = Stop::default();
+    let stop = StopHandle::default();
     let stopper = stop.clone();
     let interrupt = Interrupt::install(move || stopper.stop())?;
     let diversification = state.diversification();
     let platform = |uid| CardPlatform::new(uid, &diversification, Box::new(SystemRandom));
     let mut platform = args.uid.map(platform).transpose().map_err(|e| crypto(&e))?;
-    let mut token = Token::new(state, store, Box::new(SystemRandom));
-    let seat = Seat {
+    let mut token = SoftwareToken::new(state, store, Box::new(SystemRandom));
+    let seat = CardSetup {
         address: &args.connect,
         patience: PATIENCE,
         card_timing: args.delay.unwrap_or_default(),
@@ -43,22 +43,22 @@ pub fn run(args: &VirtualTokenArgs, out: &mut Printer) -> Result<u8, Failure> {
     Ok(interrupt.exit_status().unwrap_or(0))
 }
 
-fn tell(event: &Event, address: &str, out: &mut Printer) {
+fn tell(event: &CardEvent, address: &str, out: &mut Printer) {
     match event {
-        Event::Inserted => out.detail(&format!("the card is in the reader at {address}")),
-        Event::Removed { busy } => {
+        CardEvent::Inserted => out.detail(&format!("the card is in the reader at {address}")),
+        CardEvent::Removed { busy } => {
             out.detail(&format!("the reader at {address} let the card go, which was busy for {} µs", busy.as_micros()));
         }
-        Event::Fault(fault) => {
+        CardEvent::Fault(fault) => {
             out.warning(&format!("the card refused a command, for it cannot be stored: {fault}"), None);
         }
     }
 }
 
 /// The token of the state file, or a blank one, which is stored before anybody sees it.
-fn open(args: &VirtualTokenArgs, out: &mut Printer) -> Result<(State, Box<dyn Store + Send>), Failure> {
+fn open(args: &VirtualTokenArgs, out: &mut Printer) -> Result<(PersistentState, Box<dyn StateStore + Send>), Failure> {
     let Some(path) = &args.state else {
-        return Ok((blank(args, out)?, Box::new(Forgetful)));
+        return Ok((blank(args, out)?, Box::new(VolatileStore)));
     };
     let mut store = FileStore::open(path)?;
     if let Some(state) = store.load()? {
@@ -69,12 +69,12 @@ fn open(args: &VirtualTokenArgs, out: &mut Printer) -> Result<(State, Box<dyn St
     Ok((state, Box::new(store)))
 }
 
-fn blank(args: &VirtualTokenArgs, out: &mut Printer) -> Result<State, Failure> {
+fn blank(args: &VirtualTokenArgs, out: &mut Printer) -> Result<PersistentState, Failure> {
     let keys = match &args.start_key_file {
         Some(path) => start_keys(path, out)?,
         None => StaticKeys::test(),
     };
-    State::blank(&keys, &mut SystemRandom).map_err(|e| crypto(&e))
+    PersistentState::blank(&keys, &mut SystemRandom).map_err(|e| crypto(&e))
 }
 
 fn crypto(error: &impl ToString) -> Failure {

@@ -35,7 +35,7 @@ const KEY_IDENTIFIER: &[u8] = b"\x30\x16\x80\x14";
 const CLASS: &[u8] = b"\x30\x0C\x06\x0A\x2B\x06\x01\x04\x01\x81\xFD\x59\x52";
 
 /// What the walk finds in the signed bytes.
-pub(super) struct Certificate<'a> {
+pub(super) struct ParsedCertificate<'a> {
     /// 12 digits YYMMDDhhmmss.
     pub(super) not_before: [u8; 12],
     not_after: [u8; 12],
@@ -63,7 +63,7 @@ pub(super) fn verify_terminal(der: &[u8], ca: &Point) -> Option<TerminalCertific
     if !ca.verify(signed.whole, signature).ok()? {
         return None;
     }
-    let certificate = Certificate::walk(signed.value).ok()??;
+    let certificate = ParsedCertificate::walk(signed.value).ok()??;
     Some(TerminalCertificate {
         rights: rights(certificate.extensions, &ca.key_identifier())?,
         point: *certificate.point,
@@ -93,7 +93,7 @@ fn literal(found: &[u8], expected: &[u8]) -> Result<(), TlvError> {
     if found == expected { Ok(()) } else { Err(TlvError::Trailing) }
 }
 
-impl<'a> Certificate<'a> {
+impl<'a> ParsedCertificate<'a> {
     /// Reads the form of a certificate that comes from somebody who may put it: no signature is looked at.
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
         let (signed, _) = bound(der).ok()?;

@@ -5,9 +5,9 @@ use zeroize::Zeroizing;
 use super::{
     command::{Instruction, Operation, Rights},
     objects::{empty_list, write_part},
-    session::{Channel, Peer, Session},
-    state::{Life, State},
-    store::{Store, StoreError},
+    session::{SecureChannel, SessionPeer, TokenSession},
+    state::{Life, PersistentState},
+    store::{StateStore, StateStoreError},
     transport::{Chain, Transport, Whole, without_chaining},
 };
 use crate::{
@@ -29,28 +29,28 @@ const SELECT_HEADER: [u8; 4] = [0x00, INS_SELECT, 0x04, 0x00];
 pub(super) type Reply = Result<Vec<u8>, Status>;
 
 /// A token in software. Everything that changes persistent state is stored before the answer is returned.
-pub struct Token {
-    pub(super) card: Card,
-    pub(super) session: Session,
+pub struct SoftwareToken {
+    pub(super) card: PersistentCard,
+    pub(super) session: TokenSession,
     transport: Transport,
     /// The SELECT answer as it was given, part of the channel binding; `None` before SELECT.
     pub(super) selected: Option<Vec<u8>>,
 }
 
 /// What outlives a session.
-pub(super) struct Card {
-    pub(super) state: State,
-    store: Box<dyn Store + Send>,
+pub(super) struct PersistentCard {
+    pub(super) state: PersistentState,
+    store: Box<dyn StateStore + Send>,
     pub(super) random: Box<dyn Random + Send>,
-    fault: Option<StoreError>,
+    fault: Option<StateStoreError>,
 }
 
-impl Token {
+impl SoftwareToken {
     /// A token with this state, which `store` keeps from now on. `random` makes challenges, keys and ephemeral keys.
-    pub fn new(state: State, store: Box<dyn Store + Send>, random: Box<dyn Random + Send>) -> Self {
+    pub fn new(state: PersistentState, store: Box<dyn StateStore + Send>, random: Box<dyn Random + Send>) -> Self {
         Self {
-            card: Card { state, store, random, fault: None },
-            session: Session::Selected,
+            card: PersistentCard { state, store, random, fault: None },
+            session: TokenSession::Selected,
             transport: Transport::default(),
             selected: None,
         }
@@ -64,12 +64,12 @@ impl Token {
     }
 
     /// The persistent state.
-    pub fn state(&self) -> &State {
+    pub fn state(&self) -> &PersistentState {
         &self.card.state
     }
 
     /// Why the last change could not be stored, once. The command that wanted it was answered 6F00.
-    pub fn take_fault(&mut self) -> Option<StoreError> {
+    pub fn take_fault(&mut self) -> Option<StateStoreError> {
         self.card.fault.take()
     }
 
@@ -162,7 +162,7 @@ impl Token {
     /// What the session lets pass, judged at the first piece of a command.
     fn gate(&mut self, instruction: Instruction, secured: bool) -> Result<(), Status> {
         let channel = self.session.has_keys();
-        let initialized = matches!(self.session, Session::Initialized(_));
+        let initialized = matches!(self.session, TokenSession::Initialized(_));
         let refusal = match instruction {
             Instruction::Select | Instruction::VerifyCertificate | Instruction::InitializeUpdate => return Ok(()),
             Instruction::ExternalAuthenticate if initialized => return Ok(()),
@@ -192,7 +192,7 @@ impl Token {
     /// A command inside the channel: opened, judged, carried out, and its answer sealed. A refusal carries no MAC.
     fn secured(&mut self, instruction: Instruction, command: &Whole) -> Reply {
         let data = self.open(command)?;
-        let Session::Channel(channel) = &mut self.session else {
+        let TokenSession::Channel(channel) = &mut self.session else {
             return Err(Status::SECURITY);
         };
         let answer = self.card.perform(channel, instruction, command.header, &data)?;
@@ -206,25 +206,25 @@ impl Token {
     /// Verifies the C-MAC and decrypts. The first valid one gives the role, unless the date refuses the certificate.
     /// Every failure leaves the session wiped.
     fn open(&mut self, command: &Whole) -> Result<Zeroizing<Vec<u8>>, Status> {
-        let session = std::mem::replace(&mut self.session, Session::Selected);
+        let session = std::mem::replace(&mut self.session, TokenSession::Selected);
         let (mut channel, first) = match session {
-            Session::KeysAgreed(channel) => (channel, true),
-            Session::Channel(channel) => (channel, false),
+            TokenSession::KeysAgreed(channel) => (channel, true),
+            TokenSession::Channel(channel) => (channel, false),
             _ => return Err(Status::SECURITY),
         };
         let messaging = &mut channel.messaging;
         let sealed = messaging.verify(command.header, &command.lc, &command.data).map_err(|e| failed(&e))?;
         let sealed = sealed.ok_or(Status::SECURITY)?;
-        if let (true, Peer::Terminal(terminal)) = (first, &channel.peer) {
+        if let (true, SessionPeer::Terminal(terminal)) = (first, &channel.peer) {
             self.card.admit(&terminal.certificate)?;
         }
         let data = messaging.decrypt(sealed).map_err(|e| failed(&e))?.ok_or(Status::SECURITY)?;
-        self.session = Session::Channel(channel);
+        self.session = TokenSession::Channel(channel);
         Ok(data)
     }
 
     pub(super) fn wipe(&mut self) {
-        self.session = Session::Selected;
+        self.session = TokenSession::Selected;
         self.transport.chain = None;
     }
 
@@ -235,16 +235,22 @@ impl Token {
 }
 
 /// Inside one process the token is a card on a link.
-impl Link for Token {
+impl Link for SoftwareToken {
     fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
         Ok(self.process(command))
     }
 }
 
-impl Card {
+impl PersistentCard {
     /// Judges in the order of the protocol (life cycle, role, P1 P2, and in each handler length and data), then does
     /// what one row of its table says.
-    fn perform(&mut self, channel: &mut Channel, instruction: Instruction, header: [u8; 4], data: &[u8]) -> Reply {
+    fn perform(
+        &mut self,
+        channel: &mut SecureChannel,
+        instruction: Instruction,
+        header: [u8; 4],
+        data: &[u8],
+    ) -> Reply {
         let [cla, _, p1, p2] = header;
         let rights = channel.rights();
         let operation = Operation::of(instruction, p1, p2);
@@ -307,7 +313,7 @@ impl Card {
     }
 
     /// Changes the persistent state: it is stored first and in force then. When it cannot be stored, nothing changes.
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<(), Status> {
+    pub(super) fn change(&mut self, change: impl FnOnce(&mut PersistentState)) -> Result<(), Status> {
         let mut next = self.state.clone();
         change(&mut next);
         if let Err(fault) = self.store.save(&next) {

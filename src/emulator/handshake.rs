@@ -3,8 +3,8 @@
 use super::{
     certificate::{TerminalCertificate, verify_terminal},
     command::Rights,
-    core::{Card, Reply, Token, failed, require_length},
-    session::{Channel, Peer, Session, Terminal},
+    core::{PersistentCard, Reply, SoftwareToken, failed, require_length},
+    session::{PeerTerminal, SecureChannel, SessionPeer, TokenSession},
     state::Life,
     transport::Whole,
 };
@@ -24,7 +24,7 @@ use crate::{
     token::constants::{AID, KEY_CA, KEY_ECKA, KVN_OWN, VERSION},
 };
 
-impl Token {
+impl SoftwareToken {
     /// SELECT (ISO/IEC 7816-4, 11.2.2): starts over, and says which keys the token has.
     pub(super) fn select(&mut self, [.., p1, p2]: [u8; 4], name: &[u8]) -> Reply {
         self.wipe();
@@ -50,13 +50,14 @@ impl Token {
         }
         let ca = state.ca_keys.get(&version).ok_or(Status::NO_DATA)?;
         let certificate = verify_terminal(der, &ca.point.0).ok_or(Status::WRONG_DATA)?;
-        self.session = Session::CertificateSeen(Box::new(certificate));
+        self.session = TokenSession::CertificateSeen(Box::new(certificate));
         Ok(Vec::new())
     }
 
     /// MUTUAL AUTHENTICATE (GP Amendment F, 7.6): uses the certificate up, whatever comes of it.
     pub(super) fn mutual_authenticate(&mut self, version: u8, p2: u8, data: &[u8]) -> Reply {
-        let Session::CertificateSeen(certificate) = std::mem::replace(&mut self.session, Session::Selected) else {
+        let TokenSession::CertificateSeen(certificate) = std::mem::replace(&mut self.session, TokenSession::Selected)
+        else {
             return Err(Status::CONDITIONS);
         };
         if p2 != KEY_ECKA {
@@ -67,7 +68,7 @@ impl Token {
         let point = Point::parse(point.ok_or(Status::WRONG_DATA)?).map_err(|e| key_error(&e))?;
         let select = self.selected.as_deref().unwrap_or_default();
         let (channel, answer) = self.card.agree(*certificate, version, &fixed, (&point, data), select)?;
-        self.session = Session::KeysAgreed(Box::new(channel));
+        self.session = TokenSession::KeysAgreed(Box::new(channel));
         Ok(answer)
     }
 
@@ -87,13 +88,13 @@ impl Token {
         let agreed = Agreed::derive(&keys, &host, &challenge).map_err(|e| failed(&e))?;
         let cryptogram = agreed.card_cryptogram().map_err(|e| failed(&e))?;
         let head = self.card.state.diversification.0;
-        self.session = Session::Initialized(Box::new(agreed));
+        self.session = TokenSession::Initialized(Box::new(agreed));
         Ok([&head[..], &[in_force, 0x03, I_PARAMETER], &challenge, &cryptogram].concat())
     }
 
     /// EXTERNAL AUTHENTICATE (GP Amendment D, 7.1.2): every failure leaves the session wiped.
     pub(super) fn external_authenticate(&mut self, command: &Whole) -> Reply {
-        let Session::Initialized(agreed) = std::mem::replace(&mut self.session, Session::Selected) else {
+        let TokenSession::Initialized(agreed) = std::mem::replace(&mut self.session, TokenSession::Selected) else {
             return Err(Status::CONDITIONS);
         };
         if command.header[2..] != [LEVEL, 0] {
@@ -109,13 +110,14 @@ impl Token {
         if !same(mac, &full[..MAC]) {
             return Err(Status::SECURITY);
         }
-        let channel = Channel { messaging: agreed.into_messaging(full), peer: Peer::Enroller, upload: None };
-        self.session = Session::Channel(Box::new(channel));
+        let channel =
+            SecureChannel { messaging: agreed.into_messaging(full), peer: SessionPeer::Enroller, upload: None };
+        self.session = TokenSession::Channel(Box::new(channel));
         Ok(Vec::new())
     }
 }
 
-impl Card {
+impl PersistentCard {
     /// The file control information. Tokens of one set answer the same byte for byte, blocked or not.
     fn control_information(&self) -> Vec<u8> {
         let state = &self.state;
@@ -155,7 +157,7 @@ impl Card {
         fixed: &KeyPair,
         (point, request): (&Point, &[u8]),
         select: &[u8],
-    ) -> Result<(Channel, Vec<u8>), Status> {
+    ) -> Result<(SecureChannel, Vec<u8>), Status> {
         let terminal = Point::parse(&certificate.point).map_err(|e| key_error(&e))?;
         let crypto = |e: CryptoError| failed(&e);
         let ephemeral = KeyPair::generate(&mut *self.random).map_err(crypto)?;
@@ -169,12 +171,12 @@ impl Card {
         if version != KVN_OWN {
             certificate.rights = Rights::Read;
         }
-        let peer = Peer::Terminal(Terminal { certificate, binding });
-        Ok((Channel { messaging: Messaging::new(derived.keys, receipt), peer, upload: None }, answer))
+        let peer = SessionPeer::Terminal(PeerTerminal { certificate, binding });
+        Ok((SecureChannel { messaging: Messaging::new(derived.keys, receipt), peer, upload: None }, answer))
     }
 }
 
-impl Terminal {
+impl PeerTerminal {
     /// The thumbprint of the terminal's key.
     pub(super) fn thumbprint(&self) -> Result<[u8; 32], KeyError> {
         Ok(proof::thumbprint(&Point::parse(&self.certificate.point)?))

@@ -3,8 +3,8 @@
 use zeroize::Zeroizing;
 
 use super::{
-    certificate::Certificate,
-    core::{Card, Reply, failed},
+    certificate::ParsedCertificate,
+    core::{PersistentCard, Reply, failed},
     encoding::SecretPair,
     objects::{next_key_reference, wrong},
 };
@@ -30,7 +30,7 @@ const P256_WITHOUT_CHECK: [u8; 4] = [0xF0, 0x01, 0x00, 0x00];
 /// The same in GENERATE KEY, which has no check value.
 const P256: [u8; 3] = [0xF0, 0x01, 0x00];
 
-impl Card {
+impl PersistentCard {
     /// PUT KEY of the SCP03 set: three AES keys, encrypted under the DEK, each with its check value.
     pub(super) fn put_scp03_keys(&mut self, old: u8, data: &[u8], dek: &Key128) -> Reply {
         if old != 0 && old != self.state.scp03_kvn() {
@@ -129,7 +129,7 @@ impl Card {
         if der.len() > CERTIFICATE_MAX {
             return Err(Status::NO_ROOM);
         }
-        let certificate = Certificate::read(der).ok_or(Status::WRONG_DATA)?;
+        let certificate = ParsedCertificate::read(der).ok_or(Status::WRONG_DATA)?;
         if certificate.point != pair.0.public().as_bytes() {
             return Err(Status::WRONG_DATA);
         }

@@ -1,11 +1,11 @@
 //! SET STATUS, the manifest that seals an enrollment, and the card's date.
 
 use super::{
-    certificate::{Certificate, TerminalCertificate},
+    certificate::{ParsedCertificate, TerminalCertificate},
     command::Rights,
-    core::{Card, Reply, failed, require_length},
+    core::{PersistentCard, Reply, failed, require_length},
     encoding::Hex,
-    state::{CertifiedKey, Life, State},
+    state::{CertifiedKey, Life, PersistentState},
 };
 use crate::{
     card::status::Status,
@@ -21,7 +21,7 @@ const MONTHS_AHEAD: u8 = 3;
 /// A day that every month has.
 const LAST_DAY: u8 = 28;
 
-impl Card {
+impl PersistentCard {
     /// SET STATUS: SCP03 resets and issues, ADMIN blocks, unblocks and terminates; no other transition.
     pub(super) fn set_status(&mut self, rights: Rights, target: Life, data: &[u8]) -> Reply {
         let allowed = match (rights, self.state.life, target) {
@@ -90,10 +90,10 @@ fn months_ahead(date: [u8; 12]) -> [u8; 12] {
     out
 }
 
-impl State {
+impl PersistentState {
     /// The notBefore of the identity certificate, if nothing is missing that an ISSUED token needs.
     fn issue_date(&self) -> Option<[u8; 12]> {
-        let identity = Certificate::read(&self.identity_certificate.0)?;
+        let identity = ParsedCertificate::read(&self.identity_certificate.0)?;
         let identity_fits = identity.point == self.identity_key.as_ref()?.0.public().as_bytes();
         let mode = self.mode?;
         let sets = KVN_SET.iter().filter_map(|version| self.ecka(*version)).collect::<Vec<_>>();
@@ -153,6 +153,6 @@ impl State {
 impl CertifiedKey {
     /// Whether the certificate holds the key.
     fn is_whole(&self) -> bool {
-        Certificate::read(&self.certificate.0).is_some_and(|c| c.point == self.pair.0.public().as_bytes())
+        ParsedCertificate::read(&self.certificate.0).is_some_and(|c| c.point == self.pair.0.public().as_bytes())
     }
 }

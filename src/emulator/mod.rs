@@ -1,6 +1,6 @@
 //! The token in software: the same machine as the applet, byte for byte and status for status.
 //!
-//! [`Token`] takes an APDU and gives an APDU; [`vpcd`] is one front of it, the tests are another. It shares
+//! [`SoftwareToken`] takes an APDU and gives an APDU; [`vpcd`] is one front of it, the tests are another. It shares
 //! cryptography and codecs with the terminal, so what proves it is clients that nobody here wrote.
 //!
 //! Deliberately absent: faults. A token that is mute, slow or lying is made around it.
@@ -24,11 +24,11 @@ pub mod vpcd;
 
 pub use self::{
     card_timing::CardTiming,
-    core::Token,
-    platform::{Answered, CardPlatform, Uid},
+    core::SoftwareToken,
+    platform::{CardPlatform, PlatformAnswer, Uid},
     start_keys::{StartKeyError, parse_start_keys},
-    state::{State, StateError},
-    store::{FileStore, Forgetful, Store, StoreError},
+    state::{PersistentState, StateError},
+    store::{FileStore, StateStore, StateStoreError, VolatileStore},
 };
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! GET DATA, PUT DATA and the presence proof.
 
 use super::{
-    certificate::{Certificate, is_date},
+    certificate::{ParsedCertificate, is_date},
     command::{Instruction, Operation, Part},
-    core::{Card, Reply, failed, require_length},
-    session::{Peer, Upload},
-    state::{Mode, State},
+    core::{PersistentCard, Reply, failed, require_length},
+    session::{SessionPeer, Upload},
+    state::{ModeObject, PersistentState},
 };
 use crate::{
     card::{
@@ -30,14 +30,14 @@ impl Part {
         }
     }
 
-    const fn of(self, state: &State) -> &Hex<Vec<u8>> {
+    const fn of(self, state: &PersistentState) -> &Hex<Vec<u8>> {
         match self {
             Self::Details => &state.details,
             Self::Portrait => &state.portrait,
         }
     }
 
-    const fn of_mut(self, state: &mut State) -> &mut Hex<Vec<u8>> {
+    const fn of_mut(self, state: &mut PersistentState) -> &mut Hex<Vec<u8>> {
         match self {
             Self::Details => &mut state.details,
             Self::Portrait => &mut state.portrait,
@@ -81,7 +81,7 @@ pub(super) fn write_part(upload: &mut Option<Upload>, part: Part, data: &[u8]) -
     }
 }
 
-impl Card {
+impl PersistentCard {
     /// GET DATA outside a channel: what anybody may know.
     pub(super) fn plain_get_data(&self, [cla, _, p1, p2]: [u8; 4], data: &[u8]) -> Reply {
         match Operation::of(Instruction::GetData, p1, p2) {
@@ -185,7 +185,7 @@ impl Card {
         if data.len() > CERTIFICATE_MAX {
             return Err(Status::NO_ROOM);
         }
-        let certificate = Certificate::read(data).ok_or(Status::WRONG_DATA)?;
+        let certificate = ParsedCertificate::read(data).ok_or(Status::WRONG_DATA)?;
         let identity = self.state.identity_key.as_ref().ok_or(Status::WRONG_DATA)?;
         if certificate.point != identity.0.public().as_bytes() {
             return Err(Status::WRONG_DATA);
@@ -204,7 +204,7 @@ impl Card {
             _ => return Err(Status::WRONG_DATA),
         };
         let token_id = Hex(id.try_into().map_err(|_| Status::WRONG_LENGTH)?);
-        self.change(|state| state.mode = Some(Mode { private, token_id }))?;
+        self.change(|state| state.mode = Some(ModeObject { private, token_id }))?;
         Ok(Vec::new())
     }
 
@@ -219,9 +219,9 @@ impl Card {
     }
 
     /// INTERNAL AUTHENTICATE: the counter is stored before anything is signed, so no two proofs share one.
-    pub(super) fn prove(&mut self, peer: &Peer, nonce: &[u8]) -> Reply {
+    pub(super) fn prove(&mut self, peer: &SessionPeer, nonce: &[u8]) -> Reply {
         let nonce: [u8; 32] = nonce.try_into().map_err(|_| Status::WRONG_LENGTH)?;
-        let (Peer::Terminal(terminal), Some(mode)) = (peer, self.state.mode) else {
+        let (SessionPeer::Terminal(terminal), Some(mode)) = (peer, self.state.mode) else {
             return Err(Status::CONDITIONS);
         };
         let identity = self.state.identity_key.clone().ok_or(Status::CONDITIONS)?;

@@ -39,7 +39,7 @@ pub struct CardPlatform {
 
 /// Who answers an APDU.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answered {
+pub enum PlatformAnswer {
     /// The reader: the card has not seen it.
     ByReader(Vec<u8>),
     /// The security domain: the applet is not selected any more.
@@ -63,28 +63,28 @@ impl CardPlatform {
     }
 
     /// Answers what is not for the applet.
-    pub fn answer(&mut self, apdu: &[u8]) -> Answered {
-        let Some(received) = Received::parse(apdu) else { return Answered::ByNobody };
+    pub fn answer(&mut self, apdu: &[u8]) -> PlatformAnswer {
+        let Some(received) = Received::parse(apdu) else { return PlatformAnswer::ByNobody };
         if received.header == GET_UID {
             let uid = match self.uid {
                 Uid::Fixed => [&[0x04], &self.serial[..6]].concat(),
                 Uid::Random => self.now.to_vec(),
             };
-            return Answered::ByReader(done(uid));
+            return PlatformAnswer::ByReader(done(uid));
         }
         if received.header == GET_ATS {
-            return Answered::ByReader(done(HISTORICAL.to_vec()));
+            return PlatformAnswer::ByReader(done(HISTORICAL.to_vec()));
         }
         if self.uid == Uid::Random {
-            return Answered::ByNobody;
+            return PlatformAnswer::ByNobody;
         }
         if received.header == [0x00, INS_SELECT, 0x04, 0x00] {
             self.selected = received.data == SECURITY_DOMAIN;
             let names = tlv::object(0x84, &SECURITY_DOMAIN);
             let told = done(tlv::object(0x6F, &[names, tlv::object(0xA5, &[])].concat()));
-            return if self.selected { Answered::ByDomain(told) } else { Answered::ByNobody };
+            return if self.selected { PlatformAnswer::ByDomain(told) } else { PlatformAnswer::ByNobody };
         }
-        if self.selected { Answered::ByDomain(self.domain(&received)) } else { Answered::ByNobody }
+        if self.selected { PlatformAnswer::ByDomain(self.domain(&received)) } else { PlatformAnswer::ByNobody }
     }
 
     fn domain(&self, received: &Received<'_>) -> Vec<u8> {

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::channel::{messaging::Messaging, scp03::Agreed};
 
-/// The states of a session. A role is held in [`Session::Channel`] only: at the first valid C-MAC.
-pub(super) enum Session {
+/// The states of a session. A role is held in [`TokenSession::Channel`] only: at the first valid C-MAC.
+pub(super) enum TokenSession {
     /// Nothing has happened since SELECT.
     Selected,
     /// A terminal's certificate was verified; it serves one key agreement.
@@ -15,46 +15,46 @@ pub(super) enum Session {
     /// INITIALIZE UPDATE was answered.
     Initialized(Box<Agreed>),
     /// MUTUAL AUTHENTICATE was answered; whoever sent it has proved nothing yet.
-    KeysAgreed(Box<Channel>),
+    KeysAgreed(Box<SecureChannel>),
     /// A C-MAC was valid.
-    Channel(Box<Channel>),
+    Channel(Box<SecureChannel>),
 }
 
-impl Session {
+impl TokenSession {
     pub(super) const fn has_keys(&self) -> bool {
         matches!(self, Self::KeysAgreed(_) | Self::Channel(_))
     }
 }
 
 /// Secure messaging, and who is at the other end.
-pub(super) struct Channel {
+pub(super) struct SecureChannel {
     pub(super) messaging: Messaging,
-    pub(super) peer: Peer,
+    pub(super) peer: SessionPeer,
     /// The object that is being put in parts.
     pub(super) upload: Option<Upload>,
 }
 
 /// The other end.
-pub(super) enum Peer {
+pub(super) enum SessionPeer {
     /// Enrollment, under SCP03.
     Enroller,
     /// A terminal, under SCP11a.
-    Terminal(Terminal),
+    Terminal(PeerTerminal),
 }
 
 /// A terminal, as its certificate and the handshake leave it.
-pub(super) struct Terminal {
+pub(super) struct PeerTerminal {
     /// Its certificate; `rights` are READ when the channel runs under a set key.
     pub(super) certificate: TerminalCertificate,
     /// The channel binding of a presence proof.
     pub(super) binding: [u8; 32],
 }
 
-impl Channel {
+impl SecureChannel {
     pub(super) const fn rights(&self) -> Rights {
         match &self.peer {
-            Peer::Enroller => Rights::Enroller,
-            Peer::Terminal(terminal) => terminal.certificate.rights,
+            SessionPeer::Enroller => Rights::Enroller,
+            SessionPeer::Terminal(terminal) => terminal.certificate.rights,
         }
     }
 }

@@ -67,7 +67,7 @@ impl Life {
 /// The persistent state of one token. Private keys are inside: it cannot be printed.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct State {
+pub struct PersistentState {
     schema: String,
     pub(super) life: Life,
     pub(super) diversification: Hex<[u8; 10]>,
@@ -77,7 +77,7 @@ pub struct State {
     pub(super) ca_keys: BTreeMap<u8, CaKey>,
     pub(super) ecka_keys: BTreeMap<u8, EckaKey>,
     pub(super) identity_key: Option<SecretPair>,
-    pub(super) mode: Option<Mode>,
+    pub(super) mode: Option<ModeObject>,
     pub(super) record: Hex<Vec<u8>>,
     pub(super) details: Hex<Vec<u8>>,
     pub(super) portrait: Hex<Vec<u8>>,
@@ -91,12 +91,12 @@ pub struct State {
 
 /// Mode and token id, object `01 00`.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Mode {
+pub(super) struct ModeObject {
     pub(super) private: bool,
     pub(super) token_id: Hex<[u8; 16]>,
 }
 
-impl Mode {
+impl ModeObject {
     /// The object as it is stored and enters the manifest.
     pub(super) fn object(&self) -> Vec<u8> {
         [&[u8::from(self.private)][..], &self.token_id.0].concat()
@@ -143,7 +143,7 @@ pub(super) struct CertifiedKey {
     arrival: u32,
 }
 
-impl State {
+impl PersistentState {
     /// The diversification data: which card this is.
     pub const fn diversification(&self) -> [u8; 10] {
         self.diversification.0
@@ -178,11 +178,11 @@ impl State {
     /// Reads what [`Self::to_file`] wrote, in this release or an earlier one.
     pub fn from_file(bytes: &[u8]) -> Result<Self, StateError> {
         #[derive(Deserialize)]
-        struct Head {
+        struct StateHeader {
             schema: String,
         }
         let form = |e: serde_json::Error| StateError::Form(position(&e));
-        let head: Head = serde_json::from_slice(bytes).map_err(form)?;
+        let head: StateHeader = serde_json::from_slice(bytes).map_err(form)?;
         if head.schema != SCHEMA {
             return Err(StateError::Schema(head.schema));
         }
@@ -289,7 +289,7 @@ impl State {
     }
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for PersistentState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "State({:?}, …)", self.life)
     }

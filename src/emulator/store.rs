@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::state::{State, StateError};
+use super::state::{PersistentState, StateError};
 use crate::{
     failure::{Class, Failure},
     files::{self, Locked},
@@ -15,7 +15,7 @@ use crate::{
 
 /// Why a state could not be kept or read back.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum StateStoreError {
     /// The file system refused.
     #[error("{path}: {source}")]
     Io {
@@ -37,31 +37,31 @@ pub enum StoreError {
     InUse(PathBuf),
 }
 
-impl From<StoreError> for Failure {
-    fn from(e: StoreError) -> Self {
+impl From<StateStoreError> for Failure {
+    fn from(e: StateStoreError) -> Self {
         let message = e.to_string();
         match e {
-            StoreError::Io { .. } => Self::new(Class::Io, "virtual-token.state-unwritable", message),
-            StoreError::State { .. } => Self::new(Class::Data, "virtual-token.state-malformed", message)
+            StateStoreError::Io { .. } => Self::new(Class::Io, "virtual-token.state-unwritable", message),
+            StateStoreError::State { .. } => Self::new(Class::Data, "virtual-token.state-malformed", message)
                 .hint("take another file: what this one holds is left as it is"),
-            StoreError::InUse(_) => Self::new(Class::Busy, "virtual-token.in-use", message)
+            StateStoreError::InUse(_) => Self::new(Class::Busy, "virtual-token.in-use", message)
                 .hint("end the other one, or give this one a file of its own"),
         }
     }
 }
 
 /// Keeps the state of one token. `save` returns when the state would survive a loss of power.
-pub trait Store {
+pub trait StateStore {
     /// Replaces what was kept, whole or not at all.
-    fn save(&mut self, state: &State) -> Result<(), StoreError>;
+    fn save(&mut self, state: &PersistentState) -> Result<(), StateStoreError>;
 }
 
 /// A token that forgets everything when its process ends.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Forgetful;
+pub struct VolatileStore;
 
-impl Store for Forgetful {
-    fn save(&mut self, _: &State) -> Result<(), StoreError> {
+impl StateStore for VolatileStore {
+    fn save(&mut self, _: &PersistentState) -> Result<(), StateStoreError> {
         Ok(())
     }
 }
@@ -76,7 +76,7 @@ pub struct FileStore {
 
 impl FileStore {
     /// Takes the file for this process; it need not exist yet.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
+    pub fn open(path: &Path) -> Result<Self, StateStoreError> {
         let path = std::path::absolute(path).map_err(|source| io_error(path, source))?;
         let mut lock_path = path.clone().into_os_string();
         lock_path.push(".lock");
@@ -86,29 +86,31 @@ impl FileStore {
         let lock = lock.map_err(|source| io_error(&lock_path, source))?;
         match Locked::exclusively(lock) {
             Ok(Ok(lock)) => Ok(Self { path, _lock: lock }),
-            Ok(Err(_)) => Err(StoreError::InUse(path)),
+            Ok(Err(_)) => Err(StateStoreError::InUse(path)),
             Err(source) => Err(io_error(&lock_path, source)),
         }
     }
 
     /// The saved state; `None` when there is no file.
-    pub fn load(&self) -> Result<Option<State>, StoreError> {
+    pub fn load(&self) -> Result<Option<PersistentState>, StateStoreError> {
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => zeroize::Zeroizing::new(bytes),
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(io_error(&self.path, source)),
         };
-        State::from_file(&bytes).map(Some).map_err(|source| StoreError::State { path: self.path.clone(), source })
+        PersistentState::from_file(&bytes)
+            .map(Some)
+            .map_err(|source| StateStoreError::State { path: self.path.clone(), source })
     }
 }
 
-impl Store for FileStore {
-    fn save(&mut self, state: &State) -> Result<(), StoreError> {
-        let bytes = state.to_file().map_err(|source| StoreError::State { path: self.path.clone(), source })?;
+impl StateStore for FileStore {
+    fn save(&mut self, state: &PersistentState) -> Result<(), StateStoreError> {
+        let bytes = state.to_file().map_err(|source| StateStoreError::State { path: self.path.clone(), source })?;
         files::replace(&self.path, &bytes).map_err(|source| io_error(&self.path, source))
     }
 }
 
-fn io_error(path: &Path, source: io::Error) -> StoreError {
-    StoreError::Io { path: path.to_owned(), source }
+fn io_error(path: &Path, source: io::Error) -> StateStoreError {
+    StateStoreError::Io { path: path.to_owned(), source }
 }

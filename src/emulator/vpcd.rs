@@ -12,9 +12,9 @@ use std::{
 
 use super::{
     card_timing::CardTiming,
-    core::Token,
-    platform::{Answered, CardPlatform},
-    store::StoreError,
+    core::SoftwareToken,
+    platform::{CardPlatform, PlatformAnswer},
+    store::StateStoreError,
 };
 use crate::failure::{Class, Failure};
 
@@ -52,7 +52,7 @@ impl From<VpcdError> for Failure {
 
 /// What happens to the card, for whoever wants to tell.
 #[derive(Debug)]
-pub enum Event {
+pub enum CardEvent {
     /// It is in the reader.
     Inserted,
     /// The reader closed the connection.
@@ -61,12 +61,12 @@ pub enum Event {
         busy: Duration,
     },
     /// A change could not be stored; the command was refused with 6F00.
-    Fault(StoreError),
+    Fault(StateStoreError),
 }
 
 /// Ends [`run`] from another thread.
 #[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<(Mutex<Stopping>, Condvar)>);
+pub struct StopHandle(Arc<(Mutex<Stopping>, Condvar)>);
 
 #[derive(Debug, Default)]
 struct Stopping {
@@ -74,7 +74,7 @@ struct Stopping {
     connection: Option<TcpStream>,
 }
 
-impl Stop {
+impl StopHandle {
     /// Closes the connection and lets [`run`] return.
     pub fn stop(&self) {
         let mut state = self.lock();
@@ -109,7 +109,7 @@ impl Stop {
 }
 
 /// Where the token is put, and how it behaves there.
-pub struct Seat<'a> {
+pub struct CardSetup<'a> {
     /// Host and port of the reader.
     pub address: &'a str,
     /// How long the first connection is tried for.
@@ -122,8 +122,13 @@ pub struct Seat<'a> {
 
 /// Puts the token into the reader until it is stopped. A reader that goes away is waited for; one that is not there at
 /// first is an error.
-pub fn run(token: &mut Token, seat: Seat<'_>, stop: &Stop, tell: &mut dyn FnMut(Event)) -> Result<(), VpcdError> {
-    let Seat { address, patience, card_timing, mut platform } = seat;
+pub fn run(
+    token: &mut SoftwareToken,
+    seat: CardSetup<'_>,
+    stop: &StopHandle,
+    tell: &mut dyn FnMut(CardEvent),
+) -> Result<(), VpcdError> {
+    let CardSetup { address, patience, card_timing, mut platform } = seat;
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     let mut was_inserted = false;
@@ -133,13 +138,13 @@ pub fn run(token: &mut Token, seat: Seat<'_>, stop: &Stop, tell: &mut dyn FnMut(
                 if stop.hold(Some(handle)) {
                     was_inserted = true;
                     pause = FIRST_PAUSE;
-                    tell(Event::Inserted);
+                    tell(CardEvent::Inserted);
                     // How a connection ends makes no difference: the card is out of the reader.
                     let platform = platform.as_deref_mut();
                     let mut timed = Timed { card_timing, stop, platform, busy: Duration::ZERO };
                     let _ = serve(token, &mut stream, &mut timed, tell);
                     timed.reset(token);
-                    tell(Event::Removed { busy: timed.busy });
+                    tell(CardEvent::Removed { busy: timed.busy });
                 }
                 stop.hold(None);
             }
@@ -171,22 +176,22 @@ fn connect(address: &str) -> io::Result<TcpStream> {
 /// Takes the time of a card, and counts; lets the platform answer what is its own.
 struct Timed<'a> {
     card_timing: CardTiming,
-    stop: &'a Stop,
+    stop: &'a StopHandle,
     platform: Option<&'a mut CardPlatform>,
     busy: Duration,
 }
 
 impl Timed<'_> {
     /// The answer, when a real card would have it. What the software took itself is part of that time.
-    fn process(&mut self, token: &mut Token, apdu: &[u8]) -> Vec<u8> {
+    fn process(&mut self, token: &mut SoftwareToken, apdu: &[u8]) -> Vec<u8> {
         let began = Instant::now();
-        match self.platform.as_mut().map_or(Answered::ByNobody, |platform| platform.answer(apdu)) {
-            Answered::ByReader(answer) => return answer,
-            Answered::ByDomain(answer) => {
+        match self.platform.as_mut().map_or(PlatformAnswer::ByNobody, |platform| platform.answer(apdu)) {
+            PlatformAnswer::ByReader(answer) => return answer,
+            PlatformAnswer::ByDomain(answer) => {
                 token.reset();
                 return answer;
             }
-            Answered::ByNobody => {}
+            PlatformAnswer::ByNobody => {}
         }
         let answer = token.process(apdu);
         let length = self.card_timing.of(apdu);
@@ -195,7 +200,7 @@ impl Timed<'_> {
         answer
     }
 
-    fn reset(&mut self, token: &mut Token) {
+    fn reset(&mut self, token: &mut SoftwareToken) {
         token.reset();
         if let Some(platform) = &mut self.platform {
             platform.reset();
@@ -205,10 +210,10 @@ impl Timed<'_> {
 
 /// Answers frames until the connection ends.
 fn serve(
-    token: &mut Token,
+    token: &mut SoftwareToken,
     stream: &mut TcpStream,
     timed: &mut Timed<'_>,
-    tell: &mut dyn FnMut(Event),
+    tell: &mut dyn FnMut(CardEvent),
 ) -> io::Result<()> {
     let mut frame = Vec::new();
     loop {
@@ -226,7 +231,7 @@ fn serve(
             ref apdu => timed.process(token, apdu),
         };
         if let Some(fault) = token.take_fault() {
-            tell(Event::Fault(fault));
+            tell(CardEvent::Fault(fault));
         }
         send(stream, &answer)?;
     }

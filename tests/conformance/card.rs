@@ -11,7 +11,7 @@ use std::{
 use rollcall::{
     channel::scp03::StaticKeys,
     crypto::{Key128, random::SystemRandom},
-    emulator::{Forgetful, State, Token},
+    emulator::{PersistentState, SoftwareToken, VolatileStore},
 };
 
 /// Start keys, all three alike.
@@ -23,13 +23,13 @@ pub trait Card: Send {
     fn reset(&mut self);
 }
 
-impl Card for Token {
+impl Card for SoftwareToken {
     fn process(&mut self, apdu: &[u8]) -> Vec<u8> {
-        Token::process(self, apdu)
+        SoftwareToken::process(self, apdu)
     }
 
     fn reset(&mut self) {
-        Token::reset(self);
+        SoftwareToken::reset(self);
     }
 }
 
@@ -39,8 +39,8 @@ pub fn blank(kind: &str, start: StartKey) -> Box<dyn Card> {
         return Box::new(Simulated::blank(start));
     }
     let keys = StaticKeys::all(&Key128::new(start));
-    let state = State::blank(&keys, &mut SystemRandom).expect("a blank state");
-    Box::new(Token::new(state, Box::new(Forgetful), Box::new(SystemRandom)))
+    let state = PersistentState::blank(&keys, &mut SystemRandom).expect("a blank state");
+    Box::new(SoftwareToken::new(state, Box::new(VolatileStore), Box::new(SystemRandom)))
 }
 
 /// The applet in a simulator's process, spoken to as the reader driver vpcd does.

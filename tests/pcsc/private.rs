@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::Child};
 
 use rollcall::{
     crypto::random::SystemRandom,
-    emulator::{Answered, CardPlatform, Uid},
+    emulator::{CardPlatform, PlatformAnswer, Uid},
 };
 use serde_json::{Value, json};
 
@@ -42,12 +42,12 @@ impl Seen {
 impl Card for Seen {
     fn process(&mut self, apdu: &[u8]) -> Vec<u8> {
         match self.platform.answer(apdu) {
-            Answered::ByReader(answer) => answer,
-            Answered::ByDomain(answer) => {
+            PlatformAnswer::ByReader(answer) => answer,
+            PlatformAnswer::ByDomain(answer) => {
                 self.card.reset();
                 answer
             }
-            Answered::ByNobody => self.card.process(apdu),
+            PlatformAnswer::ByNobody => self.card.process(apdu),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::{
         CryptoError,
         random::{Random, SystemRandom},
     },
-    emulator::{Answered, CardPlatform, Uid},
+    emulator::{CardPlatform, PlatformAnswer, Uid},
 };
 
 const UID: &str = "FFCA000000";
@@ -17,12 +17,12 @@ fn platform(uid: Uid, number: u8) -> CardPlatform {
     CardPlatform::new(uid, &[number; 10], Box::new(SystemRandom)).unwrap()
 }
 
-fn ask(platform: &mut CardPlatform, apdu: &str) -> Answered {
+fn ask(platform: &mut CardPlatform, apdu: &str) -> PlatformAnswer {
     platform.answer(&hex::decode(apdu).unwrap())
 }
 
 fn uid(platform: &mut CardPlatform) -> Vec<u8> {
-    let Answered::ByReader(answer) = ask(platform, UID) else { panic!("the reader tells it") };
+    let PlatformAnswer::ByReader(answer) = ask(platform, UID) else { panic!("the reader tells it") };
     assert!(answer.ends_with(&[0x90, 0]));
     answer
 }
@@ -45,31 +45,33 @@ fn a_fixed_uid_stays_and_a_random_one_changes_with_the_field_only() {
 fn the_security_domain_tells_who_the_card_is_while_it_is_selected() {
     let mut card = platform(Uid::Fixed, 1);
     let cplc = "80CA9F7F00";
-    assert_eq!(ask(&mut card, cplc), Answered::ByNobody);
+    assert_eq!(ask(&mut card, cplc), PlatformAnswer::ByNobody);
     let select = |card: &mut CardPlatform| {
-        assert!(matches!(ask(card, DOMAIN), Answered::ByDomain(a) if a.ends_with(&[0x90, 0])))
+        assert!(matches!(ask(card, DOMAIN), PlatformAnswer::ByDomain(a) if a.ends_with(&[0x90, 0])))
     };
     select(&mut card);
-    let Answered::ByDomain(answer) = ask(&mut card, cplc) else { panic!("it is selected") };
+    let PlatformAnswer::ByDomain(answer) = ask(&mut card, cplc) else { panic!("it is selected") };
     let told = tlv::only(&answer[..answer.len() - 2], 0x9F7F).unwrap().to_vec();
     assert_eq!(told.len(), 42);
-    let Answered::ByDomain(answer) = ask(&mut card, "8050000008010203040506070800") else { panic!("it is selected") };
+    let PlatformAnswer::ByDomain(answer) = ask(&mut card, "8050000008010203040506070800") else {
+        panic!("it is selected")
+    };
     assert_eq!(answer.len(), 10 + 3 + 16 + 2);
-    assert_eq!(ask(&mut card, "80CA004200"), Answered::ByDomain(vec![0x6A, 0x88]));
+    assert_eq!(ask(&mut card, "80CA004200"), PlatformAnswer::ByDomain(vec![0x6A, 0x88]));
     // The token is selected instead, or the field was away.
-    assert_eq!(ask(&mut card, OURS), Answered::ByNobody);
-    assert_eq!(ask(&mut card, cplc), Answered::ByNobody);
+    assert_eq!(ask(&mut card, OURS), PlatformAnswer::ByNobody);
+    assert_eq!(ask(&mut card, cplc), PlatformAnswer::ByNobody);
     select(&mut card);
     card.reset();
-    assert_eq!(ask(&mut card, cplc), Answered::ByNobody);
-    assert_eq!(ask(&mut card, "FF"), Answered::ByNobody, "no APDU");
+    assert_eq!(ask(&mut card, cplc), PlatformAnswer::ByNobody);
+    assert_eq!(ask(&mut card, "FF"), PlatformAnswer::ByNobody, "no APDU");
 }
 
 #[test]
 fn with_a_random_uid_nothing_else_is_told() {
     let mut card = platform(Uid::Random, 1);
     for apdu in [DOMAIN, "80CA9F7F00", "8050000008010203040506070800", OURS] {
-        assert_eq!(ask(&mut card, apdu), Answered::ByNobody, "{apdu}");
+        assert_eq!(ask(&mut card, apdu), PlatformAnswer::ByNobody, "{apdu}");
     }
 }
 

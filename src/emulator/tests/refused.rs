@@ -9,7 +9,7 @@ use crate::{
     },
     channel::scp03::{Agreed, CardChallenge},
     crypto::{cmac::cmac, kdf::scp03_block, random::SystemRandom},
-    emulator::{State, Token},
+    emulator::{PersistentState, SoftwareToken},
 };
 
 /// A session under SCP03 whose MAC key and chaining value are known.
@@ -172,8 +172,8 @@ fn a_key_under_the_certificate_of_another_is_not_issued() {
     let manifest_of = |rig: &Rig| rig.token.state().manifest().unwrap();
     let mut file: serde_json::Value = serde_json::from_slice(&rig.token.state().to_file().unwrap()).unwrap();
     file["ecka_keys"]["65"]["in_force"]["certificate"] = file["identity_certificate"].clone();
-    let state = State::from_file(file.to_string().as_bytes()).unwrap();
-    rig.token = Token::new(state, Box::new(Recorder::default()), Box::new(SystemRandom));
+    let state = PersistentState::from_file(file.to_string().as_bytes()).unwrap();
+    rig.token = SoftwareToken::new(state, Box::new(Recorder::default()), Box::new(SystemRandom));
     rig.select();
     let keys = rig.keys.clone();
     let mut open = rig.scp03(&keys);

@@ -21,17 +21,17 @@ use crate::{
         random::{Random, SystemRandom, bytes},
         sha256,
     },
-    emulator::{State, Store, StoreError, Token},
+    emulator::{PersistentState, SoftwareToken, StateStore, StateStoreError},
 };
 
 /// What a token saved last, and whether saving fails.
 #[derive(Clone, Default)]
 pub(super) struct Recorder(pub(super) Arc<Mutex<Vec<Vec<u8>>>>, pub(super) Arc<Mutex<bool>>);
 
-impl Store for Recorder {
-    fn save(&mut self, state: &State) -> Result<(), StoreError> {
+impl StateStore for Recorder {
+    fn save(&mut self, state: &PersistentState) -> Result<(), StateStoreError> {
         if *self.1.lock().unwrap() {
-            return Err(StoreError::InUse("nowhere".into()));
+            return Err(StateStoreError::InUse("nowhere".into()));
         }
         self.0.lock().unwrap().push(state.to_file().unwrap().to_vec());
         Ok(())
@@ -122,7 +122,7 @@ pub(super) fn extension(arc: u8, critical: bool, value: &[u8]) -> Vec<u8> {
 
 /// A token and everything that stands around it.
 pub(super) struct Rig {
-    pub(super) token: Token,
+    pub(super) token: SoftwareToken,
     pub(super) saved: Recorder,
     pub(super) ca: KeyPair,
     pub(super) terminal: KeyPair,
@@ -150,9 +150,9 @@ impl Rig {
 
     pub(super) fn with_start_keys(start: StaticKeys, random: Box<dyn Random + Send>) -> Self {
         let saved = Recorder::default();
-        let state = State::blank(&start, &mut SystemRandom).unwrap();
+        let state = PersistentState::blank(&start, &mut SystemRandom).unwrap();
         let mut rig = Self {
-            token: Token::new(state, Box::new(saved.clone()), random),
+            token: SoftwareToken::new(state, Box::new(saved.clone()), random),
             saved,
             ca: new_key(),
             terminal: new_key(),

@@ -6,7 +6,7 @@ use super::rig::*;
 use crate::{
     channel::scp03::StaticKeys,
     crypto::{ec::KeyPair, random::SystemRandom},
-    emulator::{FileStore, State, StateError, Store, StoreError, Token, state::Life},
+    emulator::{FileStore, PersistentState, SoftwareToken, StateError, StateStore, StateStoreError, state::Life},
 };
 
 /// A private token with everything on it, saved by release 0.1. Its keys protect nothing.
@@ -17,10 +17,10 @@ const CA: [u8; 32] = [0x42; 32];
 #[test]
 fn the_state_of_every_release_still_loads() {
     let bytes = std::fs::read(FIRST_FORM).unwrap();
-    let state = State::from_file(&bytes).unwrap();
+    let state = PersistentState::from_file(&bytes).unwrap();
     assert_eq!(*state.to_file().unwrap(), bytes);
     let mut rig = Rig::blank();
-    rig.token = Token::new(state, Box::new(Recorder::default()), Box::new(SystemRandom));
+    rig.token = SoftwareToken::new(state, Box::new(Recorder::default()), Box::new(SystemRandom));
     rig.ca = KeyPair::from_scalar(&CA).unwrap();
     let mut open = rig.role(ADMIN);
     assert_eq!(rig.accept(&mut open, "04CA0101", &[]), RECORD);
@@ -37,7 +37,7 @@ fn every_state_survives_its_file() {
     rigs[3].accept(&mut open, "84F10011", &data);
     for rig in &rigs {
         let file = rig.token.state().to_file().unwrap();
-        let again = State::from_file(&file).unwrap();
+        let again = PersistentState::from_file(&file).unwrap();
         assert_eq!(*again.to_file().unwrap(), *file);
         assert_eq!(again.manifest().unwrap(), rig.token.state().manifest().unwrap());
     }
@@ -90,7 +90,7 @@ fn what_cannot_be_stored_does_not_happen() {
 #[test]
 fn other_files_are_refused_without_being_quoted() {
     let good = String::from_utf8(Rig::issued().token.state().to_file().unwrap().to_vec()).unwrap();
-    let state = |text: &str| State::from_file(text.as_bytes()).unwrap_err();
+    let state = |text: &str| PersistentState::from_file(text.as_bytes()).unwrap_err();
     assert!(matches!(state("{}"), StateError::Form(_)));
     assert!(state("{\n  no").to_string().ends_with("line 2, column 3"));
     assert!(matches!(state(&good.replace("virtual-token/1", "virtual-token/9")), StateError::Schema(_)));
@@ -120,18 +120,18 @@ fn a_file_is_private_and_belongs_to_one_token() {
     let path = folder.path().join("token.json");
     let mut store = FileStore::open(&path).unwrap();
     assert!(store.load().unwrap().is_none());
-    assert!(matches!(FileStore::open(&path), Err(StoreError::InUse(_))));
-    let state = State::blank(&StaticKeys::test(), &mut SystemRandom).unwrap();
+    assert!(matches!(FileStore::open(&path), Err(StateStoreError::InUse(_))));
+    let state = PersistentState::blank(&StaticKeys::test(), &mut SystemRandom).unwrap();
     store.save(&state).unwrap();
     store.save(&state).unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     drop(store);
     let elsewhere = FileStore::open(folder.path()).unwrap();
-    assert!(matches!(elsewhere.load(), Err(StoreError::Io { .. })), "a folder is there, and is no state");
+    assert!(matches!(elsewhere.load(), Err(StateStoreError::Io { .. })), "a folder is there, and is no state");
     let store = FileStore::open(&path).unwrap();
     let again = store.load().unwrap().unwrap();
     assert_eq!((again.life, *again.to_file().unwrap() == *state.to_file().unwrap()), (Life::Blank, true));
     std::fs::write(&path, "{").unwrap();
-    assert!(matches!(store.load(), Err(StoreError::State { .. })));
-    assert!(matches!(FileStore::open(&folder.path().join("no/such")), Err(StoreError::Io { .. })));
+    assert!(matches!(store.load(), Err(StateStoreError::State { .. })));
+    assert!(matches!(FileStore::open(&folder.path().join("no/such")), Err(StateStoreError::Io { .. })));
 }

@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use super::rig::*;
-use crate::{card::apdu::ApduFormat, channel::scp11, emulator::State};
+use crate::{card::apdu::ApduFormat, channel::scp11, emulator::PersistentState};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -158,7 +158,7 @@ proptest! {
         for step in steps {
             run(&mut rig, &mut open, step)?;
             let file = rig.token.state().to_file().unwrap();
-            prop_assert_eq!(&*State::from_file(&file).unwrap().to_file().unwrap(), &*file);
+            prop_assert_eq!(&*PersistentState::from_file(&file).unwrap().to_file().unwrap(), &*file);
         }
     }
 

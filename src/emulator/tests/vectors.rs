@@ -16,9 +16,9 @@ use crate::{
         random::{Random, SystemRandom},
     },
     emulator::{
-        State, Token,
+        PersistentState, SoftwareToken,
         encoding::{Hex, SecretPair},
-        state::{Life, Mode},
+        state::{Life, ModeObject},
     },
     proof::{Expected, Proof},
 };
@@ -58,19 +58,19 @@ fn three(value: &Value) -> StaticKeys {
     StaticKeys { enc: key(0), mac: key(1), dek: key(2) }
 }
 
-fn token(random: Vec<u8>, change: impl FnOnce(&mut State)) -> Token {
-    let mut state = State::blank(&StaticKeys::all(&Key128::new([9; 16])), &mut SystemRandom).unwrap();
+fn token(random: Vec<u8>, change: impl FnOnce(&mut PersistentState)) -> SoftwareToken {
+    let mut state = PersistentState::blank(&StaticKeys::all(&Key128::new([9; 16])), &mut SystemRandom).unwrap();
     change(&mut state);
-    Token::new(state, Box::new(Recorder::default()), Box::new(Script(random)))
+    SoftwareToken::new(state, Box::new(Recorder::default()), Box::new(Script(random)))
 }
 
-fn send(token: &mut Token, header: [u8; 4], data: &[u8]) -> Response {
+fn send(token: &mut SoftwareToken, header: [u8; 4], data: &[u8]) -> Response {
     let command = Command::new(header[0], header[1], header[2], header[3]).data(data).answered();
     exchange(token, &command, ApduFormat::Extended).unwrap()
 }
 
 /// Sends the APDUs of an exchange as they stand in the vector, and collects the whole answer.
-fn play(token: &mut Token, step: &Value) -> Vec<u8> {
+fn play(token: &mut SoftwareToken, step: &Value) -> Vec<u8> {
     let mut answer = Vec::new();
     for apdu in step["apdus"].as_array().unwrap() {
         answer = token.process(&bytes(apdu));
@@ -96,7 +96,7 @@ fn scp11a() {
         state.certify(0x41, pair(&vector["token"]["ecka_scalar"]), &bytes(&vector["token"]["ecka_certificate"]));
         state.identity_key = Some(SecretPair(identity.clone()));
         state.identity_certificate = Hex(bytes(&vector["token"]["identity_certificate"]));
-        state.mode = Some(Mode { private: false, token_id: Hex(array(&vector["token"]["id"])) });
+        state.mode = Some(ModeObject { private: false, token_id: Hex(array(&vector["token"]["id"])) });
         state.record = Hex(record);
         state.details = Hex(details);
         state.counter = u32::try_from(vector["proof"]["counter"].as_u64().unwrap()).unwrap() - 1;

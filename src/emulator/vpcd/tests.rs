@@ -4,16 +4,16 @@ use super::*;
 use crate::{
     channel::scp03::StaticKeys,
     crypto::random::SystemRandom,
-    emulator::{Forgetful, State},
+    emulator::{PersistentState, VolatileStore},
 };
 
-fn token() -> Token {
-    let state = State::blank(&StaticKeys::test(), &mut SystemRandom).unwrap();
-    Token::new(state, Box::new(Forgetful), Box::new(SystemRandom))
+fn token() -> SoftwareToken {
+    let state = PersistentState::blank(&StaticKeys::test(), &mut SystemRandom).unwrap();
+    SoftwareToken::new(state, Box::new(VolatileStore), Box::new(SystemRandom))
 }
 
-fn seat(address: &str, patience: Duration) -> Seat<'_> {
-    Seat { address, patience, card_timing: CardTiming::Own, platform: None }
+fn seat(address: &str, patience: Duration) -> CardSetup<'_> {
+    CardSetup { address, patience, card_timing: CardTiming::Own, platform: None }
 }
 
 /// A reader driver: listens, and exchanges frames with the card that connects.
@@ -59,7 +59,7 @@ const SELECT: &str = "00A404000AF0524F4C4C43414C4C01";
 fn frames_controls_and_the_way_out() {
     let driver = Driver::new();
     let address = driver.address();
-    let stop = Stop::default();
+    let stop = StopHandle::default();
     let stopper = stop.clone();
     let (events, heard) = mpsc::channel();
     let runner = thread::spawn(move || {
@@ -100,9 +100,9 @@ fn the_atr_is_well_formed() {
 #[test]
 fn nobody_listening_is_an_error_after_the_patience() {
     let address = Driver::new().address();
-    let error = run(&mut token(), seat(&address, Duration::ZERO), &Stop::default(), &mut |_| ()).unwrap_err();
+    let error = run(&mut token(), seat(&address, Duration::ZERO), &StopHandle::default(), &mut |_| ()).unwrap_err();
     assert!(error.to_string().starts_with(&format!("no reader listens at {address}")));
-    let stop = Stop::default();
+    let stop = StopHandle::default();
     stop.stop();
     run(&mut token(), seat(&address, Duration::ZERO), &stop, &mut |_| ()).unwrap();
 }

@@ -7,7 +7,7 @@ use crate::{
     card::link::LinkError,
     card::link::Sensitivity as Hidden,
     crypto::{ec::KeyPair, random::SystemRandom, x509::Certificate},
-    emulator::{Forgetful, Token},
+    emulator::{SoftwareToken, VolatileStore},
     terminal::enrollment::tests::{Office, Slot, ada, blank, ours, wordy},
     terminal::tap::{Depth, Seen, TapError},
 };
@@ -320,7 +320,7 @@ fn the_own_certificate_of_another_token_opens_nothing() {
     let (mut state, other) = (saved(&first), saved(&second));
     state["ecka_keys"]["65"]["in_force"]["certificate"] = other["ecka_keys"]["65"]["in_force"]["certificate"].clone();
     let liar = serde_json::from_str(&state.to_string()).unwrap();
-    first.token = Token::new(liar, Box::new(Forgetful), Box::new(SystemRandom));
+    first.token = SoftwareToken::new(liar, Box::new(VolatileStore), Box::new(SystemRandom));
     let refused = run(&office, &mut first, &Change::Block);
     let receipt = TokenError::Channel(crate::channel::ChannelError::Receipt);
     assert!(matches!(&refused, Err(ManageError::Token(e)) if e.to_string() == receipt.to_string()), "{refused:?}");

@@ -22,7 +22,7 @@ use crate::{
         random::SystemRandom,
         x509::{self, Certificate, CertificateProfile, CertificateTemplate, TerminalRole},
     },
-    emulator::{Forgetful, State, Token},
+    emulator::{PersistentState, SoftwareToken, VolatileStore},
     pki::{PersoKey, PkiError, Set, SetId},
     terminal::tap::{Depth, Seen, Tapped, visit},
     token::{
@@ -68,7 +68,7 @@ impl Authority for Ca {
 
 /// A card that is lifted at the n-th exchange.
 pub struct Slot {
-    pub token: Token,
+    pub token: SoftwareToken,
     pub left: u32,
 }
 
@@ -215,8 +215,8 @@ pub fn ours() -> Slot {
 }
 
 fn card(start: &StaticKeys) -> Slot {
-    let state = State::blank(start, &mut SystemRandom).unwrap();
-    Slot { token: Token::new(state, Box::new(Forgetful), Box::new(SystemRandom)), left: u32::MAX }
+    let state = PersistentState::blank(start, &mut SystemRandom).unwrap();
+    Slot { token: SoftwareToken::new(state, Box::new(VolatileStore), Box::new(SystemRandom)), left: u32::MAX }
 }
 
 pub fn ada() -> User {
@@ -302,8 +302,8 @@ fn another_user_or_a_wrong_key_is_told_before_anything_is_sent() {
     let report = office.enroll(&mut slot, &wordy()).unwrap();
     assert_eq!((report.ending, report.test_keys), (Ending::Enrolled, true), "another user begins anew");
 
-    let state = State::blank(&StaticKeys::all(&Key128::new([1; 16])), &mut SystemRandom).unwrap();
-    slot.token = Token::new(state, Box::new(Forgetful), Box::new(SystemRandom));
+    let state = PersistentState::blank(&StaticKeys::all(&Key128::new([1; 16])), &mut SystemRandom).unwrap();
+    slot.token = SoftwareToken::new(state, Box::new(VolatileStore), Box::new(SystemRandom));
     let before = slot.left;
     assert!(matches!(office.enroll(&mut slot, &ada()), Err(EnrollError::WrongStartKeys)));
     assert_eq!(before - slot.left, 2, "SELECT and INITIALIZE UPDATE only");

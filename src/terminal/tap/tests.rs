@@ -30,7 +30,7 @@ use crate::{
         sha256,
         x509::{self, Certificate, CertificateProfile, CertificateTemplate, TerminalRole},
     },
-    emulator::{Forgetful, State, Token},
+    emulator::{PersistentState, SoftwareToken, VolatileStore},
     terminal::enrollment::manifest::Manifest,
     token::{
         TokenError, commands,
@@ -114,7 +114,7 @@ fn issue(ca: &KeyPair, class: CertificateProfile, subject: &str, key: &Point, (b
 
 /// An SCP03 session in which every command must succeed.
 struct Enrollment<'a> {
-    token: &'a mut Token,
+    token: &'a mut SoftwareToken,
     session: Session,
 }
 
@@ -133,18 +133,18 @@ impl Enrollment<'_> {
 }
 
 /// An ISSUED token of this office, whose CA key has this KVN.
-fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> Token {
+fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> SoftwareToken {
     certified(office, id, private, ca_kvn, &|class, subject, key| office.issue(class, subject, key))
 }
 
 /// What gives a token its own and its identity certificate.
 type Certify<'a> = &'a dyn Fn(CertificateProfile, &str, &Point) -> Vec<u8>;
 
-fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Certify<'_>) -> Token {
+fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Certify<'_>) -> SoftwareToken {
     let start = StaticKeys::all(&Key128::new([8; 16]));
     let keys = StaticKeys::all(&Key128::new([9; 16]));
-    let state = State::blank(&start, &mut SystemRandom).unwrap();
-    let mut token = Token::new(state, Box::new(Forgetful), Box::new(SystemRandom));
+    let state = PersistentState::blank(&start, &mut SystemRandom).unwrap();
+    let mut token = SoftwareToken::new(state, Box::new(VolatileStore), Box::new(SystemRandom));
     identify(&mut token, ApduFormat::Short).unwrap().unwrap();
     let (command, state) = scp03::begin(bytes(&mut SystemRandom).unwrap());
     let (_, choose) = state.handle(exchange(&mut token, &command, ApduFormat::Short).unwrap()).unwrap();
@@ -275,7 +275,7 @@ fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
 }
 
 /// As an administrator does it: the certificate of the own key comes through a channel under the set key.
-fn block_private(office: &Office, token: &mut Token) {
+fn block_private(office: &Office, token: &mut SoftwareToken) {
     token.reset();
     let selected = identify(token, ApduFormat::Short).unwrap().unwrap();
     let mut random = SystemRandom;
@@ -337,7 +337,7 @@ fn a_token_of_others_is_told_from_a_forged_one() {
 
 /// A card that gives its answers in pieces of this length, and asks for the right Le first if it is so inclined.
 struct Miserly {
-    token: Token,
+    token: SoftwareToken,
     piece: usize,
     corrects: bool,
     waiting: Vec<u8>,

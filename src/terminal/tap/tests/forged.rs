@@ -23,7 +23,7 @@ fn refusal(office: &Office, token: &mut dyn Link, item: RememberedItem) -> Token
 }
 
 /// A token whose certificate of this class is another one, by the right CA and for the right key.
-fn token_with(office: &Office, bent: CertificateProfile, other: Certify<'_>) -> Token {
+fn token_with(office: &Office, bent: CertificateProfile, other: Certify<'_>) -> SoftwareToken {
     certified(office, ID, false, 3, &|class, subject, key| match class {
         class if class == bent => other(class, subject, key),
         class => office.issue(class, subject, key),
@@ -149,7 +149,7 @@ fn what_is_remembered_wrongly_is_forgotten_when_the_token_has_nothing_better() {
 
 /// A line in the middle that answers some commands itself.
 struct Middle<'a, F: FnMut(&[u8], Vec<u8>) -> Vec<u8>> {
-    token: &'a mut Token,
+    token: &'a mut SoftwareToken,
     change: F,
 }
 

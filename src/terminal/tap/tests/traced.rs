@@ -20,14 +20,14 @@ use crate::{
         random::{Random, SystemRandom},
         sha256,
     },
-    emulator::Token,
+    emulator::SoftwareToken,
     terminal::tap::{Depth, TapError, replay::play, visit},
     token::traced::{DIGEST, mask, masked_user},
 };
 
 /// A card whose answer to one APDU is bent.
 struct Bent<'a> {
-    card: &'a mut Token,
+    card: &'a mut SoftwareToken,
     apdu: usize,
     at: usize,
     bend: &'a dyn Fn(Vec<u8>) -> Result<Vec<u8>, LinkError>,

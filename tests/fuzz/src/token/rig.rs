@@ -21,7 +21,7 @@ use rollcall::{
         ec::{KeyPair, Point},
         x509::{CertificateProfile, TerminalRole, CertificateTemplate, issue},
     },
-    emulator::{Forgetful, State, Token},
+    emulator::{VolatileStore, PersistentState, SoftwareToken},
 };
 use serde_json::Value;
 
@@ -37,13 +37,13 @@ const GUARDED: [u8; 9] = [0xB1, 0xD7, 0xDA, 0xD8, 0xF1, 0xE2, 0xE4, 0xF0, 0x88];
 static CA: LazyLock<KeyPair> = LazyLock::new(|| pair(0x42));
 static TERMINAL: LazyLock<KeyPair> = LazyLock::new(|| pair(0x51));
 static CERTIFICATES: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| [TerminalRole::Read, TerminalRole::Write, TerminalRole::Admin].map(certificate));
-static STATES: LazyLock<[State; 5]> = LazyLock::new(|| {
+static STATES: LazyLock<[PersistentState; 5]> = LazyLock::new(|| {
     [
         saved("issued", true),
         saved("issued", false),
         saved("blocked", true),
         saved("terminated", true),
-        State::blank(&start_keys(), &mut Counting(1)).expect("a state"),
+        PersistentState::blank(&start_keys(), &mut Counting(1)).expect("a state"),
     ]
 });
 
@@ -51,7 +51,7 @@ fn start_keys() -> StaticKeys {
     StaticKeys::all(&Key128::new([0x77; 16]))
 }
 
-fn saved(life: &str, private: bool) -> State {
+fn saved(life: &str, private: bool) -> PersistentState {
     let mut file: Value = serde_json::from_str(SAVED).expect("JSON");
     let secret = hex::encode_upper([b"\xA2\x01\x61\x61\x02\x6C", SECRET].concat());
     for object in ["record", "details", "portrait"] {
@@ -59,7 +59,7 @@ fn saved(life: &str, private: bool) -> State {
     }
     file["life"] = life.into();
     file["mode"]["private"] = private.into();
-    State::from_file(file.to_string().as_bytes()).expect("a state")
+    PersistentState::from_file(file.to_string().as_bytes()).expect("a state")
 }
 
 fn certificate(role: TerminalRole) -> Vec<u8> {
@@ -90,7 +90,7 @@ struct Open {
 }
 
 pub struct Rig {
-    token: Token,
+    token: SoftwareToken,
     open: Option<Open>,
     selected: Vec<u8>,
     /// The APDUs of the last sound command.
@@ -112,7 +112,7 @@ impl Rig {
     pub fn new(choice: u8) -> Self {
         let state = STATES[usize::from(choice) % STATES.len()].clone();
         let stored = state.to_file().expect("a file").to_vec();
-        let token = Token::new(state, Box::new(Forgetful), Box::new(Counting(choice)));
+        let token = SoftwareToken::new(state, Box::new(VolatileStore), Box::new(Counting(choice)));
         let mut rig = Self { token, open: None, selected: Vec::new(), last: Vec::new(), stored, randoms: choice };
         rig.select();
         rig
@@ -148,7 +148,7 @@ impl Rig {
             return;
         }
         assert_ne!(sent, Sent::Unproved, "stored for anybody");
-        let again = State::from_file(&stored).expect("what was stored loads");
+        let again = PersistentState::from_file(&stored).expect("what was stored loads");
         assert_eq!(again.to_file().expect("a file"), stored);
         let parse = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).expect("JSON");
         let (mut before, mut after) = (parse(&self.stored), parse(&stored));
