@@ -30,7 +30,7 @@ use crate::{
     config::{Format as Shape, Settings},
     crypto::random::{SystemRandom, bytes},
     failure::{Class, Failure},
-    pki::Home,
+    pki::PkiDir,
     reader::pcsc::{Card, CardLimits},
     terminal::tap::{
         TapError,
@@ -52,7 +52,7 @@ pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     let steps = steps(args)?;
     let reader = one_reader(settings)?;
     let credentials = if args.secure {
-        let home = Home::new(settings.pki_folder());
+        let home = PkiDir::new(settings.pki_folder());
         Some(station::credentials(home.load_terminal(Timestamp::now())?))
     } else {
         None

@@ -15,7 +15,7 @@ use crate::{
     config::{Settings, Source},
     crypto::ec::Point,
     failure::{Class, Failure},
-    pki::Home,
+    pki::PkiDir,
     server_client::Server,
     terminal::admission::{Rules, Wanted},
     terminal::lookups::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts},
@@ -47,7 +47,7 @@ impl Inquiry {
             return Ok(None);
         }
         let server = connect(settings)?;
-        let cas = Home::new(settings.pki_folder()).load_trusted()?;
+        let cas = PkiDir::new(settings.pki_folder()).load_trusted()?;
         let journal = if events { Some(Box::new(Log::open(settings)?) as Box<dyn EventSource>) } else { None };
         let equipment = WorkerParts {
             server,

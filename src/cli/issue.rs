@@ -15,7 +15,7 @@ use crate::{
     },
     failure::{Class, Failure},
     files,
-    pki::{Bundle, Ca, Caution, Followed, Home, PkiError, PreviousCertificates, TerminalCertificates, TerminalKeys},
+    pki::{Bundle, BundledCertificates, BundledPrevious, Ca, Caution, Followed, PkiDir, PkiError, TerminalKeys},
     server_client::Server,
 };
 
@@ -35,7 +35,7 @@ pub fn through_server(server: &Server, name: &str, role: Role, file: &Path, out:
 
 /// A terminal that the CA here certifies, for a place without a server; while another CA is rotated out, by both.
 pub fn by_ca(
-    home: &Home,
+    home: &PkiDir,
     caution: Caution,
     name: &str,
     role: Role,
@@ -47,7 +47,7 @@ pub fn by_ca(
     let keys = TerminalKeys::generate(&mut SystemRandom)?;
     let requests = keys.requests(name, name)?;
     let read = |der: &[u8]| CertificateRequest::verify(der).map_err(PkiError::Request);
-    let certificates = TerminalCertificates {
+    let certificates = BundledCertificates {
         tls: ca.certify_tls_client(&read(&requests.tls)?, now, &mut SystemRandom)?,
         ecka: ca.certify_terminal(card_role(role), &read(&requests.ecka)?, now, &mut SystemRandom)?,
         ca: ca.authority().der().to_vec(),
@@ -60,14 +60,14 @@ pub fn by_ca(
 }
 
 /// For the tokens that were not moved yet.
-fn under_previous(ca: &mut Ca, role: Role, request: &[u8], now: Timestamp) -> Result<PreviousCertificates, PkiError> {
+fn under_previous(ca: &mut Ca, role: Role, request: &[u8], now: Timestamp) -> Result<BundledPrevious, PkiError> {
     let request = CertificateRequest::verify(request).map_err(PkiError::Request)?;
     let ecka = ca.certify_terminal(card_role(role), &request, now, &mut SystemRandom)?;
-    Ok(PreviousCertificates { ca: ca.authority().der().to_vec(), ecka, endorsement: Vec::new() })
+    Ok(BundledPrevious { ca: ca.authority().der().to_vec(), ecka, endorsement: Vec::new() })
 }
 
 /// Fresh certificates for this terminal's keys, from the server.
-pub fn renew(server: &Server, home: &Home) -> Result<Followed, Failure> {
+pub fn renew(server: &Server, home: &PkiDir) -> Result<Followed, Failure> {
     let requests = home.renewal(Timestamp::now())?;
     let answer = server.renew(&RenewalRequest {
         tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),
@@ -85,7 +85,7 @@ const fn card_role(role: Role) -> x509::TerminalRole {
     }
 }
 
-fn decoded(answer: &v1::TerminalCertificates) -> Result<TerminalCertificates, Failure> {
+fn decoded(answer: &v1::TerminalCertificates) -> Result<BundledCertificates, Failure> {
     let one = |text: &str| {
         BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| {
             Failure::new(Class::Protocol, "server.protocol", "the server sent a certificate that cannot be read")
@@ -93,13 +93,13 @@ fn decoded(answer: &v1::TerminalCertificates) -> Result<TerminalCertificates, Fa
         })
     };
     let previous = |told: &v1::PreviousCertificates| {
-        Ok::<_, Failure>(PreviousCertificates {
+        Ok::<_, Failure>(BundledPrevious {
             ca: one(&told.ca)?,
             ecka: one(&told.ecka)?,
             endorsement: one(&told.endorsement)?,
         })
     };
-    Ok(TerminalCertificates {
+    Ok(BundledCertificates {
         tls: one(&answer.tls)?,
         ecka: one(&answer.ecka)?,
         ca: one(&answer.ca)?,

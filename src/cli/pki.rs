@@ -21,7 +21,10 @@ use crate::{
     crypto::random::SystemRandom,
     failure::{Class, Failure},
     files,
-    pki::{Age, Bundle, Caution, Content, Followed, Home, Item, Outcome, PkiError, Report, SetId, Succession},
+    pki::{
+        Age, Bundle, Caution, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir, PkiError, SetId,
+        Succession,
+    },
 };
 
 /// The longest bundle that is read, in bytes.
@@ -29,7 +32,7 @@ const BUNDLE: usize = 64 * 1024;
 
 /// Runs the command.
 pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    let home = Home::new(settings.pki_folder());
+    let home = PkiDir::new(settings.pki_folder());
     let now = Timestamp::now();
     let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
     let report = match &args.command {
@@ -70,7 +73,7 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
 }
 
 /// Another set in the place of this one, or the end of it.
-fn rotate_set(id: SetId, finish: bool, settings: &Settings, home: &Home, out: &mut Printer) -> Result<u8, Failure> {
+fn rotate_set(id: SetId, finish: bool, settings: &Settings, home: &PkiDir, out: &mut Printer) -> Result<u8, Failure> {
     if finish {
         let left = home.succession(id)?.left();
         let what = format!(
@@ -106,7 +109,7 @@ pub fn set_rotation(succession: &Succession, finished: bool) -> SetRotation {
 /// Through the server where there is one: it has to know who may ask.
 fn terminal(
     settings: &Settings,
-    home: &Home,
+    home: &PkiDir,
     name: &str,
     role: Role,
     file: &Path,
@@ -120,7 +123,7 @@ fn terminal(
 }
 
 /// Keys and certificates, and the address of the server, where nobody has written one yet.
-fn import(settings: &Settings, home: &Home, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) -> Result<(), Failure> {
     let failed = |path: &Path, error| PkiError::Io { path: path.to_owned(), error };
     let mut json = Zeroizing::new(Vec::with_capacity(BUNDLE + 1));
     let opened = File::open(file).map_err(|error| failed(file, error))?;
@@ -143,16 +146,16 @@ fn import(settings: &Settings, home: &Home, file: &Path, out: &mut Printer) -> R
 }
 
 /// One line of what was done, and where.
-fn tell(home: &Home, report: &Report, out: &mut Printer) {
+fn tell(home: &PkiDir, report: &IssueReport, out: &mut Printer) {
     let folder = home.folder().display();
     let count = |outcome| report.files.iter().filter(|file| file.outcome == outcome).count();
     let files = |count| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
-    match (count(Outcome::Created), count(Outcome::Renewed)) {
+    match (count(FileOutcome::Created), count(FileOutcome::Renewed)) {
         (0, 0) => out.note(&format!("everything is there already, and nothing was changed: {folder}")),
         (0, renewed) => out.note(&format!("renewed {renewed} certificates in {folder}")),
         (created, _) => {
             out.note(&format!("made {} in {folder}", files(created)));
-            if report.files.iter().any(|file| file.name == "ca.key" && file.outcome == Outcome::Created) {
+            if report.files.iter().any(|file| file.name == "ca.key" && file.outcome == FileOutcome::Created) {
                 out.note(
                     "keep a backup of that folder where nobody else can read it: without ca.key no token can be \
                           enrolled or administered",
@@ -163,9 +166,10 @@ fn tell(home: &Home, report: &Report, out: &mut Printer) {
 }
 
 /// Everything that is there, and what is wrong with it.
-fn list(home: &Home, report: Option<&Report>, now: Timestamp, out: &mut Printer) -> Result<u8, Failure> {
+fn list(home: &PkiDir, report: Option<&IssueReport>, now: Timestamp, out: &mut Printer) -> Result<u8, Failure> {
     let items = home.inventory()?;
-    let new = |file: &str| report.is_some_and(|r| r.files.iter().any(|f| f.name == file && f.outcome != Outcome::Kept));
+    let new =
+        |file: &str| report.is_some_and(|r| r.files.iter().any(|f| f.name == file && f.outcome != FileOutcome::Kept));
     let objects: Vec<_> = items.iter().map(|item| object(item, new(&item.file), now)).collect();
     out.list(&objects, "there are no keys and certificates here: make them with rollcall pki init")?;
     let mut told: Vec<String> = Vec::new();
@@ -182,7 +186,7 @@ fn list(home: &Home, report: Option<&Report>, now: Timestamp, out: &mut Printer)
 }
 
 /// What should not stay so, and what to do about it.
-fn trouble(item: &Item, object: &Pki) -> Option<(String, Option<String>)> {
+fn trouble(item: &InventoryItem, object: &Pki) -> Option<(String, Option<String>)> {
     if let Some(error) = failure(item) {
         let failure = error.to_failure();
         return Some((failure.message, failure.hint));
@@ -201,7 +205,7 @@ fn trouble(item: &Item, object: &Pki) -> Option<(String, Option<String>)> {
     Some((format!("{} {when} at {}", item.file, object.not_after?), hint))
 }
 
-fn failure(item: &Item) -> Option<&PkiError> {
+fn failure(item: &InventoryItem) -> Option<&PkiError> {
     match &item.content {
         Content::PrivateKey(Err(error)) | Content::SecretKey(Err(error)) | Content::Certificate(Err(error)) => {
             Some(error)
@@ -210,7 +214,7 @@ fn failure(item: &Item) -> Option<&PkiError> {
     }
 }
 
-fn object(item: &Item, new: bool, now: Timestamp) -> Pki {
+fn object(item: &InventoryItem, new: bool, now: Timestamp) -> Pki {
     let kind = match item.content {
         Content::PrivateKey(_) => PkiKind::PrivateKey,
         Content::SecretKey(_) => PkiKind::SecretKey,

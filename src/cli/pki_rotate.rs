@@ -7,11 +7,16 @@ use crate::{
     config::Settings,
     crypto::random::SystemRandom,
     failure::{Class, Failure},
-    pki::{Caution, Home, PkiError, Report},
+    pki::{Caution, IssueReport, PkiDir, PkiError},
 };
 
 /// Begins a rotation, or ends one. Both may be killed anywhere: the next run goes on.
-pub fn run(finish: bool, settings: &Settings, home: &Home, out: &mut Printer) -> Result<Option<Report>, Failure> {
+pub fn run(
+    finish: bool,
+    settings: &Settings,
+    home: &PkiDir,
+    out: &mut Printer,
+) -> Result<Option<IssueReport>, Failure> {
     let store = Place::find(settings)?;
     if settings.server.url.is_some() && store.is_none() && home.has_ca_key() {
         let what = "the server is elsewhere, with the same CA: here, its rotation would leave the server behind";
@@ -37,7 +42,7 @@ pub fn run(finish: bool, settings: &Settings, home: &Home, out: &mut Printer) ->
     Ok(Some(report))
 }
 
-fn end(settings: &Settings, home: &Home, store: Option<&Place>, out: &mut Printer) -> Result<(), Failure> {
+fn end(settings: &Settings, home: &PkiDir, store: Option<&Place>, out: &mut Printer) -> Result<(), Failure> {
     let left = home.rotation()?.left.len();
     let what = if store.is_some() {
         format!("{left} tokens were not moved, and are strangers from now on; so are terminals that were not renewed")

@@ -14,7 +14,7 @@ use crate::{
     config::Settings,
     crypto::random::SystemRandom,
     failure::{Class, Failure},
-    pki::{Caution, Home, PkiError},
+    pki::{Caution, PkiDir, PkiError},
     server_client::Server,
     token::open::Credentials,
 };
@@ -71,7 +71,7 @@ impl Renewal {
     /// Nothing is done yet; where the CA key lies here, certificates that have ended already are renewed first, so that
     /// a terminal that was switched off for a week starts again.
     pub fn prepare(settings: &Settings, messages: Sender<Message>) -> Result<Self, Failure> {
-        let home = Home::new(settings.pki_folder());
+        let home = PkiDir::new(settings.pki_folder());
         let end = match end(settings, &home) {
             Err(error @ PkiError::TerminalExpired { .. }) if home.has_ca_key() => {
                 by_ca(&home).map_err(|_| Failure::from(error))?;
@@ -98,7 +98,7 @@ impl Renewal {
     /// a [`Message::Renewed`].
     pub fn look(&mut self, now: Timestamp) -> Result<(), Failure> {
         let paused = self.pause.is_some_and(|(length, since)| since.elapsed() < length);
-        let there = authority(&Home::new(self.settings.pki_folder()));
+        let there = authority(&PkiDir::new(self.settings.pki_folder()));
         let another = there.is_some() && there != self.authority;
         if self.busy || paused || !(another || self.curious || station::ends_soon(self.end, now)) {
             return Ok(());
@@ -114,14 +114,14 @@ impl Renewal {
 
     /// Whether another CA certificate lies here than the one in use; what [`Self::look`] does about it may be under way.
     pub fn is_behind(&self) -> bool {
-        let there = authority(&Home::new(self.settings.pki_folder()));
+        let there = authority(&PkiDir::new(self.settings.pki_folder()));
         self.pause.is_none() && there.is_some() && (self.reading || there != self.authority)
     }
 
     /// A token of a CA that is not known here may have been moved to the successor of ours: the server is asked for fresh
     /// certificates, which bring it, and not again for every stranger. Whether that is under way.
     pub fn ask_about_stranger(&mut self) -> bool {
-        let home = Home::new(self.settings.pki_folder());
+        let home = PkiDir::new(self.settings.pki_folder());
         let may = self.settings.server.url.is_some() && !home.has_ca_key() && self.pause.is_none();
         if may && !self.curious && self.asked.is_none_or(|since| since.elapsed() >= CURIOSITY) {
             (self.curious, self.asked) = (true, Some(Instant::now()));
@@ -160,7 +160,7 @@ impl Renewal {
 }
 
 /// When the first of the certificates ends that this terminal needs.
-fn end(settings: &Settings, home: &Home) -> Result<Timestamp, PkiError> {
+fn end(settings: &Settings, home: &PkiDir) -> Result<Timestamp, PkiError> {
     let now = Timestamp::now();
     let tokens = home.load_terminal(now)?.certificate.not_after();
     if settings.server.url.is_none() {
@@ -170,7 +170,7 @@ fn end(settings: &Settings, home: &Home) -> Result<Timestamp, PkiError> {
 }
 
 fn renew(settings: &Settings) -> Result<Fresh, Failure> {
-    let home = Home::new(settings.pki_folder());
+    let home = PkiDir::new(settings.pki_folder());
     if home.has_ca_key() {
         by_ca(&home)?;
     } else if settings.server.url.is_some() {
@@ -185,18 +185,18 @@ fn renew(settings: &Settings) -> Result<Fresh, Failure> {
 
 /// What is here now.
 fn load(settings: &Settings) -> Result<Fresh, Failure> {
-    let home = Home::new(settings.pki_folder());
+    let home = PkiDir::new(settings.pki_folder());
     let server = settings.server.url.as_ref().map(|_| connect(settings)).transpose()?;
     let credentials = station::credentials(home.load_terminal(Timestamp::now())?);
     Ok(Fresh { credentials, server, end: end(settings, &home)? })
 }
 
 /// Which file the CA certificate is.
-fn authority(home: &Home) -> Option<(u64, i64)> {
+fn authority(home: &PkiDir) -> Option<(u64, i64)> {
     let about = std::fs::metadata(home.folder().join("ca.crt")).ok()?;
     Some((about.ino(), about.mtime_nsec()))
 }
 
-fn by_ca(home: &Home) -> Result<(), PkiError> {
+fn by_ca(home: &PkiDir) -> Result<(), PkiError> {
     home.renew(&server_names(), Caution::Usual, Timestamp::now(), &mut SystemRandom).map(drop)
 }

@@ -61,7 +61,7 @@ pub fn store(settings: &Settings) -> Result<Store, Failure> {
 
 /// The terminal with its keys, as the role READ.
 pub fn terminal(settings: &Settings, depth: Depth) -> Result<Terminal, Failure> {
-    let credentials = credentials(pki::Home::new(settings.pki_folder()).load_terminal(Timestamp::now())?);
+    let credentials = credentials(pki::PkiDir::new(settings.pki_folder()).load_terminal(Timestamp::now())?);
     Ok(Terminal {
         keys: Keys::new(credentials),
         memory: Arc::new(Remembered(Mutex::new(store(settings)?))),
@@ -92,7 +92,7 @@ pub fn warn_of_end(terminal: &Terminal, out: &mut Printer) {
 }
 
 /// The keys as a handshake takes them.
-pub fn credentials(keys: pki::Terminal) -> Credentials {
+pub fn credentials(keys: pki::TerminalIdentity) -> Credentials {
     let previous = keys.previous.map(|previous| Box::new(credentials(*previous)));
     Credentials { ca: *keys.authority.point(), key: keys.key, certificate: keys.certificate, previous }
 }

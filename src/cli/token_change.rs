@@ -20,7 +20,7 @@ use crate::{
     config::Settings,
     crypto::random::{SystemRandom, bytes},
     failure::{Class, Failure},
-    pki::Home,
+    pki::PkiDir,
     reader::pcsc::{Card, CardLimits},
     terminal::administration::{self, Change, ManageError, Target},
     terminal::tap::{
@@ -147,7 +147,7 @@ fn user(args: &UserArgs) -> User {
 
 /// The keys with the highest role that is here.
 fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
-    let home = Home::new(settings.pki_folder());
+    let home = PkiDir::new(settings.pki_folder());
     let now = Timestamp::now();
     let keys = if home.has_ca_key() { home.load_admin_terminal(now)? } else { home.load_terminal(now)? };
     Ok(station::credentials(keys))

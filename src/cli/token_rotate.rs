@@ -28,7 +28,7 @@ use crate::{
         random::{SystemRandom, bytes},
     },
     failure::{Class, Failure},
-    pki::{Ca, Caution, Home, PkiError, Rotation, Set, Succession},
+    pki::{Ca, Caution, PkiDir, PkiError, Rotation, Set, Succession},
     reader::monitor::{Monitor, ReaderEvent},
     terminal::administration::{
         Found, ManageError,
@@ -45,7 +45,7 @@ use crate::{
 
 /// Runs the command.
 pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    let home = Home::new(settings.pki_folder());
+    let home = PkiDir::new(settings.pki_folder());
     let goal = match args.set {
         Some(set) => Goal::Set(Box::new(home.succession(set)?)),
         None => Goal::Ca(home.rotation()?),
@@ -124,7 +124,7 @@ impl Goal {
 
 struct Desk<'a> {
     settings: &'a Settings,
-    home: Home,
+    home: PkiDir,
     ca: Ca,
     credentials: Credentials,
     store: Store,
@@ -186,7 +186,7 @@ impl Desk<'_> {
 /// The CA that is here, for a token that is moved to it.
 struct Certifier<'a> {
     ca: &'a mut Ca,
-    home: &'a Home,
+    home: &'a PkiDir,
 }
 
 impl Authority for Certifier<'_> {

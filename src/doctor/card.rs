@@ -18,7 +18,7 @@ use crate::{
         link::{Link, LinkError},
     },
     channel::scp03::{self, StaticKeys},
-    pki::Home,
+    pki::PkiDir,
     reader::{
         ReaderState, Slot,
         atr::{self, Atr, Check},
@@ -253,7 +253,7 @@ fn token(report: &Report, link: &mut dyn Link) -> Result<(Finding, Option<u8>), 
 }
 
 fn issued(report: &Report, selected: &Selected) -> Finding {
-    let home = Home::new(report.scene.settings.pki_folder());
+    let home = PkiDir::new(report.scene.settings.pki_folder());
     // Two, while one is rotated out: a token that was not moved yet is in use as well.
     match home.load_trusted() {
         Ok(cas) if cas.iter().all(|ca| ca.key_identifier()[..8] != selected.ca_prefix) => Finding::fault(

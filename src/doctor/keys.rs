@@ -8,7 +8,7 @@ use serde_json::Map;
 use super::{Finding, Probe, Report};
 use crate::{
     failure::Failure,
-    pki::{Age, Content, Facts, Home, Item},
+    pki::{Age, Content, Facts, InventoryItem, PkiDir},
 };
 
 pub fn probe() -> Probe {
@@ -22,7 +22,7 @@ pub fn probe() -> Probe {
 }
 
 fn look(report: &Report) {
-    let home = Home::new(report.scene.settings.pki_folder());
+    let home = PkiDir::new(report.scene.settings.pki_folder());
     let now = (report.scene.clock)();
     match home.load_authority().and_then(|_| home.inventory()) {
         Ok(items) => {
@@ -40,7 +40,7 @@ fn look(report: &Report) {
 }
 
 /// What is wrong with one file.
-fn trouble(item: &Item, now: Timestamp) -> Option<Finding> {
+fn trouble(item: &InventoryItem, now: Timestamp) -> Option<Finding> {
     let mut found = match &item.content {
         Content::PrivateKey(Ok(())) | Content::SecretKey(Ok(())) => return None,
         Content::PrivateKey(Err(error)) | Content::SecretKey(Err(error)) | Content::Certificate(Err(error)) => {
@@ -68,7 +68,7 @@ fn aged(file: &str, facts: &Facts, now: Timestamp) -> Option<Finding> {
     }
 }
 
-fn ends(items: &[Item]) -> Map<String, serde_json::Value> {
+fn ends(items: &[InventoryItem]) -> Map<String, serde_json::Value> {
     let certificates = items.iter().filter_map(|item| match &item.content {
         Content::Certificate(Ok(facts)) => Some((item.file.clone(), facts.not_after.to_string().into())),
         _ => None,

@@ -12,7 +12,7 @@ use super::{Finding, Probe, Report};
 use crate::{
     api::v1::Health,
     failure::Failure,
-    pki::Home,
+    pki::PkiDir,
     server_client::{Limits, Server},
 };
 
@@ -89,7 +89,7 @@ fn reach(url: &str) -> Option<Finding> {
 /// TLS, our certificate, and a question that costs the server nothing.
 fn ask(report: &Report, url: &str) -> Finding {
     let now = (report.scene.clock)();
-    let home = Home::new(report.scene.settings.pki_folder());
+    let home = PkiDir::new(report.scene.settings.pki_folder());
     // What is wrong with it the probe of the keys says.
     let Ok(tls) = home.load_terminal_tls(now) else {
         return Finding::skipped("it listens; without this terminal's certificate it is not asked");

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
-    Home, PkiError,
+    PkiDir, PkiError,
     home::{CA_CERTIFICATE, CA_KEY, CLIENT, Pair, TERMINAL},
     load,
     rotation::PREVIOUS,
@@ -46,7 +46,7 @@ pub struct TerminalRequests {
 
 /// The certificates of both keys, and whose they are, DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TerminalCertificates {
+pub struct BundledCertificates {
     /// Of the TLS key.
     pub tls: Vec<u8>,
     /// Of the key for tokens.
@@ -54,17 +54,17 @@ pub struct TerminalCertificates {
     /// The CA.
     pub ca: Vec<u8>,
     /// While another CA is rotated out: what a terminal needs for the tokens that were not moved yet.
-    pub previous: Option<PreviousCertificates>,
+    pub previous: Option<BundledPrevious>,
 }
 
 /// What belongs to the CA that is rotated out, DER.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreviousCertificates {
+pub struct BundledPrevious {
     /// The CA.
     pub ca: Vec<u8>,
     /// The certificate of the terminal's key for tokens under it.
     pub ecka: Vec<u8>,
-    /// Its signature over its successor, see [`Home::endorsement`].
+    /// Its signature over its successor, see [`PkiDir::endorsement`].
     pub endorsement: Vec<u8>,
 }
 
@@ -76,12 +76,12 @@ pub struct Bundle {
     /// Where its server is.
     pub server: Option<String>,
     keys: TerminalKeys,
-    certificates: TerminalCertificates,
+    certificates: BundledCertificates,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Paper {
+struct BundleFile {
     schema: String,
     name: String,
     server: Option<String>,
@@ -122,7 +122,7 @@ impl Bundle {
         name: &str,
         server: Option<&str>,
         keys: TerminalKeys,
-        certificates: TerminalCertificates,
+        certificates: BundledCertificates,
     ) -> Result<Self, PkiError> {
         certificates.check(&keys)?;
         Ok(Self { name: name.to_owned(), server: server.map(str::to_owned), keys, certificates })
@@ -132,7 +132,7 @@ impl Bundle {
     pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, PkiError> {
         let text = |pem: Vec<u8>| String::from_utf8(pem).unwrap_or_default();
         let key = |pair: &KeyPair| Ok::<_, PkiError>(Zeroizing::new(text(pair.to_pem()?.to_vec())));
-        let paper = Paper {
+        let paper = BundleFile {
             schema: SCHEMA.to_owned(),
             name: self.name.clone(),
             server: self.server.clone(),
@@ -156,21 +156,21 @@ impl Bundle {
 
     /// Reads a file strictly: every key has to be that of its certificate, under the one CA.
     pub fn read(json: &[u8]) -> Result<Self, PkiError> {
-        let paper: Paper = serde_json::from_slice(json).map_err(|_| PkiError::Bundle("its form"))?;
+        let paper: BundleFile = serde_json::from_slice(json).map_err(|_| PkiError::Bundle("its form"))?;
         if paper.schema != SCHEMA {
             return Err(PkiError::Bundle("its form"));
         }
         let key = |pem: &str| KeyPair::from_pem(pem.as_bytes()).map_err(|_| PkiError::Bundle("a key"));
         let certificate = |pem: &str| x509::from_pem(pem.as_bytes()).ok_or(PkiError::Bundle("a certificate"));
         let keys = TerminalKeys { tls: key(&paper.tls_key)?, ecka: key(&paper.ecka_key)? };
-        let certificates = TerminalCertificates {
+        let certificates = BundledCertificates {
             tls: certificate(&paper.tls_certificate)?,
             ecka: certificate(&paper.ecka_certificate)?,
             ca: certificate(&paper.ca)?,
             previous: match &paper.previous {
                 None => None,
                 // Who brings the file is trusted with the keys in it: nobody has to vouch for one CA by the other.
-                Some(previous) => Some(PreviousCertificates {
+                Some(previous) => Some(BundledPrevious {
                     ca: certificate(&previous.ca)?,
                     ecka: certificate(&previous.ecka_certificate)?,
                     endorsement: Vec::new(),
@@ -181,7 +181,7 @@ impl Bundle {
     }
 }
 
-impl TerminalCertificates {
+impl BundledCertificates {
     /// Refuses certificates of other keys, of other classes, or of other CAs than they say.
     pub(super) fn check(&self, keys: &TerminalKeys) -> Result<(), PkiError> {
         let wrong = |what| move |_: CertificateError| PkiError::Bundle(what);
@@ -205,7 +205,7 @@ impl TerminalCertificates {
     }
 }
 
-impl Home {
+impl PkiDir {
     /// Sets this terminal up from a bundle. What is here already stays: a folder of another terminal, or one with a CA
     /// key, is refused, and the same bundle once more changes nothing.
     pub fn import(&self, bundle: &Bundle) -> Result<(), PkiError> {

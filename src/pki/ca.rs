@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     CLOCK_TOLERANCE, PkiError, SERVER_LIFE, TERMINAL_LIFE, TOKEN_LIFE,
-    record::{Issued, Record, fingerprint},
+    record::{IssueRecord, Issued, fingerprint},
 };
 use crate::crypto::{
     ec::{KeyPair, Point},
@@ -32,12 +32,12 @@ pub enum Caution {
 pub struct Ca {
     key: KeyPair,
     authority: Authority,
-    record: Record,
+    record: IssueRecord,
     caution: Caution,
 }
 
 /// What is certified: for what, for whom, which key, and for how long.
-struct Order<'a> {
+struct CertificateOrder<'a> {
     purpose: Purpose,
     subject: &'a str,
     key: &'a Point,
@@ -46,7 +46,7 @@ struct Order<'a> {
 
 impl Ca {
     pub(super) fn new(key: KeyPair, authority: Authority, record: &Path, caution: Caution) -> Result<Self, PkiError> {
-        let record = Record::open(record, caution == Caution::Waived)?;
+        let record = IssueRecord::open(record, caution == Caution::Waived)?;
         Ok(Self { key, authority, record, caution })
     }
 
@@ -139,7 +139,7 @@ impl Ca {
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        let order = Order { purpose: Purpose::Class(class), subject, key, life };
+        let order = CertificateOrder { purpose: Purpose::Class(class), subject, key, life };
         self.issue(&order, now, |ca, authority, (not_before, not_after)| {
             let template = CertificateTemplate { class, subject, key, not_before, not_after };
             let der = x509::issue(ca, authority.name(), &template, random)?;
@@ -158,7 +158,7 @@ impl Ca {
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
         let (subject, key) = (request.subject(), request.point());
-        let order = Order { purpose: Purpose::Tls(usage), subject, key, life };
+        let order = CertificateOrder { purpose: Purpose::Tls(usage), subject, key, life };
         self.issue(&order, now, |ca, authority, (not_before, not_after)| {
             let template = TlsTemplate { usage, names, subject, key, not_before, not_after };
             let certificate = TlsCertificate::issue(ca, authority.name(), &template, random)?;
@@ -169,7 +169,7 @@ impl Ca {
     /// Checks, issues, records, and only then gives away. `make` answers with the serial number and the certificate.
     fn issue(
         &mut self,
-        order: &Order<'_>,
+        order: &CertificateOrder<'_>,
         now: Timestamp,
         make: impl FnOnce(&KeyPair, &Authority, (Timestamp, Timestamp)) -> Result<(String, Vec<u8>), PkiError>,
     ) -> Result<Vec<u8>, PkiError> {

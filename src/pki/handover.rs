@@ -2,7 +2,7 @@
 //! CA, which it knows, has signed the new one. Until the rotation ends both are trusted, as where the CA key lies.
 
 use super::{
-    Home, PkiError, PreviousCertificates, TerminalCertificates, TerminalKeys,
+    BundledCertificates, BundledPrevious, PkiDir, PkiError, TerminalKeys,
     home::{CA_CERTIFICATE, CLIENT, TERMINAL},
     load,
     rotation::{PREVIOUS, STAYS, copy, copy_but, exchange, remove},
@@ -26,7 +26,7 @@ pub enum Followed {
     Ended,
 }
 
-impl Home {
+impl PkiDir {
     /// The old CA's signature over the certificate of the new one, while it is rotated out; its key has to be here.
     /// ECDSA with SHA-256, DER, over a fixed text and the certificate in DER.
     pub fn endorsement(&self) -> Result<Option<Vec<u8>>, PkiError> {
@@ -37,7 +37,7 @@ impl Home {
 
     /// Puts fresh certificates in the place of the old ones, if they are of our keys, and of our CA or of one that ours has
     /// endorsed as its successor.
-    pub fn renewed(&self, certificates: &TerminalCertificates) -> Result<Followed, PkiError> {
+    pub fn renewed(&self, certificates: &BundledCertificates) -> Result<Followed, PkiError> {
         let keys = TerminalKeys {
             tls: load::key_pair(&self.path(CLIENT.key))?,
             ecka: load::key_pair(&self.path(TERMINAL.key))?,
@@ -63,7 +63,7 @@ impl Home {
     }
 
     /// A folder with the new CA, and the old one in it, takes the place of this one in one step.
-    fn follow(&self, fresh: &TerminalCertificates, previous: &PreviousCertificates) -> Result<(), PkiError> {
+    fn follow(&self, fresh: &BundledCertificates, previous: &BundledPrevious) -> Result<(), PkiError> {
         let _lock = self.prepare()?;
         let next = Self::new(self.beside());
         let failed = |error| PkiError::Io { path: next.folder().to_owned(), error };
@@ -88,7 +88,7 @@ fn signed(successor: &[u8]) -> Vec<u8> {
 }
 
 /// Whether our CA, and no other, has signed its successor.
-fn require_endorsed(ours: &Authority, successor: &[u8], told: &PreviousCertificates) -> Result<(), PkiError> {
+fn require_endorsed(ours: &Authority, successor: &[u8], told: &BundledPrevious) -> Result<(), PkiError> {
     let holds = told.ca == ours.der() && ours.point().verify(&signed(successor), &told.endorsement)?;
     if holds { Ok(()) } else { Err(PkiError::NotEndorsed) }
 }

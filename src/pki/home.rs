@@ -35,14 +35,14 @@ pub const SIGNATURE: Pair = Pair { key: "server-signature.key", certificate: "se
 
 /// The folder of keys and certificates. It need not be there yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Home {
+pub struct PkiDir {
     folder: PathBuf,
 }
 
 /// A key of the protocol's own certificates: what a terminal brings into a handshake with a token, or what a server
 /// signs with.
 #[derive(Debug, Clone)]
-pub struct Terminal {
+pub struct TerminalIdentity {
     /// The CA that certifies terminals and tokens.
     pub authority: Authority,
     /// The key; a terminal's static ECKA key.
@@ -50,7 +50,7 @@ pub struct Terminal {
     /// Its certificate, which is valid now.
     pub certificate: Certificate,
     /// The same under the CA before, while that one is being rotated out.
-    pub previous: Option<Box<Terminal>>,
+    pub previous: Option<Box<TerminalIdentity>>,
 }
 
 /// What one side brings into TLS.
@@ -73,7 +73,7 @@ impl Tls {
     }
 }
 
-impl Home {
+impl PkiDir {
     /// The folder `pki/` of the state.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
@@ -116,12 +116,12 @@ impl Home {
     }
 
     /// The terminal's key and certificate for tokens, in the role that it has here.
-    pub fn load_terminal(&self, now: Timestamp) -> Result<Terminal, PkiError> {
+    pub fn load_terminal(&self, now: Timestamp) -> Result<TerminalIdentity, PkiError> {
         self.load_pair(TERMINAL, &CertificateProfile::TERMINAL, now)
     }
 
     /// The terminal's key and certificate with the role ADMIN; they are there where the CA key lies.
-    pub fn load_admin_terminal(&self, now: Timestamp) -> Result<Terminal, PkiError> {
+    pub fn load_admin_terminal(&self, now: Timestamp) -> Result<TerminalIdentity, PkiError> {
         self.load_pair(ADMIN, &[CertificateProfile::Terminal(TerminalRole::Admin)], now)
     }
 
@@ -144,7 +144,7 @@ impl Home {
 
     /// The key and certificate with which the server signs what terminals keep for the time when it is away; of the CA
     /// before while it is rotated out.
-    pub fn load_server_signature(&self, now: Timestamp) -> Result<Terminal, PkiError> {
+    pub fn load_server_signature(&self, now: Timestamp) -> Result<TerminalIdentity, PkiError> {
         let previous = self.previous()?;
         previous.as_ref().unwrap_or(self).load_pair(SIGNATURE, &[CertificateProfile::ServerSignature], now)
     }
@@ -169,7 +169,12 @@ impl Home {
         }
     }
 
-    fn load_pair(&self, pair: Pair, classes: &[CertificateProfile], now: Timestamp) -> Result<Terminal, PkiError> {
+    fn load_pair(
+        &self,
+        pair: Pair,
+        classes: &[CertificateProfile],
+        now: Timestamp,
+    ) -> Result<TerminalIdentity, PkiError> {
         let authority = self.load_authority()?;
         let key = load::key_pair(&self.path(pair.key))?;
         let certificate = self.card_certificate(pair, &key, &authority, classes)?;
@@ -178,7 +183,7 @@ impl Home {
             Some(home) => Some(Box::new(home.load_pair(pair, classes, now)?)),
             None => None,
         };
-        Ok(Terminal { authority, key, certificate, previous })
+        Ok(TerminalIdentity { authority, key, certificate, previous })
     }
 
     fn load_tls(&self, pair: Pair, usage: TlsUse, now: Timestamp) -> Result<Tls, PkiError> {

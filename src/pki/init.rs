@@ -12,11 +12,11 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
-    AUTHORITY_LIFE, AUTHORITY_NAME, Ca, Caution, Home, PkiError,
+    AUTHORITY_LIFE, AUTHORITY_NAME, Ca, Caution, PkiDir, PkiError,
     ca::window,
     home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
     load,
-    record::{Issued, Record, fingerprint},
+    record::{IssueRecord, Issued, fingerprint},
 };
 use crate::{
     crypto::{
@@ -51,7 +51,7 @@ const FILES: [&str; 14] = [
 
 /// What became of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum FileOutcome {
     /// It is new.
     Created,
     /// It was there and was left as it is.
@@ -60,7 +60,7 @@ pub enum Outcome {
     Renewed,
 }
 
-impl Outcome {
+impl FileOutcome {
     /// The word for people and for scripts.
     pub const fn word(self) -> &'static str {
         match self {
@@ -77,21 +77,21 @@ pub struct FileReport {
     /// Its name in the folder.
     pub name: &'static str,
     /// What became of it.
-    pub outcome: Outcome,
+    pub outcome: FileOutcome,
     /// The end of its life, when it is a certificate.
     pub not_after: Option<Timestamp>,
 }
 
 /// What a run has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct IssueReport {
     /// The identifier of the CA.
     pub authority: [u8; 20],
     /// The files, in the order in which they are made.
     pub files: Vec<FileReport>,
 }
 
-impl Home {
+impl PkiDir {
     /// Makes what is missing: the CA first, then what it certifies. No key is changed, and no certificate whose key is
     /// there, so a run that was interrupted is finished by the next, and a finished one is repeated without effect.
     /// `names` are the server's.
@@ -101,16 +101,16 @@ impl Home {
         caution: Caution,
         now: Timestamp,
         random: &mut dyn Random,
-    ) -> Result<Report, PkiError> {
+    ) -> Result<IssueReport, PkiError> {
         let _lock = self.prepare()?;
-        let mut work = Work { home: self, now, names, random, files: Vec::new() };
+        let mut work = InitRun { home: self, now, names, random, files: Vec::new() };
         let mut ca = work.ca(caution)?;
         work.secret(PERSO_KEY)?;
         work.secret(START_KEY)?;
         for (pair, kind) in PAIRS {
             work.pair(&mut ca, pair, kind)?;
         }
-        Ok(Report { authority: ca.authority().point().key_identifier(), files: work.files })
+        Ok(IssueReport { authority: ca.authority().point().key_identifier(), files: work.files })
     }
 
     /// New certificates for the keys that are here; the CA key has to be here too.
@@ -120,7 +120,7 @@ impl Home {
         caution: Caution,
         now: Timestamp,
         random: &mut dyn Random,
-    ) -> Result<Report, PkiError> {
+    ) -> Result<IssueReport, PkiError> {
         // Tokens that know only the CA before are still met.
         if let Some(previous) = self.previous()? {
             previous.renew(names, caution, now, random)?;
@@ -132,7 +132,7 @@ impl Home {
         // A server keeps the names that it was issued for.
         let kept = self.tls_names(ca.authority());
         let names = if kept.is_empty() { names } else { &kept };
-        let mut work = Work { home: self, now, names, random, files: Vec::new() };
+        let mut work = InitRun { home: self, now, names, random, files: Vec::new() };
         for (pair, kind) in PAIRS {
             let path = self.path(pair.key);
             // A home that an older release made has no signature key yet.
@@ -141,9 +141,9 @@ impl Home {
                 continue;
             }
             let key = load::key_pair(&path)?;
-            work.certify(&mut ca, pair, kind, &key, Outcome::Renewed)?;
+            work.certify(&mut ca, pair, kind, &key, FileOutcome::Renewed)?;
         }
-        Ok(Report { authority: ca.authority().point().key_identifier(), files: work.files })
+        Ok(IssueReport { authority: ca.authority().point().key_identifier(), files: work.files })
     }
 
     /// A TLS certificate for the server's key that is here, under these names.
@@ -153,13 +153,13 @@ impl Home {
         caution: Caution,
         now: Timestamp,
         random: &mut dyn Random,
-    ) -> Result<Report, PkiError> {
+    ) -> Result<IssueReport, PkiError> {
         let mut ca = self.load_ca(caution)?;
         let _lock = self.prepare()?;
-        let mut work = Work { home: self, now, names, random, files: Vec::new() };
+        let mut work = InitRun { home: self, now, names, random, files: Vec::new() };
         let key = work.key(SERVER.key)?;
-        work.certify(&mut ca, SERVER, Kind::Server, &key, Outcome::Renewed)?;
-        Ok(Report { authority: ca.authority().point().key_identifier(), files: work.files })
+        work.certify(&mut ca, SERVER, KeyPurpose::Server, &key, FileOutcome::Renewed)?;
+        Ok(IssueReport { authority: ca.authority().point().key_identifier(), files: work.files })
     }
 
     /// The names in the server's certificate; none when it cannot be read.
@@ -219,7 +219,7 @@ fn is_leftover(name: &str) -> bool {
 
 /// What a key pair of this machine is certified for.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum KeyPurpose {
     Terminal(TerminalRole),
     Client,
     Server,
@@ -227,42 +227,42 @@ enum Kind {
 }
 
 /// All of them, in the order in which they are made.
-const PAIRS: [(Pair, Kind); 5] = [
-    (TERMINAL, Kind::Terminal(TerminalRole::Read)),
-    (ADMIN, Kind::Terminal(TerminalRole::Admin)),
-    (CLIENT, Kind::Client),
-    (SERVER, Kind::Server),
-    (SIGNATURE, Kind::Signature),
+const PAIRS: [(Pair, KeyPurpose); 5] = [
+    (TERMINAL, KeyPurpose::Terminal(TerminalRole::Read)),
+    (ADMIN, KeyPurpose::Terminal(TerminalRole::Admin)),
+    (CLIENT, KeyPurpose::Client),
+    (SERVER, KeyPurpose::Server),
+    (SIGNATURE, KeyPurpose::Signature),
 ];
 
 /// One run.
-struct Work<'a> {
-    home: &'a Home,
+struct InitRun<'a> {
+    home: &'a PkiDir,
     now: Timestamp,
     names: &'a [ServerName],
     random: &'a mut dyn Random,
     files: Vec<FileReport>,
 }
 
-impl Work<'_> {
+impl InitRun<'_> {
     /// The CA that is here, or a new one. The certificate is written last: once it is there, the CA is complete.
     fn ca(&mut self, caution: Caution) -> Result<Ca, PkiError> {
         if load::exists(&self.home.path(CA_CERTIFICATE))? {
             let ca = self.home.load_ca(caution)?;
-            self.report(CA_KEY, Outcome::Kept, None);
-            self.report(CA_CERTIFICATE, Outcome::Kept, Some(ca.authority().not_after()));
+            self.report(CA_KEY, FileOutcome::Kept, None);
+            self.report(CA_CERTIFICATE, FileOutcome::Kept, Some(ca.authority().not_after()));
             return Ok(ca);
         }
         let key = self.key(CA_KEY)?;
         let authority = self.new_authority(&key, caution)?;
         self.write_certificate(CA_CERTIFICATE, authority.der())?;
-        self.report(CA_CERTIFICATE, Outcome::Created, Some(authority.not_after()));
+        self.report(CA_CERTIFICATE, FileOutcome::Created, Some(authority.not_after()));
         Ca::new(key, authority, &self.home.record(), caution)
     }
 
     fn new_authority(&mut self, key: &KeyPair, caution: Caution) -> Result<Authority, PkiError> {
         const CLASS: &str = "ca";
-        let mut record = Record::open(&self.home.record(), true)?;
+        let mut record = IssueRecord::open(&self.home.record(), true)?;
         let mut record = record.lock()?;
         let at = record.moment(self.now, caution)?;
         record.require_free(key.public(), CLASS, AUTHORITY_NAME)?;
@@ -285,12 +285,12 @@ impl Work<'_> {
     fn key(&mut self, name: &'static str) -> Result<KeyPair, PkiError> {
         let path = self.home.path(name);
         if load::exists(&path)? {
-            self.report(name, Outcome::Kept, None);
+            self.report(name, FileOutcome::Kept, None);
             return load::key_pair(&path);
         }
         let key = KeyPair::generate(self.random)?;
         self.write(name, &key.to_pem()?)?;
-        self.report(name, Outcome::Created, None);
+        self.report(name, FileOutcome::Created, None);
         Ok(key)
     }
 
@@ -299,7 +299,7 @@ impl Work<'_> {
         let path = self.home.path(name);
         if load::exists(&path)? {
             load::key_128(&path)?;
-            self.report(name, Outcome::Kept, None);
+            self.report(name, FileOutcome::Kept, None);
             return Ok(());
         }
         let key: Zeroizing<[u8; 16]> = Zeroizing::new(random::bytes(self.random)?);
@@ -307,19 +307,19 @@ impl Work<'_> {
         let encoded = hex::encode_to_slice(*key, &mut text[..32]);
         encoded.map_err(|_| PkiError::NotHex(path))?;
         self.write(name, &*text)?;
-        self.report(name, Outcome::Created, None);
+        self.report(name, FileOutcome::Created, None);
         Ok(())
     }
 
-    fn pair(&mut self, ca: &mut Ca, pair: Pair, kind: Kind) -> Result<(), PkiError> {
+    fn pair(&mut self, ca: &mut Ca, pair: Pair, kind: KeyPurpose) -> Result<(), PkiError> {
         let there = load::exists(&self.home.path(pair.key))?;
         let key = self.key(pair.key)?;
         if !there || !load::exists(&self.home.path(pair.certificate))? {
             // Also where there is a certificate, but its key is lost: it is of no use to anybody.
-            return self.certify(ca, pair, kind, &key, Outcome::Created);
+            return self.certify(ca, pair, kind, &key, FileOutcome::Created);
         }
         let not_after = self.not_after(ca.authority(), pair, kind, &key)?;
-        self.report(pair.certificate, Outcome::Kept, Some(not_after));
+        self.report(pair.certificate, FileOutcome::Kept, Some(not_after));
         Ok(())
     }
 
@@ -327,18 +327,18 @@ impl Work<'_> {
         &mut self,
         ca: &mut Ca,
         pair: Pair,
-        kind: Kind,
+        kind: KeyPurpose,
         key: &KeyPair,
-        outcome: Outcome,
+        outcome: FileOutcome,
     ) -> Result<(), PkiError> {
         // The same way as for a key from elsewhere: the request shows that its holder wants it.
         let request = CertificateRequest::sign(key, &subject(kind, key.public()))?;
         let request = CertificateRequest::verify(&request).map_err(PkiError::Request)?;
         let der = match kind {
-            Kind::Terminal(role) => ca.certify_terminal(role, &request, self.now, self.random)?,
-            Kind::Client => ca.certify_tls_client(&request, self.now, self.random)?,
-            Kind::Server => ca.certify_tls_server(self.names, &request, self.now, self.random)?,
-            Kind::Signature => ca.certify_server_signature(&request, self.now, self.random)?,
+            KeyPurpose::Terminal(role) => ca.certify_terminal(role, &request, self.now, self.random)?,
+            KeyPurpose::Client => ca.certify_tls_client(&request, self.now, self.random)?,
+            KeyPurpose::Server => ca.certify_tls_server(self.names, &request, self.now, self.random)?,
+            KeyPurpose::Signature => ca.certify_server_signature(&request, self.now, self.random)?,
         };
         self.write_certificate(pair.certificate, &der)?;
         let not_after = self.not_after(ca.authority(), pair, kind, key)?;
@@ -347,14 +347,20 @@ impl Work<'_> {
     }
 
     /// The end of a certificate's life, once it is found to be the right one.
-    fn not_after(&self, authority: &Authority, pair: Pair, kind: Kind, key: &KeyPair) -> Result<Timestamp, PkiError> {
+    fn not_after(
+        &self,
+        authority: &Authority,
+        pair: Pair,
+        kind: KeyPurpose,
+        key: &KeyPair,
+    ) -> Result<Timestamp, PkiError> {
         let tls = |usage| self.home.tls_certificate(pair, key, authority, usage).map(|found| found.not_after());
         let card = |class| self.home.card_certificate(pair, key, authority, &[class]).map(|found| found.not_after());
         match kind {
-            Kind::Terminal(role) => card(CertificateProfile::Terminal(role)),
-            Kind::Signature => card(CertificateProfile::ServerSignature),
-            Kind::Client => tls(TlsUse::Client),
-            Kind::Server => tls(TlsUse::Server),
+            KeyPurpose::Terminal(role) => card(CertificateProfile::Terminal(role)),
+            KeyPurpose::Signature => card(CertificateProfile::ServerSignature),
+            KeyPurpose::Client => tls(TlsUse::Client),
+            KeyPurpose::Server => tls(TlsUse::Server),
         }
     }
 
@@ -367,20 +373,20 @@ impl Work<'_> {
         files::replace(&path, content).map_err(|error| PkiError::Io { path, error })
     }
 
-    fn report(&mut self, name: &'static str, outcome: Outcome, not_after: Option<Timestamp>) {
+    fn report(&mut self, name: &'static str, outcome: FileOutcome, not_after: Option<Timestamp>) {
         self.files.push(FileReport { name, outcome, not_after });
     }
 }
 
 /// A name that follows from the key, so that every run gives the same; it tells nothing about the machine, for a
 /// terminal shows its certificate to every card.
-fn subject(kind: Kind, key: &Point) -> String {
+fn subject(kind: KeyPurpose, key: &Point) -> String {
     let prefix = match kind {
-        Kind::Terminal(TerminalRole::Admin) => "admin",
-        Kind::Terminal(_) => "terminal",
-        Kind::Client => "client",
-        Kind::Server => "server",
-        Kind::Signature => "server-signature",
+        KeyPurpose::Terminal(TerminalRole::Admin) => "admin",
+        KeyPurpose::Terminal(_) => "terminal",
+        KeyPurpose::Client => "client",
+        KeyPurpose::Server => "server",
+        KeyPurpose::Signature => "server-signature",
     };
     format!("{prefix}-{}", hex::encode(&key.key_identifier()[..4]))
 }

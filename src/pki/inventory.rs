@@ -5,7 +5,7 @@ use std::{fs, io};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Home, PkiError, days,
+    PkiDir, PkiError, days,
     home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
     load,
     set::SetId,
@@ -18,7 +18,7 @@ const EXPIRING: SignedDuration = days(30);
 
 /// One file.
 #[derive(Debug)]
-pub struct Item {
+pub struct InventoryItem {
     /// Its path in the folder.
     pub file: String,
     /// What it is.
@@ -93,16 +93,19 @@ macro_rules! facts {
     };
 }
 
-impl Home {
+impl PkiDir {
     /// All keys and certificates that are here; none when there is no folder. Files that are not ours are passed over.
-    pub fn inventory(&self) -> Result<Vec<Item>, PkiError> {
+    pub fn inventory(&self) -> Result<Vec<InventoryItem>, PkiError> {
         let mut items = Vec::new();
         self.private_key(CA_KEY.to_owned(), &mut items)?;
         self.certificate(CA_CERTIFICATE.to_owned(), || self.ca_facts(), &mut items)?;
         for name in [PERSO_KEY, START_KEY] {
             let path = self.path(name);
             if load::exists(&path)? {
-                items.push(Item { file: name.to_owned(), content: Content::SecretKey(load::key_128(&path).map(drop)) });
+                items.push(InventoryItem {
+                    file: name.to_owned(),
+                    content: Content::SecretKey(load::key_128(&path).map(drop)),
+                });
             }
         }
         self.pair(TERMINAL, |key| self.card_facts(TERMINAL, key, &CertificateProfile::TERMINAL), &mut items)?;
@@ -125,10 +128,10 @@ impl Home {
         Ok(items)
     }
 
-    fn private_key(&self, file: String, items: &mut Vec<Item>) -> Result<(), PkiError> {
+    fn private_key(&self, file: String, items: &mut Vec<InventoryItem>) -> Result<(), PkiError> {
         let path = self.path(&file);
         if load::exists(&path)? {
-            items.push(Item { file, content: Content::PrivateKey(load::key_pair(&path).map(drop)) });
+            items.push(InventoryItem { file, content: Content::PrivateKey(load::key_pair(&path).map(drop)) });
         }
         Ok(())
     }
@@ -137,10 +140,10 @@ impl Home {
         &self,
         file: String,
         facts: impl FnOnce() -> Result<Facts, PkiError>,
-        items: &mut Vec<Item>,
+        items: &mut Vec<InventoryItem>,
     ) -> Result<(), PkiError> {
         if load::exists(&self.path(&file))? {
-            items.push(Item { file, content: Content::Certificate(facts()) });
+            items.push(InventoryItem { file, content: Content::Certificate(facts()) });
         }
         Ok(())
     }
@@ -149,7 +152,7 @@ impl Home {
         &self,
         pair: Pair,
         facts: impl FnOnce(&Authority) -> Result<Facts, PkiError>,
-        items: &mut Vec<Item>,
+        items: &mut Vec<InventoryItem>,
     ) -> Result<(), PkiError> {
         self.private_key(pair.key.to_owned(), items)?;
         self.certificate(pair.certificate.to_owned(), || facts(&self.load_authority()?), items)

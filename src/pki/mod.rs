@@ -1,6 +1,6 @@
 //! The certification authority of a terminal: its files, what it certifies, and for how long.
 //!
-//! [`Home`] is the folder `pki/` of the state: it makes the files, loads them typed, and refuses what is not private.
+//! [`PkiDir`] is the folder `pki/` of the state: it makes the files, loads them typed, and refuses what is not private.
 //! [`Ca`] certifies; all that it ever issued stands in its [`record`], which is how one key never gets two classes and
 //! how a clock that jumped is noticed.
 //!
@@ -22,13 +22,13 @@ mod set;
 #[cfg(test)]
 mod tests;
 
-pub use bundle::{Bundle, PreviousCertificates, TerminalCertificates, TerminalKeys, TerminalRequests};
+pub use bundle::{Bundle, BundledCertificates, BundledPrevious, TerminalKeys, TerminalRequests};
 pub use ca::{Ca, Caution};
 pub use error::PkiError;
 pub use handover::Followed;
-pub use home::{Home, Terminal, Tls};
-pub use init::{FileReport, Outcome, Report};
-pub use inventory::{Age, Content, Facts, Item};
+pub use home::{PkiDir, TerminalIdentity, Tls};
+pub use init::{FileOutcome, FileReport, IssueReport};
+pub use inventory::{Age, Content, Facts, InventoryItem};
 use jiff::SignedDuration;
 pub use perso::PersoKey;
 pub use rotation::Rotation;

@@ -65,7 +65,7 @@ fn parse(path: &Path, line: usize, text: &[u8]) -> Result<Issued, PkiError> {
 
 /// The open record, as far as it was read.
 #[derive(Debug)]
-pub struct Record {
+pub struct IssueRecord {
     path: PathBuf,
     file: File,
     read: u64,
@@ -74,7 +74,7 @@ pub struct Record {
     keys: HashMap<String, (String, String)>,
 }
 
-impl Record {
+impl IssueRecord {
     /// Opens the record; `create` makes an empty one where there is none.
     pub fn open(path: &Path, create: bool) -> Result<Self, PkiError> {
         let opened = OpenOptions::new().read(true).append(true).create(create).mode(0o600).open(path);
@@ -86,18 +86,18 @@ impl Record {
     }
 
     /// Takes the record for one issue; waits while another process has it.
-    pub fn lock(&mut self) -> Result<Locked<'_>, PkiError> {
+    pub fn lock(&mut self) -> Result<LockedRecord<'_>, PkiError> {
         self.file.lock_exclusive().map_err(|error| PkiError::Io { path: self.path.clone(), error })?;
-        let mut locked = Locked(self);
+        let mut locked = LockedRecord(self);
         locked.catch_up()?;
         Ok(locked)
     }
 }
 
 /// The record while nobody else may issue.
-pub struct Locked<'a>(&'a mut Record);
+pub struct LockedRecord<'a>(&'a mut IssueRecord);
 
-impl Locked<'_> {
+impl LockedRecord<'_> {
     /// The moment of this issue. Refuses a clock that is behind the last issue, or far ahead of it; within the tolerance
     /// time stands still rather than going back.
     pub fn moment(&self, now: Timestamp, caution: Caution) -> Result<Timestamp, PkiError> {
@@ -164,7 +164,7 @@ impl Locked<'_> {
     }
 }
 
-impl Drop for Locked<'_> {
+impl Drop for LockedRecord<'_> {
     fn drop(&mut self) {
         // The lock ends with the file at the latest.
         let _ = FileExt::unlock(&self.0.file);

@@ -14,7 +14,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
 
 use super::{
-    Caution, Home, PkiError, Report,
+    Caution, IssueReport, PkiDir, PkiError,
     home::{PERSO_KEY, START_KEY},
     load, record,
 };
@@ -41,7 +41,7 @@ pub struct Rotation {
     pub done: BTreeSet<Uuid>,
 }
 
-impl Home {
+impl PkiDir {
     /// The folder of the CA that is being rotated out, if there is one.
     pub fn previous(&self) -> Result<Option<Self>, PkiError> {
         let previous = Self::new(self.path(PREVIOUS));
@@ -56,7 +56,7 @@ impl Home {
         caution: Caution,
         now: Timestamp,
         random: &mut dyn Random,
-    ) -> Result<Report, PkiError> {
+    ) -> Result<IssueReport, PkiError> {
         if self.previous()?.is_some() {
             return Err(PkiError::RotationUnderWay);
         }

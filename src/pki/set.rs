@@ -8,7 +8,7 @@ use std::{fmt, fs, io, str::FromStr};
 use jiff::Timestamp;
 
 pub use self::{succession::Succession, tally::SET_SIZES};
-use super::{Ca, Home, PkiError, load};
+use super::{Ca, PkiDir, PkiError, load};
 use crate::{
     crypto::{
         ec::{KeyPair, Point},
@@ -70,7 +70,7 @@ pub struct Set {
     pub certificate: Certificate,
 }
 
-impl Home {
+impl PkiDir {
     /// Makes a new set: key and certificate, in `sets/ID.key` and `sets/ID.crt`.
     pub fn create_set(&self, ca: &mut Ca, now: Timestamp, random: &mut dyn Random) -> Result<Set, PkiError> {
         let key = KeyPair::generate(random)?;

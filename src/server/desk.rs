@@ -20,7 +20,7 @@ use crate::{
         ec::Point,
         random::{self, SystemRandom},
     },
-    pki::{Ca, Caution, Home, PkiError},
+    pki::{Ca, Caution, PkiDir, PkiError},
 };
 
 /// Most lookups that are decided in one transaction.
@@ -43,7 +43,7 @@ pub struct Desk {
     pub metrics: Metrics,
     pub log: Arc<dyn Log>,
     pub clock: fn() -> Timestamp,
-    home: Home,
+    home: PkiDir,
     cas: Arc<Mutex<Cas>>,
     clerk: mpsc::Sender<Slip>,
     sweeper: tokio::task::AbortHandle,
@@ -58,7 +58,7 @@ pub struct Cas {
 }
 
 impl Cas {
-    fn load(home: &Home, caution: Caution) -> Result<Self, PkiError> {
+    fn load(home: &PkiDir, caution: Caution) -> Result<Self, PkiError> {
         let previous = match (home.previous()?, home.endorsement()?) {
             (Some(previous), Some(endorsement)) => Some((previous.load_ca(caution)?, endorsement)),
             _ => None,
@@ -75,7 +75,7 @@ impl Cas {
 impl Desk {
     /// Loads the keys, opens the store, and starts the clerk.
     pub async fn open(
-        home: &Home,
+        home: &PkiDir,
         options: &Options,
         log: Arc<dyn Log>,
         now: Timestamp,

@@ -17,7 +17,7 @@ use crate::{
         sha256,
         x509::{Certificate, CertificateProfile},
     },
-    pki::{Ca, Caution, Home, PkiError},
+    pki::{Ca, Caution, PkiDir, PkiError},
     proof::thumbprint,
 };
 
@@ -25,7 +25,7 @@ use crate::{
 const PAGE: u32 = 256;
 
 /// Whether a store opens under the CA that is here: before anything is begun.
-pub async fn check(pki: &Home, url: &StoreUrl) -> Result<(), ServerError> {
+pub async fn check(pki: &PkiDir, url: &StoreUrl) -> Result<(), ServerError> {
     let authority = pki.load_authority()?.point().key_identifier();
     Store::open(url, &authority, None).await?.close().await;
     Ok(())
@@ -34,7 +34,7 @@ pub async fn check(pki: &Home, url: &StoreUrl) -> Result<(), ServerError> {
 /// Hands the store over. `told` hears how many tokens were looked at; the number of those that were certified anew comes
 /// back.
 pub async fn carry_over(
-    pki: &Home,
+    pki: &PkiDir,
     url: &StoreUrl,
     caution: Caution,
     now: Timestamp,
@@ -64,7 +64,7 @@ pub async fn carry_over(
 }
 
 /// The terminal here has other keys under the new CA; its name and its role stay.
-async fn administrator(pki: &Home, previous: &Home, store: &Store, now: Timestamp) -> Result<(), ServerError> {
+async fn administrator(pki: &PkiDir, previous: &PkiDir, store: &Store, now: Timestamp) -> Result<(), ServerError> {
     let before = previous.load_terminal_tls(now)?;
     let Some(known) = store.caller(&sha256(&[before.certificate.point().as_bytes()])).await? else { return Ok(()) };
     let (tls, ecka) = (pki.load_terminal_tls(now)?, pki.load_terminal(now)?);

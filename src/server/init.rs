@@ -8,7 +8,7 @@ use super::{
     ServerError,
     store::{Added, NewTerminal, Store, StoreUrl, Subjects, TerminalKeys},
 };
-use crate::{api::v1::Role, crypto::sha256, pki::Home, proof::thumbprint};
+use crate::{api::v1::Role, crypto::sha256, pki::PkiDir, proof::thumbprint};
 
 /// Who decides what nobody asked for over the network.
 pub const SERVER: &str = "server";
@@ -24,7 +24,7 @@ pub struct Initialised {
 
 /// Opens or makes the store, and registers the terminal whose keys lie in this folder. Once more it changes nothing.
 pub async fn init(pki: &Path, url: &StoreUrl, now: Timestamp) -> Result<Initialised, ServerError> {
-    let home = Home::new(pki);
+    let home = PkiDir::new(pki);
     let (tls, ecka) = (home.load_terminal_tls(now)?, home.load_terminal(now)?);
     // The server will need these: better to miss them now.
     home.load_server_tls(now)?;

@@ -32,7 +32,7 @@ use jiff::Timestamp;
 
 use crate::{
     crypto::ec::Point,
-    pki::{Caution, Home, PkiError},
+    pki::{Caution, PkiDir, PkiError},
 };
 
 pub use init::Initialised;
@@ -115,7 +115,7 @@ pub fn run(
 ) -> Result<(), ServerError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServerError::Start)?;
     runtime.block_on(async {
-        let home = Home::new(&options.pki);
+        let home = PkiDir::new(&options.pki);
         let listener = listen::bind(options.listen).await?;
         let mut stop = std::pin::pin!(stop);
         let mut first = true;
@@ -144,7 +144,7 @@ pub fn run(
 
 /// Ends when other CAs are trusted here than these. There is nothing to wait for but the folder, which another process
 /// exchanges; what cannot be read is looked at again.
-async fn another_ca(home: &Home, trusted: &[Point]) {
+async fn another_ca(home: &PkiDir, trusted: &[Point]) {
     let mut every = tokio::time::interval(CA_EVERY);
     loop {
         every.tick().await;

@@ -2,7 +2,7 @@
 
 use crate::{
     crypto::{CryptoError, ec::KeyPair, jws},
-    pki::Terminal as Pair,
+    pki::TerminalIdentity as Pair,
 };
 
 /// The key of the class server-signature, and its certificate.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use rollcall::{
     api::v1::{Freshness, RenewalRequest, Role},
     crypto::x509::{Certificate, CertificateProfile, TlsCertificate, TlsUse},
-    pki::Home,
+    pki::PkiDir,
     server_client::{Limits, Server, ServerError},
 };
 
@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The administrator, with the keys that are here now, once the server knows them.
-fn administrator(home: &Home, port: u16) -> Server {
+fn administrator(home: &PkiDir, port: u16) -> Server {
     let tls = home.load_terminal_tls(Timestamp::now()).unwrap();
     let url = format!("https://localhost:{port}");
     let connect = || Server::connect(&url, &tls.key, &tls.certificate, &tls.trusted(), Limits::default()).unwrap();

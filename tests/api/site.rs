@@ -16,7 +16,7 @@ use rollcall::{
         random::SystemRandom,
         x509::{Authority, ServerName, TlsCertificate, TlsUse},
     },
-    pki::{Caution, Home, TerminalKeys},
+    pki::{Caution, PkiDir, TerminalKeys},
     server_client::{Limits, Server},
 };
 use sqlx::{Connection, PgConnection, SqliteConnection};
@@ -103,7 +103,7 @@ impl Site {
                 url.replace("/postgres?", &format!("/{name}?"))
             }
         };
-        let pki = Home::new(home.path().join("pki"));
+        let pki = PkiDir::new(home.path().join("pki"));
         let names = [ServerName::parse("localhost").unwrap()];
         pki.init(&names, Caution::Usual, Timestamp::now(), &mut SystemRandom).unwrap();
         let (tls, ecka) =
@@ -120,8 +120,8 @@ impl Site {
         site
     }
 
-    pub fn pki(&self) -> Home {
-        Home::new(self.home.path().join("pki"))
+    pub fn pki(&self) -> PkiDir {
+        PkiDir::new(self.home.path().join("pki"))
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

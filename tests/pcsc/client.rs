@@ -16,7 +16,7 @@ use rollcall::{
         random::SystemRandom,
         x509::{self, Certificate, CertificateProfile, CertificateTemplate, TerminalRole},
     },
-    pki::Home,
+    pki::PkiDir,
     token::record::{Layout, decode},
 };
 use uuid::Uuid;
@@ -111,7 +111,7 @@ fn issue(ca: &KeyPair, class: CertificateProfile, subject: &str, key: &Point) ->
 
 fn open(reader: &str) {
     let home = std::env::var("ROLLCALL_HOME").expect("a home");
-    let terminal = Home::new(Path::new(&home).join("pki")).load_terminal(Timestamp::now()).expect("keys");
+    let terminal = PkiDir::new(Path::new(&home).join("pki")).load_terminal(Timestamp::now()).expect("keys");
     let ecka = yubikit_client::certificate(reader);
     let ecka = Certificate::verify(&ecka, terminal.authority.point(), &[CertificateProfile::TokenEcka]).expect("valid");
     let record = yubikit_client::read_record(reader, &terminal.key, terminal.certificate.der(), ecka.point());

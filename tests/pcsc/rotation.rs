@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rollcall::{
     crypto::random::SystemRandom,
-    pki::{Caution, Home},
+    pki::{Caution, PkiDir},
 };
 use serde_json::{Value, json};
 
@@ -195,7 +195,7 @@ pub fn with_a_server(card: &str) {
 
     // Once more, killed between the folder and the store: the server takes both along, and so does the next command.
     all.office.kill();
-    let (home, now) = (Home::new(first.join("pki")), jiff::Timestamp::now());
+    let (home, now) = (PkiDir::new(first.join("pki")), jiff::Timestamp::now());
     home.begin_rotation(&[], Caution::Usual, now, &mut SystemRandom).unwrap();
     all.at(&first);
     all.office.start();

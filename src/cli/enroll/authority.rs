@@ -15,14 +15,14 @@ use crate::{
     config::Settings,
     crypto::{ec::Point, random::SystemRandom},
     failure::Failure,
-    pki::{Ca, Caution, Home, PkiError},
+    pki::{Ca, Caution, PkiDir, PkiError},
     server_client::Server,
     terminal::enrollment::{Authority, Certificates, EnrollError, Wanted},
     terminal::presence::Input,
 };
 
 /// Who certifies: the server, where there is one, so that it knows every token; otherwise the CA that lies here.
-pub fn authority(settings: &Settings, home: &Home) -> Result<Shared, Failure> {
+pub fn authority(settings: &Settings, home: &PkiDir) -> Result<Shared, Failure> {
     if settings.server.url.is_some() {
         let point = *home.load_authority()?.point();
         return Ok(Shared::new(Remote { server: connect(settings)?, point }));

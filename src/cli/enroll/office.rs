@@ -16,7 +16,7 @@ use crate::{
     config::Settings,
     crypto::random::{SystemRandom, bytes},
     failure::Failure,
-    pki::{Home, PersoKey},
+    pki::{PersoKey, PkiDir},
     reader::pcsc::{Card, CardLimits},
     terminal::enrollment::{Authority, Desk, EnrollError, Pending, Report, Visited, Whose, journal::Journal, private},
     token::{
@@ -27,7 +27,7 @@ use crate::{
 
 /// Keys, certificates and the journal.
 pub struct Office {
-    home: Home,
+    home: PkiDir,
     authority: Shared,
     credentials: Credentials,
     perso: PersoKey,
@@ -71,7 +71,7 @@ impl<E: Into<EnrollError>> From<E> for Failed {
 impl Office {
     /// Loads what the folders of this terminal hold.
     pub fn open(settings: &Settings, private: &PrivateArgs) -> Result<Self, Failure> {
-        let (home, now) = (Home::new(settings.pki_folder()), Timestamp::now());
+        let (home, now) = (PkiDir::new(settings.pki_folder()), Timestamp::now());
         let authority = authority(settings, &home)?;
         // Where the CA key lies there are keys for administration too; an enrolling desk has its own.
         let credentials = if home.has_ca_key() { home.load_admin_terminal(now)? } else { home.load_terminal(now)? };

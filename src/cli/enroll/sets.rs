@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     crypto::random::SystemRandom,
     failure::Failure,
-    pki::{Caution, Home, PkiError, Set, SetId},
+    pki::{Caution, PkiDir, PkiError, Set, SetId},
     reader::pcsc::Transaction,
     terminal::enrollment::{
         EnrollError,
@@ -20,7 +20,7 @@ use crate::{
 /// What was asked for.
 #[derive(Debug, Clone)]
 pub struct Sets {
-    home: Home,
+    home: PkiDir,
     wanted: Wanted,
     caution: Caution,
     accept_trackable: bool,
@@ -34,7 +34,7 @@ enum Wanted {
 
 impl Sets {
     /// Nothing: the tokens are to be in open mode.
-    pub fn of(args: &PrivateArgs, home: &Home, settings: &Settings) -> Result<Option<Self>, Failure> {
+    pub fn of(args: &PrivateArgs, home: &PkiDir, settings: &Settings) -> Result<Option<Self>, Failure> {
         let wanted = match (args.set, args.set_size) {
             (Some(id), _) => Wanted::Named(id),
             (None, Some(size)) => Wanted::Sized(size),

@@ -12,7 +12,7 @@ use crate::{
     config::Settings,
     crypto::{ec::Point, jws},
     failure::{Class, Failure},
-    pki::Home,
+    pki::PkiDir,
     server::{
         self, ServerError, Store,
         audit::{AuditError, Verifier},
@@ -75,7 +75,7 @@ fn told(args: &VerifyArgs, settings: &Settings) -> Result<Vec<AuditHead>, Failur
     if args.feed.is_empty() {
         return Ok(Vec::new());
     }
-    let cas = Home::new(settings.pki_folder()).load_trusted()?;
+    let cas = PkiDir::new(settings.pki_folder()).load_trusted()?;
     args.feed.iter().map(|path| one_feed(path, &cas)).collect()
 }
 

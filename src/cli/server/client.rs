@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     config::Settings,
     failure::{Class, Failure},
-    pki::Home,
+    pki::PkiDir,
     server_client::{Limits, Server, ServerError},
 };
 
@@ -22,7 +22,7 @@ pub fn connect(settings: &Settings) -> Result<Server, Failure> {
             "say where it is: url = \"https://HOST:PORT\" under [server] in config.toml, or ROLLCALL_SERVER_URL",
         ));
     };
-    let tls = Home::new(settings.pki_folder()).load_terminal_tls(Timestamp::now())?;
+    let tls = PkiDir::new(settings.pki_folder()).load_terminal_tls(Timestamp::now())?;
     let limits = Limits { request: settings.server.timeout, ..Limits::default() };
     Ok(Server::connect(url, &tls.key, &tls.certificate, &tls.trusted(), limits)?)
 }

@@ -9,7 +9,7 @@ use crate::{
     cli::printer::Printer,
     config::Settings,
     failure::Failure,
-    pki::{Caution, Home},
+    pki::{Caution, PkiDir},
     server::{self, StoreUrl, handover},
 };
 
@@ -25,12 +25,12 @@ impl Place {
     }
 
     /// Whether it can be handed over: before anything is begun.
-    pub fn check(&self, home: &Home) -> Result<(), Failure> {
+    pub fn check(&self, home: &PkiDir) -> Result<(), Failure> {
         Ok(server::block_on(handover::check(home, &self.0))??)
     }
 
     /// It belongs to the new CA from now on, and knows its certificates. Once more it changes nothing.
-    pub fn take_along(&self, home: &Home, caution: Caution, out: &mut Printer) -> Result<(), Failure> {
+    pub fn take_along(&self, home: &PkiDir, caution: Caution, out: &mut Printer) -> Result<(), Failure> {
         let done = {
             let mut told = |seen| out.progress("tokens of the server", seen, None);
             server::block_on(handover::carry_over(home, &self.0, caution, Timestamp::now(), &mut told))??

@@ -33,12 +33,12 @@ impl Place {
     }
 
     /// Nobody is here.
-    pub fn check(&self, _: &crate::pki::Home) -> Result<(), Failure> {
+    pub fn check(&self, _: &crate::pki::PkiDir) -> Result<(), Failure> {
         match *self {}
     }
 
     /// Nobody is here.
-    pub fn take_along(&self, _: &crate::pki::Home, _: crate::pki::Caution, _: &mut Printer) -> Result<(), Failure> {
+    pub fn take_along(&self, _: &crate::pki::PkiDir, _: crate::pki::Caution, _: &mut Printer) -> Result<(), Failure> {
         match *self {}
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Set, SetId, tally::Tally};
-use crate::pki::{Home, PkiError, load::exists};
+use super::{Set, SetId, tally::MembershipFile};
+use crate::pki::{PkiDir, PkiError, load::exists};
 
 /// How far the key of a set is replaced.
 #[derive(Debug, Clone)]
@@ -33,7 +33,7 @@ impl Succession {
     }
 }
 
-impl Home {
+impl PkiDir {
     /// How far it is, or [`PkiError::NoSetRotation`] when no set follows this one.
     pub fn succession(&self, from: SetId) -> Result<Succession, PkiError> {
         self.find_succession(from)?.ok_or(PkiError::NoSetRotation(from))
@@ -52,7 +52,7 @@ impl Home {
         if !exists(&self.set_path(from, "crt"))? {
             return Err(PkiError::NoSet(from));
         }
-        let tally = Tally::following(self.tally(from)?, from);
+        let tally = MembershipFile::following(self.tally(from)?, from);
         self.keep(create()?.id, &tally)?;
         self.succession(from)
     }

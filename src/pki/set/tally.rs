@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Home, PkiError, Set, SetId};
+use super::{PkiDir, PkiError, Set, SetId};
 use crate::{
     files,
     pki::load::{exists, private},
@@ -20,7 +20,7 @@ pub const SET_SIZES: RangeInclusive<u16> = 32..=256;
 
 /// The content of `sets/ID.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Tally {
+pub(super) struct MembershipFile {
     /// The most tokens that it is to have.
     size: u16,
     /// The diversification data of its cards, in hex.
@@ -41,7 +41,7 @@ pub(super) struct Follows {
     pub moved: BTreeMap<Uuid, bool>,
 }
 
-impl Tally {
+impl MembershipFile {
     /// A set that nobody is counted in yet.
     const fn of(size: u16) -> Self {
         Self { size, cards: Vec::new(), follows: None }
@@ -63,7 +63,7 @@ impl Tally {
     }
 }
 
-impl Home {
+impl PkiDir {
     /// The set with this identifier, or [`PkiError::NoSet`].
     pub fn find_set(&self, id: SetId) -> Result<Set, PkiError> {
         if exists(&self.set_path(id, "crt"))? { self.load_set(id) } else { Err(PkiError::NoSet(id)) }
@@ -76,7 +76,7 @@ impl Home {
         if let Some(by) = self.follower(id)? {
             return Err(PkiError::SetReplaced { id, by });
         }
-        let tally = self.tally(id)?.unwrap_or(Tally::of(*SET_SIZES.end()));
+        let tally = self.tally(id)?.unwrap_or(MembershipFile::of(*SET_SIZES.end()));
         self.count(id, tally, card)?;
         Ok(set)
     }
@@ -110,7 +110,7 @@ impl Home {
         }
         let (set, tally) = match with_room {
             Some(found) => found,
-            None => (create()?, Tally::of(size)),
+            None => (create()?, MembershipFile::of(size)),
         };
         self.count(set.id, tally, card)?;
         Ok(set)
@@ -130,7 +130,7 @@ impl Home {
         Ok(())
     }
 
-    fn count(&self, id: SetId, mut tally: Tally, card: &str) -> Result<(), PkiError> {
+    fn count(&self, id: SetId, mut tally: MembershipFile, card: &str) -> Result<(), PkiError> {
         if tally.has(card) {
             return Ok(());
         }
@@ -150,17 +150,17 @@ impl Home {
         Ok(replaced)
     }
 
-    pub(super) fn tally(&self, id: SetId) -> Result<Option<Tally>, PkiError> {
+    pub(super) fn tally(&self, id: SetId) -> Result<Option<MembershipFile>, PkiError> {
         let path = self.set_path(id, "json");
         if !exists(&path)? {
             return Ok(None);
         }
-        let tally: Tally = serde_json::from_slice(&private(&path)?)
+        let tally: MembershipFile = serde_json::from_slice(&private(&path)?)
             .map_err(|error| PkiError::Io { path: path.clone(), error: error.into() })?;
         Ok(Some(tally))
     }
 
-    pub(super) fn keep(&self, id: SetId, tally: &Tally) -> Result<(), PkiError> {
+    pub(super) fn keep(&self, id: SetId, tally: &MembershipFile) -> Result<(), PkiError> {
         let path = self.set_path(id, "json");
         let text = serde_json::to_vec(tally).map_err(std::io::Error::from);
         text.and_then(|text| files::replace(&path, &text)).map_err(|error| PkiError::Io { path, error })

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::pki::Ca;
-use crate::pki::{Bundle, TerminalCertificates, TerminalKeys};
+use crate::pki::{Bundle, BundledCertificates, TerminalKeys};
 
-fn issue(ca: &mut Ca, keys: &TerminalKeys, role: TerminalRole) -> TerminalCertificates {
+fn issue(ca: &mut Ca, keys: &TerminalKeys, role: TerminalRole) -> BundledCertificates {
     let requests = keys.requests("desk", "desk").unwrap();
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
-    TerminalCertificates {
+    BundledCertificates {
         tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
         ecka: ca.certify_terminal(role, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
         ca: ca.authority().der().to_vec(),
@@ -63,8 +63,8 @@ fn a_bundle_that_does_not_fit_together_is_refused() {
         (TerminalKeys::generate(&mut SystemRandom).unwrap(), TerminalKeys::generate(&mut SystemRandom).unwrap());
     let right = issue(&mut ca, &keys, TerminalRole::Read);
     let foreign = issue(&mut Place::initialised().home.load_ca(Caution::Usual).unwrap(), &others, TerminalRole::Read);
-    let swapped = TerminalCertificates { tls: right.ecka.clone(), ecka: right.tls.clone(), ..right.clone() };
-    let other_ca = TerminalCertificates { ca: foreign.ca.clone(), ..right.clone() };
+    let swapped = BundledCertificates { tls: right.ecka.clone(), ecka: right.tls.clone(), ..right.clone() };
+    let other_ca = BundledCertificates { ca: foreign.ca.clone(), ..right.clone() };
     for (certificates, keys) in [(&right, &others), (&swapped, &keys), (&other_ca, &keys), (&foreign, &keys)] {
         let error = Bundle::new("desk", None, keys.clone(), certificates.clone()).unwrap_err();
         assert_eq!(code(error), "pki.bundle");
@@ -84,7 +84,7 @@ fn renewed_certificates_are_those_of_our_keys() {
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     assert_eq!((read(&requests.tls).subject(), read(&requests.ecka).subject()), ("desk", "desk"));
     let later = now() + SECOND;
-    let fresh = TerminalCertificates {
+    let fresh = BundledCertificates {
         tls: ca.certify_tls_client(&read(&requests.tls), later, &mut SystemRandom).unwrap(),
         ecka: ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), later, &mut SystemRandom).unwrap(),
         ca: ca.authority().der().to_vec(),

@@ -1,7 +1,7 @@
 //! A terminal without the CA key follows a rotation.
 
 use super::*;
-use crate::pki::{Bundle, Followed, PreviousCertificates, TerminalCertificates, TerminalKeys};
+use crate::pki::{Bundle, BundledCertificates, BundledPrevious, Followed, TerminalKeys};
 
 /// A CA that is being rotated, and a terminal that was set up before.
 struct Pair {
@@ -10,19 +10,19 @@ struct Pair {
 }
 
 /// What the server answers to a renewal, as both CAs of the office certify it.
-fn renewal(office: &Place, door: &Place) -> TerminalCertificates {
+fn renewal(office: &Place, door: &Place) -> BundledCertificates {
     let requests = door.home.renewal(now()).unwrap();
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
-    let ecka = |home: &Home| {
+    let ecka = |home: &PkiDir| {
         let mut ca = home.load_ca(Caution::Usual).unwrap();
         ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
     };
     let mut ca = office.home.load_ca(Caution::Usual).unwrap();
-    TerminalCertificates {
+    BundledCertificates {
         tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
         ecka: ecka(&office.home),
         ca: ca.authority().der().to_vec(),
-        previous: office.home.previous().unwrap().map(|before| PreviousCertificates {
+        previous: office.home.previous().unwrap().map(|before| BundledPrevious {
             ca: before.load_authority().unwrap().der().to_vec(),
             ecka: ecka(&before),
             endorsement: office.home.endorsement().unwrap().unwrap(),
@@ -41,7 +41,7 @@ impl Pair {
         let requests = keys.requests("door", "door").unwrap();
         let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
         let mut ca = office.home.load_ca(Caution::Usual).unwrap();
-        let certificates = TerminalCertificates {
+        let certificates = BundledCertificates {
             tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
             ecka: ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
             ca: ca.authority().der().to_vec(),
@@ -82,7 +82,7 @@ fn a_terminal_follows_its_ca_and_lets_go_of_the_old_one_at_the_end() {
 fn the_server_shows_what_every_terminal_knows() {
     let office = Place::initialised();
     let old = *office.home.load_authority().unwrap().point();
-    let shown = |home: &Home| {
+    let shown = |home: &PkiDir| {
         let (tls, signature) = (home.load_server_tls(now()).unwrap(), home.load_server_signature(now()).unwrap());
         (*tls.authority.point(), tls.trusted().len(), *signature.authority.point(), tls.certificate.names())
     };
@@ -108,21 +108,18 @@ fn only_the_own_ca_brings_another_one() {
     let other = strange.previous.clone().unwrap();
     let mut bent = previous.endorsement.clone();
     *bent.last_mut().unwrap() ^= 1;
-    let with = |previous: PreviousCertificates| TerminalCertificates { previous: Some(previous), ..right.clone() };
+    let with = |previous: BundledPrevious| BundledCertificates { previous: Some(previous), ..right.clone() };
     let before = door.contents();
     for (told, expected) in [
         (strange.clone(), "pki.not-endorsed"),
-        (TerminalCertificates { previous: Some(previous.clone()), ..strange.clone() }, "pki.not-endorsed"),
-        (with(PreviousCertificates { endorsement: other.endorsement.clone(), ..previous.clone() }), "pki.not-endorsed"),
-        (with(PreviousCertificates { endorsement: bent, ..previous.clone() }), "pki.not-endorsed"),
-        (with(PreviousCertificates { endorsement: Vec::new(), ..previous.clone() }), "pki.not-endorsed"),
+        (BundledCertificates { previous: Some(previous.clone()), ..strange.clone() }, "pki.not-endorsed"),
+        (with(BundledPrevious { endorsement: other.endorsement.clone(), ..previous.clone() }), "pki.not-endorsed"),
+        (with(BundledPrevious { endorsement: bent, ..previous.clone() }), "pki.not-endorsed"),
+        (with(BundledPrevious { endorsement: Vec::new(), ..previous.clone() }), "pki.not-endorsed"),
         (with(other.clone()), "pki.not-endorsed"),
-        (with(PreviousCertificates { ecka: other.ecka.clone(), ..previous.clone() }), "pki.bundle"),
-        (
-            with(PreviousCertificates { ca: right.ca.clone(), ecka: right.ecka.clone(), ..previous.clone() }),
-            "pki.bundle",
-        ),
-        (TerminalCertificates { previous: None, ..right.clone() }, "pki.bundle"),
+        (with(BundledPrevious { ecka: other.ecka.clone(), ..previous.clone() }), "pki.bundle"),
+        (with(BundledPrevious { ca: right.ca.clone(), ecka: right.ecka.clone(), ..previous.clone() }), "pki.bundle"),
+        (BundledCertificates { previous: None, ..right.clone() }, "pki.bundle"),
     ] {
         assert_eq!(code(door.home.renewed(&told).unwrap_err()), expected);
         assert!(door.contents() == before && door.home.previous().unwrap().is_none());
@@ -131,7 +128,7 @@ fn only_the_own_ca_brings_another_one() {
     assert_eq!(door.home.renewed(&right).unwrap(), Followed::Begun);
     office.home.finish_rotation().unwrap();
     assert_eq!(door.home.renewed(&renewal(&office, &door)).unwrap(), Followed::Ended);
-    let behind = TerminalCertificates { previous: Some(previous), ..renewal(&office, &door) };
+    let behind = BundledCertificates { previous: Some(previous), ..renewal(&office, &door) };
     assert_eq!(door.home.renewed(&behind).unwrap(), Followed::Nothing);
     assert_eq!(door.home.load_trusted().unwrap().len(), 1);
 }
@@ -149,11 +146,11 @@ fn a_bundle_of_the_time_between_brings_both() {
     let ecka = |ca: &mut crate::pki::Ca| {
         ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
     };
-    let certificates = TerminalCertificates {
+    let certificates = BundledCertificates {
         ecka: ecka(&mut ca),
         tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
         ca: ca.authority().der().to_vec(),
-        previous: Some(PreviousCertificates {
+        previous: Some(BundledPrevious {
             ecka: ecka(&mut old),
             ca: old.authority().der().to_vec(),
             endorsement: Vec::new(),

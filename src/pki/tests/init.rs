@@ -12,7 +12,7 @@ fn init_makes_exactly_these_files_and_only_for_their_owner() {
     for name in ALL {
         assert_eq!(mode(&place.path(name)), 0o600, "{name}");
     }
-    assert!(report.files.iter().all(|file| file.outcome == Outcome::Created));
+    assert!(report.files.iter().all(|file| file.outcome == FileOutcome::Created));
     let reported: Vec<_> = report.files.iter().map(|file| file.name).collect();
     assert_eq!(reported, ALL.iter().copied().filter(|name| *name != "issued.ndjson").collect::<Vec<_>>());
     assert_eq!(report.authority, place.home.load_authority().unwrap().point().key_identifier());
@@ -48,7 +48,7 @@ fn a_second_init_changes_nothing() {
     let place = Place::initialised();
     let before = place.contents();
     let report = place.init(now() + SECOND).unwrap();
-    assert!(report.files.iter().all(|file| file.outcome == Outcome::Kept));
+    assert!(report.files.iter().all(|file| file.outcome == FileOutcome::Kept));
     assert_eq!(place.contents(), before);
 }
 

@@ -34,14 +34,14 @@ fn the_inventory_tells_what_is_there_and_hides_nothing() {
     assert!(!items.iter().any(|item| item.file == "ca.key"));
 }
 
-fn facts(item: &Item) -> Option<&Facts> {
+fn facts(item: &InventoryItem) -> Option<&Facts> {
     match &item.content {
         Content::Certificate(Ok(facts)) => Some(facts),
         _ => None,
     }
 }
 
-fn broken(item: &Item) -> bool {
+fn broken(item: &InventoryItem) -> bool {
     matches!(item.content, Content::PrivateKey(Err(_)) | Content::SecretKey(Err(_)) | Content::Certificate(Err(_)))
 }
 
@@ -170,7 +170,7 @@ fn certificates_of_a_terminal_expire_and_are_renewed() {
     let report = place.renew(last + SECOND).unwrap();
     let names: Vec<_> = report.files.iter().map(|file| (file.name, file.outcome)).collect();
     let renewed = ["terminal-ecka.crt", "terminal-admin.crt", "terminal-tls.crt", "server.crt", "server-signature.crt"];
-    assert_eq!(names, renewed.map(|name| (name, Outcome::Renewed)));
+    assert_eq!(names, renewed.map(|name| (name, FileOutcome::Renewed)));
     place.load_all(last + SECOND).unwrap();
     for (name, content) in place.contents() {
         let expected = !renewed.contains(&name.as_str()) && name != "issued.ndjson";

@@ -23,8 +23,8 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    AUTHORITY_LIFE, Age, CLOCK_LEAP, CLOCK_TOLERANCE, Caution, Content, Facts, Home, Item, Outcome, PkiError, SetId,
-    TERMINAL_LIFE, TOKEN_LIFE,
+    AUTHORITY_LIFE, Age, CLOCK_LEAP, CLOCK_TOLERANCE, Caution, Content, Facts, FileOutcome, InventoryItem, PkiDir,
+    PkiError, SetId, TERMINAL_LIFE, TOKEN_LIFE,
     record::{self, fingerprint},
 };
 use crate::{
@@ -68,13 +68,13 @@ fn names() -> Vec<ServerName> {
 /// A folder that does not exist yet.
 struct Place {
     _root: tempfile::TempDir,
-    home: Home,
+    home: PkiDir,
 }
 
 impl Place {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        let home = Home::new(root.path().join("state/pki"));
+        let home = PkiDir::new(root.path().join("state/pki"));
         Self { _root: root, home }
     }
 
@@ -84,11 +84,11 @@ impl Place {
         place
     }
 
-    fn init(&self, now: Timestamp) -> Result<super::Report, PkiError> {
+    fn init(&self, now: Timestamp) -> Result<super::IssueReport, PkiError> {
         self.home.init(&names(), Caution::Usual, now, &mut SystemRandom)
     }
 
-    fn renew(&self, now: Timestamp) -> Result<super::Report, PkiError> {
+    fn renew(&self, now: Timestamp) -> Result<super::IssueReport, PkiError> {
         self.home.renew(&names(), Caution::Usual, now, &mut SystemRandom)
     }
 

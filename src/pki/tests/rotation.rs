@@ -4,7 +4,7 @@ use std::fs;
 
 use super::*;
 
-fn begin(place: &Place, now: Timestamp) -> Result<super::super::Report, PkiError> {
+fn begin(place: &Place, now: Timestamp) -> Result<super::super::IssueReport, PkiError> {
     place.home.begin_rotation(&names(), Caution::Usual, now, &mut SystemRandom)
 }
 

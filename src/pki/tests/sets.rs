@@ -152,7 +152,8 @@ fn the_sets_of_a_ca_that_is_rotated_out_are_good_until_its_end() {
     let id = place.join(SIZE, &card(0));
     place.home.begin_rotation(&names(), Caution::Usual, now(), &mut SystemRandom).unwrap();
     let broken = || {
-        let broken = |item: &crate::pki::Item| matches!(item.content, crate::pki::Content::Certificate(Err(_)));
+        let broken =
+            |item: &crate::pki::InventoryItem| matches!(item.content, crate::pki::Content::Certificate(Err(_)));
         place.home.inventory().unwrap().iter().filter(|item| broken(item)).count()
     };
     assert_eq!(broken(), 0);
