@@ -16,7 +16,7 @@ use crate::{
     crypto::ec::Point,
     failure::{Class, Failure},
     pki::PkiDir,
-    server_client::Server,
+    server_client::ServerClient,
     terminal::admission::{Rules, Wanted},
     terminal::lookups::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts},
     terminal::presence::Store,
@@ -93,7 +93,7 @@ impl Inquiry {
     }
 
     /// From now on with this connection: the certificate of the one before ends.
-    pub fn reconnect(&self, server: Server) {
+    pub fn reconnect(&self, server: ServerClient) {
         self.asker.reconnect(server);
     }
 
@@ -171,12 +171,12 @@ impl EventSource for Log {
 #[cfg(all(test, feature = "server"))]
 mod tests {
     use super::*;
-    use crate::{api::v1::Problem, server::store::Refusal, server_client::ServerError};
+    use crate::{api::v1::Problem, server::store::ProofRefusal, server_client::ServerError};
 
     /// Every refusal of a proof reaches whoever stands there under its own code.
     #[test]
     fn what_the_server_refuses_keeps_its_code() {
-        for refusal in Refusal::ALL {
+        for refusal in ProofRefusal::ALL {
             let code = refusal.code();
             let problem =
                 Problem { kind: String::new(), title: "no".into(), status: 409, detail: None, code: code.into() };

@@ -16,11 +16,17 @@ use crate::{
     failure::{Class, Failure},
     files,
     pki::{Bundle, BundledCertificates, BundledPrevious, Ca, Caution, Followed, PkiDir, PkiError, TerminalKeys},
-    server_client::Server,
+    server_client::ServerClient,
 };
 
 /// A terminal that the server registers and certifies.
-pub fn through_server(server: &Server, name: &str, role: Role, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+pub fn through_server(
+    server: &ServerClient,
+    name: &str,
+    role: Role,
+    file: &Path,
+    out: &mut Printer,
+) -> Result<(), Failure> {
     require_free(file)?;
     let keys = TerminalKeys::generate(&mut SystemRandom)?;
     let requests = keys.requests(name, name)?;
@@ -67,7 +73,7 @@ fn under_previous(ca: &mut Ca, role: Role, request: &[u8], now: Timestamp) -> Re
 }
 
 /// Fresh certificates for this terminal's keys, from the server.
-pub fn renew(server: &Server, home: &PkiDir) -> Result<Followed, Failure> {
+pub fn renew(server: &ServerClient, home: &PkiDir) -> Result<Followed, Failure> {
     let requests = home.renewal(Timestamp::now())?;
     let answer = server.renew(&RenewalRequest {
         tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),

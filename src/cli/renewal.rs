@@ -15,7 +15,7 @@ use crate::{
     crypto::random::SystemRandom,
     failure::{Class, Failure},
     pki::{Caution, PkiDir, PkiError},
-    server_client::Server,
+    server_client::ServerClient,
     token::open::Credentials,
 };
 
@@ -35,7 +35,7 @@ pub struct Fresh {
     /// The keys for tokens.
     pub credentials: Credentials,
     /// The server, asked under the fresh certificate, where there is one.
-    pub server: Option<Server>,
+    pub server: Option<ServerClient>,
     /// When the first of the certificates ends.
     pub end: Timestamp,
 }

@@ -13,7 +13,7 @@ use crate::{
     api::v1::Health,
     failure::Failure,
     pki::PkiDir,
-    server_client::{Limits, Server},
+    server_client::{RequestLimits, ServerClient},
 };
 
 /// How long each step may take.
@@ -94,8 +94,8 @@ fn ask(report: &Report, url: &str) -> Finding {
     let Ok(tls) = home.load_terminal_tls(now) else {
         return Finding::skipped("it listens; without this terminal's certificate it is not asked");
     };
-    let limits = Limits { connect: PATIENCE, request: PATIENCE };
-    let server = match Server::connect(url, &tls.key, &tls.certificate, &tls.trusted(), limits) {
+    let limits = RequestLimits { connect: PATIENCE, request: PATIENCE };
+    let server = match ServerClient::connect(url, &tls.key, &tls.certificate, &tls.trusted(), limits) {
         Ok(server) => server,
         Err(error) => return Failure::from(error).into(),
     };

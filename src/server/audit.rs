@@ -17,7 +17,7 @@ const DOMAIN: &[u8] = b"rollcall audit 1";
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct AuditRecord {
     /// 1 for the first, then one more each time.
     pub seq: i64,
     /// When, to the millisecond.
@@ -34,7 +34,7 @@ pub struct Record {
     pub hash: Hash,
 }
 
-impl Record {
+impl AuditRecord {
     /// The record with its hash after this one.
     #[must_use]
     pub fn sealed(self, previous: &Hash) -> Self {
@@ -107,7 +107,7 @@ impl Verifier {
     }
 
     /// Takes the next record.
-    pub fn next(&mut self, record: &Record) -> Result<(), AuditError> {
+    pub fn next(&mut self, record: &AuditRecord) -> Result<(), AuditError> {
         let expected = self.seq + 1;
         if record.seq != expected {
             return Err(AuditError::Missing { expected, found: record.seq });
@@ -141,11 +141,11 @@ impl Verifier {
 mod tests {
     use super::*;
 
-    fn log(length: i64) -> Vec<Record> {
+    fn log(length: i64) -> Vec<AuditRecord> {
         let mut previous = BEGINNING;
         (1..=length)
             .map(|seq| {
-                let record = Record {
+                let record = AuditRecord {
                     seq,
                     at: "2026-11-23T07:00:00.123Z".parse().unwrap(),
                     actor: "door".into(),
@@ -161,11 +161,11 @@ mod tests {
             .collect()
     }
 
-    fn head(record: &Record) -> AuditHead {
+    fn head(record: &AuditRecord) -> AuditHead {
         AuditHead { seq: record.seq.cast_unsigned(), hash: hex::encode(record.hash) }
     }
 
-    fn verify(records: &[Record], head: &AuditHead, told: Vec<AuditHead>) -> Result<u64, AuditError> {
+    fn verify(records: &[AuditRecord], head: &AuditHead, told: Vec<AuditHead>) -> Result<u64, AuditError> {
         let mut verifier = Verifier::new(told);
         records.iter().try_for_each(|record| verifier.next(record))?;
         verifier.end(head)
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn each_changed_field_is_seen_at_its_record() {
-        let changes: [fn(&mut Record); 6] = [
+        let changes: [fn(&mut AuditRecord); 6] = [
             |r| r.at += jiff::SignedDuration::from_millis(1),
             |r| r.actor.push('x'),
             |r| r.action = "token.status".into(),
@@ -229,7 +229,7 @@ mod tests {
         let mut anew = Vec::new();
         let mut previous = BEGINNING;
         for record in log(5) {
-            let record = Record { actor: "nobody".into(), ..record }.sealed(&previous);
+            let record = AuditRecord { actor: "nobody".into(), ..record }.sealed(&previous);
             previous = record.hash;
             anew.push(record);
         }

@@ -10,12 +10,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{RequestLine, desk::Desk, metrics, problem::ApiError, routes, store::CallerRow};
+use super::{RequestLine, desk::AppState, metrics, problem::ApiError, routes, store::CallerRow};
 use crate::crypto::{sha256, x509::TlsCertificate};
 
 /// The certificate of the connection.
 #[derive(Clone)]
-pub struct Peer(pub Arc<TlsCertificate>);
+pub struct PeerCertificate(pub Arc<TlsCertificate>);
 
 /// The terminal that asks.
 #[derive(Clone, Debug)]
@@ -31,12 +31,12 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Caller {
 }
 
 /// Stands in front of every route, and of what is no route.
-pub async fn admit(State(desk): State<Arc<Desk>>, mut request: Request, next: Next) -> Response {
+pub async fn admit(State(desk): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let (start, at) = (Instant::now(), (desk.clock)());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let peer = request.extensions().get::<Peer>().cloned();
+    let peer = request.extensions().get::<PeerCertificate>().cloned();
     let caller = known(&desk, peer, &method, route.as_deref()).await;
     let (terminal, response) = match caller {
         Ok(caller) => {
@@ -51,7 +51,7 @@ pub async fn admit(State(desk): State<Arc<Desk>>, mut request: Request, next: Ne
     if let Some(secret) = response.extensions().get::<ApiError>().and_then(ApiError::secret) {
         desk.log.fault(secret);
     }
-    let labels = metrics::Request { route: route.unwrap_or_default(), method: known_method(&method), status };
+    let labels = metrics::RequestLabels { route: route.unwrap_or_default(), method: known_method(&method), status };
     desk.metrics.requests.get_or_create(&labels).inc();
     desk.metrics.seconds.observe(took.as_secs_f64());
     let method = method.as_str();
@@ -66,13 +66,13 @@ fn known_method(method: &Method) -> String {
 }
 
 async fn known(
-    desk: &Desk,
-    peer: Option<Peer>,
+    desk: &AppState,
+    peer: Option<PeerCertificate>,
     method: &Method,
     route: Option<&str>,
 ) -> Result<Caller, (Option<String>, ApiError)> {
     let stranger = |error| (None, error);
-    let Peer(certificate) = peer.ok_or(stranger(ApiError::UnknownTerminal))?;
+    let PeerCertificate(certificate) = peer.ok_or(stranger(ApiError::UnknownTerminal))?;
     certificate.check_time((desk.clock)()).map_err(|_| stranger(ApiError::Expired))?;
     let key = sha256(&[certificate.point().as_bytes()]);
     let caller = desk.store.caller(&key).await.map_err(|error| stranger(error.into()))?;

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Log, Options, ServerError,
+    RunError, ServerLog, ServerOptions,
     limits::Rates,
     metrics::Metrics,
     problem::ApiError,
     signer::Signer,
-    store::{Ask, Found, Store, StoreError},
+    store::{LookupResult, LookupTask, ServerStore, ServerStoreError},
 };
 use crate::{
     api::v1::Nonce,
@@ -31,17 +31,17 @@ const QUEUE: usize = 1024;
 const SWEEP: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// One lookup on its way to the clerk, and where the answer goes.
-type Slip = (Ask, oneshot::Sender<Result<Found, ()>>);
+type Slip = (LookupTask, oneshot::Sender<Result<LookupResult, ()>>);
 
 /// What all requests share.
-pub struct Desk {
-    pub store: Store,
+pub struct AppState {
+    pub store: ServerStore,
     pub signer: Signer,
     /// The CA, and the one before while it is rotated out.
     pub authorities: Vec<Point>,
     pub rates: Rates,
     pub metrics: Metrics,
-    pub log: Arc<dyn Log>,
+    pub log: Arc<dyn ServerLog>,
     pub clock: fn() -> Timestamp,
     home: PkiDir,
     cas: Arc<Mutex<Cas>>,
@@ -72,18 +72,18 @@ impl Cas {
     }
 }
 
-impl Desk {
+impl AppState {
     /// Loads the keys, opens the store, and starts the clerk.
     pub async fn open(
         home: &PkiDir,
-        options: &Options,
-        log: Arc<dyn Log>,
+        options: &ServerOptions,
+        log: Arc<dyn ServerLog>,
         now: Timestamp,
-    ) -> Result<Arc<Self>, ServerError> {
+    ) -> Result<Arc<Self>, RunError> {
         let cas = Cas::load(home, options.caution)?;
         let authorities = cas.points();
         let ids: Vec<_> = authorities.iter().map(Point::key_identifier).collect();
-        let store = Store::open(&options.store, &ids[0], ids.get(1)).await?;
+        let store = ServerStore::open(&options.store, &ids[0], ids.get(1)).await?;
         let (clerk, slips) = mpsc::channel(QUEUE);
         let desk = Arc::new(Self {
             signer: Signer::new(&home.load_server_signature(now)?),
@@ -103,7 +103,7 @@ impl Desk {
     }
 
     /// Decides one lookup, together with others that wait.
-    pub async fn decide(&self, ask: Ask) -> Result<Found, ApiError> {
+    pub async fn decide(&self, ask: LookupTask) -> Result<LookupResult, ApiError> {
         let (answer, wait) = oneshot::channel();
         self.clerk.try_send((ask, answer)).map_err(|_| ApiError::Busy)?;
         match wait.await {
@@ -147,7 +147,7 @@ impl Desk {
 }
 
 /// The clerk: whatever waits is decided in one transaction, so that many lookups cost one write to the disk.
-async fn decide(store: Store, mut slips: mpsc::Receiver<Slip>, log: Arc<dyn Log>) {
+async fn decide(store: ServerStore, mut slips: mpsc::Receiver<Slip>, log: Arc<dyn ServerLog>) {
     while let Some(first) = slips.recv().await {
         let mut batch = vec![first];
         while batch.len() < BATCH {
@@ -165,10 +165,10 @@ async fn decide(store: Store, mut slips: mpsc::Receiver<Slip>, log: Arc<dyn Log>
 
 /// One lookup that cannot be decided must not take the others with it.
 async fn one_by_one(
-    store: &Store,
-    asks: Vec<Ask>,
-    answers: Vec<oneshot::Sender<Result<Found, ()>>>,
-    log: &Arc<dyn Log>,
+    store: &ServerStore,
+    asks: Vec<LookupTask>,
+    answers: Vec<oneshot::Sender<Result<LookupResult, ()>>>,
+    log: &Arc<dyn ServerLog>,
 ) {
     for (ask, answer) in asks.into_iter().zip(answers) {
         match store.lookups(&[ask], Timestamp::now()).await {
@@ -178,14 +178,14 @@ async fn one_by_one(
     }
 }
 
-fn refuse(answers: Vec<oneshot::Sender<Result<Found, ()>>>, error: &StoreError, log: &Arc<dyn Log>) {
+fn refuse(answers: Vec<oneshot::Sender<Result<LookupResult, ()>>>, error: &ServerStoreError, log: &Arc<dyn ServerLog>) {
     log.fault(&error.to_string());
     for answer in answers {
         drop(answer.send(Err(())));
     }
 }
 
-async fn sweep(store: Store, log: Arc<dyn Log>) {
+async fn sweep(store: ServerStore, log: Arc<dyn ServerLog>) {
     let mut every = tokio::time::interval(SWEEP);
     loop {
         every.tick().await;

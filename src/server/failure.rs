@@ -1,40 +1,40 @@
 //! What a user sees of a server that does not start.
 
-use super::{ServerError, StoreError};
+use super::{RunError, ServerStoreError};
 use crate::failure::{Class, Failure};
 
-impl From<ServerError> for Failure {
-    fn from(error: ServerError) -> Self {
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
         let told = error.to_string();
         match error {
-            ServerError::Pki(error) => error.into(),
-            ServerError::Store(error) => store(&error),
-            ServerError::Listen(at, _) => Self::new(Class::Unavailable, "server.listen", told)
+            RunError::Pki(error) => error.into(),
+            RunError::Store(error) => store(&error),
+            RunError::Listen(at, _) => Self::new(Class::Unavailable, "server.listen", told)
                 .hint(format!("see who has that port: ss -ltnp 'sport = :{}'", at.port())),
-            ServerError::Tls(_) => {
+            RunError::Tls(_) => {
                 Self::new(Class::Config, "server.tls", told).hint("look at the keys: rollcall pki list")
             }
-            ServerError::Start(_) => Self::new(Class::Unavailable, "server.start", told).hint("see: ulimit -a"),
+            RunError::Start(_) => Self::new(Class::Unavailable, "server.start", told).hint("see: ulimit -a"),
         }
     }
 }
 
-fn store(error: &StoreError) -> Failure {
+fn store(error: &ServerStoreError) -> Failure {
     let told = error.to_string();
     match error {
-        StoreError::Url => Failure::new(Class::Config, "store.url", told)
+        ServerStoreError::Url => Failure::new(Class::Config, "store.url", told)
             .hint("set ROLLCALL_SERVER_STORE, or store under [server] in config.toml"),
-        StoreError::OtherAuthority(_) => Failure::new(Class::Config, "store.authority", told)
+        ServerStoreError::OtherAuthority(_) => Failure::new(Class::Config, "store.authority", told)
             .hint("name another store, or the folder pki of that CA"),
-        StoreError::File(path, _) => {
+        ServerStoreError::File(path, _) => {
             Failure::new(Class::Io, "store.file", told).hint(format!("look at it: ls -l {}", crate::files::word(path)))
         }
-        StoreError::Format(_) => Failure::new(Class::Io, "store.format", told)
+        ServerStoreError::Format(_) => Failure::new(Class::Io, "store.format", told)
             .hint("use the release that made it, or a newer one; restore a damaged one from its backup"),
-        StoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_)) => {
+        ServerStoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_)) => {
             Failure::new(Class::Unavailable, "store.unreachable", told).hint("see that PostgreSQL runs and is reached")
         }
-        StoreError::Database(_) => Failure::new(Class::Io, "store.database", told)
+        ServerStoreError::Database(_) => Failure::new(Class::Io, "store.database", told)
             .hint("see that the database is there, and that this user may use it"),
     }
 }

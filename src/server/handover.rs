@@ -7,8 +7,8 @@
 use jiff::Timestamp;
 
 use super::{
-    ServerError,
-    store::{Store, StoreUrl, Subjects, TerminalKeys, TokenKeys},
+    RunError,
+    store::{RegisteredKeys, ServerStore, StoreUrl, Subjects, TokenKeys},
 };
 use crate::{
     crypto::{
@@ -25,9 +25,9 @@ use crate::{
 const PAGE: u32 = 256;
 
 /// Whether a store opens under the CA that is here: before anything is begun.
-pub async fn check(pki: &PkiDir, url: &StoreUrl) -> Result<(), ServerError> {
+pub async fn check(pki: &PkiDir, url: &StoreUrl) -> Result<(), RunError> {
     let authority = pki.load_authority()?.point().key_identifier();
-    Store::open(url, &authority, None).await?.close().await;
+    ServerStore::open(url, &authority, None).await?.close().await;
     Ok(())
 }
 
@@ -39,11 +39,11 @@ pub async fn carry_over(
     caution: Caution,
     now: Timestamp,
     told: &mut (dyn FnMut(u64) + Send),
-) -> Result<u64, ServerError> {
+) -> Result<u64, RunError> {
     let Some(previous) = pki.previous()? else { return Err(PkiError::NoRotation.into()) };
     let before = previous.load_authority()?.point().key_identifier();
     let mut ca = pki.load_ca(caution)?;
-    let store = Store::open(url, &ca.authority().point().key_identifier(), Some(&before)).await?;
+    let store = ServerStore::open(url, &ca.authority().point().key_identifier(), Some(&before)).await?;
     administrator(pki, &previous, &store, now).await?;
     let (mut after, mut seen, mut done) = (String::new(), 0, 0);
     loop {
@@ -64,11 +64,11 @@ pub async fn carry_over(
 }
 
 /// The terminal here has other keys under the new CA; its name and its role stay.
-async fn administrator(pki: &PkiDir, previous: &PkiDir, store: &Store, now: Timestamp) -> Result<(), ServerError> {
+async fn administrator(pki: &PkiDir, previous: &PkiDir, store: &ServerStore, now: Timestamp) -> Result<(), RunError> {
     let before = previous.load_terminal_tls(now)?;
     let Some(known) = store.caller(&sha256(&[before.certificate.point().as_bytes()])).await? else { return Ok(()) };
     let (tls, ecka) = (pki.load_terminal_tls(now)?, pki.load_terminal(now)?);
-    let keys = TerminalKeys {
+    let keys = RegisteredKeys {
         tls_key: sha256(&[tls.certificate.point().as_bytes()]),
         ecka_key: thumbprint(ecka.certificate.point()),
         subjects: Subjects { tls: tls.certificate.subject().to_owned(), ecka: ecka.certificate.subject().to_owned() },

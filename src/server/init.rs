@@ -5,8 +5,8 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::{
-    ServerError,
-    store::{Added, NewTerminal, Store, StoreUrl, Subjects, TerminalKeys},
+    RunError,
+    store::{Added, NewTerminal, RegisteredKeys, ServerStore, StoreUrl, Subjects},
 };
 use crate::{api::v1::Role, crypto::sha256, pki::PkiDir, proof::thumbprint};
 
@@ -23,19 +23,19 @@ pub struct Initialised {
 }
 
 /// Opens or makes the store, and registers the terminal whose keys lie in this folder. Once more it changes nothing.
-pub async fn init(pki: &Path, url: &StoreUrl, now: Timestamp) -> Result<Initialised, ServerError> {
+pub async fn init(pki: &Path, url: &StoreUrl, now: Timestamp) -> Result<Initialised, RunError> {
     let home = PkiDir::new(pki);
     let (tls, ecka) = (home.load_terminal_tls(now)?, home.load_terminal(now)?);
     // The server will need these: better to miss them now.
     home.load_server_tls(now)?;
     home.load_server_signature(now)?;
     let previous = tls.also.as_ref().map(|authority| authority.point().key_identifier());
-    let store = Store::open(url, &tls.authority.point().key_identifier(), previous.as_ref()).await?;
+    let store = ServerStore::open(url, &tls.authority.point().key_identifier(), previous.as_ref()).await?;
     let terminal = tls.certificate.subject().to_owned();
     let new = NewTerminal {
         name: terminal.clone(),
         role: Role::Admin,
-        keys: TerminalKeys {
+        keys: RegisteredKeys {
             tls_key: sha256(&[tls.certificate.point().as_bytes()]),
             ecka_key: thumbprint(ecka.certificate.point()),
             subjects: Subjects { tls: terminal.clone(), ecka: ecka.certificate.subject().to_owned() },

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Options, ServerError, caller::Peer, desk::Desk, router, tls::Acceptor};
+use super::{RunError, ServerOptions, caller::PeerCertificate, desk::AppState, router, tls::Acceptor};
 
 /// How long requests that are under way may take once the server was told to stop.
 const LAST_ORDERS: Duration = Duration::from_secs(10);
@@ -23,16 +23,16 @@ const LAST_ORDERS: Duration = Duration::from_secs(10);
 const HEAD_MAX: usize = 16 * 1024;
 
 /// Takes the address.
-pub async fn bind(listen: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(listen).await.map_err(|error| ServerError::Listen(listen, error))
+pub async fn bind(listen: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(listen).await.map_err(|error| RunError::Listen(listen, error))
 }
 
 /// Serves until `stop` ends, and then what is under way; who comes meanwhile waits in the system's queue.
 pub async fn serve(
-    options: &Options,
+    options: &ServerOptions,
     listener: &TcpListener,
     acceptor: Acceptor,
-    desk: Arc<Desk>,
+    desk: Arc<AppState>,
     stop: impl Future<Output = ()>,
 ) {
     let house = House {
@@ -87,7 +87,7 @@ impl House {
         let Ok(Some((stream, certificate))) = timeout(self.patience, self.acceptor.accept(stream)).await else {
             return;
         };
-        let service = self.router.clone().layer(Extension(Peer(Arc::new(certificate))));
+        let service = self.router.clone().layer(Extension(PeerCertificate(Arc::new(certificate))));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.patience.max(Duration::from_secs(75)))

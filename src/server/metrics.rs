@@ -8,7 +8,7 @@ use prometheus_client::{
 
 /// One kind of request.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct Request {
+pub struct RequestLabels {
     /// The route, not the path: a path may hold anything.
     pub route: String,
     /// The method.
@@ -28,7 +28,7 @@ pub struct Decision {
 pub struct Metrics {
     registry: Registry,
     /// Answered requests.
-    pub requests: Family<Request, Counter>,
+    pub requests: Family<RequestLabels, Counter>,
     /// Decided lookups.
     pub lookups: Family<Decision, Counter>,
     /// Proofs that tell of a copied token.

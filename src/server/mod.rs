@@ -36,14 +36,14 @@ use crate::{
 };
 
 pub use init::Initialised;
-pub use store::{Store, StoreError, StoreUrl};
+pub use store::{ServerStore, ServerStoreError, StoreUrl};
 
 /// How often a server looks whether its CA is being rotated.
 const CA_EVERY: Duration = Duration::from_secs(1);
 
 /// How a server is run.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ServerOptions {
     /// Where it listens.
     pub listen: SocketAddr,
     /// Keys and certificates; the CA key has to be there.
@@ -62,13 +62,13 @@ pub struct Options {
 
 /// Why a server does not start or go on.
 #[derive(Debug, thiserror::Error)]
-pub enum ServerError {
+pub enum RunError {
     /// Its keys or certificates.
     #[error(transparent)]
     Pki(#[from] PkiError),
     /// Its store.
     #[error(transparent)]
-    Store(#[from] StoreError),
+    Store(#[from] ServerStoreError),
     /// The address is taken, or not this machine's.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -81,7 +81,7 @@ pub enum ServerError {
 }
 
 /// What is told while a server runs: its caller prints or logs it.
-pub trait Log: Send + Sync {
+pub trait ServerLog: Send + Sync {
     /// It listens here.
     fn listening(&self, at: SocketAddr);
     /// A request was answered.
@@ -109,11 +109,11 @@ pub struct RequestLine<'a> {
 
 /// Runs until `stop` ends, then finishes what is under way. Blocks.
 pub fn run(
-    options: &Options,
-    log: &Arc<dyn Log>,
+    options: &ServerOptions,
+    log: &Arc<dyn ServerLog>,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), ServerError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServerError::Start)?;
+) -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(RunError::Start)?;
     runtime.block_on(async {
         let home = PkiDir::new(&options.pki);
         let listener = listen::bind(options.listen).await?;
@@ -123,9 +123,9 @@ pub fn run(
         loop {
             let (now, trusted) = (Timestamp::now(), home.load_trusted()?);
             let acceptor = tls::acceptor(&home.load_server_tls(now)?)?;
-            let desk = desk::Desk::open(&home, options, Arc::clone(log), now).await?;
+            let desk = desk::AppState::open(&home, options, Arc::clone(log), now).await?;
             if std::mem::take(&mut first) {
-                log.listening(listener.local_addr().map_err(|error| ServerError::Listen(options.listen, error))?);
+                log.listening(listener.local_addr().map_err(|error| RunError::Listen(options.listen, error))?);
             }
             let mut stopped = false;
             let end = async {
@@ -155,7 +155,7 @@ async fn another_ca(home: &PkiDir, trusted: &[Point]) {
 }
 
 /// Runs a future to its end: for the commands that open the store by themselves.
-pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, ServerError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ServerError::Start)?;
+pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Start)?;
     Ok(runtime.block_on(future))
 }

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::store::{Refusal, StoreError};
+use super::store::{ProofRefusal, ServerStoreError};
 use crate::{api::v1::Problem, pki::PkiError};
 
 /// Why a request is not answered as it wishes.
@@ -58,7 +58,7 @@ pub enum ApiError {
     /// A terminal does not revoke itself: nobody might be left who can undo it.
     TerminalSelf,
     /// The proof is not taken.
-    Proof(Refusal),
+    Proof(ProofRefusal),
     /// Something of ours is wrong; the text is for our log only.
     Fault(String),
 }
@@ -106,7 +106,7 @@ impl ApiError {
             Self::TerminalConflict => (StatusCode::CONFLICT, "terminal.conflict", "the name of the terminal is taken"),
             Self::KeyTaken => (StatusCode::CONFLICT, "key.taken", "the key is certified for something else"),
             Self::TerminalSelf => (StatusCode::CONFLICT, "terminal.self", "a terminal does not revoke itself"),
-            Self::Proof(Refusal::Malformed) => {
+            Self::Proof(ProofRefusal::Malformed) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "proof.malformed", "this is no presence proof of this token")
             }
             Self::Proof(refusal) => (StatusCode::CONFLICT, refusal.code(), refusal_title(*refusal)),
@@ -140,34 +140,34 @@ impl ApiError {
     }
 }
 
-const fn refusal_title(refusal: Refusal) -> &'static str {
+const fn refusal_title(refusal: ProofRefusal) -> &'static str {
     match refusal {
-        Refusal::Malformed => "this is no presence proof of this token",
-        Refusal::Certificate => "the identity certificate is not that of this token",
-        Refusal::Signature => "the signature of the proof is wrong",
-        Refusal::Terminal => "the proof was made for another terminal",
-        Refusal::Replayed => "the nonce of the proof was used before",
-        Refusal::ForeignNonce => "the nonce of the proof was given to another terminal",
-        Refusal::Expired => "the proof comes too late",
-        Refusal::Clone => "the use counter contradicts another proof: two cards have one identity",
+        ProofRefusal::Malformed => "this is no presence proof of this token",
+        ProofRefusal::Certificate => "the identity certificate is not that of this token",
+        ProofRefusal::Signature => "the signature of the proof is wrong",
+        ProofRefusal::Terminal => "the proof was made for another terminal",
+        ProofRefusal::Replayed => "the nonce of the proof was used before",
+        ProofRefusal::ForeignNonce => "the nonce of the proof was given to another terminal",
+        ProofRefusal::Expired => "the proof comes too late",
+        ProofRefusal::Clone => "the use counter contradicts another proof: two cards have one identity",
     }
 }
 
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
+impl From<ServerStoreError> for ApiError {
+    fn from(error: ServerStoreError) -> Self {
         Self::Fault(error.to_string()).unavailable_if(&error)
     }
 }
 
 impl ApiError {
     /// A database that is away comes back; one that holds nonsense does not.
-    fn unavailable_if(self, error: &StoreError) -> Self {
+    fn unavailable_if(self, error: &ServerStoreError) -> Self {
         match error {
-            StoreError::Database(
+            ServerStoreError::Database(
                 sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_),
             ) => Self::Store,
             // PostgreSQL is shut down (57), out of resources (53), or gave up a transaction (40); SQLite is busy (5).
-            StoreError::Database(sqlx::Error::Database(error))
+            ServerStoreError::Database(sqlx::Error::Database(error))
                 if error.code().is_some_and(|code| {
                     code == "5" || ["57", "53", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class))
                 }) =>

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::store::{Refusal, Shown, TokenKeys};
+use super::store::{ProofRefusal, Shown, TokenKeys};
 use crate::{
     crypto::{
         ec::Point,
@@ -37,18 +37,18 @@ pub fn check(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> 
     }
 }
 
-fn claims(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Result<Claims, Refusal> {
-    let read = Claims::read(cose).map_err(|_| Refusal::Malformed)?;
+fn claims(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Result<Claims, ProofRefusal> {
+    let read = Claims::read(cose).map_err(|_| ProofRefusal::Malformed)?;
     if read.token_id != *against.token_id.as_bytes() {
-        return Err(Refusal::Malformed);
+        return Err(ProofRefusal::Malformed);
     }
     let der = certificate.unwrap_or(&against.registered.identity_certificate);
-    let identity = identity(der, against).ok_or(Refusal::Certificate)?;
+    let identity = identity(der, against).ok_or(ProofRefusal::Certificate)?;
     let claims = verify_message(cose, &identity).map_err(|error| match error {
-        ProofError::Form | ProofError::OtherToken => Refusal::Malformed,
-        ProofError::Signature | ProofError::Crypto(_) => Refusal::Signature,
+        ProofError::Form | ProofError::OtherToken => ProofRefusal::Malformed,
+        ProofError::Signature | ProofError::Crypto(_) => ProofRefusal::Signature,
     })?;
-    if against.terminal.iter().any(|key| *key == claims.terminal) { Ok(claims) } else { Err(Refusal::Terminal) }
+    if against.terminal.iter().any(|key| *key == claims.terminal) { Ok(claims) } else { Err(ProofRefusal::Terminal) }
 }
 
 /// The identity key, from a certificate that is the CA's, in time, of the right class, this token's, and of the key

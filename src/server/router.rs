@@ -11,11 +11,11 @@ use axum::{
     routing::{MethodRouter, delete, get, post, put},
 };
 
-use super::{api, caller, desk::Desk, problem::ApiError};
+use super::{api, caller, desk::AppState, problem::ApiError};
 use crate::api::v1::BODY_MAX;
 
 /// The handlers, by their paths; which role may use which says [`super::routes::ROUTES`].
-fn handlers() -> [(&'static str, MethodRouter<Arc<Desk>>); 17] {
+fn handlers() -> [(&'static str, MethodRouter<Arc<AppState>>); 17] {
     [
         ("/v1/health", get(api::health::health)),
         ("/v1/openapi.json", get(api::health::openapi)),
@@ -38,7 +38,7 @@ fn handlers() -> [(&'static str, MethodRouter<Arc<Desk>>); 17] {
 }
 
 /// The router. Every request goes through `caller::admit`, also one to nowhere.
-pub fn router(desk: Arc<Desk>, patience: Duration) -> Router {
+pub fn router(desk: Arc<AppState>, patience: Duration) -> Router {
     let mut router = Router::new();
     for (path, handler) in handlers() {
         router = router.route(path, handler);

@@ -7,7 +7,7 @@ use openssl::x509::{X509, store::X509StoreBuilder};
 use tokio::net::TcpStream;
 use tokio_openssl::SslStream;
 
-use super::ServerError;
+use super::RunError;
 use crate::{
     crypto::{
         ec::Point,
@@ -24,8 +24,8 @@ pub struct Acceptor {
 }
 
 /// Sets TLS up with the server's key; only clients that our CA certified come in.
-pub fn acceptor(tls: &Tls) -> Result<Acceptor, ServerError> {
-    build(tls).map_err(|error| ServerError::Tls(error.to_string()))
+pub fn acceptor(tls: &Tls) -> Result<Acceptor, RunError> {
+    build(tls).map_err(|error| RunError::Tls(error.to_string()))
 }
 
 fn build(tls: &Tls) -> Result<Acceptor, openssl::error::ErrorStack> {

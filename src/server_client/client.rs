@@ -32,14 +32,14 @@ use crate::{
 
 /// How long a server may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct RequestLimits {
     /// For the connection with its handshake.
     pub connect: Duration,
     /// For a whole request, connection and answer included.
     pub request: Duration,
 }
 
-impl Default for Limits {
+impl Default for RequestLimits {
     fn default() -> Self {
         Self { connect: Duration::from_secs(2), request: Duration::from_secs(5) }
     }
@@ -47,21 +47,21 @@ impl Default for Limits {
 
 /// A server, and the connections to it that are kept alive. A clone shares them.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub struct ServerClient {
     agent: Agent,
     /// `https://host:port`
     base: String,
     trusted: Vec<Point>,
 }
 
-impl Server {
+impl ServerClient {
     /// A server at `https://HOST[:PORT]`, certified by one of these CAs. Nothing is sent yet.
     pub fn connect(
         url: &str,
         key: &KeyPair,
         certificate: &TlsCertificate,
         authorities: &[Authority],
-        limits: Limits,
+        limits: RequestLimits,
     ) -> Result<Self, ServerError> {
         let base = base(url).ok_or_else(|| ServerError::Url(url.to_owned()))?;
         let tls = TlsConnector::new(key, certificate, authorities);

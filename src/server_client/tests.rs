@@ -9,7 +9,7 @@ use std::{
 use serde_json::json as value;
 use uuid::Uuid;
 
-use super::{Limits, Server, ServerError};
+use super::{RequestLimits, ServerClient, ServerError};
 use crate::{
     api::{User, v1::*},
     crypto::x509::TlsUse,
@@ -151,9 +151,10 @@ fn a_terminal_of_another_ca_is_told_that_it_is_refused() {
     let (world, other) = (World::new(), World::new());
     let double = Double::start(&world, |_| json(&health()));
     let (key, certificate) = other.tls(TlsUse::Client, &[]);
-    let limits = Limits { connect: Duration::from_secs(10), request: Duration::from_secs(20) };
+    let limits = RequestLimits { connect: Duration::from_secs(10), request: Duration::from_secs(20) };
     let terminal =
-        Server::connect(&double.url(), &key, &certificate, std::slice::from_ref(&world.authority), limits).unwrap();
+        ServerClient::connect(&double.url(), &key, &certificate, std::slice::from_ref(&world.authority), limits)
+            .unwrap();
     let error = terminal.health().unwrap_err();
     assert!(matches!(error, ServerError::Refused(_)), "{error:?}");
     assert_eq!(double.asked(), 0);
@@ -183,7 +184,7 @@ fn a_server_that_dies_in_the_middle_is_away() {
 #[test]
 fn a_slow_server_is_given_up() {
     let world = World::new();
-    let limits = Limits { connect: Duration::from_millis(300), request: Duration::from_millis(600) };
+    let limits = RequestLimits { connect: Duration::from_millis(300), request: Duration::from_millis(600) };
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}", silent.local_addr().unwrap().port());
     assert_eq!(world.terminal_with(&url, limits).health().unwrap_err(), ServerError::Slow);
@@ -191,7 +192,7 @@ fn a_slow_server_is_given_up() {
     let gate = Arc::new(Mutex::new(()));
     let held = gate.lock().unwrap();
     let waits = gate.clone();
-    let limits = Limits { connect: Duration::from_secs(10), request: Duration::from_secs(2) };
+    let limits = RequestLimits { connect: Duration::from_secs(10), request: Duration::from_secs(2) };
     let double = Double::start(&world, move |asked| {
         if asked.line.ends_with("openapi.json") {
             // The head of an answer, and never its body.
@@ -283,8 +284,9 @@ fn an_answer_about_another_token_is_refused() {
 fn only_https_with_a_host_and_nothing_more_is_a_server() {
     let world = World::new();
     let (key, certificate) = world.tls(TlsUse::Client, &[]);
-    let connect =
-        |url: &str| Server::connect(url, &key, &certificate, std::slice::from_ref(&world.authority), Limits::default());
+    let connect = |url: &str| {
+        ServerClient::connect(url, &key, &certificate, std::slice::from_ref(&world.authority), RequestLimits::default())
+    };
     for good in ["https://door", "https://door:8443", "https://door:8443/", "https://127.0.0.1:1", "https://[::1]:8443"]
     {
         assert_eq!(connect(good).unwrap().url(), good.trim_end_matches('/'));

@@ -11,7 +11,7 @@ use rollcall::{
     },
     crypto::{ec::Point, jws, random::SystemRandom},
     pki::TerminalKeys,
-    server_client::{Server, ServerError},
+    server_client::{ServerClient, ServerError},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -109,7 +109,7 @@ pub fn tokens_are_registered_once(kind: &Kind) {
     assert!(admin.tokens_of("nobody", None, 500).unwrap().items.is_empty());
 }
 
-fn feed(server: &Server, since: u64, ca: &Point) -> Feed {
+fn feed(server: &ServerClient, since: u64, ca: &Point) -> Feed {
     let verified = jws::verify(&server.revocations(since).unwrap().jws, FEED_TYPE, ca).unwrap();
     let feed: Feed = serde_json::from_slice(&verified.payload).unwrap();
     verified.check_time(feed.at).unwrap();

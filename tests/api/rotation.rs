@@ -6,7 +6,7 @@ use rollcall::{
     api::v1::{Freshness, RenewalRequest, Role},
     crypto::x509::{Certificate, CertificateProfile, TlsCertificate, TlsUse},
     pki::PkiDir,
-    server_client::{Limits, Server, ServerError},
+    server_client::{RequestLimits, ServerClient, ServerError},
 };
 
 use super::{
@@ -15,10 +15,11 @@ use super::{
 };
 
 /// The administrator, with the keys that are here now, once the server knows them.
-fn administrator(home: &PkiDir, port: u16) -> Server {
+fn administrator(home: &PkiDir, port: u16) -> ServerClient {
     let tls = home.load_terminal_tls(Timestamp::now()).unwrap();
     let url = format!("https://localhost:{port}");
-    let connect = || Server::connect(&url, &tls.key, &tls.certificate, &tls.trusted(), Limits::default()).unwrap();
+    let connect =
+        || ServerClient::connect(&url, &tls.key, &tls.certificate, &tls.trusted(), RequestLimits::default()).unwrap();
     (0..2000).map(|_| connect()).find(|server| server.health().is_ok()).expect("the server takes the rotation up")
 }
 
@@ -69,7 +70,7 @@ pub fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
     let tls = TlsCertificate::verify(&bytes(&renewed.tls), &ca, TlsUse::Client).unwrap();
     let trusted = site.pki().load_terminal_tls(Timestamp::now()).unwrap().trusted();
     let url = format!("https://localhost:{}", server.port);
-    let fresh = Server::connect(&url, &door.keys.tls, &tls, &trusted, Limits::default()).unwrap();
+    let fresh = ServerClient::connect(&url, &door.keys.tls, &tls, &trusted, RequestLimits::default()).unwrap();
     assert_eq!(fresh.lookup(&token.ask(&door, nonce(&fresh), 2)).unwrap().proof, Some(Freshness::Fresh));
 
     // What it signs meanwhile is under the old one, and holds here as well.

@@ -17,7 +17,7 @@ use rollcall::{
         x509::{Authority, ServerName, TlsCertificate, TlsUse},
     },
     pki::{Caution, PkiDir, TerminalKeys},
-    server_client::{Limits, Server},
+    server_client::{RequestLimits, ServerClient},
 };
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
@@ -60,11 +60,17 @@ pub struct Terminal {
 
 impl Terminal {
     /// Our own client as this terminal.
-    pub fn client(&self, port: u16) -> Server {
+    pub fn client(&self, port: u16) -> ServerClient {
         let certificate = TlsCertificate::verify(&self.tls, self.authority.point(), TlsUse::Client).unwrap();
         let url = format!("https://localhost:{port}");
-        Server::connect(&url, &self.keys.tls, &certificate, std::slice::from_ref(&self.authority), Limits::default())
-            .unwrap()
+        ServerClient::connect(
+            &url,
+            &self.keys.tls,
+            &certificate,
+            std::slice::from_ref(&self.authority),
+            RequestLimits::default(),
+        )
+        .unwrap()
     }
 
     pub fn raw(&self, port: u16) -> Raw {

@@ -11,7 +11,7 @@ use rollcall::{
         random::{SystemRandom, bytes},
     },
     proof::{Claims, thumbprint},
-    server_client::Server,
+    server_client::ServerClient,
 };
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ impl Token {
     }
 
     /// One that is registered.
-    pub fn registered(server: &Server, user_id: &str) -> (Self, TokenCertificates) {
+    pub fn registered(server: &ServerClient, user_id: &str) -> (Self, TokenCertificates) {
         let token = Self::new();
         let certificates = server.register_token(&token.request(user_id)).unwrap();
         (token, certificates)
@@ -84,11 +84,11 @@ pub fn message(claims: &Claims, key: &KeyPair) -> Vec<u8> {
 }
 
 /// A nonce of the server for this terminal.
-pub fn nonce(server: &Server) -> [u8; 32] {
+pub fn nonce(server: &ServerClient) -> [u8; 32] {
     nonces(server, 1)[0]
 }
 
-pub fn nonces(server: &Server, count: u16) -> Vec<[u8; 32]> {
+pub fn nonces(server: &ServerClient, count: u16) -> Vec<[u8; 32]> {
     let given = server.nonces(count).unwrap().nonces;
     given.iter().map(|n| BASE64_URL_SAFE_NO_PAD.decode(&n.nonce).unwrap().try_into().unwrap()).collect()
 }

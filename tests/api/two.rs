@@ -7,7 +7,7 @@ use std::{
 
 use rollcall::{
     api::v1::{EventBatch, Freshness, Role},
-    server_client::{Server, ServerError},
+    server_client::{ServerClient, ServerError},
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -98,7 +98,7 @@ fn tap(terminal: &Terminal, token: &Token, ports: [u16; 2], tally: &Tally, progr
     }
 }
 
-fn events(servers: &[Server; 2], round: u32) {
+fn events(servers: &[ServerClient; 2], round: u32) {
     let first = i64::from(round) * 5 + 1;
     let events = (first..first + 5).map(|seq| json!({ "schema": "rollcall.event/1", "seq": seq })).collect();
     let batch = EventBatch { list: Uuid::from_u128(1), events };

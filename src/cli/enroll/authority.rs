@@ -16,7 +16,7 @@ use crate::{
     crypto::{ec::Point, random::SystemRandom},
     failure::Failure,
     pki::{Ca, Caution, PkiDir, PkiError},
-    server_client::Server,
+    server_client::ServerClient,
     terminal::enrollment::{Authority, Certificates, EnrollError, Wanted},
     terminal::presence::Input,
 };
@@ -34,7 +34,7 @@ pub fn authority(settings: &Settings, home: &PkiDir) -> Result<Shared, Failure> 
 
 /// The CA at the server, which registers the token in the same step.
 struct Remote {
-    server: Server,
+    server: ServerClient,
     point: Point,
 }
 

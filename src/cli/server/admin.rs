@@ -18,7 +18,7 @@ use crate::{
     },
     config::Settings,
     failure::Failure,
-    server_client::{Server, ServerError},
+    server_client::{ServerClient, ServerError},
 };
 
 /// `rollcall server user`
@@ -43,7 +43,7 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
 
 /// In batches, each of which the server takes whole or not at all; the same file once more changes nothing, so an import
 /// that was interrupted is finished by the same command.
-fn import(server: &Server, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), Failure> {
     let users = people::load(file)?;
     let all = users.len() as u64;
     let mut done = json::Import::default();

@@ -14,7 +14,7 @@ use crate::{
     failure::{Class, Failure},
     pki::PkiDir,
     server::{
-        self, ServerError, Store,
+        self, RunError, ServerStore,
         audit::{AuditError, Verifier},
     },
 };
@@ -28,12 +28,12 @@ pub fn run(args: &AuditArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let told = told(args, settings)?;
     let url = store(settings)?;
     let (verified, head) = server::block_on(async {
-        let store = Store::inspect(&url).await?;
+        let store = ServerStore::inspect(&url).await?;
         let done = verify(&store, told).await;
         store.close().await;
         done
     })?
-    .map_err(ServerError::Store)?;
+    .map_err(RunError::Store)?;
     let bad = verified.as_ref().err();
     out.object(&json::Audit {
         schema: json::Schema::default(),
@@ -48,9 +48,9 @@ pub fn run(args: &AuditArgs, settings: &Settings, out: &mut Printer) -> Result<u
 
 /// Follows the log; the head is read first, so that what is added meanwhile is no contradiction.
 async fn verify(
-    store: &Store,
+    store: &ServerStore,
     told: Vec<AuditHead>,
-) -> Result<(Result<u64, AuditError>, AuditHead), server::StoreError> {
+) -> Result<(Result<u64, AuditError>, AuditHead), server::ServerStoreError> {
     let head = store.audit_head().await?;
     let mut verifier = Verifier::new(told);
     let mut after = 0;

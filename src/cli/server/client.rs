@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     failure::{Class, Failure},
     pki::PkiDir,
-    server_client::{Limits, Server, ServerError},
+    server_client::{RequestLimits, ServerClient, ServerError},
 };
 
 /// The time to wait before a busy server is asked once more, and how often.
@@ -16,15 +16,15 @@ const PAUSE: Duration = Duration::from_secs(1);
 const TRIES: usize = 30;
 
 /// Connects with this terminal's certificate.
-pub fn connect(settings: &Settings) -> Result<Server, Failure> {
+pub fn connect(settings: &Settings) -> Result<ServerClient, Failure> {
     let Some(url) = &settings.server.url else {
         return Err(Failure::new(Class::Config, "server.not-configured", "this terminal has no server to ask").hint(
             "say where it is: url = \"https://HOST:PORT\" under [server] in config.toml, or ROLLCALL_SERVER_URL",
         ));
     };
     let tls = PkiDir::new(settings.pki_folder()).load_terminal_tls(Timestamp::now())?;
-    let limits = Limits { request: settings.server.timeout, ..Limits::default() };
-    Ok(Server::connect(url, &tls.key, &tls.certificate, &tls.trusted(), limits)?)
+    let limits = RequestLimits { request: settings.server.timeout, ..RequestLimits::default() };
+    Ok(ServerClient::connect(url, &tls.key, &tls.certificate, &tls.trusted(), limits)?)
 }
 
 /// Asks until the server is not busy any more: for work that is worth waiting for.

@@ -19,7 +19,7 @@ use crate::{
     config::Settings,
     failure::{Class, Failure},
     pki::Caution,
-    server::{self, Log, Options, RequestLine, ServerError, StoreUrl},
+    server::{self, RequestLine, RunError, ServerLog, ServerOptions, StoreUrl},
 };
 
 /// Lines that may wait for a slow reader of ours; a request never waits for one.
@@ -54,7 +54,7 @@ pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
 /// `rollcall server run`: until a signal, which ends it in order (130 or 143).
 pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let url = store(settings)?;
-    let options = Options {
+    let options = ServerOptions {
         listen: args.listen.unwrap_or(settings.server.listen),
         pki: settings.pki_folder(),
         store: url.clone(),
@@ -68,14 +68,14 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         let _ = stop.send(());
     })?;
     let (lines, inbox) = sync_channel(LINES);
-    let log: Arc<dyn Log> = Arc::new(Lines { lines, verbose: settings.verbose });
+    let log: Arc<dyn ServerLog> = Arc::new(Lines { lines, verbose: settings.verbose });
     let worker = thread::Builder::new().name("server".into()).spawn(move || {
         server::run(&options, &log, async {
             // A sender that is gone means the same.
             let _ = stopped.await;
         })
     });
-    let worker = worker.map_err(ServerError::Start)?;
+    let worker = worker.map_err(RunError::Start)?;
     print(&inbox, &url, out)?;
     // The channel is closed, so the server has ended or panicked, which the hook has told.
     match worker.join() {
@@ -104,7 +104,7 @@ fn print(inbox: &Receiver<Line>, url: &StoreUrl, out: &mut Printer) -> Result<()
 
 /// Where the store is that the configuration or the environment names.
 pub fn store(settings: &Settings) -> Result<StoreUrl, Failure> {
-    Ok(settings.server.store.expose().parse::<StoreUrl>().map_err(ServerError::Store)?)
+    Ok(settings.server.store.expose().parse::<StoreUrl>().map_err(RunError::Store)?)
 }
 
 enum Line {
@@ -119,7 +119,7 @@ struct Lines {
     verbose: bool,
 }
 
-impl Log for Lines {
+impl ServerLog for Lines {
     fn listening(&self, at: SocketAddr) {
         let _ = self.lines.send(Line::Listening(at));
     }

@@ -12,7 +12,7 @@ use crate::{
         metrics::Decision,
         problem::ApiError,
         proofs::{self, Against},
-        store::{Ask, CallerRow, Found, Refusal, Shown},
+        store::{CallerRow, LookupResult, LookupTask, ProofRefusal, Shown},
     },
 };
 
@@ -45,12 +45,12 @@ pub async fn lookup(
     }
     let proof = shown(&desk, &caller, &request).await?;
     let (raw, nonces) = desk.nonces(request.nonces).map_err(|error| ApiError::fault(&error))?;
-    let ask = Ask { terminal: caller.name.clone(), token_id: request.token_id, proof, nonces: raw };
+    let ask = LookupTask { terminal: caller.name.clone(), token_id: request.token_id, proof, nonces: raw };
     let found = desk.decide(ask).await?;
     count(&desk, request.token_id, &found, request.nonces);
-    let Found::Token { status, reason, user, freshness } = found else {
+    let LookupResult::Token { status, reason, user, freshness } = found else {
         return Err(match found {
-            Found::Refused(refusal) => ApiError::Proof(refusal),
+            LookupResult::Refused(refusal) => ApiError::Proof(refusal),
             _ => ApiError::NoToken,
         });
     };
@@ -73,9 +73,9 @@ async fn shown(desk: &Desk, caller: &CallerRow, request: &LookupRequest) -> Resu
         };
     };
     let bytes = |name, text: &str| binary(name, text, 0..=LONGEST);
-    let Ok(cose) = bytes("proof", proof) else { return Ok(Shown::Refused(Refusal::Malformed)) };
+    let Ok(cose) = bytes("proof", proof) else { return Ok(Shown::Refused(ProofRefusal::Malformed)) };
     let certificate = request.identity_certificate.as_deref().map(|text| bytes("identity_certificate", text));
-    let Ok(certificate) = certificate.transpose() else { return Ok(Shown::Refused(Refusal::Certificate)) };
+    let Ok(certificate) = certificate.transpose() else { return Ok(Shown::Refused(ProofRefusal::Certificate)) };
     // Without a token there is nothing to check against: the store says so, and writes it down.
     let Some(registered) = desk.store.token_keys(request.token_id).await? else { return Ok(Shown::Nothing) };
     let against = Against {
@@ -88,18 +88,18 @@ async fn shown(desk: &Desk, caller: &CallerRow, request: &LookupRequest) -> Resu
     Ok(proofs::check(&cose, certificate.as_deref(), &against))
 }
 
-fn count(desk: &Desk, token_id: Uuid, found: &Found, nonces: u16) {
+fn count(desk: &Desk, token_id: Uuid, found: &LookupResult, nonces: u16) {
     let result = match found {
-        Found::Unknown => "token.unknown",
-        Found::Refused(refusal) => refusal.code(),
-        Found::Token { status: TokenStatus::Active, .. } => "active",
-        Found::Token { status: TokenStatus::Suspended, .. } => "suspended",
-        Found::Token { status: TokenStatus::Lost, .. } => "lost",
-        Found::Token { status: TokenStatus::Revoked, .. } => "revoked",
+        LookupResult::Unknown => "token.unknown",
+        LookupResult::Refused(refusal) => refusal.code(),
+        LookupResult::Token { status: TokenStatus::Active, .. } => "active",
+        LookupResult::Token { status: TokenStatus::Suspended, .. } => "suspended",
+        LookupResult::Token { status: TokenStatus::Lost, .. } => "lost",
+        LookupResult::Token { status: TokenStatus::Revoked, .. } => "revoked",
     };
     desk.metrics.lookups.get_or_create(&Decision { result: result.to_owned() }).inc();
     desk.metrics.nonces.inc_by(u64::from(nonces));
-    if *found == Found::Refused(Refusal::Clone) {
+    if *found == LookupResult::Refused(ProofRefusal::Clone) {
         desk.metrics.clones.inc();
         desk.log.fault(&format!("clone alarm: two cards seem to have the identity of token {token_id}"));
     }

@@ -21,7 +21,7 @@ use crate::{
         body::{Body, Id, PageQuery, Parameters, binary, check_name},
         caller::Caller,
         problem::ApiError,
-        store::{Added, NewTerminal, Subjects, TerminalKeys},
+        store::{Added, NewTerminal, RegisteredKeys, Subjects},
     },
 };
 
@@ -61,12 +61,12 @@ impl Requests {
         role: Role,
         cas: &mut Cas,
         now: Timestamp,
-    ) -> Result<(TerminalCertificates, TerminalKeys), PkiError> {
+    ) -> Result<(TerminalCertificates, RegisteredKeys), PkiError> {
         let Cas { ca, previous } = cas;
         let tls = ca.certify_tls_client(&self.tls, now, &mut SystemRandom)?;
         let ecka = ca.certify_terminal(card_role(role), &self.ecka, now, &mut SystemRandom)?;
         let read = TlsCertificate::verify(&tls, ca.authority().point(), TlsUse::Client).map_err(PkiError::Request)?;
-        let keys = TerminalKeys {
+        let keys = RegisteredKeys {
             tls_key: sha256(&[self.tls.point().as_bytes()]),
             ecka_key: thumbprint(self.ecka.point()),
             subjects: Subjects { tls: self.tls.subject().to_owned(), ecka: self.ecka.subject().to_owned() },

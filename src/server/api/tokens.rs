@@ -12,7 +12,7 @@ use crate::{
         body::{Body, Id, PageQuery, Parameters, binary, check_user, plain},
         caller::Caller,
         problem::ApiError,
-        store::{NewToken, Registered, StatusChange, TokenKeys},
+        store::{NewToken, Registration, StatusChange, TokenKeys},
     },
 };
 
@@ -49,13 +49,13 @@ pub async fn register(
     let keys = TokenKeys { identity_key: identity.as_bytes().to_vec(), ecka_key: ecka.as_bytes().to_vec(), ..keys };
     let new = NewToken { token_id, user: request.user, keys, replaces: request.replaces };
     match desk.store.register(&new, &caller.name, (desk.clock)()).await? {
-        Registered::Known(keys) => Ok(Json(TokenCertificates {
+        Registration::Known(keys) => Ok(Json(TokenCertificates {
             identity: BASE64_URL_SAFE_NO_PAD.encode(keys.identity_certificate),
             ecka: BASE64_URL_SAFE_NO_PAD.encode(keys.ecka_certificate),
         })),
-        Registered::Conflict => Err(ApiError::TokenConflict),
-        Registered::NotTheirs => Err(ApiError::NotTheirs),
-        Registered::NothingToReplace => Err(ApiError::NoToken),
+        Registration::Conflict => Err(ApiError::TokenConflict),
+        Registration::NotTheirs => Err(ApiError::NotTheirs),
+        Registration::NothingToReplace => Err(ApiError::NoToken),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// Why a store cannot be opened, read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum ServerStoreError {
     /// The text names no store.
     #[error("it is no store such as sqlite:///var/lib/rollcall/server.db or postgres://host/database")]
     Url,

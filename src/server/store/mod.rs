@@ -11,7 +11,7 @@ mod sqlite;
 mod types;
 mod url;
 
-pub use error::StoreError;
+pub use error::ServerStoreError;
 pub use types::*;
 pub use url::StoreUrl;
 
@@ -26,10 +26,10 @@ use crate::api::{
 
 /// The open store.
 #[derive(Debug, Clone)]
-pub struct Store(Pools);
+pub struct ServerStore(Backend);
 
 #[derive(Debug, Clone)]
-enum Pools {
+enum Backend {
     Sqlite(sqlite::Pools),
     Postgres(postgres::Pool),
 }
@@ -39,13 +39,13 @@ enum Pools {
 macro_rules! on {
     ($store:expr, reading, $queries:ident, |$connection:ident| $query:expr) => {
         match &$store.0 {
-            Pools::Sqlite(pools) => {
+            Backend::Sqlite(pools) => {
                 use sqlite::queries as $queries;
                 let mut held = pools.read().await?;
                 let $connection = &mut *held;
                 Ok($query.await?)
             }
-            Pools::Postgres(pool) => {
+            Backend::Postgres(pool) => {
                 use postgres::queries as $queries;
                 let mut held = pool.read().await?;
                 let $connection = &mut *held;
@@ -55,7 +55,7 @@ macro_rules! on {
     };
     ($store:expr, writing, $queries:ident, |$connection:ident| $query:expr) => {
         match &$store.0 {
-            Pools::Sqlite(pools) => {
+            Backend::Sqlite(pools) => {
                 use sqlite::queries as $queries;
                 let mut held = pools.write().await?;
                 let $connection = &mut *held;
@@ -63,7 +63,7 @@ macro_rules! on {
                 held.commit().await?;
                 Ok(done)
             }
-            Pools::Postgres(pool) => {
+            Backend::Postgres(pool) => {
                 use postgres::queries as $queries;
                 let mut held = pool.write().await?;
                 let $connection = &mut *held;
@@ -75,23 +75,23 @@ macro_rules! on {
     };
 }
 
-type Result<T> = std::result::Result<T, StoreError>;
+type Result<T> = std::result::Result<T, ServerStoreError>;
 
-impl Store {
+impl ServerStore {
     /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier, and
     /// a store of another one is refused, unless that is the `previous` one, which is being rotated out: then it belongs to
     /// this one from now on.
     pub async fn open(url: &StoreUrl, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
         let store = match url {
-            StoreUrl::Sqlite(path) => Self(Pools::Sqlite(sqlite::Pools::open(path).await?)),
-            StoreUrl::Postgres(options) => Self(Pools::Postgres(postgres::Pool::open(options).await?)),
+            StoreUrl::Sqlite(path) => Self(Backend::Sqlite(sqlite::Pools::open(path).await?)),
+            StoreUrl::Postgres(options) => Self(Backend::Postgres(postgres::Pool::open(options).await?)),
         };
         let mut owner = store.owner(authority).await?;
         if previous.is_some_and(|previous| owner == previous) {
             store.hand_over(previous.unwrap_or(authority), authority).await?;
             owner = store.owner(authority).await?;
         }
-        if owner == authority { Ok(store) } else { Err(StoreError::OtherAuthority(hex::encode(owner))) }
+        if owner == authority { Ok(store) } else { Err(ServerStoreError::OtherAuthority(hex::encode(owner))) }
     }
 
     async fn owner(&self, authority: &[u8; 20]) -> Result<Vec<u8>> {
@@ -105,16 +105,16 @@ impl Store {
     /// Opens a store that is there, for reading only, whosever it is.
     pub async fn inspect(url: &StoreUrl) -> Result<Self> {
         Ok(match url {
-            StoreUrl::Sqlite(path) => Self(Pools::Sqlite(sqlite::Pools::inspect(path).await?)),
-            StoreUrl::Postgres(options) => Self(Pools::Postgres(postgres::Pool::inspect(options).await?)),
+            StoreUrl::Sqlite(path) => Self(Backend::Sqlite(sqlite::Pools::inspect(path).await?)),
+            StoreUrl::Postgres(options) => Self(Backend::Postgres(postgres::Pool::inspect(options).await?)),
         })
     }
 
     /// Closes every connection, after what is under way.
     pub async fn close(&self) {
         match &self.0 {
-            Pools::Sqlite(pools) => pools.close().await,
-            Pools::Postgres(pool) => pool.close().await,
+            Backend::Sqlite(pools) => pools.close().await,
+            Backend::Postgres(pool) => pool.close().await,
         }
     }
 
@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// Adds the keys of a renewal, and drops those whose certificates have expired.
-    pub async fn renew_terminal(&self, name: &str, keys: &TerminalKeys, now: Timestamp) -> Result<()> {
+    pub async fn renew_terminal(&self, name: &str, keys: &RegisteredKeys, now: Timestamp) -> Result<()> {
         on!(self, writing, queries, |c| queries::terminals::renew(c, name, keys, now))
     }
 
@@ -189,7 +189,7 @@ impl Store {
     }
 
     /// Registers a token, brings its user up to date, and revokes the one that it replaces.
-    pub async fn register(&self, new: &NewToken, actor: &str, now: Timestamp) -> Result<Registered> {
+    pub async fn register(&self, new: &NewToken, actor: &str, now: Timestamp) -> Result<Registration> {
         on!(self, writing, queries, |c| queries::tokens::register(c, new, actor, now))
     }
 
@@ -221,7 +221,7 @@ impl Store {
     }
 
     /// Decides several lookups in one transaction, in their order.
-    pub async fn lookups(&self, asks: &[Ask], now: Timestamp) -> Result<Vec<Found>> {
+    pub async fn lookups(&self, asks: &[LookupTask], now: Timestamp) -> Result<Vec<LookupResult>> {
         on!(self, writing, queries, |c| queries::lookups::decide(c, asks, now))
     }
 
@@ -247,7 +247,7 @@ impl Store {
     }
 
     /// Records of the audit log after a number, in their order.
-    pub async fn audit(&self, after: i64, limit: u32) -> Result<Vec<audit::Record>> {
+    pub async fn audit(&self, after: i64, limit: u32) -> Result<Vec<audit::AuditRecord>> {
         on!(self, reading, queries, |c| queries::audit::page(c, after, limit))
     }
 }

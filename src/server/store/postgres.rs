@@ -8,7 +8,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{StoreError, migrations};
+use super::{ServerStoreError, migrations};
 
 // The same text once for each driver: see the parent.
 #[path = "queries/mod.rs"]
@@ -29,14 +29,14 @@ pub struct Pool(PgPool);
 
 impl Pool {
     /// Connects, and brings the database to the newest format; one process does so at a time (an advisory lock).
-    pub async fn open(options: &PgConnectOptions) -> Result<Self, StoreError> {
+    pub async fn open(options: &PgConnectOptions) -> Result<Self, ServerStoreError> {
         let pool = Self::inspect(options).await?;
         migrations::migrator(&migrations::POSTGRES).run(&pool.0).await?;
         Ok(pool)
     }
 
     /// Connects.
-    pub async fn inspect(options: &PgConnectOptions) -> Result<Self, StoreError> {
+    pub async fn inspect(options: &PgConnectOptions) -> Result<Self, ServerStoreError> {
         let options = options.clone().application_name("rollcall");
         // A statement that hangs must not hold the row that everybody waits for.
         let options = options.options([("statement_timeout", "8000"), ("idle_in_transaction_session_timeout", "8000")]);

@@ -8,7 +8,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{StoreError, migrations};
+use super::{ServerStoreError, migrations};
 use crate::files;
 
 // The same text once for each driver: see the parent.
@@ -33,7 +33,7 @@ pub struct Pools {
 
 impl Pools {
     /// Opens the file, makes it when it is not there, private, and brings it to the newest format.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+    pub async fn open(path: &Path) -> Result<Self, ServerStoreError> {
         private_file(path)?;
         let options = options(path);
         let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
@@ -43,9 +43,9 @@ impl Pools {
     }
 
     /// Opens a file that is there, for reading.
-    pub async fn inspect(path: &Path) -> Result<Self, StoreError> {
+    pub async fn inspect(path: &Path) -> Result<Self, ServerStoreError> {
         if let Err(error) = std::fs::metadata(path) {
-            return Err(StoreError::File(path.to_owned(), error));
+            return Err(ServerStoreError::File(path.to_owned(), error));
         }
         let read = SqlitePoolOptions::new().max_connections(1).connect_with(options(path).read_only(true)).await?;
         Ok(Self { write: read.clone(), read })
@@ -78,8 +78,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// The file and its folder, for our eyes only, before SQLite makes them otherwise.
-fn private_file(path: &Path) -> Result<(), StoreError> {
-    let failed = |error| StoreError::File(path.to_owned(), error);
+fn private_file(path: &Path) -> Result<(), ServerStoreError> {
+    let failed = |error| ServerStoreError::File(path.to_owned(), error);
     if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
         files::create_private_folder(folder).map_err(failed)?;
     }

@@ -34,7 +34,7 @@ pub struct Subjects {
 
 /// The keys of a terminal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TerminalKeys {
+pub struct RegisteredKeys {
     /// SHA-256 of the 65-byte point of its TLS key.
     pub tls_key: [u8; 32],
     /// The thumbprint (RFC 9679) of the key that it uses to tokens.
@@ -53,7 +53,7 @@ pub struct NewTerminal {
     /// What it may do.
     pub role: Role,
     /// Its keys.
-    pub keys: TerminalKeys,
+    pub keys: RegisteredKeys,
 }
 
 /// What became of a new terminal.
@@ -97,7 +97,7 @@ pub struct NewToken {
 
 /// What became of a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Registered {
+pub enum Registration {
     /// The token is known, with these certificates: the ones given, or those of the same registration before.
     Known(TokenKeys),
     /// The id is taken by a token with other keys, or of another user.
@@ -121,7 +121,7 @@ pub enum StatusChange {
 
 /// One lookup to be decided.
 #[derive(Debug, Clone)]
-pub struct Ask {
+pub struct LookupTask {
     /// Who asks.
     pub terminal: String,
     /// For which token.
@@ -138,7 +138,7 @@ pub enum Shown {
     /// None was sent.
     Nothing,
     /// It does not hold.
-    Refused(Refusal),
+    Refused(ProofRefusal),
     /// Its signature, its certificate and its terminal are right.
     Claims {
         /// The nonce in it.
@@ -152,7 +152,7 @@ pub enum Shown {
 
 /// Why a proof is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum ProofRefusal {
     /// It is not a message of our form, or for another token than the one asked for.
     Malformed,
     /// The certificate is not that of this token's identity key.
@@ -171,7 +171,7 @@ pub enum Refusal {
     Clone,
 }
 
-impl Refusal {
+impl ProofRefusal {
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::Malformed,
@@ -201,11 +201,11 @@ impl Refusal {
 
 /// What a lookup came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum LookupResult {
     /// There is no such token.
     Unknown,
     /// The proof is not taken.
-    Refused(Refusal),
+    Refused(ProofRefusal),
     /// This is what is known of it.
     Token {
         /// Whether it is let in.

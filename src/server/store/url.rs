@@ -4,7 +4,7 @@ use std::{path::PathBuf, str::FromStr};
 
 use sqlx::postgres::PgConnectOptions;
 
-use super::StoreError;
+use super::ServerStoreError;
 
 /// Where a store is. A password in it is never printed.
 #[derive(Clone)]
@@ -16,16 +16,16 @@ pub enum StoreUrl {
 }
 
 impl FromStr for StoreUrl {
-    type Err = StoreError;
+    type Err = ServerStoreError;
 
-    fn from_str(text: &str) -> Result<Self, StoreError> {
+    fn from_str(text: &str) -> Result<Self, ServerStoreError> {
         if let Some(path) = text.strip_prefix("sqlite://").filter(|path| path.starts_with('/') && !path.contains('?')) {
             return Ok(Self::Sqlite(path.into()));
         }
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return text.parse().map(|options| Self::Postgres(Box::new(options))).map_err(|_| StoreError::Url);
+            return text.parse().map(|options| Self::Postgres(Box::new(options))).map_err(|_| ServerStoreError::Url);
         }
-        Err(StoreError::Url)
+        Err(ServerStoreError::Url)
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
         let url: StoreUrl = "sqlite:///var/lib/server.db".parse().unwrap();
         assert!(matches!(url, StoreUrl::Sqlite(path) if path.as_os_str() == "/var/lib/server.db"));
         for text in ["", "server.db", "sqlite://server.db", "sqlite:///a?mode=ro", "mysql://h/d", "postgres://:x:y"] {
-            assert!(matches!(text.parse::<StoreUrl>(), Err(StoreError::Url)), "{text}");
+            assert!(matches!(text.parse::<StoreUrl>(), Err(ServerStoreError::Url)), "{text}");
         }
     }
 }

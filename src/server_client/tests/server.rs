@@ -16,7 +16,7 @@ use openssl::{
     x509::{X509, store::X509StoreBuilder},
 };
 
-use super::super::{Limits, Server};
+use super::super::{RequestLimits, ServerClient};
 use crate::crypto::{
     ec::KeyPair,
     random::SystemRandom,
@@ -53,13 +53,13 @@ impl World {
     }
 
     /// A terminal of this world that asks a server at this URL.
-    pub fn terminal(&self, url: &str) -> Server {
-        self.terminal_with(url, Limits { connect: Duration::from_secs(10), request: Duration::from_secs(20) })
+    pub fn terminal(&self, url: &str) -> ServerClient {
+        self.terminal_with(url, RequestLimits { connect: Duration::from_secs(10), request: Duration::from_secs(20) })
     }
 
-    pub fn terminal_with(&self, url: &str, limits: Limits) -> Server {
+    pub fn terminal_with(&self, url: &str, limits: RequestLimits) -> ServerClient {
         let (key, certificate) = self.tls(TlsUse::Client, &[]);
-        Server::connect(url, &key, &certificate, std::slice::from_ref(&self.authority), limits).unwrap()
+        ServerClient::connect(url, &key, &certificate, std::slice::from_ref(&self.authority), limits).unwrap()
     }
 }
 

@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{Cache, CachedToken};
 use crate::api::v1::{EVENTS_MAX, EventBatch, Lookup, LookupRequest};
-use crate::server_client::{Server, ServerError};
+use crate::server_client::{ServerClient, ServerError};
 
 /// The first pause after a failure; each further one is twice as long.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -72,7 +72,7 @@ pub trait EventSource: Send {
 /// What an asker works with.
 pub struct WorkerParts {
     /// Whom it asks.
-    pub server: Server,
+    pub server: ServerClient,
     /// What is kept.
     pub cache: Cache,
     /// The events to take there, if any.
@@ -88,7 +88,7 @@ type Reply = Box<dyn FnOnce(LookupOutcome) + Send>;
 enum Order {
     Ask(Box<LookupQuery>, Reply),
     Events,
-    Reconnect(Box<Server>),
+    Reconnect(Box<ServerClient>),
 }
 
 /// The handle of the thread.
@@ -118,7 +118,7 @@ impl LookupWorker {
     }
 
     /// Asks this server from now on: the same, under a fresh certificate.
-    pub fn reconnect(&self, server: Server) {
+    pub fn reconnect(&self, server: ServerClient) {
         let _ = self.orders.send(Order::Reconnect(Box::new(server)));
     }
 

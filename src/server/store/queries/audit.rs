@@ -7,7 +7,7 @@ use sqlx::{Row, query};
 use super::{Connection, Result, moment, to_json};
 use crate::{
     api::v1::AuditHead,
-    server::audit::{Hash, Record},
+    server::audit::{AuditRecord, Hash},
 };
 
 /// The open end of the log.
@@ -36,7 +36,7 @@ impl Ledger {
 
     /// Adds a decision.
     pub async fn add(&mut self, c: &mut Connection, action: &str, subject: &str, detail: &Value) -> Result<()> {
-        let record = Record {
+        let record = AuditRecord {
             seq: self.seq + 1,
             at: self.at,
             actor: self.actor.clone(),
@@ -75,7 +75,7 @@ pub async fn head(c: &mut Connection) -> Result<AuditHead> {
 }
 
 /// Records after a number.
-pub async fn page(c: &mut Connection, after: i64, limit: u32) -> Result<Vec<Record>> {
+pub async fn page(c: &mut Connection, after: i64, limit: u32) -> Result<Vec<AuditRecord>> {
     let found =
         query("SELECT seq, at, actor, action, subject, detail, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
             .bind(after)
@@ -85,7 +85,7 @@ pub async fn page(c: &mut Connection, after: i64, limit: u32) -> Result<Vec<Reco
     let mut records = Vec::with_capacity(found.len());
     for row in &found {
         let hash: Vec<u8> = row.try_get("hash")?;
-        records.push(Record {
+        records.push(AuditRecord {
             seq: row.try_get("seq")?,
             at: moment(row.try_get("at")?)?,
             actor: row.try_get("actor")?,

@@ -11,7 +11,7 @@ use crate::{
         User,
         v1::{Freshness, LATE_DAYS, NONCE_HOURS, TokenStatus},
     },
-    server::store::{Ask, Found, Refusal, Shown},
+    server::store::{LookupResult, LookupTask, ProofRefusal, Shown},
 };
 
 /// How long after its issue a nonce is good for a fresh proof.
@@ -42,7 +42,7 @@ pub async fn forget(c: &mut Connection, now: Timestamp) -> Result<u64> {
 }
 
 /// Decides lookups, each with its record in the log.
-pub async fn decide(c: &mut Connection, asks: &[Ask], now: Timestamp) -> Result<Vec<Found>> {
+pub async fn decide(c: &mut Connection, asks: &[LookupTask], now: Timestamp) -> Result<Vec<LookupResult>> {
     let mut ledger = Ledger::open(c, "", now).await?;
     let mut all = Vec::with_capacity(asks.len());
     for ask in asks {
@@ -50,11 +50,13 @@ pub async fn decide(c: &mut Connection, asks: &[Ask], now: Timestamp) -> Result<
         let found = one(c, &mut ledger, ask, now).await?;
         let subject = ask.token_id.to_string();
         match &found {
-            Found::Unknown => ledger.add(c, "lookup.refuse", &subject, &json!({ "code": "token.unknown" })).await?,
-            Found::Refused(refusal) => {
+            LookupResult::Unknown => {
+                ledger.add(c, "lookup.refuse", &subject, &json!({ "code": "token.unknown" })).await?
+            }
+            LookupResult::Refused(refusal) => {
                 ledger.add(c, "lookup.refuse", &subject, &json!({ "code": refusal.code() })).await?;
             }
-            Found::Token { status, freshness, .. } => {
+            LookupResult::Token { status, freshness, .. } => {
                 let action = if *status == TokenStatus::Active { "lookup" } else { "lookup.refuse" };
                 ledger.add(c, action, &subject, &json!({ "status": status, "proof": freshness })).await?;
             }
@@ -66,7 +68,7 @@ pub async fn decide(c: &mut Connection, asks: &[Ask], now: Timestamp) -> Result<
     Ok(all)
 }
 
-async fn one(c: &mut Connection, ledger: &mut Ledger, ask: &Ask, now: Timestamp) -> Result<Found> {
+async fn one(c: &mut Connection, ledger: &mut Ledger, ask: &LookupTask, now: Timestamp) -> Result<LookupResult> {
     let row = query(
         "SELECT t.status, t.reason, t.counter, t.counter_at, u.id, u.name, u.fields
          FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.token_id = $1",
@@ -74,26 +76,26 @@ async fn one(c: &mut Connection, ledger: &mut Ledger, ask: &Ask, now: Timestamp)
     .bind(ask.token_id.to_string())
     .fetch_optional(&mut *c)
     .await?;
-    let Some(row) = row else { return Ok(Found::Unknown) };
+    let Some(row) = row else { return Ok(LookupResult::Unknown) };
     let freshness = match &ask.proof {
         Shown::Nothing => None,
-        Shown::Refused(refusal) => return Ok(Found::Refused(*refusal)),
+        Shown::Refused(refusal) => return Ok(LookupResult::Refused(*refusal)),
         Shown::Claims { nonce, counter, claims } => {
             let highest = Highest { counter: row.try_get("counter")?, at: row.try_get("counter_at")? };
-            let proof = Proof { token_id: ask.token_id, nonce, counter: i64::from(*counter), claims };
+            let proof = SignedProof { token_id: ask.token_id, nonce, counter: i64::from(*counter), claims };
             match proof.take(c, &ask.terminal, highest, now).await? {
                 Ok(freshness) => Some(freshness),
                 Err(refusal) => {
-                    if refusal == Refusal::Clone {
+                    if refusal == ProofRefusal::Clone {
                         let detail = json!({ "counter": counter, "highest": highest.counter });
                         ledger.add(c, "token.clone", &ask.token_id.to_string(), &detail).await?;
                     }
-                    return Ok(Found::Refused(refusal));
+                    return Ok(LookupResult::Refused(refusal));
                 }
             }
         }
     };
-    Ok(Found::Token {
+    Ok(LookupResult::Token {
         status: worded(row.try_get("status")?)?,
         reason: row.try_get("reason")?,
         user: User { id: row.try_get("id")?, name: row.try_get("name")?, fields: from_json(row.try_get("fields")?)? },
@@ -109,14 +111,14 @@ struct Highest {
 }
 
 /// A proof whose signature is right.
-struct Proof<'a> {
+struct SignedProof<'a> {
     token_id: Uuid,
     nonce: &'a [u8; 32],
     counter: i64,
     claims: &'a [u8; 32],
 }
 
-impl Proof<'_> {
+impl SignedProof<'_> {
     /// Takes the proof, once. Its nonce is used up also when its counter then tells of a copy.
     async fn take(
         &self,
@@ -124,7 +126,7 @@ impl Proof<'_> {
         terminal: &str,
         highest: Highest,
         now: Timestamp,
-    ) -> Result<std::result::Result<Freshness, Refusal>> {
+    ) -> Result<std::result::Result<Freshness, ProofRefusal>> {
         let (freshness, issued) = match self.use_nonce(c, terminal, now).await? {
             Ok(used) => used,
             Err(refusal) => return Ok(Err(refusal)),
@@ -137,12 +139,12 @@ impl Proof<'_> {
         if let Some(seen) = seen {
             // What a proof says is compared and not its signature, which anybody can turn into another one.
             let same = seen.try_get::<Vec<u8>, _>(0)? == self.claims;
-            return Ok(Err(if same { Refusal::Replayed } else { Refusal::Clone }));
+            return Ok(Err(if same { ProofRefusal::Replayed } else { ProofRefusal::Clone }));
         }
         // A lower counter is a proof that came late, unless its nonce did not exist yet when the higher one came.
         let rises = highest.counter.is_none_or(|highest| self.counter > highest);
         if !rises && issued.zip(highest.at).is_some_and(|(issued, at)| issued > at) {
-            return Ok(Err(Refusal::Clone));
+            return Ok(Err(ProofRefusal::Clone));
         }
         self.remember(c, rises, now).await?;
         Ok(Ok(freshness))
@@ -154,19 +156,19 @@ impl Proof<'_> {
         c: &mut Connection,
         terminal: &str,
         now: Timestamp,
-    ) -> Result<std::result::Result<(Freshness, Option<i64>), Refusal>> {
+    ) -> Result<std::result::Result<(Freshness, Option<i64>), ProofRefusal>> {
         let row = query("SELECT terminal, issued, used FROM nonces WHERE nonce = $1")
             .bind(self.nonce.as_slice())
             .fetch_optional(&mut *c)
             .await?;
         let Some(row) = row else { return Ok(Ok((Freshness::Unverified, None))) };
         if row.try_get::<&str, _>("terminal")? != terminal {
-            return Ok(Err(Refusal::ForeignNonce));
+            return Ok(Err(ProofRefusal::ForeignNonce));
         }
         let issued: i64 = row.try_get("issued")?;
         let age = now.duration_since(moment(issued)?);
         if age > TAKEN {
-            return Ok(Err(Refusal::Expired));
+            return Ok(Err(ProofRefusal::Expired));
         }
         // The row itself is what makes it once: no look before, and no lock beside.
         let used = query("UPDATE nonces SET used = $1 WHERE nonce = $2 AND used IS NULL")
@@ -175,7 +177,7 @@ impl Proof<'_> {
             .execute(c)
             .await?;
         if used.rows_affected() == 0 {
-            return Ok(Err(Refusal::Replayed));
+            return Ok(Err(ProofRefusal::Replayed));
         }
         let freshness = if age > FRESH { Freshness::Late } else { Freshness::Fresh };
         Ok(Ok((freshness, Some(issued))))

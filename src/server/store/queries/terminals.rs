@@ -7,7 +7,7 @@ use sqlx::{Row, query};
 use super::{Connection, Result, audit::Ledger, moment, worded};
 use crate::{
     api::v1::RegisteredTerminal,
-    server::store::{Added, CallerRow, NewTerminal, Subjects, TerminalKeys, role_word},
+    server::store::{Added, CallerRow, NewTerminal, RegisteredKeys, Subjects, role_word},
 };
 
 /// The terminal whose TLS key this is.
@@ -58,7 +58,7 @@ pub async fn add(c: &mut Connection, new: &NewTerminal, actor: &str, now: Timest
 }
 
 /// Adds the keys of a renewal. The ones before stay good until their certificates expire: the answer may be lost.
-pub async fn renew(c: &mut Connection, name: &str, keys: &TerminalKeys, now: Timestamp) -> Result<()> {
+pub async fn renew(c: &mut Connection, name: &str, keys: &RegisteredKeys, now: Timestamp) -> Result<()> {
     let mut ledger = Ledger::open(c, name, now).await?;
     query("DELETE FROM terminal_keys WHERE terminal = $1 AND not_after < $2")
         .bind(name)
@@ -70,7 +70,7 @@ pub async fn renew(c: &mut Connection, name: &str, keys: &TerminalKeys, now: Tim
     ledger.close(c).await
 }
 
-async fn keep_keys(c: &mut Connection, name: &str, keys: &TerminalKeys) -> Result<()> {
+async fn keep_keys(c: &mut Connection, name: &str, keys: &RegisteredKeys) -> Result<()> {
     query(
         "INSERT INTO terminal_keys (tls_key, terminal, tls_subject, ecka_key, ecka_subject, not_after)
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (tls_key) DO UPDATE SET ecka_key = excluded.ecka_key,

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Connection, Result, audit::Ledger, moment, parsed, users, worded};
 use crate::{
     api::v1::{RegisteredToken, TokenStatus},
-    server::store::{NewToken, Registered, StatusChange, TokenKeys, status_word},
+    server::store::{NewToken, Registration, StatusChange, TokenKeys, status_word},
 };
 
 macro_rules! token_of {
@@ -117,19 +117,19 @@ pub async fn recertify(c: &mut Connection, id: Uuid, keys: &TokenKeys) -> Result
 }
 
 /// Registers a token.
-pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Timestamp) -> Result<Registered> {
+pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Timestamp) -> Result<Registration> {
     let mut ledger = Ledger::open(c, actor, now).await?;
     if let Some(known) = keys(c, new.token_id).await? {
         let user_id = one(c, new.token_id).await?.map(|token| token.user_id);
         let same = known.identity_key == new.keys.identity_key
             && known.ecka_key == new.keys.ecka_key
             && user_id.as_deref() == Some(&new.user.id);
-        return Ok(if same { Registered::Known(known) } else { Registered::Conflict });
+        return Ok(if same { Registration::Known(known) } else { Registration::Conflict });
     }
     if let Some(old) = new.replaces {
-        let Some(known) = one(c, old).await? else { return Ok(Registered::NothingToReplace) };
+        let Some(known) = one(c, old).await? else { return Ok(Registration::NothingToReplace) };
         if known.user_id != new.user.id {
-            return Ok(Registered::NotTheirs);
+            return Ok(Registration::NotTheirs);
         }
         let reason = format!("replaced by {}", new.token_id);
         change(c, &mut ledger, old, TokenStatus::Revoked, Some(&reason), now).await?;
@@ -151,7 +151,7 @@ pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Time
     let detail = json!({ "user": new.user.id, "replaces": new.replaces });
     ledger.add(c, "token.register", &new.token_id.to_string(), &detail).await?;
     ledger.close(c).await?;
-    Ok(Registered::Known(new.keys.clone()))
+    Ok(Registration::Known(new.keys.clone()))
 }
 
 /// Changes the status of a token.

@@ -16,7 +16,7 @@ use super::super::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker,
 use super::cache::{Signer, ada, feed, nonce, now};
 use crate::api::v1::*;
 use crate::server_client::{
-    Limits,
+    RequestLimits,
     tests::server::{Answer, Asked, Double, World, json, problem},
 };
 
@@ -67,7 +67,7 @@ impl Scene {
 
     fn asker(&self, journal: bool) -> (LookupWorker, Receiver<ServerEvent>) {
         let numbers = Numbers { list: Uuid::from_u128(9), last: self.last.clone() };
-        let limits = Limits { connect: LONG, request: LONG };
+        let limits = RequestLimits { connect: LONG, request: LONG };
         let equipment = WorkerParts {
             server: self.world.terminal_with(&self.double.url(), limits),
             cache: self.cache(),
