@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use jiff::Timestamp;
 use rollcall::api::User;
-use rollcall::terminal::presence::{Holder, Input, Presence, Source, Store, Tap};
+use rollcall::terminal::presence::{Holder, Input, Presence, Source, Tap, TerminalStore};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ const YAMADA_TOO: &str = "33334444-2f4e-4f5b-8a39-5f0f7f1c2d3e";
 /// Three tokens of two users, at a door in mode toggle.
 fn home() -> TempDir {
     let home = tempfile::tempdir().unwrap();
-    let mut store = Store::open(home.path()).unwrap();
+    let mut store = TerminalStore::open(home.path()).unwrap();
     let people =
         [(ANN, "7", "=HYPERLINK(\"http://x\"),\u{1b}[2J"), (YAMADA, "y", "山田 太郎"), (YAMADA_TOO, "y", "山田 太郎")];
     for (n, (token_id, id, name)) in (0..).zip(people) {

@@ -17,10 +17,10 @@ use crate::{
     failure::{Class, Failure},
     pki::PkiDir,
     server_client::ServerClient,
-    terminal::admission::{Rules, Wanted},
+    terminal::admission::{Rules, UserPreference},
     terminal::lookups::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts},
-    terminal::presence::Store,
-    terminal::tap::{Seen, Tapped, terminal::Nonces},
+    terminal::presence::TerminalStore,
+    terminal::tap::{Seen, Tapped, terminal::NonceSupply},
 };
 
 /// Nonces that are kept for the next taps: of a scan, and of a watch.
@@ -60,9 +60,9 @@ impl Inquiry {
         let age = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let rules = Rules {
             wanted: match settings.source {
-                Source::Auto => Wanted::Either,
-                Source::Card => Wanted::Card,
-                Source::Server => Wanted::Server,
+                Source::Auto => UserPreference::Either,
+                Source::Card => UserPreference::Card,
+                Source::Server => UserPreference::Server,
             },
             feed_max_age: age(settings.server.feed_max_age),
             offline_max_age: age(settings.server.offline_max_age),
@@ -71,7 +71,7 @@ impl Inquiry {
     }
 
     /// The nonces that the server has given.
-    pub fn nonces(&self) -> Arc<dyn Nonces + Send + Sync> {
+    pub fn nonces(&self) -> Arc<dyn NonceSupply + Send + Sync> {
         Arc::new(Given(Arc::clone(&self.cache)))
     }
 
@@ -132,7 +132,7 @@ pub fn tell(news: &ServerEvent, out: &mut Printer) {
 
 struct Given(Arc<Mutex<Cache>>);
 
-impl Nonces for Given {
+impl NonceSupply for Given {
     fn take(&self) -> Option<[u8; 32]> {
         // A disk that fails costs the freshness of one proof, not the tap.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take_nonce(Timestamp::now()).ok().flatten()
@@ -141,7 +141,7 @@ impl Nonces for Given {
 
 /// The events of this terminal, as they go to the server.
 struct Log {
-    store: Store,
+    store: TerminalStore,
     list: Uuid,
 }
 

@@ -19,7 +19,7 @@ use crate::{
     terminal::lookups::LookupOutcome,
     terminal::presence::{
         Holder, Input, Insertion, Refused, Source, Tap,
-        store::{CertificateOf, Store, StoreError},
+        store::{CertificateOf, TerminalStore, TerminalStoreError},
     },
     terminal::tap::{Seen, TapError, Tapped, Timings, replay::Played},
     token::{
@@ -64,13 +64,13 @@ impl Outcome {
     /// counter that fell back, and whom the operator denied. `generation` is the one of the reader: the list, which
     /// several processes write, is told the part of it that they agree on.
     pub fn judge(
-        store: &mut Store,
+        store: &mut TerminalStore,
         at: Timestamp,
         reader: String,
         generation: u64,
         mut tapped: Tapped,
         answered: Option<(&LookupOutcome, &Rules)>,
-    ) -> Result<Self, StoreError> {
+    ) -> Result<Self, TerminalStoreError> {
         for (item, der) in std::mem::take(&mut tapped.learned) {
             match der {
                 Some(der) => store.keep_certificate(&certificate_of(item), &der)?,
@@ -272,7 +272,7 @@ fn trace_judgement(tap: u32, judged: Judged) {
 }
 
 /// The last counter, when this one is not greater.
-fn refused_counter(store: &mut Store, token_id: Uuid, counter: u32) -> Result<Option<u32>, StoreError> {
+fn refused_counter(store: &mut TerminalStore, token_id: Uuid, counter: u32) -> Result<Option<u32>, TerminalStoreError> {
     if store.record_counter(token_id, counter)? {
         return Ok(None);
     }
@@ -300,7 +300,7 @@ pub fn certificate_of(item: RememberedItem) -> CertificateOf {
 
 /// The memory of a terminal: its store, opened once more for the threads of the readers.
 #[derive(Debug)]
-pub struct Remembered(pub std::sync::Mutex<Store>);
+pub struct Remembered(pub std::sync::Mutex<TerminalStore>);
 
 impl TokenMemory for Remembered {
     fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn a_counter_that_does_not_rise_is_refused() {
         let home = tempfile::tempdir().unwrap();
-        let mut store = Store::open(home.path()).unwrap();
+        let mut store = TerminalStore::open(home.path()).unwrap();
         let (token, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let cases = [
             (token, 5, None),

@@ -24,7 +24,7 @@ use crate::reader::atr::names;
 use crate::reader::monitor::{Monitor, ReaderEvent};
 use crate::reader::pcsc::{Card, CardLimits, list};
 use crate::reader::{ReaderState, Slot, atr};
-use crate::terminal::presence::{self, Kind};
+use crate::terminal::presence::{self, EventKind};
 use crate::token::select::{Selected, select};
 
 /// How long one card may take to say whether it is a Rollcall token.
@@ -230,9 +230,9 @@ impl Scene<'_> {
             }
             ReaderEvent::ServiceLost => {
                 self.known.clear();
-                self.service(Kind::ServiceLost, "the PC/SC service went away", out)
+                self.service(EventKind::ServiceLost, "the PC/SC service went away", out)
             }
-            ReaderEvent::ServiceBack => self.service(Kind::ServiceBack, "the PC/SC service is back", out),
+            ReaderEvent::ServiceBack => self.service(EventKind::ServiceBack, "the PC/SC service is back", out),
         }
     }
 
@@ -244,7 +244,7 @@ impl Scene<'_> {
         if out.format() == Format::Csv {
             return out.item(&object(&reader, &Slot::Empty, false, self.settings));
         }
-        self.happened(Kind::ReaderAdded, Some(reader), out)
+        self.happened(EventKind::ReaderAdded, Some(reader), out)
     }
 
     fn removed(&mut self, reader: String, out: &mut Printer) -> Result<(), Failure> {
@@ -256,7 +256,7 @@ impl Scene<'_> {
             object.state = json::ReaderState::Removed;
             return out.item(&object);
         }
-        self.happened(Kind::ReaderRemoved, Some(reader), out)
+        self.happened(EventKind::ReaderRemoved, Some(reader), out)
     }
 
     /// Something else lies in a reader, or it is held by somebody else.
@@ -272,7 +272,7 @@ impl Scene<'_> {
     }
 
     /// The records of csv are all readers.
-    fn service(&mut self, kind: Kind, note: &str, out: &mut Printer) -> Result<(), Failure> {
+    fn service(&mut self, kind: EventKind, note: &str, out: &mut Printer) -> Result<(), Failure> {
         if out.format() == Format::Csv {
             out.note(note);
             return Ok(());
@@ -280,7 +280,7 @@ impl Scene<'_> {
         self.happened(kind, None, out)
     }
 
-    fn happened(&mut self, event: Kind, reader: Option<String>, out: &mut Printer) -> Result<(), Failure> {
+    fn happened(&mut self, event: EventKind, reader: Option<String>, out: &mut Printer) -> Result<(), Failure> {
         self.seq += 1;
         let event = presence::Event {
             event,

@@ -30,8 +30,8 @@ use crate::{
     failure::{Class, Failure, summary},
     reader::{self, ReaderState, monitor::Monitor},
     terminal::lookups::ServerEvent,
-    terminal::presence::{Input, store::Store},
-    terminal::tap::{Depth, Tapped, terminal::Terminal, worker::Report},
+    terminal::presence::{Input, store::TerminalStore},
+    terminal::tap::{Depth, Tapped, terminal::TapTerminal, worker::ReaderReport},
 };
 
 /// Runs the command.
@@ -94,7 +94,7 @@ impl Tally {
 
 struct Scan<'a> {
     settings: &'a Settings,
-    store: Store,
+    store: TerminalStore,
     out: &'a mut Printer,
     proof: bool,
     sink: Sink,
@@ -107,7 +107,7 @@ type Finished = (Timestamp, ReaderState, Tapped);
 
 impl Scan<'_> {
     /// Takes the readers with a card now, side by side; each outcome is printed as soon as it is there.
-    fn now(mut self, terminal: &Terminal) -> Result<u8, Failure> {
+    fn now(mut self, terminal: &TapTerminal) -> Result<u8, Failure> {
         let readers = reader::pcsc::list()?;
         let any = !readers.is_empty();
         let unknown = if any { self.settings.readers.pick(&readers).err() } else { None };
@@ -131,7 +131,7 @@ impl Scan<'_> {
     }
 
     /// Waits until so many different tokens were authenticated, or the time is over.
-    fn wait(mut self, terminal: Terminal, count: Option<usize>, end: End) -> Result<u8, Failure> {
+    fn wait(mut self, terminal: TapTerminal, count: Option<usize>, end: End) -> Result<u8, Failure> {
         let (messages, inbox) = mpsc::channel();
         let signal = {
             let messages = messages.clone();
@@ -145,12 +145,12 @@ impl Scan<'_> {
             let Some(wait) = end.wait(Instant::now(), Timestamp::now()) else { break };
             match inbox.recv_timeout(wait) {
                 Ok(Message::Reader(event)) => drop(station.reader(&event)?),
-                Ok(Message::Worker(Report::Tapped { reader, insertion, at, tapped })) => {
+                Ok(Message::Worker(ReaderReport::Tapped { reader, insertion, at, tapped })) => {
                     self.judge(at, reader, insertion, *tapped)?;
                 }
                 Ok(Message::Signal) => return Ok(signal.exit_status().unwrap_or_default()),
                 Ok(
-                    Message::Worker(Report::Alive { .. })
+                    Message::Worker(ReaderReport::Alive { .. })
                     | Message::Woken(_)
                     | Message::LookupOutcome { .. }
                     | Message::Server(_)
@@ -250,7 +250,7 @@ impl Scan<'_> {
 }
 
 /// One thread for each reader, so that none waits for another.
-fn tap_all(terminal: &Terminal, readers: Vec<ReaderState>) -> Result<Receiver<Finished>, Failure> {
+fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver<Finished>, Failure> {
     let (done, finished) = mpsc::channel();
     for reader in readers {
         let (terminal, done) = (terminal.clone(), done.clone());

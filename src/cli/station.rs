@@ -17,13 +17,13 @@ use crate::{
     terminal::lookups::{LookupOutcome, ServerEvent},
     terminal::presence::{
         Input, Presence, Refused,
-        store::{Store, Waiter},
+        store::{TerminalStore, Waiter},
     },
     terminal::tap::{
         Depth,
         failure::link,
-        terminal::{Keys, Terminal},
-        worker::{Order, Report, Worker},
+        terminal::{Keys, TapTerminal},
+        worker::{ReaderOrder, ReaderReport, ReaderWorker},
     },
     token::open::Credentials,
 };
@@ -34,11 +34,11 @@ pub enum Message {
     /// Something happened to the readers.
     Reader(ReaderEvent),
     /// A tap has ended, or a token that stays has answered.
-    Worker(Report),
+    Worker(ReaderReport),
     /// The server has said what it knows of a token that was tapped.
     LookupOutcome {
         /// What the tap told.
-        report: Report,
+        report: ReaderReport,
         /// What the server said.
         answered: Box<LookupOutcome>,
     },
@@ -55,14 +55,14 @@ pub enum Message {
 }
 
 /// The store of this terminal.
-pub fn store(settings: &Settings) -> Result<Store, Failure> {
-    Ok(Store::open(&settings.state_folder)?)
+pub fn store(settings: &Settings) -> Result<TerminalStore, Failure> {
+    Ok(TerminalStore::open(&settings.state_folder)?)
 }
 
 /// The terminal with its keys, as the role READ.
-pub fn terminal(settings: &Settings, depth: Depth) -> Result<Terminal, Failure> {
+pub fn terminal(settings: &Settings, depth: Depth) -> Result<TapTerminal, Failure> {
     let credentials = credentials(pki::PkiDir::new(settings.pki_folder()).load_terminal(Timestamp::now())?);
-    Ok(Terminal {
+    Ok(TapTerminal {
         keys: Keys::new(credentials),
         memory: Arc::new(Remembered(Mutex::new(store(settings)?))),
         exchange: settings.limits.exchange,
@@ -83,7 +83,7 @@ pub fn ends_soon(end: Timestamp, now: Timestamp) -> bool {
 }
 
 /// Warns of a certificate that ends soon, while it still can be renewed at leisure.
-pub fn warn_of_end(terminal: &Terminal, out: &mut Printer) {
+pub fn warn_of_end(terminal: &TapTerminal, out: &mut Printer) {
     let end = terminal.keys.current().certificate.not_after();
     if ends_soon(end, (terminal.clock)()) {
         let text = format!("this terminal's certificate ends at {end}");
@@ -113,15 +113,15 @@ pub fn no_thread(error: std::io::Error) -> Failure {
 /// The workers of the readers that are there.
 pub struct Station<'a> {
     settings: &'a Settings,
-    terminal: Terminal,
+    terminal: TapTerminal,
     messages: Sender<Message>,
     keep: bool,
-    workers: BTreeMap<String, Worker>,
+    workers: BTreeMap<String, ReaderWorker>,
 }
 
 impl<'a> Station<'a> {
     /// No workers yet. With `keep`, tokens at readers in mode field keep their channel, and are asked over it.
-    pub fn new(settings: &'a Settings, terminal: Terminal, messages: Sender<Message>, keep: bool) -> Self {
+    pub fn new(settings: &'a Settings, terminal: TapTerminal, messages: Sender<Message>, keep: bool) -> Self {
         Self { settings, terminal, messages, keep, workers: BTreeMap::new() }
     }
 
@@ -141,7 +141,7 @@ impl<'a> Station<'a> {
                 Some(Input::Vacant { reader: reader.clone() })
             }
             ReaderEvent::CardInserted { reader, generation, .. } => {
-                self.order(reader, Order::Inserted(*generation));
+                self.order(reader, ReaderOrder::Inserted(*generation));
                 None
             }
             ReaderEvent::CardMute { reader, generation } if self.workers.contains_key(reader) => {
@@ -150,7 +150,7 @@ impl<'a> Station<'a> {
                 Some(Input::Refused(Refused { reader: reader.clone(), insertion, error, token_id: None, user: None }))
             }
             ReaderEvent::CardRemoved { reader } if self.workers.contains_key(reader) => {
-                self.order(reader, Order::Removed);
+                self.order(reader, ReaderOrder::Removed);
                 Some(Input::Lifted { reader: reader.clone() })
             }
             ReaderEvent::ServiceLost => {
@@ -164,19 +164,20 @@ impl<'a> Station<'a> {
 
     /// Has the card tapped once more that lies in this reader since this insertion.
     pub fn again(&self, reader: &str, insertion: u64) {
-        self.order(reader, Order::Inserted(insertion));
+        self.order(reader, ReaderOrder::Inserted(insertion));
     }
 
-    fn order(&self, reader: &str, order: Order) {
+    fn order(&self, reader: &str, order: ReaderOrder) {
         if let Some(worker) = self.workers.get(reader) {
             worker.order(order);
         }
     }
 
-    fn start(&self, reader: &str) -> Result<Worker, Failure> {
+    fn start(&self, reader: &str) -> Result<ReaderWorker, Failure> {
         let stays = self.keep && self.settings.presence.at(reader) == Presence::Field;
         let messages = self.messages.clone();
         let tell = move |report| drop(messages.send(Message::Worker(report)));
-        Worker::start(reader, self.terminal.clone(), stays.then_some(self.settings.heartbeat), tell).map_err(no_thread)
+        ReaderWorker::start(reader, self.terminal.clone(), stays.then_some(self.settings.heartbeat), tell)
+            .map_err(no_thread)
     }
 }

@@ -14,7 +14,7 @@ use super::json::{
 use super::printer::Record;
 use super::table::{Cell, Style};
 use crate::failure::ErrorObject;
-use crate::terminal::presence::{self, Kind};
+use crate::terminal::presence::{self, EventKind};
 use words::{error, failed, proof, seconds, text, user, whose, word, yes};
 
 impl Record for Reader {
@@ -225,8 +225,8 @@ impl Record for UserEntry {
     fn row(&self) -> Vec<Cell> {
         let entry = &self.entry;
         let style = match entry.state {
-            presence::State::Present => Style::Good,
-            presence::State::Unconfirmed => Style::Warning,
+            presence::EntryState::Present => Style::Good,
+            presence::EntryState::Unconfirmed => Style::Warning,
         };
         vec![
             Cell::new(&entry.user.id, Style::Strong),
@@ -297,9 +297,9 @@ impl Record for Event {
         let event = &self.event;
         let [id, name, _] = user(event.user.as_ref());
         let style = match event.event {
-            Kind::Arrived | Kind::ServiceBack => Style::Good,
-            Kind::Refused | Kind::ServiceLost => Style::Bad,
-            Kind::Left | Kind::ReaderAdded | Kind::ReaderRemoved => Style::Plain,
+            EventKind::Arrived | EventKind::ServiceBack => Style::Good,
+            EventKind::Refused | EventKind::ServiceLost => Style::Bad,
+            EventKind::Left | EventKind::ReaderAdded | EventKind::ReaderRemoved => Style::Plain,
         };
         let why = match (&event.error, &event.reason) {
             (Some(error), _) => failed(error),

@@ -22,7 +22,7 @@ use crate::{
     failure::{Class, Failure},
     pki::PkiDir,
     reader::pcsc::{Card, CardLimits},
-    terminal::administration::{self, Change, ManageError, Target},
+    terminal::administration::{self, ManageError, Target, TokenOperation},
     terminal::tap::{
         TapError,
         failure::{link, token},
@@ -36,7 +36,7 @@ use crate::{
 
 /// What was typed.
 struct Order {
-    change: Change,
+    change: TokenOperation,
     action: TokenAction,
     user: Option<User>,
     dry_run: bool,
@@ -89,11 +89,11 @@ impl Order {
                 let user = user(&args.user);
                 // A user that does not fit is refused before a card is touched.
                 let layout = Layout::of(&user).map_err(|e| enrollment(&e.into(), 0))?;
-                (Change::Write(layout), TokenAction::Write, Some(user), args.dry_run)
+                (TokenOperation::Write(layout), TokenAction::Write, Some(user), args.dry_run)
             }
-            TokenCommand::Block(args) => (Change::Block, TokenAction::Block, None, args.dry_run),
-            TokenCommand::Unblock(args) => (Change::Unblock, TokenAction::Unblock, None, args.dry_run),
-            TokenCommand::Terminate(args) => (Change::Terminate, TokenAction::Terminate, None, args.dry_run),
+            TokenCommand::Block(args) => (TokenOperation::Block, TokenAction::Block, None, args.dry_run),
+            TokenCommand::Unblock(args) => (TokenOperation::Unblock, TokenAction::Unblock, None, args.dry_run),
+            TokenCommand::Terminate(args) => (TokenOperation::Terminate, TokenAction::Terminate, None, args.dry_run),
         };
         Ok(Some(Self { change, action, user, dry_run }))
     }

@@ -31,11 +31,11 @@ use crate::{
     pki::{Ca, Caution, PkiDir, PkiError, Rotation, Set, Succession},
     reader::monitor::{Monitor, ReaderEvent},
     terminal::administration::{
-        Found, ManageError,
-        rotate::{Authority, find, rotate},
+        ManageError, RotationTarget,
+        rotate::{RotationAuthority, find, rotate},
         sets::{self, SetKey},
     },
-    terminal::presence::store::Store,
+    terminal::presence::store::TerminalStore,
     terminal::tap::failure::token,
     token::{
         TokenError,
@@ -67,13 +67,13 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
     }
     let reader = one_reader(settings)?;
     let found = desk.look(&reader)?;
-    if let (Found::Old(id), false) = (found, args.dry_run) {
+    if let (RotationTarget::Old(id), false) = (found, args.dry_run) {
         confirm(settings, out, &format!("this moves the token {id} to {}", desk.goal.words()), &short(id))?;
     }
     let (id, result) = match found {
-        Found::Old(id) if args.dry_run => (id, json::TokenChanged::Planned),
-        Found::Moved(id) if args.dry_run => (id, json::TokenChanged::Unchanged),
-        Found::Old(id) | Found::Moved(id) => desk.rotate(&reader, Some(id))?,
+        RotationTarget::Old(id) if args.dry_run => (id, json::TokenChanged::Planned),
+        RotationTarget::Moved(id) if args.dry_run => (id, json::TokenChanged::Unchanged),
+        RotationTarget::Old(id) | RotationTarget::Moved(id) => desk.rotate(&reader, Some(id))?,
     };
     out.object(&object(&reader, Some(id), Some(result), None))?;
     Ok(0)
@@ -127,12 +127,12 @@ struct Desk<'a> {
     home: PkiDir,
     ca: Ca,
     credentials: Credentials,
-    store: Store,
+    store: TerminalStore,
     goal: Goal,
 }
 
 impl Desk<'_> {
-    fn look(&self, reader: &str) -> Result<Found, Failure> {
+    fn look(&self, reader: &str) -> Result<RotationTarget, Failure> {
         let mut random = SystemRandom;
         let mut visit = visit(&self.credentials, &mut random)?;
         with_card(self.settings, reader, |link| match &self.goal {
@@ -189,7 +189,7 @@ struct Certifier<'a> {
     home: &'a PkiDir,
 }
 
-impl Authority for Certifier<'_> {
+impl RotationAuthority for Certifier<'_> {
     fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError> {
         let now = Timestamp::now();
         let ecka = self.ca.certify_token_ecka(id, ecka, now, &mut SystemRandom).map_err(|e| refused(&e))?;

@@ -14,7 +14,7 @@ use super::station;
 use super::table::Cell;
 use crate::config::{Format, Settings};
 use crate::failure::{Class, Failure};
-use crate::terminal::presence::{Entry, Event, Input, Reason, Store};
+use crate::terminal::presence::{Entry, Event, Input, Reason, TerminalStore};
 
 const NOBODY: &str = "nobody is here";
 
@@ -126,8 +126,8 @@ fn tell(events: Vec<Event>, nothing: &str, out: &mut Printer) -> Result<(), Fail
 }
 
 /// The store, up to date; none where nothing was stored yet, for a look makes nothing.
-fn settled(settings: &Settings, now: Timestamp) -> Result<Option<Store>, Failure> {
-    let store = Store::open_if_there(&settings.state_folder)?;
+fn settled(settings: &Settings, now: Timestamp) -> Result<Option<TerminalStore>, Failure> {
+    let store = TerminalStore::open_if_there(&settings.state_folder)?;
     store.map(|mut store| store.settle(now, settings).map(|()| store)).transpose().map_err(Failure::from)
 }
 

@@ -31,9 +31,9 @@ use crate::{
     terminal::lookups::LookupOutcome,
     terminal::presence::{
         Event, Input, Policy, Presence,
-        store::{Store, Wakeup},
+        store::{TerminalStore, Wakeup},
     },
-    terminal::tap::{Depth, TapError, terminal::Keys, worker::Report},
+    terminal::tap::{Depth, TapError, terminal::Keys, worker::ReaderReport},
     token::TokenError,
 };
 
@@ -112,7 +112,7 @@ fn listen(wakeup: Wakeup, messages: Sender<Message>) -> Result<(), Failure> {
 
 struct Watch<'a> {
     settings: &'a Settings,
-    store: Store,
+    store: TerminalStore,
     out: &'a mut Printer,
     /// The insertion that lies on each reader now: a tap that ends after the card was lifted counts for nothing.
     insertions: HashMap<String, u64>,
@@ -126,7 +126,7 @@ struct Watch<'a> {
     keys: Keys,
     renewal: Renewal,
     /// Taps of tokens that know another CA than the one that was loaded, while the one here has become another.
-    strangers: Vec<Report>,
+    strangers: Vec<ReaderReport>,
     /// The command that events are given to.
     hooks: Option<Hooks>,
 }
@@ -184,7 +184,7 @@ impl Watch<'_> {
                     None => Ok(()),
                 }
             }
-            Message::Worker(report @ Report::Tapped { .. }) if self.is_too_early(&report) => {
+            Message::Worker(report @ ReaderReport::Tapped { .. }) if self.is_too_early(&report) => {
                 self.strangers.push(report);
                 // With the keys of now, where they are those already.
                 if self.renewal.is_behind() || self.renewal.is_asking() {
@@ -192,7 +192,7 @@ impl Watch<'_> {
                 }
                 self.strangers_again(true, station)
             }
-            Message::Worker(report @ Report::Tapped { .. }) => self.ask(report),
+            Message::Worker(report @ ReaderReport::Tapped { .. }) => self.ask(report),
             Message::LookupOutcome { report, answered } => self.judge(report, Some(&answered)),
             Message::Server(news) => {
                 inquiry::tell(&news, self.out);
@@ -207,7 +207,7 @@ impl Watch<'_> {
                 self.tell_of_hook(&news);
                 Ok(())
             }
-            Message::Worker(Report::Alive { reader, token_id }) => self.apply(&Input::Seen { reader, token_id }),
+            Message::Worker(ReaderReport::Alive { reader, token_id }) => self.apply(&Input::Seen { reader, token_id }),
             Message::Woken(_ring) => {
                 let events = self.store.catch_up(Timestamp::now(), self.settings)?;
                 self.tell(events)
@@ -218,8 +218,8 @@ impl Watch<'_> {
 
     /// A token that was moved to the new CA before this terminal has read it is no stranger: the rotation is seen here, and
     /// read on another thread.
-    fn is_too_early(&mut self, report: &Report) -> bool {
-        let Report::Tapped { tapped, .. } = report else { return false };
+    fn is_too_early(&mut self, report: &ReaderReport) -> bool {
+        let ReaderReport::Tapped { tapped, .. } = report else { return false };
         let stranger = matches!(tapped.result, Err(TapError::Token(TokenError::OtherAuthority)));
         let renewal = &mut self.renewal;
         stranger && (renewal.is_behind() || renewal.has_just_read() || renewal.ask_about_stranger())
@@ -229,7 +229,7 @@ impl Watch<'_> {
     fn strangers_again(&mut self, fresh: bool, station: &Station<'_>) -> Result<(), Failure> {
         for report in std::mem::take(&mut self.strangers) {
             match &report {
-                Report::Tapped { reader, insertion, .. } if fresh => station.again(reader, *insertion),
+                ReaderReport::Tapped { reader, insertion, .. } if fresh => station.again(reader, *insertion),
                 _ => self.judge(report, None)?,
             }
         }
@@ -256,10 +256,10 @@ impl Watch<'_> {
     }
 
     /// The server is asked about a token that has proved who it is; the readers go on meanwhile.
-    fn ask(&mut self, report: Report) -> Result<(), Failure> {
+    fn ask(&mut self, report: ReaderReport) -> Result<(), Failure> {
         let question = match &report {
-            Report::Tapped { tapped, .. } => inquiry::question(tapped),
-            Report::Alive { .. } => None,
+            ReaderReport::Tapped { tapped, .. } => inquiry::question(tapped),
+            ReaderReport::Alive { .. } => None,
         };
         let (Some(inquiry), Some(question)) = (&self.inquiry, question) else { return self.judge(report, None) };
         let replies = self.replies.clone();
@@ -269,8 +269,8 @@ impl Watch<'_> {
         Ok(())
     }
 
-    fn judge(&mut self, report: Report, answered: Option<&LookupOutcome>) -> Result<(), Failure> {
-        let Report::Tapped { reader, insertion, at, tapped } = report else { return Ok(()) };
+    fn judge(&mut self, report: ReaderReport, answered: Option<&LookupOutcome>) -> Result<(), Failure> {
+        let ReaderReport::Tapped { reader, insertion, at, tapped } = report else { return Ok(()) };
         let lies_there = self.insertions.get(&reader) == Some(&insertion);
         let newer = self.applied.get(&reader).is_some_and(|applied| *applied > insertion);
         let said = answered.zip(self.inquiry.as_ref().map(|inquiry| &inquiry.rules));

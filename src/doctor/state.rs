@@ -3,7 +3,7 @@
 use std::{fs, io::Write, path::Path, time::Duration};
 
 use super::{Finding, Probe, Report};
-use crate::{failure::Failure, files::word, terminal::presence::store::Store};
+use crate::{failure::Failure, files::word, terminal::presence::store::TerminalStore};
 
 /// The database grows by pages; below this it soon cannot.
 const ROOM: u64 = 4 * 1024 * 1024;
@@ -68,7 +68,7 @@ fn no_room(folder: &Path) -> Finding {
 }
 
 fn database(folder: &Path) -> Finding {
-    match Store::open_if_there(folder) {
+    match TerminalStore::open_if_there(folder) {
         Ok(None) => Finding::good("no user list yet"),
         Ok(Some(mut store)) => match store.check().and_then(|()| store.entries()) {
             Ok(entries) => Finding::good(format!("the user list opens: {} here", entries.len())),

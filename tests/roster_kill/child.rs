@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rollcall::api::User;
 use rollcall::failure::ErrorObject;
 use rollcall::terminal::presence::store::Delivery;
-use rollcall::terminal::presence::{Holder, Input, Policy, Presence, Refused, Source, Store, Tap};
+use rollcall::terminal::presence::{Holder, Input, Policy, Presence, Refused, Source, Tap, TerminalStore};
 use uuid::Uuid;
 
 const ROLE: &str = "ROSTER_KILL_ROLE";
@@ -49,7 +49,7 @@ fn say(line: &str) {
 /// Random inputs until killed; every event is acknowledged once it was given.
 fn apply(home: &Path, seed: u64) {
     let mut dice = Dice::new(seed);
-    let mut store = Store::open(home).unwrap();
+    let mut store = TerminalStore::open(home).unwrap();
     for _ in 0..400 {
         let events = store.apply(&dice.input(), Timestamp::now(), &Hasty).unwrap();
         say(&format!("ack {}", serde_json::to_string(&events).unwrap()));
@@ -58,7 +58,7 @@ fn apply(home: &Path, seed: u64) {
 
 /// A watch that only takes what others hand over.
 fn watch(home: &Path) {
-    let mut store = Store::open(home).unwrap();
+    let mut store = TerminalStore::open(home).unwrap();
     let (_lock, bell, _) = store.start_watch(Timestamp::now(), &Hasty).unwrap();
     say("ack watching");
     loop {
@@ -70,7 +70,7 @@ fn watch(home: &Path) {
 
 /// Ten outcomes that nobody else has, one by one.
 fn deliver(home: &Path, seed: u64) {
-    let mut store = Store::open(home).unwrap();
+    let mut store = TerminalStore::open(home).unwrap();
     for n in 0..10 {
         let reader = format!("reader {seed} {n}");
         let delivery = store.deliver(&[Input::ReaderAdded { reader: reader.clone() }], Timestamp::now(), &Hasty);

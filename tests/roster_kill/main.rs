@@ -14,7 +14,7 @@ use std::process::Child;
 
 use child::{Dice, Hasty};
 use jiff::Timestamp;
-use rollcall::terminal::presence::{Event, Kind, Store, StoreError, replay};
+use rollcall::terminal::presence::{Event, EventKind, TerminalStore, TerminalStoreError, replay};
 
 /// Kills the child once it has acknowledged `after` times, and gives every acknowledgement that it still made.
 fn kill_after(mut child: Child, after: u64) -> Vec<String> {
@@ -36,7 +36,7 @@ fn kill_after(mut child: Child, after: u64) -> Vec<String> {
     acknowledged
 }
 
-fn all(store: &Store) -> Vec<Event> {
+fn all(store: &TerminalStore) -> Vec<Event> {
     let mut found = Vec::new();
     let visit = |event| {
         found.push(event);
@@ -48,7 +48,7 @@ fn all(store: &Store) -> Vec<Event> {
 
 /// The events of the store, after they were held against its list.
 fn checked(home: &Path) -> Vec<Event> {
-    let mut store = Store::open(home).unwrap();
+    let mut store = TerminalStore::open(home).unwrap();
     let events = all(&store);
     assert_eq!(replay(&events).unwrap(), store.list().unwrap().members());
     events
@@ -111,10 +111,10 @@ fn what_is_handed_over_is_taken_exactly_once() {
             delivered.insert(reader.to_owned());
         }
     }
-    let mut store = Store::open(home).unwrap();
+    let mut store = TerminalStore::open(home).unwrap();
     store.settle(Timestamp::now(), &Hasty).unwrap();
     let mut found = BTreeSet::new();
-    for event in checked(home).into_iter().filter(|event| event.event == Kind::ReaderAdded) {
+    for event in checked(home).into_iter().filter(|event| event.event == EventKind::ReaderAdded) {
         assert!(found.insert(event.reader.unwrap()), "twice");
     }
     assert!(delivered.is_subset(&found), "{:?}", delivered.difference(&found));
@@ -128,9 +128,9 @@ fn a_second_watch_names_the_first() {
     let mut first = child::spawn("a_second_watch_names_the_first", "watch", temp.path(), 0);
     let mut lines = BufReader::new(first.stdout.take().unwrap()).lines().map(Result::unwrap);
     lines.find(|line| line == "ack watching").unwrap();
-    let mut store = Store::open(temp.path()).unwrap();
+    let mut store = TerminalStore::open(temp.path()).unwrap();
     let error = store.start_watch(Timestamp::now(), &Hasty).unwrap_err();
-    assert!(matches!(error, StoreError::WatchRunning { pid } if pid == Some(first.id())), "{error}");
+    assert!(matches!(error, TerminalStoreError::WatchRunning { pid } if pid == Some(first.id())), "{error}");
     first.kill().unwrap();
     first.wait().unwrap();
     store.start_watch(Timestamp::now(), &Hasty).unwrap();

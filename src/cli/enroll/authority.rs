@@ -17,7 +17,7 @@ use crate::{
     failure::Failure,
     pki::{Ca, Caution, PkiDir, PkiError},
     server_client::ServerClient,
-    terminal::enrollment::{Authority, Certificates, EnrollError, Wanted},
+    terminal::enrollment::{Certificates, EnrollError, KeysToCertify, TokenAuthority},
     terminal::presence::Input,
 };
 
@@ -38,7 +38,7 @@ struct Remote {
     point: Point,
 }
 
-impl Authority for Remote {
+impl TokenAuthority for Remote {
     fn ca(&self) -> &Point {
         &self.point
     }
@@ -47,7 +47,7 @@ impl Authority for Remote {
         false
     }
 
-    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+    fn certify(&mut self, wanted: &KeysToCertify) -> Result<Certificates, EnrollError> {
         let encoded = |point: &Point| BASE64_URL_SAFE_NO_PAD.encode(point.as_bytes());
         let request = TokenRequest {
             token_id: wanted.token_id,
@@ -81,7 +81,7 @@ impl Certifier {
     }
 }
 
-impl Authority for Certifier {
+impl TokenAuthority for Certifier {
     fn ca(&self) -> &Point {
         &self.point
     }
@@ -90,7 +90,7 @@ impl Authority for Certifier {
         true
     }
 
-    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+    fn certify(&mut self, wanted: &KeysToCertify) -> Result<Certificates, EnrollError> {
         let refused = |e: PkiError| EnrollError::Certify(e.to_string());
         // First: whoever is killed in between has two cards of which one is refused, and not two that are let in.
         wanted.replaces.map_or(Ok(()), |lost| self.refuse(lost))?;
@@ -104,19 +104,19 @@ impl Authority for Certifier {
 /// One authority for all readers: they ask it one after the other.
 #[derive(Clone)]
 pub struct Shared {
-    inner: Arc<Mutex<dyn Authority + Send>>,
+    inner: Arc<Mutex<dyn TokenAuthority + Send>>,
     point: Point,
     here: bool,
 }
 
 impl Shared {
-    fn new(authority: impl Authority + Send + 'static) -> Self {
+    fn new(authority: impl TokenAuthority + Send + 'static) -> Self {
         let (point, here) = (*authority.ca(), authority.is_here());
         Self { inner: Arc::new(Mutex::new(authority)), point, here }
     }
 }
 
-impl Authority for Shared {
+impl TokenAuthority for Shared {
     fn ca(&self) -> &Point {
         &self.point
     }
@@ -125,7 +125,7 @@ impl Authority for Shared {
         self.here
     }
 
-    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+    fn certify(&mut self, wanted: &KeysToCertify) -> Result<Certificates, EnrollError> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).certify(wanted)
     }
 }

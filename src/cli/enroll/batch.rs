@@ -40,11 +40,11 @@ use crate::{
     reader::monitor::{Monitor, ReaderEvent},
     server_client::ServerError,
     terminal::enrollment::{
-        EnrollError, Whose,
-        batch::{BatchError, Book, RowState},
-        journal::{Entry, Progress},
+        EnrollError, HolderSource,
+        batch::{BatchError, BatchLedger, RowState},
+        journal::{JournalEntry, Progress},
     },
-    terminal::presence::store::Store,
+    terminal::presence::store::TerminalStore,
     terminal::tap::failure::link,
 };
 
@@ -62,10 +62,10 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
         PathBuf::from(name)
     });
     if args.dry_run {
-        let book = Book::read(&path, rows, &office.authority()).map_err(|e| journal_failure(&e))?;
+        let book = BatchLedger::read(&path, rows, &office.authority()).map_err(|e| journal_failure(&e))?;
         return out.object(&summary(&book, &path, true)).map(|()| 0);
     }
-    let mut book = Book::open(&path, rows, &office.authority()).map_err(|e| journal_failure(&e))?;
+    let mut book = BatchLedger::open(&path, rows, &office.authority()).map_err(|e| journal_failure(&e))?;
     settle(&office, &book)?;
     if args.abandon {
         abandon(&office, &mut book, settings, out)?;
@@ -90,7 +90,7 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
 }
 
 /// A run that was killed between its last two steps left entries behind of tokens that are done.
-fn settle(office: &Office, book: &Book) -> Result<(), Failure> {
+fn settle(office: &Office, book: &BatchLedger) -> Result<(), Failure> {
     let failed = |e: EnrollError| enrollment(&e, 0);
     for entry in office.journal.all().map_err(failed)? {
         if book.holder(entry.token_id).is_some() {
@@ -101,7 +101,7 @@ fn settle(office: &Office, book: &Book) -> Result<(), Failure> {
 }
 
 /// Gives up what was begun. What the server may have registered is revoked there first.
-fn abandon(office: &Office, book: &mut Book, settings: &Settings, out: &mut Printer) -> Result<(), Failure> {
+fn abandon(office: &Office, book: &mut BatchLedger, settings: &Settings, out: &mut Printer) -> Result<(), Failure> {
     let failed = |e: EnrollError| enrollment(&e, 0);
     let begun: Vec<_> = book
         .rows()
@@ -127,7 +127,7 @@ fn abandon(office: &Office, book: &mut Book, settings: &Settings, out: &mut Prin
     Ok(())
 }
 
-fn revoke(entry: &Entry, settings: &Settings) -> Result<(), Failure> {
+fn revoke(entry: &JournalEntry, settings: &Settings) -> Result<(), Failure> {
     if settings.server.url.is_none() || entry.progress < Progress::Generated {
         return Ok(());
     }
@@ -139,7 +139,7 @@ fn revoke(entry: &Entry, settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-fn summary(book: &Book, path: &Path, dry_run: bool) -> json::Batch {
+fn summary(book: &BatchLedger, path: &Path, dry_run: bool) -> json::Batch {
     let (rows, done) = book.count();
     let begun = book.rows().filter(|(_, state)| matches!(state, RowState::Begun(_))).count();
     json::Batch {
@@ -157,11 +157,11 @@ fn summary(book: &Book, path: &Path, dry_run: bool) -> json::Batch {
 struct Shared {
     office: Office,
     portraits: Portraits,
-    book: Mutex<Book>,
+    book: Mutex<BatchLedger>,
 }
 
 impl Shared {
-    fn book(&self) -> MutexGuard<'_, Book> {
+    fn book(&self) -> MutexGuard<'_, BatchLedger> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -172,8 +172,8 @@ struct Asked<'a> {
     user: Option<User>,
 }
 
-impl Whose for Asked<'_> {
-    fn user(&mut self, card: &str, begun: Option<&Entry>) -> Result<User, EnrollError> {
+impl HolderSource for Asked<'_> {
+    fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError> {
         let user = self.desk.book().user(card, begun)?;
         self.user = Some(user.clone());
         Ok(user)
@@ -213,7 +213,7 @@ enum Stop {
 struct Batch<'a> {
     settings: &'a Settings,
     out: &'a mut Printer,
-    store: Store,
+    store: TerminalStore,
     desk: Arc<Shared>,
     messages: Sender<Message>,
     slots: BTreeMap<String, Slot>,

@@ -17,8 +17,8 @@ use crate::{
     config::Settings,
     failure::{Class, Failure},
     reader,
-    terminal::enrollment::{Applicant, Ending, Report},
-    terminal::presence::store::Store,
+    terminal::enrollment::{Applicant, Ending, EnrollmentReport},
+    terminal::presence::store::TerminalStore,
     token::{open::RememberedItem, record::Layout},
 };
 use office::Office;
@@ -56,7 +56,7 @@ fn warn_of_test_keys(out: &mut Printer) {
 }
 
 /// The certificates were just read: the first tap at this terminal need not read them again.
-pub fn remember(store: &mut Store, learned: &[(RememberedItem, Option<Vec<u8>>)]) -> Result<(), Failure> {
+pub fn remember(store: &mut TerminalStore, learned: &[(RememberedItem, Option<Vec<u8>>)]) -> Result<(), Failure> {
     for (item, der) in learned {
         if let Some(der) = der {
             store.keep_certificate(&super::outcome::certificate_of(*item), der)?;
@@ -65,7 +65,7 @@ pub fn remember(store: &mut Store, learned: &[(RememberedItem, Option<Vec<u8>>)]
     Ok(())
 }
 
-fn object(reader: &str, report: &Report) -> json::Enroll {
+fn object(reader: &str, report: &EnrollmentReport) -> json::Enroll {
     json::Enroll {
         schema: json::Schema::default(),
         at: Timestamp::now().into(),

@@ -18,7 +18,10 @@ use crate::{
     failure::Failure,
     pki::{PersoKey, PkiDir},
     reader::pcsc::{Card, CardLimits},
-    terminal::enrollment::{Authority, Desk, EnrollError, Pending, Report, Visited, Whose, journal::Journal, private},
+    terminal::enrollment::{
+        CardProgress, EnrollError, EnrollmentReport, HolderSource, Pending, Personalizer, TokenAuthority,
+        journal::Journal, private,
+    },
     token::{
         TokenError,
         open::{Credentials, NoMemory, RememberedItem, Visit},
@@ -42,7 +45,7 @@ pub struct Office {
 /// An enrollment that came to its end.
 pub struct Done {
     /// What was done.
-    pub report: Report,
+    pub report: EnrollmentReport,
     /// The certificates that were read from the token.
     pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
 }
@@ -98,18 +101,18 @@ impl Office {
     pub fn enroll(
         &self,
         reader: &str,
-        whose: &mut dyn Whose,
+        whose: &mut dyn HolderSource,
         progress: &mut dyn FnMut(usize, usize, &'static str),
     ) -> Result<Done, Failed> {
         let limits = CardLimits { exchange: self.exchange, connect: self.exchange, deadline: None };
         let mut card = Card::connect(reader, limits).map_err(link)?;
         let (mut authority, mut random) = (self.authority.clone(), SystemRandom);
         let mut sets = self.sets.as_ref();
-        let mut desk = Desk {
+        let mut desk = Personalizer {
             authority: &mut authority,
             perso: &self.perso,
             start: &self.start,
-            sets: sets.as_mut().map(|sets| sets as &mut dyn private::Sets),
+            sets: sets.as_mut().map(|sets| sets as &mut dyn private::SetProvider),
             journal: &self.journal,
             format: ApduFormat::Short,
             random: &mut SystemRandom,
@@ -135,8 +138,8 @@ impl Office {
             let exchanges = metered.exchanges;
             drop(metered);
             match visited.map_err(|error| Failed { error, exchanges })? {
-                Visited::Done(report) => return Ok(Done { report, learned: visit.learned }),
-                Visited::Certify(mut waiting) => {
+                CardProgress::Done(report) => return Ok(Done { report, learned: visit.learned }),
+                CardProgress::Certify(mut waiting) => {
                     desk.certify(&mut waiting).map_err(|error| Failed { error, exchanges })?;
                     pending = Some(waiting);
                 }
@@ -150,7 +153,7 @@ impl Office {
     }
 
     /// Nobody needs the journal of this card any more.
-    pub fn close(&self, report: &Report) -> Result<(), Failure> {
+    pub fn close(&self, report: &EnrollmentReport) -> Result<(), Failure> {
         self.journal.close_token(report.token_id).map_err(|e| enrollment(&e, 0))
     }
 }

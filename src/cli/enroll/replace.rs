@@ -17,8 +17,8 @@ use crate::{
     },
     config::Settings,
     failure::{Class, Failure},
-    terminal::enrollment::journal::Entry,
-    terminal::presence::store::Store,
+    terminal::enrollment::journal::JournalEntry,
+    terminal::presence::store::TerminalStore,
 };
 
 /// The token that is refused from now on: the one that was named, or the only one that this user has. It is asked about
@@ -45,7 +45,7 @@ pub fn lost(
 
 /// The tokens of a user that are let in, as far as the server or, without one, this terminal knows. One that is being
 /// enrolled was never anybody's.
-fn tokens(user: &User, begun: &[Entry], settings: &Settings) -> Result<BTreeSet<Uuid>, Failure> {
+fn tokens(user: &User, begun: &[JournalEntry], settings: &Settings) -> Result<BTreeSet<Uuid>, Failure> {
     let mut tokens = if settings.server.url.is_some() { at_server(user, settings)? } else { here(user, settings)? };
     for entry in begun {
         tokens.remove(&entry.token_id);
@@ -62,7 +62,7 @@ fn at_server(user: &User, settings: &Settings) -> Result<BTreeSet<Uuid>, Failure
 /// A terminal without a server knows the tokens that have come here.
 fn here(user: &User, settings: &Settings) -> Result<BTreeSet<Uuid>, Failure> {
     let mut tokens = BTreeSet::new();
-    let Some(mut store) = Store::open_if_there(&settings.state_folder)? else { return Ok(tokens) };
+    let Some(mut store) = TerminalStore::open_if_there(&settings.state_folder)? else { return Ok(tokens) };
     store.history(None, None, |event| {
         if let (Some(token_id), true) = (event.token_id, event.user.as_ref().is_some_and(|of| of.id == user.id)) {
             tokens.insert(token_id);

@@ -12,7 +12,7 @@ use crate::{
     reader::pcsc::Transaction,
     terminal::enrollment::{
         EnrollError,
-        private::{self, Field},
+        private::{self, FieldReset},
     },
     token::{TokenError, open::identify, select::LifeCycle},
 };
@@ -65,7 +65,7 @@ impl Sets {
     }
 }
 
-impl private::Sets for &Sets {
+impl private::SetProvider for &Sets {
     fn join(&mut self, card: &str) -> Result<Set, PkiError> {
         match self.wanted {
             Wanted::Named(id) => self.home.join_set(id, card),
@@ -78,7 +78,7 @@ impl private::Sets for &Sets {
     }
 }
 
-impl Field for Metered<Transaction<'_>> {
+impl FieldReset for Metered<Transaction<'_>> {
     fn renew(&mut self) -> Result<(), LinkError> {
         self.link.renew().map(drop)
     }

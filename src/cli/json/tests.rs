@@ -207,7 +207,7 @@ fn the_example_of_an_entry_of_the_list() {
         reader: "R".into(),
         since: at(),
         last_seen: at(),
-        state: presence::State::Present,
+        state: presence::EntryState::Present,
         source: presence::Source::Card,
         authenticated: true,
     };
@@ -220,7 +220,7 @@ fn the_example_of_an_entry_of_the_list() {
 #[test]
 fn the_example_of_an_event() {
     let event = presence::Event {
-        event: presence::Kind::Arrived,
+        event: presence::EventKind::Arrived,
         seq: 17,
         at: at(),
         reader: Some("R".into()),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::api::User;
-use crate::terminal::presence::{Source, State};
+use crate::terminal::presence::{EntryState, Source};
 
 fn entry(token_id: &str, user_id: &str) -> Entry {
     Entry {
@@ -9,7 +9,7 @@ fn entry(token_id: &str, user_id: &str) -> Entry {
         reader: "R".to_owned(),
         since: Timestamp::UNIX_EPOCH,
         last_seen: Timestamp::UNIX_EPOCH,
-        state: State::Present,
+        state: EntryState::Present,
         source: Source::Card,
         authenticated: true,
     }

@@ -24,7 +24,7 @@ use crate::{
 
 /// What is to be done to a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
+pub enum TokenOperation {
     /// Replace its user information by this.
     Write(Layout),
     /// Take it out of use for now.
@@ -35,7 +35,7 @@ pub enum Change {
     Terminate,
 }
 
-impl Change {
+impl TokenOperation {
     /// The least role that may do this.
     pub const fn role(&self) -> TerminalRole {
         match self {
@@ -102,14 +102,14 @@ pub enum ManageError {
 
 /// A token whose keys are to be replaced: by its id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum RotationTarget {
     /// Nothing is left to do.
     Moved(Uuid),
     /// It has the keys before.
     Old(Uuid),
 }
 
-impl Found {
+impl RotationTarget {
     /// Its id.
     pub const fn id(&self) -> Uuid {
         match self {
@@ -131,15 +131,15 @@ pub struct Target {
 impl Target {
     /// Looks at the card, which changes nothing on it, and refuses what can never be changed so. One SELECT tells enough
     /// of a token in open mode.
-    pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>, change: &Change) -> Result<Self, ManageError> {
+    pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>, change: &TokenOperation) -> Result<Self, ManageError> {
         let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
         if is_private(&selected) { Ok(open(link, visit, &selected)?.0) } else { Self::of(&selected, change) }
     }
 
-    fn of(selected: &Selected, change: &Change) -> Result<Self, ManageError> {
+    fn of(selected: &Selected, change: &TokenOperation) -> Result<Self, ManageError> {
         let state = selected.state;
         match (state, selected.privacy) {
-            (LifeCycle::Terminated, _) if *change == Change::Terminate => Ok(Self { token_id: None, state }),
+            (LifeCycle::Terminated, _) if *change == TokenOperation::Terminate => Ok(Self { token_id: None, state }),
             (LifeCycle::Issued | LifeCycle::Blocked, Some(TokenMode::Open(id))) => {
                 Ok(Self { token_id: Some(id), state })
             }
@@ -148,13 +148,13 @@ impl Target {
     }
 
     /// Whether there is nothing to do: an earlier run has done it, and perhaps its answer was lost.
-    pub fn is_done(&self, change: &Change) -> bool {
+    pub fn is_done(&self, change: &TokenOperation) -> bool {
         change.is_done(self.state)
     }
 }
 
 /// Refuses a terminal that may not do this, before a card is touched.
-pub fn check_role(class: CertificateProfile, change: &Change) -> Result<(), ManageError> {
+pub fn check_role(class: CertificateProfile, change: &TokenOperation) -> Result<(), ManageError> {
     check_role_of(class, change.role())
 }
 
@@ -171,7 +171,7 @@ pub fn change(
     link: &mut dyn Link,
     visit: &mut Visit<'_>,
     confirmed: &Target,
-    change: &Change,
+    change: &TokenOperation,
 ) -> Result<bool, ManageError> {
     let held = visit.credentials.certificate.class();
     check_role(held, change)?;
@@ -199,8 +199,8 @@ pub fn change(
         return Ok(false);
     }
     match change {
-        Change::Write(layout) => write(link, &mut session, layout)?,
-        Change::Block | Change::Unblock | Change::Terminate => {
+        TokenOperation::Write(layout) => write(link, &mut session, layout)?,
+        TokenOperation::Block | TokenOperation::Unblock | TokenOperation::Terminate => {
             session.tell(link, "SET STATUS", &commands::set_status(change.target(state), None))?;
         }
     }

@@ -5,7 +5,7 @@
 use uuid::Uuid;
 
 use super::{
-    Found, ManageError, check_role_of,
+    ManageError, RotationTarget, check_role_of,
     sets::{self, SetKey},
 };
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The new CA, as a token that is moved to it needs it.
-pub trait Authority {
+pub trait RotationAuthority {
     /// Certifies both keys of a token: the own ECKA key and the identity key, in this order.
     fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError>;
 
@@ -33,12 +33,12 @@ pub trait Authority {
 }
 
 /// Looks at the card, and says under which CA it is. One SELECT tells that of an open token; a private one is opened.
-pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Found, ManageError> {
+pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<RotationTarget, ManageError> {
     Ok(meet(link, visit)?.0)
 }
 
 /// How a token was met: a private one is open by now, under its own key.
-type Met = (Found, Selected, Option<Session>);
+type Met = (RotationTarget, Selected, Option<Session>);
 
 fn meet(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Met, ManageError> {
     let previous = visit.credentials.previous.as_deref().ok_or(ManageError::NoRotation)?.ca;
@@ -49,8 +49,8 @@ fn meet(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Met, ManageError> 
     }
     let is = |ca: &Point| ca.key_identifier()[..8] == selected.ca_prefix;
     let found = match (is(&visit.credentials.ca), is(&previous)) {
-        (true, _) => Found::Moved,
-        (false, true) => Found::Old,
+        (true, _) => RotationTarget::Moved,
+        (false, true) => RotationTarget::Old,
         (false, false) => return Err(TokenError::OtherAuthority.into()),
     };
     match selected.privacy {
@@ -69,7 +69,7 @@ pub fn rotate(
     link: &mut dyn Link,
     visit: &mut Visit<'_>,
     meant: Option<Uuid>,
-    authority: &mut dyn Authority,
+    authority: &mut dyn RotationAuthority,
 ) -> Result<(Uuid, bool), ManageError> {
     let (found, selected, opened) = meet(link, visit)?;
     let id = found.id();
@@ -77,7 +77,7 @@ pub fn rotate(
         return Err(ManageError::OtherCard);
     }
     let is_private = opened.is_some();
-    if let Found::Old(_) = found {
+    if let RotationTarget::Old(_) = found {
         let session = if let Some(session) = opened {
             session
         } else {
@@ -93,7 +93,7 @@ pub fn rotate(
     // A private token that is blocked does not show it, and proves nothing: it opens under its own key.
     let proved =
         if is_private { visit.open_own(link, &selected)?.0 } else { visit.authenticate(link, &selected)?.token_id };
-    if proved == id { Ok((id, matches!(found, Found::Old(_)))) } else { Err(ManageError::OtherCard) }
+    if proved == id { Ok((id, matches!(found, RotationTarget::Old(_)))) } else { Err(ManageError::OtherCard) }
 }
 
 fn move_over(
@@ -101,7 +101,7 @@ fn move_over(
     visit: &Visit<'_>,
     (selected, mut session): (&Selected, Session),
     id: Uuid,
-    authority: &mut dyn Authority,
+    authority: &mut dyn RotationAuthority,
 ) -> Result<(), ManageError> {
     let (new, old) = (visit.credentials.ca, visit.credentials.previous.as_ref().map(|previous| previous.ca));
     let keys = ca_keys(link, &mut session)?;
@@ -159,7 +159,7 @@ fn certificates(
     visit: &Visit<'_>,
     session: &mut Session,
     id: Uuid,
-    authority: &mut dyn Authority,
+    authority: &mut dyn RotationAuthority,
 ) -> Result<(), ManageError> {
     let ecka = session.send(link, "GET DATA certificate", &commands::ecka_certificate(KVN_OWN))?;
     let identity = session.send(link, "GET DATA identity certificate", &commands::read_object(TAG_IDENTITY))?;

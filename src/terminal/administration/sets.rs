@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{Found, ManageError, check_role_of};
+use super::{ManageError, RotationTarget, check_role_of};
 use crate::{
     card::{link::Link, status::Status},
     crypto::{
@@ -31,7 +31,12 @@ pub struct SetKey {
 }
 
 /// Opens the card under its own key, and says whether it is of the set before or has been moved. Nothing is changed.
-pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>, from: [u8; 8], to: &SetKey) -> Result<Found, ManageError> {
+pub fn find(
+    link: &mut dyn Link,
+    visit: &mut Visit<'_>,
+    from: [u8; 8],
+    to: &SetKey,
+) -> Result<RotationTarget, ManageError> {
     Ok(meet(link, visit, from, to)?.0)
 }
 
@@ -44,7 +49,7 @@ pub fn replace(
     begin: &mut dyn FnMut(Uuid) -> Result<(), ManageError>,
 ) -> Result<(Uuid, bool), ManageError> {
     let (found, selected, mut session) = meet(link, visit, from, to)?;
-    let Found::Old(id) = found else { return Ok((found.id(), false)) };
+    let RotationTarget::Old(id) = found else { return Ok((found.id(), false)) };
     begin(id)?;
     put(link, &mut session, selected.ecka_kvn, to)?;
     check(link, visit, id, to.id)?;
@@ -56,7 +61,7 @@ fn meet(
     visit: &mut Visit<'_>,
     from: [u8; 8],
     to: &SetKey,
-) -> Result<(Found, Selected, Session), ManageError> {
+) -> Result<(RotationTarget, Selected, Session), ManageError> {
     check_role_of(visit.credentials.certificate.class(), TerminalRole::Admin)?;
     let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
     let announced = match selected.privacy {
@@ -68,7 +73,7 @@ fn meet(
         return Err(ManageError::OtherSet(hex::encode(announced)));
     }
     let (id, channel) = visit.open_own(link, &selected)?;
-    let found = if announced == to.id { Found::Moved(id) } else { Found::Old(id) };
+    let found = if announced == to.id { RotationTarget::Moved(id) } else { RotationTarget::Old(id) };
     Ok((found, selected, channel.session))
 }
 

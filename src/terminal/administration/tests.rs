@@ -37,17 +37,17 @@ fn demote(office: &mut Office, role: TerminalRole) {
     office.credentials.key = key;
 }
 
-fn writing(user: &User) -> Change {
-    Change::Write(Layout::of(user).unwrap())
+fn writing(user: &User) -> TokenOperation {
+    TokenOperation::Write(Layout::of(user).unwrap())
 }
 
-fn find(office: &Office, slot: &mut Slot, what: &Change) -> Result<Target, ManageError> {
+fn find(office: &Office, slot: &mut Slot, what: &TokenOperation) -> Result<Target, ManageError> {
     slot.token.reset();
     office.visit(ApduFormat::Short, |visit| Target::find(slot, visit, what))
 }
 
 /// Finds and changes, as the command does it.
-fn run(office: &Office, slot: &mut Slot, what: &Change) -> Result<bool, ManageError> {
+fn run(office: &Office, slot: &mut Slot, what: &TokenOperation) -> Result<bool, ManageError> {
     let target = find(office, slot, what)?;
     slot.token.reset();
     office.visit(ApduFormat::Short, |visit| change(slot, visit, &target, what))
@@ -77,7 +77,7 @@ impl Link for Torn<'_> {
 }
 
 /// Does it with the card lifted after `n` exchanges, and says whether it came to its end nevertheless.
-fn torn(office: &Office, slot: &mut Slot, what: &Change, n: u32) -> bool {
+fn torn(office: &Office, slot: &mut Slot, what: &TokenOperation, n: u32) -> bool {
     let target = find(office, slot, what).unwrap();
     slot.token.reset();
     let mut link = Torn { slot, left: n };
@@ -91,20 +91,20 @@ fn torn(office: &Office, slot: &mut Slot, what: &Change, n: u32) -> bool {
 #[test]
 fn a_token_goes_through_its_states_and_repeating_changes_nothing() {
     let (office, mut slot) = enrolled(&ada());
-    assert!(!run(&office, &mut slot, &Change::Unblock).unwrap());
+    assert!(!run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
     for _ in 0..2 {
-        assert!(run(&office, &mut slot, &Change::Block).unwrap());
-        assert!(!run(&office, &mut slot, &Change::Block).unwrap());
+        assert!(run(&office, &mut slot, &TokenOperation::Block).unwrap());
+        assert!(!run(&office, &mut slot, &TokenOperation::Block).unwrap());
         let refused = scan(&office, &mut slot);
         assert!(matches!(refused, Err(TapError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
-        assert!(run(&office, &mut slot, &Change::Unblock).unwrap());
-        assert!(!run(&office, &mut slot, &Change::Unblock).unwrap());
+        assert!(run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
+        assert!(!run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
         assert_eq!(scan(&office, &mut slot).unwrap(), ada());
     }
-    run(&office, &mut slot, &Change::Block).unwrap();
-    assert!(run(&office, &mut slot, &Change::Terminate).unwrap());
-    assert!(!run(&office, &mut slot, &Change::Terminate).unwrap());
-    for what in [Change::Block, Change::Unblock, writing(&ada())] {
+    run(&office, &mut slot, &TokenOperation::Block).unwrap();
+    assert!(run(&office, &mut slot, &TokenOperation::Terminate).unwrap());
+    assert!(!run(&office, &mut slot, &TokenOperation::Terminate).unwrap());
+    for what in [TokenOperation::Block, TokenOperation::Unblock, writing(&ada())] {
         let refused = run(&office, &mut slot, &what);
         let gone = TokenError::NotIssued(LifeCycle::Terminated);
         assert!(matches!(refused, Err(ManageError::Token(ref e)) if e.to_string() == gone.to_string()), "{refused:?}");
@@ -113,7 +113,7 @@ fn a_token_goes_through_its_states_and_repeating_changes_nothing() {
 
 #[test]
 fn a_state_is_set_by_the_next_run_wherever_the_card_was_lifted() {
-    for what in [Change::Block, Change::Terminate] {
+    for what in [TokenOperation::Block, TokenOperation::Terminate] {
         let mut n = 0;
         loop {
             n += 1;
@@ -185,7 +185,7 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
     let (mut office, mut slot) = enrolled(&ada());
     for (role, allowed) in [(TerminalRole::Read, 0), (TerminalRole::Write, 1), (TerminalRole::Admin, 3)] {
         demote(&mut office, role);
-        for (n, what) in [writing(&wordy()), Change::Block, Change::Unblock].iter().enumerate() {
+        for (n, what) in [writing(&wordy()), TokenOperation::Block, TokenOperation::Unblock].iter().enumerate() {
             let target = find(&office, &mut slot, what).unwrap();
             slot.left = if n < allowed { u32::MAX } else { 0 };
             let result = office.visit(ApduFormat::Short, |visit| change(&mut slot, visit, &target, what));
@@ -199,13 +199,13 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
 #[test]
 fn a_blocked_token_is_written_by_an_administrator_only() {
     let (mut office, mut slot) = enrolled(&ada());
-    run(&office, &mut slot, &Change::Block).unwrap();
+    run(&office, &mut slot, &TokenOperation::Block).unwrap();
     demote(&mut office, TerminalRole::Write);
     let refused = run(&office, &mut slot, &writing(&wordy()));
     assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
     demote(&mut office, TerminalRole::Admin);
     assert!(run(&office, &mut slot, &writing(&wordy())).unwrap());
-    assert!(run(&office, &mut slot, &Change::Unblock).unwrap());
+    assert!(run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
     assert_eq!(scan(&office, &mut slot).unwrap(), wordy());
 }
 
@@ -214,7 +214,7 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
     let (office, mut first) = enrolled(&ada());
     let mut second = blank();
     office.enroll(&mut second, &wordy()).unwrap();
-    for what in [Change::Block, Change::Terminate, writing(&ada())] {
+    for what in [TokenOperation::Block, TokenOperation::Terminate, writing(&ada())] {
         let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
         second.left = 1;
@@ -228,40 +228,40 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
 #[test]
 fn looking_takes_one_exchange_and_a_blank_card_is_refused() {
     let mut slot = blank();
-    for what in [Change::Block, Change::Terminate, writing(&ada())] {
+    for what in [TokenOperation::Block, TokenOperation::Terminate, writing(&ada())] {
         slot.left = 1;
         let refused = find(&Office::new(), &mut slot, &what);
         assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blank)))), "{refused:?}");
     }
     let (office, mut slot) = enrolled(&ada());
     slot.left = 1;
-    assert!(find(&office, &mut slot, &Change::Block).is_ok());
+    assert!(find(&office, &mut slot, &TokenOperation::Block).is_ok());
 }
 
 #[test]
 fn a_private_token_goes_through_its_states_too() {
     let (office, mut slot) = enrolled_privately(&ada());
-    assert!(!run(&office, &mut slot, &Change::Unblock).unwrap());
+    assert!(!run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
     for user in [wordy(), ada()] {
         assert!(run(&office, &mut slot, &writing(&user)).unwrap());
         assert_eq!(scan(&office, &mut slot).unwrap(), user);
-        assert!(run(&office, &mut slot, &Change::Block).unwrap());
-        assert!(!run(&office, &mut slot, &Change::Block).unwrap());
+        assert!(run(&office, &mut slot, &TokenOperation::Block).unwrap());
+        assert!(!run(&office, &mut slot, &TokenOperation::Block).unwrap());
         slot.token.reset();
         let state = identify(&mut slot, ApduFormat::Short).unwrap().unwrap().state;
         assert_eq!(state, LifeCycle::Issued, "a stranger does not see that it is blocked");
         assert!(scan(&office, &mut slot).is_err());
-        assert!(run(&office, &mut slot, &Change::Unblock).unwrap());
+        assert!(run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
         assert_eq!(scan(&office, &mut slot).unwrap(), user);
     }
-    run(&office, &mut slot, &Change::Block).unwrap();
-    assert!(run(&office, &mut slot, &Change::Terminate).unwrap());
-    assert!(!run(&office, &mut slot, &Change::Terminate).unwrap());
+    run(&office, &mut slot, &TokenOperation::Block).unwrap();
+    assert!(run(&office, &mut slot, &TokenOperation::Terminate).unwrap());
+    assert!(!run(&office, &mut slot, &TokenOperation::Terminate).unwrap());
 }
 
 #[test]
 fn a_private_token_that_was_lifted_is_finished_by_the_next_run() {
-    for what in [Change::Block, Change::Terminate, writing(&wordy())] {
+    for what in [TokenOperation::Block, TokenOperation::Terminate, writing(&wordy())] {
         let mut n = 0;
         loop {
             n += 1;
@@ -284,7 +284,7 @@ fn a_blocked_private_token_says_so_to_whoever_may_not_unblock_it() {
     demote(&mut office, TerminalRole::Write);
     assert!(run(&office, &mut slot, &writing(&wordy())).unwrap());
     demote(&mut office, TerminalRole::Admin);
-    run(&office, &mut slot, &Change::Block).unwrap();
+    run(&office, &mut slot, &TokenOperation::Block).unwrap();
     demote(&mut office, TerminalRole::Write);
     let refused = run(&office, &mut slot, &writing(&ada()));
     assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
@@ -295,7 +295,7 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     let (office, mut first) = enrolled_privately(&ada());
     let mut second = ours();
     office.enroll(&mut second, &wordy()).unwrap();
-    for what in [Change::Block, Change::Terminate, writing(&ada())] {
+    for what in [TokenOperation::Block, TokenOperation::Terminate, writing(&ada())] {
         let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
         let result = office.visit(ApduFormat::Short, |visit| change(&mut second, visit, &target, &what));
@@ -303,10 +303,11 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
         assert_eq!(scan(&office, &mut second).unwrap(), wordy());
     }
     // Blocked meanwhile, it is not the token that was confirmed any more.
-    let target = find(&office, &mut first, &Change::Terminate).unwrap();
-    run(&office, &mut first, &Change::Block).unwrap();
+    let target = find(&office, &mut first, &TokenOperation::Terminate).unwrap();
+    run(&office, &mut first, &TokenOperation::Block).unwrap();
     first.token.reset();
-    let result = office.visit(ApduFormat::Short, |visit| change(&mut first, visit, &target, &Change::Terminate));
+    let result =
+        office.visit(ApduFormat::Short, |visit| change(&mut first, visit, &target, &TokenOperation::Terminate));
     assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
 }
 
@@ -321,7 +322,7 @@ fn the_own_certificate_of_another_token_opens_nothing() {
     state["ecka_keys"]["65"]["in_force"]["certificate"] = other["ecka_keys"]["65"]["in_force"]["certificate"].clone();
     let liar = serde_json::from_str(&state.to_string()).unwrap();
     first.token = SoftwareToken::new(liar, Box::new(VolatileStore), Box::new(SystemRandom));
-    let refused = run(&office, &mut first, &Change::Block);
+    let refused = run(&office, &mut first, &TokenOperation::Block);
     let receipt = TokenError::Channel(crate::channel::ChannelError::Receipt);
     assert!(matches!(&refused, Err(ManageError::Token(e)) if e.to_string() == receipt.to_string()), "{refused:?}");
 }

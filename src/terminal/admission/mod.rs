@@ -4,4 +4,4 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-pub use server::{Admitted, Origin, Refusal, Rules, ServerVerdict, Wanted, decide};
+pub use server::{Admitted, Origin, Refusal, Rules, ServerVerdict, UserPreference, decide};

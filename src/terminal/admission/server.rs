@@ -11,7 +11,7 @@ use crate::{
 
 /// Whose word about the user counts. The status of the token is the server's in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum UserPreference {
     /// The card's when it is complete, the server's otherwise.
     Either,
     /// The card's.
@@ -24,7 +24,7 @@ pub enum Wanted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
     /// Whose word counts.
-    pub wanted: Wanted,
+    pub wanted: UserPreference,
     /// The feed of statuses.
     pub feed_max_age: SignedDuration,
     /// A signed user.
@@ -130,12 +130,12 @@ pub fn decide(card: &User, answered: &LookupOutcome, rules: &Rules, now: Timesta
     }
 }
 
-fn uses_card(card: &User, wanted: Wanted) -> bool {
+fn uses_card(card: &User, wanted: UserPreference) -> bool {
     let complete = !card.id.is_empty() && !card.name.is_empty();
-    wanted == Wanted::Card || (wanted == Wanted::Either && complete)
+    wanted == UserPreference::Card || (wanted == UserPreference::Either && complete)
 }
 
-fn present(card: &User, told: Option<&User>, wanted: Wanted) -> Result<Admitted, Refusal> {
+fn present(card: &User, told: Option<&User>, wanted: UserPreference) -> Result<Admitted, Refusal> {
     let word = ServerVerdict::Known;
     if uses_card(card, wanted) {
         return Ok(Admitted { user: card.clone(), origin: Origin::Card, word, warning: None });

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::{Admitted, Origin, Refusal, Rules, ServerVerdict, Wanted, decide};
+use super::{Admitted, Origin, Refusal, Rules, ServerVerdict, UserPreference, decide};
 use crate::server_client::ServerError;
 use crate::terminal::lookups::{
     CachedToken, LookupOutcome,
@@ -15,13 +15,13 @@ use crate::{
 };
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
-const ALL: [Wanted; 3] = [Wanted::Either, Wanted::Card, Wanted::Server];
+const ALL: [UserPreference; 3] = [UserPreference::Either, UserPreference::Card, UserPreference::Server];
 
 fn bob() -> User {
     User { id: "8".into(), name: "Bob".into(), ..User::default() }
 }
 
-fn rules(wanted: Wanted) -> Rules {
+fn rules(wanted: UserPreference) -> Rules {
     Rules { wanted, feed_max_age: HOUR * 24, offline_max_age: HOUR * 8 }
 }
 
@@ -51,7 +51,7 @@ fn said_no(code: &str) -> LookupOutcome {
 fn told(
     card: &User,
     answered: &LookupOutcome,
-    wanted: Wanted,
+    wanted: UserPreference,
 ) -> Result<(String, Origin, ServerVerdict, bool), &'static str> {
     match decide(card, answered, &rules(wanted), now()) {
         Ok(Admitted { user, origin, word, warning }) => Ok((user.name, origin, word, warning.is_some())),
@@ -64,10 +64,13 @@ fn the_server_is_there() {
     let card = |word| Ok(("Ada".to_owned(), Origin::Card, word, false));
     let server = |word| Ok(("Bob".to_owned(), Origin::Server, word, false));
     let answered = found(TokenStatus::Active);
-    assert_eq!(told(&ada(), &answered, Wanted::Either), card(ServerVerdict::Known));
-    assert_eq!(told(&ada(), &answered, Wanted::Card), card(ServerVerdict::Known));
-    assert_eq!(told(&ada(), &answered, Wanted::Server), server(ServerVerdict::Known));
-    assert_eq!(told(&User { name: String::new(), ..ada() }, &answered, Wanted::Either), server(ServerVerdict::Known));
+    assert_eq!(told(&ada(), &answered, UserPreference::Either), card(ServerVerdict::Known));
+    assert_eq!(told(&ada(), &answered, UserPreference::Card), card(ServerVerdict::Known));
+    assert_eq!(told(&ada(), &answered, UserPreference::Server), server(ServerVerdict::Known));
+    assert_eq!(
+        told(&User { name: String::new(), ..ada() }, &answered, UserPreference::Either),
+        server(ServerVerdict::Known)
+    );
     for (status, code) in [
         (TokenStatus::Suspended, "token.suspended"),
         (TokenStatus::Lost, "token.lost"),
@@ -82,9 +85,12 @@ fn the_server_is_there() {
 #[test]
 fn the_server_does_not_know_the_token_or_refuses_the_proof() {
     let unknown = said_no("token.unknown");
-    assert_eq!(told(&ada(), &unknown, Wanted::Either), Ok(("Ada".into(), Origin::Card, ServerVerdict::Refused, true)));
-    assert_eq!(told(&User::default(), &unknown, Wanted::Either), Err("token.unknown"));
-    assert_eq!(told(&ada(), &unknown, Wanted::Server), Err("token.unknown"));
+    assert_eq!(
+        told(&ada(), &unknown, UserPreference::Either),
+        Ok(("Ada".into(), Origin::Card, ServerVerdict::Refused, true))
+    );
+    assert_eq!(told(&User::default(), &unknown, UserPreference::Either), Err("token.unknown"));
+    assert_eq!(told(&ada(), &unknown, UserPreference::Server), Err("token.unknown"));
     for wanted in ALL {
         assert_eq!(told(&ada(), &said_no("proof.clone"), wanted), Err("proof.clone"));
     }
@@ -100,12 +106,12 @@ fn the_server_is_away() {
     };
     let card = |warned| Ok(("Ada".to_owned(), Origin::Card, ServerVerdict::Away, warned));
     let server = Ok(("Bob".to_owned(), Origin::Server, ServerVerdict::Away, false));
-    for wanted in [Wanted::Either, Wanted::Card] {
+    for wanted in [UserPreference::Either, UserPreference::Card] {
         assert_eq!(told(&ada(), &away(kept(fresh, 1)), wanted), card(false));
         assert_eq!(told(&ada(), &away(kept(Some(HOUR * 25), 1)), wanted), card(true));
         assert_eq!(told(&ada(), &away(CachedToken::default()), wanted), card(true));
     }
-    for (card, wanted) in [(ada(), Wanted::Server), (User::default(), Wanted::Either)] {
+    for (card, wanted) in [(ada(), UserPreference::Server), (User::default(), UserPreference::Either)] {
         assert_eq!(told(&card, &away(kept(fresh, 8)), wanted), server);
         assert_eq!(told(&card, &away(kept(fresh, 9)), wanted), Err("server.slow"));
         assert_eq!(told(&card, &away(kept(Some(HOUR * 25), 1)), wanted), Err("server.slow"));

@@ -14,9 +14,9 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{EnrollError, Whose, journal::Entry};
+use super::{EnrollError, HolderSource, journal::JournalEntry};
 use crate::{api::User, crypto::sha256, files::Locked};
-use lines::{Event, Line};
+use lines::{LedgerLine, RowEvent};
 
 /// Why the journal of a batch cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ impl From<User> for Row {
 
 /// The rows and the journal. One process at a time has it.
 #[derive(Debug)]
-pub struct Book {
+pub struct BatchLedger {
     rows: Vec<(Row, RowState)>,
     by_id: HashMap<String, usize>,
     /// The row of every card that was given one.
@@ -89,7 +89,7 @@ pub struct Book {
     file: Option<Locked>,
 }
 
-impl Book {
+impl BatchLedger {
     /// Opens or begins the journal of these rows; `authority` is the key identifier of the CA, hex.
     pub fn open(path: &Path, rows: Vec<Row>, authority: &str) -> Result<Self, BatchError> {
         let (file, lines) = lines::open(path, authority)?;
@@ -101,7 +101,12 @@ impl Book {
         Self::of(path, rows, None, lines::read(path, authority)?)
     }
 
-    fn of(path: &Path, rows: Vec<Row>, file: Option<Locked>, lines: Vec<(usize, Line)>) -> Result<Self, BatchError> {
+    fn of(
+        path: &Path,
+        rows: Vec<Row>,
+        file: Option<Locked>,
+        lines: Vec<(usize, LedgerLine)>,
+    ) -> Result<Self, BatchError> {
         let by_id = rows.iter().enumerate().map(|(at, row)| (row.user.id.clone(), at)).collect();
         let rows = rows.into_iter().map(|row| (row, RowState::Free)).collect();
         let (by_card, done) = (HashMap::new(), HashMap::new());
@@ -114,12 +119,12 @@ impl Book {
     }
 
     /// Users that are in the journal and no longer among the rows are left alone.
-    fn replay(&mut self, number: usize, line: Line, changed: &mut Vec<String>) -> Result<(), BatchError> {
+    fn replay(&mut self, number: usize, line: LedgerLine, changed: &mut Vec<String>) -> Result<(), BatchError> {
         let Some(&at) = self.by_id.get(&line.user) else { return Ok(()) };
         let damaged = |what| BatchError::Damaged { path: self.path.clone(), line: number, what };
         let row = &self.rows[at];
         match (line.event, &row.1) {
-            (Event::Begun { digest }, RowState::Free) => {
+            (RowEvent::Begun { digest }, RowState::Free) => {
                 if digest != digest_of(&row.0) && !changed.contains(&line.user) {
                     changed.push(line.user);
                 }
@@ -128,8 +133,8 @@ impl Book {
                 }
                 self.rows[at].1 = RowState::Begun(line.card);
             }
-            (Event::Done { token_id }, RowState::Begun(card)) if *card == line.card => self.mark(at, token_id),
-            (Event::Abandoned, RowState::Begun(card)) if *card == line.card => self.free(at, &line.card),
+            (RowEvent::Done { token_id }, RowState::Begun(card)) if *card == line.card => self.mark(at, token_id),
+            (RowEvent::Abandoned, RowState::Begun(card)) if *card == line.card => self.free(at, &line.card),
             _ => return Err(damaged("it does not follow from the lines before it")),
         }
         Ok(())
@@ -154,7 +159,7 @@ impl Book {
     pub fn finish(&mut self, user: &User, token_id: Uuid) -> Result<(), BatchError> {
         let Some(&at) = self.by_id.get(&user.id) else { return Ok(()) };
         let RowState::Begun(card) = &self.rows[at].1 else { return Ok(()) };
-        let line = Line { user: user.id.clone(), card: card.clone(), event: Event::Done { token_id } };
+        let line = LedgerLine { user: user.id.clone(), card: card.clone(), event: RowEvent::Done { token_id } };
         self.append(&line)?;
         self.mark(at, token_id);
         Ok(())
@@ -164,13 +169,13 @@ impl Book {
     pub fn abandon(&mut self, user: &User) -> Result<(), BatchError> {
         let Some(&at) = self.by_id.get(&user.id) else { return Ok(()) };
         let RowState::Begun(card) = self.rows[at].1.clone() else { return Ok(()) };
-        self.append(&Line { user: user.id.clone(), card: card.clone(), event: Event::Abandoned })?;
+        self.append(&LedgerLine { user: user.id.clone(), card: card.clone(), event: RowEvent::Abandoned })?;
         self.free(at, &card);
         Ok(())
     }
 
     /// The row of this card: the one that it was begun with, the one that a single enrollment began, or the next.
-    fn row(&mut self, card: &str, begun: Option<&Entry>) -> Option<usize> {
+    fn row(&mut self, card: &str, begun: Option<&JournalEntry>) -> Option<usize> {
         if let Some(&at) = self.by_card.get(card) {
             return Some(at);
         }
@@ -196,7 +201,7 @@ impl Book {
     }
 
     /// One write, on disk when this returns.
-    fn append(&mut self, line: &Line) -> Result<(), BatchError> {
+    fn append(&mut self, line: &LedgerLine) -> Result<(), BatchError> {
         let failed = |error| BatchError::Io(self.path.clone(), error);
         let text = serde_json::to_string(line).map_err(|e| failed(e.into()))? + "\n";
         let Some(file) = &mut self.file else { return Err(failed(io::ErrorKind::PermissionDenied.into())) };
@@ -204,13 +209,13 @@ impl Book {
     }
 }
 
-impl Whose for Book {
-    fn user(&mut self, card: &str, begun: Option<&Entry>) -> Result<User, EnrollError> {
+impl HolderSource for BatchLedger {
+    fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError> {
         let at = self.row(card, begun).ok_or(EnrollError::NobodyLeft)?;
         let user = self.rows[at].0.user.clone();
         if self.rows[at].1 == RowState::Free {
-            let event = Event::Begun { digest: digest_of(&self.rows[at].0) };
-            self.append(&Line { user: user.id.clone(), card: card.to_owned(), event })?;
+            let event = RowEvent::Begun { digest: digest_of(&self.rows[at].0) };
+            self.append(&LedgerLine { user: user.id.clone(), card: card.to_owned(), event })?;
             self.rows[at].1 = RowState::Begun(card.to_owned());
             self.by_card.insert(card.to_owned(), at);
         }

@@ -41,7 +41,7 @@ pub enum Progress {
 
 /// One enrollment that has begun and is not known to be finished.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct JournalEntry {
     /// Diversification data of the card, hex: which card this is.
     pub card: String,
     /// The id that the token gets.
@@ -76,7 +76,7 @@ pub struct Entry {
     pub identity: Option<String>,
 }
 
-impl Entry {
+impl JournalEntry {
     /// Nothing of it is on the card yet.
     pub const fn new(card: String, token_id: Uuid, user: User, authority: String, test_keys: bool) -> Self {
         Self {
@@ -110,17 +110,17 @@ impl Journal {
     }
 
     /// The entry of the card with these diversification data.
-    pub fn of_card(&self, card: &[u8; 10]) -> Result<Option<Entry>, EnrollError> {
+    pub fn of_card(&self, card: &[u8; 10]) -> Result<Option<JournalEntry>, EnrollError> {
         read(&self.path(&hex::encode(card)))
     }
 
     /// The entry that gives this id to a token.
-    pub fn of_token(&self, token_id: Uuid) -> Result<Option<Entry>, EnrollError> {
+    pub fn of_token(&self, token_id: Uuid) -> Result<Option<JournalEntry>, EnrollError> {
         Ok(self.all()?.into_iter().find(|entry| entry.token_id == token_id))
     }
 
     /// Every entry, in no order.
-    pub fn all(&self) -> Result<Vec<Entry>, EnrollError> {
+    pub fn all(&self) -> Result<Vec<JournalEntry>, EnrollError> {
         let files = match fs::read_dir(&self.folder) {
             Ok(files) => files,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -137,7 +137,7 @@ impl Journal {
     }
 
     /// Stores the entry; it is on disk when this returns.
-    pub fn save(&self, entry: &Entry) -> Result<(), EnrollError> {
+    pub fn save(&self, entry: &JournalEntry) -> Result<(), EnrollError> {
         let path = self.path(&entry.card);
         let failed = |e| EnrollError::Journal(path.clone(), e);
         files::create_private_folder(&self.folder).map_err(failed)?;
@@ -146,7 +146,7 @@ impl Journal {
     }
 
     /// The enrollment is finished, or given up.
-    pub fn close(&self, entry: &Entry) -> Result<(), EnrollError> {
+    pub fn close(&self, entry: &JournalEntry) -> Result<(), EnrollError> {
         let path = self.path(&entry.card);
         fs::remove_file(&path).map_err(|e| EnrollError::Journal(path, e))
     }
@@ -161,7 +161,7 @@ impl Journal {
     }
 }
 
-fn read(path: &Path) -> Result<Option<Entry>, EnrollError> {
+fn read(path: &Path) -> Result<Option<JournalEntry>, EnrollError> {
     let text = match fs::read(path) {
         Ok(text) => text,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -36,8 +36,8 @@ use crate::{
         session::Session,
     },
 };
-use journal::{Entry, Journal, Progress};
-use private::Sets;
+use journal::{Journal, JournalEntry, Progress};
+use private::SetProvider;
 
 /// Why an enrollment stopped. Whatever it is, the next run goes on.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ pub enum EnrollError {
     TestKeysPrivate,
     /// The card gives itself away beside the applet.
     #[error("the card can be told from others without its key: {}", private::list(.0))]
-    Trackable(Vec<private::Trace>),
+    Trackable(Vec<private::TrackableTrait>),
     /// The CA refused to certify a key.
     #[error("the CA did not certify the card's key: {0}")]
     Certify(String),
@@ -126,18 +126,18 @@ impl From<crate::crypto::CryptoError> for EnrollError {
 }
 
 /// Who certifies the keys of a token: the CA here, or a server.
-pub trait Authority {
+pub trait TokenAuthority {
     /// The public key of the CA.
     fn ca(&self) -> &Point;
     /// Whether it answers at once. One that has to be asked over a network is asked while no card waits for it.
     fn is_here(&self) -> bool;
     /// Certifies both keys. The same once more gets certificates for the same keys again.
-    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError>;
+    fn certify(&mut self, wanted: &KeysToCertify) -> Result<Certificates, EnrollError>;
 }
 
 /// The keys that a token wants certified, as the card answered them under a verified MAC.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct KeysToCertify {
     /// The token.
     pub token_id: Uuid,
     /// Whose it becomes.
@@ -161,7 +161,7 @@ pub struct Certificates {
 
 impl Certificates {
     /// Refuses certificates that are not the CA's for exactly these keys: the card would notice only at its end.
-    fn check(&self, wanted: &Wanted, ca: &Point) -> Result<(), EnrollError> {
+    fn check(&self, wanted: &KeysToCertify, ca: &Point) -> Result<(), EnrollError> {
         let name = wanted.token_id.to_string();
         for (der, class, key) in [
             (&self.ecka, CertificateProfile::TokenEcka, &wanted.ecka),
@@ -177,9 +177,9 @@ impl Certificates {
 }
 
 /// Who says whose token a card becomes. It is asked when the card has proven that it is ours.
-pub trait Whose {
+pub trait HolderSource {
     /// The user for the card with these diversification data, in hex; `begun` is what an earlier run began with it.
-    fn user(&mut self, card: &str, begun: Option<&Entry>) -> Result<User, EnrollError>;
+    fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError>;
 
     /// The portrait of that user, at most 8192 bytes; asked after [`Self::user`].
     fn portrait(&mut self) -> Result<Option<Vec<u8>>, EnrollError> {
@@ -203,8 +203,8 @@ pub struct Applicant {
     pub lost: Option<Uuid>,
 }
 
-impl Whose for &Applicant {
-    fn user(&mut self, _: &str, _: Option<&Entry>) -> Result<User, EnrollError> {
+impl HolderSource for &Applicant {
+    fn user(&mut self, _: &str, _: Option<&JournalEntry>) -> Result<User, EnrollError> {
         Ok(self.user.clone())
     }
 
@@ -218,25 +218,25 @@ impl Whose for &Applicant {
 }
 
 /// Whatever card it is, it becomes the token of this user.
-impl Whose for &User {
-    fn user(&mut self, _: &str, _: Option<&Entry>) -> Result<User, EnrollError> {
+impl HolderSource for &User {
+    fn user(&mut self, _: &str, _: Option<&JournalEntry>) -> Result<User, EnrollError> {
         Ok(self.clone())
     }
 }
 
 /// How far a visit to the card has come.
 #[derive(Debug)]
-pub enum Visited {
+pub enum CardProgress {
     /// The token is enrolled.
-    Done(Report),
-    /// The card is to be let go while its keys are certified: then [`Desk::certify`], and another visit.
+    Done(EnrollmentReport),
+    /// The card is to be let go while its keys are certified: then [`Personalizer::certify`], and another visit.
     Certify(Box<Pending>),
 }
 
 /// An enrollment that waits for its certificates. It is in the journal, too.
 #[derive(Debug)]
 pub struct Pending {
-    entry: Entry,
+    entry: JournalEntry,
     ending: Ending,
 }
 
@@ -248,15 +248,15 @@ impl Pending {
 }
 
 /// What an enrollment works with.
-pub struct Desk<'a> {
+pub struct Personalizer<'a> {
     /// Certifies keys.
-    pub authority: &'a mut dyn Authority,
+    pub authority: &'a mut dyn TokenAuthority,
     /// The personalisation key, from which the per-token keys are derived.
     pub perso: &'a PersoKey,
     /// The start keys of our cards.
     pub start: &'a StaticKeys,
     /// The sets that private tokens join; nothing: tokens in open mode.
-    pub sets: Option<&'a mut dyn Sets>,
+    pub sets: Option<&'a mut dyn SetProvider>,
     /// Where the progress is kept.
     pub journal: &'a Journal,
     /// How commands go to this reader.
@@ -280,7 +280,7 @@ pub enum Ending {
 
 /// What an enrollment did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct EnrollmentReport {
     /// The id of the token.
     pub token_id: Uuid,
     /// Whether an earlier run had begun it.
@@ -293,24 +293,24 @@ pub struct Report {
     pub test_keys: bool,
 }
 
-impl Desk<'_> {
+impl Personalizer<'_> {
     /// Enrolls the card behind this link, or finishes what an earlier run began. `visit` opens the finished token once, as
-    /// every scan will: only then is it called enrolled, and its journal may be closed. After [`Desk::certify`],
+    /// every scan will: only then is it called enrolled, and its journal may be closed. After [`Personalizer::certify`],
     /// `pending` says which card it is that has to lie there.
     pub fn enroll(
         &mut self,
         link: &mut dyn Link,
-        whose: &mut dyn Whose,
+        whose: &mut dyn HolderSource,
         visit: &mut Visit<'_>,
         pending: Option<&Pending>,
-    ) -> Result<Visited, EnrollError> {
+    ) -> Result<CardProgress, EnrollError> {
         let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
         let visited = match selected.state {
             LifeCycle::Blank | LifeCycle::Personalised => self.personalise(link, whose, pending)?,
-            LifeCycle::Issued => Visited::Done(self.issued_before(link, &selected, whose, visit)?),
+            LifeCycle::Issued => CardProgress::Done(self.issued_before(link, &selected, whose, visit)?),
             state => return Err(EnrollError::NotBlank(state)),
         };
-        let Visited::Done(report) = &visited else { return Ok(visited) };
+        let CardProgress::Done(report) = &visited else { return Ok(visited) };
         self.verify(link, report, visit)?;
         Ok(visited)
     }
@@ -324,9 +324,9 @@ impl Desk<'_> {
     fn personalise(
         &mut self,
         link: &mut dyn Link,
-        whose: &mut dyn Whose,
+        whose: &mut dyn HolderSource,
         pending: Option<&Pending>,
-    ) -> Result<Visited, EnrollError> {
+    ) -> Result<CardProgress, EnrollError> {
         let (challenge, choose) = self.challenge(link)?;
         let card = hex::encode(challenge.diversification);
         if pending.is_some_and(|pending| pending.entry.card != card) {
@@ -348,7 +348,7 @@ impl Desk<'_> {
         let (replaces, portrait_digest) =
             (whose.replaces(), portrait.as_ref().map(|bytes| hex::encode(sha256(&[bytes]))));
         let set_name = set_id.map(|id| id.to_string());
-        let same = |e: &Entry| e.replaces == replaces && e.portrait == portrait_digest && e.set == set_name;
+        let same = |e: &JournalEntry| e.replaces == replaces && e.portrait == portrait_digest && e.set == set_name;
         let (mut entry, ending) = self.entry(card, user, found.filter(|entry| keyed && same(entry)), test_keys)?;
         (entry.replaces, entry.portrait, entry.set) = (replaces, portrait_digest, set_name);
         self.journal.save(&entry)?;
@@ -357,9 +357,9 @@ impl Desk<'_> {
             Some(_) => Ending::Replaced,
             None => pending.map_or(ending, Pending::ending),
         };
-        match (steps::Run { desk: self, session, entry, own_keys, portrait, set }).finish(link)? {
-            None => Ok(Visited::Done(Report { token_id, ending, user, set: set_id, test_keys })),
-            Some(entry) => Ok(Visited::Certify(Box::new(Pending { entry, ending }))),
+        match (steps::EnrollmentRun { desk: self, session, entry, own_keys, portrait, set }).finish(link)? {
+            None => Ok(CardProgress::Done(EnrollmentReport { token_id, ending, user, set: set_id, test_keys })),
+            Some(entry) => Ok(CardProgress::Certify(Box::new(Pending { entry, ending }))),
         }
     }
 
@@ -368,9 +368,9 @@ impl Desk<'_> {
         &mut self,
         card: String,
         user: User,
-        begun: Option<Entry>,
+        begun: Option<JournalEntry>,
         test_keys: bool,
-    ) -> Result<(Entry, Ending), EnrollError> {
+    ) -> Result<(JournalEntry, Ending), EnrollError> {
         let authority = hex::encode(self.authority.ca().key_identifier());
         if let Some(mut entry) = begun.filter(|e| e.user == user && e.authority == authority) {
             // The keys are on the card, and only the answer was lost: they are what its cryptogram was made with.
@@ -378,7 +378,7 @@ impl Desk<'_> {
             return Ok((entry, Ending::Resumed));
         }
         let token_id = uuid::Builder::from_random_bytes(random::bytes(self.random)?).into_uuid();
-        Ok((Entry::new(card, token_id, user, authority, test_keys), Ending::Enrolled))
+        Ok((JournalEntry::new(card, token_id, user, authority, test_keys), Ending::Enrolled))
     }
 
     fn challenge(&mut self, link: &mut dyn Link) -> Result<(CardChallenge, ChooseKeys), EnrollError> {
@@ -427,7 +427,12 @@ impl Desk<'_> {
         }
     }
 
-    fn verify(&mut self, link: &mut dyn Link, report: &Report, visit: &mut Visit<'_>) -> Result<(), EnrollError> {
+    fn verify(
+        &mut self,
+        link: &mut dyn Link,
+        report: &EnrollmentReport,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), EnrollError> {
         (self.progress)(steps::COUNT, steps::COUNT, "verifying the token");
         let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
         let token = visit.authenticate(link, &selected)?;

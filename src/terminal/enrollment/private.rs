@@ -1,7 +1,7 @@
 //! What is particular to private tokens: the set that they join, an issued one met again, and the check that the card
 //! around the applet does not give away which one it is.
 
-use super::{Desk, Ending, EnrollError, Report, Whose, journal::Entry};
+use super::{Ending, EnrollError, EnrollmentReport, HolderSource, Personalizer, journal::JournalEntry};
 use crate::{
     api::User,
     card::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Which set a card joins.
-pub trait Sets {
+pub trait SetProvider {
     /// The set of the card with these diversification data, in hex: the one that it was counted in before, or one that
     /// has room, in which it is counted from now on.
     fn join(&mut self, card: &str) -> Result<Set, PkiError>;
@@ -27,13 +27,13 @@ pub trait Sets {
     fn leave(&mut self, card: &str) -> Result<(), PkiError>;
 }
 
-impl Desk<'_> {
+impl Personalizer<'_> {
     /// The set of this card, in private mode, and its user.
     pub(super) fn place(
         &mut self,
         card: &str,
-        begun: Option<&Entry>,
-        whose: &mut dyn Whose,
+        begun: Option<&JournalEntry>,
+        whose: &mut dyn HolderSource,
     ) -> Result<(Option<Set>, User), EnrollError> {
         // First: a row that was given to a card that finds no room would stay begun.
         let set = self.sets.as_mut().map(|sets| sets.join(card)).transpose().map_err(EnrollError::Set)?;
@@ -52,9 +52,9 @@ impl Desk<'_> {
         &mut self,
         link: &mut dyn Link,
         selected: &Selected,
-        whose: &mut dyn Whose,
+        whose: &mut dyn HolderSource,
         visit: &mut Visit<'_>,
-    ) -> Result<Report, EnrollError> {
+    ) -> Result<EnrollmentReport, EnrollError> {
         let token_id = match selected.privacy {
             Some(TokenMode::Open(id)) => id,
             _ => match visit.authenticate(link, selected) {
@@ -70,19 +70,19 @@ impl Desk<'_> {
         }
         let ending = if entry.replaces.is_some() { Ending::Replaced } else { Ending::Resumed };
         let set = entry.set.as_ref().map(|id| id.parse()).transpose().map_err(|_| EnrollError::JournalDamaged)?;
-        Ok(Report { token_id, ending, user: entry.user, set, test_keys: entry.test_keys })
+        Ok(EnrollmentReport { token_id, ending, user: entry.user, set, test_keys: entry.test_keys })
     }
 }
 
 /// A card in a field that can be taken away from it.
-pub trait Field: Link {
+pub trait FieldReset: Link {
     /// Takes the field away and gives it back: the card starts anew.
     fn renew(&mut self) -> Result<(), LinkError>;
 }
 
 /// What tells a card from others without any key of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trace {
+pub enum TrackableTrait {
     /// The UID of the anticollision is the same after the field was gone.
     Uid,
     /// The reader does not tell the UID, so that nobody here can say whether it changes.
@@ -97,7 +97,7 @@ pub enum Trace {
     Cin,
 }
 
-impl Trace {
+impl TrackableTrait {
     /// What a user is told of it.
     pub const fn word(self) -> &'static str {
         match self {
@@ -112,7 +112,7 @@ impl Trace {
 }
 
 /// The traces in words, one after the other.
-pub fn list(traces: &[Trace]) -> String {
+pub fn list(traces: &[TrackableTrait]) -> String {
     traces.iter().map(|trace| trace.word()).collect::<Vec<_>>().join("; ")
 }
 
@@ -121,7 +121,7 @@ const SECURITY_DOMAIN: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00
 
 /// Looks for everything by which a stranger could tell this card from others; it reads only. Whatever cannot be asked
 /// counts as found. The field is taken away three times, so nothing is selected afterwards.
-pub fn traces(card: &mut dyn Field, format: ApduFormat) -> Result<Vec<Trace>, LinkError> {
+pub fn traces(card: &mut dyn FieldReset, format: ApduFormat) -> Result<Vec<TrackableTrait>, LinkError> {
     let mut found = Vec::new();
     // Our own applet may be selected, and tells its diversification data as long as it is blank.
     let first = uid(card)?;
@@ -133,14 +133,14 @@ pub fn traces(card: &mut dyn Field, format: ApduFormat) -> Result<Vec<Trace>, Li
     let third = uid(card)?;
     match (first, second, third) {
         (Some(a), Some(b), Some(c)) if a != b && b != c && a != c => {}
-        (Some(_), Some(_), Some(_)) => found.insert(0, Trace::Uid),
-        _ => found.insert(0, Trace::UidUnknown),
+        (Some(_), Some(_), Some(_)) => found.insert(0, TrackableTrait::Uid),
+        _ => found.insert(0, TrackableTrait::UidUnknown),
     }
     Ok(found)
 }
 
 /// The UID in a new field, as the reader tells it (PC/SC part 3, 3.2.2.1.3).
-fn uid(card: &mut dyn Field) -> Result<Option<Vec<u8>>, LinkError> {
+fn uid(card: &mut dyn FieldReset) -> Result<Option<Vec<u8>>, LinkError> {
     card.renew()?;
     let answer = card.transmit(&[0xFF, 0xCA, 0x00, 0x00, 0x00], link::Sensitivity::Plain)?;
     Ok(match answer.split_last_chunk::<2>() {
@@ -150,14 +150,14 @@ fn uid(card: &mut dyn Field) -> Result<Option<Vec<u8>>, LinkError> {
 }
 
 /// What the selected application tells a stranger. An error status is the answer that nothing is told.
-fn platform(card: &mut dyn Field, format: ApduFormat, found: &mut Vec<Trace>) -> Result<(), LinkError> {
+fn platform(card: &mut dyn FieldReset, format: ApduFormat, found: &mut Vec<TrackableTrait>) -> Result<(), LinkError> {
     let data = |p1, p2| Command::new(0x80, 0xCA, p1, p2).answered();
     let initialize = Command::new(0x80, 0x50, 0x00, 0x00).data([0; 8]).answered();
     for (trace, command, is_telling) in [
-        (Trace::Cplc, data(0x9F, 0x7F), is_serial as fn(&[u8]) -> bool),
-        (Trace::Iin, data(0x00, 0x42), is_anything),
-        (Trace::Cin, data(0x00, 0x45), is_anything),
-        (Trace::Diversification, initialize, is_diversified),
+        (TrackableTrait::Cplc, data(0x9F, 0x7F), is_serial as fn(&[u8]) -> bool),
+        (TrackableTrait::Iin, data(0x00, 0x42), is_anything),
+        (TrackableTrait::Cin, data(0x00, 0x45), is_anything),
+        (TrackableTrait::Diversification, initialize, is_diversified),
     ] {
         let told = ask(card, format, &command)?;
         if told.is_some_and(|told| is_telling(&told)) && !found.contains(&trace) {
@@ -167,7 +167,7 @@ fn platform(card: &mut dyn Field, format: ApduFormat, found: &mut Vec<Trace>) ->
     Ok(())
 }
 
-fn ask(card: &mut dyn Field, format: ApduFormat, command: &Command) -> Result<Option<Vec<u8>>, LinkError> {
+fn ask(card: &mut dyn FieldReset, format: ApduFormat, command: &Command) -> Result<Option<Vec<u8>>, LinkError> {
     let answer = exchange(card, command, format)?;
     Ok((answer.status.is_ok() || answer.status.carries_mac()).then_some(answer.data))
 }

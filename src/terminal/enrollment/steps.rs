@@ -22,8 +22,8 @@ use crate::{
 };
 
 use super::{
-    Authority, Desk, EnrollError, Wanted,
-    journal::{Entry, Journal, Progress},
+    EnrollError, KeysToCertify, Personalizer, TokenAuthority,
+    journal::{Journal, JournalEntry, Progress},
     manifest::Manifest,
 };
 
@@ -31,19 +31,19 @@ use super::{
 pub const COUNT: usize = 8;
 
 /// One run over the steps that are left.
-pub struct Run<'a, 'b> {
-    pub desk: &'a mut Desk<'b>,
+pub struct EnrollmentRun<'a, 'b> {
+    pub desk: &'a mut Personalizer<'b>,
     pub session: Session,
-    pub entry: Entry,
+    pub entry: JournalEntry,
     pub own_keys: StaticKeys,
     pub portrait: Option<Vec<u8>>,
     /// The set that it joins; nothing: open mode.
     pub set: Option<Set>,
 }
 
-impl Run<'_, '_> {
+impl EnrollmentRun<'_, '_> {
     /// Does what is left, in order; the entry comes back when that is not for the card to do.
-    pub fn finish(mut self, link: &mut dyn Link) -> Result<Option<Entry>, EnrollError> {
+    pub fn finish(mut self, link: &mut dyn Link) -> Result<Option<JournalEntry>, EnrollError> {
         let layout = Layout::of(&self.entry.user)?;
         loop {
             let done = self.entry.progress;
@@ -219,8 +219,12 @@ impl Run<'_, '_> {
 }
 
 /// Has the keys of an entry certified, and puts the certificates into the journal.
-pub fn certify(authority: &mut dyn Authority, journal: &Journal, entry: &mut Entry) -> Result<(), EnrollError> {
-    let wanted = Wanted {
+pub fn certify(
+    authority: &mut dyn TokenAuthority,
+    journal: &Journal,
+    entry: &mut JournalEntry,
+) -> Result<(), EnrollError> {
+    let wanted = KeysToCertify {
         token_id: entry.token_id,
         user: entry.user.clone(),
         ecka: key(entry.ecka_key.as_ref())?,

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use jiff::Timestamp;
 
 use super::{
-    Authority, Certificates, Desk, Ending, EnrollError, Pending, Report, Visited, Wanted, Whose, journal::Journal,
-    private::Sets,
+    CardProgress, Certificates, Ending, EnrollError, EnrollmentReport, HolderSource, KeysToCertify, Pending,
+    Personalizer, TokenAuthority, journal::Journal, private::SetProvider,
 };
 use crate::{
     api::User,
@@ -50,7 +50,7 @@ impl Ca {
     }
 }
 
-impl Authority for Ca {
+impl TokenAuthority for Ca {
     fn ca(&self) -> &Point {
         self.key.public()
     }
@@ -59,7 +59,7 @@ impl Authority for Ca {
         !self.far
     }
 
-    fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+    fn certify(&mut self, wanted: &KeysToCertify) -> Result<Certificates, EnrollError> {
         let name = wanted.token_id.to_string();
         let ecka = self.issue(CertificateProfile::TokenEcka, &name, &wanted.ecka);
         Ok(Certificates { ecka, identity: self.issue(CertificateProfile::Identity, &name, &wanted.identity) })
@@ -142,23 +142,23 @@ impl Office {
         tapped
     }
 
-    pub fn enroll(&self, slot: &mut Slot, user: &User) -> Result<Report, EnrollError> {
+    pub fn enroll(&self, slot: &mut Slot, user: &User) -> Result<EnrollmentReport, EnrollError> {
         let mut sets = self.set.clone();
         self.enroll_into(slot, &mut &*user, sets.as_mut())
     }
 
-    pub fn enroll_into<S: Sets>(
+    pub fn enroll_into<S: SetProvider>(
         &self,
         slot: &mut Slot,
-        whose: &mut dyn Whose,
+        whose: &mut dyn HolderSource,
         sets: Option<&mut S>,
-    ) -> Result<Report, EnrollError> {
+    ) -> Result<EnrollmentReport, EnrollError> {
         let mut authority = Ca { key: self.ca.key.clone(), far: self.ca.far };
-        let mut desk = Desk {
+        let mut desk = Personalizer {
             authority: &mut authority,
             perso: &PersoKey::File(Key128::new([9; 16])),
             start: &StaticKeys::all(&Key128::new([8; 16])),
-            sets: sets.map(|sets| sets as &mut dyn Sets),
+            sets: sets.map(|sets| sets as &mut dyn SetProvider),
             journal: &Journal::new(self.folder.path()),
             format: ApduFormat::Short,
             random: &mut SystemRandom,
@@ -169,11 +169,11 @@ impl Office {
             slot.token.reset();
             let held = pending.as_deref();
             match self.visit(ApduFormat::Short, |context| desk.enroll(slot, whose, context, held))? {
-                Visited::Done(report) => {
+                CardProgress::Done(report) => {
                     desk.journal.close_token(report.token_id)?;
                     return Ok(report);
                 }
-                Visited::Certify(mut wanting) => {
+                CardProgress::Certify(mut wanting) => {
                     desk.certify(&mut wanting)?;
                     pending = Some(wanting);
                 }
@@ -183,7 +183,7 @@ impl Office {
 }
 
 /// One set for every card.
-impl Sets for Set {
+impl SetProvider for Set {
     fn join(&mut self, _: &str) -> Result<Set, PkiError> {
         Ok(self.clone())
     }
@@ -322,7 +322,7 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
 
     let (mut first, mut second) = (blank(), blank());
     let mut authority = Ca { key: office.ca.key.clone(), far: true };
-    let mut desk = Desk {
+    let mut desk = Personalizer {
         authority: &mut authority,
         perso: &PersoKey::File(Key128::new([9; 16])),
         start: &StaticKeys::all(&Key128::new([8; 16])),
@@ -334,7 +334,7 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
     };
     let visited =
         office.visit(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, None)).unwrap();
-    let Visited::Certify(mut pending) = visited else { panic!("{visited:?}") };
+    let CardProgress::Certify(mut pending) = visited else { panic!("{visited:?}") };
     desk.certify(&mut pending).unwrap();
     let other =
         office.visit(ApduFormat::Short, |context| desk.enroll(&mut second, &mut &ada(), context, Some(&pending)));
@@ -342,21 +342,24 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
     first.token.reset();
     let visited =
         office.visit(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, Some(&pending)));
-    assert!(matches!(visited, Ok(Visited::Done(Report { ending: Ending::Enrolled, .. }))), "{visited:?}");
+    assert!(
+        matches!(visited, Ok(CardProgress::Done(EnrollmentReport { ending: Ending::Enrolled, .. }))),
+        "{visited:?}"
+    );
 }
 
 /// Certificates of another key, name or class are noticed before they are on the card.
 #[test]
 fn certificates_that_were_not_asked_for_are_refused() {
     struct Liar(Ca, u8);
-    impl Authority for Liar {
+    impl TokenAuthority for Liar {
         fn ca(&self) -> &Point {
             self.0.ca()
         }
         fn is_here(&self) -> bool {
             true
         }
-        fn certify(&mut self, wanted: &Wanted) -> Result<Certificates, EnrollError> {
+        fn certify(&mut self, wanted: &KeysToCertify) -> Result<Certificates, EnrollError> {
             let honest = self.0.certify(wanted)?;
             let other = KeyPair::generate(&mut SystemRandom).unwrap();
             let name = wanted.token_id.to_string();
@@ -383,7 +386,7 @@ fn certificates_that_were_not_asked_for_are_refused() {
     for lie in 0..5 {
         let office = Office::new();
         let mut authority = Liar(Ca { key: office.ca.key.clone(), far: false }, lie);
-        let mut desk = Desk {
+        let mut desk = Personalizer {
             authority: &mut authority,
             perso: &PersoKey::File(Key128::new([9; 16])),
             start: &StaticKeys::all(&Key128::new([8; 16])),

@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::store::{FeedPosition, Store};
+use super::store::{CacheStore, FeedPosition};
 use crate::server_client::{ServerError, signed};
 use crate::{
     api::{
@@ -22,7 +22,7 @@ const SKEW: SignedDuration = SignedDuration::from_mins(5);
 /// What is kept, in `directory.db` of the state folder.
 #[derive(Debug)]
 pub struct Cache {
-    store: Store,
+    store: CacheStore,
     cas: Vec<Point>,
 }
 
@@ -42,7 +42,7 @@ impl Cache {
     /// other is forgotten.
     pub fn open(home: &Path, cas: &[Point]) -> Result<Self, ServerError> {
         let known: Vec<&[u8]> = cas.iter().map(|ca| ca.as_bytes().as_slice()).collect();
-        Ok(Self { store: Store::open(home, &known)?, cas: cas.to_vec() })
+        Ok(Self { store: CacheStore::open(home, &known)?, cas: cas.to_vec() })
     }
 
     /// What the server signs is checked under these from now on.

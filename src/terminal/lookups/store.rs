@@ -32,7 +32,7 @@ const USERS_KEPT: i64 = 10_000;
 
 /// The file, open.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct CacheStore {
     db: Connection,
     path: PathBuf,
 }
@@ -48,7 +48,7 @@ pub struct FeedPosition {
     pub audit: AuditHead,
 }
 
-impl Store {
+impl CacheStore {
     /// Opens the file in the folder of the state (0700), or makes it (0600). What none of these CAs signed is forgotten;
     /// the first of them is noted.
     pub(super) fn open(home: &Path, cas: &[&[u8]]) -> Result<Self, ServerError> {

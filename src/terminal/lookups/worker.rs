@@ -83,10 +83,10 @@ pub struct WorkerParts {
     pub clock: fn() -> Timestamp,
 }
 
-type Reply = Box<dyn FnOnce(LookupOutcome) + Send>;
+type ReplyFn = Box<dyn FnOnce(LookupOutcome) + Send>;
 
-enum Order {
-    Ask(Box<LookupQuery>, Reply),
+enum WorkerRequest {
+    Ask(Box<LookupQuery>, ReplyFn),
     Events,
     Reconnect(Box<ServerClient>),
 }
@@ -94,7 +94,7 @@ enum Order {
 /// The handle of the thread.
 #[derive(Debug)]
 pub struct LookupWorker {
-    orders: Sender<Order>,
+    orders: Sender<WorkerRequest>,
     thread: JoinHandle<()>,
 }
 
@@ -102,24 +102,24 @@ impl LookupWorker {
     /// Starts the thread. `tell` is called on it.
     pub fn start(equipment: WorkerParts, tell: impl Fn(ServerEvent) + Send + 'static) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
-        let mut desk = Desk::new(equipment, Box::new(tell));
+        let mut desk = WorkerState::new(equipment, Box::new(tell));
         let thread = thread::Builder::new().name("server".to_owned()).spawn(move || desk.serve(&inbox))?;
         Ok(Self { orders, thread })
     }
 
     /// Asks about a token. `reply` is called on the thread, once.
     pub fn ask(&self, question: LookupQuery, reply: impl FnOnce(LookupOutcome) + Send + 'static) {
-        let _ = self.orders.send(Order::Ask(Box::new(question), Box::new(reply)));
+        let _ = self.orders.send(WorkerRequest::Ask(Box::new(question), Box::new(reply)));
     }
 
     /// Says that there are new events.
     pub fn events(&self) {
-        let _ = self.orders.send(Order::Events);
+        let _ = self.orders.send(WorkerRequest::Events);
     }
 
     /// Asks this server from now on: the same, under a fresh certificate.
     pub fn reconnect(&self, server: ServerClient) {
-        let _ = self.orders.send(Order::Reconnect(Box::new(server)));
+        let _ = self.orders.send(WorkerRequest::Reconnect(Box::new(server)));
     }
 
     /// Ends the thread after what is due: at most one request to a server that is away.
@@ -136,7 +136,7 @@ struct Pause {
     until: Instant,
 }
 
-struct Desk {
+struct WorkerState {
     equipment: WorkerParts,
     tell: Box<dyn Fn(ServerEvent) + Send>,
     pause: Option<Pause>,
@@ -147,14 +147,14 @@ struct Desk {
     alarm: Option<ServerError>,
 }
 
-impl Desk {
+impl WorkerState {
     fn new(equipment: WorkerParts, tell: Box<dyn Fn(ServerEvent) + Send>) -> Self {
         let upload = equipment.journal.is_some();
         // Who takes events there stays, and taps again and again.
         Self { prefetch: upload, equipment, tell, pause: None, feed_due: Instant::now(), upload, alarm: None }
     }
 
-    fn serve(&mut self, inbox: &Receiver<Order>) {
+    fn serve(&mut self, inbox: &Receiver<WorkerRequest>) {
         loop {
             match inbox.try_recv() {
                 Ok(order) => self.take(order),
@@ -173,11 +173,11 @@ impl Desk {
         while self.chore() {}
     }
 
-    fn take(&mut self, order: Order) {
+    fn take(&mut self, order: WorkerRequest) {
         match order {
-            Order::Ask(question, reply) => reply(self.ask(&question)),
-            Order::Events => self.upload = self.equipment.journal.is_some(),
-            Order::Reconnect(server) => {
+            WorkerRequest::Ask(question, reply) => reply(self.ask(&question)),
+            WorkerRequest::Events => self.upload = self.equipment.journal.is_some(),
+            WorkerRequest::Reconnect(server) => {
                 self.equipment.cache.trust(server.trusted());
                 self.equipment.server = *server;
                 // What it refused it may have refused for the old certificate.

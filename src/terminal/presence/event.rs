@@ -22,7 +22,7 @@ pub enum Source {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum EventKind {
     /// A token came onto the list.
     Arrived,
     /// A token went off the list.
@@ -69,7 +69,7 @@ pub enum Reason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Event {
     /// What happened.
-    pub event: Kind,
+    pub event: EventKind,
     /// 1 for the first event of a list, then one more each time, over restarts too.
     pub seq: u64,
     /// When, to the millisecond.
@@ -107,7 +107,7 @@ pub(crate) fn stamp<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::O
 /// Whether an entry was seen lately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum EntryState {
     /// It is there, as far as its mode can tell.
     Present,
     /// It was there, and nobody could look since a start, a crash, or the loss of the reader or service.
@@ -133,7 +133,7 @@ pub struct Entry {
     #[schemars(with = "String")]
     pub last_seen: Timestamp,
     /// Whether it was seen lately.
-    pub state: State,
+    pub state: EntryState,
     /// Where the user information came from.
     pub source: Source,
     /// Whether the handshake and the presence proof both held.
@@ -204,7 +204,7 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<BTreeMa
 
 fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
     match event.event {
-        Kind::Arrived => {
+        EventKind::Arrived => {
             let member = Member {
                 token_id: event.token_id?,
                 user: event.user.clone()?,
@@ -215,10 +215,14 @@ fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
             };
             list.insert(member.token_id, member).is_none().then_some(())
         }
-        Kind::Left => {
+        EventKind::Left => {
             let gone = list.remove(&event.token_id?)?;
             (Some(gone.reader) == event.reader && event.reason.is_some()).then_some(())
         }
-        Kind::Refused | Kind::ReaderAdded | Kind::ReaderRemoved | Kind::ServiceLost | Kind::ServiceBack => Some(()),
+        EventKind::Refused
+        | EventKind::ReaderAdded
+        | EventKind::ReaderRemoved
+        | EventKind::ServiceLost
+        | EventKind::ServiceBack => Some(()),
     }
 }

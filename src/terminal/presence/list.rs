@@ -27,7 +27,7 @@ pub enum Change {
 /// What ends the stay of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Mode {
+pub enum StayEnd {
     /// Lifting the card.
     Field,
     /// The next tap.
@@ -42,7 +42,7 @@ pub struct Stay {
     /// The entry.
     pub entry: Entry,
     /// What ends its stay.
-    pub mode: Mode,
+    pub mode: StayEnd,
     /// When time ends it: always in mode until, and in mode field while it is unconfirmed.
     pub closes: Option<Timestamp>,
 }

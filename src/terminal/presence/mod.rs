@@ -60,8 +60,8 @@ pub mod store;
 mod tests;
 mod transition;
 
-pub use event::{Entry, Event, Kind, Member, Reason, ReplayError, Source, State, replay};
+pub use event::{Entry, EntryState, Event, EventKind, Member, Reason, ReplayError, Source, replay};
 pub use input::{Holder, Input, Insertion, Refused, Tap};
-pub use list::{Change, Mode, PresenceList, ReaderSlot, Stay};
+pub use list::{Change, PresenceList, ReaderSlot, Stay, StayEnd};
 pub use policy::{Policy, Presence, PresenceError, duration};
-pub use store::{Store, StoreError};
+pub use store::{TerminalStore, TerminalStoreError};

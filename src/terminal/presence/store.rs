@@ -7,7 +7,7 @@
 //!
 //! Several processes may use the store at once. Each keeps the list in memory and reads it again, inside the
 //! transaction, when another one has written. A watch holds a lock; while it does, others hand their outcomes over and
-//! ring ([`Store::deliver`]), and the watch takes them exactly once ([`Store::catch_up`]). What an operator orders
+//! ring ([`TerminalStore::deliver`]), and the watch takes them exactly once ([`TerminalStore::catch_up`]). What an operator orders
 //! (`clear`, `deny`) is done in place and then rung, since it must hold even if the watch hangs.
 
 mod error;
@@ -27,9 +27,9 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
-use work::Work;
+use work::ListTransaction;
 
-pub use error::StoreError;
+pub use error::TerminalStoreError;
 pub use tokens::CertificateOf;
 pub use wakeup::{Waiter, Wakeup};
 pub use watch::WatchLock;
@@ -38,17 +38,17 @@ use super::{Entry, Event, Input, Policy, PresenceList};
 
 /// The terminal's store, open.
 #[derive(Debug)]
-pub struct Store {
+pub struct TerminalStore {
     db: Connection,
     home: PathBuf,
     path: PathBuf,
     sync: Option<Sync>,
-    memory: Option<Memory>,
+    memory: Option<CachedList>,
 }
 
 /// The list as it was read last.
 #[derive(Debug)]
-struct Memory {
+struct CachedList {
     list: PresenceList,
     /// `data_version`: another number says that another process has written.
     version: i64,
@@ -72,21 +72,26 @@ pub enum Delivery {
     HandedOver,
 }
 
-impl Store {
+impl TerminalStore {
     /// Opens `terminal.db` in the folder `home`; makes both if they are not there.
-    pub fn open(home: &Path) -> Result<Self, StoreError> {
+    pub fn open(home: &Path) -> Result<Self, TerminalStoreError> {
         let path = home.join("terminal.db");
         let db = file::open(home, &path)?;
         Ok(Self { db, home: home.to_owned(), path, sync: None, memory: None })
     }
 
     /// Opens it only if there is one: to look must not make anything.
-    pub fn open_if_there(home: &Path) -> Result<Option<Self>, StoreError> {
+    pub fn open_if_there(home: &Path) -> Result<Option<Self>, TerminalStoreError> {
         if file::is_there(&home.join("terminal.db"))? { Self::open(home).map(Some) } else { Ok(None) }
     }
 
     /// Applies one input, and gives all events that are new since the last call, others' included, in order.
-    pub fn apply(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, StoreError> {
+    pub fn apply(
+        &mut self,
+        input: &Input,
+        now: Timestamp,
+        policy: &dyn Policy,
+    ) -> Result<Vec<Event>, TerminalStoreError> {
         if input.is_routine() {
             let done = self.transact(Sync::Lazy, |work| {
                 work.apply(input, now, policy)?;
@@ -101,7 +106,12 @@ impl Store {
     }
 
     /// What an operator orders: applies it in place, and wakes the watch, which reads it from here.
-    pub fn order(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, StoreError> {
+    pub fn order(
+        &mut self,
+        input: &Input,
+        now: Timestamp,
+        policy: &dyn Policy,
+    ) -> Result<Vec<Event>, TerminalStoreError> {
         let events = self.apply(input, now, policy)?;
         wakeup::call(&self.home);
         Ok(events)
@@ -109,7 +119,12 @@ impl Store {
 
     /// The outcomes of a scan: stored, or handed over to the watch that runs. Returns when the watch has taken them,
     /// or after two seconds.
-    pub fn deliver(&mut self, inputs: &[Input], now: Timestamp, policy: &dyn Policy) -> Result<Delivery, StoreError> {
+    pub fn deliver(
+        &mut self,
+        inputs: &[Input],
+        now: Timestamp,
+        policy: &dyn Policy,
+    ) -> Result<Delivery, TerminalStoreError> {
         let home = self.home.clone();
         let handed_over = self.transact(Sync::Full, |work| {
             if watch::is_running(&home)? {
@@ -131,14 +146,18 @@ impl Store {
     /// gone, doubts what it left behind when it ended without saying so, and lets time pass.
     ///
     /// When it cannot be written now, it stays as it is.
-    pub fn settle(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), StoreError> {
+    pub fn settle(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         match self.try_settle(now, policy) {
-            Err(StoreError::Locked { .. } | StoreError::ReadOnly { .. } | StoreError::Full { .. }) => Ok(()),
+            Err(
+                TerminalStoreError::Locked { .. }
+                | TerminalStoreError::ReadOnly { .. }
+                | TerminalStoreError::Full { .. },
+            ) => Ok(()),
             other => other,
         }
     }
 
-    fn try_settle(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), StoreError> {
+    fn try_settle(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         if !self.needs_settling(now)? {
             return Ok(());
         }
@@ -153,7 +172,7 @@ impl Store {
         Ok(())
     }
 
-    fn needs_settling(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+    fn needs_settling(&mut self, now: Timestamp) -> Result<bool, TerminalStoreError> {
         let left_behind = self.query(|db| {
             Ok(rows::flag(db, "watching")?
                 || db.prepare_cached("SELECT EXISTS (SELECT 1 FROM handover)")?.query_row([], |row| row.get(0))?)
@@ -163,47 +182,47 @@ impl Store {
 
     /// The watch's turn after a ring, and on its slow tick: takes what was handed over, and gives all events that are
     /// new since the last call, others' included, in order.
-    pub fn catch_up(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, StoreError> {
+    pub fn catch_up(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, TerminalStoreError> {
         self.transact(Sync::Full, |work| work.drain(now, policy).map(Some))?;
         self.news()
     }
 
     /// When time next ends an entry: apply a [`Input::Tick`] then.
-    pub fn next_deadline(&mut self) -> Result<Option<Timestamp>, StoreError> {
+    pub fn next_deadline(&mut self) -> Result<Option<Timestamp>, TerminalStoreError> {
         Ok(self.list()?.next_deadline())
     }
 
     /// Whether it is whole and can be written, which it is not: nothing changes.
-    pub fn check(&self) -> Result<(), StoreError> {
+    pub fn check(&self) -> Result<(), TerminalStoreError> {
         self.query(|db| {
             begin(db, TransactionBehavior::Immediate)?.rollback()?;
             db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
         })
-        .and_then(|word| if word == "ok" { Ok(()) } else { Err(StoreError::damaged(&self.path, &word)) })
+        .and_then(|word| if word == "ok" { Ok(()) } else { Err(TerminalStoreError::damaged(&self.path, &word)) })
     }
 
     /// The entries, the longest stay first.
-    pub fn entries(&mut self) -> Result<Vec<Entry>, StoreError> {
+    pub fn entries(&mut self) -> Result<Vec<Entry>, TerminalStoreError> {
         let mut entries: Vec<_> = self.list()?.entries().cloned().collect();
         entries.sort_by_key(|entry| entry.since);
         Ok(entries)
     }
 
     /// The denied ids, sorted.
-    pub fn denied(&mut self) -> Result<Vec<String>, StoreError> {
+    pub fn denied(&mut self) -> Result<Vec<String>, TerminalStoreError> {
         self.query(|db| {
             db.prepare_cached("SELECT id FROM denied ORDER BY id")?.query_map([], |row| row.get(0))?.collect()
         })
     }
 
     /// The id of this list: made with the store, and never again the same.
-    pub fn list_id(&self) -> Result<Uuid, StoreError> {
+    pub fn list_id(&self) -> Result<Uuid, TerminalStoreError> {
         let bytes: [u8; 16] = self.query(|db| db.query_row("SELECT id FROM list", [], |row| row.get(0)))?;
         Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
     /// At most `most` events that came after the one with this number, in order.
-    pub fn events_after(&self, seq: u64, most: usize) -> Result<Vec<Event>, StoreError> {
+    pub fn events_after(&self, seq: u64, most: usize) -> Result<Vec<Event>, TerminalStoreError> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         self.query(|db| {
             let sql = "SELECT * FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
@@ -212,9 +231,10 @@ impl Store {
     }
 
     /// The list as it is now.
-    pub fn list(&mut self) -> Result<&PresenceList, StoreError> {
+    pub fn list(&mut self) -> Result<&PresenceList, TerminalStoreError> {
         let tx = begin(&self.db, TransactionBehavior::Deferred).map_err(|error| self.wrap(&error))?;
-        let memory = refresh(&tx, &mut self.memory).map_err(|error| StoreError::database(&self.path, &error))?;
+        let memory =
+            refresh(&tx, &mut self.memory).map_err(|error| TerminalStoreError::database(&self.path, &error))?;
         Ok(&memory.list)
     }
 
@@ -224,7 +244,7 @@ impl Store {
         since: Option<Timestamp>,
         until: Option<Timestamp>,
         mut visit: impl FnMut(Event) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), TerminalStoreError> {
         let since = since.map_or(i64::MIN, ceil_ms);
         let until = until.map_or(i64::MAX, ceil_ms);
         self.query(|db| {
@@ -243,14 +263,14 @@ impl Store {
     fn transact<T>(
         &mut self,
         sync: Sync,
-        run: impl FnOnce(&mut Work<'_>) -> Result<Option<T>, StoreError>,
-    ) -> Result<Option<T>, StoreError> {
+        run: impl FnOnce(&mut ListTransaction<'_>) -> Result<Option<T>, TerminalStoreError>,
+    ) -> Result<Option<T>, TerminalStoreError> {
         self.synchronise(sync)?;
         let path = self.path.as_path();
-        let wrap = |error: rusqlite::Error| StoreError::database(path, &error);
+        let wrap = |error: rusqlite::Error| TerminalStoreError::database(path, &error);
         let tx = begin(&self.db, TransactionBehavior::Immediate).map_err(wrap)?;
         let memory = refresh(&tx, &mut self.memory).map_err(wrap)?;
-        let mut work = Work { db: &tx, path, list: memory.list.clone(), told: false };
+        let mut work = ListTransaction { db: &tx, path, list: memory.list.clone(), told: false };
         let Some(value) = run(&mut work)? else { return Ok(None) };
         let list = work.list;
         match tx.commit() {
@@ -264,8 +284,8 @@ impl Store {
     }
 
     /// The events that the caller was not given yet.
-    fn news(&mut self) -> Result<Vec<Event>, StoreError> {
-        let wrap = |error: rusqlite::Error| StoreError::database(&self.path, &error);
+    fn news(&mut self) -> Result<Vec<Event>, TerminalStoreError> {
+        let wrap = |error: rusqlite::Error| TerminalStoreError::database(&self.path, &error);
         let Some(memory) = self.memory.as_mut().filter(|memory| memory.given < memory.list.seq()) else {
             return Ok(Vec::new());
         };
@@ -279,7 +299,7 @@ impl Store {
         Ok(events)
     }
 
-    fn synchronise(&mut self, sync: Sync) -> Result<(), StoreError> {
+    fn synchronise(&mut self, sync: Sync) -> Result<(), TerminalStoreError> {
         if self.sync != Some(sync) {
             let word = if sync == Sync::Full { "FULL" } else { "NORMAL" };
             self.query(|db| db.pragma_update(None, "synchronous", word))?;
@@ -288,12 +308,12 @@ impl Store {
         Ok(())
     }
 
-    fn query<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    fn query<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, TerminalStoreError> {
         run(&self.db).map_err(|error| self.wrap(&error))
     }
 
-    fn wrap(&self, error: &rusqlite::Error) -> StoreError {
-        StoreError::database(&self.path, error)
+    fn wrap(&self, error: &rusqlite::Error) -> TerminalStoreError {
+        TerminalStoreError::database(&self.path, error)
     }
 }
 
@@ -305,7 +325,7 @@ fn begin(db: &Connection, behavior: TransactionBehavior) -> rusqlite::Result<Tra
 }
 
 /// The list as this transaction sees it: read again if another process has written since.
-fn refresh<'a>(tx: &Connection, memory: &'a mut Option<Memory>) -> rusqlite::Result<&'a mut Memory> {
+fn refresh<'a>(tx: &Connection, memory: &'a mut Option<CachedList>) -> rusqlite::Result<&'a mut CachedList> {
     let version: i64 = tx.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
     match memory {
         Some(known) if known.version == version => {}
@@ -315,7 +335,7 @@ fn refresh<'a>(tx: &Connection, memory: &'a mut Option<Memory>) -> rusqlite::Res
         }
         None => {
             let list = rows::load(tx)?;
-            *memory = Some(Memory { version, given: list.seq(), list });
+            *memory = Some(CachedList { version, given: list.seq(), list });
         }
     }
     memory.as_mut().ok_or(rusqlite::Error::QueryReturnedNoRows)

@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::event::{Entry, Event, Kind, Reason, State};
+use super::event::{Entry, EntryState, Event, EventKind, Reason};
 use super::input::{Holder, Input, Refused, Tap};
-use super::list::{Change, Mode, PresenceList, ReaderSlot, Stay};
+use super::list::{Change, PresenceList, ReaderSlot, Stay, StayEnd};
 use super::policy::{Policy, Presence};
 use crate::failure::ErrorObject;
 
@@ -67,7 +67,7 @@ impl<'a> Transition<'a> {
     // Time.
 
     fn expire(&mut self) {
-        let mut over: Vec<_> = self.due(Mode::Until).collect();
+        let mut over: Vec<_> = self.due(StayEnd::Until).collect();
         over.sort_unstable();
         for (closes, token_id) in over {
             self.leave_at(token_id, Reason::Expired, closes);
@@ -75,7 +75,7 @@ impl<'a> Transition<'a> {
     }
 
     fn close_stale(&mut self) {
-        let over: Vec<_> = self.due(Mode::Field).collect();
+        let over: Vec<_> = self.due(StayEnd::Field).collect();
         for (_, token_id) in over {
             self.leave(token_id, Reason::Stale);
         }
@@ -90,7 +90,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    fn due(&self, mode: Mode) -> impl Iterator<Item = (Timestamp, Uuid)> {
+    fn due(&self, mode: StayEnd) -> impl Iterator<Item = (Timestamp, Uuid)> {
         let stays = self.list.stays.iter().filter(move |(_, stay)| stay.mode == mode);
         stays.filter_map(|(id, stay)| stay.closes.filter(|closes| *closes <= self.now).map(|closes| (closes, *id)))
     }
@@ -221,7 +221,7 @@ impl<'a> Transition<'a> {
                 token_id: refused.token_id,
                 user: refused.user.clone(),
                 error: Some(refused.error.clone()),
-                ..self.event(Kind::Refused, Some(&refused.reader))
+                ..self.event(EventKind::Refused, Some(&refused.reader))
             });
         }
     }
@@ -235,7 +235,7 @@ impl<'a> Transition<'a> {
     fn service_lost(&mut self) {
         if !std::mem::replace(&mut self.list.service_lost, true) {
             self.changes.push(Change::Service);
-            self.tell(self.event(Kind::ServiceLost, None));
+            self.tell(self.event(EventKind::ServiceLost, None));
             self.doubt(|_| true, false);
         }
     }
@@ -243,21 +243,21 @@ impl<'a> Transition<'a> {
     fn service_back(&mut self) {
         if std::mem::take(&mut self.list.service_lost) {
             self.changes.push(Change::Service);
-            self.tell(self.event(Kind::ServiceBack, None));
+            self.tell(self.event(EventKind::ServiceBack, None));
         }
     }
 
     fn reader_added(&mut self, reader: &str) {
         if !self.slot(reader).attached {
             self.change_slot(reader, |slot| slot.attached = true);
-            self.tell(self.event(Kind::ReaderAdded, Some(reader)));
+            self.tell(self.event(EventKind::ReaderAdded, Some(reader)));
         }
     }
 
     fn reader_removed(&mut self, reader: &str) {
         if self.slot(reader).attached {
             self.change_slot(reader, |slot| slot.attached = false);
-            self.tell(self.event(Kind::ReaderRemoved, Some(reader)));
+            self.tell(self.event(EventKind::ReaderRemoved, Some(reader)));
             self.doubt(|name| name == reader, false);
         }
     }
@@ -277,9 +277,9 @@ impl<'a> Transition<'a> {
     fn doubt(&mut self, at: impl Fn(&str) -> bool, anew: bool) {
         let closes = self.later(self.policy.stale_after());
         for (token_id, stay) in &mut self.list.stays {
-            let hit = stay.mode == Mode::Field && at(&stay.entry.reader);
-            if hit && (anew || stay.entry.state == State::Present) {
-                stay.entry.state = State::Unconfirmed;
+            let hit = stay.mode == StayEnd::Field && at(&stay.entry.reader);
+            if hit && (anew || stay.entry.state == EntryState::Present) {
+                stay.entry.state = EntryState::Unconfirmed;
                 stay.closes = Some(closes);
                 self.changes.push(Change::Stay(*token_id));
             }
@@ -344,7 +344,7 @@ impl<'a> Transition<'a> {
             reader: reader.to_owned(),
             since: self.now,
             last_seen: self.now,
-            state: State::Present,
+            state: EntryState::Present,
             source: holder.source,
             authenticated: holder.authenticated,
         };
@@ -355,7 +355,7 @@ impl<'a> Transition<'a> {
             user: Some(holder.user.clone()),
             source: Some(holder.source),
             authenticated: Some(holder.authenticated),
-            ..self.event(Kind::Arrived, Some(reader))
+            ..self.event(EventKind::Arrived, Some(reader))
         });
     }
 
@@ -371,14 +371,14 @@ impl<'a> Transition<'a> {
                 token_id: Some(token_id),
                 user: Some(entry.user),
                 reason: Some(reason),
-                ..self.event(Kind::Left, Some(&entry.reader))
+                ..self.event(EventKind::Left, Some(&entry.reader))
             });
         }
     }
 
     fn end_field_stays(&mut self, reader: &str, reason: Reason) {
         let stays = self.list.stays.values();
-        let there = stays.filter(|stay| stay.mode == Mode::Field && stay.entry.reader == reader);
+        let there = stays.filter(|stay| stay.mode == StayEnd::Field && stay.entry.reader == reader);
         let over: Vec<_> = there.map(|stay| stay.entry.token_id).collect();
         for token_id in over {
             self.leave(token_id, reason);
@@ -389,20 +389,20 @@ impl<'a> Transition<'a> {
         let (mode, closes) = self.ending(presence);
         let now = self.now;
         if let Some(stay) = self.list.stays.get_mut(&token_id) {
-            let keep = mode == Mode::Until && stay.mode == Mode::Until && !renew;
+            let keep = mode == StayEnd::Until && stay.mode == StayEnd::Until && !renew;
             let closes = if keep { stay.closes } else { closes };
             *stay = Stay { mode, closes, entry: stay.entry.clone() };
             stay.entry.last_seen = now;
-            stay.entry.state = State::Present;
+            stay.entry.state = EntryState::Present;
             self.changes.push(Change::Stay(token_id));
         }
     }
 
-    fn ending(&self, presence: Presence) -> (Mode, Option<Timestamp>) {
+    fn ending(&self, presence: Presence) -> (StayEnd, Option<Timestamp>) {
         match presence {
-            Presence::Field => (Mode::Field, None),
-            Presence::Toggle => (Mode::Toggle, None),
-            Presence::Until(time) => (Mode::Until, Some(self.later(time))),
+            Presence::Field => (StayEnd::Field, None),
+            Presence::Toggle => (StayEnd::Toggle, None),
+            Presence::Until(time) => (StayEnd::Until, Some(self.later(time))),
         }
     }
 
@@ -432,7 +432,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    fn event(&self, event: Kind, reader: Option<&str>) -> Event {
+    fn event(&self, event: EventKind, reader: Option<&str>) -> Event {
         Event {
             event,
             seq: 0,

@@ -71,7 +71,7 @@ fn play_scene(scene: &RecordedAttempt, random: &mut dyn Random) -> Result<Option
     });
     let (Some((server_nonce, again)), Some(came)) = (tap, came) else { return Ok(None) };
     let diverged = |exchanges| TraceError::Diverged { reader: scene.reader.clone(), exchanges };
-    let mut terminal = Terminal::of(came, records, random).ok_or_else(|| diverged(0))?;
+    let mut terminal = RecordedTerminal::of(came, records, random).ok_or_else(|| diverged(0))?;
     let mut link = Replay::new(records);
     let tapped = visit(&mut link, &mut terminal.visit(came.now, random), terminal_depth(came));
     if link.withheld() {
@@ -88,14 +88,14 @@ const fn terminal_depth(came: &Came) -> Depth {
 }
 
 /// The terminal of a recorded tap, less its keys.
-struct Terminal {
+struct RecordedTerminal {
     credentials: Credentials,
     notebook: Notebook,
     nonce: [u8; 32],
     format: ApduFormat,
 }
 
-impl Terminal {
+impl RecordedTerminal {
     fn of(came: &Came, records: &[TraceRecord], random: &mut dyn Random) -> Option<Self> {
         let previous = match &came.previous {
             Some(previous) => Some(Box::new(credentials(previous, None, random)?)),

@@ -26,7 +26,7 @@ use crate::{
 
 /// Everything that the taps of a terminal share.
 #[derive(Clone)]
-pub struct Terminal {
+pub struct TapTerminal {
     /// The terminal's keys.
     pub keys: Keys,
     /// What it remembers of tokens.
@@ -40,7 +40,7 @@ pub struct Terminal {
     /// How far taps go.
     pub depth: Depth,
     /// Where the server's nonces come from; without one, or when there are none, a tap makes its own.
-    pub nonces: Option<Arc<dyn Nonces + Send + Sync>>,
+    pub nonces: Option<Arc<dyn NonceSupply + Send + Sync>>,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
@@ -67,12 +67,12 @@ impl Keys {
 }
 
 /// The nonces that a server has given this terminal.
-pub trait Nonces {
+pub trait NonceSupply {
     /// One that nobody gets again, if there is one; this is a matter of the disk, never of the network.
     fn take(&self) -> Option<[u8; 32]>;
 }
 
-impl Terminal {
+impl TapTerminal {
     /// Taps the card in this reader. The connection is given back, for a watch that keeps the channel open.
     pub fn tap(&self, reader: &str) -> (Tapped, Option<Card>) {
         let start = Instant::now();

@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Seen, TapError, Tapped, terminal::Terminal};
+use super::{Seen, TapError, Tapped, terminal::TapTerminal};
 use crate::{
     card::link::LinkError,
     reader::pcsc::Card,
@@ -19,7 +19,7 @@ use crate::{
 
 /// What a worker is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
+pub enum ReaderOrder {
     /// A card was inserted; the number differs for each insertion.
     Inserted(u64),
     /// The card was lifted.
@@ -28,7 +28,7 @@ pub enum Order {
 
 /// What a worker tells.
 #[derive(Debug)]
-pub enum Report {
+pub enum ReaderReport {
     /// A tap has ended.
     Tapped {
         /// Where.
@@ -51,36 +51,37 @@ pub enum Report {
 
 /// The handle of a worker. When it is dropped, the worker ends after what it is doing.
 #[derive(Debug)]
-pub struct Worker {
-    orders: Sender<Order>,
+pub struct ReaderWorker {
+    orders: Sender<ReaderOrder>,
 }
 
-impl Worker {
+impl ReaderWorker {
     /// Starts a worker for a reader. With a heartbeat interval it keeps the channel of an authenticated token open, and
     /// asks over it as often. `tell` is called on the worker's thread.
     pub fn start(
         reader: &str,
-        terminal: Terminal,
+        terminal: TapTerminal,
         heartbeat: Option<Duration>,
-        tell: impl Fn(Report) + Send + 'static,
+        tell: impl Fn(ReaderReport) + Send + 'static,
     ) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
-        let mut desk = Desk { reader: reader.to_owned(), terminal, heartbeat, tell: Box::new(tell), held: None };
+        let mut desk =
+            ReaderThread { reader: reader.to_owned(), terminal, heartbeat, tell: Box::new(tell), held: None };
         thread::Builder::new().name("reader".to_owned()).spawn(move || desk.serve(&inbox))?;
         Ok(Self { orders })
     }
 
     /// Gives an order. A worker that has ended takes none.
-    pub fn order(&self, order: Order) {
+    pub fn order(&self, order: ReaderOrder) {
         let _ = self.orders.send(order);
     }
 }
 
-struct Desk {
+struct ReaderThread {
     reader: String,
-    terminal: Terminal,
+    terminal: TapTerminal,
     heartbeat: Option<Duration>,
-    tell: Box<dyn Fn(Report) + Send>,
+    tell: Box<dyn Fn(ReaderReport) + Send>,
     held: Option<Held>,
 }
 
@@ -93,19 +94,19 @@ struct Held {
     next: Instant,
 }
 
-impl Desk {
-    fn serve(&mut self, inbox: &Receiver<Order>) {
+impl ReaderThread {
+    fn serve(&mut self, inbox: &Receiver<ReaderOrder>) {
         loop {
             match self.next(inbox) {
-                Ok(Order::Inserted(insertion)) => self.tap(insertion),
-                Ok(Order::Removed) => self.held = None,
+                Ok(ReaderOrder::Inserted(insertion)) => self.tap(insertion),
+                Ok(ReaderOrder::Removed) => self.held = None,
                 Err(RecvTimeoutError::Timeout) => self.beat(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn next(&self, inbox: &Receiver<Order>) -> Result<Order, RecvTimeoutError> {
+    fn next(&self, inbox: &Receiver<ReaderOrder>) -> Result<ReaderOrder, RecvTimeoutError> {
         match &self.held {
             Some(held) => inbox.recv_timeout(held.next.saturating_duration_since(Instant::now())),
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -124,7 +125,7 @@ impl Desk {
         }
         let at = (self.terminal.clock)();
         let reader = self.reader.clone();
-        (self.tell)(Report::Tapped { reader, insertion, at, tapped: Box::new(tapped) });
+        (self.tell)(ReaderReport::Tapped { reader, insertion, at, tapped: Box::new(tapped) });
     }
 
     /// Asks the token that lies there. Whatever breaks the channel while the card stays leads to a new tap: another
@@ -134,7 +135,7 @@ impl Desk {
         let interval = self.heartbeat.unwrap_or_default();
         match self.terminal.heartbeat(&mut held.card, &mut held.session) {
             Ok(LifeCycle::Issued) => {
-                (self.tell)(Report::Alive { reader: self.reader.clone(), token_id: held.token_id });
+                (self.tell)(ReaderReport::Alive { reader: self.reader.clone(), token_id: held.token_id });
             }
             Err(TapError::Link(LinkError::SharingViolation)) => {}
             Err(TapError::Link(e) | TapError::Token(TokenError::Link(e))) if gone(&e) => return,

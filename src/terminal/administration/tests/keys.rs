@@ -5,7 +5,7 @@ use crate::{
     card::chaining::exchange,
     crypto::ec::Point,
     terminal::administration::{
-        rotate::{self, Authority},
+        rotate::{self, RotationAuthority},
         sets::{self, SetKey},
     },
     terminal::enrollment::tests::Ca,
@@ -16,7 +16,7 @@ fn fresh(ca: &Ca) -> SetKey {
     let key = KeyPair::generate(&mut SystemRandom).unwrap();
     let der = ca.issue(CertificateProfile::SetEcka, "set 01", key.public());
     let certificate =
-        Certificate::verify(&der, crate::terminal::enrollment::Authority::ca(ca), &[CertificateProfile::SetEcka])
+        Certificate::verify(&der, crate::terminal::enrollment::TokenAuthority::ca(ca), &[CertificateProfile::SetEcka])
             .unwrap();
     let mut id = [0; 8];
     id.copy_from_slice(&crate::crypto::sha256(&[&der])[..8]);
@@ -88,11 +88,11 @@ fn a_set_key_is_replaced_wherever_the_card_was_lifted() {
 #[test]
 fn a_blocked_token_gets_the_key_and_stays_blocked() {
     let (office, mut slot) = enrolled_privately(&ada());
-    run(&office, &mut slot, &Change::Block).unwrap();
+    run(&office, &mut slot, &TokenOperation::Block).unwrap();
     let to = fresh(&office.ca);
     assert!(replace(&office, &mut slot, &to, u32::MAX).0.unwrap().1);
     assert!(scan(&office, &mut slot).is_err());
-    run(&office, &mut slot, &Change::Unblock).unwrap();
+    run(&office, &mut slot, &TokenOperation::Unblock).unwrap();
     assert_eq!(scan(&office, &mut slot).unwrap(), ada());
 }
 
@@ -126,7 +126,7 @@ fn who_has_no_part_in_it_is_left_as_he_is() {
 /// The new CA, and the one set that all tokens of it go to.
 struct Moving<'a>(&'a Office, SetKey);
 
-impl Authority for Moving<'_> {
+impl RotationAuthority for Moving<'_> {
     fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError> {
         let issue = |class, key: &Point| self.0.ca.issue(class, &id.to_string(), key);
         Ok((issue(CertificateProfile::TokenEcka, ecka), issue(CertificateProfile::Identity, identity)))

@@ -19,7 +19,7 @@ const LONGEST: u64 = 1 << 30;
 /// The first line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
+struct LedgerHeader {
     journal: String,
     authority: String,
 }
@@ -28,20 +28,20 @@ const NAME: &str = "rollcall.batch/1";
 
 /// One line below the first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
+pub struct LedgerLine {
     /// The id of the user.
     pub user: String,
     /// The card (diversification data, hex).
     pub card: String,
     /// What happened.
     #[serde(flatten)]
-    pub event: Event,
+    pub event: RowEvent,
 }
 
 /// What happened to a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
-pub enum Event {
+pub enum RowEvent {
     /// It was given to a card, which was not touched before.
     Begun {
         /// What the row said.
@@ -57,7 +57,7 @@ pub enum Event {
 }
 
 /// Opens the journal, or begins it, and locks it; the lines with their numbers.
-pub fn open(path: &Path, authority: &str) -> Result<(Locked, Vec<(usize, Line)>), BatchError> {
+pub fn open(path: &Path, authority: &str) -> Result<(Locked, Vec<(usize, LedgerLine)>), BatchError> {
     let failed = |error| BatchError::Io(path.to_owned(), error);
     let options = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
     let Ok(mut file) = Locked::exclusively(options.map_err(failed)?).map_err(failed)? else {
@@ -76,7 +76,7 @@ pub fn open(path: &Path, authority: &str) -> Result<(Locked, Vec<(usize, Line)>)
 }
 
 /// The lines of a journal that may not be there.
-pub fn read(path: &Path, authority: &str) -> Result<Vec<(usize, Line)>, BatchError> {
+pub fn read(path: &Path, authority: &str) -> Result<Vec<(usize, LedgerLine)>, BatchError> {
     let text = match File::open(path).and_then(|mut file| content(&mut file)) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -100,17 +100,17 @@ fn whole(text: &[u8]) -> usize {
 }
 
 fn begin(file: &mut File, path: &Path, authority: &str) -> io::Result<()> {
-    let head = Head { journal: NAME.to_owned(), authority: authority.to_owned() };
+    let head = LedgerHeader { journal: NAME.to_owned(), authority: authority.to_owned() };
     file.write_all((serde_json::to_string(&head)? + "\n").as_bytes())?;
     file.sync_all()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
 }
 
-fn parse(text: &[u8], path: &Path, authority: &str) -> Result<Vec<(usize, Line)>, BatchError> {
+fn parse(text: &[u8], path: &Path, authority: &str) -> Result<Vec<(usize, LedgerLine)>, BatchError> {
     let damaged = |line, what| BatchError::Damaged { path: path.to_owned(), line, what };
     let mut lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n').enumerate();
-    let head = lines.next().and_then(|(_, line)| serde_json::from_slice::<Head>(line).ok());
+    let head = lines.next().and_then(|(_, line)| serde_json::from_slice::<LedgerHeader>(line).ok());
     match head {
         Some(head) if head.journal == NAME && head.authority == authority => {}
         Some(head) if head.journal == NAME => return Err(BatchError::OtherAuthority(path.to_owned())),

@@ -26,8 +26,8 @@ impl Desk {
         self.folder.path().join("batch.journal")
     }
 
-    fn open(&self, users: Vec<User>) -> Result<Book, BatchError> {
-        Book::open(&self.path(), rows(users), "ca01")
+    fn open(&self, users: Vec<User>) -> Result<BatchLedger, BatchError> {
+        BatchLedger::open(&self.path(), rows(users), "ca01")
     }
 
     fn text(&self) -> String {
@@ -35,7 +35,7 @@ impl Desk {
     }
 }
 
-fn states(book: &Book) -> Vec<RowState> {
+fn states(book: &BatchLedger) -> Vec<RowState> {
     book.rows().map(|(_, state)| state.clone()).collect()
 }
 
@@ -70,7 +70,7 @@ fn a_card_keeps_its_row_and_a_row_its_card() {
 fn what_a_single_enrollment_began_is_that_row() {
     let desk = Desk::new();
     let mut book = desk.open(people(3)).unwrap();
-    let entry = |n: usize| Entry::new("aa".into(), token(9), people(9).remove(n), "ca01".into(), false);
+    let entry = |n: usize| JournalEntry::new("aa".into(), token(9), people(9).remove(n), "ca01".into(), false);
     assert_eq!(book.user("aa", Some(&entry(2))).unwrap().id, "u2");
     assert_eq!(book.user("bb", Some(&entry(2))).unwrap().id, "u0", "that row has its card");
     assert_eq!(book.user("cc", Some(&entry(8))).unwrap().id, "u1", "somebody else is no row of ours");
@@ -146,7 +146,7 @@ fn a_torn_line_is_dropped_and_any_other_damage_is_told() {
     fs::write(desk.path(), lines.join("\n") + "\n").unwrap();
     assert!(matches!(desk.open(people(2)), Err(BatchError::Damaged { line: 4, .. })), "a card with two rows");
     fs::write(desk.path(), &whole).unwrap();
-    assert!(matches!(Book::open(&desk.path(), rows(people(2)), "ca02"), Err(BatchError::OtherAuthority(_))));
+    assert!(matches!(BatchLedger::open(&desk.path(), rows(people(2)), "ca02"), Err(BatchError::OtherAuthority(_))));
 }
 
 proptest! {

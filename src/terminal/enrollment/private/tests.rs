@@ -50,7 +50,7 @@ fn a_card_with_test_keys_gets_no_set_key_and_is_told_so_at_once() {
 /// A set, and who is in it.
 struct Counted(Set, Vec<String>);
 
-impl Sets for Counted {
+impl SetProvider for Counted {
     fn join(&mut self, card: &str) -> Result<Set, PkiError> {
         self.1.push(card.to_owned());
         Ok(self.0.clone())
@@ -65,8 +65,8 @@ impl Sets for Counted {
 /// Nobody is left for any card.
 struct Nobody;
 
-impl Whose for Nobody {
-    fn user(&mut self, _: &str, _: Option<&Entry>) -> Result<User, EnrollError> {
+impl HolderSource for Nobody {
+    fn user(&mut self, _: &str, _: Option<&JournalEntry>) -> Result<User, EnrollError> {
         Err(EnrollError::NobodyLeft)
     }
 }
@@ -142,7 +142,7 @@ impl Link for Scripted {
     }
 }
 
-impl Field for Scripted {
+impl FieldReset for Scripted {
     fn renew(&mut self) -> Result<(), LinkError> {
         self.selected = false;
         self.uids.pop_front();
@@ -152,7 +152,7 @@ impl Field for Scripted {
 
 type Told = &'static [(&'static str, &'static str)];
 
-fn found(uids: [&'static str; 3], told: Told, domain: Told) -> Vec<Trace> {
+fn found(uids: [&'static str; 3], told: Told, domain: Told) -> Vec<TrackableTrait> {
     let mut card = Scripted {
         uids: ["before"].into_iter().chain(uids).collect(),
         told: told.to_vec(),
@@ -171,11 +171,11 @@ fn a_uid_has_to_change_each_time_and_to_be_told() {
     assert_eq!(found(CHANGING, &[], &[]), []);
     let [a, b, c] = CHANGING;
     for uids in [[a, a, a], [a, a, b], [a, b, b], [a, b, a]] {
-        assert_eq!(found(uids, &[], &[]), [Trace::Uid], "{uids:?}");
+        assert_eq!(found(uids, &[], &[]), [TrackableTrait::Uid], "{uids:?}");
     }
     for unknown in ["6A81", "6D00", "9000", "6300", "0801020390"] {
         for uids in [[unknown, b, c], [a, unknown, c], [a, b, unknown], [unknown; 3]] {
-            assert_eq!(found(uids, &[], &[]), [Trace::UidUnknown], "{uids:?}");
+            assert_eq!(found(uids, &[], &[]), [TrackableTrait::UidUnknown], "{uids:?}");
         }
     }
 }
@@ -183,18 +183,18 @@ fn a_uid_has_to_change_each_time_and_to_be_told() {
 #[test]
 fn whatever_tells_one_card_from_another_is_found() {
     let cplc = |rest: &str| -> &'static str { format!("9F7F2A47900000000000000000{rest:0>64}9000").leak() };
-    let cases: &[(&'static str, &'static str, &[Trace])] = &[
+    let cases: &[(&'static str, &'static str, &[TrackableTrait])] = &[
         ("80CA9F7F", cplc(""), &[]),
-        ("80CA9F7F", cplc("1"), &[Trace::Cplc]),
-        ("80CA9F7F", "9F7F01009000", &[Trace::Cplc]),
+        ("80CA9F7F", cplc("1"), &[TrackableTrait::Cplc]),
+        ("80CA9F7F", "9F7F01009000", &[TrackableTrait::Cplc]),
         ("80CA9F7F", "9000", &[]),
-        ("80CA0042", "4201019000", &[Trace::Iin]),
+        ("80CA0042", "4201019000", &[TrackableTrait::Iin]),
         ("80CA0042", "9000", &[]),
-        ("80CA0045", "4501019000", &[Trace::Cin]),
-        ("80500000", "0000000000000000000101036001020304050607089000", &[Trace::Diversification]),
+        ("80CA0045", "4501019000", &[TrackableTrait::Cin]),
+        ("80500000", "0000000000000000000101036001020304050607089000", &[TrackableTrait::Diversification]),
         ("80500000", "00000000000000000000FF036001020304050607089000", &[]),
         ("80500000", "FFFFFFFFFFFFFFFFFFFFFF036001020304050607089000", &[]),
-        ("80500000", "01029000", &[Trace::Diversification]),
+        ("80500000", "01029000", &[TrackableTrait::Diversification]),
     ];
     for (command, answer, expected) in cases {
         let table: Told = vec![(*command, *answer)].leak();
@@ -202,7 +202,10 @@ fn whatever_tells_one_card_from_another_is_found() {
         assert_eq!(found(CHANGING, &[], table), *expected, "{command} {answer}, behind its name");
         assert_eq!(found(CHANGING, table, table), *expected, "{command} {answer}, told once");
     }
-    assert_eq!(found(["6A81"; 3], &[("80CA0045", "4501019000")], &[]), [Trace::UidUnknown, Trace::Cin]);
+    assert_eq!(
+        found(["6A81"; 3], &[("80CA0045", "4501019000")], &[]),
+        [TrackableTrait::UidUnknown, TrackableTrait::Cin]
+    );
 }
 
 #[test]
@@ -213,7 +216,7 @@ fn a_card_that_leaves_is_no_statement_about_it() {
             Err(LinkError::CardRemoved)
         }
     }
-    impl Field for Gone {
+    impl FieldReset for Gone {
         fn renew(&mut self) -> Result<(), LinkError> {
             Ok(())
         }
@@ -223,7 +226,14 @@ fn a_card_that_leaves_is_no_statement_about_it() {
 
 #[test]
 fn the_traces_are_told_in_words() {
-    let all = [Trace::Uid, Trace::UidUnknown, Trace::Cplc, Trace::Diversification, Trace::Iin, Trace::Cin];
+    let all = [
+        TrackableTrait::Uid,
+        TrackableTrait::UidUnknown,
+        TrackableTrait::Cplc,
+        TrackableTrait::Diversification,
+        TrackableTrait::Iin,
+        TrackableTrait::Cin,
+    ];
     let words = list(&all);
     assert!(words.starts_with("its UID stays the same; ") && words.matches("; ").count() == 5, "{words}");
 }

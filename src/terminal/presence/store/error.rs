@@ -8,7 +8,7 @@ use crate::failure::{Class, Failure};
 
 /// What went wrong with the terminal's store.
 #[derive(Debug, thiserror::Error)]
-pub enum StoreError {
+pub enum TerminalStoreError {
     /// The file is no database, is corrupt, belongs to something else, or holds what no version of ours wrote.
     #[error("{} is damaged, or is not a rollcall database: {detail}", path.display())]
     Damaged {
@@ -61,7 +61,7 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
+impl TerminalStoreError {
     pub(super) fn damaged(path: &Path, detail: &impl ToString) -> Self {
         Self::Damaged { path: path.to_owned(), detail: detail.to_string() }
     }
@@ -96,29 +96,29 @@ impl StoreError {
     }
 }
 
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
+impl From<TerminalStoreError> for Failure {
+    fn from(error: TerminalStoreError) -> Self {
         let message = error.to_string();
         let (class, code, hint) = match &error {
-            StoreError::Damaged { path, .. } => (
+            TerminalStoreError::Damaged { path, .. } => (
                 Class::Io,
                 "store.damaged",
                 format!("move {} away (with its -wal and -shm files); rollcall then starts a new list", path.display()),
             ),
-            StoreError::Newer { .. } => {
+            TerminalStoreError::Newer { .. } => {
                 (Class::Io, "store.newer", "use the newer rollcall, or another ROLLCALL_HOME".to_owned())
             }
-            StoreError::Locked { .. } => {
+            TerminalStoreError::Locked { .. } => {
                 (Class::Busy, "store.locked", "try again; if it stays so, find the process that holds it".to_owned())
             }
-            StoreError::Full { .. } => (Class::Io, "store.full", "make room, then try again".to_owned()),
-            StoreError::ReadOnly { .. } => {
+            TerminalStoreError::Full { .. } => (Class::Io, "store.full", "make room, then try again".to_owned()),
+            TerminalStoreError::ReadOnly { .. } => {
                 (Class::Io, "store.read-only", "set ROLLCALL_HOME to a folder that can be written".to_owned())
             }
-            StoreError::File { .. } => {
+            TerminalStoreError::File { .. } => {
                 (Class::Io, "store.io", "check the folder that ROLLCALL_HOME names, and its permissions".to_owned())
             }
-            StoreError::WatchRunning { .. } => {
+            TerminalStoreError::WatchRunning { .. } => {
                 (Class::Busy, "watch.already-running", "end that one first, or set another ROLLCALL_HOME".to_owned())
             }
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use fs4::fs_std::FileExt;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::error::StoreError;
+use super::error::TerminalStoreError;
 
 /// Each script leads from one format to the next; the number of a format is `user_version`.
 const MIGRATIONS: &[&str] = &[include_str!("001.sql"), include_str!("002.sql")];
@@ -21,7 +21,7 @@ const APPLICATION_ID: i64 = 0x5243_6c31;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens the database in `home`; makes both when they are not there (folder 0700, file 0600).
-pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, TerminalStoreError> {
     if !is_there(path)? {
         make_folder(home)?;
         return migrate(home, path);
@@ -29,7 +29,7 @@ pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, StoreError> {
     let db = connect(path)?;
     match format(&db, path)? {
         found if found == newest() => Ok(db),
-        found if found > newest() => Err(StoreError::Newer { path: path.to_owned(), found, known: newest() }),
+        found if found > newest() => Err(TerminalStoreError::Newer { path: path.to_owned(), found, known: newest() }),
         _ => {
             drop(db);
             migrate(home, path)
@@ -38,44 +38,44 @@ pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, StoreError> {
 }
 
 /// Whether the file is there and not empty. What is no file in its place would keep us waiting, or be taken for none.
-pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+pub(super) fn is_there(path: &Path) -> Result<bool, TerminalStoreError> {
     match std::fs::metadata(path) {
-        Ok(about) if !about.is_file() => Err(StoreError::damaged(path, &"it is no regular file")),
+        Ok(about) if !about.is_file() => Err(TerminalStoreError::damaged(path, &"it is no regular file")),
         Ok(about) => Ok(about.len() > 0),
         Err(_) => Ok(false),
     }
 }
 
 /// A file of ours for our eyes only: opened, or made.
-pub(super) fn private_file(path: &Path) -> Result<File, StoreError> {
+pub(super) fn private_file(path: &Path) -> Result<File, TerminalStoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.open(path).map_err(|error| StoreError::file(path, &error))
+    options.open(path).map_err(|error| TerminalStoreError::file(path, &error))
 }
 
-fn make_folder(home: &Path) -> Result<(), StoreError> {
+fn make_folder(home: &Path) -> Result<(), TerminalStoreError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(home);
-    made.map_err(|error| StoreError::file(home, &error))
+    made.map_err(|error| TerminalStoreError::file(home, &error))
 }
 
 /// An existing file is not even opened: closing it would free the locks that SQLite may hold in this very process.
-fn make_file(path: &Path) -> Result<(), StoreError> {
+fn make_file(path: &Path) -> Result<(), TerminalStoreError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(StoreError::file(path, &error)),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(TerminalStoreError::file(path, &error)),
         _ => Ok(()),
     }
 }
 
 /// One process at a time makes the file or brings it to the newest format; a kill on the way leaves it as it was.
-fn migrate(home: &Path, path: &Path) -> Result<Connection, StoreError> {
+fn migrate(home: &Path, path: &Path) -> Result<Connection, TerminalStoreError> {
     let lock_path = home.join("terminal.lock");
     let lock = private_file(&lock_path)?;
-    lock.lock_exclusive().map_err(|error| StoreError::file(&lock_path, &error))?;
+    lock.lock_exclusive().map_err(|error| TerminalStoreError::file(&lock_path, &error))?;
     make_file(path)?;
     let mut db = connect(path)?;
     let found = format(&db, path)?;
     if found < newest() {
-        run_migrations(&mut db, found).map_err(|error| StoreError::database(path, &error))?;
+        run_migrations(&mut db, found).map_err(|error| TerminalStoreError::database(path, &error))?;
     }
     Ok(db)
 }
@@ -95,7 +95,7 @@ fn newest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-fn connect(path: &Path) -> Result<Connection, StoreError> {
+fn connect(path: &Path) -> Result<Connection, TerminalStoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let db = Connection::open_with_flags(path, flags)?;
@@ -103,20 +103,20 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         db.set_prepared_statement_cache_capacity(64);
         Ok(db)
     };
-    open().map_err(|error| StoreError::database(path, &error))
+    open().map_err(|error| TerminalStoreError::database(path, &error))
 }
 
 /// The format of the file: 0 when it is empty. A file of somebody else is an error.
-fn format(db: &Connection, path: &Path) -> Result<i64, StoreError> {
+fn format(db: &Connection, path: &Path) -> Result<i64, TerminalStoreError> {
     let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let read = || Ok((pragma("application_id")?, pragma("user_version")?));
-    let (application, version) = read().map_err(|error| StoreError::database(path, &error))?;
+    let (application, version) = read().map_err(|error| TerminalStoreError::database(path, &error))?;
     if application == APPLICATION_ID && version > 0 {
         return Ok(version);
     }
     let tables = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-    match tables.map_err(|error| StoreError::database(path, &error))? {
+    match tables.map_err(|error| TerminalStoreError::database(path, &error))? {
         0 if application == 0 && version == 0 => Ok(0),
-        _ => Err(StoreError::damaged(path, &"it belongs to another program")),
+        _ => Err(TerminalStoreError::damaged(path, &"it belongs to another program")),
     }
 }

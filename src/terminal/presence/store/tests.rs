@@ -11,17 +11,17 @@ use super::*;
 use crate::failure::{Class, Failure};
 use crate::terminal::presence::tests::properties::inputs;
 use crate::terminal::presence::tests::{at, by_name, deny, empty, events, lifted, readers, seen, tap, token};
-use crate::terminal::presence::{Reason, State, replay};
+use crate::terminal::presence::{EntryState, Reason, replay};
 
 fn home() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-fn open(home: &TempDir) -> Store {
-    Store::open(home.path()).unwrap()
+fn open(home: &TempDir) -> TerminalStore {
+    TerminalStore::open(home.path()).unwrap()
 }
 
-fn all(store: &Store) -> Vec<Event> {
+fn all(store: &TerminalStore) -> Vec<Event> {
     let mut found = Vec::new();
     let visit = |event| {
         found.push(event);
@@ -31,7 +31,7 @@ fn all(store: &Store) -> Vec<Event> {
     found
 }
 
-fn failure(error: StoreError) -> (Class, &'static str) {
+fn failure(error: TerminalStoreError) -> (Class, &'static str) {
     let failure = Failure::from(error);
     assert!(failure.hint.is_some());
     (failure.class, failure.code)
@@ -41,7 +41,7 @@ fn failure(error: StoreError) -> (Class, &'static str) {
 fn files_are_private_and_stay_after_reopening() {
     let temp = home();
     let home = temp.path().join("deep/er");
-    let mut store = Store::open(&home).unwrap();
+    let mut store = TerminalStore::open(&home).unwrap();
     store.apply(&tap("field-a", 1, 1), at(0), &by_name).unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&home), 0o700);
@@ -49,7 +49,7 @@ fn files_are_private_and_stay_after_reopening() {
         assert_eq!(mode(&home.join(name)), 0o600, "{name}");
     }
     drop(store);
-    assert_eq!(Store::open(&home).unwrap().entries().unwrap().len(), 1);
+    assert_eq!(TerminalStore::open(&home).unwrap().entries().unwrap().len(), 1);
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn what_is_no_store_of_ours_is_damaged() {
             "foreign" => sql(&path, "CREATE TABLE other (x)"),
             _ => sql(&path, "PRAGMA application_id = 7"),
         }
-        assert_eq!(failure(Store::open(home.path()).unwrap_err()), (Class::Io, "store.damaged"), "{name}");
+        assert_eq!(failure(TerminalStore::open(home.path()).unwrap_err()), (Class::Io, "store.damaged"), "{name}");
     }
 }
 
@@ -159,7 +159,7 @@ fn what_is_no_file_is_damaged() {
     for make in [mkfifo, |path: &Path| std::fs::create_dir(path).unwrap()] {
         let home = home();
         make(&home.path().join("terminal.db"));
-        for opened in [Store::open(home.path()).map(Some), Store::open_if_there(home.path())] {
+        for opened in [TerminalStore::open(home.path()).map(Some), TerminalStore::open_if_there(home.path())] {
             assert_eq!(failure(opened.unwrap_err()), (Class::Io, "store.damaged"));
         }
     }
@@ -181,7 +181,7 @@ fn a_file_cut_off_is_damaged() {
     let path = home.path().join("terminal.db");
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2 / 4096 * 4096]).unwrap();
-    let read = Store::open(home.path()).and_then(|mut store| {
+    let read = TerminalStore::open(home.path()).and_then(|mut store| {
         store.entries()?;
         store.history(None, None, |_| ControlFlow::Continue(()))
     });
@@ -211,7 +211,7 @@ fn a_newer_format_is_refused() {
     let home = home();
     drop(open(&home));
     Connection::open(home.path().join("terminal.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert_eq!(failure(Store::open(home.path()).unwrap_err()), (Class::Io, "store.newer"));
+    assert_eq!(failure(TerminalStore::open(home.path()).unwrap_err()), (Class::Io, "store.newer"));
 }
 
 #[test]
@@ -363,16 +363,17 @@ fn after_a_crash_the_next_look_doubts_and_closes() {
     watch.apply(&tap("field-a", 1, 1), at(1), &by_name).unwrap();
     watch.apply(&tap("toggle-a", 2, 1), at(1), &by_name).unwrap();
     let mut users = open(&home);
-    let states = |store: &mut Store| store.entries().unwrap().iter().map(|entry| entry.state).collect::<Vec<_>>();
+    let states =
+        |store: &mut TerminalStore| store.entries().unwrap().iter().map(|entry| entry.state).collect::<Vec<_>>();
     users.settle(at(2), &by_name).unwrap();
-    assert_eq!(states(&mut users), [State::Present, State::Present], "it still runs");
+    assert_eq!(states(&mut users), [EntryState::Present, EntryState::Present], "it still runs");
     drop((lock, watch));
     users.settle(at(2), &by_name).unwrap();
-    assert_eq!(states(&mut users), [State::Unconfirmed, State::Present]);
+    assert_eq!(states(&mut users), [EntryState::Unconfirmed, EntryState::Present]);
     users.settle(at(60_001), &by_name).unwrap();
     assert_eq!(states(&mut users).len(), 2, "doubted once, not at every look");
     users.settle(at(60_002), &by_name).unwrap();
-    assert_eq!(states(&mut users), [State::Present]);
+    assert_eq!(states(&mut users), [EntryState::Present]);
     assert_eq!(all(&users).last().unwrap().reason, Some(Reason::Stale));
 }
 
@@ -385,10 +386,10 @@ fn a_watch_that_stopped_in_order_leaves_the_list_as_it_is() {
     watch.stop_watch(lock, at(2), &by_name).unwrap();
     let mut users = open(&home);
     users.settle(at(100_000), &by_name).unwrap();
-    assert_eq!(users.entries().unwrap()[0].state, State::Present);
+    assert_eq!(users.entries().unwrap()[0].state, EntryState::Present);
     let mut again = open(&home);
     again.start_watch(at(100_000), &by_name).unwrap();
-    assert_eq!(again.entries().unwrap()[0].state, State::Unconfirmed);
+    assert_eq!(again.entries().unwrap()[0].state, EntryState::Unconfirmed);
 }
 
 #[test]
@@ -417,7 +418,7 @@ fn orders_reach_a_running_watch() {
 fn the_wakeup_hangs_in_a_folder_with_a_long_name_too() {
     let temp = home();
     let home = temp.path().join("a-long-name/".repeat(15));
-    let (mut watch, mut scan) = (Store::open(&home).unwrap(), Store::open(&home).unwrap());
+    let (mut watch, mut scan) = (TerminalStore::open(&home).unwrap(), TerminalStore::open(&home).unwrap());
     let (_lock, wakeup, _) = watch.start_watch(at(0), &by_name).unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {

@@ -6,7 +6,7 @@
 use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
-use super::{Store, StoreError, Sync};
+use super::{Sync, TerminalStore, TerminalStoreError};
 
 /// Which certificate of a token or set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +39,9 @@ impl CertificateOf {
     }
 }
 
-impl Store {
+impl TerminalStore {
     /// The last use counter of a token, if it was ever seen here.
-    pub fn counter(&self, token_id: Uuid) -> Result<Option<u32>, StoreError> {
+    pub fn counter(&self, token_id: Uuid) -> Result<Option<u32>, TerminalStoreError> {
         self.query(|db| {
             let mut statement = db.prepare_cached("SELECT counter FROM counters WHERE token_id = ?1")?;
             statement.query_row([token_id.as_bytes()], |row| row.get(0)).optional()
@@ -50,7 +50,7 @@ impl Store {
 
     /// Remembers a use counter if it is greater than the last one, in one step; says whether it was. A counter that is
     /// not greater belongs to a clone or a replay: refuse it.
-    pub fn record_counter(&mut self, token_id: Uuid, counter: u32) -> Result<bool, StoreError> {
+    pub fn record_counter(&mut self, token_id: Uuid, counter: u32) -> Result<bool, TerminalStoreError> {
         self.synchronise(Sync::Lazy)?;
         self.query(|db| {
             let sql = "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT DO UPDATE SET counter = excluded.counter \
@@ -60,7 +60,7 @@ impl Store {
     }
 
     /// A certificate that was kept, in DER. It was verified when it was kept; its dates need to be looked at again.
-    pub fn certificate(&self, of: &CertificateOf) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn certificate(&self, of: &CertificateOf) -> Result<Option<Vec<u8>>, TerminalStoreError> {
         let (kind, owner, kvn) = of.key();
         self.query(|db| {
             let sql = "SELECT der FROM certificates WHERE kind = ?1 AND owner = ?2 AND kvn = ?3";
@@ -69,7 +69,7 @@ impl Store {
     }
 
     /// Keeps a certificate, in DER, in place of the one before.
-    pub fn keep_certificate(&mut self, of: &CertificateOf, der: &[u8]) -> Result<(), StoreError> {
+    pub fn keep_certificate(&mut self, of: &CertificateOf, der: &[u8]) -> Result<(), TerminalStoreError> {
         let (kind, owner, kvn) = of.key();
         self.synchronise(Sync::Lazy)?;
         self.query(|db| {
@@ -79,7 +79,7 @@ impl Store {
     }
 
     /// Forgets a certificate, for one that does not verify any more.
-    pub fn forget_certificate(&mut self, of: &CertificateOf) -> Result<(), StoreError> {
+    pub fn forget_certificate(&mut self, of: &CertificateOf) -> Result<(), TerminalStoreError> {
         let (kind, owner, kvn) = of.key();
         self.synchronise(Sync::Lazy)?;
         self.query(|db| {

@@ -10,7 +10,7 @@ use std::path::Path;
 use fs4::fs_std::FileExt;
 use jiff::Timestamp;
 
-use super::{Store, StoreError, Sync, Wakeup, file, wakeup};
+use super::{Sync, TerminalStore, TerminalStoreError, Wakeup, file, wakeup};
 use crate::files::Locked;
 use crate::terminal::presence::{Event, Input, Policy};
 
@@ -22,16 +22,16 @@ pub struct WatchLock {
     _file: Locked,
 }
 
-impl Store {
+impl TerminalStore {
     /// Begins to watch: takes the lock, takes what was handed over to one before, and doubts what is on the list
     /// ([`Input::Startup`]). Gives the lock, the socket at which others wake it, and the events that this caused.
     ///
-    /// Fails with [`StoreError::WatchRunning`] when another one runs.
+    /// Fails with [`TerminalStoreError::WatchRunning`] when another one runs.
     pub fn start_watch(
         &mut self,
         now: Timestamp,
         policy: &dyn Policy,
-    ) -> Result<(WatchLock, Wakeup, Vec<Event>), StoreError> {
+    ) -> Result<(WatchLock, Wakeup, Vec<Event>), TerminalStoreError> {
         let path = self.home.join(NAME);
         let lock = self.transact(Sync::Full, |work| {
             let lock = take(&path)?;
@@ -40,8 +40,9 @@ impl Store {
             work.apply(&Input::Startup, now, policy)?;
             Ok(Some(lock))
         })?;
-        let Some(file) = lock else { return Err(StoreError::WatchRunning { pid: None }) };
-        let wakeup = Wakeup::bind(&self.home).map_err(|error| StoreError::file(&wakeup::path(&self.home), &error))?;
+        let Some(file) = lock else { return Err(TerminalStoreError::WatchRunning { pid: None }) };
+        let wakeup =
+            Wakeup::bind(&self.home).map_err(|error| TerminalStoreError::file(&wakeup::path(&self.home), &error))?;
         Ok((WatchLock { _file: file }, wakeup, self.news()?))
     }
 
@@ -52,7 +53,7 @@ impl Store {
         lock: WatchLock,
         now: Timestamp,
         policy: &dyn Policy,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<Event>, TerminalStoreError> {
         self.transact(Sync::Full, |work| {
             work.drain(now, policy)?;
             work.watching(false).map(Some)
@@ -62,11 +63,11 @@ impl Store {
     }
 }
 
-fn take(path: &Path) -> Result<Locked, StoreError> {
-    let wrap = |error: std::io::Error| StoreError::file(path, &error);
+fn take(path: &Path) -> Result<Locked, TerminalStoreError> {
+    let wrap = |error: std::io::Error| TerminalStoreError::file(path, &error);
     let mut file = match Locked::exclusively(file::private_file(path)?).map_err(wrap)? {
         Ok(locked) => locked,
-        Err(mut file) => return Err(StoreError::WatchRunning { pid: holder(&mut file) }),
+        Err(mut file) => return Err(TerminalStoreError::WatchRunning { pid: holder(&mut file) }),
     };
     file.set_len(0).map_err(wrap)?;
     writeln!(file, "{}", std::process::id()).map_err(wrap)?;
@@ -82,9 +83,9 @@ fn holder(file: &mut File) -> Option<u32> {
 }
 
 /// Whether a watch runs.
-pub(super) fn is_running(home: &Path) -> Result<bool, StoreError> {
+pub(super) fn is_running(home: &Path) -> Result<bool, TerminalStoreError> {
     let path = home.join(NAME);
-    let wrap = |error: std::io::Error| StoreError::file(&path, &error);
+    let wrap = |error: std::io::Error| TerminalStoreError::file(&path, &error);
     match OpenOptions::new().read(true).open(&path) {
         Ok(file) => {
             let free = FileExt::try_lock_shared(&file).map_err(wrap)?;

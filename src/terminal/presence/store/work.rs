@@ -5,11 +5,11 @@ use std::path::Path;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{StoreError, rows};
+use super::{TerminalStoreError, rows};
 use crate::terminal::presence::{Change, Input, Policy, PresenceList};
 
 /// A transaction at work, and the list as it will be if it stands.
-pub(super) struct Work<'a> {
+pub(super) struct ListTransaction<'a> {
     pub(super) db: &'a Connection,
     pub(super) path: &'a Path,
     pub(super) list: PresenceList,
@@ -17,14 +17,19 @@ pub(super) struct Work<'a> {
     pub(super) told: bool,
 }
 
-impl Work<'_> {
-    pub(super) fn apply(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Result<(), StoreError> {
+impl ListTransaction<'_> {
+    pub(super) fn apply(
+        &mut self,
+        input: &Input,
+        now: Timestamp,
+        policy: &dyn Policy,
+    ) -> Result<(), TerminalStoreError> {
         let changes = self.list.apply(input, now, policy);
         self.told |= changes.iter().any(|change| matches!(change, Change::Event(_)));
         self.wrap(rows::save(self.db, &self.list, &changes))
     }
 
-    pub(super) fn hand_over(&mut self, input: &Input, now: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn hand_over(&mut self, input: &Input, now: Timestamp) -> Result<(), TerminalStoreError> {
         let insert = || {
             let sql = "INSERT INTO handover (at, input) VALUES (?1, ?2)";
             self.db.prepare_cached(sql)?.execute(params![now.as_millisecond(), rows::json(input)?])
@@ -34,7 +39,7 @@ impl Work<'_> {
 
     /// Takes what was handed over, each at its own time, and forgets it in the same transaction: exactly once. What
     /// another version wrote and this one cannot read is dropped.
-    pub(super) fn drain(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), StoreError> {
+    pub(super) fn drain(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         for (at, text) in self.wrap(self.handed_over())? {
             if let Ok(input) = serde_json::from_str(&text) {
                 self.apply(&input, self.wrap(rows::time(at))?.min(now), policy)?;
@@ -49,7 +54,7 @@ impl Work<'_> {
     }
 
     /// No watch runs: whatever the last one left undone.
-    pub(super) fn recover(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), StoreError> {
+    pub(super) fn recover(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         self.drain(now, policy)?;
         if self.wrap(rows::flag(self.db, "watching"))? {
             self.watching(false)?;
@@ -58,11 +63,11 @@ impl Work<'_> {
         Ok(())
     }
 
-    pub(super) fn watching(&mut self, watching: bool) -> Result<(), StoreError> {
+    pub(super) fn watching(&mut self, watching: bool) -> Result<(), TerminalStoreError> {
         self.wrap(rows::set_flag(self.db, "watching", watching))
     }
 
-    fn wrap<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
-        result.map_err(|error| StoreError::database(self.path, &error))
+    fn wrap<T>(&self, result: rusqlite::Result<T>) -> Result<T, TerminalStoreError> {
+        result.map_err(|error| TerminalStoreError::database(self.path, &error))
     }
 }

@@ -105,7 +105,7 @@ proptest! {
             for entry in list.entries() {
                 assert!(entry.authenticated);
                 assert!(!list.is_denied(&entry.user.id) && !list.is_denied(&entry.token_id.to_string()));
-                if list.stay(entry.token_id).unwrap().mode == Mode::Field {
+                if list.stay(entry.token_id).unwrap().mode == StayEnd::Field {
                     assert_eq!(lying.insert(entry.reader.clone(), entry.token_id), None);
                 }
             }
@@ -122,7 +122,7 @@ proptest! {
             }
             for entry in list.entries() {
                 let stay = list.stay(entry.token_id).unwrap();
-                let timed = stay.mode == Mode::Until || entry.state == State::Unconfirmed;
+                let timed = stay.mode == StayEnd::Until || entry.state == EntryState::Unconfirmed;
                 assert_eq!(stay.closes.is_some(), timed);
                 assert!(entry.since <= entry.last_seen && entry.last_seen <= at(ms));
             }
@@ -182,7 +182,7 @@ proptest! {
                 if told.get(&reader).is_some_and(|last| *last != insertion) {
                     told.remove(&reader);
                 }
-                let refusals = new.iter().filter(|event| event.event == Kind::Refused).count();
+                let refusals = new.iter().filter(|event| event.event == EventKind::Refused).count();
                 assert!(refusals <= usize::from(!told.contains_key(&reader)), "{input:?} {new:?}");
                 if refusals == 1 {
                     told.insert(reader, insertion);

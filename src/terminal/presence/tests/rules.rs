@@ -25,7 +25,7 @@ impl Desk {
     }
 
     fn listed(&self) -> Vec<String> {
-        let state = |state| if state == State::Present { "" } else { "?" };
+        let state = |state| if state == EntryState::Present { "" } else { "?" };
         let line = |e: &Entry| format!("{} {}{}", e.token_id.as_bytes()[0], e.reader, state(e.state));
         self.list.entries().map(line).collect()
     }
@@ -380,10 +380,10 @@ fn a_changed_mode_takes_effect_with_the_next_sighting() {
     let mut list = PresenceList::default();
     list.apply(&tap("door", 1, 1), at(0), &Presence::Toggle);
     list.apply(&Input::Startup, at(1), &Presence::Field);
-    assert_eq!(list.stay(token(1)).unwrap().mode, Mode::Toggle);
+    assert_eq!(list.stay(token(1)).unwrap().mode, StayEnd::Toggle);
     assert_eq!(list.next_deadline(), None);
     list.apply(&tap("door", 1, 1), at(2), &Presence::Field);
-    assert_eq!(list.stay(token(1)).unwrap().mode, Mode::Field);
+    assert_eq!(list.stay(token(1)).unwrap().mode, StayEnd::Field);
     let left = events(list.apply(&lifted("door"), at(3), &Presence::Field));
     assert_eq!(left[0].reason, Some(Reason::Lifted));
 }
