@@ -21,11 +21,11 @@ use crate::reader::select::{Aliases, Selection, alias_of};
 use crate::terminal::presence::{Policy, Presence};
 
 pub use error::ConfigError;
-pub use server::{Server, StoreText};
+pub use server::{ServerSettings, StoreText};
 
 /// The form in which results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// For people
     #[default]
     Text,
@@ -51,7 +51,7 @@ pub enum Colour {
 
 /// Where user information comes from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum Source {
+pub enum UserSource {
     /// From wherever it can be had
     #[default]
     Auto,
@@ -78,7 +78,7 @@ pub struct Global {
         env = "ROLLCALL_OUTPUT",
         hide_env_values = true
     )]
-    pub output: Option<Format>,
+    pub output: Option<OutputFormat>,
     /// Reader: a part of its name, a glob, or an alias from the configuration; may be repeated [default: all]
     #[arg(long, global = true, value_name = "NAME", env = "ROLLCALL_READER", hide_env_values = true, action = ArgAction::Append)]
     pub reader: Vec<String>,
@@ -133,7 +133,7 @@ pub struct Settings {
     /// The folder of `pki/`, `terminal.db` and all other state. It may not be there yet.
     pub state_folder: PathBuf,
     /// The form of the results.
-    pub format: Format,
+    pub format: OutputFormat,
     /// When text is coloured; `NO_COLOR` has been taken into account.
     pub colour: Colour,
     /// The readers that are meant.
@@ -151,9 +151,9 @@ pub struct Settings {
     /// Time limits.
     pub limits: Limits,
     /// Where user information comes from.
-    pub source: Source,
+    pub source: UserSource,
     /// The server: where it is, and how one here is run.
-    pub server: Server,
+    pub server: ServerSettings,
     /// The personalisation key, where it is not in the file of the state folder.
     pub perso_key: Option<pkcs11::Uri>,
     /// Say more on stderr.
@@ -220,7 +220,7 @@ impl Settings {
 
     /// With what an option of the command says about where user information comes from.
     #[must_use]
-    pub fn with_source(mut self, typed: Option<Source>) -> Self {
+    pub fn with_source(mut self, typed: Option<UserSource>) -> Self {
         self.source = typed.unwrap_or(self.source);
         self
     }
@@ -258,7 +258,7 @@ impl Settings {
                 hook: file.hook.unwrap_or(Limits::default().hook),
             },
             source: file.source.unwrap_or_default(),
-            server: Server::default(),
+            server: ServerSettings::default(),
             perso_key: None,
             verbose: typed.verbose || file.verbose.unwrap_or_default(),
             yes: typed.yes,

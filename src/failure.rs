@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The class of a failure decides the exit status (cli.md; the numbers of sysexits.h where they fit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Class {
+pub enum ExitClass {
     /// Done, but the answer is no, or some items failed.
     No,
     /// The command line was wrong.
@@ -31,7 +31,7 @@ pub enum Class {
     Signal(u8),
 }
 
-impl Class {
+impl ExitClass {
     /// Every class but the signals, in the order of their exit statuses.
     pub const ALL: [Self; 11] = [
         Self::No,
@@ -88,7 +88,7 @@ impl Class {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Decides the exit status.
-    pub class: Class,
+    pub class: ExitClass,
     /// Stable, for scripts: `pcsc.service-down`.
     pub code: &'static str,
     /// What happened, one line, without a full stop.
@@ -99,7 +99,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure without a hint.
-    pub fn new(class: Class, code: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(class: ExitClass, code: &'static str, message: impl Into<String>) -> Self {
         Self { class, code, message: message.into(), hint: None }
     }
 
@@ -126,13 +126,13 @@ impl std::error::Error for Failure {}
 
 /// The exit status of a run over several items: 0 when none failed, their common one, or 1 when they differ or when
 /// some succeeded.
-pub fn summary(failures: &[Class], succeeded: usize) -> u8 {
+pub fn summary(failures: &[ExitClass], succeeded: usize) -> u8 {
     match failures {
         [] => 0,
         [first, rest @ ..] if succeeded == 0 && rest.iter().all(|c| c.exit_status() == first.exit_status()) => {
             first.exit_status()
         }
-        _ => Class::No.exit_status(),
+        _ => ExitClass::No.exit_status(),
     }
 }
 
@@ -154,8 +154,8 @@ mod tests {
     #[test]
     fn the_status_of_a_run_over_several() {
         assert_eq!(summary(&[], 3), 0);
-        assert_eq!(summary(&[Class::Refused, Class::Refused], 0), 77);
-        assert_eq!(summary(&[Class::Refused, Class::CardLeft], 0), 1);
-        assert_eq!(summary(&[Class::Refused], 1), 1);
+        assert_eq!(summary(&[ExitClass::Refused, ExitClass::Refused], 0), 77);
+        assert_eq!(summary(&[ExitClass::Refused, ExitClass::CardLeft], 0), 1);
+        assert_eq!(summary(&[ExitClass::Refused], 1), 1);
     }
 }

@@ -53,16 +53,16 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
 /// It is unlocked in so many words: a process that is just being started has a copy of every open file until it becomes
 /// its program, and with the copy the lock would live on after the file was closed here.
 #[derive(Debug)]
-pub struct Locked(File);
+pub struct LockedFile(File);
 
-impl Locked {
+impl LockedFile {
     /// Locks the file; gives it back when another process, or another part of this one, has locked it.
     pub fn exclusively(file: File) -> io::Result<Result<Self, File>> {
         Ok(if FileExt::try_lock_exclusive(&file)? { Ok(Self(file)) } else { Err(file) })
     }
 }
 
-impl Deref for Locked {
+impl Deref for LockedFile {
     type Target = File;
 
     fn deref(&self) -> &File {
@@ -70,13 +70,13 @@ impl Deref for Locked {
     }
 }
 
-impl DerefMut for Locked {
+impl DerefMut for LockedFile {
     fn deref_mut(&mut self) -> &mut File {
         &mut self.0
     }
 }
 
-impl Drop for Locked {
+impl Drop for LockedFile {
     fn drop(&mut self) {
         // The lock ends with the file at the latest.
         let _ = FileExt::unlock(&self.0);
@@ -93,11 +93,11 @@ mod tests {
     fn a_lock_ends_with_its_holder() {
         let folder = tempfile::tempdir().unwrap();
         let open = || File::create(folder.path().join("file")).unwrap();
-        let held = Locked::exclusively(open()).unwrap().unwrap();
+        let held = LockedFile::exclusively(open()).unwrap().unwrap();
         let _copy = held.try_clone().unwrap();
-        assert!(Locked::exclusively(open()).unwrap().is_err());
+        assert!(LockedFile::exclusively(open()).unwrap().is_err());
         drop(held);
-        assert!(Locked::exclusively(open()).unwrap().is_ok());
+        assert!(LockedFile::exclusively(open()).unwrap().is_ok());
     }
 
     /// A shell gives back what was meant, as one word and no option.

@@ -27,9 +27,9 @@ use crate::{
         status::Status,
         tlv,
     },
-    config::{Format as Shape, Settings},
+    config::{OutputFormat as Shape, Settings},
     crypto::random::{SystemRandom, bytes},
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     pki::PkiDir,
     reader::pcsc::{Card, CardLimits},
     terminal::tap::{
@@ -119,18 +119,18 @@ fn steps(args: &ApduArgs) -> Result<Vec<(usize, Step)>, Failure> {
         return Ok(steps);
     }
     // A script that was emptied by accident is no success.
-    Err(Failure::new(Class::Data, "apdu.syntax", "there is no command in what was given")
+    Err(Failure::new(ExitClass::Data, "apdu.syntax", "there is no command in what was given")
         .hint("write HEX, HEX=9000 or HEX=9000,61xx; see rollcall apdu --help"))
 }
 
 fn unread(place: &str, error: &ScriptError) -> Failure {
-    Failure::new(Class::Data, "apdu.syntax", format!("{place}: {error}"))
+    Failure::new(ExitClass::Data, "apdu.syntax", format!("{place}: {error}"))
         .hint("write HEX, HEX=9000 or HEX=9000,61xx; see rollcall apdu --help")
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
     let failed = |error: io::Error| {
-        Failure::new(Class::Io, "apdu.script", format!("{} cannot be read: {error}", path.display()))
+        Failure::new(ExitClass::Io, "apdu.script", format!("{} cannot be read: {error}", path.display()))
             .hint("name a text file of at most 1 MiB")
     };
     let mut text = String::new();
@@ -156,7 +156,7 @@ impl TalkError {
         let place = if line == 0 { format!("command {number}") } else { format!("line {line}") };
         match self {
             Self::Script(error) => unread(&place, &error),
-            Self::NoCommand => Failure::new(Class::Data, "apdu.syntax", format!("{place} is no command APDU"))
+            Self::NoCommand => Failure::new(ExitClass::Data, "apdu.syntax", format!("{place} is no command APDU"))
                 .hint("CLA INS P1 P2, then Lc and that many bytes, then Le (ISO/IEC 7816-3, 12.1.3)"),
             Self::Link(error) => link_failure(&error, number),
             Self::Token(error) => token_failure(&error, number),

@@ -12,7 +12,7 @@ use super::moment::Moment;
 use super::scan::until::Until;
 use super::server::args::{RoleWord, ServerArgs};
 use super::values::{card_timing, field, nonempty, server_name, set_size, uid};
-use crate::config::{Global, Source, new_file};
+use crate::config::{Global, UserSource, new_file};
 use crate::crypto::x509::ServerName;
 use crate::emulator::{CardTiming, Uid};
 use crate::pki::SetId;
@@ -126,7 +126,7 @@ pub struct DoctorArgs {
 pub struct ScanArgs {
     /// Where user information comes from [default: auto]
     #[arg(long, value_enum, env = "ROLLCALL_SOURCE", hide_env_values = true)]
-    pub source: Option<Source>,
+    pub source: Option<UserSource>,
     /// Ask the card only who it says it is: nobody is authenticated, and the list stays as it is
     #[arg(long, conflicts_with_all = ["proof", "count"])]
     pub identify_only: bool,

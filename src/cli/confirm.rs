@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::printer::Printer;
 use crate::config::Settings;
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 
 /// What is typed where a token is meant: the first group of its id.
 pub fn short(id: Uuid) -> String {
@@ -21,7 +21,7 @@ pub fn confirm(settings: &Settings, out: &mut Printer, what: &str, word: &str) -
     }
     if !io::stdin().is_terminal() {
         return Err(Failure::new(
-            Class::Usage,
+            ExitClass::Usage,
             "confirm.needed",
             format!("{what}, and there is no terminal to ask on"),
         )
@@ -32,7 +32,7 @@ pub fn confirm(settings: &Settings, out: &mut Printer, what: &str, word: &str) -
     let read = io::stdin().lock().take(256).read_line(&mut answer);
     match read {
         Ok(_) if answer.trim() == word => Ok(()),
-        _ => Err(Failure::new(Class::No, "confirm.declined", "nothing was done: it was not confirmed")
+        _ => Err(Failure::new(ExitClass::No, "confirm.declined", "nothing was done: it was not confirmed")
             .hint(format!("type {word}, or add --yes"))),
     }
 }

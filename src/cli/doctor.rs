@@ -10,9 +10,9 @@ use super::args::DoctorArgs;
 use super::json::{Found, Ms, Schema, Severity};
 use super::printer::{Look, Printer};
 use super::table::{Cell, Style, line};
-use crate::config::{Format, Global, Settings};
-use crate::doctor::{self, Finding, Scene, examine, remedy};
-use crate::failure::{Class, Failure};
+use crate::config::{Global, OutputFormat, Settings};
+use crate::doctor::{self, Finding, ProbeContext, examine, remedy};
+use crate::failure::{ExitClass, Failure};
 
 /// Runs every probe; the status is 1 when there is a fault.
 pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, Failure> {
@@ -30,7 +30,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
         }
     };
     out.set_look(Look::of_process(&settings));
-    let scene = Scene { settings, unconfigured, environment: Box::new(environment), clock: Timestamp::now };
+    let scene = ProbeContext { settings, unconfigured, environment: Box::new(environment), clock: Timestamp::now };
     let settings = scene.settings.clone();
     let found = examine(scene, |probe| out.progress(probe, 0, None));
     out.progress_end();
@@ -38,7 +38,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
     if let Some(path) = &args.bundle {
         bundle(path, &settings, &objects)?;
     }
-    if out.format() == Format::Text {
+    if out.format() == OutputFormat::Text {
         out.document(text(&objects, out.look().colour_out).as_bytes())?;
     } else {
         out.list(&objects, "")?;
@@ -49,7 +49,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
 /// For its owner only, and never over a file that is there.
 fn bundle(path: &Path, settings: &Settings, objects: &[Found]) -> Result<(), Failure> {
     let failed = |error: io::Error| {
-        Failure::new(Class::Io, "bundle.file", format!("{} cannot be written: {error}", path.display()))
+        Failure::new(ExitClass::Io, "bundle.file", format!("{} cannot be written: {error}", path.display()))
             .hint("name a file that is not there yet, in a folder that can be written")
     };
     let json = serde_json::to_string_pretty(objects).map_err(|error| failure_of_ours(&error))?;
@@ -67,7 +67,7 @@ fn nameless(text: &str, home: Option<&Path>) -> String {
 }
 
 fn failure_of_ours(error: &serde_json::Error) -> Failure {
-    Failure::new(Class::Bug, "bug.json", error.to_string())
+    Failure::new(ExitClass::Bug, "bug.json", error.to_string())
 }
 
 fn object(depth: usize, finding: Finding) -> Found {

@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::{json, printer::Printer, server::client::connect, station};
 use crate::{
-    config::{Settings, Source},
+    config::{Settings, UserSource},
     crypto::ec::Point,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     pki::PkiDir,
     server_client::ServerClient,
     terminal::admission::{Rules, UserPreference},
@@ -43,7 +43,7 @@ impl Inquiry {
         events: bool,
         tell: impl Fn(ServerEvent) + Send + 'static,
     ) -> Result<Option<Self>, Failure> {
-        if settings.server.url.is_none() && settings.source != Source::Server {
+        if settings.server.url.is_none() && settings.source != UserSource::Server {
             return Ok(None);
         }
         let server = connect(settings)?;
@@ -60,9 +60,9 @@ impl Inquiry {
         let age = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let rules = Rules {
             wanted: match settings.source {
-                Source::Auto => UserPreference::Either,
-                Source::Card => UserPreference::Card,
-                Source::Server => UserPreference::Server,
+                UserSource::Auto => UserPreference::Either,
+                UserSource::Card => UserPreference::Card,
+                UserSource::Server => UserPreference::Server,
             },
             feed_max_age: age(settings.server.feed_max_age),
             offline_max_age: age(settings.server.offline_max_age),
@@ -120,7 +120,7 @@ pub fn tell(news: &ServerEvent, out: &mut Printer) {
         ServerEvent::Lost(error) | ServerEvent::Alarm(error) => {
             let failure = Failure::from(error.clone());
             let message = match failure.class {
-                Class::Unavailable | Class::Busy => {
+                ExitClass::Unavailable | ExitClass::Busy => {
                     format!("{}; until it is back, what it said last counts", failure.message)
                 }
                 _ => failure.message,
@@ -181,7 +181,7 @@ mod tests {
             let problem =
                 Problem { kind: String::new(), title: "no".into(), status: 409, detail: None, code: code.into() };
             let failure = Failure::from(ServerError::Problem(Box::new(problem)));
-            assert_eq!((failure.code, failure.class), (code, Class::Refused));
+            assert_eq!((failure.code, failure.class), (code, ExitClass::Refused));
             assert!(failure.hint.is_some());
         }
     }

@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 
 /// Listens while it exists.
 pub struct Interrupt {
@@ -23,7 +23,7 @@ impl Interrupt {
     /// command waits on), and the second ends the process with its status, whatever hangs.
     pub fn install(wake: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
         Self::try_install(wake).map_err(|error| {
-            Failure::new(Class::Bug, "interrupt.install", format!("signals cannot be handled: {error}"))
+            Failure::new(ExitClass::Bug, "interrupt.install", format!("signals cannot be handled: {error}"))
         })
     }
 
@@ -49,16 +49,16 @@ impl Interrupt {
     }
 
     /// The signal that came: exit status 130 or 143.
-    pub fn signal(&self) -> Option<Class> {
+    pub fn signal(&self) -> Option<ExitClass> {
         match self.number.load(Ordering::SeqCst) {
             0 => None,
-            number => Some(Class::Signal(number)),
+            number => Some(ExitClass::Signal(number)),
         }
     }
 
     /// The exit status that a signal asks for, if one came.
     pub fn exit_status(&self) -> Option<u8> {
-        self.signal().map(Class::exit_status)
+        self.signal().map(ExitClass::exit_status)
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
         raise(signal).unwrap();
         woken.recv().unwrap();
         let number = u8::try_from(signal).unwrap();
-        assert_eq!(interrupt.signal(), Some(Class::Signal(number)));
+        assert_eq!(interrupt.signal(), Some(ExitClass::Signal(number)));
         assert_eq!(interrupt.exit_status(), Some(128 + number));
         raise(signal).unwrap();
         unreachable!("the second signal ends the process");

@@ -13,7 +13,7 @@ use crate::{
         random::SystemRandom,
         x509::{self, CertificateRequest},
     },
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     files,
     pki::{Bundle, BundledCertificates, BundledPrevious, Ca, Caution, Followed, PkiDir, PkiError, TerminalKeys},
     server_client::ServerClient,
@@ -94,7 +94,7 @@ const fn card_role(role: Role) -> x509::TerminalRole {
 fn decoded(answer: &v1::TerminalCertificates) -> Result<BundledCertificates, Failure> {
     let one = |text: &str| {
         BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| {
-            Failure::new(Class::Protocol, "server.protocol", "the server sent a certificate that cannot be read")
+            Failure::new(ExitClass::Protocol, "server.protocol", "the server sent a certificate that cannot be read")
                 .hint("terminal and server must be of the same release")
         })
     };
@@ -118,7 +118,7 @@ pub fn require_free(file: &Path) -> Result<(), Failure> {
     if !file.exists() {
         return Ok(());
     }
-    Err(Failure::new(Class::Usage, "file.exists", format!("{} is there already", file.display()))
+    Err(Failure::new(ExitClass::Usage, "file.exists", format!("{} is there already", file.display()))
         .hint("name a file that is not there"))
 }
 

@@ -13,7 +13,7 @@ use clap_mangen::roff::{Roff, bold, roman};
 
 use super::args::{Cli, ManArgs};
 use super::printer::Printer;
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 
 /// Variables that are no options, and what they do.
 const VARIABLES: &[(&str, &str)] = &[
@@ -94,7 +94,7 @@ fn page(command: &Command, above: Option<&str>) -> io::Result<Page> {
 
 fn exit_status(roff: &mut Roff) {
     let done = ("0".to_owned(), "Done.".to_owned());
-    let classes = Class::ALL.iter().map(|class| (class.exit_status().to_string(), class.meaning().to_owned()));
+    let classes = ExitClass::ALL.iter().map(|class| (class.exit_status().to_string(), class.meaning().to_owned()));
     let signal = ("130, 143".to_owned(), "Ended by a signal.".to_owned());
     section(roff, "EXIT STATUS", std::iter::once(done).chain(classes).chain([signal]));
 }
@@ -124,6 +124,6 @@ fn see_also(roff: &mut Roff, above: Option<&str>) {
 }
 
 fn failed(what: &str, error: &io::Error) -> Failure {
-    Failure::new(Class::Io, "man.unwritable", format!("{what} cannot be written: {error}"))
+    Failure::new(ExitClass::Io, "man.unwritable", format!("{what} cannot be written: {error}"))
         .hint("name a folder that may be written to")
 }

@@ -47,7 +47,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::config::{Global, Settings};
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 use args::{Cli, Command};
 use printer::{Look, Printer};
 
@@ -125,7 +125,7 @@ fn refuse(error: &clap::Error) -> u8 {
         }
         _ => {
             out.error(&usage::failure(error));
-            Class::Usage.exit_status()
+            ExitClass::Usage.exit_status()
         }
     }
 }
@@ -137,10 +137,10 @@ fn tell_panics() {
         let payload = panic.payload();
         let what = payload.downcast_ref::<&str>().copied();
         let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-        let failure = Failure::new(Class::Bug, "bug.panic", format!("a bug of ours: {what}{place}"))
+        let failure = Failure::new(ExitClass::Bug, "bug.panic", format!("a bug of ours: {what}{place}"))
             .hint("please report it, with what you did");
         Printer::new(Look::default()).error(&failure);
-        std::process::exit(i32::from(Class::Bug.exit_status()));
+        std::process::exit(i32::from(ExitClass::Bug.exit_status()));
     }));
 }
 
@@ -158,7 +158,7 @@ mod tests {
     fn the_help_tells_every_exit_status() {
         let help = Cli::command().get_after_help().unwrap().to_string();
         let told: Vec<u8> = help.split([' ', ',', '.']).filter_map(|word| word.parse().ok()).collect();
-        let all: Vec<u8> = std::iter::once(0).chain(Class::ALL.iter().map(|class| class.exit_status())).collect();
+        let all: Vec<u8> = std::iter::once(0).chain(ExitClass::ALL.iter().map(|class| class.exit_status())).collect();
         assert_eq!(told, all);
     }
 

@@ -13,7 +13,7 @@ use crate::{
         link::LinkError,
         trace::{self, Judged, TraceRecord},
     },
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     reader::event_count,
     terminal::admission::{Origin, Rules, ServerVerdict, decide},
     terminal::lookups::LookupOutcome,
@@ -168,7 +168,7 @@ impl Outcome {
     }
 
     /// The class of the failure.
-    pub fn class(&self) -> Option<Class> {
+    pub fn class(&self) -> Option<ExitClass> {
         self.failure().map(|f| f.class)
     }
 

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     api::User,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
 };
 
 /// Bad rows that are told; the others are counted.
@@ -55,7 +55,7 @@ pub type Check<'a> = &'a mut dyn FnMut(&mut User) -> Result<(), Blame>;
 pub fn load_checked(path: &Path, check: Check<'_>) -> Result<Vec<User>, Failure> {
     let shown = path.display();
     let unreadable = |error: io::Error| {
-        Failure::new(Class::Io, "csv.unreadable", format!("{shown}: {error}"))
+        Failure::new(ExitClass::Io, "csv.unreadable", format!("{shown}: {error}"))
             .hint("name a CSV file that is there, of at most 256 MiB")
     };
     let mut text = Vec::new();
@@ -73,7 +73,7 @@ pub fn load_checked(path: &Path, check: Check<'_>) -> Result<Vec<User>, Failure>
     }
     let rows = if bad.len() == 1 { "row" } else { "rows" };
     Err(Failure::new(
-        Class::Data,
+        ExitClass::Data,
         "csv.bad-rows",
         format!("{shown}: {} {rows} cannot be taken, and nothing was done:{}", bad.len(), told.concat()),
     )

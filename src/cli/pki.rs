@@ -19,7 +19,7 @@ use crate::{
     api::v1::Role,
     config::Settings,
     crypto::random::SystemRandom,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     files,
     pki::{
         Age, Bundle, Caution, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir, PkiError, SetId,
@@ -182,7 +182,7 @@ fn list(home: &PkiDir, report: Option<&IssueReport>, now: Timestamp, out: &mut P
         }
     }
     let broken = objects.iter().any(|object| object.state == PkiState::Broken);
-    Ok(if broken { Class::No.exit_status() } else { 0 })
+    Ok(if broken { ExitClass::No.exit_status() } else { 0 })
 }
 
 /// What should not stay so, and what to do about it.

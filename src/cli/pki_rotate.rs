@@ -6,7 +6,7 @@ use super::{confirm::confirm, host::server_names, printer::Printer, server::Plac
 use crate::{
     config::Settings,
     crypto::random::SystemRandom,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     pki::{Caution, IssueReport, PkiDir, PkiError},
 };
 
@@ -20,7 +20,7 @@ pub fn run(
     let store = Place::find(settings)?;
     if settings.server.url.is_some() && store.is_none() && home.has_ca_key() {
         let what = "the server is elsewhere, with the same CA: here, its rotation would leave the server behind";
-        return Err(Failure::new(Class::Refused, "pki.rotation-server", what)
+        return Err(Failure::new(ExitClass::Refused, "pki.rotation-server", what)
             .hint("run it where the server and its store are: rollcall pki rotate-ca"));
     }
     if finish {

@@ -21,8 +21,8 @@ use serde::Serialize;
 
 use super::harmless;
 use super::table::{self, Cell, Style};
-use crate::config::{Colour, Format, Settings};
-use crate::failure::{Class, Failure};
+use crate::config::{Colour, OutputFormat, Settings};
+use crate::failure::{ExitClass, Failure};
 
 /// An object that can be printed in every form.
 pub trait Record: Serialize {
@@ -53,7 +53,7 @@ pub trait Record: Serialize {
 #[allow(clippy::struct_excessive_bools)] // three independent switches, and one of them for each stream
 pub struct Look {
     /// The form of the results.
-    pub format: Format,
+    pub format: OutputFormat,
     /// Colour on stdout.
     pub colour_out: bool,
     /// Colour on stderr.
@@ -116,7 +116,7 @@ impl Printer {
     }
 
     /// The form of the results.
-    pub const fn format(&self) -> Format {
+    pub const fn format(&self) -> OutputFormat {
         self.look.format
     }
 
@@ -142,9 +142,9 @@ impl Printer {
         }
         self.stage = Stage::List { items: false };
         match self.look.format {
-            Format::Text | Format::Ndjson => Ok(()),
-            Format::Json => self.write(b"["),
-            Format::Csv => self.csv(R::COLUMNS.iter().copied()),
+            OutputFormat::Text | OutputFormat::Ndjson => Ok(()),
+            OutputFormat::Json => self.write(b"["),
+            OutputFormat::Csv => self.csv(R::COLUMNS.iter().copied()),
         }?;
         self.flush()
     }
@@ -159,7 +159,7 @@ impl Printer {
     /// A whole list: a table for people. `nobody` is said on stderr, for people, when it is empty.
     pub fn list<R: Record>(&mut self, objects: &[R], nobody: &str) -> Result<(), Failure> {
         self.begin::<R>()?;
-        if self.look.format == Format::Text {
+        if self.look.format == OutputFormat::Text {
             if objects.is_empty() {
                 self.note(nobody);
                 return Ok(());
@@ -178,15 +178,15 @@ impl Printer {
     /// The one object that a command is about.
     pub fn object<R: Record>(&mut self, object: &R) -> Result<(), Failure> {
         match self.look.format {
-            Format::Text => {
+            OutputFormat::Text => {
                 let text = table::details(&object.details(), self.look.colour_out);
                 self.write(text.as_bytes())
             }
-            Format::Json | Format::Ndjson => {
+            OutputFormat::Json | OutputFormat::Ndjson => {
                 let text = form::json(object)? + "\n";
                 self.write(text.as_bytes())
             }
-            Format::Csv => {
+            OutputFormat::Csv => {
                 self.csv(R::COLUMNS.iter().copied())?;
                 self.csv(object.record().iter().map(String::as_str))
             }
@@ -204,7 +204,7 @@ impl Printer {
     pub fn end(&mut self) -> Result<(), Failure> {
         self.progress_end();
         let stage = std::mem::replace(&mut self.stage, Stage::Nothing);
-        if let (Stage::List { items }, Format::Json) = (stage, self.look.format) {
+        if let (Stage::List { items }, OutputFormat::Json) = (stage, self.look.format) {
             self.write(if items { b"\n]\n" } else { b"]\n" })?;
         }
         self.flush()
@@ -274,21 +274,21 @@ impl Printer {
 
     fn object_of_list<R: Record>(&mut self, object: &R) -> Result<(), Failure> {
         match self.look.format {
-            Format::Text => {
+            OutputFormat::Text => {
                 let text = table::line(&object.line(), self.look.colour_out) + "\n";
                 self.write(text.as_bytes())
             }
-            Format::Ndjson => {
+            OutputFormat::Ndjson => {
                 let text = form::json(object)? + "\n";
                 self.write(text.as_bytes())
             }
-            Format::Json => {
+            OutputFormat::Json => {
                 let first = self.stage == Stage::List { items: false };
                 self.stage = Stage::List { items: true };
                 let text = format!("{}{}", if first { "\n" } else { ",\n" }, form::json(object)?);
                 self.write(text.as_bytes())
             }
-            Format::Csv => self.csv(object.record().iter().map(String::as_str)),
+            OutputFormat::Csv => self.csv(object.record().iter().map(String::as_str)),
         }
     }
 
@@ -319,8 +319,10 @@ impl Printer {
                 self.closed = true;
                 Ok(())
             }
-            Err(error) => Err(Failure::new(Class::Io, "output.failed", format!("stdout cannot be written: {error}"))
-                .hint("is the disk full?")),
+            Err(error) => {
+                Err(Failure::new(ExitClass::Io, "output.failed", format!("stdout cannot be written: {error}"))
+                    .hint("is the disk full?"))
+            }
             Ok(()) => Ok(()),
         }
     }

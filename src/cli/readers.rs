@@ -17,8 +17,8 @@ use super::printer::Printer;
 use crate::card::apdu;
 use crate::card::chaining::exchange;
 use crate::card::link::LinkError;
-use crate::config::{Format, Settings};
-use crate::failure::{Class, Failure};
+use crate::config::{OutputFormat, Settings};
+use crate::failure::{ExitClass, Failure};
 use crate::reader::atr::fields::{Field, fields};
 use crate::reader::atr::names;
 use crate::reader::monitor::{Monitor, ReaderEvent};
@@ -45,7 +45,7 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     let mut found = asked(&readers, settings);
     name(&mut found);
     out.list(&found, "")?;
-    if args.explain && out.format() == Format::Text {
+    if args.explain && out.format() == OutputFormat::Text {
         out.document(explained(&found).as_bytes())?;
     }
     Ok(0)
@@ -53,7 +53,7 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
 
 /// There is no reader at all.
 pub fn none() -> Failure {
-    Failure::new(Class::No, "reader.none", "no reader is connected")
+    Failure::new(ExitClass::No, "reader.none", "no reader is connected")
         .hint("plug one in; rollcall readers --watch shows whether it is seen")
 }
 
@@ -190,8 +190,9 @@ fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (wake, woken) = mpsc::channel();
     let signal = wake.clone();
     let interrupt = Interrupt::install(move || drop(signal.send(Wake::Signal)))?;
-    let monitor = Monitor::start(move |event| wake.send(Wake::Event(event)).is_ok())
-        .map_err(|e| Failure::new(Class::Unavailable, "system.threads", format!("no thread can be started: {e}")))?;
+    let monitor = Monitor::start(move |event| wake.send(Wake::Event(event)).is_ok()).map_err(|e| {
+        Failure::new(ExitClass::Unavailable, "system.threads", format!("no thread can be started: {e}"))
+    })?;
     let mut scene = Scene { settings, known: BTreeMap::new(), seq: 0 };
     out.begin::<Reader>()?;
     while let Ok(Wake::Event(event)) = woken.recv() {
@@ -241,7 +242,7 @@ impl Scene<'_> {
             return Ok(());
         }
         self.known.insert(reader.clone(), (Slot::Empty, false));
-        if out.format() == Format::Csv {
+        if out.format() == OutputFormat::Csv {
             return out.item(&object(&reader, &Slot::Empty, false, self.settings));
         }
         self.happened(EventKind::ReaderAdded, Some(reader), out)
@@ -251,7 +252,7 @@ impl Scene<'_> {
         if self.known.remove(&reader).is_none() {
             return Ok(());
         }
-        if out.format() == Format::Csv {
+        if out.format() == OutputFormat::Csv {
             let mut object = object(&reader, &Slot::Empty, false, self.settings);
             object.state = json::ReaderState::Removed;
             return out.item(&object);
@@ -273,7 +274,7 @@ impl Scene<'_> {
 
     /// The records of csv are all readers.
     fn service(&mut self, kind: EventKind, note: &str, out: &mut Printer) -> Result<(), Failure> {
-        if out.format() == Format::Csv {
+        if out.format() == OutputFormat::Csv {
             out.note(note);
             return Ok(());
         }
@@ -321,7 +322,7 @@ mod tests {
     }
 
     /// What the door's reader goes through, and one that is not meant beside it.
-    fn told(format: Format) -> String {
+    fn told(format: OutputFormat) -> String {
         let (door, other) = ("Door 00 00".to_owned(), "Desk 00 00".to_owned());
         let aliases = Aliases::from([("north door".into(), "door".into())]);
         let settings =
@@ -352,7 +353,7 @@ mod tests {
     #[test]
     fn only_the_readers_that_are_meant_are_told_and_in_order() {
         let objects: Vec<serde_json::Value> =
-            told(Format::Ndjson).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            told(OutputFormat::Ndjson).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let brief: Vec<_> = objects.iter().map(|o| o["event"].as_str().or(o["state"].as_str()).unwrap()).collect();
         assert_eq!(
             brief,
@@ -375,7 +376,7 @@ mod tests {
 
     #[test]
     fn records_of_csv_are_all_readers() {
-        let text = told(Format::Csv);
+        let text = told(OutputFormat::Csv);
         let states: Vec<_> = text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap()).collect();
         assert_eq!(states, ["empty", "present", "exclusive", "exclusive", "empty", "removed"]);
     }

@@ -13,7 +13,7 @@ use super::{host::server_names, issue, server::client::connect, station, station
 use crate::{
     config::Settings,
     crypto::random::SystemRandom,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     pki::{Caution, PkiDir, PkiError},
     server_client::ServerClient,
     token::open::Credentials,
@@ -177,7 +177,7 @@ fn renew(settings: &Settings) -> Result<Fresh, Failure> {
         issue::renew(&connect(settings)?, &home)?;
     } else {
         let no = "there is neither the CA key nor a server that could renew this terminal's certificates";
-        return Err(Failure::new(Class::Config, "pki.no-renewal", no)
+        return Err(Failure::new(ExitClass::Config, "pki.no-renewal", no)
             .hint("make a new bundle where the CA key lies: rollcall pki issue terminal NAME --out FILE"));
     }
     load(settings)

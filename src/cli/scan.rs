@@ -26,8 +26,8 @@ use super::{
     station::{self, Message, Station},
 };
 use crate::{
-    config::{Format, Settings},
-    failure::{Class, Failure, summary},
+    config::{OutputFormat, Settings},
+    failure::{ExitClass, Failure, summary},
     reader::{self, ReaderState, monitor::Monitor},
     terminal::lookups::ServerEvent,
     terminal::presence::{Input, store::TerminalStore},
@@ -36,7 +36,7 @@ use crate::{
 
 /// Runs the command.
 pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    if args.out.is_some() && matches!(settings.format, Format::Text | Format::Json) {
+    if args.out.is_some() && matches!(settings.format, OutputFormat::Text | OutputFormat::Json) {
         return Err(FileError::Form.into());
     }
     let end = End {
@@ -78,7 +78,7 @@ enum Sink {
 
 #[derive(Default)]
 struct Tally {
-    failures: Vec<Class>,
+    failures: Vec<ExitClass>,
     succeeded: usize,
     /// Every token that was authenticated, in this run or by the file that it goes on with.
     distinct: HashSet<uuid::Uuid>,
@@ -265,15 +265,15 @@ fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver
 
 fn nobody(any: bool) -> Failure {
     let hint = if any { "put a token on a reader" } else { "plug in a reader; rollcall readers shows what is there" };
-    Failure::new(Class::No, "scan.nobody", "no card is in range").hint(hint)
+    Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint(hint)
 }
 
 fn too_few(found: usize, count: usize) -> Failure {
     let message = format!("the time is over: {found} of {count} tokens were authenticated");
-    Failure::new(Class::No, "scan.too-few", message).hint("what was read is stored; run it again for the others")
+    Failure::new(ExitClass::No, "scan.too-few", message).hint("what was read is stored; run it again for the others")
 }
 
 fn nobody_came() -> Failure {
-    Failure::new(Class::No, "scan.nobody", "the time is over: no token was authenticated")
+    Failure::new(ExitClass::No, "scan.nobody", "the time is over: no token was authenticated")
         .hint("put tokens on a reader")
 }

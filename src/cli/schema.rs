@@ -3,7 +3,7 @@
 use super::args::SchemaArgs;
 use super::json;
 use super::printer::Printer;
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 
 /// Prints the names, or one schema.
 pub fn run(args: &SchemaArgs, out: &mut Printer) -> Result<u8, Failure> {
@@ -19,6 +19,6 @@ pub fn run(args: &SchemaArgs, out: &mut Printer) -> Result<u8, Failure> {
 }
 
 fn unknown(name: &str) -> Failure {
-    Failure::new(Class::Usage, "schema.unknown", format!("there is no JSON object {name:?}"))
+    Failure::new(ExitClass::Usage, "schema.unknown", format!("there is no JSON object {name:?}"))
         .hint(format!("there are: {}", json::NAMES.join(", ")))
 }

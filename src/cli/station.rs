@@ -11,7 +11,7 @@ use super::{outcome::Remembered, printer::Printer, renewal::Fresh, watch::hook};
 use crate::{
     card::apdu::ApduFormat,
     config::Settings,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     pki,
     reader::{event_count, monitor::ReaderEvent},
     terminal::lookups::{LookupOutcome, ServerEvent},
@@ -106,7 +106,7 @@ pub fn teller(messages: &Sender<Message>) -> impl FnMut(ReaderEvent) -> bool + S
 /// A thread could not be started.
 #[allow(clippy::needless_pass_by_value)] // for map_err
 pub fn no_thread(error: std::io::Error) -> Failure {
-    Failure::new(Class::Busy, "system.no-thread", format!("no thread could be started: {error}"))
+    Failure::new(ExitClass::Busy, "system.no-thread", format!("no thread could be started: {error}"))
         .hint("free memory, or raise the limit of processes")
 }
 

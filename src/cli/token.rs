@@ -14,7 +14,7 @@ use super::{
 use crate::{
     card::{apdu::ApduFormat, meter::Metered},
     config::Settings,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     files,
     reader::pcsc::{Card, CardLimits},
     terminal::tap::{
@@ -102,11 +102,11 @@ fn verify(args: &TokenVerifyArgs, settings: &Settings, reader: String, out: &mut
         Some((_, None)) => out.note("there is no picture on this card"),
         Some((file, Some(portrait))) => {
             files::replace(file, &portrait).map_err(|error| {
-                Failure::new(Class::Io, "file.unwritable", format!("{}: {error}", file.display()))
+                Failure::new(ExitClass::Io, "file.unwritable", format!("{}: {error}", file.display()))
                     .hint("name a file that can be written")
             })?;
         }
     }
     out.object(&outcome.object(true))?;
-    Ok(outcome.class().map_or(0, crate::failure::Class::exit_status))
+    Ok(outcome.class().map_or(0, crate::failure::ExitClass::exit_status))
 }

@@ -19,7 +19,7 @@ use crate::{
     },
     config::Settings,
     crypto::random::{SystemRandom, bytes},
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     pki::PkiDir,
     reader::pcsc::{Card, CardLimits},
     terminal::administration::{self, ManageError, Target, TokenOperation},
@@ -173,27 +173,27 @@ pub fn failure(error: &ManageError, exchanges: u32) -> Failure {
     match error {
         // Unlike in a tap, something may have been written.
         ManageError::Token(TokenError::Link(LinkError::CardRemoved)) => {
-            Failure::new(Class::CardLeft, "card.left", format!("the card left the reader at exchange {exchanges}"))
+            Failure::new(ExitClass::CardLeft, "card.left", format!("the card left the reader at exchange {exchanges}"))
                 .hint("put the same card back and run the same command again: it finishes what was begun")
         }
         ManageError::Token(e) => token(e, exchanges),
         ManageError::Foreign => TapError::Foreign.to_failure(exchanges),
-        ManageError::Open => Failure::new(Class::No, "token.open-mode", message)
+        ManageError::Open => Failure::new(ExitClass::No, "token.open-mode", message)
             .hint("only tokens in private mode have a set; see what this one is: rollcall token info"),
-        ManageError::OtherSet(_) => Failure::new(Class::No, "token.other-set", message)
+        ManageError::OtherSet(_) => Failure::new(ExitClass::No, "token.other-set", message)
             .hint("put a token of the set on the reader whose key is replaced: rollcall token rotate --set ID"),
-        ManageError::NoSetKey => Failure::new(Class::Refused, "token.no-set-key", message)
+        ManageError::NoSetKey => Failure::new(ExitClass::Refused, "token.no-set-key", message)
             .hint("it came with the public test keys: enroll its user anew on another card"),
-        ManageError::NotNoted(_) => Failure::new(Class::Io, "pki.file", message)
+        ManageError::NotNoted(_) => Failure::new(ExitClass::Io, "pki.file", message)
             .hint("check the permissions and the space of the folder pki/sets, and run the command again"),
-        ManageError::OtherCard => Failure::new(Class::CardLeft, "token.other-card", message)
+        ManageError::OtherCard => Failure::new(ExitClass::CardLeft, "token.other-card", message)
             .hint("nothing was changed; put the right card on the reader, and run the command again"),
-        ManageError::NoRotation => Failure::new(Class::No, "pki.no-rotation", message)
+        ManageError::NoRotation => Failure::new(ExitClass::No, "pki.no-rotation", message)
             .hint("begin one where the CA key lies: rollcall pki rotate-ca"),
         ManageError::NotCertified(_) => {
-            Failure::new(Class::Refused, "enroll.not-certified", message).hint("look at the CA: rollcall pki list")
+            Failure::new(ExitClass::Refused, "enroll.not-certified", message).hint("look at the CA: rollcall pki list")
         }
-        ManageError::Role { .. } => Failure::new(Class::Refused, "token.role", message)
+        ManageError::Role { .. } => Failure::new(ExitClass::Refused, "token.role", message)
             .hint("run it where the CA key lies, or with a terminal that was issued with this role"),
     }
 }

@@ -27,7 +27,7 @@ use crate::{
         ec::Point,
         random::{SystemRandom, bytes},
     },
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     pki::{Ca, Caution, PkiDir, PkiError, Rotation, Set, Succession},
     reader::monitor::{Monitor, ReaderEvent},
     terminal::administration::{
@@ -287,7 +287,7 @@ fn one(desk: &mut Desk<'_>, reader: &str, failures: u32, out: &mut Printer) -> R
             Ok(0)
         }
         // What is wrong here would be wrong with every card.
-        Err(failure) if failure.class == Class::Io => Err(failure),
+        Err(failure) if failure.class == ExitClass::Io => Err(failure),
         Err(failure) => {
             out.item(&object(reader, None, None, Some(&failure)))?;
             Ok(failures + 1)
@@ -317,7 +317,7 @@ fn end(goal: &Goal, failed: bool, signal: Option<u8>, out: &mut Printer) -> Resu
         return Ok(signal);
     }
     let code = if failed { "batch.too-many-failures" } else { "batch.incomplete" };
-    Err(Failure::new(Class::No, code, message).hint("run the same command again: it goes on where it stopped"))
+    Err(Failure::new(ExitClass::No, code, message).hint("run the same command again: it goes on where it stopped"))
 }
 
 fn object(

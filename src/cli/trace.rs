@@ -11,7 +11,7 @@ use crate::{
         write::{self, TraceOptions},
     },
     config::Global,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     token::traced::{DIGEST, mask},
 };
 
@@ -19,7 +19,7 @@ use crate::{
 pub fn begin(global: &Global) -> Result<(), Failure> {
     let Some(path) = &global.trace else {
         // The parser cannot say it: these options may stand on either side of the command.
-        let alone = Failure::new(Class::Usage, "usage", "--trace-personal says what --trace FILE leaves in")
+        let alone = Failure::new(ExitClass::Usage, "usage", "--trace-personal says what --trace FILE leaves in")
             .hint("add --trace FILE");
         return if global.trace_personal { Err(alone) } else { Ok(()) };
     };
@@ -28,9 +28,9 @@ pub fn begin(global: &Global) -> Result<(), Failure> {
     let recorder = Recorder::create(path, options).map_err(|error| {
         let message = format!("{}: {error}", path.display());
         match error.kind() {
-            ErrorKind::AlreadyExists => Failure::new(Class::Io, "trace.exists", message)
+            ErrorKind::AlreadyExists => Failure::new(ExitClass::Io, "trace.exists", message)
                 .hint("name a file that is not there yet, or remove this one"),
-            _ => Failure::new(Class::Io, "trace.unwritable", message).hint("name a file that can be written"),
+            _ => Failure::new(ExitClass::Io, "trace.unwritable", message).hint("name a file that can be written"),
         }
     })?;
     write::start(Arc::new(recorder));

@@ -2,7 +2,7 @@
 
 use clap::error::ErrorKind;
 
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 
 /// A refusal of the parser. Its text has paragraphs: `error: …`, perhaps `tip: …`, `Usage: …`, and a pointer to the help.
 pub fn failure(error: &clap::Error) -> Failure {
@@ -18,7 +18,7 @@ pub fn failure(error: &clap::Error) -> Failure {
         (None, Some(usage)) => format!("usage: {usage}"),
         (None, None) => "add --help to see what is taken".to_owned(),
     };
-    Failure::new(Class::Usage, "usage", message).hint(hint)
+    Failure::new(ExitClass::Usage, "usage", message).hint(hint)
 }
 
 fn one_line(paragraph: &str) -> String {

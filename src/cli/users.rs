@@ -12,8 +12,8 @@ use super::moment::Moment;
 use super::printer::{Look, Printer, Record};
 use super::station;
 use super::table::Cell;
-use crate::config::{Format, Settings};
-use crate::failure::{Class, Failure};
+use crate::config::{OutputFormat, Settings};
+use crate::failure::{ExitClass, Failure};
 use crate::terminal::presence::{Entry, Event, Input, Reason, TerminalStore};
 
 const NOBODY: &str = "nobody is here";
@@ -49,8 +49,8 @@ fn show(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Res
 }
 
 fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
-    if settings.format == Format::Text {
-        out.set_look(Look { format: Format::Csv, ..Look::of_process(settings) });
+    if settings.format == OutputFormat::Text {
+        out.set_look(Look { format: OutputFormat::Csv, ..Look::of_process(settings) });
     }
     list(settings, now, out)
 }
@@ -58,7 +58,7 @@ fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), 
 fn history(span: [Option<Moment>; 2], settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let [since, until] = span.map(|moment| moment.map(|moment| moment.resolve(now)));
     let Some(store) = settled(settings, now)? else { return tell(Vec::new(), "nothing happened yet", out) };
-    if settings.format == Format::Text {
+    if settings.format == OutputFormat::Text {
         // A table needs all of its rows before it can be aligned.
         let mut events = Vec::new();
         store.history(since, until, |event| {
@@ -96,7 +96,7 @@ fn allow(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Re
     let mut store = station::store(settings)?;
     let id = token_id(id).map_or_else(|| id.to_owned(), |token_id| token_id.to_string());
     if !store.list()?.is_denied(&id) {
-        return Err(Failure::new(Class::No, "users.not-denied", format!("{id} is not denied here"))
+        return Err(Failure::new(ExitClass::No, "users.not-denied", format!("{id} is not denied here"))
             .hint("rollcall users denied lists who is"));
     }
     store.order(&Input::Allow { id: id.clone() }, now, settings)?;
@@ -145,7 +145,7 @@ fn meant<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failure> {
     let found = if exact.is_empty() { beginning_with(id, entries) } else { exact };
     match found.as_slice() {
         [entry] => Ok(entry),
-        [] => Err(Failure::new(Class::No, "users.unknown", format!("{id} is not on the list"))
+        [] => Err(Failure::new(ExitClass::No, "users.unknown", format!("{id} is not on the list"))
             .hint("rollcall users lists who is; rollcall users history tells who was")),
         several => Err(ambiguous(id, several)),
     }
@@ -156,7 +156,7 @@ fn meant<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failure> {
 fn deniable(id: &str, entries: &[Entry]) -> Result<String, Failure> {
     if id.trim().is_empty() {
         return Err(
-            Failure::new(Class::Usage, "users.empty-id", "the id is empty").hint("give a user id or a token id")
+            Failure::new(ExitClass::Usage, "users.empty-id", "the id is empty").hint("give a user id or a token id")
         );
     }
     let is_user = entries.iter().any(|entry| entry.user.id == id);
@@ -169,7 +169,7 @@ fn deniable(id: &str, entries: &[Entry]) -> Result<String, Failure> {
 
 fn ambiguous(id: &str, entries: &[&Entry]) -> Failure {
     let tokens: Vec<_> = entries.iter().map(|entry| entry.token_id.to_string()).collect();
-    Failure::new(Class::Usage, "users.ambiguous", format!("{id} may stand for more than one"))
+    Failure::new(ExitClass::Usage, "users.ambiguous", format!("{id} may stand for more than one"))
         .hint(format!("give the whole token id: {}", tokens.join(", ")))
 }
 

@@ -15,7 +15,7 @@ use crate::emulator::{
     CardPlatform, FileStore, PersistentState, SoftwareToken, StateStore, VolatileStore, parse_start_keys,
     vpcd::{self, CardEvent, CardSetup, PATIENCE, StopHandle},
 };
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 
 /// Keeps the card in the reader until a signal ends it (130 or 143). A reader that goes away is waited for.
 pub fn run(args: &VirtualTokenArgs, out: &mut Printer) -> Result<u8, Failure> {
@@ -78,17 +78,17 @@ fn blank(args: &VirtualTokenArgs, out: &mut Printer) -> Result<PersistentState, 
 }
 
 fn crypto(error: &impl ToString) -> Failure {
-    Failure::new(Class::Bug, "bug.crypto", error.to_string())
+    Failure::new(ExitClass::Bug, "bug.crypto", error.to_string())
 }
 
 fn start_keys(path: &Path, out: &mut Printer) -> Result<StaticKeys, Failure> {
-    let unreadable = |e| Failure::new(Class::Io, "start-key.unreadable", format!("{}: {e}", path.display()));
+    let unreadable = |e| Failure::new(ExitClass::Io, "start-key.unreadable", format!("{}: {e}", path.display()));
     let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
     if fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o077 != 0) {
         out.warning(&format!("others may read the start key in {}", path.display()), Some("chmod 600 takes it away"));
     }
     parse_start_keys(&text).map_err(|e| {
-        Failure::new(Class::Data, "start-key.malformed", format!("{}: {e}", path.display()))
+        Failure::new(ExitClass::Data, "start-key.malformed", format!("{}: {e}", path.display()))
             .hint("the file holds 32 hexadecimal digits, or three lines of 32: ENC, MAC, DEK")
     })
 }

@@ -30,7 +30,7 @@ impl Text<'_> {
 }
 
 /// A key with its value.
-pub struct Entry<'a> {
+pub struct ConfigEntry<'a> {
     /// Where it stands.
     pub source: &'a Text<'a>,
     /// In which table; the empty name is that of the file itself.
@@ -41,7 +41,7 @@ pub struct Entry<'a> {
     pub value: &'a Spanned<DeValue<'a>>,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> ConfigEntry<'a> {
     fn name(&self) -> String {
         if self.table.is_empty() {
             self.key.get_ref().to_string()
@@ -100,7 +100,7 @@ impl<'a> Entry<'a> {
     /// One text or a list of them.
     pub fn texts(&self) -> Result<Vec<String>, ConfigError> {
         let DeValue::Array(values) = self.value.get_ref() else { return Ok(vec![self.text()?.to_owned()]) };
-        values.iter().map(|value| Ok(Entry { value, ..*self }.text()?.to_owned())).collect()
+        values.iter().map(|value| Ok(ConfigEntry { value, ..*self }.text()?.to_owned())).collect()
     }
 
     /// `true` or `false`.
@@ -131,10 +131,10 @@ impl<'a> Entry<'a> {
     }
 
     /// The entries of a table, in the order of the file.
-    pub fn entries(&self) -> Result<Vec<Entry<'a>>, ConfigError> {
+    pub fn entries(&self) -> Result<Vec<ConfigEntry<'a>>, ConfigError> {
         let DeValue::Table(table) = self.value.get_ref() else { return Err(self.bad("expected a table")) };
         let name: &'a str = self.key.get_ref();
-        let entry = |(key, value)| Entry { source: self.source, table: name, key, value };
+        let entry = |(key, value)| ConfigEntry { source: self.source, table: name, key, value };
         let mut entries: Vec<_> = table.iter().map(entry).collect();
         entries.sort_by_key(|e| e.key.span().start);
         Ok(entries)

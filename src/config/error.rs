@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::shown;
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 use crate::files::word;
 
 /// Why the configuration cannot be used.
@@ -69,25 +69,25 @@ pub enum ConfigError {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let (class, code, hint) = match &error {
-            ConfigError::NoHome => (Class::Config, "config.no-home", "set ROLLCALL_HOME to a folder".to_owned()),
-            ConfigError::Missing(_) => (Class::Config, "config.missing", "name a file that is there".to_owned()),
+            ConfigError::NoHome => (ExitClass::Config, "config.no-home", "set ROLLCALL_HOME to a folder".to_owned()),
+            ConfigError::Missing(_) => (ExitClass::Config, "config.missing", "name a file that is there".to_owned()),
             ConfigError::Unreadable(path, _) => {
-                (Class::Io, "config.unreadable", format!("look at it: ls -l {}", word(path)))
+                (ExitClass::Io, "config.unreadable", format!("look at it: ls -l {}", word(path)))
             }
-            ConfigError::TooLong(_) => (Class::Config, "config.too-long", "name a configuration file".to_owned()),
+            ConfigError::TooLong(_) => (ExitClass::Config, "config.too-long", "name a configuration file".to_owned()),
             ConfigError::Writable(path) => {
-                (Class::Config, "config.permissions", format!("take that away: chmod o-w {}", word(path)))
+                (ExitClass::Config, "config.permissions", format!("take that away: chmod o-w {}", word(path)))
             }
             ConfigError::Exposed(path) => {
-                (Class::Config, "config.permissions", format!("take that away: chmod 600 {}", word(path)))
+                (ExitClass::Config, "config.permissions", format!("take that away: chmod 600 {}", word(path)))
             }
             ConfigError::BadVariable { name, .. } => {
-                (Class::Config, "config.bad-value", format!("correct it, or unset {name}"))
+                (ExitClass::Config, "config.bad-value", format!("correct it, or unset {name}"))
             }
-            ConfigError::Syntax { .. } => (Class::Config, "config.syntax", "the file has to be TOML".to_owned()),
-            ConfigError::UnknownKey { hint, .. } => (Class::Config, "config.unknown-key", hint.clone()),
+            ConfigError::Syntax { .. } => (ExitClass::Config, "config.syntax", "the file has to be TOML".to_owned()),
+            ConfigError::UnknownKey { hint, .. } => (ExitClass::Config, "config.unknown-key", hint.clone()),
             ConfigError::BadValue { key, .. } => {
-                (Class::Config, "config.bad-value", format!("correct or remove {key}"))
+                (ExitClass::Config, "config.bad-value", format!("correct or remove {key}"))
             }
         };
         Self::new(class, code, error.to_string()).hint(hint)

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::entry::{Entry, Text};
+use super::entry::{ConfigEntry, Text};
 use super::error::ConfigError;
-use super::{Colour, Format, Source, server};
+use super::{Colour, OutputFormat, UserSource, server};
 use crate::pki::pkcs11;
 use crate::reader::select::Aliases;
 use crate::terminal::presence::Presence;
@@ -38,7 +38,7 @@ const LIMITS: [&str; 3] = ["exchange", "on_event", "tap"];
 /// What stands in the file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct File {
-    pub format: Option<Format>,
+    pub format: Option<OutputFormat>,
     pub colour: Option<Colour>,
     pub readers: Vec<String>,
     pub aliases: Aliases,
@@ -51,7 +51,7 @@ pub struct File {
     pub hook: Option<Duration>,
     pub on_event: Option<String>,
     pub tap: Option<Duration>,
-    pub source: Option<Source>,
+    pub source: Option<UserSource>,
     pub verbose: Option<bool>,
     pub server: server::Table,
     pub perso_key: Option<pkcs11::Uri>,
@@ -80,12 +80,12 @@ impl File {
         })?;
         let mut file = Self::default();
         for (key, value) in table.get_ref() {
-            file.take(&Entry { source: &source, table: "", key, value })?;
+            file.take(&ConfigEntry { source: &source, table: "", key, value })?;
         }
         Ok(file)
     }
 
-    fn take(&mut self, entry: &Entry<'_>) -> Result<(), ConfigError> {
+    fn take(&mut self, entry: &ConfigEntry<'_>) -> Result<(), ConfigError> {
         match entry.key.get_ref().as_ref() {
             "output" => self.format = Some(entry.choice()?),
             "color" => self.colour = Some(entry.choice()?),

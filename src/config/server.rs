@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use super::entry::Entry;
+use super::entry::ConfigEntry;
 use super::error::ConfigError;
 use super::set;
 
@@ -52,7 +52,7 @@ impl std::fmt::Debug for StoreText {
 
 /// What was meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerSettings {
     /// Where this terminal's server is: `https://host:port`; none for a terminal without one.
     pub url: Option<String>,
     /// How old the last revocation feed may be while the server is away.
@@ -71,7 +71,7 @@ pub struct Server {
     pub connections: u32,
 }
 
-impl Default for Server {
+impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             url: None,
@@ -88,7 +88,7 @@ impl Default for Server {
 
 impl Table {
     /// Takes one key of the table.
-    pub fn take(&mut self, entry: &Entry<'_>) -> Result<(), ConfigError> {
+    pub fn take(&mut self, entry: &ConfigEntry<'_>) -> Result<(), ConfigError> {
         match entry.key() {
             "url" => self.url = Some(checked_url(entry.text()?).map_err(|what| entry.bad(what))?),
             "feed_max_age" => self.feed_max_age = Some(entry.duration()?),
@@ -108,7 +108,11 @@ impl Table {
     }
 
     /// With the environment, which comes before the file; `state` is where a store lies that nobody named.
-    pub fn resolve(self, environment: &dyn Fn(&str) -> Option<OsString>, state: &Path) -> Result<Server, ConfigError> {
+    pub fn resolve(
+        self,
+        environment: &dyn Fn(&str) -> Option<OsString>,
+        state: &Path,
+    ) -> Result<ServerSettings, ConfigError> {
         let variable = |name: &'static str| -> Result<Option<String>, ConfigError> {
             let text = set(environment, name).map(OsString::into_string).transpose();
             text.map_err(|_| ConfigError::BadVariable { name, message: "it is not UTF-8".into() })
@@ -121,9 +125,9 @@ impl Table {
         let rate = variable("ROLLCALL_SERVER_RATE")?.map(|text| text.parse()).transpose();
         let rate = rate.map_err(|_| bad("ROLLCALL_SERVER_RATE")("it is no number".into()))?;
         let store = variable("ROLLCALL_SERVER_STORE")?.map(StoreText);
-        let otherwise = Server::default();
+        let otherwise = ServerSettings::default();
         let own_file = || StoreText(format!("sqlite://{}", state.join("server.db").display()));
-        Ok(Server {
+        Ok(ServerSettings {
             url: url.or(self.url),
             feed_max_age: self.feed_max_age.unwrap_or(otherwise.feed_max_age),
             offline_max_age: self.offline_max_age.unwrap_or(otherwise.offline_max_age),

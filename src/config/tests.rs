@@ -1,6 +1,6 @@
 use super::file::File;
 use super::*;
-use crate::failure::Class;
+use crate::failure::ExitClass;
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<File, Failure> {
@@ -44,9 +44,9 @@ on_event = "1m"
 tap = "10s"
 "#;
     let settings = resolve(&Global::default(), text, HOME);
-    assert_eq!(settings.format, Format::Ndjson);
+    assert_eq!(settings.format, OutputFormat::Ndjson);
     assert_eq!(settings.colour, Colour::Never);
-    assert_eq!(settings.source, Source::Card);
+    assert_eq!(settings.source, UserSource::Card);
     assert!(settings.verbose && !settings.yes);
     assert_eq!(settings.stale_after, Duration::from_secs(90));
     assert_eq!(settings.heartbeat, Duration::from_secs(1));
@@ -67,7 +67,10 @@ tap = "10s"
 #[test]
 fn without_a_file_the_defaults_of_the_contract_hold() {
     let settings = resolve(&Global::default(), "", HOME);
-    assert_eq!((settings.format, settings.colour, settings.source), (Format::Text, Colour::Auto, Source::Auto));
+    assert_eq!(
+        (settings.format, settings.colour, settings.source),
+        (OutputFormat::Text, Colour::Auto, UserSource::Auto)
+    );
     assert_eq!((settings.stale_after, settings.heartbeat), (Duration::from_secs(60), Duration::from_secs(2)));
     let seconds = Duration::from_secs;
     assert_eq!(settings.limits, Limits { exchange: seconds(5), tap: seconds(15), hook: seconds(10) });
@@ -78,14 +81,14 @@ fn without_a_file_the_defaults_of_the_contract_hold() {
 #[test]
 fn what_was_typed_comes_before_the_file() {
     let typed = Global {
-        output: Some(Format::Csv),
+        output: Some(OutputFormat::Csv),
         color: Some(Colour::Always),
         reader: vec!["b".into()],
         ..Global::default()
     };
     let text = "output = \"json\"\ncolor = \"never\"\nreader = \"a\"";
     let settings = resolve(&typed, text, &[("HOME", "/h"), ("NO_COLOR", "1")]);
-    assert_eq!((settings.format, settings.colour), (Format::Csv, Colour::Always));
+    assert_eq!((settings.format, settings.colour), (OutputFormat::Csv, Colour::Always));
     assert!(settings.readers.matches("b") && !settings.readers.matches("a"));
 }
 
@@ -108,14 +111,14 @@ fn folders() {
     assert_eq!(xdg, ("/c/rollcall".to_owned(), "/h/.local/state/rollcall".to_owned()));
     assert_eq!(find(&[("XDG_CONFIG_HOME", "/c"), ("XDG_STATE_HOME", "/s")]).unwrap().1, "/s/rollcall");
     let failure = Failure::from(find(&[("HOME", "")]).unwrap_err());
-    assert_eq!((failure.class, failure.code), (Class::Config, "config.no-home"));
+    assert_eq!((failure.class, failure.code), (ExitClass::Config, "config.no-home"));
 }
 
 #[test]
 fn refusals_name_line_key_and_remedy() {
     let refused = |text: &str| {
         let failure = parse(text).unwrap_err();
-        assert_eq!(failure.class, Class::Config);
+        assert_eq!(failure.class, ExitClass::Config);
         (failure.code, failure.message, failure.hint.unwrap())
     };
     let (code, message, hint) = refused("color = \"auto\"\n\noutptu = \"json\"");

@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    Finding, Probe, Report,
+    Finding, Probe, ProbeReport,
     holders::{Holders, socket},
     link,
-    memory::Memory,
+    memory::LinkMemory,
 };
 use crate::{
     card::{
@@ -53,7 +53,7 @@ fn hung() -> Finding {
     )
 }
 
-fn look(report: &Report, reader: &ReaderState) {
+fn look(report: &ProbeReport, reader: &ReaderState) {
     let eyes = Eyes::on(&reader.name);
     let at_first = usize::from(matches!(reader.slot, Slot::Card(_) | Slot::Mute));
     let found = match &reader.slot {
@@ -124,7 +124,7 @@ impl Eyes {
     }
 }
 
-fn held(report: &Report) -> Finding {
+fn held(report: &ProbeReport) -> Finding {
     let holders = Holders::of(&socket(&*report.scene.environment));
     let message = format!("another program holds the card for itself; connected to the service: {}", holders.words());
     Finding::fault("card.exclusive", message, holders.remedy())
@@ -155,7 +155,7 @@ fn described(bytes: &[u8]) -> Finding {
 }
 
 /// Talks to the card. What is as it should be stands in the probes below; nothing is left for this one to tell then.
-fn connected(report: &Report, reader: &ReaderState) -> Option<Finding> {
+fn connected(report: &ProbeReport, reader: &ReaderState) -> Option<Finding> {
     let limits = CardLimits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + LIMIT) };
     let mut card = match Card::connect(&reader.name, limits) {
         Ok(card) => card,
@@ -167,7 +167,7 @@ fn connected(report: &Report, reader: &ReaderState) -> Option<Finding> {
     };
     let features = link::features(&transaction.features());
     let about = token(report, &mut transaction);
-    let memory = Memory::of(&report.scene.settings.state_folder);
+    let memory = LinkMemory::of(&report.scene.settings.state_folder);
     let atr = if let Slot::Card(bytes) = &reader.slot { &bytes[..] } else { &[] };
     let measured = match about {
         Ok((found, kvn)) => {
@@ -187,7 +187,7 @@ fn connected(report: &Report, reader: &ReaderState) -> Option<Finding> {
     }
 }
 
-fn broken(report: &Report, error: &LinkError) -> Finding {
+fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
     match error {
         LinkError::SharingViolation => held(report),
         LinkError::CardMute => mute(),
@@ -211,7 +211,7 @@ fn broken(report: &Report, error: &LinkError) -> Finding {
 }
 
 /// Whose the card is, and where it stands in its life; and the number of a key whose certificate it tells anybody.
-fn token(report: &Report, link: &mut dyn Link) -> Result<(Finding, Option<u8>), LinkError> {
+fn token(report: &ProbeReport, link: &mut dyn Link) -> Result<(Finding, Option<u8>), LinkError> {
     let answer = exchange(link, &select(), ApduFormat::Short)?;
     let selected = match Selected::parse(answer) {
         Ok(Some(selected)) => selected,
@@ -252,7 +252,7 @@ fn token(report: &Report, link: &mut dyn Link) -> Result<(Finding, Option<u8>), 
     Ok((found.fact("state", selected.state.word()), kvn))
 }
 
-fn issued(report: &Report, selected: &Selected) -> Finding {
+fn issued(report: &ProbeReport, selected: &Selected) -> Finding {
     let home = PkiDir::new(report.scene.settings.pki_folder());
     // Two, while one is rotated out: a token that was not moved yet is in use as well.
     match home.load_trusted() {

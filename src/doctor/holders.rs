@@ -37,7 +37,7 @@ pub fn socket(environment: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
 
 /// A process with a connection to the service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Holder {
+pub struct ServiceClient {
     pub pid: u32,
     /// What the kernel calls it, at most 15 characters.
     pub name: String,
@@ -46,7 +46,7 @@ pub struct Holder {
 /// Who is connected, and whether there are some that this user may not see.
 #[derive(Debug, Default)]
 pub struct Holders {
-    pub seen: Vec<Holder>,
+    pub seen: Vec<ServiceClient>,
     pub hidden: bool,
 }
 
@@ -158,7 +158,7 @@ fn owners(inodes: &BTreeSet<u32>) -> Holders {
             files.flatten().filter_map(|file| inode(&file.path())).filter(|i| inodes.contains(i)).collect();
         if !mine.is_empty() && pid != own {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            seen.push(Holder { pid, name: name.trim_end().to_owned() });
+            seen.push(ServiceClient { pid, name: name.trim_end().to_owned() });
         }
         known.extend(mine);
     }

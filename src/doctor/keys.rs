@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Map;
 
-use super::{Finding, Probe, Report};
+use super::{Finding, Probe, ProbeReport};
 use crate::{
     failure::Failure,
     pki::{Age, Content, Facts, InventoryItem, PkiDir},
@@ -21,7 +21,7 @@ pub fn probe() -> Probe {
     }
 }
 
-fn look(report: &Report) {
+fn look(report: &ProbeReport) {
     let home = PkiDir::new(report.scene.settings.pki_folder());
     let now = (report.scene.clock)();
     match home.load_authority().and_then(|_| home.inventory()) {

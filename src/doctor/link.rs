@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use self::sizes::{ANSWER_NEEDED, COMMAND_NEEDED, Sizes};
 use super::{
     Finding,
-    memory::{Known, Memory},
+    memory::{LinkMemory, LinkProfile},
 };
 use crate::{
     card::link::{Link, LinkError, Sensitivity},
@@ -64,12 +64,12 @@ pub struct Subject<'a> {
 }
 
 /// Measures with commands that change nothing, and compares with what the link was like.
-pub fn measure(link: &mut dyn Link, subject: &Subject<'_>, memory: &Memory) -> Result<Finding, LinkError> {
+pub fn measure(link: &mut dyn Link, subject: &Subject<'_>, memory: &LinkMemory) -> Result<Finding, LinkError> {
     let trips = RoundTrips::make(link)?;
     let sizes = Sizes::find(link, subject.kvn)?;
     let (uid, ats) = (pseudo(link, 0x00)?, pseudo(link, 0x01)?);
     let half = trips.percentile(50);
-    let known = Known {
+    let known = LinkProfile {
         reader: subject.reader.to_owned(),
         atr: hex::encode_upper(subject.atr),
         at: subject.now,
@@ -143,7 +143,7 @@ fn judge(trips: &RoundTrips, sizes: &Sizes) -> Option<Finding> {
 }
 
 /// It works, and was better.
-fn worse(known: &Known, before: &Known, memory: &Memory) -> Option<Finding> {
+fn worse(known: &LinkProfile, before: &LinkProfile, memory: &LinkMemory) -> Option<Finding> {
     let what = known.worse_than(before)?;
     Some(Finding::warning(
         "link.worse",

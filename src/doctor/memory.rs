@@ -31,7 +31,7 @@ const SCHEMA: &str = "rollcall.links/1";
 /// What a link is like with one kind of card.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Known {
+pub struct LinkProfile {
     /// The reader.
     pub reader: String,
     /// The kind of card, by its answer to reset: hex.
@@ -50,18 +50,18 @@ pub struct Known {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Paper {
+struct MemoryFile {
     schema: String,
-    links: Vec<Known>,
+    links: Vec<LinkProfile>,
 }
 
 /// The file.
 #[derive(Debug)]
-pub struct Memory {
+pub struct LinkMemory {
     path: PathBuf,
 }
 
-impl Memory {
+impl LinkMemory {
     /// In this state folder, which need not be there.
     pub fn of(state: &Path) -> Self {
         Self { path: state.join("links.json") }
@@ -73,12 +73,12 @@ impl Memory {
     }
 
     /// What was known of this reader with this kind of card.
-    pub fn recall(&self, reader: &str, atr: &str) -> Option<Known> {
+    pub fn recall(&self, reader: &str, atr: &str) -> Option<LinkProfile> {
         self.load().into_iter().find(|known| known.reader == reader && known.atr == atr)
     }
 
     /// Notes links that are well; the others stay as they were. Of two processes that write at once one's notes are lost.
-    pub fn note(&self, fresh: &[Known]) {
+    pub fn note(&self, fresh: &[LinkProfile]) {
         // Every reader has a thread of its own.
         static ONE: Mutex<()> = Mutex::new(());
         let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -86,19 +86,19 @@ impl Memory {
         if fresh.is_empty() || !self.path.parent().is_some_and(Path::is_dir) {
             return;
         }
-        let is_fresh = |known: &Known| fresh.iter().any(|one| one.reader == known.reader && one.atr == known.atr);
+        let is_fresh = |known: &LinkProfile| fresh.iter().any(|one| one.reader == known.reader && one.atr == known.atr);
         let mut links: Vec<_> = self.load().into_iter().filter(|known| !is_fresh(known)).collect();
         links.extend(fresh.iter().cloned());
         links.sort_by(|one, other| other.at.cmp(&one.at).then_with(|| one.reader.cmp(&other.reader)));
         links.truncate(READERS);
-        let paper = Paper { schema: SCHEMA.to_owned(), links };
+        let paper = MemoryFile { schema: SCHEMA.to_owned(), links };
         if let Ok(text) = serde_json::to_vec(&paper) {
             // A disk that is full has a finding of its own.
             let _ = files::replace(&self.path, &text);
         }
     }
 
-    fn load(&self) -> Vec<Known> {
+    fn load(&self) -> Vec<LinkProfile> {
         let mut text = Vec::new();
         // A pipe in its place would keep us waiting.
         let regular = std::fs::metadata(&self.path).is_ok_and(|about| about.is_file());
@@ -106,17 +106,17 @@ impl Memory {
         if !regular || !{ read }().is_ok_and(|length| length as u64 <= SIZE) {
             return Vec::new();
         }
-        let paper: Option<Paper> = serde_json::from_slice(&text).ok();
+        let paper: Option<MemoryFile> = serde_json::from_slice(&text).ok();
         let links = paper.filter(|paper| paper.schema == SCHEMA && paper.links.len() <= READERS);
         links.map(|paper| paper.links.into_iter().filter(is_bounded).collect()).unwrap_or_default()
     }
 }
 
-fn is_bounded(known: &Known) -> bool {
+fn is_bounded(known: &LinkProfile) -> bool {
     known.reader.len() <= NAME && known.atr.len() <= 66 && known.atr.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-impl Known {
+impl LinkProfile {
     /// In what this link is worse than it was.
     pub fn worse_than(&self, before: &Self) -> Option<String> {
         let ms = |us: u64| Duration::from_micros(us).as_secs_f64() * 1e3;
@@ -145,8 +145,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn known(reader: &str, second: i64) -> Known {
-        Known {
+    fn known(reader: &str, second: i64) -> LinkProfile {
+        LinkProfile {
             reader: reader.to_owned(),
             atr: "3B80".to_owned(),
             at: Timestamp::from_second(second).unwrap(),
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn what_has_become_worse_is_said_in_figures() {
         let before = known("r", 0);
-        let worse = |change: &dyn Fn(&mut Known)| {
+        let worse = |change: &dyn Fn(&mut LinkProfile)| {
             let mut now = before.clone();
             change(&mut now);
             now.worse_than(&before).unwrap_or_default()
@@ -173,30 +173,30 @@ mod tests {
         assert_eq!(worse(&|now| now.answer_max = None), "");
         assert_eq!(worse(&|now| now.extended = false), "commands of extended length passed, and do not");
         // Twice as long as very little is nothing.
-        let quick = Known { p50_us: 500, ..before.clone() };
-        assert_eq!(Known { p50_us: 10_000, ..before.clone() }.worse_than(&quick), None);
-        assert!(Known { p50_us: 10_500, ..before.clone() }.worse_than(&quick).is_some());
+        let quick = LinkProfile { p50_us: 500, ..before.clone() };
+        assert_eq!(LinkProfile { p50_us: 10_000, ..before.clone() }.worse_than(&quick), None);
+        assert!(LinkProfile { p50_us: 10_500, ..before.clone() }.worse_than(&quick).is_some());
     }
 
     #[test]
     fn what_is_noted_is_recalled_by_reader_and_kind_of_card() {
         let state = tempfile::tempdir().unwrap();
-        let memory = Memory::of(state.path());
+        let memory = LinkMemory::of(state.path());
         assert_eq!(memory.recall("r", "3B80"), None);
         memory.note(&[known("r", 1), known("other", 1)]);
-        memory.note(&[Known { p50_us: 7, ..known("r", 2) }]);
+        memory.note(&[LinkProfile { p50_us: 7, ..known("r", 2) }]);
         assert_eq!(memory.recall("r", "3B80").map(|known| known.p50_us), Some(7));
         assert_eq!(memory.recall("other", "3B80").map(|known| known.p50_us), Some(10_000));
         assert_eq!((memory.recall("r", "3B81"), memory.recall("", "3B80")), (None, None));
         // Nothing is made where nothing is.
-        Memory::of(&state.path().join("nowhere")).note(&[known("r", 1)]);
+        LinkMemory::of(&state.path().join("nowhere")).note(&[known("r", 1)]);
         assert!(!state.path().join("nowhere").exists());
     }
 
     #[test]
     fn the_file_is_bounded_and_the_oldest_goes() {
         let state = tempfile::tempdir().unwrap();
-        let memory = Memory::of(state.path());
+        let memory = LinkMemory::of(state.path());
         let long = "r".repeat(NAME + 1);
         memory.note(&[known(&long, 1)]);
         assert_eq!(memory.recall(&long, "3B80"), None);
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn what_is_no_memory_is_none_and_is_replaced() {
         let state = tempfile::tempdir().unwrap();
-        let memory = Memory::of(state.path());
+        let memory = LinkMemory::of(state.path());
         let huge = format!(r#"{{"schema":"{SCHEMA}","links":[]{}}}"#, " ".repeat(64 * 1024));
         for text in ["", "{", "[]", r#"{"schema":"other/1","links":[]}"#, r#"{"schema":1}"#, &huge] {
             std::fs::write(memory.path(), text).unwrap();
@@ -229,7 +229,7 @@ mod tests {
         #[test]
         fn no_file_is_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let state = tempfile::tempdir().unwrap();
-            let memory = Memory::of(state.path());
+            let memory = LinkMemory::of(state.path());
             std::fs::write(memory.path(), bytes).unwrap();
             prop_assert!(memory.load().len() <= READERS);
         }

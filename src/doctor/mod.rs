@@ -31,7 +31,7 @@ use serde_json::Value;
 
 use crate::{
     config::Settings,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
 };
 
 /// How bad it is.
@@ -115,7 +115,7 @@ impl From<Failure> for Finding {
 pub type Environment = dyn Fn(&str) -> Option<std::ffi::OsString> + Send + Sync;
 
 /// What all probes know.
-pub struct Scene {
+pub struct ProbeContext {
     /// What is configured, or what would be without a file that cannot be read.
     pub settings: Settings,
     /// Why the configuration cannot be read.
@@ -133,28 +133,28 @@ struct Probe {
     limit: Duration,
     /// What it means when it does not end in time.
     silent: fn() -> Finding,
-    work: Box<dyn FnOnce(&Report) + Send>,
+    work: Box<dyn FnOnce(&ProbeReport) + Send>,
 }
 
 /// The only way of a probe to the outside.
-struct Report {
-    scene: Arc<Scene>,
-    tell: Sender<Message>,
+struct ProbeReport {
+    scene: Arc<ProbeContext>,
+    tell: Sender<ProbeMessage>,
     number: usize,
     began: Instant,
 }
 
-enum Message {
+enum ProbeMessage {
     Found(usize, Finding),
     Begin(usize, Probe),
     Done(usize),
 }
 
-impl Report {
+impl ProbeReport {
     fn found(&self, mut finding: Finding) {
         finding.took = self.began.elapsed();
         // Nobody listens any more to a probe that was given up.
-        let _ = self.tell.send(Message::Found(self.number, finding));
+        let _ = self.tell.send(ProbeMessage::Found(self.number, finding));
     }
 
     /// Of a part of what the probe looks at.
@@ -163,7 +163,7 @@ impl Report {
     }
 
     fn begin(&self, probe: Probe) {
-        let _ = self.tell.send(Message::Begin(self.number, probe));
+        let _ = self.tell.send(ProbeMessage::Begin(self.number, probe));
     }
 }
 
@@ -185,11 +185,11 @@ pub type Findings = Vec<(usize, Finding)>;
 
 /// Runs all probes; `progress` is told the name of each as it ends. Ends within the sum of the limits on the longest way
 /// from root to leaf, about 20 s, whatever hangs.
-pub fn examine(scene: Scene, progress: impl FnMut(&'static str)) -> Findings {
+pub fn examine(scene: ProbeContext, progress: impl FnMut(&'static str)) -> Findings {
     examine_all(scene, roots(), progress)
 }
 
-fn examine_all(scene: Scene, roots: Vec<Probe>, mut progress: impl FnMut(&'static str)) -> Findings {
+fn examine_all(scene: ProbeContext, roots: Vec<Probe>, mut progress: impl FnMut(&'static str)) -> Findings {
     let scene = Arc::new(scene);
     let (tell, told) = mpsc::channel();
     let mut all: Vec<Running> = Vec::new();
@@ -199,18 +199,18 @@ fn examine_all(scene: Scene, roots: Vec<Probe>, mut progress: impl FnMut(&'stati
     }
     while let Some(until) = all.iter().filter(|one| !one.ended).map(|one| one.until).min() {
         match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(Message::Found(number, finding)) => {
+            Ok(ProbeMessage::Found(number, finding)) => {
                 if let Some(one) = all.get_mut(number).filter(|one| !one.ended) {
                     let place = if finding.probe.is_empty() { one.place.clone() } else { one.below() };
                     found.push((place, one.sign(finding)));
                 }
             }
-            Ok(Message::Begin(number, probe)) => {
+            Ok(ProbeMessage::Begin(number, probe)) => {
                 let Some(parent) = all.get_mut(number).filter(|one| !one.ended) else { continue };
                 let place = parent.below();
                 start(probe, place, &scene, &tell, &mut all, &mut found);
             }
-            Ok(Message::Done(number)) => {
+            Ok(ProbeMessage::Done(number)) => {
                 if let Some(one) = all.get_mut(number) {
                     one.ended = true;
                     progress(one.name);
@@ -230,21 +230,22 @@ fn roots() -> Vec<Probe> {
 fn start(
     probe: Probe,
     place: Vec<usize>,
-    scene: &Arc<Scene>,
-    tell: &Sender<Message>,
+    scene: &Arc<ProbeContext>,
+    tell: &Sender<ProbeMessage>,
     all: &mut Vec<Running>,
     found: &mut Vec<(Vec<usize>, Finding)>,
 ) {
     let (number, began) = (all.len(), Instant::now());
-    let report = Report { scene: Arc::clone(scene), tell: tell.clone(), number, began };
+    let report = ProbeReport { scene: Arc::clone(scene), tell: tell.clone(), number, began };
     let Probe { name, subject, limit, silent, work } = probe;
     let mut one = Running { place, name, subject, began, until: began + limit, silent, ended: false, children: 0 };
     let thread = thread::Builder::new().name(format!("doctor-{name}")).spawn(move || {
         work(&report);
-        let _ = report.tell.send(Message::Done(report.number));
+        let _ = report.tell.send(ProbeMessage::Done(report.number));
     });
     if let Err(error) = thread {
-        let failure = Failure::new(Class::Unavailable, "system.threads", format!("no thread can be started: {error}"));
+        let failure =
+            Failure::new(ExitClass::Unavailable, "system.threads", format!("no thread can be started: {error}"));
         found.push((one.place.clone(), one.sign(failure.hint("end other programs: ps -eLf | wc -l").into())));
         one.ended = true;
     }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use super::{Finding, Probe, Report, card};
+use super::{Finding, Probe, ProbeReport, card};
 use crate::{failure::Failure, reader::ReaderState};
 
 /// So many readers pcsc-lite knows at one time.
@@ -22,7 +22,7 @@ pub fn probe(all: Vec<ReaderState>) -> Probe {
     }
 }
 
-fn look(report: &Report, all: &[ReaderState]) {
+fn look(report: &ProbeReport, all: &[ReaderState]) {
     let modules = fs::read_to_string("/proc/modules").unwrap_or_default();
     let taken = in_the_way(&modules);
     let devices = ccid_devices(Path::new("/sys/bus/usb/devices"));

@@ -8,7 +8,7 @@ use std::{
 
 use jiff::SignedDuration;
 
-use super::{Finding, Probe, Report};
+use super::{Finding, Probe, ProbeReport};
 use crate::{
     api::v1::Health,
     failure::Failure,
@@ -35,7 +35,7 @@ pub fn probe() -> Probe {
     }
 }
 
-fn look(report: &Report) {
+fn look(report: &ProbeReport) {
     let Some(url) = &report.scene.settings.server.url else {
         report.found(Finding::skipped("no server is configured"));
         return;
@@ -87,7 +87,7 @@ fn reach(url: &str) -> Option<Finding> {
 }
 
 /// TLS, our certificate, and a question that costs the server nothing.
-fn ask(report: &Report, url: &str) -> Finding {
+fn ask(report: &ProbeReport, url: &str) -> Finding {
     let now = (report.scene.clock)();
     let home = PkiDir::new(report.scene.settings.pki_folder());
     // What is wrong with it the probe of the keys says.

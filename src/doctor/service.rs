@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Finding, Probe, Report, holders::socket, readers};
+use super::{Finding, Probe, ProbeReport, holders::socket, readers};
 use crate::reader::ReaderError;
 use crate::reader::pcsc::list_within;
 
@@ -33,7 +33,7 @@ impl ReaderError {
     }
 }
 
-fn look(report: &Report) {
+fn look(report: &ProbeReport) {
     let socket = socket(&*report.scene.environment);
     let listed = list_within(PATIENCE);
     let found = match &listed {

@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write, path::Path, time::Duration};
 
-use super::{Finding, Probe, Report};
+use super::{Finding, Probe, ProbeReport};
 use crate::{failure::Failure, files::word, terminal::presence::store::TerminalStore};
 
 /// The database grows by pages; below this it soon cannot.
@@ -20,7 +20,7 @@ pub fn probe() -> Probe {
     }
 }
 
-fn look(report: &Report) {
+fn look(report: &ProbeReport) {
     let folder = &report.scene.settings.state_folder;
     if !folder.exists() {
         report.found(Finding::skipped(format!("there is no {} yet: nothing was enrolled or read", folder.display())));

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use super::{Finding, Probe, Report};
+use super::{Finding, Probe, ProbeReport};
 
 pub fn probe() -> Probe {
     Probe {
@@ -20,7 +20,7 @@ pub fn probe() -> Probe {
     }
 }
 
-fn look(report: &Report) {
+fn look(report: &ProbeReport) {
     let found = match &report.scene.unconfigured {
         Some(failure) => failure.clone().into(),
         None => Finding::good(format!("as in {}", report.scene.settings.config_folder.display())),

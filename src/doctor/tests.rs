@@ -1,8 +1,8 @@
 use super::*;
 
-fn scene() -> Scene {
+fn scene() -> ProbeContext {
     let folder = tempfile::tempdir().unwrap();
-    Scene {
+    ProbeContext {
         settings: Settings { state_folder: folder.path().join("none"), ..Settings::default() },
         unconfigured: None,
         environment: Box::new(|_| None),
@@ -10,7 +10,7 @@ fn scene() -> Scene {
     }
 }
 
-fn probe(name: &'static str, work: impl FnOnce(&Report) + Send + 'static) -> Probe {
+fn probe(name: &'static str, work: impl FnOnce(&ProbeReport) + Send + 'static) -> Probe {
     let limit = Duration::from_millis(200);
     let silent = || Finding::fault("test.silent", "it hangs", "wait");
     Probe { name, subject: Some(name.to_uppercase()), limit, silent, work: Box::new(work) }

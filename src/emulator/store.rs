@@ -9,8 +9,8 @@ use std::{
 
 use super::state::{PersistentState, StateError};
 use crate::{
-    failure::{Class, Failure},
-    files::{self, Locked},
+    failure::{ExitClass, Failure},
+    files::{self, LockedFile},
 };
 
 /// Why a state could not be kept or read back.
@@ -41,10 +41,10 @@ impl From<StateStoreError> for Failure {
     fn from(e: StateStoreError) -> Self {
         let message = e.to_string();
         match e {
-            StateStoreError::Io { .. } => Self::new(Class::Io, "virtual-token.state-unwritable", message),
-            StateStoreError::State { .. } => Self::new(Class::Data, "virtual-token.state-malformed", message)
+            StateStoreError::Io { .. } => Self::new(ExitClass::Io, "virtual-token.state-unwritable", message),
+            StateStoreError::State { .. } => Self::new(ExitClass::Data, "virtual-token.state-malformed", message)
                 .hint("take another file: what this one holds is left as it is"),
-            StateStoreError::InUse(_) => Self::new(Class::Busy, "virtual-token.in-use", message)
+            StateStoreError::InUse(_) => Self::new(ExitClass::Busy, "virtual-token.in-use", message)
                 .hint("end the other one, or give this one a file of its own"),
         }
     }
@@ -71,7 +71,7 @@ impl StateStore for VolatileStore {
 pub struct FileStore {
     path: PathBuf,
     /// A lock on a file beside it: the file itself is replaced at each save.
-    _lock: Locked,
+    _lock: LockedFile,
 }
 
 impl FileStore {
@@ -84,7 +84,7 @@ impl FileStore {
         let mut options = OpenOptions::new();
         let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
         let lock = lock.map_err(|source| io_error(&lock_path, source))?;
-        match Locked::exclusively(lock) {
+        match LockedFile::exclusively(lock) {
             Ok(Ok(lock)) => Ok(Self { path, _lock: lock }),
             Ok(Err(_)) => Err(StateStoreError::InUse(path)),
             Err(source) => Err(io_error(&lock_path, source)),

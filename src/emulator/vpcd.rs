@@ -16,7 +16,7 @@ use super::{
     platform::{CardPlatform, PlatformAnswer},
     store::StateStoreError,
 };
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 
 /// A contactless card as PC/SC part 3 shows it, TS to TCK; its capabilities: chaining, extended length.
 pub const ATR: [u8; 10] = [0x3B, 0x85, 0x80, 0x01, 0x80, 0x73, 0xC8, 0x21, 0xC0, 0xDE];
@@ -45,7 +45,7 @@ pub enum VpcdError {
 
 impl From<VpcdError> for Failure {
     fn from(e: VpcdError) -> Self {
-        Self::new(Class::Unavailable, "virtual-token.no-reader", e.to_string())
+        Self::new(ExitClass::Unavailable, "virtual-token.no-reader", e.to_string())
             .hint("is pcscd running, with the driver vpcd? Its port comes from its configuration: --connect HOST:PORT")
     }
 }

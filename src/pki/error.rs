@@ -11,7 +11,7 @@ use crate::{
         ec::KeyError,
         x509::{CertificateError, IssueError},
     },
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
 };
 
 /// What can go wrong.
@@ -175,73 +175,73 @@ impl PkiError {
         let failure = |class, code| Failure::new(class, code, self.to_string());
         match self {
             Self::NotInitialised(_) => {
-                failure(Class::Config, "pki.not-initialised").hint("make keys and certificates: rollcall pki init")
+                failure(ExitClass::Config, "pki.not-initialised").hint("make keys and certificates: rollcall pki init")
             }
-            Self::NoCaKey(_) => failure(Class::Config, "pki.no-ca-key")
+            Self::NoCaKey(_) => failure(ExitClass::Config, "pki.no-ca-key")
                 .hint("run this where the CA key lies, or put ca.key back from a backup"),
-            Self::KeyPermissions { path, .. } => failure(Class::Refused, "pki.key-permissions")
+            Self::KeyPermissions { path, .. } => failure(ExitClass::Refused, "pki.key-permissions")
                 .hint(format!("take the permissions away: chmod 600 {}", crate::files::word(path))),
             Self::Io { .. } => {
-                failure(Class::Io, "pki.file").hint("check the permissions and the space of that folder")
+                failure(ExitClass::Io, "pki.file").hint("check the permissions and the space of that folder")
             }
-            Self::Key { .. } | Self::NotHex(_) | Self::NotACertificate(_) => failure(Class::Io, "pki.file-damaged")
+            Self::Key { .. } | Self::NotHex(_) | Self::NotACertificate(_) => failure(ExitClass::Io, "pki.file-damaged")
                 .hint("put the file back from a backup; without one, remove it and run rollcall pki init"),
-            Self::Certificate { .. } | Self::Mismatch(_) => failure(Class::Io, "pki.mismatch").hint(
+            Self::Certificate { .. } | Self::Mismatch(_) => failure(ExitClass::Io, "pki.mismatch").hint(
                 "the files of this folder do not belong together: put them back from one backup, or issue this \
                  certificate anew: rollcall pki renew",
             ),
             Self::TerminalExpired { .. } => {
-                failure(Class::Config, "pki.terminal-expired").hint("renew it: rollcall pki renew")
+                failure(ExitClass::Config, "pki.terminal-expired").hint("renew it: rollcall pki renew")
             }
-            Self::NotYetValid { .. } => failure(Class::Config, "pki.clock").hint("set the clock right: timedatectl"),
-            Self::CaExpired(_) => failure(Class::Refused, "pki.ca-expired")
+            Self::NotYetValid { .. } => failure(ExitClass::Config, "pki.clock").hint("set the clock right: timedatectl"),
+            Self::CaExpired(_) => failure(ExitClass::Refused, "pki.ca-expired")
                 .hint("make a new CA in another folder (ROLLCALL_HOME), and enroll the tokens anew"),
-            Self::ClockBehind { .. } | Self::ClockAhead { .. } => failure(Class::Refused, "pki.clock")
+            Self::ClockBehind { .. } | Self::ClockAhead { .. } => failure(ExitClass::Refused, "pki.clock")
                 .hint("set the clock right (timedatectl); if it is right, say so with --yes"),
-            Self::KeyTaken { .. } => failure(Class::Refused, "pki.key-taken").hint("take a fresh key"),
-            Self::RecordMissing(_) => failure(Class::Config, "pki.record-missing")
+            Self::KeyTaken { .. } => failure(ExitClass::Refused, "pki.key-taken").hint("take a fresh key"),
+            Self::RecordMissing(_) => failure(ExitClass::Config, "pki.record-missing")
                 .hint("put it back from a backup; without one, begin a new record with --yes"),
             Self::RecordDamaged { .. } => {
-                failure(Class::Io, "pki.record-damaged").hint("put it back from a backup, or remove that line")
+                failure(ExitClass::Io, "pki.record-damaged").hint("put it back from a backup, or remove that line")
             }
-            Self::Request(_) => failure(Class::Data, "pki.request").hint("make the request anew"),
+            Self::Request(_) => failure(ExitClass::Data, "pki.request").hint("make the request anew"),
             Self::Bundle(_) => {
-                failure(Class::Data, "pki.bundle").hint("have it made anew: rollcall pki issue terminal")
+                failure(ExitClass::Data, "pki.bundle").hint("have it made anew: rollcall pki issue terminal")
             }
-            Self::NotEndorsed => failure(Class::Refused, "pki.not-endorsed")
+            Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed")
                 .hint("ask who runs the server; if its CA was exchanged, have a new bundle made: rollcall pki issue terminal"),
-            Self::Occupied(_) => failure(Class::Refused, "pki.occupied")
+            Self::Occupied(_) => failure(ExitClass::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
-            Self::NoSet(_) => failure(Class::Usage, "pki.no-set")
+            Self::NoSet(_) => failure(ExitClass::Usage, "pki.no-set")
                 .hint("see which sets are here: rollcall pki list; or let one be made: --set-size K"),
             Self::SetFull { .. } => {
-                failure(Class::No, "pki.set-full").hint("name another set, or let one be made: --set-size K")
+                failure(ExitClass::No, "pki.set-full").hint("name another set, or let one be made: --set-size K")
             }
             Self::SetReplaced { by, .. } => {
-                failure(Class::No, "pki.set-replaced").hint(format!("enroll into the set in its place: --set {by}"))
+                failure(ExitClass::No, "pki.set-replaced").hint(format!("enroll into the set in its place: --set {by}"))
             }
-            Self::NoSetRotation(id) => failure(Class::No, "pki.no-set-rotation")
+            Self::NoSetRotation(id) => failure(ExitClass::No, "pki.no-set-rotation")
                 .hint(format!("begin it where the CA key lies: rollcall pki rotate-set {id}")),
-            Self::Issue(_) => failure(Class::Data, "pki.profile").hint("shorten the name, and check the clock"),
-            Self::RotationUnderWay => failure(Class::Refused, "pki.rotation-under-way")
+            Self::Issue(_) => failure(ExitClass::Data, "pki.profile").hint("shorten the name, and check the clock"),
+            Self::RotationUnderWay => failure(ExitClass::Refused, "pki.rotation-under-way")
                 .hint("move the tokens (rollcall token rotate --all), then end it: rollcall pki rotate-ca --finish"),
-            Self::NoRotation => failure(Class::No, "pki.no-rotation").hint("begin one: rollcall pki rotate-ca"),
+            Self::NoRotation => failure(ExitClass::No, "pki.no-rotation").hint("begin one: rollcall pki rotate-ca"),
             Self::Pkcs11(error) => match error {
-                Pkcs11Error::Library(..) | Pkcs11Error::Answer(_) => failure(Class::Unavailable, "pki.pkcs11").hint(
+                Pkcs11Error::Library(..) | Pkcs11Error::Answer(_) => failure(ExitClass::Unavailable, "pki.pkcs11").hint(
                     "check the library and that the key may sign with CKM_AES_CMAC: pkcs11-tool --module LIBRARY -M -O -l",
                 ),
-                Pkcs11Error::Token(..) | Pkcs11Error::Object(..) => failure(Class::Config, "pki.pkcs11-not-found")
+                Pkcs11Error::Token(..) | Pkcs11Error::Object(..) => failure(ExitClass::Config, "pki.pkcs11-not-found")
                     .hint("correct perso_key; see what there is: pkcs11-tool --module LIBRARY --list-slots --list-objects"),
-                Pkcs11Error::Length(..) => failure(Class::Config, "pki.pkcs11-key").hint(
+                Pkcs11Error::Length(..) => failure(ExitClass::Config, "pki.pkcs11-key").hint(
                     "import the whole key: pkcs11-tool --module LIBRARY --login --write-object FILE --type secrkey --key-type AES:16 \
                      --label NAME (softhsm2-util cuts a raw key at its first zero byte)",
                 ),
-                Pkcs11Error::NoPin(_) => failure(Class::Config, "pki.pkcs11-no-pin")
+                Pkcs11Error::NoPin(_) => failure(ExitClass::Config, "pki.pkcs11-no-pin")
                     .hint("name a file of mode 0600 by pin-source=file:/PATH, or set ROLLCALL_PKCS11_PIN"),
-                Pkcs11Error::WrongPin(_) => failure(Class::Refused, "pki.pkcs11-pin")
+                Pkcs11Error::WrongPin(_) => failure(ExitClass::Refused, "pki.pkcs11-pin")
                     .hint("correct the PIN before the next try: a token locks itself after a few"),
             },
-            Self::Crypto(_) => failure(Class::Bug, "crypto.failed"),
+            Self::Crypto(_) => failure(ExitClass::Bug, "crypto.failed"),
         }
     }
 }

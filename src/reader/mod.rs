@@ -11,7 +11,7 @@ pub mod monitor;
 pub mod pcsc;
 pub mod select;
 
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 
 /// What lies in a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,17 +75,19 @@ impl From<ReaderError> for Failure {
     fn from(error: ReaderError) -> Self {
         let (class, code, hint) = match error {
             ReaderError::ServiceDown => {
-                (Class::Unavailable, "pcsc.service-down", "start it: sudo systemctl start pcscd.socket")
+                (ExitClass::Unavailable, "pcsc.service-down", "start it: sudo systemctl start pcscd.socket")
             }
             ReaderError::ServiceHangs => {
-                (Class::Unavailable, "pcsc.service-hangs", "start it again: sudo systemctl restart pcscd")
+                (ExitClass::Unavailable, "pcsc.service-hangs", "start it again: sudo systemctl restart pcscd")
             }
             ReaderError::Denied => (
-                Class::Refused,
+                ExitClass::Refused,
                 "pcsc.denied",
                 "let polkit allow this user the action org.debian.pcsc-lite.access_pcsc",
             ),
-            ReaderError::Other(_) => (Class::Unavailable, "pcsc.error", "start it again: sudo systemctl restart pcscd"),
+            ReaderError::Other(_) => {
+                (ExitClass::Unavailable, "pcsc.error", "start it again: sudo systemctl restart pcscd")
+            }
         };
         Self::new(class, code, error.to_string()).hint(hint)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ReaderState;
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 
 /// Names that the configuration gives to readers: alias → what is looked for in the reader's name.
 pub type Aliases = BTreeMap<String, String>;
@@ -37,7 +37,7 @@ impl From<NoSuchReader> for Failure {
             [] => "no reader is connected".to_owned(),
             there => format!("connected: {}", there.join(", ")),
         };
-        Self::new(Class::Usage, "reader.unknown", error.to_string()).hint(hint)
+        Self::new(ExitClass::Usage, "reader.unknown", error.to_string()).hint(hint)
     }
 }
 
@@ -177,7 +177,7 @@ mod tests {
         };
         assert_eq!(failure(&["a", "b"]).hint.unwrap(), "connected: a, b");
         assert_eq!(failure(&[]).hint.unwrap(), "no reader is connected");
-        assert_eq!(failure(&[]).class, Class::Usage);
+        assert_eq!(failure(&[]).class, ExitClass::Usage);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::tls::TlsError;
 use crate::{
     api::v1::Problem,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
 };
 
 /// What can go wrong.
@@ -100,44 +100,44 @@ impl From<ServerError> for Failure {
         let message = error.to_string();
         let (class, code, hint) = match &error {
             ServerError::Url(_) => {
-                (Class::Config, "server.url", "write it as https://HOST:PORT, without a path".to_owned())
+                (ExitClass::Config, "server.url", "write it as https://HOST:PORT, without a path".to_owned())
             }
             ServerError::Unreachable(_) | ServerError::Away => {
-                (Class::Unavailable, "server.unreachable", "look whether it runs: rollcall server run".to_owned())
+                (ExitClass::Unavailable, "server.unreachable", "look whether it runs: rollcall server run".to_owned())
             }
             ServerError::Slow => {
-                (Class::Unavailable, "server.slow", "look at its load, or allow more: timeout in [server]".to_owned())
+                (ExitClass::Unavailable, "server.slow", "look at its load, or allow more: timeout in [server]".to_owned())
             }
             ServerError::Certificate(_) => (
-                Class::Refused,
+                ExitClass::Refused,
                 "server.certificate",
                 "the URL must name one of the names in its certificate, which this terminal's CA issued; one that missed a rotation of the CA needs a new bundle: rollcall pki issue terminal".to_owned(),
             ),
             ServerError::Refused(_) => (
-                Class::Refused,
+                ExitClass::Refused,
                 "server.refused",
                 "an administrator looks with: rollcall server terminal list; an old certificate: rollcall pki renew"
                     .to_owned(),
             ),
-            ServerError::Busy(_) => (Class::Busy, "server.busy", "try again in a moment".to_owned()),
+            ServerError::Busy(_) => (ExitClass::Busy, "server.busy", "try again in a moment".to_owned()),
             ServerError::Protocol(_) => (
-                Class::Protocol,
+                ExitClass::Protocol,
                 "server.protocol",
                 "the URL must be that of a Rollcall server of the same release".to_owned(),
             ),
             ServerError::Problem(problem) => return refused(problem, message),
             ServerError::AuditCut { .. } => (
-                Class::Protocol,
+                ExitClass::Protocol,
                 "server.audit-cut",
                 "let an administrator look at the server: rollcall server audit verify; do not trust it until then"
                     .to_owned(),
             ),
             ServerError::Cache(_) => (
-                Class::Io,
+                ExitClass::Io,
                 "server.cache",
                 "if it is damaged, remove directory.db in the state folder: it is made anew".to_owned(),
             ),
-            ServerError::Local(_) => return Self::new(Class::Bug, "server.local", message),
+            ServerError::Local(_) => return Self::new(ExitClass::Bug, "server.local", message),
         };
         Self::new(class, code, message).hint(hint)
     }
@@ -145,33 +145,37 @@ impl From<ServerError> for Failure {
 
 /// The failures that a server tells by a code of its own; each keeps it. A code that we do not know is told in words.
 fn refused(problem: &Problem, message: String) -> Failure {
-    const KNOWN: [(&str, Class, &str); 22] = [
-        ("token.unknown", Class::Refused, "it is not registered with this server: enroll it, or register it"),
-        ("user.unknown", Class::No, "see which there are: rollcall server user list"),
-        ("terminal.none", Class::No, "see which there are: rollcall server terminal list"),
-        ("token.conflict", Class::Refused, "take a blank card"),
-        ("token.not-theirs", Class::Refused, "look whose it is: rollcall server token show ID"),
-        ("token.final", Class::Refused, "enroll the holder on a new card"),
-        ("terminal.conflict", Class::Refused, "choose another name, or revoke the terminal that has it"),
-        ("terminal.self", Class::Refused, "let another administrator do it"),
-        ("key.taken", Class::Refused, "make a new key"),
-        ("proof.malformed", Class::Refused, "do not trust this card"),
-        ("proof.certificate", Class::Refused, "do not trust this card: it shows another identity than it was given"),
-        ("proof.signature", Class::Refused, "do not trust this card"),
-        ("proof.terminal", Class::Refused, "renew this terminal's certificate: rollcall pki renew"),
-        ("proof.replayed", Class::Refused, "present the card once more"),
-        ("proof.foreign-nonce", Class::Refused, "present the card once more"),
-        ("proof.expired", Class::Refused, "present the card once more"),
-        ("proof.clone", Class::Refused, "a copy of this token may be in use: suspend it, and enroll a new one"),
-        ("request.malformed", Class::Data, "look at the value that it names"),
-        ("request.invalid", Class::Data, "look at the value that it names"),
-        ("request.too-large", Class::Data, "send less at once"),
-        ("request.route", Class::Protocol, "terminal and server must be of the same release"),
-        ("server.fault", Class::Unavailable, "look at the log of the server"),
+    const KNOWN: [(&str, ExitClass, &str); 22] = [
+        ("token.unknown", ExitClass::Refused, "it is not registered with this server: enroll it, or register it"),
+        ("user.unknown", ExitClass::No, "see which there are: rollcall server user list"),
+        ("terminal.none", ExitClass::No, "see which there are: rollcall server terminal list"),
+        ("token.conflict", ExitClass::Refused, "take a blank card"),
+        ("token.not-theirs", ExitClass::Refused, "look whose it is: rollcall server token show ID"),
+        ("token.final", ExitClass::Refused, "enroll the holder on a new card"),
+        ("terminal.conflict", ExitClass::Refused, "choose another name, or revoke the terminal that has it"),
+        ("terminal.self", ExitClass::Refused, "let another administrator do it"),
+        ("key.taken", ExitClass::Refused, "make a new key"),
+        ("proof.malformed", ExitClass::Refused, "do not trust this card"),
+        (
+            "proof.certificate",
+            ExitClass::Refused,
+            "do not trust this card: it shows another identity than it was given",
+        ),
+        ("proof.signature", ExitClass::Refused, "do not trust this card"),
+        ("proof.terminal", ExitClass::Refused, "renew this terminal's certificate: rollcall pki renew"),
+        ("proof.replayed", ExitClass::Refused, "present the card once more"),
+        ("proof.foreign-nonce", ExitClass::Refused, "present the card once more"),
+        ("proof.expired", ExitClass::Refused, "present the card once more"),
+        ("proof.clone", ExitClass::Refused, "a copy of this token may be in use: suspend it, and enroll a new one"),
+        ("request.malformed", ExitClass::Data, "look at the value that it names"),
+        ("request.invalid", ExitClass::Data, "look at the value that it names"),
+        ("request.too-large", ExitClass::Data, "send less at once"),
+        ("request.route", ExitClass::Protocol, "terminal and server must be of the same release"),
+        ("server.fault", ExitClass::Unavailable, "look at the log of the server"),
     ];
     match KNOWN.iter().find(|(code, ..)| *code == problem.code) {
         Some(&(code, class, hint)) => Failure::new(class, code, message).hint(hint),
-        None => Failure::new(Class::Protocol, "server.protocol", format!("{message} ({})", shown(&problem.code)))
+        None => Failure::new(ExitClass::Protocol, "server.protocol", format!("{message} ({})", shown(&problem.code)))
             .hint("terminal and server must be of the same release"),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use rollcall::{card::link::LinkError, failure::Class};
+use rollcall::{card::link::LinkError, failure::ExitClass};
 
 use crate::{
     Case,
@@ -78,7 +78,7 @@ impl Trial {
             return assert_eq!(proved(&tapped), Some(id), "{what}");
         };
         assert!(tapped.session.is_none(), "{what}: a session is left");
-        let exits = [Class::No, Class::CardLeft, Class::Busy, Class::Protocol, Class::Refused];
+        let exits = [ExitClass::No, ExitClass::CardLeft, ExitClass::Busy, ExitClass::Protocol, ExitClass::Refused];
         assert!(exits.contains(&failure.class), "{what}: {failure:?}");
         assert!(failure.hint.is_some() && !failure.message.is_empty(), "{what}: {failure:?}");
     }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     card::link::LinkError,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
 };
 
 /// Why a trace is not played.
@@ -57,22 +57,22 @@ impl From<TraceError> for Failure {
     fn from(error: TraceError) -> Self {
         let message = error.to_string();
         match error {
-            TraceError::Io(_) => Self::new(Class::Io, "trace.unreadable", message).hint("name a file that can be read"),
-            TraceError::Foreign => Self::new(Class::Data, "trace.foreign", message)
+            TraceError::Io(_) => Self::new(ExitClass::Io, "trace.unreadable", message).hint("name a file that can be read"),
+            TraceError::Foreign => Self::new(ExitClass::Data, "trace.foreign", message)
                 .hint("name a file that --trace has written, and the same version of rollcall"),
-            TraceError::Tampered(_) => Self::new(Class::Data, "trace.tampered", message)
+            TraceError::Tampered(_) => Self::new(ExitClass::Data, "trace.tampered", message)
                 .hint("ask for the file as it was written; redact nothing by hand"),
-            TraceError::Truncated => Self::new(Class::Data, "trace.truncated", message)
+            TraceError::Truncated => Self::new(ExitClass::Data, "trace.truncated", message)
                 .hint("copy the whole file, once the command that writes it has ended"),
-            TraceError::TooLarge => Self::new(Class::Data, "trace.too-large", message)
+            TraceError::TooLarge => Self::new(ExitClass::Data, "trace.too-large", message)
                 .hint("name a file that --trace has written"),
-            TraceError::Form(_) => Self::new(Class::Data, "trace.malformed", message)
+            TraceError::Form(_) => Self::new(ExitClass::Data, "trace.malformed", message)
                 .hint("use the version of rollcall that wrote it"),
-            TraceError::Diverged { .. } => Self::new(Class::Data, "trace.diverged", message)
+            TraceError::Diverged { .. } => Self::new(ExitClass::Data, "trace.diverged", message)
                 .hint("use the version of rollcall that wrote it"),
-            TraceError::Withheld { .. } => Self::new(Class::Data, "trace.withheld", message)
+            TraceError::Withheld { .. } => Self::new(ExitClass::Data, "trace.withheld", message)
                 .hint("record it once more with --trace-personal"),
-            TraceError::Nothing => Self::new(Class::Data, "trace.no-tap", message)
+            TraceError::Nothing => Self::new(ExitClass::Data, "trace.no-tap", message)
                 .hint("record a scan, a watch or token verify: what enrolls or changes a token is written, and cannot be played"),
         }
     }

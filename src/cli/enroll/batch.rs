@@ -36,7 +36,7 @@ use crate::{
         station,
     },
     config::Settings,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     reader::monitor::{Monitor, ReaderEvent},
     server_client::ServerError,
     terminal::enrollment::{
@@ -50,7 +50,7 @@ use crate::{
 
 /// Runs the command.
 pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    let Some(file) = &args.from else { return Ok(Class::Usage.exit_status()) };
+    let Some(file) = &args.from else { return Ok(ExitClass::Usage.exit_status()) };
     let mut portraits = Portraits::default();
     let folder = file.parent().unwrap_or(Path::new(""));
     let users = people::load_checked(file, &mut |user| portraits.take(user, folder))?;
@@ -266,10 +266,10 @@ impl Batch<'_> {
             }
             Some(Stop::Failures) => {
                 let message = format!("{} failures in a row; {message}", self.failures);
-                Err(Failure::new(Class::No, "batch.too-many-failures", message)
+                Err(Failure::new(ExitClass::No, "batch.too-many-failures", message)
                     .hint("find out why, then run the same command again: it goes on where it stopped"))
             }
-            _ => Err(Failure::new(Class::No, "batch.incomplete", message)
+            _ => Err(Failure::new(ExitClass::No, "batch.incomplete", message)
                 .hint("run the same command again: it goes on where it stopped")),
         }
     }
@@ -371,7 +371,7 @@ impl Batch<'_> {
             let holder = self.desk.book().holder(token_id).cloned();
             if let Some(holder) = holder {
                 let message = format!("this card was enrolled for {} in this batch", holder.id);
-                let failure = Failure::new(Class::No, "batch.done-already", message).hint("put the next card on");
+                let failure = Failure::new(ExitClass::No, "batch.done-already", message).hint("put the next card on");
                 return self.object(reader, Some(token_id), Some(holder), &failure);
             }
         }

@@ -15,7 +15,7 @@ use super::{args::EnrollArgs, json, printer::Printer, readers, station};
 use crate::{
     api::User,
     config::Settings,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     reader,
     terminal::enrollment::{Applicant, Ending, EnrollmentReport},
     terminal::presence::store::TerminalStore,
@@ -93,9 +93,9 @@ pub fn one_reader(settings: &Settings) -> Result<String, Failure> {
     let occupied: Vec<_> = meant.into_iter().filter(|r| r.slot.is_occupied()).map(|r| r.name.clone()).collect();
     match occupied.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Failure::new(Class::No, "scan.nobody", "no card is in range").hint("put a card on a reader")),
+        [] => Err(Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint("put a card on a reader")),
         several => Err(Failure::new(
-            Class::Usage,
+            ExitClass::Usage,
             "reader.ambiguous",
             format!("{} readers have a card: {}", several.len(), several.join(", ")),
         )

@@ -14,7 +14,7 @@ use crate::{
     api::User,
     cli::people::Blame,
     crypto::sha256,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     terminal::enrollment::{
         EnrollError,
         batch::{BatchError, Row},
@@ -28,7 +28,7 @@ const COLUMN: &str = "portrait";
 /// The picture in a file that was named.
 pub fn one(file: &Path) -> Result<Vec<u8>, Failure> {
     read(file).map_err(|what| {
-        Failure::new(Class::Data, "enroll.portrait", format!("{}: {what}", file.display()))
+        Failure::new(ExitClass::Data, "enroll.portrait", format!("{}: {what}", file.display()))
             .hint(format!("name a picture of at most {PORTRAIT_MAX} bytes"))
     })
 }

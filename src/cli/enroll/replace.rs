@@ -16,7 +16,7 @@ use crate::{
         server::{admin::all, client::connect},
     },
     config::Settings,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     terminal::enrollment::journal::JournalEntry,
     terminal::presence::store::TerminalStore,
 };
@@ -80,7 +80,7 @@ fn only(user: &User, tokens: &BTreeSet<Uuid>) -> Result<Uuid, Failure> {
     match (all.next(), all.next()) {
         (Some(one), None) => Ok(*one),
         (None, _) => Err(Failure::new(
-            Class::No,
+            ExitClass::No,
             "enroll.nothing-to-replace",
             format!("no token of {} is known that is still let in", user.id),
         )
@@ -88,7 +88,7 @@ fn only(user: &User, tokens: &BTreeSet<Uuid>) -> Result<Uuid, Failure> {
         (Some(_), Some(_)) => {
             let listed: Vec<_> = tokens.iter().map(Uuid::to_string).collect();
             Err(Failure::new(
-                Class::Usage,
+                ExitClass::Usage,
                 "enroll.replace-ambiguous",
                 format!("{} has {} tokens", user.id, tokens.len()),
             )

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     cli::harmless,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
 };
 
 /// One record of csv with its line end; nothing in it is taken for a formula.
@@ -44,5 +44,5 @@ impl serde_json::ser::Formatter for Harmless {
 }
 
 fn bug(error: &dyn std::error::Error) -> Failure {
-    Failure::new(Class::Bug, "output.bug", format!("a result cannot be written: {error}"))
+    Failure::new(ExitClass::Bug, "output.bug", format!("a result cannot be written: {error}"))
 }

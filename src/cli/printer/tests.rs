@@ -61,7 +61,7 @@ fn printed(look: Look, print: impl FnOnce(&mut Printer)) -> (String, String) {
     (out.text(), err.text())
 }
 
-fn listed(format: Format, things: &[&str]) -> (String, String) {
+fn listed(format: OutputFormat, things: &[&str]) -> (String, String) {
     let things: Vec<_> = things.iter().map(|name| thing(name)).collect();
     printed(Look { format, ..Look::default() }, |out| out.list(&things, "nobody").unwrap())
 }
@@ -71,18 +71,18 @@ const B: &str = r#"{"name":"b","colour":null,"size":7}"#;
 
 #[test]
 fn a_list_in_every_form() {
-    assert_eq!(listed(Format::Json, &["a", "b"]).0, format!("[\n{A},\n{B}\n]\n"));
-    assert_eq!(listed(Format::Ndjson, &["a", "b"]).0, format!("{A}\n{B}\n"));
-    assert_eq!(listed(Format::Csv, &["a", "b,c"]).0, "name,colour,size\na,,7\n\"b,c\",,7\n");
-    assert_eq!(listed(Format::Text, &["a"]).0, "NAME  COLOUR  SIZE\na             7\n");
+    assert_eq!(listed(OutputFormat::Json, &["a", "b"]).0, format!("[\n{A},\n{B}\n]\n"));
+    assert_eq!(listed(OutputFormat::Ndjson, &["a", "b"]).0, format!("{A}\n{B}\n"));
+    assert_eq!(listed(OutputFormat::Csv, &["a", "b,c"]).0, "name,colour,size\na,,7\n\"b,c\",,7\n");
+    assert_eq!(listed(OutputFormat::Text, &["a"]).0, "NAME  COLOUR  SIZE\na             7\n");
 }
 
 #[test]
 fn an_empty_list_is_a_list() {
-    assert_eq!(listed(Format::Json, &[]).0, "[]\n");
-    assert_eq!(listed(Format::Ndjson, &[]).0, "");
-    assert_eq!(listed(Format::Csv, &[]).0, "name,colour,size\n");
-    assert_eq!(listed(Format::Text, &[]), (String::new(), "note: nobody\n".to_owned()));
+    assert_eq!(listed(OutputFormat::Json, &[]).0, "[]\n");
+    assert_eq!(listed(OutputFormat::Ndjson, &[]).0, "");
+    assert_eq!(listed(OutputFormat::Csv, &[]).0, "name,colour,size\n");
+    assert_eq!(listed(OutputFormat::Text, &[]), (String::new(), "note: nobody\n".to_owned()));
 }
 
 #[test]
@@ -94,25 +94,25 @@ fn objects_that_come_one_by_one() {
         };
         printed(Look { format, ..Look::default() }, print).0
     };
-    assert_eq!(streamed(Format::Json), listed(Format::Json, &["a", "b"]).0);
-    assert_eq!(streamed(Format::Ndjson), listed(Format::Ndjson, &["a", "b"]).0);
-    assert_eq!(streamed(Format::Csv), listed(Format::Csv, &["a", "b"]).0);
-    assert_eq!(streamed(Format::Text), "a  7\nb  7\n");
+    assert_eq!(streamed(OutputFormat::Json), listed(OutputFormat::Json, &["a", "b"]).0);
+    assert_eq!(streamed(OutputFormat::Ndjson), listed(OutputFormat::Ndjson, &["a", "b"]).0);
+    assert_eq!(streamed(OutputFormat::Csv), listed(OutputFormat::Csv, &["a", "b"]).0);
+    assert_eq!(streamed(OutputFormat::Text), "a  7\nb  7\n");
 }
 
 #[test]
 fn one_object() {
     let one = |format| printed(Look { format, ..Look::default() }, |out| out.object(&thing("a")).unwrap()).0;
-    assert_eq!(one(Format::Json), format!("{A}\n"));
-    assert_eq!(one(Format::Ndjson), format!("{A}\n"));
-    assert_eq!(one(Format::Csv), "name,colour,size\na,,7\n");
-    assert!(one(Format::Text).starts_with("NAME    a\n"));
+    assert_eq!(one(OutputFormat::Json), format!("{A}\n"));
+    assert_eq!(one(OutputFormat::Ndjson), format!("{A}\n"));
+    assert_eq!(one(OutputFormat::Csv), "name,colour,size\na,,7\n");
+    assert!(one(OutputFormat::Text).starts_with("NAME    a\n"));
 }
 
 #[test]
 fn errors_are_three_lines_on_stderr() {
-    let failure = Failure::new(Class::Unavailable, "pcsc.service-down", "not\nrunning\u{1b}[2J").hint("start it");
-    let (out, err) = printed(Look { format: Format::Json, ..Look::default() }, |out| out.error(&failure));
+    let failure = Failure::new(ExitClass::Unavailable, "pcsc.service-down", "not\nrunning\u{1b}[2J").hint("start it");
+    let (out, err) = printed(Look { format: OutputFormat::Json, ..Look::default() }, |out| out.error(&failure));
     assert_eq!(out, "");
     assert_eq!(err, "error: not\n       running\\u{1b}[2J\nhint: start it\ncode: pcsc.service-down\n");
 }
@@ -134,21 +134,21 @@ fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
     assert!(closed.is_closed());
     assert_eq!(closed.end(), Ok(()));
     let failure = on(io::ErrorKind::StorageFull).item(&thing("a")).unwrap_err();
-    assert_eq!((failure.class, failure.code), (Class::Io, "output.failed"));
+    assert_eq!((failure.class, failure.code), (ExitClass::Io, "output.failed"));
 }
 
 proptest! {
     /// Whatever a reader or card is called: no form lets it steer the terminal, and the forms for machines keep it.
     #[test]
     fn names_are_harmless_in_every_form(name in any::<String>()) {
-        for format in [Format::Text, Format::Json, Format::Ndjson, Format::Csv] {
+        for format in [OutputFormat::Text, OutputFormat::Json, OutputFormat::Ndjson, OutputFormat::Csv] {
             let (text, _) = listed(format, &[&name]);
-            let bare = |c: char| harmless::steers(c) && c != '\n' && !(format == Format::Csv && matches!(c, '\r' | '\t'));
+            let bare = |c: char| harmless::steers(c) && c != '\n' && !(format == OutputFormat::Csv && matches!(c, '\r' | '\t'));
             prop_assert!(!text.contains(bare), "{format:?}: {text:?}");
         }
-        let json: serde_json::Value = serde_json::from_str(&listed(Format::Json, &[&name]).0).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&listed(OutputFormat::Json, &[&name]).0).unwrap();
         prop_assert_eq!(json[0]["name"].as_str(), Some(name.as_str()));
-        let csv = listed(Format::Csv, &[&name]).0;
+        let csv = listed(OutputFormat::Csv, &[&name]).0;
         let record = csv::Reader::from_reader(csv.as_bytes()).records().next().unwrap().unwrap();
         prop_assert_eq!(record[0].to_owned(), harmless::cell(&name).into_owned());
     }

@@ -19,9 +19,9 @@ use crate::{
         json::{self, Named},
         printer::{Record, form},
     },
-    config::Format,
-    failure::{Class, Failure},
-    files::Locked,
+    config::OutputFormat,
+    failure::{ExitClass, Failure},
+    files::LockedFile,
 };
 
 /// The longest file that is gone on with, in bytes: half a million reads and more.
@@ -66,20 +66,20 @@ pub enum FileError {
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         let (class, code, hint) = match &error {
-            FileError::Form => (Class::Usage, "scan.out-form", "add --output ndjson, or --output csv"),
+            FileError::Form => (ExitClass::Usage, "scan.out-form", "add --output ndjson, or --output csv"),
             FileError::Exists(_) => {
-                (Class::Io, "scan.out-exists", "name another file, or go on with this one: add --resume")
+                (ExitClass::Io, "scan.out-exists", "name another file, or go on with this one: add --resume")
             }
             FileError::NoFile(_) => {
-                (Class::Io, "scan.out-no-file", "name a file, or leave --out away: records then go to stdout")
+                (ExitClass::Io, "scan.out-no-file", "name a file, or leave --out away: records then go to stdout")
             }
-            FileError::Busy(_) => (Class::Busy, "scan.out-busy", "wait until it has ended, or name another file"),
-            FileError::TooLong(_) => (Class::Data, "scan.out-too-long", "name another file"),
+            FileError::Busy(_) => (ExitClass::Busy, "scan.out-busy", "wait until it has ended, or name another file"),
+            FileError::TooLong(_) => (ExitClass::Data, "scan.out-too-long", "name another file"),
             FileError::Damaged { .. } => {
-                (Class::Data, "scan.out-damaged", "name another file, or the form that it was begun in: --output")
+                (ExitClass::Data, "scan.out-damaged", "name another file, or the form that it was begun in: --output")
             }
             FileError::Io(..) => {
-                (Class::Io, "scan.out-unwritable", "look at its folder, its owner and the room on the disk")
+                (ExitClass::Io, "scan.out-unwritable", "look at its folder, its owner and the room on the disk")
             }
         };
         Failure::new(class, code, error.to_string()).hint(hint)
@@ -96,7 +96,7 @@ enum Form {
 /// The file, locked while this exists.
 #[derive(Debug)]
 pub struct Records {
-    file: Locked,
+    file: LockedFile,
     path: PathBuf,
     form: Form,
     empty: bool,
@@ -105,18 +105,18 @@ pub struct Records {
 impl Records {
     /// Opens the file, or makes it (mode 0600, for it tells who was where), and reads back which tokens are in it. A
     /// file that holds something is taken with `resume` only; with it, a file may also be missing.
-    pub fn open(path: &Path, format: Format, resume: bool) -> Result<(Self, HashSet<Uuid>), FileError> {
+    pub fn open(path: &Path, format: OutputFormat, resume: bool) -> Result<(Self, HashSet<Uuid>), FileError> {
         let form = match format {
-            Format::Ndjson => Form::Ndjson,
-            Format::Csv => Form::Csv,
-            Format::Text | Format::Json => return Err(FileError::Form),
+            OutputFormat::Ndjson => Form::Ndjson,
+            OutputFormat::Csv => Form::Csv,
+            OutputFormat::Text | OutputFormat::Json => return Err(FileError::Form),
         };
         let failed = |error| FileError::Io(path.to_owned(), error);
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             return Err(FileError::NoFile(path.to_owned()));
         }
         let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
-        let Ok(mut file) = Locked::exclusively(file).map_err(failed)? else {
+        let Ok(mut file) = LockedFile::exclusively(file).map_err(failed)? else {
             return Err(FileError::Busy(path.to_owned()));
         };
         let text = content(&mut file, path)?;

@@ -11,7 +11,7 @@ use crate::{
     cli::{json, printer::Printer},
     config::Settings,
     crypto::{ec::Point, jws},
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     pki::PkiDir,
     server::{
         self, RunError, ServerStore,
@@ -43,7 +43,7 @@ pub fn run(args: &AuditArgs, settings: &Settings, out: &mut Printer) -> Result<u
         first_bad: bad.map(AuditError::first_bad),
         what: bad.map(ToString::to_string),
     })?;
-    Ok(if bad.is_none() { 0 } else { Class::No.exit_status() })
+    Ok(if bad.is_none() { 0 } else { ExitClass::No.exit_status() })
 }
 
 /// Follows the log; the head is read first, so that what is added meanwhile is no contradiction.
@@ -81,7 +81,7 @@ fn told(args: &VerifyArgs, settings: &Settings) -> Result<Vec<AuditHead>, Failur
 
 fn one_feed(path: &Path, cas: &[Point]) -> Result<AuditHead, Failure> {
     let bad = |what: String| {
-        Failure::new(Class::Data, "audit.feed", format!("{}: {what}", path.display()))
+        Failure::new(ExitClass::Data, "audit.feed", format!("{}: {what}", path.display()))
             .hint("give the answer of GET /v1/revocations, or its JWS alone")
     };
     let mut text = String::new();

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     config::Settings,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     pki::PkiDir,
     server_client::{RequestLimits, ServerClient, ServerError},
 };
@@ -18,9 +18,10 @@ const TRIES: usize = 30;
 /// Connects with this terminal's certificate.
 pub fn connect(settings: &Settings) -> Result<ServerClient, Failure> {
     let Some(url) = &settings.server.url else {
-        return Err(Failure::new(Class::Config, "server.not-configured", "this terminal has no server to ask").hint(
-            "say where it is: url = \"https://HOST:PORT\" under [server] in config.toml, or ROLLCALL_SERVER_URL",
-        ));
+        return Err(Failure::new(ExitClass::Config, "server.not-configured", "this terminal has no server to ask")
+            .hint(
+                "say where it is: url = \"https://HOST:PORT\" under [server] in config.toml, or ROLLCALL_SERVER_URL",
+            ));
     };
     let tls = PkiDir::new(settings.pki_folder()).load_terminal_tls(Timestamp::now())?;
     let limits = RequestLimits { request: settings.server.timeout, ..RequestLimits::default() };

@@ -62,6 +62,6 @@ pub fn run(args: &ServerArgs, settings: &Settings, out: &mut Printer) -> Result<
 
 #[cfg(not(feature = "server"))]
 fn without_server() -> Failure {
-    Failure::new(crate::failure::Class::Config, "server.not-built", "this rollcall was built without the server")
+    Failure::new(crate::failure::ExitClass::Config, "server.not-built", "this rollcall was built without the server")
         .hint("build it with the feature server, or run the server elsewhere")
 }

@@ -17,7 +17,7 @@ use super::args::RunArgs;
 use crate::{
     cli::{interrupt::Interrupt, json, printer::Printer},
     config::Settings,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     pki::Caution,
     server::{self, RequestLine, RunError, ServerLog, ServerOptions, StoreUrl},
 };
@@ -33,7 +33,7 @@ pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let done = server::block_on(server::init::init(&settings.pki_folder(), &url, Timestamp::now()))??;
     let Some(new) = done.added else {
         return Err(Failure::new(
-            Class::Refused,
+            ExitClass::Refused,
             "terminal.conflict",
             format!("the server knows another terminal {:?}, or this one's key under another name", done.terminal),
         )
@@ -80,7 +80,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     // The channel is closed, so the server has ended or panicked, which the hook has told.
     match worker.join() {
         Ok(done) => done?,
-        Err(_) => return Ok(Class::Bug.exit_status()),
+        Err(_) => return Ok(ExitClass::Bug.exit_status()),
     }
     Ok(interrupt.exit_status().unwrap_or(0))
 }

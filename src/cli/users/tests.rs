@@ -29,12 +29,12 @@ fn list() -> [Entry; 4] {
     ]
 }
 
-fn shown(id: &str) -> Result<String, (Class, &'static str)> {
+fn shown(id: &str) -> Result<String, (ExitClass, &'static str)> {
     meant(id, &list()).map(|entry| entry.token_id.to_string()).map_err(|failure| (failure.class, failure.code))
 }
 
-const AMBIGUOUS: (Class, &str) = (Class::Usage, "users.ambiguous");
-const UNKNOWN: (Class, &str) = (Class::No, "users.unknown");
+const AMBIGUOUS: (ExitClass, &str) = (ExitClass::Usage, "users.ambiguous");
+const UNKNOWN: (ExitClass, &str) = (ExitClass::No, "users.unknown");
 
 #[test]
 fn an_entry_is_meant_by_user_token_or_its_first_digits() {
@@ -75,7 +75,7 @@ fn only_whole_ids_are_denied() {
     assert_eq!(denied("AB12CD").as_deref(), Ok("AB12CD"), "somebody on the list is called so");
     assert_eq!(denied("ab12cd"), Err(AMBIGUOUS));
     assert_eq!(denied("cafe").as_deref(), Ok("cafe"));
-    assert_eq!(denied(" "), Err((Class::Usage, "users.empty-id")));
+    assert_eq!(denied(" "), Err((ExitClass::Usage, "users.empty-id")));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::{User, v1::TokenStatus},
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     server_client::{ServerError, signed},
     terminal::lookups::LookupOutcome,
 };
@@ -107,7 +107,7 @@ impl From<&Refusal> for Failure {
                 ("token.suspended", "an administrator lets it in again: rollcall server token status ID active")
             }
         };
-        Self::new(Class::Refused, code, refusal.to_string()).hint(hint)
+        Self::new(ExitClass::Refused, code, refusal.to_string()).hint(hint)
     }
 }
 

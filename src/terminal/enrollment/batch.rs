@@ -15,7 +15,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{EnrollError, HolderSource, journal::JournalEntry};
-use crate::{api::User, crypto::sha256, files::Locked};
+use crate::{api::User, crypto::sha256, files::LockedFile};
 use lines::{LedgerLine, RowEvent};
 
 /// Why the journal of a batch cannot be used.
@@ -86,7 +86,7 @@ pub struct BatchLedger {
     next: usize,
     path: PathBuf,
     /// Nothing: it was opened to look only.
-    file: Option<Locked>,
+    file: Option<LockedFile>,
 }
 
 impl BatchLedger {
@@ -104,7 +104,7 @@ impl BatchLedger {
     fn of(
         path: &Path,
         rows: Vec<Row>,
-        file: Option<Locked>,
+        file: Option<LockedFile>,
         lines: Vec<(usize, LedgerLine)>,
     ) -> Result<Self, BatchError> {
         let by_id = rows.iter().enumerate().map(|(at, row)| (row.user.id.clone(), at)).collect();

@@ -4,7 +4,7 @@ use crate::{
     card::{link::LinkError, status::Status},
     channel::ChannelError,
     crypto::x509::CertificateError,
-    failure::{Class, Failure},
+    failure::{ExitClass, Failure},
     terminal::admission::Refusal,
     token::{TokenError, select::LifeCycle},
 };
@@ -56,14 +56,14 @@ impl TapError {
         match self {
             Self::Token(error) => token(error, exchanges),
             Self::Link(error) => link(error, exchanges),
-            Self::Foreign => Failure::new(Class::No, "token.foreign", self.to_string())
+            Self::Foreign => Failure::new(ExitClass::No, "token.foreign", self.to_string())
                 .hint("present a Rollcall token, or load the applet onto this card (see the README)"),
-            Self::Private => Failure::new(Class::No, "token.private", self.to_string())
+            Self::Private => Failure::new(ExitClass::No, "token.private", self.to_string())
                 .hint("leave out --identify-only, so that the token is authenticated"),
             Self::Directory(refusal) => refusal.into(),
-            Self::Denied => Failure::new(Class::Refused, "token.denied", self.to_string())
+            Self::Denied => Failure::new(ExitClass::Refused, "token.denied", self.to_string())
                 .hint("allow it again: rollcall users allow ID"),
-            Self::Counter { .. } => Failure::new(Class::Refused, "token.counter", self.to_string())
+            Self::Counter { .. } => Failure::new(ExitClass::Refused, "token.counter", self.to_string())
                 .hint("a copy of this token may be in use: block it, and enroll a new one"),
         }
     }
@@ -75,25 +75,25 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
     match error {
         LinkError::CardRemoved => {
             let place = if exchanges == 0 { String::new() } else { format!(" at exchange {exchanges}") };
-            Failure::new(Class::CardLeft, "card.left", format!("{message}{place}; nothing was written"))
+            Failure::new(ExitClass::CardLeft, "card.left", format!("{message}{place}; nothing was written"))
                 .hint("hold the card still on the reader until the result is shown")
         }
-        LinkError::CardReset => Failure::new(Class::Busy, "card.reset", message)
+        LinkError::CardReset => Failure::new(ExitClass::Busy, "card.reset", message)
             .hint("another program uses this reader: rollcall tries again at the next tap"),
-        LinkError::CardMute => Failure::new(Class::CardLeft, "token.mute", message)
+        LinkError::CardMute => Failure::new(ExitClass::CardLeft, "token.mute", message)
             .hint("lift the card, and place it again flat on the reader"),
-        LinkError::TimedOut => Failure::new(Class::CardLeft, "token.mute", message)
+        LinkError::TimedOut => Failure::new(ExitClass::CardLeft, "token.mute", message)
             .hint("lift the card, and place it again; if it stays silent, unplug the reader for a moment"),
-        LinkError::SharingViolation => Failure::new(Class::Busy, "reader.busy", message)
+        LinkError::SharingViolation => Failure::new(ExitClass::Busy, "reader.busy", message)
             .hint("end the program that holds the reader (often a browser, gpg-agent's scdaemon or another terminal)"),
         LinkError::ReaderGone => {
-            Failure::new(Class::Unavailable, "reader.gone", message).hint("plug the reader in again")
+            Failure::new(ExitClass::Unavailable, "reader.gone", message).hint("plug the reader in again")
         }
-        LinkError::ServiceLost => Failure::new(Class::Unavailable, "pcsc.service-down", message)
+        LinkError::ServiceLost => Failure::new(ExitClass::Unavailable, "pcsc.service-down", message)
             .hint("start it: sudo systemctl start pcscd.socket"),
-        LinkError::Malformed(_) => Failure::new(Class::Protocol, "card.malformed", message)
+        LinkError::Malformed(_) => Failure::new(ExitClass::Protocol, "card.malformed", message)
             .hint("the card or the reader breaks ISO 7816: try another reader"),
-        LinkError::Other(_) => Failure::new(Class::CardLeft, "reader.error", message)
+        LinkError::Other(_) => Failure::new(ExitClass::CardLeft, "reader.error", message)
             .hint("lift the card, and place it again; if it persists, unplug the reader for a moment"),
     }
 }
@@ -101,12 +101,12 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
 /// The failure of a token.
 pub fn token(error: &TokenError, exchanges: u32) -> Failure {
     let message = error.to_string();
-    let refused = |code| Failure::new(Class::Refused, code, message.clone());
-    let protocol = || Failure::new(Class::Protocol, "token.protocol", message.clone());
+    let refused = |code| Failure::new(ExitClass::Refused, code, message.clone());
+    let protocol = || Failure::new(ExitClass::Protocol, "token.protocol", message.clone());
     match error {
         TokenError::Link(e) => link(e, exchanges),
         TokenError::NotIssued(LifeCycle::Blank | LifeCycle::Personalised) => {
-            Failure::new(Class::No, "token.blank", "the token is not enrolled yet")
+            Failure::new(ExitClass::No, "token.blank", "the token is not enrolled yet")
                 .hint("enroll it: rollcall enroll --id ID --name NAME")
         }
         TokenError::NotIssued(LifeCycle::Terminated) => {
@@ -114,7 +114,7 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
         }
         TokenError::NotIssued(_)
         | TokenError::Refused { step: "INTERNAL AUTHENTICATE", status: Status::CONDITIONS } => {
-            Failure::new(Class::Refused, "token.blocked", "the token is blocked")
+            Failure::new(ExitClass::Refused, "token.blocked", "the token is blocked")
                 .hint("the administrator who blocked it can unblock it")
         }
         TokenError::OtherAuthority => refused("token.other-authority")
@@ -132,7 +132,7 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
         | TokenError::Channel(ChannelError::Receipt | ChannelError::ResponseMac | ChannelError::Cryptogram) => {
             refused("token.not-genuine").hint("do not trust this card: it does not hold the keys that it claims")
         }
-        TokenError::Channel(ChannelError::Crypto(_)) => Failure::new(Class::Bug, "crypto.failed", message),
+        TokenError::Channel(ChannelError::Crypto(_)) => Failure::new(ExitClass::Bug, "crypto.failed", message),
         TokenError::Form(_)
         | TokenError::Record(_)
         | TokenError::Refused { .. }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{api::User, cli::json::Schema};
 
-const FORMS: [Format; 2] = [Format::Ndjson, Format::Csv];
+const FORMS: [OutputFormat; 2] = [OutputFormat::Ndjson, OutputFormat::Csv];
 
 fn read(token: u128, name: &str) -> json::Scan {
     json::Scan {
@@ -71,7 +71,7 @@ fn csv_has_one_header_and_no_formula() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     for n in 0..3 {
-        Records::open(&path, Format::Csv, true).unwrap().0.add(&read(n, "=1+1")).unwrap();
+        Records::open(&path, OutputFormat::Csv, true).unwrap().0.add(&read(n, "=1+1")).unwrap();
     }
     let rows: Vec<_> = csv::Reader::from_path(&path).unwrap().records().map(Result::unwrap).collect();
     assert_eq!(rows.len(), 3);
@@ -82,28 +82,31 @@ fn csv_has_one_header_and_no_formula() {
 fn what_is_no_such_file_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
-    assert_eq!(code(Records::open(folder.path(), Format::Csv, true)), ("scan.out-no-file", 73));
-    assert_eq!(code(Records::open(Path::new("/dev/null"), Format::Csv, true)), ("scan.out-no-file", 73));
-    assert_eq!(code(Records::open(&folder.path().join("no/file"), Format::Csv, true)), ("scan.out-unwritable", 73));
-    assert_eq!(code(Records::open(&path, Format::Text, true)), ("scan.out-form", 2));
+    assert_eq!(code(Records::open(folder.path(), OutputFormat::Csv, true)), ("scan.out-no-file", 73));
+    assert_eq!(code(Records::open(Path::new("/dev/null"), OutputFormat::Csv, true)), ("scan.out-no-file", 73));
+    assert_eq!(
+        code(Records::open(&folder.path().join("no/file"), OutputFormat::Csv, true)),
+        ("scan.out-unwritable", 73)
+    );
+    assert_eq!(code(Records::open(&path, OutputFormat::Text, true)), ("scan.out-form", 2));
     let header = json::Scan::COLUMNS.join(",");
     let mut refused = read(1, "");
     refused.authenticated.token = false;
     let (one, second) = (format!("{header}\n{}", csv_of(&read(1, "Ada"))), csv_of(&read(2, "Ada")));
     let cases = [
-        (Format::Ndjson, "{}\n".to_owned(), 1),
-        (Format::Ndjson, "\n".to_owned(), 1),
-        (Format::Ndjson, form::json(&read(1, "")).unwrap() + "\n{\"schema\":\"rollcall.event/1\"}\n", 2),
-        (Format::Csv, "name,room\nAda,B17\n".to_owned(), 1),
-        (Format::Csv, format!("{header}\nAda,B17\n"), 2),
-        (Format::Csv, format!("{header}\n{}\n", ",".repeat(15)), 2),
+        (OutputFormat::Ndjson, "{}\n".to_owned(), 1),
+        (OutputFormat::Ndjson, "\n".to_owned(), 1),
+        (OutputFormat::Ndjson, form::json(&read(1, "")).unwrap() + "\n{\"schema\":\"rollcall.event/1\"}\n", 2),
+        (OutputFormat::Csv, "name,room\nAda,B17\n".to_owned(), 1),
+        (OutputFormat::Csv, format!("{header}\nAda,B17\n"), 2),
+        (OutputFormat::Csv, format!("{header}\n{}\n", ",".repeat(15)), 2),
         // What somebody else wrote is no torn record, even without a line end.
-        (Format::Ndjson, "remember the milk".to_owned(), 1),
-        (Format::Csv, "remember the milk".to_owned(), 1),
-        (Format::Csv, one.clone() + &second.replacen("Ada", "Ada \" L", 1) + &second, 3),
+        (OutputFormat::Ndjson, "remember the milk".to_owned(), 1),
+        (OutputFormat::Csv, "remember the milk".to_owned(), 1),
+        (OutputFormat::Csv, one.clone() + &second.replacen("Ada", "Ada \" L", 1) + &second, 3),
         // A token that was refused was not read.
-        (Format::Ndjson, form::json(&refused).unwrap() + "\n", 1),
-        (Format::Csv, format!("{header}\n{}", csv_of(&refused)), 2),
+        (OutputFormat::Ndjson, form::json(&refused).unwrap() + "\n", 1),
+        (OutputFormat::Csv, format!("{header}\n{}", csv_of(&refused)), 2),
     ];
     for (form, text, at) in cases {
         fs::write(&path, &text).unwrap();

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::BatchError;
-use crate::files::Locked;
+use crate::files::LockedFile;
 
 /// The longest journal that is read, in bytes.
 const LONGEST: u64 = 1 << 30;
@@ -57,10 +57,10 @@ pub enum RowEvent {
 }
 
 /// Opens the journal, or begins it, and locks it; the lines with their numbers.
-pub fn open(path: &Path, authority: &str) -> Result<(Locked, Vec<(usize, LedgerLine)>), BatchError> {
+pub fn open(path: &Path, authority: &str) -> Result<(LockedFile, Vec<(usize, LedgerLine)>), BatchError> {
     let failed = |error| BatchError::Io(path.to_owned(), error);
     let options = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
-    let Ok(mut file) = Locked::exclusively(options.map_err(failed)?).map_err(failed)? else {
+    let Ok(mut file) = LockedFile::exclusively(options.map_err(failed)?).map_err(failed)? else {
         return Err(BatchError::Busy(path.to_owned()));
     };
     let text = content(&mut file).map_err(failed)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 
 /// What went wrong with the terminal's store.
 #[derive(Debug, thiserror::Error)]
@@ -101,26 +101,30 @@ impl From<TerminalStoreError> for Failure {
         let message = error.to_string();
         let (class, code, hint) = match &error {
             TerminalStoreError::Damaged { path, .. } => (
-                Class::Io,
+                ExitClass::Io,
                 "store.damaged",
                 format!("move {} away (with its -wal and -shm files); rollcall then starts a new list", path.display()),
             ),
             TerminalStoreError::Newer { .. } => {
-                (Class::Io, "store.newer", "use the newer rollcall, or another ROLLCALL_HOME".to_owned())
+                (ExitClass::Io, "store.newer", "use the newer rollcall, or another ROLLCALL_HOME".to_owned())
             }
-            TerminalStoreError::Locked { .. } => {
-                (Class::Busy, "store.locked", "try again; if it stays so, find the process that holds it".to_owned())
-            }
-            TerminalStoreError::Full { .. } => (Class::Io, "store.full", "make room, then try again".to_owned()),
+            TerminalStoreError::Locked { .. } => (
+                ExitClass::Busy,
+                "store.locked",
+                "try again; if it stays so, find the process that holds it".to_owned(),
+            ),
+            TerminalStoreError::Full { .. } => (ExitClass::Io, "store.full", "make room, then try again".to_owned()),
             TerminalStoreError::ReadOnly { .. } => {
-                (Class::Io, "store.read-only", "set ROLLCALL_HOME to a folder that can be written".to_owned())
+                (ExitClass::Io, "store.read-only", "set ROLLCALL_HOME to a folder that can be written".to_owned())
             }
             TerminalStoreError::File { .. } => {
-                (Class::Io, "store.io", "check the folder that ROLLCALL_HOME names, and its permissions".to_owned())
+                (ExitClass::Io, "store.io", "check the folder that ROLLCALL_HOME names, and its permissions".to_owned())
             }
-            TerminalStoreError::WatchRunning { .. } => {
-                (Class::Busy, "watch.already-running", "end that one first, or set another ROLLCALL_HOME".to_owned())
-            }
+            TerminalStoreError::WatchRunning { .. } => (
+                ExitClass::Busy,
+                "watch.already-running",
+                "end that one first, or set another ROLLCALL_HOME".to_owned(),
+            ),
         };
         Self::new(class, code, message).hint(hint)
     }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::failure::{Class, Failure};
+use crate::failure::{ExitClass, Failure};
 use crate::terminal::presence::tests::properties::inputs;
 use crate::terminal::presence::tests::{at, by_name, deny, empty, events, lifted, readers, seen, tap, token};
 use crate::terminal::presence::{EntryState, Reason, replay};
@@ -31,7 +31,7 @@ fn all(store: &TerminalStore) -> Vec<Event> {
     found
 }
 
-fn failure(error: TerminalStoreError) -> (Class, &'static str) {
+fn failure(error: TerminalStoreError) -> (ExitClass, &'static str) {
     let failure = Failure::from(error);
     assert!(failure.hint.is_some());
     (failure.class, failure.code)
@@ -149,7 +149,7 @@ fn what_is_no_store_of_ours_is_damaged() {
             "foreign" => sql(&path, "CREATE TABLE other (x)"),
             _ => sql(&path, "PRAGMA application_id = 7"),
         }
-        assert_eq!(failure(TerminalStore::open(home.path()).unwrap_err()), (Class::Io, "store.damaged"), "{name}");
+        assert_eq!(failure(TerminalStore::open(home.path()).unwrap_err()), (ExitClass::Io, "store.damaged"), "{name}");
     }
 }
 
@@ -160,7 +160,7 @@ fn what_is_no_file_is_damaged() {
         let home = home();
         make(&home.path().join("terminal.db"));
         for opened in [TerminalStore::open(home.path()).map(Some), TerminalStore::open_if_there(home.path())] {
-            assert_eq!(failure(opened.unwrap_err()), (Class::Io, "store.damaged"));
+            assert_eq!(failure(opened.unwrap_err()), (ExitClass::Io, "store.damaged"));
         }
     }
 }
@@ -185,7 +185,7 @@ fn a_file_cut_off_is_damaged() {
         store.entries()?;
         store.history(None, None, |_| ControlFlow::Continue(()))
     });
-    assert_eq!(failure(read.unwrap_err()), (Class::Io, "store.damaged"));
+    assert_eq!(failure(read.unwrap_err()), (ExitClass::Io, "store.damaged"));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn rows_that_no_version_wrote_are_damage() {
         open(&home).apply(&tap("field-a", 1, 1), at(0), &by_name).unwrap();
         Connection::open(home.path().join("terminal.db")).unwrap().execute_batch(sql).unwrap();
         let error = open(&home).entries().unwrap_err();
-        assert_eq!(failure(error), (Class::Io, "store.damaged"), "{sql}");
+        assert_eq!(failure(error), (ExitClass::Io, "store.damaged"), "{sql}");
     }
 }
 
@@ -211,7 +211,7 @@ fn a_newer_format_is_refused() {
     let home = home();
     drop(open(&home));
     Connection::open(home.path().join("terminal.db")).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert_eq!(failure(TerminalStore::open(home.path()).unwrap_err()), (Class::Io, "store.newer"));
+    assert_eq!(failure(TerminalStore::open(home.path()).unwrap_err()), (ExitClass::Io, "store.newer"));
 }
 
 #[test]
@@ -232,7 +232,7 @@ fn a_locked_store_is_busy_and_may_still_be_read() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     store.db.busy_timeout(Duration::ZERO).unwrap();
     let error = store.apply(&Input::Tick, at(0), &by_name).unwrap_err();
-    assert_eq!(failure(error), (Class::Busy, "store.locked"));
+    assert_eq!(failure(error), (ExitClass::Busy, "store.locked"));
     store.settle(at(100_000), &by_name).unwrap();
     assert_eq!(store.entries().unwrap().len(), 1);
 }
@@ -251,7 +251,7 @@ fn a_full_disk_loses_only_what_did_not_fit() {
             Err(error) => break error,
         }
     };
-    assert_eq!(failure(error), (Class::Io, "store.full"));
+    assert_eq!(failure(error), (ExitClass::Io, "store.full"));
     assert_eq!(all(&store).len() as u64, fitted);
     assert_eq!(replay(&all(&store)).unwrap(), store.list().unwrap().members());
     assert_eq!(open(&home).list().unwrap().seq(), fitted);
@@ -301,7 +301,7 @@ fn a_second_watch_is_refused_with_the_pid_of_the_first() {
     let (lock, _wakeup, _) = first.start_watch(at(0), &by_name).unwrap();
     let error = second.start_watch(at(0), &by_name).unwrap_err();
     assert!(error.to_string().contains(&format!("(process {})", std::process::id())), "{error}");
-    assert_eq!(failure(error), (Class::Busy, "watch.already-running"));
+    assert_eq!(failure(error), (ExitClass::Busy, "watch.already-running"));
     first.stop_watch(lock, at(0), &by_name).unwrap();
     second.start_watch(at(0), &by_name).unwrap();
 }

@@ -11,7 +11,7 @@ use fs4::fs_std::FileExt;
 use jiff::Timestamp;
 
 use super::{Sync, TerminalStore, TerminalStoreError, Wakeup, file, wakeup};
-use crate::files::Locked;
+use crate::files::LockedFile;
 use crate::terminal::presence::{Event, Input, Policy};
 
 const NAME: &str = "watch.lock";
@@ -19,7 +19,7 @@ const NAME: &str = "watch.lock";
 /// Held by the one watch of this store; the system frees it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct WatchLock {
-    _file: Locked,
+    _file: LockedFile,
 }
 
 impl TerminalStore {
@@ -63,9 +63,9 @@ impl TerminalStore {
     }
 }
 
-fn take(path: &Path) -> Result<Locked, TerminalStoreError> {
+fn take(path: &Path) -> Result<LockedFile, TerminalStoreError> {
     let wrap = |error: std::io::Error| TerminalStoreError::file(path, &error);
-    let mut file = match Locked::exclusively(file::private_file(path)?).map_err(wrap)? {
+    let mut file = match LockedFile::exclusively(file::private_file(path)?).map_err(wrap)? {
         Ok(locked) => locked,
         Err(mut file) => return Err(TerminalStoreError::WatchRunning { pid: holder(&mut file) }),
     };
