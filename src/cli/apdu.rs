@@ -12,7 +12,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::script::{ScriptError, Step, parse};
+use self::script::{ScriptError, ScriptStep, parse};
 use super::{
     args::ApduArgs,
     enroll::one_reader,
@@ -104,7 +104,7 @@ fn open(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Session, Failure> 
     Ok(visit.open(link, &selected).map_err(|e| token_failure(&e, 1))?.session)
 }
 
-fn steps(args: &ApduArgs) -> Result<Vec<(usize, Step)>, Failure> {
+fn steps(args: &ApduArgs) -> Result<Vec<(usize, ScriptStep)>, Failure> {
     let mut steps = match &args.script {
         None => Vec::new(),
         Some(path) => {
@@ -112,10 +112,10 @@ fn steps(args: &ApduArgs) -> Result<Vec<(usize, Step)>, Failure> {
         }
     };
     for typed in &args.commands {
-        let step = Step::parse(typed).map_err(|error| unread(typed, &error))?;
+        let step = ScriptStep::parse(typed).map_err(|error| unread(typed, &error))?;
         steps.push((0, step));
     }
-    if steps.iter().any(|(_, step)| matches!(step, Step::Send { .. })) {
+    if steps.iter().any(|(_, step)| matches!(step, ScriptStep::Send { .. })) {
         return Ok(steps);
     }
     // A script that was emptied by accident is no success.
@@ -173,14 +173,14 @@ struct Talk<'a> {
 }
 
 impl Talk<'_> {
-    fn carry_out(&mut self, step: &Step) -> Result<Option<Exchanged>, TalkError> {
+    fn carry_out(&mut self, step: &ScriptStep) -> Result<Option<Exchanged>, TalkError> {
         match step {
-            Step::Set { name, bytes } => {
+            ScriptStep::Set { name, bytes } => {
                 let value = bytes.bytes(&self.variables).map_err(TalkError::Script)?;
                 self.variables.insert(name.clone(), value);
                 Ok(None)
             }
-            Step::Send { command, expected, keep } => {
+            ScriptStep::Send { command, expected, keep } => {
                 let command = command.bytes(&self.variables).map_err(TalkError::Script)?;
                 self.number += 1;
                 let began = Instant::now();

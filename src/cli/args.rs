@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
-use super::moment::Moment;
+use super::moment::TimeSpec;
 use super::scan::until::Until;
 use super::server::args::{RoleWord, ServerArgs};
 use super::values::{card_timing, field, nonempty, server_name, set_size, uid};
@@ -37,12 +37,12 @@ pub struct Cli {
     pub global: Global,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// List the readers and what lies on them
     Readers(ReadersArgs),
     /// Send commands to a card as they are typed, and check what comes back
@@ -185,10 +185,10 @@ pub enum UsersCommand {
     History {
         /// Only from this moment on: a time (2026-11-22T15:04:05Z), a date (UTC), or how long ago (8h)
         #[arg(long, value_name = "TIME")]
-        since: Option<Moment>,
+        since: Option<TimeSpec>,
         /// Only before this moment: a time, a date, or how long ago
         #[arg(long, value_name = "TIME")]
-        until: Option<Moment>,
+        until: Option<TimeSpec>,
     },
     /// Refuse a user or token from now on, here
     Deny {

@@ -7,8 +7,8 @@ use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
 use jiff::Timestamp;
 
 use super::args::DoctorArgs;
-use super::json::{Found, Ms, Schema, Severity};
-use super::printer::{Look, Printer};
+use super::json::{FindingView, Ms, Schema, Severity};
+use super::printer::{OutputOptions, Printer};
 use super::table::{Cell, Style, line};
 use crate::config::{Global, OutputFormat, Settings};
 use crate::doctor::{self, Finding, ProbeContext, examine, remedy};
@@ -29,7 +29,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
             (settings.unwrap_or_else(|| Settings::unconfigured(global, &environment)), Some(failure))
         }
     };
-    out.set_look(Look::of_process(&settings));
+    out.set_look(OutputOptions::of_process(&settings));
     let scene = ProbeContext { settings, unconfigured, environment: Box::new(environment), clock: Timestamp::now };
     let settings = scene.settings.clone();
     let found = examine(scene, |probe| out.progress(probe, 0, None));
@@ -47,7 +47,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
 }
 
 /// For its owner only, and never over a file that is there.
-fn bundle(path: &Path, settings: &Settings, objects: &[Found]) -> Result<(), Failure> {
+fn bundle(path: &Path, settings: &Settings, objects: &[FindingView]) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         Failure::new(ExitClass::Io, "bundle.file", format!("{} cannot be written: {error}", path.display()))
             .hint("name a file that is not there yet, in a folder that can be written")
@@ -70,8 +70,8 @@ fn failure_of_ours(error: &serde_json::Error) -> Failure {
     Failure::new(ExitClass::Bug, "bug.json", error.to_string())
 }
 
-fn object(depth: usize, finding: Finding) -> Found {
-    Found {
+fn object(depth: usize, finding: Finding) -> FindingView {
+    FindingView {
         schema: Schema::default(),
         probe: finding.probe.to_owned(),
         subject: finding.subject,
@@ -92,7 +92,7 @@ fn object(depth: usize, finding: Finding) -> Found {
 }
 
 /// The tree, each fault with its remedy below it, and last how many there are.
-fn text(objects: &[Found], colour: bool) -> String {
+fn text(objects: &[FindingView], colour: bool) -> String {
     let mut lines = Vec::new();
     let mut above: Vec<Option<&String>> = Vec::new();
     for one in objects {
@@ -119,7 +119,7 @@ fn text(objects: &[Found], colour: bool) -> String {
 }
 
 /// How long round trips took, as bars.
-fn histogram(one: &Found, indent: &str, colour: bool) -> Vec<String> {
+fn histogram(one: &FindingView, indent: &str, colour: bool) -> Vec<String> {
     const WIDTH: u64 = 40;
     let Some(buckets) = one.facts.get("histogram").and_then(|buckets| buckets.as_array()) else {
         return Vec::new();

@@ -28,14 +28,14 @@ const FEW: u16 = 8;
 const MANY: u16 = 32;
 
 /// The server, as the commands that tap cards use it.
-pub struct Inquiry {
+pub struct LookupService {
     asker: LookupWorker,
     /// What counts when.
     pub rules: Rules,
     cache: Arc<Mutex<Cache>>,
 }
 
-impl Inquiry {
+impl LookupService {
     /// Starts asking, where there is a server. With `events` it stays: nonces are fetched before the first tap, and the
     /// events of this terminal go to the server. `tell` is called on another thread.
     pub fn start(
@@ -48,7 +48,7 @@ impl Inquiry {
         }
         let server = connect(settings)?;
         let cas = PkiDir::new(settings.pki_folder()).load_trusted()?;
-        let journal = if events { Some(Box::new(Log::open(settings)?) as Box<dyn EventSource>) } else { None };
+        let journal = if events { Some(Box::new(EventLog::open(settings)?) as Box<dyn EventSource>) } else { None };
         let equipment = WorkerParts {
             server,
             cache: cache(&settings.state_folder, &cas)?,
@@ -72,7 +72,7 @@ impl Inquiry {
 
     /// The nonces that the server has given.
     pub fn nonces(&self) -> Arc<dyn NonceSupply + Send + Sync> {
-        Arc::new(Given(Arc::clone(&self.cache)))
+        Arc::new(CachedNonces(Arc::clone(&self.cache)))
     }
 
     /// Asks, and goes on; `reply` is called on another thread.
@@ -130,9 +130,9 @@ pub fn tell(news: &ServerEvent, out: &mut Printer) {
     }
 }
 
-struct Given(Arc<Mutex<Cache>>);
+struct CachedNonces(Arc<Mutex<Cache>>);
 
-impl NonceSupply for Given {
+impl NonceSupply for CachedNonces {
     fn take(&self) -> Option<[u8; 32]> {
         // A disk that fails costs the freshness of one proof, not the tap.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take_nonce(Timestamp::now()).ok().flatten()
@@ -140,12 +140,12 @@ impl NonceSupply for Given {
 }
 
 /// The events of this terminal, as they go to the server.
-struct Log {
+struct EventLog {
     store: TerminalStore,
     list: Uuid,
 }
 
-impl Log {
+impl EventLog {
     fn open(settings: &Settings) -> Result<Self, Failure> {
         let store = station::store(settings)?;
         let list = store.list_id()?;
@@ -153,7 +153,7 @@ impl Log {
     }
 }
 
-impl EventSource for Log {
+impl EventSource for EventLog {
     fn list(&self) -> Uuid {
         self.list
     }
@@ -162,7 +162,9 @@ impl EventSource for Log {
         let events = self.store.events_after(seq, most).map_err(|error| error.to_string())?;
         let object = |event: crate::terminal::presence::Event| {
             let seq = event.seq;
-            serde_json::to_value(json::Event::from(event)).map(|value| (seq, value)).map_err(|error| error.to_string())
+            serde_json::to_value(json::EventView::from(event))
+                .map(|value| (seq, value))
+                .map_err(|error| error.to_string())
         };
         events.into_iter().map(object).collect()
     }

@@ -21,12 +21,12 @@ use crate::failure::ErrorObject;
 use crate::terminal::presence;
 
 pub use apdu::{Exchanged, Tlv};
-pub use finding::{Found, Severity};
+pub use finding::{FindingView, Severity};
 pub use parts::{At, Ms, Named, Schema};
 pub use pki::{Pki, PkiKind, PkiState};
-pub use rotation::{Rotation, RotationState, SetRotation};
-pub use server::{Audit, Import, Known, ServerState, ServerTerminal, ServerToken};
-pub use token::{Registered, Token, TokenAction, TokenChange, TokenChanged, TokenMode, TokenState};
+pub use rotation::{RotationState, RotationView, SetRotation};
+pub use server::{Audit, Import, ServerState, ServerTerminal, ServerToken, ServerUserView};
+pub use token::{RegisteredView, TokenAction, TokenChange, TokenChanged, TokenModeView, TokenState, TokenView};
 
 macro_rules! named {
     ($($object:ty = $name:literal),+ $(,)?) => {
@@ -48,26 +48,26 @@ macro_rules! named {
 }
 
 named! {
-    Reader = "rollcall.reader/1",
-    Scan = "rollcall.scan/1",
+    ReaderView = "rollcall.reader/1",
+    ScanView = "rollcall.scan/1",
     Enroll = "rollcall.enroll/1",
-    Batch = "rollcall.batch/1",
+    BatchView = "rollcall.batch/1",
     UserEntry = "rollcall.user/1",
-    Event = "rollcall.event/1",
+    EventView = "rollcall.event/1",
     Denied = "rollcall.denied/1",
-    Token = "rollcall.token/1",
+    TokenView = "rollcall.token/1",
     TokenChange = "rollcall.token-change/1",
-    Rotation = "rollcall.rotation/1",
+    RotationView = "rollcall.rotation/1",
     RotationState = "rollcall.rotation-state/1",
     SetRotation = "rollcall.set-rotation/1",
     Pki = "rollcall.pki/1",
     ServerState = "rollcall.server/1",
     Audit = "rollcall.audit/1",
-    Known = "rollcall.server-user/1",
+    ServerUserView = "rollcall.server-user/1",
     ServerToken = "rollcall.server-token/1",
     ServerTerminal = "rollcall.server-terminal/1",
     Import = "rollcall.import/1",
-    Found = "rollcall.finding/1",
+    FindingView = "rollcall.finding/1",
     Exchanged = "rollcall.apdu/1",
 }
 
@@ -83,7 +83,8 @@ fn is_called(typed: &str, name: &str) -> bool {
 
 /// One reader.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Reader {
+#[schemars(rename = "Reader")]
+pub struct ReaderView {
     /// Which object this is.
     pub schema: Schema<Self>,
     /// The name that PC/SC gives it.
@@ -91,7 +92,7 @@ pub struct Reader {
     /// The name that the configuration gives it.
     pub alias: Option<String>,
     /// What its slot is like.
-    pub state: ReaderState,
+    pub state: ReaderStateView,
     /// The card's answer to reset, in hex.
     pub atr: Option<String>,
     /// `rollcall` or `foreign`; null when the card was not asked or did not answer.
@@ -118,7 +119,8 @@ pub struct AtrField {
 /// The state of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum ReaderState {
+#[schemars(rename = "ReaderState")]
+pub enum ReaderStateView {
     /// No card.
     Empty,
     /// A card that answers.
@@ -135,7 +137,8 @@ pub enum ReaderState {
 
 /// The outcome of one tap.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Scan {
+#[schemars(rename = "Scan")]
+pub struct ScanView {
     /// Which object this is.
     pub schema: Schema<Self>,
     /// When the tap was over.
@@ -147,7 +150,7 @@ pub struct Scan {
     /// Whether it told who it is.
     pub identified: bool,
     /// What was proved.
-    pub authenticated: Authenticated,
+    pub authenticated: AuthenticatedView,
     /// Where the user information comes from.
     pub source: Option<presence::Source>,
     /// Whose token it is. Not there when the tap failed or only identified.
@@ -157,26 +160,28 @@ pub struct Scan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorObject>,
     /// The presence proof.
-    pub proof: Option<Proof>,
+    pub proof: Option<ProofView>,
     /// Where the time went.
-    pub timings_ms: Timings,
+    pub timings_ms: TimingsView,
     /// How many exchanges with the card it took.
     pub exchanges: u32,
 }
 
 /// What was proved in a tap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Authenticated {
+#[schemars(rename = "Authenticated")]
+pub struct AuthenticatedView {
     /// The handshake and the token's signature both hold.
     pub token: bool,
     /// What the server said to it.
-    pub server: Server,
+    pub server: ServerVerdictView,
 }
 
 /// What the server said to a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Server {
+#[schemars(rename = "Server")]
+pub enum ServerVerdictView {
     /// There is none, or it was not needed.
     NotAsked,
     /// It knows the token.
@@ -189,7 +194,8 @@ pub enum Server {
 
 /// The presence proof of a tap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Proof {
+#[schemars(rename = "Proof")]
+pub struct ProofView {
     /// The terminal verified it.
     pub verified: bool,
     /// The token's use counter.
@@ -212,7 +218,8 @@ pub enum NonceSource {
 
 /// Where the time of a tap went, in milliseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, JsonSchema)]
-pub struct Timings {
+#[schemars(rename = "Timings")]
+pub struct TimingsView {
     /// To the open connection.
     pub connect: Ms,
     /// The handshake and the proof.
@@ -256,7 +263,8 @@ pub struct Enroll {
 
 /// How far a batch of enrollments is.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Batch {
+#[schemars(rename = "Batch")]
+pub struct BatchView {
     /// Which object this is.
     pub schema: Schema<Self>,
     /// Rows of the file.
@@ -303,7 +311,8 @@ impl From<presence::Entry> for UserEntry {
 
 /// Something that happened.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Event {
+#[schemars(rename = "Event")]
+pub struct EventView {
     /// Which object this is.
     pub schema: Schema<Self>,
     /// The event.
@@ -311,7 +320,7 @@ pub struct Event {
     pub event: presence::Event,
 }
 
-impl From<presence::Event> for Event {
+impl From<presence::Event> for EventView {
     fn from(event: presence::Event) -> Self {
         Self { schema: Schema::default(), event }
     }

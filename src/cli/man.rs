@@ -50,7 +50,7 @@ pub fn run(args: &ManArgs, out: &mut Printer) -> Result<u8, Failure> {
 }
 
 /// A page and the name of its file.
-struct Page {
+struct ManPage {
     name: String,
     text: Vec<u8>,
 }
@@ -68,7 +68,7 @@ fn name(command: &Command) -> &str {
     command.get_display_name().unwrap_or_else(|| command.get_name())
 }
 
-fn page(command: &Command, above: Option<&str>) -> io::Result<Page> {
+fn page(command: &Command, above: Option<&str>) -> io::Result<ManPage> {
     let version = format!("rollcall {}", env!("CARGO_PKG_VERSION"));
     let man = Man::new(command.clone()).source(version).manual("Rollcall");
     let mut text = Vec::new();
@@ -89,7 +89,7 @@ fn page(command: &Command, above: Option<&str>) -> io::Result<Page> {
     // Each section begins with the definitions that one page needs once.
     let preamble = Roff::new().render();
     let text = preamble.clone() + &String::from_utf8_lossy(&text).replace(&preamble, "");
-    Ok(Page { name: man.get_filename(), text: text.into_bytes() })
+    Ok(ManPage { name: man.get_filename(), text: text.into_bytes() })
 }
 
 fn exit_status(roff: &mut Roff) {

@@ -48,8 +48,8 @@ use clap::error::ErrorKind;
 
 use crate::config::{Global, Settings};
 use crate::failure::{ExitClass, Failure};
-use args::{Cli, Command};
-use printer::{Look, Printer};
+use args::{Cli, CliCommand};
+use printer::{OutputOptions, Printer};
 
 /// The whole program: parses the command line, runs the command, and gives back the exit status.
 pub fn run() -> ExitCode {
@@ -62,7 +62,7 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(cli: Cli) -> u8 {
-    let mut out = Printer::new(Look::of_process(&unconfigured(&cli.global)));
+    let mut out = Printer::new(OutputOptions::of_process(&unconfigured(&cli.global)));
     let done = trace::begin(&cli.global).and_then(|()| dispatch(cli, &mut out));
     trace::end(&mut out);
     // What was begun is completed in any case, and the first failure counts.
@@ -77,33 +77,33 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
     let Cli { global, command } = cli;
     match command {
         // About the program itself: these need no configuration, and work with a broken one.
-        Command::Schema(args) => schema::run(&args, out),
-        Command::Completions(args) => complete::run(&args, &global, out),
-        Command::Man(args) => man::run(&args, out),
-        Command::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
-        Command::VirtualToken(args) => {
+        CliCommand::Schema(args) => schema::run(&args, out),
+        CliCommand::Completions(args) => complete::run(&args, &global, out),
+        CliCommand::Man(args) => man::run(&args, out),
+        CliCommand::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
+        CliCommand::VirtualToken(args) => {
             configure(&global, out)?;
             virtual_token::run(&args, out)
         }
-        Command::Watch(args) => {
+        CliCommand::Watch(args) => {
             let settings = configure(&global, out)?.with_presence(args.presence);
             watch::run(args.on_event.as_deref(), &settings, out)
         }
-        Command::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
-        Command::Token(args) => token::run(&args, &configure(&global, out)?, out),
-        Command::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
-        Command::Server(args) => server::run(&args, &configure(&global, out)?, out),
-        Command::Apdu(args) => apdu::run(&args, &configure(&global, out)?, out),
-        Command::Doctor(args) => doctor::run(&args, &global, out),
-        Command::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
-        Command::Users(args) => users::run(&args, &configure(&global, out)?, out),
+        CliCommand::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
+        CliCommand::Token(args) => token::run(&args, &configure(&global, out)?, out),
+        CliCommand::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
+        CliCommand::Server(args) => server::run(&args, &configure(&global, out)?, out),
+        CliCommand::Apdu(args) => apdu::run(&args, &configure(&global, out)?, out),
+        CliCommand::Doctor(args) => doctor::run(&args, &global, out),
+        CliCommand::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
+        CliCommand::Users(args) => users::run(&args, &configure(&global, out)?, out),
     }
 }
 
 /// What was meant by all that was typed; from here on the printer follows it.
 fn configure(global: &Global, out: &mut Printer) -> Result<Settings, Failure> {
     let settings = Settings::resolve(global, &|name| std::env::var_os(name))?;
-    out.set_look(Look::of_process(&settings));
+    out.set_look(OutputOptions::of_process(&settings));
     out.detail(&settings.origin(global));
     Ok(settings)
 }
@@ -115,7 +115,7 @@ fn unconfigured(global: &Global) -> Settings {
 
 /// Help and version are results; everything else is a failure of usage.
 fn refuse(error: &clap::Error) -> u8 {
-    let mut out = Printer::new(Look::of_process(&unconfigured(&Global::default())));
+    let mut out = Printer::new(OutputOptions::of_process(&unconfigured(&Global::default())));
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             match out.document(error.render().to_string().as_bytes()) {
@@ -139,7 +139,7 @@ fn tell_panics() {
         let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
         let failure = Failure::new(ExitClass::Bug, "bug.panic", format!("a bug of ours: {what}{place}"))
             .hint("please report it, with what you did");
-        Printer::new(Look::default()).error(&failure);
+        Printer::new(OutputOptions::default()).error(&failure);
         std::process::exit(i32::from(ExitClass::Bug.exit_status()));
     }));
 }

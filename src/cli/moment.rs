@@ -11,7 +11,7 @@ use crate::terminal::presence::duration;
 
 /// A moment, before the clock was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
+pub enum TimeSpec {
     /// A time.
     At(Timestamp),
     /// That long ago.
@@ -23,7 +23,7 @@ pub enum Moment {
 #[error("it is no time such as 2026-11-22T15:04:05Z, no date such as 2026-11-22 and no duration such as 8h")]
 pub struct NoMoment;
 
-impl Moment {
+impl TimeSpec {
     /// The time that is meant; the earliest there is, where it would lie before that.
     pub fn resolve(self, now: Timestamp) -> Timestamp {
         match self {
@@ -33,7 +33,7 @@ impl Moment {
     }
 }
 
-impl FromStr for Moment {
+impl FromStr for TimeSpec {
     type Err = NoMoment;
 
     fn from_str(text: &str) -> Result<Self, NoMoment> {
@@ -61,22 +61,22 @@ mod tests {
     #[test]
     fn times_and_durations() {
         let now: Timestamp = "2026-11-22T15:04:05Z".parse().unwrap();
-        assert_eq!("8h".parse::<Moment>().unwrap().resolve(now).to_string(), "2026-11-22T07:04:05Z");
+        assert_eq!("8h".parse::<TimeSpec>().unwrap().resolve(now).to_string(), "2026-11-22T07:04:05Z");
         assert_eq!(
-            "2026-11-22T08:00:00+01:00".parse::<Moment>().unwrap().resolve(now).to_string(),
+            "2026-11-22T08:00:00+01:00".parse::<TimeSpec>().unwrap().resolve(now).to_string(),
             "2026-11-22T07:00:00Z"
         );
-        assert_eq!("2026-11-22".parse::<Moment>().unwrap().resolve(now).to_string(), "2026-11-22T00:00:00Z");
-        assert_eq!(Moment::Ago(Duration::MAX).resolve(now), Timestamp::MIN);
+        assert_eq!("2026-11-22".parse::<TimeSpec>().unwrap().resolve(now).to_string(), "2026-11-22T00:00:00Z");
+        assert_eq!(TimeSpec::Ago(Duration::MAX).resolve(now), Timestamp::MIN);
         for text in ["", "yesterday", "-8h", "2026-11-31", "2026-11", "20261122", "2026-11-22T15:04:05"] {
-            assert_eq!(text.parse::<Moment>(), Err(NoMoment), "{text}");
+            assert_eq!(text.parse::<TimeSpec>(), Err(NoMoment), "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in "\\PC{0,40}") {
-            let _ = text.parse::<Moment>();
+            let _ = text.parse::<TimeSpec>();
         }
 
         /// Of every whole number and unit it is known what they mean, and whether that is too long.
@@ -97,7 +97,7 @@ mod tests {
         #[test]
         fn every_time_is_read(seconds in -377_705_023_201_i64..=253_402_207_200) {
             let at = Timestamp::from_second(seconds).unwrap();
-            prop_assert_eq!(at.to_string().parse::<Moment>(), Ok(Moment::At(at)));
+            prop_assert_eq!(at.to_string().parse::<TimeSpec>(), Ok(TimeSpec::At(at)));
         }
     }
 }

@@ -216,22 +216,22 @@ impl Outcome {
     }
 
     /// The object `rollcall.scan/1`; `proof` puts the message of the presence proof into it.
-    pub fn object(&self, proof: bool) -> json::Scan {
+    pub fn object(&self, proof: bool) -> json::ScanView {
         let token = match &self.tapped.result {
             Ok(Seen::Authenticated(token)) => Some(token),
             _ => None,
         };
         let timings = self.tapped.timings;
-        json::Scan {
+        json::ScanView {
             schema: json::Schema::default(),
             at: self.at.into(),
             reader: self.reader.clone(),
             token_id: self.who.as_ref().map(|(id, _)| *id).or(self.tapped.told),
             identified: self.who.is_some() || self.tapped.told.is_some(),
-            authenticated: json::Authenticated { token: token.is_some(), server: said(self.server.word) },
+            authenticated: json::AuthenticatedView { token: token.is_some(), server: said(self.server.word) },
             source: token.map(|_| self.source()),
             user: token.map(|token| token.user.clone()),
-            proof: token.map(|token| json::Proof {
+            proof: token.map(|token| json::ProofView {
                 verified: true,
                 counter: token.proof.counter,
                 nonce_source: if self.tapped.server_nonce {
@@ -241,7 +241,7 @@ impl Outcome {
                 },
                 cose: proof.then(|| BASE64_URL_SAFE_NO_PAD.encode(&token.proof.cose)),
             }),
-            timings_ms: json::Timings {
+            timings_ms: json::TimingsView {
                 connect: timings.connect.into(),
                 authenticate: timings.authenticate.into(),
                 read: timings.read.into(),
@@ -255,12 +255,12 @@ impl Outcome {
     }
 }
 
-const fn said(word: Option<ServerVerdict>) -> json::Server {
+const fn said(word: Option<ServerVerdict>) -> json::ServerVerdictView {
     match word {
-        None => json::Server::NotAsked,
-        Some(ServerVerdict::Known) => json::Server::Authenticated,
-        Some(ServerVerdict::Away) => json::Server::Unreachable,
-        Some(ServerVerdict::Refused) => json::Server::Refused,
+        None => json::ServerVerdictView::NotAsked,
+        Some(ServerVerdict::Known) => json::ServerVerdictView::Authenticated,
+        Some(ServerVerdict::Away) => json::ServerVerdictView::Unreachable,
+        Some(ServerVerdict::Refused) => json::ServerVerdictView::Refused,
     }
 }
 
@@ -300,9 +300,9 @@ pub fn certificate_of(item: RememberedItem) -> CertificateOf {
 
 /// The memory of a terminal: its store, opened once more for the threads of the readers.
 #[derive(Debug)]
-pub struct Remembered(pub std::sync::Mutex<TerminalStore>);
+pub struct StoreMemory(pub std::sync::Mutex<TerminalStore>);
 
-impl TokenMemory for Remembered {
+impl TokenMemory for StoreMemory {
     fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
         // A store that cannot be read costs an exchange, not the tap.
         let store = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

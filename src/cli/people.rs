@@ -95,7 +95,7 @@ pub fn read(text: &[u8], check: Check<'_>) -> (Vec<User>, Vec<BadRow>) {
     let (mut users, mut bad) = (Vec::new(), Vec::new());
     let mut seen: HashMap<String, u64> = HashMap::new();
     let mut record = csv::StringRecord::new();
-    let mut lines = Lines { text, at: 0, line: 1 };
+    let mut lines = LineCounter { text, at: 0, line: 1 };
     loop {
         let line = lines.of(reader.position().byte());
         match reader.read_record(&mut record) {
@@ -184,13 +184,13 @@ fn unreadable(error: &csv::Error, line: u64) -> BadRow {
 }
 
 /// In which line of a text a place is. The reader's own count stays one behind after CR LF.
-struct Lines<'t> {
+struct LineCounter<'t> {
     text: &'t [u8],
     at: usize,
     line: u64,
 }
 
-impl Lines<'_> {
+impl LineCounter<'_> {
     /// The line of the first row that begins at this byte or behind it: ends of lines, and empty ones, are passed over.
     fn of(&mut self, byte: u64) -> u64 {
         let mut end = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());

@@ -25,7 +25,7 @@ use crate::config::{Colour, OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
 
 /// An object that can be printed in every form.
-pub trait Record: Serialize {
+pub trait Printable: Serialize {
     /// The header of csv. Names stay, and new ones are added at the end.
     const COLUMNS: &'static [&'static str];
     /// The heads of the table for people.
@@ -51,7 +51,7 @@ pub trait Record: Serialize {
 /// How it is printed.
 #[derive(Debug, Clone, Copy, Default)]
 #[allow(clippy::struct_excessive_bools)] // three independent switches, and one of them for each stream
-pub struct Look {
+pub struct OutputOptions {
     /// The form of the results.
     pub format: OutputFormat,
     /// Colour on stdout.
@@ -64,7 +64,7 @@ pub struct Look {
     pub verbose: bool,
 }
 
-impl Look {
+impl OutputOptions {
     /// What the settings mean for the streams of this process.
     pub fn of_process(settings: &Settings) -> Self {
         let terminal = io::stderr().is_terminal();
@@ -96,7 +96,7 @@ enum Stage {
 
 /// Writes results, notes, progress and errors.
 pub struct Printer {
-    look: Look,
+    look: OutputOptions,
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
     stage: Stage,
@@ -106,12 +106,12 @@ pub struct Printer {
 
 impl Printer {
     /// On stdout and stderr.
-    pub fn new(look: Look) -> Self {
+    pub fn new(look: OutputOptions) -> Self {
         Self::on(look, Box::new(io::BufWriter::new(io::stdout())), Box::new(io::stderr()))
     }
 
     /// On any two streams.
-    pub fn on(look: Look, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
+    pub fn on(look: OutputOptions, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
         Self { look, out, err, stage: Stage::Nothing, closed: false, bar: None }
     }
 
@@ -121,12 +121,12 @@ impl Printer {
     }
 
     /// How it is printed now.
-    pub const fn look(&self) -> Look {
+    pub const fn look(&self) -> OutputOptions {
         self.look
     }
 
     /// Another look, from now on.
-    pub const fn set_look(&mut self, look: Look) {
+    pub const fn set_look(&mut self, look: OutputOptions) {
         self.look = look;
     }
 
@@ -136,7 +136,7 @@ impl Printer {
     }
 
     /// Begins a list whose objects are printed as they come: the header of csv, the beginning of the JSON array.
-    pub fn begin<R: Record>(&mut self) -> Result<(), Failure> {
+    pub fn begin<R: Printable>(&mut self) -> Result<(), Failure> {
         if self.stage != Stage::Nothing {
             return Ok(());
         }
@@ -150,21 +150,21 @@ impl Printer {
     }
 
     /// One object of a list, written out at once.
-    pub fn item<R: Record>(&mut self, object: &R) -> Result<(), Failure> {
+    pub fn item<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
         self.begin::<R>()?;
         self.object_of_list(object)?;
         self.flush()
     }
 
     /// A whole list: a table for people. `nobody` is said on stderr, for people, when it is empty.
-    pub fn list<R: Record>(&mut self, objects: &[R], nobody: &str) -> Result<(), Failure> {
+    pub fn list<R: Printable>(&mut self, objects: &[R], nobody: &str) -> Result<(), Failure> {
         self.begin::<R>()?;
         if self.look.format == OutputFormat::Text {
             if objects.is_empty() {
                 self.note(nobody);
                 return Ok(());
             }
-            let rows: Vec<_> = objects.iter().map(Record::row).collect();
+            let rows: Vec<_> = objects.iter().map(Printable::row).collect();
             let text = table::table(R::HEADS, &rows, self.look.colour_out);
             self.write(text.as_bytes())?;
         } else {
@@ -176,7 +176,7 @@ impl Printer {
     }
 
     /// The one object that a command is about.
-    pub fn object<R: Record>(&mut self, object: &R) -> Result<(), Failure> {
+    pub fn object<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
         match self.look.format {
             OutputFormat::Text => {
                 let text = table::details(&object.details(), self.look.colour_out);
@@ -272,7 +272,7 @@ impl Printer {
         }
     }
 
-    fn object_of_list<R: Record>(&mut self, object: &R) -> Result<(), Failure> {
+    fn object_of_list<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
         match self.look.format {
             OutputFormat::Text => {
                 let text = table::line(&object.line(), self.look.colour_out) + "\n";

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::args::ReadersArgs;
 use super::harmless;
 use super::interrupt::Interrupt;
-use super::json::{self, AtrField, Reader, Schema};
+use super::json::{self, AtrField, ReaderView, Schema};
 use super::printer::Printer;
 use crate::card::apdu;
 use crate::card::chaining::exchange;
@@ -38,7 +38,7 @@ pub fn run(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result
 fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let all = list()?;
     if all.is_empty() {
-        out.begin::<Reader>()?;
+        out.begin::<ReaderView>()?;
         return Err(none());
     }
     let readers = settings.readers.pick(&all)?;
@@ -58,7 +58,7 @@ pub fn none() -> Failure {
 }
 
 /// What the list of pcsc-tools calls the cards, where it is installed.
-fn name(readers: &mut [Reader]) {
+fn name(readers: &mut [ReaderView]) {
     let mut list = String::new();
     let read = File::open(names::LIST).and_then(|file| file.take(names::LIST_MAX).read_to_string(&mut list));
     if read.is_err() {
@@ -71,7 +71,7 @@ fn name(readers: &mut [Reader]) {
 }
 
 /// For people: each card's answer to reset, and its names.
-fn explained(readers: &[Reader]) -> String {
+fn explained(readers: &[ReaderView]) -> String {
     let mut lines = Vec::new();
     for reader in readers {
         let Some(atr) = &reader.atr else { continue };
@@ -85,7 +85,7 @@ fn explained(readers: &[Reader]) -> String {
 }
 
 /// The readers, each with what its card says of itself: all cards are asked at the same time.
-fn asked(readers: &[&ReaderState], settings: &Settings) -> Vec<Reader> {
+fn asked(readers: &[&ReaderState], settings: &Settings) -> Vec<ReaderView> {
     thread::scope(|scope| {
         let begin = |reader: &ReaderState| {
             let name = reader.name.clone();
@@ -95,7 +95,7 @@ fn asked(readers: &[&ReaderState], settings: &Settings) -> Vec<Reader> {
         let asked: Vec<_> = readers.iter().map(|reader| begin(reader)).collect();
         let mut objects = Vec::with_capacity(readers.len());
         for (reader, asked) in readers.iter().zip(asked) {
-            let said = asked.and_then(|thread| thread.join().ok()).unwrap_or(Said::Nothing);
+            let said = asked.and_then(|thread| thread.join().ok()).unwrap_or(SelectAnswer::Nothing);
             objects.push(said.about(object(&reader.name, &reader.slot, reader.exclusive, settings)));
         }
         objects
@@ -109,7 +109,7 @@ const fn may_be_asked(reader: &ReaderState) -> bool {
 
 /// What came of the question whether a card is a Rollcall token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
+enum SelectAnswer {
     Ours,
     Foreign,
     /// It does not answer.
@@ -120,47 +120,47 @@ enum Said {
     Nothing,
 }
 
-impl Said {
-    fn about(self, mut reader: Reader) -> Reader {
+impl SelectAnswer {
+    fn about(self, mut reader: ReaderView) -> ReaderView {
         match self {
             Self::Ours => reader.card = Some("rollcall".to_owned()),
             Self::Foreign => reader.card = Some("foreign".to_owned()),
-            Self::Mute => reader.state = json::ReaderState::Mute,
-            Self::Left => (reader.state, reader.atr, reader.says) = (json::ReaderState::Empty, None, None),
+            Self::Mute => reader.state = json::ReaderStateView::Mute,
+            Self::Left => (reader.state, reader.atr, reader.says) = (json::ReaderStateView::Empty, None, None),
             Self::Nothing => {}
         }
         reader
     }
 }
 
-fn ask(reader: &str) -> Said {
+fn ask(reader: &str) -> SelectAnswer {
     let limits = CardLimits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + PATIENCE) };
     let answer = Card::connect(reader, limits).and_then(|mut card| {
         let mut transaction = card.begin()?;
         exchange(&mut transaction, &select(), apdu::ApduFormat::Short)
     });
     match answer.map(Selected::parse) {
-        Ok(Ok(None)) => Said::Foreign,
+        Ok(Ok(None)) => SelectAnswer::Foreign,
         // What answers to our name, however badly, is none of the others.
-        Ok(_) => Said::Ours,
-        Err(LinkError::CardRemoved) => Said::Left,
-        Err(LinkError::CardMute | LinkError::TimedOut) => Said::Mute,
-        Err(_) => Said::Nothing,
+        Ok(_) => SelectAnswer::Ours,
+        Err(LinkError::CardRemoved) => SelectAnswer::Left,
+        Err(LinkError::CardMute | LinkError::TimedOut) => SelectAnswer::Mute,
+        Err(_) => SelectAnswer::Nothing,
     }
 }
 
 /// What is known without asking any card.
-fn object(name: &str, slot: &Slot, exclusive: bool, settings: &Settings) -> Reader {
+fn object(name: &str, slot: &Slot, exclusive: bool, settings: &Settings) -> ReaderView {
     let state = match slot {
-        Slot::Unavailable => json::ReaderState::Unavailable,
-        _ if exclusive => json::ReaderState::Exclusive,
-        Slot::Empty => json::ReaderState::Empty,
-        Slot::Card(_) => json::ReaderState::Present,
-        Slot::Mute => json::ReaderState::Mute,
+        Slot::Unavailable => json::ReaderStateView::Unavailable,
+        _ if exclusive => json::ReaderStateView::Exclusive,
+        Slot::Empty => json::ReaderStateView::Empty,
+        Slot::Card(_) => json::ReaderStateView::Present,
+        Slot::Mute => json::ReaderStateView::Mute,
     };
     let bytes = if let Slot::Card(atr) = slot { atr.as_slice() } else { &[] };
     let known = (!bytes.is_empty()).then_some(bytes);
-    Reader {
+    ReaderView {
         schema: Schema::default(),
         reader: name.to_owned(),
         alias: settings.alias(name).map(str::to_owned),
@@ -193,8 +193,8 @@ fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let monitor = Monitor::start(move |event| wake.send(Wake::Event(event)).is_ok()).map_err(|e| {
         Failure::new(ExitClass::Unavailable, "system.threads", format!("no thread can be started: {e}"))
     })?;
-    let mut scene = Scene { settings, known: BTreeMap::new(), seq: 0 };
-    out.begin::<Reader>()?;
+    let mut scene = ReadersWatch { settings, known: BTreeMap::new(), seq: 0 };
+    out.begin::<ReaderView>()?;
     while let Ok(Wake::Event(event)) = woken.recv() {
         scene.tell(event, out)?;
         if out.is_closed() {
@@ -206,13 +206,13 @@ fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
 }
 
 /// What was told so far: what lies in each reader, and whether another program holds it.
-struct Scene<'a> {
+struct ReadersWatch<'a> {
     settings: &'a Settings,
     known: BTreeMap<String, (Slot, bool)>,
     seq: u64,
 }
 
-impl Scene<'_> {
+impl ReadersWatch<'_> {
     fn tell(&mut self, event: ReaderEvent, out: &mut Printer) -> Result<(), Failure> {
         match event {
             ReaderEvent::ReaderAdded { reader } => self.added(reader, out),
@@ -254,7 +254,7 @@ impl Scene<'_> {
         }
         if out.format() == OutputFormat::Csv {
             let mut object = object(&reader, &Slot::Empty, false, self.settings);
-            object.state = json::ReaderState::Removed;
+            object.state = json::ReaderStateView::Removed;
             return out.item(&object);
         }
         self.happened(EventKind::ReaderRemoved, Some(reader), out)
@@ -295,7 +295,7 @@ impl Scene<'_> {
             reason: None,
             error: None,
         };
-        out.item(&json::Event::from(event))
+        out.item(&json::EventView::from(event))
     }
 }
 
@@ -304,7 +304,7 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex};
 
-    use super::super::printer::Look;
+    use super::super::printer::OutputOptions;
     use super::*;
     use crate::reader::select::{Aliases, Selection};
 
@@ -328,9 +328,9 @@ mod tests {
         let settings =
             Settings { readers: Selection::new(&["NORTH DOOR".into()], &aliases), aliases, ..Settings::default() };
         let (stdout, stderr) = (Paper::default(), Paper::default());
-        let look = Look { format, ..Look::default() };
+        let look = OutputOptions { format, ..OutputOptions::default() };
         let mut out = Printer::on(look, Box::new(stdout.clone()), Box::new(stderr));
-        let mut scene = Scene { settings: &settings, known: BTreeMap::new(), seq: 0 };
+        let mut scene = ReadersWatch { settings: &settings, known: BTreeMap::new(), seq: 0 };
         for event in [
             ReaderEvent::ReaderAdded { reader: door.clone() },
             ReaderEvent::ReaderAdded { reader: other.clone() },

@@ -14,16 +14,16 @@ use jiff::{Timestamp, Zoned};
 
 use self::{
     file::{FileError, Records},
-    until::End,
+    until::WaitLimit,
 };
 use super::{
     args::ScanArgs,
-    inquiry::{self, Inquiry},
+    inquiry::{self, LookupService},
     interrupt::Interrupt,
     json,
     outcome::Outcome,
     printer::Printer,
-    station::{self, Message, Station},
+    station::{self, Message, ReaderPool},
 };
 use crate::{
     config::{OutputFormat, Settings},
@@ -39,7 +39,7 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     if args.out.is_some() && matches!(settings.format, OutputFormat::Text | OutputFormat::Json) {
         return Err(FileError::Form.into());
     }
-    let end = End {
+    let end = WaitLimit {
         limit: args.timeout.map(|limit| Instant::now() + limit),
         at: args.until.map(|until| until.resolve(&Zoned::now())),
     };
@@ -49,19 +49,19 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     let (told, news) = mpsc::channel();
     let inquiry = match depth {
         Depth::Identify => None,
-        Depth::Authenticate => Inquiry::start(settings, false, move |news| drop(told.send(news)))?,
+        Depth::Authenticate => LookupService::start(settings, false, move |news| drop(told.send(news)))?,
     };
-    terminal.nonces = inquiry.as_ref().map(Inquiry::nonces);
+    terminal.nonces = inquiry.as_ref().map(LookupService::nonces);
     let store = station::store(settings)?;
     let (sink, tally) = match &args.out {
-        None => (Sink::Stdout, Tally::default()),
+        None => (ScanSink::Stdout, ScanTally::default()),
         Some(path) => {
             let (records, distinct) = Records::open(path, settings.format, args.resume)?;
             let known = distinct.len();
-            (Sink::File(records), Tally { distinct, known, ..Tally::default() })
+            (ScanSink::File(records), ScanTally { distinct, known, ..ScanTally::default() })
         }
     };
-    let scan = Scan { settings, store, out, proof: args.proof, sink, tally, inquiry, news };
+    let scan = ScanRun { settings, store, out, proof: args.proof, sink, tally, inquiry, news };
     match (args.count, args.until) {
         (None, None) => scan.now(&terminal),
         (count, _) => scan.wait(terminal, count.map(|count| count as usize), end),
@@ -69,7 +69,7 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
 }
 
 /// Where the objects go.
-enum Sink {
+enum ScanSink {
     /// All of them to stdout.
     Stdout,
     /// Those of tokens that were read into a file; of the others, stderr tells.
@@ -77,7 +77,7 @@ enum Sink {
 }
 
 #[derive(Default)]
-struct Tally {
+struct ScanTally {
     failures: Vec<ExitClass>,
     succeeded: usize,
     /// Every token that was authenticated, in this run or by the file that it goes on with.
@@ -86,26 +86,26 @@ struct Tally {
     known: usize,
 }
 
-impl Tally {
+impl ScanTally {
     fn is_full(&self, count: Option<usize>) -> bool {
         count.is_some_and(|count| self.distinct.len() >= count)
     }
 }
 
-struct Scan<'a> {
+struct ScanRun<'a> {
     settings: &'a Settings,
     store: TerminalStore,
     out: &'a mut Printer,
     proof: bool,
-    sink: Sink,
-    tally: Tally,
-    inquiry: Option<Inquiry>,
+    sink: ScanSink,
+    tally: ScanTally,
+    inquiry: Option<LookupService>,
     news: Receiver<ServerEvent>,
 }
 
 type Finished = (Timestamp, ReaderState, Tapped);
 
-impl Scan<'_> {
+impl ScanRun<'_> {
     /// Takes the readers with a card now, side by side; each outcome is printed as soon as it is there.
     fn now(mut self, terminal: &TapTerminal) -> Result<u8, Failure> {
         let readers = reader::pcsc::list()?;
@@ -131,7 +131,7 @@ impl Scan<'_> {
     }
 
     /// Waits until so many different tokens were authenticated, or the time is over.
-    fn wait(mut self, terminal: TapTerminal, count: Option<usize>, end: End) -> Result<u8, Failure> {
+    fn wait(mut self, terminal: TapTerminal, count: Option<usize>, end: WaitLimit) -> Result<u8, Failure> {
         let (messages, inbox) = mpsc::channel();
         let signal = {
             let messages = messages.clone();
@@ -139,7 +139,7 @@ impl Scan<'_> {
         };
         self.begin()?;
         let monitor = Monitor::start(station::teller(&messages)).map_err(station::no_thread)?;
-        let mut station = Station::new(self.settings, terminal, messages, false);
+        let mut station = ReaderPool::new(self.settings, terminal, messages, false);
         while !self.tally.is_full(count) && !self.out.is_closed() {
             self.out.progress("different tokens read", self.tally.distinct.len() as u64, count.map(|c| c as u64));
             let Some(wait) = end.wait(Instant::now(), Timestamp::now()) else { break };
@@ -179,8 +179,8 @@ impl Scan<'_> {
 
     fn begin(&mut self) -> Result<(), Failure> {
         match self.sink {
-            Sink::Stdout => self.out.begin::<json::Scan>(),
-            Sink::File(_) => Ok(()),
+            ScanSink::Stdout => self.out.begin::<json::ScanView>(),
+            ScanSink::File(_) => Ok(()),
         }
     }
 
@@ -210,7 +210,7 @@ impl Scan<'_> {
         }
         self.hear();
         self.out.progress_end();
-        if let Sink::File(records) = &self.sink {
+        if let ScanSink::File(records) = &self.sink {
             let (all, new) = (self.tally.distinct.len(), self.tally.distinct.len() - self.tally.known);
             self.out.note(&format!("{}: {all} different tokens, {new} of them new", records.path().display()));
         }
@@ -230,8 +230,8 @@ impl Scan<'_> {
 
     fn tell(&mut self, outcome: &Outcome) -> Result<(), Failure> {
         match &mut self.sink {
-            Sink::Stdout => self.out.item(&outcome.object(self.proof)),
-            Sink::File(records) => match outcome.failure() {
+            ScanSink::Stdout => self.out.item(&outcome.object(self.proof)),
+            ScanSink::File(records) => match outcome.failure() {
                 None => records.add(&outcome.object(self.proof)),
                 Some(failure) => {
                     self.out.warning(&format!("{}: {}", outcome.reader, failure.message), failure.hint.as_deref());

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{outcome::Remembered, printer::Printer, renewal::Fresh, watch::hook};
+use super::{outcome::StoreMemory, printer::Printer, renewal::Fresh, watch::hook};
 use crate::{
     card::apdu::ApduFormat,
     config::Settings,
@@ -64,7 +64,7 @@ pub fn terminal(settings: &Settings, depth: Depth) -> Result<TapTerminal, Failur
     let credentials = credentials(pki::PkiDir::new(settings.pki_folder()).load_terminal(Timestamp::now())?);
     Ok(TapTerminal {
         keys: Keys::new(credentials),
-        memory: Arc::new(Remembered(Mutex::new(store(settings)?))),
+        memory: Arc::new(StoreMemory(Mutex::new(store(settings)?))),
         exchange: settings.limits.exchange,
         tap: settings.limits.tap,
         format: ApduFormat::Short,
@@ -111,7 +111,7 @@ pub fn no_thread(error: std::io::Error) -> Failure {
 }
 
 /// The workers of the readers that are there.
-pub struct Station<'a> {
+pub struct ReaderPool<'a> {
     settings: &'a Settings,
     terminal: TapTerminal,
     messages: Sender<Message>,
@@ -119,7 +119,7 @@ pub struct Station<'a> {
     workers: BTreeMap<String, ReaderWorker>,
 }
 
-impl<'a> Station<'a> {
+impl<'a> ReaderPool<'a> {
     /// No workers yet. With `keep`, tokens at readers in mode field keep their channel, and are asked over it.
     pub fn new(settings: &'a Settings, terminal: TapTerminal, messages: Sender<Message>, keep: bool) -> Self {
         Self { settings, terminal, messages, keep, workers: BTreeMap::new() }

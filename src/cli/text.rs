@@ -8,16 +8,16 @@ mod token;
 mod words;
 
 use super::json::{
-    At, Authenticated, Batch, Denied, Enroll, Enrolled, Event, Pki, PkiState, Reader, ReaderState, Scan, Server,
-    UserEntry,
+    At, AuthenticatedView, BatchView, Denied, Enroll, Enrolled, EventView, Pki, PkiState, ReaderStateView, ReaderView,
+    ScanView, ServerVerdictView, UserEntry,
 };
-use super::printer::Record;
+use super::printer::Printable;
 use super::table::{Cell, Style};
 use crate::failure::ErrorObject;
 use crate::terminal::presence::{self, EventKind};
 use words::{error, failed, proof, seconds, text, user, whose, word, yes};
 
-impl Record for Reader {
+impl Printable for ReaderView {
     const COLUMNS: &'static [&'static str] = &["reader", "alias", "state", "atr", "card", "says"];
     const HEADS: &'static [&'static str] = &["READER", "ALIAS", "STATE", "CARD", "ITS ATR SAYS"];
 
@@ -34,10 +34,10 @@ impl Record for Reader {
 
     fn row(&self) -> Vec<Cell> {
         let style = match self.state {
-            ReaderState::Present => Style::Good,
-            ReaderState::Empty => Style::Dim,
-            ReaderState::Exclusive | ReaderState::Mute | ReaderState::Removed => Style::Warning,
-            ReaderState::Unavailable => Style::Bad,
+            ReaderStateView::Present => Style::Good,
+            ReaderStateView::Empty => Style::Dim,
+            ReaderStateView::Exclusive | ReaderStateView::Mute | ReaderStateView::Removed => Style::Warning,
+            ReaderStateView::Unavailable => Style::Bad,
         };
         vec![
             self.reader.as_str().into(),
@@ -49,7 +49,7 @@ impl Record for Reader {
     }
 }
 
-impl Record for Scan {
+impl Printable for ScanView {
     const COLUMNS: &'static [&'static str] = &[
         "at",
         "reader",
@@ -106,11 +106,13 @@ impl Record for Scan {
     }
 }
 
-impl Authenticated {
+impl AuthenticatedView {
     fn result(self, identified: bool, error: Option<&ErrorObject>) -> Cell {
         match (error, self.token, self.server) {
             (Some(error), ..) => failed(error),
-            (None, true, Server::Unreachable) => Cell::new("authenticated, server unreachable", Style::Warning),
+            (None, true, ServerVerdictView::Unreachable) => {
+                Cell::new("authenticated, server unreachable", Style::Warning)
+            }
             (None, true, _) => Cell::new("authenticated", Style::Good),
             (None, false, _) if identified => Cell::new("identified", Style::Warning),
             (None, false, _) => Cell::new("unknown", Style::Warning),
@@ -118,7 +120,7 @@ impl Authenticated {
     }
 }
 
-impl Record for Enroll {
+impl Printable for Enroll {
     const COLUMNS: &'static [&'static str] = &[
         "at",
         "reader",
@@ -176,7 +178,7 @@ impl Record for Enroll {
     }
 }
 
-impl Record for Batch {
+impl Printable for BatchView {
     const COLUMNS: &'static [&'static str] = &["rows", "done", "begun", "free", "journal", "dry_run"];
     const HEADS: &'static [&'static str] = &["ROWS", "ENROLLED", "BEGUN", "LEFT", "JOURNAL"];
 
@@ -190,7 +192,7 @@ impl Record for Batch {
     }
 }
 
-impl Record for UserEntry {
+impl Printable for UserEntry {
     const COLUMNS: &'static [&'static str] = &[
         "token_id",
         "user_id",
@@ -254,7 +256,7 @@ impl Record for UserEntry {
     }
 }
 
-impl Record for Event {
+impl Printable for EventView {
     const COLUMNS: &'static [&'static str] = &[
         "seq",
         "at",
@@ -317,7 +319,7 @@ impl Record for Event {
     }
 }
 
-impl Record for Denied {
+impl Printable for Denied {
     const COLUMNS: &'static [&'static str] = &["id"];
     const HEADS: &'static [&'static str] = &["DENIED"];
 
@@ -330,7 +332,7 @@ impl Record for Denied {
     }
 }
 
-impl Record for Pki {
+impl Printable for Pki {
     const COLUMNS: &'static [&'static str] =
         &["file", "kind", "class", "subject", "serial", "not_before", "not_after", "state", "new"];
     const HEADS: &'static [&'static str] = &["FILE", "CLASS", "SUBJECT", "STATE", "UNTIL", ""];

@@ -62,13 +62,13 @@ fn portrait(session: &mut Session, card: &mut Card) -> Result<Option<Vec<u8>>, F
     read.map_err(|e| token(&e, transaction.exchanges))
 }
 
-fn object(reader: &str, atr: String, selected: &Selected) -> json::Token {
+fn object(reader: &str, atr: String, selected: &Selected) -> json::TokenView {
     let (mode, token_id, set_id) = match selected.privacy {
-        Some(TokenMode::Open(id)) => (Some(json::TokenMode::Open), Some(id), None),
-        Some(TokenMode::Private(set)) => (Some(json::TokenMode::Private), None, Some(hex::encode(set))),
+        Some(TokenMode::Open(id)) => (Some(json::TokenModeView::Open), Some(id), None),
+        Some(TokenMode::Private(set)) => (Some(json::TokenModeView::Private), None, Some(hex::encode(set))),
         None => (None, None, None),
     };
-    json::Token {
+    json::TokenView {
         schema: json::Schema::default(),
         reader: reader.to_owned(),
         atr: Some(atr),

@@ -6,7 +6,7 @@ use super::{
     args::{TokenCommand, UserArgs},
     confirm::{confirm, short},
     enroll::failure::enrollment,
-    json::{self, Registered, TokenAction, TokenChanged},
+    json::{self, RegisteredView, TokenAction, TokenChanged},
     printer::Printer,
     station, token_status,
 };
@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// What was typed.
-struct Order {
+struct ChangeRequest {
     change: TokenOperation,
     action: TokenAction,
     user: Option<User>,
@@ -44,7 +44,7 @@ struct Order {
 
 /// Runs the command; `info` and `verify` are no changes.
 pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
-    let Some(order) = Order::of(command)? else { return Ok(0) };
+    let Some(order) = ChangeRequest::of(command)? else { return Ok(0) };
     let credentials = credentials(settings)?;
     administration::check_role(credentials.certificate.class(), &order.change).map_err(|e| failure(&e, 0))?;
     let target = visited(&credentials, settings, &reader, |link, visit| Target::find(link, visit, &order.change))?;
@@ -74,14 +74,15 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
         server,
         user: order.user,
     })?;
-    if order.action == TokenAction::Unblock && !matches!(server, None | Some(Registered::Active | Registered::Unknown))
+    if order.action == TokenAction::Unblock
+        && !matches!(server, None | Some(RegisteredView::Active | RegisteredView::Unknown))
     {
         out.warning("the server goes on refusing this token", Some("see why: rollcall server token show ID"));
     }
     failure.map_or(Ok(0), Err)
 }
 
-impl Order {
+impl ChangeRequest {
     fn of(command: &TokenCommand) -> Result<Option<Self>, Failure> {
         let (change, action, user, dry_run) = match command {
             TokenCommand::Info | TokenCommand::Verify(_) | TokenCommand::Rotate(_) => return Ok(None),

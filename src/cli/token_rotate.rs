@@ -54,7 +54,7 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
         return goal.tell(out).map(|()| 0);
     }
     let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
-    let mut desk = Desk {
+    let mut desk = RotationRun {
         settings,
         ca: home.load_ca(caution)?,
         credentials: station::credentials(home.load_admin_terminal(Timestamp::now())?),
@@ -122,7 +122,7 @@ impl Goal {
     }
 }
 
-struct Desk<'a> {
+struct RotationRun<'a> {
     settings: &'a Settings,
     home: PkiDir,
     ca: Ca,
@@ -131,7 +131,7 @@ struct Desk<'a> {
     goal: Goal,
 }
 
-impl Desk<'_> {
+impl RotationRun<'_> {
     fn look(&self, reader: &str) -> Result<RotationTarget, Failure> {
         let mut random = SystemRandom;
         let mut visit = visit(&self.credentials, &mut random)?;
@@ -148,7 +148,7 @@ impl Desk<'_> {
         let (home, settings) = (&self.home, self.settings);
         let done = match &mut self.goal {
             Goal::Ca(_) => {
-                let mut authority = Certifier { ca: &mut self.ca, home };
+                let mut authority = RotationCertifier { ca: &mut self.ca, home };
                 with_card(settings, reader, |link| rotate(link, &mut visit, meant, &mut authority))
             }
             Goal::Set(set) => {
@@ -184,12 +184,12 @@ impl Desk<'_> {
 }
 
 /// The CA that is here, for a token that is moved to it.
-struct Certifier<'a> {
+struct RotationCertifier<'a> {
     ca: &'a mut Ca,
     home: &'a PkiDir,
 }
 
-impl RotationAuthority for Certifier<'_> {
+impl RotationAuthority for RotationCertifier<'_> {
     fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError> {
         let now = Timestamp::now();
         let ecka = self.ca.certify_token_ecka(id, ecka, now, &mut SystemRandom).map_err(|e| refused(&e))?;
@@ -231,13 +231,13 @@ fn visit<'a>(credentials: &'a Credentials, random: &'a mut SystemRandom) -> Resu
     })
 }
 
-enum Message {
+enum RotationMessage {
     Reader(ReaderEvent),
     Signal,
 }
 
 /// Card after card, at every reader that is meant, until none is left, nobody brings one, or too many fail in a row.
-fn fleet(args: &TokenRotateArgs, desk: &mut Desk<'_>, out: &mut Printer) -> Result<u8, Failure> {
+fn fleet(args: &TokenRotateArgs, desk: &mut RotationRun<'_>, out: &mut Printer) -> Result<u8, Failure> {
     let left = desk.goal.left();
     if left > 0 {
         let what = format!("this moves every card that is put on a reader to {} ({left} are left)", desk.goal.words());
@@ -246,23 +246,23 @@ fn fleet(args: &TokenRotateArgs, desk: &mut Desk<'_>, out: &mut Printer) -> Resu
     let (messages, inbox) = mpsc::channel();
     let signal = {
         let messages = messages.clone();
-        Interrupt::install(move || drop(messages.send(Message::Signal)))?
+        Interrupt::install(move || drop(messages.send(RotationMessage::Signal)))?
     };
-    let monitor = Monitor::start(move |event| messages.send(Message::Reader(event)).is_ok());
+    let monitor = Monitor::start(move |event| messages.send(RotationMessage::Reader(event)).is_ok());
     let monitor = monitor.map_err(station::no_thread)?;
-    out.begin::<json::Rotation>()?;
+    out.begin::<json::RotationView>()?;
     let (mut failures, mut stopped) = (0, false);
     while desk.goal.left() > 0 && failures < args.max_failures && !out.is_closed() {
         let (left, all) = (desk.goal.left(), desk.goal.tokens());
         out.work("put the next card on", (all - left) as u64, all as u64);
         match next(&inbox, args.timeout) {
-            Some(Message::Reader(ReaderEvent::CardInserted { reader, .. }))
+            Some(RotationMessage::Reader(ReaderEvent::CardInserted { reader, .. }))
                 if desk.settings.readers.matches(&reader) =>
             {
                 failures = one(desk, &reader, failures, out)?;
             }
-            Some(Message::Reader(_)) => {}
-            Some(Message::Signal) => stopped = true,
+            Some(RotationMessage::Reader(_)) => {}
+            Some(RotationMessage::Signal) => stopped = true,
             None => break,
         }
         if stopped {
@@ -274,13 +274,13 @@ fn fleet(args: &TokenRotateArgs, desk: &mut Desk<'_>, out: &mut Printer) -> Resu
     end(&desk.goal, failures >= args.max_failures, signal.exit_status(), out)
 }
 
-fn next(inbox: &mpsc::Receiver<Message>, quiet: Option<Duration>) -> Option<Message> {
+fn next(inbox: &mpsc::Receiver<RotationMessage>, quiet: Option<Duration>) -> Option<RotationMessage> {
     let Some(quiet) = quiet else { return inbox.recv().ok() };
     inbox.recv_timeout(quiet).ok()
 }
 
 /// One card, told at once; the number of failures in a row comes back.
-fn one(desk: &mut Desk<'_>, reader: &str, failures: u32, out: &mut Printer) -> Result<u32, Failure> {
+fn one(desk: &mut RotationRun<'_>, reader: &str, failures: u32, out: &mut Printer) -> Result<u32, Failure> {
     match desk.rotate(reader, None) {
         Ok((id, result)) => {
             out.item(&object(reader, Some(id), Some(result), None))?;
@@ -325,8 +325,8 @@ fn object(
     token_id: Option<Uuid>,
     result: Option<json::TokenChanged>,
     failed: Option<&Failure>,
-) -> json::Rotation {
-    json::Rotation {
+) -> json::RotationView {
+    json::RotationView {
         schema: json::Schema::default(),
         at: Timestamp::now().into(),
         reader: reader.to_owned(),

@@ -4,14 +4,14 @@
 use uuid::Uuid;
 
 use super::{
-    json::{Registered, TokenAction},
+    json::{RegisteredView, TokenAction},
     server::client::{connect, patiently},
 };
 use crate::{api::v1::TokenStatus, config::Settings, failure::Failure};
 
 /// Tells it, and gives the status that the token then has there; none where there is no server, or nothing to tell.
 /// What the server knows better stays: a lost token is not merely suspended, and a card does not reactivate it.
-pub fn tell(action: TokenAction, token_id: Uuid, settings: &Settings) -> Result<Option<Registered>, Failure> {
+pub fn tell(action: TokenAction, token_id: Uuid, settings: &Settings) -> Result<Option<RegisteredView>, Failure> {
     if settings.server.url.is_none() || action == TokenAction::Write {
         return Ok(None);
     }
@@ -26,11 +26,11 @@ pub fn tell(action: TokenAction, token_id: Uuid, settings: &Settings) -> Result<
     })
 }
 
-fn told(action: TokenAction, token_id: Uuid, settings: &Settings) -> Result<Registered, Failure> {
+fn told(action: TokenAction, token_id: Uuid, settings: &Settings) -> Result<RegisteredView, Failure> {
     let server = connect(settings)?;
     let found = match patiently(|| server.token(token_id)) {
         Ok(token) => token.status,
-        Err(failure) if failure.code == "token.unknown" => return Ok(Registered::Unknown),
+        Err(failure) if failure.code == "token.unknown" => return Ok(RegisteredView::Unknown),
         Err(failure) => return Err(failure),
     };
     let Some((status, reason)) = next(action, found) else { return Ok(found.into()) };

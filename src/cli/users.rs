@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::args::{UsersArgs, UsersCommand};
 use super::confirm::confirm;
 use super::json::{self, UserEntry};
-use super::moment::Moment;
-use super::printer::{Look, Printer, Record};
+use super::moment::TimeSpec;
+use super::printer::{OutputOptions, Printable, Printer};
 use super::station;
 use super::table::Cell;
 use crate::config::{OutputFormat, Settings};
@@ -50,12 +50,12 @@ fn show(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Res
 
 fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     if settings.format == OutputFormat::Text {
-        out.set_look(Look { format: OutputFormat::Csv, ..Look::of_process(settings) });
+        out.set_look(OutputOptions { format: OutputFormat::Csv, ..OutputOptions::of_process(settings) });
     }
     list(settings, now, out)
 }
 
-fn history(span: [Option<Moment>; 2], settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+fn history(span: [Option<TimeSpec>; 2], settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let [since, until] = span.map(|moment| moment.map(|moment| moment.resolve(now)));
     let Some(store) = settled(settings, now)? else { return tell(Vec::new(), "nothing happened yet", out) };
     if settings.format == OutputFormat::Text {
@@ -67,10 +67,10 @@ fn history(span: [Option<Moment>; 2], settings: &Settings, now: Timestamp, out: 
         })?;
         return tell(events, "nothing happened in that time", out);
     }
-    out.begin::<json::Event>()?;
+    out.begin::<json::EventView>()?;
     let mut printed = Ok(());
     store.history(since, until, |event| {
-        printed = out.item(&json::Event::from(event));
+        printed = out.item(&json::EventView::from(event));
         if printed.is_ok() && !out.is_closed() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     printed
@@ -121,7 +121,7 @@ fn of(reason: Reason, events: Vec<Event>) -> Vec<Event> {
 }
 
 fn tell(events: Vec<Event>, nothing: &str, out: &mut Printer) -> Result<(), Failure> {
-    let events: Vec<_> = events.into_iter().map(json::Event::from).collect();
+    let events: Vec<_> = events.into_iter().map(json::EventView::from).collect();
     out.list(&events, nothing)
 }
 
@@ -210,7 +210,7 @@ impl serde::Serialize for Listed {
     }
 }
 
-impl Record for Listed {
+impl Printable for Listed {
     const COLUMNS: &'static [&'static str] = UserEntry::COLUMNS;
     const HEADS: &'static [&'static str] = &["USER", "NAME", "STATE", "SINCE", "FOR", "READER", "TOKEN"];
 

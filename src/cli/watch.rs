@@ -13,13 +13,13 @@ use jiff::Timestamp;
 
 use self::hook::{HookReport, Hooks, How, Job};
 use super::{
-    inquiry::{self, Inquiry},
+    inquiry::{self, LookupService},
     interrupt::Interrupt,
     json,
     outcome::Outcome,
     printer::{Printer, form},
     renewal::{Fresh, Renewal},
-    station::{self, Message, Station},
+    station::{self, Message, ReaderPool},
 };
 use crate::{
     config::Settings,
@@ -53,11 +53,11 @@ pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Re
         Interrupt::install(move || drop(messages.send(Message::Signal)))?
     };
     let tell = messages.clone();
-    let inquiry = Inquiry::start(settings, true, move |news| drop(tell.send(Message::Server(news))))?;
-    terminal.nonces = inquiry.as_ref().map(Inquiry::nonces);
+    let inquiry = LookupService::start(settings, true, move |news| drop(tell.send(Message::Server(news))))?;
+    terminal.nonces = inquiry.as_ref().map(LookupService::nonces);
     let hooks = start_hooks(on_event.or(settings.on_event.as_deref()), settings, &messages)?;
     let replies = messages.clone();
-    out.begin::<json::Event>()?;
+    out.begin::<json::EventView>()?;
     listen(wakeup, messages.clone())?;
     let mut watch = Watch {
         settings,
@@ -75,7 +75,7 @@ pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Re
     watch.tell(events)?;
     watch.attached()?;
     let monitor = Monitor::start(station::teller(&messages)).map_err(station::no_thread)?;
-    let mut station = Station::new(settings, terminal, messages, true);
+    let mut station = ReaderPool::new(settings, terminal, messages, true);
     watch.until_ended(&inbox, &mut station)?;
     monitor.stop();
     drop(station);
@@ -119,7 +119,7 @@ struct Watch<'a> {
     /// The newest insertion of each reader that the list was told of.
     applied: HashMap<String, u64>,
     /// The server, where there is one.
-    inquiry: Option<Inquiry>,
+    inquiry: Option<LookupService>,
     /// Where its answers come in.
     replies: Sender<Message>,
     /// The keys of the taps, and what keeps their certificates fresh.
@@ -145,7 +145,7 @@ impl Watch<'_> {
     }
 
     /// Until a signal comes, or nobody reads what is told any more.
-    fn until_ended(&mut self, inbox: &Receiver<Message>, station: &mut Station<'_>) -> Result<(), Failure> {
+    fn until_ended(&mut self, inbox: &Receiver<Message>, station: &mut ReaderPool<'_>) -> Result<(), Failure> {
         loop {
             self.renewal.look(Timestamp::now())?;
             match self.next(inbox)? {
@@ -175,7 +175,7 @@ impl Watch<'_> {
         }
     }
 
-    fn handle(&mut self, message: Message, station: &mut Station<'_>) -> Result<(), Failure> {
+    fn handle(&mut self, message: Message, station: &mut ReaderPool<'_>) -> Result<(), Failure> {
         match message {
             Message::Reader(event) => {
                 self.note(&event);
@@ -226,7 +226,7 @@ impl Watch<'_> {
     }
 
     /// They are tapped once more with what was read, or are strangers after all.
-    fn strangers_again(&mut self, fresh: bool, station: &Station<'_>) -> Result<(), Failure> {
+    fn strangers_again(&mut self, fresh: bool, station: &ReaderPool<'_>) -> Result<(), Failure> {
         for report in std::mem::take(&mut self.strangers) {
             match &report {
                 ReaderReport::Tapped { reader, insertion, .. } if fresh => station.again(reader, *insertion),
@@ -329,7 +329,7 @@ impl Watch<'_> {
         }
         events.into_iter().try_for_each(|event| {
             let seq = event.seq;
-            let object = json::Event::from(event);
+            let object = json::EventView::from(event);
             self.out.item(&object)?;
             let Some(hooks) = &mut self.hooks else { return Ok(()) };
             let news = hooks.give(Job { seq, json: form::json(&object)? });

@@ -18,16 +18,16 @@ const LINES_MAX: usize = 10_000;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum ScriptStep {
     /// Gives a name to bytes.
-    Set { name: String, bytes: Template },
+    Set { name: String, bytes: HexTemplate },
     /// Sends a command.
-    Send { command: Template, expected: Vec<Pattern>, keep: Option<String> },
+    Send { command: HexTemplate, expected: Vec<AnswerPattern>, keep: Option<String> },
 }
 
 /// Hex digits with variables between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub struct HexTemplate(Vec<Piece>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
@@ -37,7 +37,7 @@ enum Piece {
 
 /// Upper-case digits of an answer, `X` for any.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(String);
+pub struct AnswerPattern(String);
 
 /// Why a line is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -63,22 +63,24 @@ pub enum ScriptError {
 }
 
 /// The lines of a script, each with its number.
-pub fn parse(text: &str) -> Result<Vec<(usize, Step)>, (usize, ScriptError)> {
+pub fn parse(text: &str) -> Result<Vec<(usize, ScriptStep)>, (usize, ScriptError)> {
     if text.lines().nth(LINES_MAX).is_some() {
         return Err((LINES_MAX + 1, ScriptError::TooLong));
     }
     let numbered =
         text.lines().enumerate().map(|(at, line)| (at + 1, line.split('#').next().unwrap_or_default().trim()));
     let meant = numbered.filter(|(_, line)| !line.is_empty());
-    meant.map(|(number, line)| Step::parse(line).map(|step| (number, step)).map_err(|error| (number, error))).collect()
+    meant
+        .map(|(number, line)| ScriptStep::parse(line).map(|step| (number, step)).map_err(|error| (number, error)))
+        .collect()
 }
 
-impl Step {
+impl ScriptStep {
     /// One line without its comment.
     pub fn parse(line: &str) -> Result<Self, ScriptError> {
         if let Some(rest) = line.strip_prefix("set ") {
             let (name, digits) = rest.trim().split_once(char::is_whitespace).ok_or(ScriptError::Length)?;
-            return Ok(Self::Set { name: name_of(name)?, bytes: Template::parse(digits)? });
+            return Ok(Self::Set { name: name_of(name)?, bytes: HexTemplate::parse(digits)? });
         }
         let (line, keep) = match line.split_once('>') {
             Some((line, name)) => (line, Some(name_of(name.trim())?)),
@@ -87,8 +89,8 @@ impl Step {
         let (command, expected) = line.split_once('=').map_or((line, None), |(line, rest)| (line, Some(rest)));
         // An expectation that was left out after its sign would pass whatever comes back.
         let patterns = expected.into_iter().flat_map(|expected| expected.split(','));
-        let expected = patterns.map(|pattern| Pattern::parse(pattern.trim())).collect::<Result<_, _>>()?;
-        Ok(Self::Send { command: Template::parse(command)?, expected, keep })
+        let expected = patterns.map(|pattern| AnswerPattern::parse(pattern.trim())).collect::<Result<_, _>>()?;
+        Ok(Self::Send { command: HexTemplate::parse(command)?, expected, keep })
     }
 }
 
@@ -97,7 +99,7 @@ fn name_of(text: &str) -> Result<String, ScriptError> {
     if is_name { Ok(text.to_owned()) } else { Err(ScriptError::Name(text.to_owned())) }
 }
 
-impl Template {
+impl HexTemplate {
     fn parse(text: &str) -> Result<Self, ScriptError> {
         let mut pieces = Vec::new();
         for word in text.split_whitespace() {
@@ -137,7 +139,7 @@ fn digits(text: &str) -> Result<Option<Piece>, ScriptError> {
     }
 }
 
-impl Pattern {
+impl AnswerPattern {
     fn parse(text: &str) -> Result<Self, ScriptError> {
         let digits: String = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_ascii_uppercase()).collect();
         let good = digits.len() >= 4 && digits.len().is_multiple_of(2);
@@ -169,9 +171,9 @@ mod tests {
 
     fn send(line: &str, variables: &[(&str, &[u8])]) -> Result<Vec<u8>, ScriptError> {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.to_vec())).collect();
-        match Step::parse(line)? {
-            Step::Send { command, .. } => command.bytes(&variables),
-            Step::Set { bytes, .. } => bytes.bytes(&variables),
+        match ScriptStep::parse(line)? {
+            ScriptStep::Send { command, .. } => command.bytes(&variables),
+            ScriptStep::Set { bytes, .. } => bytes.bytes(&variables),
         }
     }
 
@@ -180,7 +182,7 @@ mod tests {
         let text = "# first\n\nset AID F052  # ours\n00 a4 0400 02 $AID 00=9000,61xx > FCI\n00CA9F7F00\n";
         let steps = parse(text).unwrap();
         assert_eq!(steps.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 4, 5]);
-        let Step::Send { command, expected, keep } = &steps[1].1 else { panic!() };
+        let ScriptStep::Send { command, expected, keep } = &steps[1].1 else { panic!() };
         let variables = BTreeMap::from([("AID".to_owned(), vec![0xF0, 0x52])]);
         assert_eq!(command.bytes(&variables).unwrap(), [0, 0xA4, 4, 0, 2, 0xF0, 0x52, 0]);
         assert_eq!((expected.len(), keep.as_deref()), (2, Some("FCI")));
@@ -198,13 +200,13 @@ mod tests {
         assert_eq!(send("zz", &[]), Err(ScriptError::Digit('z')));
         assert_eq!(parse("00\n00=9\n").unwrap_err(), (2, ScriptError::Pattern("9".into())));
         for nothing in ["00A4=", "00A4= ", "00A4=,", "00A4=9000,", "00A4=,9000", "00A4=9000,,6A82", "00A4= > FCI"] {
-            assert_eq!(Step::parse(nothing), Err(ScriptError::Pattern(String::new())), "{nothing}");
+            assert_eq!(ScriptStep::parse(nothing), Err(ScriptError::Pattern(String::new())), "{nothing}");
         }
     }
 
     #[test]
     fn a_status_or_a_whole_answer_is_expected() {
-        let matches = |pattern: &str, answer: &[u8]| Pattern::parse(pattern).unwrap().matches(answer);
+        let matches = |pattern: &str, answer: &[u8]| AnswerPattern::parse(pattern).unwrap().matches(answer);
         assert!(matches("61xx", &[0x61, 0x17]) && matches("9000", &[1, 2, 0x90, 0]) && matches("xxxx", &[0x6A, 0x88]));
         assert!(matches("6F xx 9000", &[0x6F, 0x17, 0x90, 0]) && !matches("6F 00 9000", &[0x6F, 0x17, 0x90, 0]));
         assert!(!matches("9000", &[0x90, 1]) && !matches("9000", &[0x90]) && !matches("9000", &[]));

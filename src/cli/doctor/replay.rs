@@ -22,7 +22,7 @@ pub fn run(file: &Path, out: &mut Printer) -> Result<u8, Failure> {
     if !trace.personal {
         out.note("what the cards said of their holders is not in this trace");
     }
-    out.begin::<json::Scan>()?;
+    out.begin::<json::ScanView>()?;
     let (mut failures, mut succeeded) = (Vec::new(), 0);
     for tap in played {
         let outcome = Outcome::played(tap);

@@ -22,14 +22,14 @@ use crate::{
 };
 
 /// Who certifies: the server, where there is one, so that it knows every token; otherwise the CA that lies here.
-pub fn authority(settings: &Settings, home: &PkiDir) -> Result<Shared, Failure> {
+pub fn authority(settings: &Settings, home: &PkiDir) -> Result<SharedAuthority, Failure> {
     if settings.server.url.is_some() {
         let point = *home.load_authority()?.point();
-        return Ok(Shared::new(Remote { server: connect(settings)?, point }));
+        return Ok(SharedAuthority::new(Remote { server: connect(settings)?, point }));
     }
     let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
     let ca = home.load_ca(caution)?;
-    Ok(Shared::new(Certifier { point: *ca.authority().point(), ca, settings: settings.clone() }))
+    Ok(SharedAuthority::new(LocalCertifier { point: *ca.authority().point(), ca, settings: settings.clone() }))
 }
 
 /// The CA at the server, which registers the token in the same step.
@@ -66,13 +66,13 @@ impl TokenAuthority for Remote {
 }
 
 /// The CA that lies here.
-struct Certifier {
+struct LocalCertifier {
     ca: Ca,
     point: Point,
     settings: Settings,
 }
 
-impl Certifier {
+impl LocalCertifier {
     /// Without a server this terminal is all that can refuse a lost token.
     fn refuse(&self, lost: Uuid) -> Result<(), Failure> {
         let deny = Input::Deny { id: lost.to_string() };
@@ -81,7 +81,7 @@ impl Certifier {
     }
 }
 
-impl TokenAuthority for Certifier {
+impl TokenAuthority for LocalCertifier {
     fn ca(&self) -> &Point {
         &self.point
     }
@@ -103,20 +103,20 @@ impl TokenAuthority for Certifier {
 
 /// One authority for all readers: they ask it one after the other.
 #[derive(Clone)]
-pub struct Shared {
+pub struct SharedAuthority {
     inner: Arc<Mutex<dyn TokenAuthority + Send>>,
     point: Point,
     here: bool,
 }
 
-impl Shared {
+impl SharedAuthority {
     fn new(authority: impl TokenAuthority + Send + 'static) -> Self {
         let (point, here) = (*authority.ca(), authority.is_here());
         Self { inner: Arc::new(Mutex::new(authority)), point, here }
     }
 }
 
-impl TokenAuthority for Shared {
+impl TokenAuthority for SharedAuthority {
     fn ca(&self) -> &Point {
         &self.point
     }

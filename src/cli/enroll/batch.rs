@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     failure::{batch as journal_failure, enrollment},
     object,
-    office::{Done, Failed, Office},
+    office::{Done, EnrollmentContext, Failed},
     portrait::Portraits,
     remember, warn_of_test_keys,
 };
@@ -55,7 +55,7 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
     let folder = file.parent().unwrap_or(Path::new(""));
     let users = people::load_checked(file, &mut |user| portraits.take(user, folder))?;
     let rows: Vec<_> = users.into_iter().map(|user| portraits.row(user)).collect();
-    let office = Office::open(settings, private)?;
+    let office = EnrollmentContext::open(settings, private)?;
     let path = args.journal.clone().unwrap_or_else(|| {
         let mut name = file.clone().into_os_string();
         name.push(".journal");
@@ -72,8 +72,8 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
     }
     let store = station::store(settings)?;
     let (messages, inbox) = mpsc::channel();
-    let desk = Arc::new(Shared { office, portraits, book: Mutex::new(book) });
-    let batch = Batch {
+    let desk = Arc::new(BatchShared { office, portraits, book: Mutex::new(book) });
+    let batch = BatchRun {
         settings,
         out,
         store,
@@ -90,7 +90,7 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
 }
 
 /// A run that was killed between its last two steps left entries behind of tokens that are done.
-fn settle(office: &Office, book: &BatchLedger) -> Result<(), Failure> {
+fn settle(office: &EnrollmentContext, book: &BatchLedger) -> Result<(), Failure> {
     let failed = |e: EnrollError| enrollment(&e, 0);
     for entry in office.journal.all().map_err(failed)? {
         if book.holder(entry.token_id).is_some() {
@@ -101,7 +101,12 @@ fn settle(office: &Office, book: &BatchLedger) -> Result<(), Failure> {
 }
 
 /// Gives up what was begun. What the server may have registered is revoked there first.
-fn abandon(office: &Office, book: &mut BatchLedger, settings: &Settings, out: &mut Printer) -> Result<(), Failure> {
+fn abandon(
+    office: &EnrollmentContext,
+    book: &mut BatchLedger,
+    settings: &Settings,
+    out: &mut Printer,
+) -> Result<(), Failure> {
     let failed = |e: EnrollError| enrollment(&e, 0);
     let begun: Vec<_> = book
         .rows()
@@ -139,10 +144,10 @@ fn revoke(entry: &JournalEntry, settings: &Settings) -> Result<(), Failure> {
     }
 }
 
-fn summary(book: &BatchLedger, path: &Path, dry_run: bool) -> json::Batch {
+fn summary(book: &BatchLedger, path: &Path, dry_run: bool) -> json::BatchView {
     let (rows, done) = book.count();
     let begun = book.rows().filter(|(_, state)| matches!(state, RowState::Begun(_))).count();
-    json::Batch {
+    json::BatchView {
         schema: json::Schema::default(),
         rows: rows as u64,
         done: done as u64,
@@ -154,13 +159,13 @@ fn summary(book: &BatchLedger, path: &Path, dry_run: bool) -> json::Batch {
 }
 
 /// What the threads of the readers share.
-struct Shared {
-    office: Office,
+struct BatchShared {
+    office: EnrollmentContext,
     portraits: Portraits,
     book: Mutex<BatchLedger>,
 }
 
-impl Shared {
+impl BatchShared {
     fn book(&self) -> MutexGuard<'_, BatchLedger> {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,7 +173,7 @@ impl Shared {
 
 /// The book, and whom it named.
 struct Asked<'a> {
-    desk: &'a Shared,
+    desk: &'a BatchShared,
     user: Option<User>,
 }
 
@@ -184,7 +189,7 @@ impl HolderSource for Asked<'_> {
     }
 }
 
-enum Message {
+enum BatchMessage {
     Reader(ReaderEvent),
     Step { reader: String, what: &'static str },
     Over { reader: String, user: Option<User>, result: Box<Result<Done, Failed>> },
@@ -193,7 +198,7 @@ enum Message {
 
 /// One reader of the batch.
 #[derive(Default)]
-struct Slot {
+struct BatchReader {
     /// A thread is at work on its card.
     busy: bool,
     /// The next card lies there already.
@@ -204,45 +209,46 @@ struct Slot {
 }
 
 /// Why no further card is begun.
-enum Stop {
+enum StopReason {
     Signal,
     Failures,
     Quiet,
 }
 
-struct Batch<'a> {
+struct BatchRun<'a> {
     settings: &'a Settings,
     out: &'a mut Printer,
     store: TerminalStore,
-    desk: Arc<Shared>,
-    messages: Sender<Message>,
-    slots: BTreeMap<String, Slot>,
+    desk: Arc<BatchShared>,
+    messages: Sender<BatchMessage>,
+    slots: BTreeMap<String, BatchReader>,
     failures: u32,
     most: u32,
     warned: bool,
     quiet: Option<Duration>,
-    stop: Option<Stop>,
+    stop: Option<StopReason>,
 }
 
-impl Batch<'_> {
-    fn run(mut self, inbox: &Receiver<Message>, path: &Path) -> Result<u8, Failure> {
+impl BatchRun<'_> {
+    fn run(mut self, inbox: &Receiver<BatchMessage>, path: &Path) -> Result<u8, Failure> {
         let signal = {
             let messages = self.messages.clone();
-            Interrupt::install(move || drop(messages.send(Message::Signal)))?
+            Interrupt::install(move || drop(messages.send(BatchMessage::Signal)))?
         };
         self.out.begin::<json::Enroll>()?;
         let monitor = {
             let messages = self.messages.clone();
-            Monitor::start(move |event| messages.send(Message::Reader(event)).is_ok()).map_err(station::no_thread)?
+            Monitor::start(move |event| messages.send(BatchMessage::Reader(event)).is_ok())
+                .map_err(station::no_thread)?
         };
         self.tell("put a card on a reader");
         while !self.is_over() {
             match self.next(inbox) {
-                Some(Message::Reader(event)) => self.reader(event)?,
-                Some(Message::Step { reader, what }) => self.tell(&format!("{reader}: {what}")),
-                Some(Message::Over { reader, user, result }) => self.over(&reader, user, *result)?,
-                Some(Message::Signal) => self.stop = Some(Stop::Signal),
-                None => self.stop = self.stop.take().or(Some(Stop::Quiet)),
+                Some(BatchMessage::Reader(event)) => self.reader(event)?,
+                Some(BatchMessage::Step { reader, what }) => self.tell(&format!("{reader}: {what}")),
+                Some(BatchMessage::Over { reader, user, result }) => self.over(&reader, user, *result)?,
+                Some(BatchMessage::Signal) => self.stop = Some(StopReason::Signal),
+                None => self.stop = self.stop.take().or(Some(StopReason::Quiet)),
             }
         }
         monitor.stop();
@@ -251,8 +257,8 @@ impl Batch<'_> {
         self.end(&left, signal.exit_status())
     }
 
-    fn end(self, left: &json::Batch, signal: Option<u8>) -> Result<u8, Failure> {
-        let json::Batch { rows, done, begun, .. } = *left;
+    fn end(self, left: &json::BatchView, signal: Option<u8>) -> Result<u8, Failure> {
+        let json::BatchView { rows, done, begun, .. } = *left;
         if rows == done {
             self.out.note(&format!("all {rows} rows are enrolled"));
             return Ok(0);
@@ -260,11 +266,11 @@ impl Batch<'_> {
         let waiting = if begun == 0 { String::new() } else { format!(", {begun} of them begun") };
         let message = format!("{} of {rows} rows are left{waiting}", rows - done);
         match self.stop {
-            Some(Stop::Signal) => {
+            Some(StopReason::Signal) => {
                 self.out.note(&message);
                 Ok(signal.unwrap_or_default())
             }
-            Some(Stop::Failures) => {
+            Some(StopReason::Failures) => {
                 let message = format!("{} failures in a row; {message}", self.failures);
                 Err(Failure::new(ExitClass::No, "batch.too-many-failures", message)
                     .hint("find out why, then run the same command again: it goes on where it stopped"))
@@ -281,7 +287,7 @@ impl Batch<'_> {
     }
 
     /// Nothing: no card came for the time that was given.
-    fn next(&self, inbox: &Receiver<Message>) -> Option<Message> {
+    fn next(&self, inbox: &Receiver<BatchMessage>) -> Option<BatchMessage> {
         let Some(quiet) = self.quiet else { return inbox.recv().ok() };
         match inbox.recv_timeout(quiet) {
             Ok(message) => Some(message),
@@ -326,10 +332,10 @@ impl Batch<'_> {
         let (desk, messages) = (Arc::clone(&self.desk), self.messages.clone());
         let work = move || {
             let mut asked = Asked { desk: &desk, user: None };
-            let mut tell = |_, _, what| drop(messages.send(Message::Step { reader: reader.clone(), what }));
+            let mut tell = |_, _, what| drop(messages.send(BatchMessage::Step { reader: reader.clone(), what }));
             let result = one(&reader, &desk, &mut asked, &mut tell);
             let user = asked.user;
-            drop(messages.send(Message::Over { reader, user, result: Box::new(result) }));
+            drop(messages.send(BatchMessage::Over { reader, user, result: Box::new(result) }));
         };
         thread::Builder::new().name("enroll".to_owned()).spawn(work).map_err(station::no_thread)?;
         Ok(())
@@ -392,7 +398,7 @@ impl Batch<'_> {
     ) -> Result<(), Failure> {
         self.failures += 1;
         if self.failures >= self.most {
-            self.stop.get_or_insert(Stop::Failures);
+            self.stop.get_or_insert(StopReason::Failures);
         }
         self.object(reader, token_id, user, failure)
     }
@@ -426,7 +432,7 @@ impl Batch<'_> {
 /// One card: its row is done on disk before its own journal is closed.
 fn one(
     reader: &str,
-    desk: &Shared,
+    desk: &BatchShared,
     asked: &mut Asked<'_>,
     tell: &mut dyn FnMut(usize, usize, &'static str),
 ) -> Result<Done, Failed> {

@@ -21,7 +21,7 @@ use crate::{
     terminal::presence::store::TerminalStore,
     token::{open::RememberedItem, record::Layout},
 };
-use office::Office;
+use office::EnrollmentContext;
 
 /// Runs the command.
 pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
@@ -32,7 +32,7 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     // A user that does not fit is refused before a card is touched.
     Layout::of(&user).map_err(|e| enrollment(&e.into(), 0))?;
     let portrait = args.portrait.as_deref().map(portrait::one).transpose()?;
-    let office = Office::open(settings, &args.private)?;
+    let office = EnrollmentContext::open(settings, &args.private)?;
     let reader = one_reader(settings)?;
     let lost = args.replace.map(|named| replace::lost(named, &user, &office, settings, out)).transpose()?;
     let mut progress = |done, of, what: &'static str| out.progress(what, done as u64, Some(of as u64));

@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    authority::{Shared, authority},
+    authority::{SharedAuthority, authority},
     failure::enrollment,
-    sets::Sets,
+    sets::SetChoice,
 };
 use crate::{
     card::{apdu::ApduFormat, link::LinkError, meter::Metered},
@@ -29,14 +29,14 @@ use crate::{
 };
 
 /// Keys, certificates and the journal.
-pub struct Office {
+pub struct EnrollmentContext {
     home: PkiDir,
-    authority: Shared,
+    authority: SharedAuthority,
     credentials: Credentials,
     perso: PersoKey,
     start: StaticKeys,
     /// For tokens in private mode.
-    sets: Option<Sets>,
+    sets: Option<SetChoice>,
     /// The journal of the cards.
     pub journal: Journal,
     exchange: Duration,
@@ -71,14 +71,14 @@ impl<E: Into<EnrollError>> From<E> for Failed {
     }
 }
 
-impl Office {
+impl EnrollmentContext {
     /// Loads what the folders of this terminal hold.
     pub fn open(settings: &Settings, private: &PrivateArgs) -> Result<Self, Failure> {
         let (home, now) = (PkiDir::new(settings.pki_folder()), Timestamp::now());
         let authority = authority(settings, &home)?;
         // Where the CA key lies there are keys for administration too; an enrolling desk has its own.
         let credentials = if home.has_ca_key() { home.load_admin_terminal(now)? } else { home.load_terminal(now)? };
-        let sets = Sets::of(private, &home, settings)?;
+        let sets = SetChoice::of(private, &home, settings)?;
         Ok(Self {
             sets,
             authority,

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 
 use uuid::Uuid;
 
-use super::{failure::enrollment, office::Office};
+use super::{failure::enrollment, office::EnrollmentContext};
 use crate::{
     api::{
         User,
@@ -26,7 +26,7 @@ use crate::{
 pub fn lost(
     named: Option<Uuid>,
     user: &User,
-    office: &Office,
+    office: &EnrollmentContext,
     settings: &Settings,
     out: &mut Printer,
 ) -> Result<Uuid, Failure> {

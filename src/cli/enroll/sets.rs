@@ -19,29 +19,29 @@ use crate::{
 
 /// What was asked for.
 #[derive(Debug, Clone)]
-pub struct Sets {
+pub struct SetChoice {
     home: PkiDir,
-    wanted: Wanted,
+    wanted: SetRequest,
     caution: Caution,
     accept_trackable: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Wanted {
+enum SetRequest {
     Named(SetId),
     Sized(u16),
 }
 
-impl Sets {
+impl SetChoice {
     /// Nothing: the tokens are to be in open mode.
     pub fn of(args: &PrivateArgs, home: &PkiDir, settings: &Settings) -> Result<Option<Self>, Failure> {
         let wanted = match (args.set, args.set_size) {
-            (Some(id), _) => Wanted::Named(id),
-            (None, Some(size)) => Wanted::Sized(size),
+            (Some(id), _) => SetRequest::Named(id),
+            (None, Some(size)) => SetRequest::Sized(size),
             (None, None) => return Ok(None),
         };
         let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
-        if let Wanted::Named(id) = wanted {
+        if let SetRequest::Named(id) = wanted {
             // Before a card is touched: it is there, and it is this CA's.
             home.find_set(id)?;
         }
@@ -65,11 +65,11 @@ impl Sets {
     }
 }
 
-impl private::SetProvider for &Sets {
+impl private::SetProvider for &SetChoice {
     fn join(&mut self, card: &str) -> Result<Set, PkiError> {
         match self.wanted {
-            Wanted::Named(id) => self.home.join_set(id, card),
-            Wanted::Sized(size) => self.home.join_set_of(size, card, &mut || self.create()),
+            SetRequest::Named(id) => self.home.join_set(id, card),
+            SetRequest::Sized(size) => self.home.join_set_of(size, card, &mut || self.create()),
         }
     }
 

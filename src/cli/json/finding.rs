@@ -10,7 +10,8 @@ use super::{Ms, Schema};
 
 /// What one probe found.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Found {
+#[schemars(rename = "Found")]
+pub struct FindingView {
     /// Which object this is.
     pub schema: Schema<Self>,
     /// Which probe it was.

@@ -9,7 +9,8 @@ use crate::failure::ErrorObject;
 
 /// A token that was moved to the new CA or the new set, or was not (`token rotate`).
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Rotation {
+#[schemars(rename = "Rotation")]
+pub struct RotationView {
     /// Which object this is.
     pub schema: Schema<Self>,
     /// When it was over.

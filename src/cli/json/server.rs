@@ -44,7 +44,8 @@ pub struct Audit {
 
 /// A user as the server knows it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Known {
+#[schemars(rename = "Known")]
+pub struct ServerUserView {
     /// Which object this is.
     pub schema: Schema<Self>,
     /// The user.
@@ -52,7 +53,7 @@ pub struct Known {
     pub user: User,
 }
 
-impl From<User> for Known {
+impl From<User> for ServerUserView {
     fn from(user: User) -> Self {
         Self { schema: Schema::default(), user }
     }

@@ -89,23 +89,23 @@ fn ann() -> User {
     User { id: "7".into(), name: "Ann".into(), fields: [("team".to_owned(), "red".to_owned())].into() }
 }
 
-fn proof() -> Proof {
-    Proof { verified: true, counter: 7, nonce_source: NonceSource::Local, cose: None }
+fn proof() -> ProofView {
+    ProofView { verified: true, counter: 7, nonce_source: NonceSource::Local, cose: None }
 }
 
-fn scan() -> Scan {
-    Scan {
+fn scan() -> ScanView {
+    ScanView {
         schema: Schema::default(),
         at: at().into(),
         reader: "R".into(),
         token_id: Some(token_id()),
         identified: true,
-        authenticated: Authenticated { token: true, server: Server::NotAsked },
+        authenticated: AuthenticatedView { token: true, server: ServerVerdictView::NotAsked },
         source: Some(presence::Source::Card),
         user: Some(ann()),
         error: None,
         proof: Some(proof()),
-        timings_ms: Timings {
+        timings_ms: TimingsView {
             connect: Duration::from_micros(1_200).into(),
             authenticate: Ms(9.8),
             read: Ms(1.1),
@@ -139,11 +139,11 @@ fn is_printed_as(object: &impl Serialize, example: &Value, added: &[&str]) {
 
 #[test]
 fn the_example_of_a_reader() {
-    let reader = Reader {
+    let reader = ReaderView {
         schema: Schema::default(),
         reader: "R".into(),
         alias: None,
-        state: ReaderState::Present,
+        state: ReaderStateView::Present,
         atr: Some("3B00".into()),
         card: Some("rollcall".into()),
         says: Some("no historical bytes".into()),
@@ -173,7 +173,7 @@ fn the_example_of_a_scan() {
 
 #[test]
 fn a_failed_scan_has_the_error_in_place_of_the_user() {
-    let failed = Scan { user: None, error: Some(error()), proof: None, token_id: None, source: None, ..scan() };
+    let failed = ScanView { user: None, error: Some(error()), proof: None, token_id: None, source: None, ..scan() };
     let printed = serde_json::to_value(&failed).unwrap();
     assert_eq!(printed.get("user"), None);
     assert_eq!(printed["error"], json!({"code":"token.foreign","message":"foreign","hint":null}));
@@ -234,17 +234,17 @@ fn the_example_of_an_event() {
     let example = json!({"schema":"rollcall.event/1","event":"arrived","seq":17,"at":"2026-11-22T15:04:05.123Z",
         "reader":"R","token_id":"0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e",
         "user":{"id":"7","name":"Ann","fields":{"team":"red"}}});
-    is_printed_as(&Event::from(event), &example, &["/source", "/authenticated"]);
+    is_printed_as(&EventView::from(event), &example, &["/source", "/authenticated"]);
 }
 
 #[test]
 fn tokens_and_files_of_the_pki_keep_their_schema() {
-    let token = Token {
+    let token = TokenView {
         schema: Schema::default(),
         reader: "R".into(),
         atr: None,
         state: TokenState::Issued,
-        mode: Some(TokenMode::Open),
+        mode: Some(TokenModeView::Open),
         version: "1.0".into(),
         token_id: Some(token_id()),
         set_id: None,

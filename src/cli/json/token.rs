@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{At, Proof, Schema};
+use super::{At, ProofView, Schema};
 use crate::{
     api::{User, v1::TokenStatus},
     failure::ErrorObject,
@@ -13,7 +13,8 @@ use crate::{
 
 /// What a token says about itself (`token info`), and whether that holds (`token verify`).
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct Token {
+#[schemars(rename = "Token")]
+pub struct TokenView {
     /// Which object this is.
     pub schema: Schema<Self>,
     /// Where it lies.
@@ -23,7 +24,7 @@ pub struct Token {
     /// Its life cycle.
     pub state: TokenState,
     /// Its privacy mode, from ISSUED on.
-    pub mode: Option<TokenMode>,
+    pub mode: Option<TokenModeView>,
     /// The version of the protocol that it speaks.
     pub version: String,
     /// Its id: in mode open as told, in mode private after authentication only.
@@ -43,7 +44,7 @@ pub struct Token {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorObject>,
     /// The presence proof, once authenticated.
-    pub proof: Option<Proof>,
+    pub proof: Option<ProofView>,
 }
 
 /// What was done to a token (`token write`, `block`, `unblock`, `terminate`).
@@ -65,7 +66,7 @@ pub struct TokenChange {
     pub state: TokenState,
     /// The status that the server has the token in afterwards; null where it was not told: there is none, the order was
     /// `write` or a dry run, or it did not take it (which stderr tells, and the exit status).
-    pub server: Option<Registered>,
+    pub server: Option<RegisteredView>,
     /// Whose token it becomes by `write`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
@@ -88,7 +89,8 @@ pub enum TokenAction {
 /// What a server has a token registered as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Registered {
+#[schemars(rename = "Registered")]
+pub enum RegisteredView {
     /// It is let in.
     Active,
     /// Not for now.
@@ -101,7 +103,7 @@ pub enum Registered {
     Unknown,
 }
 
-impl From<TokenStatus> for Registered {
+impl From<TokenStatus> for RegisteredView {
     fn from(status: TokenStatus) -> Self {
         match status {
             TokenStatus::Active => Self::Active,
@@ -155,7 +157,8 @@ impl From<LifeCycle> for TokenState {
 /// The privacy mode of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum TokenMode {
+#[schemars(rename = "TokenMode")]
+pub enum TokenModeView {
     /// It tells its id to everybody.
     Open,
     /// It tells its id in the channel only.

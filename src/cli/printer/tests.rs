@@ -35,7 +35,7 @@ struct Thing {
     size: u8,
 }
 
-impl Record for Thing {
+impl Printable for Thing {
     const COLUMNS: &'static [&'static str] = &["name", "colour", "size"];
     const HEADS: &'static [&'static str] = &["NAME", "COLOUR", "SIZE"];
 
@@ -53,7 +53,7 @@ fn thing(name: &str) -> Thing {
 }
 
 /// What is written to stdout and stderr.
-fn printed(look: Look, print: impl FnOnce(&mut Printer)) -> (String, String) {
+fn printed(look: OutputOptions, print: impl FnOnce(&mut Printer)) -> (String, String) {
     let (out, err) = (Stream::default(), Stream::default());
     let mut printer = Printer::on(look, Box::new(out.clone()), Box::new(err.clone()));
     print(&mut printer);
@@ -63,7 +63,7 @@ fn printed(look: Look, print: impl FnOnce(&mut Printer)) -> (String, String) {
 
 fn listed(format: OutputFormat, things: &[&str]) -> (String, String) {
     let things: Vec<_> = things.iter().map(|name| thing(name)).collect();
-    printed(Look { format, ..Look::default() }, |out| out.list(&things, "nobody").unwrap())
+    printed(OutputOptions { format, ..OutputOptions::default() }, |out| out.list(&things, "nobody").unwrap())
 }
 
 const A: &str = r#"{"name":"a","colour":null,"size":7}"#;
@@ -92,7 +92,7 @@ fn objects_that_come_one_by_one() {
             out.item(&thing("a")).unwrap();
             out.item(&thing("b")).unwrap();
         };
-        printed(Look { format, ..Look::default() }, print).0
+        printed(OutputOptions { format, ..OutputOptions::default() }, print).0
     };
     assert_eq!(streamed(OutputFormat::Json), listed(OutputFormat::Json, &["a", "b"]).0);
     assert_eq!(streamed(OutputFormat::Ndjson), listed(OutputFormat::Ndjson, &["a", "b"]).0);
@@ -102,7 +102,9 @@ fn objects_that_come_one_by_one() {
 
 #[test]
 fn one_object() {
-    let one = |format| printed(Look { format, ..Look::default() }, |out| out.object(&thing("a")).unwrap()).0;
+    let one = |format| {
+        printed(OutputOptions { format, ..OutputOptions::default() }, |out| out.object(&thing("a")).unwrap()).0
+    };
     assert_eq!(one(OutputFormat::Json), format!("{A}\n"));
     assert_eq!(one(OutputFormat::Ndjson), format!("{A}\n"));
     assert_eq!(one(OutputFormat::Csv), "name,colour,size\na,,7\n");
@@ -112,21 +114,26 @@ fn one_object() {
 #[test]
 fn errors_are_three_lines_on_stderr() {
     let failure = Failure::new(ExitClass::Unavailable, "pcsc.service-down", "not\nrunning\u{1b}[2J").hint("start it");
-    let (out, err) = printed(Look { format: OutputFormat::Json, ..Look::default() }, |out| out.error(&failure));
+    let (out, err) =
+        printed(OutputOptions { format: OutputFormat::Json, ..OutputOptions::default() }, |out| out.error(&failure));
     assert_eq!(out, "");
     assert_eq!(err, "error: not\n       running\\u{1b}[2J\nhint: start it\ncode: pcsc.service-down\n");
 }
 
 #[test]
 fn details_are_for_who_asked() {
-    let said = |verbose| printed(Look { verbose, ..Look::default() }, |out| out.detail("x")).1;
+    let said = |verbose| printed(OutputOptions { verbose, ..OutputOptions::default() }, |out| out.detail("x")).1;
     assert_eq!((said(false).as_str(), said(true).as_str()), ("", "x\n"));
 }
 
 #[test]
 fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
     let on = |fails| {
-        Printer::on(Look::default(), Box::new(Stream { fails: Some(fails), ..Stream::default() }), Box::new(io::sink()))
+        Printer::on(
+            OutputOptions::default(),
+            Box::new(Stream { fails: Some(fails), ..Stream::default() }),
+            Box::new(io::sink()),
+        )
     };
     let mut closed = on(io::ErrorKind::BrokenPipe);
     assert!(!closed.is_closed());

@@ -60,14 +60,14 @@ const fn digit_or_colon(at: usize, byte: u8) -> bool {
 
 /// When the wait is over.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct End {
+pub struct WaitLimit {
     /// After a time limit.
     pub limit: Option<Instant>,
     /// When the clock shows this.
     pub at: Option<Timestamp>,
 }
 
-impl End {
+impl WaitLimit {
     /// How long to wait for the next message: nothing when it is over.
     pub fn wait(&self, start: Instant, now: Timestamp) -> Option<Duration> {
         let limit = self.limit.map(|limit| limit.saturating_duration_since(start));
@@ -108,11 +108,11 @@ mod tests {
     #[test]
     fn the_wait_ends_with_whatever_comes_first() {
         let (start, now) = (Instant::now(), "2026-11-22T15:04:05Z".parse::<Timestamp>().unwrap());
-        let end = |limit: Option<u64>, at: Option<i64>| End {
+        let end = |limit: Option<u64>, at: Option<i64>| WaitLimit {
             limit: limit.map(|s| start + Duration::from_secs(s)),
             at: at.map(|s| now + jiff::SignedDuration::from_secs(s)),
         };
-        let seconds = |end: End| end.wait(start, now).map(|wait| wait.as_secs());
+        let seconds = |end: WaitLimit| end.wait(start, now).map(|wait| wait.as_secs());
         assert_eq!(seconds(end(None, None)), Some(10));
         assert_eq!(seconds(end(Some(3), None)), Some(3));
         assert_eq!(seconds(end(Some(3), Some(2))), Some(2));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{
-    args::{TerminalCommand, TokenCommand, UserCommand},
+    args::{ServerTokenCommand, TerminalCommand, UserCommand},
     client::{connect, patiently},
 };
 use crate::{
@@ -28,12 +28,12 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
         UserCommand::Add(args) => {
             let user =
                 User { id: args.id.clone(), name: args.name.clone(), fields: args.fields.iter().cloned().collect() };
-            out.object(&json::Known::from(server.put_user(&user)?))?;
+            out.object(&json::ServerUserView::from(server.put_user(&user)?))?;
         }
-        UserCommand::Show { id } => out.object(&json::Known::from(server.user(id)?))?,
+        UserCommand::Show { id } => out.object(&json::ServerUserView::from(server.user(id)?))?,
         UserCommand::List => {
             let users = all(|after| server.users(after, PAGE_MAX))?;
-            let users: Vec<_> = users.into_iter().map(json::Known::from).collect();
+            let users: Vec<_> = users.into_iter().map(json::ServerUserView::from).collect();
             out.list(&users, "the server knows no users")?;
         }
         UserCommand::Import { file } => import(&server, file, out)?,
@@ -59,16 +59,16 @@ fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), F
 }
 
 /// `rollcall server token`
-pub fn token(command: &TokenCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
     match command {
-        TokenCommand::Show { id } => out.object(&json::ServerToken::from(server.token(*id)?))?,
-        TokenCommand::List => {
+        ServerTokenCommand::Show { id } => out.object(&json::ServerToken::from(server.token(*id)?))?,
+        ServerTokenCommand::List => {
             let tokens = all(|after| server.tokens(after, PAGE_MAX))?;
             let tokens: Vec<_> = tokens.into_iter().map(json::ServerToken::from).collect();
             out.list(&tokens, "the server knows no tokens")?;
         }
-        TokenCommand::Status { id, status, reason } => {
+        ServerTokenCommand::Status { id, status, reason } => {
             let status = TokenStatus::from(*status);
             if status == TokenStatus::Revoked {
                 confirm(settings, out, &format!("this revokes the token {id} for ever"), &short(*id))?;

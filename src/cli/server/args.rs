@@ -28,16 +28,16 @@ pub enum ServerCommand {
     /// The audit log
     Audit(AuditArgs),
     /// The users that the server knows
-    User(UserArgs),
+    User(ServerUserArgs),
     /// The tokens that the server knows
-    Token(TokenArgs),
+    Token(ServerTokenArgs),
     /// The terminals that may ask the server
     Terminal(TerminalArgs),
 }
 
 /// `rollcall server user`
 #[derive(Debug, Clone, Args)]
-pub struct UserArgs {
+pub struct ServerUserArgs {
     /// What to do.
     #[command(subcommand)]
     pub command: UserCommand,
@@ -78,15 +78,15 @@ pub struct UserAddArgs {
 
 /// `rollcall server token`
 #[derive(Debug, Clone, Args)]
-pub struct TokenArgs {
+pub struct ServerTokenArgs {
     /// What to do.
     #[command(subcommand)]
-    pub command: TokenCommand,
+    pub command: ServerTokenCommand,
 }
 
 /// The commands of `rollcall server token`.
 #[derive(Debug, Clone, Subcommand)]
-pub enum TokenCommand {
+pub enum ServerTokenCommand {
     /// All tokens
     List,
     /// One token

@@ -68,7 +68,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         let _ = stop.send(());
     })?;
     let (lines, inbox) = sync_channel(LINES);
-    let log: Arc<dyn ServerLog> = Arc::new(Lines { lines, verbose: settings.verbose });
+    let log: Arc<dyn ServerLog> = Arc::new(LogSender { lines, verbose: settings.verbose });
     let worker = thread::Builder::new().name("server".into()).spawn(move || {
         server::run(&options, &log, async {
             // A sender that is gone means the same.
@@ -85,18 +85,18 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     Ok(interrupt.exit_status().unwrap_or(0))
 }
 
-fn print(inbox: &Receiver<Line>, url: &StoreUrl, out: &mut Printer) -> Result<(), Failure> {
+fn print(inbox: &Receiver<LogLine>, url: &StoreUrl, out: &mut Printer) -> Result<(), Failure> {
     for line in inbox {
         match line {
-            Line::Listening(at) => out.item(&json::ServerState {
+            LogLine::Listening(at) => out.item(&json::ServerState {
                 schema: json::Schema::default(),
                 store: url.to_string(),
                 listening: Some(at.to_string()),
                 terminal: None,
                 new: None,
             })?,
-            Line::Request(line) => out.detail(&line),
-            Line::Fault(what) => out.warning(&what, None),
+            LogLine::Request(line) => out.detail(&line),
+            LogLine::Fault(what) => out.warning(&what, None),
         }
     }
     Ok(())
@@ -107,21 +107,21 @@ pub fn store(settings: &Settings) -> Result<StoreUrl, Failure> {
     Ok(settings.server.store.expose().parse::<StoreUrl>().map_err(RunError::Store)?)
 }
 
-enum Line {
+enum LogLine {
     Listening(SocketAddr),
     Request(String),
     Fault(String),
 }
 
 /// Hands what happens to the thread that prints.
-struct Lines {
-    lines: SyncSender<Line>,
+struct LogSender {
+    lines: SyncSender<LogLine>,
     verbose: bool,
 }
 
-impl ServerLog for Lines {
+impl ServerLog for LogSender {
     fn listening(&self, at: SocketAddr) {
-        let _ = self.lines.send(Line::Listening(at));
+        let _ = self.lines.send(LogLine::Listening(at));
     }
 
     fn request(&self, line: &RequestLine<'_>) {
@@ -129,12 +129,13 @@ impl ServerLog for Lines {
             let RequestLine { at, terminal, method, path, status, took } = line;
             let (terminal, ms) = (terminal.unwrap_or("-"), took.as_secs_f64() * 1000.0);
             // Whoever does not read us shall not hold up who asks.
-            let _ =
-                self.lines.try_send(Line::Request(format!("{at:.3} {terminal} {method} {path} {status} {ms:.1} ms")));
+            let _ = self
+                .lines
+                .try_send(LogLine::Request(format!("{at:.3} {terminal} {method} {path} {status} {ms:.1} ms")));
         }
     }
 
     fn fault(&self, what: &str) {
-        let _ = self.lines.try_send(Line::Fault(what.to_owned()));
+        let _ = self.lines.try_send(LogLine::Fault(what.to_owned()));
     }
 }

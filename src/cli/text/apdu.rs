@@ -1,11 +1,11 @@
 //! Exchanges for people and as csv.
 
 use super::super::json::Exchanged;
-use super::super::printer::Record;
+use super::super::printer::Printable;
 use super::super::table::{Cell, Style};
 use super::words::text;
 
-impl Record for Exchanged {
+impl Printable for Exchanged {
     const COLUMNS: &'static [&'static str] =
         &["at", "reader", "number", "secure", "command", "data", "status", "meaning", "expected", "as_expected", "ms"];
     const HEADS: &'static [&'static str] = &["COMMAND", "ANSWER", "STATUS", "MEANING", "MS"];

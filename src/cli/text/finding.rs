@@ -1,11 +1,11 @@
 //! Findings for people and as csv.
 
-use super::super::json::{Found, Severity};
-use super::super::printer::Record;
+use super::super::json::{FindingView, Severity};
+use super::super::printer::Printable;
 use super::super::table::{Cell, Style};
 use super::words::{text, word};
 
-impl Record for Found {
+impl Printable for FindingView {
     const COLUMNS: &'static [&'static str] =
         &["probe", "subject", "depth", "severity", "code", "what", "remedy", "command", "facts", "took_ms"];
     const HEADS: &'static [&'static str] = &["PROBE", "SEVERITY", "FOUND", "CODE"];

@@ -1,11 +1,11 @@
 //! The objects of a rotation for people and as csv.
 
 use super::{error, failed, text, word};
-use crate::cli::json::{Rotation, RotationState, SetRotation, TokenChanged};
-use crate::cli::printer::Record;
+use crate::cli::json::{RotationState, RotationView, SetRotation, TokenChanged};
+use crate::cli::printer::Printable;
 use crate::cli::table::{Cell, Style};
 
-impl Record for Rotation {
+impl Printable for RotationView {
     const COLUMNS: &'static [&'static str] = &["at", "reader", "token_id", "result", "error_code", "error_message"];
     const HEADS: &'static [&'static str] = &["TOKEN", "READER", "RESULT"];
 
@@ -26,7 +26,7 @@ impl Record for Rotation {
     }
 }
 
-impl Record for RotationState {
+impl Printable for RotationState {
     const COLUMNS: &'static [&'static str] = &["tokens", "done", "left"];
     const HEADS: &'static [&'static str] = &["TOKENS", "DONE", "LEFT"];
 
@@ -40,7 +40,7 @@ impl Record for RotationState {
     }
 }
 
-impl Record for SetRotation {
+impl Printable for SetRotation {
     const COLUMNS: &'static [&'static str] = &["set", "successor", "tokens", "done", "left", "finished"];
     const HEADS: &'static [&'static str] = &["SET", "SUCCESSOR", "TOKENS", "DONE", "LEFT"];
 

@@ -2,11 +2,11 @@
 
 use super::{seconds, text, word};
 use crate::api::v1::TokenStatus;
-use crate::cli::json::{Audit, Import, Known, ServerState, ServerTerminal, ServerToken};
-use crate::cli::printer::Record;
+use crate::cli::json::{Audit, Import, ServerState, ServerTerminal, ServerToken, ServerUserView};
+use crate::cli::printer::Printable;
 use crate::cli::table::{Cell, Style};
 
-impl Record for ServerState {
+impl Printable for ServerState {
     const COLUMNS: &'static [&'static str] = &["store", "listening", "terminal", "new"];
     const HEADS: &'static [&'static str] = &["STORE", "LISTENING", "TERMINAL", ""];
 
@@ -30,7 +30,7 @@ impl Record for ServerState {
     }
 }
 
-impl Record for Audit {
+impl Printable for Audit {
     const COLUMNS: &'static [&'static str] = &["whole", "records", "head", "first_bad", "what"];
     const HEADS: &'static [&'static str] = &["AUDIT LOG", "RECORDS", "HEAD", "FIRST BAD RECORD", "WHAT"];
 
@@ -55,7 +55,7 @@ impl Record for Audit {
     }
 }
 
-impl Record for Known {
+impl Printable for ServerUserView {
     const COLUMNS: &'static [&'static str] = &["id", "name", "fields"];
     const HEADS: &'static [&'static str] = &["USER", "NAME", "FIELDS"];
 
@@ -73,7 +73,7 @@ impl Record for Known {
     }
 }
 
-impl Record for ServerToken {
+impl Printable for ServerToken {
     const COLUMNS: &'static [&'static str] = &["token_id", "user_id", "status", "reason", "changed", "counter"];
     const HEADS: &'static [&'static str] = &["TOKEN", "USER", "STATUS", "SINCE", "COUNTER", "REASON"];
 
@@ -105,7 +105,7 @@ impl Record for ServerToken {
     }
 }
 
-impl Record for ServerTerminal {
+impl Printable for ServerTerminal {
     const COLUMNS: &'static [&'static str] = &["name", "role", "revoked", "added"];
     const HEADS: &'static [&'static str] = &["TERMINAL", "ROLE", "SINCE", ""];
 
@@ -123,7 +123,7 @@ impl Record for ServerTerminal {
     }
 }
 
-impl Record for Import {
+impl Printable for Import {
     const COLUMNS: &'static [&'static str] = &["created", "changed", "unchanged"];
     const HEADS: &'static [&'static str] = &["CREATED", "CHANGED", "UNCHANGED"];
 

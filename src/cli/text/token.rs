@@ -1,11 +1,11 @@
 //! A token for people and as csv.
 
 use super::{error, failed, proof, text, user, whose, word, yes};
-use crate::cli::json::{Token, TokenChange, TokenChanged, TokenState};
-use crate::cli::printer::Record;
+use crate::cli::json::{TokenChange, TokenChanged, TokenState, TokenView};
+use crate::cli::printer::Printable;
 use crate::cli::table::{Cell, Style};
 
-impl Record for TokenChange {
+impl Printable for TokenChange {
     const COLUMNS: &'static [&'static str] =
         &["at", "reader", "token_id", "action", "result", "state", "user_id", "user_name", "user_fields", "server"];
     const HEADS: &'static [&'static str] = &["TOKEN", "ACTION", "RESULT", "STATE", "READER"];
@@ -42,7 +42,7 @@ impl Record for TokenChange {
     }
 }
 
-impl Record for Token {
+impl Printable for TokenView {
     const COLUMNS: &'static [&'static str] = &[
         "reader",
         "atr",

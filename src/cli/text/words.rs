@@ -1,6 +1,6 @@
 //! The words and cells that the objects have in common.
 
-use super::super::json::Proof;
+use super::super::json::ProofView;
 use super::super::table::{Cell, Style};
 use crate::api::User;
 use crate::failure::ErrorObject;
@@ -40,7 +40,7 @@ pub fn failed(error: &ErrorObject) -> Cell {
     Cell::new(format!("{} ({})", error.message, error.code), Style::Bad)
 }
 
-pub fn proof(proof: Option<&Proof>) -> [String; 3] {
+pub fn proof(proof: Option<&ProofView>) -> [String; 3] {
     proof.map(|p| [p.counter.to_string(), word(&p.nonce_source), text(p.cose.as_ref())]).unwrap_or_default()
 }
 

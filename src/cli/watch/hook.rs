@@ -82,20 +82,20 @@ pub enum How {
 
 /// The runs of one command. When it is dropped, they are ended.
 pub struct Hooks {
-    shared: Arc<Shared>,
+    shared: Arc<HookShared>,
     runner: Option<JoinHandle<()>>,
     /// How many events got no run; while there are any, the queue was full and is not half empty yet.
     missed: u64,
 }
 
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
+struct HookShared {
+    state: Mutex<HookQueue>,
     bell: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct HookQueue {
     queue: VecDeque<Job>,
     /// The number of the last run that has ended.
     exited: u64,
@@ -106,7 +106,7 @@ struct State {
 impl Hooks {
     /// Starts the thread that runs the command, each time for at most `limit`; `tell` is called on it.
     pub fn start(command: &str, limit: Duration, tell: impl Fn(HookReport) + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(HookShared::default());
         let runner = Runner { shared: Arc::clone(&shared), command: command.to_owned(), limit };
         let work = move || runner.until_ended(&tell);
         let runner = Some(thread::Builder::new().name("hook".to_owned()).spawn(work)?);
@@ -150,8 +150,8 @@ impl Drop for Hooks {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl HookShared {
+    fn lock(&self) -> MutexGuard<'_, HookQueue> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -196,7 +196,7 @@ impl Shared {
 }
 
 struct Runner {
-    shared: Arc<Shared>,
+    shared: Arc<HookShared>,
     command: String,
     limit: Duration,
 }
