@@ -22,6 +22,7 @@ pub enum Source {
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "Kind")]
 pub enum EventKind {
     /// A token came onto the list.
     Arrived,
@@ -107,6 +108,7 @@ pub(crate) fn stamp<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::O
 /// Whether an entry was seen lately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "State")]
 pub enum EntryState {
     /// It is there, as far as its mode can tell.
     Present,
