@@ -119,7 +119,7 @@ impl Ca {
         self.certify(CertificateProfile::ServerSignature, request.subject(), request.point(), SERVER_LIFE, now, random)
     }
 
-    /// Certifies the key of a set. Only [`super::Home::create_set`] makes such keys, so nobody else may ask.
+    /// Certifies the key of a set. Only [`super::PkiDir::create_set`] makes such keys, so nobody else may ask.
     pub(super) fn certify_set(
         &mut self,
         subject: &str,

@@ -47,7 +47,7 @@ fn the_security_domain_tells_who_the_card_is_while_it_is_selected() {
     let cplc = "80CA9F7F00";
     assert_eq!(ask(&mut card, cplc), PlatformAnswer::ByNobody);
     let select = |card: &mut CardPlatform| {
-        assert!(matches!(ask(card, DOMAIN), PlatformAnswer::ByDomain(a) if a.ends_with(&[0x90, 0])))
+        assert!(matches!(ask(card, DOMAIN), PlatformAnswer::ByDomain(a) if a.ends_with(&[0x90, 0])));
     };
     select(&mut card);
     let PlatformAnswer::ByDomain(answer) = ask(&mut card, cplc) else { panic!("it is selected") };

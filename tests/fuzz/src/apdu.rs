@@ -1,7 +1,7 @@
 //! APDUs on both sides, and the exchange with a card that answers anything.
 
 use rollcall::card::{
-    apdu::{Command, ApduFormat, Received, Response},
+    apdu::{ApduFormat, Command, Received, Response},
     chaining::{ANSWER_MAX, PIECES_MAX, exchange},
     link::{Link, LinkError, Sensitivity},
     status::Status,

@@ -2,7 +2,7 @@
 
 use rollcall::{
     card::{
-        apdu::{Command, ApduFormat, Received, Response},
+        apdu::{ApduFormat, Command, Received, Response},
         status::Status,
     },
     channel::messaging::{Messaging, SessionKeys},
@@ -48,7 +48,8 @@ pub fn run(data: &[u8]) {
 fn open(card: &mut Messaging, header: [u8; 4], data: &[u8], format: ApduFormat) -> Option<Vec<u8>> {
     let command = Command::new(header[0], header[1], header[2], header[3]).data(data);
     let length = u16::try_from(data.len()).expect("short").to_be_bytes();
-    let lc = if format == ApduFormat::Short && length[0] == 0 { vec![length[1]] } else { vec![0, length[0], length[1]] };
+    let lc =
+        if format == ApduFormat::Short && length[0] == 0 { vec![length[1]] } else { vec![0, length[0], length[1]] };
     assert!(command.encode(format).iter().all(|apdu| Received::parse(apdu).is_some()));
     card.open(header, &lc, data).expect("no failure of the library").map(|opened| opened.to_vec())
 }

@@ -51,7 +51,7 @@ pub async fn decide(c: &mut Connection, asks: &[LookupTask], now: Timestamp) -> 
         let subject = ask.token_id.to_string();
         match &found {
             LookupResult::Unknown => {
-                ledger.add(c, "lookup.refuse", &subject, &json!({ "code": "token.unknown" })).await?
+                ledger.add(c, "lookup.refuse", &subject, &json!({ "code": "token.unknown" })).await?;
             }
             LookupResult::Refused(refusal) => {
                 ledger.add(c, "lookup.refuse", &subject, &json!({ "code": refusal.code() })).await?;

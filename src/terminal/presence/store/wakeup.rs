@@ -42,7 +42,7 @@ impl Wakeup {
         Ok(Self { listener })
     }
 
-    /// Waits until somebody calls; for a thread of its own. Drop the waiter after [`super::Store::catch_up`].
+    /// Waits until somebody calls; for a thread of its own. Drop the waiter after [`super::TerminalStore::catch_up`].
     pub fn wait(&self) -> std::io::Result<Waiter> {
         loop {
             match self.listener.accept() {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 use rollcall::{
     card::{
-        apdu::{CHAINING, Command, ApduFormat, Received, Response},
+        apdu::{ApduFormat, CHAINING, Command, Received, Response},
         chaining::exchange,
         link::{Link, LinkError, Sensitivity},
         status::Status,
@@ -19,9 +19,9 @@ use rollcall::{
     crypto::{
         Key128,
         ec::{KeyPair, Point},
-        x509::{CertificateProfile, TerminalRole, CertificateTemplate, issue},
+        x509::{CertificateProfile, CertificateTemplate, TerminalRole, issue},
     },
-    emulator::{VolatileStore, PersistentState, SoftwareToken},
+    emulator::{PersistentState, SoftwareToken, VolatileStore},
 };
 use serde_json::Value;
 
@@ -36,7 +36,8 @@ const GUARDED: [u8; 9] = [0xB1, 0xD7, 0xDA, 0xD8, 0xF1, 0xE2, 0xE4, 0xF0, 0x88];
 
 static CA: LazyLock<KeyPair> = LazyLock::new(|| pair(0x42));
 static TERMINAL: LazyLock<KeyPair> = LazyLock::new(|| pair(0x51));
-static CERTIFICATES: LazyLock<[Vec<u8>; 3]> = LazyLock::new(|| [TerminalRole::Read, TerminalRole::Write, TerminalRole::Admin].map(certificate));
+static CERTIFICATES: LazyLock<[Vec<u8>; 3]> =
+    LazyLock::new(|| [TerminalRole::Read, TerminalRole::Write, TerminalRole::Admin].map(certificate));
 static STATES: LazyLock<[PersistentState; 5]> = LazyLock::new(|| {
     [
         saved("issued", true),
