@@ -1,7 +1,6 @@
 package rollcall.applet;
 
 import javacard.framework.ISOException;
-import javacard.framework.Util;
 
 /** The card's date: 12 digits YYMMDDhhmmss, compared as bytes. It only ever follows what certificates say. */
 final class Dates {
@@ -47,8 +46,8 @@ final class Dates {
         return true;
     }
 
-    private static byte compare(byte[] a, short aOffset, byte[] b, short bOffset) {
-        return Util.arrayCompare(a, aOffset, b, bOffset, Constants.DATE);
+    private static short compare(byte[] a, short aOffset, byte[] b, short bOffset) {
+        return Order.compare(a, aOffset, b, bOffset, Constants.DATE);
     }
 
     /** Three calendar months; the day is at most the 28th, so that every month has it. */

@@ -116,7 +116,7 @@ final class Manifest {
         buffer[ENTRY] = 0;
         Util.arrayCopyNonAtomic(buffer, hash, buffer, (short) (ENTRY + 1), (short) 2);
         messaging.checkValue(scp03Keys.inForce(Scp03Keys.ENC), VALUE);
-        if (Util.arrayCompare(buffer, VALUE, buffer, ENTRY, (short) 3) <= 0) {
+        if (Order.compare(buffer, VALUE, buffer, ENTRY, (short) 3) <= 0) {
             addScp03Key(Scp03Keys.ENC);
             return addObject(records.record, hash);
         }

@@ -58,7 +58,7 @@ final class UseCounter {
     private short highest() {
         short best = -1;
         for (short at = 0; at < (short) slots.length; at = (short) (at + DISTANCE)) {
-            if (isWhole(at) && (best < 0 || isAbove(at, best))) {
+            if (isWhole(at) && (best < 0 || Order.compare(slots, at, slots, best, VALUE) > 0)) {
                 best = at;
             }
         }
@@ -72,16 +72,5 @@ final class UseCounter {
             }
         }
         return true;
-    }
-
-    private boolean isAbove(short one, short other) {
-        for (short i = 0; i < VALUE; i++) {
-            short a = (short) (slots[(short) (one + i)] & 0xFF);
-            short b = (short) (slots[(short) (other + i)] & 0xFF);
-            if (a != b) {
-                return a > b;
-            }
-        }
-        return false;
     }
 }

@@ -21,7 +21,8 @@ import org.objectweb.asm.tree.analysis.AnalyzerException;
 
 /**
  * Refuses class files that a JavaCard Classic 3.0.4 virtual machine without int cannot run, or that allocate, or write
- * a field, when they are not being installed. The simulator runs on a full virtual machine and would not notice.
+ * a field, when they are not being installed, or that order bytes by Util.arrayCompare. The simulator runs on a full
+ * virtual machine and would not notice.
  */
 public final class SubsetChecker {
 
@@ -126,6 +127,18 @@ public final class SubsetChecker {
         if (ALLOCATIONS.contains(call.name) && call.owner.startsWith("javacard")) {
             requireInstallation(call.name);
         }
+        if (call.name.equals("arrayCompare") && !isForEquality(call)) {
+            fault("takes the sign of arrayCompare, whose bytes are signed on one card and unsigned on another");
+        }
+    }
+
+    /** Whether the result goes straight into a comparison with zero, equal or not equal. */
+    private static boolean isForEquality(MethodInsnNode call) {
+        AbstractInsnNode next = call.getNext();
+        while (next != null && next.getOpcode() < 0) {
+            next = next.getNext();
+        }
+        return next != null && (next.getOpcode() == Opcodes.IFEQ || next.getOpcode() == Opcodes.IFNE);
     }
 
     private void checkField(FieldInsnNode field) {

@@ -11,6 +11,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
 import javacard.framework.JCSystem;
+import javacard.framework.Util;
 import javacard.security.RandomData;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -37,11 +38,21 @@ class SubsetTest {
     @ValueSource(classes = {IntField.class, IntLocal.class, IntArgument.class, LongResult.class, DoubleConstant.class,
         TextConstant.class, Lambda.class, ArrayOfArrays.class, IntArray.class, ForeignClass.class, LaterApi.class,
         LateAllocation.class, LateTransient.class, WideShift.class, WideComparison.class, WideIndex.class,
-        WideArgument.class, FieldWrite.class, Synchronized.class, Kind.class})
+        WideArgument.class, FieldWrite.class, Synchronized.class, Kind.class, OrderBySign.class, SignKept.class,
+        SignReturned.class})
     void badSampleIsRefused(Class<?> sample) throws IOException {
         String name = sample.getName().substring(sample.getPackageName().length() + 1) + ".class";
         try (InputStream in = sample.getResourceAsStream(name)) {
             assertFalse(SubsetChecker.check(in.readAllBytes()).isEmpty(), name);
+        }
+    }
+
+    @Test
+    void orderBySignIsRefusedForItself() throws IOException {
+        try (InputStream in = OrderBySign.class.getResourceAsStream("SubsetTest$OrderBySign.class")) {
+            List<String> faults = SubsetChecker.check(in.readAllBytes());
+            assertEquals(1, faults.size(), faults.toString());
+            assertTrue(faults.get(0).contains("the sign of arrayCompare"), faults.toString());
         }
     }
 
@@ -59,6 +70,30 @@ class SubsetTest {
                 total = (short) (total + (b[(short) (offset + i)] & 0xFF));
             }
             return (short) ((short) (total + 1) >> 1);
+        }
+
+        boolean same(byte[] a, byte[] b) {
+            return a.length == b.length && Util.arrayCompare(a, (short) 0, b, (short) 0, (short) a.length) == 0;
+        }
+    }
+
+    /** The form that the manifest of 0.1.0 had. */
+    static final class OrderBySign {
+        short bad(byte[] a, byte[] b) {
+            return Util.arrayCompare(a, (short) 0, b, (short) 0, (short) 3) <= 0 ? (short) 1 : (short) 2;
+        }
+    }
+
+    static final class SignKept {
+        boolean bad(byte[] a, byte[] b) {
+            short order = Util.arrayCompare(a, (short) 0, b, (short) 0, (short) 3);
+            return order == 0;
+        }
+    }
+
+    static final class SignReturned {
+        byte bad(byte[] a, byte[] b) {
+            return Util.arrayCompare(a, (short) 0, b, (short) 0, (short) 3);
         }
     }
 
