@@ -4,6 +4,7 @@ import javacard.framework.APDU;
 import javacard.framework.Applet;
 import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
+import javacard.framework.JCSystem;
 import javacardx.apdu.ExtendedLength;
 
 /**
@@ -70,6 +71,11 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         return n == 0 ? -1 : (short) (p + 1);
     }
 
+    /** On the basic logical channel only: there is one session. The platform answers 6999 to a SELECT on another. */
+    public boolean select() {
+        return JCSystem.getAssignedChannel() == 0;
+    }
+
     public void deselect() {
         wipe();
     }
@@ -77,7 +83,6 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     public void process(APDU apdu) {
         try {
             byte[] b = apdu.getBuffer();
-            // On the basic channel only: a SELECT on another is a command of an unknown class.
             if (b[ISO7816.OFFSET_CLA] == CLA_FIRST && b[ISO7816.OFFSET_INS] == Constants.INS_SELECT) {
                 processSelect(apdu);
             } else if (life.isTerminated()) {

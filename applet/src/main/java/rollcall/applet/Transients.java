@@ -49,6 +49,7 @@ final class Transients {
 
     // Offsets in `transport`. The header is kept without the chaining bits: so it enters the C-MAC.
     static final short HEADER = 0;
+    static final short INS = 1;
     static final short P1 = 2;
     static final short P2 = 3;
     static final short CHAIN_HEADER = 4;

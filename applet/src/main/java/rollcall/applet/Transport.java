@@ -1,6 +1,7 @@
 package rollcall.applet;
 
 import javacard.framework.APDU;
+import javacard.framework.APDUException;
 import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
 import javacard.framework.Util;
@@ -46,22 +47,63 @@ final class Transport {
         ram.lengths[Transients.ANSWER_LEFT] = 0;
     }
 
-    /** Appends the data of this piece to those that came before it; false when they get too long. */
+    /**
+     * Appends the data of this piece to those that came before it; false when they get too long. The platform cuts them
+     * as it likes: every part is taken before the next one overwrites it, and what is too long is received all the same,
+     * so that no reader is left in the middle of a command.
+     */
     boolean receive(APDU apdu) {
-        byte[] b = apdu.getBuffer();
-        short n = apdu.setIncomingAndReceive();
+        ram.transport[Transients.EXTENDED] = 0;
+        short n = receiveFirst(apdu);
+        if (n == 0) {
+            return true;
+        }
         short offset = apdu.getOffsetCdata();
-        ram.transport[Transients.EXTENDED] = offset == ISO7816.OFFSET_EXT_CDATA ? (byte) 1 : (byte) 0;
+        if (offset == ISO7816.OFFSET_EXT_CDATA) {
+            ram.transport[Transients.EXTENDED] = 1;
+        }
+        boolean fits = true;
         short end = ram.lengths[Transients.RECEIVED];
         while (n > 0) {
-            if (n > (short) (Transients.BUFFER - end)) {
-                return false;
+            fits &= n <= (short) (Transients.BUFFER - end);
+            if (fits) {
+                end = Util.arrayCopyNonAtomic(apdu.getBuffer(), offset, ram.buffer, end, n);
             }
-            end = Util.arrayCopyNonAtomic(b, offset, ram.buffer, end, n);
+            // From here on the smallest buffer that a card may have holds a whole block.
+            offset = ISO7816.OFFSET_CDATA;
             n = apdu.receiveBytes(offset);
         }
         ram.lengths[Transients.RECEIVED] = end;
-        return true;
+        return fits;
+    }
+
+    /**
+     * The length of the first data, 0 when there are none. No header tells the cases of ISO/IEC 7816-3, 12.1.3 apart: P3
+     * is Lc in one and Le in another. With T=0 a card would wait for Le bytes that never come, so there the two commands
+     * in plain that take no data are not asked for any. With every other protocol the platform knows the case: where it
+     * is one without data, some return 0 and some throw (API, APDU.setIncomingAndReceive: cases 3 and 4 only).
+     */
+    private short receiveFirst(APDU apdu) {
+        if ((APDU.getProtocol() & APDU.PROTOCOL_TYPE_MASK) == APDU.PROTOCOL_T0 && takesNoData()) {
+            return 0;
+        }
+        try {
+            return apdu.setIncomingAndReceive();
+        } catch (APDUException none) {
+            // A line that broke may end here too: its answer reaches nobody, and without data nothing is carried out
+            // but what is public. What a reader aborted is no command.
+            if (none.getReason() == APDUException.T1_IFD_ABORT) {
+                throw none;
+            }
+            return 0;
+        }
+    }
+
+    private boolean takesNoData() {
+        short tag = ram.tag();
+        return ram.transport[Transients.INS] == Constants.INS_GET_DATA
+            && (ram.transport[Transients.HEADER] & Constants.CLA_SECURE) == 0
+            && (tag == Constants.TAG_CA_LIST || tag == Constants.TAG_EMPTY_LIST);
     }
 
     void continueChain() {

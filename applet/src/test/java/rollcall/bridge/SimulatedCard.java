@@ -33,6 +33,8 @@ public final class SimulatedCard {
     }
 
     public SimulatedCard(Class<? extends Applet> applet, byte[] startKeys) {
+        // As a card in the field of a reader: with T=0, the simulator's default, no platform could tell case 2 from case 3.
+        simulator.changeProtocol("T=1");
         AID aid = AIDUtil.create(APPLET);
         byte[] parameters = installParameters(startKeys);
         simulator.installApplet(aid, applet, parameters, (short) 0, (byte) parameters.length);

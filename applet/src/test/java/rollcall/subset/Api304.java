@@ -9,7 +9,8 @@ import java.util.Set;
 final class Api304 {
 
     static final Set<String> TYPES = Set.of(
-        "javacard/framework/APDU", "javacard/framework/Applet", "javacard/framework/CardRuntimeException",
+        "javacard/framework/APDU", "javacard/framework/APDUException", "javacard/framework/Applet",
+        "javacard/framework/CardRuntimeException",
         "javacard/framework/ISO7816", "javacard/framework/ISOException", "javacard/framework/JCSystem",
         "javacard/framework/Util", "javacard/security/AESKey", "javacard/security/CryptoException",
         "javacard/security/ECKey", "javacard/security/ECPrivateKey", "javacard/security/ECPublicKey",
@@ -20,10 +21,12 @@ final class Api304 {
 
     static final Set<String> METHODS = Set.of(
         "javacard/framework/APDU.getBuffer", "javacard/framework/APDU.getCurrentAPDUBuffer",
-        "javacard/framework/APDU.getOffsetCdata", "javacard/framework/APDU.receiveBytes",
+        "javacard/framework/APDU.getOffsetCdata", "javacard/framework/APDU.getProtocol",
+        "javacard/framework/APDU.receiveBytes", "javacard/framework/APDUException.getReason",
         "javacard/framework/APDU.sendBytesLong", "javacard/framework/APDU.setIncomingAndReceive",
         "javacard/framework/APDU.setOutgoing", "javacard/framework/APDU.setOutgoingLength",
         "javacard/framework/Applet.<init>", "javacard/framework/ISOException.throwIt",
+        "javacard/framework/JCSystem.getAssignedChannel",
         "javacard/framework/JCSystem.makeTransientByteArray", "javacard/framework/JCSystem.makeTransientShortArray",
         "javacard/framework/Util.arrayCompare", "javacard/framework/Util.arrayCopyNonAtomic",
         "javacard/framework/Util.arrayFillNonAtomic", "javacard/framework/Util.getShort",
