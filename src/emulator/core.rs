@@ -75,9 +75,11 @@ impl SoftwareToken {
 
     /// Takes a command APDU and gives the response APDU: always a status, whatever comes in.
     pub fn process(&mut self, apdu: &[u8]) -> Vec<u8> {
-        let Some(received) = Received::parse(apdu) else {
+        let Some(mut received) = Received::parse(apdu) else {
             return Status::WRONG_LENGTH.0.to_be_bytes().to_vec();
         };
+        // As on a card: there only data tell an applet that the lengths are extended ones.
+        received.extended &= !received.data.is_empty();
         let reply = self.receive(&received);
         self.transport.respond(reply, &received)
     }

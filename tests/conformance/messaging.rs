@@ -366,6 +366,9 @@ fn odd_chains(kind: &str) {
         assert_eq!(desk.send(&piece(header, &data[..3], true)).sw, 0x9000);
         assert_eq!(desk.raw("00C0000000"), 0x6985);
         assert_eq!(desk.send(&piece(header, &[], true)).sw, 0x9000);
+        // Without data no card can tell the extended form: Le alone makes no piece odd.
+        assert_eq!(desk.raw("14D7010300"), 0x9000);
+        assert_eq!(desk.raw("14D70103000000"), 0x9000);
         let answer = desk.send(&[piece(header, &data[3..], false), vec![0]].concat());
         assert_eq!(channel.open(&answer).unwrap().sw, 0x9000);
         // A piece with no channel.
