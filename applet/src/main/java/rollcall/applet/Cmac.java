@@ -66,6 +66,13 @@ final class Cmac {
 
     /** Writes the 16 bytes of the MAC and begins anew. */
     void finish(byte[] out, short offset) {
+        // What it needs is gone from the stack before the engine, which needs much itself, is called.
+        closeLast();
+        reset();
+        cbcMac.sign(state, LAST, Constants.BLOCK, out, offset);
+    }
+
+    private void closeLast() {
         // RFC 4493, 2.4: a full last block takes K1; another is padded with 80 00... and takes K2 = K1 doubled.
         boolean full = state[FILL] == Constants.BLOCK;
         if (!full) {
@@ -81,8 +88,6 @@ final class Cmac {
         if (!full) {
             halveSubkey();
         }
-        reset();
-        cbcMac.sign(state, LAST, Constants.BLOCK, out, offset);
     }
 
     /** Multiplication by x in GF(2^128), without a branch on the key. */

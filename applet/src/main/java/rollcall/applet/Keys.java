@@ -8,22 +8,28 @@ final class Keys {
     private static final byte OWN = 4;
     private static final byte IDENTITY = 5;
     static final byte COUNT = 6;
+    private static final byte[] KIDS = {
+        Constants.KID_CA, Constants.KID_CA, Constants.KID_ECKA, Constants.KID_ECKA, Constants.KID_ECKA,
+        Constants.KID_IDENTITY
+    };
+    private static final byte[] KVNS = {0x03, 0x04, 0x01, 0x02, Constants.KVN_OWN, Constants.KVN_IDENTITY};
 
     private final KeyEntry[] entries;
+    private final Persistent store;
 
     Keys(Persistent store) {
-        // In the order in which a manifest names them, but for the own key, which follows the set keys anyway.
+        this.store = store;
         entries = new KeyEntry[COUNT];
-        add(store, CA, Constants.KID_CA, (byte) 0x03);
-        add(store, (byte) (CA + 1), Constants.KID_CA, (byte) 0x04);
-        add(store, SET, Constants.KID_ECKA, (byte) 0x01);
-        add(store, (byte) (SET + 1), Constants.KID_ECKA, (byte) 0x02);
-        add(store, OWN, Constants.KID_ECKA, Constants.KVN_OWN);
-        add(store, IDENTITY, Constants.KID_IDENTITY, Constants.KVN_IDENTITY);
     }
 
-    private void add(Persistent store, byte position, byte kid, byte kvn) {
-        entries[position] = new KeyEntry(store, (byte) (Persistent.KEYS + position), kid, kvn);
+    /** Makes what is not there yet, in the order in which a manifest names it; the own key follows the set keys. */
+    void grow() {
+        for (byte i = 0; i < COUNT; i++) {
+            if (entries[i] == null) {
+                store.step();
+                entries[i] = new KeyEntry(store, (byte) (Persistent.KEYS + i), KIDS[i], KVNS[i]);
+            }
+        }
     }
 
     KeyEntry at(byte position) {

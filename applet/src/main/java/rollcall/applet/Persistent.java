@@ -33,6 +33,10 @@ class Persistent {
         state = new byte[STATE];
     }
 
+    /** Before an object is made and its reference is written, when the token is built at its first command. */
+    void step() {
+    }
+
     byte get(byte index) {
         return state[index];
     }

@@ -18,14 +18,14 @@ final class Records {
 
     Records(Persistent store, Transients ram) {
         this.ram = ram;
-        byte index = Persistent.OBJECTS;
-        mode = new StoredObject(store, Constants.TAG_MODE, index++, MODE_LENGTH);
-        record = new StoredObject(store, Constants.TAG_RECORD, index++, Constants.RECORD);
-        details = new StoredObject(store, Constants.TAG_DETAILS, index++, Constants.DETAILS);
-        portrait = new StoredObject(store, Constants.TAG_PORTRAIT, index++, Constants.PORTRAIT);
+        mode = new StoredObject(store, Constants.TAG_MODE, Persistent.OBJECTS, MODE_LENGTH);
+        record = new StoredObject(store, Constants.TAG_RECORD, (byte) (Persistent.OBJECTS + 1), Constants.RECORD);
+        details = new StoredObject(store, Constants.TAG_DETAILS, (byte) (Persistent.OBJECTS + 2), Constants.DETAILS);
+        portrait = new StoredObject(store, Constants.TAG_PORTRAIT, (byte) (Persistent.OBJECTS + 3), Constants.PORTRAIT);
         identityCertificate =
-            new StoredObject(store, Constants.TAG_IDENTITY_CERTIFICATE, index++, Constants.CERTIFICATE);
-        date = new StoredObject(store, Constants.TAG_DATE, index, Constants.DATE);
+            new StoredObject(store, Constants.TAG_IDENTITY_CERTIFICATE, (byte) (Persistent.OBJECTS + 4),
+                Constants.CERTIFICATE);
+        date = new StoredObject(store, Constants.TAG_DATE, (byte) (Persistent.OBJECTS + 5), Constants.DATE);
     }
 
     /** A token whose mode is not set yet counts as open. */

@@ -19,39 +19,89 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     private static final short START_KEYS = 48;
     private static final byte MORE_FOLLOWS = (byte) 0x80;
 
+    private final Persistent store;
     private final Transients ram;
     private final Transport transport;
-    private final SecureMessaging messaging;
+    private final Keys keys;
+    private final Scp03Keys scp03Keys;
+    private final Records records;
+    private final UseCounter counter;
     private final Lifecycle life;
-    private final Selection selection;
-    private final Scp03 scp03;
+    private final Ec ec;
+    private final SecureMessaging messaging;
+    private final Certificate certificate;
     private final Scp11 scp11;
-    private final Dates dates;
-    private final DataCommands data;
-    private final KeyCommands keyCommands;
-    private final StatusCommand status;
-    private final Proof proof;
+    // What the first command makes, in this order: see grow().
+    private Scp03 scp03;
+    private Selection selection;
+    private Dates dates;
+    private DataCommands data;
+    private KeyCommands keyCommands;
+    private Manifest manifest;
+    private StatusCommand status;
+    private Proof proof;
 
-    /** @param startKeys the SCP03 start keys at {@code offset}, ENC, MAC, DEK; null for the test keys */
+    /**
+     * What holds the large memory, the RAM and the start keys. No more: a card installs in one transaction, and how much
+     * a transaction holds differs from card to card. No less: what a torn installation made in RAM is given back.
+     *
+     * @param startKeys the SCP03 start keys at {@code offset}, ENC, MAC, DEK; null for the test keys
+     */
     RollcallApplet(Persistent store, Ec ec, byte[] startKeys, short offset) {
+        this.store = store;
+        this.ec = ec;
         ram = new Transients();
         transport = new Transport(ram);
         messaging = new SecureMessaging(ram);
-        Keys keys = new Keys(store);
-        Scp03Keys scp03Keys = new Scp03Keys(store, startKeys, offset);
-        Records records = new Records(store, ram);
-        Certificate certificate = new Certificate(ram, ec);
-        UseCounter counter = new UseCounter(store);
+        certificate = new Certificate(ram, ec);
+        keys = new Keys(store);
+        scp03Keys = new Scp03Keys(store, startKeys, offset);
+        records = new Records(store, ram);
+        counter = new UseCounter(store);
         life = new Lifecycle(store, keys, scp03Keys, records, counter);
-        selection = new Selection(ram, life, keys, records, ec);
-        scp03 = new Scp03(ram, life, scp03Keys, messaging, ec);
         scp11 = new Scp11(ram, life, keys, records, messaging, ec, store, certificate);
-        dates = new Dates(ram, records);
-        data = new DataCommands(ram, life, keys, records, dates, ec, certificate);
-        keyCommands = new KeyCommands(ram, keys, scp03Keys, records, messaging, ec, certificate, scp11);
-        Manifest manifest = new Manifest(ram, ec, keys, scp03Keys, records, messaging);
-        status = new StatusCommand(ram, life, keys, records, manifest, certificate, dates);
-        proof = new Proof(ram, keys, records, counter, ec);
+    }
+
+    /**
+     * At the first command: the keys and the handlers, object by object, outside any transaction. A card that is lifted
+     * in between goes on where it was at its next command; what a torn step had made is lost to the card.
+     */
+    private void grow() {
+        keys.grow();
+        scp03Keys.grow();
+        scp11.grow();
+        if (scp03 == null) {
+            store.step();
+            scp03 = new Scp03(ram, life, scp03Keys, messaging, ec);
+        }
+        if (selection == null) {
+            store.step();
+            selection = new Selection(ram, life, keys, records, ec);
+        }
+        if (dates == null) {
+            store.step();
+            dates = new Dates(ram, records);
+        }
+        if (data == null) {
+            store.step();
+            data = new DataCommands(ram, life, keys, records, dates, ec, certificate);
+        }
+        if (keyCommands == null) {
+            store.step();
+            keyCommands = new KeyCommands(ram, keys, scp03Keys, records, messaging, ec, certificate, scp11);
+        }
+        if (manifest == null) {
+            store.step();
+            manifest = new Manifest(ram, ec, keys, scp03Keys, records, messaging);
+        }
+        if (status == null) {
+            store.step();
+            status = new StatusCommand(ram, life, keys, records, manifest, certificate, dates);
+        }
+        if (proof == null) {
+            store.step();
+            proof = new Proof(ram, keys, records, counter, ec);
+        }
     }
 
     /** Install parameters: nothing, or the start keys as ENC, MAC, DEK in the applet data. */
@@ -80,26 +130,55 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         wipe();
     }
 
+    /** Every step returns before the next one begins: the stack of a card is small. */
     public void process(APDU apdu) {
+        boolean attempt = false;
         try {
-            byte[] b = apdu.getBuffer();
-            if (b[ISO7816.OFFSET_CLA] == CLA_FIRST && b[ISO7816.OFFSET_INS] == Constants.INS_SELECT) {
-                processSelect(apdu);
-            } else if (life.isTerminated()) {
-                wipe();
-                ISOException.throwIt(Constants.SW_CONDITIONS);
-            } else if (isGetResponse(b)) {
-                transport.getResponse(apdu);
-            } else {
-                processPiece(apdu);
+            if (proof == null) {
+                grow();
             }
+            if (!take(apdu)) {
+                return;
+            }
+            short n = transport.complete();
+            if (isSecured()) {
+                n = open(n);
+                n = handle(n);
+                n = messaging.wrap(n);
+            } else {
+                attempt = ram.transport[Transients.INS] == Constants.INS_AUTHENTICATE;
+                n = execute(n);
+                attempt = false;
+            }
+            transport.answer(apdu, n);
         } catch (ISOException refused) {
+            // Each certificate, ephemeral key and challenge serves one attempt.
+            if (attempt) {
+                wipe();
+            }
             throw refused;
         } catch (RuntimeException unforeseen) {
             // A torn write, or an engine that refuses what it should not: nothing of this session is to be trusted.
             wipe();
             ISOException.throwIt(Constants.SW_NO_DIAGNOSIS);
         }
+    }
+
+    /** Takes an APDU; true when a command is complete with it and may run. What is refused leaves by an exception. */
+    private boolean take(APDU apdu) {
+        byte[] b = apdu.getBuffer();
+        if (b[ISO7816.OFFSET_CLA] == CLA_FIRST && b[ISO7816.OFFSET_INS] == Constants.INS_SELECT) {
+            takeSelect(apdu);
+            return true;
+        }
+        if (life.isTerminated()) {
+            refuse(Constants.SW_CONDITIONS);
+        }
+        if (isGetResponse(b)) {
+            transport.getResponse(apdu);
+            return false;
+        }
+        return takePiece(apdu);
     }
 
     private void wipe() {
@@ -114,14 +193,13 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         ISOException.throwIt(reason);
     }
 
-    private void processSelect(APDU apdu) {
+    private void takeSelect(APDU apdu) {
         wipe();
         life.resume();
         transport.open(apdu.getBuffer(), false);
         if (!transport.receive(apdu)) {
             refuse(Constants.SW_WRONG_LENGTH);
         }
-        transport.answer(apdu, selection.select(transport.complete()));
     }
 
     private static boolean isGetResponse(byte[] b) {
@@ -132,8 +210,8 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         return (cla & ~(CLA_PROPRIETARY | Constants.CLA_SECURE)) == 0;
     }
 
-    /** One piece of a command, most often the whole of it. */
-    private void processPiece(APDU apdu) {
+    /** One piece of a command, most often the whole of it: true when nothing is to follow. */
+    private boolean takePiece(APDU apdu) {
         byte[] b = apdu.getBuffer();
         byte ins = b[ISO7816.OFFSET_INS];
         boolean isPso = ins == Constants.INS_PERFORM_SECURITY_OPERATION
@@ -167,9 +245,8 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         }
         if (more) {
             transport.continueChain();
-        } else {
-            transport.answer(apdu, execute(cla, ins, fault, transport.complete()));
         }
+        return !more;
     }
 
     /** 6E00 or 6D00 for what the table has not; 0 for what it has, in plain or under secure messaging. */
@@ -241,39 +318,41 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         return fault == 0 && secure && ins == Constants.INS_AUTHENTICATE;
     }
 
-    /** A command that is complete. Returns the length of the answer. */
-    private short execute(byte cla, byte ins, short fault, short length) {
-        if ((cla & Constants.CLA_SECURE) != 0 && (fault != 0 || ins != Constants.INS_AUTHENTICATE)) {
-            return executeSecure(ins, fault, length);
-        }
-        switch (ins) {
+    /** What the command that is complete has against it: 6E00, 6D00 or nothing. */
+    private short fault() {
+        return fault(ram.transport[Transients.HEADER], ram.transport[Transients.INS]);
+    }
+
+    /** Whether the command that is complete has a C-MAC of its channel; EXTERNAL AUTHENTICATE looks after its own. */
+    private boolean isSecured() {
+        return (ram.transport[Transients.HEADER] & Constants.CLA_SECURE) != 0
+            && (ram.transport[Transients.INS] != Constants.INS_AUTHENTICATE || fault() != 0);
+    }
+
+    /** A command in plain. Returns the length of the answer. */
+    private short execute(short length) {
+        switch (ram.transport[Transients.INS]) {
+            case Constants.INS_SELECT:
+                return selection.select(length);
             case Constants.INS_PERFORM_SECURITY_OPERATION:
                 scp11.verifyCertificate(length);
                 return 0;
             case Constants.INS_INITIALIZE_UPDATE:
                 return scp03.initializeUpdate(length);
             case Constants.INS_AUTHENTICATE:
-                return authenticate(cla, length);
+                if (ram.transport[Transients.HEADER] == CLA_PROPRIETARY) {
+                    return scp11.mutualAuthenticate(length);
+                }
+                scp03.externalAuthenticate(length);
+                return 0;
             default:
                 return data.getData(length);
         }
     }
 
-    /** Every refusal wipes: each certificate, ephemeral key and challenge serves one attempt. */
-    private short authenticate(byte cla, short length) {
-        try {
-            if (cla == CLA_PROPRIETARY) {
-                return scp11.mutualAuthenticate(length);
-            }
-            scp03.externalAuthenticate(length);
-            return 0;
-        } catch (ISOException refused) {
-            wipe();
-            throw refused;
-        }
-    }
-
-    private short executeSecure(byte ins, short fault, short length) {
+    /** Opens a command under secure messaging and returns the length of its plain data. */
+    private short open(short length) {
+        short fault = fault();
         // 1. The MAC. The first valid one proves that the terminal holds its key, and only then its date counts.
         if (!messaging.verify(length)) {
             refuse(fault != 0 ? fault : Constants.SW_SECURITY_STATUS);
@@ -292,9 +371,9 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         if (fault != 0) {
             ISOException.throwIt(fault);
         }
-        // 3. The life cycle, then the command; a refusal leaves the session and carries no MAC.
-        requireLife(ins);
-        return messaging.wrap(handle(ins, plain));
+        // 3. The life cycle; a refusal from here on leaves the session and carries no MAC.
+        requireLife(ram.transport[Transients.INS]);
+        return plain;
     }
 
     private void requireLife(byte ins) {
@@ -307,8 +386,9 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         }
     }
 
-    private short handle(byte ins, short length) {
-        switch (ins) {
+    /** A command whose MAC holds. Returns the length of the answer. */
+    private short handle(short length) {
+        switch (ram.transport[Transients.INS]) {
             case Constants.INS_GET_DATA:
                 return data.getData(length);
             case Constants.INS_GET_DATA_PART:
@@ -319,28 +399,21 @@ public class RollcallApplet extends Applet implements ExtendedLength {
                 return keyCommands.putKey(length);
             case Constants.INS_GENERATE_KEY:
                 return keyCommands.generateKey(length);
-            default:
-                handleSilent(ins, length);
-                return 0;
-        }
-    }
-
-    private void handleSilent(byte ins, short length) {
-        switch (ins) {
             case Constants.INS_PUT_DATA:
                 data.putData(length);
-                return;
+                return 0;
             case Constants.INS_PUT_DATA_PART:
                 data.putPart(length);
-                return;
+                return 0;
             case Constants.INS_STORE_DATA:
                 keyCommands.storeData(length);
-                return;
+                return 0;
             case Constants.INS_DELETE_KEY:
                 keyCommands.deleteKey(length);
-                return;
+                return 0;
             default:
                 status.setStatus(length);
+                return 0;
         }
     }
 }

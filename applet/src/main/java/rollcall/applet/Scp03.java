@@ -52,9 +52,8 @@ final class Scp03 {
      */
     short initializeUpdate(short length) {
         life.requireEnrolling();
-        byte kvn = ram.transport[Transients.P1];
         Tlv.require(ram.transport[Transients.P2] == 0);
-        if (kvn != 0 && kvn != keys.kvn()) {
+        if (ram.transport[Transients.P1] != 0 && ram.transport[Transients.P1] != keys.kvn()) {
             ISOException.throwIt(Constants.SW_REFERENCE_NOT_FOUND);
         }
         if (length != CHALLENGE) {
@@ -66,15 +65,15 @@ final class Scp03 {
         byte[] buffer = ram.buffer;
         ec.random(buffer, CARD_CHALLENGE, CHALLENGE);
         derive(messaging.macUnder(keys.inForce(Scp03Keys.ENC)), S_ENC, KEY_BITS, SESSION_KEYS);
-        Cmac staticMac = messaging.macUnder(keys.inForce(Scp03Keys.MAC));
-        derive(staticMac, S_MAC, KEY_BITS, (short) (SESSION_KEYS + Constants.KEY));
-        derive(staticMac, S_RMAC, KEY_BITS, (short) (SESSION_KEYS + 2 * Constants.KEY));
+        Cmac mac = messaging.macUnder(keys.inForce(Scp03Keys.MAC));
+        derive(mac, S_MAC, KEY_BITS, (short) (SESSION_KEYS + Constants.KEY));
+        derive(mac, S_RMAC, KEY_BITS, (short) (SESSION_KEYS + 2 * Constants.KEY));
 
         // 2. Both cryptograms under S-MAC (6.2.2): the host's is kept to be compared.
-        Cmac sessionMac = messaging.macUnder(buffer, (short) (SESSION_KEYS + Constants.KEY));
-        derive(sessionMac, HOST_CRYPTOGRAM, CRYPTOGRAM_BITS, CRYPTOGRAM);
+        mac = messaging.macUnder(buffer, (short) (SESSION_KEYS + Constants.KEY));
+        derive(mac, HOST_CRYPTOGRAM, CRYPTOGRAM_BITS, CRYPTOGRAM);
         Util.arrayCopyNonAtomic(buffer, CRYPTOGRAM, ram.session, Transients.BINDING, Constants.MAC);
-        derive(sessionMac, CARD_CRYPTOGRAM, CRYPTOGRAM_BITS, CRYPTOGRAM);
+        derive(mac, CARD_CRYPTOGRAM, CRYPTOGRAM_BITS, CRYPTOGRAM);
 
         // 3. The session gets its own copy of the DEK: RESET and PUT KEY must not take it away.
         messaging.load(buffer, SESSION_KEYS);
@@ -82,6 +81,11 @@ final class Scp03 {
         ram.session[Transients.PHASE] = Transients.INITIALIZED;
 
         // 4. The answer, which is moved over the keys in the buffer.
+        return putAnswer();
+    }
+
+    private short putAnswer() {
+        byte[] buffer = ram.buffer;
         short end = Util.arrayCopyNonAtomic(diversification, (short) 0, buffer, ANSWER, DIVERSIFICATION);
         buffer[end++] = keys.kvn();
         buffer[end++] = SCP03;

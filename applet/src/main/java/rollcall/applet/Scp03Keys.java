@@ -26,17 +26,29 @@ final class Scp03Keys {
     Scp03Keys(Persistent store, byte[] startKeys, short offset) {
         this.store = store;
         keys = new AESKey[9];
-        for (byte i = 0; i < (byte) keys.length; i++) {
-            keys[i] = (AESKey) KeyBuilder.buildKey(KeyBuilder.TYPE_AES, KeyBuilder.LENGTH_AES_128, false);
-        }
         boolean test = startKeys == null;
         for (byte i = 0; i < KEYS; i++) {
+            keys[i] = newKey();
             short at = (short) (offset + i * Constants.KEY);
             keys[i].setKey(startKeys == null ? TEST_KEY : startKeys, startKeys == null ? (short) 0 : at);
             test |= startKeys != null
                 && Util.arrayCompare(startKeys, at, TEST_KEY, (short) 0, Constants.KEY) == 0;
         }
         areTestKeys = test;
+    }
+
+    private static AESKey newKey() {
+        return (AESKey) KeyBuilder.buildKey(KeyBuilder.TYPE_AES, KeyBuilder.LENGTH_AES_128, false);
+    }
+
+    /** Makes the places of the per-token keys that are not there yet. */
+    void grow() {
+        for (byte i = KEYS; i < (byte) keys.length; i++) {
+            if (keys[i] == null) {
+                store.step();
+                keys[i] = newKey();
+            }
+        }
     }
 
     byte kvn() {

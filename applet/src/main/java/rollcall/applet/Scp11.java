@@ -36,6 +36,8 @@ final class Scp11 {
     private static final short KEYS = 256;
 
     private static final byte EPHEMERALS = 8;
+    /** Where it stands behind the ephemeral keys. */
+    private static final byte DECOY = EPHEMERALS;
 
     private final Transients ram;
     private final Lifecycle life;
@@ -45,10 +47,12 @@ final class Scp11 {
     private final Ec ec;
     private final Persistent store;
     private final Certificate certificate;
-    /** One key in RAM where the card has such a type; else several in persistent memory, to spread the wear. */
+    /**
+     * One key in RAM where the card has such a type; else several in persistent memory, to spread the wear. The last one
+     * answers for ECKA keys that a private token has not: it must not be told from one that has them.
+     */
     private final ECPrivateKey[] ephemerals;
-    /** Answers for ECKA keys that a private token has not: it must not be told from one that has them. */
-    private final ECPrivateKey decoy;
+    private final boolean inRam;
 
     Scp11(Transients ram, Lifecycle life, Keys keys, Records records, SecureMessaging messaging, Ec ec,
         Persistent store, Certificate certificate) {
@@ -60,16 +64,27 @@ final class Scp11 {
         this.ec = ec;
         this.store = store;
         this.certificate = certificate;
-        ECPrivateKey inRam = transientKey();
-        ephemerals = new ECPrivateKey[inRam == null ? EPHEMERALS : 1];
-        ephemerals[0] = inRam;
-        for (byte i = 0; inRam == null && i < EPHEMERALS; i++) {
-            ephemerals[i] = persistentKey();
+        ephemerals = new ECPrivateKey[(short) (DECOY + 1)];
+        ephemerals[0] = transientKey();
+        inRam = ephemerals[0] != null;
+    }
+
+    /** Makes the keys that are not there yet. */
+    void grow() {
+        for (byte i = 0; !inRam && i < DECOY; i++) {
+            if (ephemerals[i] == null) {
+                store.step();
+                ephemerals[i] = persistentKey();
+            }
         }
-        decoy = persistentKey();
-        ec.randomScalar(ram.buffer, (short) 0);
-        store.privateKey(decoy, ram.buffer, (short) 0);
-        ram.clearBuffer();
+        if (ephemerals[DECOY] == null) {
+            store.step();
+            ECPrivateKey decoy = persistentKey();
+            ec.randomScalar(ram.buffer, (short) 0);
+            store.privateKey(decoy, ram.buffer, (short) 0);
+            ram.clearBuffer();
+            ephemerals[DECOY] = decoy;
+        }
     }
 
     private static ECPrivateKey persistentKey() {
@@ -134,11 +149,11 @@ final class Scp11 {
 
         // EXECUTION STEPS
         // 1. "The card generates an ephemeral key pair" and Z = ECDH(ephemeral, ephemeral) || ECDH(static, static).
-        agree(ecka == null ? decoy : ecka.inForce().scalar);
+        agree(ecka == null ? ephemerals[DECOY] : ecka.inForce().scalar);
         // 2. "The session keys are derived from the shared secrets" (Amendment F, 5.2: X9.63 KDF).
         deriveKeys();
         // 3. The receipt over the command data and the card's ephemeral point is the first chaining value.
-        putReceipt();
+        putReceipt(messaging.macUnder(ram.buffer, KEYS));
         bindChannel();
         messaging.load(ram.buffer, (short) (KEYS + Constants.KEY));
         Util.arrayCopyNonAtomic(ram.buffer, (short) (KEYS + 4 * Constants.KEY), ram.session, Transients.DEK, Constants.KEY);
@@ -161,7 +176,7 @@ final class Scp11 {
         ec.pointOf(ephemeral, b, ANSWER_POINT);
         boolean agreed = ec.agree(ephemeral, b, POINT, b, SECRET)
             & ec.agree(ownStatic, ram.session, Transients.TERMINAL_POINT, b, (short) (SECRET + Constants.SCALAR));
-        if (ephemerals.length == 1) {
+        if (inRam) {
             ephemeral.clearKey();
         }
         Tlv.require(agreed);
@@ -169,13 +184,13 @@ final class Scp11 {
 
     /** Whether the point in the buffer is one of the curve; the 32 bytes at {@code scratch} are overwritten. */
     boolean isOnCurve(short point, short scratch) {
-        return ec.agree(decoy, ram.buffer, point, ram.buffer, scratch);
+        return ec.agree(ephemerals[DECOY], ram.buffer, point, ram.buffer, scratch);
     }
 
     private ECPrivateKey newEphemeral() {
         byte[] b = ram.buffer;
         ECPrivateKey ephemeral = ephemerals[0];
-        if (ephemerals.length == 1) {
+        if (inRam) {
             // In RAM even the parameters go with every deselect.
             P256.setParameters(ephemeral);
             ec.randomScalar(b, SECRET);
@@ -202,9 +217,8 @@ final class Scp11 {
         }
     }
 
-    private void putReceipt() {
+    private void putReceipt(Cmac receipt) {
         byte[] b = ram.buffer;
-        Cmac receipt = messaging.macUnder(b, KEYS);
         receipt.update(b, (short) 0, RECEIPT_OBJECT);
         b[RECEIPT_OBJECT] = (byte) 0x86;
         b[(short) (RECEIPT_OBJECT + 1)] = (byte) Constants.BLOCK;

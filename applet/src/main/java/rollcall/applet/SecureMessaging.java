@@ -56,7 +56,8 @@ final class SecureMessaging {
 
     Cmac macUnder(byte[] key, short offset) {
         work.setKey(key, offset);
-        return macUnder(work);
+        answerMac.init(work);
+        return answerMac;
     }
 
     /** S-ENC, S-MAC and S-RMAC; the encryption counter starts over. */

@@ -2,6 +2,7 @@ package rollcall.applet;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static rollcall.terminal.Bytes.hex;
 
 import java.io.IOException;
 import java.lang.reflect.Array;
@@ -62,7 +63,7 @@ class BudgetTest {
 
     @Test
     void transientMemoryIsWithin() throws Exception {
-        new SimulatedCard(Kept.class, new byte[0]);
+        new SimulatedCard(Kept.class, new byte[0]).transmit(hex("00A404000A F0524F4C4C43414C4C01"));
         walk(installed);
         counts.put("transient EC key", 1);
         int arrays = counts.remove("arrays");

@@ -7,6 +7,7 @@ import static rollcall.terminal.Bytes.hex;
 import static rollcall.terminal.Bytes.of;
 import static rollcall.terminal.Bytes.part;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
@@ -70,6 +71,28 @@ class TearingTest {
         }
         assertTrue(points > 0);
         return points;
+    }
+
+    /** The first command makes the keys and all else: wherever it is torn, the next one goes on, once. */
+    @Test
+    void firstCommandGoesOn() {
+        List<Integer> left = new ArrayList<>();
+        int points = tearEach(() -> blank(true), () -> Enrollment.ok("SELECT", token.terminal(1).select()), n -> {
+            card.countFromZero();
+            assertEquals(0x07, state());
+            left.add(card.writes());
+            card.countFromZero();
+            assertEquals(0x07, state());
+            assertEquals(0, card.writes());
+            token.run();
+            assertEquals(0x1F, state());
+        });
+        // Twice all of it, and never more than before: what was made stays made.
+        assertEquals(2 * left.get(0), left.stream().mapToInt(i -> i).max().orElse(0) * 2);
+        for (int i = 1; i < left.size(); i++) {
+            assertTrue(left.get(i) <= left.get(i - 1) || left.get(i - 1) == 0, left.toString());
+        }
+        System.out.println("first command: " + points + " points torn, left to do after each " + left);
     }
 
     @ParameterizedTest

@@ -20,7 +20,7 @@ final class WatchedCard {
     private final Queue<byte[]> randoms;
     final SimulatedCard card;
 
-    /** @param installRandoms what the card draws at its installation, if it asks for so many bytes */
+    /** @param installRandoms what the card draws at its first command, if it asks for so many bytes */
     WatchedCard(byte[] startKeys, byte[]... installRandoms) {
         randoms = new ArrayDeque<>(List.of(installRandoms));
         script = randoms;
@@ -109,6 +109,11 @@ final class WatchedCard {
             if (isTorn()) {
                 throw new TornWrite();
             }
+        }
+
+        @Override
+        void step() {
+            beforeWhole();
         }
 
         @Override

@@ -11,7 +11,9 @@ import org.objectweb.asm.tree.AbstractInsnNode;
 import org.objectweb.asm.tree.ClassNode;
 import org.objectweb.asm.tree.FieldInsnNode;
 import org.objectweb.asm.tree.FieldNode;
+import org.objectweb.asm.tree.FrameNode;
 import org.objectweb.asm.tree.IntInsnNode;
+import org.objectweb.asm.tree.JumpInsnNode;
 import org.objectweb.asm.tree.LdcInsnNode;
 import org.objectweb.asm.tree.MethodInsnNode;
 import org.objectweb.asm.tree.MethodNode;
@@ -42,6 +44,12 @@ public final class SubsetChecker {
     /** Calls that make an object; each also belongs into the installation only. */
     private static final Set<String> ALLOCATIONS = Set.of("makeTransientByteArray", "makeTransientShortArray",
         "makeTransientBooleanArray", "makeTransientObjectArray", "buildKey", "getInstance");
+
+    /**
+     * Makes what the installation left out, object by object: only process and grow itself may call it, and each field
+     * that it writes, or that a private method of it alone writes, was found to be null before.
+     */
+    private static final String GROW = "grow";
 
     private final String ownPackage;
     private final List<String> faults = new ArrayList<>();
@@ -127,6 +135,10 @@ public final class SubsetChecker {
         if (ALLOCATIONS.contains(call.name) && call.owner.startsWith("javacard")) {
             requireInstallation(call.name);
         }
+        boolean growing = method.name.equals(GROW) || method.name.equals("process");
+        if (call.name.equals(GROW) && call.owner.startsWith(ownPackage) && !growing) {
+            fault("builds the token elsewhere than at the first command");
+        }
         if (call.name.equals("arrayCompare") && !isForEquality(call)) {
             fault("takes the sign of arrayCompare, whose bytes are signed on one card and unsigned on another");
         }
@@ -145,9 +157,27 @@ public final class SubsetChecker {
         checkName(field.owner);
         checkType(Type.getType(field.desc));
         boolean writes = field.getOpcode() == Opcodes.PUTFIELD || field.getOpcode() == Opcodes.PUTSTATIC;
-        if (writes && !method.name.equals("<init>") && !method.name.equals("<clinit>")) {
+        boolean grows = installers.contains(method.name) && !method.name.equals("install") && isGuarded(field);
+        if (writes && !method.name.equals("<init>") && !method.name.equals("<clinit>") && !grows) {
             fault("writes the field " + field.name + ", which is persistent, past the one class that may");
         }
+    }
+
+    /** Whether the last branch before this write asks if the same field is null, and this is what happens then. */
+    private static boolean isGuarded(FieldInsnNode write) {
+        for (AbstractInsnNode at = write.getPrevious(); at != null; at = at.getPrevious()) {
+            // Elsewhere a frame stands only where branches meet: there nothing is known of what was asked before.
+            if (at instanceof FrameNode) {
+                return false;
+            }
+            if (at instanceof JumpInsnNode branch) {
+                AbstractInsnNode read = branch.getPrevious();
+                return branch.getOpcode() == Opcodes.IFNONNULL
+                    && read instanceof FieldInsnNode field && field.getOpcode() == Opcodes.GETFIELD
+                    && field.name.equals(write.name) && field.owner.equals(write.owner);
+            }
+        }
+        return false;
     }
 
     private void checkTyped(TypeInsnNode typed) {
@@ -173,9 +203,12 @@ public final class SubsetChecker {
         }
     }
 
-    /** Constructors, install, constant arrays, and the private methods that are called by such methods only. */
+    /**
+     * Constructors, install, constant arrays, grow (which the first command calls, see {@link #GROW}), and the private
+     * methods that are called by such methods only.
+     */
     private void findInstallers() {
-        installers.addAll(Set.of("<init>", "<clinit>", "install"));
+        installers.addAll(Set.of("<init>", "<clinit>", "install", GROW));
         boolean found = true;
         while (found) {
             found = false;

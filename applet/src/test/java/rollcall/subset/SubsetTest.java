@@ -39,7 +39,7 @@ class SubsetTest {
         TextConstant.class, Lambda.class, ArrayOfArrays.class, IntArray.class, ForeignClass.class, LaterApi.class,
         LateAllocation.class, LateTransient.class, WideShift.class, WideComparison.class, WideIndex.class,
         WideArgument.class, FieldWrite.class, Synchronized.class, Kind.class, OrderBySign.class, SignKept.class,
-        SignReturned.class})
+        SignReturned.class, GrowsTwice.class, GrowsElsewhere.class, GrowsAnother.class})
     void badSampleIsRefused(Class<?> sample) throws IOException {
         String name = sample.getName().substring(sample.getPackageName().length() + 1) + ".class";
         try (InputStream in = sample.getResourceAsStream(name)) {
@@ -58,8 +58,10 @@ class SubsetTest {
 
     @Test
     void goodSampleIsNot() throws IOException {
-        try (InputStream in = Good.class.getResourceAsStream("SubsetTest$Good.class")) {
-            assertEquals(List.of(), SubsetChecker.check(in.readAllBytes()));
+        for (String name : List.of("SubsetTest$Good.class", "SubsetTest$Grows.class")) {
+            try (InputStream in = Good.class.getResourceAsStream(name)) {
+                assertEquals(List.of(), SubsetChecker.check(in.readAllBytes()), name);
+            }
         }
     }
 
@@ -74,6 +76,73 @@ class SubsetTest {
 
         boolean same(byte[] a, byte[] b) {
             return a.length == b.length && Util.arrayCompare(a, (short) 0, b, (short) 0, (short) a.length) == 0;
+        }
+    }
+
+    /** Builds at the first command only, step by step. */
+    static final class Grows {
+        private byte[] made;
+        private byte[] more;
+
+        void process() {
+            if (more == null) {
+                grow();
+            }
+        }
+
+        private void grow() {
+            if (made == null) {
+                made = new byte[2];
+            }
+            growRest();
+        }
+
+        private void growRest() {
+            if (more == null) {
+                more = new byte[3];
+            }
+        }
+    }
+
+    static final class GrowsTwice {
+        private byte[] made;
+
+        void process() {
+            grow();
+        }
+
+        private void grow() {
+            made = new byte[2];
+        }
+    }
+
+    static final class GrowsElsewhere {
+        private byte[] made;
+
+        void deselect() {
+            grow();
+        }
+
+        private void grow() {
+            if (made == null) {
+                made = new byte[2];
+            }
+        }
+    }
+
+    static final class GrowsAnother {
+        private byte[] made;
+        private byte[] more;
+
+        void process() {
+            grow();
+        }
+
+        private void grow() {
+            if (made == null) {
+                made = new byte[2];
+            }
+            more = new byte[2];
         }
     }
 
