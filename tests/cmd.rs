@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
+#[path = "common/objects.rs"]
 mod objects;
 
 use std::fs;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "common/recorded.rs"]
 mod recorded;
 
 use std::{fs, path::Path};

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
 
+#[path = "common/objects.rs"]
 mod objects;
 
 use std::path::Path;

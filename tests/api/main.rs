@@ -6,7 +6,7 @@
 mod audit;
 mod bodies;
 mod crash;
-#[path = "../objects.rs"]
+#[path = "../common/objects.rs"]
 mod objects;
 mod people;
 mod proofs;

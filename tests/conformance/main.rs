@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::similar_names, missing_docs)]
 
+#[path = "../common/card.rs"]
 mod card;
 mod certificates;
 mod dates;

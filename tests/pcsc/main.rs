@@ -6,7 +6,7 @@
 mod apdu;
 mod atrs;
 mod batch;
-#[path = "../conformance/card.rs"]
+#[path = "../common/card.rs"]
 mod card;
 mod cases;
 mod change;
@@ -17,14 +17,14 @@ mod faults;
 mod hooks;
 mod hostile;
 mod lift;
-#[path = "../objects.rs"]
+#[path = "../common/objects.rs"]
 mod objects;
 mod pkcs11;
 mod portrait;
 mod presence;
 mod private;
 mod reads;
-#[path = "../recorded.rs"]
+#[path = "../common/recorded.rs"]
 mod recorded;
 mod renewal;
 mod replace;

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test ends where something is not as it was arranged
 #![allow(clippy::case_sensitive_file_extension_comparisons)] // we made these files
 
-#[path = "../objects.rs"]
+#[path = "../common/objects.rs"]
 mod objects;
 
 use std::{
