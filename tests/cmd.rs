@@ -6,6 +6,10 @@
 
 #[path = "common/objects.rs"]
 mod objects;
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/told.rs"]
+mod told;
 
 use std::fs;
 use std::io::Read;
@@ -13,13 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-const ROLLCALL: &str = env!("CARGO_BIN_EXE_rollcall");
-
-/// What the cases must not see of whoever runs them.
-fn foreign_variables() -> impl Iterator<Item = String> {
-    let name = |variable: std::ffi::OsString| variable.into_string().ok();
-    std::env::vars_os().filter_map(move |(n, _)| name(n)).filter(|n| n.starts_with("ROLLCALL_") || n == "NO_COLOR")
-}
+use program::rollcall;
 
 #[test]
 fn cases() {
@@ -30,7 +28,7 @@ fn cases() {
     for file in files {
         let home = tempfile::tempdir().unwrap();
         let cases = trycmd::TestCases::new();
-        cases.register_bin("rollcall", Path::new(ROLLCALL));
+        cases.register_bin("rollcall", Path::new(env!("CARGO_BIN_EXE_rollcall")));
         cases.env("ROLLCALL_HOME", home.path().to_str().unwrap()).env("COLUMNS", "100");
         cases.env("PCSCLITE_CSOCK_NAME", home.path().join("nobody.listens").to_str().unwrap());
         cases.insert_var("[STATE]", home.path().to_str().unwrap().to_owned()).unwrap();
@@ -82,20 +80,9 @@ fn the_check_of_objects_sees_faults() {
     }
 }
 
-/// The program with a home of its own.
-fn rollcall(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(ROLLCALL);
-    for variable in foreign_variables() {
-        command.env_remove(variable);
-    }
-    command.env("ROLLCALL_HOME", home).env("PCSCLITE_CSOCK_NAME", home.join("nobody.listens")).args(arguments);
-    command
-}
-
 /// The value behind `label: ` on stderr.
 fn told(output: &Output, label: &str) -> Option<String> {
-    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
-    stderr.lines().find_map(|line| line.strip_prefix(&format!("{label}: "))).map(str::to_owned)
+    told::after(std::str::from_utf8(&output.stderr).unwrap(), label).map(str::to_owned)
 }
 
 #[test]

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
@@ -18,7 +21,7 @@ const CONFIG: &str = "[alias]\n\"north door\" = \"*PICC*\"\n\"desk (2) [left]\" 
 fn home() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("config.toml"), CONFIG).unwrap();
-    let script = Command::new(ROLLCALL).args(["completions", "bash"]).output().unwrap();
+    let script = program::rollcall(home.path(), &["completions", "bash"]).output().unwrap();
     assert!(script.status.success());
     fs::write(home.path().join("script"), script.stdout).unwrap();
     let stand_in = home.path().join("rollcall");
@@ -88,7 +91,7 @@ fn the_scripts_of_other_shells_are_read_without_complaint() {
             continue;
         }
         let home = tempfile::tempdir().unwrap();
-        let script = Command::new(ROLLCALL).args(["completions", shell]).output().unwrap();
+        let script = program::rollcall(home.path(), &["completions", shell]).output().unwrap();
         fs::write(home.path().join("script"), script.stdout).unwrap();
         let read = Command::new(shell).args(flags).arg(home.path().join("script")).output().unwrap();
         assert!(read.status.success() && read.stderr.is_empty(), "{shell}: {}", String::from_utf8_lossy(&read.stderr));
@@ -100,10 +103,8 @@ fn the_scripts_of_other_shells_are_read_without_complaint() {
 fn the_names_of_readers_are_asked_for_in_silence() {
     let home = tempfile::tempdir().unwrap();
     let ask = |variables: &[(&str, &str)]| {
-        let mut command = Command::new(ROLLCALL);
-        command.args(["completions", "--readers"]).env("ROLLCALL_HOME", home.path());
-        command.env("PCSCLITE_CSOCK_NAME", home.path().join("nobody.listens")).envs(variables.iter().copied());
-        command.output().unwrap()
+        let mut command = program::rollcall(home.path(), &["completions", "--readers"]);
+        command.envs(variables.iter().copied()).output().unwrap()
     };
     let silent = |output: &Output| output.status.success() && output.stderr.is_empty();
     let output = ask(&[]);

@@ -4,6 +4,10 @@
 
 #[path = "common/objects.rs"]
 mod objects;
+#[path = "common/program.rs"]
+mod program;
+#[path = "common/told.rs"]
+mod told;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -36,14 +40,7 @@ fn home() -> TempDir {
 }
 
 fn command(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-    for (variable, _) in std::env::vars_os() {
-        if variable.to_str().is_some_and(|name| name.starts_with("ROLLCALL_")) {
-            command.env_remove(variable);
-        }
-    }
-    command.env("ROLLCALL_HOME", home).arg("users").args(arguments).stdin(Stdio::null());
-    command
+    program::rollcall(home, &[&["users"], arguments].concat())
 }
 
 fn users(home: &Path, arguments: &[&str]) -> Output {
@@ -62,9 +59,8 @@ fn refused(home: &Path, arguments: &[&str]) -> (i32, String) {
     let output = users(home, arguments);
     assert_eq!(output.stdout, b"");
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert!(stderr.contains("hint: "), "{stderr}");
-    let code = stderr.lines().find_map(|line| line.strip_prefix("code: ")).unwrap().to_owned();
-    (output.status.code().unwrap(), code)
+    assert!(told::after(&stderr, "hint").is_some(), "{stderr}");
+    (output.status.code().unwrap(), told::after(&stderr, "code").unwrap().to_owned())
 }
 
 fn objects(text: &str) -> Vec<Value> {

@@ -9,10 +9,14 @@ mod crash;
 #[path = "../common/objects.rs"]
 mod objects;
 mod people;
+#[path = "../common/program.rs"]
+mod program;
 mod proofs;
 mod raw;
 mod roles;
 mod rotation;
+#[path = "../common/signal.rs"]
+mod signal;
 mod site;
 mod token;
 mod two;

@@ -21,7 +21,7 @@ use rollcall::{
 };
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use super::{objects, raw::Raw};
+use super::{objects, program, raw::Raw, signal};
 
 /// Which store.
 #[derive(Debug, Clone)]
@@ -131,9 +131,8 @@ impl Site {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-        command.args(arguments).env("ROLLCALL_HOME", self.home.path()).env("ROLLCALL_SERVER_STORE", &self.store);
-        command.env_remove("ROLLCALL_SERVER_URL").stdin(Stdio::null());
+        let mut command = program::rollcall(self.home.path(), arguments);
+        command.env("ROLLCALL_SERVER_STORE", &self.store);
         command
     }
 
@@ -210,8 +209,7 @@ impl Process {
 
     /// SIGTERM, and its exit status.
     pub fn terminate(&mut self) -> Option<i32> {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        signal::send(self.child.id(), "TERM");
         self.child.wait().unwrap().code()
     }
 

@@ -3,7 +3,7 @@
 //! 70 is a bug of ours. None is known, so that the process which shows it is one of the library's own tests:
 //! `cli::tests::a_panic_on_any_thread_is_told_as_a_bug_and_ends_the_process`.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use crate::{
     card::{Card, blank},
@@ -45,8 +45,7 @@ fn watched(bench: &Bench, card: Box<dyn Card>, signal: &str, status: i32) -> (Bo
     let slot = Slot::insert(&bench.port, card);
     watch.event("arrived");
     let busy = ran(stack, 75, "try again later (busy, locked)", "watch", "beside another one");
-    let id = watch.process.id().to_string();
-    assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+    crate::signal::send(watch.process.id(), signal);
     assert_eq!(watch.process.wait().unwrap().code(), Some(status));
     let ended = row(status, "ended by a signal", &format!("`rollcall watch`, ended with SIG{signal}"), "");
     (bench.take(slot), [busy, ended])

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::{
     cases::enrolled,
+    signal,
     stack::{Stack, Watch},
 };
 
@@ -91,8 +92,7 @@ pub fn may_fail(card: &str) {
             assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "nothing was told of it");
         }
         assert!(line.contains(expected), "{line}");
-        let id = watch.id().to_string();
-        assert!(Command::new("kill").arg(&id).status().unwrap().success());
+        signal::send(watch.id(), "TERM");
         std::io::copy(&mut stderr, &mut std::io::sink()).unwrap();
         assert_eq!(watch.wait().unwrap().code(), Some(143));
     }

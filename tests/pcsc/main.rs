@@ -31,8 +31,12 @@ mod replace;
 mod rotation;
 mod server;
 mod sets;
+#[path = "../common/signal.rs"]
+mod signal;
 mod slot;
 mod stack;
+#[path = "../common/told.rs"]
+mod told;
 mod tour;
 mod traces;
 mod watched;

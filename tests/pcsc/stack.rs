@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::objects;
+use crate::{objects, signal, told};
 
 /// How long any one command may take.
 const PATIENCE: &str = "120";
@@ -56,7 +56,7 @@ impl Run {
 
     /// The code of the error on stderr.
     pub fn code(&self) -> &str {
-        self.stderr.lines().find_map(|line| line.strip_prefix("code: ")).unwrap_or("")
+        told::after(&self.stderr, "code").unwrap_or("")
     }
 }
 
@@ -280,8 +280,7 @@ impl Watch {
 
     /// Ends it with SIGTERM, which must lead to status 143, and returns every event.
     pub fn end(mut self) -> Vec<Value> {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").arg(&id).status().expect("kill").success());
+        signal::send(self.process.id(), "TERM");
         let status = self.process.wait().expect("ended");
         // Before the handler stands, the signal itself ends the process: the same to a shell.
         assert_eq!(status.code().or(status.signal().map(|number| 128 + number)), Some(143));

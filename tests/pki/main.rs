@@ -6,6 +6,10 @@
 
 #[path = "../common/objects.rs"]
 mod objects;
+#[path = "../common/program.rs"]
+mod program;
+#[path = "../common/told.rs"]
+mod told;
 
 use std::{
     collections::BTreeMap,
@@ -29,9 +33,7 @@ impl Place {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-        command.arg("pki").args(arguments).env("ROLLCALL_HOME", self.0.path()).stdin(Stdio::null());
-        command
+        program::rollcall(self.0.path(), &[&["pki"], arguments].concat())
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
@@ -49,9 +51,10 @@ impl Place {
 
     fn refused(&self, arguments: &[&str], status: i32, code: &str) {
         let output = self.run(arguments);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(status), "{told}");
-        assert!(told.ends_with(&format!("code: {code}\n")) && told.contains("\nhint: "), "{told}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(status), "{stderr}");
+        assert_eq!(told::after(&stderr, "code"), Some(code), "{stderr}");
+        assert!(told::after(&stderr, "hint").is_some(), "{stderr}");
         assert!(output.stdout.is_empty());
     }
 

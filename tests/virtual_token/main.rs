@@ -2,6 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
+#[path = "../common/program.rs"]
+mod program;
+#[path = "../common/signal.rs"]
+mod signal;
+#[path = "../common/told.rs"]
+mod told;
+
 use std::{
     fs,
     io::{Read, Write},
@@ -23,8 +30,7 @@ impl Card {
     }
 
     fn signal(&self, name: &str) {
-        let done = Command::new("kill").arg(format!("-{name}")).arg(self.0.id().to_string()).status().unwrap();
-        assert!(done.success());
+        signal::send(self.0.id(), name);
     }
 }
 
@@ -37,11 +43,8 @@ impl Drop for Card {
 }
 
 fn command(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall"));
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ROLLCALL_")) {
-        command.env_remove(name);
-    }
-    command.env("ROLLCALL_HOME", home).current_dir(home).arg("virtual-token").args(arguments).stderr(Stdio::piped());
+    let mut command = program::rollcall(home, &[&["virtual-token"], arguments].concat());
+    command.current_dir(home).stderr(Stdio::piped());
     command
 }
 
@@ -115,9 +118,10 @@ fn a_state_serves_one_card_at_a_time() {
     let arguments = ["--connect", &address, "--state", "card.json"];
     let _card = Card::start(home.path(), &arguments);
     let _inserted = reader.card();
-    let (status, told) = refused(home.path(), &arguments);
+    let (status, stderr) = refused(home.path(), &arguments);
     assert_eq!(status, 75);
-    assert!(told.contains("another virtual token uses this state") && told.contains("code: virtual-token.in-use"));
+    assert!(stderr.contains("another virtual token uses this state"), "{stderr}");
+    assert_eq!(told::after(&stderr, "code"), Some("virtual-token.in-use"));
 }
 
 #[test]
@@ -125,14 +129,14 @@ fn other_files_are_refused_and_left_as_they_are() {
     let home = tempfile::tempdir().unwrap();
     for content in ["", "{}", r#"{"schema":"rollcall.virtual-token/2"}"#, r#"{"schema":"rollcall.virtual-token/1"}"#] {
         fs::write(home.path().join("card.json"), content).unwrap();
-        let (status, told) = refused(home.path(), &["--state", "card.json"]);
+        let (status, stderr) = refused(home.path(), &["--state", "card.json"]);
         assert_eq!(status, 65, "{content}");
-        assert!(told.contains("code: virtual-token.state-malformed"), "{told}");
+        assert_eq!(told::after(&stderr, "code"), Some("virtual-token.state-malformed"));
         assert_eq!(fs::read_to_string(home.path().join("card.json")).unwrap(), content);
     }
-    let (status, told) = refused(home.path(), &["--state", "no/such/folder/card.json"]);
+    let (status, stderr) = refused(home.path(), &["--state", "no/such/folder/card.json"]);
     assert_eq!(status, 73);
-    assert!(told.contains("code: virtual-token.state-unwritable"), "{told}");
+    assert_eq!(told::after(&stderr, "code"), Some("virtual-token.state-unwritable"));
 }
 
 #[test]
@@ -141,12 +145,13 @@ fn start_keys_come_from_a_file_and_are_never_told() {
     let key = home.path().join("start.key");
     let secret = "00112233445566778899AABBCCDDEE";
     fs::write(&key, secret).unwrap();
-    let (status, told) = refused(home.path(), &["--start-key-file", "start.key"]);
+    let (status, stderr) = refused(home.path(), &["--start-key-file", "start.key"]);
     assert_eq!(status, 65);
-    assert!(told.contains("code: start-key.malformed") && !told.contains(secret), "{told}");
-    let (status, told) = refused(home.path(), &["--start-key-file", "none.key"]);
+    assert!(!stderr.contains(secret), "{stderr}");
+    assert_eq!(told::after(&stderr, "code"), Some("start-key.malformed"));
+    let (status, stderr) = refused(home.path(), &["--start-key-file", "none.key"]);
     assert_eq!(status, 73);
-    assert!(told.contains("code: start-key.unreadable"), "{told}");
+    assert_eq!(told::after(&stderr, "code"), Some("start-key.unreadable"));
 
     fs::write(&key, format!("{secret}FF\n")).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();

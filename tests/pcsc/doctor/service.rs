@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{brief, codes, codes_of, doctor, findings, home::unprivileged, text};
-use crate::stack::Stack;
+use crate::{signal, stack::Stack};
 
 /// The process that listens at the stack's socket.
 fn daemon(stack: &Stack) -> u32 {
@@ -19,11 +19,6 @@ fn daemon(stack: &Stack) -> u32 {
         read("comm").starts_with(b"pcscd") && String::from_utf8_lossy(&words).contains(folder)
     };
     all.find(is_ours).expect("the stack's pcscd")
-}
-
-fn signal(pid: u32, name: &str) {
-    let pid = pid.to_string();
-    assert!(std::process::Command::new("kill").args([name, &pid]).status().unwrap().success());
 }
 
 pub fn faults_of_the_service() {
@@ -41,9 +36,9 @@ pub fn faults_of_the_service() {
 
     // It is there, takes the connection, and does not answer: keys, state and server are looked at all the same.
     let pid = daemon(&stack);
-    signal(pid, "-STOP");
+    signal::send(pid, "STOP");
     let found = findings(&mut doctor(&stack, "rollcall"));
-    signal(pid, "-CONT");
+    signal::send(pid, "CONT");
     assert_eq!(brief(&found).into_iter().collect::<Vec<_>>(), [("service".into(), "pcsc.service-hangs".into())]);
     for probe in ["keys", "state", "server"] {
         let one = found.iter().find(|one| one["probe"] == probe).unwrap();
