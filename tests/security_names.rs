@@ -68,24 +68,10 @@ fn functions(text: &str) -> Vec<String> {
     found
 }
 
-/// The cases of a test with its own `main`: `("name", function)` in a list, and `trial("name"`.
+/// The cases of a test with its own `main`: `case!(EachCard, name);`.
 fn cases(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut inside = false;
-    for line in text.lines().map(str::trim) {
-        inside |= line.contains("CASES: &[") || line.contains(": &[Case] =");
-        if line.starts_with("//") {
-            continue;
-        }
-        if inside {
-            let quoted = line.match_indices("(\"").map(|(at, _)| &line[at..]);
-            found.extend(quoted.filter_map(|rest| word_after(rest, "(\"")).map(str::to_owned));
-        }
-        found
-            .extend(["Trial::test(\"", "trial(\""].iter().filter_map(|call| word_after(line, call)).map(str::to_owned));
-        inside &= !line.ends_with("];");
-    }
-    found
+    let registered = text.lines().filter_map(|line| line.strip_prefix("case!(")?.strip_suffix(");"));
+    registered.filter_map(|case| word_after(case, ", ").map(str::to_owned)).collect()
 }
 
 /// The methods with `@Test`, and without `@Disabled`.
@@ -186,10 +172,7 @@ fn every_promise_has_its_tests() {
 fn missing_names_are_found() {
     let rust = "    #[test]\n    fn one() {}\n#[test]\n#[ignore = \"slow\"]\nfn two() {}\nfn three() {}\n";
     assert_eq!(functions(rust), ["one"]);
-    let listed = "pub const CASES: &[Case] = &[\n    (\"a\", a),\n    // (\"b\", b),\n];\nfoo((\"c\", 1));\n";
-    assert_eq!(cases(listed), ["a"]);
-    assert_eq!(cases("const CASES: &[Case] = &[(\"a\", a), (\"b\", b)];\n(\"c\", 1)"), ["a", "b"]);
-    assert_eq!(cases("    trials.push(Trial::test(\"d\", || {\n"), ["d"]);
+    assert_eq!(cases("case!(EachCard, a);\n/// Says.\nfn a(kind: &str) {}\n// case!(Once, b);\nfn c() {}\n"), ["a"]);
     let java = "    @Test\n    void one() {\n    }\n    @Test\n    @Disabled\n    void two() {\n    void three() {\n";
     assert_eq!(methods(java), ["one"]);
 

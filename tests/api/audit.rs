@@ -32,7 +32,8 @@ fn grown(kind: &Kind) -> (Site, u64) {
     (site, records)
 }
 
-pub fn the_first_bad_record_is_named(kind: &Kind) {
+case!(EachStore, the_first_bad_record_is_named);
+fn the_first_bad_record_is_named(kind: &Kind) {
     let (site, _) = grown(kind);
     let spoil: [(&'static str, &'static str, u64); 6] = [
         (
@@ -61,8 +62,9 @@ pub fn the_first_bad_record_is_named(kind: &Kind) {
     assert_eq!(site.verify(&[])["first_bad"], 12);
 }
 
+case!(EachStore, a_cut_tail_is_seen_by_what_a_terminal_was_told);
 /// Whoever cuts the end off and puts the head back has a log that is whole by itself.
-pub fn a_cut_tail_is_seen_by_what_a_terminal_was_told(kind: &Kind) {
+fn a_cut_tail_is_seen_by_what_a_terminal_was_told(kind: &Kind) {
     let (site, records) = grown(kind);
     let server = site.start();
     let told = site.admin.client(server.port).revocations(0).unwrap();

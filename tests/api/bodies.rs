@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::{Kind, Site, token::Token};
 
-pub fn each_body_is_read_strictly(kind: &Kind) {
+case!(EachStore, each_body_is_read_strictly);
+fn each_body_is_read_strictly(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let send = |head: &str, body: &[u8]| {
@@ -60,7 +61,8 @@ pub fn each_body_is_read_strictly(kind: &Kind) {
     }
 }
 
-pub fn values_out_of_bounds_are_refused(kind: &Kind) {
+case!(EachStore, values_out_of_bounds_are_refused);
+fn values_out_of_bounds_are_refused(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let (id, mut cases) = (uuid::Uuid::nil(), Vec::new());
@@ -129,7 +131,8 @@ pub fn values_out_of_bounds_are_refused(kind: &Kind) {
     println!("{} bodies refused", cases.len());
 }
 
-pub fn a_terminal_that_asks_too_often_waits(kind: &Kind) {
+case!(EachStore, a_terminal_that_asks_too_often_waits);
+fn a_terminal_that_asks_too_often_waits(kind: &Kind) {
     let site = Site::new(kind);
     let calm = site.start();
     let (door, desk) = (site.terminal(calm.port, "door", Role::Read), site.terminal(calm.port, "desk", Role::Read));
@@ -146,7 +149,8 @@ pub fn a_terminal_that_asks_too_often_waits(kind: &Kind) {
     assert_eq!(desk.raw(server.port).ask("GET", "/v1/health", None).unwrap().status, 200);
 }
 
-pub fn a_fault_is_logged_and_not_described(kind: &Kind) {
+case!(EachStore, a_fault_is_logged_and_not_described);
+fn a_fault_is_logged_and_not_described(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     site.sql("ALTER TABLE events RENAME TO elsewhere");

@@ -32,8 +32,9 @@ fn until_answered<T>(mut ask: impl FnMut() -> Result<T, ServerError>) -> T {
     panic!("the server did not come back")
 }
 
+case!(EachStore, killed_at_random_points_nothing_is_lost_or_doubled);
 /// An import and event batches while the server is killed and started again: the result is that of an undisturbed run.
-pub fn killed_at_random_points_nothing_is_lost_or_doubled(kind: &Kind) {
+fn killed_at_random_points_nothing_is_lost_or_doubled(kind: &Kind) {
     let site = Site::new(kind);
     let mut server = site.start();
     let port = server.port;
@@ -84,7 +85,8 @@ pub fn killed_at_random_points_nothing_is_lost_or_doubled(kind: &Kind) {
     assert_eq!((&audit["whole"], audit["records"].as_u64()), (&true.into(), Some(1 + USERS as u64)));
 }
 
-pub fn a_signal_ends_it_in_order(kind: &Kind) {
+case!(EachStore, a_signal_ends_it_in_order);
+fn a_signal_ends_it_in_order(kind: &Kind) {
     let site = Site::new(kind);
     let mut server = site.start();
     let admin = site.admin.client(server.port);
@@ -103,7 +105,8 @@ pub fn a_signal_ends_it_in_order(kind: &Kind) {
     assert!(String::from_utf8_lossy(&output.stderr).contains("code: server.listen"), "{output:?}");
 }
 
-pub fn a_store_of_another_ca_is_refused(kind: &Kind) {
+case!(EachStore, a_store_of_another_ca_is_refused);
+fn a_store_of_another_ca_is_refused(kind: &Kind) {
     let (site, mut other) = (Site::new(kind), Site::new(kind));
     other.store.clone_from(&site.store);
     for command in ["run", "init"] {

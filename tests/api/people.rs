@@ -21,7 +21,8 @@ use super::{
     token::{Token, code, lookup, user},
 };
 
-pub fn users_are_created_changed_and_imported(kind: &Kind) {
+case!(EachStore, users_are_created_changed_and_imported);
+fn users_are_created_changed_and_imported(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let admin = site.admin.client(server.port);
@@ -56,7 +57,8 @@ pub fn users_are_created_changed_and_imported(kind: &Kind) {
     assert_eq!(all, expected);
 }
 
-pub fn tokens_are_registered_once(kind: &Kind) {
+case!(EachStore, tokens_are_registered_once);
+fn tokens_are_registered_once(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let admin = site.admin.client(server.port);
@@ -116,7 +118,8 @@ fn feed(server: &ServerClient, since: u64, ca: &Point) -> Feed {
     feed
 }
 
-pub fn a_status_takes_effect_at_once_and_is_in_the_feed(kind: &Kind) {
+case!(EachStore, a_status_takes_effect_at_once_and_is_in_the_feed);
+fn a_status_takes_effect_at_once_and_is_in_the_feed(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let door = site.terminal(server.port, "door", Role::Read);
@@ -170,7 +173,8 @@ fn request(name: &str, keys: &TerminalKeys, role: Role) -> TerminalRequest {
     TerminalRequest { name: name.to_owned(), role, tls_request, ecka_request }
 }
 
-pub fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
+case!(EachStore, terminals_are_added_renewed_and_revoked);
+fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let admin = site.admin.client(server.port);
@@ -230,7 +234,8 @@ pub fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
     assert_eq!(names, [(site.admin.name.clone(), false), ("door".into(), false), ("gate".into(), true)]);
 }
 
-pub fn events_may_come_twice(kind: &Kind) {
+case!(EachStore, events_may_come_twice);
+fn events_may_come_twice(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let (door, desk) = (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));

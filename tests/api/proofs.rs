@@ -16,8 +16,9 @@ use super::{
     token::{Token, code, lookup, message, nonce, nonces},
 };
 
+case!(EachStore, a_proof_is_taken_once);
 /// A lookup asks for nonces, so that a tap with proof costs one request.
-pub fn a_proof_is_taken_once(kind: &Kind) {
+fn a_proof_is_taken_once(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let (door, desk) = (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
@@ -65,7 +66,8 @@ fn malleated(cose: &[u8]) -> Vec<u8> {
     [rest, &other.to_vec_padded(32).unwrap()].concat()
 }
 
-pub fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
+case!(EachStore, what_is_not_the_tokens_own_proof_is_refused);
+fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let (door, desk) = (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
@@ -129,7 +131,8 @@ pub fn what_is_not_the_tokens_own_proof_is_refused(kind: &Kind) {
     println!("{refused} proofs refused");
 }
 
-pub fn counters_tell_copies_from_late_proofs(kind: &Kind) {
+case!(EachStore, counters_tell_copies_from_late_proofs);
+fn counters_tell_copies_from_late_proofs(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let (door, desk) = (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
@@ -155,7 +158,8 @@ pub fn counters_tell_copies_from_late_proofs(kind: &Kind) {
     assert_eq!(site.sql("UPDATE audit SET seq = seq WHERE action = 'token.clone'"), 3);
 }
 
-pub fn late_proofs_are_taken_for_seven_days(kind: &Kind) {
+case!(EachStore, late_proofs_are_taken_for_seven_days);
+fn late_proofs_are_taken_for_seven_days(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let door = site.terminal(server.port, "door", Role::Read);

@@ -40,7 +40,8 @@ fn ask(raw: &mut Raw, method: &str, path: &str, token: &Token) -> super::raw::An
     raw.ask(method, &real, body.as_ref()).unwrap()
 }
 
-pub fn each_route_takes_its_role_and_higher_ones(kind: &Kind) {
+case!(EachStore, each_route_takes_its_role_and_higher_ones);
+fn each_route_takes_its_role_and_higher_ones(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let roles = [Role::Read, Role::Enroll, Role::Admin];
@@ -83,7 +84,8 @@ fn certificate(site: &Site, key: &KeyPair, usage: TlsUse, ca: &KeyPair, until: T
     TlsCertificate::issue(ca, issuer, &template, &mut SystemRandom).unwrap().der().to_vec()
 }
 
-pub fn strangers_do_not_come_in(kind: &Kind) {
+case!(EachStore, strangers_do_not_come_in);
+fn strangers_do_not_come_in(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let pem = std::fs::read(site.pki().folder().join("ca.key")).unwrap();
@@ -117,7 +119,8 @@ pub fn strangers_do_not_come_in(kind: &Kind) {
     assert_eq!(raw.ask("GET", "/nowhere", None).unwrap().code(), "terminal.unknown");
 }
 
-pub fn a_revocation_holds_on_open_connections(kind: &Kind) {
+case!(EachStore, a_revocation_holds_on_open_connections);
+fn a_revocation_holds_on_open_connections(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let door = site.terminal(server.port, "door", Role::Read);
@@ -133,8 +136,9 @@ pub fn a_revocation_holds_on_open_connections(kind: &Kind) {
     assert_eq!(answer.code(), "terminal.revoked");
 }
 
+case!(EachStore, the_document_and_the_routes_are_one);
 /// Every path of the document with every method: what is in it answers, and nothing else does.
-pub fn the_document_and_the_routes_are_one(kind: &Kind) {
+fn the_document_and_the_routes_are_one(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let served = site.admin.client(server.port).openapi().unwrap();
@@ -170,7 +174,8 @@ pub fn the_document_and_the_routes_are_one(kind: &Kind) {
     assert!(same, "tests/api/openapi.json is another document: ROLLCALL_TEST_OVERWRITE=1 writes it anew");
 }
 
-pub fn no_tickets_and_no_older_tls(kind: &Kind) {
+case!(EachStore, no_tickets_and_no_older_tls);
+fn no_tickets_and_no_older_tls(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let mut raw = site.admin.raw(server.port);

@@ -23,7 +23,8 @@ fn administrator(home: &PkiDir, port: u16) -> ServerClient {
     (0..2000).map(|_| connect()).find(|server| server.health().is_ok()).expect("the server takes the rotation up")
 }
 
-pub fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
+case!(EachStore, the_ca_is_rotated_while_it_runs);
+fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
     let site = Site::new(kind);
     let server = site.start();
     let door = site.terminal(server.port, "door", Role::Read);

@@ -29,7 +29,8 @@ struct Tally {
     unanswered: AtomicU32,
 }
 
-pub fn two_servers_under_load_and_one_is_killed(kind: &Kind) {
+case!(Postgres, two_servers_under_load_and_one_is_killed);
+fn two_servers_under_load_and_one_is_killed(kind: &Kind) {
     let site = Site::new(kind);
     let (one, mut two) = (site.start(), site.start());
     let ports = [one.port, two.port];

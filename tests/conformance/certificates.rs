@@ -3,7 +3,6 @@
 use rollcall::{card::tlv, crypto::ec::KeyPair};
 
 use crate::{
-    Case,
     draft::{
         ADMIN, Draft, ECKA, IDENTITY, READ, SET, authority, class_oid, extended_key_usage, extension, from_hex,
         key_info, key_usage, name, validity,
@@ -11,18 +10,6 @@ use crate::{
     guard::refused,
     terminal::{Desk, apdus, new_key},
 };
-
-pub const CASES: &[Case] = &[
-    ("certificate_of_another_ca", another_ca),
-    ("certificate_of_another_class", another_class),
-    ("certificate_with_bent_fields", bent_fields),
-    ("certificate_with_bent_extensions", bent_extensions),
-    ("certificate_with_a_bad_point", bad_points),
-    ("certificate_with_any_byte_changed", any_byte_changed),
-    ("certificate_cut_at_any_length", cut_anywhere),
-    ("certificate_too_long", too_long),
-    ("certificate_parameters", parameters),
-];
 
 /// Each certificate is refused with 6A80, leaves no session, and nothing is written. The untouched one is taken first
 /// and last, so that it is the change that is refused.
@@ -64,7 +51,8 @@ fn with_flag(flag: &[u8]) -> Vec<u8> {
     tlv::object(0x30, &[&[6, 3, 0x55, 0x1D, 54][..], flag, &[4, 2, 5, 0]].concat())
 }
 
-fn another_ca(kind: &str) {
+case!(EachCard, certificate_of_another_ca);
+fn certificate_of_another_ca(kind: &str) {
     let mut desk = Desk::issued(kind);
     let (key, other) = (*desk.terminal.public(), new_key());
     let claims_ours = Draft::new(ADMIN, &key, &desk.ca);
@@ -78,7 +66,8 @@ fn another_ca(kind: &str) {
     all_refused(&mut desk, certificates);
 }
 
-fn another_class(kind: &str) {
+case!(EachCard, certificate_of_another_class);
+fn certificate_of_another_class(kind: &str) {
     let mut desk = Desk::private(kind);
     let key = *desk.terminal.public();
     let mut certificates: Vec<_> = (0..=0x7F)
@@ -102,7 +91,8 @@ fn another_class(kind: &str) {
     all_refused(&mut desk, certificates);
 }
 
-fn bent_fields(kind: &str) {
+case!(EachCard, certificate_with_bent_fields);
+fn certificate_with_bent_fields(kind: &str) {
     let changes: &[Change<'_>] = &[
         ("version 1", &|d| d.fields[0] = Vec::new()),
         ("version 2", &|d| d.fields[0] = from_hex("a003020101")),
@@ -142,7 +132,8 @@ fn bent_fields(kind: &str) {
     all_changes_refused(kind, changes);
 }
 
-fn bent_extensions(kind: &str) {
+case!(EachCard, certificate_with_bent_extensions);
+fn certificate_with_bent_extensions(kind: &str) {
     let ours = |d: &Draft| d.extensions.clone();
     let changes: &[Change<'_>] = &[
         ("no extensions", &|d| d.extensions.clear()),
@@ -218,7 +209,8 @@ pub fn no_points(good: &[u8; 65]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-fn bad_points(kind: &str) {
+case!(EachCard, certificate_with_a_bad_point);
+fn certificate_with_a_bad_point(kind: &str) {
     let mut desk = Desk::issued(kind);
     let good = *desk.terminal.public();
     let (mut off, mut malformed) = (Vec::new(), Vec::new());
@@ -241,7 +233,8 @@ fn bad_points(kind: &str) {
     all_refused(&mut desk, malformed);
 }
 
-fn any_byte_changed(kind: &str) {
+case!(EachCard, certificate_with_any_byte_changed);
+fn certificate_with_any_byte_changed(kind: &str) {
     let mut desk = Desk::issued(kind);
     let good = Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
     let bent = (0..good.len())
@@ -254,7 +247,8 @@ fn any_byte_changed(kind: &str) {
     all_refused(&mut desk, bent);
 }
 
-fn cut_anywhere(kind: &str) {
+case!(EachCard, certificate_cut_at_any_length);
+fn certificate_cut_at_any_length(kind: &str) {
     let mut desk = Desk::issued(kind);
     let good = Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
     let mut bent: Vec<_> =
@@ -276,7 +270,8 @@ fn cut_anywhere(kind: &str) {
     all_refused(&mut desk, bent);
 }
 
-fn too_long(kind: &str) {
+case!(EachCard, certificate_too_long);
+fn certificate_too_long(kind: &str) {
     let mut desk = Desk::issued(kind);
     let sized = |desk: &Desk, subject: usize| {
         let mut draft = Draft::new(READ, desk.terminal.public(), &desk.ca);
@@ -300,7 +295,8 @@ fn too_long(kind: &str) {
     all_refused(&mut desk, bent);
 }
 
-fn parameters(kind: &str) {
+case!(EachCard, certificate_parameters);
+fn certificate_parameters(kind: &str) {
     let mut desk = Desk::issued(kind);
     let good = Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
     let before = desk.snapshot();

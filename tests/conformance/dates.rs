@@ -1,19 +1,10 @@
 //! The token's date: it has no clock, and keeps the highest notBefore that it believes.
 
 use crate::{
-    Case,
     draft::{ADMIN, Draft, LATER, NOW, READ, WRITE},
     guard::refused,
     terminal::{Channel, Desk, apdus},
 };
-
-pub const CASES: &[Case] = &[
-    ("expired_certificate", expired),
-    ("dates_are_not_told_before_the_first_mac", no_oracle),
-    ("post_dated_certificate", post_dated),
-    ("date_moves_at_the_first_mac_only", moves_at_the_first_mac),
-    ("date_is_set_back_only", set_back),
-];
 
 /// Valid until the second before the date that every card here has.
 const EXPIRED: (&str, &str) = ("250101000000", "261031235959");
@@ -34,7 +25,8 @@ fn first(desk: &mut Desk, class: u8, dates: (&str, &str)) -> u16 {
     status
 }
 
-fn expired(kind: &str) {
+case!(EachCard, expired_certificate);
+fn expired_certificate(kind: &str) {
     let mut desk = Desk::issued(kind);
     let (before, count) = (desk.snapshot(), desk.count());
     for class in [READ, WRITE, ADMIN] {
@@ -58,7 +50,8 @@ fn expired(kind: &str) {
     assert_eq!(desk.count(), count + 1);
 }
 
-fn no_oracle(kind: &str) {
+case!(EachCard, dates_are_not_told_before_the_first_mac);
+fn dates_are_not_told_before_the_first_mac(kind: &str) {
     let mut desk = Desk::issued(kind);
     let before = desk.snapshot();
     let own = desk.own.unwrap();
@@ -83,8 +76,9 @@ fn no_oracle(kind: &str) {
     assert_eq!(desk.snapshot(), before);
 }
 
+case!(EachCard, post_dated_certificate);
 /// The date advances by 90 days at most, which a card may count as three months.
-fn post_dated(kind: &str) {
+fn post_dated_certificate(kind: &str) {
     let mut desk = Desk::issued(kind);
     let far = ("350101000000", LATER);
     assert_eq!(first(&mut desk, READ, far), 0x9000);
@@ -102,7 +96,8 @@ fn post_dated(kind: &str) {
     refused("still expired", status, 0x6985);
 }
 
-fn moves_at_the_first_mac(kind: &str) {
+case!(EachCard, date_moves_at_the_first_mac_only);
+fn date_moves_at_the_first_mac_only(kind: &str) {
     let mut desk = Desk::issued(kind);
     let before = desk.snapshot();
     let far = ("350101000000", LATER);
@@ -121,7 +116,8 @@ fn moves_at_the_first_mac(kind: &str) {
     assert_eq!(desk.snapshot(), before);
 }
 
-fn set_back(kind: &str) {
+case!(EachCard, date_is_set_back_only);
+fn date_is_set_back_only(kind: &str) {
     let mut desk = Desk::issued(kind);
     let set = |desk: &mut Desk, class: u8, date: &str| {
         let mut channel = desk.agreed(class);

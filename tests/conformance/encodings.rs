@@ -4,17 +4,10 @@
 use rollcall::{card::tlv, crypto::Key128};
 
 use crate::{
-    Case,
     draft::{ADMIN, Draft, ECKA, from_hex},
     guard::refused,
     terminal::{Channel, Desk, START, ca_key, commit, new_key, part, put_keys, set_key, store},
 };
-
-pub const CASES: &[Case] = &[
-    ("data_of_administration_bent", administration),
-    ("data_of_enrollment_bent", enrollment),
-    ("identity_key_is_never_brought_in", brought_in),
-];
 
 /// A command with right data, where tags and lengths stand in them, and what other data are answered with.
 struct Form {
@@ -60,7 +53,8 @@ fn attack(desk: &mut Desk, channel: &mut Channel, forms: &[Form]) {
     }
 }
 
-fn administration(kind: &str) {
+case!(EachCard, data_of_administration_bent);
+fn data_of_administration_bent(kind: &str) {
     let mut desk = Desk::private(kind);
     let (before, count) = (desk.snapshot(), desk.count());
     let mut channel = desk.open(ADMIN);
@@ -106,7 +100,8 @@ fn administration(kind: &str) {
     assert_eq!(desk.count(), count + 1);
 }
 
-fn enrollment(kind: &str) {
+case!(EachCard, data_of_enrollment_bent);
+fn data_of_enrollment_bent(kind: &str) {
     let mut desk = Desk::blank(kind);
     let mut channel = desk.prepare(true);
     let own = desk.own_certificate.clone();
@@ -137,8 +132,9 @@ fn enrollment(kind: &str) {
     assert_eq!(desk.status(&mut channel, "84F0401F", &manifest), 0x9000);
 }
 
+case!(EachCard, identity_key_is_never_brought_in);
 /// The keys that are made on the card are not taken from outside: not the identity key, and not the own key.
-fn brought_in(kind: &str) {
+fn identity_key_is_never_brought_in(kind: &str) {
     let attempts = |desk: &mut Desk, channel: &mut Channel| {
         let key = new_key();
         for (header, kvn) in [("84D80021", 1), ("84D80121", 1), ("84D80021", 2), ("84D80011", 0x41), ("84D84111", 0x41)]

@@ -6,26 +6,11 @@ use rollcall::{
 };
 
 use crate::{
-    Case,
     certificates::no_points,
     draft::{ADMIN, Draft, READ, from_hex},
     guard::refused,
     terminal::{Channel, Desk, KVN_OWN, SELECT, START, new_key},
 };
-
-pub const CASES: &[Case] = &[
-    ("agreement_with_any_byte_changed", any_byte_changed),
-    ("agreement_cut_or_lengthened", cut_or_lengthened),
-    ("agreement_with_a_bad_point", bad_point),
-    ("agreement_under_other_parameters", other_parameters),
-    ("agreement_out_of_turn", out_of_turn),
-    ("agreement_replayed", replayed),
-    ("agreement_answers_differ", answers_differ),
-    ("first_mac_proves_the_terminal", first_mac),
-    ("external_authenticate_bent", external_authenticate_bent),
-    ("external_authenticate_out_of_turn", external_authenticate_out_of_turn),
-    ("scp03_is_over_once_issued", scp03_once_issued),
-];
 
 /// A certificate of the role READ, as it may be sent.
 fn good_certificate(desk: &Desk) -> Vec<u8> {
@@ -51,8 +36,9 @@ fn request() -> Vec<u8> {
     scp11::request(new_key().public())
 }
 
+case!(EachCard, agreement_with_any_byte_changed);
 /// Every byte before the point says something: the control reference template and the point's tag and length.
-fn any_byte_changed(kind: &str) {
+fn agreement_with_any_byte_changed(kind: &str) {
     let mut desk = Desk::issued(kind);
     let mut requests = Vec::new();
     for at in 0..18 {
@@ -65,7 +51,8 @@ fn any_byte_changed(kind: &str) {
     all_refused(&mut desk, "80824111", requests);
 }
 
-fn cut_or_lengthened(kind: &str) {
+case!(EachCard, agreement_cut_or_lengthened);
+fn agreement_cut_or_lengthened(kind: &str) {
     let mut desk = Desk::issued(kind);
     let good = request();
     let mut requests: Vec<_> =
@@ -105,7 +92,8 @@ fn cut_or_lengthened(kind: &str) {
     all_refused(&mut desk, "80824111", requests);
 }
 
-fn bad_point(kind: &str) {
+case!(EachCard, agreement_with_a_bad_point);
+fn agreement_with_a_bad_point(kind: &str) {
     let mut desk = Desk::private(kind);
     let good = request();
     let requests = || {
@@ -123,7 +111,8 @@ fn bad_point(kind: &str) {
     }
 }
 
-fn other_parameters(kind: &str) {
+case!(EachCard, agreement_under_other_parameters);
+fn agreement_under_other_parameters(kind: &str) {
     let mut desk = Desk::issued(kind);
     let unknown = |kvn: u8| (format!("{kvn:02X}"), request(), 0x6A88);
     for kvn in [0, 1, 2, 3, 0x40, 0x42, 0x7F, 0x80, 0xC1, 0xFF] {
@@ -140,7 +129,8 @@ fn other_parameters(kind: &str) {
     all_refused(&mut desk, "04824111", vec![("class 04".to_owned(), request(), 0x6E00)]);
 }
 
-fn out_of_turn(kind: &str) {
+case!(EachCard, agreement_out_of_turn);
+fn agreement_out_of_turn(kind: &str) {
     let mut desk = Desk::issued(kind);
     let certificate = good_certificate(&desk);
     let own = desk.own.unwrap();
@@ -189,7 +179,8 @@ fn out_of_turn(kind: &str) {
     assert_eq!(desk.snapshot(), before);
 }
 
-fn replayed(kind: &str) {
+case!(EachCard, agreement_replayed);
+fn agreement_replayed(kind: &str) {
     let mut desk = Desk::issued(kind);
     let certificate = good_certificate(&desk);
     let before = desk.snapshot();
@@ -216,8 +207,9 @@ fn replayed(kind: &str) {
     assert_eq!(desk.snapshot(), before);
 }
 
+case!(EachCard, first_mac_proves_the_terminal);
 /// Whoever sends a certificate that is not theirs gets a receipt, and cannot make a C-MAC.
-fn first_mac(kind: &str) {
+fn first_mac_proves_the_terminal(kind: &str) {
     let mut desk = Desk::issued(kind);
     let own = desk.own.unwrap();
     let sniffed = Draft::new(ADMIN, desk.terminal.public(), &desk.ca).sign(&desk.ca);
@@ -248,7 +240,8 @@ fn first_mac(kind: &str) {
     assert_eq!(desk.snapshot(), before);
 }
 
-fn answers_differ(kind: &str) {
+case!(EachCard, agreement_answers_differ);
+fn agreement_answers_differ(kind: &str) {
     let mut desk = Desk::issued(kind);
     let certificate = good_certificate(&desk);
     let mut points = std::collections::BTreeSet::new();
@@ -262,6 +255,7 @@ fn answers_differ(kind: &str) {
     }
 }
 
+case!(EachCard, external_authenticate_bent);
 fn external_authenticate_bent(kind: &str) {
     let mut desk = Desk::blank(kind);
     let start = Key128::new(START);
@@ -303,6 +297,7 @@ fn external_authenticate_bent(kind: &str) {
     }
 }
 
+case!(EachCard, external_authenticate_out_of_turn);
 fn external_authenticate_out_of_turn(kind: &str) {
     let mut desk = Desk::blank(kind);
     let start = Key128::new(START);
@@ -341,7 +336,8 @@ fn external_authenticate_out_of_turn(kind: &str) {
     }
 }
 
-fn scp03_once_issued(kind: &str) {
+case!(EachCard, scp03_is_over_once_issued);
+fn scp03_is_over_once_issued(kind: &str) {
     let mut desk = Desk::issued(kind);
     let before = desk.snapshot();
     for header in ["80500000", "80500100", "8050FF00"] {

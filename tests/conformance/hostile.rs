@@ -6,23 +6,10 @@ use std::sync::atomic::Ordering;
 use rollcall::{card::link::LinkError, failure::ExitClass};
 
 use crate::{
-    Case,
     guard::ATTACKS,
     office::{Liar, Lie, Notebook, credentials, proved, tap},
     terminal::Desk,
 };
-
-pub const CASES: &[Case] = &[
-    ("card_that_answers_another_status", statuses),
-    ("card_that_changes_a_bit", bits),
-    ("card_that_cuts_its_answers", cuts),
-    ("card_that_answers_something_else", others),
-    ("card_that_lies_for_ever", for_ever),
-    ("card_that_lies_to_who_remembers_it", remembered),
-];
-
-/// What says nothing more about our terminal when the honest part of the card is the applet.
-pub const ON_ONE_KIND: &[Case] = &[("card_that_lies_ten_thousand_times", memory_stays)];
 
 /// Exchanges that one tap may take, however the card answers: two attempts, and an answer in 64 pieces.
 const EXCHANGES: usize = 100;
@@ -110,7 +97,8 @@ const STATUSES: [u16; 24] = [
     0x6883, 0x6982, 0x6985, 0x6A80, 0x6A82, 0x6A88, 0x6C10, 0x6D00, 0x6E00, 0x6F00,
 ];
 
-fn statuses(kind: &str) {
+case!(EachCard, card_that_answers_another_status);
+fn card_that_answers_another_status(kind: &str) {
     both_modes(kind, &|_| {
         let with = STATUSES.iter().filter(|status| **status >> 8 != 0x61).map(|status| Lie::WithStatus(*status));
         STATUSES.iter().map(|status| Lie::Status(*status)).chain(with).collect()
@@ -122,13 +110,15 @@ fn step(kind: &str) -> usize {
     if kind == "virtual" { 1 } else { 7 }
 }
 
-fn bits(kind: &str) {
+case!(EachCard, card_that_changes_a_bit);
+fn card_that_changes_a_bit(kind: &str) {
     both_modes(kind, &|answer| {
         (0..answer.len() - 2).step_by(step(kind)).map(|byte| Lie::Flip(byte * 8 + byte % 8)).collect()
     });
 }
 
-fn cuts(kind: &str) {
+case!(EachCard, card_that_cuts_its_answers);
+fn card_that_cuts_its_answers(kind: &str) {
     both_modes(kind, &|answer| (0..answer.len()).step_by(step(kind)).map(Lie::Cut).collect());
 }
 
@@ -162,7 +152,8 @@ fn nonsense() -> Vec<Vec<u8>> {
     ]
 }
 
-fn others(kind: &str) {
+case!(EachCard, card_that_answers_something_else);
+fn card_that_answers_something_else(kind: &str) {
     both_modes(kind, &|_| {
         let mut lies: Vec<_> = nonsense().into_iter().map(Lie::Instead).collect();
         lies.extend([vec![0], vec![0x80, 1, 0], vec![0; 300], vec![0; 5000]].map(Lie::More));
@@ -200,7 +191,8 @@ fn endless() -> Vec<Lie> {
     lies
 }
 
-fn for_ever(kind: &str) {
+case!(EachCard, card_that_lies_for_ever);
+fn card_that_lies_for_ever(kind: &str) {
     let thin = if kind == "virtual" { 1 } else { 5 };
     let mut trial = Trial::new(kind, false);
     for at in 0..trial.earlier.len() {
@@ -210,8 +202,9 @@ fn for_ever(kind: &str) {
     }
 }
 
+case!(EachCard, card_that_lies_to_who_remembers_it);
 /// A terminal that remembers the certificates of the token: the handshake comes sooner, and is tried twice at most.
-fn remembered(kind: &str) {
+fn card_that_lies_to_who_remembers_it(kind: &str) {
     let mut trial = Trial::new(kind, false);
     let memory = Notebook::default();
     trial.desk.card.reset();
@@ -241,8 +234,9 @@ fn resident() -> usize {
     status.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap() * 4
 }
 
+case!(Virtual, card_that_lies_ten_thousand_times);
 /// In a process of its own, where nothing else takes memory.
-fn memory_stays(kind: &str) {
+fn card_that_lies_ten_thousand_times(kind: &str) {
     let run = std::process::Command::new(std::env::current_exe().unwrap())
         .env("ROLLCALL_TEST_MEMORY", kind)
         .output()

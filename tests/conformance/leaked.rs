@@ -3,20 +3,11 @@
 use rollcall::{channel::scp11, crypto::ec::Point};
 
 use crate::{
-    Case,
     draft::{ADMIN, Draft, READ, WRITE, from_hex},
     guard::refused,
     table::{ROWS, valid},
     terminal::{Channel, Desk, KVN_OWN, new_key},
 };
-
-pub const CASES: &[Case] = &[
-    ("leaked_set_key_reads_and_no_more", reads_and_no_more),
-    ("leaked_set_key_is_not_the_own_key", not_the_own_key),
-    ("set_key_channel_is_read_for_every_role", read_for_every_role),
-    ("private_token_shows_its_set_only", shows_its_set_only),
-    ("private_token_shows_no_state", shows_no_state),
-];
 
 /// Key agreement by who holds the set's private key and only the certificate of the terminal: ECDH of the two static
 /// keys can be computed from either side.
@@ -42,7 +33,8 @@ fn sniffed(kind: &str) -> (Desk, Vec<u8>, Point) {
     (desk, certificate, victim)
 }
 
-fn reads_and_no_more(kind: &str) {
+case!(EachCard, leaked_set_key_reads_and_no_more);
+fn leaked_set_key_reads_and_no_more(kind: &str) {
     let (mut desk, certificate, victim) = sniffed(kind);
     let before = desk.snapshot();
     let mut channel = thief(&mut desk, &certificate, &victim, 1);
@@ -58,7 +50,8 @@ fn reads_and_no_more(kind: &str) {
     assert_eq!(desk.snapshot(), before);
 }
 
-fn not_the_own_key(kind: &str) {
+case!(EachCard, leaked_set_key_is_not_the_own_key);
+fn leaked_set_key_is_not_the_own_key(kind: &str) {
     let (mut desk, certificate, victim) = sniffed(kind);
     let before = desk.snapshot();
     for kvn in [KVN_OWN, 2, 3, 0x77] {
@@ -77,8 +70,9 @@ fn not_the_own_key(kind: &str) {
     assert_eq!(desk.snapshot(), before);
 }
 
+case!(EachCard, set_key_channel_is_read_for_every_role);
 /// Honest terminals of every role, under the set key.
-fn read_for_every_role(kind: &str) {
+fn set_key_channel_is_read_for_every_role(kind: &str) {
     let mut desk = Desk::private(kind);
     let before = desk.snapshot();
     for class in [READ, WRITE, ADMIN] {
@@ -95,7 +89,8 @@ fn read_for_every_role(kind: &str) {
     assert_eq!(desk.status(&mut own, "04DA0101", &crate::terminal::RECORD), 0x9000, "under the own key it writes");
 }
 
-fn shows_its_set_only(kind: &str) {
+case!(EachCard, private_token_shows_its_set_only);
+fn private_token_shows_its_set_only(kind: &str) {
     let mut desk = Desk::private(kind);
     let select = hex::encode(desk.select());
     assert!(!select.contains(&hex::encode(desk.id)), "the token id");
@@ -117,7 +112,8 @@ fn shows_its_set_only(kind: &str) {
     }
 }
 
-fn shows_no_state(kind: &str) {
+case!(EachCard, private_token_shows_no_state);
+fn private_token_shows_no_state(kind: &str) {
     let mut desk = Desk::private(kind);
     let issued = desk.select();
     desk.set_status(0x9F);

@@ -4,9 +4,13 @@
 //! `ROLLCALL_TEST_CARDS=virtual` leaves the applet out, where Java is missing.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::similar_names, missing_docs)]
+#![deny(dead_code)] // a case that is not registered never runs
 
 #[path = "../common/card.rs"]
 mod card;
+#[path = "../common/case.rs"]
+#[macro_use]
+mod case;
 mod certificates;
 mod dates;
 mod draft;
@@ -26,8 +30,14 @@ use std::{process::ExitCode, sync::atomic::Ordering};
 
 use libtest_mimic::{Arguments, Trial};
 
-/// A case, and what it is called.
-type Case = (&'static str, fn(&str));
+/// What a case is run on.
+#[derive(Clone, Copy)]
+enum Run {
+    /// Cards of each kind.
+    EachCard(fn(&str)),
+    /// Cards in software, where those of the other kind would say nothing more about our terminal.
+    Virtual(fn(&str)),
+}
 
 fn main() -> ExitCode {
     if let Ok(keys) = std::env::var("ROLLCALL_TEST_STDIO") {
@@ -42,27 +52,19 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(2);
     let kinds = std::env::var("ROLLCALL_TEST_CARDS").unwrap_or_else(|_| "applet,virtual".to_owned());
-    let cases: Vec<Case> = [
-        certificates::CASES,
-        handshake::CASES,
-        messaging::CASES,
-        dates::CASES,
-        encodings::CASES,
-        table::CASES,
-        leaked::CASES,
-        hostile::CASES,
-        middle::CASES,
-    ]
-    .concat();
-    let trial = |kind: &str, (name, case): Case| {
-        let kind = kind.to_owned();
-        Trial::test(format!("{kind}::{name}"), move || {
-            case(&kind);
-            Ok(())
-        })
-    };
-    let mut trials: Vec<_> = kinds.split(',').flat_map(|kind| cases.iter().map(|case| trial(kind, *case))).collect();
-    trials.extend(hostile::ON_ONE_KIND.iter().map(|case| trial("virtual", *case)));
+    let mut trials = Vec::new();
+    for case in case::all() {
+        let (on, run) = match case.run {
+            Run::EachCard(run) => (kinds.as_str(), run),
+            Run::Virtual(run) => ("virtual", run),
+        };
+        for kind in on.split(',').map(str::to_owned) {
+            trials.push(Trial::test(format!("{kind}::{}", case.name), move || {
+                run(&kind);
+                Ok(())
+            }));
+        }
+    }
     let conclusion = libtest_mimic::run(&arguments, trials);
     let (attacks, cells) = (guard::ATTACKS.load(Ordering::Relaxed), table::CELLS.load(Ordering::Relaxed));
     println!("{attacks} attacks seen and refused, {cells} cells of the table state x command x role, on {kinds}");

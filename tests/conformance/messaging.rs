@@ -3,26 +3,10 @@
 use rollcall::{card::apdu::CHAINING, crypto::Key128};
 
 use crate::{
-    Case,
     draft::{ADMIN, READ, WRITE, from_hex},
     guard::{ATTACKS, refused},
     terminal::{Channel, Desk, apdus, commit, padded, part},
 };
-
-pub const CASES: &[Case] = &[
-    ("mac_of_a_command_flipped", mac_flipped),
-    ("command_under_a_mac_changed", command_changed),
-    ("mac_cut_or_lengthened", mac_cut),
-    ("padding_bent", padding_bent),
-    ("commands_replayed_dropped_reordered_reflected", order),
-    ("two_terminals_interleaved", interleaved),
-    ("plain_commands_in_a_channel", plain_in_channel),
-    ("every_answer_carries_its_mac", answers_carry_macs),
-    ("keys_of_a_session_are_its_own", other_keys),
-    ("chains_that_are_odd", odd_chains),
-    ("chains_that_are_too_long", long_chains),
-    ("a_session_ends_with_select_and_reset", ends),
-];
 
 const HEARTBEAT: [u8; 4] = [4, 0xCA, 1, 0];
 /// WRITE's row that would show: a new record.
@@ -56,7 +40,8 @@ fn untouched(kind: &str, attack: impl Fn(&mut Desk)) {
     assert_eq!(desk.count(), count + 1, "a proof was made");
 }
 
-fn mac_flipped(kind: &str) {
+case!(EachCard, mac_of_a_command_flipped);
+fn mac_of_a_command_flipped(kind: &str) {
     untouched(kind, |desk| {
         for bit in 0..64 {
             wiped(desk, &format!("bit {bit} of the C-MAC"), 0x6982, &|desk, channel| {
@@ -69,7 +54,8 @@ fn mac_flipped(kind: &str) {
     });
 }
 
-fn command_changed(kind: &str) {
+case!(EachCard, command_under_a_mac_changed);
+fn command_under_a_mac_changed(kind: &str) {
     untouched(kind, |desk| {
         for bit in 0..128 {
             wiped(desk, &format!("bit {bit} of the data"), 0x6982, &|desk, channel| {
@@ -100,7 +86,8 @@ fn command_changed(kind: &str) {
     });
 }
 
-fn mac_cut(kind: &str) {
+case!(EachCard, mac_cut_or_lengthened);
+fn mac_cut_or_lengthened(kind: &str) {
     untouched(kind, |desk| {
         for length in 0..8 {
             wiped(desk, &format!("{length} bytes of a MAC"), 0x6982, &|desk, channel| {
@@ -121,6 +108,7 @@ fn mac_cut(kind: &str) {
     });
 }
 
+case!(EachCard, padding_bent);
 fn padding_bent(kind: &str) {
     let zeros = [0; 16];
     let two = [&[0x80][..], &[0; 31]].concat();
@@ -164,7 +152,8 @@ fn padding_bent(kind: &str) {
     });
 }
 
-fn order(kind: &str) {
+case!(EachCard, commands_replayed_dropped_reordered_reflected);
+fn commands_replayed_dropped_reordered_reflected(kind: &str) {
     untouched(kind, |desk| {
         let replay = |desk: &mut Desk, back: usize| {
             let mut channel = desk.open(ADMIN);
@@ -206,7 +195,8 @@ fn order(kind: &str) {
     });
 }
 
-fn interleaved(kind: &str) {
+case!(EachCard, two_terminals_interleaved);
+fn two_terminals_interleaved(kind: &str) {
     untouched(kind, |desk| {
         let mut first = desk.open(READ);
         let mut second = desk.open(ADMIN);
@@ -225,7 +215,8 @@ fn interleaved(kind: &str) {
     });
 }
 
-fn plain_in_channel(kind: &str) {
+case!(EachCard, plain_commands_in_a_channel);
+fn plain_commands_in_a_channel(kind: &str) {
     let plain = [
         "00CABF2106A6048302114100",
         "80CABF2106A6048302114100",
@@ -271,7 +262,8 @@ fn plain_in_channel(kind: &str) {
     });
 }
 
-fn answers_carry_macs(kind: &str) {
+case!(EachCard, every_answer_carries_its_mac);
+fn every_answer_carries_its_mac(kind: &str) {
     let mut desk = Desk::issued(kind);
     let mut channel = desk.open(ADMIN);
     let mut seen = std::collections::BTreeSet::new();
@@ -303,7 +295,8 @@ fn answers_carry_macs(kind: &str) {
     assert_eq!(desk.status(&mut channel, "04CA0100", &[]), 0x9000);
 }
 
-fn other_keys(kind: &str) {
+case!(EachCard, keys_of_a_session_are_its_own);
+fn keys_of_a_session_are_its_own(kind: &str) {
     untouched(kind, |desk| {
         let swaps: [Swap<'_>; 5] = [
             ("S-ENC for S-MAC", &|c| c.keys.mac = c.keys.enc.clone()),
@@ -321,7 +314,8 @@ fn other_keys(kind: &str) {
     });
 }
 
-fn odd_chains(kind: &str) {
+case!(EachCard, chains_that_are_odd);
+fn chains_that_are_odd(kind: &str) {
     untouched(kind, |desk| {
         let data = |channel: &mut Channel| channel.seal(PUT_RECORD, &EVIL);
         let piece = |header: [u8; 4], data: &[u8], more: bool| {
@@ -380,7 +374,8 @@ fn odd_chains(kind: &str) {
     });
 }
 
-fn long_chains(kind: &str) {
+case!(EachCard, chains_that_are_too_long);
+fn chains_that_are_too_long(kind: &str) {
     untouched(kind, |desk| {
         let header = "14DA0101";
         wiped(desk, "513 bytes", 0x6700, &|desk, _| {
@@ -412,7 +407,8 @@ fn long_chains(kind: &str) {
     });
 }
 
-fn ends(kind: &str) {
+case!(EachCard, a_session_ends_with_select_and_reset);
+fn a_session_ends_with_select_and_reset(kind: &str) {
     untouched(kind, |desk| {
         for what in ["SELECT", "SELECT of another name", "SELECT of a part of the name", "reset"] {
             let mut channel = desk.open(ADMIN);

@@ -13,14 +13,10 @@ use rollcall::{
 };
 
 use crate::{
-    Case,
     guard::ATTACKS,
     office::{Notebook, credentials, proved, tap},
     terminal::{Answer, Channel, Desk, new_key},
 };
-
-pub const CASES: &[Case] =
-    &[("man_in_the_middle_with_the_set_key", with_the_set_key), ("man_in_the_middle_without_a_key", without_a_key)];
 
 /// What he does to the answer of INTERNAL AUTHENTICATE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +141,8 @@ impl Middle<'_> {
     }
 }
 
-fn with_the_set_key(kind: &str) {
+case!(EachCard, man_in_the_middle_with_the_set_key);
+fn man_in_the_middle_with_the_set_key(kind: &str) {
     let mut desk = Desk::private(kind);
     let credentials = credentials(&desk);
     let mut old = Vec::new();
@@ -180,8 +177,9 @@ fn with_the_set_key(kind: &str) {
     }
 }
 
+case!(EachCard, man_in_the_middle_without_a_key);
 /// A relay that changes nothing is the card itself; it has no keys and sees nothing.
-fn without_a_key(kind: &str) {
+fn man_in_the_middle_without_a_key(kind: &str) {
     let mut desk = Desk::private(kind);
     let (credentials, id) = (credentials(&desk), desk.id);
     desk.card.reset();

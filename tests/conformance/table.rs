@@ -6,17 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rollcall::{card::tlv, crypto::Key128};
 
 use crate::{
-    Case,
     draft::{ADMIN, Draft, ECKA, READ, WRITE, from_hex},
     terminal::{Channel, Desk, RECORD, START, ca_key, commit, new_key, part, put_keys, set_key, store},
 };
-
-pub const CASES: &[Case] = &[
-    ("table_without_a_session", without_session),
-    ("table_of_instructions_in_a_channel", instructions_in_channel),
-    ("table_of_rows_in_a_channel", rows_in_channel),
-    ("table_of_roles_out_of_reach", out_of_reach),
-];
 
 /// Cells compared, over all tests of this run.
 pub static CELLS: AtomicUsize = AtomicUsize::new(0);
@@ -162,7 +154,8 @@ fn alone(life: Life, cla: u8, ins: u8) -> u16 {
     }
 }
 
-fn without_session(kind: &str) {
+case!(EachCard, table_without_a_session);
+fn table_without_a_session(kind: &str) {
     let classes = [0x00, 0x80, 0x04, 0x84, 0x10, 0x90, 0x14, 0x94, 0x01, 0x0C, 0x20, 0x40, 0xC0, 0xFF];
     for life in LIVES {
         let mut desk = desk_in(kind, life);
@@ -246,7 +239,8 @@ fn inside(life: Life, role: char, cla: u8, ins: u8) -> (u16, bool) {
     }
 }
 
-fn instructions_in_channel(kind: &str) {
+case!(EachCard, table_of_instructions_in_a_channel);
+fn table_of_instructions_in_a_channel(kind: &str) {
     for (life, role) in CHANNELS {
         let mut desk = desk_in(kind, life);
         let mut channel = open(&mut desk, life, role);
@@ -280,7 +274,8 @@ fn unfit(life: Life, role: char, row: &Row) -> u16 {
     if row.header == "84F0409F" && life == Life::Blocked { 0x6985 } else { row.unfit }
 }
 
-fn rows_in_channel(kind: &str) {
+case!(EachCard, table_of_rows_in_a_channel);
+fn table_of_rows_in_a_channel(kind: &str) {
     for (life, role) in CHANNELS {
         let mut desk = desk_in(kind, life);
         let before = (life == Life::Issued).then(|| desk.snapshot());
@@ -320,8 +315,9 @@ fn status_to(life: Life, role: char, state: &str) -> u16 {
     }
 }
 
+case!(EachCard, table_of_roles_out_of_reach);
 /// The cells of roles that cannot be had in a state: their first step is refused.
-fn out_of_reach(kind: &str) {
+fn table_of_roles_out_of_reach(kind: &str) {
     for life in LIVES {
         let mut desk = desk_in(kind, life);
         for class in [READ, WRITE, ADMIN] {

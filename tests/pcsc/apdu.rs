@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{cases::enrolled, stack::Stack};
+use crate::{people::enrolled, stack::Stack};
 
 const SELECT: &str = "00A404000AF0524F4C4C43414C4C0100";
 
@@ -60,7 +60,8 @@ fn by_scriptor(stack: &Stack, reader: &str, commands: &[&str]) -> Vec<String> {
     found
 }
 
-pub fn as_others_see_it(kind: &str) {
+case!(EachCard, apdu_as_others_see_it);
+fn apdu_as_others_see_it(kind: &str) {
     let stack = enrolled(1, 1, kind);
     let reader = stack.readers().remove(0);
     let commands =

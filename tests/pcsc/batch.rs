@@ -196,7 +196,8 @@ fn ids(count: usize) -> BTreeSet<String> {
     (1..=count).map(|n| format!("u{n}")).collect()
 }
 
-pub fn of_cards(kind: &str) {
+case!(EachCard, a_batch_of_cards);
+fn a_batch_of_cards(kind: &str) {
     let stack = Stack::start(2, "none");
     stack.rollcall(&["pki", "init"]).expect(0);
     let mut desk = Desk::new(&stack, kind, 5);
@@ -248,8 +249,9 @@ pub fn of_cards(kind: &str) {
     assert_eq!(fs::read_dir(stack.home().join("enrollments")).unwrap().count(), 0);
 }
 
+case!(EachCard, a_batch_through_the_server);
 /// The server learns of each token once, and what is left at the end of the time is told.
-pub fn through_the_server(kind: &str) {
+fn a_batch_through_the_server(kind: &str) {
     let office = Office::without_tokens(2, "none");
     let stack = &office.stack;
     let mut desk = Desk::new(stack, kind, 3);
@@ -291,22 +293,35 @@ pub fn through_the_server(kind: &str) {
     assert_eq!(of_u4, BTreeSet::from(["active", "revoked"]), "{known:#?}");
 }
 
-/// A batch, and what is done to it.
-pub struct Trouble {
-    /// Of which kind the cards are.
-    pub kind: &'static str,
-    pub rows: usize,
-    pub readers: usize,
+/// What is done to a batch.
+struct Trouble {
+    rows: usize,
+    readers: usize,
     /// How often the program is killed.
-    pub kills: usize,
+    kills: usize,
     /// How often a card is lifted.
-    pub lifts: usize,
+    lifts: usize,
 }
 
-/// What a machine with few cores does in a minute; `scripts/bench --batch` does it at length.
-pub fn killed_and_torn(trouble: &Trouble) {
+impl Trouble {
+    /// What a machine with few cores does in a minute; `scripts/bench --batch` asks for more with
+    /// `ROLLCALL_TEST_BATCH`.
+    fn of(kind: &str) -> Self {
+        if std::env::var_os("ROLLCALL_TEST_BATCH").is_some() {
+            return Self { rows: 1000, readers: 8, kills: 50, lifts: 50 };
+        }
+        match kind {
+            "applet" => Self { rows: 20, readers: 4, kills: 5, lifts: 5 },
+            _ => Self { rows: 40, readers: 4, kills: 10, lifts: 10 },
+        }
+    }
+}
+
+case!(EachCard, a_batch_killed_and_torn);
+fn a_batch_killed_and_torn(kind: &str) {
+    let trouble = Trouble::of(kind);
     let started = std::time::Instant::now();
-    let Trouble { kind, rows, readers, .. } = *trouble;
+    let Trouble { rows, readers, .. } = trouble;
     let office = Office::without_tokens(readers, "none");
     let stack = &office.stack;
     let mut desk = Desk::new(stack, kind, rows);

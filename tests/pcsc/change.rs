@@ -4,7 +4,7 @@ use std::{io::Write, process::Stdio};
 
 use serde_json::{Value, json};
 
-use crate::{cases::enrolled, stack::Stack};
+use crate::{people::enrolled, stack::Stack};
 
 /// The one object of a change that succeeds, without when and where.
 fn change(stack: &Stack, reader: &str, args: &[&str]) -> Value {
@@ -36,8 +36,9 @@ fn answer(stack: &Stack, reader: &str, verb: &str, typed: &str) -> i32 {
     told.status.code().expect("a status")
 }
 
+case!(EachCard, a_token_is_changed_at_a_second_desk);
 /// A second desk, made from one file, has the role WRITE: it writes, and does nothing more.
-pub fn at_a_second_desk(card: &str) {
+fn a_token_is_changed_at_a_second_desk(card: &str) {
     let mut stack = enrolled(1, 1, card);
     let reader = stack.readers().remove(0);
     let bundle = stack.home().join("front.bundle");
@@ -55,7 +56,8 @@ pub fn at_a_second_desk(card: &str) {
     assert_eq!(stack.ndjson(0, &["token", "info"])[0]["state"], "issued");
 }
 
-pub fn through_its_states(card: &str) {
+case!(EachCard, a_token_is_changed);
+fn a_token_is_changed(card: &str) {
     let stack = enrolled(2, 1, card);
     let names = stack.readers();
     let (token, blank) = (names[0].as_str(), names[1].as_str());

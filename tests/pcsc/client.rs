@@ -22,19 +22,21 @@ use rollcall::{
 use uuid::Uuid;
 
 use crate::{
-    cases::enrolled,
+    people::enrolled,
     stack::Stack,
     yubikit_client::{self, Issue},
 };
 
+case!(EachCard, yubikit_personalises);
 /// yubikit takes a blank card to ISSUED with its own personalisation functions, and then opens SCP11a on it.
-pub fn yubikit_personalises(card: &str) {
+fn yubikit_personalises(card: &str) {
     let stack = Stack::start(2, card);
     child(&stack, "personalise", "42");
 }
 
+case!(EachCard, yubikit_opens_a_channel);
 /// yubikit opens SCP11a on a token that `rollcall enroll` has made.
-pub fn yubikit_opens_a_channel(card: &str) {
+fn yubikit_opens_a_channel(card: &str) {
     let stack = enrolled(2, 1, card);
     opens(&stack, "p1");
 }

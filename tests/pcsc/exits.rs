@@ -59,7 +59,8 @@ fn on_a_full_disk(stack: &Stack) -> String {
     row(73, "a local file, disk or database", "`rollcall users export > /dev/full`", "output.failed")
 }
 
-pub fn every_exit_status_is_a_real_run(kind: &str) {
+case!(EachCard, every_exit_status_is_a_real_run);
+fn every_exit_status_is_a_real_run(kind: &str) {
     let bench = Bench::uninitialised();
     let stack = &bench.stack;
     let run = |status, meaning, line, when| ran(stack, status, meaning, line, when);

@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, process::Stdio, time::Duration};
 
 use crate::{
-    cases::{PEOPLE, enrolled},
+    people::{PEOPLE, enrolled},
     stack::Stack,
 };
 
-pub fn service_restarts_under_watch(card: &str) {
+case!(EachCard, service_restarts_under_watch);
+fn service_restarts_under_watch(card: &str) {
     let stack = enrolled(2, 2, card);
     let mut watch = stack.watch(&[]);
     watch.event("arrived");
@@ -26,7 +27,8 @@ pub fn service_restarts_under_watch(card: &str) {
     }
 }
 
-pub fn a_mute_card_delays_nobody(card: &str) {
+case!(EachCard, a_mute_card_delays_nobody);
+fn a_mute_card_delays_nobody(card: &str) {
     let stack = enrolled(8, 3, card);
     stack.card("mute", 2);
     let run = stack.rollcall(&["--output", "ndjson", "scan"]).expect(1);
@@ -40,8 +42,9 @@ pub fn a_mute_card_delays_nobody(card: &str) {
     stack.card("unmute", 2);
 }
 
+case!(EachCard, enrollment_killed_at_random);
 /// Kills an enrollment at ten moments spread over its time, each time with a fresh card; the next run finishes it.
-pub fn enrollment_killed_at_random(card: &str) {
+fn enrollment_killed_at_random(card: &str) {
     let stack = Stack::start(2, card);
     stack.rollcall(&["pki", "init"]).expect(0);
     let reader = stack.readers().remove(0);
@@ -73,8 +76,9 @@ pub fn enrollment_killed_at_random(card: &str) {
     assert!(left <= 10, "{left}");
 }
 
+case!(Once, watch_killed_200_times);
 /// The list equals a replay of the events, whenever a watch is killed.
-pub fn watch_killed_200_times() {
+fn watch_killed_200_times() {
     let stack = enrolled(2, 2, "virtual");
     for n in 0..200_usize {
         let watch = stack.watch(&[]);

@@ -10,7 +10,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    cases::enrolled,
+    people::enrolled,
     signal,
     stack::{Stack, Watch},
 };
@@ -38,7 +38,8 @@ fn come_and_go(stack: &Stack, watch: &mut Watch) {
     watch.event("arrived");
 }
 
-pub fn get_every_event(card: &str) {
+case!(EachCard, hooks_get_every_event);
+fn hooks_get_every_event(card: &str) {
     let stack = enrolled(2, 1, card);
     let file = stack.home().join("events");
     let pipe = pipe(&stack, "told");
@@ -57,8 +58,9 @@ pub fn get_every_event(card: &str) {
     assert_eq!(all, seen);
 }
 
+case!(EachCard, hooks_stall_nobody);
 /// A command that never ends costs the list and stdout nothing, and goes with the watch.
-pub fn stall_nobody(card: &str) {
+fn hooks_stall_nobody(card: &str) {
     let stack = enrolled(2, 1, card);
     let pipe = pipe(&stack, "held");
     let mut held = {
@@ -76,8 +78,9 @@ pub fn stall_nobody(card: &str) {
     assert_eq!(begun, "\n");
 }
 
+case!(EachCard, hooks_may_fail);
 /// A command that fails, or is not there, is told on stderr, and no file or socket of the program is open in it.
-pub fn may_fail(card: &str) {
+fn hooks_may_fail(card: &str) {
     let stack = enrolled(2, 1, card);
     fs::write(stack.home().join("config.toml"), "on_event = \"/no/such/hook\"\n").unwrap();
     let open = "ls -l /proc/self/fd | grep -e socket: -e \"$ROLLCALL_HOME\" >&2; exit 3";

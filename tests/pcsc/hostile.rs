@@ -40,7 +40,8 @@ fn lies() -> Vec<(&'static str, Bend)> {
     ]
 }
 
-pub fn a_lying_card_harms_nobody(kind: &str) {
+case!(EachCard, a_lying_card_harms_nobody);
+fn a_lying_card_harms_nobody(kind: &str) {
     let stack = Stack::start(2, "none");
     stack.rollcall(&["pki", "init"]).expect(0);
     let ports: Vec<String> = stack.variable("VPCD_PORTS").split(' ').map(str::to_owned).collect();

@@ -92,7 +92,8 @@ fn lifts(at: usize) -> [Lift; 2] {
     [Lift { at, carried_out: false }, Lift { at, carried_out: true }]
 }
 
-pub fn at_every_apdu_of_an_enrollment(kind: &str) {
+case!(EachCard, lifted_at_every_apdu_of_an_enrollment);
+fn lifted_at_every_apdu_of_an_enrollment(kind: &str) {
     let bench = Bench::new();
     let slot = bench.put(blank(kind, TEST_KEY), None);
     bench.enroll().expect(0);
@@ -124,7 +125,8 @@ pub fn at_every_apdu_of_an_enrollment(kind: &str) {
     assert!(finished > points / 2);
 }
 
-pub fn at_every_apdu_of_a_change(kind: &str) {
+case!(EachCard, lifted_at_every_apdu_of_a_change);
+fn lifted_at_every_apdu_of_a_change(kind: &str) {
     let bench = Bench::new();
     let change = |args: &[&str]| {
         let reader = ["--output", "ndjson", "token", "--yes", "--reader", &bench.reader];
@@ -166,8 +168,9 @@ pub fn at_every_apdu_of_a_change(kind: &str) {
     println!("{kind}: a change lifted at {points} points");
 }
 
+case!(EachCard, lifted_at_every_apdu_of_a_rotation);
 /// A token that is moved to another CA. Whoever trusts both lets it in wherever it was torn.
-pub fn at_every_apdu_of_a_rotation(kind: &str) {
+fn lifted_at_every_apdu_of_a_rotation(kind: &str) {
     let bench = Bench::new();
     let rollcall = |args: &[&str]| bench.stack.rollcall(&[&["--output", "ndjson", "--yes"], args].concat());
     let rotate = ["token", "rotate", "--reader", &bench.reader];
@@ -200,7 +203,8 @@ pub fn at_every_apdu_of_a_rotation(kind: &str) {
     println!("{kind}: a rotation lifted at {points} points");
 }
 
-pub fn at_every_apdu_of_a_scan(kind: &str) {
+case!(EachCard, lifted_at_every_apdu_of_a_scan);
+fn lifted_at_every_apdu_of_a_scan(kind: &str) {
     let bench = Bench::new();
     let mut slot = bench.put(blank(kind, TEST_KEY), None);
     bench.enroll().expect(0);

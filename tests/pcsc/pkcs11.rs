@@ -57,8 +57,9 @@ fn uri(stack: &Stack, object: &str) -> String {
     )
 }
 
+case!(EachCard, a_batch_under_a_pkcs11_key);
 /// A batch whose keys come from there. A card that was begun with it is finished with the file: both derive the same.
-pub fn a_batch_under_it(kind: &str) {
+fn a_batch_under_a_pkcs11_key(kind: &str) {
     let mut stack = Stack::start(2, "none");
     stack.rollcall(&["pki", "init"]).expect(0);
     fill(&mut stack);
@@ -95,8 +96,9 @@ pub fn a_batch_under_it(kind: &str) {
     assert_eq!(desk.tokens().len(), 5);
 }
 
+case!(EachCard, what_is_wrong_with_a_pkcs11_key);
 /// What is wrong with the token, its key or its PIN is told before a card is touched.
-pub fn what_is_wrong_with_it(kind: &str) {
+fn what_is_wrong_with_a_pkcs11_key(kind: &str) {
     let mut stack = Stack::start(1, kind);
     stack.rollcall(&["pki", "init"]).expect(0);
     fill(&mut stack);

@@ -1,6 +1,6 @@
 //! Who counts as present, under `watch`.
 
-use crate::{cases::enrolled, stack::Stack};
+use crate::{people::enrolled, stack::Stack};
 
 fn blank_or_foreign_once(stack: &Stack, watch: &mut crate::stack::Watch) {
     stack.card("new", 2);
@@ -8,7 +8,8 @@ fn blank_or_foreign_once(stack: &Stack, watch: &mut crate::stack::Watch) {
     assert_eq!(refused["error"]["code"], "token.blank");
 }
 
-pub fn field(card: &str) {
+case!(EachCard, presence_field);
+fn presence_field(card: &str) {
     let stack = enrolled(2, 2, card);
     let mut watch = stack.watch(&[]);
     watch.event("arrived");
@@ -29,7 +30,8 @@ pub fn field(card: &str) {
     assert_eq!(events.iter().filter(|e| e["event"] == "arrived").count(), 3);
 }
 
-pub fn toggle(card: &str) {
+case!(EachCard, presence_toggle);
+fn presence_toggle(card: &str) {
     let stack = enrolled(2, 1, card);
     stack.card("remove", 1);
     let mut watch = stack.watch(&["--presence", "toggle"]);
@@ -51,9 +53,10 @@ pub fn toggle(card: &str) {
     watch.end();
 }
 
+case!(EachCard, lifted_while_nobody_watched);
 /// A card that was lifted while nobody watched is found missing by the next watch: in mode field it is gone at once, and
 /// in mode toggle its return is a tap.
-pub fn lifted_while_nobody_watched(card: &str) {
+fn lifted_while_nobody_watched(card: &str) {
     let stack = enrolled(2, 2, card);
     let door = &stack.readers()[0];
     std::fs::write(stack.home().join("config.toml"), format!("[presence]\n\"{door}\" = \"toggle\"\n")).unwrap();
@@ -74,7 +77,8 @@ pub fn lifted_while_nobody_watched(card: &str) {
     watch.end();
 }
 
-pub fn until(card: &str) {
+case!(EachCard, presence_until);
+fn presence_until(card: &str) {
     let stack = enrolled(2, 1, card);
     stack.card("remove", 1);
     let mut watch = stack.watch(&["--presence", "until:1500ms"]);
@@ -86,9 +90,10 @@ pub fn until(card: &str) {
     watch.end();
 }
 
+case!(EachCard, a_scan_is_no_second_tap);
 /// Processes agree on which insertion a card is: a scan of a card that lies there is no second tap, and no second
 /// refusal.
-pub fn a_scan_is_no_second_tap(card: &str) {
+fn a_scan_is_no_second_tap(card: &str) {
     let stack = enrolled(2, 1, card);
     let mut watch = stack.watch(&["--presence", "toggle"]);
     watch.event("arrived");
@@ -105,7 +110,8 @@ pub fn a_scan_is_no_second_tap(card: &str) {
     }
 }
 
-pub fn scan_hands_over_to_watch(card: &str) {
+case!(EachCard, scan_hands_over_to_watch);
+fn scan_hands_over_to_watch(card: &str) {
     let stack = enrolled(2, 1, card);
     stack.card("remove", 1);
     let mut watch = stack.watch(&["--presence", "until:1h", "--reader", "nothing like it"]);
@@ -116,8 +122,9 @@ pub fn scan_hands_over_to_watch(card: &str) {
     watch.end();
 }
 
+case!(EachCard, heartbeat);
 /// A token that stays is asked over its channel; another program that ends the channel costs a new tap, and no event.
-pub fn heartbeat(card: &str) {
+fn heartbeat(card: &str) {
     let stack = enrolled(2, 1, card);
     let mut watch = stack.watch(&[]);
     let arrived = watch.event("arrived")["at"].as_str().expect("a time").to_owned();

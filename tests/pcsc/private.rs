@@ -98,7 +98,8 @@ impl Desk {
     }
 }
 
-pub fn a_set_of_tokens(kind: &str) {
+case!(EachCard, a_set_of_private_tokens);
+fn a_set_of_private_tokens(kind: &str) {
     let desk = Desk::new();
     gives_itself_away(&desk, kind);
     let mut cards = BTreeMap::new();
@@ -125,9 +126,10 @@ pub fn a_set_of_tokens(kind: &str) {
     }
 }
 
+case!(EachCard, a_batch_into_sets);
 /// Two rows, and then three more when their set has room for one: it is filled, and the next one begins. A card that is
 /// lifted in the middle joins the set that it was counted in.
-pub fn a_batch(kind: &str) {
+fn a_batch_into_sets(kind: &str) {
     let stack = Stack::start(2, "none");
     stack.rollcall(&["pki", "init"]).expect(0);
     fs::write(stack.home().join("pki/start.key"), hex::encode(START_KEY)).expect("the start key");
@@ -182,8 +184,9 @@ pub fn a_batch(kind: &str) {
     assert_eq!(desk.tokens().len(), 5);
 }
 
+case!(EachCard, private_tokens_through_the_server);
 /// The server certifies between two visits, knows the token by its id, and says whose it is.
-pub fn through_the_server(kind: &str) {
+fn private_tokens_through_the_server(kind: &str) {
     let office = Office::without_tokens(2, "none");
     let stack = &office.stack;
     fs::write(stack.home().join("pki/start.key"), hex::encode(START_KEY)).expect("the start key");

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{cases::enrolled, objects, stack::Stack};
+use crate::{objects, people::enrolled, stack::Stack};
 
 /// A name that a spreadsheet would take for a formula, and that takes two lines.
 const FORMULA: &str = "=HYPERLINK(\"x\")\nZoë, \"山田\"";
@@ -64,7 +64,8 @@ impl Desk<'_> {
     }
 }
 
-pub fn are_resumed(card: &str) {
+case!(EachCard, reads_are_resumed);
+fn reads_are_resumed(card: &str) {
     let stack = enrolled(4, 3, card);
     let fourth = stack.readers().remove(3);
     stack.ndjson(0, &["enroll", "--reader", &fourth, "--id", "p4", "--name", FORMULA]);
@@ -109,8 +110,9 @@ pub fn are_resumed(card: &str) {
     assert_eq!(stack.present(), ["p1", "p2", "p3", "p4"]);
 }
 
+case!(EachCard, reads_killed_at_random);
 /// However often it is killed, the same command ends with every token once.
-pub fn killed_at_random(card: &str) {
+fn reads_killed_at_random(card: &str) {
     let stack = enrolled(4, 3, card);
     let file = stack.home().join("reads.csv");
     let desk = Desk { stack: &stack, form: "csv", file: file.to_str().unwrap().to_owned() };
@@ -137,8 +139,9 @@ pub fn killed_at_random(card: &str) {
     assert!(middle > 0, "no kill hit the time between two tokens");
 }
 
+case!(EachCard, reads_until_a_time);
 /// A time ends it like a time limit, with what was read; without a number, that is enough.
-pub fn until_a_time(card: &str) {
+fn reads_until_a_time(card: &str) {
     let stack = enrolled(2, 1, card);
     let soon = || (jiff::Timestamp::now() + Duration::from_secs(4)).to_string();
     let run = stack.rollcall(&["-o", "ndjson", "scan", "--source", "card", "--until", &soon()]).expect(0);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::{
-    cases::enrolled,
+    people::enrolled,
     server::Office,
     stack::{Clock, Stack, Watch},
 };
@@ -39,8 +39,9 @@ fn refusals(events: &[Value]) -> usize {
     events.iter().filter(|event| event["event"] == "refused").count()
 }
 
+case!(EachCard, renewed_by_the_ca);
 /// Where the CA key lies.
-pub fn by_the_ca(card: &str) {
+fn renewed_by_the_ca(card: &str) {
     let mut stack = enrolled(2, 1, card);
     (1..=2).for_each(|slot| stack.card("remove", slot));
     let clock = stack.clock();
@@ -58,8 +59,9 @@ pub fn by_the_ca(card: &str) {
     stack.ndjson(0, &["scan"]);
 }
 
+case!(EachCard, renewed_by_the_server);
 /// Where there is no CA key: from the server, which is away when the first renewal is due.
-pub fn by_the_server(card: &str) {
+fn renewed_by_the_server(card: &str) {
     let mut office = Office::without_tokens(2, card);
     let reader = office.stack.readers().remove(0);
     office.stack.rollcall(&["enroll", "--reader", &reader, "--id", "p1", "--name", "Ada Lovelace"]).expect(0);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::{cases::enrolled, server::Office, stack::Stack};
+use crate::{people::enrolled, server::Office, stack::Stack};
 
 fn arguments<'a>(reader: &'a str, replace: &'a str) -> [&'a str; 8] {
     ["enroll", "--reader", reader, "--id", "p1", "--name", "Ada Lovelace", replace]
@@ -14,8 +14,9 @@ fn token_at(stack: &Stack, reader: &str, status: i32) -> Value {
     stack.ndjson(status, &["scan", "--reader", reader])[0].clone()
 }
 
+case!(EachCard, a_lost_card_is_replaced_here);
 /// Without a server this terminal refuses the lost one.
-pub fn here(kind: &str) {
+fn a_lost_card_is_replaced_here(kind: &str) {
     let stack = enrolled(4, 1, kind);
     let readers = stack.readers();
     let none = stack.rollcall(&arguments(&readers[1], "--replace")).expect(1);
@@ -40,8 +41,9 @@ pub fn here(kind: &str) {
     assert_eq!(token_at(&stack, &readers[1], 0)["user"]["id"], "p1", "the other one was not meant");
 }
 
+case!(EachCard, a_lost_card_is_replaced_at_the_server);
 /// With a server the lost one is revoked in the step in which the new one is registered, also when that was interrupted.
-pub fn at_the_server(kind: &str) {
+fn a_lost_card_is_replaced_at_the_server(kind: &str) {
     let office = Office::without_tokens(2, kind);
     let stack = &office.stack;
     let readers = stack.readers();

@@ -8,7 +8,7 @@ use rollcall::{
 };
 use serde_json::{Value, json};
 
-use crate::{cases::enrolled, server::Office, stack::Stack};
+use crate::{people::enrolled, server::Office, stack::Stack};
 
 fn users(stack: &Stack, status: i32) -> Vec<String> {
     let mut ids: Vec<_> = stack
@@ -31,7 +31,8 @@ fn faults(stack: &Stack) -> Vec<Value> {
     found.into_iter().filter(|one| one["severity"] == "fault").collect()
 }
 
-pub fn of_a_fleet(card: &str) {
+case!(EachCard, the_ca_of_a_fleet_is_rotated);
+fn the_ca_of_a_fleet_is_rotated(card: &str) {
     let stack = enrolled(4, 2, card);
     let readers = stack.readers();
     stack.card("remove", 4);
@@ -142,8 +143,9 @@ impl Terminals {
     }
 }
 
+case!(EachCard, the_ca_of_a_server_is_rotated);
 /// The server and its terminals follow, each in its own time, and nobody is turned away meanwhile.
-pub fn with_a_server(card: &str) {
+fn the_ca_of_a_server_is_rotated(card: &str) {
     let office = Office::new(2, card);
     let readers = office.stack.readers();
     let (first, door) = (office.stack.home(), office.stack.home().join("door"));

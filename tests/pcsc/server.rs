@@ -105,7 +105,8 @@ fn summary(scan: &Value) -> (&str, &str, &str) {
     (text(&scan["authenticated"]["server"]), text(&scan["source"]), text(&scan["user"]["name"]))
 }
 
-pub fn both_sources_and_a_suspension(kind: &str) {
+case!(EachCard, both_sources_and_a_suspension);
+fn both_sources_and_a_suspension(kind: &str) {
     let office = Office::new(1, kind);
     let stack = &office.stack;
     let first = office.scan(0, &[]);
@@ -143,7 +144,8 @@ pub fn both_sources_and_a_suspension(kind: &str) {
     assert_eq!(stack.rollcall(&["scan", "--source", "server"]).expect(78).code(), "server.not-configured");
 }
 
-pub fn the_server_is_away(kind: &str) {
+case!(EachCard, the_server_is_away);
+fn the_server_is_away(kind: &str) {
     let mut office = Office::new(1, kind);
     let first = office.scan(0, &["--source", "server"]);
     let token = first["token_id"].as_str().unwrap().to_owned();
@@ -173,9 +175,10 @@ pub fn the_server_is_away(kind: &str) {
     assert_eq!(summary(&office.scan(0, &[])), ("authenticated", "card", "Person 1"));
 }
 
+case!(EachCard, a_changed_card_is_told_to_the_server);
 /// Server and watch are killed in turns: every event of the list comes to the server, once.
 /// What is done to a card the server is told; what it knows better stays, and a server that is away is told by hand.
-pub fn a_changed_card_is_told_to_the_server(kind: &str) {
+fn a_changed_card_is_told_to_the_server(kind: &str) {
     let mut office = Office::new(1, kind);
     let token = office.scan(0, &[])["token_id"].as_str().unwrap().to_owned();
     let reader = office.stack.readers()[0].clone();
@@ -217,7 +220,8 @@ pub fn a_changed_card_is_told_to_the_server(kind: &str) {
     assert_eq!(there(&office), "revoked");
 }
 
-pub fn events_reach_the_server_once(kind: &str) {
+case!(EachCard, events_reach_the_server_once);
+fn events_reach_the_server_once(kind: &str) {
     let mut office = Office::new(1, kind);
     let tap = |office: &Office, watch: &mut crate::stack::Watch| {
         office.stack.card("remove", 1);
@@ -245,8 +249,9 @@ pub fn events_reach_the_server_once(kind: &str) {
     assert!(mine.len() >= 8, "{mine:?}");
 }
 
+case!(EachCard, a_silent_server_delays_nobody);
 /// A server that takes connections and never says a word costs a moment once, and nobody their arrival.
-pub fn a_silent_server_delays_nobody(kind: &str) {
+fn a_silent_server_delays_nobody(kind: &str) {
     let mut office = Office::new(2, kind);
     office.kill();
     let silent = std::net::TcpListener::bind(&office.address).unwrap();

@@ -67,8 +67,9 @@ impl Fleet {
     }
 }
 
+case!(EachCard, the_key_of_a_set_is_rotated);
 /// A card was lost: the others get another key, card by card.
-pub fn of_a_fleet(kind: &str) {
+fn the_key_of_a_set_is_rotated(kind: &str) {
     let mut fleet = Fleet::of(kind, 3);
     let set = fleet.set.clone();
     let rotate = ["token", "rotate", "--set", &set];
@@ -127,8 +128,9 @@ pub fn of_a_fleet(kind: &str) {
     assert!(last != next && last != set);
 }
 
+case!(EachCard, private_tokens_to_another_ca);
 /// The CA is rotated, and the sets with it.
-pub fn to_another_ca(kind: &str) {
+fn private_tokens_to_another_ca(kind: &str) {
     let mut fleet = Fleet::of(kind, 2);
     fleet.run(&["pki", "rotate-ca"]).expect(0);
     assert_eq!(fleet.users(), ["p1", "p2"]);
@@ -147,8 +149,9 @@ pub fn to_another_ca(kind: &str) {
     assert_eq!(tally["cards"].as_array().map(Vec::len), Some(3));
 }
 
+case!(EachCard, lifted_at_a_rotation_of_a_set);
 /// At every command of a replacement, and of a move to another CA: told as that, let in meanwhile, and finished.
-pub fn lifted(kind: &str) {
+fn lifted_at_a_rotation_of_a_set(kind: &str) {
     let mut fleet = Fleet::of(kind, 1);
     let mut set = fleet.set.clone();
     let (reader, mut points) = (fleet.desk.0.reader.clone(), 0);

@@ -18,7 +18,8 @@ fn both(stack: &Stack, status: i32, args: &[&str]) -> Vec<Value> {
     found
 }
 
-pub fn every_object_has_its_schema(kind: &str) {
+case!(EachCard, every_object_has_its_schema);
+fn every_object_has_its_schema(kind: &str) {
     let office = Office::new(3, kind);
     let stack = &office.stack;
     let readers = stack.readers();

@@ -103,7 +103,8 @@ fn flip_last(at: usize) -> Bend {
     })
 }
 
-pub fn are_recorded_and_played(kind: &str) {
+case!(EachCard, traces_are_recorded_and_played);
+fn traces_are_recorded_and_played(kind: &str) {
     let folder = tempfile::tempdir().unwrap();
     let card = Some(blank(kind, TEST_KEY));
     let mut studio = Studio { bench: Bench::new(), folder, card, codes: Vec::new() };

@@ -64,7 +64,8 @@ fn next(watch: &mut Watch, events: &mut Vec<String>) -> (String, bool) {
     }
 }
 
-pub fn as_others_see_it(kind: &str) {
+case!(EachCard, readers_are_watched_as_others_see_them);
+fn readers_are_watched_as_others_see_them(kind: &str) {
     let stack = Stack::start(2, kind);
     let readers = stack.readers();
     let mut watch = stack.stream(&["readers", "--watch"]);

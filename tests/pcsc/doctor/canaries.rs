@@ -16,7 +16,8 @@ fn secrets(folder: &Path) -> BTreeSet<String> {
     lines.filter(|line| !line.starts_with("-----") && line.len() >= 16).collect()
 }
 
-pub fn no_secret_gets_out() {
+case!(Once, no_secret_gets_out);
+fn no_secret_gets_out() {
     let mut stack = Stack::start(1, "virtual");
     stack.rollcall(&["pki", "init"]).expect(0);
     stack.rollcall(&["enroll", "--id", "p1", "--name", "Ada"]).expect(0);

@@ -145,7 +145,8 @@ impl Bench {
     }
 }
 
-pub fn faults_of_cards(kind: &str) {
+case!(EachCard, doctor_finds_faults_of_cards);
+fn doctor_finds_faults_of_cards(kind: &str) {
     let bench = Bench::new(kind);
     assert_eq!(bench.look(), Vec::<String>::new());
     let put = |card, atr: &[u8], bend: Bend| Slot::insert_as(&bench.port, card, atr, bend);

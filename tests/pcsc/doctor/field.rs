@@ -25,8 +25,9 @@ fn uid(facts: &Value) -> String {
     facts["uid"].as_str().expect("the reader tells one").to_owned()
 }
 
+case!(EachCard, doctor_tells_what_the_reader_tells);
 /// UID and ATS by the reader's pseudo-APDUs, and whether the UID tells the card from others.
-pub fn what_the_reader_tells(kind: &str) {
+fn doctor_tells_what_the_reader_tells(kind: &str) {
     let desk = Desk::new();
     let slot = desk.put(Seen::blank(kind, Uid::Fixed, 7));
     let fixed = link(&desk, &["token.blank"]);
@@ -52,8 +53,9 @@ pub fn what_the_reader_tells(kind: &str) {
     drop(desk.0.take(slot));
 }
 
+case!(Once, doctor_finds_no_reader);
 /// A machine to which nobody has connected a reader.
-pub fn without_a_reader() {
+fn doctor_finds_no_reader() {
     let stack = Stack::start(0, "none");
     stack.rollcall(&["pki", "init"]).expect(0);
     assert_eq!(codes(&stack, &[]), ["reader.none"]);
@@ -67,8 +69,9 @@ pub fn without_a_reader() {
     stack.rollcall(&["doctor"]).expect(1);
 }
 
+case!(Once, doctor_finds_too_many_readers);
 /// As many readers as the service has room for: one more would not be seen.
-pub fn too_many_readers() {
+fn doctor_finds_too_many_readers() {
     let stack = Stack::start(16, "none");
     stack.rollcall(&["pki", "init"]).expect(0);
     assert_eq!(codes(&stack, &[]), ["reader.too-many"]);

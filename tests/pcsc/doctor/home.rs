@@ -35,7 +35,8 @@ fn at(stack: &Stack, offset: &str) -> Vec<String> {
     codes_of(doctor(stack, "rollcall").env("LD_PRELOAD", preload()).envs(variables))
 }
 
-pub fn faults_of_the_terminal() {
+case!(Once, doctor_finds_faults_of_the_terminal);
+fn doctor_finds_faults_of_the_terminal() {
     let mut stack = Stack::start(1, "virtual");
     assert_eq!(codes(&stack, &[]), ["pki.not-initialised", "token.test-keys"]);
     stack.rollcall(&["pki", "init"]).expect(0);
@@ -105,7 +106,8 @@ fn full(stack: &Stack) -> Vec<String> {
     codes_of(&mut command)
 }
 
-pub fn faults_of_the_server() {
+case!(Once, doctor_finds_faults_of_the_server);
+fn doctor_finds_faults_of_the_server() {
     let mut office = Office::without_tokens(1, "none");
     assert_eq!(codes(&office.stack, &[]), Vec::<String>::new());
     let found = findings(&mut doctor(&office.stack, "rollcall"));

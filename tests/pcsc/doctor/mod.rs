@@ -6,12 +6,6 @@ mod field;
 mod home;
 mod service;
 
-pub use canaries::no_secret_gets_out;
-pub use cards::faults_of_cards;
-pub use field::{too_many_readers, what_the_reader_tells, without_a_reader};
-pub use home::{faults_of_the_server, faults_of_the_terminal};
-pub use service::faults_of_the_service;
-
 use std::{collections::BTreeMap, process::Command};
 
 use serde_json::Value;

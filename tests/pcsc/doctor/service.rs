@@ -21,7 +21,8 @@ fn daemon(stack: &Stack) -> u32 {
     all.find(is_ours).expect("the stack's pcscd")
 }
 
-pub fn faults_of_the_service() {
+case!(Once, doctor_finds_faults_of_the_service);
+fn doctor_finds_faults_of_the_service() {
     let stack = Stack::start(2, "none");
     stack.rollcall(&["pki", "init"]).expect(0);
     assert_eq!(codes(&stack, &[]), Vec::<String>::new());

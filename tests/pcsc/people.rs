@@ -27,7 +27,8 @@ fn authenticated(objects: &[Value]) -> usize {
     objects.iter().filter(|o| o["authenticated"]["token"] == true).count()
 }
 
-pub fn enroll_scan_and_list(card: &str) {
+case!(EachCard, enroll_scan_and_list);
+fn enroll_scan_and_list(card: &str) {
     let stack = enrolled(4, 3, card);
     let objects = stack.ndjson(1, &["scan", "--proof"]);
     assert_eq!((objects.len(), authenticated(&objects)), (4, 3));
@@ -52,8 +53,9 @@ pub fn enroll_scan_and_list(card: &str) {
     assert_eq!(stack.rollcall(&again).expect(1).code(), "enroll.already-issued");
 }
 
+case!(EachCard, exchanges_per_tap);
 /// The table of protocol.md, for short APDUs; the extended column is counted in the library's own tests.
-pub fn exchanges_per_tap(card: &str) {
+fn exchanges_per_tap(card: &str) {
     let stack = enrolled(2, 1, card);
     let reader = stack.readers().remove(0);
     let tap = |extra: &[&str]| {
@@ -75,7 +77,8 @@ pub fn exchanges_per_tap(card: &str) {
     assert!(silent.stderr.is_empty(), "{silent:#?}");
 }
 
-pub fn cards_that_are_no_issued_token(card: &str) {
+case!(EachCard, cards_that_are_no_issued_token);
+fn cards_that_are_no_issued_token(card: &str) {
     let stack = Stack::start(2, &format!("foreign,{card}"));
     stack.rollcall(&["pki", "init"]).expect(0);
     let mut codes: Vec<_> =
@@ -93,7 +96,8 @@ pub fn cards_that_are_no_issued_token(card: &str) {
     }
 }
 
-pub fn deny_and_clear(card: &str) {
+case!(EachCard, deny_and_clear);
+fn deny_and_clear(card: &str) {
     let stack = enrolled(2, 2, card);
     assert_eq!(stack.ndjson(0, &["scan"]).len(), 2);
     stack.rollcall(&["users", "deny", "p2"]).expect(0);
@@ -117,7 +121,8 @@ pub fn deny_and_clear(card: &str) {
     assert_eq!(seqs, (1..=seqs.len() as u64).collect::<Vec<_>>());
 }
 
-pub fn count_waits_for_distinct_tokens(card: &str) {
+case!(EachCard, count_waits_for_distinct_tokens);
+fn count_waits_for_distinct_tokens(card: &str) {
     let stack = enrolled(2, 2, card);
     stack.card("remove", 2);
     let few = stack.rollcall(&["--output", "ndjson", "scan", "--count", "2", "--timeout", "2s"]).expect(1);
