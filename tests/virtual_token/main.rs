@@ -93,7 +93,9 @@ fn the_same_card_comes_back_from_its_file() {
     let (reader, address) = Reader::new();
     let arguments = ["--connect", &address, "--state", "card.json"];
     let mut card = Card::start(home.path(), &arguments);
-    let first = diversification(&mut reader.card());
+    // Held until the card has ended: it would connect again, and that connection would be taken for the next card's.
+    let mut connection = reader.card();
+    let first = diversification(&mut connection);
     card.signal("TERM");
     assert_eq!(card.0.wait().unwrap().code(), Some(143));
     let mut card = Card::start(home.path(), &arguments);
