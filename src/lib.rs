@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`cli`] | the command line: arguments, one file a command, the only part that prints |
 //! | [`doctor`] | what may be wrong between a terminal and its cards: probes side by side |
+//! | [`server`] | the background server: routes, who may call them, the store and its audit log |
 //! | [`config`] | flags over environment over `config.toml`, resolved once into what is meant |
 //! | [`terminal`] | what makes a terminal: taps, admission, the current user list, lookups, enrollment, administration |
 //! | [`server_client`] | the server, seen from a terminal: one method for each route, and what it signs |

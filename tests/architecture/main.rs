@@ -1,0 +1,17 @@
+//! The shape of the code, checked: who may import whom, names, who prints, which crate is used where, what may panic,
+//! and that no file is left out.
+//!
+//! It reads the text of `src/`. Test modules are left out: they may use everything.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+#![deny(dead_code)] // a check that nobody calls
+
+mod order;
+mod source;
+mod words;
+
+#[test]
+fn the_binary_is_thin() {
+    let (_, main) = source::files("src", "rs").into_iter().find(|(path, _)| path == "src/main.rs").unwrap();
+    assert!(main.lines().count() <= 30);
+}
