@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 #![deny(dead_code)] // a check that nobody calls
 
+mod circles;
 mod order;
 mod source;
 mod words;
