@@ -7,6 +7,7 @@
 #![deny(dead_code)] // a check that nobody calls
 
 mod circles;
+mod names;
 mod order;
 mod source;
 mod words;
