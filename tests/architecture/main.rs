@@ -9,6 +9,7 @@
 mod circles;
 mod names;
 mod order;
+mod reach;
 mod source;
 mod words;
 
