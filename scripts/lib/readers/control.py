@@ -50,7 +50,7 @@ def main():
     if len(rest) < (2 if name == "card" else 1):
         print(f"usage: {_USAGE[name]}", file=sys.stderr)
         return 2
-    # pcscd may hang on a muted card: never wait without a limit.
+    # Whoever asks for a muted card has to wait: never without a limit.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(_NOTICES_WITHIN + 60)
     verb, numbers = rest[0], " ".join(rest[1:])

@@ -4,7 +4,7 @@
 
 waits until there are at least READERS readers and reader N (from 1, in pcscd's order) is in the state that is asked
 for. Exit 0: so it is; 1: not within the time. It runs as a process of its own, so that whoever waits can end it when
-pcscd hangs.
+no answer comes.
 """
 
 import ctypes
