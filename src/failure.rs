@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The class of a failure decides the exit status (cli.md; the numbers of sysexits.h where they fit).
+/// The class of a failure decides the exit status (docs/cli.md, "Exit status"; the numbers of sysexits.h where
+/// they fit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExitClass {
     /// Done, but the answer is no, or some items failed.

@@ -4,6 +4,8 @@
 //! verifies the message. There is one encoding of each value, so nothing is parsed as CBOR: bytes are compared.
 //!
 //! Deliberately absent: certificates, clocks, and whether a nonce or a counter is fresh.
+//!
+//! Specification: docs/protocol.md, "Presence proof".
 
 use crate::crypto::{
     CryptoError,

@@ -1,7 +1,7 @@
 //! BER-TLV (ISO/IEC 7816-4, 5.2.2): built with `iso7816-tlv`, and parsed strictly here.
 //!
-//! What is received is parsed by our own reader, because the crate miscounts a child of exactly 127 bytes and recurses
-//! without a bound. The reader never recurses: a caller opens the one constructed object that it expects.
+//! What is received is parsed by our own reader (docs/adr/0006-strict-tlv-reader.md), which accepts shortest forms only
+//! and never recurses: a caller opens the one constructed object that it expects.
 
 use iso7816_tlv::ber::{Tag, Tlv, Value};
 

@@ -1,6 +1,8 @@
 //! Secure messaging at SCP03 level 33: C-MAC, R-MAC and encryption both ways (GP Amendment D, 6.2).
 //!
 //! Both sides are here: the terminal wraps commands and unwraps answers; the virtual token does the reverse.
+//!
+//! Specification: docs/protocol.md, "Secure messaging".
 
 use zeroize::Zeroizing;
 

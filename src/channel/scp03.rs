@@ -1,4 +1,6 @@
 //! SCP03 (GP Amendment D): the terminal's side, and the derivations that both sides share.
+//!
+//! Specification: docs/protocol.md, "SCP03 keys"; docs/protocol.md, "Secure messaging".
 
 use super::{
     ChannelError, Step, accepted,
@@ -36,8 +38,8 @@ impl StaticKeys {
         Self::all(&Key128::new(*b"\x40\x41\x42\x43\x44\x45\x46\x47\x48\x49\x4A\x4B\x4C\x4D\x4E\x4F"))
     }
 
-    /// The per-token keys of protocol.md: one CMAC block under the personalisation key for each key, with the
-    /// 10 bytes of diversification data.
+    /// The per-token keys (docs/protocol.md, "SCP03 keys"): one CMAC block under the personalisation key for each key,
+    /// with the 10 bytes of diversification data.
     pub fn diversified(master: &Key128, diversification: &[u8; 10]) -> Result<Self, CryptoError> {
         Self::diversified_by(diversification, |block| Ok(Key128::new(cmac(master, &[block])?)))
     }

@@ -1,4 +1,6 @@
 //! SCP11a (GP Amendment F, 6.4): the terminal's side of the handshake, and the key derivation that both sides share.
+//!
+//! Specification: docs/protocol.md, "The handshake".
 
 use zeroize::Zeroizing;
 

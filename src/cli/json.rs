@@ -2,6 +2,8 @@
 //! filled in by the commands.
 //!
 //! Fields may be added to an object; none changes its meaning or goes away without a new number in `schema`.
+//!
+//! Specification: docs/cli.md, "JSON objects".
 
 mod apdu;
 mod finding;

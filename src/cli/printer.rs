@@ -10,6 +10,8 @@
 //! stdout is completed, so that a JSON document always parses.
 //!
 //! A closed stdout is no error: nothing more is written there, and [`Printer::is_closed`] tells commands that stay.
+//!
+//! Specification: docs/cli.md, "Streams and errors"; docs/cli.md, "Output formats".
 
 pub mod form;
 

@@ -1,4 +1,6 @@
 //! `config.toml`: known keys only, and every refusal names file, line and key.
+//!
+//! Specification: docs/cli.md, "Configuration".
 
 use std::fs;
 use std::io;

@@ -67,7 +67,7 @@ impl Point {
         self.0[1..].split_at(32)
     }
 
-    /// The CA identifier of protocol.md: the first 20 bytes of SHA-256 over the point.
+    /// The CA identifier (docs/protocol.md, "Keys and identifiers"): the first 20 bytes of SHA-256 over the point.
     pub fn key_identifier(&self) -> [u8; 20] {
         let mut id = [0; 20];
         id.copy_from_slice(&sha256(&[&self.0])[..20]);

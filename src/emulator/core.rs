@@ -1,4 +1,6 @@
 //! The token as a machine: an APDU in, an APDU out. No input or output but the store that keeps its state.
+//!
+//! Specification: docs/protocol.md, "Session"; docs/protocol.md, "Order of checks".
 
 use zeroize::Zeroizing;
 

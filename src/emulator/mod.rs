@@ -4,6 +4,8 @@
 //! cryptography and codecs with the terminal, so what proves it is clients that nobody here wrote.
 //!
 //! Deliberately absent: faults. A token that is mute, slow or lying is made around it.
+//!
+//! Specification: docs/protocol.md, "Session"; docs/protocol.md, "Order of checks".
 
 mod card_timing;
 mod certificate;

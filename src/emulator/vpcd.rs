@@ -1,7 +1,7 @@
 //! The card's side of the vpcd protocol: a TCP connection to a reader driver. Connected means inserted.
 //!
-//! A frame is two bytes of length and then one byte of control, or an APDU. Every APDU is answered, whatever it is: the
-//! driver waits without a limit, and everybody behind it with it.
+//! A frame is two bytes of length and then one byte of control, or an APDU. Every APDU is answered, whatever it is:
+//! nobody behind the driver may have to wait for us.
 
 use std::{
     io::{self, ErrorKind, Read, Write},

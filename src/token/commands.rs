@@ -1,4 +1,6 @@
 //! The commands of our applet, one function each: header and data, no exchange. Answers are parsed beside their use.
+//!
+//! Specification: docs/protocol.md, "Commands".
 
 use crate::{
     card::{apdu::Command, tlv},

@@ -1,4 +1,6 @@
 //! The numbers of the token protocol, in one place; `applet/` has the same in `Constants.java`, and a test compares them.
+//!
+//! Specification: docs/protocol.md, "Keys and identifiers".
 
 /// The AID of the applet: F0 "ROLLCALL" 01.
 pub const AID: [u8; 10] = [0xF0, 0x52, 0x4F, 0x4C, 0x4C, 0x43, 0x41, 0x4C, 0x4C, 0x01];

@@ -1,4 +1,6 @@
 //! The user record on the card: deterministic CBOR (RFC 8949, 4.2) `{1: id, 2: name, ? 3: {text: text}, ? 9: true}`.
+//!
+//! Specification: docs/protocol.md, "The compact record".
 
 use std::collections::BTreeMap;
 

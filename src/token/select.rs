@@ -1,4 +1,6 @@
 //! The answer to SELECT: what a token tells before anybody has proved anything.
+//!
+//! Specification: docs/protocol.md, "SELECT".
 
 use uuid::Uuid;
 

@@ -54,7 +54,8 @@ fn enroll_scan_and_list(card: &str) {
 }
 
 case!(EachCard, exchanges_per_tap);
-/// The table of protocol.md, for short APDUs; the extended column is counted in the library's own tests.
+/// The table of docs/protocol.md, "Exchanges in one tap", for short APDUs; the library's own tests count the extended
+/// column.
 fn exchanges_per_tap(card: &str) {
     let stack = enrolled(2, 1, card);
     let reader = stack.readers().remove(0);

@@ -4,6 +4,8 @@
 //! there is no path building here, and no trust in anything but a point.
 //!
 //! Deliberately absent: files, the clock, revocation.
+//!
+//! Specification: docs/protocol.md, "Certificates".
 
 mod authority;
 mod der;

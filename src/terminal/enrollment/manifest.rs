@@ -1,4 +1,6 @@
 //! The manifest of SET STATUS ISSUED: what the terminal believes to stand on the card, hashed; the card compares.
+//!
+//! Specification: docs/protocol.md, "The manifest".
 
 use crate::crypto::{ec::Point, sha256};
 

@@ -242,7 +242,7 @@ fn an_enrolled_token_is_authenticated_with_its_user() {
     }
 }
 
-/// The table of protocol.md.
+/// The table of docs/protocol.md, "Exchanges in one tap".
 #[test]
 fn exchanges_per_tap() {
     for (format, first, warm) in [(ApduFormat::Short, 9, 5), (ApduFormat::Extended, 6, 4)] {

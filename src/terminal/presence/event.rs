@@ -28,7 +28,7 @@ pub enum EventKind {
     Arrived,
     /// A token went off the list.
     Left,
-    /// A card lies there that does not come onto the list; told once until it is removed.
+    /// A card lies there that does not come onto the list; reported once for each insertion that was seen.
     Refused,
     /// A reader was plugged in.
     ReaderAdded,

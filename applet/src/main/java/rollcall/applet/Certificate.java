@@ -7,6 +7,8 @@ import javacard.security.ECPublicKey;
 /**
  * X.509 certificates (RFC 5280) of one fixed profile, in the buffer. The outer lengths are bounded first; what is
  * signed is walked only after its signature was verified. Every refusal is 6A80.
+ *
+ * Specification: docs/protocol.md, "Certificates".
  */
 final class Certificate {
 

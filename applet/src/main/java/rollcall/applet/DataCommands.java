@@ -3,7 +3,11 @@ package rollcall.applet;
 import javacard.framework.ISOException;
 import javacard.framework.Util;
 
-/** GET DATA and PUT DATA, whole and in parts. */
+/**
+ * GET DATA and PUT DATA, whole and in parts.
+ *
+ * Specification: docs/protocol.md, "GET DATA"; docs/protocol.md, "PUT DATA of whole objects".
+ */
 final class DataCommands {
 
     private static final byte[] ANY_REFERENCE = {(byte) 0xA6, 0x04, (byte) 0x83, 0x02};

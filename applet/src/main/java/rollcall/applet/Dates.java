@@ -2,7 +2,11 @@ package rollcall.applet;
 
 import javacard.framework.ISOException;
 
-/** The card's date: 12 digits YYMMDDhhmmss, compared as bytes. It only ever follows what certificates say. */
+/**
+ * The card's date: 12 digits YYMMDDhhmmss, compared as bytes. It only ever follows what certificates say.
+ *
+ * Specification: docs/protocol.md, "The card's date".
+ */
 final class Dates {
 
     private static final byte MONTHS_AHEAD = 3;

@@ -3,7 +3,11 @@ package rollcall.applet;
 import javacard.framework.ISOException;
 import javacard.framework.Util;
 
-/** PUT KEY, GENERATE KEY, STORE DATA and DELETE KEY. */
+/**
+ * PUT KEY, GENERATE KEY, STORE DATA and DELETE KEY.
+ *
+ * Specification: docs/protocol.md, "PUT KEY"; docs/protocol.md, "GENERATE KEY".
+ */
 final class KeyCommands {
 
     /** P2 of PUT KEY for three keys at once, beginning with KID 01. */

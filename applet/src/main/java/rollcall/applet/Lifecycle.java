@@ -5,6 +5,8 @@ import javacard.framework.ISOException;
 /**
  * BLANK - PERSONALISED - ISSUED - BLOCKED - TERMINATED. PERSONALISED is not stored: it is a BLANK token with per-token
  * keys, so the switch to these keys and the change of state are one write.
+ *
+ * Specification: docs/protocol.md, "Life cycle".
  */
 final class Lifecycle {
 

@@ -5,6 +5,8 @@ import javacard.framework.Util;
 /**
  * What enrollment put on the token, as one SHA-256 over the sorted entries `KID KVN value` of the keys and
  * `tag KVN-or-00 SHA-256(object)` of the objects.
+ *
+ * Specification: docs/protocol.md, "The manifest".
  */
 final class Manifest {
 

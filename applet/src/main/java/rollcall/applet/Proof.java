@@ -6,6 +6,8 @@ import javacard.framework.Util;
 /**
  * INTERNAL AUTHENTICATE: the record, and a signature that says which terminal was answered in which channel. The card
  * builds no CBOR: it fills the holes of a fixed Sig_structure (RFC 9052, 4.4), which the other side makes for itself.
+ *
+ * Specification: docs/protocol.md, "Presence proof".
  */
 final class Proof {
 

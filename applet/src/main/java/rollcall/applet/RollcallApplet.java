@@ -10,6 +10,8 @@ import javacardx.apdu.ExtendedLength;
 /**
  * The token. This class decides which command may run at all, in the order: class, instruction, session and MAC, life
  * cycle; the handlers go on with role, P1 P2, length and data.
+ *
+ * Specification: docs/protocol.md, "Session"; docs/protocol.md, "Order of checks".
  */
 public class RollcallApplet extends Applet implements ExtendedLength {
 

@@ -3,7 +3,11 @@ package rollcall.applet;
 import javacard.framework.ISOException;
 import javacard.framework.Util;
 
-/** The secure channel of GlobalPlatform Amendment D (SCP03), for enrollment only: it ends for ever at ISSUED. */
+/**
+ * The secure channel of GlobalPlatform Amendment D (SCP03), for enrollment only: it ends for ever at ISSUED.
+ *
+ * Specification: docs/protocol.md, "INITIALIZE UPDATE and EXTERNAL AUTHENTICATE".
+ */
 final class Scp03 {
 
     private static final short CHALLENGE = 8;

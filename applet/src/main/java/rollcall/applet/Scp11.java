@@ -6,7 +6,11 @@ import javacard.framework.Util;
 import javacard.security.ECPrivateKey;
 import javacard.security.KeyBuilder;
 
-/** The handshake of GlobalPlatform Amendment F, SCP11a. */
+/**
+ * The handshake of GlobalPlatform Amendment F, SCP11a.
+ *
+ * Specification: docs/protocol.md, "The handshake".
+ */
 final class Scp11 {
 
     /** P2 of both commands: the identifier of the kind of key that P1 gives the version of. */

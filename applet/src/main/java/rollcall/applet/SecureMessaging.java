@@ -8,6 +8,8 @@ import javacardx.crypto.Cipher;
 /**
  * Secure messaging of GlobalPlatform Amendment D (SCP03), level 33: C-MAC, C-ENC, R-MAC and R-ENC. Each engine takes
  * its key once in a session: the ICV is XORed in by hand where Amendment D gives it to the cipher.
+ *
+ * Specification: docs/protocol.md, "Secure messaging".
  */
 final class SecureMessaging {
 

@@ -3,7 +3,11 @@ package rollcall.applet;
 import javacard.framework.ISOException;
 import javacard.framework.Util;
 
-/** SELECT and its answer. */
+/**
+ * SELECT and its answer.
+ *
+ * Specification: docs/protocol.md, "SELECT".
+ */
 final class Selection {
 
     private static final byte[] SCP11A = {(byte) 0x80, 0x02, 0x01, 0x00};

@@ -2,7 +2,11 @@ package rollcall.applet;
 
 import javacard.framework.ISOException;
 
-/** SET STATUS, GP Card Specification, 11.10. */
+/**
+ * SET STATUS, GP Card Specification, 11.10.
+ *
+ * Specification: docs/protocol.md, "SET STATUS".
+ */
 final class StatusCommand {
 
     private static final byte APPLICATION = 0x40;

@@ -6,7 +6,11 @@ import javacard.framework.ISO7816;
 import javacard.framework.ISOException;
 import javacard.framework.Util;
 
-/** Chains of commands in, chains of answers out. What is inside of them is not looked at here. */
+/**
+ * Chains of commands in, chains of answers out. What is inside of them is not looked at here.
+ *
+ * Specification: docs/protocol.md, "Transport".
+ */
 final class Transport {
 
     private static final short SHORT_ANSWER = 256;

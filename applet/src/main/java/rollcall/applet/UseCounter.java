@@ -6,6 +6,8 @@ import javacard.framework.Util;
 /**
  * The use counter: 16 slots written in turn, each the counter and its complement. The value is the highest slot that
  * is whole, so a torn write leaves the former value, and no cell is written more often than every sixteenth use.
+ *
+ * Specification: docs/protocol.md, "Card constraints".
  */
 final class UseCounter {
 
