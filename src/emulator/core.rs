@@ -5,6 +5,7 @@
 use zeroize::Zeroizing;
 
 use super::{
+    channels::{Channels, is_beginning},
     command::{Instruction, Operation, Rights},
     objects::{empty_list, write_part},
     session::{SecureChannel, SessionPeer, TokenSession},
@@ -19,11 +20,9 @@ use crate::{
         status::Status,
     },
     crypto::{CryptoError, random::Random},
-    token::constants::{AID, COMMAND_MAX, INS_SELECT},
+    token::constants::{COMMAND_MAX, INS_SELECT},
 };
 
-/// No application is selected (JCRE; a JavaCard answers so before SELECT).
-const NOTHING_SELECTED: Status = Status(0x6986);
 /// SELECT by name, first or only occurrence.
 const SELECT_HEADER: [u8; 4] = [0x00, INS_SELECT, 0x04, 0x00];
 
@@ -35,7 +34,9 @@ pub struct SoftwareToken {
     pub(super) card: PersistentCard,
     pub(super) session: TokenSession,
     transport: Transport,
-    /// The SELECT answer as it was given, part of the channel binding; `None` before SELECT.
+    channels: Channels,
+    /// The SELECT answer as it was given, part of the channel binding; `None` before SELECT, and empty when the applet was
+    /// selected by a beginning of its name, which it refuses.
     pub(super) selected: Option<Vec<u8>>,
 }
 
@@ -54,6 +55,7 @@ impl SoftwareToken {
             card: PersistentCard { state, store, random, fault: None },
             session: TokenSession::Selected,
             transport: Transport::default(),
+            channels: Channels::default(),
             selected: None,
         }
     }
@@ -62,6 +64,7 @@ impl SoftwareToken {
     pub fn reset(&mut self) {
         self.wipe();
         self.transport = Transport::default();
+        self.channels = Channels::default();
         self.selected = None;
     }
 
@@ -82,13 +85,22 @@ impl SoftwareToken {
         };
         // As on a card: there only data tell an applet that the lengths are extended ones.
         received.extended &= !received.data.is_empty();
+        if let Some(reply) = self.channels.answer(&received, self.selected.is_some()) {
+            return Transport::default().respond(reply, &received);
+        }
         let reply = self.receive(&received);
         self.transport.respond(reply, &received)
     }
 
     fn receive(&mut self, received: &Received<'_>) -> Reply {
+        if received.header == SELECT_HEADER && is_beginning(received.data) {
+            // Selected once more, if it was: nothing is left of what it kept.
+            self.wipe();
+            self.transport = Transport::default();
+            self.selected = Some(Vec::new());
+        }
         if self.selected.is_none() {
-            return self.platform(received);
+            return Self::platform(received);
         }
         let instruction = Instruction::of(received.header);
         let terminated = self.card.state.life == Life::Terminated && instruction != Ok(Instruction::Select);
@@ -105,13 +117,10 @@ impl SoftwareToken {
         }
     }
 
-    /// Before SELECT the platform answers, not the applet.
-    fn platform(&mut self, received: &Received<'_>) -> Reply {
-        match (received.header, received.data) {
-            (SELECT_HEADER, name) if name == AID => self.select(SELECT_HEADER, name),
-            (SELECT_HEADER, _) => Err(Status::NOT_FOUND),
-            _ => Err(NOTHING_SELECTED),
-        }
+    /// After a reset the issuer's domain is selected, which has no command that concerns us.
+    fn platform(received: &Received<'_>) -> Reply {
+        let [cla, ins, ..] = received.header;
+        Err(if (cla, ins) == (0, INS_SELECT) { Status::NOT_FOUND } else { Status::UNKNOWN_INSTRUCTION })
     }
 
     /// An unknown INS or wrong CLA under a good C-MAC leaves the session; every other one wipes it.

@@ -9,6 +9,7 @@
 
 mod card_timing;
 mod certificate;
+mod channels;
 mod command;
 mod core;
 mod encoding;

@@ -428,7 +428,37 @@ fn a_session_ends_with_select_and_reset(kind: &str) {
         let mut channel = desk.open(ADMIN);
         desk.card.reset();
         let status = desk.chain(&channel.command("04CA0100", &[])).sw;
-        refused("after a reset, nothing selected", status, 0x6986);
+        refused("after a reset, nothing of ours selected", status, 0x6D00);
+        desk.select();
+        desk.assert_wiped(&mut channel, "reset");
+    });
+}
+
+case!(EachCard, other_channels_leave_the_session);
+/// What the platform answers is no command of the applet's: its session goes on.
+fn other_channels_leave_the_session(kind: &str) {
+    untouched(kind, |desk| {
+        let mut channel = desk.open(ADMIN);
+        for (apdu, want) in [
+            ("01CA010000", 0x6999),
+            ("05CA0100 08 0000000000000000 00", 0x6999),
+            ("43DA0101 02 A201", 0x6999),
+            ("81CA010000", 0x6881),
+            ("0070000001", 0x9000),
+            ("01CA010000", 0x6999),
+            ("01A404000AF0524F4C4C43414C4C0100", 0x6985),
+            ("02A404000AF0524F4C4C43414C4C0100", 0x6985),
+            ("00708001", 0x9000),
+            ("00708001", 0x6200),
+            ("0470000001", 0x6882),
+            ("0070000000", 0x6C01),
+        ] {
+            refused(apdu, desk.raw(apdu), want);
+        }
+        assert_eq!(desk.status(&mut channel, "04CA0100", &[]), 0x9000);
+        // Nor can the applet be selected elsewhere when it is not on the basic channel.
+        desk.card.reset();
+        refused("SELECT on another channel", desk.raw("01A404000AF0524F4C4C43414C4C0100"), 0x6999);
         desk.select();
         desk.assert_wiped(&mut channel, "reset");
     });

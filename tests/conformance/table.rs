@@ -126,8 +126,22 @@ fn needs_channel(ins: u8) -> bool {
     matches!(ins, 0x88 | 0xB1 | 0xD7 | 0xDA | 0xD8 | 0xF1 | 0xE2 | 0xE4 | 0xF0)
 }
 
+/// What the platform answers before the applet: other logical channels than the basic one, and MANAGE CHANNEL.
+fn platform(cla: u8, ins: u8) -> Option<u16> {
+    match (cla, ins) {
+        (0x01 | 0x40, _) => Some(0x6999),
+        (0xC0, _) => Some(0x6881),
+        (0x00 | 0x10, 0x70) => Some(0x6C01),
+        (0x04 | 0x0C | 0x14, 0x70) => Some(0x6882),
+        _ => None,
+    }
+}
+
 /// `CLA INS 00 00` and Le, with nothing before it but SELECT.
 fn alone(life: Life, cla: u8, ins: u8) -> u16 {
+    if let Some(status) = platform(cla, ins) {
+        return status;
+    }
     let (class, chained) = (cla & !0x10, cla & 0x10 != 0);
     if life == Life::Terminated {
         return if (cla, ins) == (0, 0xA4) { 0x6A80 } else { 0x6985 };
@@ -246,8 +260,8 @@ fn table_of_instructions_in_a_channel(kind: &str) {
         let mut desk = desk_in(kind, life);
         let mut channel = open(&mut desk, life, role);
         for cla in [0x04, 0x84] {
-            // GET RESPONSE is transport and takes no part in the session.
-            for ins in (0..=0xFF).filter(|ins| *ins != 0xC0) {
+            // GET RESPONSE is transport and takes no part in the session, and MANAGE CHANNEL is the platform's.
+            for ins in (0..=0xFF).filter(|ins| *ins != 0xC0 && platform(cla, *ins).is_none()) {
                 let (want, stays) = inside(life, role, cla, ins);
                 let got = desk.status(&mut channel, &format!("{cla:02X}{ins:02X}0000"), &[0xEE]);
                 cell(&format!("{life:?} {role} {cla:02X} {ins:02X}"), got, want);

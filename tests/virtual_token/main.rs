@@ -104,7 +104,7 @@ fn the_same_card_comes_back_from_its_file() {
     // A reader that goes away is waited for; the session is gone.
     drop(connection);
     let mut connection = reader.card();
-    assert_eq!(ask(&mut connection, INITIALIZE_UPDATE), "6986");
+    assert_eq!(ask(&mut connection, INITIALIZE_UPDATE), "6D00");
     assert_eq!(diversification(&mut connection), first);
     card.signal("INT");
     assert_eq!(card.0.wait().unwrap().code(), Some(130));

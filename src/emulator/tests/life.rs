@@ -43,7 +43,7 @@ fn a_terminated_token_is_empty_for_ever() {
         rig.accept(&mut open, "84F0407F", &[]);
         assert_eq!(rig.status(&mut open, "04CA0100", ""), 0x6985);
         for apdu in
-            ["00CAFF3300", "00C0000000", "00FF0000", "01CA0000", "80500000080001020304050607", "802A0310", "10CA0000"]
+            ["00CAFF3300", "00C0000000", "00FF0000", "20CA0000", "80500000080001020304050607", "802A0310", "10CA0000"]
         {
             assert_eq!(rig.raw(apdu), "6985", "{apdu}");
         }

@@ -8,13 +8,66 @@ const SELECT: &str = "00A404000AF0524F4C4C43414C4C01";
 fn before_select_the_platform_answers() {
     let mut rig = Rig::issued();
     rig.token.reset();
-    for apdu in ["00CAFF3300", "00C0000000", "80500000080001020304050607", "FFFF0000", "00A40000", "00A4040C"] {
-        assert_eq!(rig.raw(apdu), "6986", "{apdu}");
+    for apdu in ["00CAFF3300", "00C0000000", "80500000080001020304050607", "FFFF0000", "80A40000"] {
+        assert_eq!(rig.raw(apdu), "6D00", "{apdu}");
     }
-    assert_eq!(rig.raw("00A4040005A000000151"), "6A82");
-    assert_eq!(rig.raw("00CAFF3300"), "6986");
+    for apdu in ["00A40000", "00A4040C", "00A4040005A000000151", "00A4040004F0524F4C"] {
+        assert_eq!(rig.raw(apdu), "6A82", "{apdu}");
+    }
+    assert_eq!(rig.raw("00CAFF3300"), "6D00");
     assert!(rig.raw(SELECT).ends_with("9000"));
-    assert_ne!(rig.raw("00CAFF3300"), "6986");
+    assert_ne!(rig.raw("00CAFF3300"), "6D00");
+}
+
+#[test]
+fn a_beginning_of_the_name_selects_what_refuses_it() {
+    let mut rig = Rig::issued();
+    let mut open = rig.role(READ);
+    assert_eq!(rig.status(&mut open, "04CA0100", ""), 0x9000);
+    assert_eq!(rig.raw("00A4040005F0524F4C4C"), "6A82");
+    assert_eq!(rig.status(&mut open, "04CA0100", ""), 0x6982);
+    rig.token.reset();
+    assert_eq!(rig.raw("00A4040005F0524F4C4C"), "6A82");
+    assert_eq!(rig.raw("00CA010000"), "6982");
+}
+
+#[test]
+fn other_channels_leave_the_session() {
+    let mut rig = Rig::issued();
+    let mut open = rig.role(READ);
+    for (apdu, answer) in [
+        ("01CA000000", "6999"),
+        ("4FCA000000", "6999"),
+        ("81CA000000", "6881"),
+        ("C1CA000000", "6881"),
+        ("0070000000", "6C01"),
+        ("00700014", "6A86"),
+        ("0470000001", "6882"),
+        ("00708001", "6200"),
+        ("00708000", "6A81"),
+        ("00700101", "6A81"),
+        ("0070000001", "019000"),
+        ("00700001", "6A86"),
+        ("00700003", "9000"),
+        ("0170000001", "029000"),
+        ("0070000001", "049000"),
+        ("81CA000000", "6999"),
+        ("01A404000AF0524F4C4C43414C4C01", "6985"),
+        ("00708003", "9000"),
+        ("00708003", "6200"),
+        ("05A404000AF0524F4C4C43414C4C01", "6999"),
+    ] {
+        assert_eq!(rig.raw(apdu), answer, "{apdu}");
+    }
+    assert_eq!(rig.status(&mut open, "04CA0100", ""), 0x9000);
+    rig.token.reset();
+    assert_eq!(rig.raw("01A404000AF0524F4C4C43414C4C01"), "6999");
+    assert_eq!(rig.raw("00708001"), "9000", "SELECT opened it");
+    rig.token.reset();
+    for number in 1..20 {
+        assert_eq!(rig.raw("0070000001"), format!("{number:02X}9000"));
+    }
+    assert_eq!(rig.raw("0070000001"), "6A81");
 }
 
 #[test]
@@ -48,10 +101,9 @@ fn malformed_apdus_change_nothing() {
 fn classes_come_before_instructions() {
     let mut rig = Rig::blank();
     for (cla, ins, status) in [
-        ("01", "CA", "6E00"),
         ("0C", "CA", "6E00"),
         ("20", "FF", "6E00"),
-        ("C0", "88", "6E00"),
+        ("A1", "88", "6E00"),
         ("00", "FF", "6D00"),
         ("84", "20", "6D00"),
         ("90", "B0", "6D00"),
@@ -144,7 +196,7 @@ fn odd_chains_are_refused_and_wipe() {
         ("80824111 00", "6883"),
         ("84820000", "6883"),
         ("00880000", "6883"),
-        ("01CA0000", "6E00"),
+        ("20CA0000", "6E00"),
         ("00FF0000", "6D00"),
         ("802A0310 000001 00", "6883"),
         ("902A0310 000001 00", "6883"),

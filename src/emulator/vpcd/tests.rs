@@ -68,7 +68,7 @@ fn frames_controls_and_the_way_out() {
     let mut card = driver.card();
     assert_eq!(ask(&mut card, "04"), hex::encode_upper(ATR));
     tell(&mut card, &[POWER_ON]);
-    assert_eq!(ask(&mut card, "00CAFF3300"), "6986");
+    assert_eq!(ask(&mut card, "00CAFF3300"), "6D00");
     assert!(ask(&mut card, SELECT).ends_with("9000"));
     assert_eq!(ask(&mut card, "04"), hex::encode_upper(ATR));
     assert_eq!(ask(&mut card, "00CAFF3300"), "6A88");
@@ -77,12 +77,12 @@ fn frames_controls_and_the_way_out() {
     assert_eq!(ask(&mut card, ""), "6700");
     tell(&mut card, &[9]);
     tell(&mut card, &[RESET]);
-    assert_eq!(ask(&mut card, "00CAFF3300"), "6986");
+    assert_eq!(ask(&mut card, "00CAFF3300"), "6D00");
     // The reader goes and comes back: the same card connects again, and has forgotten its session.
     assert!(ask(&mut card, SELECT).ends_with("9000"));
     drop(card);
     let mut card = driver.card();
-    assert_eq!(ask(&mut card, "00CAFF3300"), "6986");
+    assert_eq!(ask(&mut card, "00CAFF3300"), "6D00");
     stopper.stop();
     runner.join().unwrap().unwrap();
     assert_eq!(

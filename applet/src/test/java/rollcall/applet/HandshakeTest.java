@@ -212,7 +212,8 @@ class HandshakeTest {
 
     @Test
     void selection() {
-        refused(0x6E00, line.raw("01A404000A F0524F4C4C43414C4C01"));
+        // It is active on the basic channel, says the platform.
+        refused(0x6985, line.raw("01A404000A F0524F4C4C43414C4C01"));
         refused(0x6A82, line.raw("00A4040005 F0524F4C4C"));
         refused(0x6A82, line.raw("00A404000B F0524F4C4C43414C4C0100"));
         refused(0x6A80, line.raw("00A404020A F0524F4C4C43414C4C01"));

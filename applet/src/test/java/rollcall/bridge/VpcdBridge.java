@@ -16,9 +16,11 @@ import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import rollcall.platform.Profile;
 
 /**
- * Puts the applet, in the simulator, into a vpcd reader. One process is one card.
+ * Puts the applet into a vpcd reader. One process is one card: on the strict platform unless `--platform lenient` asks for
+ * the simulator's own. `--buffer` and `--piece` say how long the strict one's APDU buffer is and in what pieces data come.
  *
  * A UNIX socket takes one command per line and answers each with `ok` or `error TEXT` when it is done: `remove`,
  * `insert` (the same card), `new` (a blank card), `quit`.
@@ -27,36 +29,48 @@ public final class VpcdBridge {
 
     /** A contactless card as PC/SC part 3 shows it; its capabilities: chaining, extended length. */
     private static final String ATR = "3B8580018073C821C0DE";
-    private static final List<String> OPTIONS = List.of("--connect", "--control", "--start-keys-file", "--atr");
+    private static final List<String> OPTIONS = List.of("--connect", "--control", "--start-keys-file", "--atr", "--platform",
+        "--buffer", "--piece");
+    private static final String LENIENT = "lenient";
     private static final int USAGE = 2;
 
     private final byte[] startKeys;
+    private final Profile profile;
     private final VpcdSlot slot;
 
-    private VpcdBridge(InetSocketAddress reader, byte[] atr, byte[] startKeys) {
+    private VpcdBridge(InetSocketAddress reader, byte[] atr, byte[] startKeys, Profile profile) {
         this.startKeys = startKeys;
-        slot = new VpcdSlot(reader, atr, new SimulatedCard(startKeys));
+        this.profile = profile;
+        slot = new VpcdSlot(reader, atr, new SimulatedCard(startKeys, profile));
     }
 
     public static void main(String[] args) throws Exception {
         Map<String, String> options = parse(args);
+        if (options.get("--platform").equals(LENIENT) && SimulatedCard.isStrict()) {
+            Lenient.main(args);
+            return;
+        }
         String[] reader = options.get("--connect").split(":");
         byte[] atr = HexFormat.of().parseHex(options.getOrDefault("--atr", ATR));
         byte[] startKeys = readStartKeys(options.get("--start-keys-file"));
         Path control = Path.of(options.get("--control"));
-        new VpcdBridge(new InetSocketAddress(reader[0], Integer.parseInt(reader[1])), atr, startKeys).run(control);
+        Profile profile = new Profile(Integer.parseInt(options.get("--buffer")), Integer.parseInt(options.get("--piece")));
+        new VpcdBridge(new InetSocketAddress(reader[0], Integer.parseInt(reader[1])), atr, startKeys, profile).run(control);
     }
 
     private static Map<String, String> parse(String[] args) {
-        Map<String, String> options = new HashMap<>();
+        Map<String, String> options = new HashMap<>(Map.of("--platform", "strict",
+            "--buffer", String.valueOf(Profile.REFERENCE.buffer()), "--piece", String.valueOf(Profile.REFERENCE.piece())));
         for (int i = 0; i + 1 < args.length; i += 2) {
             options.put(args[i], args[i + 1]);
         }
-        boolean known = OPTIONS.containsAll(options.keySet()) && args.length % 2 == 0;
+        boolean known = OPTIONS.containsAll(options.keySet()) && args.length % 2 == 0
+            && options.get("--platform").matches("strict|" + LENIENT)
+            && options.get("--buffer").matches("\\d{1,3}") && options.get("--piece").matches("\\d{1,3}");
         String connect = options.get("--connect");
         if (!known || connect == null || !connect.matches("[^:]+:\\d+") || !options.containsKey("--control")) {
             System.err.println("usage: VpcdBridge --connect HOST:PORT --control SOCKET"
-                + " [--start-keys-file FILE] [--atr HEX]");
+                + " [--start-keys-file FILE] [--atr HEX] [--platform strict|lenient] [--buffer N] [--piece N]");
             System.exit(USAGE);
         }
         return options;
@@ -123,7 +137,7 @@ public final class VpcdBridge {
                 slot.insert();
                 return "ok";
             case "new":
-                slot.replace(new SimulatedCard(startKeys));
+                slot.replace(new SimulatedCard(startKeys, profile));
                 slot.insert();
                 return "ok";
             default:

@@ -55,7 +55,7 @@ class LearnTest {
         assertTrue(program != null && !program.isEmpty(), "-Drollcall.token: scripts/test learn sets it");
         Function<byte[], Card> inSoftware = keys -> new SoftwareToken(program, keys);
         CompletableFuture<Learned> beside = CompletableFuture.supplyAsync(() -> learn(image, inSoftware, inSoftware));
-        Learned applet = learn(image, AppletCard::new, BridgedCard::new);
+        Learned applet = learn(image, AppletCard::new, AppletCard::new);
         Learned token = beside.join();
         report(image, "applet", applet);
         report(image, "token in software", token);

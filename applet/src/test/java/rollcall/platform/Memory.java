@@ -1,0 +1,48 @@
+package rollcall.platform;
+
+import java.lang.reflect.Array;
+import java.util.IdentityHashMap;
+import java.util.Map;
+import javacard.framework.JCSystem;
+import javacard.framework.SystemException;
+
+/** The transient arrays of one card. */
+public final class Memory {
+
+    private final Map<Object, Byte> kinds = new IdentityHashMap<>();
+
+    /** The array, which loses its contents at that event: {@link JCSystem#CLEAR_ON_RESET} or CLEAR_ON_DESELECT. */
+    public <T> T keep(T array, byte event) {
+        if (event != JCSystem.CLEAR_ON_RESET && event != JCSystem.CLEAR_ON_DESELECT) {
+            SystemException.throwIt(SystemException.ILLEGAL_VALUE);
+        }
+        kinds.put(array, event);
+        return array;
+    }
+
+    /** The event, or {@link JCSystem#NOT_A_TRANSIENT_OBJECT}. */
+    public byte kind(Object object) {
+        return kinds.getOrDefault(object, JCSystem.NOT_A_TRANSIENT_OBJECT);
+    }
+
+    int size() {
+        return kinds.size();
+    }
+
+    void deselect() {
+        kinds.forEach((array, event) -> {
+            if (event == JCSystem.CLEAR_ON_DESELECT) {
+                clear(array);
+            }
+        });
+    }
+
+    void reset() {
+        kinds.keySet().forEach(Memory::clear);
+    }
+
+    private static void clear(Object array) {
+        int length = Array.getLength(array);
+        System.arraycopy(Array.newInstance(array.getClass().getComponentType(), length), 0, array, 0, length);
+    }
+}
