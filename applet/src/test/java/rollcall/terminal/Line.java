@@ -14,6 +14,8 @@ public final class Line {
     public Dialect dialect = Dialect.EXTENDED;
     /** Le of short APDUs and of GET RESPONSE. */
     public int le = 0xF0;
+    /** Cases 4 and 2, or 3 and 1: no Le, though there is an answer. */
+    public boolean withLe = true;
     public int exchanges;
 
     public Line(UnaryOperator<byte[]> card) {
@@ -31,7 +33,7 @@ public final class Line {
 
     public Answer send(int cla, int ins, int p1, int p2, byte[] data) {
         if (dialect == Dialect.EXTENDED) {
-            return raw(Bytes.cat(Bytes.of(cla, ins, p1, p2, 0), extendedLc(data), Bytes.of(0, 0)));
+            return collect(raw(extended(Bytes.of(cla, ins, p1, p2), data)), cla);
         }
         int room = dialect == Dialect.SMALL_PIECES ? SMALL : 255;
         int at = 0;
@@ -44,11 +46,13 @@ public final class Line {
         }
         byte[] last = Bytes.part(data, at, data.length - at);
         byte[] lc = last.length == 0 ? new byte[0] : Bytes.of(last.length);
-        return collect(raw(Bytes.cat(Bytes.of(cla, ins, p1, p2), lc, last, Bytes.of(le))), cla);
+        return collect(raw(Bytes.cat(Bytes.of(cla, ins, p1, p2), lc, last, withLe ? Bytes.of(le) : new byte[0])), cla);
     }
 
-    private static byte[] extendedLc(byte[] data) {
-        return data.length == 0 ? data : Bytes.cat(Bytes.be(data.length, 2), data);
+    private byte[] extended(byte[] header, byte[] data) {
+        byte[] lc = data.length == 0 ? data : Bytes.be(data.length, 2);
+        byte[] rest = Bytes.cat(lc, data, withLe ? Bytes.of(0, 0) : new byte[0]);
+        return rest.length == 0 ? header : Bytes.cat(header, Bytes.of(0), rest);
     }
 
     private Answer collect(Answer first, int cla) {
