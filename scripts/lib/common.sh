@@ -38,8 +38,9 @@ use_java() {
     done
 }
 
-# build_applet: makes the applet's classes current and sets $bridge, the command that runs one card in the simulator.
-# Runs that start together build it once.
+# build_applet: makes the applet's classes current and sets $bridge, the command that runs one card: on the strict
+# platform of the test classes, which come before the simulator on the class path. `--platform lenient` behind it runs
+# the card on the simulator by itself. Runs that start together build it once.
 build_applet() {
     setup java
     use_java

@@ -82,7 +82,7 @@ def a_mute_card_can_be_lifted():
 
 
 def usage_errors():
-    for wrong in (["--readers", "17"], ["--readers", "-1"], ["--card", "paper"], ["--fast"]):
+    for wrong in (["--readers", "17"], ["--readers", "-1"], ["--card", "paper"], ["--platform", "kind"], ["--fast"]):
         expect((wrong, with_readers(*wrong, script="true").returncode), (wrong, 2))
 
 

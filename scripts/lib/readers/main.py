@@ -31,6 +31,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="scripts/with-readers", add_help=False, allow_abbrev=False)
     parser.add_argument("--readers", type=int, default=2)
     parser.add_argument("--card", default="applet")
+    parser.add_argument("--platform", choices=["strict", "lenient"], default="strict")
     parser.add_argument("--start-key-file", type=os.path.abspath)
     parser.add_argument("--logs", type=os.path.abspath)
     parser.add_argument("--patience", type=float, default=60.0)
@@ -186,6 +187,11 @@ def environment(folder, bin_folder):
     return env
 
 
+def lenient(options):
+    """What the bridge is told where the strict platform is not wanted."""
+    return ["--platform", "lenient"] if options.platform == "lenient" else []
+
+
 def main():
     if sys.argv[1:2] == ["--only-check-usage"]:
         parse(sys.argv[2:])
@@ -193,7 +199,7 @@ def main():
     options = parse(sys.argv[1:])
     settings = {
         "rollcall": os.environ.get("ROLLCALL_BIN_RESOLVED"),
-        "bridge": shlex.split(os.environ.get("ROLLCALL_BRIDGE", "")),
+        "bridge": [*shlex.split(os.environ.get("ROLLCALL_BRIDGE", "")), *lenient(options)],
         "preload": build_preload(os.path.join(_HERE, "vpcd_preload.c")),
     }
     for name in ("ROLLCALL_BIN_RESOLVED", "ROLLCALL_BRIDGE", "PCSCLITE_CSOCK_NAME", process.MARK):
