@@ -76,12 +76,13 @@ pub fn measure(link: &mut dyn Link, subject: &Subject<'_>, memory: &LinkMemory) 
         p50_us: u64::try_from(half.as_micros()).unwrap_or(u64::MAX),
         command_max: sizes.command,
         answer_max: sizes.answer,
+        answer_whole: sizes.whole,
         extended: sizes.extended,
     };
     let before = memory.recall(&known.reader, &known.atr);
     let found = judge(&trips, &sizes).or_else(|| worse(&known, before.as_ref()?, memory));
     let found = found.unwrap_or_else(|| {
-        memory.note(std::slice::from_ref(&known));
+        memory.note(&[known.clone().kept_after(before.as_ref())]);
         let come = sizes.answer.map_or_else(String::new, |length| format!(", and {length} come"));
         let extended = if sizes.extended { "" } else { "; no extended length" };
         Finding::good(format!(
@@ -222,6 +223,57 @@ fn histogram(times: &[Duration]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A card that tells a certificate of so many bytes, behind a link whose answers have at most so many.
+    struct Card {
+        certificate: usize,
+        longest: usize,
+    }
+
+    impl Link for Card {
+        fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
+            Ok(match command[1] {
+                0xA4 => vec![0x6F, 0x00, 0x90, 0x00],
+                0xEE => vec![0x6D, 0x00],
+                0xCA if command[0] != 0xFF => {
+                    let inside = self.certificate - 4;
+                    let head = [&[0x30, 0x82][..], &u16::try_from(inside).unwrap().to_be_bytes()].concat();
+                    let der = [head, vec![0xA5; inside]].concat();
+                    let short = match command.last() {
+                        Some(0) => 256,
+                        le => usize::from(*le.unwrap()),
+                    };
+                    let wanted = if command[4] == 0 { der.len() } else { short };
+                    let status = if wanted < der.len() { [0x61, 0x00] } else { [0x90, 0x00] };
+                    let mut answer = der[..wanted.min(der.len())].to_vec();
+                    answer.truncate(self.longest);
+                    [&answer[..], &status].concat()
+                }
+                _ => vec![0x6A, 0x81],
+            })
+        }
+    }
+
+    #[test]
+    fn a_token_with_a_shorter_certificate_makes_no_link_worse() {
+        let state = tempfile::tempdir().unwrap();
+        let memory = LinkMemory::of(state.path());
+        let measured = |certificate, longest, second| {
+            let now = jiff::Timestamp::from_second(second).unwrap();
+            let subject = Subject { reader: "r", atr: &[0x3B, 0x80], kvn: Some(0x41), now };
+            let found = measure(&mut Card { certificate, longest }, &subject, &memory).unwrap();
+            let known = memory.recall("r", "3B80").unwrap();
+            (found.code, known.answer_max, known.at.as_second())
+        };
+        // An open token, a private one, the open one again: the link is what it was.
+        assert_eq!(measured(395, 1_000, 1), (None, Some(395), 1));
+        assert_eq!(measured(372, 1_000, 2), (None, Some(395), 2));
+        assert_eq!(measured(395, 1_000, 3), (None, Some(395), 3));
+        // Less than the certificate comes: of either token the link is worse, and what it was stays known.
+        assert_eq!(measured(395, 394, 4), (Some("link.worse"), Some(395), 3));
+        assert_eq!(measured(372, 371, 5), (Some("link.worse"), Some(395), 3));
+        assert_eq!(measured(372, 372, 6), (None, Some(395), 6));
+    }
 
     #[test]
     fn features_are_told_by_name() {

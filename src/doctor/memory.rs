@@ -44,6 +44,9 @@ pub struct LinkProfile {
     pub command_max: usize,
     /// Bytes of data in the largest answer that passed; none where the card told nothing.
     pub answer_max: Option<usize>,
+    /// The card had no more to tell: a longer answer might pass. Known of what was measured just now, and not kept.
+    #[serde(skip)]
+    pub answer_whole: bool,
     /// Whether extended length passed.
     pub extended: bool,
 }
@@ -117,6 +120,16 @@ fn is_bounded(known: &LinkProfile) -> bool {
 }
 
 impl LinkProfile {
+    /// What is kept of this link when it is well: an answer that was short because the card had no more to tell, as a
+    /// private token after an open one, takes nothing from what passed before.
+    #[must_use]
+    pub fn kept_after(mut self, before: Option<&Self>) -> Self {
+        if self.answer_whole {
+            self.answer_max = self.answer_max.max(before.and_then(|before| before.answer_max));
+        }
+        self
+    }
+
     /// In what this link is worse than it was.
     pub fn worse_than(&self, before: &Self) -> Option<String> {
         let ms = |us: u64| Duration::from_micros(us).as_secs_f64() * 1e3;
@@ -131,7 +144,7 @@ impl LinkProfile {
             ));
         }
         match (self.answer_max, before.answer_max) {
-            (Some(now), Some(then)) if now < then => {
+            (Some(now), Some(then)) if now < then && !self.answer_whole => {
                 Some(format!("answers of at most {now} bytes of data pass, and {then} did"))
             }
             _ if before.extended && !self.extended => Some("commands of extended length passed, and do not".to_owned()),
@@ -153,6 +166,7 @@ mod tests {
             p50_us: 10_000,
             command_max: 255,
             answer_max: Some(256),
+            answer_whole: false,
             extended: true,
         }
     }
@@ -171,11 +185,49 @@ mod tests {
         assert_eq!(worse(&|now| now.command_max = 128), "commands of at most 128 bytes of data pass, and 255 did");
         assert_eq!(worse(&|now| now.answer_max = Some(240)), "answers of at most 240 bytes of data pass, and 256 did");
         assert_eq!(worse(&|now| now.answer_max = None), "");
+        // All of a short certificate came: the card is another one, and the link may be what it was.
+        let shorter = |now: &mut LinkProfile| (now.answer_max, now.answer_whole) = (Some(240), true);
+        assert_eq!(worse(&shorter), "");
+        assert_eq!(
+            worse(&|now| {
+                shorter(now);
+                now.extended = false;
+            }),
+            "commands of extended length passed, and do not"
+        );
         assert_eq!(worse(&|now| now.extended = false), "commands of extended length passed, and do not");
         // Twice as long as very little is nothing.
         let quick = LinkProfile { p50_us: 500, ..before.clone() };
         assert_eq!(LinkProfile { p50_us: 10_000, ..before.clone() }.worse_than(&quick), None);
         assert!(LinkProfile { p50_us: 10_500, ..before.clone() }.worse_than(&quick).is_some());
+    }
+
+    #[test]
+    fn a_short_certificate_takes_nothing_from_what_passed_before() {
+        let before = known("r", 0);
+        let now = |answer_max, answer_whole| LinkProfile { answer_max, answer_whole, ..known("r", 1) };
+        for (now, expected) in [
+            (now(Some(240), true), Some(256)),
+            (now(Some(395), true), Some(395)),
+            // What the link cut, and what a blank card does not tell.
+            (now(Some(240), false), Some(240)),
+            (now(None, false), None),
+        ] {
+            assert_eq!(now.clone().kept_after(Some(&before)).answer_max, expected, "{now:?}");
+            assert_eq!(now.clone().kept_after(None), now);
+        }
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_is_read_and_its_form_stays() {
+        let state = tempfile::tempdir().unwrap();
+        let memory = LinkMemory::of(state.path());
+        let text = r#"{"schema":"rollcall.links/1","links":[{"reader":"r","atr":"3B80","at":"2026-11-22T15:04:05Z","p50_us":7000,"command_max":255,"answer_max":395,"extended":true}]}"#;
+        std::fs::write(memory.path(), text).unwrap();
+        let old = memory.recall("r", "3B80").unwrap();
+        assert_eq!((old.p50_us, old.answer_max), (7_000, Some(395)));
+        memory.note(&[old]);
+        assert_eq!(std::fs::read_to_string(memory.path()).unwrap(), text);
     }
 
     #[test]

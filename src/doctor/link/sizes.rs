@@ -15,6 +15,8 @@ pub struct Sizes {
     pub command: usize,
     /// Bytes of data in the largest answer; none where the card has nothing to tell.
     pub answer: Option<usize>,
+    /// That answer was all that the card has to tell: a longer one might pass as well.
+    pub whole: bool,
     /// A command of extended length passed.
     pub extended: bool,
 }
@@ -30,11 +32,12 @@ impl Sizes {
     /// Tries ever larger ones. `kvn` is that of a key whose certificate the card tells anybody.
     pub fn find(link: &mut dyn Link, kvn: Option<u8>) -> Result<Self, LinkError> {
         let (command, extended) = commands(link)?;
-        let answer = match kvn {
+        let told = match kvn {
             Some(kvn) => answers(link, kvn, extended)?,
             None => None,
         };
-        Ok(Self { command, answer, extended })
+        let (answer, whole) = told.map_or((None, false), |(length, whole)| (Some(length), whole));
+        Ok(Self { command, answer, whole, extended })
     }
 }
 
@@ -58,8 +61,8 @@ fn commands(link: &mut dyn Link) -> Result<(usize, bool), LinkError> {
 }
 
 /// The certificate, of which the card sends as much as is asked for: less, or something else than before, means that
-/// bytes were lost. None where it tells none.
-fn answers(link: &mut dyn Link, kvn: u8, extended: bool) -> Result<Option<usize>, LinkError> {
+/// bytes were lost. How long the longest answer was and whether it was the whole certificate; none where it tells none.
+fn answers(link: &mut dyn Link, kvn: u8, extended: bool) -> Result<Option<(usize, bool)>, LinkError> {
     let short = ecka_certificate(kvn).encode(ApduFormat::Short).swap_remove(0);
     let Some((_, head)) = short.split_last() else { return Ok(None) };
     let mut known: Vec<u8> = Vec::new();
@@ -76,7 +79,7 @@ fn answers(link: &mut dyn Link, kvn: u8, extended: bool) -> Result<Option<usize>
         let fits = data.len() == wanted.min(whole) && data.starts_with(&known) && more == (wanted < whole);
         if !fits {
             // Nothing that was told is known yet: even so few bytes do not come through.
-            return Ok(Some(known.len()));
+            return Ok(Some((known.len(), false)));
         }
         known = data.to_vec();
     }
@@ -85,10 +88,10 @@ fn answers(link: &mut dyn Link, kvn: u8, extended: bool) -> Result<Option<usize>
         let long = ecka_certificate(kvn).encode(ApduFormat::Extended).swap_remove(0);
         let fits = |answer: Vec<u8>| answer.len() == whole + 2 && answer.starts_with(&known);
         if link.transmit(&long, Sensitivity::Plain).is_ok_and(fits) {
-            return Ok(Some(whole));
+            return Ok(Some((whole, true)));
         }
     }
-    Ok(Some(known.len()))
+    Ok(Some((known.len(), known.len() == whole)))
 }
 
 /// How long a certificate is, by its first bytes; as long as what is there, where they say nothing.
@@ -103,8 +106,10 @@ fn total(der: &[u8]) -> usize {
 mod tests {
     use super::*;
 
-    /// A card with a certificate of 395 bytes, behind a link that passes so much.
+    /// A card with a certificate, behind a link that passes so much.
     struct Narrow {
+        /// Bytes of the certificate.
+        certificate: usize,
         command: usize,
         answer: usize,
         extended: bool,
@@ -122,7 +127,8 @@ mod tests {
             if self.silent {
                 return Ok(vec![0x6A, 0x88]);
             }
-            let der = [&[0x30, 0x82, 0x01, 0x87][..], &[0xA5; 391]].concat();
+            let length = u16::try_from(self.certificate - DER_HEAD).unwrap().to_be_bytes();
+            let der = [&[0x30, 0x82][..], &length, &vec![0xA5; self.certificate - DER_HEAD]].concat();
             let wanted = match (long, command.last()) {
                 (true, _) => der.len(),
                 (false, Some(0)) => 256,
@@ -138,7 +144,7 @@ mod tests {
     #[test]
     fn the_largest_pieces_that_pass_are_found() {
         let find = |command, answer, extended| {
-            let mut link = Narrow { command, answer, extended, silent: false };
+            let mut link = Narrow { certificate: 395, command, answer, extended, silent: false };
             Sizes::find(&mut link, Some(0x41)).unwrap()
         };
         for (link, expected) in [
@@ -159,7 +165,24 @@ mod tests {
                 "{link:?}"
             );
         }
-        let mut silent = Narrow { command: 255, answer: 1000, extended: false, silent: true };
+        // Whether the link or the certificate set the limit.
+        for (certificate, answer, extended, expected) in [
+            (395, 1000, true, (395, true)),
+            (372, 1000, true, (372, true)),
+            (256, 1000, false, (256, true)),
+            (395, 394, true, (256, false)),
+            (395, 1000, false, (256, false)),
+            (395, 200, true, (200, false)),
+        ] {
+            let mut link = Narrow { certificate, command: 255, answer, extended, silent: false };
+            let found = Sizes::find(&mut link, Some(0x41)).unwrap();
+            assert_eq!(
+                (found.answer, found.whole),
+                (Some(expected.0), expected.1),
+                "{certificate} {answer} {extended}"
+            );
+        }
+        let mut silent = Narrow { certificate: 395, command: 255, answer: 1000, extended: false, silent: true };
         assert_eq!(Sizes::find(&mut silent, Some(0x41)).unwrap().answer, None);
         assert_eq!(Sizes::find(&mut silent, None).unwrap().answer, None);
     }
