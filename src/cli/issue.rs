@@ -15,7 +15,7 @@ use crate::{
     },
     failure::{ExitClass, Failure},
     files,
-    pki::{Bundle, BundledCertificates, BundledPrevious, Ca, Caution, Followed, PkiDir, PkiError, TerminalKeys},
+    pki::{Bundle, BundledCertificates, BundledPrevious, Ca, ClockCheck, Followed, PkiDir, PkiError, TerminalKeys},
     server_client::ServerClient,
 };
 
@@ -42,14 +42,14 @@ pub fn through_server(
 /// A terminal that the CA here certifies, for a place without a server; while another CA is rotated out, by both.
 pub fn by_ca(
     home: &PkiDir,
-    caution: Caution,
+    clock_check: ClockCheck,
     name: &str,
     role: Role,
     file: &Path,
     out: &mut Printer,
 ) -> Result<(), Failure> {
     require_free(file)?;
-    let (mut ca, now) = (home.load_ca(caution)?, Timestamp::now());
+    let (mut ca, now) = (home.load_ca(clock_check)?, Timestamp::now());
     let keys = TerminalKeys::generate(&mut SystemRandom)?;
     let requests = keys.requests(name, name)?;
     let read = |der: &[u8]| CertificateRequest::verify(der).map_err(PkiError::Request);
@@ -59,7 +59,7 @@ pub fn by_ca(
         ca: ca.authority().der().to_vec(),
         previous: match home.previous()? {
             None => None,
-            Some(previous) => Some(under_previous(&mut previous.load_ca(caution)?, role, &requests.ecka, now)?),
+            Some(previous) => Some(under_previous(&mut previous.load_ca(clock_check)?, role, &requests.ecka, now)?),
         },
     };
     write(&Bundle::new(name, None, keys, certificates)?, file, out)

@@ -22,7 +22,7 @@ use crate::{
     failure::{ExitClass, Failure},
     files,
     pki::{
-        Age, Bundle, Caution, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir, PkiError, SetId,
+        Age, Bundle, ClockCheck, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir, PkiError, SetId,
         Succession,
     },
 };
@@ -34,9 +34,9 @@ const BUNDLE: usize = 64 * 1024;
 pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let home = PkiDir::new(settings.pki_folder());
     let now = Timestamp::now();
-    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+    let clock_check = ClockCheck::skipped_if(settings.yes);
     let report = match &args.command {
-        PkiCommand::Init => Some(home.init(&server_names(), caution, now, &mut SystemRandom)?),
+        PkiCommand::Init => Some(home.init(&server_names(), clock_check, now, &mut SystemRandom)?),
         PkiCommand::Renew if settings.server.url.is_some() && !home.has_ca_key() => {
             let followed = issue::renew(&connect(settings)?, &home)?;
             out.note("the server has renewed this terminal's certificates");
@@ -49,10 +49,10 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
             }
             None
         }
-        PkiCommand::Renew => Some(home.renew(&server_names(), caution, now, &mut SystemRandom)?),
+        PkiCommand::Renew => Some(home.renew(&server_names(), clock_check, now, &mut SystemRandom)?),
         PkiCommand::Issue(IssueArgs { command: IssueCommand::Server { names } }) => {
             let names = if names.is_empty() { server_names() } else { names.clone() };
-            Some(home.issue_server(&names, caution, now, &mut SystemRandom)?)
+            Some(home.issue_server(&names, clock_check, now, &mut SystemRandom)?)
         }
         PkiCommand::Issue(IssueArgs { command: IssueCommand::Terminal { name, role, out: file } }) => {
             terminal(settings, &home, name, (*role).into(), file, out)?;
@@ -83,9 +83,9 @@ fn rotate_set(id: SetId, finish: bool, settings: &Settings, home: &PkiDir, out: 
         let succession = home.finish_succession(id)?;
         return out.object(&set_rotation(&succession, true)).map(|()| 0);
     }
-    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+    let clock_check = ClockCheck::skipped_if(settings.yes);
     // Only where the CA key lies is a set made.
-    let mut ca = home.load_ca(caution)?;
+    let mut ca = home.load_ca(clock_check)?;
     let mut create = || home.create_set(&mut ca, Timestamp::now(), &mut SystemRandom);
     let succession = home.begin_succession(id, &mut create)?;
     out.object(&set_rotation(&succession, false))?;
@@ -118,8 +118,8 @@ fn terminal(
     if settings.server.url.is_some() {
         return issue::through_server(&connect(settings)?, name, role, file, out);
     }
-    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
-    issue::by_ca(home, caution, name, role, file, out)
+    let clock_check = ClockCheck::skipped_if(settings.yes);
+    issue::by_ca(home, clock_check, name, role, file, out)
 }
 
 /// Keys and certificates, and the address of the server, where nobody has written one yet.

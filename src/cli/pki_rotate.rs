@@ -7,7 +7,7 @@ use crate::{
     config::Settings,
     crypto::random::SystemRandom,
     failure::{ExitClass, Failure},
-    pki::{Caution, IssueReport, PkiDir, PkiError},
+    pki::{ClockCheck, IssueReport, PkiDir, PkiError},
 };
 
 /// Begins a rotation, or ends one. Both may be killed anywhere: the next run goes on.
@@ -28,13 +28,18 @@ pub fn run(
     }
     if home.previous()?.is_some() {
         // A run that was killed may have left the store behind.
-        store.map_or(Ok(()), |store| store.take_along(home, caution(settings), out))?;
+        store.map_or(Ok(()), |store| store.take_along(home, ClockCheck::skipped_if(settings.yes), out))?;
         return Err(PkiError::RotationUnderWay.into());
     }
     store.as_ref().map_or(Ok(()), |store| store.check(home))?;
     confirm(settings, out, "this makes a new CA: every token has to be moved to it", "rotate")?;
-    let report = home.begin_rotation(&server_names(), caution(settings), Timestamp::now(), &mut SystemRandom)?;
-    store.as_ref().map_or(Ok(()), |store| store.take_along(home, caution(settings), out))?;
+    let report = home.begin_rotation(
+        &server_names(),
+        ClockCheck::skipped_if(settings.yes),
+        Timestamp::now(),
+        &mut SystemRandom,
+    )?;
+    store.as_ref().map_or(Ok(()), |store| store.take_along(home, ClockCheck::skipped_if(settings.yes), out))?;
     out.note("both CAs are trusted now; move the tokens: rollcall token rotate --all");
     if store.is_some() {
         out.note("terminals learn of the new CA when they are renewed, at once by: rollcall pki renew");
@@ -51,10 +56,6 @@ fn end(settings: &Settings, home: &PkiDir, store: Option<&Place>, out: &mut Prin
     };
     confirm(settings, out, &what, "finish")?;
     // Tokens that were registered before the server knew of the new CA.
-    store.map_or(Ok(()), |store| store.take_along(home, caution(settings), out))?;
+    store.map_or(Ok(()), |store| store.take_along(home, ClockCheck::skipped_if(settings.yes), out))?;
     Ok(home.finish_rotation()?)
-}
-
-fn caution(settings: &Settings) -> Caution {
-    if settings.yes { Caution::Waived } else { Caution::Usual }
 }

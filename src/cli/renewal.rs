@@ -14,7 +14,7 @@ use crate::{
     config::Settings,
     crypto::random::SystemRandom,
     failure::{ExitClass, Failure},
-    pki::{Caution, PkiDir, PkiError},
+    pki::{ClockCheck, PkiDir, PkiError},
     server_client::ServerClient,
     token::open::Credentials,
 };
@@ -198,5 +198,5 @@ fn authority(home: &PkiDir) -> Option<(u64, i64)> {
 }
 
 fn by_ca(home: &PkiDir) -> Result<(), PkiError> {
-    home.renew(&server_names(), Caution::Usual, Timestamp::now(), &mut SystemRandom).map(drop)
+    home.renew(&server_names(), ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).map(drop)
 }

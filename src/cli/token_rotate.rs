@@ -28,7 +28,7 @@ use crate::{
         random::{SystemRandom, bytes},
     },
     failure::{ExitClass, Failure},
-    pki::{Ca, Caution, PkiDir, PkiError, Rotation, Set, Succession},
+    pki::{Ca, ClockCheck, PkiDir, PkiError, Rotation, Set, Succession},
     reader::monitor::{Monitor, ReaderEvent},
     terminal::administration::{
         ManageError, RotationTarget,
@@ -53,10 +53,10 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
     if args.all && args.dry_run {
         return goal.tell(out).map(|()| 0);
     }
-    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+    let clock_check = ClockCheck::skipped_if(settings.yes);
     let mut desk = RotationRun {
         settings,
-        ca: home.load_ca(caution)?,
+        ca: home.load_ca(clock_check)?,
         credentials: station::credentials(home.load_admin_terminal(Timestamp::now())?),
         store: station::store(settings)?,
         home,

@@ -20,11 +20,18 @@ use crate::crypto::{
 
 /// Whether the clock and the record are to be doubted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Caution {
+pub enum ClockCheck {
     /// A clock that is behind the last issue or far ahead of it is refused, and so is a missing record.
-    Usual,
+    Enforced,
     /// The operator says that the clock is right, and that a missing record may be begun anew (`--yes`).
-    Waived,
+    Skipped,
+}
+
+impl ClockCheck {
+    /// Skipped where the operator says so.
+    pub const fn skipped_if(says_so: bool) -> Self {
+        if says_so { Self::Skipped } else { Self::Enforced }
+    }
 }
 
 /// A CA whose key is here.
@@ -33,7 +40,7 @@ pub struct Ca {
     key: KeyPair,
     authority: Authority,
     record: IssueRecord,
-    caution: Caution,
+    clock_check: ClockCheck,
 }
 
 /// What is certified: for what, for whom, which key, and for how long.
@@ -45,9 +52,14 @@ struct CertificateOrder<'a> {
 }
 
 impl Ca {
-    pub(super) fn new(key: KeyPair, authority: Authority, record: &Path, caution: Caution) -> Result<Self, PkiError> {
-        let record = IssueRecord::open(record, caution == Caution::Waived)?;
-        Ok(Self { key, authority, record, caution })
+    pub(super) fn new(
+        key: KeyPair,
+        authority: Authority,
+        record: &Path,
+        clock_check: ClockCheck,
+    ) -> Result<Self, PkiError> {
+        let record = IssueRecord::open(record, clock_check == ClockCheck::Skipped)?;
+        Ok(Self { key, authority, record, clock_check })
     }
 
     /// Its own certificate.
@@ -174,7 +186,7 @@ impl Ca {
         make: impl FnOnce(&KeyPair, &Authority, (Timestamp, Timestamp)) -> Result<(String, Vec<u8>), PkiError>,
     ) -> Result<Vec<u8>, PkiError> {
         let mut record = self.record.lock()?;
-        let at = record.moment(now, self.caution)?;
+        let at = record.moment(now, self.clock_check)?;
         let class = order.purpose.word();
         record.require_free(order.key, class, order.subject)?;
         if order.key == self.key.public() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{Ca, Caution, PersoKey, PkiError, load, pkcs11};
+use super::{Ca, ClockCheck, PersoKey, PkiError, load, pkcs11};
 use crate::crypto::{
     Key128,
     ec::{KeyPair, Point},
@@ -100,10 +100,10 @@ impl PkiDir {
     }
 
     /// The CA, where its key lies.
-    pub fn load_ca(&self, caution: Caution) -> Result<Ca, PkiError> {
+    pub fn load_ca(&self, clock_check: ClockCheck) -> Result<Ca, PkiError> {
         let authority = self.load_authority()?;
         let key = self.load_ca_key(&authority)?;
-        Ca::new(key, authority, &self.record(), caution)
+        Ca::new(key, authority, &self.record(), clock_check)
     }
 
     pub(super) fn load_ca_key(&self, authority: &Authority) -> Result<KeyPair, PkiError> {

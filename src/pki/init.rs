@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
-    AUTHORITY_LIFE, AUTHORITY_NAME, Ca, Caution, PkiDir, PkiError,
+    AUTHORITY_LIFE, AUTHORITY_NAME, Ca, ClockCheck, PkiDir, PkiError,
     ca::window,
     home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
     load,
@@ -98,13 +98,13 @@ impl PkiDir {
     pub fn init(
         &self,
         names: &[ServerName],
-        caution: Caution,
+        clock_check: ClockCheck,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<IssueReport, PkiError> {
         let _lock = self.prepare()?;
         let mut work = InitRun { home: self, now, names, random, files: Vec::new() };
-        let mut ca = work.ca(caution)?;
+        let mut ca = work.ca(clock_check)?;
         work.secret(PERSO_KEY)?;
         work.secret(START_KEY)?;
         for (pair, kind) in PAIRS {
@@ -117,18 +117,18 @@ impl PkiDir {
     pub fn renew(
         &self,
         names: &[ServerName],
-        caution: Caution,
+        clock_check: ClockCheck,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<IssueReport, PkiError> {
         // Tokens that know only the CA before are still met.
         if let Some(previous) = self.previous()? {
-            previous.renew(names, caution, now, random)?;
+            previous.renew(names, clock_check, now, random)?;
         }
-        drop(self.load_ca(caution)?);
+        drop(self.load_ca(clock_check)?);
         let _lock = self.prepare()?;
         // Only now: whoever had the lock may have rotated it.
-        let mut ca = self.load_ca(caution)?;
+        let mut ca = self.load_ca(clock_check)?;
         // A server keeps the names that it was issued for.
         let kept = self.tls_names(ca.authority());
         let names = if kept.is_empty() { names } else { &kept };
@@ -150,11 +150,11 @@ impl PkiDir {
     pub fn issue_server(
         &self,
         names: &[ServerName],
-        caution: Caution,
+        clock_check: ClockCheck,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<IssueReport, PkiError> {
-        let mut ca = self.load_ca(caution)?;
+        let mut ca = self.load_ca(clock_check)?;
         let _lock = self.prepare()?;
         let mut work = InitRun { home: self, now, names, random, files: Vec::new() };
         let key = work.key(SERVER.key)?;
@@ -246,25 +246,25 @@ struct InitRun<'a> {
 
 impl InitRun<'_> {
     /// The CA that is here, or a new one. The certificate is written last: once it is there, the CA is complete.
-    fn ca(&mut self, caution: Caution) -> Result<Ca, PkiError> {
+    fn ca(&mut self, clock_check: ClockCheck) -> Result<Ca, PkiError> {
         if load::exists(&self.home.path(CA_CERTIFICATE))? {
-            let ca = self.home.load_ca(caution)?;
+            let ca = self.home.load_ca(clock_check)?;
             self.report(CA_KEY, FileOutcome::Kept, None);
             self.report(CA_CERTIFICATE, FileOutcome::Kept, Some(ca.authority().not_after()));
             return Ok(ca);
         }
         let key = self.key(CA_KEY)?;
-        let authority = self.new_authority(&key, caution)?;
+        let authority = self.new_authority(&key, clock_check)?;
         self.write_certificate(CA_CERTIFICATE, authority.der())?;
         self.report(CA_CERTIFICATE, FileOutcome::Created, Some(authority.not_after()));
-        Ca::new(key, authority, &self.home.record(), caution)
+        Ca::new(key, authority, &self.home.record(), clock_check)
     }
 
-    fn new_authority(&mut self, key: &KeyPair, caution: Caution) -> Result<Authority, PkiError> {
+    fn new_authority(&mut self, key: &KeyPair, clock_check: ClockCheck) -> Result<Authority, PkiError> {
         const CLASS: &str = "ca";
         let mut record = IssueRecord::open(&self.home.record(), true)?;
         let mut record = record.lock()?;
-        let at = record.moment(self.now, caution)?;
+        let at = record.moment(self.now, clock_check)?;
         record.require_free(key.public(), CLASS, AUTHORITY_NAME)?;
         let (not_before, not_after) = window(at, AUTHORITY_LIFE);
         let latest = Timestamp::from_second(UTC_TIME_END - 1).unwrap_or(not_after);

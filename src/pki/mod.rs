@@ -23,7 +23,7 @@ mod set;
 mod tests;
 
 pub use bundle::{Bundle, BundledCertificates, BundledPrevious, TerminalKeys, TerminalRequests};
-pub use ca::{Ca, Caution};
+pub use ca::{Ca, ClockCheck};
 pub use error::PkiError;
 pub use handover::Followed;
 pub use home::{PkiDir, TerminalIdentity, Tls};

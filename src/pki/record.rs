@@ -12,7 +12,7 @@ use fs4::fs_std::FileExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CLOCK_LEAP, CLOCK_TOLERANCE, Caution, PkiError};
+use super::{CLOCK_LEAP, CLOCK_TOLERANCE, ClockCheck, PkiError};
 use crate::crypto::{ec::Point, sha256};
 
 /// One certificate that was issued.
@@ -100,9 +100,9 @@ pub struct LockedRecord<'a>(&'a mut IssueRecord);
 impl LockedRecord<'_> {
     /// The moment of this issue. Refuses a clock that is behind the last issue, or far ahead of it; within the tolerance
     /// time stands still rather than going back.
-    pub fn moment(&self, now: Timestamp, caution: Caution) -> Result<Timestamp, PkiError> {
+    pub fn moment(&self, now: Timestamp, clock_check: ClockCheck) -> Result<Timestamp, PkiError> {
         match self.0.last {
-            Some(last) if caution == Caution::Usual => {
+            Some(last) if clock_check == ClockCheck::Enforced => {
                 if last.duration_since(now) > CLOCK_TOLERANCE {
                     return Err(PkiError::ClockBehind { now, last });
                 }

@@ -14,7 +14,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
 
 use super::{
-    Caution, IssueReport, PkiDir, PkiError,
+    ClockCheck, IssueReport, PkiDir, PkiError,
     home::{PERSO_KEY, START_KEY},
     load, record,
 };
@@ -53,7 +53,7 @@ impl PkiDir {
     pub fn begin_rotation(
         &self,
         names: &[ServerName],
-        caution: Caution,
+        clock_check: ClockCheck,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<IssueReport, PkiError> {
@@ -61,7 +61,7 @@ impl PkiDir {
             return Err(PkiError::RotationUnderWay);
         }
         // The CA key has to be here, and its record.
-        drop(self.load_ca(caution)?);
+        drop(self.load_ca(clock_check)?);
         let _lock = self.prepare()?;
         let next = Self::new(self.beside());
         let failed = |error| PkiError::Io { path: next.folder().to_owned(), error };
@@ -73,7 +73,7 @@ impl PkiDir {
         // A server keeps the names that it was issued for.
         let kept = self.tls_names(&self.load_authority()?);
         let names = if kept.is_empty() { names } else { &kept };
-        let report = next.init(names, caution, now, random)?;
+        let report = next.init(names, clock_check, now, random)?;
         exchange(self.folder(), next.folder()).map_err(failed)?;
         Ok(report)
     }

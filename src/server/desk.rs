@@ -20,7 +20,7 @@ use crate::{
         ec::Point,
         random::{self, SystemRandom},
     },
-    pki::{Ca, Caution, PkiDir, PkiError},
+    pki::{Ca, ClockCheck, PkiDir, PkiError},
 };
 
 /// Most lookups that are decided in one transaction.
@@ -58,12 +58,12 @@ pub struct Cas {
 }
 
 impl Cas {
-    fn load(home: &PkiDir, caution: Caution) -> Result<Self, PkiError> {
+    fn load(home: &PkiDir, clock_check: ClockCheck) -> Result<Self, PkiError> {
         let previous = match (home.previous()?, home.endorsement()?) {
-            (Some(previous), Some(endorsement)) => Some((previous.load_ca(caution)?, endorsement)),
+            (Some(previous), Some(endorsement)) => Some((previous.load_ca(clock_check)?, endorsement)),
             _ => None,
         };
-        Ok(Self { ca: home.load_ca(caution)?, previous })
+        Ok(Self { ca: home.load_ca(clock_check)?, previous })
     }
 
     fn points(&self) -> Vec<Point> {
@@ -80,7 +80,7 @@ impl AppState {
         log: Arc<dyn ServerLog>,
         now: Timestamp,
     ) -> Result<Arc<Self>, RunError> {
-        let cas = Cas::load(home, options.caution)?;
+        let cas = Cas::load(home, options.clock_check)?;
         let authorities = cas.points();
         let ids: Vec<_> = authorities.iter().map(Point::key_identifier).collect();
         let store = ServerStore::open(&options.store, &ids[0], ids.get(1)).await?;

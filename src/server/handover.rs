@@ -17,7 +17,7 @@ use crate::{
         sha256,
         x509::{Certificate, CertificateProfile},
     },
-    pki::{Ca, Caution, PkiDir, PkiError},
+    pki::{Ca, ClockCheck, PkiDir, PkiError},
     proof::thumbprint,
 };
 
@@ -36,13 +36,13 @@ pub async fn check(pki: &PkiDir, url: &StoreUrl) -> Result<(), RunError> {
 pub async fn carry_over(
     pki: &PkiDir,
     url: &StoreUrl,
-    caution: Caution,
+    clock_check: ClockCheck,
     now: Timestamp,
     told: &mut (dyn FnMut(u64) + Send),
 ) -> Result<u64, RunError> {
     let Some(previous) = pki.previous()? else { return Err(PkiError::NoRotation.into()) };
     let before = previous.load_authority()?.point().key_identifier();
-    let mut ca = pki.load_ca(caution)?;
+    let mut ca = pki.load_ca(clock_check)?;
     let store = ServerStore::open(url, &ca.authority().point().key_identifier(), Some(&before)).await?;
     administrator(pki, &previous, &store, now).await?;
     let (mut after, mut seen, mut done) = (String::new(), 0, 0);

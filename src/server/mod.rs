@@ -32,7 +32,7 @@ use jiff::Timestamp;
 
 use crate::{
     crypto::ec::Point,
-    pki::{Caution, PkiDir, PkiError},
+    pki::{ClockCheck, PkiDir, PkiError},
 };
 
 pub use init::Initialised;
@@ -51,7 +51,7 @@ pub struct ServerOptions {
     /// Where it keeps what it knows.
     pub store: StoreUrl,
     /// Whether a jump of the clock stops the CA.
-    pub caution: Caution,
+    pub clock_check: ClockCheck,
     /// Requests that one terminal may make in a second, on average; none for no limit.
     pub rate: Option<u32>,
     /// Connections at one time.

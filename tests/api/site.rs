@@ -16,7 +16,7 @@ use rollcall::{
         random::SystemRandom,
         x509::{Authority, ServerName, TlsCertificate, TlsUse},
     },
-    pki::{Caution, PkiDir, TerminalKeys},
+    pki::{ClockCheck, PkiDir, TerminalKeys},
     server_client::{RequestLimits, ServerClient},
 };
 use sqlx::{Connection, PgConnection, SqliteConnection};
@@ -111,7 +111,7 @@ impl Site {
         };
         let pki = PkiDir::new(home.path().join("pki"));
         let names = [ServerName::parse("localhost").unwrap()];
-        pki.init(&names, Caution::Usual, Timestamp::now(), &mut SystemRandom).unwrap();
+        pki.init(&names, ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
         let (tls, ecka) =
             (pki.load_terminal_tls(Timestamp::now()).unwrap(), pki.load_terminal(Timestamp::now()).unwrap());
         let admin = Terminal {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rollcall::{
     crypto::random::SystemRandom,
-    pki::{Caution, PkiDir},
+    pki::{ClockCheck, PkiDir},
 };
 use serde_json::{Value, json};
 
@@ -198,7 +198,7 @@ fn the_ca_of_a_server_is_rotated(card: &str) {
     // Once more, killed between the folder and the store: the server takes both along, and so does the next command.
     all.office.kill();
     let (home, now) = (PkiDir::new(first.join("pki")), jiff::Timestamp::now());
-    home.begin_rotation(&[], Caution::Usual, now, &mut SystemRandom).unwrap();
+    home.begin_rotation(&[], ClockCheck::Enforced, now, &mut SystemRandom).unwrap();
     all.at(&first);
     all.office.start();
     all.office.configure("");

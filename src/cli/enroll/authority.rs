@@ -15,7 +15,7 @@ use crate::{
     config::Settings,
     crypto::{ec::Point, random::SystemRandom},
     failure::Failure,
-    pki::{Ca, Caution, PkiDir, PkiError},
+    pki::{Ca, ClockCheck, PkiDir, PkiError},
     server_client::ServerClient,
     terminal::enrollment::{Certificates, EnrollError, KeysToCertify, TokenAuthority},
     terminal::presence::Input,
@@ -27,8 +27,8 @@ pub fn authority(settings: &Settings, home: &PkiDir) -> Result<SharedAuthority, 
         let point = *home.load_authority()?.point();
         return Ok(SharedAuthority::new(Remote { server: connect(settings)?, point }));
     }
-    let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
-    let ca = home.load_ca(caution)?;
+    let clock_check = ClockCheck::skipped_if(settings.yes);
+    let ca = home.load_ca(clock_check)?;
     Ok(SharedAuthority::new(LocalCertifier { point: *ca.authority().point(), ca, settings: settings.clone() }))
 }
 

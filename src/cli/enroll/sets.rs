@@ -8,7 +8,7 @@ use crate::{
     config::Settings,
     crypto::random::SystemRandom,
     failure::Failure,
-    pki::{Caution, PkiDir, PkiError, Set, SetId},
+    pki::{ClockCheck, PkiDir, PkiError, Set, SetId},
     reader::pcsc::Transaction,
     terminal::enrollment::{
         EnrollError,
@@ -22,7 +22,7 @@ use crate::{
 pub struct SetChoice {
     home: PkiDir,
     wanted: SetRequest,
-    caution: Caution,
+    clock_check: ClockCheck,
     accept_trackable: bool,
 }
 
@@ -40,12 +40,12 @@ impl SetChoice {
             (None, Some(size)) => SetRequest::Sized(size),
             (None, None) => return Ok(None),
         };
-        let caution = if settings.yes { Caution::Waived } else { Caution::Usual };
+        let clock_check = ClockCheck::skipped_if(settings.yes);
         if let SetRequest::Named(id) = wanted {
             // Before a card is touched: it is there, and it is this CA's.
             home.find_set(id)?;
         }
-        Ok(Some(Self { home: home.clone(), wanted, caution, accept_trackable: args.accept_trackable }))
+        Ok(Some(Self { home: home.clone(), wanted, clock_check, accept_trackable: args.accept_trackable }))
     }
 
     /// Refuses a card that gives itself away, before the first step that changes it. It is asked for only when it would
@@ -60,7 +60,7 @@ impl SetChoice {
     }
 
     fn create(&self) -> Result<Set, PkiError> {
-        let mut ca = self.home.load_ca(self.caution)?;
+        let mut ca = self.home.load_ca(self.clock_check)?;
         self.home.create_set(&mut ca, Timestamp::now(), &mut SystemRandom)
     }
 }

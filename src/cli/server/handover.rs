@@ -9,7 +9,7 @@ use crate::{
     cli::printer::Printer,
     config::Settings,
     failure::Failure,
-    pki::{Caution, PkiDir},
+    pki::{ClockCheck, PkiDir},
     server::{self, StoreUrl, handover},
 };
 
@@ -30,10 +30,10 @@ impl Place {
     }
 
     /// It belongs to the new CA from now on, and knows its certificates. Once more it changes nothing.
-    pub fn take_along(&self, home: &PkiDir, caution: Caution, out: &mut Printer) -> Result<(), Failure> {
+    pub fn take_along(&self, home: &PkiDir, clock_check: ClockCheck, out: &mut Printer) -> Result<(), Failure> {
         let done = {
             let mut told = |seen| out.progress("tokens of the server", seen, None);
-            server::block_on(handover::carry_over(home, &self.0, caution, Timestamp::now(), &mut told))??
+            server::block_on(handover::carry_over(home, &self.0, clock_check, Timestamp::now(), &mut told))??
         };
         out.progress_end();
         if done > 0 {

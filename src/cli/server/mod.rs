@@ -38,7 +38,12 @@ impl Place {
     }
 
     /// Nobody is here.
-    pub fn take_along(&self, _: &crate::pki::PkiDir, _: crate::pki::Caution, _: &mut Printer) -> Result<(), Failure> {
+    pub fn take_along(
+        &self,
+        _: &crate::pki::PkiDir,
+        _: crate::pki::ClockCheck,
+        _: &mut Printer,
+    ) -> Result<(), Failure> {
         match *self {}
     }
 }

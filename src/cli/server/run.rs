@@ -18,7 +18,7 @@ use crate::{
     cli::{interrupt::Interrupt, json, printer::Printer},
     config::Settings,
     failure::{ExitClass, Failure},
-    pki::Caution,
+    pki::ClockCheck,
     server::{self, RequestLine, RunError, ServerLog, ServerOptions, StoreUrl},
 };
 
@@ -58,7 +58,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         listen: args.listen.unwrap_or(settings.server.listen),
         pki: settings.pki_folder(),
         store: url.clone(),
-        caution: if settings.yes { Caution::Waived } else { Caution::Usual },
+        clock_check: ClockCheck::skipped_if(settings.yes),
         rate: Some(settings.server.rate).filter(|rate| *rate > 0),
         connections: settings.server.connections as usize,
         patience: PATIENCE,

@@ -16,7 +16,7 @@ fn issue(ca: &mut Ca, keys: &TerminalKeys, role: TerminalRole) -> BundledCertifi
 }
 
 fn bundle(place: &Place) -> Bundle {
-    let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+    let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
     let keys = TerminalKeys::generate(&mut SystemRandom).unwrap();
     let certificates = issue(&mut ca, &keys, TerminalRole::Read);
     Bundle::new("desk", Some("https://server:7443"), keys, certificates).unwrap()
@@ -35,7 +35,7 @@ fn a_bundle_makes_a_terminal_and_holds_no_ca_key() {
     second.home.import(&read).unwrap();
     assert_eq!(second.home.load_terminal(now()).unwrap().certificate.subject(), "desk");
     assert_eq!(second.home.load_terminal_tls(now()).unwrap().certificate.subject(), "desk");
-    assert_eq!(code(second.home.load_ca(Caution::Usual).unwrap_err()), "pki.no-ca-key");
+    assert_eq!(code(second.home.load_ca(ClockCheck::Enforced).unwrap_err()), "pki.no-ca-key");
     for name in ["terminal-ecka.key", "terminal-tls.key"] {
         assert_eq!(fs::metadata(second.path(name)).unwrap().permissions().mode() & 0o777, 0o600);
     }
@@ -58,11 +58,12 @@ fn nothing_that_is_there_is_overwritten() {
 #[test]
 fn a_bundle_that_does_not_fit_together_is_refused() {
     let place = Place::initialised();
-    let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+    let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
     let (keys, others) =
         (TerminalKeys::generate(&mut SystemRandom).unwrap(), TerminalKeys::generate(&mut SystemRandom).unwrap());
     let right = issue(&mut ca, &keys, TerminalRole::Read);
-    let foreign = issue(&mut Place::initialised().home.load_ca(Caution::Usual).unwrap(), &others, TerminalRole::Read);
+    let foreign =
+        issue(&mut Place::initialised().home.load_ca(ClockCheck::Enforced).unwrap(), &others, TerminalRole::Read);
     let swapped = BundledCertificates { tls: right.ecka.clone(), ecka: right.tls.clone(), ..right.clone() };
     let other_ca = BundledCertificates { ca: foreign.ca.clone(), ..right.clone() };
     for (certificates, keys) in [(&right, &others), (&swapped, &keys), (&other_ca, &keys), (&foreign, &keys)] {
@@ -79,7 +80,7 @@ fn a_bundle_that_does_not_fit_together_is_refused() {
 fn renewed_certificates_are_those_of_our_keys() {
     let (first, second) = (Place::initialised(), Place::new());
     second.home.import(&bundle(&first)).unwrap();
-    let mut ca = first.home.load_ca(Caution::Usual).unwrap();
+    let mut ca = first.home.load_ca(ClockCheck::Enforced).unwrap();
     let requests = second.home.renewal(now()).unwrap();
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     assert_eq!((read(&requests.tls).subject(), read(&requests.ecka).subject()), ("desk", "desk"));

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn tokens_are_certified_for_ten_years_and_never_beyond_the_ca() {
     let place = Place::initialised();
-    let mut ca = place.home.load_ca(Caution::Waived).unwrap();
+    let mut ca = place.home.load_ca(ClockCheck::Skipped).unwrap();
     let point = *ca.authority().point();
     let id = Uuid::from_bytes([0xA5; 16]);
     let (ecka, identity) = (test_key(), test_key());
@@ -26,13 +26,13 @@ fn one_key_is_never_certified_for_two_purposes() {
     let (id, other) = (Uuid::from_bytes([1; 16]), Uuid::from_bytes([2; 16]));
     let key = test_key();
     let random = &mut SystemRandom;
-    let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+    let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
     ca.certify_identity(id, key.public(), now(), random).unwrap();
     // The same once more: a step whose answer was lost.
     ca.certify_identity(id, key.public(), now(), random).unwrap();
     // Also by a process that starts afterwards, and with --yes.
-    for caution in [Caution::Usual, Caution::Waived] {
-        let mut ca = place.home.load_ca(caution).unwrap();
+    for clock_check in [ClockCheck::Enforced, ClockCheck::Skipped] {
+        let mut ca = place.home.load_ca(clock_check).unwrap();
         let request = CertificateRequest::verify(&CertificateRequest::sign(&key, &id.to_string()).unwrap()).unwrap();
         for refused in [
             ca.certify_token_ecka(id, key.public(), now(), random),
@@ -53,15 +53,15 @@ fn one_key_is_never_certified_for_two_purposes() {
     let own = *ca.authority().point();
     assert_eq!(code(ca.certify_identity(id, &own, now(), random).unwrap_err()), "pki.key-taken");
     fs::remove_file(place.path("issued.ndjson")).unwrap();
-    let mut ca = place.home.load_ca(Caution::Waived).unwrap();
+    let mut ca = place.home.load_ca(ClockCheck::Skipped).unwrap();
     assert_eq!(code(ca.certify_identity(id, &own, now(), random).unwrap_err()), "pki.key-taken");
 }
 
 #[test]
 fn a_clock_that_jumped_issues_nothing() {
     let place = Place::initialised();
-    let issue = |caution, now| {
-        let mut ca = place.home.load_ca(caution).unwrap();
+    let issue = |clock_check, now| {
+        let mut ca = place.home.load_ca(clock_check).unwrap();
         let der = ca.certify_identity(Uuid::nil(), test_key().public(), now, &mut SystemRandom)?;
         Ok::<_, PkiError>(Certificate::verify(&der, ca.authority().point(), &[CertificateProfile::Identity]).unwrap())
     };
@@ -69,17 +69,17 @@ fn a_clock_that_jumped_issues_nothing() {
     let ahead = now() + CLOCK_LEAP + SECOND;
     for wrong in [behind, ahead] {
         let lines = record::entries(&place.home.record()).unwrap().len();
-        assert_eq!(code(issue(Caution::Usual, wrong).unwrap_err()), "pki.clock");
+        assert_eq!(code(issue(ClockCheck::Enforced, wrong).unwrap_err()), "pki.clock");
         assert_eq!(code(place.renew(wrong).unwrap_err()), "pki.clock");
         assert_eq!(record::entries(&place.home.record()).unwrap().len(), lines);
     }
     // A little behind is as now: time does not go back.
-    let stood = issue(Caution::Usual, now() - CLOCK_TOLERANCE).unwrap();
+    let stood = issue(ClockCheck::Enforced, now() - CLOCK_TOLERANCE).unwrap();
     assert_eq!(stood.not_before(), now() - CLOCK_TOLERANCE);
-    issue(Caution::Usual, ahead - SECOND).unwrap();
+    issue(ClockCheck::Enforced, ahead - SECOND).unwrap();
     // The operator knows better; and what was issued last is what counts.
-    issue(Caution::Waived, now()).unwrap();
-    issue(Caution::Usual, now()).unwrap();
+    issue(ClockCheck::Skipped, now()).unwrap();
+    issue(ClockCheck::Enforced, now()).unwrap();
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn the_record_survives_a_crash_and_tells_damage() {
     for length in [start + 1, start + 40, whole.len() - 1] {
         fs::write(&path, &whole[..length]).unwrap();
         assert_eq!(record::entries(&path).unwrap(), lines[..5]);
-        let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+        let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
         ca.certify_identity(Uuid::nil(), test_key().public(), now(), &mut SystemRandom).unwrap();
         let after = record::entries(&path).unwrap();
         assert_eq!((&after[..5], after[5].class.as_str()), (&lines[..5], "identity"));
@@ -120,7 +120,7 @@ fn several_processes_may_issue_at_once() {
         for n in 0..PROCESSES {
             let (place, keys, start) = (&place, &keys, &start);
             scope.spawn(move || {
-                let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+                let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
                 for key in keys {
                     start.wait();
                     match ca.certify_identity(Uuid::from_bytes([n; 16]), key.public(), now(), &mut SystemRandom) {
@@ -139,7 +139,7 @@ fn several_processes_may_issue_at_once() {
 #[test]
 fn sets_have_a_key_that_was_made_here() {
     let place = Place::initialised();
-    let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+    let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
     let made = place.home.create_set(&mut ca, now(), &mut SystemRandom).unwrap();
     assert_eq!(made.certificate.class(), CertificateProfile::SetEcka);
     assert!(made.certificate.subject().starts_with("set ") && made.certificate.der().len() <= 480);

@@ -14,10 +14,10 @@ fn renewal(office: &Place, door: &Place) -> BundledCertificates {
     let requests = door.home.renewal(now()).unwrap();
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     let ecka = |home: &PkiDir| {
-        let mut ca = home.load_ca(Caution::Usual).unwrap();
+        let mut ca = home.load_ca(ClockCheck::Enforced).unwrap();
         ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
     };
-    let mut ca = office.home.load_ca(Caution::Usual).unwrap();
+    let mut ca = office.home.load_ca(ClockCheck::Enforced).unwrap();
     BundledCertificates {
         tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
         ecka: ecka(&office.home),
@@ -31,7 +31,7 @@ fn renewal(office: &Place, door: &Place) -> BundledCertificates {
 }
 
 fn begin(place: &Place) {
-    place.home.begin_rotation(&names(), Caution::Usual, now(), &mut SystemRandom).unwrap();
+    place.home.begin_rotation(&names(), ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
 }
 
 impl Pair {
@@ -40,7 +40,7 @@ impl Pair {
         let keys = TerminalKeys::generate(&mut SystemRandom).unwrap();
         let requests = keys.requests("door", "door").unwrap();
         let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
-        let mut ca = office.home.load_ca(Caution::Usual).unwrap();
+        let mut ca = office.home.load_ca(ClockCheck::Enforced).unwrap();
         let certificates = BundledCertificates {
             tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
             ecka: ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
@@ -88,7 +88,7 @@ fn the_server_shows_what_every_terminal_knows() {
     };
     let before = shown(&office.home);
     assert_eq!((before.0, before.1, before.2), (old, 1, old));
-    office.home.begin_rotation(&[], Caution::Usual, now(), &mut SystemRandom).unwrap();
+    office.home.begin_rotation(&[], ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
     assert_eq!(shown(&office.home), (old, 2, old, before.3.clone()));
     office.home.finish_rotation().unwrap();
     let new = *office.home.load_authority().unwrap().point();
@@ -142,7 +142,8 @@ fn a_bundle_of_the_time_between_brings_both() {
     let requests = keys.requests("late", "late").unwrap();
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     let before = office.home.previous().unwrap().unwrap();
-    let (mut ca, mut old) = (office.home.load_ca(Caution::Usual).unwrap(), before.load_ca(Caution::Usual).unwrap());
+    let (mut ca, mut old) =
+        (office.home.load_ca(ClockCheck::Enforced).unwrap(), before.load_ca(ClockCheck::Enforced).unwrap());
     let ecka = |ca: &mut crate::pki::Ca| {
         ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
     };

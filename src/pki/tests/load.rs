@@ -5,7 +5,7 @@ fn the_inventory_tells_what_is_there_and_hides_nothing() {
     let place = Place::new();
     assert!(place.home.inventory().unwrap().is_empty());
     place.init(now()).unwrap();
-    let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+    let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
     let set = place.home.create_set(&mut ca, now(), &mut SystemRandom).unwrap().id;
     fs::write(place.path("sets/notes.txt"), "not ours").unwrap();
     let items = place.home.inventory().unwrap();
@@ -116,7 +116,7 @@ fn damaged_files_are_refused() {
         for content in [&b""[..], b"hello", &p384, &long] {
             fs::write(place.path(name), content).unwrap();
             let result = place.load_all(now()).and_then(|()| {
-                let mut ca = place.home.load_ca(Caution::Usual)?;
+                let mut ca = place.home.load_ca(ClockCheck::Enforced)?;
                 ca.certify_identity(Uuid::nil(), test_key().public(), now(), &mut SystemRandom).map(drop)
             });
             if name == "issued.ndjson" && content.iter().all(|byte| *byte != b'\n') {
@@ -182,7 +182,7 @@ fn certificates_of_a_terminal_expire_and_are_renewed() {
 fn nothing_secret_is_printed() {
     let place = Place::initialised();
     let terminal = place.home.load_terminal(now()).unwrap();
-    let ca = place.home.load_ca(Caution::Usual).unwrap();
+    let ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
     let start = place.home.load_start_key().unwrap();
     let printed = format!("{ca:?} {terminal:?} {start:?}");
     for name in ["ca.key", "terminal-ecka.key"] {

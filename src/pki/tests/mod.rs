@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    AUTHORITY_LIFE, Age, CLOCK_LEAP, CLOCK_TOLERANCE, Caution, Content, Facts, FileOutcome, InventoryItem, PkiDir,
+    AUTHORITY_LIFE, Age, CLOCK_LEAP, CLOCK_TOLERANCE, ClockCheck, Content, Facts, FileOutcome, InventoryItem, PkiDir,
     PkiError, SetId, TERMINAL_LIFE, TOKEN_LIFE,
     record::{self, fingerprint},
 };
@@ -85,11 +85,11 @@ impl Place {
     }
 
     fn init(&self, now: Timestamp) -> Result<super::IssueReport, PkiError> {
-        self.home.init(&names(), Caution::Usual, now, &mut SystemRandom)
+        self.home.init(&names(), ClockCheck::Enforced, now, &mut SystemRandom)
     }
 
     fn renew(&self, now: Timestamp) -> Result<super::IssueReport, PkiError> {
-        self.home.renew(&names(), Caution::Usual, now, &mut SystemRandom)
+        self.home.renew(&names(), ClockCheck::Enforced, now, &mut SystemRandom)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -106,7 +106,7 @@ impl Place {
     }
 
     fn load_all(&self, now: Timestamp) -> Result<(), PkiError> {
-        self.home.load_ca(Caution::Usual)?;
+        self.home.load_ca(ClockCheck::Enforced)?;
         self.home.load_terminal(now)?;
         self.home.load_admin_terminal(now)?;
         self.home.load_terminal_tls(now)?;

@@ -5,7 +5,7 @@ use std::fs;
 use super::*;
 
 fn begin(place: &Place, now: Timestamp) -> Result<super::super::IssueReport, PkiError> {
-    place.home.begin_rotation(&names(), Caution::Usual, now, &mut SystemRandom)
+    place.home.begin_rotation(&names(), ClockCheck::Enforced, now, &mut SystemRandom)
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn both_cas_are_here_until_it_ends() {
     let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
     for id in ids {
         let key = *test_key().public();
-        let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+        let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
         ca.certify_token_ecka(id, &key, now(), &mut SystemRandom).unwrap();
     }
     // What a run that was killed has left behind is no obstacle, and nothing of it is used.

@@ -16,7 +16,7 @@ impl Place {
     }
 
     fn set(&self) -> Result<Set, PkiError> {
-        self.home.create_set(&mut self.home.load_ca(Caution::Usual)?, now(), &mut SystemRandom)
+        self.home.create_set(&mut self.home.load_ca(ClockCheck::Enforced)?, now(), &mut SystemRandom)
     }
 
     fn sets(&self) -> usize {
@@ -150,7 +150,7 @@ fn without_the_ca_key_no_set_follows() {
 fn the_sets_of_a_ca_that_is_rotated_out_are_good_until_its_end() {
     let place = Place::initialised();
     let id = place.join(SIZE, &card(0));
-    place.home.begin_rotation(&names(), Caution::Usual, now(), &mut SystemRandom).unwrap();
+    place.home.begin_rotation(&names(), ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
     let broken = || {
         let broken =
             |item: &crate::pki::InventoryItem| matches!(item.content, crate::pki::Content::Certificate(Err(_)));

@@ -70,7 +70,7 @@ fn a_key_and_request_of_openssl_are_taken() {
         ["req", "-new", "-key", "other.key", "-subj", "/CN=door north", "-outform", "DER", "-out", "other.csr"];
     openssl_says(&place, &request);
     let request = CertificateRequest::verify(&fs::read(place.path("other.csr")).unwrap()).unwrap();
-    let mut ca = place.home.load_ca(Caution::Usual).unwrap();
+    let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
     let der = ca.certify_terminal(TerminalRole::Write, &request, now(), &mut SystemRandom).unwrap();
     let read = Certificate::verify(&der, ca.authority().point(), &CertificateProfile::TERMINAL).unwrap();
     assert_eq!((read.subject(), read.class()), ("door north", CertificateProfile::Terminal(TerminalRole::Write)));
