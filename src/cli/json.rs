@@ -26,7 +26,7 @@ pub use apdu::{Exchanged, Tlv};
 pub use finding::{FindingView, Severity};
 pub use parts::{At, Ms, Named, Schema};
 pub use pki::{Pki, PkiKind, PkiState};
-pub use rotation::{RotationState, RotationView, SetRotation};
+pub use rotation::{RotationState, RotationView, SetRotationView};
 pub use server::{Audit, Import, ServerState, ServerTerminal, ServerToken, ServerUserView};
 pub use token::{RegisteredView, TokenAction, TokenChange, TokenChanged, TokenModeView, TokenState, TokenView};
 
@@ -61,7 +61,7 @@ named! {
     TokenChange = "rollcall.token-change/1",
     RotationView = "rollcall.rotation/1",
     RotationState = "rollcall.rotation-state/1",
-    SetRotation = "rollcall.set-rotation/1",
+    SetRotationView = "rollcall.set-rotation/1",
     Pki = "rollcall.pki/1",
     ServerState = "rollcall.server/1",
     Audit = "rollcall.audit/1",

@@ -10,7 +10,7 @@ use super::{
     confirm::confirm,
     host::server_names,
     issue,
-    json::{Pki, PkiKind, PkiState, Schema, SetRotation},
+    json::{Pki, PkiKind, PkiState, Schema, SetRotationView},
     pki_rotate,
     printer::Printer,
     server::client::connect,
@@ -23,7 +23,7 @@ use crate::{
     files,
     pki::{
         Age, Bundle, ClockCheck, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir, PkiError, SetId,
-        Succession,
+        SetRotation,
     },
 };
 
@@ -75,33 +75,33 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
 /// Another set in the place of this one, or the end of it.
 fn rotate_set(id: SetId, finish: bool, settings: &Settings, home: &PkiDir, out: &mut Printer) -> Result<u8, Failure> {
     if finish {
-        let left = home.succession(id)?.left();
+        let left = home.set_rotation(id)?.left();
         let what = format!(
             "this destroys the key of the set {id} here; {left} of its tokens are not known to have the new one"
         );
         confirm(settings, out, &what, "finish")?;
-        let succession = home.finish_succession(id)?;
-        return out.object(&set_rotation(&succession, true)).map(|()| 0);
+        let rotation = home.finish_set_rotation(id)?;
+        return out.object(&set_rotation_view(&rotation, true)).map(|()| 0);
     }
     let clock_check = ClockCheck::skipped_if(settings.yes);
     // Only where the CA key lies is a set made.
     let mut ca = home.load_ca(clock_check)?;
     let mut create = || home.create_set(&mut ca, Timestamp::now(), &mut SystemRandom);
-    let succession = home.begin_succession(id, &mut create)?;
-    out.object(&set_rotation(&succession, false))?;
+    let rotation = home.begin_set_rotation(id, &mut create)?;
+    out.object(&set_rotation_view(&rotation, false))?;
     out.note(&format!("give its tokens the new key: rollcall token rotate --set {id} --all"));
     Ok(0)
 }
 
 /// How far it is, as an object.
-pub fn set_rotation(succession: &Succession, finished: bool) -> SetRotation {
-    SetRotation {
+pub fn set_rotation_view(rotation: &SetRotation, finished: bool) -> SetRotationView {
+    SetRotationView {
         schema: Schema::default(),
-        set: succession.from.to_string(),
-        successor: succession.to.id.to_string(),
-        tokens: succession.tokens,
-        done: succession.done(),
-        left: succession.left(),
+        set: rotation.from.to_string(),
+        successor: rotation.to.id.to_string(),
+        tokens: rotation.tokens,
+        done: rotation.done(),
+        left: rotation.left(),
         finished,
     }
 }

@@ -15,7 +15,7 @@ use super::{
     enroll::{one_reader, remember},
     interrupt::Interrupt,
     json,
-    pki::set_rotation,
+    pki::set_rotation_view,
     printer::Printer,
     station,
     token_change::with_card,
@@ -28,7 +28,7 @@ use crate::{
         random::{SystemRandom, bytes},
     },
     failure::{ExitClass, Failure},
-    pki::{Ca, ClockCheck, PkiDir, PkiError, Rotation, Set, Succession},
+    pki::{Ca, ClockCheck, PkiDir, PkiError, Rotation, Set, SetRotation},
     reader::monitor::{Monitor, ReaderEvent},
     terminal::administration::{
         ManageError, RotationTarget,
@@ -47,7 +47,7 @@ use crate::{
 pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let home = PkiDir::new(settings.pki_folder());
     let goal = match args.set {
-        Some(set) => Goal::Set(Box::new(home.succession(set)?)),
+        Some(set) => Goal::Set(Box::new(home.set_rotation(set)?)),
         None => Goal::Ca(home.rotation()?),
     };
     if args.all && args.dry_run {
@@ -82,14 +82,14 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
 /// What the tokens are moved to, and how far that is.
 enum Goal {
     Ca(Rotation),
-    Set(Box<Succession>),
+    Set(Box<SetRotation>),
 }
 
 impl Goal {
     fn words(&self) -> String {
         match self {
             Self::Ca(_) => "the new CA".to_owned(),
-            Self::Set(succession) => format!("the set {}", succession.to.id),
+            Self::Set(rotation) => format!("the set {}", rotation.to.id),
         }
     }
 
@@ -97,7 +97,7 @@ impl Goal {
     fn tokens(&self) -> usize {
         match self {
             Self::Ca(rotation) => rotation.done.len() + rotation.left.len(),
-            Self::Set(succession) => succession.tokens,
+            Self::Set(rotation) => rotation.tokens,
         }
     }
 
@@ -105,7 +105,7 @@ impl Goal {
     fn left(&self) -> usize {
         match self {
             Self::Ca(rotation) => rotation.left.len(),
-            Self::Set(succession) => succession.left(),
+            Self::Set(rotation) => rotation.left(),
         }
     }
 
@@ -117,7 +117,7 @@ impl Goal {
                 done: rotation.done.len(),
                 left: rotation.left.iter().copied().collect(),
             }),
-            Self::Set(succession) => out.object(&set_rotation(succession, false)),
+            Self::Set(rotation) => out.object(&set_rotation_view(rotation, false)),
         }
     }
 }
@@ -171,7 +171,7 @@ impl RotationRun<'_> {
 
     fn note(&mut self, id: Uuid) -> Result<(), Failure> {
         match &mut self.goal {
-            Goal::Set(succession) => self.home.note_moved(succession, id, true)?,
+            Goal::Set(rotation) => self.home.note_moved(rotation, id, true)?,
             Goal::Ca(rotation) => {
                 if rotation.left.remove(&id) {
                     rotation.done.insert(id);
@@ -204,7 +204,7 @@ impl RotationAuthority for RotationCertifier<'_> {
             // Of the CA before: all its tokens go to one new set.
             Err(PkiError::Certificate { .. }) => {
                 let mut create = || home.create_set(ca, Timestamp::now(), &mut SystemRandom);
-                Ok(key_of(&home.begin_succession(id, &mut create).map_err(|e| refused(&e))?.to))
+                Ok(key_of(&home.begin_set_rotation(id, &mut create).map_err(|e| refused(&e))?.to))
             }
             Err(error) => Err(refused(&error)),
         }

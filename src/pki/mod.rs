@@ -32,7 +32,7 @@ pub use inventory::{Age, Content, Facts, InventoryItem};
 use jiff::SignedDuration;
 pub use perso::PersoKey;
 pub use rotation::Rotation;
-pub use set::{SET_SIZES, Set, SetId, Succession};
+pub use set::{SET_SIZES, Set, SetId, SetRotation};
 
 /// The common name of every CA; which one it is says its key identifier.
 pub const AUTHORITY_NAME: &str = "Rollcall CA";

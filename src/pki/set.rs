@@ -1,13 +1,13 @@
 //! Sets of private tokens: k tokens share an ECKA key that was made here and nowhere else.
 
-mod succession;
-mod tally;
+mod membership;
+mod set_rotation;
 
 use std::{fmt, fs, io, str::FromStr};
 
 use jiff::Timestamp;
 
-pub use self::{succession::Succession, tally::SET_SIZES};
+pub use self::{membership::SET_SIZES, set_rotation::SetRotation};
 use super::{Ca, PkiDir, PkiError, load};
 use crate::{
     crypto::{

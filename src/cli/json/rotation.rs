@@ -41,7 +41,8 @@ pub struct RotationState {
 
 /// How far the key of a set is replaced (`pki rotate-set`, `token rotate --set ID --all --dry-run`).
 #[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct SetRotation {
+#[schemars(rename = "SetRotation")]
+pub struct SetRotationView {
     /// Which object this is.
     pub schema: Schema<Self>,
     /// The set before, 16 hex digits.

@@ -1,7 +1,7 @@
 //! The objects of a rotation for people and as csv.
 
 use super::{error, failed, text, word};
-use crate::cli::json::{RotationState, RotationView, SetRotation, TokenChanged};
+use crate::cli::json::{RotationState, RotationView, SetRotationView, TokenChanged};
 use crate::cli::printer::Printable;
 use crate::cli::table::{Cell, Style};
 
@@ -40,7 +40,7 @@ impl Printable for RotationState {
     }
 }
 
-impl Printable for SetRotation {
+impl Printable for SetRotationView {
     const COLUMNS: &'static [&'static str] = &["set", "successor", "tokens", "done", "left", "finished"];
     const HEADS: &'static [&'static str] = &["SET", "SUCCESSOR", "TOKENS", "DONE", "LEFT"];
 

@@ -46,9 +46,9 @@ fn a_set_takes_its_size_and_the_next_one_begins() {
     place.home.leave_sets(&card(7)).unwrap();
     place.home.leave_sets(&card(99)).unwrap();
     let free = (SIZE - 1).into();
-    let tally = fs::read(place.path(&format!("sets/{}.json", first[0]))).unwrap();
-    let tally: serde_json::Value = serde_json::from_slice(&tally).unwrap();
-    assert_eq!(tally["cards"].as_array().map(Vec::len), Some(free));
+    let membership = fs::read(place.path(&format!("sets/{}.json", first[0]))).unwrap();
+    let membership: serde_json::Value = serde_json::from_slice(&membership).unwrap();
+    assert_eq!(membership["cards"].as_array().map(Vec::len), Some(free));
     assert!([first[0], second].contains(&place.join(SIZE, &card(35))));
 }
 
@@ -59,11 +59,11 @@ fn a_named_set_is_refused_when_it_is_full_or_not_here() {
     // Nobody said how large it is to be: 256 at most.
     let at_most = usize::from(*crate::pki::SET_SIZES.end());
     let cards: Vec<_> = (0..at_most - 1).map(card).collect();
-    let tally = serde_json::json!({ "size": at_most, "cards": cards }).to_string();
+    let membership = serde_json::json!({ "size": at_most, "cards": cards }).to_string();
     assert_eq!(place.home.join_set(id, &card(0)).unwrap().id, id);
     let about = fs::metadata(place.path(&format!("sets/{id}.json"))).unwrap();
     assert_eq!(about.permissions().mode() & 0o777, 0o600);
-    fs::write(place.path(&format!("sets/{id}.json")), tally).unwrap();
+    fs::write(place.path(&format!("sets/{id}.json")), membership).unwrap();
     place.home.join_set(id, &card(1000)).unwrap();
     assert_eq!(code(place.home.join_set(id, &card(1001)).unwrap_err()), "pki.set-full");
     assert_eq!(place.home.join_set(id, &card(1000)).unwrap().id, id);
@@ -74,7 +74,7 @@ fn a_named_set_is_refused_when_it_is_full_or_not_here() {
 }
 
 #[test]
-fn a_tally_that_cannot_be_read_is_no_empty_one() {
+fn a_membership_file_that_cannot_be_read_is_no_empty_one() {
     let place = Place::initialised();
     let id = place.join(SIZE, &card(0));
     fs::write(place.path(&format!("sets/{id}.json")), "{").unwrap();
@@ -108,30 +108,30 @@ fn another_set_takes_the_place_of_one_with_all_its_cards() {
     let home = &place.home;
     let first = place.join(SIZE, &card(0));
     place.join(SIZE, &card(1));
-    let begin = |id| home.begin_succession(id, &mut || place.set());
-    assert_eq!(code(home.succession(first).unwrap_err()), "pki.no-set-rotation");
+    let begin = |id| home.begin_set_rotation(id, &mut || place.set());
+    assert_eq!(code(home.set_rotation(first).unwrap_err()), "pki.no-set-rotation");
     assert_eq!(code(begin("0123456789abcdef".parse().unwrap()).unwrap_err()), "pki.no-set");
-    let mut succession = begin(first).unwrap();
-    let second = succession.to.id;
-    assert_eq!((succession.tokens, succession.done(), succession.left()), (2, 0, 2));
+    let mut rotation = begin(first).unwrap();
+    let second = rotation.to.id;
+    assert_eq!((rotation.tokens, rotation.done(), rotation.left()), (2, 0, 2));
     assert_eq!((begin(first).unwrap().to.id, place.sets()), (second, 2), "said again");
     // Whoever was counted is counted there, and nobody joins the one before.
     assert_eq!((place.join(SIZE, &card(1)), place.join(SIZE, &card(2))), (second, second));
     assert_eq!(code(home.join_set(first, &card(3)).unwrap_err()), "pki.set-replaced");
     // A token that was enrolled into the new set has never been moved.
     let [moved, new] = [Uuid::from_u128(1), Uuid::from_u128(2)];
-    home.note_moved(&mut succession, new, true).unwrap();
-    home.note_moved(&mut succession, moved, false).unwrap();
-    assert_eq!((succession.done(), home.succession(first).unwrap().done()), (0, 0));
-    home.note_moved(&mut succession, moved, true).unwrap();
-    home.note_moved(&mut succession, moved, false).unwrap();
-    assert_eq!((succession.left(), home.succession(first).unwrap().left()), (1, 1));
+    home.note_moved(&mut rotation, new, true).unwrap();
+    home.note_moved(&mut rotation, moved, false).unwrap();
+    assert_eq!((rotation.done(), home.set_rotation(first).unwrap().done()), (0, 0));
+    home.note_moved(&mut rotation, moved, true).unwrap();
+    home.note_moved(&mut rotation, moved, false).unwrap();
+    assert_eq!((rotation.left(), home.set_rotation(first).unwrap().left()), (1, 1));
     // And the next one.
     let third = begin(second).unwrap();
     assert_eq!((third.tokens, third.to.id == second), (3, false));
     // Its key is destroyed; who is late is moved nevertheless.
     for _ in 0..2 {
-        assert_eq!(home.finish_succession(first).unwrap().to.id, second);
+        assert_eq!(home.finish_set_rotation(first).unwrap().to.id, second);
     }
     assert!(["key", "crt", "json"].iter().all(|suffix| !place.path(&format!("sets/{first}.{suffix}")).exists()));
     assert_eq!((begin(first).unwrap().to.id, place.sets()), (second, 2));
@@ -142,8 +142,8 @@ fn without_the_ca_key_no_set_follows() {
     let place = Place::initialised();
     let id = place.join(SIZE, &card(0));
     fs::remove_file(place.path("ca.key")).unwrap();
-    assert_eq!(code(place.home.begin_succession(id, &mut || place.set()).unwrap_err()), "pki.no-ca-key");
-    assert_eq!(code(place.home.succession(id).unwrap_err()), "pki.no-set-rotation");
+    assert_eq!(code(place.home.begin_set_rotation(id, &mut || place.set()).unwrap_err()), "pki.no-ca-key");
+    assert_eq!(code(place.home.set_rotation(id).unwrap_err()), "pki.no-set-rotation");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn the_sets_of_a_ca_that_is_rotated_out_are_good_until_its_end() {
         place.home.inventory().unwrap().iter().filter(|item| broken(item)).count()
     };
     assert_eq!(broken(), 0);
-    let follower = place.home.begin_succession(id, &mut || place.set()).unwrap().to.id;
+    let follower = place.home.begin_set_rotation(id, &mut || place.set()).unwrap().to.id;
     place.home.finish_rotation().unwrap();
     assert_eq!((broken(), place.sets()), (0, 1));
     assert!(place.home.load_set(follower).is_ok() && !place.path(&format!("sets/{id}.key")).exists());

@@ -81,7 +81,7 @@ pub enum EnrollError {
     /// The personalisation key cannot be used.
     #[error(transparent)]
     PersoKey(PkiError),
-    /// The key of a set, or its tally, cannot be used.
+    /// The key of a set, or its list of members, cannot be used.
     #[error(transparent)]
     Set(PkiError),
     /// The card came with the test keys, so whoever saw this would know the key of the whole set.

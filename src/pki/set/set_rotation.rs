@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Set, SetId, tally::MembershipFile};
+use super::{Set, SetId, membership::MembershipFile};
 use crate::pki::{PkiDir, PkiError, load::exists};
 
 /// How far the key of a set is replaced.
 #[derive(Debug, Clone)]
-pub struct Succession {
+pub struct SetRotation {
     /// The set before.
     pub from: SetId,
     /// The set in its place.
@@ -21,7 +21,7 @@ pub struct Succession {
     moved: BTreeMap<Uuid, bool>,
 }
 
-impl Succession {
+impl SetRotation {
     /// How many tokens have the new key.
     pub fn done(&self) -> usize {
         self.moved.values().filter(|done| **done).count()
@@ -35,73 +35,76 @@ impl Succession {
 
 impl PkiDir {
     /// How far it is, or [`PkiError::NoSetRotation`] when no set follows this one.
-    pub fn succession(&self, from: SetId) -> Result<Succession, PkiError> {
-        self.find_succession(from)?.ok_or(PkiError::NoSetRotation(from))
+    pub fn set_rotation(&self, from: SetId) -> Result<SetRotation, PkiError> {
+        self.find_set_rotation(from)?.ok_or(PkiError::NoSetRotation(from))
     }
 
     /// Puts another set in the place of this one, unless there is one: whoever is killed says it again.
-    pub fn begin_succession(
+    pub fn begin_set_rotation(
         &self,
         from: SetId,
         create: &mut dyn FnMut() -> Result<Set, PkiError>,
-    ) -> Result<Succession, PkiError> {
+    ) -> Result<SetRotation, PkiError> {
         let _lock = self.prepare()?;
-        if let Some(begun) = self.find_succession(from)? {
+        if let Some(begun) = self.find_set_rotation(from)? {
             return Ok(begun);
         }
         if !exists(&self.set_path(from, "crt"))? {
             return Err(PkiError::NoSet(from));
         }
-        let tally = MembershipFile::following(self.tally(from)?, from);
-        self.keep(create()?.id, &tally)?;
-        self.succession(from)
+        let membership = MembershipFile::following(self.membership(from)?, from);
+        self.keep(create()?.id, &membership)?;
+        self.set_rotation(from)
     }
 
     /// Notes that the token is being moved, or that it is; it is on disk when this returns. A token that was not begun
     /// here was enrolled into the new set.
-    pub fn note_moved(&self, succession: &mut Succession, token_id: Uuid, done: bool) -> Result<(), PkiError> {
-        let known = succession.moved.get(&token_id).copied();
+    pub fn note_moved(&self, rotation: &mut SetRotation, token_id: Uuid, done: bool) -> Result<(), PkiError> {
+        let known = rotation.moved.get(&token_id).copied();
         if known == Some(true) || known == Some(done) || (done && known.is_none()) {
             return Ok(());
         }
         let _lock = self.prepare()?;
-        let id = succession.to.id;
-        let mut tally = self.tally(id)?.ok_or(PkiError::NoSet(id))?;
-        let follows = tally.follows.as_mut().ok_or(PkiError::NoSetRotation(succession.from))?;
+        let id = rotation.to.id;
+        let mut membership = self.membership(id)?.ok_or(PkiError::NoSet(id))?;
+        let follows = membership.follows.as_mut().ok_or(PkiError::NoSetRotation(rotation.from))?;
         follows.moved.insert(token_id, done);
-        succession.moved.clone_from(&follows.moved);
-        self.keep(id, &tally)
+        rotation.moved.clone_from(&follows.moved);
+        self.keep(id, &membership)
     }
 
     /// Destroys the key of the set before: no card gets it any more.
-    pub fn finish_succession(&self, from: SetId) -> Result<Succession, PkiError> {
+    pub fn finish_set_rotation(&self, from: SetId) -> Result<SetRotation, PkiError> {
         let _lock = self.prepare()?;
-        let succession = self.succession(from)?;
+        let rotation = self.set_rotation(from)?;
         self.remove_set(from)?;
-        Ok(succession)
+        Ok(rotation)
     }
 
     /// The set that follows this one, of whatever CA.
     pub(super) fn follower(&self, from: SetId) -> Result<Option<SetId>, PkiError> {
         let name = from.to_string();
         for id in self.sets()? {
-            if self.tally(id)?.and_then(|tally| tally.follows).is_some_and(|follows| follows.set == name) {
+            if self.membership(id)?.and_then(|membership| membership.follows).is_some_and(|follows| follows.set == name)
+            {
                 return Ok(Some(id));
             }
         }
         Ok(None)
     }
 
-    fn find_succession(&self, from: SetId) -> Result<Option<Succession>, PkiError> {
+    fn find_set_rotation(&self, from: SetId) -> Result<Option<SetRotation>, PkiError> {
         let name = from.to_string();
         for id in self.sets()? {
-            let Some(follows) = self.tally(id)?.and_then(|tally| tally.follows).filter(|one| one.set == name) else {
+            let Some(follows) =
+                self.membership(id)?.and_then(|membership| membership.follows).filter(|one| one.set == name)
+            else {
                 continue;
             };
             match self.load_set(id) {
                 // Of the CA before this one: its tokens go on from there.
                 Err(PkiError::Certificate { .. }) => {}
-                to => return Ok(Some(Succession { from, to: to?, tokens: follows.tokens, moved: follows.moved })),
+                to => return Ok(Some(SetRotation { from, to: to?, tokens: follows.tokens, moved: follows.moved })),
             }
         }
         Ok(None)

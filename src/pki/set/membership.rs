@@ -47,7 +47,7 @@ impl MembershipFile {
         Self { size, cards: Vec::new(), follows: None }
     }
 
-    /// What takes the place of a set with this tally: it has room for the same cards.
+    /// What takes the place of a set with this membership: it has room for the same cards.
     pub(super) fn following(before: Option<Self>, set: SetId) -> Self {
         let before = before.unwrap_or(Self::of(*SET_SIZES.end()));
         let follows = Follows { set: set.to_string(), tokens: before.cards.len(), moved: BTreeMap::new() };
@@ -76,8 +76,8 @@ impl PkiDir {
         if let Some(by) = self.follower(id)? {
             return Err(PkiError::SetReplaced { id, by });
         }
-        let tally = self.tally(id)?.unwrap_or(MembershipFile::of(*SET_SIZES.end()));
-        self.count(id, tally, card)?;
+        let membership = self.membership(id)?.unwrap_or(MembershipFile::of(*SET_SIZES.end()));
+        self.count(id, membership, card)?;
         Ok(set)
     }
 
@@ -94,8 +94,8 @@ impl PkiDir {
             if replaced.contains(&id.to_string()) {
                 continue;
             }
-            let Some(tally) = self.tally(id)?.filter(|tally| tally.size == size) else { continue };
-            if !tally.has(card) && (tally.is_full() || with_room.is_some()) {
+            let Some(membership) = self.membership(id)?.filter(|membership| membership.size == size) else { continue };
+            if !membership.has(card) && (membership.is_full() || with_room.is_some()) {
                 continue;
             }
             let set = match self.load_set(id) {
@@ -103,16 +103,16 @@ impl PkiDir {
                 Err(PkiError::Certificate { .. }) => continue,
                 set => set?,
             };
-            if tally.has(card) {
+            if membership.has(card) {
                 return Ok(set);
             }
-            with_room = Some((set, tally));
+            with_room = Some((set, membership));
         }
-        let (set, tally) = match with_room {
+        let (set, membership) = match with_room {
             Some(found) => found,
             None => (create()?, MembershipFile::of(size)),
         };
-        self.count(set.id, tally, card)?;
+        self.count(set.id, membership, card)?;
         Ok(set)
     }
 
@@ -123,46 +123,46 @@ impl PkiDir {
         }
         let _lock = self.prepare()?;
         for id in self.sets()? {
-            let Some(mut tally) = self.tally(id)?.filter(|tally| tally.has(card)) else { continue };
-            tally.cards.retain(|one| one != card);
-            self.keep(id, &tally)?;
+            let Some(mut membership) = self.membership(id)?.filter(|membership| membership.has(card)) else { continue };
+            membership.cards.retain(|one| one != card);
+            self.keep(id, &membership)?;
         }
         Ok(())
     }
 
-    fn count(&self, id: SetId, mut tally: MembershipFile, card: &str) -> Result<(), PkiError> {
-        if tally.has(card) {
+    fn count(&self, id: SetId, mut membership: MembershipFile, card: &str) -> Result<(), PkiError> {
+        if membership.has(card) {
             return Ok(());
         }
-        if tally.is_full() {
-            return Err(PkiError::SetFull { id, size: tally.size });
+        if membership.is_full() {
+            return Err(PkiError::SetFull { id, size: membership.size });
         }
-        tally.cards.push(card.to_owned());
-        self.keep(id, &tally)
+        membership.cards.push(card.to_owned());
+        self.keep(id, &membership)
     }
 
     /// The sets in whose place there is another one.
     fn replaced(&self) -> Result<BTreeSet<String>, PkiError> {
         let mut replaced = BTreeSet::new();
         for id in self.sets()? {
-            replaced.extend(self.tally(id)?.and_then(|tally| tally.follows).map(|follows| follows.set));
+            replaced.extend(self.membership(id)?.and_then(|membership| membership.follows).map(|follows| follows.set));
         }
         Ok(replaced)
     }
 
-    pub(super) fn tally(&self, id: SetId) -> Result<Option<MembershipFile>, PkiError> {
+    pub(super) fn membership(&self, id: SetId) -> Result<Option<MembershipFile>, PkiError> {
         let path = self.set_path(id, "json");
         if !exists(&path)? {
             return Ok(None);
         }
-        let tally: MembershipFile = serde_json::from_slice(&private(&path)?)
+        let membership: MembershipFile = serde_json::from_slice(&private(&path)?)
             .map_err(|error| PkiError::Io { path: path.clone(), error: error.into() })?;
-        Ok(Some(tally))
+        Ok(Some(membership))
     }
 
-    pub(super) fn keep(&self, id: SetId, tally: &MembershipFile) -> Result<(), PkiError> {
+    pub(super) fn keep(&self, id: SetId, membership: &MembershipFile) -> Result<(), PkiError> {
         let path = self.set_path(id, "json");
-        let text = serde_json::to_vec(tally).map_err(std::io::Error::from);
+        let text = serde_json::to_vec(membership).map_err(std::io::Error::from);
         text.and_then(|text| files::replace(&path, &text)).map_err(|error| PkiError::Io { path, error })
     }
 }
