@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{confirm::confirm, host::server_names, printer::Printer, server::Place};
+use super::{confirm::confirm, host::server_names, printer::Printer, server::LocalStore};
 use crate::{
     config::Settings,
     crypto::random::SystemRandom,
@@ -17,7 +17,7 @@ pub fn run(
     home: &PkiDir,
     out: &mut Printer,
 ) -> Result<Option<IssueReport>, Failure> {
-    let store = Place::find(settings)?;
+    let store = LocalStore::find(settings)?;
     if settings.server.url.is_some() && store.is_none() && home.has_ca_key() {
         let what = "the server is elsewhere, with the same CA: here, its rotation would leave the server behind";
         return Err(Failure::new(ExitClass::Refused, "pki.rotation-server", what)
@@ -28,7 +28,7 @@ pub fn run(
     }
     if home.previous()?.is_some() {
         // A run that was killed may have left the store behind.
-        store.map_or(Ok(()), |store| store.take_along(home, ClockCheck::skipped_if(settings.yes), out))?;
+        store.map_or(Ok(()), |store| store.recertify(home, ClockCheck::skipped_if(settings.yes), out))?;
         return Err(PkiError::RotationUnderWay.into());
     }
     store.as_ref().map_or(Ok(()), |store| store.check(home))?;
@@ -39,7 +39,7 @@ pub fn run(
         Timestamp::now(),
         &mut SystemRandom,
     )?;
-    store.as_ref().map_or(Ok(()), |store| store.take_along(home, ClockCheck::skipped_if(settings.yes), out))?;
+    store.as_ref().map_or(Ok(()), |store| store.recertify(home, ClockCheck::skipped_if(settings.yes), out))?;
     out.note("both CAs are trusted now; move the tokens: rollcall token rotate --all");
     if store.is_some() {
         out.note("terminals learn of the new CA when they are renewed, at once by: rollcall pki renew");
@@ -47,7 +47,7 @@ pub fn run(
     Ok(Some(report))
 }
 
-fn end(settings: &Settings, home: &PkiDir, store: Option<&Place>, out: &mut Printer) -> Result<(), Failure> {
+fn end(settings: &Settings, home: &PkiDir, store: Option<&LocalStore>, out: &mut Printer) -> Result<(), Failure> {
     let left = home.rotation()?.left.len();
     let what = if store.is_some() {
         format!("{left} tokens were not moved, and are strangers from now on; so are terminals that were not renewed")
@@ -56,6 +56,6 @@ fn end(settings: &Settings, home: &PkiDir, store: Option<&Place>, out: &mut Prin
     };
     confirm(settings, out, &what, "finish")?;
     // Tokens that were registered before the server knew of the new CA.
-    store.map_or(Ok(()), |store| store.take_along(home, ClockCheck::skipped_if(settings.yes), out))?;
+    store.map_or(Ok(()), |store| store.recertify(home, ClockCheck::skipped_if(settings.yes), out))?;
     Ok(home.finish_rotation()?)
 }

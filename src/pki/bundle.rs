@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{
-    PkiDir, PkiError,
-    home::{CA_CERTIFICATE, CA_KEY, CLIENT, Pair, TERMINAL},
-    load,
+    PkiDir, PkiError, load,
+    pki_dir::{CA_CERTIFICATE, CA_KEY, CLIENT, Pair, TERMINAL},
     rotation::PREVIOUS,
 };
 use crate::{

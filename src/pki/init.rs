@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 use super::{
     AUTHORITY_LIFE, AUTHORITY_NAME, Ca, ClockCheck, PkiDir, PkiError,
     ca::window,
-    home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
     load,
+    pki_dir::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
     record::{IssueRecord, Issued, fingerprint},
 };
 use crate::{

@@ -5,9 +5,8 @@ use std::{fs, io};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    PkiDir, PkiError, days,
-    home::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
-    load,
+    PkiDir, PkiError, days, load,
+    pki_dir::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
     set::SetId,
 };
 use crate::crypto::x509::{Authority, Certificate, CertificateProfile, TerminalRole, TlsCertificate, TlsUse};

@@ -8,14 +8,14 @@
 
 mod bundle;
 mod ca;
+mod ca_rollover;
 mod error;
-mod handover;
-mod home;
 mod init;
 mod inventory;
 mod load;
 mod perso;
 pub mod pkcs11;
+mod pki_dir;
 pub mod record;
 mod rotation;
 mod set;
@@ -24,13 +24,13 @@ mod tests;
 
 pub use bundle::{Bundle, BundledCertificates, BundledPrevious, TerminalKeys, TerminalRequests};
 pub use ca::{Ca, ClockCheck};
+pub use ca_rollover::Followed;
 pub use error::PkiError;
-pub use handover::Followed;
-pub use home::{PkiDir, TerminalIdentity, Tls};
 pub use init::{FileOutcome, FileReport, IssueReport};
 pub use inventory::{Age, Content, Facts, InventoryItem};
 use jiff::SignedDuration;
 pub use perso::PersoKey;
+pub use pki_dir::{PkiDir, TerminalIdentity, Tls};
 pub use rotation::Rotation;
 pub use set::{SET_SIZES, Set, SetId, SetRotation};
 

@@ -14,9 +14,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
 
 use super::{
-    ClockCheck, IssueReport, PkiDir, PkiError,
-    home::{PERSO_KEY, START_KEY},
-    load, record,
+    ClockCheck, IssueReport, PkiDir, PkiError, load,
+    pki_dir::{PERSO_KEY, START_KEY},
+    record,
 };
 use crate::{
     crypto::{

@@ -12,7 +12,6 @@ mod body;
 mod caller;
 mod desk;
 mod failure;
-pub mod handover;
 pub mod init;
 mod limits;
 mod listen;
@@ -24,6 +23,7 @@ mod router;
 pub mod routes;
 mod signer;
 pub mod store;
+pub mod store_recertification;
 mod tls;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};

@@ -8,23 +8,23 @@ pub mod args;
 mod audit;
 pub mod client;
 #[cfg(feature = "server")]
-mod handover;
+mod local_store;
 #[cfg(feature = "server")]
 mod run;
 
 use args::{ServerArgs, ServerCommand};
 #[cfg(feature = "server")]
-pub use handover::Place;
+pub use local_store::LocalStore;
 
 use super::printer::Printer;
 use crate::{config::Settings, failure::Failure};
 
 /// Without a server in it this program touches no store: where there is one, nothing is rotated.
 #[cfg(not(feature = "server"))]
-pub enum Place {}
+pub enum LocalStore {}
 
 #[cfg(not(feature = "server"))]
-impl Place {
+impl LocalStore {
     /// A store that is there is a failure.
     pub fn find(settings: &crate::config::Settings) -> Result<Option<Self>, Failure> {
         let named = settings.server.store.expose();
@@ -38,12 +38,7 @@ impl Place {
     }
 
     /// Nobody is here.
-    pub fn take_along(
-        &self,
-        _: &crate::pki::PkiDir,
-        _: crate::pki::ClockCheck,
-        _: &mut Printer,
-    ) -> Result<(), Failure> {
+    pub fn recertify(&self, _: &crate::pki::PkiDir, _: crate::pki::ClockCheck, _: &mut Printer) -> Result<(), Failure> {
         match *self {}
     }
 }

@@ -4,7 +4,7 @@
 
 mod bundle;
 mod ca;
-mod handover;
+mod ca_rollover;
 mod init;
 mod load;
 mod rotation;

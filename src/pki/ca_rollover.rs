@@ -2,9 +2,8 @@
 //! CA, which it knows, has signed the new one. Until the rotation ends both are trusted, as where the CA key lies.
 
 use super::{
-    BundledCertificates, BundledPrevious, PkiDir, PkiError, TerminalKeys,
-    home::{CA_CERTIFICATE, CLIENT, TERMINAL},
-    load,
+    BundledCertificates, BundledPrevious, PkiDir, PkiError, TerminalKeys, load,
+    pki_dir::{CA_CERTIFICATE, CLIENT, TERMINAL},
     rotation::{PREVIOUS, STAYS, copy, copy_but, exchange, remove},
 };
 use crate::{

@@ -10,13 +10,13 @@ use crate::{
     config::Settings,
     failure::Failure,
     pki::{ClockCheck, PkiDir},
-    server::{self, StoreUrl, handover},
+    server::{self, StoreUrl, store_recertification},
 };
 
 /// The store of a server that runs here.
-pub struct Place(StoreUrl);
+pub struct LocalStore(StoreUrl);
 
-impl Place {
+impl LocalStore {
     /// A file that is there, or a database that was named.
     pub fn find(settings: &Settings) -> Result<Option<Self>, Failure> {
         let there =
@@ -24,16 +24,22 @@ impl Place {
         there.then(|| store(settings).map(Self)).transpose()
     }
 
-    /// Whether it can be handed over: before anything is begun.
+    /// Whether it can be recertified: before anything is begun.
     pub fn check(&self, home: &PkiDir) -> Result<(), Failure> {
-        Ok(server::block_on(handover::check(home, &self.0))??)
+        Ok(server::block_on(store_recertification::check(home, &self.0))??)
     }
 
     /// It belongs to the new CA from now on, and knows its certificates. Once more it changes nothing.
-    pub fn take_along(&self, home: &PkiDir, clock_check: ClockCheck, out: &mut Printer) -> Result<(), Failure> {
+    pub fn recertify(&self, home: &PkiDir, clock_check: ClockCheck, out: &mut Printer) -> Result<(), Failure> {
         let done = {
             let mut told = |seen| out.progress("tokens of the server", seen, None);
-            server::block_on(handover::carry_over(home, &self.0, clock_check, Timestamp::now(), &mut told))??
+            server::block_on(store_recertification::recertify(
+                home,
+                &self.0,
+                clock_check,
+                Timestamp::now(),
+                &mut told,
+            ))??
         };
         out.progress_end();
         if done > 0 {

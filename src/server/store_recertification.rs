@@ -31,9 +31,9 @@ pub async fn check(pki: &PkiDir, url: &StoreUrl) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Hands the store over. `told` hears how many tokens were looked at; the number of those that were certified anew comes
+/// Certifies every token of the store under the CA that is here. `told` hears how many tokens were looked at; the number of those that were certified anew comes
 /// back.
-pub async fn carry_over(
+pub async fn recertify(
     pki: &PkiDir,
     url: &StoreUrl,
     clock_check: ClockCheck,
