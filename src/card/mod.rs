@@ -1,4 +1,4 @@
-//! Talking to any ISO 7816-4 card over any link: commands, status words, TLV, chaining, traces.
+//! Talking to any ISO 7816-4 card over any link: commands, status words, TLV, chaining, scripts, traces.
 //!
 //! Deliberately absent: PC/SC, our applet, cryptography.
 
@@ -6,6 +6,7 @@ pub mod apdu;
 pub mod chaining;
 pub mod link;
 pub mod meter;
+pub mod script;
 pub mod status;
 pub mod tlv;
 pub mod trace;

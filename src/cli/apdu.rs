@@ -1,7 +1,5 @@
 //! `rollcall apdu`: sends commands as they are typed, and shows what comes back.
 
-mod script;
-
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -12,7 +10,6 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::script::{ScriptError, ScriptStep, parse};
 use super::{
     args::ApduArgs,
     enroll::one_reader,
@@ -24,6 +21,7 @@ use crate::{
     card::{
         apdu::{ApduFormat, Command, Received},
         link::{Link, LinkError, Sensitivity},
+        script::{ScriptError, ScriptStep, parse},
         status::Status,
         tlv,
     },

@@ -21,7 +21,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::harmless;
+use super::sanitize;
 use super::table::{self, Cell, Style};
 use crate::config::{Colour, OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
@@ -243,7 +243,7 @@ impl Printer {
 
     /// A question to who sits at the terminal; the answer is typed on the same line.
     pub fn question(&mut self, text: &str) {
-        let text = format!("{} ", harmless::line(text));
+        let text = format!("{} ", sanitize::line(text));
         self.beside_progress(|err| err.write_all(text.as_bytes()).and_then(|()| err.flush()));
     }
 
@@ -264,7 +264,7 @@ impl Printer {
         }
         let bar = self.bar.get_or_insert_with(|| new_bar(template, of, done));
         bar.set_position(done);
-        bar.set_message(harmless::line(text).into_owned());
+        bar.set_message(sanitize::line(text).into_owned());
     }
 
     /// Takes the progress away.
@@ -331,7 +331,7 @@ impl Printer {
 
     /// Lines behind the first are indented below it. That stderr cannot be written is nothing that could be told.
     fn say(&mut self, style: Style, label: &str, text: &str) {
-        let indented = harmless::lines(text).replace('\n', &format!("\n{}", " ".repeat(label.len())));
+        let indented = sanitize::lines(text).replace('\n', &format!("\n{}", " ".repeat(label.len())));
         let line = format!("{}{indented}\n", style.paint(label, self.look.colour_err));
         self.beside_progress(|err| err.write_all(line.as_bytes()));
     }

@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::args::ReadersArgs;
-use super::harmless;
 use super::interrupt::Interrupt;
 use super::json::{self, AtrField, ReaderView, Schema};
 use super::printer::Printer;
+use super::sanitize;
 use crate::card::apdu;
 use crate::card::chaining::exchange;
 use crate::card::link::LinkError;
@@ -81,7 +81,7 @@ fn explained(readers: &[ReaderView]) -> String {
         lines.extend(fields.map(|field| format!("  {:<10} {:<width$}  {}", field.name, field.bytes, field.meaning)));
         lines.extend(reader.names.iter().map(|name| format!("  may be     {name}")));
     }
-    harmless::lines(&(lines.join("\n") + "\n")).into_owned()
+    sanitize::lines(&(lines.join("\n") + "\n")).into_owned()
 }
 
 /// The readers, each with what its card says of itself: all cards are asked at the same time.

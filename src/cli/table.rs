@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-use super::harmless;
+use super::sanitize;
 
 /// How a piece of text looks where colour is allowed. It reads well without.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ pub struct Cell {
 impl Cell {
     /// With a style.
     pub fn new(text: impl AsRef<str>, style: Style) -> Self {
-        Self { text: harmless::line(text.as_ref()).into_owned(), style }
+        Self { text: sanitize::line(text.as_ref()).into_owned(), style }
     }
 
     fn width(&self) -> usize {

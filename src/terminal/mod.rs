@@ -7,3 +7,4 @@ pub mod enrollment;
 pub mod lookups;
 pub mod presence;
 pub mod tap;
+pub mod user_csv;

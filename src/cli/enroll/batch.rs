@@ -31,7 +31,7 @@ use crate::{
         args::{BatchArgs, PrivateArgs},
         confirm::confirm,
         interrupt::Interrupt,
-        json, people,
+        json,
         printer::Printer,
         station,
     },
@@ -44,8 +44,7 @@ use crate::{
         batch::{BatchError, BatchLedger, RowState},
         journal::{JournalEntry, Progress},
     },
-    terminal::presence::store::TerminalStore,
-    terminal::tap::failure::link,
+    terminal::{presence::store::TerminalStore, tap::failure::link, user_csv},
 };
 
 /// Runs the command.
@@ -53,7 +52,7 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
     let Some(file) = &args.from else { return Ok(ExitClass::Usage.exit_status()) };
     let mut portraits = Portraits::default();
     let folder = file.parent().unwrap_or(Path::new(""));
-    let users = people::load_checked(file, &mut |user| portraits.take(user, folder))?;
+    let users = user_csv::load_checked(file, &mut |user| portraits.take(user, folder))?;
     let rows: Vec<_> = users.into_iter().map(|user| portraits.row(user)).collect();
     let office = EnrollmentContext::open(settings, private)?;
     let path = args.journal.clone().unwrap_or_else(|| {

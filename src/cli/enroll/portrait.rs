@@ -12,13 +12,13 @@ use rustix::fs::OFlags;
 
 use crate::{
     api::User,
-    cli::people::Blame,
     crypto::sha256,
     failure::{ExitClass, Failure},
     terminal::enrollment::{
         EnrollError,
         batch::{BatchError, Row},
     },
+    terminal::user_csv::RowProblem,
     token::{constants::PORTRAIT_MAX, record::Layout},
 };
 
@@ -57,7 +57,7 @@ pub struct Portraits {
 
 impl Portraits {
     /// Takes the path out of a row; it is meant from the folder of the CSV file.
-    pub fn take(&mut self, user: &mut User, folder: &Path) -> Result<(), Blame> {
+    pub fn take(&mut self, user: &mut User, folder: &Path) -> Result<(), RowProblem> {
         if let Some(path) = user.fields.remove(COLUMN) {
             let path = folder.join(path);
             let bytes = read(&path).map_err(|what| (Some(COLUMN), format!("{}: {what}", path.display())))?;

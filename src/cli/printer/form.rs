@@ -5,14 +5,14 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::{
-    cli::harmless,
+    cli::sanitize,
     failure::{ExitClass, Failure},
 };
 
 /// One record of csv with its line end; nothing in it is taken for a formula.
 pub fn csv<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let written = writer.write_record(cells.map(|cell| harmless::cell(cell).into_owned()));
+    let written = writer.write_record(cells.map(|cell| sanitize::cell(cell).into_owned()));
     written.map_err(|e| bug(&e))?;
     writer.into_inner().map_err(|e| bug(&e))
 }
@@ -31,7 +31,7 @@ struct Harmless;
 impl serde_json::ser::Formatter for Harmless {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
-        while let Some(at) = rest.find(harmless::steers) {
+        while let Some(at) = rest.find(sanitize::steers) {
             writer.write_all(&rest.as_bytes()[..at])?;
             let c = rest[at..].chars().next().unwrap_or_default();
             for unit in c.encode_utf16(&mut [0; 2]) {

@@ -150,13 +150,13 @@ proptest! {
     fn names_are_harmless_in_every_form(name in any::<String>()) {
         for format in [OutputFormat::Text, OutputFormat::Json, OutputFormat::Ndjson, OutputFormat::Csv] {
             let (text, _) = listed(format, &[&name]);
-            let bare = |c: char| harmless::steers(c) && c != '\n' && !(format == OutputFormat::Csv && matches!(c, '\r' | '\t'));
+            let bare = |c: char| sanitize::steers(c) && c != '\n' && !(format == OutputFormat::Csv && matches!(c, '\r' | '\t'));
             prop_assert!(!text.contains(bare), "{format:?}: {text:?}");
         }
         let json: serde_json::Value = serde_json::from_str(&listed(OutputFormat::Json, &[&name]).0).unwrap();
         prop_assert_eq!(json[0]["name"].as_str(), Some(name.as_str()));
         let csv = listed(OutputFormat::Csv, &[&name]).0;
         let record = csv::Reader::from_reader(csv.as_bytes()).records().next().unwrap().unwrap();
-        prop_assert_eq!(record[0].to_owned(), harmless::cell(&name).into_owned());
+        prop_assert_eq!(record[0].to_owned(), sanitize::cell(&name).into_owned());
     }
 }

@@ -13,12 +13,13 @@ use crate::{
     },
     cli::{
         confirm::{confirm, short},
-        issue, json, people,
+        issue, json,
         printer::Printer,
     },
     config::Settings,
     failure::Failure,
     server_client::{ServerClient, ServerError},
+    terminal::user_csv,
 };
 
 /// `rollcall server user`
@@ -44,7 +45,7 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
 /// In batches, each of which the server takes whole or not at all; the same file once more changes nothing, so an import
 /// that was interrupted is finished by the same command.
 fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), Failure> {
-    let users = people::load(file)?;
+    let users = user_csv::load(file)?;
     let all = users.len() as u64;
     let mut done = json::Import::default();
     for batch in users.chunks(USERS_MAX) {

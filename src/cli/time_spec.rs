@@ -1,4 +1,4 @@
-//! A moment as it is typed: a time, a date, or how long ago.
+//! A point in time as it is typed: a time, a date, or how long ago.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use crate::terminal::presence::duration;
 
-/// A moment, before the clock was looked at.
+/// A point in time, before the clock was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeSpec {
     /// A time.
@@ -18,10 +18,10 @@ pub enum TimeSpec {
     Ago(Duration),
 }
 
-/// Why a text is no moment.
+/// Why a text is no point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it is no time such as 2026-11-22T15:04:05Z, no date such as 2026-11-22 and no duration such as 8h")]
-pub struct NoMoment;
+pub struct TimeSpecError;
 
 impl TimeSpec {
     /// The time that is meant; the earliest there is, where it would lie before that.
@@ -34,9 +34,9 @@ impl TimeSpec {
 }
 
 impl FromStr for TimeSpec {
-    type Err = NoMoment;
+    type Err = TimeSpecError;
 
-    fn from_str(text: &str) -> Result<Self, NoMoment> {
+    fn from_str(text: &str) -> Result<Self, TimeSpecError> {
         if let Ok(ago) = duration(text) {
             return Ok(Self::Ago(ago));
         }
@@ -45,12 +45,12 @@ impl FromStr for TimeSpec {
 }
 
 /// The beginning of a date, in UTC, as times are printed. Only a whole date: another text that has a date in it is none.
-fn midnight(text: &str) -> Result<Timestamp, NoMoment> {
-    let date: Date = text.parse().map_err(|_| NoMoment)?;
+fn midnight(text: &str) -> Result<Timestamp, TimeSpecError> {
+    let date: Date = text.parse().map_err(|_| TimeSpecError)?;
     if date.to_string() != text {
-        return Err(NoMoment);
+        return Err(TimeSpecError);
     }
-    date.to_zoned(TimeZone::UTC).map(|midnight| midnight.timestamp()).map_err(|_| NoMoment)
+    date.to_zoned(TimeZone::UTC).map(|midnight| midnight.timestamp()).map_err(|_| TimeSpecError)
 }
 
 #[cfg(test)]
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!("2026-11-22".parse::<TimeSpec>().unwrap().resolve(now).to_string(), "2026-11-22T00:00:00Z");
         assert_eq!(TimeSpec::Ago(Duration::MAX).resolve(now), Timestamp::MIN);
         for text in ["", "yesterday", "-8h", "2026-11-31", "2026-11", "20261122", "2026-11-22T15:04:05"] {
-            assert_eq!(text.parse::<TimeSpec>(), Err(NoMoment), "{text}");
+            assert_eq!(text.parse::<TimeSpec>(), Err(TimeSpecError), "{text}");
         }
     }
 

@@ -47,12 +47,12 @@ pub fn load(path: &Path) -> Result<Vec<User>, Failure> {
 }
 
 /// What is wrong with a user, and the column to blame.
-pub type Blame = (Option<&'static str>, String);
-/// A look at every user.
-pub type Check<'a> = &'a mut dyn FnMut(&mut User) -> Result<(), Blame>;
+pub type RowProblem = (Option<&'static str>, String);
+/// Looks at every user.
+pub type RowCheck<'a> = &'a mut dyn FnMut(&mut User) -> Result<(), RowProblem>;
 
 /// The same, where `check` takes what it needs from a user, and says what is wrong.
-pub fn load_checked(path: &Path, check: Check<'_>) -> Result<Vec<User>, Failure> {
+pub fn load_checked(path: &Path, check: RowCheck<'_>) -> Result<Vec<User>, Failure> {
     let shown = path.display();
     let unreadable = |error: io::Error| {
         Failure::new(ExitClass::Io, "csv.unreadable", format!("{shown}: {error}"))
@@ -81,7 +81,7 @@ pub fn load_checked(path: &Path, check: Check<'_>) -> Result<Vec<User>, Failure>
 }
 
 /// The users of a text, and what is wrong with it.
-pub fn read(text: &[u8], check: Check<'_>) -> (Vec<User>, Vec<BadRow>) {
+pub fn read(text: &[u8], check: RowCheck<'_>) -> (Vec<User>, Vec<BadRow>) {
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(text);
     let head = match reader.headers() {

@@ -20,9 +20,21 @@ const LINES_MAX: usize = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ScriptStep {
     /// Gives a name to bytes.
-    Set { name: String, bytes: HexTemplate },
+    Set {
+        /// The variable.
+        name: String,
+        /// Its value.
+        bytes: HexTemplate,
+    },
     /// Sends a command.
-    Send { command: HexTemplate, expected: Vec<AnswerPattern>, keep: Option<String> },
+    Send {
+        /// The command APDU.
+        command: HexTemplate,
+        /// The answers of which one is to come back; empty for any.
+        expected: Vec<AnswerPattern>,
+        /// The variable that takes the data of the answer.
+        keep: Option<String>,
+    },
 }
 
 /// Hex digits with variables between them.
