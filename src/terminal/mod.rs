@@ -3,8 +3,12 @@
 
 pub mod administration;
 pub mod admission;
+pub mod context;
 pub mod enrollment;
 pub mod lookups;
+pub mod memory;
 pub mod presence;
+pub mod server_access;
 pub mod tap;
+pub mod thread;
 pub mod user_csv;

@@ -1,0 +1,26 @@
+//! What this terminal remembers of tokens, so that a tap need not read it again.
+
+use super::presence::store::{CertificateOf, TerminalStore, TerminalStoreError};
+use crate::token::{open::RememberedItem, select::TokenMode};
+
+/// Where the store keeps this.
+pub const fn certificate_of(item: RememberedItem) -> CertificateOf {
+    match item {
+        RememberedItem::Identity(token_id) => CertificateOf::Identity(token_id),
+        RememberedItem::Ecka(TokenMode::Open(token_id), kvn) => CertificateOf::Own { token_id, kvn },
+        RememberedItem::Ecka(TokenMode::Private(set_id), kvn) => CertificateOf::Set { set_id, kvn },
+    }
+}
+
+/// Keeps certificates that were just read: the first tap at this terminal need not read them again.
+pub fn remember(
+    store: &mut TerminalStore,
+    learned: &[(RememberedItem, Option<Vec<u8>>)],
+) -> Result<(), TerminalStoreError> {
+    for (item, der) in learned {
+        if let Some(der) = der {
+            store.keep_certificate(&certificate_of(*item), der)?;
+        }
+    }
+    Ok(())
+}

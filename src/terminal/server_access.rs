@@ -1,0 +1,62 @@
+//! The server of this terminal: where it is, and how it is asked for what is worth waiting for.
+
+use std::{thread, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    api::v1::Page,
+    failure::Failure,
+    pki::PkiDir,
+    server_client::{RequestLimits, ServerClient, ServerError},
+};
+
+/// The time to wait before a busy server is asked once more, and how often.
+const PAUSE: Duration = Duration::from_secs(1);
+const TRIES: usize = 30;
+
+/// Where the server is, and with what this terminal comes to it. Nothing is connected yet.
+#[derive(Debug, Clone)]
+pub struct ServerAccess {
+    /// `https://host:port`
+    pub url: String,
+    /// The time limit of one request.
+    pub timeout: Duration,
+    /// The folder of this terminal's keys and certificates.
+    pub pki: PkiDir,
+}
+
+impl ServerAccess {
+    /// Connects with this terminal's certificate.
+    pub fn connect(&self) -> Result<ServerClient, Failure> {
+        let tls = self.pki.load_terminal_tls(Timestamp::now())?;
+        let limits = RequestLimits { request: self.timeout, ..RequestLimits::default() };
+        Ok(ServerClient::connect(&self.url, &tls.key, &tls.certificate, &tls.trusted(), limits)?)
+    }
+}
+
+/// Asks until the server is not busy any more, for half a minute at most: for work that is worth waiting for.
+pub fn patiently<T>(mut ask: impl FnMut() -> Result<T, ServerError>) -> Result<T, ServerError> {
+    for _ in 0..TRIES {
+        match ask() {
+            Err(ServerError::Busy(_)) => thread::sleep(PAUSE), // it asked for that: Retry-After
+            done => return done,
+        }
+    }
+    ask()
+}
+
+/// All pages of a list.
+pub fn all_pages<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, ServerError> {
+    let (mut items, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let found = patiently(|| page(after.as_deref()))?;
+        items.extend(found.items);
+        // A next page that does not come after this one would go on for ever.
+        let next = found.next.filter(|next| after.as_ref().is_none_or(|after| next > after));
+        match next {
+            Some(next) => after = Some(next),
+            None => return Ok(items),
+        }
+    }
+}
