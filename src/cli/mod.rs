@@ -7,6 +7,7 @@ pub mod apdu;
 pub mod args;
 pub mod complete;
 pub mod confirm;
+mod context;
 pub mod doctor;
 pub mod enroll;
 mod host;

@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use super::{
     args::{TokenCommand, UserArgs},
     confirm::{confirm, short},
-    enroll::failure::enrollment,
     json::{self, RegisteredView, TokenAction, TokenChanged},
     printer::Printer,
     station, token_status,
@@ -23,6 +22,7 @@ use crate::{
     pki::PkiDir,
     reader::pcsc::{Card, CardLimits},
     terminal::administration::{self, ManageError, Target, TokenOperation},
+    terminal::enrollment::EnrollError,
     terminal::tap::{
         TapError,
         failure::{link, token},
@@ -89,7 +89,7 @@ impl ChangeRequest {
             TokenCommand::Write(args) => {
                 let user = user(&args.user);
                 // A user that does not fit is refused before a card is touched.
-                let layout = Layout::of(&user).map_err(|e| enrollment(&e.into(), 0))?;
+                let layout = Layout::of(&user).map_err(EnrollError::from)?;
                 (TokenOperation::Write(layout), TokenAction::Write, Some(user), args.dry_run)
             }
             TokenCommand::Block(args) => (TokenOperation::Block, TokenAction::Block, None, args.dry_run),

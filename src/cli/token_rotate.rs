@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{
     args::TokenRotateArgs,
     confirm::{confirm, short},
-    enroll::{one_reader, remember},
+    enroll::one_reader,
     interrupt::Interrupt,
     json,
     pki::set_rotation_view,
@@ -35,6 +35,7 @@ use crate::{
         rotate::{RotationAuthority, find, rotate},
         sets::{self, SetKey},
     },
+    terminal::memory::remember,
     terminal::presence::store::TerminalStore,
     terminal::tap::failure::token,
     token::{

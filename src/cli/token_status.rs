@@ -5,9 +5,9 @@ use uuid::Uuid;
 
 use super::{
     json::{RegisteredView, TokenAction},
-    server::client::{connect, patiently},
+    server::client::connect,
 };
-use crate::{api::v1::TokenStatus, config::Settings, failure::Failure};
+use crate::{api::v1::TokenStatus, config::Settings, failure::Failure, terminal::server_access::patiently};
 
 /// Tells it, and gives the status that the token then has there; none where there is no server, or nothing to tell.
 /// What the server knows better stays: a lost token is not merely suspended, and a card does not reactivate it.
@@ -30,8 +30,8 @@ fn told(action: TokenAction, token_id: Uuid, settings: &Settings) -> Result<Regi
     let server = connect(settings)?;
     let found = match patiently(|| server.token(token_id)) {
         Ok(token) => token.status,
-        Err(failure) if failure.code == "token.unknown" => return Ok(RegisteredView::Unknown),
-        Err(failure) => return Err(failure),
+        Err(error) if error.problem_code() == Some("token.unknown") => return Ok(RegisteredView::Unknown),
+        Err(error) => return Err(error.into()),
     };
     let Some((status, reason)) = next(action, found) else { return Ok(found.into()) };
     let reason = reason.map(str::to_owned);

@@ -1,27 +1,35 @@
 //! `rollcall enroll`: makes blank cards somebody's tokens: one card, or a batch of them.
 
-mod authority;
 mod batch;
-pub mod failure;
-mod office;
-mod portrait;
-mod replace;
-mod sets;
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
-use self::failure::enrollment;
-use super::{args::EnrollArgs, json, printer::Printer, readers, station};
+use super::{
+    args::{EnrollArgs, PrivateArgs},
+    confirm::{confirm, short},
+    context::terminal_context,
+    json,
+    printer::Printer,
+    readers,
+};
 use crate::{
     api::User,
     config::Settings,
     failure::{ExitClass, Failure},
     reader,
-    terminal::enrollment::{Applicant, Ending, EnrollmentReport},
-    terminal::presence::store::TerminalStore,
-    token::{open::RememberedItem, record::Layout},
+    terminal::{
+        enrollment::{
+            Applicant, Ending, EnrollError, EnrollmentReport, EnrollmentStep,
+            context::EnrollmentContext,
+            portrait,
+            replacement::LostToken,
+            sets::{PrivateRequest, SetRequest},
+        },
+        memory::remember,
+    },
+    token::record::Layout,
 };
-use office::EnrollmentContext;
 
 /// Runs the command.
 pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
@@ -30,22 +38,46 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     };
     let user = User { id: id.clone(), name: name.clone(), fields: args.fields.iter().cloned().collect() };
     // A user that does not fit is refused before a card is touched.
-    Layout::of(&user).map_err(|e| enrollment(&e.into(), 0))?;
+    Layout::of(&user).map_err(EnrollError::from)?;
     let portrait = args.portrait.as_deref().map(portrait::one).transpose()?;
-    let office = EnrollmentContext::open(settings, &args.private)?;
+    let enrollment = EnrollmentContext::open(&terminal_context(settings), private_request(&args.private))?;
     let reader = one_reader(settings)?;
-    let lost = args.replace.map(|named| replace::lost(named, &user, &office, settings, out)).transpose()?;
-    let mut progress = |done, of, what: &'static str| out.progress(what, done as u64, Some(of as u64));
-    let done = office.enroll(&reader, &mut &Applicant { user, portrait, lost }, &mut progress);
+    let lost = args.replace.map(|named| lost_token(named, &user, &enrollment, settings, out)).transpose()?;
+    let mut progress = |step: EnrollmentStep| {
+        out.progress(step.words(), step.done() as u64, Some(EnrollmentStep::COUNT as u64));
+    };
+    let done = enrollment.enroll(&reader, &mut &Applicant { user, portrait, lost }, &mut progress);
     out.progress_end();
     let done = done.map_err(|failed| failed.to_failure())?;
-    office.close(&done.report)?;
-    remember(&mut station::store(settings)?, &done.learned)?;
+    enrollment.close(&done.report)?;
+    remember(&mut enrollment.terminal().store()?, &done.learned)?;
     if done.report.test_keys {
         warn_of_test_keys(out);
     }
-    out.object(&object(&reader, &done.report))?;
+    out.object(&show_enrolled(&reader, &done.report))?;
     Ok(0)
+}
+
+/// What was asked for, for tokens in private mode.
+fn private_request(args: &PrivateArgs) -> Option<PrivateRequest> {
+    let set = args.set.map(SetRequest::Named).or(args.set_size.map(SetRequest::Sized))?;
+    Some(PrivateRequest { set, accept_trackable: args.accept_trackable })
+}
+
+/// The token that is refused from now on. It is asked about, unless an earlier run has begun to replace it.
+fn lost_token(
+    named: Option<Uuid>,
+    user: &User,
+    enrollment: &EnrollmentContext,
+    settings: &Settings,
+    out: &mut Printer,
+) -> Result<Uuid, Failure> {
+    let LostToken { token_id, is_confirmed } = LostToken::find(named, user, enrollment)?;
+    if !is_confirmed {
+        let what = format!("this refuses the token {token_id} of {} from now on", user.id);
+        confirm(settings, out, &what, &short(token_id))?;
+    }
+    Ok(token_id)
 }
 
 fn warn_of_test_keys(out: &mut Printer) {
@@ -55,17 +87,7 @@ fn warn_of_test_keys(out: &mut Printer) {
     );
 }
 
-/// The certificates were just read: the first tap at this terminal need not read them again.
-pub fn remember(store: &mut TerminalStore, learned: &[(RememberedItem, Option<Vec<u8>>)]) -> Result<(), Failure> {
-    for (item, der) in learned {
-        if let Some(der) = der {
-            store.keep_certificate(&super::outcome::certificate_of(*item), der)?;
-        }
-    }
-    Ok(())
-}
-
-fn object(reader: &str, report: &EnrollmentReport) -> json::Enroll {
+fn show_enrolled(reader: &str, report: &EnrollmentReport) -> json::Enroll {
     json::Enroll {
         schema: json::Schema::default(),
         at: Timestamp::now().into(),
@@ -80,6 +102,20 @@ fn object(reader: &str, report: &EnrollmentReport) -> json::Enroll {
         }),
         set: report.set.map(|set| set.to_string()),
         test_keys: report.test_keys,
+    }
+}
+
+fn show_failed(reader: String, token_id: Option<Uuid>, user: Option<User>, failure: &Failure) -> json::Enroll {
+    json::Enroll {
+        schema: json::Schema::default(),
+        at: Timestamp::now().into(),
+        reader,
+        token_id,
+        user,
+        error: Some(failure.to_json()),
+        result: None,
+        set: None,
+        test_keys: false,
     }
 }
 

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::{
     args::{ServerTokenCommand, TerminalCommand, UserCommand},
-    client::{connect, patiently},
+    client::connect,
 };
 use crate::{
     api::{
         User,
-        v1::{PAGE_MAX, Page, TokenStatus, USERS_MAX},
+        v1::{PAGE_MAX, TokenStatus, USERS_MAX},
     },
     cli::{
         confirm::{confirm, short},
@@ -18,8 +18,11 @@ use crate::{
     },
     config::Settings,
     failure::Failure,
-    server_client::{ServerClient, ServerError},
-    terminal::user_csv,
+    server_client::ServerClient,
+    terminal::{
+        server_access::{all_pages, patiently},
+        user_csv,
+    },
 };
 
 /// `rollcall server user`
@@ -33,7 +36,7 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
         }
         UserCommand::Show { id } => out.object(&json::ServerUserView::from(server.user(id)?))?,
         UserCommand::List => {
-            let users = all(|after| server.users(after, PAGE_MAX))?;
+            let users = all_pages(|after| server.users(after, PAGE_MAX))?;
             let users: Vec<_> = users.into_iter().map(json::ServerUserView::from).collect();
             out.list(&users, "the server knows no users")?;
         }
@@ -65,7 +68,7 @@ pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printe
     match command {
         ServerTokenCommand::Show { id } => out.object(&json::ServerToken::from(server.token(*id)?))?,
         ServerTokenCommand::List => {
-            let tokens = all(|after| server.tokens(after, PAGE_MAX))?;
+            let tokens = all_pages(|after| server.tokens(after, PAGE_MAX))?;
             let tokens: Vec<_> = tokens.into_iter().map(json::ServerToken::from).collect();
             out.list(&tokens, "the server knows no tokens")?;
         }
@@ -88,7 +91,7 @@ pub fn terminal(command: &TerminalCommand, settings: &Settings, out: &mut Printe
             issue::through_server(&server, name, (*role).into(), file, out)?;
         }
         TerminalCommand::List => {
-            let terminals = all(|after| server.terminals(after, PAGE_MAX))?;
+            let terminals = all_pages(|after| server.terminals(after, PAGE_MAX))?;
             let terminals: Vec<_> = terminals.into_iter().map(json::ServerTerminal::from).collect();
             out.list(&terminals, "the server knows no terminals")?;
         }
@@ -98,19 +101,4 @@ pub fn terminal(command: &TerminalCommand, settings: &Settings, out: &mut Printe
         }
     }
     Ok(0)
-}
-
-/// All pages of a list.
-pub fn all<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, Failure> {
-    let (mut items, mut after) = (Vec::new(), None::<String>);
-    loop {
-        let found = patiently(|| page(after.as_deref()))?;
-        items.extend(found.items);
-        // A next page that does not come after this one would go on for ever.
-        let next = found.next.filter(|next| after.as_ref().is_none_or(|after| next > after));
-        match next {
-            Some(next) => after = Some(next),
-            None => return Ok(items),
-        }
-    }
 }

@@ -5,6 +5,8 @@
 //! row two cards.
 
 mod lines;
+pub mod resume;
+pub mod run;
 
 use std::{
     collections::HashMap,
@@ -14,39 +16,13 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{EnrollError, HolderSource, journal::JournalEntry};
+use super::{
+    failure::{BatchError, EnrollError},
+    holder::HolderSource,
+    journal::JournalEntry,
+};
 use crate::{api::User, crypto::sha256, files::LockedFile};
 use lines::{LedgerLine, RowEvent};
-
-/// Why the journal of a batch cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum BatchError {
-    /// It cannot be read or written.
-    #[error("the journal {path} cannot be used: {error}", path = .0.display(), error = .1)]
-    Io(PathBuf, io::Error),
-    /// Another run is at work on it.
-    #[error("another run is working with the journal {}", .0.display())]
-    Busy(PathBuf),
-    /// A line is none of a journal, or contradicts one before it.
-    #[error("line {line} of {path} is no line of a journal of this batch: {what}", path = .path.display())]
-    Damaged {
-        /// The journal.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        what: &'static str,
-    },
-    /// The batch was begun under another CA.
-    #[error("the batch of {} was begun under another CA", .0.display())]
-    OtherAuthority(PathBuf),
-    /// Rows were changed behind the back of the journal.
-    #[error("{} changed since {} went to a card", .users.join(", "), if .users.len() == 1 { "it" } else { "they" })]
-    Changed {
-        /// The ids of the users.
-        users: Vec<String>,
-    },
-}
 
 /// How far one row is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +33,29 @@ pub enum RowState {
     Begun(String),
     /// It is this token.
     Done(Uuid),
+}
+
+/// How far a batch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchCount {
+    /// How many rows there are.
+    pub rows: usize,
+    /// How many of them are a token.
+    pub done: usize,
+    /// How many were begun with a card.
+    pub begun: usize,
+}
+
+impl BatchCount {
+    /// Whether every row is a token.
+    pub const fn is_complete(&self) -> bool {
+        self.rows == self.done
+    }
+
+    /// How many rows no card was given to.
+    pub const fn free(&self) -> usize {
+        self.rows - self.done - self.begun
+    }
 }
 
 /// What is to become a token.
@@ -82,6 +81,8 @@ pub struct BatchLedger {
     /// The row of every card that was given one.
     by_card: HashMap<String, usize>,
     done: HashMap<Uuid, usize>,
+    /// How many rows are begun.
+    begun: usize,
     /// Rows before this one are not free.
     next: usize,
     path: PathBuf,
@@ -110,7 +111,7 @@ impl BatchLedger {
         let by_id = rows.iter().enumerate().map(|(at, row)| (row.user.id.clone(), at)).collect();
         let rows = rows.into_iter().map(|row| (row, RowState::Free)).collect();
         let (by_card, done) = (HashMap::new(), HashMap::new());
-        let mut book = Self { rows, by_id, by_card, done, next: 0, path: path.to_owned(), file };
+        let mut book = Self { rows, by_id, by_card, done, begun: 0, next: 0, path: path.to_owned(), file };
         let mut changed = Vec::new();
         for (number, line) in lines {
             book.replay(number, line, &mut changed)?;
@@ -132,6 +133,7 @@ impl BatchLedger {
                     return Err(damaged("this card had another row"));
                 }
                 self.rows[at].1 = RowState::Begun(line.card);
+                self.begun += 1;
             }
             (RowEvent::Done { token_id }, RowState::Begun(card)) if *card == line.card => self.mark(at, token_id),
             (RowEvent::Abandoned, RowState::Begun(card)) if *card == line.card => self.free(at, &line.card),
@@ -145,9 +147,9 @@ impl BatchLedger {
         self.rows.iter().map(|(row, state)| (&row.user, state))
     }
 
-    /// How many rows there are, and how many of them are done.
-    pub fn count(&self) -> (usize, usize) {
-        (self.rows.len(), self.done.len())
+    /// How far the rows are.
+    pub fn count(&self) -> BatchCount {
+        BatchCount { rows: self.rows.len(), done: self.done.len(), begun: self.begun }
     }
 
     /// Whose token of this batch it is.
@@ -189,13 +191,17 @@ impl BatchLedger {
         })
     }
 
+    /// The row was begun.
     fn mark(&mut self, at: usize, token_id: Uuid) {
         self.rows[at].1 = RowState::Done(token_id);
+        self.begun -= 1;
         self.done.insert(token_id, at);
     }
 
+    /// The row was begun.
     fn free(&mut self, at: usize, card: &str) {
         self.rows[at].1 = RowState::Free;
+        self.begun -= 1;
         self.by_card.remove(card);
         self.next = self.next.min(at);
     }
@@ -217,6 +223,7 @@ impl HolderSource for BatchLedger {
             let event = RowEvent::Begun { digest: digest_of(&self.rows[at].0) };
             self.append(&LedgerLine { user: user.id.clone(), card: card.to_owned(), event })?;
             self.rows[at].1 = RowState::Begun(card.to_owned());
+            self.begun += 1;
             self.by_card.insert(card.to_owned(), at);
         }
         Ok(user)

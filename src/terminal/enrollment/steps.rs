@@ -22,39 +22,108 @@ use crate::{
 };
 
 use super::{
-    EnrollError, KeysToCertify, Personalizer, TokenAuthority,
+    certification::{KeysToCertify, TokenAuthority},
+    failure::EnrollError,
     journal::{Journal, JournalEntry, Progress},
     manifest::Manifest,
 };
 
-/// How many steps an enrollment has.
-pub const COUNT: usize = 8;
+/// What an enrollment is about to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnrollmentStep {
+    /// Put the token's own SCP03 keys onto the card.
+    OwnKeys,
+    /// Put the CA key, the mode and the token id onto it.
+    CaKey,
+    /// Have it generate its own ECKA key.
+    EckaKey,
+    /// Have it generate its identity key.
+    IdentityKey,
+    /// Have both keys certified.
+    Certification,
+    /// Put the certificates onto it.
+    Certificates,
+    /// Put the user record onto it.
+    Record,
+    /// Have it issued.
+    Status,
+    /// Open it as every tap will.
+    Verification,
+}
+
+impl EnrollmentStep {
+    /// How many steps come before the verification.
+    pub const COUNT: usize = 8;
+
+    /// How many steps were done before it.
+    pub const fn done(self) -> usize {
+        self as usize
+    }
+
+    /// What it is about, in words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::OwnKeys => "the token's own keys",
+            Self::CaKey => "the CA key and the token id",
+            Self::EckaKey => "the ECKA key",
+            Self::IdentityKey => "the identity key",
+            Self::Certification => "the certificates",
+            Self::Certificates => "the certificates on the card",
+            Self::Record => "the user record",
+            Self::Status => "the status",
+            Self::Verification => "verifying the token",
+        }
+    }
+
+    /// What comes after this progress.
+    const fn after(done: Progress) -> Self {
+        match done {
+            Progress::Begun => Self::OwnKeys,
+            Progress::Keyed => Self::CaKey,
+            Progress::Named => Self::EckaKey,
+            Progress::EckaGenerated => Self::IdentityKey,
+            Progress::Generated => Self::Certification,
+            Progress::Certified | Progress::EckaStored | Progress::SetStored => Self::Certificates,
+            Progress::IdentityStored => Self::Record,
+            Progress::Recorded | Progress::Issuing => Self::Status,
+        }
+    }
+}
 
 /// One run over the steps that are left.
-pub struct EnrollmentRun<'a, 'b> {
-    pub desk: &'a mut Personalizer<'b>,
+pub(super) struct EnrollmentRun<'a> {
+    /// Certifies the keys.
+    pub authority: &'a mut dyn TokenAuthority,
+    /// Where the progress is kept.
+    pub journal: &'a Journal,
+    /// Called before each step.
+    pub progress: &'a mut dyn FnMut(EnrollmentStep),
+    /// The SCP03 session with the card.
     pub session: Session,
+    /// How far it is.
     pub entry: JournalEntry,
+    /// The SCP03 keys that the card gets.
     pub own_keys: StaticKeys,
+    /// The portrait, where one comes onto the card.
     pub portrait: Option<Vec<u8>>,
     /// The set that it joins; nothing: open mode.
     pub set: Option<Set>,
 }
 
-impl EnrollmentRun<'_, '_> {
+impl EnrollmentRun<'_> {
     /// Does what is left, in order; the entry comes back when that is not for the card to do.
     pub fn finish(mut self, link: &mut dyn Link) -> Result<Option<JournalEntry>, EnrollError> {
         let layout = Layout::of(&self.entry.user)?;
         loop {
             let done = self.entry.progress;
-            self.tell(done);
+            (self.progress)(EnrollmentStep::after(done));
             match done {
                 Progress::Begun => self.key(link)?,
                 Progress::Keyed => self.name(link)?,
                 Progress::Named => self.generate_ecka(link)?,
                 Progress::EckaGenerated => self.generate_identity(link)?,
-                Progress::Generated if !self.desk.authority.is_here() => return Ok(Some(self.entry)),
-                Progress::Generated => certify(self.desk.authority, self.desk.journal, &mut self.entry)?,
+                Progress::Generated if !self.authority.is_here() => return Ok(Some(self.entry)),
+                Progress::Generated => certify(self.authority, self.journal, &mut self.entry)?,
                 Progress::Certified => self.store_ecka(link)?,
                 Progress::EckaStored if self.set.is_some() => self.store_set(link)?,
                 Progress::EckaStored | Progress::SetStored => self.store_identity(link)?,
@@ -68,23 +137,9 @@ impl EnrollmentRun<'_, '_> {
         }
     }
 
-    fn tell(&mut self, done: Progress) {
-        let (step, what) = match done {
-            Progress::Begun => (0, "the token's own keys"),
-            Progress::Keyed => (1, "the CA key and the token id"),
-            Progress::Named => (2, "the ECKA key"),
-            Progress::EckaGenerated => (3, "the identity key"),
-            Progress::Generated => (4, "the certificates"),
-            Progress::Certified | Progress::EckaStored | Progress::SetStored => (5, "the certificates on the card"),
-            Progress::IdentityStored => (6, "the user record"),
-            Progress::Recorded | Progress::Issuing => (7, "the status"),
-        };
-        (self.desk.progress)(step, COUNT, what);
-    }
-
     fn advance(&mut self, progress: Progress) -> Result<(), EnrollError> {
         self.entry.progress = progress;
-        self.desk.journal.save(&self.entry)
+        self.journal.save(&self.entry)
     }
 
     /// Blank means blank: RESET, then the per-token keys, which put the start keys to sleep.
@@ -101,7 +156,7 @@ impl EnrollmentRun<'_, '_> {
     }
 
     fn name(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
-        let ca = *self.desk.authority.ca();
+        let ca = *self.authority.ca();
         let kvn = KVN_CA[0];
         let answer = self.session.send(link, "PUT KEY", &commands::put_ca_key(kvn, &ca))?;
         confirm("PUT KEY", &answer, &[kvn])?;
@@ -187,7 +242,7 @@ impl EnrollmentRun<'_, '_> {
             manifest.check_value(kid, KVN_TOKEN_KEYS, aes::check_value(key)?);
         }
         let (ecka, identity) = (self.ecka()?, self.identity()?);
-        let ca = self.desk.authority.ca();
+        let ca = self.authority.ca();
         manifest.point(KEY_CA, KVN_CA[0], ca);
         manifest.point(KEY_ECKA, KVN_OWN, Certificate::verify(&ecka, ca, &[CertificateProfile::TokenEcka])?.point());
         let identity_point = *Certificate::verify(&identity, ca, &[CertificateProfile::Identity])?.point();

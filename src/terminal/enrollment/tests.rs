@@ -162,7 +162,7 @@ impl Office {
             journal: &Journal::new(self.folder.path()),
             format: ApduFormat::Short,
             random: &mut SystemRandom,
-            progress: &mut |_, _, _| {},
+            progress: &mut |_| {},
         };
         let mut pending: Option<Box<Pending>> = None;
         loop {
@@ -330,7 +330,7 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
         journal: &Journal::new(office.folder.path()),
         format: ApduFormat::Short,
         random: &mut SystemRandom,
-        progress: &mut |_, _, _| {},
+        progress: &mut |_| {},
     };
     let visited =
         office.visit(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, None)).unwrap();
@@ -394,7 +394,7 @@ fn certificates_that_were_not_asked_for_are_refused() {
             journal: &Journal::new(office.folder.path()),
             format: ApduFormat::Short,
             random: &mut SystemRandom,
-            progress: &mut |_, _, _| {},
+            progress: &mut |_| {},
         };
         let result = office.visit(ApduFormat::Short, |context| desk.enroll(&mut blank(), &mut &ada(), context, None));
         assert!(result.is_err(), "lie {lie}: {result:?}");

@@ -10,8 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::BatchError;
-use crate::files::LockedFile;
+use crate::{files::LockedFile, terminal::enrollment::failure::BatchError};
 
 /// The longest journal that is read, in bytes.
 const LONGEST: u64 = 1 << 30;

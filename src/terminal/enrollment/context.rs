@@ -1,27 +1,26 @@
 //! What every enrollment at this terminal works with, and one enrollment at one reader.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::{
     authority::{SharedAuthority, authority},
-    failure::enrollment,
-    sets::SetChoice,
+    certification::TokenAuthority,
+    failure::EnrollError,
+    holder::HolderSource,
+    journal::Journal,
+    personalizer::{CardProgress, EnrollmentReport, Pending, Personalizer},
+    private::SetProvider,
+    sets::{PrivateRequest, SetChoice},
+    steps::EnrollmentStep,
 };
 use crate::{
     card::{apdu::ApduFormat, link::LinkError, meter::Metered},
     channel::scp03::StaticKeys,
-    cli::{args::PrivateArgs, station},
-    config::Settings,
     crypto::random::{SystemRandom, bytes},
     failure::Failure,
-    pki::{PersoKey, PkiDir},
-    reader::pcsc::{Card, CardLimits},
-    terminal::enrollment::{
-        CardProgress, EnrollError, EnrollmentReport, HolderSource, Pending, Personalizer, TokenAuthority,
-        journal::Journal, private,
-    },
+    pki::PersoKey,
+    reader::pcsc::Card,
+    terminal::context::TerminalContext,
     token::{
         TokenError,
         open::{Credentials, NoMemory, RememberedItem, Visit},
@@ -30,7 +29,7 @@ use crate::{
 
 /// Keys, certificates and the journal.
 pub struct EnrollmentContext {
-    home: PkiDir,
+    terminal: TerminalContext,
     authority: SharedAuthority,
     credentials: Credentials,
     perso: PersoKey,
@@ -39,11 +38,11 @@ pub struct EnrollmentContext {
     sets: Option<SetChoice>,
     /// The journal of the cards.
     pub journal: Journal,
-    exchange: Duration,
 }
 
 /// An enrollment that came to its end.
-pub struct Done {
+#[derive(Debug)]
+pub struct Completion {
     /// What was done.
     pub report: EnrollmentReport,
     /// The certificates that were read from the token.
@@ -51,44 +50,48 @@ pub struct Done {
 }
 
 /// An enrollment that did not.
-pub struct Failed {
+#[derive(Debug)]
+pub struct EnrollFailure {
     /// Why.
     pub error: EnrollError,
     /// After how many exchanges with the card.
     pub exchanges: u32,
 }
 
-impl Failed {
+impl EnrollFailure {
     /// What the operator sees.
     pub fn to_failure(&self) -> Failure {
-        enrollment(&self.error, self.exchanges)
+        self.error.to_failure(self.exchanges)
     }
 }
 
-impl<E: Into<EnrollError>> From<E> for Failed {
+impl<E: Into<EnrollError>> From<E> for EnrollFailure {
     fn from(error: E) -> Self {
         Self { error: error.into(), exchanges: 0 }
     }
 }
 
 impl EnrollmentContext {
-    /// Loads what the folders of this terminal hold.
-    pub fn open(settings: &Settings, private: &PrivateArgs) -> Result<Self, Failure> {
-        let (home, now) = (PkiDir::new(settings.pki_folder()), Timestamp::now());
-        let authority = authority(settings, &home)?;
-        // Where the CA key lies there are keys for administration too; an enrolling desk has its own.
-        let credentials = if home.has_ca_key() { home.load_admin_terminal(now)? } else { home.load_terminal(now)? };
-        let sets = SetChoice::of(private, &home, settings)?;
+    /// Loads what the folders of this terminal hold; without a request the tokens are to be in open mode.
+    pub fn open(terminal: &TerminalContext, private: Option<PrivateRequest>) -> Result<Self, Failure> {
+        let pki = &terminal.pki;
+        let authority = authority(terminal)?;
+        let credentials = terminal.credentials(Timestamp::now())?;
+        let sets = private.map(|request| SetChoice::new(request, terminal)).transpose()?;
         Ok(Self {
             sets,
             authority,
-            credentials: station::credentials(credentials),
-            perso: home.load_perso_key(settings.perso_key.as_ref())?,
-            start: StaticKeys::all(&home.load_start_key()?),
-            home,
-            journal: Journal::new(&settings.state_folder),
-            exchange: settings.limits.exchange,
+            credentials,
+            perso: pki.load_perso_key(terminal.perso_key.as_ref())?,
+            start: StaticKeys::all(&pki.load_start_key()?),
+            journal: Journal::new(&terminal.state_folder),
+            terminal: terminal.clone(),
         })
+    }
+
+    /// The terminal that this is.
+    pub const fn terminal(&self) -> &TerminalContext {
+        &self.terminal
     }
 
     /// The key identifier of the CA, hex.
@@ -102,17 +105,16 @@ impl EnrollmentContext {
         &self,
         reader: &str,
         whose: &mut dyn HolderSource,
-        progress: &mut dyn FnMut(usize, usize, &'static str),
-    ) -> Result<Done, Failed> {
-        let limits = CardLimits { exchange: self.exchange, connect: self.exchange, deadline: None };
-        let mut card = Card::connect(reader, limits).map_err(link)?;
+        progress: &mut dyn FnMut(EnrollmentStep),
+    ) -> Result<Completion, EnrollFailure> {
+        let mut card = Card::connect(reader, self.terminal.card_limits()).map_err(link)?;
         let (mut authority, mut random) = (self.authority.clone(), SystemRandom);
         let mut sets = self.sets.as_ref();
-        let mut desk = Personalizer {
+        let mut personalizer = Personalizer {
             authority: &mut authority,
             perso: &self.perso,
             start: &self.start,
-            sets: sets.as_mut().map(|sets| sets as &mut dyn private::SetProvider),
+            sets: sets.as_mut().map(|sets| sets as &mut dyn SetProvider),
             journal: &self.journal,
             format: ApduFormat::Short,
             random: &mut SystemRandom,
@@ -134,13 +136,14 @@ impl EnrollmentContext {
                 (Some(sets), None) => sets.check(&mut metered, ApduFormat::Short),
                 _ => Ok(()),
             };
-            let visited = checked.and_then(|()| desk.enroll(&mut metered, whose, &mut visit, pending.as_deref()));
+            let visited =
+                checked.and_then(|()| personalizer.enroll(&mut metered, whose, &mut visit, pending.as_deref()));
             let exchanges = metered.exchanges;
             drop(metered);
-            match visited.map_err(|error| Failed { error, exchanges })? {
-                CardProgress::Done(report) => return Ok(Done { report, learned: visit.learned }),
+            match visited.map_err(|error| EnrollFailure { error, exchanges })? {
+                CardProgress::Done(report) => return Ok(Completion { report, learned: visit.learned }),
                 CardProgress::Certify(mut waiting) => {
-                    desk.certify(&mut waiting).map_err(|error| Failed { error, exchanges })?;
+                    personalizer.certify(&mut waiting).map_err(|error| EnrollFailure { error, exchanges })?;
                     pending = Some(waiting);
                 }
             }
@@ -149,12 +152,12 @@ impl EnrollmentContext {
 
     /// The card was given up: its place in a set is free again.
     pub fn leave_sets(&self, card: &str) -> Result<(), Failure> {
-        Ok(self.home.leave_sets(card)?)
+        Ok(self.terminal.pki.leave_sets(card)?)
     }
 
     /// Nobody needs the journal of this card any more.
     pub fn close(&self, report: &EnrollmentReport) -> Result<(), Failure> {
-        self.journal.close_token(report.token_id).map_err(|e| enrollment(&e, 0))
+        Ok(self.journal.close_token(report.token_id)?)
     }
 }
 

@@ -6,39 +6,37 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::{
+    certification::{Certificates, KeysToCertify, TokenAuthority},
+    failure::EnrollError,
+};
 use crate::{
     api::v1::TokenRequest,
-    cli::{
-        server::client::{connect, patiently},
-        station,
-    },
-    config::Settings,
     crypto::{ec::Point, random::SystemRandom},
     failure::Failure,
-    pki::{Ca, ClockCheck, PkiDir, PkiError},
+    pki::{Ca, PkiError},
     server_client::ServerClient,
-    terminal::enrollment::{Certificates, EnrollError, KeysToCertify, TokenAuthority},
-    terminal::presence::Input,
+    terminal::{context::TerminalContext, presence::Input, server_access::patiently},
 };
 
 /// Who certifies: the server, where there is one, so that it knows every token; otherwise the CA that lies here.
-pub fn authority(settings: &Settings, home: &PkiDir) -> Result<SharedAuthority, Failure> {
-    if settings.server.url.is_some() {
-        let point = *home.load_authority()?.point();
-        return Ok(SharedAuthority::new(Remote { server: connect(settings)?, point }));
+pub fn authority(terminal: &TerminalContext) -> Result<SharedAuthority, Failure> {
+    if let Some(server) = &terminal.server {
+        let point = *terminal.pki.load_authority()?.point();
+        return Ok(SharedAuthority::new(RemoteCertifier { server: server.connect()?, point }));
     }
-    let clock_check = ClockCheck::skipped_if(settings.yes);
-    let ca = home.load_ca(clock_check)?;
-    Ok(SharedAuthority::new(LocalCertifier { point: *ca.authority().point(), ca, settings: settings.clone() }))
+    let ca = terminal.pki.load_ca(terminal.clock_check)?;
+    let point = *ca.authority().point();
+    Ok(SharedAuthority::new(LocalCertifier { ca, point, terminal: terminal.clone() }))
 }
 
 /// The CA at the server, which registers the token in the same step.
-struct Remote {
+struct RemoteCertifier {
     server: ServerClient,
     point: Point,
 }
 
-impl TokenAuthority for Remote {
+impl TokenAuthority for RemoteCertifier {
     fn ca(&self) -> &Point {
         &self.point
     }
@@ -56,7 +54,7 @@ impl TokenAuthority for Remote {
             ecka_key: encoded(&wanted.ecka),
             replaces: wanted.replaces,
         };
-        let answer = patiently(|| self.server.register_token(&request))?;
+        let answer = patiently(|| self.server.register_token(&request)).map_err(Failure::from)?;
         let decoded = |text: &str| {
             let unreadable = |_| EnrollError::Certify("the server sent a certificate that cannot be read".to_owned());
             BASE64_URL_SAFE_NO_PAD.decode(text).map_err(unreadable)
@@ -69,14 +67,14 @@ impl TokenAuthority for Remote {
 struct LocalCertifier {
     ca: Ca,
     point: Point,
-    settings: Settings,
+    terminal: TerminalContext,
 }
 
 impl LocalCertifier {
     /// Without a server this terminal is all that can refuse a lost token.
     fn refuse(&self, lost: Uuid) -> Result<(), Failure> {
         let deny = Input::Deny { id: lost.to_string() };
-        station::store(&self.settings)?.order(&deny, Timestamp::now(), &self.settings)?;
+        self.terminal.store()?.order(&deny, Timestamp::now(), &*self.terminal.policy)?;
         Ok(())
     }
 }

@@ -10,14 +10,14 @@ use std::{
 
 use rustix::fs::OFlags;
 
+use super::{
+    batch::Row,
+    failure::{BatchError, EnrollError},
+};
 use crate::{
     api::User,
     crypto::sha256,
     failure::{ExitClass, Failure},
-    terminal::enrollment::{
-        EnrollError,
-        batch::{BatchError, Row},
-    },
     terminal::user_csv::RowProblem,
     token::{constants::PORTRAIT_MAX, record::Layout},
 };

@@ -1,0 +1,59 @@
+//! What a run of a batch that was killed has left behind, or is given up.
+
+use super::{BatchLedger, RowState};
+use crate::{
+    api::v1::TokenStatus,
+    failure::Failure,
+    server_client::ServerError,
+    terminal::{
+        context::TerminalContext,
+        enrollment::{
+            context::EnrollmentContext,
+            failure::EnrollError,
+            journal::{JournalEntry, Progress},
+        },
+    },
+};
+
+/// A run that was killed between its last two steps left entries behind of tokens that are done.
+pub fn settle(enrollment: &EnrollmentContext, ledger: &BatchLedger) -> Result<(), EnrollError> {
+    for entry in enrollment.journal.all()? {
+        if ledger.holder(entry.token_id).is_some() {
+            enrollment.journal.close(&entry)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives up what was begun. What the server may have registered is revoked there first.
+pub fn abandon(enrollment: &EnrollmentContext, ledger: &mut BatchLedger) -> Result<(), Failure> {
+    let begun: Vec<_> = ledger
+        .rows()
+        .filter_map(|(user, state)| match state {
+            RowState::Begun(card) => Some((user.clone(), card.clone())),
+            _ => None,
+        })
+        .collect();
+    let entries = enrollment.journal.all()?;
+    for (user, card) in begun {
+        if let Some(entry) = entries.iter().find(|entry| entry.card == card) {
+            revoke(entry, enrollment.terminal())?;
+            enrollment.journal.close(entry)?;
+        }
+        enrollment.leave_sets(&card)?;
+        ledger.abandon(&user)?;
+    }
+    Ok(())
+}
+
+fn revoke(entry: &JournalEntry, terminal: &TerminalContext) -> Result<(), Failure> {
+    let Some(server) = terminal.server.as_ref().filter(|_| entry.progress >= Progress::Generated) else {
+        return Ok(());
+    };
+    let reason = Some("its enrollment was given up".to_owned());
+    match server.connect()?.set_status(entry.token_id, TokenStatus::Revoked, reason) {
+        Ok(_) => Ok(()),
+        Err(ServerError::Problem(problem)) if problem.status == 404 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

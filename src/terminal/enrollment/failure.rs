@@ -1,0 +1,216 @@
+//! Why an enrollment stopped, or a batch cannot go on, and what an operator sees of it.
+
+use std::{io, path::PathBuf};
+
+use uuid::Uuid;
+
+use super::traces::{self, TrackableTrait};
+use crate::{
+    card::link::LinkError,
+    channel::ChannelError,
+    crypto::{CryptoError, x509::CertificateError},
+    failure::{ExitClass, Failure},
+    pki::PkiError,
+    terminal::tap::{TapError, failure::token},
+    token::{TokenError, record::RecordError, select::LifeCycle},
+};
+
+/// Why an enrollment stopped. Whatever it is, the next run goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrollError {
+    /// The token, the link or the channel failed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The card has no Rollcall applet.
+    #[error("the card has no Rollcall applet")]
+    Foreign,
+    /// The card belongs to somebody already. With its token id, where it tells it outside a channel.
+    #[error("the card is enrolled already")]
+    AlreadyIssued(Option<Uuid>),
+    /// There is nobody left whose token a blank card could become.
+    #[error("there is no row left for this card")]
+    NobodyLeft,
+    /// The journal of the batch cannot be used.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The card is blocked or terminated.
+    #[error("the card is {}", .0.word())]
+    NotBlank(LifeCycle),
+    /// Neither the start keys nor the test keys are the card's.
+    #[error("the card does not know our start keys")]
+    WrongStartKeys,
+    /// The per-token keys derived from our personalisation key are not the card's.
+    #[error("the card was personalised under another personalisation key")]
+    WrongPersoKeys,
+    /// The card names a KVN that the protocol does not have.
+    #[error("the card has keys in force that are not ours (KVN {0:02X})")]
+    UnknownKeys(u8),
+    /// The user does not fit on the card.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Another card came while the first one's keys were being certified.
+    #[error("this is another card than before")]
+    OtherCard,
+    /// The server that certifies was not reached, or refused.
+    #[error("{0}")]
+    Server(Failure),
+    /// The personalisation key cannot be used.
+    #[error(transparent)]
+    PersoKey(PkiError),
+    /// The key of a set, or its list of members, cannot be used.
+    #[error(transparent)]
+    Set(PkiError),
+    /// The card came with the test keys, so whoever saw this would know the key of the whole set.
+    #[error("the card came with the public test keys: no set key goes onto it")]
+    TestKeysPrivate,
+    /// The card gives itself away beside the applet.
+    #[error("the card can be told from others without its key: {}", traces::list(.0))]
+    Trackable(Vec<TrackableTrait>),
+    /// The CA refused to certify a key.
+    #[error("the CA did not certify the card's key: {0}")]
+    Certify(String),
+    /// The journal cannot be read or written.
+    #[error("the journal of enrollments cannot be used ({path}): {error}", path = .0.display(), error = .1)]
+    Journal(PathBuf, io::Error),
+    /// The journal misses what an earlier step must have written.
+    #[error("the journal of this enrollment is damaged")]
+    JournalDamaged,
+}
+
+impl EnrollError {
+    /// What an operator sees of it; `exchanges` says how far the enrollment had come.
+    pub fn to_failure(&self, exchanges: u32) -> Failure {
+        let message = self.to_string();
+        match self {
+            Self::Token(TokenError::Link(LinkError::CardRemoved)) => {
+                Failure::new(ExitClass::CardLeft, "card.left", format!("the card left the reader at exchange {exchanges}"))
+                    .hint("put the same card back and run the same command again: it goes on where it stopped")
+            }
+            Self::Token(e) => token(e, exchanges),
+            Self::Foreign => TapError::Foreign.to_failure(exchanges),
+            Self::AlreadyIssued(_) => Failure::new(ExitClass::No, "enroll.already-issued", message)
+                .hint("take a blank card; rollcall scan shows whose this one is"),
+            Self::NobodyLeft => Failure::new(ExitClass::No, "enroll.nobody-left", message)
+                .hint("put back the cards that were begun, or give them up: --abandon"),
+            Self::Batch(e) => e.to_failure(),
+            Self::NotBlank(LifeCycle::Terminated) => token(&TokenError::NotIssued(LifeCycle::Terminated), exchanges),
+            Self::NotBlank(_) => Failure::new(ExitClass::No, "enroll.not-blank", message).hint("take a blank card"),
+            Self::WrongStartKeys => Failure::new(ExitClass::Refused, "enroll.wrong-start-keys", message).hint(
+                "put the start keys that the card was installed with into pki/start.key; nothing was sent to the card",
+            ),
+            Self::WrongPersoKeys => Failure::new(ExitClass::Refused, "enroll.wrong-perso-key", message)
+                .hint("use the pki/perso.key under which this card was begun; nothing was sent to the card"),
+            Self::UnknownKeys(_) => Failure::new(ExitClass::Protocol, "enroll.unknown-keys", message),
+            Self::Record(_) => {
+                Failure::new(ExitClass::Data, "enroll.too-long", message).hint("shorten id, name or fields")
+            }
+            Self::OtherCard => Failure::new(ExitClass::CardLeft, "enroll.other-card", message)
+                .hint("put the first card back, and run the same command again: it goes on where it stopped"),
+            Self::Server(failure) => {
+                let again = "then run the same command again: it goes on where it stopped";
+                let hint = failure.hint.as_ref().map_or_else(|| again.to_owned(), |hint| format!("{hint}; {again}"));
+                failure.clone().hint(hint)
+            }
+            Self::PersoKey(error) | Self::Set(error) => error.to_failure(),
+            Self::TestKeysPrivate => Failure::new(ExitClass::Refused, "enroll.test-keys-private", message)
+                .hint("install the applet with start keys of your own (see the README), or enroll it in open mode"),
+            Self::Trackable(_) => Failure::new(ExitClass::Refused, "enroll.trackable", message).hint(
+                "take a card with a random UID and an empty CPLC; if that does not matter here, say so: --accept-trackable",
+            ),
+            Self::Certify(_) => Failure::new(ExitClass::Refused, "enroll.not-certified", message)
+                .hint(
+                "nothing is lost: run the same command again when the CA is available; where it has a successor, after rollcall pki renew",
+            ),
+            Self::Journal(..) => Failure::new(ExitClass::Io, "enroll.journal", message)
+                .hint("check the permissions and the space of the state folder"),
+            Self::JournalDamaged => Failure::new(ExitClass::Io, "enroll.journal", message)
+                .hint("remove the file of this card in the folder enrollments, and enroll it anew"),
+        }
+    }
+}
+
+impl From<Failure> for EnrollError {
+    fn from(failure: Failure) -> Self {
+        Self::Server(failure)
+    }
+}
+
+impl From<ChannelError> for EnrollError {
+    fn from(e: ChannelError) -> Self {
+        Self::Token(e.into())
+    }
+}
+
+impl From<CertificateError> for EnrollError {
+    fn from(e: CertificateError) -> Self {
+        Self::Token(e.into())
+    }
+}
+
+impl From<CryptoError> for EnrollError {
+    fn from(e: CryptoError) -> Self {
+        Self::Token(e.into())
+    }
+}
+
+/// Why the journal of a batch cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// It cannot be read or written.
+    #[error("the journal {path} cannot be used: {error}", path = .0.display(), error = .1)]
+    Io(PathBuf, io::Error),
+    /// Another run is at work on it.
+    #[error("another run is working with the journal {}", .0.display())]
+    Busy(PathBuf),
+    /// A line is none of a journal, or contradicts one before it.
+    #[error("line {line} of {path} is no line of a journal of this batch: {what}", path = .path.display())]
+    Damaged {
+        /// The journal.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// The batch was begun under another CA.
+    #[error("the batch of {} was begun under another CA", .0.display())]
+    OtherAuthority(PathBuf),
+    /// Rows were changed behind the back of the journal.
+    #[error("{} changed since {} went to a card", .users.join(", "), if .users.len() == 1 { "it" } else { "they" })]
+    Changed {
+        /// The ids of the users.
+        users: Vec<String>,
+    },
+}
+
+impl BatchError {
+    /// What an operator sees of it.
+    pub fn to_failure(&self) -> Failure {
+        let message = self.to_string();
+        match self {
+            Self::Io(..) => Failure::new(ExitClass::Io, "batch.journal", message)
+                .hint("check the permissions and the space there, or name another file: --journal FILE"),
+            Self::Busy(_) => Failure::new(ExitClass::Busy, "batch.busy", message)
+                .hint("wait until it ends, or give each batch its own journal"),
+            Self::Damaged { .. } => Failure::new(ExitClass::Data, "batch.journal-damaged", message).hint(
+                "name the journal of this batch, or restore it from a copy: without it, cards may get a second row",
+            ),
+            Self::OtherAuthority(_) => Failure::new(ExitClass::Data, "batch.other-authority", message)
+                .hint("use the pki folder that the batch was begun with, or another journal"),
+            Self::Changed { .. } => Failure::new(ExitClass::Data, "batch.row-changed", message)
+                .hint("put the old text back, or take these rows into a batch of their own"),
+        }
+    }
+}
+
+impl From<EnrollError> for Failure {
+    fn from(error: EnrollError) -> Self {
+        error.to_failure(0)
+    }
+}
+
+impl From<BatchError> for Failure {
+    fn from(error: BatchError) -> Self {
+        error.to_failure()
+    }
+}

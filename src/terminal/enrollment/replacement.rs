@@ -1,0 +1,101 @@
+//! Which token it is that was lost, when another one takes its place.
+
+use std::{collections::BTreeSet, ops::ControlFlow};
+
+use uuid::Uuid;
+
+use super::{context::EnrollmentContext, journal::JournalEntry};
+use crate::{
+    api::{
+        User,
+        v1::{PAGE_MAX, TokenStatus},
+    },
+    failure::{ExitClass, Failure},
+    terminal::{
+        context::TerminalContext,
+        presence::store::TerminalStore,
+        server_access::{ServerAccess, all_pages},
+    },
+};
+
+/// The token that is refused from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LostToken {
+    /// Its id.
+    pub token_id: Uuid,
+    /// Whether an earlier run has begun to replace it: then it was confirmed.
+    pub is_confirmed: bool,
+}
+
+impl LostToken {
+    /// The token that was named, or the only one that this user has.
+    pub fn find(named: Option<Uuid>, user: &User, enrollment: &EnrollmentContext) -> Result<Self, Failure> {
+        let begun = enrollment.journal.all()?;
+        let before = begun.iter().filter(|entry| entry.user == *user).find_map(|entry| entry.replaces);
+        if let Some(token_id) = before.filter(|lost| named.is_none_or(|named| named == *lost)) {
+            return Ok(Self { token_id, is_confirmed: true });
+        }
+        let token_id = match named {
+            Some(lost) => lost,
+            None => only(user, &tokens(user, &begun, enrollment.terminal())?)?,
+        };
+        Ok(Self { token_id, is_confirmed: false })
+    }
+}
+
+/// The tokens of a user that are let in, as far as the server or, without one, this terminal knows. One that is being
+/// enrolled was never anybody's.
+fn tokens(user: &User, begun: &[JournalEntry], terminal: &TerminalContext) -> Result<BTreeSet<Uuid>, Failure> {
+    let mut tokens = match &terminal.server {
+        Some(server) => at_server(user, server)?,
+        None => here(user, terminal)?,
+    };
+    for entry in begun {
+        tokens.remove(&entry.token_id);
+    }
+    Ok(tokens)
+}
+
+fn at_server(user: &User, server: &ServerAccess) -> Result<BTreeSet<Uuid>, Failure> {
+    let server = server.connect()?;
+    let found = all_pages(|after| server.tokens_of(&user.id, after, PAGE_MAX))?;
+    Ok(found.into_iter().filter(|token| token.status != TokenStatus::Revoked).map(|token| token.token_id).collect())
+}
+
+/// A terminal without a server knows the tokens that have come here.
+fn here(user: &User, terminal: &TerminalContext) -> Result<BTreeSet<Uuid>, Failure> {
+    let mut tokens = BTreeSet::new();
+    let Some(mut store) = TerminalStore::open_if_there(&terminal.state_folder)? else { return Ok(tokens) };
+    store.history(None, None, |event| {
+        if let (Some(token_id), true) = (event.token_id, event.user.as_ref().is_some_and(|of| of.id == user.id)) {
+            tokens.insert(token_id);
+        }
+        ControlFlow::Continue(())
+    })?;
+    for denied in store.denied()? {
+        tokens.retain(|token_id| token_id.to_string() != denied);
+    }
+    Ok(tokens)
+}
+
+fn only(user: &User, tokens: &BTreeSet<Uuid>) -> Result<Uuid, Failure> {
+    let mut all = tokens.iter();
+    match (all.next(), all.next()) {
+        (Some(one), None) => Ok(*one),
+        (None, _) => Err(Failure::new(
+            ExitClass::No,
+            "enroll.nothing-to-replace",
+            format!("no token of {} is known that is still let in", user.id),
+        )
+        .hint("name it: --replace=TOKEN_ID; or leave --replace out")),
+        (Some(_), Some(_)) => {
+            let listed: Vec<_> = tokens.iter().map(Uuid::to_string).collect();
+            Err(Failure::new(
+                ExitClass::Usage,
+                "enroll.replace-ambiguous",
+                format!("{} has {} tokens", user.id, tokens.len()),
+            )
+            .hint(format!("name the lost one: --replace=TOKEN_ID, of {}", listed.join(", "))))
+        }
+    }
+}
