@@ -33,7 +33,6 @@ pub mod time_spec;
 pub mod token;
 pub mod token_change;
 mod token_rotate;
-mod token_status;
 mod trace;
 mod usage;
 pub mod users;

@@ -4,10 +4,18 @@
 //! A private token shows neither id nor state until it is opened under its own key, so it is opened before it is asked
 //! whether it is meant, too.
 
+pub mod card;
+pub mod failure;
+pub mod fleet;
 pub mod rotate;
+pub mod rotation_run;
 pub mod sets;
+pub mod status;
+pub mod terminals;
 
 use uuid::Uuid;
+
+pub use failure::ManageError;
 
 use crate::{
     card::{link::Link, status::Status},
@@ -58,46 +66,6 @@ impl TokenOperation {
     fn is_done(&self, state: LifeCycle) -> bool {
         !matches!(self, Self::Write(_)) && self.target(state) == state
     }
-}
-
-/// Why a token was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ManageError {
-    /// The token, the link or the channel failed.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// The card has no Rollcall applet.
-    #[error("the card has no Rollcall applet")]
-    Foreign,
-    /// A token in open mode has no set.
-    #[error("the token is in open mode: it has no set key")]
-    Open,
-    /// A private token of another set than the one whose key is replaced.
-    #[error("the token is of the set {0}")]
-    OtherSet(String),
-    /// A card that came with the public test keys takes no set key.
-    #[error("the token takes no set key")]
-    NoSetKey,
-    /// What was begun or done could not be noted.
-    #[error("it cannot be noted which tokens have the new key: {0}")]
-    NotNoted(String),
-    /// There is no CA before the one that is here.
-    #[error("the CA is not being rotated")]
-    NoRotation,
-    /// The new CA does not certify the token's keys.
-    #[error("the new CA did not certify the token's keys: {0}")]
-    NotCertified(String),
-    /// Another card lies there than the one that was confirmed.
-    #[error("this is not the card that was confirmed, or not in the same state any more")]
-    OtherCard,
-    /// This terminal's certificate has too low a role.
-    #[error("this takes a terminal with the role {needed}, and this one has {held}", needed = .needed.word(), held = .held.word())]
-    Role {
-        /// What it takes.
-        needed: TerminalRole,
-        /// What the certificate says.
-        held: TerminalRole,
-    },
 }
 
 /// A token whose keys are to be replaced: by its id.

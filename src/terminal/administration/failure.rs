@@ -1,0 +1,89 @@
+//! Why a token was not changed, and what an operator sees of it.
+
+use crate::{
+    card::link::LinkError,
+    crypto::x509::TerminalRole,
+    failure::{ExitClass, Failure},
+    terminal::tap::{TapError, failure::token},
+    token::TokenError,
+};
+
+/// Why a token was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ManageError {
+    /// The token, the link or the channel failed.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The card has no Rollcall applet.
+    #[error("the card has no Rollcall applet")]
+    Foreign,
+    /// A token in open mode has no set.
+    #[error("the token is in open mode: it has no set key")]
+    Open,
+    /// A private token of another set than the one whose key is replaced.
+    #[error("the token is of the set {0}")]
+    OtherSet(String),
+    /// A card that came with the public test keys takes no set key.
+    #[error("the token takes no set key")]
+    NoSetKey,
+    /// What was begun or done could not be noted.
+    #[error("it cannot be noted which tokens have the new key: {0}")]
+    NotNoted(String),
+    /// There is no CA before the one that is here.
+    #[error("the CA is not being rotated")]
+    NoRotation,
+    /// The new CA does not certify the token's keys.
+    #[error("the new CA did not certify the token's keys: {0}")]
+    NotCertified(String),
+    /// Another card lies there than the one that was confirmed.
+    #[error("this is not the card that was confirmed, or not in the same state any more")]
+    OtherCard,
+    /// This terminal's certificate has too low a role.
+    #[error("this takes a terminal with the role {needed}, and this one has {held}", needed = .needed.word(), held = .held.word())]
+    Role {
+        /// What it takes.
+        needed: TerminalRole,
+        /// What the certificate says.
+        held: TerminalRole,
+    },
+}
+
+impl ManageError {
+    /// What an operator sees of it; `exchanges` says how far it had come.
+    pub fn to_failure(&self, exchanges: u32) -> Failure {
+        let message = self.to_string();
+        match self {
+            // Unlike in a tap, something may have been written.
+            Self::Token(TokenError::Link(LinkError::CardRemoved)) => Failure::new(
+                ExitClass::CardLeft,
+                "card.left",
+                format!("the card left the reader at exchange {exchanges}"),
+            )
+            .hint("put the same card back and run the same command again: it finishes what was begun"),
+            Self::Token(e) => token(e, exchanges),
+            Self::Foreign => TapError::Foreign.to_failure(exchanges),
+            Self::Open => Failure::new(ExitClass::No, "token.open-mode", message)
+                .hint("only tokens in private mode have a set; see what this one is: rollcall token info"),
+            Self::OtherSet(_) => Failure::new(ExitClass::No, "token.other-set", message)
+                .hint("put a token of the set on the reader whose key is replaced: rollcall token rotate --set ID"),
+            Self::NoSetKey => Failure::new(ExitClass::Refused, "token.no-set-key", message)
+                .hint("it came with the public test keys: enroll its user anew on another card"),
+            Self::NotNoted(_) => Failure::new(ExitClass::Io, "pki.file", message)
+                .hint("check the permissions and the space of the folder pki/sets, and run the command again"),
+            Self::OtherCard => Failure::new(ExitClass::CardLeft, "token.other-card", message)
+                .hint("nothing was changed; put the right card on the reader, and run the command again"),
+            Self::NoRotation => Failure::new(ExitClass::No, "pki.no-rotation", message)
+                .hint("begin one where the CA key lies: rollcall pki rotate-ca"),
+            Self::NotCertified(_) => Failure::new(ExitClass::Refused, "enroll.not-certified", message)
+                .hint("look at the CA: rollcall pki list"),
+            Self::Role { .. } => Failure::new(ExitClass::Refused, "token.role", message)
+                .hint("run it where the CA key lies, or with a terminal that was issued with this role"),
+        }
+    }
+}
+
+impl From<ManageError> for Failure {
+    fn from(error: ManageError) -> Self {
+        error.to_failure(0)
+    }
+}

@@ -1,0 +1,109 @@
+//! A second terminal: its keys and certificates in one file, by the CA that lies here or through the server; and the
+//! renewal of this terminal's own.
+
+use std::path::Path;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+
+use crate::{
+    api::v1::{self, RenewalRequest, Role, TerminalRequest},
+    crypto::{
+        random::SystemRandom,
+        x509::{self, CertificateRequest},
+    },
+    failure::{ExitClass, Failure},
+    files,
+    pki::{Bundle, BundledCertificates, BundledPrevious, Ca, ClockCheck, Followed, PkiDir, PkiError, TerminalKeys},
+    server_client::ServerClient,
+};
+
+/// A terminal that the server registers and certifies.
+pub fn through_server(server: &ServerClient, name: &str, role: Role) -> Result<Bundle, Failure> {
+    let keys = TerminalKeys::generate(&mut SystemRandom)?;
+    let requests = keys.requests(name, name)?;
+    let answer = server.add_terminal(&TerminalRequest {
+        name: name.to_owned(),
+        role,
+        tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),
+        ecka_request: BASE64_URL_SAFE_NO_PAD.encode(requests.ecka),
+    })?;
+    Ok(Bundle::new(name, Some(server.url()), keys, decoded(&answer)?)?)
+}
+
+/// A terminal that the CA here certifies, for a place without a server; while another CA is rotated out, by both.
+pub fn by_ca(pki: &PkiDir, clock_check: ClockCheck, name: &str, role: Role) -> Result<Bundle, PkiError> {
+    let (mut ca, now) = (pki.load_ca(clock_check)?, Timestamp::now());
+    let keys = TerminalKeys::generate(&mut SystemRandom)?;
+    let requests = keys.requests(name, name)?;
+    let read = |der: &[u8]| CertificateRequest::verify(der).map_err(PkiError::Request);
+    let certificates = BundledCertificates {
+        tls: ca.certify_tls_client(&read(&requests.tls)?, now, &mut SystemRandom)?,
+        ecka: ca.certify_terminal(card_role(role), &read(&requests.ecka)?, now, &mut SystemRandom)?,
+        ca: ca.authority().der().to_vec(),
+        previous: match pki.previous()? {
+            None => None,
+            Some(previous) => Some(under_previous(&mut previous.load_ca(clock_check)?, role, &requests.ecka, now)?),
+        },
+    };
+    Bundle::new(name, None, keys, certificates)
+}
+
+/// For the tokens that were not moved yet.
+fn under_previous(ca: &mut Ca, role: Role, request: &[u8], now: Timestamp) -> Result<BundledPrevious, PkiError> {
+    let request = CertificateRequest::verify(request).map_err(PkiError::Request)?;
+    let ecka = ca.certify_terminal(card_role(role), &request, now, &mut SystemRandom)?;
+    Ok(BundledPrevious { ca: ca.authority().der().to_vec(), ecka, endorsement: Vec::new() })
+}
+
+/// Fresh certificates for this terminal's keys, from the server.
+pub fn renew(server: &ServerClient, home: &PkiDir) -> Result<Followed, Failure> {
+    let requests = home.renewal(Timestamp::now())?;
+    let answer = server.renew(&RenewalRequest {
+        tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),
+        ecka_request: BASE64_URL_SAFE_NO_PAD.encode(requests.ecka),
+    })?;
+    Ok(home.renewed(&decoded(&answer)?)?)
+}
+
+/// What a terminal with this role may do to tokens.
+const fn card_role(role: Role) -> x509::TerminalRole {
+    match role {
+        Role::Read => x509::TerminalRole::Read,
+        Role::Enroll => x509::TerminalRole::Write,
+        Role::Admin => x509::TerminalRole::Admin,
+    }
+}
+
+fn decoded(answer: &v1::TerminalCertificates) -> Result<BundledCertificates, Failure> {
+    let one = |text: &str| {
+        BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| {
+            Failure::new(ExitClass::Protocol, "server.protocol", "the server sent a certificate that cannot be read")
+                .hint("terminal and server must be of the same release")
+        })
+    };
+    let previous = |told: &v1::PreviousCertificates| {
+        Ok::<_, Failure>(BundledPrevious {
+            ca: one(&told.ca)?,
+            ecka: one(&told.ecka)?,
+            endorsement: one(&told.endorsement)?,
+        })
+    };
+    Ok(BundledCertificates {
+        tls: one(&answer.tls)?,
+        ecka: one(&answer.ecka)?,
+        ca: one(&answer.ca)?,
+        previous: answer.previous.as_ref().map(previous).transpose()?,
+    })
+}
+
+/// Writes a bundle into a file that only this user may read.
+pub fn write(bundle: &Bundle, file: &Path) -> Result<(), PkiError> {
+    // A name without a folder lies in this one.
+    let place = if file.parent().is_some_and(|p| p.as_os_str().is_empty()) {
+        Path::new(".").join(file)
+    } else {
+        file.to_owned()
+    };
+    files::replace(&place, &bundle.to_json()?).map_err(|error| PkiError::Io { path: file.to_owned(), error })
+}
