@@ -32,7 +32,7 @@ fn home() -> TempDir {
         let fields = [("team".to_owned(), "red".to_owned())].into();
         let user = User { id: id.to_owned(), name: name.to_owned(), fields };
         let holder = Holder { token_id: token_id.parse().unwrap(), user, source: Source::Card, authenticated: true };
-        let tap = Input::Tap(Tap { reader: format!("Door {n}"), insertion: n, holder });
+        let tap = Input::Tap(Tap { reader: format!("Door {n}"), insertion: n.into(), holder });
         let at: Timestamp = "2026-11-22T15:04:05.123Z".parse().unwrap();
         store.apply(&tap, at + std::time::Duration::from_secs(n * 60), &Presence::Toggle).unwrap();
     }

@@ -14,11 +14,11 @@ use crate::{
         trace::{self, Judged, TraceRecord},
     },
     failure::{ExitClass, Failure},
-    reader::event_count,
+    reader::Insertion,
     terminal::admission::{Origin, Rules, ServerVerdict, decide},
     terminal::lookups::LookupOutcome,
     terminal::presence::{
-        Holder, Input, Insertion, Refused, Source, Tap,
+        Holder, Input, Refused, Source, Tap,
         store::{CertificateOf, TerminalStore, TerminalStoreError},
     },
     terminal::tap::{Seen, TapError, Tapped, Timings, replay::Played},
@@ -61,13 +61,13 @@ struct ServerPart {
 
 impl Outcome {
     /// Takes a finished tap, remembers what is worth it, and refuses what this terminal has a reason to refuse: a use
-    /// counter that fell back, and whom the operator denied. `generation` is the one of the reader: the list, which
+    /// counter that fell back, and whom the operator denied. `insertion` is the one of the reader: the list, which
     /// several processes write, is told the part of it that they agree on.
     pub fn judge(
         store: &mut TerminalStore,
         at: Timestamp,
         reader: String,
-        generation: u64,
+        insertion: Insertion,
         mut tapped: Tapped,
         answered: Option<(&LookupOutcome, &Rules)>,
     ) -> Result<Self, TerminalStoreError> {
@@ -91,7 +91,7 @@ impl Outcome {
             who = Some((token_id, user));
         }
         let mut outcome =
-            Self { at, reader, insertion: event_count(generation), tapped, who, server: ServerPart::default() };
+            Self { at, reader, insertion: insertion.shared(), tapped, who, server: ServerPart::default() };
         if let Some((answered, rules)) = answered {
             outcome.apply_lookup(answered, rules);
             // Whom the operator refused here, under the id that the server gives, is refused too.
@@ -120,7 +120,7 @@ impl Outcome {
                 _ => {}
             }
         }
-        Self { at, reader, insertion: event_count(0), tapped, who, server: ServerPart::default() }
+        Self { at, reader, insertion: Insertion::default(), tapped, who, server: ServerPart::default() }
     }
 
     /// Takes what the server said, or says while it is away, of a token that this terminal would let in.
@@ -339,7 +339,7 @@ mod tests {
         ];
         for (id, counter, refused_after) in cases {
             let at = "2026-11-23T07:00:00Z".parse().unwrap();
-            let outcome = Outcome::judge(&mut store, at, "reader".into(), 1, tapped(id, counter), None).unwrap();
+            let outcome = Outcome::judge(&mut store, at, "reader".into(), 1.into(), tapped(id, counter), None).unwrap();
             let told = outcome.input();
             match refused_after {
                 None => {

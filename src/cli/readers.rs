@@ -334,8 +334,8 @@ mod tests {
         for event in [
             ReaderEvent::ReaderAdded { reader: door.clone() },
             ReaderEvent::ReaderAdded { reader: other.clone() },
-            ReaderEvent::CardInserted { reader: other.clone(), atr: vec![0x3B, 0], generation: 1 },
-            ReaderEvent::CardInserted { reader: door.clone(), atr: vec![0x3B, 0], generation: 2 },
+            ReaderEvent::CardInserted { reader: other.clone(), atr: vec![0x3B, 0], insertion: 1.into() },
+            ReaderEvent::CardInserted { reader: door.clone(), atr: vec![0x3B, 0], insertion: 2.into() },
             ReaderEvent::Exclusive { reader: door.clone(), exclusive: true },
             ReaderEvent::CardRemoved { reader: door.clone() },
             ReaderEvent::Exclusive { reader: door.clone(), exclusive: false },
@@ -383,7 +383,8 @@ mod tests {
 
     #[test]
     fn a_card_that_somebody_talks_to_is_not_asked() {
-        let reader = |slot, exclusive, in_use| ReaderState { name: "r".into(), slot, exclusive, in_use, generation: 0 };
+        let reader =
+            |slot, exclusive, in_use| ReaderState { name: "r".into(), slot, exclusive, in_use, insertion: 0.into() };
         let card = || Slot::Card(vec![0x3B, 0]);
         assert!(may_be_asked(&reader(card(), false, false)));
         for other in [

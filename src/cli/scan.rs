@@ -28,7 +28,7 @@ use super::{
 use crate::{
     config::{OutputFormat, Settings},
     failure::{ExitClass, Failure, summary},
-    reader::{self, ReaderState, monitor::Monitor},
+    reader::{self, Insertion, ReaderState, monitor::Monitor},
     terminal::lookups::ServerEvent,
     terminal::presence::{Input, store::TerminalStore},
     terminal::tap::{Depth, Tapped, terminal::TapTerminal, worker::ReaderReport},
@@ -124,7 +124,7 @@ impl ScanRun<'_> {
         }
         let finished = tap_all(terminal, occupied)?;
         for (at, reader, tapped) in finished {
-            self.judge(at, reader.name, reader.generation, tapped)?;
+            self.judge(at, reader.name, reader.insertion, tapped)?;
         }
         self.finish();
         Ok(summary(&self.tally.failures, self.tally.succeeded))
@@ -185,11 +185,11 @@ impl ScanRun<'_> {
     }
 
     /// Asks the server where there is one; the readers go on meanwhile, each on its own thread.
-    fn judge(&mut self, at: Timestamp, reader: String, generation: u64, tapped: Tapped) -> Result<(), Failure> {
+    fn judge(&mut self, at: Timestamp, reader: String, insertion: Insertion, tapped: Tapped) -> Result<(), Failure> {
         let answered = self.inquiry.as_ref().and_then(|inquiry| inquiry.ask_and_wait(&tapped));
         self.hear();
         let said = answered.as_ref().zip(self.inquiry.as_ref().map(|inquiry| &inquiry.rules));
-        let outcome = Outcome::judge(&mut self.store, at, reader, generation, tapped, said)?;
+        let outcome = Outcome::judge(&mut self.store, at, reader, insertion, tapped, said)?;
         if let Some(warning) = outcome.warning() {
             self.out.warning(&format!("{}: {warning}", outcome.reader), None);
         }

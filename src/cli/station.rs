@@ -13,7 +13,7 @@ use crate::{
     config::Settings,
     failure::{ExitClass, Failure},
     pki,
-    reader::{event_count, monitor::ReaderEvent},
+    reader::{Insertion, monitor::ReaderEvent},
     terminal::lookups::{LookupOutcome, ServerEvent},
     terminal::presence::{
         Input, Presence, Refused,
@@ -140,13 +140,13 @@ impl<'a> ReaderPool<'a> {
             ReaderEvent::Vacant { reader } if self.workers.contains_key(reader) => {
                 Some(Input::Vacant { reader: reader.clone() })
             }
-            ReaderEvent::CardInserted { reader, generation, .. } => {
-                self.order(reader, ReaderOrder::Inserted(*generation));
+            ReaderEvent::CardInserted { reader, insertion, .. } => {
+                self.order(reader, ReaderOrder::Inserted(*insertion));
                 None
             }
-            ReaderEvent::CardMute { reader, generation } if self.workers.contains_key(reader) => {
+            ReaderEvent::CardMute { reader, insertion } if self.workers.contains_key(reader) => {
                 let error = link(&crate::card::link::LinkError::CardMute, 0).to_json();
-                let insertion = event_count(*generation);
+                let insertion = insertion.shared();
                 Some(Input::Refused(Refused { reader: reader.clone(), insertion, error, token_id: None, user: None }))
             }
             ReaderEvent::CardRemoved { reader } if self.workers.contains_key(reader) => {
@@ -163,7 +163,7 @@ impl<'a> ReaderPool<'a> {
     }
 
     /// Has the card tapped once more that lies in this reader since this insertion.
-    pub fn again(&self, reader: &str, insertion: u64) {
+    pub fn again(&self, reader: &str, insertion: Insertion) {
         self.order(reader, ReaderOrder::Inserted(insertion));
     }
 

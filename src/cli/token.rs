@@ -16,7 +16,10 @@ use crate::{
     config::Settings,
     failure::{ExitClass, Failure},
     files,
-    reader::pcsc::{Card, CardLimits},
+    reader::{
+        Insertion,
+        pcsc::{Card, CardLimits},
+    },
     terminal::tap::{
         Depth, TapError,
         failure::{link, token},
@@ -96,7 +99,7 @@ fn verify(args: &TokenVerifyArgs, settings: &Settings, reader: String, out: &mut
         (Some(file), Some(session), Some(mut card)) => Some((file, portrait(session, &mut card)?)),
         _ => None,
     };
-    let outcome = Outcome::judge(&mut store, Timestamp::now(), reader, 0, tapped, None)?;
+    let outcome = Outcome::judge(&mut store, Timestamp::now(), reader, Insertion::default(), tapped, None)?;
     match portrait {
         None => {}
         Some((_, None)) => out.note("there is no picture on this card"),

@@ -25,7 +25,7 @@ use crate::{
     config::Settings,
     failure::Failure,
     reader::{
-        self,
+        self, Insertion,
         monitor::{Monitor, ReaderEvent},
     },
     terminal::lookups::LookupOutcome,
@@ -115,9 +115,9 @@ struct Watch<'a> {
     store: TerminalStore,
     out: &'a mut Printer,
     /// The insertion that lies on each reader now: a tap that ends after the card was lifted counts for nothing.
-    insertions: HashMap<String, u64>,
+    insertions: HashMap<String, Insertion>,
     /// The newest insertion of each reader that the list was told of.
-    applied: HashMap<String, u64>,
+    applied: HashMap<String, Insertion>,
     /// The server, where there is one.
     inquiry: Option<LookupService>,
     /// Where its answers come in.
@@ -300,8 +300,8 @@ impl Watch<'_> {
 
     fn note(&mut self, event: &ReaderEvent) {
         match event {
-            ReaderEvent::CardInserted { reader, generation, .. } | ReaderEvent::CardMute { reader, generation } => {
-                self.insertions.insert(reader.clone(), *generation);
+            ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
+                self.insertions.insert(reader.clone(), *insertion);
             }
             ReaderEvent::CardRemoved { reader } | ReaderEvent::ReaderRemoved { reader } => {
                 self.insertions.remove(reader);

@@ -1,6 +1,6 @@
 //! What happened between two readings of the readers: a pure function.
 
-use super::{ReaderState, Slot};
+use super::{Insertion, ReaderState, Slot};
 
 /// Something that happened to the readers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,14 +27,14 @@ pub enum ReaderEvent {
         /// Its answer to reset; empty where the stack powers cards only on connection.
         atr: Vec<u8>,
         /// Differs for every insertion, also of the same card.
-        generation: u64,
+        insertion: Insertion,
     },
     /// Something came that does not answer to reset.
     CardMute {
         /// Where.
         reader: String,
         /// Differs for every insertion.
-        generation: u64,
+        insertion: Insertion,
     },
     /// What was told with `CardInserted` or `CardMute` is no longer there.
     CardRemoved {
@@ -65,7 +65,7 @@ pub enum ReaderEvent {
 /// What happened from one reading to the next, in an order in which it can have happened.
 ///
 /// In every reader `CardRemoved` and `CardInserted` or `CardMute` alternate. A card that was changed in between, which
-/// shows in the generation or in another ATR, is a removal and an insertion.
+/// shows in the insertion or in another ATR, is a removal and an insertion.
 pub fn diff(old: &[ReaderState], new: &[ReaderState]) -> Vec<ReaderEvent> {
     let mut events = Vec::new();
     for before in old {
@@ -105,10 +105,10 @@ fn change(name: &str, before: Option<&ReaderState>, now: Option<&ReaderState>, e
         events.push(ReaderEvent::Exclusive { reader: reader.clone(), exclusive: now.exclusive });
     }
     if !same {
-        let generation = now.generation;
+        let insertion = now.insertion;
         match &now.slot {
-            Slot::Card(atr) => events.push(ReaderEvent::CardInserted { reader, atr: atr.clone(), generation }),
-            Slot::Mute => events.push(ReaderEvent::CardMute { reader, generation }),
+            Slot::Card(atr) => events.push(ReaderEvent::CardInserted { reader, atr: atr.clone(), insertion }),
+            Slot::Mute => events.push(ReaderEvent::CardMute { reader, insertion }),
             Slot::Empty if before.is_none() => events.push(ReaderEvent::Vacant { reader }),
             Slot::Empty | Slot::Unavailable => {}
         }
@@ -116,7 +116,7 @@ fn change(name: &str, before: Option<&ReaderState>, now: Option<&ReaderState>, e
 }
 
 fn is_same_card(before: &ReaderState, now: &ReaderState) -> bool {
-    before.generation == now.generation
+    before.insertion == now.insertion
         && match (&before.slot, &now.slot) {
             // An ATR may become known, or be forgotten, while the card lies there.
             (Slot::Card(a), Slot::Card(b)) => a == b || a.is_empty() || b.is_empty(),
@@ -142,27 +142,27 @@ mod tests {
     fn readers() -> impl Strategy<Value = Vec<ReaderState>> {
         let reader = (slot(), any::<bool>(), any::<bool>(), 0..3_u64);
         prop::collection::btree_map(prop::sample::select(vec!["a", "b", "c", "d"]), reader, 0..4).prop_map(|map| {
-            let state = |(name, (slot, exclusive, in_use, generation)): (&str, _)| ReaderState {
+            let state = |(name, (slot, exclusive, in_use, insertion)): (&str, (Slot, bool, bool, u64))| ReaderState {
                 name: name.to_owned(),
                 slot,
                 exclusive,
                 in_use,
-                generation,
+                insertion: insertion.into(),
             };
             map.into_iter().map(state).collect()
         })
     }
 
     /// What someone knows who was told only the events: reader, whether something lies in it, works, is held.
-    type Known = std::collections::BTreeMap<String, (Option<u64>, bool, bool)>;
+    type Known = std::collections::BTreeMap<String, (Option<Insertion>, bool, bool)>;
 
     fn tell(known: &mut Known, event: ReaderEvent) {
         match event {
             ReaderEvent::ReaderAdded { reader } => assert!(known.insert(reader, (None, true, false)).is_none()),
             ReaderEvent::ReaderRemoved { reader } => assert_eq!(known.remove(&reader).unwrap().0, None),
             ReaderEvent::Vacant { reader } => assert_eq!(known[&reader].0, None),
-            ReaderEvent::CardInserted { reader, generation, .. } | ReaderEvent::CardMute { reader, generation } => {
-                assert!(known.get_mut(&reader).unwrap().0.replace(generation).is_none());
+            ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
+                assert!(known.get_mut(&reader).unwrap().0.replace(insertion).is_none());
             }
             ReaderEvent::CardRemoved { reader } => assert!(known.get_mut(&reader).unwrap().0.take().is_some()),
             ReaderEvent::Available { reader, available } => {
@@ -177,7 +177,7 @@ mod tests {
 
     fn known(states: &[ReaderState]) -> Known {
         let one = |s: &ReaderState| {
-            let card = s.slot.is_occupied().then_some(s.generation);
+            let card = s.slot.is_occupied().then_some(s.insertion);
             (s.name.clone(), (card, s.slot != Slot::Unavailable, s.exclusive))
         };
         states.iter().map(one).collect()
@@ -206,15 +206,16 @@ mod tests {
             prop_assume!(!states.is_empty());
             let old = states.clone();
             let changed = at.get(&states).name.clone();
-            states.iter_mut().find(|s| s.name == changed).unwrap().generation += 2;
+            let state = states.iter_mut().find(|s| s.name == changed).unwrap();
+            state.insertion = (state.insertion.get() + 2).into();
             let events = diff(&old, &states);
             let expected = if find(&old, &changed).unwrap().slot.is_occupied() { 2 } else { 0 };
             prop_assert_eq!(events.len(), expected);
         }
     }
 
-    fn state(slot: Slot, generation: u64) -> Vec<ReaderState> {
-        vec![ReaderState { name: "r".into(), slot, exclusive: false, in_use: false, generation }]
+    fn state(slot: Slot, insertion: u64) -> Vec<ReaderState> {
+        vec![ReaderState { name: "r".into(), slot, exclusive: false, in_use: false, insertion: insertion.into() }]
     }
 
     #[test]
@@ -224,7 +225,7 @@ mod tests {
             diff(&state(Slot::Card(atr.clone()), 1), &state(Slot::Card(atr.clone()), 3)),
             [
                 ReaderEvent::CardRemoved { reader: reader.clone() },
-                ReaderEvent::CardInserted { reader, atr, generation: 3 }
+                ReaderEvent::CardInserted { reader, atr, insertion: 3.into() }
             ]
         );
     }

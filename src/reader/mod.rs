@@ -11,6 +11,8 @@ pub mod monitor;
 pub mod pcsc;
 pub mod select;
 
+use serde::{Deserialize, Serialize};
+
 use crate::failure::{ExitClass, Failure};
 
 /// What lies in a reader.
@@ -44,14 +46,45 @@ pub struct ReaderState {
     pub exclusive: bool,
     /// Some program is connected to the card (it may be this one).
     pub in_use: bool,
-    /// Grows with every insertion and removal. The same number means the same card since.
-    pub generation: u64,
+    /// The newest insertion or removal. The same number means the same card since.
+    pub insertion: Insertion,
 }
 
-/// How often something was inserted or removed, as the service counts: of a generation, the part on which two processes
-/// agree while the service lives and the reader is plugged in.
-pub const fn event_count(generation: u64) -> u64 {
-    generation & 0xFFFF
+/// The number of one insertion at one reader: equal for two readings if and only if the card was not removed between
+/// them. Later insertions have greater numbers; a removal counts too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Insertion(u64);
+
+impl Insertion {
+    /// How many low bits hold the count of the service.
+    const COUNT_BITS: u32 = 16;
+    const COUNT_MASK: u64 = (1 << Self::COUNT_BITS) - 1;
+
+    /// From PC/SC's event counter (the high word of the event state, 16 bits); `epoch` tells apart the counts of two
+    /// contexts, or of a reader that was unplugged, and has 48 bits.
+    pub const fn counted(epoch: u64, count: u32) -> Self {
+        Self(epoch << Self::COUNT_BITS | count as u64 & Self::COUNT_MASK)
+    }
+
+    /// The part on which two processes agree while the service lives and the reader is plugged in: what the service
+    /// counts. The list, which several processes write, is given this part.
+    #[must_use]
+    pub const fn shared(self) -> Self {
+        Self(self.0 & Self::COUNT_MASK)
+    }
+
+    /// The number, for a store.
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// A number that was stored.
+impl From<u64> for Insertion {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
 }
 
 /// Why there is no answer about the readers.
@@ -90,5 +123,20 @@ impl From<ReaderError> for Failure {
             }
         };
         Self::new(class, code, error.to_string()).hint(hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two processes number their contexts differently, and agree on what the service counts.
+    #[test]
+    fn processes_agree_on_the_shared_part() {
+        let (one, other) = (Insertion::counted(1, 7), Insertion::counted(9, 7));
+        assert_ne!(one, other);
+        assert_eq!((one.shared(), other.shared().get()), (other.shared(), 7));
+        assert!(Insertion::counted(1, 0xFFFF) < Insertion::counted(2, 0));
+        assert_eq!(Insertion::counted(1, 0x0001_0005), Insertion::counted(1, 5));
     }
 }

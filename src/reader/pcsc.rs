@@ -20,7 +20,7 @@ use std::{ffi::CString, sync::mpsc, thread, time::Duration};
 
 use pcsc::{Context, Error, Scope, State};
 
-use super::{ReaderError, ReaderState, Slot};
+use super::{Insertion, ReaderError, ReaderState, Slot};
 use crate::card::link::LinkError;
 
 /// How long the service may take for a listing.
@@ -121,7 +121,7 @@ fn reading(state: &pcsc::ReaderState, epoch: u64) -> ReaderState {
         slot,
         exclusive: flags.contains(State::EXCLUSIVE),
         in_use: flags.contains(State::INUSE),
-        generation: epoch << 16 | u64::from(state.event_count() & 0xFFFF),
+        insertion: Insertion::counted(epoch, state.event_count()),
     }
 }
 

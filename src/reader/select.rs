@@ -131,7 +131,7 @@ fn glob(pattern: &[char], name: &[char]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reader::Slot;
+    use crate::reader::{Insertion, Slot};
     use proptest::prelude::*;
 
     const NAMES: [&str; 3] =
@@ -143,7 +143,7 @@ mod tests {
             slot: Slot::Empty,
             exclusive: false,
             in_use: false,
-            generation: 0,
+            insertion: Insertion::default(),
         };
         NAMES.into_iter().map(state).collect()
     }

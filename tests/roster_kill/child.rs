@@ -130,12 +130,12 @@ impl Dice {
     fn input(&mut self) -> Input {
         let reader = self.reader();
         match self.roll(20) {
-            0..8 => Input::Tap(Tap { reader, insertion: self.roll(4), holder: self.holder() }),
+            0..8 => Input::Tap(Tap { reader, insertion: self.roll(4).into(), holder: self.holder() }),
             8..11 => Input::Seen { reader, token_id: self.token() },
             11..14 => Input::Lifted { reader },
             14 => Input::Refused(Refused {
                 reader,
-                insertion: self.roll(4),
+                insertion: self.roll(4).into(),
                 error: ErrorObject { code: "token.mute".to_owned(), message: "no answer".to_owned(), hint: None },
                 token_id: None,
                 user: None,

@@ -175,8 +175,8 @@ fn explain(context: &Context, reader: &CString, error: Error) -> LinkError {
         match now.slot {
             Slot::Empty => return LinkError::CardRemoved,
             Slot::Unavailable => return LinkError::ReaderGone,
-            _ if first.is_some_and(|generation| generation != now.generation) => return LinkError::CardRemoved,
-            _ => first = Some(now.generation),
+            _ if first.is_some_and(|insertion| insertion != now.insertion) => return LinkError::CardRemoved,
+            _ => first = Some(now.insertion),
         }
     }
     // The service answers and the card is still there.

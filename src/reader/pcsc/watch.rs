@@ -41,7 +41,7 @@ impl Canceller {
 }
 
 impl Watcher {
-    /// With a new context. `epoch` starts the generations: higher than any that was seen before.
+    /// With a new context. `epoch` begins the numbers of insertions: higher than any that was seen before.
     pub fn new(epoch: u64) -> Result<Self, ReaderError> {
         let list = Some(unaware(PNP_NOTIFICATION().to_owned()));
         Ok(Self { context: establish()?, states: Vec::new(), list, refused: false, epoch })

@@ -8,10 +8,7 @@ use uuid::Uuid;
 use super::event::Source;
 use crate::api::User;
 use crate::failure::ErrorObject;
-
-/// The number of one insertion at one reader: equal for two looks if and only if the card was not lifted between
-/// them. PC/SC's event counter (the high word of the event state) is such a number while the service lives.
-pub type Insertion = u64;
+use crate::reader::Insertion;
 
 /// One thing that happened, in the order in which it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::event::{Entry, Event, Member};
-use super::input::{Holder, Insertion};
+use super::input::Holder;
+use crate::reader::Insertion;
 
 /// What one input changed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Seen, TapError, Tapped, terminal::TapTerminal};
 use crate::{
     card::link::LinkError,
-    reader::pcsc::Card,
+    reader::{Insertion, pcsc::Card},
     token::{TokenError, select::LifeCycle, session::Session},
 };
 
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReaderOrder {
     /// A card was inserted; the number differs for each insertion.
-    Inserted(u64),
+    Inserted(Insertion),
     /// The card was lifted.
     Removed,
 }
@@ -34,7 +34,7 @@ pub enum ReaderReport {
         /// Where.
         reader: String,
         /// Which insertion.
-        insertion: u64,
+        insertion: Insertion,
         /// When it ended.
         at: Timestamp,
         /// What came of it.
@@ -90,7 +90,7 @@ struct Held {
     card: Card,
     session: Session,
     token_id: Uuid,
-    insertion: u64,
+    insertion: Insertion,
     next: Instant,
 }
 
@@ -113,7 +113,7 @@ impl ReaderThread {
         }
     }
 
-    fn tap(&mut self, insertion: u64) {
+    fn tap(&mut self, insertion: Insertion) {
         self.held = None;
         let (mut tapped, card) = self.terminal.tap(&self.reader);
         let session = tapped.session.take();

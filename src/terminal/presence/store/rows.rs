@@ -79,7 +79,7 @@ fn save_slot(db: &Connection, reader: &str, slot: Option<&ReaderSlot>) -> Result
     let Some(slot) = slot else { return Ok(()) };
     let held = slot.held.as_ref().map(json).transpose()?;
     // The bits of the number, since the database knows signed ones only.
-    let insertion = slot.insertion.map(u64::cast_signed);
+    let insertion = slot.insertion.map(|insertion| insertion.get().cast_signed());
     db.prepare_cached("REPLACE INTO slots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
         reader,
         slot.attached,
@@ -97,7 +97,7 @@ fn slot(row: &Row<'_>) -> Result<(String, ReaderSlot)> {
     let empty_at: Option<i64> = row.get("empty_at")?;
     let slot = ReaderSlot {
         attached: row.get("attached")?,
-        insertion: insertion.map(i64::cast_unsigned),
+        insertion: insertion.map(|number| number.cast_unsigned().into()),
         unsure: row.get("unsure")?,
         empty_at: empty_at.map(time).transpose()?,
         held: parsed_if(row, "held")?,

@@ -25,23 +25,29 @@ pub(in crate::terminal::presence) fn at(ms: i64) -> Timestamp {
 }
 
 /// Token `n` belongs to user `un`.
-pub(in crate::terminal::presence) fn tap(reader: &str, n: u8, insertion: Insertion) -> Input {
+pub(in crate::terminal::presence) fn tap(reader: &str, n: u8, insertion: u64) -> Input {
     tap_as(reader, n, insertion, &format!("u{n}"))
 }
 
-pub(in crate::terminal::presence) fn tap_as(reader: &str, n: u8, insertion: Insertion, id: &str) -> Input {
+pub(in crate::terminal::presence) fn tap_as(reader: &str, n: u8, insertion: u64, id: &str) -> Input {
     let holder = Holder { token_id: token(n), user: user(id), source: Source::Card, authenticated: true };
-    Input::Tap(Tap { reader: reader.to_owned(), insertion, holder })
+    Input::Tap(Tap { reader: reader.to_owned(), insertion: insertion.into(), holder })
 }
 
-pub(in crate::terminal::presence) fn identified(reader: &str, n: u8, insertion: Insertion) -> Input {
+pub(in crate::terminal::presence) fn identified(reader: &str, n: u8, insertion: u64) -> Input {
     let holder = Holder { token_id: token(n), user: User::default(), source: Source::Card, authenticated: false };
-    Input::Tap(Tap { reader: reader.to_owned(), insertion, holder })
+    Input::Tap(Tap { reader: reader.to_owned(), insertion: insertion.into(), holder })
 }
 
-pub(in crate::terminal::presence) fn refused(reader: &str, insertion: Insertion, code: &str) -> Input {
+pub(in crate::terminal::presence) fn refused(reader: &str, insertion: u64, code: &str) -> Input {
     let error = ErrorObject { code: code.to_owned(), message: "no".to_owned(), hint: None };
-    Input::Refused(Refused { reader: reader.to_owned(), insertion, error, token_id: None, user: None })
+    Input::Refused(Refused {
+        reader: reader.to_owned(),
+        insertion: insertion.into(),
+        error,
+        token_id: None,
+        user: None,
+    })
 }
 
 pub(in crate::terminal::presence) fn seen(reader: &str, n: u8) -> Input {

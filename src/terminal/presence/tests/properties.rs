@@ -162,7 +162,7 @@ proptest! {
 
     #[test]
     fn a_refusal_is_told_once_per_insertion(inputs in inputs()) {
-        let mut told: BTreeMap<String, u64> = BTreeMap::new();
+        let mut told: BTreeMap<String, crate::reader::Insertion> = BTreeMap::new();
         run(&inputs, |input, new, _, _| {
             let insertion = match input {
                 Input::Tap(tap) => Some((tap.reader.clone(), tap.insertion)),
