@@ -25,6 +25,7 @@ use crate::reader::monitor::{Monitor, ReaderEvent};
 use crate::reader::pcsc::{Card, CardLimits, list};
 use crate::reader::{ReaderState, Slot, atr};
 use crate::terminal::presence::{self, EventKind};
+use crate::terminal::thread::no_thread;
 use crate::token::select::{Selected, select};
 
 /// How long one card may take to say whether it is a Rollcall token.
@@ -190,9 +191,7 @@ fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (wake, woken) = mpsc::channel();
     let signal = wake.clone();
     let interrupt = Interrupt::install(move || drop(signal.send(Wake::Signal)))?;
-    let monitor = Monitor::start(move |event| wake.send(Wake::Event(event)).is_ok()).map_err(|e| {
-        Failure::new(ExitClass::Unavailable, "system.threads", format!("no thread can be started: {e}"))
-    })?;
+    let monitor = Monitor::start(move |event| wake.send(Wake::Event(event)).is_ok()).map_err(no_thread)?;
     let mut scene = ReadersWatch { settings, known: BTreeMap::new(), seq: 0 };
     out.begin::<ReaderView>()?;
     while let Ok(Wake::Event(event)) = woken.recv() {

@@ -8,10 +8,11 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 
 use super::{outcome::StoreMemory, printer::Printer, renewal::Fresh, watch::hook};
+pub use crate::terminal::thread::no_thread;
 use crate::{
     card::apdu::ApduFormat,
     config::Settings,
-    failure::{ExitClass, Failure},
+    failure::Failure,
     pki,
     reader::{Insertion, monitor::ReaderEvent},
     terminal::lookups::{LookupOutcome, ServerEvent},
@@ -101,13 +102,6 @@ pub fn credentials(keys: pki::TerminalIdentity) -> Credentials {
 pub fn teller(messages: &Sender<Message>) -> impl FnMut(ReaderEvent) -> bool + Send + 'static + use<> {
     let messages = messages.clone();
     move |event| messages.send(Message::Reader(event)).is_ok()
-}
-
-/// A thread could not be started.
-#[allow(clippy::needless_pass_by_value)] // for map_err
-pub fn no_thread(error: std::io::Error) -> Failure {
-    Failure::new(ExitClass::Busy, "system.no-thread", format!("no thread could be started: {error}"))
-        .hint("free memory, or raise the limit of processes")
 }
 
 /// The workers of the readers that are there.

@@ -29,10 +29,7 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{
-    config::Settings,
-    failure::{ExitClass, Failure},
-};
+use crate::{config::Settings, failure::Failure, terminal::thread::no_thread};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -244,9 +241,7 @@ fn start(
         let _ = report.tell.send(ProbeMessage::Done(report.number));
     });
     if let Err(error) = thread {
-        let failure =
-            Failure::new(ExitClass::Unavailable, "system.threads", format!("no thread can be started: {error}"));
-        found.push((one.place.clone(), one.sign(failure.hint("end other programs: ps -eLf | wc -l").into())));
+        found.push((one.place.clone(), one.sign(no_thread(error).into())));
         one.ended = true;
     }
     all.push(one);
