@@ -21,7 +21,7 @@ use super::{
     inquiry::{self, LookupService},
     interrupt::Interrupt,
     json,
-    outcome::Outcome,
+    outcome::{account, scan_view},
     printer::Printer,
     station::{self, Message, ReaderPool},
 };
@@ -29,6 +29,7 @@ use crate::{
     config::{OutputFormat, Settings},
     failure::{ExitClass, Failure, summary},
     reader::{self, Insertion, ReaderState, monitor::Monitor},
+    terminal::admission::TapOutcome,
     terminal::lookups::ServerEvent,
     terminal::presence::{Input, store::TerminalStore},
     terminal::tap::{Depth, Tapped, terminal::TapTerminal, worker::ReaderReport},
@@ -189,11 +190,11 @@ impl ScanRun<'_> {
         let answered = self.inquiry.as_ref().and_then(|inquiry| inquiry.ask_and_wait(&tapped));
         self.hear();
         let said = answered.as_ref().zip(self.inquiry.as_ref().map(|inquiry| &inquiry.rules));
-        let outcome = Outcome::judge(&mut self.store, at, reader, insertion, tapped, said)?;
-        if let Some(warning) = outcome.warning() {
+        let outcome = TapOutcome::of(&mut self.store, at, reader, insertion, tapped, said)?;
+        if let Some(warning) = outcome.decision.warning() {
             self.out.warning(&format!("{}: {warning}", outcome.reader), None);
         }
-        self.out.detail(&outcome.account());
+        self.out.detail(&account(&outcome));
         self.take(&outcome)
     }
 
@@ -216,7 +217,7 @@ impl ScanRun<'_> {
         }
     }
 
-    fn take(&mut self, outcome: &Outcome) -> Result<(), Failure> {
+    fn take(&mut self, outcome: &TapOutcome) -> Result<(), Failure> {
         match outcome.class() {
             Some(class) => self.tally.failures.push(class),
             None => self.tally.succeeded += 1,
@@ -228,11 +229,11 @@ impl ScanRun<'_> {
         self.deliver(outcome.input().as_slice())
     }
 
-    fn tell(&mut self, outcome: &Outcome) -> Result<(), Failure> {
+    fn tell(&mut self, outcome: &TapOutcome) -> Result<(), Failure> {
         match &mut self.sink {
-            ScanSink::Stdout => self.out.item(&outcome.object(self.proof)),
+            ScanSink::Stdout => self.out.item(&scan_view(outcome, self.proof)),
             ScanSink::File(records) => match outcome.failure() {
-                None => records.add(&outcome.object(self.proof)),
+                None => records.add(&scan_view(outcome, self.proof)),
                 Some(failure) => {
                     self.out.warning(&format!("{}: {}", outcome.reader, failure.message), failure.hint.as_deref());
                     Ok(())

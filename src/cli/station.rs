@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{outcome::StoreMemory, printer::Printer, renewal::Fresh, watch::hook};
+use super::{printer::Printer, renewal::Fresh, watch::hook};
 pub use crate::terminal::thread::no_thread;
 use crate::{
     card::apdu::ApduFormat,
@@ -16,6 +16,7 @@ use crate::{
     pki,
     reader::{Insertion, monitor::ReaderEvent},
     terminal::lookups::{LookupOutcome, ServerEvent},
+    terminal::memory::StoreMemory,
     terminal::presence::{
         Input, Presence, Refused,
         store::{TerminalStore, Waiter},

@@ -7,7 +7,7 @@ use super::{
     enroll::one_reader,
     issue::require_free,
     json,
-    outcome::Outcome,
+    outcome::scan_view,
     printer::Printer,
     station, token_change, token_rotate,
 };
@@ -20,6 +20,7 @@ use crate::{
         Insertion,
         pcsc::{Card, CardLimits},
     },
+    terminal::admission::TapOutcome,
     terminal::tap::{
         Depth, TapError,
         failure::{link, token},
@@ -99,7 +100,7 @@ fn verify(args: &TokenVerifyArgs, settings: &Settings, reader: String, out: &mut
         (Some(file), Some(session), Some(mut card)) => Some((file, portrait(session, &mut card)?)),
         _ => None,
     };
-    let outcome = Outcome::judge(&mut store, Timestamp::now(), reader, Insertion::default(), tapped, None)?;
+    let outcome = TapOutcome::of(&mut store, Timestamp::now(), reader, Insertion::default(), tapped, None)?;
     match portrait {
         None => {}
         Some((_, None)) => out.note("there is no picture on this card"),
@@ -110,6 +111,6 @@ fn verify(args: &TokenVerifyArgs, settings: &Settings, reader: String, out: &mut
             })?;
         }
     }
-    out.object(&outcome.object(true))?;
+    out.object(&scan_view(&outcome, true))?;
     Ok(outcome.class().map_or(0, crate::failure::ExitClass::exit_status))
 }

@@ -16,7 +16,7 @@ use super::{
     inquiry::{self, LookupService},
     interrupt::Interrupt,
     json,
-    outcome::Outcome,
+    outcome::account,
     printer::{Printer, form},
     renewal::{Fresh, Renewal},
     station::{self, Message, ReaderPool},
@@ -28,6 +28,7 @@ use crate::{
         self, Insertion,
         monitor::{Monitor, ReaderEvent},
     },
+    terminal::admission::TapOutcome,
     terminal::lookups::LookupOutcome,
     terminal::presence::{
         Event, Input, Policy, Presence,
@@ -274,11 +275,11 @@ impl Watch<'_> {
         let lies_there = self.insertions.get(&reader) == Some(&insertion);
         let newer = self.applied.get(&reader).is_some_and(|applied| *applied > insertion);
         let said = answered.zip(self.inquiry.as_ref().map(|inquiry| &inquiry.rules));
-        let outcome = Outcome::judge(&mut self.store, at, reader.clone(), insertion, *tapped, said)?;
-        if let Some(warning) = outcome.warning() {
+        let outcome = TapOutcome::of(&mut self.store, at, reader.clone(), insertion, *tapped, said)?;
+        if let Some(warning) = outcome.decision.warning() {
             self.out.warning(&format!("{reader}: {warning}"), None);
         }
-        self.out.detail(&outcome.account());
+        self.out.detail(&account(&outcome));
         let stays = self.settings.presence(&reader) == Presence::Field;
         match outcome.input() {
             Some(input) if lies_there => {
@@ -312,7 +313,7 @@ impl Watch<'_> {
     }
 
     /// An exchange that broke is no event, but whoever stands there wants to know.
-    fn broken(&mut self, outcome: &Outcome) {
+    fn broken(&mut self, outcome: &TapOutcome) {
         if let Some(failure) = outcome.failure() {
             self.out.warning(&format!("{}: {}", outcome.reader, failure.message), failure.hint.as_deref());
         }

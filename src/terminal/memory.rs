@@ -1,7 +1,12 @@
 //! What this terminal remembers of tokens, so that a tap need not read it again.
 
+use std::sync::{Mutex, PoisonError};
+
 use super::presence::store::{CertificateOf, TerminalStore, TerminalStoreError};
-use crate::token::{open::RememberedItem, select::TokenMode};
+use crate::token::{
+    open::{RememberedItem, TokenMemory},
+    select::TokenMode,
+};
 
 /// Where the store keeps this.
 pub const fn certificate_of(item: RememberedItem) -> CertificateOf {
@@ -23,4 +28,16 @@ pub fn remember(
         }
     }
     Ok(())
+}
+
+/// The memory of a terminal: its store, opened once more for the threads of the readers.
+#[derive(Debug)]
+pub struct StoreMemory(pub Mutex<TerminalStore>);
+
+impl TokenMemory for StoreMemory {
+    fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
+        // A store that cannot be read costs an exchange, not the tap.
+        let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        store.certificate(&certificate_of(*item)).ok().flatten()
+    }
 }

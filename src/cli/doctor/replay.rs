@@ -5,9 +5,10 @@ use std::path::Path;
 
 use crate::{
     card::trace::Trace,
-    cli::{json, outcome::Outcome, printer::Printer},
+    cli::{json, outcome::scan_view, printer::Printer},
     crypto::random::SystemRandom,
     failure::{Failure, summary},
+    terminal::admission::TapOutcome,
     terminal::tap::replay::play,
     token::traced::DIGEST,
 };
@@ -25,12 +26,12 @@ pub fn run(file: &Path, out: &mut Printer) -> Result<u8, Failure> {
     out.begin::<json::ScanView>()?;
     let (mut failures, mut succeeded) = (Vec::new(), 0);
     for tap in played {
-        let outcome = Outcome::played(tap);
+        let outcome = TapOutcome::played(tap);
         match outcome.class() {
             Some(class) => failures.push(class),
             None => succeeded += 1,
         }
-        out.item(&outcome.object(trace.personal))?;
+        out.item(&scan_view(&outcome, trace.personal))?;
     }
     Ok(summary(&failures, succeeded))
 }

@@ -1,12 +1,12 @@
-//! Whether a token is let in, and whose it is: from the card, from the server, and from what the server said last.
+//! What the server's word means for a token: what it says now, and what it said last.
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::Refusal;
 use crate::{
     api::{User, v1::TokenStatus},
-    failure::{ExitClass, Failure},
-    server_client::{ServerError, signed},
-    terminal::lookups::LookupOutcome,
+    server_client::ServerError,
+    terminal::{lookups::LookupOutcome, presence::Source},
 };
 
 /// Whose word about the user counts. The status of the token is the server's in any case.
@@ -31,15 +31,6 @@ pub struct Rules {
     pub offline_max_age: SignedDuration,
 }
 
-/// Who said who the user is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// The card.
-    Card,
-    /// The server, now or some time ago.
-    Server,
-}
-
 /// What the server said to a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerVerdict {
@@ -51,68 +42,21 @@ pub enum ServerVerdict {
     Refused,
 }
 
-/// A token that is let in.
+/// A token that the server lets in, now or by what it said last.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admitted {
+pub struct Clearance {
     /// Whose it is.
     pub user: User,
-    /// Who said so.
-    pub origin: Origin,
+    /// Who said so; the server now or some time ago.
+    pub source: Source,
     /// What the server said.
-    pub word: ServerVerdict,
+    pub verdict: ServerVerdict,
     /// What whoever stands there is to know.
     pub warning: Option<String>,
 }
 
-/// Why a token is not let in.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The server says that it is not active.
-    #[error("the token is {}{}", signed::word(*.status), because(.reason.as_deref()))]
-    NotActive {
-        /// What it is.
-        status: TokenStatus,
-        /// Why.
-        reason: Option<String>,
-    },
-    /// The server is needed, and refuses or does not answer.
-    #[error(transparent)]
-    Server(#[from] ServerError),
-}
-
-fn because(reason: Option<&str>) -> String {
-    reason.map(|reason| format!(": {}", reason.escape_debug())).unwrap_or_default()
-}
-
-impl Refusal {
-    /// What the server said, in one word.
-    pub const fn word(&self) -> ServerVerdict {
-        match self {
-            Self::NotActive { .. } | Self::Server(ServerError::Problem(_)) => ServerVerdict::Refused,
-            Self::Server(_) => ServerVerdict::Away,
-        }
-    }
-}
-
-impl From<&Refusal> for Failure {
-    fn from(refusal: &Refusal) -> Self {
-        let status = match refusal {
-            Refusal::Server(error) => return error.clone().into(),
-            Refusal::NotActive { status, .. } => *status,
-        };
-        let (code, hint) = match status {
-            TokenStatus::Lost => ("token.lost", "keep the card: it was reported lost"),
-            TokenStatus::Revoked => ("token.revoked", "enroll the holder on a new card"),
-            TokenStatus::Suspended | TokenStatus::Active => {
-                ("token.suspended", "an administrator lets it in again: rollcall server token status ID active")
-            }
-        };
-        Self::new(ExitClass::Refused, code, refusal.to_string()).hint(hint)
-    }
-}
-
-/// Decides about a token that has proved who it is; `card` is the user information that it brought.
-pub fn decide(card: &User, answered: &LookupOutcome, rules: &Rules, now: Timestamp) -> Result<Admitted, Refusal> {
+/// What the server's word means for a token that has proved who it is; `card` is the user information that it brought.
+pub fn consult(card: &User, answered: &LookupOutcome, rules: &Rules, now: Timestamp) -> Result<Clearance, Refusal> {
     let error = match &answered.said {
         Ok(found) if found.status != TokenStatus::Active => {
             return Err(Refusal::NotActive { status: found.status, reason: found.reason.clone() });
@@ -123,7 +67,7 @@ pub fn decide(card: &User, answered: &LookupOutcome, rules: &Rules, now: Timesta
     match error.problem_code() {
         Some("token.unknown") if uses_card(card, rules.wanted) => {
             let warning = Some("the server does not know this token".into());
-            Ok(Admitted { user: card.clone(), origin: Origin::Card, word: ServerVerdict::Refused, warning })
+            Ok(Clearance { user: card.clone(), source: Source::Card, verdict: ServerVerdict::Refused, warning })
         }
         Some(code) if code == "token.unknown" || code.starts_with("proof.") => Err(error.clone().into()),
         _ => away(card, answered, error, rules, now),
@@ -135,14 +79,14 @@ fn uses_card(card: &User, wanted: UserPreference) -> bool {
     wanted == UserPreference::Card || (wanted == UserPreference::Either && complete)
 }
 
-fn present(card: &User, told: Option<&User>, wanted: UserPreference) -> Result<Admitted, Refusal> {
-    let word = ServerVerdict::Known;
+fn present(card: &User, told: Option<&User>, wanted: UserPreference) -> Result<Clearance, Refusal> {
+    let verdict = ServerVerdict::Known;
     if uses_card(card, wanted) {
-        return Ok(Admitted { user: card.clone(), origin: Origin::Card, word, warning: None });
+        return Ok(Clearance { user: card.clone(), source: Source::Card, verdict, warning: None });
     }
     let none = || ServerError::Protocol("it let a token in, and did not say whose it is".into());
     let user = told.ok_or_else(none)?.clone();
-    Ok(Admitted { user, origin: Origin::Server, word, warning: None })
+    Ok(Clearance { user, source: Source::Server, verdict, warning: None })
 }
 
 /// What was known as not active stays so, however long ago that was. For the rest the feed has to be young enough,
@@ -153,20 +97,20 @@ fn away(
     error: &ServerError,
     rules: &Rules,
     now: Timestamp,
-) -> Result<Admitted, Refusal> {
+) -> Result<Clearance, Refusal> {
     let kept = &answered.kept;
     if let Some((status, reason)) = &kept.status {
         return Err(Refusal::NotActive { status: *status, reason: reason.clone() });
     }
     let current = kept.feed_age.is_some_and(|age| age <= rules.feed_max_age);
-    let word = ServerVerdict::Away;
+    let verdict = ServerVerdict::Away;
     if uses_card(card, rules.wanted) {
         let warning = (!current).then(|| "what the server said of suspended tokens is too old; the card counts".into());
-        return Ok(Admitted { user: card.clone(), origin: Origin::Card, word, warning });
+        return Ok(Clearance { user: card.clone(), source: Source::Card, verdict, warning });
     }
     let user = kept.user.as_ref().filter(|(_, at)| current && now.duration_since(*at) <= rules.offline_max_age);
     match user {
-        Some((user, _)) => Ok(Admitted { user: user.clone(), origin: Origin::Server, word, warning: None }),
+        Some((user, _)) => Ok(Clearance { user: user.clone(), source: Source::Server, verdict, warning: None }),
         None => Err(error.clone().into()),
     }
 }

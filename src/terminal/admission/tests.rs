@@ -3,15 +3,19 @@
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::{Admitted, Origin, Refusal, Rules, ServerVerdict, UserPreference, decide};
+use super::{Clearance, Decision, Knowledge, Refusal, Rules, ServerVerdict, TapOutcome, UserPreference, consult};
 use crate::server_client::ServerError;
 use crate::terminal::lookups::{
     CachedToken, LookupOutcome,
     tests::cache::{ada, now},
 };
+use crate::terminal::presence::{Input, Refused, Source, store::TerminalStore};
+use crate::terminal::tap::{Seen, TapError, Tapped, replay::Played};
 use crate::{
     api::{User, v1::*},
-    failure::Failure,
+    card::{link::LinkError, trace::Judged},
+    proof::VerifiedProof,
+    token::open::AuthenticatedToken,
 };
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -52,17 +56,17 @@ fn told(
     card: &User,
     answered: &LookupOutcome,
     wanted: UserPreference,
-) -> Result<(String, Origin, ServerVerdict, bool), &'static str> {
-    match decide(card, answered, &rules(wanted), now()) {
-        Ok(Admitted { user, origin, word, warning }) => Ok((user.name, origin, word, warning.is_some())),
-        Err(refusal) => Err(Failure::from(&refusal).code),
+) -> Result<(String, Source, ServerVerdict, bool), &'static str> {
+    match consult(card, answered, &rules(wanted), now()) {
+        Ok(Clearance { user, source, verdict, warning }) => Ok((user.name, source, verdict, warning.is_some())),
+        Err(refusal) => Err(refusal.to_failure(0).code),
     }
 }
 
 #[test]
 fn the_server_is_there() {
-    let card = |word| Ok(("Ada".to_owned(), Origin::Card, word, false));
-    let server = |word| Ok(("Bob".to_owned(), Origin::Server, word, false));
+    let card = |word| Ok(("Ada".to_owned(), Source::Card, word, false));
+    let server = |word| Ok(("Bob".to_owned(), Source::Server, word, false));
     let answered = found(TokenStatus::Active);
     assert_eq!(told(&ada(), &answered, UserPreference::Either), card(ServerVerdict::Known));
     assert_eq!(told(&ada(), &answered, UserPreference::Card), card(ServerVerdict::Known));
@@ -87,7 +91,7 @@ fn the_server_does_not_know_the_token_or_refuses_the_proof() {
     let unknown = said_no("token.unknown");
     assert_eq!(
         told(&ada(), &unknown, UserPreference::Either),
-        Ok(("Ada".into(), Origin::Card, ServerVerdict::Refused, true))
+        Ok(("Ada".into(), Source::Card, ServerVerdict::Refused, true))
     );
     assert_eq!(told(&User::default(), &unknown, UserPreference::Either), Err("token.unknown"));
     assert_eq!(told(&ada(), &unknown, UserPreference::Server), Err("token.unknown"));
@@ -104,8 +108,8 @@ fn the_server_is_away() {
         feed_age,
         user: Some((bob(), now() - HOUR * i32::try_from(hours).unwrap())),
     };
-    let card = |warned| Ok(("Ada".to_owned(), Origin::Card, ServerVerdict::Away, warned));
-    let server = Ok(("Bob".to_owned(), Origin::Server, ServerVerdict::Away, false));
+    let card = |warned| Ok(("Ada".to_owned(), Source::Card, ServerVerdict::Away, warned));
+    let server = Ok(("Bob".to_owned(), Source::Server, ServerVerdict::Away, false));
     for wanted in [UserPreference::Either, UserPreference::Card] {
         assert_eq!(told(&ada(), &away(kept(fresh, 1)), wanted), card(false));
         assert_eq!(told(&ada(), &away(kept(Some(HOUR * 25), 1)), wanted), card(true));
@@ -132,10 +136,115 @@ fn a_status_once_known_stays_however_old() {
                 feed_age,
                 user: Some((bob(), now())),
             };
-            let refusal = decide(&ada(), &away(kept), &rules(wanted), now()).unwrap_err();
-            assert_eq!(refusal.word(), ServerVerdict::Refused);
+            let refusal = consult(&ada(), &away(kept), &rules(wanted), now()).unwrap_err();
+            assert_eq!(refusal.server_verdict(), Some(ServerVerdict::Refused));
             assert_eq!(refusal.to_string(), "the token is lost: in\\na bus");
             assert!(matches!(refusal, Refusal::NotActive { status: TokenStatus::Lost, .. }));
         }
+    }
+}
+
+fn tapped(token_id: Uuid, counter: u32) -> Tapped {
+    let user = User { id: "7".into(), name: "Ada Lovelace".into(), fields: [].into() };
+    let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
+    let token = AuthenticatedToken { token_id, proof, user };
+    Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
+}
+
+/// The same counter twice, or a lower one: two cards have one identity, or a proof came a second time.
+#[test]
+fn a_counter_that_does_not_rise_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = TerminalStore::open(home.path()).unwrap();
+    let (token, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let cases = [
+        (token, 5, None),
+        (token, 5, Some(5)),
+        (token, 4, Some(5)),
+        (other, 1, None),
+        (token, 6, None),
+        (token, 5, Some(6)),
+        (other, 2, None),
+    ];
+    for (id, counter, refused_after) in cases {
+        let at = "2026-11-23T07:00:00Z".parse().unwrap();
+        let outcome = TapOutcome::of(&mut store, at, "reader".into(), 1.into(), tapped(id, counter), None).unwrap();
+        let told = outcome.input();
+        match refused_after {
+            None => {
+                assert_eq!(outcome.authenticated(), Some(id), "{counter}");
+                assert!(matches!(told, Some(Input::Tap(_))));
+            }
+            Some(expected) => {
+                assert_eq!(outcome.authenticated(), None, "{counter}");
+                assert_eq!(outcome.failure().unwrap().code, "token.counter");
+                let reason = outcome.decision.refused().map(|rejection| &rejection.reason);
+                assert!(matches!(reason, Some(Refusal::Counter { last, .. }) if *last == expected));
+                assert!(matches!(told, Some(Input::Refused(Refused { token_id: Some(t), .. })) if t == id));
+                assert_eq!(outcome.decision.holder().map(|(holder, _)| holder), Some(id));
+            }
+        }
+    }
+}
+
+/// A replay has no list and no counters: what the terminal had against the token is as it was recorded.
+#[test]
+fn a_played_tap_is_refused_as_it_was() {
+    let played = |judged| {
+        let at = "2026-11-23T07:00:00Z".parse().unwrap();
+        let outcome =
+            TapOutcome::played(Played { at, reader: "reader".into(), tapped: tapped(Uuid::nil(), 5), judged });
+        (outcome.failure().map(|failure| failure.code), outcome.decision.admitted().is_some())
+    };
+    assert_eq!(played(Judged::default()), (None, true));
+    assert_eq!(played(Judged { denied: true, ..Judged::default() }), (Some("token.denied"), false));
+    assert_eq!(played(Judged { last_counter: Some(5), ..Judged::default() }), (Some("token.counter"), false));
+}
+
+/// One answer for each way in which a card is let in or not, and what is said of whom.
+#[test]
+fn every_decision() {
+    let (token_id, rules) = (Uuid::from_u128(1), rules(UserPreference::Server));
+    let (known, suspended) = (found(TokenStatus::Active), found(TokenStatus::Suspended));
+    let decide = |last_counter, denied: &'static str, server: Option<&LookupOutcome>| {
+        let denied = move |id: &str| id == denied;
+        let known = Knowledge { last_counter, denied: &denied, server: server.map(|answered| (answered, &rules)) };
+        let decision = Decision::decide(tapped(token_id, 5).result, &known, now());
+        let code = decision.refused().map(|rejection| rejection.reason.to_failure(0).code);
+        assert_eq!(code.is_none(), decision.admitted().is_some());
+        (code, decision.holder().map(|(_, user)| user.id.clone()).unwrap(), decision.server())
+    };
+    let id = "00000000-0000-0000-0000-000000000001";
+    assert_eq!(decide(None, "", None), (None, "7".into(), None));
+    assert_eq!(decide(None, "", Some(&known)), (None, "8".into(), Some(ServerVerdict::Known)));
+    assert_eq!(decide(None, "", Some(&suspended)), (Some("token.suspended"), "7".into(), Some(ServerVerdict::Refused)));
+    // What this terminal has against it counts before the server is heard.
+    assert_eq!(decide(Some(5), id, Some(&suspended)), (Some("token.counter"), "7".into(), None));
+    assert_eq!(decide(None, id, Some(&suspended)), (Some("token.denied"), "7".into(), None));
+    assert_eq!(decide(None, "7", Some(&known)), (Some("token.denied"), "7".into(), None));
+    // The user whom the server names is denied.
+    assert_eq!(decide(None, "8", Some(&known)), (Some("token.denied"), "8".into(), Some(ServerVerdict::Known)));
+    assert_eq!(decide(None, "8", None), (None, "7".into(), None));
+}
+
+/// A card that proved nothing is let in by nothing, and a broken exchange is not told to the list.
+#[test]
+fn what_proved_nothing_is_not_let_in() {
+    let known = Knowledge { last_counter: None, denied: &|_| false, server: None };
+    let id = Uuid::from_u128(1);
+    assert!(
+        matches!(Decision::decide(Ok(Seen::Identified(id)), &known, now()), Decision::Identified(seen) if seen == id)
+    );
+    for (error, is_told) in [
+        (TapError::Foreign, true),
+        (LinkError::CardMute.into(), true),
+        (LinkError::CardRemoved.into(), false),
+        (LinkError::ServiceLost.into(), false),
+    ] {
+        let played =
+            Played { at: now(), reader: "reader".into(), tapped: Tapped::failed(error), judged: Judged::default() };
+        let outcome = TapOutcome::played(played);
+        assert!(outcome.decision.holder().is_none() && outcome.failure().is_some());
+        assert_eq!(outcome.input().is_some(), is_told);
     }
 }

@@ -65,3 +65,4 @@ pub use input::{Holder, Input, Refused, Tap};
 pub use list::{Change, PresenceList, ReaderSlot, Stay, StayEnd};
 pub use policy::{Policy, Presence, PresenceError, duration};
 pub use store::{TerminalStore, TerminalStoreError};
+pub use transition::denied_here;

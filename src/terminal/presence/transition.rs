@@ -10,7 +10,7 @@ use super::event::{Entry, EntryState, Event, EventKind, Reason};
 use super::input::{Holder, Input, Refused, Tap};
 use super::list::{Change, PresenceList, ReaderSlot, Stay, StayEnd};
 use super::policy::{Policy, Presence};
-use crate::failure::ErrorObject;
+use crate::failure::{ExitClass, Failure};
 
 impl PresenceList {
     /// Takes one input at the time `now` (cut to the millisecond).
@@ -194,7 +194,7 @@ impl<'a> Transition<'a> {
         let refused = Refused {
             reader: tap.reader.clone(),
             insertion: tap.insertion,
-            error: denied_here(),
+            error: denied_here().to_json(),
             token_id: Some(tap.holder.token_id),
             user: Some(tap.holder.user.clone()),
         };
@@ -453,11 +453,8 @@ impl<'a> Transition<'a> {
     }
 }
 
-/// The refusal of a denied token or user.
-fn denied_here() -> ErrorObject {
-    ErrorObject {
-        code: "token.denied".to_owned(),
-        message: "this token or its user is denied at this terminal".to_owned(),
-        hint: Some("to let it in again: rollcall users allow ID".to_owned()),
-    }
+/// What a user sees of the refusal of a token or user that the operator denied at this terminal.
+pub fn denied_here() -> Failure {
+    Failure::new(ExitClass::Refused, "token.denied", "the token or its user is denied at this terminal")
+        .hint("allow it again: rollcall users allow ID")
 }

@@ -5,7 +5,6 @@ use crate::{
     channel::ChannelError,
     crypto::x509::CertificateError,
     failure::{ExitClass, Failure},
-    terminal::admission::Refusal,
     token::{TokenError, select::LifeCycle},
 };
 
@@ -24,20 +23,6 @@ pub enum TapError {
     /// `--identify-only` on a token that tells nobody its id.
     #[error("the token is in private mode and tells its id only inside a channel")]
     Private,
-    /// The operator refused this token or its user here.
-    #[error("the token or its user is denied at this terminal")]
-    Denied,
-    /// The server does not let it in, or was needed and is away.
-    #[error(transparent)]
-    Directory(#[from] Refusal),
-    /// The use counter did not rise: two cards share one identity.
-    #[error("the token's use counter fell back: {found} after {last}")]
-    Counter {
-        /// The last counter that this terminal has seen.
-        last: u32,
-        /// The counter of this proof.
-        found: u32,
-    },
 }
 
 impl TapError {
@@ -60,11 +45,6 @@ impl TapError {
                 .hint("present a Rollcall token, or load the applet onto this card (see the README)"),
             Self::Private => Failure::new(ExitClass::No, "token.private", self.to_string())
                 .hint("leave out --identify-only, so that the token is authenticated"),
-            Self::Directory(refusal) => refusal.into(),
-            Self::Denied => Failure::new(ExitClass::Refused, "token.denied", self.to_string())
-                .hint("allow it again: rollcall users allow ID"),
-            Self::Counter { .. } => Failure::new(ExitClass::Refused, "token.counter", self.to_string())
-                .hint("a copy of this token may be in use: block it, and enroll a new one"),
         }
     }
 }

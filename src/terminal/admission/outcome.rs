@@ -1,0 +1,157 @@
+//! One tap and what became of it: decided by what the store knows, and what the list is given of it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Decision, Knowledge, Refusal, Rules};
+use crate::{
+    card::trace::{self, Judged, TraceRecord},
+    failure::{ExitClass, Failure},
+    reader::Insertion,
+    terminal::{
+        lookups::LookupOutcome,
+        memory::certificate_of,
+        presence::{
+            Holder, Input, Refused, Tap,
+            store::{TerminalStore, TerminalStoreError},
+        },
+        tap::{Seen, Tapped, Timings, replay::Played},
+    },
+};
+
+/// One finished tap: where and when it was, and what was decided.
+#[derive(Debug)]
+pub struct TapOutcome {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Where.
+    pub reader: String,
+    /// Which insertion, as all processes number it.
+    pub insertion: Insertion,
+    /// What became of the card.
+    pub decision: Decision,
+    /// The id that SELECT told, whether or not anything was proved afterwards.
+    pub told: Option<Uuid>,
+    /// Exchanges with the card.
+    pub exchanges: u32,
+    /// Where the time went.
+    pub timings: Timings,
+    /// Whether the nonce was the server's.
+    pub server_nonce: bool,
+    /// How long the request to the server took; none when it was not asked.
+    pub server_took: Option<Duration>,
+}
+
+impl TapOutcome {
+    /// Takes a finished tap, remembers what is worth it, and decides by what the store knows. `insertion` is the reader's.
+    pub fn of(
+        store: &mut TerminalStore,
+        at: Timestamp,
+        reader: String,
+        insertion: Insertion,
+        mut tapped: Tapped,
+        server: Option<(&LookupOutcome, &Rules)>,
+    ) -> Result<Self, TerminalStoreError> {
+        for (item, der) in std::mem::take(&mut tapped.learned) {
+            match der {
+                Some(der) => store.keep_certificate(&certificate_of(item), &der)?,
+                None => store.forget_certificate(&certificate_of(item))?,
+            }
+        }
+        let traced = tapped.traced;
+        let mut outcome = match &tapped.result {
+            Ok(Seen::Authenticated(token)) => {
+                let last_counter = unrisen_counter(store, token.token_id, token.proof.counter)?;
+                let list = store.list()?;
+                let denied = |id: &str| list.is_denied(id);
+                Self::decide(at, reader, insertion, tapped, &Knowledge { last_counter, denied: &denied, server })
+            }
+            _ => Self::decide(at, reader, insertion, tapped, &Knowledge::NOTHING),
+        };
+        outcome.server_took = server.and_then(|(answered, _)| answered.took);
+        trace_judgement(traced, outcome.judged(server.is_some()));
+        Ok(outcome)
+    }
+
+    /// The outcome of a tap that was played from a trace: this terminal knows nothing of the token, and what the one that
+    /// wrote the trace had against it is in there.
+    pub fn played(tap: Played) -> Self {
+        let Played { at, reader, tapped, judged } = tap;
+        let known = Knowledge { last_counter: judged.last_counter, denied: &|_| judged.denied, server: None };
+        Self::decide(at, reader, Insertion::default(), tapped, &known)
+    }
+
+    fn decide(at: Timestamp, reader: String, insertion: Insertion, tapped: Tapped, known: &Knowledge<'_>) -> Self {
+        let Tapped { told, result, exchanges, timings, server_nonce, .. } = tapped;
+        let decision = Decision::decide(result, known, at);
+        let insertion = insertion.shared();
+        Self { at, reader, insertion, decision, told, exchanges, timings, server_nonce, server_took: None }
+    }
+
+    /// Which token was authenticated and let in.
+    pub fn authenticated(&self) -> Option<Uuid> {
+        self.decision.admitted().map(|admission| admission.token.token_id)
+    }
+
+    /// The failure, when it is one.
+    pub fn failure(&self) -> Option<Failure> {
+        self.decision.refused().map(|rejection| rejection.reason.to_failure(self.exchanges))
+    }
+
+    /// The class of the failure.
+    pub fn class(&self) -> Option<ExitClass> {
+        self.failure().map(|failure| failure.class)
+    }
+
+    /// What the list is given. An exchange that broke says nothing about who is there.
+    pub fn input(&self) -> Option<Input> {
+        let (reader, insertion) = (self.reader.clone(), self.insertion);
+        match &self.decision {
+            Decision::Identified(_) => None,
+            Decision::Admitted(admission) => {
+                let (token_id, user) = (admission.token.token_id, admission.token.user.clone());
+                let holder = Holder { token_id, user, source: admission.source, authenticated: true };
+                Some(Input::Tap(Tap { reader, insertion, holder }))
+            }
+            Decision::Refused(rejection) if rejection.reason.is_about_the_link() => None,
+            Decision::Refused(rejection) => {
+                let (token_id, user) = rejection.holder.clone().unzip();
+                let error = rejection.reason.to_failure(self.exchanges).to_json();
+                Some(Input::Refused(Refused { reader, insertion, error, token_id: token_id.or(self.told), user }))
+            }
+        }
+    }
+
+    /// What this terminal had against the token, for the trace.
+    fn judged(&self, server: bool) -> Judged {
+        let mut judged = Judged { server, ..Judged::default() };
+        match self.decision.refused().map(|rejection| &rejection.reason) {
+            Some(Refusal::Counter { last, .. }) => judged.last_counter = Some(*last),
+            Some(Refusal::Denied) => judged.denied = true,
+            _ => {}
+        }
+        judged
+    }
+}
+
+impl Knowledge<'_> {
+    /// Of a card that has proved nothing.
+    const NOTHING: Self = Self { last_counter: None, denied: &|_| false, server: None };
+}
+
+/// Writes into the trace, where there is one, what this terminal had against the token.
+fn trace_judgement(tap: u32, judged: Judged) {
+    if let Some(trace) = trace::write::current().filter(|_| tap > 0 && judged != Judged::default()) {
+        trace.lone(tap, TraceRecord::Judged(judged));
+    }
+}
+
+/// Records the counter; the last one, when this one is not greater.
+fn unrisen_counter(store: &mut TerminalStore, token_id: Uuid, counter: u32) -> Result<Option<u32>, TerminalStoreError> {
+    if store.record_counter(token_id, counter)? {
+        return Ok(None);
+    }
+    Ok(Some(store.counter(token_id)?.unwrap_or(counter)))
+}

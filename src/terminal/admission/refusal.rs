@@ -1,0 +1,91 @@
+//! Why a card is not let in, and what a user sees of it.
+
+use super::ServerVerdict;
+use crate::{
+    api::v1::TokenStatus,
+    card::link::LinkError,
+    failure::{ExitClass, Failure},
+    server_client::{ServerError, signed},
+    terminal::{presence::denied_here, tap::TapError},
+    token::TokenError,
+};
+
+/// Why a card is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It is no issued token of ours, or the exchange with it broke.
+    #[error(transparent)]
+    Card(#[from] TapError),
+    /// The use counter did not rise: two cards share one identity, or a proof came a second time.
+    #[error("the token's use counter fell back: {found} after {last}")]
+    Counter {
+        /// The last counter that this terminal has seen.
+        last: u32,
+        /// The counter of this proof.
+        found: u32,
+    },
+    /// The operator refused this token or its user here.
+    #[error("{}", denied_here().message)]
+    Denied,
+    /// The server says that it is not active.
+    #[error("the token is {}{}", signed::word(*.status), because(.reason.as_deref()))]
+    NotActive {
+        /// What it is.
+        status: TokenStatus,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The server is needed, and refuses or does not answer.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+}
+
+fn because(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(": {}", reason.escape_debug())).unwrap_or_default()
+}
+
+impl Refusal {
+    /// What the server said, in one word, where it is the server's refusal.
+    pub const fn server_verdict(&self) -> Option<ServerVerdict> {
+        match self {
+            Self::NotActive { .. } | Self::Server(ServerError::Problem(_)) => Some(ServerVerdict::Refused),
+            Self::Server(_) => Some(ServerVerdict::Away),
+            Self::Card(_) | Self::Counter { .. } | Self::Denied => None,
+        }
+    }
+
+    /// Whether it is about the exchange, and says nothing about who is there. A mute card is one that lies there.
+    pub const fn is_about_the_link(&self) -> bool {
+        match self {
+            Self::Card(TapError::Link(error) | TapError::Token(TokenError::Link(error))) => {
+                !matches!(error, LinkError::CardMute | LinkError::TimedOut | LinkError::Malformed(_))
+            }
+            _ => false,
+        }
+    }
+
+    /// The failure to show; `exchanges` says how far the tap had come.
+    pub fn to_failure(&self, exchanges: u32) -> Failure {
+        match self {
+            Self::Card(error) => error.to_failure(exchanges),
+            Self::Denied => denied_here(),
+            Self::Counter { .. } => Failure::new(ExitClass::Refused, "token.counter", self.to_string())
+                .hint("a copy of this token may be in use: block it, and enroll a new one"),
+            Self::Server(error) => error.clone().into(),
+            Self::NotActive { status, .. } => {
+                let (code, hint) = not_active(*status);
+                Failure::new(ExitClass::Refused, code, self.to_string()).hint(hint)
+            }
+        }
+    }
+}
+
+const fn not_active(status: TokenStatus) -> (&'static str, &'static str) {
+    match status {
+        TokenStatus::Lost => ("token.lost", "keep the card: it was reported lost"),
+        TokenStatus::Revoked => ("token.revoked", "enroll the holder on a new card"),
+        TokenStatus::Suspended | TokenStatus::Active => {
+            ("token.suspended", "an administrator lets it in again: rollcall server token status ID active")
+        }
+    }
+}
