@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::failure::ManageError;
+use super::failure::AdministrationError;
 use crate::{
     card::{apdu::ApduFormat, link::Link, meter::Metered},
     crypto::random::{SystemRandom, bytes},
@@ -26,7 +26,7 @@ pub fn visit<T>(
     terminal: &TerminalContext,
     credentials: &Credentials,
     reader: &str,
-    work: impl FnOnce(&mut dyn Link, &mut Visit<'_>) -> Result<T, ManageError>,
+    work: impl FnOnce(&mut dyn Link, &mut Visit<'_>) -> Result<T, AdministrationError>,
 ) -> Result<Visited<T>, Failure> {
     let mut random = SystemRandom;
     let mut visit = Visit {

@@ -10,7 +10,7 @@ use crate::{
 
 /// Why a token was not changed.
 #[derive(Debug, thiserror::Error)]
-pub enum ManageError {
+pub enum AdministrationError {
     /// The token, the link or the channel failed.
     #[error(transparent)]
     Token(#[from] TokenError),
@@ -48,7 +48,7 @@ pub enum ManageError {
     },
 }
 
-impl ManageError {
+impl AdministrationError {
     /// What an operator sees of it; `exchanges` says how far it had come.
     pub fn to_failure(&self, exchanges: u32) -> Failure {
         let message = self.to_string();
@@ -82,8 +82,8 @@ impl ManageError {
     }
 }
 
-impl From<ManageError> for Failure {
-    fn from(error: ManageError) -> Self {
+impl From<AdministrationError> for Failure {
+    fn from(error: AdministrationError) -> Self {
         error.to_failure(0)
     }
 }

@@ -15,7 +15,7 @@ pub mod terminals;
 
 use uuid::Uuid;
 
-pub use failure::ManageError;
+pub use failure::AdministrationError;
 
 use crate::{
     card::{link::Link, status::Status},
@@ -99,12 +99,16 @@ pub struct Target {
 impl Target {
     /// Looks at the card, which changes nothing on it, and refuses what can never be changed so. One SELECT tells enough
     /// of a token in open mode.
-    pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>, change: &TokenOperation) -> Result<Self, ManageError> {
-        let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
+    pub fn find(
+        link: &mut dyn Link,
+        visit: &mut Visit<'_>,
+        change: &TokenOperation,
+    ) -> Result<Self, AdministrationError> {
+        let selected = identify(link, visit.format)?.ok_or(AdministrationError::Foreign)?;
         if is_private(&selected) { Ok(open(link, visit, &selected)?.0) } else { Self::of(&selected, change) }
     }
 
-    fn of(selected: &Selected, change: &TokenOperation) -> Result<Self, ManageError> {
+    fn of(selected: &Selected, change: &TokenOperation) -> Result<Self, AdministrationError> {
         let state = selected.state;
         match (state, selected.privacy) {
             (LifeCycle::Terminated, _) if *change == TokenOperation::Terminate => Ok(Self { token_id: None, state }),
@@ -122,16 +126,16 @@ impl Target {
 }
 
 /// Refuses a terminal that may not do this, before a card is touched.
-pub fn check_role(class: CertificateProfile, change: &TokenOperation) -> Result<(), ManageError> {
+pub fn check_role(class: CertificateProfile, change: &TokenOperation) -> Result<(), AdministrationError> {
     check_role_of(class, change.role())
 }
 
-fn check_role_of(class: CertificateProfile, needed: TerminalRole) -> Result<(), ManageError> {
+fn check_role_of(class: CertificateProfile, needed: TerminalRole) -> Result<(), AdministrationError> {
     let held = match class {
         CertificateProfile::Terminal(role) => role,
         _ => TerminalRole::Read,
     };
-    if held >= needed { Ok(()) } else { Err(ManageError::Role { needed, held }) }
+    if held >= needed { Ok(()) } else { Err(AdministrationError::Role { needed, held }) }
 }
 
 /// Does it to the token that was confirmed, and to no other. True when there was something to do.
@@ -140,15 +144,15 @@ pub fn change(
     visit: &mut Visit<'_>,
     confirmed: &Target,
     change: &TokenOperation,
-) -> Result<bool, ManageError> {
+) -> Result<bool, AdministrationError> {
     let held = visit.credentials.certificate.class();
     check_role(held, change)?;
-    let selected = identify(link, visit.format)?.ok_or(ManageError::OtherCard)?;
+    let selected = identify(link, visit.format)?.ok_or(AdministrationError::OtherCard)?;
     if !is_private(&selected) {
         let found = Target::of(&selected, change)?;
         // Where there was nothing to do nobody was asked: so the state counts, too.
         if found != *confirmed {
-            return Err(ManageError::OtherCard);
+            return Err(AdministrationError::OtherCard);
         }
         if found.token_id.is_none() {
             return Ok(false);
@@ -160,7 +164,7 @@ pub fn change(
     let (proved, mut session) = open(link, visit, &selected)?;
     if proved != *confirmed {
         let told = !is_private(&selected);
-        return Err(if told { TokenError::IdentityMismatch.into() } else { ManageError::OtherCard });
+        return Err(if told { TokenError::IdentityMismatch.into() } else { AdministrationError::OtherCard });
     }
     let state = proved.state;
     if change.is_done(state) {
@@ -181,7 +185,11 @@ const fn is_private(selected: &Selected) -> bool {
 
 /// Opens the token under its own key. The certificate that this checks names the id; that the token holds its key is shown
 /// by the receipt.
-fn open(link: &mut dyn Link, visit: &mut Visit<'_>, selected: &Selected) -> Result<(Target, Session), ManageError> {
+fn open(
+    link: &mut dyn Link,
+    visit: &mut Visit<'_>,
+    selected: &Selected,
+) -> Result<(Target, Session), AdministrationError> {
     let (token_id, mut channel) = visit.open_own(link, selected)?;
     let state = match channel.session.heartbeat(link) {
         Err(refusal @ TokenError::Refused { status: Status::CONDITIONS, .. }) if is_private(selected) => {

@@ -5,7 +5,7 @@
 use uuid::Uuid;
 
 use super::{
-    ManageError, RotationTarget, check_role_of,
+    AdministrationError, RotationTarget, check_role_of,
     sets::{self, SetKey},
 };
 use crate::{
@@ -26,24 +26,24 @@ use crate::{
 /// The new CA, as a token that is moved to it needs it.
 pub trait RotationAuthority {
     /// Certifies both keys of a token: the own ECKA key and the identity key, in this order.
-    fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError>;
+    fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), AdministrationError>;
 
     /// The set that follows the one that a private token announces; one that is of the new CA follows itself.
-    fn follower(&mut self, announced: [u8; 8]) -> Result<SetKey, ManageError>;
+    fn follower(&mut self, announced: [u8; 8]) -> Result<SetKey, AdministrationError>;
 }
 
 /// Looks at the card, and says under which CA it is. One SELECT tells that of an open token; a private one is opened.
-pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<RotationTarget, ManageError> {
+pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<RotationTarget, AdministrationError> {
     Ok(meet(link, visit)?.0)
 }
 
 /// How a token was met: a private one is open by now, under its own key.
 type Met = (RotationTarget, Selected, Option<Session>);
 
-fn meet(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Met, ManageError> {
-    let previous = visit.credentials.previous.as_deref().ok_or(ManageError::NoRotation)?.ca;
+fn meet(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Met, AdministrationError> {
+    let previous = visit.credentials.previous.as_deref().ok_or(AdministrationError::NoRotation)?.ca;
     check_role_of(visit.credentials.certificate.class(), TerminalRole::Admin)?;
-    let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
+    let selected = identify(link, visit.format)?.ok_or(AdministrationError::Foreign)?;
     if selected.state != LifeCycle::Issued {
         return Err(TokenError::NotIssued(selected.state).into());
     }
@@ -70,11 +70,11 @@ pub fn rotate(
     visit: &mut Visit<'_>,
     meant: Option<Uuid>,
     authority: &mut dyn RotationAuthority,
-) -> Result<(Uuid, bool), ManageError> {
+) -> Result<(Uuid, bool), AdministrationError> {
     let (found, selected, opened) = meet(link, visit)?;
     let id = found.id();
     if meant.is_some_and(|meant| meant != id) {
-        return Err(ManageError::OtherCard);
+        return Err(AdministrationError::OtherCard);
     }
     let is_private = opened.is_some();
     if let RotationTarget::Old(_) = found {
@@ -83,17 +83,17 @@ pub fn rotate(
         } else {
             let (token, session) = visit.prove(link, &selected)?.read(link)?;
             if token.token_id != id {
-                return Err(ManageError::OtherCard);
+                return Err(AdministrationError::OtherCard);
             }
             session
         };
         move_over(link, visit, (&selected, session), id, authority)?;
     }
-    let selected = identify(link, visit.format)?.ok_or(ManageError::OtherCard)?;
+    let selected = identify(link, visit.format)?.ok_or(AdministrationError::OtherCard)?;
     // A private token that is blocked does not show it, and proves nothing: it opens under its own key.
     let proved =
         if is_private { visit.open_own(link, &selected)?.0 } else { visit.authenticate(link, &selected)?.token_id };
-    if proved == id { Ok((id, matches!(found, RotationTarget::Old(_)))) } else { Err(ManageError::OtherCard) }
+    if proved == id { Ok((id, matches!(found, RotationTarget::Old(_)))) } else { Err(AdministrationError::OtherCard) }
 }
 
 fn move_over(
@@ -102,7 +102,7 @@ fn move_over(
     (selected, mut session): (&Selected, Session),
     id: Uuid,
     authority: &mut dyn RotationAuthority,
-) -> Result<(), ManageError> {
+) -> Result<(), AdministrationError> {
     let (new, old) = (visit.credentials.ca, visit.credentials.previous.as_ref().map(|previous| previous.ca));
     let keys = ca_keys(link, &mut session)?;
     let kvn_of = |ca: &Point| keys.iter().find(|(name, _)| *name == ca.key_identifier()).map(|(_, kvn)| *kvn);
@@ -160,7 +160,7 @@ fn certificates(
     session: &mut Session,
     id: Uuid,
     authority: &mut dyn RotationAuthority,
-) -> Result<(), ManageError> {
+) -> Result<(), AdministrationError> {
     let ecka = session.send(link, "GET DATA certificate", &commands::ecka_certificate(KVN_OWN))?;
     let identity = session.send(link, "GET DATA identity certificate", &commands::read_object(TAG_IDENTITY))?;
     let is_new = |der: &[u8], class| Certificate::verify(der, &visit.credentials.ca, &[class]).is_ok();

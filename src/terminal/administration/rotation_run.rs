@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     RotationTarget,
     card::visit,
-    failure::ManageError,
+    failure::AdministrationError,
     rotate::{RotationAuthority, find, rotate},
     sets::{self, SetKey},
 };
@@ -112,9 +112,9 @@ impl RotationRun {
                 let (from, to) = (*set.from.as_bytes(), key_of(&set.to));
                 let mut begin = |id| {
                     if meant.is_some_and(|meant| meant != id) {
-                        return Err(ManageError::OtherCard);
+                        return Err(AdministrationError::OtherCard);
                     }
-                    pki.note_moved(set, id, false).map_err(|error| ManageError::NotNoted(error.to_string()))
+                    pki.note_moved(set, id, false).map_err(|error| AdministrationError::NotNoted(error.to_string()))
                 };
                 visit(terminal, credentials, reader, |link, visit| sets::replace(link, visit, (from, &to), &mut begin))?
             }
@@ -146,14 +146,14 @@ struct RotationCertifier<'a> {
 }
 
 impl RotationAuthority for RotationCertifier<'_> {
-    fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError> {
+    fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), AdministrationError> {
         let now = Timestamp::now();
         let ecka = self.ca.certify_token_ecka(id, ecka, now, &mut SystemRandom).map_err(|e| refused(&e))?;
         let identity = self.ca.certify_identity(id, identity, now, &mut SystemRandom).map_err(|e| refused(&e))?;
         Ok((ecka, identity))
     }
 
-    fn follower(&mut self, announced: [u8; 8]) -> Result<SetKey, ManageError> {
+    fn follower(&mut self, announced: [u8; 8]) -> Result<SetKey, AdministrationError> {
         let (id, pki, ca) = (announced.into(), self.pki, &mut *self.ca);
         match pki.load_set(id) {
             Ok(set) => Ok(key_of(&set)),
@@ -167,8 +167,8 @@ impl RotationAuthority for RotationCertifier<'_> {
     }
 }
 
-fn refused(error: &PkiError) -> ManageError {
-    ManageError::NotCertified(error.to_string())
+fn refused(error: &PkiError) -> AdministrationError {
+    AdministrationError::NotCertified(error.to_string())
 }
 
 fn key_of(set: &Set) -> SetKey {

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{ManageError, RotationTarget, check_role_of};
+use super::{AdministrationError, RotationTarget, check_role_of};
 use crate::{
     card::{link::Link, status::Status},
     crypto::{
@@ -36,7 +36,7 @@ pub fn find(
     visit: &mut Visit<'_>,
     from: [u8; 8],
     to: &SetKey,
-) -> Result<RotationTarget, ManageError> {
+) -> Result<RotationTarget, AdministrationError> {
     Ok(meet(link, visit, from, to)?.0)
 }
 
@@ -46,8 +46,8 @@ pub fn replace(
     link: &mut dyn Link,
     visit: &mut Visit<'_>,
     (from, to): ([u8; 8], &SetKey),
-    begin: &mut dyn FnMut(Uuid) -> Result<(), ManageError>,
-) -> Result<(Uuid, bool), ManageError> {
+    begin: &mut dyn FnMut(Uuid) -> Result<(), AdministrationError>,
+) -> Result<(Uuid, bool), AdministrationError> {
     let (found, selected, mut session) = meet(link, visit, from, to)?;
     let RotationTarget::Old(id) = found else { return Ok((found.id(), false)) };
     begin(id)?;
@@ -61,16 +61,16 @@ fn meet(
     visit: &mut Visit<'_>,
     from: [u8; 8],
     to: &SetKey,
-) -> Result<(RotationTarget, Selected, Session), ManageError> {
+) -> Result<(RotationTarget, Selected, Session), AdministrationError> {
     check_role_of(visit.credentials.certificate.class(), TerminalRole::Admin)?;
-    let selected = identify(link, visit.format)?.ok_or(ManageError::Foreign)?;
+    let selected = identify(link, visit.format)?.ok_or(AdministrationError::Foreign)?;
     let announced = match selected.privacy {
         Some(TokenMode::Private(announced)) => announced,
-        Some(TokenMode::Open(_)) => return Err(ManageError::Open),
+        Some(TokenMode::Open(_)) => return Err(AdministrationError::Open),
         None => return Err(TokenError::NotIssued(selected.state).into()),
     };
     if announced != from && announced != to.id {
-        return Err(ManageError::OtherSet(hex::encode(announced)));
+        return Err(AdministrationError::OtherSet(hex::encode(announced)));
     }
     let (id, channel) = visit.open_own(link, &selected)?;
     let found = if announced == to.id { RotationTarget::Moved(id) } else { RotationTarget::Old(id) };
@@ -79,7 +79,12 @@ fn meet(
 
 /// Puts the key of a set in the place of the one that is announced under this KVN, in a channel under the own key. A step
 /// that was done before is not repeated.
-pub(super) fn put(link: &mut dyn Link, session: &mut Session, announced: u8, set: &SetKey) -> Result<(), ManageError> {
+pub(super) fn put(
+    link: &mut dyn Link,
+    session: &mut Session,
+    announced: u8,
+    set: &SetKey,
+) -> Result<(), AdministrationError> {
     const STEP: &str = "PUT KEY";
     let kvn = if announced == KVN_SET[0] { KVN_SET[1] } else { KVN_SET[0] };
     if !holds(link, session, kvn, set)? {
@@ -89,7 +94,7 @@ pub(super) fn put(link: &mut dyn Link, session: &mut Session, announced: u8, set
             Ok(answer) if answer == [kvn] => {}
             Ok(_) => return Err(TokenError::Form(STEP).into()),
             // It came with the public test keys, and never takes one.
-            Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => return Err(ManageError::NoSetKey),
+            Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => return Err(AdministrationError::NoSetKey),
             Err(error) => return Err(error.into()),
         }
         session.tell(link, "STORE DATA", &commands::store_ecka_certificate(kvn, set.certificate.der()))?;
@@ -107,10 +112,15 @@ fn holds(link: &mut dyn Link, session: &mut Session, kvn: u8, set: &SetKey) -> R
 }
 
 /// The token announces its new set, and opens under that set's key and under its own.
-pub(super) fn check(link: &mut dyn Link, visit: &mut Visit<'_>, id: Uuid, set: [u8; 8]) -> Result<(), ManageError> {
-    let selected = identify(link, visit.format)?.ok_or(ManageError::OtherCard)?;
+pub(super) fn check(
+    link: &mut dyn Link,
+    visit: &mut Visit<'_>,
+    id: Uuid,
+    set: [u8; 8],
+) -> Result<(), AdministrationError> {
+    let selected = identify(link, visit.format)?.ok_or(AdministrationError::OtherCard)?;
     if selected.privacy != Some(TokenMode::Private(set)) || visit.open_own(link, &selected)?.0 != id {
-        return Err(ManageError::OtherCard);
+        return Err(AdministrationError::OtherCard);
     }
     Ok(())
 }

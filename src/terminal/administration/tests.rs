@@ -41,13 +41,13 @@ fn writing(user: &User) -> TokenOperation {
     TokenOperation::Write(Layout::of(user).unwrap())
 }
 
-fn find(office: &Office, slot: &mut Slot, what: &TokenOperation) -> Result<Target, ManageError> {
+fn find(office: &Office, slot: &mut Slot, what: &TokenOperation) -> Result<Target, AdministrationError> {
     slot.token.reset();
     office.visit(ApduFormat::Short, |visit| Target::find(slot, visit, what))
 }
 
 /// Finds and changes, as the command does it.
-fn run(office: &Office, slot: &mut Slot, what: &TokenOperation) -> Result<bool, ManageError> {
+fn run(office: &Office, slot: &mut Slot, what: &TokenOperation) -> Result<bool, AdministrationError> {
     let target = find(office, slot, what)?;
     slot.token.reset();
     office.visit(ApduFormat::Short, |visit| change(slot, visit, &target, what))
@@ -83,7 +83,7 @@ fn torn(office: &Office, slot: &mut Slot, what: &TokenOperation, n: u32) -> bool
     let mut link = Torn { slot, left: n };
     match office.visit(ApduFormat::Short, |visit| change(&mut link, visit, &target, what)) {
         Ok(done) => done,
-        Err(ManageError::Token(TokenError::Link(LinkError::CardRemoved))) => false,
+        Err(AdministrationError::Token(TokenError::Link(LinkError::CardRemoved))) => false,
         Err(e) => panic!("lifted after {n}: {e}"),
     }
 }
@@ -107,7 +107,10 @@ fn a_token_goes_through_its_states_and_repeating_changes_nothing() {
     for what in [TokenOperation::Block, TokenOperation::Unblock, writing(&ada())] {
         let refused = run(&office, &mut slot, &what);
         let gone = TokenError::NotIssued(LifeCycle::Terminated);
-        assert!(matches!(refused, Err(ManageError::Token(ref e)) if e.to_string() == gone.to_string()), "{refused:?}");
+        assert!(
+            matches!(refused, Err(AdministrationError::Token(ref e)) if e.to_string() == gone.to_string()),
+            "{refused:?}"
+        );
     }
 }
 
@@ -191,7 +194,11 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
             let result = office.visit(ApduFormat::Short, |visit| change(&mut slot, visit, &target, what));
             slot.left = u32::MAX;
             assert_eq!(matches!(result, Ok(true)), n < allowed, "{role:?} {what:?}: {result:?}");
-            assert_eq!(matches!(result, Err(ManageError::Role { .. })), n >= allowed, "{role:?} {what:?}: {result:?}");
+            assert_eq!(
+                matches!(result, Err(AdministrationError::Role { .. })),
+                n >= allowed,
+                "{role:?} {what:?}: {result:?}"
+            );
         }
     }
 }
@@ -202,7 +209,10 @@ fn a_blocked_token_is_written_by_an_administrator_only() {
     run(&office, &mut slot, &TokenOperation::Block).unwrap();
     demote(&mut office, TerminalRole::Write);
     let refused = run(&office, &mut slot, &writing(&wordy()));
-    assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(AdministrationError::Token(TokenError::NotIssued(LifeCycle::Blocked)))),
+        "{refused:?}"
+    );
     demote(&mut office, TerminalRole::Admin);
     assert!(run(&office, &mut slot, &writing(&wordy())).unwrap());
     assert!(run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
@@ -220,7 +230,7 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
         second.left = 1;
         let result = office.visit(ApduFormat::Short, |visit| change(&mut second, visit, &target, &what));
         second.left = u32::MAX;
-        assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
+        assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
         assert_eq!(scan(&office, &mut second).unwrap(), wordy());
     }
 }
@@ -231,7 +241,10 @@ fn looking_takes_one_exchange_and_a_blank_card_is_refused() {
     for what in [TokenOperation::Block, TokenOperation::Terminate, writing(&ada())] {
         slot.left = 1;
         let refused = find(&Office::new(), &mut slot, &what);
-        assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blank)))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(AdministrationError::Token(TokenError::NotIssued(LifeCycle::Blank)))),
+            "{refused:?}"
+        );
     }
     let (office, mut slot) = enrolled(&ada());
     slot.left = 1;
@@ -287,7 +300,10 @@ fn a_blocked_private_token_says_so_to_whoever_may_not_unblock_it() {
     run(&office, &mut slot, &TokenOperation::Block).unwrap();
     demote(&mut office, TerminalRole::Write);
     let refused = run(&office, &mut slot, &writing(&ada()));
-    assert!(matches!(refused, Err(ManageError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(AdministrationError::Token(TokenError::NotIssued(LifeCycle::Blocked)))),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -299,7 +315,7 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
         let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
         let result = office.visit(ApduFormat::Short, |visit| change(&mut second, visit, &target, &what));
-        assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
+        assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
         assert_eq!(scan(&office, &mut second).unwrap(), wordy());
     }
     // Blocked meanwhile, it is not the token that was confirmed any more.
@@ -308,7 +324,7 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     first.token.reset();
     let result =
         office.visit(ApduFormat::Short, |visit| change(&mut first, visit, &target, &TokenOperation::Terminate));
-    assert!(matches!(result, Err(ManageError::OtherCard)), "{result:?}");
+    assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
 }
 
 /// Whoever extracted the key of a set can show the certificate of another token, and cannot answer under its key.
@@ -324,5 +340,8 @@ fn the_own_certificate_of_another_token_opens_nothing() {
     first.token = SoftwareToken::new(liar, Box::new(VolatileStore), Box::new(SystemRandom));
     let refused = run(&office, &mut first, &TokenOperation::Block);
     let receipt = TokenError::Channel(crate::channel::ChannelError::Receipt);
-    assert!(matches!(&refused, Err(ManageError::Token(e)) if e.to_string() == receipt.to_string()), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(AdministrationError::Token(e)) if e.to_string() == receipt.to_string()),
+        "{refused:?}"
+    );
 }

@@ -32,7 +32,7 @@ fn replace(
     slot: &mut Slot,
     to: &SetKey,
     lifted_after: u32,
-) -> (Result<(Uuid, bool), ManageError>, Vec<Uuid>) {
+) -> (Result<(Uuid, bool), AdministrationError>, Vec<Uuid>) {
     slot.token.reset();
     let mut begun = Vec::new();
     let mut note = |id| {
@@ -50,8 +50,8 @@ fn announced(slot: &mut Slot) -> Selected {
     identify(slot, ApduFormat::Short).unwrap().unwrap()
 }
 
-const fn lifted(e: &ManageError) -> bool {
-    matches!(e, ManageError::Token(TokenError::Link(LinkError::CardRemoved)))
+const fn lifted(e: &AdministrationError) -> bool {
+    matches!(e, AdministrationError::Token(TokenError::Link(LinkError::CardRemoved)))
 }
 
 #[test]
@@ -103,41 +103,46 @@ fn who_has_no_part_in_it_is_left_as_he_is() {
     // What cannot be noted is not begun.
     slot.token.reset();
     let before = serde_json::to_string(slot.token.state()).unwrap();
-    let mut refuse = |_| Err(ManageError::NotNoted("full".into()));
+    let mut refuse = |_| Err(AdministrationError::NotNoted("full".into()));
     let from = set_of(&office);
     let refused = office.visit(ApduFormat::Short, |visit| sets::replace(&mut slot, visit, (from, &to), &mut refuse));
-    assert!(matches!(refused, Err(ManageError::NotNoted(_))), "{refused:?}");
+    assert!(matches!(refused, Err(AdministrationError::NotNoted(_))), "{refused:?}");
     assert_eq!(serde_json::to_string(slot.token.state()).unwrap(), before);
     // A token of another set, and one in open mode.
     let mut begin = |_| panic!("it is not begun");
     slot.token.reset();
     let other = office.visit(ApduFormat::Short, |visit| sets::replace(&mut slot, visit, ([9; 8], &to), &mut begin));
-    assert!(matches!(&other, Err(ManageError::OtherSet(id)) if *id == hex::encode(from)), "{other:?}");
+    assert!(matches!(&other, Err(AdministrationError::OtherSet(id)) if *id == hex::encode(from)), "{other:?}");
     let (open, mut in_open) = enrolled(&ada());
     in_open.token.reset();
     let refused = open.visit(ApduFormat::Short, |visit| sets::replace(&mut in_open, visit, (from, &to), &mut begin));
-    assert!(matches!(refused, Err(ManageError::Open)), "{refused:?}");
+    assert!(matches!(refused, Err(AdministrationError::Open)), "{refused:?}");
     // A terminal that may write, and no more.
     demote(&mut office, TerminalRole::Write);
     let (refused, _) = replace(&office, &mut slot, &to, u32::MAX);
-    assert!(matches!(refused, Err(ManageError::Role { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(AdministrationError::Role { .. })), "{refused:?}");
 }
 
 /// The new CA, and the one set that all tokens of it go to.
 struct Moving<'a>(&'a Office, SetKey);
 
 impl RotationAuthority for Moving<'_> {
-    fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), ManageError> {
+    fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), AdministrationError> {
         let issue = |class, key: &Point| self.0.ca.issue(class, &id.to_string(), key);
         Ok((issue(CertificateProfile::TokenEcka, ecka), issue(CertificateProfile::Identity, identity)))
     }
 
-    fn follower(&mut self, _: [u8; 8]) -> Result<SetKey, ManageError> {
+    fn follower(&mut self, _: [u8; 8]) -> Result<SetKey, AdministrationError> {
         Ok(self.1.clone())
     }
 }
 
-fn rotate(office: &Office, set: &SetKey, slot: &mut Slot, lifted_after: u32) -> Result<(Uuid, bool), ManageError> {
+fn rotate(
+    office: &Office,
+    set: &SetKey,
+    slot: &mut Slot,
+    lifted_after: u32,
+) -> Result<(Uuid, bool), AdministrationError> {
     slot.token.reset();
     let mut link = Torn { slot, left: lifted_after };
     let mut authority = Moving(office, set.clone());
