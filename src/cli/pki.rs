@@ -10,7 +10,7 @@ use super::{
     confirm::confirm,
     host::server_names,
     issue,
-    json::{Pki, PkiKind, PkiState, Schema, SetRotationView},
+    json::{At, Pki, PkiKind, PkiState, Schema, SetRotationView},
     pki_rotate,
     printer::Printer,
     server::client::connect,
@@ -22,8 +22,8 @@ use crate::{
     failure::{ExitClass, Failure},
     files,
     pki::{
-        Age, Bundle, ClockCheck, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir, PkiError, SetId,
-        SetRotation,
+        Age, Bundle, CertificateClass, ClockCheck, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir,
+        PkiError, SetId, SetRotation,
     },
 };
 
@@ -155,7 +155,7 @@ fn tell(home: &PkiDir, report: &IssueReport, out: &mut Printer) {
         (0, renewed) => out.note(&format!("renewed {renewed} certificates in {folder}")),
         (created, _) => {
             out.note(&format!("made {} in {folder}", files(created)));
-            if report.files.iter().any(|file| file.name == "ca.key" && file.outcome == FileOutcome::Created) {
+            if report.has_new_authority() {
                 out.note(
                     "keep a backup of that folder where nobody else can read it: without ca.key no token can be \
                           enrolled or administered",
@@ -173,45 +173,35 @@ fn list(home: &PkiDir, report: Option<&IssueReport>, now: Timestamp, out: &mut P
     let objects: Vec<_> = items.iter().map(|item| object(item, new(&item.file), now)).collect();
     out.list(&objects, "there are no keys and certificates here: make them with rollcall pki init")?;
     let mut told: Vec<String> = Vec::new();
-    for (item, object) in items.iter().zip(&objects) {
-        let Some((what, hint)) = trouble(item, object) else { continue };
+    for (what, hint) in items.iter().filter_map(|item| trouble(item, now)) {
         // A key that cannot be used makes its certificate useless too: that is one trouble, not two.
         if !told.contains(&what) {
             out.warning(&what, hint.as_deref());
             told.push(what);
         }
     }
-    let broken = objects.iter().any(|object| object.state == PkiState::Broken);
+    let broken = items.iter().any(|item| item.error().is_some());
     Ok(if broken { ExitClass::No.exit_status() } else { 0 })
 }
 
 /// What should not stay so, and what to do about it.
-fn trouble(item: &InventoryItem, object: &Pki) -> Option<(String, Option<String>)> {
-    if let Some(error) = failure(item) {
+fn trouble(item: &InventoryItem, now: Timestamp) -> Option<(String, Option<String>)> {
+    if let Some(error) = item.error() {
         let failure = error.to_failure();
         return Some((failure.message, failure.hint));
     }
-    let when = match object.state {
-        PkiState::Expired => "expired",
-        PkiState::Expiring => "expires",
-        PkiState::NotYetValid => {
-            let from = object.not_before?;
+    let facts = item.facts()?;
+    let when = match facts.age(now) {
+        Age::Expired => "expired",
+        Age::Expiring => "expires",
+        Age::NotYetValid => {
             let hint = "set the clock right: timedatectl".to_owned();
-            return Some((format!("{} is valid only from {from}", item.file), Some(hint)));
+            return Some((format!("{} is valid only from {}", item.file, At(facts.not_before)), Some(hint)));
         }
-        PkiState::Valid | PkiState::Broken => return None,
+        Age::Valid => return None,
     };
-    let hint = (object.class.as_deref() != Some("ca")).then(|| "renew it: rollcall pki renew".to_owned());
-    Some((format!("{} {when} at {}", item.file, object.not_after?), hint))
-}
-
-fn failure(item: &InventoryItem) -> Option<&PkiError> {
-    match &item.content {
-        Content::PrivateKey(Err(error)) | Content::SecretKey(Err(error)) | Content::Certificate(Err(error)) => {
-            Some(error)
-        }
-        _ => None,
-    }
+    let hint = (facts.class != CertificateClass::Authority).then(|| "renew it: rollcall pki renew".to_owned());
+    Some((format!("{} {when} at {}", item.file, At(facts.not_after)), hint))
 }
 
 fn object(item: &InventoryItem, new: bool, now: Timestamp) -> Pki {
@@ -220,11 +210,8 @@ fn object(item: &InventoryItem, new: bool, now: Timestamp) -> Pki {
         Content::SecretKey(_) => PkiKind::SecretKey,
         Content::Certificate(_) => PkiKind::Certificate,
     };
-    let facts = match &item.content {
-        Content::Certificate(Ok(facts)) => Some(facts),
-        _ => None,
-    };
-    let state = match (failure(item), facts.map(|facts| facts.age(now))) {
+    let facts = item.facts();
+    let state = match (item.error(), facts.map(|facts| facts.age(now))) {
         (Some(_), _) => PkiState::Broken,
         (None, None | Some(Age::Valid)) => PkiState::Valid,
         (None, Some(Age::Expiring)) => PkiState::Expiring,
@@ -235,7 +222,7 @@ fn object(item: &InventoryItem, new: bool, now: Timestamp) -> Pki {
         schema: Schema::default(),
         file: item.file.clone(),
         kind,
-        class: facts.map(|facts| facts.class.to_owned()),
+        class: facts.map(|facts| facts.class.word().to_owned()),
         subject: facts.map(|facts| facts.subject.clone()),
         serial: facts.map(|facts| facts.serial.clone()),
         not_before: facts.map(|facts| facts.not_before.into()),

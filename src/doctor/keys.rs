@@ -8,7 +8,7 @@ use serde_json::Map;
 use super::{Finding, Probe, ProbeReport};
 use crate::{
     failure::Failure,
-    pki::{Age, Content, Facts, InventoryItem, PkiDir},
+    pki::{Age, CertificateClass, Content, Facts, InventoryItem, PkiDir},
 };
 
 pub fn probe() -> Probe {
@@ -55,7 +55,8 @@ fn trouble(item: &InventoryItem, now: Timestamp) -> Option<Finding> {
 fn aged(file: &str, facts: &Facts, now: Timestamp) -> Option<Finding> {
     let (begin, end) = (facts.not_before, facts.not_after);
     // A CA cannot be renewed in place.
-    let remedy = if facts.class == "ca" { "rollcall pki rotate-ca" } else { "rollcall pki renew" };
+    let remedy =
+        if facts.class == CertificateClass::Authority { "rollcall pki rotate-ca" } else { "rollcall pki renew" };
     match facts.age(now) {
         Age::Valid => None,
         Age::Expiring => Some(Finding::warning("pki.expiring", format!("{file} ends at {end}"), remedy)),

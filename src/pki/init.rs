@@ -91,6 +91,13 @@ pub struct IssueReport {
     pub files: Vec<FileReport>,
 }
 
+impl IssueReport {
+    /// Whether the key of the CA was made just now.
+    pub fn has_new_authority(&self) -> bool {
+        self.files.iter().any(|file| file.name == CA_KEY && file.outcome == FileOutcome::Created)
+    }
+}
+
 impl PkiDir {
     /// Makes what is missing: the CA first, then what it certifies. No key is changed, and no certificate whose key is
     /// there, so a run that was interrupted is finished by the next, and a finished one is repeated without effect.

@@ -24,6 +24,26 @@ pub struct InventoryItem {
     pub content: Content,
 }
 
+impl InventoryItem {
+    /// Why it cannot be used, where it cannot.
+    pub const fn error(&self) -> Option<&PkiError> {
+        match &self.content {
+            Content::PrivateKey(Err(error)) | Content::SecretKey(Err(error)) | Content::Certificate(Err(error)) => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
+
+    /// What it says, where it is a certificate that can be used.
+    pub const fn facts(&self) -> Option<&Facts> {
+        match &self.content {
+            Content::Certificate(Ok(facts)) => Some(facts),
+            _ => None,
+        }
+    }
+}
+
 /// What a file is, or why it cannot be used.
 #[derive(Debug)]
 pub enum Content {
@@ -35,11 +55,33 @@ pub enum Content {
     Certificate(Result<Facts, PkiError>),
 }
 
+/// What a certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateClass {
+    /// That of a CA.
+    Authority,
+    /// One of the protocol's own.
+    Profile(CertificateProfile),
+    /// One side of TLS.
+    Tls(TlsUse),
+}
+
+impl CertificateClass {
+    /// The word for people and for scripts: `ca`, or that of the profile or of the TLS use.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Authority => "ca",
+            Self::Profile(profile) => profile.word(),
+            Self::Tls(usage) => usage.word(),
+        }
+    }
+}
+
 /// What a certificate says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
-    /// What it is for: `ca`, or the word of its class or TLS use.
-    pub class: &'static str,
+    /// What it is for.
+    pub class: CertificateClass,
     /// The common name of its subject.
     pub subject: String,
     /// The serial number, hex.
@@ -163,19 +205,19 @@ impl PkiDir {
         if load::exists(&self.path(CA_KEY))? {
             self.load_ca_key(&authority)?;
         }
-        Ok(facts!(authority, "ca", authority.name()))
+        Ok(facts!(authority, CertificateClass::Authority, authority.name()))
     }
 
     fn card_facts(&self, pair: Pair, authority: &Authority, classes: &[CertificateProfile]) -> Result<Facts, PkiError> {
         let key = load::key_pair(&self.path(pair.key))?;
         let certificate: Certificate = self.card_certificate(pair, &key, authority, classes)?;
-        Ok(facts!(certificate, certificate.class().word(), certificate.subject()))
+        Ok(facts!(certificate, CertificateClass::Profile(certificate.class()), certificate.subject()))
     }
 
     fn tls_facts(&self, pair: Pair, authority: &Authority, usage: TlsUse) -> Result<Facts, PkiError> {
         let key = load::key_pair(&self.path(pair.key))?;
         let certificate: TlsCertificate = self.tls_certificate(pair, &key, authority, usage)?;
-        Ok(facts!(certificate, usage.word(), certificate.subject()))
+        Ok(facts!(certificate, CertificateClass::Tls(usage), certificate.subject()))
     }
 
     fn set_facts(&self, id: SetId) -> Result<Facts, PkiError> {
@@ -186,7 +228,7 @@ impl PkiDir {
             }
             (set, _) => set?.certificate,
         };
-        Ok(facts!(certificate, certificate.class().word(), certificate.subject()))
+        Ok(facts!(certificate, CertificateClass::Profile(certificate.class()), certificate.subject()))
     }
 
     /// The sets of which anything is here, in the order of their identifiers.

@@ -27,7 +27,7 @@ pub use ca::{Ca, ClockCheck};
 pub use ca_rollover::Followed;
 pub use error::PkiError;
 pub use init::{FileOutcome, FileReport, IssueReport};
-pub use inventory::{Age, Content, Facts, InventoryItem};
+pub use inventory::{Age, CertificateClass, Content, Facts, InventoryItem};
 use jiff::SignedDuration;
 pub use perso::PersoKey;
 pub use pki_dir::{PkiDir, TerminalIdentity, Tls};

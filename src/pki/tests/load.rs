@@ -13,7 +13,7 @@ fn the_inventory_tells_what_is_there_and_hides_nothing() {
     let mut expected: Vec<_> = ALL.iter().map(ToString::to_string).filter(|name| name != "issued.ndjson").collect();
     expected.extend([format!("sets/{set}.key"), format!("sets/{set}.crt")]);
     assert_eq!(files, expected);
-    let classes: Vec<_> = items.iter().filter_map(|item| facts(item).map(|facts| facts.class)).collect();
+    let classes: Vec<_> = items.iter().filter_map(|item| facts(item).map(|facts| facts.class.word())).collect();
     assert_eq!(
         classes,
         ["ca", "terminal-read", "terminal-admin", "tls-client", "tls-server", "server-signature", "set"]
