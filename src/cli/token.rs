@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     args::{TokenArgs, TokenCommand, TokenVerifyArgs},
+    context::terminal_context,
     enroll::one_reader,
     issue::require_free,
     json,
@@ -12,24 +13,16 @@ use super::{
     station, token_change, token_rotate,
 };
 use crate::{
-    card::{apdu::ApduFormat, meter::Metered},
     config::Settings,
     failure::{ExitClass, Failure},
     files,
-    reader::{
-        Insertion,
-        pcsc::{Card, CardLimits},
+    reader::Insertion,
+    terminal::{
+        administration::card::{inspect, read_portrait},
+        admission::TapOutcome,
+        tap::Depth,
     },
-    terminal::admission::TapOutcome,
-    terminal::tap::{
-        Depth, TapError,
-        failure::{link, token},
-    },
-    token::{
-        open::identify,
-        select::{Selected, TokenMode},
-        session::Session,
-    },
+    token::select::{Selected, TokenMode},
 };
 
 /// Runs the command.
@@ -45,25 +38,11 @@ pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u
     }
 }
 
-/// What the card says of itself: nothing of it is proved, and no key of ours is needed.
+/// What the card says of itself.
 fn info(settings: &Settings, reader: &str, out: &mut Printer) -> Result<u8, Failure> {
-    let limits = CardLimits { exchange: settings.limits.exchange, connect: settings.limits.exchange, deadline: None };
-    let mut card = Card::connect(reader, limits).map_err(|e| link(&e, 0))?;
-    let atr = hex::encode_upper(card.atr());
-    let mut transaction = card.begin().map_err(|e| link(&e, 0))?;
-    let selected = identify(&mut transaction, ApduFormat::Short)
-        .map_err(|e| token(&e, 1))?
-        .ok_or_else(|| TapError::Foreign.to_failure(1))?;
-    drop(transaction);
-    out.object(&object(reader, atr, &selected))?;
+    let (atr, selected) = inspect(&terminal_context(settings), reader)?;
+    out.object(&object(reader, hex::encode_upper(atr), &selected))?;
     Ok(0)
-}
-
-/// The picture on the card, over the channel of the tap.
-fn portrait(session: &mut Session, card: &mut Card) -> Result<Option<Vec<u8>>, Failure> {
-    let mut transaction = Metered::new(card.begin().map_err(|e| link(&e, 0))?);
-    let read = session.read_portrait(&mut transaction);
-    read.map_err(|e| token(&e, transaction.exchanges))
 }
 
 fn object(reader: &str, atr: String, selected: &Selected) -> json::TokenView {
@@ -97,7 +76,7 @@ fn verify(args: &TokenVerifyArgs, settings: &Settings, reader: String, out: &mut
     let mut store = station::store(settings)?;
     let (mut tapped, card) = terminal.tap(&reader);
     let portrait = match (&args.portrait, &mut tapped.session, card) {
-        (Some(file), Some(session), Some(mut card)) => Some((file, portrait(session, &mut card)?)),
+        (Some(file), Some(session), Some(mut card)) => Some((file, read_portrait(session, &mut card)?)),
         _ => None,
     };
     let outcome = TapOutcome::of(&mut store, Timestamp::now(), reader, Insertion::default(), tapped, None)?;

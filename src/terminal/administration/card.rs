@@ -1,4 +1,4 @@
-//! One connection and one transaction with the card that is changed.
+//! One connection and one transaction with the card that is looked at or changed.
 
 use jiff::Timestamp;
 
@@ -10,11 +10,16 @@ use crate::{
     reader::pcsc::Card,
     terminal::{
         context::TerminalContext,
-        tap::failure::{link, token},
+        tap::{
+            TapError,
+            failure::{link, token},
+        },
     },
     token::{
         TokenError,
-        open::{Credentials, NoMemory, RememberedItem, Visit},
+        open::{Credentials, NoMemory, RememberedItem, Visit, identify},
+        select::Selected,
+        session::Session,
     },
 };
 
@@ -44,4 +49,21 @@ pub fn visit<T>(
     let exchanges = metered.exchanges;
     let done = worked.map_err(|e| e.to_failure(exchanges))?;
     Ok((done, visit.learned))
+}
+
+/// The answer to reset of the card in this reader, and what it says of itself: nothing of it is proved, and no key of ours
+/// is needed.
+pub fn inspect(terminal: &TerminalContext, reader: &str) -> Result<(Vec<u8>, Selected), Failure> {
+    let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
+    let atr = card.atr().to_vec();
+    let mut transaction = card.begin().map_err(|e| link(&e, 0))?;
+    let selected = identify(&mut transaction, ApduFormat::Short).map_err(|e| token(&e, 1))?;
+    Ok((atr, selected.ok_or_else(|| TapError::Foreign.to_failure(1))?))
+}
+
+/// The portrait on the card, over the channel of the tap; nothing when there is none.
+pub fn read_portrait(session: &mut Session, card: &mut Card) -> Result<Option<Vec<u8>>, Failure> {
+    let mut transaction = Metered::new(card.begin().map_err(|e| link(&e, 0))?);
+    let read = session.read_portrait(&mut transaction);
+    read.map_err(|e| token(&e, transaction.exchanges))
 }
