@@ -3,6 +3,7 @@
 
 pub mod administration;
 pub mod admission;
+pub mod apdu_run;
 pub mod context;
 pub mod enrollment;
 pub mod lookups;
