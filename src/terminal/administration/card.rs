@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// What came of a visit, and the certificates that were read in it.
-pub type Visited<T> = (T, Vec<(RememberedItem, Option<Vec<u8>>)>);
+pub type VisitResult<T> = (T, Vec<(RememberedItem, Option<Vec<u8>>)>);
 
 /// Connects to the card in this reader, and does the work in one transaction, with all that a channel takes.
 pub fn visit<T>(
@@ -32,7 +32,7 @@ pub fn visit<T>(
     credentials: &Credentials,
     reader: &str,
     work: impl FnOnce(&mut dyn Link, &mut Visit<'_>) -> Result<T, AdministrationError>,
-) -> Result<Visited<T>, Failure> {
+) -> Result<VisitResult<T>, Failure> {
     let mut random = SystemRandom;
     let mut visit = Visit {
         credentials,
