@@ -1,5 +1,6 @@
 //! Types that travel: between terminal and server, and between our layers.
 
+pub mod event;
 pub mod v1;
 
 use std::collections::BTreeMap;

@@ -10,8 +10,9 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{json, printer::Printer, server::client::connect, station};
+use super::{printer::Printer, server::client::connect, station};
 use crate::{
+    api::event::EventObject,
     config::{Settings, UserSource},
     crypto::ec::Point,
     failure::{ExitClass, Failure},
@@ -162,7 +163,7 @@ impl EventSource for EventLog {
         let events = self.store.events_after(seq, most).map_err(|error| error.to_string())?;
         let object = |event: crate::terminal::presence::Event| {
             let seq = event.seq;
-            serde_json::to_value(json::EventView::from(event))
+            serde_json::to_value(EventObject::from(event))
                 .map(|value| (seq, value))
                 .map_err(|error| error.to_string())
         };

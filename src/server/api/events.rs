@@ -5,12 +5,12 @@ use serde_json::Value;
 
 use super::{Answer, Desk};
 use crate::{
-    api::v1::{EVENTS_MAX, EventBatch, EventsTaken},
+    api::{
+        event::EVENT_SCHEMA,
+        v1::{EVENTS_MAX, EventBatch, EventsTaken},
+    },
     server::{body::Body, caller::Caller, problem::ApiError},
 };
-
-/// The schema of an event.
-const SCHEMA: &str = "rollcall.event/1";
 
 /// `POST /v1/events`.
 pub async fn keep(
@@ -32,8 +32,8 @@ fn rows(events: &[Value]) -> Result<Vec<(i64, String)>, ApiError> {
     }
     let mut rows: Vec<(i64, String)> = Vec::with_capacity(events.len());
     for event in events {
-        if event["schema"] != SCHEMA {
-            return Err(ApiError::Invalid(format!("an event is an object {SCHEMA}")));
+        if event["schema"] != EVENT_SCHEMA {
+            return Err(ApiError::Invalid(format!("an event is an object {EVENT_SCHEMA}")));
         }
         let last = rows.last().map_or(0, |(seq, _)| *seq);
         let seq = event["seq"].as_i64().filter(|seq| *seq > last);
