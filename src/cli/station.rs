@@ -7,7 +7,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{printer::Printer, renewal::Fresh, watch::hook};
+use super::{printer::Printer, renewal::Fresh};
 pub use crate::terminal::thread::no_thread;
 use crate::{
     card::apdu::ApduFormat,
@@ -15,6 +15,7 @@ use crate::{
     failure::Failure,
     pki,
     reader::{Insertion, monitor::ReaderEvent},
+    terminal::hooks::HookReport,
     terminal::lookups::{LookupOutcome, ServerEvent},
     terminal::memory::StoreMemory,
     terminal::presence::{
@@ -51,7 +52,7 @@ pub enum Message {
     /// Another process has left something in the store.
     Woken(Waiter),
     /// Something happened to the command that events are given to.
-    Hook(hook::HookReport),
+    Hook(HookReport),
     /// A signal asks us to end.
     Signal,
 }

@@ -1,7 +1,5 @@
 //! `rollcall watch`: stay, and keep the current user list true.
 
-pub mod hook;
-
 use std::{
     collections::HashMap,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -11,7 +9,6 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::hook::{HookReport, Hooks, How, Job};
 use super::{
     inquiry::{self, LookupService},
     interrupt::Interrupt,
@@ -29,6 +26,7 @@ use crate::{
         monitor::{Monitor, ReaderEvent},
     },
     terminal::admission::TapOutcome,
+    terminal::hooks::{HookReport, Hooks, How, Job},
     terminal::lookups::LookupOutcome,
     terminal::presence::{
         Event, Input, Policy, Presence,

@@ -6,6 +6,7 @@ pub mod admission;
 pub mod apdu_run;
 pub mod context;
 pub mod enrollment;
+pub mod hooks;
 pub mod lookups;
 pub mod memory;
 pub mod presence;

@@ -1,4 +1,4 @@
-//! `watch --on-event COMMAND`: one run of the command for each event, on threads of its own.
+//! The command that each event is given to: one run of it for each event, on threads of its own.
 //!
 //! - The command is the text of one `sh -c`: what quotes, pipes and variables mean in it, the shell says.
 //! - One run at a time, in the order of the events. Up to [`LONGEST_QUEUE`] events wait; what comes then gets no run, and
