@@ -163,9 +163,7 @@ impl EventSource for EventLog {
         let events = self.store.events_after(seq, most).map_err(|error| error.to_string())?;
         let object = |event: crate::terminal::presence::Event| {
             let seq = event.seq;
-            serde_json::to_value(EventObject::from(event))
-                .map(|value| (seq, value))
-                .map_err(|error| error.to_string())
+            serde_json::to_value(EventObject::from(event)).map(|value| (seq, value)).map_err(|error| error.to_string())
         };
         events.into_iter().map(object).collect()
     }

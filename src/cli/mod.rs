@@ -10,7 +10,6 @@ pub mod confirm;
 mod context;
 pub mod doctor;
 pub mod enroll;
-mod host;
 pub mod inquiry;
 pub mod interrupt;
 pub mod issue;

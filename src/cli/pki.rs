@@ -8,7 +8,6 @@ use zeroize::Zeroizing;
 use super::{
     args::{IssueArgs, IssueCommand, PkiArgs, PkiCommand},
     confirm::confirm,
-    host::server_names,
     issue,
     json::{At, Pki, PkiKind, PkiState, Schema, SetRotationView},
     pki_rotate,
@@ -23,7 +22,7 @@ use crate::{
     files,
     pki::{
         Age, Bundle, CertificateClass, ClockCheck, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir,
-        PkiError, SetId, SetRotation,
+        PkiError, SetId, SetRotation, server_names,
     },
 };
 

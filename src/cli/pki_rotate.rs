@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::{confirm::confirm, host::server_names, printer::Printer, server::LocalStore};
+use super::{confirm::confirm, printer::Printer, server::LocalStore};
 use crate::{
     config::Settings,
     crypto::random::SystemRandom,
     failure::{ExitClass, Failure},
-    pki::{ClockCheck, IssueReport, PkiDir, PkiError},
+    pki::{ClockCheck, IssueReport, PkiDir, PkiError, server_names},
 };
 
 /// Begins a rotation, or ends one. Both may be killed anywhere: the next run goes on.

@@ -9,12 +9,12 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{host::server_names, issue, server::client::connect, station, station::Message};
+use super::{issue, server::client::connect, station, station::Message};
 use crate::{
     config::Settings,
     crypto::random::SystemRandom,
     failure::{ExitClass, Failure},
-    pki::{ClockCheck, PkiDir, PkiError},
+    pki::{ClockCheck, PkiDir, PkiError, server_names},
     server_client::ServerClient,
     token::open::Credentials,
 };

@@ -10,6 +10,7 @@ mod bundle;
 mod ca;
 mod ca_rollover;
 mod error;
+mod host;
 mod init;
 mod inventory;
 mod load;
@@ -26,6 +27,7 @@ pub use bundle::{Bundle, BundledCertificates, BundledPrevious, TerminalKeys, Ter
 pub use ca::{Ca, ClockCheck};
 pub use ca_rollover::Followed;
 pub use error::PkiError;
+pub use host::server_names;
 pub use init::{FileOutcome, FileReport, IssueReport};
 pub use inventory::{Age, CertificateClass, Content, Facts, InventoryItem};
 use jiff::SignedDuration;
