@@ -1,11 +1,24 @@
 //! What the configuration says of this terminal, as the terminal takes it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use jiff::SignedDuration;
+
+use super::{printer::Printer, server::client::connect};
 use crate::{
-    config::Settings,
+    config::{Settings, UserSource},
+    failure::Failure,
     pki::{ClockCheck, PkiDir},
-    terminal::{context::TerminalContext, server_access::ServerAccess},
+    server_client::ServerClient,
+    terminal::{
+        admission::{Rules, UserPreference},
+        context::TerminalContext,
+        presence::TerminalStore,
+        reader_pool::PoolPolicy,
+        renewal::ends_soon,
+        server_access::ServerAccess,
+        tap::{Depth, terminal::TapTerminal},
+    },
 };
 
 /// This terminal.
@@ -25,4 +38,54 @@ pub fn terminal_context(settings: &Settings) -> TerminalContext {
 pub fn server_access(settings: &Settings) -> Option<ServerAccess> {
     let url = settings.server.url.clone()?;
     Some(ServerAccess { url, timeout: settings.server.timeout, pki: PkiDir::new(settings.pki_folder()) })
+}
+
+/// The store of this terminal.
+pub fn store(settings: &Settings) -> Result<TerminalStore, Failure> {
+    Ok(TerminalStore::open(&settings.state_folder)?)
+}
+
+/// What taps cards here.
+pub fn tap_terminal(settings: &Settings, depth: Depth) -> Result<TapTerminal, Failure> {
+    TapTerminal::open(&terminal_context(settings), settings.limits.tap, depth)
+}
+
+/// The server that is asked about tokens, where there is one, or where there has to be one.
+pub fn lookup_server(settings: &Settings) -> Result<Option<ServerClient>, Failure> {
+    if settings.server.url.is_none() && settings.source != UserSource::Server {
+        return Ok(None);
+    }
+    connect(settings).map(Some)
+}
+
+/// Whose word about a user counts, and for how long.
+pub fn admission_rules(settings: &Settings) -> Rules {
+    let age = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    Rules {
+        wanted: match settings.source {
+            UserSource::Auto => UserPreference::Either,
+            UserSource::Card => UserPreference::Card,
+            UserSource::Server => UserPreference::Server,
+        },
+        feed_max_age: age(settings.server.feed_max_age),
+        offline_max_age: age(settings.server.offline_max_age),
+    }
+}
+
+/// The readers that are meant; with `keeps`, tokens at readers in mode field keep their channel, and are asked over it.
+pub fn pool_policy(settings: &Settings, keeps: bool) -> PoolPolicy {
+    PoolPolicy {
+        readers: settings.readers.clone(),
+        presence: Arc::new(settings.clone()),
+        heartbeat: keeps.then_some(settings.heartbeat),
+    }
+}
+
+/// Warns of a certificate that ends soon, while it still can be renewed at leisure.
+pub fn warn_of_end(terminal: &TapTerminal, out: &mut Printer) {
+    let end = terminal.keys.current().certificate.not_after();
+    if ends_soon(end, (terminal.clock)()) {
+        let text = format!("this terminal's certificate ends at {end}");
+        out.warning(&text, Some("renew it where the CA key lies: rollcall pki renew"));
+    }
 }

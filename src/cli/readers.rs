@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
-use std::sync::mpsc;
+use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,11 +21,11 @@ use crate::config::{OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
 use crate::reader::atr::fields::{Field, fields};
 use crate::reader::atr::names;
-use crate::reader::monitor::{Monitor, ReaderEvent};
+use crate::reader::monitor::ReaderEvent;
 use crate::reader::pcsc::{Card, CardLimits, list};
 use crate::reader::{ReaderState, Slot, atr};
+use crate::terminal::event_loop::{EventLoop, Handler, Message, Wait};
 use crate::terminal::presence::{self, EventKind};
-use crate::terminal::thread::no_thread;
 use crate::token::select::{Selected, select};
 
 /// How long one card may take to say whether it is a Rollcall token.
@@ -178,30 +178,41 @@ fn shown(field: Field) -> AtrField {
     AtrField { name: field.name, bytes: hex::encode_upper(field.bytes), meaning: field.meaning }
 }
 
-/// What wakes the watch.
-enum Wake {
-    Event(ReaderEvent),
-    Signal,
-}
-
 /// Only looks: no card is asked anything, so that nobody's session is disturbed.
 fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     // A service that is not there now is a failure; one that goes away later is an event.
     list()?;
-    let (wake, woken) = mpsc::channel();
-    let signal = wake.clone();
-    let interrupt = Interrupt::install(move || drop(signal.send(Wake::Signal)))?;
-    let monitor = Monitor::start(move |event| wake.send(Wake::Event(event)).is_ok()).map_err(no_thread)?;
-    let mut scene = ReadersWatch { settings, known: BTreeMap::new(), seq: 0 };
+    let mut events = EventLoop::new();
+    let stopper = events.stopper();
+    let interrupt = Interrupt::install(move || stopper.stop())?;
+    events.watch_readers()?;
+    let shown = ReadersWatch { settings, known: BTreeMap::new(), seq: 0 };
     out.begin::<ReaderView>()?;
-    while let Ok(Wake::Event(event)) = woken.recv() {
-        scene.tell(event, out)?;
-        if out.is_closed() {
-            break;
+    events.run(&mut ReadersHandler { shown, out })?;
+    Ok(interrupt.exit_status().unwrap_or(0))
+}
+
+/// What happens to the readers, as it comes.
+struct ReadersHandler<'a> {
+    shown: ReadersWatch<'a>,
+    out: &'a mut Printer,
+}
+
+impl Handler for ReadersHandler<'_> {
+    fn wait(&mut self) -> Result<Wait, Failure> {
+        Ok(if self.out.is_closed() { Wait::End } else { Wait::Forever })
+    }
+
+    fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
+        match message {
+            Message::Reader(event) => self.shown.tell(event, self.out).map(|()| ControlFlow::Continue(())),
+            _ => Ok(ControlFlow::Break(())),
         }
     }
-    monitor.stop();
-    Ok(interrupt.exit_status().unwrap_or(0))
+
+    fn idle(&mut self) -> Result<ControlFlow<()>, Failure> {
+        Ok(ControlFlow::Continue(()))
+    }
 }
 
 /// What was told so far: what lies in each reader, and whether another program holds it.

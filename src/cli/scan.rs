@@ -5,7 +5,8 @@ pub mod until;
 
 use std::{
     collections::HashSet,
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    ops::ControlFlow,
+    sync::mpsc::{self, Receiver},
     thread,
     time::Instant,
 };
@@ -18,21 +19,24 @@ use self::{
 };
 use super::{
     args::ScanArgs,
-    inquiry::{self, LookupService},
+    context::{admission_rules, lookup_server, pool_policy, store, tap_terminal, terminal_context, warn_of_end},
     interrupt::Interrupt,
     json,
     outcome::{account, scan_view},
     printer::Printer,
-    station::{self, Message, ReaderPool},
+    watch::show_server_event,
 };
 use crate::{
     config::{OutputFormat, Settings},
     failure::{ExitClass, Failure, summary},
-    reader::{self, Insertion, ReaderState, monitor::Monitor},
-    terminal::admission::TapOutcome,
-    terminal::lookups::ServerEvent,
+    reader::{self, Insertion, ReaderState},
+    terminal::admission::{Rules, TapOutcome},
+    terminal::event_loop::{EventLoop, Handler, Message, Wait},
+    terminal::lookups::{LookupService, ServerEvent},
     terminal::presence::{Input, store::TerminalStore},
+    terminal::reader_pool::ReaderPool,
     terminal::tap::{Depth, Tapped, terminal::TapTerminal, worker::ReaderReport},
+    terminal::thread::no_thread,
 };
 
 /// Runs the command.
@@ -45,15 +49,20 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         at: args.until.map(|until| until.resolve(&Zoned::now())),
     };
     let depth = if args.identify_only { Depth::Identify } else { Depth::Authenticate };
-    let mut terminal = station::terminal(settings, depth)?;
-    station::warn_of_end(&terminal, out);
+    let mut terminal = tap_terminal(settings, depth)?;
+    warn_of_end(&terminal, out);
     let (told, news) = mpsc::channel();
     let inquiry = match depth {
         Depth::Identify => None,
-        Depth::Authenticate => LookupService::start(settings, false, move |news| drop(told.send(news)))?,
+        Depth::Authenticate => lookup_server(settings)?
+            .map(|server| {
+                let tell = move |event| drop(told.send(event));
+                LookupService::start(server, &terminal_context(settings), false, tell)
+            })
+            .transpose()?,
     };
     terminal.nonces = inquiry.as_ref().map(LookupService::nonces);
-    let store = station::store(settings)?;
+    let store = store(settings)?;
     let (sink, tally) = match &args.out {
         None => (ScanSink::Stdout, ScanTally::default()),
         Some(path) => {
@@ -62,7 +71,17 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
             (ScanSink::File(records), ScanTally { distinct, known, ..ScanTally::default() })
         }
     };
-    let scan = ScanRun { settings, store, out, proof: args.proof, sink, tally, inquiry, news };
+    let scan = ScanRun {
+        settings,
+        rules: admission_rules(settings),
+        store,
+        out,
+        proof: args.proof,
+        sink,
+        tally,
+        inquiry,
+        news,
+    };
     match (args.count, args.until) {
         (None, None) => scan.now(&terminal),
         (count, _) => scan.wait(terminal, count.map(|count| count as usize), end),
@@ -95,6 +114,7 @@ impl ScanTally {
 
 struct ScanRun<'a> {
     settings: &'a Settings,
+    rules: Rules,
     store: TerminalStore,
     out: &'a mut Printer,
     proof: bool,
@@ -133,38 +153,20 @@ impl ScanRun<'_> {
 
     /// Waits until so many different tokens were authenticated, or the time is over.
     fn wait(mut self, terminal: TapTerminal, count: Option<usize>, end: WaitLimit) -> Result<u8, Failure> {
-        let (messages, inbox) = mpsc::channel();
-        let signal = {
-            let messages = messages.clone();
-            Interrupt::install(move || drop(messages.send(Message::Signal)))?
-        };
+        let mut events = EventLoop::new();
+        let stopper = events.stopper();
+        let signal = Interrupt::install(move || stopper.stop())?;
         self.begin()?;
-        let monitor = Monitor::start(station::teller(&messages)).map_err(station::no_thread)?;
-        let mut station = ReaderPool::new(self.settings, terminal, messages, false);
-        while !self.tally.is_full(count) && !self.out.is_closed() {
-            self.out.progress("different tokens read", self.tally.distinct.len() as u64, count.map(|c| c as u64));
-            let Some(wait) = end.wait(Instant::now(), Timestamp::now()) else { break };
-            match inbox.recv_timeout(wait) {
-                Ok(Message::Reader(event)) => drop(station.reader(&event)?),
-                Ok(Message::Worker(ReaderReport::Tapped { reader, insertion, at, tapped })) => {
-                    self.judge(at, reader, insertion, *tapped)?;
-                }
-                Ok(Message::Signal) => return Ok(signal.exit_status().unwrap_or_default()),
-                Ok(
-                    Message::Worker(ReaderReport::Alive { .. })
-                    | Message::Woken(_)
-                    | Message::LookupOutcome { .. }
-                    | Message::Server(_)
-                    | Message::Renewed(_)
-                    | Message::Hook(_),
-                )
-                | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
+        events.watch_readers()?;
+        let tell = events.mailbox().forward(Message::Tap);
+        let pool = ReaderPool::new(pool_policy(self.settings, false), terminal, tell);
+        let mut waiting = WaitingScan { scan: self, pool, count, end, is_stopped: false };
+        events.run(&mut waiting)?;
+        if waiting.is_stopped {
+            return Ok(signal.exit_status().unwrap_or_default());
         }
-        monitor.stop();
-        self.finish();
-        self.told_enough(count)
+        waiting.scan.finish();
+        waiting.scan.told_enough(count)
     }
 
     /// The answer of a scan that waited.
@@ -189,7 +191,7 @@ impl ScanRun<'_> {
     fn judge(&mut self, at: Timestamp, reader: String, insertion: Insertion, tapped: Tapped) -> Result<(), Failure> {
         let answered = self.inquiry.as_ref().and_then(|inquiry| inquiry.ask_and_wait(&tapped));
         self.hear();
-        let said = answered.as_ref().zip(self.inquiry.as_ref().map(|inquiry| &inquiry.rules));
+        let said = answered.as_ref().map(|answered| (answered, &self.rules));
         let outcome = TapOutcome::of(&mut self.store, at, reader, insertion, tapped, said)?;
         if let Some(warning) = outcome.decision.warning() {
             self.out.warning(&format!("{}: {warning}", outcome.reader), None);
@@ -201,7 +203,7 @@ impl ScanRun<'_> {
     /// Tells what happened to the server.
     fn hear(&mut self) {
         for news in self.news.try_iter() {
-            inquiry::tell(&news, self.out);
+            show_server_event(&news, self.out);
         }
     }
 
@@ -250,6 +252,45 @@ impl ScanRun<'_> {
     }
 }
 
+/// A scan that waits for tokens.
+struct WaitingScan<'a> {
+    scan: ScanRun<'a>,
+    pool: ReaderPool,
+    count: Option<usize>,
+    end: WaitLimit,
+    is_stopped: bool,
+}
+
+impl Handler for WaitingScan<'_> {
+    fn wait(&mut self) -> Result<Wait, Failure> {
+        let ScanRun { out, tally, .. } = &mut self.scan;
+        if tally.is_full(self.count) || out.is_closed() {
+            return Ok(Wait::End);
+        }
+        out.progress("different tokens read", tally.distinct.len() as u64, self.count.map(|count| count as u64));
+        Ok(self.end.wait(Instant::now(), Timestamp::now()).map_or(Wait::End, Wait::AtMost))
+    }
+
+    fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
+        match message {
+            Message::Reader(event) => drop(self.pool.handle(&event)?),
+            Message::Tap(ReaderReport::Tapped { reader, insertion, at, tapped }) => {
+                self.scan.judge(at, reader, insertion, *tapped)?;
+            }
+            Message::Stop => {
+                self.is_stopped = true;
+                return Ok(ControlFlow::Break(()));
+            }
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn idle(&mut self) -> Result<ControlFlow<()>, Failure> {
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
 /// One thread for each reader, so that none waits for another.
 fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver<Finished>, Failure> {
     let (done, finished) = mpsc::channel();
@@ -259,7 +300,7 @@ fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver
             let (tapped, _) = terminal.tap(&reader.name);
             let _ = done.send(((terminal.clock)(), reader, tapped));
         };
-        thread::Builder::new().name("reader".to_owned()).spawn(work).map_err(station::no_thread)?;
+        thread::Builder::new().name("reader".to_owned()).spawn(work).map_err(no_thread)?;
     }
     Ok(finished)
 }

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 
 use super::{
     args::{TokenArgs, TokenCommand, TokenVerifyArgs},
-    context::terminal_context,
+    context::{store, tap_terminal, terminal_context},
     enroll::one_reader,
     issue::require_free,
     json,
     outcome::scan_view,
     printer::Printer,
-    station, token_change, token_rotate,
+    token_change, token_rotate,
 };
 use crate::{
     config::Settings,
@@ -72,8 +72,8 @@ fn object(reader: &str, atr: String, selected: &Selected) -> json::TokenView {
 /// One whole tap, which changes nothing on the list.
 fn verify(args: &TokenVerifyArgs, settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
     args.portrait.as_deref().map_or(Ok(()), require_free)?;
-    let terminal = station::terminal(settings, Depth::Authenticate)?;
-    let mut store = station::store(settings)?;
+    let terminal = tap_terminal(settings, Depth::Authenticate)?;
+    let mut store = store(settings)?;
     let (mut tapped, card) = terminal.tap(&reader);
     let portrait = match (&args.portrait, &mut tapped.session, card) {
         (Some(file), Some(session), Some(mut card)) => Some((file, read_portrait(session, &mut card)?)),

@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use super::args::{UsersArgs, UsersCommand};
 use super::confirm::confirm;
+use super::context::store;
 use super::json::{self, UserEntry};
 use super::printer::{OutputOptions, Printable, Printer};
-use super::station;
 use super::table::Cell;
 use super::time_spec::TimeSpec;
 use crate::config::{OutputFormat, Settings};
@@ -77,7 +77,7 @@ fn history(span: [Option<TimeSpec>; 2], settings: &Settings, now: Timestamp, out
 }
 
 fn deny(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
-    let mut store = station::store(settings)?;
+    let mut store = store(settings)?;
     store.settle(now, settings)?;
     let entries = store.entries()?;
     let id = deniable(id, &entries)?;
@@ -93,7 +93,7 @@ fn denied(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), 
 }
 
 fn allow(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
-    let mut store = station::store(settings)?;
+    let mut store = store(settings)?;
     let id = token_id(id).map_or_else(|| id.to_owned(), |token_id| token_id.to_string());
     if !store.list()?.is_denied(&id) {
         return Err(Failure::new(ExitClass::No, "users.not-denied", format!("{id} is not denied here"))
@@ -109,7 +109,7 @@ fn clear(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), F
     if here > 0 {
         let who = if here == 1 { "1 entry".to_owned() } else { format!("{here} entries") };
         confirm(settings, out, &format!("this takes {who} off the list"), "clear")?;
-        let events = station::store(settings)?.order(&Input::Clear, Timestamp::now(), settings)?;
+        let events = store(settings)?.order(&Input::Clear, Timestamp::now(), settings)?;
         return tell(of(Reason::Cleared, events), NOBODY, out);
     }
     tell(Vec::new(), "the list is empty already", out)

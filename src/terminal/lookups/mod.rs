@@ -2,11 +2,13 @@
 //! that no reader waits for the network, and a [`Cache`] keeps what it heard for the time when the server is away.
 
 mod cache;
+mod service;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 mod worker;
 
 pub use cache::{Cache, CachedToken};
+pub use service::LookupService;
 pub use store::FeedPosition;
 pub use worker::{EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts};

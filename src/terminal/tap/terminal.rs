@@ -1,7 +1,7 @@
 //! A tap over PC/SC: connect, one transaction, and whatever a card that was reset in between needs.
 
 use std::{
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -15,7 +15,12 @@ use crate::{
         trace::{self, TraceRecord},
     },
     crypto::random::{SystemRandom, bytes},
+    failure::Failure,
     reader::pcsc::{Card, CardLimits},
+    terminal::{
+        context::{TerminalContext, credentials},
+        memory::StoreMemory,
+    },
     token::{
         TokenError,
         open::{Credentials, TokenMemory, Visit},
@@ -73,6 +78,20 @@ pub trait NonceSupply {
 }
 
 impl TapTerminal {
+    /// With the keys of the role READ and the memory that are here. `tap` is the time limit of one tap.
+    pub fn open(context: &TerminalContext, tap: Duration, depth: Depth) -> Result<Self, Failure> {
+        Ok(Self {
+            keys: Keys::new(credentials(context.pki.load_terminal(Timestamp::now())?)),
+            memory: Arc::new(StoreMemory(Mutex::new(context.store()?))),
+            exchange: context.exchange,
+            tap,
+            format: ApduFormat::Short,
+            depth,
+            nonces: None,
+            clock: Timestamp::now,
+        })
+    }
+
     /// Taps the card in this reader. The connection is given back, for a watch that keeps the channel open.
     pub fn tap(&self, reader: &str) -> (Tapped, Option<Card>) {
         let start = Instant::now();

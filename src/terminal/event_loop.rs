@@ -1,0 +1,257 @@
+//! The one loop of every command that stays: whatever may wake it comes into one inbox, and a [`Handler`] takes one message
+//! after the other, on one thread.
+//!
+//! Deliberately absent: signals. Whoever catches them calls a [`Stopper`].
+
+use std::{
+    convert::Infallible,
+    ops::ControlFlow,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    thread,
+    time::Duration,
+};
+
+use crate::{
+    failure::Failure,
+    reader::monitor::{Monitor, ReaderEvent},
+    terminal::{
+        hooks::HookReport,
+        lookups::{LookupOutcome, ServerEvent},
+        presence::store::{Waiter, Wakeup},
+        renewal::RenewedCertificates,
+        tap::worker::ReaderReport,
+        thread::no_thread,
+    },
+};
+
+/// Everything that can wake a command that stays; `W` is what its own threads say of their work.
+#[derive(Debug)]
+pub enum Message<W = Infallible> {
+    /// Something happened to the readers.
+    Reader(ReaderEvent),
+    /// A tap has ended, or a token that stays has answered.
+    Tap(ReaderReport),
+    /// The server has said what it knows of a token that was tapped.
+    LookupOutcome {
+        /// What the tap told.
+        report: ReaderReport,
+        /// What the server said.
+        answered: Box<LookupOutcome>,
+    },
+    /// Something happened to the server.
+    Server(ServerEvent),
+    /// This terminal's certificates were renewed, or were not.
+    Renewed(Box<Result<RenewedCertificates, Failure>>),
+    /// Another process has left something in the store.
+    Woken(Waiter),
+    /// Something happened to the command that events are given to.
+    Hook(HookReport),
+    /// A thread of the command's own says how far it is.
+    Work(W),
+    /// Somebody asks for the end.
+    Stop,
+}
+
+/// How long the loop waits for the next message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// As long as it takes.
+    Forever,
+    /// At most this long; then [`Handler::idle`] is called.
+    AtMost(Duration),
+    /// Not at all: the loop ends.
+    End,
+}
+
+/// What a command does with its messages.
+pub trait Handler<W = Infallible> {
+    /// Before each message: how long to wait for it.
+    fn wait(&mut self) -> Result<Wait, Failure>;
+
+    /// A message came. `Break` ends the loop.
+    fn message(&mut self, message: Message<W>) -> Result<ControlFlow<()>, Failure>;
+
+    /// Nothing came for as long as [`Handler::wait`] said. `Break` ends the loop.
+    fn idle(&mut self) -> Result<ControlFlow<()>, Failure>;
+}
+
+/// Where messages are sent from any thread. A clone is the same place.
+#[derive(Debug)]
+pub struct Mailbox<W = Infallible>(Sender<Message<W>>);
+
+impl<W> Clone for Mailbox<W> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<W> Mailbox<W> {
+    /// Sends; `false` when the loop is gone, which needs no message.
+    pub fn send(&self, message: Message<W>) -> bool {
+        self.0.send(message).is_ok()
+    }
+
+    /// Makes a message of each value, for whoever only calls.
+    pub fn forward<T>(&self, wrap: fn(T) -> Message<W>) -> impl Fn(T) + Send + Sync + use<T, W>
+    where
+        W: Send,
+    {
+        let mailbox = self.clone();
+        // A loop that is gone needs no message.
+        move |value| drop(mailbox.0.send(wrap(value)))
+    }
+}
+
+/// Ends a loop in order, from another thread.
+#[derive(Debug)]
+pub struct Stopper<W = Infallible>(Mailbox<W>);
+
+impl<W> Stopper<W> {
+    /// The handler is given [`Message::Stop`].
+    pub fn stop(self) {
+        self.0.send(Message::Stop);
+    }
+}
+
+/// The inbox, and what fills it.
+#[derive(Debug)]
+pub struct EventLoop<W = Infallible> {
+    mailbox: Mailbox<W>,
+    inbox: Receiver<Message<W>>,
+    monitor: Option<Monitor>,
+}
+
+impl<W> Default for EventLoop<W> {
+    fn default() -> Self {
+        let (sender, inbox) = mpsc::channel();
+        Self { mailbox: Mailbox(sender), inbox, monitor: None }
+    }
+}
+
+impl<W: Send + 'static> EventLoop<W> {
+    /// Nothing fills the inbox yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Where others send what is to come in.
+    pub fn mailbox(&self) -> Mailbox<W> {
+        self.mailbox.clone()
+    }
+
+    /// What ends it.
+    pub fn stopper(&self) -> Stopper<W> {
+        Stopper(self.mailbox())
+    }
+
+    /// From now on what happens to the readers comes in, what is there already first.
+    ///
+    /// Fails when a thread cannot be started.
+    pub fn watch_readers(&mut self) -> Result<(), Failure> {
+        let mailbox = self.mailbox();
+        let monitor = Monitor::start(move |event| mailbox.send(Message::Reader(event))).map_err(no_thread)?;
+        self.monitor = Some(monitor);
+        Ok(())
+    }
+
+    /// From now on calls of other processes that use the store come in.
+    ///
+    /// Fails when a thread cannot be started.
+    pub fn watch_store(&self, wakeup: Wakeup) -> Result<(), Failure> {
+        let mailbox = self.mailbox();
+        let wait = move || {
+            while let Ok(waiter) = wakeup.wait() {
+                if !mailbox.send(Message::Woken(waiter)) {
+                    return;
+                }
+            }
+        };
+        thread::Builder::new().name("wakeup".to_owned()).spawn(wait).map_err(no_thread).map(drop)
+    }
+
+    /// Hands one message after the other to `handler`, until that ends it. The readers are no longer watched then.
+    pub fn run(&mut self, handler: &mut dyn Handler<W>) -> Result<(), Failure> {
+        while self.turn(handler)?.is_continue() {}
+        self.monitor = None;
+        Ok(())
+    }
+
+    /// What came in and was not handled yet.
+    pub fn pending(&self) -> impl Iterator<Item = Message<W>> + '_ {
+        self.inbox.try_iter()
+    }
+
+    fn turn(&self, handler: &mut dyn Handler<W>) -> Result<ControlFlow<()>, Failure> {
+        let received = match handler.wait()? {
+            Wait::End => return Ok(ControlFlow::Break(())),
+            Wait::Forever => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Wait::AtMost(limit) => self.inbox.recv_timeout(limit),
+        };
+        match received {
+            Ok(message) => handler.message(message),
+            Err(RecvTimeoutError::Timeout) => handler.idle(),
+            // invariant: the loop holds a mailbox of its own, so this does not happen.
+            Err(RecvTimeoutError::Disconnected) => Ok(ControlFlow::Break(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes down what it is given, and ends as it is told.
+    #[derive(Default)]
+    struct Recorder {
+        waits: Vec<Wait>,
+        seen: Vec<String>,
+    }
+
+    impl Handler<u8> for Recorder {
+        fn wait(&mut self) -> Result<Wait, Failure> {
+            Ok(self.waits.pop().unwrap_or(Wait::Forever))
+        }
+
+        fn message(&mut self, message: Message<u8>) -> Result<ControlFlow<()>, Failure> {
+            self.seen.push(format!("{message:?}"));
+            Ok(if matches!(message, Message::Stop) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        }
+
+        fn idle(&mut self) -> Result<ControlFlow<()>, Failure> {
+            self.seen.push("idle".to_owned());
+            Ok(ControlFlow::Continue(()))
+        }
+    }
+
+    #[test]
+    fn messages_come_in_order_and_a_stop_is_the_handlers_to_take() {
+        let mut events = EventLoop::<u8>::new();
+        let mailbox = events.mailbox();
+        let stopper = events.stopper();
+        thread::spawn(move || {
+            assert!(mailbox.send(Message::Work(1)) && mailbox.send(Message::Work(2)));
+            stopper.stop();
+            assert!(mailbox.send(Message::Work(3)));
+        })
+        .join()
+        .unwrap();
+        let mut handler = Recorder::default();
+        events.run(&mut handler).unwrap();
+        assert_eq!(handler.seen, ["Work(1)", "Work(2)", "Stop"]);
+        assert!(matches!(events.pending().collect::<Vec<_>>().as_slice(), [Message::Work(3)]));
+    }
+
+    #[test]
+    fn nothing_came_is_told_and_the_handler_may_end_without_a_message() {
+        let mut events = EventLoop::<u8>::new();
+        let mut handler = Recorder { waits: vec![Wait::End, Wait::AtMost(Duration::ZERO)], seen: Vec::new() };
+        events.run(&mut handler).unwrap();
+        assert_eq!(handler.seen, ["idle"]);
+    }
+
+    #[test]
+    fn a_loop_that_is_gone_takes_nothing() {
+        let mailbox = EventLoop::<u8>::new().mailbox();
+        assert!(!mailbox.send(Message::Work(1)));
+    }
+}

@@ -1,0 +1,154 @@
+//! What a terminal with a server does beside its readers: it asks about every token, keeps what the server says for the
+//! time when it is away, and takes its events there.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts};
+use crate::{
+    api::event::EventObject,
+    failure::Failure,
+    server_client::ServerClient,
+    terminal::{
+        context::TerminalContext,
+        presence::{TerminalStore, store::TerminalStoreError},
+        tap::{Seen, Tapped, terminal::NonceSupply},
+        thread::no_thread,
+    },
+};
+
+/// Nonces that are kept for the next taps: of a scan, and of a watch.
+const FEW: u16 = 8;
+const MANY: u16 = 32;
+
+/// The server, as the commands that tap cards use it.
+pub struct LookupService {
+    worker: LookupWorker,
+    cache: Arc<Mutex<Cache>>,
+}
+
+impl LookupService {
+    /// Starts asking this server. With `events` it stays: nonces are fetched before the first tap, and the events of this
+    /// terminal go to the server. `tell` is called on another thread.
+    pub fn start(
+        server: ServerClient,
+        context: &TerminalContext,
+        events: bool,
+        tell: impl Fn(ServerEvent) + Send + 'static,
+    ) -> Result<Self, Failure> {
+        let cas = context.pki.load_trusted()?;
+        let cache = || Cache::open(&context.state_folder, &cas);
+        let journal =
+            if events { Some(Box::new(EventLog::open(&context.state_folder)?) as Box<dyn EventSource>) } else { None };
+        let nonces = if events { MANY } else { FEW };
+        let parts = WorkerParts { server, cache: cache()?, journal, nonces, clock: Timestamp::now };
+        let worker = LookupWorker::start(parts, tell).map_err(no_thread)?;
+        Ok(Self { worker, cache: Arc::new(Mutex::new(cache()?)) })
+    }
+
+    /// The nonces that the server has given.
+    pub fn nonces(&self) -> Arc<dyn NonceSupply + Send + Sync> {
+        Arc::new(CachedNonces(Arc::clone(&self.cache)))
+    }
+
+    /// Asks, and goes on; `reply` is called on another thread.
+    pub fn ask(&self, query: LookupQuery, reply: impl FnOnce(LookupOutcome) + Send + 'static) {
+        self.worker.ask(query, reply);
+    }
+
+    /// Asks, and waits for the answer, which has its time limit.
+    pub fn ask_and_wait(&self, tapped: &Tapped) -> Option<LookupOutcome> {
+        let (answer, wait) = mpsc::channel();
+        self.ask(LookupQuery::of(tapped)?, move |answered| drop(answer.send(answered)));
+        wait.recv().ok()
+    }
+
+    /// Says that there are new events.
+    pub fn events(&self) {
+        self.worker.events();
+    }
+
+    /// From now on with this connection: the certificate of the one before ends.
+    pub fn reconnect(&self, server: ServerClient) {
+        self.worker.reconnect(server);
+    }
+
+    /// Ends after what is due.
+    pub fn finish(self) {
+        self.worker.finish();
+    }
+}
+
+impl LookupQuery {
+    /// What the server is asked of a token that has proved who it is; of anything else there is nothing to ask.
+    pub fn of(tapped: &Tapped) -> Option<Self> {
+        let Ok(Seen::Authenticated(token)) = &tapped.result else { return None };
+        Some(Self { token_id: token.token_id, proof: token.proof.cose.clone(), identity: None })
+    }
+}
+
+struct CachedNonces(Arc<Mutex<Cache>>);
+
+impl NonceSupply for CachedNonces {
+    fn take(&self) -> Option<[u8; 32]> {
+        // A disk that fails costs the freshness of one proof, not the tap.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take_nonce(Timestamp::now()).ok().flatten()
+    }
+}
+
+/// The events of this terminal, as they go to the server.
+struct EventLog {
+    store: TerminalStore,
+    list: Uuid,
+}
+
+impl EventLog {
+    fn open(state_folder: &Path) -> Result<Self, TerminalStoreError> {
+        let store = TerminalStore::open(state_folder)?;
+        let list = store.list_id()?;
+        Ok(Self { store, list })
+    }
+}
+
+impl EventSource for EventLog {
+    fn list(&self) -> Uuid {
+        self.list
+    }
+
+    fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String> {
+        let events = self.store.events_after(seq, most).map_err(|error| error.to_string())?;
+        let numbered = events.into_iter().map(|event| {
+            let seq = event.seq;
+            serde_json::to_value(EventObject::from(event)).map(|value| (seq, value))
+        });
+        numbered.collect::<Result<_, _>>().map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use crate::{
+        api::v1::Problem,
+        failure::{ExitClass, Failure},
+        server::store::ProofRefusal,
+        server_client::ServerError,
+    };
+
+    /// Every refusal of a proof reaches whoever stands there under its own code.
+    #[test]
+    fn what_the_server_refuses_keeps_its_code() {
+        for refusal in ProofRefusal::ALL {
+            let code = refusal.code();
+            let problem =
+                Problem { kind: String::new(), title: "no".into(), status: 409, detail: None, code: code.into() };
+            let failure = Failure::from(ServerError::Problem(Box::new(problem)));
+            assert_eq!((failure.code, failure.class), (code, ExitClass::Refused));
+            assert!(failure.hint.is_some());
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The workers of the readers that are there: one for each, started and ended as readers come and go.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use crate::{
+    card::link::LinkError,
+    failure::Failure,
+    reader::{Insertion, monitor::ReaderEvent, select::Selection},
+    terminal::{
+        presence::{Input, Policy, Presence, Refused},
+        tap::{
+            failure::link,
+            terminal::TapTerminal,
+            worker::{ReaderOrder, ReaderReport, ReaderWorker},
+        },
+        thread::no_thread,
+    },
+};
+
+/// The readers that are meant, and how tokens that stay are treated there.
+#[derive(Clone)]
+pub struct PoolPolicy {
+    /// Which readers.
+    pub readers: Selection,
+    /// Who counts as present there.
+    pub presence: Arc<dyn Policy + Send + Sync>,
+    /// How often a token that lies at a reader in mode field is asked over the channel that its tap opened; none: channels
+    /// are not kept.
+    pub heartbeat: Option<Duration>,
+}
+
+/// The workers of the readers that are there.
+pub struct ReaderPool {
+    policy: PoolPolicy,
+    terminal: TapTerminal,
+    tell: Arc<dyn Fn(ReaderReport) + Send + Sync>,
+    workers: BTreeMap<String, ReaderWorker>,
+}
+
+impl ReaderPool {
+    /// No workers yet. `tell` is called on the threads of the workers.
+    pub fn new(policy: PoolPolicy, terminal: TapTerminal, tell: impl Fn(ReaderReport) + Send + Sync + 'static) -> Self {
+        Self { policy, terminal, tell: Arc::new(tell), workers: BTreeMap::new() }
+    }
+
+    /// Takes an event of the readers: starts, orders and ends workers, and says what the list is to be told.
+    ///
+    /// Fails when a thread cannot be started.
+    pub fn handle(&mut self, event: &ReaderEvent) -> Result<Option<Input>, Failure> {
+        Ok(match event {
+            ReaderEvent::ReaderAdded { reader } if self.policy.readers.matches(reader) => {
+                let worker = self.start(reader)?;
+                self.workers.insert(reader.clone(), worker);
+                Some(Input::ReaderAdded { reader: reader.clone() })
+            }
+            ReaderEvent::ReaderRemoved { reader } => {
+                self.workers.remove(reader).map(|_| Input::ReaderRemoved { reader: reader.clone() })
+            }
+            // Otherwise who lay there before a start or a loss would stay in doubt, and a return would be no new tap.
+            ReaderEvent::Vacant { reader } if self.workers.contains_key(reader) => {
+                Some(Input::Vacant { reader: reader.clone() })
+            }
+            ReaderEvent::CardInserted { reader, insertion, .. } => {
+                self.order(reader, ReaderOrder::Inserted(*insertion));
+                None
+            }
+            ReaderEvent::CardMute { reader, insertion } if self.workers.contains_key(reader) => {
+                let error = link(&LinkError::CardMute, 0).to_json();
+                let insertion = insertion.shared();
+                Some(Input::Refused(Refused { reader: reader.clone(), insertion, error, token_id: None, user: None }))
+            }
+            ReaderEvent::CardRemoved { reader } if self.workers.contains_key(reader) => {
+                self.order(reader, ReaderOrder::Removed);
+                Some(Input::Lifted { reader: reader.clone() })
+            }
+            ReaderEvent::ServiceLost => {
+                self.workers.clear();
+                Some(Input::ServiceLost)
+            }
+            ReaderEvent::ServiceBack => Some(Input::ServiceBack),
+            _ => None,
+        })
+    }
+
+    /// Has the card tapped once more that lies in this reader since this insertion.
+    pub fn tap_again(&self, reader: &str, insertion: Insertion) {
+        self.order(reader, ReaderOrder::Inserted(insertion));
+    }
+
+    fn order(&self, reader: &str, order: ReaderOrder) {
+        if let Some(worker) = self.workers.get(reader) {
+            worker.order(order);
+        }
+    }
+
+    fn start(&self, reader: &str) -> Result<ReaderWorker, Failure> {
+        let heartbeat = self.policy.heartbeat.filter(|_| self.policy.presence.presence(reader) == Presence::Field);
+        let tell = Arc::clone(&self.tell);
+        ReaderWorker::start(reader, self.terminal.clone(), heartbeat, move |report| tell(report)).map_err(no_thread)
+    }
+}

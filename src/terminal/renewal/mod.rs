@@ -1,0 +1,152 @@
+//! This terminal's own certificates, renewed while it runs: by the CA where its key lies here, or by the server.
+//!
+//! [`phase`] decides when; this reads clock and files, and does on a thread what may wait for a server.
+
+pub mod phase;
+
+use std::{os::unix::fs::MetadataExt, sync::Arc, thread, time::Instant};
+
+use jiff::Timestamp;
+
+use self::phase::{CaFile, Now, RenewalInput, RenewalState, Task};
+pub use self::phase::{RenewalEffect, ends_soon};
+use crate::{
+    crypto::random::SystemRandom,
+    failure::{ExitClass, Failure},
+    pki::{ClockCheck, PkiDir, PkiError, server_names},
+    server_client::ServerClient,
+    terminal::{
+        administration::terminals,
+        context::{TerminalContext, credentials},
+        thread::no_thread,
+    },
+    token::open::Credentials,
+};
+
+/// What a renewal has brought.
+pub struct RenewedCertificates {
+    /// The keys for tokens.
+    pub credentials: Credentials,
+    /// The server, asked under the fresh certificate, where there is one.
+    pub server: Option<ServerClient>,
+    /// When the first of the certificates ends.
+    pub end: Timestamp,
+}
+
+impl std::fmt::Debug for RenewedCertificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RenewedCertificates").field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+/// Sees to it that the certificates never end, and that another CA is noticed.
+pub struct Renewal {
+    context: TerminalContext,
+    tell: Arc<dyn Fn(Result<RenewedCertificates, Failure>) + Send + Sync>,
+    state: RenewalState,
+}
+
+impl Renewal {
+    /// Nothing is done yet; where the CA key lies here, certificates that have ended already are renewed first, so that
+    /// a terminal that was switched off for a week starts again. `tell` is called on another thread with what comes of
+    /// each renewal; its result belongs into [`Self::ended`].
+    pub fn prepare(
+        context: TerminalContext,
+        tell: impl Fn(Result<RenewedCertificates, Failure>) + Send + Sync + 'static,
+    ) -> Result<Self, Failure> {
+        let end = match end(&context) {
+            Err(error @ PkiError::TerminalExpired { .. }) if context.pki.has_ca_key() => {
+                by_ca(&context.pki).map_err(|_| Failure::from(error))?;
+                end(&context)?
+            }
+            end => end?,
+        };
+        let state = RenewalState::new(end, ca_file(&context.pki));
+        Ok(Self { context, tell: Arc::new(tell), state })
+    }
+
+    /// Starts a renewal when it is due, on a thread of its own.
+    ///
+    /// Fails when a thread cannot be started.
+    pub fn tick(&mut self) -> Result<(), Failure> {
+        let ca = ca_file(&self.context.pki);
+        match self.state.step(RenewalInput::Tick { ca }, now()) {
+            Some(RenewalEffect::Start(task)) => self.start(task),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is to be done about a tap of a token whose CA is not known here: it may have been moved to the successor of
+    /// ours, which is being read, or which the server is asked for.
+    pub fn unknown_ca(&mut self) -> RenewalEffect {
+        let may_ask = self.context.server.is_some() && !self.context.pki.has_ca_key();
+        let ca = ca_file(&self.context.pki);
+        self.state.step(RenewalInput::UnknownCa { ca, may_ask }, now()).unwrap_or(RenewalEffect::RefuseTap)
+    }
+
+    /// Takes note of what came of it: when the first of the certificates ends now, or that it failed. Says what becomes of
+    /// the taps that were held.
+    pub fn ended(&mut self, end: Option<Timestamp>) -> RenewalEffect {
+        self.state.step(RenewalInput::Ended(end), now()).unwrap_or(RenewalEffect::RefuseHeld)
+    }
+
+    /// When the first of the certificates ends.
+    pub const fn end(&self) -> Timestamp {
+        self.state.end()
+    }
+
+    fn start(&self, task: Task) -> Result<(), Failure> {
+        let (context, tell) = (self.context.clone(), Arc::clone(&self.tell));
+        let work = move || {
+            tell(match task {
+                Task::Reload => load(&context),
+                Task::Renew => renew(&context),
+            });
+        };
+        thread::Builder::new().name("renewal".to_owned()).spawn(work).map_err(no_thread).map(drop)
+    }
+}
+
+fn now() -> Now {
+    Now { clock: Timestamp::now(), steady: Instant::now() }
+}
+
+/// When the first of the certificates ends that this terminal needs.
+fn end(context: &TerminalContext) -> Result<Timestamp, PkiError> {
+    let now = Timestamp::now();
+    let tokens = context.pki.load_terminal(now)?.certificate.not_after();
+    if context.server.is_none() {
+        return Ok(tokens);
+    }
+    Ok(context.pki.load_terminal_tls(now)?.certificate.not_after().min(tokens))
+}
+
+fn renew(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
+    if context.pki.has_ca_key() {
+        by_ca(&context.pki)?;
+    } else if let Some(server) = &context.server {
+        terminals::renew(&server.connect()?, &context.pki)?;
+    } else {
+        let no = "there is neither the CA key nor a server that could renew this terminal's certificates";
+        return Err(Failure::new(ExitClass::Config, "pki.no-renewal", no)
+            .hint("make a new bundle where the CA key lies: rollcall pki issue terminal NAME --out FILE"));
+    }
+    load(context)
+}
+
+/// What is here now.
+fn load(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
+    let server = context.server.as_ref().map(|server| server.connect()).transpose()?;
+    let credentials = credentials(context.pki.load_terminal(Timestamp::now())?);
+    Ok(RenewedCertificates { credentials, server, end: end(context)? })
+}
+
+/// Which file the CA certificate is.
+fn ca_file(pki: &PkiDir) -> Option<CaFile> {
+    let about = std::fs::metadata(pki.folder().join("ca.crt")).ok()?;
+    Some((about.ino(), about.mtime_nsec()))
+}
+
+fn by_ca(pki: &PkiDir) -> Result<(), PkiError> {
+    pki.renew(&server_names(), ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).map(drop)
+}

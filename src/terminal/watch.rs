@@ -1,0 +1,380 @@
+//! A terminal that stays: taps what comes, keeps the list of who is here true, and says what happens.
+
+use std::{collections::HashMap, ops::ControlFlow, time::Duration};
+
+use jiff::Timestamp;
+
+use crate::{
+    failure::Failure,
+    reader::{self, Insertion, monitor::ReaderEvent},
+    server_client::ServerClient,
+    terminal::{
+        admission::{Rules, TapOutcome},
+        context::TerminalContext,
+        event_loop::{EventLoop, Handler, Mailbox, Message, Stopper, Wait},
+        hooks::{HookReport, Hooks, Job},
+        lookups::{LookupOutcome, LookupQuery, LookupService, ServerEvent},
+        presence::{
+            Event, Input, Presence,
+            store::{TerminalStore, Wakeup, WatchLock},
+        },
+        reader_pool::{PoolPolicy, ReaderPool},
+        renewal::{Renewal, RenewalEffect, RenewedCertificates},
+        tap::{
+            Depth, TapError,
+            terminal::{Keys, TapTerminal},
+            worker::ReaderReport,
+        },
+        thread::no_thread,
+    },
+    token::TokenError,
+};
+
+/// How often the store is looked at without a call.
+const SLOW_TICK: Duration = Duration::from_secs(10);
+
+/// What happens in a watch.
+#[derive(Debug)]
+pub enum WatchEvent<'a> {
+    /// The list has changed, or whoever tells so.
+    Presence(Event),
+    /// A tap has ended; what it means for the list follows.
+    Tap(&'a TapOutcome),
+    /// A tap that is no event of the list has failed: whoever stands there wants to know.
+    TapFailed(&'a TapOutcome),
+    /// Something happened to the server.
+    Server(ServerEvent),
+    /// This terminal's certificates were renewed, and end then.
+    Renewed(Timestamp),
+    /// They were not renewed, and end then.
+    NotRenewed(Timestamp, Failure),
+    /// Something happened to the command that events are given to.
+    Hook(HookReport),
+}
+
+/// Who is told of a watch.
+pub trait WatchObserver {
+    /// Something happened.
+    fn event(&mut self, event: WatchEvent<'_>) -> Result<(), Failure>;
+
+    /// Whether nobody hears it any more: then the watch ends.
+    fn is_closed(&self) -> bool;
+}
+
+/// The command that each event is given to.
+pub struct HookCommand {
+    /// The text of one `sh -c`.
+    pub command: String,
+    /// How long one run may take.
+    pub limit: Duration,
+    /// The object that a run is given, on one line.
+    pub object: fn(&Event) -> Result<String, Failure>,
+}
+
+/// What a watch is to do.
+pub struct WatchConfig {
+    /// This terminal.
+    pub context: TerminalContext,
+    /// The readers that are meant.
+    pub pool: PoolPolicy,
+    /// The time limit of one tap.
+    pub tap: Duration,
+    /// Whose word about a user counts.
+    pub rules: Rules,
+    /// The command that each event is given to.
+    pub hook: Option<HookCommand>,
+}
+
+/// A watch that holds the store, and taps nothing yet.
+pub struct Watch {
+    config: WatchConfig,
+    events: EventLoop,
+    terminal: TapTerminal,
+    renewal: Renewal,
+    store: TerminalStore,
+    lock: WatchLock,
+    wakeup: Wakeup,
+    /// What happened while nobody watched.
+    missed: Vec<Event>,
+    lookups: Option<LookupService>,
+    hooks: Option<Hooks>,
+}
+
+impl Watch {
+    /// Loads the keys and takes the store, which only one watch has at a time.
+    pub fn open(config: WatchConfig) -> Result<Self, Failure> {
+        let events = EventLoop::new();
+        let tell = events.mailbox().forward(|done| Message::Renewed(Box::new(done)));
+        let renewal = Renewal::prepare(config.context.clone(), tell)?;
+        let terminal = TapTerminal::open(&config.context, config.tap, Depth::Authenticate)?;
+        let mut store = config.context.store()?;
+        let (lock, wakeup, missed) = store.start_watch(Timestamp::now(), &*config.context.policy)?;
+        Ok(Self { config, events, terminal, renewal, store, lock, wakeup, missed, lookups: None, hooks: None })
+    }
+
+    /// What ends it in order.
+    pub fn stopper(&self) -> Stopper {
+        self.events.stopper()
+    }
+
+    /// Begins to ask the server, where there is one, and to give events to the command.
+    pub fn connect(&mut self, server: Option<ServerClient>) -> Result<(), Failure> {
+        if let Some(server) = server {
+            let tell = self.events.mailbox().forward(Message::Server);
+            let lookups = LookupService::start(server, &self.config.context, true, tell)?;
+            self.terminal.nonces = Some(lookups.nonces());
+            self.lookups = Some(lookups);
+        }
+        if let Some(hook) = &self.config.hook {
+            let tell = self.events.mailbox().forward(Message::Hook);
+            self.hooks = Some(Hooks::start(&hook.command, hook.limit, tell).map_err(no_thread)?);
+        }
+        Ok(())
+    }
+
+    /// Runs until it is stopped, or nobody hears it any more.
+    pub fn run(self, observer: &mut dyn WatchObserver) -> Result<(), Failure> {
+        let Self { config, mut events, terminal, renewal, store, lock, wakeup, missed, lookups, hooks } = self;
+        events.watch_store(wakeup)?;
+        let (keys, replies) = (terminal.keys.clone(), events.mailbox());
+        let pool = ReaderPool::new(config.pool.clone(), terminal, replies.forward(Message::Tap));
+        let mut run = WatchRun {
+            config,
+            store,
+            observer,
+            pool,
+            insertions: HashMap::new(),
+            applied: HashMap::new(),
+            lookups,
+            replies,
+            keys,
+            renewal,
+            unknown_ca_taps: Vec::new(),
+            hooks,
+        };
+        run.publish(missed)?;
+        run.attached()?;
+        events.watch_readers()?;
+        events.run(&mut run)?;
+        run.end(lock, &events)
+    }
+}
+
+struct WatchRun<'a> {
+    config: WatchConfig,
+    store: TerminalStore,
+    observer: &'a mut dyn WatchObserver,
+    pool: ReaderPool,
+    /// The insertion that lies on each reader now: a tap that ends after the card was lifted counts for nothing.
+    insertions: HashMap<String, Insertion>,
+    /// The newest insertion of each reader that the list was told of.
+    applied: HashMap<String, Insertion>,
+    /// The server, where there is one.
+    lookups: Option<LookupService>,
+    /// Where its answers come in.
+    replies: Mailbox,
+    /// The keys of the taps, and what keeps their certificates fresh.
+    keys: Keys,
+    renewal: Renewal,
+    /// Taps of tokens that know another CA than the one that was loaded, while the one here may become another.
+    unknown_ca_taps: Vec<ReaderReport>,
+    /// The command that events are given to.
+    hooks: Option<Hooks>,
+}
+
+impl Handler for WatchRun<'_> {
+    /// Until time ends an entry or the slow tick is due.
+    fn wait(&mut self) -> Result<Wait, Failure> {
+        self.renewal.tick()?;
+        let now = Timestamp::now();
+        Ok(Wait::AtMost(match self.store.next_deadline()? {
+            Some(deadline) => Duration::try_from(deadline.duration_since(now)).unwrap_or_default().min(SLOW_TICK),
+            None => SLOW_TICK,
+        }))
+    }
+
+    fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
+        if self.observer.is_closed() || matches!(message, Message::Stop) {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.handle(message).map(ControlFlow::Continue)
+    }
+
+    fn idle(&mut self) -> Result<ControlFlow<()>, Failure> {
+        if self.observer.is_closed() {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.apply(&Input::Tick)?;
+        self.catch_up().map(ControlFlow::Continue)
+    }
+}
+
+impl WatchRun<'_> {
+    /// Tells the list which readers are there, so that those unplugged while nobody watched are told.
+    fn attached(&mut self) -> Result<(), Failure> {
+        match reader::pcsc::list() {
+            Ok(readers) => {
+                let names = readers.into_iter().map(|r| r.name).filter(|name| self.config.pool.readers.matches(name));
+                self.apply(&Input::Readers { attached: names.collect() })
+            }
+            // The monitor tells of a service that is not there, and of its return.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn handle(&mut self, message: Message) -> Result<(), Failure> {
+        match message {
+            Message::Reader(event) => {
+                self.note(&event);
+                self.pool.handle(&event)?.map_or(Ok(()), |input| self.apply(&input))
+            }
+            Message::Tap(ReaderReport::Alive { reader, token_id }) => self.apply(&Input::Seen { reader, token_id }),
+            Message::Tap(report) => self.tapped(report),
+            Message::LookupOutcome { report, answered } => self.admit(report, Some(&answered)),
+            Message::Server(event) => self.observer.event(WatchEvent::Server(event)),
+            Message::Renewed(done) => self.renewed(*done),
+            Message::Hook(report) => self.observer.event(WatchEvent::Hook(report)),
+            Message::Woken(_waiter) => self.catch_up(),
+            Message::Work(never) => match never {},
+            Message::Stop => Ok(()),
+        }
+    }
+
+    /// A token that was moved to another CA before this terminal has read that one is no stranger: the rotation is seen
+    /// here, or asked for, and read on another thread.
+    fn tapped(&mut self, report: ReaderReport) -> Result<(), Failure> {
+        let ReaderReport::Tapped { tapped, .. } = &report else { return Ok(()) };
+        if !matches!(tapped.result, Err(TapError::Token(TokenError::OtherAuthority))) {
+            return self.ask(report);
+        }
+        match self.renewal.unknown_ca() {
+            RenewalEffect::HoldTap => self.unknown_ca_taps.push(report),
+            RenewalEffect::RetapHeld => {
+                self.unknown_ca_taps.push(report);
+                return self.release(true);
+            }
+            _ => return self.ask(report),
+        }
+        Ok(())
+    }
+
+    /// Taps that were held are tapped once more with what was read, or are strangers after all.
+    fn release(&mut self, again: bool) -> Result<(), Failure> {
+        for report in std::mem::take(&mut self.unknown_ca_taps) {
+            match &report {
+                ReaderReport::Tapped { reader, insertion, .. } if again => self.pool.tap_again(reader, *insertion),
+                _ => self.admit(report, None)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Tokens and server see the fresh certificates from now on; who has none yet goes on with the old ones.
+    fn renewed(&mut self, done: Result<RenewedCertificates, Failure>) -> Result<(), Failure> {
+        let effect = self.renewal.ended(done.as_ref().ok().map(|fresh| fresh.end));
+        match done {
+            Ok(fresh) => {
+                self.keys.exchange(fresh.credentials);
+                if let (Some(lookups), Some(server)) = (&self.lookups, fresh.server) {
+                    lookups.reconnect(server);
+                }
+                self.observer.event(WatchEvent::Renewed(fresh.end))?;
+            }
+            Err(failure) => self.observer.event(WatchEvent::NotRenewed(self.renewal.end(), failure))?,
+        }
+        self.release(effect == RenewalEffect::RetapHeld)
+    }
+
+    /// The server is asked about a token that has proved who it is; the readers go on meanwhile.
+    fn ask(&mut self, report: ReaderReport) -> Result<(), Failure> {
+        let query = match &report {
+            ReaderReport::Tapped { tapped, .. } => LookupQuery::of(tapped),
+            ReaderReport::Alive { .. } => None,
+        };
+        let (Some(lookups), Some(query)) = (&self.lookups, query) else { return self.admit(report, None) };
+        let replies = self.replies.clone();
+        lookups.ask(query, move |answered| {
+            replies.send(Message::LookupOutcome { report, answered: Box::new(answered) });
+        });
+        Ok(())
+    }
+
+    /// Decides about a token, and tells the list.
+    fn admit(&mut self, report: ReaderReport, answered: Option<&LookupOutcome>) -> Result<(), Failure> {
+        let ReaderReport::Tapped { reader, insertion, at, tapped } = report else { return Ok(()) };
+        let lies_there = self.insertions.get(&reader) == Some(&insertion);
+        let is_outdated = self.applied.get(&reader).is_some_and(|applied| *applied > insertion);
+        let server = answered.map(|answered| (answered, &self.config.rules));
+        let outcome = TapOutcome::of(&mut self.store, at, reader.clone(), insertion, *tapped, server)?;
+        self.observer.event(WatchEvent::Tap(&outcome))?;
+        let stays = self.config.context.policy.presence(&reader) == Presence::Field;
+        match outcome.input() {
+            Some(input) if lies_there => {
+                self.applied.insert(reader, insertion);
+                self.apply(&input)
+            }
+            // Where a tap enters, it counts also when the card was gone before the server had answered.
+            Some(input @ Input::Tap(_)) if !stays && !is_outdated => {
+                self.applied.insert(reader.clone(), insertion);
+                self.apply(&input)?;
+                self.apply(&Input::Lifted { reader })
+            }
+            _ => self.observer.event(WatchEvent::TapFailed(&outcome)),
+        }
+    }
+
+    fn note(&mut self, event: &ReaderEvent) {
+        match event {
+            ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
+                self.insertions.insert(reader.clone(), *insertion);
+            }
+            ReaderEvent::CardRemoved { reader } | ReaderEvent::ReaderRemoved { reader } => {
+                self.insertions.remove(reader);
+            }
+            ReaderEvent::ServiceLost => self.insertions.clear(),
+            _ => {}
+        }
+    }
+
+    fn apply(&mut self, input: &Input) -> Result<(), Failure> {
+        let events = self.store.apply(input, Timestamp::now(), &*self.config.context.policy)?;
+        self.publish(events)
+    }
+
+    /// What other processes have left in the store.
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        let events = self.store.catch_up(Timestamp::now(), &*self.config.context.policy)?;
+        self.publish(events)
+    }
+
+    /// To the server, to whoever looks, and to the command.
+    fn publish(&mut self, events: Vec<Event>) -> Result<(), Failure> {
+        if let Some(lookups) = self.lookups.as_ref().filter(|_| !events.is_empty()) {
+            lookups.events();
+        }
+        events.into_iter().try_for_each(|event| {
+            let object = self.config.hook.as_ref().map(|hook| (hook.object)(&event)).transpose()?;
+            let seq = event.seq;
+            self.observer.event(WatchEvent::Presence(event))?;
+            let (Some(hooks), Some(json)) = (&mut self.hooks, object) else { return Ok(()) };
+            hooks.give(Job { seq, json }).map_or(Ok(()), |report| self.observer.event(WatchEvent::Hook(report)))
+        })
+    }
+
+    /// In order: what the list knew last stands as it is, and the last runs of the command are awaited.
+    fn end(mut self, lock: WatchLock, events: &EventLoop) -> Result<(), Failure> {
+        let last = self.store.stop_watch(lock, Timestamp::now(), &*self.config.context.policy)?;
+        self.publish(last)?;
+        let missed = self.hooks.take().and_then(|mut hooks| hooks.finish());
+        let reports = events.pending().filter_map(|message| match message {
+            Message::Hook(report) => Some(report),
+            _ => None,
+        });
+        let mut reports = reports.chain(missed);
+        reports.try_for_each(|report| self.observer.event(WatchEvent::Hook(report)))?;
+        if let Some(lookups) = self.lookups.take() {
+            lookups.finish();
+        }
+        Ok(())
+    }
+}
