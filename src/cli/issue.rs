@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::printer::Printer;
-pub use crate::terminal::administration::terminals::renew;
 use crate::{
     api::v1::Role,
     failure::{ExitClass, Failure},

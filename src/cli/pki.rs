@@ -24,6 +24,7 @@ use crate::{
         Age, Bundle, CertificateClass, ClockCheck, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir,
         PkiError, SetId, SetRotation, server_names,
     },
+    terminal::administration::terminals,
 };
 
 /// The longest bundle that is read, in bytes.
@@ -37,7 +38,7 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     let report = match &args.command {
         PkiCommand::Init => Some(home.init(&server_names(), clock_check, now, &mut SystemRandom)?),
         PkiCommand::Renew if settings.server.url.is_some() && !home.has_ca_key() => {
-            let followed = issue::renew(&connect(settings)?, &home)?;
+            let followed = terminals::renew(&connect(settings)?, &home)?;
             out.note("the server has renewed this terminal's certificates");
             match followed {
                 Followed::Nothing => {}
