@@ -17,8 +17,10 @@ use crate::{
     terminal::{
         enrollment::{
             batch::{
-                BatchCount, BatchLedger, resume,
-                run::{BatchEvent, BatchLimits, BatchObserver, BatchRun, BatchStop},
+                BatchCount, BatchLedger,
+                event::{BatchEvent, BatchLimits, BatchObserver, BatchStop},
+                resume,
+                run::BatchRun,
             },
             context::EnrollmentContext,
             portrait::Portraits,

@@ -1,19 +1,13 @@
 //! A whole fleet of tokens: card after card, at every reader that is meant, until none is left, nobody brings one, or too
 //! many fail in a row.
 
-use std::{
-    sync::mpsc::{self, Receiver, Sender},
-    time::Duration,
-};
+use std::{ops::ControlFlow, time::Duration};
 
 use super::rotation_run::{Move, RotationGoal, RotationRun};
 use crate::{
     failure::{ExitClass, Failure},
-    reader::{
-        monitor::{Monitor, ReaderEvent},
-        select::Selection,
-    },
-    terminal::thread::no_thread,
+    reader::{monitor::ReaderEvent, select::Selection},
+    terminal::event_loop::{EventLoop, Handler, Message, Stopper, Wait},
 };
 
 /// What happens in a fleet.
@@ -64,96 +58,96 @@ pub struct FleetEnd {
     pub has_failed: bool,
 }
 
-enum FleetMessage {
-    Reader(ReaderEvent),
-    Stop,
-}
-
-/// Ends a run in order.
-pub struct FleetStopper(Sender<FleetMessage>);
-
-impl FleetStopper {
-    /// No further card is begun.
-    pub fn stop(&self) {
-        // A run that is over needs no stop.
-        let _ = self.0.send(FleetMessage::Stop);
-    }
-}
-
 /// A run over the readers.
 pub struct FleetRun<'a> {
     rotation: &'a mut RotationRun,
     readers: Selection,
     limits: FleetLimits,
-    messages: Sender<FleetMessage>,
-    inbox: Receiver<FleetMessage>,
-    monitor: Option<Monitor>,
-    failures: u32,
+    events: EventLoop,
 }
 
 impl<'a> FleetRun<'a> {
     /// A run over the readers that are meant; nothing happens yet.
     pub fn new(rotation: &'a mut RotationRun, readers: Selection, limits: FleetLimits) -> Self {
-        let (messages, inbox) = mpsc::channel();
-        Self { rotation, readers, limits, messages, inbox, monitor: None, failures: 0 }
+        Self { rotation, readers, limits, events: EventLoop::new() }
     }
 
-    /// What ends it before its time.
-    pub fn stopper(&self) -> FleetStopper {
-        FleetStopper(self.messages.clone())
+    /// What ends it before its time: no further card is begun.
+    pub fn stopper(&self) -> Stopper {
+        self.events.stopper()
     }
 
     /// Begins to watch the readers.
     pub fn watch(&mut self) -> Result<(), Failure> {
-        let messages = self.messages.clone();
-        let monitor = Monitor::start(move |event| messages.send(FleetMessage::Reader(event)).is_ok());
-        self.monitor = Some(monitor.map_err(no_thread)?);
-        Ok(())
+        self.events.watch_readers()
     }
 
     /// Runs until all tokens are moved or something stops it.
-    pub fn run(mut self, observer: &mut dyn FleetObserver) -> Result<FleetEnd, Failure> {
-        while self.rotation.goal().left() > 0 && !self.has_failed() && !observer.is_closed() {
-            observer.event(FleetEvent::Free, self.rotation.goal())?;
-            match self.next() {
-                Some(FleetMessage::Reader(ReaderEvent::CardInserted { reader, .. }))
-                    if self.readers.matches(&reader) =>
-                {
-                    self.one(reader, observer)?;
-                }
-                Some(FleetMessage::Reader(_)) => {}
-                Some(FleetMessage::Stop) | None => break,
-            }
+    pub fn run(self, observer: &mut dyn FleetObserver) -> Result<FleetEnd, Failure> {
+        let Self { rotation, readers, limits, mut events } = self;
+        let mut handler = FleetHandler { rotation, readers, limits, failures: 0, observer };
+        events.run(&mut handler)?;
+        Ok(FleetEnd { left: handler.rotation.goal().left(), has_failed: handler.has_failed() })
+    }
+}
+
+/// A run, and who is told of it.
+struct FleetHandler<'a> {
+    rotation: &'a mut RotationRun,
+    readers: Selection,
+    limits: FleetLimits,
+    failures: u32,
+    observer: &'a mut dyn FleetObserver,
+}
+
+impl Handler for FleetHandler<'_> {
+    fn wait(&mut self) -> Result<Wait, Failure> {
+        if self.rotation.goal().left() == 0 || self.has_failed() || self.observer.is_closed() {
+            return Ok(Wait::End);
         }
-        if let Some(monitor) = self.monitor.take() {
-            monitor.stop();
-        }
-        Ok(FleetEnd { left: self.rotation.goal().left(), has_failed: self.has_failed() })
+        self.tell(FleetEvent::Free)?;
+        Ok(self.limits.quiet.map_or(Wait::Forever, Wait::AtMost))
     }
 
+    fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
+        match message {
+            Message::Reader(ReaderEvent::CardInserted { reader, .. }) if self.readers.matches(&reader) => {
+                self.one(reader)?;
+            }
+            Message::Stop => return Ok(ControlFlow::Break(())),
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn idle(&mut self) -> Result<ControlFlow<()>, Failure> {
+        Ok(ControlFlow::Break(()))
+    }
+}
+
+impl FleetHandler<'_> {
     const fn has_failed(&self) -> bool {
         self.failures >= self.limits.failures
     }
 
-    fn next(&self) -> Option<FleetMessage> {
-        let Some(quiet) = self.limits.quiet else { return self.inbox.recv().ok() };
-        self.inbox.recv_timeout(quiet).ok()
-    }
-
     /// One card, reported at once.
-    fn one(&mut self, reader: String, observer: &mut dyn FleetObserver) -> Result<(), Failure> {
+    fn one(&mut self, reader: String) -> Result<(), Failure> {
         match self.rotation.rotate(&reader, None) {
             Ok(moved) => {
-                observer.event(FleetEvent::Moved { reader, moved }, self.rotation.goal())?;
+                self.tell(FleetEvent::Moved { reader, moved })?;
                 self.failures = 0;
             }
             // What is wrong here would be wrong with every card.
             Err(failure) if failure.class == ExitClass::Io => return Err(failure),
             Err(failure) => {
-                observer.event(FleetEvent::Failed { reader, failure }, self.rotation.goal())?;
+                self.tell(FleetEvent::Failed { reader, failure })?;
                 self.failures += 1;
             }
         }
         Ok(())
+    }
+
+    fn tell(&mut self, event: FleetEvent) -> Result<(), Failure> {
+        self.observer.event(event, self.rotation.goal())
     }
 }

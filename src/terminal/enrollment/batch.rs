@@ -4,6 +4,7 @@
 //! row, and again when that token has proven itself; so whoever runs the batch again gives every card the same row, and no
 //! row two cards.
 
+pub mod event;
 mod lines;
 pub mod resume;
 pub mod run;
