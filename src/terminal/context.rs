@@ -14,6 +14,7 @@ use super::{
 use crate::{
     pki::{ClockCheck, PkiDir, PkiError, TerminalIdentity, pkcs11},
     reader::pcsc::CardLimits,
+    server_client::ServerClient,
     token::open::Credentials,
 };
 
@@ -63,6 +64,22 @@ impl TerminalContext {
     /// The limits of a connection to a card that is worked on, and not just tapped.
     pub const fn card_limits(&self) -> CardLimits {
         CardLimits { exchange: self.exchange, connect: self.exchange, deadline: None }
+    }
+}
+
+/// What a renewal has brought.
+pub struct RenewedCertificates {
+    /// The keys for tokens.
+    pub credentials: Credentials,
+    /// The server, asked under the fresh certificate, where there is one.
+    pub server: Option<ServerClient>,
+    /// When the first of the certificates ends.
+    pub end: Timestamp,
+}
+
+impl fmt::Debug for RenewedCertificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RenewedCertificates").field("end", &self.end).finish_non_exhaustive()
     }
 }
 

@@ -15,10 +15,10 @@ use crate::{
     failure::Failure,
     reader::monitor::{Monitor, ReaderEvent},
     terminal::{
+        context::RenewedCertificates,
         hooks::HookReport,
         lookups::{LookupOutcome, ServerEvent},
         presence::store::{Waiter, Wakeup},
-        renewal::RenewedCertificates,
         tap::worker::ReaderReport,
         thread::no_thread,
     },

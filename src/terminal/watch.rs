@@ -10,7 +10,7 @@ use crate::{
     server_client::ServerClient,
     terminal::{
         admission::{Rules, TapOutcome},
-        context::TerminalContext,
+        context::{RenewedCertificates, TerminalContext},
         event_loop::{EventLoop, Handler, Mailbox, Message, Stopper, Wait},
         hooks::{HookReport, Hooks, Job},
         lookups::{LookupOutcome, LookupQuery, LookupService, ServerEvent},
@@ -19,7 +19,7 @@ use crate::{
             store::{TerminalStore, Wakeup, WatchLock},
         },
         reader_pool::{PoolPolicy, ReaderPool},
-        renewal::{Renewal, RenewalEffect, RenewedCertificates},
+        renewal::{Renewal, RenewalEffect},
         tap::{
             Depth, TapError,
             terminal::{Keys, TapTerminal},

@@ -14,30 +14,13 @@ use crate::{
     crypto::random::SystemRandom,
     failure::{ExitClass, Failure},
     pki::{ClockCheck, PkiDir, PkiError, server_names},
-    server_client::ServerClient,
     terminal::{
         administration::terminals,
-        context::{TerminalContext, credentials},
+        context::{RenewedCertificates, TerminalContext, credentials},
+        server_access::ServerAccess,
         thread::no_thread,
     },
-    token::open::Credentials,
 };
-
-/// What a renewal has brought.
-pub struct RenewedCertificates {
-    /// The keys for tokens.
-    pub credentials: Credentials,
-    /// The server, asked under the fresh certificate, where there is one.
-    pub server: Option<ServerClient>,
-    /// When the first of the certificates ends.
-    pub end: Timestamp,
-}
-
-impl std::fmt::Debug for RenewedCertificates {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RenewedCertificates").field("end", &self.end).finish_non_exhaustive()
-    }
-}
 
 /// Sees to it that the certificates never end, and that another CA is noticed.
 pub struct Renewal {
@@ -136,7 +119,7 @@ fn renew(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
 
 /// What is here now.
 fn load(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
-    let server = context.server.as_ref().map(|server| server.connect()).transpose()?;
+    let server = context.server.as_ref().map(ServerAccess::connect).transpose()?;
     let credentials = credentials(context.pki.load_terminal(Timestamp::now())?);
     Ok(RenewedCertificates { credentials, server, end: end(context)? })
 }
