@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -14,22 +12,16 @@ use super::interrupt::Interrupt;
 use super::json::{self, AtrField, ReaderView, Schema};
 use super::printer::Printer;
 use super::sanitize;
-use crate::card::apdu;
-use crate::card::chaining::exchange;
-use crate::card::link::LinkError;
 use crate::config::{OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
 use crate::reader::atr::fields::{Field, fields};
 use crate::reader::atr::names;
 use crate::reader::monitor::ReaderEvent;
-use crate::reader::pcsc::{Card, CardLimits, list};
+use crate::reader::pcsc::list;
 use crate::reader::{ReaderState, Slot, atr};
 use crate::terminal::event_loop::{EventLoop, Handler, Message, Wait};
 use crate::terminal::presence::{self, EventKind};
-use crate::token::select::{Selected, select};
-
-/// How long one card may take to say whether it is a Rollcall token.
-const PATIENCE: Duration = Duration::from_secs(2);
+use crate::terminal::survey::{SelectAnswer, survey};
 
 /// Lists the readers, or with `--watch` tells what happens to them.
 pub fn run(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
@@ -43,7 +35,9 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         return Err(none());
     }
     let readers = settings.readers.pick(&all)?;
-    let mut found = asked(&readers, settings);
+    let answers = survey(&readers);
+    let answered = |(reader, answer): (&&ReaderState, SelectAnswer)| answered(reader, answer, settings);
+    let mut found: Vec<_> = readers.iter().zip(answers).map(answered).collect();
     name(&mut found);
     out.list(&found, "")?;
     if args.explain && out.format() == OutputFormat::Text {
@@ -85,69 +79,17 @@ fn explained(readers: &[ReaderView]) -> String {
     sanitize::lines(&(lines.join("\n") + "\n")).into_owned()
 }
 
-/// The readers, each with what its card says of itself: all cards are asked at the same time.
-fn asked(readers: &[&ReaderState], settings: &Settings) -> Vec<ReaderView> {
-    thread::scope(|scope| {
-        let begin = |reader: &ReaderState| {
-            let name = reader.name.clone();
-            let thread = || thread::Builder::new().spawn_scoped(scope, move || ask(&name)).ok();
-            if may_be_asked(reader) { thread() } else { None }
-        };
-        let asked: Vec<_> = readers.iter().map(|reader| begin(reader)).collect();
-        let mut objects = Vec::with_capacity(readers.len());
-        for (reader, asked) in readers.iter().zip(asked) {
-            let said = asked.and_then(|thread| thread.join().ok()).unwrap_or(SelectAnswer::Nothing);
-            objects.push(said.about(object(&reader.name, &reader.slot, reader.exclusive, settings)));
-        }
-        objects
-    })
-}
-
-/// A card that another program talks to is left alone: the question would end that program's session.
-const fn may_be_asked(reader: &ReaderState) -> bool {
-    matches!(reader.slot, Slot::Card(_)) && !reader.exclusive && !reader.in_use
-}
-
-/// What came of the question whether a card is a Rollcall token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SelectAnswer {
-    Ours,
-    Foreign,
-    /// It does not answer.
-    Mute,
-    /// It was lifted.
-    Left,
-    /// It was not asked, or something else went wrong: nothing is known.
-    Nothing,
-}
-
-impl SelectAnswer {
-    fn about(self, mut reader: ReaderView) -> ReaderView {
-        match self {
-            Self::Ours => reader.card = Some("rollcall".to_owned()),
-            Self::Foreign => reader.card = Some("foreign".to_owned()),
-            Self::Mute => reader.state = json::ReaderStateView::Mute,
-            Self::Left => (reader.state, reader.atr, reader.says) = (json::ReaderStateView::Empty, None, None),
-            Self::Nothing => {}
-        }
-        reader
+/// What is shown of a reader, and of what its card said.
+fn answered(reader: &ReaderState, answer: SelectAnswer, settings: &Settings) -> ReaderView {
+    let mut view = object(&reader.name, &reader.slot, reader.exclusive, settings);
+    match answer {
+        SelectAnswer::Ours => view.card = Some("rollcall".to_owned()),
+        SelectAnswer::Foreign => view.card = Some("foreign".to_owned()),
+        SelectAnswer::Mute => view.state = json::ReaderStateView::Mute,
+        SelectAnswer::Left => (view.state, view.atr, view.says) = (json::ReaderStateView::Empty, None, None),
+        SelectAnswer::Nothing => {}
     }
-}
-
-fn ask(reader: &str) -> SelectAnswer {
-    let limits = CardLimits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + PATIENCE) };
-    let answer = Card::connect(reader, limits).and_then(|mut card| {
-        let mut transaction = card.begin()?;
-        exchange(&mut transaction, &select(), apdu::ApduFormat::Short)
-    });
-    match answer.map(Selected::parse) {
-        Ok(Ok(None)) => SelectAnswer::Foreign,
-        // What answers to our name, however badly, is none of the others.
-        Ok(_) => SelectAnswer::Ours,
-        Err(LinkError::CardRemoved) => SelectAnswer::Left,
-        Err(LinkError::CardMute | LinkError::TimedOut) => SelectAnswer::Mute,
-        Err(_) => SelectAnswer::Nothing,
-    }
+    view
 }
 
 /// What is known without asking any card.
@@ -389,22 +331,5 @@ mod tests {
         let text = told(OutputFormat::Csv);
         let states: Vec<_> = text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap()).collect();
         assert_eq!(states, ["empty", "present", "exclusive", "exclusive", "empty", "removed"]);
-    }
-
-    #[test]
-    fn a_card_that_somebody_talks_to_is_not_asked() {
-        let reader =
-            |slot, exclusive, in_use| ReaderState { name: "r".into(), slot, exclusive, in_use, insertion: 0.into() };
-        let card = || Slot::Card(vec![0x3B, 0]);
-        assert!(may_be_asked(&reader(card(), false, false)));
-        for other in [
-            reader(card(), false, true),
-            reader(card(), true, false),
-            reader(Slot::Mute, false, false),
-            reader(Slot::Empty, false, false),
-            reader(Slot::Unavailable, false, false),
-        ] {
-            assert!(!may_be_asked(&other), "{other:?}");
-        }
     }
 }

@@ -14,6 +14,7 @@ pub mod presence;
 pub mod reader_pool;
 pub mod renewal;
 pub mod server_access;
+pub mod survey;
 pub mod tap;
 pub mod thread;
 pub mod user_csv;
