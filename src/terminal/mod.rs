@@ -13,6 +13,7 @@ pub mod memory;
 pub mod presence;
 pub mod reader_pool;
 pub mod renewal;
+pub mod scan;
 pub mod server_access;
 pub mod survey;
 pub mod tap;

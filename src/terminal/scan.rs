@@ -1,0 +1,267 @@
+//! A scan: taps what lies on the readers now, or waits for tokens until there are enough, and notes who is here.
+
+use std::{
+    collections::HashSet,
+    ops::ControlFlow,
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{
+    failure::{ExitClass, Failure},
+    reader::{self, Insertion, ReaderState},
+    server_client::ServerClient,
+    terminal::{
+        admission::{Rules, TapOutcome},
+        context::TerminalContext,
+        event_loop::{EventLoop, Handler, Message, Wait},
+        lookups::{LookupService, ServerEvent},
+        presence::{Input, store::TerminalStore},
+        reader_pool::{PoolPolicy, ReaderPool},
+        tap::{Depth, Tapped, terminal::TapTerminal, worker::ReaderReport},
+        thread::no_thread,
+    },
+};
+
+/// What happens in a scan.
+#[derive(Debug)]
+pub enum ScanEvent<'a> {
+    /// The readers are about to be looked at.
+    Begun,
+    /// A scan that waits has read so many different tokens.
+    Waiting {
+        /// How many.
+        found: usize,
+    },
+    /// Something happened to the server.
+    Server(ServerEvent),
+    /// A tap has ended; [`ScanEvent::Outcome`] follows, unless it is a token that was read before.
+    Tap(&'a TapOutcome),
+    /// A card that failed, or a token that was not read before.
+    Outcome(&'a TapOutcome),
+}
+
+/// Who is told of a scan.
+pub trait ScanObserver {
+    /// Something happened.
+    fn event(&mut self, event: ScanEvent<'_>) -> Result<(), Failure>;
+
+    /// Whether nobody hears it any more: then a scan that waits ends.
+    fn is_closed(&self) -> bool;
+}
+
+/// What a scan is to do.
+pub struct ScanConfig {
+    /// This terminal.
+    pub context: TerminalContext,
+    /// The readers that are meant.
+    pub pool: PoolPolicy,
+    /// Whose word about a user counts.
+    pub rules: Rules,
+}
+
+/// What a scan has read.
+#[derive(Debug, Default)]
+pub struct ScanTally {
+    /// The class of each failure.
+    pub failures: Vec<ExitClass>,
+    /// Taps that did not fail.
+    pub succeeded: usize,
+    /// Every token that was authenticated, in this run or in the one that it resumes.
+    pub distinct: HashSet<Uuid>,
+}
+
+/// How a scan that waited ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScanEnd {
+    /// It has enough, its time is over, or nobody hears it any more.
+    Over,
+    /// Somebody stopped it.
+    Stopped,
+}
+
+/// A scan that has begun to ask the server, and has tapped nothing yet.
+pub struct Scan {
+    config: ScanConfig,
+    terminal: TapTerminal,
+    store: TerminalStore,
+    lookups: Option<LookupService>,
+    server_events: Receiver<ServerEvent>,
+    tally: ScanTally,
+}
+
+type Finished = (Timestamp, ReaderState, Tapped);
+
+impl Scan {
+    /// Opens the store, and begins to ask the server, where there is one.
+    pub fn open(config: ScanConfig, terminal: TapTerminal, server: Option<ServerClient>) -> Result<Self, Failure> {
+        let (tell, server_events) = mpsc::channel();
+        let tell = move |event| drop(tell.send(event));
+        let start = |server| LookupService::start(server, &config.context, false, tell);
+        let lookups = server.map(start).transpose()?;
+        let terminal = TapTerminal { nonces: lookups.as_ref().map(LookupService::nonces), ..terminal };
+        let store = config.context.store()?;
+        Ok(Self { config, terminal, store, lookups, server_events, tally: ScanTally::default() })
+    }
+
+    /// Tokens that were read in a run before count, and are not told again.
+    pub fn resume(&mut self, distinct: HashSet<Uuid>) {
+        self.tally.distinct = distinct;
+    }
+
+    /// What was read.
+    pub const fn tally(&self) -> &ScanTally {
+        &self.tally
+    }
+
+    /// Takes the readers with a card now, side by side; each outcome is told as soon as it is there.
+    ///
+    /// Fails when no card is there.
+    pub fn now(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
+        let readers = reader::pcsc::list()?;
+        let any = !readers.is_empty();
+        let meant = &self.config.pool.readers;
+        let unknown = if any { meant.pick(&readers).err() } else { None };
+        let (occupied, empty): (Vec<_>, Vec<_>) =
+            readers.into_iter().filter(|r| meant.matches(&r.name)).partition(|r| r.slot.is_occupied());
+        observer.event(ScanEvent::Begun)?;
+        if self.terminal.depth == Depth::Authenticate {
+            let empty: Vec<_> = empty.into_iter().map(|r| Input::Empty { reader: r.name }).collect();
+            self.deliver(&empty)?;
+        }
+        if occupied.is_empty() {
+            // A name that fits no reader is why nobody is there.
+            return Err(unknown.map_or_else(|| nobody(any), Into::into));
+        }
+        for (at, reader, tapped) in tap_all(&self.terminal, occupied)? {
+            self.admit(at, reader.name, reader.insertion, tapped, observer)?;
+        }
+        self.finish(observer)
+    }
+
+    /// Waits until so many different tokens were authenticated, or `wait` says that it is over.
+    pub fn wait(
+        &mut self,
+        mut events: EventLoop,
+        count: Option<usize>,
+        wait: &dyn Fn() -> Option<Duration>,
+        observer: &mut dyn ScanObserver,
+    ) -> Result<ScanEnd, Failure> {
+        observer.event(ScanEvent::Begun)?;
+        events.watch_readers()?;
+        let tell = events.mailbox().forward(Message::Tap);
+        let pool = ReaderPool::new(self.config.pool.clone(), self.terminal.clone(), tell);
+        let mut waiting = WaitingScan { scan: self, pool, count, wait, observer, end: ScanEnd::Over };
+        events.run(&mut waiting)?;
+        let end = waiting.end;
+        if end == ScanEnd::Over {
+            self.finish(observer)?;
+        }
+        Ok(end)
+    }
+
+    /// Asks the server where there is one; the readers go on meanwhile, each on its own thread.
+    fn admit(
+        &mut self,
+        at: Timestamp,
+        reader: String,
+        insertion: Insertion,
+        tapped: Tapped,
+        observer: &mut dyn ScanObserver,
+    ) -> Result<(), Failure> {
+        let answered = self.lookups.as_ref().and_then(|lookups| lookups.ask_and_wait(&tapped));
+        self.tell_of_server(observer)?;
+        let server = answered.as_ref().map(|answered| (answered, &self.config.rules));
+        let outcome = TapOutcome::of(&mut self.store, at, reader, insertion, tapped, server)?;
+        observer.event(ScanEvent::Tap(&outcome))?;
+        match outcome.class() {
+            Some(class) => self.tally.failures.push(class),
+            None => self.tally.succeeded += 1,
+        }
+        if outcome.authenticated().is_none_or(|token_id| self.tally.distinct.insert(token_id)) {
+            observer.event(ScanEvent::Outcome(&outcome))?;
+        }
+        self.deliver(outcome.input().as_slice())
+    }
+
+    fn tell_of_server(&self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
+        self.server_events.try_iter().try_for_each(|event| observer.event(ScanEvent::Server(event)))
+    }
+
+    fn finish(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
+        if let Some(lookups) = self.lookups.take() {
+            lookups.finish();
+        }
+        self.tell_of_server(observer)
+    }
+
+    fn deliver(&mut self, inputs: &[Input]) -> Result<(), Failure> {
+        if !inputs.is_empty() {
+            self.store.deliver(inputs, Timestamp::now(), &*self.config.context.policy)?;
+        }
+        Ok(())
+    }
+}
+
+/// A scan that waits for tokens.
+struct WaitingScan<'a> {
+    scan: &'a mut Scan,
+    pool: ReaderPool,
+    count: Option<usize>,
+    wait: &'a dyn Fn() -> Option<Duration>,
+    observer: &'a mut dyn ScanObserver,
+    end: ScanEnd,
+}
+
+impl Handler for WaitingScan<'_> {
+    fn wait(&mut self) -> Result<Wait, Failure> {
+        let found = self.scan.tally.distinct.len();
+        if self.count.is_some_and(|count| found >= count) || self.observer.is_closed() {
+            return Ok(Wait::End);
+        }
+        self.observer.event(ScanEvent::Waiting { found })?;
+        Ok((self.wait)().map_or(Wait::End, Wait::AtMost))
+    }
+
+    fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
+        match message {
+            Message::Reader(event) => drop(self.pool.handle(&event)?),
+            Message::Tap(ReaderReport::Tapped { reader, insertion, at, tapped }) => {
+                self.scan.admit(at, reader, insertion, *tapped, self.observer)?;
+            }
+            Message::Stop => {
+                self.end = ScanEnd::Stopped;
+                return Ok(ControlFlow::Break(()));
+            }
+            _ => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn idle(&mut self) -> Result<ControlFlow<()>, Failure> {
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// One thread for each reader, so that none waits for another.
+fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver<Finished>, Failure> {
+    let (done, finished) = mpsc::channel();
+    for reader in readers {
+        let (terminal, done) = (terminal.clone(), done.clone());
+        let work = move || {
+            let (tapped, _) = terminal.tap(&reader.name);
+            let _ = done.send(((terminal.clock)(), reader, tapped));
+        };
+        thread::Builder::new().name("reader".to_owned()).spawn(work).map_err(no_thread)?;
+    }
+    Ok(finished)
+}
+
+fn nobody(any: bool) -> Failure {
+    let hint = if any { "put a token on a reader" } else { "plug in a reader; rollcall readers shows what is there" };
+    Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint(hint)
+}
