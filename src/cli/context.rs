@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 
-use super::{printer::Printer, server::client::connect};
+use super::printer::Printer;
 use crate::{
     config::{Settings, UserSource},
-    failure::Failure,
+    failure::{ExitClass, Failure},
     pki::{ClockCheck, PkiDir},
     server_client::ServerClient,
     terminal::{
@@ -38,6 +38,15 @@ pub fn terminal_context(settings: &Settings) -> TerminalContext {
 pub fn server_access(settings: &Settings) -> Option<ServerAccess> {
     let url = settings.server.url.clone()?;
     Some(ServerAccess { url, timeout: settings.server.timeout, pki: PkiDir::new(settings.pki_folder()) })
+}
+
+/// Connects to the server that this terminal is to ask, with its certificate.
+pub fn connect(settings: &Settings) -> Result<ServerClient, Failure> {
+    let missing = || {
+        Failure::new(ExitClass::Config, "server.not-configured", "this terminal has no server to ask")
+            .hint("say where it is: url = \"https://HOST:PORT\" under [server] in config.toml, or ROLLCALL_SERVER_URL")
+    };
+    server_access(settings).ok_or_else(missing)?.connect()
 }
 
 /// The store of this terminal.

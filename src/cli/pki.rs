@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 use super::{
     args::{IssueArgs, IssueCommand, PkiArgs, PkiCommand},
     confirm::confirm,
+    context::connect,
     issue,
     json::{At, Pki, PkiKind, PkiState, Schema, SetRotationView},
     pki_rotate,
     printer::Printer,
-    server::client::connect,
 };
 use crate::{
     api::v1::Role,

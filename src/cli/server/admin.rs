@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use super::{
-    args::{ServerTokenCommand, TerminalCommand, UserCommand},
-    client::connect,
-};
+use super::args::{ServerTokenCommand, TerminalCommand, UserCommand};
 use crate::{
     api::{
         User,
@@ -13,6 +10,7 @@ use crate::{
     },
     cli::{
         confirm::{confirm, short},
+        context::connect,
         issue, json,
         printer::Printer,
     },

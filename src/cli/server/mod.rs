@@ -6,7 +6,6 @@ pub mod admin;
 pub mod args;
 #[cfg(feature = "server")]
 mod audit;
-pub mod client;
 #[cfg(feature = "server")]
 mod local_store;
 #[cfg(feature = "server")]
