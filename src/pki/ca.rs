@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     CLOCK_TOLERANCE, PkiError, SERVER_LIFE, TERMINAL_LIFE, TOKEN_LIFE,
-    record::{IssueRecord, Issued, fingerprint},
+    record::{ClockCheck, IssueRecord, Issued, fingerprint},
 };
 use crate::crypto::{
     ec::{KeyPair, Point},
@@ -17,22 +17,6 @@ use crate::crypto::{
         TerminalRole, TlsCertificate, TlsTemplate, TlsUse,
     },
 };
-
-/// Whether the clock and the record are to be doubted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClockCheck {
-    /// A clock that is behind the last issue or far ahead of it is refused, and so is a missing record.
-    Enforced,
-    /// The operator says that the clock is right, and that a missing record may be begun anew (`--yes`).
-    Skipped,
-}
-
-impl ClockCheck {
-    /// Skipped where the operator says so.
-    pub const fn skipped_if(says_so: bool) -> Self {
-        if says_so { Self::Skipped } else { Self::Enforced }
-    }
-}
 
 /// A CA whose key is here.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use jiff::Timestamp;
 
-use super::{SetId, pkcs11::Pkcs11Error};
+use super::set_id::SetId;
 use crate::{
     crypto::{
         CryptoError,
@@ -167,6 +167,32 @@ pub enum PkiError {
     /// The library failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
+}
+
+/// Why a key in a PKCS#11 token cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Pkcs11Error {
+    /// The library, or what it says of slots, sessions and mechanisms.
+    #[error("the PKCS#11 library {0}: {1}")]
+    Library(String, Box<dyn std::error::Error + Send + Sync>),
+    /// No token, or more than one, is the one that is named.
+    #[error("{1} PKCS#11 tokens are named {0:?}")]
+    Token(String, usize),
+    /// No AES key, or more than one, is the one that is named.
+    #[error("{1} AES keys are named {0:?} on that PKCS#11 token")]
+    Object(String, usize),
+    /// There is no PIN.
+    #[error("there is no PIN for the PKCS#11 token {0:?}")]
+    NoPin(String),
+    /// The PIN is wrong; it was tried once.
+    #[error("the PKCS#11 token {0:?} refuses the PIN")]
+    WrongPin(String),
+    /// The key is no AES key by its length in bytes: `softhsm2-util --import` ends a raw key at its first zero byte.
+    #[error("the key {0:?} on that PKCS#11 token has {1} bytes, which no AES key has")]
+    Length(String, u64),
+    /// The answer is no AES-CMAC.
+    #[error("the PKCS#11 token answered {0} bytes, which is no AES-CMAC")]
+    Answer(usize),
 }
 
 impl PkiError {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     PkiDir, PkiError, days, load,
     pki_dir::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
-    set::SetId,
+    set_id::SetId,
 };
 use crate::crypto::x509::{Authority, Certificate, CertificateProfile, TerminalRole, TlsCertificate, TlsUse};
 

@@ -20,11 +20,12 @@ mod pki_dir;
 pub mod record;
 mod rotation;
 mod set;
+mod set_id;
 #[cfg(test)]
 mod tests;
 
 pub use bundle::{Bundle, BundledCertificates, BundledPrevious, TerminalKeys, TerminalRequests};
-pub use ca::{Ca, ClockCheck};
+pub use ca::Ca;
 pub use ca_rollover::Followed;
 pub use error::PkiError;
 pub use host::server_names;
@@ -33,8 +34,10 @@ pub use inventory::{Age, CertificateClass, Content, Facts, InventoryItem};
 use jiff::SignedDuration;
 pub use perso::PersoKey;
 pub use pki_dir::{PkiDir, TerminalIdentity, Tls};
+pub use record::ClockCheck;
 pub use rotation::Rotation;
-pub use set::{SET_SIZES, Set, SetId, SetRotation};
+pub use set::{SET_SIZES, Set, SetRotation};
+pub use set_id::SetId;
 
 /// The common name of every CA; which one it is says its key identifier.
 pub const AUTHORITY_NAME: &str = "Rollcall CA";

@@ -17,7 +17,10 @@ use cryptoki::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{PkiError, load};
+use super::{
+    error::{Pkcs11Error, PkiError},
+    load,
+};
 use crate::crypto::Key128;
 
 pub use uri::{Uri, UriError};
@@ -27,32 +30,6 @@ const PIN: &str = "ROLLCALL_PKCS11_PIN";
 
 /// The lengths of an AES key in bytes (FIPS 197, 6.1).
 const AES_LENGTHS: [u64; 3] = [16, 24, 32];
-
-/// Why a key in a PKCS#11 token cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Pkcs11Error {
-    /// The library, or what it says of slots, sessions and mechanisms.
-    #[error("the PKCS#11 library {0}: {1}")]
-    Library(String, Error),
-    /// No token, or more than one, is the one that is named.
-    #[error("{1} PKCS#11 tokens are named {0:?}")]
-    Token(String, usize),
-    /// No AES key, or more than one, is the one that is named.
-    #[error("{1} AES keys are named {0:?} on that PKCS#11 token")]
-    Object(String, usize),
-    /// There is no PIN.
-    #[error("there is no PIN for the PKCS#11 token {0:?}")]
-    NoPin(String),
-    /// The PIN is wrong; it was tried once.
-    #[error("the PKCS#11 token {0:?} refuses the PIN")]
-    WrongPin(String),
-    /// The key is no AES key by its length in bytes: `softhsm2-util --import` ends a raw key at its first zero byte.
-    #[error("the key {0:?} on that PKCS#11 token has {1} bytes, which no AES key has")]
-    Length(String, u64),
-    /// The answer is no AES-CMAC.
-    #[error("the PKCS#11 token answered {0} bytes, which is no AES-CMAC")]
-    Answer(usize),
-}
 
 /// An AES key in a token, in a session that is logged in.
 pub struct Key {
@@ -71,7 +48,7 @@ impl Key {
     /// Opens the one key that the URI names. The PIN is tried once: a token locks itself after a few.
     pub fn open(uri: &Uri) -> Result<Self, PkiError> {
         let module = uri.module.display().to_string();
-        let failed = |error| Pkcs11Error::Library(module.clone(), error);
+        let failed = |error: Error| Pkcs11Error::Library(module.clone(), error.into());
         let library = Pkcs11::new(&uri.module).map_err(failed)?;
         match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
@@ -116,7 +93,7 @@ impl Key {
     pub fn cmac(&self, block: &[u8]) -> Result<Key128, PkiError> {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let mac = session.sign(&Mechanism::AesCMac, self.handle, block);
-        let mac = Zeroizing::new(mac.map_err(|error| Pkcs11Error::Library(self.module.clone(), error))?);
+        let mac = Zeroizing::new(mac.map_err(|error| Pkcs11Error::Library(self.module.clone(), error.into()))?);
         let mut key = <[u8; 16]>::try_from(mac.as_slice()).map_err(|_| Pkcs11Error::Answer(mac.len()))?;
         let made = Key128::new(key);
         key.zeroize();

@@ -12,8 +12,24 @@ use fs4::fs_std::FileExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{CLOCK_LEAP, CLOCK_TOLERANCE, ClockCheck, PkiError};
+use super::{CLOCK_LEAP, CLOCK_TOLERANCE, PkiError};
 use crate::crypto::{ec::Point, sha256};
+
+/// Whether the clock and the record are to be doubted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockCheck {
+    /// A clock that is behind the last issue or far ahead of it is refused, and so is a missing record.
+    Enforced,
+    /// The operator says that the clock is right, and that a missing record may be begun anew (`--yes`).
+    Skipped,
+}
+
+impl ClockCheck {
+    /// Skipped where the operator says so.
+    pub const fn skipped_if(says_so: bool) -> Self {
+        if says_so { Self::Skipped } else { Self::Enforced }
+    }
+}
 
 /// One certificate that was issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

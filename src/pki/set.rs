@@ -3,61 +3,20 @@
 mod membership;
 mod set_rotation;
 
-use std::{fmt, fs, io, str::FromStr};
+use std::{fs, io};
 
 use jiff::Timestamp;
 
 pub use self::{membership::SET_SIZES, set_rotation::SetRotation};
-use super::{Ca, PkiDir, PkiError, load};
+use super::{Ca, PkiDir, PkiError, load, set_id::SetId};
 use crate::{
     crypto::{
         ec::{KeyPair, Point},
         random::{self, Random},
-        sha256,
         x509::{self, Certificate, CertificateProfile},
     },
     files,
 };
-
-/// The identifier of a set: the first 8 bytes of SHA-256 of its ECKA certificate. Written as 16 hex digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SetId([u8; 8]);
-
-impl SetId {
-    /// The identifier of the set with this certificate (DER).
-    pub fn of(certificate: &[u8]) -> Self {
-        let mut id = [0; 8];
-        id.copy_from_slice(&sha256(&[certificate])[..8]);
-        Self(id)
-    }
-
-    /// The 8 bytes that a card announces.
-    pub const fn as_bytes(&self) -> &[u8; 8] {
-        &self.0
-    }
-}
-
-impl From<[u8; 8]> for SetId {
-    fn from(id: [u8; 8]) -> Self {
-        Self(id)
-    }
-}
-
-impl fmt::Display for SetId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl FromStr for SetId {
-    type Err = hex::FromHexError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut id = [0; 8];
-        hex::decode_to_slice(text, &mut id)?;
-        Ok(Self(id))
-    }
-}
 
 /// A set whose key is here.
 #[derive(Debug, Clone)]

@@ -9,10 +9,13 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{PkiDir, PkiError, Set, SetId};
+use super::Set;
 use crate::{
     files,
-    pki::load::{exists, private},
+    pki::{
+        PkiDir, PkiError, SetId,
+        load::{exists, private},
+    },
 };
 
 /// How many tokens a set may be made for.

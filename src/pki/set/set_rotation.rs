@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::{Set, SetId, membership::MembershipFile};
-use crate::pki::{PkiDir, PkiError, load::exists};
+use super::{Set, membership::MembershipFile};
+use crate::pki::{PkiDir, PkiError, SetId, load::exists};
 
 /// How far the key of a set is replaced.
 #[derive(Debug, Clone)]
