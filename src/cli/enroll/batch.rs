@@ -19,11 +19,11 @@ use crate::{
             batch::{
                 BatchCount, BatchLedger,
                 event::{BatchEvent, BatchLimits, BatchObserver, BatchStop},
+                portraits::Portraits,
                 resume,
                 run::BatchRun,
             },
             context::EnrollmentContext,
-            portrait::Portraits,
         },
         user_csv,
     },

@@ -6,6 +6,7 @@
 
 pub mod event;
 mod lines;
+pub mod portraits;
 pub mod resume;
 pub mod run;
 

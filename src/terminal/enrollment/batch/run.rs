@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     BatchCount, BatchLedger,
     event::{BatchEvent, BatchLimits, BatchObserver, BatchStop, BatchWork},
+    portraits::Portraits,
 };
 use crate::{
     api::User,
@@ -27,7 +28,6 @@ use crate::{
             failure::EnrollError,
             holder::HolderSource,
             journal::JournalEntry,
-            portrait::Portraits,
             steps::EnrollmentStep,
         },
         event_loop::{EventLoop, Handler, Mailbox, Message, Stopper, Wait},

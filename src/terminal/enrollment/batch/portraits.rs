@@ -1,0 +1,86 @@
+//! The pictures of a batch: files that the column `portrait` names.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use super::Row;
+use crate::{
+    api::User,
+    crypto::sha256,
+    terminal::{
+        enrollment::{
+            failure::{BatchError, EnrollError},
+            portrait::read,
+        },
+        user_csv::RowProblem,
+    },
+    token::record::Layout,
+};
+
+/// The column.
+const COLUMN: &str = "portrait";
+
+/// The pictures of a batch: where they are. They are read once before the first card, and again for their own.
+#[derive(Debug, Default)]
+pub struct Portraits {
+    of: HashMap<String, (PathBuf, [u8; 32])>,
+}
+
+impl Portraits {
+    /// Takes the path out of a row; it is meant from the folder of the CSV file.
+    pub fn take(&mut self, user: &mut User, folder: &Path) -> Result<(), RowProblem> {
+        if let Some(path) = user.fields.remove(COLUMN) {
+            let path = folder.join(path);
+            let bytes = read(&path).map_err(|what| (Some(COLUMN), format!("{}: {what}", path.display())))?;
+            self.of.insert(user.id.clone(), (path, sha256(&[&bytes])));
+        }
+        Layout::of(user).map(drop).map_err(|error| (None, error.to_string()))
+    }
+
+    /// The row of a user, with its picture.
+    pub fn row(&self, user: User) -> Row {
+        let portrait = self.of.get(&user.id).map(|(_, digest)| *digest);
+        Row { user, portrait }
+    }
+
+    /// The picture of a user, if it is still the one that was there before the first card.
+    pub fn of(&self, user: &str) -> Result<Option<Vec<u8>>, EnrollError> {
+        let Some((path, digest)) = self.of.get(user) else { return Ok(None) };
+        let same = read(path).ok().filter(|bytes| sha256(&[bytes]) == *digest);
+        same.map(Some).ok_or_else(|| BatchError::Changed { users: vec![user.to_owned()] }.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::constants::PORTRAIT_MAX;
+
+    #[test]
+    fn a_picture_is_a_file_that_fits() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, length) in [("empty", 0), ("one", 1), ("most", PORTRAIT_MAX), ("long", PORTRAIT_MAX + 1)] {
+            std::fs::write(folder.path().join(name), vec![7; length]).unwrap();
+        }
+        let fifo = std::process::Command::new("mkfifo").arg(folder.path().join("fifo")).status().unwrap();
+        assert!(fifo.success());
+        let mut portraits = Portraits::default();
+        let mut take = |name: &str| {
+            let fields = [(COLUMN.to_owned(), name.to_owned()), ("room".to_owned(), "B1".to_owned())].into();
+            let mut user = User { id: name.to_owned(), name: "Ada".to_owned(), fields };
+            let taken = portraits.take(&mut user, folder.path());
+            assert_eq!(user.fields.keys().collect::<Vec<_>>(), ["room"]);
+            taken
+        };
+        assert_eq!((take("one"), take("most")), (Ok(()), Ok(())));
+        for bad in ["empty", "long", "missing", ".", "fifo"] {
+            assert_eq!(take(bad).unwrap_err().0, Some(COLUMN), "{bad}");
+        }
+        assert_eq!(portraits.of("most").unwrap().map(|bytes| bytes.len()), Some(PORTRAIT_MAX));
+        assert_eq!(portraits.of("empty").unwrap(), None);
+        std::fs::write(folder.path().join("one"), "another").unwrap();
+        assert!(matches!(portraits.of("one"), Err(EnrollError::Batch(BatchError::Changed { .. }))));
+    }
+}
