@@ -24,7 +24,7 @@ use crate::{
     failure::{ExitClass, Failure},
     reader::pcsc::Card,
     terminal::{
-        apdu_run::{ApduRun, Exchange, open_channel, unreadable},
+        apdu_run::{ApduExchange, ApduRun, open_channel, unreadable},
         context::credentials,
         tap::failure::link as link_failure,
     },
@@ -98,7 +98,7 @@ fn read(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn object(reader: &str, exchange: &Exchange) -> Exchanged {
+fn object(reader: &str, exchange: &ApduExchange) -> Exchanged {
     Exchanged {
         schema: Schema::default(),
         at: exchange.at.into(),

@@ -18,7 +18,7 @@ use crate::{
         administration::{
             self, Target, TokenOperation,
             card::visit,
-            status::{self, Registration},
+            status::{self, ServerStatus},
         },
         enrollment::EnrollError,
     },
@@ -70,7 +70,7 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
         server: registration.map(registered),
         user,
     })?;
-    if operation == TokenOperation::Unblock && registration.is_some_and(Registration::is_refused) {
+    if operation == TokenOperation::Unblock && registration.is_some_and(ServerStatus::is_refused) {
         out.warning("the server goes on refusing this token", Some("see why: rollcall server token show ID"));
     }
     failure.map_or(Ok(0), Err)
@@ -119,9 +119,9 @@ const fn action(operation: &TokenOperation) -> TokenAction {
     }
 }
 
-fn registered(registration: Registration) -> RegisteredView {
+fn registered(registration: ServerStatus) -> RegisteredView {
     match registration {
-        Registration::Status(status) => status.into(),
-        Registration::Unknown => RegisteredView::Unknown,
+        ServerStatus::Status(status) => status.into(),
+        ServerStatus::Unknown => RegisteredView::Unknown,
     }
 }

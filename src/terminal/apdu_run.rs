@@ -29,7 +29,7 @@ use crate::{
 
 /// One command, and what came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exchange {
+pub struct ApduExchange {
     /// When the answer came.
     pub at: Timestamp,
     /// Which one it is, from 1.
@@ -124,7 +124,7 @@ impl<'a> ApduRun<'a> {
     }
 
     /// Carries out one step; nothing comes back of one that only sets a variable.
-    pub fn carry_out(&mut self, step: &ScriptStep) -> Result<Option<Exchange>, ApduError> {
+    pub fn carry_out(&mut self, step: &ScriptStep) -> Result<Option<ApduExchange>, ApduError> {
         match step {
             ScriptStep::Set { name, bytes } => {
                 let value = bytes.bytes(&self.variables)?;
@@ -141,7 +141,7 @@ impl<'a> ApduRun<'a> {
                 if let Some(name) = keep {
                     self.variables.insert(name.clone(), data.to_vec());
                 }
-                Ok(Some(Exchange {
+                Ok(Some(ApduExchange {
                     at: Timestamp::now(),
                     number: self.number,
                     is_secure: self.session.is_some(),

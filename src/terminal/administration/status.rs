@@ -12,14 +12,14 @@ use crate::{
 
 /// What a server has a token registered as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Registration {
+pub enum ServerStatus {
     /// With this status.
     Status(TokenStatus),
     /// This server does not know it.
     Unknown,
 }
 
-impl Registration {
+impl ServerStatus {
     /// Whether the server knows it, and does not let it in.
     pub const fn is_refused(self) -> bool {
         !matches!(self, Self::Status(TokenStatus::Active) | Self::Unknown)
@@ -33,7 +33,7 @@ pub fn report(
     operation: &TokenOperation,
     token_id: Uuid,
     server: Option<&ServerAccess>,
-) -> Result<Option<Registration>, Failure> {
+) -> Result<Option<ServerStatus>, Failure> {
     let wanted = match operation {
         TokenOperation::Write(_) => return Ok(None),
         TokenOperation::Unblock => "active",
@@ -47,16 +47,16 @@ pub fn report(
     })
 }
 
-fn send(operation: &TokenOperation, token_id: Uuid, server: &ServerAccess) -> Result<Registration, Failure> {
+fn send(operation: &TokenOperation, token_id: Uuid, server: &ServerAccess) -> Result<ServerStatus, Failure> {
     let server = server.connect()?;
     let found = match patiently(|| server.token(token_id)) {
         Ok(token) => token.status,
-        Err(error) if error.problem_code() == Some("token.unknown") => return Ok(Registration::Unknown),
+        Err(error) if error.problem_code() == Some("token.unknown") => return Ok(ServerStatus::Unknown),
         Err(error) => return Err(error.into()),
     };
-    let Some((status, reason)) = next(operation, found) else { return Ok(Registration::Status(found)) };
+    let Some((status, reason)) = next(operation, found) else { return Ok(ServerStatus::Status(found)) };
     let reason = reason.map(str::to_owned);
-    Ok(Registration::Status(patiently(|| server.set_status(token_id, status, reason.clone()))?.status))
+    Ok(ServerStatus::Status(patiently(|| server.set_status(token_id, status, reason.clone()))?.status))
 }
 
 /// The status that follows, and why; none where the one that is there says as much or more.
