@@ -8,9 +8,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use uuid::Uuid;
 
-use super::scan::until::Until;
 use super::server::args::{RoleWord, ServerArgs};
 use super::time_spec::TimeSpec;
+use super::until::Until;
 use super::values::{card_timing, field, nonempty, server_name, set_size, uid};
 use crate::config::{Global, UserSource, new_file};
 use crate::crypto::x509::ServerName;

@@ -30,6 +30,7 @@ pub mod token;
 pub mod token_change;
 mod token_rotate;
 mod trace;
+pub mod until;
 mod usage;
 pub mod users;
 mod values;

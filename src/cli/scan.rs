@@ -1,16 +1,12 @@
 //! `rollcall scan`: identify, authenticate and read what is in range, and note who is here.
 
 pub mod file;
-pub mod until;
 
 use std::time::Instant;
 
 use jiff::{Timestamp, Zoned};
 
-use self::{
-    file::{FileError, Records},
-    until::WaitLimit,
-};
+use self::file::{FileError, Records};
 use super::{
     args::ScanArgs,
     context::{admission_rules, lookup_server, pool_policy, tap_terminal, terminal_context, warn_of_end},
@@ -18,6 +14,7 @@ use super::{
     json,
     outcome::{account, scan_view},
     printer::Printer,
+    until::WaitLimit,
     watch::show_server_event,
 };
 use crate::{
