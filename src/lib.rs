@@ -10,7 +10,7 @@
 //! | [`doctor`] | what may be wrong between a terminal and its cards: probes side by side |
 //! | [`server`] | the background server: routes, who may call them, the store and its audit log |
 //! | [`config`] | flags over environment over `config.toml`, resolved once into what is meant |
-//! | [`terminal`] | what makes a terminal: taps, admission, the current user list, lookups, enrollment, administration |
+//! | [`terminal`] | what makes a terminal: taps, admission, the current user list, lookups, renewal, enrollment, administration |
 //! | [`server_client`] | the server, seen from a terminal: one method for each route, and what it signs |
 //! | [`emulator`] | the same token in software, in a reader of the driver vpcd |
 //! | [`pki`] | the CA of a terminal: its files, what it certifies, and for how long |
@@ -20,14 +20,15 @@
 //! | [`proof`] | the presence proof: template, message, verification |
 //! | [`card`] | any ISO 7816-4 card over any [`card::link::Link`]: commands, status words, TLV, chaining, traces |
 //! | [`crypto`] | the primitives, over OpenSSL |
-//! | [`api`], [`files`], [`failure`] | types that travel; files that hold state; what a user sees of a failure |
+//! | [`api`] | types that travel: between terminal and server, and between our layers |
+//! | [`files`], [`failure`] | files that hold state; what a user sees of a failure |
 //!
 //! # The way of one tap
 //!
 //! [`reader::monitor`] reports a card → a [`terminal::tap::worker`] orders [`terminal::tap::terminal`] to connect and to begin
 //! one transaction → [`token::open`] runs SELECT, the handshake of [`channel::scp11`] and INTERNAL AUTHENTICATE, and checks
-//! the [`proof`] → the transaction ends → `cli::outcome` judges it against the store → [`terminal::presence`] changes the
-//! list → the printer shows the events.
+//! the [`proof`] → the transaction ends → [`terminal::admission`] decides by what the store and the server know →
+//! [`terminal::presence`] changes the list → the printer shows the events.
 //!
 //! # Invariants
 //!

@@ -125,3 +125,26 @@ fn manner(how: &How) -> String {
         How::Ended => "it was ended, because watch ends".to_owned(),
     }
 }
+
+#[cfg(all(test, feature = "server"))]
+mod tests {
+    use crate::{
+        api::v1::Problem,
+        failure::{ExitClass, Failure},
+        server::store::ProofRefusal,
+        server_client::ServerError,
+    };
+
+    /// Every refusal of a proof reaches whoever stands there under its own code.
+    #[test]
+    fn what_the_server_refuses_keeps_its_code() {
+        for refusal in ProofRefusal::ALL {
+            let code = refusal.code();
+            let problem =
+                Problem { kind: String::new(), title: "no".into(), status: 409, detail: None, code: code.into() };
+            let failure = Failure::from(ServerError::Problem(Box::new(problem)));
+            assert_eq!((failure.code, failure.class), (code, ExitClass::Refused));
+            assert!(failure.hint.is_some());
+        }
+    }
+}

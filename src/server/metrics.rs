@@ -17,9 +17,9 @@ pub struct RequestLabels {
     pub status: u16,
 }
 
-/// One kind of decision.
+/// One kind of decision about a lookup.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-pub struct Decision {
+pub struct LookupLabels {
     /// `active`, or the code of the refusal.
     pub result: String,
 }
@@ -30,7 +30,7 @@ pub struct Metrics {
     /// Answered requests.
     pub requests: Family<RequestLabels, Counter>,
     /// Decided lookups.
-    pub lookups: Family<Decision, Counter>,
+    pub lookups: Family<LookupLabels, Counter>,
     /// Proofs that tell of a copied token.
     pub clones: Counter,
     /// Nonces that were given away.

@@ -10,12 +10,12 @@ const SHARED: &[(&str, &str)] = &[
         "Connection",
         "the connection of one store or of PC/SC, each inside its own module; `queries` needs one name for both stores",
     ),
-    ("Place", "the stand-in of a build without the server"),
+    ("LocalStore", "the stand-in of a build without the server"),
     ("Result", "an alias for the results of one module, as the standard library has them"),
 ];
 
 /// Names that are used twice today. This list gets only shorter: a type that comes has a name of its own.
-const TO_BE_RENAMED: &[&str] = &["Check"];
+const TO_BE_RENAMED: &[&str] = &[];
 
 /// The names of types that are defined in several places, and where.
 fn repeated(sources: &[Source]) -> BTreeMap<String, Vec<String>> {

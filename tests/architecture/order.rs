@@ -12,12 +12,12 @@ const NARROW: &[(&str, &[&str])] = &[
     ("proof", &["crypto"]),
     ("channel", &["crypto", "card::apdu", "card::status", "card::tlv"]),
     ("reader", &["card::link", "card::trace"]),
-    ("token", &["channel", "card", "crypto", "proof"]),
+    ("token", &["api", "channel", "card", "crypto", "proof"]),
     ("pki", &["crypto"]),
     ("emulator", &["channel", "card", "crypto", "proof", "token::constants"]),
-    ("server_client", &["crypto"]),
-    ("server", &["proof", "pki", "crypto"]),
-    ("terminal", &["server_client", "token", "reader", "pki", "channel", "card", "crypto"]),
+    ("server_client", &["api", "crypto"]),
+    ("server", &["api", "proof", "pki", "crypto"]),
+    ("terminal", &["api", "server_client", "token", "reader", "pki", "channel", "card", "crypto"]),
     ("config", &["terminal::presence", "reader::select", "pki::pkcs11"]),
 ];
 

@@ -9,7 +9,7 @@ use crate::{
     server::{
         body::{Body, binary},
         caller::Caller,
-        metrics::Decision,
+        metrics::LookupLabels,
         problem::ApiError,
         proofs::{self, Against},
         store::{CallerRow, LookupResult, LookupTask, ProofRefusal, Shown},
@@ -97,7 +97,7 @@ fn count(desk: &Desk, token_id: Uuid, found: &LookupResult, nonces: u16) {
         LookupResult::Token { status: TokenStatus::Lost, .. } => "lost",
         LookupResult::Token { status: TokenStatus::Revoked, .. } => "revoked",
     };
-    desk.metrics.lookups.get_or_create(&Decision { result: result.to_owned() }).inc();
+    desk.metrics.lookups.get_or_create(&LookupLabels { result: result.to_owned() }).inc();
     desk.metrics.nonces.inc_by(u64::from(nonces));
     if *found == LookupResult::Refused(ProofRefusal::Clone) {
         desk.metrics.clones.inc();

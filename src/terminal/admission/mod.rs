@@ -22,7 +22,18 @@ use crate::{
 };
 pub use outcome::TapOutcome;
 pub use refusal::Refusal;
-pub use server::{Clearance, Rules, ServerVerdict, UserPreference, consult};
+pub use server::{Clearance, Rules, UserPreference, consult};
+
+/// What the server said to a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerVerdict {
+    /// It knows it, and lets it in.
+    Known,
+    /// It did not answer.
+    Away,
+    /// It knows it, and does not let it in; or it does not know it.
+    Refused,
+}
 
 /// What becomes of a card that was tapped.
 #[derive(Debug)]

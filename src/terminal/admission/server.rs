@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Refusal;
+use super::{Refusal, ServerVerdict};
 use crate::{
     api::{User, v1::TokenStatus},
     server_client::ServerError,
@@ -29,17 +29,6 @@ pub struct Rules {
     pub feed_max_age: SignedDuration,
     /// A signed user.
     pub offline_max_age: SignedDuration,
-}
-
-/// What the server said to a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ServerVerdict {
-    /// It knows it, and lets it in.
-    Known,
-    /// It did not answer.
-    Away,
-    /// It knows it, and does not let it in; or it does not know it.
-    Refused,
 }
 
 /// A token that the server lets in, now or by what it said last.
