@@ -12,7 +12,6 @@ pub mod doctor;
 pub mod enroll;
 pub mod interrupt;
 pub mod issue;
-pub mod json;
 pub mod man;
 pub mod outcome;
 pub mod pki;
@@ -34,6 +33,7 @@ pub mod until;
 mod usage;
 pub mod users;
 mod values;
+pub mod views;
 pub mod virtual_token;
 pub mod watch;
 
@@ -46,6 +46,7 @@ use crate::config::{Global, Settings};
 use crate::failure::{ExitClass, Failure};
 use args::{Cli, CliCommand};
 use printer::{OutputOptions, Printer};
+pub use views as json;
 
 /// The whole program: parses the command line, runs the command, and gives back the exit status.
 pub fn run() -> ExitCode {

@@ -1,3 +1,5 @@
+mod forms;
+
 use super::*;
 use jiff::Timestamp;
 use serde_json::{Value, json};

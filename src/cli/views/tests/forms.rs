@@ -1,0 +1,350 @@
+//! Every object in every form: what `forms.txt` says of the samples below is what scripts and people get.
+
+use std::{
+    fmt::Write as _,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::*;
+use crate::{
+    api::v1::{Role, TokenStatus},
+    cli::printer::{OutputOptions, Printable, Printer},
+    config::OutputFormat,
+};
+
+/// A stream that can be read afterwards.
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn printed(format: OutputFormat, print: impl FnOnce(&mut Printer)) -> String {
+    let written = Written::default();
+    let options = OutputOptions { format, colour_out: true, ..OutputOptions::default() };
+    let mut printer = Printer::on(options, Box::new(written.clone()), Box::new(io::sink()));
+    print(&mut printer);
+    printer.end().unwrap();
+    String::from_utf8(written.0.lock().unwrap().clone()).unwrap().replace('\u{1b}', "^")
+}
+
+/// JSON by line, csv, a table, lines as they come, and the object alone.
+fn forms<T: Printable>(objects: &[T]) -> String {
+    let mut text = printed(OutputFormat::Ndjson, |out| out.list(objects, "").unwrap());
+    text += &printed(OutputFormat::Csv, |out| out.list(objects, "").unwrap());
+    text += &printed(OutputFormat::Text, |out| out.list(objects, "").unwrap());
+    for object in objects {
+        text += &printed(OutputFormat::Text, |out| out.item(object).unwrap());
+        text += &printed(OutputFormat::Text, |out| out.object(object).unwrap());
+    }
+    text
+}
+
+/// The samples with one field set to each of these values.
+fn each<T: Clone, V>(object: &T, values: impl IntoIterator<Item = V>, set: impl Fn(&mut T, V)) -> Vec<T> {
+    let change = |value| {
+        let mut object = object.clone();
+        set(&mut object, value);
+        object
+    };
+    values.into_iter().map(change).collect()
+}
+
+fn reader() -> ReaderView {
+    ReaderView {
+        schema: Schema::default(),
+        reader: "R".into(),
+        alias: Some("door".into()),
+        state: ReaderStateView::Present,
+        atr: Some("3B00".into()),
+        card: Some("rollcall".into()),
+        says: Some("no historical bytes".into()),
+        atr_fields: vec![AtrField { name: "TS".into(), bytes: "3B".into(), meaning: "direct".into() }],
+        names: vec!["a card".into()],
+    }
+}
+
+fn scans() -> Vec<ScanView> {
+    use ServerVerdictView::{Authenticated, NotAsked, Refused, Unreachable};
+    let mut scans = each(&scan(), [NotAsked, Authenticated, Unreachable, Refused], |scan, server| {
+        scan.authenticated.server = server;
+    });
+    let identified = AuthenticatedView { token: false, server: NotAsked };
+    scans.push(ScanView { authenticated: identified, user: None, proof: None, source: None, ..scan() });
+    scans.push(ScanView { identified: false, ..scans[4].clone() });
+    scans.push(ScanView { error: Some(error()), token_id: None, ..scans[5].clone() });
+    scans[0].proof = Some(ProofView { cose: Some("hEOh".into()), nonce_source: NonceSource::Server, ..proof() });
+    scans
+}
+
+fn enrollments() -> Vec<Enroll> {
+    let enroll = Enroll {
+        schema: Schema::default(),
+        at: at().into(),
+        reader: "R".into(),
+        token_id: Some(token_id()),
+        user: Some(ann()),
+        error: None,
+        result: None,
+        set: Some("0011223344556677".into()),
+        test_keys: false,
+    };
+    let results = [None, Some(Enrolled::Enrolled), Some(Enrolled::Resumed), Some(Enrolled::Replaced)];
+    let mut all = each(&enroll, results, |enroll, result| enroll.result = result);
+    all.push(Enroll { error: Some(error()), test_keys: true, user: None, ..enroll });
+    all
+}
+
+fn entries() -> Vec<UserEntry> {
+    let entry = presence::Entry {
+        token_id: token_id(),
+        user: ann(),
+        reader: "R".into(),
+        since: at(),
+        last_seen: at(),
+        state: presence::EntryState::Present,
+        source: presence::Source::Card,
+        authenticated: true,
+    };
+    let lone = presence::Entry {
+        user: User { fields: [].into(), ..ann() },
+        state: presence::EntryState::Unconfirmed,
+        authenticated: false,
+        ..entry.clone()
+    };
+    [entry, lone].map(UserEntry::from).into()
+}
+
+fn events() -> Vec<EventView> {
+    use presence::EventKind::{Arrived, Left, ReaderAdded, ReaderRemoved, Refused, ServiceBack, ServiceLost};
+    let event = presence::Event {
+        event: Arrived,
+        seq: 17,
+        at: at(),
+        reader: Some("R".into()),
+        token_id: Some(token_id()),
+        user: Some(ann()),
+        source: Some(presence::Source::Card),
+        authenticated: Some(true),
+        reason: None,
+        error: None,
+    };
+    let kinds = [Arrived, Left, ReaderAdded, ReaderRemoved, Refused, ServiceBack, ServiceLost];
+    let mut events = each(&event, kinds, |event, kind| event.event = kind);
+    events[1].reason = Some(presence::Reason::Expired);
+    events[4].error = Some(error());
+    (events[6].reader, events[6].token_id, events[6].user) = (None, None, None);
+    (events[6].source, events[6].authenticated) = (None, None);
+    events.into_iter().map(EventView::from).collect()
+}
+
+fn files() -> Vec<Pki> {
+    use PkiState::{Broken, Expired, Expiring, NotYetValid, Valid};
+    let file = Pki {
+        schema: Schema::default(),
+        file: "ca.crt".into(),
+        kind: PkiKind::Certificate,
+        class: Some("ca".into()),
+        subject: Some("Rollcall CA".into()),
+        serial: Some("01".into()),
+        not_before: Some(at().into()),
+        not_after: Some(at().into()),
+        state: Valid,
+        new: false,
+    };
+    let mut files = each(&file, [Valid, Expiring, Expired, NotYetValid, Broken], |file, state| file.state = state);
+    let (class, subject, serial) = (None, None, None);
+    files.push(Pki {
+        kind: PkiKind::SecretKey,
+        class,
+        subject,
+        serial,
+        not_before: None,
+        not_after: None,
+        new: true,
+        ..file
+    });
+    files
+}
+
+fn token() -> TokenView {
+    TokenView {
+        schema: Schema::default(),
+        reader: "R".into(),
+        atr: Some("3B00".into()),
+        state: TokenState::Issued,
+        mode: Some(TokenModeView::Open),
+        version: "1.0".into(),
+        token_id: Some(token_id()),
+        set_id: Some("0011223344556677".into()),
+        ecka_kvn: Some("41".into()),
+        ca_id: Some("0011223344556677".into()),
+        authenticated: Some(true),
+        user: Some(ann()),
+        error: None,
+        proof: Some(proof()),
+    }
+}
+
+fn tokens() -> Vec<TokenView> {
+    use TokenState::{Blank, Blocked, Issued, Personalised, Terminated};
+    let states = [Blank, Personalised, Issued, Blocked, Terminated];
+    let mut tokens = each(&token(), states, |token, state| token.state = state);
+    tokens.push(TokenView { authenticated: Some(false), error: Some(error()), user: None, proof: None, ..token() });
+    let mode = Some(TokenModeView::Private);
+    tokens.push(TokenView { authenticated: Some(false), mode, token_id: None, atr: None, ..token() });
+    tokens.push(TokenView { authenticated: None, mode: None, set_id: None, ecka_kvn: None, ca_id: None, ..token() });
+    tokens
+}
+
+fn changes() -> Vec<TokenChange> {
+    use TokenChanged::{Done, Planned, Unchanged};
+    let change = TokenChange {
+        schema: Schema::default(),
+        at: at().into(),
+        reader: "R".into(),
+        token_id: Some(token_id()),
+        action: TokenAction::Write,
+        result: Done,
+        state: TokenState::Issued,
+        server: Some(RegisteredView::Suspended),
+        user: Some(ann()),
+    };
+    let mut changes = each(&change, [Done, Unchanged, Planned], |change, result| change.result = result);
+    changes.push(TokenChange { token_id: None, server: None, user: None, ..change });
+    changes
+}
+
+fn rotations() -> Vec<RotationView> {
+    use TokenChanged::{Done, Planned, Unchanged};
+    let (schema, reader, token_id) = (Schema::default(), "R".into(), Some(token_id()));
+    let rotation = RotationView { schema, at: at().into(), reader, token_id, result: None, error: None };
+    let results = [None, Some(Done), Some(Unchanged), Some(Planned)];
+    let mut rotations = each(&rotation, results, |rotation, result| rotation.result = result);
+    rotations.push(RotationView { token_id: None, error: Some(error()), ..rotation });
+    rotations
+}
+
+fn server_tokens() -> Vec<ServerToken> {
+    use TokenStatus::{Active, Lost, Revoked, Suspended};
+    let (schema, reason) = (Schema::default(), Some("left in a train".to_owned()));
+    let (token_id, user_id, changed) = (token_id(), "7".into(), at().into());
+    let token = ServerToken { schema, token_id, user_id, status: Active, reason, changed, counter: Some(7) };
+    let mut tokens = each(&token, [Active, Suspended, Lost, Revoked], |token, status| token.status = status);
+    (tokens[0].reason, tokens[0].counter) = (None, None);
+    tokens
+}
+
+fn findings() -> Vec<FindingView> {
+    use Severity::{Fault, Note, Ok, Warning};
+    let finding = FindingView {
+        schema: Schema::default(),
+        probe: "reader".into(),
+        subject: Some("R".into()),
+        depth: 2,
+        severity: Ok,
+        code: Some("reader.none".into()),
+        what: "no reader".into(),
+        remedy: Some("see: lsusb".into()),
+        command: Some("lsusb".into()),
+        facts: [("usb".to_owned(), json!(["a", 7]))].into(),
+        took_ms: Ms(1.25),
+    };
+    let mut findings = each(&finding, [Ok, Note, Warning, Fault], |finding, severity| finding.severity = severity);
+    (findings[0].subject, findings[0].code, findings[0].remedy, findings[0].command) = (None, None, None, None);
+    findings
+}
+
+fn exchanges() -> Vec<Exchanged> {
+    let exchange = Exchanged {
+        schema: Schema::default(),
+        at: at().into(),
+        reader: "R".into(),
+        number: 3,
+        secure: true,
+        command: "00A4040000".into(),
+        data: "6F00".into(),
+        status: "9000".into(),
+        meaning: "done".into(),
+        tlv: vec![Tlv { depth: 0, tag: "6F".into(), length: 0, value: String::new() }],
+        expected: vec!["9000".into(), "6A82".into()],
+        as_expected: None,
+        ms: Ms(9.8),
+    };
+    each(&exchange, [None, Some(true), Some(false)], |exchange, as_expected| exchange.as_expected = as_expected)
+}
+
+fn all() -> String {
+    use ReaderStateView::{Empty, Exclusive, Mute, Present, Removed, Unavailable};
+    let mut text = String::new();
+    let mut add = |name: &str, forms: String| writeln!(text, "== {name}\n{forms}").unwrap();
+    let states = [Empty, Present, Exclusive, Mute, Unavailable, Removed];
+    let mut readers = each(&reader(), states, |reader, state| reader.state = state);
+    readers.push(ReaderView { alias: None, atr: None, card: None, says: None, ..reader() });
+    add("reader", forms(&readers));
+    add("scan", forms(&scans()));
+    add("enroll", forms(&enrollments()));
+    let batch = |dry_run| {
+        let (schema, journal) = (Schema::default(), "f.journal".to_owned());
+        BatchView { schema, rows: 9, done: 4, begun: 2, free: 3, journal, dry_run }
+    };
+    add("batch", forms(&[batch(false), batch(true)]));
+    add("user", forms(&entries()));
+    add("event", forms(&events()));
+    add("denied", forms(&[Denied { schema: Schema::default(), id: "7".into() }]));
+    add("token", forms(&tokens()));
+    add("token-change", forms(&changes()));
+    add("rotation", forms(&rotations()));
+    let state = RotationState { schema: Schema::default(), tokens: 3, done: 1, left: vec![token_id(), token_id()] };
+    add("rotation-state", forms(&[state]));
+    let (set, successor) = ("0011223344556677".to_owned(), "8899aabbccddeeff".to_owned());
+    let (schema, tokens, done, left) = (Schema::default(), 9, 4, 5);
+    add("set-rotation", forms(&[SetRotation { schema, set, successor, tokens, done, left, finished: true }]));
+    add("pki", forms(&files()));
+    let server = |new| {
+        let (schema, listening, terminal) = (Schema::default(), Some("[::1]:8443".into()), Some("t".into()));
+        ServerState { schema, store: "sqlite:s.db".into(), listening, terminal, new }
+    };
+    add("server", forms(&[server(Some(true)), server(Some(false)), server(None)]));
+    let audit = |whole: bool| {
+        let (first_bad, what) = if whole { (None, None) } else { (Some(3), Some("hash".to_owned())) };
+        Audit { schema: Schema::default(), whole, records: 7, head: "ab".into(), first_bad, what }
+    };
+    add("audit", forms(&[audit(true), audit(false)]));
+    let nobody = User { name: "=1+1".into(), fields: [].into(), ..ann() };
+    add("server-user", forms(&[ann(), nobody].map(ServerUserView::from)));
+    add("server-token", forms(&server_tokens()));
+    let terminal = |revoked| {
+        let (schema, name, role) = (Schema::default(), "door".into(), Role::Enroll);
+        ServerTerminal { schema, name, role, revoked, added: at().into() }
+    };
+    add("server-terminal", forms(&[terminal(false), terminal(true)]));
+    add("import", forms(&[Import { schema: Schema::default(), created: 1, changed: 2, unchanged: 3 }]));
+    add("finding", forms(&findings()));
+    add("apdu", forms(&exchanges()));
+    text
+}
+
+#[test]
+fn every_object_looks_as_it_did_in_every_form() {
+    let (all, expected) = (all(), include_str!("forms.txt"));
+    let different = all.lines().zip(expected.lines()).find(|(now, then)| now != then);
+    assert_eq!(different, None, "now and then");
+    assert_eq!(all.len(), expected.len());
+}
+
+/// The samples leave no object out.
+#[test]
+fn every_object_has_samples() {
+    let sampled: Vec<_> = all().lines().filter_map(|line| line.strip_prefix("== ")).map(str::to_owned).collect();
+    let named: Vec<_> = NAMES.iter().map(|name| name["rollcall.".len()..name.len() - "/1".len()].to_owned()).collect();
+    assert_eq!(sampled, named);
+}
