@@ -23,7 +23,6 @@ pub mod scan;
 pub mod schema;
 pub mod server;
 pub mod table;
-mod text;
 pub mod time_spec;
 pub mod token;
 pub mod token_change;

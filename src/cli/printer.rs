@@ -13,42 +13,19 @@
 //!
 //! Specification: docs/cli.md, "Streams and errors"; docs/cli.md, "Output formats".
 
+pub mod column;
 pub mod form;
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use serde::Serialize;
 
 use super::sanitize;
-use super::table::{self, Cell, Style};
+use super::table::{self, Style};
 use crate::config::{Colour, OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
-
-/// An object that can be printed in every form.
-pub trait Printable: Serialize {
-    /// The header of csv. Names stay, and new ones are added at the end.
-    const COLUMNS: &'static [&'static str];
-    /// The heads of the table for people.
-    const HEADS: &'static [&'static str];
-
-    /// One record of csv, in the order of `COLUMNS`.
-    fn record(&self) -> Vec<String>;
-
-    /// One row of the table, in the order of `HEADS`.
-    fn row(&self) -> Vec<Cell>;
-
-    /// One line, where objects are told as they come.
-    fn line(&self) -> Vec<Cell> {
-        self.row()
-    }
-
-    /// Label and value, where it is about this object alone.
-    fn details(&self) -> Vec<(&'static str, Cell)> {
-        Self::HEADS.iter().copied().zip(self.row()).collect()
-    }
-}
+pub use column::{Column, Printable};
 
 /// How it is printed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -146,7 +123,7 @@ impl Printer {
         match self.look.format {
             OutputFormat::Text | OutputFormat::Ndjson => Ok(()),
             OutputFormat::Json => self.write(b"["),
-            OutputFormat::Csv => self.csv(R::COLUMNS.iter().copied()),
+            OutputFormat::Csv => self.csv(R::header().into_iter()),
         }?;
         self.flush()
     }
@@ -167,7 +144,7 @@ impl Printer {
                 return Ok(());
             }
             let rows: Vec<_> = objects.iter().map(Printable::row).collect();
-            let text = table::table(R::HEADS, &rows, self.look.colour_out);
+            let text = table::table(&R::heads(), &rows, self.look.colour_out);
             self.write(text.as_bytes())?;
         } else {
             for object in objects {
@@ -189,7 +166,7 @@ impl Printer {
                 self.write(text.as_bytes())
             }
             OutputFormat::Csv => {
-                self.csv(R::COLUMNS.iter().copied())?;
+                self.csv(R::header().into_iter())?;
                 self.csv(object.record().iter().map(String::as_str))
             }
         }?;

@@ -8,10 +8,9 @@ use uuid::Uuid;
 use super::args::{UsersArgs, UsersCommand};
 use super::confirm::confirm;
 use super::context::store;
-use super::json::{self, UserEntry};
-use super::printer::{OutputOptions, Printable, Printer};
-use super::table::Cell;
+use super::printer::{OutputOptions, Printer};
 use super::time_spec::TimeSpec;
+use super::views::{self, UserEntry};
 use crate::config::{OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
 use crate::terminal::presence::{Entry, Event, Input, Reason, TerminalStore};
@@ -38,14 +37,14 @@ pub fn run(args: &UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u
 }
 
 fn list(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
-    let listed: Vec<_> = entries(settings, now)?.into_iter().map(|entry| Listed::new(entry, now)).collect();
+    let listed: Vec<_> = entries(settings, now)?.into_iter().map(|entry| UserEntry::new(entry, now)).collect();
     out.list(&listed, NOBODY)
 }
 
 fn show(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let entries = entries(settings, now)?;
     let entry = meant(id, &entries)?.clone();
-    out.object(&Listed::new(entry, now))
+    out.object(&UserEntry::new(entry, now))
 }
 
 fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
@@ -67,10 +66,10 @@ fn history(span: [Option<TimeSpec>; 2], settings: &Settings, now: Timestamp, out
         })?;
         return tell(events, "nothing happened in that time", out);
     }
-    out.begin::<json::EventView>()?;
+    out.begin::<views::EventView>()?;
     let mut printed = Ok(());
     store.history(since, until, |event| {
-        printed = out.item(&json::EventView::from(event));
+        printed = out.item(&views::EventView::from(event));
         if printed.is_ok() && !out.is_closed() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     printed
@@ -88,7 +87,7 @@ fn deny(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Res
 
 fn denied(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let ids = settled(settings, now)?.map(|mut store| store.denied()).transpose()?.unwrap_or_default();
-    let ids: Vec<_> = ids.into_iter().map(|id| json::Denied { schema: json::Schema::default(), id }).collect();
+    let ids: Vec<_> = ids.into_iter().map(|id| views::Denied { schema: views::Schema::default(), id }).collect();
     out.list(&ids, "nobody is denied here")
 }
 
@@ -121,7 +120,7 @@ fn of(reason: Reason, events: Vec<Event>) -> Vec<Event> {
 }
 
 fn tell(events: Vec<Event>, nothing: &str, out: &mut Printer) -> Result<(), Failure> {
-    let events: Vec<_> = events.into_iter().map(json::EventView::from).collect();
+    let events: Vec<_> = events.into_iter().map(views::EventView::from).collect();
     out.list(&events, nothing)
 }
 
@@ -185,73 +184,6 @@ fn beginning_with<'a>(id: &str, entries: &'a [Entry]) -> Vec<&'a Entry> {
         return Vec::new();
     }
     entries.iter().filter(|entry| entry.token_id.simple().to_string().starts_with(&digits)).collect()
-}
-
-/// An entry, and the time at which it is shown.
-struct Listed {
-    object: UserEntry,
-    now: Timestamp,
-}
-
-impl Listed {
-    fn new(entry: Entry, now: Timestamp) -> Self {
-        Self { object: entry.into(), now }
-    }
-
-    /// `2026-11-22T15:04:05Z (3h 20m ago)`
-    fn moment(&self, at: Timestamp) -> Cell {
-        Cell::from(format!("{at:.0} ({} ago)", span(at, self.now)))
-    }
-}
-
-impl serde::Serialize for Listed {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.object.serialize(serializer)
-    }
-}
-
-impl Printable for Listed {
-    const COLUMNS: &'static [&'static str] = UserEntry::COLUMNS;
-    const HEADS: &'static [&'static str] = &["USER", "NAME", "STATE", "SINCE", "FOR", "READER", "TOKEN"];
-
-    fn record(&self) -> Vec<String> {
-        self.object.record()
-    }
-
-    fn row(&self) -> Vec<Cell> {
-        let mut row = self.object.row();
-        let since = UserEntry::HEADS.iter().position(|head| *head == "SINCE").map_or(row.len(), |at| at + 1);
-        row.insert(since, Cell::from(span(self.object.entry.since, self.now)));
-        row
-    }
-
-    fn details(&self) -> Vec<(&'static str, Cell)> {
-        let mut details = self.object.details();
-        for (label, value) in &mut details {
-            match *label {
-                "since" => *value = self.moment(self.object.entry.since),
-                "last seen" => *value = self.moment(self.object.entry.last_seen),
-                _ => {}
-            }
-        }
-        details
-    }
-}
-
-/// How long, in the two greatest units: `40s`, `3h 20m`, `2d 5h`.
-fn span(from: Timestamp, to: Timestamp) -> String {
-    let seconds = to.duration_since(from).as_secs().max(0);
-    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
-    let first = units.iter().position(|(_, size)| seconds >= *size).unwrap_or(units.len() - 1);
-    let mut rest = seconds;
-    let mut parts = Vec::new();
-    for (unit, size) in units.iter().skip(first).take(2) {
-        if parts.is_empty() || rest >= *size {
-            parts.push(format!("{}{unit}", rest / size));
-        }
-        rest %= size;
-    }
-    parts.join(" ")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A stream that can be looked at afterwards, or that fails.
@@ -36,16 +37,11 @@ struct Thing {
 }
 
 impl Printable for Thing {
-    const COLUMNS: &'static [&'static str] = &["name", "colour", "size"];
-    const HEADS: &'static [&'static str] = &["NAME", "COLOUR", "SIZE"];
-
-    fn record(&self) -> Vec<String> {
-        vec![self.name.clone(), self.colour.unwrap_or_default().to_owned(), self.size.to_string()]
-    }
-
-    fn row(&self) -> Vec<Cell> {
-        self.record().into_iter().map(Cell::from).collect()
-    }
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("name", |thing| thing.name.clone(), 2, "NAME", |thing| thing.name.as_str().into()),
+        Column::csv("colour", |thing| thing.colour.unwrap_or_default().to_owned()),
+        Column::both("size", |thing| thing.size.to_string(), 1, "SIZE", |thing| thing.size.to_string().into()),
+    ];
 }
 
 fn thing(name: &str) -> Thing {
@@ -74,7 +70,7 @@ fn a_list_in_every_form() {
     assert_eq!(listed(OutputFormat::Json, &["a", "b"]).0, format!("[\n{A},\n{B}\n]\n"));
     assert_eq!(listed(OutputFormat::Ndjson, &["a", "b"]).0, format!("{A}\n{B}\n"));
     assert_eq!(listed(OutputFormat::Csv, &["a", "b,c"]).0, "name,colour,size\na,,7\n\"b,c\",,7\n");
-    assert_eq!(listed(OutputFormat::Text, &["a"]).0, "NAME  COLOUR  SIZE\na             7\n");
+    assert_eq!(listed(OutputFormat::Text, &["a"]).0, "SIZE  NAME\n7     a\n");
 }
 
 #[test]
@@ -97,7 +93,7 @@ fn objects_that_come_one_by_one() {
     assert_eq!(streamed(OutputFormat::Json), listed(OutputFormat::Json, &["a", "b"]).0);
     assert_eq!(streamed(OutputFormat::Ndjson), listed(OutputFormat::Ndjson, &["a", "b"]).0);
     assert_eq!(streamed(OutputFormat::Csv), listed(OutputFormat::Csv, &["a", "b"]).0);
-    assert_eq!(streamed(OutputFormat::Text), "a  7\nb  7\n");
+    assert_eq!(streamed(OutputFormat::Text), "7  a\n7  b\n");
 }
 
 #[test]
@@ -108,7 +104,7 @@ fn one_object() {
     assert_eq!(one(OutputFormat::Json), format!("{A}\n"));
     assert_eq!(one(OutputFormat::Ndjson), format!("{A}\n"));
     assert_eq!(one(OutputFormat::Csv), "name,colour,size\na,,7\n");
-    assert!(one(OutputFormat::Text).starts_with("NAME    a\n"));
+    assert!(one(OutputFormat::Text).starts_with("SIZE  7\nNAME  a\n"));
 }
 
 #[test]

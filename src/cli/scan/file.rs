@@ -146,7 +146,7 @@ impl Records {
             Form::Ndjson => text = (form::json(object)? + "\n").into_bytes(),
             Form::Csv => {
                 if self.empty {
-                    text = form::csv(json::ScanView::COLUMNS.iter().copied())?;
+                    text = form::csv(json::ScanView::header().into_iter())?;
                 }
                 text.extend(form::csv(object.record().iter().map(String::as_str))?);
             }
@@ -191,7 +191,7 @@ impl Form {
     /// What is taken away must be what a killed run left of one record, and nothing of anybody else.
     fn check_torn(self, whole: &[u8], torn: &[u8], path: &Path) -> Result<(), FileError> {
         let torn = if whole.is_empty() { torn.strip_prefix(MARK).unwrap_or(torn) } else { torn };
-        let header = json::ScanView::COLUMNS.join(",");
+        let header = json::ScanView::header().join(",");
         let ours = match self {
             Self::Ndjson => begins(torn, format!("{{\"schema\":\"{}\"", json::ScanView::SCHEMA).as_bytes()),
             Self::Csv if whole.is_empty() => begins(torn, header.as_bytes()),
@@ -255,11 +255,11 @@ fn of_csv(text: &[u8]) -> Result<HashSet<Uuid>, Amiss> {
     let mut records = reader.byte_records();
     match records.next() {
         None => return Ok(HashSet::new()),
-        Some(Ok(header)) if header.iter().eq(json::ScanView::COLUMNS.iter().map(|name| name.as_bytes())) => {}
+        Some(Ok(header)) if header.iter().eq(json::ScanView::header().iter().map(|name| name.as_bytes())) => {}
         Some(_) => return Err((1, "header of a scan")),
     }
     let cell = |record: &csv::ByteRecord, name| {
-        let at = json::ScanView::COLUMNS.iter().position(|column| *column == name)?;
+        let at = json::ScanView::header().iter().position(|column| *column == name)?;
         record.get(at).map(<[u8]>::to_vec)
     };
     let read = |record: csv::Result<csv::ByteRecord>| {

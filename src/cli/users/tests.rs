@@ -77,13 +77,3 @@ fn only_whole_ids_are_denied() {
     assert_eq!(denied("cafe").as_deref(), Ok("cafe"));
     assert_eq!(denied(" "), Err((ExitClass::Usage, "users.empty-id")));
 }
-
-#[test]
-fn a_span_has_two_units_at_most() {
-    let after = |seconds: i64| span(Timestamp::UNIX_EPOCH, Timestamp::from_second(seconds).unwrap());
-    let spans = [(-5, "0s"), (0, "0s"), (59, "59s"), (60, "1m"), (61, "1m 1s"), (3_600, "1h"), (3_659, "1h")];
-    let longer = [(12_000, "3h 20m"), (86_400, "1d"), (86_400 * 40 + 7_200, "40d 2h"), (86_400 + 60, "1d")];
-    for (seconds, text) in spans.into_iter().chain(longer) {
-        assert_eq!(after(seconds), text, "{seconds}");
-    }
-}

@@ -3,7 +3,11 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{At, Ms, Schema};
+use super::{At, Ms, Schema, cells::text};
+use crate::cli::{
+    printer::{Column, Printable},
+    table::{Cell, Style},
+};
 
 /// One exchange.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -47,4 +51,48 @@ pub struct Tlv {
     pub length: usize,
     /// In hex.
     pub value: String,
+}
+
+impl Printable for Exchanged {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::csv("at", |one| one.at.to_string()),
+        Column::csv("reader", |one| one.reader.clone()),
+        Column::csv("number", |one| one.number.to_string()),
+        Column::csv("secure", |one| one.secure.to_string()),
+        Column::both("command", |one| one.command.clone(), 1, "COMMAND", |one| Cell::new(&one.command, Style::Dim)),
+        Column::both("data", |one| one.data.clone(), 2, "ANSWER", |one| one.data.as_str().into()),
+        Column::both("status", |one| one.status.clone(), 3, "STATUS", |one| Cell::new(&one.status, one.style())),
+        Column::both(
+            "meaning",
+            |one| one.meaning.clone(),
+            4,
+            "MEANING",
+            |one| {
+                let wanted = match one.as_expected {
+                    Some(false) => format!(", not {}", one.expected.join(" or ")),
+                    _ => String::new(),
+                };
+                Cell::new(format!("{}{wanted}", one.meaning), one.style())
+            },
+        ),
+        Column::csv("expected", |one| one.expected.join(",")),
+        Column::csv("as_expected", |one| text(one.as_expected.as_ref())),
+        Column::both(
+            "ms",
+            |one| one.ms.0.to_string(),
+            5,
+            "MS",
+            |one| Cell::new(format!("{} ms", one.ms.0), Style::Dim),
+        ),
+    ];
+}
+
+impl Exchanged {
+    const fn style(&self) -> Style {
+        match self.as_expected {
+            Some(true) => Style::Good,
+            Some(false) => Style::Bad,
+            None => Style::Plain,
+        }
+    }
 }

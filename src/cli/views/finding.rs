@@ -6,7 +6,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Ms, Schema};
+use super::{
+    Ms, Schema,
+    cells::{text, word},
+};
+use crate::cli::{
+    printer::{Column, Printable},
+    table::{Cell, Style},
+};
 
 /// What one probe found.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -48,4 +55,44 @@ pub enum Severity {
     Warning,
     /// It does not work.
     Fault,
+}
+
+impl Printable for FindingView {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both(
+            "probe",
+            |finding| finding.probe.clone(),
+            1,
+            "PROBE",
+            |finding| format!("{}{}", "  ".repeat(finding.depth), finding.probe).into(),
+        ),
+        Column::csv("subject", |finding| text(finding.subject.as_ref())),
+        Column::csv("depth", |finding| finding.depth.to_string()),
+        Column::both("severity", |finding| word(&finding.severity), 2, "SEVERITY", |finding| finding.severity.cell()),
+        Column::both(
+            "code",
+            |finding| text(finding.code.as_ref()),
+            4,
+            "CODE",
+            |finding| Cell::new(text(finding.code.as_ref()), Style::Dim),
+        ),
+        Column::both("what", |finding| finding.what.clone(), 3, "FOUND", |finding| finding.what.as_str().into()),
+        Column::csv("remedy", |finding| text(finding.remedy.as_ref())),
+        Column::csv("command", |finding| text(finding.command.as_ref())),
+        Column::csv("facts", |finding| serde_json::to_string(&finding.facts).unwrap_or_default()),
+        Column::csv("took_ms", |finding| finding.took_ms.0.to_string()),
+    ];
+}
+
+impl Severity {
+    /// The word in its colour.
+    pub fn cell(self) -> Cell {
+        let (word, style) = match self {
+            Self::Ok => ("ok", Style::Good),
+            Self::Note => ("-", Style::Dim),
+            Self::Warning => ("warning", Style::Warning),
+            Self::Fault => ("FAULT", Style::Bad),
+        };
+        Cell::new(word, style)
+    }
 }

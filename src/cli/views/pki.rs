@@ -3,7 +3,14 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{At, Schema};
+use super::{
+    At, Schema,
+    cells::{seconds, text, word},
+};
+use crate::cli::{
+    printer::{Column, Printable},
+    table::{Cell, Style},
+};
 
 /// One file of the folder `pki`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -56,4 +63,49 @@ pub enum PkiState {
     NotYetValid,
     /// It cannot be read, others may read it, or key and certificate do not match.
     Broken,
+}
+
+impl Printable for Pki {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("file", |pki| pki.file.clone(), 1, "FILE", |pki| pki.file.as_str().into()),
+        Column::csv("kind", |pki| word(&pki.kind)),
+        Column::both("class", |pki| text(pki.class.as_ref()), 2, "CLASS", |pki| text(pki.class.as_ref()).into()),
+        Column::both(
+            "subject",
+            |pki| text(pki.subject.as_ref()),
+            3,
+            "SUBJECT",
+            |pki| text(pki.subject.as_ref()).into(),
+        ),
+        Column::csv("serial", |pki| text(pki.serial.as_ref())),
+        Column::csv("not_before", |pki| text(pki.not_before.as_ref())),
+        Column::both(
+            "not_after",
+            |pki| text(pki.not_after.as_ref()),
+            5,
+            "UNTIL",
+            |pki| pki.not_after.map(|at| seconds(at.0)).unwrap_or_default(),
+        ),
+        Column::both("state", |pki| word(&pki.state), 4, "STATE", |pki| pki.state.cell()),
+        Column::both(
+            "new",
+            |pki| pki.new.to_string(),
+            6,
+            "",
+            |pki| {
+                if pki.new { Cell::new("new", Style::Strong) } else { Cell::default() }
+            },
+        ),
+    ];
+}
+
+impl PkiState {
+    fn cell(self) -> Cell {
+        let style = match self {
+            Self::Valid => Style::Good,
+            Self::Expiring => Style::Warning,
+            Self::Expired | Self::NotYetValid | Self::Broken => Style::Bad,
+        };
+        Cell::new(word(&self).replace('_', " "), style)
+    }
 }

@@ -4,10 +4,19 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{At, Schema};
-use crate::api::{
-    User,
-    v1::{self, Role, TokenStatus},
+use super::{
+    At, Schema,
+    cells::{seconds, text, user_fields, word},
+};
+use crate::{
+    api::{
+        User,
+        v1::{self, Role, TokenStatus},
+    },
+    cli::{
+        printer::{Column, Printable},
+        table::{Cell, Style},
+    },
 };
 
 /// A server that was made or that runs.
@@ -118,4 +127,160 @@ pub struct Import {
     pub changed: u64,
     /// Users that were there already, the same.
     pub unchanged: u64,
+}
+
+impl Printable for ServerState {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("store", |state| state.store.clone(), 1, "STORE", |state| state.store.as_str().into()),
+        Column::both(
+            "listening",
+            |state| text(state.listening.as_ref()),
+            2,
+            "LISTENING",
+            |state| text(state.listening.as_ref()).into(),
+        ),
+        Column::both(
+            "terminal",
+            |state| text(state.terminal.as_ref()),
+            3,
+            "TERMINAL",
+            |state| text(state.terminal.as_ref()).into(),
+        ),
+        Column::both(
+            "new",
+            |state| text(state.new.as_ref()),
+            4,
+            "",
+            |state| {
+                if state.new == Some(true) { Cell::new("new", Style::Strong) } else { Cell::default() }
+            },
+        ),
+    ];
+
+    fn line(&self) -> Vec<Cell> {
+        let at = text(self.listening.as_ref());
+        vec![Cell::new(format!("listening on {at}"), Style::Good), Cell::new(&self.store, Style::Dim)]
+    }
+}
+
+impl Printable for Audit {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both(
+            "whole",
+            |audit| audit.whole.to_string(),
+            1,
+            "AUDIT LOG",
+            |audit| {
+                if audit.whole { Cell::new("whole", Style::Good) } else { Cell::new("NOT WHOLE", Style::Bad) }
+            },
+        ),
+        Column::both(
+            "records",
+            |audit| audit.records.to_string(),
+            2,
+            "RECORDS",
+            |audit| audit.records.to_string().into(),
+        ),
+        Column::both("head", |audit| audit.head.clone(), 3, "HEAD", |audit| Cell::new(&audit.head, Style::Dim)),
+        Column::both(
+            "first_bad",
+            |audit| text(audit.first_bad.as_ref()),
+            4,
+            "FIRST BAD RECORD",
+            |audit| text(audit.first_bad.as_ref()).into(),
+        ),
+        Column::both("what", |audit| text(audit.what.as_ref()), 5, "WHAT", |audit| text(audit.what.as_ref()).into()),
+    ];
+}
+
+impl Printable for ServerUserView {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("id", |one| one.user.id.clone(), 1, "USER", |one| Cell::new(&one.user.id, Style::Strong)),
+        Column::both("name", |one| one.user.name.clone(), 2, "NAME", |one| one.user.name.as_str().into()),
+        Column::both(
+            "fields",
+            |one| user_fields(Some(&one.user)),
+            3,
+            "FIELDS",
+            |one| {
+                let fields: Vec<_> = one.user.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                Cell::new(fields.join(", "), Style::Dim)
+            },
+        ),
+    ];
+}
+
+impl Printable for ServerToken {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both(
+            "token_id",
+            |token| token.token_id.to_string(),
+            1,
+            "TOKEN",
+            |token| token.token_id.to_string().into(),
+        ),
+        Column::both(
+            "user_id",
+            |token| token.user_id.clone(),
+            2,
+            "USER",
+            |token| Cell::new(&token.user_id, Style::Strong),
+        ),
+        Column::both("status", |token| word(&token.status), 3, "STATUS", |token| status(token.status)),
+        Column::both(
+            "reason",
+            |token| text(token.reason.as_ref()),
+            6,
+            "REASON",
+            |token| text(token.reason.as_ref()).into(),
+        ),
+        Column::both("changed", |token| token.changed.to_string(), 4, "SINCE", |token| seconds(token.changed.0)),
+        Column::both(
+            "counter",
+            |token| text(token.counter.as_ref()),
+            5,
+            "COUNTER",
+            |token| text(token.counter.as_ref()).into(),
+        ),
+    ];
+}
+
+fn status(status: TokenStatus) -> Cell {
+    let style = match status {
+        TokenStatus::Active => Style::Good,
+        TokenStatus::Suspended => Style::Warning,
+        TokenStatus::Lost | TokenStatus::Revoked => Style::Bad,
+    };
+    Cell::new(word(&status), style)
+}
+
+impl Printable for ServerTerminal {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("name", |one| one.name.clone(), 1, "TERMINAL", |one| Cell::new(&one.name, Style::Strong)),
+        Column::both("role", |one| word(&one.role), 2, "ROLE", |one| word(&one.role).into()),
+        Column::both(
+            "revoked",
+            |one| one.revoked.to_string(),
+            4,
+            "",
+            |one| {
+                if one.revoked { Cell::new("revoked", Style::Bad) } else { Cell::default() }
+            },
+        ),
+        Column::both("added", |one| one.added.to_string(), 3, "SINCE", |one| seconds(one.added.0)),
+    ];
+}
+
+impl Printable for Import {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("created", |one| one.created.to_string(), 1, "CREATED", |one| one.created.to_string().into()),
+        Column::both("changed", |one| one.changed.to_string(), 2, "CHANGED", |one| one.changed.to_string().into()),
+        Column::both(
+            "unchanged",
+            |one| one.unchanged.to_string(),
+            3,
+            "UNCHANGED",
+            |one| one.unchanged.to_string().into(),
+        ),
+    ];
 }

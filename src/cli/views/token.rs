@@ -4,9 +4,16 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{At, ProofView, Schema};
+use super::{
+    At, ProofView, Schema,
+    cells::{error_code, error_message, failed, holder, text, user_fields, user_id, user_name, word, yes},
+};
 use crate::{
     api::{User, v1::TokenStatus},
+    cli::{
+        printer::{Column, Printable},
+        table::{Cell, Style},
+    },
     failure::ErrorObject,
     token::select::LifeCycle,
 };
@@ -163,4 +170,124 @@ pub enum TokenModeView {
     Open,
     /// It tells its id in the channel only.
     Private,
+}
+
+impl Printable for TokenChange {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::csv("at", |change| change.at.to_string()),
+        Column::both("reader", |change| change.reader.clone(), 5, "READER", |change| change.reader.as_str().into()),
+        Column::both(
+            "token_id",
+            |change| text(change.token_id.as_ref()),
+            1,
+            "TOKEN",
+            |change| Cell::new(text(change.token_id.as_ref()), Style::Dim),
+        ),
+        Column::both("action", |change| word(&change.action), 2, "ACTION", |change| word(&change.action).into()),
+        Column::both("result", |change| word(&change.result), 3, "RESULT", |change| change.result.cell()),
+        Column::both("state", |change| word(&change.state), 4, "STATE", |change| change.state.cell()),
+        Column::csv("user_id", |change| user_id(change.user.as_ref())),
+        Column::csv("user_name", |change| user_name(change.user.as_ref())),
+        Column::csv("user_fields", |change| user_fields(change.user.as_ref())),
+        Column::csv("server", |change| change.server.as_ref().map(word).unwrap_or_default()),
+    ];
+}
+
+impl Printable for TokenView {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("reader", |token| token.reader.clone(), 1, "READER", |token| token.reader.as_str().into()),
+        Column::csv("atr", |token| text(token.atr.as_ref())),
+        Column::both("state", |token| word(&token.state), 2, "STATE", |token| token.state.cell()),
+        Column::both(
+            "mode",
+            |token| token.mode.as_ref().map(word).unwrap_or_default(),
+            3,
+            "MODE",
+            |token| token.mode.as_ref().map(word).unwrap_or_default().into(),
+        ),
+        Column::csv("version", |token| token.version.clone()),
+        Column::both(
+            "token_id",
+            |token| text(token.token_id.as_ref()),
+            4,
+            "TOKEN",
+            |token| Cell::new(text(token.token_id.as_ref()), Style::Dim),
+        ),
+        Column::csv("set_id", |token| text(token.set_id.as_ref())),
+        Column::csv("ecka_kvn", |token| text(token.ecka_kvn.as_ref())),
+        Column::csv("ca_id", |token| text(token.ca_id.as_ref())),
+        Column::both("authenticated", |token| text(token.authenticated.as_ref()), 6, "RESULT", Self::result),
+        Column::both(
+            "user_id",
+            |token| user_id(token.user.as_ref()),
+            5,
+            "USER",
+            |token| user_id(token.user.as_ref()).into(),
+        ),
+        Column::csv("user_name", |token| user_name(token.user.as_ref())),
+        Column::csv("user_fields", |token| user_fields(token.user.as_ref())),
+        Column::csv("error_code", |token| error_code(token.error.as_ref())),
+        Column::csv("error_message", |token| error_message(token.error.as_ref())),
+        Column::csv("proof_counter", |token| ProofView::counter(token.proof.as_ref())),
+        Column::csv("proof_nonce_source", |token| ProofView::nonce_source(token.proof.as_ref())),
+        Column::csv("proof_cose", |token| ProofView::cose(token.proof.as_ref())),
+    ];
+
+    fn details(&self) -> Vec<(&'static str, Cell)> {
+        let mut details = vec![("reader", self.reader.as_str().into()), ("state", self.state.cell())];
+        let known = [
+            ("mode", self.mode.as_ref().map(word)),
+            ("token", self.token_id.map(|id| id.to_string())),
+            ("set", self.set_id.clone()),
+            ("protocol", Some(self.version.clone())),
+            ("ECKA key", self.ecka_kvn.clone()),
+            ("trusts CA", self.ca_id.clone()),
+            ("ATR", self.atr.clone()),
+        ];
+        details.extend(known.into_iter().filter_map(|(label, value)| Some((label, Cell::from(value?)))));
+        if let Some(authenticated) = self.authenticated {
+            details.push(("authenticated", yes(authenticated)));
+        }
+        if let Some(error) = &self.error {
+            details.push(("because", failed(error)));
+        }
+        details.extend(self.user.as_ref().map(holder).unwrap_or_default());
+        if let Some(proof) = &self.proof {
+            details.push(("signatures", proof.counter.to_string().into()));
+        }
+        details
+    }
+}
+
+impl TokenView {
+    fn result(&self) -> Cell {
+        match (&self.error, self.authenticated) {
+            (Some(error), _) => failed(error),
+            (None, Some(authenticated)) => yes(authenticated),
+            (None, None) => Cell::default(),
+        }
+    }
+}
+
+impl TokenChanged {
+    fn cell(self) -> Cell {
+        let style = match self {
+            Self::Done => Style::Good,
+            Self::Unchanged => Style::Dim,
+            Self::Planned => Style::Warning,
+        };
+        Cell::new(word(&self), style)
+    }
+}
+
+impl TokenState {
+    fn cell(self) -> Cell {
+        let style = match self {
+            Self::Issued => Style::Good,
+            Self::Blank | Self::Personalised => Style::Plain,
+            Self::Blocked => Style::Warning,
+            Self::Terminated => Style::Bad,
+        };
+        Cell::new(word(&self), style)
+    }
 }

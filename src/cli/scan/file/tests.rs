@@ -89,7 +89,7 @@ fn what_is_no_such_file_is_left_alone() {
         ("scan.out-unwritable", 73)
     );
     assert_eq!(code(Records::open(&path, OutputFormat::Text, true)), ("scan.out-form", 2));
-    let header = json::ScanView::COLUMNS.join(",");
+    let header = json::ScanView::header().join(",");
     let mut refused = read(1, "");
     refused.authenticated.token = false;
     let (one, second) = (format!("{header}\n{}", csv_of(&read(1, "Ada"))), csv_of(&read(2, "Ada")));

@@ -9,7 +9,7 @@ use std::{
 use super::*;
 use crate::{
     api::v1::{Role, TokenStatus},
-    cli::printer::{OutputOptions, Printable, Printer},
+    cli::printer::{OutputOptions, Printable, Printer, column::places},
     config::OutputFormat,
 };
 
@@ -38,6 +38,8 @@ fn printed(format: OutputFormat, print: impl FnOnce(&mut Printer)) -> String {
 
 /// JSON by line, csv, a table, lines as they come, and the object alone.
 fn forms<T: Printable>(objects: &[T]) -> String {
+    let places = places::<T>();
+    assert!(places.iter().copied().eq(1..=places.len()), "two columns in one place: {places:?}");
     let mut text = printed(OutputFormat::Ndjson, |out| out.list(objects, "").unwrap());
     text += &printed(OutputFormat::Csv, |out| out.list(objects, "").unwrap());
     text += &printed(OutputFormat::Text, |out| out.list(objects, "").unwrap());
@@ -120,7 +122,8 @@ fn entries() -> Vec<UserEntry> {
         authenticated: false,
         ..entry.clone()
     };
-    [entry, lone].map(UserEntry::from).into()
+    let now = at() + jiff::SignedDuration::from_mins(200);
+    [entry, lone].map(|entry| UserEntry::new(entry, now)).into()
 }
 
 fn events() -> Vec<EventView> {
@@ -307,7 +310,7 @@ fn all() -> String {
     add("rotation-state", forms(&[state]));
     let (set, successor) = ("0011223344556677".to_owned(), "8899aabbccddeeff".to_owned());
     let (schema, tokens, done, left) = (Schema::default(), 9, 4, 5);
-    add("set-rotation", forms(&[SetRotation { schema, set, successor, tokens, done, left, finished: true }]));
+    add("set-rotation", forms(&[SetRotationView { schema, set, successor, tokens, done, left, finished: true }]));
     add("pki", forms(&files()));
     let server = |new| {
         let (schema, listening, terminal) = (Schema::default(), Some("[::1]:8443".into()), Some("t".into()));

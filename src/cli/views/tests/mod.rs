@@ -2,8 +2,12 @@ mod forms;
 
 use super::*;
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
+use uuid::Uuid;
+
+use crate::{api::User, failure::ErrorObject, terminal::presence};
 
 /// Whether this object is one of that schema.
 fn validate(name: &str, object: &Value) -> Result<(), String> {
@@ -153,7 +157,7 @@ fn the_example_of_an_entry_of_the_list() {
     let example = json!({"schema":"rollcall.user/1","token_id":"0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e",
         "user":{"id":"7","name":"Ann","fields":{"team":"red"}},"reader":"R","since":"2026-11-22T15:04:05.123Z",
         "last_seen":"2026-11-22T15:04:05.123Z","state":"present","source":"card","authenticated":true});
-    is_printed_as(&UserEntry::from(entry), &example, &[]);
+    is_printed_as(&UserEntry::new(entry, at()), &example, &[]);
 }
 
 #[test]

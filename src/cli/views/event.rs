@@ -1,0 +1,93 @@
+//! What happened at a terminal.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{
+    At, Schema,
+    cells::{error_code, error_message, failed, seconds, text, user_fields, user_id, user_name, word},
+};
+use crate::{
+    cli::{
+        printer::{Column, Printable},
+        table::{Cell, Style},
+    },
+    terminal::presence::{self, EventKind},
+};
+
+/// Something that happened.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Event")]
+pub struct EventView {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The event.
+    #[serde(flatten)]
+    pub event: presence::Event,
+}
+
+impl From<presence::Event> for EventView {
+    fn from(event: presence::Event) -> Self {
+        Self { schema: Schema::default(), event }
+    }
+}
+
+impl Printable for EventView {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::csv("seq", |one| one.event.seq.to_string()),
+        Column::both("at", |one| At(one.event.at).to_string(), 1, "AT", |one| seconds(one.event.at)),
+        Column::both("event", |one| word(&one.event.event), 2, "EVENT", |one| kind(one.event.event)),
+        Column::both(
+            "reader",
+            |one| text(one.event.reader.as_ref()),
+            5,
+            "READER",
+            |one| text(one.event.reader.as_ref()).into(),
+        ),
+        Column::both(
+            "token_id",
+            |one| text(one.event.token_id.as_ref()),
+            6,
+            "TOKEN",
+            |one| Cell::new(text(one.event.token_id.as_ref()), Style::Dim),
+        ),
+        Column::both(
+            "user_id",
+            |one| user_id(one.event.user.as_ref()),
+            3,
+            "USER",
+            |one| Cell::new(user_id(one.event.user.as_ref()), Style::Strong),
+        ),
+        Column::both(
+            "user_name",
+            |one| user_name(one.event.user.as_ref()),
+            4,
+            "NAME",
+            |one| user_name(one.event.user.as_ref()).into(),
+        ),
+        Column::csv("user_fields", |one| user_fields(one.event.user.as_ref())),
+        Column::csv("source", |one| one.event.source.as_ref().map(word).unwrap_or_default()),
+        Column::csv("authenticated", |one| text(one.event.authenticated.as_ref())),
+        Column::both(
+            "reason",
+            |one| one.event.reason.as_ref().map(word).unwrap_or_default(),
+            7,
+            "WHY",
+            |one| {
+                let reason = || one.event.reason.as_ref().map(word).unwrap_or_default().into();
+                one.event.error.as_ref().map_or_else(reason, failed)
+            },
+        ),
+        Column::csv("error_code", |one| error_code(one.event.error.as_ref())),
+        Column::csv("error_message", |one| error_message(one.event.error.as_ref())),
+    ];
+}
+
+fn kind(kind: EventKind) -> Cell {
+    let style = match kind {
+        EventKind::Arrived | EventKind::ServiceBack => Style::Good,
+        EventKind::Refused | EventKind::ServiceLost => Style::Bad,
+        EventKind::Left | EventKind::ReaderAdded | EventKind::ReaderRemoved => Style::Plain,
+    };
+    Cell::new(word(&kind), style)
+}

@@ -1,0 +1,113 @@
+//! The current user list, and who is refused here.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{
+    At, Schema,
+    cells::{holder, seconds, span, user_fields, word, yes},
+};
+use crate::{
+    cli::{
+        printer::{Column, Printable},
+        table::{Cell, Style},
+    },
+    terminal::presence,
+};
+
+/// One entry of the current user list.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct UserEntry {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The entry.
+    #[serde(flatten)]
+    pub entry: presence::Entry,
+    /// The moment at which it is shown, for people.
+    #[serde(skip)]
+    now: Timestamp,
+}
+
+impl UserEntry {
+    /// As it is shown at this moment.
+    pub fn new(entry: presence::Entry, now: Timestamp) -> Self {
+        Self { schema: Schema::default(), entry, now }
+    }
+
+    /// `2026-11-22T15:04:05Z (3h 20m ago)`
+    fn ago(&self, at: Timestamp) -> Cell {
+        format!("{at:.0} ({} ago)", span(at, self.now)).into()
+    }
+}
+
+/// A user or token that is refused here.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Denied {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The id of the user, or the token id.
+    pub id: String,
+}
+
+impl Printable for UserEntry {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both(
+            "token_id",
+            |one| one.entry.token_id.to_string(),
+            7,
+            "TOKEN",
+            |one| Cell::new(one.entry.token_id.to_string(), Style::Dim),
+        ),
+        Column::both(
+            "user_id",
+            |one| one.entry.user.id.clone(),
+            1,
+            "USER",
+            |one| Cell::new(&one.entry.user.id, Style::Strong),
+        ),
+        Column::both(
+            "user_name",
+            |one| one.entry.user.name.clone(),
+            2,
+            "NAME",
+            |one| one.entry.user.name.as_str().into(),
+        ),
+        Column::csv("user_fields", |one| user_fields(Some(&one.entry.user))),
+        Column::both("reader", |one| one.entry.reader.clone(), 6, "READER", |one| one.entry.reader.as_str().into()),
+        Column::both("since", |one| At(one.entry.since).to_string(), 4, "SINCE", |one| seconds(one.entry.since)),
+        Column::text(5, "FOR", |one| span(one.entry.since, one.now).into()),
+        Column::csv("last_seen", |one| At(one.entry.last_seen).to_string()),
+        Column::both("state", |one| word(&one.entry.state), 3, "STATE", |one| state(one.entry.state)),
+        Column::csv("source", |one| word(&one.entry.source)),
+        Column::csv("authenticated", |one| one.entry.authenticated.to_string()),
+    ];
+
+    fn details(&self) -> Vec<(&'static str, Cell)> {
+        let entry = &self.entry;
+        let mut details = holder(&entry.user);
+        details.extend([
+            ("token", entry.token_id.to_string().into()),
+            ("reader", entry.reader.as_str().into()),
+            ("state", word(&entry.state).into()),
+            ("since", self.ago(entry.since)),
+            ("last seen", self.ago(entry.last_seen)),
+            ("source", word(&entry.source).into()),
+            ("authenticated", yes(entry.authenticated)),
+        ]);
+        details
+    }
+}
+
+fn state(state: presence::EntryState) -> Cell {
+    let style = match state {
+        presence::EntryState::Present => Style::Good,
+        presence::EntryState::Unconfirmed => Style::Warning,
+    };
+    Cell::new(word(&state), style)
+}
+
+impl Printable for Denied {
+    const COLUMNS: &'static [Column<Self>] =
+        &[Column::both("id", |denied| denied.id.clone(), 1, "DENIED", |denied| Cell::new(&denied.id, Style::Strong))];
+}
