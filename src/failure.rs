@@ -85,6 +85,68 @@ impl ExitClass {
     }
 }
 
+/// What to do about a failure, in words, and the command to type, where it is one that can be typed.
+///
+/// It reads as its text, which holds the command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remedy {
+    /// For people: one line, without a full stop.
+    pub text: String,
+    /// What to type of it.
+    pub command: Option<ShellCommand>,
+}
+
+impl Remedy {
+    /// Type this.
+    pub fn run(command: impl Into<String>) -> Self {
+        let text = command.into();
+        Self { command: Some(ShellCommand(text.clone())), text }
+    }
+
+    /// Type this; before it stands why, or when.
+    pub fn with(words: &str, command: impl Into<String>) -> Self {
+        let remedy = Self::run(command);
+        Self { text: format!("{words}: {}", remedy.text), ..remedy }
+    }
+
+    /// And what else is to be done.
+    #[must_use]
+    pub fn and(self, words: &str) -> Self {
+        Self { text: format!("{}; {words}", self.text), ..self }
+    }
+}
+
+impl<T: Into<String>> From<T> for Remedy {
+    /// Words, without a command.
+    fn from(text: T) -> Self {
+        Self { text: text.into(), command: None }
+    }
+}
+
+impl std::ops::Deref for Remedy {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl std::fmt::Display for Remedy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A line for a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShellCommand(String);
+
+impl std::fmt::Display for ShellCommand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A failure as it is shown: every error enum of the library turns into one of these at its edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -95,7 +157,7 @@ pub struct Failure {
     /// What happened, one line, without a full stop.
     pub message: String,
     /// What to do about it, where anything can be done.
-    pub hint: Option<String>,
+    pub hint: Option<Remedy>,
 }
 
 impl Failure {
@@ -106,14 +168,18 @@ impl Failure {
 
     /// With what to do about it.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub fn hint(mut self, hint: impl Into<Remedy>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// The three values that a failed outcome carries in JSON.
     pub fn to_json(&self) -> ErrorObject {
-        ErrorObject { code: self.code.to_owned(), message: self.message.clone(), hint: self.hint.clone() }
+        ErrorObject {
+            code: self.code.to_owned(),
+            message: self.message.clone(),
+            hint: self.hint.as_ref().map(|hint| hint.text.clone()),
+        }
     }
 }
 
@@ -151,6 +217,17 @@ pub struct ErrorObject {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_remedy_says_all_and_knows_what_to_type_of_it() {
+        let parts = |remedy: Remedy| (remedy.text, remedy.command.map(|command| command.to_string()));
+        assert_eq!(parts("lay it flat; another port".into()), ("lay it flat; another port".to_owned(), None));
+        assert_eq!(parts(Remedy::run("df")), ("df".to_owned(), Some("df".to_owned())));
+        assert_eq!(
+            parts(Remedy::with("if it stays so", "sudo x; y").and("then another reader")),
+            ("if it stays so: sudo x; y; then another reader".to_owned(), Some("sudo x; y".to_owned()))
+        );
+    }
 
     #[test]
     fn the_status_of_a_run_over_several() {

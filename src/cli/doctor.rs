@@ -11,7 +11,7 @@ use super::json::{FindingView, Ms, Schema, Severity};
 use super::printer::{OutputOptions, Printer};
 use super::table::{Cell, Style, line};
 use crate::config::{Global, OutputFormat, Settings};
-use crate::doctor::{self, Finding, ProbeContext, examine, remedy};
+use crate::doctor::{self, Finding, ProbeContext, examine};
 use crate::failure::{ExitClass, Failure};
 
 /// Runs every probe; the status is 1 when there is a fault.
@@ -84,8 +84,8 @@ fn object(depth: usize, finding: Finding) -> FindingView {
         },
         code: finding.code.map(str::to_owned),
         what: finding.message,
-        command: finding.remedy.as_deref().and_then(remedy::command).map(str::to_owned),
-        remedy: finding.remedy,
+        command: finding.remedy.as_ref().and_then(|remedy| remedy.command.as_ref()).map(ToString::to_string),
+        remedy: finding.remedy.map(|remedy| remedy.text),
         facts: finding.facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         took_ms: Ms::from(finding.took),
     }

@@ -188,7 +188,7 @@ fn list(home: &PkiDir, report: Option<&IssueReport>, now: Timestamp, out: &mut P
 fn trouble(item: &InventoryItem, now: Timestamp) -> Option<(String, Option<String>)> {
     if let Some(error) = item.error() {
         let failure = error.to_failure();
-        return Some((failure.message, failure.hint));
+        return Some((failure.message, failure.hint.map(|hint| hint.text)));
     }
     let facts = item.facts()?;
     let when = match facts.age(now) {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::shown;
-use crate::failure::{ExitClass, Failure};
+use crate::failure::{ExitClass, Failure, Remedy};
 use crate::files::word;
 
 /// Why the configuration cannot be used.
@@ -69,25 +69,29 @@ pub enum ConfigError {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let (class, code, hint) = match &error {
-            ConfigError::NoHome => (ExitClass::Config, "config.no-home", "set ROLLCALL_HOME to a folder".to_owned()),
-            ConfigError::Missing(_) => (ExitClass::Config, "config.missing", "name a file that is there".to_owned()),
+            ConfigError::NoHome => (ExitClass::Config, "config.no-home", "set ROLLCALL_HOME to a folder".into()),
+            ConfigError::Missing(_) => (ExitClass::Config, "config.missing", "name a file that is there".into()),
             ConfigError::Unreadable(path, _) => {
-                (ExitClass::Io, "config.unreadable", format!("look at it: ls -l {}", word(path)))
+                (ExitClass::Io, "config.unreadable", Remedy::with("look at it", format!("ls -l {}", word(path))))
             }
-            ConfigError::TooLong(_) => (ExitClass::Config, "config.too-long", "name a configuration file".to_owned()),
-            ConfigError::Writable(path) => {
-                (ExitClass::Config, "config.permissions", format!("take that away: chmod o-w {}", word(path)))
-            }
-            ConfigError::Exposed(path) => {
-                (ExitClass::Config, "config.permissions", format!("take that away: chmod 600 {}", word(path)))
-            }
+            ConfigError::TooLong(_) => (ExitClass::Config, "config.too-long", "name a configuration file".into()),
+            ConfigError::Writable(path) => (
+                ExitClass::Config,
+                "config.permissions",
+                Remedy::with("take that away", format!("chmod o-w {}", word(path))),
+            ),
+            ConfigError::Exposed(path) => (
+                ExitClass::Config,
+                "config.permissions",
+                Remedy::with("take that away", format!("chmod 600 {}", word(path))),
+            ),
             ConfigError::BadVariable { name, .. } => {
-                (ExitClass::Config, "config.bad-value", format!("correct it, or unset {name}"))
+                (ExitClass::Config, "config.bad-value", format!("correct it, or unset {name}").into())
             }
-            ConfigError::Syntax { .. } => (ExitClass::Config, "config.syntax", "the file has to be TOML".to_owned()),
-            ConfigError::UnknownKey { hint, .. } => (ExitClass::Config, "config.unknown-key", hint.clone()),
+            ConfigError::Syntax { .. } => (ExitClass::Config, "config.syntax", "the file has to be TOML".into()),
+            ConfigError::UnknownKey { hint, .. } => (ExitClass::Config, "config.unknown-key", hint.as_str().into()),
             ConfigError::BadValue { key, .. } => {
-                (ExitClass::Config, "config.bad-value", format!("correct or remove {key}"))
+                (ExitClass::Config, "config.bad-value", format!("correct or remove {key}").into())
             }
         };
         Self::new(class, code, error.to_string()).hint(hint)

@@ -119,7 +119,7 @@ fn refusals_name_line_key_and_remedy() {
     let refused = |text: &str| {
         let failure = parse(text).unwrap_err();
         assert_eq!(failure.class, ExitClass::Config);
-        (failure.code, failure.message, failure.hint.unwrap())
+        (failure.code, failure.message, failure.hint.unwrap().text)
     };
     let (code, message, hint) = refused("color = \"auto\"\n\noutptu = \"json\"");
     assert_eq!((code, message.as_str()), ("config.unknown-key", "config.toml:3: unknown key \"outptu\""));

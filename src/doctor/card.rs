@@ -18,6 +18,7 @@ use crate::{
         link::{Link, LinkError},
     },
     channel::scp03::{self, StaticKeys},
+    failure::Remedy,
     pki::PkiDir,
     reader::{
         ReaderState, Slot,
@@ -49,7 +50,7 @@ fn hung() -> Finding {
     Finding::fault(
         "reader.hung",
         "the reader, or the card in it, does not answer",
-        "take the card away; if it stays so, unplug the reader, then: sudo systemctl restart pcscd",
+        Remedy::with("take the card away; if it stays so, unplug the reader, then", "sudo systemctl restart pcscd"),
     )
 }
 
@@ -138,7 +139,7 @@ fn described(bytes: &[u8]) -> Finding {
         Err(error) => Finding::fault(
             "card.atr",
             format!("the card's answer to reset is none: {error}"),
-            "rollcall readers; then another card, to see whether it is the card or the reader",
+            Remedy::run("rollcall readers").and("then another card, to see whether it is the card or the reader"),
         ),
         Ok(parsed) if matches!(parsed.check, Check::Wrong | Check::Missing) => Finding::fault(
             "card.atr",
@@ -199,13 +200,15 @@ fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
         LinkError::Malformed(length) => Finding::fault(
             "link.truncated",
             format!("an answer came with {length} bytes: the reader or its driver cuts answers"),
-            "sudo apt install --only-upgrade libccid; then another reader",
+            Remedy::run("sudo apt install --only-upgrade libccid").and("then another reader"),
         ),
-        LinkError::ServiceLost => {
-            Finding::fault("pcsc.lost", "the PC/SC service went away meanwhile", "sudo systemctl restart pcscd")
-        }
+        LinkError::ServiceLost => Finding::fault(
+            "pcsc.lost",
+            "the PC/SC service went away meanwhile",
+            Remedy::run("sudo systemctl restart pcscd"),
+        ),
         LinkError::Other(name) => {
-            Finding::fault("card.error", format!("the reader reported: {name}"), "sudo dmesg | tail")
+            Finding::fault("card.error", format!("the reader reported: {name}"), Remedy::run("sudo dmesg | tail"))
         }
     }
 }
@@ -232,17 +235,21 @@ fn token(report: &ProbeReport, link: &mut dyn Link) -> Result<(Finding, Option<u
         LifeCycle::Blank if has_test_keys(link)? => Finding::warning(
             "token.test-keys",
             "the card is blank, and has GlobalPlatform's test keys, which everybody knows",
-            "give it keys of its own before it is used for more than a test: gp --lock",
+            Remedy::with("give it keys of its own before it is used for more than a test", "gp --lock"),
         ),
-        LifeCycle::Blank => Finding::warning("token.blank", "the card is blank", "rollcall enroll --id ID --name NAME"),
+        LifeCycle::Blank => {
+            Finding::warning("token.blank", "the card is blank", Remedy::run("rollcall enroll --id ID --name NAME"))
+        }
         LifeCycle::Personalised => Finding::warning(
             "token.unfinished",
             "the enrollment of this card was not finished",
             "run the same rollcall enroll once more",
         ),
-        LifeCycle::Blocked => {
-            Finding::fault("token.blocked", "the token was blocked by an administrator", "rollcall token unblock")
-        }
+        LifeCycle::Blocked => Finding::fault(
+            "token.blocked",
+            "the token was blocked by an administrator",
+            Remedy::run("rollcall token unblock"),
+        ),
         LifeCycle::Terminated => {
             Finding::fault("token.terminated", "the token was ended for ever", "enroll its holder on another card")
         }
@@ -259,7 +266,7 @@ fn issued(report: &ProbeReport, selected: &Selected) -> Finding {
         Ok(cas) if cas.iter().all(|ca| ca.key_identifier()[..8] != selected.ca_prefix) => Finding::fault(
             "token.other-authority",
             "the token belongs to another CA than this terminal",
-            "if the CA here has a successor, fetch it: rollcall pki renew",
+            Remedy::with("if the CA here has a successor, fetch it", "rollcall pki renew"),
         ),
         _ => Finding::good("a token in use"),
     }

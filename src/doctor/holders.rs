@@ -14,6 +14,8 @@ use std::{
 use serde_json::{Value, json};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::failure::Remedy;
+
 /// Where pcsc-lite of today's distributions listens, unless `PCSCLITE_CSOCK_NAME` names another place.
 const SOCKET: &str = "/run/pcscd/pcscd.comm";
 const AF_NETLINK: i32 = 16;
@@ -67,11 +69,11 @@ impl Holders {
     }
 
     /// What to type.
-    pub fn remedy(&self) -> String {
+    pub fn remedy(&self) -> Remedy {
         match self.seen.first() {
-            Some(one) => format!("kill {}", one.pid),
-            None if self.hidden => "run as root to see who: sudo -E rollcall doctor".to_owned(),
-            None => "rollcall doctor".to_owned(),
+            Some(one) => Remedy::run(format!("kill {}", one.pid)),
+            None if self.hidden => Remedy::with("run as root to see who", "sudo -E rollcall doctor"),
+            None => Remedy::run("rollcall doctor"),
         }
     }
 

@@ -7,7 +7,7 @@ use serde_json::Map;
 
 use super::{Finding, Probe, ProbeReport};
 use crate::{
-    failure::Failure,
+    failure::{Failure, Remedy},
     pki::{Age, CertificateClass, Content, Facts, InventoryItem, PkiDir},
 };
 
@@ -16,7 +16,13 @@ pub fn probe() -> Probe {
         name: "keys",
         subject: None,
         limit: Duration::from_secs(5),
-        silent: || Finding::fault("pki.slow", "the keys cannot be read in time", "see whether their disk answers: df"),
+        silent: || {
+            Finding::fault(
+                "pki.slow",
+                "the keys cannot be read in time",
+                Remedy::with("see whether their disk answers", "df"),
+            )
+        },
         work: Box::new(look),
     }
 }
@@ -55,8 +61,8 @@ fn trouble(item: &InventoryItem, now: Timestamp) -> Option<Finding> {
 fn aged(file: &str, facts: &Facts, now: Timestamp) -> Option<Finding> {
     let (begin, end) = (facts.not_before, facts.not_after);
     // A CA cannot be renewed in place.
-    let remedy =
-        if facts.class == CertificateClass::Authority { "rollcall pki rotate-ca" } else { "rollcall pki renew" };
+    let authority = facts.class == CertificateClass::Authority;
+    let remedy = Remedy::run(if authority { "rollcall pki rotate-ca" } else { "rollcall pki renew" });
     match facts.age(now) {
         Age::Valid => None,
         Age::Expiring => Some(Finding::warning("pki.expiring", format!("{file} ends at {end}"), remedy)),
@@ -64,7 +70,7 @@ fn aged(file: &str, facts: &Facts, now: Timestamp) -> Option<Finding> {
         Age::NotYetValid => Some(Finding::fault(
             "pki.clock",
             format!("{file} is valid only from {begin}, which is later than the clock says"),
-            "sudo timedatectl set-ntp true",
+            Remedy::run("sudo timedatectl set-ntp true"),
         )),
     }
 }

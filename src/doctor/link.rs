@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     card::link::{Link, LinkError, Sensitivity},
+    failure::Remedy,
     files::word,
     token::constants::AID,
 };
@@ -117,13 +118,13 @@ pub fn measure(link: &mut dyn Link, subject: &Subject<'_>, memory: &LinkMemory) 
 
 /// What is wrong with the link by itself.
 fn judge(trips: &RoundTrips, sizes: &Sizes) -> Option<Finding> {
-    const OTHER_READER: &str = "sudo apt install --only-upgrade libccid; then another reader";
+    let other_reader = || Remedy::run("sudo apt install --only-upgrade libccid").and("then another reader");
     let cut = |what, length| format!("{what} of more than {length} bytes of data do not come through");
     if sizes.command < COMMAND_NEEDED {
-        return Some(Finding::fault("link.truncated", cut("commands", sizes.command), OTHER_READER));
+        return Some(Finding::fault("link.truncated", cut("commands", sizes.command), other_reader()));
     }
     if let Some(length) = sizes.answer.filter(|length| *length < ANSWER_NEEDED) {
-        return Some(Finding::fault("link.truncated", cut("answers", length), OTHER_READER));
+        return Some(Finding::fault("link.truncated", cut("answers", length), other_reader()));
     }
     if trips.errors > 0 {
         let (errors, all) = (trips.errors, trips.errors + trips.times.len());

@@ -10,7 +10,6 @@ mod keys;
 mod link;
 mod memory;
 mod readers;
-pub mod remedy;
 mod server;
 mod service;
 mod state;
@@ -29,7 +28,11 @@ use std::{
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{config::Settings, failure::Failure, terminal::thread::no_thread};
+use crate::{
+    config::Settings,
+    failure::{Failure, Remedy},
+    terminal::thread::no_thread,
+};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,8 +60,8 @@ pub struct Finding {
     pub code: Option<&'static str>,
     /// One line, without a full stop.
     pub message: String,
-    /// What to do, a command to type where there is one.
-    pub remedy: Option<String>,
+    /// What to do, and the command to type, where there is one.
+    pub remedy: Option<Remedy>,
     /// What was measured or read on the way.
     pub facts: BTreeMap<&'static str, Value>,
     /// How long the probe ran until then.
@@ -82,12 +85,12 @@ impl Finding {
     }
 
     /// It works, and should not stay so.
-    pub fn warning(code: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn warning(code: &'static str, message: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
         Self { remedy: Some(remedy.into()), ..Self::of(Verdict::Warning, Some(code), message.into()) }
     }
 
     /// It does not work.
-    pub fn fault(code: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn fault(code: &'static str, message: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
         Self { remedy: Some(remedy.into()), ..Self::of(Verdict::Fault, Some(code), message.into()) }
     }
 
@@ -103,7 +106,7 @@ impl From<Failure> for Finding {
     /// What other commands would fail with.
     fn from(failure: Failure) -> Self {
         let mut found = Self::of(Verdict::Fault, Some(failure.code), failure.message);
-        found.remedy = Some(failure.hint.unwrap_or_else(|| "report it: it is a fault of rollcall".to_owned()));
+        found.remedy = Some(failure.hint.unwrap_or_else(|| "report it: it is a fault of rollcall".into()));
         found
     }
 }

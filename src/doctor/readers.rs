@@ -3,7 +3,10 @@
 use std::{fs, path::Path, time::Duration};
 
 use super::{Finding, Probe, ProbeReport, card};
-use crate::{failure::Failure, reader::ReaderState};
+use crate::{
+    failure::{Failure, Remedy},
+    reader::ReaderState,
+};
 
 /// So many readers pcsc-lite knows at one time.
 const READERS_MAX: usize = 16;
@@ -17,7 +20,9 @@ pub fn probe(all: Vec<ReaderState>) -> Probe {
         name: "readers",
         subject: None,
         limit: Duration::from_secs(3),
-        silent: || Finding::fault("reader.slow", "the kernel's lists cannot be read in time", "sudo dmesg | tail"),
+        silent: || {
+            Finding::fault("reader.slow", "the kernel's lists cannot be read in time", Remedy::run("sudo dmesg | tail"))
+        },
         work: Box::new(move |report| look(report, &all)),
     }
 }
@@ -33,7 +38,7 @@ fn look(report: &ProbeReport, all: &[ReaderState]) {
         (_, READERS_MAX..) => Finding::warning(
             "reader.too-many",
             format!("{} readers: the PC/SC service knows no more than {READERS_MAX}", all.len()),
-            "unplug those that are not needed: rollcall readers",
+            Remedy::with("unplug those that are not needed", "rollcall readers"),
         ),
         (_, count) if !taken.is_empty() => Finding::warning(
             "reader.kernel-driver",
@@ -61,20 +66,24 @@ fn none(taken: &[String], devices: &[String]) -> Finding {
         );
     }
     match devices {
-        [] => {
-            Finding::fault("reader.none", "no reader is connected", "plug one in, and see whether USB shows it: lsusb")
-        }
+        [] => Finding::fault(
+            "reader.none",
+            "no reader is connected",
+            Remedy::with("plug one in, and see whether USB shows it", "lsusb"),
+        ),
         [device, ..] => Finding::fault(
             "reader.no-driver",
             format!("{device} is connected, and the PC/SC service has no driver for it"),
-            "sudo apt install libccid libacsccid1 && sudo systemctl restart pcscd",
+            Remedy::run("sudo apt install libccid libacsccid1 && sudo systemctl restart pcscd"),
         ),
     }
 }
 
-fn unload(modules: &[String]) -> String {
+fn unload(modules: &[String]) -> Remedy {
     let list = modules.join(" ");
-    format!("sudo modprobe -r {list}; printf 'blacklist %s\\n' {list} | sudo tee /etc/modprobe.d/rollcall.conf")
+    Remedy::run(format!(
+        "sudo modprobe -r {list}; printf 'blacklist %s\\n' {list} | sudo tee /etc/modprobe.d/rollcall.conf"
+    ))
 }
 
 /// The loaded modules that take readers, those first that are used by the others.

@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use super::{Finding, Probe, ProbeReport};
 use crate::{
     api::v1::Health,
-    failure::Failure,
+    failure::{Failure, Remedy},
     pki::PkiDir,
     server_client::{RequestLimits, ServerClient},
 };
@@ -60,7 +60,7 @@ fn reach(url: &str) -> Option<Finding> {
             return Some(Finding::fault(
                 "server.name",
                 format!("the name {host} has no address: {error}"),
-                format!("getent hosts {host}; then look at url in [server]"),
+                Remedy::run(format!("getent hosts {host}")).and("then look at url in [server]"),
             ));
         }
     };
@@ -76,12 +76,12 @@ fn reach(url: &str) -> Option<Finding> {
         io::ErrorKind::ConnectionRefused => Finding::fault(
             "server.port-closed",
             format!("{host} is there, and nothing listens at {address}"),
-            "on the server: rollcall server run",
+            Remedy::with("on the server", "rollcall server run"),
         ),
         _ => Finding::fault(
             "server.unreachable",
             format!("{address} cannot be reached: {error}"),
-            format!("ping {host}"),
+            Remedy::run(format!("ping {host}")),
         ),
     })
 }
@@ -119,7 +119,7 @@ fn answered(health: &Health, took: Duration, now: jiff::Timestamp) -> Finding {
         Finding::fault(
             "clock.skew",
             format!("this clock is {:#} {direction} the server's", SignedDuration::from_secs(by.as_secs())),
-            "sudo timedatectl set-ntp true",
+            Remedy::run("sudo timedatectl set-ntp true"),
         )
     } else if took > SLOW {
         Finding::warning(

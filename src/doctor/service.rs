@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{Finding, Probe, ProbeReport, holders::socket, readers};
+use crate::failure::Remedy;
 use crate::reader::ReaderError;
 use crate::reader::pcsc::list_within;
 
@@ -64,18 +65,22 @@ fn down(socket: &Path, daemon: Option<&Path>) -> Finding {
         Err(io::ErrorKind::PermissionDenied) => Finding::fault(
             "pcsc.socket-denied",
             format!("this user may not write to the socket of the PC/SC service, {name}"),
-            format!("sudo chmod 666 {name}"),
+            Remedy::run(format!("sudo chmod 666 {name}")),
         ),
-        Err(io::ErrorKind::NotFound) if daemon.is_none() => {
-            Finding::fault("pcsc.not-installed", "no PC/SC service is installed", "sudo apt install pcscd libccid")
-        }
-        Err(io::ErrorKind::NotFound) => {
-            Finding::fault("pcsc.service-down", format!("the PC/SC service is not running: there is no {name}"), START)
-        }
+        Err(io::ErrorKind::NotFound) if daemon.is_none() => Finding::fault(
+            "pcsc.not-installed",
+            "no PC/SC service is installed",
+            Remedy::run("sudo apt install pcscd libccid"),
+        ),
+        Err(io::ErrorKind::NotFound) => Finding::fault(
+            "pcsc.service-down",
+            format!("the PC/SC service is not running: there is no {name}"),
+            Remedy::run(START),
+        ),
         Err(_) => Finding::fault(
             "pcsc.socket-dead",
             format!("nobody listens at {name} any more: the PC/SC service died"),
-            "sudo systemctl restart pcscd.socket pcscd",
+            Remedy::run("sudo systemctl restart pcscd.socket pcscd"),
         ),
         Ok(_) => ReaderError::ServiceDown.failure().into(),
     }
@@ -88,13 +93,15 @@ fn denied() -> Finding {
         return Finding::fault(
             "pcsc.hidepid",
             "the PC/SC service refused this user, and /proc is mounted with hidepid, so that polkit cannot see who asks",
-            "sudo mount -o remount,hidepid=0 /proc",
+            Remedy::run("sudo mount -o remount,hidepid=0 /proc"),
         );
     }
     Finding::fault(
         "pcsc.denied",
         "the PC/SC service refused this user: polkit allows it to those who sit at the machine only",
-        r#"echo 'polkit.addRule(function(a, s) { if (/^org.debian.pcsc-lite/.test(a.id) && s.user == "'$USER'") return "yes"; });' | sudo tee /etc/polkit-1/rules.d/50-pcscd.rules"#,
+        Remedy::run(
+            r#"echo 'polkit.addRule(function(a, s) { if (/^org.debian.pcsc-lite/.test(a.id) && s.user == "'$USER'") return "yes"; });' | sudo tee /etc/polkit-1/rules.d/50-pcscd.rules"#,
+        ),
     )
 }
 

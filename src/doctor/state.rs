@@ -3,7 +3,11 @@
 use std::{fs, io::Write, path::Path, time::Duration};
 
 use super::{Finding, Probe, ProbeReport};
-use crate::{failure::Failure, files::word, terminal::presence::store::TerminalStore};
+use crate::{
+    failure::{Failure, Remedy},
+    files::word,
+    terminal::presence::store::TerminalStore,
+};
 
 /// The database grows by pages; below this it soon cannot.
 const ROOM: u64 = 4 * 1024 * 1024;
@@ -14,7 +18,11 @@ pub fn probe() -> Probe {
         subject: None,
         limit: Duration::from_secs(10),
         silent: || {
-            Finding::fault("state.slow", "the state folder does not answer in time", "see whether its disk answers: df")
+            Finding::fault(
+                "state.slow",
+                "the state folder does not answer in time",
+                Remedy::with("see whether its disk answers", "df"),
+            )
         },
         work: Box::new(look),
     }
@@ -44,14 +52,14 @@ fn writable(folder: &Path) -> Option<Finding> {
         std::io::ErrorKind::ReadOnlyFilesystem => Finding::fault(
             "store.read-only",
             format!("{name} is mounted for reading only"),
-            format!("sudo mount -o remount,rw \"$(findmnt -nT {} -o TARGET)\"", word(folder)),
+            Remedy::run(format!("sudo mount -o remount,rw \"$(findmnt -nT {} -o TARGET)\"", word(folder))),
         ),
         std::io::ErrorKind::PermissionDenied => Finding::fault(
             "store.read-only",
             format!("this user may not write to {name}"),
-            format!("sudo chown -R \"$USER\" {}", word(folder)),
+            Remedy::run(format!("sudo chown -R \"$USER\" {}", word(folder))),
         ),
-        _ => Finding::fault("store.io", format!("{name} cannot be written: {error}"), "sudo dmesg | tail"),
+        _ => Finding::fault("store.io", format!("{name} cannot be written: {error}"), Remedy::run("sudo dmesg | tail")),
     })
 }
 
@@ -63,7 +71,7 @@ fn no_room(folder: &Path) -> Finding {
     Finding::fault(
         "store.full",
         format!("the disk of {} is full", folder.display()),
-        format!("du -xah \"$(findmnt -nT {} -o TARGET)\" | sort -h | tail", word(folder)),
+        Remedy::run(format!("du -xah \"$(findmnt -nT {} -o TARGET)\" | sort -h | tail", word(folder))),
     )
 }
 
@@ -83,8 +91,8 @@ fn held(folder: &Path, failure: Failure) -> Finding {
     let file = word(&folder.join("terminal.db"));
     let away = word(&folder.join("terminal.db.damaged"));
     let remedy = match failure.code {
-        "store.locked" => Some(format!("fuser -v {file}")),
-        "store.damaged" => Some(format!("mv {file} {away}")),
+        "store.locked" => Some(Remedy::run(format!("fuser -v {file}"))),
+        "store.damaged" => Some(Remedy::run(format!("mv {file} {away}"))),
         _ => None,
     };
     let mut found = Finding::from(failure);

@@ -3,6 +3,7 @@
 use std::{fs, time::Duration};
 
 use super::{Finding, Probe, ProbeReport};
+use crate::failure::Remedy;
 
 pub fn probe() -> Probe {
     Probe {
@@ -13,7 +14,7 @@ pub fn probe() -> Probe {
             Finding::fault(
                 "config.slow",
                 "the configuration cannot be read in time",
-                "see whether its disk answers: df",
+                Remedy::with("see whether its disk answers", "df"),
             )
         },
         work: Box::new(look),

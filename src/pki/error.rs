@@ -11,7 +11,7 @@ use crate::{
         ec::KeyError,
         x509::{CertificateError, IssueError},
     },
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, Remedy},
 };
 
 /// What can go wrong.
@@ -201,23 +201,26 @@ impl PkiError {
         let failure = |class, code| Failure::new(class, code, self.to_string());
         match self {
             Self::NotInitialised(_) => {
-                failure(ExitClass::Config, "pki.not-initialised").hint("make keys and certificates: rollcall pki init")
+                failure(ExitClass::Config, "pki.not-initialised").hint(Remedy::with("make keys and certificates", "rollcall pki init"))
             }
             Self::NoCaKey(_) => failure(ExitClass::Config, "pki.no-ca-key")
                 .hint("run this where the CA key lies, or put ca.key back from a backup"),
             Self::KeyPermissions { path, .. } => failure(ExitClass::Refused, "pki.key-permissions")
-                .hint(format!("take the permissions away: chmod 600 {}", crate::files::word(path))),
+                .hint(Remedy::with("take the permissions away", format!("chmod 600 {}", crate::files::word(path)))),
             Self::Io { .. } => {
                 failure(ExitClass::Io, "pki.file").hint("check the permissions and the space of that folder")
             }
             Self::Key { .. } | Self::NotHex(_) | Self::NotACertificate(_) => failure(ExitClass::Io, "pki.file-damaged")
                 .hint("put the file back from a backup; without one, remove it and run rollcall pki init"),
             Self::Certificate { .. } | Self::Mismatch(_) => failure(ExitClass::Io, "pki.mismatch").hint(
+                Remedy::with(
                 "the files of this folder do not belong together: put them back from one backup, or issue this \
-                 certificate anew: rollcall pki renew",
+                 certificate anew",
+                "rollcall pki renew",
+            )
             ),
             Self::TerminalExpired { .. } => {
-                failure(ExitClass::Config, "pki.terminal-expired").hint("renew it: rollcall pki renew")
+                failure(ExitClass::Config, "pki.terminal-expired").hint(Remedy::with("renew it", "rollcall pki renew"))
             }
             Self::NotYetValid { .. } => failure(ExitClass::Config, "pki.clock").hint("set the clock right: timedatectl"),
             Self::CaExpired(_) => failure(ExitClass::Refused, "pki.ca-expired")
@@ -232,14 +235,16 @@ impl PkiError {
             }
             Self::Request(_) => failure(ExitClass::Data, "pki.request").hint("make the request anew"),
             Self::Bundle(_) => {
-                failure(ExitClass::Data, "pki.bundle").hint("have it made anew: rollcall pki issue terminal")
+                failure(ExitClass::Data, "pki.bundle").hint(Remedy::with("have it made anew", "rollcall pki issue terminal"))
             }
-            Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed")
-                .hint("ask who runs the server; if its CA was exchanged, have a new bundle made: rollcall pki issue terminal"),
+            Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed").hint(Remedy::with(
+                "ask who runs the server; if its CA was exchanged, have a new bundle made",
+                "rollcall pki issue terminal",
+            )),
             Self::Occupied(_) => failure(ExitClass::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
             Self::NoSet(_) => failure(ExitClass::Usage, "pki.no-set")
-                .hint("see which sets are here: rollcall pki list; or let one be made: --set-size K"),
+                .hint(Remedy::with("see which sets are here", "rollcall pki list").and("or let one be made: --set-size K")),
             Self::SetFull { .. } => {
                 failure(ExitClass::No, "pki.set-full").hint("name another set, or let one be made: --set-size K")
             }
@@ -247,11 +252,11 @@ impl PkiError {
                 failure(ExitClass::No, "pki.set-replaced").hint(format!("enroll into the set in its place: --set {by}"))
             }
             Self::NoSetRotation(id) => failure(ExitClass::No, "pki.no-set-rotation")
-                .hint(format!("begin it where the CA key lies: rollcall pki rotate-set {id}")),
+                .hint(Remedy::with("begin it where the CA key lies", format!("rollcall pki rotate-set {id}"))),
             Self::Issue(_) => failure(ExitClass::Data, "pki.profile").hint("shorten the name, and check the clock"),
             Self::RotationUnderWay => failure(ExitClass::Refused, "pki.rotation-under-way")
-                .hint("move the tokens (rollcall token rotate --all), then end it: rollcall pki rotate-ca --finish"),
-            Self::NoRotation => failure(ExitClass::No, "pki.no-rotation").hint("begin one: rollcall pki rotate-ca"),
+                .hint(Remedy::with("move the tokens (rollcall token rotate --all), then end it", "rollcall pki rotate-ca --finish")),
+            Self::NoRotation => failure(ExitClass::No, "pki.no-rotation").hint(Remedy::with("begin one", "rollcall pki rotate-ca")),
             Self::Pkcs11(error) => match error {
                 Pkcs11Error::Library(..) | Pkcs11Error::Answer(_) => failure(ExitClass::Unavailable, "pki.pkcs11").hint(
                     "check the library and that the key may sign with CKM_AES_CMAC: pkcs11-tool --module LIBRARY -M -O -l",

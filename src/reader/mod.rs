@@ -13,7 +13,7 @@ pub mod select;
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{ExitClass, Failure};
+use crate::failure::{ExitClass, Failure, Remedy};
 
 /// What lies in a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,19 +107,23 @@ pub enum ReaderError {
 impl From<ReaderError> for Failure {
     fn from(error: ReaderError) -> Self {
         let (class, code, hint) = match error {
-            ReaderError::ServiceDown => {
-                (ExitClass::Unavailable, "pcsc.service-down", "start it: sudo systemctl start pcscd.socket")
-            }
-            ReaderError::ServiceHangs => {
-                (ExitClass::Unavailable, "pcsc.service-hangs", "start it again: sudo systemctl restart pcscd")
-            }
+            ReaderError::ServiceDown => (
+                ExitClass::Unavailable,
+                "pcsc.service-down",
+                Remedy::with("start it", "sudo systemctl start pcscd.socket"),
+            ),
+            ReaderError::ServiceHangs => (
+                ExitClass::Unavailable,
+                "pcsc.service-hangs",
+                Remedy::with("start it again", "sudo systemctl restart pcscd"),
+            ),
             ReaderError::Denied => (
                 ExitClass::Refused,
                 "pcsc.denied",
-                "let polkit allow this user the action org.debian.pcsc-lite.access_pcsc",
+                "let polkit allow this user the action org.debian.pcsc-lite.access_pcsc".into(),
             ),
             ReaderError::Other(_) => {
-                (ExitClass::Unavailable, "pcsc.error", "start it again: sudo systemctl restart pcscd")
+                (ExitClass::Unavailable, "pcsc.error", Remedy::with("start it again", "sudo systemctl restart pcscd"))
             }
         };
         Self::new(class, code, error.to_string()).hint(hint)

@@ -175,8 +175,8 @@ mod tests {
             let there = there.iter().map(|n| (*n).to_owned()).collect();
             Failure::from(NoSuchReader { wanted: "x".into(), there })
         };
-        assert_eq!(failure(&["a", "b"]).hint.unwrap(), "connected: a, b");
-        assert_eq!(failure(&[]).hint.unwrap(), "no reader is connected");
+        assert_eq!(failure(&["a", "b"]).hint.unwrap().text, "connected: a, b");
+        assert_eq!(failure(&[]).hint.unwrap().text, "no reader is connected");
         assert_eq!(failure(&[]).class, ExitClass::Usage);
     }
 

@@ -3,7 +3,7 @@
 use super::tls::TlsError;
 use crate::{
     api::v1::Problem,
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, Remedy},
 };
 
 /// What can go wrong.
@@ -100,42 +100,47 @@ impl From<ServerError> for Failure {
         let message = error.to_string();
         let (class, code, hint) = match &error {
             ServerError::Url(_) => {
-                (ExitClass::Config, "server.url", "write it as https://HOST:PORT, without a path".to_owned())
+                (ExitClass::Config, "server.url", "write it as https://HOST:PORT, without a path".into())
             }
-            ServerError::Unreachable(_) | ServerError::Away => {
-                (ExitClass::Unavailable, "server.unreachable", "look whether it runs: rollcall server run".to_owned())
-            }
+            ServerError::Unreachable(_) | ServerError::Away => (
+                ExitClass::Unavailable,
+                "server.unreachable",
+                Remedy::with("look whether it runs", "rollcall server run"),
+            ),
             ServerError::Slow => {
-                (ExitClass::Unavailable, "server.slow", "look at its load, or allow more: timeout in [server]".to_owned())
+                (ExitClass::Unavailable, "server.slow", "look at its load, or allow more: timeout in [server]".into())
             }
             ServerError::Certificate(_) => (
                 ExitClass::Refused,
                 "server.certificate",
-                "the URL must name one of the names in its certificate, which this terminal's CA issued; one that missed a rotation of the CA needs a new bundle: rollcall pki issue terminal".to_owned(),
+                Remedy::with(
+                    "the URL must name one of the names in its certificate, which this terminal's CA issued; one that missed a rotation of the CA needs a new bundle",
+                    "rollcall pki issue terminal",
+                ),
             ),
             ServerError::Refused(_) => (
                 ExitClass::Refused,
                 "server.refused",
-                "an administrator looks with: rollcall server terminal list; an old certificate: rollcall pki renew"
-                    .to_owned(),
+                Remedy::with("an administrator looks with", "rollcall server terminal list")
+                    .and("an old certificate: rollcall pki renew"),
             ),
-            ServerError::Busy(_) => (ExitClass::Busy, "server.busy", "try again in a moment".to_owned()),
+            ServerError::Busy(_) => (ExitClass::Busy, "server.busy", "try again in a moment".into()),
             ServerError::Protocol(_) => (
                 ExitClass::Protocol,
                 "server.protocol",
-                "the URL must be that of a Rollcall server of the same release".to_owned(),
+                "the URL must be that of a Rollcall server of the same release".into(),
             ),
             ServerError::Problem(problem) => return refused(problem, message),
             ServerError::AuditCut { .. } => (
                 ExitClass::Protocol,
                 "server.audit-cut",
-                "let an administrator look at the server: rollcall server audit verify; do not trust it until then"
-                    .to_owned(),
+                Remedy::with("let an administrator look at the server", "rollcall server audit verify")
+                    .and("do not trust it until then"),
             ),
             ServerError::Cache(_) => (
                 ExitClass::Io,
                 "server.cache",
-                "if it is damaged, remove directory.db in the state folder: it is made anew".to_owned(),
+                "if it is damaged, remove directory.db in the state folder: it is made anew".into(),
             ),
             ServerError::Local(_) => return Self::new(ExitClass::Bug, "server.local", message),
         };

@@ -49,7 +49,7 @@ fn a_user_with_two_tokens_and_common_first_digits_are_ambiguous() {
     assert_eq!(shown("ben"), Err(AMBIGUOUS));
     assert_eq!(shown("ab12"), Err(AMBIGUOUS));
     let failure = meant("ben", &list()).unwrap_err();
-    assert_eq!(failure.hint.unwrap(), format!("give the whole token id: {BEN}, {BEN_TOO}"));
+    assert_eq!(failure.hint.unwrap().text, format!("give the whole token id: {BEN}, {BEN_TOO}"));
 }
 
 #[test]

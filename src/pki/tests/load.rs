@@ -160,7 +160,7 @@ fn certificates_of_a_terminal_expire_and_are_renewed() {
     place.load_all(last).unwrap();
     let failure = Failure::from(place.home.load_terminal(last + SECOND).unwrap_err());
     assert_eq!(failure.code, "pki.terminal-expired");
-    assert_eq!(failure.hint.unwrap(), "renew it: rollcall pki renew");
+    assert_eq!(failure.hint.unwrap().text, "renew it: rollcall pki renew");
     let early = place.home.load_terminal(now() - CLOCK_TOLERANCE - SECOND).unwrap_err();
     assert_eq!(code(early), "pki.clock");
 
