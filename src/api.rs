@@ -1,6 +1,7 @@
 //! Types that travel: between terminal and server, and between our layers.
 
 pub mod event;
+pub mod problem;
 pub mod v1;
 
 use std::collections::BTreeMap;

@@ -6,21 +6,22 @@ use serde_json::{Map, Value, json};
 use super::routes::{ROUTES, Route};
 use crate::api::{
     User,
+    problem::ProblemCode,
     v1::{self, Page},
 };
 
 /// Problems that every route may answer with.
-pub const COMMON: [&str; 10] = [
-    "request.malformed",
-    "request.invalid",
-    "terminal.unknown",
-    "terminal.revoked",
-    "terminal.expired",
-    "terminal.role",
-    "server.rate",
-    "server.busy",
-    "server.store",
-    "server.fault",
+pub const COMMON: [ProblemCode; 10] = [
+    ProblemCode::RequestMalformed,
+    ProblemCode::RequestInvalid,
+    ProblemCode::TerminalUnknown,
+    ProblemCode::TerminalRevoked,
+    ProblemCode::TerminalExpired,
+    ProblemCode::TerminalRole,
+    ProblemCode::ServerRate,
+    ProblemCode::ServerBusy,
+    ProblemCode::ServerStore,
+    ProblemCode::ServerFault,
 ];
 
 /// The document.
@@ -58,7 +59,7 @@ fn operation(route: &Route) -> Value {
         }
         (None, _) => json!({ "description": "This document", "content": { "application/json": {} } }),
     };
-    let codes: Vec<_> = COMMON.iter().chain(route.problems).copied().collect();
+    let codes: Vec<_> = COMMON.iter().chain(route.problems).map(|code| code.as_str()).collect();
     let mut operation = json!({
         "summary": route.summary,
         "operationId": operation_id(route),

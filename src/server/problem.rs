@@ -6,7 +6,10 @@ use axum::{
 };
 
 use super::store::{ProofRefusal, ServerStoreError};
-use crate::{api::v1::Problem, pki::PkiError};
+use crate::{
+    api::{problem::ProblemCode, v1::Problem},
+    pki::PkiError,
+};
 
 /// Why a request is not answered as it wishes.
 #[derive(Debug, Clone)]
@@ -79,38 +82,62 @@ impl ApiError {
     }
 
     /// HTTP status, code, title.
-    fn parts(&self) -> (StatusCode, &'static str, &'static str) {
+    fn parts(&self) -> (StatusCode, ProblemCode, &'static str) {
         match self {
-            Self::Malformed(_) => (StatusCode::BAD_REQUEST, "request.malformed", "the request cannot be read"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "request.too-large", "the body is longer than 256 KiB"),
+            Self::Malformed(_) => {
+                (StatusCode::BAD_REQUEST, ProblemCode::RequestMalformed, "the request cannot be read")
+            }
+            Self::TooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, ProblemCode::RequestTooLarge, "the body is longer than 256 KiB")
+            }
             Self::MediaType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.media-type", "the body is not application/json")
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, ProblemCode::RequestMediaType, "the body is not application/json")
             }
-            Self::Invalid(_) => (StatusCode::UNPROCESSABLE_ENTITY, "request.invalid", "a value cannot be taken"),
-            Self::Route => (StatusCode::NOT_FOUND, "request.route", "there is no such route"),
-            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "request.method", "the route does not take this method"),
-            Self::UnknownTerminal => (StatusCode::FORBIDDEN, "terminal.unknown", "this terminal is not registered"),
-            Self::Revoked => (StatusCode::FORBIDDEN, "terminal.revoked", "this terminal was revoked"),
-            Self::Expired => (StatusCode::FORBIDDEN, "terminal.expired", "the terminal's certificate is not valid now"),
-            Self::Role => (StatusCode::FORBIDDEN, "terminal.role", "the terminal's role does not suffice"),
-            Self::Rate => (StatusCode::TOO_MANY_REQUESTS, "server.rate", "this terminal asks too often"),
-            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "server.busy", "too much to do just now"),
-            Self::Slow => (StatusCode::SERVICE_UNAVAILABLE, "server.slow", "the request took too long"),
-            Self::Store => (StatusCode::SERVICE_UNAVAILABLE, "server.store", "the store is not there just now"),
-            Self::NoToken => (StatusCode::NOT_FOUND, "token.unknown", "there is no such token"),
-            Self::NoUser => (StatusCode::NOT_FOUND, "user.unknown", "there is no such user"),
-            Self::NoTerminal => (StatusCode::NOT_FOUND, "terminal.none", "there is no such terminal"),
-            Self::TokenConflict => (StatusCode::CONFLICT, "token.conflict", "the token id belongs to another token"),
-            Self::NotTheirs => (StatusCode::CONFLICT, "token.not-theirs", "the token to be replaced is another user's"),
-            Self::TokenFinal => (StatusCode::CONFLICT, "token.final", "the token is revoked, and stays so"),
-            Self::TerminalConflict => (StatusCode::CONFLICT, "terminal.conflict", "the name of the terminal is taken"),
-            Self::KeyTaken => (StatusCode::CONFLICT, "key.taken", "the key is certified for something else"),
-            Self::TerminalSelf => (StatusCode::CONFLICT, "terminal.self", "a terminal does not revoke itself"),
-            Self::Proof(ProofRefusal::Malformed) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "proof.malformed", "this is no presence proof of this token")
+            Self::Invalid(_) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::RequestInvalid, "a value cannot be taken")
             }
+            Self::Route => (StatusCode::NOT_FOUND, ProblemCode::RequestRoute, "there is no such route"),
+            Self::Method => {
+                (StatusCode::METHOD_NOT_ALLOWED, ProblemCode::RequestMethod, "the route does not take this method")
+            }
+            Self::UnknownTerminal => {
+                (StatusCode::FORBIDDEN, ProblemCode::TerminalUnknown, "this terminal is not registered")
+            }
+            Self::Revoked => (StatusCode::FORBIDDEN, ProblemCode::TerminalRevoked, "this terminal was revoked"),
+            Self::Expired => {
+                (StatusCode::FORBIDDEN, ProblemCode::TerminalExpired, "the terminal's certificate is not valid now")
+            }
+            Self::Role => (StatusCode::FORBIDDEN, ProblemCode::TerminalRole, "the terminal's role does not suffice"),
+            Self::Rate => (StatusCode::TOO_MANY_REQUESTS, ProblemCode::ServerRate, "this terminal asks too often"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerBusy, "too much to do just now"),
+            Self::Slow => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerSlow, "the request took too long"),
+            Self::Store => {
+                (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerStore, "the store is not there just now")
+            }
+            Self::NoToken => (StatusCode::NOT_FOUND, ProblemCode::TokenUnknown, "there is no such token"),
+            Self::NoUser => (StatusCode::NOT_FOUND, ProblemCode::UserUnknown, "there is no such user"),
+            Self::NoTerminal => (StatusCode::NOT_FOUND, ProblemCode::TerminalNone, "there is no such terminal"),
+            Self::TokenConflict => {
+                (StatusCode::CONFLICT, ProblemCode::TokenConflict, "the token id belongs to another token")
+            }
+            Self::NotTheirs => {
+                (StatusCode::CONFLICT, ProblemCode::TokenNotTheirs, "the token to be replaced is another user's")
+            }
+            Self::TokenFinal => (StatusCode::CONFLICT, ProblemCode::TokenFinal, "the token is revoked, and stays so"),
+            Self::TerminalConflict => {
+                (StatusCode::CONFLICT, ProblemCode::TerminalConflict, "the name of the terminal is taken")
+            }
+            Self::KeyTaken => (StatusCode::CONFLICT, ProblemCode::KeyTaken, "the key is certified for something else"),
+            Self::TerminalSelf => {
+                (StatusCode::CONFLICT, ProblemCode::TerminalSelf, "a terminal does not revoke itself")
+            }
+            Self::Proof(ProofRefusal::Malformed) => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                ProblemCode::ProofMalformed,
+                "this is no presence proof of this token",
+            ),
             Self::Proof(refusal) => (StatusCode::CONFLICT, refusal.code(), refusal_title(*refusal)),
-            Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, "server.fault", "the server failed"),
+            Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, ProblemCode::ServerFault, "the server failed"),
         }
     }
 
@@ -130,6 +157,7 @@ impl ApiError {
     /// As it travels.
     pub fn problem(&self) -> Problem {
         let (status, code, title) = self.parts();
+        let code = code.as_str();
         Problem {
             kind: format!("urn:rollcall:problem:{code}"),
             title: title.to_owned(),

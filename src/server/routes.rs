@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 
-use crate::api::v1::Role;
+use crate::api::{problem::ProblemCode, v1::Role};
 
 /// One route.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ pub struct Route {
     /// See `body`.
     pub answer: Option<&'static str>,
     /// The codes of problems that this route has beside those that every route has.
-    pub problems: &'static [&'static str],
+    pub problems: &'static [ProblemCode],
 }
 
 const fn route(method: &'static str, path: &'static str, role: Role, summary: &'static str) -> Route {
@@ -36,22 +36,22 @@ impl Route {
         Self { answer: Some(answer), ..self }
     }
 
-    const fn refuses(self, problems: &'static [&'static str]) -> Self {
+    const fn refuses(self, problems: &'static [ProblemCode]) -> Self {
         Self { problems, ..self }
     }
 }
 
 /// What a lookup may refuse.
-const LOOKUP: &[&str] = &[
-    "token.unknown",
-    "proof.malformed",
-    "proof.certificate",
-    "proof.signature",
-    "proof.terminal",
-    "proof.replayed",
-    "proof.foreign-nonce",
-    "proof.expired",
-    "proof.clone",
+const LOOKUP: &[ProblemCode] = &[
+    ProblemCode::TokenUnknown,
+    ProblemCode::ProofMalformed,
+    ProblemCode::ProofCertificate,
+    ProblemCode::ProofSignature,
+    ProblemCode::ProofTerminal,
+    ProblemCode::ProofReplayed,
+    ProblemCode::ProofForeignNonce,
+    ProblemCode::ProofExpired,
+    ProblemCode::ProofClone,
 ];
 
 /// All routes.
@@ -69,12 +69,17 @@ pub const ROUTES: [Route; 20] = [
     route("POST", "/v1/terminals/self/renewal", Role::Read, "Fresh certificates for the terminal that asks")
         .takes("RenewalRequest")
         .gives("TerminalCertificates")
-        .refuses(&["key.taken"]),
+        .refuses(&[ProblemCode::KeyTaken]),
     route("POST", "/v1/tokens", Role::Enroll, "Registers an enrolled token and certifies its keys")
         .takes("TokenRequest")
         .gives("TokenCertificates")
-        .refuses(&["token.conflict", "token.not-theirs", "token.unknown", "key.taken"]),
-    route("GET", "/v1/users/{id}", Role::Enroll, "One user").gives("User").refuses(&["user.unknown"]),
+        .refuses(&[
+            ProblemCode::TokenConflict,
+            ProblemCode::TokenNotTheirs,
+            ProblemCode::TokenUnknown,
+            ProblemCode::KeyTaken,
+        ]),
+    route("GET", "/v1/users/{id}", Role::Enroll, "One user").gives("User").refuses(&[ProblemCode::UserUnknown]),
     route("GET", "/v1/users/{id}/tokens", Role::Enroll, "The tokens of one user").gives("TokenPage"),
     route("PUT", "/v1/users/{id}", Role::Enroll, "Creates or changes a user").takes("User").gives("User"),
     route("GET", "/v1/users", Role::Admin, "Users in the order of their ids").gives("UserPage"),
@@ -82,19 +87,19 @@ pub const ROUTES: [Route; 20] = [
         .takes("UserBatch")
         .gives("Imported"),
     route("GET", "/v1/tokens", Role::Admin, "Tokens in the order of their ids").gives("TokenPage"),
-    route("GET", "/v1/tokens/{id}", Role::Admin, "One token").gives("Token").refuses(&["token.unknown"]),
+    route("GET", "/v1/tokens/{id}", Role::Admin, "One token").gives("Token").refuses(&[ProblemCode::TokenUnknown]),
     route("PUT", "/v1/tokens/{id}/status", Role::Admin, "Suspends, reactivates, or revokes a token")
         .takes("StatusRequest")
         .gives("Token")
-        .refuses(&["token.unknown", "token.final"]),
+        .refuses(&[ProblemCode::TokenUnknown, ProblemCode::TokenFinal]),
     route("GET", "/v1/terminals", Role::Admin, "Terminals in the order of their names").gives("TerminalPage"),
     route("POST", "/v1/terminals", Role::Admin, "Registers a terminal and certifies its keys")
         .takes("TerminalRequest")
         .gives("TerminalCertificates")
-        .refuses(&["terminal.conflict", "key.taken"]),
+        .refuses(&[ProblemCode::TerminalConflict, ProblemCode::KeyTaken]),
     route("DELETE", "/v1/terminals/{name}", Role::Admin, "Revokes a terminal")
         .gives("Terminal")
-        .refuses(&["terminal.none", "terminal.self"]),
+        .refuses(&[ProblemCode::TerminalNone, ProblemCode::TerminalSelf]),
 ];
 
 /// The route of a method and a path as the router knows it.

@@ -2,7 +2,7 @@
 
 use super::tls::TlsError;
 use crate::{
-    api::v1::Problem,
+    api::{problem::ProblemCode, v1::Problem},
     failure::{ExitClass, Failure, Remedy},
 };
 
@@ -34,7 +34,7 @@ pub enum ServerError {
     #[error("the server breaks the protocol: {0}")]
     Protocol(String),
     /// It says no, and why.
-    #[error("{}", said(.0))]
+    #[error("{}", wording(.0))]
     Problem(Box<Problem>),
     /// The audit log of the server is shorter than it was, or another.
     #[error("the server's audit log ended at record {seen}, and now at record {told}: records were taken away")]
@@ -52,7 +52,7 @@ pub enum ServerError {
     Local(String),
 }
 
-fn said(problem: &Problem) -> String {
+fn wording(problem: &Problem) -> String {
     problem.detail.as_ref().map_or_else(|| problem.title.clone(), |detail| format!("{}: {detail}", problem.title))
 }
 
@@ -60,8 +60,8 @@ impl ServerError {
     /// A problem by what it means to us.
     pub(super) fn from_problem(problem: Problem) -> Self {
         match problem.status {
-            401 | 403 => Self::Refused(said(&problem)),
-            429 | 503 => Self::Busy(said(&problem)),
+            401 | 403 => Self::Refused(wording(&problem)),
+            429 | 503 => Self::Busy(wording(&problem)),
             _ => Self::Problem(Box::new(problem)),
         }
     }
@@ -89,9 +89,9 @@ impl ServerError {
         matches!(self, Self::Unreachable(_) | Self::Away | Self::Slow | Self::Busy(_))
     }
 
-    /// The code of what the server said, where it said something.
-    pub fn problem_code(&self) -> Option<&str> {
-        if let Self::Problem(problem) = self { Some(&problem.code) } else { None }
+    /// What the server refuses the request with, where it answered so.
+    pub fn problem(&self) -> Option<&Problem> {
+        if let Self::Problem(problem) = self { Some(problem) } else { None }
     }
 }
 
@@ -148,44 +148,62 @@ impl From<ServerError> for Failure {
     }
 }
 
-/// The failures that a server tells by a code of its own; each keeps it. A code that we do not know is told in words.
+/// The failures that a server reports by a code of its own; each keeps it. A code that we do not know is given in words.
 fn refused(problem: &Problem, message: String) -> Failure {
-    const KNOWN: [(&str, ExitClass, &str); 22] = [
-        ("token.unknown", ExitClass::Refused, "it is not registered with this server: enroll it, or register it"),
-        ("user.unknown", ExitClass::No, "see which there are: rollcall server user list"),
-        ("terminal.none", ExitClass::No, "see which there are: rollcall server terminal list"),
-        ("token.conflict", ExitClass::Refused, "take a blank card"),
-        ("token.not-theirs", ExitClass::Refused, "look whose it is: rollcall server token show ID"),
-        ("token.final", ExitClass::Refused, "enroll the holder on a new card"),
-        ("terminal.conflict", ExitClass::Refused, "choose another name, or revoke the terminal that has it"),
-        ("terminal.self", ExitClass::Refused, "let another administrator do it"),
-        ("key.taken", ExitClass::Refused, "make a new key"),
-        ("proof.malformed", ExitClass::Refused, "do not trust this card"),
-        (
-            "proof.certificate",
-            ExitClass::Refused,
-            "do not trust this card: it shows another identity than it was given",
-        ),
-        ("proof.signature", ExitClass::Refused, "do not trust this card"),
-        ("proof.terminal", ExitClass::Refused, "renew this terminal's certificate: rollcall pki renew"),
-        ("proof.replayed", ExitClass::Refused, "present the card once more"),
-        ("proof.foreign-nonce", ExitClass::Refused, "present the card once more"),
-        ("proof.expired", ExitClass::Refused, "present the card once more"),
-        ("proof.clone", ExitClass::Refused, "a copy of this token may be in use: suspend it, and enroll a new one"),
-        ("request.malformed", ExitClass::Data, "look at the value that it names"),
-        ("request.invalid", ExitClass::Data, "look at the value that it names"),
-        ("request.too-large", ExitClass::Data, "send less at once"),
-        ("request.route", ExitClass::Protocol, "terminal and server must be of the same release"),
-        ("server.fault", ExitClass::Unavailable, "look at the log of the server"),
-    ];
-    match KNOWN.iter().find(|(code, ..)| *code == problem.code) {
-        Some(&(code, class, hint)) => Failure::new(class, code, message).hint(hint),
-        None => Failure::new(ExitClass::Protocol, "server.protocol", format!("{message} ({})", shown(&problem.code)))
-            .hint("terminal and server must be of the same release"),
-    }
+    use ProblemCode as Code;
+    let Some(code) = problem.known_code() else { return unexpected(problem, &message) };
+    let (class, hint): (_, Remedy) = match code {
+        Code::TokenUnknown => {
+            (ExitClass::Refused, "it is not registered with this server: enroll it, or register it".into())
+        }
+        Code::UserUnknown => (ExitClass::No, Remedy::with("see which there are", "rollcall server user list")),
+        Code::TerminalNone => (ExitClass::No, Remedy::with("see which there are", "rollcall server terminal list")),
+        Code::TokenConflict => (ExitClass::Refused, "take a blank card".into()),
+        Code::TokenNotTheirs => (ExitClass::Refused, Remedy::with("look whose it is", "rollcall server token show ID")),
+        Code::TokenFinal => (ExitClass::Refused, "enroll the holder on a new card".into()),
+        Code::TerminalConflict => {
+            (ExitClass::Refused, "choose another name, or revoke the terminal that has it".into())
+        }
+        Code::TerminalSelf => (ExitClass::Refused, "let another administrator do it".into()),
+        Code::KeyTaken => (ExitClass::Refused, "make a new key".into()),
+        Code::ProofMalformed | Code::ProofSignature => (ExitClass::Refused, "do not trust this card".into()),
+        Code::ProofCertificate => {
+            (ExitClass::Refused, "do not trust this card: it shows another identity than it was given".into())
+        }
+        Code::ProofTerminal => {
+            (ExitClass::Refused, Remedy::with("renew this terminal's certificate", "rollcall pki renew"))
+        }
+        Code::ProofReplayed | Code::ProofForeignNonce | Code::ProofExpired => {
+            (ExitClass::Refused, "present the card once more".into())
+        }
+        Code::ProofClone => {
+            (ExitClass::Refused, "a copy of this token may be in use: suspend it, and enroll a new one".into())
+        }
+        Code::RequestMalformed | Code::RequestInvalid => (ExitClass::Data, "look at the value that it names".into()),
+        Code::RequestTooLarge => (ExitClass::Data, "send less at once".into()),
+        Code::RequestRoute => (ExitClass::Protocol, "terminal and server must be of the same release".into()),
+        Code::ServerFault => (ExitClass::Unavailable, "look at the log of the server".into()),
+        // These come with a status that says it already, or for requests that we do not send.
+        Code::RequestMediaType
+        | Code::RequestMethod
+        | Code::TerminalUnknown
+        | Code::TerminalRevoked
+        | Code::TerminalExpired
+        | Code::TerminalRole
+        | Code::ServerRate
+        | Code::ServerBusy
+        | Code::ServerSlow
+        | Code::ServerStore => return unexpected(problem, &message),
+    };
+    Failure::new(class, code.as_str(), message).hint(hint)
+}
+
+fn unexpected(problem: &Problem, message: &str) -> Failure {
+    Failure::new(ExitClass::Protocol, "server.protocol", format!("{message} ({})", harmless(&problem.code)))
+        .hint("terminal and server must be of the same release")
 }
 
 /// A code that came from outside, cut short and without anything that a terminal window obeys.
-fn shown(code: &str) -> String {
+fn harmless(code: &str) -> String {
     code.chars().filter(|c| !c.is_control()).take(64).collect()
 }

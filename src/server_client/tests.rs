@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{RequestLimits, ServerClient, ServerError};
 use crate::{
-    api::{User, v1::*},
+    api::{User, problem::ProblemCode, v1::*},
     crypto::x509::TlsUse,
     failure::Failure,
 };
@@ -92,7 +92,7 @@ fn every_route_is_asked_as_the_contract_says() {
         terminal.revoke_terminal("d").err(),
     ];
     for result in results {
-        assert_eq!(result.unwrap().problem_code(), Some("request.route"));
+        assert_eq!(result.unwrap().problem().and_then(Problem::known_code), Some(ProblemCode::RequestRoute));
     }
     let asked: Vec<_> = seen.lock().unwrap().clone();
     let expected = [

@@ -5,7 +5,10 @@ use uuid::Uuid;
 
 use super::{Answer, Desk};
 use crate::{
-    api::v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, TokenStatus, USER_TYPE},
+    api::{
+        problem::ProblemCode,
+        v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, TokenStatus, USER_TYPE},
+    },
     server::{
         body::{Body, binary},
         caller::Caller,
@@ -90,8 +93,8 @@ async fn shown(desk: &Desk, caller: &CallerRow, request: &LookupRequest) -> Resu
 
 fn count(desk: &Desk, token_id: Uuid, found: &LookupResult, nonces: u16) {
     let result = match found {
-        LookupResult::Unknown => "token.unknown",
-        LookupResult::Refused(refusal) => refusal.code(),
+        LookupResult::Unknown => ProblemCode::TokenUnknown.as_str(),
+        LookupResult::Refused(refusal) => refusal.code().as_str(),
         LookupResult::Token { status: TokenStatus::Active, .. } => "active",
         LookupResult::Token { status: TokenStatus::Suspended, .. } => "suspended",
         LookupResult::Token { status: TokenStatus::Lost, .. } => "lost",

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use crate::api::{
     User,
+    problem::ProblemCode,
     v1::{Freshness, RegisteredToken, Role, TokenStatus},
 };
 
@@ -184,17 +185,17 @@ impl ProofRefusal {
         Self::Clone,
     ];
 
-    /// The code for scripts.
-    pub const fn code(self) -> &'static str {
+    /// The code of the problem.
+    pub const fn code(self) -> ProblemCode {
         match self {
-            Self::Malformed => "proof.malformed",
-            Self::Certificate => "proof.certificate",
-            Self::Signature => "proof.signature",
-            Self::Terminal => "proof.terminal",
-            Self::Replayed => "proof.replayed",
-            Self::ForeignNonce => "proof.foreign-nonce",
-            Self::Expired => "proof.expired",
-            Self::Clone => "proof.clone",
+            Self::Malformed => ProblemCode::ProofMalformed,
+            Self::Certificate => ProblemCode::ProofCertificate,
+            Self::Signature => ProblemCode::ProofSignature,
+            Self::Terminal => ProblemCode::ProofTerminal,
+            Self::Replayed => ProblemCode::ProofReplayed,
+            Self::ForeignNonce => ProblemCode::ProofForeignNonce,
+            Self::Expired => ProblemCode::ProofExpired,
+            Self::Clone => ProblemCode::ProofClone,
         }
     }
 }

@@ -4,7 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Refusal, ServerVerdict};
 use crate::{
-    api::{User, v1::TokenStatus},
+    api::{
+        User,
+        problem::ProblemCode,
+        v1::{Problem, TokenStatus},
+    },
     server_client::ServerError,
     terminal::{lookups::LookupOutcome, presence::Source},
 };
@@ -53,14 +57,18 @@ pub fn consult(card: &User, answered: &LookupOutcome, rules: &Rules, now: Timest
         Ok(found) => return present(card, found.user.as_ref(), rules.wanted),
         Err(error) => error,
     };
-    match error.problem_code() {
-        Some("token.unknown") if uses_card(card, rules.wanted) => {
+    match error.problem() {
+        Some(problem) if is_unknown(problem) && uses_card(card, rules.wanted) => {
             let warning = Some("the server does not know this token".into());
             Ok(Clearance { user: card.clone(), source: Source::Card, verdict: ServerVerdict::Refused, warning })
         }
-        Some(code) if code == "token.unknown" || code.starts_with("proof.") => Err(error.clone().into()),
+        Some(problem) if is_unknown(problem) || problem.refuses_proof() => Err(error.clone().into()),
         _ => away(card, answered, error, rules, now),
     }
+}
+
+fn is_unknown(problem: &Problem) -> bool {
+    problem.known_code() == Some(ProblemCode::TokenUnknown)
 }
 
 fn uses_card(card: &User, wanted: UserPreference) -> bool {

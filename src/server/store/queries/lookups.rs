@@ -9,6 +9,7 @@ use super::{Connection, Result, audit::Ledger, from_json, moment, worded};
 use crate::{
     api::{
         User,
+        problem::ProblemCode,
         v1::{Freshness, LATE_DAYS, NONCE_HOURS, TokenStatus},
     },
     server::store::{LookupResult, LookupTask, ProofRefusal, Shown},
@@ -51,10 +52,12 @@ pub async fn decide(c: &mut Connection, asks: &[LookupTask], now: Timestamp) -> 
         let subject = ask.token_id.to_string();
         match &found {
             LookupResult::Unknown => {
-                ledger.add(c, "lookup.refuse", &subject, &json!({ "code": "token.unknown" })).await?;
+                ledger
+                    .add(c, "lookup.refuse", &subject, &json!({ "code": ProblemCode::TokenUnknown.as_str() }))
+                    .await?;
             }
             LookupResult::Refused(refusal) => {
-                ledger.add(c, "lookup.refuse", &subject, &json!({ "code": refusal.code() })).await?;
+                ledger.add(c, "lookup.refuse", &subject, &json!({ "code": refusal.code().as_str() })).await?;
             }
             LookupResult::Token { status, freshness, .. } => {
                 let action = if *status == TokenStatus::Active { "lookup" } else { "lookup.refuse" };

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::super::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts};
 use super::cache::{Signer, ada, feed, nonce, now};
-use crate::api::v1::*;
+use crate::api::{problem::ProblemCode, v1::*};
 use crate::server_client::{
     RequestLimits,
     tests::server::{Answer, Asked, Double, World, json, problem},
@@ -163,7 +163,10 @@ fn who_stays_has_nonces_before_the_first_tap() {
 fn what_the_server_says_no_to_is_no_outage() {
     let scene = Scene::new();
     let (asker, news) = scene.asker(false);
-    assert_eq!(ask(&asker, 3).said.unwrap_err().problem_code(), Some("token.unknown"));
+    assert_eq!(
+        ask(&asker, 3).said.unwrap_err().problem().and_then(Problem::known_code),
+        Some(ProblemCode::TokenUnknown)
+    );
     let lost = ask(&asker, 2);
     assert_eq!(lost.said.unwrap().status, TokenStatus::Lost);
     assert_eq!(lost.kept.status, Some((TokenStatus::Lost, None)));
