@@ -8,6 +8,7 @@ use super::{
     channels::{Channels, is_beginning},
     command::{Instruction, Operation, Rights},
     objects::{empty_list, write_part},
+    persistent::{PersistentCard, Reply, failed},
     session::{SecureChannel, SessionPeer, TokenSession},
     state::{Life, PersistentState},
     store::{StateStore, StateStoreError},
@@ -19,15 +20,12 @@ use crate::{
         link::{Link, LinkError, Sensitivity},
         status::Status,
     },
-    crypto::{CryptoError, random::Random},
+    crypto::random::Random,
     token::constants::{COMMAND_MAX, INS_SELECT},
 };
 
 /// SELECT by name, first or only occurrence.
 const SELECT_HEADER: [u8; 4] = [0x00, INS_SELECT, 0x04, 0x00];
-
-/// The answer's data with 9000, or an error status.
-pub(super) type Reply = Result<Vec<u8>, Status>;
 
 /// A token in software. Everything that changes persistent state is stored before the answer is returned.
 pub struct SoftwareToken {
@@ -40,19 +38,11 @@ pub struct SoftwareToken {
     pub(super) selected: Option<Vec<u8>>,
 }
 
-/// What outlives a session.
-pub(super) struct PersistentCard {
-    pub(super) state: PersistentState,
-    store: Box<dyn StateStore + Send>,
-    pub(super) random: Box<dyn Random + Send>,
-    fault: Option<StateStoreError>,
-}
-
 impl SoftwareToken {
     /// A token with this state, which `store` keeps from now on. `random` makes challenges, keys and ephemeral keys.
     pub fn new(state: PersistentState, store: Box<dyn StateStore + Send>, random: Box<dyn Random + Send>) -> Self {
         Self {
-            card: PersistentCard { state, store, random, fault: None },
+            card: PersistentCard::new(state, store, random),
             session: TokenSession::Selected,
             transport: Transport::default(),
             channels: Channels::default(),
@@ -75,7 +65,7 @@ impl SoftwareToken {
 
     /// Why the last change could not be stored, once. The command that wanted it was answered 6F00.
     pub fn take_fault(&mut self) -> Option<StateStoreError> {
-        self.card.fault.take()
+        self.card.take_fault()
     }
 
     /// Takes a command APDU and gives the response APDU: always a status, whatever comes in.
@@ -324,26 +314,4 @@ impl PersistentCard {
             || (blocked && instruction == Instruction::InternalAuthenticate);
         if refused { Err(Status::CONDITIONS) } else { Ok(()) }
     }
-
-    /// Changes the persistent state: it is stored first and in force then. When it cannot be stored, nothing changes.
-    pub(super) fn change(&mut self, change: impl FnOnce(&mut PersistentState)) -> Result<(), Status> {
-        let mut next = self.state.clone();
-        change(&mut next);
-        if let Err(fault) = self.store.save(&next) {
-            self.fault = Some(fault);
-            return Err(Status::UNKNOWN);
-        }
-        self.state = next;
-        Ok(())
-    }
-}
-
-/// A failure of the library: no precise diagnosis.
-pub(super) fn failed(_: &CryptoError) -> Status {
-    Status::UNKNOWN
-}
-
-/// Refuses data that are not of this length.
-pub(super) fn require_length(data: &[u8], length: usize) -> Result<(), Status> {
-    if data.len() == length { Ok(()) } else { Err(Status::WRONG_LENGTH) }
 }

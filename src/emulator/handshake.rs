@@ -3,7 +3,8 @@
 use super::{
     certificate::{TerminalCertificate, verify_terminal},
     command::Rights,
-    core::{PersistentCard, Reply, SoftwareToken, failed, require_length},
+    core::SoftwareToken,
+    persistent::{PersistentCard, Reply, failed, require_length},
     session::{PeerTerminal, SecureChannel, SessionPeer, TokenSession},
     state::Life,
     transport::Whole,

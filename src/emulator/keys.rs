@@ -4,9 +4,9 @@ use zeroize::Zeroizing;
 
 use super::{
     certificate::ParsedCertificate,
-    core::{PersistentCard, Reply, failed},
     encoding::SecretPair,
     objects::{next_key_reference, wrong},
+    persistent::{PersistentCard, Reply, failed},
 };
 use crate::{
     card::{

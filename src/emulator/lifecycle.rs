@@ -3,8 +3,8 @@
 use super::{
     certificate::{ParsedCertificate, TerminalCertificate},
     command::Rights,
-    core::{PersistentCard, Reply, failed, require_length},
     encoding::Hex,
+    persistent::{PersistentCard, Reply, failed, require_length},
     state::{CertifiedKey, Life, PersistentState},
 };
 use crate::{

@@ -17,6 +17,7 @@ mod handshake;
 mod keys;
 mod lifecycle;
 mod objects;
+mod persistent;
 mod platform;
 mod session;
 mod start_keys;

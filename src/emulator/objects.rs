@@ -3,7 +3,7 @@
 use super::{
     certificate::{ParsedCertificate, is_date},
     command::{Instruction, Operation, Part},
-    core::{PersistentCard, Reply, failed, require_length},
+    persistent::{PersistentCard, Reply, failed, require_length},
     session::{SessionPeer, Upload},
     state::{ModeObject, PersistentState},
 };

@@ -8,7 +8,6 @@ use crate::source::{Crate, Names, Source};
 const KNOWN: &[(&str, &[&str])] = &[
     ("card", &["apdu", "link", "trace"]),
     ("crypto::x509", &["leaf", "tls"]),
-    ("emulator", &["core", "objects"]),
     ("server", &["init", "store"]),
     ("token", &["open", "record", "session", "traced"]),
 ];
