@@ -18,7 +18,7 @@ pub enum Sensitivity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkError {
-    /// The card was lifted.
+    /// The card was removed.
     #[error("the card left the reader")]
     CardRemoved,
     /// Another program, or the reader, reset the card: the session is gone.

@@ -12,7 +12,7 @@ use crate::{
     },
     config::Global,
     failure::{ExitClass, Failure},
-    token::traced::{DIGEST, mask},
+    token::trace_points::{DIGEST, mask},
 };
 
 /// Begins the trace that was asked for. A file that cannot be made is told before a card is touched.

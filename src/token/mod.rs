@@ -8,7 +8,8 @@ pub mod open;
 pub mod record;
 pub mod select;
 pub mod session;
-pub mod traced;
+pub mod trace_points;
+pub mod visit;
 
 use crate::{
     card::{link::LinkError, status::Status},

@@ -3,7 +3,6 @@
 
 mod own;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
@@ -12,7 +11,7 @@ use super::{
     record,
     select::{Selected, TokenMode, select},
     session::Session,
-    traced,
+    trace_points,
 };
 use crate::{
     api::User,
@@ -29,85 +28,13 @@ use crate::{
     },
     crypto::{
         ec::{KeyPair, Point},
-        random::Random,
         sha256,
         x509::{Certificate, CertificateError, CertificateProfile},
     },
     proof::{Expected, Proof, VerifiedProof},
 };
 
-/// What the terminal authenticates with.
-#[derive(Debug, Clone)]
-pub struct Credentials {
-    /// The CA that certifies terminals and tokens.
-    pub ca: Point,
-    /// The terminal's static ECKA key.
-    pub key: KeyPair,
-    /// Its certificate.
-    pub certificate: Certificate,
-    /// The same under the CA before this one, while tokens are being moved from that one to this.
-    pub previous: Option<Box<Credentials>>,
-}
-
-impl Credentials {
-    /// What this token is faced with: it names the CA whose key it has had for longest.
-    fn facing(&self, selected: &Selected) -> &Self {
-        let knows = |one: &Self| one.ca.key_identifier()[..8] == selected.ca_prefix;
-        self.previous.as_deref().filter(|previous| knows(previous)).unwrap_or(self)
-    }
-
-    /// Verifies a token's certificate: under the CA, or while it is being rotated under the one before.
-    pub fn verify(&self, der: &[u8], class: CertificateProfile) -> Result<Certificate, CertificateError> {
-        let verified = Certificate::verify(der, &self.ca, &[class]);
-        match (&verified, &self.previous) {
-            (Err(_), Some(previous)) => Certificate::verify(der, &previous.ca, &[class]).or(verified),
-            _ => verified,
-        }
-    }
-}
-
-/// Something that a terminal may remember of a token, so that it need not be read again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum RememberedItem {
-    /// The certificate of a token's or a set's ECKA key.
-    Ecka(TokenMode, u8),
-    /// The identity certificate of a token.
-    Identity(Uuid),
-}
-
-/// What the terminal remembers. Only verified things are given to it, and they are verified again at each use.
-pub trait TokenMemory {
-    /// The remembered bytes.
-    fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>>;
-}
-
-/// A memory that remembers nothing.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct NoMemory;
-
-impl TokenMemory for NoMemory {
-    fn recall(&self, _: &RememberedItem) -> Option<Vec<u8>> {
-        None
-    }
-}
-
-/// Everything that one authentication needs besides the card.
-pub struct Visit<'a> {
-    /// The terminal's keys.
-    pub credentials: &'a Credentials,
-    /// What it remembers.
-    pub memory: &'a dyn TokenMemory,
-    /// The nonce that the proof has to carry.
-    pub nonce: [u8; 32],
-    /// The time now, for the lives of certificates.
-    pub now: Timestamp,
-    /// How commands go to this reader.
-    pub format: ApduFormat,
-    /// Where ephemeral keys come from.
-    pub random: &'a mut dyn Random,
-    /// What was learned on the way and is worth remembering; `None` means: forget it.
-    pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
-}
+pub use super::visit::{Credentials, NoMemory, RememberedItem, TokenMemory, Visit};
 
 /// A token that has proved who it is: the handshake and the signature both hold.
 #[derive(Debug)]
@@ -149,7 +76,7 @@ impl Visit<'_> {
         }
         let item = RememberedItem::Ecka(privacy, kvn);
         if let Some(der) = self.memory.recall(&item) {
-            traced::remembered(link, &item, &der);
+            trace_points::remembered(link, &item, &der);
             match self.card_key(privacy, &der).and_then(|key| self.handshake(link, selected, kvn, &key)) {
                 Err(TokenError::Channel(ChannelError::Receipt)) => {
                     self.learned.push((item, None));
@@ -224,7 +151,7 @@ impl Visit<'_> {
             token_id: token_id.as_bytes(),
             binding: &channel.binding,
         };
-        let checked = traced::proof(link, &answer, proof.check(&expected, identity.point()))?;
+        let checked = trace_points::proof(link, &answer, proof.check(&expected, identity.point()))?;
         Ok((token_id, checked))
     }
 
@@ -254,7 +181,7 @@ impl Visit<'_> {
     ) -> Result<Certificate, TokenError> {
         let item = RememberedItem::Identity(token_id);
         if let Some(der) = self.memory.recall(&item) {
-            traced::remembered(link, &item, &der);
+            trace_points::remembered(link, &item, &der);
             if let Ok(certificate) = self.certificate(&der, CertificateProfile::Identity, &token_id.to_string()) {
                 return Ok(certificate);
             }
@@ -345,7 +272,7 @@ impl Visit<'_> {
             match step {
                 Step::Send(command, next) => {
                     let answer = exchange(link, &command, self.format)?;
-                    step = traced::receipt(link, next.handle(answer))?;
+                    step = trace_points::receipt(link, next.handle(answer))?;
                 }
                 Step::Done(Opened { messaging, binding }) => {
                     return Ok(Channel { session: Session::new(messaging, self.format), binding });

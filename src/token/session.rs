@@ -18,7 +18,7 @@ use super::{
     constants::{PORTRAIT_MAX, TAG_DETAILS, TAG_PORTRAIT},
     record::DETAILS_MAX,
     select::LifeCycle,
-    traced,
+    trace_points,
 };
 
 /// A channel, SCP11a or SCP03. It ends when the card loses power or anything goes wrong in it.
@@ -51,7 +51,7 @@ impl Session {
         let wrapped = self.messaging.wrap(command, self.format)?;
         let answer: Response = exchange(link, &wrapped, self.format)?;
         if answer.status.carries_mac() {
-            return Ok(traced::answer(link, step, command.header(), &answer, &mut self.messaging)?);
+            return Ok(trace_points::answer(link, step, command.header(), &answer, &mut self.messaging)?);
         }
         Ok(self.messaging.unwrap(&answer)?)
     }

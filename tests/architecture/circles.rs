@@ -9,7 +9,6 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("card", &["apdu", "link", "trace"]),
     ("crypto::x509", &["leaf", "tls"]),
     ("server", &["init", "store"]),
-    ("token", &["open", "record", "session", "traced"]),
 ];
 
 /// A module and the parts of it that lead back to themselves over each other.

@@ -10,7 +10,7 @@ use crate::{
     failure::{Failure, summary},
     terminal::admission::TapOutcome,
     terminal::tap::replay::play,
-    token::traced::DIGEST,
+    token::trace_points::DIGEST,
 };
 
 /// Plays the file. The exit status is that of a scan with the same outcomes.

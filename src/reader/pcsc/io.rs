@@ -153,7 +153,7 @@ fn after(
     }
 }
 
-/// The drivers report a card lifted in mid-exchange in many ways, and the service notices the removal later. So an
+/// The drivers report a card removed in mid-exchange in many ways, and the service notices the removal later. So an
 /// error whose name says too little is explained by what the reader says next.
 fn explain(context: &Context, reader: &CString, error: Error) -> LinkError {
     let known = link_error(error);

@@ -19,7 +19,7 @@ use crate::{
         open::{AuthenticatedToken, RememberedItem, Visit, identify},
         select::{LifeCycle, TokenMode},
         session::Session,
-        traced,
+        trace_points,
     },
 };
 pub use failure::TapError;
@@ -103,7 +103,7 @@ impl Tapped {
 pub fn visit(link: &mut dyn Link, visit: &mut Visit<'_>, depth: Depth) -> Tapped {
     let start = Instant::now();
     let mut link = Metered::new(link);
-    traced::came(&mut link, visit, depth == Depth::Identify);
+    trace_points::record_visit(&mut link, visit, depth == Depth::Identify);
     let mut tapped = Tapped::failed(TapError::Foreign);
     tapped.result = run(&mut link, visit, depth, &mut tapped);
     tapped.exchanges = link.exchanges;

@@ -22,7 +22,10 @@ use crate::{
     },
     emulator::SoftwareToken,
     terminal::tap::{Depth, TapError, replay::play, visit},
-    token::traced::{DIGEST, mask, masked_user},
+    token::{
+        record::masked_user,
+        trace_points::{DIGEST, mask},
+    },
 };
 
 /// A card whose answer to one APDU is bent.

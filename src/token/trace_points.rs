@@ -3,14 +3,13 @@
 
 use super::{commands::PART_MAX, constants::TAG_DETAILS, record};
 use crate::{
-    api::User,
     card::{
         apdu::Response,
         link::Link,
         tlv,
         trace::{
             self, Question, RecordedVerdict, TraceRecord,
-            record::{Broken, Receipt, RecordedAnswer, RecordedAuthority, RecordedMemory, RecordedVisit as Came},
+            record::{Broken, Receipt, RecordedAnswer, RecordedAuthority, RecordedMemory, RecordedVisit},
         },
     },
     channel::{
@@ -22,12 +21,12 @@ use crate::{
     proof::{self, ProofError, VerifiedProof},
 };
 
-use super::open::{Credentials, RememberedItem, Visit};
+use super::visit::{Credentials, RememberedItem, Visit};
 
 /// Notes what a terminal comes with, all of it public.
-pub fn came(link: &mut dyn Link, visit: &Visit<'_>, identify_only: bool) {
+pub fn record_visit(link: &mut dyn Link, visit: &Visit<'_>, identify_only: bool) {
     link.note(&|| {
-        TraceRecord::Visit(Box::new(Came {
+        TraceRecord::Visit(Box::new(RecordedVisit {
             identify_only,
             extended: visit.format == crate::card::apdu::ApduFormat::Extended,
             now: visit.now,
@@ -205,15 +204,5 @@ fn mask_details(records: &mut [TraceRecord], places: &[usize]) {
         if let TraceRecord::Answer(answer) = &mut records[*at] {
             replace(answer, |_| part.map(|(part, _)| tlv::object(0x53, part)));
         }
-    }
-}
-
-/// A user of whom nothing is left but lengths and the names of fields.
-pub fn masked_user(user: &User) -> User {
-    let mask = |text: &String| "x".repeat(text.len());
-    User {
-        id: mask(&user.id),
-        name: mask(&user.name),
-        fields: user.fields.iter().map(|(key, value)| (key.clone(), mask(value))).collect(),
     }
 }

@@ -1,0 +1,87 @@
+//! What a terminal comes to a token with: its keys, what it remembers, and what it learns.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::select::{Selected, TokenMode};
+use crate::{
+    card::apdu::ApduFormat,
+    crypto::{
+        ec::{KeyPair, Point},
+        random::Random,
+        x509::{Certificate, CertificateError, CertificateProfile},
+    },
+};
+
+/// What the terminal authenticates with.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The CA that certifies terminals and tokens.
+    pub ca: Point,
+    /// The terminal's static ECKA key.
+    pub key: KeyPair,
+    /// Its certificate.
+    pub certificate: Certificate,
+    /// The same under the CA before this one, while tokens are being moved from that one to this.
+    pub previous: Option<Box<Credentials>>,
+}
+
+impl Credentials {
+    /// What this token is faced with: it names the CA whose key it has had for longest.
+    pub(super) fn facing(&self, selected: &Selected) -> &Self {
+        let knows = |one: &Self| one.ca.key_identifier()[..8] == selected.ca_prefix;
+        self.previous.as_deref().filter(|previous| knows(previous)).unwrap_or(self)
+    }
+
+    /// Verifies a token's certificate: under the CA, or while it is being rotated under the one before.
+    pub fn verify(&self, der: &[u8], class: CertificateProfile) -> Result<Certificate, CertificateError> {
+        let verified = Certificate::verify(der, &self.ca, &[class]);
+        match (&verified, &self.previous) {
+            (Err(_), Some(previous)) => Certificate::verify(der, &previous.ca, &[class]).or(verified),
+            _ => verified,
+        }
+    }
+}
+
+/// Something that a terminal may remember of a token, so that it need not be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RememberedItem {
+    /// The certificate of a token's or a set's ECKA key.
+    Ecka(TokenMode, u8),
+    /// The identity certificate of a token.
+    Identity(Uuid),
+}
+
+/// What the terminal remembers. Only verified things are given to it, and they are verified again at each use.
+pub trait TokenMemory {
+    /// The remembered bytes.
+    fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>>;
+}
+
+/// A memory that remembers nothing.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct NoMemory;
+
+impl TokenMemory for NoMemory {
+    fn recall(&self, _: &RememberedItem) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// Everything that one authentication needs besides the card.
+pub struct Visit<'a> {
+    /// The terminal's keys.
+    pub credentials: &'a Credentials,
+    /// What it remembers.
+    pub memory: &'a dyn TokenMemory,
+    /// The nonce that the proof has to carry.
+    pub nonce: [u8; 32],
+    /// The time now, for the lives of certificates.
+    pub now: Timestamp,
+    /// How commands go to this reader.
+    pub format: ApduFormat,
+    /// Where ephemeral keys come from.
+    pub random: &'a mut dyn Random,
+    /// What was learned on the way and is worth remembering; `None` means: forget it.
+    pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
+}
