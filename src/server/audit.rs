@@ -15,6 +15,9 @@ pub const BEGINNING: Hash = [0; 32];
 /// What every hash begins with, so that it is a hash of nothing else.
 const DOMAIN: &[u8] = b"rollcall audit 1";
 
+/// The actor of what nobody asked for over the network.
+pub const SERVER: &str = "server";
+
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditRecord {
@@ -22,7 +25,7 @@ pub struct AuditRecord {
     pub seq: i64,
     /// When, to the millisecond.
     pub at: Timestamp,
-    /// The terminal that caused it; `server` for the server itself.
+    /// The terminal that caused it; [`SERVER`] for the server itself.
     pub actor: String,
     /// What was decided, as `token.status`.
     pub action: String,

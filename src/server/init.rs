@@ -6,12 +6,10 @@ use jiff::Timestamp;
 
 use super::{
     RunError,
+    audit::SERVER,
     store::{Added, NewTerminal, RegisteredKeys, ServerStore, StoreUrl, Subjects},
 };
 use crate::{api::v1::Role, crypto::sha256, pki::PkiDir, proof::thumbprint};
-
-/// Who decides what nobody asked for over the network.
-pub const SERVER: &str = "server";
 
 /// What an init has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +44,7 @@ pub async fn init(pki: &Path, url: &StoreUrl, now: Timestamp) -> Result<Initiali
     store.close().await;
     let added = match added {
         Added::New => Some(true),
-        Added::Known => Some(false),
+        Added::Unchanged => Some(false),
         Added::NameTaken | Added::KeyTaken => None,
     };
     Ok(Initialised { terminal, added })

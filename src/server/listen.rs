@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{RunError, ServerOptions, caller::PeerCertificate, desk::AppState, router, tls::Acceptor};
+use super::{RunError, ServerOptions, auth::PeerCertificate, router, state::AppState, tls::Acceptor};
 
 /// How long requests that are under way may take once the server was told to stop.
 const LAST_ORDERS: Duration = Duration::from_secs(10);
@@ -32,11 +32,11 @@ pub async fn serve(
     options: &ServerOptions,
     listener: &TcpListener,
     acceptor: Acceptor,
-    desk: Arc<AppState>,
+    state: Arc<AppState>,
     stop: impl Future<Output = ()>,
 ) {
     let house = House {
-        router: router::router(Arc::clone(&desk), options.patience),
+        router: router::router(Arc::clone(&state), options.patience),
         acceptor,
         seats: Arc::new(Semaphore::new(options.connections)),
         patience: options.patience,
@@ -54,7 +54,7 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    desk.log.fault(&format!("a connection was not accepted: {error}"));
+                    state.log.fault(&format!("a connection was not accepted: {error}"));
                     tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: some will be freed
                     continue;
                 }
@@ -68,7 +68,7 @@ pub async fn serve(
         });
     }
     let _ = timeout(LAST_ORDERS, graceful.shutdown()).await;
-    desk.close().await;
+    state.close().await;
 }
 
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! The background server: it knows the users, the tokens and the terminals, and answers over HTTP/JSON in TLS 1.3.
 //!
-//! A request goes through `listen` (connection, TLS, limits) → `caller` (which registered terminal is this, and may
+//! A request goes through `listen` (connection, TLS, limits) → `auth` (which registered terminal is this, and may
 //! it?) → one handler of `api` → `store` (one transaction, its decision in the `audit` log). Several processes may
 //! share one PostgreSQL; nothing that must hold is kept in memory.
 //!
@@ -8,13 +8,13 @@
 
 mod api;
 pub mod audit;
+mod auth;
 mod body;
-mod caller;
-mod desk;
 mod failure;
 pub mod init;
 mod limits;
 mod listen;
+mod lookup_batcher;
 mod metrics;
 pub mod openapi;
 mod problem;
@@ -22,6 +22,7 @@ mod proofs;
 mod router;
 pub mod routes;
 mod signer;
+mod state;
 pub mod store;
 pub mod store_recertification;
 mod tls;
@@ -123,7 +124,7 @@ pub fn run(
         loop {
             let (now, trusted) = (Timestamp::now(), home.load_trusted()?);
             let acceptor = tls::acceptor(&home.load_server_tls(now)?)?;
-            let desk = desk::AppState::open(&home, options, Arc::clone(log), now).await?;
+            let state = state::AppState::open(&home, options, Arc::clone(log), now).await?;
             if std::mem::take(&mut first) {
                 log.listening(listener.local_addr().map_err(|error| RunError::Listen(options.listen, error))?);
             }
@@ -134,7 +135,7 @@ pub fn run(
                     () = another_ca(&home, &trusted) => {}
                 }
             };
-            listen::serve(options, &listener, acceptor, desk, end).await;
+            listen::serve(options, &listener, acceptor, state, end).await;
             if stopped {
                 return Ok(());
             }

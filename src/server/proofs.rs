@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::store::{ProofRefusal, Shown, TokenKeys};
+use super::store::{PresentedProof, ProofRefusal, TokenKeys};
 use crate::{
     crypto::{
         ec::Point,
@@ -28,12 +28,14 @@ pub struct Against<'a> {
 }
 
 /// Checks a message, and the certificate that was sent with it, where one was.
-pub fn check(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Shown {
+pub fn check(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> PresentedProof {
     match claims(cose, certificate, against) {
-        Ok(claims) => {
-            Shown::Claims { nonce: claims.nonce, counter: claims.counter, claims: sha256(&[&claims.sig_structure()]) }
-        }
-        Err(refusal) => Shown::Refused(refusal),
+        Ok(claims) => PresentedProof::Claims {
+            nonce: claims.nonce,
+            counter: claims.counter,
+            claims: sha256(&[&claims.sig_structure()]),
+        },
+        Err(refusal) => PresentedProof::Refused(refusal),
     }
 }
 

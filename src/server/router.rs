@@ -11,7 +11,7 @@ use axum::{
     routing::{MethodRouter, delete, get, post, put},
 };
 
-use super::{api, caller, desk::AppState, problem::ApiError};
+use super::{api, auth, problem::ApiError, state::AppState};
 use crate::api::v1::BODY_MAX;
 
 /// The handlers, by their paths; which role may use which says [`super::routes::ROUTES`].
@@ -37,8 +37,8 @@ fn handlers() -> [(&'static str, MethodRouter<Arc<AppState>>); 17] {
     ]
 }
 
-/// The router. Every request goes through `caller::admit`, also one to nowhere.
-pub fn router(desk: Arc<AppState>, patience: Duration) -> Router {
+/// The router. Every request goes through `auth::admit`, also one to nowhere.
+pub fn router(state: Arc<AppState>, patience: Duration) -> Router {
     let mut router = Router::new();
     for (path, handler) in handlers() {
         router = router.route(path, handler);
@@ -48,8 +48,8 @@ pub fn router(desk: Arc<AppState>, patience: Duration) -> Router {
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn(move |request: Request, next: Next| in_time(patience, request, next)))
-        .layer(from_fn_with_state(Arc::clone(&desk), caller::admit))
-        .with_state(desk)
+        .layer(from_fn_with_state(Arc::clone(&state), auth::admit))
+        .with_state(state)
 }
 
 /// Nobody waits for ever, and nobody holds a place for ever by sending slowly.

@@ -66,7 +66,9 @@ pub async fn recertify(
 /// The terminal here has other keys under the new CA; its name and its role stay.
 async fn administrator(pki: &PkiDir, previous: &PkiDir, store: &ServerStore, now: Timestamp) -> Result<(), RunError> {
     let before = previous.load_terminal_tls(now)?;
-    let Some(known) = store.caller(&sha256(&[before.certificate.point().as_bytes()])).await? else { return Ok(()) };
+    let Some(known) = store.terminal_of_key(&sha256(&[before.certificate.point().as_bytes()])).await? else {
+        return Ok(());
+    };
     let (tls, ecka) = (pki.load_terminal_tls(now)?, pki.load_terminal(now)?);
     let keys = RegisteredKeys {
         tls_key: sha256(&[tls.certificate.point().as_bytes()]),

@@ -8,7 +8,6 @@ use crate::source::{Crate, Names, Source};
 const KNOWN: &[(&str, &[&str])] = &[
     ("card", &["apdu", "link", "trace"]),
     ("crypto::x509", &["leaf", "tls"]),
-    ("server", &["init", "store"]),
 ];
 
 /// A module and the parts of it that lead back to themselves over each other.

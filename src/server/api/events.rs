@@ -3,24 +3,24 @@
 use axum::{Json, extract::State};
 use serde_json::Value;
 
-use super::{Answer, Desk};
+use super::{Answer, SharedState};
 use crate::{
     api::{
         event::EVENT_SCHEMA,
         v1::{EVENTS_MAX, EventBatch, EventsTaken},
     },
-    server::{body::Body, caller::Caller, problem::ApiError},
+    server::{auth::AuthenticatedTerminal, body::Body, problem::ApiError},
 };
 
 /// `POST /v1/events`.
 pub async fn keep(
-    State(desk): State<Desk>,
-    Caller(caller): Caller,
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
     Body(batch): Body<EventBatch>,
 ) -> Answer<EventsTaken> {
     let rows = rows(&batch.events)?;
-    let stored = desk.store.keep_events(&caller.name, batch.list, &rows, (desk.clock)()).await?;
-    desk.metrics.events.inc_by(u64::from(stored));
+    let stored = state.store.keep_events(&terminal.name, batch.list, &rows, (state.clock)()).await?;
+    state.metrics.events.inc_by(u64::from(stored));
     let all = u32::try_from(rows.len()).unwrap_or(u32::MAX);
     Ok(Json(EventsTaken { stored, known: all.saturating_sub(stored) }))
 }

@@ -7,31 +7,34 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Answer, Desk};
+use super::{Answer, SharedState};
 use crate::{
     api::v1::Health,
-    server::{caller::Caller, openapi, problem::ApiError},
+    server::{auth::AuthenticatedTerminal, openapi, problem::ApiError},
 };
 
 /// `GET /v1/health`: the store answers, too.
-pub async fn health(State(desk): State<Desk>, Caller(caller): Caller) -> Answer<Health> {
-    desk.store.audit_head().await?;
+pub async fn health(
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
+) -> Answer<Health> {
+    state.store.audit_head().await?;
     Ok(Json(Health {
         status: "ok".into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        at: (desk.clock)(),
-        terminal: caller.name.clone(),
-        role: caller.role,
+        at: (state.clock)(),
+        terminal: terminal.name.clone(),
+        role: terminal.role,
     }))
 }
 
 /// `GET /v1/openapi.json`.
-pub async fn openapi(_: Caller) -> Json<serde_json::Value> {
+pub async fn openapi(_: AuthenticatedTerminal) -> Json<serde_json::Value> {
     Json(openapi::document())
 }
 
 /// `GET /v1/metrics`.
-pub async fn metrics(State(desk): State<Desk>, _: Caller) -> Result<Response, ApiError> {
-    let text = desk.metrics.text().map_err(|error| ApiError::fault(&error))?;
+pub async fn metrics(State(state): State<SharedState>, _: AuthenticatedTerminal) -> Result<Response, ApiError> {
+    let text = state.metrics.text().map_err(|error| ApiError::fault(&error))?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
 }

@@ -3,19 +3,19 @@
 use axum::{Json, extract::State};
 use uuid::Uuid;
 
-use super::{Answer, Desk};
+use super::{Answer, SharedState};
 use crate::{
     api::{
         problem::ProblemCode,
         v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, TokenStatus, USER_TYPE},
     },
     server::{
+        auth::AuthenticatedTerminal,
         body::{Body, binary},
-        caller::Caller,
         metrics::LookupLabels,
         problem::ApiError,
         proofs::{self, Against},
-        store::{CallerRow, LookupResult, LookupTask, ProofRefusal, Shown},
+        store::{LookupResult, LookupTask, PresentedProof, ProofRefusal, TerminalRow},
     },
 };
 
@@ -24,35 +24,35 @@ const LONGEST: usize = 1024;
 
 /// `POST /v1/nonces`.
 pub async fn nonces(
-    State(desk): State<Desk>,
-    Caller(caller): Caller,
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
     Body(request): Body<NonceRequest>,
 ) -> Answer<Nonces> {
     if !(1..=NONCES_MAX).contains(&request.count) {
         return Err(ApiError::Invalid(format!("count is 1 to {NONCES_MAX}")));
     }
-    let (raw, nonces) = desk.nonces(request.count).map_err(|error| ApiError::fault(&error))?;
-    desk.store.issue_nonces(&raw, &caller.name, (desk.clock)()).await?;
-    desk.metrics.nonces.inc_by(u64::from(request.count));
+    let (raw, nonces) = state.nonces(request.count).map_err(|error| ApiError::fault(&error))?;
+    state.store.issue_nonces(&raw, &terminal.name, (state.clock)()).await?;
+    state.metrics.nonces.inc_by(u64::from(request.count));
     Ok(Json(Nonces { nonces }))
 }
 
 /// `POST /v1/lookups`.
 pub async fn lookup(
-    State(desk): State<Desk>,
-    Caller(caller): Caller,
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
     Body(request): Body<LookupRequest>,
 ) -> Answer<Lookup> {
     if request.nonces > NONCES_MAX {
         return Err(ApiError::Invalid(format!("nonces is at most {NONCES_MAX}")));
     }
-    let proof = shown(&desk, &caller, &request).await?;
-    let (raw, nonces) = desk.nonces(request.nonces).map_err(|error| ApiError::fault(&error))?;
-    let ask = LookupTask { terminal: caller.name.clone(), token_id: request.token_id, proof, nonces: raw };
-    let found = desk.decide(ask).await?;
-    count(&desk, request.token_id, &found, request.nonces);
-    let LookupResult::Token { status, reason, user, freshness } = found else {
-        return Err(match found {
+    let proof = presented_proof(&state, &terminal, &request).await?;
+    let (raw, nonces) = state.nonces(request.nonces).map_err(|error| ApiError::fault(&error))?;
+    let task = LookupTask { terminal: terminal.name.clone(), token_id: request.token_id, proof, nonces: raw };
+    let result = state.lookups.decide(task).await?;
+    count(&state, request.token_id, &result, request.nonces);
+    let LookupResult::Token { status, reason, user, freshness } = result else {
+        return Err(match result {
             LookupResult::Refused(refusal) => ApiError::Proof(refusal),
             _ => ApiError::NoToken,
         });
@@ -60,39 +60,45 @@ pub async fn lookup(
     let mut answer =
         Lookup { token_id: request.token_id, status, reason, user: None, signed_user: None, proof: freshness, nonces };
     if status == TokenStatus::Active {
-        let signed = SignedUser { token_id: request.token_id, user: user.clone(), at: (desk.clock)() };
-        answer.signed_user = Some(desk.signer.sign(&signed, USER_TYPE).map_err(|error| ApiError::fault(&error))?);
+        let signed = SignedUser { token_id: request.token_id, user: user.clone(), at: (state.clock)() };
+        answer.signed_user = Some(state.signer.sign(&signed, USER_TYPE).map_err(|error| ApiError::fault(&error))?);
         answer.user = Some(user);
     }
     Ok(Json(answer))
 }
 
 /// The proof of a request, checked as far as it can be without its place among others.
-async fn shown(desk: &Desk, caller: &CallerRow, request: &LookupRequest) -> Result<Shown, ApiError> {
+async fn presented_proof(
+    state: &SharedState,
+    terminal: &TerminalRow,
+    request: &LookupRequest,
+) -> Result<PresentedProof, ApiError> {
     let Some(proof) = &request.proof else {
         return match request.identity_certificate {
-            None => Ok(Shown::Nothing),
+            None => Ok(PresentedProof::Nothing),
             Some(_) => Err(ApiError::Invalid("an identity certificate comes with a proof only".into())),
         };
     };
     let bytes = |name, text: &str| binary(name, text, 0..=LONGEST);
-    let Ok(cose) = bytes("proof", proof) else { return Ok(Shown::Refused(ProofRefusal::Malformed)) };
+    let Ok(cose) = bytes("proof", proof) else { return Ok(PresentedProof::Refused(ProofRefusal::Malformed)) };
     let certificate = request.identity_certificate.as_deref().map(|text| bytes("identity_certificate", text));
-    let Ok(certificate) = certificate.transpose() else { return Ok(Shown::Refused(ProofRefusal::Certificate)) };
+    let Ok(certificate) = certificate.transpose() else {
+        return Ok(PresentedProof::Refused(ProofRefusal::Certificate));
+    };
     // Without a token there is nothing to check against: the store says so, and writes it down.
-    let Some(registered) = desk.store.token_keys(request.token_id).await? else { return Ok(Shown::Nothing) };
+    let Some(registered) = state.store.token_keys(request.token_id).await? else { return Ok(PresentedProof::Nothing) };
     let against = Against {
         token_id: request.token_id,
         registered: &registered,
-        authorities: &desk.authorities,
-        terminal: &caller.ecka_keys,
-        now: (desk.clock)(),
+        authorities: &state.authorities,
+        terminal: &terminal.ecka_keys,
+        now: (state.clock)(),
     };
     Ok(proofs::check(&cose, certificate.as_deref(), &against))
 }
 
-fn count(desk: &Desk, token_id: Uuid, found: &LookupResult, nonces: u16) {
-    let result = match found {
+fn count(state: &SharedState, token_id: Uuid, result: &LookupResult, nonces: u16) {
+    let label = match result {
         LookupResult::Unknown => ProblemCode::TokenUnknown.as_str(),
         LookupResult::Refused(refusal) => refusal.code().as_str(),
         LookupResult::Token { status: TokenStatus::Active, .. } => "active",
@@ -100,10 +106,10 @@ fn count(desk: &Desk, token_id: Uuid, found: &LookupResult, nonces: u16) {
         LookupResult::Token { status: TokenStatus::Lost, .. } => "lost",
         LookupResult::Token { status: TokenStatus::Revoked, .. } => "revoked",
     };
-    desk.metrics.lookups.get_or_create(&LookupLabels { result: result.to_owned() }).inc();
-    desk.metrics.nonces.inc_by(u64::from(nonces));
-    if *found == LookupResult::Refused(ProofRefusal::Clone) {
-        desk.metrics.clones.inc();
-        desk.log.fault(&format!("clone alarm: two cards seem to have the identity of token {token_id}"));
+    state.metrics.lookups.get_or_create(&LookupLabels { result: label.to_owned() }).inc();
+    state.metrics.nonces.inc_by(u64::from(nonces));
+    if *result == LookupResult::Refused(ProofRefusal::Clone) {
+        state.metrics.clones.inc();
+        state.log.fault(&format!("clone alarm: two cards seem to have the identity of token {token_id}"));
     }
 }

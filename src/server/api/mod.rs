@@ -14,7 +14,7 @@ use super::problem::ApiError;
 use crate::api::v1::Page;
 
 /// The state of every handler.
-type Desk = std::sync::Arc<super::desk::AppState>;
+type SharedState = std::sync::Arc<super::state::AppState>;
 /// An answer.
 type Answer<T> = Result<Json<T>, ApiError>;
 

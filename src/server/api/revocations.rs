@@ -3,10 +3,10 @@
 use axum::{Json, extract::State};
 use serde::Deserialize;
 
-use super::{Answer, Desk};
+use super::{Answer, SharedState};
 use crate::{
     api::v1::{FEED_TYPE, PAGE_MAX, SignedFeed},
-    server::{body::Parameters, caller::Caller, problem::ApiError},
+    server::{auth::AuthenticatedTerminal, body::Parameters, problem::ApiError},
 };
 
 /// Where a terminal stands.
@@ -20,10 +20,10 @@ pub struct Since {
 
 /// `GET /v1/revocations?since=VERSION`.
 pub async fn feed(
-    State(desk): State<Desk>,
-    _: Caller,
+    State(state): State<SharedState>,
+    _: AuthenticatedTerminal,
     Parameters(Since { since }): Parameters<Since>,
 ) -> Answer<SignedFeed> {
-    let feed = desk.store.feed(since, PAGE_MAX, (desk.clock)()).await?;
-    Ok(Json(SignedFeed { jws: desk.signer.sign(&feed, FEED_TYPE).map_err(|error| ApiError::fault(&error))? }))
+    let feed = state.store.feed(since, PAGE_MAX, (state.clock)()).await?;
+    Ok(Json(SignedFeed { jws: state.signer.sign(&feed, FEED_TYPE).map_err(|error| ApiError::fault(&error))? }))
 }

@@ -4,8 +4,8 @@ use axum::{Json, extract::State};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 
-use super::{Answer, Desk, page};
-use crate::server::desk::Cas;
+use super::{Answer, SharedState, page};
+use crate::server::state::Cas;
 use crate::{
     api::v1::{
         Page, PreviousCertificates, RegisteredTerminal, RenewalRequest, Role, TerminalCertificates, TerminalRequest,
@@ -18,8 +18,8 @@ use crate::{
     pki::PkiError,
     proof::thumbprint,
     server::{
+        auth::AuthenticatedTerminal,
         body::{Body, Id, PageQuery, Parameters, binary, check_name},
-        caller::Caller,
         problem::ApiError,
         store::{Added, NewTerminal, RegisteredKeys, Subjects},
     },
@@ -103,19 +103,19 @@ const fn card_role(role: Role) -> x509::TerminalRole {
 
 /// `POST /v1/terminals`.
 pub async fn add(
-    State(desk): State<Desk>,
-    Caller(caller): Caller,
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
     Body(request): Body<TerminalRequest>,
 ) -> Answer<TerminalCertificates> {
     check_name(&request.name)?;
     let requests = Requests::read(&request.tls_request, &request.ecka_request)?;
     requests.require_subjects(&Subjects { tls: request.name.clone(), ecka: request.name.clone() })?;
     let role = request.role;
-    let (certificates, keys) = desk.certify(move |cas, now| requests.certify(role, cas, now)).await?;
+    let (certificates, keys) = state.certify(move |cas, now| requests.certify(role, cas, now)).await?;
     let new = NewTerminal { name: request.name, role, keys };
     // Certificates are of no use to anybody before this is done: they are given away after it.
-    match desk.store.add_terminal(&new, &caller.name, (desk.clock)()).await? {
-        Added::New | Added::Known => Ok(Json(certificates)),
+    match state.store.add_terminal(&new, &terminal.name, (state.clock)()).await? {
+        Added::New | Added::Unchanged => Ok(Json(certificates)),
         Added::NameTaken => Err(ApiError::TerminalConflict),
         Added::KeyTaken => Err(ApiError::KeyTaken),
     }
@@ -123,37 +123,41 @@ pub async fn add(
 
 /// `POST /v1/terminals/self/renewal`. Name and role stay.
 pub async fn renew(
-    State(desk): State<Desk>,
-    Caller(caller): Caller,
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
     Body(request): Body<RenewalRequest>,
 ) -> Answer<TerminalCertificates> {
     let requests = Requests::read(&request.tls_request, &request.ecka_request)?;
-    requests.require_subjects(&caller.subjects)?;
-    let owner = desk.store.caller(&sha256(&[requests.tls.point().as_bytes()])).await?;
-    if owner.is_some_and(|owner| owner.name != caller.name) {
+    requests.require_subjects(&terminal.subjects)?;
+    let owner = state.store.terminal_of_key(&sha256(&[requests.tls.point().as_bytes()])).await?;
+    if owner.is_some_and(|owner| owner.name != terminal.name) {
         return Err(ApiError::KeyTaken);
     }
-    let role = caller.role;
-    let (certificates, keys) = desk.certify(move |cas, now| requests.certify(role, cas, now)).await?;
-    desk.store.renew_terminal(&caller.name, &keys, (desk.clock)()).await?;
+    let role = terminal.role;
+    let (certificates, keys) = state.certify(move |cas, now| requests.certify(role, cas, now)).await?;
+    state.store.renew_terminal(&terminal.name, &keys, (state.clock)()).await?;
     Ok(Json(certificates))
 }
 
 /// `GET /v1/terminals`.
 pub async fn list(
-    State(desk): State<Desk>,
-    _: Caller,
+    State(state): State<SharedState>,
+    _: AuthenticatedTerminal,
     Parameters(query): Parameters<PageQuery>,
 ) -> Answer<Page<RegisteredTerminal>> {
     let limit = query.limit()?;
-    let terminals = desk.store.terminals(&query.after, limit + 1).await?;
+    let terminals = state.store.terminals(&query.after, limit + 1).await?;
     Ok(page(terminals, limit, |terminal| terminal.name.clone()))
 }
 
 /// `DELETE /v1/terminals/{name}`.
-pub async fn revoke(State(desk): State<Desk>, Caller(caller): Caller, Id(name): Id) -> Answer<RegisteredTerminal> {
-    if name == caller.name {
+pub async fn revoke(
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
+    Id(name): Id,
+) -> Answer<RegisteredTerminal> {
+    if name == terminal.name {
         return Err(ApiError::TerminalSelf);
     }
-    desk.store.revoke_terminal(&name, &caller.name, (desk.clock)()).await?.map(Json).ok_or(ApiError::NoTerminal)
+    state.store.revoke_terminal(&name, &terminal.name, (state.clock)()).await?.map(Json).ok_or(ApiError::NoTerminal)
 }

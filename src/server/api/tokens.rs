@@ -4,13 +4,13 @@ use axum::{Json, extract::State};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-use super::{Answer, Desk, page};
+use super::{Answer, SharedState, page};
 use crate::{
     api::v1::{Page, RegisteredToken, StatusRequest, TokenCertificates, TokenRequest, TokenStatus},
     crypto::{ec::Point, random::SystemRandom},
     server::{
+        auth::AuthenticatedTerminal,
         body::{Body, Id, PageQuery, Parameters, binary, check_user, plain},
-        caller::Caller,
         problem::ApiError,
         store::{NewToken, Registration, StatusChange, TokenKeys},
     },
@@ -18,8 +18,8 @@ use crate::{
 
 /// `POST /v1/tokens`. The same once more gets the same answer, however often it is asked.
 pub async fn register(
-    State(desk): State<Desk>,
-    Caller(caller): Caller,
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
     Body(request): Body<TokenRequest>,
 ) -> Answer<TokenCertificates> {
     check_user(&request.user)?;
@@ -31,25 +31,26 @@ pub async fn register(
         return Err(ApiError::Invalid("identity_key and ecka_key are one key".into()));
     }
     let token_id = request.token_id;
-    let keys = match desk.store.token_keys(token_id).await? {
+    let keys = match state.store.token_keys(token_id).await? {
         Some(known) => known, // whether it is the same token, the store decides
         None => {
-            desk.certify(move |cas, now| {
-                let ca = &mut cas.ca;
-                Ok(TokenKeys {
-                    identity_key: identity.as_bytes().to_vec(),
-                    ecka_key: ecka.as_bytes().to_vec(),
-                    identity_certificate: ca.certify_identity(token_id, &identity, now, &mut SystemRandom)?,
-                    ecka_certificate: ca.certify_token_ecka(token_id, &ecka, now, &mut SystemRandom)?,
+            state
+                .certify(move |cas, now| {
+                    let ca = &mut cas.ca;
+                    Ok(TokenKeys {
+                        identity_key: identity.as_bytes().to_vec(),
+                        ecka_key: ecka.as_bytes().to_vec(),
+                        identity_certificate: ca.certify_identity(token_id, &identity, now, &mut SystemRandom)?,
+                        ecka_certificate: ca.certify_token_ecka(token_id, &ecka, now, &mut SystemRandom)?,
+                    })
                 })
-            })
-            .await?
+                .await?
         }
     };
     let keys = TokenKeys { identity_key: identity.as_bytes().to_vec(), ecka_key: ecka.as_bytes().to_vec(), ..keys };
     let new = NewToken { token_id, user: request.user, keys, replaces: request.replaces };
-    match desk.store.register(&new, &caller.name, (desk.clock)()).await? {
-        Registration::Known(keys) => Ok(Json(TokenCertificates {
+    match state.store.register(&new, &terminal.name, (state.clock)()).await? {
+        Registration::Registered(keys) => Ok(Json(TokenCertificates {
             identity: BASE64_URL_SAFE_NO_PAD.encode(keys.identity_certificate),
             ecka: BASE64_URL_SAFE_NO_PAD.encode(keys.ecka_certificate),
         })),
@@ -65,37 +66,37 @@ fn key(name: &str, text: &str) -> Result<Point, ApiError> {
 }
 
 /// `GET /v1/tokens/{id}`.
-pub async fn show(State(desk): State<Desk>, _: Caller, Id(id): Id) -> Answer<RegisteredToken> {
-    desk.store.token(token_id(&id)?).await?.map(Json).ok_or(ApiError::NoToken)
+pub async fn show(State(state): State<SharedState>, _: AuthenticatedTerminal, Id(id): Id) -> Answer<RegisteredToken> {
+    state.store.token(token_id(&id)?).await?.map(Json).ok_or(ApiError::NoToken)
 }
 
 /// `GET /v1/tokens`.
 pub async fn list(
-    State(desk): State<Desk>,
-    _: Caller,
+    State(state): State<SharedState>,
+    _: AuthenticatedTerminal,
     Parameters(query): Parameters<PageQuery>,
 ) -> Answer<Page<RegisteredToken>> {
     let limit = query.limit()?;
-    let tokens = desk.store.tokens(&query.after, limit + 1).await?;
+    let tokens = state.store.tokens(&query.after, limit + 1).await?;
     Ok(page(tokens, limit, |token| token.token_id.to_string()))
 }
 
 /// `GET /v1/users/{id}/tokens`.
 pub async fn of_user(
-    State(desk): State<Desk>,
-    _: Caller,
+    State(state): State<SharedState>,
+    _: AuthenticatedTerminal,
     Id(user): Id,
     Parameters(query): Parameters<PageQuery>,
 ) -> Answer<Page<RegisteredToken>> {
     let limit = query.limit()?;
-    let tokens = desk.store.tokens_of(&user, &query.after, limit + 1).await?;
+    let tokens = state.store.tokens_of(&user, &query.after, limit + 1).await?;
     Ok(page(tokens, limit, |token| token.token_id.to_string()))
 }
 
 /// `PUT /v1/tokens/{id}/status`.
 pub async fn set_status(
-    State(desk): State<Desk>,
-    Caller(caller): Caller,
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
     Id(id): Id,
     Body(request): Body<StatusRequest>,
 ) -> Answer<RegisteredToken> {
@@ -107,7 +108,7 @@ pub async fn set_status(
     if reason.is_none() != (request.status == TokenStatus::Active) {
         return Err(ApiError::Invalid("a reason comes with every status but active".into()));
     }
-    match desk.store.set_status(id, request.status, reason, &caller.name, (desk.clock)()).await? {
+    match state.store.set_status(id, request.status, reason, &terminal.name, (state.clock)()).await? {
         StatusChange::Done(token) => Ok(Json(token)),
         StatusChange::Unknown => Err(ApiError::NoToken),
         StatusChange::Final => Err(ApiError::TokenFinal),

@@ -4,45 +4,54 @@ use std::collections::HashSet;
 
 use axum::{Json, extract::State};
 
-use super::{Answer, Desk, page};
+use super::{Answer, SharedState, page};
 use crate::{
     api::{
         User,
         v1::{Imported, Page, USERS_MAX, UserBatch},
     },
     server::{
+        auth::AuthenticatedTerminal,
         body::{Body, Id, PageQuery, Parameters, check_user},
-        caller::Caller,
         problem::ApiError,
     },
 };
 
 /// `GET /v1/users/{id}`.
-pub async fn show(State(desk): State<Desk>, _: Caller, Id(id): Id) -> Answer<User> {
-    desk.store.user(&id).await?.map(Json).ok_or(ApiError::NoUser)
+pub async fn show(State(state): State<SharedState>, _: AuthenticatedTerminal, Id(id): Id) -> Answer<User> {
+    state.store.user(&id).await?.map(Json).ok_or(ApiError::NoUser)
 }
 
 /// `PUT /v1/users/{id}`.
-pub async fn put(State(desk): State<Desk>, Caller(caller): Caller, Id(id): Id, Body(user): Body<User>) -> Answer<User> {
+pub async fn put(
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
+    Id(id): Id,
+    Body(user): Body<User>,
+) -> Answer<User> {
     if user.id != id {
         return Err(ApiError::Invalid("the id in the body is not that of the path".into()));
     }
     check_user(&user)?;
-    desk.store.put_users(std::slice::from_ref(&user), &caller.name, (desk.clock)()).await?;
+    state.store.put_users(std::slice::from_ref(&user), &terminal.name, (state.clock)()).await?;
     Ok(Json(user))
 }
 
 /// `GET /v1/users`.
-pub async fn list(State(desk): State<Desk>, _: Caller, Parameters(query): Parameters<PageQuery>) -> Answer<Page<User>> {
+pub async fn list(
+    State(state): State<SharedState>,
+    _: AuthenticatedTerminal,
+    Parameters(query): Parameters<PageQuery>,
+) -> Answer<Page<User>> {
     let limit = query.limit()?;
-    let users = desk.store.users(&query.after, limit + 1).await?;
+    let users = state.store.users(&query.after, limit + 1).await?;
     Ok(page(users, limit, |user| user.id.clone()))
 }
 
 /// `POST /v1/users/import`.
 pub async fn import(
-    State(desk): State<Desk>,
-    Caller(caller): Caller,
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
     Body(batch): Body<UserBatch>,
 ) -> Answer<Imported> {
     if !(1..=USERS_MAX).contains(&batch.users.len()) {
@@ -53,5 +62,5 @@ pub async fn import(
     if ids.len() < batch.users.len() {
         return Err(ApiError::Invalid("a batch has each id once".into()));
     }
-    Ok(Json(desk.store.put_users(&batch.users, &caller.name, (desk.clock)()).await?))
+    Ok(Json(state.store.put_users(&batch.users, &terminal.name, (state.clock)()).await?))
 }

@@ -119,8 +119,8 @@ impl ServerStore {
     }
 
     /// The terminal whose TLS key this is: SHA-256 of its point.
-    pub async fn caller(&self, tls_key: &[u8; 32]) -> Result<Option<CallerRow>> {
-        on!(self, reading, queries, |c| queries::terminals::caller(c, tls_key))
+    pub async fn terminal_of_key(&self, tls_key: &[u8; 32]) -> Result<Option<TerminalRow>> {
+        on!(self, reading, queries, |c| queries::terminals::of_key(c, tls_key))
     }
 
     /// Makes a terminal known, with its keys. The same once more changes nothing.
@@ -221,8 +221,8 @@ impl ServerStore {
     }
 
     /// Decides several lookups in one transaction, in their order.
-    pub async fn lookups(&self, asks: &[LookupTask], now: Timestamp) -> Result<Vec<LookupResult>> {
-        on!(self, writing, queries, |c| queries::lookups::decide(c, asks, now))
+    pub async fn lookups(&self, tasks: &[LookupTask], now: Timestamp) -> Result<Vec<LookupResult>> {
+        on!(self, writing, queries, |c| queries::lookups::decide(c, tasks, now))
     }
 
     /// Keeps events; gives how many were new.

@@ -11,7 +11,7 @@ use crate::api::{
 
 /// A terminal that makes a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallerRow {
+pub struct TerminalRow {
     /// Its name.
     pub name: String,
     /// What it may do.
@@ -63,7 +63,7 @@ pub enum Added {
     /// It is known now.
     New,
     /// It was known, with these keys and this role.
-    Known,
+    Unchanged,
     /// There is another of this name, or one that was revoked.
     NameTaken,
     /// The key belongs to another terminal.
@@ -100,7 +100,7 @@ pub struct NewToken {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Registration {
     /// The token is known, with these certificates: the ones given, or those of the same registration before.
-    Known(TokenKeys),
+    Registered(TokenKeys),
     /// The id is taken by a token with other keys, or of another user.
     Conflict,
     /// The token to be replaced is not known.
@@ -128,14 +128,14 @@ pub struct LookupTask {
     /// For which token.
     pub token_id: Uuid,
     /// With which proof.
-    pub proof: Shown,
+    pub proof: PresentedProof,
     /// The nonces to give to the terminal.
     pub nonces: Vec<[u8; 32]>,
 }
 
 /// The proof of a lookup, as far as it was checked without the store.
 #[derive(Debug, Clone)]
-pub enum Shown {
+pub enum PresentedProof {
     /// None was sent.
     Nothing,
     /// It does not hold.

@@ -12,7 +12,7 @@ use crate::{
         problem::ProblemCode,
         v1::{Freshness, LATE_DAYS, NONCE_HOURS, TokenStatus},
     },
-    server::store::{LookupResult, LookupTask, ProofRefusal, Shown},
+    server::store::{LookupResult, LookupTask, PresentedProof, ProofRefusal},
 };
 
 /// How long after its issue a nonce is good for a fresh proof.
@@ -43,13 +43,13 @@ pub async fn forget(c: &mut Connection, now: Timestamp) -> Result<u64> {
 }
 
 /// Decides lookups, each with its record in the log.
-pub async fn decide(c: &mut Connection, asks: &[LookupTask], now: Timestamp) -> Result<Vec<LookupResult>> {
+pub async fn decide(c: &mut Connection, tasks: &[LookupTask], now: Timestamp) -> Result<Vec<LookupResult>> {
     let mut ledger = Ledger::open(c, "", now).await?;
-    let mut all = Vec::with_capacity(asks.len());
-    for ask in asks {
-        ledger.actor(&ask.terminal);
-        let found = one(c, &mut ledger, ask, now).await?;
-        let subject = ask.token_id.to_string();
+    let mut all = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        ledger.actor(&task.terminal);
+        let found = one(c, &mut ledger, task, now).await?;
+        let subject = task.token_id.to_string();
         match &found {
             LookupResult::Unknown => {
                 ledger
@@ -64,34 +64,34 @@ pub async fn decide(c: &mut Connection, asks: &[LookupTask], now: Timestamp) -> 
                 ledger.add(c, action, &subject, &json!({ "status": status, "proof": freshness })).await?;
             }
         }
-        issue(c, &ask.nonces, &ask.terminal, now).await?;
+        issue(c, &task.nonces, &task.terminal, now).await?;
         all.push(found);
     }
     ledger.close(c).await?;
     Ok(all)
 }
 
-async fn one(c: &mut Connection, ledger: &mut Ledger, ask: &LookupTask, now: Timestamp) -> Result<LookupResult> {
+async fn one(c: &mut Connection, ledger: &mut Ledger, task: &LookupTask, now: Timestamp) -> Result<LookupResult> {
     let row = query(
         "SELECT t.status, t.reason, t.counter, t.counter_at, u.id, u.name, u.fields
          FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.token_id = $1",
     )
-    .bind(ask.token_id.to_string())
+    .bind(task.token_id.to_string())
     .fetch_optional(&mut *c)
     .await?;
     let Some(row) = row else { return Ok(LookupResult::Unknown) };
-    let freshness = match &ask.proof {
-        Shown::Nothing => None,
-        Shown::Refused(refusal) => return Ok(LookupResult::Refused(*refusal)),
-        Shown::Claims { nonce, counter, claims } => {
+    let freshness = match &task.proof {
+        PresentedProof::Nothing => None,
+        PresentedProof::Refused(refusal) => return Ok(LookupResult::Refused(*refusal)),
+        PresentedProof::Claims { nonce, counter, claims } => {
             let highest = Highest { counter: row.try_get("counter")?, at: row.try_get("counter_at")? };
-            let proof = SignedProof { token_id: ask.token_id, nonce, counter: i64::from(*counter), claims };
-            match proof.take(c, &ask.terminal, highest, now).await? {
+            let proof = SignedProof { token_id: task.token_id, nonce, counter: i64::from(*counter), claims };
+            match proof.take(c, &task.terminal, highest, now).await? {
                 Ok(freshness) => Some(freshness),
                 Err(refusal) => {
                     if refusal == ProofRefusal::Clone {
                         let detail = json!({ "counter": counter, "highest": highest.counter });
-                        ledger.add(c, "token.clone", &ask.token_id.to_string(), &detail).await?;
+                        ledger.add(c, "token.clone", &task.token_id.to_string(), &detail).await?;
                     }
                     return Ok(LookupResult::Refused(refusal));
                 }

@@ -31,7 +31,7 @@ pub async fn owner(c: &mut Connection, authority: &[u8; 20]) -> Result<Vec<u8>> 
 
 /// The store belongs to another CA from now on.
 pub async fn hand_over(c: &mut Connection, from: &[u8; 20], to: &[u8; 20]) -> Result<()> {
-    let mut ledger = audit::Ledger::open(c, crate::server::init::SERVER, Timestamp::now()).await?;
+    let mut ledger = audit::Ledger::open(c, crate::server::audit::SERVER, Timestamp::now()).await?;
     let done = query("UPDATE meta SET value = $1 WHERE name = 'authority' AND value = $2")
         .bind(to.as_slice())
         .bind(from.as_slice())

@@ -7,11 +7,11 @@ use sqlx::{Row, query};
 use super::{Connection, Result, audit::Ledger, moment, worded};
 use crate::{
     api::v1::RegisteredTerminal,
-    server::store::{Added, CallerRow, NewTerminal, RegisteredKeys, Subjects, role_word},
+    server::store::{Added, NewTerminal, RegisteredKeys, Subjects, TerminalRow, role_word},
 };
 
 /// The terminal whose TLS key this is.
-pub async fn caller(c: &mut Connection, tls_key: &[u8; 32]) -> Result<Option<CallerRow>> {
+pub async fn of_key(c: &mut Connection, tls_key: &[u8; 32]) -> Result<Option<TerminalRow>> {
     let row = query(
         "SELECT t.name, t.role, t.revoked, k.tls_subject, k.ecka_subject
          FROM terminal_keys k JOIN terminals t ON t.name = k.terminal WHERE k.tls_key = $1",
@@ -23,7 +23,7 @@ pub async fn caller(c: &mut Connection, tls_key: &[u8; 32]) -> Result<Option<Cal
     let name: String = row.try_get("name")?;
     let found = query("SELECT ecka_key FROM terminal_keys WHERE terminal = $1").bind(&name).fetch_all(c).await?;
     let ecka_keys = found.iter().map(|row| row.try_get(0)).collect::<Result<_>>()?;
-    Ok(Some(CallerRow {
+    Ok(Some(TerminalRow {
         role: worded(row.try_get("role")?)?,
         revoked: row.try_get::<Option<i64>, _>("revoked")?.is_some(),
         subjects: Subjects { tls: row.try_get("tls_subject")?, ecka: row.try_get("ecka_subject")? },
@@ -35,12 +35,12 @@ pub async fn caller(c: &mut Connection, tls_key: &[u8; 32]) -> Result<Option<Cal
 /// Makes a terminal known.
 pub async fn add(c: &mut Connection, new: &NewTerminal, actor: &str, now: Timestamp) -> Result<Added> {
     let mut ledger = Ledger::open(c, actor, now).await?;
-    let owner = caller(c, &new.keys.tls_key).await?;
+    let owner = of_key(c, &new.keys.tls_key).await?;
     if let Some(known) = one(c, &new.name).await? {
         let ours = owner
             .is_some_and(|owner| owner.name == new.name && owner.ecka_keys.iter().any(|key| *key == new.keys.ecka_key));
         let same = ours && known.role == new.role && !known.revoked;
-        return Ok(if same { Added::Known } else { Added::NameTaken });
+        return Ok(if same { Added::Unchanged } else { Added::NameTaken });
     }
     if owner.is_some() {
         return Ok(Added::KeyTaken);

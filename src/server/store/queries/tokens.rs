@@ -124,7 +124,7 @@ pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Time
         let same = known.identity_key == new.keys.identity_key
             && known.ecka_key == new.keys.ecka_key
             && user_id.as_deref() == Some(&new.user.id);
-        return Ok(if same { Registration::Known(known) } else { Registration::Conflict });
+        return Ok(if same { Registration::Registered(known) } else { Registration::Conflict });
     }
     if let Some(old) = new.replaces {
         let Some(known) = one(c, old).await? else { return Ok(Registration::NothingToReplace) };
@@ -151,7 +151,7 @@ pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Time
     let detail = json!({ "user": new.user.id, "replaces": new.replaces });
     ledger.add(c, "token.register", &new.token_id.to_string(), &detail).await?;
     ledger.close(c).await?;
-    Ok(Registration::Known(new.keys.clone()))
+    Ok(Registration::Registered(new.keys.clone()))
 }
 
 /// Changes the status of a token.

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{RequestLine, desk::AppState, metrics, problem::ApiError, routes, store::CallerRow};
+use super::{RequestLine, metrics, problem::ApiError, routes, state::AppState, store::TerminalRow};
 use crate::crypto::{sha256, x509::TlsCertificate};
 
 /// The certificate of the connection.
@@ -19,9 +19,9 @@ pub struct PeerCertificate(pub Arc<TlsCertificate>);
 
 /// The terminal that asks.
 #[derive(Clone, Debug)]
-pub struct Caller(pub Arc<CallerRow>);
+pub struct AuthenticatedTerminal(pub Arc<TerminalRow>);
 
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Caller {
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AuthenticatedTerminal {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, ApiError> {
@@ -31,17 +31,17 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Caller {
 }
 
 /// Stands in front of every route, and of what is no route.
-pub async fn admit(State(desk): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
-    let (start, at) = (Instant::now(), (desk.clock)());
+pub async fn admit(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
+    let (start, at) = (Instant::now(), (state.clock)());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let peer = request.extensions().get::<PeerCertificate>().cloned();
-    let caller = known(&desk, peer, &method, route.as_deref()).await;
-    let (terminal, response) = match caller {
-        Ok(caller) => {
-            let name = caller.0.name.clone();
-            request.extensions_mut().insert(caller);
+    let terminal = authenticate(&state, peer, &method, route.as_deref()).await;
+    let (terminal, response) = match terminal {
+        Ok(terminal) => {
+            let name = terminal.0.name.clone();
+            request.extensions_mut().insert(terminal);
             (Some(name), next.run(request).await)
         }
         Err((terminal, error)) => (terminal, error.into_response()),
@@ -49,13 +49,13 @@ pub async fn admit(State(desk): State<Arc<AppState>>, mut request: Request, next
     let took = start.elapsed();
     let status = response.status().as_u16();
     if let Some(secret) = response.extensions().get::<ApiError>().and_then(ApiError::secret) {
-        desk.log.fault(secret);
+        state.log.fault(secret);
     }
     let labels = metrics::RequestLabels { route: route.unwrap_or_default(), method: known_method(&method), status };
-    desk.metrics.requests.get_or_create(&labels).inc();
-    desk.metrics.seconds.observe(took.as_secs_f64());
+    state.metrics.requests.get_or_create(&labels).inc();
+    state.metrics.seconds.observe(took.as_secs_f64());
     let method = method.as_str();
-    desk.log.request(&RequestLine { at, terminal: terminal.as_deref(), method, path: &path, status, took });
+    state.log.request(&RequestLine { at, terminal: terminal.as_deref(), method, path: &path, status, took });
     response
 }
 
@@ -65,31 +65,31 @@ fn known_method(method: &Method) -> String {
     if ours.contains(method) { method.to_string() } else { "other".to_owned() }
 }
 
-async fn known(
-    desk: &AppState,
+async fn authenticate(
+    state: &AppState,
     peer: Option<PeerCertificate>,
     method: &Method,
     route: Option<&str>,
-) -> Result<Caller, (Option<String>, ApiError)> {
+) -> Result<AuthenticatedTerminal, (Option<String>, ApiError)> {
     let stranger = |error| (None, error);
     let PeerCertificate(certificate) = peer.ok_or(stranger(ApiError::UnknownTerminal))?;
-    certificate.check_time((desk.clock)()).map_err(|_| stranger(ApiError::Expired))?;
+    certificate.check_time((state.clock)()).map_err(|_| stranger(ApiError::Expired))?;
     let key = sha256(&[certificate.point().as_bytes()]);
-    let caller = desk.store.caller(&key).await.map_err(|error| stranger(error.into()))?;
-    let caller = caller.ok_or(stranger(ApiError::UnknownTerminal))?;
-    let refuse = |error| (Some(caller.name.clone()), error);
-    if caller.revoked {
+    let terminal = state.store.terminal_of_key(&key).await.map_err(|error| stranger(error.into()))?;
+    let terminal = terminal.ok_or(stranger(ApiError::UnknownTerminal))?;
+    let refuse = |error| (Some(terminal.name.clone()), error);
+    if terminal.revoked {
         return Err(refuse(ApiError::Revoked));
     }
-    if !desk.rates.admit(&caller.name, Instant::now()) {
+    if !state.rates.admit(&terminal.name, Instant::now()) {
         return Err(refuse(ApiError::Rate));
     }
     // What the table does not know is nobody's, also when a handler should answer to it.
     if let Some(path) = route {
         let route = routes::find(method, path).ok_or(refuse(ApiError::Method))?;
-        if caller.role < route.role {
+        if terminal.role < route.role {
             return Err(refuse(ApiError::Role));
         }
     }
-    Ok(Caller(Arc::new(caller)))
+    Ok(AuthenticatedTerminal(Arc::new(terminal)))
 }
