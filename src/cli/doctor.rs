@@ -29,17 +29,17 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
             (settings.unwrap_or_else(|| Settings::unconfigured(global, &environment)), Some(failure))
         }
     };
-    out.set_look(OutputOptions::of_process(&settings));
-    let scene = ProbeContext { settings, unconfigured, environment: Box::new(environment), clock: Timestamp::now };
-    let settings = scene.settings.clone();
-    let found = examine(scene, |probe| out.progress(probe, 0, None));
+    out.set_options(OutputOptions::of_process(&settings));
+    let context = ProbeContext { settings, unconfigured, environment: Box::new(environment), clock: Timestamp::now };
+    let settings = context.settings.clone();
+    let found = examine(context, |probe| out.progress(probe, 0, None));
     out.progress_end();
     let objects: Vec<_> = found.into_iter().map(|(depth, finding)| object(depth, finding)).collect();
     if let Some(path) = &args.bundle {
         bundle(path, &settings, &objects)?;
     }
     if out.format() == OutputFormat::Text {
-        out.document(text(&objects, out.look().colour_out).as_bytes())?;
+        out.document(text(&objects, out.options().colour_out).as_bytes())?;
     } else {
         out.list(&objects, "")?;
     }

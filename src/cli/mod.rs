@@ -49,7 +49,7 @@ pub use views as json;
 
 /// The whole program: parses the command line, runs the command, and gives back the exit status.
 pub fn run() -> ExitCode {
-    tell_panics();
+    report_panics();
     let status = match Cli::try_parse() {
         Ok(cli) => execute(cli),
         Err(error) => refuse(&error),
@@ -99,7 +99,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
 /// What was meant by all that was typed; from here on the printer follows it.
 fn configure(global: &Global, out: &mut Printer) -> Result<Settings, Failure> {
     let settings = Settings::resolve(global, &|name| std::env::var_os(name))?;
-    out.set_look(OutputOptions::of_process(&settings));
+    out.set_options(OutputOptions::of_process(&settings));
     out.detail(&settings.origin(global));
     Ok(settings)
 }
@@ -127,7 +127,7 @@ fn refuse(error: &clap::Error) -> u8 {
 }
 
 /// A panic is a bug of ours, on whatever thread: it is told, and the process ends.
-fn tell_panics() {
+fn report_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
         let payload = panic.payload();
@@ -165,14 +165,14 @@ mod tests {
 
     /// A hook is the whole process's, so the test starts itself once more and watches how that ends.
     #[test]
-    fn a_panic_on_any_thread_is_told_as_a_bug_and_ends_the_process() {
+    fn a_panic_on_any_thread_is_reported_as_a_bug_and_ends_the_process() {
         if std::env::var_os(CHILD).is_some() {
-            tell_panics();
+            report_panics();
             let _ = std::thread::spawn(|| panic!("that\u{1b}[2J")).join();
             unreachable!("the process ended");
         }
         let child = process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "cli::tests::a_panic_on_any_thread_is_told_as_a_bug_and_ends_the_process"])
+            .args(["--exact", "cli::tests::a_panic_on_any_thread_is_reported_as_a_bug_and_ends_the_process"])
             .env(CHILD, "1")
             .output()
             .unwrap();

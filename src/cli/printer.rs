@@ -75,7 +75,7 @@ enum Stage {
 
 /// Writes results, notes, progress and errors.
 pub struct Printer {
-    look: OutputOptions,
+    options: OutputOptions,
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
     stage: Stage,
@@ -85,28 +85,28 @@ pub struct Printer {
 
 impl Printer {
     /// On stdout and stderr.
-    pub fn new(look: OutputOptions) -> Self {
-        Self::on(look, Box::new(io::BufWriter::new(io::stdout())), Box::new(io::stderr()))
+    pub fn new(options: OutputOptions) -> Self {
+        Self::on(options, Box::new(io::BufWriter::new(io::stdout())), Box::new(io::stderr()))
     }
 
     /// On any two streams.
-    pub fn on(look: OutputOptions, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
-        Self { look, out, err, stage: Stage::Nothing, closed: false, bar: None }
+    pub fn on(options: OutputOptions, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
+        Self { options, out, err, stage: Stage::Nothing, closed: false, bar: None }
     }
 
     /// The form of the results.
     pub const fn format(&self) -> OutputFormat {
-        self.look.format
+        self.options.format
     }
 
     /// How it is printed now.
-    pub const fn look(&self) -> OutputOptions {
-        self.look
+    pub const fn options(&self) -> OutputOptions {
+        self.options
     }
 
-    /// Another look, from now on.
-    pub const fn set_look(&mut self, look: OutputOptions) {
-        self.look = look;
+    /// Other options, from now on.
+    pub const fn set_options(&mut self, options: OutputOptions) {
+        self.options = options;
     }
 
     /// Nobody reads stdout any more. A command that stays ends now, with success.
@@ -120,7 +120,7 @@ impl Printer {
             return Ok(());
         }
         self.stage = Stage::List { items: false };
-        match self.look.format {
+        match self.options.format {
             OutputFormat::Text | OutputFormat::Ndjson => Ok(()),
             OutputFormat::Json => self.write(b"["),
             OutputFormat::Csv => self.csv(R::header().into_iter()),
@@ -138,13 +138,13 @@ impl Printer {
     /// A whole list: a table for people. `nobody` is said on stderr, for people, when it is empty.
     pub fn list<R: Printable>(&mut self, objects: &[R], nobody: &str) -> Result<(), Failure> {
         self.begin::<R>()?;
-        if self.look.format == OutputFormat::Text {
+        if self.options.format == OutputFormat::Text {
             if objects.is_empty() {
                 self.note(nobody);
                 return Ok(());
             }
             let rows: Vec<_> = objects.iter().map(Printable::row).collect();
-            let text = table::table(&R::heads(), &rows, self.look.colour_out);
+            let text = table::table(&R::heads(), &rows, self.options.colour_out);
             self.write(text.as_bytes())?;
         } else {
             for object in objects {
@@ -156,9 +156,9 @@ impl Printer {
 
     /// The one object that a command is about.
     pub fn object<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
-        match self.look.format {
+        match self.options.format {
             OutputFormat::Text => {
-                let text = table::details(&object.details(), self.look.colour_out);
+                let text = table::details(&object.details(), self.options.colour_out);
                 self.write(text.as_bytes())
             }
             OutputFormat::Json | OutputFormat::Ndjson => {
@@ -183,7 +183,7 @@ impl Printer {
     pub fn end(&mut self) -> Result<(), Failure> {
         self.progress_end();
         let stage = std::mem::replace(&mut self.stage, Stage::Nothing);
-        if let (Stage::List { items }, OutputFormat::Json) = (stage, self.look.format) {
+        if let (Stage::List { items }, OutputFormat::Json) = (stage, self.options.format) {
             self.write(if items { b"\n]\n" } else { b"]\n" })?;
         }
         self.flush()
@@ -196,7 +196,7 @@ impl Printer {
 
     /// Something worth knowing for who asked with `-v`.
     pub fn detail(&mut self, text: &str) {
-        if self.look.verbose {
+        if self.options.verbose {
             self.say(Style::Dim, "", text);
         }
     }
@@ -236,7 +236,7 @@ impl Printer {
     }
 
     fn show(&mut self, template: &str, text: &str, done: u64, of: Option<u64>) {
-        if !self.look.progress {
+        if !self.options.progress {
             return;
         }
         let bar = self.bar.get_or_insert_with(|| new_bar(template, of, done));
@@ -252,9 +252,9 @@ impl Printer {
     }
 
     fn object_of_list<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
-        match self.look.format {
+        match self.options.format {
             OutputFormat::Text => {
-                let text = table::line(&object.line(), self.look.colour_out) + "\n";
+                let text = table::line(&object.line(), self.options.colour_out) + "\n";
                 self.write(text.as_bytes())
             }
             OutputFormat::Ndjson => {
@@ -309,7 +309,7 @@ impl Printer {
     /// Lines behind the first are indented below it. That stderr cannot be written is nothing that could be told.
     fn say(&mut self, style: Style, label: &str, text: &str) {
         let indented = sanitize::lines(text).replace('\n', &format!("\n{}", " ".repeat(label.len())));
-        let line = format!("{}{indented}\n", style.paint(label, self.look.colour_err));
+        let line = format!("{}{indented}\n", style.paint(label, self.options.colour_err));
         self.beside_progress(|err| err.write_all(line.as_bytes()));
     }
 

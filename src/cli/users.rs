@@ -49,7 +49,7 @@ fn show(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Res
 
 fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     if settings.format == OutputFormat::Text {
-        out.set_look(OutputOptions { format: OutputFormat::Csv, ..OutputOptions::of_process(settings) });
+        out.set_options(OutputOptions { format: OutputFormat::Csv, ..OutputOptions::of_process(settings) });
     }
     list(settings, now, out)
 }

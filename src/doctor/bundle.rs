@@ -18,7 +18,7 @@ pub fn write(to: impl io::Write, settings: &Settings, findings: &[u8]) -> io::Re
     for (name, content) in [
         ("findings.json", findings),
         ("about.txt", about.as_bytes()),
-        ("settings.txt", harmless(settings).as_bytes()),
+        ("settings.txt", public_settings(settings).as_bytes()),
         ("files.txt", listing(&settings.state_folder).as_bytes()),
     ] {
         let mut header = tar::Header::new_ustar();
@@ -36,7 +36,7 @@ fn system() -> String {
 }
 
 /// Numbers and choices; of what may hold a secret only whether it is there.
-fn harmless(settings: &Settings) -> String {
+fn public_settings(settings: &Settings) -> String {
     let Settings { format, source, heartbeat, stale_after, limits, aliases, server, .. } = settings;
     format!(
         "format {format:?}\nsource {source:?}\nheartbeat {heartbeat:?}\nstale_after {stale_after:?}\n{limits:?}\n\

@@ -42,7 +42,7 @@ pub fn probe(reader: ReaderState) -> Probe {
         subject: Some(reader.name.clone()),
         limit: LIMIT + PATIENCE,
         silent: hung,
-        work: Box::new(move |report| look(report, &reader)),
+        work: Box::new(move |report| inspect(report, &reader)),
     }
 }
 
@@ -54,8 +54,8 @@ fn hung() -> Finding {
     )
 }
 
-fn look(report: &ProbeReport, reader: &ReaderState) {
-    let eyes = Eyes::on(&reader.name);
+fn inspect(report: &ProbeReport, reader: &ReaderState) {
+    let watch = CardWatch::on(&reader.name);
     let at_first = usize::from(matches!(reader.slot, Slot::Card(_) | Slot::Mute));
     let found = match &reader.slot {
         Slot::Unavailable => Finding::fault(
@@ -74,7 +74,7 @@ fn look(report: &ProbeReport, reader: &ReaderState) {
     };
     // What a card that comes and goes was found to be in between is no more than that.
     let settled = matches!(found.code, Some("reader.hung" | "card.exclusive" | "reader.unavailable"));
-    report.found(if !settled && eyes.see_flapping(at_first) { flapping() } else { found });
+    report.found(if !settled && watch.sees_flapping(at_first) { flapping() } else { found });
 }
 
 fn mute() -> Finding {
@@ -94,15 +94,15 @@ fn flapping() -> Finding {
 }
 
 /// Looks at what comes and goes in one reader.
-struct Eyes {
-    told: mpsc::Receiver<()>,
+struct CardWatch {
+    changes: mpsc::Receiver<()>,
     until: Instant,
     _monitor: Option<Monitor>,
 }
 
-impl Eyes {
+impl CardWatch {
     fn on(reader: &str) -> Self {
-        let (tell, told) = mpsc::channel();
+        let (sender, changes) = mpsc::channel();
         let name = reader.to_owned();
         let monitor = Monitor::start(move |event| match event {
             ReaderEvent::CardInserted { reader, .. }
@@ -110,23 +110,23 @@ impl Eyes {
             | ReaderEvent::CardRemoved { reader }
                 if reader == name =>
             {
-                tell.send(()).is_ok()
+                sender.send(()).is_ok()
             }
             _ => true,
         });
-        Self { told, until: Instant::now() + WATCH, _monitor: monitor.ok() }
+        Self { changes, until: Instant::now() + WATCH, _monitor: monitor.ok() }
     }
 
     /// Whether more changed until the end of the watch than one person with one card does: what lay there at first is told
     /// too, and who put it down or took it away just now changed it once.
-    fn see_flapping(&self, at_first: usize) -> bool {
+    fn sees_flapping(&self, at_first: usize) -> bool {
         let left = || self.until.saturating_duration_since(Instant::now());
-        (0..at_first + 2).all(|_| self.told.recv_timeout(left()).is_ok())
+        (0..at_first + 2).all(|_| self.changes.recv_timeout(left()).is_ok())
     }
 }
 
 fn held(report: &ProbeReport) -> Finding {
-    let holders = Holders::of(&socket(&*report.scene.environment));
+    let holders = Holders::of(&socket(&*report.context.environment));
     let message = format!("another program holds the card for itself; connected to the service: {}", holders.words());
     Finding::fault("card.exclusive", message, holders.remedy())
         .fact("candidates", holders.json())
@@ -168,12 +168,12 @@ fn connected(report: &ProbeReport, reader: &ReaderState) -> Option<Finding> {
     };
     let features = link::features(&transaction.features());
     let about = token(report, &mut transaction);
-    let memory = LinkMemory::of(&report.scene.settings.state_folder);
+    let memory = LinkMemory::of(&report.context.settings.state_folder);
     let atr = if let Slot::Card(bytes) = &reader.slot { &bytes[..] } else { &[] };
     let measured = match about {
         Ok((found, kvn)) => {
             report.found_below("card", found.fact("features", features));
-            let subject = link::Subject { reader: &reader.name, atr, kvn, now: (report.scene.clock)() };
+            let subject = link::Subject { reader: &reader.name, atr, kvn, now: (report.context.clock)() };
             link::measure(&mut transaction, &subject, &memory)
         }
         Err(error) => Err(error),
@@ -260,7 +260,7 @@ fn token(report: &ProbeReport, link: &mut dyn Link) -> Result<(Finding, Option<u
 }
 
 fn issued(report: &ProbeReport, selected: &Selected) -> Finding {
-    let home = PkiDir::new(report.scene.settings.pki_folder());
+    let home = PkiDir::new(report.context.settings.pki_folder());
     // Two, while one is rotated out: a token that was not moved yet is in use as well.
     match home.load_trusted() {
         Ok(cas) if cas.iter().all(|ca| ca.key_identifier()[..8] != selected.ca_prefix) => Finding::fault(

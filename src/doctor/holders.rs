@@ -91,7 +91,7 @@ fn peers(path: &Path) -> io::Result<BTreeSet<u32>> {
     let (mut found, mut room) = (BTreeSet::new(), vec![0; 64 * 1024]);
     loop {
         let length = (&socket).read(&mut room)?;
-        if length == 0 || take(room.get(..length).unwrap_or_default(), name, &mut found) {
+        if length == 0 || collect_peers(room.get(..length).unwrap_or_default(), name, &mut found) {
             return Ok(found);
         }
     }
@@ -111,8 +111,8 @@ fn request() -> Vec<u8> {
     bytes
 }
 
-/// Takes the peers from one datagram; whether it was the last.
-fn take(mut rest: &[u8], name: &[u8], found: &mut BTreeSet<u32>) -> bool {
+/// Collects the peers from one datagram; whether it was the last.
+fn collect_peers(mut rest: &[u8], name: &[u8], found: &mut BTreeSet<u32>) -> bool {
     while let Some((length, kind)) = u32_at(rest, 0).zip(u16_at(rest, 4)) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let Some(message) = rest.get(HEADER..length) else { return true };
@@ -201,7 +201,7 @@ mod tests {
     fn what_the_kernel_would_never_say_does_no_harm() {
         let mut found = BTreeSet::new();
         for bytes in [&[][..], &[1; 15], &[0xFF; 40], &[0; 64], &40u32.to_ne_bytes()] {
-            take(bytes, b"x", &mut found);
+            collect_peers(bytes, b"x", &mut found);
         }
         assert!(found.is_empty());
     }

@@ -23,13 +23,13 @@ pub fn probe() -> Probe {
                 Remedy::with("see whether their disk answers", "df"),
             )
         },
-        work: Box::new(look),
+        work: Box::new(inspect),
     }
 }
 
-fn look(report: &ProbeReport) {
-    let home = PkiDir::new(report.scene.settings.pki_folder());
-    let now = (report.scene.clock)();
+fn inspect(report: &ProbeReport) {
+    let home = PkiDir::new(report.context.settings.pki_folder());
+    let now = (report.context.clock)();
     match home.load_authority().and_then(|_| home.inventory()) {
         Ok(items) => {
             let troubles: Vec<_> = items.iter().filter_map(|item| trouble(item, now)).collect();

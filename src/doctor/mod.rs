@@ -1,7 +1,7 @@
 //! What may be wrong between a terminal and its cards: a tree of probes that run side by side.
 //!
-//! Each probe has a thread and a time limit of its own, tells what it finds as data, and begins others where it found
-//! something to look into. One that hangs is told as such and left behind: it hides nothing and delays nobody.
+//! Each probe has a thread and a time limit of its own, reports what it finds as data, and begins others where it found
+//! something to look into. One that hangs is reported as such and left behind: it hides nothing and delays nobody.
 
 pub mod bundle;
 mod card;
@@ -138,14 +138,14 @@ struct Probe {
 
 /// The only way of a probe to the outside.
 struct ProbeReport {
-    scene: Arc<ProbeContext>,
-    tell: Sender<ProbeMessage>,
+    context: Arc<ProbeContext>,
+    sender: Sender<ProbeMessage>,
     number: usize,
     began: Instant,
 }
 
 enum ProbeMessage {
-    Found(usize, Finding),
+    Finding(usize, Finding),
     Begin(usize, Probe),
     Done(usize),
 }
@@ -154,7 +154,7 @@ impl ProbeReport {
     fn found(&self, mut finding: Finding) {
         finding.took = self.began.elapsed();
         // Nobody listens any more to a probe that was given up.
-        let _ = self.tell.send(ProbeMessage::Found(self.number, finding));
+        let _ = self.sender.send(ProbeMessage::Finding(self.number, finding));
     }
 
     /// Of a part of what the probe looks at.
@@ -163,7 +163,7 @@ impl ProbeReport {
     }
 
     fn begin(&self, probe: Probe) {
-        let _ = self.tell.send(ProbeMessage::Begin(self.number, probe));
+        let _ = self.sender.send(ProbeMessage::Begin(self.number, probe));
     }
 }
 
@@ -183,23 +183,23 @@ struct Running {
 /// All that was found, as a tree: depth, and what was found there.
 pub type Findings = Vec<(usize, Finding)>;
 
-/// Runs all probes; `progress` is told the name of each as it ends. Ends within the sum of the limits on the longest way
+/// Runs all probes; `progress` is given the name of each as it ends. Ends within the sum of the limits on the longest way
 /// from root to leaf, about 20 s, whatever hangs.
-pub fn examine(scene: ProbeContext, progress: impl FnMut(&'static str)) -> Findings {
-    examine_all(scene, roots(), progress)
+pub fn examine(context: ProbeContext, progress: impl FnMut(&'static str)) -> Findings {
+    examine_all(context, roots(), progress)
 }
 
-fn examine_all(scene: ProbeContext, roots: Vec<Probe>, mut progress: impl FnMut(&'static str)) -> Findings {
-    let scene = Arc::new(scene);
-    let (tell, told) = mpsc::channel();
+fn examine_all(context: ProbeContext, roots: Vec<Probe>, mut progress: impl FnMut(&'static str)) -> Findings {
+    let context = Arc::new(context);
+    let (sender, messages) = mpsc::channel();
     let mut all: Vec<Running> = Vec::new();
     let mut found: Vec<(Vec<usize>, Finding)> = Vec::new();
     for (place, probe) in roots.into_iter().enumerate() {
-        start(probe, vec![place], &scene, &tell, &mut all, &mut found);
+        start(probe, vec![place], &context, &sender, &mut all, &mut found);
     }
     while let Some(until) = all.iter().filter(|one| !one.ended).map(|one| one.until).min() {
-        match told.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(ProbeMessage::Found(number, finding)) => {
+        match messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(ProbeMessage::Finding(number, finding)) => {
                 if let Some(one) = all.get_mut(number).filter(|one| !one.ended) {
                     let place = if finding.probe.is_empty() { one.place.clone() } else { one.below() };
                     found.push((place, one.sign(finding)));
@@ -208,7 +208,7 @@ fn examine_all(scene: ProbeContext, roots: Vec<Probe>, mut progress: impl FnMut(
             Ok(ProbeMessage::Begin(number, probe)) => {
                 let Some(parent) = all.get_mut(number).filter(|one| !one.ended) else { continue };
                 let place = parent.below();
-                start(probe, place, &scene, &tell, &mut all, &mut found);
+                start(probe, place, &context, &sender, &mut all, &mut found);
             }
             Ok(ProbeMessage::Done(number)) => {
                 if let Some(one) = all.get_mut(number) {
@@ -230,18 +230,18 @@ fn roots() -> Vec<Probe> {
 fn start(
     probe: Probe,
     place: Vec<usize>,
-    scene: &Arc<ProbeContext>,
-    tell: &Sender<ProbeMessage>,
+    context: &Arc<ProbeContext>,
+    sender: &Sender<ProbeMessage>,
     all: &mut Vec<Running>,
     found: &mut Vec<(Vec<usize>, Finding)>,
 ) {
     let (number, began) = (all.len(), Instant::now());
-    let report = ProbeReport { scene: Arc::clone(scene), tell: tell.clone(), number, began };
+    let report = ProbeReport { context: Arc::clone(context), sender: sender.clone(), number, began };
     let Probe { name, subject, limit, silent, work } = probe;
     let mut one = Running { place, name, subject, began, until: began + limit, silent, ended: false, children: 0 };
     let thread = thread::Builder::new().name(format!("doctor-{name}")).spawn(move || {
         work(&report);
-        let _ = report.tell.send(ProbeMessage::Done(report.number));
+        let _ = report.sender.send(ProbeMessage::Done(report.number));
     });
     if let Err(error) = thread {
         found.push((one.place.clone(), one.sign(no_thread(error).into())));

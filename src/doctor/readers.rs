@@ -23,15 +23,15 @@ pub fn probe(all: Vec<ReaderState>) -> Probe {
         silent: || {
             Finding::fault("reader.slow", "the kernel's lists cannot be read in time", Remedy::run("sudo dmesg | tail"))
         },
-        work: Box::new(move |report| look(report, &all)),
+        work: Box::new(move |report| inspect(report, &all)),
     }
 }
 
-fn look(report: &ProbeReport, all: &[ReaderState]) {
+fn inspect(report: &ProbeReport, all: &[ReaderState]) {
     let modules = fs::read_to_string("/proc/modules").unwrap_or_default();
     let taken = in_the_way(&modules);
     let devices = ccid_devices(Path::new("/sys/bus/usb/devices"));
-    let meant = report.scene.settings.readers.pick(all);
+    let meant = report.context.settings.readers.pick(all);
     let found = match (&meant, all.len()) {
         (_, 0) => none(&taken, &devices),
         (Err(failure), _) => Failure::from(failure.clone()).into(),

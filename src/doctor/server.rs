@@ -31,12 +31,12 @@ pub fn probe() -> Probe {
         silent: || {
             Finding::fault("server.slow", "the server did not answer in time", "look at its load, and at the network")
         },
-        work: Box::new(look),
+        work: Box::new(inspect),
     }
 }
 
-fn look(report: &ProbeReport) {
-    let Some(url) = &report.scene.settings.server.url else {
+fn inspect(report: &ProbeReport) {
+    let Some(url) = &report.context.settings.server.url else {
         report.found(Finding::skipped("no server is configured"));
         return;
     };
@@ -88,8 +88,8 @@ fn reach(url: &str) -> Option<Finding> {
 
 /// TLS, our certificate, and a question that costs the server nothing.
 fn ask(report: &ProbeReport, url: &str) -> Finding {
-    let now = (report.scene.clock)();
-    let home = PkiDir::new(report.scene.settings.pki_folder());
+    let now = (report.context.clock)();
+    let home = PkiDir::new(report.context.settings.pki_folder());
     // What is wrong with it the probe of the keys says.
     let Ok(tls) = home.load_terminal_tls(now) else {
         return Finding::skipped("it listens; without this terminal's certificate it is not asked");
@@ -107,7 +107,7 @@ fn ask(report: &ProbeReport, url: &str) -> Finding {
     }
     let took = began.elapsed();
     match health {
-        Ok(health) => answered(&health, took, (report.scene.clock)()),
+        Ok(health) => answered(&health, took, (report.context.clock)()),
         Err(error) => Failure::from(error).into(),
     }
 }

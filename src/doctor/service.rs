@@ -24,7 +24,7 @@ pub fn probe() -> Probe {
         subject: None,
         limit: PATIENCE * 2,
         silent: || ReaderError::ServiceHangs.failure().into(),
-        work: Box::new(look),
+        work: Box::new(inspect),
     }
 }
 
@@ -34,16 +34,16 @@ impl ReaderError {
     }
 }
 
-fn look(report: &ProbeReport) {
-    let socket = socket(&*report.scene.environment);
+fn inspect(report: &ProbeReport) {
+    let socket = socket(&*report.context.environment);
     let listed = list_within(PATIENCE);
     let found = match &listed {
         Ok(_) => Finding::good("the PC/SC service answers"),
-        Err(ReaderError::ServiceDown) => down(&socket, daemon(&*report.scene.environment).as_deref()),
+        Err(ReaderError::ServiceDown) => down(&socket, daemon(&*report.context.environment).as_deref()),
         Err(ReaderError::Denied) => denied(),
         Err(error) => error.clone().failure().into(),
     };
-    let version = daemon(&*report.scene.environment).and_then(version);
+    let version = daemon(&*report.context.environment).and_then(version);
     report.found(found.fact("socket", socket.display().to_string()).fact("version", version));
     if let Ok(all) = listed {
         report.begin(readers::probe(all));
@@ -114,13 +114,13 @@ fn hides_processes(mounts: &str) -> bool {
 
 /// What the daemon calls itself; a daemon that does not say is none to wait for.
 fn version(daemon: PathBuf) -> Option<String> {
-    let (tell, told) = mpsc::sync_channel(1);
+    let (sender, answer) = mpsc::sync_channel(1);
     let ask = move || {
         let output = Command::new(daemon).arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).output();
-        let _ = tell.send(output);
+        let _ = sender.send(output);
     };
     std::thread::Builder::new().name("pcscd-version".to_owned()).spawn(ask).ok()?;
-    let output = told.recv_timeout(Duration::from_secs(1)).ok()?.ok()?;
+    let output = answer.recv_timeout(Duration::from_secs(1)).ok()?.ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     Some(text.lines().next()?.strip_prefix("pcsc-lite version ")?.trim_end_matches('.').to_owned())
 }

@@ -24,12 +24,12 @@ pub fn probe() -> Probe {
                 Remedy::with("see whether its disk answers", "df"),
             )
         },
-        work: Box::new(look),
+        work: Box::new(inspect),
     }
 }
 
-fn look(report: &ProbeReport) {
-    let folder = &report.scene.settings.state_folder;
+fn inspect(report: &ProbeReport) {
+    let folder = &report.context.settings.state_folder;
     if !folder.exists() {
         report.found(Finding::skipped(format!("there is no {} yet: nothing was enrolled or read", folder.display())));
         return;

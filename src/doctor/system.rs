@@ -17,14 +17,14 @@ pub fn probe() -> Probe {
                 Remedy::with("see whether its disk answers", "df"),
             )
         },
-        work: Box::new(look),
+        work: Box::new(inspect),
     }
 }
 
-fn look(report: &ProbeReport) {
-    let found = match &report.scene.unconfigured {
+fn inspect(report: &ProbeReport) {
+    let found = match &report.context.unconfigured {
         Some(failure) => failure.clone().into(),
-        None => Finding::good(format!("as in {}", report.scene.settings.config_folder.display())),
+        None => Finding::good(format!("as in {}", report.context.settings.config_folder.display())),
     };
     let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));

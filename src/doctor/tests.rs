@@ -1,6 +1,6 @@
 use super::*;
 
-fn scene() -> ProbeContext {
+fn context() -> ProbeContext {
     let folder = tempfile::tempdir().unwrap();
     ProbeContext {
         settings: Settings { state_folder: folder.path().join("none"), ..Settings::default() },
@@ -30,7 +30,7 @@ fn one_that_hangs_is_told_and_hides_nothing() {
         }),
     ];
     let mut ended = Vec::new();
-    let found = examine_all(scene(), roots, |name| ended.push(name));
+    let found = examine_all(context(), roots, |name| ended.push(name));
     let brief: Vec<_> = found.iter().map(|(depth, one)| (*depth, one.probe, one.code)).collect();
     assert_eq!(
         brief,
@@ -59,7 +59,7 @@ fn what_comes_too_late_is_not_told() {
             })
         },
     ];
-    let found = examine_all(scene(), roots, |_| ());
+    let found = examine_all(context(), roots, |_| ());
     let brief: Vec<_> = found.iter().map(|(_, one)| one.code).collect();
     assert_eq!(brief, [Some("test.silent")]);
 }

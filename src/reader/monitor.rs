@@ -149,12 +149,12 @@ impl MonitorRun {
         let known = mem::take(&mut self.known);
         if cfg!(windows) {
             // Windows stops the service with the last reader: that is no outage.
-            diff(&known, &[]).into_iter().try_for_each(|event| self.tell(event))?;
+            diff(&known, &[]).into_iter().try_for_each(|event| self.report(event))?;
             return self.await_service();
         }
-        self.tell(ReaderEvent::ServiceLost)?;
+        self.report(ReaderEvent::ServiceLost)?;
         let watcher = self.await_service()?;
-        self.tell(ReaderEvent::ServiceBack)?;
+        self.report(ReaderEvent::ServiceBack)?;
         Ok(watcher)
     }
 
@@ -179,7 +179,7 @@ impl MonitorRun {
             self.epoch = watcher.epoch();
             let now = watcher.readings();
             let known = mem::replace(&mut self.known, now);
-            diff(&known, &self.known).into_iter().try_for_each(|event| self.tell(event))?;
+            diff(&known, &self.known).into_iter().try_for_each(|event| self.report(event))?;
             self.pause(if watcher.is_blind() { BLIND } else { Duration::ZERO })?;
             let woken = watcher.wait(TICK)?;
             self.back_off = BACK_OFF.0;
@@ -189,7 +189,7 @@ impl MonitorRun {
         }
     }
 
-    fn tell(&mut self, event: ReaderEvent) -> Result<(), Stopped> {
+    fn report(&mut self, event: ReaderEvent) -> Result<(), Stopped> {
         if (self.sink)(event) { Ok(()) } else { Err(Stopped) }
     }
 

@@ -199,11 +199,11 @@ fn refused(problem: &Problem, message: String) -> Failure {
 }
 
 fn unexpected(problem: &Problem, message: &str) -> Failure {
-    Failure::new(ExitClass::Protocol, "server.protocol", format!("{message} ({})", harmless(&problem.code)))
+    Failure::new(ExitClass::Protocol, "server.protocol", format!("{message} ({})", sanitized(&problem.code)))
         .hint("terminal and server must be of the same release")
 }
 
 /// A code that came from outside, cut short and without anything that a terminal window obeys.
-fn harmless(code: &str) -> String {
+fn sanitized(code: &str) -> String {
     code.chars().filter(|c| !c.is_control()).take(64).collect()
 }

@@ -1,7 +1,7 @@
 //! Every exit status of the contract, each the result of a real run; the table of the README shows these very runs.
 //!
 //! 70 is a bug of ours. None is known, so that the process which shows it is one of the library's own tests:
-//! `cli::tests::a_panic_on_any_thread_is_told_as_a_bug_and_ends_the_process`.
+//! `cli::tests::a_panic_on_any_thread_is_reported_as_a_bug_and_ends_the_process`.
 
 use std::fs;
 

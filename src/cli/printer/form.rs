@@ -20,15 +20,15 @@ pub fn csv<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Failure>
 /// One object on one line. What would steer a terminal is escaped, also beyond what JSON asks for.
 pub fn json<T: Serialize>(object: &T) -> Result<String, Failure> {
     let mut text = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut text, Harmless);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut text, Sanitized);
     object.serialize(&mut serializer).map_err(|e| bug(&e))?;
     String::from_utf8(text).map_err(|e| bug(&e))
 }
 
 /// Compact JSON in which C1 control characters and direction marks are written as `\u009b`.
-struct Harmless;
+struct Sanitized;
 
-impl serde_json::ser::Formatter for Harmless {
+impl serde_json::ser::Formatter for Sanitized {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(sanitize::steers) {

@@ -13,13 +13,13 @@ use crate::{
 };
 
 /// A session under SCP03 whose MAC key and chaining value are known.
-struct Known {
+struct Scp03Session {
     rig: Rig,
     mac: crate::crypto::Key128,
     chain: [u8; 16],
 }
 
-impl Known {
+impl Scp03Session {
     fn new() -> Self {
         let mut rig = Rig::blank();
         let host = [8; 8];
@@ -69,7 +69,7 @@ fn only_a_sound_unknown_command_leaves_the_session() {
         ([0x0C, 0xFF, 0, 0], 0x6E00, false),
         ([0x8C, 0xCA, 1, 0], 0x6E00, false),
     ] {
-        let mut known = Known::new();
+        let mut known = Scp03Session::new();
         assert!(known.lives());
         assert_eq!(known.send(header, &[], false), status, "{header:02X?}");
         assert_eq!(known.lives(), survives, "{header:02X?}");
@@ -78,7 +78,7 @@ fn only_a_sound_unknown_command_leaves_the_session() {
 
 #[test]
 fn an_unknown_command_inside_a_chain_ends_the_session() {
-    let mut known = Known::new();
+    let mut known = Scp03Session::new();
     assert_eq!(known.rig.raw("94CAFF34 01 00"), "9000");
     assert_eq!(known.send([0x84, 0xFF, 0, 0], &[], false), 0x6D00);
     assert!(!known.lives());
@@ -90,7 +90,7 @@ fn an_unknown_command_may_be_as_long_as_any() {
     for (length, status, survives) in
         [(0, 0x6D00, true), (496, 0x6D00, false), (504, 0x6D00, false), (505, 0x6700, false)]
     {
-        let mut known = Known::new();
+        let mut known = Scp03Session::new();
         assert_eq!(known.send([0x84, 0xFF, 0, 0], &vec![0; length], true), status, "{length}");
         assert_eq!(known.lives(), survives, "{length}");
     }
@@ -98,7 +98,7 @@ fn an_unknown_command_may_be_as_long_as_any() {
 
 #[test]
 fn a_wrong_mac_ends_the_session_whatever_the_command() {
-    let mut known = Known::new();
+    let mut known = Scp03Session::new();
     known.chain[0] ^= 1;
     assert_eq!(known.send([0x84, 0xFF, 0, 0], &[], false), 0x6D00);
     assert!(!known.lives());

@@ -33,14 +33,14 @@ impl Driver {
     }
 }
 
-fn tell(card: &mut TcpStream, frame: &[u8]) {
+fn send(card: &mut TcpStream, frame: &[u8]) {
     let length = u16::try_from(frame.len()).unwrap().to_be_bytes();
     // As vpcd 0.8 does it: in two writes.
     card.write_all(&length).unwrap();
     card.write_all(frame).unwrap();
 }
 
-fn hear(card: &mut TcpStream) -> String {
+fn receive(card: &mut TcpStream) -> String {
     let mut length = [0; 2];
     card.read_exact(&mut length).unwrap();
     let mut frame = vec![0; u16::from_be_bytes(length).into()];
@@ -49,8 +49,8 @@ fn hear(card: &mut TcpStream) -> String {
 }
 
 fn ask(card: &mut TcpStream, frame: &str) -> String {
-    tell(card, &hex::decode(frame).unwrap());
-    hear(card)
+    send(card, &hex::decode(frame).unwrap());
+    receive(card)
 }
 
 const SELECT: &str = "00A404000AF0524F4C4C43414C4C01";
@@ -67,7 +67,7 @@ fn frames_controls_and_the_way_out() {
     });
     let mut card = driver.card();
     assert_eq!(ask(&mut card, "04"), hex::encode_upper(ATR));
-    tell(&mut card, &[POWER_ON]);
+    send(&mut card, &[POWER_ON]);
     assert_eq!(ask(&mut card, "00CAFF3300"), "6D00");
     assert!(ask(&mut card, SELECT).ends_with("9000"));
     assert_eq!(ask(&mut card, "04"), hex::encode_upper(ATR));
@@ -75,8 +75,8 @@ fn frames_controls_and_the_way_out() {
     // Nonsense is answered too; an unknown control is not.
     assert_eq!(ask(&mut card, "00CAFF"), "6700");
     assert_eq!(ask(&mut card, ""), "6700");
-    tell(&mut card, &[9]);
-    tell(&mut card, &[RESET]);
+    send(&mut card, &[9]);
+    send(&mut card, &[RESET]);
     assert_eq!(ask(&mut card, "00CAFF3300"), "6D00");
     // The reader goes and comes back: the same card connects again, and has forgotten its session.
     assert!(ask(&mut card, SELECT).ends_with("9000"));

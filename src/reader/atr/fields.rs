@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn told(atr: &str) -> Vec<String> {
+    fn meanings(atr: &str) -> Vec<String> {
         let all = fields(&hex::decode(atr).unwrap()).unwrap();
         all.into_iter().map(|one| format!("{} {}: {}", one.name, hex::encode_upper(one.bytes), one.meaning)).collect()
     }
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_card_with_contacts_is_told_field_by_field() {
         assert_eq!(
-            told("3BF81300008131FE454A434F5076323431B7"),
+            meanings("3BF81300008131FE454A434F5076323431B7"),
             [
                 "TS 3B: direct convention",
                 "T0 F8: TA1, TB1, TC1, TD1 follow; 8 historical bytes",
@@ -220,10 +220,10 @@ mod tests {
 
     #[test]
     fn a_contactless_one_too() {
-        let all = told("3B8F8001804F0CA000000306030001000000006A");
+        let all = meanings("3B8F8001804F0CA000000306030001000000006A");
         assert_eq!(all[4], "historical 804F0CA00000030603000100000000: storage card: MIFARE Classic 1K (ISO 14443 A)");
-        assert_eq!(told("3B8580018073C821C0DE")[4], "historical 8073C821C0: compact TLV: capabilities C821C0");
-        assert_eq!(told("3B8580018073C821C0DF")[5], "TCK DF: wrong: it has to be DE");
+        assert_eq!(meanings("3B8580018073C821C0DE")[4], "historical 8073C821C0: compact TLV: capabilities C821C0");
+        assert_eq!(meanings("3B8580018073C821C0DF")[5], "TCK DF: wrong: it has to be DE");
     }
 
     proptest! {
