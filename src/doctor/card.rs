@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Finding, Probe, ProbeReport,
+    Finding, Probe, ProbeReport, Verdict,
     holders::{Holders, socket},
     link,
     memory::LinkMemory,
@@ -57,24 +57,35 @@ fn hung() -> Finding {
 fn inspect(report: &ProbeReport, reader: &ReaderState) {
     let watch = CardWatch::on(&reader.name);
     let at_first = usize::from(matches!(reader.slot, Slot::Card(_) | Slot::Mute));
-    let found = match &reader.slot {
-        Slot::Unavailable => Finding::fault(
-            "reader.unavailable",
-            "the PC/SC service lists the reader and cannot use it",
-            "unplug it and plug it in again",
-        ),
-        _ if reader.exclusive => held(report),
-        Slot::Empty => Finding::skipped("no card: put one on it, and it is looked at too"),
-        Slot::Mute => mute(),
+    // What a card that comes and goes was found to be in between is no more than that, unless it is settled.
+    let (found, settled) = match &reader.slot {
+        Slot::Unavailable => {
+            let found = Finding::fault(
+                "reader.unavailable",
+                "the PC/SC service lists the reader and cannot use it",
+                "unplug it and plug it in again",
+            );
+            (found, true)
+        }
+        _ if reader.exclusive => (held(report), true),
+        Slot::Empty => (Finding::skipped("no card: put one on it, and it is looked at too"), false),
+        Slot::Mute => (mute(), false),
         Slot::Card(bytes) => {
-            let said = described(bytes);
-            let talked = if said.code.is_none() { connected(report, reader) } else { None };
-            talked.unwrap_or(said).fact("atr", hex::encode_upper(bytes))
+            let (found, settled) = card(report, reader, bytes);
+            (found.fact("atr", hex::encode_upper(bytes)), settled)
         }
     };
-    // What a card that comes and goes was found to be in between is no more than that.
-    let settled = matches!(found.code, Some("reader.hung" | "card.exclusive" | "reader.unavailable"));
     report.found(if !settled && watch.sees_flapping(at_first) { flapping() } else { found });
+}
+
+/// What the answer to reset says, or why nothing can be said to the card; and whether that holds whatever comes and goes.
+fn card(report: &ProbeReport, reader: &ReaderState, atr: &[u8]) -> (Finding, bool) {
+    let described = described(atr);
+    let talked = if described.verdict == Verdict::Good { talk(report, reader, atr) } else { Ok(()) };
+    match talked {
+        Ok(()) => (described, false),
+        Err(error) => (broken(report, &error), matches!(error, LinkError::SharingViolation | LinkError::TimedOut)),
+    }
 }
 
 fn mute() -> Finding {
@@ -155,37 +166,20 @@ fn described(bytes: &[u8]) -> Finding {
     }
 }
 
-/// Talks to the card. What is as it should be stands in the probes below; nothing is left for this one to tell then.
-fn connected(report: &ProbeReport, reader: &ReaderState) -> Option<Finding> {
+/// Talks to the card. What is found on the way stands in the probes below.
+fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8]) -> Result<(), LinkError> {
     let limits = CardLimits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + LIMIT) };
-    let mut card = match Card::connect(&reader.name, limits) {
-        Ok(card) => card,
-        Err(error) => return Some(broken(report, &error)),
-    };
-    let mut transaction = match card.begin() {
-        Ok(transaction) => transaction,
-        Err(error) => return Some(broken(report, &error)),
-    };
+    let mut card = Card::connect(&reader.name, limits)?;
+    let mut transaction = card.begin()?;
     let features = link::features(&transaction.features());
-    let about = token(report, &mut transaction);
+    let (found, kvn) = token(report, &mut transaction)?;
+    report.found_below("card", found.fact("features", features));
     let memory = LinkMemory::of(&report.context.settings.state_folder);
-    let atr = if let Slot::Card(bytes) = &reader.slot { &bytes[..] } else { &[] };
-    let measured = match about {
-        Ok((found, kvn)) => {
-            report.found_below("card", found.fact("features", features));
-            let subject = link::Subject { reader: &reader.name, atr, kvn, now: (report.context.clock)() };
-            link::measure(&mut transaction, &subject, &memory)
-        }
-        Err(error) => Err(error),
-    };
+    let subject = link::Subject { reader: &reader.name, atr, kvn, now: (report.context.clock)() };
+    let measured = link::measure(&mut transaction, &subject, &memory);
     drop(transaction);
-    match measured {
-        Ok(found) => {
-            report.found_below("link", found);
-            None
-        }
-        Err(error) => Some(broken(report, &error)),
-    }
+    report.found_below("link", measured?);
+    Ok(())
 }
 
 fn broken(report: &ProbeReport, error: &LinkError) -> Finding {

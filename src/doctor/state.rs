@@ -6,7 +6,7 @@ use super::{Finding, Probe, ProbeReport};
 use crate::{
     failure::{Failure, Remedy},
     files::word,
-    terminal::presence::store::TerminalStore,
+    terminal::presence::store::{TerminalStore, TerminalStoreError},
 };
 
 /// The database grows by pages; below this it soon cannot.
@@ -80,22 +80,22 @@ fn database(folder: &Path) -> Finding {
         Ok(None) => Finding::good("no user list yet"),
         Ok(Some(mut store)) => match store.check().and_then(|()| store.entries()) {
             Ok(entries) => Finding::good(format!("the user list opens: {} here", entries.len())),
-            Err(error) => held(folder, error.into()),
+            Err(error) => held(folder, error),
         },
-        Err(error) => held(folder, error.into()),
+        Err(error) => held(folder, error),
     }
 }
 
 /// A lock is held by somebody; the remedy names him.
-fn held(folder: &Path, failure: Failure) -> Finding {
+fn held(folder: &Path, error: TerminalStoreError) -> Finding {
     let file = word(&folder.join("terminal.db"));
     let away = word(&folder.join("terminal.db.damaged"));
-    let remedy = match failure.code {
-        "store.locked" => Some(Remedy::run(format!("fuser -v {file}"))),
-        "store.damaged" => Some(Remedy::run(format!("mv {file} {away}"))),
+    let remedy = match &error {
+        TerminalStoreError::Locked { .. } => Some(Remedy::run(format!("fuser -v {file}"))),
+        TerminalStoreError::Damaged { .. } => Some(Remedy::run(format!("mv {file} {away}"))),
         _ => None,
     };
-    let mut found = Finding::from(failure);
+    let mut found = Finding::from(Failure::from(error));
     found.remedy = remedy.or(found.remedy);
     found
 }
