@@ -22,7 +22,7 @@ use crate::{
     pki::PkiDir,
     reader::{
         ReaderState, Slot,
-        atr::{self, Atr, Check},
+        atr::{self, Atr, CheckByte},
         monitor::{Monitor, ReaderEvent},
         pcsc::{Card, CardLimits},
     },
@@ -152,7 +152,7 @@ fn described(bytes: &[u8]) -> Finding {
             format!("the card's answer to reset is none: {error}"),
             Remedy::run("rollcall readers").and("then another card, to see whether it is the card or the reader"),
         ),
-        Ok(parsed) if matches!(parsed.check, Check::Wrong | Check::Missing) => Finding::fault(
+        Ok(parsed) if matches!(parsed.check, CheckByte::Wrong | CheckByte::Missing) => Finding::fault(
             "card.atr",
             "the check byte of the card's answer to reset is wrong: bytes were lost on the way",
             "another card, to see whether it is the card or the reader",

@@ -38,7 +38,7 @@ pub enum Convention {
 
 /// The check byte TCK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Check {
+pub enum CheckByte {
     /// There is none, and there has to be none: only T=0 is offered.
     NotNeeded,
     /// It is there and right.
@@ -59,7 +59,7 @@ pub struct Atr {
     /// The historical bytes: 0 to 15.
     pub historical: Vec<u8>,
     /// The check byte.
-    pub check: Check,
+    pub check: CheckByte,
     contactless: bool,
 }
 
@@ -79,10 +79,10 @@ impl Atr {
         let (historical, check) = rest.split_at_checked(usize::from(t0 & 0x0F)).ok_or(AtrError::Truncated)?;
         let needed = indicated.iter().any(|t| *t != 0);
         let check = match (check, needed) {
-            ([], false) => Check::NotNeeded,
-            ([], true) => Check::Missing,
-            ([_], true) if bytes[1..].iter().fold(0, |sum, byte| sum ^ byte) == 0 => Check::Right,
-            ([_], true) => Check::Wrong,
+            ([], false) => CheckByte::NotNeeded,
+            ([], true) => CheckByte::Missing,
+            ([_], true) if bytes[1..].iter().fold(0, |sum, byte| sum ^ byte) == 0 => CheckByte::Right,
+            ([_], true) => CheckByte::Wrong,
             _ => return Err(AtrError::Trailing),
         };
         Ok(Self {
@@ -212,9 +212,9 @@ impl fmt::Display for Atr {
             None => write!(f, ", {}", Historical(&self.historical))?,
         }
         match self.check {
-            Check::NotNeeded | Check::Right => Ok(()),
-            Check::Wrong => f.write_str(", wrong check byte"),
-            Check::Missing => f.write_str(", no check byte"),
+            CheckByte::NotNeeded | CheckByte::Right => Ok(()),
+            CheckByte::Wrong => f.write_str(", wrong check byte"),
+            CheckByte::Missing => f.write_str(", no check byte"),
         }
     }
 }
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn protocols_are_listed_once_and_without_the_global_bytes() {
         let atr = parse("3B9F95801FC78031E073FE211B63E208A8830F900089").unwrap();
-        assert_eq!((atr.protocols, atr.check), (vec![0], Check::Right));
+        assert_eq!((atr.protocols, atr.check), (vec![0], CheckByte::Right));
     }
 
     /// An ATR of these parts, with a right check byte where one is needed.
@@ -331,12 +331,12 @@ mod tests {
             prop_assume!(bytes.len() <= ATR_MAX);
             let atr = Atr::parse(&bytes).unwrap();
             prop_assert_eq!(&atr.historical, &historical);
-            prop_assert!(matches!(atr.check, Check::Right | Check::NotNeeded));
+            prop_assert!(matches!(atr.check, CheckByte::Right | CheckByte::NotNeeded));
             prop_assert!(rounds.iter().all(|(_, t)| *t == 15 || atr.protocols.contains(t)));
-            if atr.check == Check::Right {
+            if atr.check == CheckByte::Right {
                 let mut bent = bytes.clone();
                 *bent.last_mut().unwrap() ^= 1;
-                prop_assert_eq!(Atr::parse(&bent).unwrap().check, Check::Wrong);
+                prop_assert_eq!(Atr::parse(&bent).unwrap().check, CheckByte::Wrong);
             }
             prop_assert_eq!(Atr::parse(&[&bytes[..], &[0, 0]].concat()).is_err(), true);
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rollcall::reader::atr::{
-    Atr, Check,
+    Atr, CheckByte,
     fields::fields,
     names::{AtrPattern, LIST, entries, names},
 };
@@ -77,11 +77,11 @@ fn atrs_are_told_alike() {
         let ours: BTreeMap<_, _> = interface.map(|field| (field.name.clone(), field.bytes[0])).collect();
         assert_eq!(ours, theirs.bytes, "{text}");
         let check = match atr.check {
-            Check::Right => Some(true),
-            Check::Wrong => Some(false),
-            Check::NotNeeded | Check::Missing => None,
+            CheckByte::Right => Some(true),
+            CheckByte::Wrong => Some(false),
+            CheckByte::NotNeeded | CheckByte::Missing => None,
         };
-        if atr.check != Check::Missing {
+        if atr.check != CheckByte::Missing {
             assert_eq!(check, theirs.check, "{text}");
         }
         assert_eq!(names(&list, &bytes).into_iter().collect::<BTreeSet<_>>(), theirs.names, "{text}");

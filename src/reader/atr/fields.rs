@@ -1,6 +1,6 @@
 //! An answer to reset field by field (ISO/IEC 7816-3:2006, 8.2 and 8.3; historical bytes: ISO/IEC 7816-4, 12.1.1).
 
-use super::{Atr, AtrError, Check, Convention};
+use super::{Atr, AtrError, CheckByte, Convention};
 
 /// One field: its name in the standard, its bytes, and what they say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +39,10 @@ pub fn fields(bytes: &[u8]) -> Result<Vec<Field>, AtrError> {
     }
     let last = bytes.last().map_or(&[][..], std::slice::from_ref);
     match atr.check {
-        Check::NotNeeded => {}
-        Check::Missing => all.push(field("TCK", &[], "missing")),
-        Check::Right => all.push(field("TCK", last, "right")),
-        Check::Wrong => {
+        CheckByte::NotNeeded => {}
+        CheckByte::Missing => all.push(field("TCK", &[], "missing")),
+        CheckByte::Right => all.push(field("TCK", last, "right")),
+        CheckByte::Wrong => {
             let sum = bytes[1..bytes.len() - 1].iter().fold(0, |sum, byte| sum ^ byte);
             all.push(field("TCK", last, format!("wrong: it has to be {sum:02X}")));
         }
