@@ -3,6 +3,8 @@
 //! Both sides are here: the terminal wraps commands and unwraps answers; the virtual token does the reverse.
 //!
 //! Specification: docs/protocol.md, "Secure messaging".
+//!
+//! Specification: docs/protocol.md, "Secure messaging".
 
 use zeroize::Zeroizing;
 

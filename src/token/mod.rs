@@ -1,6 +1,8 @@
 //! Our applet's edge: its identifiers, one function per command, the user record, and the way into its channel.
 //!
 //! Deliberately absent: readers. Everything here is given a link.
+//!
+//! Specification: docs/protocol.md, "Commands"; each part names its own sections.
 
 pub mod commands;
 pub mod constants;

@@ -1,5 +1,7 @@
 //! The way into a token: SELECT, its certificate, the handshake, the presence proof, the record. Written once: scan,
 //! watch, enrollment and diagnosis all come through here.
+//!
+//! Specification: docs/protocol.md, "Session"; docs/protocol.md, "The handshake"; docs/protocol.md, "Presence proof".
 
 mod own;
 

@@ -1,4 +1,6 @@
 //! An open channel to a token: each command is wrapped, sent, and its answer checked.
+//!
+//! Specification: docs/protocol.md, "Secure messaging"; docs/protocol.md, "Objects in parts".
 
 use super::TokenError;
 use crate::{
@@ -39,7 +41,8 @@ impl Session {
         self.messaging.dek()
     }
 
-    /// Sends one command, and returns the verified data of an answer with 9000. `step` names it in errors.
+    /// Sends one command, and returns the verified data of an answer with 9000. `step` names it in errors. Any other status
+    /// is [`TokenError::Refused`]; a wrong R-MAC or padding is [`TokenError::Channel`], and ends the session.
     pub fn send(&mut self, link: &mut dyn Link, step: &'static str, command: &Command) -> Result<Vec<u8>, TokenError> {
         let answer = self.ask(link, step, command)?;
         if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
@@ -56,7 +59,7 @@ impl Session {
         Ok(self.messaging.unwrap(&answer)?)
     }
 
-    /// As [`Self::send`], for a command that answers nothing.
+    /// As [`Self::send`], for a command that answers nothing; data in the answer are [`TokenError::Form`].
     pub fn tell(&mut self, link: &mut dyn Link, step: &'static str, command: &Command) -> Result<(), TokenError> {
         if self.send(link, step, command)?.is_empty() { Ok(()) } else { Err(TokenError::Form(step)) }
     }
@@ -70,7 +73,8 @@ impl Session {
         }
     }
 
-    /// Reads an object part by part, up to `limit` bytes.
+    /// Reads an object part by part, of at most [`PART_MAX`] bytes each, up to `limit` bytes. A longer part or object is
+    /// [`TokenError::Form`].
     pub fn read_parts(&mut self, link: &mut dyn Link, tag: u16, limit: usize) -> Result<Vec<u8>, TokenError> {
         const STEP: &str = "GET DATA part";
         let mut object = Vec::new();
@@ -102,7 +106,7 @@ impl Session {
         self.tell(link, STEP, &commands::commit_parts(tag, offset, &sha256(&[object])))
     }
 
-    /// Reads the portrait, where there is one.
+    /// Reads the portrait, of at most [`PORTRAIT_MAX`] bytes, where there is one.
     pub fn read_portrait(&mut self, link: &mut dyn Link) -> Result<Option<Vec<u8>>, TokenError> {
         match self.read_parts(link, TAG_PORTRAIT, PORTRAIT_MAX) {
             // An error status carries no MAC: this may be a lie, and then it only hides the picture.
@@ -111,7 +115,7 @@ impl Session {
         }
     }
 
-    /// Reads the details object.
+    /// Reads the details object, of at most [`DETAILS_MAX`] bytes.
     pub fn read_details(&mut self, link: &mut dyn Link) -> Result<Vec<u8>, TokenError> {
         self.read_parts(link, TAG_DETAILS, DETAILS_MAX)
     }

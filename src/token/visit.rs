@@ -1,4 +1,6 @@
 //! What a terminal comes to a token with: its keys, what it remembers, and what it learns.
+//!
+//! Specification: docs/protocol.md, "Keys and identifiers"; docs/protocol.md, "Certificates".
 
 use jiff::Timestamp;
 use uuid::Uuid;
