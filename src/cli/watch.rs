@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn what_the_server_refuses_keeps_its_code() {
         for refusal in ProofRefusal::ALL {
-            let code = refusal.code();
+            let code = refusal.code().as_str();
             let problem =
                 Problem { kind: String::new(), title: "no".into(), status: 409, detail: None, code: code.into() };
             let failure = Failure::from(ServerError::Problem(Box::new(problem)));

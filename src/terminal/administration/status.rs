@@ -5,7 +5,10 @@ use uuid::Uuid;
 
 use super::TokenOperation;
 use crate::{
-    api::v1::TokenStatus,
+    api::{
+        problem::ProblemCode,
+        v1::{Problem, TokenStatus},
+    },
     failure::Failure,
     terminal::server_access::{ServerAccess, patiently},
 };
@@ -51,7 +54,9 @@ fn send(operation: &TokenOperation, token_id: Uuid, server: &ServerAccess) -> Re
     let server = server.connect()?;
     let found = match patiently(|| server.token(token_id)) {
         Ok(token) => token.status,
-        Err(error) if error.problem_code() == Some("token.unknown") => return Ok(ServerStatus::Unknown),
+        Err(error) if error.problem().and_then(Problem::known_code) == Some(ProblemCode::TokenUnknown) => {
+            return Ok(ServerStatus::Unknown);
+        }
         Err(error) => return Err(error.into()),
     };
     let Some((status, reason)) = next(operation, found) else { return Ok(ServerStatus::Status(found)) };
