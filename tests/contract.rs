@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use clap::{Command, CommandFactory};
 use rollcall::{
-    cli::{args::Cli, json},
+    cli::{args::Cli, views},
     config::{Global, Settings},
     failure::ExitClass,
 };
@@ -82,7 +82,7 @@ fn objects_are_those_of_the_program() {
     let text = section("JSON objects");
     let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name));
     let told: BTreeSet<_> = rows.map(|name| format!("rollcall.{name}")).collect();
-    assert_eq!(told, json::NAMES.iter().map(|name| (*name).to_owned()).collect());
+    assert_eq!(told, views::NAMES.iter().map(|name| (*name).to_owned()).collect());
 }
 
 #[test]

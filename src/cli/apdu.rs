@@ -12,8 +12,8 @@ use super::{
     args::ApduArgs,
     context::terminal_context,
     enroll::one_reader,
-    json::{Exchanged, Ms, Schema, Tlv},
     printer::Printer,
+    views::{Exchanged, Ms, Schema, Tlv},
 };
 use crate::{
     card::{

@@ -7,9 +7,9 @@ use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
 use jiff::Timestamp;
 
 use super::args::DoctorArgs;
-use super::json::{FindingView, Ms, Schema, Severity};
 use super::printer::{OutputOptions, Printer};
 use super::table::{Cell, Style, line};
+use super::views::{FindingView, Ms, Schema, Severity};
 use crate::config::{Global, OutputFormat, Settings};
 use crate::doctor::{self, Finding, ProbeContext, examine};
 use crate::failure::{ExitClass, Failure};

@@ -45,7 +45,6 @@ use crate::config::{Global, Settings};
 use crate::failure::{ExitClass, Failure};
 use args::{Cli, CliCommand};
 use printer::{OutputOptions, Printer};
-pub use views as json;
 
 /// The whole program: parses the command line, runs the command, and gives back the exit status.
 pub fn run() -> ExitCode {

@@ -2,7 +2,7 @@
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
-use super::json;
+use super::views;
 use crate::terminal::{
     admission::{ServerVerdict, TapOutcome},
     tap::Timings,
@@ -27,29 +27,29 @@ pub fn account(outcome: &TapOutcome) -> String {
 }
 
 /// The object `rollcall.scan/1`; `proof` puts the message of the presence proof into it.
-pub fn scan_view(outcome: &TapOutcome, proof: bool) -> json::ScanView {
+pub fn scan_view(outcome: &TapOutcome, proof: bool) -> views::ScanView {
     let (admitted, holder) = (outcome.decision.admitted(), outcome.decision.holder());
     let timings = outcome.timings;
     let token_id = holder.map(|(token_id, _)| token_id).or(outcome.told);
-    json::ScanView {
-        schema: json::Schema::default(),
+    views::ScanView {
+        schema: views::Schema::default(),
         at: outcome.at.into(),
         reader: outcome.reader.clone(),
         token_id,
         identified: token_id.is_some(),
-        authenticated: json::AuthenticatedView {
+        authenticated: views::AuthenticatedView {
             token: admitted.is_some(),
             server: server_verdict(outcome.decision.server()),
         },
         source: admitted.map(|admission| admission.source),
         user: admitted.map(|admission| admission.token.user.clone()),
-        proof: admitted.map(|admission| json::ProofView {
+        proof: admitted.map(|admission| views::ProofView {
             verified: true,
             counter: admission.token.proof.counter,
-            nonce_source: if outcome.server_nonce { json::NonceSource::Server } else { json::NonceSource::Local },
+            nonce_source: if outcome.server_nonce { views::NonceSource::Server } else { views::NonceSource::Local },
             cose: proof.then(|| BASE64_URL_SAFE_NO_PAD.encode(&admission.token.proof.cose)),
         }),
-        timings_ms: json::TimingsView {
+        timings_ms: views::TimingsView {
             connect: timings.connect.into(),
             authenticate: timings.authenticate.into(),
             read: timings.read.into(),
@@ -62,11 +62,11 @@ pub fn scan_view(outcome: &TapOutcome, proof: bool) -> json::ScanView {
     }
 }
 
-const fn server_verdict(verdict: Option<ServerVerdict>) -> json::ServerVerdictView {
+const fn server_verdict(verdict: Option<ServerVerdict>) -> views::ServerVerdictView {
     match verdict {
-        None => json::ServerVerdictView::NotAsked,
-        Some(ServerVerdict::Known) => json::ServerVerdictView::Authenticated,
-        Some(ServerVerdict::Away) => json::ServerVerdictView::Unreachable,
-        Some(ServerVerdict::Refused) => json::ServerVerdictView::Refused,
+        None => views::ServerVerdictView::NotAsked,
+        Some(ServerVerdict::Known) => views::ServerVerdictView::Authenticated,
+        Some(ServerVerdict::Away) => views::ServerVerdictView::Unreachable,
+        Some(ServerVerdict::Refused) => views::ServerVerdictView::Refused,
     }
 }

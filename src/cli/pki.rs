@@ -9,10 +9,9 @@ use super::{
     args::{IssueArgs, IssueCommand, PkiArgs, PkiCommand},
     confirm::confirm,
     context::connect,
-    issue,
-    json::{At, Pki, PkiKind, PkiState, Schema, SetRotationView},
-    pki_rotate,
+    issue, pki_rotate,
     printer::Printer,
+    views::{At, Pki, PkiKind, PkiState, Schema, SetRotationView},
 };
 use crate::{
     api::v1::Role,

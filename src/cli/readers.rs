@@ -9,9 +9,9 @@ use jiff::Timestamp;
 
 use super::args::ReadersArgs;
 use super::interrupt::Interrupt;
-use super::json::{self, AtrField, ReaderView, Schema};
 use super::printer::Printer;
 use super::sanitize;
+use super::views::{self, AtrField, ReaderView, Schema};
 use crate::config::{OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
 use crate::reader::atr::fields::{Field, fields};
@@ -85,8 +85,8 @@ fn answered(reader: &ReaderState, answer: SelectAnswer, settings: &Settings) -> 
     match answer {
         SelectAnswer::Ours => view.card = Some("rollcall".to_owned()),
         SelectAnswer::Foreign => view.card = Some("foreign".to_owned()),
-        SelectAnswer::Mute => view.state = json::ReaderStateView::Mute,
-        SelectAnswer::Left => (view.state, view.atr, view.says) = (json::ReaderStateView::Empty, None, None),
+        SelectAnswer::Mute => view.state = views::ReaderStateView::Mute,
+        SelectAnswer::Left => (view.state, view.atr, view.says) = (views::ReaderStateView::Empty, None, None),
         SelectAnswer::Nothing => {}
     }
     view
@@ -95,11 +95,11 @@ fn answered(reader: &ReaderState, answer: SelectAnswer, settings: &Settings) -> 
 /// What is known without asking any card.
 fn object(name: &str, slot: &Slot, exclusive: bool, settings: &Settings) -> ReaderView {
     let state = match slot {
-        Slot::Unavailable => json::ReaderStateView::Unavailable,
-        _ if exclusive => json::ReaderStateView::Exclusive,
-        Slot::Empty => json::ReaderStateView::Empty,
-        Slot::Card(_) => json::ReaderStateView::Present,
-        Slot::Mute => json::ReaderStateView::Mute,
+        Slot::Unavailable => views::ReaderStateView::Unavailable,
+        _ if exclusive => views::ReaderStateView::Exclusive,
+        Slot::Empty => views::ReaderStateView::Empty,
+        Slot::Card(_) => views::ReaderStateView::Present,
+        Slot::Mute => views::ReaderStateView::Mute,
     };
     let bytes = if let Slot::Card(atr) = slot { atr.as_slice() } else { &[] };
     let known = (!bytes.is_empty()).then_some(bytes);
@@ -206,7 +206,7 @@ impl ReadersWatch<'_> {
         }
         if out.format() == OutputFormat::Csv {
             let mut object = object(&reader, &Slot::Empty, false, self.settings);
-            object.state = json::ReaderStateView::Removed;
+            object.state = views::ReaderStateView::Removed;
             return out.item(&object);
         }
         self.happened(EventKind::ReaderRemoved, Some(reader), out)
@@ -247,7 +247,7 @@ impl ReadersWatch<'_> {
             reason: None,
             error: None,
         };
-        out.item(&json::EventView::from(event))
+        out.item(&views::EventView::from(event))
     }
 }
 

@@ -11,10 +11,10 @@ use super::{
     args::ScanArgs,
     context::{admission_rules, lookup_server, pool_policy, tap_terminal, terminal_context, warn_of_end},
     interrupt::Interrupt,
-    json,
     outcome::{account, scan_view},
     printer::Printer,
     until::WaitLimit,
+    views,
     watch::show_server_event,
 };
 use crate::{
@@ -93,7 +93,7 @@ impl ScanObserver for ScanPrinter<'_> {
     fn event(&mut self, event: ScanEvent<'_>) -> Result<(), Failure> {
         match event {
             ScanEvent::Begun => match self.sink {
-                ScanSink::Stdout => return self.out.begin::<json::ScanView>(),
+                ScanSink::Stdout => return self.out.begin::<views::ScanView>(),
                 ScanSink::File(_) => {}
             },
             ScanEvent::Waiting { found } => {

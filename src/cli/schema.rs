@@ -1,16 +1,16 @@
 //! `rollcall schema`: the JSON objects, and the JSON Schema of each.
 
 use super::args::SchemaArgs;
-use super::json;
 use super::printer::Printer;
+use super::views;
 use crate::failure::{ExitClass, Failure};
 
 /// Prints the names, or one schema.
 pub fn run(args: &SchemaArgs, out: &mut Printer) -> Result<u8, Failure> {
     let text = match &args.name {
-        None => json::NAMES.join("\n"),
+        None => views::NAMES.join("\n"),
         Some(name) => {
-            let schema = json::json_schema_of(name).ok_or_else(|| unknown(name))?;
+            let schema = views::json_schema_of(name).ok_or_else(|| unknown(name))?;
             format!("{:#}", schema.as_value())
         }
     };
@@ -20,5 +20,5 @@ pub fn run(args: &SchemaArgs, out: &mut Printer) -> Result<u8, Failure> {
 
 fn unknown(name: &str) -> Failure {
     Failure::new(ExitClass::Usage, "schema.unknown", format!("there is no JSON object {name:?}"))
-        .hint(format!("there are: {}", json::NAMES.join(", ")))
+        .hint(format!("there are: {}", views::NAMES.join(", ")))
 }

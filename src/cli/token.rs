@@ -7,10 +7,9 @@ use super::{
     context::{store, tap_terminal, terminal_context},
     enroll::one_reader,
     issue::require_free,
-    json,
     outcome::scan_view,
     printer::Printer,
-    token_change, token_rotate,
+    token_change, token_rotate, views,
 };
 use crate::{
     config::Settings,
@@ -45,14 +44,14 @@ fn info(settings: &Settings, reader: &str, out: &mut Printer) -> Result<u8, Fail
     Ok(0)
 }
 
-fn object(reader: &str, atr: String, selected: &Selected) -> json::TokenView {
+fn object(reader: &str, atr: String, selected: &Selected) -> views::TokenView {
     let (mode, token_id, set_id) = match selected.privacy {
-        Some(TokenMode::Open(id)) => (Some(json::TokenModeView::Open), Some(id), None),
-        Some(TokenMode::Private(set)) => (Some(json::TokenModeView::Private), None, Some(hex::encode(set))),
+        Some(TokenMode::Open(id)) => (Some(views::TokenModeView::Open), Some(id), None),
+        Some(TokenMode::Private(set)) => (Some(views::TokenModeView::Private), None, Some(hex::encode(set))),
         None => (None, None, None),
     };
-    json::TokenView {
-        schema: json::Schema::default(),
+    views::TokenView {
+        schema: views::Schema::default(),
         reader: reader.to_owned(),
         atr: Some(atr),
         state: selected.state.into(),

@@ -6,8 +6,8 @@ use super::{
     args::{TokenCommand, UserArgs},
     confirm::{confirm, short},
     context::terminal_context,
-    json::{self, RegisteredView, TokenAction, TokenChanged},
     printer::Printer,
+    views::{self, RegisteredView, TokenAction, TokenChanged},
 };
 use crate::{
     api::User,
@@ -59,8 +59,8 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
         Ok(registration) => (registration, None),
         Err(failure) => (None, Some(failure)),
     };
-    out.object(&json::TokenChange {
-        schema: json::Schema::default(),
+    out.object(&views::TokenChange {
+        schema: views::Schema::default(),
         at: Timestamp::now().into(),
         reader,
         token_id: target.token_id,

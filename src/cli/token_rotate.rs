@@ -10,9 +10,9 @@ use super::{
     context::terminal_context,
     enroll::one_reader,
     interrupt::Interrupt,
-    json,
     pki::set_rotation_view,
     printer::Printer,
+    views,
 };
 use crate::{
     config::Settings,
@@ -41,8 +41,8 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
         confirm(settings, out, &format!("this moves the token {id} to {}", words(rotation.goal())), &short(id))?;
     }
     let (id, result) = match found {
-        RotationTarget::Old(id) if args.dry_run => (id, json::TokenChanged::Planned),
-        RotationTarget::Moved(id) if args.dry_run => (id, json::TokenChanged::Unchanged),
+        RotationTarget::Old(id) if args.dry_run => (id, views::TokenChanged::Planned),
+        RotationTarget::Moved(id) if args.dry_run => (id, views::TokenChanged::Unchanged),
         RotationTarget::Old(id) | RotationTarget::Moved(id) => {
             let moved = rotation.rotate(&reader, Some(id))?;
             (moved.token_id, result(moved))
@@ -61,8 +61,8 @@ fn words(goal: &RotationGoal) -> String {
 
 fn show(goal: &RotationGoal, out: &mut Printer) -> Result<(), Failure> {
     match goal {
-        RotationGoal::Ca(rotation) => out.object(&json::RotationState {
-            schema: json::Schema::default(),
+        RotationGoal::Ca(rotation) => out.object(&views::RotationState {
+            schema: views::Schema::default(),
             tokens: goal.tokens(),
             done: rotation.done.len(),
             left: rotation.left.iter().copied().collect(),
@@ -89,7 +89,7 @@ fn fleet(
     let stopper = fleet.stopper();
     let signal = Interrupt::install(move || stopper.stop())?;
     fleet.watch()?;
-    out.begin::<json::RotationView>()?;
+    out.begin::<views::RotationView>()?;
     let end = fleet.run(&mut FleetPrinter { out })?;
     out.progress_end();
     conclude(end, rotation.goal(), signal.exit_status(), out)
@@ -145,18 +145,18 @@ fn conclude(end: FleetEnd, goal: &RotationGoal, signal: Option<u8>, out: &mut Pr
     Err(Failure::new(ExitClass::No, code, message).hint("run the same command again: it goes on where it stopped"))
 }
 
-const fn result(moved: Move) -> json::TokenChanged {
-    if moved.was_old { json::TokenChanged::Done } else { json::TokenChanged::Unchanged }
+const fn result(moved: Move) -> views::TokenChanged {
+    if moved.was_old { views::TokenChanged::Done } else { views::TokenChanged::Unchanged }
 }
 
 fn object(
     reader: String,
     token_id: Option<Uuid>,
-    result: Option<json::TokenChanged>,
+    result: Option<views::TokenChanged>,
     failed: Option<&Failure>,
-) -> json::RotationView {
-    json::RotationView {
-        schema: json::Schema::default(),
+) -> views::RotationView {
+    views::RotationView {
+        schema: views::Schema::default(),
         at: Timestamp::now().into(),
         reader,
         token_id,

@@ -3,9 +3,9 @@
 use super::{
     context::{admission_rules, lookup_server, pool_policy, terminal_context},
     interrupt::Interrupt,
-    json,
     outcome::account,
     printer::{Printer, form},
+    views,
 };
 use crate::{
     config::Settings,
@@ -35,13 +35,13 @@ pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Re
     let stopper = watch.stopper();
     let signal = Interrupt::install(move || stopper.stop())?;
     watch.connect(lookup_server(settings)?)?;
-    out.begin::<json::EventView>()?;
+    out.begin::<views::EventView>()?;
     watch.run(&mut WatchPrinter { out })?;
     Ok(signal.exit_status().unwrap_or_default())
 }
 
 fn event_object(event: &Event) -> Result<String, Failure> {
-    form::json(&json::EventView::from(event.clone()))
+    form::json(&views::EventView::from(event.clone()))
 }
 
 /// Prints what happens.
@@ -52,7 +52,7 @@ struct WatchPrinter<'a> {
 impl WatchObserver for WatchPrinter<'_> {
     fn event(&mut self, event: WatchEvent<'_>) -> Result<(), Failure> {
         match event {
-            WatchEvent::Presence(event) => return self.out.item(&json::EventView::from(event)),
+            WatchEvent::Presence(event) => return self.out.item(&views::EventView::from(event)),
             WatchEvent::Tap(outcome) => {
                 if let Some(warning) = outcome.decision.warning() {
                     self.out.warning(&format!("{}: {warning}", outcome.reader), None);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::{
     card::trace::Trace,
-    cli::{json, outcome::scan_view, printer::Printer},
+    cli::{outcome::scan_view, printer::Printer, views},
     crypto::random::SystemRandom,
     failure::{Failure, summary},
     terminal::admission::TapOutcome,
@@ -23,7 +23,7 @@ pub fn run(file: &Path, out: &mut Printer) -> Result<u8, Failure> {
     if !trace.personal {
         out.note("what the cards said of their holders is not in this trace");
     }
-    out.begin::<json::ScanView>()?;
+    out.begin::<views::ScanView>()?;
     let (mut failures, mut succeeded) = (Vec::new(), 0);
     for tap in played {
         let outcome = TapOutcome::played(tap);

@@ -9,8 +9,8 @@ use crate::{
         confirm::confirm,
         context::terminal_context,
         interrupt::Interrupt,
-        json,
         printer::Printer,
+        views,
     },
     config::Settings,
     failure::{ExitClass, Failure},
@@ -58,15 +58,15 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
     let batch = BatchRun::new(enrollment, (ledger, portraits), settings.readers.clone(), limits)?;
     let stopper = batch.stopper();
     let signal = Interrupt::install(move || stopper.stop())?;
-    out.begin::<json::Enroll>()?;
+    out.begin::<views::Enroll>()?;
     let (stop, count) = batch.run(&mut BatchPrinter { out })?;
     out.progress_end();
     end(stop, count, signal.exit_status(), out)
 }
 
-fn summary(count: BatchCount, path: &Path, dry_run: bool) -> json::BatchView {
-    json::BatchView {
-        schema: json::Schema::default(),
+fn summary(count: BatchCount, path: &Path, dry_run: bool) -> views::BatchView {
+    views::BatchView {
+        schema: views::Schema::default(),
         rows: count.rows as u64,
         done: count.done as u64,
         begun: count.begun as u64,

@@ -9,9 +9,8 @@ use super::{
     args::{EnrollArgs, PrivateArgs},
     confirm::{confirm, short},
     context::terminal_context,
-    json,
     printer::Printer,
-    readers,
+    readers, views,
 };
 use crate::{
     api::User,
@@ -87,27 +86,27 @@ fn warn_of_test_keys(out: &mut Printer) {
     );
 }
 
-fn show_enrolled(reader: &str, report: &EnrollmentReport) -> json::Enroll {
-    json::Enroll {
-        schema: json::Schema::default(),
+fn show_enrolled(reader: &str, report: &EnrollmentReport) -> views::Enroll {
+    views::Enroll {
+        schema: views::Schema::default(),
         at: Timestamp::now().into(),
         reader: reader.to_owned(),
         token_id: Some(report.token_id),
         user: Some(report.user.clone()),
         error: None,
         result: Some(match report.ending {
-            Ending::Enrolled => json::Enrolled::Enrolled,
-            Ending::Resumed => json::Enrolled::Resumed,
-            Ending::Replaced => json::Enrolled::Replaced,
+            Ending::Enrolled => views::Enrolled::Enrolled,
+            Ending::Resumed => views::Enrolled::Resumed,
+            Ending::Replaced => views::Enrolled::Replaced,
         }),
         set: report.set.map(|set| set.to_string()),
         test_keys: report.test_keys,
     }
 }
 
-fn show_failed(reader: String, token_id: Option<Uuid>, user: Option<User>, failure: &Failure) -> json::Enroll {
-    json::Enroll {
-        schema: json::Schema::default(),
+fn show_failed(reader: String, token_id: Option<Uuid>, user: Option<User>, failure: &Failure) -> views::Enroll {
+    views::Enroll {
+        schema: views::Schema::default(),
         at: Timestamp::now().into(),
         reader,
         token_id,

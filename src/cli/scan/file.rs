@@ -16,8 +16,8 @@ use uuid::Uuid;
 
 use crate::{
     cli::{
-        json::{self, Named},
         printer::{Printable, form},
+        views::{self, Named},
     },
     config::OutputFormat,
     failure::{ExitClass, Failure},
@@ -140,13 +140,13 @@ impl Records {
     }
 
     /// Adds a record; it is on disk when this returns. The header of csv comes with the first.
-    pub fn add(&mut self, object: &json::ScanView) -> Result<(), Failure> {
+    pub fn add(&mut self, object: &views::ScanView) -> Result<(), Failure> {
         let mut text = Vec::new();
         match self.form {
             Form::Ndjson => text = (form::json(object)? + "\n").into_bytes(),
             Form::Csv => {
                 if self.empty {
-                    text = form::csv(json::ScanView::header().into_iter())?;
+                    text = form::csv(views::ScanView::header().into_iter())?;
                 }
                 text.extend(form::csv(object.record().iter().map(String::as_str))?);
             }
@@ -191,9 +191,9 @@ impl Form {
     /// What is taken away must be what a killed run left of one record, and nothing of anybody else.
     fn check_torn(self, whole: &[u8], torn: &[u8], path: &Path) -> Result<(), FileError> {
         let torn = if whole.is_empty() { torn.strip_prefix(MARK).unwrap_or(torn) } else { torn };
-        let header = json::ScanView::header().join(",");
+        let header = views::ScanView::header().join(",");
         let ours = match self {
-            Self::Ndjson => begins(torn, format!("{{\"schema\":\"{}\"", json::ScanView::SCHEMA).as_bytes()),
+            Self::Ndjson => begins(torn, format!("{{\"schema\":\"{}\"", views::ScanView::SCHEMA).as_bytes()),
             Self::Csv if whole.is_empty() => begins(torn, header.as_bytes()),
             // A quote too many, by another hand, would make one record of all that follow.
             Self::Csv => !torn.split(|&byte| byte == b'\n').skip(1).any(begins_with_a_moment),
@@ -244,7 +244,7 @@ struct ProvedFields {
 fn of_ndjson(text: &[u8]) -> Result<HashSet<Uuid>, Amiss> {
     let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
     let read = |(line, text)| match serde_json::from_slice::<Told<'_>>(text) {
-        Ok(told) if told.schema == json::ScanView::SCHEMA && told.authenticated.token => Ok(told.token_id),
+        Ok(told) if told.schema == views::ScanView::SCHEMA && told.authenticated.token => Ok(told.token_id),
         _ => Err((line, "object of a token that was read")),
     };
     if text.is_empty() { Ok(HashSet::new()) } else { (1..).zip(lines).map(read).collect() }
@@ -255,11 +255,11 @@ fn of_csv(text: &[u8]) -> Result<HashSet<Uuid>, Amiss> {
     let mut records = reader.byte_records();
     match records.next() {
         None => return Ok(HashSet::new()),
-        Some(Ok(header)) if header.iter().eq(json::ScanView::header().iter().map(|name| name.as_bytes())) => {}
+        Some(Ok(header)) if header.iter().eq(views::ScanView::header().iter().map(|name| name.as_bytes())) => {}
         Some(_) => return Err((1, "header of a scan")),
     }
     let cell = |record: &csv::ByteRecord, name| {
-        let at = json::ScanView::header().iter().position(|column| *column == name)?;
+        let at = views::ScanView::header().iter().position(|column| *column == name)?;
         record.get(at).map(<[u8]>::to_vec)
     };
     let read = |record: csv::Result<csv::ByteRecord>| {

@@ -11,8 +11,9 @@ use crate::{
     cli::{
         confirm::{confirm, short},
         context::connect,
-        issue, json,
+        issue,
         printer::Printer,
+        views,
     },
     config::Settings,
     failure::Failure,
@@ -30,12 +31,12 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
         UserCommand::Add(args) => {
             let user =
                 User { id: args.id.clone(), name: args.name.clone(), fields: args.fields.iter().cloned().collect() };
-            out.object(&json::ServerUserView::from(server.put_user(&user)?))?;
+            out.object(&views::ServerUserView::from(server.put_user(&user)?))?;
         }
-        UserCommand::Show { id } => out.object(&json::ServerUserView::from(server.user(id)?))?,
+        UserCommand::Show { id } => out.object(&views::ServerUserView::from(server.user(id)?))?,
         UserCommand::List => {
             let users = all_pages(|after| server.users(after, PAGE_MAX))?;
-            let users: Vec<_> = users.into_iter().map(json::ServerUserView::from).collect();
+            let users: Vec<_> = users.into_iter().map(views::ServerUserView::from).collect();
             out.list(&users, "the server knows no users")?;
         }
         UserCommand::Import { file } => import(&server, file, out)?,
@@ -48,7 +49,7 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
 fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), Failure> {
     let users = user_csv::load(file)?;
     let all = users.len() as u64;
-    let mut done = json::Import::default();
+    let mut done = views::Import::default();
     for batch in users.chunks(USERS_MAX) {
         out.progress("importing users", done.created + done.changed + done.unchanged, Some(all));
         let taken = patiently(|| server.import_users(batch.to_vec()))?;
@@ -64,10 +65,10 @@ fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), F
 pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
     match command {
-        ServerTokenCommand::Show { id } => out.object(&json::ServerToken::from(server.token(*id)?))?,
+        ServerTokenCommand::Show { id } => out.object(&views::ServerToken::from(server.token(*id)?))?,
         ServerTokenCommand::List => {
             let tokens = all_pages(|after| server.tokens(after, PAGE_MAX))?;
-            let tokens: Vec<_> = tokens.into_iter().map(json::ServerToken::from).collect();
+            let tokens: Vec<_> = tokens.into_iter().map(views::ServerToken::from).collect();
             out.list(&tokens, "the server knows no tokens")?;
         }
         ServerTokenCommand::Status { id, status, reason } => {
@@ -75,7 +76,7 @@ pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printe
             if status == TokenStatus::Revoked {
                 confirm(settings, out, &format!("this revokes the token {id} for ever"), &short(*id))?;
             }
-            out.object(&json::ServerToken::from(server.set_status(*id, status, reason.clone())?))?;
+            out.object(&views::ServerToken::from(server.set_status(*id, status, reason.clone())?))?;
         }
     }
     Ok(0)
@@ -90,12 +91,12 @@ pub fn terminal(command: &TerminalCommand, settings: &Settings, out: &mut Printe
         }
         TerminalCommand::List => {
             let terminals = all_pages(|after| server.terminals(after, PAGE_MAX))?;
-            let terminals: Vec<_> = terminals.into_iter().map(json::ServerTerminal::from).collect();
+            let terminals: Vec<_> = terminals.into_iter().map(views::ServerTerminal::from).collect();
             out.list(&terminals, "the server knows no terminals")?;
         }
         TerminalCommand::Revoke { name } => {
             confirm(settings, out, &format!("this revokes the terminal {name:?} for ever"), name)?;
-            out.object(&json::ServerTerminal::from(server.revoke_terminal(name)?))?;
+            out.object(&views::ServerTerminal::from(server.revoke_terminal(name)?))?;
         }
     }
     Ok(0)

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     api::v1::{AuditHead, FEED_TYPE, Feed, SignedFeed},
-    cli::{json, printer::Printer},
+    cli::{printer::Printer, views},
     config::Settings,
     crypto::{ec::Point, jws},
     failure::{ExitClass, Failure},
@@ -35,8 +35,8 @@ pub fn run(args: &AuditArgs, settings: &Settings, out: &mut Printer) -> Result<u
     })?
     .map_err(RunError::Store)?;
     let bad = verified.as_ref().err();
-    out.object(&json::Audit {
-        schema: json::Schema::default(),
+    out.object(&views::Audit {
+        schema: views::Schema::default(),
         whole: bad.is_none(),
         records: head.seq,
         head: head.hash,

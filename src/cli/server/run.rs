@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::args::RunArgs;
 use crate::{
-    cli::{interrupt::Interrupt, json, printer::Printer},
+    cli::{interrupt::Interrupt, printer::Printer, views},
     config::Settings,
     failure::{ExitClass, Failure},
     pki::ClockCheck,
@@ -41,8 +41,8 @@ pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     };
     let done_here = format!("{} administers the server: start it with rollcall server run", done.terminal);
     out.note(if new { &done_here } else { "everything is there already, and nothing was changed" });
-    out.object(&json::ServerState {
-        schema: json::Schema::default(),
+    out.object(&views::ServerState {
+        schema: views::Schema::default(),
         store: url.to_string(),
         listening: None,
         terminal: Some(done.terminal),
@@ -88,8 +88,8 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
 fn print(inbox: &Receiver<LogLine>, url: &StoreUrl, out: &mut Printer) -> Result<(), Failure> {
     for line in inbox {
         match line {
-            LogLine::Listening(at) => out.item(&json::ServerState {
-                schema: json::Schema::default(),
+            LogLine::Listening(at) => out.item(&views::ServerState {
+                schema: views::Schema::default(),
                 store: url.to_string(),
                 listening: Some(at.to_string()),
                 terminal: None,

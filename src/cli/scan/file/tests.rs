@@ -3,23 +3,23 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{api::User, cli::json::Schema};
+use crate::{api::User, cli::views::Schema};
 
 const FORMS: [OutputFormat; 2] = [OutputFormat::Ndjson, OutputFormat::Csv];
 
-fn read(token: u128, name: &str) -> json::ScanView {
-    json::ScanView {
+fn read(token: u128, name: &str) -> views::ScanView {
+    views::ScanView {
         schema: Schema::default(),
         at: "2026-11-22T15:04:05Z".parse::<jiff::Timestamp>().unwrap().into(),
         reader: "reader \"1\"".into(),
         token_id: Some(Uuid::from_u128(token)),
         identified: true,
-        authenticated: json::AuthenticatedView { token: true, server: json::ServerVerdictView::NotAsked },
+        authenticated: views::AuthenticatedView { token: true, server: views::ServerVerdictView::NotAsked },
         source: None,
         user: Some(User { id: "7".into(), name: name.into(), fields: [].into() }),
         error: None,
         proof: None,
-        timings_ms: json::TimingsView::default(),
+        timings_ms: views::TimingsView::default(),
         exchanges: 5,
     }
 }
@@ -28,7 +28,7 @@ fn ids(tokens: impl IntoIterator<Item = u128>) -> HashSet<Uuid> {
     tokens.into_iter().map(Uuid::from_u128).collect()
 }
 
-fn csv_of(object: &json::ScanView) -> String {
+fn csv_of(object: &views::ScanView) -> String {
     String::from_utf8(form::csv(object.record().iter().map(String::as_str)).unwrap()).unwrap()
 }
 
@@ -89,7 +89,7 @@ fn what_is_no_such_file_is_left_alone() {
         ("scan.out-unwritable", 73)
     );
     assert_eq!(code(Records::open(&path, OutputFormat::Text, true)), ("scan.out-form", 2));
-    let header = json::ScanView::header().join(",");
+    let header = views::ScanView::header().join(",");
     let mut refused = read(1, "");
     refused.authenticated.token = false;
     let (one, second) = (format!("{header}\n{}", csv_of(&read(1, "Ada"))), csv_of(&read(2, "Ada")));
