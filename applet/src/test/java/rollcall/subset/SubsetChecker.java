@@ -113,6 +113,9 @@ public final class SubsetChecker {
         if (OPCODES.contains(insn.getOpcode())) {
             fault("opcode " + insn.getOpcode());
         }
+        if (insn.getOpcode() == Opcodes.AASTORE && !installers.contains(method.name)) {
+            fault("writes a reference, which is persistent, into an array outside the installation");
+        }
         if (insn instanceof LdcInsnNode ldc && !(ldc.cst instanceof Integer)) {
             fault("constant " + ldc.cst.getClass().getSimpleName());
         } else if (insn instanceof MethodInsnNode call) {

@@ -39,7 +39,7 @@ class SubsetTest {
         TextConstant.class, Lambda.class, ArrayOfArrays.class, IntArray.class, ForeignClass.class, LaterApi.class,
         LateAllocation.class, LateTransient.class, WideShift.class, WideComparison.class, WideIndex.class,
         WideArgument.class, FieldWrite.class, Synchronized.class, Kind.class, OrderBySign.class, SignKept.class,
-        SignReturned.class, GrowsTwice.class, GrowsElsewhere.class, GrowsAnother.class})
+        SignReturned.class, GrowsTwice.class, GrowsElsewhere.class, GrowsAnother.class, ReferenceWrite.class})
     void badSampleIsRefused(Class<?> sample) throws IOException {
         String name = sample.getName().substring(sample.getPackageName().length() + 1) + ".class";
         try (InputStream in = sample.getResourceAsStream(name)) {
@@ -271,6 +271,12 @@ class SubsetTest {
 
         void bad() {
             count = 1;
+        }
+    }
+
+    static final class ReferenceWrite {
+        void bad(Object[] keys, Object other) {
+            keys[0] = other;
         }
     }
 
