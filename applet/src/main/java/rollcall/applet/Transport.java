@@ -83,9 +83,9 @@ final class Transport {
 
     /**
      * The length of the first data, 0 when there are none. No header tells the cases of ISO/IEC 7816-3, 12.1.3 apart: P3
-     * is Lc in one and Le in another. With T=0 a card would wait for Le bytes that never come, so there the two commands
-     * in plain that take no data are not asked for any. With every other protocol the platform knows the case: where it
-     * is one without data, some return 0 and some throw (API, APDU.setIncomingAndReceive: cases 3 and 4 only).
+     * is Lc in one and Le in another. With T=0 a card would wait for Le bytes that never come, so there GET DATA in plain
+     * is asked for data only with the two tags that take some. With every other protocol the platform knows the case:
+     * where it is one without data, some return 0 and some throw (API, APDU.setIncomingAndReceive: cases 3 and 4 only).
      */
     private short receiveFirst(APDU apdu) {
         if ((APDU.getProtocol() & APDU.PROTOCOL_TYPE_MASK) == APDU.PROTOCOL_T0 && takesNoData()) {
@@ -107,7 +107,7 @@ final class Transport {
         short tag = ram.tag();
         return ram.transport[Transients.INS] == Constants.INS_GET_DATA
             && (ram.transport[Transients.HEADER] & Constants.CLA_SECURE) == 0
-            && (tag == Constants.TAG_CA_LIST || tag == Constants.TAG_EMPTY_LIST);
+            && tag != Constants.TAG_ECKA_CERTIFICATE && tag != Constants.TAG_CA_LOOKUP;
     }
 
     void continueChain() {

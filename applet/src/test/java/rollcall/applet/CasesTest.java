@@ -10,6 +10,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import rollcall.bridge.SimulatedCard;
+import rollcall.platform.Profile;
 import rollcall.terminal.Answer;
 import rollcall.terminal.Certificates;
 import rollcall.terminal.Channel;
@@ -51,6 +53,20 @@ class CasesTest {
         for (String end : ENDS) {
             assertTrue(token.terminal(Certificates.READ).select().isOk());
             refused(Integer.parseInt(cells[1], 16), token.line.raw(cells[0] + end));
+        }
+    }
+
+    /** Under T=0 the platform takes P3 for Lc: what has no data of its own must not be asked for any. */
+    @Test
+    void cardDoesNotWaitForDataUnderT0() {
+        SimulatedCard card = new SimulatedCard(new byte[0], new Profile(133, 128, true));
+        assertTrue(new Line(card::transmit).raw("00A404000AF0524F4C4C43414C4C01").isOk());
+        // FF33, FF34, and what clients ask any application for: CPLC, card data, key information, an object of ours.
+        for (String row : List.of("FF33 6A88", "FF34 6A88", "9F7F 6A80", "0066 6A80", "00E0 6A80", "0101 6982")) {
+            String[] cells = row.split(" ");
+            for (String cla : List.of("00", "80")) {
+                refused(Integer.parseInt(cells[1], 16), new Line(card::transmit).raw(cla + "CA" + cells[0] + "2D"));
+            }
         }
     }
 

@@ -17,7 +17,12 @@ public final class Exchange {
     private static final int LONGEST = 32767;
     private static final int SHORT_DATA = 5;
     private static final int EXTENDED_DATA = 7;
-    private static final int PROTOCOL_T1 = 1;
+
+    /** Under T=0 the card asks for as many bytes as P3 says, and the reader has none: nothing ends that but a reset. */
+    public static final class Deadlock extends Error {
+
+        private static final long serialVersionUID = 1;
+    }
 
     private final Profile profile;
     private final Command command;
@@ -50,7 +55,7 @@ public final class Exchange {
     }
 
     public static byte protocol() {
-        return PROTOCOL_T1;
+        return StrictCard.current().exchange().profile.isT0() ? APDU.PROTOCOL_T0 : APDU.PROTOCOL_T1;
     }
 
     /** How many bytes one call brings at most. */
@@ -70,6 +75,13 @@ public final class Exchange {
 
     public short setIncomingAndReceive() {
         require(state == APDU.STATE_INITIAL, APDUException.ILLEGAL_USE);
+        if (profile.isT0() && command.data().length == 0) {
+            if (command.le() > 0) {
+                throw new Deadlock();
+            }
+            state = APDU.STATE_FULL_INCOMING;
+            return 0;
+        }
         // Cases 1, 2 and 2E have nothing that could come.
         require(command.data().length > 0, APDUException.IO_ERROR);
         if (command.isExtended()) {
