@@ -120,11 +120,11 @@ fn is_bounded(known: &LinkProfile) -> bool {
 }
 
 impl LinkProfile {
-    /// What is kept of this link when it is well: an answer that was short because the card had no more to tell, as a
-    /// private token after an open one, takes nothing from what passed before.
+    /// What is kept of this link when it is well: a card that had no more to send, as a private token after an open one,
+    /// or nothing at all, as a blank one, takes nothing from what passed before.
     #[must_use]
     pub fn kept_after(mut self, before: Option<&Self>) -> Self {
-        if self.answer_whole {
+        if self.answer_whole || self.answer_max.is_none() {
             self.answer_max = self.answer_max.max(before.and_then(|before| before.answer_max));
         }
         self
@@ -209,9 +209,10 @@ mod tests {
         for (now, expected) in [
             (now(Some(240), true), Some(256)),
             (now(Some(395), true), Some(395)),
-            // What the link cut, and what a blank card does not tell.
+            // A blank card has no certificate.
+            (now(None, false), Some(256)),
+            // What the link cut.
             (now(Some(240), false), Some(240)),
-            (now(None, false), None),
         ] {
             assert_eq!(now.clone().kept_after(Some(&before)).answer_max, expected, "{now:?}");
             assert_eq!(now.clone().kept_after(None), now);
