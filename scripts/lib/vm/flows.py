@@ -108,9 +108,6 @@ def private_mode(flow):
     """The life of a private token, in a set."""
     name = "private"
 
-    def a_set():
-        return os.path.splitext(os.path.basename(sorted(glob.glob(os.path.join(flow.home, "pki/sets/*.json")))[0]))[0]
-
     flow.step(name, "enroll", "--id", "2", "--name", "Grace", "--set-size", "32", "--accept-trackable", says="Grace")
     flow.step(name, "scan", says="Grace")
     flow.step(name, "token", "info", says="private")
@@ -119,8 +116,11 @@ def private_mode(flow):
     flow.step(name, "token", "unblock", "--yes")
     flow.step(name, "token", "write", "--yes", "--id", "2", "--name", "Grace H")
     flow.step(name, "scan", says="Grace H")
-    flow.step(name, "pki", "rotate-set", "--yes", a_set())
-    flow.step(name, "token", "rotate", "--yes", "--set", a_set())
+    # The set that is replaced names the rotation; afterwards there are two.
+    (replaced,) = glob.glob(os.path.join(flow.home, "pki/sets/*.json"))
+    replaced = os.path.splitext(os.path.basename(replaced))[0]
+    flow.step(name, "pki", "rotate-set", "--yes", replaced)
+    flow.step(name, "token", "rotate", "--yes", "--set", replaced)
     flow.step(name, "scan", says="Grace H")
     flow.step(name, "doctor", says="link")
 
