@@ -1,4 +1,4 @@
-//! The way of a request: limits, who asks, and the handler.
+//! The way of a request: who asks, limits, and the handler.
 
 use std::{sync::Arc, time::Duration};
 

@@ -69,7 +69,7 @@ pub trait EventSource: Send {
     fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String>;
 }
 
-/// What an asker works with.
+/// What a worker works with.
 pub struct WorkerParts {
     /// Whom it asks.
     pub server: ServerClient,

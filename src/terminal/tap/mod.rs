@@ -1,4 +1,5 @@
-//! The way of one tap: connect once, one PC/SC transaction, handshake and proof, and an outcome.
+//! The way of one tap: connect once, one PC/SC transaction (a second when another program has reset the card), handshake
+//! and proof, and an outcome.
 //!
 //! Deliberately absent: network, prompts and disk waits between the first and the last exchange, and any printing.
 
