@@ -19,8 +19,9 @@ final class Cmac {
     private final Signature cbcMac;
     private final byte[] state;
 
-    Cmac() {
-        cbcMac = Signature.getInstance(Signature.ALG_AES_MAC_128_NOPAD, false);
+    /** @param cbcMac AES-CBC-MAC without padding, of its own */
+    Cmac(Signature cbcMac) {
+        this.cbcMac = cbcMac;
         state = JCSystem.makeTransientByteArray(STATE, JCSystem.CLEAR_ON_DESELECT);
     }
 

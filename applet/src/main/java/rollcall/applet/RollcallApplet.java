@@ -49,12 +49,12 @@ public class RollcallApplet extends Applet implements ExtendedLength {
      *
      * @param startKeys the SCP03 start keys at {@code offset}, ENC, MAC, DEK; null for the test keys
      */
-    RollcallApplet(Persistent store, Ec ec, byte[] startKeys, short offset) {
+    RollcallApplet(Persistent store, Ec ec, SecureMessaging messaging, byte[] startKeys, short offset) {
         this.store = store;
         this.ec = ec;
-        ram = new Transients();
+        this.messaging = messaging;
+        ram = messaging.ram;
         transport = new Transport(ram);
-        messaging = new SecureMessaging(ram);
         certificate = new Certificate(ram, ec);
         keys = new Keys(store);
         scp03Keys = new Scp03Keys(store, startKeys, offset);
@@ -108,8 +108,12 @@ public class RollcallApplet extends Applet implements ExtendedLength {
 
     /** Install parameters: nothing, or the start keys as ENC, MAC, DEK in the applet data. */
     public static void install(byte[] parameters, short offset, byte length) {
-        short keys = startKeys(parameters, offset);
-        new RollcallApplet(new Persistent(), new Ec(), keys < 0 ? null : parameters, keys < 0 ? 0 : keys).register();
+        // The engines are made from here: what makes them needs much of the stack itself.
+        create(new SecureMessaging(new Transients()), new Ec(), parameters, startKeys(parameters, offset));
+    }
+
+    private static void create(SecureMessaging messaging, Ec ec, byte[] parameters, short keys) {
+        new RollcallApplet(new Persistent(), ec, messaging, keys < 0 ? null : parameters, keys).register();
     }
 
     /** Finds the start keys in `length, AID, length, control, length, data`; -1 when there are none. */

@@ -3,6 +3,7 @@ package rollcall.applet;
 import javacard.framework.Util;
 import javacard.security.AESKey;
 import javacard.security.KeyBuilder;
+import javacard.security.Signature;
 import javacardx.crypto.Cipher;
 
 /**
@@ -16,7 +17,7 @@ final class SecureMessaging {
     private static final byte PADDING = (byte) 0x80;
     private static final byte ANSWER = (byte) 0x80;
 
-    private final Transients ram;
+    final Transients ram;
     private final Cipher encryption;
     private final Cipher decryption;
     private final Cmac commandMac;
@@ -30,8 +31,10 @@ final class SecureMessaging {
         this.ram = ram;
         encryption = Cipher.getInstance(Cipher.ALG_AES_BLOCK_128_CBC_NOPAD, false);
         decryption = Cipher.getInstance(Cipher.ALG_AES_BLOCK_128_CBC_NOPAD, false);
-        commandMac = new Cmac();
-        answerMac = new Cmac();
+        Signature cbcMac = Signature.getInstance(Signature.ALG_AES_MAC_128_NOPAD, false);
+        commandMac = new Cmac(cbcMac);
+        cbcMac = Signature.getInstance(Signature.ALG_AES_MAC_128_NOPAD, false);
+        answerMac = new Cmac(cbcMac);
         enc = transientKey();
         mac = transientKey();
         rmac = transientKey();

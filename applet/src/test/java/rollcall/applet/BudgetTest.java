@@ -51,7 +51,7 @@ class BudgetTest {
     public static final class Kept extends RollcallApplet {
 
         private Kept() {
-            super(new Persistent(), new Ec(), null, (short) 0);
+            super(new Persistent(), new Ec(), new SecureMessaging(new Transients()), null, (short) 0);
         }
 
         public static void install(byte[] parameters, short offset, byte length) {

@@ -66,7 +66,7 @@ final class WatchedCard {
     public static final class WatchedApplet extends RollcallApplet {
 
         private WatchedApplet(Persistent store, Ec ec, byte[] startKeys, short offset) {
-            super(store, ec, startKeys, offset);
+            super(store, ec, new SecureMessaging(new Transients()), startKeys, offset);
         }
 
         public static void install(byte[] parameters, short offset, byte length) {
