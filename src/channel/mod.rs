@@ -2,9 +2,12 @@
 //!
 //! Deliberately absent: input, output, clocks. A state takes an answer and gives the next command.
 
+mod command_name;
 pub mod messaging;
 pub mod scp03;
 pub mod scp11;
+
+pub use command_name::CommandName;
 
 use crate::{
     card::{
@@ -30,13 +33,13 @@ pub enum ChannelError {
     #[error("the card refused {step} with {status} ({meaning})", meaning = status.meaning())]
     Refused {
         /// Which step.
-        step: &'static str,
+        step: CommandName,
         /// The status word.
         status: Status,
     },
     /// An answer has another form than the protocol gives it.
     #[error("the card's answer to {0} has the wrong form")]
-    Form(&'static str),
+    Form(CommandName),
     /// The receipt of the key agreement is wrong: the card does not hold the key of its certificate.
     #[error("the card's receipt is wrong: it does not hold the key that its certificate names")]
     Receipt,
@@ -55,7 +58,7 @@ pub enum ChannelError {
 }
 
 /// The answer's data when the status is 9000.
-pub(crate) fn accepted(step: &'static str, response: Response) -> Result<Vec<u8>, ChannelError> {
+pub(crate) fn accepted(step: CommandName, response: Response) -> Result<Vec<u8>, ChannelError> {
     if response.status.is_ok() {
         Ok(response.data)
     } else {

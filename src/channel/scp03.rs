@@ -6,6 +6,7 @@ use super::{
     ChannelError, Step, accepted,
     messaging::{MAC, Messaging, SessionKeys},
 };
+use crate::channel::CommandName;
 use crate::{
     card::apdu::{Command, Response},
     crypto::{CryptoError, Key128, cmac::cmac, kdf, same},
@@ -151,7 +152,7 @@ pub fn begin(host: [u8; 8]) -> (Command, AwaitChallenge) {
 impl AwaitChallenge {
     /// Parses the answer; nothing secret has been used yet.
     pub fn handle(self, response: Response) -> Result<(CardChallenge, ChooseKeys), ChannelError> {
-        const STEP: &str = "INITIALIZE UPDATE";
+        const STEP: CommandName = CommandName::InitializeUpdate;
         let challenge = CardChallenge::parse(&accepted(STEP, response)?).ok_or(ChannelError::Form(STEP))?;
         Ok((challenge.clone(), ChooseKeys { host: self.host, challenge }))
     }
@@ -196,7 +197,7 @@ pub struct AwaitAccepted {
 impl AwaitAccepted {
     /// The channel is open when the card accepted.
     pub fn handle(self, response: Response) -> Result<Messaging, ChannelError> {
-        const STEP: &str = "EXTERNAL AUTHENTICATE";
+        const STEP: CommandName = CommandName::ExternalAuthenticate;
         if !accepted(STEP, response)?.is_empty() {
             return Err(ChannelError::Form(STEP));
         }

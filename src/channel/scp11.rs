@@ -2,6 +2,7 @@
 //!
 //! Specification: docs/protocol.md, "The handshake".
 
+use crate::channel::CommandName;
 use zeroize::Zeroizing;
 
 use super::{
@@ -79,9 +80,6 @@ pub struct Opened {
 }
 
 impl Handshake {
-    /// The name of the first step in [`ChannelError::Refused`].
-    pub const CERTIFICATE: &'static str = "PERFORM SECURITY OPERATION";
-
     /// Begins with PERFORM SECURITY OPERATION [verify certificate].
     pub fn begin(offer: Offer<'_>) -> Result<Step<Self, Opened>, ChannelError> {
         let command = Command::new(0x80, 0x2A, offer.ca_kvn, 0x10).data(offer.terminal_certificate);
@@ -105,8 +103,8 @@ impl Handshake {
 
 impl Agreement {
     fn certificate_verified(self, response: Response) -> Result<Step<Handshake, Opened>, ChannelError> {
-        if !accepted(Handshake::CERTIFICATE, response)?.is_empty() {
-            return Err(ChannelError::Form(Handshake::CERTIFICATE));
+        if !accepted(CommandName::VerifyCertificate, response)?.is_empty() {
+            return Err(ChannelError::Form(CommandName::VerifyCertificate));
         }
         let command = Command::new(0x80, 0x82, self.card_kvn, 0x11).data(self.request()).answered();
         Ok(Step::Send(command, Handshake::AwaitReceipt(self)))
@@ -117,7 +115,7 @@ impl Agreement {
     }
 
     fn receipt(self, response: Response) -> Result<Opened, ChannelError> {
-        const STEP: &str = "MUTUAL AUTHENTICATE";
+        const STEP: CommandName = CommandName::MutualAuthenticate;
         let data = accepted(STEP, response)?;
         let (point, receipt) = parse_answer(&data).ok_or(ChannelError::Form(STEP))?;
         let ephemeral_secret = self.ephemeral.agree(&point)?;

@@ -1,5 +1,6 @@
 //! Commands as an operator types them, one after the other, to the card in one reader: plain, or inside a channel.
 
+use crate::channel::CommandName;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -171,7 +172,7 @@ impl<'a> ApduRun<'a> {
         if typed.expected.is_some() {
             command = command.answered();
         }
-        let answer = session.ask(self.link, "a command that was typed", &command)?;
+        let answer = session.ask(self.link, CommandName::Typed, &command)?;
         Ok([&answer.data[..], &answer.status.0.to_be_bytes()].concat())
     }
 }

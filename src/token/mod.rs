@@ -13,6 +13,7 @@ pub mod session;
 pub mod trace_points;
 pub mod visit;
 
+use crate::channel::CommandName;
 use crate::{
     card::{link::LinkError, status::Status},
     channel::ChannelError,
@@ -33,13 +34,13 @@ pub enum TokenError {
     #[error("the token refused {step} with {status} ({meaning})", meaning = status.meaning())]
     Refused {
         /// Which command.
-        step: &'static str,
+        step: CommandName,
         /// The status word.
         status: Status,
     },
     /// An answer has another form than the protocol gives it.
     #[error("the token's answer to {0} has the wrong form")]
-    Form(&'static str),
+    Form(CommandName),
     /// The token is in a state in which it opens no channel.
     #[error("the token is {}", .0.word())]
     NotIssued(select::LifeCycle),

@@ -5,6 +5,7 @@
 
 mod own;
 
+use crate::channel::CommandName;
 use uuid::Uuid;
 
 use super::{
@@ -74,7 +75,7 @@ impl Visit<'_> {
             TokenMode::Private(_) => KVN_SET.contains(&kvn),
         };
         if !expected {
-            return Err(TokenError::Form("SELECT"));
+            return Err(TokenError::Form(CommandName::Select));
         }
         let item = RememberedItem::Ecka(privacy, kvn);
         if let Some(der) = self.memory.recall(&item) {
@@ -88,7 +89,7 @@ impl Visit<'_> {
                 other => return other,
             }
         }
-        let der = plain(link, "GET DATA certificate", &commands::ecka_certificate(kvn), self.format)?;
+        let der = plain(link, CommandName::GetCertificate, &commands::ecka_certificate(kvn), self.format)?;
         let key = match self.card_key(privacy, &der) {
             // A token of others is no forgery: only when it says that it has our CA's key is its certificate held against it.
             Err(e @ TokenError::Certificate(CertificateError::Signature | CertificateError::Authority)) => {
@@ -106,7 +107,7 @@ impl Visit<'_> {
     fn start_over(&self, link: &mut dyn Link, selected: &Selected) -> Result<(), TokenError> {
         match identify(link, self.format)? {
             Some(again) if again == *selected => Ok(()),
-            _ => Err(TokenError::Form("SELECT")),
+            _ => Err(TokenError::Form(CommandName::Select)),
         }
     }
 
@@ -128,7 +129,7 @@ impl Visit<'_> {
         selected: &Selected,
         channel: &mut Channel,
     ) -> Result<(Uuid, VerifiedProof), TokenError> {
-        const STEP: &str = "INTERNAL AUTHENTICATE";
+        const STEP: CommandName = CommandName::InternalAuthenticate;
         let command = commands::internal_authenticate(&self.nonce);
         let answer = match (channel.session.send(link, STEP, &command), selected.privacy) {
             // An open token shows in SELECT when it is blocked: what is left is that it takes our certificate for outdated.
@@ -167,7 +168,7 @@ impl Visit<'_> {
         refusal: TokenError,
     ) -> TokenError {
         let command = commands::ca_lookup(&self.credentials.facing(selected).ca.key_identifier());
-        match session.send(link, "GET DATA CA lookup", &command) {
+        match session.send(link, CommandName::LookUpCa, &command) {
             Ok(_) => refusal,
             Err(TokenError::Refused { .. }) => TokenError::TerminalRefused(Status::CONDITIONS),
             Err(e) => e,
@@ -189,7 +190,7 @@ impl Visit<'_> {
             }
             self.learned.push((item, None));
         }
-        let der = session.send(link, "GET DATA identity certificate", &commands::read_object(TAG_IDENTITY))?;
+        let der = session.send(link, CommandName::GetIdentityCertificate, &commands::read_object(TAG_IDENTITY))?;
         let certificate = self.certificate(&der, CertificateProfile::Identity, &token_id.to_string())?;
         self.learned.push((item, Some(der)));
         Ok(certificate)
@@ -228,7 +229,7 @@ impl Visit<'_> {
         let guess = KVN_CA[0];
         match self.attempt(link, selected, (card_kvn, card_key), guess) {
             Err(TokenError::Channel(ChannelError::Refused { step, status }))
-                if step == Handshake::CERTIFICATE && matches!(status, Status::NO_DATA | Status::WRONG_DATA) =>
+                if step == CommandName::VerifyCertificate && matches!(status, Status::NO_DATA | Status::WRONG_DATA) =>
             {
                 match self.look_up_ca(link, selected)? {
                     kvn if kvn == guess => Err(TokenError::TerminalRefused(status)),
@@ -241,7 +242,7 @@ impl Visit<'_> {
 
     /// Under which KVN the token keeps our CA's key.
     fn look_up_ca(&self, link: &mut dyn Link, selected: &Selected) -> Result<u8, TokenError> {
-        const STEP: &str = "GET DATA CA lookup";
+        const STEP: CommandName = CommandName::LookUpCa;
         let command = commands::ca_lookup(&self.credentials.facing(selected).ca.key_identifier());
         match plain(link, STEP, &command, self.format) {
             Ok(data) => match tlv::only(&data, 0x83) {
@@ -285,12 +286,7 @@ impl Visit<'_> {
 }
 
 /// Sends a command in plain, and returns the data of an answer with 9000.
-fn plain(
-    link: &mut dyn Link,
-    step: &'static str,
-    command: &Command,
-    format: ApduFormat,
-) -> Result<Vec<u8>, TokenError> {
+fn plain(link: &mut dyn Link, step: CommandName, command: &Command, format: ApduFormat) -> Result<Vec<u8>, TokenError> {
     let answer = exchange(link, command, format)?;
     if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
 }

@@ -2,6 +2,7 @@
 //!
 //! Specification: docs/protocol.md, "SELECT".
 
+use crate::channel::CommandName;
 use uuid::Uuid;
 
 use super::TokenError;
@@ -100,7 +101,7 @@ impl Selected {
         if response.status != Status::OK || !names_our_application(&response.data) {
             return Ok(None);
         }
-        Self::parse_ours(response.data).map(Some).map_err(|_| TokenError::Form("SELECT"))
+        Self::parse_ours(response.data).map(Some).map_err(|_| TokenError::Form(CommandName::Select))
     }
 
     fn parse_ours(raw: Vec<u8>) -> Result<Self, TlvError> {

@@ -3,6 +3,7 @@
 //! Specification: docs/protocol.md, "Secure messaging"; docs/protocol.md, "Objects in parts".
 
 use super::TokenError;
+use crate::channel::CommandName;
 use crate::{
     card::{
         apdu::{ApduFormat, Command, Response},
@@ -43,30 +44,30 @@ impl Session {
 
     /// Sends one command, and returns the verified data of an answer with 9000. `step` names it in errors. Any other status
     /// is [`TokenError::Refused`]; a wrong R-MAC or padding is [`TokenError::Channel`], and ends the session.
-    pub fn send(&mut self, link: &mut dyn Link, step: &'static str, command: &Command) -> Result<Vec<u8>, TokenError> {
+    pub fn send(&mut self, link: &mut dyn Link, step: CommandName, command: &Command) -> Result<Vec<u8>, TokenError> {
         let answer = self.ask(link, step, command)?;
         if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
     }
 
     /// Sends one command, and returns its verified answer, whatever its status; `step` names it. After an error of the channel itself the
     /// session is of no more use.
-    pub fn ask(&mut self, link: &mut dyn Link, step: &'static str, command: &Command) -> Result<Response, TokenError> {
+    pub fn ask(&mut self, link: &mut dyn Link, step: CommandName, command: &Command) -> Result<Response, TokenError> {
         let wrapped = self.messaging.wrap(command, self.format)?;
         let answer: Response = exchange(link, &wrapped, self.format)?;
         if answer.status.carries_mac() {
-            return Ok(trace_points::answer(link, step, command.header(), &answer, &mut self.messaging)?);
+            return Ok(trace_points::answer(link, step.as_str(), command.header(), &answer, &mut self.messaging)?);
         }
         Ok(self.messaging.unwrap(&answer)?)
     }
 
     /// As [`Self::send`], for a command that answers nothing; data in the answer are [`TokenError::Form`].
-    pub fn tell(&mut self, link: &mut dyn Link, step: &'static str, command: &Command) -> Result<(), TokenError> {
+    pub fn tell(&mut self, link: &mut dyn Link, step: CommandName, command: &Command) -> Result<(), TokenError> {
         if self.send(link, step, command)?.is_empty() { Ok(()) } else { Err(TokenError::Form(step)) }
     }
 
     /// The heartbeat: one exchange that only the same token, still powered, can answer.
     pub fn heartbeat(&mut self, link: &mut dyn Link) -> Result<LifeCycle, TokenError> {
-        const STEP: &str = "the heartbeat";
+        const STEP: CommandName = CommandName::Heartbeat;
         match self.send(link, STEP, &commands::heartbeat())?[..] {
             [state] => LifeCycle::parse(state).ok_or(TokenError::Form(STEP)),
             _ => Err(TokenError::Form(STEP)),
@@ -76,7 +77,7 @@ impl Session {
     /// Reads an object part by part, of at most [`PART_MAX`] bytes each, up to `limit` bytes. A longer part or object is
     /// [`TokenError::Form`].
     pub fn read_parts(&mut self, link: &mut dyn Link, tag: u16, limit: usize) -> Result<Vec<u8>, TokenError> {
-        const STEP: &str = "GET DATA part";
+        const STEP: CommandName = CommandName::GetPart;
         let mut object = Vec::new();
         loop {
             let offset = u16::try_from(object.len()).map_err(|_| TokenError::Form(STEP))?;
@@ -95,7 +96,7 @@ impl Session {
 
     /// Writes an object part by part, and puts it into force.
     pub fn write_parts(&mut self, link: &mut dyn Link, tag: u16, object: &[u8]) -> Result<(), TokenError> {
-        const STEP: &str = "PUT DATA";
+        const STEP: CommandName = CommandName::PutData;
         let mut offset: u16 = 0;
         // Nothing is one empty part.
         let parts = if object.is_empty() { vec![object] } else { object.chunks(PART_MAX).collect() };
@@ -169,7 +170,7 @@ mod tests {
     }
 
     fn refused(result: &Result<Vec<u8>, TokenError>) -> bool {
-        matches!(result, Err(TokenError::Form("GET DATA part")))
+        matches!(result, Err(TokenError::Form(CommandName::GetPart)))
     }
 
     #[test]
@@ -221,12 +222,15 @@ mod tests {
         let command = commands::heartbeat();
         for status in [Status::SECURITY, Status(0x6282), Status(0x6300)] {
             let (mut session, mut card) = session([(vec![], status)]);
-            let refusal = session.send(&mut card, "a step", &command).unwrap_err();
-            assert!(matches!(refusal, TokenError::Refused { step: "a step", status: s } if s == status), "{refusal}");
+            let refusal = session.send(&mut card, CommandName::PutKey, &command).unwrap_err();
+            assert!(
+                matches!(refusal, TokenError::Refused { step: CommandName::PutKey, status: s } if s == status),
+                "{refusal}"
+            );
         }
         let (mut session, mut card) = session([(vec![1, 2, 3], Status::OK)]);
-        assert_eq!(session.send(&mut card, "a step", &command).unwrap(), [1, 2, 3]);
-        assert!(matches!(session.send(&mut Mirror, "a step", &command), Err(TokenError::Channel(_))));
+        assert_eq!(session.send(&mut card, CommandName::PutKey, &command).unwrap(), [1, 2, 3]);
+        assert!(matches!(session.send(&mut Mirror, CommandName::PutKey, &command), Err(TokenError::Channel(_))));
     }
 
     /// Gives a command back as its answer.
@@ -241,9 +245,9 @@ mod tests {
     #[test]
     fn telling_expects_silence() {
         let (mut session, mut card) = session([(vec![], Status::OK), (vec![0], Status::OK)]);
-        assert!(session.tell(&mut card, "a step", &commands::heartbeat()).is_ok());
-        let odd = session.tell(&mut card, "a step", &commands::heartbeat());
-        assert!(matches!(odd, Err(TokenError::Form("a step"))));
+        assert!(session.tell(&mut card, CommandName::PutKey, &commands::heartbeat()).is_ok());
+        let odd = session.tell(&mut card, CommandName::PutKey, &commands::heartbeat());
+        assert!(matches!(odd, Err(TokenError::Form(CommandName::PutKey))));
     }
 
     #[test]
@@ -254,7 +258,7 @@ mod tests {
         }
         for odd in [vec![], vec![0x42], vec![0x1F, 0x1F]] {
             let (mut session, mut card) = session([(odd, Status::OK)]);
-            assert!(matches!(session.heartbeat(&mut card), Err(TokenError::Form("the heartbeat"))));
+            assert!(matches!(session.heartbeat(&mut card), Err(TokenError::Form(CommandName::Heartbeat))));
         }
     }
 }

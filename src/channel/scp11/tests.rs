@@ -1,6 +1,7 @@
 //! The terminal's side against a card that lies: one case for each check.
 
 use super::*;
+use crate::channel::CommandName;
 use crate::{card::status::Status, crypto::random::SystemRandom};
 
 const SELECT: &[u8] = b"what SELECT said";
@@ -146,7 +147,7 @@ fn a_refusal_is_no_answer_whatever_data_it_carries() {
         let refused = play.end(answer, status);
         assert!(matches!(refused, Err(ChannelError::Refused { status: s, .. }) if s == status), "{status}");
         let refused = begun(&new_key(), &new_key()).handle(Response::status(status));
-        assert!(matches!(refused, Err(ChannelError::Refused { step: Handshake::CERTIFICATE, .. })), "{status}");
+        assert!(matches!(refused, Err(ChannelError::Refused { step: CommandName::VerifyCertificate, .. })), "{status}");
     }
 }
 

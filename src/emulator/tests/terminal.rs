@@ -1,5 +1,6 @@
 //! The terminal's own way in, on tokens in both privacy modes.
 
+use crate::channel::CommandName;
 use uuid::Uuid;
 
 use super::rig::{Draft, ECKA, READ, Rig, new_key};
@@ -121,7 +122,7 @@ fn only_a_refused_certificate_leads_to_a_question_after_the_ca() {
         let (tapped, sent) = tap_with(&mut rig, Depth::Authenticate, &NoMemory, &mut change);
         let error = refusal(tapped);
         assert!(
-            matches!(error, TokenError::Channel(ChannelError::Refused { step: s, status: t }) if (s, t) == (step, status)),
+            matches!(error, TokenError::Channel(ChannelError::Refused { step: s, status: t }) if (s.as_str(), t) == (step, status)),
             "{error:?}"
         );
         assert_eq!(count(&sent, GET_DATA), 1, "the certificate and nothing else");
@@ -174,7 +175,7 @@ fn a_card_that_is_another_after_it_was_selected_again_is_refused() {
         assert_eq!(count(&sent, SELECT), 2);
         match tapped.result {
             Ok(Seen::Authenticated(_)) => assert!(works),
-            Err(TapError::Token(TokenError::Form("SELECT"))) => assert!(!works),
+            Err(TapError::Token(TokenError::Form(CommandName::Select))) => assert!(!works),
             result => panic!("{result:?}"),
         }
     }

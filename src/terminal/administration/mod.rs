@@ -13,6 +13,7 @@ pub mod sets;
 pub mod status;
 pub mod terminals;
 
+use crate::channel::CommandName;
 use uuid::Uuid;
 
 pub use failure::AdministrationError;
@@ -173,7 +174,7 @@ pub fn change(
     match change {
         TokenOperation::Write(layout) => write(link, &mut session, layout)?,
         TokenOperation::Block | TokenOperation::Unblock | TokenOperation::Terminate => {
-            session.tell(link, "SET STATUS", &commands::set_status(change.target(state), None))?;
+            session.tell(link, CommandName::SetStatus, &commands::set_status(change.target(state), None))?;
         }
     }
     Ok(true)
@@ -213,7 +214,7 @@ fn open(
 /// points to any more are emptied last. Torn between the two, the token shows its old or its new user whole; only when
 /// both have details and their ids differ is it refused, until this is run again.
 fn write(link: &mut dyn Link, session: &mut Session, layout: &Layout) -> Result<(), TokenError> {
-    const STEP: &str = "PUT DATA";
+    const STEP: CommandName = CommandName::PutData;
     let compact = commands::write_object(TAG_RECORD, &layout.compact);
     if let Some(details) = &layout.details {
         session.write_parts(link, TAG_DETAILS, details)?;

@@ -2,6 +2,7 @@
 //! own keys, and forgets the old one last. Each step asks first what the card has, so that repeating all of it finishes
 //! what a lifted card has left half-done; whoever trusts both CAs authenticates the token at every point between.
 
+use crate::channel::CommandName;
 use uuid::Uuid;
 
 use super::{
@@ -112,7 +113,7 @@ fn move_over(
         None => put_ca(link, &mut session, other(old_kvn), &new)?,
     };
     // Said again, it changes nothing; a card that was lifted before it does not find the key by its name.
-    session.tell(link, "STORE DATA", &commands::store_ca_identifier(new_kvn, &new.key_identifier()))?;
+    session.tell(link, CommandName::StoreData, &commands::store_ca_identifier(new_kvn, &new.key_identifier()))?;
     certificates(link, visit, &mut session, id, authority)?;
     if let Some(TokenMode::Private(announced)) = selected.privacy {
         let set = authority.follower(announced)?;
@@ -120,7 +121,7 @@ fn move_over(
             sets::put(link, &mut session, selected.ecka_kvn, &set)?;
         }
     }
-    Ok(session.tell(link, "DELETE KEY", &commands::delete_key(KEY_CA, old_kvn))?)
+    Ok(session.tell(link, CommandName::DeleteKey, &commands::delete_key(KEY_CA, old_kvn))?)
 }
 
 const fn other(kvn: u8) -> u8 {
@@ -128,14 +129,14 @@ const fn other(kvn: u8) -> u8 {
 }
 
 fn put_ca(link: &mut dyn Link, session: &mut Session, kvn: u8, ca: &Point) -> Result<u8, TokenError> {
-    const STEP: &str = "PUT KEY";
+    const STEP: CommandName = CommandName::PutKey;
     let answer = session.send(link, STEP, &commands::put_ca_key(kvn, ca))?;
     if answer == [kvn] { Ok(kvn) } else { Err(TokenError::Form(STEP)) }
 }
 
 /// The CA keys of the card: their names and KVNs.
 fn ca_keys(link: &mut dyn Link, session: &mut Session) -> Result<Vec<([u8; 20], u8)>, TokenError> {
-    const STEP: &str = "GET DATA CA list";
+    const STEP: CommandName = CommandName::ListCas;
     let answer = session.send(link, STEP, &commands::ca_list())?;
     let parse = || -> Option<Vec<_>> {
         let (mut reader, mut keys) = (TlvReader::new(&answer), Vec::new());
@@ -161,8 +162,8 @@ fn certificates(
     id: Uuid,
     authority: &mut dyn RotationAuthority,
 ) -> Result<(), AdministrationError> {
-    let ecka = session.send(link, "GET DATA certificate", &commands::ecka_certificate(KVN_OWN))?;
-    let identity = session.send(link, "GET DATA identity certificate", &commands::read_object(TAG_IDENTITY))?;
+    let ecka = session.send(link, CommandName::GetCertificate, &commands::ecka_certificate(KVN_OWN))?;
+    let identity = session.send(link, CommandName::GetIdentityCertificate, &commands::read_object(TAG_IDENTITY))?;
     let is_new = |der: &[u8], class| Certificate::verify(der, &visit.credentials.ca, &[class]).is_ok();
     let verified = |der: &[u8], class| -> Result<Point, TokenError> {
         let certificate = visit.credentials.verify(der, class)?;
@@ -179,6 +180,6 @@ fn certificates(
         return Ok(());
     }
     let (ecka, identity) = authority.certify(id, &keys.0, &keys.1)?;
-    session.tell(link, "PUT DATA", &commands::write_object(TAG_IDENTITY, &identity))?;
-    Ok(session.tell(link, "STORE DATA", &commands::store_ecka_certificate(KVN_OWN, &ecka))?)
+    session.tell(link, CommandName::PutData, &commands::write_object(TAG_IDENTITY, &identity))?;
+    Ok(session.tell(link, CommandName::StoreData, &commands::store_ecka_certificate(KVN_OWN, &ecka))?)
 }

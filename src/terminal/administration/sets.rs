@@ -1,6 +1,7 @@
 //! The key of a private token's set is replaced by another: it comes under the other key number, and the old one is
 //! deleted last. Until then the token announces the old one, so that a lifted card is found again and finished.
 
+use crate::channel::CommandName;
 use uuid::Uuid;
 
 use super::{AdministrationError, RotationTarget, check_role_of};
@@ -85,7 +86,7 @@ pub(super) fn put(
     announced: u8,
     set: &SetKey,
 ) -> Result<(), AdministrationError> {
-    const STEP: &str = "PUT KEY";
+    const STEP: CommandName = CommandName::PutKey;
     let kvn = if announced == KVN_SET[0] { KVN_SET[1] } else { KVN_SET[0] };
     if !holds(link, session, kvn, set)? {
         let scalar = set.key.scalar().map_err(TokenError::from)?;
@@ -97,14 +98,14 @@ pub(super) fn put(
             Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => return Err(AdministrationError::NoSetKey),
             Err(error) => return Err(error.into()),
         }
-        session.tell(link, "STORE DATA", &commands::store_ecka_certificate(kvn, set.certificate.der()))?;
+        session.tell(link, CommandName::StoreData, &commands::store_ecka_certificate(kvn, set.certificate.der()))?;
     }
-    Ok(session.tell(link, "DELETE KEY", &commands::delete_key(KEY_ECKA, announced))?)
+    Ok(session.tell(link, CommandName::DeleteKey, &commands::delete_key(KEY_ECKA, announced))?)
 }
 
 /// Whether the key is in force under this KVN. It comes into force with its certificate, in one step.
 fn holds(link: &mut dyn Link, session: &mut Session, kvn: u8, set: &SetKey) -> Result<bool, TokenError> {
-    match session.send(link, "GET DATA certificate", &commands::ecka_certificate(kvn)) {
+    match session.send(link, CommandName::GetCertificate, &commands::ecka_certificate(kvn)) {
         Ok(der) => Ok(der == set.certificate.der()),
         Err(TokenError::Refused { status: Status::NO_DATA, .. }) => Ok(false),
         Err(error) => Err(error),

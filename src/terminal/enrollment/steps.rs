@@ -1,5 +1,6 @@
 //! The steps of one enrollment, inside one SCP03 session. Each may be repeated: a step whose answer was lost is done again.
 
+use crate::channel::CommandName;
 use crate::{
     card::{link::Link, status::Status, tlv},
     channel::scp03::StaticKeys,
@@ -144,25 +145,25 @@ impl EnrollmentRun<'_> {
 
     /// Blank means blank: RESET, then the per-token keys, which put the start keys to sleep.
     fn key(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
-        self.session.tell(link, "SET STATUS BLANK", &commands::set_status(LifeCycle::Blank, None))?;
+        self.session.tell(link, CommandName::SetStatusBlank, &commands::set_status(LifeCycle::Blank, None))?;
         let command = commands::put_token_keys(&self.own_keys, self.session.dek())?;
-        let answer = self.session.send(link, "PUT KEY", &command)?;
+        let answer = self.session.send(link, CommandName::PutKey, &command)?;
         let mut expected = vec![KVN_TOKEN_KEYS];
         for key in [&self.own_keys.enc, &self.own_keys.mac, &self.own_keys.dek] {
             expected.extend_from_slice(&aes::check_value(key)?);
         }
-        confirm("PUT KEY", &answer, &expected)?;
+        confirm(CommandName::PutKey, &answer, &expected)?;
         self.advance(Progress::Keyed)
     }
 
     fn name(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
         let ca = *self.authority.ca();
         let kvn = KVN_CA[0];
-        let answer = self.session.send(link, "PUT KEY", &commands::put_ca_key(kvn, &ca))?;
-        confirm("PUT KEY", &answer, &[kvn])?;
+        let answer = self.session.send(link, CommandName::PutKey, &commands::put_ca_key(kvn, &ca))?;
+        confirm(CommandName::PutKey, &answer, &[kvn])?;
         let identifier = commands::store_ca_identifier(kvn, &ca.key_identifier());
-        self.session.tell(link, "STORE DATA", &identifier)?;
-        self.session.tell(link, "PUT DATA", &commands::write_object(TAG_MODE, &self.mode()))?;
+        self.session.tell(link, CommandName::StoreData, &identifier)?;
+        self.session.tell(link, CommandName::PutData, &commands::write_object(TAG_MODE, &self.mode()))?;
         self.advance(Progress::Named)
     }
 
@@ -185,7 +186,7 @@ impl EnrollmentRun<'_> {
 
     fn store_ecka(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
         let command = commands::store_ecka_certificate(KVN_OWN, &self.ecka()?);
-        self.session.tell(link, "STORE DATA", &command)?;
+        self.session.tell(link, CommandName::StoreData, &command)?;
         self.advance(Progress::EckaStored)
     }
 
@@ -194,32 +195,32 @@ impl EnrollmentRun<'_> {
         let Some(set) = &self.set else { return Ok(()) };
         let kvn = KVN_SET[0];
         let command = commands::put_set_key(kvn, &*set.key.scalar()?, self.session.dek())?;
-        let answer = match self.session.send(link, "PUT KEY", &command) {
+        let answer = match self.session.send(link, CommandName::PutKey, &command) {
             // Under its own keys the card did not tell how it came, and the journal is not here.
             Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => return Err(EnrollError::TestKeysPrivate),
             answer => answer?,
         };
-        confirm("PUT KEY", &answer, &[kvn])?;
+        confirm(CommandName::PutKey, &answer, &[kvn])?;
         let command = commands::store_ecka_certificate(kvn, set.certificate.der());
-        self.session.tell(link, "STORE DATA", &command)?;
+        self.session.tell(link, CommandName::StoreData, &command)?;
         self.advance(Progress::SetStored)
     }
 
     fn store_identity(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
         let command = commands::write_object(TAG_IDENTITY, &self.identity()?);
-        self.session.tell(link, "PUT DATA", &command)?;
+        self.session.tell(link, CommandName::PutData, &command)?;
         self.advance(Progress::IdentityStored)
     }
 
     fn generate(&mut self, link: &mut dyn Link, command: &crate::card::apdu::Command) -> Result<Point, EnrollError> {
-        const STEP: &str = "GENERATE KEY";
+        const STEP: CommandName = CommandName::GenerateKey;
         let answer = self.session.send(link, STEP, command)?;
         let point = tlv::only(&answer, 0xB0).ok().and_then(|bytes| Point::parse(bytes).ok());
         Ok(point.ok_or(TokenError::Form(STEP))?)
     }
 
     fn write_record(&mut self, link: &mut dyn Link, layout: &Layout) -> Result<(), EnrollError> {
-        const STEP: &str = "PUT DATA";
+        const STEP: CommandName = CommandName::PutData;
         self.session.tell(link, STEP, &commands::write_object(TAG_RECORD, &layout.compact))?;
         for (tag, object) in [(TAG_DETAILS, &layout.details), (TAG_PORTRAIT, &self.portrait)] {
             if let Some(object) = object {
@@ -232,7 +233,11 @@ impl EnrollmentRun<'_> {
     /// The card compares the manifest with what it holds, so a swapped key or a lost write ends here.
     fn issue(&mut self, link: &mut dyn Link, layout: &Layout) -> Result<(), EnrollError> {
         let digest = self.manifest(layout)?.digest();
-        self.session.tell(link, "SET STATUS ISSUED", &commands::set_status(LifeCycle::Issued, Some(digest)))?;
+        self.session.tell(
+            link,
+            CommandName::SetStatusIssued,
+            &commands::set_status(LifeCycle::Issued, Some(digest)),
+        )?;
         Ok(())
     }
 
@@ -300,7 +305,7 @@ fn key(text: Option<&String>) -> Result<Point, EnrollError> {
 }
 
 /// The card's confirmation must be the one that these keys have.
-fn confirm(step: &'static str, answer: &[u8], expected: &[u8]) -> Result<(), EnrollError> {
+fn confirm(step: CommandName, answer: &[u8], expected: &[u8]) -> Result<(), EnrollError> {
     if answer == expected { Ok(()) } else { Err(TokenError::Form(step).into()) }
 }
 

@@ -1,5 +1,6 @@
 //! What a user sees of a tap that did not end in an authenticated token.
 
+use crate::channel::CommandName;
 use crate::{
     card::{link::LinkError, status::Status},
     channel::ChannelError,
@@ -93,7 +94,7 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
             refused("token.terminated").hint("it can never be used again: enroll a new card")
         }
         TokenError::NotIssued(_)
-        | TokenError::Refused { step: "INTERNAL AUTHENTICATE", status: Status::CONDITIONS } => {
+        | TokenError::Refused { step: CommandName::InternalAuthenticate, status: Status::CONDITIONS } => {
             Failure::new(ExitClass::Refused, "token.blocked", "the token is blocked")
                 .hint("the administrator who blocked it can unblock it")
         }

@@ -4,6 +4,7 @@
 mod forged;
 mod traced;
 
+use crate::channel::CommandName;
 use std::{cell::RefCell, collections::HashMap};
 
 use jiff::Timestamp;
@@ -124,7 +125,7 @@ impl Enrollment<'_> {
     }
 
     fn send(&mut self, command: &Command) -> Vec<u8> {
-        self.session.send(&mut *self.token, "enrollment", command).unwrap()
+        self.session.send(&mut *self.token, CommandName::PutKey, command).unwrap()
     }
 
     fn generate(&mut self, command: &Command) -> Point {
@@ -280,7 +281,7 @@ fn block_private(office: &Office, token: &mut SoftwareToken) {
     let selected = identify(token, ApduFormat::Short).unwrap().unwrap();
     let mut random = SystemRandom;
     let mut channel = office.visit(ApduFormat::Short, &mut random).open(token, &selected).unwrap();
-    let der = channel.session.send(token, "the own certificate", &commands::ecka_certificate(0x41)).unwrap();
+    let der = channel.session.send(token, CommandName::GetCertificate, &commands::ecka_certificate(0x41)).unwrap();
     let own = Certificate::verify(&der, office.ca.public(), &[CertificateProfile::TokenEcka]).unwrap();
     let selected = identify(token, ApduFormat::Short).unwrap().unwrap();
     let offer = Offer {
@@ -302,7 +303,7 @@ fn block_private(office: &Office, token: &mut SoftwareToken) {
         }
     };
     let mut session = Session::new(opened.messaging, ApduFormat::Short);
-    session.tell(token, "SET STATUS BLOCKED", &commands::set_status(LifeCycle::Blocked, None)).unwrap();
+    session.tell(token, CommandName::SetStatus, &commands::set_status(LifeCycle::Blocked, None)).unwrap();
 }
 
 /// SELECT does not show it, for then the token could be told from its set: it comes out inside the channel.

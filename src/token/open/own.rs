@@ -5,6 +5,7 @@ use super::{
     Certificate, CertificateProfile, Channel, KVN_OWN, Link, Selected, Status, TokenError, TokenMode, Uuid, Visit,
     commands,
 };
+use crate::channel::CommandName;
 
 impl Visit<'_> {
     /// Opens a channel under the selected token's own key, and returns the id that its certificate names. That the token
@@ -20,7 +21,7 @@ impl Visit<'_> {
     }
 
     fn own_certificate(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Certificate, TokenError> {
-        const STEP: &str = "GET DATA certificate";
+        const STEP: CommandName = CommandName::GetCertificate;
         let mut session = self.open(link, selected)?.session;
         let der = match session.send(link, STEP, &commands::ecka_certificate(KVN_OWN)) {
             // A blocked token tells this, too: what is left is that it takes our certificate for outdated.

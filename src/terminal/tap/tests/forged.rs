@@ -2,6 +2,7 @@
 //! each check of the way in that a changed byte does not reach.
 
 use super::*;
+use crate::channel::CommandName;
 use crate::{card::status::Status, crypto::x509::CertificateError};
 
 const ID: Uuid = Uuid::from_u128(1);
@@ -181,7 +182,7 @@ fn the_key_version_fits_the_mode_or_nothing_more_is_asked() {
                 _ => answer,
             };
             let tapped = office.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
-            assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form("SELECT")))), "{kvn:02X}");
+            assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form(CommandName::Select)))), "{kvn:02X}");
             assert_eq!(tapped.exchanges, 1, "{kvn:02X}");
             token.reset();
         }
@@ -203,7 +204,11 @@ fn a_token_that_is_selected_anew_is_the_same_one() {
         }
     };
     let tapped = office.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
-    assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form("SELECT")))), "{:?}", tapped.result);
+    assert!(
+        matches!(tapped.result, Err(TapError::Token(TokenError::Form(CommandName::Select)))),
+        "{:?}",
+        tapped.result
+    );
 }
 
 /// The channel is that of one token, and the proof that of another.
@@ -263,7 +268,7 @@ fn a_blocked_token_is_neither_identified_nor_spoken_to() {
     let office = Office::new();
     let mut token = issued(&office, ID, false, 3);
     let mut session = office.tap(&mut token, ApduFormat::Short).session.unwrap();
-    session.tell(&mut token, "SET STATUS", &commands::set_status(LifeCycle::Blocked, None)).unwrap();
+    session.tell(&mut token, CommandName::SetStatus, &commands::set_status(LifeCycle::Blocked, None)).unwrap();
     for depth in [Depth::Identify, Depth::Authenticate] {
         token.reset();
         let mut context = Visit {
