@@ -106,16 +106,7 @@ fn enrollments() -> Vec<Enroll> {
 }
 
 fn entries() -> Vec<UserEntry> {
-    let entry = presence::Entry {
-        token_id: token_id(),
-        user: ann(),
-        reader: "R".into(),
-        since: at(),
-        last_seen: at(),
-        state: presence::EntryState::Present,
-        source: presence::Source::Card,
-        authenticated: true,
-    };
+    let entry = entry();
     let lone = presence::Entry {
         user: User { fields: [].into(), ..ann() },
         state: presence::EntryState::Unconfirmed,

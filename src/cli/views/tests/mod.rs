@@ -142,9 +142,9 @@ fn the_example_of_an_enrollment() {
     is_printed_as(&enroll, &example, &["/user/fields"]);
 }
 
-#[test]
-fn the_example_of_an_entry_of_the_list() {
-    let entry = presence::Entry {
+/// Ann, on the list.
+fn entry() -> presence::Entry {
+    presence::Entry {
         token_id: token_id(),
         user: ann(),
         reader: "R".into(),
@@ -153,7 +153,12 @@ fn the_example_of_an_entry_of_the_list() {
         state: presence::EntryState::Present,
         source: presence::Source::Card,
         authenticated: true,
-    };
+    }
+}
+
+#[test]
+fn the_example_of_an_entry_of_the_list() {
+    let entry = entry();
     let example = json!({"schema":"rollcall.user/1","token_id":"0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e",
         "user":{"id":"7","name":"Ann","fields":{"team":"red"}},"reader":"R","since":"2026-11-22T15:04:05.123Z",
         "last_seen":"2026-11-22T15:04:05.123Z","state":"present","source":"card","authenticated":true});
