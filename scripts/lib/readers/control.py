@@ -1,8 +1,9 @@
-"""The commands `card` and `pcsc-stack` inside a stack. They return when it is done and pcscd has noticed.
+"""The commands `card`, `reader` and `pcsc-stack` inside a stack. They return when it is done and pcscd has noticed.
 
     card remove N…|all     lift the card          card mute N…|all     it takes commands and answers nothing
     card insert N…|all     put the same one back  card unmute N…|all   it answers again
     card new N…|all        put a fresh blank one there
+    reader N|all COMMAND…  a command for the emulated CCID reader, see ccid.py
     pcsc-stack stop|kill|start|status     the private pcscd: end it, crash it, start it again on the same socket
 """
 
@@ -14,7 +15,11 @@ import sys
 import pcsc
 
 _NOTICES_WITHIN = 20
-_USAGE = {"card": "card remove|insert|new|mute|unmute N…|all", "pcsc-stack": "pcsc-stack stop|kill|start|status"}
+_USAGE = {
+    "card": "card remove|insert|new|mute|unmute N…|all",
+    "reader": "reader N|all NAME=VALUE | FAULT AT [COUNT] | calm | lift | insert | stats",
+    "pcsc-stack": "pcsc-stack stop|kill|start|status",
+}
 
 
 def ask(control, line):
@@ -47,15 +52,16 @@ def do(control, line):
 
 def main():
     control, name, *rest = sys.argv[1:]
-    if len(rest) < (2 if name == "card" else 1):
+    if len(rest) < (1 if name == "pcsc-stack" else 2):
         print(f"usage: {_USAGE[name]}", file=sys.stderr)
         return 2
     # Whoever asks for a muted card has to wait: never without a limit.
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(_NOTICES_WITHIN + 60)
     verb, numbers = rest[0], " ".join(rest[1:])
-    if (name, verb) == ("pcsc-stack", "status"):
-        print(" ".join(ask(control, "pcsc-stack status")))
+    if name == "reader" or (name, verb) == ("pcsc-stack", "status"):
+        if told := ask(control, f"{name} {verb} {numbers}".strip()):
+            print(" ".join(told))
     elif (name, verb) == ("card", "new"):
         do(control, f"card remove {numbers}")
         do(control, f"card new {numbers}")

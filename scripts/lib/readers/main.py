@@ -18,6 +18,8 @@ import tempfile
 import process
 import stack
 from cards import KINDS
+from ccid_settings import Settings
+from drivers import LEVELS
 from pcscd import build_preload
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
@@ -32,6 +34,8 @@ def parse(arguments):
     parser.add_argument("--readers", type=int, default=2)
     parser.add_argument("--card", default="applet")
     parser.add_argument("--platform", choices=["strict", "lenient"], default="strict")
+    parser.add_argument("--driver", default="vpcd")
+    parser.add_argument("--setting", action="append", default=[])
     parser.add_argument("--start-key-file", type=os.path.abspath)
     parser.add_argument("--logs", type=os.path.abspath)
     parser.add_argument("--patience", type=float, default=60.0)
@@ -44,6 +48,15 @@ def parse(arguments):
         parser.error("say what to run: -- COMMAND…")
     if not 0 <= options.readers <= 16:
         parser.error("--readers: 0 to 16, pcscd has no more")
+    if options.driver not in ("vpcd", "ccid", *(f"ccid:{level}" for level in LEVELS)):
+        parser.error(f"--driver: {options.driver!r} is none of vpcd, ccid, {', '.join(f'ccid:{level}' for level in LEVELS)}")
+    if options.setting and options.driver == "vpcd":
+        parser.error("--setting is for the readers of --driver ccid")
+    for setting in options.setting:
+        try:
+            Settings().change(setting)
+        except ValueError as error:
+            parser.error(f"--setting: {error}")
     kinds = options.card.split(",")
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
@@ -93,7 +106,7 @@ def fill_bin(folder, rollcall):
     if rollcall:
         os.symlink(rollcall, os.path.join(bin_folder, "rollcall"))
     control = shlex.join([sys.executable, "-E", "-s", "-S", os.path.join(_HERE, "control.py"), os.path.join(folder, "control")])
-    for name in ("card", "pcsc-stack"):
+    for name in ("card", "reader", "pcsc-stack"):
         path = os.path.join(bin_folder, name)
         with open(path, "w", encoding="utf-8") as file:
             file.write(f'#!/bin/sh\nexec {control} {name} "$@"\n')

@@ -1,7 +1,6 @@
 """The private pcscd: its configuration, its socket, starting and stopping."""
 
 import fcntl
-import glob
 import hashlib
 import os
 import platform
@@ -13,8 +12,6 @@ import tempfile
 
 from process import MARK, Process, inner, which
 
-_DRIVERS = ("/usr/lib/pcsc/drivers/serial/libifdvpcd.so*", "/usr/lib/*/pcsc/drivers/serial/libifdvpcd.so*",
-            "/usr/local/lib/pcsc/drivers/serial/libifdvpcd.so*")
 _NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
 _LAUNCH = 'LISTEN_PID=$$; export LISTEN_PID; exec "$@"'
 # As root pcscd writes /run/pcscd/pcscd.pid, which is the system's: give it a folder of its own in that place.
@@ -23,9 +20,9 @@ _PCSCD_ONLY = ("PCSCLITE_FILTER_IGNORE_READER_NAMES", "PCSCLITE_FILTER_EXTEND_RE
 
 
 class Pcscd:
-    """A pcscd that only this stack uses. `first_ports` are the lower ports of vpcd's pairs."""
+    """A pcscd that only this stack uses. `driver` is one of drivers.py."""
 
-    def __init__(self, folder, logs, preload):
+    def __init__(self, folder, logs, preload, driver):
         self.folder = folder
         self.home = os.path.join(folder, "pcscd")
         self.conf = os.path.join(self.home, "conf")
@@ -38,9 +35,9 @@ class Pcscd:
         self.log = os.path.join(logs, "pcscd.log")
         self.process = None
         self.program = which("pcscd")
-        self.driver = next((path for pattern in _DRIVERS for path in sorted(glob.glob(pattern))), None)
-        if self.program is None or self.driver is None:
-            raise OSError("pcscd or vpcd is not installed: run scripts/setup readers")
+        self.driver = driver
+        if self.program is None:
+            raise OSError("pcscd is not installed: run scripts/setup readers")
         self.preload = shutil.copy(preload, os.path.join(self.home, "preload.so"))
         self.flags = ["-f", "-e", "-c", self.conf]
         if b"--disable-polkit" in subprocess.run([self.program, "--help"], stdin=subprocess.DEVNULL,
@@ -63,19 +60,16 @@ class Pcscd:
         os.chmod(folder, 0o711)
         return [*_NOBODY, "setpriv", "--pdeathsig", "KILL", "--", *plain]
 
-    def configure(self, first_ports):
-        """One entry per pair of readers, all in one file, each with a copy of the driver (it keeps static tables)."""
+    def configure(self, ports):
+        """All readers in one file: then they are in its order."""
         with open(os.path.join(self.conf, "readers"), "w", encoding="ascii") as file:
-            for pair, port in enumerate(first_ports, start=1):
-                driver = shutil.copy(self.driver, os.path.join(self.home, f"vpcd-{pair:02}.so"))
-                file.write(f'FRIENDLYNAME "Rollcall Virtual {pair:02}"\nDEVICENAME /dev/null:{port}\n'
-                           f"LIBPATH {driver}\nCHANNELID {port}\n\n")
+            file.write(self.driver.entries(self.home, ports))
 
     def start(self):
         if self.running():
             return
         env = {name: value for name, value in os.environ.items() if name not in _PCSCD_ONLY}
-        env.update(LISTEN_FDS="1", LD_PRELOAD=self.preload, ROLLCALL_NO_USB=self.empty)
+        env.update(LISTEN_FDS="1", LD_PRELOAD=self.preload, ROLLCALL_NO_USB=self.empty, **self.driver.env())
         env[MARK] = inner(self.folder)
         self._unlink()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:

@@ -13,6 +13,7 @@ import time
 
 import process
 from cards import KINDS
+from drivers import make
 from pcscd import Pcscd
 from ports import Lease
 
@@ -37,7 +38,8 @@ class Stack:
         self.patience = options.patience
         os.makedirs(self.logs, exist_ok=True)
         os.makedirs(os.path.join(folder, "cards"), mode=0o700)
-        self.pcscd = Pcscd(folder, self.logs, settings["preload"])
+        self.driver = make(options, folder, self.logs)
+        self.pcscd = Pcscd(folder, self.logs, settings["preload"], self.driver)
         self.lease = None
         self.cards = []
 
@@ -48,7 +50,8 @@ class Stack:
         """Bring everything up; `abandoned()` says whether with-readers has gone."""
         for attempt in range(1, _ATTEMPTS + 1):
             self.lease = Lease((self.readers + 1) // 2)
-            self.pcscd.configure(self.lease.first_ports)
+            self.driver.start(self.ports(), {**os.environ, process.MARK: process.inner(self.folder)})
+            self.pcscd.configure(self.ports())
             self.pcscd.start()
             self.cards = [kind(number, port, self) if kind else None
                           for number, (port, kind) in enumerate(zip(self.ports(), map(KINDS.get, self.kinds)), start=1)]
@@ -92,6 +95,7 @@ class Stack:
         for card in filter(None, self.cards):
             card.end()
         self.pcscd.stop(0)
+        self.driver.end()
         if self.lease is not None:
             self.lease.release()
 
@@ -103,6 +107,8 @@ class Stack:
             what, verb, *numbers = line.split()
             if what == "card":
                 return self.card_command(verb, numbers)
+            if what == "reader":
+                return self.reader_command(verb, numbers)
             if what == "pcsc-stack" and not numbers:
                 return self.pcscd_command(verb)
             return "error unknown command"
@@ -112,10 +118,8 @@ class Stack:
     def card_command(self, verb, numbers):
         if verb not in ("remove", "insert", "new", "mute", "unmute"):
             raise ValueError(f"unknown verb {verb}")
-        numbers = range(1, self.readers + 1) if numbers == ["all"] else [int(number) for number in numbers]
+        numbers = self.numbers(numbers)
         for number in numbers:
-            if not 1 <= number <= self.readers:
-                raise ValueError(f"there is no reader {number}: they are 1 to {self.readers}")
             if self.cards[number - 1] is None:
                 raise ValueError(f"reader {number} has no card of with-readers (--card none)")
         for number in numbers:
@@ -124,6 +128,17 @@ class Stack:
             return "ok"
         state = "empty" if verb == "remove" else "present"
         return self.ok_once((number, state) for number in numbers)
+
+    def numbers(self, words):
+        numbers = range(1, self.readers + 1) if words == ["all"] else [int(word) for word in words]
+        for number in numbers:
+            if not 1 <= number <= self.readers:
+                raise ValueError(f"there is no reader {number}: they are 1 to {self.readers}")
+        return numbers
+
+    def reader_command(self, number, words):
+        answers = [self.driver.tell(one, " ".join(words)) for one in self.numbers([number])]
+        return next((answer for answer in answers if not answer.startswith("ok")), answers[-1])
 
     def ok_once(self, states):
         return " ".join(["ok", str(self.readers), *(f"{number}={state}" for number, state in states)])
@@ -180,7 +195,8 @@ def run(lifeline, folder, options, settings, ready):
     try:
         stack = Stack(folder, options, settings)
         stack.start(lambda: bool(hangup.poll(0)))
-        ready({"PCSCLITE_CSOCK_NAME": stack.pcscd.socket_path, "VPCD_PORTS": " ".join(map(str, stack.ports()))})
+        ready({"PCSCLITE_CSOCK_NAME": stack.pcscd.socket_path, "VPCD_PORTS": " ".join(map(str, stack.ports())),
+               **stack.driver.variables()})
         stack.serve(lifeline, control)
         return 0
     except (Failed, OSError) as error:
