@@ -3,7 +3,7 @@
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::routes::{ROUTES, Route};
+use super::routes::{ROUTES, Route, RouteAnswer};
 use crate::api::{
     User,
     problem::ProblemCode,
@@ -52,12 +52,12 @@ pub fn document() -> Value {
 fn operation(route: &Route) -> Value {
     let reference = |name: &str| json!({ "$ref": format!("#/components/schemas/{name}") });
     let json_of = |name: &str| json!({ "application/json": { "schema": reference(name) } });
-    let ok = match (route.answer, route.path) {
-        (Some(name), _) => json!({ "description": "Done", "content": json_of(name) }),
-        (None, "/v1/metrics") => {
+    let ok = match route.answer {
+        RouteAnswer::Json(name) => json!({ "description": "Done", "content": json_of(name) }),
+        RouteAnswer::OpenMetrics => {
             json!({ "description": "Counters", "content": { "application/openmetrics-text": {} } })
         }
-        (None, _) => json!({ "description": "This document", "content": { "application/json": {} } }),
+        RouteAnswer::OpenApi => json!({ "description": "This document", "content": { "application/json": {} } }),
     };
     let codes: Vec<_> = COMMON.iter().chain(route.problems).map(|code| code.as_str()).collect();
     let mut operation = json!({
@@ -88,17 +88,11 @@ fn operation_id(route: &Route) -> String {
 
 fn parameters(route: &Route) -> Value {
     let inside = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let mut all: Vec<_> = inside
-        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
-        .collect();
-    let query = |name: &str, kind: &str| json!({ "name": name, "in": "query", "schema": { "type": kind } });
-    if route.answer.is_some_and(|answer| answer.ends_with("Page")) {
-        all.extend([query("after", "string"), query("limit", "integer")]);
-    }
-    if route.path == "/v1/revocations" {
-        all.push(query("since", "integer"));
-    }
-    Value::Array(all)
+    let inside =
+        inside.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    let query = route.query.iter();
+    let query = query.map(|asked| json!({ "name": asked.name, "in": "query", "schema": { "type": asked.kind } }));
+    inside.chain(query).collect()
 }
 
 fn schemas() -> Value {

@@ -15,16 +15,45 @@ pub struct Route {
     pub role: Role,
     /// What it does.
     pub summary: &'static str,
-    /// The names of the body's type and the answer's, in the OpenAPI document; none where there is no body, or no JSON.
+    /// The name of the body's type in the OpenAPI document; none where there is no body.
     pub body: Option<&'static str>,
-    /// See `body`.
-    pub answer: Option<&'static str>,
+    /// What it answers with.
+    pub answer: RouteAnswer,
+    /// The parameters of the query.
+    pub query: &'static [QueryParameter],
     /// The codes of problems that this route has beside those that every route has.
     pub problems: &'static [ProblemCode],
 }
 
+/// What a route answers with. Types are named as in the OpenAPI document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouteAnswer {
+    /// JSON of this type.
+    Json(&'static str),
+    /// Counters, as OpenMetrics text.
+    OpenMetrics,
+    /// The OpenAPI document itself.
+    OpenApi,
+}
+
+/// A parameter of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueryParameter {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type in JSON Schema.
+    pub kind: &'static str,
+}
+
+const fn query(name: &'static str, kind: &'static str) -> QueryParameter {
+    QueryParameter { name, kind }
+}
+
+/// Where a page begins, and how much it holds.
+const PAGING: &[QueryParameter] = &[query("after", "string"), query("limit", "integer")];
+
 const fn route(method: &'static str, path: &'static str, role: Role, summary: &'static str) -> Route {
-    Route { method, path, role, summary, body: None, answer: None, problems: &[] }
+    Route { method, path, role, summary, body: None, answer: RouteAnswer::OpenApi, query: &[], problems: &[] }
 }
 
 impl Route {
@@ -33,7 +62,19 @@ impl Route {
     }
 
     const fn gives(self, answer: &'static str) -> Self {
-        Self { answer: Some(answer), ..self }
+        Self { answer: RouteAnswer::Json(answer), ..self }
+    }
+
+    const fn gives_page(self, answer: &'static str) -> Self {
+        Self { answer: RouteAnswer::Json(answer), query: PAGING, ..self }
+    }
+
+    const fn gives_counters(self) -> Self {
+        Self { answer: RouteAnswer::OpenMetrics, ..self }
+    }
+
+    const fn asks(self, query: &'static [QueryParameter]) -> Self {
+        Self { query, ..self }
     }
 
     const fn refuses(self, problems: &'static [ProblemCode]) -> Self {
@@ -58,14 +99,16 @@ const LOOKUP: &[ProblemCode] = &[
 pub const ROUTES: [Route; 20] = [
     route("GET", "/v1/health", Role::Read, "Whether the server works, and who asks").gives("Health"),
     route("GET", "/v1/openapi.json", Role::Read, "This document"),
-    route("GET", "/v1/metrics", Role::Read, "Counters as OpenMetrics text, which Prometheus reads"),
+    route("GET", "/v1/metrics", Role::Read, "Counters as OpenMetrics text, which Prometheus reads").gives_counters(),
     route("POST", "/v1/nonces", Role::Read, "Nonces for presence proofs").takes("NonceRequest").gives("Nonces"),
     route("POST", "/v1/lookups", Role::Read, "Whose token this is, and whether it is let in")
         .takes("LookupRequest")
         .gives("Lookup")
         .refuses(LOOKUP),
     route("POST", "/v1/events", Role::Read, "What happened at a terminal").takes("EventBatch").gives("EventsTaken"),
-    route("GET", "/v1/revocations", Role::Read, "What changed in the status of tokens, signed").gives("SignedFeed"),
+    route("GET", "/v1/revocations", Role::Read, "What changed in the status of tokens, signed")
+        .gives("SignedFeed")
+        .asks(&[query("since", "integer")]),
     route("POST", "/v1/terminals/self/renewal", Role::Read, "Fresh certificates for the terminal that asks")
         .takes("RenewalRequest")
         .gives("TerminalCertificates")
@@ -80,19 +123,19 @@ pub const ROUTES: [Route; 20] = [
             ProblemCode::KeyTaken,
         ]),
     route("GET", "/v1/users/{id}", Role::Enroll, "One user").gives("User").refuses(&[ProblemCode::UserUnknown]),
-    route("GET", "/v1/users/{id}/tokens", Role::Enroll, "The tokens of one user").gives("TokenPage"),
+    route("GET", "/v1/users/{id}/tokens", Role::Enroll, "The tokens of one user").gives_page("TokenPage"),
     route("PUT", "/v1/users/{id}", Role::Enroll, "Creates or changes a user").takes("User").gives("User"),
-    route("GET", "/v1/users", Role::Admin, "Users in the order of their ids").gives("UserPage"),
+    route("GET", "/v1/users", Role::Admin, "Users in the order of their ids").gives_page("UserPage"),
     route("POST", "/v1/users/import", Role::Admin, "Creates and changes users, all of the batch or none")
         .takes("UserBatch")
         .gives("Imported"),
-    route("GET", "/v1/tokens", Role::Admin, "Tokens in the order of their ids").gives("TokenPage"),
+    route("GET", "/v1/tokens", Role::Admin, "Tokens in the order of their ids").gives_page("TokenPage"),
     route("GET", "/v1/tokens/{id}", Role::Admin, "One token").gives("Token").refuses(&[ProblemCode::TokenUnknown]),
     route("PUT", "/v1/tokens/{id}/status", Role::Admin, "Suspends, reactivates, or revokes a token")
         .takes("StatusRequest")
         .gives("Token")
         .refuses(&[ProblemCode::TokenUnknown, ProblemCode::TokenFinal]),
-    route("GET", "/v1/terminals", Role::Admin, "Terminals in the order of their names").gives("TerminalPage"),
+    route("GET", "/v1/terminals", Role::Admin, "Terminals in the order of their names").gives_page("TerminalPage"),
     route("POST", "/v1/terminals", Role::Admin, "Registers a terminal and certifies its keys")
         .takes("TerminalRequest")
         .gives("TerminalCertificates")
