@@ -124,3 +124,27 @@ pub struct Refused {
     /// Whose, where that is known.
     pub user: Option<User>,
 }
+
+impl Refused {
+    /// Why, as the list keeps it.
+    pub(super) fn code(&self) -> RefusalCode {
+        RefusalCode(self.error.code.clone())
+    }
+}
+
+/// Why a card was refused: two refusals of the same kind are equal. Nothing else is read from it, since the reasons of
+/// a server of a later release are among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusalCode(String);
+
+impl RefusalCode {
+    /// As it was stored.
+    pub(super) const fn from_stored(code: String) -> Self {
+        Self(code)
+    }
+
+    /// As it is stored.
+    pub(super) fn as_stored(&self) -> &str {
+        &self.0
+    }
+}

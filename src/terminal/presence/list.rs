@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::event::{Entry, Event, Member};
-use super::input::Holder;
+use super::input::{Holder, RefusalCode, Refused};
 use crate::reader::Insertion;
 
 /// What one input changed.
@@ -61,8 +61,8 @@ pub struct ReaderSlot {
     pub empty_at: Option<Timestamp>,
     /// The authenticated card of that insertion.
     pub held: Option<Holder>,
-    /// The code of the refusal that was told in that insertion.
-    pub told: Option<String>,
+    /// The refusal that was reported in that insertion.
+    pub refusal: Option<RefusalCode>,
 }
 
 impl ReaderSlot {
@@ -72,6 +72,20 @@ impl ReaderSlot {
 
     pub(super) fn holds(&self, token_id: Uuid) -> bool {
         self.held.as_ref().is_some_and(|held| held.token_id == token_id)
+    }
+
+    /// Whether the card that is refused is the one that lay here before, as far as can be known.
+    pub(super) fn is_card_of(&self, refused: &Refused) -> bool {
+        self.is_insertion(refused.insertion)
+            || self.unsure
+                && match refused.token_id {
+                    Some(token_id) => self.holds(token_id),
+                    None => self.was_refused_for(&refused.code()),
+                }
+    }
+
+    pub(super) fn was_refused_for(&self, code: &RefusalCode) -> bool {
+        self.refusal.as_ref() == Some(code)
     }
 
     /// Whether this token never left since it was tapped here.

@@ -61,7 +61,7 @@ mod tests;
 mod transition;
 
 pub use event::{Entry, EntryState, Event, EventKind, Member, Reason, ReplayError, Source, replay};
-pub use input::{Holder, Input, Refused, Tap};
+pub use input::{Holder, Input, RefusalCode, Refused, Tap};
 pub use list::{Change, PresenceList, ReaderSlot, Stay, StayEnd};
 pub use policy::{Policy, Presence, PresenceError, duration};
 pub use store::{TerminalStore, TerminalStoreError};

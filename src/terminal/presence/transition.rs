@@ -1,14 +1,17 @@
 //! One input at work on the list, by the rules of the module's documentation.
 
-use std::collections::BTreeSet;
+mod operator;
+mod readers;
+mod stays;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::event::{Entry, EntryState, Event, EventKind, Reason};
+use super::event::{Event, EventKind, Reason};
 use super::input::{Holder, Input, Refused, Tap};
-use super::list::{Change, PresenceList, ReaderSlot, Stay, StayEnd};
+use super::list::{Change, PresenceList, ReaderSlot, StayEnd};
 use super::policy::{Policy, Presence};
 use crate::failure::{ExitClass, Failure};
 
@@ -36,13 +39,13 @@ impl<'a> Transition<'a> {
 
     fn run(mut self, input: &Input) -> Vec<Change> {
         self.expire();
-        self.take(input);
+        self.dispatch(input);
         self.close_stale();
         self.count_empty();
         self.changes
     }
 
-    fn take(&mut self, input: &Input) {
+    fn dispatch(&mut self, input: &Input) {
         match input {
             Input::Startup => self.startup(),
             Input::Tap(tap) if tap.holder.authenticated => self.tap(tap),
@@ -151,7 +154,7 @@ impl<'a> Transition<'a> {
         if slot.unsure || !slot.holds(token_id) {
             return;
         }
-        let may_return = slot.told.is_none();
+        let may_return = slot.refusal.is_none();
         let presence = self.policy.presence(reader);
         match self.list.stays.get(&token_id) {
             Some(stay) if stay.entry.reader == reader => self.refresh(token_id, presence, false),
@@ -179,15 +182,9 @@ impl<'a> Transition<'a> {
     }
 
     fn refused(&mut self, refused: &Refused) {
-        let slot = self.slot(&refused.reader);
-        let same_card = slot.is_insertion(refused.insertion)
-            || slot.unsure
-                && match refused.token_id {
-                    Some(token_id) => slot.holds(token_id),
-                    None => slot.told.as_ref() == Some(&refused.error.code),
-                };
+        let same_card = self.slot(&refused.reader).is_card_of(refused);
         self.end_field_stays(&refused.reader, if same_card { Reason::Refused } else { Reason::Lifted });
-        self.tell_refusal(refused, same_card);
+        self.report_refusal(refused, same_card);
     }
 
     fn refuse_denied(&mut self, tap: &Tap) {
@@ -200,24 +197,23 @@ impl<'a> Transition<'a> {
         };
         self.leave(tap.holder.token_id, Reason::Denied);
         let slot = self.slot(&tap.reader);
-        let same_card =
-            slot.is_insertion(tap.insertion) || slot.unsure && slot.told.as_ref() == Some(&refused.error.code);
-        self.tell_refusal(&refused, same_card);
+        let same_card = slot.is_insertion(tap.insertion) || slot.unsure && slot.was_refused_for(&refused.code());
+        self.report_refusal(&refused, same_card);
     }
 
     /// Once per insertion.
-    fn tell_refusal(&mut self, refused: &Refused, same_card: bool) {
-        let told = same_card && self.slot(&refused.reader).told.is_some();
+    fn report_refusal(&mut self, refused: &Refused, same_card: bool) {
+        let reported = same_card && self.slot(&refused.reader).refusal.is_some();
         self.change_slot(&refused.reader, |slot| {
             if !same_card {
                 slot.turn_over(None);
             }
             slot.insertion = Some(refused.insertion);
             (slot.unsure, slot.empty_at) = (false, None);
-            slot.told.get_or_insert_with(|| refused.error.code.clone());
+            slot.refusal.get_or_insert_with(|| refused.code());
         });
-        if !told {
-            self.tell(Event {
+        if !reported {
+            self.emit(Event {
                 token_id: refused.token_id,
                 user: refused.user.clone(),
                 error: Some(refused.error.clone()),
@@ -226,200 +222,15 @@ impl<'a> Transition<'a> {
         }
     }
 
-    // Readers and the service.
-
-    fn startup(&mut self) {
-        self.doubt(|_| true, true);
-    }
-
-    fn service_lost(&mut self) {
-        if !std::mem::replace(&mut self.list.service_lost, true) {
-            self.changes.push(Change::Service);
-            self.tell(self.event(EventKind::ServiceLost, None));
-            self.doubt(|_| true, false);
-        }
-    }
-
-    fn service_back(&mut self) {
-        if std::mem::take(&mut self.list.service_lost) {
-            self.changes.push(Change::Service);
-            self.tell(self.event(EventKind::ServiceBack, None));
-        }
-    }
-
-    fn reader_added(&mut self, reader: &str) {
-        if !self.slot(reader).attached {
-            self.change_slot(reader, |slot| slot.attached = true);
-            self.tell(self.event(EventKind::ReaderAdded, Some(reader)));
-        }
-    }
-
-    fn reader_removed(&mut self, reader: &str) {
-        if self.slot(reader).attached {
-            self.change_slot(reader, |slot| slot.attached = false);
-            self.tell(self.event(EventKind::ReaderRemoved, Some(reader)));
-            self.doubt(|name| name == reader, false);
-        }
-    }
-
-    fn readers(&mut self, attached: &BTreeSet<String>) {
-        let known = self.list.slots.iter().filter(|(_, slot)| slot.attached);
-        let gone: Vec<_> = known.map(|(name, _)| name).filter(|name| !attached.contains(*name)).cloned().collect();
-        for reader in &gone {
-            self.reader_removed(reader);
-        }
-        for reader in attached {
-            self.reader_added(reader);
-        }
-    }
-
-    /// Nobody can look at these readers, or could for a while.
-    fn doubt(&mut self, at: impl Fn(&str) -> bool, anew: bool) {
-        let closes = self.later(self.policy.stale_after());
-        for (token_id, stay) in &mut self.list.stays {
-            let hit = stay.mode == StayEnd::Field && at(&stay.entry.reader);
-            if hit && (anew || stay.entry.state == EntryState::Present) {
-                stay.entry.state = EntryState::Unconfirmed;
-                stay.closes = Some(closes);
-                self.changes.push(Change::Stay(*token_id));
-            }
-        }
-        for (reader, slot) in &mut self.list.slots {
-            let doubted = ReaderSlot { unsure: slot.insertion.is_some(), empty_at: None, ..slot.clone() };
-            if at(reader) && *slot != doubted {
-                *slot = doubted;
-                self.changes.push(Change::ReaderSlot(reader.clone()));
-            }
-        }
-    }
-
-    // The operator.
-
-    fn clear(&mut self) {
-        let all: Vec<_> = self.list.stays.keys().copied().collect();
-        for token_id in all {
-            self.leave(token_id, Reason::Cleared);
-        }
-        self.forget(|_| true);
-    }
-
-    fn deny(&mut self, id: &str) {
-        if self.list.denied.insert(id.to_owned()) {
-            self.changes.push(Change::Denied(id.to_owned()));
-        }
-        let hit = |entry: &Entry| entry.user.id == id || entry.token_id.to_string() == id;
-        let over: Vec<_> = self.list.entries().filter(|entry| hit(entry)).map(|entry| entry.token_id).collect();
-        for token_id in over {
-            self.leave(token_id, Reason::Denied);
-        }
-        self.forget(|holder| holder.user.id == id || holder.token_id.to_string() == id);
-    }
-
-    fn allow(&mut self, id: &str) {
-        if self.list.denied.remove(id) {
-            self.changes.push(Change::Denied(id.to_owned()));
-        }
-    }
-
-    /// Cards that lie there need a new tap.
-    fn forget(&mut self, which: impl Fn(&Holder) -> bool) {
-        for (reader, slot) in &mut self.list.slots {
-            if slot.held.take_if(|held| which(held)).is_some() {
-                self.changes.push(Change::ReaderSlot(reader.clone()));
-            }
-        }
-    }
-
     fn denies(&self, holder: &Holder) -> bool {
         self.list.is_denied(&holder.user.id) || self.list.is_denied(&holder.token_id.to_string())
     }
 
-    // Entries and slots.
-
-    fn arrive(&mut self, reader: &str, holder: &Holder, presence: Presence) {
-        let (mode, closes) = self.ending(presence);
-        let entry = Entry {
-            token_id: holder.token_id,
-            user: holder.user.clone(),
-            reader: reader.to_owned(),
-            since: self.now,
-            last_seen: self.now,
-            state: EntryState::Present,
-            source: holder.source,
-            authenticated: holder.authenticated,
-        };
-        self.list.stays.insert(holder.token_id, Stay { entry, mode, closes });
-        self.changes.push(Change::Stay(holder.token_id));
-        self.tell(Event {
-            token_id: Some(holder.token_id),
-            user: Some(holder.user.clone()),
-            source: Some(holder.source),
-            authenticated: Some(holder.authenticated),
-            ..self.event(EventKind::Arrived, Some(reader))
-        });
-    }
-
-    fn leave(&mut self, token_id: Uuid, reason: Reason) {
-        self.leave_at(token_id, reason, self.now);
-    }
-
-    fn leave_at(&mut self, token_id: Uuid, reason: Reason, at: Timestamp) {
-        if let Some(Stay { entry, .. }) = self.list.stays.remove(&token_id) {
-            self.changes.push(Change::Stay(token_id));
-            self.tell(Event {
-                at,
-                token_id: Some(token_id),
-                user: Some(entry.user),
-                reason: Some(reason),
-                ..self.event(EventKind::Left, Some(&entry.reader))
-            });
-        }
-    }
-
-    fn end_field_stays(&mut self, reader: &str, reason: Reason) {
-        let stays = self.list.stays.values();
-        let there = stays.filter(|stay| stay.mode == StayEnd::Field && stay.entry.reader == reader);
-        let over: Vec<_> = there.map(|stay| stay.entry.token_id).collect();
-        for token_id in over {
-            self.leave(token_id, reason);
-        }
-    }
-
-    fn refresh(&mut self, token_id: Uuid, presence: Presence, renew: bool) {
-        let (mode, closes) = self.ending(presence);
-        let now = self.now;
-        if let Some(stay) = self.list.stays.get_mut(&token_id) {
-            let keep = mode == StayEnd::Until && stay.mode == StayEnd::Until && !renew;
-            let closes = if keep { stay.closes } else { closes };
-            *stay = Stay { mode, closes, entry: stay.entry.clone() };
-            stay.entry.last_seen = now;
-            stay.entry.state = EntryState::Present;
-            self.changes.push(Change::Stay(token_id));
-        }
-    }
-
-    fn ending(&self, presence: Presence) -> (StayEnd, Option<Timestamp>) {
-        match presence {
-            Presence::Field => (StayEnd::Field, None),
-            Presence::Toggle => (StayEnd::Toggle, None),
-            Presence::Until(time) => (StayEnd::Until, Some(self.later(time))),
-        }
-    }
-
-    fn hold(&mut self, tap: &Tap, same: bool) {
-        self.change_slot(&tap.reader, |slot| {
-            if !same && !slot.is_insertion(tap.insertion) {
-                slot.turn_over(None);
-            }
-            slot.insertion = Some(tap.insertion);
-            (slot.unsure, slot.empty_at) = (false, None);
-            slot.held = Some(tap.holder.clone());
-        });
-    }
+    // What the rules are made of.
 
     fn slot(&self, reader: &str) -> &ReaderSlot {
         const UNKNOWN: &ReaderSlot =
-            &ReaderSlot { attached: false, insertion: None, unsure: false, empty_at: None, held: None, told: None };
+            &ReaderSlot { attached: false, insertion: None, unsure: false, empty_at: None, held: None, refusal: None };
         self.list.slots.get(reader).unwrap_or(UNKNOWN)
     }
 
@@ -447,7 +258,7 @@ impl<'a> Transition<'a> {
         }
     }
 
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         self.list.seq += 1;
         self.changes.push(Change::Event(Box::new(Event { seq: self.list.seq, ..event })));
     }

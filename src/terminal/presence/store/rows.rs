@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::terminal::presence::{Change, Entry, Event, PresenceList, ReaderSlot, Stay};
+use crate::terminal::presence::{Change, Entry, Event, PresenceList, ReaderSlot, RefusalCode, Stay};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -87,7 +87,7 @@ fn save_slot(db: &Connection, reader: &str, slot: Option<&ReaderSlot>) -> Result
         slot.unsure,
         slot.empty_at.map(Timestamp::as_millisecond),
         held,
-        slot.told
+        slot.refusal.as_ref().map(RefusalCode::as_stored)
     ])?;
     Ok(())
 }
@@ -101,7 +101,7 @@ fn slot(row: &Row<'_>) -> Result<(String, ReaderSlot)> {
         unsure: row.get("unsure")?,
         empty_at: empty_at.map(time).transpose()?,
         held: parsed_if(row, "held")?,
-        told: row.get("told")?,
+        refusal: row.get::<_, Option<String>>("told")?.map(RefusalCode::from_stored),
     };
     Ok((row.get("reader")?, slot))
 }

@@ -1,0 +1,92 @@
+//! Entries: how they come onto the list, stay there, and leave it.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::Transition;
+use crate::terminal::presence::{
+    Change, Entry, EntryState, Event, EventKind, Holder, Presence, Reason, Stay, StayEnd, Tap,
+};
+
+impl Transition<'_> {
+    pub(super) fn arrive(&mut self, reader: &str, holder: &Holder, presence: Presence) {
+        let (mode, closes) = self.ending(presence);
+        let entry = Entry {
+            token_id: holder.token_id,
+            user: holder.user.clone(),
+            reader: reader.to_owned(),
+            since: self.now,
+            last_seen: self.now,
+            state: EntryState::Present,
+            source: holder.source,
+            authenticated: holder.authenticated,
+        };
+        self.list.stays.insert(holder.token_id, Stay { entry, mode, closes });
+        self.changes.push(Change::Stay(holder.token_id));
+        self.emit(Event {
+            token_id: Some(holder.token_id),
+            user: Some(holder.user.clone()),
+            source: Some(holder.source),
+            authenticated: Some(holder.authenticated),
+            ..self.event(EventKind::Arrived, Some(reader))
+        });
+    }
+
+    pub(super) fn leave(&mut self, token_id: Uuid, reason: Reason) {
+        self.leave_at(token_id, reason, self.now);
+    }
+
+    pub(super) fn leave_at(&mut self, token_id: Uuid, reason: Reason, at: Timestamp) {
+        if let Some(Stay { entry, .. }) = self.list.stays.remove(&token_id) {
+            self.changes.push(Change::Stay(token_id));
+            self.emit(Event {
+                at,
+                token_id: Some(token_id),
+                user: Some(entry.user),
+                reason: Some(reason),
+                ..self.event(EventKind::Left, Some(&entry.reader))
+            });
+        }
+    }
+
+    pub(super) fn end_field_stays(&mut self, reader: &str, reason: Reason) {
+        let stays = self.list.stays.values();
+        let there = stays.filter(|stay| stay.mode == StayEnd::Field && stay.entry.reader == reader);
+        let over: Vec<_> = there.map(|stay| stay.entry.token_id).collect();
+        for token_id in over {
+            self.leave(token_id, reason);
+        }
+    }
+
+    pub(super) fn refresh(&mut self, token_id: Uuid, presence: Presence, renew: bool) {
+        let (mode, closes) = self.ending(presence);
+        let now = self.now;
+        if let Some(stay) = self.list.stays.get_mut(&token_id) {
+            let keep = mode == StayEnd::Until && stay.mode == StayEnd::Until && !renew;
+            let closes = if keep { stay.closes } else { closes };
+            *stay = Stay { mode, closes, entry: stay.entry.clone() };
+            stay.entry.last_seen = now;
+            stay.entry.state = EntryState::Present;
+            self.changes.push(Change::Stay(token_id));
+        }
+    }
+
+    pub(super) fn ending(&self, presence: Presence) -> (StayEnd, Option<Timestamp>) {
+        match presence {
+            Presence::Field => (StayEnd::Field, None),
+            Presence::Toggle => (StayEnd::Toggle, None),
+            Presence::Until(time) => (StayEnd::Until, Some(self.later(time))),
+        }
+    }
+
+    pub(super) fn hold(&mut self, tap: &Tap, same: bool) {
+        self.change_slot(&tap.reader, |slot| {
+            if !same && !slot.is_insertion(tap.insertion) {
+                slot.turn_over(None);
+            }
+            slot.insertion = Some(tap.insertion);
+            (slot.unsure, slot.empty_at) = (false, None);
+            slot.held = Some(tap.holder.clone());
+        });
+    }
+}
