@@ -54,6 +54,7 @@
 mod event;
 mod input;
 mod list;
+pub mod operator;
 mod policy;
 pub mod store;
 #[cfg(test)]

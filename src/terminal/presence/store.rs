@@ -85,6 +85,12 @@ impl TerminalStore {
         if file::is_there(&home.join("terminal.db"))? { Self::open(home).map(Some) } else { Ok(None) }
     }
 
+    /// Opens it only if there is one, and brings it up to date, as [`TerminalStore::settle`] does.
+    pub fn open_settled(home: &Path, now: Timestamp, policy: &dyn Policy) -> Result<Option<Self>, TerminalStoreError> {
+        let store = Self::open_if_there(home)?;
+        store.map(|mut store| store.settle(now, policy).map(|()| store)).transpose()
+    }
+
     /// Applies one input, and gives all events that are new since the last call, others' included, in order.
     pub fn apply(
         &mut self,

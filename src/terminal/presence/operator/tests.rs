@@ -30,7 +30,7 @@ fn list() -> [Entry; 4] {
 }
 
 fn shown(id: &str) -> Result<String, (ExitClass, &'static str)> {
-    meant(id, &list()).map(|entry| entry.token_id.to_string()).map_err(|failure| (failure.class, failure.code))
+    find_entry(id, &list()).map(|entry| entry.token_id.to_string()).map_err(|failure| (failure.class, failure.code))
 }
 
 const AMBIGUOUS: (ExitClass, &str) = (ExitClass::Usage, "users.ambiguous");
@@ -48,7 +48,7 @@ fn an_entry_is_meant_by_user_token_or_its_first_digits() {
 fn a_user_with_two_tokens_and_common_first_digits_are_ambiguous() {
     assert_eq!(shown("ben"), Err(AMBIGUOUS));
     assert_eq!(shown("ab12"), Err(AMBIGUOUS));
-    let failure = meant("ben", &list()).unwrap_err();
+    let failure = find_entry("ben", &list()).unwrap_err();
     assert_eq!(failure.hint.unwrap().text, format!("give the whole token id: {BEN}, {BEN_TOO}"));
 }
 

@@ -1,0 +1,108 @@
+//! What an operator types at the list: which entry an id means, and the orders to deny, to allow and to clear.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Entry, Event, Input, Policy, Reason, TerminalStore, TerminalStoreError};
+use crate::failure::{ExitClass, Failure};
+
+/// The fewest hex digits that stand for a token id.
+const SHORTEST_PREFIX: usize = 4;
+
+/// Denies a token or user from now on. Gives the id that is denied, and whom that took off the list.
+///
+/// # Errors
+/// `users.empty-id` and `users.ambiguous` for an id that may not be denied; otherwise what the store says.
+pub fn deny(
+    store: &mut TerminalStore,
+    typed: &str,
+    now: Timestamp,
+    policy: &dyn Policy,
+) -> Result<(String, Vec<Event>), Failure> {
+    store.settle(now, policy)?;
+    let id = deniable(typed, &store.entries()?)?;
+    let events = store.order(&Input::Deny { id: id.clone() }, now, policy)?;
+    Ok((id, caused(Reason::Denied, events)))
+}
+
+/// Takes a denial back, and gives the id that was denied.
+///
+/// # Errors
+/// `users.not-denied` when it is not; otherwise what the store says.
+pub fn allow(store: &mut TerminalStore, typed: &str, now: Timestamp, policy: &dyn Policy) -> Result<String, Failure> {
+    let id = token_id(typed).map_or_else(|| typed.to_owned(), |token_id| token_id.to_string());
+    if !store.list()?.is_denied(&id) {
+        return Err(Failure::new(ExitClass::No, "users.not-denied", format!("{id} is not denied here"))
+            .hint("rollcall users denied lists who is"));
+    }
+    store.order(&Input::Allow { id: id.clone() }, now, policy)?;
+    Ok(id)
+}
+
+/// Ends every entry, and gives the events of that.
+///
+/// # Errors
+/// What the store says.
+pub fn clear(store: &mut TerminalStore, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, TerminalStoreError> {
+    store.order(&Input::Clear, now, policy).map(|events| caused(Reason::Cleared, events))
+}
+
+/// The events that an order caused; others may have come in between.
+fn caused(reason: Reason, events: Vec<Event>) -> Vec<Event> {
+    events.into_iter().filter(|event| event.reason == Some(reason)).collect()
+}
+
+/// The one entry that is meant by a user id, a token id, or the first digits of one.
+///
+/// # Errors
+/// `users.unknown` when none is meant, `users.ambiguous` when several are.
+pub fn find_entry<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failure> {
+    let token_id = token_id(id);
+    let exact: Vec<_> = entries.iter().filter(|e| e.user.id == id || Some(e.token_id) == token_id).collect();
+    let found = if exact.is_empty() { beginning_with(id, entries) } else { exact };
+    match found.as_slice() {
+        [entry] => Ok(entry),
+        [] => Err(Failure::new(ExitClass::No, "users.unknown", format!("{id} is not on the list"))
+            .hint("rollcall users lists who is; rollcall users history tells who was")),
+        several => Err(ambiguous(id, several)),
+    }
+}
+
+/// What may be denied: the whole id of a token, or any user id. Digits that might as well be those of a token on the
+/// list are refused, lest the wrong one gets in.
+fn deniable(id: &str, entries: &[Entry]) -> Result<String, Failure> {
+    if id.trim().is_empty() {
+        return Err(
+            Failure::new(ExitClass::Usage, "users.empty-id", "the id is empty").hint("give a user id or a token id")
+        );
+    }
+    let is_user = entries.iter().any(|entry| entry.user.id == id);
+    if let (Some(token_id), false) = (token_id(id), is_user) {
+        return Ok(token_id.to_string());
+    }
+    let tokens = beginning_with(id, entries);
+    if is_user || tokens.is_empty() { Ok(id.to_owned()) } else { Err(ambiguous(id, &tokens)) }
+}
+
+fn ambiguous(id: &str, entries: &[&Entry]) -> Failure {
+    let tokens: Vec<_> = entries.iter().map(|entry| entry.token_id.to_string()).collect();
+    Failure::new(ExitClass::Usage, "users.ambiguous", format!("{id} may stand for more than one"))
+        .hint(format!("give the whole token id: {}", tokens.join(", ")))
+}
+
+/// A whole token id, as a UUID with or without hyphens.
+fn token_id(id: &str) -> Option<Uuid> {
+    matches!(id.len(), 32 | 36).then(|| Uuid::try_parse(id).ok()).flatten()
+}
+
+/// The entries whose token id begins with these hex digits, hyphens or not; none when they are too few.
+fn beginning_with<'a>(id: &str, entries: &'a [Entry]) -> Vec<&'a Entry> {
+    let digits: String = id.chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase();
+    if digits.len() < SHORTEST_PREFIX || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Vec::new();
+    }
+    entries.iter().filter(|entry| entry.token_id.simple().to_string().starts_with(&digits)).collect()
+}
+
+#[cfg(test)]
+mod tests;
