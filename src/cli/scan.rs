@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use jiff::{Timestamp, Zoned};
 
-use self::file::{FileError, Records};
+use self::file::{Records, record_form};
 use super::{
     args::ScanArgs,
     context::{admission_rules, lookup_server, pool_policy, tap_terminal, terminal_context, warn_of_end},
@@ -18,7 +18,7 @@ use super::{
     watch::show_server_event,
 };
 use crate::{
-    config::{OutputFormat, Settings},
+    config::Settings,
     failure::{ExitClass, Failure, summary},
     terminal::{
         admission::TapOutcome,
@@ -30,8 +30,8 @@ use crate::{
 
 /// Runs the command.
 pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    if args.out.is_some() && matches!(settings.format, OutputFormat::Text | OutputFormat::Json) {
-        return Err(FileError::Form.into());
+    if args.out.is_some() {
+        record_form(settings.format)?;
     }
     let end = WaitLimit {
         limit: args.timeout.map(|limit| Instant::now() + limit),

@@ -1,5 +1,7 @@
 //! A scan: taps what lies on the readers now, or waits for tokens until there are enough, and notes who is here.
 
+pub mod record_file;
+
 use std::{
     collections::HashSet,
     ops::ControlFlow,

@@ -21,7 +21,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap_complete", &["src/cli"]),
     ("clap_mangen", &["src/cli"]),
     ("indicatif", &["src/cli"]),
-    ("csv", &["src/cli", "src/terminal/user_csv.rs"]),
+    ("csv", &["src/cli", "src/terminal/scan/record_file.rs", "src/terminal/user_csv.rs"]),
     ("signal_hook", &["src/cli"]),
     ("tar", &["src/doctor/bundle.rs"]),
     ("toml", &["src/config"]),

@@ -1,0 +1,271 @@
+//! The file that a scan writes: one record for each different token, on disk before the next is read.
+//!
+//! How a record is written is the caller's; what is looked at here is which tokens the file holds. A file that holds anything is never written over: either it is refused, or it is read back and gone on with. What a
+//! killed run left of its last record is taken away then.
+
+use std::{
+    collections::HashSet,
+    fs::{File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use crate::{
+    failure::{ExitClass, Failure},
+    files::LockedFile,
+};
+
+/// The longest file that is gone on with, in bytes: half a million reads and more.
+const LONGEST: u64 = 1 << 28;
+
+/// A byte order mark, which some editors put in front.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Why a file cannot take the records.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordFileError {
+    /// It holds something, and nobody said to go on with it.
+    #[error("{} is there already", .0.display())]
+    Exists(PathBuf),
+    /// It is a pipe, a device or a folder.
+    #[error("{} is no plain file", .0.display())]
+    NoFile(PathBuf),
+    /// Another scan writes it.
+    #[error("{} is being written by another scan", .0.display())]
+    Busy(PathBuf),
+    /// It is too long to be read back.
+    #[error("{} is longer than {LONGEST} bytes", .0.display())]
+    TooLong(PathBuf),
+    /// It holds something else than such records.
+    #[error("{}, line {line}: this is no {what}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What it should be.
+        what: &'static str,
+    },
+    /// It cannot be read or written.
+    #[error("{} cannot be read or written: {}", .0.display(), .1)]
+    Io(PathBuf, #[source] io::Error),
+}
+
+impl From<RecordFileError> for Failure {
+    fn from(error: RecordFileError) -> Self {
+        let (class, code, hint) = match &error {
+            RecordFileError::Exists(_) => {
+                (ExitClass::Io, "scan.out-exists", "name another file, or go on with this one: add --resume")
+            }
+            RecordFileError::NoFile(_) => {
+                (ExitClass::Io, "scan.out-no-file", "name a file, or leave --out away: records then go to stdout")
+            }
+            RecordFileError::Busy(_) => {
+                (ExitClass::Busy, "scan.out-busy", "wait until it has ended, or name another file")
+            }
+            RecordFileError::TooLong(_) => (ExitClass::Data, "scan.out-too-long", "name another file"),
+            RecordFileError::Damaged { .. } => {
+                (ExitClass::Data, "scan.out-damaged", "name another file, or the form that it was begun in: --output")
+            }
+            RecordFileError::Io(..) => {
+                (ExitClass::Io, "scan.out-unwritable", "look at its folder, its owner and the room on the disk")
+            }
+        };
+        Failure::new(class, code, error.to_string()).hint(hint)
+    }
+}
+
+/// What the records of a file look like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordForm {
+    /// A JSON object a line, which begins with its field `schema`.
+    Ndjson {
+        /// The value of that field.
+        schema: &'static str,
+    },
+    /// CSV. A token that was read has `true` in the column `authenticated`, and its id in `token_id`.
+    Csv {
+        /// The names of the columns.
+        header: Vec<&'static str>,
+    },
+}
+
+/// The file, locked while this exists.
+#[derive(Debug)]
+pub struct RecordFile {
+    file: LockedFile,
+    path: PathBuf,
+    is_empty: bool,
+}
+
+impl RecordFile {
+    /// Opens the file, or makes it (mode 0600, for it tells who was where), and reads back which tokens are in it. A
+    /// file that holds something is taken with `resume` only; with it, a file may also be missing.
+    ///
+    /// # Errors
+    /// See [`RecordFileError`]. The file is as it was then.
+    pub fn open(path: &Path, form: &RecordForm, resume: bool) -> Result<(Self, HashSet<Uuid>), RecordFileError> {
+        let failed = |error| RecordFileError::Io(path.to_owned(), error);
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(RecordFileError::NoFile(path.to_owned()));
+        }
+        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(failed)?;
+        let Ok(mut file) = LockedFile::exclusively(file).map_err(failed)? else {
+            return Err(RecordFileError::Busy(path.to_owned()));
+        };
+        let text = content(&mut file, path)?;
+        if !text.is_empty() && !resume {
+            return Err(RecordFileError::Exists(path.to_owned()));
+        }
+        let whole = form.whole(&text);
+        let tokens = form.tokens(&text[..whole], path)?;
+        form.check_torn(&text[..whole], &text[whole..], path)?;
+        if whole < text.len() {
+            let cut = file.set_len(whole as u64).and_then(|()| file.seek(SeekFrom::End(0)));
+            cut.and_then(|_| file.sync_all()).map_err(failed)?;
+        }
+        sync_folder(path).map_err(failed)?;
+        Ok((Self { file, path: path.to_owned(), is_empty: whole == 0 }, tokens))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it holds nothing yet, no header either.
+    pub const fn is_empty(&self) -> bool {
+        self.is_empty
+    }
+
+    /// Adds a record with its line end, in csv with the header before the first; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`RecordFileError::Io`] when it cannot be written; what was written of it is taken away by the next run.
+    pub fn append(&mut self, record: &[u8]) -> Result<(), RecordFileError> {
+        let written = self.file.write_all(record).and_then(|()| self.file.sync_data());
+        written.map_err(|error| RecordFileError::Io(self.path.clone(), error))?;
+        self.is_empty = false;
+        Ok(())
+    }
+}
+
+fn content(file: &mut File, path: &Path) -> Result<Vec<u8>, RecordFileError> {
+    let mut text = Vec::new();
+    let read = Read::by_ref(file).take(LONGEST + 1).read_to_end(&mut text);
+    match read {
+        Err(error) => Err(RecordFileError::Io(path.to_owned(), error)),
+        Ok(length) if length as u64 > LONGEST => Err(RecordFileError::TooLong(path.to_owned())),
+        Ok(_) => Ok(text),
+    }
+}
+
+/// The name of a new file is on disk, too.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}
+
+impl RecordForm {
+    /// How much of the text is whole records. The line end is the last byte of one; between quotes it is no end.
+    fn whole(&self, text: &[u8]) -> usize {
+        let (mut quoted, mut whole) = (false, 0);
+        for (at, byte) in text.iter().enumerate() {
+            match byte {
+                b'"' if matches!(self, Self::Csv { .. }) => quoted = !quoted,
+                b'\n' if !quoted => whole = at + 1,
+                _ => {}
+            }
+        }
+        whole
+    }
+
+    /// What is taken away must be what a killed run left of one record, and nothing of anybody else.
+    fn check_torn(&self, whole: &[u8], torn: &[u8], path: &Path) -> Result<(), RecordFileError> {
+        let torn = if whole.is_empty() { torn.strip_prefix(MARK).unwrap_or(torn) } else { torn };
+        let ours = match self {
+            Self::Ndjson { schema } => begins(torn, format!("{{\"schema\":\"{schema}\"").as_bytes()),
+            Self::Csv { header } if whole.is_empty() => begins(torn, header.join(",").as_bytes()),
+            // A quote too many, by another hand, would make one record of all that follow.
+            Self::Csv { .. } => !torn.split(|&byte| byte == b'\n').skip(1).any(begins_with_a_moment),
+        };
+        let line = whole.split(|&byte| byte == b'\n').count() as u64;
+        let what = "beginning of a record";
+        if ours { Ok(()) } else { Err(RecordFileError::Damaged { path: path.to_owned(), line, what }) }
+    }
+
+    fn tokens(&self, text: &[u8], path: &Path) -> Result<HashSet<Uuid>, RecordFileError> {
+        let damaged = |(line, what)| RecordFileError::Damaged { path: path.to_owned(), line, what };
+        let text = text.strip_prefix(MARK).unwrap_or(text);
+        match self {
+            Self::Ndjson { schema } => tokens_of_ndjson(text, schema),
+            Self::Csv { header } => tokens_of_csv(text, header),
+        }
+        .map_err(damaged)
+    }
+}
+
+/// Whether a torn text may be the beginning of one that begins so.
+fn begins(torn: &[u8], so: &[u8]) -> bool {
+    torn.iter().zip(so).all(|(one, other)| one == other)
+}
+
+/// Whether a line begins like a record of csv: with its moment.
+fn begins_with_a_moment(line: &[u8]) -> bool {
+    let first = line.split(|&byte| byte == b',').next().and_then(|cell| std::str::from_utf8(cell).ok());
+    first.is_some_and(|cell| cell.parse::<jiff::Timestamp>().is_ok())
+}
+
+/// The line, and what it should have been.
+type Damage = (u64, &'static str);
+
+/// What is looked at of a record; the rest is not ours to judge.
+#[derive(Deserialize)]
+struct ReadRecord<'a> {
+    schema: &'a str,
+    token_id: Uuid,
+    authenticated: ProvedFields,
+}
+
+#[derive(Deserialize)]
+struct ProvedFields {
+    token: bool,
+}
+
+fn tokens_of_ndjson(text: &[u8], schema: &str) -> Result<HashSet<Uuid>, Damage> {
+    let lines = text.strip_suffix(b"\n").unwrap_or(text).split(|&byte| byte == b'\n');
+    let read = |(line, text)| match serde_json::from_slice::<ReadRecord<'_>>(text) {
+        Ok(record) if record.schema == schema && record.authenticated.token => Ok(record.token_id),
+        _ => Err((line, "object of a token that was read")),
+    };
+    if text.is_empty() { Ok(HashSet::new()) } else { (1..).zip(lines).map(read).collect() }
+}
+
+fn tokens_of_csv(text: &[u8], names: &[&str]) -> Result<HashSet<Uuid>, Damage> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text);
+    let mut records = reader.byte_records();
+    match records.next() {
+        None => return Ok(HashSet::new()),
+        Some(Ok(header)) if header.iter().eq(names.iter().map(|name| name.as_bytes())) => {}
+        Some(_) => return Err((1, "header of a scan")),
+    }
+    let cell = |record: &csv::ByteRecord, name| {
+        let at = names.iter().position(|column| *column == name)?;
+        record.get(at).map(<[u8]>::to_vec)
+    };
+    let read = |record: csv::Result<csv::ByteRecord>| {
+        let record = record.map_err(|error| (line(error.position()), "record of a token that was read"))?;
+        let proved = cell(&record, "authenticated").is_some_and(|word| word == b"true");
+        let id = cell(&record, "token_id").filter(|_| proved).and_then(|id| Uuid::try_parse_ascii(&id).ok());
+        id.ok_or_else(|| (line(record.position()), "record of a token that was read"))
+    };
+    records.map(read).collect()
+}
+
+fn line(position: Option<&csv::Position>) -> u64 {
+    position.map_or(1, csv::Position::line)
+}
