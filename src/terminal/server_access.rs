@@ -5,7 +5,10 @@ use std::{thread, time::Duration};
 use jiff::Timestamp;
 
 use crate::{
-    api::v1::Page,
+    api::{
+        User,
+        v1::{Page, USERS_MAX},
+    },
     failure::Failure,
     pki::PkiDir,
     server_client::{RequestLimits, ServerClient, ServerError},
@@ -59,4 +62,36 @@ pub fn all_pages<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>)
             None => return Ok(items),
         }
     }
+}
+
+/// What an import did, in users.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ImportedUsers {
+    /// New at the server.
+    pub created: u64,
+    /// Known there, with other information.
+    pub changed: u64,
+    /// Known there as they are.
+    pub unchanged: u64,
+}
+
+/// Imports users in batches, each of which the server takes whole or not at all; the same users once more change nothing,
+/// so an import that was interrupted is finished by repeating it. `progress` hears how many are done, before each batch.
+///
+/// # Errors
+/// What the server says to a batch; those before it are imported then.
+pub fn import_users(
+    server: &ServerClient,
+    users: &[User],
+    progress: &mut dyn FnMut(u64),
+) -> Result<ImportedUsers, ServerError> {
+    let mut done = ImportedUsers::default();
+    for batch in users.chunks(USERS_MAX) {
+        progress(done.created + done.changed + done.unchanged);
+        let taken = patiently(|| server.import_users(batch.to_vec()))?;
+        done.created += u64::from(taken.created);
+        done.changed += u64::from(taken.changed);
+        done.unchanged += u64::from(taken.unchanged);
+    }
+    Ok(done)
 }

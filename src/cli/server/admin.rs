@@ -6,7 +6,7 @@ use super::args::{ServerTokenCommand, TerminalCommand, UserCommand};
 use crate::{
     api::{
         User,
-        v1::{PAGE_MAX, TokenStatus, USERS_MAX},
+        v1::{PAGE_MAX, TokenStatus},
     },
     cli::{
         confirm::{confirm, short},
@@ -19,7 +19,7 @@ use crate::{
     failure::Failure,
     server_client::ServerClient,
     terminal::{
-        server_access::{all_pages, patiently},
+        server_access::{ImportedUsers, all_pages, import_users},
         user_csv,
     },
 };
@@ -44,21 +44,13 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
     Ok(0)
 }
 
-/// In batches, each of which the server takes whole or not at all; the same file once more changes nothing, so an import
-/// that was interrupted is finished by the same command.
 fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), Failure> {
     let users = user_csv::load(file)?;
     let all = users.len() as u64;
-    let mut done = views::Import::default();
-    for batch in users.chunks(USERS_MAX) {
-        out.progress("importing users", done.created + done.changed + done.unchanged, Some(all));
-        let taken = patiently(|| server.import_users(batch.to_vec()))?;
-        done.created += u64::from(taken.created);
-        done.changed += u64::from(taken.changed);
-        done.unchanged += u64::from(taken.unchanged);
-    }
+    let done = import_users(server, &users, &mut |done| out.progress("importing users", done, Some(all)))?;
     out.progress_end();
-    out.object(&done)
+    let ImportedUsers { created, changed, unchanged } = done;
+    out.object(&views::Import { schema: views::Schema::default(), created, changed, unchanged })
 }
 
 /// `rollcall server token`
