@@ -11,18 +11,13 @@ use super::{
 };
 use crate::{
     api::User,
-    card::link::Link,
     config::Settings,
     failure::Failure,
     terminal::{
-        administration::{
-            self, Target, TokenOperation,
-            card::visit,
-            status::{self, ServerStatus},
-        },
+        administration::{Target, TokenOperation, status::ServerStatus, token_change::TokenChangeRun},
         enrollment::EnrollError,
     },
-    token::{open::Visit, record::Layout},
+    token::record::Layout,
 };
 
 /// What was typed.
@@ -35,27 +30,20 @@ struct ChangeRequest {
 /// Runs the command; `info` and `verify` are no changes.
 pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
     let Some(ChangeRequest { operation, user, dry_run }) = ChangeRequest::of(command)? else { return Ok(0) };
-    let terminal = terminal_context(settings);
-    let credentials = terminal.credentials(Timestamp::now())?;
-    administration::check_role(credentials.certificate.class(), &operation)?;
-    let find = visit(&terminal, &credentials, &reader, |link, visit| Target::find(link, visit, &operation));
-    let (target, _) = find?;
-    let (result, state, told) = if dry_run {
-        let result = if target.is_done(&operation) { TokenChanged::Unchanged } else { TokenChanged::Planned };
+    let change = TokenChangeRun::open(terminal_context(settings), reader.clone(), operation)?;
+    let operation = change.operation();
+    let target = change.find()?;
+    let (result, state, server) = if dry_run {
+        let result = if target.is_done(operation) { TokenChanged::Unchanged } else { TokenChanged::Planned };
         (result, target.state, Ok(None))
     } else {
         // No card is held up while somebody thinks.
-        ask(&operation, &target, settings, out)?;
-        let change =
-            |link: &mut dyn Link, visit: &mut Visit<'_>| administration::change(link, visit, &target, &operation);
-        let (done, _) = visit(&terminal, &credentials, &reader, change)?;
-        let result = if done { TokenChanged::Done } else { TokenChanged::Unchanged };
-        // The card is changed in any case: what came of it is printed before a failure of the server is told.
-        let server = terminal.server.as_ref();
-        let told = target.token_id.map_or(Ok(None), |id| status::report(&operation, id, server));
-        (result, operation.target(target.state), told)
+        ask(operation, &target, settings, out)?;
+        let done = change.carry_out(&target)?;
+        (if done.changed { TokenChanged::Done } else { TokenChanged::Unchanged }, done.state, done.server)
     };
-    let (registration, failure) = match told {
+    // The card is changed in any case: what came of it is printed before a failure of the server.
+    let (registration, failure) = match server {
         Ok(registration) => (registration, None),
         Err(failure) => (None, Some(failure)),
     };
@@ -64,13 +52,13 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
         at: Timestamp::now().into(),
         reader,
         token_id: target.token_id,
-        action: action(&operation),
+        action: action(operation),
         result,
         state: state.into(),
         server: registration.map(registered),
         user,
     })?;
-    if operation == TokenOperation::Unblock && registration.is_some_and(ServerStatus::is_refused) {
+    if *operation == TokenOperation::Unblock && registration.is_some_and(ServerStatus::is_refused) {
         out.warning("the server goes on refusing this token", Some("see why: rollcall server token show ID"));
     }
     failure.map_or(Ok(0), Err)

@@ -12,6 +12,7 @@ pub mod rotation_run;
 pub mod sets;
 pub mod status;
 pub mod terminals;
+pub mod token_change;
 
 use crate::channel::CommandName;
 use uuid::Uuid;
