@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use super::{
     args::ApduArgs,
     context::terminal_context,
-    enroll::one_reader,
     printer::Printer,
     views::{Exchanged, Ms, Schema, Tlv},
 };
@@ -22,11 +21,10 @@ use crate::{
     },
     config::{OutputFormat as Shape, Settings},
     failure::{ExitClass, Failure},
-    reader::pcsc::Card,
     terminal::{
-        apdu_run::{ApduExchange, ApduRun, open_channel, unreadable},
+        apdu_run::{ApduExchange, unreadable, with_card},
         context::credentials,
-        tap::failure::link as link_failure,
+        readers::one_reader,
     },
 };
 
@@ -37,26 +35,24 @@ const SCRIPT_MAX: u64 = 1024 * 1024;
 pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     // Everything is read before the card is touched.
     let steps = steps(args)?;
-    let reader = one_reader(settings)?;
+    let reader = one_reader(&settings.readers)?;
     let terminal = terminal_context(settings);
     let credentials = if args.secure { Some(credentials(terminal.pki.load_terminal(Timestamp::now())?)) } else { None };
-    let mut card = Card::connect(&reader, terminal.card_limits()).map_err(|e| link_failure(&e, 0))?;
-    let mut transaction = card.begin().map_err(|e| link_failure(&e, 0))?;
-    let session = credentials.map(|credentials| open_channel(&mut transaction, &credentials)).transpose()?;
-    out.begin::<Exchanged>()?;
-    let mut run = ApduRun::new(&mut transaction, session);
-    for (line, step) in steps {
-        let done = run.carry_out(&step).map_err(|error| error.to_failure(line, run.number()))?;
-        let Some(object) = done.map(|exchange| object(&reader, &exchange)) else { continue };
-        out.item(&object)?;
-        if out.format() == Shape::Text {
-            out.document(objects(&object).as_bytes())?;
+    with_card(&terminal, &reader, credentials.as_ref(), |run| {
+        out.begin::<Exchanged>()?;
+        for (line, step) in steps {
+            let done = run.carry_out(&step).map_err(|error| error.to_failure(line, run.number()))?;
+            let Some(object) = done.map(|exchange| object(&reader, &exchange)) else { continue };
+            out.item(&object)?;
+            if out.format() == Shape::Text {
+                out.document(objects(&object).as_bytes())?;
+            }
+            if object.as_expected == Some(false) {
+                return Ok(1);
+            }
         }
-        if object.as_expected == Some(false) {
-            return Ok(1);
-        }
-    }
-    Ok(0)
+        Ok(0)
+    })
 }
 
 /// The data objects of an answer, for people.

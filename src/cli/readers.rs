@@ -1,6 +1,5 @@
 //! `rollcall readers`: what is plugged in, what lies there, and what it says about itself.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
@@ -13,7 +12,7 @@ use super::printer::Printer;
 use super::sanitize;
 use super::views::{self, AtrField, ReaderView, Schema};
 use crate::config::{OutputFormat, Settings};
-use crate::failure::{ExitClass, Failure};
+use crate::failure::Failure;
 use crate::reader::atr::fields::{Field, fields};
 use crate::reader::atr::names;
 use crate::reader::monitor::ReaderEvent;
@@ -21,6 +20,7 @@ use crate::reader::pcsc::list;
 use crate::reader::{ReaderState, Slot, atr};
 use crate::terminal::event_loop::{EventLoop, Handler, Message, Wait};
 use crate::terminal::presence::{self, EventKind};
+use crate::terminal::readers::{ReaderChange, ReadersWatch, no_reader};
 use crate::terminal::survey::{SelectAnswer, survey};
 
 /// Lists the readers, or with `--watch` tells what happens to them.
@@ -32,7 +32,7 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     let all = list()?;
     if all.is_empty() {
         out.begin::<ReaderView>()?;
-        return Err(none());
+        return Err(no_reader());
     }
     let readers = settings.readers.pick(&all)?;
     let answers = survey(&readers);
@@ -44,12 +44,6 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         out.document(explained(&found).as_bytes())?;
     }
     Ok(0)
-}
-
-/// There is no reader at all.
-pub fn none() -> Failure {
-    Failure::new(ExitClass::No, "reader.none", "no reader is connected")
-        .hint("plug one in; rollcall readers --watch shows whether it is seen")
 }
 
 /// What the list of pcsc-tools calls the cards, where it is installed.
@@ -128,26 +122,29 @@ fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let stopper = events.stopper();
     let interrupt = Interrupt::install(move || stopper.stop())?;
     events.watch_readers()?;
-    let shown = ReadersWatch { settings, known: BTreeMap::new(), seq: 0 };
+    let watch = ReadersWatch::new(&settings.readers);
     out.begin::<ReaderView>()?;
-    events.run(&mut ReadersHandler { shown, out })?;
+    events.run(&mut ReadersPrinter { settings, watch, seq: 0, out })?;
     Ok(interrupt.exit_status().unwrap_or(0))
 }
 
-/// What happens to the readers, as it comes.
-struct ReadersHandler<'a> {
-    shown: ReadersWatch<'a>,
+/// Prints what happens to the readers, as it comes.
+struct ReadersPrinter<'a> {
+    settings: &'a Settings,
+    watch: ReadersWatch<'a>,
+    /// The number of the last event that was printed.
+    seq: u64,
     out: &'a mut Printer,
 }
 
-impl Handler for ReadersHandler<'_> {
+impl Handler for ReadersPrinter<'_> {
     fn wait(&mut self) -> Result<Wait, Failure> {
         Ok(if self.out.is_closed() { Wait::End } else { Wait::Forever })
     }
 
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
         match message {
-            Message::Reader(event) => self.shown.tell(event, self.out).map(|()| ControlFlow::Continue(())),
+            Message::Reader(event) => self.reader_event(event).map(|()| ControlFlow::Continue(())),
             _ => Ok(ControlFlow::Break(())),
         }
     }
@@ -157,83 +154,38 @@ impl Handler for ReadersHandler<'_> {
     }
 }
 
-/// What was told so far: what lies in each reader, and whether another program holds it.
-struct ReadersWatch<'a> {
-    settings: &'a Settings,
-    known: BTreeMap<String, (Slot, bool)>,
-    seq: u64,
-}
-
-impl ReadersWatch<'_> {
-    fn tell(&mut self, event: ReaderEvent, out: &mut Printer) -> Result<(), Failure> {
-        match event {
-            ReaderEvent::ReaderAdded { reader } => self.added(reader, out),
-            ReaderEvent::ReaderRemoved { reader } => self.removed(reader, out),
-            // As it was told with the reader.
-            ReaderEvent::Vacant { .. } => Ok(()),
-            ReaderEvent::CardInserted { reader, atr, .. } => {
-                self.changed(&reader, |(slot, _)| *slot = Slot::Card(atr), out)
+impl ReadersPrinter<'_> {
+    fn reader_event(&mut self, event: ReaderEvent) -> Result<(), Failure> {
+        match self.watch.apply(event) {
+            None => Ok(()),
+            Some(ReaderChange::State { reader, slot, exclusive }) => {
+                self.out.item(&object(&reader, &slot, exclusive, self.settings))
             }
-            ReaderEvent::CardMute { reader, .. } => self.changed(&reader, |(slot, _)| *slot = Slot::Mute, out),
-            ReaderEvent::CardRemoved { reader } => self.changed(&reader, |(slot, _)| *slot = Slot::Empty, out),
-            ReaderEvent::Exclusive { reader, exclusive } => self.changed(&reader, |(_, held)| *held = exclusive, out),
-            ReaderEvent::Available { reader, available } => {
-                let now = if available { Slot::Empty } else { Slot::Unavailable };
-                self.changed(&reader, |(slot, _)| *slot = now, out)
-            }
-            ReaderEvent::ServiceLost => {
-                self.known.clear();
-                self.service(EventKind::ServiceLost, "the PC/SC service went away", out)
-            }
-            ReaderEvent::ServiceBack => self.service(EventKind::ServiceBack, "the PC/SC service is back", out),
+            Some(change) if self.out.format() == OutputFormat::Csv => self.csv(change),
+            Some(ReaderChange::Added(reader)) => self.event(EventKind::ReaderAdded, Some(reader)),
+            Some(ReaderChange::Removed(reader)) => self.event(EventKind::ReaderRemoved, Some(reader)),
+            Some(ReaderChange::ServiceLost) => self.event(EventKind::ServiceLost, None),
+            Some(ReaderChange::ServiceBack) => self.event(EventKind::ServiceBack, None),
         }
-    }
-
-    fn added(&mut self, reader: String, out: &mut Printer) -> Result<(), Failure> {
-        if !self.settings.readers.matches(&reader) {
-            return Ok(());
-        }
-        self.known.insert(reader.clone(), (Slot::Empty, false));
-        if out.format() == OutputFormat::Csv {
-            return out.item(&object(&reader, &Slot::Empty, false, self.settings));
-        }
-        self.happened(EventKind::ReaderAdded, Some(reader), out)
-    }
-
-    fn removed(&mut self, reader: String, out: &mut Printer) -> Result<(), Failure> {
-        if self.known.remove(&reader).is_none() {
-            return Ok(());
-        }
-        if out.format() == OutputFormat::Csv {
-            let mut object = object(&reader, &Slot::Empty, false, self.settings);
-            object.state = views::ReaderStateView::Removed;
-            return out.item(&object);
-        }
-        self.happened(EventKind::ReaderRemoved, Some(reader), out)
-    }
-
-    /// Something else lies in a reader, or it is held by somebody else.
-    fn changed(
-        &mut self,
-        reader: &str,
-        change: impl FnOnce(&mut (Slot, bool)),
-        out: &mut Printer,
-    ) -> Result<(), Failure> {
-        let Some(known) = self.known.get_mut(reader) else { return Ok(()) };
-        change(known);
-        out.item(&object(reader, &known.0, known.1, self.settings))
     }
 
     /// The records of csv are all readers.
-    fn service(&mut self, kind: EventKind, note: &str, out: &mut Printer) -> Result<(), Failure> {
-        if out.format() == OutputFormat::Csv {
-            out.note(note);
-            return Ok(());
+    fn csv(&mut self, change: ReaderChange) -> Result<(), Failure> {
+        let empty = |reader: &str| object(reader, &Slot::Empty, false, self.settings);
+        match change {
+            ReaderChange::Added(reader) => self.out.item(&empty(&reader)),
+            ReaderChange::Removed(reader) => {
+                self.out.item(&ReaderView { state: views::ReaderStateView::Removed, ..empty(&reader) })
+            }
+            ReaderChange::State { reader, slot, exclusive } => {
+                self.out.item(&object(&reader, &slot, exclusive, self.settings))
+            }
+            ReaderChange::ServiceLost => Ok(self.out.note("the PC/SC service went away")),
+            ReaderChange::ServiceBack => Ok(self.out.note("the PC/SC service is back")),
         }
-        self.happened(kind, None, out)
     }
 
-    fn happened(&mut self, event: EventKind, reader: Option<String>, out: &mut Printer) -> Result<(), Failure> {
+    fn event(&mut self, event: EventKind, reader: Option<String>) -> Result<(), Failure> {
         self.seq += 1;
         let event = presence::Event {
             event,
@@ -247,7 +199,7 @@ impl ReadersWatch<'_> {
             reason: None,
             error: None,
         };
-        out.item(&views::EventView::from(event))
+        self.out.item(&views::EventView::from(event))
     }
 }
 
@@ -261,9 +213,9 @@ mod tests {
     use crate::reader::select::{Aliases, Selection};
 
     #[derive(Clone, Default)]
-    struct Paper(Arc<Mutex<Vec<u8>>>);
+    struct Captured(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Paper {
+    impl io::Write for Captured {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -274,15 +226,16 @@ mod tests {
     }
 
     /// What the door's reader goes through, and one that is not meant beside it.
-    fn told(format: OutputFormat) -> String {
+    fn printed(format: OutputFormat) -> String {
         let (door, other) = ("Door 00 00".to_owned(), "Desk 00 00".to_owned());
         let aliases = Aliases::from([("north door".into(), "door".into())]);
         let settings =
             Settings { readers: Selection::new(&["NORTH DOOR".into()], &aliases), aliases, ..Settings::default() };
-        let (stdout, stderr) = (Paper::default(), Paper::default());
+        let (stdout, stderr) = (Captured::default(), Captured::default());
         let look = OutputOptions { format, ..OutputOptions::default() };
         let mut out = Printer::on(look, Box::new(stdout.clone()), Box::new(stderr));
-        let mut scene = ReadersWatch { settings: &settings, known: BTreeMap::new(), seq: 0 };
+        let watch = ReadersWatch::new(&settings.readers);
+        let mut printer = ReadersPrinter { settings: &settings, watch, seq: 0, out: &mut out };
         for event in [
             ReaderEvent::ReaderAdded { reader: door.clone() },
             ReaderEvent::ReaderAdded { reader: other.clone() },
@@ -296,7 +249,7 @@ mod tests {
             ReaderEvent::ServiceLost,
             ReaderEvent::ServiceBack,
         ] {
-            scene.tell(event, &mut out).unwrap();
+            printer.reader_event(event).unwrap();
         }
         let bytes = stdout.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -305,7 +258,7 @@ mod tests {
     #[test]
     fn only_the_readers_that_are_meant_are_told_and_in_order() {
         let objects: Vec<serde_json::Value> =
-            told(OutputFormat::Ndjson).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            printed(OutputFormat::Ndjson).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let brief: Vec<_> = objects.iter().map(|o| o["event"].as_str().or(o["state"].as_str()).unwrap()).collect();
         assert_eq!(
             brief,
@@ -328,7 +281,7 @@ mod tests {
 
     #[test]
     fn records_of_csv_are_all_readers() {
-        let text = told(OutputFormat::Csv);
+        let text = printed(OutputFormat::Csv);
         let states: Vec<_> = text.lines().skip(1).map(|line| line.split(',').nth(2).unwrap()).collect();
         assert_eq!(states, ["empty", "present", "exclusive", "exclusive", "empty", "removed"]);
     }

@@ -5,7 +5,6 @@ use jiff::Timestamp;
 use super::{
     args::{TokenArgs, TokenCommand, TokenVerifyArgs},
     context::{store, tap_terminal, terminal_context},
-    enroll::one_reader,
     issue::require_free,
     outcome::scan_view,
     printer::Printer,
@@ -19,6 +18,7 @@ use crate::{
     terminal::{
         administration::card::{inspect, read_portrait},
         admission::TapOutcome,
+        readers::one_reader,
         tap::Depth,
     },
     token::select::{Selected, TokenMode},
@@ -29,7 +29,7 @@ pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u
     if let TokenCommand::Rotate(args) = &args.command {
         return token_rotate::run(args, settings, out);
     }
-    let reader = one_reader(settings)?;
+    let reader = one_reader(&settings.readers)?;
     match &args.command {
         TokenCommand::Info => info(settings, &reader, out),
         TokenCommand::Verify(args) => verify(args, settings, reader, out),

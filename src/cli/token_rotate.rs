@@ -8,7 +8,6 @@ use super::{
     args::TokenRotateArgs,
     confirm::{confirm, short},
     context::terminal_context,
-    enroll::one_reader,
     interrupt::Interrupt,
     pki::set_rotation_view,
     printer::Printer,
@@ -17,10 +16,13 @@ use super::{
 use crate::{
     config::Settings,
     failure::{ExitClass, Failure},
-    terminal::administration::{
-        RotationTarget,
-        fleet::{FleetEnd, FleetEvent, FleetLimits, FleetObserver, FleetRun},
-        rotation_run::{Move, RotationGoal, RotationRun},
+    terminal::{
+        administration::{
+            RotationTarget,
+            fleet::{FleetEnd, FleetEvent, FleetLimits, FleetObserver, FleetRun},
+            rotation_run::{Move, RotationGoal, RotationRun},
+        },
+        readers::one_reader,
     },
 };
 
@@ -35,7 +37,7 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
     if args.all {
         return fleet(args, &mut rotation, settings, out);
     }
-    let reader = one_reader(settings)?;
+    let reader = one_reader(&settings.readers)?;
     let found = rotation.find(&reader)?;
     if let (RotationTarget::Old(id), false) = (found, args.dry_run) {
         confirm(settings, out, &format!("this moves the token {id} to {}", words(rotation.goal())), &short(id))?;

@@ -1,6 +1,5 @@
 //! Commands as an operator types them, one after the other, to the card in one reader: plain, or inside a channel.
 
-use crate::channel::CommandName;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -15,11 +14,16 @@ use crate::{
         script::{ScriptError, ScriptStep},
         status::Status,
     },
+    channel::CommandName,
     crypto::random::{SystemRandom, bytes},
     failure::{ExitClass, Failure},
-    terminal::tap::{
-        TapError,
-        failure::{link as link_failure, token as token_failure},
+    reader::pcsc::Card,
+    terminal::{
+        context::TerminalContext,
+        tap::{
+            TapError,
+            failure::{link as link_failure, token as token_failure},
+        },
     },
     token::{
         TokenError,
@@ -86,6 +90,22 @@ impl ApduError {
 pub fn unreadable(place: &str, error: &ScriptError) -> Failure {
     Failure::new(ExitClass::Data, "apdu.syntax", format!("{place}: {error}"))
         .hint("write HEX, HEX=9000 or HEX=9000,61xx; see rollcall apdu --help")
+}
+
+/// Connects to the card in this reader, and runs commands in one transaction; with credentials, inside a channel.
+///
+/// # Errors
+/// When there is no card, no transaction or no channel; otherwise what `work` says.
+pub fn with_card<T>(
+    terminal: &TerminalContext,
+    reader: &str,
+    credentials: Option<&Credentials>,
+    work: impl FnOnce(&mut ApduRun<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link_failure(&e, 0))?;
+    let mut transaction = card.begin().map_err(|e| link_failure(&e, 0))?;
+    let session = credentials.map(|credentials| open_channel(&mut transaction, credentials)).transpose()?;
+    work(&mut ApduRun::new(&mut transaction, session))
 }
 
 /// A channel of the role READ: the card itself refuses whatever would change it.

@@ -12,6 +12,7 @@ pub mod lookups;
 pub mod memory;
 pub mod presence;
 pub mod reader_pool;
+pub mod readers;
 pub mod renewal;
 pub mod scan;
 pub mod server_access;

@@ -10,13 +10,12 @@ use super::{
     confirm::{confirm, short},
     context::terminal_context,
     printer::Printer,
-    readers, views,
+    views,
 };
 use crate::{
     api::User,
     config::Settings,
-    failure::{ExitClass, Failure},
-    reader,
+    failure::Failure,
     terminal::{
         enrollment::{
             Applicant, Ending, EnrollError, EnrollmentReport, EnrollmentStep,
@@ -26,6 +25,7 @@ use crate::{
             sets::{PrivateRequest, SetRequest},
         },
         memory::remember,
+        readers::one_reader,
     },
     token::record::Layout,
 };
@@ -40,7 +40,7 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     Layout::of(&user).map_err(EnrollError::from)?;
     let portrait = args.portrait.as_deref().map(portrait::one).transpose()?;
     let enrollment = EnrollmentContext::open(&terminal_context(settings), private_request(&args.private))?;
-    let reader = one_reader(settings)?;
+    let reader = one_reader(&settings.readers)?;
     let lost = args.replace.map(|named| lost_token(named, &user, &enrollment, settings, out)).transpose()?;
     let mut progress = |step: EnrollmentStep| {
         out.progress(step.words(), step.done() as u64, Some(EnrollmentStep::COUNT as u64));
@@ -115,25 +115,5 @@ fn show_failed(reader: String, token_id: Option<Uuid>, user: Option<User>, failu
         result: None,
         set: None,
         test_keys: false,
-    }
-}
-
-/// The one reader that is meant and has a card.
-pub fn one_reader(settings: &Settings) -> Result<String, Failure> {
-    let there = reader::pcsc::list()?;
-    if there.is_empty() {
-        return Err(readers::none());
-    }
-    let meant = settings.readers.pick(&there)?;
-    let occupied: Vec<_> = meant.into_iter().filter(|r| r.slot.is_occupied()).map(|r| r.name.clone()).collect();
-    match occupied.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint("put a card on a reader")),
-        several => Err(Failure::new(
-            ExitClass::Usage,
-            "reader.ambiguous",
-            format!("{} readers have a card: {}", several.len(), several.join(", ")),
-        )
-        .hint("name one: --reader NAME")),
     }
 }

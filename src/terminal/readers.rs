@@ -1,0 +1,105 @@
+//! The readers that are meant: the one that has a card, and what happens to them while somebody watches.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    failure::{ExitClass, Failure},
+    reader::{Slot, monitor::ReaderEvent, pcsc::list, select::Selection},
+};
+
+/// There is no reader at all.
+pub fn no_reader() -> Failure {
+    Failure::new(ExitClass::No, "reader.none", "no reader is connected")
+        .hint("plug one in; rollcall readers --watch shows whether it is seen")
+}
+
+/// The one reader that is meant and has a card.
+///
+/// # Errors
+/// `reader.none`, `scan.nobody` or `reader.ambiguous` when it is not one; otherwise what the service or the selection says.
+pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
+    let there = list()?;
+    if there.is_empty() {
+        return Err(no_reader());
+    }
+    let meant = selection.pick(&there)?;
+    let occupied: Vec<_> = meant.into_iter().filter(|r| r.slot.is_occupied()).map(|r| r.name.clone()).collect();
+    match occupied.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint("put a card on a reader")),
+        several => Err(Failure::new(
+            ExitClass::Usage,
+            "reader.ambiguous",
+            format!("{} readers have a card: {}", several.len(), several.join(", ")),
+        )
+        .hint("name one: --reader NAME")),
+    }
+}
+
+/// What changed at the readers that are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReaderChange {
+    /// This one was plugged in.
+    Added(String),
+    /// This one was unplugged.
+    Removed(String),
+    /// Something else lies in a reader, or another program holds it.
+    State {
+        /// Which.
+        reader: String,
+        /// What lies in it.
+        slot: Slot,
+        /// Whether another program holds it for itself.
+        exclusive: bool,
+    },
+    /// The PC/SC service went away.
+    ServiceLost,
+    /// The PC/SC service came back.
+    ServiceBack,
+}
+
+/// What is known of the readers that are meant: what lies in each, and whether another program holds it.
+pub struct ReadersWatch<'a> {
+    selection: &'a Selection,
+    known: BTreeMap<String, (Slot, bool)>,
+}
+
+impl<'a> ReadersWatch<'a> {
+    /// No reader is known yet.
+    pub const fn new(selection: &'a Selection) -> Self {
+        Self { selection, known: BTreeMap::new() }
+    }
+
+    /// Applies what the monitor saw. Nothing comes back of a reader that is not meant.
+    pub fn apply(&mut self, event: ReaderEvent) -> Option<ReaderChange> {
+        match event {
+            ReaderEvent::ReaderAdded { reader } => self.selection.matches(&reader).then(|| {
+                self.known.insert(reader.clone(), (Slot::Empty, false));
+                ReaderChange::Added(reader)
+            }),
+            ReaderEvent::ReaderRemoved { reader } => self.known.remove(&reader).map(|_| ReaderChange::Removed(reader)),
+            // It came with the reader.
+            ReaderEvent::Vacant { .. } => None,
+            ReaderEvent::CardInserted { reader, atr, .. } => self.changed(reader, |(slot, _)| *slot = Slot::Card(atr)),
+            ReaderEvent::CardMute { reader, .. } => self.changed(reader, |(slot, _)| *slot = Slot::Mute),
+            ReaderEvent::CardRemoved { reader } => self.changed(reader, |(slot, _)| *slot = Slot::Empty),
+            ReaderEvent::Exclusive { reader, exclusive } => self.changed(reader, |(_, held)| *held = exclusive),
+            ReaderEvent::Available { reader, available } => {
+                let now = if available { Slot::Empty } else { Slot::Unavailable };
+                self.changed(reader, |(slot, _)| *slot = now)
+            }
+            ReaderEvent::ServiceLost => {
+                self.known.clear();
+                Some(ReaderChange::ServiceLost)
+            }
+            ReaderEvent::ServiceBack => Some(ReaderChange::ServiceBack),
+        }
+    }
+
+    fn changed(&mut self, reader: String, change: impl FnOnce(&mut (Slot, bool))) -> Option<ReaderChange> {
+        let known = self.known.get_mut(&reader)?;
+        change(known);
+        let (slot, exclusive) = known.clone();
+        Some(ReaderChange::State { reader, slot, exclusive })
+    }
+}
