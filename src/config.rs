@@ -18,7 +18,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use crate::failure::Failure;
 use crate::pki::pkcs11;
 use crate::reader::select::{Aliases, Selection, alias_of};
-use crate::terminal::presence::{Policy, Presence};
+use crate::terminal::presence::{Policy, PresenceMode};
 
 pub use error::ConfigError;
 pub use server::{ServerSettings, StoreText};
@@ -166,18 +166,18 @@ pub struct Settings {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PresenceRules {
     /// The first that matches holds, in the order of the file.
-    rules: Vec<(Selection, Presence)>,
-    otherwise: Presence,
+    rules: Vec<(Selection, PresenceMode)>,
+    otherwise: PresenceMode,
 }
 
 impl PresenceRules {
     /// The same at every reader.
-    pub const fn everywhere(presence: Presence) -> Self {
+    pub const fn everywhere(presence: PresenceMode) -> Self {
         Self { rules: Vec::new(), otherwise: presence }
     }
 
     /// Who counts as present at this reader.
-    pub fn at(&self, reader: &str) -> Presence {
+    pub fn at(&self, reader: &str) -> PresenceMode {
         let rule = self.rules.iter().find(|(readers, _)| readers.matches(reader));
         rule.map_or(self.otherwise, |(_, presence)| *presence)
     }
@@ -227,7 +227,7 @@ impl Settings {
 
     /// With what an option of the command says about presence, at every reader.
     #[must_use]
-    pub fn with_presence(mut self, typed: Option<Presence>) -> Self {
+    pub fn with_presence(mut self, typed: Option<PresenceMode>) -> Self {
         self.presence = typed.map_or(self.presence, PresenceRules::everywhere);
         self
     }
@@ -283,7 +283,7 @@ impl Settings {
 }
 
 impl Policy for Settings {
-    fn presence(&self, reader: &str) -> Presence {
+    fn presence(&self, reader: &str) -> PresenceMode {
         self.presence.at(reader)
     }
 

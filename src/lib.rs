@@ -26,7 +26,7 @@
 //! # The way of one tap
 //!
 //! [`reader::monitor`] reports a card → [`terminal::reader_pool`] orders the [`terminal::tap::worker`] of that reader to
-//! tap → [`terminal::tap::terminal`] connects and begins a transaction → [`token::open`] runs SELECT, the handshake of [`channel::scp11`] and INTERNAL AUTHENTICATE, and checks
+//! tap → [`terminal::tap::tap_terminal`] connects and begins a transaction → [`token::open`] runs SELECT, the handshake of [`channel::scp11`] and INTERNAL AUTHENTICATE, and checks
 //! the [`proof`] → the transaction ends → [`terminal::admission`] decides by what the store and the server know →
 //! [`terminal::presence`] changes the list → the printer shows the events.
 //!

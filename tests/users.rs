@@ -14,7 +14,7 @@ use std::process::{Command, Output, Stdio};
 
 use jiff::Timestamp;
 use rollcall::api::User;
-use rollcall::terminal::presence::{Holder, Input, Presence, Source, Tap, TerminalStore};
+use rollcall::terminal::presence::{Holder, Input, PresenceMode, Source, Tap, TerminalStore};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -34,7 +34,7 @@ fn home() -> TempDir {
         let holder = Holder { token_id: token_id.parse().unwrap(), user, source: Source::Card, authenticated: true };
         let tap = Input::Tap(Tap { reader: format!("Door {n}"), insertion: n.into(), holder });
         let at: Timestamp = "2026-11-22T15:04:05.123Z".parse().unwrap();
-        store.apply(&tap, at + std::time::Duration::from_secs(n * 60), &Presence::Toggle).unwrap();
+        store.apply(&tap, at + std::time::Duration::from_secs(n * 60), &PresenceMode::Toggle).unwrap();
     }
     home
 }

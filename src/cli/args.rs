@@ -16,7 +16,7 @@ use crate::config::{Global, UserSource, new_file};
 use crate::crypto::x509::ServerName;
 use crate::emulator::{CardTiming, Uid};
 use crate::pki::SetId;
-use crate::terminal::presence::{Presence, duration};
+use crate::terminal::presence::{PresenceMode, duration};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -155,7 +155,7 @@ pub struct ScanArgs {
 pub struct WatchArgs {
     /// Who counts as present, at every reader: field, toggle, until:DURATION [default: as configured, or field]
     #[arg(long, value_name = "MODE", env = "ROLLCALL_PRESENCE", hide_env_values = true)]
-    pub presence: Option<Presence>,
+    pub presence: Option<PresenceMode>,
     /// Run this for each event, with the object on its stdin: the text of one `sh -c`
     #[arg(long, value_name = "COMMAND", env = "ROLLCALL_ON_EVENT", hide_env_values = true, value_parser = nonempty)]
     pub on_event: Option<String>,

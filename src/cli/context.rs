@@ -17,7 +17,7 @@ use crate::{
         reader_pool::PoolPolicy,
         renewal::ends_soon,
         server_access::ServerAccess,
-        tap::{Depth, terminal::TapTerminal},
+        tap::{Depth, tap_terminal::TapTerminal},
     },
 };
 

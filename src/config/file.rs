@@ -15,7 +15,7 @@ use super::error::ConfigError;
 use super::{Colour, OutputFormat, UserSource, server};
 use crate::pki::pkcs11;
 use crate::reader::select::Aliases;
-use crate::terminal::presence::Presence;
+use crate::terminal::presence::PresenceMode;
 
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;
@@ -45,8 +45,8 @@ pub struct File {
     pub readers: Vec<String>,
     pub aliases: Aliases,
     /// In the order of the file.
-    pub presence: Vec<(String, Presence)>,
-    pub presence_default: Option<Presence>,
+    pub presence: Vec<(String, PresenceMode)>,
+    pub presence_default: Option<PresenceMode>,
     pub stale_after: Option<Duration>,
     pub heartbeat: Option<Duration>,
     pub exchange: Option<Duration>,
@@ -106,7 +106,7 @@ impl File {
             "presence" => {
                 for rule in entry.entries()? {
                     match rule.key.get_ref().as_ref() {
-                        "default" => self.presence_default = Some(rule.parsed::<Presence>()?),
+                        "default" => self.presence_default = Some(rule.parsed::<PresenceMode>()?),
                         reader => self.presence.push((reader.to_owned(), rule.parsed()?)),
                     }
                 }

@@ -59,9 +59,9 @@ tap = "10s"
     assert!(!settings.readers.matches("ACS SAM 01"));
     assert_eq!(settings.alias("ACS PICC 00"), Some("north door"));
     // Both rules match the first: the order of the file decides.
-    assert_eq!(settings.presence.at("ACS PICC 00"), Presence::Field);
-    assert_eq!(settings.presence.at("ACS SAM 01"), Presence::Until(Duration::from_secs(8 * 3600)));
-    assert_eq!(settings.presence.at("Omnikey"), Presence::Toggle);
+    assert_eq!(settings.presence.at("ACS PICC 00"), PresenceMode::Field);
+    assert_eq!(settings.presence.at("ACS SAM 01"), PresenceMode::Until(Duration::from_secs(8 * 3600)));
+    assert_eq!(settings.presence.at("Omnikey"), PresenceMode::Toggle);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn without_a_file_the_defaults_of_the_contract_hold() {
     let seconds = Duration::from_secs;
     assert_eq!(settings.limits, Limits { exchange: seconds(5), tap: seconds(15), hook: seconds(10) });
     assert!(settings.readers.matches("anything"));
-    assert_eq!(settings.presence.at("anything"), Presence::Field);
+    assert_eq!(settings.presence.at("anything"), PresenceMode::Field);
 }
 
 #[test]

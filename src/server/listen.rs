@@ -35,7 +35,7 @@ pub async fn serve(
     state: Arc<AppState>,
     stop: impl Future<Output = ()>,
 ) {
-    let house = House {
+    let house = ConnectionServer {
         router: router::router(Arc::clone(&state), options.patience),
         acceptor,
         seats: Arc::new(Semaphore::new(options.connections)),
@@ -72,14 +72,14 @@ pub async fn serve(
 }
 
 #[derive(Clone)]
-struct House {
+struct ConnectionServer {
     router: Router,
     acceptor: Acceptor,
     seats: Arc<Semaphore>,
     patience: Duration,
 }
 
-impl House {
+impl ConnectionServer {
     /// One connection, from its handshake to its end.
     async fn welcome(&self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
         // Without this, the two halves of an answer wait for each other's acknowledgement.

@@ -27,7 +27,7 @@ use crate::{
     },
     token::{
         TokenError,
-        open::{Credentials, NoMemory, Visit, identify},
+        open::{AuthenticationContext, Credentials, NoMemory, identify},
         session::Session,
     },
 };
@@ -111,7 +111,7 @@ pub fn with_card<T>(
 /// A channel of the role READ: the card itself refuses whatever would change it.
 pub fn open_channel(link: &mut dyn Link, credentials: &Credentials) -> Result<Session, Failure> {
     let mut random = SystemRandom;
-    let mut visit = Visit {
+    let mut context = AuthenticationContext {
         credentials,
         memory: &NoMemory,
         nonce: bytes(&mut random).map_err(|e| token_failure(&TokenError::from(e), 0))?,
@@ -122,7 +122,7 @@ pub fn open_channel(link: &mut dyn Link, credentials: &Credentials) -> Result<Se
     };
     let selected = identify(link, ApduFormat::Short).map_err(|e| token_failure(&e, 0))?;
     let selected = selected.ok_or_else(|| TapError::Foreign.to_failure(1))?;
-    Ok(visit.open(link, &selected).map_err(|e| token_failure(&e, 1))?.session)
+    Ok(context.open(link, &selected).map_err(|e| token_failure(&e, 1))?.session)
 }
 
 /// The steps of one run.

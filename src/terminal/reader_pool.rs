@@ -7,10 +7,10 @@ use crate::{
     failure::Failure,
     reader::{Insertion, monitor::ReaderEvent, select::Selection},
     terminal::{
-        presence::{Input, Policy, Presence, Refused},
+        presence::{Input, Policy, PresenceMode, Refused},
         tap::{
             failure::link,
-            terminal::TapTerminal,
+            tap_terminal::TapTerminal,
             worker::{ReaderOrder, ReaderReport, ReaderWorker},
         },
         thread::no_thread,
@@ -94,7 +94,7 @@ impl ReaderPool {
     }
 
     fn start(&self, reader: &str) -> Result<ReaderWorker, Failure> {
-        let heartbeat = self.policy.heartbeat.filter(|_| self.policy.presence.presence(reader) == Presence::Field);
+        let heartbeat = self.policy.heartbeat.filter(|_| self.policy.presence.presence(reader) == PresenceMode::Field);
         let tell = Arc::clone(&self.tell);
         ReaderWorker::start(reader, self.terminal.clone(), heartbeat, move |report| tell(report)).map_err(no_thread)
     }

@@ -24,7 +24,7 @@ use crate::{
         lookups::{LookupService, ServerEvent},
         presence::{Input, store::TerminalStore},
         reader_pool::{PoolPolicy, ReaderPool},
-        tap::{Depth, Tapped, terminal::TapTerminal, worker::ReaderReport},
+        tap::{Depth, Tapped, tap_terminal::TapTerminal, worker::ReaderReport},
         thread::no_thread,
     },
 };

@@ -15,14 +15,14 @@ use crate::{
         hooks::{HookReport, Hooks, Job},
         lookups::{LookupOutcome, LookupQuery, LookupService, ServerEvent},
         presence::{
-            Event, Input, Presence,
+            Event, Input, PresenceMode,
             store::{TerminalStore, Wakeup, WatchLock},
         },
         reader_pool::{PoolPolicy, ReaderPool},
         renewal::{Renewal, RenewalEffect},
         tap::{
             Depth, TapError,
-            terminal::{Keys, TapTerminal},
+            tap_terminal::{Keys, TapTerminal},
             worker::ReaderReport,
         },
         thread::no_thread,
@@ -307,7 +307,7 @@ impl WatchRun<'_> {
         let server = answered.map(|answered| (answered, &self.config.rules));
         let outcome = TapOutcome::of(&mut self.store, at, reader.clone(), insertion, *tapped, server)?;
         self.observer.event(WatchEvent::Tap(&outcome))?;
-        let stays = self.config.context.policy.presence(&reader) == Presence::Field;
+        let stays = self.config.context.policy.presence(&reader) == PresenceMode::Field;
         match outcome.input() {
             Some(input) if lies_there => {
                 self.applied.insert(reader, insertion);

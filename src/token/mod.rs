@@ -6,12 +6,12 @@
 
 pub mod commands;
 pub mod constants;
+pub mod credentials;
 pub mod open;
 pub mod record;
 pub mod select;
 pub mod session;
 pub mod trace_points;
-pub mod visit;
 
 use crate::channel::CommandName;
 use crate::{

@@ -37,7 +37,7 @@ use crate::{
     proof::{Expected, Proof, VerifiedProof},
 };
 
-pub use super::visit::{Credentials, NoMemory, RememberedItem, TokenMemory, Visit};
+pub use super::credentials::{AuthenticationContext, Credentials, NoMemory, RememberedItem, TokenMemory};
 
 /// A token that has proved who it is: the handshake and the signature both hold.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub struct Channel {
     pub binding: [u8; 32],
 }
 
-impl Visit<'_> {
+impl AuthenticationContext<'_> {
     /// Opens a channel to the selected token under the key that it names. A remembered certificate that leads to a wrong
     /// receipt is forgotten, and read anew once: the token may have changed its key.
     pub fn open(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Channel, TokenError> {

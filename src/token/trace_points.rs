@@ -21,18 +21,18 @@ use crate::{
     proof::{self, ProofError, VerifiedProof},
 };
 
-use super::visit::{Credentials, RememberedItem, Visit};
+use super::credentials::{AuthenticationContext, Credentials, RememberedItem};
 
 /// Notes what a terminal comes with, all of it public.
-pub fn record_visit(link: &mut dyn Link, visit: &Visit<'_>, identify_only: bool) {
+pub fn record_visit(link: &mut dyn Link, context: &AuthenticationContext<'_>, identify_only: bool) {
     link.note(&|| {
         TraceRecord::Visit(Box::new(RecordedVisit {
             identify_only,
-            extended: visit.format == crate::card::apdu::ApduFormat::Extended,
-            now: visit.now,
-            nonce: hex::encode(visit.nonce),
-            authority: authority(visit.credentials),
-            previous: visit.credentials.previous.as_deref().map(authority),
+            extended: context.format == crate::card::apdu::ApduFormat::Extended,
+            now: context.now,
+            nonce: hex::encode(context.nonce),
+            authority: authority(context.credentials),
+            previous: context.credentials.previous.as_deref().map(authority),
         }))
     });
 }

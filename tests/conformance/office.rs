@@ -11,8 +11,8 @@ use rollcall::{
         random::SystemRandom,
         x509::{Certificate, CertificateProfile, TerminalRole},
     },
-    terminal::tap::{Depth, Seen, Tapped, visit},
-    token::open::{Credentials, RememberedItem, TokenMemory, Visit},
+    terminal::tap::{Depth, Seen, Tapped, tap_card},
+    token::open::{AuthenticationContext, Credentials, RememberedItem, TokenMemory},
 };
 
 use crate::{
@@ -40,7 +40,7 @@ pub fn credentials(desk: &Desk) -> Credentials {
 
 /// One tap of whatever answers behind the link.
 pub fn tap(credentials: &Credentials, memory: &Notebook, link: &mut dyn Link) -> Tapped {
-    let mut context = Visit {
+    let mut context = AuthenticationContext {
         credentials,
         memory,
         nonce: [7; 32],
@@ -49,7 +49,7 @@ pub fn tap(credentials: &Credentials, memory: &Notebook, link: &mut dyn Link) ->
         random: &mut SystemRandom,
         learned: Vec::new(),
     };
-    visit(link, &mut context, Depth::Authenticate)
+    tap_card(link, &mut context, Depth::Authenticate)
 }
 
 /// The token id that a tap proved.

@@ -15,10 +15,10 @@ use crate::{
         random::SystemRandom,
         x509::{Certificate, CertificateProfile, TerminalRole},
     },
-    terminal::tap::{Depth, Seen, TapError, Tapped, visit},
+    terminal::tap::{Depth, Seen, TapError, Tapped, tap_card},
     token::{
         TokenError,
-        open::{Credentials, NoMemory, RememberedItem, TokenMemory, Visit},
+        open::{AuthenticationContext, Credentials, NoMemory, RememberedItem, TokenMemory},
     },
 };
 
@@ -54,7 +54,7 @@ fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn TokenMemory, change: Chang
         certificate: Certificate::verify(&certificate, rig.ca.public(), &[class]).unwrap(),
         previous: None,
     };
-    let mut context = Visit {
+    let mut context = AuthenticationContext {
         credentials: &credentials,
         memory,
         nonce: [3; 32],
@@ -64,7 +64,7 @@ fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn TokenMemory, change: Chang
         learned: Vec::new(),
     };
     let mut between = Between { rig, change, sent: Vec::new() };
-    let tapped = visit(&mut between, &mut context, depth);
+    let tapped = tap_card(&mut between, &mut context, depth);
     (tapped, between.sent.iter().map(|apdu| apdu[1]).collect())
 }
 

@@ -17,7 +17,7 @@ use crate::{
     },
     token::{
         TokenError,
-        open::{Credentials, NoMemory, RememberedItem, Visit, identify},
+        open::{AuthenticationContext, Credentials, NoMemory, RememberedItem, identify},
         select::Selected,
         session::Session,
     },
@@ -27,14 +27,14 @@ use crate::{
 pub type VisitResult<T> = (T, Vec<(RememberedItem, Option<Vec<u8>>)>);
 
 /// Connects to the card in this reader, and does the work in one transaction, with all that a channel takes.
-pub fn visit<T>(
+pub fn in_transaction<T>(
     terminal: &TerminalContext,
     credentials: &Credentials,
     reader: &str,
-    work: impl FnOnce(&mut dyn Link, &mut Visit<'_>) -> Result<T, AdministrationError>,
+    work: impl FnOnce(&mut dyn Link, &mut AuthenticationContext<'_>) -> Result<T, AdministrationError>,
 ) -> Result<VisitResult<T>, Failure> {
     let mut random = SystemRandom;
-    let mut visit = Visit {
+    let mut context = AuthenticationContext {
         credentials,
         memory: &NoMemory,
         nonce: bytes(&mut random).map_err(|e| token(&TokenError::from(e), 0))?,
@@ -45,10 +45,10 @@ pub fn visit<T>(
     };
     let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
     let mut metered = Metered::new(card.begin().map_err(|e| link(&e, 0))?);
-    let worked = work(&mut metered, &mut visit);
+    let worked = work(&mut metered, &mut context);
     let exchanges = metered.exchanges;
     let done = worked.map_err(|e| e.to_failure(exchanges))?;
-    Ok((done, visit.learned))
+    Ok((done, context.learned))
 }
 
 /// The answer to reset of the card in this reader, and what it says of itself: nothing of it is proved, and no key of ours

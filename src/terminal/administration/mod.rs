@@ -25,7 +25,7 @@ use crate::{
     token::{
         TokenError, commands,
         constants::{TAG_DETAILS, TAG_RECORD},
-        open::{Visit, identify},
+        open::{AuthenticationContext, identify},
         record::Layout,
         select::{LifeCycle, Selected, TokenMode},
         session::Session,
@@ -103,11 +103,11 @@ impl Target {
     /// of a token in open mode.
     pub fn find(
         link: &mut dyn Link,
-        visit: &mut Visit<'_>,
+        context: &mut AuthenticationContext<'_>,
         change: &TokenOperation,
     ) -> Result<Self, AdministrationError> {
-        let selected = identify(link, visit.format)?.ok_or(AdministrationError::Foreign)?;
-        if is_private(&selected) { Ok(open(link, visit, &selected)?.0) } else { Self::of(&selected, change) }
+        let selected = identify(link, context.format)?.ok_or(AdministrationError::Foreign)?;
+        if is_private(&selected) { Ok(open(link, context, &selected)?.0) } else { Self::of(&selected, change) }
     }
 
     fn of(selected: &Selected, change: &TokenOperation) -> Result<Self, AdministrationError> {
@@ -143,13 +143,13 @@ fn check_role_of(class: CertificateProfile, needed: TerminalRole) -> Result<(), 
 /// Does it to the token that was confirmed, and to no other. True when there was something to do.
 pub fn change(
     link: &mut dyn Link,
-    visit: &mut Visit<'_>,
+    context: &mut AuthenticationContext<'_>,
     confirmed: &Target,
     change: &TokenOperation,
 ) -> Result<bool, AdministrationError> {
-    let held = visit.credentials.certificate.class();
+    let held = context.credentials.certificate.class();
     check_role(held, change)?;
-    let selected = identify(link, visit.format)?.ok_or(AdministrationError::OtherCard)?;
+    let selected = identify(link, context.format)?.ok_or(AdministrationError::OtherCard)?;
     if !is_private(&selected) {
         let found = Target::of(&selected, change)?;
         // Where there was nothing to do nobody was asked: so the state counts, too.
@@ -163,7 +163,7 @@ pub fn change(
             return Err(TokenError::NotIssued(LifeCycle::Blocked).into());
         }
     }
-    let (proved, mut session) = open(link, visit, &selected)?;
+    let (proved, mut session) = open(link, context, &selected)?;
     if proved != *confirmed {
         let told = !is_private(&selected);
         return Err(if told { TokenError::IdentityMismatch.into() } else { AdministrationError::OtherCard });
@@ -189,14 +189,14 @@ const fn is_private(selected: &Selected) -> bool {
 /// by the receipt.
 fn open(
     link: &mut dyn Link,
-    visit: &mut Visit<'_>,
+    context: &mut AuthenticationContext<'_>,
     selected: &Selected,
 ) -> Result<(Target, Session), AdministrationError> {
-    let (token_id, mut channel) = visit.open_own(link, selected)?;
+    let (token_id, mut channel) = context.open_own(link, selected)?;
     let state = match channel.session.heartbeat(link) {
         Err(refusal @ TokenError::Refused { status: Status::CONDITIONS, .. }) if is_private(selected) => {
             // It does not show in SELECT that it is blocked, and then this is for an administrator.
-            return Err(match visit.blocked_or_outdated(link, selected, &mut channel.session, refusal) {
+            return Err(match context.blocked_or_outdated(link, selected, &mut channel.session, refusal) {
                 TokenError::Refused { .. } => TokenError::NotIssued(LifeCycle::Blocked),
                 other => other,
             }

@@ -18,7 +18,7 @@ use crate::{
     token::{
         TokenError, commands,
         constants::{KEY_CA, KVN_CA, KVN_OWN, TAG_IDENTITY},
-        open::{Visit, identify},
+        open::{AuthenticationContext, identify},
         select::{LifeCycle, Selected, TokenMode},
         session::Session,
     },
@@ -34,22 +34,25 @@ pub trait RotationAuthority {
 }
 
 /// Looks at the card, and says under which CA it is. One SELECT tells that of an open token; a private one is opened.
-pub fn find(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<RotationTarget, AdministrationError> {
-    Ok(meet(link, visit)?.0)
+pub fn find(
+    link: &mut dyn Link,
+    context: &mut AuthenticationContext<'_>,
+) -> Result<RotationTarget, AdministrationError> {
+    Ok(meet(link, context)?.0)
 }
 
 /// How a token was met: a private one is open by now, under its own key.
 type Met = (RotationTarget, Selected, Option<Session>);
 
-fn meet(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Met, AdministrationError> {
-    let previous = visit.credentials.previous.as_deref().ok_or(AdministrationError::NoRotation)?.ca;
-    check_role_of(visit.credentials.certificate.class(), TerminalRole::Admin)?;
-    let selected = identify(link, visit.format)?.ok_or(AdministrationError::Foreign)?;
+fn meet(link: &mut dyn Link, context: &mut AuthenticationContext<'_>) -> Result<Met, AdministrationError> {
+    let previous = context.credentials.previous.as_deref().ok_or(AdministrationError::NoRotation)?.ca;
+    check_role_of(context.credentials.certificate.class(), TerminalRole::Admin)?;
+    let selected = identify(link, context.format)?.ok_or(AdministrationError::Foreign)?;
     if selected.state != LifeCycle::Issued {
         return Err(TokenError::NotIssued(selected.state).into());
     }
     let is = |ca: &Point| ca.key_identifier()[..8] == selected.ca_prefix;
-    let found = match (is(&visit.credentials.ca), is(&previous)) {
+    let found = match (is(&context.credentials.ca), is(&previous)) {
         (true, _) => RotationTarget::Moved,
         (false, true) => RotationTarget::Old,
         (false, false) => return Err(TokenError::OtherAuthority.into()),
@@ -57,7 +60,7 @@ fn meet(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Met, Administratio
     match selected.privacy {
         Some(TokenMode::Open(id)) => Ok((found(id), selected, None)),
         Some(TokenMode::Private(_)) => {
-            let (id, channel) = visit.open_own(link, &selected)?;
+            let (id, channel) = context.open_own(link, &selected)?;
             Ok((found(id), selected, Some(channel.session)))
         }
         None => Err(TokenError::NotIssued(selected.state).into()),
@@ -68,11 +71,11 @@ fn meet(link: &mut dyn Link, visit: &mut Visit<'_>) -> Result<Met, Administratio
 /// something to do.
 pub fn rotate(
     link: &mut dyn Link,
-    visit: &mut Visit<'_>,
+    context: &mut AuthenticationContext<'_>,
     meant: Option<Uuid>,
     authority: &mut dyn RotationAuthority,
 ) -> Result<(Uuid, bool), AdministrationError> {
-    let (found, selected, opened) = meet(link, visit)?;
+    let (found, selected, opened) = meet(link, context)?;
     let id = found.id();
     if meant.is_some_and(|meant| meant != id) {
         return Err(AdministrationError::OtherCard);
@@ -82,29 +85,29 @@ pub fn rotate(
         let session = if let Some(session) = opened {
             session
         } else {
-            let (token, session) = visit.prove(link, &selected)?.read(link)?;
+            let (token, session) = context.prove(link, &selected)?.read(link)?;
             if token.token_id != id {
                 return Err(AdministrationError::OtherCard);
             }
             session
         };
-        move_over(link, visit, (&selected, session), id, authority)?;
+        move_over(link, context, (&selected, session), id, authority)?;
     }
-    let selected = identify(link, visit.format)?.ok_or(AdministrationError::OtherCard)?;
+    let selected = identify(link, context.format)?.ok_or(AdministrationError::OtherCard)?;
     // A private token that is blocked does not show it, and proves nothing: it opens under its own key.
     let proved =
-        if is_private { visit.open_own(link, &selected)?.0 } else { visit.authenticate(link, &selected)?.token_id };
+        if is_private { context.open_own(link, &selected)?.0 } else { context.authenticate(link, &selected)?.token_id };
     if proved == id { Ok((id, matches!(found, RotationTarget::Old(_)))) } else { Err(AdministrationError::OtherCard) }
 }
 
 fn move_over(
     link: &mut dyn Link,
-    visit: &Visit<'_>,
+    context: &AuthenticationContext<'_>,
     (selected, mut session): (&Selected, Session),
     id: Uuid,
     authority: &mut dyn RotationAuthority,
 ) -> Result<(), AdministrationError> {
-    let (new, old) = (visit.credentials.ca, visit.credentials.previous.as_ref().map(|previous| previous.ca));
+    let (new, old) = (context.credentials.ca, context.credentials.previous.as_ref().map(|previous| previous.ca));
     let keys = ca_keys(link, &mut session)?;
     let kvn_of = |ca: &Point| keys.iter().find(|(name, _)| *name == ca.key_identifier()).map(|(_, kvn)| *kvn);
     let old_kvn = old.as_ref().and_then(kvn_of).ok_or(TokenError::OtherAuthority)?;
@@ -114,7 +117,7 @@ fn move_over(
     };
     // Said again, it changes nothing; a card that was lifted before it does not find the key by its name.
     session.tell(link, CommandName::StoreData, &commands::store_ca_identifier(new_kvn, &new.key_identifier()))?;
-    certificates(link, visit, &mut session, id, authority)?;
+    certificates(link, context, &mut session, id, authority)?;
     if let Some(TokenMode::Private(announced)) = selected.privacy {
         let set = authority.follower(announced)?;
         if set.id != announced {
@@ -157,16 +160,16 @@ fn ca_keys(link: &mut dyn Link, session: &mut Session) -> Result<Vec<([u8; 20], 
 /// handshake, and that of an open token's identity in its proof; a private one has the certificate of the CA before.
 fn certificates(
     link: &mut dyn Link,
-    visit: &Visit<'_>,
+    context: &AuthenticationContext<'_>,
     session: &mut Session,
     id: Uuid,
     authority: &mut dyn RotationAuthority,
 ) -> Result<(), AdministrationError> {
     let ecka = session.send(link, CommandName::GetCertificate, &commands::ecka_certificate(KVN_OWN))?;
     let identity = session.send(link, CommandName::GetIdentityCertificate, &commands::read_object(TAG_IDENTITY))?;
-    let is_new = |der: &[u8], class| Certificate::verify(der, &visit.credentials.ca, &[class]).is_ok();
+    let is_new = |der: &[u8], class| Certificate::verify(der, &context.credentials.ca, &[class]).is_ok();
     let verified = |der: &[u8], class| -> Result<Point, TokenError> {
-        let certificate = visit.credentials.verify(der, class)?;
+        let certificate = context.credentials.verify(der, class)?;
         if certificate.subject() == id.to_string() {
             Ok(*certificate.point())
         } else {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     RotationTarget,
-    card::visit,
+    card::in_transaction,
     failure::AdministrationError,
     rotate::{RotationAuthority, find, rotate},
     sets::{self, SetKey},
@@ -93,9 +93,9 @@ impl RotationRun {
 
     /// Looks at the card in this reader, which changes nothing on it.
     pub fn find(&self, reader: &str) -> Result<RotationTarget, Failure> {
-        let look = visit(&self.terminal, &self.credentials, reader, |link, visit| match &self.goal {
-            RotationGoal::Ca(_) => find(link, visit),
-            RotationGoal::Set(set) => sets::find(link, visit, *set.from.as_bytes(), &key_of(&set.to)),
+        let look = in_transaction(&self.terminal, &self.credentials, reader, |link, context| match &self.goal {
+            RotationGoal::Ca(_) => find(link, context),
+            RotationGoal::Set(set) => sets::find(link, context, *set.from.as_bytes(), &key_of(&set.to)),
         });
         Ok(look?.0)
     }
@@ -106,7 +106,9 @@ impl RotationRun {
         let ((token_id, was_old), learned) = match &mut self.goal {
             RotationGoal::Ca(_) => {
                 let mut authority = RotationCertifier { ca: &mut self.ca, pki };
-                visit(terminal, credentials, reader, |link, visit| rotate(link, visit, meant, &mut authority))?
+                in_transaction(terminal, credentials, reader, |link, context| {
+                    rotate(link, context, meant, &mut authority)
+                })?
             }
             RotationGoal::Set(set) => {
                 let (from, to) = (*set.from.as_bytes(), key_of(&set.to));
@@ -116,7 +118,9 @@ impl RotationRun {
                     }
                     pki.note_moved(set, id, false).map_err(|error| AdministrationError::NotNoted(error.to_string()))
                 };
-                visit(terminal, credentials, reader, |link, visit| sets::replace(link, visit, (from, &to), &mut begin))?
+                in_transaction(terminal, credentials, reader, |link, context| {
+                    sets::replace(link, context, (from, &to), &mut begin)
+                })?
             }
         };
         remember(&mut self.store, &learned)?;

@@ -14,7 +14,7 @@ use crate::{
     token::{
         TokenError, commands,
         constants::{KEY_ECKA, KVN_SET},
-        open::{Visit, identify},
+        open::{AuthenticationContext, identify},
         select::{Selected, TokenMode},
         session::Session,
     },
@@ -34,37 +34,37 @@ pub struct SetKey {
 /// Opens the card under its own key, and says whether it is of the set before or has been moved. Nothing is changed.
 pub fn find(
     link: &mut dyn Link,
-    visit: &mut Visit<'_>,
+    context: &mut AuthenticationContext<'_>,
     from: [u8; 8],
     to: &SetKey,
 ) -> Result<RotationTarget, AdministrationError> {
-    Ok(meet(link, visit, from, to)?.0)
+    Ok(meet(link, context, from, to)?.0)
 }
 
 /// Gives a token of the set `from` the key of the set `to`. `begin` is told its id before the first step that changes it,
 /// and may refuse. True when there was something to do.
 pub fn replace(
     link: &mut dyn Link,
-    visit: &mut Visit<'_>,
+    context: &mut AuthenticationContext<'_>,
     (from, to): ([u8; 8], &SetKey),
     begin: &mut dyn FnMut(Uuid) -> Result<(), AdministrationError>,
 ) -> Result<(Uuid, bool), AdministrationError> {
-    let (found, selected, mut session) = meet(link, visit, from, to)?;
+    let (found, selected, mut session) = meet(link, context, from, to)?;
     let RotationTarget::Old(id) = found else { return Ok((found.id(), false)) };
     begin(id)?;
     put(link, &mut session, selected.ecka_kvn, to)?;
-    check(link, visit, id, to.id)?;
+    check(link, context, id, to.id)?;
     Ok((id, true))
 }
 
 fn meet(
     link: &mut dyn Link,
-    visit: &mut Visit<'_>,
+    context: &mut AuthenticationContext<'_>,
     from: [u8; 8],
     to: &SetKey,
 ) -> Result<(RotationTarget, Selected, Session), AdministrationError> {
-    check_role_of(visit.credentials.certificate.class(), TerminalRole::Admin)?;
-    let selected = identify(link, visit.format)?.ok_or(AdministrationError::Foreign)?;
+    check_role_of(context.credentials.certificate.class(), TerminalRole::Admin)?;
+    let selected = identify(link, context.format)?.ok_or(AdministrationError::Foreign)?;
     let announced = match selected.privacy {
         Some(TokenMode::Private(announced)) => announced,
         Some(TokenMode::Open(_)) => return Err(AdministrationError::Open),
@@ -73,7 +73,7 @@ fn meet(
     if announced != from && announced != to.id {
         return Err(AdministrationError::OtherSet(hex::encode(announced)));
     }
-    let (id, channel) = visit.open_own(link, &selected)?;
+    let (id, channel) = context.open_own(link, &selected)?;
     let found = if announced == to.id { RotationTarget::Moved(id) } else { RotationTarget::Old(id) };
     Ok((found, selected, channel.session))
 }
@@ -115,12 +115,12 @@ fn holds(link: &mut dyn Link, session: &mut Session, kvn: u8, set: &SetKey) -> R
 /// The token announces its new set, and opens under that set's key and under its own.
 pub(super) fn check(
     link: &mut dyn Link,
-    visit: &mut Visit<'_>,
+    context: &mut AuthenticationContext<'_>,
     id: Uuid,
     set: [u8; 8],
 ) -> Result<(), AdministrationError> {
-    let selected = identify(link, visit.format)?.ok_or(AdministrationError::OtherCard)?;
-    if selected.privacy != Some(TokenMode::Private(set)) || visit.open_own(link, &selected)?.0 != id {
+    let selected = identify(link, context.format)?.ok_or(AdministrationError::OtherCard)?;
+    if selected.privacy != Some(TokenMode::Private(set)) || context.open_own(link, &selected)?.0 != id {
         return Err(AdministrationError::OtherCard);
     }
     Ok(())

@@ -43,14 +43,14 @@ fn writing(user: &User) -> TokenOperation {
 
 fn find(office: &Office, slot: &mut Slot, what: &TokenOperation) -> Result<Target, AdministrationError> {
     slot.token.reset();
-    office.visit(ApduFormat::Short, |visit| Target::find(slot, visit, what))
+    office.with_context(ApduFormat::Short, |context| Target::find(slot, context, what))
 }
 
 /// Finds and changes, as the command does it.
 fn run(office: &Office, slot: &mut Slot, what: &TokenOperation) -> Result<bool, AdministrationError> {
     let target = find(office, slot, what)?;
     slot.token.reset();
-    office.visit(ApduFormat::Short, |visit| change(slot, visit, &target, what))
+    office.with_context(ApduFormat::Short, |context| change(slot, context, &target, what))
 }
 
 /// The user that a scan sees, or why it sees none.
@@ -81,7 +81,7 @@ fn torn(office: &Office, slot: &mut Slot, what: &TokenOperation, n: u32) -> bool
     let target = find(office, slot, what).unwrap();
     slot.token.reset();
     let mut link = Torn { slot, left: n };
-    match office.visit(ApduFormat::Short, |visit| change(&mut link, visit, &target, what)) {
+    match office.with_context(ApduFormat::Short, |context| change(&mut link, context, &target, what)) {
         Ok(done) => done,
         Err(AdministrationError::Token(TokenError::Link(LinkError::CardRemoved))) => false,
         Err(e) => panic!("lifted after {n}: {e}"),
@@ -176,9 +176,9 @@ fn details_that_nothing_points_to_are_emptied() {
     let (office, mut slot) = enrolled(&wordy());
     run(&office, &mut slot, &writing(&ada())).unwrap();
     slot.token.reset();
-    let left = office.visit(ApduFormat::Short, |visit| {
+    let left = office.with_context(ApduFormat::Short, |context| {
         let selected = identify(&mut slot, ApduFormat::Short)?.unwrap();
-        visit.open(&mut slot, &selected)?.session.read_details(&mut slot)
+        context.open(&mut slot, &selected)?.session.read_details(&mut slot)
     });
     assert!(matches!(left, Err(TokenError::Refused { status: Status::NO_DATA, .. })), "{left:?}");
 }
@@ -191,7 +191,7 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
         for (n, what) in [writing(&wordy()), TokenOperation::Block, TokenOperation::Unblock].iter().enumerate() {
             let target = find(&office, &mut slot, what).unwrap();
             slot.left = if n < allowed { u32::MAX } else { 0 };
-            let result = office.visit(ApduFormat::Short, |visit| change(&mut slot, visit, &target, what));
+            let result = office.with_context(ApduFormat::Short, |context| change(&mut slot, context, &target, what));
             slot.left = u32::MAX;
             assert_eq!(matches!(result, Ok(true)), n < allowed, "{role:?} {what:?}: {result:?}");
             assert_eq!(
@@ -228,7 +228,7 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
         let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
         second.left = 1;
-        let result = office.visit(ApduFormat::Short, |visit| change(&mut second, visit, &target, &what));
+        let result = office.with_context(ApduFormat::Short, |context| change(&mut second, context, &target, &what));
         second.left = u32::MAX;
         assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
         assert_eq!(scan(&office, &mut second).unwrap(), wordy());
@@ -314,7 +314,7 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     for what in [TokenOperation::Block, TokenOperation::Terminate, writing(&ada())] {
         let target = find(&office, &mut first, &what).unwrap();
         second.token.reset();
-        let result = office.visit(ApduFormat::Short, |visit| change(&mut second, visit, &target, &what));
+        let result = office.with_context(ApduFormat::Short, |context| change(&mut second, context, &target, &what));
         assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
         assert_eq!(scan(&office, &mut second).unwrap(), wordy());
     }
@@ -322,8 +322,8 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     let target = find(&office, &mut first, &TokenOperation::Terminate).unwrap();
     run(&office, &mut first, &TokenOperation::Block).unwrap();
     first.token.reset();
-    let result =
-        office.visit(ApduFormat::Short, |visit| change(&mut first, visit, &target, &TokenOperation::Terminate));
+    let result = office
+        .with_context(ApduFormat::Short, |context| change(&mut first, context, &target, &TokenOperation::Terminate));
     assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
 }
 

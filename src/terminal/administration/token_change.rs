@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     Target, TokenOperation,
-    card::visit,
+    card::in_transaction,
     change, check_role,
     status::{ServerStatus, report},
 };
@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     terminal::context::TerminalContext,
     token::{
-        open::{Credentials, Visit},
+        open::{AuthenticationContext, Credentials},
         select::LifeCycle,
     },
 };
@@ -59,8 +59,9 @@ impl TokenChangeRun {
     /// # Errors
     /// When there is none, or one that can never be changed so.
     pub fn find(&self) -> Result<Target, Failure> {
-        let find = |link: &mut dyn Link, visit: &mut Visit<'_>| Target::find(link, visit, &self.operation);
-        visit(&self.terminal, &self.credentials, &self.reader, find).map(|(target, _)| target)
+        let find =
+            |link: &mut dyn Link, context: &mut AuthenticationContext<'_>| Target::find(link, context, &self.operation);
+        in_transaction(&self.terminal, &self.credentials, &self.reader, find).map(|(target, _)| target)
     }
 
     /// Does it to the token that was confirmed, and to no other.
@@ -69,8 +70,10 @@ impl TokenChangeRun {
     /// When another card lies there, or the exchange fails: then nothing is known of the card, and the same once more
     /// finishes it.
     pub fn carry_out(&self, confirmed: &Target) -> Result<TokenChangeReport, Failure> {
-        let work = |link: &mut dyn Link, visit: &mut Visit<'_>| change(link, visit, confirmed, &self.operation);
-        let (changed, _) = visit(&self.terminal, &self.credentials, &self.reader, work)?;
+        let work = |link: &mut dyn Link, context: &mut AuthenticationContext<'_>| {
+            change(link, context, confirmed, &self.operation)
+        };
+        let (changed, _) = in_transaction(&self.terminal, &self.credentials, &self.reader, work)?;
         let server = self.terminal.server.as_ref();
         let server = confirmed.token_id.map_or(Ok(None), |id| report(&self.operation, id, server));
         Ok(TokenChangeReport { changed, state: self.operation.target(confirmed.state), server })

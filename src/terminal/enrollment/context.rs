@@ -23,7 +23,7 @@ use crate::{
     terminal::context::TerminalContext,
     token::{
         TokenError,
-        open::{Credentials, NoMemory, RememberedItem, Visit},
+        open::{AuthenticationContext, Credentials, NoMemory, RememberedItem},
     },
 };
 
@@ -120,7 +120,7 @@ impl EnrollmentContext {
             random: &mut SystemRandom,
             progress,
         };
-        let mut visit = Visit {
+        let mut context = AuthenticationContext {
             credentials: &self.credentials,
             memory: &NoMemory,
             nonce: bytes(&mut random)?,
@@ -137,11 +137,11 @@ impl EnrollmentContext {
                 _ => Ok(()),
             };
             let visited =
-                checked.and_then(|()| personalizer.enroll(&mut metered, whose, &mut visit, pending.as_deref()));
+                checked.and_then(|()| personalizer.enroll(&mut metered, whose, &mut context, pending.as_deref()));
             let exchanges = metered.exchanges;
             drop(metered);
             match visited.map_err(|error| EnrollFailure { error, exchanges })? {
-                CardProgress::Done(report) => return Ok(Completion { report, learned: visit.learned }),
+                CardProgress::Done(report) => return Ok(Completion { report, learned: context.learned }),
                 CardProgress::Certify(mut waiting) => {
                     personalizer.certify(&mut waiting).map_err(|error| EnrollFailure { error, exchanges })?;
                     pending = Some(waiting);

@@ -25,7 +25,7 @@ use crate::{
     token::{
         TokenError,
         constants::{KVN_START_KEYS, KVN_TOKEN_KEYS},
-        open::{Visit, identify},
+        open::{AuthenticationContext, identify},
         select::{LifeCycle, Selected, TokenMode},
         session::Session,
     },
@@ -101,24 +101,24 @@ pub struct EnrollmentReport {
 }
 
 impl Personalizer<'_> {
-    /// Enrolls the card behind this link, or finishes what an earlier run began. `visit` opens the finished token once, as
+    /// Enrolls the card behind this link, or finishes what an earlier run began. `context` opens the finished token once, as
     /// every scan will: only then is it called enrolled, and its journal may be closed. After [`Personalizer::certify`],
     /// `pending` says which card it is that has to lie there.
     pub fn enroll(
         &mut self,
         link: &mut dyn Link,
         whose: &mut dyn HolderSource,
-        visit: &mut Visit<'_>,
+        context: &mut AuthenticationContext<'_>,
         pending: Option<&Pending>,
     ) -> Result<CardProgress, EnrollError> {
         let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
         let visited = match selected.state {
             LifeCycle::Blank | LifeCycle::Personalised => self.personalise(link, whose, pending)?,
-            LifeCycle::Issued => CardProgress::Done(self.issued_before(link, &selected, whose, visit)?),
+            LifeCycle::Issued => CardProgress::Done(self.issued_before(link, &selected, whose, context)?),
             state => return Err(EnrollError::NotBlank(state)),
         };
         let CardProgress::Done(report) = &visited else { return Ok(visited) };
-        self.verify(link, report, visit)?;
+        self.verify(link, report, context)?;
         Ok(visited)
     }
 
@@ -153,11 +153,11 @@ impl Personalizer<'_> {
         link: &mut dyn Link,
         selected: &Selected,
         whose: &mut dyn HolderSource,
-        visit: &mut Visit<'_>,
+        context: &mut AuthenticationContext<'_>,
     ) -> Result<EnrollmentReport, EnrollError> {
         let token_id = match selected.privacy {
             Some(TokenMode::Open(id)) => id,
-            _ => match visit.authenticate(link, selected) {
+            _ => match context.authenticate(link, selected) {
                 Ok(token) => token.token_id,
                 Err(e @ TokenError::Link(_)) => return Err(e.into()),
                 Err(_) => return Err(EnrollError::AlreadyIssued(None)),
@@ -285,11 +285,11 @@ impl Personalizer<'_> {
         &mut self,
         link: &mut dyn Link,
         report: &EnrollmentReport,
-        visit: &mut Visit<'_>,
+        context: &mut AuthenticationContext<'_>,
     ) -> Result<(), EnrollError> {
         (self.progress)(EnrollmentStep::Verification);
         let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
-        let token = visit.authenticate(link, &selected)?;
+        let token = context.authenticate(link, &selected)?;
         if token.token_id == report.token_id { Ok(()) } else { Err(TokenError::IdentityMismatch.into()) }
     }
 }

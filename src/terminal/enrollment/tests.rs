@@ -24,10 +24,10 @@ use crate::{
     },
     emulator::{PersistentState, SoftwareToken, VolatileStore},
     pki::{PersoKey, PkiError, Set, SetId},
-    terminal::tap::{Depth, Seen, Tapped, visit},
+    terminal::tap::{Depth, Seen, Tapped, tap_card},
     token::{
         TokenError,
-        open::{Credentials, RememberedItem, TokenMemory, Visit},
+        open::{AuthenticationContext, Credentials, RememberedItem, TokenMemory},
     },
 };
 
@@ -111,8 +111,8 @@ impl Office {
         Self { ca, credentials, memory: Notebook::default(), set: None, folder: tempfile::tempdir().unwrap() }
     }
 
-    pub fn visit<T>(&self, format: ApduFormat, run: impl FnOnce(&mut Visit<'_>) -> T) -> T {
-        let mut context = Visit {
+    pub fn with_context<T>(&self, format: ApduFormat, run: impl FnOnce(&mut AuthenticationContext<'_>) -> T) -> T {
+        let mut context = AuthenticationContext {
             credentials: &self.credentials,
             memory: &self.memory,
             nonce: [7; 32],
@@ -137,7 +137,7 @@ impl Office {
 
     pub fn tap(&self, slot: &mut Slot, format: ApduFormat, depth: Depth) -> Tapped {
         slot.token.reset();
-        let mut tapped = self.visit(format, |context| visit(slot, context, depth));
+        let mut tapped = self.with_context(format, |context| tap_card(slot, context, depth));
         self.learn(std::mem::take(&mut tapped.learned));
         tapped
     }
@@ -168,7 +168,7 @@ impl Office {
         loop {
             slot.token.reset();
             let held = pending.as_deref();
-            match self.visit(ApduFormat::Short, |context| desk.enroll(slot, whose, context, held))? {
+            match self.with_context(ApduFormat::Short, |context| desk.enroll(slot, whose, context, held))? {
                 CardProgress::Done(report) => {
                     desk.journal.close_token(report.token_id)?;
                     return Ok(report);
@@ -333,15 +333,15 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
         progress: &mut |_| {},
     };
     let visited =
-        office.visit(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, None)).unwrap();
+        office.with_context(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, None)).unwrap();
     let CardProgress::Certify(mut pending) = visited else { panic!("{visited:?}") };
     desk.certify(&mut pending).unwrap();
-    let other =
-        office.visit(ApduFormat::Short, |context| desk.enroll(&mut second, &mut &ada(), context, Some(&pending)));
+    let other = office
+        .with_context(ApduFormat::Short, |context| desk.enroll(&mut second, &mut &ada(), context, Some(&pending)));
     assert!(matches!(other, Err(EnrollError::OtherCard)), "{other:?}");
     first.token.reset();
     let visited =
-        office.visit(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, Some(&pending)));
+        office.with_context(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, Some(&pending)));
     assert!(
         matches!(visited, Ok(CardProgress::Done(EnrollmentReport { ending: Ending::Enrolled, .. }))),
         "{visited:?}"
@@ -396,7 +396,8 @@ fn certificates_that_were_not_asked_for_are_refused() {
             random: &mut SystemRandom,
             progress: &mut |_| {},
         };
-        let result = office.visit(ApduFormat::Short, |context| desk.enroll(&mut blank(), &mut &ada(), context, None));
+        let result =
+            office.with_context(ApduFormat::Short, |context| desk.enroll(&mut blank(), &mut &ada(), context, None));
         assert!(result.is_err(), "lie {lie}: {result:?}");
     }
 }

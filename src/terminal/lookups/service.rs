@@ -17,7 +17,7 @@ use crate::{
     terminal::{
         context::TerminalContext,
         presence::{TerminalStore, store::TerminalStoreError},
-        tap::{Seen, Tapped, terminal::NonceSupply},
+        tap::{Seen, Tapped, tap_terminal::NonceSupply},
         thread::no_thread,
     },
 };

@@ -7,7 +7,7 @@
 //! # The rules
 //!
 //! There is one entry per token; a user with two tokens has two. It names the reader where the token arrived. Who
-//! counts as present is set per reader ([`Presence`]); an entry keeps the mode of its last sighting, so that a changed
+//! counts as present is set per reader ([`PresenceMode`]); an entry keeps the mode of its last sighting, so that a changed
 //! configuration takes effect with the next one.
 //!
 //! **Insertions.** Each reader has a slot, which remembers the card that was last seen in it and its insertion. A tap
@@ -64,6 +64,6 @@ mod transition;
 pub use event::{Entry, EntryState, Event, EventKind, Member, Reason, ReplayError, Source, replay};
 pub use input::{Holder, Input, RefusalCode, Refused, Tap};
 pub use list::{Change, PresenceList, ReaderSlot, Stay, StayEnd};
-pub use policy::{Policy, Presence, PresenceError, duration};
+pub use policy::{Policy, PresenceMode, PresenceModeError, duration};
 pub use store::{TerminalStore, TerminalStoreError};
 pub use transition::denied_here;

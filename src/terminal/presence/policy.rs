@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How presence is decided at one reader: `field`, `toggle` or `until:8h` on the command line and in the
 /// configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Presence {
+pub enum PresenceMode {
     /// While the card lies on the reader.
     #[default]
     Field,
@@ -17,7 +17,7 @@ pub enum Presence {
 
 /// Why a text is no presence or no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PresenceError {
+pub enum PresenceModeError {
     /// None of the three words.
     #[error("{0:?} is not field, toggle or until:DURATION")]
     Unknown(String),
@@ -26,22 +26,22 @@ pub enum PresenceError {
     Duration(String),
 }
 
-impl std::str::FromStr for Presence {
-    type Err = PresenceError;
+impl std::str::FromStr for PresenceMode {
+    type Err = PresenceModeError;
 
-    fn from_str(text: &str) -> Result<Self, PresenceError> {
+    fn from_str(text: &str) -> Result<Self, PresenceModeError> {
         match text {
             "field" => Ok(Self::Field),
             "toggle" => Ok(Self::Toggle),
             _ => match text.strip_prefix("until:") {
                 Some(time) => duration(time).map(Self::Until),
-                None => Err(PresenceError::Unknown(text.to_owned())),
+                None => Err(PresenceModeError::Unknown(text.to_owned())),
             },
         }
     }
 }
 
-impl std::fmt::Display for Presence {
+impl std::fmt::Display for PresenceMode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Field => f.write_str("field"),
@@ -55,8 +55,8 @@ impl std::fmt::Display for Presence {
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// Parses a whole number with a unit, `500ms`, `5s`, `2m`, `8h`, `1d`: above zero, at most 100 years.
-pub fn duration(text: &str) -> Result<Duration, PresenceError> {
-    let refuse = || PresenceError::Duration(text.to_owned());
+pub fn duration(text: &str) -> Result<Duration, PresenceModeError> {
+    let refuse = || PresenceModeError::Duration(text.to_owned());
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refuse)?;
     let (number, unit) = text.split_at(digits);
     let unit_ms: u64 = match unit {
@@ -75,7 +75,7 @@ pub fn duration(text: &str) -> Result<Duration, PresenceError> {
 /// What the list has to know of the configuration.
 pub trait Policy {
     /// Who counts as present at this reader.
-    fn presence(&self, reader: &str) -> Presence;
+    fn presence(&self, reader: &str) -> PresenceMode;
 
     /// How long an unconfirmed entry waits to be seen before it is closed.
     fn stale_after(&self) -> Duration {
@@ -88,15 +88,15 @@ pub trait Policy {
     }
 }
 
-impl<F: Fn(&str) -> Presence> Policy for F {
-    fn presence(&self, reader: &str) -> Presence {
+impl<F: Fn(&str) -> PresenceMode> Policy for F {
+    fn presence(&self, reader: &str) -> PresenceMode {
         self(reader)
     }
 }
 
 /// The same at every reader.
-impl Policy for Presence {
-    fn presence(&self, _reader: &str) -> Presence {
+impl Policy for PresenceMode {
+    fn presence(&self, _reader: &str) -> PresenceMode {
         *self
     }
 }
@@ -107,11 +107,12 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_read_again() {
-        for presence in [Presence::Field, Presence::Toggle, Presence::Until(Duration::from_secs(8 * 3600))] {
+        for presence in [PresenceMode::Field, PresenceMode::Toggle, PresenceMode::Until(Duration::from_secs(8 * 3600))]
+        {
             assert_eq!(presence.to_string().parse(), Ok(presence));
         }
-        assert_eq!("until:8h".parse(), Ok(Presence::Until(Duration::from_secs(28_800))));
-        assert_eq!("until:500ms".parse(), Ok(Presence::Until(Duration::from_millis(500))));
+        assert_eq!("until:8h".parse(), Ok(PresenceMode::Until(Duration::from_secs(28_800))));
+        assert_eq!("until:500ms".parse(), Ok(PresenceMode::Until(Duration::from_millis(500))));
     }
 
     #[test]
@@ -119,7 +120,7 @@ mod tests {
         for text in
             ["", "Field", "until", "until:", "until:0s", "until:8", "until:h", "until:-1h", "until:8 h", "until:1.5h"]
         {
-            assert!(text.parse::<Presence>().is_err(), "{text}");
+            assert!(text.parse::<PresenceMode>().is_err(), "{text}");
         }
         assert!(duration("99999999999999999999h").is_err());
         assert!(duration("18446744073709551615d").is_err());

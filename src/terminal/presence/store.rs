@@ -17,7 +17,7 @@ mod rows;
 mod tests;
 mod tokens;
 mod wakeup;
-mod watch;
+mod watch_lock;
 mod work;
 
 use std::ops::ControlFlow;
@@ -32,7 +32,7 @@ use work::ListTransaction;
 pub use error::TerminalStoreError;
 pub use tokens::CertificateOf;
 pub use wakeup::{Waiter, Wakeup};
-pub use watch::WatchLock;
+pub use watch_lock::WatchLock;
 
 use super::{Entry, Event, Input, Policy, PresenceList};
 
@@ -133,7 +133,7 @@ impl TerminalStore {
     ) -> Result<Delivery, TerminalStoreError> {
         let home = self.home.clone();
         let handed_over = self.transact(Sync::Full, |work| {
-            if watch::is_running(&home)? {
+            if watch_lock::is_running(&home)? {
                 inputs.iter().try_for_each(|input| work.hand_over(input, now))?;
                 return Ok(Some(true));
             }
@@ -169,7 +169,7 @@ impl TerminalStore {
         }
         let home = self.home.clone();
         self.transact(Sync::Full, |work| {
-            if watch::is_running(&home)? {
+            if watch_lock::is_running(&home)? {
                 return Ok(None);
             }
             work.recover(now, policy)?;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::event::{Event, EventKind, Reason};
 use super::input::{Holder, Input, Refused, Tap};
 use super::list::{Change, PresenceList, ReaderSlot, StayEnd};
-use super::policy::{Policy, Presence};
+use super::policy::{Policy, PresenceMode};
 use crate::failure::{ExitClass, Failure};
 
 impl PresenceList {
@@ -118,19 +118,19 @@ impl<'a> Transition<'a> {
         let presence = self.policy.presence(reader);
         let place = self.list.stays.get(&holder.token_id).map(|stay| stay.entry.reader == reader);
         match place {
-            None if same && presence != Presence::Field => {}
+            None if same && presence != PresenceMode::Field => {}
             None => self.arrive(reader, holder, presence),
             Some(false) if same => {}
             Some(false) => {
                 self.leave(holder.token_id, Reason::Moved);
                 self.arrive(reader, holder, presence);
             }
-            Some(true) if !same && presence == Presence::Toggle => self.leave(holder.token_id, Reason::Toggled),
+            Some(true) if !same && presence == PresenceMode::Toggle => self.leave(holder.token_id, Reason::Toggled),
             Some(true) => self.tapped_again(reader, holder, presence, !same),
         }
     }
 
-    fn tapped_again(&mut self, reader: &str, holder: &Holder, presence: Presence, renew: bool) {
+    fn tapped_again(&mut self, reader: &str, holder: &Holder, presence: PresenceMode, renew: bool) {
         if self.list.stays.get(&holder.token_id).is_some_and(|stay| stay.entry.user != holder.user) {
             self.leave(holder.token_id, Reason::Updated);
             self.arrive(reader, holder, presence);
@@ -158,7 +158,7 @@ impl<'a> Transition<'a> {
         let presence = self.policy.presence(reader);
         match self.list.stays.get(&token_id) {
             Some(stay) if stay.entry.reader == reader => self.refresh(token_id, presence, false),
-            None if presence == Presence::Field && may_return => {
+            None if presence == PresenceMode::Field && may_return => {
                 if let Some(holder) = self.slot(reader).held.clone() {
                     self.arrive(reader, &holder, presence);
                 }

@@ -5,7 +5,7 @@
 
 pub mod failure;
 pub mod replay;
-pub mod terminal;
+pub mod tap_terminal;
 pub mod worker;
 
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::{
     failure::Failure,
     token::{
         TokenError,
-        open::{AuthenticatedToken, RememberedItem, Visit, identify},
+        open::{AuthenticatedToken, AuthenticationContext, RememberedItem, identify},
         select::{LifeCycle, TokenMode},
         session::Session,
         trace_points,
@@ -101,22 +101,27 @@ impl Tapped {
 }
 
 /// Visits the card behind a link, inside one transaction of the caller's.
-pub fn visit(link: &mut dyn Link, visit: &mut Visit<'_>, depth: Depth) -> Tapped {
+pub fn tap_card(link: &mut dyn Link, context: &mut AuthenticationContext<'_>, depth: Depth) -> Tapped {
     let start = Instant::now();
     let mut link = Metered::new(link);
-    trace_points::record_visit(&mut link, visit, depth == Depth::Identify);
+    trace_points::record_visit(&mut link, context, depth == Depth::Identify);
     let mut tapped = Tapped::failed(TapError::Foreign);
-    tapped.result = run(&mut link, visit, depth, &mut tapped);
+    tapped.result = run(&mut link, context, depth, &mut tapped);
     tapped.exchanges = link.exchanges;
     tapped.timings.inside = link.inside;
     tapped.timings.total = start.elapsed();
     tapped.timings.authenticate = tapped.timings.total.saturating_sub(tapped.timings.read);
-    tapped.learned = std::mem::take(&mut visit.learned);
+    tapped.learned = std::mem::take(&mut context.learned);
     tapped
 }
 
-fn run(link: &mut dyn Link, visit: &mut Visit<'_>, depth: Depth, tapped: &mut Tapped) -> Result<Seen, TapError> {
-    let selected = identify(link, visit.format)?.ok_or(TapError::Foreign)?;
+fn run(
+    link: &mut dyn Link,
+    context: &mut AuthenticationContext<'_>,
+    depth: Depth,
+    tapped: &mut Tapped,
+) -> Result<Seen, TapError> {
+    let selected = identify(link, context.format)?.ok_or(TapError::Foreign)?;
     if let Some(TokenMode::Open(id)) = selected.privacy {
         tapped.told = Some(id);
     }
@@ -127,7 +132,7 @@ fn run(link: &mut dyn Link, visit: &mut Visit<'_>, depth: Depth, tapped: &mut Ta
         (Depth::Identify, Some(TokenMode::Open(id))) => Ok(Seen::Identified(id)),
         (Depth::Identify, _) => Err(TapError::Private),
         (Depth::Authenticate, _) => {
-            let proved = visit.prove(link, &selected)?;
+            let proved = context.prove(link, &selected)?;
             let reading = Instant::now();
             let (token, session) = proved.read(link)?;
             tapped.timings.read = reading.elapsed();

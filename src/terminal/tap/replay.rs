@@ -6,13 +6,13 @@
 
 use jiff::Timestamp;
 
-use super::{Depth, TapError, Tapped, visit};
+use super::{Depth, TapError, Tapped, tap_card};
 use crate::{
     card::{
         apdu::ApduFormat,
         trace::{
             Judged, RecordedAttempt, Replay, Trace, TraceError, TraceRecord,
-            record::{RecordedAuthority, RecordedMemory, RecordedVisit as Came},
+            record::{RecordedAuthority, RecordedMemory, RecordedVisit},
         },
     },
     crypto::{
@@ -20,7 +20,7 @@ use crate::{
         random::Random,
         x509::{Certificate, CertificateProfile, TerminalRole},
     },
-    token::open::{Credentials, RememberedItem, TokenMemory, Visit},
+    token::open::{AuthenticationContext, Credentials, RememberedItem, TokenMemory},
 };
 
 /// A tap that was played.
@@ -65,15 +65,15 @@ fn play_scene(scene: &RecordedAttempt, random: &mut dyn Random) -> Result<Option
         TraceRecord::Tap { server_nonce, again } => Some((*server_nonce, *again)),
         _ => None,
     });
-    let came = records.iter().find_map(|record| match record {
-        TraceRecord::Visit(came) => Some(came),
+    let recorded = records.iter().find_map(|record| match record {
+        TraceRecord::Visit(recorded) => Some(recorded),
         _ => None,
     });
-    let (Some((server_nonce, again)), Some(came)) = (tap, came) else { return Ok(None) };
+    let (Some((server_nonce, again)), Some(recorded)) = (tap, recorded) else { return Ok(None) };
     let diverged = |exchanges| TraceError::Diverged { reader: scene.reader.clone(), exchanges };
-    let mut terminal = RecordedTerminal::of(came, records, random).ok_or_else(|| diverged(0))?;
+    let mut terminal = RecordedTerminal::of(recorded, records, random).ok_or_else(|| diverged(0))?;
     let mut link = Replay::new(records);
-    let tapped = visit(&mut link, &mut terminal.visit(came.now, random), terminal_depth(came));
+    let tapped = tap_card(&mut link, &mut terminal.context(recorded.now, random), terminal_depth(recorded));
     if link.withheld() {
         return Err(TraceError::Withheld { reader: scene.reader.clone() });
     }
@@ -83,37 +83,45 @@ fn play_scene(scene: &RecordedAttempt, random: &mut dyn Random) -> Result<Option
     }
 }
 
-const fn terminal_depth(came: &Came) -> Depth {
-    if came.identify_only { Depth::Identify } else { Depth::Authenticate }
+const fn terminal_depth(recorded: &RecordedVisit) -> Depth {
+    if recorded.identify_only { Depth::Identify } else { Depth::Authenticate }
 }
 
 /// The terminal of a recorded tap, less its keys.
 struct RecordedTerminal {
     credentials: Credentials,
-    notebook: Notebook,
+    memory: RecordedTokenMemory,
     nonce: [u8; 32],
     format: ApduFormat,
 }
 
 impl RecordedTerminal {
-    fn of(came: &Came, records: &[TraceRecord], random: &mut dyn Random) -> Option<Self> {
-        let previous = match &came.previous {
+    fn of(recorded: &RecordedVisit, records: &[TraceRecord], random: &mut dyn Random) -> Option<Self> {
+        let previous = match &recorded.previous {
             Some(previous) => Some(Box::new(credentials(previous, None, random)?)),
             None => None,
         };
         let mut nonce = [0; 32];
-        hex::decode_to_slice(&came.nonce, &mut nonce).ok()?;
+        hex::decode_to_slice(&recorded.nonce, &mut nonce).ok()?;
         Some(Self {
-            credentials: credentials(&came.authority, previous, random)?,
-            notebook: Notebook::of(records)?,
+            credentials: credentials(&recorded.authority, previous, random)?,
+            memory: RecordedTokenMemory::of(records)?,
             nonce,
-            format: if came.extended { ApduFormat::Extended } else { ApduFormat::Short },
+            format: if recorded.extended { ApduFormat::Extended } else { ApduFormat::Short },
         })
     }
 
-    fn visit<'a>(&'a mut self, now: Timestamp, random: &'a mut dyn Random) -> Visit<'a> {
-        let Self { credentials, notebook, nonce, format } = self;
-        Visit { credentials, memory: notebook, nonce: *nonce, now, format: *format, random, learned: Vec::new() }
+    fn context<'a>(&'a mut self, now: Timestamp, random: &'a mut dyn Random) -> AuthenticationContext<'a> {
+        let Self { credentials, memory, nonce, format } = self;
+        AuthenticationContext {
+            credentials,
+            memory: memory,
+            nonce: *nonce,
+            now,
+            format: *format,
+            random,
+            learned: Vec::new(),
+        }
     }
 }
 
@@ -135,28 +143,28 @@ fn credentials(
 
 /// What the terminal remembered of the token then.
 #[derive(Default)]
-struct Notebook {
+struct RecordedTokenMemory {
     ecka: Option<Vec<u8>>,
     identity: Option<Vec<u8>>,
 }
 
-impl Notebook {
+impl RecordedTokenMemory {
     fn of(records: &[TraceRecord]) -> Option<Self> {
-        let mut notebook = Self::default();
+        let mut memory = Self::default();
         for record in records {
             if let TraceRecord::Remembered { item, certificate } = record {
                 let der = Some(hex::decode(certificate).ok()?);
                 match item {
-                    RecordedMemory::Ecka => notebook.ecka = der,
-                    RecordedMemory::Identity => notebook.identity = der,
+                    RecordedMemory::Ecka => memory.ecka = der,
+                    RecordedMemory::Identity => memory.identity = der,
                 }
             }
         }
-        Some(notebook)
+        Some(memory)
     }
 }
 
-impl TokenMemory for Notebook {
+impl TokenMemory for RecordedTokenMemory {
     fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
         match item {
             RememberedItem::Ecka(..) => self.ecka.clone(),

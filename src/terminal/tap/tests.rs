@@ -10,7 +10,7 @@ use std::{cell::RefCell, collections::HashMap};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Depth, Seen, TapError, Tapped, visit};
+use super::{Depth, Seen, TapError, Tapped, tap_card};
 use crate::{
     api::User,
     card::{
@@ -35,7 +35,7 @@ use crate::{
     terminal::enrollment::manifest::Manifest,
     token::{
         TokenError, commands,
-        open::{Credentials, RememberedItem, TokenMemory, Visit, identify},
+        open::{AuthenticationContext, Credentials, RememberedItem, TokenMemory, identify},
         record::Layout,
         select::{LifeCycle, TokenMode},
         session::Session,
@@ -82,16 +82,16 @@ impl Office {
         issue(&self.ca, class, subject, key, (BEGIN, END))
     }
 
-    fn visit<'a>(&'a self, format: ApduFormat, random: &'a mut SystemRandom) -> Visit<'a> {
+    fn context<'a>(&'a self, format: ApduFormat, random: &'a mut SystemRandom) -> AuthenticationContext<'a> {
         let now = "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap();
         let (credentials, memory) = (&self.credentials, &self.memory);
-        Visit { credentials, memory, nonce: [7; 32], now, format, random, learned: Vec::new() }
+        AuthenticationContext { credentials, memory, nonce: [7; 32], now, format, random, learned: Vec::new() }
     }
 
     /// What is learned is remembered, whatever came of the tap.
     fn tap(&self, link: &mut dyn Link, format: ApduFormat) -> Tapped {
         let mut random = SystemRandom;
-        let mut tapped = visit(link, &mut self.visit(format, &mut random), Depth::Authenticate);
+        let mut tapped = tap_card(link, &mut self.context(format, &mut random), Depth::Authenticate);
         for (item, value) in std::mem::take(&mut tapped.learned) {
             match value {
                 Some(value) => self.memory.0.borrow_mut().insert(item, value),
@@ -280,7 +280,7 @@ fn block_private(office: &Office, token: &mut SoftwareToken) {
     token.reset();
     let selected = identify(token, ApduFormat::Short).unwrap().unwrap();
     let mut random = SystemRandom;
-    let mut channel = office.visit(ApduFormat::Short, &mut random).open(token, &selected).unwrap();
+    let mut channel = office.context(ApduFormat::Short, &mut random).open(token, &selected).unwrap();
     let der = channel.session.send(token, CommandName::GetCertificate, &commands::ecka_certificate(0x41)).unwrap();
     let own = Certificate::verify(&der, office.ca.public(), &[CertificateProfile::TokenEcka]).unwrap();
     let selected = identify(token, ApduFormat::Short).unwrap().unwrap();

@@ -10,7 +10,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Seen, TapError, Tapped, terminal::TapTerminal};
+use super::{Seen, TapError, Tapped, tap_terminal::TapTerminal};
 use crate::{
     card::link::LinkError,
     reader::{Insertion, pcsc::Card},

@@ -2,14 +2,14 @@
 //! certificate comes only through a channel under the key of its set.
 
 use super::{
-    Certificate, CertificateProfile, Channel, KVN_OWN, Link, Selected, Status, TokenError, TokenMode, Uuid, Visit,
-    commands,
+    AuthenticationContext, Certificate, CertificateProfile, Channel, KVN_OWN, Link, Selected, Status, TokenError,
+    TokenMode, Uuid, commands,
 };
 use crate::channel::CommandName;
 
-impl Visit<'_> {
+impl AuthenticationContext<'_> {
     /// Opens a channel under the selected token's own key, and returns the id that its certificate names. That the token
-    /// holds the key is shown by the receipt, as in [`Visit::open`].
+    /// holds the key is shown by the receipt, as in [`AuthenticationContext::open`].
     pub fn open_own(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<(Uuid, Channel), TokenError> {
         if let Some(TokenMode::Open(id)) = selected.privacy {
             return Ok((id, self.open(link, selected)?));

@@ -40,8 +40,8 @@ fn replace(
         Ok(())
     };
     let mut link = Torn { slot, left: lifted_after };
-    let done =
-        office.visit(ApduFormat::Short, |visit| sets::replace(&mut link, visit, (set_of(office), to), &mut note));
+    let done = office
+        .with_context(ApduFormat::Short, |context| sets::replace(&mut link, context, (set_of(office), to), &mut note));
     (done, begun)
 }
 
@@ -105,17 +105,20 @@ fn who_has_no_part_in_it_is_left_as_he_is() {
     let before = serde_json::to_string(slot.token.state()).unwrap();
     let mut refuse = |_| Err(AdministrationError::NotNoted("full".into()));
     let from = set_of(&office);
-    let refused = office.visit(ApduFormat::Short, |visit| sets::replace(&mut slot, visit, (from, &to), &mut refuse));
+    let refused =
+        office.with_context(ApduFormat::Short, |context| sets::replace(&mut slot, context, (from, &to), &mut refuse));
     assert!(matches!(refused, Err(AdministrationError::NotNoted(_))), "{refused:?}");
     assert_eq!(serde_json::to_string(slot.token.state()).unwrap(), before);
     // A token of another set, and one in open mode.
     let mut begin = |_| panic!("it is not begun");
     slot.token.reset();
-    let other = office.visit(ApduFormat::Short, |visit| sets::replace(&mut slot, visit, ([9; 8], &to), &mut begin));
+    let other =
+        office.with_context(ApduFormat::Short, |context| sets::replace(&mut slot, context, ([9; 8], &to), &mut begin));
     assert!(matches!(&other, Err(AdministrationError::OtherSet(id)) if *id == hex::encode(from)), "{other:?}");
     let (open, mut in_open) = enrolled(&ada());
     in_open.token.reset();
-    let refused = open.visit(ApduFormat::Short, |visit| sets::replace(&mut in_open, visit, (from, &to), &mut begin));
+    let refused =
+        open.with_context(ApduFormat::Short, |context| sets::replace(&mut in_open, context, (from, &to), &mut begin));
     assert!(matches!(refused, Err(AdministrationError::Open)), "{refused:?}");
     // A terminal that may write, and no more.
     demote(&mut office, TerminalRole::Write);
@@ -146,7 +149,7 @@ fn rotate(
     slot.token.reset();
     let mut link = Torn { slot, left: lifted_after };
     let mut authority = Moving(office, set.clone());
-    office.visit(ApduFormat::Short, |visit| rotate::rotate(&mut link, visit, None, &mut authority))
+    office.with_context(ApduFormat::Short, |context| rotate::rotate(&mut link, context, None, &mut authority))
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The store in one process; `tests/roster_kill` kills it.
+//! The store in one process; `tests/presence_kill` kills it.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;

@@ -79,11 +79,11 @@ pub(in crate::terminal::presence) fn readers(names: &[&str]) -> Input {
 }
 
 /// `field-…` and `toggle-…` in that mode, `until-…` for ten seconds.
-pub(in crate::terminal::presence) fn by_name(reader: &str) -> Presence {
+pub(in crate::terminal::presence) fn by_name(reader: &str) -> PresenceMode {
     match reader.split('-').next() {
-        Some("toggle") => Presence::Toggle,
-        Some("until") => Presence::Until(std::time::Duration::from_secs(10)),
-        _ => Presence::Field,
+        Some("toggle") => PresenceMode::Toggle,
+        Some("until") => PresenceMode::Until(std::time::Duration::from_secs(10)),
+        _ => PresenceMode::Field,
     }
 }
 

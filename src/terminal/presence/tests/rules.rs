@@ -378,13 +378,13 @@ fn a_cleared_list_stays_empty_until_the_next_tap() {
 #[test]
 fn a_changed_mode_takes_effect_with_the_next_sighting() {
     let mut list = PresenceList::default();
-    list.apply(&tap("door", 1, 1), at(0), &Presence::Toggle);
-    list.apply(&Input::Startup, at(1), &Presence::Field);
+    list.apply(&tap("door", 1, 1), at(0), &PresenceMode::Toggle);
+    list.apply(&Input::Startup, at(1), &PresenceMode::Field);
     assert_eq!(list.stay(token(1)).unwrap().mode, StayEnd::Toggle);
     assert_eq!(list.next_deadline(), None);
-    list.apply(&tap("door", 1, 1), at(2), &Presence::Field);
+    list.apply(&tap("door", 1, 1), at(2), &PresenceMode::Field);
     assert_eq!(list.stay(token(1)).unwrap().mode, StayEnd::Field);
-    let left = events(list.apply(&lifted("door"), at(3), &Presence::Field));
+    let left = events(list.apply(&lifted("door"), at(3), &PresenceMode::Field));
     assert_eq!(left[0].reason, Some(Reason::Lifted));
 }
 

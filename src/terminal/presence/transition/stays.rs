@@ -5,11 +5,11 @@ use uuid::Uuid;
 
 use super::Transition;
 use crate::terminal::presence::{
-    Change, Entry, EntryState, Event, EventKind, Holder, Presence, Reason, Stay, StayEnd, Tap,
+    Change, Entry, EntryState, Event, EventKind, Holder, PresenceMode, Reason, Stay, StayEnd, Tap,
 };
 
 impl Transition<'_> {
-    pub(super) fn arrive(&mut self, reader: &str, holder: &Holder, presence: Presence) {
+    pub(super) fn arrive(&mut self, reader: &str, holder: &Holder, presence: PresenceMode) {
         let (mode, closes) = self.ending(presence);
         let entry = Entry {
             token_id: holder.token_id,
@@ -58,7 +58,7 @@ impl Transition<'_> {
         }
     }
 
-    pub(super) fn refresh(&mut self, token_id: Uuid, presence: Presence, renew: bool) {
+    pub(super) fn refresh(&mut self, token_id: Uuid, presence: PresenceMode, renew: bool) {
         let (mode, closes) = self.ending(presence);
         let now = self.now;
         if let Some(stay) = self.list.stays.get_mut(&token_id) {
@@ -71,11 +71,11 @@ impl Transition<'_> {
         }
     }
 
-    pub(super) fn ending(&self, presence: Presence) -> (StayEnd, Option<Timestamp>) {
+    pub(super) fn ending(&self, presence: PresenceMode) -> (StayEnd, Option<Timestamp>) {
         match presence {
-            Presence::Field => (StayEnd::Field, None),
-            Presence::Toggle => (StayEnd::Toggle, None),
-            Presence::Until(time) => (StayEnd::Until, Some(self.later(time))),
+            PresenceMode::Field => (StayEnd::Field, None),
+            PresenceMode::Toggle => (StayEnd::Toggle, None),
+            PresenceMode::Until(time) => (StayEnd::Until, Some(self.later(time))),
         }
     }
 

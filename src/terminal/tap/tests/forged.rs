@@ -271,7 +271,7 @@ fn a_blocked_token_is_neither_identified_nor_spoken_to() {
     session.tell(&mut token, CommandName::SetStatus, &commands::set_status(LifeCycle::Blocked, None)).unwrap();
     for depth in [Depth::Identify, Depth::Authenticate] {
         token.reset();
-        let mut context = Visit {
+        let mut context = AuthenticationContext {
             credentials: &office.credentials,
             memory: &office.memory,
             nonce: [7; 32],
@@ -280,7 +280,7 @@ fn a_blocked_token_is_neither_identified_nor_spoken_to() {
             random: &mut SystemRandom,
             learned: Vec::new(),
         };
-        let tapped = visit(&mut token, &mut context, depth);
+        let tapped = tap_card(&mut token, &mut context, depth);
         assert_eq!(tapped.failure().unwrap().code, "token.blocked", "{depth:?}");
         assert_eq!(tapped.exchanges, 1, "{depth:?}");
     }

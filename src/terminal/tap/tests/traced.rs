@@ -21,7 +21,7 @@ use crate::{
         sha256,
     },
     emulator::SoftwareToken,
-    terminal::tap::{Depth, TapError, replay::play, visit},
+    terminal::tap::{Depth, TapError, replay::play, tap_card},
     token::{
         record::masked_user,
         trace_points::{DIGEST, mask},
@@ -182,7 +182,7 @@ fn neither_keys_nor_the_holder_are_in_it() {
         let now = "2026-11-23T00:00:00Z".parse().unwrap();
         let memory = &office.memory;
         let format = ApduFormat::Short;
-        let mut visit_of = crate::token::open::Visit {
+        let mut context = crate::token::open::AuthenticationContext {
             credentials,
             memory,
             nonce: [7; 32],
@@ -191,7 +191,7 @@ fn neither_keys_nor_the_holder_are_in_it() {
             random: &mut random,
             learned: Vec::new(),
         };
-        let tapped = visit(link, &mut visit_of, Depth::Authenticate);
+        let tapped = tap_card(link, &mut context, Depth::Authenticate);
         dek = tapped.session.as_ref().unwrap().dek().expose().to_vec();
         tapped
     });

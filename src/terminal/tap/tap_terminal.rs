@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Depth, TapError, Tapped, visit};
+use super::{Depth, TapError, Tapped, tap_card};
 use crate::{
     card::{
         apdu::ApduFormat,
@@ -23,7 +23,7 @@ use crate::{
     },
     token::{
         TokenError,
-        open::{Credentials, TokenMemory, Visit},
+        open::{AuthenticationContext, Credentials, TokenMemory},
         select::LifeCycle,
         session::Session,
     },
@@ -130,7 +130,7 @@ impl TapTerminal {
         transaction.note(&|| TraceRecord::Tap { server_nonce: given.is_some(), again });
         let traced = transaction.traced();
         let credentials = self.keys.current();
-        let mut context = Visit {
+        let mut context = AuthenticationContext {
             credentials: &credentials,
             memory: &*self.memory,
             nonce,
@@ -139,7 +139,7 @@ impl TapTerminal {
             random: &mut random,
             learned: Vec::new(),
         };
-        Tapped { server_nonce: given.is_some(), traced, ..visit(&mut transaction, &mut context, self.depth) }
+        Tapped { server_nonce: given.is_some(), traced, ..tap_card(&mut transaction, &mut context, self.depth) }
     }
 
     /// One heartbeat over an open channel, in a short transaction of its own.

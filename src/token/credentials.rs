@@ -71,7 +71,7 @@ impl TokenMemory for NoMemory {
 }
 
 /// Everything that one authentication needs besides the card.
-pub struct Visit<'a> {
+pub struct AuthenticationContext<'a> {
     /// The terminal's keys.
     pub credentials: &'a Credentials,
     /// What it remembers.

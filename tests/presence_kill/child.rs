@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rollcall::api::User;
 use rollcall::failure::ErrorObject;
 use rollcall::terminal::presence::store::Delivery;
-use rollcall::terminal::presence::{Holder, Input, Policy, Presence, Refused, Source, Tap, TerminalStore};
+use rollcall::terminal::presence::{Holder, Input, Policy, PresenceMode, Refused, Source, Tap, TerminalStore};
 use uuid::Uuid;
 
 const ROLE: &str = "ROSTER_KILL_ROLE";
@@ -83,11 +83,11 @@ fn deliver(home: &Path, seed: u64) {
 pub struct Hasty;
 
 impl Policy for Hasty {
-    fn presence(&self, reader: &str) -> Presence {
+    fn presence(&self, reader: &str) -> PresenceMode {
         match reader {
-            "toggle" => Presence::Toggle,
-            "until" => Presence::Until(Duration::from_millis(7)),
-            _ => Presence::Field,
+            "toggle" => PresenceMode::Toggle,
+            "until" => PresenceMode::Until(Duration::from_millis(7)),
+            _ => PresenceMode::Field,
         }
     }
 
