@@ -37,14 +37,14 @@ pub struct Command {
     /// Whether the answer may carry data, that is, whether Le is sent.
     pub answers: bool,
     /// Whether a trace may show the data.
-    pub privacy: Sensitivity,
+    pub sensitivity: Sensitivity,
     data: Zeroizing<Vec<u8>>,
 }
 
 impl Command {
     /// A command without data that expects no data back.
     pub fn new(cla: u8, ins: u8, p1: u8, p2: u8) -> Self {
-        Self { cla, ins, p1, p2, answers: false, privacy: Sensitivity::Plain, data: Zeroizing::default() }
+        Self { cla, ins, p1, p2, answers: false, sensitivity: Sensitivity::Plain, data: Zeroizing::default() }
     }
 
     /// With these data.
@@ -64,7 +64,7 @@ impl Command {
     /// Keeps the data out of every trace.
     #[must_use]
     pub const fn sensitive(mut self) -> Self {
-        self.privacy = Sensitivity::Sensitive;
+        self.sensitivity = Sensitivity::Sensitive;
         self
     }
 

@@ -19,14 +19,14 @@ pub fn exchange(link: &mut dyn Link, command: &Command, format: ApduFormat) -> R
     let apdus = command.encode(format);
     let last = apdus.len() - 1;
     for (i, apdu) in apdus.iter().enumerate() {
-        response = transmit(link, apdu, command.privacy)?;
+        response = transmit(link, apdu, command.sensitivity)?;
         if i < last && !(response.status.is_ok() && response.data.is_empty()) {
             return Ok(Response::status(if response.status.is_ok() { Status::UNKNOWN } else { response.status }));
         }
     }
     let correctable = format == ApduFormat::Short && command.answers && response.data.is_empty();
     if let Some(le) = response.status.correct_le().filter(|_| correctable) {
-        response = transmit(link, &with_le(&apdus[last], le), command.privacy)?;
+        response = transmit(link, &with_le(&apdus[last], le), command.sensitivity)?;
     }
     collect(link, command, response)
 }
@@ -40,9 +40,9 @@ fn collect(link: &mut dyn Link, command: &Command, mut response: Response) -> Re
         }
         // GET RESPONSE is transport: it carries the plain class, whatever the command's was.
         let le = u8::try_from(waiting).unwrap_or(SHORT_LE).min(SHORT_LE);
-        let mut next = transmit(link, &[0, 0xC0, 0, 0, le], command.privacy)?;
+        let mut next = transmit(link, &[0, 0xC0, 0, 0, le], command.sensitivity)?;
         if let Some(le) = next.status.correct_le().filter(|_| next.data.is_empty()) {
-            next = transmit(link, &with_le(&[0, 0xC0, 0, 0, 0], le), command.privacy)?;
+            next = transmit(link, &with_le(&[0, 0xC0, 0, 0, 0], le), command.sensitivity)?;
         }
         response.status = next.status;
         response.data.extend_from_slice(&next.data);
@@ -53,8 +53,8 @@ fn collect(link: &mut dyn Link, command: &Command, mut response: Response) -> Re
     Ok(response)
 }
 
-fn transmit(link: &mut dyn Link, apdu: &[u8], privacy: Sensitivity) -> Result<Response, LinkError> {
-    let bytes = link.transmit(apdu, privacy)?;
+fn transmit(link: &mut dyn Link, apdu: &[u8], sensitivity: Sensitivity) -> Result<Response, LinkError> {
+    let bytes = link.transmit(apdu, sensitivity)?;
     Response::parse(&bytes).filter(|r| r.data.len() <= ANSWER_MAX).ok_or(LinkError::Malformed(bytes.len()))
 }
 

@@ -50,7 +50,7 @@ pub enum LinkError {
 /// A card that takes a command APDU and gives back a response APDU.
 pub trait Link {
     /// Sends the encoded command, and returns the answer with its two status bytes at the end.
-    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError>;
+    fn transmit(&mut self, command: &[u8], sensitivity: Sensitivity) -> Result<Vec<u8>, LinkError>;
 
     /// Takes note of what the layers above know of the exchanges. Only a link that is being traced makes the record.
     fn note(&mut self, _: &dyn Fn() -> TraceRecord) {}
@@ -63,8 +63,8 @@ pub trait Link {
 }
 
 impl<L: Link + ?Sized> Link for &mut L {
-    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
-        (**self).transmit(command, privacy)
+    fn transmit(&mut self, command: &[u8], sensitivity: Sensitivity) -> Result<Vec<u8>, LinkError> {
+        (**self).transmit(command, sensitivity)
     }
 
     fn note(&mut self, record: &dyn Fn() -> TraceRecord) {
@@ -77,8 +77,8 @@ impl<L: Link + ?Sized> Link for &mut L {
 }
 
 impl<L: Link + ?Sized> Link for Box<L> {
-    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
-        (**self).transmit(command, privacy)
+    fn transmit(&mut self, command: &[u8], sensitivity: Sensitivity) -> Result<Vec<u8>, LinkError> {
+        (**self).transmit(command, sensitivity)
     }
 
     fn note(&mut self, record: &dyn Fn() -> TraceRecord) {

@@ -26,9 +26,9 @@ impl<L> Metered<L> {
 }
 
 impl<L: Link> Link for Metered<L> {
-    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], sensitivity: Sensitivity) -> Result<Vec<u8>, LinkError> {
         let start = Instant::now();
-        let answer = self.link.transmit(command, privacy);
+        let answer = self.link.transmit(command, sensitivity);
         self.inside += start.elapsed();
         self.exchanges += 1;
         answer

@@ -45,7 +45,7 @@ fn info(settings: &Settings, reader: &str, out: &mut Printer) -> Result<u8, Fail
 }
 
 fn object(reader: &str, atr: String, selected: &Selected) -> views::TokenView {
-    let (mode, token_id, set_id) = match selected.privacy {
+    let (mode, token_id, set_id) = match selected.mode {
         Some(TokenMode::Open(id)) => (Some(views::TokenModeView::Open), Some(id), None),
         Some(TokenMode::Private(set)) => (Some(views::TokenModeView::Private), None, Some(hex::encode(set))),
         None => (None, None, None),

@@ -18,7 +18,7 @@ use tokio::{
 use super::{RunError, ServerOptions, auth::PeerCertificate, router, state::AppState, tls::Acceptor};
 
 /// How long requests that are under way may take once the server was told to stop.
-const LAST_ORDERS: Duration = Duration::from_secs(10);
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// The longest head of a request, in bytes.
 const HEAD_MAX: usize = 16 * 1024;
 
@@ -35,21 +35,21 @@ pub async fn serve(
     state: Arc<AppState>,
     stop: impl Future<Output = ()>,
 ) {
-    let house = ConnectionServer {
+    let connections = ConnectionServer {
         router: router::router(Arc::clone(&state), options.patience),
         acceptor,
-        seats: Arc::new(Semaphore::new(options.connections)),
+        permits: Arc::new(Semaphore::new(options.connections)),
         patience: options.patience,
     };
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        // Who finds no seat waits in the system's queue, and costs us nothing.
-        let seat = tokio::select! {
-            seat = Arc::clone(&house.seats).acquire_owned() => seat,
+        // Who gets no permit waits in the system's queue, and costs us nothing.
+        let permit = tokio::select! {
+            permit = Arc::clone(&connections.permits).acquire_owned() => permit,
             () = &mut stop => break,
         };
-        let Ok(seat) = seat else { break };
+        let Ok(permit) = permit else { break };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
@@ -61,13 +61,13 @@ pub async fn serve(
             },
             () = &mut stop => break,
         };
-        let (house, watcher) = (house.clone(), graceful.watcher());
+        let (connections, watcher) = (connections.clone(), graceful.watcher());
         tokio::spawn(async move {
-            house.welcome(stream, watcher).await;
-            drop(seat);
+            connections.serve(stream, watcher).await;
+            drop(permit);
         });
     }
-    let _ = timeout(LAST_ORDERS, graceful.shutdown()).await;
+    let _ = timeout(DRAIN_LIMIT, graceful.shutdown()).await;
     state.close().await;
 }
 
@@ -75,13 +75,13 @@ pub async fn serve(
 struct ConnectionServer {
     router: Router,
     acceptor: Acceptor,
-    seats: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     patience: Duration,
 }
 
 impl ConnectionServer {
     /// One connection, from its handshake to its end.
-    async fn welcome(&self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
+    async fn serve(&self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
         // Without this, the two halves of an answer wait for each other's acknowledgement.
         let _ = stream.set_nodelay(true);
         let Ok(Some((stream, certificate))) = timeout(self.patience, self.acceptor.accept(stream)).await else {

@@ -91,7 +91,7 @@ pub struct Hooks {
 #[derive(Default)]
 struct HookShared {
     state: Mutex<HookQueue>,
-    bell: Condvar,
+    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -104,16 +104,16 @@ struct HookQueue {
 }
 
 impl Hooks {
-    /// Starts the thread that runs the command, each time for at most `limit`; `tell` is called on it.
-    pub fn start(command: &str, limit: Duration, tell: impl Fn(HookReport) + Send + 'static) -> io::Result<Self> {
+    /// Starts the thread that runs the command, each time for at most `limit`; `report` is called on it.
+    pub fn start(command: &str, limit: Duration, report: impl Fn(HookReport) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(HookShared::default());
         let runner = Runner { shared: Arc::clone(&shared), command: command.to_owned(), limit };
-        let work = move || runner.until_ended(&tell);
+        let work = move || runner.until_ended(&report);
         let runner = Some(thread::Builder::new().name("hook".to_owned()).spawn(work)?);
         Ok(Self { shared, runner, missed: 0 })
     }
 
-    /// Queues a run. It never waits; it may have something to tell.
+    /// Queues a run. It never waits; it may have something to report.
     pub fn give(&mut self, job: Job) -> Option<HookReport> {
         let mut state = self.shared.lock();
         let room = if self.missed > 0 { LONGEST_QUEUE / 2 } else { LONGEST_QUEUE };
@@ -123,7 +123,7 @@ impl Hooks {
         }
         state.queue.push_back(job);
         drop(state);
-        self.shared.bell.notify_all();
+        self.shared.changed.notify_all();
         self.missed()
     }
 
@@ -131,7 +131,7 @@ impl Hooks {
     pub fn finish(&mut self) -> Option<HookReport> {
         let runner = self.runner.take()?;
         self.shared.lock().end = Some(Instant::now() + LAST_RUNS);
-        self.shared.bell.notify_all();
+        self.shared.changed.notify_all();
         // A panic in there was told by the hook of panics, which ended the process.
         let _ = runner.join();
         self.missed += std::mem::take(&mut self.shared.lock().queue).len() as u64;
@@ -164,7 +164,7 @@ impl HookShared {
             }
             match state.queue.pop_front() {
                 None if state.end.is_some() => return None,
-                None => state = self.bell.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 job => return job,
             }
         }
@@ -182,16 +182,16 @@ impl HookShared {
             if left.is_zero() {
                 return Err(how);
             }
-            state = self.bell.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         Ok(())
     }
 
-    fn tell_exit(&self, run: u64) {
+    fn note_exit(&self, run: u64) {
         let mut state = self.lock();
         state.exited = state.exited.max(run);
         drop(state);
-        self.bell.notify_all();
+        self.changed.notify_all();
     }
 }
 
@@ -202,11 +202,11 @@ struct Runner {
 }
 
 impl Runner {
-    fn until_ended(&self, tell: &impl Fn(HookReport)) {
+    fn until_ended(&self, report: &impl Fn(HookReport)) {
         let due = std::iter::from_fn(|| self.shared.next());
         for (run, Job { seq, json }) in (1..).zip(due) {
             if let Err((how, said)) = self.run(run, json) {
-                tell(HookReport::Failed { seq, how, said });
+                report(HookReport::Failed { seq, how, said });
             }
         }
     }
@@ -242,7 +242,7 @@ impl Runner {
 
     /// Gives the run its object, listens to it, and waits for its end, on threads that hold nobody up.
     fn attend(&self, child: &mut Child, run: u64, json: String) -> io::Result<Receiver<String>> {
-        let (tell, said) = mpsc::channel();
+        let (sender, said) = mpsc::channel();
         let (stdin, stderr, id) = (child.stdin.take(), child.stderr.take(), Pid::from_child(child));
         let named = || thread::Builder::new().name("hook".to_owned());
         named().spawn(move || {
@@ -251,7 +251,7 @@ impl Runner {
         })?;
         named().spawn(move || {
             let Some(mut stderr) = stderr else { return };
-            let _ = tell.send(beginning(&mut stderr));
+            let _ = sender.send(beginning(&mut stderr));
             // The rest is read and forgotten, lest the command waits for a reader.
             let _ = io::copy(&mut stderr, &mut io::sink());
         })?;
@@ -260,7 +260,7 @@ impl Runner {
             // It is left for its parent to be waited for.
             let exited = || waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT);
             let _ = rustix::io::retry_on_intr(exited);
-            shared.tell_exit(run);
+            shared.note_exit(run);
         })?;
         Ok(said)
     }

@@ -33,14 +33,18 @@ pub struct PoolPolicy {
 pub struct ReaderPool {
     policy: PoolPolicy,
     terminal: TapTerminal,
-    tell: Arc<dyn Fn(ReaderReport) + Send + Sync>,
+    report: Arc<dyn Fn(ReaderReport) + Send + Sync>,
     workers: BTreeMap<String, ReaderWorker>,
 }
 
 impl ReaderPool {
-    /// No workers yet. `tell` is called on the threads of the workers.
-    pub fn new(policy: PoolPolicy, terminal: TapTerminal, tell: impl Fn(ReaderReport) + Send + Sync + 'static) -> Self {
-        Self { policy, terminal, tell: Arc::new(tell), workers: BTreeMap::new() }
+    /// No workers yet. `report` is called on the threads of the workers.
+    pub fn new(
+        policy: PoolPolicy,
+        terminal: TapTerminal,
+        report: impl Fn(ReaderReport) + Send + Sync + 'static,
+    ) -> Self {
+        Self { policy, terminal, report: Arc::new(report), workers: BTreeMap::new() }
     }
 
     /// Takes an event of the readers: starts, orders and ends workers, and says what the list is to be told.
@@ -95,7 +99,7 @@ impl ReaderPool {
 
     fn start(&self, reader: &str) -> Result<ReaderWorker, Failure> {
         let heartbeat = self.policy.heartbeat.filter(|_| self.policy.presence.presence(reader) == PresenceMode::Field);
-        let tell = Arc::clone(&self.tell);
-        ReaderWorker::start(reader, self.terminal.clone(), heartbeat, move |report| tell(report)).map_err(no_thread)
+        let report = Arc::clone(&self.report);
+        ReaderWorker::start(reader, self.terminal.clone(), heartbeat, move |said| report(said)).map_err(no_thread)
     }
 }

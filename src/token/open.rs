@@ -68,19 +68,19 @@ impl AuthenticationContext<'_> {
     /// Opens a channel to the selected token under the key that it names. A remembered certificate that leads to a wrong
     /// receipt is forgotten, and read anew once: the token may have changed its key.
     pub fn open(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Channel, TokenError> {
-        let privacy = selected.privacy.ok_or(TokenError::NotIssued(selected.state))?;
+        let mode = selected.mode.ok_or(TokenError::NotIssued(selected.state))?;
         let kvn = selected.ecka_kvn;
-        let expected = match privacy {
+        let expected = match mode {
             TokenMode::Open(_) => kvn == KVN_OWN,
             TokenMode::Private(_) => KVN_SET.contains(&kvn),
         };
         if !expected {
             return Err(TokenError::Form(CommandName::Select));
         }
-        let item = RememberedItem::Ecka(privacy, kvn);
+        let item = RememberedItem::Ecka(mode, kvn);
         if let Some(der) = self.memory.recall(&item) {
             trace_points::remembered(link, &item, &der);
-            match self.card_key(privacy, &der).and_then(|key| self.handshake(link, selected, kvn, &key)) {
+            match self.card_key(mode, &der).and_then(|key| self.handshake(link, selected, kvn, &key)) {
                 Err(TokenError::Channel(ChannelError::Receipt)) => {
                     self.learned.push((item, None));
                     self.start_over(link, selected)?;
@@ -90,7 +90,7 @@ impl AuthenticationContext<'_> {
             }
         }
         let der = plain(link, CommandName::GetCertificate, &commands::ecka_certificate(kvn), self.format)?;
-        let key = match self.card_key(privacy, &der) {
+        let key = match self.card_key(mode, &der) {
             // A token of others is no forgery: only when it says that it has our CA's key is its certificate held against it.
             Err(e @ TokenError::Certificate(CertificateError::Signature | CertificateError::Authority)) => {
                 self.look_up_ca(link, selected)?;
@@ -131,7 +131,7 @@ impl AuthenticationContext<'_> {
     ) -> Result<(Uuid, VerifiedProof), TokenError> {
         const STEP: CommandName = CommandName::InternalAuthenticate;
         let command = commands::internal_authenticate(&self.nonce);
-        let answer = match (channel.session.send(link, STEP, &command), selected.privacy) {
+        let answer = match (channel.session.send(link, STEP, &command), selected.mode) {
             // An open token shows in SELECT when it is blocked: what is left is that it takes our certificate for outdated.
             (Err(TokenError::Refused { status: Status::CONDITIONS, .. }), Some(TokenMode::Open(_))) => {
                 return Err(TokenError::TerminalRefused(Status::CONDITIONS));
@@ -143,7 +143,7 @@ impl AuthenticationContext<'_> {
         };
         let proof = Proof::parse_answer(&answer)?;
         let token_id = Uuid::from_bytes(*proof.token_id());
-        if matches!(selected.privacy, Some(TokenMode::Open(told)) if told != token_id) {
+        if matches!(selected.mode, Some(TokenMode::Open(told)) if told != token_id) {
             return Err(TokenError::IdentityMismatch);
         }
         let identity = self.identity(link, &mut channel.session, token_id)?;
@@ -203,8 +203,8 @@ impl AuthenticationContext<'_> {
     }
 
     /// The verified point of the token's or the set's ECKA certificate.
-    fn card_key(&self, privacy: TokenMode, der: &[u8]) -> Result<Point, TokenError> {
-        match privacy {
+    fn card_key(&self, mode: TokenMode, der: &[u8]) -> Result<Point, TokenError> {
+        match mode {
             TokenMode::Open(id) => Ok(*self.certificate(der, CertificateProfile::TokenEcka, &id.to_string())?.point()),
             TokenMode::Private(set) => {
                 if sha256(&[der])[..8] != set {

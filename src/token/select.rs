@@ -87,7 +87,7 @@ pub struct Selected {
     /// The first 8 bytes of the identifier of its oldest CA key; zeros when there is none.
     pub ca_prefix: [u8; 8],
     /// Token id or set id; `None` before ISSUED and when TERMINATED.
-    pub privacy: Option<TokenMode>,
+    pub mode: Option<TokenMode>,
 }
 
 /// SELECT by AID (ISO/IEC 7816-4, 11.2.2).
@@ -119,7 +119,7 @@ impl Selected {
         let set = inside.optional(0x84)?;
         let id = inside.optional(0x85)?;
         inside.end()?;
-        let privacy = match (state, set, id) {
+        let mode = match (state, set, id) {
             (LifeCycle::Issued | LifeCycle::Blocked, None, Some(id)) => {
                 Some(TokenMode::Open(Uuid::from_slice(id).map_err(|_| TlvError::ValueLength(0x85))?))
             }
@@ -129,7 +129,7 @@ impl Selected {
             (LifeCycle::Blank | LifeCycle::Personalised | LifeCycle::Terminated, None, None) => None,
             _ => return Err(TlvError::Trailing),
         };
-        Ok(Self { raw, state, ecka_kvn, ca_prefix, privacy })
+        Ok(Self { raw, state, ecka_kvn, ca_prefix, mode })
     }
 }
 
@@ -158,7 +158,7 @@ mod tests {
         let selected = Selected::parse(answer(&inner)).unwrap().unwrap();
         assert_eq!(selected.state, LifeCycle::Issued);
         assert_eq!(selected.ecka_kvn, 0x41);
-        assert_eq!(selected.privacy, Some(TokenMode::Open(Uuid::parse_str(id).unwrap())));
+        assert_eq!(selected.mode, Some(TokenMode::Open(Uuid::parse_str(id).unwrap())));
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         let set = Some(TokenMode::Private([9; 8]));
         let id = Some(TokenMode::Open(Uuid::from_bytes([7; 16])));
         let (set_id, token_id) = (format!("8408{}", "09".repeat(8)), format!("8510{}", "07".repeat(16)));
-        for (byte, state, word, inner, privacy) in [
+        for (byte, state, word, inner, mode) in [
             (0x07, LifeCycle::Blank, "blank", "", None),
             (0x0F, LifeCycle::Personalised, "personalised", "", None),
             (0x1F, LifeCycle::Issued, "issued", &token_id[..], id),
@@ -220,7 +220,7 @@ mod tests {
             assert_eq!((LifeCycle::parse(byte), state.byte(), state.word()), (Some(state), byte, word));
             let inner = format!("{head} 8101{byte:02X} 820141 83080102030405060708 {inner}").replace(' ', "");
             let selected = Selected::parse(answer(&inner)).unwrap().unwrap();
-            assert_eq!((selected.state, selected.privacy), (state, privacy));
+            assert_eq!((selected.state, selected.mode), (state, mode));
             assert_eq!(selected.ca_prefix, [1, 2, 3, 4, 5, 6, 7, 8]);
         }
         for byte in (0..=0xFF).filter(|byte| ![0x07, 0x0F, 0x1F, 0x9F, 0x7F].contains(byte)) {

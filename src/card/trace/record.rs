@@ -234,9 +234,9 @@ pub enum RecordedVerdict {
 
 /// The instructions whose data are public, and of no person: SELECT, GET DATA, PERFORM SECURITY OPERATION, INITIALIZE
 /// UPDATE, and MUTUAL AUTHENTICATE. GET RESPONSE is what the command before it is.
-pub fn is_public(header: [u8; 4], privacy: Sensitivity) -> bool {
+pub fn is_public(header: [u8; 4], sensitivity: Sensitivity) -> bool {
     let [cla, ins, _, p2] = header;
-    privacy == Sensitivity::Plain
+    sensitivity == Sensitivity::Plain
         && cla & SECURE == 0
         && cla != 0xFF
         && (matches!(ins, 0xA4 | 0xCA | 0x2A | 0x50) || (ins, p2) == (0x82, 0x11))

@@ -38,8 +38,8 @@ fn recorded(commands: &[(&[u8], Sensitivity)]) -> String {
     let path = folder.path().join("trace");
     let recorder = Arc::new(Recorder::create(&path, options()).unwrap());
     let mut link = Traced::new(Echo, recorder.begin("reader", &[0x3B, 0]));
-    for (command, privacy) in commands {
-        let _ = link.transmit(command, *privacy);
+    for (command, sensitivity) in commands {
+        let _ = link.transmit(command, *sensitivity);
     }
     drop(link);
     recorder.unreached("other", &LinkError::SharingViolation, false);
@@ -105,7 +105,7 @@ fn the_replay_answers_what_was_asked_and_nothing_else() {
 /// PUT KEY, VERIFY, what is under secure messaging, what is declared to be a secret, and what is unknown.
 #[test]
 fn secrets_are_not_written() {
-    for (header, privacy) in [
+    for (header, sensitivity) in [
         ([0x80, 0xD8, 0, 0x81], Sensitivity::Plain),
         ([0x00, 0x20, 0, 1], Sensitivity::Plain),
         ([0x00, 0x24, 0, 1], Sensitivity::Plain),
@@ -117,7 +117,8 @@ fn secrets_are_not_written() {
     ] {
         let command = with_secret(header);
         // The rest of an answer is as secret as its beginning.
-        let text = recorded(&[(&command, privacy), (&[&[0, 0xC0, 0, 0, 4][..], &SECRET].concat(), Sensitivity::Plain)]);
+        let text =
+            recorded(&[(&command, sensitivity), (&[&[0, 0xC0, 0, 0, 4][..], &SECRET].concat(), Sensitivity::Plain)]);
         assert!(!text.contains(&hex::encode_upper(SECRET)), "{header:02X?}: {text}");
         let trace = read(&text).unwrap();
         assert_eq!(exchanges(&trace)[0].command, hex::encode_upper(header));

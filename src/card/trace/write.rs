@@ -202,12 +202,12 @@ impl Tape {
     pub fn exchange(
         &mut self,
         command: &[u8],
-        privacy: Sensitivity,
+        sensitivity: Sensitivity,
         answer: &Result<Vec<u8>, LinkError>,
         took: Duration,
     ) {
         if !is_get_response(command) {
-            self.shown = command.first_chunk::<4>().is_some_and(|header| is_public(*header, privacy));
+            self.shown = command.first_chunk::<4>().is_some_and(|header| is_public(*header, sensitivity));
         }
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.record(TraceRecord::Exchange(Exchange::new(command, self.shown, answer, us)));
@@ -244,10 +244,10 @@ impl<L> Traced<L> {
 }
 
 impl<L: Link> Link for Traced<L> {
-    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], sensitivity: Sensitivity) -> Result<Vec<u8>, LinkError> {
         let start = Instant::now();
-        let answer = self.link.transmit(command, privacy);
-        self.tape.exchange(command, privacy, &answer, start.elapsed());
+        let answer = self.link.transmit(command, sensitivity);
+        self.tape.exchange(command, sensitivity, &answer, start.elapsed());
         answer
     }
 

@@ -276,11 +276,11 @@ impl Transaction<'_> {
 }
 
 impl Link for Transaction<'_> {
-    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], sensitivity: Sensitivity) -> Result<Vec<u8>, LinkError> {
         let start = Instant::now();
         let answer = self.card.ask(IoRequest::Exchange(Zeroizing::new(command.to_vec())));
         if let Some(tape) = &mut self.tape {
-            tape.exchange(command, privacy, &answer, start.elapsed());
+            tape.exchange(command, sensitivity, &answer, start.elapsed());
         }
         answer
     }

@@ -112,7 +112,7 @@ impl Target {
 
     fn of(selected: &Selected, change: &TokenOperation) -> Result<Self, AdministrationError> {
         let state = selected.state;
-        match (state, selected.privacy) {
+        match (state, selected.mode) {
             (LifeCycle::Terminated, _) if *change == TokenOperation::Terminate => Ok(Self { token_id: None, state }),
             (LifeCycle::Issued | LifeCycle::Blocked, Some(TokenMode::Open(id))) => {
                 Ok(Self { token_id: Some(id), state })
@@ -182,7 +182,7 @@ pub fn change(
 }
 
 const fn is_private(selected: &Selected) -> bool {
-    matches!(selected.privacy, Some(TokenMode::Private(_)))
+    matches!(selected.mode, Some(TokenMode::Private(_)))
 }
 
 /// Opens the token under its own key. The certificate that this checks names the id; that the token holds its key is shown

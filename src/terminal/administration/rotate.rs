@@ -38,13 +38,13 @@ pub fn find(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
 ) -> Result<RotationTarget, AdministrationError> {
-    Ok(meet(link, context)?.0)
+    Ok(locate(link, context)?.0)
 }
 
 /// How a token was met: a private one is open by now, under its own key.
-type Met = (RotationTarget, Selected, Option<Session>);
+type FoundToken = (RotationTarget, Selected, Option<Session>);
 
-fn meet(link: &mut dyn Link, context: &mut AuthenticationContext<'_>) -> Result<Met, AdministrationError> {
+fn locate(link: &mut dyn Link, context: &mut AuthenticationContext<'_>) -> Result<FoundToken, AdministrationError> {
     let previous = context.credentials.previous.as_deref().ok_or(AdministrationError::NoRotation)?.ca;
     check_role_of(context.credentials.certificate.class(), TerminalRole::Admin)?;
     let selected = identify(link, context.format)?.ok_or(AdministrationError::Foreign)?;
@@ -57,7 +57,7 @@ fn meet(link: &mut dyn Link, context: &mut AuthenticationContext<'_>) -> Result<
         (false, true) => RotationTarget::Old,
         (false, false) => return Err(TokenError::OtherAuthority.into()),
     };
-    match selected.privacy {
+    match selected.mode {
         Some(TokenMode::Open(id)) => Ok((found(id), selected, None)),
         Some(TokenMode::Private(_)) => {
             let (id, channel) = context.open_own(link, &selected)?;
@@ -75,7 +75,7 @@ pub fn rotate(
     meant: Option<Uuid>,
     authority: &mut dyn RotationAuthority,
 ) -> Result<(Uuid, bool), AdministrationError> {
-    let (found, selected, opened) = meet(link, context)?;
+    let (found, selected, opened) = locate(link, context)?;
     let id = found.id();
     if meant.is_some_and(|meant| meant != id) {
         return Err(AdministrationError::OtherCard);
@@ -118,7 +118,7 @@ fn move_over(
     // Said again, it changes nothing; a card that was lifted before it does not find the key by its name.
     session.tell(link, CommandName::StoreData, &commands::store_ca_identifier(new_kvn, &new.key_identifier()))?;
     certificates(link, context, &mut session, id, authority)?;
-    if let Some(TokenMode::Private(announced)) = selected.privacy {
+    if let Some(TokenMode::Private(announced)) = selected.mode {
         let set = authority.follower(announced)?;
         if set.id != announced {
             sets::put(link, &mut session, selected.ecka_kvn, &set)?;

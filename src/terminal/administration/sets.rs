@@ -38,7 +38,7 @@ pub fn find(
     from: [u8; 8],
     to: &SetKey,
 ) -> Result<RotationTarget, AdministrationError> {
-    Ok(meet(link, context, from, to)?.0)
+    Ok(locate(link, context, from, to)?.0)
 }
 
 /// Gives a token of the set `from` the key of the set `to`. `begin` is told its id before the first step that changes it,
@@ -49,7 +49,7 @@ pub fn replace(
     (from, to): ([u8; 8], &SetKey),
     begin: &mut dyn FnMut(Uuid) -> Result<(), AdministrationError>,
 ) -> Result<(Uuid, bool), AdministrationError> {
-    let (found, selected, mut session) = meet(link, context, from, to)?;
+    let (found, selected, mut session) = locate(link, context, from, to)?;
     let RotationTarget::Old(id) = found else { return Ok((found.id(), false)) };
     begin(id)?;
     put(link, &mut session, selected.ecka_kvn, to)?;
@@ -57,7 +57,7 @@ pub fn replace(
     Ok((id, true))
 }
 
-fn meet(
+fn locate(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
     from: [u8; 8],
@@ -65,7 +65,7 @@ fn meet(
 ) -> Result<(RotationTarget, Selected, Session), AdministrationError> {
     check_role_of(context.credentials.certificate.class(), TerminalRole::Admin)?;
     let selected = identify(link, context.format)?.ok_or(AdministrationError::Foreign)?;
-    let announced = match selected.privacy {
+    let announced = match selected.mode {
         Some(TokenMode::Private(announced)) => announced,
         Some(TokenMode::Open(_)) => return Err(AdministrationError::Open),
         None => return Err(TokenError::NotIssued(selected.state).into()),
@@ -120,7 +120,7 @@ pub(super) fn check(
     set: [u8; 8],
 ) -> Result<(), AdministrationError> {
     let selected = identify(link, context.format)?.ok_or(AdministrationError::OtherCard)?;
-    if selected.privacy != Some(TokenMode::Private(set)) || context.open_own(link, &selected)?.0 != id {
+    if selected.mode != Some(TokenMode::Private(set)) || context.open_own(link, &selected)?.0 != id {
         return Err(AdministrationError::OtherCard);
     }
     Ok(())

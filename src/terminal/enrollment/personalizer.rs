@@ -155,7 +155,7 @@ impl Personalizer<'_> {
         whose: &mut dyn HolderSource,
         context: &mut AuthenticationContext<'_>,
     ) -> Result<EnrollmentReport, EnrollError> {
-        let token_id = match selected.privacy {
+        let token_id = match selected.mode {
             Some(TokenMode::Open(id)) => id,
             _ => match context.authenticate(link, selected) {
                 Ok(token) => token.token_id,

@@ -2,7 +2,7 @@
 //!
 //! Questions are answered in the order in which they come. When nobody waits, it fetches the feed, nonces for the next
 //! taps, and takes events to the server. A server that is away is left alone for a while, longer each time: meanwhile
-//! every question is answered at once with what went wrong, and with what is kept.
+//! every query is answered at once with what went wrong, and with what is kept.
 
 use std::{
     io,
@@ -94,37 +94,37 @@ enum WorkerRequest {
 /// The handle of the thread.
 #[derive(Debug)]
 pub struct LookupWorker {
-    orders: Sender<WorkerRequest>,
+    requests: Sender<WorkerRequest>,
     thread: JoinHandle<()>,
 }
 
 impl LookupWorker {
-    /// Starts the thread. `tell` is called on it.
-    pub fn start(equipment: WorkerParts, tell: impl Fn(ServerEvent) + Send + 'static) -> io::Result<Self> {
-        let (orders, inbox) = mpsc::channel();
-        let mut desk = WorkerState::new(equipment, Box::new(tell));
-        let thread = thread::Builder::new().name("server".to_owned()).spawn(move || desk.serve(&inbox))?;
-        Ok(Self { orders, thread })
+    /// Starts the thread. `report` is called on it.
+    pub fn start(parts: WorkerParts, report: impl Fn(ServerEvent) + Send + 'static) -> io::Result<Self> {
+        let (requests, inbox) = mpsc::channel();
+        let mut state = WorkerState::new(parts, Box::new(report));
+        let thread = thread::Builder::new().name("server".to_owned()).spawn(move || state.serve(&inbox))?;
+        Ok(Self { requests, thread })
     }
 
     /// Asks about a token. `reply` is called on the thread, once.
-    pub fn ask(&self, question: LookupQuery, reply: impl FnOnce(LookupOutcome) + Send + 'static) {
-        let _ = self.orders.send(WorkerRequest::Ask(Box::new(question), Box::new(reply)));
+    pub fn ask(&self, query: LookupQuery, reply: impl FnOnce(LookupOutcome) + Send + 'static) {
+        let _ = self.requests.send(WorkerRequest::Ask(Box::new(query), Box::new(reply)));
     }
 
     /// Says that there are new events.
     pub fn events(&self) {
-        let _ = self.orders.send(WorkerRequest::Events);
+        let _ = self.requests.send(WorkerRequest::Events);
     }
 
     /// Asks this server from now on: the same, under a fresh certificate.
     pub fn reconnect(&self, server: ServerClient) {
-        let _ = self.orders.send(WorkerRequest::Reconnect(Box::new(server)));
+        let _ = self.requests.send(WorkerRequest::Reconnect(Box::new(server)));
     }
 
     /// Ends the thread after what is due: at most one request to a server that is away.
     pub fn finish(self) {
-        drop(self.orders);
+        drop(self.requests);
         let _ = self.thread.join();
     }
 }
@@ -137,8 +137,8 @@ struct Pause {
 }
 
 struct WorkerState {
-    equipment: WorkerParts,
-    tell: Box<dyn Fn(ServerEvent) + Send>,
+    parts: WorkerParts,
+    report: Box<dyn Fn(ServerEvent) + Send>,
     pause: Option<Pause>,
     feed_due: Instant,
     upload: bool,
@@ -148,19 +148,19 @@ struct WorkerState {
 }
 
 impl WorkerState {
-    fn new(equipment: WorkerParts, tell: Box<dyn Fn(ServerEvent) + Send>) -> Self {
-        let upload = equipment.journal.is_some();
+    fn new(parts: WorkerParts, report: Box<dyn Fn(ServerEvent) + Send>) -> Self {
+        let upload = parts.journal.is_some();
         // Who takes events there stays, and taps again and again.
-        Self { prefetch: upload, equipment, tell, pause: None, feed_due: Instant::now(), upload, alarm: None }
+        Self { prefetch: upload, parts, report, pause: None, feed_due: Instant::now(), upload, alarm: None }
     }
 
     fn serve(&mut self, inbox: &Receiver<WorkerRequest>) {
         loop {
             match inbox.try_recv() {
-                Ok(order) => self.take(order),
+                Ok(request) => self.handle(request),
                 Err(TryRecvError::Empty) if self.chore() => {}
                 Err(TryRecvError::Empty) => match inbox.recv_timeout(self.until_due()) {
-                    Ok(order) => self.take(order),
+                    Ok(request) => self.handle(request),
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => return self.end(),
                 },
@@ -173,13 +173,13 @@ impl WorkerState {
         while self.chore() {}
     }
 
-    fn take(&mut self, order: WorkerRequest) {
-        match order {
-            WorkerRequest::Ask(question, reply) => reply(self.ask(&question)),
-            WorkerRequest::Events => self.upload = self.equipment.journal.is_some(),
+    fn handle(&mut self, request: WorkerRequest) {
+        match request {
+            WorkerRequest::Ask(query, reply) => reply(self.ask(&query)),
+            WorkerRequest::Events => self.upload = self.parts.journal.is_some(),
             WorkerRequest::Reconnect(server) => {
-                self.equipment.cache.trust(server.trusted());
-                self.equipment.server = *server;
+                self.parts.cache.trust(server.trusted());
+                self.parts.server = *server;
                 // What it refused it may have refused for the old certificate.
                 if let Some(pause) = &mut self.pause {
                     pause.until = Instant::now();
@@ -196,14 +196,14 @@ impl WorkerState {
         if self.feed_due <= Instant::now() {
             self.feed_due = Instant::now() + FEED_EVERY;
             let done = self.fetch_feed();
-            self.judge(done);
+            self.note_chore(done);
         } else if std::mem::take(&mut self.prefetch) {
             let done = self.fetch_nonces();
-            self.judge(done);
+            self.note_chore(done);
         } else if std::mem::take(&mut self.upload) {
             let done = self.upload_batch();
             self.upload = matches!(done, Ok(true));
-            self.judge(done);
+            self.note_chore(done);
         } else {
             return false;
         }
@@ -220,14 +220,14 @@ impl WorkerState {
         self.pause.as_ref().filter(|pause| pause.until > Instant::now()).map(|pause| &pause.error)
     }
 
-    fn ask(&mut self, question: &LookupQuery) -> LookupOutcome {
+    fn ask(&mut self, query: &LookupQuery) -> LookupOutcome {
         let away = self.paused().cloned();
         let start = Instant::now();
         let (said, took) = match away {
             Some(error) => (Err(error), None),
-            None => (self.lookup(question), Some(start.elapsed())),
+            None => (self.lookup(query), Some(start.elapsed())),
         };
-        let kept = self.equipment.cache.recall(question.token_id, (self.equipment.clock)());
+        let kept = self.parts.cache.recall(query.token_id, (self.parts.clock)());
         let kept = kept.unwrap_or_else(|error| {
             self.alarm(error);
             CachedToken::default()
@@ -235,25 +235,25 @@ impl WorkerState {
         LookupOutcome { said, kept, took }
     }
 
-    fn lookup(&mut self, question: &LookupQuery) -> Result<Lookup, ServerError> {
+    fn lookup(&mut self, query: &LookupQuery) -> Result<Lookup, ServerError> {
         let request = LookupRequest {
-            token_id: question.token_id,
-            proof: Some(BASE64_URL_SAFE_NO_PAD.encode(&question.proof)),
-            identity_certificate: question.identity.as_ref().map(|der| BASE64_URL_SAFE_NO_PAD.encode(der)),
+            token_id: query.token_id,
+            proof: Some(BASE64_URL_SAFE_NO_PAD.encode(&query.proof)),
+            identity_certificate: query.identity.as_ref().map(|der| BASE64_URL_SAFE_NO_PAD.encode(der)),
             nonces: self.missing(),
         };
-        let mut said = self.equipment.server.lookup(&request);
+        let mut said = self.parts.server.lookup(&request);
         if let Err(ServerError::Unreachable(_)) = said {
             // A kept connection may have died meanwhile, and with it an answer. Once more without the proof: if the
             // server has taken it, it would call it replayed, and nobody is to be refused for our own repetition.
-            said = self.equipment.server.lookup(&LookupRequest { proof: None, identity_certificate: None, ..request });
+            said = self.parts.server.lookup(&LookupRequest { proof: None, identity_certificate: None, ..request });
         }
-        let said = self.judged(said)?;
-        let kept = self.equipment.cache.keep_nonces(&said.nonces).and_then(|()| self.equipment.cache.remember(&said));
+        let said = self.note_request(said)?;
+        let kept = self.parts.cache.keep_nonces(&said.nonces).and_then(|()| self.parts.cache.remember(&said));
         match kept {
             // A disk that is full is no reason to turn somebody away.
             Err(error @ ServerError::Cache(_)) => self.alarm(error),
-            Err(error) => return self.judged(Err(error)),
+            Err(error) => return self.note_request(Err(error)),
             Ok(()) => {}
         }
         if said.status != crate::api::v1::TokenStatus::Active {
@@ -263,20 +263,20 @@ impl WorkerState {
     }
 
     fn missing(&self) -> u16 {
-        let missing = self.equipment.cache.missing_nonces((self.equipment.clock)()).unwrap_or(0);
+        let missing = self.parts.cache.missing_nonces((self.parts.clock)()).unwrap_or(0);
         let kept = crate::api::v1::NONCES_MAX.saturating_sub(missing);
-        self.equipment.nonces.saturating_sub(kept)
+        self.parts.nonces.saturating_sub(kept)
     }
 
     fn fetch_nonces(&mut self) -> Result<(), ServerError> {
         match self.missing() {
             0 => Ok(()),
-            missing => self.equipment.cache.keep_nonces(&self.equipment.server.nonces(missing)?.nonces),
+            missing => self.parts.cache.keep_nonces(&self.parts.server.nonces(missing)?.nonces),
         }
     }
 
     fn fetch_feed(&mut self) -> Result<(), ServerError> {
-        let WorkerParts { server, cache, clock, .. } = &self.equipment;
+        let WorkerParts { server, cache, clock, .. } = &self.parts;
         loop {
             let mark = cache.mark()?;
             let jws = server.revocations(mark.version)?.jws;
@@ -288,7 +288,7 @@ impl WorkerState {
 
     /// Takes one batch there; `true` when there may be more.
     fn upload_batch(&mut self) -> Result<bool, ServerError> {
-        let WorkerParts { server, cache, journal, .. } = &mut self.equipment;
+        let WorkerParts { server, cache, journal, .. } = &mut self.parts;
         let Some(journal) = journal else { return Ok(false) };
         let list = journal.list();
         let mut events = journal.after(cache.uploaded(list)?, EVENTS_MAX).map_err(ServerError::Cache)?;
@@ -310,21 +310,21 @@ impl WorkerState {
     }
 
     /// What came of a chore: nobody waits for it, so what the server objects to is told here.
-    fn judge<T>(&mut self, done: Result<T, ServerError>) {
-        if let Err(error @ ServerError::Problem(_)) = self.judged(done).map(drop) {
+    fn note_chore<T>(&mut self, done: Result<T, ServerError>) {
+        if let Err(error @ ServerError::Problem(_)) = self.note_request(done).map(drop) {
             self.alarm(error);
         }
     }
 
     /// Learns from what came of a request whether the server is there.
-    fn judged<T>(&mut self, done: Result<T, ServerError>) -> Result<T, ServerError> {
+    fn note_request<T>(&mut self, done: Result<T, ServerError>) -> Result<T, ServerError> {
         match &done {
             Err(error @ (ServerError::Cache(_) | ServerError::AuditCut { .. } | ServerError::Local(_))) => {
                 self.alarm(error.clone());
             }
             Ok(_) | Err(ServerError::Problem(_)) => {
                 if self.pause.take().is_some() {
-                    (self.tell)(ServerEvent::Back);
+                    (self.report)(ServerEvent::Back);
                 }
             }
             Err(error) => self.lost(error.clone()),
@@ -335,18 +335,18 @@ impl WorkerState {
     fn lost(&mut self, error: ServerError) {
         let length = self.pause.as_ref().map_or(PAUSE, |pause| (pause.length * 2).min(PAUSE_MAX));
         if self.pause.is_none() {
-            (self.tell)(ServerEvent::Lost(error.clone()));
+            (self.report)(ServerEvent::Lost(error.clone()));
         }
         self.pause = Some(Pause { error, length, until: Instant::now() + length });
         // Whatever was due is due when it is back.
         self.feed_due = Instant::now();
-        self.upload = self.equipment.journal.is_some();
+        self.upload = self.parts.journal.is_some();
         self.prefetch = self.upload;
     }
 
     fn alarm(&mut self, error: ServerError) {
         if self.alarm.as_ref() != Some(&error) {
-            (self.tell)(ServerEvent::Alarm(error.clone()));
+            (self.report)(ServerEvent::Alarm(error.clone()));
         }
         self.alarm = Some(error);
     }

@@ -122,13 +122,13 @@ fn run(
     tapped: &mut Tapped,
 ) -> Result<Seen, TapError> {
     let selected = identify(link, context.format)?.ok_or(TapError::Foreign)?;
-    if let Some(TokenMode::Open(id)) = selected.privacy {
+    if let Some(TokenMode::Open(id)) = selected.mode {
         tapped.told = Some(id);
     }
     if selected.state != LifeCycle::Issued {
         return Err(TokenError::NotIssued(selected.state).into());
     }
-    match (depth, selected.privacy) {
+    match (depth, selected.mode) {
         (Depth::Identify, Some(TokenMode::Open(id))) => Ok(Seen::Identified(id)),
         (Depth::Identify, _) => Err(TapError::Private),
         (Depth::Authenticate, _) => {

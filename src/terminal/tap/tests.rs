@@ -222,9 +222,9 @@ fn a_set_certificate_that_select_does_not_name_is_refused() {
     office.set_certificate = office.issue(CertificateProfile::SetEcka, "set 5566778899", office.set.public());
     let named = <[u8; 8]>::try_from(&sha256(&[&office.set_certificate])[..8]).unwrap();
     let selected = identify(&mut token, ApduFormat::Short).unwrap().unwrap();
-    assert_ne!(selected.privacy, Some(TokenMode::Private(named)));
+    assert_ne!(selected.mode, Some(TokenMode::Private(named)));
     // A line in the middle that swaps one certificate of the CA for another.
-    let Some(TokenMode::Private(told)) = selected.privacy else { panic!("{selected:?}") };
+    let Some(TokenMode::Private(told)) = selected.mode else { panic!("{selected:?}") };
     let item = RememberedItem::Ecka(TokenMode::Private(told), 1);
     office.memory.0.borrow_mut().insert(item, office.set_certificate.clone());
     token.reset();

@@ -17,7 +17,7 @@ use crate::{
     token::{TokenError, select::LifeCycle, session::Session},
 };
 
-/// What a worker is told.
+/// What a worker is ordered to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReaderOrder {
     /// A card was inserted; the number differs for each insertion.
@@ -26,7 +26,7 @@ pub enum ReaderOrder {
     Removed,
 }
 
-/// What a worker tells.
+/// What a worker reports.
 #[derive(Debug)]
 pub enum ReaderReport {
     /// A tap has ended.
@@ -57,17 +57,17 @@ pub struct ReaderWorker {
 
 impl ReaderWorker {
     /// Starts a worker for a reader. With a heartbeat interval it keeps the channel of an authenticated token open, and
-    /// asks over it as often. `tell` is called on the worker's thread.
+    /// asks over it as often. `report` is called on the worker's thread.
     pub fn start(
         reader: &str,
         terminal: TapTerminal,
         heartbeat: Option<Duration>,
-        tell: impl Fn(ReaderReport) + Send + 'static,
+        report: impl Fn(ReaderReport) + Send + 'static,
     ) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
-        let mut desk =
-            ReaderThread { reader: reader.to_owned(), terminal, heartbeat, tell: Box::new(tell), held: None };
-        thread::Builder::new().name("reader".to_owned()).spawn(move || desk.serve(&inbox))?;
+        let mut thread =
+            ReaderThread { reader: reader.to_owned(), terminal, heartbeat, report: Box::new(report), held: None };
+        thread::Builder::new().name("reader".to_owned()).spawn(move || thread.serve(&inbox))?;
         Ok(Self { orders })
     }
 
@@ -81,7 +81,7 @@ struct ReaderThread {
     reader: String,
     terminal: TapTerminal,
     heartbeat: Option<Duration>,
-    tell: Box<dyn Fn(ReaderReport) + Send>,
+    report: Box<dyn Fn(ReaderReport) + Send>,
     held: Option<Held>,
 }
 
@@ -125,7 +125,7 @@ impl ReaderThread {
         }
         let at = (self.terminal.clock)();
         let reader = self.reader.clone();
-        (self.tell)(ReaderReport::Tapped { reader, insertion, at, tapped: Box::new(tapped) });
+        (self.report)(ReaderReport::Tapped { reader, insertion, at, tapped: Box::new(tapped) });
     }
 
     /// Asks the token that lies there. Whatever breaks the channel while the card stays leads to a new tap: another
@@ -135,7 +135,7 @@ impl ReaderThread {
         let interval = self.heartbeat.unwrap_or_default();
         match self.terminal.heartbeat(&mut held.card, &mut held.session) {
             Ok(LifeCycle::Issued) => {
-                (self.tell)(ReaderReport::Alive { reader: self.reader.clone(), token_id: held.token_id });
+                (self.report)(ReaderReport::Alive { reader: self.reader.clone(), token_id: held.token_id });
             }
             Err(TapError::Link(LinkError::SharingViolation)) => {}
             Err(TapError::Link(e) | TapError::Token(TokenError::Link(e))) if gone(&e) => return,

@@ -11,7 +11,7 @@ impl AuthenticationContext<'_> {
     /// Opens a channel under the selected token's own key, and returns the id that its certificate names. That the token
     /// holds the key is shown by the receipt, as in [`AuthenticationContext::open`].
     pub fn open_own(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<(Uuid, Channel), TokenError> {
-        if let Some(TokenMode::Open(id)) = selected.privacy {
+        if let Some(TokenMode::Open(id)) = selected.mode {
             return Ok((id, self.open(link, selected)?));
         }
         let certificate = self.own_certificate(link, selected)?;

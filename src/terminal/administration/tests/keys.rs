@@ -65,12 +65,12 @@ fn a_set_key_is_replaced_wherever_the_card_was_lifted() {
         assert!(torn.as_ref().is_ok_and(|(_, done)| *done) || torn.as_ref().is_err_and(lifted), "{n}: {torn:?}");
         assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
         // It announces the one or the other, and what was begun was told before.
-        let privacy = announced(&mut slot).privacy;
-        assert!(privacy == Some(TokenMode::Private(set_of(&office))) || begun.len() == 1, "lifted after {n}");
+        let mode = announced(&mut slot).mode;
+        assert!(mode == Some(TokenMode::Private(set_of(&office))) || begun.len() == 1, "lifted after {n}");
         let (whole, _) = replace(&office, &mut slot, &to, u32::MAX);
         let (id, _) = whole.unwrap();
         let selected = announced(&mut slot);
-        assert_eq!((selected.privacy, selected.ecka_kvn), (Some(TokenMode::Private(to.id)), 2), "lifted after {n}");
+        assert_eq!((selected.mode, selected.ecka_kvn), (Some(TokenMode::Private(to.id)), 2), "lifted after {n}");
         assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
         slot.token.reset();
         announced(&mut slot);
@@ -167,7 +167,7 @@ fn a_private_token_goes_to_another_ca_wherever_it_was_lifted() {
         let (id, _) = rotate(&office, &set, &mut slot, u32::MAX).unwrap();
         // Nobody but the new CA is known any more.
         office.credentials.previous = None;
-        assert_eq!(announced(&mut slot).privacy, Some(TokenMode::Private(set.id)), "lifted after {n}");
+        assert_eq!(announced(&mut slot).mode, Some(TokenMode::Private(set.id)), "lifted after {n}");
         assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
         if let Ok(whole) = torn {
             assert_eq!(whole, (id, true));

@@ -20,7 +20,7 @@ fn a_private_token_names_its_set_and_proves_its_own_id() {
         let report = office.enroll(&mut slot, &user).unwrap();
         assert_eq!((report.ending, report.test_keys, report.set), (Ending::Enrolled, false, Some(set)));
         let selected = identify(&mut slot, ApduFormat::Short).unwrap().unwrap();
-        assert_eq!(selected.privacy, Some(TokenMode::Private(*set.as_bytes())));
+        assert_eq!(selected.mode, Some(TokenMode::Private(*set.as_bytes())));
         let tapped = office.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
         let Ok(Seen::Authenticated(token)) = tapped.result else { panic!("{:?}", tapped.result) };
         assert_eq!((token.token_id, &token.user), (report.token_id, &user));

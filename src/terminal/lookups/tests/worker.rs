@@ -68,7 +68,7 @@ impl Scene {
     fn asker(&self, journal: bool) -> (LookupWorker, Receiver<ServerEvent>) {
         let numbers = Numbers { list: Uuid::from_u128(9), last: self.last.clone() };
         let limits = RequestLimits { connect: LONG, request: LONG };
-        let equipment = WorkerParts {
+        let parts = WorkerParts {
             server: self.world.terminal_with(&self.double.url(), limits),
             cache: self.cache(),
             journal: journal.then(|| Box::new(numbers) as Box<dyn EventSource>),
@@ -76,7 +76,7 @@ impl Scene {
             clock: now,
         };
         let (told, news) = mpsc::channel();
-        (LookupWorker::start(equipment, move |news| drop(told.send(news))).unwrap(), news)
+        (LookupWorker::start(parts, move |news| drop(told.send(news))).unwrap(), news)
     }
 
     fn cache(&self) -> Cache {
@@ -124,8 +124,8 @@ fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, asked: &Asked) -> Answer {
 
 fn ask(asker: &LookupWorker, id: u128) -> LookupOutcome {
     let (sender, answers) = mpsc::channel();
-    let question = LookupQuery { token_id: Uuid::from_u128(id), proof: vec![1, 2, 3], identity: None };
-    asker.ask(question, move |answered| drop(sender.send(answered)));
+    let query = LookupQuery { token_id: Uuid::from_u128(id), proof: vec![1, 2, 3], identity: None };
+    asker.ask(query, move |answered| drop(sender.send(answered)));
     answers.recv_timeout(LONG).unwrap()
 }
 

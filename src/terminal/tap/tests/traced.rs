@@ -37,9 +37,9 @@ struct Bent<'a> {
 }
 
 impl Link for Bent<'_> {
-    fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
+    fn transmit(&mut self, command: &[u8], sensitivity: Sensitivity) -> Result<Vec<u8>, LinkError> {
         self.apdu += 1;
-        let answer = self.card.transmit(command, privacy)?;
+        let answer = self.card.transmit(command, sensitivity)?;
         if self.apdu == self.at { (self.bend)(answer) } else { Ok(answer) }
     }
 }
