@@ -34,7 +34,8 @@
 //!
 //! - A token counts as authenticated only when the handshake and the signature of its identity key both hold.
 //! - Nothing from a card is used unless it came under a verified R-MAC, is signed, or merely names what is then proved.
-//! - There is no network, no prompt and no wait for a disk between the first and the last exchange of a tap.
+//! - There is no network and no prompt between the first and the last exchange of a tap, and nothing waits until a disk has
+//!   written.
 //! - The list equals a replay of the events, whenever the process is killed.
 //! - Secrets live in types that clear themselves and cannot be printed.
 

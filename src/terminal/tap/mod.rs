@@ -1,7 +1,8 @@
 //! The way of one tap: connect once, one PC/SC transaction (a second when another program has reset the card), handshake
 //! and proof, and an outcome.
 //!
-//! Deliberately absent: network, prompts and disk waits between the first and the last exchange, and any printing.
+//! Deliberately absent: network, prompts and writes to a disk between the first and the last exchange, and any printing.
+//! What is remembered of a token is read from the store, which no writer holds up.
 
 pub mod failure;
 pub mod replay;
