@@ -10,6 +10,7 @@ use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
 use crate::failure::{ExitClass, Failure};
+use crate::terminal::thread::no_thread;
 
 /// Listens while it exists.
 pub struct Interrupt {
@@ -21,13 +22,21 @@ pub struct Interrupt {
 impl Interrupt {
     /// From now on the first signal calls `wake` (once, on a thread of its own; it sends to the channel that the
     /// command waits on), and the second ends the process with its status, whatever hangs.
+    ///
+    /// # Errors
+    /// `interrupt.install` when signals cannot be handled, `system.no-thread` without a thread for them.
     pub fn install(wake: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
-        Self::try_install(wake).map_err(|error| {
+        let (number, handle, listen) = Self::handle_signals(wake).map_err(|error| {
             Failure::new(ExitClass::Bug, "interrupt.install", format!("signals cannot be handled: {error}"))
-        })
+        })?;
+        let listener = Some(thread::Builder::new().name("signals".into()).spawn(listen).map_err(no_thread)?);
+        Ok(Self { number, handle, listener })
     }
 
-    fn try_install(wake: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+    /// The number of the signal that came, what ends the wait for one, and that wait.
+    fn handle_signals(
+        wake: impl FnOnce() + Send + 'static,
+    ) -> io::Result<(Arc<AtomicU8>, Handle, impl FnOnce() + Send)> {
         let came = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // In this order: the shutdown looks at the flag before this very signal sets it.
@@ -44,8 +53,7 @@ impl Interrupt {
                 wake();
             }
         };
-        let listener = Some(thread::Builder::new().name("signals".into()).spawn(listen)?);
-        Ok(Self { number, handle, listener })
+        Ok((number, handle, listen))
     }
 
     /// The signal that came: exit status 130 or 143.

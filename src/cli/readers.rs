@@ -35,7 +35,7 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         return Err(no_reader());
     }
     let readers = settings.readers.pick(&all)?;
-    let answers = survey(&readers);
+    let answers = survey(&readers)?;
     let answered = |(reader, answer): (&&ReaderState, SelectAnswer)| answered(reader, answer, settings);
     let mut found: Vec<_> = readers.iter().zip(answers).map(answered).collect();
     name(&mut found);

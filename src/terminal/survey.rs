@@ -7,10 +7,12 @@ use std::{
 
 use crate::{
     card::{apdu::ApduFormat, chaining::exchange, link::LinkError},
+    failure::Failure,
     reader::{
         ReaderState, Slot,
         pcsc::{Card, CardLimits},
     },
+    terminal::thread::no_thread,
     token::select::{Selected, select},
 };
 
@@ -33,16 +35,19 @@ pub enum SelectAnswer {
 }
 
 /// What the card in each of these readers answers, in their order.
-pub fn survey(readers: &[&ReaderState]) -> Vec<SelectAnswer> {
+///
+/// # Errors
+/// `system.no-thread` when a card cannot be asked, since no thread can be started.
+pub fn survey(readers: &[&ReaderState]) -> Result<Vec<SelectAnswer>, Failure> {
     thread::scope(|scope| {
-        let begin = |reader: &ReaderState| {
+        let begin = |reader: &&ReaderState| {
             let name = reader.name.clone();
-            let thread = || thread::Builder::new().spawn_scoped(scope, move || ask(&name)).ok();
-            if may_be_asked(reader) { thread() } else { None }
+            let thread = || thread::Builder::new().spawn_scoped(scope, move || ask(&name)).map_err(no_thread);
+            may_be_asked(reader).then(thread).transpose()
         };
-        let asked: Vec<_> = readers.iter().map(|reader| begin(reader)).collect();
+        let asked = readers.iter().map(begin).collect::<Result<Vec<_>, _>>()?;
         let answer = |thread: thread::ScopedJoinHandle<'_, SelectAnswer>| thread.join().ok();
-        asked.into_iter().map(|asked| asked.and_then(answer).unwrap_or(SelectAnswer::Nothing)).collect()
+        Ok(asked.into_iter().map(|asked| asked.and_then(answer).unwrap_or(SelectAnswer::Nothing)).collect())
     })
 }
 

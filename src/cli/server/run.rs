@@ -20,6 +20,7 @@ use crate::{
     failure::{ExitClass, Failure},
     pki::ClockCheck,
     server::{self, RequestLine, RunError, ServerLog, ServerOptions, StoreUrl},
+    terminal::thread::no_thread,
 };
 
 /// Lines that may wait for a slow reader of ours; a request never waits for one.
@@ -75,7 +76,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
             let _ = stopped.await;
         })
     });
-    let worker = worker.map_err(RunError::Start)?;
+    let worker = worker.map_err(no_thread)?;
     print(&inbox, &url, out)?;
     // The channel is closed, so the server has ended or panicked, which the hook has told.
     match worker.join() {
