@@ -15,6 +15,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tls_use;
 mod walk;
 
 pub use authority::Authority;
@@ -22,7 +23,8 @@ pub use der::DerError;
 pub use issue::{CertificateTemplate, IssueError, UTC_TIME_END, from_pem, issue, to_pem};
 use jiff::Timestamp;
 pub use request::CertificateRequest;
-pub use tls::{ServerName, TlsCertificate, TlsTemplate, TlsUse};
+pub use tls::{ServerName, TlsCertificate, TlsTemplate};
+pub use tls_use::TlsUse;
 
 use super::{CryptoError, ec::Point};
 
