@@ -2,21 +2,25 @@
 //!
 //! Every value is parsed into what it means here; nothing behind this module sees what was typed.
 
+mod enroll;
+mod pki;
+mod token;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use uuid::Uuid;
 
-use super::server::args::{RoleWord, ServerArgs};
+use super::server::args::ServerArgs;
 use super::time_spec::TimeSpec;
 use super::until::Until;
-use super::values::{card_timing, field, nonempty, server_name, set_size, uid};
+use super::values::{card_timing, field, nonempty, uid};
 use crate::config::{Global, UserSource, new_file};
-use crate::crypto::x509::ServerName;
 use crate::emulator::{CardTiming, Uid};
-use crate::pki::SetId;
 use crate::terminal::presence::{PresenceMode, duration};
+pub use enroll::{BatchArgs, EnrollArgs, PrivateArgs};
+pub use pki::{IssueArgs, IssueCommand, PkiArgs, PkiCommand};
+pub use token::{TokenArgs, TokenChangeArgs, TokenCommand, TokenRotateArgs, TokenVerifyArgs, TokenWriteArgs};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -207,50 +211,6 @@ pub enum UsersCommand {
     Clear,
 }
 
-/// `rollcall enroll`
-#[derive(Debug, Clone, Args)]
-pub struct EnrollArgs {
-    /// Identifier of the user
-    #[arg(long, value_parser = nonempty, required_unless_present = "from", requires = "name", conflicts_with = "from")]
-    pub id: Option<String>,
-    /// Name of the user, as it is shown
-    #[arg(long, value_parser = nonempty, required_unless_present = "from", requires = "id", conflicts_with = "from")]
-    pub name: Option<String>,
-    /// Any further field; may be repeated
-    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field, conflicts_with = "from")]
-    pub fields: Vec<(String, String)>,
-    /// Picture that comes onto the card, at most 8192 bytes
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "from")]
-    pub portrait: Option<PathBuf>,
-    /// Issue this card for one that was lost, which is refused from now on; name that one where the user has
-    /// several
-    #[arg(long, value_name = "TOKEN_ID", num_args = 0..=1, require_equals = true, conflicts_with = "from")]
-    #[allow(clippy::option_option)] // clap's form of an option that may have a value
-    pub replace: Option<Option<Uuid>>,
-    /// Many at once, instead
-    #[command(flatten)]
-    pub batch: BatchArgs,
-    /// What strangers can tell
-    #[command(flatten)]
-    pub private: PrivateArgs,
-}
-
-/// `rollcall enroll` in private mode
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Private mode")]
-pub struct PrivateArgs {
-    /// Enroll into a set of K tokens that strangers cannot tell apart, 32 to 256; a new one is made where no set of this
-    /// size has room
-    #[arg(long, value_name = "K", value_parser = set_size(), group = "chosen_set")]
-    pub set_size: Option<u16>,
-    /// Enroll into this set
-    #[arg(long, value_name = "ID", group = "chosen_set")]
-    pub set: Option<SetId>,
-    /// Take the card even when its UID, serial numbers or the like tell it from the others of its set
-    #[arg(long, requires = "chosen_set")]
-    pub accept_trackable: bool,
-}
-
 /// Whose token it is to be
 #[derive(Debug, Clone, Args)]
 pub struct UserArgs {
@@ -263,175 +223,6 @@ pub struct UserArgs {
     /// Any further field; may be repeated
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
     pub fields: Vec<(String, String)>,
-}
-
-/// `rollcall enroll --from`
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Many cards")]
-pub struct BatchArgs {
-    /// Enroll a card for every row of this CSV file: columns id, name, portrait (the path of a picture), and any others
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub from: Option<PathBuf>,
-    /// Which card each row went to; the same command goes on from there [default: FILE.journal]
-    #[arg(long, value_name = "FILE", requires = "from", value_hint = clap::ValueHint::FilePath, value_parser = new_file())]
-    pub journal: Option<PathBuf>,
-    /// Check the file and the journal, and say what is left to do: no card is touched
-    #[arg(long, requires = "from")]
-    pub dry_run: bool,
-    /// Stop after so many failures in a row
-    #[arg(long, value_name = "N", requires = "from", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_failures: u32,
-    /// Stop when no card came for this time (500ms, 5s, 2m, 8h)
-    #[arg(long, value_name = "DURATION", requires = "from", value_parser = duration)]
-    pub timeout: Option<Duration>,
-    /// Give up the cards that were begun and not finished: their rows are free again, and with a server their tokens are
-    /// revoked
-    #[arg(long, requires = "from", conflicts_with = "dry_run")]
-    pub abandon: bool,
-}
-
-/// `rollcall token`
-#[derive(Debug, Clone, Args)]
-pub struct TokenArgs {
-    /// What to do with it.
-    #[command(subcommand)]
-    pub command: TokenCommand,
-}
-
-/// The commands of `rollcall token`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum TokenCommand {
-    /// What the card says about itself
-    Info,
-    /// Authenticate the card, and check its signature
-    Verify(TokenVerifyArgs),
-    /// Replace the user information on the card
-    Write(TokenWriteArgs),
-    /// Take the token out of use for now
-    Block(TokenChangeArgs),
-    /// Take a blocked token into use again
-    Unblock(TokenChangeArgs),
-    /// Move the token to the CA that rollcall pki rotate-ca has made, or give it a new set key; or all tokens one by one
-    Rotate(TokenRotateArgs),
-    /// Take the token out of use for ever: its keys are destroyed
-    Terminate(TokenChangeArgs),
-}
-
-/// `rollcall token verify`
-#[derive(Debug, Clone, Args)]
-pub struct TokenVerifyArgs {
-    /// Write the picture on the card to this file, which must not be there
-    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
-    pub portrait: Option<PathBuf>,
-}
-
-/// `rollcall token block`, `unblock` and `terminate`
-#[derive(Debug, Clone, Args)]
-pub struct TokenChangeArgs {
-    /// Say what would be done, and change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// `rollcall token rotate`
-#[derive(Debug, Clone, Args)]
-pub struct TokenRotateArgs {
-    /// Every card that is put on a reader, until no token is left; the same command goes on where it stopped
-    #[arg(long)]
-    pub all: bool,
-    /// Give tokens of this set the key that rollcall pki rotate-set has made
-    #[arg(long, value_name = "ID")]
-    pub set: Option<SetId>,
-    /// Say what would be done, and change nothing; with --all: which tokens are left
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Stop after so many failures in a row
-    #[arg(long, value_name = "N", requires = "all", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_failures: u32,
-    /// Stop when no card came for this time (500ms, 5s, 2m, 8h)
-    #[arg(long, value_name = "DURATION", requires = "all", value_parser = duration)]
-    pub timeout: Option<Duration>,
-}
-
-/// `rollcall token write`
-#[derive(Debug, Clone, Args)]
-pub struct TokenWriteArgs {
-    /// Whose token it is from now on
-    #[command(flatten)]
-    pub user: UserArgs,
-    /// Say what would be done, and change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// `rollcall pki`
-#[derive(Debug, Clone, Args)]
-pub struct PkiArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: PkiCommand,
-}
-
-/// The commands of `rollcall pki`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum PkiCommand {
-    /// Make the certification authority, and this terminal's keys and certificates
-    Init,
-    /// Renew this terminal's certificates, where the CA key lies or through the server
-    Renew,
-    /// Begin to rotate the CA: a new one is made here, and the old one is trusted until every token has been moved
-    RotateCa {
-        /// End the rotation: the old CA is trusted no more, and tokens that were not moved are strangers
-        #[arg(long)]
-        finish: bool,
-    },
-    /// Begin to replace the key of a set, after one of its cards was lost: a new one is made for the tokens that are left
-    RotateSet {
-        /// The set whose key is replaced
-        id: SetId,
-        /// End it: the old key is destroyed here
-        #[arg(long)]
-        finish: bool,
-    },
-    /// Issue certificates for others
-    Issue(IssueArgs),
-    /// Set this terminal up from the file that rollcall pki issue terminal has made
-    Import {
-        /// The file
-        bundle: PathBuf,
-    },
-    /// List the certificates and keys that are here
-    List,
-}
-
-/// `rollcall pki issue`
-#[derive(Debug, Clone, Args)]
-pub struct IssueArgs {
-    /// For whom.
-    #[command(subcommand)]
-    pub command: IssueCommand,
-}
-
-/// The commands of `rollcall pki issue`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum IssueCommand {
-    /// A second terminal: its keys and certificates in one file, registered with the server where there is one
-    Terminal {
-        /// Its name
-        name: String,
-        /// What it may do
-        #[arg(long, value_enum, default_value_t = RoleWord::Read)]
-        role: RoleWord,
-        /// The file for rollcall pki import
-        #[arg(long, value_name = "BUNDLE", value_parser = new_file())]
-        out: PathBuf,
-    },
-    /// The TLS certificate of the server here, for the names under which it is reached
-    Server {
-        /// A DNS name or an address; may be repeated [default: localhost and the host name]
-        #[arg(long = "name", value_name = "NAME", value_parser = server_name)]
-        names: Vec<ServerName>,
-    },
 }
 
 /// `rollcall virtual-token`

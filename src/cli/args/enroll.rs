@@ -1,0 +1,81 @@
+//! The arguments of `rollcall enroll`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use uuid::Uuid;
+
+use crate::cli::values::{field, nonempty, set_size};
+use crate::config::new_file;
+use crate::pki::SetId;
+use crate::terminal::presence::duration;
+
+/// `rollcall enroll`
+#[derive(Debug, Clone, Args)]
+pub struct EnrollArgs {
+    /// Identifier of the user
+    #[arg(long, value_parser = nonempty, required_unless_present = "from", requires = "name", conflicts_with = "from")]
+    pub id: Option<String>,
+    /// Name of the user, as it is shown
+    #[arg(long, value_parser = nonempty, required_unless_present = "from", requires = "id", conflicts_with = "from")]
+    pub name: Option<String>,
+    /// Any further field; may be repeated
+    #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field, conflicts_with = "from")]
+    pub fields: Vec<(String, String)>,
+    /// Picture that comes onto the card, at most 8192 bytes
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "from")]
+    pub portrait: Option<PathBuf>,
+    /// Issue this card for one that was lost, which is refused from now on; name that one where the user has
+    /// several
+    #[arg(long, value_name = "TOKEN_ID", num_args = 0..=1, require_equals = true, conflicts_with = "from")]
+    #[allow(clippy::option_option)] // clap's form of an option that may have a value
+    pub replace: Option<Option<Uuid>>,
+    /// Many at once, instead
+    #[command(flatten)]
+    pub batch: BatchArgs,
+    /// What strangers can tell
+    #[command(flatten)]
+    pub private: PrivateArgs,
+}
+
+/// `rollcall enroll` in private mode
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Private mode")]
+pub struct PrivateArgs {
+    /// Enroll into a set of K tokens that strangers cannot tell apart, 32 to 256; a new one is made where no set of this
+    /// size has room
+    #[arg(long, value_name = "K", value_parser = set_size(), group = "chosen_set")]
+    pub set_size: Option<u16>,
+    /// Enroll into this set
+    #[arg(long, value_name = "ID", group = "chosen_set")]
+    pub set: Option<SetId>,
+    /// Take the card even when its UID, serial numbers or the like tell it from the others of its set
+    #[arg(long, requires = "chosen_set")]
+    pub accept_trackable: bool,
+}
+
+/// `rollcall enroll --from`
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Many cards")]
+pub struct BatchArgs {
+    /// Enroll a card for every row of this CSV file: columns id, name, portrait (the path of a picture), and any others
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub from: Option<PathBuf>,
+    /// Which card each row went to; the same command goes on from there [default: FILE.journal]
+    #[arg(long, value_name = "FILE", requires = "from", value_hint = clap::ValueHint::FilePath, value_parser = new_file())]
+    pub journal: Option<PathBuf>,
+    /// Check the file and the journal, and say what is left to do: no card is touched
+    #[arg(long, requires = "from")]
+    pub dry_run: bool,
+    /// Stop after so many failures in a row
+    #[arg(long, value_name = "N", requires = "from", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_failures: u32,
+    /// Stop when no card came for this time (500ms, 5s, 2m, 8h)
+    #[arg(long, value_name = "DURATION", requires = "from", value_parser = duration)]
+    pub timeout: Option<Duration>,
+    /// Give up the cards that were begun and not finished: their rows are free again, and with a server their tokens are
+    /// revoked
+    #[arg(long, requires = "from", conflicts_with = "dry_run")]
+    pub abandon: bool,
+}

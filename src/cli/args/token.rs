@@ -1,0 +1,84 @@
+//! The arguments of `rollcall token`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::UserArgs;
+use crate::pki::SetId;
+use crate::terminal::presence::duration;
+
+/// `rollcall token`
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// The commands of `rollcall token`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TokenCommand {
+    /// What the card says about itself
+    Info,
+    /// Authenticate the card, and check its signature
+    Verify(TokenVerifyArgs),
+    /// Replace the user information on the card
+    Write(TokenWriteArgs),
+    /// Take the token out of use for now
+    Block(TokenChangeArgs),
+    /// Take a blocked token into use again
+    Unblock(TokenChangeArgs),
+    /// Move the token to the CA that rollcall pki rotate-ca has made, or give it a new set key; or all tokens one by one
+    Rotate(TokenRotateArgs),
+    /// Take the token out of use for ever: its keys are destroyed
+    Terminate(TokenChangeArgs),
+}
+
+/// `rollcall token verify`
+#[derive(Debug, Clone, Args)]
+pub struct TokenVerifyArgs {
+    /// Write the picture on the card to this file, which must not be there
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub portrait: Option<PathBuf>,
+}
+
+/// `rollcall token block`, `unblock` and `terminate`
+#[derive(Debug, Clone, Args)]
+pub struct TokenChangeArgs {
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `rollcall token rotate`
+#[derive(Debug, Clone, Args)]
+pub struct TokenRotateArgs {
+    /// Every card that is put on a reader, until no token is left; the same command goes on where it stopped
+    #[arg(long)]
+    pub all: bool,
+    /// Give tokens of this set the key that rollcall pki rotate-set has made
+    #[arg(long, value_name = "ID")]
+    pub set: Option<SetId>,
+    /// Say what would be done, and change nothing; with --all: which tokens are left
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Stop after so many failures in a row
+    #[arg(long, value_name = "N", requires = "all", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_failures: u32,
+    /// Stop when no card came for this time (500ms, 5s, 2m, 8h)
+    #[arg(long, value_name = "DURATION", requires = "all", value_parser = duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// `rollcall token write`
+#[derive(Debug, Clone, Args)]
+pub struct TokenWriteArgs {
+    /// Whose token it is from now on
+    #[command(flatten)]
+    pub user: UserArgs,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
