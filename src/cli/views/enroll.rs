@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::{
     At, Schema,
-    cells::{error_code, error_message, failed, text, user_fields, user_id, user_name, word},
+    card_outcome::{self, CardOutcome},
+    cells::{failed, word},
 };
 use crate::{
     api::User,
@@ -76,32 +77,32 @@ pub enum Enrolled {
     Replaced,
 }
 
+impl CardOutcome for Enroll {
+    fn reader(&self) -> &str {
+        &self.reader
+    }
+
+    fn token_id(&self) -> Option<&Uuid> {
+        self.token_id.as_ref()
+    }
+
+    fn user(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
+    fn error(&self) -> Option<&ErrorObject> {
+        self.error.as_ref()
+    }
+}
+
 impl Printable for Enroll {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::csv("at", |enroll| enroll.at.to_string()),
-        Column::both("reader", |enroll| enroll.reader.clone(), 4, "READER", |enroll| enroll.reader.as_str().into()),
-        Column::both(
-            "token_id",
-            |enroll| text(enroll.token_id.as_ref()),
-            3,
-            "TOKEN",
-            |enroll| Cell::new(text(enroll.token_id.as_ref()), Style::Dim),
-        ),
-        Column::both(
-            "user_id",
-            |enroll| user_id(enroll.user.as_ref()),
-            1,
-            "USER",
-            |enroll| Cell::new(user_id(enroll.user.as_ref()), Style::Strong),
-        ),
-        Column::both(
-            "user_name",
-            |enroll| user_name(enroll.user.as_ref()),
-            2,
-            "NAME",
-            |enroll| user_name(enroll.user.as_ref()).into(),
-        ),
-        Column::csv("user_fields", |enroll| user_fields(enroll.user.as_ref())),
+        card_outcome::reader(),
+        card_outcome::token(),
+        card_outcome::id_of_user(),
+        card_outcome::name_of_user(),
+        card_outcome::fields_of_user(),
         Column::both(
             "result",
             |enroll| enroll.result.as_ref().map(word).unwrap_or_default(),
@@ -110,8 +111,8 @@ impl Printable for Enroll {
             Self::outcome,
         ),
         Column::csv("test_keys", |enroll| enroll.test_keys.to_string()),
-        Column::csv("error_code", |enroll| error_code(enroll.error.as_ref())),
-        Column::csv("error_message", |enroll| error_message(enroll.error.as_ref())),
+        card_outcome::code_of_error(),
+        card_outcome::message_of_error(),
     ];
 
     fn line(&self) -> Vec<Cell> {

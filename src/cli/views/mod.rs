@@ -7,6 +7,7 @@
 //! Specification: docs/cli.md, "JSON objects".
 
 mod apdu;
+mod card_outcome;
 mod cells;
 mod enroll;
 mod event;

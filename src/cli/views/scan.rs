@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::{
     At, Ms, ProofView, Schema,
-    cells::{error_code, error_message, failed, text, user_fields, user_id, user_name, word},
+    card_outcome::{self, CardOutcome},
+    cells::{failed, word},
 };
 use crate::{
     api::User,
@@ -93,38 +94,38 @@ pub struct TimingsView {
     pub card: Ms,
 }
 
+impl CardOutcome for ScanView {
+    fn reader(&self) -> &str {
+        &self.reader
+    }
+
+    fn token_id(&self) -> Option<&Uuid> {
+        self.token_id.as_ref()
+    }
+
+    fn user(&self) -> Option<&User> {
+        self.user.as_ref()
+    }
+
+    fn error(&self) -> Option<&ErrorObject> {
+        self.error.as_ref()
+    }
+}
+
 impl Printable for ScanView {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::csv("at", |scan| scan.at.to_string()),
-        Column::both("reader", |scan| scan.reader.clone(), 4, "READER", |scan| scan.reader.as_str().into()),
-        Column::both(
-            "token_id",
-            |scan| text(scan.token_id.as_ref()),
-            3,
-            "TOKEN",
-            |scan| Cell::new(text(scan.token_id.as_ref()), Style::Dim),
-        ),
+        card_outcome::reader(),
+        card_outcome::token(),
         Column::csv("identified", |scan| scan.identified.to_string()),
         Column::both("authenticated", |scan| scan.authenticated.token.to_string(), 5, "RESULT", Self::result),
         Column::csv("server", |scan| word(&scan.authenticated.server)),
         Column::csv("source", |scan| scan.source.as_ref().map(word).unwrap_or_default()),
-        Column::both(
-            "user_id",
-            |scan| user_id(scan.user.as_ref()),
-            1,
-            "USER",
-            |scan| Cell::new(user_id(scan.user.as_ref()), Style::Strong),
-        ),
-        Column::both(
-            "user_name",
-            |scan| user_name(scan.user.as_ref()),
-            2,
-            "NAME",
-            |scan| user_name(scan.user.as_ref()).into(),
-        ),
-        Column::csv("user_fields", |scan| user_fields(scan.user.as_ref())),
-        Column::csv("error_code", |scan| error_code(scan.error.as_ref())),
-        Column::csv("error_message", |scan| error_message(scan.error.as_ref())),
+        card_outcome::id_of_user(),
+        card_outcome::name_of_user(),
+        card_outcome::fields_of_user(),
+        card_outcome::code_of_error(),
+        card_outcome::message_of_error(),
         Column::csv("proof_counter", |scan| ProofView::counter(scan.proof.as_ref())),
         Column::csv("proof_nonce_source", |scan| ProofView::nonce_source(scan.proof.as_ref())),
         Column::csv("proof_cose", |scan| ProofView::cose(scan.proof.as_ref())),
