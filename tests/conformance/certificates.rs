@@ -8,25 +8,25 @@ use crate::{
         key_info, key_usage, name, validity,
     },
     guard::refused,
-    terminal::{Desk, apdus, new_key},
+    terminal::{CardRig, apdus, new_key},
 };
 
 /// Each certificate is refused with 6A80, leaves no session, and nothing is written. The untouched one is taken first
 /// and last, so that it is the change that is refused.
-fn all_refused(desk: &mut Desk, certificates: Vec<(String, Vec<u8>)>) {
-    let good = Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
-    let (before, count) = (desk.snapshot(), desk.count());
-    assert_eq!(desk.verify_certificate(&good), 0x9000);
+fn all_refused(rig: &mut CardRig, certificates: Vec<(String, Vec<u8>)>) {
+    let good = Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
+    let (before, count) = (rig.snapshot(), rig.count());
+    assert_eq!(rig.verify_certificate(&good), 0x9000);
     for (what, certificate) in certificates {
         // A good one seen before does not help.
-        assert_eq!(desk.verify_certificate(&good), 0x9000);
-        let status = desk.verify_certificate(&certificate);
+        assert_eq!(rig.verify_certificate(&good), 0x9000);
+        let status = rig.verify_certificate(&certificate);
         refused(&what, status, 0x6A80);
-        desk.assert_no_session(&what);
+        rig.assert_no_session(&what);
     }
-    assert_eq!(desk.verify_certificate(&good), 0x9000);
-    assert_eq!(desk.snapshot(), before);
-    assert_eq!(desk.count(), count + 1);
+    assert_eq!(rig.verify_certificate(&good), 0x9000);
+    assert_eq!(rig.snapshot(), before);
+    assert_eq!(rig.count(), count + 1);
 }
 
 /// What is changed in a draft, and what it is called.
@@ -34,16 +34,16 @@ type Change<'a> = (&'a str, &'a dyn Fn(&mut Draft));
 
 /// Each change to the draft, signed by the right CA.
 fn all_changes_refused(kind: &str, changes: &[Change<'_>]) {
-    let mut desk = Desk::issued(kind);
+    let mut rig = CardRig::issued(kind);
     let certificates = changes
         .iter()
         .map(|(what, change)| {
-            let mut draft = Draft::new(READ, desk.terminal.public(), &desk.ca);
+            let mut draft = Draft::new(READ, rig.terminal.public(), &rig.ca);
             change(&mut draft);
-            ((*what).to_owned(), draft.sign(&desk.ca))
+            ((*what).to_owned(), draft.sign(&rig.ca))
         })
         .collect();
-    all_refused(&mut desk, certificates);
+    all_refused(&mut rig, certificates);
 }
 
 /// An unknown extension with this BOOLEAN: only FF is true in DER, and false is not written (X.690, 11.1 and 11.5).
@@ -53,42 +53,42 @@ fn with_flag(flag: &[u8]) -> Vec<u8> {
 
 case!(EachCard, certificate_of_another_ca);
 fn certificate_of_another_ca(kind: &str) {
-    let mut desk = Desk::issued(kind);
-    let (key, other) = (*desk.terminal.public(), new_key());
-    let claims_ours = Draft::new(ADMIN, &key, &desk.ca);
-    let itself: &KeyPair = &desk.terminal;
+    let mut rig = CardRig::issued(kind);
+    let (key, other) = (*rig.terminal.public(), new_key());
+    let claims_ours = Draft::new(ADMIN, &key, &rig.ca);
+    let itself: &KeyPair = &rig.terminal;
     let certificates = vec![
         ("another CA".to_owned(), Draft::new(ADMIN, &key, &other).sign(&other)),
         ("another CA that names ours".to_owned(), claims_ours.sign(&other)),
         ("signed by itself".to_owned(), claims_ours.sign(itself)),
-        ("names another CA".to_owned(), Draft::new(ADMIN, &key, &other).sign(&desk.ca)),
+        ("names another CA".to_owned(), Draft::new(ADMIN, &key, &other).sign(&rig.ca)),
     ];
-    all_refused(&mut desk, certificates);
+    all_refused(&mut rig, certificates);
 }
 
 case!(EachCard, certificate_of_another_class);
 fn certificate_of_another_class(kind: &str) {
-    let mut desk = Desk::private(kind);
-    let key = *desk.terminal.public();
+    let mut rig = CardRig::private(kind);
+    let key = *rig.terminal.public();
     let mut certificates: Vec<_> = (0..=0x7F)
         .filter(|class| !(1..=3).contains(class))
-        .map(|class| (format!("class .{class}"), Draft::new(class, &key, &desk.ca).sign(&desk.ca)))
+        .map(|class| (format!("class .{class}"), Draft::new(class, &key, &rig.ca).sign(&rig.ca)))
         .collect();
     for class in [ECKA, SET, IDENTITY] {
         assert!(certificates.iter().any(|(what, _)| *what == format!("class .{class}")));
     }
     let tls = [("server", "06082b06010505070301"), ("client", "06082b06010505070302"), ("any", "0604551d2500")];
     for (what, oid) in tls {
-        let mut draft = Draft::new(READ, &key, &desk.ca);
+        let mut draft = Draft::new(READ, &key, &rig.ca);
         draft.extensions[2] = extended_key_usage(false, &[from_hex(oid)]);
-        certificates.push((format!("TLS {what}"), draft.sign(&desk.ca)));
+        certificates.push((format!("TLS {what}"), draft.sign(&rig.ca)));
         draft.extensions[0] = key_usage(true, &[3, 2, 7, 0x80]);
-        certificates.push((format!("TLS {what}, digitalSignature"), draft.sign(&desk.ca)));
+        certificates.push((format!("TLS {what}, digitalSignature"), draft.sign(&rig.ca)));
     }
-    certificates.push(("the token's own".to_owned(), desk.own_certificate.clone()));
-    certificates.push(("the token's identity".to_owned(), desk.identity_certificate.clone()));
-    certificates.push(("the set's".to_owned(), desk.set_certificate.clone()));
-    all_refused(&mut desk, certificates);
+    certificates.push(("the token's own".to_owned(), rig.own_certificate.clone()));
+    certificates.push(("the token's identity".to_owned(), rig.identity_certificate.clone()));
+    certificates.push(("the set's".to_owned(), rig.set_certificate.clone()));
+    all_refused(&mut rig, certificates);
 }
 
 case!(EachCard, certificate_with_bent_fields);
@@ -211,32 +211,32 @@ pub fn no_points(good: &[u8; 65]) -> Vec<(&'static str, Vec<u8>)> {
 
 case!(EachCard, certificate_with_a_bad_point);
 fn certificate_with_a_bad_point(kind: &str) {
-    let mut desk = Desk::issued(kind);
-    let good = *desk.terminal.public();
+    let mut rig = CardRig::issued(kind);
+    let good = *rig.terminal.public();
     let (mut off, mut malformed) = (Vec::new(), Vec::new());
     for (what, point) in no_points(good.as_bytes()) {
-        let mut draft = Draft::new(READ, &good, &desk.ca);
+        let mut draft = Draft::new(READ, &good, &rig.ca);
         draft.fields[6] = key_info(0, &point);
         // Form and signature are what PSO looks at: 65 bytes are tried as a point at the key agreement.
         let formed = point.len() == 65;
-        (if formed { &mut off } else { &mut malformed }).push((what.to_owned(), draft.sign(&desk.ca)));
+        (if formed { &mut off } else { &mut malformed }).push((what.to_owned(), draft.sign(&rig.ca)));
     }
-    let own = desk.own.unwrap();
-    let before = desk.snapshot();
+    let own = rig.own.unwrap();
+    let before = rig.snapshot();
     for (what, certificate) in off {
-        let seen = desk.verify_certificate(&certificate);
-        let status = if seen == 0x9000 { desk.agree(0x41, &own).0 } else { seen };
+        let seen = rig.verify_certificate(&certificate);
+        let status = if seen == 0x9000 { rig.agree(0x41, &own).0 } else { seen };
         refused(&what, status, 0x6A80);
-        desk.assert_no_session(&what);
+        rig.assert_no_session(&what);
     }
-    assert_eq!(desk.snapshot(), before);
-    all_refused(&mut desk, malformed);
+    assert_eq!(rig.snapshot(), before);
+    all_refused(&mut rig, malformed);
 }
 
 case!(EachCard, certificate_with_any_byte_changed);
 fn certificate_with_any_byte_changed(kind: &str) {
-    let mut desk = Desk::issued(kind);
-    let good = Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
+    let mut rig = CardRig::issued(kind);
+    let good = Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
     let bent = (0..good.len())
         .map(|at| {
             let mut certificate = good.clone();
@@ -244,20 +244,20 @@ fn certificate_with_any_byte_changed(kind: &str) {
             (format!("byte {at}"), certificate)
         })
         .collect();
-    all_refused(&mut desk, bent);
+    all_refused(&mut rig, bent);
 }
 
 case!(EachCard, certificate_cut_at_any_length);
 fn certificate_cut_at_any_length(kind: &str) {
-    let mut desk = Desk::issued(kind);
-    let good = Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
+    let mut rig = CardRig::issued(kind);
+    let good = Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
     let mut bent: Vec<_> =
         (0..good.len()).map(|length| (format!("cut at {length}"), good[..length].to_vec())).collect();
     bent.push(("trailing byte".to_owned(), [&good[..], &[0]].concat()));
     bent.push(("twice".to_owned(), good.repeat(2)[..410].to_vec()));
-    let draft = Draft::new(READ, desk.terminal.public(), &desk.ca);
+    let draft = Draft::new(READ, rig.terminal.public(), &rig.ca);
     let tbs = draft.tbs();
-    let signature = desk.ca.sign(&tbs).unwrap();
+    let signature = rig.ca.sign(&tbs).unwrap();
     let bits = |unused: u8, tail: &[u8]| tlv::object(3, &[&[unused][..], &signature, tail].concat());
     bent.push(("unused bits in the signature".to_owned(), draft.seal(tbs.clone(), &bits(1, &[]))));
     bent.push(("a byte behind the signature, in the BIT STRING".to_owned(), draft.seal(tbs.clone(), &bits(0, &[0]))));
@@ -267,39 +267,36 @@ fn certificate_cut_at_any_length(kind: &str) {
     bent.push(("an empty signature".to_owned(), draft.seal(tbs.clone(), &[3, 1, 0])));
     let zeros = from_hex("0309 00 3006 020100 020100");
     bent.push(("the signature 0, 0".to_owned(), draft.seal(tbs, &zeros)));
-    all_refused(&mut desk, bent);
+    all_refused(&mut rig, bent);
 }
 
 case!(EachCard, certificate_too_long);
 fn certificate_too_long(kind: &str) {
-    let mut desk = Desk::issued(kind);
-    let sized = |desk: &Desk, subject: usize| {
-        let mut draft = Draft::new(READ, desk.terminal.public(), &desk.ca);
+    let mut rig = CardRig::issued(kind);
+    let sized = |rig: &CardRig, subject: usize| {
+        let mut draft = Draft::new(READ, rig.terminal.public(), &rig.ca);
         draft.fields[5] = name(&"n".repeat(subject));
-        draft.sign(&desk.ca)
+        draft.sign(&rig.ca)
     };
     // Signatures differ in length by a byte or two: the longest that is taken is 416 bytes.
-    let of_length = |desk: &Desk, wanted: usize| {
-        (0..4000)
-            .map(|n| sized(desk, 20 + n % 64))
-            .find(|certificate| certificate.len() == wanted)
-            .expect("that length")
+    let of_length = |rig: &CardRig, wanted: usize| {
+        (0..4000).map(|n| sized(rig, 20 + n % 64)).find(|certificate| certificate.len() == wanted).expect("that length")
     };
-    let fits = of_length(&desk, 416);
-    assert_eq!(desk.verify_certificate(&fits), 0x9000);
-    let bent = (417..=420).map(|length| (format!("{length} bytes"), of_length(&desk, length))).collect();
-    all_refused(&mut desk, bent);
+    let fits = of_length(&rig, 416);
+    assert_eq!(rig.verify_certificate(&fits), 0x9000);
+    let bent = (417..=420).map(|length| (format!("{length} bytes"), of_length(&rig, length))).collect();
+    all_refused(&mut rig, bent);
     // Lengths that promise more than there is, and an indefinite one.
     let bent = ["3080", "30840000016D", "3083000001", "30820FFF", "3082FFFF", "30FF", "308101", "3000", "30"];
     let bent = bent.iter().map(|digits| ((*digits).to_owned(), [from_hex(digits), vec![0x30; 40]].concat())).collect();
-    all_refused(&mut desk, bent);
+    all_refused(&mut rig, bent);
 }
 
 case!(EachCard, certificate_parameters);
 fn certificate_parameters(kind: &str) {
-    let mut desk = Desk::issued(kind);
-    let good = Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
-    let before = desk.snapshot();
+    let mut rig = CardRig::issued(kind);
+    let good = Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
+    let before = rig.snapshot();
     for (header, status) in [
         ("802A0311", 0x6A80),
         ("802A0300", 0x6A80),
@@ -312,17 +309,17 @@ fn certificate_parameters(kind: &str) {
         ("042A0310", 0x6E00),
         ("842A0310", 0x6E00),
     ] {
-        assert_eq!(desk.verify_certificate(&good), 0x9000);
-        let status_now = desk.plain(header, &good).sw;
+        assert_eq!(rig.verify_certificate(&good), 0x9000);
+        let status_now = rig.plain(header, &good).sw;
         refused(header, status_now, status);
-        desk.assert_no_session(header);
+        rig.assert_no_session(header);
     }
     // In the middle of another certificate's chain a first piece begins anew: the two are never one.
-    assert_eq!(desk.verify_certificate(&good), 0x9000);
+    assert_eq!(rig.verify_certificate(&good), 0x9000);
     let pieces = apdus([0x80, 0x2A, 3, 0x10], &good);
-    assert_eq!(desk.send(&pieces[0]).sw, 0x9000);
-    let status = desk.chain(&pieces).sw;
+    assert_eq!(rig.send(&pieces[0]).sw, 0x9000);
+    let status = rig.chain(&pieces).sw;
     refused("the first piece twice", status, 0x6700);
-    desk.assert_no_session("the first piece twice");
-    assert_eq!(desk.snapshot(), before);
+    rig.assert_no_session("the first piece twice");
+    assert_eq!(rig.snapshot(), before);
 }

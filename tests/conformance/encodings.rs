@@ -6,7 +6,7 @@ use rollcall::{card::tlv, crypto::Key128};
 use crate::{
     draft::{ADMIN, Draft, ECKA, from_hex},
     guard::refused,
-    terminal::{Channel, Desk, START, ca_key, commit, new_key, part, put_keys, set_key, store},
+    terminal::{CardRig, Channel, START, ca_key, commit, new_key, part, put_keys, set_key, store},
 };
 
 /// A command with right data, where tags and lengths stand in them, and what other data are answered with.
@@ -42,24 +42,24 @@ impl Form {
     }
 }
 
-fn attack(desk: &mut Desk, channel: &mut Channel, forms: &[Form]) {
+fn attack(rig: &mut CardRig, channel: &mut Channel, forms: &[Form]) {
     for form in forms {
         for data in form.bent() {
-            let status = desk.status(channel, form.header, &data);
+            let status = rig.status(channel, form.header, &data);
             refused(&format!("{} {}", form.header, hex::encode(&data)), status, form.want);
         }
-        let status = desk.status(channel, "04CAFF33", &[]);
+        let status = rig.status(channel, "04CAFF33", &[]);
         assert!([0x9000, 0x6A88].contains(&status), "{}: the session is gone", form.header);
     }
 }
 
 case!(EachCard, data_of_administration_bent);
 fn data_of_administration_bent(kind: &str) {
-    let mut desk = Desk::private(kind);
-    let (before, count) = (desk.snapshot(), desk.count());
-    let mut channel = desk.open(ADMIN);
-    let own = Draft::new(ECKA, &desk.own.unwrap(), &desk.ca).sign(&desk.ca);
-    let id = desk.ca.public().key_identifier();
+    let mut rig = CardRig::private(kind);
+    let (before, count) = (rig.snapshot(), rig.count());
+    let mut channel = rig.open(ADMIN);
+    let own = Draft::new(ECKA, &rig.own.unwrap(), &rig.ca).sign(&rig.ca);
+    let id = rig.ca.public().key_identifier();
     let key_tail = [1, 2, 68, 69, 70, 71];
     let forms = [
         form("04CABF21", from_hex("A60483021141"), &[0, 1, 2, 3], 0x6A80),
@@ -80,31 +80,31 @@ fn data_of_administration_bent(kind: &str) {
             0x6A80,
         ),
         form("84E40000", from_hex("D00110D20103"), &[0, 1, 3, 4], 0x6A80),
-        form("04DA7F21", desk.identity_certificate.clone(), &[0, 1, 2, 3, 4, 5], 0x6A80),
+        form("04DA7F21", rig.identity_certificate.clone(), &[0, 1, 2, 3, 4, 5], 0x6A80),
     ];
     // A part has come, so that each commit is wrong by nothing but its bent form.
-    desk.accept(&mut channel, "04D70102", &part(0, b"twelve bytes"));
-    attack(&mut desk, &mut channel, &forms);
+    rig.accept(&mut channel, "04D70102", &part(0, b"twelve bytes"));
+    attack(&mut rig, &mut channel, &forms);
     // Bytes behind the last object inside a template, whose own length is right.
     for (header, inside) in
         [("04CABF21", "83021141".to_owned()), ("84E29000", format!("800100 4214{} 83021003", hex::encode(id)))]
     {
         for more in ["00", "8000", "83021141"] {
             let data = tlv::object(0xA6, &from_hex(&format!("{inside}{more}")));
-            refused(&format!("{header} {inside}, {more}"), desk.status(&mut channel, header, &data), 0x6A80);
+            refused(&format!("{header} {inside}, {more}"), rig.status(&mut channel, header, &data), 0x6A80);
         }
         let right = tlv::object(0xA6, &from_hex(&inside));
-        assert_eq!(desk.status(&mut channel, header, &right), 0x9000, "{header}");
+        assert_eq!(rig.status(&mut channel, header, &right), 0x9000, "{header}");
     }
-    assert_eq!(desk.snapshot(), before);
-    assert_eq!(desk.count(), count + 1);
+    assert_eq!(rig.snapshot(), before);
+    assert_eq!(rig.count(), count + 1);
 }
 
 case!(EachCard, data_of_enrollment_bent);
 fn data_of_enrollment_bent(kind: &str) {
-    let mut desk = Desk::blank(kind);
-    let mut channel = desk.prepare(true);
-    let own = desk.own_certificate.clone();
+    let mut rig = CardRig::blank(kind);
+    let mut channel = rig.prepare(true);
+    let own = rig.own_certificate.clone();
     let forms = [
         form(
             "84D80081",
@@ -120,40 +120,40 @@ fn data_of_enrollment_bent(kind: &str) {
         form("04D70103", part(0, b"twelve bytes"), &[0, 1, 4, 5], 0x6A80),
         form("84E40000", from_hex("D00110D20103"), &[0, 1, 3, 4], 0x6A80),
     ];
-    attack(&mut desk, &mut channel, &forms);
+    attack(&mut rig, &mut channel, &forms);
     // Nothing was written: the manifest of before still fits, and no other does.
-    let manifest = desk.manifest();
+    let manifest = rig.manifest();
     for bit in 0..256 {
         let mut other = manifest;
         other[bit / 8] ^= 1 << (bit % 8);
-        let status = desk.status(&mut channel, "84F0401F", &other);
+        let status = rig.status(&mut channel, "84F0401F", &other);
         refused("another manifest", status, 0x6A80);
     }
-    assert_eq!(desk.status(&mut channel, "84F0401F", &manifest), 0x9000);
+    assert_eq!(rig.status(&mut channel, "84F0401F", &manifest), 0x9000);
 }
 
 case!(EachCard, identity_key_is_never_brought_in);
 /// The keys that are made on the card are not taken from outside: not the identity key, and not the own key.
 fn identity_key_is_never_brought_in(kind: &str) {
-    let attempts = |desk: &mut Desk, channel: &mut Channel| {
+    let attempts = |rig: &mut CardRig, channel: &mut Channel| {
         let key = new_key();
         for (header, kvn) in [("84D80021", 1), ("84D80121", 1), ("84D80021", 2), ("84D80011", 0x41), ("84D84111", 0x41)]
         {
             for data in [set_key(kvn, &key, &channel.keys.dek), ca_key(kvn, key.public())] {
-                let status = desk.status(channel, header, &data);
+                let status = rig.status(channel, header, &data);
                 refused(&format!("{header} {}", hex::encode(&data)), status, 0x6A80);
             }
         }
     };
-    let mut desk = Desk::blank(kind);
-    let mut channel = desk.prepare(true);
-    let manifest = desk.manifest();
-    attempts(&mut desk, &mut channel);
+    let mut rig = CardRig::blank(kind);
+    let mut channel = rig.prepare(true);
+    let manifest = rig.manifest();
+    attempts(&mut rig, &mut channel);
     // The keys of before are still there: the manifest holds them.
-    assert_eq!(desk.status(&mut channel, "84F0401F", &manifest), 0x9000);
-    let (before, count) = (desk.snapshot(), desk.count());
-    let mut channel = desk.open(ADMIN);
-    attempts(&mut desk, &mut channel);
-    assert_eq!(desk.snapshot(), before);
-    assert_eq!(desk.count(), count + 1);
+    assert_eq!(rig.status(&mut channel, "84F0401F", &manifest), 0x9000);
+    let (before, count) = (rig.snapshot(), rig.count());
+    let mut channel = rig.open(ADMIN);
+    attempts(&mut rig, &mut channel);
+    assert_eq!(rig.snapshot(), before);
+    assert_eq!(rig.count(), count + 1);
 }

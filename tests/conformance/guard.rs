@@ -6,7 +6,7 @@ use rollcall::card::tlv;
 
 use crate::{
     draft::{ADMIN, from_hex},
-    terminal::{Channel, Desk, KVN_OWN},
+    terminal::{CardRig, Channel, KVN_OWN},
 };
 
 /// Attacks carried out, over all tests of this run.
@@ -35,7 +35,7 @@ const READS: [(&str, &str); 9] = [
     ("04B10103", "54020000"),
 ];
 
-impl Desk {
+impl CardRig {
     /// Reads everything under a new ADMIN channel. The use counter has risen by exactly this reading, and the date is
     /// where it was.
     pub fn snapshot(&mut self) -> Snapshot {

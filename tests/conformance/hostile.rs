@@ -7,47 +7,44 @@ use rollcall::{card::link::LinkError, failure::ExitClass};
 
 use crate::{
     guard::ATTACKS,
-    office::{Liar, Lie, Notebook, credentials, proved, tap},
-    terminal::Desk,
+    tap_rig::{Liar, Lie, MapMemory, credentials, proved, tap},
+    terminal::CardRig,
 };
 
 /// Exchanges that one tap may take, however the card answers: two attempts, and an answer in 64 pieces.
 const EXCHANGES: usize = 100;
 
 /// The honest answers of one tap by a terminal that has never seen this token.
-fn honest(desk: &mut Desk) -> Vec<Vec<u8>> {
-    desk.card.reset();
-    let (credentials, id) = (credentials(desk), desk.id);
-    let mut card = Liar::honest(desk);
-    let tapped = tap(&credentials, &Notebook::default(), &mut card);
+fn honest(rig: &mut CardRig) -> Vec<Vec<u8>> {
+    rig.card.reset();
+    let (credentials, id) = (credentials(rig), rig.id);
+    let mut card = Liar::honest(rig);
+    let tapped = tap(&credentials, &MapMemory::default(), &mut card);
     assert_eq!(proved(&tapped), Some(id), "{:?}", tapped.result);
     card.answers
 }
 
 struct Trial {
-    desk: Desk,
+    rig: CardRig,
     earlier: Vec<Vec<u8>>,
 }
 
 impl Trial {
     fn new(kind: &str, private: bool) -> Self {
-        let mut desk = if private { Desk::private(kind) } else { Desk::issued(kind) };
-        let earlier = honest(&mut desk);
+        let mut rig = if private { CardRig::private(kind) } else { CardRig::issued(kind) };
+        let earlier = honest(&mut rig);
         assert_eq!(earlier.len(), 9, "exchanges at first sight");
-        Self { desk, earlier }
+        Self { rig, earlier }
     }
 
     /// One tap of the lying card.
-    fn lie(&mut self, at: usize, lie: &Lie, for_ever: bool, memory: &Notebook) {
-        self.desk.card.reset();
-        let (credentials, id) = (credentials(&self.desk), self.desk.id);
-        let genuine = [
-            self.desk.own_certificate.clone(),
-            self.desk.identity_certificate.clone(),
-            self.desk.set_certificate.clone(),
-        ];
+    fn lie(&mut self, at: usize, lie: &Lie, for_ever: bool, memory: &MapMemory) {
+        self.rig.card.reset();
+        let (credentials, id) = (credentials(&self.rig), self.rig.id);
+        let genuine =
+            [self.rig.own_certificate.clone(), self.rig.identity_certificate.clone(), self.rig.set_certificate.clone()];
         let mut card =
-            Liar { at, lie: Some(lie.clone()), for_ever, earlier: &self.earlier, ..Liar::honest(&mut self.desk) };
+            Liar { at, lie: Some(lie.clone()), for_ever, earlier: &self.earlier, ..Liar::honest(&mut self.rig) };
         let tapped = tap(&credentials, memory, &mut card);
         let (exchanges, lied) = (card.answers.len(), card.lied);
         let what = format!("exchange {at}: {lie:?}, for ever: {for_ever}");
@@ -74,10 +71,10 @@ impl Trial {
     fn everywhere(&mut self, lies: &dyn Fn(&[u8]) -> Vec<Lie>) {
         for at in 0..self.earlier.len() {
             for lie in lies(&self.earlier[at].clone()) {
-                self.lie(at, &lie, false, &Notebook::default());
+                self.lie(at, &lie, false, &MapMemory::default());
             }
         }
-        assert_eq!(honest(&mut self.desk).len(), self.earlier.len());
+        assert_eq!(honest(&mut self.rig).len(), self.earlier.len());
     }
 }
 
@@ -197,7 +194,7 @@ fn card_that_lies_for_ever(kind: &str) {
     let mut trial = Trial::new(kind, false);
     for at in 0..trial.earlier.len() {
         for lie in endless().into_iter().step_by(thin) {
-            trial.lie(at, &lie, true, &Notebook::default());
+            trial.lie(at, &lie, true, &MapMemory::default());
         }
     }
 }
@@ -206,13 +203,13 @@ case!(EachCard, card_that_lies_to_who_remembers_it);
 /// A terminal that remembers the certificates of the token: the handshake comes sooner, and is tried twice at most.
 fn card_that_lies_to_who_remembers_it(kind: &str) {
     let mut trial = Trial::new(kind, false);
-    let memory = Notebook::default();
-    trial.desk.card.reset();
-    let (known, id) = (credentials(&trial.desk), trial.desk.id);
-    let learned = tap(&known, &memory, &mut Liar::honest(&mut trial.desk)).learned;
+    let memory = MapMemory::default();
+    trial.rig.card.reset();
+    let (known, id) = (credentials(&trial.rig), trial.rig.id);
+    let learned = tap(&known, &memory, &mut Liar::honest(&mut trial.rig)).learned;
     memory.0.borrow_mut().extend(learned.into_iter().filter_map(|(item, der)| Some((item, der?))));
-    trial.desk.card.reset();
-    let mut card = Liar::honest(&mut trial.desk);
+    trial.rig.card.reset();
+    let mut card = Liar::honest(&mut trial.rig);
     assert_eq!(proved(&tap(&known, &memory, &mut card)), Some(id));
     let answers = card.answers;
     assert_eq!(answers.len(), 5, "exchanges of a warm tap");
@@ -255,7 +252,7 @@ pub fn measure_memory(kind: &str) {
     let lies = endless();
     let mut run = |answers: usize| {
         for n in 0..answers {
-            trial.lie(n % 9, &lies[n / 9 % lies.len()], true, &Notebook::default());
+            trial.lie(n % 9, &lies[n / 9 % lies.len()], true, &MapMemory::default());
         }
     };
     run(1000);

@@ -21,9 +21,9 @@ mod hostile;
 mod leaked;
 mod messaging;
 mod middle;
-mod office;
 mod stdio;
 mod table;
+mod tap_rig;
 mod terminal;
 
 use std::{process::ExitCode, sync::atomic::Ordering};

@@ -5,7 +5,7 @@ use rollcall::{card::apdu::CHAINING, crypto::Key128};
 use crate::{
     draft::{ADMIN, READ, WRITE, from_hex},
     guard::{ATTACKS, refused},
-    terminal::{Channel, Desk, apdus, commit, padded, part},
+    terminal::{CardRig, Channel, apdus, commit, padded, part},
 };
 
 const HEARTBEAT: [u8; 4] = [4, 0xCA, 1, 0];
@@ -14,41 +14,41 @@ const PUT_RECORD: [u8; 4] = [4, 0xDA, 1, 1];
 const EVIL: [u8; 7] = [0xA2, 1, 0x61, b'e', 2, 0x61, b'v'];
 
 /// What a bent command does: sends it in a channel that is made for it; the status, and the command as it should be.
-type Bend<'a> = &'a dyn Fn(&mut Desk, &mut Channel) -> u16;
+type Bend<'a> = &'a dyn Fn(&mut CardRig, &mut Channel) -> u16;
 
 /// A change to the terminal's keys, and what it is called.
 type Swap<'a> = (&'a str, &'a dyn Fn(&mut Channel));
 
 /// The bent command is refused with this status, and the session is wiped, before the first C-MAC and after it: neither
 /// the right command of before is taken, nor the next one if the card went on with the C-MAC of the bent one.
-fn wiped(desk: &mut Desk, what: &str, want: u16, bend: Bend<'_>) {
+fn wiped(rig: &mut CardRig, what: &str, want: u16, bend: Bend<'_>) {
     for (first, goes_on) in [(true, false), (true, true), (false, false), (false, true)] {
-        let mut channel = if first { desk.agreed(ADMIN) } else { desk.open(ADMIN) };
+        let mut channel = if first { rig.agreed(ADMIN) } else { rig.open(ADMIN) };
         let mut right = channel.clone();
-        let status = bend(desk, &mut channel);
+        let status = bend(rig, &mut channel);
         refused(what, status, want);
-        desk.assert_wiped(if goes_on { &mut channel } else { &mut right }, what);
-        desk.assert_no_session(what);
+        rig.assert_wiped(if goes_on { &mut channel } else { &mut right }, what);
+        rig.assert_no_session(what);
     }
 }
 
-fn untouched(kind: &str, attack: impl Fn(&mut Desk)) {
-    let mut desk = Desk::issued(kind);
-    let (before, count) = (desk.snapshot(), desk.count());
-    attack(&mut desk);
-    assert_eq!(desk.snapshot(), before, "something was written");
-    assert_eq!(desk.count(), count + 1, "a proof was made");
+fn untouched(kind: &str, attack: impl Fn(&mut CardRig)) {
+    let mut rig = CardRig::issued(kind);
+    let (before, count) = (rig.snapshot(), rig.count());
+    attack(&mut rig);
+    assert_eq!(rig.snapshot(), before, "something was written");
+    assert_eq!(rig.count(), count + 1, "a proof was made");
 }
 
 case!(EachCard, mac_of_a_command_flipped);
 fn mac_of_a_command_flipped(kind: &str) {
-    untouched(kind, |desk| {
+    untouched(kind, |rig| {
         for bit in 0..64 {
-            wiped(desk, &format!("bit {bit} of the C-MAC"), 0x6982, &|desk, channel| {
+            wiped(rig, &format!("bit {bit} of the C-MAC"), 0x6982, &|rig, channel| {
                 let mut data = channel.seal(PUT_RECORD, &EVIL);
                 let at = data.len() - 8 + bit / 8;
                 data[at] ^= 1 << (bit % 8);
-                desk.chain(&apdus(PUT_RECORD, &data)).sw
+                rig.chain(&apdus(PUT_RECORD, &data)).sw
             });
         }
     });
@@ -56,12 +56,12 @@ fn mac_of_a_command_flipped(kind: &str) {
 
 case!(EachCard, command_under_a_mac_changed);
 fn command_under_a_mac_changed(kind: &str) {
-    untouched(kind, |desk| {
+    untouched(kind, |rig| {
         for bit in 0..128 {
-            wiped(desk, &format!("bit {bit} of the data"), 0x6982, &|desk, channel| {
+            wiped(rig, &format!("bit {bit} of the data"), 0x6982, &|rig, channel| {
                 let mut data = channel.seal(PUT_RECORD, &EVIL);
                 data[bit / 8] ^= 1 << (bit % 8);
-                desk.chain(&apdus(PUT_RECORD, &data)).sw
+                rig.chain(&apdus(PUT_RECORD, &data)).sw
             });
         }
         // The header is under the MAC: a read does not become a write, nor one object another.
@@ -73,37 +73,37 @@ fn command_under_a_mac_changed(kind: &str) {
             ("P2, identity certificate", [4, 0xCA, 0x7F, 0x21]),
             ("SET STATUS TERMINATED", [0x84, 0xF0, 0x40, 0x7F]),
         ] {
-            wiped(desk, what, 0x6982, &|desk, channel| {
+            wiped(rig, what, 0x6982, &|rig, channel| {
                 let data = channel.seal(HEARTBEAT, &[]);
-                desk.chain(&apdus(header, &data)).sw
+                rig.chain(&apdus(header, &data)).sw
             });
         }
-        wiped(desk, "the length in the MAC", 0x6982, &|desk, channel| {
+        wiped(rig, "the length in the MAC", 0x6982, &|rig, channel| {
             let mut data = channel.seal(HEARTBEAT, &[]);
             data.extend_from_slice(&[0; 16]);
-            desk.chain(&apdus(HEARTBEAT, &data)).sw
+            rig.chain(&apdus(HEARTBEAT, &data)).sw
         });
     });
 }
 
 case!(EachCard, mac_cut_or_lengthened);
 fn mac_cut_or_lengthened(kind: &str) {
-    untouched(kind, |desk| {
+    untouched(kind, |rig| {
         for length in 0..8 {
-            wiped(desk, &format!("{length} bytes of a MAC"), 0x6982, &|desk, channel| {
+            wiped(rig, &format!("{length} bytes of a MAC"), 0x6982, &|rig, channel| {
                 let data = channel.seal(HEARTBEAT, &[]);
-                desk.chain(&apdus(HEARTBEAT, &data[..length])).sw
+                rig.chain(&apdus(HEARTBEAT, &data[..length])).sw
             });
         }
-        wiped(desk, "a MAC of 16 bytes", 0x6982, &|desk, channel| {
+        wiped(rig, "a MAC of 16 bytes", 0x6982, &|rig, channel| {
             channel.seal(HEARTBEAT, &[]);
             let full = channel.chain;
-            desk.chain(&apdus(HEARTBEAT, &full)).sw
+            rig.chain(&apdus(HEARTBEAT, &full)).sw
         });
-        wiped(desk, "no data", 0x6982, &|desk, _| desk.raw("04CA010000"));
-        wiped(desk, "in an extended APDU, the short one's MAC", 0x6982, &|desk, channel| {
+        wiped(rig, "no data", 0x6982, &|rig, _| rig.raw("04CA010000"));
+        wiped(rig, "in an extended APDU, the short one's MAC", 0x6982, &|rig, channel| {
             let data = channel.seal(HEARTBEAT, &[]);
-            desk.send(&[&HEARTBEAT[..], &[0, 0, 8], &data, &[0, 0]].concat()).sw
+            rig.send(&[&HEARTBEAT[..], &[0, 0, 8], &data, &[0, 0]].concat()).sw
         });
     });
 }
@@ -122,30 +122,30 @@ fn padding_bent(kind: &str) {
         ("no mark", &none),
         ("another mark", &other),
     ];
-    untouched(kind, |desk| {
+    untouched(kind, |rig| {
         for (what, plain) in blocks {
-            wiped(desk, what, 0x6982, &|desk, channel| {
+            wiped(rig, what, 0x6982, &|rig, channel| {
                 channel.counter += 1;
                 let sealed = channel.encrypt(plain);
                 let data = channel.finish(PUT_RECORD, sealed);
-                desk.chain(&apdus(PUT_RECORD, &data)).sw
+                rig.chain(&apdus(PUT_RECORD, &data)).sw
             });
         }
         for length in [1, 7, 8, 15, 17, 31] {
-            wiped(desk, &format!("{length} bytes of cipher text"), 0x6982, &|desk, channel| {
+            wiped(rig, &format!("{length} bytes of cipher text"), 0x6982, &|rig, channel| {
                 channel.counter += 1;
                 let data = channel.finish(PUT_RECORD, vec![0x5A; length]);
-                desk.chain(&apdus(PUT_RECORD, &data)).sw
+                rig.chain(&apdus(PUT_RECORD, &data)).sw
             });
         }
         // The ICV is the counter's: data encrypted for another place in the row do not come out right.
         for counter in [0, 2, 3, 100] {
-            let mut channel = desk.agreed(WRITE);
+            let mut channel = rig.agreed(WRITE);
             channel.counter = counter;
             let sealed = channel.encrypt(&padded(&part(0, &[1; 8])));
             channel.counter = 1;
             let data = channel.finish([4, 0xD7, 1, 2], sealed);
-            let status = desk.chain(&apdus([4, 0xD7, 1, 2], &data)).sw;
+            let status = rig.chain(&apdus([4, 0xD7, 1, 2], &data)).sw;
             ATTACKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             assert!([0x6982, 0x6A80].contains(&status), "counter {counter}: {status:04X}");
         }
@@ -154,64 +154,64 @@ fn padding_bent(kind: &str) {
 
 case!(EachCard, commands_replayed_dropped_reordered_reflected);
 fn commands_replayed_dropped_reordered_reflected(kind: &str) {
-    untouched(kind, |desk| {
-        let replay = |desk: &mut Desk, back: usize| {
-            let mut channel = desk.open(ADMIN);
+    untouched(kind, |rig| {
+        let replay = |rig: &mut CardRig, back: usize| {
+            let mut channel = rig.open(ADMIN);
             let sent: Vec<_> = (0..=back).map(|_| channel.command("04CA0100", &[])).collect();
             for apdus in &sent {
-                assert_eq!(desk.chain(apdus).sw, 0x9000);
+                assert_eq!(rig.chain(apdus).sw, 0x9000);
             }
-            let status = desk.chain(&sent[0]).sw;
+            let status = rig.chain(&sent[0]).sw;
             refused(&format!("the command {back} back, again"), status, 0x6982);
-            desk.assert_wiped(&mut channel, "a replay");
+            rig.assert_wiped(&mut channel, "a replay");
         };
         for back in 0..4 {
-            replay(desk, back);
+            replay(rig, back);
         }
-        wiped(desk, "a command dropped", 0x6982, &|desk, channel| {
+        wiped(rig, "a command dropped", 0x6982, &|rig, channel| {
             channel.command("04CA0100", &[]);
-            desk.chain(&channel.command("04CA0101", &[])).sw
+            rig.chain(&channel.command("04CA0101", &[])).sw
         });
-        wiped(desk, "the second before the first", 0x6982, &|desk, channel| {
+        wiped(rig, "the second before the first", 0x6982, &|rig, channel| {
             let _first = channel.command("04CA0100", &[]);
             let second = channel.command("04CA0100", &[]);
-            desk.chain(&second).sw
+            rig.chain(&second).sw
         });
         for header in ["04CA0101", "04DA0101"] {
-            let mut channel = desk.open(ADMIN);
-            let answer = desk.chain(&channel.command("04CA0101", &[]));
+            let mut channel = rig.open(ADMIN);
+            let answer = rig.chain(&channel.command("04CA0101", &[]));
             assert_eq!(answer.sw, 0x9000);
-            let status = desk.plain(header, &answer.data).sw;
+            let status = rig.plain(header, &answer.data).sw;
             refused("an answer sent back", status, 0x6982);
-            desk.assert_wiped(&mut channel, "an answer sent back");
+            rig.assert_wiped(&mut channel, "an answer sent back");
         }
         // A command recorded in one session, in the same place of another one with the same certificate.
-        let mut channel = desk.agreed(ADMIN);
+        let mut channel = rig.agreed(ADMIN);
         let recorded = channel.command("04DA0101", &EVIL);
-        let mut channel = desk.agreed(ADMIN);
-        let status = desk.chain(&recorded).sw;
+        let mut channel = rig.agreed(ADMIN);
+        let status = rig.chain(&recorded).sw;
         refused("of another session, in the same place", status, 0x6982);
-        desk.assert_wiped(&mut channel, "of another session");
+        rig.assert_wiped(&mut channel, "of another session");
     });
 }
 
 case!(EachCard, two_terminals_interleaved);
 fn two_terminals_interleaved(kind: &str) {
-    untouched(kind, |desk| {
-        let mut first = desk.open(READ);
-        let mut second = desk.open(ADMIN);
-        let status = desk.chain(&first.command("04CA0100", &[])).sw;
+    untouched(kind, |rig| {
+        let mut first = rig.open(READ);
+        let mut second = rig.open(ADMIN);
+        let status = rig.chain(&first.command("04CA0100", &[])).sw;
         refused("the first terminal, once the second has opened", status, 0x6982);
-        desk.assert_wiped(&mut second, "the second one's session too");
-        let mut first = desk.open(WRITE);
-        let third = crate::draft::Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
-        assert_eq!(desk.verify_certificate(&third), 0x9000, "a certificate in the middle begins anew");
-        desk.assert_wiped(&mut first, "the first one's");
-        let mut first = desk.open(WRITE);
-        let agreed = desk.agreed(READ);
-        let status = desk.chain(&first.command("04DA0101", &EVIL)).sw;
+        rig.assert_wiped(&mut second, "the second one's session too");
+        let mut first = rig.open(WRITE);
+        let third = crate::draft::Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
+        assert_eq!(rig.verify_certificate(&third), 0x9000, "a certificate in the middle begins anew");
+        rig.assert_wiped(&mut first, "the first one's");
+        let mut first = rig.open(WRITE);
+        let agreed = rig.agreed(READ);
+        let status = rig.chain(&first.command("04DA0101", &EVIL)).sw;
         refused("a writer in a reader's session", status, 0x6982);
-        desk.assert_wiped(&mut agreed.clone(), "the reader's");
+        rig.assert_wiped(&mut agreed.clone(), "the reader's");
     });
 }
 
@@ -239,33 +239,33 @@ fn plain_commands_in_a_channel(kind: &str) {
         "8082411100",
         "10CA010000",
     ];
-    untouched(kind, |desk| {
+    untouched(kind, |rig| {
         for apdu in plain {
-            wiped(desk, apdu, 0x6982, &|desk, _| desk.raw(apdu));
+            wiped(rig, apdu, 0x6982, &|rig, _| rig.raw(apdu));
         }
         // CLA and INS come first in the order of refusals; the session goes all the same.
         for (apdu, want) in
             [("0020000000", 0x6D00), ("8001000000", 0x6D00), ("20CA010000", 0x6E00), ("0CCA010000", 0x6E00)]
         {
-            wiped(desk, apdu, want, &|desk, _| desk.raw(apdu));
+            wiped(rig, apdu, want, &|rig, _| rig.raw(apdu));
         }
         for apdu in ["80500000080001020304050607", "848233001000000000000000000000000000000000"] {
-            wiped(desk, apdu, 0x6985, &|desk, _| desk.raw(apdu));
+            wiped(rig, apdu, 0x6985, &|rig, _| rig.raw(apdu));
         }
         // GET RESPONSE is transport, whatever its class.
         for cla in ["00", "04", "80", "84"] {
-            let mut channel = desk.open(READ);
-            let status = desk.raw(&format!("{cla}C0000000"));
+            let mut channel = rig.open(READ);
+            let status = rig.raw(&format!("{cla}C0000000"));
             refused("GET RESPONSE with nothing waiting", status, 0x6985);
-            assert_eq!(desk.status(&mut channel, "04CA0100", &[]), 0x9000, "the session stays");
+            assert_eq!(rig.status(&mut channel, "04CA0100", &[]), 0x9000, "the session stays");
         }
     });
 }
 
 case!(EachCard, every_answer_carries_its_mac);
 fn every_answer_carries_its_mac(kind: &str) {
-    let mut desk = Desk::issued(kind);
-    let mut channel = desk.open(ADMIN);
+    let mut rig = CardRig::issued(kind);
+    let mut channel = rig.open(ADMIN);
     let mut seen = std::collections::BTreeSet::new();
     let commands: [(&str, Vec<u8>); 9] = [
         ("04CA0100", vec![]),
@@ -279,7 +279,7 @@ fn every_answer_carries_its_mac(kind: &str) {
         ("04880001", vec![5; 32]),
     ];
     for (header, data) in commands {
-        let answer = desk.chain(&channel.command(header, &data));
+        let answer = rig.chain(&channel.command(header, &data));
         assert_eq!(answer.sw, 0x9000, "{header}");
         channel.open(&answer).unwrap_or_else(|fault| panic!("{header}: {fault}"));
         // Eight bytes of MAC, and encrypted whole blocks before it: an empty answer has a MAC too.
@@ -288,16 +288,16 @@ fn every_answer_carries_its_mac(kind: &str) {
     }
     // An error status carries nothing, and the session stays.
     for header in ["04CA9999", "04880002", "84FF0000"] {
-        let answer = desk.chain(&channel.command(header, &[]));
+        let answer = rig.chain(&channel.command(header, &[]));
         assert_ne!(answer.sw, 0x9000);
         assert!(answer.data.is_empty(), "{header}");
     }
-    assert_eq!(desk.status(&mut channel, "04CA0100", &[]), 0x9000);
+    assert_eq!(rig.status(&mut channel, "04CA0100", &[]), 0x9000);
 }
 
 case!(EachCard, keys_of_a_session_are_its_own);
 fn keys_of_a_session_are_its_own(kind: &str) {
-    untouched(kind, |desk| {
+    untouched(kind, |rig| {
         let swaps: [Swap<'_>; 5] = [
             ("S-ENC for S-MAC", &|c| c.keys.mac = c.keys.enc.clone()),
             ("S-RMAC for S-MAC", &|c| c.keys.mac = c.keys.rmac.clone()),
@@ -306,9 +306,9 @@ fn keys_of_a_session_are_its_own(kind: &str) {
             ("a chaining value of zeros", &|c| c.chain = [0; 16]),
         ];
         for (what, swap) in swaps {
-            wiped(desk, what, 0x6982, &|desk, channel| {
+            wiped(rig, what, 0x6982, &|rig, channel| {
                 swap(channel);
-                desk.chain(&channel.command("04CA0100", &[])).sw
+                rig.chain(&channel.command("04CA0100", &[])).sw
             });
         }
     });
@@ -316,7 +316,7 @@ fn keys_of_a_session_are_its_own(kind: &str) {
 
 case!(EachCard, chains_that_are_odd);
 fn chains_that_are_odd(kind: &str) {
-    untouched(kind, |desk| {
+    untouched(kind, |rig| {
         let data = |channel: &mut Channel| channel.seal(PUT_RECORD, &EVIL);
         let piece = |header: [u8; 4], data: &[u8], more: bool| {
             let cla = header[0] | if more { CHAINING } else { 0 };
@@ -331,67 +331,65 @@ fn chains_that_are_odd(kind: &str) {
             ("plain", [0, 0xDA, 1, 1]),
             ("plain GET DATA", [0, 0xCA, 0xFF, 0x33]),
         ] {
-            wiped(desk, what, 0x6883, &|desk, channel| {
+            wiped(rig, what, 0x6883, &|rig, channel| {
                 let data = data(channel);
-                assert_eq!(desk.send(&piece(PUT_RECORD, &data[..10], true)).sw, 0x9000);
-                desk.send(&piece(last, &data[10..], false)).sw
+                assert_eq!(rig.send(&piece(PUT_RECORD, &data[..10], true)).sw, 0x9000);
+                rig.send(&piece(last, &data[10..], false)).sw
             });
         }
-        wiped(desk, "an extended piece with the chaining bit", 0x6883, &|desk, channel| {
+        wiped(rig, "an extended piece with the chaining bit", 0x6883, &|rig, channel| {
             let data = data(channel);
-            desk.send(&[&[0x14, 0xDA, 1, 1, 0, 0, 10][..], &data[..10]].concat()).sw
+            rig.send(&[&[0x14, 0xDA, 1, 1, 0, 0, 10][..], &data[..10]].concat()).sw
         });
-        wiped(desk, "an extended last piece", 0x6883, &|desk, channel| {
+        wiped(rig, "an extended last piece", 0x6883, &|rig, channel| {
             let data = data(channel);
-            assert_eq!(desk.send(&piece(PUT_RECORD, &data[..10], true)).sw, 0x9000);
-            desk.send(&[&[4, 0xDA, 1, 1, 0, 0, 14][..], &data[10..]].concat()).sw
+            assert_eq!(rig.send(&piece(PUT_RECORD, &data[..10], true)).sw, 0x9000);
+            rig.send(&[&[4, 0xDA, 1, 1, 0, 0, 14][..], &data[10..]].concat()).sw
         });
-        wiped(desk, "a plain piece in a channel", 0x6982, &|desk, _| desk.raw("10DA0101 01 A2"));
-        wiped(desk, "an unknown INS in the middle", 0x6D00, &|desk, channel| {
+        wiped(rig, "a plain piece in a channel", 0x6982, &|rig, _| rig.raw("10DA0101 01 A2"));
+        wiped(rig, "an unknown INS in the middle", 0x6D00, &|rig, channel| {
             let data = data(channel);
-            assert_eq!(desk.send(&piece(PUT_RECORD, &data[..10], true)).sw, 0x9000);
-            desk.raw("0420000000")
+            assert_eq!(rig.send(&piece(PUT_RECORD, &data[..10], true)).sw, 0x9000);
+            rig.raw("0420000000")
         });
         // A chain that GET RESPONSE visits, and one of empty pieces, are whole.
-        let mut channel = desk.open(WRITE);
+        let mut channel = rig.open(WRITE);
         let data = channel.seal([4, 0xD7, 1, 3], &part(0, &[1; 3]));
         let header = [4, 0xD7, 1, 3];
-        assert_eq!(desk.send(&piece(header, &[], true)).sw, 0x9000);
-        assert_eq!(desk.send(&piece(header, &data[..3], true)).sw, 0x9000);
-        assert_eq!(desk.raw("00C0000000"), 0x6985);
-        assert_eq!(desk.send(&piece(header, &[], true)).sw, 0x9000);
+        assert_eq!(rig.send(&piece(header, &[], true)).sw, 0x9000);
+        assert_eq!(rig.send(&piece(header, &data[..3], true)).sw, 0x9000);
+        assert_eq!(rig.raw("00C0000000"), 0x6985);
+        assert_eq!(rig.send(&piece(header, &[], true)).sw, 0x9000);
         // Without data no card can tell the extended form: Le alone makes no piece odd.
-        assert_eq!(desk.raw("14D7010300"), 0x9000);
-        assert_eq!(desk.raw("14D70103000000"), 0x9000);
-        let answer = desk.send(&[piece(header, &data[3..], false), vec![0]].concat());
+        assert_eq!(rig.raw("14D7010300"), 0x9000);
+        assert_eq!(rig.raw("14D70103000000"), 0x9000);
+        let answer = rig.send(&[piece(header, &data[3..], false), vec![0]].concat());
         assert_eq!(channel.open(&answer).unwrap().sw, 0x9000);
         // A piece with no channel.
-        desk.select();
-        let status = desk.send(&piece(PUT_RECORD, &[1; 10], true)).sw;
+        rig.select();
+        let status = rig.send(&piece(PUT_RECORD, &[1; 10], true)).sw;
         refused("a secured piece without a channel", status, 0x6982);
-        let status = desk.send(&piece(PUT_RECORD, &[1; 10], false)).sw;
+        let status = rig.send(&piece(PUT_RECORD, &[1; 10], false)).sw;
         refused("and the last one", status, 0x6982);
     });
 }
 
 case!(EachCard, chains_that_are_too_long);
 fn chains_that_are_too_long(kind: &str) {
-    untouched(kind, |desk| {
+    untouched(kind, |rig| {
         let header = "14DA0101";
-        wiped(desk, "513 bytes", 0x6700, &|desk, _| {
+        wiped(rig, "513 bytes", 0x6700, &|rig, _| {
             let mut status = 0x9000;
             for length in [255, 255, 3] {
                 assert_eq!(status, 0x9000);
-                status = desk.raw(&format!("{header}{length:02X}{}", "00".repeat(length)));
+                status = rig.raw(&format!("{header}{length:02X}{}", "00".repeat(length)));
             }
             status
         });
-        wiped(desk, "513 bytes at once", 0x6700, &|desk, _| {
-            desk.raw(&format!("04DA0101000201{}0000", "00".repeat(513)))
-        });
-        wiped(desk, "a chain for ever", 0x6700, &|desk, _| {
+        wiped(rig, "513 bytes at once", 0x6700, &|rig, _| rig.raw(&format!("04DA0101000201{}0000", "00".repeat(513))));
+        wiped(rig, "a chain for ever", 0x6700, &|rig, _| {
             for _ in 0..1000 {
-                let status = desk.raw(&format!("{header}40{}", "00".repeat(64)));
+                let status = rig.raw(&format!("{header}40{}", "00".repeat(64)));
                 if status != 0x9000 {
                     return status;
                 }
@@ -399,46 +397,46 @@ fn chains_that_are_too_long(kind: &str) {
             0x9000
         });
         // 512 bytes are looked at, and the MAC is what is wrong.
-        wiped(desk, "512 bytes", 0x6982, &|desk, _| {
-            assert_eq!(desk.raw(&format!("{header}FF{}", "00".repeat(255))), 0x9000);
-            assert_eq!(desk.raw(&format!("{header}FF{}", "00".repeat(255))), 0x9000);
-            desk.raw("04DA0101020000")
+        wiped(rig, "512 bytes", 0x6982, &|rig, _| {
+            assert_eq!(rig.raw(&format!("{header}FF{}", "00".repeat(255))), 0x9000);
+            assert_eq!(rig.raw(&format!("{header}FF{}", "00".repeat(255))), 0x9000);
+            rig.raw("04DA0101020000")
         });
     });
 }
 
 case!(EachCard, a_session_ends_with_select_and_reset);
 fn a_session_ends_with_select_and_reset(kind: &str) {
-    untouched(kind, |desk| {
+    untouched(kind, |rig| {
         for what in ["SELECT", "SELECT of another name", "SELECT of a part of the name", "reset"] {
-            let mut channel = desk.open(ADMIN);
+            let mut channel = rig.open(ADMIN);
             match what {
-                "SELECT" => drop(desk.select()),
+                "SELECT" => drop(rig.select()),
                 "reset" => {
-                    desk.card.reset();
-                    desk.select();
+                    rig.card.reset();
+                    rig.select();
                 }
                 "SELECT of another name" => {
-                    refused(what, desk.raw("00A404000AF0524F4C4C43414C4C0200"), 0x6A82);
+                    refused(what, rig.raw("00A404000AF0524F4C4C43414C4C0200"), 0x6A82);
                 }
-                _ => refused(what, desk.raw("00A4040009F0524F4C4C43414C4C00"), 0x6A82),
+                _ => refused(what, rig.raw("00A4040009F0524F4C4C43414C4C00"), 0x6A82),
             }
-            desk.assert_wiped(&mut channel, what);
+            rig.assert_wiped(&mut channel, what);
         }
-        let mut channel = desk.open(ADMIN);
-        desk.card.reset();
-        let status = desk.chain(&channel.command("04CA0100", &[])).sw;
+        let mut channel = rig.open(ADMIN);
+        rig.card.reset();
+        let status = rig.chain(&channel.command("04CA0100", &[])).sw;
         refused("after a reset, nothing of ours selected", status, 0x6D00);
-        desk.select();
-        desk.assert_wiped(&mut channel, "reset");
+        rig.select();
+        rig.assert_wiped(&mut channel, "reset");
     });
 }
 
 case!(EachCard, other_channels_leave_the_session);
 /// What the platform answers is no command of the applet's: its session goes on.
 fn other_channels_leave_the_session(kind: &str) {
-    untouched(kind, |desk| {
-        let mut channel = desk.open(ADMIN);
+    untouched(kind, |rig| {
+        let mut channel = rig.open(ADMIN);
         for (apdu, want) in [
             ("01CA010000", 0x6999),
             ("05CA0100 08 0000000000000000 00", 0x6999),
@@ -453,13 +451,13 @@ fn other_channels_leave_the_session(kind: &str) {
             ("0470000001", 0x6882),
             ("0070000000", 0x6C01),
         ] {
-            refused(apdu, desk.raw(apdu), want);
+            refused(apdu, rig.raw(apdu), want);
         }
-        assert_eq!(desk.status(&mut channel, "04CA0100", &[]), 0x9000);
+        assert_eq!(rig.status(&mut channel, "04CA0100", &[]), 0x9000);
         // Nor can the applet be selected elsewhere when it is not on the basic channel.
-        desk.card.reset();
-        refused("SELECT on another channel", desk.raw("01A404000AF0524F4C4C43414C4C0100"), 0x6999);
-        desk.select();
-        desk.assert_wiped(&mut channel, "reset");
+        rig.card.reset();
+        refused("SELECT on another channel", rig.raw("01A404000AF0524F4C4C43414C4C0100"), 0x6999);
+        rig.select();
+        rig.assert_wiped(&mut channel, "reset");
     });
 }

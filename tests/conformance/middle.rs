@@ -14,8 +14,8 @@ use rollcall::{
 
 use crate::{
     guard::ATTACKS,
-    office::{Notebook, credentials, proved, tap},
-    terminal::{Answer, Channel, Desk, new_key},
+    tap_rig::{MapMemory, credentials, proved, tap},
+    terminal::{Answer, CardRig, Channel, new_key},
 };
 
 /// What he does to the answer of INTERNAL AUTHENTICATE.
@@ -31,7 +31,7 @@ enum Change {
 }
 
 struct Middle<'a> {
-    desk: &'a mut Desk,
+    rig: &'a mut CardRig,
     terminal: Point,
     set: KeyPair,
     change: Change,
@@ -50,7 +50,7 @@ impl Middle<'_> {
         let fixed = self.set.agree(&self.terminal).unwrap();
         let theirs = Point::parse(&request[18..83]).unwrap();
         let ours = scp11::request(right.public());
-        let answer = self.desk.plain("80820111", &ours);
+        let answer = self.rig.plain("80820111", &ours);
         assert_eq!(answer.sw, 0x9000);
         let token = Point::parse(&answer.data[3..68]).unwrap();
         let derived = scp11::derive(&right.agree(&token).unwrap(), &fixed).unwrap();
@@ -70,7 +70,7 @@ impl Middle<'_> {
         let mut terminal = terminal;
         let lc = [u8::try_from(data.len()).unwrap()];
         let plain = terminal.open(header, &lc, data).unwrap().expect("a right command").to_vec();
-        let Answer { data, sw } = self.desk.secure(&mut token, &hex::encode(header), &plain);
+        let Answer { data, sw } = self.rig.secure(&mut token, &hex::encode(header), &plain);
         let told = if header[1] == 0x88 { self.changed(&data) } else { data };
         let status = Status(sw);
         let sealed = if status.is_ok() { terminal.seal(&told, status).unwrap() } else { Vec::new() };
@@ -107,7 +107,7 @@ impl Middle<'_> {
             (0x80, 0x82) => [&self.agree(&data)[..], &[0x90, 0]].concat(),
             (0x04 | 0x84, _) => self.relay(received.header, &data),
             _ => {
-                let answer = self.desk.plain(&hex::encode(received.header), &data);
+                let answer = self.rig.plain(&hex::encode(received.header), &data);
                 [&answer.data[..], &answer.sw.to_be_bytes()].concat()
             }
         }
@@ -143,8 +143,8 @@ impl Middle<'_> {
 
 case!(EachCard, man_in_the_middle_with_the_set_key);
 fn man_in_the_middle_with_the_set_key(kind: &str) {
-    let mut desk = Desk::private(kind);
-    let credentials = credentials(&desk);
+    let mut rig = CardRig::private(kind);
+    let credentials = credentials(&rig);
     let mut old = Vec::new();
     for change in [
         Change::Nothing,
@@ -155,11 +155,11 @@ fn man_in_the_middle_with_the_set_key(kind: &str) {
         Change::SignWithHisOwn,
         Change::OldProof,
     ] {
-        desk.card.reset();
+        rig.card.reset();
         let mut middle = Middle {
             terminal: *credentials.key.public(),
-            set: desk.set.clone(),
-            desk: &mut desk,
+            set: rig.set.clone(),
+            rig: &mut rig,
             change,
             old: old.clone(),
             sides: None,
@@ -167,7 +167,7 @@ fn man_in_the_middle_with_the_set_key(kind: &str) {
             waiting: Vec::new(),
             seen: None,
         };
-        let tapped = tap(&credentials, &Notebook::default(), &mut middle);
+        let tapped = tap(&credentials, &MapMemory::default(), &mut middle);
         old = middle.seen.expect("he reads the proof and the record: that is the price of a leaked set key");
         ATTACKS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let failure = tapped.failure().unwrap_or_else(|| panic!("{change:?} was not seen"));
@@ -180,11 +180,11 @@ fn man_in_the_middle_with_the_set_key(kind: &str) {
 case!(EachCard, man_in_the_middle_without_a_key);
 /// A relay that changes nothing is the card itself; it has no keys and sees nothing.
 fn man_in_the_middle_without_a_key(kind: &str) {
-    let mut desk = Desk::private(kind);
-    let (credentials, id) = (credentials(&desk), desk.id);
-    desk.card.reset();
-    let mut relay = crate::office::Liar::honest(&mut desk);
-    let tapped = tap(&credentials, &Notebook::default(), &mut relay);
+    let mut rig = CardRig::private(kind);
+    let (credentials, id) = (credentials(&rig), rig.id);
+    rig.card.reset();
+    let mut relay = crate::tap_rig::Liar::honest(&mut rig);
+    let tapped = tap(&credentials, &MapMemory::default(), &mut relay);
     assert_eq!(proved(&tapped), Some(id));
     let seen: Vec<u8> = relay.answers.concat();
     assert!(!seen.windows(16).any(|window| window == id), "the token id crossed the air in clear");

@@ -8,7 +8,7 @@ use rollcall::{card::tlv, crypto::Key128};
 
 use crate::{
     draft::{ADMIN, Draft, ECKA, READ, WRITE, from_hex},
-    terminal::{Channel, Desk, RECORD, START, ca_key, commit, new_key, part, put_keys, set_key, store},
+    terminal::{CardRig, Channel, RECORD, START, ca_key, commit, new_key, part, put_keys, set_key, store},
 };
 
 /// Cells compared, over all tests of this run.
@@ -63,7 +63,7 @@ pub const ROWS: [Row; 32] = [
 ];
 
 /// What would be carried out where it is allowed.
-pub fn valid(desk: &Desk, header: &str, channel: &Channel) -> Vec<u8> {
+pub fn valid(rig: &CardRig, header: &str, channel: &Channel) -> Vec<u8> {
     let sealing = &channel.keys.dek;
     match &header[2..] {
         "880001" => vec![5; 32],
@@ -71,7 +71,7 @@ pub fn valid(desk: &Desk, header: &str, channel: &Channel) -> Vec<u8> {
         "D70102" | "D70103" => part(0, b"evil"),
         "DA0102" | "DA0103" => commit(b"evil"),
         "DA0101" => RECORD.to_vec(),
-        "DA7F21" => desk.identity_certificate.clone(),
+        "DA7F21" => rig.identity_certificate.clone(),
         "DA0100" => vec![0; 17],
         "DA0104" => b"250101000000".to_vec(),
         "D80081" => put_keys(&Key128::new([1; 16]), sealing),
@@ -79,10 +79,10 @@ pub fn valid(desk: &Desk, header: &str, channel: &Channel) -> Vec<u8> {
         "D80011" => set_key(2, &new_key(), sealing),
         "F10011" => from_hex("41F00100"),
         "F10021" => from_hex("01F00100"),
-        "E29000" => store(0x41, &Draft::new(ECKA, &desk.own.unwrap(), &desk.ca).sign(&desk.ca)),
+        "E29000" => store(0x41, &Draft::new(ECKA, &rig.own.unwrap(), &rig.ca).sign(&rig.ca)),
         "E40000" => from_hex("D00110D20103"),
         "CABF21" => from_hex("A60483021141"),
-        "CA0083" => tlv::object(0xA6, &tlv::object(0x42, &desk.ca.public().key_identifier())),
+        "CA0083" => tlv::object(0xA6, &tlv::object(0x42, &rig.ca.public().key_identifier())),
         _ => Vec::new(),
     }
 }
@@ -103,22 +103,22 @@ enum Life {
 
 const LIVES: [Life; 5] = [Life::Blank, Life::Personalised, Life::Issued, Life::Blocked, Life::Terminated];
 
-fn desk_in(kind: &str, life: Life) -> Desk {
-    let mut desk = Desk::blank(kind);
+fn rig_in(kind: &str, life: Life) -> CardRig {
+    let mut rig = CardRig::blank(kind);
     if life != Life::Blank {
-        let mut channel = desk.prepare(false);
+        let mut channel = rig.prepare(false);
         if life != Life::Personalised {
-            let manifest = desk.manifest();
-            desk.accept(&mut channel, "84F0401F", &manifest);
+            let manifest = rig.manifest();
+            rig.accept(&mut channel, "84F0401F", &manifest);
         }
     }
     match life {
-        Life::Blocked => desk.set_status(0x9F),
-        Life::Terminated => desk.set_status(0x7F),
+        Life::Blocked => rig.set_status(0x9F),
+        Life::Terminated => rig.set_status(0x7F),
         _ => {}
     }
-    desk.select();
-    desk
+    rig.select();
+    rig
 }
 
 /// Instructions that have no meaning outside a channel.
@@ -173,27 +173,27 @@ case!(EachCard, table_without_a_session);
 fn table_without_a_session(kind: &str) {
     let classes = [0x00, 0x80, 0x04, 0x84, 0x10, 0x90, 0x14, 0x94, 0x01, 0x0C, 0x20, 0x40, 0xC0, 0xFF];
     for life in LIVES {
-        let mut desk = desk_in(kind, life);
-        let select = desk.select();
+        let mut rig = rig_in(kind, life);
+        let select = rig.select();
         for cla in classes {
             for ins in 0..=0xFF {
-                desk.select();
-                let answer = desk.send(&[cla, ins, 0, 0, 0]);
+                rig.select();
+                let answer = rig.send(&[cla, ins, 0, 0, 0]);
                 cell(&format!("{life:?} {cla:02X} {ins:02X}"), answer.sw, alone(life, cla, ins));
                 assert!(answer.data.is_empty(), "{life:?} {cla:02X} {ins:02X} gives data");
             }
         }
         // The rows in plain, with what would be carried out: no channel, no way.
         let nobody = Channel { keys: dead_keys(), chain: [0; 16], counter: 0 };
-        let has_keys = desk.own.is_some();
+        let has_keys = rig.own.is_some();
         for row in ROWS.iter().filter(|row| has_keys && needs_channel(from_hex(row.header)[1])) {
             for cla in ["00", "80", "04", "84"] {
                 let header = format!("{cla}{}", &row.header[2..]);
-                let status = desk.plain(&header, &valid(&desk, row.header, &nobody)).sw;
+                let status = rig.plain(&header, &valid(&rig, row.header, &nobody)).sw;
                 cell(&header, status, if life == Life::Terminated { 0x6985 } else { 0x6982 });
             }
         }
-        assert_eq!(desk.select(), select);
+        assert_eq!(rig.select(), select);
     }
 }
 
@@ -214,15 +214,15 @@ const CHANNELS: [(Life, char); 8] = [
     (Life::Personalised, 'S'),
 ];
 
-fn open(desk: &mut Desk, life: Life, role: char) -> Channel {
+fn open(rig: &mut CardRig, life: Life, role: char) -> Channel {
     match (role, life) {
-        ('R', _) => desk.open(READ),
-        ('W', _) => desk.open(WRITE),
-        ('A', _) => desk.open(ADMIN),
-        (_, Life::Blank) => desk.scp03(&Key128::new(START)),
+        ('R', _) => rig.open(READ),
+        ('W', _) => rig.open(WRITE),
+        ('A', _) => rig.open(ADMIN),
+        (_, Life::Blank) => rig.scp03(&Key128::new(START)),
         _ => {
-            let keys = desk.keys.clone();
-            desk.scp03(&keys)
+            let keys = rig.keys.clone();
+            rig.scp03(&keys)
         }
     }
 }
@@ -257,21 +257,21 @@ fn inside(life: Life, role: char, cla: u8, ins: u8) -> (u16, bool) {
 case!(EachCard, table_of_instructions_in_a_channel);
 fn table_of_instructions_in_a_channel(kind: &str) {
     for (life, role) in CHANNELS {
-        let mut desk = desk_in(kind, life);
-        let mut channel = open(&mut desk, life, role);
+        let mut rig = rig_in(kind, life);
+        let mut channel = open(&mut rig, life, role);
         for cla in [0x04, 0x84] {
             // GET RESPONSE is transport and takes no part in the session, and MANAGE CHANNEL is the platform's.
             for ins in (0..=0xFF).filter(|ins| *ins != 0xC0 && platform(cla, *ins).is_none()) {
                 let (want, stays) = inside(life, role, cla, ins);
-                let got = desk.status(&mut channel, &format!("{cla:02X}{ins:02X}0000"), &[0xEE]);
+                let got = rig.status(&mut channel, &format!("{cla:02X}{ins:02X}0000"), &[0xEE]);
                 cell(&format!("{life:?} {role} {cla:02X} {ins:02X}"), got, want);
                 if !stays {
-                    desk.assert_wiped(&mut channel, "a command out of turn");
-                    channel = open(&mut desk, life, role);
+                    rig.assert_wiped(&mut channel, "a command out of turn");
+                    channel = open(&mut rig, life, role);
                 }
             }
         }
-        assert_eq!(desk.status(&mut channel, "04CAFF33", &[]), if life == Life::Blank { 0x6A88 } else { 0x9000 });
+        assert_eq!(rig.status(&mut channel, "04CAFF33", &[]), if life == Life::Blank { 0x6A88 } else { 0x9000 });
     }
 }
 
@@ -292,27 +292,27 @@ fn unfit(life: Life, role: char, row: &Row) -> u16 {
 case!(EachCard, table_of_rows_in_a_channel);
 fn table_of_rows_in_a_channel(kind: &str) {
     for (life, role) in CHANNELS {
-        let mut desk = desk_in(kind, life);
-        let before = (life == Life::Issued).then(|| desk.snapshot());
-        let mut channel = open(&mut desk, life, role);
+        let mut rig = rig_in(kind, life);
+        let before = (life == Life::Issued).then(|| rig.snapshot());
+        let mut channel = open(&mut rig, life, role);
         for row in &ROWS {
             let want = unfit(life, role, row);
             let data = if row.unfit == 0x6A84 { vec![0xEE; 121] } else { vec![0xEE] };
-            let got = desk.status(&mut channel, row.header, &data);
+            let got = rig.status(&mut channel, row.header, &data);
             cell(&format!("{life:?} {role} {}", row.header), got, want);
             // Where the role or the state refuses, it refuses what is right as well.
-            if (!row.roles.contains(role) || want == 0x6985) && desk.own.is_some() {
-                let data = valid(&desk, row.header, &channel);
-                let got = desk.status(&mut channel, row.header, &data);
+            if (!row.roles.contains(role) || want == 0x6985) && rig.own.is_some() {
+                let data = valid(&rig, row.header, &channel);
+                let got = rig.status(&mut channel, row.header, &data);
                 cell(&format!("{life:?} {role} {} with right data", row.header), got, want);
             }
         }
         for state in ["07", "0F", "1F", "42", "FF"] {
-            let got = desk.status(&mut channel, &format!("84F040{state}"), &[0xEE]);
+            let got = rig.status(&mut channel, &format!("84F040{state}"), &[0xEE]);
             cell(&format!("{life:?} {role} SET STATUS {state}"), got, status_to(life, role, state));
         }
         if let Some(before) = before {
-            assert_eq!(desk.snapshot(), before);
+            assert_eq!(rig.snapshot(), before);
         }
     }
 }
@@ -334,13 +334,13 @@ case!(EachCard, table_of_roles_out_of_reach);
 /// The cells of roles that cannot be had in a state: their first step is refused.
 fn table_of_roles_out_of_reach(kind: &str) {
     for life in LIVES {
-        let mut desk = desk_in(kind, life);
+        let mut rig = rig_in(kind, life);
         for class in [READ, WRITE, ADMIN] {
-            let certificate = Draft::new(class, desk.terminal.public(), &desk.ca).sign(&desk.ca);
+            let certificate = Draft::new(class, rig.terminal.public(), &rig.ca).sign(&rig.ca);
             let want = if matches!(life, Life::Issued | Life::Blocked) { 0x9000 } else { 0x6985 };
-            cell(&format!("{life:?} certificate .{class}"), desk.verify_certificate(&certificate), want);
+            cell(&format!("{life:?} certificate .{class}"), rig.verify_certificate(&certificate), want);
         }
         let want = if matches!(life, Life::Blank | Life::Personalised) { 0x9000 } else { 0x6985 };
-        cell(&format!("{life:?} INITIALIZE UPDATE"), desk.plain("80500000", &[7; 8]).sw, want);
+        cell(&format!("{life:?} INITIALIZE UPDATE"), rig.plain("80500000", &[7; 8]).sw, want);
     }
 }

@@ -125,7 +125,7 @@ pub fn apdus(header: [u8; 4], data: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// A card and everything that stands around it.
-pub struct Desk {
+pub struct CardRig {
     pub card: Box<dyn Card>,
     pub own: Option<Point>,
     pub own_certificate: Vec<u8>,
@@ -140,9 +140,9 @@ pub struct Desk {
     entries: Vec<Vec<u8>>,
 }
 
-impl Desk {
+impl CardRig {
     pub fn blank(kind: &str) -> Self {
-        let mut desk = Self {
+        let mut rig = Self {
             card: blank(kind, START),
             own: None,
             own_certificate: Vec::new(),
@@ -155,20 +155,20 @@ impl Desk {
             id: [9; 16],
             entries: Vec::new(),
         };
-        desk.select();
-        desk
+        rig.select();
+        rig
     }
 
     pub fn issued(kind: &str) -> Self {
-        let mut desk = Self::blank(kind);
-        desk.enroll(false);
-        desk
+        let mut rig = Self::blank(kind);
+        rig.enroll(false);
+        rig
     }
 
     pub fn private(kind: &str) -> Self {
-        let mut desk = Self::blank(kind);
-        desk.enroll(true);
-        desk
+        let mut rig = Self::blank(kind);
+        rig.enroll(true);
+        rig
     }
 
     /// One APDU, and its pieces by GET RESPONSE.

@@ -8,55 +8,55 @@ use crate::{
     card::link::Sensitivity as Hidden,
     crypto::{ec::KeyPair, random::SystemRandom, x509::Certificate},
     emulator::{SoftwareToken, VolatileStore},
-    terminal::enrollment::tests::{Office, Slot, ada, blank, ours, wordy},
+    terminal::enrollment::tests::{EnrollmentFixture, Slot, ada, blank, ours, wordy},
     terminal::tap::{Depth, Seen, TapError},
 };
 
 mod keys;
 
-/// An office that has enrolled a token.
-fn enrolled(user: &User) -> (Office, Slot) {
-    let (office, mut slot) = (Office::new(), blank());
-    office.enroll(&mut slot, user).unwrap();
-    (office, slot)
+/// An fixture that has enrolled a token.
+fn enrolled(user: &User) -> (EnrollmentFixture, Slot) {
+    let (fixture, mut slot) = (EnrollmentFixture::new(), blank());
+    fixture.enroll(&mut slot, user).unwrap();
+    (fixture, slot)
 }
 
 /// The same, of a private one.
-fn enrolled_privately(user: &User) -> (Office, Slot) {
-    let (office, mut slot) = (Office::private(), ours());
-    office.enroll(&mut slot, user).unwrap();
-    (office, slot)
+fn enrolled_privately(user: &User) -> (EnrollmentFixture, Slot) {
+    let (fixture, mut slot) = (EnrollmentFixture::private(), ours());
+    fixture.enroll(&mut slot, user).unwrap();
+    (fixture, slot)
 }
 
-/// Gives the office a terminal of this role.
-fn demote(office: &mut Office, role: TerminalRole) {
+/// Gives the fixture a terminal of this role.
+fn demote(fixture: &mut EnrollmentFixture, role: TerminalRole) {
     let class = CertificateProfile::Terminal(role);
     let key = KeyPair::generate(&mut SystemRandom).unwrap();
-    let der = office.ca.issue(class, "terminal", key.public());
-    office.credentials.certificate = Certificate::verify(&der, &office.credentials.ca, &[class]).unwrap();
-    office.credentials.key = key;
+    let der = fixture.ca.issue(class, "terminal", key.public());
+    fixture.credentials.certificate = Certificate::verify(&der, &fixture.credentials.ca, &[class]).unwrap();
+    fixture.credentials.key = key;
 }
 
 fn writing(user: &User) -> TokenOperation {
     TokenOperation::Write(Layout::of(user).unwrap())
 }
 
-fn find(office: &Office, slot: &mut Slot, what: &TokenOperation) -> Result<Target, AdministrationError> {
+fn find(fixture: &EnrollmentFixture, slot: &mut Slot, what: &TokenOperation) -> Result<Target, AdministrationError> {
     slot.token.reset();
-    office.with_context(ApduFormat::Short, |context| Target::find(slot, context, what))
+    fixture.with_context(ApduFormat::Short, |context| Target::find(slot, context, what))
 }
 
 /// Finds and changes, as the command does it.
-fn run(office: &Office, slot: &mut Slot, what: &TokenOperation) -> Result<bool, AdministrationError> {
-    let target = find(office, slot, what)?;
+fn run(fixture: &EnrollmentFixture, slot: &mut Slot, what: &TokenOperation) -> Result<bool, AdministrationError> {
+    let target = find(fixture, slot, what)?;
     slot.token.reset();
-    office.with_context(ApduFormat::Short, |context| change(slot, context, &target, what))
+    fixture.with_context(ApduFormat::Short, |context| change(slot, context, &target, what))
 }
 
 /// The user that a scan sees, or why it sees none.
-fn scan(office: &Office, slot: &mut Slot) -> Result<User, TapError> {
+fn scan(fixture: &EnrollmentFixture, slot: &mut Slot) -> Result<User, TapError> {
     slot.left = u32::MAX;
-    match office.tap(slot, ApduFormat::Short, Depth::Authenticate).result? {
+    match fixture.tap(slot, ApduFormat::Short, Depth::Authenticate).result? {
         Seen::Authenticated(token) => Ok(token.user),
         seen @ Seen::Identified(_) => panic!("{seen:?}"),
     }
@@ -77,11 +77,11 @@ impl Link for Torn<'_> {
 }
 
 /// Does it with the card lifted after `n` exchanges, and says whether it came to its end nevertheless.
-fn torn(office: &Office, slot: &mut Slot, what: &TokenOperation, n: u32) -> bool {
-    let target = find(office, slot, what).unwrap();
+fn torn(fixture: &EnrollmentFixture, slot: &mut Slot, what: &TokenOperation, n: u32) -> bool {
+    let target = find(fixture, slot, what).unwrap();
     slot.token.reset();
     let mut link = Torn { slot, left: n };
-    match office.with_context(ApduFormat::Short, |context| change(&mut link, context, &target, what)) {
+    match fixture.with_context(ApduFormat::Short, |context| change(&mut link, context, &target, what)) {
         Ok(done) => done,
         Err(AdministrationError::Token(TokenError::Link(LinkError::CardRemoved))) => false,
         Err(e) => panic!("lifted after {n}: {e}"),
@@ -90,22 +90,22 @@ fn torn(office: &Office, slot: &mut Slot, what: &TokenOperation, n: u32) -> bool
 
 #[test]
 fn a_token_goes_through_its_states_and_repeating_changes_nothing() {
-    let (office, mut slot) = enrolled(&ada());
-    assert!(!run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
+    let (fixture, mut slot) = enrolled(&ada());
+    assert!(!run(&fixture, &mut slot, &TokenOperation::Unblock).unwrap());
     for _ in 0..2 {
-        assert!(run(&office, &mut slot, &TokenOperation::Block).unwrap());
-        assert!(!run(&office, &mut slot, &TokenOperation::Block).unwrap());
-        let refused = scan(&office, &mut slot);
+        assert!(run(&fixture, &mut slot, &TokenOperation::Block).unwrap());
+        assert!(!run(&fixture, &mut slot, &TokenOperation::Block).unwrap());
+        let refused = scan(&fixture, &mut slot);
         assert!(matches!(refused, Err(TapError::Token(TokenError::NotIssued(LifeCycle::Blocked)))), "{refused:?}");
-        assert!(run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
-        assert!(!run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
-        assert_eq!(scan(&office, &mut slot).unwrap(), ada());
+        assert!(run(&fixture, &mut slot, &TokenOperation::Unblock).unwrap());
+        assert!(!run(&fixture, &mut slot, &TokenOperation::Unblock).unwrap());
+        assert_eq!(scan(&fixture, &mut slot).unwrap(), ada());
     }
-    run(&office, &mut slot, &TokenOperation::Block).unwrap();
-    assert!(run(&office, &mut slot, &TokenOperation::Terminate).unwrap());
-    assert!(!run(&office, &mut slot, &TokenOperation::Terminate).unwrap());
+    run(&fixture, &mut slot, &TokenOperation::Block).unwrap();
+    assert!(run(&fixture, &mut slot, &TokenOperation::Terminate).unwrap());
+    assert!(!run(&fixture, &mut slot, &TokenOperation::Terminate).unwrap());
     for what in [TokenOperation::Block, TokenOperation::Unblock, writing(&ada())] {
-        let refused = run(&office, &mut slot, &what);
+        let refused = run(&fixture, &mut slot, &what);
         let gone = TokenError::NotIssued(LifeCycle::Terminated);
         assert!(
             matches!(refused, Err(AdministrationError::Token(ref e)) if e.to_string() == gone.to_string()),
@@ -120,9 +120,9 @@ fn a_state_is_set_by_the_next_run_wherever_the_card_was_lifted() {
         let mut n = 0;
         loop {
             n += 1;
-            let (office, mut slot) = enrolled(&ada());
-            let whole = torn(&office, &mut slot, &what, n);
-            assert!(run(&office, &mut slot, &what).is_ok(), "{what:?} lifted after {n}");
+            let (fixture, mut slot) = enrolled(&ada());
+            let whole = torn(&fixture, &mut slot, &what, n);
+            assert!(run(&fixture, &mut slot, &what).is_ok(), "{what:?} lifted after {n}");
             slot.token.reset();
             let state = identify(&mut slot, ApduFormat::Short).unwrap().unwrap().state;
             assert_eq!(state, what.target(LifeCycle::Issued), "{what:?} lifted after {n}");
@@ -151,18 +151,18 @@ fn a_torn_write_shows_the_old_or_the_new_user_and_the_next_run_finishes_it() {
     ] {
         // Only here the details of one stand beside the record of the other.
         let may_refuse = old == wordy() && new == wordier();
-        let (office, mut slot) = enrolled(&old);
+        let (fixture, mut slot) = enrolled(&old);
         let mut n = 0;
         loop {
             n += 1;
-            run(&office, &mut slot, &writing(&old)).unwrap();
-            let whole = torn(&office, &mut slot, &writing(&new), n);
-            match scan(&office, &mut slot) {
+            run(&fixture, &mut slot, &writing(&old)).unwrap();
+            let whole = torn(&fixture, &mut slot, &writing(&new), n);
+            match scan(&fixture, &mut slot) {
                 Ok(seen) => assert!(seen == old || seen == new, "lifted after {n}: {seen:?}"),
                 Err(e) => assert!(may_refuse, "lifted after {n}: {e}"),
             }
-            assert!(run(&office, &mut slot, &writing(&new)).unwrap());
-            assert_eq!(scan(&office, &mut slot).unwrap(), new, "lifted after {n}");
+            assert!(run(&fixture, &mut slot, &writing(&new)).unwrap());
+            assert_eq!(scan(&fixture, &mut slot).unwrap(), new, "lifted after {n}");
             if whole {
                 break;
             }
@@ -173,10 +173,10 @@ fn a_torn_write_shows_the_old_or_the_new_user_and_the_next_run_finishes_it() {
 
 #[test]
 fn details_that_nothing_points_to_are_emptied() {
-    let (office, mut slot) = enrolled(&wordy());
-    run(&office, &mut slot, &writing(&ada())).unwrap();
+    let (fixture, mut slot) = enrolled(&wordy());
+    run(&fixture, &mut slot, &writing(&ada())).unwrap();
     slot.token.reset();
-    let left = office.with_context(ApduFormat::Short, |context| {
+    let left = fixture.with_context(ApduFormat::Short, |context| {
         let selected = identify(&mut slot, ApduFormat::Short)?.unwrap();
         context.open(&mut slot, &selected)?.session.read_details(&mut slot)
     });
@@ -185,13 +185,13 @@ fn details_that_nothing_points_to_are_emptied() {
 
 #[test]
 fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
-    let (mut office, mut slot) = enrolled(&ada());
+    let (mut fixture, mut slot) = enrolled(&ada());
     for (role, allowed) in [(TerminalRole::Read, 0), (TerminalRole::Write, 1), (TerminalRole::Admin, 3)] {
-        demote(&mut office, role);
+        demote(&mut fixture, role);
         for (n, what) in [writing(&wordy()), TokenOperation::Block, TokenOperation::Unblock].iter().enumerate() {
-            let target = find(&office, &mut slot, what).unwrap();
+            let target = find(&fixture, &mut slot, what).unwrap();
             slot.left = if n < allowed { u32::MAX } else { 0 };
-            let result = office.with_context(ApduFormat::Short, |context| change(&mut slot, context, &target, what));
+            let result = fixture.with_context(ApduFormat::Short, |context| change(&mut slot, context, &target, what));
             slot.left = u32::MAX;
             assert_eq!(matches!(result, Ok(true)), n < allowed, "{role:?} {what:?}: {result:?}");
             assert_eq!(
@@ -205,33 +205,33 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
 
 #[test]
 fn a_blocked_token_is_written_by_an_administrator_only() {
-    let (mut office, mut slot) = enrolled(&ada());
-    run(&office, &mut slot, &TokenOperation::Block).unwrap();
-    demote(&mut office, TerminalRole::Write);
-    let refused = run(&office, &mut slot, &writing(&wordy()));
+    let (mut fixture, mut slot) = enrolled(&ada());
+    run(&fixture, &mut slot, &TokenOperation::Block).unwrap();
+    demote(&mut fixture, TerminalRole::Write);
+    let refused = run(&fixture, &mut slot, &writing(&wordy()));
     assert!(
         matches!(refused, Err(AdministrationError::Token(TokenError::NotIssued(LifeCycle::Blocked)))),
         "{refused:?}"
     );
-    demote(&mut office, TerminalRole::Admin);
-    assert!(run(&office, &mut slot, &writing(&wordy())).unwrap());
-    assert!(run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
-    assert_eq!(scan(&office, &mut slot).unwrap(), wordy());
+    demote(&mut fixture, TerminalRole::Admin);
+    assert!(run(&fixture, &mut slot, &writing(&wordy())).unwrap());
+    assert!(run(&fixture, &mut slot, &TokenOperation::Unblock).unwrap());
+    assert_eq!(scan(&fixture, &mut slot).unwrap(), wordy());
 }
 
 #[test]
 fn another_card_than_the_confirmed_one_is_only_selected() {
-    let (office, mut first) = enrolled(&ada());
+    let (fixture, mut first) = enrolled(&ada());
     let mut second = blank();
-    office.enroll(&mut second, &wordy()).unwrap();
+    fixture.enroll(&mut second, &wordy()).unwrap();
     for what in [TokenOperation::Block, TokenOperation::Terminate, writing(&ada())] {
-        let target = find(&office, &mut first, &what).unwrap();
+        let target = find(&fixture, &mut first, &what).unwrap();
         second.token.reset();
         second.left = 1;
-        let result = office.with_context(ApduFormat::Short, |context| change(&mut second, context, &target, &what));
+        let result = fixture.with_context(ApduFormat::Short, |context| change(&mut second, context, &target, &what));
         second.left = u32::MAX;
         assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
-        assert_eq!(scan(&office, &mut second).unwrap(), wordy());
+        assert_eq!(scan(&fixture, &mut second).unwrap(), wordy());
     }
 }
 
@@ -240,36 +240,36 @@ fn looking_takes_one_exchange_and_a_blank_card_is_refused() {
     let mut slot = blank();
     for what in [TokenOperation::Block, TokenOperation::Terminate, writing(&ada())] {
         slot.left = 1;
-        let refused = find(&Office::new(), &mut slot, &what);
+        let refused = find(&EnrollmentFixture::new(), &mut slot, &what);
         assert!(
             matches!(refused, Err(AdministrationError::Token(TokenError::NotIssued(LifeCycle::Blank)))),
             "{refused:?}"
         );
     }
-    let (office, mut slot) = enrolled(&ada());
+    let (fixture, mut slot) = enrolled(&ada());
     slot.left = 1;
-    assert!(find(&office, &mut slot, &TokenOperation::Block).is_ok());
+    assert!(find(&fixture, &mut slot, &TokenOperation::Block).is_ok());
 }
 
 #[test]
 fn a_private_token_goes_through_its_states_too() {
-    let (office, mut slot) = enrolled_privately(&ada());
-    assert!(!run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
+    let (fixture, mut slot) = enrolled_privately(&ada());
+    assert!(!run(&fixture, &mut slot, &TokenOperation::Unblock).unwrap());
     for user in [wordy(), ada()] {
-        assert!(run(&office, &mut slot, &writing(&user)).unwrap());
-        assert_eq!(scan(&office, &mut slot).unwrap(), user);
-        assert!(run(&office, &mut slot, &TokenOperation::Block).unwrap());
-        assert!(!run(&office, &mut slot, &TokenOperation::Block).unwrap());
+        assert!(run(&fixture, &mut slot, &writing(&user)).unwrap());
+        assert_eq!(scan(&fixture, &mut slot).unwrap(), user);
+        assert!(run(&fixture, &mut slot, &TokenOperation::Block).unwrap());
+        assert!(!run(&fixture, &mut slot, &TokenOperation::Block).unwrap());
         slot.token.reset();
         let state = identify(&mut slot, ApduFormat::Short).unwrap().unwrap().state;
         assert_eq!(state, LifeCycle::Issued, "a stranger does not see that it is blocked");
-        assert!(scan(&office, &mut slot).is_err());
-        assert!(run(&office, &mut slot, &TokenOperation::Unblock).unwrap());
-        assert_eq!(scan(&office, &mut slot).unwrap(), user);
+        assert!(scan(&fixture, &mut slot).is_err());
+        assert!(run(&fixture, &mut slot, &TokenOperation::Unblock).unwrap());
+        assert_eq!(scan(&fixture, &mut slot).unwrap(), user);
     }
-    run(&office, &mut slot, &TokenOperation::Block).unwrap();
-    assert!(run(&office, &mut slot, &TokenOperation::Terminate).unwrap());
-    assert!(!run(&office, &mut slot, &TokenOperation::Terminate).unwrap());
+    run(&fixture, &mut slot, &TokenOperation::Block).unwrap();
+    assert!(run(&fixture, &mut slot, &TokenOperation::Terminate).unwrap());
+    assert!(!run(&fixture, &mut slot, &TokenOperation::Terminate).unwrap());
 }
 
 #[test]
@@ -278,9 +278,9 @@ fn a_private_token_that_was_lifted_is_finished_by_the_next_run() {
         let mut n = 0;
         loop {
             n += 1;
-            let (office, mut slot) = enrolled_privately(&ada());
-            let whole = torn(&office, &mut slot, &what, n);
-            let target = run(&office, &mut slot, &what).map(|_| find(&office, &mut slot, &what));
+            let (fixture, mut slot) = enrolled_privately(&ada());
+            let whole = torn(&fixture, &mut slot, &what, n);
+            let target = run(&fixture, &mut slot, &what).map(|_| find(&fixture, &mut slot, &what));
             let state = target.unwrap().unwrap().state;
             assert_eq!(state, what.target(LifeCycle::Issued), "{what:?} lifted after {n}");
             if whole {
@@ -293,13 +293,13 @@ fn a_private_token_that_was_lifted_is_finished_by_the_next_run() {
 
 #[test]
 fn a_blocked_private_token_says_so_to_whoever_may_not_unblock_it() {
-    let (mut office, mut slot) = enrolled_privately(&ada());
-    demote(&mut office, TerminalRole::Write);
-    assert!(run(&office, &mut slot, &writing(&wordy())).unwrap());
-    demote(&mut office, TerminalRole::Admin);
-    run(&office, &mut slot, &TokenOperation::Block).unwrap();
-    demote(&mut office, TerminalRole::Write);
-    let refused = run(&office, &mut slot, &writing(&ada()));
+    let (mut fixture, mut slot) = enrolled_privately(&ada());
+    demote(&mut fixture, TerminalRole::Write);
+    assert!(run(&fixture, &mut slot, &writing(&wordy())).unwrap());
+    demote(&mut fixture, TerminalRole::Admin);
+    run(&fixture, &mut slot, &TokenOperation::Block).unwrap();
+    demote(&mut fixture, TerminalRole::Write);
+    let refused = run(&fixture, &mut slot, &writing(&ada()));
     assert!(
         matches!(refused, Err(AdministrationError::Token(TokenError::NotIssued(LifeCycle::Blocked)))),
         "{refused:?}"
@@ -308,21 +308,21 @@ fn a_blocked_private_token_says_so_to_whoever_may_not_unblock_it() {
 
 #[test]
 fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
-    let (office, mut first) = enrolled_privately(&ada());
+    let (fixture, mut first) = enrolled_privately(&ada());
     let mut second = ours();
-    office.enroll(&mut second, &wordy()).unwrap();
+    fixture.enroll(&mut second, &wordy()).unwrap();
     for what in [TokenOperation::Block, TokenOperation::Terminate, writing(&ada())] {
-        let target = find(&office, &mut first, &what).unwrap();
+        let target = find(&fixture, &mut first, &what).unwrap();
         second.token.reset();
-        let result = office.with_context(ApduFormat::Short, |context| change(&mut second, context, &target, &what));
+        let result = fixture.with_context(ApduFormat::Short, |context| change(&mut second, context, &target, &what));
         assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
-        assert_eq!(scan(&office, &mut second).unwrap(), wordy());
+        assert_eq!(scan(&fixture, &mut second).unwrap(), wordy());
     }
     // Blocked meanwhile, it is not the token that was confirmed any more.
-    let target = find(&office, &mut first, &TokenOperation::Terminate).unwrap();
-    run(&office, &mut first, &TokenOperation::Block).unwrap();
+    let target = find(&fixture, &mut first, &TokenOperation::Terminate).unwrap();
+    run(&fixture, &mut first, &TokenOperation::Block).unwrap();
     first.token.reset();
-    let result = office
+    let result = fixture
         .with_context(ApduFormat::Short, |context| change(&mut first, context, &target, &TokenOperation::Terminate));
     assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
 }
@@ -330,15 +330,15 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
 /// Whoever extracted the key of a set can show the certificate of another token, and cannot answer under its key.
 #[test]
 fn the_own_certificate_of_another_token_opens_nothing() {
-    let (office, mut first) = enrolled_privately(&ada());
+    let (fixture, mut first) = enrolled_privately(&ada());
     let mut second = ours();
-    office.enroll(&mut second, &wordy()).unwrap();
+    fixture.enroll(&mut second, &wordy()).unwrap();
     let saved = |slot: &Slot| serde_json::to_value(slot.token.state()).unwrap();
     let (mut state, other) = (saved(&first), saved(&second));
     state["ecka_keys"]["65"]["in_force"]["certificate"] = other["ecka_keys"]["65"]["in_force"]["certificate"].clone();
     let liar = serde_json::from_str(&state.to_string()).unwrap();
     first.token = SoftwareToken::new(liar, Box::new(VolatileStore), Box::new(SystemRandom));
-    let refused = run(&office, &mut first, &TokenOperation::Block);
+    let refused = run(&fixture, &mut first, &TokenOperation::Block);
     let receipt = TokenError::Channel(crate::channel::ChannelError::Receipt);
     assert!(
         matches!(&refused, Err(AdministrationError::Token(e)) if e.to_string() == receipt.to_string()),

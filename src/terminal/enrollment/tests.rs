@@ -83,24 +83,24 @@ impl Link for Slot {
 }
 
 #[derive(Default)]
-struct Notebook(RefCell<std::collections::HashMap<RememberedItem, Vec<u8>>>);
+struct MapMemory(RefCell<std::collections::HashMap<RememberedItem, Vec<u8>>>);
 
-impl TokenMemory for Notebook {
+impl TokenMemory for MapMemory {
     fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
         self.0.borrow().get(item).cloned()
     }
 }
 
-pub struct Office {
+pub struct EnrollmentFixture {
     pub ca: Ca,
     pub credentials: Credentials,
-    memory: Notebook,
+    memory: MapMemory,
     /// For tokens in private mode.
     pub set: Option<Set>,
     folder: tempfile::TempDir,
 }
 
-impl Office {
+impl EnrollmentFixture {
     pub fn new() -> Self {
         let ca = Ca { key: KeyPair::generate(&mut SystemRandom).unwrap(), far: false };
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
@@ -108,7 +108,7 @@ impl Office {
         let der = ca.issue(class, "terminal", key.public());
         let certificate = Certificate::verify(&der, ca.ca(), &[class]).unwrap();
         let credentials = Credentials { ca: *ca.ca(), key, certificate, previous: None };
-        Self { ca, credentials, memory: Notebook::default(), set: None, folder: tempfile::tempdir().unwrap() }
+        Self { ca, credentials, memory: MapMemory::default(), set: None, folder: tempfile::tempdir().unwrap() }
     }
 
     pub fn with_context<T>(&self, format: ApduFormat, run: impl FnOnce(&mut AuthenticationContext<'_>) -> T) -> T {
@@ -154,7 +154,7 @@ impl Office {
         sets: Option<&mut S>,
     ) -> Result<EnrollmentReport, EnrollError> {
         let mut authority = Ca { key: self.ca.key.clone(), far: self.ca.far };
-        let mut desk = Personalizer {
+        let mut personalizer = Personalizer {
             authority: &mut authority,
             perso: &PersoKey::File(Key128::new([9; 16])),
             start: &StaticKeys::all(&Key128::new([8; 16])),
@@ -168,13 +168,13 @@ impl Office {
         loop {
             slot.token.reset();
             let held = pending.as_deref();
-            match self.with_context(ApduFormat::Short, |context| desk.enroll(slot, whose, context, held))? {
+            match self.with_context(ApduFormat::Short, |context| personalizer.enroll(slot, whose, context, held))? {
                 CardProgress::Done(report) => {
-                    desk.journal.close_token(report.token_id)?;
+                    personalizer.journal.close_token(report.token_id)?;
                     return Ok(report);
                 }
                 CardProgress::Certify(mut wanting) => {
-                    desk.certify(&mut wanting)?;
+                    personalizer.certify(&mut wanting)?;
                     pending = Some(wanting);
                 }
             }
@@ -193,15 +193,15 @@ impl SetProvider for Set {
     }
 }
 
-impl Office {
+impl EnrollmentFixture {
     /// From now on tokens are private, in one set.
     pub fn private() -> Self {
-        let mut office = Self::new();
+        let mut fixture = Self::new();
         let key = KeyPair::generate(&mut SystemRandom).unwrap();
-        let der = office.ca.issue(CertificateProfile::SetEcka, "set 00", key.public());
-        let certificate = Certificate::verify(&der, office.ca.ca(), &[CertificateProfile::SetEcka]).unwrap();
-        office.set = Some(Set { id: SetId::of(&der), key, certificate });
-        office
+        let der = fixture.ca.issue(CertificateProfile::SetEcka, "set 00", key.public());
+        let certificate = Certificate::verify(&der, fixture.ca.ca(), &[CertificateProfile::SetEcka]).unwrap();
+        fixture.set = Some(Set { id: SetId::of(&der), key, certificate });
+        fixture
     }
 }
 
@@ -209,7 +209,7 @@ pub fn blank() -> Slot {
     card(&StaticKeys::test())
 }
 
-/// A blank card with the start keys of the desk.
+/// A blank card with the start keys of the fixture.
 pub fn ours() -> Slot {
     card(&StaticKeys::all(&Key128::new([8; 16])))
 }
@@ -231,14 +231,14 @@ pub fn wordy() -> User {
 #[test]
 fn an_enrolled_token_is_authenticated_with_its_user() {
     for user in [ada(), wordy()] {
-        let office = Office::new();
+        let fixture = EnrollmentFixture::new();
         let mut slot = blank();
-        let report = office.enroll(&mut slot, &user).unwrap();
+        let report = fixture.enroll(&mut slot, &user).unwrap();
         assert_eq!((report.ending, report.test_keys), (Ending::Enrolled, true));
-        let tapped = office.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
+        let tapped = fixture.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
         let Ok(Seen::Authenticated(token)) = tapped.result else { panic!("{:?}", tapped.result) };
         assert_eq!((token.token_id, &token.user), (report.token_id, &user));
-        assert!(matches!(office.enroll(&mut slot, &user), Err(EnrollError::AlreadyIssued(Some(_)))));
+        assert!(matches!(fixture.enroll(&mut slot, &user), Err(EnrollError::AlreadyIssued(Some(_)))));
     }
 }
 
@@ -246,18 +246,18 @@ fn an_enrolled_token_is_authenticated_with_its_user() {
 #[test]
 fn exchanges_per_tap() {
     for (format, first, warm) in [(ApduFormat::Short, 9, 5), (ApduFormat::Extended, 6, 4)] {
-        let mut office = Office::new();
+        let mut fixture = EnrollmentFixture::new();
         let mut slot = blank();
-        office.enroll(&mut slot, &ada()).unwrap();
-        office.memory = Notebook::default();
+        fixture.enroll(&mut slot, &ada()).unwrap();
+        fixture.memory = MapMemory::default();
         for expected in [first, warm, warm] {
-            let tapped = office.tap(&mut slot, format, Depth::Authenticate);
+            let tapped = fixture.tap(&mut slot, format, Depth::Authenticate);
             assert_eq!(tapped.exchanges, expected, "{format:?}: {:?}", tapped.result);
             let before = slot.left;
             tapped.session.unwrap().heartbeat(&mut slot).unwrap();
             assert_eq!(before - slot.left, 1);
         }
-        let tapped = office.tap(&mut slot, format, Depth::Identify);
+        let tapped = fixture.tap(&mut slot, format, Depth::Identify);
         assert_eq!(tapped.exchanges, 1);
         assert!(matches!(tapped.result, Ok(Seen::Identified(id)) if Some(id) == tapped.told));
     }
@@ -274,19 +274,19 @@ fn a_card_lifted_at_any_exchange_is_finished_by_the_next_run() {
     ] {
         let mut lifted = 0;
         for exchange in 0.. {
-            let mut office = if private { Office::private() } else { Office::new() };
-            office.ca.far = far;
+            let mut fixture = if private { EnrollmentFixture::private() } else { EnrollmentFixture::new() };
+            fixture.ca.far = far;
             let mut slot = if private { ours() } else { blank() };
             slot.left = exchange;
-            match office.enroll(&mut slot, &user) {
+            match fixture.enroll(&mut slot, &user) {
                 Ok(_) => break,
                 Err(EnrollError::Token(TokenError::Link(LinkError::CardRemoved))) => lifted += 1,
                 Err(e) => panic!("{e}"),
             }
             slot.left = u32::MAX;
-            let report = office.enroll(&mut slot, &user).unwrap_or_else(|e| panic!("after {exchange}: {e}"));
+            let report = fixture.enroll(&mut slot, &user).unwrap_or_else(|e| panic!("after {exchange}: {e}"));
             assert_eq!(report.test_keys, !private, "after {exchange}: nobody is warned of the test keys");
-            assert_eq!(std::fs::read_dir(office.folder.path().join("enrollments")).unwrap().count(), 0);
+            assert_eq!(std::fs::read_dir(fixture.folder.path().join("enrollments")).unwrap().count(), 0);
         }
         assert!(lifted > 20, "{lifted}");
     }
@@ -294,54 +294,57 @@ fn a_card_lifted_at_any_exchange_is_finished_by_the_next_run() {
 
 #[test]
 fn another_user_or_a_wrong_key_is_told_before_anything_is_sent() {
-    let office = Office::new();
+    let fixture = EnrollmentFixture::new();
     let mut slot = blank();
     slot.left = 12;
-    office.enroll(&mut slot, &ada()).unwrap_err();
+    fixture.enroll(&mut slot, &ada()).unwrap_err();
     slot.left = u32::MAX;
-    let report = office.enroll(&mut slot, &wordy()).unwrap();
+    let report = fixture.enroll(&mut slot, &wordy()).unwrap();
     assert_eq!((report.ending, report.test_keys), (Ending::Enrolled, true), "another user begins anew");
 
     let state = PersistentState::blank(&StaticKeys::all(&Key128::new([1; 16])), &mut SystemRandom).unwrap();
     slot.token = SoftwareToken::new(state, Box::new(VolatileStore), Box::new(SystemRandom));
     let before = slot.left;
-    assert!(matches!(office.enroll(&mut slot, &ada()), Err(EnrollError::WrongStartKeys)));
+    assert!(matches!(fixture.enroll(&mut slot, &ada()), Err(EnrollError::WrongStartKeys)));
     assert_eq!(before - slot.left, 2, "SELECT and INITIALIZE UPDATE only");
 }
 
 /// The CA is asked while no card is held; the card that comes back has to be the one that went.
 #[test]
 fn a_ca_elsewhere_is_asked_between_two_visits() {
-    let mut office = Office::new();
-    office.ca.far = true;
+    let mut fixture = EnrollmentFixture::new();
+    fixture.ca.far = true;
     let mut slot = blank();
-    let report = office.enroll(&mut slot, &ada()).unwrap();
+    let report = fixture.enroll(&mut slot, &ada()).unwrap();
     assert_eq!(report.ending, Ending::Enrolled, "one run, though it took two visits");
-    let tapped = office.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
+    let tapped = fixture.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
     assert!(matches!(tapped.result, Ok(Seen::Authenticated(_))));
 
     let (mut first, mut second) = (blank(), blank());
-    let mut authority = Ca { key: office.ca.key.clone(), far: true };
-    let mut desk = Personalizer {
+    let mut authority = Ca { key: fixture.ca.key.clone(), far: true };
+    let mut personalizer = Personalizer {
         authority: &mut authority,
         perso: &PersoKey::File(Key128::new([9; 16])),
         start: &StaticKeys::all(&Key128::new([8; 16])),
         sets: None,
-        journal: &Journal::new(office.folder.path()),
+        journal: &Journal::new(fixture.folder.path()),
         format: ApduFormat::Short,
         random: &mut SystemRandom,
         progress: &mut |_| {},
     };
-    let visited =
-        office.with_context(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, None)).unwrap();
+    let visited = fixture
+        .with_context(ApduFormat::Short, |context| personalizer.enroll(&mut first, &mut &ada(), context, None))
+        .unwrap();
     let CardProgress::Certify(mut pending) = visited else { panic!("{visited:?}") };
-    desk.certify(&mut pending).unwrap();
-    let other = office
-        .with_context(ApduFormat::Short, |context| desk.enroll(&mut second, &mut &ada(), context, Some(&pending)));
+    personalizer.certify(&mut pending).unwrap();
+    let other = fixture.with_context(ApduFormat::Short, |context| {
+        personalizer.enroll(&mut second, &mut &ada(), context, Some(&pending))
+    });
     assert!(matches!(other, Err(EnrollError::OtherCard)), "{other:?}");
     first.token.reset();
-    let visited =
-        office.with_context(ApduFormat::Short, |context| desk.enroll(&mut first, &mut &ada(), context, Some(&pending)));
+    let visited = fixture.with_context(ApduFormat::Short, |context| {
+        personalizer.enroll(&mut first, &mut &ada(), context, Some(&pending))
+    });
     assert!(
         matches!(visited, Ok(CardProgress::Done(EnrollmentReport { ending: Ending::Enrolled, .. }))),
         "{visited:?}"
@@ -384,20 +387,20 @@ fn certificates_that_were_not_asked_for_are_refused() {
         }
     }
     for lie in 0..5 {
-        let office = Office::new();
-        let mut authority = Liar(Ca { key: office.ca.key.clone(), far: false }, lie);
-        let mut desk = Personalizer {
+        let fixture = EnrollmentFixture::new();
+        let mut authority = Liar(Ca { key: fixture.ca.key.clone(), far: false }, lie);
+        let mut personalizer = Personalizer {
             authority: &mut authority,
             perso: &PersoKey::File(Key128::new([9; 16])),
             start: &StaticKeys::all(&Key128::new([8; 16])),
             sets: None,
-            journal: &Journal::new(office.folder.path()),
+            journal: &Journal::new(fixture.folder.path()),
             format: ApduFormat::Short,
             random: &mut SystemRandom,
             progress: &mut |_| {},
         };
-        let result =
-            office.with_context(ApduFormat::Short, |context| desk.enroll(&mut blank(), &mut &ada(), context, None));
+        let result = fixture
+            .with_context(ApduFormat::Short, |context| personalizer.enroll(&mut blank(), &mut &ada(), context, None));
         assert!(result.is_err(), "lie {lie}: {result:?}");
     }
 }

@@ -50,24 +50,24 @@ fn new_key() -> KeyPair {
 }
 
 #[derive(Default)]
-struct Notebook(RefCell<HashMap<RememberedItem, Vec<u8>>>);
+struct MapMemory(RefCell<HashMap<RememberedItem, Vec<u8>>>);
 
-impl TokenMemory for Notebook {
+impl TokenMemory for MapMemory {
     fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
         self.0.borrow().get(item).cloned()
     }
 }
 
 /// A CA, one of its sets, and a terminal.
-struct Office {
+struct TapFixture {
     ca: KeyPair,
     set: KeyPair,
     set_certificate: Vec<u8>,
     credentials: Credentials,
-    memory: Notebook,
+    memory: MapMemory,
 }
 
-impl Office {
+impl TapFixture {
     fn new() -> Self {
         let (ca, set, key) = (new_key(), new_key(), new_key());
         let class = CertificateProfile::Terminal(TerminalRole::Admin);
@@ -75,7 +75,7 @@ impl Office {
         let certificate = Certificate::verify(&der, ca.public(), &[class]).unwrap();
         let set_certificate = issue(&ca, CertificateProfile::SetEcka, "set 0011223344", set.public(), (BEGIN, END));
         let credentials = Credentials { ca: *ca.public(), key, certificate, previous: None };
-        Self { ca, set, set_certificate, credentials, memory: Notebook::default() }
+        Self { ca, set, set_certificate, credentials, memory: MapMemory::default() }
     }
 
     fn issue(&self, class: CertificateProfile, subject: &str, key: &Point) -> Vec<u8> {
@@ -133,15 +133,15 @@ impl Enrollment<'_> {
     }
 }
 
-/// An ISSUED token of this office, whose CA key has this KVN.
-fn issued(office: &Office, id: Uuid, private: bool, ca_kvn: u8) -> SoftwareToken {
-    certified(office, id, private, ca_kvn, &|class, subject, key| office.issue(class, subject, key))
+/// An ISSUED token of this fixture, whose CA key has this KVN.
+fn issued(fixture: &TapFixture, id: Uuid, private: bool, ca_kvn: u8) -> SoftwareToken {
+    certified(fixture, id, private, ca_kvn, &|class, subject, key| fixture.issue(class, subject, key))
 }
 
 /// What gives a token its own and its identity certificate.
 type Certify<'a> = &'a dyn Fn(CertificateProfile, &str, &Point) -> Vec<u8>;
 
-fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Certify<'_>) -> SoftwareToken {
+fn certified(fixture: &TapFixture, id: Uuid, private: bool, ca_kvn: u8, certify: Certify<'_>) -> SoftwareToken {
     let start = StaticKeys::all(&Key128::new([8; 16]));
     let keys = StaticKeys::all(&Key128::new([9; 16]));
     let state = PersistentState::blank(&start, &mut SystemRandom).unwrap();
@@ -152,7 +152,7 @@ fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Cert
     let Step::Send(command, state) = choose.with(&start).unwrap() else { panic!("no step") };
     let messaging = state.handle(exchange(&mut token, &command, ApduFormat::Short).unwrap()).unwrap();
     let mut run = Enrollment { token: &mut token, session: Session::new(messaging, ApduFormat::Short) };
-    let (mut manifest, ca, name) = (Manifest::default(), office.credentials.ca, id.to_string());
+    let (mut manifest, ca, name) = (Manifest::default(), fixture.credentials.ca, id.to_string());
 
     run.tell(&commands::put_token_keys(&keys, run.session.dek()).unwrap());
     (1..=3).for_each(|kid| manifest.check_value(kid, 1, aes::check_value(&keys.enc).unwrap()));
@@ -167,10 +167,10 @@ fn certified(office: &Office, id: Uuid, private: bool, ca_kvn: u8, certify: Cert
     manifest.point(0x11, 0x41, &own);
     manifest.object(0xBF21, 0x41, &der);
     if private {
-        run.tell(&commands::put_set_key(1, &office.set.scalar().unwrap(), run.session.dek()).unwrap());
-        run.tell(&commands::store_ecka_certificate(1, &office.set_certificate));
-        manifest.point(0x11, 1, office.set.public());
-        manifest.object(0xBF21, 1, &office.set_certificate);
+        run.tell(&commands::put_set_key(1, &fixture.set.scalar().unwrap(), run.session.dek()).unwrap());
+        run.tell(&commands::store_ecka_certificate(1, &fixture.set_certificate));
+        manifest.point(0x11, 1, fixture.set.public());
+        manifest.object(0xBF21, 1, &fixture.set_certificate);
     }
     let identity = run.generate(&commands::generate_identity_key());
     let der = certify(CertificateProfile::Identity, &name, &identity);
@@ -199,14 +199,14 @@ fn authenticated(tapped: &Tapped) -> (Uuid, &User) {
 #[test]
 fn private_tokens_are_told_apart_inside_the_channel_only() {
     for (format, first, next, warm) in [(ApduFormat::Short, 9, 7, 5), (ApduFormat::Extended, 6, 5, 4)] {
-        let office = Office::new();
+        let fixture = TapFixture::new();
         let ids = [Uuid::from_u128(1), Uuid::from_u128(2)];
-        let mut tokens = ids.map(|id| issued(&office, id, true, 3));
+        let mut tokens = ids.map(|id| issued(&fixture, id, true, 3));
         // The second token of the set shares the certificate of the first.
         for (round, expected) in [[first, next], [warm, warm]].into_iter().enumerate() {
             for ((token, id), expected) in tokens.iter_mut().zip(ids).zip(expected) {
                 token.reset();
-                let tapped = office.tap(token, format);
+                let tapped = fixture.tap(token, format);
                 assert_eq!(authenticated(&tapped), (id, &user()));
                 assert_eq!((tapped.told, tapped.exchanges), (None, expected), "{format:?}, round {round}");
                 assert_eq!(tapped.session.unwrap().heartbeat(token).unwrap(), LifeCycle::Issued);
@@ -217,29 +217,29 @@ fn private_tokens_are_told_apart_inside_the_channel_only() {
 
 #[test]
 fn a_set_certificate_that_select_does_not_name_is_refused() {
-    let mut office = Office::new();
-    let mut token = issued(&office, Uuid::from_u128(1), true, 3);
-    office.set_certificate = office.issue(CertificateProfile::SetEcka, "set 5566778899", office.set.public());
-    let named = <[u8; 8]>::try_from(&sha256(&[&office.set_certificate])[..8]).unwrap();
+    let mut fixture = TapFixture::new();
+    let mut token = issued(&fixture, Uuid::from_u128(1), true, 3);
+    fixture.set_certificate = fixture.issue(CertificateProfile::SetEcka, "set 5566778899", fixture.set.public());
+    let named = <[u8; 8]>::try_from(&sha256(&[&fixture.set_certificate])[..8]).unwrap();
     let selected = identify(&mut token, ApduFormat::Short).unwrap().unwrap();
     assert_ne!(selected.mode, Some(TokenMode::Private(named)));
     // A line in the middle that swaps one certificate of the CA for another.
     let Some(TokenMode::Private(told)) = selected.mode else { panic!("{selected:?}") };
     let item = RememberedItem::Ecka(TokenMode::Private(told), 1);
-    office.memory.0.borrow_mut().insert(item, office.set_certificate.clone());
+    fixture.memory.0.borrow_mut().insert(item, fixture.set_certificate.clone());
     token.reset();
-    let tapped = office.tap(&mut token, ApduFormat::Short);
+    let tapped = fixture.tap(&mut token, ApduFormat::Short);
     assert!(matches!(tapped.result, Err(TapError::Token(TokenError::IdentityMismatch))), "{:?}", tapped.result);
 }
 
 #[test]
 fn the_ca_key_is_found_under_its_other_version() {
     for private in [false, true] {
-        let office = Office::new();
-        let mut token = issued(&office, Uuid::from_u128(1), private, 4);
+        let fixture = TapFixture::new();
+        let mut token = issued(&fixture, Uuid::from_u128(1), private, 4);
         for format in [ApduFormat::Short, ApduFormat::Extended, ApduFormat::Short] {
             token.reset();
-            assert_eq!(authenticated(&office.tap(&mut token, format)), (Uuid::from_u128(1), &user()));
+            assert_eq!(authenticated(&fixture.tap(&mut token, format)), (Uuid::from_u128(1), &user()));
         }
     }
 }
@@ -247,16 +247,16 @@ fn the_ca_key_is_found_under_its_other_version() {
 /// The card is in the middle of a session then, which only SELECT leaves.
 #[test]
 fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
-    let office = Office::new();
+    let fixture = TapFixture::new();
     let id = Uuid::from_u128(1);
-    let mut token = issued(&office, id, false, 3);
-    let earlier = office.issue(CertificateProfile::TokenEcka, &id.to_string(), new_key().public());
+    let mut token = issued(&fixture, id, false, 3);
+    let earlier = fixture.issue(CertificateProfile::TokenEcka, &id.to_string(), new_key().public());
     let item = RememberedItem::Ecka(TokenMode::Open(id), 0x41);
     for format in [ApduFormat::Short, ApduFormat::Extended] {
-        office.memory.0.borrow_mut().insert(item, earlier.clone());
+        fixture.memory.0.borrow_mut().insert(item, earlier.clone());
         token.reset();
-        assert_eq!(authenticated(&office.tap(&mut token, format)), (id, &user()));
-        assert_ne!(office.memory.recall(&item).as_ref(), Some(&earlier));
+        assert_eq!(authenticated(&fixture.tap(&mut token, format)), (id, &user()));
+        assert_ne!(fixture.memory.recall(&item).as_ref(), Some(&earlier));
     }
 }
 
@@ -264,30 +264,30 @@ fn a_remembered_certificate_of_an_earlier_key_is_replaced_in_the_same_tap() {
 #[test]
 fn an_outdated_terminal_is_not_told_that_the_token_is_blocked() {
     for private in [false, true] {
-        let mut office = Office::new();
-        let mut token = issued(&office, Uuid::from_u128(1), private, 3);
+        let mut fixture = TapFixture::new();
+        let mut token = issued(&fixture, Uuid::from_u128(1), private, 3);
         let class = CertificateProfile::Terminal(TerminalRole::Read);
         let life = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
-        let der = issue(&office.ca, class, "terminal", office.credentials.key.public(), life);
-        office.credentials.certificate = Certificate::verify(&der, office.ca.public(), &[class]).unwrap();
-        let tapped = office.tap(&mut token, ApduFormat::Short);
+        let der = issue(&fixture.ca, class, "terminal", fixture.credentials.key.public(), life);
+        fixture.credentials.certificate = Certificate::verify(&der, fixture.ca.public(), &[class]).unwrap();
+        let tapped = fixture.tap(&mut token, ApduFormat::Short);
         assert_eq!(tapped.failure().unwrap().code, "token.refused-terminal", "private: {private}");
     }
 }
 
 /// As an administrator does it: the certificate of the own key comes through a channel under the set key.
-fn block_private(office: &Office, token: &mut SoftwareToken) {
+fn block_private(fixture: &TapFixture, token: &mut SoftwareToken) {
     token.reset();
     let selected = identify(token, ApduFormat::Short).unwrap().unwrap();
     let mut random = SystemRandom;
-    let mut channel = office.context(ApduFormat::Short, &mut random).open(token, &selected).unwrap();
+    let mut channel = fixture.context(ApduFormat::Short, &mut random).open(token, &selected).unwrap();
     let der = channel.session.send(token, CommandName::GetCertificate, &commands::ecka_certificate(0x41)).unwrap();
-    let own = Certificate::verify(&der, office.ca.public(), &[CertificateProfile::TokenEcka]).unwrap();
+    let own = Certificate::verify(&der, fixture.ca.public(), &[CertificateProfile::TokenEcka]).unwrap();
     let selected = identify(token, ApduFormat::Short).unwrap().unwrap();
     let offer = Offer {
         select: &selected.raw,
-        terminal_key: &office.credentials.key,
-        terminal_certificate: office.credentials.certificate.der(),
+        terminal_key: &fixture.credentials.key,
+        terminal_certificate: fixture.credentials.certificate.der(),
         ca_kvn: 3,
         card_key: own.point(),
         card_kvn: 0x41,
@@ -309,12 +309,12 @@ fn block_private(office: &Office, token: &mut SoftwareToken) {
 /// SELECT does not show it, for then the token could be told from its set: it comes out inside the channel.
 #[test]
 fn a_blocked_private_token_is_told_from_an_outdated_terminal() {
-    let office = Office::new();
-    let mut token = issued(&office, Uuid::from_u128(1), true, 3);
-    block_private(&office, &mut token);
+    let fixture = TapFixture::new();
+    let mut token = issued(&fixture, Uuid::from_u128(1), true, 3);
+    block_private(&fixture, &mut token);
     for format in [ApduFormat::Short, ApduFormat::Extended] {
         token.reset();
-        let tapped = office.tap(&mut token, format);
+        let tapped = fixture.tap(&mut token, format);
         assert_eq!(tapped.failure().unwrap().code, "token.blocked");
         assert!(tapped.session.is_none());
     }
@@ -323,16 +323,16 @@ fn a_blocked_private_token_is_told_from_an_outdated_terminal() {
 /// Whoever claims to have our CA's key has to have a certificate of it.
 #[test]
 fn a_token_of_others_is_told_from_a_forged_one() {
-    let (mut office, others) = (Office::new(), Office::new());
+    let (mut fixture, others) = (TapFixture::new(), TapFixture::new());
     for private in [false, true] {
         let mut token = issued(&others, Uuid::from_u128(1), private, 3);
-        let failure = office.tap(&mut token, ApduFormat::Short).failure().unwrap();
+        let failure = fixture.tap(&mut token, ApduFormat::Short).failure().unwrap();
         assert_eq!(failure.code, "token.other-authority");
     }
     // Its certificate is by somebody else than the CA whose key it has.
-    office.ca = new_key();
-    let mut token = issued(&office, Uuid::from_u128(1), false, 3);
-    let failure = office.tap(&mut token, ApduFormat::Short).failure().unwrap();
+    fixture.ca = new_key();
+    let mut token = issued(&fixture, Uuid::from_u128(1), false, 3);
+    let failure = fixture.tap(&mut token, ApduFormat::Short).failure().unwrap();
     assert_eq!(failure.code, "token.not-genuine");
 }
 
@@ -381,10 +381,10 @@ impl Miserly {
 #[test]
 fn answers_come_in_pieces_of_any_length() {
     for (piece, corrects) in [(8, false), (16, true), (100, false), (128, true), (255, false), (255, true)] {
-        let office = Office::new();
+        let fixture = TapFixture::new();
         let id = Uuid::from_u128(1);
-        let token = issued(&office, id, false, 3);
+        let token = issued(&fixture, id, false, 3);
         let mut card = Miserly { token, piece, corrects, waiting: Vec::new() };
-        assert_eq!(authenticated(&office.tap(&mut card, ApduFormat::Short)), (id, &user()), "{piece} {corrects}");
+        assert_eq!(authenticated(&fixture.tap(&mut card, ApduFormat::Short)), (id, &user()), "{piece} {corrects}");
     }
 }

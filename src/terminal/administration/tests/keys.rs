@@ -23,12 +23,12 @@ fn fresh(ca: &Ca) -> SetKey {
     SetKey { id, key, certificate }
 }
 
-fn set_of(office: &Office) -> [u8; 8] {
-    *office.set.as_ref().unwrap().id.as_bytes()
+fn set_of(fixture: &EnrollmentFixture) -> [u8; 8] {
+    *fixture.set.as_ref().unwrap().id.as_bytes()
 }
 
 fn replace(
-    office: &Office,
+    fixture: &EnrollmentFixture,
     slot: &mut Slot,
     to: &SetKey,
     lifted_after: u32,
@@ -40,8 +40,8 @@ fn replace(
         Ok(())
     };
     let mut link = Torn { slot, left: lifted_after };
-    let done = office
-        .with_context(ApduFormat::Short, |context| sets::replace(&mut link, context, (set_of(office), to), &mut note));
+    let done = fixture
+        .with_context(ApduFormat::Short, |context| sets::replace(&mut link, context, (set_of(fixture), to), &mut note));
     (done, begun)
 }
 
@@ -59,24 +59,24 @@ fn a_set_key_is_replaced_wherever_the_card_was_lifted() {
     let mut n = 0;
     loop {
         n += 1;
-        let (office, mut slot) = enrolled_privately(&ada());
-        let to = fresh(&office.ca);
-        let (torn, begun) = replace(&office, &mut slot, &to, n);
+        let (fixture, mut slot) = enrolled_privately(&ada());
+        let to = fresh(&fixture.ca);
+        let (torn, begun) = replace(&fixture, &mut slot, &to, n);
         assert!(torn.as_ref().is_ok_and(|(_, done)| *done) || torn.as_ref().is_err_and(lifted), "{n}: {torn:?}");
-        assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
+        assert_eq!(scan(&fixture, &mut slot).unwrap(), ada(), "lifted after {n}");
         // It announces the one or the other, and what was begun was told before.
         let mode = announced(&mut slot).mode;
-        assert!(mode == Some(TokenMode::Private(set_of(&office))) || begun.len() == 1, "lifted after {n}");
-        let (whole, _) = replace(&office, &mut slot, &to, u32::MAX);
+        assert!(mode == Some(TokenMode::Private(set_of(&fixture))) || begun.len() == 1, "lifted after {n}");
+        let (whole, _) = replace(&fixture, &mut slot, &to, u32::MAX);
         let (id, _) = whole.unwrap();
         let selected = announced(&mut slot);
         assert_eq!((selected.mode, selected.ecka_kvn), (Some(TokenMode::Private(to.id)), 2), "lifted after {n}");
-        assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
+        assert_eq!(scan(&fixture, &mut slot).unwrap(), ada(), "lifted after {n}");
         slot.token.reset();
         announced(&mut slot);
         let old = exchange(&mut slot, &commands::ecka_certificate(1), ApduFormat::Short).unwrap();
         assert_eq!(old.status, Status::NO_DATA, "the old key is gone");
-        let (again, begun) = replace(&office, &mut slot, &to, u32::MAX);
+        let (again, begun) = replace(&fixture, &mut slot, &to, u32::MAX);
         assert_eq!((again.unwrap(), begun), ((id, false), Vec::new()));
         if torn.is_ok() {
             break;
@@ -87,33 +87,33 @@ fn a_set_key_is_replaced_wherever_the_card_was_lifted() {
 
 #[test]
 fn a_blocked_token_gets_the_key_and_stays_blocked() {
-    let (office, mut slot) = enrolled_privately(&ada());
-    run(&office, &mut slot, &TokenOperation::Block).unwrap();
-    let to = fresh(&office.ca);
-    assert!(replace(&office, &mut slot, &to, u32::MAX).0.unwrap().1);
-    assert!(scan(&office, &mut slot).is_err());
-    run(&office, &mut slot, &TokenOperation::Unblock).unwrap();
-    assert_eq!(scan(&office, &mut slot).unwrap(), ada());
+    let (fixture, mut slot) = enrolled_privately(&ada());
+    run(&fixture, &mut slot, &TokenOperation::Block).unwrap();
+    let to = fresh(&fixture.ca);
+    assert!(replace(&fixture, &mut slot, &to, u32::MAX).0.unwrap().1);
+    assert!(scan(&fixture, &mut slot).is_err());
+    run(&fixture, &mut slot, &TokenOperation::Unblock).unwrap();
+    assert_eq!(scan(&fixture, &mut slot).unwrap(), ada());
 }
 
 #[test]
 fn who_has_no_part_in_it_is_left_as_he_is() {
-    let (mut office, mut slot) = enrolled_privately(&ada());
-    let to = fresh(&office.ca);
+    let (mut fixture, mut slot) = enrolled_privately(&ada());
+    let to = fresh(&fixture.ca);
     // What cannot be noted is not begun.
     slot.token.reset();
     let before = serde_json::to_string(slot.token.state()).unwrap();
     let mut refuse = |_| Err(AdministrationError::NotNoted("full".into()));
-    let from = set_of(&office);
+    let from = set_of(&fixture);
     let refused =
-        office.with_context(ApduFormat::Short, |context| sets::replace(&mut slot, context, (from, &to), &mut refuse));
+        fixture.with_context(ApduFormat::Short, |context| sets::replace(&mut slot, context, (from, &to), &mut refuse));
     assert!(matches!(refused, Err(AdministrationError::NotNoted(_))), "{refused:?}");
     assert_eq!(serde_json::to_string(slot.token.state()).unwrap(), before);
     // A token of another set, and one in open mode.
     let mut begin = |_| panic!("it is not begun");
     slot.token.reset();
     let other =
-        office.with_context(ApduFormat::Short, |context| sets::replace(&mut slot, context, ([9; 8], &to), &mut begin));
+        fixture.with_context(ApduFormat::Short, |context| sets::replace(&mut slot, context, ([9; 8], &to), &mut begin));
     assert!(matches!(&other, Err(AdministrationError::OtherSet(id)) if *id == hex::encode(from)), "{other:?}");
     let (open, mut in_open) = enrolled(&ada());
     in_open.token.reset();
@@ -121,13 +121,13 @@ fn who_has_no_part_in_it_is_left_as_he_is() {
         open.with_context(ApduFormat::Short, |context| sets::replace(&mut in_open, context, (from, &to), &mut begin));
     assert!(matches!(refused, Err(AdministrationError::Open)), "{refused:?}");
     // A terminal that may write, and no more.
-    demote(&mut office, TerminalRole::Write);
-    let (refused, _) = replace(&office, &mut slot, &to, u32::MAX);
+    demote(&mut fixture, TerminalRole::Write);
+    let (refused, _) = replace(&fixture, &mut slot, &to, u32::MAX);
     assert!(matches!(refused, Err(AdministrationError::Role { .. })), "{refused:?}");
 }
 
 /// The new CA, and the one set that all tokens of it go to.
-struct Moving<'a>(&'a Office, SetKey);
+struct Moving<'a>(&'a EnrollmentFixture, SetKey);
 
 impl RotationAuthority for Moving<'_> {
     fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), AdministrationError> {
@@ -141,15 +141,15 @@ impl RotationAuthority for Moving<'_> {
 }
 
 fn rotate(
-    office: &Office,
+    fixture: &EnrollmentFixture,
     set: &SetKey,
     slot: &mut Slot,
     lifted_after: u32,
 ) -> Result<(Uuid, bool), AdministrationError> {
     slot.token.reset();
     let mut link = Torn { slot, left: lifted_after };
-    let mut authority = Moving(office, set.clone());
-    office.with_context(ApduFormat::Short, |context| rotate::rotate(&mut link, context, None, &mut authority))
+    let mut authority = Moving(fixture, set.clone());
+    fixture.with_context(ApduFormat::Short, |context| rotate::rotate(&mut link, context, None, &mut authority))
 }
 
 #[test]
@@ -158,17 +158,17 @@ fn a_private_token_goes_to_another_ca_wherever_it_was_lifted() {
     loop {
         n += 1;
         let (old, mut slot) = enrolled_privately(&ada());
-        let mut office = Office::new();
-        let set = fresh(&office.ca);
-        office.credentials.previous = Some(Box::new(old.credentials));
-        let torn = rotate(&office, &set, &mut slot, n);
+        let mut fixture = EnrollmentFixture::new();
+        let set = fresh(&fixture.ca);
+        fixture.credentials.previous = Some(Box::new(old.credentials));
+        let torn = rotate(&fixture, &set, &mut slot, n);
         assert!(torn.is_ok() || torn.as_ref().is_err_and(lifted), "{n}: {torn:?}");
-        assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
-        let (id, _) = rotate(&office, &set, &mut slot, u32::MAX).unwrap();
+        assert_eq!(scan(&fixture, &mut slot).unwrap(), ada(), "lifted after {n}");
+        let (id, _) = rotate(&fixture, &set, &mut slot, u32::MAX).unwrap();
         // Nobody but the new CA is known any more.
-        office.credentials.previous = None;
+        fixture.credentials.previous = None;
         assert_eq!(announced(&mut slot).mode, Some(TokenMode::Private(set.id)), "lifted after {n}");
-        assert_eq!(scan(&office, &mut slot).unwrap(), ada(), "lifted after {n}");
+        assert_eq!(scan(&fixture, &mut slot).unwrap(), ada(), "lifted after {n}");
         if let Ok(whole) = torn {
             assert_eq!(whole, (id, true));
             break;

@@ -13,11 +13,11 @@ fn rows(users: Vec<User>) -> Vec<Row> {
     users.into_iter().map(Row::from).collect()
 }
 
-struct Desk {
+struct LedgerFixture {
     folder: tempfile::TempDir,
 }
 
-impl Desk {
+impl LedgerFixture {
     fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -45,32 +45,32 @@ fn token(n: u8) -> Uuid {
 
 #[test]
 fn a_card_keeps_its_row_and_a_row_its_card() {
-    let desk = Desk::new();
-    let mut book = desk.open(people(2)).unwrap();
+    let fixture = LedgerFixture::new();
+    let mut book = fixture.open(people(2)).unwrap();
     assert_eq!(book.user("aa", None).unwrap().id, "u0");
     assert_eq!(book.user("bb", None).unwrap().id, "u1");
     assert_eq!(book.user("aa", None).unwrap().id, "u0", "the same card again");
     assert!(matches!(book.user("cc", None), Err(EnrollError::NobodyLeft)));
     drop(book);
 
-    let mut book = desk.open(people(3)).unwrap();
+    let mut book = fixture.open(people(3)).unwrap();
     assert_eq!(book.user("bb", None).unwrap().id, "u1", "also in the next run");
     assert_eq!(book.user("cc", None).unwrap().id, "u2", "a row that was added");
     book.finish(&people(3)[1], token(1)).unwrap();
     book.finish(&people(3)[1], token(1)).unwrap();
     drop(book);
 
-    let book = desk.open(people(3)).unwrap();
+    let book = fixture.open(people(3)).unwrap();
     assert_eq!(states(&book), [RowState::Begun("aa".into()), RowState::Done(token(1)), RowState::Begun("cc".into())]);
     assert_eq!(book.count(), BatchCount { rows: 3, done: 1, begun: 2 });
     assert_eq!(book.holder(token(1)).unwrap().id, "u1");
-    assert_eq!(desk.text().lines().count(), 5, "{}", desk.text());
+    assert_eq!(fixture.text().lines().count(), 5, "{}", fixture.text());
 }
 
 #[test]
 fn what_a_single_enrollment_began_is_that_row() {
-    let desk = Desk::new();
-    let mut book = desk.open(people(3)).unwrap();
+    let fixture = LedgerFixture::new();
+    let mut book = fixture.open(people(3)).unwrap();
     let entry = |n: usize| JournalEntry::new("aa".into(), token(9), people(9).remove(n), "ca01".into(), false);
     assert_eq!(book.user("aa", Some(&entry(2))).unwrap().id, "u2");
     assert_eq!(book.user("bb", Some(&entry(2))).unwrap().id, "u0", "that row has its card");
@@ -79,54 +79,54 @@ fn what_a_single_enrollment_began_is_that_row() {
 
 #[test]
 fn a_card_is_given_up() {
-    let desk = Desk::new();
-    let mut book = desk.open(people(1)).unwrap();
+    let fixture = LedgerFixture::new();
+    let mut book = fixture.open(people(1)).unwrap();
     book.user("aa", None).unwrap();
     assert!(matches!(book.user("bb", None), Err(EnrollError::NobodyLeft)));
     book.abandon(&people(1)[0]).unwrap();
     assert_eq!(book.user("bb", None).unwrap().id, "u0");
     assert!(matches!(book.user("aa", None), Err(EnrollError::NobodyLeft)), "it is a card like any other now");
     drop(book);
-    assert_eq!(states(&desk.open(people(1)).unwrap()), [RowState::Begun("bb".into())]);
+    assert_eq!(states(&fixture.open(people(1)).unwrap()), [RowState::Begun("bb".into())]);
 }
 
 #[test]
 fn one_run_at_a_time() {
-    let desk = Desk::new();
-    let _book = desk.open(people(1)).unwrap();
-    assert!(matches!(desk.open(people(1)), Err(BatchError::Busy(_))));
+    let fixture = LedgerFixture::new();
+    let _book = fixture.open(people(1)).unwrap();
+    assert!(matches!(fixture.open(people(1)), Err(BatchError::Busy(_))));
 }
 
 #[test]
 fn a_row_that_was_edited_after_it_went_to_a_card_is_told() {
-    let desk = Desk::new();
-    desk.open(people(2)).unwrap().user("aa", None).unwrap();
+    let fixture = LedgerFixture::new();
+    fixture.open(people(2)).unwrap().user("aa", None).unwrap();
     let mut edited = people(2);
     edited[0].name.push('!');
-    let told = desk.open(edited).unwrap_err();
+    let told = fixture.open(edited).unwrap_err();
     assert!(matches!(&told, BatchError::Changed { users } if users == &["u0"]), "{told}");
     let mut other = people(2);
     other[1].name.push('!');
-    desk.open(other).unwrap();
-    desk.open(people(2).split_off(1)).unwrap();
+    fixture.open(other).unwrap();
+    fixture.open(people(2).split_off(1)).unwrap();
 }
 
 #[test]
 fn a_torn_line_is_dropped_and_any_other_damage_is_told() {
-    let desk = Desk::new();
-    let mut book = desk.open(people(2)).unwrap();
+    let fixture = LedgerFixture::new();
+    let mut book = fixture.open(people(2)).unwrap();
     book.user("aa", None).unwrap();
     book.finish(&people(1)[0], token(1)).unwrap();
     drop(book);
-    let whole = desk.text();
+    let whole = fixture.text();
     for length in 0..whole.len() {
-        fs::write(desk.path(), &whole[..length]).unwrap();
-        let mut book = desk.open(people(2)).unwrap_or_else(|e| panic!("{length}: {e}"));
+        fs::write(fixture.path(), &whole[..length]).unwrap();
+        let mut book = fixture.open(people(2)).unwrap_or_else(|e| panic!("{length}: {e}"));
         // Without a line, the card gets the first row as it did.
         assert_eq!(book.user("aa", None).unwrap().id, "u0");
         book.finish(&people(1)[0], token(1)).unwrap();
         drop(book);
-        assert_eq!(desk.text(), whole, "after {length} bytes");
+        assert_eq!(fixture.text(), whole, "after {length} bytes");
     }
     let mut lines: Vec<_> = whole.lines().collect();
     for (text, line) in [
@@ -138,29 +138,29 @@ fn a_torn_line_is_dropped_and_any_other_damage_is_told() {
         ([lines[0], lines[2], ""].join("\n"), 2),
         (whole.replacen("\"aa\"", "\"ab\"", 1), 3),
     ] {
-        fs::write(desk.path(), &text).unwrap();
-        let told = desk.open(people(2)).unwrap_err();
+        fs::write(fixture.path(), &text).unwrap();
+        let told = fixture.open(people(2)).unwrap_err();
         assert!(matches!(told, BatchError::Damaged { line: found, .. } if found == line), "{text}: {told}");
     }
     let second = lines[1].replace("u0", "u1");
     lines.push(&second);
-    fs::write(desk.path(), lines.join("\n") + "\n").unwrap();
-    assert!(matches!(desk.open(people(2)), Err(BatchError::Damaged { line: 4, .. })), "a card with two rows");
-    fs::write(desk.path(), &whole).unwrap();
-    assert!(matches!(BatchLedger::open(&desk.path(), rows(people(2)), "ca02"), Err(BatchError::OtherAuthority(_))));
+    fs::write(fixture.path(), lines.join("\n") + "\n").unwrap();
+    assert!(matches!(fixture.open(people(2)), Err(BatchError::Damaged { line: 4, .. })), "a card with two rows");
+    fs::write(fixture.path(), &whole).unwrap();
+    assert!(matches!(BatchLedger::open(&fixture.path(), rows(people(2)), "ca02"), Err(BatchError::OtherAuthority(_))));
 }
 
 proptest! {
     #[test]
     fn cut_anywhere_it_gives_no_row_two_cards(steps in proptest::collection::vec((0u8..6, 0u8..4), 1..30)) {
-        let desk = Desk::new();
-        let mut book = desk.open(people(4)).unwrap();
+        let fixture = LedgerFixture::new();
+        let mut book = fixture.open(people(4)).unwrap();
         for (card, what) in steps {
             let card = format!("{card:02x}");
             match what {
                 0 => {
                     drop(book);
-                    book = desk.open(people(4)).unwrap();
+                    book = fixture.open(people(4)).unwrap();
                 }
                 1 => if let Ok(user) = book.user(&card, None) {
                     let id = Uuid::from_u128(u128::from_str_radix(&user.id[1..], 16).unwrap() + 1);
@@ -176,7 +176,7 @@ proptest! {
             prop_assert_eq!(begun.len(), distinct.len());
             let before = states(&book);
             drop(book);
-            book = desk.open(people(4)).unwrap();
+            book = fixture.open(people(4)).unwrap();
             prop_assert_eq!(before, states(&book));
         }
     }

@@ -5,7 +5,7 @@ use crate::{
     terminal::enrollment::{
         Ending, EnrollError, HolderSource,
         journal::JournalEntry,
-        tests::{Office, ada, blank, ours, wordy},
+        tests::{EnrollmentFixture, ada, blank, ours, wordy},
     },
     terminal::tap::{Depth, Seen},
     token::{open::identify, select::TokenMode},
@@ -13,40 +13,40 @@ use crate::{
 
 #[test]
 fn a_private_token_names_its_set_and_proves_its_own_id() {
-    let office = Office::private();
-    let set = office.set.as_ref().unwrap().id;
+    let fixture = EnrollmentFixture::private();
+    let set = fixture.set.as_ref().unwrap().id;
     for user in [ada(), wordy()] {
         let mut slot = ours();
-        let report = office.enroll(&mut slot, &user).unwrap();
+        let report = fixture.enroll(&mut slot, &user).unwrap();
         assert_eq!((report.ending, report.test_keys, report.set), (Ending::Enrolled, false, Some(set)));
         let selected = identify(&mut slot, ApduFormat::Short).unwrap().unwrap();
         assert_eq!(selected.mode, Some(TokenMode::Private(*set.as_bytes())));
-        let tapped = office.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
+        let tapped = fixture.tap(&mut slot, ApduFormat::Short, Depth::Authenticate);
         let Ok(Seen::Authenticated(token)) = tapped.result else { panic!("{:?}", tapped.result) };
         assert_eq!((token.token_id, &token.user), (report.token_id, &user));
         // Met again, it is opened to tell which it is.
-        let again = office.enroll(&mut slot, &user);
+        let again = fixture.enroll(&mut slot, &user);
         assert!(matches!(again, Err(EnrollError::AlreadyIssued(Some(id))) if id == report.token_id), "{again:?}");
     }
 }
 
 #[test]
 fn a_card_with_test_keys_gets_no_set_key_and_is_told_so_at_once() {
-    let office = Office::private();
+    let fixture = EnrollmentFixture::private();
     let mut slot = blank();
     let before = slot.left;
-    assert!(matches!(office.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
+    assert!(matches!(fixture.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
     assert_eq!(before - slot.left, 2, "SELECT and INITIALIZE UPDATE only");
     // Begun in open mode, it does not tell any more; the journal does.
-    let mut open = Office::new();
+    let mut open = EnrollmentFixture::new();
     slot.left = 12;
     open.enroll(&mut slot, &ada()).unwrap_err();
     slot.left = u32::MAX;
-    open.set.clone_from(&office.set);
+    open.set.clone_from(&fixture.set);
     assert!(matches!(open.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
     // Where its journal is not, the card itself refuses the key.
-    let mut elsewhere = Office::new();
-    elsewhere.set.clone_from(&office.set);
+    let mut elsewhere = EnrollmentFixture::new();
+    elsewhere.set.clone_from(&fixture.set);
     assert!(matches!(elsewhere.enroll(&mut slot, &ada()), Err(EnrollError::TestKeysPrivate)));
 }
 
@@ -76,38 +76,38 @@ impl HolderSource for Nobody {
 
 #[test]
 fn a_card_that_nobody_gets_takes_no_place_unless_it_was_begun() {
-    let office = Office::private();
-    let mut sets = Counted(office.set.clone().unwrap(), Vec::new());
+    let fixture = EnrollmentFixture::private();
+    let mut sets = Counted(fixture.set.clone().unwrap(), Vec::new());
     let mut slot = ours();
-    let refused = office.enroll_into(&mut slot, &mut Nobody, Some(&mut sets));
+    let refused = fixture.enroll_into(&mut slot, &mut Nobody, Some(&mut sets));
     assert!(matches!(refused, Err(EnrollError::NobodyLeft)) && sets.1.is_empty());
     slot.left = 12;
-    office.enroll_into(&mut slot, &mut &ada(), Some(&mut sets)).unwrap_err();
+    fixture.enroll_into(&mut slot, &mut &ada(), Some(&mut sets)).unwrap_err();
     slot.left = u32::MAX;
-    assert!(office.enroll_into(&mut slot, &mut Nobody, Some(&mut sets)).is_err());
+    assert!(fixture.enroll_into(&mut slot, &mut Nobody, Some(&mut sets)).is_err());
     assert!(!sets.1.is_empty());
 }
 
 #[test]
 fn what_was_begun_in_one_mode_is_not_finished_in_another() {
-    let mut office = Office::private();
-    let set = office.set.take();
+    let mut fixture = EnrollmentFixture::private();
+    let set = fixture.set.take();
     let mut slot = ours();
     slot.left = 12;
-    office.enroll(&mut slot, &ada()).unwrap_err();
+    fixture.enroll(&mut slot, &ada()).unwrap_err();
     slot.left = u32::MAX;
-    office.set = set;
-    let report = office.enroll(&mut slot, &ada()).unwrap();
-    assert_eq!((report.ending, report.set), (Ending::Enrolled, office.set.as_ref().map(|set| set.id)));
+    fixture.set = set;
+    let report = fixture.enroll(&mut slot, &ada()).unwrap();
+    assert_eq!((report.ending, report.set), (Ending::Enrolled, fixture.set.as_ref().map(|set| set.id)));
 }
 
 /// Until the first valid C-MAC two tokens of one set differ in nothing but the ephemeral key and the receipt.
 #[test]
 fn two_tokens_of_one_set_select_alike() {
-    let office = Office::private();
+    let fixture = EnrollmentFixture::private();
     let told = [ada(), wordy()].map(|user| {
         let mut slot = ours();
-        office.enroll(&mut slot, &user).unwrap();
+        fixture.enroll(&mut slot, &user).unwrap();
         slot.token.reset();
         let selected = identify(&mut slot, ApduFormat::Short).unwrap().unwrap();
         let certificate = crate::token::commands::ecka_certificate(selected.ecka_kvn);

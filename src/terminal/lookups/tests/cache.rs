@@ -93,13 +93,13 @@ pub fn ada() -> User {
     User { id: "7".into(), name: "Ada".into(), ..User::default() }
 }
 
-struct Desk {
+struct CacheFixture {
     home: tempfile::TempDir,
     world: World,
     signer: Signer,
 }
 
-impl Desk {
+impl CacheFixture {
     fn new() -> Self {
         let world = World::new();
         Self { home: tempfile::tempdir().unwrap(), signer: Signer::new(&world), world }
@@ -120,13 +120,13 @@ fn status(cache: &Cache, id: u128) -> Option<TokenStatus> {
 
 #[test]
 fn the_file_is_private_and_of_one_ca() {
-    let desk = Desk::new();
-    let cache = desk.open();
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
     cache.keep_nonces(&[nonce(1, 24)]).unwrap();
-    let mode = desk.home.path().join("directory.db").metadata().unwrap().permissions().mode();
+    let mode = fixture.home.path().join("directory.db").metadata().unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert_eq!(desk.open().missing_nonces(now()).unwrap(), NONCES_MAX - 1);
-    let other = Cache::open(desk.home.path(), &[*World::new().authority.point()]).unwrap();
+    assert_eq!(fixture.open().missing_nonces(now()).unwrap(), NONCES_MAX - 1);
+    let other = Cache::open(fixture.home.path(), &[*World::new().authority.point()]).unwrap();
     assert_eq!(other.missing_nonces(now()).unwrap(), NONCES_MAX);
 }
 
@@ -134,28 +134,28 @@ fn the_file_is_private_and_of_one_ca() {
 /// as it is trusted.
 #[test]
 fn a_successor_takes_over_what_is_kept() {
-    let desk = Desk::new();
-    let cache = desk.open();
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
     cache.keep_nonces(&[nonce(1, 24)]).unwrap();
-    let (old, new) = (*desk.world.authority.point(), *World::new().authority.point());
-    let mut both = Cache::open(desk.home.path(), &[new, old]).unwrap();
+    let (old, new) = (*fixture.world.authority.point(), *World::new().authority.point());
+    let mut both = Cache::open(fixture.home.path(), &[new, old]).unwrap();
     assert_eq!(both.missing_nonces(now()).unwrap(), NONCES_MAX - 1);
     let feed = feed(0, 1, &[(7, TokenStatus::Lost, 1)], (1, "a"));
-    desk.take(&both, &feed).unwrap();
+    fixture.take(&both, &feed).unwrap();
     assert_eq!(status(&both, 7), Some(TokenStatus::Lost));
     both.trust(&[new]);
-    assert!(matches!(desk.take(&both, &feed), Err(ServerError::Protocol(_))));
-    let alone = Cache::open(desk.home.path(), &[new]).unwrap();
+    assert!(matches!(fixture.take(&both, &feed), Err(ServerError::Protocol(_))));
+    let alone = Cache::open(fixture.home.path(), &[new]).unwrap();
     assert_eq!(status(&alone, 7), Some(TokenStatus::Lost));
 }
 
 #[test]
 fn a_file_of_somebody_else_is_left_alone() {
-    let desk = Desk::new();
-    let path = desk.home.path().join("directory.db");
+    let fixture = CacheFixture::new();
+    let path = fixture.home.path().join("directory.db");
     for content in [&b"no database at all, and longer than a header of one would be"[..], &[0; 4096]] {
         std::fs::write(&path, content).unwrap();
-        let opened = Cache::open(desk.home.path(), &[*desk.world.authority.point()]);
+        let opened = Cache::open(fixture.home.path(), &[*fixture.world.authority.point()]);
         assert!(matches!(opened, Err(ServerError::Cache(_))), "{opened:?}");
         assert_eq!(std::fs::read(&path).unwrap(), content);
     }
@@ -163,11 +163,11 @@ fn a_file_of_somebody_else_is_left_alone() {
 
 #[test]
 fn a_nonce_is_handed_out_once_and_in_time() {
-    let desk = Desk::new();
-    let cache = desk.open();
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
     cache.keep_nonces(&[nonce(1, 24), nonce(2, 23), nonce(3, 0), nonce(2, 23)]).unwrap();
     assert_eq!(cache.take_nonce(now()).unwrap(), Some([2; 32])); // the one that ends first
-    assert_eq!(desk.open().take_nonce(now()).unwrap(), Some([1; 32]));
+    assert_eq!(fixture.open().take_nonce(now()).unwrap(), Some([1; 32]));
     assert_eq!(cache.take_nonce(now()).unwrap(), None);
     let short = Nonce { nonce: "AAAA".into(), ..nonce(1, 24) };
     assert!(matches!(cache.keep_nonces(&[nonce(9, 24), short]), Err(ServerError::Protocol(_))));
@@ -179,13 +179,13 @@ fn a_nonce_is_handed_out_once_and_in_time() {
 /// Several that open the file at once, and take nonces at once, as several processes do.
 #[test]
 fn nobody_gets_the_nonce_of_another() {
-    let desk = Desk::new();
+    let fixture = CacheFixture::new();
     let nonces: Vec<_> = (0..64).map(|number| nonce(number, 24)).collect();
     let together = Barrier::new(4);
     let taken: Vec<[u8; 32]> = thread::scope(|scope| {
         let take = || {
             together.wait();
-            let opened = Cache::open(desk.home.path(), &[*desk.world.authority.point()]);
+            let opened = Cache::open(fixture.home.path(), &[*fixture.world.authority.point()]);
             let kept = opened.and_then(|cache| cache.keep_nonces(&nonces).map(|()| cache));
             together.wait();
             let cache = kept.unwrap();
@@ -204,11 +204,11 @@ fn nobody_gets_the_nonce_of_another() {
 
 #[test]
 fn a_feed_follows_the_one_before_it() {
-    let desk = Desk::new();
-    let cache = desk.open();
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
     assert_eq!(cache.recall(Uuid::from_u128(1), now()).unwrap().feed_age, None);
     let first = feed(0, 5, &[(1, TokenStatus::Suspended, 2), (2, TokenStatus::Lost, 5)], (10, "a"));
-    assert!(!desk.take(&cache, &first).unwrap());
+    assert!(!fixture.take(&cache, &first).unwrap());
     assert_eq!((status(&cache, 1), status(&cache, 2)), (Some(TokenStatus::Suspended), Some(TokenStatus::Lost)));
     for wrong in [
         first.clone(),                                         // the same again
@@ -217,67 +217,67 @@ fn a_feed_follows_the_one_before_it() {
         feed(5, 7, &[(1, TokenStatus::Active, 8)], (10, "a")), // more than it says
         Feed { more: true, ..feed(5, 5, &[], (10, "a")) },     // without an end
     ] {
-        let refused = desk.take(&cache, &wrong);
+        let refused = fixture.take(&cache, &wrong);
         assert!(matches!(refused, Err(ServerError::Protocol(_))), "{wrong:?}: {refused:?}");
     }
-    assert!(!desk.take(&cache, &feed(5, 7, &[(1, TokenStatus::Active, 6)], (11, "b"))).unwrap());
+    assert!(!fixture.take(&cache, &feed(5, 7, &[(1, TokenStatus::Active, 6)], (11, "b"))).unwrap());
     assert_eq!((status(&cache, 1), status(&cache, 2)), (None, Some(TokenStatus::Lost)));
     let later = now() + SignedDuration::from_hours(3);
-    let kept = desk.open().recall(Uuid::from_u128(2), later).unwrap();
+    let kept = fixture.open().recall(Uuid::from_u128(2), later).unwrap();
     assert_eq!(kept.feed_age, Some(SignedDuration::from_hours(3)));
 }
 
 #[test]
 fn a_page_makes_the_feed_no_younger_until_the_last() {
-    let desk = Desk::new();
-    let cache = desk.open();
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
     let page = Feed { more: true, ..feed(0, 1, &[(1, TokenStatus::Lost, 1)], (1, "a")) };
-    assert!(desk.take(&cache, &page).unwrap());
+    assert!(fixture.take(&cache, &page).unwrap());
     assert_eq!(cache.mark().unwrap().at, None);
     assert_eq!(status(&cache, 1), Some(TokenStatus::Lost));
-    assert!(!desk.take(&cache, &feed(1, 2, &[(2, TokenStatus::Lost, 2)], (1, "a"))).unwrap());
+    assert!(!fixture.take(&cache, &feed(1, 2, &[(2, TokenStatus::Lost, 2)], (1, "a"))).unwrap());
     assert_eq!(cache.mark().unwrap().at, Some(now()));
 }
 
 #[test]
 fn a_shorter_or_other_audit_log_is_loud() {
-    let desk = Desk::new();
-    let cache = desk.open();
-    desk.take(&cache, &feed(0, 1, &[], (10, "a"))).unwrap();
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
+    fixture.take(&cache, &feed(0, 1, &[], (10, "a"))).unwrap();
     for cut in [(9, "a"), (10, "b"), (0, "")] {
-        let refused = desk.take(&cache, &feed(1, 2, &[(1, TokenStatus::Lost, 2)], cut)).unwrap_err();
+        let refused = fixture.take(&cache, &feed(1, 2, &[(1, TokenStatus::Lost, 2)], cut)).unwrap_err();
         assert_eq!(refused, ServerError::AuditCut { seen: 10, told: cut.0 });
         let failure = crate::failure::Failure::from(refused);
         assert_eq!((failure.code, failure.class.exit_status()), ("server.audit-cut", 76));
     }
     assert_eq!(status(&cache, 1), None);
-    desk.take(&cache, &feed(1, 1, &[], (10, "a"))).unwrap();
+    fixture.take(&cache, &feed(1, 1, &[], (10, "a"))).unwrap();
 }
 
 /// The answer to an older question is no cut log: another process took a newer feed in between.
 #[test]
 fn the_answer_to_an_older_question_is_left_out() {
-    let desk = Desk::new();
-    let (slow, fast) = (desk.open(), desk.open());
+    let fixture = CacheFixture::new();
+    let (slow, fast) = (fixture.open(), fixture.open());
     let asked = slow.mark().unwrap();
-    desk.take(&fast, &feed(0, 2, &[(1, TokenStatus::Lost, 2)], (10, "a"))).unwrap();
+    fixture.take(&fast, &feed(0, 2, &[(1, TokenStatus::Lost, 2)], (10, "a"))).unwrap();
     let old = feed(0, 1, &[(1, TokenStatus::Suspended, 1)], (9, "b"));
-    assert!(!slow.take_feed(&asked, &desk.signer.feed(&old), now()).unwrap());
+    assert!(!slow.take_feed(&asked, &fixture.signer.feed(&old), now()).unwrap());
     assert_eq!(status(&slow, 1), Some(TokenStatus::Lost));
     assert_eq!(slow.mark().unwrap().audit.seq, 10);
 }
 
 #[test]
 fn what_others_signed_is_refused() {
-    let desk = Desk::new();
-    let cache = desk.open();
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
     let other = Signer::new(&World::new());
     let right = feed(0, 1, &[(1, TokenStatus::Lost, 1)], (1, "a"));
     let wrong = [
         other.feed(&right),
-        desk.signer.sign(&right, USER_TYPE),
-        desk.signer.sign(&"a feed", FEED_TYPE),
-        desk.signer.feed(&Feed { at: "2049-06-01T00:00:00Z".parse().unwrap(), ..right }),
+        fixture.signer.sign(&right, USER_TYPE),
+        fixture.signer.sign(&"a feed", FEED_TYPE),
+        fixture.signer.feed(&Feed { at: "2049-06-01T00:00:00Z".parse().unwrap(), ..right }),
     ];
     for jws in wrong {
         let refused = cache.take_feed(&cache.mark().unwrap(), &jws, now());
@@ -288,28 +288,28 @@ fn what_others_signed_is_refused() {
 
 #[test]
 fn a_lookup_is_heard_until_the_feed_says_it() {
-    let desk = Desk::new();
-    let cache = desk.open();
-    let mut found = desk.signer.lookup(1, &ada(), now());
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
+    let mut found = fixture.signer.lookup(1, &ada(), now());
     found.status = TokenStatus::Suspended;
     cache.remember(&found).unwrap();
     assert_eq!(status(&cache, 1), Some(TokenStatus::Suspended));
-    desk.take(&cache, &feed(0, 0, &[], (1, "a"))).unwrap();
+    fixture.take(&cache, &feed(0, 0, &[], (1, "a"))).unwrap();
     assert_eq!(status(&cache, 1), None);
 }
 
 #[test]
 fn a_user_is_kept_as_it_was_signed_for_this_token() {
-    let desk = Desk::new();
-    let cache = desk.open();
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
     let id = Uuid::from_u128(1);
     let user = |at| cache.recall(id, at).unwrap().user;
-    cache.remember(&desk.signer.lookup(1, &ada(), now())).unwrap();
+    cache.remember(&fixture.signer.lookup(1, &ada(), now())).unwrap();
     assert_eq!(user(now()), Some((ada(), now())));
     assert_eq!(user(now() - SignedDuration::from_mins(6)), None); // from the future
     let eve = User { name: "Eve".into(), ..ada() };
-    let told = Lookup { user: Some(eve), ..desk.signer.lookup(1, &ada(), now()) };
-    let of_another = Lookup { token_id: id, ..desk.signer.lookup(2, &ada(), now()) };
+    let told = Lookup { user: Some(eve), ..fixture.signer.lookup(1, &ada(), now()) };
+    let of_another = Lookup { token_id: id, ..fixture.signer.lookup(2, &ada(), now()) };
     let by_another = Lookup { ..Signer::new(&World::new()).lookup(1, &ada(), now()) };
     for wrong in [told, of_another, by_another] {
         assert!(matches!(cache.remember(&wrong), Err(ServerError::Protocol(_))));
@@ -319,12 +319,12 @@ fn a_user_is_kept_as_it_was_signed_for_this_token() {
 
 #[test]
 fn uploads_go_forward_only() {
-    let desk = Desk::new();
+    let fixture = CacheFixture::new();
     let (list, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let cache = desk.open();
+    let cache = fixture.open();
     for (seq, then) in [(5, 5), (3, 5), (9, 9)] {
         cache.set_uploaded(list, seq).unwrap();
-        assert_eq!(desk.open().uploaded(list).unwrap(), then);
+        assert_eq!(fixture.open().uploaded(list).unwrap(), then);
     }
     assert_eq!(cache.uploaded(other).unwrap(), 0);
 }
@@ -344,8 +344,8 @@ proptest! {
     /// However the changes are cut into feeds, the statuses are those of the last change of each token.
     #[test]
     fn feeds_add_up(changes in prop::collection::vec((0u128..4, any_status()), 1..20), cuts in prop::collection::vec(1usize..5, 20)) {
-        let desk = Desk::new();
-        let cache = desk.open();
+        let fixture = CacheFixture::new();
+        let cache = fixture.open();
         let mut from = 0;
         for cut in cuts {
             let to = (from + cut).min(changes.len());
@@ -354,7 +354,7 @@ proptest! {
                 .filter(|at| !changes[at + 1..to].iter().any(|(id, _)| *id == changes[*at].0))
                 .map(|at| (changes[at].0, changes[at].1, at as u64 + 1))
                 .collect();
-            desk.take(&cache, &feed(from as u64, to as u64, &entries, (to as u64, "a"))).unwrap();
+            fixture.take(&cache, &feed(from as u64, to as u64, &entries, (to as u64, "a"))).unwrap();
             from = to;
         }
         prop_assume!(from == changes.len());

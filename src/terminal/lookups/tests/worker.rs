@@ -39,7 +39,7 @@ impl EventSource for Numbers {
 }
 
 /// A server of this world that answers as one that knows token 1, and keeps events.
-struct Scene {
+struct WorkerFixture {
     world: World,
     home: tempfile::TempDir,
     double: Double,
@@ -49,7 +49,7 @@ struct Scene {
     last: Arc<AtomicUsize>,
 }
 
-impl Scene {
+impl WorkerFixture {
     fn new() -> Self {
         let world = World::new();
         let signer = Signer::new(&world);
@@ -131,38 +131,38 @@ fn ask(asker: &LookupWorker, id: u128) -> LookupOutcome {
 
 #[test]
 fn a_tap_with_proof_costs_one_request() {
-    let scene = Scene::new();
-    let (asker, news) = scene.asker(false);
+    let fixture = WorkerFixture::new();
+    let (asker, news) = fixture.asker(false);
     for _ in 0..5 {
-        let _ = scene.cache().take_nonce(now()).unwrap();
+        let _ = fixture.cache().take_nonce(now()).unwrap();
         let answered = ask(&asker, 1);
         assert_eq!(answered.said.unwrap().user, Some(ada()));
         assert_eq!(answered.kept.user, Some((ada(), now())));
         assert!(answered.took.is_some());
     }
     asker.finish();
-    assert_eq!(scene.asked("POST /v1/lookups"), 5);
-    assert_eq!(scene.asked("POST /v1/nonces"), 0);
-    assert_eq!(scene.double.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(fixture.asked("POST /v1/lookups"), 5);
+    assert_eq!(fixture.asked("POST /v1/nonces"), 0);
+    assert_eq!(fixture.double.connections.load(Ordering::SeqCst), 1);
     // The last answer filled them up again.
-    assert_eq!(scene.cache().missing_nonces(now()).unwrap(), NONCES_MAX - 4);
+    assert_eq!(fixture.cache().missing_nonces(now()).unwrap(), NONCES_MAX - 4);
     assert!(news.try_recv().is_err());
 }
 
 #[test]
 fn who_stays_has_nonces_before_the_first_tap() {
-    let scene = Scene::new();
-    let (asker, _news) = scene.asker(true);
+    let fixture = WorkerFixture::new();
+    let (asker, _news) = fixture.asker(true);
     asker.finish();
-    assert_eq!(scene.asked("POST /v1/nonces"), 1);
-    assert!(scene.cache().take_nonce(now()).unwrap().is_some());
-    assert_eq!(scene.cache().mark().unwrap().at, Some(now()));
+    assert_eq!(fixture.asked("POST /v1/nonces"), 1);
+    assert!(fixture.cache().take_nonce(now()).unwrap().is_some());
+    assert_eq!(fixture.cache().mark().unwrap().at, Some(now()));
 }
 
 #[test]
 fn what_the_server_says_no_to_is_no_outage() {
-    let scene = Scene::new();
-    let (asker, news) = scene.asker(false);
+    let fixture = WorkerFixture::new();
+    let (asker, news) = fixture.asker(false);
     assert_eq!(
         ask(&asker, 3).said.unwrap_err().problem().and_then(Problem::known_code),
         Some(ProblemCode::TokenUnknown)
@@ -178,14 +178,14 @@ fn what_the_server_says_no_to_is_no_outage() {
 /// Told once, answered at once while it is left alone, and told when it is back.
 #[test]
 fn an_outage_is_told_once() {
-    let scene = Scene::new();
-    let (asker, news) = scene.asker(true);
+    let fixture = WorkerFixture::new();
+    let (asker, news) = fixture.asker(true);
     assert!(ask(&asker, 1).said.is_ok());
-    scene.dead.store(true, Ordering::SeqCst);
+    fixture.dead.store(true, Ordering::SeqCst);
     let first = ask(&asker, 1);
     assert!(first.said.is_err());
     assert_eq!(first.kept.user, Some((ada(), now())));
-    let count = scene.asked("POST /v1/lookups");
+    let count = fixture.asked("POST /v1/lookups");
     let mut at_once = 0;
     for _ in 0..50 {
         let answered = ask(&asker, 1);
@@ -193,43 +193,43 @@ fn an_outage_is_told_once() {
         at_once += usize::from(answered.took.is_none());
     }
     // Of fifty questions, those that came within the pause were not asked; a pause that ends in between asks again.
-    assert_eq!(scene.asked("POST /v1/lookups") - count, 50 - at_once);
+    assert_eq!(fixture.asked("POST /v1/lookups") - count, 50 - at_once);
     assert!(at_once > 0);
     assert!(matches!(news.recv_timeout(LONG).unwrap(), ServerEvent::Lost(_)));
-    scene.last.store(3, Ordering::SeqCst);
-    scene.dead.store(false, Ordering::SeqCst);
+    fixture.last.store(3, Ordering::SeqCst);
+    fixture.dead.store(false, Ordering::SeqCst);
     assert_eq!(news.recv_timeout(LONG).unwrap(), ServerEvent::Back);
     assert!(ask(&asker, 1).said.is_ok());
     asker.finish();
-    assert_eq!(*scene.events.lock().unwrap(), [1, 2, 3]);
+    assert_eq!(*fixture.events.lock().unwrap(), [1, 2, 3]);
     assert!(news.try_recv().is_err());
 }
 
 #[test]
 fn events_come_in_batches_and_go_on_after_a_restart() {
-    let scene = Scene::new();
-    scene.last.store(600, Ordering::SeqCst);
-    let (asker, _news) = scene.asker(true);
+    let fixture = WorkerFixture::new();
+    fixture.last.store(600, Ordering::SeqCst);
+    let (asker, _news) = fixture.asker(true);
     asker.finish();
-    assert_eq!(scene.asked("POST /v1/events"), 3);
-    scene.last.store(601, Ordering::SeqCst);
-    let (asker, _news) = scene.asker(true);
+    assert_eq!(fixture.asked("POST /v1/events"), 3);
+    fixture.last.store(601, Ordering::SeqCst);
+    let (asker, _news) = fixture.asker(true);
     asker.events();
     asker.finish();
-    assert_eq!(*scene.events.lock().unwrap(), (1..=601).collect::<Vec<_>>());
-    assert_eq!(scene.asked("POST /v1/events"), 4);
+    assert_eq!(*fixture.events.lock().unwrap(), (1..=601).collect::<Vec<_>>());
+    assert_eq!(fixture.asked("POST /v1/events"), 4);
 }
 
 /// A batch whose acknowledgement was lost goes once more, and counts once.
 #[test]
 fn a_lost_acknowledgement_doubles_nothing() {
-    let scene = Scene::new();
-    scene.last.store(5, Ordering::SeqCst);
-    let (asker, _news) = scene.asker(true);
+    let fixture = WorkerFixture::new();
+    fixture.last.store(5, Ordering::SeqCst);
+    let (asker, _news) = fixture.asker(true);
     asker.finish();
-    std::fs::remove_file(scene.home.path().join("directory.db")).unwrap();
-    scene.last.store(7, Ordering::SeqCst);
-    let (asker, _news) = scene.asker(true);
+    std::fs::remove_file(fixture.home.path().join("directory.db")).unwrap();
+    fixture.last.store(7, Ordering::SeqCst);
+    let (asker, _news) = fixture.asker(true);
     asker.finish();
-    assert_eq!(*scene.events.lock().unwrap(), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(*fixture.events.lock().unwrap(), [1, 2, 3, 4, 5, 6, 7]);
 }

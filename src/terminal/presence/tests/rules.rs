@@ -4,13 +4,13 @@ use super::*;
 
 /// A list, everything that it told, and its time.
 #[derive(Default)]
-struct Desk {
+struct ListFixture {
     list: PresenceList,
     told: Vec<Event>,
     ms: i64,
 }
 
-impl Desk {
+impl ListFixture {
     /// Applies one input and says in short what it told: `arrived 1 field-a`, `left 1 field-a lifted`.
     fn tell(&mut self, input: &Input) -> Vec<String> {
         let new = events(self.list.apply(input, at(self.ms), &by_name));
@@ -42,17 +42,17 @@ fn short(event: &Event) -> String {
 }
 
 /// Each line is an input and what it must tell.
-fn story(lines: &[(Input, &[&str])]) -> Desk {
-    let mut desk = Desk::default();
+fn story(lines: &[(Input, &[&str])]) -> ListFixture {
+    let mut fixture = ListFixture::default();
     for (input, expected) in lines {
-        assert_eq!(desk.after(1).tell(input), *expected, "{input:?}");
+        assert_eq!(fixture.after(1).tell(input), *expected, "{input:?}");
     }
-    desk
+    fixture
 }
 
 #[test]
 fn field_lasts_while_the_card_lies_there() {
-    let desk = story(&[
+    let fixture = story(&[
         (tap("field-a", 1, 1), &["arrived 1 field-a"]),
         (tap("field-a", 1, 1), &[]),
         (seen("field-a", 1), &[]),
@@ -63,7 +63,7 @@ fn field_lasts_while_the_card_lies_there() {
         (empty("field-b"), &[]),
         (empty("field-a"), &["left 1 field-a gone"]),
     ]);
-    assert!(desk.listed().is_empty());
+    assert!(fixture.listed().is_empty());
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn a_removal_that_nobody_saw_is_told_at_the_next_insertion() {
 
 #[test]
 fn toggle_counts_a_tap_once_until_removal() {
-    let desk = story(&[
+    let fixture = story(&[
         (tap("toggle-a", 1, 1), &["arrived 1 toggle-a"]),
         (tap("toggle-a", 1, 1), &[]),
         (seen("toggle-a", 1), &[]),
@@ -90,40 +90,40 @@ fn toggle_counts_a_tap_once_until_removal() {
         (lifted("toggle-a"), &[]),
         (tap("toggle-a", 1, 7), &["arrived 1 toggle-a"]),
     ]);
-    assert_eq!(desk.listed(), ["1 toggle-a", "2 toggle-a"]);
+    assert_eq!(fixture.listed(), ["1 toggle-a", "2 toggle-a"]);
 }
 
 #[test]
 fn until_ends_by_time_alone() {
-    let mut desk = story(&[
+    let mut fixture = story(&[
         (tap("until-a", 1, 1), &["arrived 1 until-a"]),
         (lifted("until-a"), &[]),
         (Input::Startup, &[]),
         (Input::ServiceLost, &["service_lost"]),
     ]);
-    assert_eq!(desk.list.next_deadline(), Some(at(10_001)));
-    assert_eq!(desk.after(10_000 - 4).tell(&Input::Tick), Vec::<String>::new());
-    assert_eq!(desk.after(5_000).tell(&Input::Tick), ["left 1 until-a expired"]);
-    assert_eq!(desk.told.last().unwrap().at, at(10_001), "the moment it was over, not the moment it was noticed");
-    assert_eq!(desk.list.next_deadline(), None);
+    assert_eq!(fixture.list.next_deadline(), Some(at(10_001)));
+    assert_eq!(fixture.after(10_000 - 4).tell(&Input::Tick), Vec::<String>::new());
+    assert_eq!(fixture.after(5_000).tell(&Input::Tick), ["left 1 until-a expired"]);
+    assert_eq!(fixture.told.last().unwrap().at, at(10_001), "the moment it was over, not the moment it was noticed");
+    assert_eq!(fixture.list.next_deadline(), None);
 }
 
 #[test]
 fn a_new_tap_renews_until_and_a_lying_card_does_not() {
-    let mut desk = story(&[(tap("until-a", 1, 1), &["arrived 1 until-a"])]);
-    assert!(desk.after(4_000).tell(&tap("until-a", 1, 1)).is_empty());
-    assert!(desk.tell(&seen("until-a", 1)).is_empty());
-    assert_eq!(desk.list.next_deadline(), Some(at(10_001)));
-    assert!(desk.tell(&tap("until-a", 1, 3)).is_empty());
-    assert_eq!(desk.list.next_deadline(), Some(at(14_001)));
-    assert_eq!(desk.after(10_000).tell(&seen("until-a", 1)), ["left 1 until-a expired"]);
-    assert!(desk.tell(&tap("until-a", 1, 3)).is_empty(), "a card that lies there does not come back by itself");
-    assert_eq!(desk.tell(&tap("until-a", 1, 5)), ["arrived 1 until-a"]);
+    let mut fixture = story(&[(tap("until-a", 1, 1), &["arrived 1 until-a"])]);
+    assert!(fixture.after(4_000).tell(&tap("until-a", 1, 1)).is_empty());
+    assert!(fixture.tell(&seen("until-a", 1)).is_empty());
+    assert_eq!(fixture.list.next_deadline(), Some(at(10_001)));
+    assert!(fixture.tell(&tap("until-a", 1, 3)).is_empty());
+    assert_eq!(fixture.list.next_deadline(), Some(at(14_001)));
+    assert_eq!(fixture.after(10_000).tell(&seen("until-a", 1)), ["left 1 until-a expired"]);
+    assert!(fixture.tell(&tap("until-a", 1, 3)).is_empty(), "a card that lies there does not come back by itself");
+    assert_eq!(fixture.tell(&tap("until-a", 1, 5)), ["arrived 1 until-a"]);
 }
 
 #[test]
 fn a_token_moves_with_its_newest_insertion() {
-    let desk = story(&[
+    let fixture = story(&[
         (tap("field-a", 1, 1), &["arrived 1 field-a"]),
         (tap("field-b", 1, 1), &["left 1 field-a moved", "arrived 1 field-b"]),
         (tap("field-a", 1, 1), &[]),
@@ -133,7 +133,7 @@ fn a_token_moves_with_its_newest_insertion() {
         (tap("toggle-b", 1, 1), &["left 1 toggle-a moved", "arrived 1 toggle-b"]),
         (tap("until-a", 1, 1), &["left 1 toggle-b moved", "arrived 1 until-a"]),
     ]);
-    assert_eq!(desk.listed(), ["1 until-a"]);
+    assert_eq!(fixture.listed(), ["1 until-a"]);
 }
 
 #[test]
@@ -150,23 +150,23 @@ fn of_two_readers_that_see_one_token_the_other_takes_over() {
 
 #[test]
 fn a_user_with_two_tokens_has_two_entries() {
-    let desk = story(&[
+    let fixture = story(&[
         (tap_as("field-a", 1, 1, "ada"), &["arrived 1 field-a"]),
         (tap_as("field-b", 2, 1, "ada"), &["arrived 2 field-b"]),
         (lifted("field-a"), &["left 1 field-a lifted"]),
     ]);
-    assert_eq!(desk.listed(), ["2 field-b"]);
+    assert_eq!(fixture.listed(), ["2 field-b"]);
 }
 
 #[test]
 fn other_user_information_is_an_update() {
-    let desk = story(&[
+    let fixture = story(&[
         (tap_as("until-a", 1, 1, "ada"), &["arrived 1 until-a"]),
         (tap_as("until-a", 1, 3, "lin"), &["left 1 until-a updated", "arrived 1 until-a"]),
         (tap_as("toggle-a", 2, 1, "ada"), &["arrived 2 toggle-a"]),
         (tap_as("toggle-a", 2, 3, "lin"), &["left 2 toggle-a toggled"]),
     ]);
-    assert_eq!(desk.list.entries().next().unwrap().user.id, "lin");
+    assert_eq!(fixture.list.entries().next().unwrap().user.id, "lin");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_refusal_is_told_once_until_removal() {
 
 #[test]
 fn a_refusal_ends_the_stay_of_the_card_that_lies_there() {
-    let desk = story(&[
+    let fixture = story(&[
         (tap("field-a", 1, 1), &["arrived 1 field-a"]),
         (refused("field-a", 1, "token.blocked"), &["left 1 field-a refused", "refused field-a token.blocked"]),
         (seen("field-a", 1), &[]),
@@ -194,7 +194,7 @@ fn a_refusal_ends_the_stay_of_the_card_that_lies_there() {
         (refused("toggle-a", 1, "token.blocked"), &["refused toggle-a token.blocked"]),
         (tap("toggle-a", 2, 1), &[]),
     ]);
-    assert_eq!(desk.listed(), ["2 toggle-a"], "anybody can make a card that fails");
+    assert_eq!(fixture.listed(), ["2 toggle-a"], "anybody can make a card that fails");
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn an_identification_counts_for_nothing() {
 
 #[test]
 fn a_start_doubts_field_entries_only() {
-    let mut desk = story(&[
+    let mut fixture = story(&[
         (tap("field-a", 1, 1), &["arrived 1 field-a"]),
         (tap("field-b", 2, 1), &["arrived 2 field-b"]),
         (tap("toggle-a", 3, 1), &["arrived 3 toggle-a"]),
@@ -230,19 +230,19 @@ fn a_start_doubts_field_entries_only() {
         (tap("field-a", 1, 9), &[]),
         (tap("toggle-a", 3, 9), &[]),
     ]);
-    assert_eq!(desk.listed(), ["1 field-a", "2 field-b?", "3 toggle-a"]);
-    assert!(desk.after(30_000).tell(&Input::Startup).is_empty());
-    assert_eq!(desk.listed(), ["1 field-a?", "2 field-b?", "3 toggle-a"]);
-    assert!(desk.after(59_999).tell(&tap("field-a", 1, 11)).is_empty(), "a start gives the time anew");
-    assert_eq!(desk.list.next_deadline(), Some(at(desk.ms + 1)));
-    assert_eq!(desk.after(1).tell(&Input::Tick), ["left 2 field-b stale"]);
+    assert_eq!(fixture.listed(), ["1 field-a", "2 field-b?", "3 toggle-a"]);
+    assert!(fixture.after(30_000).tell(&Input::Startup).is_empty());
+    assert_eq!(fixture.listed(), ["1 field-a?", "2 field-b?", "3 toggle-a"]);
+    assert!(fixture.after(59_999).tell(&tap("field-a", 1, 11)).is_empty(), "a start gives the time anew");
+    assert_eq!(fixture.list.next_deadline(), Some(at(fixture.ms + 1)));
+    assert_eq!(fixture.after(1).tell(&Input::Tick), ["left 2 field-b stale"]);
 }
 
 #[test]
 fn what_confirms_just_in_time_confirms() {
-    let mut desk = story(&[(tap("field-a", 1, 1), &["arrived 1 field-a"]), (Input::Startup, &[])]);
-    assert!(desk.after(60_000).tell(&tap("field-a", 1, 1)).is_empty());
-    assert_eq!(desk.listed(), ["1 field-a"]);
+    let mut fixture = story(&[(tap("field-a", 1, 1), &["arrived 1 field-a"]), (Input::Startup, &[])]);
+    assert!(fixture.after(60_000).tell(&tap("field-a", 1, 1)).is_empty());
+    assert_eq!(fixture.listed(), ["1 field-a"]);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn after_a_start_only_another_card_is_a_new_tap() {
 
 #[test]
 fn a_reader_that_comes_empty_may_still_find_its_card() {
-    let mut desk = story(&[
+    let mut fixture = story(&[
         (tap("field-a", 1, 5), &["arrived 1 field-a"]),
         (tap("toggle-a", 2, 5), &["arrived 2 toggle-a"]),
         (Input::ServiceLost, &["service_lost"]),
@@ -271,34 +271,34 @@ fn a_reader_that_comes_empty_may_still_find_its_card() {
         (tap("field-a", 1, 1), &[]),
         (tap("toggle-a", 2, 1), &[]),
     ]);
-    assert_eq!(desk.list.next_deadline(), None);
-    assert!(desk.after(100_000).tell(&Input::Tick).is_empty());
-    assert_eq!(desk.listed(), ["1 field-a", "2 toggle-a"]);
+    assert_eq!(fixture.list.next_deadline(), None);
+    assert!(fixture.after(100_000).tell(&Input::Tick).is_empty());
+    assert_eq!(fixture.listed(), ["1 field-a", "2 toggle-a"]);
 }
 
 #[test]
 fn a_reader_that_stays_empty_lost_its_card() {
-    let mut desk = story(&[
+    let mut fixture = story(&[
         (tap("field-a", 1, 5), &["arrived 1 field-a"]),
         (tap("toggle-a", 2, 5), &["arrived 2 toggle-a"]),
         (Input::Startup, &[]),
         (vacant("field-a"), &[]),
         (vacant("toggle-a"), &[]),
     ]);
-    assert_eq!(desk.list.next_deadline(), Some(at(5_004)));
-    assert!(desk.after(4_998).tell(&Input::Tick).is_empty());
-    assert_eq!(desk.after(2).tell(&tap("toggle-a", 2, 5)), ["left 1 field-a gone"], "just in time: never lifted");
-    assert!(desk.tell(&Input::Startup).is_empty());
-    assert!(desk.tell(&vacant("toggle-a")).is_empty());
-    assert!(desk.after(5_000).tell(&Input::Tick).is_empty());
-    assert_eq!(desk.tell(&tap("toggle-a", 2, 5)), ["left 2 toggle-a toggled"]);
-    assert!(desk.tell(&vacant("toggle-b")).is_empty());
-    assert_eq!(desk.list.next_deadline(), None);
+    assert_eq!(fixture.list.next_deadline(), Some(at(5_004)));
+    assert!(fixture.after(4_998).tell(&Input::Tick).is_empty());
+    assert_eq!(fixture.after(2).tell(&tap("toggle-a", 2, 5)), ["left 1 field-a gone"], "just in time: never lifted");
+    assert!(fixture.tell(&Input::Startup).is_empty());
+    assert!(fixture.tell(&vacant("toggle-a")).is_empty());
+    assert!(fixture.after(5_000).tell(&Input::Tick).is_empty());
+    assert_eq!(fixture.tell(&tap("toggle-a", 2, 5)), ["left 2 toggle-a toggled"]);
+    assert!(fixture.tell(&vacant("toggle-b")).is_empty());
+    assert_eq!(fixture.list.next_deadline(), None);
 }
 
 #[test]
 fn the_loss_of_the_service_is_told_once_and_doubts() {
-    let mut desk = story(&[
+    let mut fixture = story(&[
         (Input::ServiceBack, &[]),
         (tap("field-a", 1, 5), &["arrived 1 field-a"]),
         (tap("field-b", 2, 5), &["arrived 2 field-b"]),
@@ -310,13 +310,13 @@ fn the_loss_of_the_service_is_told_once_and_doubts() {
         (tap("field-a", 1, 1), &[]),
         (empty("field-b"), &["left 2 field-b gone"]),
     ]);
-    assert_eq!(desk.listed(), ["1 field-a"]);
-    assert!(desk.after(100_000).tell(&Input::Tick).is_empty());
+    assert_eq!(fixture.listed(), ["1 field-a"]);
+    assert!(fixture.after(100_000).tell(&Input::Tick).is_empty());
 }
 
 #[test]
 fn readers_come_and_go() {
-    let mut desk = story(&[
+    let mut fixture = story(&[
         (readers(&["field-a", "field-b"]), &["reader_added field-a", "reader_added field-b"]),
         (Input::ReaderAdded { reader: "field-a".to_owned() }, &[]),
         (tap("field-a", 1, 1), &["arrived 1 field-a"]),
@@ -324,10 +324,10 @@ fn readers_come_and_go() {
         (Input::ReaderRemoved { reader: "field-a".to_owned() }, &[]),
         (Input::ReaderRemoved { reader: "nowhere".to_owned() }, &[]),
     ]);
-    assert_eq!(desk.listed(), ["1 field-a?"]);
-    assert_eq!(desk.tell(&readers(&["field-a", "field-b"])), ["reader_added field-a"]);
-    assert!(desk.tell(&tap("field-a", 1, 0)).is_empty());
-    assert_eq!(desk.listed(), ["1 field-a"]);
+    assert_eq!(fixture.listed(), ["1 field-a?"]);
+    assert_eq!(fixture.tell(&readers(&["field-a", "field-b"])), ["reader_added field-a"]);
+    assert!(fixture.tell(&tap("field-a", 1, 0)).is_empty());
+    assert_eq!(fixture.listed(), ["1 field-a"]);
 }
 
 #[test]
@@ -390,10 +390,10 @@ fn a_changed_mode_takes_effect_with_the_next_sighting() {
 
 #[test]
 fn an_event_in_json() {
-    let mut desk = story(&[(tap("field-a", 1, 1), &["arrived 1 field-a"]), (Input::ServiceLost, &["service_lost"])]);
-    desk.after(2);
+    let mut fixture = story(&[(tap("field-a", 1, 1), &["arrived 1 field-a"]), (Input::ServiceLost, &["service_lost"])]);
+    fixture.after(2);
     assert_eq!(
-        serde_json::to_value(&desk.told).unwrap(),
+        serde_json::to_value(&fixture.told).unwrap(),
         serde_json::json!([
             {"event": "arrived", "seq": 1, "at": "2023-11-14T22:13:20.001Z", "reader": "field-a",
              "token_id": "01010101-0101-0101-0101-010101010101",

@@ -13,10 +13,10 @@ const OWN: RememberedItem = RememberedItem::Ecka(TokenMode::Open(ID), 0x41);
 const IDENTITY: RememberedItem = RememberedItem::Identity(ID);
 
 /// The error of the first tap of this token, which taught the terminal nothing about `item`.
-fn refusal(office: &Office, token: &mut dyn Link, item: RememberedItem) -> TokenError {
-    let tapped = office.tap(token, ApduFormat::Short);
+fn refusal(fixture: &TapFixture, token: &mut dyn Link, item: RememberedItem) -> TokenError {
+    let tapped = fixture.tap(token, ApduFormat::Short);
     assert!(tapped.session.is_none());
-    assert_eq!(office.memory.recall(&item), None);
+    assert_eq!(fixture.memory.recall(&item), None);
     match tapped.result {
         Err(TapError::Token(error)) => error,
         other => panic!("{other:?}"),
@@ -24,10 +24,10 @@ fn refusal(office: &Office, token: &mut dyn Link, item: RememberedItem) -> Token
 }
 
 /// A token whose certificate of this class is another one, by the right CA and for the right key.
-fn token_with(office: &Office, bent: CertificateProfile, other: Certify<'_>) -> SoftwareToken {
-    certified(office, ID, false, 3, &|class, subject, key| match class {
+fn token_with(fixture: &TapFixture, bent: CertificateProfile, other: Certify<'_>) -> SoftwareToken {
+    certified(fixture, ID, false, 3, &|class, subject, key| match class {
         class if class == bent => other(class, subject, key),
-        class => office.issue(class, subject, key),
+        class => fixture.issue(class, subject, key),
     })
 }
 
@@ -35,9 +35,9 @@ fn token_with(office: &Office, bent: CertificateProfile, other: Certify<'_>) -> 
 fn a_certificate_of_another_class_does_not_stand_for_the_tokens_own() {
     for (bent, item) in [(CertificateProfile::TokenEcka, OWN), (CertificateProfile::Identity, IDENTITY)] {
         for class in CertificateProfile::ALL.into_iter().filter(|class| *class != bent) {
-            let office = Office::new();
-            let mut token = token_with(&office, bent, &|_, subject, key| office.issue(class, subject, key));
-            let error = refusal(&office, &mut token, item);
+            let fixture = TapFixture::new();
+            let mut token = token_with(&fixture, bent, &|_, subject, key| fixture.issue(class, subject, key));
+            let error = refusal(&fixture, &mut token, item);
             let found = class.word();
             assert!(
                 matches!(error, TokenError::Certificate(CertificateError::Class { found: f }) if f == found),
@@ -51,9 +51,9 @@ fn a_certificate_of_another_class_does_not_stand_for_the_tokens_own() {
 fn a_certificate_of_another_token_does_not_stand_for_its_own() {
     for (bent, item) in [(CertificateProfile::TokenEcka, OWN), (CertificateProfile::Identity, IDENTITY)] {
         for subject in [OTHER.to_string(), ID.simple().to_string(), "somebody".to_owned()] {
-            let office = Office::new();
-            let mut token = token_with(&office, bent, &|class, _, key| office.issue(class, &subject, key));
-            let error = refusal(&office, &mut token, item);
+            let fixture = TapFixture::new();
+            let mut token = token_with(&fixture, bent, &|class, _, key| fixture.issue(class, &subject, key));
+            let error = refusal(&fixture, &mut token, item);
             assert!(matches!(error, TokenError::IdentityMismatch), "{bent} of {subject}: {error:?}");
         }
     }
@@ -63,9 +63,9 @@ fn a_certificate_of_another_token_does_not_stand_for_its_own() {
 fn a_certificate_outside_of_its_life_is_refused() {
     for (bent, item) in [(CertificateProfile::TokenEcka, OWN), (CertificateProfile::Identity, IDENTITY)] {
         for life in [PAST, FUTURE] {
-            let office = Office::new();
-            let mut token = token_with(&office, bent, &|class, name, key| issue(&office.ca, class, name, key, life));
-            assert!(outside(life, &refusal(&office, &mut token, item)), "{bent}, {life:?}");
+            let fixture = TapFixture::new();
+            let mut token = token_with(&fixture, bent, &|class, name, key| issue(&fixture.ca, class, name, key, life));
+            assert!(outside(life, &refusal(&fixture, &mut token, item)), "{bent}, {life:?}");
         }
     }
 }
@@ -80,34 +80,34 @@ fn outside(life: (&str, &str), error: &TokenError) -> bool {
 
 #[test]
 fn the_certificate_of_a_set_is_one_of_a_set_and_alive() {
-    let item = |office: &Office| {
-        let set = sha256(&[&office.set_certificate])[..8].try_into().unwrap();
+    let item = |fixture: &TapFixture| {
+        let set = sha256(&[&fixture.set_certificate])[..8].try_into().unwrap();
         RememberedItem::Ecka(TokenMode::Private(set), 1)
     };
     for class in CertificateProfile::ALL.into_iter().filter(|class| *class != CertificateProfile::SetEcka) {
-        let mut office = Office::new();
-        office.set_certificate = office.issue(class, "set 0011223344", office.set.public());
-        let mut token = issued(&office, ID, true, 3);
-        let error = refusal(&office, &mut token, item(&office));
+        let mut fixture = TapFixture::new();
+        fixture.set_certificate = fixture.issue(class, "set 0011223344", fixture.set.public());
+        let mut token = issued(&fixture, ID, true, 3);
+        let error = refusal(&fixture, &mut token, item(&fixture));
         assert!(matches!(error, TokenError::Certificate(CertificateError::Class { .. })), "{class}: {error:?}");
     }
     for life in [PAST, FUTURE] {
-        let mut office = Office::new();
-        office.set_certificate =
-            issue(&office.ca, CertificateProfile::SetEcka, "set 0011223344", office.set.public(), life);
-        let mut token = issued(&office, ID, true, 3);
-        assert!(outside(life, &refusal(&office, &mut token, item(&office))), "{life:?}");
+        let mut fixture = TapFixture::new();
+        fixture.set_certificate =
+            issue(&fixture.ca, CertificateProfile::SetEcka, "set 0011223344", fixture.set.public(), life);
+        let mut token = issued(&fixture, ID, true, 3);
+        assert!(outside(life, &refusal(&fixture, &mut token, item(&fixture))), "{life:?}");
     }
 }
 
 /// Every certificate that a terminal may remember wrongly, for an item and its class.
-fn stale(office: &Office, class: CertificateProfile) -> Vec<Vec<u8>> {
+fn stale(fixture: &TapFixture, class: CertificateProfile) -> Vec<Vec<u8>> {
     let (name, key) = (ID.to_string(), new_key());
     vec![
-        issue(&office.ca, class, &name, key.public(), PAST),
-        issue(&office.ca, class, &name, key.public(), FUTURE),
-        office.issue(class, &OTHER.to_string(), key.public()),
-        office.issue(CertificateProfile::SetEcka, &name, key.public()),
+        issue(&fixture.ca, class, &name, key.public(), PAST),
+        issue(&fixture.ca, class, &name, key.public(), FUTURE),
+        fixture.issue(class, &OTHER.to_string(), key.public()),
+        fixture.issue(CertificateProfile::SetEcka, &name, key.public()),
         issue(&new_key(), class, &name, key.public(), (BEGIN, END)),
         vec![0x30, 0],
     ]
@@ -115,18 +115,18 @@ fn stale(office: &Office, class: CertificateProfile) -> Vec<Vec<u8>> {
 
 #[test]
 fn what_is_remembered_is_verified_again_and_read_anew() {
-    let office = Office::new();
-    let mut token = issued(&office, ID, false, 3);
+    let fixture = TapFixture::new();
+    let mut token = issued(&fixture, ID, false, 3);
     for (item, class) in [(OWN, CertificateProfile::TokenEcka), (IDENTITY, CertificateProfile::Identity)] {
-        for (n, der) in stale(&office, class).into_iter().enumerate() {
+        for (n, der) in stale(&fixture, class).into_iter().enumerate() {
             // An own certificate of another subject contradicts what SELECT told, and is no matter of age.
             if (item, n) == (OWN, 2) {
                 continue;
             }
-            office.memory.0.borrow_mut().insert(item, der.clone());
+            fixture.memory.0.borrow_mut().insert(item, der.clone());
             token.reset();
-            assert_eq!(authenticated(&office.tap(&mut token, ApduFormat::Short)), (ID, &user()), "{class} {n}");
-            assert_ne!(office.memory.recall(&item), Some(der), "{class} {n}");
+            assert_eq!(authenticated(&fixture.tap(&mut token, ApduFormat::Short)), (ID, &user()), "{class} {n}");
+            assert_ne!(fixture.memory.recall(&item), Some(der), "{class} {n}");
         }
     }
 }
@@ -134,16 +134,16 @@ fn what_is_remembered_is_verified_again_and_read_anew() {
 #[test]
 fn what_is_remembered_wrongly_is_forgotten_when_the_token_has_nothing_better() {
     for (item, class) in [(OWN, CertificateProfile::TokenEcka), (IDENTITY, CertificateProfile::Identity)] {
-        let office = Office::new();
-        let expired = |class: CertificateProfile, name: &str, key: &Point| issue(&office.ca, class, name, key, PAST);
-        let mut token = token_with(&office, class, &expired);
+        let fixture = TapFixture::new();
+        let expired = |class: CertificateProfile, name: &str, key: &Point| issue(&fixture.ca, class, name, key, PAST);
+        let mut token = token_with(&fixture, class, &expired);
         // Remembered: one whose time is over, and one of an earlier key, which a wrong receipt gives away.
-        let earlier = office.issue(class, &ID.to_string(), new_key().public());
+        let earlier = fixture.issue(class, &ID.to_string(), new_key().public());
         let over = expired(class, &ID.to_string(), new_key().public());
         for der in if item == OWN { vec![over, earlier] } else { vec![over] } {
-            office.memory.0.borrow_mut().insert(item, der);
+            fixture.memory.0.borrow_mut().insert(item, der);
             token.reset();
-            assert!(outside(PAST, &refusal(&office, &mut token, item)), "{class}");
+            assert!(outside(PAST, &refusal(&fixture, &mut token, item)), "{class}");
         }
     }
 }
@@ -174,14 +174,14 @@ const SELECT: u8 = 0xA4;
 fn the_key_version_fits_the_mode_or_nothing_more_is_asked() {
     let all: [(bool, u8, &[u8]); 2] = [(false, 0x41, &[0, 1, 2, 0x40, 0x42]), (true, 1, &[0, 0x41, 0x10])];
     for (private, right, wrong) in all {
-        let office = Office::new();
-        let mut token = issued(&office, ID, private, 3);
+        let fixture = TapFixture::new();
+        let mut token = issued(&fixture, ID, private, 3);
         for kvn in wrong {
             let change = |command: &[u8], answer: Vec<u8>| match command[1] {
                 SELECT => replaced(answer, &[0x82, 1, right], &[0x82, 1, *kvn]),
                 _ => answer,
             };
-            let tapped = office.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
+            let tapped = fixture.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
             assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form(CommandName::Select)))), "{kvn:02X}");
             assert_eq!(tapped.exchanges, 1, "{kvn:02X}");
             token.reset();
@@ -191,10 +191,10 @@ fn the_key_version_fits_the_mode_or_nothing_more_is_asked() {
 
 #[test]
 fn a_token_that_is_selected_anew_is_the_same_one() {
-    let office = Office::new();
-    let mut token = issued(&office, ID, false, 3);
-    let earlier = office.issue(CertificateProfile::TokenEcka, &ID.to_string(), new_key().public());
-    office.memory.0.borrow_mut().insert(OWN, earlier);
+    let fixture = TapFixture::new();
+    let mut token = issued(&fixture, ID, false, 3);
+    let earlier = fixture.issue(CertificateProfile::TokenEcka, &ID.to_string(), new_key().public());
+    fixture.memory.0.borrow_mut().insert(OWN, earlier);
     let mut selections = 0;
     let change = |command: &[u8], answer: Vec<u8>| {
         selections += usize::from(command[1] == SELECT);
@@ -203,7 +203,7 @@ fn a_token_that_is_selected_anew_is_the_same_one() {
             _ => answer,
         }
     };
-    let tapped = office.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
+    let tapped = fixture.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
     assert!(
         matches!(tapped.result, Err(TapError::Token(TokenError::Form(CommandName::Select)))),
         "{:?}",
@@ -214,30 +214,30 @@ fn a_token_that_is_selected_anew_is_the_same_one() {
 /// The channel is that of one token, and the proof that of another.
 #[test]
 fn the_proof_is_that_of_the_token_that_select_named() {
-    let office = Office::new();
-    let mut token = certified(&office, OTHER, false, 3, &|class, subject, key| match class {
-        CertificateProfile::TokenEcka => office.issue(class, &ID.to_string(), key),
-        _ => office.issue(class, subject, key),
+    let fixture = TapFixture::new();
+    let mut token = certified(&fixture, OTHER, false, 3, &|class, subject, key| match class {
+        CertificateProfile::TokenEcka => fixture.issue(class, &ID.to_string(), key),
+        _ => fixture.issue(class, subject, key),
     });
     let change = |command: &[u8], answer: Vec<u8>| match command[1] {
         SELECT => replaced(answer, OTHER.as_bytes(), ID.as_bytes()),
         _ => answer,
     };
-    let error = refusal(&office, &mut Middle { token: &mut token, change }, IDENTITY);
+    let error = refusal(&fixture, &mut Middle { token: &mut token, change }, IDENTITY);
     assert!(matches!(error, TokenError::IdentityMismatch), "{error:?}");
 }
 
 #[test]
 fn the_lookup_of_a_ca_names_the_key_of_a_ca() {
-    let office = Office::new();
-    let mut token = issued(&office, ID, false, 4);
+    let fixture = TapFixture::new();
+    let mut token = issued(&fixture, ID, false, 4);
     for key in [0x11, 0x21, 0] {
         let change = |command: &[u8], answer: Vec<u8>| match command {
             [0, 0xCA, 0, 0x83, ..] => replaced(answer, &[0x10, 4], &[key, 4]),
             _ => answer,
         };
         token.reset();
-        let tapped = office.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
+        let tapped = fixture.tap(&mut Middle { token: &mut token, change }, ApduFormat::Short);
         assert!(matches!(tapped.result, Err(TapError::Token(TokenError::Form(_)))), "{key:02X}: {:?}", tapped.result);
     }
 }
@@ -246,8 +246,8 @@ fn the_lookup_of_a_ca_names_the_key_of_a_ca() {
 #[test]
 fn a_certificate_refused_under_the_right_key_is_not_tried_again() {
     for status in [Status::WRONG_DATA, Status::NO_DATA] {
-        let office = Office::new();
-        let mut token = issued(&office, ID, false, 3);
+        let fixture = TapFixture::new();
+        let mut token = issued(&fixture, ID, false, 3);
         let mut tried = 0;
         let change = |command: &[u8], answer: Vec<u8>| {
             if command[1] != 0x2A {
@@ -256,7 +256,7 @@ fn a_certificate_refused_under_the_right_key_is_not_tried_again() {
             tried += usize::from(command[0] & 0x10 == 0);
             status.0.to_be_bytes().to_vec()
         };
-        let tapped = office.tap(&mut Middle { token: &mut token, change }, ApduFormat::Extended);
+        let tapped = fixture.tap(&mut Middle { token: &mut token, change }, ApduFormat::Extended);
         let refused = matches!(tapped.result, Err(TapError::Token(TokenError::TerminalRefused(s))) if s == status);
         assert!(refused, "{:?}", tapped.result);
         assert_eq!(tried, 1);
@@ -265,15 +265,15 @@ fn a_certificate_refused_under_the_right_key_is_not_tried_again() {
 
 #[test]
 fn a_blocked_token_is_neither_identified_nor_spoken_to() {
-    let office = Office::new();
-    let mut token = issued(&office, ID, false, 3);
-    let mut session = office.tap(&mut token, ApduFormat::Short).session.unwrap();
+    let fixture = TapFixture::new();
+    let mut token = issued(&fixture, ID, false, 3);
+    let mut session = fixture.tap(&mut token, ApduFormat::Short).session.unwrap();
     session.tell(&mut token, CommandName::SetStatus, &commands::set_status(LifeCycle::Blocked, None)).unwrap();
     for depth in [Depth::Identify, Depth::Authenticate] {
         token.reset();
         let mut context = AuthenticationContext {
-            credentials: &office.credentials,
-            memory: &office.memory,
+            credentials: &fixture.credentials,
+            memory: &fixture.memory,
             nonce: [7; 32],
             now: "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap(),
             format: ApduFormat::Short,

@@ -5,7 +5,7 @@ use std::{fs, sync::Arc};
 use proptest::{prelude::*, test_runner::TestCaseResult};
 use uuid::Uuid;
 
-use super::{Office, Seen, Tapped, issued};
+use super::{Seen, TapFixture, Tapped, issued};
 use crate::{
     card::{
         apdu::ApduFormat,
@@ -86,10 +86,10 @@ fn same(recorded: &Tapped, played: &Tapped, masked: bool) -> TestCaseResult {
 fn honest_taps_are_played() {
     for (private, ca_kvn) in [(false, 3), (true, 3), (false, 4)] {
         for format in [ApduFormat::Short, ApduFormat::Extended] {
-            let office = Office::new();
-            let mut card = issued(&office, Uuid::from_u128(7), private, ca_kvn);
+            let fixture = TapFixture::new();
+            let mut card = issued(&fixture, Uuid::from_u128(7), private, ca_kvn);
             for masked in [false, true, false] {
-                let (tapped, text) = record(&mut card, masked, |link| office.tap(link, format));
+                let (tapped, text) = record(&mut card, masked, |link| fixture.tap(link, format));
                 assert!(tapped.result.is_ok(), "{:?}", tapped.result);
                 same(&tapped, &replay(&text), masked).unwrap();
             }
@@ -105,10 +105,10 @@ proptest! {
     fn taps_of_cards_that_do_anything_wrong_are_played(
         at in 1..12_usize, how in 0..6_u8, byte: prop::sample::Index, bit in 0..8_u8, masked: bool, remembered: bool,
     ) {
-        let office = Office::new();
-        let mut card = issued(&office, Uuid::from_u128(7), false, 3);
+        let fixture = TapFixture::new();
+        let mut card = issued(&fixture, Uuid::from_u128(7), false, 3);
         if remembered {
-            prop_assert!(office.tap(&mut card, ApduFormat::Short).result.is_ok());
+            prop_assert!(fixture.tap(&mut card, ApduFormat::Short).result.is_ok());
         }
         let bend = |mut answer: Vec<u8>| {
             let place = byte.index(answer.len());
@@ -122,7 +122,7 @@ proptest! {
             Ok(answer)
         };
         let mut link = Bent { card: &mut card, apdu: 0, at, bend: &bend };
-        let (tapped, text) = record(&mut link, masked, |link| office.tap(link, ApduFormat::Short));
+        let (tapped, text) = record(&mut link, masked, |link| fixture.tap(link, ApduFormat::Short));
         same(&tapped, &replay(&text), masked)?;
     }
 }
@@ -131,13 +131,13 @@ proptest! {
 /// reset before it, it is a tap of its own.
 #[test]
 fn a_second_attempt_takes_the_place_of_the_first() {
-    let office = Office::new();
-    let mut card = issued(&office, Uuid::from_u128(7), false, 3);
+    let fixture = TapFixture::new();
+    let mut card = issued(&fixture, Uuid::from_u128(7), false, 3);
     let reset = |_| Err(LinkError::CardReset);
     let mut bent = Bent { card: &mut card, apdu: 0, at: 2, bend: &reset };
-    let (first, one) = record(&mut bent, true, |link| office.tap(link, ApduFormat::Short));
+    let (first, one) = record(&mut bent, true, |link| fixture.tap(link, ApduFormat::Short));
     assert!(first.result.as_ref().is_err_and(TapError::worth_another_try));
-    let (_, two) = record(&mut card, true, |link| office.tap(link, ApduFormat::Short));
+    let (_, two) = record(&mut card, true, |link| fixture.tap(link, ApduFormat::Short));
     let scene = |text: &str| Trace::parse(text.as_bytes(), sha256).unwrap().scenes.remove(0);
     let again = |reader: &str| {
         let mut scene = scene(&two);
@@ -173,14 +173,14 @@ impl Random for Told {
 
 #[test]
 fn neither_keys_nor_the_holder_are_in_it() {
-    let office = Office::new();
-    let mut card = issued(&office, Uuid::from_u128(7), false, 3);
+    let fixture = TapFixture::new();
+    let mut card = issued(&fixture, Uuid::from_u128(7), false, 3);
     let mut random = Told::default();
     let mut dek = Vec::new();
     let (tapped, text) = record(&mut card, true, |link| {
-        let credentials = &office.credentials;
+        let credentials = &fixture.credentials;
         let now = "2026-11-23T00:00:00Z".parse().unwrap();
-        let memory = &office.memory;
+        let memory = &fixture.memory;
         let format = ApduFormat::Short;
         let mut context = crate::token::open::AuthenticationContext {
             credentials,
@@ -197,7 +197,7 @@ fn neither_keys_nor_the_holder_are_in_it() {
     });
     let Ok(Seen::Authenticated(token)) = &tapped.result else { panic!("{:?}", tapped.result) };
     let mut secrets =
-        vec![office.credentials.key.scalar().unwrap().to_vec(), office.ca.scalar().unwrap().to_vec(), dek];
+        vec![fixture.credentials.key.scalar().unwrap().to_vec(), fixture.ca.scalar().unwrap().to_vec(), dek];
     secrets.extend(random.0);
     secrets.extend([token.user.name.clone().into_bytes(), token.user.id.clone().into_bytes()]);
     secrets.retain(|secret| secret.len() > 3);
@@ -225,10 +225,10 @@ fn code(played: Result<Tapped, TraceError>) -> &'static str {
 /// With the holder in the trace, signature and certificates are verified anew; without, the signature is believed.
 #[test]
 fn what_can_be_verified_is_verified_anew() {
-    let office = Office::new();
-    let mut card = issued(&office, Uuid::from_u128(7), false, 3);
-    let whole = record(&mut card, false, |link| office.tap(link, ApduFormat::Short)).1;
-    let masked = record(&mut card, true, |link| office.tap(link, ApduFormat::Short)).1;
+    let fixture = TapFixture::new();
+    let mut card = issued(&fixture, Uuid::from_u128(7), false, 3);
+    let whole = record(&mut card, false, |link| fixture.tap(link, ApduFormat::Short)).1;
+    let masked = record(&mut card, true, |link| fixture.tap(link, ApduFormat::Short)).1;
     let other_nonce = |record: &mut TraceRecord| {
         if let TraceRecord::Visit(visit) = record {
             visit.nonce = "08".repeat(32);

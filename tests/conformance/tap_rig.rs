@@ -17,29 +17,29 @@ use rollcall::{
 
 use crate::{
     draft::{Draft, READ},
-    terminal::Desk,
+    terminal::CardRig,
 };
 
 /// What the terminal remembers between taps.
 #[derive(Default)]
-pub struct Notebook(pub RefCell<HashMap<RememberedItem, Vec<u8>>>);
+pub struct MapMemory(pub RefCell<HashMap<RememberedItem, Vec<u8>>>);
 
-impl TokenMemory for Notebook {
+impl TokenMemory for MapMemory {
     fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>> {
         self.0.borrow().get(item).cloned()
     }
 }
 
 /// The keys of a terminal that reads.
-pub fn credentials(desk: &Desk) -> Credentials {
-    let der = Draft::new(READ, desk.terminal.public(), &desk.ca).sign(&desk.ca);
+pub fn credentials(rig: &CardRig) -> Credentials {
+    let der = Draft::new(READ, rig.terminal.public(), &rig.ca).sign(&rig.ca);
     let certificate =
-        Certificate::verify(&der, desk.ca.public(), &[CertificateProfile::Terminal(TerminalRole::Read)]).unwrap();
-    Credentials { ca: *desk.ca.public(), key: desk.terminal.clone(), certificate, previous: None }
+        Certificate::verify(&der, rig.ca.public(), &[CertificateProfile::Terminal(TerminalRole::Read)]).unwrap();
+    Credentials { ca: *rig.ca.public(), key: rig.terminal.clone(), certificate, previous: None }
 }
 
 /// One tap of whatever answers behind the link.
-pub fn tap(credentials: &Credentials, memory: &Notebook, link: &mut dyn Link) -> Tapped {
+pub fn tap(credentials: &Credentials, memory: &MapMemory, link: &mut dyn Link) -> Tapped {
     let mut context = AuthenticationContext {
         credentials,
         memory,
@@ -85,7 +85,7 @@ pub enum Lie {
 
 /// A card that answers honestly but at one exchange, or from one exchange on.
 pub struct Liar<'a> {
-    pub desk: &'a mut Desk,
+    pub rig: &'a mut CardRig,
     pub at: usize,
     pub lie: Option<Lie>,
     pub for_ever: bool,
@@ -98,8 +98,8 @@ pub struct Liar<'a> {
 }
 
 impl<'a> Liar<'a> {
-    pub fn honest(desk: &'a mut Desk) -> Self {
-        Self { desk, at: 0, lie: None, for_ever: false, earlier: &[], answers: Vec::new(), lied: false }
+    pub fn honest(rig: &'a mut CardRig) -> Self {
+        Self { rig, at: 0, lie: None, for_ever: false, earlier: &[], answers: Vec::new(), lied: false }
     }
 
     fn bend(&self, honest: &[u8]) -> Result<Vec<u8>, LinkError> {
@@ -126,7 +126,7 @@ impl<'a> Liar<'a> {
 
 impl Link for Liar<'_> {
     fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
-        let honest = self.desk.card.process(command);
+        let honest = self.rig.card.process(command);
         self.answers.push(honest.clone());
         let now = self.answers.len() - 1;
         if self.lie.is_none() || now < self.at || (now > self.at && !self.for_ever) {
