@@ -105,6 +105,9 @@ impl Claims {
     }
 
     /// Reads the claims of a message **without verifying it**: a server looks up the identity certificate by them.
+    ///
+    /// # Errors
+    /// [`ProofError::Form`] for a message of another form.
     pub fn read(cose: &[u8]) -> Result<Self, ProofError> {
         Ok(split_message(cose).ok_or(ProofError::Form)?.0)
     }
@@ -118,6 +121,10 @@ pub fn thumbprint(key: &Point) -> [u8; 32] {
 
 /// Verifies a message of exactly our form under the identity key of the token that it names, and returns what it says.
 /// The caller checks that the identity certificate is that of `token_id`, and whether nonce and counter are fresh.
+///
+/// # Errors
+/// [`ProofError::Form`] or [`ProofError::Signature`] for a message that proves nothing; [`ProofError::Crypto`] when
+/// OpenSSL fails.
 pub fn verify_message(cose: &[u8], identity: &Point) -> Result<Claims, ProofError> {
     let (claims, signature) = split_message(cose).ok_or(ProofError::Form)?;
     let der = ec::signature_from_raw(&signature)?;
@@ -192,6 +199,9 @@ pub struct VerifiedProof {
 
 impl Proof {
     /// Parses `83 10 id, 80 04 counter, 9E signature, 53 78 record` and nothing else.
+    ///
+    /// # Errors
+    /// [`ProofError::Form`] for any other bytes.
     pub fn parse_answer(data: &[u8]) -> Result<Self, ProofError> {
         Self::split_answer(data).ok_or(ProofError::Form)
     }
@@ -215,6 +225,10 @@ impl Proof {
     }
 
     /// Recomputes every field from what the terminal knows, and verifies the signature under the identity key.
+    ///
+    /// # Errors
+    /// [`ProofError::OtherToken`] or [`ProofError::Signature`] when the token did not prove who it is; [`ProofError::Crypto`]
+    /// when OpenSSL fails.
     pub fn check(&self, expected: &Expected<'_>, identity: &Point) -> Result<VerifiedProof, ProofError> {
         if !same(&self.token_id, expected.token_id) {
             return Err(ProofError::OtherToken);

@@ -54,6 +54,9 @@ impl Messaging {
     }
 
     /// Protects a command: encrypts the data and appends the C-MAC. Lc enters the MAC as `format` will send it.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn wrap(&mut self, command: &Command, format: ApduFormat) -> Result<Command, CryptoError> {
         self.counter = self.counter.wrapping_add(1);
         let mut data = Vec::new();
@@ -69,6 +72,10 @@ impl Messaging {
 
     /// Checks and decrypts an answer. An error status carries no MAC, and is returned as it is, without data: the
     /// caller must treat it as unauthenticated. Everything else must carry a right R-MAC.
+    ///
+    /// # Errors
+    /// [`ChannelError::ResponseMac`] or [`ChannelError::Padding`] for an answer that is not the card's;
+    /// [`ChannelError::Crypto`] when OpenSSL fails. The channel is of no use then.
     pub fn unwrap(&mut self, response: &Response) -> Result<Response, ChannelError> {
         let status = response.status;
         if !status.carries_mac() {
@@ -91,6 +98,9 @@ impl Messaging {
     }
 
     /// The card's side of [`Self::wrap`]: [`Self::verify`], then [`Self::decrypt`]. `None` when MAC or padding is wrong.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn open(&mut self, header: [u8; 4], lc: &[u8], data: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, CryptoError> {
         match self.verify(header, lc, data)? {
             Some(sealed) => self.decrypt(sealed),
@@ -100,6 +110,9 @@ impl Messaging {
 
     /// Verifies the C-MAC over the header (chaining bit clear), Lc as it was sent and the data, and returns the
     /// encrypted data. `None` when the MAC is wrong.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn verify<'a>(&mut self, header: [u8; 4], lc: &[u8], data: &'a [u8]) -> Result<Option<&'a [u8]>, CryptoError> {
         let Some((sealed, mac)) = data.split_last_chunk::<MAC>() else {
             return Ok(None);
@@ -114,6 +127,9 @@ impl Messaging {
 
     /// Decrypts the data of a command whose C-MAC was verified. `None` when the padding is wrong. An encrypted empty
     /// block and no data at all are both an empty command.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn decrypt(&mut self, sealed: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, CryptoError> {
         self.counter = self.counter.wrapping_add(1);
         if sealed.is_empty() {
@@ -127,6 +143,9 @@ impl Messaging {
     }
 
     /// The card's side of [`Self::unwrap`]: protects an answer with a status that carries a MAC.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn seal(&mut self, data: &[u8], status: Status) -> Result<Vec<u8>, CryptoError> {
         let mut out = Vec::new();
         if !data.is_empty() {

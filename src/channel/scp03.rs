@@ -41,11 +41,17 @@ impl StaticKeys {
 
     /// The per-token keys (docs/protocol.md, "SCP03 keys"): one CMAC block under the personalisation key for each key,
     /// with the 10 bytes of diversification data.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn diversified(master: &Key128, diversification: &[u8; 10]) -> Result<Self, CryptoError> {
         Self::diversified_by(diversification, |block| Ok(Key128::new(cmac(master, &[block])?)))
     }
 
     /// The same where the personalisation key cannot be had, and only computes: `cmac` is asked for three blocks.
+    ///
+    /// # Errors
+    /// What `cmac` says.
     pub fn diversified_by<E>(
         diversification: &[u8; 10],
         mut cmac: impl FnMut(&[u8]) -> Result<Key128, E>,
@@ -94,6 +100,9 @@ pub struct Agreed {
 
 impl Agreed {
     /// Derives the session keys (GP Amendment D, 6.2.1).
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn derive(statics: &StaticKeys, host: &[u8; 8], card: &[u8; 8]) -> Result<Self, CryptoError> {
         let mut context = [0; 16];
         context[..8].copy_from_slice(host);
@@ -111,11 +120,17 @@ impl Agreed {
     }
 
     /// The card's cryptogram (GP Amendment D, 6.2.2.2).
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn card_cryptogram(&self) -> Result<[u8; 8], CryptoError> {
         self.cryptogram(0)
     }
 
     /// The host's cryptogram (GP Amendment D, 6.2.2.3).
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn host_cryptogram(&self) -> Result<[u8; 8], CryptoError> {
         self.cryptogram(1)
     }
@@ -128,6 +143,9 @@ impl Agreed {
     }
 
     /// The full MAC of EXTERNAL AUTHENTICATE, whose chaining value is zero; `lc` as it is sent.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn authenticate_mac(&self, header: [u8; 4], lc: &[u8], cryptogram: &[u8]) -> Result<[u8; 16], CryptoError> {
         cmac(&self.keys.mac, &[&[0; 16], &header, lc, cryptogram])
     }
@@ -151,6 +169,9 @@ pub fn begin(host: [u8; 8]) -> (Command, AwaitChallenge) {
 
 impl AwaitChallenge {
     /// Parses the answer; nothing secret has been used yet.
+    ///
+    /// # Errors
+    /// [`ChannelError::Refused`] for an error status, [`ChannelError::Form`] for an answer of another form.
     pub fn handle(self, response: Response) -> Result<(CardChallenge, ChooseKeys), ChannelError> {
         const STEP: CommandName = CommandName::InitializeUpdate;
         let challenge = CardChallenge::parse(&accepted(STEP, response)?).ok_or(ChannelError::Form(STEP))?;
@@ -167,6 +188,9 @@ pub struct ChooseKeys {
 
 impl ChooseKeys {
     /// Whether the card's cryptogram was made with these keys. Nothing is sent, so a wrong guess costs the card nothing.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn proves(&self, statics: &StaticKeys) -> Result<bool, CryptoError> {
         let agreed = Agreed::derive(statics, &self.host, &self.challenge.challenge)?;
         Ok(same(&agreed.card_cryptogram()?, &self.challenge.cryptogram))
@@ -174,6 +198,9 @@ impl ChooseKeys {
 
     /// Checks the card's cryptogram before anything is sent, then gives EXTERNAL AUTHENTICATE. A wrong cryptogram costs
     /// the card nothing: no retry counter is touched.
+    ///
+    /// # Errors
+    /// [`ChannelError::Cryptogram`] when the card does not know these keys; [`ChannelError::Crypto`] when OpenSSL fails.
     pub fn with(self, statics: &StaticKeys) -> Result<Step<AwaitAccepted, Messaging>, ChannelError> {
         let agreed = Agreed::derive(statics, &self.host, &self.challenge.challenge)?;
         if !same(&agreed.card_cryptogram()?, &self.challenge.cryptogram) {
@@ -196,6 +223,9 @@ pub struct AwaitAccepted {
 
 impl AwaitAccepted {
     /// The channel is open when the card accepted.
+    ///
+    /// # Errors
+    /// [`ChannelError::Refused`] when it did not, [`ChannelError::Form`] when it answers with data.
     pub fn handle(self, response: Response) -> Result<Messaging, ChannelError> {
         const STEP: CommandName = CommandName::ExternalAuthenticate;
         if !accepted(STEP, response)?.is_empty() {

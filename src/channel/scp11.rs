@@ -81,6 +81,9 @@ pub struct Opened {
 
 impl Handshake {
     /// Begins with PERFORM SECURITY OPERATION [verify certificate].
+    ///
+    /// # Errors
+    /// [`ChannelError::Crypto`] when OpenSSL fails.
     pub fn begin(offer: Offer<'_>) -> Result<Step<Self, Opened>, ChannelError> {
         let command = Command::new(0x80, 0x2A, offer.ca_kvn, 0x10).data(offer.terminal_certificate);
         let agreement = Agreement {
@@ -93,6 +96,10 @@ impl Handshake {
     }
 
     /// Takes the card's answer to the command that was sent last.
+    ///
+    /// # Errors
+    /// [`ChannelError::Refused`] for an error status, [`ChannelError::Form`] for an answer of another form,
+    /// [`ChannelError::Receipt`] when the card does not hold its key, [`ChannelError::Crypto`] when OpenSSL fails.
     pub fn handle(self, response: Response) -> Result<Step<Self, Opened>, ChannelError> {
         match self {
             Self::AwaitCertificateVerified(agreement) => agreement.certificate_verified(response),
@@ -153,12 +160,18 @@ pub struct Derived {
 
 impl Derived {
     /// The receipt: AES-CMAC over the request and the card's 5F49 object (GP Amendment F, 6.5.2.3).
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn receipt(&self, request: &[u8], point_object: &[u8]) -> Result<[u8; 16], CryptoError> {
         cmac(&self.receipt_key, &[request, point_object])
     }
 }
 
 /// Derives the keys from ECDH(ephemeral, ephemeral) and ECDH(static, static) (GP Amendment F, 3.1.2).
+///
+/// # Errors
+/// [`CryptoError`] when OpenSSL fails.
 pub fn derive(ephemeral: &[u8; 32], fixed: &[u8; 32]) -> Result<Derived, CryptoError> {
     let mut secret = Zeroizing::new([0; 64]);
     secret[..32].copy_from_slice(ephemeral);

@@ -46,6 +46,11 @@ impl Default for RequestLimits {
 }
 
 /// A server, and the connections to it that are kept alive. A clone shares them.
+///
+/// # Errors
+/// Every request fails with a [`ServerError`]: [`ServerError::Problem`] when the server refuses it,
+/// [`ServerError::Busy`] when it asks for patience, [`ServerError::Protocol`] when its answer cannot be read, and one of
+/// the others when it was not reached. Nothing is repeated: who asks decides.
 #[derive(Debug, Clone)]
 pub struct ServerClient {
     agent: Agent,
@@ -56,6 +61,9 @@ pub struct ServerClient {
 
 impl ServerClient {
     /// A server at `https://HOST[:PORT]`, certified by one of these CAs. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ServerError::Url`] for another URL, [`ServerError::Local`] when TLS cannot be set up here.
     pub fn connect(
         url: &str,
         key: &KeyPair,

@@ -66,6 +66,9 @@ pub fn commit_parts(tag: u16, length: u16, hash: &[u8; 32]) -> Command {
 }
 
 /// PUT KEY of the per-token SCP03 set (GP Card Specification, 11.8), wrapped under the session's DEK.
+///
+/// # Errors
+/// [`CryptoError`] when OpenSSL fails.
 pub fn put_token_keys(keys: &StaticKeys, dek: &Key128) -> Result<Command, CryptoError> {
     let mut data = vec![KVN_TOKEN_KEYS];
     for key in [&keys.enc, &keys.mac, &keys.dek] {
@@ -84,6 +87,9 @@ pub fn put_ca_key(kvn: u8, point: &Point) -> Command {
 }
 
 /// PUT KEY of a set's private ECKA key, wrapped under the session's DEK.
+///
+/// # Errors
+/// [`CryptoError`] when OpenSSL fails.
 pub fn put_set_key(kvn: u8, scalar: &[u8; 32], dek: &Key128) -> Result<Command, CryptoError> {
     let wrapped = aes::cbc_encrypt(dek, &[0; 16], scalar)?;
     let data = [&[kvn, 0xB1, 0x20], &wrapped[..], &[0xF0, 0x01, 0x00, 0x00]].concat();

@@ -36,6 +36,9 @@ impl Credentials {
     }
 
     /// Verifies a token's certificate: under the CA, or while it is being rotated under the one before.
+    ///
+    /// # Errors
+    /// [`CertificateError`], which says what is wrong with it; under two CAs that of the present one.
     pub fn verify(&self, der: &[u8], class: CertificateProfile) -> Result<Certificate, CertificateError> {
         let verified = Certificate::verify(der, &self.ca, &[class]);
         match (&verified, &self.previous) {

@@ -51,6 +51,9 @@ pub struct AuthenticatedToken {
 }
 
 /// Selects the applet; `None` when the card has none.
+///
+/// # Errors
+/// [`TokenError::Link`] when the exchange fails, [`TokenError::Form`] when our applet answers in another form.
 pub fn identify(link: &mut dyn Link, format: ApduFormat) -> Result<Option<Selected>, TokenError> {
     Selected::parse(exchange(link, &select(), format)?)
 }
@@ -67,6 +70,11 @@ pub struct Channel {
 impl AuthenticationContext<'_> {
     /// Opens a channel to the selected token under the key that it names. A remembered certificate that leads to a wrong
     /// receipt is forgotten, and read anew once: the token may have changed its key.
+    ///
+    /// # Errors
+    /// [`TokenError::NotIssued`] for a token that is not in use, [`TokenError::OtherAuthority`] and
+    /// [`TokenError::Certificate`] for one that this CA has not certified, [`TokenError::TerminalRefused`] when the token does
+    /// not accept the terminal, [`TokenError::Channel`] when the handshake fails, [`TokenError::Link`] when an exchange does.
     pub fn open(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Channel, TokenError> {
         let mode = selected.mode.ok_or(TokenError::NotIssued(selected.state))?;
         let kvn = selected.ecka_kvn;
@@ -112,11 +120,17 @@ impl AuthenticationContext<'_> {
     }
 
     /// Opens a channel, has the token prove who it is, and reads its record.
+    ///
+    /// # Errors
+    /// As [`Self::prove`] and [`ProvenToken::read`].
     pub fn authenticate(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<AuthenticatedToken, TokenError> {
         Ok(self.prove(link, selected)?.read(link)?.0)
     }
 
     /// Opens a channel, and has the token prove who it is.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; besides, [`TokenError::Proof`] and [`TokenError::IdentityMismatch`] when the token is not who it says.
     pub fn prove(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<ProvenToken, TokenError> {
         let mut channel = self.open(link, selected)?;
         let (token_id, proof) = self.proof(link, selected, &mut channel)?;
@@ -301,6 +315,10 @@ pub struct ProvenToken {
 
 impl ProvenToken {
     /// Reads what the proof did not carry already: nothing, for most tokens. The open channel comes back too.
+    ///
+    /// # Errors
+    /// [`TokenError::Record`] for user information that is not valid, [`TokenError::Link`] or [`TokenError::Channel`] when
+    /// it cannot be read.
     pub fn read(mut self, link: &mut dyn Link) -> Result<(AuthenticatedToken, Session), TokenError> {
         let compact = record::decode_filled(&self.proof.record)?;
         let user = if compact.more { record::merge(compact, &self.session.read_details(link)?)? } else { compact.user };

@@ -53,6 +53,9 @@ pub struct Layout {
 
 impl Layout {
     /// Lays the user out: everything in the compact record if it fits, otherwise what fits, and all of it in details.
+    ///
+    /// # Errors
+    /// [`RecordError::IdTooLong`] or [`RecordError::TooLong`] for a user that does not fit onto a card.
     pub fn of(user: &User) -> Result<Self, RecordError> {
         if user.id.len() > ID_MAX {
             return Err(RecordError::IdTooLong);
@@ -76,18 +79,27 @@ fn shortened(user: &User) -> User {
 }
 
 /// Decodes a record that fills the bytes exactly.
+///
+/// # Errors
+/// [`RecordError::Encoding`] for any other bytes.
 pub fn decode(bytes: &[u8]) -> Result<UserRecord, RecordError> {
     let (record, used) = parse(bytes)?;
     if used == bytes.len() { Ok(record) } else { Err(RecordError::Encoding) }
 }
 
 /// Decodes the compact record as INTERNAL AUTHENTICATE gives it: filled with zeros to 120 bytes.
+///
+/// # Errors
+/// [`RecordError::Encoding`] for any other bytes.
 pub fn decode_filled(bytes: &[u8]) -> Result<UserRecord, RecordError> {
     let (record, used) = parse(bytes)?;
     if bytes[used..].iter().all(|b| *b == 0) { Ok(record) } else { Err(RecordError::Encoding) }
 }
 
 /// The user that compact record and details describe together.
+///
+/// # Errors
+/// [`RecordError::Encoding`] for details of another form, [`RecordError::OtherUser`] when the two are not of one user.
 pub fn merge(compact: UserRecord, details: &[u8]) -> Result<User, RecordError> {
     let details = decode(details)?.user;
     if details.id != compact.user.id {

@@ -97,6 +97,9 @@ pub fn select() -> Command {
 
 impl Selected {
     /// Parses the answer. `Ok(None)` means that the card has no Rollcall applet.
+    ///
+    /// # Errors
+    /// [`TokenError::Form`] when our applet answers in another form.
     pub fn parse(response: Response) -> Result<Option<Self>, TokenError> {
         if response.status != Status::OK || !names_our_application(&response.data) {
             return Ok(None);

@@ -51,6 +51,9 @@ impl Session {
 
     /// Sends one command, and returns its verified answer, whatever its status; `step` names it. After an error of the channel itself the
     /// session is of no more use.
+    ///
+    /// # Errors
+    /// [`TokenError::Link`] or [`TokenError::Channel`].
     pub fn ask(&mut self, link: &mut dyn Link, step: CommandName, command: &Command) -> Result<Response, TokenError> {
         let wrapped = self.messaging.wrap(command, self.format)?;
         let answer: Response = exchange(link, &wrapped, self.format)?;
@@ -66,6 +69,10 @@ impl Session {
     }
 
     /// The heartbeat: one exchange that only the same token, still powered, can answer.
+    ///
+    /// # Errors
+    /// [`TokenError::Link`] or [`TokenError::Channel`] when it is not the same token any more; [`TokenError::Refused`] or
+    /// [`TokenError::Form`] when it does not tell its state.
     pub fn heartbeat(&mut self, link: &mut dyn Link) -> Result<LifeCycle, TokenError> {
         const STEP: CommandName = CommandName::Heartbeat;
         match self.send(link, STEP, &commands::heartbeat())?[..] {
@@ -95,6 +102,9 @@ impl Session {
     }
 
     /// Writes an object part by part, and puts it into force.
+    ///
+    /// # Errors
+    /// [`TokenError::Refused`] when the token does not take a part; [`TokenError::Link`] or [`TokenError::Channel`].
     pub fn write_parts(&mut self, link: &mut dyn Link, tag: u16, object: &[u8]) -> Result<(), TokenError> {
         const STEP: CommandName = CommandName::PutData;
         let mut offset: u16 = 0;
@@ -108,6 +118,9 @@ impl Session {
     }
 
     /// Reads the portrait, of at most [`PORTRAIT_MAX`] bytes, where there is one.
+    ///
+    /// # Errors
+    /// [`TokenError::Refused`], [`TokenError::Form`], [`TokenError::Link`] or [`TokenError::Channel`].
     pub fn read_portrait(&mut self, link: &mut dyn Link) -> Result<Option<Vec<u8>>, TokenError> {
         match self.read_parts(link, TAG_PORTRAIT, PORTRAIT_MAX) {
             // An error status carries no MAC: this may be a lie, and then it only hides the picture.
@@ -117,6 +130,9 @@ impl Session {
     }
 
     /// Reads the details object, of at most [`DETAILS_MAX`] bytes.
+    ///
+    /// # Errors
+    /// [`TokenError::Refused`], [`TokenError::Form`], [`TokenError::Link`] or [`TokenError::Channel`].
     pub fn read_details(&mut self, link: &mut dyn Link) -> Result<Vec<u8>, TokenError> {
         self.read_parts(link, TAG_DETAILS, DETAILS_MAX)
     }

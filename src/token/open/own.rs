@@ -10,6 +10,9 @@ use crate::channel::CommandName;
 impl AuthenticationContext<'_> {
     /// Opens a channel under the selected token's own key, and returns the id that its certificate names. That the token
     /// holds the key is shown by the receipt, as in [`AuthenticationContext::open`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
     pub fn open_own(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<(Uuid, Channel), TokenError> {
         if let Some(TokenMode::Open(id)) = selected.mode {
             return Ok((id, self.open(link, selected)?));
