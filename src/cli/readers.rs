@@ -180,8 +180,14 @@ impl ReadersPrinter<'_> {
             ReaderChange::State { reader, slot, exclusive } => {
                 self.out.item(&object(&reader, &slot, exclusive, self.settings))
             }
-            ReaderChange::ServiceLost => Ok(self.out.note("the PC/SC service went away")),
-            ReaderChange::ServiceBack => Ok(self.out.note("the PC/SC service is back")),
+            ReaderChange::ServiceLost => {
+                self.out.note("the PC/SC service went away");
+                Ok(())
+            }
+            ReaderChange::ServiceBack => {
+                self.out.note("the PC/SC service is back");
+                Ok(())
+            }
         }
     }
 

@@ -113,15 +113,7 @@ impl RecordedTerminal {
 
     fn context<'a>(&'a mut self, now: Timestamp, random: &'a mut dyn Random) -> AuthenticationContext<'a> {
         let Self { credentials, memory, nonce, format } = self;
-        AuthenticationContext {
-            credentials,
-            memory: memory,
-            nonce: *nonce,
-            now,
-            format: *format,
-            random,
-            learned: Vec::new(),
-        }
+        AuthenticationContext { credentials, memory, nonce: *nonce, now, format: *format, random, learned: Vec::new() }
     }
 }
 
