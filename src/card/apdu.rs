@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::{link::Sensitivity, status::Status};
+use super::{error::Sensitivity, status::Status};
 
 /// How commands go over the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -4,8 +4,10 @@
 
 pub mod apdu;
 pub mod chaining;
+pub mod error;
 pub mod link;
 pub mod meter;
+pub mod record;
 pub mod script;
 pub mod status;
 pub mod tlv;

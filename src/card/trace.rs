@@ -21,12 +21,12 @@
 //! and who computes all of them anew can write what he likes.
 
 pub mod read;
-pub mod record;
 pub mod replay;
 pub mod write;
 
+pub use super::record;
 pub use read::{RecordedAttempt, Trace, TraceError};
-pub use record::{Judged, Question, RecordedVerdict, TraceRecord};
+pub use record::{Judged, LINE_MAX, Question, RecordedVerdict, TraceRecord};
 pub use replay::Replay;
 pub use write::{Recorder, Tape, Traced};
 
@@ -34,8 +34,6 @@ pub use write::{Recorder, Tape, Traced};
 pub const SCHEMA: &str = "rollcall.trace/1";
 /// The longest trace in bytes: what is more is not written, and not read.
 pub const SIZE_MAX: u64 = 16 << 20;
-/// The longest line in bytes.
-pub const LINE_MAX: usize = 64 << 10;
 
 /// SHA-256 over the parts: this layer computes no hashes itself.
 pub type Digest = fn(&[&[u8]]) -> [u8; 32];

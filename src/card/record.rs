@@ -5,13 +5,15 @@ use std::ops::RangeInclusive;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::LINE_MAX;
-use crate::card::{
+use super::{
     apdu::{Received, Response, SECURE},
-    link::{LinkError, Sensitivity},
+    error::{LinkError, Sensitivity},
     status::Status,
     tlv::TlvReader,
 };
+
+/// The longest line in bytes.
+pub const LINE_MAX: usize = 64 << 10;
 
 /// One line, without what chains it to the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +35,7 @@ pub struct TraceLine {
 pub enum TraceRecord {
     /// The first line.
     Begin {
-        /// [`super::SCHEMA`].
+        /// [`super::trace::SCHEMA`].
         schema: String,
         /// The version of the program.
         version: String,
