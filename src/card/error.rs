@@ -25,6 +25,15 @@ pub enum LinkError {
     /// Something is in the field that does not answer.
     #[error("the card does not answer")]
     CardMute,
+    /// The reader could not power the card, which is how some services tell of one that does not answer to reset.
+    #[error("the card did not answer when the reader powered it")]
+    Unpowered,
+    /// An exchange failed while the card stayed, by the PC/SC name of the error. The card was reset: the session is gone.
+    #[error("an exchange between reader and card failed: {0}")]
+    Transmission(String),
+    /// The command is longer than T=0 allows; nothing was sent.
+    #[error("the card is connected with T=0, which has no extended length")]
+    NoExtendedLength,
     /// The time limit of an exchange or of a tap ran out.
     #[error("the card did not answer within its time limit")]
     TimedOut,
@@ -34,6 +43,15 @@ pub enum LinkError {
     /// The reader was unplugged.
     #[error("the reader was unplugged")]
     ReaderGone,
+    /// The reader is listed, and does not work.
+    #[error("the reader does not work at present")]
+    Unavailable,
+    /// A call into the reader's driver has not come back, and blocks the reader.
+    #[error("the reader's driver hangs")]
+    Hung,
+    /// The PC/SC service refuses this user the reader or the card.
+    #[error("the PC/SC service refuses this user the card")]
+    AccessDenied,
     /// The PC/SC service went away.
     #[error("the PC/SC service went away")]
     ServiceLost,

@@ -10,5 +10,6 @@ pub mod meter;
 pub mod record;
 pub mod script;
 pub mod status;
+pub mod t0;
 pub mod tlv;
 pub mod trace;

@@ -185,8 +185,8 @@ fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8]) -> Result<(), Li
 fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
     match error {
         LinkError::SharingViolation => held(report),
-        LinkError::CardMute => mute(),
-        LinkError::TimedOut => hung(),
+        LinkError::CardMute | LinkError::Unpowered => mute(),
+        LinkError::TimedOut | LinkError::Hung => hung(),
         LinkError::CardRemoved | LinkError::CardReset => flapping(),
         LinkError::ReaderGone => {
             Finding::fault("reader.gone", "the reader was unplugged meanwhile", "another cable, or a hub with power")
@@ -201,7 +201,10 @@ fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
             "the PC/SC service went away meanwhile",
             Remedy::run("sudo systemctl restart pcscd"),
         ),
-        LinkError::Other(name) => {
+        LinkError::Unavailable | LinkError::AccessDenied | LinkError::NoExtendedLength => {
+            Finding::fault("card.error", error.to_string(), Remedy::run("sudo dmesg | tail"))
+        }
+        LinkError::Transmission(name) | LinkError::Other(name) => {
             Finding::fault("card.error", format!("the reader reported: {name}"), Remedy::run("sudo dmesg | tail"))
         }
     }

@@ -151,10 +151,14 @@ fn link_error(error: Error) -> LinkError {
     match error {
         Error::RemovedCard | Error::NoSmartcard => LinkError::CardRemoved,
         Error::ResetCard => LinkError::CardReset,
-        Error::UnresponsiveCard | Error::UnpoweredCard | Error::NotTransacted => LinkError::CardMute,
+        Error::UnresponsiveCard => LinkError::CardMute,
+        Error::UnpoweredCard => LinkError::Unpowered,
+        Error::NotTransacted => LinkError::Transmission(error.to_string()),
         Error::SharingViolation => LinkError::SharingViolation,
         Error::Timeout => LinkError::TimedOut,
-        Error::ReaderUnavailable | Error::UnknownReader | Error::NoReadersAvailable => LinkError::ReaderGone,
+        Error::ReaderUnavailable => LinkError::Unavailable,
+        Error::UnknownReader | Error::NoReadersAvailable => LinkError::ReaderGone,
+        Error::SecurityViolation | Error::NoAccess => LinkError::AccessDenied,
         error if is_lost(error) => LinkError::ServiceLost,
         error => LinkError::Other(error.to_string()),
     }

@@ -67,7 +67,7 @@ fn ask(reader: &str) -> SelectAnswer {
         // What answers to our name, however badly, is none of the others.
         Ok(_) => SelectAnswer::Ours,
         Err(LinkError::CardRemoved) => SelectAnswer::Left,
-        Err(LinkError::CardMute | LinkError::TimedOut) => SelectAnswer::Mute,
+        Err(LinkError::CardMute | LinkError::Unpowered | LinkError::TimedOut) => SelectAnswer::Mute,
         Err(_) => SelectAnswer::Nothing,
     }
 }

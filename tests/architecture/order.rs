@@ -11,7 +11,7 @@ const NARROW: &[(&str, &[&str])] = &[
     ("crypto", &[]),
     ("proof", &["crypto"]),
     ("channel", &["crypto", "card::apdu", "card::status", "card::tlv"]),
-    ("reader", &["card::link", "card::trace"]),
+    ("reader", &["card::link", "card::t0", "card::trace"]),
     ("token", &["api", "channel", "card", "crypto", "proof"]),
     ("pki", &["crypto"]),
     ("emulator", &["channel", "card", "crypto", "proof", "token::constants"]),

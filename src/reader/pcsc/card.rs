@@ -13,11 +13,12 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    io::{self, IoReply, IoRequest},
+    io::{self, Contact, IoAnswer, IoReply, IoRequest},
     list_within,
 };
 use crate::card::{
     link::{Link, LinkError, Sensitivity},
+    t0::T0,
     trace::{Tape, TraceRecord, write},
 };
 
@@ -62,7 +63,9 @@ impl CardLimits {
 /// time) every later call returns that same error. Dropping it leaves the card powered and as it is.
 pub struct Card {
     reader: String,
-    atr: Vec<u8>,
+    contact: Contact,
+    /// What T=0 has shown of this card.
+    t0: T0,
     limits: CardLimits,
     line: Option<IoThread>,
     /// A `begin` ran out of time and is not answered yet.
@@ -93,12 +96,20 @@ impl Card {
             .spawn(move || io::run(name, until, &asked, &answer))
             .map_err(|e| LinkError::Other(e.to_string()))?;
         let line = Some(IoThread { asks, answers });
-        let mut card = Self { reader: reader.to_owned(), atr: Vec::new(), limits, line, waiting: false, dead: None };
-        card.atr = match card.receive(until) {
-            Some(atr) => atr?,
+        let mut card = Self {
+            reader: reader.to_owned(),
+            contact: Contact::default(),
+            t0: T0::default(),
+            limits,
+            line,
+            waiting: false,
+            dead: None,
+        };
+        match card.receive(until) {
+            Some(answer) => card.touched(answer?),
             None if is_held(reader) => return Err(card.abandon(LinkError::SharingViolation)),
             None => return Err(card.abandon(LinkError::TimedOut)),
-        };
+        }
         Ok(card)
     }
 
@@ -109,7 +120,22 @@ impl Card {
 
     /// The answer to reset.
     pub fn atr(&self) -> &[u8] {
-        &self.atr
+        &self.contact.atr
+    }
+
+    /// Whether the card is connected with the protocol T=0, which has no extended length.
+    pub const fn is_t0(&self) -> bool {
+        self.contact.is_t0
+    }
+
+    /// Takes note of how the card is connected now.
+    fn touched(&mut self, answer: IoAnswer) {
+        if let IoAnswer::Contact(contact) = answer
+            && contact != self.contact
+        {
+            self.contact = contact;
+            self.t0 = T0::default();
+        }
     }
 
     /// Sets when everything has to be over: one deadline for a tap, another for a later heartbeat.
@@ -134,11 +160,11 @@ impl Card {
         }
         self.send(IoRequest::Begin);
         match self.receive(until) {
-            Some(answer) => answer?,
+            Some(answer) => self.touched(answer?),
             None => return Err(self.give_way()),
-        };
-        let tape = write::current().map(|trace| trace.begin(&self.reader, &self.atr));
-        Ok(Transaction { card: self, tape })
+        }
+        let tape = write::current().map(|trace| trace.begin(&self.reader, &self.contact.atr));
+        Ok(Transaction { card: self, tape, is_raw: false })
     }
 
     /// Waits for the end of an earlier `begin` that ran out of time. What went wrong with it is told now.
@@ -171,6 +197,14 @@ impl Card {
         match self.receive(until) {
             Some(answer) => answer,
             None => Err(self.abandon(LinkError::TimedOut)),
+        }
+    }
+
+    /// Bytes to the card, and what came back, as they are.
+    fn transmit(&mut self, bytes: &[u8]) -> Result<Vec<u8>, LinkError> {
+        match self.ask(IoRequest::Exchange(Zeroizing::new(bytes.to_vec())))? {
+            IoAnswer::Bytes(answer) => Ok(answer),
+            IoAnswer::Contact(_) => Ok(Vec::new()),
         }
     }
 
@@ -246,24 +280,52 @@ pub struct Transaction<'c> {
     card: &'c mut Card,
     /// Where it is traced.
     tape: Option<Tape>,
+    /// Nothing is done about T=0.
+    is_raw: bool,
 }
 
 impl Transaction<'_> {
     /// Resets the card, which loses every session on it, and returns its answer to reset.
     pub fn reset(&mut self) -> Result<&[u8], LinkError> {
-        self.card.atr = self.card.ask(IoRequest::Reset)?;
-        Ok(&self.card.atr)
+        let answer = self.card.ask(IoRequest::Reset)?;
+        self.card.touched(answer);
+        Ok(self.card.atr())
     }
 
     /// The list of what the reader can do beside cards, as PC/SC part 10, 2.2 writes it; empty where it says nothing.
     pub fn features(&mut self) -> Vec<u8> {
-        self.card.ask(IoRequest::Features).unwrap_or_default()
+        match self.card.ask(IoRequest::Features) {
+            Ok(IoAnswer::Bytes(list)) => list,
+            _ => Vec::new(),
+        }
     }
 
     /// Takes the power away and gives it back, at a contactless reader the field: the card is as if it had just come.
     pub fn renew(&mut self) -> Result<&[u8], LinkError> {
-        self.card.atr = self.card.ask(IoRequest::Renew)?;
-        Ok(&self.card.atr)
+        let answer = self.card.ask(IoRequest::Renew)?;
+        self.card.touched(answer);
+        Ok(self.card.atr())
+    }
+
+    /// From now on commands go to the reader as they are, and so do answers come back, whatever the protocol.
+    pub const fn raw(&mut self) {
+        self.is_raw = true;
+    }
+
+    /// Whether the card is connected with the protocol T=0, which has no extended length.
+    pub const fn is_t0(&self) -> bool {
+        self.card.is_t0()
+    }
+
+    /// At T=0 with the rules of that protocol: one command may be several exchanges, each with its own time limit.
+    fn carry(&mut self, command: &[u8]) -> Result<Vec<u8>, LinkError> {
+        if !self.card.is_t0() || self.is_raw {
+            return self.card.transmit(command);
+        }
+        let mut t0 = self.card.t0;
+        let answer = t0.exchange(command, &mut |tpdu| self.card.transmit(tpdu));
+        self.card.t0 = t0;
+        answer
     }
 
     /// Its number in the trace; zero where none is written.
@@ -278,7 +340,7 @@ impl Transaction<'_> {
 impl Link for Transaction<'_> {
     fn transmit(&mut self, command: &[u8], sensitivity: Sensitivity) -> Result<Vec<u8>, LinkError> {
         let start = Instant::now();
-        let answer = self.card.ask(IoRequest::Exchange(Zeroizing::new(command.to_vec())));
+        let answer = self.carry(command);
         if let Some(tape) = &mut self.tape {
             tape.exchange(command, sensitivity, &answer, start.elapsed());
         }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pcsc::{Context, Disposition, Error, Protocols, ShareMode};
+use pcsc::{Context, Disposition, Error, Protocol, Protocols, ShareMode};
 use zeroize::Zeroizing;
 
 use super::{establish, fill, is_lost, link_error, reading, unaware};
@@ -46,7 +46,24 @@ pub(super) enum IoRequest {
 }
 
 /// What it answers.
-pub(super) type IoReply = Result<Vec<u8>, LinkError>;
+pub(super) type IoReply = Result<IoAnswer, LinkError>;
+
+/// What went well.
+pub(super) enum IoAnswer {
+    /// The card as it is connected now: after the connection, a reset, and at the beginning of each transaction.
+    Contact(Contact),
+    /// What the card, or the reader, said.
+    Bytes(Vec<u8>),
+}
+
+/// How the card is connected.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Contact {
+    /// Its answer to reset.
+    pub atr: Vec<u8>,
+    /// Whether the protocol is T=0.
+    pub is_t0: bool,
+}
 
 /// Connects, answers with the ATR, and serves until the asking end is closed.
 pub(super) fn run(reader: CString, until: Instant, asks: &Receiver<IoRequest>, answers: &SyncSender<IoReply>) {
@@ -57,8 +74,8 @@ pub(super) fn run(reader: CString, until: Instant, asks: &Receiver<IoRequest>, a
             return;
         }
     };
-    let atr = connection.atr();
-    if answers.send(atr).is_ok() {
+    let answer = Ok(IoAnswer::Contact(connection.contact.clone()));
+    if answers.send(answer).is_ok() {
         serve(&mut connection, asks, answers);
     }
     connection.close();
@@ -68,6 +85,7 @@ struct Connection {
     context: Context,
     reader: CString,
     card: pcsc::Card,
+    contact: Contact,
     room: Vec<u8>,
 }
 
@@ -77,16 +95,20 @@ fn serve(connection: &mut Connection, asks: &Receiver<IoRequest>, answers: &Sync
             // Only a transaction sends anything else, and its End comes last.
             continue;
         }
-        let Connection { context, reader, card, room } = &mut *connection;
+        let Connection { context, reader, card, contact, room } = &mut *connection;
         match card.transaction2() {
             Ok(transaction) => {
-                if answers.send(Ok(Vec::new())).is_err() {
+                if answers.send(Ok(IoAnswer::Contact(contact.clone()))).is_err() {
                     return;
                 }
-                transact(context, reader, transaction, room, asks, answers);
+                transact((context, reader), transaction, contact, room, (asks, answers));
             }
             Err((card, error)) => {
-                let error = after(context, reader, error, |p| card.reconnect(ShareMode::Shared, p, LEAVE));
+                let error = after((context, reader), error, |how| {
+                    card.reconnect(ShareMode::Shared, Protocols::ANY, how)?;
+                    *contact = touch(card)?;
+                    Ok(())
+                });
                 if answers.send(Err(error)).is_err() {
                     return;
                 }
@@ -97,59 +119,70 @@ fn serve(connection: &mut Connection, asks: &Receiver<IoRequest>, answers: &Sync
 
 /// Serves one transaction, which ends, leaving the card, when this function returns.
 fn transact(
-    context: &Context,
-    reader: &CString,
+    place: (&Context, &CString),
     mut transaction: pcsc::Transaction<'_>,
+    contact: &mut Contact,
     room: &mut [u8],
-    asks: &Receiver<IoRequest>,
-    answers: &SyncSender<IoReply>,
+    (asks, answers): (&Receiver<IoRequest>, &SyncSender<IoReply>),
 ) {
     while let Ok(ask) = asks.recv() {
         let result = match ask {
-            IoRequest::Begin => Ok(Vec::new()),
+            IoRequest::Begin => Ok(IoAnswer::Contact(contact.clone())),
             IoRequest::End => return,
             IoRequest::Exchange(command) => match transaction.transmit(&command, room) {
                 // A virtual reader whose card leaves in mid-exchange reports success, and nothing.
                 Ok(answer) if answer.len() < 2 => Err(Error::NotTransacted),
-                other => other.map(<[u8]>::to_vec),
+                other => other.map(|answer| IoAnswer::Bytes(answer.to_vec())),
             },
             IoRequest::Features => {
                 // A reader that has none may say so by any error.
                 let list = transaction.control(pcsc::ctl_code(FEATURE_REQUEST.into()), &[], room).unwrap_or_default();
-                Ok(list.to_vec())
+                Ok(IoAnswer::Bytes(list.to_vec()))
             }
-            IoRequest::Reset => restart(&mut transaction, Disposition::ResetCard),
-            IoRequest::Renew => restart(&mut transaction, Disposition::UnpowerCard),
+            IoRequest::Reset => restart(&mut transaction, contact, Disposition::ResetCard),
+            IoRequest::Renew => restart(&mut transaction, contact, Disposition::UnpowerCard),
         };
-        let answer = result
-            .map_err(|error| after(context, reader, error, |p| transaction.reconnect(ShareMode::Shared, p, LEAVE)));
+        let answer =
+            result.map_err(|error| after(place, error, |how| restart(&mut transaction, contact, how).map(drop)));
         if answers.send(answer).is_err() {
             return;
         }
     }
 }
 
-fn restart(transaction: &mut pcsc::Transaction<'_>, how: Disposition) -> Result<Vec<u8>, Error> {
+fn restart(
+    transaction: &mut pcsc::Transaction<'_>,
+    contact: &mut Contact,
+    how: Disposition,
+) -> Result<IoAnswer, Error> {
     transaction.reconnect(ShareMode::Shared, Protocols::ANY, how)?;
-    atr(transaction)
+    *contact = touch(transaction)?;
+    Ok(IoAnswer::Contact(contact.clone()))
 }
 
 /// What an error was, after what can be done about it: a card that was reset is reconnected, so that the next
 /// transaction can begin, and the caller learns that the old session is gone.
+///
+/// So is one whose exchange failed: the driver may have lost its place in the protocol T=1, for new connections too, and
+/// only a reset brings it back.
 fn after(
-    context: &Context,
-    reader: &CString,
+    (context, reader): (&Context, &CString),
     error: Error,
-    reconnect: impl FnOnce(Protocols) -> Result<(), Error>,
+    reconnect: impl FnOnce(Disposition) -> Result<(), Error>,
 ) -> LinkError {
-    match error {
-        Error::ResetCard | Error::UnpoweredCard => match reconnect(Protocols::ANY) {
-            Ok(()) => LinkError::CardReset,
-            Err(error) => explain(context, reader, error),
-        },
+    let (how, told) = match error {
+        Error::ResetCard => (LEAVE, LinkError::CardReset),
+        Error::UnpoweredCard => (Disposition::ResetCard, LinkError::CardReset),
         // More than any answer may be.
-        Error::InsufficientBuffer => LinkError::Malformed(pcsc::MAX_BUFFER_SIZE_EXTENDED),
-        error => explain(context, reader, error),
+        Error::InsufficientBuffer => return LinkError::Malformed(pcsc::MAX_BUFFER_SIZE_EXTENDED),
+        error => match explain(context, reader, error) {
+            told @ LinkError::Transmission(_) => (Disposition::ResetCard, told),
+            told => return told,
+        },
+    };
+    match reconnect(how) {
+        Ok(()) => told,
+        Err(error) => explain(context, reader, error),
     }
 }
 
@@ -157,7 +190,7 @@ fn after(
 /// error whose name says too little is explained by what the reader says next.
 fn explain(context: &Context, reader: &CString, error: Error) -> LinkError {
     let known = link_error(error);
-    let vague = error == Error::NotTransacted || matches!(known, LinkError::Other(_)) || is_lost(error);
+    let vague = is_failed_exchange(error) || matches!(known, LinkError::Other(_)) || is_lost(error);
     if !vague {
         return known;
     }
@@ -174,13 +207,13 @@ fn explain(context: &Context, reader: &CString, error: Error) -> LinkError {
         let now = reading(&states[0], 0);
         match now.slot {
             Slot::Empty => return LinkError::CardRemoved,
-            Slot::Unavailable => return LinkError::ReaderGone,
+            Slot::Unavailable => return LinkError::Unavailable,
             _ if first.is_some_and(|insertion| insertion != now.insertion) => return LinkError::CardRemoved,
             _ => first = Some(now.insertion),
         }
     }
     // The service answers and the card is still there.
-    if is_lost(error) { LinkError::Other(error.to_string()) } else { known }
+    if is_failed_exchange(error) || is_lost(error) { LinkError::Transmission(error.to_string()) } else { known }
 }
 
 fn fill_or_wait(context: &Context, states: &mut [pcsc::ReaderState], wait: bool, until: Instant) -> Result<(), Error> {
@@ -196,9 +229,15 @@ fn fill_or_wait(context: &Context, states: &mut [pcsc::ReaderState], wait: bool,
     Ok(())
 }
 
-fn atr(card: &pcsc::Card) -> Result<Vec<u8>, Error> {
+/// Whether the error says that bytes were lost between reader and card, as the drivers report it.
+const fn is_failed_exchange(error: Error) -> bool {
+    matches!(error, Error::NotTransacted | Error::CommDataLost | Error::CommError)
+}
+
+fn touch(card: &pcsc::Card) -> Result<Contact, Error> {
     let (mut names, mut atr) = ([0; 1024], [0; pcsc::MAX_ATR_SIZE]);
-    Ok(card.status2(&mut names, &mut atr)?.atr().to_vec())
+    let status = card.status2(&mut names, &mut atr)?;
+    Ok(Contact { atr: status.atr().to_vec(), is_t0: status.protocol2() == Some(Protocol::T0) })
 }
 
 impl Connection {
@@ -214,11 +253,8 @@ impl Connection {
                 Err(error) => return Err(explain(&context, &reader, error)),
             }
         };
-        Ok(Self { context, reader, card, room: vec![0; pcsc::MAX_BUFFER_SIZE_EXTENDED] })
-    }
-
-    fn atr(&self) -> IoReply {
-        atr(&self.card).map_err(|error| explain(&self.context, &self.reader, error))
+        let contact = touch(&card).map_err(|error| explain(&context, &reader, error))?;
+        Ok(Self { context, reader, card, contact, room: vec![0; pcsc::MAX_BUFFER_SIZE_EXTENDED] })
     }
 
     /// Left to itself, the crate would reset the card.

@@ -57,9 +57,10 @@ impl Refusal {
     /// Whether it is about the exchange, and says nothing about who is there. A mute card is one that lies there.
     pub const fn is_about_the_link(&self) -> bool {
         match self {
-            Self::Card(TapError::Link(error) | TapError::Token(TokenError::Link(error))) => {
-                !matches!(error, LinkError::CardMute | LinkError::TimedOut | LinkError::Malformed(_))
-            }
+            Self::Card(TapError::Link(error) | TapError::Token(TokenError::Link(error))) => !matches!(
+                error,
+                LinkError::CardMute | LinkError::Unpowered | LinkError::TimedOut | LinkError::Malformed(_)
+            ),
             _ => false,
         }
     }

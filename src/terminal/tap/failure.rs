@@ -5,7 +5,7 @@ use crate::{
     card::{link::LinkError, status::Status},
     channel::ChannelError,
     crypto::x509::CertificateError,
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, Remedy},
     token::{TokenError, select::LifeCycle},
 };
 
@@ -27,9 +27,10 @@ pub enum TapError {
 }
 
 impl TapError {
-    /// Whether the same card may be asked again at once: another program reset it in between.
+    /// Whether the same card may be asked again at once: another program reset it in between, or an exchange failed.
     pub const fn worth_another_try(&self) -> bool {
-        matches!(self, Self::Link(LinkError::CardReset) | Self::Token(TokenError::Link(LinkError::CardReset)))
+        let (Self::Link(error) | Self::Token(TokenError::Link(error))) = self else { return false };
+        matches!(error, LinkError::CardReset | LinkError::Transmission(_))
     }
 
     /// Whether the card went away, which is no statement about the card.
@@ -61,12 +62,18 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
         }
         LinkError::CardReset => Failure::new(ExitClass::Busy, "card.reset", message)
             .hint("another program uses this reader: rollcall tries again at the next tap"),
-        LinkError::CardMute => Failure::new(ExitClass::CardLeft, "token.mute", message)
+        LinkError::CardMute | LinkError::Unpowered => Failure::new(ExitClass::CardLeft, "token.mute", message)
             .hint("lift the card, and place it again flat on the reader"),
         LinkError::TimedOut => Failure::new(ExitClass::CardLeft, "token.mute", message)
             .hint("lift the card, and place it again; if it stays silent, unplug the reader for a moment"),
         LinkError::SharingViolation => Failure::new(ExitClass::Busy, "reader.busy", message)
             .hint("end the program that holds the reader (often a browser, gpg-agent's scdaemon or another terminal)"),
+        LinkError::Unavailable => Failure::new(ExitClass::Unavailable, "reader.unavailable", message)
+            .hint("unplug the reader and plug it in again"),
+        LinkError::Hung => Failure::new(ExitClass::Unavailable, "reader.hung", message)
+            .hint(Remedy::with("start the service again", "sudo systemctl restart pcscd")),
+        LinkError::AccessDenied => Failure::new(ExitClass::Refused, "pcsc.denied", message)
+            .hint("let polkit allow this user the action org.debian.pcsc-lite.access_card"),
         LinkError::ReaderGone => {
             Failure::new(ExitClass::Unavailable, "reader.gone", message).hint("plug the reader in again")
         }
@@ -74,7 +81,9 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
             .hint("start it: sudo systemctl start pcscd.socket"),
         LinkError::Malformed(_) => Failure::new(ExitClass::Protocol, "card.malformed", message)
             .hint("the card or the reader breaks ISO 7816: try another reader"),
-        LinkError::Other(_) => Failure::new(ExitClass::CardLeft, "reader.error", message)
+        LinkError::NoExtendedLength => Failure::new(ExitClass::Data, "card.no-extended-length", message)
+            .hint("send at most 255 bytes of data, and longer ones as a chain (CLA bit 10)"),
+        LinkError::Transmission(_) | LinkError::Other(_) => Failure::new(ExitClass::CardLeft, "reader.error", message)
             .hint("lift the card, and place it again; if it persists, unplug the reader for a moment"),
     }
 }

@@ -135,7 +135,7 @@ impl TapTerminal {
             memory: &*self.memory,
             nonce,
             now: (self.clock)(),
-            format: self.format,
+            format: if transaction.is_t0() { ApduFormat::Short } else { self.format },
             random: &mut random,
             learned: Vec::new(),
         };
