@@ -137,6 +137,12 @@ impl std::fmt::Display for Remedy {
     }
 }
 
+/// A thread could not be started, and why.
+pub fn no_thread(reason: &dyn std::fmt::Display) -> Failure {
+    Failure::new(ExitClass::Busy, "system.no-thread", format!("no thread could be started: {reason}"))
+        .hint("free memory, or raise the limit of processes")
+}
+
 /// A line for a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShellCommand(String);

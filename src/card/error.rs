@@ -28,6 +28,9 @@ pub enum LinkError {
     /// The reader could not power the card, which is how some services tell of one that does not answer to reset.
     #[error("the card did not answer when the reader powered it")]
     Unpowered,
+    /// The card answers to reset, and refuses the protocol or the speed that the reader then asks for.
+    #[error("the card answers to reset, and refuses the protocol and the speed that the reader asks for")]
+    ProtocolRefused,
     /// An exchange failed while the card stayed, by the PC/SC name of the error. The card was reset: the session is gone.
     #[error("an exchange between reader and card failed: {0}")]
     Transmission(String),
@@ -35,7 +38,7 @@ pub enum LinkError {
     #[error("the card is connected with T=0, which has no extended length")]
     NoExtendedLength,
     /// The time limit of an exchange or of a tap ran out.
-    #[error("the card did not answer within its time limit")]
+    #[error("the card did not answer within its time limit (exchange or tap, under limits in the configuration)")]
     TimedOut,
     /// Another program holds the card.
     #[error("another program holds the reader")]
@@ -49,6 +52,9 @@ pub enum LinkError {
     /// A call into the reader's driver has not come back, and blocks the reader.
     #[error("the reader's driver hangs")]
     Hung,
+    /// No thread could be started that talks to the reader.
+    #[error("no thread could be started: {0}")]
+    NoThread(String),
     /// The PC/SC service refuses this user the reader or the card.
     #[error("the PC/SC service refuses this user the card")]
     AccessDenied,

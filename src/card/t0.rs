@@ -38,6 +38,9 @@ impl ResponseClass {
     }
 }
 
+/// What brings one TPDU to the card, and its answer back.
+pub type TpduSender<'a> = dyn FnMut(&[u8]) -> Result<Vec<u8>, LinkError> + 'a;
+
 /// The exchanges of one connection whose protocol is T=0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct T0 {
@@ -58,11 +61,7 @@ impl T0 {
     ///
     /// Errors: those of `send`; [`LinkError::NoExtendedLength`] for a command that is more than a short APDU can say;
     /// [`LinkError::Malformed`] for an answer that has no status word, or never ends.
-    pub fn exchange(
-        &mut self,
-        command: &[u8],
-        send: &mut dyn FnMut(&[u8]) -> Result<Vec<u8>, LinkError>,
-    ) -> Result<Vec<u8>, LinkError> {
+    pub fn exchange(&mut self, command: &[u8], send: &mut TpduSender<'_>) -> Result<Vec<u8>, LinkError> {
         let Some(received) = Received::parse(command) else { return send(command) };
         if received.extended {
             return Err(LinkError::NoExtendedLength);
@@ -80,12 +79,7 @@ impl T0 {
         Ok([&answer.data[..], &answer.status.0.to_be_bytes()].concat())
     }
 
-    fn collect(
-        &mut self,
-        cla: u8,
-        answer: &mut Response,
-        send: &mut dyn FnMut(&[u8]) -> Result<Vec<u8>, LinkError>,
-    ) -> Result<(), LinkError> {
+    fn collect(&mut self, cla: u8, answer: &mut Response, send: &mut TpduSender<'_>) -> Result<(), LinkError> {
         for _ in 0..=PIECES_MAX {
             let Some(waiting) = answer.status.more() else { return Ok(()) };
             let next = self.fetch(cla, waiting, send)?;
@@ -99,12 +93,7 @@ impl T0 {
     }
 
     /// One GET RESPONSE, with every class that the card may want until it takes one.
-    fn fetch(
-        &mut self,
-        cla: u8,
-        waiting: usize,
-        send: &mut dyn FnMut(&[u8]) -> Result<Vec<u8>, LinkError>,
-    ) -> Result<Response, LinkError> {
+    fn fetch(&mut self, cla: u8, waiting: usize, send: &mut TpduSender<'_>) -> Result<Response, LinkError> {
         let mut tried = Vec::new();
         let mut answer = Response::status(Status::UNKNOWN_CLASS);
         for class in [&[self.class], &CLASSES[..]].concat() {

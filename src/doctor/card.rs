@@ -201,9 +201,11 @@ fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
             "the PC/SC service went away meanwhile",
             Remedy::run("sudo systemctl restart pcscd"),
         ),
-        LinkError::Unavailable | LinkError::AccessDenied | LinkError::NoExtendedLength => {
-            Finding::fault("card.error", error.to_string(), Remedy::run("sudo dmesg | tail"))
-        }
+        LinkError::Unavailable
+        | LinkError::AccessDenied
+        | LinkError::NoExtendedLength
+        | LinkError::ProtocolRefused
+        | LinkError::NoThread(_) => Finding::fault("card.error", error.to_string(), Remedy::run("sudo dmesg | tail")),
         LinkError::Transmission(name) | LinkError::Other(name) => {
             Finding::fault("card.error", format!("the reader reported: {name}"), Remedy::run("sudo dmesg | tail"))
         }

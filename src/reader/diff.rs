@@ -36,6 +36,15 @@ pub enum ReaderEvent {
         /// Differs for every insertion.
         insertion: Insertion,
     },
+    /// What was told with `CardMute` answers to reset after all; it was not removed in between.
+    CardWoke {
+        /// Where.
+        reader: String,
+        /// Its answer to reset; empty where the stack powers cards only on connection.
+        atr: Vec<u8>,
+        /// That of the `CardMute`.
+        insertion: Insertion,
+    },
     /// What was told with `CardInserted` or `CardMute` is no longer there.
     CardRemoved {
         /// Where.
@@ -104,8 +113,11 @@ fn change(name: &str, before: Option<&ReaderState>, now: Option<&ReaderState>, e
     if now.exclusive != before.is_some_and(|b| b.exclusive) {
         events.push(ReaderEvent::Exclusive { reader: reader.clone(), exclusive: now.exclusive });
     }
+    let insertion = now.insertion;
+    if let (true, Some(Slot::Mute), Slot::Card(atr)) = (same, before.map(|b| &b.slot), &now.slot) {
+        events.push(ReaderEvent::CardWoke { reader: reader.clone(), atr: atr.clone(), insertion });
+    }
     if !same {
-        let insertion = now.insertion;
         match &now.slot {
             Slot::Card(atr) => events.push(ReaderEvent::CardInserted { reader, atr: atr.clone(), insertion }),
             Slot::Mute => events.push(ReaderEvent::CardMute { reader, insertion }),
@@ -120,7 +132,8 @@ fn is_same_card(before: &ReaderState, now: &ReaderState) -> bool {
         && match (&before.slot, &now.slot) {
             // An ATR may become known, or be forgotten, while the card lies there.
             (Slot::Card(a), Slot::Card(b)) => a == b || a.is_empty() || b.is_empty(),
-            (Slot::Mute, Slot::Mute) => true,
+            // A reader tells of a card that it is mute until the card was asked once more, and of one that was not.
+            (Slot::Mute, Slot::Mute | Slot::Card(_)) | (Slot::Card(_), Slot::Mute) => true,
             _ => false,
         }
 }
@@ -164,6 +177,7 @@ mod tests {
             ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
                 assert!(known.get_mut(&reader).unwrap().0.replace(insertion).is_none());
             }
+            ReaderEvent::CardWoke { reader, insertion, .. } => assert_eq!(known[&reader].0, Some(insertion)),
             ReaderEvent::CardRemoved { reader } => assert!(known.get_mut(&reader).unwrap().0.take().is_some()),
             ReaderEvent::Available { reader, available } => {
                 assert_ne!(std::mem::replace(&mut known.get_mut(&reader).unwrap().1, available), available);
@@ -234,6 +248,16 @@ mod tests {
     fn an_atr_that_becomes_known_is_no_insertion() {
         assert_eq!(diff(&state(Slot::Card(vec![]), 1), &state(Slot::Card(vec![0x3B, 0]), 1)), []);
         assert_eq!(diff(&state(Slot::Card(vec![0x3B, 1]), 1), &state(Slot::Card(vec![0x3B, 0]), 1)).len(), 2);
+    }
+
+    #[test]
+    fn a_mute_card_that_answers_is_the_same_card() {
+        let (reader, atr) = ("r".to_owned(), vec![0x3B, 0]);
+        let card = |insertion| state(Slot::Card(atr.clone()), insertion);
+        let woke = ReaderEvent::CardWoke { reader, atr: atr.clone(), insertion: 1.into() };
+        assert_eq!(diff(&state(Slot::Mute, 1), &card(1)), [woke]);
+        assert_eq!(diff(&card(1), &state(Slot::Mute, 1)), []);
+        assert_eq!(diff(&state(Slot::Mute, 1), &card(3)).len(), 2);
     }
 
     #[test]

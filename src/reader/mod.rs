@@ -13,7 +13,7 @@ pub mod select;
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{ExitClass, Failure, Remedy};
+use crate::failure::{ExitClass, Failure, Remedy, no_thread};
 
 /// What lies in a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +99,9 @@ pub enum ReaderError {
     /// The service closed the connection at once: polkit, or the rights of its socket.
     #[error("the PC/SC service refused this user")]
     Denied,
+    /// No thread could be started that asks the service.
+    #[error("no thread could be started: {0}")]
+    NoThread(String),
     /// Anything else, by the PC/SC name of the error.
     #[error("the PC/SC service reported: {0}")]
     Other(String),
@@ -122,6 +125,7 @@ impl From<ReaderError> for Failure {
                 "pcsc.denied",
                 "let polkit allow this user the action org.debian.pcsc-lite.access_pcsc".into(),
             ),
+            ReaderError::NoThread(reason) => return no_thread(&reason),
             ReaderError::Other(_) => {
                 (ExitClass::Unavailable, "pcsc.error", Remedy::with("start it again", "sudo systemctl restart pcscd"))
             }

@@ -10,16 +10,25 @@
 //!   call that hangs.
 
 mod card;
+mod connect;
+mod explain;
 mod io;
+mod startup;
 mod watch;
 
 pub use card::{Card, CardLimits, Transaction};
 pub(super) use watch::{Canceller, Lost, Watcher};
 
-use std::{ffi::CString, sync::mpsc, thread, time::Duration};
+use std::{
+    ffi::CString,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use pcsc::{Context, Error, Scope, State};
 
+use self::startup::{establish_within, until_started};
 use super::{Insertion, ReaderError, ReaderState, Slot};
 use crate::card::link::LinkError;
 
@@ -42,10 +51,12 @@ pub fn list() -> Result<Vec<ReaderState>, ReaderError> {
 /// The same with another limit.
 pub fn list_within(limit: Duration) -> Result<Vec<ReaderState>, ReaderError> {
     let (answer, answers) = mpsc::sync_channel(1);
+    // What hangs is to be told from what is only slow to start.
+    let until = Instant::now() + limit / 2;
     thread::Builder::new()
         .name("pcsc-list".to_owned())
-        .spawn(move || answer.send(list_now()))
-        .map_err(|e| ReaderError::Other(e.to_string()))?;
+        .spawn(move || answer.send(until_started(until, list_now)))
+        .map_err(|e| ReaderError::NoThread(e.to_string()))?;
     answers.recv_timeout(limit).unwrap_or(Err(ReaderError::ServiceHangs))
 }
 

@@ -68,10 +68,13 @@ impl ReaderPool {
                 self.order(reader, ReaderOrder::Inserted(*insertion));
                 None
             }
-            ReaderEvent::CardMute { reader, insertion } if self.workers.contains_key(reader) => {
-                let error = link(&LinkError::CardMute, 0).to_json();
-                let insertion = insertion.shared();
-                Some(Input::Refused(Refused { reader: reader.clone(), insertion, error, token_id: None, user: None }))
+            ReaderEvent::CardMute { reader, insertion } => {
+                self.order(reader, ReaderOrder::Mute(*insertion));
+                None
+            }
+            ReaderEvent::CardWoke { reader, insertion, .. } => {
+                self.order(reader, ReaderOrder::Woke(*insertion));
+                None
             }
             ReaderEvent::CardRemoved { reader } if self.workers.contains_key(reader) => {
                 self.order(reader, ReaderOrder::Removed);
@@ -89,6 +92,12 @@ impl ReaderPool {
     /// Has the card tapped once more that lies in this reader since this insertion.
     pub fn tap_again(&self, reader: &str, insertion: Insertion) {
         self.order(reader, ReaderOrder::Inserted(insertion));
+    }
+
+    /// What the list is told of a card that does not answer.
+    pub fn mute(reader: String, insertion: Insertion) -> Input {
+        let error = link(&LinkError::CardMute, 0).to_json();
+        Input::Refused(Refused { reader, insertion: insertion.shared(), error, token_id: None, user: None })
     }
 
     fn order(&self, reader: &str, order: ReaderOrder) {

@@ -80,7 +80,9 @@ impl<'a> ReadersWatch<'a> {
             ReaderEvent::ReaderRemoved { reader } => self.known.remove(&reader).map(|_| ReaderChange::Removed(reader)),
             // It came with the reader.
             ReaderEvent::Vacant { .. } => None,
-            ReaderEvent::CardInserted { reader, atr, .. } => self.changed(reader, |(slot, _)| *slot = Slot::Card(atr)),
+            ReaderEvent::CardInserted { reader, atr, .. } | ReaderEvent::CardWoke { reader, atr, .. } => {
+                self.changed(reader, |(slot, _)| *slot = Slot::Card(atr))
+            }
             ReaderEvent::CardMute { reader, .. } => self.changed(reader, |(slot, _)| *slot = Slot::Mute),
             ReaderEvent::CardRemoved { reader } => self.changed(reader, |(slot, _)| *slot = Slot::Empty),
             ReaderEvent::Exclusive { reader, exclusive } => self.changed(reader, |(_, held)| *held = exclusive),

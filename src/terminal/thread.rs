@@ -2,11 +2,10 @@
 
 use std::io;
 
-use crate::failure::{ExitClass, Failure};
+use crate::failure::{self, Failure};
 
 /// A thread could not be started.
 #[allow(clippy::needless_pass_by_value)] // for map_err
 pub fn no_thread(error: io::Error) -> Failure {
-    Failure::new(ExitClass::Busy, "system.no-thread", format!("no thread could be started: {error}"))
-        .hint("free memory, or raise the limit of processes")
+    failure::no_thread(&error)
 }

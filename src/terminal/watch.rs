@@ -229,6 +229,10 @@ impl WatchRun<'_> {
                 self.pool.handle(&event)?.map_or(Ok(()), |input| self.apply(&input))
             }
             Message::Tap(ReaderReport::Alive { reader, token_id }) => self.apply(&Input::Seen { reader, token_id }),
+            Message::Tap(ReaderReport::Mute { reader, insertion }) => {
+                let lies_there = self.insertions.get(&reader) == Some(&insertion);
+                if lies_there { self.apply(&ReaderPool::mute(reader, insertion)) } else { Ok(()) }
+            }
             Message::Tap(report) => self.tapped(report),
             Message::LookupOutcome { report, answered } => self.admit(report, Some(&answered)),
             Message::Server(event) => self.observer.event(WatchEvent::Server(event)),
@@ -289,7 +293,7 @@ impl WatchRun<'_> {
     fn ask(&mut self, report: ReaderReport) -> Result<(), Failure> {
         let query = match &report {
             ReaderReport::Tapped { tapped, .. } => LookupQuery::of(tapped),
-            ReaderReport::Alive { .. } => None,
+            ReaderReport::Alive { .. } | ReaderReport::Mute { .. } => None,
         };
         let (Some(lookups), Some(query)) = (&self.lookups, query) else { return self.admit(report, None) };
         let replies = self.replies.clone();

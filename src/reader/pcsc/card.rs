@@ -1,7 +1,6 @@
 //! A connection to the card in one reader, which never blocks its caller beyond a limit.
 
 use std::{
-    ffi::CString,
     sync::{
         Mutex, PoisonError,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -13,7 +12,8 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    io::{self, Contact, IoAnswer, IoReply, IoRequest},
+    connect::Contact,
+    io::{self, IoAnswer, IoReply, IoRequest},
     list_within,
 };
 use crate::card::{
@@ -88,13 +88,13 @@ impl Card {
     pub fn connect(reader: &str, limits: CardLimits) -> Result<Self, LinkError> {
         let until = limits.until(limits.connect);
         await_stuck(reader, until)?;
-        let name = CString::new(reader).map_err(|_| LinkError::ReaderGone)?;
+        let name = reader.to_owned();
         let (asks, asked) = mpsc::channel();
         let (answer, answers) = mpsc::sync_channel(1);
         thread::Builder::new()
             .name("pcsc-card".to_owned())
-            .spawn(move || io::run(name, until, &asked, &answer))
-            .map_err(|e| LinkError::Other(e.to_string()))?;
+            .spawn(move || io::run(&name, until, &asked, &answer))
+            .map_err(|e| LinkError::NoThread(e.to_string()))?;
         let line = Some(IoThread { asks, answers });
         let mut card = Self {
             reader: reader.to_owned(),
@@ -264,7 +264,8 @@ impl Drop for Card {
                 Err(RecvTimeoutError::Timeout) => break,
             }
         }
-        remember_stuck(Stuck { reader: self.reader.clone(), answers, why: LinkError::SharingViolation });
+        // It is no other program that holds the reader, but our own call.
+        remember_stuck(Stuck { reader: self.reader.clone(), answers, why: LinkError::Hung });
     }
 }
 

@@ -9,25 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use pcsc::{Context, Disposition, Error, Protocol, Protocols, ShareMode};
+use pcsc::{Context, Disposition, Error, Protocols, ShareMode};
 use zeroize::Zeroizing;
 
-use super::{establish, fill, is_lost, link_error, reading, unaware};
-use crate::{
-    card::link::LinkError,
-    reader::{ReaderError, Slot},
+use super::{
+    connect::{Connection, Contact, LEAVE, PAUSES, may_pass, settle, touch},
+    explain::explain,
 };
-
-/// Twice the time in which pcsc-lite looks for cards (400 ms): so long an unexplained failure may turn out a removal.
-const EXPLANATION: Duration = Duration::from_millis(800);
-
-/// How long a reader is left alone that refuses to be shared without looking held.
-const RETRY: Duration = Duration::from_millis(100);
+use crate::card::link::LinkError;
 
 /// `CM_IOCTL_GET_FEATURE_REQUEST`, before the system makes it a control code.
 const FEATURE_REQUEST: u16 = 3400;
-/// How everything ends.
-const LEAVE: Disposition = Disposition::LeaveCard;
+
+/// How often a reset that fails is tried again.
+const RESETS: usize = 3;
 
 /// What the thread is asked. All but `End` are answered.
 pub(super) enum IoRequest {
@@ -56,17 +51,8 @@ pub(super) enum IoAnswer {
     Bytes(Vec<u8>),
 }
 
-/// How the card is connected.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Contact {
-    /// Its answer to reset.
-    pub atr: Vec<u8>,
-    /// Whether the protocol is T=0.
-    pub is_t0: bool,
-}
-
 /// Connects, answers with the ATR, and serves until the asking end is closed.
-pub(super) fn run(reader: CString, until: Instant, asks: &Receiver<IoRequest>, answers: &SyncSender<IoReply>) {
+pub(super) fn run(reader: &str, until: Instant, asks: &Receiver<IoRequest>, answers: &SyncSender<IoReply>) {
     let mut connection = match Connection::open(reader, until) {
         Ok(connection) => connection,
         Err(error) => {
@@ -79,14 +65,6 @@ pub(super) fn run(reader: CString, until: Instant, asks: &Receiver<IoRequest>, a
         serve(&mut connection, asks, answers);
     }
     connection.close();
-}
-
-struct Connection {
-    context: Context,
-    reader: CString,
-    card: pcsc::Card,
-    contact: Contact,
-    room: Vec<u8>,
 }
 
 fn serve(connection: &mut Connection, asks: &Receiver<IoRequest>, answers: &SyncSender<IoReply>) {
@@ -168,7 +146,7 @@ fn restart(
 fn after(
     (context, reader): (&Context, &CString),
     error: Error,
-    reconnect: impl FnOnce(Disposition) -> Result<(), Error>,
+    mut reconnect: impl FnMut(Disposition) -> Result<(), Error>,
 ) -> LinkError {
     let (how, told) = match error {
         Error::ResetCard => (LEAVE, LinkError::CardReset),
@@ -180,107 +158,13 @@ fn after(
             told => return told,
         },
     };
-    match reconnect(how) {
-        Ok(()) => told,
-        Err(error) => explain(context, reader, error),
-    }
-}
-
-/// The drivers report a card removed in mid-exchange in many ways, and the service notices the removal later. So an
-/// error whose name says too little is explained by what the reader says next.
-fn explain(context: &Context, reader: &CString, error: Error) -> LinkError {
-    let known = link_error(error);
-    let vague = is_failed_exchange(error) || matches!(known, LinkError::Other(_)) || is_lost(error);
-    if !vague {
-        return known;
-    }
-    let mut states = [unaware(reader.clone())];
-    let until = Instant::now() + EXPLANATION;
-    let mut first = None;
+    let mut pauses = PAUSES.into_iter().take(RESETS).map(Duration::from_millis);
     loop {
-        match fill_or_wait(context, &mut states, first.is_some(), until) {
-            Err(Error::UnknownReader) => return LinkError::ReaderGone,
-            Err(Error::Timeout) => break,
-            Err(error) => return link_error(error),
-            Ok(()) => {}
-        }
-        let now = reading(&states[0], 0);
-        match now.slot {
-            Slot::Empty => return LinkError::CardRemoved,
-            Slot::Unavailable => return LinkError::Unavailable,
-            _ if first.is_some_and(|insertion| insertion != now.insertion) => return LinkError::CardRemoved,
-            _ => first = Some(now.insertion),
-        }
-    }
-    // The service answers and the card is still there.
-    if is_failed_exchange(error) || is_lost(error) { LinkError::Transmission(error.to_string()) } else { known }
-}
-
-fn fill_or_wait(context: &Context, states: &mut [pcsc::ReaderState], wait: bool, until: Instant) -> Result<(), Error> {
-    if !wait {
-        return fill(context, states);
-    }
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        return Err(Error::Timeout);
-    }
-    context.get_status_change(left, states)?;
-    states.iter_mut().for_each(pcsc::ReaderState::sync_current_state);
-    Ok(())
-}
-
-/// Whether the error says that bytes were lost between reader and card, as the drivers report it.
-const fn is_failed_exchange(error: Error) -> bool {
-    matches!(error, Error::NotTransacted | Error::CommDataLost | Error::CommError)
-}
-
-fn touch(card: &pcsc::Card) -> Result<Contact, Error> {
-    let (mut names, mut atr) = ([0; 1024], [0; pcsc::MAX_ATR_SIZE]);
-    let status = card.status2(&mut names, &mut atr)?;
-    Ok(Contact { atr: status.atr().to_vec(), is_t0: status.protocol2() == Some(Protocol::T0) })
-}
-
-impl Connection {
-    fn open(reader: CString, until: Instant) -> Result<Self, LinkError> {
-        let context = establish().map_err(|error| match error {
-            ReaderError::ServiceDown => LinkError::ServiceLost,
-            other => LinkError::Other(other.to_string()),
-        })?;
-        let card = loop {
-            match context.connect(&reader, ShareMode::Shared, Protocols::ANY) {
-                Ok(card) => break card,
-                Err(Error::SharingViolation) => released(&context, &reader, until)?,
-                Err(error) => return Err(explain(&context, &reader, error)),
-            }
-        };
-        let contact = touch(&card).map_err(|error| explain(&context, &reader, error))?;
-        Ok(Self { context, reader, card, contact, room: vec![0; pcsc::MAX_BUFFER_SIZE_EXTENDED] })
-    }
-
-    /// Left to itself, the crate would reset the card.
-    fn close(self) {
-        if let Err((card, _)) = self.card.disconnect(LEAVE) {
-            // It cannot be left: the service is gone, or takes it back with the context.
-            drop(card);
-        }
-    }
-}
-
-/// Waits until the program that holds the reader exclusively lets go of it.
-fn released(context: &Context, reader: &CString, until: Instant) -> Result<(), LinkError> {
-    let mut states = [unaware(reader.clone())];
-    fill(context, &mut states).map_err(link_error)?;
-    loop {
-        // A reader that does not look held is tried again after a while: what it tells may be late.
-        let exclusive = reading(&states[0], 0).exclusive;
-        let turn = if exclusive { until } else { until.min(Instant::now() + RETRY) };
-        match fill_or_wait(context, &mut states, true, turn) {
-            Ok(()) if exclusive && !reading(&states[0], 0).exclusive => return Ok(()),
-            Ok(()) => {}
-            Err(Error::Timeout) if Instant::now() < until => return Ok(()),
-            Err(error) => {
-                return Err(if error == Error::Timeout { LinkError::SharingViolation } else { link_error(error) });
-            }
+        let Err(error) = reconnect(how) else { return told };
+        let pause = pauses.next().filter(|_| may_pass(error));
+        let Some(pause) = pause else { return explain(context, reader, error) };
+        if let Err(gone) = settle(context, reader, Instant::now() + pause) {
+            return gone;
         }
     }
 }

@@ -111,7 +111,9 @@ impl Handler for FleetHandler<'_> {
 
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
         match message {
-            Message::Reader(ReaderEvent::CardInserted { reader, .. }) if self.readers.matches(&reader) => {
+            Message::Reader(ReaderEvent::CardInserted { reader, .. } | ReaderEvent::CardWoke { reader, .. })
+                if self.readers.matches(&reader) =>
+            {
                 self.one(reader)?;
             }
             Message::Stop => return Ok(ControlFlow::Break(())),

@@ -5,7 +5,7 @@ use crate::{
     card::{link::LinkError, status::Status},
     channel::ChannelError,
     crypto::x509::CertificateError,
-    failure::{ExitClass, Failure, Remedy},
+    failure::{ExitClass, Failure, Remedy, no_thread},
     token::{TokenError, select::LifeCycle},
 };
 
@@ -31,6 +31,12 @@ impl TapError {
     pub const fn worth_another_try(&self) -> bool {
         let (Self::Link(error) | Self::Token(TokenError::Link(error))) = self else { return false };
         matches!(error, LinkError::CardReset | LinkError::Transmission(_))
+    }
+
+    /// Whether the card does not answer to reset.
+    pub const fn is_mute(&self) -> bool {
+        let (Self::Link(error) | Self::Token(TokenError::Link(error))) = self else { return false };
+        matches!(error, LinkError::CardMute | LinkError::Unpowered)
     }
 
     /// Whether the card went away, which is no statement about the card.
@@ -74,6 +80,7 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
             .hint(Remedy::with("start the service again", "sudo systemctl restart pcscd")),
         LinkError::AccessDenied => Failure::new(ExitClass::Refused, "pcsc.denied", message)
             .hint("let polkit allow this user the action org.debian.pcsc-lite.access_card"),
+        LinkError::NoThread(reason) => no_thread(reason),
         LinkError::ReaderGone => {
             Failure::new(ExitClass::Unavailable, "reader.gone", message).hint("plug the reader in again")
         }
@@ -81,6 +88,8 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
             .hint("start it: sudo systemctl start pcscd.socket"),
         LinkError::Malformed(_) => Failure::new(ExitClass::Protocol, "card.malformed", message)
             .hint("the card or the reader breaks ISO 7816: try another reader"),
+        LinkError::ProtocolRefused => Failure::new(ExitClass::CardLeft, "card.protocol-refused", message)
+            .hint("try another reader: this one is too fast for the card, or has none of its protocols"),
         LinkError::NoExtendedLength => Failure::new(ExitClass::Data, "card.no-extended-length", message)
             .hint("send at most 255 bytes of data, and longer ones as a chain (CLA bit 10)"),
         LinkError::Transmission(_) | LinkError::Other(_) => Failure::new(ExitClass::CardLeft, "reader.error", message)

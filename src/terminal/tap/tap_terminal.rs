@@ -29,6 +29,9 @@ use crate::{
     },
 };
 
+/// How often a tap begins again that another program, or a failed exchange, has broken.
+const AGAIN: u32 = 2;
+
 /// Everything that the taps of a terminal share.
 #[derive(Clone)]
 pub struct TapTerminal {
@@ -102,7 +105,10 @@ impl TapTerminal {
         };
         let connect = start.elapsed();
         let mut tapped = self.over(&mut card, false);
-        if tapped.result.as_ref().is_err_and(TapError::worth_another_try) {
+        for _ in 0..AGAIN {
+            if !tapped.result.as_ref().is_err_and(TapError::worth_another_try) || Instant::now() > deadline {
+                break;
+            }
             tapped = self.over(&mut card, true);
         }
         tapped.timings.connect = connect;

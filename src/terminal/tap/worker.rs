@@ -17,11 +17,18 @@ use crate::{
     token::{TokenError, select::LifeCycle, session::Session},
 };
 
+/// How long a card is left alone whose tap failed between reader and card, before each further try.
+const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
+
 /// What a worker is ordered to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReaderOrder {
     /// A card was inserted; the number differs for each insertion.
     Inserted(Insertion),
+    /// Something was inserted that the reader calls mute.
+    Mute(Insertion),
+    /// What the reader called mute has answered to somebody since.
+    Woke(Insertion),
     /// The card was lifted.
     Removed,
 }
@@ -39,6 +46,13 @@ pub enum ReaderReport {
         at: Timestamp,
         /// What came of it.
         tapped: Box<Tapped>,
+    },
+    /// What the reader calls mute does not answer either when it is asked itself.
+    Mute {
+        /// Where.
+        reader: String,
+        /// Which insertion.
+        insertion: Insertion,
     },
     /// The token that was tapped last still answers over its channel.
     Alive {
@@ -65,8 +79,14 @@ impl ReaderWorker {
         report: impl Fn(ReaderReport) + Send + 'static,
     ) -> io::Result<Self> {
         let (orders, inbox) = mpsc::channel();
-        let mut thread =
-            ReaderThread { reader: reader.to_owned(), terminal, heartbeat, report: Box::new(report), held: None };
+        let mut thread = ReaderThread {
+            reader: reader.to_owned(),
+            terminal,
+            heartbeat,
+            report: Box::new(report),
+            held: None,
+            again: None,
+        };
         thread::Builder::new().name("reader".to_owned()).spawn(move || thread.serve(&inbox))?;
         Ok(Self { orders })
     }
@@ -83,6 +103,15 @@ struct ReaderThread {
     heartbeat: Option<Duration>,
     report: Box<dyn Fn(ReaderReport) + Send>,
     held: Option<Held>,
+    again: Option<NextTry>,
+}
+
+/// A tap that failed between reader and card, and is made once more unless the card leaves: whoever lies on the list stays
+/// there meanwhile.
+struct NextTry {
+    insertion: Insertion,
+    at: Instant,
+    tries: usize,
 }
 
 /// A token that lies there with its channel open.
@@ -96,25 +125,36 @@ struct Held {
 
 impl ReaderThread {
     fn serve(&mut self, inbox: &Receiver<ReaderOrder>) {
+        // What lay there last and was not mute when it was asked.
+        let mut awake = None;
         loop {
             match self.next(inbox) {
-                Ok(ReaderOrder::Inserted(insertion)) => self.tap(insertion),
-                Ok(ReaderOrder::Removed) => self.held = None,
-                Err(RecvTimeoutError::Timeout) => self.beat(),
+                Ok(ReaderOrder::Woke(insertion)) if awake == Some(insertion) => {}
+                Ok(ReaderOrder::Inserted(insertion) | ReaderOrder::Woke(insertion)) => {
+                    awake = self.tap(insertion, 0, false);
+                }
+                Ok(ReaderOrder::Mute(insertion)) => awake = self.tap(insertion, 0, true),
+                Ok(ReaderOrder::Removed) => (self.held, self.again) = (None, None),
+                Err(RecvTimeoutError::Timeout) => match self.again.take() {
+                    Some(again) => awake = self.tap(again.insertion, again.tries, false),
+                    None => self.beat(),
+                },
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
     fn next(&self, inbox: &Receiver<ReaderOrder>) -> Result<ReaderOrder, RecvTimeoutError> {
-        match &self.held {
-            Some(held) => inbox.recv_timeout(held.next.saturating_duration_since(Instant::now())),
+        let due = self.again.as_ref().map(|again| again.at).or(self.held.as_ref().map(|held| held.next));
+        match due {
+            Some(due) => inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
 
-    fn tap(&mut self, insertion: Insertion) {
-        self.held = None;
+    /// Taps what lies there, after so many tries that failed. Gives the insertion back unless the card is mute.
+    fn tap(&mut self, insertion: Insertion, tries: usize, looks_mute: bool) -> Option<Insertion> {
+        (self.held, self.again) = (None, None);
         let (mut tapped, card) = self.terminal.tap(&self.reader);
         let session = tapped.session.take();
         if let (Some(interval), Ok(Seen::Authenticated(token)), Some(session), Some(card)) =
@@ -123,9 +163,20 @@ impl ReaderThread {
             let next = Instant::now() + interval;
             self.held = Some(Held { card, session, token_id: token.token_id, insertion, next });
         }
+        let pause = PAUSES.get(tries).filter(|_| tapped.result.as_ref().is_err_and(TapError::worth_another_try));
+        if let Some(pause) = pause {
+            self.again = Some(NextTry { insertion, at: Instant::now() + *pause, tries: tries + 1 });
+            return Some(insertion);
+        }
         let at = (self.terminal.clock)();
         let reader = self.reader.clone();
-        (self.report)(ReaderReport::Tapped { reader, insertion, at, tapped: Box::new(tapped) });
+        let is_mute = tapped.result.as_ref().is_err_and(TapError::is_mute);
+        (self.report)(if is_mute && looks_mute {
+            ReaderReport::Mute { reader, insertion }
+        } else {
+            ReaderReport::Tapped { reader, insertion, at, tapped: Box::new(tapped) }
+        });
+        (!is_mute).then_some(insertion)
     }
 
     /// Asks the token that lies there. Whatever breaks the channel while the card stays leads to a new tap: another
@@ -142,7 +193,8 @@ impl ReaderThread {
             _ => {
                 let insertion = held.insertion;
                 drop(held);
-                return self.tap(insertion);
+                self.tap(insertion, 0, false);
+                return;
             }
         }
         held.next = Instant::now() + interval;

@@ -19,7 +19,6 @@ use super::{
 };
 use crate::{
     api::User,
-    card::link::LinkError,
     failure::{ExitClass, Failure},
     reader::{monitor::ReaderEvent, select::Selection},
     terminal::{
@@ -33,7 +32,6 @@ use crate::{
         event_loop::{EventLoop, Handler, Mailbox, Message, Stopper, Wait},
         memory::remember,
         presence::store::TerminalStore,
-        tap::failure::link,
         thread::no_thread,
     },
 };
@@ -224,11 +222,11 @@ impl BatchHandler<'_> {
 
     fn reader(&mut self, event: ReaderEvent) -> Result<(), Failure> {
         match event {
-            ReaderEvent::CardInserted { reader, .. } if self.progress.readers.matches(&reader) => {
+            // A card that looks mute is asked itself before it is called so.
+            ReaderEvent::CardInserted { reader, .. } | ReaderEvent::CardMute { reader, .. }
+                if self.progress.readers.matches(&reader) =>
+            {
                 self.progress.begin(reader)
-            }
-            ReaderEvent::CardMute { reader, .. } if self.progress.readers.matches(&reader) => {
-                self.failed(&reader, (None, None), link(&LinkError::CardMute, 0))
             }
             ReaderEvent::CardRemoved { reader } | ReaderEvent::ReaderRemoved { reader } => {
                 if let Some(slot) = self.progress.slots.get_mut(&reader) {

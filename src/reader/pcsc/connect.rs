@@ -1,0 +1,201 @@
+//! The first connection to a card. It may fail for reasons of others: another program had the card in another protocol,
+//! the card wakes up late, or its answer to reset was lost once. So it is tried again, with growing pauses, and what the
+//! reader tells of the card meanwhile is not believed before the card itself was asked.
+
+use std::{
+    ffi::CString,
+    time::{Duration, Instant},
+};
+
+use pcsc::{Context, Disposition, Error, Protocol, Protocols, ShareMode};
+
+use super::{
+    establish_within,
+    explain::{explain, fill_or_wait, is_failed_exchange},
+    fill, link_error, names, reading, unaware,
+};
+use crate::{
+    card::link::LinkError,
+    reader::{ReaderError, Slot},
+};
+
+/// How everything ends.
+pub(super) const LEAVE: Disposition = Disposition::LeaveCard;
+/// How long a reader is left alone that refuses to be shared without looking held.
+const RETRY: Duration = Duration::from_millis(100);
+/// How long a card is left alone, in ms, before it is asked again.
+pub(super) const PAUSES: [u64; 4] = [100, 200, 400, 800];
+
+/// How the card is connected.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Contact {
+    /// Its answer to reset.
+    pub atr: Vec<u8>,
+    /// Whether the protocol is T=0.
+    pub is_t0: bool,
+}
+
+/// How the card is connected now.
+pub(super) fn touch(card: &pcsc::Card) -> Result<Contact, Error> {
+    let (mut names, mut atr) = ([0; 1024], [0; pcsc::MAX_ATR_SIZE]);
+    let status = card.status2(&mut names, &mut atr)?;
+    Ok(Contact { atr: status.atr().to_vec(), is_t0: status.protocol2() == Some(Protocol::T0) })
+}
+
+/// A connected card, and all that is needed to talk to it.
+pub(super) struct Connection {
+    pub context: Context,
+    pub reader: CString,
+    pub card: pcsc::Card,
+    pub contact: Contact,
+    pub room: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects to the card in the reader that is shown under this name.
+    pub(super) fn open(reader: &str, until: Instant) -> Result<Self, LinkError> {
+        match Self::attempt(reader, until) {
+            // It ended between two calls; where it is started on demand, it is there again.
+            Err(LinkError::ServiceLost) => Self::attempt(reader, until),
+            other => other,
+        }
+    }
+
+    fn attempt(reader: &str, until: Instant) -> Result<Self, LinkError> {
+        let context = establish_within(until).map_err(|error| match error {
+            ReaderError::ServiceDown => LinkError::ServiceLost,
+            ReaderError::Denied => LinkError::AccessDenied,
+            other => LinkError::Other(other.to_string()),
+        })?;
+        let reader = resolve(&context, reader)?;
+        let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
+        let (card, contact) = loop {
+            match connect(&context, &reader) {
+                Ok(connected) => break connected,
+                Err(Error::SharingViolation) => released(&context, &reader, until)?,
+                Err(error) => {
+                    let now = Instant::now();
+                    let pause = pauses.next().filter(|pause| may_pass(error) && now + *pause < until);
+                    let Some(pause) = pause else { return Err(unconnected(&context, &reader, error)) };
+                    settle(&context, &reader, now + pause)?;
+                }
+            }
+        };
+        Ok(Self { context, reader, card, contact, room: vec![0; pcsc::MAX_BUFFER_SIZE_EXTENDED] })
+    }
+
+    /// Left to itself, the crate would reset the card.
+    pub(super) fn close(self) {
+        leave(self.card);
+    }
+}
+
+fn leave(card: pcsc::Card) {
+    if let Err((card, _)) = card.disconnect(LEAVE) {
+        // It cannot be left: the service is gone, or takes it back with the context.
+        drop(card);
+    }
+}
+
+/// The reader that is shown under this name: its bytes are not always text.
+fn resolve(context: &Context, shown: &str) -> Result<CString, LinkError> {
+    if !shown.contains(char::REPLACEMENT_CHARACTER) {
+        return CString::new(shown).map_err(|_| LinkError::ReaderGone);
+    }
+    let all = names(context).map_err(link_error)?;
+    all.into_iter().find(|name| name.to_string_lossy() == shown).ok_or(LinkError::ReaderGone)
+}
+
+/// Why there is no connection in the end. What is called unresponsive and has answered to reset refuses what came next.
+fn unconnected(context: &Context, reader: &CString, error: Error) -> LinkError {
+    let mut states = [unaware(reader.clone())];
+    let refused = error == Error::UnresponsiveCard
+        && fill(context, &mut states).is_ok()
+        && matches!(reading(&states[0], 0).slot, Slot::Card(atr) if !atr.is_empty());
+    if refused { LinkError::ProtocolRefused } else { explain(context, reader, error) }
+}
+
+/// Whether an attempt may succeed soon that failed like this.
+pub(super) const fn may_pass(error: Error) -> bool {
+    is_failed_exchange(error)
+        || matches!(error, Error::UnresponsiveCard | Error::UnpoweredCard | Error::ResetCard | Error::ProtoMismatch)
+}
+
+/// Takes the protocol that the stack prefers, or the one that works: a card may refuse to change to the first, and the
+/// drivers fall back to none.
+fn connect(context: &Context, reader: &CString) -> Result<(pcsc::Card, Contact), Error> {
+    let refused = match connect_with(context, reader, Protocols::ANY) {
+        Err(error @ (Error::UnresponsiveCard | Error::ProtoMismatch)) => error,
+        other => return other,
+    };
+    for protocol in [Protocols::T0, Protocols::T1] {
+        if refused == Error::UnresponsiveCard {
+            unpower(context, reader);
+        }
+        if let Ok(connected) = connect_with(context, reader, protocol) {
+            return Ok(connected);
+        }
+    }
+    Err(refused)
+}
+
+fn connect_with(context: &Context, reader: &CString, protocols: Protocols) -> Result<(pcsc::Card, Contact), Error> {
+    let card = context.connect(reader, ShareMode::Shared, protocols)?;
+    match touch(&card) {
+        Ok(contact) => Ok((card, contact)),
+        Err(error) => {
+            leave(card);
+            Err(error)
+        }
+    }
+}
+
+/// A card that refused a protocol takes another only from its answer to reset on.
+fn unpower(context: &Context, reader: &CString) {
+    if let Ok(card) = context.connect(reader, ShareMode::Direct, Protocols::UNDEFINED)
+        && let Err((card, _)) = card.disconnect(Disposition::UnpowerCard)
+    {
+        drop(card);
+    }
+}
+
+/// Waits until then, or until something else is told of the card.
+pub(super) fn settle(context: &Context, reader: &CString, until: Instant) -> Result<(), LinkError> {
+    let mut states = [unaware(reader.clone())];
+    fill(context, &mut states).map_err(link_error)?;
+    let before = reading(&states[0], 0).slot;
+    if before == Slot::Empty {
+        return Err(LinkError::CardRemoved);
+    }
+    loop {
+        match fill_or_wait(context, &mut states, true, until) {
+            Ok(()) => {}
+            Err(Error::Timeout) => return Ok(()),
+            Err(error) => return Err(link_error(error)),
+        }
+        match reading(&states[0], 0).slot {
+            Slot::Empty => return Err(LinkError::CardRemoved),
+            slot if slot != before => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+/// Waits until the program that holds the reader exclusively lets go of it.
+fn released(context: &Context, reader: &CString, until: Instant) -> Result<(), LinkError> {
+    let mut states = [unaware(reader.clone())];
+    fill(context, &mut states).map_err(link_error)?;
+    loop {
+        // A reader that does not look held is tried again after a while: what it tells may be late.
+        let exclusive = reading(&states[0], 0).exclusive;
+        let turn = if exclusive { until } else { until.min(Instant::now() + RETRY) };
+        match fill_or_wait(context, &mut states, true, turn) {
+            Ok(()) if exclusive && !reading(&states[0], 0).exclusive => return Ok(()),
+            Ok(()) => {}
+            Err(Error::Timeout) if Instant::now() < until => return Ok(()),
+            Err(error) => {
+                return Err(if error == Error::Timeout { LinkError::SharingViolation } else { link_error(error) });
+            }
+        }
+    }
+}

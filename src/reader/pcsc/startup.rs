@@ -1,0 +1,71 @@
+//! A service that is started on demand, and one that ends when it has nothing to do: the first call may meet it while it
+//! comes or goes, and only the next one works.
+
+use std::{
+    env,
+    os::unix::net::UnixStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use pcsc::Context;
+
+use super::{ReaderError, establish};
+
+/// Where PC/SC Lite listens, unless `PCSCLITE_CSOCK_NAME` says something else.
+const SOCKET: &str = "/run/pcscd/pcscd.comm";
+/// How long a service that comes or goes is left alone, in ms, before it is asked again.
+const PAUSES: [u64; 5] = [50, 100, 200, 400, 800];
+
+/// A new context, as soon as the service that is being started makes one.
+pub(super) fn establish_within(until: Instant) -> Result<Context, ReaderError> {
+    until_started(until, establish)
+}
+
+/// Does it, and again after a while as long as it fails for a service that comes or goes.
+pub(super) fn until_started<T>(
+    until: Instant,
+    mut ask: impl FnMut() -> Result<T, ReaderError>,
+) -> Result<T, ReaderError> {
+    let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
+    loop {
+        let error = match ask() {
+            Err(error @ (ReaderError::ServiceDown | ReaderError::Denied)) => error,
+            other => return other,
+        };
+        let pause = pauses.next().filter(|pause| Instant::now() + *pause < until);
+        match pause.filter(|_| is_listening()) {
+            // Nobody tells when a service is there: its socket was there before.
+            Some(pause) => thread::sleep(pause),
+            None => return Err(error),
+        }
+    }
+}
+
+/// Whether somebody takes connections for the service: itself, or whoever starts it.
+fn is_listening() -> bool {
+    let socket = env::var_os("PCSCLITE_CSOCK_NAME").unwrap_or_else(|| SOCKET.into());
+    cfg!(target_os = "linux") && UnixStream::connect(socket).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_start_is_not_waited_for() {
+        let until = Instant::now() + Duration::from_secs(60);
+        for error in [ReaderError::ServiceHangs, ReaderError::Other("x".into())] {
+            let mut asked = 0;
+            let failed = until_started(until, || -> Result<(), _> {
+                asked += 1;
+                Err(error.clone())
+            });
+            assert_eq!((failed, asked), (Err(error), 1));
+        }
+        assert_eq!(until_started(until, || Ok(7)), Ok(7));
+        // The time is over.
+        let failed = until_started(Instant::now(), || -> Result<(), _> { Err(ReaderError::ServiceDown) });
+        assert_eq!(failed, Err(ReaderError::ServiceDown));
+    }
+}
