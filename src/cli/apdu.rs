@@ -12,7 +12,7 @@ use super::{
     args::ApduArgs,
     context::terminal_context,
     printer::Printer,
-    views::{Exchanged, Ms, Schema, Tlv},
+    views::{CarriedApdu, Exchanged, Ms, Schema, Tlv},
 };
 use crate::{
     card::{
@@ -22,7 +22,7 @@ use crate::{
     config::{OutputFormat as Shape, Settings},
     failure::{ExitClass, Failure},
     terminal::{
-        apdu_run::{ApduExchange, unreadable, with_card},
+        apdu_run::{ApduExchange, ApduMode, CarriedCommand, unreadable, with_card},
         context::credentials,
         readers::one_reader,
     },
@@ -38,14 +38,19 @@ pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     let reader = one_reader(&settings.readers)?;
     let terminal = terminal_context(settings);
     let credentials = if args.secure { Some(credentials(terminal.pki.load_terminal(Timestamp::now())?)) } else { None };
-    with_card(&terminal, &reader, credentials.as_ref(), |run| {
+    let mode = match &credentials {
+        Some(credentials) => ApduMode::Secure(credentials),
+        None if args.raw => ApduMode::Raw,
+        None => ApduMode::Plain,
+    };
+    with_card(&terminal, &reader, mode, |run| {
         out.begin::<Exchanged>()?;
         for (line, step) in steps {
             let done = run.carry_out(&step).map_err(|error| error.to_failure(line, run.number()))?;
             let Some(object) = done.map(|exchange| object(&reader, &exchange)) else { continue };
             out.item(&object)?;
             if out.format() == Shape::Text {
-                out.document(objects(&object).as_bytes())?;
+                out.document((followed(&object) + &objects(&object)).as_bytes())?;
             }
             if object.as_expected == Some(false) {
                 return Ok(1);
@@ -53,6 +58,12 @@ pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         }
         Ok(0)
     })
+}
+
+/// What went to the card in place of the command, for people.
+fn followed(told: &Exchanged) -> String {
+    let line = |one: &CarriedApdu| ["  T=0: ", &one.command, "  ", &one.data, &one.status, "\n"].concat();
+    told.followed.iter().map(line).collect()
 }
 
 /// The data objects of an answer, for people.
@@ -108,7 +119,16 @@ fn object(reader: &str, exchange: &ApduExchange) -> Exchanged {
         tlv: decoded(&exchange.data),
         expected: exchange.expected.clone(),
         as_expected: exchange.as_expected,
+        followed: exchange.carried.iter().map(carried).collect(),
         ms: Ms::from(exchange.took),
+    }
+}
+
+fn carried(one: &CarriedCommand) -> CarriedApdu {
+    CarriedApdu {
+        command: hex::encode_upper(&one.command),
+        data: hex::encode_upper(&one.data),
+        status: format!("{:04X}", one.status.0),
     }
 }
 

@@ -101,6 +101,9 @@ pub struct ApduArgs {
     /// Inside an authenticated channel of the role READ, in which the token refuses every change
     #[arg(long)]
     pub secure: bool,
+    /// At T=0 send commands and show answers as they are: Le is not taken away, 61xx and 6Cxx are not followed
+    #[arg(long, conflicts_with = "secure")]
+    pub raw: bool,
 }
 
 const SCRIPT_HELP: &str = "A script has a command a line, with spaces as you like:

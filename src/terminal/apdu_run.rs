@@ -13,6 +13,7 @@ use crate::{
         link::{Link, LinkError, Sensitivity},
         script::{ScriptError, ScriptStep},
         status::Status,
+        t0::T0,
     },
     channel::CommandName,
     crypto::random::{SystemRandom, bytes},
@@ -51,8 +52,35 @@ pub struct ApduExchange {
     pub expected: Vec<String>,
     /// Whether one of these came; nothing when nothing was expected.
     pub as_expected: Option<bool>,
+    /// What went to the card in place of the command, each with its answer: at T=0 that is more than one; empty where the
+    /// command itself went.
+    pub carried: Vec<CarriedCommand>,
     /// How long it took.
     pub took: Duration,
+}
+
+/// Bytes that went to the card, and what came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarriedCommand {
+    /// As they were sent.
+    pub command: Vec<u8>,
+    /// The data of the answer.
+    pub data: Vec<u8>,
+    /// Its status word.
+    pub status: Status,
+}
+
+impl CarriedCommand {
+    fn new(command: &[u8], answer: &[u8]) -> Self {
+        let (data, status) = parts(answer);
+        Self { command: command.to_vec(), data, status }
+    }
+}
+
+/// The data of an answer, and its status word.
+fn parts(answer: &[u8]) -> (Vec<u8>, Status) {
+    let (data, status) = answer.split_at(answer.len().saturating_sub(2));
+    (data.to_vec(), Status(status.try_into().map(u16::from_be_bytes).unwrap_or_default()))
 }
 
 /// Why a step was not carried out.
@@ -99,13 +127,31 @@ pub fn unreadable(place: &str, error: &ScriptError) -> Failure {
 pub fn with_card<T>(
     terminal: &TerminalContext,
     reader: &str,
-    credentials: Option<&Credentials>,
+    mode: ApduMode<'_>,
     work: impl FnOnce(&mut ApduRun<'_>) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link_failure(&e, 0))?;
     let mut transaction = card.begin().map_err(|e| link_failure(&e, 0))?;
-    let session = credentials.map(|credentials| open_channel(&mut transaction, credentials)).transpose()?;
-    work(&mut ApduRun::new(&mut transaction, session))
+    if let ApduMode::Secure(credentials) = mode {
+        let session = open_channel(&mut transaction, credentials)?;
+        return work(&mut ApduRun::new(&mut transaction, Some(session)));
+    }
+    // What T=0 asks for beside the command is done where it can be shown.
+    let is_followed = matches!(mode, ApduMode::Plain) && transaction.is_t0();
+    transaction.raw();
+    let run = ApduRun::new(&mut transaction, None);
+    work(&mut if is_followed { run.at_t0() } else { run })
+}
+
+/// How commands go to the card.
+#[derive(Debug, Clone, Copy)]
+pub enum ApduMode<'a> {
+    /// As they are, and at T=0 with what that protocol asks for beside them.
+    Plain,
+    /// As they are, whatever the protocol.
+    Raw,
+    /// Inside a channel of the role READ.
+    Secure(&'a Credentials),
 }
 
 /// A channel of the role READ: the card itself refuses whatever would change it.
@@ -129,6 +175,9 @@ pub fn open_channel(link: &mut dyn Link, credentials: &Credentials) -> Result<Se
 pub struct ApduRun<'a> {
     link: &'a mut dyn Link,
     session: Option<Session>,
+    /// Whether what T=0 leaves to the sender is done here, and shown.
+    t0: Option<T0>,
+    carried: Vec<CarriedCommand>,
     variables: BTreeMap<String, Vec<u8>>,
     number: u32,
 }
@@ -136,7 +185,13 @@ pub struct ApduRun<'a> {
 impl<'a> ApduRun<'a> {
     /// No step was carried out yet. With a session every command goes through its channel.
     pub fn new(link: &'a mut dyn Link, session: Option<Session>) -> Self {
-        Self { link, session, variables: BTreeMap::new(), number: 0 }
+        Self { link, session, t0: None, carried: Vec::new(), variables: BTreeMap::new(), number: 0 }
+    }
+
+    /// Follows the rules of T=0, over a link that does not do it by itself, and tells what was sent for it.
+    #[must_use]
+    pub fn at_t0(self) -> Self {
+        Self { t0: Some(T0::default()), ..self }
     }
 
     /// How many commands were begun.
@@ -156,21 +211,26 @@ impl<'a> ApduRun<'a> {
                 let command = command.bytes(&self.variables)?;
                 self.number += 1;
                 let began = Instant::now();
-                let answer = self.exchange(&command)?;
+                // An answer that is expected as the card gives it first is not followed.
+                let is_first = |answer: &[u8]| expected.iter().any(|one| one.matches(answer));
+                let answer = self.exchange(&command, &is_first)?;
                 let took = began.elapsed();
-                let (data, status) = answer.split_at(answer.len().saturating_sub(2));
+                let (data, status) = parts(&answer);
                 if let Some(name) = keep {
-                    self.variables.insert(name.clone(), data.to_vec());
+                    self.variables.insert(name.clone(), data.clone());
                 }
+                let carried = std::mem::take(&mut self.carried);
+                let is_itself = matches!(&carried[..], [one] if one.command == command);
                 Ok(Some(ApduExchange {
                     at: Timestamp::now(),
                     number: self.number,
                     is_secure: self.session.is_some(),
                     command,
-                    data: data.to_vec(),
-                    status: Status(status.try_into().map(u16::from_be_bytes).unwrap_or_default()),
+                    data,
+                    status,
                     expected: expected.iter().map(|pattern| pattern.text().to_owned()).collect(),
                     as_expected: (!expected.is_empty()).then(|| expected.iter().any(|one| one.matches(&answer))),
+                    carried: if is_itself { Vec::new() } else { carried },
                     took,
                 }))
             }
@@ -178,12 +238,12 @@ impl<'a> ApduRun<'a> {
     }
 
     /// The answer with its status word. Inside a channel it is what came out of a verified one.
-    fn exchange(&mut self, apdu: &[u8]) -> Result<Vec<u8>, ApduError> {
+    fn exchange(&mut self, apdu: &[u8], is_enough: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, ApduError> {
         let Some(session) = &mut self.session else {
             if apdu.len() < 4 {
                 return Err(ApduError::NoCommand);
             }
-            let answer = self.link.transmit(apdu, Sensitivity::Plain)?;
+            let answer = self.plain(apdu, is_enough)?;
             return if answer.len() < 2 { Err(LinkError::Malformed(answer.len()).into()) } else { Ok(answer) };
         };
         let typed = Received::parse(apdu).ok_or(ApduError::NoCommand)?;
@@ -194,5 +254,73 @@ impl<'a> ApduRun<'a> {
         }
         let answer = session.ask(self.link, CommandName::Typed, &command)?;
         Ok([&answer.data[..], &answer.status.0.to_be_bytes()].concat())
+    }
+
+    fn plain(&mut self, apdu: &[u8], is_enough: &dyn Fn(&[u8]) -> bool) -> Result<Vec<u8>, LinkError> {
+        let Self { link, t0, carried, .. } = self;
+        carried.clear();
+        let Some(t0) = t0 else { return link.transmit(apdu, Sensitivity::Plain) };
+        let mut enough = None;
+        let whole = t0.exchange(apdu, &mut |tpdu| {
+            let answer = link.transmit(tpdu, Sensitivity::Plain)?;
+            let first = carried.is_empty();
+            carried.push(CarriedCommand::new(tpdu, &answer));
+            if first && is_enough(&answer) {
+                enough = Some(answer);
+                // Ends the exchange, with nothing more sent.
+                return Ok(Status::OK.0.to_be_bytes().to_vec());
+            }
+            Ok(answer)
+        });
+        enough.map_or(whole, Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers in turn, and keeps what it was sent.
+    struct Card(Vec<&'static str>, Vec<String>);
+
+    impl Link for Card {
+        fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
+            self.1.push(hex::encode_upper(command));
+            Ok(hex::decode(self.0.remove(0)).unwrap())
+        }
+    }
+
+    fn run(line: &str, at_t0: bool, answers: &[&'static str]) -> (ApduExchange, Vec<String>) {
+        let mut card = Card(answers.to_vec(), Vec::new());
+        let run = ApduRun::new(&mut card, None);
+        let mut run = if at_t0 { run.at_t0() } else { run };
+        let exchange = run.carry_out(&ScriptStep::parse(line).unwrap()).unwrap().unwrap();
+        (exchange, card.1)
+    }
+
+    #[test]
+    fn what_is_sent_for_a_command_is_told() {
+        let (told, sent) = run("00A4040001AA00", true, &["6102", "BBCC9000"]);
+        assert_eq!((told.data, told.status), (vec![0xBB, 0xCC], Status::OK));
+        let carried: Vec<_> = told.carried.iter().map(|one| hex::encode_upper(&one.command)).collect();
+        assert_eq!(
+            (carried, sent),
+            (vec!["00A4040001AA".into(), "00C0000002".into()], vec!["00A4040001AA".into(), "00C0000002".into()])
+        );
+        assert_eq!(told.carried[0].status, Status(0x6102));
+        // Le alone was taken away.
+        assert_eq!(run("00A4040001AA00", true, &["9000"]).0.carried.len(), 1);
+        // Nothing was done about it.
+        assert_eq!(run("00CA000000", true, &["9000"]).0.carried, []);
+        let (told, sent) = run("00A4040001AA00", false, &["6102"]);
+        assert_eq!((told.status, told.carried, sent), (Status(0x6102), vec![], vec!["00A4040001AA00".into()]));
+    }
+
+    #[test]
+    fn what_was_expected_is_not_followed() {
+        let (told, sent) = run("00A4040001AA00=61xx", true, &["6102"]);
+        assert_eq!((told.status, told.as_expected, sent.len()), (Status(0x6102), Some(true), 1));
+        let (told, sent) = run("00A4040001AA00=9000", true, &["6102", "BBCC9000"]);
+        assert_eq!((told.status, told.as_expected, sent.len()), (Status::OK, Some(true), 2));
     }
 }

@@ -36,8 +36,21 @@ pub struct Exchanged {
     pub expected: Vec<String>,
     /// Whether one of these came; null when nothing was expected.
     pub as_expected: Option<bool>,
+    /// What went to a card with T=0 in place of the command, in turn; empty where the command itself went.
+    pub followed: Vec<CarriedApdu>,
     /// How long the exchange took.
     pub ms: Ms,
+}
+
+/// One of the exchanges that T=0 makes of a command.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct CarriedApdu {
+    /// What was sent, in hex.
+    pub command: String,
+    /// The data of the answer, in hex.
+    pub data: String,
+    /// Its status word, four hex digits.
+    pub status: String,
 }
 
 /// A data object (ISO/IEC 7816-4, 5.2.2).

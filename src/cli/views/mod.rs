@@ -25,7 +25,7 @@ mod users;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 
-pub use apdu::{Exchanged, Tlv};
+pub use apdu::{CarriedApdu, Exchanged, Tlv};
 pub use enroll::{BatchView, Enroll, Enrolled};
 pub use event::EventView;
 pub use finding::{FindingView, Severity};

@@ -271,6 +271,7 @@ fn exchanges() -> Vec<Exchanged> {
         tlv: vec![Tlv { depth: 0, tag: "6F".into(), length: 0, value: String::new() }],
         expected: vec!["9000".into(), "6A82".into()],
         as_expected: None,
+        followed: vec![CarriedApdu { command: "00C0000002".into(), data: "6F00".into(), status: "9000".into() }],
         ms: Ms(9.8),
     };
     each(&exchange, [None, Some(true), Some(false)], |exchange, as_expected| exchange.as_expected = as_expected)
