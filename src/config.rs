@@ -6,6 +6,7 @@
 mod entry;
 mod error;
 mod file;
+mod limits;
 mod server;
 
 use std::ffi::OsString;
@@ -194,6 +195,9 @@ impl Settings {
         let mut file = file;
         let server = std::mem::take(&mut file.server).resolve(environment, &folders.state)?;
         let perso_key = perso_key(environment)?.or(file.perso_key.take());
+        for (name, limit) in [("ROLLCALL_EXCHANGE_LIMIT", &mut file.exchange), ("ROLLCALL_TAP_LIMIT", &mut file.tap)] {
+            *limit = limits::of_variable(name, set(environment, name))?.or(*limit);
+        }
         Ok(Self { server, perso_key, ..Self::merge(typed, file, folders, environment) })
     }
 

@@ -12,6 +12,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::error::ConfigError;
+use super::limits::limit;
 use crate::terminal::presence::duration;
 
 /// The text of a file.
@@ -114,6 +115,11 @@ impl<'a> ConfigEntry<'a> {
     /// A duration such as `8h`.
     pub fn duration(&self) -> Result<Duration, ConfigError> {
         duration(self.text()?).map_err(|e| self.bad(e.to_string()))
+    }
+
+    /// A duration that a card may take.
+    pub fn limit(&self) -> Result<Duration, ConfigError> {
+        limit(self.text()?).map_err(|message| self.bad(message))
     }
 
     /// A text that means something.

@@ -119,9 +119,9 @@ impl File {
             "limits" => {
                 for limit in entry.entries()? {
                     match limit.key.get_ref().as_ref() {
-                        "exchange" => self.exchange = Some(limit.duration()?),
+                        "exchange" => self.exchange = Some(limit.limit()?),
                         "on_event" => self.hook = Some(limit.duration()?),
-                        "tap" => self.tap = Some(limit.duration()?),
+                        "tap" => self.tap = Some(limit.limit()?),
                         _ => return Err(limit.unknown(&LIMITS)),
                     }
                 }

@@ -79,6 +79,21 @@ fn without_a_file_the_defaults_of_the_contract_hold() {
 }
 
 #[test]
+fn limits_of_the_environment_precede_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, "[limits]\nexchange = \"1s\"\ntap = \"2s\"").unwrap();
+    let typed = Global { config: Some(path), ..Global::default() };
+    let limits = |variables| {
+        let limits = Settings::resolve(&typed, &environment(variables)).unwrap().limits;
+        (limits.exchange.as_secs(), limits.tap.as_secs())
+    };
+    assert_eq!(limits(HOME), (1, 2));
+    assert_eq!(limits(&[("HOME", "/h"), ("ROLLCALL_EXCHANGE_LIMIT", "7s"), ("ROLLCALL_TAP_LIMIT", "")]), (7, 2));
+    assert_eq!(limits(&[("HOME", "/h"), ("ROLLCALL_TAP_LIMIT", "1m")]), (1, 60));
+}
+
+#[test]
 fn what_was_typed_comes_before_the_file() {
     let typed = Global {
         output: Some(OutputFormat::Csv),
