@@ -1,4 +1,4 @@
-//! What Tab does in a real shell: bash with its line editor, reading keys from a pipe.
+//! What Tab does in a real shell: bash with its line editor, reading keys from a pipe; zsh in a terminal of its own; fish.
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
@@ -15,6 +15,18 @@ const ROLLCALL: &str = env!("CARGO_BIN_EXE_rollcall");
 
 /// Aliases that a shell would take apart.
 const CONFIG: &str = "[alias]\n\"north door\" = \"*PICC*\"\n\"desk (2) [left]\" = \"*ICC*\"\n";
+/// Names with every sign that means something to a shell, and the letters that they alone begin with.
+const SIGNS: [(&str, &str); 9] = [
+    ("aq", "aq it's \"one\""),
+    ("bb", "bb [PICC] (x) {1,2}"),
+    ("cd", "cd $HOME `id` $(id)"),
+    ("ds", "ds back\\slash\\\\"),
+    ("eg", "eg *? ~ ! # %"),
+    ("fo", "fo a;b|c&d<e>'f'"),
+    ("gc", "gc one:two:three"),
+    ("he", "he x=y, z^"),
+    ("iu", "iu Süd – 日本"),
+];
 
 /// A folder with a configuration, the script of bash, and a program `rollcall` that runs ours and prints no more than
 /// the arguments that the shell gave to it, when it is not asked for completions.
@@ -79,6 +91,121 @@ fn bash_completes_readers_and_quotes_them() {
     assert_eq!(typed(home, "rollcall scan --reader=nor\t"), "<scan><--reader=north door>");
     // No file's name takes the place of a reader that is not there.
     assert_eq!(typed(home, "rollcall scan --reader scr\t"), "<scan><--reader><scr>");
+}
+
+/// A configuration with [`SIGNS`] as aliases.
+fn signs(home: &Path) {
+    let quoted = |name: &str| name.replace('\\', "\\\\").replace('"', "\\\"");
+    let aliases: Vec<_> = SIGNS.iter().map(|(_, name)| format!("\"{}\" = \"x\"\n", quoted(name))).collect();
+    fs::write(home.join("config.toml"), format!("[alias]\n{}", aliases.concat())).unwrap();
+}
+
+#[test]
+fn bash_quotes_every_sign() {
+    let home = home();
+    let home = home.path();
+    signs(home);
+    for (begin, name) in SIGNS {
+        let expected = format!("<scan><--reader><{name}>");
+        // With nothing, and with either quote open.
+        for quote in ["", "'", "\""] {
+            assert_eq!(typed(home, &format!("rollcall scan --reader {quote}{begin}\t")), expected, "{quote}");
+        }
+    }
+    // What was typed is quoted already, up to the middle of the name.
+    for (keys, name) in [
+        ("aq\\ it\\'s\\ \t", SIGNS[0].1),
+        ("'aq it'\\''s \t", SIGNS[0].1),
+        ("\"ds back\\\\sl\t", SIGNS[3].1),
+        ("cd\\ \\$HO\t", SIGNS[2].1),
+        ("gc\\ one:tw\t", SIGNS[6].1),
+        ("gc\\ one:\t", SIGNS[6].1),
+        ("'gc one:two:t\t", SIGNS[6].1),
+    ] {
+        assert_eq!(
+            typed(home, &format!("rollcall scan --reader {keys}")),
+            format!("<scan><--reader><{name}>"),
+            "{keys}"
+        );
+    }
+    assert_eq!(typed(home, "rollcall scan --reader=aq\t"), format!("<scan><--reader={}>", SIGNS[0].1));
+}
+
+/// What zsh makes of Tab, in a terminal of its own making; nothing where zsh is not installed.
+#[test]
+fn zsh_quotes_every_sign() {
+    const SCRIPT: &str = r#"
+zmodload zsh/zpty
+zpty z zsh -f -i
+zpty -w z "PS1=; fpath=($PWD/functions \$fpath); autoload -Uz compinit && compinit -D -u; bindkey '^I' complete-word
+rollcall() { printf '<%s>' \"\$@\"; echo }; echo READY\$((1+1))"
+zpty -r z out '*READY2*'
+for begin in "$@"; do
+    zpty -w -n z "rollcall scan --reader $begin"$'\t'"; echo END\$((1+1))"$'\n'
+    zpty -r z out '*END2*'
+    print -r -- $out
+done
+"#;
+    let there = Command::new("zsh").arg("--version").stdout(Stdio::null()).status();
+    if there.is_err() {
+        return;
+    }
+    let home = home();
+    let home = home.path();
+    signs(home);
+    let script = program::rollcall(home, &["completions", "zsh"]).output().unwrap();
+    fs::create_dir(home.join("functions")).unwrap();
+    fs::write(home.join("functions/_rollcall"), script.stdout).unwrap();
+    let output = Command::new("timeout")
+        .args(["60", "zsh", "-f", "-c", SCRIPT, "zsh"])
+        .args(SIGNS.iter().map(|(begin, _)| begin))
+        .env("PATH", format!("{}:/usr/bin:/bin", home.display()))
+        .env("ROLLCALL_HOME", home)
+        .env("PCSCLITE_CSOCK_NAME", home.join("nobody.listens"))
+        .env("TERM", "dumb")
+        .env("LC_ALL", "C.UTF-8")
+        .current_dir(home)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let told: Vec<_> = said.lines().map(str::trim_end).filter(|line| line.starts_with("<scan>")).collect();
+    let expected: Vec<_> = SIGNS.iter().map(|(_, name)| format!("<scan><--reader><{name}>")).collect();
+    assert_eq!(told, expected, "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What fish offers, and what it makes of it on the line; nothing where fish is not installed.
+#[test]
+fn fish_quotes_every_sign() {
+    let there = Command::new("fish").arg("--version").stdout(Stdio::null()).status();
+    if there.is_err() {
+        return;
+    }
+    let home = home();
+    let home = home.path();
+    signs(home);
+    let script = program::rollcall(home, &["completions", "fish"]).output().unwrap();
+    fs::write(home.join("script.fish"), script.stdout).unwrap();
+    for (begin, name) in SIGNS {
+        // `--escape` gives what Tab would put on the line, which is then read as a line.
+        let line = format!(
+            "source script.fish; set offered (complete --escape -C 'rollcall scan --reader {begin}' | string split -f1 \\t); \
+             eval rollcall scan --reader $offered"
+        );
+        let output = Command::new("fish")
+            .args(["--no-config", "-c", &line])
+            .env("PATH", format!("{}:/usr/bin:/bin", home.display()))
+            .env("ROLLCALL_HOME", home)
+            .env("HOME", home)
+            .env("LC_ALL", "C.UTF-8")
+            .env("PCSCLITE_CSOCK_NAME", home.join("nobody.listens"))
+            .current_dir(home)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let expected = format!("<scan><--reader><{name}>\n");
+        assert_eq!(said, expected, "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 /// In other shells that are here; the test of the package has all three.
