@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod limits;
 mod server;
+mod unmatched;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::terminal::presence::{Policy, PresenceMode};
 
 pub use error::ConfigError;
 pub use server::{ServerSettings, StoreText};
+pub use unmatched::UnmatchedName;
 
 /// The form in which results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -137,8 +139,10 @@ pub struct Settings {
     pub format: OutputFormat,
     /// When text is coloured; `NO_COLOR` has been taken into account.
     pub colour: Colour,
-    /// The readers that are meant.
+    /// The readers that are meant, without those that are left out.
     pub readers: Selection,
+    /// What is left out, as the file names it.
+    pub ignore: Vec<String>,
     /// Names that the configuration gives to readers.
     pub aliases: Aliases,
     /// Who counts as present.
@@ -251,7 +255,8 @@ impl Settings {
             state_folder: folders.state,
             format: typed.output.or(file.format).unwrap_or_default(),
             colour: typed.color.or(no_color).or(file.colour).unwrap_or_default(),
-            readers: Selection::new(readers, &file.aliases),
+            readers: Selection::new(readers, &file.aliases).without(&file.ignore, &file.aliases),
+            ignore: file.ignore,
             presence: PresenceRules { rules: rules.collect(), otherwise: file.presence_default.unwrap_or_default() },
             stale_after: file.stale_after.unwrap_or(Duration::from_secs(60)),
             heartbeat: file.heartbeat.unwrap_or(Duration::from_secs(2)),

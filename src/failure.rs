@@ -179,12 +179,13 @@ impl Failure {
         self
     }
 
-    /// The three values that a failed outcome carries in JSON.
+    /// What a failed outcome carries in JSON.
     pub fn to_json(&self) -> ErrorObject {
         ErrorObject {
             code: self.code.to_owned(),
             message: self.message.clone(),
             hint: self.hint.as_ref().map(|hint| hint.text.clone()),
+            command: self.hint.as_ref().and_then(|hint| hint.command.as_ref()).map(ToString::to_string),
         }
     }
 }
@@ -218,6 +219,9 @@ pub struct ErrorObject {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// What to type of it, where it is a command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
 }
 
 #[cfg(test)]

@@ -166,3 +166,94 @@ fn one_version_stands_everywhere() {
         assert!(read(path).contains(&line), "{path} has no {line}");
     }
 }
+
+/// The codes that a source can give: texts of the form of a code, up to its tests.
+fn codes_in(path: &str) -> BTreeSet<String> {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+    };
+    let is_file = |code: &str| [".toml", ".db", ".json", ".txt", ".conf"].iter().any(|end| code.ends_with(end));
+    let is_code = |text: &&str| text.split_once('.').is_some_and(|(area, what)| is_word(area) && is_word(what));
+    let text = read(path);
+    let code = text.split("#[cfg(test)]").next().unwrap();
+    code.split('"').skip(1).filter(is_code).filter(|code| !is_file(code)).map(str::to_owned).collect()
+}
+
+/// Every source of codes that doctor shows whatever they are.
+fn codes_of_doctor() -> BTreeSet<String> {
+    let mut sources: Vec<String> = ["src/reader/causes.rs", "src/reader/select.rs", "src/config/error.rs"]
+        .into_iter()
+        .chain(["src/terminal/presence/store/error.rs", "src/failure.rs"])
+        .map(str::to_owned)
+        .collect();
+    let mut folders = vec!["src/doctor".to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(&folder)).unwrap().flatten() {
+            let path = format!("{folder}/{}", entry.file_name().to_str().unwrap());
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(path),
+                false if path != "src/doctor/tests.rs" => sources.push(path),
+                false => {}
+            }
+        }
+    }
+    sources.iter().flat_map(|path| codes_in(path)).collect()
+}
+
+/// What only other commands say, of the sources that doctor shares with them.
+const NOT_OF_DOCTOR: [&str; 27] = [
+    "crypto.failed",
+    "pki.bundle",
+    "pki.ca-expired",
+    "pki.key-taken",
+    "pki.no-ca-key",
+    "pki.no-rotation",
+    "pki.no-set",
+    "pki.no-set-rotation",
+    "pki.not-endorsed",
+    "pki.occupied",
+    "pki.pkcs11",
+    "pki.pkcs11-key",
+    "pki.pkcs11-no-pin",
+    "pki.pkcs11-not-found",
+    "pki.pkcs11-pin",
+    "pki.profile",
+    "pki.record-damaged",
+    "pki.record-missing",
+    "pki.request",
+    "pki.rotation-under-way",
+    "pki.set-full",
+    "pki.set-replaced",
+    "pki.terminal-expired",
+    "server.audit-cut",
+    "server.cache",
+    "server.local",
+    "watch.already-running",
+];
+
+/// `docs/doctor.md` has every code that doctor gives, once, with cause and remedy, and no other.
+#[test]
+fn the_page_of_doctor_has_its_codes() {
+    let page = read("docs/doctor.md");
+    let rows: Vec<Vec<_>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect())
+        .collect();
+    let mut told = BTreeSet::new();
+    for row in &rows {
+        let [code, cause, remedy] = row.as_slice() else { panic!("{row:?}") };
+        assert!(!cause.is_empty() && !remedy.is_empty(), "{row:?}");
+        assert!(told.insert(code.trim_matches('`').to_owned()), "{code} stands there twice");
+    }
+    let shared: BTreeSet<_> =
+        ["src/pki/error.rs", "src/server_client/error.rs"].into_iter().flat_map(codes_in).collect();
+    let all: BTreeSet<_> = codes_of_doctor().union(&shared).cloned().collect();
+    let missing: Vec<_> =
+        all.iter().filter(|code| !told.contains(*code) && !NOT_OF_DOCTOR.contains(&code.as_str())).collect();
+    assert!(missing.is_empty(), "docs/doctor.md lacks {missing:?}");
+    let extra: Vec<_> = told.difference(&all).collect();
+    assert!(extra.is_empty(), "docs/doctor.md has {extra:?}, and doctor has not");
+    let both: Vec<_> = NOT_OF_DOCTOR.iter().filter(|code| told.contains(**code)).collect();
+    assert!(both.is_empty(), "{both:?}");
+}

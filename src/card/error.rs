@@ -47,16 +47,18 @@ pub enum LinkError {
     #[error("the reader was unplugged")]
     ReaderGone,
     /// The reader is listed, and does not work.
-    #[error("the reader does not work at present")]
+    #[error("the PC/SC service lists the reader and cannot use it")]
     Unavailable,
     /// A call into the reader's driver has not come back, and blocks the reader.
-    #[error("the reader's driver hangs")]
+    #[error("the reader, or the card in it, does not answer: a call into its driver hangs")]
     Hung,
     /// No thread could be started that talks to the reader.
     #[error("no thread could be started: {0}")]
     NoThread(String),
     /// The PC/SC service refuses this user the reader or the card.
-    #[error("the PC/SC service refuses this user the card")]
+    #[error(
+        "the PC/SC service lets this user list readers and refuses the card: polkit has to allow org.debian.pcsc-lite.access_card"
+    )]
     AccessDenied,
     /// The PC/SC service went away.
     #[error("the PC/SC service went away")]

@@ -119,6 +119,10 @@ the whole answer; x stands for any digit. The first answer that is not as expect
 /// `rollcall doctor`
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {
+    /// Also find out what passes over each link in one piece: sends to the cards what no tap sends, which a reader or a
+    /// card may take badly. Not where a watch runs, or another program is connected
+    #[arg(long, conflicts_with = "replay")]
+    pub deep: bool,
     /// Also write all of it into this archive, for a report: without keys, secrets and users
     #[arg(long, value_name = "FILE", value_parser = new_file())]
     pub bundle: Option<PathBuf>,

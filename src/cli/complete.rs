@@ -65,7 +65,8 @@ fn zsh(script: &str) -> String {
 fn readers(global: &Global) -> String {
     let settings = Settings::resolve(global, &|name| std::env::var_os(name)).unwrap_or_default();
     let there = list_within(PATIENCE).unwrap_or_default();
-    lines(&settings.aliases, there.into_iter().map(|reader| reader.name))
+    let names = there.into_iter().map(|reader| reader.name).filter(|name| !settings.readers.ignores(name));
+    lines(&settings.aliases, names)
 }
 
 fn lines(aliases: &Aliases, names: impl Iterator<Item = String>) -> String {

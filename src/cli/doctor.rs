@@ -30,7 +30,15 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
         }
     };
     out.set_options(OutputOptions::of_process(&settings));
-    let context = ProbeContext { settings, unconfigured, environment: Box::new(environment), clock: Timestamp::now };
+    if args.deep {
+        out.warning(
+            "cards and readers are sent what no tap sends: one that takes it badly may block its reader",
+            Some("if that happens: sudo systemctl restart pcscd"),
+        );
+    }
+    let deep = args.deep;
+    let context =
+        ProbeContext { settings, unconfigured, environment: Box::new(environment), deep, clock: Timestamp::now };
     let settings = context.settings.clone();
     let found = examine(context, |probe| out.progress(probe, 0, None));
     out.progress_end();

@@ -15,6 +15,7 @@ use crate::config::{OutputFormat, Settings};
 use crate::failure::Failure;
 use crate::reader::atr::fields::{Field, fields};
 use crate::reader::atr::names;
+use crate::reader::identity::ReaderIdentity;
 use crate::reader::monitor::ReaderEvent;
 use crate::reader::pcsc::list;
 use crate::reader::{ReaderState, Slot, atr};
@@ -38,6 +39,12 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     let answers = survey(&readers)?;
     let answered = |(reader, answer): (&&ReaderState, SelectAnswer)| answered(reader, answer, settings);
     let mut found: Vec<_> = readers.iter().zip(answers).map(answered).collect();
+    let ignored = all.iter().filter(|reader| settings.readers.ignores(&reader.name));
+    let ignored = ignored.map(|reader| object(&reader.name, &reader.slot, reader.exclusive, settings));
+    found.extend(ignored.map(|view| ReaderView { ignored: true, ..view }));
+    for view in &mut found {
+        view.stable = ReaderIdentity::of(&view.reader).pattern();
+    }
     name(&mut found);
     out.list(&found, "")?;
     if args.explain && out.format() == OutputFormat::Text {
@@ -59,10 +66,13 @@ fn name(readers: &mut [ReaderView]) {
     }
 }
 
-/// For people: each card's answer to reset, and its names.
+/// For people: what names each reader for good, its card's answer to reset, and its names.
 fn explained(readers: &[ReaderView]) -> String {
     let mut lines = Vec::new();
     for reader in readers {
+        if let Some(stable) = &reader.stable {
+            lines.push(format!("\n{}: an alias that stays with it is \"{stable}\"", reader.reader));
+        }
         let Some(atr) = &reader.atr else { continue };
         lines.push(format!("\n{}: {atr}", reader.reader));
         let width = reader.atr_fields.iter().map(|field| field.bytes.len()).max().unwrap_or(0);
@@ -107,6 +117,8 @@ fn object(name: &str, slot: &Slot, exclusive: bool, settings: &Settings) -> Read
         says: known.map(atr::describe),
         atr_fields: known.and_then(|bytes| fields(bytes).ok()).unwrap_or_default().into_iter().map(shown).collect(),
         names: Vec::new(),
+        ignored: false,
+        stable: None,
     }
 }
 

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     config::Settings,
-    failure::{ExitClass, Failure, summary},
+    failure::{ExitClass, Failure},
     terminal::{
         admission::TapOutcome,
         event_loop::EventLoop,
@@ -57,7 +57,7 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     if count.is_none() && args.until.is_none() {
         scan.now(&mut printer)?;
         printer.finish(&scan);
-        return Ok(summary(&scan.tally().failures, scan.tally().succeeded));
+        return Ok(scan.tally().exit_status());
     }
     let events = EventLoop::new();
     let stopper = events.stopper();

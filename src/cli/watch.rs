@@ -1,5 +1,7 @@
 //! `rollcall watch`: stay, and keep the current user list true.
 
+use std::time::Duration;
+
 use super::{
     context::{admission_rules, lookup_server, pool_policy, terminal_context},
     interrupt::Interrupt,
@@ -10,6 +12,7 @@ use super::{
 use crate::{
     config::Settings,
     failure::{ExitClass, Failure},
+    reader::pcsc::list_within,
     terminal::{
         hooks::{HookReport, How},
         lookups::ServerEvent,
@@ -17,6 +20,9 @@ use crate::{
         watch::{HookCommand, Watch, WatchConfig, WatchEvent, WatchObserver},
     },
 };
+
+/// How long a service may take to list its readers at the start.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the command until a signal ends it. Each event is given to `on_event`, or to the command of the configuration.
 pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
@@ -36,8 +42,28 @@ pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Re
     let signal = Interrupt::install(move || stopper.stop())?;
     watch.connect(lookup_server(settings)?)?;
     out.begin::<views::EventView>()?;
+    warn_of_readers(settings, out);
     watch.run(&mut WatchPrinter { out })?;
     Ok(signal.exit_status().unwrap_or_default())
+}
+
+/// Says what would be missed in silence: that there is no service, which is an event only once in each outage, and names
+/// in the configuration that fit no reader.
+fn warn_of_readers(settings: &Settings, out: &mut Printer) {
+    let readers = match list_within(PATIENCE) {
+        Ok(readers) => readers,
+        Err(error) => {
+            let failure = Failure::from(error);
+            return out.warning(&format!("{failure} ({})", failure.code), failure.hint.as_deref());
+        }
+    };
+    let names: Vec<_> = readers.iter().map(|reader| reader.name.as_str()).collect();
+    let unmatched = settings.unmatched(&names);
+    if !unmatched.is_empty() {
+        let told = unmatched.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let hint = "plug it in, or correct config.toml: rollcall readers lists the names";
+        out.warning(&format!("the configuration names what fits no reader: {told}"), Some(hint));
+    }
 }
 
 fn event_object(event: &Event) -> Result<String, Failure> {

@@ -20,10 +20,11 @@ use crate::terminal::presence::PresenceMode;
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "alias",
     "color",
     "heartbeat",
+    "ignore",
     "limits",
     "on_event",
     "output",
@@ -43,6 +44,7 @@ pub struct File {
     pub format: Option<OutputFormat>,
     pub colour: Option<Colour>,
     pub readers: Vec<String>,
+    pub ignore: Vec<String>,
     pub aliases: Aliases,
     /// In the order of the file.
     pub presence: Vec<(String, PresenceMode)>,
@@ -94,6 +96,7 @@ impl File {
             "source" => self.source = Some(entry.choice()?),
             "on_event" => self.on_event = Some(entry.text()?.to_owned()),
             "reader" => self.readers = entry.texts()?,
+            "ignore" => self.ignore = entry.texts()?,
             "perso_key" => self.perso_key = Some(entry.parsed()?),
             "verbose" => self.verbose = Some(entry.truth()?),
             "stale_after" => self.stale_after = Some(entry.duration()?),

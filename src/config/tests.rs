@@ -25,6 +25,7 @@ output = "ndjson"
 color = "never"
 source = "card"
 reader = ["north door", "Omnikey"]
+ignore = "*Contact*"
 verbose = true
 stale_after = "90s"
 heartbeat = "1s"
@@ -56,12 +57,31 @@ tap = "10s"
         Limits { exchange: Duration::from_millis(500), hook: Duration::from_secs(60), tap: Duration::from_secs(10) }
     );
     assert!(settings.readers.matches("ACS PICC 00") && settings.readers.matches("omnikey 5022"));
-    assert!(!settings.readers.matches("ACS SAM 01"));
+    assert!(!settings.readers.matches("ACS SAM 01") && !settings.readers.matches("Omnikey Contact 5022"));
+    assert_eq!(settings.ignore, ["*Contact*"]);
     assert_eq!(settings.alias("ACS PICC 00"), Some("north door"));
     // Both rules match the first: the order of the file decides.
     assert_eq!(settings.presence.at("ACS PICC 00"), PresenceMode::Field);
     assert_eq!(settings.presence.at("ACS SAM 01"), PresenceMode::Until(Duration::from_secs(8 * 3600)));
     assert_eq!(settings.presence.at("Omnikey"), PresenceMode::Toggle);
+}
+
+#[test]
+fn names_that_fit_no_reader_are_told_with_their_keys() {
+    let text = r#"
+ignore = ["*SAM*", "*gone*"]
+[alias]
+"north door" = "*PICC*"
+"back door" = "Omnikey"
+[presence]
+"back door" = "toggle"
+"ACS" = "until:8h"
+"#;
+    let settings = resolve(&Global::default(), text, HOME);
+    let told = |readers: &[&str]| settings.unmatched(readers).iter().map(ToString::to_string).collect::<Vec<_>>();
+    let all = ["ACS [PICC] 00 00", "ACS [SAM] 00 01"];
+    assert_eq!(told(&all), ["alias \"back door\"", "presence \"back door\"", "ignore \"*gone*\""]);
+    assert_eq!(told(&[]), Vec::<String>::new());
 }
 
 #[test]

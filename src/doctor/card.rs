@@ -7,8 +7,8 @@ use std::{
 
 use super::{
     Finding, Probe, ProbeReport, Verdict,
-    holders::{Holders, socket},
-    link,
+    holders::Holders,
+    link::{self, Deeper, RoundTrips},
     memory::LinkMemory,
 };
 use crate::{
@@ -23,77 +23,92 @@ use crate::{
     reader::{
         ReaderState, Slot,
         atr::{self, Atr, CheckByte},
+        causes,
         monitor::{Monitor, ReaderEvent},
         pcsc::{Card, CardLimits},
+        service::socket,
     },
+    terminal::presence::store::TerminalStore,
     token::select::{LifeCycle, Selected, select},
 };
 
-/// How long the card may take for one exchange.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest that the card may take for one exchange, whatever is configured.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the connection may take to close.
+const CLOSING: Duration = Duration::from_secs(2);
 /// How long a reader is watched for a card that comes and goes.
 const WATCH: Duration = Duration::from_millis(1_500);
 /// How long all exchanges with one card may take.
-pub const LIMIT: Duration = Duration::from_secs(8);
+const LIMIT: Duration = Duration::from_secs(12);
 
-pub fn probe(reader: ReaderState) -> Probe {
+/// One reader. Beside another card that may be a token, what can be none is nothing to be mended: it may lie there for
+/// ever.
+pub fn probe(reader: ReaderState, is_beside: bool) -> Probe {
     Probe {
         name: "reader",
         subject: Some(reader.name.clone()),
-        limit: LIMIT + PATIENCE,
+        limit: LIMIT + PATIENCE + CLOSING,
         silent: hung,
-        work: Box::new(move |report| inspect(report, &reader)),
+        work: Box::new(move |report| inspect(report, &reader, is_beside)),
     }
 }
 
 fn hung() -> Finding {
-    Finding::fault(
-        "reader.hung",
-        "the reader, or the card in it, does not answer",
-        Remedy::with("take the card away; if it stays so, unplug the reader, then", "sudo systemctl restart pcscd"),
-    )
+    causes::link(&LinkError::Hung, 0).into()
 }
 
-fn inspect(report: &ProbeReport, reader: &ReaderState) {
+fn inspect(report: &ProbeReport, reader: &ReaderState, is_beside: bool) {
     let watch = CardWatch::on(&reader.name);
     let at_first = usize::from(matches!(reader.slot, Slot::Card(_) | Slot::Mute));
     // What a card that comes and goes was found to be in between is no more than that, unless it is settled.
     let (found, settled) = match &reader.slot {
-        Slot::Unavailable => {
-            let found = Finding::fault(
-                "reader.unavailable",
-                "the PC/SC service lists the reader and cannot use it",
-                "unplug it and plug it in again",
-            );
-            (found, true)
-        }
+        Slot::Unavailable => (causes::link(&LinkError::Unavailable, 0).into(), true),
         _ if reader.exclusive => (held(report), true),
         Slot::Empty => (Finding::skipped("no card: put one on it, and it is looked at too"), false),
-        Slot::Mute => (mute(), false),
-        Slot::Card(bytes) => {
-            let (found, settled) = card(report, reader, bytes);
-            (found.fact("atr", hex::encode_upper(bytes)), settled)
-        }
+        // The service tells what it found once; a card may have been late.
+        Slot::Mute => woken(report, reader).map_or_else(|| (mute(), false), |atr| card(report, reader, &atr)),
+        Slot::Card(atr) => card(report, reader, atr),
     };
-    report.found(if !settled && watch.sees_flapping(at_first) { flapping() } else { found });
+    let found = if !settled && watch.sees_flapping(at_first) { flapping() } else { found };
+    report.found(if is_beside { bystander(found, &reader.name) } else { found });
+}
+
+/// Less than a fault, where it can be left out.
+fn bystander(found: Finding, reader: &str) -> Finding {
+    if !matches!(found.code, Some("token.mute" | "card.not-iso14443-4")) {
+        return found;
+    }
+    let remedy = format!("if something always lies there, leave the reader out: ignore = [{reader:?}] in config.toml");
+    Finding { verdict: Verdict::Warning, remedy: Some(remedy.into()), ..found }
 }
 
 /// What the answer to reset says, or why nothing can be said to the card; and whether that holds whatever comes and goes.
 fn card(report: &ProbeReport, reader: &ReaderState, atr: &[u8]) -> (Finding, bool) {
     let described = described(atr);
     let talked = if described.verdict == Verdict::Good { talk(report, reader, atr) } else { Ok(()) };
-    match talked {
+    let (found, settled) = match talked {
         Ok(()) => (described, false),
-        Err(error) => (broken(report, &error), matches!(error, LinkError::SharingViolation | LinkError::TimedOut)),
-    }
+        Err(error) => {
+            let settled = matches!(error, LinkError::SharingViolation | LinkError::TimedOut | LinkError::Hung);
+            (broken(report, &error), settled)
+        }
+    };
+    (found.fact("atr", hex::encode_upper(atr)), settled)
+}
+
+/// The answer to reset of a card that answers when it is powered once more.
+fn woken(report: &ProbeReport, reader: &ReaderState) -> Option<Vec<u8>> {
+    Card::connect(&reader.name, limits(report)).ok().map(|card| card.atr().to_vec())
+}
+
+/// As long as a tap waits, within the limit of the probe.
+fn limits(report: &ProbeReport) -> CardLimits {
+    let patience = report.context.settings.limits.exchange.min(PATIENCE);
+    CardLimits { exchange: patience, connect: patience, deadline: Some(Instant::now() + LIMIT) }
 }
 
 fn mute() -> Finding {
-    Finding::fault(
-        "token.mute",
-        "something lies there that does not answer",
-        "take it away, and put one card alone in the middle; another kind of card if it stays so",
-    )
+    causes::link(&LinkError::CardMute, 0).into()
 }
 
 fn flapping() -> Finding {
@@ -136,12 +151,17 @@ impl CardWatch {
     }
 }
 
+/// Another program has it, where there is one: without one it is a call of somebody who is gone, and hangs.
 fn held(report: &ProbeReport) -> Finding {
     let holders = Holders::of(&socket(&*report.context.environment));
-    let message = format!("another program holds the card for itself; connected to the service: {}", holders.words());
-    Finding::fault("card.exclusive", message, holders.remedy())
-        .fact("candidates", holders.json())
-        .fact("hidden", holders.hidden)
+    let found = if holders.any() {
+        let busy = causes::link(&LinkError::SharingViolation, 0);
+        let message = format!("{busy}; connected to the service: {}", holders.words());
+        Finding::fault(busy.code, message, holders.remedy())
+    } else {
+        hung()
+    };
+    found.fact("candidates", holders.json()).fact("hidden", holders.hidden)
 }
 
 /// What the answer to reset says, or what is wrong with it.
@@ -168,47 +188,46 @@ fn described(bytes: &[u8]) -> Finding {
 
 /// Talks to the card. What is found on the way stands in the probes below.
 fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8]) -> Result<(), LinkError> {
-    let limits = CardLimits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + LIMIT) };
-    let mut card = Card::connect(&reader.name, limits)?;
+    let mut card = Card::connect(&reader.name, limits(report))?;
     let mut transaction = card.begin()?;
     let features = link::features(&transaction.features());
     let (found, kvn) = token(report, &mut transaction)?;
     report.found_below("card", found.fact("features", features));
-    let memory = LinkMemory::of(&report.context.settings.state_folder);
-    let subject = link::Subject { reader: &reader.name, atr, kvn, now: (report.context.clock)() };
-    let measured = link::measure(&mut transaction, &subject, &memory);
+    let trips = RoundTrips::make(&mut transaction)?;
+    let deeper = match report.context.deep.then(|| no_deeper(report, reader, transaction.is_t0())) {
+        None => Deeper::default(),
+        Some(Some(why)) => Deeper::left_out(why),
+        Some(None) => Deeper::look(&mut transaction, kvn)?,
+    };
+    if deeper.is_upset {
+        // Whoever comes next finds it as it was; where that fails, so does his own attempt.
+        let _ = transaction.reset();
+    }
     drop(transaction);
-    report.found_below("link", measured?);
+    let subject = link::Subject { reader: &reader.name, atr, now: (report.context.clock)() };
+    report.found_below(
+        "link",
+        link::judged(&trips, deeper, &subject, &LinkMemory::of(&report.context.settings.state_folder)),
+    );
     Ok(())
+}
+
+/// Why nothing is sent that taps do not send: it could block the reader for others, or for minutes.
+fn no_deeper(report: &ProbeReport, reader: &ReaderState, is_t0: bool) -> Option<&'static str> {
+    if reader.in_use {
+        return Some("another program is connected to the card");
+    }
+    if TerminalStore::is_watched(&report.context.settings.state_folder) {
+        return Some("a watch runs here");
+    }
+    is_t0.then_some("the card is connected with T=0, and a driver may wait for minutes")
 }
 
 fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
     match error {
         LinkError::SharingViolation => held(report),
-        LinkError::CardMute | LinkError::Unpowered => mute(),
-        LinkError::TimedOut | LinkError::Hung => hung(),
         LinkError::CardRemoved | LinkError::CardReset => flapping(),
-        LinkError::ReaderGone => {
-            Finding::fault("reader.gone", "the reader was unplugged meanwhile", "another cable, or a hub with power")
-        }
-        LinkError::Malformed(length) => Finding::fault(
-            "link.truncated",
-            format!("an answer came with {length} bytes: the reader or its driver cuts answers"),
-            Remedy::run("sudo apt install --only-upgrade libccid").and("then another reader"),
-        ),
-        LinkError::ServiceLost => Finding::fault(
-            "pcsc.lost",
-            "the PC/SC service went away meanwhile",
-            Remedy::run("sudo systemctl restart pcscd"),
-        ),
-        LinkError::Unavailable
-        | LinkError::AccessDenied
-        | LinkError::NoExtendedLength
-        | LinkError::ProtocolRefused
-        | LinkError::NoThread(_) => Finding::fault("card.error", error.to_string(), Remedy::run("sudo dmesg | tail")),
-        LinkError::Transmission(name) | LinkError::Other(name) => {
-            Finding::fault("card.error", format!("the reader reported: {name}"), Remedy::run("sudo dmesg | tail"))
-        }
+        other => causes::link(other, 0).into(),
     }
 }
 

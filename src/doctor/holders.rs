@@ -4,10 +4,9 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::OsString,
     fs,
     io::{self, Read, Write},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
@@ -16,8 +15,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::failure::Remedy;
 
-/// Where pcsc-lite of today's distributions listens, unless `PCSCLITE_CSOCK_NAME` names another place.
-const SOCKET: &str = "/run/pcscd/pcscd.comm";
 const AF_NETLINK: i32 = 16;
 const NETLINK_SOCK_DIAG: i32 = 4;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -31,11 +28,6 @@ const UNIX_DIAG_NAME: u16 = 0;
 const UNIX_DIAG_PEER: u16 = 2;
 /// Length of `nlmsghdr`, and of `unix_diag_msg` behind it.
 const HEADER: usize = 16;
-
-/// Where the service listens.
-pub fn socket(environment: &dyn Fn(&str) -> Option<OsString>) -> PathBuf {
-    environment("PCSCLITE_CSOCK_NAME").filter(|name| !name.is_empty()).map_or_else(|| SOCKET.into(), PathBuf::from)
-}
 
 /// A process with a connection to the service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,20 +50,30 @@ impl Holders {
         peers(socket).map_or_else(|_| Self { seen: Vec::new(), hidden: true }, |inodes| owners(&inodes))
     }
 
+    /// Whether there is anybody.
+    pub const fn any(&self) -> bool {
+        self.hidden || !self.seen.is_empty()
+    }
+
     /// For people.
     pub fn words(&self) -> String {
         let names: Vec<_> = self.seen.iter().map(|one| format!("{} (PID {})", one.name, one.pid)).collect();
         match (names.is_empty(), self.hidden) {
             (false, _) => names.join(", "),
-            (true, true) => "somebody that only root may see".to_owned(),
-            (true, false) => "somebody who is gone by now".to_owned(),
+            (true, true) => "a program that only root may see".to_owned(),
+            (true, false) => "nobody".to_owned(),
         }
     }
 
-    /// What to type.
+    /// What to type. Nobody is told to end one of ours: it holds a card for one tap or one enrollment, and if that takes
+    /// long, it waits for the driver itself.
     pub fn remedy(&self) -> Remedy {
-        match self.seen.first() {
+        match self.seen.iter().find(|one| one.name != "rollcall") {
             Some(one) => Remedy::run(format!("kill {}", one.pid)),
+            None if !self.seen.is_empty() => Remedy::with(
+                "wait until it has finished with the card; if it stays so, the driver hangs",
+                "sudo systemctl restart pcscd",
+            ),
             None if self.hidden => Remedy::with("run as root to see who", "sudo -E rollcall doctor"),
             None => Remedy::run("rollcall doctor"),
         }
@@ -195,6 +197,19 @@ mod tests {
         assert!(found.seen.is_empty() && !found.hidden, "{found:?}");
         assert!(peers(&folder.path().join("another")).unwrap().is_empty());
         drop(client);
+    }
+
+    #[test]
+    fn nobody_is_told_to_end_a_watch() {
+        let client = |pid, name: &str| ServiceClient { pid, name: name.to_owned() };
+        let command = |seen: &[ServiceClient]| {
+            let holders = Holders { seen: seen.to_vec(), hidden: false };
+            assert!(holders.any());
+            holders.remedy().command.unwrap().to_string()
+        };
+        assert_eq!(command(&[client(7, "rollcall"), client(9, "scdaemon")]), "kill 9");
+        assert_eq!(command(&[client(7, "rollcall")]), "sudo systemctl restart pcscd");
+        assert!(!Holders::default().any());
     }
 
     #[test]

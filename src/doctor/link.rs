@@ -1,4 +1,5 @@
-//! The link to a card, measured: round trips, errors, the largest command and answer that pass, extended length.
+//! The link to a card, measured: round trips and errors, with what taps send; and where it is asked for, with more: the
+//! largest command and answer that pass, extended length, and what the reader tells of the card.
 
 mod sizes;
 
@@ -15,6 +16,7 @@ use crate::{
     card::link::{Link, LinkError, Sensitivity},
     failure::Remedy,
     files::word,
+    reader::causes::is_final,
     token::constants::AID,
 };
 
@@ -52,45 +54,102 @@ pub fn features(list: &[u8]) -> Value {
     list.chunks_exact(6).filter(|one| one[1] == 4).map(|one| Value::from(name(one[0]))).collect()
 }
 
-/// What is measured, and with what.
+/// Whose link is measured.
 pub struct Subject<'a> {
     /// The reader.
     pub reader: &'a str,
     /// The card's answer to reset.
     pub atr: &'a [u8],
-    /// The number of a key whose certificate the card tells anybody; none where it has none yet.
-    pub kvn: Option<u8>,
     /// The moment.
     pub now: jiff::Timestamp,
 }
 
-/// Measures with commands that change nothing, and compares with what the link was like.
-pub fn measure(link: &mut dyn Link, subject: &Subject<'_>, memory: &LinkMemory) -> Result<Finding, LinkError> {
-    let trips = RoundTrips::make(link)?;
-    let sizes = Sizes::find(link, subject.kvn)?;
-    let (uid, ats) = (pseudo(link, 0x00)?, pseudo(link, 0x01)?);
+/// What goes beyond what taps send.
+#[derive(Debug, Default)]
+pub struct Deeper {
+    sizes: Option<Sizes>,
+    /// By the reader's own commands.
+    uid: Option<String>,
+    ats: Option<String>,
+    /// What was not taken.
+    notes: Vec<String>,
+    /// Something was not taken, and the card may need a reset.
+    pub is_upset: bool,
+}
+
+impl Deeper {
+    /// Was not looked at, and why.
+    pub fn left_out(why: &str) -> Self {
+        Self { notes: vec![format!("not looked at more deeply: {why}")], ..Self::default() }
+    }
+
+    /// Looks. What a card or a reader does not take is a note; an error says that nothing more can be asked.
+    pub fn look(link: &mut dyn Link, kvn: Option<u8>) -> Result<Self, LinkError> {
+        let mut found = Self::default();
+        found.uid = found.pseudo(link, 0x00)?;
+        found.ats = found.pseudo(link, 0x01)?;
+        if found.uid.is_none() {
+            found.notes.push("the reader does not tell its UID".to_owned());
+        }
+        match Sizes::find(link, kvn) {
+            Ok((sizes, failed)) => {
+                found.is_upset |= failed;
+                if !sizes.extended {
+                    found.notes.push("no extended length".to_owned());
+                }
+                found.sizes = Some(sizes);
+            }
+            Err(error) if is_final(&error) => return Err(error),
+            Err(error) => {
+                found.is_upset = true;
+                found.notes.push(format!("its sizes cannot be told: {error}"));
+            }
+        }
+        Ok(found)
+    }
+
+    /// GET DATA of the reader itself (PC/SC part 3, 3.2.2.1.3): P1 00 for the UID, 01 for the historical bytes of the
+    /// ATS. A reader that does not know it may give it to the card.
+    fn pseudo(&mut self, link: &mut dyn Link, p1: u8) -> Result<Option<String>, LinkError> {
+        let answer = match link.transmit(&[0xFF, 0xCA, p1, 0x00, 0x00], Sensitivity::Plain) {
+            Ok(answer) => answer,
+            Err(error) if is_final(&error) => return Err(error),
+            Err(_) => {
+                self.is_upset = true;
+                return Ok(None);
+            }
+        };
+        let (data, status) = answer.split_at(answer.len().saturating_sub(2));
+        Ok((status == [0x90, 0x00] && !data.is_empty()).then(|| hex::encode_upper(data)))
+    }
+}
+
+/// Judges what was measured, and compares with what the link was like.
+pub fn judged(trips: &RoundTrips, deeper: Deeper, subject: &Subject<'_>, memory: &LinkMemory) -> Finding {
+    let Deeper { sizes, uid, ats, notes, .. } = deeper;
     let half = trips.percentile(50);
     let known = LinkProfile {
         reader: subject.reader.to_owned(),
         atr: hex::encode_upper(subject.atr),
         at: subject.now,
         p50_us: u64::try_from(half.as_micros()).unwrap_or(u64::MAX),
-        command_max: sizes.command,
-        answer_max: sizes.answer,
-        answer_whole: sizes.whole,
-        extended: sizes.extended,
+        command_max: sizes.map(|sizes| sizes.command),
+        answer_max: sizes.and_then(|sizes| sizes.answer),
+        answer_whole: sizes.is_some_and(|sizes| sizes.whole),
+        extended: sizes.map(|sizes| sizes.extended),
     };
     let before = memory.recall(&known.reader, &known.atr);
-    let found = judge(&trips, &sizes).or_else(|| worse(&known, before.as_ref()?, memory));
+    let found = judge(trips, sizes).or_else(|| worse(&known, before.as_ref()?, memory));
     let found = found.unwrap_or_else(|| {
         memory.note(&[known.clone().kept_after(before.as_ref())]);
-        let come = sizes.answer.map_or_else(String::new, |length| format!(", and {length} come"));
-        let extended = if sizes.extended { "" } else { "; no extended length" };
-        Finding::good(format!(
-            "a round trip takes {:.1} ms; {} bytes of data go in one piece{come}{extended}",
-            ms(half),
-            sizes.command
-        ))
+        let come = |length: usize| format!(", and {length} come");
+        let pieces = sizes.map(|sizes| {
+            let come = sizes.answer.map(come).unwrap_or_default();
+            format!("{} bytes of data go in one piece{come}", sizes.command)
+        });
+        let told: Vec<_> =
+            std::iter::once(format!("a round trip takes {:.1} ms", ms(half))).chain(pieces).chain(notes).collect();
+        Finding::good(told.join("; "))
     });
     let before = before.map(|before| {
         json!({
@@ -101,29 +160,29 @@ pub fn measure(link: &mut dyn Link, subject: &Subject<'_>, memory: &LinkMemory) 
             "extended": before.extended,
         })
     });
-    Ok(found
+    found
         .fact("exchanges", trips.times.len() + trips.errors)
         .fact("errors", trips.errors)
         .fact("p50_ms", ms(half))
         .fact("p95_ms", ms(trips.percentile(95)))
         .fact("histogram", histogram(&trips.times))
-        .fact("command_max", sizes.command)
-        .fact("answer_max", sizes.answer)
-        .fact("extended", sizes.extended)
+        .fact("command_max", known.command_max)
+        .fact("answer_max", known.answer_max)
+        .fact("extended", known.extended)
         .fact("before", before)
         .fact("uid_random", uid.as_deref().map(is_random))
         .fact("uid", uid)
-        .fact("ats", ats))
+        .fact("ats", ats)
 }
 
 /// What is wrong with the link by itself.
-fn judge(trips: &RoundTrips, sizes: &Sizes) -> Option<Finding> {
+fn judge(trips: &RoundTrips, sizes: Option<Sizes>) -> Option<Finding> {
     let other_reader = || Remedy::run("sudo apt install --only-upgrade libccid").and("then another reader");
     let cut = |what, length| format!("{what} of more than {length} bytes of data do not come through");
-    if sizes.command < COMMAND_NEEDED {
-        return Some(Finding::fault("link.truncated", cut("commands", sizes.command), other_reader()));
+    if let Some(length) = sizes.map(|sizes| sizes.command).filter(|length| *length < COMMAND_NEEDED) {
+        return Some(Finding::fault("link.truncated", cut("commands", length), other_reader()));
     }
-    if let Some(length) = sizes.answer.filter(|length| *length < ANSWER_NEEDED) {
+    if let Some(length) = sizes.and_then(|sizes| sizes.answer).filter(|length| *length < ANSWER_NEEDED) {
         return Some(Finding::fault("link.truncated", cut("answers", length), other_reader()));
     }
     if trips.errors > 0 {
@@ -167,7 +226,7 @@ fn ms(time: Duration) -> f64 {
 }
 
 /// Exchanges of which every one is the same.
-struct RoundTrips {
+pub struct RoundTrips {
     /// Those that came back as they should, the quickest first.
     times: Vec<Duration>,
     /// The others.
@@ -176,8 +235,9 @@ struct RoundTrips {
 
 impl RoundTrips {
     /// SELECT of what is selected already: every card answers it, and it changes nothing. A card that left, or a reader that
-    /// hangs, ends the measurement; an exchange that failed, or another answer than the first, is counted.
-    fn make(link: &mut dyn Link) -> Result<Self, LinkError> {
+    /// hangs, ends the measurement; an exchange that failed, or another answer than the first, is counted. A card that is
+    /// so slow that the time runs out is slow.
+    pub fn make(link: &mut dyn Link) -> Result<Self, LinkError> {
         let command = [&[0x00, 0xA4, 0x04, 0x00, AID.len().to_le_bytes()[0]][..], &AID, &[0x00]].concat();
         let (mut times, mut errors, until) = (Vec::with_capacity(EXCHANGES), 0, Instant::now() + TIME);
         let mut first: Option<Vec<u8>> = None;
@@ -185,10 +245,10 @@ impl RoundTrips {
             let began = Instant::now();
             match link.transmit(&command, Sensitivity::Plain) {
                 Ok(answer) if *first.get_or_insert_with(|| answer.clone()) == answer => times.push(began.elapsed()),
-                Ok(_) => errors += 1,
-                // The reader says that this exchange failed; the one before went well.
-                Err(LinkError::Other(_) | LinkError::Malformed(_)) if first.is_some() => errors += 1,
-                Err(error) => return Err(error),
+                Err(LinkError::TimedOut) if first.is_some() => break,
+                Err(error) if is_final(&error) || error == LinkError::SharingViolation => return Err(error),
+                // The reader says that this exchange failed; the card was there just now.
+                Ok(_) | Err(_) => errors += 1,
             }
         }
         times.sort();
@@ -199,13 +259,6 @@ impl RoundTrips {
         let at = (self.times.len() * percent / 100).min(self.times.len().saturating_sub(1));
         self.times.get(at).copied().unwrap_or_default()
     }
-}
-
-/// GET DATA of the reader itself (PC/SC part 3, 3.2.2.1.3): P1 00 for the UID, 01 for the historical bytes of the ATS.
-fn pseudo(link: &mut dyn Link, p1: u8) -> Result<Option<String>, LinkError> {
-    let answer = link.transmit(&[0xFF, 0xCA, p1, 0x00, 0x00], Sensitivity::Plain)?;
-    let (data, status) = answer.split_at(answer.len().saturating_sub(2));
-    Ok((status == [0x90, 0x00] && !data.is_empty()).then(|| hex::encode_upper(data)))
 }
 
 /// How many round trips took up to so many ms.
@@ -261,8 +314,11 @@ mod tests {
         let memory = LinkMemory::of(state.path());
         let measured = |certificate, longest, second| {
             let now = jiff::Timestamp::from_second(second).unwrap();
-            let subject = Subject { reader: "r", atr: &[0x3B, 0x80], kvn: Some(0x41), now };
-            let found = measure(&mut Card { certificate, longest }, &subject, &memory).unwrap();
+            let subject = Subject { reader: "r", atr: &[0x3B, 0x80], now };
+            let mut card = Card { certificate, longest };
+            let trips = RoundTrips::make(&mut card).unwrap();
+            let deeper = Deeper::look(&mut card, Some(0x41)).unwrap();
+            let found = judged(&trips, deeper, &subject, &memory);
             let known = memory.recall("r", "3B80").unwrap();
             (found.code, known.answer_max, known.at.as_second())
         };
@@ -274,6 +330,43 @@ mod tests {
         assert_eq!(measured(395, 394, 4), (Some("link.worse"), Some(395), 3));
         assert_eq!(measured(372, 371, 5), (Some("link.worse"), Some(395), 3));
         assert_eq!(measured(372, 372, 6), (None, Some(395), 6));
+    }
+
+    #[test]
+    fn what_is_not_taken_is_a_note_and_what_was_not_tried_is_left_out() {
+        let state = tempfile::tempdir().unwrap();
+        let memory = LinkMemory::of(state.path());
+        let subject = Subject { reader: "r", atr: &[0x3B, 0x80], now: jiff::Timestamp::UNIX_EPOCH };
+        let mut card = Card { certificate: 395, longest: 1_000 };
+        let trips = RoundTrips::make(&mut card).unwrap();
+        let deep = judged(&trips, Deeper::look(&mut card, Some(0x41)).unwrap(), &subject, &memory);
+        assert_eq!((deep.code, &deep.facts["uid"]), (None, &Value::Null));
+        assert!(deep.message.contains("; 255 bytes of data go in one piece, and 395 come; the reader does not tell"));
+        let plain = judged(&trips, Deeper::default(), &subject, &memory);
+        assert!(plain.code.is_none() && !plain.message.contains(';'), "{}", plain.message);
+        // What was known of it stays.
+        assert_eq!(memory.recall("r", "3B80").unwrap().command_max, Some(255));
+        let left_out = judged(&trips, Deeper::left_out("a watch runs"), &subject, &memory);
+        assert!(left_out.message.ends_with("; not looked at more deeply: a watch runs"));
+    }
+
+    /// Mute to whatever a tap does not send.
+    struct Shy(Card);
+
+    impl Link for Shy {
+        fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
+            if command[0] == 0xFF || command[1] == 0xEE {
+                return Err(LinkError::Transmission("mute".into()));
+            }
+            self.0.transmit(command, privacy)
+        }
+    }
+
+    #[test]
+    fn a_card_that_takes_no_probe_is_no_worse_for_it() {
+        let deeper = Deeper::look(&mut Shy(Card { certificate: 395, longest: 1_000 }), Some(0x41)).unwrap();
+        assert!(deeper.is_upset && deeper.sizes.is_none());
+        assert_eq!(deeper.notes.len(), 2, "{:?}", deeper.notes);
     }
 
     #[test]

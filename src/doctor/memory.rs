@@ -40,15 +40,15 @@ pub struct LinkProfile {
     pub at: Timestamp,
     /// The median round trip, in microseconds.
     pub p50_us: u64,
-    /// Bytes of data in the largest command that passed.
-    pub command_max: usize,
+    /// Bytes of data in the largest command that passed; none where no one tried.
+    pub command_max: Option<usize>,
     /// Bytes of data in the largest answer that passed; none where the card told nothing.
     pub answer_max: Option<usize>,
     /// The card had no more to tell: a longer answer might pass. Known of what was measured just now, and not kept.
     #[serde(skip)]
     pub answer_whole: bool,
-    /// Whether extended length passed.
-    pub extended: bool,
+    /// Whether extended length passed; none where no one tried.
+    pub extended: Option<bool>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -127,6 +127,8 @@ impl LinkProfile {
         if self.answer_whole || self.answer_max.is_none() {
             self.answer_max = self.answer_max.max(before.and_then(|before| before.answer_max));
         }
+        self.command_max = self.command_max.or_else(|| before?.command_max);
+        self.extended = self.extended.or_else(|| before?.extended);
         self
     }
 
@@ -137,17 +139,18 @@ impl LinkProfile {
         if now >= then.saturating_mul(TIMES) && now >= then.saturating_add(MORE) {
             return Some(format!("a round trip takes {:.1} ms, and took {:.1} ms", ms(self.p50_us), ms(before.p50_us)));
         }
-        if self.command_max < before.command_max {
-            return Some(format!(
-                "commands of at most {} bytes of data pass, and {} did",
-                self.command_max, before.command_max
-            ));
+        if let (Some(now), Some(then)) = (self.command_max, before.command_max)
+            && now < then
+        {
+            return Some(format!("commands of at most {now} bytes of data pass, and {then} did"));
         }
         match (self.answer_max, before.answer_max) {
             (Some(now), Some(then)) if now < then && !self.answer_whole => {
                 Some(format!("answers of at most {now} bytes of data pass, and {then} did"))
             }
-            _ if before.extended && !self.extended => Some("commands of extended length passed, and do not".to_owned()),
+            _ if (before.extended, self.extended) == (Some(true), Some(false)) => {
+                Some("commands of extended length passed, and do not".to_owned())
+            }
             _ => None,
         }
     }
@@ -164,10 +167,10 @@ mod tests {
             atr: "3B80".to_owned(),
             at: Timestamp::from_second(second).unwrap(),
             p50_us: 10_000,
-            command_max: 255,
+            command_max: Some(255),
             answer_max: Some(256),
             answer_whole: false,
-            extended: true,
+            extended: Some(true),
         }
     }
 
@@ -182,7 +185,10 @@ mod tests {
         assert_eq!(worse(&|_| {}), "");
         assert_eq!(worse(&|now| now.p50_us = 19_999), "");
         assert_eq!(worse(&|now| now.p50_us = 20_000), "a round trip takes 20.0 ms, and took 10.0 ms");
-        assert_eq!(worse(&|now| now.command_max = 128), "commands of at most 128 bytes of data pass, and 255 did");
+        assert_eq!(
+            worse(&|now| now.command_max = Some(128)),
+            "commands of at most 128 bytes of data pass, and 255 did"
+        );
         assert_eq!(worse(&|now| now.answer_max = Some(240)), "answers of at most 240 bytes of data pass, and 256 did");
         assert_eq!(worse(&|now| now.answer_max = None), "");
         // All of a short certificate came: the card is another one, and the link may be what it was.
@@ -191,11 +197,13 @@ mod tests {
         assert_eq!(
             worse(&|now| {
                 shorter(now);
-                now.extended = false;
+                now.extended = Some(false);
             }),
             "commands of extended length passed, and do not"
         );
-        assert_eq!(worse(&|now| now.extended = false), "commands of extended length passed, and do not");
+        assert_eq!(worse(&|now| now.extended = Some(false)), "commands of extended length passed, and do not");
+        // Nobody tried.
+        assert_eq!(worse(&|now| (now.command_max, now.extended) = (None, None)), "");
         // Twice as long as very little is nothing.
         let quick = LinkProfile { p50_us: 500, ..before.clone() };
         assert_eq!(LinkProfile { p50_us: 10_000, ..before.clone() }.worse_than(&quick), None);
@@ -217,6 +225,15 @@ mod tests {
             assert_eq!(now.clone().kept_after(Some(&before)).answer_max, expected, "{now:?}");
             assert_eq!(now.clone().kept_after(None), now);
         }
+    }
+
+    #[test]
+    fn what_was_not_tried_stays_known() {
+        let before = known("r", 0);
+        let now = LinkProfile { command_max: None, answer_max: None, extended: None, ..known("r", 1) };
+        let kept = now.clone().kept_after(Some(&before));
+        assert_eq!((kept.command_max, kept.answer_max, kept.extended), (Some(255), Some(256), Some(true)));
+        assert_eq!(now.clone().kept_after(None), now);
     }
 
     #[test]

@@ -122,6 +122,8 @@ pub struct ProbeContext {
     pub unconfigured: Option<Failure>,
     /// The environment.
     pub environment: Box<Environment>,
+    /// Also send to the cards what no tap sends.
+    pub deep: bool,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }

@@ -1,11 +1,18 @@
 //! The readers: none, hidden from the service, or one probe for each.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    time::Duration,
+};
 
 use super::{Finding, Probe, ProbeReport, card};
 use crate::{
+    config::UnmatchedName,
     failure::{Failure, Remedy},
-    reader::ReaderState,
+    reader::{ReaderState, identity::split_number},
+    terminal::survey::is_bystander,
 };
 
 /// So many readers pcsc-lite knows at one time.
@@ -48,9 +55,77 @@ fn inspect(report: &ProbeReport, all: &[ReaderState]) {
         (_, count) => Finding::good(readers(count)),
     };
     report.found(found.fact("usb", devices).fact("modules", taken));
-    for reader in meant.unwrap_or_default() {
-        report.begin(card::probe(reader.clone()));
+    let settings = &report.context.settings;
+    let names: Vec<_> = all.iter().map(|reader| reader.name.as_str()).collect();
+    for reader in all.iter().filter(|reader| settings.readers.ignores(&reader.name)) {
+        let left_out = Finding::skipped("left out by `ignore` in config.toml");
+        report.found_below("reader", Finding { subject: Some(reader.name.clone()), ..left_out });
     }
+    for found in same_names(&names).into_iter().chain(numbered(&names)) {
+        report.found_below("names", found);
+    }
+    for name in settings.unmatched(&names) {
+        report.found_below("configuration", unmatched(&name));
+    }
+    let meant = meant.unwrap_or_default();
+    for reader in &meant {
+        let is_beside = meant.iter().any(|one| one.name != reader.name && may_hold_a_token(one));
+        report.begin(card::probe((*reader).clone(), is_beside));
+    }
+}
+
+/// Whether a card lies there that may be a token.
+fn may_hold_a_token(reader: &ReaderState) -> bool {
+    reader.slot.is_occupied() && !is_bystander(&reader.slot)
+}
+
+fn unmatched(name: &UnmatchedName) -> Finding {
+    let found = Finding::warning(
+        "config.no-such-reader",
+        format!("{name} in config.toml fits no reader that is here now"),
+        Remedy::with("plug it in, or take a name from this list", "rollcall readers"),
+    );
+    Finding { subject: Some(name.name.clone()), ..found }
+}
+
+/// Readers that the service gives one name: a name reaches the first of them only.
+fn same_names(names: &[&str]) -> Vec<Finding> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    let several = counts.into_iter().filter(|(_, count)| *count > 1);
+    several
+        .map(|(name, count)| {
+            let found = Finding::fault(
+                "reader.same-name",
+                format!("{count} readers have this name, and only the first of them can be reached"),
+                "give them names of their own: FRIENDLYNAME in the files of /etc/reader.conf.d",
+            );
+            Finding { subject: Some(name.to_owned()), ..found }
+        })
+        .collect()
+}
+
+/// Readers of one model without a serial number: the number in their names follows the order of plugging in.
+fn numbered(names: &[&str]) -> Vec<Finding> {
+    let mut models = BTreeMap::<&str, BTreeSet<&str>>::new();
+    for name in names {
+        if let (base, Some((number, _))) = split_number(name) {
+            models.entry(base).or_default().insert(number);
+        }
+    }
+    let several = models.into_iter().filter(|(_, numbers)| numbers.len() > 1);
+    several
+        .map(|(base, numbers)| {
+            let found = Finding::skipped(format!(
+                "{} readers differ by a number only, which follows the order of plugging in: as an alias take what \
+                 `rollcall readers --explain` calls stable",
+                numbers.len()
+            ));
+            Finding { subject: Some(base.to_owned()), ..found }
+        })
+        .collect()
 }
 
 fn readers(count: usize) -> String {
@@ -123,6 +198,19 @@ mod tests {
         let found = none(&in_the_way(MODULES), &[]);
         assert_eq!(found.code, Some("reader.kernel-driver"));
         assert!(found.remedy.unwrap().starts_with("sudo modprobe -r pn533_usb pn533;"));
+    }
+
+    #[test]
+    fn names_that_tell_readers_apart_badly_are_told() {
+        let brief =
+            |found: Vec<Finding>| found.into_iter().map(|one| (one.code, one.subject.unwrap())).collect::<Vec<_>>();
+        let twice = ["One Model", "Other", "One Model"];
+        assert_eq!(brief(same_names(&twice)), [(Some("reader.same-name"), "One Model".to_owned())]);
+        assert_eq!(brief(numbered(&twice)), []);
+        let models =
+            ["ACS 00 00", "ACS 01 00", "Two Slots 02 00", "Two Slots 02 01", "Two (A1) 03 00", "Two (B2) 04 00"];
+        assert_eq!(brief(same_names(&models)), []);
+        assert_eq!(brief(numbered(&models)), [(None, "ACS".to_owned())]);
     }
 
     #[test]

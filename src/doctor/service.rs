@@ -2,18 +2,18 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
-    os::unix::net::UnixStream,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc,
     time::Duration,
 };
 
-use super::{Finding, Probe, ProbeReport, holders::socket, readers};
+use super::{Finding, Probe, ProbeReport, readers};
 use crate::failure::Remedy;
 use crate::reader::ReaderError;
 use crate::reader::pcsc::list_within;
+use crate::reader::service::socket;
 
 /// How long the service may take to list its readers.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -57,33 +57,21 @@ fn daemon(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(system).map(|folder| folder.join("pcscd")).find(|file| file.is_file())
 }
 
-/// The library tells nothing apart here; its socket does.
+/// Not running, as all commands say it, and why: no file of a socket, or nobody behind it.
 fn down(socket: &Path, daemon: Option<&Path>) -> Finding {
-    const START: &str = "sudo systemctl start pcscd.socket";
-    let name = socket.display();
-    match UnixStream::connect(socket).map_err(|error| error.kind()) {
-        Err(io::ErrorKind::PermissionDenied) => Finding::fault(
-            "pcsc.socket-denied",
-            format!("this user may not write to the socket of the PC/SC service, {name}"),
-            Remedy::run(format!("sudo chmod 666 {name}")),
-        ),
-        Err(io::ErrorKind::NotFound) if daemon.is_none() => Finding::fault(
+    let there = socket.exists();
+    if daemon.is_none() && !there {
+        return Finding::fault(
             "pcsc.not-installed",
             "no PC/SC service is installed",
             Remedy::run("sudo apt install pcscd libccid"),
-        ),
-        Err(io::ErrorKind::NotFound) => Finding::fault(
-            "pcsc.service-down",
-            format!("the PC/SC service is not running: there is no {name}"),
-            Remedy::run(START),
-        ),
-        Err(_) => Finding::fault(
-            "pcsc.socket-dead",
-            format!("nobody listens at {name} any more: the PC/SC service died"),
-            Remedy::run("sudo systemctl restart pcscd.socket pcscd"),
-        ),
-        Ok(_) => ReaderError::ServiceDown.failure().into(),
+        );
     }
+    let name = socket.display();
+    let why = if there { format!("nobody listens at {name}") } else { format!("there is no {name}") };
+    let failure = ReaderError::ServiceDown.failure();
+    let message = format!("{failure}: {why}");
+    Finding { message, ..failure.into() }
 }
 
 /// polkit asks the kernel who is there, and is answered nothing where `/proc` hides the others' processes.
@@ -96,13 +84,7 @@ fn denied() -> Finding {
             Remedy::run("sudo mount -o remount,hidepid=0 /proc"),
         );
     }
-    Finding::fault(
-        "pcsc.denied",
-        "the PC/SC service refused this user: polkit allows it to those who sit at the machine only",
-        Remedy::run(
-            r#"echo 'polkit.addRule(function(a, s) { if (/^org.debian.pcsc-lite/.test(a.id) && s.user == "'$USER'") return "yes"; });' | sudo tee /etc/polkit-1/rules.d/50-pcscd.rules"#,
-        ),
-    )
+    ReaderError::Denied.failure().into()
 }
 
 fn hides_processes(mounts: &str) -> bool {

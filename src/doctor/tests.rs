@@ -6,6 +6,7 @@ fn context() -> ProbeContext {
         settings: Settings { state_folder: folder.path().join("none"), ..Settings::default() },
         unconfigured: None,
         environment: Box::new(|_| None),
+        deep: false,
         clock: Timestamp::now,
     }
 }

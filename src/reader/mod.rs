@@ -6,14 +6,17 @@
 //! Deliberately absent: our applet, and any printing.
 
 pub mod atr;
+pub mod causes;
 pub mod diff;
+pub mod identity;
 pub mod monitor;
 pub mod pcsc;
 pub mod select;
+pub mod service;
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{ExitClass, Failure, Remedy, no_thread};
+use self::service::{MissingGate, ProtocolVersion};
 
 /// What lies in a reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,41 +99,44 @@ pub enum ReaderError {
     /// The service is there and does not answer.
     #[error("the PC/SC service does not answer")]
     ServiceHangs,
-    /// The service closed the connection at once: polkit, or the rights of its socket.
-    #[error("the PC/SC service refused this user")]
+    /// The socket of the service may not be written.
+    #[error("this user may not write to the socket of the PC/SC service, {0}")]
+    SocketDenied(String),
+    /// The service closed the connection before it heard anything: polkit.
+    #[error(
+        "the PC/SC service refused this user: polkit has to allow org.debian.pcsc-lite.access_pcsc and access_card"
+    )]
     Denied,
     /// No thread could be started that asks the service.
     #[error("no thread could be started: {0}")]
     NoThread(String),
+    /// The service refuses everybody, because it cannot ask polkit.
+    #[error("the PC/SC service refused this user, because it cannot ask: {}", missing(*.0))]
+    NoPolkit(MissingGate),
+    /// The service and the library of this process speak different versions of their protocol.
+    #[error("{}", versions(*.0))]
+    Version(Option<ProtocolVersion>),
     /// Anything else, by the PC/SC name of the error.
     #[error("the PC/SC service reported: {0}")]
     Other(String),
 }
 
-impl From<ReaderError> for Failure {
-    fn from(error: ReaderError) -> Self {
-        let (class, code, hint) = match error {
-            ReaderError::ServiceDown => (
-                ExitClass::Unavailable,
-                "pcsc.service-down",
-                Remedy::with("start it", "sudo systemctl start pcscd.socket"),
-            ),
-            ReaderError::ServiceHangs => (
-                ExitClass::Unavailable,
-                "pcsc.service-hangs",
-                Remedy::with("start it again", "sudo systemctl restart pcscd"),
-            ),
-            ReaderError::Denied => (
-                ExitClass::Refused,
-                "pcsc.denied",
-                "let polkit allow this user the action org.debian.pcsc-lite.access_pcsc".into(),
-            ),
-            ReaderError::NoThread(reason) => return no_thread(&reason),
-            ReaderError::Other(_) => {
-                (ExitClass::Unavailable, "pcsc.error", Remedy::with("start it again", "sudo systemctl restart pcscd"))
-            }
-        };
-        Self::new(class, code, error.to_string()).hint(hint)
+const fn missing(gate: MissingGate) -> &'static str {
+    match gate {
+        MissingGate::Bus => "D-Bus does not run",
+        MissingGate::Polkit => "polkit is not installed",
+    }
+}
+
+/// Two versions are in use, 4:4 and 4:5: a service of one is refused by a library of the other.
+fn versions(service: Option<ProtocolVersion>) -> String {
+    match service {
+        None => "the PC/SC service hangs up when it hears the version of the protocol: its library here is of another release"
+            .to_owned(),
+        Some(service) => {
+            let other = if service > ProtocolVersion::USUAL { "an older" } else { "a newer" };
+            format!("the PC/SC service speaks version {service} of its protocol, and the library here {other} one")
+        }
     }
 }
 

@@ -9,13 +9,16 @@
 //! - `SCardCancel` ends `SCardGetStatusChange` and nothing else, and asks the service itself: it is no help against a
 //!   call that hangs.
 
+mod attributes;
 mod card;
+mod causes;
 mod connect;
 mod explain;
 mod io;
 mod startup;
 mod watch;
 
+pub use attributes::{ReaderAttributes, attributes};
 pub use card::{Card, CardLimits, Transaction};
 pub(super) use watch::{Canceller, Lost, Watcher};
 
@@ -28,12 +31,19 @@ use std::{
 
 use pcsc::{Context, Error, Scope, State};
 
-use self::startup::{establish_within, until_started};
-use super::{Insertion, ReaderError, ReaderState, Slot};
-use crate::card::link::LinkError;
+use self::{
+    causes::{card as link_error, is_lost, listing as reader_error},
+    startup::{establish_within, until_started},
+};
+use super::{
+    Insertion, ReaderError, ReaderState, Slot,
+    service::{self, SocketAnswer},
+};
 
 /// How long the service may take for a listing.
 const LIST_LIMIT: Duration = Duration::from_secs(5);
+/// How long the socket of the service may take to say what it is.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
 /// So many readers fit into one `SCardGetStatusChange`.
 const STATES_MAX: usize = if cfg!(windows) { 10 } else { 16 };
 /// More than the names of 16 readers can take, which is where most stacks end.
@@ -78,11 +88,27 @@ fn list_now() -> Result<Vec<ReaderState>, ReaderError> {
     Err(reader_error(Error::UnknownReader))
 }
 
-/// A new context. A service that closes the connection twice refuses us; once, it may be about to end.
+/// A new context. A service that closes the connection once may be about to end.
 fn establish() -> Result<Context, ReaderError> {
     Context::establish(Scope::System)
         .or_else(|error| if error == Error::CommError { Context::establish(Scope::System) } else { Err(error) })
-        .map_err(|error| if error == Error::CommError { ReaderError::Denied } else { reader_error(error) })
+        .or_else(refused)
+}
+
+/// Why there is no context, as the socket says it: the library tells little apart.
+fn refused(error: Error) -> Result<Context, ReaderError> {
+    if !causes::is_lost(error) {
+        return Err(causes::service(error, SocketAnswer::Unclear, service::missing_gate(), ""));
+    }
+    let socket = service::own_socket();
+    let says = service::ask(&socket, ASK_LIMIT);
+    if let SocketAnswer::Agreed(_) = says
+        // It may have come up just now.
+        && let Ok(context) = Context::establish(Scope::System)
+    {
+        return Ok(context);
+    }
+    Err(causes::service(error, says, service::missing_gate(), &socket.display().to_string()))
 }
 
 /// The names of all readers.
@@ -133,44 +159,5 @@ fn reading(state: &pcsc::ReaderState, epoch: u64) -> ReaderState {
         exclusive: flags.contains(State::EXCLUSIVE),
         in_use: flags.contains(State::INUSE),
         insertion: Insertion::counted(epoch, state.event_count()),
-    }
-}
-
-/// Whether the error can mean that the service went away, as the stacks report it.
-fn is_lost(error: Error) -> bool {
-    matches!(
-        error,
-        Error::NoService
-            | Error::ServiceStopped
-            | Error::CommError
-            | Error::InvalidHandle
-            | Error::InternalError
-            | Error::Shutdown
-    )
-}
-
-fn reader_error(error: Error) -> ReaderError {
-    match error {
-        Error::SecurityViolation | Error::NoAccess => ReaderError::Denied,
-        error if is_lost(error) => ReaderError::ServiceDown,
-        error => ReaderError::Other(error.to_string()),
-    }
-}
-
-/// What an error of a connection means, where its name alone says so.
-fn link_error(error: Error) -> LinkError {
-    match error {
-        Error::RemovedCard | Error::NoSmartcard => LinkError::CardRemoved,
-        Error::ResetCard => LinkError::CardReset,
-        Error::UnresponsiveCard => LinkError::CardMute,
-        Error::UnpoweredCard => LinkError::Unpowered,
-        Error::NotTransacted => LinkError::Transmission(error.to_string()),
-        Error::SharingViolation => LinkError::SharingViolation,
-        Error::Timeout => LinkError::TimedOut,
-        Error::ReaderUnavailable => LinkError::Unavailable,
-        Error::UnknownReader | Error::NoReadersAvailable => LinkError::ReaderGone,
-        Error::SecurityViolation | Error::NoAccess => LinkError::AccessDenied,
-        error if is_lost(error) => LinkError::ServiceLost,
-        error => LinkError::Other(error.to_string()),
     }
 }

@@ -1,8 +1,12 @@
-//! Which readers are meant: by a part of the name, a pattern, or an alias from the configuration.
+//! Which readers are meant: by a part of the name, a pattern, what is stable about them, or an alias from the
+//! configuration.
 
 use std::collections::BTreeMap;
 
-use super::ReaderState;
+use super::{
+    ReaderState,
+    identity::{ReaderIdentity, serial_in},
+};
 use crate::failure::{ExitClass, Failure};
 
 /// Names that the configuration gives to readers: alias → what is looked for in the reader's name.
@@ -12,6 +16,8 @@ pub type Aliases = BTreeMap<String, String>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
     wanted: Vec<WantedReader>,
+    /// Left out whatever is wanted.
+    ignored: Vec<WantedReader>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +35,14 @@ pub struct NoSuchReader {
     pub wanted: String,
     /// The readers that are there.
     pub there: Vec<String>,
+    /// The configuration leaves out the one that has that name.
+    pub is_ignored: bool,
 }
 
 impl From<NoSuchReader> for Failure {
     fn from(error: NoSuchReader) -> Self {
         let hint = match error.there.as_slice() {
+            _ if error.is_ignored => "the configuration leaves it out: see `ignore` in config.toml".to_owned(),
             [] => "no reader is connected".to_owned(),
             there => format!("connected: {}", there.join(", ")),
         };
@@ -51,22 +60,41 @@ impl Selection {
                 pattern: NamePattern::new(alias.map_or(typed, |(_, pattern)| pattern)),
             }
         };
-        Self { wanted: wanted.iter().map(resolve).collect() }
+        Self { wanted: wanted.iter().map(resolve).collect(), ignored: Vec::new() }
+    }
+
+    /// Without these, whatever was typed.
+    #[must_use]
+    pub fn without(self, ignored: &[String], aliases: &Aliases) -> Self {
+        Self { ignored: Self::new(ignored, aliases).wanted, ..self }
     }
 
     /// Whether this reader is meant.
     pub fn matches(&self, reader: &str) -> bool {
-        self.wanted.is_empty() || self.wanted.iter().any(|w| w.pattern.matches(reader))
+        (self.wanted.is_empty() || self.wanted.iter().any(|w| w.pattern.matches(reader))) && !self.ignores(reader)
+    }
+
+    /// Whether this reader is left out.
+    pub fn ignores(&self, reader: &str) -> bool {
+        self.ignored.iter().any(|w| w.pattern.matches(reader))
+    }
+
+    /// What was typed and fits none of these readers.
+    pub fn fits_nothing<'a>(&'a self, readers: &[&str]) -> Vec<&'a str> {
+        let idle = |w: &&WantedReader| !readers.iter().any(|reader| w.pattern.matches(reader));
+        self.wanted.iter().filter(idle).map(|w| w.typed.as_str()).collect()
     }
 
     /// The readers that are meant, in the order of the listing. Something that was typed and matches none is an error.
     pub fn pick<'a>(&self, readers: &'a [ReaderState]) -> Result<Vec<&'a ReaderState>, NoSuchReader> {
-        let unmatched = |w: &&WantedReader| !readers.iter().any(|r| w.pattern.matches(&r.name));
+        let fits = |w: &WantedReader, r: &ReaderState| w.pattern.matches(&r.name);
+        let unmatched = |w: &&WantedReader| !readers.iter().any(|r| fits(w, r) && !self.ignores(&r.name));
         match self.wanted.iter().find(unmatched) {
             None => Ok(readers.iter().filter(|r| self.matches(&r.name)).collect()),
             Some(wanted) => Err(NoSuchReader {
                 wanted: wanted.typed.clone(),
                 there: readers.iter().map(|r| r.name.clone()).collect(),
+                is_ignored: readers.iter().any(|r| fits(wanted, r)),
             }),
         }
     }
@@ -77,24 +105,38 @@ pub fn alias_of<'a>(reader: &str, aliases: &'a Aliases) -> Option<&'a str> {
     aliases.iter().find(|(_, pattern)| NamePattern::new(pattern).matches(reader)).map(|(alias, _)| alias.as_str())
 }
 
-/// A part of a name or, with `*` (anything) or `?` (one character), the form of the whole name; case does not matter.
+/// A part of a name or, with `*` (anything) or `?` (one character), the form of the whole name; `serial:` and `usb:` with
+/// what is stable about a reader. Case does not matter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum NamePattern {
     Part(String),
     Glob(Vec<char>),
+    Serial(String),
+    Port(String),
 }
 
 impl NamePattern {
     fn new(text: &str) -> Self {
         let text = fold(text);
-        if text.contains(['*', '?']) { Self::Glob(text.chars().collect()) } else { Self::Part(text) }
+        match text.split_once(':') {
+            Some(("serial", serial)) => Self::Serial(serial.to_owned()),
+            Some(("usb", port)) => Self::Port(port.to_owned()),
+            _ if text.contains(['*', '?']) => Self::Glob(text.chars().collect()),
+            _ => Self::Part(text),
+        }
     }
 
     fn matches(&self, name: &str) -> bool {
-        let name = fold(name);
+        let is = |wanted: &str, told: Option<&str>| told.is_some_and(|told| fold(told) == wanted);
         match self {
-            Self::Part(part) => name.contains(part.as_str()),
-            Self::Glob(pattern) => glob(pattern, &name.chars().collect::<Vec<_>>()),
+            Self::Part(part) => fold(name).contains(part.as_str()),
+            Self::Glob(pattern) => glob(pattern, &fold(name).chars().collect::<Vec<_>>()),
+            // The driver is asked only where the name says nothing.
+            Self::Serial(serial) => match serial_in(name) {
+                Some(told) => is(serial, Some(told)),
+                None => is(serial, ReaderIdentity::of(name).serial.as_deref()),
+            },
+            Self::Port(port) => is(port, ReaderIdentity::of(name).port.as_deref()),
         }
     }
 }
@@ -173,11 +215,45 @@ mod tests {
     fn an_unknown_name_lists_what_is_there() {
         let failure = |there: &[&str]| {
             let there = there.iter().map(|n| (*n).to_owned()).collect();
-            Failure::from(NoSuchReader { wanted: "x".into(), there })
+            Failure::from(NoSuchReader { wanted: "x".into(), there, is_ignored: false })
         };
         assert_eq!(failure(&["a", "b"]).hint.unwrap().text, "connected: a, b");
         assert_eq!(failure(&[]).hint.unwrap().text, "no reader is connected");
         assert_eq!(failure(&[]).class, ExitClass::Usage);
+    }
+
+    #[test]
+    fn what_is_ignored_is_left_out_whatever_is_wanted() {
+        let readers = readers();
+        let aliases = Aliases::from([("vault".into(), "*[SAM]*".into())]);
+        let pick = |wanted: &[&str], ignored: &str| {
+            let wanted: Vec<_> = wanted.iter().map(|w| (*w).to_owned()).collect();
+            let selection = Selection::new(&wanted, &aliases).without(&[ignored.to_owned()], &aliases);
+            selection.pick(&readers).map(|found| found.iter().map(|r| r.name.clone()).collect::<Vec<_>>())
+        };
+        for ignored in ["*SAM*", "[sam]", "Vault"] {
+            assert_eq!(pick(&[], ignored).unwrap(), [NAMES[0], NAMES[2]]);
+            assert_eq!(pick(&["acr"], ignored).unwrap(), [NAMES[0]]);
+            let refused = pick(&["vault"], ignored).unwrap_err();
+            assert!(refused.is_ignored);
+            assert!(Failure::from(refused).hint.unwrap().contains("`ignore`"));
+        }
+        assert!(!pick(&["gone"], "*SAM*").unwrap_err().is_ignored);
+    }
+
+    #[test]
+    fn a_serial_number_names_one_reader_whatever_its_number() {
+        let selection = Selection::new(&["serial:rr554-012".into()], &Aliases::new());
+        assert!(selection.matches("ACS ACR1252 [PICC] (RR554-012) 00 00"));
+        assert!(selection.matches("ACS ACR1252 [PICC] (RR554-012) 01 00"));
+        assert!(!selection.matches("ACS ACR1252 [PICC] (RR554-013) 00 00"));
+    }
+
+    #[test]
+    fn what_fits_nothing_is_told() {
+        let selection = Selection::new(&["picc".into(), "Gone".into(), "*SAM*".into()], &Aliases::new());
+        assert_eq!(selection.fits_nothing(&NAMES), ["Gone"]);
+        assert_eq!(selection.fits_nothing(&[NAMES[2]]), ["picc", "Gone", "*SAM*"]);
     }
 
     #[test]

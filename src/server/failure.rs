@@ -1,7 +1,7 @@
 //! What a user sees of a server that does not start.
 
 use super::{RunError, ServerStoreError};
-use crate::failure::{ExitClass, Failure};
+use crate::failure::{ExitClass, Failure, Remedy};
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
@@ -11,9 +11,8 @@ impl From<RunError> for Failure {
             RunError::Store(error) => store(&error),
             RunError::Listen(at, _) => Self::new(ExitClass::Unavailable, "server.listen", told)
                 .hint(format!("see who has that port: ss -ltnp 'sport = :{}'", at.port())),
-            RunError::Tls(_) => {
-                Self::new(ExitClass::Config, "server.tls", told).hint("look at the keys: rollcall pki list")
-            }
+            RunError::Tls(_) => Self::new(ExitClass::Config, "server.tls", told)
+                .hint(Remedy::with("look at the keys", "rollcall pki list")),
             RunError::Start(_) => Self::new(ExitClass::Unavailable, "server.start", told).hint("see: ulimit -a"),
         }
     }

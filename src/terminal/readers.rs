@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::survey::candidates;
 use crate::{
+    card::link::LinkError,
     failure::{ExitClass, Failure},
-    reader::{Slot, monitor::ReaderEvent, pcsc::list, select::Selection},
+    reader::{Slot, causes::link, monitor::ReaderEvent, pcsc::list, select::Selection},
 };
 
 /// There is no reader at all.
@@ -13,19 +15,20 @@ pub fn no_reader() -> Failure {
         .hint("plug one in; rollcall readers --watch shows whether it is seen")
 }
 
-/// The one reader that is meant and has a card.
+/// The one reader that is meant and has a card. Something mute, or a memory card, is no second card.
 ///
 /// # Errors
-/// `reader.none`, `scan.nobody` or `reader.ambiguous` when it is not one; otherwise what the service or the selection says.
+/// `reader.none`, `reader.unavailable`, `scan.nobody` or `reader.ambiguous` when it is not one; otherwise what the service or the selection says.
 pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
     let there = list()?;
     if there.is_empty() {
         return Err(no_reader());
     }
     let meant = selection.pick(&there)?;
-    let occupied: Vec<_> = meant.into_iter().filter(|r| r.slot.is_occupied()).map(|r| r.name.clone()).collect();
-    match occupied.as_slice() {
+    let cards: Vec<_> = candidates(&meant).into_iter().map(|r| r.name.clone()).collect();
+    match cards.as_slice() {
         [one] => Ok(one.clone()),
+        [] if meant.iter().any(|r| r.slot == Slot::Unavailable) => Err(link(&LinkError::Unavailable, 0)),
         [] => Err(Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint("put a card on a reader")),
         several => Err(Failure::new(
             ExitClass::Usage,

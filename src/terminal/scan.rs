@@ -14,8 +14,9 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
-    failure::{ExitClass, Failure},
-    reader::{self, Insertion, ReaderState},
+    card::link::LinkError,
+    failure::{ExitClass, Failure, summary},
+    reader::{self, Insertion, ReaderState, Slot, monitor::ReaderEvent},
     server_client::ServerClient,
     terminal::{
         admission::{Rules, TapOutcome},
@@ -24,6 +25,7 @@ use crate::{
         lookups::{LookupService, ServerEvent},
         presence::{Input, store::TerminalStore},
         reader_pool::{PoolPolicy, ReaderPool},
+        survey::is_bystander,
         tap::{Depth, Tapped, tap_terminal::TapTerminal, worker::ReaderReport},
         thread::no_thread,
     },
@@ -71,10 +73,21 @@ pub struct ScanConfig {
 pub struct ScanTally {
     /// The class of each failure.
     pub failures: Vec<ExitClass>,
+    /// The class of each failure of what can be no token, and may lie there for ever.
+    pub bystanders: Vec<ExitClass>,
     /// Taps that did not fail.
     pub succeeded: usize,
     /// Every token that was authenticated, in this run or in the one that it resumes.
     pub distinct: HashSet<Uuid>,
+}
+
+impl ScanTally {
+    /// The exit status of a scan that took what lay there. Beside a token that was read, what can be no token counts for
+    /// nothing.
+    pub fn exit_status(&self) -> u8 {
+        let bystanders = if self.succeeded == 0 { self.bystanders.as_slice() } else { &[] };
+        summary(&[&self.failures, bystanders].concat(), self.succeeded)
+    }
 }
 
 /// How a scan that waited ended.
@@ -128,19 +141,28 @@ impl Scan {
         let any = !readers.is_empty();
         let meant = &self.config.pool.readers;
         let unknown = if any { meant.pick(&readers).err() } else { None };
-        let (occupied, empty): (Vec<_>, Vec<_>) =
+        let (occupied, others): (Vec<_>, Vec<_>) =
             readers.into_iter().filter(|r| meant.matches(&r.name)).partition(|r| r.slot.is_occupied());
+        let (broken, empty): (Vec<_>, Vec<_>) = others.into_iter().partition(|r| r.slot == Slot::Unavailable);
         observer.event(ScanEvent::Begun)?;
         if self.terminal.depth == Depth::Authenticate {
             let empty: Vec<_> = empty.into_iter().map(|r| Input::Empty { reader: r.name }).collect();
             self.deliver(&empty)?;
         }
-        if occupied.is_empty() {
+        if occupied.is_empty() && broken.is_empty() {
             // A name that fits no reader is why nobody is there.
             return Err(unknown.map_or_else(|| nobody(any), Into::into));
         }
+        for reader in broken {
+            let tapped = Tapped::failed(LinkError::Unavailable.into());
+            self.admit((self.terminal.clock)(), reader.name, reader.insertion, tapped, observer)?;
+        }
         for (at, reader, tapped) in tap_all(&self.terminal, occupied)? {
+            let before = self.tally.failures.len();
             self.admit(at, reader.name, reader.insertion, tapped, observer)?;
+            if is_bystander(&reader.slot) {
+                self.tally.bystanders.extend(self.tally.failures.drain(before..));
+            }
         }
         self.finish(observer)
     }
@@ -231,7 +253,15 @@ impl Handler for WaitingScan<'_> {
 
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
         match message {
-            Message::Reader(event) => drop(self.pool.handle(&event)?),
+            Message::Reader(event) => {
+                if let ReaderEvent::Available { reader, available: false } = &event
+                    && self.scan.config.pool.readers.matches(reader)
+                {
+                    let tapped = Tapped::failed(LinkError::Unavailable.into());
+                    self.scan.admit(Timestamp::now(), reader.clone(), Insertion::default(), tapped, self.observer)?;
+                }
+                self.pool.handle(&event)?;
+            }
             Message::Tap(ReaderReport::Tapped { reader, insertion, at, tapped }) => {
                 self.scan.admit(at, reader, insertion, *tapped, self.observer)?;
             }
@@ -266,4 +296,23 @@ fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver
 fn nobody(any: bool) -> Failure {
     let hint = if any { "put a token on a reader" } else { "plug in a reader; rollcall readers shows what is there" };
     Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beside_a_token_what_can_be_no_token_counts_for_nothing() {
+        let status = |failures: &[ExitClass], bystanders: &[ExitClass], succeeded| {
+            let (failures, bystanders) = (failures.to_vec(), bystanders.to_vec());
+            ScanTally { failures, bystanders, succeeded, distinct: HashSet::new() }.exit_status()
+        };
+        let mute = [ExitClass::CardLeft];
+        assert_eq!(status(&[], &mute, 1), 0);
+        assert_eq!(status(&[], &mute, 0), 74);
+        assert_eq!(status(&mute, &[], 1), 1);
+        assert_eq!(status(&[ExitClass::Refused], &mute, 0), 1);
+        assert_eq!(status(&[], &[], 2), 0);
+    }
 }

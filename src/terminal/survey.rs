@@ -1,4 +1,5 @@
-//! Which cards are Rollcall tokens: all of them are asked at the same time, with SELECT and nothing else.
+//! Which cards are Rollcall tokens: all of them are asked at the same time, with SELECT and nothing else. And which lie
+//! there without being asked: what is mute, or a memory card, is none, and may lie in its slot for ever.
 
 use std::{
     thread,
@@ -10,6 +11,7 @@ use crate::{
     failure::Failure,
     reader::{
         ReaderState, Slot,
+        atr::Atr,
         pcsc::{Card, CardLimits},
     },
     terminal::thread::no_thread,
@@ -51,6 +53,22 @@ pub fn survey(readers: &[&ReaderState]) -> Result<Vec<SelectAnswer>, Failure> {
     })
 }
 
+/// Whether what lies there can be no token, as it looks: something mute, or a memory card.
+pub fn is_bystander(slot: &Slot) -> bool {
+    match slot {
+        Slot::Mute => true,
+        Slot::Card(atr) => Atr::parse(atr).is_ok_and(|atr| atr.storage_card().is_some()),
+        Slot::Empty | Slot::Unavailable => false,
+    }
+}
+
+/// The readers in which a token may lie; where there is none, those in which anything does.
+pub fn candidates<'a>(meant: &[&'a ReaderState]) -> Vec<&'a ReaderState> {
+    let occupied: Vec<_> = meant.iter().copied().filter(|reader| reader.slot.is_occupied()).collect();
+    let cards: Vec<_> = occupied.iter().copied().filter(|reader| !is_bystander(&reader.slot)).collect();
+    if cards.is_empty() { occupied } else { cards }
+}
+
 /// A card that another program talks to is left alone: the question would end that program's session.
 const fn may_be_asked(reader: &ReaderState) -> bool {
     matches!(reader.slot, Slot::Card(_)) && !reader.exclusive && !reader.in_use
@@ -67,7 +85,7 @@ fn ask(reader: &str) -> SelectAnswer {
         // What answers to our name, however badly, is none of the others.
         Ok(_) => SelectAnswer::Ours,
         Err(LinkError::CardRemoved) => SelectAnswer::Left,
-        Err(LinkError::CardMute | LinkError::Unpowered | LinkError::TimedOut) => SelectAnswer::Mute,
+        Err(LinkError::CardMute | LinkError::Unpowered | LinkError::TimedOut | LinkError::Hung) => SelectAnswer::Mute,
         Err(_) => SelectAnswer::Nothing,
     }
 }
@@ -75,6 +93,32 @@ fn ask(reader: &str) -> SelectAnswer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mute_slot_and_a_memory_card_are_no_second_card() {
+        let reader = |name: &str, slot| ReaderState {
+            name: name.into(),
+            slot,
+            exclusive: false,
+            in_use: false,
+            insertion: 0.into(),
+        };
+        let memory = hex::decode("3B8F8001804F0CA000000306030001000000006A").unwrap();
+        let all = [
+            reader("card", Slot::Card(vec![0x3B, 0])),
+            reader("sam", Slot::Mute),
+            reader("memory", Slot::Card(memory)),
+            reader("empty", Slot::Empty),
+            reader("broken", Slot::Unavailable),
+        ];
+        let names = |from: usize| {
+            let meant: Vec<_> = all[from..].iter().collect();
+            candidates(&meant).iter().map(|reader| reader.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(0), ["card"]);
+        assert_eq!(names(1), ["sam", "memory"]);
+        assert_eq!(names(3), Vec::<String>::new());
+    }
 
     #[test]
     fn a_card_that_somebody_talks_to_is_not_asked() {

@@ -35,7 +35,7 @@ fn a_mute_card_delays_nobody(card: &str) {
     let objects = run.objects();
     assert_eq!(objects.len(), 8);
     let (last, others) = objects.split_last().expect("eight");
-    assert_eq!(last["error"]["code"], "token.mute");
+    assert_eq!(last["error"]["code"], "reader.hung");
     assert_eq!(last["reader"], stack.readers()[1].as_str());
     let ids: BTreeSet<_> = others.iter().filter_map(|o| o["user"]["id"].as_str()).collect();
     assert_eq!(ids, BTreeSet::from(["p1", "p3"]));

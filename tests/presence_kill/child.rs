@@ -136,7 +136,12 @@ impl Dice {
             14 => Input::Refused(Refused {
                 reader,
                 insertion: self.roll(4).into(),
-                error: ErrorObject { code: "token.mute".to_owned(), message: "no answer".to_owned(), hint: None },
+                error: ErrorObject {
+                    code: "token.mute".to_owned(),
+                    message: "no answer".to_owned(),
+                    hint: None,
+                    command: None,
+                },
                 token_id: None,
                 user: None,
             }),

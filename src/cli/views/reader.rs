@@ -34,6 +34,10 @@ pub struct ReaderView {
     pub atr_fields: Vec<AtrField>,
     /// What the list of pcsc-tools calls cards with this answer to reset, where it is installed.
     pub names: Vec<String>,
+    /// The configuration leaves it out (`ignore`); its card was not asked.
+    pub ignored: bool,
+    /// What names this reader for good, as an alias: `serial:…` or `usb:…`; null where nothing tells it.
+    pub stable: Option<String>,
 }
 
 /// A field of an answer to reset (ISO/IEC 7816-3, 8.2).
@@ -83,7 +87,7 @@ impl Printable for ReaderView {
             |reader| text(reader.card.as_ref()),
             4,
             "CARD",
-            |reader| text(reader.card.as_ref()).into(),
+            |reader| if reader.ignored { "ignored".into() } else { text(reader.card.as_ref()).into() },
         ),
         Column::both(
             "says",
@@ -92,6 +96,8 @@ impl Printable for ReaderView {
             "ITS ATR SAYS",
             |reader| Cell::new(text(reader.says.as_ref()), Style::Dim),
         ),
+        Column::csv("ignored", |reader| reader.ignored.to_string()),
+        Column::csv("stable", |reader| text(reader.stable.as_ref())),
     ];
 }
 

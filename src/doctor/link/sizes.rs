@@ -5,6 +5,7 @@ use crate::{
         apdu::ApduFormat,
         link::{Link, LinkError, Sensitivity},
     },
+    reader::causes::is_final,
     token::commands::ecka_certificate,
 };
 
@@ -29,20 +30,36 @@ pub const ANSWER_NEEDED: usize = 240;
 const DER_HEAD: usize = 4;
 
 impl Sizes {
-    /// Tries ever larger ones. `kvn` is that of a key whose certificate the card tells anybody.
-    pub fn find(link: &mut dyn Link, kvn: Option<u8>) -> Result<Self, LinkError> {
-        let (command, extended) = commands(link)?;
-        let told = match kvn {
-            Some(kvn) => answers(link, kvn, extended)?,
+    /// Tries ever larger ones. `kvn` is that of a key whose certificate the card tells anybody. What a card may take worst,
+    /// extended length, comes last; whether it failed at that, and may need a reset, is told too.
+    pub fn find(link: &mut dyn Link, kvn: Option<u8>) -> Result<(Self, bool), LinkError> {
+        let (command, expected) = commands(link)?;
+        let mut told = match kvn {
+            Some(kvn) => answers(link, kvn)?,
             None => None,
         };
-        let (answer, whole) = told.map_or((None, false), |(length, whole)| (Some(length), whole));
-        Ok(Self { command, answer, whole, extended })
+        let long = [&[0x00, 0xEE, 0x00, 0x00, 0x00, 0x01, 0x2C][..], &[0x5A; 300]].concat();
+        let mut failed = false;
+        let mut extended = false;
+        if command >= COMMAND_NEEDED {
+            // A reader that cannot may also answer with an error of its own.
+            match link.transmit(&long, Sensitivity::Plain) {
+                Ok(answer) => extended = answer == expected,
+                Err(error) if is_final(&error) => return Err(error),
+                Err(_) => failed = true,
+            }
+        }
+        if let (true, Some(kvn), Some(short)) = (extended, kvn, told.as_mut()) {
+            failed = !long_answer(link, kvn, short)?;
+        }
+        let (answer, whole) = told.map_or((None, false), |told| (Some(told.length), told.length == told.whole));
+        Ok((Self { command, answer, whole, extended }, failed))
     }
 }
 
-/// An instruction that no card has is refused as such at any length: another answer means that bytes were lost.
-fn commands(link: &mut dyn Link) -> Result<(usize, bool), LinkError> {
+/// An instruction that no card has is refused as such at any length: another answer means that bytes were lost. The
+/// largest that passed, and that answer.
+fn commands(link: &mut dyn Link) -> Result<(usize, Vec<u8>), LinkError> {
     let expected = link.transmit(&[0x00, 0xEE, 0x00, 0x00, 0x01, 0x00], Sensitivity::Plain)?;
     let mut largest = 1;
     for length in [32u8, 64, 128, 200, 255] {
@@ -53,16 +70,20 @@ fn commands(link: &mut dyn Link) -> Result<(usize, bool), LinkError> {
         }
         largest = usize::from(length);
     }
-    let long = [&[0x00, 0xEE, 0x00, 0x00, 0x00, 0x01, 0x2C][..], &[0x5A; 300]].concat();
-    // A reader that cannot may also answer with an error of its own.
-    let extended =
-        largest >= COMMAND_NEEDED && link.transmit(&long, Sensitivity::Plain).is_ok_and(|one| one == expected);
-    Ok((largest, extended))
+    Ok((largest, expected))
+}
+
+/// What of the certificate came in one piece.
+struct LongestAnswer {
+    length: usize,
+    /// The length of the whole certificate; zero where too little came to know it.
+    whole: usize,
+    known: Vec<u8>,
 }
 
 /// The certificate, of which the card sends as much as is asked for: less, or something else than before, means that
-/// bytes were lost. How long the longest answer was and whether it was the whole certificate; none where it tells none.
-fn answers(link: &mut dyn Link, kvn: u8, extended: bool) -> Result<Option<(usize, bool)>, LinkError> {
+/// bytes were lost. A card or a reader that ignores how much is asked for sends more. None where it tells none.
+fn answers(link: &mut dyn Link, kvn: u8) -> Result<Option<LongestAnswer>, LinkError> {
     let short = ecka_certificate(kvn).encode(ApduFormat::Short).swap_remove(0);
     let Some((_, head)) = short.split_last() else { return Ok(None) };
     let mut known: Vec<u8> = Vec::new();
@@ -76,22 +97,30 @@ fn answers(link: &mut dyn Link, kvn: u8, extended: bool) -> Result<Option<(usize
             return Ok(None);
         }
         let whole = total(if known.is_empty() { data } else { &known });
+        let ignores_le = data.len() > wanted && data.starts_with(&known);
         let fits = data.len() == wanted.min(whole) && data.starts_with(&known) && more == (wanted < whole);
-        if !fits {
+        if !fits && !ignores_le {
             // Nothing that was told is known yet: even so few bytes do not come through.
-            return Ok(Some((known.len(), false)));
+            return Ok(Some(LongestAnswer { length: known.len(), whole: 0, known }));
         }
         known = data.to_vec();
     }
-    let whole = total(&known);
-    if extended && whole > known.len() {
-        let long = ecka_certificate(kvn).encode(ApduFormat::Extended).swap_remove(0);
-        let fits = |answer: Vec<u8>| answer.len() == whole + 2 && answer.starts_with(&known);
-        if link.transmit(&long, Sensitivity::Plain).is_ok_and(fits) {
-            return Ok(Some((whole, true)));
-        }
+    Ok(Some(LongestAnswer { length: known.len(), whole: total(&known), known }))
+}
+
+/// The whole certificate in an answer of extended length; whether the card took the question.
+fn long_answer(link: &mut dyn Link, kvn: u8, short: &mut LongestAnswer) -> Result<bool, LinkError> {
+    if short.whole <= short.length {
+        return Ok(true);
     }
-    Ok(Some((known.len(), known.len() == whole)))
+    let long = ecka_certificate(kvn).encode(ApduFormat::Extended).swap_remove(0);
+    match link.transmit(&long, Sensitivity::Plain) {
+        Ok(answer) if answer.len() == short.whole + 2 && answer.starts_with(&short.known) => short.length = short.whole,
+        Ok(_) => {}
+        Err(error) if is_final(&error) => return Err(error),
+        Err(_) => return Ok(false),
+    }
+    Ok(true)
 }
 
 /// How long a certificate is, by its first bytes; as long as what is there, where they say nothing.
@@ -145,7 +174,7 @@ mod tests {
     fn the_largest_pieces_that_pass_are_found() {
         let find = |command, answer, extended| {
             let mut link = Narrow { certificate: 395, command, answer, extended, silent: false };
-            Sizes::find(&mut link, Some(0x41)).unwrap()
+            Sizes::find(&mut link, Some(0x41)).unwrap().0
         };
         for (link, expected) in [
             ((255, 1000, true), (255, 395, true)),
@@ -175,7 +204,7 @@ mod tests {
             (395, 200, true, (200, false)),
         ] {
             let mut link = Narrow { certificate, command: 255, answer, extended, silent: false };
-            let found = Sizes::find(&mut link, Some(0x41)).unwrap();
+            let found = Sizes::find(&mut link, Some(0x41)).unwrap().0;
             assert_eq!(
                 (found.answer, found.whole),
                 (Some(expected.0), expected.1),
@@ -183,7 +212,43 @@ mod tests {
             );
         }
         let mut silent = Narrow { certificate: 395, command: 255, answer: 1000, extended: false, silent: true };
-        assert_eq!(Sizes::find(&mut silent, Some(0x41)).unwrap().answer, None);
-        assert_eq!(Sizes::find(&mut silent, None).unwrap().answer, None);
+        assert_eq!(Sizes::find(&mut silent, Some(0x41)).unwrap().0.answer, None);
+        assert_eq!(Sizes::find(&mut silent, None).unwrap().0.answer, None);
+    }
+
+    /// A card that tells its certificate whole, however much is asked for.
+    struct Deaf(usize);
+
+    impl Link for Deaf {
+        fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
+            if command[1] == 0xEE {
+                return Ok(vec![0x6D, 0x00]);
+            }
+            let length = u16::try_from(self.0 - DER_HEAD).unwrap().to_be_bytes();
+            Ok([&[0x30, 0x82][..], &length, &vec![0xA5; self.0 - DER_HEAD], &[0x90, 0x00]].concat())
+        }
+    }
+
+    #[test]
+    fn a_card_that_ignores_le_cuts_nothing() {
+        let (sizes, failed) = Sizes::find(&mut Deaf(395), Some(0x41)).unwrap();
+        assert_eq!((sizes.answer, sizes.whole, failed), (Some(395), true, false));
+    }
+
+    /// Mute to extended length, and until it is reset.
+    struct Mute(Narrow, bool);
+
+    impl Link for Mute {
+        fn transmit(&mut self, command: &[u8], privacy: Sensitivity) -> Result<Vec<u8>, LinkError> {
+            self.1 |= command.len() > 300;
+            if self.1 { Err(LinkError::Transmission("mute".into())) } else { self.0.transmit(command, privacy) }
+        }
+    }
+
+    #[test]
+    fn extended_length_that_is_not_taken_is_the_last_thing_tried() {
+        let narrow = Narrow { certificate: 395, command: 255, answer: 1000, extended: false, silent: false };
+        let (sizes, failed) = Sizes::find(&mut Mute(narrow, false), Some(0x41)).unwrap();
+        assert_eq!((sizes.command, sizes.answer, sizes.extended, failed), (255, Some(256), false, true));
     }
 }

@@ -108,7 +108,7 @@ impl Card {
         match card.receive(until) {
             Some(answer) => card.touched(answer?),
             None if is_held(reader) => return Err(card.abandon(LinkError::SharingViolation)),
-            None => return Err(card.abandon(LinkError::TimedOut)),
+            None => return Err(card.abandon(card.late(until))),
         }
         Ok(card)
     }
@@ -196,8 +196,13 @@ impl Card {
         self.send(ask);
         match self.receive(until) {
             Some(answer) => answer,
-            None => Err(self.abandon(LinkError::TimedOut)),
+            None => Err(self.abandon(self.late(until))),
         }
+    }
+
+    /// Why nothing came until then: the call hangs, or there was not the whole limit left for it.
+    fn late(&self, until: Instant) -> LinkError {
+        if self.limits.deadline == Some(until) { LinkError::TimedOut } else { LinkError::Hung }
     }
 
     /// Bytes to the card, and what came back, as they are.

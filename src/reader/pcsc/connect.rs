@@ -10,8 +10,9 @@ use std::{
 use pcsc::{Context, Disposition, Error, Protocol, Protocols, ShareMode};
 
 use super::{
+    causes::is_failed_exchange,
     establish_within,
-    explain::{explain, fill_or_wait, is_failed_exchange},
+    explain::{explain, fill_or_wait},
     fill, link_error, names, reading, unaware,
 };
 use crate::{
@@ -64,7 +65,7 @@ impl Connection {
     fn attempt(reader: &str, until: Instant) -> Result<Self, LinkError> {
         let context = establish_within(until).map_err(|error| match error {
             ReaderError::ServiceDown => LinkError::ServiceLost,
-            ReaderError::Denied => LinkError::AccessDenied,
+            ReaderError::Denied | ReaderError::NoPolkit(_) => LinkError::AccessDenied,
             other => LinkError::Other(other.to_string()),
         })?;
         let reader = resolve(&context, reader)?;

@@ -7,7 +7,10 @@ use std::{
 
 use pcsc::{Context, Error};
 
-use super::{fill, is_lost, link_error, reading, unaware};
+use super::{
+    causes::{is_vague, settled},
+    fill, link_error, reading, unaware,
+};
 use crate::{card::link::LinkError, reader::Slot};
 
 /// Twice the time in which pcsc-lite looks for cards (400 ms): so long an unexplained failure may turn out a removal.
@@ -16,14 +19,12 @@ const EXPLANATION: Duration = Duration::from_millis(800);
 /// The drivers report a card removed in mid-exchange in many ways, and the service notices the removal later. So an
 /// error whose name says too little is explained by what the reader says next.
 pub(super) fn explain(context: &Context, reader: &CString, error: Error) -> LinkError {
-    let known = link_error(error);
-    let vague = is_failed_exchange(error) || matches!(known, LinkError::Other(_)) || is_lost(error);
-    if !vague {
-        return known;
+    if !is_vague(error) {
+        return link_error(error);
     }
     let mut states = [unaware(reader.clone())];
     let until = Instant::now() + EXPLANATION;
-    let mut first = None;
+    let (mut first, mut slot) = (None, Slot::Unavailable);
     loop {
         match fill_or_wait(context, &mut states, first.is_some(), until) {
             Err(Error::UnknownReader) => return LinkError::ReaderGone,
@@ -32,21 +33,16 @@ pub(super) fn explain(context: &Context, reader: &CString, error: Error) -> Link
             Ok(()) => {}
         }
         let now = reading(&states[0], 0);
-        match now.slot {
-            Slot::Empty => return LinkError::CardRemoved,
-            Slot::Unavailable => return LinkError::Unavailable,
+        slot = now.slot;
+        match slot {
+            Slot::Empty => break,
+            // It may be about to go.
+            Slot::Unavailable => first = first.or(Some(now.insertion)),
             _ if first.is_some_and(|insertion| insertion != now.insertion) => return LinkError::CardRemoved,
             _ => first = Some(now.insertion),
         }
     }
-    // The service answers and the card is still there.
-    if is_failed_exchange(error) || is_lost(error) { LinkError::Transmission(error.to_string()) } else { known }
-}
-
-/// Whether the error says that bytes were lost between reader and card, as the drivers report it. One that says that there
-/// is no card may come of a single exchange, while the card stays.
-pub(super) const fn is_failed_exchange(error: Error) -> bool {
-    matches!(error, Error::NotTransacted | Error::NoSmartcard | Error::CommDataLost | Error::CommError)
+    settled(error, &slot)
 }
 
 /// Reads the states, or waits until one changes.

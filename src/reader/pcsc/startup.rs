@@ -2,7 +2,6 @@
 //! comes or goes, and only the next one works.
 
 use std::{
-    env,
     os::unix::net::UnixStream,
     thread,
     time::{Duration, Instant},
@@ -10,10 +9,9 @@ use std::{
 
 use pcsc::Context;
 
-use super::{ReaderError, establish};
+use super::establish;
+use crate::reader::{ReaderError, service::own_socket};
 
-/// Where PC/SC Lite listens, unless `PCSCLITE_CSOCK_NAME` says something else.
-const SOCKET: &str = "/run/pcscd/pcscd.comm";
 /// How long a service that comes or goes is left alone, in ms, before it is asked again.
 const PAUSES: [u64; 5] = [50, 100, 200, 400, 800];
 
@@ -30,7 +28,13 @@ pub(super) fn until_started<T>(
     let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
     loop {
         let error = match ask() {
-            Err(error @ (ReaderError::ServiceDown | ReaderError::Denied)) => error,
+            // One that ends may close the connection before or after it has heard us.
+            Err(
+                error @ (ReaderError::ServiceDown
+                | ReaderError::Denied
+                | ReaderError::NoPolkit(_)
+                | ReaderError::Version(None)),
+            ) => error,
             other => return other,
         };
         let pause = pauses.next().filter(|pause| Instant::now() + *pause < until);
@@ -44,8 +48,7 @@ pub(super) fn until_started<T>(
 
 /// Whether somebody takes connections for the service: itself, or whoever starts it.
 fn is_listening() -> bool {
-    let socket = env::var_os("PCSCLITE_CSOCK_NAME").unwrap_or_else(|| SOCKET.into());
-    cfg!(target_os = "linux") && UnixStream::connect(socket).is_ok()
+    cfg!(target_os = "linux") && UnixStream::connect(own_socket()).is_ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::{
     card::link::LinkError,
     crypto::x509::TerminalRole,
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, Remedy},
     terminal::tap::{TapError, failure::token},
     token::TokenError,
 };
@@ -62,10 +62,14 @@ impl AdministrationError {
             .hint("put the same card back and run the same command again: it finishes what was begun"),
             Self::Token(e) => token(e, exchanges),
             Self::Foreign => TapError::Foreign.to_failure(exchanges),
-            Self::Open => Failure::new(ExitClass::No, "token.open-mode", message)
-                .hint("only tokens in private mode have a set; see what this one is: rollcall token info"),
-            Self::OtherSet(_) => Failure::new(ExitClass::No, "token.other-set", message)
-                .hint("put a token of the set on the reader whose key is replaced: rollcall token rotate --set ID"),
+            Self::Open => Failure::new(ExitClass::No, "token.open-mode", message).hint(Remedy::with(
+                "only tokens in private mode have a set; see what this one is",
+                "rollcall token info",
+            )),
+            Self::OtherSet(_) => Failure::new(ExitClass::No, "token.other-set", message).hint(Remedy::with(
+                "put a token of the set on the reader whose key is replaced",
+                "rollcall token rotate --set ID",
+            )),
             Self::NoSetKey => Failure::new(ExitClass::Refused, "token.no-set-key", message)
                 .hint("it came with the public test keys: enroll its user anew on another card"),
             Self::NotNoted(_) => Failure::new(ExitClass::Io, "pki.file", message)
@@ -73,9 +77,9 @@ impl AdministrationError {
             Self::OtherCard => Failure::new(ExitClass::CardLeft, "token.other-card", message)
                 .hint("nothing was changed; put the right card on the reader, and run the command again"),
             Self::NoRotation => Failure::new(ExitClass::No, "pki.no-rotation", message)
-                .hint("begin one where the CA key lies: rollcall pki rotate-ca"),
+                .hint(Remedy::with("begin one where the CA key lies", "rollcall pki rotate-ca")),
             Self::NotCertified(_) => Failure::new(ExitClass::Refused, "enroll.not-certified", message)
-                .hint("look at the CA: rollcall pki list"),
+                .hint(Remedy::with("look at the CA", "rollcall pki list")),
             Self::Role { .. } => Failure::new(ExitClass::Refused, "token.role", message)
                 .hint("run it where the CA key lies, or with a terminal that was issued with this role"),
         }

@@ -9,7 +9,7 @@ use crate::{
         problem::ProblemCode,
         v1::{Problem, TokenStatus},
     },
-    failure::Failure,
+    failure::{Failure, Remedy},
     terminal::server_access::{ServerAccess, patiently},
 };
 
@@ -45,8 +45,8 @@ pub fn report(
     };
     let Some(server) = server else { return Ok(None) };
     send(operation, token_id, server).map(Some).map_err(|failure| {
-        let hint = format!("the card is changed; tell the server: rollcall server token status {token_id} {wanted}");
-        failure.hint(hint)
+        let command = format!("rollcall server token status {token_id} {wanted}");
+        failure.hint(Remedy::with("the card is changed; tell the server", command))
     })
 }
 

@@ -4,7 +4,7 @@ use super::ServerVerdict;
 use crate::{
     api::v1::TokenStatus,
     card::link::LinkError,
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, Remedy},
     server_client::{ServerError, signed},
     terminal::{presence::denied_here, tap::TapError},
     token::TokenError,
@@ -81,12 +81,13 @@ impl Refusal {
     }
 }
 
-const fn not_active(status: TokenStatus) -> (&'static str, &'static str) {
+fn not_active(status: TokenStatus) -> (&'static str, Remedy) {
     match status {
-        TokenStatus::Lost => ("token.lost", "keep the card: it was reported lost"),
-        TokenStatus::Revoked => ("token.revoked", "enroll the holder on a new card"),
-        TokenStatus::Suspended | TokenStatus::Active => {
-            ("token.suspended", "an administrator lets it in again: rollcall server token status ID active")
-        }
+        TokenStatus::Lost => ("token.lost", "keep the card: it was reported lost".into()),
+        TokenStatus::Revoked => ("token.revoked", "enroll the holder on a new card".into()),
+        TokenStatus::Suspended | TokenStatus::Active => (
+            "token.suspended",
+            Remedy::with("an administrator lets it in again", "rollcall server token status ID active"),
+        ),
     }
 }

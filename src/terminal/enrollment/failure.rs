@@ -100,7 +100,9 @@ impl EnrollError {
             ),
             Self::WrongPersoKeys => Failure::new(ExitClass::Refused, "enroll.wrong-perso-key", message)
                 .hint("use the pki/perso.key under which this card was begun; nothing was sent to the card"),
-            Self::UnknownKeys(_) => Failure::new(ExitClass::Protocol, "enroll.unknown-keys", message),
+            Self::UnknownKeys(_) => Failure::new(ExitClass::Protocol, "enroll.unknown-keys", message).hint(
+                "the card was given keys of another version by somebody else: take another card; nothing was sent to this one",
+            ),
             Self::Record(_) => {
                 Failure::new(ExitClass::Data, "enroll.too-long", message).hint("shorten id, name or fields")
             }

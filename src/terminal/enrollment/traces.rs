@@ -1,9 +1,12 @@
 //! What tells a card from others without any key of ours: the card around the applet must not give away which one it is.
 
-use crate::card::{
-    apdu::{ApduFormat, Command},
-    chaining::exchange,
-    link::{self, Link, LinkError},
+use crate::{
+    card::{
+        apdu::{ApduFormat, Command},
+        chaining::exchange,
+        link::{self, Link, LinkError},
+    },
+    reader::causes::is_final,
 };
 
 /// A card in a field that can be taken away from it.
@@ -74,7 +77,15 @@ pub fn traces(card: &mut dyn FieldReset, format: ApduFormat) -> Result<Vec<Track
 /// The UID in a new field, as the reader tells it (PC/SC part 3, 3.2.2.1.3).
 fn uid(card: &mut dyn FieldReset) -> Result<Option<Vec<u8>>, LinkError> {
     card.renew()?;
-    let answer = card.transmit(&[0xFF, 0xCA, 0x00, 0x00, 0x00], link::Sensitivity::Plain)?;
+    let answer = match card.transmit(&[0xFF, 0xCA, 0x00, 0x00, 0x00], link::Sensitivity::Plain) {
+        Ok(answer) => answer,
+        Err(error) if is_final(&error) => return Err(error),
+        // The reader gave it to the card, which does not take it: it is asked other things in a field of its own.
+        Err(_) => {
+            card.renew()?;
+            return Ok(None);
+        }
+    };
     Ok(match answer.split_last_chunk::<2>() {
         Some((uid, [0x90, 0x00])) if !uid.is_empty() => Some(uid.to_vec()),
         _ => None,

@@ -13,7 +13,7 @@ use super::event::{Event, EventKind, Reason};
 use super::input::{Holder, Input, Refused, Tap};
 use super::list::{Change, PresenceList, ReaderSlot, StayEnd};
 use super::policy::{Policy, PresenceMode};
-use crate::failure::{ExitClass, Failure};
+use crate::failure::{ExitClass, Failure, Remedy};
 
 impl PresenceList {
     /// Takes one input at the time `now` (cut to the millisecond).
@@ -267,5 +267,5 @@ impl<'a> Transition<'a> {
 /// What a user sees of the refusal of a token or user that the operator denied at this terminal.
 pub fn denied_here() -> Failure {
     Failure::new(ExitClass::Refused, "token.denied", "the token or its user is denied at this terminal")
-        .hint("allow it again: rollcall users allow ID")
+        .hint(Remedy::with("allow it again", "rollcall users allow ID"))
 }

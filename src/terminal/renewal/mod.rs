@@ -12,7 +12,7 @@ use self::phase::{CaFile, Now, RenewalInput, RenewalState, Task};
 pub use self::phase::{RenewalEffect, ends_soon};
 use crate::{
     crypto::random::SystemRandom,
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, Remedy},
     pki::{ClockCheck, PkiDir, PkiError, server_names},
     terminal::{
         administration::terminals,
@@ -111,8 +111,10 @@ fn renew(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
         terminals::renew(&server.connect()?, &context.pki)?;
     } else {
         let no = "there is neither the CA key nor a server that could renew this terminal's certificates";
-        return Err(Failure::new(ExitClass::Config, "pki.no-renewal", no)
-            .hint("make a new bundle where the CA key lies: rollcall pki issue terminal NAME --out FILE"));
+        return Err(Failure::new(ExitClass::Config, "pki.no-renewal", no).hint(Remedy::with(
+            "make a new bundle where the CA key lies",
+            "rollcall pki issue terminal NAME --out FILE",
+        )));
     }
     load(context)
 }

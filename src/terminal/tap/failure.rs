@@ -1,11 +1,12 @@
 //! What a user sees of a tap that did not end in an authenticated token.
 
 use crate::channel::CommandName;
+pub use crate::reader::causes::link;
 use crate::{
     card::{link::LinkError, status::Status},
     channel::ChannelError,
     crypto::x509::CertificateError,
-    failure::{ExitClass, Failure, Remedy, no_thread},
+    failure::{ExitClass, Failure, Remedy},
     token::{TokenError, select::LifeCycle},
 };
 
@@ -57,46 +58,6 @@ impl TapError {
     }
 }
 
-/// The failure of a link, with the exchange at which it happened.
-pub fn link(error: &LinkError, exchanges: u32) -> Failure {
-    let message = error.to_string();
-    match error {
-        LinkError::CardRemoved => {
-            let place = if exchanges == 0 { String::new() } else { format!(" at exchange {exchanges}") };
-            Failure::new(ExitClass::CardLeft, "card.left", format!("{message}{place}; nothing was written"))
-                .hint("hold the card still on the reader until the result is shown")
-        }
-        LinkError::CardReset => Failure::new(ExitClass::Busy, "card.reset", message)
-            .hint("another program uses this reader: rollcall tries again at the next tap"),
-        LinkError::CardMute | LinkError::Unpowered => Failure::new(ExitClass::CardLeft, "token.mute", message)
-            .hint("lift the card, and place it again flat on the reader"),
-        LinkError::TimedOut => Failure::new(ExitClass::CardLeft, "token.mute", message)
-            .hint("lift the card, and place it again; if it stays silent, unplug the reader for a moment"),
-        LinkError::SharingViolation => Failure::new(ExitClass::Busy, "reader.busy", message)
-            .hint("end the program that holds the reader (often a browser, gpg-agent's scdaemon or another terminal)"),
-        LinkError::Unavailable => Failure::new(ExitClass::Unavailable, "reader.unavailable", message)
-            .hint("unplug the reader and plug it in again"),
-        LinkError::Hung => Failure::new(ExitClass::Unavailable, "reader.hung", message)
-            .hint(Remedy::with("start the service again", "sudo systemctl restart pcscd")),
-        LinkError::AccessDenied => Failure::new(ExitClass::Refused, "pcsc.denied", message)
-            .hint("let polkit allow this user the action org.debian.pcsc-lite.access_card"),
-        LinkError::NoThread(reason) => no_thread(reason),
-        LinkError::ReaderGone => {
-            Failure::new(ExitClass::Unavailable, "reader.gone", message).hint("plug the reader in again")
-        }
-        LinkError::ServiceLost => Failure::new(ExitClass::Unavailable, "pcsc.service-down", message)
-            .hint("start it: sudo systemctl start pcscd.socket"),
-        LinkError::Malformed(_) => Failure::new(ExitClass::Protocol, "card.malformed", message)
-            .hint("the card or the reader breaks ISO 7816: try another reader"),
-        LinkError::ProtocolRefused => Failure::new(ExitClass::CardLeft, "card.protocol-refused", message)
-            .hint("try another reader: this one is too fast for the card, or has none of its protocols"),
-        LinkError::NoExtendedLength => Failure::new(ExitClass::Data, "card.no-extended-length", message)
-            .hint("send at most 255 bytes of data, and longer ones as a chain (CLA bit 10)"),
-        LinkError::Transmission(_) | LinkError::Other(_) => Failure::new(ExitClass::CardLeft, "reader.error", message)
-            .hint("lift the card, and place it again; if it persists, unplug the reader for a moment"),
-    }
-}
-
 /// The failure of a token.
 pub fn token(error: &TokenError, exchanges: u32) -> Failure {
     let message = error.to_string();
@@ -106,7 +67,7 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
         TokenError::Link(e) => link(e, exchanges),
         TokenError::NotIssued(LifeCycle::Blank | LifeCycle::Personalised) => {
             Failure::new(ExitClass::No, "token.blank", "the token is not enrolled yet")
-                .hint("enroll it: rollcall enroll --id ID --name NAME")
+                .hint(Remedy::with("enroll it", "rollcall enroll --id ID --name NAME"))
         }
         TokenError::NotIssued(LifeCycle::Terminated) => {
             refused("token.terminated").hint("it can never be used again: enroll a new card")
@@ -116,11 +77,14 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
             Failure::new(ExitClass::Refused, "token.blocked", "the token is blocked")
                 .hint("the administrator who blocked it can unblock it")
         }
-        TokenError::OtherAuthority => refused("token.other-authority")
-            .hint("if the CA of this terminal has a successor, fetch it: rollcall pki renew; otherwise it is not ours"),
+        TokenError::OtherAuthority => refused("token.other-authority").hint(
+            Remedy::with("if the CA of this terminal has a successor, fetch it", "rollcall pki renew")
+                .and("otherwise it is not ours"),
+        ),
         TokenError::TerminalRefused(_)
         | TokenError::Channel(ChannelError::Refused { status: Status::CONDITIONS, .. }) => {
-            refused("token.refused-terminal").hint("renew this terminal's certificate: rollcall pki renew")
+            refused("token.refused-terminal")
+                .hint(Remedy::with("renew this terminal's certificate", "rollcall pki renew"))
         }
         TokenError::Certificate(CertificateError::Expired { .. }) => {
             refused("token.certificate-expired").hint("enroll the holder on a new card")

@@ -126,7 +126,7 @@ impl Bench {
     }
 
     fn look(&self) -> Vec<String> {
-        let found = findings(&mut doctor(&self.stack, "rollcall"));
+        let found = findings(doctor(&self.stack, "rollcall").arg("--deep"));
         let of = |reader: &str| found.iter().filter(|one| one["subject"] == *reader).cloned().collect::<Vec<Value>>();
         let (ours, other) = (of(&self.reader), of(&self.neighbour));
         let last = |all: &[Value]| all.iter().filter_map(|one| one["took_ms"].as_f64()).fold(0.0, f64::max);
@@ -192,7 +192,7 @@ fn doctor_finds_faults_of_cards(kind: &str) {
     let (found, card) = bench.found(put(card, &ATR, slow(Duration::from_millis(25))));
     assert_eq!(found, Vec::<String>::new());
     assert_eq!(alone(Box::new(Cut(blank(kind, TEST_KEY)))).0, ["token.test-keys", "link.truncated"]);
-    let (found, card) = bench.found(put(card, &ATR, slow(Duration::from_secs(4))));
+    let (found, card) = bench.found(put(card, &ATR, slow(Duration::from_secs(6))));
     assert_eq!(found, ["reader.hung"]);
 
     // Another program has it for itself.
@@ -200,13 +200,13 @@ fn doctor_finds_faults_of_cards(kind: &str) {
     bench.wait(&bench.reader, true);
     let holder = hold(&bench);
     let told = findings(&mut doctor(&bench.stack, "rollcall"));
-    let one = told.iter().find(|one| one["code"] == "card.exclusive").expect("it is held");
+    let one = told.iter().find(|one| one["code"] == "reader.busy").expect("it is held");
     let seen = one["facts"]["candidates"].as_array().expect("a list");
     assert!(seen.iter().any(|process| process["pid"] == holder.id()), "{one}");
     assert!(text(&bench.stack, 1).stdout.contains("kill "));
     // Who may not look at others' processes is told so, and what would help.
     let told = findings(&mut unprivileged(&bench.stack));
-    let one = told.iter().find(|one| one["code"] == "card.exclusive").expect("it is held");
+    let one = told.iter().find(|one| one["code"] == "reader.busy").expect("it is held");
     assert_eq!(
         (&one["facts"]["hidden"], &one["facts"]["candidates"]),
         (&true.into(), &Value::Array(Vec::new())),

@@ -14,7 +14,7 @@ use crate::{
 
 /// What was found of the link to the only card.
 fn link(desk: &Desk, expected: &[&str]) -> Value {
-    let found = findings(&mut doctor(&desk.0.stack, "rollcall"));
+    let found = findings(doctor(&desk.0.stack, "rollcall").arg("--deep"));
     assert_eq!(brief(&found).into_values().collect::<Vec<_>>(), expected, "{found:#?}");
     let mut links: Vec<_> = found.into_iter().filter(|one| one["probe"] == "link").collect();
     assert_eq!(links.len(), 1, "{links:#?}");
@@ -51,6 +51,34 @@ fn doctor_tells_what_the_reader_tells(kind: &str) {
     let private = link(&desk, &[]);
     assert!(private["answer_max"].as_u64() >= Some(256), "{private}");
     drop(desk.0.take(slot));
+}
+
+case!(Once, a_reader_that_is_ignored_is_left_out_of_every_command);
+/// Two readers with a card each, of which the configuration leaves one out, and names a third that is not there.
+fn a_reader_that_is_ignored_is_left_out_of_every_command() {
+    let stack = Stack::start(2, "virtual");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    let readers = stack.readers();
+    assert_eq!(stack.rollcall(&["token", "info"]).expect(2).code(), "reader.ambiguous");
+    let text = format!("ignore = [{:?}]\n[alias]\n\"door\" = \"gone\"\n", readers[1]);
+    std::fs::write(stack.home().join("config.toml"), text).expect("a configuration");
+    stack.rollcall(&["enroll", "--id", "p1", "--name", "Ada"]).expect(0);
+    stack.rollcall(&["token", "info"]).expect(0);
+    let scanned = stack.ndjson(0, &["scan"]);
+    assert_eq!((scanned.len(), &scanned[0]["reader"]), (1, &readers[0].as_str().into()));
+    let listed = stack.ndjson(0, &["readers"]);
+    let told: Vec<_> = listed.iter().map(|one| (one["reader"].as_str(), one["ignored"].as_bool())).collect();
+    assert_eq!(told, [(Some(readers[0].as_str()), Some(false)), (Some(readers[1].as_str()), Some(true))]);
+    let refused = stack.rollcall(&["scan", "--reader", &readers[1]]).expect(2);
+    assert_eq!(refused.code(), "reader.unknown");
+    let found = findings(&mut doctor(&stack, "rollcall"));
+    assert_eq!(brief(&found).into_values().collect::<Vec<_>>(), ["config.no-such-reader"], "{found:#?}");
+    let left_out = found.iter().find(|one| one["subject"] == readers[1].as_str()).expect("it is shown");
+    assert_eq!((&left_out["probe"], &left_out["severity"]), (&"reader".into(), &"note".into()));
+    stack.rollcall(&["users", "clear", "--yes"]).expect(0);
+    let mut watch = stack.watch(&[]);
+    assert_eq!(watch.event("arrived")["reader"], readers[0].as_str());
+    watch.end();
 }
 
 case!(Once, doctor_finds_no_reader);

@@ -2,7 +2,11 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
+    io::{Read, Write},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixListener, UnixStream},
+    },
     path::{Path, PathBuf},
 };
 
@@ -48,8 +52,7 @@ fn doctor_finds_faults_of_the_service() {
     assert_eq!(codes(&stack, &[]), Vec::<String>::new());
 
     stack.service("stop");
-    let code = codes(&stack, &[]);
-    assert!(code == ["pcsc.service-down"] || code == ["pcsc.socket-dead"], "{code:?}");
+    assert_eq!(codes(&stack, &[]), ["pcsc.service-down"]);
     assert!(text(&stack, 1).stdout.contains("sudo systemctl"));
     // As it is where nothing is installed: no socket, and no program that could make one.
     let _ = fs::remove_file(&socket);
@@ -57,10 +60,72 @@ fn doctor_finds_faults_of_the_service() {
     assert_eq!(without_the_program(&stack), ["pcsc.not-installed"]);
     stack.service("start");
     assert_eq!(codes(&stack, &[]), Vec::<String>::new());
-    // It was killed, and its socket is still there.
+    // It was killed, and its socket is still there: nobody listens, and it is told as one that does not run.
     stack.service("kill");
-    if Path::new(&socket).exists() {
-        assert_eq!(codes(&stack, &[]), ["pcsc.socket-dead"]);
+    assert_eq!(codes(&stack, &[]), ["pcsc.service-down"]);
+}
+
+/// Something at the service's place that does this with whoever comes, until it is dropped.
+struct StandIn {
+    path: PathBuf,
+}
+
+impl StandIn {
+    fn start(path: PathBuf, serve: fn(&mut UnixStream)) -> Self {
+        let listener = UnixListener::bind(&path).expect("a place of its own");
+        std::thread::spawn(move || listener.incoming().flatten().for_each(|mut client| serve(&mut client)));
+        Self { path }
+    }
+}
+
+/// What every client of PC/SC Lite says first: length and command, then a version and a place for a code.
+fn hear(client: &mut UnixStream) -> bool {
+    client.read_exact(&mut [0; 20]).is_ok()
+}
+
+/// Who only looks whether somebody listens says nothing.
+fn hear_only(client: &mut UnixStream) {
+    hear(client);
+}
+
+fn answer(client: &mut UnixStream, minor: u32, code: u32) {
+    if hear(client) {
+        let _ = client.write_all(&[4, minor, code].map(u32::to_ne_bytes).concat());
+    }
+}
+
+case!(Once, other_services_are_told_as_what_they_are);
+/// Services of other releases, and one that refuses whoever comes: in every command, and in doctor.
+fn other_services_are_told_as_what_they_are() {
+    let stack = Stack::start(1, "none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    for (name, serve, code, status) in [
+        ("newer", (|client| answer(client, 5, 0x8010_001E)) as fn(&mut UnixStream), "pcsc.version", 69),
+        ("older", |client| answer(client, 3, 0x8010_001D), "pcsc.version", 69),
+        ("silent", hear_only, "pcsc.version", 69),
+        // It closes without having heard anything.
+        ("refusing", |client| drop(client.set_nonblocking(true)), "pcsc.denied", 77),
+    ] {
+        let stand_in = StandIn::start(stack.home().join(name), serve);
+        let run = |args: &[&str]| {
+            let mut command = stack.command("rollcall");
+            command.args(args).env("PCSCLITE_CSOCK_NAME", &stand_in.path);
+            command.output().expect("it starts")
+        };
+        for args in [&["readers"][..], &["scan"]] {
+            let output = run(args);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(status), "{name}: {said}");
+            // Without D-Bus or polkit that is what is told.
+            let known =
+                said.contains(&format!("code: {code}")) || (status == 77 && said.contains("code: pcsc.no-polkit"));
+            assert!(known && !said.contains("not running"), "{name}: {said}");
+        }
+        let output = run(&["doctor", "-o", "ndjson"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let told =
+            text.contains(code) || (status == 77 && (text.contains("pcsc.no-polkit") || text.contains("pcsc.hidepid")));
+        assert!(told, "{name}: {text}");
     }
 }
 

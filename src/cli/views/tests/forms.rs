@@ -71,6 +71,8 @@ fn reader() -> ReaderView {
         says: Some("no historical bytes".into()),
         atr_fields: vec![AtrField { name: "TS".into(), bytes: "3B".into(), meaning: "direct".into() }],
         names: vec!["a card".into()],
+        ignored: false,
+        stable: None,
     }
 }
 

@@ -61,7 +61,7 @@ fn scan() -> ScanView {
 }
 
 fn error() -> ErrorObject {
-    ErrorObject { code: "token.foreign".into(), message: "foreign".into(), hint: None }
+    ErrorObject { code: "token.foreign".into(), message: "foreign".into(), hint: None, command: None }
 }
 
 /// The examples of the contract, with values in place of its dots, are what is printed: every field is there with
@@ -92,10 +92,12 @@ fn the_example_of_a_reader() {
         says: Some("no historical bytes".into()),
         atr_fields: vec![AtrField { name: "TS".into(), bytes: "3B".into(), meaning: "direct convention".into() }],
         names: vec!["a card".into()],
+        ignored: false,
+        stable: None,
     };
     let example = json!({"schema":"rollcall.reader/1","reader":"R","alias":null,"state":"present","atr":"3B00",
         "card":"rollcall"});
-    is_printed_as(&reader, &example, &["/says", "/atr_fields", "/names"]);
+    is_printed_as(&reader, &example, &["/says", "/atr_fields", "/names", "/ignored", "/stable"]);
     for state in ["empty", "present", "exclusive", "mute", "unavailable"] {
         let mut reader = serde_json::to_value(&reader).unwrap();
         reader["state"] = state.into();

@@ -19,8 +19,9 @@ use super::{
 };
 use crate::{
     api::User,
+    card::link::LinkError,
     failure::{ExitClass, Failure},
-    reader::{monitor::ReaderEvent, select::Selection},
+    reader::{causes::link, monitor::ReaderEvent, select::Selection},
     terminal::{
         enrollment::{
             context::{Completion, EnrollFailure, EnrollmentContext},
@@ -233,6 +234,9 @@ impl BatchHandler<'_> {
                     (slot.next, slot.last) = (false, None);
                 }
                 Ok(())
+            }
+            ReaderEvent::Available { reader, available: false } if self.progress.readers.matches(&reader) => {
+                self.tell_failed(&reader, (None, None), link(&LinkError::Unavailable, 0))
             }
             ReaderEvent::ServiceLost => self.tell(BatchEvent::ServiceLost),
             _ => Ok(()),

@@ -113,6 +113,27 @@ fn a_card_that_leaves_is_no_statement_about_it() {
     assert_eq!(traces(&mut Gone, ApduFormat::Short), Err(LinkError::CardRemoved));
 }
 
+/// A reader that gives its own command to the card, and a card that is mute to it until the field was gone.
+#[test]
+fn a_card_that_does_not_take_the_readers_command_is_no_worse_for_it() {
+    struct Shy(bool);
+    impl Link for Shy {
+        fn transmit(&mut self, command: &[u8], _: link::Sensitivity) -> Result<Vec<u8>, LinkError> {
+            self.0 |= command[0] == 0xFF;
+            if self.0 { Err(LinkError::CardMute) } else { Ok(vec![0x6A, 0x88]) }
+        }
+    }
+    impl FieldReset for Shy {
+        fn renew(&mut self) -> Result<(), LinkError> {
+            self.0 = false;
+            Ok(())
+        }
+    }
+    let mut card = Shy(false);
+    assert_eq!(traces(&mut card, ApduFormat::Short), Ok(vec![TrackableTrait::UidUnknown]));
+    assert!(!card.0, "it is left usable");
+}
+
 #[test]
 fn the_traces_are_told_in_words() {
     let all = [

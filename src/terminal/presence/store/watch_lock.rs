@@ -23,6 +23,11 @@ pub struct WatchLock {
 }
 
 impl TerminalStore {
+    /// Whether a watch runs over the store of this folder, for who would disturb it. Where that cannot be told, one may.
+    pub fn is_watched(home: &Path) -> bool {
+        is_running(home).unwrap_or(true)
+    }
+
     /// Begins to watch: takes the lock, takes what was handed over to one before, and doubts what is on the list
     /// ([`Input::Startup`]). Gives the lock, the socket at which others wake it, and the events that this caused.
     ///

@@ -40,7 +40,7 @@ pub(in crate::terminal::presence) fn identified(reader: &str, n: u8, insertion: 
 }
 
 pub(in crate::terminal::presence) fn refused(reader: &str, insertion: u64, code: &str) -> Input {
-    let error = ErrorObject { code: code.to_owned(), message: "no".to_owned(), hint: None };
+    let error = ErrorObject { code: code.to_owned(), message: "no".to_owned(), hint: None, command: None };
     Input::Refused(Refused {
         reader: reader.to_owned(),
         insertion: insertion.into(),

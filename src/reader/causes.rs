@@ -1,0 +1,201 @@
+//! What a user sees of everything that can be wrong between a terminal and a card: one table of code, text and remedy,
+//! for all commands and `doctor` alike. What the errors of PC/SC mean is decided in `reader::pcsc`.
+
+use super::{ReaderError, service::MissingGate};
+use crate::{
+    card::link::LinkError,
+    failure::{ExitClass, Failure, Remedy, no_thread},
+};
+
+/// What starts the service; systemd then starts it for whoever comes.
+const START: &str = "sudo systemctl start pcscd.socket";
+/// What ends a call that hangs in a driver.
+const RESTART: &str = "sudo systemctl restart pcscd";
+/// Allows the user who types it both actions of the service.
+pub const ALLOW: &str = r#"echo 'polkit.addRule(function(a, s) { if (/^org.debian.pcsc-lite/.test(a.id) && s.user == "'$USER'") return "yes"; });' | sudo tee /etc/polkit-1/rules.d/50-pcscd.rules"#;
+
+impl From<ReaderError> for Failure {
+    fn from(error: ReaderError) -> Self {
+        let unavailable = |code, remedy: Remedy| (ExitClass::Unavailable, code, remedy);
+        let (class, code, hint) = match &error {
+            ReaderError::ServiceDown => unavailable("pcsc.service-down", Remedy::with("start it", START)),
+            ReaderError::ServiceHangs => unavailable("pcsc.service-hangs", Remedy::with("start it again", RESTART)),
+            ReaderError::Version(_) => unavailable(
+                "pcsc.version",
+                Remedy::with(
+                    "take both from one release, in a container or a snap from that of the host",
+                    "sudo apt install --only-upgrade pcscd libpcsclite1",
+                ),
+            ),
+            ReaderError::SocketDenied(path) => {
+                (ExitClass::Refused, "pcsc.socket-denied", Remedy::run(format!("sudo chmod 666 {path}")))
+            }
+            ReaderError::Denied => (ExitClass::Refused, "pcsc.denied", Remedy::with("let polkit allow it", ALLOW)),
+            ReaderError::NoPolkit(MissingGate::Bus) => {
+                (ExitClass::Refused, "pcsc.no-polkit", Remedy::run("sudo systemctl start dbus.socket polkit"))
+            }
+            ReaderError::NoPolkit(MissingGate::Polkit) => {
+                (ExitClass::Refused, "pcsc.no-polkit", Remedy::run("sudo apt install polkitd"))
+            }
+            ReaderError::NoThread(reason) => return no_thread(reason),
+            ReaderError::Other(_) => unavailable("pcsc.error", Remedy::with("start it again", RESTART)),
+        };
+        Self::new(class, code, error.to_string()).hint(hint)
+    }
+}
+
+/// Whether nothing more can be asked after it. After another error the card is there, and the question was at fault.
+pub const fn is_final(error: &LinkError) -> bool {
+    matches!(
+        error,
+        LinkError::CardRemoved
+            | LinkError::ReaderGone
+            | LinkError::ServiceLost
+            | LinkError::Hung
+            | LinkError::TimedOut
+            | LinkError::AccessDenied
+    )
+}
+
+/// The failure of a connection to a card; `exchanges` says how far it had come.
+pub fn link(error: &LinkError, exchanges: u32) -> Failure {
+    let place = if exchanges == 0 { String::new() } else { format!(" at exchange {exchanges}") };
+    let message = match error {
+        LinkError::CardRemoved => format!("{error}{place}; nothing was written"),
+        _ => error.to_string(),
+    };
+    let (class, code, hint): (_, _, Remedy) = match error {
+        LinkError::CardRemoved => {
+            (ExitClass::CardLeft, "card.left", "hold the card still on the reader until the result is shown".into())
+        }
+        LinkError::CardReset => (
+            ExitClass::Busy,
+            "card.reset",
+            "another program uses this reader: rollcall tries again at the next tap".into(),
+        ),
+        LinkError::CardMute | LinkError::Unpowered => {
+            (ExitClass::CardLeft, "token.mute", "lift the card, and place it again flat on the reader".into())
+        }
+        LinkError::TimedOut => (
+            ExitClass::CardLeft,
+            "token.mute",
+            "lift the card, and place it again; if it stays silent, unplug the reader for a moment".into(),
+        ),
+        LinkError::ProtocolRefused => (
+            ExitClass::CardLeft,
+            "card.protocol-refused",
+            "try another reader: this one is too fast for the card, or has none of its protocols".into(),
+        ),
+        LinkError::NoExtendedLength => (
+            ExitClass::Data,
+            "card.no-extended-length",
+            "send at most 255 bytes of data, and longer ones as a chain (CLA bit 10)".into(),
+        ),
+        LinkError::NoThread(reason) => return no_thread(reason),
+        LinkError::Hung => (
+            ExitClass::Unavailable,
+            "reader.hung",
+            Remedy::with("take the card away; if it stays so, unplug the reader, then", RESTART),
+        ),
+        LinkError::SharingViolation => (
+            ExitClass::Busy,
+            "reader.busy",
+            Remedy::with(
+                "end the program that holds the reader (often a browser or gpg-agent's scdaemon); this names it",
+                "rollcall doctor",
+            ),
+        ),
+        LinkError::Unavailable => (
+            ExitClass::Unavailable,
+            "reader.unavailable",
+            Remedy::with("unplug it and plug it in again; if it stays so", RESTART),
+        ),
+        LinkError::ReaderGone => (ExitClass::Unavailable, "reader.gone", "plug the reader in again".into()),
+        LinkError::ServiceLost => (ExitClass::Unavailable, "pcsc.service-down", Remedy::with("start it", START)),
+        LinkError::AccessDenied => (ExitClass::Refused, "pcsc.denied", Remedy::with("let polkit allow it", ALLOW)),
+        LinkError::Malformed(_) => {
+            (ExitClass::Protocol, "card.malformed", "the card or the reader breaks ISO 7816: try another reader".into())
+        }
+        LinkError::Transmission(_) | LinkError::Other(_) => (
+            ExitClass::CardLeft,
+            "reader.error",
+            "lift the card, and place it again; if it persists, unplug the reader for a moment".into(),
+        ),
+    };
+    Failure::new(class, code, message).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::service::ProtocolVersion, *};
+
+    fn row(failure: Failure) -> (&'static str, u8, String, Option<String>) {
+        let hint = failure.hint.unwrap();
+        assert!(!failure.message.ends_with('.') && !hint.text.ends_with('.'));
+        (failure.code, failure.class.exit_status(), failure.message, hint.command.map(|command| command.to_string()))
+    }
+
+    /// What is wrong with the service, row for row.
+    #[test]
+    fn services() {
+        let version = |minor| ReaderError::Version(Some(ProtocolVersion { major: 4, minor }));
+        for (error, code, status, words, command) in [
+            (ReaderError::ServiceDown, "pcsc.service-down", 69, "is not running", START),
+            (ReaderError::ServiceHangs, "pcsc.service-hangs", 69, "does not answer", RESTART),
+            (
+                version(5),
+                "pcsc.version",
+                69,
+                "speaks version 4:5 of its protocol, and the library here an older",
+                "sudo apt",
+            ),
+            (
+                version(4),
+                "pcsc.version",
+                69,
+                "speaks version 4:4 of its protocol, and the library here a newer",
+                "sudo apt",
+            ),
+            (ReaderError::Version(None), "pcsc.version", 69, "hangs up when it hears the version", "sudo apt"),
+            (ReaderError::SocketDenied("/x".into()), "pcsc.socket-denied", 77, "socket", "sudo chmod 666 /x"),
+            (ReaderError::Denied, "pcsc.denied", 77, "org.debian.pcsc-lite.access_pcsc", ALLOW),
+            (ReaderError::NoPolkit(MissingGate::Bus), "pcsc.no-polkit", 77, "D-Bus does not run", "sudo systemctl"),
+            (ReaderError::NoPolkit(MissingGate::Polkit), "pcsc.no-polkit", 77, "polkit is not installed", "sudo apt"),
+            (ReaderError::Other("X".into()), "pcsc.error", 69, "reported: X", RESTART),
+        ] {
+            let told = row(error.clone().into());
+            assert_eq!((told.0, told.1), (code, status), "{error:?}");
+            assert!(told.2.contains(words), "{told:?}");
+            assert!(told.3.as_deref().is_some_and(|told| told.starts_with(command)), "{told:?}");
+        }
+        // Whoever may do one of the two may need the other.
+        assert!(ReaderError::Denied.to_string().contains("access_card"));
+    }
+
+    /// What is wrong with a card or its reader, row for row.
+    #[test]
+    fn links() {
+        for (error, code, status, words, command) in [
+            (LinkError::CardRemoved, "card.left", 74, "left the reader at exchange 3; nothing was written", None),
+            (LinkError::CardReset, "card.reset", 75, "was reset", None),
+            (LinkError::CardMute, "token.mute", 74, "does not answer", None),
+            (LinkError::TimedOut, "token.mute", 74, "within its time limit", None),
+            (LinkError::ProtocolRefused, "card.protocol-refused", 74, "refuses the protocol", None),
+            (LinkError::NoExtendedLength, "card.no-extended-length", 65, "T=0", None),
+            (LinkError::Unpowered, "token.mute", 74, "when the reader powered it", None),
+            (LinkError::Transmission("X".into()), "reader.error", 74, "between reader and card failed: X", None),
+            (LinkError::Hung, "reader.hung", 69, "the reader, or the card in it, does not answer", Some(RESTART)),
+            (LinkError::SharingViolation, "reader.busy", 75, "another program", Some("rollcall doctor")),
+            (LinkError::Unavailable, "reader.unavailable", 69, "cannot use it", Some(RESTART)),
+            (LinkError::ReaderGone, "reader.gone", 69, "unplugged", None),
+            (LinkError::ServiceLost, "pcsc.service-down", 69, "went away", Some(START)),
+            (LinkError::AccessDenied, "pcsc.denied", 77, "org.debian.pcsc-lite.access_card", Some(ALLOW)),
+            (LinkError::Malformed(1), "card.malformed", 76, "1 bytes", None),
+            (LinkError::Other("X".into()), "reader.error", 74, "reported: X", None),
+        ] {
+            let told = row(link(&error, 3));
+            assert_eq!((told.0, told.1, told.3.as_deref()), (code, status, command), "{error:?}");
+            assert!(told.2.contains(words), "{told:?}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What stays with a reader when it is plugged in again: its serial number, or the USB port that it hangs on. The number
+//! at the end of its name follows the order of plugging in.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    sync::{Mutex, PoisonError, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::pcsc::{ReaderAttributes, attributes};
+
+/// How long the driver may take to say it.
+const LIMIT: Duration = Duration::from_millis(500);
+/// How long an answer holds: less than it takes to plug two readers in again in another order.
+const FRESH: Duration = Duration::from_secs(1);
+/// Where the kernel lists what hangs on USB.
+const USB: &str = "/sys/bus/usb/devices";
+
+/// What is stable about a reader.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReaderIdentity {
+    /// The serial number, by the name or by the driver.
+    pub serial: Option<String>,
+    /// The USB port, as the kernel writes it: `1-4.2`.
+    pub port: Option<String>,
+}
+
+impl ReaderIdentity {
+    /// Asks the driver what the name does not say. A driver that hangs says nothing.
+    pub fn of(reader: &str) -> Self {
+        static KNOWN: Mutex<BTreeMap<String, (Instant, ReaderIdentity)>> = Mutex::new(BTreeMap::new());
+        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, identity)) = known().get(reader)
+            && at.elapsed() < FRESH
+        {
+            return identity.clone();
+        }
+        let told = ask(reader).unwrap_or_default();
+        let port = told.channel.and_then(|channel| usb_port(Path::new(USB), channel));
+        let identity = Self { serial: serial_in(reader).map(str::to_owned).or(told.serial), port };
+        let mut all = known();
+        all.retain(|_, (at, _)| at.elapsed() < FRESH);
+        all.insert(reader.to_owned(), (Instant::now(), identity.clone()));
+        identity
+    }
+
+    /// How the configuration can name this reader for good.
+    pub fn pattern(&self) -> Option<String> {
+        let serial = self.serial.as_ref().map(|serial| format!("serial:{serial}"));
+        serial.or_else(|| self.port.as_ref().map(|port| format!("usb:{port}")))
+    }
+}
+
+/// The serial number that the driver of USB readers writes into the name: `Maker Model [Interface] (SERIAL) 00 00`.
+pub fn serial_in(name: &str) -> Option<&str> {
+    let (_, rest) = split_number(name).0.rsplit_once(" (")?;
+    rest.strip_suffix(')').filter(|serial| !serial.is_empty())
+}
+
+/// A name without the number and the slot at its end, and these two: the service counts what is plugged in.
+pub fn split_number(name: &str) -> (&str, Option<(&str, &str)>) {
+    let is_number = |text: &str| text.len() == 2 && text.bytes().all(|c| c.is_ascii_hexdigit());
+    let parts = name.rsplit_once(' ').and_then(|(rest, slot)| Some((rest.rsplit_once(' ')?, slot)));
+    match parts {
+        Some(((base, number), slot)) if is_number(number) && is_number(slot) => (base, Some((number, slot))),
+        _ => (name, None),
+    }
+}
+
+/// One question at a time for each reader: a driver that hangs collects no threads.
+fn ask(reader: &str) -> Option<ReaderAttributes> {
+    static ASKED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let asked = || ASKED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !asked().insert(reader.to_owned()) {
+        return None;
+    }
+    let (name, (answer, answers)) = (reader.to_owned(), mpsc::sync_channel(1));
+    let ask = move || {
+        let told = attributes(&name);
+        asked().remove(&name);
+        let _ = answer.send(told);
+    };
+    if thread::Builder::new().name("pcsc-attributes".to_owned()).spawn(ask).is_err() {
+        asked().remove(reader);
+    }
+    answers.recv_timeout(LIMIT).ok().flatten()
+}
+
+/// Where on USB the device of this channel hangs (PC/SC part 3, `SCARD_ATTR_CHANNEL_ID`: 0020, bus, address).
+fn usb_port(devices: &Path, channel: u32) -> Option<String> {
+    const KIND: u32 = 0x0020;
+    let [_, _, bus, address] = channel.to_be_bytes();
+    if channel >> 16 != KIND {
+        return None;
+    }
+    let number = |path: &Path| fs::read_to_string(path).ok().and_then(|text| text.trim().parse::<u32>().ok());
+    let mut devices = fs::read_dir(devices).ok()?.flatten().map(|entry| entry.path());
+    let found = devices.find(|device| {
+        (number(&device.join("busnum")), number(&device.join("devnum"))) == (Some(bus.into()), Some(address.into()))
+    })?;
+    found.file_name()?.to_str().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_number_is_read_from_the_name() {
+        for (name, serial) in [
+            ("Gemalto PC Twin Reader (70D7E2EE) 00 00", Some("70D7E2EE")),
+            ("ACS ACR1252 [PICC] (RR554-012) 01 00", Some("RR554-012")),
+            ("QEMU USB CCID [CCID Interface] (1-0000:00:05.0-4) 00 00", Some("1-0000:00:05.0-4")),
+            ("Door (Süd) next 01 00", None),
+            ("Reader () 00 00", None),
+            ("Rollcall Virtual 01 00 00", None),
+            ("", None),
+        ] {
+            assert_eq!(serial_in(name), serial, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_number_is_what_the_service_counts() {
+        assert_eq!(split_number("A B 01 0A"), ("A B", Some(("01", "0A"))));
+        assert_eq!(split_number("A B 1 00"), ("A B 1 00", None));
+        assert_eq!(split_number("00"), ("00", None));
+    }
+
+    #[test]
+    fn a_port_is_found_by_bus_and_address() {
+        let folder = tempfile::tempdir().unwrap();
+        for (port, bus, address) in [("1-4", "1", "7"), ("2-1.3", "2", "7")] {
+            let device = folder.path().join(port);
+            fs::create_dir(&device).unwrap();
+            fs::write(device.join("busnum"), format!("{bus}\n")).unwrap();
+            fs::write(device.join("devnum"), format!("{address}\n")).unwrap();
+        }
+        assert_eq!(usb_port(folder.path(), 0x0020_0207).as_deref(), Some("2-1.3"));
+        assert_eq!(usb_port(folder.path(), 0x0020_0208), None);
+        assert_eq!(usb_port(folder.path(), 0x0001_0207), None);
+    }
+
+    #[test]
+    fn a_serial_number_comes_before_a_port() {
+        let identity = ReaderIdentity { serial: Some("A1".into()), port: Some("1-4".into()) };
+        assert_eq!(identity.pattern().as_deref(), Some("serial:A1"));
+        assert_eq!(ReaderIdentity { serial: None, ..identity }.pattern().as_deref(), Some("usb:1-4"));
+        assert_eq!(ReaderIdentity::default().pattern(), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! What the errors of PC/SC mean, together with what lies in the reader and what the socket of the service says: the
+//! names of the errors alone say too little, and each stack has its own.
+
+use pcsc::Error;
+
+use crate::{
+    card::link::LinkError,
+    reader::{
+        ReaderError, Slot,
+        service::{MissingGate, SocketAnswer},
+    },
+};
+
+/// Whether the error can mean that the service went away, as the stacks report it.
+pub(super) const fn is_lost(error: Error) -> bool {
+    matches!(
+        error,
+        Error::NoService
+            | Error::ServiceStopped
+            | Error::CommError
+            | Error::InvalidHandle
+            | Error::InternalError
+            | Error::Shutdown
+    )
+}
+
+/// Why the service does nothing for us; `missing` is what it would need to ask polkit.
+pub(super) fn service(error: Error, says: SocketAnswer, missing: Option<MissingGate>, socket: &str) -> ReaderError {
+    let refused = || missing.map_or(ReaderError::Denied, ReaderError::NoPolkit);
+    match (error, says) {
+        (Error::SecurityViolation | Error::NoAccess, _) => refused(),
+        (error, _) if !is_lost(error) => ReaderError::Other(error.to_string()),
+        (_, SocketAnswer::Forbidden) => ReaderError::SocketDenied(socket.to_owned()),
+        (_, SocketAnswer::Silent) => ReaderError::ServiceHangs,
+        (_, SocketAnswer::Refused) | (Error::CommError, SocketAnswer::Unclear) => refused(),
+        (_, SocketAnswer::HungUp) => ReaderError::Version(None),
+        (_, SocketAnswer::Disagreed(version)) => ReaderError::Version(Some(version)),
+        // It takes the version that we say at its socket, and not that of the library.
+        (Error::NoService | Error::ServiceStopped, SocketAnswer::Agreed(version)) => {
+            ReaderError::Version(Some(version))
+        }
+        (error, SocketAnswer::Agreed(_)) => ReaderError::Other(error.to_string()),
+        (_, SocketAnswer::Missing | SocketAnswer::Abandoned | SocketAnswer::Unclear) => ReaderError::ServiceDown,
+    }
+}
+
+/// What an error of a call in an established context means.
+pub(super) fn listing(error: Error) -> ReaderError {
+    match error {
+        Error::SecurityViolation | Error::NoAccess => ReaderError::Denied,
+        error if is_lost(error) => ReaderError::ServiceDown,
+        error => ReaderError::Other(error.to_string()),
+    }
+}
+
+/// What an error of a connection means, where its name alone says so.
+pub(super) fn card(error: Error) -> LinkError {
+    match error {
+        Error::RemovedCard | Error::NoSmartcard => LinkError::CardRemoved,
+        Error::ResetCard => LinkError::CardReset,
+        Error::UnresponsiveCard => LinkError::CardMute,
+        Error::UnpoweredCard => LinkError::Unpowered,
+        Error::NotTransacted => transmission(error),
+        Error::SharingViolation => LinkError::SharingViolation,
+        Error::Timeout => LinkError::TimedOut,
+        Error::SecurityViolation | Error::NoAccess => LinkError::AccessDenied,
+        Error::ReaderUnavailable => LinkError::Unavailable,
+        Error::UnknownReader | Error::NoReadersAvailable => LinkError::ReaderGone,
+        error if is_lost(error) => LinkError::ServiceLost,
+        error => LinkError::Other(error.to_string()),
+    }
+}
+
+/// Whether the error says that bytes were lost between reader and card, as the drivers report it. One that says that there
+/// is no card may come of a single exchange, while the card stays.
+pub(super) const fn is_failed_exchange(error: Error) -> bool {
+    matches!(error, Error::NotTransacted | Error::NoSmartcard | Error::CommDataLost | Error::CommError)
+}
+
+fn transmission(error: Error) -> LinkError {
+    LinkError::Transmission(error.to_string())
+}
+
+/// Whether the name of the error says too little: drivers report a card removed in mid-exchange in many ways.
+pub(super) fn is_vague(error: Error) -> bool {
+    is_failed_exchange(error)
+        || error == Error::ReaderUnavailable
+        || is_lost(error)
+        || matches!(card(error), LinkError::Other(_))
+}
+
+/// What a vague error means when this is in the reader afterwards, and the service answers.
+pub(super) fn settled(error: Error, slot: &Slot) -> LinkError {
+    match slot {
+        Slot::Empty => LinkError::CardRemoved,
+        Slot::Unavailable => LinkError::Unavailable,
+        // The last one was not usable just now, and is again.
+        Slot::Card(_) | Slot::Mute
+            if is_failed_exchange(error) || is_lost(error) || error == Error::ReaderUnavailable =>
+        {
+            transmission(error)
+        }
+        Slot::Card(_) | Slot::Mute => card(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::service::ProtocolVersion;
+
+    /// Error of the library × what the socket says.
+    #[test]
+    fn what_is_wrong_with_the_service() {
+        let version = |minor| ProtocolVersion { major: 4, minor };
+        let told = |error, says, missing| service(error, says, missing, "/run/x");
+        for error in [Error::NoService, Error::ServiceStopped, Error::CommError] {
+            for (says, expected) in [
+                (SocketAnswer::Missing, ReaderError::ServiceDown),
+                // A unit that was stopped leaves the file of its socket.
+                (SocketAnswer::Abandoned, ReaderError::ServiceDown),
+                (SocketAnswer::Forbidden, ReaderError::SocketDenied("/run/x".into())),
+                (SocketAnswer::Silent, ReaderError::ServiceHangs),
+                (SocketAnswer::Refused, ReaderError::Denied),
+                (SocketAnswer::HungUp, ReaderError::Version(None)),
+                (SocketAnswer::Disagreed(version(5)), ReaderError::Version(Some(version(5)))),
+                (SocketAnswer::Disagreed(version(3)), ReaderError::Version(Some(version(3)))),
+            ] {
+                assert_eq!(told(error, says, None), expected, "{error:?} {says:?}");
+            }
+        }
+        assert_eq!(
+            told(Error::ServiceStopped, SocketAnswer::Agreed(version(4)), None),
+            ReaderError::Version(Some(version(4)))
+        );
+        assert!(matches!(told(Error::CommError, SocketAnswer::Agreed(version(4)), None), ReaderError::Other(_)));
+        assert_eq!(told(Error::NoService, SocketAnswer::Unclear, None), ReaderError::ServiceDown);
+        assert_eq!(told(Error::CommError, SocketAnswer::Unclear, None), ReaderError::Denied);
+        for missing in [MissingGate::Bus, MissingGate::Polkit] {
+            let expected = ReaderError::NoPolkit(missing);
+            assert_eq!(told(Error::CommError, SocketAnswer::Refused, Some(missing)), expected);
+            assert_eq!(told(Error::SecurityViolation, SocketAnswer::Unclear, Some(missing)), expected);
+        }
+        assert!(matches!(told(Error::NoMemory, SocketAnswer::Missing, None), ReaderError::Other(_)));
+    }
+
+    /// Error of a call × what lies in the reader afterwards.
+    #[test]
+    fn what_is_wrong_with_a_card() {
+        for (error, expected) in [
+            (Error::UnresponsiveCard, LinkError::CardMute),
+            (Error::UnpoweredCard, LinkError::Unpowered),
+            (Error::RemovedCard, LinkError::CardRemoved),
+            (Error::ResetCard, LinkError::CardReset),
+            (Error::SharingViolation, LinkError::SharingViolation),
+            (Error::SecurityViolation, LinkError::AccessDenied),
+            (Error::UnknownReader, LinkError::ReaderGone),
+            (Error::NoReadersAvailable, LinkError::ReaderGone),
+        ] {
+            assert_eq!((card(error), is_vague(error)), (expected, false), "{error:?}");
+        }
+        let there = Slot::Card(vec![0x3B, 0]);
+        for (error, slot, expected) in [
+            (Error::NotTransacted, &Slot::Empty, LinkError::CardRemoved),
+            (Error::NotTransacted, &there, transmission(Error::NotTransacted)),
+            (Error::NotTransacted, &Slot::Mute, transmission(Error::NotTransacted)),
+            (Error::NoSmartcard, &Slot::Empty, LinkError::CardRemoved),
+            (Error::NoSmartcard, &there, transmission(Error::NoSmartcard)),
+            (Error::CommDataLost, &there, transmission(Error::CommDataLost)),
+            (Error::NotTransacted, &Slot::Unavailable, LinkError::Unavailable),
+            (Error::CommError, &there, transmission(Error::CommError)),
+            (Error::CommError, &Slot::Empty, LinkError::CardRemoved),
+            (Error::ReaderUnavailable, &Slot::Unavailable, LinkError::Unavailable),
+            (Error::ReaderUnavailable, &there, transmission(Error::ReaderUnavailable)),
+        ] {
+            assert!(is_vague(error), "{error:?}");
+            assert_eq!(settled(error, slot), expected, "{error:?} {slot:?}");
+        }
+        assert!(matches!(settled(Error::ProtoMismatch, &there), LinkError::Other(_)));
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_middle() {
+        assert_eq!(listing(Error::ServiceStopped), ReaderError::ServiceDown);
+        assert_eq!(listing(Error::NoAccess), ReaderError::Denied);
+        assert!(matches!(listing(Error::InsufficientBuffer), ReaderError::Other(_)));
+    }
+}
