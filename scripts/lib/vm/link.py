@@ -2,6 +2,9 @@
 
 import socket
 
+# How long a machine may take to answer, in seconds: P-256 in software on a machine that others load.
+SILENCE = 900
+
 
 class Mute(Exception):
     """The card said nothing, or what a card may not say."""
@@ -203,7 +206,7 @@ def connect(port, protocol, alive, patience=180.0):
     end = time.monotonic() + patience
     while True:
         try:
-            sock = socket.create_connection(("127.0.0.1", port), timeout=120)
+            sock = socket.create_connection(("127.0.0.1", port), timeout=SILENCE)
             break
         except OSError as error:
             if time.monotonic() > end or not alive():

@@ -53,6 +53,7 @@ class Machine:
         self.wine = wine
         self.trace = trace
         self.protocol = protocol
+        wine.keep()
         port = free_port()
         self.name = out or f"none-{os.getpid()}"
         self.logname = os.path.join(wine.work, f"{self.name}.log")
@@ -114,7 +115,9 @@ class Machine:
         except subprocess.TimeoutExpired:
             status = "none, it still runs"
         with open(self.logname, encoding="latin-1") as log:
-            return f"status {status}, {' '.join(log.read().split())[-200:]}"
+            said = f"status {status}, {' '.join(log.read().split())[-200:]}"
+        server = self.wine.last_words()
+        return f"{said}; wine's server: {server}" if server else said
 
     def must(self, apdu):
         answer = self.link.send(apdu)

@@ -1,5 +1,11 @@
-"""How a Windows program of 32 bits is started here: with the host's wine, or with that of a Debian root of our own."""
+"""How a Windows program of 32 bits is started here: with the host's wine, or with that of a Debian root of our own.
 
+Each of our processes has a prefix of its own, and with it a wineserver. That of wine 8.0 was seen to abort
+while it served several, and the programs of an aborted
+server end, with status 0 and without a word: one run must not end the machines of another.
+"""
+
+import fcntl
 import filecmp
 import os
 import shutil
@@ -12,17 +18,20 @@ CACHE = os.environ.get("ROLLCALL_VM_CACHE") or os.path.join(
 )
 CONFIG = 78
 
-QUIET = ["WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree,mshtml="]
+# Without wine's services, which take seconds to start and outlive a server that aborts.
+QUIET = ["WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree,mshtml=;wineboot.exe,services.exe=d"]
+INIT = ["WINEDEBUG=-all", "WINEDLLOVERRIDES=mscoree,mshtml="]
+# The parts of a prefix that wine writes; the programs themselves are shared.
+OWN = ("system.reg", "user.reg", "userdef.reg", ".update-timestamp")
 # In the root there is no /proc, by which wine finds its own files.
 INSIDE = [
     "/usr/bin/env",
     "-i",
     "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME=/work",
-    "WINEPREFIX=/wine",
     "WINEDLLPATH=/usr/lib/i386-linux-gnu/wine",
-    *QUIET,
 ]
+NOWHERE = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 class Missing(Exception):
@@ -44,19 +53,57 @@ class Wine:
             self.command = ["chroot", self.root]
             if os.geteuid() != 0:
                 self.command = ["unshare", "--map-root-user", *self.command]
-            self.wine = "/usr/lib/wine/wine"
+            self.wine, self.server = "/usr/lib/wine/wine", "/usr/lib/wine/wineserver"
         elif shutil.which("wine") and self.has_32_bits():
             self.work = os.path.join(cache, "work")
             self.command = []
-            self.wine = "wine"
+            self.wine, self.server = "wine", "wineserver"
         else:
             raise Missing(
                 "there is no wine for 32-bit programs",
                 "as root on Debian: scripts/applet-vm setup (debootstrap makes an i386 root with wine32 in "
                 f"{cache}, 1.2 GB); elsewhere install wine with 32-bit support",
             )
-        self.prefix = os.path.join(os.path.dirname(self.work), "wine")
+        self.folder = os.path.dirname(self.work)
+        self.prefix = os.path.join(self.folder, f"wine-{os.getpid()}")
+        self.made = False
         os.makedirs(self.work, exist_ok=True)
+
+    def environment(self, prefix, settings=QUIET):
+        """The command that sets the environment of a program of this prefix."""
+        if not self.in_root:
+            return ["/usr/bin/env", *settings, f"WINEPREFIX={prefix}"]
+        return [*self.command, *INSIDE, *settings, f"WINEPREFIX=/{os.path.basename(prefix)}"]
+
+    def own(self):
+        """Makes the prefix of this process, from the one that all share, and takes away those of ended processes."""
+        base = os.path.join(self.folder, "wine")
+        with open(os.path.join(self.work, "prefix.lock"), "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not os.path.exists(os.path.join(base, "system.reg")):
+                initialise(self.environment(base, INIT), self.wine, self.server)
+            for name in os.listdir(self.folder):
+                pid = name.removeprefix("wine-")
+                if pid != name and pid.isdigit() and (pid == str(os.getpid()) or not os.path.exists(f"/proc/{pid}")):
+                    self.discard(os.path.join(self.folder, name))
+            fresh = self.prefix + ".new"
+            shutil.rmtree(fresh, ignore_errors=True)
+            os.makedirs(fresh)
+            for name in OWN:
+                shutil.copy2(os.path.join(base, name), fresh)
+            shutil.copytree(os.path.join(base, "dosdevices"), os.path.join(fresh, "dosdevices"), symlinks=True)
+            os.symlink("../wine/drive_c", os.path.join(fresh, "drive_c"))
+            os.rename(fresh, self.prefix)
+
+    def discard(self, prefix):
+        """Takes a prefix away, and the folder that its server had."""
+        try:
+            # Debian's wine keeps the name of that folder here.
+            with open(os.path.join(prefix, "wineserver"), encoding="ascii") as name:
+                shutil.rmtree(os.path.join(self.folder, "tmp", os.path.basename(name.read().strip())))
+        except OSError:
+            pass
+        shutil.rmtree(prefix, ignore_errors=True)
 
     @staticmethod
     def has_32_bits():
@@ -71,24 +118,39 @@ class Wine:
             os.rename(f"{to}.{os.getpid()}", to)
 
     def keep(self):
-        """Has wine's own server stay for two minutes after the last program: without it every start takes a second.
+        """Has this process's server run, and stay for a while after the last program: its start takes a second.
 
-        Where one runs already this does nothing: it is shared by all that run on this root, and must outlive each.
+        Where it runs already this does nothing.
         """
-        if self.in_root:
-            server = [*self.command, *INSIDE, "/usr/lib/wine/wineserver", "-p120"]
-        else:
-            server = ["/usr/bin/env", *QUIET, f"WINEPREFIX={self.prefix}", "wineserver", "-p120"]
-        subprocess.run(
-            server, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
-        )
+        if not self.made:
+            self.own()
+            self.made = True
+        with open(os.path.join(self.prefix, "server.log"), "ab") as log:
+            subprocess.run(
+                [*self.environment(self.prefix), self.server, "-p20"], **{**NOWHERE, "stderr": log}, check=False
+            )
+
+    def last_words(self):
+        """What the server said when it ended by a fault of its own."""
+        try:
+            with open(os.path.join(self.prefix, "server.log"), encoding="utf-8", errors="replace") as log:
+                return " ".join(log.read().split())[-200:]
+        except OSError:
+            return ""
 
     def argv(self, program, *args):
         """The command that runs a program of the folder `work`; its process becomes that program."""
         if not self.in_root:
-            return ["/usr/bin/env", *QUIET, f"WINEPREFIX={self.prefix}", self.wine, program, *args]
+            return [*self.environment(self.prefix), self.wine, program, *args]
         # chroot of coreutils leaves us in /.
-        return [*self.command, *INSIDE, "/bin/sh", "-c", 'cd /work && exec "$@"', "sh", self.wine, program, *args]
+        inside = ["/bin/sh", "-c", 'cd /work && exec "$@"', "sh", self.wine, program, *args]
+        return [*self.environment(self.prefix), *inside]
+
+
+def initialise(environment, wine, server):
+    """Makes a prefix; the server writes its last files when it ends."""
+    subprocess.run([*environment, wine, "wineboot", "--init"], **NOWHERE, check=True)
+    subprocess.run([*environment, server, "-w"], **NOWHERE, check=False)
 
 
 def setup(cache=CACHE):
@@ -123,8 +185,8 @@ def finish(root):
     null = os.path.join(root, "dev/null")
     if not os.path.exists(null):
         os.mknod(null, 0o20666, os.makedev(1, 3))
-    argv = ["chroot", root, *INSIDE, "/usr/bin/wine", "wineboot", "--init"]
-    subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    environment = ["chroot", root, *INSIDE, *INIT, "WINEPREFIX=/wine"]
+    initialise(environment, "/usr/bin/wine", "/usr/lib/wine/wineserver")
     with open(os.path.join(root, "ready"), "w", encoding="ascii"):
         pass
 
