@@ -152,22 +152,24 @@ def torn(flow, path, what, *argv):
     if os.path.exists(path):
         os.unlink(path)
         return False
-    # The card is back in the field when the next scan finds it.
+    # The card left the field in the middle of the command. Lifted and put back, it is there for the next one: both
+    # return when the PC/SC service has noticed.
+    flow.card("remove", "1")
+    flow.card("insert", "1")
     return True
 
 
 def scan(flow):
-    """(name, use counter) of the token on the reader; it may need a moment to come back."""
-    for _ in range(3):
-        code, text = flow.run("rollcall", "scan", "-o", "ndjson")
-        for line in reversed(text.splitlines()):
-            try:
-                found = json.loads(line)
-            except ValueError:
-                continue
-            if code == 0 and "user" in found:
-                return found["user"].get("name"), found.get("proof", {}).get("counter")
-    return None, None
+    """(name, use counter) of the token on the reader, or why there is none."""
+    code, text = flow.run("rollcall", "scan", "-o", "ndjson")
+    for line in reversed(text.splitlines()):
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if code == 0 and "user" in found:
+            return found["user"].get("name"), found.get("proof", {}).get("counter")
+    return f"status {code}: {' / '.join(text.splitlines())[-200:]}", None
 
 
 def tear(flow, count, path):
