@@ -206,9 +206,10 @@ class Run:
         self.flow("tear", str(self.given.tears), path, bridge=("--tear", path))
 
     def suite(self):
-        folder = self.empty("suite")
+        folder = os.path.join(self.folder, "suite")
+        os.makedirs(folder, exist_ok=True)
         began = time.monotonic()
-        for test, result, seconds, ok in suite.run(self, folder, self.given.conformance, self.given.only):
+        for test, result, seconds, ok in suite.run(self, folder, self.given.conformance, self.given):
             self.table.row(f"{self.name} suite {test}", result, seconds, ok)
         most, mute = figures.used(glob.glob(os.path.join(folder, "*.apdus")))
         self.table.figure(f"{self.name} suite, the most that was used", said(most), time.monotonic() - began)
@@ -232,6 +233,8 @@ def parse():
     parser.add_argument("--count", type=int, default=12)
     parser.add_argument("--tears", type=int, default=10)
     parser.add_argument("--only", default="")
+    parser.add_argument("--minutes", type=float, default=0)
+    parser.add_argument("--again", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--program")
     parser.add_argument("--conformance")
@@ -249,7 +252,6 @@ def main():
     for protocol in SHAPES:
         work.bring(os.path.join(kit.home, "bin", f"cref_t{protocol}.exe"))
     table = Table()
-    work.keep()
     for protocol, (shape, transient) in SHAPES.items():
         if given.link not in ("both", str(protocol)):
             continue
