@@ -2,7 +2,7 @@
 
     flows.py open|private OUT
     flows.py enrol OUT COUNT
-    flows.py tear OUT COUNT FILE     FILE is the bridge's --tear
+    flows.py tear OUT COUNT FILE ONLY     FILE is the bridge's --tear; tears whose name matches ONLY
 
 One line of JSON for each step goes to OUT: step, result, seconds, ok.
 """
@@ -172,11 +172,13 @@ def scan(flow):
     return f"status {code}: {' / '.join(text.splitlines())[-200:]}", None
 
 
-def tear(flow, count, path):
+def tear(flow, count, path, only):
     """Tears in a token in use: its record, its blocking, its counter, its end."""
     flow.step("tear", "enroll", "--id", "1", "--name", "Ada", says="Ada")
 
     def case(name, one):
+        if not re.search(only, name):
+            return
         began, torn_times, bad = time.monotonic(), 0, []
         for number in range(count):
             was_torn, ok, result = one(number)
@@ -233,7 +235,7 @@ def main(argv):
     if argv[1] == "enrol":
         enrol(flow, int(argv[3]))
     elif argv[1] == "tear":
-        tear(flow, int(argv[3]), argv[4])
+        tear(flow, int(argv[3]), *argv[4:6])
     else:
         {"open": open_mode, "private": private_mode}[argv[1]](flow)
 

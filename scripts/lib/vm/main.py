@@ -4,6 +4,7 @@ import argparse
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -197,21 +198,24 @@ class Run:
 
     def tear(self):
         for case in tears.CASES:
+            if not re.search(self.given.only, case[0]):
+                continue
             began = time.monotonic()
             try:
                 self.table.row(f"{self.name} tear {case[0]}", tears.run(self.images, case), time.monotonic() - began)
             except tears.Broken as broken:
                 self.table.row(f"{self.name} tear {case[0]}", str(broken), time.monotonic() - began, False)
         path = os.path.join(self.folder, "tear-now")
-        self.flow("tear", str(self.given.tears), path, bridge=("--tear", path))
+        self.flow("tear", str(self.given.tears), path, self.given.only, bridge=("--tear", path))
 
     def suite(self):
         folder = os.path.join(self.folder, "suite")
         os.makedirs(folder, exist_ok=True)
-        began = time.monotonic()
+        began, now = time.monotonic(), time.time()
         for test, result, seconds, ok in suite.run(self, folder, self.given.conformance, self.given):
             self.table.row(f"{self.name} suite {test}", result, seconds, ok)
-        most, mute = figures.used(glob.glob(os.path.join(folder, "*.apdus")))
+        logs = (log for log in glob.glob(os.path.join(folder, "*.apdus")) if os.path.getmtime(log) > now)
+        most, mute = figures.used(logs)
         self.table.figure(f"{self.name} suite, the most that was used", said(most), time.monotonic() - began)
         for line in mute:
             self.table.figure(f"{self.name} suite, the machine fell silent", line)

@@ -1,8 +1,7 @@
 """How a Windows program of 32 bits is started here: with the host's wine, or with that of a Debian root of our own.
 
 Each of our processes has a prefix of its own, and with it a wineserver. That of wine 8.0 was seen to abort
-while it served several, and the programs of an aborted
-server end, with status 0 and without a word: one run must not end the machines of another.
+while it served several, and the programs of an aborted server end, with status 0 and without a word: one run must not end the machines of another.
 """
 
 import fcntl
