@@ -66,7 +66,7 @@ class Machine:
         argv = ["setpriv", "--pdeathsig", "KILL", "--", "nice", "-n", "10", "qemu-system-x86_64", "-accel", accel, "-m", "1536M", "-smp", "2"]
         argv += ["-display", "none", "-nodefaults", "-no-user-config", "-kernel", os.path.join(image, "vmlinuz")]
         argv += ["-initrd", os.path.join(image, "initrd")]
-        argv += ["-append", "root=/dev/vda rw console=ttyS0 systemd.firstboot=off quiet"]
+        argv += ["-append", "root=/dev/vda rw console=ttyS0 quiet systemd.firstboot=off systemd.default_timeout_start_sec=900"]
         argv += ["-drive", f"file={os.path.join(image, 'disk.img')},if=virtio,format=raw,snapshot=on"]
         argv += ["-nic", f"user,restrict=on,model=virtio-net-pci,hostfwd=tcp:127.0.0.1:{port}-:22"]
         argv += ["-chardev", f"socket,id=console,path={sockets}/console,server=on,wait=off"]
