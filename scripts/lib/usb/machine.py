@@ -59,11 +59,13 @@ class Qmp:
 class Machine:
     """A running QEMU. Writes go to a copy of the disk that is gone with it."""
 
-    def __init__(self, image, folder, sockets, port, accel):
+    def __init__(self, image, folder, sockets, port, accel, steady):
         self.sockets, self.port = sockets, port
         self.marks, self.plugged = queue.Queue(), set()
         log = os.path.join(folder, "qemu.log")
-        argv = ["setpriv", "--pdeathsig", "KILL", "--", "nice", "-n", "10", "qemu-system-x86_64", "-accel", accel, "-m", "1536M", "-smp", "2"]
+        argv = ["setpriv", "--pdeathsig", "KILL", "--", "nice", "-n", "10", "qemu-system-x86_64", "-accel", accel, "-m", "1536M"]
+        # Steady: the guest's clock counts its instructions, two nanoseconds each, and stands while the host is busy.
+        argv += ["-smp", "1", "-icount", "shift=1", "-rtc", "clock=vm"] if steady else ["-smp", "2"]
         argv += ["-display", "none", "-nodefaults", "-no-user-config", "-kernel", os.path.join(image, "vmlinuz")]
         argv += ["-initrd", os.path.join(image, "initrd")]
         argv += ["-append", "root=/dev/vda rw console=ttyS0 quiet systemd.firstboot=off systemd.default_timeout_start_sec=900"]

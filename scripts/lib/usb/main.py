@@ -45,7 +45,8 @@ class Lab:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         given = self.given
-        self.machine = Machine(given.image, self.folder, self.sockets, port, given.accel)
+        accel = given.accel or ("tcg,thread=single" if given.steady else "tcg,thread=multi")
+        self.machine = Machine(given.image, self.folder, self.sockets, port, accel, given.steady)
         self.guest = Guest(os.path.join(given.image, "key"), port, self.sockets)
         for number in range(READERS - 1):
             state = os.path.join(self.sockets, f"token{number}")
@@ -96,7 +97,8 @@ def arguments():
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--plugs", type=int, default=50)
     parser.add_argument("--le", choices=["ignore", "refuse", "take"], default="ignore")
-    parser.add_argument("--accel", default="tcg,thread=multi")
+    parser.add_argument("--accel")
+    parser.add_argument("--steady", action="store_true")
     parser.add_argument("--patience", type=float, default=2.0)
     parser.add_argument("--check", action="store_true")
     for name in ("--out", "--image", "--package", "--rollcall"):
@@ -133,17 +135,14 @@ def main():
         lab = Lab(given, table, sockets)
         try:
             run(lab, [name for name in steps.STEPS if not given.only or name in given.only])
+            if given.keep:
+                print(f"\nThe guest stays until Ctrl-C. Into it: {' '.join(lab.guest.argv)}", flush=True)
+                signal.pause()
         except Trouble as trouble:
             table.row("the laboratory", False, str(trouble))
         except KeyboardInterrupt:
-            table.row("the laboratory", False, "interrupted")
+            table.row("interrupted", None, "")
         finally:
-            if given.keep and lab.guest:
-                print(f"\nThe guest stays until Ctrl-C. Into it: {' '.join(lab.guest.argv)}", flush=True)
-                try:
-                    signal.pause()
-                except KeyboardInterrupt:
-                    pass
             lab.end()
     print(f"\n==== lab-usb: logs in {given.out}")
     print("\n".join(table.rows))
