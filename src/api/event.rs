@@ -45,19 +45,27 @@ pub enum EventKind {
     Arrived,
     /// A token went off the list.
     Left,
+    /// A token stays on the list, and nobody can tell any more whether it is there.
+    Unconfirmed,
+    /// A token that was in doubt was seen again.
+    Confirmed,
     /// A card lies there that does not come onto the list; reported once for each insertion that was seen.
     Refused,
     /// A reader was plugged in.
     ReaderAdded,
     /// A reader was unplugged.
     ReaderRemoved,
+    /// A reader is plugged in and does not work.
+    ReaderUnavailable,
+    /// A reader that did not work works again.
+    ReaderAvailable,
     /// The PC/SC service went away.
     ServiceLost,
     /// The PC/SC service came back.
     ServiceBack,
 }
 
-/// Why a token went off the list.
+/// Why a token went off the list, or is in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -81,6 +89,16 @@ pub enum Reason {
     Denied,
     /// The operator cleared the list.
     Cleared,
+    /// In doubt: a watch starts, and nobody has looked since.
+    Restart,
+    /// In doubt: the PC/SC service went away.
+    ServiceLost,
+    /// In doubt: the reader was unplugged.
+    ReaderRemoved,
+    /// In doubt: the reader does not work.
+    ReaderUnavailable,
+    /// In doubt: card or reader have not answered for too long.
+    NoAnswer,
 }
 
 /// One event.
@@ -109,10 +127,10 @@ pub struct Event {
     /// `arrived`: whether the token was authenticated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authenticated: Option<bool>,
-    /// `left`: why.
+    /// `left`, `unconfirmed`: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// `refused`: why.
+    /// `refused`, `reader_unavailable`: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorObject>,
 }

@@ -97,7 +97,8 @@ impl ReaderPool {
     /// What the list is told of a card that does not answer.
     pub fn mute(reader: String, insertion: Insertion) -> Input {
         let error = link(&LinkError::CardMute, 0).to_json();
-        Input::Refused(Refused { reader, insertion: insertion.shared(), error, token_id: None, user: None })
+        let (insertion, silent) = (insertion.shared(), true);
+        Input::Refused(Refused { reader, insertion, error, silent, token_id: None, user: None })
     }
 
     fn order(&self, reader: &str, order: ReaderOrder) {

@@ -131,7 +131,8 @@ impl Dice {
         let reader = self.reader();
         match self.roll(20) {
             0..8 => Input::Tap(Tap { reader, insertion: self.roll(4).into(), holder: self.holder() }),
-            8..11 => Input::Seen { reader, token_id: self.token() },
+            8 => Input::Silent { reader },
+            9..11 => Input::Seen { reader, token_id: self.token() },
             11..14 => Input::Lifted { reader },
             14 => Input::Refused(Refused {
                 reader,
@@ -142,6 +143,7 @@ impl Dice {
                     hint: None,
                     command: None,
                 },
+                silent: self.roll(2) == 0,
                 token_id: None,
                 user: None,
             }),

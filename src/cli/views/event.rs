@@ -85,8 +85,9 @@ impl Printable for EventView {
 
 fn kind(kind: EventKind) -> Cell {
     let style = match kind {
-        EventKind::Arrived | EventKind::ServiceBack => Style::Good,
-        EventKind::Refused | EventKind::ServiceLost => Style::Bad,
+        EventKind::Arrived | EventKind::Confirmed | EventKind::ReaderAvailable | EventKind::ServiceBack => Style::Good,
+        EventKind::Unconfirmed => Style::Warning,
+        EventKind::Refused | EventKind::ReaderUnavailable | EventKind::ServiceLost => Style::Bad,
         EventKind::Left | EventKind::ReaderAdded | EventKind::ReaderRemoved => Style::Plain,
     };
     Cell::new(word(&kind), style)

@@ -105,6 +105,11 @@ impl TapOutcome {
         self.failure().map(|failure| failure.class)
     }
 
+    /// Whether the card, or what is between, did not answer: the same card may be asked again.
+    pub fn is_unanswered(&self) -> bool {
+        self.decision.refused().is_some_and(|rejection| rejection.reason.is_unanswered())
+    }
+
     /// What the list is given. An exchange that broke says nothing about who is there.
     pub fn input(&self) -> Option<Input> {
         let (reader, insertion) = (self.reader.clone(), self.insertion);
@@ -119,7 +124,8 @@ impl TapOutcome {
             Decision::Refused(rejection) => {
                 let (token_id, user) = rejection.holder.clone().unzip();
                 let error = rejection.reason.to_failure(self.exchanges).to_json();
-                Some(Input::Refused(Refused { reader, insertion, error, token_id: token_id.or(self.told), user }))
+                let (silent, token_id) = (self.is_unanswered(), token_id.or(self.told));
+                Some(Input::Refused(Refused { reader, insertion, error, silent, token_id, user }))
             }
         }
     }

@@ -65,6 +65,16 @@ impl Refusal {
         }
     }
 
+    /// Whether it says nothing against the card, which did not answer, or not to the end.
+    pub const fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Card(TapError::Link(error) | TapError::Token(TokenError::Link(error))) => {
+                !matches!(error, LinkError::Malformed(_))
+            }
+            _ => false,
+        }
+    }
+
     /// The failure to show; `exchanges` says how far the tap had come.
     pub fn to_failure(&self, exchanges: u32) -> Failure {
         match self {

@@ -16,7 +16,7 @@ use crate::api::{User, event::stamp};
 pub enum EntryState {
     /// It is there, as far as its mode can tell.
     Present,
-    /// It was there, and nobody could look since a start, a crash, or the loss of the reader or service.
+    /// It was there, and nobody has seen it since a start, a crash, the loss of reader or service, or for too long.
     Unconfirmed,
 }
 
@@ -46,8 +46,7 @@ pub struct Entry {
     pub authenticated: bool,
 }
 
-/// An entry as the events tell it: without `last_seen` and `state`, which say how fresh the knowledge is and change
-/// with every heartbeat, and a heartbeat is no event.
+/// An entry as the events tell it: without `last_seen`, which changes with every heartbeat, and a heartbeat is no event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// The token.
@@ -62,6 +61,8 @@ pub struct Member {
     pub source: Source,
     /// Whether the handshake and the presence proof both held.
     pub authenticated: bool,
+    /// Whether it was seen lately.
+    pub state: EntryState,
 }
 
 impl From<&Entry> for Member {
@@ -73,6 +74,7 @@ impl From<&Entry> for Member {
             since: entry.since,
             source: entry.source,
             authenticated: entry.authenticated,
+            state: entry.state,
         }
     }
 }
@@ -88,7 +90,7 @@ pub enum ReplayError {
         /// The event found.
         found: u64,
     },
-    /// `arrived` while on the list, `left` while not, or from another reader, or without its parts.
+    /// `arrived` while on the list, another event of an entry while not, or from another reader, or without its parts.
     #[error("event {0} does not fit what went before")]
     Contradiction(u64),
 }
@@ -118,6 +120,7 @@ fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
                 since: event.at,
                 source: event.source?,
                 authenticated: event.authenticated?,
+                state: EntryState::Present,
             };
             list.insert(member.token_id, member).is_none().then_some(())
         }
@@ -125,10 +128,21 @@ fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
             let gone = list.remove(&event.token_id?)?;
             (Some(gone.reader) == event.reader && event.reason.is_some()).then_some(())
         }
+        EventKind::Unconfirmed => doubt(list, event, EntryState::Unconfirmed),
+        // An earlier release doubted without an event.
+        EventKind::Confirmed => doubt(list, event, EntryState::Present),
         EventKind::Refused
         | EventKind::ReaderAdded
         | EventKind::ReaderRemoved
+        | EventKind::ReaderUnavailable
+        | EventKind::ReaderAvailable
         | EventKind::ServiceLost
         | EventKind::ServiceBack => Some(()),
     }
+}
+
+fn doubt(list: &mut BTreeMap<Uuid, Member>, event: &Event, state: EntryState) -> Option<()> {
+    let member = list.get_mut(&event.token_id?)?;
+    member.state = state;
+    (Some(&member.reader) == event.reader.as_ref()).then_some(())
 }

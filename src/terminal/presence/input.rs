@@ -25,6 +25,11 @@ pub enum Input {
         /// Which token.
         token_id: Uuid,
     },
+    /// The card that lies here has not answered for so long that whoever brought it is in doubt.
+    Silent {
+        /// Where.
+        reader: String,
+    },
     /// The card on this reader was lifted.
     Lifted {
         /// Where.
@@ -51,6 +56,18 @@ pub enum Input {
     },
     /// A reader was unplugged.
     ReaderRemoved {
+        /// Which.
+        reader: String,
+    },
+    /// A reader is plugged in and does not work: nobody can tell what lies there.
+    ReaderUnavailable {
+        /// Which.
+        reader: String,
+        /// What is wrong with it.
+        error: ErrorObject,
+    },
+    /// A reader works (again).
+    ReaderAvailable {
         /// Which.
         reader: String,
     },
@@ -83,6 +100,21 @@ impl Input {
     /// Whether this is one of the many that hardly ever cause an event.
     pub const fn is_routine(&self) -> bool {
         matches!(self, Self::Seen { .. } | Self::Tick)
+    }
+
+    /// The reader that works, if this could not have been seen otherwise.
+    pub(super) fn working_reader(&self) -> Option<&str> {
+        match self {
+            Self::Refused(refused) if refused.silent => None,
+            Self::Tap(Tap { reader, .. })
+            | Self::Refused(Refused { reader, .. })
+            | Self::Seen { reader, .. }
+            | Self::Lifted { reader }
+            | Self::Empty { reader }
+            | Self::Vacant { reader }
+            | Self::ReaderAvailable { reader } => Some(reader),
+            _ => None,
+        }
     }
 }
 
@@ -119,6 +151,9 @@ pub struct Refused {
     pub insertion: Insertion,
     /// Why: `token.blank`, `token.foreign`, `token.mute`, …
     pub error: ErrorObject,
+    /// Whether the card did not answer: of a card that has proved who it is and was not lifted that says nothing.
+    #[serde(default)]
+    pub silent: bool,
     /// Which token it is or says to be, where that is known.
     pub token_id: Option<Uuid>,
     /// Whose, where that is known.

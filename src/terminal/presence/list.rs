@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::event::{Entry, Event, Member};
+use super::event::{Entry, EntryState, Event, Member};
 use super::input::{Holder, RefusalCode, Refused};
 use crate::reader::Insertion;
 
@@ -53,6 +53,8 @@ pub struct Stay {
 pub struct ReaderSlot {
     /// Whether it is plugged in, as far as was told.
     pub attached: bool,
+    /// Whether it is plugged in and does not work.
+    pub unavailable: bool,
     /// The insertion that was last seen, if a card lies there.
     pub insertion: Option<Insertion>,
     /// Whether nobody could look since, so that insertions cannot be compared.
@@ -88,6 +90,11 @@ impl ReaderSlot {
         self.refusal.as_ref() == Some(code)
     }
 
+    /// Whether the card that did not answer may be the one that has proved who it is here.
+    pub(super) fn may_be_held(&self, silent: Insertion) -> bool {
+        self.held.is_some() && (self.unsure || self.insertion == Some(silent))
+    }
+
     /// Whether this token never left since it was tapped here.
     pub(super) fn still_holds(&self, token_id: Uuid, insertion: Insertion) -> bool {
         self.holds(token_id) && (self.unsure || self.insertion == Some(insertion))
@@ -95,7 +102,7 @@ impl ReaderSlot {
 
     /// Another card, or none, lies there now.
     pub(super) fn turn_over(&mut self, insertion: Option<Insertion>) {
-        *self = Self { attached: self.attached, insertion, ..Self::default() };
+        *self = Self { attached: self.attached, unavailable: self.unavailable, insertion, ..Self::default() };
     }
 }
 
@@ -130,6 +137,18 @@ impl PresenceList {
     /// The entries, by token id.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.stays.values().map(|stay| &stay.entry)
+    }
+
+    /// Who is present in mode field, by the word of the last sighting: reader and sighting.
+    pub fn lying(&self) -> impl Iterator<Item = (&str, Timestamp)> {
+        let stays = self.stays.values().filter(|stay| stay.mode == StayEnd::Field);
+        let present = stays.map(|stay| &stay.entry).filter(|entry| entry.state == EntryState::Present);
+        present.map(|entry| (entry.reader.as_str(), entry.last_seen))
+    }
+
+    /// Whether somebody on the list lies on this reader, or did when it was last seen.
+    pub fn is_expected(&self, reader: &str) -> bool {
+        self.stays.values().any(|stay| stay.mode == StayEnd::Field && stay.entry.reader == reader)
     }
 
     /// What a replay of the events must give.

@@ -40,9 +40,15 @@
 //! insertion, `lifted` otherwise). Toggle and until entries stay: anybody can make a card that names a token and fails.
 //! An identification without authentication counts for nothing but that another card lies there.
 //!
-//! **Loss** of the service or of a reader, and a start: entries in mode field become unconfirmed, and are closed
-//! (`stale`) after `stale_after` unless seen. A start gives them that time anew. Toggle and until entries are not
-//! touched. Losing what is lost already, and adding what is there already, is told once.
+//! **Silent**: a card that did not answer is refused only where none lies that has proved who it is: of that one it says
+//! nothing. Its entry in mode field becomes unconfirmed when it was last seen `stale_after` ago.
+//!
+//! **Loss** of the service or of a reader, a reader that does not work, and a start: entries in mode field become
+//! unconfirmed. Toggle and until entries are not touched. Losing what is lost already, and adding what is there already,
+//! is told once.
+//!
+//! **Unconfirmed** entries are closed (`stale`) after `stale_after` unless seen, which confirms them; both ways are told
+//! (`unconfirmed`, `confirmed`). A start gives them that time anew.
 //!
 //! **Time**: before anything else, until entries whose time is over leave (`expired`, at the moment it was over, also
 //! when nobody was running then). Stale entries are closed after the input, so that it may still confirm them.

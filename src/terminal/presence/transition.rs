@@ -39,6 +39,9 @@ impl<'a> Transition<'a> {
 
     fn run(mut self, input: &Input) -> Vec<Change> {
         self.expire();
+        if let Some(reader) = input.working_reader() {
+            self.reader_available(reader);
+        }
         self.dispatch(input);
         self.close_stale();
         self.count_empty();
@@ -51,16 +54,19 @@ impl<'a> Transition<'a> {
             Input::Tap(tap) if tap.holder.authenticated => self.tap(tap),
             Input::Tap(tap) => self.identified(tap),
             Input::Seen { reader, token_id } => self.seen(reader, *token_id),
+            Input::Silent { reader } => self.doubt_stays(|name| name == reader, false, Reason::NoAnswer),
             Input::Lifted { reader } => self.vacated(reader, Reason::Lifted),
             Input::Empty { reader } => self.vacated(reader, Reason::Gone),
             Input::Vacant { reader } => self.vacant(reader),
             Input::Refused(refused) => self.refused(refused),
             Input::ReaderAdded { reader } => self.reader_added(reader),
             Input::ReaderRemoved { reader } => self.reader_removed(reader),
+            Input::ReaderUnavailable { reader, error } => self.reader_unavailable(reader, error),
             Input::Readers { attached } => self.readers(attached),
             Input::ServiceLost => self.service_lost(),
             Input::ServiceBack => self.service_back(),
-            Input::Tick => {}
+            // The reader that works is seen to for every input that tells of one.
+            Input::ReaderAvailable { .. } | Input::Tick => {}
             Input::Clear => self.clear(),
             Input::Deny { id } => self.deny(id),
             Input::Allow { id } => self.allow(id),
@@ -182,9 +188,23 @@ impl<'a> Transition<'a> {
     }
 
     fn refused(&mut self, refused: &Refused) {
+        if refused.silent && self.slot(&refused.reader).may_be_held(refused.insertion) {
+            self.unanswered(&refused.reader);
+            return;
+        }
         let same_card = self.slot(&refused.reader).is_card_of(refused);
         self.end_field_stays(&refused.reader, if same_card { Reason::Refused } else { Reason::Lifted });
         self.report_refusal(refused, same_card);
+    }
+
+    /// The card that lies there said nothing: who was seen within `stale_after` is not in doubt yet.
+    fn unanswered(&mut self, reader: &str) {
+        let stays = self.list.stays.values().filter(|stay| stay.entry.reader == reader);
+        let last = stays.map(|stay| stay.entry.last_seen).max();
+        let over = |seen: Timestamp| seen.checked_add(self.policy.stale_after()).is_ok_and(|over| over <= self.now);
+        if last.is_some_and(over) {
+            self.doubt_stays(|name| name == reader, false, Reason::NoAnswer);
+        }
     }
 
     fn refuse_denied(&mut self, tap: &Tap) {
@@ -192,6 +212,7 @@ impl<'a> Transition<'a> {
             reader: tap.reader.clone(),
             insertion: tap.insertion,
             error: denied_here().to_json(),
+            silent: false,
             token_id: Some(tap.holder.token_id),
             user: Some(tap.holder.user.clone()),
         };
@@ -229,8 +250,15 @@ impl<'a> Transition<'a> {
     // What the rules are made of.
 
     fn slot(&self, reader: &str) -> &ReaderSlot {
-        const UNKNOWN: &ReaderSlot =
-            &ReaderSlot { attached: false, insertion: None, unsure: false, empty_at: None, held: None, refusal: None };
+        const UNKNOWN: &ReaderSlot = &ReaderSlot {
+            attached: false,
+            unavailable: false,
+            insertion: None,
+            unsure: false,
+            empty_at: None,
+            held: None,
+            refusal: None,
+        };
         self.list.slots.get(reader).unwrap_or(UNKNOWN)
     }
 

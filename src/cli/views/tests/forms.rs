@@ -120,7 +120,10 @@ fn entries() -> Vec<UserEntry> {
 }
 
 fn events() -> Vec<EventView> {
-    use presence::EventKind::{Arrived, Left, ReaderAdded, ReaderRemoved, Refused, ServiceBack, ServiceLost};
+    use presence::EventKind::{
+        Arrived, Confirmed, Left, ReaderAdded, ReaderAvailable, ReaderRemoved, ReaderUnavailable, Refused, ServiceBack,
+        ServiceLost, Unconfirmed,
+    };
     let event = presence::Event {
         event: Arrived,
         seq: 17,
@@ -133,10 +136,22 @@ fn events() -> Vec<EventView> {
         reason: None,
         error: None,
     };
-    let kinds = [Arrived, Left, ReaderAdded, ReaderRemoved, Refused, ServiceBack, ServiceLost];
+    let kinds = [
+        Arrived,
+        Left,
+        ReaderAdded,
+        ReaderRemoved,
+        Refused,
+        ServiceBack,
+        ServiceLost,
+        Unconfirmed,
+        Confirmed,
+        ReaderUnavailable,
+        ReaderAvailable,
+    ];
     let mut events = each(&event, kinds, |event, kind| event.event = kind);
     events[1].reason = Some(presence::Reason::Expired);
-    events[4].error = Some(error());
+    (events[4].error, events[7].reason) = (Some(error()), Some(presence::Reason::NoAnswer));
     (events[6].reader, events[6].token_id, events[6].user) = (None, None, None);
     (events[6].source, events[6].authenticated) = (None, None);
     events.into_iter().map(EventView::from).collect()

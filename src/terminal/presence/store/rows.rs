@@ -80,14 +80,15 @@ fn save_slot(db: &Connection, reader: &str, slot: Option<&ReaderSlot>) -> Result
     let held = slot.held.as_ref().map(json).transpose()?;
     // The bits of the number, since the database knows signed ones only.
     let insertion = slot.insertion.map(|insertion| insertion.get().cast_signed());
-    db.prepare_cached("REPLACE INTO slots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?.execute(params![
+    db.prepare_cached("REPLACE INTO slots VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(params![
         reader,
         slot.attached,
         insertion,
         slot.unsure,
         slot.empty_at.map(Timestamp::as_millisecond),
         held,
-        slot.refusal.as_ref().map(RefusalCode::as_stored)
+        slot.refusal.as_ref().map(RefusalCode::as_stored),
+        slot.unavailable
     ])?;
     Ok(())
 }
@@ -97,6 +98,7 @@ fn slot(row: &Row<'_>) -> Result<(String, ReaderSlot)> {
     let empty_at: Option<i64> = row.get("empty_at")?;
     let slot = ReaderSlot {
         attached: row.get("attached")?,
+        unavailable: row.get("unavailable")?,
         insertion: insertion.map(|number| number.cast_unsigned().into()),
         unsure: row.get("unsure")?,
         empty_at: empty_at.map(time).transpose()?,

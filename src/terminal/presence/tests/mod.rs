@@ -2,6 +2,7 @@
 
 pub(super) mod properties;
 mod rules;
+mod silence;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -45,9 +46,37 @@ pub(in crate::terminal::presence) fn refused(reader: &str, insertion: u64, code:
         reader: reader.to_owned(),
         insertion: insertion.into(),
         error,
+        silent: false,
         token_id: None,
         user: None,
     })
+}
+
+/// A card that did not answer.
+pub(in crate::terminal::presence) fn mute(reader: &str, insertion: u64) -> Input {
+    let mut input = refused(reader, insertion, "token.mute");
+    if let Input::Refused(refused) = &mut input {
+        refused.silent = true;
+    }
+    input
+}
+
+pub(in crate::terminal::presence) fn silent(reader: &str) -> Input {
+    Input::Silent { reader: reader.to_owned() }
+}
+
+pub(in crate::terminal::presence) fn unavailable(reader: &str) -> Input {
+    let error = ErrorObject {
+        code: "reader.unavailable".to_owned(),
+        message: "it does not work".to_owned(),
+        hint: None,
+        command: None,
+    };
+    Input::ReaderUnavailable { reader: reader.to_owned(), error }
+}
+
+pub(in crate::terminal::presence) fn available(reader: &str) -> Input {
+    Input::ReaderAvailable { reader: reader.to_owned() }
 }
 
 pub(in crate::terminal::presence) fn seen(reader: &str, n: u8) -> Input {

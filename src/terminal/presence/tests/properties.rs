@@ -35,13 +35,16 @@ pub(in crate::terminal::presence) fn input() -> impl Strategy<Value = Input> {
         4 => reader().prop_map(lifted),
         1 => reader().prop_map(empty),
         2 => reader().prop_map(vacant),
-        2 => (reader(), 0..5_u64, prop::option::of(0..4_u8)).prop_map(|(r, i, n)| {
+        2 => (reader(), 0..5_u64, prop::option::of(0..4_u8), any::<bool>()).prop_map(|(r, i, n, silent)| {
             let mut input = refused(r, i, "token.mute");
             if let Input::Refused(refused) = &mut input {
-                refused.token_id = n.map(token);
+                (refused.token_id, refused.silent) = (n.map(token), silent);
             }
             input
         }),
+        1 => reader().prop_map(silent),
+        1 => reader().prop_map(unavailable),
+        1 => reader().prop_map(available),
         1 => reader_names().prop_map(|names| readers(&names)),
         1 => reader().prop_map(|r| Input::ReaderAdded { reader: r.to_owned() }),
         1 => reader().prop_map(|r| Input::ReaderRemoved { reader: r.to_owned() }),
@@ -172,7 +175,11 @@ proptest! {
                     None
                 }
                 // Insertions of other times cannot be compared.
-                Input::Startup | Input::ServiceLost | Input::ReaderRemoved { .. } | Input::Readers { .. } => {
+                Input::Startup
+                | Input::ServiceLost
+                | Input::ReaderRemoved { .. }
+                | Input::ReaderUnavailable { .. }
+                | Input::Readers { .. } => {
                     told.clear();
                     None
                 }

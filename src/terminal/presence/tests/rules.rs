@@ -4,27 +4,27 @@ use super::*;
 
 /// A list, everything that it told, and its time.
 #[derive(Default)]
-struct ListFixture {
-    list: PresenceList,
-    told: Vec<Event>,
+pub(super) struct ListFixture {
+    pub list: PresenceList,
+    pub told: Vec<Event>,
     ms: i64,
 }
 
 impl ListFixture {
     /// Applies one input and says in short what it told: `arrived 1 field-a`, `left 1 field-a lifted`.
-    fn tell(&mut self, input: &Input) -> Vec<String> {
+    pub fn tell(&mut self, input: &Input) -> Vec<String> {
         let new = events(self.list.apply(input, at(self.ms), &by_name));
         self.told.extend(new.iter().cloned());
         assert_eq!(replay(&self.told).unwrap(), self.list.members());
         new.iter().map(short).collect()
     }
 
-    fn after(&mut self, ms: i64) -> &mut Self {
+    pub fn after(&mut self, ms: i64) -> &mut Self {
         self.ms += ms;
         self
     }
 
-    fn listed(&self) -> Vec<String> {
+    pub fn listed(&self) -> Vec<String> {
         let state = |state| if state == EntryState::Present { "" } else { "?" };
         let line = |e: &Entry| format!("{} {}{}", e.token_id.as_bytes()[0], e.reader, state(e.state));
         self.list.entries().map(line).collect()
@@ -42,7 +42,7 @@ fn short(event: &Event) -> String {
 }
 
 /// Each line is an input and what it must tell.
-fn story(lines: &[(Input, &[&str])]) -> ListFixture {
+pub(super) fn story(lines: &[(Input, &[&str])]) -> ListFixture {
     let mut fixture = ListFixture::default();
     for (input, expected) in lines {
         assert_eq!(fixture.after(1).tell(input), *expected, "{input:?}");
@@ -99,10 +99,11 @@ fn until_ends_by_time_alone() {
         (tap("until-a", 1, 1), &["arrived 1 until-a"]),
         (lifted("until-a"), &[]),
         (Input::Startup, &[]),
+        (silent("until-a"), &[]),
         (Input::ServiceLost, &["service_lost"]),
     ]);
     assert_eq!(fixture.list.next_deadline(), Some(at(10_001)));
-    assert_eq!(fixture.after(10_000 - 4).tell(&Input::Tick), Vec::<String>::new());
+    assert_eq!(fixture.after(10_000 - 5).tell(&Input::Tick), Vec::<String>::new());
     assert_eq!(fixture.after(5_000).tell(&Input::Tick), ["left 1 until-a expired"]);
     assert_eq!(fixture.told.last().unwrap().at, at(10_001), "the moment it was over, not the moment it was noticed");
     assert_eq!(fixture.list.next_deadline(), None);
@@ -226,22 +227,24 @@ fn a_start_doubts_field_entries_only() {
         (tap("field-a", 1, 1), &["arrived 1 field-a"]),
         (tap("field-b", 2, 1), &["arrived 2 field-b"]),
         (tap("toggle-a", 3, 1), &["arrived 3 toggle-a"]),
-        (Input::Startup, &[]),
-        (tap("field-a", 1, 9), &[]),
+        (Input::Startup, &["unconfirmed 1 field-a restart", "unconfirmed 2 field-b restart"]),
+        (tap("field-a", 1, 9), &["confirmed 1 field-a"]),
         (tap("toggle-a", 3, 9), &[]),
     ]);
     assert_eq!(fixture.listed(), ["1 field-a", "2 field-b?", "3 toggle-a"]);
-    assert!(fixture.after(30_000).tell(&Input::Startup).is_empty());
+    assert_eq!(fixture.after(30_000).tell(&Input::Startup), ["unconfirmed 1 field-a restart"]);
     assert_eq!(fixture.listed(), ["1 field-a?", "2 field-b?", "3 toggle-a"]);
-    assert!(fixture.after(59_999).tell(&tap("field-a", 1, 11)).is_empty(), "a start gives the time anew");
+    let confirmed = fixture.after(59_999).tell(&tap("field-a", 1, 11));
+    assert_eq!(confirmed, ["confirmed 1 field-a"], "a start gives the time anew");
     assert_eq!(fixture.list.next_deadline(), Some(at(fixture.ms + 1)));
     assert_eq!(fixture.after(1).tell(&Input::Tick), ["left 2 field-b stale"]);
 }
 
 #[test]
 fn what_confirms_just_in_time_confirms() {
-    let mut fixture = story(&[(tap("field-a", 1, 1), &["arrived 1 field-a"]), (Input::Startup, &[])]);
-    assert!(fixture.after(60_000).tell(&tap("field-a", 1, 1)).is_empty());
+    let mut fixture =
+        story(&[(tap("field-a", 1, 1), &["arrived 1 field-a"]), (Input::Startup, &["unconfirmed 1 field-a restart"])]);
+    assert_eq!(fixture.after(60_000).tell(&tap("field-a", 1, 1)), ["confirmed 1 field-a"]);
     assert_eq!(fixture.listed(), ["1 field-a"]);
 }
 
@@ -264,11 +267,11 @@ fn a_reader_that_comes_empty_may_still_find_its_card() {
     let mut fixture = story(&[
         (tap("field-a", 1, 5), &["arrived 1 field-a"]),
         (tap("toggle-a", 2, 5), &["arrived 2 toggle-a"]),
-        (Input::ServiceLost, &["service_lost"]),
+        (Input::ServiceLost, &["service_lost", "unconfirmed 1 field-a service_lost"]),
         (Input::ServiceBack, &["service_back"]),
         (vacant("field-a"), &[]),
         (vacant("toggle-a"), &[]),
-        (tap("field-a", 1, 1), &[]),
+        (tap("field-a", 1, 1), &["confirmed 1 field-a"]),
         (tap("toggle-a", 2, 1), &[]),
     ]);
     assert_eq!(fixture.list.next_deadline(), None);
@@ -281,7 +284,7 @@ fn a_reader_that_stays_empty_lost_its_card() {
     let mut fixture = story(&[
         (tap("field-a", 1, 5), &["arrived 1 field-a"]),
         (tap("toggle-a", 2, 5), &["arrived 2 toggle-a"]),
-        (Input::Startup, &[]),
+        (Input::Startup, &["unconfirmed 1 field-a restart"]),
         (vacant("field-a"), &[]),
         (vacant("toggle-a"), &[]),
     ]);
@@ -302,12 +305,15 @@ fn the_loss_of_the_service_is_told_once_and_doubts() {
         (Input::ServiceBack, &[]),
         (tap("field-a", 1, 5), &["arrived 1 field-a"]),
         (tap("field-b", 2, 5), &["arrived 2 field-b"]),
-        (Input::ServiceLost, &["service_lost"]),
+        (
+            Input::ServiceLost,
+            &["service_lost", "unconfirmed 1 field-a service_lost", "unconfirmed 2 field-b service_lost"],
+        ),
         (Input::ServiceLost, &[]),
         (seen("field-a", 1), &[]),
         (Input::ServiceBack, &["service_back"]),
         (Input::ServiceBack, &[]),
-        (tap("field-a", 1, 1), &[]),
+        (tap("field-a", 1, 1), &["confirmed 1 field-a"]),
         (empty("field-b"), &["left 2 field-b gone"]),
     ]);
     assert_eq!(fixture.listed(), ["1 field-a"]);
@@ -320,13 +326,13 @@ fn readers_come_and_go() {
         (readers(&["field-a", "field-b"]), &["reader_added field-a", "reader_added field-b"]),
         (Input::ReaderAdded { reader: "field-a".to_owned() }, &[]),
         (tap("field-a", 1, 1), &["arrived 1 field-a"]),
-        (readers(&["field-b"]), &["reader_removed field-a"]),
+        (readers(&["field-b"]), &["reader_removed field-a", "unconfirmed 1 field-a reader_removed"]),
         (Input::ReaderRemoved { reader: "field-a".to_owned() }, &[]),
         (Input::ReaderRemoved { reader: "nowhere".to_owned() }, &[]),
     ]);
     assert_eq!(fixture.listed(), ["1 field-a?"]);
     assert_eq!(fixture.tell(&readers(&["field-a", "field-b"])), ["reader_added field-a"]);
-    assert!(fixture.tell(&tap("field-a", 1, 0)).is_empty());
+    assert_eq!(fixture.tell(&tap("field-a", 1, 0)), ["confirmed 1 field-a"]);
     assert_eq!(fixture.listed(), ["1 field-a"]);
 }
 
@@ -390,8 +396,10 @@ fn a_changed_mode_takes_effect_with_the_next_sighting() {
 
 #[test]
 fn an_event_in_json() {
-    let mut fixture = story(&[(tap("field-a", 1, 1), &["arrived 1 field-a"]), (Input::ServiceLost, &["service_lost"])]);
-    fixture.after(2);
+    let fixture = story(&[
+        (tap("field-a", 1, 1), &["arrived 1 field-a"]),
+        (Input::ServiceLost, &["service_lost", "unconfirmed 1 field-a service_lost"]),
+    ]);
     assert_eq!(
         serde_json::to_value(&fixture.told).unwrap(),
         serde_json::json!([
@@ -399,6 +407,9 @@ fn an_event_in_json() {
              "token_id": "01010101-0101-0101-0101-010101010101",
              "user": {"id": "u1", "name": "Name of u1", "fields": {}}, "source": "card", "authenticated": true},
             {"event": "service_lost", "seq": 2, "at": "2023-11-14T22:13:20.002Z", "reader": null},
+            {"event": "unconfirmed", "seq": 3, "at": "2023-11-14T22:13:20.002Z", "reader": "field-a",
+             "token_id": "01010101-0101-0101-0101-010101010101",
+             "user": {"id": "u1", "name": "Name of u1", "fields": {}}, "reason": "service_lost"},
         ])
     );
 }

@@ -3,18 +3,19 @@
 use std::collections::BTreeSet;
 
 use super::Transition;
-use crate::terminal::presence::{Change, EntryState, EventKind, ReaderSlot, StayEnd};
+use crate::failure::ErrorObject;
+use crate::terminal::presence::{Change, EntryState, Event, EventKind, ReaderSlot, Reason, StayEnd};
 
 impl Transition<'_> {
     pub(super) fn startup(&mut self) {
-        self.doubt(|_| true, true);
+        self.doubt(|_| true, true, Reason::Restart);
     }
 
     pub(super) fn service_lost(&mut self) {
         if !std::mem::replace(&mut self.list.service_lost, true) {
             self.changes.push(Change::Service);
             self.emit(self.event(EventKind::ServiceLost, None));
-            self.doubt(|_| true, false);
+            self.doubt(|_| true, false, Reason::ServiceLost);
         }
     }
 
@@ -34,9 +35,25 @@ impl Transition<'_> {
 
     pub(super) fn reader_removed(&mut self, reader: &str) {
         if self.slot(reader).attached {
-            self.change_slot(reader, |slot| slot.attached = false);
+            self.change_slot(reader, |slot| (slot.attached, slot.unavailable) = (false, false));
             self.emit(self.event(EventKind::ReaderRemoved, Some(reader)));
-            self.doubt(|name| name == reader, false);
+            self.doubt(|name| name == reader, false, Reason::ReaderRemoved);
+        }
+    }
+
+    pub(super) fn reader_unavailable(&mut self, reader: &str, error: &ErrorObject) {
+        if !self.slot(reader).unavailable {
+            self.change_slot(reader, |slot| slot.unavailable = true);
+            let event = self.event(EventKind::ReaderUnavailable, Some(reader));
+            self.emit(Event { error: Some(error.clone()), ..event });
+            self.doubt(|name| name == reader, false, Reason::ReaderUnavailable);
+        }
+    }
+
+    pub(super) fn reader_available(&mut self, reader: &str) {
+        if self.slot(reader).unavailable {
+            self.change_slot(reader, |slot| slot.unavailable = false);
+            self.emit(self.event(EventKind::ReaderAvailable, Some(reader)));
         }
     }
 
@@ -52,22 +69,34 @@ impl Transition<'_> {
     }
 
     /// Nobody can look at these readers, or could for a while.
-    pub(super) fn doubt(&mut self, at: impl Fn(&str) -> bool, anew: bool) {
-        let closes = self.later(self.policy.stale_after());
-        for (token_id, stay) in &mut self.list.stays {
-            let hit = stay.mode == StayEnd::Field && at(&stay.entry.reader);
-            if hit && (anew || stay.entry.state == EntryState::Present) {
-                stay.entry.state = EntryState::Unconfirmed;
-                stay.closes = Some(closes);
-                self.changes.push(Change::Stay(*token_id));
-            }
-        }
+    fn doubt(&mut self, at: impl Fn(&str) -> bool, anew: bool, reason: Reason) {
+        self.doubt_stays(&at, anew, reason);
         for (reader, slot) in &mut self.list.slots {
             let doubted = ReaderSlot { unsure: slot.insertion.is_some(), empty_at: None, ..slot.clone() };
             if at(reader) && *slot != doubted {
                 *slot = doubted;
                 self.changes.push(Change::ReaderSlot(reader.clone()));
             }
+        }
+    }
+
+    /// Who lies at these readers is in doubt, and has `stale_after` to be seen; with `anew`, also who is in doubt already.
+    pub(super) fn doubt_stays(&mut self, at: impl Fn(&str) -> bool, anew: bool, reason: Reason) {
+        let closes = self.later(self.policy.stale_after());
+        let mut doubted = Vec::new();
+        for (token_id, stay) in &mut self.list.stays {
+            let hit = stay.mode == StayEnd::Field && at(&stay.entry.reader);
+            let known = stay.entry.state == EntryState::Unconfirmed;
+            if hit && (anew || !known) {
+                stay.entry.state = EntryState::Unconfirmed;
+                stay.closes = Some(closes);
+                self.changes.push(Change::Stay(*token_id));
+                doubted.extend((!known).then(|| stay.entry.clone()));
+            }
+        }
+        for entry in doubted {
+            let event = self.event_of(EventKind::Unconfirmed, &entry);
+            self.emit(Event { reason: Some(reason), ..event });
         }
     }
 }

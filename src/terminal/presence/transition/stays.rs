@@ -66,9 +66,19 @@ impl Transition<'_> {
             let closes = if keep { stay.closes } else { closes };
             *stay = Stay { mode, closes, entry: stay.entry.clone() };
             stay.entry.last_seen = now;
-            stay.entry.state = EntryState::Present;
+            let before = std::mem::replace(&mut stay.entry.state, EntryState::Present);
+            let confirmed = (before == EntryState::Unconfirmed).then(|| stay.entry.clone());
             self.changes.push(Change::Stay(token_id));
+            if let Some(entry) = confirmed {
+                self.emit(self.event_of(EventKind::Confirmed, &entry));
+            }
         }
+    }
+
+    /// An event of an entry that stays.
+    pub(super) fn event_of(&self, event: EventKind, entry: &Entry) -> Event {
+        let (token_id, user) = (Some(entry.token_id), Some(entry.user.clone()));
+        Event { token_id, user, ..self.event(event, Some(&entry.reader)) }
     }
 
     pub(super) fn ending(&self, presence: PresenceMode) -> (StayEnd, Option<Timestamp>) {

@@ -1,0 +1,88 @@
+//! Cards that do not answer, and readers that do not work: who lies there is in doubt, and is not thrown off.
+
+use super::{rules::story, *};
+
+#[test]
+fn who_does_not_answer_for_long_is_in_doubt_and_confirmed_by_the_first_answer() {
+    let mut fixture = story(&[
+        (tap("field-a", 1, 1), &["arrived 1 field-a"]),
+        (tap("field-b", 2, 1), &["arrived 2 field-b"]),
+        (silent("field-a"), &["unconfirmed 1 field-a no_answer"]),
+        (silent("field-a"), &[]),
+    ]);
+    assert_eq!(fixture.listed(), ["1 field-a?", "2 field-b"]);
+    assert_eq!(fixture.after(1).tell(&seen("field-a", 1)), ["confirmed 1 field-a"], "a heartbeat");
+    assert_eq!(fixture.tell(&silent("field-a")), ["unconfirmed 1 field-a no_answer"]);
+    assert_eq!(
+        fixture.after(59_999).tell(&tap("field-a", 1, 1)),
+        ["confirmed 1 field-a"],
+        "a tap of the same insertion"
+    );
+    assert_eq!(fixture.tell(&silent("field-a")), ["unconfirmed 1 field-a no_answer"]);
+    assert_eq!(fixture.after(1).tell(&lifted("field-a")), ["left 1 field-a lifted"]);
+    assert_eq!(fixture.tell(&silent("field-b")), ["unconfirmed 2 field-b no_answer"]);
+    assert_eq!(fixture.after(60_000).tell(&Input::Tick), ["left 2 field-b stale"]);
+    assert_eq!(fixture.tell(&seen("field-b", 2)), ["arrived 2 field-b"], "it lay there all the time");
+}
+
+#[test]
+fn a_card_that_falls_silent_is_not_refused() {
+    let mut fixture = story(&[
+        (tap("field-a", 1, 1), &["arrived 1 field-a"]),
+        (mute("field-a", 1), &[]),
+        (mute("field-a", 1), &[]),
+        (seen("field-a", 1), &[]),
+        (tap("toggle-a", 2, 1), &["arrived 2 toggle-a"]),
+        (mute("toggle-a", 1), &[]),
+        (tap("toggle-a", 2, 1), &[]),
+    ]);
+    assert_eq!(fixture.listed(), ["1 field-a", "2 toggle-a"]);
+    assert_eq!(fixture.after(59_999).tell(&mute("field-a", 1)), ["unconfirmed 1 field-a no_answer"]);
+    assert_eq!(
+        fixture.tell(&mute("field-a", 3)),
+        ["left 1 field-a lifted", "refused field-a token.mute"],
+        "another card"
+    );
+}
+
+#[test]
+fn a_first_tap_that_fails_after_a_start_throws_nobody_off() {
+    let fixture = story(&[
+        (tap("field-a", 1, 1), &["arrived 1 field-a"]),
+        (tap("toggle-a", 2, 1), &["arrived 2 toggle-a"]),
+        (Input::Startup, &["unconfirmed 1 field-a restart"]),
+        (mute("field-a", 4), &[]),
+        (mute("toggle-a", 4), &[]),
+        (tap("field-a", 1, 4), &["confirmed 1 field-a"]),
+        (tap("toggle-a", 2, 4), &[]),
+    ]);
+    assert_eq!(fixture.listed(), ["1 field-a", "2 toggle-a"]);
+}
+
+#[test]
+fn a_reader_that_does_not_work_is_told_once_and_doubts() {
+    let mut fixture = story(&[
+        (Input::ReaderAdded { reader: "field-a".to_owned() }, &["reader_added field-a"]),
+        (tap("field-a", 1, 1), &["arrived 1 field-a"]),
+        (
+            unavailable("field-a"),
+            &["reader_unavailable field-a reader.unavailable", "unconfirmed 1 field-a reader_unavailable"],
+        ),
+        (unavailable("field-a"), &[]),
+        (mute("field-a", 1), &[]),
+        (seen("field-a", 1), &["reader_available field-a"]),
+        (available("field-a"), &[]),
+        (tap("field-a", 1, 3), &["confirmed 1 field-a"]),
+        (
+            unavailable("field-a"),
+            &["reader_unavailable field-a reader.unavailable", "unconfirmed 1 field-a reader_unavailable"],
+        ),
+        (available("field-a"), &["reader_available field-a"]),
+        (vacant("field-a"), &[]),
+    ]);
+    assert_eq!(fixture.after(5_000).tell(&Input::Tick), ["left 1 field-a gone"]);
+    assert_eq!(fixture.tell(&unavailable("field-a")), ["reader_unavailable field-a reader.unavailable"]);
+    let unplugged = Input::ReaderRemoved { reader: "field-a".to_owned() };
+    assert_eq!(fixture.tell(&unplugged), ["reader_removed field-a"]);
+    assert!(fixture.tell(&available("field-a")).is_empty());
+}
