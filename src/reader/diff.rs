@@ -10,12 +10,13 @@ pub enum ReaderEvent {
         /// Its name.
         reader: String,
     },
-    /// A reader was unplugged. The removal of its card came before.
+    /// A reader was unplugged, and nobody can tell what became of a card in it.
     ReaderRemoved {
         /// Its name.
         reader: String,
     },
-    /// A reader that was just added has no card in it. A card that lay there when somebody last looked is gone.
+    /// A reader that was just added, or works again, has no card in it. A card that lay there when somebody last looked is
+    /// gone.
     Vacant {
         /// Which.
         reader: String,
@@ -57,7 +58,7 @@ pub enum ReaderEvent {
         /// Whether it is held now.
         exclusive: bool,
     },
-    /// The reader ceased, or began again, to work.
+    /// The reader ceased, or began again, to work. While it does not, nobody can tell what became of a card in it.
     Available {
         /// Which.
         reader: String,
@@ -73,8 +74,9 @@ pub enum ReaderEvent {
 
 /// What happened from one reading to the next, in an order in which it can have happened.
 ///
-/// In every reader `CardRemoved` and `CardInserted` or `CardMute` alternate. A card that was changed in between, which
-/// shows in the insertion or in another ATR, is a removal and an insertion.
+/// In every reader that works `CardRemoved` and `CardInserted` or `CardMute` alternate. A card that was changed in between,
+/// which shows in the insertion or in another ATR, is a removal and an insertion. Whoever unplugs a reader, or finds that
+/// it does not work, has lifted no card: no removal is told then.
 pub fn diff(old: &[ReaderState], new: &[ReaderState]) -> Vec<ReaderEvent> {
     let mut events = Vec::new();
     for before in old {
@@ -102,11 +104,11 @@ fn change(name: &str, before: Option<&ReaderState>, now: Option<&ReaderState>, e
     let reader = name.to_owned();
     let occupied = |state: Option<&ReaderState>| state.is_some_and(|s| s.slot.is_occupied());
     let same = matches!((before, now), (Some(before), Some(now)) if is_same_card(before, now));
-    if occupied(before) && !same {
-        events.push(ReaderEvent::CardRemoved { reader: reader.clone() });
-    }
     let Some(now) = now else { return };
     let available = now.slot != Slot::Unavailable;
+    if occupied(before) && !same && available {
+        events.push(ReaderEvent::CardRemoved { reader: reader.clone() });
+    }
     if available != before.is_none_or(|b| b.slot != Slot::Unavailable) {
         events.push(ReaderEvent::Available { reader: reader.clone(), available });
     }
@@ -121,7 +123,9 @@ fn change(name: &str, before: Option<&ReaderState>, now: Option<&ReaderState>, e
         match &now.slot {
             Slot::Card(atr) => events.push(ReaderEvent::CardInserted { reader, atr: atr.clone(), insertion }),
             Slot::Mute => events.push(ReaderEvent::CardMute { reader, insertion }),
-            Slot::Empty if before.is_none() => events.push(ReaderEvent::Vacant { reader }),
+            Slot::Empty if before.is_none_or(|b| b.slot == Slot::Unavailable) => {
+                events.push(ReaderEvent::Vacant { reader });
+            }
             Slot::Empty | Slot::Unavailable => {}
         }
     }
@@ -172,7 +176,7 @@ mod tests {
     fn tell(known: &mut Known, event: ReaderEvent) {
         match event {
             ReaderEvent::ReaderAdded { reader } => assert!(known.insert(reader, (None, true, false)).is_none()),
-            ReaderEvent::ReaderRemoved { reader } => assert_eq!(known.remove(&reader).unwrap().0, None),
+            ReaderEvent::ReaderRemoved { reader } => drop(known.remove(&reader).unwrap()),
             ReaderEvent::Vacant { reader } => assert_eq!(known[&reader].0, None),
             ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
                 assert!(known.get_mut(&reader).unwrap().0.replace(insertion).is_none());
@@ -180,7 +184,9 @@ mod tests {
             ReaderEvent::CardWoke { reader, insertion, .. } => assert_eq!(known[&reader].0, Some(insertion)),
             ReaderEvent::CardRemoved { reader } => assert!(known.get_mut(&reader).unwrap().0.take().is_some()),
             ReaderEvent::Available { reader, available } => {
-                assert_ne!(std::mem::replace(&mut known.get_mut(&reader).unwrap().1, available), available);
+                let one = known.get_mut(&reader).unwrap();
+                assert_ne!(std::mem::replace(&mut one.1, available), available);
+                one.0.take();
             }
             ReaderEvent::Exclusive { reader, exclusive } => {
                 assert_ne!(std::mem::replace(&mut known.get_mut(&reader).unwrap().2, exclusive), exclusive);
@@ -270,11 +276,18 @@ mod tests {
     }
 
     #[test]
-    fn an_unplugged_reader_takes_its_card_along() {
+    fn nobody_lifts_the_card_of_a_reader_that_is_unplugged_or_does_not_work() {
         let reader = "r".to_owned();
+        let (card, broken) = (state(Slot::Card(vec![0x3B, 0]), 1), state(Slot::Unavailable, 2));
+        let available = |available| ReaderEvent::Available { reader: reader.clone(), available };
+        assert_eq!(diff(&card, &[]), [ReaderEvent::ReaderRemoved { reader: reader.clone() }]);
+        assert_eq!(diff(&card, &broken), [available(false)]);
         assert_eq!(
-            diff(&state(Slot::Mute, 1), &[]),
-            [ReaderEvent::CardRemoved { reader: reader.clone() }, ReaderEvent::ReaderRemoved { reader }]
+            diff(&broken, &state(Slot::Empty, 2)),
+            [available(true), ReaderEvent::Vacant { reader: reader.clone() }]
+        );
+        assert!(
+            matches!(&diff(&broken, &card)[..], [told, ReaderEvent::CardInserted { .. }] if *told == available(true))
         );
     }
 }

@@ -1,6 +1,6 @@
 //! The workers of the readers that are there: one for each, started and ended as readers come and go.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 
 use crate::{
     card::link::LinkError,
@@ -29,12 +29,17 @@ pub struct PoolPolicy {
     pub heartbeat: Option<Duration>,
 }
 
+/// Where the orders to one worker go. It ends when this is dropped.
+pub type OrderWorker = Box<dyn Fn(ReaderOrder)>;
+
+/// Starts the worker of a reader, with its heartbeat.
+type StartWorker = Box<dyn Fn(&str, Option<Duration>) -> io::Result<OrderWorker>>;
+
 /// The workers of the readers that are there.
 pub struct ReaderPool {
     policy: PoolPolicy,
-    terminal: TapTerminal,
-    report: Arc<dyn Fn(ReaderReport) + Send + Sync>,
-    workers: BTreeMap<String, ReaderWorker>,
+    start: StartWorker,
+    workers: BTreeMap<String, OrderWorker>,
 }
 
 impl ReaderPool {
@@ -44,7 +49,25 @@ impl ReaderPool {
         terminal: TapTerminal,
         report: impl Fn(ReaderReport) + Send + Sync + 'static,
     ) -> Self {
-        Self { policy, terminal, report: Arc::new(report), workers: BTreeMap::new() }
+        let report = Arc::new(report);
+        Self::with_workers(policy, move |reader, heartbeat| {
+            let report = Arc::clone(&report);
+            let worker = ReaderWorker::start(reader, terminal.clone(), heartbeat, move |said| report(said))?;
+            Ok(Box::new(move |order| worker.order(order)))
+        })
+    }
+
+    /// The same with workers of the caller's.
+    pub fn with_workers(
+        policy: PoolPolicy,
+        start: impl Fn(&str, Option<Duration>) -> io::Result<OrderWorker> + 'static,
+    ) -> Self {
+        Self { policy, start: Box::new(start), workers: BTreeMap::new() }
+    }
+
+    /// Whether this reader is there and meant.
+    pub fn contains(&self, reader: &str) -> bool {
+        self.workers.contains_key(reader)
     }
 
     /// Takes an event of the readers: starts, orders and ends workers, and says what the list is to be told.
@@ -80,6 +103,16 @@ impl ReaderPool {
                 self.order(reader, ReaderOrder::Removed);
                 Some(Input::Lifted { reader: reader.clone() })
             }
+            ReaderEvent::Available { reader, available: false } if self.workers.contains_key(reader) => {
+                self.order(reader, ReaderOrder::Removed);
+                Some(Input::ReaderUnavailable {
+                    reader: reader.clone(),
+                    error: link(&LinkError::Unavailable, 0).to_json(),
+                })
+            }
+            ReaderEvent::Available { reader, available: true } if self.workers.contains_key(reader) => {
+                Some(Input::ReaderAvailable { reader: reader.clone() })
+            }
             ReaderEvent::ServiceLost => {
                 self.workers.clear();
                 Some(Input::ServiceLost)
@@ -103,13 +136,12 @@ impl ReaderPool {
 
     fn order(&self, reader: &str, order: ReaderOrder) {
         if let Some(worker) = self.workers.get(reader) {
-            worker.order(order);
+            worker(order);
         }
     }
 
-    fn start(&self, reader: &str) -> Result<ReaderWorker, Failure> {
+    fn start(&self, reader: &str) -> Result<OrderWorker, Failure> {
         let heartbeat = self.policy.heartbeat.filter(|_| self.policy.presence.presence(reader) == PresenceMode::Field);
-        let report = Arc::clone(&self.report);
-        ReaderWorker::start(reader, self.terminal.clone(), heartbeat, move |said| report(said)).map_err(no_thread)
+        (self.start)(reader, heartbeat).map_err(no_thread)
     }
 }

@@ -1,9 +1,19 @@
 //! A terminal that stays: taps what comes, keeps the list of who is here true, and says what happens.
 
-use std::{collections::HashMap, ops::ControlFlow, time::Duration};
+mod silence;
+#[cfg(test)]
+mod tests;
+mod unanswered;
+
+use std::{
+    collections::HashMap,
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 
+use self::unanswered::Unanswered;
 use crate::{
     failure::Failure,
     reader::{self, Insertion, monitor::ReaderEvent},
@@ -134,30 +144,44 @@ impl Watch {
 
     /// Runs until it is stopped, or nobody hears it any more.
     pub fn run(self, observer: &mut dyn WatchObserver) -> Result<(), Failure> {
-        let Self { config, mut events, terminal, renewal, store, lock, wakeup, missed, lookups, hooks } = self;
+        let tell = self.events.mailbox().forward(Message::Tap);
+        let pool = ReaderPool::new(self.config.pool.clone(), self.terminal.clone(), tell);
+        let (mut run, mut events, WatchHold { lock, wakeup, missed }) = self.begin(pool, observer);
         events.watch_store(wakeup)?;
-        let (keys, replies) = (terminal.keys.clone(), events.mailbox());
-        let pool = ReaderPool::new(config.pool.clone(), terminal, replies.forward(Message::Tap));
-        let mut run = WatchRun {
-            config,
-            store,
-            observer,
-            pool,
-            insertions: HashMap::new(),
-            applied: HashMap::new(),
-            lookups,
-            replies,
-            keys,
-            renewal,
-            unknown_ca_taps: Vec::new(),
-            hooks,
-        };
         run.publish(missed)?;
         run.attached()?;
         events.watch_readers()?;
         events.run(&mut run)?;
         run.end(lock, &events)
     }
+
+    fn begin(self, pool: ReaderPool, observer: &mut dyn WatchObserver) -> (WatchRun<'_>, EventLoop, WatchHold) {
+        let Self { config, events, terminal, renewal, store, lock, wakeup, missed, lookups, hooks } = self;
+        let run = WatchRun {
+            config,
+            store,
+            observer,
+            pool,
+            insertions: HashMap::new(),
+            applied: HashMap::new(),
+            unanswered: Unanswered::default(),
+            lookups,
+            replies: events.mailbox(),
+            keys: terminal.keys,
+            renewal,
+            unknown_ca_taps: Vec::new(),
+            hooks,
+            clock: terminal.clock,
+        };
+        (run, events, WatchHold { lock, wakeup, missed })
+    }
+}
+
+/// What a watch holds beside its run.
+struct WatchHold {
+    lock: WatchLock,
+    wakeup: Wakeup,
+    missed: Vec<Event>,
 }
 
 struct WatchRun<'a> {
@@ -169,6 +193,8 @@ struct WatchRun<'a> {
     insertions: HashMap<String, Insertion>,
     /// The newest insertion of each reader that the list was told of.
     applied: HashMap<String, Insertion>,
+    /// The cards that lie there and did not answer.
+    unanswered: Unanswered,
     /// The server, where there is one.
     lookups: Option<LookupService>,
     /// Where its answers come in.
@@ -180,17 +206,20 @@ struct WatchRun<'a> {
     unknown_ca_taps: Vec<ReaderReport>,
     /// The command that events are given to.
     hooks: Option<Hooks>,
+    /// What time it is.
+    clock: fn() -> Timestamp,
 }
 
 impl Handler for WatchRun<'_> {
-    /// Until time ends an entry or the slow tick is due.
+    /// Until time ends an entry, brings one into doubt, or has a card asked again, or the slow tick is due.
     fn wait(&mut self) -> Result<Wait, Failure> {
         self.renewal.tick()?;
-        let now = Timestamp::now();
-        Ok(Wait::AtMost(match self.store.next_deadline()? {
-            Some(deadline) => Duration::try_from(deadline.duration_since(now)).unwrap_or_default().min(SLOW_TICK),
-            None => SLOW_TICK,
-        }))
+        let now = (self.clock)();
+        let doubt = self.doubt_silent(now)?;
+        let deadline = doubt.into_iter().chain(self.store.next_deadline()?).min();
+        let by_clock = deadline.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        let again = self.ask_again(Instant::now());
+        Ok(Wait::AtMost(by_clock.into_iter().chain(again).fold(SLOW_TICK, Duration::min)))
     }
 
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
@@ -228,10 +257,16 @@ impl WatchRun<'_> {
                 self.note(&event);
                 self.pool.handle(&event)?.map_or(Ok(()), |input| self.apply(&input))
             }
-            Message::Tap(ReaderReport::Alive { reader, token_id }) => self.apply(&Input::Seen { reader, token_id }),
+            Message::Tap(ReaderReport::Alive { reader, token_id }) => {
+                self.unanswered.over(&reader);
+                self.apply(&Input::Seen { reader, token_id })
+            }
             Message::Tap(ReaderReport::Mute { reader, insertion }) => {
-                let lies_there = self.insertions.get(&reader) == Some(&insertion);
-                if lies_there { self.apply(&ReaderPool::mute(reader, insertion)) } else { Ok(()) }
+                if self.insertions.get(&reader) != Some(&insertion) {
+                    return Ok(());
+                }
+                self.fails_first(&reader, insertion)?;
+                self.apply(&ReaderPool::mute(reader, insertion))
             }
             Message::Tap(report) => self.tapped(report),
             Message::LookupOutcome { report, answered } => self.admit(report, Some(&answered)),
@@ -312,10 +347,21 @@ impl WatchRun<'_> {
         let outcome = TapOutcome::of(&mut self.store, at, reader.clone(), insertion, *tapped, server)?;
         self.observer.event(WatchEvent::Tap(&outcome))?;
         let stays = self.config.context.policy.presence(&reader) == PresenceMode::Field;
+        let is_news = match outcome.is_unanswered() {
+            _ if !lies_there => true,
+            true => self.fails_first(&reader, insertion)?,
+            false => {
+                self.unanswered.over(&reader);
+                true
+            }
+        };
         match outcome.input() {
             Some(input) if lies_there => {
                 self.applied.insert(reader, insertion);
-                self.apply(&input)
+                let events = self.store.apply(&input, (self.clock)(), &*self.config.context.policy)?;
+                let is_told = !outcome.is_unanswered() || !events.is_empty();
+                self.publish(events)?;
+                if is_told || !is_news { Ok(()) } else { self.observer.event(WatchEvent::TapFailed(&outcome)) }
             }
             // Where a tap enters, it counts also when the card was gone before the server had answered.
             Some(input @ Input::Tap(_)) if !stays && !is_outdated => {
@@ -323,7 +369,8 @@ impl WatchRun<'_> {
                 self.apply(&input)?;
                 self.apply(&Input::Lifted { reader })
             }
-            _ => self.observer.event(WatchEvent::TapFailed(&outcome)),
+            _ if is_news => self.observer.event(WatchEvent::TapFailed(&outcome)),
+            _ => Ok(()),
         }
     }
 
@@ -332,22 +379,28 @@ impl WatchRun<'_> {
             ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
                 self.insertions.insert(reader.clone(), *insertion);
             }
-            ReaderEvent::CardRemoved { reader } | ReaderEvent::ReaderRemoved { reader } => {
+            ReaderEvent::CardRemoved { reader }
+            | ReaderEvent::ReaderRemoved { reader }
+            | ReaderEvent::Available { reader, available: false } => {
                 self.insertions.remove(reader);
+                self.unanswered.over(reader);
             }
-            ReaderEvent::ServiceLost => self.insertions.clear(),
+            ReaderEvent::ServiceLost => {
+                self.insertions.clear();
+                self.unanswered.clear();
+            }
             _ => {}
         }
     }
 
     fn apply(&mut self, input: &Input) -> Result<(), Failure> {
-        let events = self.store.apply(input, Timestamp::now(), &*self.config.context.policy)?;
+        let events = self.store.apply(input, (self.clock)(), &*self.config.context.policy)?;
         self.publish(events)
     }
 
     /// What other processes have left in the store.
     fn catch_up(&mut self) -> Result<(), Failure> {
-        let events = self.store.catch_up(Timestamp::now(), &*self.config.context.policy)?;
+        let events = self.store.catch_up((self.clock)(), &*self.config.context.policy)?;
         self.publish(events)
     }
 
@@ -367,7 +420,7 @@ impl WatchRun<'_> {
 
     /// In order: what the list knew last stands as it is, and the last runs of the command are awaited.
     fn end(mut self, lock: WatchLock, events: &EventLoop) -> Result<(), Failure> {
-        let last = self.store.stop_watch(lock, Timestamp::now(), &*self.config.context.policy)?;
+        let last = self.store.stop_watch(lock, (self.clock)(), &*self.config.context.policy)?;
         self.publish(last)?;
         let missed = self.hooks.take().and_then(|mut hooks| hooks.finish());
         let reports = events.pending().filter_map(|message| match message {

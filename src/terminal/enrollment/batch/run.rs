@@ -146,6 +146,13 @@ impl BatchProgress {
         self.slots.values().any(|slot| slot.busy)
     }
 
+    /// No card lies in this reader, as far as can be told.
+    fn emptied(&mut self, reader: &str) {
+        if let Some(slot) = self.slots.get_mut(reader) {
+            (slot.next, slot.last) = (false, None);
+        }
+    }
+
     /// Begins with the card in this reader, or keeps it for when the one before it is done.
     fn begin(&mut self, reader: String) -> Result<(), Failure> {
         if self.stop.is_some() {
@@ -230,12 +237,11 @@ impl BatchHandler<'_> {
                 self.progress.begin(reader)
             }
             ReaderEvent::CardRemoved { reader } | ReaderEvent::ReaderRemoved { reader } => {
-                if let Some(slot) = self.progress.slots.get_mut(&reader) {
-                    (slot.next, slot.last) = (false, None);
-                }
+                self.progress.emptied(&reader);
                 Ok(())
             }
             ReaderEvent::Available { reader, available: false } if self.progress.readers.matches(&reader) => {
+                self.progress.emptied(&reader);
                 self.tell_failed(&reader, (None, None), link(&LinkError::Unavailable, 0))
             }
             ReaderEvent::ServiceLost => self.tell(BatchEvent::ServiceLost),

@@ -1,0 +1,44 @@
+//! What a watch does about cards and readers that do not answer: it doubts who lies there, and asks again.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::WatchRun;
+use crate::{failure::Failure, reader::Insertion, terminal::presence::Input};
+
+impl WatchRun<'_> {
+    /// Doubts whoever has not answered for too long, and says when the next will have been silent so long.
+    pub(super) fn doubt_silent(&mut self, now: Timestamp) -> Result<Option<Timestamp>, Failure> {
+        let Some(heartbeat) = self.config.pool.heartbeat else { return Ok(None) };
+        let limit = self.config.context.policy.stale_after().max(heartbeat * 2);
+        loop {
+            let watched = self.store.list()?.lying().filter(|(reader, _)| self.pool.contains(reader));
+            let Some((reader, seen)) = watched.min_by_key(|(_, seen)| *seen) else { return Ok(None) };
+            let at = seen.checked_add(limit).unwrap_or(Timestamp::MAX);
+            if at > now {
+                return Ok(Some(at));
+            }
+            let reader = reader.to_owned();
+            self.apply(&Input::Silent { reader: reader.clone() })?;
+            // A worker that took the card for gone does not ask by itself.
+            if let Some(insertion) = self.insertions.get(&reader).filter(|_| !self.unanswered.contains(&reader)) {
+                self.unanswered.failed(&reader, *insertion, true, Instant::now());
+            }
+        }
+    }
+
+    /// Has the cards tapped again that did not answer, and says how long it is until the next.
+    pub(super) fn ask_again(&mut self, now: Instant) -> Option<Duration> {
+        for (reader, insertion) in self.unanswered.due(now) {
+            self.pool.tap_again(&reader, insertion);
+        }
+        self.unanswered.next().map(|due| due.saturating_duration_since(now))
+    }
+
+    /// Sees to it that a card which did not answer is asked again, and says whether it has failed for the first time.
+    pub(super) fn fails_first(&mut self, reader: &str, insertion: Insertion) -> Result<bool, Failure> {
+        let is_expected = self.store.list()?.is_expected(reader);
+        Ok(self.unanswered.failed(reader, insertion, is_expected, Instant::now()))
+    }
+}

@@ -1,0 +1,254 @@
+//! A watch whose workers are played: what becomes of those on the list when readers and cards do not answer.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+};
+
+use super::*;
+use crate::{
+    api::User,
+    card::link::LinkError,
+    crypto::random::SystemRandom,
+    pki::{ClockCheck, PkiDir, server_names},
+    proof::VerifiedProof,
+    reader::select::Selection,
+    terminal::{
+        admission::UserPreference,
+        presence::EventKind,
+        tap::{Seen, Tapped, worker::ReaderOrder},
+    },
+    token::open::AuthenticatedToken,
+};
+
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const SECOND: Duration = Duration::from_secs(1);
+
+thread_local! {
+    static NOW: Cell<Timestamp> = const { Cell::new(Timestamp::UNIX_EPOCH) };
+}
+
+fn pass(time: Duration) {
+    NOW.set(NOW.get().checked_add(time).unwrap());
+}
+
+/// Writes down in short what it is told, and what the workers are ordered.
+#[derive(Clone, Default)]
+struct Recorder(Rc<RefCell<Vec<String>>>);
+
+impl Recorder {
+    fn add(&self, line: String) {
+        self.0.borrow_mut().push(line);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.borrow_mut())
+    }
+}
+
+impl WatchObserver for Recorder {
+    fn event(&mut self, event: WatchEvent<'_>) -> Result<(), Failure> {
+        let word = |value: serde_json::Value| value.as_str().map(str::to_owned);
+        match event {
+            WatchEvent::Presence(Event { event: EventKind::ReaderAdded, .. }) | WatchEvent::Tap(_) => {}
+            WatchEvent::Presence(event) => {
+                let mut line = word(serde_json::to_value(event.event).unwrap()).unwrap();
+                let reason = event.reason.and_then(|reason| word(serde_json::to_value(reason).unwrap()));
+                for part in [event.user.map(|user| user.id), reason, event.error.map(|error| error.code)] {
+                    line.extend(part.map(|part| format!(" {part}")));
+                }
+                self.add(line);
+            }
+            WatchEvent::TapFailed(outcome) => self.add(format!("failed {}", outcome.failure().unwrap().code)),
+            other => self.add(format!("{other:?}")),
+        }
+        Ok(())
+    }
+
+    fn is_closed(&self) -> bool {
+        false
+    }
+}
+
+/// A watch over one reader in mode field, where the card of insertion 1 lies.
+fn watch(heartbeat: Option<Duration>, test: impl FnOnce(&mut WatchRun<'_>, &Recorder)) {
+    let home = tempfile::tempdir().unwrap();
+    let pki = PkiDir::new(home.path().join("pki"));
+    pki.init(&server_names(), ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
+    let context = TerminalContext {
+        state_folder: home.path().to_owned(),
+        pki,
+        server: None,
+        perso_key: None,
+        exchange: SECOND,
+        clock_check: ClockCheck::Enforced,
+        policy: Arc::new(PresenceMode::Field),
+    };
+    let pool = PoolPolicy { readers: Selection::default(), presence: Arc::new(PresenceMode::Field), heartbeat };
+    let age = jiff::SignedDuration::ZERO;
+    let rules = Rules { wanted: UserPreference::Card, feed_max_age: age, offline_max_age: age };
+    let config = WatchConfig { context, pool: pool.clone(), tap: SECOND, rules, hook: None };
+    NOW.set(Timestamp::now());
+    let mut recorder = Recorder::default();
+    let told = recorder.clone();
+    let orders = recorder.clone();
+    let pool = ReaderPool::with_workers(pool, move |_, asked| {
+        assert_eq!(asked, heartbeat);
+        let orders = orders.clone();
+        Ok(Box::new(move |order| {
+            if order != ReaderOrder::Inserted(1.into()) || orders.0.borrow().iter().any(|line| line == "begun") {
+                orders.add(format!("{order:?}"));
+            }
+        }))
+    });
+    let (mut run, _events, _hold) = Watch::open(config).unwrap().begin(pool, &mut recorder);
+    run.clock = || NOW.get();
+    let card = ReaderEvent::CardInserted { reader: "door".into(), atr: vec![], insertion: 1.into() };
+    for event in [ReaderEvent::ReaderAdded { reader: "door".into() }, card] {
+        run.handle(Message::Reader(event)).unwrap();
+    }
+    test(&mut run, &told);
+}
+
+/// A tap of the token, which counts its uses, or one that failed.
+fn tap(run: &mut WatchRun<'_>, insertion: u64, result: Result<u32, LinkError>) {
+    let result = match result {
+        Ok(counter) => {
+            let user = User { id: "7".into(), name: "Ada".into(), ..User::default() };
+            let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
+            let token = AuthenticatedToken { token_id: uuid::Uuid::from_u128(1), proof, user };
+            Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
+        }
+        Err(error) => Tapped::failed(error.into()),
+    };
+    let (insertion, at) = (insertion.into(), NOW.get());
+    let report = ReaderReport::Tapped { reader: "door".into(), insertion, at, tapped: Box::new(result) };
+    run.handle(Message::Tap(report)).unwrap();
+}
+
+fn beat(run: &mut WatchRun<'_>) {
+    run.handle(Message::Tap(ReaderReport::Alive { reader: "door".into(), token_id: uuid::Uuid::from_u128(1) }))
+        .unwrap();
+}
+
+fn at_most(run: &mut WatchRun<'_>) -> Duration {
+    match run.wait().unwrap() {
+        Wait::AtMost(limit) => limit,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Whatever the link says, the card is asked again, and nobody leaves the list; it is told once.
+#[test]
+fn a_hiccup_throws_nobody_off() {
+    let errors = [LinkError::CardMute, LinkError::TimedOut, LinkError::CardReset, LinkError::SharingViolation];
+    for error in errors.into_iter().chain([LinkError::Other("x".into()), LinkError::CardRemoved]) {
+        watch(Some(HEARTBEAT), |run, told| {
+            tap(run, 1, Ok(1));
+            assert_eq!(told.take(), ["arrived 7"]);
+            tap(run, 1, Err(error.clone()));
+            let failed = told.take();
+            assert!(matches!(&failed[..], [one] if one.starts_with("failed ")), "{error:?}: {failed:?}");
+            told.add("begun".into());
+            for _ in 0..3 {
+                assert!(at_most(run) < SECOND);
+                assert_eq!(run.ask_again(Instant::now() + SECOND), None, "it is being asked");
+                assert_eq!(told.take().pop().unwrap(), "Inserted(Insertion(1))");
+                tap(run, 1, Err(error.clone()));
+                told.add("begun".into());
+            }
+            tap(run, 1, Ok(2));
+            assert_eq!(told.take(), ["begun"], "{error:?}");
+            assert!(at_most(run) > SECOND);
+            assert_eq!(run.store.entries().unwrap().len(), 1);
+        });
+    }
+}
+
+#[test]
+fn a_card_that_never_answered_is_refused_once_and_asked_again() {
+    watch(Some(HEARTBEAT), |run, told| {
+        tap(run, 1, Err(LinkError::CardMute));
+        tap(run, 1, Err(LinkError::CardMute));
+        assert_eq!(told.take(), ["refused token.mute"]);
+        assert!(run.unanswered.contains("door"));
+        tap(run, 1, Ok(1));
+        assert_eq!(told.take(), ["arrived 7"]);
+        tap(run, 1, Err(LinkError::CardMute));
+        run.handle(Message::Reader(ReaderEvent::CardRemoved { reader: "door".into() })).unwrap();
+        assert_eq!(told.take(), ["failed token.mute", "Removed", "left 7 lifted"]);
+        assert!(!run.unanswered.contains("door"), "what is not there is not asked");
+    });
+}
+
+#[test]
+fn a_reader_that_says_nothing_for_stale_after_leaves_its_people_unconfirmed_until_it_answers() {
+    watch(Some(HEARTBEAT), |run, told| {
+        tap(run, 1, Ok(1));
+        pass(SECOND * 30);
+        beat(run);
+        pass(SECOND * 55);
+        assert_eq!((at_most(run) <= SECOND * 5, told.take()), (true, vec!["arrived 7".to_owned()]));
+        pass(SECOND * 5);
+        assert!(at_most(run) <= SECOND, "the card is asked again by itself");
+        assert_eq!(told.take(), ["unconfirmed 7 no_answer"]);
+        assert_eq!(run.store.entries().unwrap().len(), 1);
+        beat(run);
+        assert_eq!(told.take(), ["confirmed 7"]);
+        pass(SECOND * 60);
+        at_most(run);
+        tap(run, 1, Err(LinkError::TimedOut));
+        tap(run, 1, Ok(2));
+        assert_eq!(told.take(), ["unconfirmed 7 no_answer", "confirmed 7"]);
+        pass(SECOND * 60);
+        at_most(run);
+        pass(SECOND * 60);
+        assert_eq!(at_most(run), Duration::ZERO);
+        assert_eq!(run.idle().unwrap(), ControlFlow::Continue(()));
+        assert_eq!(told.take(), ["unconfirmed 7 no_answer", "left 7 stale"]);
+        beat(run);
+        assert_eq!(told.take(), ["arrived 7"]);
+    });
+}
+
+/// Without heartbeats nobody is expected to answer; with rare ones two may be missed.
+#[test]
+fn nobody_is_doubted_sooner_than_asked() {
+    watch(None, |run, told| {
+        tap(run, 1, Ok(1));
+        pass(SECOND * 1000);
+        at_most(run);
+        assert_eq!(told.take(), ["arrived 7"]);
+    });
+    watch(Some(SECOND * 100), |run, told| {
+        tap(run, 1, Ok(1));
+        pass(SECOND * 199);
+        at_most(run);
+        assert_eq!(told.take(), ["arrived 7"]);
+        pass(SECOND);
+        at_most(run);
+        assert_eq!(told.take(), ["unconfirmed 7 no_answer"]);
+    });
+}
+
+#[test]
+fn a_reader_that_does_not_work_has_lifted_nobody() {
+    let available = |available| Message::Reader(ReaderEvent::Available { reader: "door".into(), available });
+    watch(Some(HEARTBEAT), |run, told| {
+        tap(run, 1, Ok(1));
+        run.handle(available(false)).unwrap();
+        let doubted = ["Removed", "reader_unavailable reader.unavailable", "unconfirmed 7 reader_unavailable"];
+        assert_eq!(told.take()[1..], doubted);
+        tap(run, 1, Err(LinkError::TimedOut));
+        assert_eq!(told.take(), ["failed token.mute"]);
+        assert!(!run.unanswered.contains("door"), "nobody knows of a card there");
+        run.handle(available(true)).unwrap();
+        let card = ReaderEvent::CardInserted { reader: "door".into(), atr: vec![], insertion: 3.into() };
+        run.handle(Message::Reader(card)).unwrap();
+        tap(run, 3, Ok(2));
+        assert_eq!(told.take(), ["reader_available", "Inserted(Insertion(3))", "confirmed 7"]);
+        run.handle(Message::Reader(ReaderEvent::ReaderRemoved { reader: "door".into() })).unwrap();
+        assert_eq!(told.take(), ["reader_removed", "unconfirmed 7 reader_removed"]);
+    });
+}

@@ -1,0 +1,120 @@
+//! Cards that lie there and did not answer: each is asked again until it answers or is lifted.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use crate::reader::Insertion;
+
+/// The pause where somebody on the list lies: whoever answers again is confirmed within a second.
+const EXPECTED: Duration = Duration::from_millis(500);
+/// The first pause elsewhere, and the longest: each is twice the one before.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// The readers whose card did not answer, and when each is asked again.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered(HashMap<String, Attempts>);
+
+#[derive(Debug)]
+struct Attempts {
+    insertion: Insertion,
+    failed: u32,
+    /// None while the card is being asked.
+    due: Option<Instant>,
+}
+
+impl Unanswered {
+    /// The card of this insertion did not answer. Says whether that is new.
+    pub fn failed(&mut self, reader: &str, insertion: Insertion, is_expected: bool, now: Instant) -> bool {
+        let fresh = || Attempts { insertion, failed: 0, due: None };
+        let attempts = self.0.entry(reader.to_owned()).or_insert_with(fresh);
+        if attempts.insertion != insertion {
+            *attempts = fresh();
+        }
+        let doubled = PAUSE.0.saturating_mul(1_u32.checked_shl(attempts.failed).unwrap_or(u32::MAX));
+        attempts.failed = attempts.failed.saturating_add(1);
+        attempts.due = Some(now + if is_expected { EXPECTED } else { doubled.min(PAUSE.1) });
+        attempts.failed == 1
+    }
+
+    /// Whether the card in this reader is asked again.
+    pub fn contains(&self, reader: &str) -> bool {
+        self.0.contains_key(reader)
+    }
+
+    /// The card has answered, or lies there no longer.
+    pub fn over(&mut self, reader: &str) {
+        self.0.remove(reader);
+    }
+
+    /// No card lies anywhere any longer.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Which are to be asked now; each is given once until it has failed again.
+    pub fn due(&mut self, now: Instant) -> Vec<(String, Insertion)> {
+        let due = self.0.iter_mut().filter(|(_, attempts)| attempts.due.is_some_and(|due| due <= now));
+        due.map(|(reader, attempts)| {
+            attempts.due = None;
+            (reader.clone(), attempts.insertion)
+        })
+        .collect()
+    }
+
+    /// When the next is due.
+    pub fn next(&self) -> Option<Instant> {
+        self.0.values().filter_map(|attempts| attempts.due).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_card_is_asked_again_with_growing_pauses_until_it_is_over() {
+        let (mut all, start) = (Unanswered::default(), Instant::now());
+        let mut now = start;
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            assert_eq!(all.failed("r", 1.into(), false, now), now == start, "told once");
+            let due = now + SECOND * seconds;
+            assert_eq!(all.next(), Some(due));
+            assert!(all.due(now + SECOND * seconds / 2).is_empty());
+            now = due;
+            assert_eq!(all.due(now), [("r".to_owned(), 1.into())]);
+            assert!(all.due(now + SECOND * 100).is_empty(), "it is being asked");
+            assert_eq!(all.next(), None);
+        }
+        for _ in 0..100 {
+            all.failed("r", 1.into(), false, now);
+        }
+        assert_eq!(all.next(), Some(now + SECOND * 60));
+        assert!(all.contains("r"));
+        all.over("r");
+        assert!(!all.contains("r") && all.next().is_none());
+    }
+
+    #[test]
+    fn where_somebody_is_expected_the_pauses_stay_short() {
+        let (mut all, now) = (Unanswered::default(), Instant::now());
+        for n in 0..10 {
+            assert_eq!(all.failed("r", 1.into(), true, now), n == 0);
+            assert!(all.next().is_some_and(|due| due < now + SECOND));
+        }
+    }
+
+    #[test]
+    fn another_insertion_begins_again() {
+        let (mut all, now) = (Unanswered::default(), Instant::now());
+        assert!(all.failed("r", 1.into(), false, now));
+        assert!(!all.failed("r", 1.into(), false, now));
+        assert!(all.failed("r", 2.into(), false, now));
+        assert_eq!(all.due(now + SECOND), [("r".to_owned(), 2.into())]);
+        all.clear();
+        assert!(!all.contains("r"));
+    }
+}
