@@ -24,7 +24,6 @@ use crate::{
             replacement::LostToken,
             sets::{PrivateRequest, SetRequest},
         },
-        memory::remember,
         readers::one_reader,
     },
     token::record::Layout,
@@ -49,7 +48,7 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     out.progress_end();
     let done = done.map_err(|failed| failed.to_failure())?;
     enrollment.close(&done.report)?;
-    remember(&mut enrollment.terminal().store()?, &done.learned)?;
+    done.remember(&mut enrollment.terminal().store()?)?;
     if done.report.test_keys {
         warn_of_test_keys(out);
     }

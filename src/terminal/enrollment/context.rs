@@ -20,7 +20,11 @@ use crate::{
     failure::Failure,
     pki::PersoKey,
     reader::pcsc::Card,
-    terminal::context::TerminalContext,
+    terminal::{
+        context::TerminalContext,
+        memory::remember,
+        presence::store::{TerminalStore, TerminalStoreError},
+    },
     token::{
         TokenError,
         open::{AuthenticationContext, Credentials, NoMemory, RememberedItem},
@@ -47,6 +51,14 @@ pub struct Completion {
     pub report: EnrollmentReport,
     /// The certificates that were read from the token.
     pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
+}
+
+impl Completion {
+    /// Keeps what the first tap needs: the certificates, and the counter of the proof that was seen, lest it come again.
+    pub fn remember(&self, store: &mut TerminalStore) -> Result<(), TerminalStoreError> {
+        remember(store, &self.learned)?;
+        store.record_counter(self.report.token_id, self.report.counter).map(drop)
+    }
 }
 
 /// An enrollment that did not.

@@ -98,6 +98,8 @@ pub struct EnrollmentReport {
     pub set: Option<SetId>,
     /// Whether the card's start keys are the public test keys. After a resumption this is not known any more.
     pub test_keys: bool,
+    /// The use counter of the proof by which the token was verified; 0 until then.
+    pub counter: u32,
 }
 
 impl Personalizer<'_> {
@@ -112,13 +114,14 @@ impl Personalizer<'_> {
         pending: Option<&Pending>,
     ) -> Result<CardProgress, EnrollError> {
         let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
-        let visited = match selected.state {
+        let mut visited = match selected.state {
             LifeCycle::Blank | LifeCycle::Personalised => self.personalise(link, whose, pending)?,
             LifeCycle::Issued => CardProgress::Done(self.issued_before(link, &selected, whose, context)?),
             state => return Err(EnrollError::NotBlank(state)),
         };
-        let CardProgress::Done(report) = &visited else { return Ok(visited) };
-        self.verify(link, report, context)?;
+        if let CardProgress::Done(report) = &mut visited {
+            report.counter = self.verify(link, report, context)?;
+        }
         Ok(visited)
     }
 
@@ -170,7 +173,7 @@ impl Personalizer<'_> {
         }
         let ending = if entry.replaces.is_some() { Ending::Replaced } else { Ending::Resumed };
         let set = entry.set.as_ref().map(|id| id.parse()).transpose().map_err(|_| EnrollError::JournalDamaged)?;
-        Ok(EnrollmentReport { token_id, ending, user: entry.user, set, test_keys: entry.test_keys })
+        Ok(EnrollmentReport { token_id, ending, user: entry.user, set, test_keys: entry.test_keys, counter: 0 })
     }
 
     fn personalise(
@@ -212,7 +215,10 @@ impl Personalizer<'_> {
         let (authority, journal, progress) = (&mut *self.authority, self.journal, &mut *self.progress);
         let run = EnrollmentRun { authority, journal, progress, session, entry, own_keys, portrait, set };
         match run.finish(link)? {
-            None => Ok(CardProgress::Done(EnrollmentReport { token_id, ending, user, set: set_id, test_keys })),
+            None => {
+                let report = EnrollmentReport { token_id, ending, user, set: set_id, test_keys, counter: 0 };
+                Ok(CardProgress::Done(report))
+            }
             Some(entry) => Ok(CardProgress::Certify(Box::new(Pending { entry, ending }))),
         }
     }
@@ -281,15 +287,19 @@ impl Personalizer<'_> {
         }
     }
 
+    /// The use counter of the proof.
     fn verify(
         &mut self,
         link: &mut dyn Link,
         report: &EnrollmentReport,
         context: &mut AuthenticationContext<'_>,
-    ) -> Result<(), EnrollError> {
+    ) -> Result<u32, EnrollError> {
         (self.progress)(EnrollmentStep::Verification);
         let selected = identify(link, self.format)?.ok_or(EnrollError::Foreign)?;
         let token = context.authenticate(link, &selected)?;
-        if token.token_id == report.token_id { Ok(()) } else { Err(TokenError::IdentityMismatch.into()) }
+        if token.token_id != report.token_id {
+            return Err(TokenError::IdentityMismatch.into());
+        }
+        Ok(token.proof.counter)
     }
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{
     CardProgress, Certificates, Ending, EnrollError, EnrollmentReport, HolderSource, KeysToCertify, Pending,
-    Personalizer, TokenAuthority, journal::Journal, private::SetProvider,
+    Personalizer, TokenAuthority, context::Completion, journal::Journal, private::SetProvider,
 };
 use crate::{
     api::User,
@@ -24,7 +24,10 @@ use crate::{
     },
     emulator::{PersistentState, SoftwareToken, VolatileStore},
     pki::{PersoKey, PkiError, Set, SetId},
-    terminal::tap::{Depth, Seen, Tapped, tap_card},
+    terminal::{
+        presence::store::TerminalStore,
+        tap::{Depth, Seen, Tapped, tap_card},
+    },
     token::{
         TokenError,
         open::{AuthenticationContext, Credentials, RememberedItem, TokenMemory},
@@ -349,6 +352,25 @@ fn a_ca_elsewhere_is_asked_between_two_visits() {
         matches!(visited, Ok(CardProgress::Done(EnrollmentReport { ending: Ending::Enrolled, .. }))),
         "{visited:?}"
     );
+}
+
+/// What `enroll` saw counts: the proof that verified the token is no proof of a tap.
+#[test]
+fn the_proof_that_verified_the_token_is_remembered() {
+    let (fixture, mut slot) = (EnrollmentFixture::new(), blank());
+    let report = fixture.enroll(&mut slot, &ada()).unwrap();
+    let token_id = report.token_id;
+    let home = tempfile::tempdir().unwrap();
+    let mut store = TerminalStore::open(home.path()).unwrap();
+    let verified = report.counter;
+    Completion { report, learned: Vec::new() }.remember(&mut store).unwrap();
+    assert_eq!(store.counter(token_id).unwrap(), Some(verified));
+    let Ok(Seen::Authenticated(token)) = fixture.tap(&mut slot, ApduFormat::Short, Depth::Authenticate).result else {
+        panic!("it was enrolled")
+    };
+    assert_eq!(token.proof.counter, verified + 1);
+    assert!(!store.record_counter(token_id, verified).unwrap(), "a replay");
+    assert!(store.record_counter(token_id, token.proof.counter).unwrap());
 }
 
 /// Certificates of another key, name or class are noticed before they are on the card.

@@ -31,7 +31,6 @@ use crate::{
             steps::EnrollmentStep,
         },
         event_loop::{EventLoop, Handler, Mailbox, Message, Stopper, Wait},
-        memory::remember,
         presence::store::TerminalStore,
         thread::no_thread,
     },
@@ -258,7 +257,7 @@ impl BatchHandler<'_> {
         match result {
             Ok(done) => {
                 self.progress.failures = 0;
-                remember(&mut self.progress.store, &done.learned)?;
+                done.remember(&mut self.progress.store)?;
                 if done.report.test_keys && !std::mem::replace(&mut self.progress.warned, true) {
                     self.tell(BatchEvent::TestKeys)?;
                 }
