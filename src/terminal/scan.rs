@@ -209,6 +209,10 @@ impl Scan {
         if outcome.authenticated().is_none_or(|token_id| self.tally.distinct.insert(token_id)) {
             observer.event(ScanEvent::Outcome(&outcome))?;
         }
+        // A card that was only asked for its id says nothing about who is here, however that ended.
+        if self.terminal.depth == Depth::Identify {
+            return Ok(());
+        }
         self.deliver(outcome.input().as_slice())
     }
 

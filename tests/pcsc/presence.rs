@@ -122,6 +122,41 @@ fn scan_hands_over_to_watch(card: &str) {
     watch.end();
 }
 
+case!(EachCard, who_is_only_asked_for_an_id_stays);
+/// `scan --identify-only` leaves the list alone, whatever comes of it.
+fn who_is_only_asked_for_an_id_stays(card: &str) {
+    let stack = enrolled(1, 1, card);
+    stack.rollcall(&["scan"]).expect(0);
+    let reader = stack.readers().remove(0);
+    stack.rollcall(&["token", "--yes", "block", "--reader", &reader]).expect(0);
+    assert_eq!(stack.ndjson(77, &["scan", "--identify-only"])[0]["error"]["code"], "token.blocked");
+    assert_eq!(stack.present(), ["p1"]);
+    stack.card("mute", 1);
+    assert_eq!(stack.ndjson(74, &["scan", "--identify-only"])[0]["error"]["code"], "token.mute");
+    assert_eq!(stack.present(), ["p1"]);
+    stack.card("unmute", 1);
+    stack.rollcall(&["scan"]).expect(77);
+    assert!(stack.present().is_empty(), "a scan that authenticates tells the list");
+}
+
+case!(EachCard, who_falls_silent_is_in_doubt_until_the_card_answers);
+fn who_falls_silent_is_in_doubt_until_the_card_answers(card: &str) {
+    let stack = enrolled(2, 2, card);
+    std::fs::write(stack.home().join("config.toml"), "stale_after = \"5s\"\nheartbeat = \"500ms\"\n").unwrap();
+    let mut watch = stack.watch(&[]);
+    watch.event("arrived");
+    watch.event("arrived");
+    stack.card("mute", 1);
+    let doubted = watch.event("unconfirmed");
+    assert_eq!((&doubted["user"]["id"], &doubted["reason"]), (&"p1".into(), &"no_answer".into()));
+    assert_eq!(stack.ndjson(0, &["users"]).iter().filter(|entry| entry["state"] == "unconfirmed").count(), 1);
+    stack.card("unmute", 1);
+    assert_eq!(watch.event("confirmed")["user"]["id"], "p1");
+    assert_eq!(stack.present(), ["p1", "p2"]);
+    let events = watch.end();
+    assert!(events.iter().all(|event| event["event"] != "left" && event["event"] != "refused"), "{events:#?}");
+}
+
 case!(EachCard, heartbeat);
 /// A token that stays is asked over its channel; another program that ends the channel costs a new tap, and no event.
 fn heartbeat(card: &str) {
