@@ -17,6 +17,10 @@ const MIGRATIONS: &[&str] = &[include_str!("001.sql"), include_str!("002.sql"), 
 /// `application_id` of our files, so that those of others are told apart: `RCl1`.
 const APPLICATION_ID: i64 = 0x5243_6c31;
 
+/// How much of the file SQLite keeps in memory, in KiB. Its own 2 MiB would fill with the pages of old events, which a
+/// watch never reads again.
+const CACHE_KIB: i64 = 256;
+
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -101,6 +105,8 @@ fn connect(path: &Path) -> Result<Connection, TerminalStoreError> {
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(PATIENCE)?;
         db.set_prepared_statement_cache_capacity(64);
+        // A negative number is KiB, a positive one pages.
+        db.pragma_update(None, "cache_size", -CACHE_KIB)?;
         Ok(db)
     };
     open().map_err(|error| TerminalStoreError::database(path, &error))
