@@ -1,5 +1,10 @@
 //! Who counts as present, under `watch`.
 
+use std::{
+    io::{BufRead, BufReader},
+    process::Stdio,
+};
+
 use crate::{people::enrolled, stack::Stack};
 
 fn blank_or_foreign_once(stack: &Stack, watch: &mut crate::stack::Watch) {
@@ -155,6 +160,34 @@ fn who_falls_silent_is_in_doubt_until_the_card_answers(card: &str) {
     assert_eq!(stack.present(), ["p1", "p2"]);
     let events = watch.end();
     assert!(events.iter().all(|event| event["event"] != "left" && event["event"] != "refused"), "{events:#?}");
+}
+
+case!(Once, what_is_ignored_is_not_watched);
+/// `ignore` holds for watch and scan; a name that fits no reader is one line at the start.
+fn what_is_ignored_is_not_watched() {
+    let stack = enrolled(2, 2, "virtual");
+    let readers = stack.readers();
+    let config = format!("ignore = [{:?}]\n[alias]\n\"north door\" = \"nothing like it\"\n", readers[0]);
+    std::fs::write(stack.home().join("config.toml"), config).unwrap();
+    let mut watch = stack.watch(&[]);
+    assert_eq!(watch.event("arrived")["user"]["id"], "p2");
+    stack.card("remove", 1);
+    stack.card("remove", 2);
+    watch.event("left");
+    stack.card("insert", 1);
+    stack.card("insert", 2);
+    watch.event("arrived");
+    assert!(watch.end().iter().all(|event| event["reader"] != readers[0].as_str()));
+    let objects = stack.ndjson(0, &["scan"]);
+    assert_eq!((objects.len(), &objects[0]["user"]["id"]), (1, &"p2".into()));
+
+    let mut watch =
+        stack.command("rollcall").arg("watch").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(watch.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let warned = lines.take(2).find(|line| line.contains("fits no reader")).expect("a warning");
+    assert!(warned.contains("north door"), "{warned}");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
 }
 
 case!(EachCard, heartbeat);
