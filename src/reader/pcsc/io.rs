@@ -153,6 +153,13 @@ fn after(
         Error::UnpoweredCard => (Disposition::ResetCard, LinkError::CardReset),
         // More than any answer may be.
         Error::InsufficientBuffer => return LinkError::Malformed(pcsc::MAX_BUFFER_SIZE_EXTENDED),
+        // The driver says that the card has left, and so will the service, until it is lifted; a reset tells whether it has.
+        Error::NoSmartcard => {
+            return match reconnect(Disposition::ResetCard) {
+                Ok(()) => LinkError::Transmission(error.to_string()),
+                Err(_) => LinkError::CardRemoved,
+            };
+        }
         error => match explain(context, reader, error) {
             told @ LinkError::Transmission(_) => (Disposition::ResetCard, told),
             told => return told,
