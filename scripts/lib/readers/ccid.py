@@ -10,7 +10,8 @@ reader was asked. SOCKET takes one command a line and answers each with `ok` or 
     FAULT AT [COUNT]   at the AT-th block from now on, COUNT times (1); FAULT is one of ccid_reader.FAULTS
     calm               faults that have not happened will not
     lift, insert       the slot is emptied, and takes a card again
-    stats              `ok JSON`: blocks and power-ups so far, faults to come, the level and the protocol
+    stats              `ok JSON`: blocks, power-ups, and how often the driver was told of an empty slot; faults to come, the
+                       level and the protocol
 """
 
 import contextlib
@@ -33,7 +34,7 @@ def obey(line, reader, settings, slot):
         settings.change(line.strip())
     elif words[0] == "calm":
         reader.faults.clear()
-    elif words[0] in ("lift", "insert"):
+    elif words in (["lift"], ["insert"]):
         getattr(slot, words[0])()
     elif words[0] == "stats":
         return f"ok {reader.stats()}"

@@ -32,6 +32,14 @@ class Chip:
         self.pool = concurrent.futures.ThreadPoolExecutor(1)
         self.future = None
 
+    def shuns(self, command):
+        """Whether the command is one that the card itself never gets (class FF)."""
+        return command[:1] == b"\xff" and self.settings["ff"] != "card"
+
+    def shunned(self):
+        """What becomes of such a command; None: nothing."""
+        return b"\x6e\x00" if self.settings["ff"] == "refuse" else None
+
     def begin(self, apdu):
         self.future = self.pool.submit(self._run, apdu)
 

@@ -76,7 +76,7 @@ class Reader:
         self.level = "tpdu"
         self.protocol = None
         self.t0 = self.t1 = None
-        self.blocks = self.power_ups = 0
+        self.blocks = self.power_ups = self.absences = 0
         self.tries = (0, 0)  # which insertion, and its power-ups so far
         self._reset(b"\x3b\x00")
         self.master, self.slave = os.openpty()
@@ -87,8 +87,8 @@ class Reader:
         os.symlink(os.ttyname(self.slave), link)
 
     def stats(self):
-        return json.dumps({"blocks": self.blocks, "power_ups": self.power_ups, "faults": len(self.faults.planned),
-                           "level": self.level, "protocol": self.protocol})
+        return json.dumps({"blocks": self.blocks, "power_ups": self.power_ups, "absences": self.absences,
+                           "faults": len(self.faults.planned), "level": self.level, "protocol": self.protocol})
 
     def _write(self, data):
         os.write(self.master, data)
@@ -127,10 +127,10 @@ class Reader:
             self.slot.changed = False
             self._write(bytes([_SLOT_CHANGE, 3 if self.slot.link else 2]))
         answer = self._answer(command)
-        if command[0] != _SLOT_STATUS:
-            print(f"{command.hex()} -> {answer.hex() if answer else 'nothing'} {fault or ''}", file=self.log)
         if fault in _ERRORS:
             answer = self._reply(command, _DATA_BLOCK, b"", *_ERRORS[fault])
+        if command[0] != _SLOT_STATUS:
+            print(f"{command.hex()} -> {answer.hex() if answer else 'nothing'} {fault or ''}", file=self.log)
         if answer is not None and fault != "silent":
             self._send(answer, fault)
 
@@ -168,6 +168,7 @@ class Reader:
             edge = self.settings["edge"]
             return None if edge == "silent" else self._reply(command, _DATA_BLOCK, b"", *_ERRORS[edge])
         if kind == _SLOT_STATUS:
+            self.absences += state == _NO_CARD
             return self._failing("slot", command, _STATUS) or self._reply(command, _STATUS, b"", state)
         if kind == _SET_PARAMETERS:
             if refused := self._failing("params", command, _PARAMETERS):
@@ -229,6 +230,8 @@ class Reader:
     def _apdu(self, apdu):
         if self.protocol != 1:
             return self.t0.short_apdu(apdu)
+        if self.chip.shuns(apdu):
+            return self.chip.shunned()
         self.chip.begin(apdu)
         while (answer := self.chip.result()) is None:
             self._write(_MORE_TIME)

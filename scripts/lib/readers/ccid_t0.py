@@ -31,8 +31,8 @@ class T0:
         if len(tpdu) < 4 or len(tpdu) > 5 and len(tpdu) != 5 + tpdu[4]:
             print(f"  no TPDU of T=0: {tpdu.hex()}", file=self.log)
             return None
-        if tpdu[0] == 0xFF and self.settings["ff"] != "card":
-            return b"\x6e\x00" if self.settings["ff"] == "refuse" else None
+        if self.chip.shuns(tpdu):
+            return self.chip.shunned()
         outgoing = len(tpdu) <= 5
         if outgoing and tpdu[1] == _GET_RESPONSE and self.data:
             if not self._class_fits(tpdu[0]):

@@ -58,13 +58,17 @@ class T1:
         apdu, self.command = self.command, b""
         if len(apdu) > 261 and self.settings["long"] == "mute":
             return None
+        if self.chip.shuns(apdu):
+            answer = self.chip.shunned()
+            return answer and self._send(answer)
         self.chip.begin(apdu)
         return self._answer()
 
     def _answer(self):
         answer = self.chip.result()
-        if answer is None:
-            return self._block(0xC3, b"\x02")  # S(WTX request)
+        return self._block(0xC3, b"\x02") if answer is None else self._send(answer)  # S(WTX request), or the answer
+
+    def _send(self, answer):
         self.answers = [answer[at : at + self.ifsd] for at in range(0, len(answer), self.ifsd)]
         return self._next()
 

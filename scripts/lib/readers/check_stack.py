@@ -18,7 +18,8 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _WITH_READERS = os.path.join(_HERE, "..", "..", "with-readers")
 _LIMIT = 90
 # shows READERS N=STATE…: whether pcscd shows that, within a moment.
-_SHOWS = f'shows() {{ python3 -E -s -S "{_HERE}/pcsc.py" 0.5 "$@"; }}; set -e; '
+# fails COMMAND…: set -e takes no notice of "!".
+_SHOWS = (f'shows() {{ python3 -E -s -S "{_HERE}/pcsc.py" 0.5 "$@"; }}; fails() {{ if "$@"; then exit 9; fi; }}; set -e; ')
 
 
 def environment():
@@ -65,13 +66,13 @@ def kinds_differ_by_reader():
 def cards_come_and_go():
     script = _SHOWS + ("card remove 1 3; shows 4 1=empty 2=present 3=empty 4=present; card remove 3; "
                        "card insert 1; card new 2; shows 4 1=present 2=present 3=empty 4=present; "
-                       "card insert all; shows 4 1=present 2=present 3=present; ! card remove 5; ! card fold 1")
+                       "card insert all; shows 4 1=present 2=present 3=present; fails card remove 5; fails card fold 1")
     expect(with_readers("--readers", "4", "--card", "foreign", script=script).returncode, 0)
 
 
 def pcscd_comes_and_goes():
-    script = _SHOWS + ("pcsc-stack stop; test \"$(pcsc-stack status)\" = stopped; ! shows 1; card remove 2; "
-                       "pcsc-stack start; shows 3 1=present 2=empty 3=present; pcsc-stack kill; ! shows 1; "
+    script = _SHOWS + ("pcsc-stack stop; test \"$(pcsc-stack status)\" = stopped; fails shows 1; card remove 2; "
+                       "pcsc-stack start; shows 3 1=present 2=empty 3=present; pcsc-stack kill; fails shows 1; "
                        "pcsc-stack start; shows 3 1=present 2=empty 3=present; card insert 2; shows 3 2=present")
     expect(with_readers("--readers", "3", "--card", "foreign", script=script).returncode, 0)
 
@@ -81,8 +82,21 @@ def a_mute_card_can_be_lifted():
     expect(with_readers("--readers", "3", "--card", "foreign", script=script).returncode, 0)
 
 
+def readers_of_the_second_driver():
+    """Cards come and go, the service too, and a reader takes its settings and faults."""
+    script = _SHOWS + ("shows 3 1=present 2=present 3=present; card remove 2; shows 3 1=present 2=empty; card insert 2; "
+                       "pcsc-stack stop; fails shows 1; pcsc-stack start; shows 3 1=present 2=present; "
+                       "reader 1 slot=FE; reader 1 slot=ok; reader all hw 1; reader 2 stats | grep '\"faults\": 1'; "
+                       "reader 2 calm; reader 2 stats | grep '\"faults\": 0'; fails reader 4 calm; fails reader 1 le=kind; "
+                       f'fails reader 1 fold 1; reader 3 lift; python3 -E -s -S "{_HERE}/pcsc.py" 5 3 3=empty')
+    for driver in ("ccid", "ccid:t0", "ccid:t1", "ccid:apdu"):
+        done = with_readers("--readers", "3", "--card", "foreign", "--driver", driver, script=script)
+        expect((driver, done.returncode), (driver, 0))
+
+
 def usage_errors():
-    for wrong in (["--readers", "17"], ["--readers", "-1"], ["--card", "paper"], ["--platform", "kind"], ["--fast"]):
+    for wrong in (["--readers", "17"], ["--readers", "-1"], ["--card", "paper"], ["--platform", "kind"], ["--fast"],
+                  ["--driver", "ccid:t2"], ["--setting", "le=ignore"], ["--driver", "ccid", "--setting", "le=kind"]):
         expect((wrong, with_readers(*wrong, script="true").returncode), (wrong, 2))
 
 
@@ -174,6 +188,7 @@ CHECKS = (
     cards_come_and_go,
     pcscd_comes_and_goes,
     a_mute_card_can_be_lifted,
+    readers_of_the_second_driver,
     usage_errors,
     many_at_once,
     signals_end_everything,

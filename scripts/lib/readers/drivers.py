@@ -1,11 +1,13 @@
 """The reader drivers: what of them stands in pcscd's configuration, and the readers behind them."""
 
 import glob
+import json
 import os
 import re
 import shutil
 import socket
 import sys
+import time
 
 from process import Process
 
@@ -23,7 +25,8 @@ LEVELS = {
     "t1": ["atr=3BD518FF8191FE1FC38073C8211309"],
     "apdu": [],
 }
-_STARTS_WITHIN = 10.0
+_STARTS_WITHIN = 60.0
+_NOTICES_WITHIN = 5.0
 
 
 def make(options, folder, logs):
@@ -61,6 +64,9 @@ class Vpcd:
         return {}
 
     def start(self, ports, env):
+        pass
+
+    def await_absence(self, number):
         pass
 
     def tell(self, number, command):
@@ -118,6 +124,16 @@ class Ccid:
     def variables(self):
         controls = (self._path(number, "control") for number, _ in enumerate(self.readers, start=1))
         return {"READER_CONTROLS": " ".join(controls)}
+
+    def await_absence(self, number):
+        """Wait until the service has been told that the slot is empty. After an exchange that failed it shows so before it
+        has looked, and then misses that a card comes back meanwhile."""
+        def absences():
+            return json.loads(self.tell(number, "stats").removeprefix("ok"))["absences"]
+
+        before, ends = absences(), time.monotonic() + _NOTICES_WITHIN
+        while absences() == before and time.monotonic() < ends:
+            time.sleep(0.02)
 
     def tell(self, number, command):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:

@@ -36,6 +36,7 @@ def parse(arguments):
     parser.add_argument("--platform", choices=["strict", "lenient"], default="strict")
     parser.add_argument("--driver", default="vpcd")
     parser.add_argument("--setting", action="append", default=[])
+    parser.add_argument("--polkit", action="store_true")
     parser.add_argument("--start-key-file", type=os.path.abspath)
     parser.add_argument("--logs", type=os.path.abspath)
     parser.add_argument("--patience", type=float, default=60.0)

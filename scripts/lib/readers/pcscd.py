@@ -22,7 +22,7 @@ _PCSCD_ONLY = ("PCSCLITE_FILTER_IGNORE_READER_NAMES", "PCSCLITE_FILTER_EXTEND_RE
 class Pcscd:
     """A pcscd that only this stack uses. `driver` is one of drivers.py."""
 
-    def __init__(self, folder, logs, preload, driver):
+    def __init__(self, folder, logs, preload, driver, polkit):
         self.folder = folder
         self.home = os.path.join(folder, "pcscd")
         self.conf = os.path.join(self.home, "conf")
@@ -40,7 +40,7 @@ class Pcscd:
             raise OSError("pcscd is not installed: run scripts/setup readers")
         self.preload = shutil.copy(preload, os.path.join(self.home, "preload.so"))
         self.flags = ["-f", "-e", "-c", self.conf]
-        if b"--disable-polkit" in subprocess.run([self.program, "--help"], stdin=subprocess.DEVNULL,
+        if not polkit and b"--disable-polkit" in subprocess.run([self.program, "--help"], stdin=subprocess.DEVNULL,
                                                  capture_output=True, timeout=10, check=False).stdout:
             self.flags.append("--disable-polkit")
         self.way_in = self._way_in(folder)

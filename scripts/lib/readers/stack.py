@@ -39,7 +39,7 @@ class Stack:
         os.makedirs(self.logs, exist_ok=True)
         os.makedirs(os.path.join(folder, "cards"), mode=0o700)
         self.driver = make(options, folder, self.logs)
-        self.pcscd = Pcscd(folder, self.logs, settings["preload"], self.driver)
+        self.pcscd = Pcscd(folder, self.logs, settings["preload"], self.driver, options.polkit)
         self.lease = None
         self.cards = []
 
@@ -126,6 +126,9 @@ class Stack:
             getattr(self.cards[number - 1], verb)()
         if verb in ("mute", "unmute", "new") or not self.pcscd.running():
             return "ok"
+        if verb == "remove":
+            for number in numbers:
+                self.driver.await_absence(number)
         state = "empty" if verb == "remove" else "present"
         return self.ok_once((number, state) for number in numbers)
 
