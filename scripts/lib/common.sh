@@ -6,7 +6,8 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 [[ $target == /* ]] || target=$PWD/$target
 
-setup() { "$root/scripts/setup" "$@"; }
+# Nothing to do in a root that was made with what is needed.
+setup() { [[ ${ROLLCALL_SETUP-} == none ]] || "$root/scripts/setup" "$@"; }
 
 # build_rollcall: makes the release build current and sets $rollcall; ROLLCALL_BIN names another build instead.
 build_rollcall() {
