@@ -56,7 +56,7 @@ fn a_token_is_changed_at_a_second_desk(card: &str) {
     assert_eq!(stack.ndjson(0, &["token", "info"])[0]["state"], "issued");
 }
 
-case!(EachCard, a_token_is_changed);
+case!(EachDriver, a_token_is_changed);
 fn a_token_is_changed(card: &str) {
     let stack = enrolled(2, 1, card);
     let names = stack.readers();

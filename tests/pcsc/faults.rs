@@ -7,7 +7,7 @@ use crate::{
     stack::Stack,
 };
 
-case!(EachCard, service_restarts_under_watch);
+case!(EachDriver, service_restarts_under_watch);
 fn service_restarts_under_watch(card: &str) {
     let stack = enrolled(2, 2, card);
     let mut watch = stack.watch(&[]);

@@ -56,6 +56,7 @@ impl Bench {
     pub fn take(&self, slot: Slot) -> Box<dyn Card> {
         let taken = slot.remove();
         self.wait(false);
+        self.stack.await_absence(1);
         taken
     }
 

@@ -13,6 +13,7 @@ mod atrs;
 mod batch;
 #[path = "../common/card.rs"]
 mod card;
+mod ccid;
 mod change;
 mod client;
 mod doctor;
@@ -33,6 +34,7 @@ mod reads;
 mod recorded;
 mod renewal;
 mod replace;
+mod reports;
 mod rotation;
 mod server;
 mod sets;
@@ -56,6 +58,10 @@ use libtest_mimic::{Arguments, Trial};
 enum Run {
     /// Cards of each kind.
     EachCard(fn(&str)),
+    /// Cards of each kind, behind vpcd and behind Debian's CCID driver in each of the protocols.
+    EachDriver(fn(&str)),
+    /// The CCID driver alone, in each of the protocols.
+    EachLevel(fn()),
     /// What it takes itself.
     Once(fn()),
 }
@@ -63,8 +69,11 @@ enum Run {
 /// Longer than any case takes on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// A case of this name: one that hangs ends the run, so that it is known which.
-fn trial(name: String, case: impl FnOnce() + Send + 'static) -> Trial {
+/// The second driver, with a card and a reader of each sort; `scripts/with-readers --help` has the list.
+const CCID: [&str; 3] = ["ccid:t0", "ccid:t1", "ccid:apdu"];
+
+/// A case of this name on this driver: one that hangs ends the run, so that it is known which.
+fn trial(name: String, driver: &'static str, case: impl FnOnce() + Send + 'static) -> Trial {
     let told = name.clone();
     Trial::test(name, move || {
         let (done, end) = mpsc::channel::<()>();
@@ -75,6 +84,7 @@ fn trial(name: String, case: impl FnOnce() + Send + 'static) -> Trial {
                 std::process::exit(101);
             }
         });
+        stack::drive(driver);
         case();
         drop(done);
         Ok(())
@@ -92,13 +102,27 @@ fn main() -> ExitCode {
     let kinds = std::env::var("ROLLCALL_TEST_CARDS").unwrap_or_else(|_| "applet,virtual".to_owned());
     let mut trials = Vec::new();
     for case in case::all() {
-        match case.run {
-            Run::EachCard(run) => {
-                for kind in kinds.split(',').map(str::to_owned) {
-                    trials.push(trial(format!("{kind}::{}", case.name), move || run(&kind)));
-                }
+        let (run, drivers) = match case.run {
+            Run::EachCard(run) => (run, &[][..]),
+            Run::EachDriver(run) => (run, &CCID[..]),
+            Run::EachLevel(run) => {
+                trials.extend(CCID.map(|driver| trial(format!("{driver}::{}", case.name), driver, run)));
+                continue;
             }
-            Run::Once(run) => trials.push(trial(case.name.to_owned(), run)),
+            Run::Once(run) => {
+                trials.push(trial(case.name.to_owned(), stack::VPCD, run));
+                continue;
+            }
+        };
+        for kind in kinds.split(',') {
+            let mut add = |name: String, driver: &'static str| {
+                let kind = kind.to_owned();
+                trials.push(trial(name, driver, move || run(&kind)));
+            };
+            add(format!("{kind}::{}", case.name), stack::VPCD);
+            for driver in drivers {
+                add(format!("{driver}::{kind}::{}", case.name), driver);
+            }
         }
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

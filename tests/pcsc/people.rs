@@ -27,7 +27,7 @@ fn authenticated(objects: &[Value]) -> usize {
     objects.iter().filter(|o| o["authenticated"]["token"] == true).count()
 }
 
-case!(EachCard, enroll_scan_and_list);
+case!(EachDriver, enroll_scan_and_list);
 fn enroll_scan_and_list(card: &str) {
     let stack = enrolled(4, 3, card);
     let objects = stack.ndjson(1, &["scan", "--proof"]);
@@ -78,7 +78,7 @@ fn exchanges_per_tap(card: &str) {
     assert!(silent.stderr.is_empty(), "{silent:#?}");
 }
 
-case!(EachCard, cards_that_are_no_issued_token);
+case!(EachDriver, cards_that_are_no_issued_token);
 fn cards_that_are_no_issued_token(card: &str) {
     let stack = Stack::start(2, &format!("foreign,{card}"));
     stack.rollcall(&["pki", "init"]).expect(0);

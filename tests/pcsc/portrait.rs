@@ -12,7 +12,7 @@ fn picture(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect()
 }
 
-case!(EachCard, pictures_of_a_batch);
+case!(EachDriver, pictures_of_a_batch);
 fn pictures_of_a_batch(kind: &str) {
     let stack = crate::stack::Stack::start(2, "none");
     stack.rollcall(&["pki", "init"]).expect(0);

@@ -13,7 +13,7 @@ fn blank_or_foreign_once(stack: &Stack, watch: &mut crate::stack::Watch) {
     assert_eq!(refused["error"]["code"], "token.blank");
 }
 
-case!(EachCard, presence_field);
+case!(EachDriver, presence_field);
 fn presence_field(card: &str) {
     let stack = enrolled(2, 2, card);
     let mut watch = stack.watch(&[]);
@@ -35,7 +35,7 @@ fn presence_field(card: &str) {
     assert_eq!(events.iter().filter(|e| e["event"] == "arrived").count(), 3);
 }
 
-case!(EachCard, presence_toggle);
+case!(EachDriver, presence_toggle);
 fn presence_toggle(card: &str) {
     let stack = enrolled(2, 1, card);
     stack.card("remove", 1);
@@ -190,7 +190,7 @@ fn what_is_ignored_is_not_watched() {
     watch.wait().unwrap();
 }
 
-case!(EachCard, heartbeat);
+case!(EachDriver, heartbeat);
 /// A token that stays is asked over its channel; another program that ends the channel costs a new tap, and no event.
 fn heartbeat(card: &str) {
     let stack = enrolled(2, 1, card);
@@ -208,7 +208,7 @@ fn heartbeat(card: &str) {
 }
 
 /// Waits until the one entry was seen after this time; the list is another process's file, so it is looked at.
-fn seen_after(stack: &Stack, at: &str) {
+pub fn seen_after(stack: &Stack, at: &str) {
     let at: jiff::Timestamp = at.parse().expect("a time");
     for _ in 0..200 {
         let seen = stack.ndjson(0, &["users"])[0]["last_seen"].as_str().expect("a time").to_owned();

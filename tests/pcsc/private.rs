@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The start keys of the cards here, which are not the test keys.
-const START_KEY: StartKey = [0x5A; 16];
+pub const START_KEY: StartKey = [0x5A; 16];
 pub const SIZE: &str = "32";
 
 /// A card in a field whose reader tells its UID.
@@ -98,7 +98,7 @@ impl Desk {
     }
 }
 
-case!(EachCard, a_set_of_private_tokens);
+case!(EachDriver, a_set_of_private_tokens);
 fn a_set_of_private_tokens(kind: &str) {
     let desk = Desk::new();
     gives_itself_away(&desk, kind);

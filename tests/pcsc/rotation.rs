@@ -31,7 +31,7 @@ fn faults(stack: &Stack) -> Vec<Value> {
     found.into_iter().filter(|one| one["severity"] == "fault").collect()
 }
 
-case!(EachCard, the_ca_of_a_fleet_is_rotated);
+case!(EachDriver, the_ca_of_a_fleet_is_rotated);
 fn the_ca_of_a_fleet_is_rotated(card: &str) {
     let stack = enrolled(4, 2, card);
     let readers = stack.readers();

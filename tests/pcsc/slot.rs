@@ -35,6 +35,12 @@ pub struct Slot {
 /// How a card's answer is made of the honest one, by the number of the APDU.
 pub type Bend = Box<dyn FnMut(usize, Vec<u8>) -> Vec<u8> + Send>;
 
+/// The answer to reset, by the number of the question in this insertion.
+type Waking = Box<dyn FnMut(usize) -> Vec<u8> + Send>;
+
+/// More than an answer to reset may be: to the service the card is mute.
+pub const NO_ATR: [u8; 40] = [0x3B; 40];
+
 impl Slot {
     /// Connects the card to the reader behind this port of vpcd.
     pub fn insert(port: &str, card: Box<dyn Card>) -> Self {
@@ -46,8 +52,18 @@ impl Slot {
     }
 
     /// With this answer to reset.
-    pub fn insert_as(port: &str, mut card: Box<dyn Card>, atr: &[u8], mut bend: Bend) -> Self {
+    pub fn insert_as(port: &str, card: Box<dyn Card>, atr: &[u8], bend: Bend) -> Self {
         let atr = atr.to_vec();
+        Self::insert_waking(port, card, Box::new(move |_| atr.clone()), bend)
+    }
+
+    /// A card that says nothing when it is first powered up, so often: no driver takes an answer to reset of this length.
+    pub fn insert_late(port: &str, card: Box<dyn Card>, mute: usize) -> Self {
+        let atr = move |asked| if asked <= mute { NO_ATR.to_vec() } else { ATR.to_vec() };
+        Self::insert_waking(port, card, Box::new(atr), Box::new(|_, honest| honest))
+    }
+
+    fn insert_waking(port: &str, mut card: Box<dyn Card>, mut atr: Waking, mut bend: Bend) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port.parse::<u16>().expect("a port"))).expect("a reader");
         stream.set_nodelay(true).expect("a socket");
         let mut reader = stream.try_clone().expect("a socket");
@@ -55,7 +71,7 @@ impl Slot {
         let told = Arc::clone(&plan);
         let service = std::thread::spawn(move || {
             // It ends when the card is lifted, by either side.
-            let _ = serve(&mut reader, &mut *card, &atr, &told, &mut bend);
+            let _ = serve(&mut reader, &mut *card, &mut atr, &told, &mut bend);
             let _ = reader.shutdown(Shutdown::Both);
             card.reset();
             card
@@ -88,17 +104,21 @@ impl Slot {
 fn serve(
     stream: &mut TcpStream,
     card: &mut dyn Card,
-    atr: &[u8],
+    atr: &mut Waking,
     plan: &Mutex<Plan>,
     bend: &mut Bend,
 ) -> io::Result<()> {
+    let mut asked = 0;
     loop {
         let mut length = [0; 2];
         stream.read_exact(&mut length)?;
         let mut frame = vec![0; u16::from_be_bytes(length).into()];
         stream.read_exact(&mut frame)?;
         let answer = match frame[..] {
-            [4] => atr.to_vec(),
+            [4] => {
+                asked += 1;
+                atr(asked)
+            }
             [_] => {
                 card.reset();
                 continue;

@@ -1,6 +1,7 @@
 //! A private PC/SC stack for one test: `scripts/with-readers`, and commands that run inside it.
 
 use std::{
+    cell::Cell,
     collections::HashMap,
     ffi::OsStr,
     io::{BufRead, BufReader},
@@ -18,6 +19,24 @@ use crate::{objects, signal, told};
 
 /// How long any one command may take.
 const PATIENCE: &str = "120";
+
+/// The driver that takes every APDU.
+pub const VPCD: &str = "vpcd";
+
+thread_local! {
+    /// A case runs on one thread, and all its stacks have the same driver.
+    static DRIVER: Cell<&'static str> = const { Cell::new(VPCD) };
+}
+
+/// The driver of the stacks that this thread starts from now on.
+pub fn drive(driver: &'static str) {
+    DRIVER.set(driver);
+}
+
+/// That driver.
+pub fn driver() -> &'static str {
+    DRIVER.get()
+}
 
 /// A running stack. It ends when it is dropped.
 pub struct Stack {
@@ -64,8 +83,12 @@ impl Stack {
     /// Starts a stack with so many readers and a blank card of this kind in each.
     pub fn start(readers: usize, card: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        // Where polkit runs, the service asks it.
+        let polkit = std::env::var_os("ROLLCALL_TEST_POLKIT").map(|_| "--polkit");
         let mut process = Command::new(root.join("scripts/with-readers"))
-            .args(["--readers", &readers.to_string(), "--card", card, "--", "sh", "-c"])
+            .args(["--readers", &readers.to_string(), "--card", card, "--driver", driver()])
+            .args(polkit)
+            .args(["--", "sh", "-c"])
             .arg("env -0; printf 'READY\\0'; exec cat >/dev/null")
             .env("ROLLCALL_BIN", env!("CARGO_BIN_EXE_rollcall"))
             .env_remove("ROLLCALL_HOME")
@@ -163,6 +186,28 @@ impl Stack {
     /// `card remove 2` and the like.
     pub fn card(&self, verb: &str, number: usize) {
         self.bounded("card", &[verb, &number.to_string()]).expect(0);
+    }
+
+    /// A command for an emulated CCID reader; what it tells.
+    pub fn reader(&self, number: usize, command: &str) -> String {
+        let number = number.to_string();
+        let words: Vec<_> = std::iter::once(number.as_str()).chain(command.split(' ')).collect();
+        self.bounded("reader", &words).expect(0).stdout
+    }
+
+    /// What an emulated CCID reader counts: `blocks`, `faults` to come, `absences`.
+    pub fn stat(&self, number: usize, name: &str) -> usize {
+        let told: Value = serde_json::from_str(&self.reader(number, "stats")).expect("an object");
+        told[name].as_u64().and_then(|count| count.try_into().ok()).expect("a number")
+    }
+
+    /// Waits until the service has looked at the empty slot of a CCID reader: after an exchange that failed it shows an
+    /// empty one before that, and misses a card that comes meanwhile.
+    pub fn await_absence(&self, number: usize) {
+        if driver() != VPCD {
+            let before = self.stat(number, "absences");
+            assert!((0..1000).any(|_| self.stat(number, "absences") > before), "nobody looks at the slot");
+        }
     }
 
     /// `pcsc-stack stop` and the like.

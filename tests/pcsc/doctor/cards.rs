@@ -13,12 +13,12 @@ use super::{brief, doctor, findings, home::unprivileged, text};
 use crate::{
     card::{Card, blank},
     lift::TEST_KEY,
-    slot::{Bend, Slot},
+    slot::{Bend, NO_ATR, Slot},
     stack::Stack,
 };
 
 /// Another application's card.
-struct Foreign;
+pub struct Foreign;
 
 impl Card for Foreign {
     fn process(&mut self, apdu: &[u8]) -> Vec<u8> {
@@ -157,8 +157,7 @@ fn doctor_finds_faults_of_cards(kind: &str) {
     assert_eq!(found, ["token.test-keys"]);
     assert_eq!(alone(Box::new(Foreign)).0, ["card.foreign"]);
     assert_eq!(bench.found(put(Box::new(Foreign), &MEMORY, honest())).0, ["card.not-iso14443-4"]);
-    // More than an answer to reset may be: the driver cannot take it, and to the service the card is mute.
-    assert_eq!(bench.found(put(Box::new(Foreign), &[0x3B; 40], honest())).0, ["token.mute"]);
+    assert_eq!(bench.found(put(Box::new(Foreign), &NO_ATR, honest())).0, ["token.mute"]);
     let (found, card) = bench.found(put(card, &ATR, Box::new(another_version)));
     assert_eq!(found, ["token.protocol"]);
 

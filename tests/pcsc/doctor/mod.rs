@@ -10,13 +10,15 @@ use std::{collections::BTreeMap, process::Command};
 
 use serde_json::Value;
 
+pub use cards::Foreign;
+
 use crate::{
     objects,
     stack::{Run, Stack},
 };
 
 /// All findings of a run that was made by this command; the status says whether there is a fault.
-fn findings(command: &mut Command) -> Vec<Value> {
+pub fn findings(command: &mut Command) -> Vec<Value> {
     let output = command.output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout);
     let found = objects::lines(&text);
@@ -31,7 +33,7 @@ fn findings(command: &mut Command) -> Vec<Value> {
 }
 
 /// Which code was found where: a reader, a file, or the probe itself.
-fn brief(found: &[Value]) -> BTreeMap<String, String> {
+pub fn brief(found: &[Value]) -> BTreeMap<String, String> {
     let place = |one: &Value| one["subject"].as_str().or(one["probe"].as_str()).unwrap().to_owned();
     let coded = found.iter().filter_map(|one| Some((place(one), one["code"].as_str()?.to_owned())));
     coded.collect()
@@ -50,7 +52,7 @@ fn codes_of(command: &mut Command) -> Vec<String> {
 }
 
 /// The command, bounded, through another program or by itself.
-fn doctor(stack: &Stack, program: &str) -> Command {
+pub fn doctor(stack: &Stack, program: &str) -> Command {
     let mut command = stack.command("timeout");
     command.args(["60", program]);
     if program != "rollcall" {

@@ -1,0 +1,120 @@
+//! What readers and cards decide each in their own way: the main job is done with every one, and doctor finds no fault.
+
+use serde_json::Value;
+
+use super::Place;
+use crate::{
+    doctor::{doctor, findings},
+    lift::{Bench, TEST_KEY},
+    private::{Desk, SIZE, START_KEY},
+    stack::driver,
+};
+
+/// The applet, with Le.
+const SELECT: &str = "00A404000AF0524F4C4C43414C4C0100";
+
+/// A card is made a token, found, looked at and changed, and doctor has nothing to say against it.
+fn main_job(bench: &Bench, place: &Place, decisions: &str) {
+    for decision in decisions.split(' ') {
+        bench.stack.reader(1, decision);
+    }
+    place.renew();
+    let run = |args: &[&str]| {
+        let told = bench.stack.rollcall(&[&["--output", "ndjson"], args, &["--reader", &bench.reader]].concat());
+        assert_eq!(told.status, 0, "{decisions}, {args:?}: {told:#?}");
+        told.objects()
+    };
+    let long = format!("field={}", "much to say ".repeat(20));
+    run(&["enroll", "--id", "p1", "--name", "Ada", "--field", &long]);
+    assert_eq!(run(&["scan"])[0]["user"]["id"], "p1", "{decisions}");
+    run(&["token", "block", "--yes"]);
+    assert_eq!(run(&["token", "info"])[0]["state"], "blocked", "{decisions}");
+    run(&["token", "unblock", "--yes"]);
+    // Answers are whole, however they came.
+    let answer = &run(&["apdu", SELECT])[0];
+    assert_eq!(answer["status"], "9000", "{decisions}: {answer}");
+    assert!(answer["data"].as_str().is_some_and(|data| data.starts_with("6F")), "{decisions}: {answer}");
+    no_fault(bench, decisions);
+}
+
+/// Warnings there may be: a link is slow, or cannot do what would make it faster.
+fn no_fault(bench: &Bench, decisions: &str) {
+    let found = findings(&mut doctor(&bench.stack, "rollcall"));
+    let wrong = |one: &&Value| {
+        let false_ones = ["link.truncated", "link.errors", "reader.hung", "token.mute"];
+        one["severity"] == "fault" || one["code"].as_str().is_some_and(|code| false_ones.contains(&code))
+    };
+    let wrong: Vec<_> = found.iter().filter(wrong).collect();
+    assert!(wrong.is_empty(), "{decisions}: {wrong:#?}");
+}
+
+/// By the level: what is set together, and put back by the next.
+fn decisions() -> &'static [&'static str] {
+    match driver() {
+        // Each way with Le, with each class of GET RESPONSE.
+        "ccid:t0" => &[
+            "le=refuse class=any less=6c",
+            "le=refuse class=00 less=give",
+            "le=refuse class=same less=6c",
+            "le=ignore class=any less=give",
+            "le=ignore class=00 less=6c",
+            "le=ignore class=same less=give",
+            "le=6700 class=any less=6c",
+            "le=6700 class=00 less=give",
+            "le=6700 class=same less=6c",
+            "le=refuse class=any ff=refuse",
+            "ff=mute",
+        ],
+        "ccid:t1" => &["long=mute", "long=ok ff=refuse", "ff=mute", "ff=card atr= pps=refuse"],
+        _ => &["ff=refuse", "ff=mute", "ff=card atr=3B6800000073C84000009000 le=refuse class=00"],
+    }
+}
+
+case!(EachLevel, what_readers_and_cards_decide);
+fn what_readers_and_cards_decide() {
+    let bench = Bench::new();
+    let place = Place::new(TEST_KEY);
+    let mut slot = bench.put(Box::new(place.clone()), None);
+    for decisions in decisions() {
+        // What the card says of itself counts from the next insertion.
+        if decisions.contains("atr=") {
+            drop(bench.take(slot));
+            bench.stack.reader(1, decisions.split(' ').find(|one| one.starts_with("atr=")).expect("it is there"));
+            slot = bench.put(Box::new(place.clone()), None);
+        }
+        main_job(&bench, &place, decisions);
+    }
+}
+
+case!(EachLevel, probes_that_a_card_does_not_take);
+/// Who makes a private token asks the reader for the UID. Where it tells none, somebody has to say that this does not
+/// matter; the card is as good as before.
+fn probes_that_a_card_does_not_take() {
+    let desk = Desk::new();
+    let place = Place::new(START_KEY);
+    let _slot = desk.put(Box::new(place.clone()));
+    for decision in ["ff=refuse", "ff=mute", "long=mute"] {
+        desk.0.stack.reader(1, decision);
+        place.renew();
+        let told = desk.enroll("p1", &["--set-size", SIZE]);
+        assert_eq!((told.status, told.code()), (77, "enroll.trackable"), "{decision}: {told:#?}");
+        desk.enrolled("p1", &["--set-size", SIZE, "--accept-trackable"]);
+        assert_eq!(desk.scan()["user"]["id"], "p1", "{decision}");
+    }
+}
+
+case!(EachLevel, slow_cards);
+/// A card that asks for more time again and again: seven tenths of a second for each command.
+fn slow_cards() {
+    let bench = Bench::new();
+    let _slot = bench.put(Box::new(Place::new(TEST_KEY)), None);
+    let scan = || bench.stack.ndjson(0, &["scan", "--reader", &bench.reader]);
+    bench.stack.rollcall(&["enroll", "--reader", &bench.reader, "--id", "p1", "--name", "Ada"]).expect(0);
+    scan();
+    for setting in ["delay=700", "wtx=250"] {
+        bench.stack.reader(1, setting);
+    }
+    assert_eq!(scan()[0]["user"]["id"], "p1");
+    no_fault(&bench, "delay=700 wtx=250");
+    assert_eq!(scan()[0]["user"]["id"], "p1");
+}

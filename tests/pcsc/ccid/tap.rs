@@ -1,0 +1,94 @@
+//! Cards that come and go, and a reader that fails meanwhile, under `watch` and `scan`.
+
+use serde_json::Value;
+
+use super::Place;
+use crate::{
+    lift::{Bench, TEST_KEY},
+    people::enrolled,
+    presence::seen_after,
+};
+
+case!(EachLevel, a_card_that_wakes_up_late_to_this_driver);
+/// The first power-ups get no answer to reset: whoever connects wakes the card.
+fn a_card_that_wakes_up_late_to_this_driver() {
+    let bench = Bench::new();
+    let place = Place::new(TEST_KEY);
+    let slot = bench.put(Box::new(place.clone()), None);
+    bench.stack.rollcall(&["enroll", "--id", "p1", "--name", "Ada"]).expect(0);
+    drop(bench.take(slot));
+    bench.stack.reader(1, "late=3");
+    let put = || crate::slot::Slot::insert(&bench.port, Box::new(place.clone()));
+    let mut watch = bench.stack.watch(&[]);
+    let slot = put();
+    assert_eq!(watch.event("arrived")["user"]["id"], "p1");
+    drop(bench.take(slot));
+    watch.event("left");
+    assert!(watch.end().iter().all(|event| event["event"] != "refused"));
+    for args in [&["scan", "--count", "1", "--timeout", "10s"][..], &["scan"]] {
+        let slot = put();
+        let lies_there = |one: &Value| one["state"] != "empty";
+        assert!((0..1000).any(|_| bench.stack.lists(&lies_there)));
+        assert_eq!(bench.stack.ndjson(0, args)[0]["user"]["id"], "p1", "{args:?}");
+        drop(bench.take(slot));
+    }
+}
+
+case!(EachLevel, a_hiccup_under_watch);
+/// One exchange of the heartbeat, or of the first tap, fails: it is tried again, and nobody leaves.
+fn a_hiccup_under_watch() {
+    let stack = enrolled(1, 1, "virtual");
+    let mut watch = stack.watch(&[]);
+    watch.event("arrived");
+    for fault in ["hw", "parity", "mute", "busy"] {
+        stack.reader(1, &format!("{fault} 1"));
+        assert!((0..6000).any(|_| stack.stat(1, "faults") == 0), "{fault}: no heartbeat");
+        seen_after(&stack, &jiff::Timestamp::now().to_string());
+        assert_eq!(stack.ndjson(0, &["users"])[0]["state"], "present", "{fault}");
+    }
+    stack.card("remove", 1);
+    assert_eq!(watch.event("left")["reason"], "lifted");
+    for (at, fault) in [(1, "hw"), (2, "mute"), (4, "parity")] {
+        stack.reader(1, &format!("{fault} {at}"));
+        stack.card("insert", 1);
+        assert_eq!(watch.event("arrived")["user"]["id"], "p1", "{fault} at {at}");
+        stack.reader(1, "calm");
+        stack.card("remove", 1);
+        watch.event("left");
+    }
+    let events = watch.end();
+    let count = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+    assert_eq!((count("arrived"), count("left"), count("refused")), (4, 4, 0), "{events:#?}");
+}
+
+case!(EachLevel, lifted_at_any_block);
+/// However the reader tells of it, and it may call it an error of its own: the card has left, and so says the program.
+fn lifted_at_any_block() {
+    let bench = Bench::new();
+    let place = Place::new(TEST_KEY);
+    let put = || bench.put(Box::new(place.clone()), None);
+    let scan = || bench.stack.rollcall(&["--output", "ndjson", "scan", "--reader", &bench.reader]);
+    let mut slot = put();
+    bench.stack.rollcall(&["enroll", "--id", "p1", "--name", "Ada"]).expect(0);
+    scan().expect(0);
+    let before = bench.stack.stat(1, "blocks");
+    scan().expect(0);
+    let count = bench.stack.stat(1, "blocks") - before;
+    for at in 1..=count {
+        let edge = ["noicc", "mute", "hw"][at % 3];
+        bench.stack.reader(1, &format!("edge={edge}"));
+        bench.stack.reader(1, &format!("lift {at}"));
+        let torn = scan();
+        let objects = torn.objects();
+        assert_eq!(torn.status, 74, "{edge} at block {at}: {torn:#?}");
+        assert_eq!((&objects[0]["error"]["code"], objects.len()), (&"card.left".into(), 1), "{edge} at block {at}");
+        assert!(objects[0]["user"].is_null(), "{edge} at block {at}");
+        drop(bench.take(slot));
+        assert_eq!(scan().expect(1).code(), "scan.nobody", "{edge} at block {at}");
+        assert!(bench.stack.present().is_empty(), "{edge} at block {at}: a card that left is on the list");
+        bench.stack.reader(1, "insert");
+        slot = put();
+        scan().expect(0);
+        assert_eq!(bench.stack.present(), ["p1"], "{edge} at block {at}");
+    }
+}

@@ -1,0 +1,188 @@
+//! What users of readers, drivers and services reported: each situation as it was, and what has to come of it.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use crate::{
+    card::blank,
+    doctor::{brief, doctor, findings},
+    lift::{Bench, TEST_KEY},
+    people::enrolled,
+    signal,
+    slot::{NO_ATR, Slot},
+    stack::Stack,
+};
+
+/// How a service refuses a library of another version: 1.9 and 2.x of PC/SC Lite by a code, one in another container by
+/// its silence.
+const REFUSALS: [Option<u32>; 3] = [Some(0x8010_001D), Some(0x8010_001E), None];
+
+/// A service at this socket that refuses every version, so, for as long as the process runs.
+fn refusing_service(socket: &Path, refusal: Option<u32>) {
+    let listener = UnixListener::bind(socket).expect("a socket");
+    std::thread::spawn(move || {
+        for mut link in listener.incoming().flatten() {
+            // A length and the command VERSION, then its body: major, minor, and room for a code.
+            let mut message = [0; 20];
+            if let (Ok(()), Some(code)) = (link.read_exact(&mut message), refusal) {
+                let theirs = u32::from_ne_bytes(message[12..16].try_into().expect("four"));
+                let ours = if theirs == 5 { 3 } else { 5 };
+                let words = [4, ours, code].map(u32::to_ne_bytes);
+                // The client may have gone.
+                let _ = link.write_all(&words.concat());
+            }
+        }
+    });
+}
+
+case!(Once, a_service_of_another_version_is_told_as_such);
+fn a_service_of_another_version_is_told_as_such() {
+    let mut stack = Stack::start(1, "none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    for (number, refusal) in REFUSALS.into_iter().enumerate() {
+        let socket = stack.home().join(format!("service{number}"));
+        refusing_service(&socket, refusal);
+        stack.set("PCSCLITE_CSOCK_NAME", socket.to_str().expect("a name"));
+        for command in [&["readers"][..], &["scan"], &["enroll", "--id", "a", "--name", "A"]] {
+            let run = stack.rollcall(command).expect(69);
+            assert_eq!(run.code(), "pcsc.version", "{refusal:X?} {command:?}: {run:#?}");
+        }
+        let found = brief(&findings(&mut doctor(&stack, "rollcall")));
+        assert_eq!(found.into_values().collect::<Vec<_>>(), ["pcsc.version"], "{refusal:X?}");
+    }
+}
+
+case!(Once, something_mute_in_another_slot);
+/// Beside a token lies what never answers, such as an empty security module: it fails nothing, and can be left out.
+fn something_mute_in_another_slot() {
+    let stack = Stack::start(2, "virtual,none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    let readers = stack.readers();
+    stack.rollcall(&["enroll", "--id", "a", "--name", "A", "--reader", &readers[0]]).expect(0);
+    let port = stack.variable("VPCD_PORTS").split(' ').nth(1).expect("two").to_owned();
+    let _mute = Slot::insert_as(&port, Box::new(crate::doctor::Foreign), &NO_ATR, Box::new(|_, answer| answer));
+    let mute = |one: &serde_json::Value| one["reader"] == *readers[1] && one["state"] == "mute";
+    assert!((0..1000).any(|_| stack.lists(&mute)), "{:#?}", stack.ndjson(0, &["readers"]));
+    let all_well = || {
+        stack.rollcall(&["scan"]).expect(0);
+        stack.rollcall(&["token", "info"]).expect(0);
+        stack.rollcall(&["doctor"]).expect(0);
+        assert_eq!(stack.present(), ["a"]);
+    };
+    all_well();
+    fs::write(stack.home().join("config.toml"), format!("ignore = [\"{}\"]\n", readers[1])).expect("the configuration");
+    all_well();
+    let told = stack.rollcall(&["scan"]).expect(0);
+    assert!(!format!("{}{}", told.stdout, told.stderr).contains(&readers[1]), "{told:#?}");
+}
+
+/// The configuration of the stack's service.
+fn conf(stack: &Stack) -> PathBuf {
+    Path::new(stack.variable("ROLLCALL_STACK")).join("pcscd/conf/readers")
+}
+
+/// The readers get other names: those of the service's configuration, each line by this rule.
+fn rename(stack: &Stack, name: impl Fn(usize) -> Vec<u8>) {
+    let text = fs::read(conf(stack)).expect("it is ours");
+    let mut number = 0;
+    let lines = text.split(|byte| *byte == b'\n').map(|line| {
+        if !line.starts_with(b"FRIENDLYNAME") {
+            return line.to_vec();
+        }
+        number += 1;
+        [&b"FRIENDLYNAME \""[..], &name(number), b"\""].concat()
+    });
+    fs::write(conf(stack), lines.collect::<Vec<_>>().join(&b'\n')).expect("it is ours");
+    stack.service("stop");
+    stack.service("start");
+}
+
+case!(Once, configuration_that_fits_no_reader);
+fn configuration_that_fits_no_reader() {
+    let stack = Stack::start(2, "none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    let file = stack.home().join("config.toml");
+    let config = "ignore = [\"*SAM*\"]\n[alias]\n\"door\" = \"A reader that is gone 00 00\"\n[presence]\n\"gate\" = \"toggle\"\n";
+    fs::write(&file, config).expect("the configuration");
+    let found = findings(&mut doctor(&stack, "rollcall"));
+    let mut command = stack.command("rollcall");
+    let mut watch = command.arg("watch").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut said = String::new();
+    let mut lines = std::io::BufReader::new(watch.stderr.take().expect("piped"));
+    for name in ["door", "gate", "*SAM*"] {
+        let warned = |one: &serde_json::Value| one["severity"] == "warning" && one.to_string().contains(name);
+        assert!(found.iter().any(warned), "{name}: {found:#?}");
+        // One line each, in whatever order.
+        while !said.contains(name) {
+            assert_ne!(std::io::BufRead::read_line(&mut lines, &mut said).expect("text"), 0, "{name}: {said}");
+        }
+    }
+    signal::send(watch.id(), "TERM");
+    watch.wait().expect("it ends");
+}
+
+case!(Once, readers_of_one_name);
+/// The service gives both the same name where each has a driver of its own: only the first can be reached.
+fn readers_of_one_name() {
+    let stack = Stack::start(4, "none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    rename(&stack, |_| b"One Model".to_vec());
+    let mut names = stack.readers();
+    names.sort();
+    assert_eq!(names[0], names[1], "{names:?}");
+    let found = findings(&mut doctor(&stack, "rollcall"));
+    let told = |one: &serde_json::Value| one["code"].is_string() && one.to_string().contains(&names[0]);
+    assert!(found.iter().any(told), "{found:#?}");
+}
+
+case!(Once, names_that_are_no_utf_8);
+/// The service cuts long names in the middle of a letter.
+fn names_that_are_no_utf_8() {
+    let stack = enrolled(1, 1, "virtual");
+    rename(&stack, |_| b"Le\xE9or Reader".to_vec());
+    stack.rollcall(&["scan"]).expect(0);
+    let shown = stack.readers().remove(0);
+    assert!(shown.starts_with("Le\u{FFFD}or Reader"), "{shown:?}");
+    for name in [shown.as_str(), "or Reader"] {
+        assert_eq!(stack.ndjson(0, &["scan", "--reader", name])[0]["user"]["id"], "p1", "{name}");
+    }
+    stack.rollcall(&["token", "info"]).expect(0);
+    stack.rollcall(&["doctor"]).expect(0);
+    let named = stack.rollcall(&["completions", "--readers"]).expect(0);
+    assert!(!named.stdout.is_empty());
+    stack.rollcall(&["users", "clear", "--yes"]).expect(0);
+    let mut watch = stack.watch(&[]);
+    assert_eq!(watch.event("arrived")["user"]["id"], "p1");
+    stack.card("remove", 1);
+    assert_eq!(watch.event("left")["user"]["id"], "p1");
+    watch.end();
+}
+
+case!(EachCard, a_card_that_wakes_up_late);
+/// The first attempts to power it up fail, and the service calls it mute; whoever connects wakes it.
+fn a_card_that_wakes_up_late(kind: &str) {
+    let bench = Bench::new();
+    let stack = &bench.stack;
+    let slot = bench.put(blank(kind, TEST_KEY), None);
+    stack.rollcall(&["enroll", "--id", "a", "--name", "A"]).expect(0);
+    let mut card = bench.take(slot);
+    let mut watch = stack.watch(&[]);
+    let slot = Slot::insert_late(&bench.port, card, 3);
+    assert_eq!(watch.event("arrived")["user"]["id"], "a");
+    card = slot.remove();
+    watch.event("left");
+    assert!(watch.end().iter().all(|event| event["event"] != "refused"));
+    for args in [&["scan", "--count", "1", "--timeout", "10s"][..], &["scan"]] {
+        let slot = Slot::insert_late(&bench.port, card, 3);
+        let lies_there = |one: &serde_json::Value| one["state"] != "empty";
+        assert!((0..1000).any(|_| stack.lists(&lies_there)));
+        assert_eq!(stack.ndjson(0, args)[0]["user"]["id"], "a", "{args:?}");
+        card = slot.remove();
+        bench.wait(false);
+    }
+}
