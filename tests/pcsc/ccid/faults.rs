@@ -78,7 +78,7 @@ impl Tally {
 
 /// The code of the object, of a scan, or of the error on stderr.
 fn code(run: &Run) -> String {
-    let object = run.stdout.lines().next().map(|line| crate::objects::line(line));
+    let object = run.stdout.lines().next().map(crate::objects::line);
     let told = object.and_then(|object| object["error"]["code"].as_str().map(str::to_owned));
     told.unwrap_or_else(|| run.code().to_owned())
 }
