@@ -102,11 +102,17 @@ struct PreviousPaper {
 
 impl TerminalKeys {
     /// New keys.
+    ///
+    /// # Errors
+    /// [`PkiError::Crypto`] when OpenSSL or the random generator fails.
     pub fn generate(random: &mut dyn Random) -> Result<Self, PkiError> {
         Ok(Self { tls: KeyPair::generate(random)?, ecka: KeyPair::generate(random)? })
     }
 
     /// Requests for both, under these names.
+    ///
+    /// # Errors
+    /// [`PkiError::Issue`] for a name that the profile does not allow; [`PkiError::Crypto`] when OpenSSL fails.
     pub fn requests(&self, tls: &str, ecka: &str) -> Result<TerminalRequests, PkiError> {
         Ok(TerminalRequests {
             tls: CertificateRequest::sign(&self.tls, tls)?,
@@ -117,6 +123,9 @@ impl TerminalKeys {
 
 impl Bundle {
     /// Of keys and the certificates that were issued for them.
+    ///
+    /// # Errors
+    /// [`PkiError::Bundle`] names the first part that does not fit the others.
     pub fn new(
         name: &str,
         server: Option<&str>,
@@ -128,6 +137,9 @@ impl Bundle {
     }
 
     /// As a file, which is to have mode 0600.
+    ///
+    /// # Errors
+    /// [`PkiError::Crypto`] when OpenSSL fails; [`PkiError::Bundle`] when JSON cannot say it.
     pub fn to_json(&self) -> Result<Zeroizing<Vec<u8>>, PkiError> {
         let text = |pem: Vec<u8>| String::from_utf8(pem).unwrap_or_default();
         let key = |pair: &KeyPair| Ok::<_, PkiError>(Zeroizing::new(text(pair.to_pem()?.to_vec())));
@@ -154,6 +166,9 @@ impl Bundle {
     }
 
     /// Reads a file strictly: every key has to be that of its certificate, under the one CA.
+    ///
+    /// # Errors
+    /// [`PkiError::Bundle`] names the first part that cannot be read or does not fit the others.
     pub fn read(json: &[u8]) -> Result<Self, PkiError> {
         let paper: BundleFile = serde_json::from_slice(json).map_err(|_| PkiError::Bundle("its form"))?;
         if paper.schema != SCHEMA {
@@ -207,6 +222,10 @@ impl BundledCertificates {
 impl PkiDir {
     /// Sets this terminal up from a bundle. What is here already stays: a folder of another terminal, or one with a CA
     /// key, is refused, and the same bundle once more changes nothing.
+    ///
+    /// # Errors
+    /// [`PkiError::Occupied`] when another key, another CA or a CA key is here; [`PkiError::Io`] and the errors of the
+    /// files that are here already, when they cannot be read or written; [`PkiError::Crypto`] when OpenSSL fails.
     pub fn import(&self, bundle: &Bundle) -> Result<(), PkiError> {
         let failed = |path| move |error| PkiError::Io { path, error };
         files::create_private_folder(self.folder()).map_err(failed(self.folder().to_owned()))?;
@@ -242,6 +261,11 @@ impl PkiDir {
     }
 
     /// Requests for fresh certificates of this terminal's keys, under the names that they have.
+    ///
+    /// # Errors
+    /// [`PkiError::NotInitialised`] where there is no terminal; [`PkiError::TerminalExpired`] or
+    /// [`PkiError::NotYetValid`] for the TLS certificate, without which there is no way to the server; those of the
+    /// files that it reads.
     pub fn renewal(&self, now: Timestamp) -> Result<TerminalRequests, PkiError> {
         let (tls, ecka) = (self.load_terminal_tls(now)?, self.expired_terminal()?);
         let keys = TerminalKeys { tls: tls.key, ecka: ecka.0 };

@@ -52,6 +52,11 @@ impl Ca {
     }
 
     /// Certifies a token's own ECKA key, as the card answered it under a verified MAC. DER comes back, as everywhere here.
+    ///
+    /// # Errors
+    /// [`PkiError::KeyTaken`] when the key is certified for anything else; [`PkiError::ClockBehind`] and
+    /// [`PkiError::ClockAhead`]; [`PkiError::CaExpired`]; [`PkiError::Io`] and [`PkiError::RecordDamaged`] of the
+    /// record; [`PkiError::Issue`].
     pub fn certify_token_ecka(
         &mut self,
         token_id: Uuid,
@@ -63,6 +68,9 @@ impl Ca {
     }
 
     /// Certifies a token's identity key, as the card answered it under a verified MAC.
+    ///
+    /// # Errors
+    /// As [`Self::certify_token_ecka`].
     pub fn certify_identity(
         &mut self,
         token_id: Uuid,
@@ -74,6 +82,9 @@ impl Ca {
     }
 
     /// Certifies the key that signed the request for a terminal with this role.
+    ///
+    /// # Errors
+    /// As [`Self::certify_token_ecka`]; [`PkiError::Issue`] also for a name that the profile does not allow.
     pub fn certify_terminal(
         &mut self,
         role: TerminalRole,
@@ -85,6 +96,9 @@ impl Ca {
     }
 
     /// Certifies the key that signed the request for a terminal that speaks TLS to a server.
+    ///
+    /// # Errors
+    /// As [`Self::certify_terminal`].
     pub fn certify_tls_client(
         &mut self,
         request: &CertificateRequest,
@@ -95,6 +109,9 @@ impl Ca {
     }
 
     /// Certifies the key that signed the request for a TLS server with these names.
+    ///
+    /// # Errors
+    /// As [`Self::certify_terminal`].
     pub fn certify_tls_server(
         &mut self,
         names: &[ServerName],
@@ -106,6 +123,9 @@ impl Ca {
     }
 
     /// Certifies the key that signed the request for a server that signs what terminals keep.
+    ///
+    /// # Errors
+    /// As [`Self::certify_terminal`].
     pub fn certify_server_signature(
         &mut self,
         request: &CertificateRequest,

@@ -28,6 +28,9 @@ pub enum Followed {
 impl PkiDir {
     /// The old CA's signature over the certificate of the new one, while it is rotated out; its key has to be here.
     /// ECDSA with SHA-256, DER, over a fixed text and the certificate in DER.
+    ///
+    /// # Errors
+    /// [`PkiError::NoCaKey`] when the key of the old CA is not here; those of the files that it reads.
     pub fn endorsement(&self) -> Result<Option<Vec<u8>>, PkiError> {
         let Some(previous) = self.previous()? else { return Ok(None) };
         let key = previous.load_ca_key(&previous.load_authority()?)?;
@@ -36,6 +39,10 @@ impl PkiDir {
 
     /// Puts fresh certificates in the place of the old ones, if they are of our keys, and of our CA or of one that ours has
     /// endorsed as its successor.
+    ///
+    /// # Errors
+    /// [`PkiError::Bundle`] for certificates that do not fit our keys or each other; [`PkiError::NotEndorsed`] for a CA
+    /// that ours has not signed as its successor; those of the files that it reads and writes.
     pub fn renewed(&self, certificates: &BundledCertificates) -> Result<Followed, PkiError> {
         let keys = TerminalKeys {
             tls: load::key_pair(&self.path(CLIENT.key))?,

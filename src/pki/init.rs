@@ -102,6 +102,12 @@ impl PkiDir {
     /// Makes what is missing: the CA first, then what it certifies. No key is changed, and no certificate whose key is
     /// there, so a run that was interrupted is finished by the next, and a finished one is repeated without effect.
     /// `names` are the server's.
+    ///
+    /// # Errors
+    /// What is wrong with a file that is here ([`PkiError::Key`], [`PkiError::KeyPermissions`],
+    /// [`PkiError::Certificate`], [`PkiError::Mismatch`], …); [`PkiError::NoCaKey`] and [`PkiError::RecordMissing`]
+    /// where a CA is incomplete; [`PkiError::ClockBehind`], [`PkiError::ClockAhead`], [`PkiError::CaExpired`],
+    /// [`PkiError::Issue`]; [`PkiError::Io`].
     pub fn init(
         &self,
         names: &[ServerName],
@@ -121,6 +127,9 @@ impl PkiDir {
     }
 
     /// New certificates for the keys that are here; the CA key has to be here too.
+    ///
+    /// # Errors
+    /// [`PkiError::NotInitialised`] and [`PkiError::NoCaKey`] for what is not here; else as [`Self::init`].
     pub fn renew(
         &self,
         names: &[ServerName],
@@ -154,6 +163,10 @@ impl PkiDir {
     }
 
     /// A TLS certificate for the server's key that is here, under these names.
+    ///
+    /// # Errors
+    /// [`PkiError::NotInitialised`] and [`PkiError::NoCaKey`] where there is no CA with its key; else as
+    /// [`Self::init`].
     pub fn issue_server(
         &self,
         names: &[ServerName],

@@ -136,6 +136,9 @@ macro_rules! facts {
 
 impl PkiDir {
     /// All keys and certificates that are here; none when there is no folder. Files that are not ours are passed over.
+    ///
+    /// # Errors
+    /// [`PkiError::Io`] when it cannot be found out which files are here. What is wrong with one file is an item.
     pub fn inventory(&self) -> Result<Vec<InventoryItem>, PkiError> {
         let mut items = Vec::new();
         self.private_key(CA_KEY.to_owned(), &mut items)?;

@@ -16,11 +16,17 @@ use crate::crypto::{Key128, ec::KeyPair, x509};
 const LIMIT: u64 = 16 * 1024;
 
 /// A private key. Refuses a file that group or others may use in any way.
+///
+/// # Errors
+/// As [`private`]; [`PkiError::Key`] for anything but a P-256 private key in PEM.
 pub fn key_pair(path: &Path) -> Result<KeyPair, PkiError> {
     KeyPair::from_pem(&private(path)?).map_err(|error| PkiError::Key { path: path.to_owned(), error })
 }
 
 /// A secret AES key, 32 hex digits. Refuses a file that group or others may use in any way.
+///
+/// # Errors
+/// As [`private`]; [`PkiError::NotHex`] for anything but 32 hex digits.
 pub fn key_128(path: &Path) -> Result<Key128, PkiError> {
     let text = private(path)?;
     let mut bytes = Zeroizing::new([0; 16]);
@@ -29,12 +35,18 @@ pub fn key_128(path: &Path) -> Result<Key128, PkiError> {
 }
 
 /// A certificate, as DER.
+///
+/// # Errors
+/// [`PkiError::NotInitialised`] where there is none; [`PkiError::NotACertificate`]; [`PkiError::Io`].
 pub fn certificate(path: &Path) -> Result<Vec<u8>, PkiError> {
     let pem = read(path, open(path)?)?;
     x509::from_pem(&pem).ok_or_else(|| PkiError::NotACertificate(path.to_owned()))
 }
 
 /// Whether the file is there.
+///
+/// # Errors
+/// [`PkiError::Io`] when the system does not say.
 pub fn exists(path: &Path) -> Result<bool, PkiError> {
     match fs::metadata(path) {
         Ok(_) => Ok(true),
@@ -44,6 +56,10 @@ pub fn exists(path: &Path) -> Result<bool, PkiError> {
 }
 
 /// A private file. Refuses one that group or others may use in any way.
+///
+/// # Errors
+/// [`PkiError::NotInitialised`] where there is none; [`PkiError::KeyPermissions`]; [`PkiError::Io`], also for one of
+/// more than 16 KiB.
 pub fn private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PkiError> {
     let file = open(path)?;
     // The open file is asked, not the path: it cannot be exchanged in between.

@@ -14,6 +14,9 @@ pub enum PersoKey {
 
 impl PersoKey {
     /// AES-CMAC of a block, as a key.
+    ///
+    /// # Errors
+    /// [`PkiError::Crypto`] when OpenSSL fails, [`PkiError::Pkcs11`] when the token does.
     pub fn cmac(&self, block: &[u8]) -> Result<Key128, PkiError> {
         match self {
             Self::File(key) => Ok(Key128::new(cmac(key, &[block])?)),

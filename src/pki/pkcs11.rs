@@ -46,6 +46,10 @@ impl fmt::Debug for Key {
 
 impl Key {
     /// Opens the one key that the URI names. The PIN is tried once: a token locks itself after a few.
+    ///
+    /// # Errors
+    /// [`PkiError::Pkcs11`] says which step failed: the library, finding the one token or key, the PIN, the key's
+    /// length; [`PkiError`] of the file that holds the PIN.
     pub fn open(uri: &Uri) -> Result<Self, PkiError> {
         let module = uri.module.display().to_string();
         let failed = |error: Error| Pkcs11Error::Library(module.clone(), error.into());
@@ -90,6 +94,9 @@ impl Key {
     }
 
     /// AES-CMAC (NIST SP 800-38B) of a block, as a key.
+    ///
+    /// # Errors
+    /// [`PkiError::Pkcs11`] when the token cannot compute it, or answers anything but 16 bytes.
     pub fn cmac(&self, block: &[u8]) -> Result<Key128, PkiError> {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let mac = session.sign(&Mechanism::AesCMac, self.handle, block);

@@ -94,12 +94,20 @@ impl PkiDir {
     }
 
     /// The certificate of the CA: whom this machine trusts.
+    ///
+    /// # Errors
+    /// [`PkiError::NotInitialised`] where there is none; [`PkiError::NotACertificate`] and [`PkiError::Certificate`]
+    /// for anything but a CA's certificate; [`PkiError::Io`].
     pub fn load_authority(&self) -> Result<Authority, PkiError> {
         let path = self.path(CA_CERTIFICATE);
         Authority::read(&load::certificate(&path)?).map_err(|error| PkiError::Certificate { path, error })
     }
 
     /// The CA, where its key lies.
+    ///
+    /// # Errors
+    /// [`PkiError::NoCaKey`] when its key is not here; [`PkiError::RecordMissing`]; [`PkiError::KeyPermissions`],
+    /// [`PkiError::Key`], [`PkiError::Mismatch`]; else as [`Self::load_authority`].
     pub fn load_ca(&self, clock_check: ClockCheck) -> Result<Ca, PkiError> {
         let authority = self.load_authority()?;
         let key = self.load_ca_key(&authority)?;
@@ -116,16 +124,28 @@ impl PkiDir {
     }
 
     /// The terminal's key and certificate for tokens, in the role that it has here.
+    ///
+    /// # Errors
+    /// [`PkiError::NotInitialised`] for a file that is not here; [`PkiError::TerminalExpired`] and
+    /// [`PkiError::NotYetValid`] by `now`; [`PkiError::KeyPermissions`], [`PkiError::Key`],
+    /// [`PkiError::NotACertificate`], [`PkiError::Certificate`] and [`PkiError::Mismatch`] for files that cannot be
+    /// used; [`PkiError::Io`].
     pub fn load_terminal(&self, now: Timestamp) -> Result<TerminalIdentity, PkiError> {
         self.load_pair(TERMINAL, &CertificateProfile::TERMINAL, now)
     }
 
     /// The terminal's key and certificate with the role ADMIN; they are there where the CA key lies.
+    ///
+    /// # Errors
+    /// As [`Self::load_terminal`].
     pub fn load_admin_terminal(&self, now: Timestamp) -> Result<TerminalIdentity, PkiError> {
         self.load_pair(ADMIN, &[CertificateProfile::Terminal(TerminalRole::Admin)], now)
     }
 
     /// The terminal's key and certificate for the server, which shows one of the CA before while that is rotated out.
+    ///
+    /// # Errors
+    /// As [`Self::load_terminal`].
     pub fn load_terminal_tls(&self, now: Timestamp) -> Result<Tls, PkiError> {
         let also = self.previous()?.map(|previous| previous.load_authority()).transpose()?;
         Ok(Tls { also, ..self.load_tls(CLIENT, TlsUse::Client, now)? })
@@ -133,6 +153,9 @@ impl PkiDir {
 
     /// The server's TLS key and certificate: those of the CA before while it is rotated out, for every terminal knows that
     /// one, and not every one its successor.
+    ///
+    /// # Errors
+    /// As [`Self::load_terminal`].
     pub fn load_server_tls(&self, now: Timestamp) -> Result<Tls, PkiError> {
         match self.previous()? {
             Some(previous) => {
@@ -144,12 +167,18 @@ impl PkiDir {
 
     /// The key and certificate with which the server signs what terminals keep for the time when it is away; of the CA
     /// before while it is rotated out.
+    ///
+    /// # Errors
+    /// As [`Self::load_terminal`].
     pub fn load_server_signature(&self, now: Timestamp) -> Result<TerminalIdentity, PkiError> {
         let previous = self.previous()?;
         previous.as_ref().unwrap_or(self).load_pair(SIGNATURE, &[CertificateProfile::ServerSignature], now)
     }
 
     /// The CAs whose word counts here: its own, and the one before while that is rotated out.
+    ///
+    /// # Errors
+    /// As [`Self::load_authority`], for the one CA or the other.
     pub fn load_trusted(&self) -> Result<Vec<Point>, PkiError> {
         let previous = self.previous()?.map(|previous| previous.load_authority()).transpose()?;
         let all = std::iter::once(self.load_authority()?).chain(previous);
@@ -157,11 +186,18 @@ impl PkiDir {
     }
 
     /// The start key of cards that were installed with one: all three SCP03 keys.
+    ///
+    /// # Errors
+    /// [`PkiError::NotInitialised`] where there is none; [`PkiError::KeyPermissions`]; [`PkiError::NotHex`];
+    /// [`PkiError::Io`].
     pub fn load_start_key(&self) -> Result<Key128, PkiError> {
         load::key_128(&self.path(START_KEY))
     }
 
     /// The key from which the per-token keys are derived: the one that is named, or the one in the file here.
+    ///
+    /// # Errors
+    /// [`PkiError::Pkcs11`] for a named key that cannot be opened; else as [`Self::load_start_key`].
     pub fn load_perso_key(&self, named: Option<&pkcs11::Uri>) -> Result<PersoKey, PkiError> {
         match named {
             Some(uri) => Ok(PersoKey::Token(pkcs11::Key::open(uri)?)),

@@ -59,6 +59,9 @@ pub fn fingerprint(key: &Point) -> String {
 }
 
 /// The certificates in the order of their issue; an empty list when there is no record.
+///
+/// # Errors
+/// [`PkiError::RecordDamaged`] names the first line that cannot be read; [`PkiError::Io`].
 pub fn entries(path: &Path) -> Result<Vec<Issued>, PkiError> {
     let failed = |error| PkiError::Io { path: path.to_owned(), error };
     match std::fs::read(path) {
@@ -92,6 +95,9 @@ pub struct IssueRecord {
 
 impl IssueRecord {
     /// Opens the record; `create` makes an empty one where there is none.
+    ///
+    /// # Errors
+    /// [`PkiError::RecordMissing`] where there is none and `create` is false; [`PkiError::Io`].
     pub fn open(path: &Path, create: bool) -> Result<Self, PkiError> {
         let opened = OpenOptions::new().read(true).append(true).create(create).mode(0o600).open(path);
         let file = opened.map_err(|error| match error.kind() {
@@ -102,6 +108,9 @@ impl IssueRecord {
     }
 
     /// Takes the record for one issue; waits while another process has it.
+    ///
+    /// # Errors
+    /// [`PkiError::RecordDamaged`] names the first line that cannot be read; [`PkiError::Io`].
     pub fn lock(&mut self) -> Result<LockedRecord<'_>, PkiError> {
         self.file.lock_exclusive().map_err(|error| PkiError::Io { path: self.path.clone(), error })?;
         let mut locked = LockedRecord(self);
@@ -116,6 +125,9 @@ pub struct LockedRecord<'a>(&'a mut IssueRecord);
 impl LockedRecord<'_> {
     /// The moment of this issue. Refuses a clock that is behind the last issue, or far ahead of it; within the tolerance
     /// time stands still rather than going back.
+    ///
+    /// # Errors
+    /// [`PkiError::ClockBehind`] and [`PkiError::ClockAhead`], unless the check is skipped.
     pub fn moment(&self, now: Timestamp, clock_check: ClockCheck) -> Result<Timestamp, PkiError> {
         match self.0.last {
             Some(last) if clock_check == ClockCheck::Enforced => {
@@ -132,6 +144,9 @@ impl LockedRecord<'_> {
     }
 
     /// Refuses a key that is certified for anything but exactly this.
+    ///
+    /// # Errors
+    /// [`PkiError::KeyTaken`] says for what it is certified.
     pub fn require_free(&self, key: &Point, class: &str, subject: &str) -> Result<(), PkiError> {
         match self.0.keys.get(&fingerprint(key)) {
             Some((taken, name)) if taken != class || name != subject => {
@@ -142,6 +157,9 @@ impl LockedRecord<'_> {
     }
 
     /// Notes an issue; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`PkiError::Io`] when it is not on disk.
     pub fn append(&mut self, issued: &Issued) -> Result<(), PkiError> {
         let mut line = serde_json::to_vec(issued).map_err(|error| self.failed(error.into()))?;
         line.push(b'\n');

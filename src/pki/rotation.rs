@@ -43,6 +43,9 @@ pub struct Rotation {
 
 impl PkiDir {
     /// The folder of the CA that is being rotated out, if there is one.
+    ///
+    /// # Errors
+    /// [`PkiError::Io`] when the system does not say.
     pub fn previous(&self) -> Result<Option<Self>, PkiError> {
         let previous = Self::new(self.path(PREVIOUS));
         Ok(load::exists(previous.folder())?.then_some(previous))
@@ -50,6 +53,10 @@ impl PkiDir {
 
     /// Makes a new CA and everything that it certifies here, and keeps the old one beside it. The two change places in one
     /// step: whoever is killed has the one or the other.
+    ///
+    /// # Errors
+    /// [`PkiError::RotationUnderWay`]; as [`Self::load_ca`] for the CA that is here, and as [`Self::init`] for the new
+    /// one; [`PkiError::Io`] when the two cannot change places.
     pub fn begin_rotation(
         &self,
         names: &[ServerName],
@@ -79,6 +86,9 @@ impl PkiDir {
     }
 
     /// The old CA is trusted no more.
+    ///
+    /// # Errors
+    /// [`PkiError::NoRotation`] when there is none; [`PkiError::Io`], and those of the sets' files.
     pub fn finish_rotation(&self) -> Result<(), PkiError> {
         let previous = self.previous()?.ok_or(PkiError::NoRotation)?;
         let _lock = self.prepare()?;
@@ -90,6 +100,9 @@ impl PkiDir {
     }
 
     /// Which tokens have the new CA, and which do not.
+    ///
+    /// # Errors
+    /// [`PkiError::NoRotation`] when there is none; [`PkiError::RecordDamaged`]; [`PkiError::Io`].
     pub fn rotation(&self) -> Result<Rotation, PkiError> {
         let previous = self.previous()?.ok_or(PkiError::NoRotation)?;
         let issued = record::entries(&previous.record())?;
@@ -109,6 +122,9 @@ impl PkiDir {
     }
 
     /// Notes that this token has the new CA; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`PkiError::Io`] when it is not on disk.
     pub fn note_rotated(&self, token_id: Uuid) -> Result<(), PkiError> {
         let path = self.path(ROTATED);
         let written = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).and_then(|mut file| {

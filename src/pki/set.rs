@@ -31,6 +31,9 @@ pub struct Set {
 
 impl PkiDir {
     /// Makes a new set: key and certificate, in `sets/ID.key` and `sets/ID.crt`.
+    ///
+    /// # Errors
+    /// As [`Ca::certify_token_ecka`]; [`PkiError::Io`] when the files cannot be written.
     pub fn create_set(&self, ca: &mut Ca, now: Timestamp, random: &mut dyn Random) -> Result<Set, PkiError> {
         let key = KeyPair::generate(random)?;
         let name = format!("set {}", hex::encode(random::bytes::<8>(random)?));
@@ -49,6 +52,10 @@ impl PkiDir {
     }
 
     /// The set with this identifier, which has to be of the CA that is here.
+    ///
+    /// # Errors
+    /// [`PkiError::NotInitialised`] for a file that is not here; [`PkiError::Certificate`] for a set of another CA;
+    /// [`PkiError::Mismatch`], [`PkiError::Key`], [`PkiError::KeyPermissions`]; [`PkiError::Io`].
     pub fn load_set(&self, id: SetId) -> Result<Set, PkiError> {
         self.set_under(self.load_authority()?.point(), id)
     }

@@ -67,12 +67,19 @@ impl MembershipFile {
 }
 
 impl PkiDir {
-    /// The set with this identifier, or [`PkiError::NoSet`].
+    /// The set with this identifier.
+    ///
+    /// # Errors
+    /// [`PkiError::NoSet`]; else as [`Self::load_set`].
     pub fn find_set(&self, id: SetId) -> Result<Set, PkiError> {
         if exists(&self.set_path(id, "crt"))? { self.load_set(id) } else { Err(PkiError::NoSet(id)) }
     }
 
     /// Counts this card in the set, unless it is in it already.
+    ///
+    /// # Errors
+    /// [`PkiError::NoSet`], [`PkiError::SetReplaced`] or [`PkiError::SetFull`]; as [`Self::load_set`];
+    /// [`PkiError::Io`].
     pub fn join_set(&self, id: SetId, card: &str) -> Result<Set, PkiError> {
         let _lock = self.prepare()?;
         let set = self.find_set(id)?;
@@ -85,6 +92,9 @@ impl PkiDir {
     }
 
     /// Counts this card in a set of this size: the one that it is in, or one that has room, or a new one.
+    ///
+    /// # Errors
+    /// What `create` answers when it fails; as [`Self::load_set`]; [`PkiError::Io`].
     pub fn join_set_of(
         &self,
         size: u16,
@@ -120,6 +130,9 @@ impl PkiDir {
     }
 
     /// The card was given up: its place in any set is free again.
+    ///
+    /// # Errors
+    /// [`PkiError::Io`] and [`PkiError::KeyPermissions`] of the files that say which cards are counted.
     pub fn leave_sets(&self, card: &str) -> Result<(), PkiError> {
         if !exists(&self.path("sets"))? {
             return Ok(());

@@ -34,12 +34,18 @@ impl SetRotation {
 }
 
 impl PkiDir {
-    /// How far it is, or [`PkiError::NoSetRotation`] when no set follows this one.
+    /// How far it is.
+    ///
+    /// # Errors
+    /// [`PkiError::NoSetRotation`] when no set follows this one; as [`PkiDir::load_set`]; [`PkiError::Io`].
     pub fn set_rotation(&self, from: SetId) -> Result<SetRotation, PkiError> {
         self.find_set_rotation(from)?.ok_or(PkiError::NoSetRotation(from))
     }
 
     /// Puts another set in the place of this one, unless there is one: whoever is killed says it again.
+    ///
+    /// # Errors
+    /// [`PkiError::NoSet`] for a set that is not here; what `create` answers when it fails; [`PkiError::Io`].
     pub fn begin_set_rotation(
         &self,
         from: SetId,
@@ -59,6 +65,9 @@ impl PkiDir {
 
     /// Notes that the token is being moved, or that it is; it is on disk when this returns. A token that was not begun
     /// here was enrolled into the new set.
+    ///
+    /// # Errors
+    /// [`PkiError::NoSet`] and [`PkiError::NoSetRotation`] when the rotation has ended meanwhile; [`PkiError::Io`].
     pub fn note_moved(&self, rotation: &mut SetRotation, token_id: Uuid, done: bool) -> Result<(), PkiError> {
         let known = rotation.moved.get(&token_id).copied();
         if known == Some(true) || known == Some(done) || (done && known.is_none()) {
@@ -74,6 +83,9 @@ impl PkiDir {
     }
 
     /// Destroys the key of the set before: no card gets it any more.
+    ///
+    /// # Errors
+    /// [`PkiError::NoSetRotation`] when no set follows this one; [`PkiError::Io`].
     pub fn finish_set_rotation(&self, from: SetId) -> Result<SetRotation, PkiError> {
         let _lock = self.prepare()?;
         let rotation = self.set_rotation(from)?;
