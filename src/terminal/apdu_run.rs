@@ -155,6 +155,9 @@ pub enum ApduMode<'a> {
 }
 
 /// A channel of the role READ: the card itself refuses whatever would change it.
+///
+/// # Errors
+/// `token.foreign` without the applet; the failure of the link, of SELECT or of the handshake; `crypto.failed`.
 pub fn open_channel(link: &mut dyn Link, credentials: &Credentials) -> Result<Session, Failure> {
     let mut random = SystemRandom;
     let mut context = AuthenticationContext {
@@ -200,6 +203,10 @@ impl<'a> ApduRun<'a> {
     }
 
     /// Carries out one step; nothing comes back of one that only sets a variable.
+    ///
+    /// # Errors
+    /// [`ApduError::Script`] when the bytes make no command; [`ApduError::NoCommand`]; [`ApduError::Link`] and
+    /// [`ApduError::Token`] when the exchange fails. An answer that was not expected is none.
     pub fn carry_out(&mut self, step: &ScriptStep) -> Result<Option<ApduExchange>, ApduError> {
         match step {
             ScriptStep::Set { name, bytes } => {

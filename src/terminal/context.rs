@@ -45,11 +45,17 @@ impl fmt::Debug for TerminalContext {
 
 impl TerminalContext {
     /// The store of this terminal.
+    ///
+    /// # Errors
+    /// As [`TerminalStore::open`].
     pub fn store(&self) -> Result<TerminalStore, TerminalStoreError> {
         TerminalStore::open(&self.state_folder)
     }
 
     /// The keys with the highest role that is here: where the CA key lies there are keys for administration, too.
+    ///
+    /// # Errors
+    /// As [`PkiDir::load_admin_terminal`], or as [`PkiDir::load_terminal`] where there is no CA key.
     pub fn credentials(&self, now: Timestamp) -> Result<Credentials, PkiError> {
         let keys =
             if self.pki.has_ca_key() { self.pki.load_admin_terminal(now)? } else { self.pki.load_terminal(now)? };
@@ -57,6 +63,9 @@ impl TerminalContext {
     }
 
     /// The keys for administration: they are there where the CA key lies.
+    ///
+    /// # Errors
+    /// As [`PkiDir::load_admin_terminal`].
     pub fn admin_credentials(&self, now: Timestamp) -> Result<Credentials, PkiError> {
         Ok(credentials(self.pki.load_admin_terminal(now)?))
     }

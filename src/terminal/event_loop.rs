@@ -66,12 +66,21 @@ pub enum Wait {
 /// What a command does with its messages.
 pub trait Handler<W = Infallible> {
     /// Before each message: how long to wait for it.
+    ///
+    /// # Errors
+    /// Ends the loop.
     fn wait(&mut self) -> Result<Wait, Failure>;
 
     /// A message came. `Break` ends the loop.
+    ///
+    /// # Errors
+    /// Ends the loop.
     fn message(&mut self, message: Message<W>) -> Result<ControlFlow<()>, Failure>;
 
     /// Nothing came for as long as [`Handler::wait`] said. `Break` ends the loop.
+    ///
+    /// # Errors
+    /// Ends the loop.
     fn idle(&mut self) -> Result<ControlFlow<()>, Failure>;
 }
 
@@ -146,7 +155,8 @@ impl<W: Send + 'static> EventLoop<W> {
 
     /// From now on what happens to the readers comes in, what is there already first.
     ///
-    /// Fails when a thread cannot be started.
+    /// # Errors
+    /// `system.no-thread` when a thread cannot be started.
     pub fn watch_readers(&mut self) -> Result<(), Failure> {
         let mailbox = self.mailbox();
         let monitor = Monitor::start(move |event| mailbox.send(Message::Reader(event))).map_err(no_thread)?;
@@ -156,7 +166,8 @@ impl<W: Send + 'static> EventLoop<W> {
 
     /// From now on calls of other processes that use the store come in.
     ///
-    /// Fails when a thread cannot be started.
+    /// # Errors
+    /// `system.no-thread` when a thread cannot be started.
     pub fn watch_store(&self, wakeup: Wakeup) -> Result<(), Failure> {
         let mailbox = self.mailbox();
         let wait = move || {
@@ -170,6 +181,9 @@ impl<W: Send + 'static> EventLoop<W> {
     }
 
     /// Hands one message after the other to `handler`, until that ends it. The readers are no longer watched then.
+    ///
+    /// # Errors
+    /// What the handler answers.
     pub fn run(&mut self, handler: &mut dyn Handler<W>) -> Result<(), Failure> {
         while self.turn(handler)?.is_continue() {}
         self.monitor = None;

@@ -105,6 +105,9 @@ struct HookQueue {
 
 impl Hooks {
     /// Starts the thread that runs the command, each time for at most `limit`; `report` is called on it.
+    ///
+    /// # Errors
+    /// What the system says when the thread cannot be started.
     pub fn start(command: &str, limit: Duration, report: impl Fn(HookReport) + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(HookShared::default());
         let runner = Runner { shared: Arc::clone(&shared), command: command.to_owned(), limit };

@@ -18,6 +18,9 @@ pub const fn certificate_of(item: RememberedItem) -> CertificateOf {
 }
 
 /// Keeps certificates that were just read: the first tap at this terminal need not read them again.
+///
+/// # Errors
+/// [`TerminalStoreError`] when the store cannot be written: those before are kept.
 pub fn remember(
     store: &mut TerminalStore,
     learned: &[(RememberedItem, Option<Vec<u8>>)],

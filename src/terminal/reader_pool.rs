@@ -72,7 +72,8 @@ impl ReaderPool {
 
     /// Takes an event of the readers: starts, orders and ends workers, and says what the list is to be told.
     ///
-    /// Fails when a thread cannot be started.
+    /// # Errors
+    /// `system.no-thread` when a thread cannot be started.
     pub fn handle(&mut self, event: &ReaderEvent) -> Result<Option<Input>, Failure> {
         Ok(match event {
             ReaderEvent::ReaderAdded { reader } if self.policy.readers.matches(reader) => {

@@ -52,6 +52,9 @@ pub enum ScanEvent<'a> {
 /// Who is told of a scan.
 pub trait ScanObserver {
     /// Something happened.
+    ///
+    /// # Errors
+    /// What keeps the observer from telling it: it ends the scan.
     fn event(&mut self, event: ScanEvent<'_>) -> Result<(), Failure>;
 
     /// Whether nobody hears it any more: then a scan that waits ends.
@@ -113,6 +116,9 @@ type Finished = (Timestamp, ReaderState, Tapped);
 
 impl Scan {
     /// Opens the store, and begins to ask the server, where there is one.
+    ///
+    /// # Errors
+    /// That of the store, and of [`LookupService::start`].
     pub fn open(config: ScanConfig, terminal: TapTerminal, server: Option<ServerClient>) -> Result<Self, Failure> {
         let (tell, server_events) = mpsc::channel();
         let tell = move |event| drop(tell.send(event));
@@ -135,7 +141,10 @@ impl Scan {
 
     /// Takes the readers with a card now, side by side; each outcome is told as soon as it is there.
     ///
-    /// Fails when no card is there.
+    /// # Errors
+    /// `scan.nobody` when no card is there, or that of a reader that was named and is not there; `pcsc.…` when the
+    /// service does not answer; that of the store; `system.no-thread`; what the observer answers. A card that is not
+    /// let in is an event.
     pub fn now(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
         let readers = reader::pcsc::list()?;
         let any = !readers.is_empty();
@@ -168,6 +177,9 @@ impl Scan {
     }
 
     /// Waits until so many different tokens were authenticated, or `wait` says that it is over.
+    ///
+    /// # Errors
+    /// That of the store; `system.no-thread`; what the observer answers. A card that is not let in is an event.
     pub fn wait(
         &mut self,
         mut events: EventLoop,

@@ -31,6 +31,9 @@ pub struct ServerAccess {
 
 impl ServerAccess {
     /// Connects with this terminal's certificate.
+    ///
+    /// # Errors
+    /// As [`PkiDir::load_terminal_tls`](crate::pki::PkiDir::load_terminal_tls) and [`ServerClient::connect`].
     pub fn connect(&self) -> Result<ServerClient, Failure> {
         let tls = self.pki.load_terminal_tls(Timestamp::now())?;
         let limits = RequestLimits { request: self.timeout, ..RequestLimits::default() };
@@ -39,6 +42,9 @@ impl ServerAccess {
 }
 
 /// Asks until the server is not busy any more, for half a minute at most: for work that is worth waiting for.
+///
+/// # Errors
+/// What `ask` answers: [`ServerError::Busy`] after the last try, any other error at once.
 pub fn patiently<T>(mut ask: impl FnMut() -> Result<T, ServerError>) -> Result<T, ServerError> {
     for _ in 0..TRIES {
         match ask() {
@@ -50,6 +56,9 @@ pub fn patiently<T>(mut ask: impl FnMut() -> Result<T, ServerError>) -> Result<T
 }
 
 /// All pages of a list.
+///
+/// # Errors
+/// What `page` answers, as [`patiently`] gives it.
 pub fn all_pages<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, ServerError> {
     let (mut items, mut after) = (Vec::new(), None::<String>);
     loop {

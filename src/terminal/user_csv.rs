@@ -42,6 +42,10 @@ impl std::fmt::Display for BadRow {
 }
 
 /// The users of a file. A failure lists what is wrong.
+///
+/// # Errors
+/// `csv.unreadable` for a file that cannot be read or is longer than 256 MiB; `csv.bad-rows` lists the rows that cannot
+/// be taken.
 pub fn load(path: &Path) -> Result<Vec<User>, Failure> {
     load_checked(path, &mut |_| Ok(()))
 }
@@ -52,6 +56,9 @@ pub type RowProblem = (Option<&'static str>, String);
 pub type RowCheck<'a> = &'a mut dyn FnMut(&mut User) -> Result<(), RowProblem>;
 
 /// The same, where `check` takes what it needs from a user, and says what is wrong.
+///
+/// # Errors
+/// As [`load`], with the rows that `check` refuses.
 pub fn load_checked(path: &Path, check: RowCheck<'_>) -> Result<Vec<User>, Failure> {
     let shown = path.display();
     let unreadable = |error: io::Error| {

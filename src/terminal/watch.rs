@@ -65,6 +65,9 @@ pub enum WatchEvent<'a> {
 /// Who is told of a watch.
 pub trait WatchObserver {
     /// Something happened.
+    ///
+    /// # Errors
+    /// What keeps the observer from telling it: it ends the watch.
     fn event(&mut self, event: WatchEvent<'_>) -> Result<(), Failure>;
 
     /// Whether nobody hears it any more: then the watch ends.
@@ -112,6 +115,9 @@ pub struct Watch {
 
 impl Watch {
     /// Loads the keys and takes the store, which only one watch has at a time.
+    ///
+    /// # Errors
+    /// What keeps the keys or the store from being loaded: `pki.…`, `store.…`; `watch.already-running`.
     pub fn open(config: WatchConfig) -> Result<Self, Failure> {
         let events = EventLoop::new();
         let tell = events.mailbox().forward(|done| Message::Renewed(Box::new(done)));
@@ -128,6 +134,9 @@ impl Watch {
     }
 
     /// Begins to ask the server, where there is one, and to give events to the command.
+    ///
+    /// # Errors
+    /// As [`LookupService::start`]; `system.no-thread`.
     pub fn connect(&mut self, server: Option<ServerClient>) -> Result<(), Failure> {
         if let Some(server) = server {
             let tell = self.events.mailbox().forward(Message::Server);
@@ -143,6 +152,9 @@ impl Watch {
     }
 
     /// Runs until it is stopped, or nobody hears it any more.
+    ///
+    /// # Errors
+    /// That of the store; `system.no-thread`; what the observer answers. A card that is not let in is an event.
     pub fn run(self, observer: &mut dyn WatchObserver) -> Result<(), Failure> {
         let tell = self.events.mailbox().forward(Message::Tap);
         let pool = ReaderPool::new(self.config.pool.clone(), self.terminal.clone(), tell);

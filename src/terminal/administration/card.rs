@@ -27,6 +27,10 @@ use crate::{
 pub type VisitResult<T> = (T, Vec<(RememberedItem, Option<Vec<u8>>)>);
 
 /// Connects to the card in this reader, and does the work in one transaction, with all that a channel takes.
+///
+/// # Errors
+/// The failure of the link (no card, a mute one, a reader that is gone or taken), or what `work` answers, with how far
+/// the exchange had come; `crypto.failed` when there is no randomness.
 pub fn in_transaction<T>(
     terminal: &TerminalContext,
     credentials: &Credentials,
@@ -53,6 +57,9 @@ pub fn in_transaction<T>(
 
 /// The answer to reset of the card in this reader, and what it says of itself: nothing of it is proved, and no key of ours
 /// is needed.
+///
+/// # Errors
+/// The failure of the link or of SELECT; `token.foreign` for a card without the applet.
 pub fn inspect(terminal: &TerminalContext, reader: &str) -> Result<(Vec<u8>, Selected), Failure> {
     let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
     let atr = card.atr().to_vec();
@@ -62,6 +69,9 @@ pub fn inspect(terminal: &TerminalContext, reader: &str) -> Result<(Vec<u8>, Sel
 }
 
 /// The portrait on the card, over the channel of the tap; nothing when there is none.
+///
+/// # Errors
+/// The failure of the link, of the channel, or of an answer of another form.
 pub fn read_portrait(session: &mut Session, card: &mut Card) -> Result<Option<Vec<u8>>, Failure> {
     let mut transaction = Metered::new(card.begin().map_err(|e| link(&e, 0))?);
     let read = session.read_portrait(&mut transaction);

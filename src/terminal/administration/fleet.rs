@@ -34,6 +34,9 @@ pub enum FleetEvent {
 /// Who is told of a fleet.
 pub trait FleetObserver {
     /// Something happened; `goal` says how far the fleet is.
+    ///
+    /// # Errors
+    /// What keeps the observer from telling it: it ends the run.
     fn event(&mut self, event: FleetEvent, goal: &RotationGoal) -> Result<(), Failure>;
 
     /// Whether nobody hears it any more: then no further card is begun.
@@ -78,11 +81,18 @@ impl<'a> FleetRun<'a> {
     }
 
     /// Begins to watch the readers.
+    ///
+    /// # Errors
+    /// `system.no-thread` when the thread cannot be started.
     pub fn watch(&mut self) -> Result<(), Failure> {
         self.events.watch_readers()
     }
 
     /// Runs until all tokens are moved or something stops it.
+    ///
+    /// # Errors
+    /// What the observer answers, and what the files and the store of the rotation answer. A card that cannot be moved
+    /// is an event.
     pub fn run(self, observer: &mut dyn FleetObserver) -> Result<FleetEnd, Failure> {
         let Self { rotation, readers, limits, mut events } = self;
         let mut handler = FleetHandler { rotation, readers, limits, failures: 0, observer };

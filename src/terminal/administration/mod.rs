@@ -101,6 +101,10 @@ pub struct Target {
 impl Target {
     /// Looks at the card, which changes nothing on it, and refuses what can never be changed so. One SELECT tells enough
     /// of a token in open mode.
+    ///
+    /// # Errors
+    /// [`AdministrationError::Foreign`] without the applet; [`AdministrationError::Token`] for a token in a state that
+    /// does not allow the change, and when the link or the channel fails.
     pub fn find(
         link: &mut dyn Link,
         context: &mut AuthenticationContext<'_>,
@@ -128,6 +132,9 @@ impl Target {
 }
 
 /// Refuses a terminal that may not do this, before a card is touched.
+///
+/// # Errors
+/// [`AdministrationError::Role`].
 pub fn check_role(class: CertificateProfile, change: &TokenOperation) -> Result<(), AdministrationError> {
     check_role_of(class, change.role())
 }
@@ -141,6 +148,10 @@ fn check_role_of(class: CertificateProfile, needed: TerminalRole) -> Result<(), 
 }
 
 /// Does it to the token that was confirmed, and to no other. True when there was something to do.
+///
+/// # Errors
+/// [`AdministrationError::Role`]; [`AdministrationError::OtherCard`] when another card lies there, or the same in
+/// another state; [`AdministrationError::Token`] when the link or the channel fails, or the token refuses.
 pub fn change(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,

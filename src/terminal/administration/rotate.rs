@@ -27,13 +27,24 @@ use crate::{
 /// The new CA, as a token that is moved to it needs it.
 pub trait RotationAuthority {
     /// Certifies both keys of a token: the own ECKA key and the identity key, in this order.
+    ///
+    /// # Errors
+    /// [`AdministrationError::NotCertified`] when the CA does not certify a key.
     fn certify(&mut self, id: Uuid, ecka: &Point, identity: &Point) -> Result<(Vec<u8>, Vec<u8>), AdministrationError>;
 
     /// The set that follows the one that a private token announces; one that is of the new CA follows itself.
+    ///
+    /// # Errors
+    /// [`AdministrationError::NotCertified`] when the set cannot be loaded or made.
     fn follower(&mut self, announced: [u8; 8]) -> Result<SetKey, AdministrationError>;
 }
 
 /// Looks at the card, and says under which CA it is. One SELECT tells that of an open token; a private one is opened.
+///
+/// # Errors
+/// [`AdministrationError::NoRotation`] without a CA before; [`AdministrationError::Role`] below ADMIN;
+/// [`AdministrationError::Foreign`]; [`AdministrationError::Token`] for a token of a third CA or one that is not
+/// issued, and when the link or the channel fails.
 pub fn find(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
@@ -69,6 +80,10 @@ fn locate(link: &mut dyn Link, context: &mut AuthenticationContext<'_>) -> Resul
 
 /// Moves the token, and has it prove itself under the new CA. `meant` is the one that was confirmed. True when there was
 /// something to do.
+///
+/// # Errors
+/// As [`find`]; [`AdministrationError::OtherCard`] when it is not the one that was confirmed, or changes on the way;
+/// what `authority` answers.
 pub fn rotate(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,

@@ -32,6 +32,10 @@ pub enum RotationGoal {
 
 impl RotationGoal {
     /// The rotation of the CA, or of the key of this set, that is under way.
+    ///
+    /// # Errors
+    /// [`PkiError::NoRotation`] or [`PkiError::NoSetRotation`] when none is under way; those of the files that say how
+    /// far it is.
     pub fn load(pki: &PkiDir, set: Option<SetId>) -> Result<Self, PkiError> {
         Ok(match set {
             Some(set) => Self::Set(Box::new(pki.set_rotation(set)?)),
@@ -76,6 +80,9 @@ pub struct RotationRun {
 
 impl RotationRun {
     /// Loads the CA that is here, the keys for administration, and the store.
+    ///
+    /// # Errors
+    /// What keeps the CA, the keys for administration or the store from being loaded: `pki.…` and `store.…`.
     pub fn open(terminal: TerminalContext, goal: RotationGoal) -> Result<Self, Failure> {
         Ok(Self {
             ca: terminal.pki.load_ca(terminal.clock_check)?,
@@ -92,6 +99,9 @@ impl RotationRun {
     }
 
     /// Looks at the card in this reader, which changes nothing on it.
+    ///
+    /// # Errors
+    /// As [`in_transaction`], with what the look at the card answers.
     pub fn find(&self, reader: &str) -> Result<RotationTarget, Failure> {
         let look = in_transaction(&self.terminal, &self.credentials, reader, |link, context| match &self.goal {
             RotationGoal::Ca(_) => find(link, context),
@@ -101,6 +111,9 @@ impl RotationRun {
     }
 
     /// Moves the card in this reader; `meant` is the one that was confirmed.
+    ///
+    /// # Errors
+    /// As [`Self::find`]; what keeps it from being noted on disk that the token has moved.
     pub fn rotate(&mut self, reader: &str, meant: Option<Uuid>) -> Result<Move, Failure> {
         let (terminal, credentials, pki) = (&self.terminal, &self.credentials, &self.terminal.pki);
         let ((token_id, was_old), learned) = match &mut self.goal {

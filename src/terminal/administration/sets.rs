@@ -32,6 +32,11 @@ pub struct SetKey {
 }
 
 /// Opens the card under its own key, and says whether it is of the set before or has been moved. Nothing is changed.
+///
+/// # Errors
+/// [`AdministrationError::Role`] below ADMIN; [`AdministrationError::Foreign`]; [`AdministrationError::Open`] for a
+/// token in open mode; [`AdministrationError::OtherSet`]; [`AdministrationError::Token`] when it is not issued, or the
+/// link or the channel fails.
 pub fn find(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
@@ -43,6 +48,9 @@ pub fn find(
 
 /// Gives a token of the set `from` the key of the set `to`. `begin` is told its id before the first step that changes it,
 /// and may refuse. True when there was something to do.
+///
+/// # Errors
+/// As [`find`]; what `begin` answers; [`AdministrationError::NoSetKey`] when the token takes none.
 pub fn replace(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,

@@ -32,6 +32,9 @@ impl ServerStatus {
 /// Reports what was done to a token, and gives how the server then has it registered; nothing where there is no server,
 /// or nothing to report. What the server knows better stays: a lost token is not merely suspended, and a card does not
 /// reactivate it.
+///
+/// # Errors
+/// The failure of the connection or of the server, with the command that tells it later: the card is changed by then.
 pub fn report(
     operation: &TokenOperation,
     token_id: Uuid,

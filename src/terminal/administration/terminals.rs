@@ -19,6 +19,10 @@ use crate::{
 };
 
 /// A terminal that the server registers and certifies.
+///
+/// # Errors
+/// `crypto.failed`, a name that the profile does not allow, the failure of the server, or `pki.bundle` when its answer
+/// does not fit our keys.
 pub fn through_server(server: &ServerClient, name: &str, role: Role) -> Result<Bundle, Failure> {
     let keys = TerminalKeys::generate(&mut SystemRandom)?;
     let requests = keys.requests(name, name)?;
@@ -32,6 +36,10 @@ pub fn through_server(server: &ServerClient, name: &str, role: Role) -> Result<B
 }
 
 /// A terminal that the CA here certifies, for a place without a server; while another CA is rotated out, by both.
+///
+/// # Errors
+/// As [`PkiDir::load_ca`]; [`PkiError::Issue`] for a name that the profile does not allow; those of the record of what
+/// was issued.
 pub fn by_ca(pki: &PkiDir, clock_check: ClockCheck, name: &str, role: Role) -> Result<Bundle, PkiError> {
     let (mut ca, now) = (pki.load_ca(clock_check)?, Timestamp::now());
     let keys = TerminalKeys::generate(&mut SystemRandom)?;
@@ -57,6 +65,10 @@ fn under_previous(ca: &mut Ca, role: Role, request: &[u8], now: Timestamp) -> Re
 }
 
 /// Fresh certificates for this terminal's keys, from the server.
+///
+/// # Errors
+/// As [`PkiDir::renewal`] and [`PkiDir::renewed`]; the failure of the server, or `pki.bundle` when its answer cannot be
+/// read.
 pub fn renew(server: &ServerClient, home: &PkiDir) -> Result<Followed, Failure> {
     let requests = home.renewal(Timestamp::now())?;
     let answer = server.renew(&RenewalRequest {
@@ -98,6 +110,9 @@ fn decoded(answer: &v1::TerminalCertificates) -> Result<BundledCertificates, Fai
 }
 
 /// Writes a bundle into a file that only this user may read.
+///
+/// # Errors
+/// [`PkiError::Io`]; those of [`Bundle::to_json`].
 pub fn write(bundle: &Bundle, file: &Path) -> Result<(), PkiError> {
     // A name without a folder lies in this one.
     let place = if file.parent().is_some_and(|p| p.as_os_str().is_empty()) {

@@ -46,6 +46,9 @@ pub struct TapOutcome {
 
 impl TapOutcome {
     /// Takes a finished tap, remembers what is worth it, and decides by what the store knows. `insertion` is the reader's.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be read or written: then nobody is let in.
     pub fn of(
         store: &mut TerminalStore,
         at: Timestamp,

@@ -49,6 +49,10 @@ pub struct Clearance {
 }
 
 /// What the server's word means for a token that has proved who it is; `card` is the user information that it brought.
+///
+/// # Errors
+/// [`Refusal::NotActive`] for a status other than active; [`Refusal::Server`] when the server refuses, or does not
+/// answer and the rules do not let in without it.
 pub fn consult(card: &User, answered: &LookupOutcome, rules: &Rules, now: Timestamp) -> Result<Clearance, Refusal> {
     let error = match &answered.said {
         Ok(found) if found.status != TokenStatus::Active => {

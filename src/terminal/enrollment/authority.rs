@@ -20,6 +20,10 @@ use crate::{
 };
 
 /// Who certifies: the server, where there is one, so that it knows every token; otherwise the CA that lies here.
+///
+/// # Errors
+/// Where there is a server: as [`ServerAccess::connect`](crate::terminal::server_access::ServerAccess::connect), and
+/// what keeps the CA's certificate from being loaded. Otherwise as [`PkiDir::load_ca`](crate::pki::PkiDir::load_ca).
 pub fn authority(terminal: &TerminalContext) -> Result<SharedAuthority, Failure> {
     if let Some(server) = &terminal.server {
         let point = *terminal.pki.load_authority()?.point();

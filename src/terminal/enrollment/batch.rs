@@ -94,12 +94,19 @@ pub struct BatchLedger {
 
 impl BatchLedger {
     /// Opens or begins the journal of these rows; `authority` is the key identifier of the CA, hex.
+    ///
+    /// # Errors
+    /// [`BatchError::Io`], [`BatchError::Busy`], [`BatchError::Damaged`], [`BatchError::OtherAuthority`];
+    /// [`BatchError::Changed`] for a row that is another now than when its card was begun.
     pub fn open(path: &Path, rows: Vec<Row>, authority: &str) -> Result<Self, BatchError> {
         let (file, lines) = lines::open(path, authority)?;
         Self::of(path, rows, Some(file), lines)
     }
 
     /// The same without a lock or a change: for who only looks.
+    ///
+    /// # Errors
+    /// As [`Self::open`], except [`BatchError::Busy`].
     pub fn read(path: &Path, rows: Vec<Row>, authority: &str) -> Result<Self, BatchError> {
         Self::of(path, rows, None, lines::read(path, authority)?)
     }
@@ -160,6 +167,9 @@ impl BatchLedger {
     }
 
     /// The token of this user has proven itself. To say it again changes nothing.
+    ///
+    /// # Errors
+    /// [`BatchError::Io`] when it is not on disk.
     pub fn finish(&mut self, user: &User, token_id: Uuid) -> Result<(), BatchError> {
         let Some(&at) = self.by_id.get(&user.id) else { return Ok(()) };
         let RowState::Begun(card) = &self.rows[at].1 else { return Ok(()) };
@@ -170,6 +180,9 @@ impl BatchLedger {
     }
 
     /// Gives up the card that a row was begun with: the row is free again, for any card.
+    ///
+    /// # Errors
+    /// [`BatchError::Io`] when it is not on disk.
     pub fn abandon(&mut self, user: &User) -> Result<(), BatchError> {
         let Some(&at) = self.by_id.get(&user.id) else { return Ok(()) };
         let RowState::Begun(card) = self.rows[at].1.clone() else { return Ok(()) };

@@ -18,6 +18,9 @@ pub trait TokenAuthority {
     /// Whether it answers at once. One that has to be asked over a network is asked while no card waits for it.
     fn is_here(&self) -> bool;
     /// Certifies both keys. The same once more gets certificates for the same keys again.
+    ///
+    /// # Errors
+    /// [`EnrollError::Server`] when the server was not reached or refused; [`EnrollError::Certify`] when the CA did.
     fn certify(&mut self, wanted: &KeysToCertify) -> Result<Certificates, EnrollError>;
 }
 

@@ -55,6 +55,9 @@ pub struct Completion {
 
 impl Completion {
     /// Keeps what the first tap needs: the certificates, and the counter of the proof that was seen, lest it come again.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be written: the certificates before are kept.
     pub fn remember(&self, store: &mut TerminalStore) -> Result<(), TerminalStoreError> {
         remember(store, &self.learned)?;
         store.record_counter(self.report.token_id, self.report.counter).map(drop)
@@ -85,6 +88,9 @@ impl<E: Into<EnrollError>> From<E> for EnrollFailure {
 
 impl EnrollmentContext {
     /// Loads what the folders of this terminal hold; without a request the tokens are to be in open mode.
+    ///
+    /// # Errors
+    /// What keeps one of them from being loaded: `pki.…`, or the failure of the connection to a server.
     pub fn open(terminal: &TerminalContext, private: Option<PrivateRequest>) -> Result<Self, Failure> {
         let pki = &terminal.pki;
         let authority = authority(terminal)?;
@@ -113,6 +119,10 @@ impl EnrollmentContext {
 
     /// Enrolls the card in this reader. It takes one visit to the card, or two: it is let go while a server is asked for
     /// its certificates. The journal of the card stays open: see [`Self::close`].
+    ///
+    /// # Errors
+    /// [`EnrollError`] in the form of an [`EnrollFailure`], which says how many exchanges there were; whatever it is,
+    /// the next run goes on.
     pub fn enroll(
         &self,
         reader: &str,
@@ -163,11 +173,17 @@ impl EnrollmentContext {
     }
 
     /// The card was given up: its place in a set is free again.
+    ///
+    /// # Errors
+    /// As [`PkiDir::leave_sets`](crate::pki::PkiDir::leave_sets).
     pub fn leave_sets(&self, card: &str) -> Result<(), Failure> {
         Ok(self.terminal.pki.leave_sets(card)?)
     }
 
     /// Nobody needs the journal of this card any more.
+    ///
+    /// # Errors
+    /// `enroll.journal` when the entry cannot be found out or removed.
     pub fn close(&self, report: &EnrollmentReport) -> Result<(), Failure> {
         Ok(self.journal.close_token(report.token_id)?)
     }

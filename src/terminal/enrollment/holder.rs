@@ -8,9 +8,16 @@ use crate::api::User;
 /// Who says whose token a card becomes. It is asked when the card has proven that it is ours.
 pub trait HolderSource {
     /// The user for the card with these diversification data, in hex; `begun` is what an earlier run began with it.
+    ///
+    /// # Errors
+    /// [`EnrollError::NobodyLeft`] when there is no user for the card, and what keeps the source from noting its
+    /// choice.
     fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError>;
 
     /// The portrait of that user, at most 8192 bytes; asked after [`Self::user`].
+    ///
+    /// # Errors
+    /// [`EnrollError::Batch`] when the picture is not the one from before.
     fn portrait(&mut self) -> Result<Option<Vec<u8>>, EnrollError> {
         Ok(None)
     }

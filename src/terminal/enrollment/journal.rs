@@ -110,16 +110,25 @@ impl Journal {
     }
 
     /// The entry of the card with these diversification data.
+    ///
+    /// # Errors
+    /// [`EnrollError::Journal`] when it cannot be read.
     pub fn of_card(&self, card: &[u8; 10]) -> Result<Option<JournalEntry>, EnrollError> {
         read(&self.path(&hex::encode(card)))
     }
 
     /// The entry that gives this id to a token.
+    ///
+    /// # Errors
+    /// As [`Self::all`].
     pub fn of_token(&self, token_id: Uuid) -> Result<Option<JournalEntry>, EnrollError> {
         Ok(self.all()?.into_iter().find(|entry| entry.token_id == token_id))
     }
 
     /// Every entry, in no order.
+    ///
+    /// # Errors
+    /// [`EnrollError::Journal`] when the folder or one entry cannot be read.
     pub fn all(&self) -> Result<Vec<JournalEntry>, EnrollError> {
         let files = match fs::read_dir(&self.folder) {
             Ok(files) => files,
@@ -137,6 +146,9 @@ impl Journal {
     }
 
     /// Stores the entry; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`EnrollError::Journal`] when it is not on disk.
     pub fn save(&self, entry: &JournalEntry) -> Result<(), EnrollError> {
         let path = self.path(&entry.card);
         let failed = |e| EnrollError::Journal(path.clone(), e);
@@ -146,12 +158,18 @@ impl Journal {
     }
 
     /// The enrollment is finished, or given up.
+    ///
+    /// # Errors
+    /// [`EnrollError::Journal`] when it cannot be removed; also when there is none.
     pub fn close(&self, entry: &JournalEntry) -> Result<(), EnrollError> {
         let path = self.path(&entry.card);
         fs::remove_file(&path).map_err(|e| EnrollError::Journal(path, e))
     }
 
     /// The enrollment of this token is finished; it may have no entry.
+    ///
+    /// # Errors
+    /// [`EnrollError::Journal`] when the entries cannot be read, or the one cannot be removed.
     pub fn close_token(&self, token_id: Uuid) -> Result<(), EnrollError> {
         self.of_token(token_id)?.map_or(Ok(()), |entry| self.close(&entry))
     }

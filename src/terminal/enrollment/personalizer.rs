@@ -106,6 +106,10 @@ impl Personalizer<'_> {
     /// Enrolls the card behind this link, or finishes what an earlier run began. `context` opens the finished token once, as
     /// every scan will: only then is it called enrolled, and its journal may be closed. After [`Personalizer::certify`],
     /// `pending` says which card it is that has to lie there.
+    ///
+    /// # Errors
+    /// Every [`EnrollError`]: what the card, the link, `whose`, the keys, the sets, the CA or the journal answers.
+    /// Whatever it is, the same card may come again.
     pub fn enroll(
         &mut self,
         link: &mut dyn Link,
@@ -127,6 +131,10 @@ impl Personalizer<'_> {
 
     /// Has the keys certified that wait for it, and puts the certificates into the journal. No card is needed, and none
     /// is held up.
+    ///
+    /// # Errors
+    /// [`EnrollError::Certify`] or [`EnrollError::Server`] of who certifies; [`EnrollError::Token`] for certificates
+    /// that do not verify; [`EnrollError::Journal`] and [`EnrollError::JournalDamaged`].
     pub fn certify(&mut self, pending: &mut Pending) -> Result<(), EnrollError> {
         steps::certify(self.authority, self.journal, &mut pending.entry)
     }

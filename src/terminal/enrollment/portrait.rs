@@ -10,6 +10,9 @@ use crate::{
 };
 
 /// The picture in a file that was named.
+///
+/// # Errors
+/// `enroll.portrait` when it cannot be read, is no file, is empty, or is longer than [`PORTRAIT_MAX`] bytes.
 pub fn one(file: &Path) -> Result<Vec<u8>, Failure> {
     read(file).map_err(|what| {
         Failure::new(ExitClass::Data, "enroll.portrait", format!("{}: {what}", file.display()))
@@ -18,6 +21,9 @@ pub fn one(file: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 /// The same, and in words why there is none.
+///
+/// # Errors
+/// In words: it cannot be read, is no file, is empty, or is longer than [`PORTRAIT_MAX`] bytes.
 pub fn read(file: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     // Whoever opens a FIFO would wait for somebody who writes to it.

@@ -29,6 +29,10 @@ pub struct LostToken {
 
 impl LostToken {
     /// The token that was named, or the only one that this user has.
+    ///
+    /// # Errors
+    /// `enroll.nothing-to-replace` when no token of the user is known, `enroll.replace-ambiguous` when there are
+    /// several; the failure of the journal, the store or the server.
     pub fn find(named: Option<Uuid>, user: &User, enrollment: &EnrollmentContext) -> Result<Self, Failure> {
         let begun = enrollment.journal.all()?;
         let before = begun.iter().filter(|entry| entry.user == *user).find_map(|entry| entry.replaces);

@@ -44,6 +44,9 @@ pub struct SetChoice {
 
 impl SetChoice {
     /// A set that was named has to be there, and to be this CA's.
+    ///
+    /// # Errors
+    /// As [`PkiDir::find_set`].
     pub fn new(request: PrivateRequest, terminal: &TerminalContext) -> Result<Self, PkiError> {
         let pki = terminal.pki.clone();
         if let SetRequest::Named(id) = request.set {
@@ -54,6 +57,9 @@ impl SetChoice {
 
     /// Refuses a card that gives itself away, before the first step that changes it. It is asked for only when it would
     /// be enrolled.
+    ///
+    /// # Errors
+    /// [`EnrollError::Trackable`] says by what; [`EnrollError::Token`] when the link fails.
     pub fn check(&self, card: &mut Metered<Transaction<'_>>, format: ApduFormat) -> Result<(), EnrollError> {
         let state = identify(card, format)?.map(|selected| selected.state);
         if self.request.accept_trackable || !matches!(state, Some(LifeCycle::Blank | LifeCycle::Personalised)) {

@@ -113,6 +113,9 @@ pub(super) struct EnrollmentRun<'a> {
 
 impl EnrollmentRun<'_> {
     /// Does what is left, in order; the entry comes back when that is not for the card to do.
+    ///
+    /// # Errors
+    /// [`EnrollError`] of the step that failed; the journal holds those before it.
     pub fn finish(mut self, link: &mut dyn Link) -> Result<Option<JournalEntry>, EnrollError> {
         let layout = Layout::of(&self.entry.user)?;
         loop {
@@ -279,6 +282,10 @@ impl EnrollmentRun<'_> {
 }
 
 /// Has the keys of an entry certified, and puts the certificates into the journal.
+///
+/// # Errors
+/// As [`TokenAuthority::certify`]; [`EnrollError::Token`] for certificates that do not verify;
+/// [`EnrollError::JournalDamaged`] when a key is missing; [`EnrollError::Journal`].
 pub fn certify(
     authority: &mut dyn TokenAuthority,
     journal: &Journal,

@@ -12,6 +12,9 @@ use crate::{
 /// A card in a field that can be taken away from it.
 pub trait FieldReset: Link {
     /// Takes the field away and gives it back: the card starts anew.
+    ///
+    /// # Errors
+    /// [`LinkError`] when the card is gone or does not answer to reset.
     fn renew(&mut self) -> Result<(), LinkError>;
 }
 
@@ -56,6 +59,9 @@ const SECURITY_DOMAIN: [u8; 8] = [0xA0, 0x00, 0x00, 0x01, 0x51, 0x00, 0x00, 0x00
 
 /// Looks for everything by which a stranger could tell this card from others; it reads only. Whatever cannot be asked
 /// counts as found. The field is taken away three times, so nothing is selected afterwards.
+///
+/// # Errors
+/// [`LinkError`] when the card leaves, or an exchange fails. What the card refuses is no error.
 pub fn traces(card: &mut dyn FieldReset, format: ApduFormat) -> Result<Vec<TrackableTrait>, LinkError> {
     let mut found = Vec::new();
     // Our own applet may be selected, and tells its diversification data as long as it is blank.

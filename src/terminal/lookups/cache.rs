@@ -40,6 +40,9 @@ pub struct CachedToken {
 impl Cache {
     /// Opens it, or makes it. The CA here comes first, and the one that is rotated out behind it; what was kept under any
     /// other is forgotten.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`] when the file cannot be opened, read or made.
     pub fn open(home: &Path, cas: &[Point]) -> Result<Self, ServerError> {
         let known: Vec<&[u8]> = cas.iter().map(|ca| ca.as_bytes().as_slice()).collect();
         Ok(Self { store: CacheStore::open(home, &known)?, cas: cas.to_vec() })
@@ -51,16 +54,26 @@ impl Cache {
     }
 
     /// A nonce of the server's for one proof. It is gone from here when this returns, so that nobody gets it again.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
     pub fn take_nonce(&self, now: Timestamp) -> Result<Option<[u8; 32]>, ServerError> {
         self.store.take_nonce(now)
     }
 
     /// How many nonces are missing until there are [`NONCES_MAX`].
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
     pub fn missing_nonces(&self, now: Timestamp) -> Result<u16, ServerError> {
         Ok(NONCES_MAX.saturating_sub(self.store.count_nonces(now)?))
     }
 
     /// Keeps nonces that were asked for.
+    ///
+    /// # Errors
+    /// [`ServerError::Protocol`] for a nonce that is not 32 bytes in base64url: none is kept then;
+    /// [`ServerError::Cache`].
     pub fn keep_nonces(&self, nonces: &[Nonce]) -> Result<(), ServerError> {
         let read = |nonce: &Nonce| {
             let bytes = BASE64_URL_SAFE_NO_PAD.decode(&nonce.nonce).ok()?;
@@ -72,12 +85,19 @@ impl Cache {
     }
 
     /// Where the feed stands: ask for what changed after its version.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
     pub fn mark(&self) -> Result<FeedPosition, ServerError> {
         self.store.mark()
     }
 
     /// Takes a feed that was asked for at this mark; `true` when more follows. A feed whose audit log is shorter than
     /// one that was seen, or another of the same length, is refused: records were taken away.
+    ///
+    /// # Errors
+    /// [`ServerError::Protocol`] for a feed that is not signed under our CA, or does not follow;
+    /// [`ServerError::AuditCut`]; [`ServerError::Cache`].
     pub fn take_feed(&self, asked: &FeedPosition, jws: &str, now: Timestamp) -> Result<bool, ServerError> {
         let feed = signed::feed(jws, &self.cas, asked.version)?;
         check_audit(&asked.audit, &feed.audit)?;
@@ -86,6 +106,10 @@ impl Cache {
     }
 
     /// Keeps what a lookup brought for the time when the server is away.
+    ///
+    /// # Errors
+    /// [`ServerError::Protocol`] for a user who is not signed under our CA, or is another than the one told;
+    /// [`ServerError::Cache`].
     pub fn remember(&self, found: &Lookup) -> Result<(), ServerError> {
         if found.status != TokenStatus::Active {
             return self.store.apply_lookup(found.token_id, found.status, found.reason.as_deref());
@@ -99,6 +123,9 @@ impl Cache {
     }
 
     /// What is known of a token without asking.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`]. What was kept and does not verify any more counts as not kept.
     pub fn recall(&self, id: Uuid, now: Timestamp) -> Result<CachedToken, ServerError> {
         let at = self.store.mark()?.at;
         // A clock that was set back makes nothing younger than it is.
@@ -115,11 +142,17 @@ impl Cache {
     }
 
     /// Up to which event of a list the server has everything; 0 for nothing.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
     pub fn uploaded(&self, list: Uuid) -> Result<u64, ServerError> {
         self.store.uploaded(list)
     }
 
     /// The server has everything up to this event.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
     pub fn set_uploaded(&self, list: Uuid, seq: u64) -> Result<(), ServerError> {
         self.store.set_uploaded(list, seq)
     }

@@ -35,6 +35,9 @@ pub struct LookupService {
 impl LookupService {
     /// Starts asking this server. With `events` it stays: nonces are fetched before the first tap, and the events of this
     /// terminal go to the server. `tell` is called on another thread.
+    ///
+    /// # Errors
+    /// What keeps the trusted CAs, the cache or the list from being opened; `system.no-thread`.
     pub fn start(
         server: ServerClient,
         context: &TerminalContext,

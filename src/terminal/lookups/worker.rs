@@ -66,6 +66,9 @@ pub trait EventSource: Send {
     /// The list that numbers them.
     fn list(&self) -> Uuid;
     /// At most `most` events after a number, each with its own, in order.
+    ///
+    /// # Errors
+    /// In words, why the list cannot be read.
     fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String>;
 }
 
@@ -100,6 +103,9 @@ pub struct LookupWorker {
 
 impl LookupWorker {
     /// Starts the thread. `report` is called on it.
+    ///
+    /// # Errors
+    /// What the system says when the thread cannot be started.
     pub fn start(parts: WorkerParts, report: impl Fn(ServerEvent) + Send + 'static) -> io::Result<Self> {
         let (requests, inbox) = mpsc::channel();
         let mut state = WorkerState::new(parts, Box::new(report));

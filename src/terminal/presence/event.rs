@@ -97,6 +97,9 @@ pub enum ReplayError {
 
 /// The list that these events, which begin with the first, leave behind. It equals the list itself at any time, after
 /// a crash too; tests hold it to that.
+///
+/// # Errors
+/// [`ReplayError::Gap`] or [`ReplayError::Contradiction`] names the first event that does not follow.
 pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<BTreeMap<Uuid, Member>, ReplayError> {
     let mut list = BTreeMap::new();
     let mut before = 0;

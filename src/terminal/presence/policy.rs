@@ -55,6 +55,9 @@ impl std::fmt::Display for PresenceMode {
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
 
 /// Parses a whole number with a unit, `500ms`, `5s`, `2m`, `8h`, `1d`: above zero, at most 100 years.
+///
+/// # Errors
+/// [`PresenceModeError::Duration`] for anything else.
 pub fn duration(text: &str) -> Result<Duration, PresenceModeError> {
     let refuse = || PresenceModeError::Duration(text.to_owned());
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refuse)?;

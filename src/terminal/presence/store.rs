@@ -74,6 +74,11 @@ pub enum Delivery {
 
 impl TerminalStore {
     /// Opens `terminal.db` in the folder `home`; makes both if they are not there.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError::Damaged`] or [`TerminalStoreError::Newer`] for a file that is not of this version or an
+    /// older one; [`TerminalStoreError::Locked`], [`TerminalStoreError::Full`], [`TerminalStoreError::ReadOnly`] or
+    /// [`TerminalStoreError::File`] when it cannot be used now.
     pub fn open(home: &Path) -> Result<Self, TerminalStoreError> {
         let path = home.join("terminal.db");
         let db = file::open(home, &path)?;
@@ -81,17 +86,28 @@ impl TerminalStore {
     }
 
     /// Opens it only if there is one: to look must not make anything.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
     pub fn open_if_there(home: &Path) -> Result<Option<Self>, TerminalStoreError> {
         if file::is_there(&home.join("terminal.db"))? { Self::open(home).map(Some) } else { Ok(None) }
     }
 
     /// Opens it only if there is one, and brings it up to date, as [`TerminalStore::settle`] does.
+    ///
+    /// # Errors
+    /// As [`Self::open`] and [`Self::settle`].
     pub fn open_settled(home: &Path, now: Timestamp, policy: &dyn Policy) -> Result<Option<Self>, TerminalStoreError> {
         let store = Self::open_if_there(home)?;
         store.map(|mut store| store.settle(now, policy).map(|()| store)).transpose()
     }
 
     /// Applies one input, and gives all events that are new since the last call, others' included, in order.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError::Locked`], [`TerminalStoreError::Full`], [`TerminalStoreError::ReadOnly`] or
+    /// [`TerminalStoreError::File`] when it cannot be written now; [`TerminalStoreError::Damaged`]. Nothing is applied
+    /// then.
     pub fn apply(
         &mut self,
         input: &Input,
@@ -112,6 +128,9 @@ impl TerminalStore {
     }
 
     /// What an operator orders: applies it in place, and wakes the watch, which reads it from here.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
     pub fn order(
         &mut self,
         input: &Input,
@@ -125,6 +144,9 @@ impl TerminalStore {
 
     /// The outcomes of a scan: stored, or handed over to the watch that runs. Returns when the watch has taken them,
     /// or after two seconds.
+    ///
+    /// # Errors
+    /// As [`Self::apply`]: all outcomes are taken, or none.
     pub fn deliver(
         &mut self,
         inputs: &[Input],
@@ -152,6 +174,9 @@ impl TerminalStore {
     /// gone, doubts what it left behind when it ended without saying so, and lets time pass.
     ///
     /// When it cannot be written now, it stays as it is.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError::Damaged`], [`TerminalStoreError::Newer`] or [`TerminalStoreError::File`].
     pub fn settle(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         match self.try_settle(now, policy) {
             Err(
@@ -188,17 +213,28 @@ impl TerminalStore {
 
     /// The watch's turn after a ring, and on its slow tick: takes what was handed over, and gives all events that are
     /// new since the last call, others' included, in order.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
     pub fn catch_up(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, TerminalStoreError> {
         self.transact(Sync::Full, |work| work.drain(now, policy).map(Some))?;
         self.news()
     }
 
     /// When time next ends an entry: apply a [`Input::Tick`] then.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
     pub fn next_deadline(&mut self) -> Result<Option<Timestamp>, TerminalStoreError> {
         Ok(self.list()?.next_deadline())
     }
 
     /// Whether it is whole and can be written, which it is not: nothing changes.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError::Damaged`] when it is not whole; [`TerminalStoreError::Locked`],
+    /// [`TerminalStoreError::Full`], [`TerminalStoreError::ReadOnly`] or [`TerminalStoreError::File`] when it cannot be
+    /// written now.
     pub fn check(&self) -> Result<(), TerminalStoreError> {
         self.query(|db| {
             begin(db, TransactionBehavior::Immediate)?.rollback()?;
@@ -208,6 +244,9 @@ impl TerminalStore {
     }
 
     /// The entries, the longest stay first.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
     pub fn entries(&mut self) -> Result<Vec<Entry>, TerminalStoreError> {
         let mut entries: Vec<_> = self.list()?.entries().cloned().collect();
         entries.sort_by_key(|entry| entry.since);
@@ -215,6 +254,9 @@ impl TerminalStore {
     }
 
     /// The denied ids, sorted.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
     pub fn denied(&mut self) -> Result<Vec<String>, TerminalStoreError> {
         self.query(|db| {
             db.prepare_cached("SELECT id FROM denied ORDER BY id")?.query_map([], |row| row.get(0))?.collect()
@@ -222,12 +264,18 @@ impl TerminalStore {
     }
 
     /// The id of this list: made with the store, and never again the same.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
     pub fn list_id(&self) -> Result<Uuid, TerminalStoreError> {
         let bytes: [u8; 16] = self.query(|db| db.query_row("SELECT id FROM list", [], |row| row.get(0)))?;
         Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
     /// At most `most` events that came after the one with this number, in order.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
     pub fn events_after(&self, seq: u64, most: usize) -> Result<Vec<Event>, TerminalStoreError> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         self.query(|db| {
@@ -237,6 +285,10 @@ impl TerminalStore {
     }
 
     /// The list as it is now.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError::Damaged`], [`TerminalStoreError::Locked`] or [`TerminalStoreError::File`] when it cannot
+    /// be read.
     pub fn list(&mut self) -> Result<&PresenceList, TerminalStoreError> {
         let tx = begin(&self.db, TransactionBehavior::Deferred).map_err(|error| self.wrap(&error))?;
         let memory =
@@ -245,6 +297,9 @@ impl TerminalStore {
     }
 
     /// The events at or after `since` and before `until`, in order, until the visitor breaks off.
+    ///
+    /// # Errors
+    /// As [`Self::list`]; events before it were visited.
     pub fn history(
         &self,
         since: Option<Timestamp>,

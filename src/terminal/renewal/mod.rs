@@ -33,6 +33,10 @@ impl Renewal {
     /// Nothing is done yet; where the CA key lies here, certificates that have ended already are renewed first, so that
     /// a terminal that was switched off for a week starts again. `tell` is called on another thread with what comes of
     /// each renewal; its result belongs into [`Self::ended`].
+    ///
+    /// # Errors
+    /// What keeps this terminal's certificates from being loaded: `pki.…`, also `pki.terminal-expired` when they have
+    /// ended and cannot be renewed here.
     pub fn prepare(
         context: TerminalContext,
         tell: impl Fn(Result<RenewedCertificates, Failure>) + Send + Sync + 'static,
@@ -50,7 +54,8 @@ impl Renewal {
 
     /// Starts a renewal when it is due, on a thread of its own.
     ///
-    /// Fails when a thread cannot be started.
+    /// # Errors
+    /// `system.no-thread` when a thread cannot be started.
     pub fn tick(&mut self) -> Result<(), Failure> {
         let ca = ca_file(&self.context.pki);
         match self.state.step(RenewalInput::Tick { ca }, now()) {

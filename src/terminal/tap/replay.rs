@@ -38,7 +38,8 @@ pub struct Played {
 
 /// Plays every tap of a trace. What is no tap (an enrollment, a change, a heartbeat) is passed over.
 ///
-/// Errors: [`TraceError::Diverged`] when this program says anything else than was recorded, [`TraceError::Withheld`]
+/// # Errors
+/// [`TraceError::Diverged`] when this program says anything else than was recorded, [`TraceError::Withheld`]
 /// when a masked trace lacks what decides, [`TraceError::Nothing`] without a tap.
 pub fn play(trace: &Trace, random: &mut dyn Random) -> Result<Vec<Played>, TraceError> {
     let mut all: Vec<Played> = Vec::new();

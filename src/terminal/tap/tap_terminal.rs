@@ -82,6 +82,9 @@ pub trait NonceSupply {
 
 impl TapTerminal {
     /// With the keys of the role READ and the memory that are here. `tap` is the time limit of one tap.
+    ///
+    /// # Errors
+    /// What keeps the keys or the store from being loaded: `pki.…` and `store.…`.
     pub fn open(context: &TerminalContext, tap: Duration, depth: Depth) -> Result<Self, Failure> {
         Ok(Self {
             keys: Keys::new(credentials(context.pki.load_terminal(Timestamp::now())?)),
@@ -149,6 +152,10 @@ impl TapTerminal {
     }
 
     /// One heartbeat over an open channel, in a short transaction of its own.
+    ///
+    /// # Errors
+    /// [`TapError::Link`] when the transaction cannot begin; [`TapError::Token`] when the exchange or the channel
+    /// fails: the channel is over then.
     pub fn heartbeat(&self, card: &mut Card, session: &mut Session) -> Result<LifeCycle, TapError> {
         card.set_deadline(Some(Instant::now() + self.exchange));
         let mut transaction = card.begin().map_err(TapError::Link)?;

@@ -72,6 +72,9 @@ pub struct ReaderWorker {
 impl ReaderWorker {
     /// Starts a worker for a reader. With a heartbeat interval it keeps the channel of an authenticated token open, and
     /// asks over it as often. `report` is called on the worker's thread.
+    ///
+    /// # Errors
+    /// What the system says when the thread cannot be started.
     pub fn start(
         reader: &str,
         terminal: TapTerminal,

@@ -56,6 +56,9 @@ pub enum BatchEvent {
 /// Who is told of a batch.
 pub trait BatchObserver {
     /// Something happened; `count` says how far the batch is.
+    ///
+    /// # Errors
+    /// What keeps the observer from telling it: it ends the run.
     fn event(&mut self, event: BatchEvent, count: BatchCount) -> Result<(), Failure>;
 
     /// Whether nobody hears it any more: then no further card is begun.

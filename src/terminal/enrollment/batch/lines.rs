@@ -56,6 +56,10 @@ pub enum RowEvent {
 }
 
 /// Opens the journal, or begins it, and locks it; the lines with their numbers.
+///
+/// # Errors
+/// [`BatchError::Busy`] when another run holds the lock; [`BatchError::Damaged`], [`BatchError::OtherAuthority`];
+/// [`BatchError::Io`].
 pub fn open(path: &Path, authority: &str) -> Result<(LockedFile, Vec<(usize, LedgerLine)>), BatchError> {
     let failed = |error| BatchError::Io(path.to_owned(), error);
     let options = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path);
@@ -75,6 +79,9 @@ pub fn open(path: &Path, authority: &str) -> Result<(LockedFile, Vec<(usize, Led
 }
 
 /// The lines of a journal that may not be there.
+///
+/// # Errors
+/// [`BatchError::Damaged`], [`BatchError::OtherAuthority`]; [`BatchError::Io`].
 pub fn read(path: &Path, authority: &str) -> Result<Vec<(usize, LedgerLine)>, BatchError> {
     let text = match File::open(path).and_then(|mut file| content(&mut file)) {
         Ok(text) => text,

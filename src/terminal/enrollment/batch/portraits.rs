@@ -30,6 +30,9 @@ pub struct Portraits {
 
 impl Portraits {
     /// Takes the path out of a row; it is meant from the folder of the CSV file.
+    ///
+    /// # Errors
+    /// The column and why: the picture cannot be read, or is empty or too long; or the user does not fit on a card.
     pub fn take(&mut self, user: &mut User, folder: &Path) -> Result<(), RowProblem> {
         if let Some(path) = user.fields.remove(COLUMN) {
             let path = folder.join(path);
@@ -46,6 +49,9 @@ impl Portraits {
     }
 
     /// The picture of a user, if it is still the one that was there before the first card.
+    ///
+    /// # Errors
+    /// [`BatchError::Changed`], as an [`EnrollError::Batch`], when it cannot be read any more or is another one.
     pub fn of(&self, user: &str) -> Result<Option<Vec<u8>>, EnrollError> {
         let Some((path, digest)) = self.of.get(user) else { return Ok(None) };
         let same = read(path).ok().filter(|bytes| sha256(&[bytes]) == *digest);

@@ -16,6 +16,9 @@ use crate::{
 };
 
 /// A run that was killed between its last two steps left entries behind of tokens that are done.
+///
+/// # Errors
+/// [`EnrollError::Journal`] and [`EnrollError::JournalDamaged`].
 pub fn settle(enrollment: &EnrollmentContext, ledger: &BatchLedger) -> Result<(), EnrollError> {
     for entry in enrollment.journal.all()? {
         if ledger.holder(entry.token_id).is_some() {
@@ -26,6 +29,9 @@ pub fn settle(enrollment: &EnrollmentContext, ledger: &BatchLedger) -> Result<()
 }
 
 /// Gives up what was begun. What the server may have registered is revoked there first.
+///
+/// # Errors
+/// The failure of the server, which has to know first; that of the journals and of the sets.
 pub fn abandon(enrollment: &EnrollmentContext, ledger: &mut BatchLedger) -> Result<(), Failure> {
     let begun: Vec<_> = ledger
         .rows()

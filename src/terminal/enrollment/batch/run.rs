@@ -87,6 +87,9 @@ pub struct BatchRun {
 
 impl BatchRun {
     /// A run over the readers that are meant; nothing happens yet.
+    ///
+    /// # Errors
+    /// That of the store ([`TerminalContext::store`](crate::terminal::context::TerminalContext::store)).
     pub fn new(
         enrollment: EnrollmentContext,
         (ledger, portraits): (BatchLedger, Portraits),
@@ -115,6 +118,9 @@ impl BatchRun {
     }
 
     /// Runs until all rows are done or something stops it: why, and how far the batch is then.
+    ///
+    /// # Errors
+    /// `system.no-thread`; what the observer answers. A card that cannot be enrolled is an event.
     pub fn run(self, observer: &mut dyn BatchObserver) -> Result<(Option<BatchStop>, BatchCount), Failure> {
         let Self { mut events, progress } = self;
         events.watch_readers()?;

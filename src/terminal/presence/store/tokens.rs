@@ -41,6 +41,9 @@ impl CertificateOf {
 
 impl TerminalStore {
     /// The last use counter of a token, if it was ever seen here.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be read.
     pub fn counter(&self, token_id: Uuid) -> Result<Option<u32>, TerminalStoreError> {
         self.query(|db| {
             let mut statement = db.prepare_cached("SELECT counter FROM counters WHERE token_id = ?1")?;
@@ -50,6 +53,10 @@ impl TerminalStore {
 
     /// Remembers a use counter if it is greater than the last one, in one step; says whether it was. A counter that is
     /// not greater belongs to a clone or a replay: refuse it.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be written: then nothing is known of the counter, and nobody is let
+    /// in.
     pub fn record_counter(&mut self, token_id: Uuid, counter: u32) -> Result<bool, TerminalStoreError> {
         self.synchronise(Sync::Lazy)?;
         self.query(|db| {
@@ -60,6 +67,9 @@ impl TerminalStore {
     }
 
     /// A certificate that was kept, in DER. It was verified when it was kept; its dates need to be looked at again.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be read.
     pub fn certificate(&self, of: &CertificateOf) -> Result<Option<Vec<u8>>, TerminalStoreError> {
         let (kind, owner, kvn) = of.key();
         self.query(|db| {
@@ -69,6 +79,9 @@ impl TerminalStore {
     }
 
     /// Keeps a certificate, in DER, in place of the one before.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be written.
     pub fn keep_certificate(&mut self, of: &CertificateOf, der: &[u8]) -> Result<(), TerminalStoreError> {
         let (kind, owner, kvn) = of.key();
         self.synchronise(Sync::Lazy)?;
@@ -79,6 +92,9 @@ impl TerminalStore {
     }
 
     /// Forgets a certificate, for one that does not verify any more.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be written.
     pub fn forget_certificate(&mut self, of: &CertificateOf) -> Result<(), TerminalStoreError> {
         let (kind, owner, kvn) = of.key();
         self.synchronise(Sync::Lazy)?;

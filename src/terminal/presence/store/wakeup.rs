@@ -43,6 +43,9 @@ impl Wakeup {
     }
 
     /// Waits until somebody calls; for a thread of its own. Drop the waiter after [`super::TerminalStore::catch_up`].
+    ///
+    /// # Errors
+    /// What the system says of the socket: nobody can call any more.
     pub fn wait(&self) -> std::io::Result<Waiter> {
         loop {
             match self.listener.accept() {

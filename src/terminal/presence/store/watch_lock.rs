@@ -31,7 +31,9 @@ impl TerminalStore {
     /// Begins to watch: takes the lock, takes what was handed over to one before, and doubts what is on the list
     /// ([`Input::Startup`]). Gives the lock, the socket at which others wake it, and the events that this caused.
     ///
-    /// Fails with [`TerminalStoreError::WatchRunning`] when another one runs.
+    /// # Errors
+    /// [`TerminalStoreError::WatchRunning`] when another one runs; [`TerminalStoreError::File`] when the socket cannot
+    /// be made; as [`TerminalStore::apply`].
     pub fn start_watch(
         &mut self,
         now: Timestamp,
@@ -53,6 +55,9 @@ impl TerminalStore {
 
     /// Ends a watch in order: what it knew last stands as it is. Without this, the next one to look treats it as
     /// crashed, and doubts the list.
+    ///
+    /// # Errors
+    /// As [`TerminalStore::apply`].
     pub fn stop_watch(
         &mut self,
         lock: WatchLock,
