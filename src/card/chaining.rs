@@ -14,6 +14,10 @@ pub const PIECES_MAX: usize = 64;
 /// Sends the command in the given format and returns its whole answer.
 ///
 /// A refusal in the middle of a chain ends it and is the answer. An answer that never ends is refused.
+///
+/// # Errors
+/// Those of [`Link::transmit`]; [`LinkError::Malformed`] for an answer without a status word, or one that never ends. A
+/// status word of the card's is no error.
 pub fn exchange(link: &mut dyn Link, command: &Command, format: ApduFormat) -> Result<Response, LinkError> {
     let mut response = Response::status(Status::OK);
     let apdus = command.encode(format);

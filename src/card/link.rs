@@ -6,6 +6,9 @@ use super::record::{Question, RecordedVerdict, TraceRecord};
 /// A card that takes a command APDU and gives back a response APDU.
 pub trait Link {
     /// Sends the encoded command, and returns the answer with its two status bytes at the end.
+    ///
+    /// # Errors
+    /// [`LinkError`] when no answer came, or none of the card's. A status word of the card's is no error.
     fn transmit(&mut self, command: &[u8], sensitivity: Sensitivity) -> Result<Vec<u8>, LinkError>;
 
     /// Takes note of what the layers above know of the exchanges. Only a link that is being traced makes the record.

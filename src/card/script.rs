@@ -75,6 +75,9 @@ pub enum ScriptError {
 }
 
 /// The lines of a script, each with its number.
+///
+/// # Errors
+/// The number of the first line that is no step, and why; [`ScriptError::TooLong`] for more than 10,000 lines.
 pub fn parse(text: &str) -> Result<Vec<(usize, ScriptStep)>, (usize, ScriptError)> {
     if text.lines().nth(LINES_MAX).is_some() {
         return Err((LINES_MAX + 1, ScriptError::TooLong));
@@ -89,6 +92,9 @@ pub fn parse(text: &str) -> Result<Vec<(usize, ScriptStep)>, (usize, ScriptError
 
 impl ScriptStep {
     /// One line without its comment.
+    ///
+    /// # Errors
+    /// [`ScriptError`] says what of the line is no step.
     pub fn parse(line: &str) -> Result<Self, ScriptError> {
         if let Some(rest) = line.strip_prefix("set ") {
             let (name, digits) = rest.trim().split_once(char::is_whitespace).ok_or(ScriptError::Length)?;
@@ -129,6 +135,10 @@ impl HexTemplate {
     }
 
     /// The bytes, once every variable has a value.
+    ///
+    /// # Errors
+    /// [`ScriptError::Unknown`] names a variable without a value; [`ScriptError::Length`] for half a byte or more than
+    /// 65,544 bytes.
     pub fn bytes(&self, variables: &BTreeMap<String, Vec<u8>>) -> Result<Vec<u8>, ScriptError> {
         let mut digits = String::new();
         for piece in &self.0 {

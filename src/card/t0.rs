@@ -59,7 +59,8 @@ impl T0 {
     ///
     /// 6Cxx is followed once for each command, 61xx until nothing waits. Bytes that are no command APDU go out as they are.
     ///
-    /// Errors: those of `send`; [`LinkError::NoExtendedLength`] for a command that is more than a short APDU can say;
+    /// # Errors
+    /// Those of `send`; [`LinkError::NoExtendedLength`] for a command that is more than a short APDU can say;
     /// [`LinkError::Malformed`] for an answer that has no status word, or never ends.
     pub fn exchange(&mut self, command: &[u8], send: &mut TpduSender<'_>) -> Result<Vec<u8>, LinkError> {
         let Some(received) = Received::parse(command) else { return send(command) };

@@ -105,6 +105,9 @@ impl<'a> TlvReader<'a> {
     }
 
     /// The next object, whatever its tag.
+    ///
+    /// # Errors
+    /// [`TlvError::Truncated`] when the bytes end before; otherwise what is wrong with tag or length.
     pub fn any(&mut self) -> Result<Object<'a>, TlvError> {
         let start = self.0;
         let tag = self.tag()?;
@@ -115,22 +118,34 @@ impl<'a> TlvReader<'a> {
     }
 
     /// The next object, which must have this tag.
+    ///
+    /// # Errors
+    /// [`TlvError::Unexpected`] for another tag; as [`Self::any`].
     pub fn object(&mut self, expected: u16) -> Result<Object<'a>, TlvError> {
         let object = self.any()?;
         if object.tag == expected { Ok(object) } else { Err(TlvError::Unexpected { expected, found: object.tag }) }
     }
 
     /// The value of the next object, which must have this tag.
+    ///
+    /// # Errors
+    /// As [`Self::object`].
     pub fn value(&mut self, expected: u16) -> Result<&'a [u8], TlvError> {
         Ok(self.object(expected)?.value)
     }
 
     /// The value of the next object, which must have this tag and exactly `N` bytes.
+    ///
+    /// # Errors
+    /// [`TlvError::ValueLength`] for another length; as [`Self::object`].
     pub fn array<const N: usize>(&mut self, expected: u16) -> Result<[u8; N], TlvError> {
         self.value(expected)?.try_into().map_err(|_| TlvError::ValueLength(expected))
     }
 
     /// The next object if it has this tag; otherwise nothing is consumed.
+    ///
+    /// # Errors
+    /// As [`Self::any`], except at the end.
     pub fn optional(&mut self, expected: u16) -> Result<Option<&'a [u8]>, TlvError> {
         let mut ahead = *self;
         if ahead.is_empty() {
@@ -145,6 +160,9 @@ impl<'a> TlvReader<'a> {
     }
 
     /// Refuses bytes that are left.
+    ///
+    /// # Errors
+    /// [`TlvError::Trailing`].
     pub const fn end(&self) -> Result<(), TlvError> {
         if self.0.is_empty() { Ok(()) } else { Err(TlvError::Trailing) }
     }
@@ -184,6 +202,9 @@ impl<'a> TlvReader<'a> {
 }
 
 /// Parses bytes that are exactly one object with this tag, and returns its value.
+///
+/// # Errors
+/// [`TlvError::Trailing`] for bytes behind it; as [`TlvReader::object`].
 pub fn only(bytes: &[u8], expected: u16) -> Result<&[u8], TlvError> {
     let mut reader = TlvReader::new(bytes);
     let value = reader.value(expected)?;

@@ -104,6 +104,9 @@ pub struct RecordedAttempt {
 
 impl Trace {
     /// Reads a file of at most [`SIZE_MAX`] bytes.
+    ///
+    /// # Errors
+    /// [`TraceError::Io`] when the file cannot be read; as [`Self::parse`].
     pub fn load(path: &Path, digest: Digest) -> Result<Self, TraceError> {
         let mut text = Vec::new();
         File::open(path)?.take(SIZE_MAX + 1).read_to_end(&mut text)?;
@@ -111,6 +114,10 @@ impl Trace {
     }
 
     /// Parses a trace.
+    ///
+    /// # Errors
+    /// [`TraceError::TooLarge`] above [`SIZE_MAX`] bytes; [`TraceError::Foreign`], [`TraceError::Truncated`],
+    /// [`TraceError::Tampered`] and [`TraceError::Form`] for anything but a whole trace as it was written.
     pub fn parse(bytes: &[u8], digest: Digest) -> Result<Self, TraceError> {
         if bytes.len() as u64 > SIZE_MAX {
             return Err(TraceError::TooLarge);

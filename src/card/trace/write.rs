@@ -76,6 +76,9 @@ const RESERVE: u64 = 1 << 10;
 
 impl Recorder {
     /// A new file, which only its owner may read; one that is there already is left alone, and is an error.
+    ///
+    /// # Errors
+    /// What the system says; [`AlreadyExists`](io::ErrorKind::AlreadyExists) for a file that is there.
     pub fn create(path: &Path, options: TraceOptions) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         Ok(Self::on(file, options))
