@@ -65,6 +65,10 @@ pub struct Atr {
 
 impl Atr {
     /// Takes an answer to reset apart; every byte must be accounted for.
+    ///
+    /// # Errors
+    /// [`AtrError`]: longer than [`ATR_MAX`] bytes, cut off, with bytes left over, or of no known convention. A wrong
+    /// check byte is no error.
     pub fn parse(bytes: &[u8]) -> Result<Self, AtrError> {
         if bytes.len() > ATR_MAX {
             return Err(AtrError::TooLong);

@@ -47,6 +47,9 @@ impl Monitor {
     ///
     /// Without a PC/SC service the first event is [`ReaderEvent::ServiceLost`]. Each outage is one `ServiceLost` and one
     /// `ServiceBack`. The error is that of starting a thread.
+    ///
+    /// # Errors
+    /// What the system says when the thread cannot be started.
     pub fn start(sink: impl FnMut(ReaderEvent) -> bool + Send + 'static) -> io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let (finished, done) = mpsc::channel();

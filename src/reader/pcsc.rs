@@ -54,11 +54,18 @@ const NAMES_MAX: usize = 1024 * 1024;
 /// The readers and what lies in them, now. No reader is an empty list.
 ///
 /// Takes at most 5 s, then [`ReaderError::ServiceHangs`].
+///
+/// # Errors
+/// [`ReaderError::ServiceDown`] and its causes when the service does not let this user ask;
+/// [`ReaderError::ServiceHangs`] after 5 s; [`ReaderError::NoThread`].
 pub fn list() -> Result<Vec<ReaderState>, ReaderError> {
     list_within(LIST_LIMIT)
 }
 
 /// The same with another limit.
+///
+/// # Errors
+/// As [`list`], with [`ReaderError::ServiceHangs`] after `limit`.
 pub fn list_within(limit: Duration) -> Result<Vec<ReaderState>, ReaderError> {
     let (answer, answers) = mpsc::sync_channel(1);
     // What hangs is to be told from what is only slow to start.

@@ -86,6 +86,9 @@ impl Selection {
     }
 
     /// The readers that are meant, in the order of the listing. Something that was typed and matches none is an error.
+    ///
+    /// # Errors
+    /// [`NoSuchReader`] says what was typed, and which readers are there.
     pub fn pick<'a>(&self, readers: &'a [ReaderState]) -> Result<Vec<&'a ReaderState>, NoSuchReader> {
         let fits = |w: &WantedReader, r: &ReaderState| w.pattern.matches(&r.name);
         let unmatched = |w: &&WantedReader| !readers.iter().any(|r| fits(w, r) && !self.ignores(&r.name));

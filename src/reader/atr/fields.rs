@@ -18,6 +18,9 @@ fn field(name: impl Into<String>, bytes: &[u8], meaning: impl Into<String>) -> F
 }
 
 /// All fields, in order; every byte belongs to one.
+///
+/// # Errors
+/// As [`Atr::parse`].
 pub fn fields(bytes: &[u8]) -> Result<Vec<Field>, AtrError> {
     let atr = Atr::parse(bytes)?;
     let mut walk = Walk { rest: &bytes[2..], round: 0, protocol: None };

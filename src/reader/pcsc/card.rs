@@ -82,7 +82,8 @@ struct IoThread {
 impl Card {
     /// Connects to the card in the reader of exactly this name.
     ///
-    /// Errors: [`LinkError::CardRemoved`] without a card, [`LinkError::CardMute`], [`LinkError::ReaderGone`],
+    /// # Errors
+    /// [`LinkError::CardRemoved`] without a card, [`LinkError::CardMute`], [`LinkError::ReaderGone`],
     /// [`LinkError::ServiceLost`], [`LinkError::SharingViolation`] when another program still held the reader at the
     /// end of the limit, [`LinkError::TimedOut`].
     pub fn connect(reader: &str, limits: CardLimits) -> Result<Self, LinkError> {
@@ -150,7 +151,8 @@ impl Card {
 
     /// Begins a transaction: nobody else talks to the card until it is dropped.
     ///
-    /// Errors: as [`Card::connect`]; [`LinkError::CardReset`] when another program reset the card since the last
+    /// # Errors
+    /// As [`Card::connect`]; [`LinkError::CardReset`] when another program reset the card since the last
     /// transaction (the session is gone; the next `begin` works); [`LinkError::SharingViolation`] when another program's
     /// transaction outlasts the limit (the connection stays good, and the next `begin` goes on waiting).
     pub fn begin(&mut self) -> Result<Transaction<'_>, LinkError> {
@@ -292,6 +294,9 @@ pub struct Transaction<'c> {
 
 impl Transaction<'_> {
     /// Resets the card, which loses every session on it, and returns its answer to reset.
+    ///
+    /// # Errors
+    /// As [`Card::connect`]: the card is gone or mute, the reader hangs, or the limit of the exchange is over.
     pub fn reset(&mut self) -> Result<&[u8], LinkError> {
         let answer = self.card.ask(IoRequest::Reset)?;
         self.card.touched(answer);
@@ -307,6 +312,9 @@ impl Transaction<'_> {
     }
 
     /// Takes the power away and gives it back, at a contactless reader the field: the card is as if it had just come.
+    ///
+    /// # Errors
+    /// As [`Self::reset`].
     pub fn renew(&mut self) -> Result<&[u8], LinkError> {
         let answer = self.card.ask(IoRequest::Renew)?;
         self.card.touched(answer);

@@ -42,6 +42,9 @@ impl Canceller {
 
 impl Watcher {
     /// With a new context. `epoch` begins the numbers of insertions: higher than any that was seen before.
+    ///
+    /// # Errors
+    /// [`ReaderError`] when the service does not let this user in.
     pub fn new(epoch: u64) -> Result<Self, ReaderError> {
         let list = Some(unaware(PNP_NOTIFICATION().to_owned()));
         Ok(Self { context: establish()?, states: Vec::new(), list, refused: false, epoch })
@@ -68,6 +71,9 @@ impl Watcher {
     }
 
     /// Lists the readers again, and reads the state of those that are new.
+    ///
+    /// # Errors
+    /// [`Lost`] when the service is gone: begin again with a new one.
     pub fn relist(&mut self) -> Result<(), Lost> {
         let names = match names(&self.context) {
             Err(error) => return lost(error),
@@ -97,6 +103,9 @@ impl Watcher {
     /// Waits until something changes, at most this long; true when something did.
     ///
     /// With more readers than fit into one call, they are waited for in turn.
+    ///
+    /// # Errors
+    /// [`Lost`] when the service is gone: begin again with a new one.
     pub fn wait(&mut self, limit: Duration) -> Result<bool, Lost> {
         let (epochs, mut raw): (Vec<_>, Vec<_>) = self.states.drain(..).map(|w| (w.epoch, w.state)).unzip();
         let result = self.wait_raw(&mut raw, limit);
