@@ -102,27 +102,44 @@ impl ServerClient {
     }
 
     /// `GET /v1/health`
+    ///
+    /// # Errors
+    /// [`ServerError`] says who failed: the way to the server ([`ServerError::Unreachable`], [`ServerError::Slow`],
+    /// [`ServerError::Certificate`]), or its answer ([`ServerError::Refused`], [`ServerError::Busy`],
+    /// [`ServerError::Problem`], [`ServerError::Protocol`]).
     pub fn health(&self) -> Result<Health, ServerError> {
         self.get("/v1/health")
     }
 
     /// `GET /v1/openapi.json`
+    ///
+    /// # Errors
+    /// As [`Self::health`].
     pub fn openapi(&self) -> Result<serde_json::Value, ServerError> {
         self.get("/v1/openapi.json")
     }
 
     /// `GET /v1/metrics`: `OpenMetrics` text.
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`ServerError::Protocol`] for what is not UTF-8.
     pub fn metrics(&self) -> Result<String, ServerError> {
         let body = self.exchange(&Method::GET, "/v1/metrics", None, "application/openmetrics-text")?;
         String::from_utf8(body).map_err(|_| ServerError::Protocol("metrics are not UTF-8".into()))
     }
 
     /// `POST /v1/nonces`
+    ///
+    /// # Errors
+    /// As [`Self::health`].
     pub fn nonces(&self, count: u16) -> Result<Nonces, ServerError> {
         self.send(&Method::POST, "/v1/nonces", &NonceRequest { count })
     }
 
     /// `POST /v1/lookups`
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`ServerError::Protocol`] for an answer about another token.
     pub fn lookup(&self, request: &LookupRequest) -> Result<Lookup, ServerError> {
         let found: Lookup = self.send(&Method::POST, "/v1/lookups", request)?;
         if found.token_id == request.token_id {
@@ -132,36 +149,57 @@ impl ServerClient {
     }
 
     /// `POST /v1/events`
+    ///
+    /// # Errors
+    /// As [`Self::health`].
     pub fn events(&self, batch: &EventBatch) -> Result<EventsTaken, ServerError> {
         self.send(&Method::POST, "/v1/events", batch)
     }
 
     /// `GET /v1/revocations`: what changed after a version, signed.
+    ///
+    /// # Errors
+    /// As [`Self::health`]. The signature is not verified here.
     pub fn revocations(&self, since: u64) -> Result<SignedFeed, ServerError> {
         self.get(&format!("/v1/revocations?since={since}"))
     }
 
     /// `POST /v1/terminals/self/renewal`
+    ///
+    /// # Errors
+    /// As [`Self::health`].
     pub fn renew(&self, request: &RenewalRequest) -> Result<TerminalCertificates, ServerError> {
         self.send(&Method::POST, "/v1/terminals/self/renewal", request)
     }
 
     /// `POST /v1/tokens`
+    ///
+    /// # Errors
+    /// As [`Self::health`].
     pub fn register_token(&self, request: &TokenRequest) -> Result<TokenCertificates, ServerError> {
         self.send(&Method::POST, "/v1/tokens", request)
     }
 
     /// `GET /v1/tokens`: a page of at most `limit`, after an id.
+    ///
+    /// # Errors
+    /// As [`Self::health`].
     pub fn tokens(&self, after: Option<&str>, limit: u32) -> Result<Page<RegisteredToken>, ServerError> {
         self.get(&page("/v1/tokens", after, limit))
     }
 
     /// `GET /v1/tokens/{id}`
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`ServerError::Problem`] when there is no such token.
     pub fn token(&self, id: Uuid) -> Result<RegisteredToken, ServerError> {
         self.get(&format!("/v1/tokens/{id}"))
     }
 
     /// `PUT /v1/tokens/{id}/status`
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`ServerError::Problem`] when there is no such token, or it is revoked for ever.
     pub fn set_status(
         &self,
         id: Uuid,
@@ -172,41 +210,65 @@ impl ServerClient {
     }
 
     /// `GET /v1/users`: a page of at most `limit`, after an id.
+    ///
+    /// # Errors
+    /// As [`Self::health`].
     pub fn users(&self, after: Option<&str>, limit: u32) -> Result<Page<User>, ServerError> {
         self.get(&page("/v1/users", after, limit))
     }
 
     /// `GET /v1/users/{id}`
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`ServerError::Problem`] when there is no such user.
     pub fn user(&self, id: &str) -> Result<User, ServerError> {
         self.get(&format!("/v1/users/{}", escaped(id)))
     }
 
     /// `GET /v1/users/{id}/tokens`: a page of at most `limit`, after an id.
+    ///
+    /// # Errors
+    /// As [`Self::health`].
     pub fn tokens_of(&self, user: &str, after: Option<&str>, limit: u32) -> Result<Page<RegisteredToken>, ServerError> {
         self.get(&page(&format!("/v1/users/{}/tokens", escaped(user)), after, limit))
     }
 
     /// `PUT /v1/users/{id}`
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`ServerError::Problem`] for a user that cannot be taken.
     pub fn put_user(&self, user: &User) -> Result<User, ServerError> {
         self.send(&Method::PUT, &format!("/v1/users/{}", escaped(&user.id)), user)
     }
 
     /// `POST /v1/users/import`
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`ServerError::Problem`] for a user that cannot be taken: then none is.
     pub fn import_users(&self, users: Vec<User>) -> Result<Imported, ServerError> {
         self.send(&Method::POST, "/v1/users/import", &UserBatch { users })
     }
 
     /// `GET /v1/terminals`: a page of at most `limit`, after a name.
+    ///
+    /// # Errors
+    /// As [`Self::health`].
     pub fn terminals(&self, after: Option<&str>, limit: u32) -> Result<Page<RegisteredTerminal>, ServerError> {
         self.get(&page("/v1/terminals", after, limit))
     }
 
     /// `POST /v1/terminals`
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`ServerError::Problem`] when the name or a key is taken.
     pub fn add_terminal(&self, request: &TerminalRequest) -> Result<TerminalCertificates, ServerError> {
         self.send(&Method::POST, "/v1/terminals", request)
     }
 
     /// `DELETE /v1/terminals/{name}`
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`ServerError::Problem`] when there is no such terminal, or it is this one.
     pub fn revoke_terminal(&self, name: &str) -> Result<RegisteredTerminal, ServerError> {
         let path = format!("/v1/terminals/{}", escaped(name));
         read(&self.exchange(&Method::DELETE, &path, None, JSON)?)

@@ -10,11 +10,17 @@ use crate::{
 };
 
 /// A signed user.
+///
+/// # Errors
+/// [`ServerError::Protocol`] when none of the CAs certified who signed it, or it has another form.
 pub fn user(jws: &str, cas: &[Point]) -> Result<SignedUser, ServerError> {
     opened(jws, USER_TYPE, cas, |user: &SignedUser| user.at)
 }
 
 /// A signed feed, which must be one that follows a version: every entry after it and in order.
+///
+/// # Errors
+/// As [`user`]; [`ServerError::Protocol`] for a feed that does not follow that version.
 pub fn feed(jws: &str, cas: &[Point], since: u64) -> Result<Feed, ServerError> {
     let feed: Feed = opened(jws, FEED_TYPE, cas, |feed: &Feed| feed.at)?;
     let mut last = since;
