@@ -44,6 +44,10 @@ impl Session {
 
     /// Sends one command, and returns the verified data of an answer with 9000. `step` names it in errors. Any other status
     /// is [`TokenError::Refused`]; a wrong R-MAC or padding is [`TokenError::Channel`], and ends the session.
+    ///
+    /// # Errors
+    /// [`TokenError::Refused`] for any other status; [`TokenError::Channel`] for a wrong R-MAC or padding, which ends
+    /// the session; [`TokenError::Link`] when the exchange fails.
     pub fn send(&mut self, link: &mut dyn Link, step: CommandName, command: &Command) -> Result<Vec<u8>, TokenError> {
         let answer = self.ask(link, step, command)?;
         if answer.status.is_ok() { Ok(answer.data) } else { Err(TokenError::Refused { step, status: answer.status }) }
@@ -64,6 +68,9 @@ impl Session {
     }
 
     /// As [`Self::send`], for a command that answers nothing; data in the answer are [`TokenError::Form`].
+    ///
+    /// # Errors
+    /// [`TokenError::Form`] for data in the answer; else as [`Self::send`].
     pub fn tell(&mut self, link: &mut dyn Link, step: CommandName, command: &Command) -> Result<(), TokenError> {
         if self.send(link, step, command)?.is_empty() { Ok(()) } else { Err(TokenError::Form(step)) }
     }
@@ -83,6 +90,9 @@ impl Session {
 
     /// Reads an object part by part, of at most [`PART_MAX`] bytes each, up to `limit` bytes. A longer part or object is
     /// [`TokenError::Form`].
+    ///
+    /// # Errors
+    /// [`TokenError::Form`] for a longer part or object, or one of another form; else as [`Self::send`].
     pub fn read_parts(&mut self, link: &mut dyn Link, tag: u16, limit: usize) -> Result<Vec<u8>, TokenError> {
         const STEP: CommandName = CommandName::GetPart;
         let mut object = Vec::new();

@@ -55,6 +55,9 @@ pub fn remembered(link: &mut dyn Link, item: &RememberedItem, der: &[u8]) {
 
 /// The end of a key agreement: as it came out, unless a replay, whose keys are none, knows better of the receipt. An
 /// answer of the wrong form and a refusal are found anew in any case.
+///
+/// # Errors
+/// [`ChannelError`] as it came out, or as the trace has it.
 pub fn receipt(
     link: &mut dyn Link,
     came_out: Result<Step<Handshake, Opened>, ChannelError>,
@@ -84,6 +87,10 @@ fn stand_in(binding: [u8; 32]) -> Opened {
 }
 
 /// The opened answer: as a replay knows it, otherwise as the keys of the channel tell.
+///
+/// # Errors
+/// [`ChannelError::ResponseMac`] or [`ChannelError::Padding`] for an answer that does not open, or did not when it was
+/// recorded; [`ChannelError::Crypto`] when OpenSSL fails.
 pub fn answer(
     link: &mut dyn Link,
     step: &str,
@@ -108,6 +115,9 @@ pub fn answer(
 
 /// The checked proof. Where the record of the holder was masked, the signature, which covers it, cannot hold any more,
 /// and a replay takes the recorded verdict; where it was not, the signature is verified anew.
+///
+/// # Errors
+/// [`ProofError`] as it was found, or as the trace has it.
 pub fn proof(
     link: &mut dyn Link,
     answer: &[u8],
