@@ -190,6 +190,9 @@ impl PresenceRules {
 
 impl Settings {
     /// Resolves what was typed; `environment` tells the variables that are no options (`HOME`, `NO_COLOR` …).
+    ///
+    /// # Errors
+    /// What [`ConfigError`] says of the folders, the file or a variable, with its code `config.…`.
     pub fn resolve(typed: &Global, environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, Failure> {
         let folders = Folders::find(environment)?;
         let file = match &typed.config {

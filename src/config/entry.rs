@@ -57,6 +57,9 @@ impl<'a> ConfigEntry<'a> {
     }
 
     /// Refuses a value that must be nobody else's, where others may read the file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Exposed`].
     pub fn require_private(&self, secret: bool) -> Result<(), ConfigError> {
         let path = self.source.path;
         let mode = fs::metadata(path).map(|about| about.permissions().mode()).unwrap_or_default();
@@ -64,6 +67,9 @@ impl<'a> ConfigEntry<'a> {
     }
 
     /// A whole number within bounds.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] for anything else, or a number below `least` or above `most`.
     pub fn number(&self, least: u32, most: u32) -> Result<u32, ConfigError> {
         let number = match self.value.get_ref() {
             DeValue::Integer(number) => number.as_str().parse().ok(),
@@ -90,6 +96,9 @@ impl<'a> ConfigEntry<'a> {
     }
 
     /// A text that is not empty.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] for anything else.
     pub fn text(&self) -> Result<&'a str, ConfigError> {
         match self.value.get_ref() {
             DeValue::String(text) if text.is_empty() => Err(self.bad("it is empty")),
@@ -99,12 +108,18 @@ impl<'a> ConfigEntry<'a> {
     }
 
     /// One text or a list of them.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] for anything else, and for an empty text.
     pub fn texts(&self) -> Result<Vec<String>, ConfigError> {
         let DeValue::Array(values) = self.value.get_ref() else { return Ok(vec![self.text()?.to_owned()]) };
         values.iter().map(|value| Ok(ConfigEntry { value, ..*self }.text()?.to_owned())).collect()
     }
 
     /// `true` or `false`.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] for anything else.
     pub fn truth(&self) -> Result<bool, ConfigError> {
         match self.value.get_ref() {
             DeValue::Boolean(truth) => Ok(*truth),
@@ -113,21 +128,33 @@ impl<'a> ConfigEntry<'a> {
     }
 
     /// A duration such as `8h`.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] for anything else.
     pub fn duration(&self) -> Result<Duration, ConfigError> {
         duration(self.text()?).map_err(|e| self.bad(e.to_string()))
     }
 
     /// A duration that a card may take.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] for anything else, or more than ten minutes.
     pub fn limit(&self) -> Result<Duration, ConfigError> {
         limit(self.text()?).map_err(|message| self.bad(message))
     }
 
     /// A text that means something.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] with what the type says.
     pub fn parsed<T: FromStr<Err: std::fmt::Display>>(&self) -> Result<T, ConfigError> {
         self.text()?.parse().map_err(|e: T::Err| self.bad(e.to_string()))
     }
 
     /// One of the words that this has.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] lists the words.
     pub fn choice<T: ValueEnum>(&self) -> Result<T, ConfigError> {
         T::from_str(self.text()?, false).map_err(|_| {
             let values: Vec<_> = T::value_variants().iter().filter_map(ValueEnum::to_possible_value).collect();
@@ -137,6 +164,9 @@ impl<'a> ConfigEntry<'a> {
     }
 
     /// The entries of a table, in the order of the file.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] for anything but a table.
     pub fn entries(&self) -> Result<Vec<ConfigEntry<'a>>, ConfigError> {
         let DeValue::Table(table) = self.value.get_ref() else { return Err(self.bad("expected a table")) };
         let name: &'a str = self.key.get_ref();

@@ -63,6 +63,10 @@ pub struct File {
 
 impl File {
     /// Reads a file that was asked for.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] when it is not there; [`ConfigError::Unreadable`], [`ConfigError::TooLong`] above 1
+    /// MiB, [`ConfigError::Writable`]; as [`Self::parse`].
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         match open(path)? {
             Some(text) => Self::parse(path, &text),
@@ -71,11 +75,18 @@ impl File {
     }
 
     /// Reads a file that does not have to be there.
+    ///
+    /// # Errors
+    /// As [`Self::load`], except [`ConfigError::Missing`].
     pub fn load_if_there(path: &Path) -> Result<Self, ConfigError> {
         open(path)?.map_or_else(|| Ok(Self::default()), |text| Self::parse(path, &text))
     }
 
     /// `path` is for messages only.
+    ///
+    /// # Errors
+    /// [`ConfigError::Syntax`], [`ConfigError::UnknownKey`], [`ConfigError::BadValue`] or [`ConfigError::Exposed`]
+    /// names the first line that cannot be taken.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let source = Text { path, text };
         let table = DeTable::parse(text).map_err(|error| ConfigError::Syntax {

@@ -10,12 +10,18 @@ use crate::terminal::presence::duration;
 const LONGEST: Duration = Duration::from_secs(600);
 
 /// A duration that a card may take.
+///
+/// # Errors
+/// In words: no duration, or more than ten minutes.
 pub fn limit(text: &str) -> Result<Duration, String> {
     let limit = duration(text).map_err(|error| error.to_string())?;
     if limit <= LONGEST { Ok(limit) } else { Err("more than 10m is too long for a card".to_owned()) }
 }
 
 /// What a variable of the environment says, where it is set.
+///
+/// # Errors
+/// [`ConfigError::BadVariable`].
 pub fn of_variable(name: &'static str, text: Option<OsString>) -> Result<Option<Duration>, ConfigError> {
     let read = |text: OsString| text.to_str().ok_or_else(|| "it is not UTF-8".to_owned()).and_then(limit);
     text.map(read).transpose().map_err(|message| ConfigError::BadVariable { name, message })

@@ -88,6 +88,10 @@ impl Default for ServerSettings {
 
 impl Table {
     /// Takes one key of the table.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownKey`], [`ConfigError::BadValue`], or [`ConfigError::Exposed`] for a password in a file
+    /// that others may read.
     pub fn take(&mut self, entry: &ConfigEntry<'_>) -> Result<(), ConfigError> {
         match entry.key() {
             "url" => self.url = Some(checked_url(entry.text()?).map_err(|what| entry.bad(what))?),
@@ -108,6 +112,9 @@ impl Table {
     }
 
     /// With the environment, which comes before the file; `state` is where a store lies that nobody named.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadVariable`].
     pub fn resolve(
         self,
         environment: &dyn Fn(&str) -> Option<OsString>,
