@@ -23,11 +23,18 @@ pub fn word(path: &Path) -> String {
 }
 
 /// Creates a folder that only its owner may enter, with its parents; it may be there already.
+///
+/// # Errors
+/// What the system says; a file of that name is one.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Replaces a file with mode 0600. Whoever reads it sees the old content or the new, also after a power loss.
+///
+/// # Errors
+/// What the system says: the old content stands then, except when only its folder could not be synchronised.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path without a folder or a name.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
@@ -57,6 +64,9 @@ pub struct LockedFile(File);
 
 impl LockedFile {
     /// Locks the file; gives it back when another process, or another part of this one, has locked it.
+    ///
+    /// # Errors
+    /// What the system says of the lock. That somebody else has it is no error.
     pub fn exclusively(file: File) -> io::Result<Result<Self, File>> {
         Ok(if FileExt::try_lock_exclusive(&file)? { Ok(Self(file)) } else { Err(file) })
     }
