@@ -9,16 +9,25 @@ use super::{CryptoError, Key128};
 pub const BLOCK: usize = 16;
 
 /// Encrypts whole blocks with AES-128-CBC. `data` must be a multiple of 16 bytes, or OpenSSL refuses it.
+///
+/// # Errors
+/// [`CryptoError`] for another length, or when OpenSSL fails.
 pub fn cbc_encrypt(key: &Key128, iv: &[u8; BLOCK], data: &[u8]) -> Result<Vec<u8>, CryptoError> {
     run(Cipher::aes_128_cbc(), Mode::Encrypt, key, Some(iv), data).map(|v| v.to_vec())
 }
 
 /// Decrypts whole blocks with AES-128-CBC. `data` must be a multiple of 16 bytes, or OpenSSL refuses it.
+///
+/// # Errors
+/// [`CryptoError`] for another length, or when OpenSSL fails.
 pub fn cbc_decrypt(key: &Key128, iv: &[u8; BLOCK], data: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
     run(Cipher::aes_128_cbc(), Mode::Decrypt, key, Some(iv), data)
 }
 
 /// Encrypts one block (AES-128-ECB of 16 bytes).
+///
+/// # Errors
+/// [`CryptoError`] when OpenSSL fails.
 pub fn block_encrypt(key: &Key128, block: &[u8; BLOCK]) -> Result<[u8; BLOCK], CryptoError> {
     let out = run(Cipher::aes_128_ecb(), Mode::Encrypt, key, None, block)?;
     let mut result = [0; BLOCK];
@@ -27,6 +36,9 @@ pub fn block_encrypt(key: &Key128, block: &[u8; BLOCK]) -> Result<[u8; BLOCK], C
 }
 
 /// The key check value of an AES key: the first 3 bytes of AES(key, 01×16) (GP Card Specification, B.6).
+///
+/// # Errors
+/// [`CryptoError`] when OpenSSL fails.
 pub fn check_value(key: &Key128) -> Result<[u8; 3], CryptoError> {
     let block = block_encrypt(key, &[1; BLOCK])?;
     Ok([block[0], block[1], block[2]])

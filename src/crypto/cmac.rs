@@ -5,6 +5,9 @@ use openssl::{pkey::PKey, sign::Signer, symm::Cipher};
 use super::{CryptoError, Key128};
 
 /// The full 16-byte CMAC over the concatenation of the parts.
+///
+/// # Errors
+/// [`CryptoError`] when OpenSSL fails.
 pub fn cmac(key: &Key128, parts: &[&[u8]]) -> Result<[u8; 16], CryptoError> {
     let pkey = PKey::cmac(&Cipher::aes_128_cbc(), key.expose())?;
     let mut signer = Signer::new_without_digest(&pkey)?;

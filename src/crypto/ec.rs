@@ -45,6 +45,9 @@ pub struct Point([u8; 65]);
 
 impl Point {
     /// Parses 65 bytes `04 x y`; anything else, infinity and compressed forms included, is refused.
+    ///
+    /// # Errors
+    /// [`KeyError::NotAPoint`]; [`KeyError::Crypto`] when OpenSSL fails.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
         let bytes: [u8; 65] = bytes.try_into().map_err(|_| KeyError::NotAPoint)?;
         if bytes[0] != 4 {
@@ -75,6 +78,9 @@ impl Point {
     }
 
     /// The key as OpenSSL holds it.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn to_pkey(&self) -> Result<PKey<Public>, CryptoError> {
         let group = group()?;
         let mut context = BigNumContext::new()?;
@@ -83,6 +89,9 @@ impl Point {
     }
 
     /// Verifies a DER-encoded ECDSA signature over SHA-256 of the message.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails. A signature that does not hold, or is not in its one encoding, is `false`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<bool, CryptoError> {
         let Ok(parsed) = EcdsaSig::from_der(signature) else {
             return Ok(false);
@@ -111,6 +120,9 @@ pub struct KeyPair {
 
 impl KeyPair {
     /// A new key pair from the given source of randomness, by rejection of scalars out of range.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL or `random` fails.
     pub fn generate(random: &mut dyn Random) -> Result<Self, CryptoError> {
         loop {
             let mut scalar = Zeroizing::new([0; 32]);
@@ -124,6 +136,9 @@ impl KeyPair {
     }
 
     /// The pair of a private key given as 32 big-endian bytes, 0 < d < n.
+    ///
+    /// # Errors
+    /// [`KeyError::NotAScalar`] for a number out of range; [`KeyError::Crypto`] when OpenSSL fails.
     pub fn from_scalar(scalar: &[u8; 32]) -> Result<Self, KeyError> {
         let group = group()?;
         let mut context = BigNumContext::new()?;
@@ -140,6 +155,10 @@ impl KeyPair {
     }
 
     /// Reads a PEM file (PKCS#8, or the older EC form). A key on another curve is refused.
+    ///
+    /// # Errors
+    /// [`KeyError::NotPem`] for anything else, a key with a passphrase included; [`KeyError::Crypto`] when OpenSSL
+    /// fails.
     pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
         let key = PKey::private_key_from_pem_callback(pem, |_| Ok(0)).map_err(|_| KeyError::NotPem)?;
         let key = key.ec_key().map_err(|_| KeyError::NotPem)?;
@@ -157,11 +176,17 @@ impl KeyPair {
     }
 
     /// The key as an unencrypted PKCS#8 PEM; the caller writes it with mode 0600.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn to_pem(&self) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         Ok(Zeroizing::new(self.private.private_key_to_pem_pkcs8()?))
     }
 
     /// The private scalar, 32 bytes: for the import of a set key and for the virtual token's state only.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn scalar(&self) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
         let bytes = Zeroizing::new(self.private.ec_key()?.private_key().to_vec_padded(32)?);
         let mut out = Zeroizing::new([0; 32]);
@@ -180,6 +205,9 @@ impl KeyPair {
     }
 
     /// ECDH (SEC 1, 3.3.1): the 32-byte x coordinate of the shared point.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn agree(&self, peer: &Point) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
         let peer = peer.to_pkey()?;
         let mut deriver = Deriver::new(&self.private)?;
@@ -191,6 +219,9 @@ impl KeyPair {
     }
 
     /// Signs SHA-256 of the message; the signature is DER (ECDSA-Sig-Value).
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
         let key = self.private.ec_key()?;
         Ok(EcdsaSig::sign(&sha256(&[message]), &key)?.to_der()?)
@@ -219,6 +250,9 @@ pub fn signature_to_raw(der: &[u8]) -> Option<[u8; RAW_SIGNATURE]> {
 }
 
 /// Turns `r ‖ s` into a DER signature.
+///
+/// # Errors
+/// [`CryptoError`] when OpenSSL fails. That `r` and `s` are in range is not checked.
 pub fn signature_from_raw(raw: &[u8; RAW_SIGNATURE]) -> Result<Vec<u8>, CryptoError> {
     let r = BigNum::from_slice(&raw[..32])?;
     let s = BigNum::from_slice(&raw[32..])?;

@@ -57,6 +57,9 @@ struct Header {
 }
 
 /// Signs a payload for one use, which `typ` names.
+///
+/// # Errors
+/// [`CryptoError`] when OpenSSL fails.
 pub fn sign(payload: &[u8], typ: &str, key: &KeyPair, certificate: &[u8]) -> Result<String, CryptoError> {
     let header = Header { alg: "ES256".into(), typ: typ.into(), x5c: [BASE64_STANDARD.encode(certificate)] };
     // A struct of strings always has a JSON form.
@@ -68,6 +71,10 @@ pub fn sign(payload: &[u8], typ: &str, key: &KeyPair, certificate: &[u8]) -> Res
 
 /// Verifies a message for one use under the CA's key. The certificate need only have been valid when it signed, which
 /// its payload tells: the caller calls [`VerifiedJws::check_time`] with that moment.
+///
+/// # Errors
+/// [`JwsError::Form`], [`JwsError::Type`] for another use, [`JwsError::Certificate`] for a certificate that does not
+/// hold, [`JwsError::Signature`]; [`JwsError::Crypto`] when OpenSSL fails.
 pub fn verify(jws: &str, typ: &str, ca: &Point) -> Result<VerifiedJws, JwsError> {
     if jws.len() > LIMIT {
         return Err(JwsError::Form);
@@ -92,6 +99,9 @@ pub fn verify(jws: &str, typ: &str, ca: &Point) -> Result<VerifiedJws, JwsError>
 
 impl VerifiedJws {
     /// Refuses what was signed at a moment when the certificate was not valid.
+    ///
+    /// # Errors
+    /// [`JwsError::Certificate`] with which end of its life it was outside.
     pub fn check_time(&self, signed: Timestamp) -> Result<(), JwsError> {
         Ok(self.certificate.check_time(signed)?)
     }

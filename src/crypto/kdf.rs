@@ -17,6 +17,9 @@ pub fn x963(secret: &[u8], shared_info: &[u8], length: usize) -> Zeroizing<Vec<u
 }
 
 /// One block of the SCP03 derivation (GP Amendment D, 4.1.5; NIST SP 800-108 counter mode).
+///
+/// # Errors
+/// [`CryptoError`] when OpenSSL fails.
 pub fn scp03_block(key: &Key128, constant: u8, bits: u16, context: &[u8]) -> Result<[u8; 16], CryptoError> {
     cmac(key, &[&scp03_head(constant, bits), context])
 }

@@ -5,6 +5,9 @@ use super::CryptoError;
 /// A source of cryptographically secure random bytes.
 pub trait Random {
     /// Fills the whole buffer.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when there is no randomness: nothing of the buffer may be used then.
     fn fill(&mut self, buffer: &mut [u8]) -> Result<(), CryptoError>;
 }
 
@@ -19,6 +22,9 @@ impl Random for SystemRandom {
 }
 
 /// `N` random bytes.
+///
+/// # Errors
+/// As [`Random::fill`].
 pub fn bytes<const N: usize>(random: &mut dyn Random) -> Result<[u8; N], CryptoError> {
     let mut out = [0; N];
     random.fill(&mut out)?;

@@ -30,6 +30,9 @@ pub struct Authority {
 
 impl Authority {
     /// Reads a CA certificate strictly. That it signs itself proves nothing: whoever puts the file there is trusted.
+    ///
+    /// # Errors
+    /// [`CertificateError`] says what is outside the profile of a CA, or that its own key did not sign it.
     pub fn read(der: &[u8]) -> Result<Self, CertificateError> {
         let outer = Outer::bound(der, LIMIT)?;
         let (head, extensions) = walk(outer.signed)?;
@@ -42,6 +45,10 @@ impl Authority {
     }
 
     /// Issues the certificate of a new CA with this common name.
+    ///
+    /// # Errors
+    /// [`IssueError::Name`], [`IssueError::Validity`], [`IssueError::Refused`] when it would not be read back;
+    /// [`IssueError::Crypto`] when OpenSSL or `random` fails.
     pub fn issue(
         key: &KeyPair,
         name: &str,
@@ -60,6 +67,9 @@ impl Authority {
     }
 
     /// Refuses a CA that is not valid at this moment.
+    ///
+    /// # Errors
+    /// [`CertificateError::NotYetValid`] or [`CertificateError::Expired`].
     pub fn check_time(&self, now: Timestamp) -> Result<(), CertificateError> {
         self.head.check_time(now)
     }

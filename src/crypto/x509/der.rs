@@ -68,6 +68,9 @@ impl<'a> DerReader<'a> {
     }
 
     /// The next object, which must have this tag: its value, and the whole of it.
+    ///
+    /// # Errors
+    /// [`DerError::Tag`] for another tag; [`DerError::Length`] and [`DerError::Truncated`].
     pub fn object(&mut self, tag: u8) -> Result<(&'a [u8], &'a [u8]), DerError> {
         let start = self.0;
         let found = self.byte()?;
@@ -80,22 +83,34 @@ impl<'a> DerReader<'a> {
     }
 
     /// The value of the next object, which must have this tag.
+    ///
+    /// # Errors
+    /// As [`Self::object`].
     pub fn value(&mut self, tag: u8) -> Result<&'a [u8], DerError> {
         Ok(self.object(tag)?.0)
     }
 
     /// A reader of what the next object holds, which must have this tag.
+    ///
+    /// # Errors
+    /// As [`Self::object`].
     pub fn enter(&mut self, tag: u8) -> Result<Self, DerError> {
         self.value(tag).map(Self)
     }
 
     /// Exactly these bytes.
+    ///
+    /// # Errors
+    /// [`DerError::Literal`] for any others.
     pub fn literal(&mut self, expected: &[u8]) -> Result<(), DerError> {
         self.0 = self.0.strip_prefix(expected).ok_or(DerError::Literal)?;
         Ok(())
     }
 
     /// This many bytes as they are.
+    ///
+    /// # Errors
+    /// [`DerError::Truncated`] when there are fewer.
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], DerError> {
         let (value, rest) = self.0.split_at_checked(length).ok_or(DerError::Truncated)?;
         self.0 = rest;
@@ -103,6 +118,9 @@ impl<'a> DerReader<'a> {
     }
 
     /// Refuses bytes that are left.
+    ///
+    /// # Errors
+    /// [`DerError::Trailing`].
     pub const fn end(&self) -> Result<(), DerError> {
         if self.0.is_empty() { Ok(()) } else { Err(DerError::Trailing) }
     }
@@ -128,6 +146,9 @@ impl<'a> DerReader<'a> {
 }
 
 /// Reads bytes that are exactly one object with this tag, and returns a reader of what it holds.
+///
+/// # Errors
+/// [`DerError::Trailing`] for bytes behind it; as [`DerReader::object`].
 pub fn only(bytes: &[u8], tag: u8) -> Result<DerReader<'_>, DerError> {
     let mut reader = DerReader::new(bytes);
     let inner = reader.enter(tag)?;

@@ -64,6 +64,10 @@ impl From<ErrorStack> for IssueError {
 
 /// Issues a certificate under the CA's key; `issuer` is the common name of the CA's own certificate. The answer is DER,
 /// and was verified as a card would verify it.
+///
+/// # Errors
+/// [`IssueError::Name`], [`IssueError::Validity`], [`IssueError::Refused`] when a card would not take it;
+/// [`IssueError::Crypto`] when OpenSSL or `random` fails.
 pub fn issue(
     ca: &KeyPair,
     issuer: &str,
@@ -79,6 +83,9 @@ pub fn issue(
 }
 
 /// A certificate as PEM (RFC 7468).
+///
+/// # Errors
+/// [`CryptoError`] for what is no certificate in DER, or when OpenSSL fails.
 pub fn to_pem(der: &[u8]) -> Result<Vec<u8>, CryptoError> {
     Ok(X509::from_der(der)?.to_pem()?)
 }

@@ -237,6 +237,10 @@ impl Certificate {
     /// Bounds the outer lengths, verifies the signature over what is signed with the CA's point, and only then walks
     /// the signed bytes. Refuses every class that is not `expected`. The dates are not compared with any clock: see
     /// [`Certificate::check_time`].
+    ///
+    /// # Errors
+    /// [`CertificateError`] says what is wrong: the length, the signature, the form of a part, the profile, or the
+    /// class.
     pub fn verify(der: &[u8], ca: &Point, expected: &[CertificateProfile]) -> Result<Self, CertificateError> {
         let limit = expected.iter().map(|class| class.limit()).max().unwrap_or(0);
         let leaf = leaf::verify(der, ca, limit)?;
@@ -251,6 +255,9 @@ impl Certificate {
     }
 
     /// Refuses a certificate that is not valid at this moment; both ends belong to its life (RFC 5280, 4.1.2.5).
+    ///
+    /// # Errors
+    /// [`CertificateError::NotYetValid`] or [`CertificateError::Expired`].
     pub fn check_time(&self, now: Timestamp) -> Result<(), CertificateError> {
         self.head.check_time(now)
     }

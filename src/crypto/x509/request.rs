@@ -27,6 +27,9 @@ pub struct CertificateRequest {
 impl CertificateRequest {
     /// Bounds the lengths, finds the key, verifies the signature with it, and reads strictly. What the attributes ask for
     /// is passed over: the CA decides what it certifies.
+    ///
+    /// # Errors
+    /// [`CertificateError`] says what is wrong: the length, the form of a part, the key, or the signature.
     pub fn verify(der: &[u8]) -> Result<Self, CertificateError> {
         let outer = Outer::bound(der, LIMIT)?;
         let mut reader = form("frame", only(outer.signed, SEQUENCE))?;
@@ -40,6 +43,9 @@ impl CertificateRequest {
     }
 
     /// Makes a request for this key; DER comes back.
+    ///
+    /// # Errors
+    /// [`IssueError::Name`]; [`IssueError::Crypto`] when OpenSSL fails.
     pub fn sign(key: &KeyPair, subject: &str) -> Result<Vec<u8>, IssueError> {
         let name = name(subject)?;
         let build = || -> Result<Vec<u8>, ErrorStack> {

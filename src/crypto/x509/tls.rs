@@ -74,6 +74,9 @@ pub struct TlsCertificate {
 
 impl TlsCertificate {
     /// As [`super::Certificate::verify`]; a certificate for the other side, or of a card's class, is refused.
+    ///
+    /// # Errors
+    /// As [`super::Certificate::verify`].
     pub fn verify(der: &[u8], ca: &Point, expected: TlsUse) -> Result<Self, CertificateError> {
         let leaf = leaf::verify(der, ca, LIMIT)?;
         if leaf.purpose != Purpose::Tls(expected) {
@@ -83,6 +86,10 @@ impl TlsCertificate {
     }
 
     /// Issues one under the CA's key; `issuer` is the common name of the CA's own certificate.
+    ///
+    /// # Errors
+    /// [`IssueError::Name`] also for a server without names or a client with some; [`IssueError::Validity`],
+    /// [`IssueError::Refused`]; [`IssueError::Crypto`] when OpenSSL or `random` fails.
     pub fn issue(
         ca: &KeyPair,
         issuer: &str,
@@ -103,6 +110,9 @@ impl TlsCertificate {
     }
 
     /// Refuses a certificate that is not valid at this moment.
+    ///
+    /// # Errors
+    /// [`CertificateError::NotYetValid`] or [`CertificateError::Expired`].
     pub fn check_time(&self, now: Timestamp) -> Result<(), CertificateError> {
         self.head.check_time(now)
     }

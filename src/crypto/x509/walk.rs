@@ -40,6 +40,9 @@ pub struct CertificateHead {
 
 impl CertificateHead {
     /// Refuses a certificate that is not valid at this moment; both ends belong to its life (RFC 5280, 4.1.2.5).
+    ///
+    /// # Errors
+    /// [`CertificateError::NotYetValid`] or [`CertificateError::Expired`].
     pub fn check_time(&self, now: Timestamp) -> Result<(), CertificateError> {
         let (from, at) = (self.not_before.moment, self.not_after.moment);
         if now < from {
