@@ -110,6 +110,10 @@ impl Verifier {
     }
 
     /// Takes the next record.
+    ///
+    /// # Errors
+    /// [`AuditError::Missing`], [`AuditError::Changed`], or [`AuditError::Rewritten`] when a terminal was told of
+    /// another one.
     pub fn next(&mut self, record: &AuditRecord) -> Result<(), AuditError> {
         let expected = self.seq + 1;
         if record.seq != expected {
@@ -128,6 +132,9 @@ impl Verifier {
     }
 
     /// Ends: nothing may be missing before the head of the store, or before one that a terminal was given.
+    ///
+    /// # Errors
+    /// [`AuditError::Cut`] when records are missing at the end; [`AuditError::Changed`] for another head.
     pub fn end(self, head: &AuditHead) -> Result<u64, AuditError> {
         let furthest = self.told.iter().map(|told| told.seq).chain([head.seq]).max().unwrap_or_default();
         if furthest > self.seq.cast_unsigned() {

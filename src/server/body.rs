@@ -69,6 +69,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 
 impl PageQuery {
     /// What the store is asked for: one entry more, which tells that a page follows.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] for a limit out of range, or a mark of more than 200 bytes.
     pub fn limit(&self) -> Result<u32, ApiError> {
         if (1..=PAGE_MAX).contains(&self.limit) && plain(&self.after, 0, 200) {
             return Ok(self.limit);
@@ -78,6 +81,9 @@ impl PageQuery {
 }
 
 /// Base64url without padding, of exactly this length.
+///
+/// # Errors
+/// [`ApiError::Invalid`] for anything else.
 pub fn binary(name: &str, text: &str, length: std::ops::RangeInclusive<usize>) -> Result<Vec<u8>, ApiError> {
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).ok().filter(|bytes| length.contains(&bytes.len()));
@@ -90,6 +96,9 @@ pub fn plain(text: &str, shortest: usize, longest: usize) -> bool {
 }
 
 /// Refuses a user that is empty or longer than anybody's.
+///
+/// # Errors
+/// [`ApiError::Invalid`] says which part.
 pub fn check_user(user: &User) -> Result<(), ApiError> {
     let field = |(key, value): (&String, &String)| plain(key, 1, 64) && plain(value, 0, 1024);
     let wrong = if !plain(&user.id, 1, 64) {
@@ -105,6 +114,9 @@ pub fn check_user(user: &User) -> Result<(), ApiError> {
 }
 
 /// The name of a terminal, which stands in certificates.
+///
+/// # Errors
+/// [`ApiError::Invalid`] for anything but 1 to 64 letters, digits, dots, hyphens and underscores.
 pub fn check_name(name: &str) -> Result<(), ApiError> {
     let known = |c: u8| c.is_ascii_alphanumeric() || b"._-".contains(&c);
     if (1..=64).contains(&name.len()) && name.bytes().all(known) {

@@ -21,6 +21,9 @@ pub struct Initialised {
 }
 
 /// Opens or makes the store, and registers the terminal whose keys lie in this folder. Once more it changes nothing.
+///
+/// # Errors
+/// [`RunError::Pki`] for a key or certificate that is not here or cannot be used; [`RunError::Store`].
 pub async fn init(pki: &Path, url: &StoreUrl, now: Timestamp) -> Result<Initialised, RunError> {
     let home = PkiDir::new(pki);
     let (tls, ecka) = (home.load_terminal_tls(now)?, home.load_terminal(now)?);

@@ -23,6 +23,9 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 const HEAD_MAX: usize = 16 * 1024;
 
 /// Takes the address.
+///
+/// # Errors
+/// [`RunError::Listen`] when it is taken, or not this machine's.
 pub async fn bind(listen: SocketAddr) -> Result<TcpListener, RunError> {
     TcpListener::bind(listen).await.map_err(|error| RunError::Listen(listen, error))
 }

@@ -66,6 +66,9 @@ impl Default for Metrics {
 
 impl Metrics {
     /// As text.
+    ///
+    /// # Errors
+    /// The formatter's, which writing into memory never gives.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

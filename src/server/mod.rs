@@ -109,6 +109,10 @@ pub struct RequestLine<'a> {
 }
 
 /// Runs until `stop` ends, then finishes what is under way. Blocks.
+///
+/// # Errors
+/// [`RunError`]: the system gives no threads, the address is taken, or keys, TLS or the store cannot be used, also
+/// after a rotation of the CA.
 pub fn run(
     options: &ServerOptions,
     log: &Arc<dyn ServerLog>,
@@ -156,6 +160,9 @@ async fn another_ca(home: &PkiDir, trusted: &[Point]) {
 }
 
 /// Runs a future to its end: for the commands that open the store by themselves.
+///
+/// # Errors
+/// [`RunError::Start`] when the system gives no runtime. What the future answers is the value.
 pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RunError::Start)?;
     Ok(runtime.block_on(future))

@@ -18,6 +18,9 @@ impl Signer {
     }
 
     /// A JWS of this payload for one use.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
     pub fn sign(&self, payload: &impl serde::Serialize, typ: &str) -> Result<String, CryptoError> {
         let payload = serde_json::to_vec(payload).unwrap_or_default();
         jws::sign(&payload, typ, &self.key, &self.certificate)

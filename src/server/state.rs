@@ -62,6 +62,9 @@ impl Cas {
 
 impl AppState {
     /// Loads the keys, opens the store, and starts the batcher of lookups.
+    ///
+    /// # Errors
+    /// [`RunError::Pki`] for keys that cannot be used; [`RunError::Store`].
     pub async fn open(
         home: &PkiDir,
         options: &ServerOptions,
@@ -88,6 +91,10 @@ impl AppState {
     }
 
     /// Certifies something on a thread of its own: it waits for the disk.
+    ///
+    /// # Errors
+    /// What the order answers, as [`ApiError::from_pki`] has it; [`ApiError::Busy`] while the CA changes;
+    /// [`ApiError::Fault`].
     pub async fn certify<T: Send + 'static>(
         &self,
         order: impl FnOnce(&mut Cas, Timestamp) -> Result<T, PkiError> + Send + 'static,
@@ -104,6 +111,9 @@ impl AppState {
     }
 
     /// Nonces for a terminal, as they are stored and as they are sent.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when there is no randomness.
     pub fn nonces(&self, count: u16) -> Result<(Vec<[u8; 32]>, Vec<Nonce>), CryptoError> {
         use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
         let use_by = (self.clock)() + jiff::SignedDuration::from_hours(crate::api::v1::NONCE_HOURS);

@@ -25,6 +25,9 @@ use crate::{
 const PAGE: u32 = 256;
 
 /// Whether a store opens under the CA that is here: before anything is begun.
+///
+/// # Errors
+/// [`RunError::Pki`] without a certificate of the CA; [`RunError::Store`], of another CA's store too.
 pub async fn check(pki: &PkiDir, url: &StoreUrl) -> Result<(), RunError> {
     let authority = pki.load_authority()?.point().key_identifier();
     ServerStore::open(url, &authority, None).await?.close().await;
@@ -33,6 +36,10 @@ pub async fn check(pki: &PkiDir, url: &StoreUrl) -> Result<(), RunError> {
 
 /// Certifies every token of the store under the CA that is here. `told` hears how many tokens were looked at; the number of those that were certified anew comes
 /// back.
+///
+/// # Errors
+/// [`RunError::Pki`] when no CA is being rotated, or its key or record cannot be used; [`RunError::Store`]. What was
+/// done stays done: the same once more goes on.
 pub async fn recertify(
     pki: &PkiDir,
     url: &StoreUrl,

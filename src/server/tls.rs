@@ -24,6 +24,9 @@ pub struct Acceptor {
 }
 
 /// Sets TLS up with the server's key; only clients that our CA certified come in.
+///
+/// # Errors
+/// [`RunError::Tls`] when OpenSSL refuses the key or a certificate.
 pub fn acceptor(tls: &Tls) -> Result<Acceptor, RunError> {
     build(tls).map_err(|error| RunError::Tls(error.to_string()))
 }

@@ -81,6 +81,10 @@ impl ServerStore {
     /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier, and
     /// a store of another one is refused, unless that is the `previous` one, which is being rotated out: then it belongs to
     /// this one from now on.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::OtherAuthority`]; [`ServerStoreError::File`] when the file cannot be made;
+    /// [`ServerStoreError::Format`] for a store of a newer release or none of ours; [`ServerStoreError::Database`].
     pub async fn open(url: &StoreUrl, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
         let store = match url {
             StoreUrl::Sqlite(path) => Self(Backend::Sqlite(sqlite::Pools::open(path).await?)),
@@ -103,6 +107,9 @@ impl ServerStore {
     }
 
     /// Opens a store that is there, for reading only, whosever it is.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::File`] when there is none; [`ServerStoreError::Database`].
     pub async fn inspect(url: &StoreUrl) -> Result<Self> {
         Ok(match url {
             StoreUrl::Sqlite(path) => Self(Backend::Sqlite(sqlite::Pools::inspect(path).await?)),
@@ -119,81 +126,129 @@ impl ServerStore {
     }
 
     /// The terminal whose TLS key this is: SHA-256 of its point.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn terminal_of_key(&self, tls_key: &[u8; 32]) -> Result<Option<TerminalRow>> {
         on!(self, reading, queries, |c| queries::terminals::of_key(c, tls_key))
     }
 
     /// Makes a terminal known, with its keys. The same once more changes nothing.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`]. That name or key are taken is an answer.
     pub async fn add_terminal(&self, new: &NewTerminal, actor: &str, now: Timestamp) -> Result<Added> {
         on!(self, writing, queries, |c| queries::terminals::add(c, new, actor, now))
     }
 
     /// Adds the keys of a renewal, and drops those whose certificates have expired.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn renew_terminal(&self, name: &str, keys: &RegisteredKeys, now: Timestamp) -> Result<()> {
         on!(self, writing, queries, |c| queries::terminals::renew(c, name, keys, now))
     }
 
     /// Revokes a terminal; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn revoke_terminal(&self, name: &str, actor: &str, now: Timestamp) -> Result<Option<RegisteredTerminal>> {
         on!(self, writing, queries, |c| queries::terminals::revoke(c, name, actor, now))
     }
 
     /// Terminals in the order of their names.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn terminals(&self, after: &str, limit: u32) -> Result<Vec<RegisteredTerminal>> {
         on!(self, reading, queries, |c| queries::terminals::page(c, after, limit))
     }
 
     /// One user.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn user(&self, id: &str) -> Result<Option<User>> {
         on!(self, reading, queries, |c| queries::users::one(c, id))
     }
 
     /// Users in the order of their ids.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn users(&self, after: &str, limit: u32) -> Result<Vec<User>> {
         on!(self, reading, queries, |c| queries::users::page(c, after, limit))
     }
 
     /// Creates and changes users, all or none.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn put_users(&self, users: &[User], actor: &str, now: Timestamp) -> Result<Imported> {
         on!(self, writing, queries, |c| queries::users::put(c, users, actor, now))
     }
 
     /// One token.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn token(&self, id: Uuid) -> Result<Option<RegisteredToken>> {
         on!(self, reading, queries, |c| queries::tokens::one(c, id))
     }
 
     /// Tokens in the order of their ids.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn tokens(&self, after: &str, limit: u32) -> Result<Vec<RegisteredToken>> {
         on!(self, reading, queries, |c| queries::tokens::page(c, after, limit))
     }
 
     /// The tokens of a user in the order of their ids.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn tokens_of(&self, user: &str, after: &str, limit: u32) -> Result<Vec<RegisteredToken>> {
         on!(self, reading, queries, |c| queries::tokens::of_user(c, user, after, limit))
     }
 
     /// The keys and certificates of a token.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn token_keys(&self, id: Uuid) -> Result<Option<TokenKeys>> {
         on!(self, reading, queries, |c| queries::tokens::keys(c, id))
     }
 
     /// The keys and certificates of tokens after an id, in the order of their ids.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn token_keys_after(&self, after: &str, limit: u32) -> Result<Vec<(Uuid, TokenKeys)>> {
         on!(self, reading, queries, |c| queries::tokens::keys_after(c, after, limit))
     }
 
     /// Puts other certificates of a token's keys in the place of those that are there.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`]. That there is no such token, or with other keys, is none.
     pub async fn recertify_token(&self, id: Uuid, keys: &TokenKeys) -> Result<()> {
         on!(self, writing, queries, |c| queries::tokens::recertify(c, id, keys))
     }
 
     /// Registers a token, brings its user up to date, and revokes the one that it replaces.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`]. That it cannot be registered is an answer.
     pub async fn register(&self, new: &NewToken, actor: &str, now: Timestamp) -> Result<Registration> {
         on!(self, writing, queries, |c| queries::tokens::register(c, new, actor, now))
     }
 
     /// Changes the status of a token.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`]. That it cannot be changed is an answer.
     pub async fn set_status(
         &self,
         id: Uuid,
@@ -206,26 +261,41 @@ impl ServerStore {
     }
 
     /// What changed in the status of tokens since a version.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn feed(&self, since: u64, limit: u32, now: Timestamp) -> Result<Feed> {
         on!(self, writing, queries, |c| queries::feed(c, since, limit, now))
     }
 
     /// Keeps nonces that are given to a terminal.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`]: then none is kept.
     pub async fn issue_nonces(&self, nonces: &[[u8; 32]], terminal: &str, now: Timestamp) -> Result<()> {
         on!(self, writing, queries, |c| queries::lookups::issue(c, nonces, terminal, now))
     }
 
     /// Forgets nonces whose proofs nobody takes any more; how many there were.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn forget_nonces(&self, now: Timestamp) -> Result<u64> {
         on!(self, writing, queries, |c| queries::lookups::forget(c, now))
     }
 
     /// Decides several lookups in one transaction, in their order.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`]: then none is decided.
     pub async fn lookups(&self, tasks: &[LookupTask], now: Timestamp) -> Result<Vec<LookupResult>> {
         on!(self, writing, queries, |c| queries::lookups::decide(c, tasks, now))
     }
 
     /// Keeps events; gives how many were new.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`]: then none is kept.
     pub async fn keep_events(
         &self,
         terminal: &str,
@@ -237,16 +307,25 @@ impl ServerStore {
     }
 
     /// The events of a terminal after a number, in their order.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn events(&self, terminal: &str, list: Uuid, after: i64, limit: u32) -> Result<Vec<String>> {
         on!(self, reading, queries, |c| queries::events::page(c, terminal, list, after, limit))
     }
 
     /// The head of the audit log.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn audit_head(&self) -> Result<AuditHead> {
         on!(self, reading, queries, |c| queries::audit::head(c))
     }
 
     /// Records of the audit log after a number, in their order.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn audit(&self, after: i64, limit: u32) -> Result<Vec<audit::AuditRecord>> {
         on!(self, reading, queries, |c| queries::audit::page(c, after, limit))
     }
