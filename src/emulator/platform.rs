@@ -50,6 +50,9 @@ pub enum PlatformAnswer {
 
 impl CardPlatform {
     /// The surroundings of the card with these diversification data.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when there is no randomness.
     pub fn new(uid: Uid, diversification: &[u8; 10], mut random: Box<dyn Random + Send>) -> Result<Self, CryptoError> {
         let now = fresh(&mut *random)?;
         Ok(Self { uid, serial: sha256(&[diversification]), random, now, selected: false })

@@ -17,6 +17,10 @@ pub enum StartKeyError {
 
 /// Parses a start key file: 32 hexadecimal digits, one key that serves for all three, or three lines of 32 digits
 /// (ENC, MAC, DEK).
+///
+/// # Errors
+/// [`StartKeyError::Count`] for another number of words; [`StartKeyError::Digits`] names the first that is not 32
+/// hexadecimal digits.
 pub fn parse_start_keys(text: &str) -> Result<StaticKeys, StartKeyError> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let key = |n: usize| -> Result<Key128, StartKeyError> {

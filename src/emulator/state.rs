@@ -150,6 +150,9 @@ impl PersistentState {
     }
 
     /// A BLANK token, as it is after its install: start keys and random diversification data.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when there is no randomness.
     pub fn blank(start_keys: &StaticKeys, random: &mut dyn Random) -> Result<Self, CryptoError> {
         Ok(Self::empty(random::bytes(random)?, Some(AesKeys::of(start_keys))))
     }
@@ -176,6 +179,9 @@ impl PersistentState {
     }
 
     /// Reads what [`Self::to_file`] wrote, in this release or an earlier one.
+    ///
+    /// # Errors
+    /// [`StateError::Schema`] for another release's; [`StateError::Form`] for anything else.
     pub fn from_file(bytes: &[u8]) -> Result<Self, StateError> {
         #[derive(Deserialize)]
         struct StateHeader {
@@ -190,6 +196,9 @@ impl PersistentState {
     }
 
     /// The state as JSON, private keys included.
+    ///
+    /// # Errors
+    /// [`StateError::Form`] when JSON cannot say it.
     pub fn to_file(&self) -> Result<Zeroizing<Vec<u8>>, StateError> {
         let mut out = Zeroizing::new(Vec::with_capacity(FILE_CAPACITY));
         serde_json::to_writer_pretty(&mut *out, self).map_err(|e| StateError::Form(position(&e)))?;

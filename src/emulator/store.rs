@@ -53,6 +53,9 @@ impl From<StateStoreError> for Failure {
 /// Keeps the state of one token. `save` returns when the state would survive a loss of power.
 pub trait StateStore {
     /// Replaces what was kept, whole or not at all.
+    ///
+    /// # Errors
+    /// [`StateStoreError`]: what was kept before stands then.
     fn save(&mut self, state: &PersistentState) -> Result<(), StateStoreError>;
 }
 
@@ -76,6 +79,9 @@ pub struct FileStore {
 
 impl FileStore {
     /// Takes the file for this process; it need not exist yet.
+    ///
+    /// # Errors
+    /// [`StateStoreError::InUse`] when another token has it; [`StateStoreError::Io`].
     pub fn open(path: &Path) -> Result<Self, StateStoreError> {
         let path = std::path::absolute(path).map_err(|source| io_error(path, source))?;
         let mut lock_path = path.clone().into_os_string();
@@ -92,6 +98,9 @@ impl FileStore {
     }
 
     /// The saved state; `None` when there is no file.
+    ///
+    /// # Errors
+    /// [`StateStoreError::Io`]; [`StateStoreError::State`] for a file that holds something else.
     pub fn load(&self) -> Result<Option<PersistentState>, StateStoreError> {
         let bytes = match fs::read(&self.path) {
             Ok(bytes) => zeroize::Zeroizing::new(bytes),

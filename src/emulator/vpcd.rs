@@ -122,6 +122,9 @@ pub struct CardSetup<'a> {
 
 /// Puts the token into the reader until it is stopped. A reader that goes away is waited for; one that is not there at
 /// first is an error.
+///
+/// # Errors
+/// [`VpcdError::Unreachable`] when no reader was there as long as the patience of `seat` lasts.
 pub fn run(
     token: &mut SoftwareToken,
     seat: CardSetup<'_>,
