@@ -12,6 +12,9 @@ use crate::config::Settings;
 
 /// Writes a tar archive: the findings as they are given, the settings that cannot be secret, and names, sizes and modes of
 /// the files of the state. No file of the state or of the configuration is opened.
+///
+/// # Errors
+/// What the system says when the archive cannot be written.
 pub fn write(to: impl io::Write, settings: &Settings, findings: &[u8]) -> io::Result<()> {
     let mut archive = tar::Builder::new(to);
     let about = format!("rollcall {}\n{}", env!("CARGO_PKG_VERSION"), system());

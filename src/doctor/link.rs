@@ -84,6 +84,9 @@ impl Deeper {
     }
 
     /// Looks. What a card or a reader does not take is a note; an error says that nothing more can be asked.
+    ///
+    /// # Errors
+    /// [`LinkError`] when the card or the reader is gone or hangs.
     pub fn look(link: &mut dyn Link, kvn: Option<u8>) -> Result<Self, LinkError> {
         let mut found = Self::default();
         found.uid = found.pseudo(link, 0x00)?;
@@ -237,6 +240,9 @@ impl RoundTrips {
     /// SELECT of what is selected already: every card answers it, and it changes nothing. A card that left, or a reader that
     /// hangs, ends the measurement; an exchange that failed, or another answer than the first, is counted. A card that is
     /// so slow that the time runs out is slow.
+    ///
+    /// # Errors
+    /// [`LinkError`] when the card or the reader is gone or hangs, or another program holds it.
     pub fn make(link: &mut dyn Link) -> Result<Self, LinkError> {
         let command = [&[0x00, 0xA4, 0x04, 0x00, AID.len().to_le_bytes()[0]][..], &AID, &[0x00]].concat();
         let (mut times, mut errors, until) = (Vec::with_capacity(EXCHANGES), 0, Instant::now() + TIME);
