@@ -32,6 +32,10 @@ use crate::{
 const SCRIPT_MAX: u64 = 1024 * 1024;
 
 /// Sends everything in one transaction, until an answer is not what was expected: then the status is 1.
+///
+/// # Errors
+/// `apdu.syntax` before a card is touched; that of the reader, the keys, the link or the channel, with the line or the
+/// number of the command; that of [`Printer::item`].
 pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     // Everything is read before the card is touched.
     let steps = steps(args)?;

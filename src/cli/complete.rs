@@ -26,6 +26,9 @@ const FISH: &str = include_str!("complete/readers.fish");
 const ZSH: &str = include_str!("complete/readers.zsh");
 
 /// Prints the completions for a shell, or what may stand behind `--reader`.
+///
+/// # Errors
+/// That of [`Printer::document`].
 pub fn run(args: &CompletionsArgs, global: &Global, out: &mut Printer) -> Result<u8, Failure> {
     let text = args.shell.map_or_else(|| readers(global), script);
     out.document(text.as_bytes())?;

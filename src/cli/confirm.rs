@@ -15,6 +15,9 @@ pub fn short(id: Uuid) -> String {
 
 /// Goes on with `--yes`, or when `word` was typed at the terminal. `what` says what will happen: "this takes 3 users
 /// off the list".
+///
+/// # Errors
+/// `confirm.needed` without a terminal to ask on; `confirm.declined` for any other answer.
 pub fn confirm(settings: &Settings, out: &mut Printer, what: &str, word: &str) -> Result<(), Failure> {
     if settings.yes {
         return Ok(());

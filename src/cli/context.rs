@@ -41,6 +41,9 @@ pub fn server_access(settings: &Settings) -> Option<ServerAccess> {
 }
 
 /// Connects to the server that this terminal is to ask, with its certificate.
+///
+/// # Errors
+/// `server.not-configured` without a URL; that of the certificates and of the connection.
 pub fn connect(settings: &Settings) -> Result<ServerClient, Failure> {
     let missing = || {
         Failure::new(ExitClass::Config, "server.not-configured", "this terminal has no server to ask")
@@ -50,16 +53,25 @@ pub fn connect(settings: &Settings) -> Result<ServerClient, Failure> {
 }
 
 /// The store of this terminal.
+///
+/// # Errors
+/// That of the store, `store.…`.
 pub fn store(settings: &Settings) -> Result<TerminalStore, Failure> {
     Ok(TerminalStore::open(&settings.state_folder)?)
 }
 
 /// What taps cards here.
+///
+/// # Errors
+/// That of the keys and the store, `pki.…` and `store.…`.
 pub fn tap_terminal(settings: &Settings, depth: Depth) -> Result<TapTerminal, Failure> {
     TapTerminal::open(&terminal_context(settings), settings.limits.tap, depth)
 }
 
 /// The server that is asked about tokens, where there is one, or where there has to be one.
+///
+/// # Errors
+/// As [`connect`].
 pub fn lookup_server(settings: &Settings) -> Result<Option<ServerClient>, Failure> {
     if settings.server.url.is_none() && settings.source != UserSource::Server {
         return Ok(None);

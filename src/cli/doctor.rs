@@ -15,6 +15,10 @@ use crate::doctor::{self, Finding, ProbeContext, examine};
 use crate::failure::{ExitClass, Failure};
 
 /// Runs every probe; the status is 1 when there is a fault.
+///
+/// # Errors
+/// That of the bundle's file or of the output; with `--replay`, that of the trace. What is found to be wrong is the
+/// status.
 pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, Failure> {
     // No configuration either: a trace brings all that it needs.
     if let Some(trace) = &args.replay {

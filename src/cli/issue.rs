@@ -12,6 +12,9 @@ use crate::{
 };
 
 /// A terminal that the server registers and certifies.
+///
+/// # Errors
+/// `file.exists`; that of the server; `pki.…` when the bundle cannot be made or written.
 pub fn through_server(
     server: &ServerClient,
     name: &str,
@@ -24,6 +27,9 @@ pub fn through_server(
 }
 
 /// A terminal that the CA here certifies.
+///
+/// # Errors
+/// `file.exists`; `pki.…` when the CA cannot certify, or the bundle cannot be written.
 pub fn by_ca(
     pki: &PkiDir,
     clock_check: ClockCheck,
@@ -37,6 +43,9 @@ pub fn by_ca(
 }
 
 /// Refuses to write over a file that is there.
+///
+/// # Errors
+/// `file.exists`.
 pub fn require_free(file: &Path) -> Result<(), Failure> {
     if !file.exists() {
         return Ok(());

@@ -37,6 +37,9 @@ const FILES: &[(&str, &str)] = &[
 ];
 
 /// Prints the manual page, or writes the pages of all commands.
+///
+/// # Errors
+/// When the pages cannot be made or written, or stdout cannot.
 pub fn run(args: &ManArgs, out: &mut Printer) -> Result<u8, Failure> {
     let mut all = Cli::command();
     all.build();

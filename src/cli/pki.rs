@@ -30,6 +30,9 @@ use crate::{
 const BUNDLE: usize = 64 * 1024;
 
 /// Runs the command.
+///
+/// # Errors
+/// `pki.…`; with a server, that of the connection; `confirm.…`, `file.exists`; that of the output.
 pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let home = PkiDir::new(settings.pki_folder());
     let now = Timestamp::now();

@@ -11,6 +11,9 @@ use crate::{
 };
 
 /// Begins a rotation, or ends one. Both may be killed anywhere: the next run goes on.
+///
+/// # Errors
+/// `pki.rotation-server` for a store that this program cannot open; that of the store, of [`confirm`], and `pki.…`.
 pub fn run(
     finish: bool,
     settings: &Settings,

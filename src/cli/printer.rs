@@ -115,6 +115,10 @@ impl Printer {
     }
 
     /// Begins a list whose objects are printed as they come: the header of csv, the beginning of the JSON array.
+    ///
+    /// # Errors
+    /// `output.failed` when stdout cannot be written; a reader that went away is no failure. The same holds for all
+    /// that is printed.
     pub fn begin<R: Printable>(&mut self) -> Result<(), Failure> {
         if self.stage != Stage::Nothing {
             return Ok(());
@@ -129,6 +133,9 @@ impl Printer {
     }
 
     /// One object of a list, written out at once.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
     pub fn item<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
         self.begin::<R>()?;
         self.object_of_list(object)?;
@@ -136,6 +143,9 @@ impl Printer {
     }
 
     /// A whole list: a table for people. `nobody` is said on stderr, for people, when it is empty.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
     pub fn list<R: Printable>(&mut self, objects: &[R], nobody: &str) -> Result<(), Failure> {
         self.begin::<R>()?;
         if self.options.format == OutputFormat::Text {
@@ -155,6 +165,9 @@ impl Printer {
     }
 
     /// The one object that a command is about.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
     pub fn object<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
         match self.options.format {
             OutputFormat::Text => {
@@ -174,12 +187,18 @@ impl Printer {
     }
 
     /// A document that has one form only: a manual page, a schema.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
     pub fn document(&mut self, content: &[u8]) -> Result<(), Failure> {
         self.write(content)?;
         self.flush()
     }
 
     /// Completes what was begun.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
     pub fn end(&mut self) -> Result<(), Failure> {
         self.progress_end();
         let stage = std::mem::replace(&mut self.stage, Stage::Nothing);

@@ -25,6 +25,9 @@ use crate::terminal::readers::{ReaderChange, ReadersWatch, no_reader};
 use crate::terminal::survey::{SelectAnswer, survey};
 
 /// Lists the readers, or with `--watch` tells what happens to them.
+///
+/// # Errors
+/// `pcsc.…` when the service does not answer; that of a reader that was named and is not there; that of the output.
 pub fn run(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     if args.watch { watch(settings, out) } else { show(args, settings, out) }
 }

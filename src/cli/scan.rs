@@ -29,6 +29,10 @@ use crate::{
 };
 
 /// Runs the command.
+///
+/// # Errors
+/// `scan.…`, `pcsc.…`, `pki.…`, `store.…` and that of the server before a card is touched; later that of the store, the
+/// file or the output. A card that is not let in is an object of the list.
 pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     if args.out.is_some() {
         record_form(settings.format)?;

@@ -25,6 +25,9 @@ use crate::{
 };
 
 /// Runs the command.
+///
+/// # Errors
+/// That of the reader, the keys, the card or the server; with a change, `confirm.…`; that of the output.
 pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     if let TokenCommand::Rotate(args) = &args.command {
         return token_rotate::run(args, settings, out);

@@ -28,6 +28,10 @@ struct ChangeRequest {
 }
 
 /// Runs the command; `info` and `verify` are no changes.
+///
+/// # Errors
+/// That of the keys, the card or the role, and `confirm.…`, before the card is changed. One of the server comes last,
+/// after the change was printed.
 pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mut Printer) -> Result<u8, Failure> {
     let Some(ChangeRequest { operation, user, dry_run }) = ChangeRequest::of(command)? else { return Ok(0) };
     let change = TokenChangeRun::open(terminal_context(settings), reader.clone(), operation)?;

@@ -27,6 +27,9 @@ use crate::{
 };
 
 /// Runs the command.
+///
+/// # Errors
+/// `pki.…` when no rotation is under way; that of the keys, the reader or the card; `confirm.…`; that of the output.
 pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let terminal = terminal_context(settings);
     let goal = RotationGoal::load(&terminal.pki, args.set)?;

@@ -16,6 +16,9 @@ use crate::{
 };
 
 /// Begins the trace that was asked for. A file that cannot be made is told before a card is touched.
+///
+/// # Errors
+/// `trace.exists` or `trace.unwritable` for the file; `usage` for `--trace-personal` alone.
 pub fn begin(global: &Global) -> Result<(), Failure> {
     let Some(path) = &global.trace else {
         // The parser cannot say it: these options may stand on either side of the command.

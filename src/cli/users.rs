@@ -20,6 +20,9 @@ use crate::terminal::presence::{
 const NOBODY: &str = "nobody is here";
 
 /// Runs the command.
+///
+/// # Errors
+/// That of the store; of an id that is not there; `confirm.…`; that of the output.
 pub fn run(args: &UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let now = Timestamp::now();
     match args.command.as_ref().unwrap_or(&UsersCommand::List) {

@@ -7,11 +7,17 @@ use crate::emulator::{CardTiming, Uid};
 use crate::pki::SET_SIZES;
 
 /// A text that says something.
+///
+/// # Errors
+/// In words.
 pub fn nonempty(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
 }
 
 /// `KEY=VALUE`.
+///
+/// # Errors
+/// In words.
 pub fn field(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -20,6 +26,9 @@ pub fn field(text: &str) -> Result<(String, String), &'static str> {
 }
 
 /// A DNS name or an address.
+///
+/// # Errors
+/// In words.
 pub fn server_name(text: &str) -> Result<ServerName, &'static str> {
     ServerName::parse(text).ok_or("it is no DNS name and no address")
 }

@@ -18,6 +18,9 @@ use crate::emulator::{
 use crate::failure::{ExitClass, Failure};
 
 /// Keeps the card in the reader until a signal ends it (130 or 143). A reader that goes away is waited for.
+///
+/// # Errors
+/// That of the state or the key file; `virtual-token.no-reader`; that of the signals.
 pub fn run(args: &VirtualTokenArgs, out: &mut Printer) -> Result<u8, Failure> {
     let (state, store) = open(args, out)?;
     if state.has_test_keys() {

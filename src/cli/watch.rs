@@ -25,6 +25,10 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs the command until a signal ends it. Each event is given to `on_event`, or to the command of the configuration.
+///
+/// # Errors
+/// `watch.already-running`, `pki.…`, `store.…` and that of the server before it begins; later that of the store or of
+/// the output.
 pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let command = on_event.or(settings.on_event.as_deref());
     let mut watch = Watch::open(WatchConfig {

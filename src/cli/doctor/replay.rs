@@ -14,6 +14,9 @@ use crate::{
 };
 
 /// Plays the file. The exit status is that of a scan with the same outcomes.
+///
+/// # Errors
+/// `trace.…` for a trace that cannot be read or played; that of [`Printer::item`].
 pub fn run(file: &Path, out: &mut Printer) -> Result<u8, Failure> {
     let trace = Trace::load(file, DIGEST)?;
     let played = play(&trace, &mut SystemRandom)?;

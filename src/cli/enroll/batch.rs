@@ -30,6 +30,10 @@ use crate::{
 };
 
 /// Runs the command.
+///
+/// # Errors
+/// `csv.…`, `batch.…`, `pki.…`, `confirm.…` before a card is touched; later that of the store or of the output. A card
+/// that cannot be enrolled is an object of the list.
 pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let Some(file) = &args.from else { return Ok(ExitClass::Usage.exit_status()) };
     let mut portraits = Portraits::default();

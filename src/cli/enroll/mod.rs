@@ -30,6 +30,10 @@ use crate::{
 };
 
 /// Runs the command.
+///
+/// # Errors
+/// `enroll.…` for a user, a portrait or a card that cannot be taken; that of the keys, the server, the reader or the
+/// output.
 pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (Some(id), Some(name)) = (&args.id, &args.name) else {
         return batch::run(&args.batch, &args.private, settings, out);

@@ -10,6 +10,9 @@ use crate::{
 };
 
 /// One record of csv with its line end; nothing in it is taken for a formula.
+///
+/// # Errors
+/// A bug of ours, when the writer does not take the record.
 pub fn csv<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let written = writer.write_record(cells.map(|cell| sanitize::cell(cell).into_owned()));
@@ -18,6 +21,9 @@ pub fn csv<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Failure>
 }
 
 /// One object on one line. What would steer a terminal is escaped, also beyond what JSON asks for.
+///
+/// # Errors
+/// A bug of ours, when JSON cannot say the object.
 pub fn json<T: Serialize>(object: &T) -> Result<String, Failure> {
     let mut text = Vec::new();
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, Sanitized);

@@ -15,6 +15,9 @@ use crate::{
 };
 
 /// The form of the records in a file; text and one JSON document have none that could be gone on with.
+///
+/// # Errors
+/// `scan.out-form` for text and json.
 pub fn record_form(format: OutputFormat) -> Result<RecordForm, Failure> {
     match format {
         OutputFormat::Ndjson => Ok(RecordForm::Ndjson { schema: ScanView::SCHEMA }),
@@ -35,6 +38,9 @@ pub struct Records {
 
 impl Records {
     /// Opens the file as [`RecordFile::open`] does, and says which tokens are in it.
+    ///
+    /// # Errors
+    /// As [`record_form`] and [`RecordFile::open`].
     pub fn open(path: &Path, format: OutputFormat, resume: bool) -> Result<(Self, HashSet<Uuid>), Failure> {
         let form = record_form(format)?;
         let (file, tokens) = RecordFile::open(path, &form, resume)?;
@@ -47,6 +53,9 @@ impl Records {
     }
 
     /// Adds a record; it is on disk when this returns. The header of csv comes with the first.
+    ///
+    /// # Errors
+    /// As [`RecordFile::append`].
     pub fn add(&mut self, object: &ScanView) -> Result<(), Failure> {
         let text = match &self.form {
             RecordForm::Ndjson { .. } => (form::json(object)? + "\n").into_bytes(),

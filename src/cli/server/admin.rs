@@ -25,6 +25,9 @@ use crate::{
 };
 
 /// `rollcall server user`
+///
+/// # Errors
+/// `server.not-configured`; that of the server; with `import`, `csv.…`; that of the output.
 pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
     match command {
@@ -54,6 +57,9 @@ fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), F
 }
 
 /// `rollcall server token`
+///
+/// # Errors
+/// `server.not-configured`; that of the server; `confirm.…`; that of the output.
 pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
     match command {
@@ -75,6 +81,9 @@ pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printe
 }
 
 /// `rollcall server terminal`
+///
+/// # Errors
+/// `server.not-configured`; that of the server; `confirm.…`, `file.exists`; that of the output.
 pub fn terminal(command: &TerminalCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
     match command {

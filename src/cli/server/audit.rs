@@ -23,6 +23,9 @@ use crate::{
 const PAGE: u32 = 1000;
 
 /// Runs the command.
+///
+/// # Errors
+/// That of a file of heads, of the store, or of the output. A log that is not whole is the status.
 pub fn run(args: &AuditArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let AuditCommand::Verify(args) = &args.command;
     let told = told(args, settings)?;

@@ -18,6 +18,9 @@ pub struct LocalStore(StoreUrl);
 
 impl LocalStore {
     /// A file that is there, or a database that was named.
+    ///
+    /// # Errors
+    /// For a text that names no store.
     pub fn find(settings: &Settings) -> Result<Option<Self>, Failure> {
         let there =
             settings.server.store.expose().strip_prefix("sqlite://").is_none_or(|file| Path::new(file).exists());
@@ -25,11 +28,17 @@ impl LocalStore {
     }
 
     /// Whether it can be recertified: before anything is begun.
+    ///
+    /// # Errors
+    /// As [`store_recertification::check`].
     pub fn check(&self, home: &PkiDir) -> Result<(), Failure> {
         Ok(server::block_on(store_recertification::check(home, &self.0))??)
     }
 
     /// It belongs to the new CA from now on, and knows its certificates. Once more it changes nothing.
+    ///
+    /// # Errors
+    /// As [`store_recertification::recertify`].
     pub fn recertify(&self, home: &PkiDir, clock_check: ClockCheck, out: &mut Printer) -> Result<(), Failure> {
         let done = {
             let mut told = |seen| out.progress("tokens of the server", seen, None);

@@ -25,6 +25,9 @@ pub enum LocalStore {}
 #[cfg(not(feature = "server"))]
 impl LocalStore {
     /// A store that is there is a failure.
+    ///
+    /// # Errors
+    /// That this program has no server in it, where there is a store.
     pub fn find(settings: &crate::config::Settings) -> Result<Option<Self>, Failure> {
         let named = settings.server.store.expose();
         let there = named.strip_prefix("sqlite://").is_none_or(|file| std::path::Path::new(file).exists());
@@ -32,17 +35,27 @@ impl LocalStore {
     }
 
     /// Nobody is here.
+    ///
+    /// # Errors
+    /// None: there is no value to call it on.
     pub fn check(&self, _: &crate::pki::PkiDir) -> Result<(), Failure> {
         match *self {}
     }
 
     /// Nobody is here.
+    ///
+    /// # Errors
+    /// None: there is no value to call it on.
     pub fn recertify(&self, _: &crate::pki::PkiDir, _: crate::pki::ClockCheck, _: &mut Printer) -> Result<(), Failure> {
         match *self {}
     }
 }
 
 /// Runs the command.
+///
+/// # Errors
+/// That of the command; for `init`, `run` and `audit`, that this program has no server in it, where it was built
+/// without.
 pub fn run(args: &ServerArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     match &args.command {
         #[cfg(feature = "server")]

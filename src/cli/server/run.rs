@@ -29,6 +29,10 @@ const LINES: usize = 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// `rollcall server init`.
+///
+/// # Errors
+/// `terminal.conflict` when name or key are registered otherwise; that of the keys and of the store; that of the
+/// output.
 pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let url = store(settings)?;
     let done = server::block_on(server::init::init(&settings.pki_folder(), &url, Timestamp::now()))??;
@@ -53,6 +57,9 @@ pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
 }
 
 /// `rollcall server run`: until a signal, which ends it in order (130 or 143).
+///
+/// # Errors
+/// That of the signals; `system.no-thread`; that of [`server::run`]; that of the output.
 pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let url = store(settings)?;
     let options = ServerOptions {
@@ -104,6 +111,9 @@ fn print(inbox: &Receiver<LogLine>, url: &StoreUrl, out: &mut Printer) -> Result
 }
 
 /// Where the store is that the configuration or the environment names.
+///
+/// # Errors
+/// For a text that names no store.
 pub fn store(settings: &Settings) -> Result<StoreUrl, Failure> {
     Ok(settings.server.store.expose().parse::<StoreUrl>().map_err(RunError::Store)?)
 }
