@@ -5,27 +5,27 @@ use crate::pki::{Bundle, BundledCertificates, BundledPrevious, Followed, Termina
 
 /// A CA that is being rotated, and a terminal that was set up before.
 struct Pair {
-    office: Place,
+    issuer: Place,
     door: Place,
 }
 
-/// What the server answers to a renewal, as both CAs of the office certify it.
-fn renewal(office: &Place, door: &Place) -> BundledCertificates {
+/// What the server answers to a renewal, as both CAs of the issuer certify it.
+fn renewal(issuer: &Place, door: &Place) -> BundledCertificates {
     let requests = door.home.renewal(now()).unwrap();
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     let ecka = |home: &PkiDir| {
         let mut ca = home.load_ca(ClockCheck::Enforced).unwrap();
         ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
     };
-    let mut ca = office.home.load_ca(ClockCheck::Enforced).unwrap();
+    let mut ca = issuer.home.load_ca(ClockCheck::Enforced).unwrap();
     BundledCertificates {
         tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
-        ecka: ecka(&office.home),
+        ecka: ecka(&issuer.home),
         ca: ca.authority().der().to_vec(),
-        previous: office.home.previous().unwrap().map(|before| BundledPrevious {
+        previous: issuer.home.previous().unwrap().map(|before| BundledPrevious {
             ca: before.load_authority().unwrap().der().to_vec(),
             ecka: ecka(&before),
-            endorsement: office.home.endorsement().unwrap().unwrap(),
+            endorsement: issuer.home.endorsement().unwrap().unwrap(),
         }),
     }
 }
@@ -36,11 +36,11 @@ fn begin(place: &Place) {
 
 impl Pair {
     fn new() -> Self {
-        let (office, door) = (Place::initialised(), Place::new());
+        let (issuer, door) = (Place::initialised(), Place::new());
         let keys = TerminalKeys::generate(&mut SystemRandom).unwrap();
         let requests = keys.requests("door", "door").unwrap();
         let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
-        let mut ca = office.home.load_ca(ClockCheck::Enforced).unwrap();
+        let mut ca = issuer.home.load_ca(ClockCheck::Enforced).unwrap();
         let certificates = BundledCertificates {
             tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
             ecka: ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
@@ -48,29 +48,29 @@ impl Pair {
             previous: None,
         };
         door.home.import(&Bundle::new("door", None, keys, certificates).unwrap()).unwrap();
-        Self { office, door }
+        Self { issuer, door }
     }
 }
 
 #[test]
 fn a_terminal_follows_its_ca_and_lets_go_of_the_old_one_at_the_end() {
-    let Pair { office, door } = Pair::new();
+    let Pair { issuer, door } = Pair::new();
     let old = *door.home.load_authority().unwrap().point();
-    assert!(office.home.endorsement().unwrap().is_none());
-    begin(&office);
-    let new = *office.home.load_authority().unwrap().point();
+    assert!(issuer.home.endorsement().unwrap().is_none());
+    begin(&issuer);
+    let new = *issuer.home.load_authority().unwrap().point();
     // What a run that was killed has left behind is no obstacle.
     fs::create_dir(door.home.folder().with_file_name("pki.next")).unwrap();
-    assert_eq!(door.home.renewed(&renewal(&office, &door)).unwrap(), Followed::Begun);
+    assert_eq!(door.home.renewed(&renewal(&issuer, &door)).unwrap(), Followed::Begun);
     assert_eq!(door.home.load_trusted().unwrap(), [new, old]);
     let both = door.home.load_terminal(now()).unwrap();
     let before = both.previous.unwrap();
     assert_eq!((both.key.public(), before.authority.point()), (before.key.public(), &old));
     let tls = door.home.load_terminal_tls(now()).unwrap();
     assert_eq!((tls.authority.point(), tls.also.unwrap().point()), (&new, &old));
-    assert_eq!(door.home.renewed(&renewal(&office, &door)).unwrap(), Followed::Nothing);
-    office.home.finish_rotation().unwrap();
-    assert_eq!(door.home.renewed(&renewal(&office, &door)).unwrap(), Followed::Ended);
+    assert_eq!(door.home.renewed(&renewal(&issuer, &door)).unwrap(), Followed::Nothing);
+    issuer.home.finish_rotation().unwrap();
+    assert_eq!(door.home.renewed(&renewal(&issuer, &door)).unwrap(), Followed::Ended);
     assert_eq!(door.home.load_trusted().unwrap(), [new]);
     assert!(door.home.load_terminal(now()).unwrap().previous.is_none());
     let left: Vec<_> = fs::read_dir(door.home.folder().parent().unwrap()).unwrap().collect();
@@ -80,26 +80,26 @@ fn a_terminal_follows_its_ca_and_lets_go_of_the_old_one_at_the_end() {
 /// A server that shows the old CA's certificates until the end, and takes those of both.
 #[test]
 fn the_server_shows_what_every_terminal_knows() {
-    let office = Place::initialised();
-    let old = *office.home.load_authority().unwrap().point();
+    let issuer = Place::initialised();
+    let old = *issuer.home.load_authority().unwrap().point();
     let shown = |home: &PkiDir| {
         let (tls, signature) = (home.load_server_tls(now()).unwrap(), home.load_server_signature(now()).unwrap());
         (*tls.authority.point(), tls.trusted().len(), *signature.authority.point(), tls.certificate.names())
     };
-    let before = shown(&office.home);
+    let before = shown(&issuer.home);
     assert_eq!((before.0, before.1, before.2), (old, 1, old));
-    office.home.begin_rotation(&[], ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
-    assert_eq!(shown(&office.home), (old, 2, old, before.3.clone()));
-    office.home.finish_rotation().unwrap();
-    let new = *office.home.load_authority().unwrap().point();
-    assert_eq!(shown(&office.home), (new, 1, new, before.3), "it keeps its names");
+    issuer.home.begin_rotation(&[], ClockCheck::Enforced, now(), &mut SystemRandom).unwrap();
+    assert_eq!(shown(&issuer.home), (old, 2, old, before.3.clone()));
+    issuer.home.finish_rotation().unwrap();
+    let new = *issuer.home.load_authority().unwrap().point();
+    assert_eq!(shown(&issuer.home), (new, 1, new, before.3), "it keeps its names");
 }
 
 #[test]
 fn only_the_own_ca_brings_another_one() {
-    let Pair { office, door } = Pair::new();
-    begin(&office);
-    let right = renewal(&office, &door);
+    let Pair { issuer, door } = Pair::new();
+    begin(&issuer);
+    let right = renewal(&issuer, &door);
     let previous = right.previous.clone().unwrap();
     // Another pair of CAs, whose old one endorses its own successor, and one that would endorse ours.
     let stranger = Place::initialised();
@@ -126,9 +126,9 @@ fn only_the_own_ca_brings_another_one() {
     }
     // And no CA comes in from behind: what is told of one before that was never trusted here is left out.
     assert_eq!(door.home.renewed(&right).unwrap(), Followed::Begun);
-    office.home.finish_rotation().unwrap();
-    assert_eq!(door.home.renewed(&renewal(&office, &door)).unwrap(), Followed::Ended);
-    let behind = BundledCertificates { previous: Some(previous), ..renewal(&office, &door) };
+    issuer.home.finish_rotation().unwrap();
+    assert_eq!(door.home.renewed(&renewal(&issuer, &door)).unwrap(), Followed::Ended);
+    let behind = BundledCertificates { previous: Some(previous), ..renewal(&issuer, &door) };
     assert_eq!(door.home.renewed(&behind).unwrap(), Followed::Nothing);
     assert_eq!(door.home.load_trusted().unwrap().len(), 1);
 }
@@ -136,14 +136,14 @@ fn only_the_own_ca_brings_another_one() {
 /// Who is set up in the middle knows both from the beginning.
 #[test]
 fn a_bundle_of_the_time_between_brings_both() {
-    let office = Place::initialised();
-    begin(&office);
+    let issuer = Place::initialised();
+    begin(&issuer);
     let (keys, door) = (TerminalKeys::generate(&mut SystemRandom).unwrap(), Place::new());
     let requests = keys.requests("late", "late").unwrap();
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
-    let before = office.home.previous().unwrap().unwrap();
+    let before = issuer.home.previous().unwrap().unwrap();
     let (mut ca, mut old) =
-        (office.home.load_ca(ClockCheck::Enforced).unwrap(), before.load_ca(ClockCheck::Enforced).unwrap());
+        (issuer.home.load_ca(ClockCheck::Enforced).unwrap(), before.load_ca(ClockCheck::Enforced).unwrap());
     let ecka = |ca: &mut crate::pki::Ca| {
         ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
     };
@@ -159,6 +159,6 @@ fn a_bundle_of_the_time_between_brings_both() {
     };
     let json = Bundle::new("late", None, keys, certificates).unwrap().to_json().unwrap();
     door.home.import(&Bundle::read(&json).unwrap()).unwrap();
-    assert_eq!(door.home.load_trusted().unwrap(), office.home.load_trusted().unwrap());
+    assert_eq!(door.home.load_trusted().unwrap(), issuer.home.load_trusted().unwrap());
     assert!(door.home.load_terminal(now()).unwrap().previous.is_some());
 }

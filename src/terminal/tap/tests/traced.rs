@@ -161,9 +161,9 @@ fn a_second_attempt_takes_the_place_of_the_first() {
 
 /// The system's randomness, and what of it was used.
 #[derive(Default)]
-struct Told(Vec<Vec<u8>>);
+struct RecordingRandom(Vec<Vec<u8>>);
 
-impl Random for Told {
+impl Random for RecordingRandom {
     fn fill(&mut self, buffer: &mut [u8]) -> Result<(), CryptoError> {
         SystemRandom.fill(buffer)?;
         self.0.push(buffer.to_vec());
@@ -175,7 +175,7 @@ impl Random for Told {
 fn neither_keys_nor_the_holder_are_in_it() {
     let fixture = TapFixture::new();
     let mut card = issued(&fixture, Uuid::from_u128(7), false, 3);
-    let mut random = Told::default();
+    let mut random = RecordingRandom::default();
     let mut dek = Vec::new();
     let (tapped, text) = record(&mut card, true, |link| {
         let credentials = &fixture.credentials;
