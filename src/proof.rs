@@ -104,7 +104,8 @@ impl Claims {
         [MESSAGE_HEAD, PROTECTED, &unprotected, PAYLOAD_HEAD, &self.payload(), SIGNATURE_HEAD, signature].concat()
     }
 
-    /// Reads the claims of a message **without verifying it**: a server looks up the identity certificate by them.
+    /// Reads the claims of a message of [`MESSAGE`] bytes **without verifying it**: a server looks up the identity
+    /// certificate by them.
     ///
     /// # Errors
     /// [`ProofError::Form`] for a message of another form.
@@ -227,8 +228,8 @@ impl Proof {
     /// Recomputes every field from what the terminal knows, and verifies the signature under the identity key.
     ///
     /// # Errors
-    /// [`ProofError::OtherToken`] or [`ProofError::Signature`] when the token did not prove who it is; [`ProofError::Crypto`]
-    /// when OpenSSL fails.
+    /// [`ProofError::OtherToken`] or [`ProofError::Signature`] when the token did not prove who it is;
+    /// [`ProofError::Crypto`] when OpenSSL fails.
     pub fn check(&self, expected: &Expected<'_>, identity: &Point) -> Result<VerifiedProof, ProofError> {
         if !same(&self.token_id, expected.token_id) {
             return Err(ProofError::OtherToken);

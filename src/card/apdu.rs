@@ -47,7 +47,7 @@ impl Command {
         Self { cla, ins, p1, p2, answers: false, sensitivity: Sensitivity::Plain, data: Zeroizing::default() }
     }
 
-    /// With these data.
+    /// With these data: more than [`SHORT_MAX`] bytes go in extended length, or in a chain.
     #[must_use]
     pub fn data(mut self, data: impl Into<Vec<u8>>) -> Self {
         self.data = Zeroizing::new(data.into());
@@ -68,7 +68,7 @@ impl Command {
         self
     }
 
-    /// The logical data.
+    /// The logical data: the bytes of the whole chain.
     pub fn payload(&self) -> &[u8] {
         &self.data
     }
@@ -78,7 +78,8 @@ impl Command {
         [self.cla, self.ins, self.p1, self.p2]
     }
 
-    /// The APDUs that carry this command, in order: one, or a chain of short ones.
+    /// The APDUs that carry this command, in order: one, or a chain of short ones with at most
+    /// [`SHORT_MAX`] bytes of data each.
     pub fn encode(&self, format: ApduFormat) -> Vec<Zeroizing<Vec<u8>>> {
         match format {
             ApduFormat::Extended => vec![self.encode_extended()],

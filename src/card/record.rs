@@ -273,7 +273,7 @@ pub const fn name(ins: u8) -> &'static str {
 }
 
 impl Exchange {
-    /// Writes an exchange down. `shown` says whether its data may be seen.
+    /// Writes an exchange down, which took `us` microseconds. `shown` says whether its data may be seen.
     pub fn new(command: &[u8], shown: bool, answer: &Result<Vec<u8>, LinkError>, us: u64) -> Self {
         let header = command.get(..4).unwrap_or_default();
         let bytes = answer.as_deref().ok();

@@ -171,7 +171,7 @@ impl AnswerPattern {
         Err(ScriptError::Pattern(text.to_owned()))
     }
 
-    /// Whether an answer, its status word at the end, is one of these.
+    /// Whether an answer, its two status bytes at the end, is one of these.
     pub fn matches(&self, answer: &[u8]) -> bool {
         let answer = hex::encode_upper(answer);
         let told = if self.0.len() == 4 { answer.get(answer.len().saturating_sub(4)..) } else { Some(&*answer) };

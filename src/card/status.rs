@@ -48,7 +48,7 @@ impl Status {
         }
     }
 
-    /// For 6Cxx: the Le that the card wants instead, 1 to 256.
+    /// For 6Cxx: the Le that the card wants instead, 1 to 256 bytes.
     pub fn correct_le(self) -> Option<usize> {
         match self.0.to_be_bytes() {
             [0x6C, 0] => Some(256),

@@ -51,8 +51,8 @@ pub struct TlvReader<'a>(&'a [u8]);
 /// How many objects, and how deep, are shown of an answer.
 const TREE_MAX: (usize, usize) = (1_000, 8);
 
-/// All objects of these bytes, each with its depth, those inside a constructed one behind it; `None` when not every byte
-/// belongs to an object. A constructed object whose value is none is taken for a primitive one.
+/// All objects of these bytes, each with its depth, those inside a constructed one behind it; `None` when not every
+/// byte belongs to an object. A constructed object whose value is none is taken for a primitive one.
 pub fn tree(bytes: &[u8]) -> Option<Vec<(usize, Object<'_>)>> {
     let mut found = Vec::new();
     let mut left = vec![TlvReader::new(bytes)];
@@ -117,7 +117,7 @@ impl<'a> TlvReader<'a> {
         Ok(Object { tag, value, whole: &start[..start.len() - rest.len()] })
     }
 
-    /// The next object, which must have this tag.
+    /// The next object, which must have this tag, one or two bytes as a number.
     ///
     /// # Errors
     /// [`TlvError::Unexpected`] for another tag; as [`Self::any`].
@@ -126,7 +126,7 @@ impl<'a> TlvReader<'a> {
         if object.tag == expected { Ok(object) } else { Err(TlvError::Unexpected { expected, found: object.tag }) }
     }
 
-    /// The value of the next object, which must have this tag.
+    /// The bytes of the value of the next object, which must have this tag.
     ///
     /// # Errors
     /// As [`Self::object`].
@@ -142,7 +142,7 @@ impl<'a> TlvReader<'a> {
         self.value(expected)?.try_into().map_err(|_| TlvError::ValueLength(expected))
     }
 
-    /// The next object if it has this tag; otherwise nothing is consumed.
+    /// The bytes of the value of the next object if it has this tag; otherwise nothing is consumed.
     ///
     /// # Errors
     /// As [`Self::any`], except at the end.

@@ -56,7 +56,7 @@ struct Header {
     x5c: [String; 1],
 }
 
-/// Signs a payload for one use, which `typ` names.
+/// Signs a payload for one use, which `typ` names; `certificate` is that of the key, in DER.
 ///
 /// # Errors
 /// [`CryptoError`] when OpenSSL fails.

@@ -16,7 +16,8 @@ pub fn x963(secret: &[u8], shared_info: &[u8], length: usize) -> Zeroizing<Vec<u
     out
 }
 
-/// One block of the SCP03 derivation (GP Amendment D, 4.1.5; NIST SP 800-108 counter mode).
+/// One block of 16 bytes of the SCP03 derivation (GP Amendment D, 4.1.5; NIST SP 800-108 counter mode); `bits` is the
+/// length of all that is derived.
 ///
 /// # Errors
 /// [`CryptoError`] when OpenSSL fails.

@@ -47,12 +47,12 @@ impl std::fmt::Debug for Key128 {
 #[error("the cryptographic library failed: {0}")]
 pub struct CryptoError(#[from] openssl::error::ErrorStack);
 
-/// Compares in time that depends on the lengths only.
+/// Compares bytes in time that depends on their lengths only.
 pub fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && openssl::memcmp::eq(a, b)
 }
 
-/// SHA-256 over the concatenation of the parts (FIPS 180-4).
+/// SHA-256, 32 bytes, over the concatenation of the parts (FIPS 180-4).
 pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = openssl::sha::Sha256::new();
     for part in parts {

@@ -178,7 +178,7 @@ impl PersistentState {
         }
     }
 
-    /// Reads what [`Self::to_file`] wrote, in this release or an earlier one.
+    /// Reads the JSON that [`Self::to_file`] wrote, in this release or an earlier one.
     ///
     /// # Errors
     /// [`StateError::Schema`] for another release's; [`StateError::Form`] for anything else.

@@ -136,7 +136,7 @@ impl Bundle {
         Ok(Self { name: name.to_owned(), server: server.map(str::to_owned), keys, certificates })
     }
 
-    /// As a file, which is to have mode 0600.
+    /// The JSON of a file, which is to have mode 0600.
     ///
     /// # Errors
     /// [`PkiError::Crypto`] when OpenSSL fails; [`PkiError::Bundle`] when JSON cannot say it.
@@ -165,7 +165,7 @@ impl Bundle {
         Ok(json)
     }
 
-    /// Reads a file strictly: every key has to be that of its certificate, under the one CA.
+    /// Reads the JSON of a file strictly: every key has to be that of its certificate, under the one CA.
     ///
     /// # Errors
     /// [`PkiError::Bundle`] names the first part that cannot be read or does not fit the others.

@@ -51,7 +51,8 @@ impl Ca {
         &self.authority
     }
 
-    /// Certifies a token's own ECKA key, as the card answered it under a verified MAC. DER comes back, as everywhere here.
+    /// Certifies a token's own ECKA key, as the card answered it under a verified MAC. DER comes back, as everywhere
+    /// here.
     ///
     /// # Errors
     /// [`PkiError::KeyTaken`] when the key is certified for anything else; [`PkiError::ClockBehind`] and
@@ -67,7 +68,7 @@ impl Ca {
         self.certify(CertificateProfile::TokenEcka, &token_id.to_string(), key, TOKEN_LIFE, now, random)
     }
 
-    /// Certifies a token's identity key, as the card answered it under a verified MAC.
+    /// Certifies a token's identity key, as the card answered it under a verified MAC; DER.
     ///
     /// # Errors
     /// As [`Self::certify_token_ecka`].
@@ -81,7 +82,7 @@ impl Ca {
         self.certify(CertificateProfile::Identity, &token_id.to_string(), key, TOKEN_LIFE, now, random)
     }
 
-    /// Certifies the key that signed the request for a terminal with this role.
+    /// Certifies the key that signed the request for a terminal with this role; DER.
     ///
     /// # Errors
     /// As [`Self::certify_token_ecka`]; [`PkiError::Issue`] also for a name that the profile does not allow.
@@ -95,7 +96,7 @@ impl Ca {
         self.certify(CertificateProfile::Terminal(role), request.subject(), request.point(), TERMINAL_LIFE, now, random)
     }
 
-    /// Certifies the key that signed the request for a terminal that speaks TLS to a server.
+    /// Certifies the key that signed the request for a terminal that speaks TLS to a server; DER.
     ///
     /// # Errors
     /// As [`Self::certify_terminal`].
@@ -108,7 +109,7 @@ impl Ca {
         self.certify_tls(TlsUse::Client, &[], request, TERMINAL_LIFE, now, random)
     }
 
-    /// Certifies the key that signed the request for a TLS server with these names.
+    /// Certifies the key that signed the request for a TLS server with these names; DER.
     ///
     /// # Errors
     /// As [`Self::certify_terminal`].
@@ -122,7 +123,7 @@ impl Ca {
         self.certify_tls(TlsUse::Server, names, request, SERVER_LIFE, now, random)
     }
 
-    /// Certifies the key that signed the request for a server that signs what terminals keep.
+    /// Certifies the key that signed the request for a server that signs what terminals keep; DER.
     ///
     /// # Errors
     /// As [`Self::certify_terminal`].

@@ -13,7 +13,7 @@ pub enum PersoKey {
 }
 
 impl PersoKey {
-    /// AES-CMAC of a block, as a key.
+    /// AES-CMAC of a block of any length, as a key of 16 bytes.
     ///
     /// # Errors
     /// [`PkiError::Crypto`] when OpenSSL fails, [`PkiError::Pkcs11`] when the token does.

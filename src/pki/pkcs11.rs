@@ -93,7 +93,7 @@ impl Key {
         Ok(Self { session: Mutex::new(session), handle, module })
     }
 
-    /// AES-CMAC (NIST SP 800-38B) of a block, as a key.
+    /// AES-CMAC (NIST SP 800-38B) of a block of any length, as a key of 16 bytes.
     ///
     /// # Errors
     /// [`PkiError::Pkcs11`] when the token cannot compute it, or answers anything but 16 bytes.

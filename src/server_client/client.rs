@@ -49,8 +49,8 @@ impl Default for RequestLimits {
 ///
 /// # Errors
 /// Every request fails with a [`ServerError`]: [`ServerError::Problem`] when the server refuses it,
-/// [`ServerError::Busy`] when it asks for patience, [`ServerError::Protocol`] when its answer cannot be read, and one of
-/// the others when it was not reached. Nothing is repeated: who asks decides.
+/// [`ServerError::Busy`] when it asks for patience, [`ServerError::Protocol`] when its answer cannot be read, and one
+/// of the others when it was not reached. Nothing is repeated: who asks decides.
 #[derive(Debug, Clone)]
 pub struct ServerClient {
     agent: Agent,
@@ -128,7 +128,7 @@ impl ServerClient {
         String::from_utf8(body).map_err(|_| ServerError::Protocol("metrics are not UTF-8".into()))
     }
 
-    /// `POST /v1/nonces`
+    /// `POST /v1/nonces`: 1 to [`NONCES_MAX`](crate::api::v1::NONCES_MAX) of them, 32 bytes each.
     ///
     /// # Errors
     /// As [`Self::health`].

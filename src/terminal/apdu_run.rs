@@ -52,8 +52,8 @@ pub struct ApduExchange {
     pub expected: Vec<String>,
     /// Whether one of these came; nothing when nothing was expected.
     pub as_expected: Option<bool>,
-    /// What went to the card in place of the command, each with its answer: at T=0 that is more than one; empty where the
-    /// command itself went.
+    /// What went to the card in place of the command, each with its answer: at T=0 that is more than one; empty where
+    /// the command itself went.
     pub carried: Vec<CarriedCommand>,
     /// How long it took.
     pub took: Duration,
@@ -101,7 +101,7 @@ pub enum ApduError {
 }
 
 impl ApduError {
-    /// What the operator sees: in which line of a script it was (0: it was typed), or at which command.
+    /// What the operator sees: in which line of a script it was (from 1; 0: it was typed), or at which command.
     pub fn to_failure(&self, line: usize, number: u32) -> Failure {
         let place = if line == 0 { format!("command {number}") } else { format!("line {line}") };
         match self {

@@ -41,7 +41,8 @@ pub fn read_object(tag: u16) -> Command {
     Command::new(0x00, 0xCA, p1, p2).answered()
 }
 
-/// GET DATA of the part of an object that begins at this offset (ISO/IEC 7816-4, READ BINARY with offset object).
+/// GET DATA of the part of an object, at most [`PART_MAX`] bytes, that begins at this offset in bytes (ISO/IEC 7816-4,
+/// READ BINARY with offset object).
 pub fn read_part(tag: u16, offset: u16) -> Command {
     let [p1, p2] = tag.to_be_bytes();
     Command::new(0x00, 0xB1, p1, p2).data(tlv::object(0x54, &offset.to_be_bytes())).answered()
@@ -53,14 +54,14 @@ pub fn write_object(tag: u16, value: &[u8]) -> Command {
     Command::new(0x00, 0xDA, p1, p2).data(value)
 }
 
-/// PUT DATA of one part, in order from offset 0, into the inactive copy.
+/// PUT DATA of one part, at most [`PART_MAX`] bytes, in order from offset 0, into the inactive copy; `offset` in bytes.
 pub fn write_part(tag: u16, offset: u16, data: &[u8]) -> Command {
     let [p1, p2] = tag.to_be_bytes();
     let body = [tlv::object(0x54, &offset.to_be_bytes()), tlv::object(0x53, data)].concat();
     Command::new(0x00, 0xD7, p1, p2).data(body)
 }
 
-/// PUT DATA, commit: the parts that were put come into force when length and hash match.
+/// PUT DATA, commit: the parts that were put come into force when the length in bytes and the SHA-256 match.
 pub fn commit_parts(tag: u16, length: u16, hash: &[u8; 32]) -> Command {
     write_object(tag, &[tlv::object(0x80, &length.to_be_bytes()), tlv::object(0x81, hash)].concat())
 }
@@ -110,7 +111,7 @@ fn generate(kid: u8, kvn: u8) -> Command {
     Command::new(0x80, 0xF1, 0x00, kid).data([kvn, 0xF0, 0x01, 0x00]).answered()
 }
 
-/// STORE DATA of the certificate of an ECKA key (GP Amendment F, 6.3): brings the pending pair into force.
+/// STORE DATA of the certificate (DER) of an ECKA key (GP Amendment F, 6.3): brings the pending pair into force.
 pub fn store_ecka_certificate(kvn: u8, certificate: &[u8]) -> Command {
     let key = tlv::object(0xA6, &tlv::object(0x83, &[KEY_ECKA, kvn]));
     Command::new(0x80, 0xE2, 0x90, 0x00).data([key, tlv::object(0xBF21, certificate)].concat())

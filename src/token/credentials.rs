@@ -35,7 +35,7 @@ impl Credentials {
         self.previous.as_deref().filter(|previous| knows(previous)).unwrap_or(self)
     }
 
-    /// Verifies a token's certificate: under the CA, or while it is being rotated under the one before.
+    /// Verifies a token's certificate in DER: under the CA, or while it is being rotated under the one before.
     ///
     /// # Errors
     /// [`CertificateError`], which says what is wrong with it; under two CAs that of the present one.

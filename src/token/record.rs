@@ -96,7 +96,7 @@ pub fn decode_filled(bytes: &[u8]) -> Result<UserRecord, RecordError> {
     if bytes[used..].iter().all(|b| *b == 0) { Ok(record) } else { Err(RecordError::Encoding) }
 }
 
-/// The user that compact record and details describe together.
+/// The user that compact record and details, at most [`DETAILS_MAX`] bytes of CBOR, describe together.
 ///
 /// # Errors
 /// [`RecordError::Encoding`] for details of another form, [`RecordError::OtherUser`] when the two are not of one user.

@@ -113,7 +113,7 @@ impl Trace {
         Self::parse(&text, digest)
     }
 
-    /// Parses a trace.
+    /// Parses a trace of at most [`SIZE_MAX`] bytes.
     ///
     /// # Errors
     /// [`TraceError::TooLarge`] above [`SIZE_MAX`] bytes; [`TraceError::Foreign`], [`TraceError::Truncated`],

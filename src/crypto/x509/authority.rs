@@ -29,7 +29,8 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Reads a CA certificate strictly. That it signs itself proves nothing: whoever puts the file there is trusted.
+    /// Reads a CA certificate in DER strictly. That it signs itself proves nothing: whoever puts the file there is
+    /// trusted.
     ///
     /// # Errors
     /// [`CertificateError`] says what is outside the profile of a CA, or that its own key did not sign it.
@@ -74,7 +75,7 @@ impl Authority {
         self.head.check_time(now)
     }
 
-    /// The certificate as it was given.
+    /// The certificate as it was given, in DER.
     pub fn der(&self) -> &[u8] {
         &self.der
     }

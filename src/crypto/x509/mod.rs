@@ -262,7 +262,7 @@ impl Certificate {
         self.head.check_time(now)
     }
 
-    /// The certificate as it was given.
+    /// The certificate as it was given, in DER.
     pub fn der(&self) -> &[u8] {
         &self.der
     }

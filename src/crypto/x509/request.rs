@@ -25,8 +25,8 @@ pub struct CertificateRequest {
 }
 
 impl CertificateRequest {
-    /// Bounds the lengths, finds the key, verifies the signature with it, and reads strictly. What the attributes ask for
-    /// is passed over: the CA decides what it certifies.
+    /// Reads a request in DER: bounds the lengths, finds the key, verifies the signature with it, and reads strictly.
+    /// What the attributes ask for is passed over: the CA decides what it certifies.
     ///
     /// # Errors
     /// [`CertificateError`] says what is wrong: the length, the form of a part, the key, or the signature.

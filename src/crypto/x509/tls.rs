@@ -117,7 +117,7 @@ impl TlsCertificate {
         self.head.check_time(now)
     }
 
-    /// The certificate as it was given.
+    /// The certificate as it was given, in DER.
     pub fn der(&self) -> &[u8] {
         &self.der
     }

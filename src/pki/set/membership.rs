@@ -91,7 +91,7 @@ impl PkiDir {
         Ok(set)
     }
 
-    /// Counts this card in a set of this size: the one that it is in, or one that has room, or a new one.
+    /// Counts this card in a set for `size` tokens: the one that it is in, or one that has room, or a new one.
     ///
     /// # Errors
     /// What `create` answers when it fails; as [`Self::load_set`]; [`PkiError::Io`].

@@ -55,9 +55,9 @@ impl CardLimits {
 
 /// An open, shared connection to the card in one reader.
 ///
-/// The blocking calls are made by a thread of its own. When an exchange outlasts its limit, the connection is dead and the thread is
-/// abandoned: it ends by itself when the call returns. Until then the reader counts as stuck, and a new connection to
-/// it waits, within its own limit, before it starts another thread.
+/// The blocking calls are made by a thread of its own. When an exchange outlasts its limit, the connection is dead and
+/// the thread is abandoned: it ends by itself when the call returns. Until then the reader counts as stuck, and a new
+/// connection to it waits, within its own limit, before it starts another thread.
 ///
 /// After an error that ends a connection (the card left, the reader or the service is gone, an exchange ran out of
 /// time) every later call returns that same error. Dropping it leaves the card powered and as it is.
@@ -119,7 +119,7 @@ impl Card {
         &self.reader
     }
 
-    /// The answer to reset.
+    /// The answer to reset, at most 33 bytes.
     pub fn atr(&self) -> &[u8] {
         &self.contact.atr
     }
@@ -152,8 +152,8 @@ impl Card {
     /// Begins a transaction: nobody else talks to the card until it is dropped.
     ///
     /// # Errors
-    /// As [`Card::connect`]; [`LinkError::CardReset`] when another program reset the card since the last
-    /// transaction (the session is gone; the next `begin` works); [`LinkError::SharingViolation`] when another program's
+    /// As [`Card::connect`]; [`LinkError::CardReset`] when another program reset the card since the last transaction
+    /// (the session is gone; the next `begin` works); [`LinkError::SharingViolation`] when another program's
     /// transaction outlasts the limit (the connection stays good, and the next `begin` goes on waiting).
     pub fn begin(&mut self) -> Result<Transaction<'_>, LinkError> {
         let until = self.ready()?;
@@ -293,7 +293,7 @@ pub struct Transaction<'c> {
 }
 
 impl Transaction<'_> {
-    /// Resets the card, which loses every session on it, and returns its answer to reset.
+    /// Resets the card, which loses every session on it, and returns its answer to reset, at most 33 bytes.
     ///
     /// # Errors
     /// As [`Card::connect`]: the card is gone or mute, the reader hangs, or the limit of the exchange is over.

@@ -34,8 +34,8 @@ enum Backend {
     Postgres(postgres::Pool),
 }
 
-/// Runs one query of `queries/` on whichever store this is: `reading` on any connection, `writing` in a transaction that
-/// holds from its beginning what orders all changes.
+/// Runs one query of `queries/` on whichever store this is: `reading` on any connection, `writing` in a transaction
+/// that holds from its beginning what orders all changes.
 macro_rules! on {
     ($store:expr, reading, $queries:ident, |$connection:ident| $query:expr) => {
         match &$store.0 {
@@ -78,9 +78,9 @@ macro_rules! on {
 type Result<T> = std::result::Result<T, ServerStoreError>;
 
 impl ServerStore {
-    /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier, and
-    /// a store of another one is refused, unless that is the `previous` one, which is being rotated out: then it belongs to
-    /// this one from now on.
+    /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier,
+    /// and a store of another one is refused, unless that is the `previous` one, which is being rotated out: then it
+    /// belongs to this one from now on.
     ///
     /// # Errors
     /// [`ServerStoreError::OtherAuthority`]; [`ServerStoreError::File`] when the file cannot be made;
@@ -157,7 +157,7 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::terminals::revoke(c, name, actor, now))
     }
 
-    /// Terminals in the order of their names.
+    /// At most `limit` terminals after a name, in the order of their names.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -173,7 +173,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::users::one(c, id))
     }
 
-    /// Users in the order of their ids.
+    /// At most `limit` users after an id, in the order of their ids.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -197,7 +197,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::tokens::one(c, id))
     }
 
-    /// Tokens in the order of their ids.
+    /// At most `limit` tokens after an id, in the order of their ids.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -205,7 +205,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::tokens::page(c, after, limit))
     }
 
-    /// The tokens of a user in the order of their ids.
+    /// At most `limit` tokens of a user after an id, in the order of their ids.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -221,7 +221,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::tokens::keys(c, id))
     }
 
-    /// The keys and certificates of tokens after an id, in the order of their ids.
+    /// The keys and certificates of at most `limit` tokens after an id, in the order of their ids.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
@@ -260,7 +260,7 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::tokens::set_status(c, id, status, reason, actor, now))
     }
 
-    /// What changed in the status of tokens since a version.
+    /// At most `limit` changes in the status of tokens since a version.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.

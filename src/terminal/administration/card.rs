@@ -55,8 +55,8 @@ pub fn in_transaction<T>(
     Ok((done, context.learned))
 }
 
-/// The answer to reset of the card in this reader, and what it says of itself: nothing of it is proved, and no key of ours
-/// is needed.
+/// The answer to reset (at most 33 bytes) of the card in this reader, and what it says of itself: nothing of it is
+/// proved, and no key of ours is needed.
 ///
 /// # Errors
 /// The failure of the link or of SELECT; `token.foreign` for a card without the applet.
@@ -68,7 +68,7 @@ pub fn inspect(terminal: &TerminalContext, reader: &str) -> Result<(Vec<u8>, Sel
     Ok((atr, selected.ok_or_else(|| TapError::Foreign.to_failure(1))?))
 }
 
-/// The portrait on the card, over the channel of the tap; nothing when there is none.
+/// The portrait on the card, at most 8192 bytes, over the channel of the tap; nothing when there is none.
 ///
 /// # Errors
 /// The failure of the link, of the channel, or of an answer of another form.

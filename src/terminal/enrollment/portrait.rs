@@ -9,7 +9,7 @@ use crate::{
     token::constants::PORTRAIT_MAX,
 };
 
-/// The picture in a file that was named.
+/// The picture in a file that was named, at most [`PORTRAIT_MAX`] bytes.
 ///
 /// # Errors
 /// `enroll.portrait` when it cannot be read, is no file, is empty, or is longer than [`PORTRAIT_MAX`] bytes.

@@ -40,7 +40,7 @@ impl CertificateOf {
 }
 
 impl TerminalStore {
-    /// The last use counter of a token, if it was ever seen here.
+    /// The last use counter (32 bits) of a token, if it was ever seen here.
     ///
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be read.
