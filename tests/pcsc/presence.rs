@@ -137,7 +137,7 @@ fn who_is_only_asked_for_an_id_stays(card: &str) {
     assert_eq!(stack.ndjson(77, &["scan", "--identify-only"])[0]["error"]["code"], "token.blocked");
     assert_eq!(stack.present(), ["p1"]);
     stack.card("mute", 1);
-    assert_eq!(stack.ndjson(74, &["scan", "--identify-only"])[0]["error"]["code"], "token.mute");
+    assert_eq!(stack.ndjson(69, &["scan", "--identify-only"])[0]["error"]["code"], "reader.hung");
     assert_eq!(stack.present(), ["p1"]);
     stack.card("unmute", 1);
     stack.rollcall(&["scan"]).expect(77);
