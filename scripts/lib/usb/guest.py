@@ -30,7 +30,9 @@ class Result:
 
     def brief(self):
         """For a table: exit status, codes or the first line that it said, time."""
-        said = ", ".join(self.codes()) or next(iter((self.err.strip() or self.out.strip()).splitlines()), "")
+        said = ", ".join(self.codes())
+        if not said and self.status != 0:
+            said = next(iter((self.err.strip() or self.out.strip()).splitlines()), "")
         return f"exit {self.status}{': ' if said else ''}{said[:90]} ({self.seconds:.1f} s)"
 
 
