@@ -117,8 +117,8 @@ impl Printer {
     /// Begins a list whose objects are printed as they come: the header of csv, the beginning of the JSON array.
     ///
     /// # Errors
-    /// `output.failed` when stdout cannot be written; a reader that went away is no failure. The same holds for all
-    /// that is printed.
+    /// `output.failed` when stdout cannot be written; that nobody reads it any more is no failure. The same holds for
+    /// all that is printed.
     pub fn begin<R: Printable>(&mut self) -> Result<(), Failure> {
         if self.stage != Stage::Nothing {
             return Ok(());

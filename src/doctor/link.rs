@@ -86,7 +86,7 @@ impl Deeper {
     /// Looks. What a card or a reader does not take is a note; an error says that nothing more can be asked.
     ///
     /// # Errors
-    /// [`LinkError`] when the card or the reader is gone or hangs.
+    /// [`LinkError`] when the card or the reader is gone, hangs, or does not answer in time.
     pub fn look(link: &mut dyn Link, kvn: Option<u8>) -> Result<Self, LinkError> {
         let mut found = Self::default();
         found.uid = found.pseudo(link, 0x00)?;
@@ -237,9 +237,9 @@ pub struct RoundTrips {
 }
 
 impl RoundTrips {
-    /// SELECT of what is selected already: every card answers it, and it changes nothing. A card that left, or a reader that
-    /// hangs, ends the measurement; an exchange that failed, or another answer than the first, is counted. A card that is
-    /// so slow that the time runs out is slow.
+    /// SELECT of what is selected already: every card answers it, and it changes nothing. A card that left, or a reader
+    /// that hangs, ends the measurement; an exchange that failed, or another answer than the first, is counted. A card
+    /// that is so slow that the time runs out is slow.
     ///
     /// # Errors
     /// [`LinkError`] when the card or the reader is gone or hangs, or another program holds it.

@@ -55,7 +55,7 @@ pub trait StateStore {
     /// Replaces what was kept, whole or not at all.
     ///
     /// # Errors
-    /// [`StateStoreError`]: what was kept before stands then.
+    /// [`StateStoreError`] when it is not known to be kept: then what was kept before stands, or this does.
     fn save(&mut self, state: &PersistentState) -> Result<(), StateStoreError>;
 }
 

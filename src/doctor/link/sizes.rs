@@ -30,11 +30,12 @@ pub const ANSWER_NEEDED: usize = 240;
 const DER_HEAD: usize = 4;
 
 impl Sizes {
-    /// Tries ever larger ones. `kvn` is that of a key whose certificate the card tells anybody. What a card may take worst,
-    /// extended length, comes last; whether it failed at that, and may need a reset, is told too.
+    /// Tries ever larger ones. `kvn` is that of a key whose certificate the card tells anybody. What a card may take
+    /// worst, extended length, comes last; whether it failed at that, and may need a reset, is told too.
     ///
     /// # Errors
-    /// [`LinkError`] when the card or the reader is gone or hangs, or an exchange of short length fails.
+    /// [`LinkError`] when the card or the reader is gone, hangs, or does not answer in time, or an exchange of short
+    /// length fails.
     pub fn find(link: &mut dyn Link, kvn: Option<u8>) -> Result<(Self, bool), LinkError> {
         let (command, expected) = commands(link)?;
         let mut told = match kvn {

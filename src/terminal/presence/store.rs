@@ -106,8 +106,8 @@ impl TerminalStore {
     ///
     /// # Errors
     /// [`TerminalStoreError::Locked`], [`TerminalStoreError::Full`], [`TerminalStoreError::ReadOnly`] or
-    /// [`TerminalStoreError::File`] when it cannot be written now; [`TerminalStoreError::Damaged`]. Nothing is applied
-    /// then.
+    /// [`TerminalStoreError::File`] when it cannot be written now; [`TerminalStoreError::Damaged`]. What could not
+    /// be written is not applied.
     pub fn apply(
         &mut self,
         input: &Input,
@@ -176,7 +176,7 @@ impl TerminalStore {
     /// When it cannot be written now, it stays as it is.
     ///
     /// # Errors
-    /// [`TerminalStoreError::Damaged`], [`TerminalStoreError::Newer`] or [`TerminalStoreError::File`].
+    /// [`TerminalStoreError::Damaged`] or [`TerminalStoreError::File`].
     pub fn settle(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         match self.try_settle(now, policy) {
             Err(
