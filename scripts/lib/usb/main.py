@@ -39,7 +39,7 @@ class Lab:
     def __init__(self, given, table, sockets):
         self.given, self.table, self.sockets = given, table, sockets
         self.folder = given.out
-        self.cards, self.machine, self.guest = [], None, None
+        self.cards, self.list, self.machine, self.guest = [], {}, None, None
 
     def begin(self):
         with socket.create_server(("127.0.0.1", 0)) as free:

@@ -99,7 +99,7 @@ def doctor(lab):
     table.row("  nobody was taken off the list or refused", not bad, steps.names(bad))
     after = bare_scan(lab)
     table.row("  the readers answer right after it", all_read(after) and after.seconds < lab.seconds(20), after.brief())
-    table.row("  the list is right", steps.listed(lab, steps.PEOPLE), str(steps.present(lab)))
+    table.row("  the list is right", steps.listed(lab, steps.PEOPLE), str(lab.list))
     if "--deep" not in lab.guest.rollcall("doctor", "--help").out:
         table.row("doctor --deep", None, "this program has no --deep")
         watch.end()
