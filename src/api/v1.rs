@@ -188,6 +188,23 @@ pub struct Feed {
     pub entries: Vec<FeedEntry>,
     /// The head of the audit log, so that a cut tail is seen.
     pub audit: AuditHead,
+    /// What this log has in the place of the record that the terminal named, where it named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldRecord>,
+}
+
+/// What a log has in the place of a record that a terminal was told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldRecord {
+    /// The number of the record.
+    pub seq: u64,
+    /// Its hash here (SHA-256, hex); none where this log ends before it. Another hash than the terminal's: the log was
+    /// restored from a backup, or written anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    /// Whether an administrator has reconciled this log with the one that holds the terminal's record.
+    #[serde(default)]
+    pub reconciled: bool,
 }
 
 /// One changed token.
@@ -212,6 +229,37 @@ pub struct AuditHead {
     pub seq: u64,
     /// Its hash (SHA-256, hex).
     pub hash: String,
+}
+
+/// `POST /v1/witness`: what a terminal holds of a log that is not this server's any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Witness {
+    /// The newest feed that the terminal took of that log, as a JWS: it names the newest record that is missing here.
+    pub feed: String,
+    /// Tokens that it keeps out, at most [`PAGE_MAX`]; none is active.
+    pub statuses: Vec<WitnessedStatus>,
+}
+
+/// A token that a terminal keeps out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessedStatus {
+    /// The token.
+    #[schemars(with = "String")]
+    pub token_id: Uuid,
+    /// What the server said of it.
+    pub status: TokenStatus,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The answer to [`Witness`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WitnessTaken {
+    /// Whether it tells of a record that this log does not have, and that nobody has reconciled.
+    pub missing: bool,
 }
 
 /// `POST /v1/tokens`: registers an enrolled token, and has its keys certified. The same once more gets the same answer.
@@ -387,6 +435,10 @@ pub struct EventsTaken {
     pub stored: u32,
     /// That were there already.
     pub known: u32,
+    /// The first number under which another event is there; then nothing was stored. The terminal was restored, and has to
+    /// number in another list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<u64>,
 }
 
 /// `GET /v1/health`.

@@ -13,7 +13,8 @@ use crate::{
     api::v1::Health,
     failure::{Failure, Remedy},
     pki::PkiDir,
-    server_client::{RequestLimits, ServerClient},
+    server_client::{RequestLimits, ServerClient, ServerError},
+    terminal::lookups::Cache,
 };
 
 /// How long each step may take.
@@ -106,9 +107,26 @@ fn ask(report: &ProbeReport, url: &str) -> Finding {
         health = server.health();
     }
     let took = began.elapsed();
-    match health {
+    let checked = health.and_then(|health| check_log(report, &server).map(|()| health));
+    match checked {
         Ok(health) => answered(&health, took, (report.context.clock)()),
         Err(error) => Failure::from(error).into(),
+    }
+}
+
+/// Whether the server still has the record of its audit log that it told this terminal of last.
+fn check_log(report: &ProbeReport, server: &ServerClient) -> Result<(), ServerError> {
+    let state = &report.context.settings.state_folder;
+    if !state.join("directory.db").exists() {
+        return Ok(());
+    }
+    let cache = Cache::open(state, server.trusted())?;
+    let mark = cache.mark()?;
+    match server.revocations(mark.version, &mark.audit) {
+        Ok(feed) => cache.check_log(&mark, &feed.jws),
+        // A server of an earlier release does not know the question.
+        Err(ServerError::Problem(_)) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

@@ -27,6 +27,11 @@ fn store(error: &ServerStoreError) -> Failure {
             .hint("name another store, or the folder pki of that CA"),
         ServerStoreError::File(path, _) => Failure::new(ExitClass::Io, "store.file", told)
             .hint(format!("look at it: ls -l {}", crate::files::word(path))),
+        ServerStoreError::Backup(_) => {
+            Failure::new(ExitClass::Data, "backup.form", told).hint("name a file that rollcall server backup has made")
+        }
+        ServerStoreError::NotEmpty => Failure::new(ExitClass::Refused, "store.not-empty", told)
+            .hint("back it up first; then add --replace, and what is in it now is given up"),
         ServerStoreError::Format(_) => Failure::new(ExitClass::Io, "store.format", told)
             .hint("use the release that made it, or a newer one; restore a damaged one from its backup"),
         ServerStoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_)) => {

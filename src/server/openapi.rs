@@ -119,7 +119,7 @@ fn schemas() -> Value {
         "UserBatch" => v1::UserBatch, "Imported" => v1::Imported, "TokenPage" => Page<v1::RegisteredToken>,
         "Token" => v1::RegisteredToken, "StatusRequest" => v1::StatusRequest, "TerminalPage" => Page<v1::RegisteredTerminal>,
         "TerminalRequest" => v1::TerminalRequest, "Terminal" => v1::RegisteredTerminal, "Problem" => v1::Problem,
-        "SignedUser" => v1::SignedUser, "Feed" => v1::Feed,
+        "Witness" => v1::Witness, "WitnessTaken" => v1::WitnessTaken, "SignedUser" => v1::SignedUser, "Feed" => v1::Feed,
     };
     for (name, definition) in generator.take_definitions(true) {
         all.insert(name, definition);

@@ -15,7 +15,7 @@ use super::{api, auth, problem::ApiError, state::AppState};
 use crate::api::v1::BODY_MAX;
 
 /// The handlers, by their paths; which role may use which says [`super::routes::ROUTES`].
-fn handlers() -> [(&'static str, MethodRouter<Arc<AppState>>); 17] {
+fn handlers() -> [(&'static str, MethodRouter<Arc<AppState>>); 18] {
     [
         ("/v1/health", get(api::health::health)),
         ("/v1/openapi.json", get(api::health::openapi)),
@@ -24,6 +24,7 @@ fn handlers() -> [(&'static str, MethodRouter<Arc<AppState>>); 17] {
         ("/v1/lookups", post(api::lookups::lookup)),
         ("/v1/events", post(api::events::keep)),
         ("/v1/revocations", get(api::revocations::feed)),
+        ("/v1/witness", post(api::revocations::witness)),
         ("/v1/terminals/self/renewal", post(api::terminals::renew)),
         ("/v1/tokens", post(api::tokens::register).get(api::tokens::list)),
         ("/v1/tokens/{id}", get(api::tokens::show)),

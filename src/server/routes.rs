@@ -96,7 +96,7 @@ const LOOKUP: &[ProblemCode] = &[
 ];
 
 /// All routes.
-pub const ROUTES: [Route; 20] = [
+pub const ROUTES: [Route; 21] = [
     route("GET", "/v1/health", Role::Read, "Whether the server works, and who asks").gives("Health"),
     route("GET", "/v1/openapi.json", Role::Read, "This document"),
     route("GET", "/v1/metrics", Role::Read, "Counters as OpenMetrics text, which Prometheus reads").gives_counters(),
@@ -108,7 +108,10 @@ pub const ROUTES: [Route; 20] = [
     route("POST", "/v1/events", Role::Read, "What happened at a terminal").takes("EventBatch").gives("EventsTaken"),
     route("GET", "/v1/revocations", Role::Read, "What changed in the status of tokens, signed")
         .gives("SignedFeed")
-        .asks(&[query("since", "integer")]),
+        .asks(&[query("since", "integer"), query("audit_seq", "integer"), query("audit_hash", "string")]),
+    route("POST", "/v1/witness", Role::Read, "What a terminal holds of an audit log that is not this one")
+        .takes("Witness")
+        .gives("WitnessTaken"),
     route("POST", "/v1/terminals/self/renewal", Role::Read, "Fresh certificates for the terminal that asks")
         .takes("RenewalRequest")
         .gives("TerminalCertificates")

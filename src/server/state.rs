@@ -75,6 +75,9 @@ impl AppState {
         let authorities = cas.points();
         let ids: Vec<_> = authorities.iter().map(Point::key_identifier).collect();
         let store = ServerStore::open(&options.store, &ids[0], ids.get(1)).await?;
+        for missing in store.missing_records().await? {
+            log.fault(&super::api::revocations::missing_record(&missing.terminal, missing.head.seq));
+        }
         Ok(Arc::new(Self {
             signer: Signer::new(&home.load_server_signature(now)?),
             authorities,

@@ -19,9 +19,10 @@ use crate::{
     api::{
         User,
         v1::{
-            BODY_MAX, EventBatch, EventsTaken, Health, Imported, Lookup, LookupRequest, NonceRequest, Nonces, Page,
-            Problem, RegisteredTerminal, RegisteredToken, RenewalRequest, SignedFeed, StatusRequest,
-            TerminalCertificates, TerminalRequest, TokenCertificates, TokenRequest, TokenStatus, UserBatch,
+            AuditHead, BODY_MAX, EventBatch, EventsTaken, Health, Imported, Lookup, LookupRequest, NonceRequest,
+            Nonces, Page, Problem, RegisteredTerminal, RegisteredToken, RenewalRequest, SignedFeed, StatusRequest,
+            TerminalCertificates, TerminalRequest, TokenCertificates, TokenRequest, TokenStatus, UserBatch, Witness,
+            WitnessTaken,
         },
     },
     crypto::{
@@ -156,12 +157,19 @@ impl ServerClient {
         self.send(&Method::POST, "/v1/events", batch)
     }
 
-    /// `GET /v1/revocations`: what changed after a version, signed.
-    ///
-    /// # Errors
-    /// As [`Self::health`]. The signature is not verified here.
-    pub fn revocations(&self, since: u64) -> Result<SignedFeed, ServerError> {
-        self.get(&format!("/v1/revocations?since={since}"))
+    /// `GET /v1/revocations`: what changed after a version, signed; and what the log has in the place of a record that the
+    /// terminal was told of, where there was one.
+    pub fn revocations(&self, since: u64, held: &AuditHead) -> Result<SignedFeed, ServerError> {
+        if held.seq == 0 {
+            return self.get(&format!("/v1/revocations?since={since}"));
+        }
+        let AuditHead { seq, hash } = held;
+        self.get(&format!("/v1/revocations?since={since}&audit_seq={seq}&audit_hash={}", escaped(hash)))
+    }
+
+    /// `POST /v1/witness`
+    pub fn witness(&self, witness: &Witness) -> Result<WitnessTaken, ServerError> {
+        self.send(&Method::POST, "/v1/witness", witness)
     }
 
     /// `POST /v1/terminals/self/renewal`

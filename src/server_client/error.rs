@@ -36,13 +36,14 @@ pub enum ServerError {
     /// It says no, and why.
     #[error("{}", wording(.0))]
     Problem(Box<Problem>),
-    /// The audit log of the server is shorter than it was, or another.
-    #[error("the server's audit log ended at record {seen}, and now at record {told}: records were taken away")]
-    AuditCut {
-        /// The newest record that was seen.
+    /// The audit log of the server is not the one that this terminal was told of.
+    #[error(
+        "the server has lost record {seen} of its audit log, which it told this terminal of: it was restored from a backup, \
+         or records were taken away"
+    )]
+    RolledBack {
+        /// The newest record that this terminal was told of.
         seen: u64,
-        /// The newest record now.
-        told: u64,
     },
     /// What is kept of the server on this machine cannot be used.
     #[error("{0}")]
@@ -131,11 +132,13 @@ impl From<ServerError> for Failure {
                 "the URL must be that of a Rollcall server of the same release".into(),
             ),
             ServerError::Problem(problem) => return refused(problem, message),
-            ServerError::AuditCut { .. } => (
+            ServerError::RolledBack { .. } => (
                 ExitClass::Protocol,
-                "server.audit-cut",
-                Remedy::with("let an administrator look at the server", "rollcall server audit verify")
-                    .and("do not trust it until then"),
+                "server.rolled-back",
+                Remedy::with(
+                    "who was refused here stays refused until an administrator has looked, on the server",
+                    "rollcall server audit reconcile",
+                ),
             ),
             ServerError::Cache(_) => (
                 ExitClass::Io,

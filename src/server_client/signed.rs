@@ -17,12 +17,13 @@ pub fn user(jws: &str, cas: &[Point]) -> Result<SignedUser, ServerError> {
     opened(jws, USER_TYPE, cas, |user: &SignedUser| user.at)
 }
 
-/// A signed feed, which must be one that follows a version: every entry after it and in order.
-///
-/// # Errors
-/// As [`user`]; [`ServerError::Protocol`] for a feed that does not follow that version.
-pub fn feed(jws: &str, cas: &[Point], since: u64) -> Result<Feed, ServerError> {
-    let feed: Feed = opened(jws, FEED_TYPE, cas, |feed: &Feed| feed.at)?;
+/// A signed feed.
+pub fn feed(jws: &str, cas: &[Point]) -> Result<Feed, ServerError> {
+    opened(jws, FEED_TYPE, cas, |feed: &Feed| feed.at)
+}
+
+/// A feed must follow a version: every entry after it and in order.
+pub fn check_order(feed: &Feed, since: u64) -> Result<(), ServerError> {
     let mut last = since;
     let in_order = feed.entries.iter().all(|entry| {
         let rises = entry.version > last;
@@ -34,7 +35,7 @@ pub fn feed(jws: &str, cas: &[Point], since: u64) -> Result<Feed, ServerError> {
     if feed.since != since || !in_order || feed.version < last || !moves {
         return Err(ServerError::Protocol("the feed does not follow the one before it".into()));
     }
-    Ok(feed)
+    Ok(())
 }
 
 fn opened<T: DeserializeOwned>(

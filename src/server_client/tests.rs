@@ -70,6 +70,7 @@ fn every_route_is_asked_as_the_contract_says() {
         replaces: None,
     };
     let events = EventBatch { list: ID, events: vec![value!({"seq": 1})] };
+    let witness = Witness { feed: "f".into(), statuses: Vec::new() };
     let results = [
         terminal.health().err(),
         terminal.openapi().err(),
@@ -77,7 +78,9 @@ fn every_route_is_asked_as_the_contract_says() {
         terminal.nonces(7).err(),
         terminal.lookup(&lookup).err(),
         terminal.events(&events).err(),
-        terminal.revocations(9).err(),
+        terminal.revocations(9, &AuditHead { seq: 0, hash: String::new() }).err(),
+        terminal.revocations(9, &AuditHead { seq: 3, hash: "aa".into() }).err(),
+        terminal.witness(&witness).err(),
         terminal.renew(&renewal).err(),
         terminal.register_token(&registration).err(),
         terminal.tokens(None, 10).err(),
@@ -103,6 +106,8 @@ fn every_route_is_asked_as_the_contract_says() {
         ("POST /v1/lookups".to_owned(), value!({"token_id": ID, "nonces": 3})),
         ("POST /v1/events".to_owned(), value!({"list": ID, "events": [{"seq": 1}]})),
         ("GET /v1/revocations?since=9".to_owned(), value!(null)),
+        ("GET /v1/revocations?since=9&audit_seq=3&audit_hash=aa".to_owned(), value!(null)),
+        ("POST /v1/witness".to_owned(), serde_json::to_value(&witness).unwrap()),
         ("POST /v1/terminals/self/renewal".to_owned(), serde_json::to_value(&renewal).unwrap()),
         ("POST /v1/tokens".to_owned(), serde_json::to_value(&registration).unwrap()),
         ("GET /v1/tokens?limit=10".to_owned(), value!(null)),

@@ -67,7 +67,7 @@ case!(EachStore, a_cut_tail_is_seen_by_what_a_terminal_was_told);
 fn a_cut_tail_is_seen_by_what_a_terminal_was_told(kind: &Kind) {
     let (site, records) = grown(kind);
     let server = site.start();
-    let told = site.admin.client(server.port).revocations(0).unwrap();
+    let told = site.admin.client(server.port).revocations(0, &crate::token::nothing_told()).unwrap();
     drop(server);
     let file = site.home.path().join("feed.json");
     fs::write(&file, serde_json::to_vec(&told).unwrap()).unwrap();

@@ -18,6 +18,7 @@ mod people;
 mod program;
 mod proofs;
 mod raw;
+mod restore;
 mod roles;
 mod rotation;
 #[path = "../common/signal.rs"]

@@ -112,7 +112,8 @@ fn tokens_are_registered_once(kind: &Kind) {
 }
 
 fn feed(server: &ServerClient, since: u64, ca: &Point) -> Feed {
-    let verified = jws::verify(&server.revocations(since).unwrap().jws, FEED_TYPE, ca).unwrap();
+    let verified =
+        jws::verify(&server.revocations(since, &crate::token::nothing_told()).unwrap().jws, FEED_TYPE, ca).unwrap();
     let feed: Feed = serde_json::from_slice(&verified.payload).unwrap();
     verified.check_time(feed.at).unwrap();
     feed

@@ -76,7 +76,7 @@ fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
 
     // What it signs meanwhile is under the old one, and holds here as well.
     let file = site.home.path().join("feed");
-    std::fs::write(&file, at_door.revocations(0).unwrap().jws).unwrap();
+    std::fs::write(&file, at_door.revocations(0, &crate::token::nothing_told()).unwrap().jws).unwrap();
     assert_eq!(site.verify(&["--feed", file.to_str().unwrap()])["whole"], true);
 
     let (status, said) = rotate(&["--finish"]);

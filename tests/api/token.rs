@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use rollcall::{
     api::{
         User,
-        v1::{LookupRequest, TokenCertificates, TokenRequest},
+        v1::{AuditHead, LookupRequest, TokenCertificates, TokenRequest},
     },
     crypto::{
         ec::{self, KeyPair},
@@ -99,4 +99,9 @@ pub fn code<T: std::fmt::Debug>(answer: Result<T, rollcall::server_client::Serve
         Err(rollcall::server_client::ServerError::Problem(problem)) => problem.code,
         other => panic!("{other:?}"),
     }
+}
+
+/// What a terminal has seen of the audit log that asks for the first time.
+pub fn nothing_told() -> AuditHead {
+    AuditHead { seq: 0, hash: String::new() }
 }

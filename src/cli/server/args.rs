@@ -27,12 +27,34 @@ pub enum ServerCommand {
     Run(RunArgs),
     /// The audit log
     Audit(AuditArgs),
+    /// Copy the whole store into one file, while the server runs
+    Backup(BackupArgs),
+    /// Take a backup in the place of the store
+    Restore(RestoreArgs),
     /// The users that the server knows
     User(ServerUserArgs),
     /// The tokens that the server knows
     Token(ServerTokenArgs),
     /// The terminals that may ask the server
     Terminal(TerminalArgs),
+}
+
+/// `rollcall server backup`
+#[derive(Debug, Clone, Args)]
+pub struct BackupArgs {
+    /// The file to write; it must not exist yet
+    #[arg(value_parser = new_file())]
+    pub file: PathBuf,
+}
+
+/// `rollcall server restore`
+#[derive(Debug, Clone, Args)]
+pub struct RestoreArgs {
+    /// A file that rollcall server backup has made, on either kind of store
+    pub file: PathBuf,
+    /// Give up what is in the store now
+    #[arg(long)]
+    pub replace: bool,
 }
 
 /// `rollcall server user`
@@ -204,6 +226,16 @@ pub struct AuditArgs {
 pub enum AuditCommand {
     /// Follow the log from its first record to its last, and name the first bad one
     Verify(VerifyArgs),
+    /// After a restore: bring back what terminals still know, and let them follow this log from now on
+    Reconcile(ReconcileArgs),
+}
+
+/// `rollcall server audit reconcile`
+#[derive(Debug, Clone, Args)]
+pub struct ReconcileArgs {
+    /// Say what would happen, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `rollcall server audit verify`

@@ -1,21 +1,24 @@
-//! `rollcall server audit verify`.
+//! `rollcall server audit verify` and `reconcile`.
 
 use std::{fs::File, io::Read, path::Path};
 
+use jiff::Timestamp;
+
 use super::{
     args::{AuditArgs, AuditCommand, VerifyArgs},
-    run::store,
+    run::{authorities, store},
 };
 use crate::{
     api::v1::{AuditHead, FEED_TYPE, Feed, SignedFeed},
-    cli::{printer::Printer, views},
+    cli::{confirm::confirm, printer::Printer, views},
     config::Settings,
     crypto::{ec::Point, jws},
     failure::{ExitClass, Failure},
     pki::PkiDir,
     server::{
         self, RunError, ServerStore,
-        audit::{AuditError, Verifier},
+        audit::{self, AuditError, Verifier},
+        store::MissingRecord,
     },
 };
 
@@ -27,7 +30,66 @@ const PAGE: u32 = 1000;
 /// # Errors
 /// That of a file of heads, of the store, or of the output. A log that is not whole is the status.
 pub fn run(args: &AuditArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    let AuditCommand::Verify(args) = &args.command;
+    match &args.command {
+        AuditCommand::Verify(args) => verify_log(args, settings, out),
+        AuditCommand::Reconcile(args) => reconcile(args.dry_run, settings, out),
+    }
+}
+
+/// Terminals that were told of records that this log does not have say what they keep out: that is brought back, and they
+/// follow this log from then on.
+fn reconcile(dry_run: bool, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let (url, now) = (store(settings)?, Timestamp::now());
+    let (own, previous) = authorities(settings)?;
+    let (store, missing, lost) = server::block_on(async {
+        let store = ServerStore::open(&url, &own, previous.as_ref()).await?;
+        let (missing, lost) = (store.missing_records().await?, store.lost_statuses().await?);
+        store.close().await;
+        Ok((url, missing, lost))
+    })?
+    .map_err(RunError::Store)?;
+    for MissingRecord { terminal, head, at } in &missing {
+        out.note(&format!(
+            "{terminal} was told of record {}, which this log does not have (it said so at {at:.0})",
+            head.seq
+        ));
+    }
+    let known = lost.iter().filter(|one| one.known.is_some()).count();
+    if known < lost.len() {
+        out.warning(
+            &format!("{} tokens that terminals keep out are not known here any more", lost.len() - known),
+            Some("enroll their holders again; the terminals refuse these cards as unknown"),
+        );
+    }
+    let lost = if dry_run || missing.is_empty() {
+        lost
+    } else {
+        let what = format!(
+            "this takes the word of {} terminals for {known} tokens, and gives up what else was lost after the backup",
+            missing.len()
+        );
+        confirm(settings, out, &what, "reconcile")?;
+        server::block_on(async {
+            let store = ServerStore::open(&store, &own, previous.as_ref()).await?;
+            let lost = store.reconcile(audit::SERVER, now).await?;
+            store.close().await;
+            Ok(lost)
+        })?
+        .map_err(RunError::Store)?
+    };
+    let rows: Vec<_> = lost.into_iter().map(views::Reconciliation::from).collect();
+    out.list(
+        &rows,
+        if missing.is_empty() {
+            "no terminal misses a record of this log"
+        } else {
+            "no terminal keeps out a token that this store lets in"
+        },
+    )?;
+    Ok(0)
+}
+
+fn verify_log(args: &VerifyArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let told = told(args, settings)?;
     let url = store(settings)?;
     let (verified, head) = server::block_on(async {
@@ -50,7 +112,7 @@ pub fn run(args: &AuditArgs, settings: &Settings, out: &mut Printer) -> Result<u
 }
 
 /// Follows the log; the head is read first, so that what is added meanwhile is no contradiction.
-async fn verify(
+pub async fn verify(
     store: &ServerStore,
     told: Vec<AuditHead>,
 ) -> Result<(Result<u64, AuditError>, AuditHead), server::ServerStoreError> {

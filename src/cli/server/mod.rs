@@ -1,11 +1,13 @@
 //! `rollcall server`: runs the background server, and administers one.
 //!
-//! Only `init`, `run` and `audit verify` open the store; everything else speaks `/v1` like any other terminal.
+//! Only `init`, `run`, `audit`, `backup` and `restore` open the store; everything else speaks `/v1` like any other terminal.
 
 pub mod admin;
 pub mod args;
 #[cfg(feature = "server")]
 mod audit;
+#[cfg(feature = "server")]
+mod backup;
 #[cfg(feature = "server")]
 mod local_store;
 #[cfg(feature = "server")]
@@ -64,11 +66,19 @@ pub fn run(args: &ServerArgs, settings: &Settings, out: &mut Printer) -> Result<
         ServerCommand::Run(args) => run::run(args, settings, out),
         #[cfg(feature = "server")]
         ServerCommand::Audit(args) => audit::run(args, settings, out),
+        #[cfg(feature = "server")]
+        ServerCommand::Backup(args) => backup::back_up(&args.file, settings, out),
+        #[cfg(feature = "server")]
+        ServerCommand::Restore(args) => backup::restore(args, settings, out),
         ServerCommand::User(args) => admin::user(&args.command, settings, out),
         ServerCommand::Token(args) => admin::token(&args.command, settings, out),
         ServerCommand::Terminal(args) => admin::terminal(&args.command, settings, out),
         #[cfg(not(feature = "server"))]
-        ServerCommand::Init | ServerCommand::Run(_) | ServerCommand::Audit(_) => Err(without_server()),
+        ServerCommand::Init
+        | ServerCommand::Run(_)
+        | ServerCommand::Audit(_)
+        | ServerCommand::Backup(_)
+        | ServerCommand::Restore(_) => Err(without_server()),
     }
 }
 

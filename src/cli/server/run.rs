@@ -17,8 +17,9 @@ use super::args::RunArgs;
 use crate::{
     cli::{interrupt::Interrupt, printer::Printer, views},
     config::Settings,
+    crypto::x509::Authority,
     failure::{ExitClass, Failure},
-    pki::ClockCheck,
+    pki::{ClockCheck, PkiDir},
     server::{self, RequestLine, RunError, ServerLog, ServerOptions, StoreUrl},
     terminal::thread::no_thread,
 };
@@ -116,6 +117,14 @@ fn print(inbox: &Receiver<LogLine>, url: &StoreUrl, out: &mut Printer) -> Result
 /// For a text that names no store.
 pub fn store(settings: &Settings) -> Result<StoreUrl, Failure> {
     Ok(settings.server.store.expose().parse::<StoreUrl>().map_err(RunError::Store)?)
+}
+
+/// The CA here, and the one before while it is rotated out, as a store knows them.
+pub fn authorities(settings: &Settings) -> Result<([u8; 20], Option<[u8; 20]>), Failure> {
+    let home = PkiDir::new(settings.pki_folder());
+    let previous = home.previous()?.map(|previous| previous.load_authority()).transpose()?;
+    let id = |authority: &Authority| authority.point().key_identifier();
+    Ok((id(&home.load_authority()?), previous.as_ref().map(id)))
 }
 
 enum LogLine {

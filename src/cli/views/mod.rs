@@ -35,7 +35,7 @@ pub use proof::{NonceSource, ProofView};
 pub use reader::{AtrField, ReaderStateView, ReaderView};
 pub use rotation::{RotationState, RotationView, SetRotationView};
 pub use scan::{AuthenticatedView, ScanView, ServerVerdictView, TimingsView};
-pub use server::{Audit, Import, ServerState, ServerTerminal, ServerToken, ServerUserView};
+pub use server::{Audit, Backup, Import, Reconciliation, ServerState, ServerTerminal, ServerToken, ServerUserView};
 pub use token::{RegisteredView, TokenAction, TokenChange, TokenChanged, TokenModeView, TokenState, TokenView};
 pub use users::{Denied, UserEntry};
 
@@ -74,6 +74,8 @@ named! {
     Pki = "rollcall.pki/1",
     ServerState = "rollcall.server/1",
     Audit = "rollcall.audit/1",
+    Reconciliation = "rollcall.reconciliation/1",
+    Backup = "rollcall.backup/1",
     ServerUserView = "rollcall.server-user/1",
     ServerToken = "rollcall.server-token/1",
     ServerTerminal = "rollcall.server-terminal/1",

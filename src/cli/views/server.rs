@@ -51,6 +51,54 @@ pub struct Audit {
     pub what: Option<String>,
 }
 
+/// A backup of a store that was made or restored.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Backup {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The file.
+    pub file: String,
+    /// How many records the audit log in it has.
+    pub records: u64,
+    /// Whether that log is whole.
+    pub whole: bool,
+    /// How many users there are.
+    pub users: u64,
+    /// How many tokens there are.
+    pub tokens: u64,
+    /// How many terminals there are.
+    pub terminals: u64,
+    /// How many events of terminals there are.
+    pub events: u64,
+}
+
+/// A token whose status terminals still know, and the store does not: it was restored from a backup.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Reconciliation {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The token.
+    pub token_id: Uuid,
+    /// Whose it is; null where the store does not know the token any more.
+    pub user_id: Option<String>,
+    /// What the store said of it; null where it does not know it: then nothing is brought back.
+    pub before: Option<TokenStatus>,
+    /// What terminals were told, and what it is from now on.
+    pub status: TokenStatus,
+    /// Why.
+    pub reason: Option<String>,
+    /// The terminals that say so.
+    pub terminals: Vec<String>,
+}
+
+#[cfg(feature = "server")]
+impl From<crate::server::store::LostStatus> for Reconciliation {
+    fn from(lost: crate::server::store::LostStatus) -> Self {
+        let crate::server::store::LostStatus { token_id, user_id, known, status, reason, terminals } = lost;
+        Self { schema: Schema::default(), token_id, user_id, before: known, status, reason, terminals }
+    }
+}
+
 /// A user as the server knows it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "Known")]
@@ -190,6 +238,61 @@ impl Printable for Audit {
             |audit| text(audit.first_bad.as_ref()).into(),
         ),
         Column::both("what", |audit| text(audit.what.as_ref()), 5, "WHAT", |audit| text(audit.what.as_ref()).into()),
+    ];
+}
+
+impl Printable for Backup {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("file", |one| one.file.clone(), 1, "FILE", |one| one.file.as_str().into()),
+        Column::both("records", |one| one.records.to_string(), 7, "RECORDS", |one| one.records.to_string().into()),
+        Column::both(
+            "whole",
+            |one| one.whole.to_string(),
+            2,
+            "AUDIT LOG",
+            |one| {
+                if one.whole { Cell::new("whole", Style::Good) } else { Cell::new("NOT WHOLE", Style::Bad) }
+            },
+        ),
+        Column::both("users", |one| one.users.to_string(), 3, "USERS", |one| one.users.to_string().into()),
+        Column::both("tokens", |one| one.tokens.to_string(), 4, "TOKENS", |one| one.tokens.to_string().into()),
+        Column::both(
+            "terminals",
+            |one| one.terminals.to_string(),
+            5,
+            "TERMINALS",
+            |one| one.terminals.to_string().into(),
+        ),
+        Column::both("events", |one| one.events.to_string(), 6, "EVENTS", |one| one.events.to_string().into()),
+    ];
+}
+
+impl Printable for Reconciliation {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("token_id", |one| one.token_id.to_string(), 1, "TOKEN", |one| one.token_id.to_string().into()),
+        Column::both(
+            "user_id",
+            |one| text(one.user_id.as_ref()),
+            2,
+            "USER",
+            |one| Cell::new(text(one.user_id.as_ref()), Style::Strong),
+        ),
+        Column::both(
+            "before",
+            |one| one.before.as_ref().map(word).unwrap_or_default(),
+            3,
+            "STORE SAYS",
+            |one| one.before.map_or_else(|| Cell::new("unknown", Style::Bad), status),
+        ),
+        Column::both("status", |one| word(&one.status), 4, "TERMINALS SAY", |one| status(one.status)),
+        Column::both("reason", |one| text(one.reason.as_ref()), 5, "REASON", |one| text(one.reason.as_ref()).into()),
+        Column::both(
+            "terminals",
+            |one| one.terminals.join(" "),
+            6,
+            "TERMINALS",
+            |one| Cell::new(one.terminals.join(", "), Style::Dim),
+        ),
     ];
 }
 

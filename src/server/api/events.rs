@@ -9,7 +9,7 @@ use crate::{
         event::EVENT_SCHEMA,
         v1::{EVENTS_MAX, EventBatch, EventsTaken},
     },
-    server::{auth::AuthenticatedTerminal, body::Body, problem::ApiError},
+    server::{auth::AuthenticatedTerminal, body::Body, problem::ApiError, store::Kept},
 };
 
 /// `POST /v1/events`.
@@ -19,10 +19,15 @@ pub async fn keep(
     Body(batch): Body<EventBatch>,
 ) -> Answer<EventsTaken> {
     let rows = rows(&batch.events)?;
-    let stored = state.store.keep_events(&terminal.name, batch.list, &rows, (state.clock)()).await?;
+    let kept = state.store.keep_events(&terminal.name, batch.list, &rows, (state.clock)()).await?;
+    let (stored, conflict) = match kept {
+        Kept::Stored(stored) => (stored, None),
+        Kept::Conflict(seq) => (0, Some(seq.cast_unsigned())),
+    };
     state.metrics.events.inc_by(u64::from(stored));
     let all = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-    Ok(Json(EventsTaken { stored, known: all.saturating_sub(stored) }))
+    let known = if conflict.is_some() { 0 } else { all.saturating_sub(stored) };
+    Ok(Json(EventsTaken { stored, known, conflict }))
 }
 
 /// The events with their numbers, which rise.

@@ -1,12 +1,18 @@
-//! The revocation feed: what a terminal goes by while the server is away.
+//! The revocation feed: what a terminal goes by while the server is away; and what a terminal holds of a log that is not
+//! this one.
 
 use axum::{Json, extract::State};
 use serde::Deserialize;
 
 use super::{Answer, SharedState};
 use crate::{
-    api::v1::{FEED_TYPE, PAGE_MAX, SignedFeed},
-    server::{auth::AuthenticatedTerminal, body::Parameters, problem::ApiError},
+    api::v1::{AuditHead, FEED_TYPE, Feed, PAGE_MAX, SignedFeed, TokenStatus, Witness, WitnessTaken, WitnessedStatus},
+    crypto::jws,
+    server::{
+        auth::AuthenticatedTerminal,
+        body::{Body, Parameters, plain},
+        problem::ApiError,
+    },
 };
 
 /// Where a terminal stands.
@@ -16,14 +22,69 @@ pub struct Since {
     /// The version that it has; 0 for none.
     #[serde(default)]
     since: u64,
+    /// The newest record of the audit log that it was told of: its number, and its hash in hex.
+    audit_seq: Option<u64>,
+    audit_hash: Option<String>,
+}
+
+impl Since {
+    fn held(&self) -> Result<Option<AuditHead>, ApiError> {
+        match (self.audit_seq, &self.audit_hash) {
+            (None, None) => Ok(None),
+            (Some(seq), Some(hash)) if is_hash(hash) => Ok(Some(AuditHead { seq, hash: hash.clone() })),
+            _ => Err(ApiError::Invalid("audit_seq and audit_hash are the number of a record and its hash".into())),
+        }
+    }
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// `GET /v1/revocations?since=VERSION`.
 pub async fn feed(
     State(state): State<SharedState>,
     _: AuthenticatedTerminal,
-    Parameters(Since { since }): Parameters<Since>,
+    Parameters(asked): Parameters<Since>,
 ) -> Answer<SignedFeed> {
-    let feed = state.store.feed(since, PAGE_MAX, (state.clock)()).await?;
+    let held = asked.held()?;
+    let feed = state.store.feed(asked.since, held.as_ref(), PAGE_MAX, (state.clock)()).await?;
     Ok(Json(SignedFeed { jws: state.signer.sign(&feed, FEED_TYPE).map_err(|error| ApiError::fault(&error))? }))
+}
+
+/// `POST /v1/witness`.
+pub async fn witness(
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
+    Body(witness): Body<Witness>,
+) -> Answer<WitnessTaken> {
+    if witness.statuses.len() > PAGE_MAX as usize {
+        return Err(ApiError::Invalid(format!("a witness tells of at most {PAGE_MAX} tokens")));
+    }
+    let fits = |told: &WitnessedStatus| {
+        told.status != TokenStatus::Active && told.reason.as_deref().is_none_or(|reason| plain(reason, 1, 200))
+    };
+    if !witness.statuses.iter().all(fits) {
+        return Err(ApiError::Invalid(
+            "a witness tells of tokens that are not active, with reasons as we give them".into(),
+        ));
+    }
+    // What we did not sign is no witness.
+    let verified = state.authorities.iter().find_map(|ca| jws::verify(&witness.feed, FEED_TYPE, ca).ok());
+    let feed = verified.and_then(|verified| serde_json::from_slice::<Feed>(&verified.payload).ok());
+    let told = feed.ok_or_else(|| ApiError::Invalid("feed is no feed of this server".into()))?.audit;
+    let held = state.store.held_record(&told).await?;
+    let missing = told.seq > 0 && held.hash.as_ref() != Some(&told.hash) && !held.reconciled;
+    if missing && state.store.keep_witness(&terminal.name, &told, &witness.statuses, (state.clock)()).await? {
+        state.log.fault(&missing_record(&terminal.name, told.seq));
+    }
+    Ok(Json(WitnessTaken { missing }))
+}
+
+/// What is wrong when a terminal was told of a record that the log does not have.
+pub fn missing_record(terminal: &str, seq: u64) -> String {
+    format!(
+        "the terminal {terminal} was told of record {seq} of the audit log, and this log does not have it: the store was \
+         restored from a backup, or its end was cut off; look, and then: rollcall server audit reconcile"
+    )
 }

@@ -17,6 +17,12 @@ pub enum ServerStoreError {
     /// A newer release made it, or it is damaged, or it is none of ours.
     #[error("the store cannot be brought to this release's format: {0}")]
     Format(#[from] sqlx::migrate::MigrateError),
+    /// A file is no backup of a store, or a damaged one.
+    #[error("this is no backup of a store: {0}")]
+    Backup(String),
+    /// A backup is to be restored over what is there.
+    #[error("the store holds something already")]
+    NotEmpty,
     /// The database failed.
     #[error("the store failed: {0}")]
     Database(#[from] sqlx::Error),

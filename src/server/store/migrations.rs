@@ -9,9 +9,15 @@ use sqlx::{
 type Script = (i64, &'static str, &'static str);
 
 /// Of SQLite.
-pub const SQLITE: [Script; 1] = [(1, "begin", include_str!("migrations/sqlite/0001_begin.sql"))];
+pub const SQLITE: [Script; 2] = [
+    (1, "begin", include_str!("migrations/sqlite/0001_begin.sql")),
+    (2, "witnesses", include_str!("migrations/sqlite/0002_witnesses.sql")),
+];
 /// Of PostgreSQL.
-pub const POSTGRES: [Script; 1] = [(1, "begin", include_str!("migrations/postgres/0001_begin.sql"))];
+pub const POSTGRES: [Script; 2] = [
+    (1, "begin", include_str!("migrations/postgres/0001_begin.sql")),
+    (2, "witnesses", include_str!("migrations/postgres/0002_witnesses.sql")),
+];
 
 /// What brings a store from any format to the newest; a store of a newer release is refused.
 pub fn migrator(scripts: &[Script]) -> Migrator {

@@ -4,13 +4,16 @@
 //! store compiles them for its own driver, and one suite of tests runs on both. Every change is one transaction
 //! together with its record in the audit log.
 
+mod backup;
 mod error;
 mod migrations;
 mod postgres;
 mod sqlite;
+mod tables;
 mod types;
 mod url;
 
+pub use backup::Counts;
 pub use error::ServerStoreError;
 pub use types::*;
 pub use url::StoreUrl;
@@ -21,7 +24,9 @@ use uuid::Uuid;
 use super::audit;
 use crate::api::{
     User,
-    v1::{AuditHead, Feed, Imported, RegisteredTerminal, RegisteredToken, Role, TokenStatus},
+    v1::{
+        AuditHead, Feed, HeldRecord, Imported, RegisteredTerminal, RegisteredToken, Role, TokenStatus, WitnessedStatus,
+    },
 };
 
 /// The open store.
@@ -260,12 +265,40 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::tokens::set_status(c, id, status, reason, actor, now))
     }
 
-    /// At most `limit` changes in the status of tokens since a version.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails.
-    pub async fn feed(&self, since: u64, limit: u32, now: Timestamp) -> Result<Feed> {
-        on!(self, writing, queries, |c| queries::feed(c, since, limit, now))
+    /// What changed in the status of tokens since a version.
+    pub async fn feed(&self, since: u64, held: Option<&AuditHead>, limit: u32, now: Timestamp) -> Result<Feed> {
+        on!(self, writing, queries, |c| queries::feed(c, since, held, limit, now))
+    }
+
+    /// What this log has in the place of a record that a terminal was told of.
+    pub async fn held_record(&self, told: &AuditHead) -> Result<HeldRecord> {
+        on!(self, reading, queries, |c| queries::witnesses::held(c, told))
+    }
+
+    /// Keeps what a terminal holds of a log that is not this one; `true` when it had not told of that record before.
+    pub async fn keep_witness(
+        &self,
+        terminal: &str,
+        told: &AuditHead,
+        statuses: &[WitnessedStatus],
+        now: Timestamp,
+    ) -> Result<bool> {
+        on!(self, writing, queries, |c| queries::witnesses::keep(c, terminal, told, statuses, now))
+    }
+
+    /// The records that terminals were told of, and that this log does not have.
+    pub async fn missing_records(&self) -> Result<Vec<MissingRecord>> {
+        on!(self, reading, queries, |c| queries::witnesses::missing(c))
+    }
+
+    /// Tokens that terminals keep out more than this store does.
+    pub async fn lost_statuses(&self) -> Result<Vec<LostStatus>> {
+        on!(self, reading, queries, |c| queries::witnesses::lost(c))
+    }
+
+    /// Brings those back, and lets terminals follow this log from now on; what was lost.
+    pub async fn reconcile(&self, actor: &str, now: Timestamp) -> Result<Vec<LostStatus>> {
+        on!(self, writing, queries, |c| queries::witnesses::reconcile(c, actor, now))
     }
 
     /// Keeps nonces that are given to a terminal.
@@ -292,17 +325,14 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::lookups::decide(c, tasks, now))
     }
 
-    /// Keeps events; gives how many were new.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`]: then none is kept.
+    /// Keeps events.
     pub async fn keep_events(
         &self,
         terminal: &str,
         list: Uuid,
         events: &[(i64, String)],
         now: Timestamp,
-    ) -> Result<u32> {
+    ) -> Result<Kept> {
         on!(self, writing, queries, |c| queries::events::keep(c, terminal, list, events, now))
     }
 

@@ -54,6 +54,11 @@ impl Pool {
         self.0.begin().await
     }
 
+    /// A transaction that reads everything as it is at one moment.
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+        self.0.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         self.0.close().await;

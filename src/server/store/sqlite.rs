@@ -3,7 +3,7 @@
 use std::{fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use sqlx::{
-    Sqlite, SqlitePool, Transaction,
+    Connection as _, Sqlite, SqlitePool, Transaction,
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -35,7 +35,7 @@ impl Pools {
     /// Opens the file, makes it when it is not there, private, and brings it to the newest format.
     pub async fn open(path: &Path) -> Result<Self, ServerStoreError> {
         private_file(path)?;
-        let options = options(path);
+        let options = options(path).journal_mode(SqliteJournalMode::Wal);
         let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         migrations::migrator(&migrations::SQLITE).run(&write).await?;
         let read = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
@@ -61,6 +61,11 @@ impl Pools {
         self.write.begin_with("BEGIN IMMEDIATE").await
     }
 
+    /// A transaction that reads everything as it is at one moment.
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.read.begin().await
+    }
+
     /// Closes both.
     pub async fn close(&self) {
         self.read.close().await;
@@ -68,10 +73,37 @@ impl Pools {
     }
 }
 
+/// Makes a file whole by itself, without a log beside it, and has it on the disk.
+pub async fn settle(path: &Path) -> Result<(), ServerStoreError> {
+    let options = options(path).journal_mode(SqliteJournalMode::Delete);
+    sqlx::SqliteConnection::connect_with(&options).await?.close().await?;
+    let synced = std::fs::File::open(path).and_then(|file| file.sync_all());
+    synced.map_err(|error| ServerStoreError::File(path.to_owned(), error))
+}
+
+/// Refuses a file that is not a store of ours, which would be made one otherwise.
+pub async fn require_ours(path: &Path) -> Result<(), ServerStoreError> {
+    let no_backup = |error: sqlx::Error| ServerStoreError::Backup(error.to_string());
+    let options = SqliteConnectOptions::new().filename(path).read_only(true);
+    let mut c = sqlx::SqliteConnection::connect_with(&options).await.map_err(no_backup)?;
+    let found =
+        sqlx::query("SELECT value FROM meta, _sqlx_migrations WHERE name = 'authority'").fetch_all(&mut c).await;
+    let found = found.map_err(no_backup)?;
+    let whole =
+        sqlx::query_scalar::<_, String>("PRAGMA integrity_check(1)").fetch_one(&mut c).await.map_err(no_backup)?;
+    c.close().await.map_err(no_backup)?;
+    if found.is_empty() {
+        return Err(ServerStoreError::Backup("it belongs to no CA".into()));
+    }
+    if whole != "ok" {
+        return Err(ServerStoreError::Backup(format!("it is damaged: {whole}")));
+    }
+    Ok(())
+}
+
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(PATIENCE)

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::api::{
     User,
     problem::ProblemCode,
-    v1::{Freshness, RegisteredToken, Role, TokenStatus},
+    v1::{AuditHead, Freshness, RegisteredToken, Role, TokenStatus},
 };
 
 /// A terminal that makes a request.
@@ -218,4 +218,41 @@ pub enum LookupResult {
         /// What the proof showed.
         freshness: Option<Freshness>,
     },
+}
+
+/// A record that a terminal was told of, and that this log does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingRecord {
+    /// The terminal.
+    pub terminal: String,
+    /// The record.
+    pub head: AuditHead,
+    /// When the terminal said so.
+    pub at: Timestamp,
+}
+
+/// A token that terminals keep out more than this store does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostStatus {
+    /// The token.
+    pub token_id: Uuid,
+    /// Whose it is; none where this store does not know the token.
+    pub user_id: Option<String>,
+    /// What this store says of it; none where it does not know it.
+    pub known: Option<TokenStatus>,
+    /// What terminals were told.
+    pub status: TokenStatus,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who says so.
+    pub terminals: Vec<String>,
+}
+
+/// What became of events that a terminal brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// They are there; so many were new.
+    Stored(u32),
+    /// Another event stands under this number: nothing was stored.
+    Conflict(i64),
 }

@@ -11,19 +11,32 @@ use crate::server_client::{ServerError, signed};
 use crate::{
     api::{
         User,
-        v1::{AuditHead, Lookup, NONCES_MAX, Nonce, TokenStatus},
+        v1::{AuditHead, BODY_MAX, Feed, Lookup, NONCES_MAX, Nonce, PAGE_MAX, TokenStatus, Witness},
     },
     crypto::ec::Point,
 };
 
 /// How far the server's clock may be ahead of ours.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
+/// The most that one status takes in a request: id, words, and a reason of 200 bytes, each escaped as JSON.
+const STATUS_BYTES: usize = 640;
 
 /// What is kept, in `directory.db` of the state folder.
 #[derive(Debug)]
 pub struct Cache {
     store: CacheStore,
     cas: Vec<Point>,
+}
+
+/// What a feed was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FeedTaken {
+    /// The last, for now.
+    Whole,
+    /// One after which more follows.
+    MoreFollows,
+    /// One of another log, which was reconciled with ours: that one is asked for from its beginning.
+    StartedOver,
 }
 
 /// What is known of a token without asking.
@@ -92,17 +105,55 @@ impl Cache {
         self.store.mark()
     }
 
-    /// Takes a feed that was asked for at this mark; `true` when more follows. A feed whose audit log is shorter than
-    /// one that was seen, or another of the same length, is refused: records were taken away.
-    ///
-    /// # Errors
-    /// [`ServerError::Protocol`] for a feed that is not signed under our CA, or does not follow;
-    /// [`ServerError::AuditCut`]; [`ServerError::Cache`].
-    pub fn take_feed(&self, asked: &FeedPosition, jws: &str, now: Timestamp) -> Result<bool, ServerError> {
-        let feed = signed::feed(jws, &self.cas, asked.version)?;
-        check_audit(&asked.audit, &feed.audit)?;
-        let taken = self.store.take_feed(asked, &feed, now)?;
-        Ok(taken && feed.more)
+    /// Takes a feed that was asked for at this mark. A feed of an audit log that does not hold the
+    /// record that this terminal was told of last is refused: the server was restored, or records were taken away. What is
+    /// kept here stays until an administrator has reconciled the two logs; then that one is followed from its beginning.
+    pub fn take_feed(&self, asked: &FeedPosition, jws: &str, now: Timestamp) -> Result<FeedTaken, ServerError> {
+        let feed = signed::feed(jws, &self.cas)?;
+        match compare(&asked.audit, &feed) {
+            SameLog::Yes => {}
+            SameLog::No => return Err(ServerError::RolledBack { seen: asked.audit.seq }),
+            SameLog::Reconciled => {
+                self.store.start_over(asked, &feed.audit, jws)?;
+                return Ok(FeedTaken::StartedOver);
+            }
+        }
+        signed::check_order(&feed, asked.version)?;
+        let taken = self.store.take_feed(asked, &feed, jws, now)?;
+        Ok(if taken && feed.more { FeedTaken::MoreFollows } else { FeedTaken::Whole })
+    }
+
+    /// Whether a feed that was asked for at this mark comes from the log that this terminal was told of; nothing changes.
+    pub fn check_log(&self, asked: &FeedPosition, jws: &str) -> Result<(), ServerError> {
+        match compare(&asked.audit, &signed::feed(jws, &self.cas)?) {
+            SameLog::No => Err(ServerError::RolledBack { seen: asked.audit.seq }),
+            SameLog::Yes | SameLog::Reconciled => Ok(()),
+        }
+    }
+
+    /// The server has lost what it told this terminal; `true` when that is new. Its events go there from the first one on.
+    pub fn roll_back(&self) -> Result<bool, ServerError> {
+        self.store.roll_back()
+    }
+
+    /// What this terminal holds of the log that it was told of, in parts that a request can carry; none when it holds
+    /// nothing that the server has signed.
+    pub fn witness(&self) -> Result<Vec<Witness>, ServerError> {
+        let (feed, statuses) = self.store.witness()?;
+        let room = (BODY_MAX / 8 * 7).saturating_sub(feed.len()) / STATUS_BYTES;
+        let most = room.clamp(1, PAGE_MAX as usize);
+        Ok(if feed.is_empty() {
+            Vec::new()
+        } else if statuses.is_empty() {
+            vec![Witness { feed, statuses }]
+        } else {
+            statuses.chunks(most).map(|part| Witness { feed: feed.clone(), statuses: part.to_vec() }).collect()
+        })
+    }
+
+    /// Forgets the nonces that are kept: one of them was used before, so this is an older state of the terminal.
+    pub fn drop_nonces(&self) -> Result<(), ServerError> {
+        self.store.drop_nonces()
     }
 
     /// Keeps what a lookup brought for the time when the server is away.
@@ -158,9 +209,27 @@ impl Cache {
     }
 }
 
-fn check_audit(seen: &AuditHead, told: &AuditHead) -> Result<(), ServerError> {
-    if told.seq < seen.seq || (told.seq == seen.seq && seen.seq > 0 && told.hash != seen.hash) {
-        return Err(ServerError::AuditCut { seen: seen.seq, told: told.seq });
+/// Whether a feed comes from the log that this terminal was told of.
+#[derive(Debug, PartialEq, Eq)]
+enum SameLog {
+    Yes,
+    No,
+    /// Not, and an administrator has reconciled the two.
+    Reconciled,
+}
+
+fn compare(seen: &AuditHead, feed: &Feed) -> SameLog {
+    if seen.seq == 0 {
+        return SameLog::Yes;
     }
-    Ok(())
+    let shorter = feed.audit.seq < seen.seq || (feed.audit.seq == seen.seq && feed.audit.hash != seen.hash);
+    match &feed.held {
+        Some(held) if held.seq != seen.seq => SameLog::No,
+        Some(held) if held.hash.as_ref() == Some(&seen.hash) && !shorter => SameLog::Yes,
+        Some(held) if held.reconciled => SameLog::Reconciled,
+        Some(_) => SameLog::No,
+        // A server of an earlier release does not say; then only the end can be compared.
+        None if shorter => SameLog::No,
+        None => SameLog::Yes,
+    }
 }

@@ -131,4 +131,9 @@ impl EventSource for EventLog {
         });
         numbered.collect::<Result<_, _>>().map_err(|error| error.to_string())
     }
+
+    fn renumber(&mut self) -> Result<(), String> {
+        self.list = self.store.new_list_id().map_err(|error| error.to_string())?;
+        Ok(())
+    }
 }

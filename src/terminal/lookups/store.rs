@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::server_client::ServerError;
 use crate::{
-    api::v1::{AuditHead, Feed, FeedEntry, TokenStatus},
+    api::v1::{AuditHead, Feed, FeedEntry, TokenStatus, WitnessedStatus},
     files,
 };
 
@@ -118,8 +118,14 @@ impl CacheStore {
         self.query(mark)
     }
 
-    /// Takes a feed that was asked for at this mark. `false` when another process has taken one in between.
-    pub(super) fn take_feed(&self, asked: &FeedPosition, feed: &Feed, now: Timestamp) -> Result<bool, ServerError> {
+    /// Takes a feed that was asked for at this mark, with its signature. `false` when another process has taken one in between.
+    pub(super) fn take_feed(
+        &self,
+        asked: &FeedPosition,
+        feed: &Feed,
+        jws: &str,
+        now: Timestamp,
+    ) -> Result<bool, ServerError> {
         self.transact(|tx| {
             if mark(tx)? != *asked {
                 return Ok(false);
@@ -133,16 +139,65 @@ impl CacheStore {
             // A clock that is ahead there must not make the feed look younger than it is.
             let at = if feed.more { asked.at } else { Some(feed.at.min(now)) };
             tx.execute(
-                "UPDATE feed SET version = ?1, at = ?2, audit_seq = ?3, audit_hash = ?4",
+                "UPDATE feed SET version = ?1, at = ?2, audit_seq = ?3, audit_hash = ?4, jws = ?5, rolled_back = 0",
                 params![
                     feed.version.cast_signed(),
                     at.map(Timestamp::as_millisecond),
                     feed.audit.seq.cast_signed(),
-                    feed.audit.hash
+                    feed.audit.hash,
+                    jws
                 ],
             )?;
             Ok(true)
         })
+    }
+
+    /// The server's log has lost what this terminal was told of: what is kept stays, and events go there from the first one
+    /// on. `true` when that is new.
+    pub(super) fn roll_back(&self) -> Result<bool, ServerError> {
+        self.transact(|tx| {
+            let news = tx.execute("UPDATE feed SET rolled_back = 1 WHERE rolled_back = 0", [])? > 0;
+            if news {
+                tx.execute("DELETE FROM uploads", [])?;
+            }
+            Ok(news)
+        })
+    }
+
+    /// Follows another log from its beginning. What is kept out stays so until the whole feed of that one was taken.
+    pub(super) fn start_over(&self, asked: &FeedPosition, audit: &AuditHead, jws: &str) -> Result<(), ServerError> {
+        self.transact(|tx| {
+            if mark(tx)? != *asked {
+                return Ok(());
+            }
+            tx.execute("UPDATE statuses SET heard = 1", [])?;
+            let sql = "UPDATE feed SET version = 0, audit_seq = ?1, audit_hash = ?2, jws = ?3, rolled_back = 0";
+            tx.execute(sql, params![audit.seq.cast_signed(), audit.hash, jws]).map(drop)
+        })
+    }
+
+    /// The newest feed as it was signed, and every token that is kept out.
+    pub(super) fn witness(&self) -> Result<(String, Vec<WitnessedStatus>), ServerError> {
+        self.query(|db| {
+            let jws = db.query_row("SELECT jws FROM feed", [], |row| row.get(0))?;
+            let mut rows = db.prepare("SELECT token_id, status, reason FROM statuses ORDER BY token_id")?;
+            let found = rows.query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?))
+            })?;
+            let mut statuses = Vec::new();
+            for row in found {
+                let (token_id, status, reason) = row?;
+                if let (Ok(token_id), Some(status)) = (token_id.parse(), named(&status)) {
+                    statuses.push(WitnessedStatus { token_id, status, reason });
+                }
+            }
+            Ok((jws, statuses))
+        })
+    }
+
+    /// Forgets every nonce.
+    pub(super) fn drop_nonces(&self) -> Result<(), ServerError> {
+        self.transact(|tx| tx.execute("DELETE FROM nonces", []).map(drop))
     }
 
     /// What a lookup said of a token that is not let in, until the feed says it too.
@@ -205,6 +260,11 @@ fn connect(path: &Path, cas: &[&[u8]]) -> rusqlite::Result<Connection> {
             tx.execute_batch(include_str!("store/001.sql"))?;
             tx.pragma_update(None, "application_id", APPLICATION_ID)?;
             tx.pragma_update(None, "user_version", 1)?;
+        }
+        let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if version == 1 {
+            tx.execute_batch(include_str!("store/002.sql"))?;
+            tx.pragma_update(None, "user_version", 2)?;
         }
         let known: Option<Vec<u8>> = tx.query_row("SELECT ca FROM feed", [], |row| row.get(0)).optional()?;
         let ca = cas.first().copied().unwrap_or_default();

@@ -4,6 +4,8 @@
 //! taps, and takes events to the server. A server that is away is left alone for a while, longer each time: meanwhile
 //! every query is answered at once with what went wrong, and with what is kept.
 
+mod feed;
+
 use std::{
     io,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError},
@@ -16,7 +18,10 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Cache, CachedToken};
-use crate::api::v1::{EVENTS_MAX, EventBatch, Lookup, LookupRequest};
+use crate::api::{
+    problem::ProblemCode,
+    v1::{EVENTS_MAX, EventBatch, Lookup, LookupRequest},
+};
 use crate::server_client::{ServerClient, ServerError};
 
 /// The first pause after a failure; each further one is twice as long.
@@ -70,6 +75,8 @@ pub trait EventSource: Send {
     /// # Errors
     /// In words, why the list cannot be read.
     fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String>;
+    /// Numbers them in a new list from now on.
+    fn renumber(&mut self) -> Result<(), String>;
 }
 
 /// What a worker works with.
@@ -151,13 +158,24 @@ struct WorkerState {
     prefetch: bool,
     /// The last alarm, so that it is told once.
     alarm: Option<ServerError>,
+    /// Whether a server that was restored knows what this terminal holds.
+    witnessed: bool,
 }
 
 impl WorkerState {
     fn new(parts: WorkerParts, report: Box<dyn Fn(ServerEvent) + Send>) -> Self {
         let upload = parts.journal.is_some();
         // Who takes events there stays, and taps again and again.
-        Self { prefetch: upload, parts, report, pause: None, feed_due: Instant::now(), upload, alarm: None }
+        Self {
+            prefetch: upload,
+            parts,
+            report,
+            pause: None,
+            feed_due: Instant::now(),
+            upload,
+            alarm: None,
+            witnessed: false,
+        }
     }
 
     fn serve(&mut self, inbox: &Receiver<WorkerRequest>) {
@@ -253,8 +271,18 @@ impl WorkerState {
             // A kept connection may have died meanwhile, and with it an answer. Once more without the proof: if the
             // server has taken it, it would call it replayed, and nobody is to be refused for our own repetition.
             said = self.parts.server.lookup(&LookupRequest { proof: None, identity_certificate: None, ..request });
+        } else if is_replayed(&said) {
+            // The card has just signed this nonce, so it is the nonce that is old: this terminal was restored from a
+            // backup, and gave it away before. Nobody is to be refused for that; fresh ones come with the answer.
+            if let Err(error) = self.parts.cache.drop_nonces() {
+                self.alarm(error);
+            }
+            let nonces = self.missing();
+            let bare = LookupRequest { proof: None, identity_certificate: None, nonces, ..request };
+            said = self.parts.server.lookup(&bare);
         }
         let said = self.note_request(said)?;
+        let said = self.confirmed(said)?;
         let kept = self.parts.cache.keep_nonces(&said.nonces).and_then(|()| self.parts.cache.remember(&said));
         match kept {
             // A disk that is full is no reason to turn somebody away.
@@ -281,17 +309,6 @@ impl WorkerState {
         }
     }
 
-    fn fetch_feed(&mut self) -> Result<(), ServerError> {
-        let WorkerParts { server, cache, clock, .. } = &self.parts;
-        loop {
-            let mark = cache.mark()?;
-            let jws = server.revocations(mark.version)?.jws;
-            if !cache.take_feed(&mark, &jws, clock())? {
-                return Ok(());
-            }
-        }
-    }
-
     /// Takes one batch there; `true` when there may be more.
     fn upload_batch(&mut self) -> Result<bool, ServerError> {
         let WorkerParts { server, cache, journal, .. } = &mut self.parts;
@@ -309,7 +326,13 @@ impl WorkerState {
         let fitting = fits.count().max(1);
         events.truncate(fitting);
         let Some(&(newest, _)) = events.last() else { return Ok(false) };
-        server.events(&EventBatch { list, events: events.into_iter().map(|(_, event)| event).collect() })?;
+        let batch = EventBatch { list, events: events.into_iter().map(|(_, event)| event).collect() };
+        if let Some(first) = server.events(&batch)?.conflict {
+            // This terminal was restored from a backup, and numbers events that are there already a second time.
+            journal.renumber().map_err(ServerError::Cache)?;
+            cache.set_uploaded(journal.list(), first.saturating_sub(1).min(newest))?;
+            return Ok(true);
+        }
         // Killed before this is noted, the batch goes once more: the server knows each event by its number.
         cache.set_uploaded(list, newest)?;
         Ok(true)
@@ -325,7 +348,7 @@ impl WorkerState {
     /// Learns from what came of a request whether the server is there.
     fn note_request<T>(&mut self, done: Result<T, ServerError>) -> Result<T, ServerError> {
         match &done {
-            Err(error @ (ServerError::Cache(_) | ServerError::AuditCut { .. } | ServerError::Local(_))) => {
+            Err(error @ (ServerError::Cache(_) | ServerError::RolledBack { .. } | ServerError::Local(_))) => {
                 self.alarm(error.clone());
             }
             Ok(_) | Err(ServerError::Problem(_)) => {
@@ -356,4 +379,9 @@ impl WorkerState {
         }
         self.alarm = Some(error);
     }
+}
+
+fn is_replayed(said: &Result<Lookup, ServerError>) -> bool {
+    let problem = said.as_ref().err().and_then(ServerError::problem);
+    problem.and_then(|problem| problem.known_code()) == Some(ProblemCode::ProofReplayed)
 }

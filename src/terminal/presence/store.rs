@@ -272,6 +272,13 @@ impl TerminalStore {
         Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
     }
 
+    /// Numbers events in a new list from now on: under the old one others have these numbers, because this store was
+    /// restored from a backup.
+    pub fn new_list_id(&self) -> Result<Uuid, TerminalStoreError> {
+        self.query(|db| db.execute("UPDATE list SET id = randomblob(16)", []))?;
+        self.list_id()
+    }
+
     /// At most `most` events that came after the one with this number, in order.
     ///
     /// # Errors

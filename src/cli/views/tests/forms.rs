@@ -331,6 +331,18 @@ fn all() -> String {
         Audit { schema: Schema::default(), whole, records: 7, head: "ab".into(), first_bad, what }
     };
     add("audit", forms(&[audit(true), audit(false)]));
+    let back = |before| {
+        let (schema, token_id, user_id) = (Schema::default(), token_id(), Some("7".to_owned()));
+        let (status, reason, terminals) =
+            (TokenStatus::Lost, Some("left on a train".into()), vec!["door".into(), "gate".into()]);
+        Reconciliation { schema, token_id, user_id, before, status, reason, terminals }
+    };
+    add("reconciliation", forms(&[back(Some(TokenStatus::Active)), back(None)]));
+    let backup = |whole| {
+        let (schema, file) = (Schema::default(), "monday.db".to_owned());
+        Backup { schema, file, records: 9, whole, users: 1, tokens: 2, terminals: 3, events: 4 }
+    };
+    add("backup", forms(&[backup(true), backup(false)]));
     let nobody = User { name: "=1+1".into(), fields: [].into(), ..ann() };
     add("server-user", forms(&[ann(), nobody].map(ServerUserView::from)));
     add("server-token", forms(&server_tokens()));

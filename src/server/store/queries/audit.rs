@@ -1,13 +1,13 @@
 //! The audit log.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::{Row, query};
 
 use super::{Connection, Result, moment, to_json};
 use crate::{
     api::v1::AuditHead,
-    server::audit::{AuditRecord, Hash},
+    server::audit::{self, AuditRecord, Hash},
 };
 
 /// The open end of the log.
@@ -65,6 +65,20 @@ impl Ledger {
         query("UPDATE audit_head SET seq = $1, hash = $2").bind(self.seq).bind(self.hash.as_slice()).execute(c).await?;
         Ok(())
     }
+}
+
+/// The newest record, and nobody adds another one before the end of this transaction.
+pub async fn head_for_update(c: &mut Connection) -> Result<AuditHead> {
+    query("UPDATE audit_head SET seq = seq").execute(&mut *c).await?;
+    head(c).await
+}
+
+/// This log was restored: no other that goes on from its end is ever taken for it.
+pub async fn restored(c: &mut Connection, now: Timestamp) -> Result<()> {
+    let mut ledger = Ledger::open(c, audit::SERVER, now).await?;
+    let last = ledger.seq;
+    ledger.add(c, "store.restore", &last.to_string(), &json!({})).await?;
+    ledger.close(c).await
 }
 
 /// The newest record.

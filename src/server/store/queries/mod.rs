@@ -6,17 +6,19 @@
 use super::Connection;
 
 pub mod audit;
+pub mod copy;
 pub mod events;
 pub mod lookups;
 pub mod terminals;
 pub mod tokens;
 pub mod users;
+pub mod witnesses;
 
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned, de::IntoDeserializer};
 use sqlx::{Row, query};
 
-use crate::api::v1::{Feed, FeedEntry};
+use crate::api::v1::{AuditHead, Feed, FeedEntry};
 
 type Result<T> = sqlx::Result<T>;
 
@@ -46,7 +48,17 @@ pub async fn hand_over(c: &mut Connection, from: &[u8; 20], to: &[u8; 20]) -> Re
 
 /// A page of the revocation feed. The version is read before the entries: one that comes in between is told twice
 /// rather than never.
-pub async fn feed(c: &mut Connection, since: u64, limit: u32, now: Timestamp) -> Result<Feed> {
+pub async fn feed(
+    c: &mut Connection,
+    since: u64,
+    held: Option<&AuditHead>,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Feed> {
+    let held = match held {
+        Some(held) => Some(witnesses::held(c, held).await?),
+        None => None,
+    };
     let newest: i64 = query("SELECT version FROM feed").fetch_one(&mut *c).await?.try_get(0)?;
     // A version that this store never gave comes from one that was there before it: everything is told anew.
     let since = i64::try_from(since).ok().filter(|since| *since <= newest).unwrap_or(0);
@@ -70,7 +82,7 @@ pub async fn feed(c: &mut Connection, since: u64, limit: u32, now: Timestamp) ->
     }
     let last = entries.last().map(|entry| entry.version).filter(|_| more);
     let version = last.unwrap_or(newest.cast_unsigned());
-    Ok(Feed { since: since.cast_unsigned(), version, at: now, more, entries, audit: audit::head(c).await? })
+    Ok(Feed { since: since.cast_unsigned(), version, at: now, more, entries, audit: audit::head(c).await?, held })
 }
 
 /// A moment, as milliseconds.

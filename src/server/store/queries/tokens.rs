@@ -177,7 +177,7 @@ pub async fn set_status(
 }
 
 /// One change, with the next version of the feed.
-async fn change(
+pub async fn change(
     c: &mut Connection,
     ledger: &mut Ledger,
     id: Uuid,

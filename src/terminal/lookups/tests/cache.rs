@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::super::Cache;
+use super::super::{Cache, FeedTaken};
 use crate::server_client::{
     ServerError,
     tests::server::{World, key},
@@ -81,6 +81,7 @@ pub fn feed(since: u64, version: u64, entries: &[(u128, TokenStatus, u64)], audi
         more: false,
         entries: entries.iter().map(entry).collect(),
         audit: AuditHead { seq: audit.0, hash: audit.1.into() },
+        held: None,
     }
 }
 
@@ -110,7 +111,8 @@ impl CacheFixture {
     }
 
     fn take(&self, cache: &Cache, feed: &Feed) -> Result<bool, ServerError> {
-        cache.take_feed(&cache.mark()?, &self.signer.feed(feed), now())
+        let taken = cache.take_feed(&cache.mark()?, &self.signer.feed(feed), now())?;
+        Ok(taken != FeedTaken::Whole)
     }
 }
 
@@ -246,12 +248,111 @@ fn a_shorter_or_other_audit_log_is_loud() {
     fixture.take(&cache, &feed(0, 1, &[], (10, "a"))).unwrap();
     for cut in [(9, "a"), (10, "b"), (0, "")] {
         let refused = fixture.take(&cache, &feed(1, 2, &[(1, TokenStatus::Lost, 2)], cut)).unwrap_err();
-        assert_eq!(refused, ServerError::AuditCut { seen: 10, told: cut.0 });
+        assert_eq!(refused, ServerError::RolledBack { seen: 10 });
         let failure = crate::failure::Failure::from(refused);
-        assert_eq!((failure.code, failure.class.exit_status()), ("server.audit-cut", 76));
+        assert_eq!((failure.code, failure.class.exit_status()), ("server.rolled-back", 76));
     }
     assert_eq!(status(&cache, 1), None);
     fixture.take(&cache, &feed(1, 1, &[], (10, "a"))).unwrap();
+}
+
+/// The feed of another log: what it has in the place of a record, and whether an administrator said that this is right.
+fn of_another(feed: Feed, hash: Option<&str>, reconciled: bool) -> Feed {
+    Feed { held: Some(HeldRecord { seq: 10, hash: hash.map(str::to_owned), reconciled }), ..feed }
+}
+
+/// A log is told from another one by its hashes, also once it is longer; what was kept out stays out until the two are
+/// reconciled, and then until all of the other log is known.
+#[test]
+fn a_log_that_was_restored_is_told_by_its_hashes() {
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
+    fixture.take(&cache, &feed(0, 2, &[(1, TokenStatus::Lost, 1), (2, TokenStatus::Lost, 2)], (10, "a"))).unwrap();
+    cache.set_uploaded(Uuid::from_u128(1), 7).unwrap();
+    let longer = || feed(2, 3, &[(1, TokenStatus::Active, 3)], (99, "z"));
+    for (hash, reconciled) in [(Some("b"), false), (None, false)] {
+        let refused = fixture.take(&cache, &of_another(longer(), hash, reconciled));
+        assert_eq!(refused, Err(ServerError::RolledBack { seen: 10 }));
+        assert_eq!(status(&cache, 1), Some(TokenStatus::Lost));
+    }
+    // The right record under another number is none; and the right one behind which the log ends is a lie.
+    let elsewhere = Feed { held: Some(HeldRecord { seq: 9, hash: Some("a".into()), reconciled: true }), ..longer() };
+    let before = of_another(feed(2, 2, &[], (9, "a")), Some("a"), false);
+    for lie in [elsewhere, before] {
+        assert_eq!(fixture.take(&cache, &lie), Err(ServerError::RolledBack { seen: 10 }));
+    }
+    assert!(cache.roll_back().unwrap() && !cache.roll_back().unwrap());
+    assert_eq!(cache.uploaded(Uuid::from_u128(1)).unwrap(), 0);
+    let told = cache.witness().unwrap();
+    assert_eq!((told.len(), told[0].statuses.len()), (1, 2));
+    assert!(told[0].feed.starts_with("ey"));
+    // Reconciled: it is asked for from its beginning, and until it was taken whole nobody is let in who was not.
+    assert!(fixture.take(&cache, &of_another(longer(), Some("b"), true)).unwrap());
+    assert_eq!(cache.mark().unwrap().version, 0);
+    assert_eq!((status(&cache, 1), status(&cache, 2)), (Some(TokenStatus::Lost), Some(TokenStatus::Lost)));
+    fixture.take(&cache, &feed(0, 3, &[(2, TokenStatus::Revoked, 3)], (99, "z"))).unwrap();
+    assert_eq!((status(&cache, 1), status(&cache, 2)), (None, Some(TokenStatus::Revoked)));
+    assert!(cache.roll_back().unwrap());
+}
+
+/// A log that goes on is the same log, whatever it has become.
+#[test]
+fn a_log_that_has_grown_is_the_same() {
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
+    fixture.take(&cache, &feed(0, 1, &[(1, TokenStatus::Lost, 1)], (10, "a"))).unwrap();
+    fixture.take(&cache, &of_another(feed(1, 2, &[(1, TokenStatus::Active, 2)], (99, "z")), Some("a"), false)).unwrap();
+    assert_eq!(status(&cache, 1), None);
+}
+
+/// However many tokens are kept out, each part of what is told fits a request.
+#[test]
+fn what_is_told_of_a_lost_log_fits_requests() {
+    let fixture = CacheFixture::new();
+    let cache = fixture.open();
+    assert_eq!(cache.witness().unwrap(), []);
+    let mut told = feed(0, 1200, &[], (10, "a"));
+    let entry = |version: u64| FeedEntry {
+        token_id: Uuid::from_u128(version.into()),
+        status: TokenStatus::Suspended,
+        reason: Some("\"".repeat(200)),
+        version,
+    };
+    told.entries = (1..=120).map(entry).collect();
+    fixture.take(&cache, &told).unwrap();
+    for from in [121, 461, 801] {
+        let mut found = fixture.signer.lookup(from, &ada(), now());
+        (found.status, found.reason) = (TokenStatus::Lost, Some("\"".repeat(200)));
+        for id in from..from + 340 {
+            found.token_id = Uuid::from_u128(id);
+            cache.remember(&found).unwrap();
+        }
+    }
+    let parts = cache.witness().unwrap();
+    assert_eq!(parts.iter().map(|part| part.statuses.len()).sum::<usize>(), 1140);
+    assert!(parts.iter().all(|part| part.statuses.len() <= PAGE_MAX as usize));
+    assert!(parts.iter().all(|part| serde_json::to_vec(part).unwrap().len() <= BODY_MAX));
+}
+
+/// A file of release 0.1.0 is taken over with what it holds.
+#[test]
+fn a_file_of_the_first_release_is_taken_over() {
+    let fixture = CacheFixture::new();
+    {
+        let db = rusqlite::Connection::open(fixture.home.path().join("directory.db")).unwrap();
+        db.execute_batch(include_str!("../store/001.sql")).unwrap();
+        db.pragma_update(None, "application_id", 0x5243_6431).unwrap();
+        db.pragma_update(None, "user_version", 1).unwrap();
+        let ca = fixture.world.authority.point().as_bytes().to_vec();
+        db.execute("INSERT INTO feed VALUES (1, ?1, 4, 0, 10, 'a')", [ca]).unwrap();
+        db.execute("INSERT INTO statuses VALUES (?1, 'lost', NULL, 0)", [Uuid::from_u128(1).to_string()]).unwrap();
+    }
+    let cache = fixture.open();
+    assert_eq!((cache.mark().unwrap().version, cache.mark().unwrap().audit.seq), (4, 10));
+    assert_eq!(status(&cache, 1), Some(TokenStatus::Lost));
+    assert_eq!(cache.witness().unwrap(), [], "nothing that is signed");
+    fixture.take(&cache, &feed(4, 5, &[], (11, "b"))).unwrap();
+    assert_eq!(fixture.open().witness().unwrap().len(), 1);
 }
 
 /// The answer to an older question is no cut log: another process took a newer feed in between.
@@ -262,7 +363,7 @@ fn the_answer_to_an_older_question_is_left_out() {
     let asked = slow.mark().unwrap();
     fixture.take(&fast, &feed(0, 2, &[(1, TokenStatus::Lost, 2)], (10, "a"))).unwrap();
     let old = feed(0, 1, &[(1, TokenStatus::Suspended, 1)], (9, "b"));
-    assert!(!slow.take_feed(&asked, &fixture.signer.feed(&old), now()).unwrap());
+    assert_eq!(slow.take_feed(&asked, &fixture.signer.feed(&old), now()).unwrap(), FeedTaken::Whole);
     assert_eq!(status(&slow, 1), Some(TokenStatus::Lost));
     assert_eq!(slow.mark().unwrap().audit.seq, 10);
 }

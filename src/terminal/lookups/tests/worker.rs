@@ -36,6 +36,11 @@ impl EventSource for Numbers {
         let last = self.last.load(Ordering::SeqCst) as u64;
         Ok((seq + 1..=last).take(most).map(|seq| (seq, value!({"seq": seq}))).collect())
     }
+
+    fn renumber(&mut self) -> Result<(), String> {
+        self.list = Uuid::from_u128(self.list.as_u128() + 1);
+        Ok(())
+    }
 }
 
 /// A server of this world that answers as one that knows token 1, and keeps events.
@@ -112,10 +117,10 @@ fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, asked: &Asked) -> Answer {
             let new: Vec<_> = seqs.iter().copied().filter(|seq| !kept.contains(seq)).collect();
             kept.extend(&new);
             let (stored, all) = (u32::try_from(new.len()).unwrap(), u32::try_from(seqs.len()).unwrap());
-            json(&EventsTaken { stored, known: all - stored })
+            json(&EventsTaken { stored, known: all - stored, conflict: None })
         }
         line if line.starts_with("GET /v1/revocations") => {
-            let since = line.rsplit_once('=').unwrap().1.parse().unwrap();
+            let since = line.split_once("since=").unwrap().1.split('&').next().unwrap().parse().unwrap();
             json(&SignedFeed { jws: signer.feed(&feed(since, since, &[], (1, "a"))) })
         }
         _ => problem(404, "request.route"),

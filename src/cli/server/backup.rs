@@ -1,0 +1,142 @@
+//! `rollcall server backup` and `restore`: the store as one file.
+
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+
+use super::{
+    args::RestoreArgs,
+    audit,
+    run::{authorities, store},
+};
+use crate::{
+    cli::{printer::Printer, views},
+    config::Settings,
+    failure::{ExitClass, Failure},
+    files,
+    server::{self, RunError, ServerStore, ServerStoreError, store::Counts},
+};
+
+/// A folder for a file that is not finished, or brought to another format; it goes with this.
+struct Workplace(PathBuf);
+
+impl Workplace {
+    fn beside(path: &Path) -> Result<Self, Failure> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = parent.join(format!(".rollcall-backup.{}", std::process::id()));
+        files::create_private_folder(&folder).map_err(|error| file_failure(&folder, &error))?;
+        Ok(Self(folder))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("server.db")
+    }
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        // What cannot be removed is private.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// `rollcall server backup`: what is there at one moment, while the server runs.
+pub fn back_up(file: &Path, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let (url, authorities) = (store(settings)?, authorities(settings)?);
+    // The name is ours from the beginning, so that two backups at once do not end in one file.
+    let reserved = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    drop(reserved.map_err(|error| file_failure(file, &error))?);
+    let done = write(file, || {
+        let work = Workplace::beside(file)?;
+        let copy = work.file();
+        let (counts, verified, head) = {
+            let mut told = |rows| out.progress("rows copied", rows, None);
+            server::block_on(async {
+                // As a server would: a store of an earlier release is brought to this one's format.
+                let store = ServerStore::open(&url, &authorities.0, authorities.1.as_ref()).await?;
+                let counts = store.back_up(&copy, &mut told).await?;
+                store.close().await;
+                let written = ServerStore::inspect(&server::StoreUrl::Sqlite(copy.clone())).await?;
+                let (verified, head) = audit::verify(&written, Vec::new()).await?;
+                written.close().await;
+                Ok((counts, verified, head))
+            })?
+            .map_err(RunError::Store)?
+        };
+        out.progress_end();
+        fs::rename(&copy, file).map_err(|error| file_failure(file, &error))?;
+        Ok((counts, verified.is_ok(), head.seq))
+    });
+    let (counts, whole, records) = done?;
+    told(file, counts, whole, records, out)?;
+    out.note("it holds names and histories of people: keep it as private as the store; the folder pki is not in it");
+    Ok(0)
+}
+
+/// A backup that failed leaves no file behind.
+fn write<T>(file: &Path, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let done = work();
+    if done.is_err() {
+        let _ = fs::remove_file(file);
+    }
+    done
+}
+
+/// `rollcall server restore`: all of the backup in place of what is there, or nothing.
+pub fn restore(args: &RestoreArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let (url, (own, previous)) = (store(settings)?, authorities(settings)?);
+    let previous = previous.as_ref();
+    files::create_private_folder(&settings.state_folder)
+        .map_err(|error| file_failure(&settings.state_folder, &error))?;
+    let work = Workplace::beside(&settings.state_folder.join("server.db"))?;
+    let copy = work.file();
+    let copied = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&copy)
+        .and_then(|mut to| std::io::copy(&mut fs::File::open(&args.file)?, &mut to));
+    copied.map_err(|error| file_failure(&args.file, &error))?;
+    let (counts, verified, head) = {
+        let mut told = |rows| out.progress("rows restored", rows, None);
+        server::block_on(async {
+            let backup = ServerStore::open_backup(&copy, &own, previous).await?;
+            let (verified, head) = audit::verify(&backup, Vec::new()).await?;
+            let target = ServerStore::open(&url, &own, previous).await?;
+            let counts = target.restore(&backup, args.replace, Timestamp::now(), &mut told).await?;
+            target.close().await;
+            backup.close().await;
+            Ok::<_, ServerStoreError>((counts, verified, head))
+        })?
+        .map_err(RunError::Store)?
+    };
+    out.progress_end();
+    told(&args.file, counts, verified.is_ok(), head.seq, out)?;
+    out.note(
+        "terminals that were told of more than this log holds go on refusing whom they refused, and send their events \
+         again; once they have, look: rollcall server audit reconcile --dry-run",
+    );
+    Ok(0)
+}
+
+fn told(file: &Path, counts: Counts, whole: bool, records: u64, out: &mut Printer) -> Result<(), Failure> {
+    if !whole {
+        out.warning("the audit log in it is not whole", Some("see where: rollcall server audit verify"));
+    }
+    let Counts { users, tokens, terminals, events } = counts;
+    let (schema, file) = (views::Schema::default(), file.display().to_string());
+    out.object(&views::Backup { schema, file, records, whole, users, tokens, terminals, events })
+}
+
+fn file_failure(path: &Path, error: &std::io::Error) -> Failure {
+    let hint = match error.kind() {
+        std::io::ErrorKind::AlreadyExists => "name another file: a backup replaces none".into(),
+        std::io::ErrorKind::StorageFull => crate::failure::Remedy::run("df -h"),
+        _ => crate::failure::Remedy::run(format!("ls -ld {}", files::word(path))),
+    };
+    Failure::new(ExitClass::Io, "backup.file", format!("{}: {error}", path.display())).hint(hint)
+}

@@ -1,0 +1,168 @@
+//! A store as one file, whichever store it is: the file is a store of SQLite, so a backup can be restored into the other
+//! kind, too, and read with the tools of SQLite.
+//!
+//! It is read in one transaction: what a server that runs changes meanwhile is in it whole or not at all.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use sqlx::{Postgres, Sqlite, Transaction};
+
+use super::{
+    Backend, Result, ServerStore, ServerStoreError, postgres, sqlite,
+    tables::{Cell, TABLES, Table},
+};
+
+/// Rows that are copied at a time: 12 columns of them stay below the parameters that a statement may have.
+const ROWS: u32 = 200;
+
+/// What a store holds, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Users.
+    pub users: u64,
+    /// Tokens.
+    pub tokens: u64,
+    /// Terminals.
+    pub terminals: u64,
+    /// Events of terminals.
+    pub events: u64,
+}
+
+/// A transaction on either store.
+enum Held {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+macro_rules! in_it {
+    ($held:expr, $queries:ident, |$connection:ident| $query:expr) => {
+        match $held {
+            Held::Sqlite(held) => {
+                use sqlite::queries as $queries;
+                let $connection = &mut **held;
+                $query.await?
+            }
+            Held::Postgres(held) => {
+                use postgres::queries as $queries;
+                let $connection = &mut **held;
+                $query.await?
+            }
+        }
+    };
+}
+
+impl Held {
+    async fn page(&mut self, table: &Table, after: Option<&[Cell]>) -> Result<Vec<Vec<Cell>>> {
+        Ok(in_it!(self, queries, |c| queries::copy::page(c, table, after, ROWS)))
+    }
+
+    async fn count(&mut self, table: &str) -> Result<u64> {
+        let Some(table) = TABLES.iter().find(|one| one.name == table) else { return Ok(0) };
+        Ok(in_it!(self, queries, |c| queries::copy::count(c, table)).unsigned_abs())
+    }
+
+    async fn counts(&mut self) -> Result<Counts> {
+        Ok(Counts {
+            users: self.count("users").await?,
+            tokens: self.count("tokens").await?,
+            terminals: self.count("terminals").await?,
+            events: self.count("events").await?,
+        })
+    }
+
+    async fn insert(&mut self, table: &Table, rows: &[Vec<Cell>]) -> Result<()> {
+        in_it!(self, queries, |c| queries::copy::insert(c, table, rows));
+        Ok(())
+    }
+
+    async fn clear(&mut self) -> Result<()> {
+        for table in TABLES.iter().rev() {
+            in_it!(self, queries, |c| queries::copy::clear(c, table));
+        }
+        Ok(())
+    }
+
+    async fn commit(self) -> Result<()> {
+        match self {
+            Self::Sqlite(held) => held.commit().await?,
+            Self::Postgres(held) => held.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+impl ServerStore {
+    /// Copies everything into a new store of SQLite at this path. `told` hears how many rows were copied.
+    pub async fn back_up(&self, file: &Path, told: &mut (dyn FnMut(u64) + Send)) -> Result<Counts> {
+        let target = sqlite::Pools::open(file).await?;
+        let mut from = match &self.0 {
+            Backend::Sqlite(pools) => Held::Sqlite(pools.snapshot().await?),
+            Backend::Postgres(pool) => Held::Postgres(pool.snapshot().await?),
+        };
+        let mut to = Held::Sqlite(target.write().await?);
+        copy(&mut from, &mut to, told).await?;
+        let counts = from.counts().await?;
+        to.commit().await?;
+        target.close().await;
+        sqlite::settle(file).await?;
+        Ok(counts)
+    }
+
+    /// Takes everything from a backup, in place of what is here: all of it or nothing. A store that holds anything is refused
+    /// unless `replace`.
+    pub async fn restore(
+        &self,
+        backup: &Self,
+        replace: bool,
+        now: Timestamp,
+        told: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<Counts> {
+        let Backend::Sqlite(backup) = &backup.0 else { return Err(ServerStoreError::Backup("it is no file".into())) };
+        let mut from = Held::Sqlite(backup.snapshot().await?);
+        let mut to = match &self.0 {
+            Backend::Sqlite(pools) => Held::Sqlite(pools.write().await?),
+            Backend::Postgres(pool) => Held::Postgres(pool.write().await?),
+        };
+        // Whoever changes anything waits until this has ended.
+        let ledger = in_it!(&mut to, queries, |c| queries::audit::head_for_update(c));
+        if !replace && (ledger.seq > 0 || to.counts().await? != Counts::default()) {
+            return Err(ServerStoreError::NotEmpty);
+        }
+        to.clear().await?;
+        copy(&mut from, &mut to, told).await?;
+        in_it!(&mut to, queries, |c| queries::copy::forget_unused_nonces(c));
+        in_it!(&mut to, queries, |c| queries::audit::restored(c, now));
+        let counts = to.counts().await?;
+        to.commit().await?;
+        Ok(counts)
+    }
+
+    /// Opens a backup for reading: a copy of it, since it is brought to the newest format first.
+    pub async fn open_backup(copy: &Path, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
+        sqlite::require_ours(copy).await?;
+        let store = Self(Backend::Sqlite(sqlite::Pools::open(copy).await?));
+        let owner = store.owner(authority).await?;
+        if owner == authority || previous.is_some_and(|previous| owner == previous) {
+            return Ok(store);
+        }
+        store.close().await;
+        Err(ServerStoreError::OtherAuthority(hex::encode(owner)))
+    }
+}
+
+async fn copy(from: &mut Held, to: &mut Held, told: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
+    let mut copied = 0;
+    for table in &TABLES {
+        let mut after: Option<Vec<Cell>> = None;
+        loop {
+            let rows = from.page(table, after.as_deref()).await?;
+            let Some(last) = rows.last() else { break };
+            to.insert(table, &rows).await?;
+            after = Some(last[..table.key].to_vec());
+            copied += rows.len() as u64;
+            told(copied);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! The worker follows the feed of its server; and what it does when the server has lost what it told this terminal.
+
+use std::time::Instant;
+
+use super::{FEED_EVERY, WorkerParts, WorkerState};
+use crate::{
+    api::{
+        problem::ProblemCode,
+        v1::{AuditHead, Lookup, SignedFeed, TokenStatus},
+    },
+    server_client::{ServerClient, ServerError},
+    terminal::lookups::{FeedPosition, FeedTaken},
+};
+
+impl WorkerState {
+    pub(super) fn fetch_feed(&mut self) -> Result<(), ServerError> {
+        let done = self.follow();
+        if let Err(ServerError::RolledBack { .. }) = done {
+            self.rolled_back();
+        }
+        done
+    }
+
+    fn follow(&self) -> Result<(), ServerError> {
+        let WorkerParts { server, cache, clock, .. } = &self.parts;
+        let mut started_over = false;
+        loop {
+            let mark = cache.mark()?;
+            let jws = ask(server, &mark)?.jws;
+            match cache.take_feed(&mark, &jws, clock())? {
+                FeedTaken::Whole => return Ok(()),
+                FeedTaken::MoreFollows => {}
+                // Whoever says so again and again would be asked for ever.
+                FeedTaken::StartedOver if started_over => {
+                    return Err(ServerError::Protocol("it has another log each time".into()));
+                }
+                FeedTaken::StartedOver => started_over = true,
+            }
+        }
+    }
+
+    /// The server gets back what this terminal holds: its events from the first one on, and, for whoever administers it,
+    /// the tokens that are kept out.
+    fn rolled_back(&mut self) {
+        match self.parts.cache.roll_back() {
+            Ok(true) => self.upload = self.parts.journal.is_some(),
+            Ok(false) => {}
+            Err(error) => self.alarm(error),
+        }
+        if self.witnessed {
+            return;
+        }
+        let WorkerParts { server, cache, .. } = &self.parts;
+        let told = cache.witness().and_then(|parts| parts.iter().try_for_each(|part| server.witness(part).map(drop)));
+        // A server of an earlier release has no ear for it; anything else is tried with the next feed.
+        self.witnessed = matches!(told, Ok(()) | Err(ServerError::Problem(_)));
+    }
+
+    /// A token that was kept out is let in once the feed says so, which is asked for at once: a server that was restored
+    /// knows nothing of its suspension.
+    pub(super) fn confirmed(&mut self, said: Lookup) -> Result<Lookup, ServerError> {
+        let now = (self.parts.clock)();
+        let kept = |state: &Self| Ok(state.parts.cache.recall(said.token_id, now)?.status);
+        if said.status != TokenStatus::Active || kept(self)?.is_none() {
+            return Ok(said);
+        }
+        self.feed_due = Instant::now() + FEED_EVERY;
+        let fetched = self.fetch_feed();
+        self.note_request(fetched)?;
+        match kept(self)? {
+            None => Ok(said),
+            // Somebody suspended it between the two answers.
+            Some((status, reason)) => Ok(Lookup { status, reason, user: None, signed_user: None, ..said }),
+        }
+    }
+}
+
+fn ask(server: &ServerClient, mark: &FeedPosition) -> Result<SignedFeed, ServerError> {
+    let answer = server.revocations(mark.version, &mark.audit);
+    let refused = answer.as_ref().err().and_then(ServerError::problem).and_then(|problem| problem.known_code());
+    if mark.audit.seq > 0 && refused == Some(ProblemCode::RequestMalformed) {
+        // A server of an earlier release does not know the question; the ends of the logs are compared then.
+        return server.revocations(mark.version, &AuditHead { seq: 0, hash: String::new() });
+    }
+    answer
+}
