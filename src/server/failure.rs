@@ -1,6 +1,6 @@
 //! What a user sees of a server that does not start.
 
-use super::{RunError, ServerStoreError};
+use super::{RunError, ServerStoreError, store::Absence};
 use crate::failure::{ExitClass, Failure, Remedy};
 
 impl From<RunError> for Failure {
@@ -32,13 +32,67 @@ fn store(error: &ServerStoreError) -> Failure {
         }
         ServerStoreError::NotEmpty => Failure::new(ExitClass::Refused, "store.not-empty", told)
             .hint("back it up first; then add --replace, and what is in it now is given up"),
-        ServerStoreError::Format(_) => Failure::new(ExitClass::Io, "store.format", told)
-            .hint("use the release that made it, or a newer one; restore a damaged one from its backup"),
-        ServerStoreError::Database(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Tls(_)) => {
-            Failure::new(ExitClass::Unavailable, "store.unreachable", told)
-                .hint("see that PostgreSQL runs and is reached")
+        ServerStoreError::Parameter(_) => Failure::new(ExitClass::Config, "store.url", told)
+            .hint("mend ROLLCALL_SERVER_STORE, or store under [server] in config.toml"),
+        ServerStoreError::Newer(_) => Failure::new(ExitClass::Io, "store.format", told)
+            .hint("use the release that made it, or a newer one; an older backup can be restored into another store"),
+        ServerStoreError::Changed(_) => Failure::new(ExitClass::Io, "store.format", told).hint(
+            "name another store; if it was damaged, restore its backup into an empty one: rollcall server restore FILE",
+        ),
+        ServerStoreError::Away(..) | ServerStoreError::Commit(_) | ServerStoreError::Database(_) => {
+            database(error, told)
         }
-        ServerStoreError::Database(_) => Failure::new(ExitClass::Io, "store.database", told)
-            .hint("see that the database is there, and that this user may use it"),
+    }
+}
+
+fn database(error: &ServerStoreError, told: String) -> Failure {
+    let failed = |class, code, hint: Remedy| Failure::new(class, code, told.clone()).hint(hint);
+    let unavailable = ExitClass::Unavailable;
+    match error.absence() {
+        Some(Absence::Unreachable) => {
+            failed(unavailable, "store.unreachable", "see that PostgreSQL runs and is reached, or that the file is there".into())
+        }
+        Some(Absence::ReadOnly) => failed(
+            unavailable,
+            "store.read-only",
+            "name the one that takes changes, or all of them: postgres://HOST,HOST/DATABASE; a file: see who may write it"
+                .into(),
+        ),
+        Some(Absence::Full) => failed(unavailable, "store.full", Remedy::with("make room", "df -h")),
+        Some(Absence::Disk) => failed(unavailable, "store.disk", Remedy::with("see what the system says", "dmesg")),
+        Some(Absence::Stopped) => failed(unavailable, "store.unreachable", "try again in a moment".into()),
+        Some(Absence::Busy) => failed(
+            ExitClass::Busy,
+            "store.busy",
+            "somebody else holds it, or makes its tables; try again in a moment".into(),
+        ),
+        None if is_poolers(&told) => failed(
+            ExitClass::Config,
+            "store.pooler",
+            "it is PgBouncer that refuses: leave that parameter out of the URL, or name it in ignore_startup_parameters of \
+             pgbouncer.ini"
+                .into(),
+        ),
+        None if is_damaged(error) => failed(
+            ExitClass::Io,
+            "store.damaged",
+            "restore its backup into an empty store: rollcall server restore FILE".into(),
+        ),
+        None => failed(ExitClass::Io, "store.database", "see that the database is there, and that this user may use it".into()),
+    }
+}
+
+/// What PgBouncer says to a parameter that it cannot keep for a session.
+fn is_poolers(told: &str) -> bool {
+    told.contains("unsupported startup parameter")
+}
+
+/// SQLite: a malformed file, or one of something else; PostgreSQL: data or an index is corrupted.
+fn is_damaged(error: &ServerStoreError) -> bool {
+    let ServerStoreError::Database(sqlx::Error::Database(error)) = error else { return false };
+    let code = error.code().unwrap_or_default();
+    match code.parse::<u32>() {
+        Ok(number) if code.len() < 5 => matches!(number & 0xFF, 11 | 26),
+        _ => code.starts_with("XX"),
     }
 }

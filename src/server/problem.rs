@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::store::{ProofRefusal, ServerStoreError};
+use super::store::{Absence, ProofRefusal, ServerStoreError};
 use crate::{
     api::{problem::ProblemCode, v1::Problem},
     pki::PkiError,
@@ -40,8 +40,8 @@ pub enum ApiError {
     Busy,
     /// The request took too long.
     Slow,
-    /// The store failed.
-    Store,
+    /// The store does nothing just now.
+    Store(Absence),
     /// There is no such token.
     NoToken,
     /// There is no such user.
@@ -111,7 +111,7 @@ impl ApiError {
             Self::Rate => (StatusCode::TOO_MANY_REQUESTS, ProblemCode::ServerRate, "this terminal asks too often"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerBusy, "too much to do just now"),
             Self::Slow => (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerSlow, "the request took too long"),
-            Self::Store => {
+            Self::Store(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, ProblemCode::ServerStore, "the store is not there just now")
             }
             Self::NoToken => (StatusCode::NOT_FOUND, ProblemCode::TokenUnknown, "there is no such token"),
@@ -145,6 +145,7 @@ impl ApiError {
     fn detail(&self) -> Option<String> {
         match self {
             Self::Malformed(detail) | Self::Invalid(detail) => Some(detail.clone()),
+            Self::Store(absence) => Some(absence.words().to_owned()),
             _ => None,
         }
     }
@@ -182,28 +183,9 @@ const fn refusal_title(refusal: ProofRefusal) -> &'static str {
 }
 
 impl From<ServerStoreError> for ApiError {
+    /// A store that is away comes back; one that holds nonsense does not.
     fn from(error: ServerStoreError) -> Self {
-        Self::Fault(error.to_string()).unavailable_if(&error)
-    }
-}
-
-impl ApiError {
-    /// A database that is away comes back; one that holds nonsense does not.
-    fn unavailable_if(self, error: &ServerStoreError) -> Self {
-        match error {
-            ServerStoreError::Database(
-                sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Tls(_),
-            ) => Self::Store,
-            // PostgreSQL is shut down (57), out of resources (53), or gave up a transaction (40); SQLite is busy (5).
-            ServerStoreError::Database(sqlx::Error::Database(error))
-                if error.code().is_some_and(|code| {
-                    code == "5" || ["57", "53", "40"].iter().any(|class| code.len() == 5 && code.starts_with(class))
-                }) =>
-            {
-                Self::Store
-            }
-            _ => self,
-        }
+        error.absence().map_or_else(|| Self::Fault(error.to_string()), Self::Store)
     }
 }
 

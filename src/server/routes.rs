@@ -97,7 +97,8 @@ const LOOKUP: &[ProblemCode] = &[
 
 /// All routes.
 pub const ROUTES: [Route; 21] = [
-    route("GET", "/v1/health", Role::Read, "Whether the server works, and who asks").gives("Health"),
+    route("GET", "/v1/health", Role::Read, "Whether the server works and its store takes changes, and who asks")
+        .gives("Health"),
     route("GET", "/v1/openapi.json", Role::Read, "This document"),
     route("GET", "/v1/metrics", Role::Read, "Counters as OpenMetrics text, which Prometheus reads").gives_counters(),
     route("POST", "/v1/nonces", Role::Read, "Nonces for presence proofs").takes("NonceRequest").gives("Nonces"),

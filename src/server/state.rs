@@ -1,6 +1,9 @@
 //! What all requests share: the store, the CA, the key that signs, and the batcher that decides lookups.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 
@@ -19,7 +22,11 @@ use crate::{
 };
 
 /// How often old nonces are forgotten.
-const SWEEP: std::time::Duration = std::time::Duration::from_secs(3600);
+const SWEEP: Duration = Duration::from_secs(3600);
+/// How often a store that is away is asked whether it is back.
+const AWAY: Duration = Duration::from_secs(2);
+/// How long what the store said of its readiness holds.
+const READINESS: Duration = Duration::from_secs(1);
 
 /// What all requests share.
 pub struct AppState {
@@ -35,6 +42,9 @@ pub struct AppState {
     home: PkiDir,
     cas: Arc<Mutex<Cas>>,
     sweeper: tokio::task::AbortHandle,
+    watcher: tokio::task::AbortHandle,
+    /// What the store said last to whether it takes changes, and when.
+    readiness: tokio::sync::Mutex<Option<(Instant, Result<(), ApiError>)>>,
 }
 
 /// Who certifies.
@@ -75,6 +85,8 @@ impl AppState {
         let authorities = cas.points();
         let ids: Vec<_> = authorities.iter().map(Point::key_identifier).collect();
         let store = ServerStore::open(&options.store, &ids[0], ids.get(1)).await?;
+        let told = Arc::clone(&log);
+        store.availability().listen(Box::new(move |what| told.fault(what)));
         for missing in store.missing_records().await? {
             log.fault(&super::api::revocations::missing_record(&missing.terminal, missing.head.seq));
         }
@@ -88,7 +100,9 @@ impl AppState {
             cas: Arc::new(Mutex::new(cas)),
             log: Arc::clone(&log),
             sweeper: tokio::spawn(sweep(store.clone(), Arc::clone(&log))).abort_handle(),
-            lookups: LookupBatcher::start(store.clone(), log),
+            watcher: tokio::spawn(watch_store(store.clone())).abort_handle(),
+            readiness: tokio::sync::Mutex::default(),
+            lookups: LookupBatcher::start(store.clone()),
             store,
         }))
     }
@@ -126,11 +140,38 @@ impl AppState {
         Ok((raw, sent))
     }
 
+    /// Whether the store takes changes, as it said within the last second: however many ask, it is asked once.
+    pub async fn ready(&self) -> Result<(), ApiError> {
+        let mut last = self.readiness.lock().await;
+        if let Some((at, said)) = &*last {
+            if at.elapsed() < READINESS {
+                return said.clone();
+            }
+        }
+        let said = self.store.ready().await.map_err(ApiError::from);
+        *last = Some((Instant::now(), said.clone()));
+        said
+    }
+
     /// After the last request.
     pub async fn close(&self) {
         // Another state may follow this one, with another CA.
         self.sweeper.abort();
+        self.watcher.abort();
         self.store.close().await;
+    }
+}
+
+/// A store that is away is asked until it is back, also when nobody asks us.
+async fn watch_store(store: ServerStore) {
+    let mut every = tokio::time::interval(AWAY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        if store.availability().is_away() {
+            // Whether it worked the store tells by itself.
+            let _ = store.ready().await;
+        }
     }
 }
 
@@ -138,7 +179,8 @@ async fn sweep(store: ServerStore, log: Arc<dyn ServerLog>) {
     let mut every = tokio::time::interval(SWEEP);
     loop {
         every.tick().await;
-        if let Err(error) = store.forget_nonces(Timestamp::now()).await {
+        let done = store.forget_nonces(Timestamp::now()).await;
+        if let Some(error) = done.err().filter(|error| error.absence().is_none()) {
             log.fault(&format!("old nonces were not forgotten: {error}"));
         }
     }

@@ -9,6 +9,7 @@
 mod case;
 
 mod audit;
+mod away;
 mod bodies;
 mod crash;
 #[path = "../common/objects.rs"]

@@ -141,6 +141,11 @@ impl Site {
         self.command(arguments).output().unwrap()
     }
 
+    /// One of our commands, that goes on meanwhile.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::null()).spawn().unwrap()
+    }
+
     pub fn start(&self) -> Process {
         self.start_on(0, "0")
     }

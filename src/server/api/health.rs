@@ -13,12 +13,12 @@ use crate::{
     server::{auth::AuthenticatedTerminal, openapi, problem::ApiError},
 };
 
-/// `GET /v1/health`: the store answers, too.
+/// `GET /v1/health`: the store takes changes, too.
 pub async fn health(
     State(state): State<SharedState>,
     AuthenticatedTerminal(terminal): AuthenticatedTerminal,
 ) -> Answer<Health> {
-    state.store.audit_head().await?;
+    state.ready().await?;
     Ok(Json(Health {
         status: "ok".into(),
         version: env!("CARGO_PKG_VERSION").into(),

@@ -96,7 +96,7 @@ impl ServerStore {
     /// Copies everything into a new store of SQLite at this path. `told` hears how many rows were copied.
     pub async fn back_up(&self, file: &Path, told: &mut (dyn FnMut(u64) + Send)) -> Result<Counts> {
         let target = sqlite::Pools::open(file).await?;
-        let mut from = match &self.0 {
+        let mut from = match &self.backend {
             Backend::Sqlite(pools) => Held::Sqlite(pools.snapshot().await?),
             Backend::Postgres(pool) => Held::Postgres(pool.snapshot().await?),
         };
@@ -118,9 +118,11 @@ impl ServerStore {
         now: Timestamp,
         told: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Counts> {
-        let Backend::Sqlite(backup) = &backup.0 else { return Err(ServerStoreError::Backup("it is no file".into())) };
+        let Backend::Sqlite(backup) = &backup.backend else {
+            return Err(ServerStoreError::Backup("it is no file".into()));
+        };
         let mut from = Held::Sqlite(backup.snapshot().await?);
-        let mut to = match &self.0 {
+        let mut to = match &self.backend {
             Backend::Sqlite(pools) => Held::Sqlite(pools.write().await?),
             Backend::Postgres(pool) => Held::Postgres(pool.write().await?),
         };
@@ -141,7 +143,7 @@ impl ServerStore {
     /// Opens a backup for reading: a copy of it, since it is brought to the newest format first.
     pub async fn open_backup(copy: &Path, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
         sqlite::require_ours(copy).await?;
-        let store = Self(Backend::Sqlite(sqlite::Pools::open(copy).await?));
+        let store = Self::of(Backend::Sqlite(sqlite::Pools::open(copy).await?));
         let owner = store.owner(authority).await?;
         if owner == authority || previous.is_some_and(|previous| owner == previous) {
             return Ok(store);

@@ -1,28 +1,40 @@
 //! The formats of the stores, embedded: each script leads from one to the next.
 
 use sqlx::{
-    SqlStr,
-    migrate::{Migration, MigrationType, Migrator},
+    AssertSqlSafe, SqlSafeStr,
+    migrate::{Migration, MigrationType},
 };
 
-/// A script, by its number; what has run once is never changed.
-type Script = (i64, &'static str, &'static str);
+/// A script; what has run once is never changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Script {
+    /// Its number.
+    pub number: i64,
+    /// What it is about.
+    pub name: &'static str,
+    /// Its statements.
+    pub text: &'static str,
+}
+
+impl Script {
+    /// What a store keeps of a script that has run there: SHA-384.
+    pub fn checksum(&self) -> Vec<u8> {
+        let text = AssertSqlSafe(self.text).into_sql_str();
+        Migration::new(self.number, self.name.into(), MigrationType::Simple, text, false).checksum.into_owned()
+    }
+}
+
+const fn script(number: i64, name: &'static str, text: &'static str) -> Script {
+    Script { number, name, text }
+}
 
 /// Of SQLite.
 pub const SQLITE: [Script; 2] = [
-    (1, "begin", include_str!("migrations/sqlite/0001_begin.sql")),
-    (2, "witnesses", include_str!("migrations/sqlite/0002_witnesses.sql")),
+    script(1, "begin", include_str!("migrations/sqlite/0001_begin.sql")),
+    script(2, "witnesses", include_str!("migrations/sqlite/0002_witnesses.sql")),
 ];
 /// Of PostgreSQL.
 pub const POSTGRES: [Script; 2] = [
-    (1, "begin", include_str!("migrations/postgres/0001_begin.sql")),
-    (2, "witnesses", include_str!("migrations/postgres/0002_witnesses.sql")),
+    script(1, "begin", include_str!("migrations/postgres/0001_begin.sql")),
+    script(2, "witnesses", include_str!("migrations/postgres/0002_witnesses.sql")),
 ];
-
-/// What brings a store from any format to the newest; a store of a newer release is refused.
-pub fn migrator(scripts: &[Script]) -> Migrator {
-    let migration = |&(number, name, script): &Script| {
-        Migration::new(number, name.into(), MigrationType::Simple, SqlStr::from_static(script), false)
-    };
-    Migrator::with_migrations(scripts.iter().map(migration).collect())
-}

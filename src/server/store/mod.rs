@@ -4,6 +4,7 @@
 //! store compiles them for its own driver, and one suite of tests runs on both. Every change is one transaction
 //! together with its record in the audit log.
 
+mod absence;
 mod backup;
 mod error;
 mod migrations;
@@ -13,10 +14,13 @@ mod tables;
 mod types;
 mod url;
 
+pub use absence::{Absence, Availability};
 pub use backup::Counts;
 pub use error::ServerStoreError;
 pub use types::*;
 pub use url::StoreUrl;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -31,7 +35,10 @@ use crate::api::{
 
 /// The open store.
 #[derive(Debug, Clone)]
-pub struct ServerStore(Backend);
+pub struct ServerStore {
+    backend: Backend,
+    availability: Arc<Availability>,
+}
 
 #[derive(Debug, Clone)]
 enum Backend {
@@ -39,62 +46,86 @@ enum Backend {
     Postgres(postgres::Pool),
 }
 
-/// Runs one query of `queries/` on whichever store this is: `reading` on any connection, `writing` in a transaction
-/// that holds from its beginning what orders all changes.
+/// Runs one query of `queries/` on whichever store this is: `reading` on any connection, `writing` in a transaction that
+/// holds from its beginning what orders all changes. Where PostgreSQL is found to be elsewhere, or gone and back, it is
+/// run once more: nothing was done before its end.
 macro_rules! on {
     ($store:expr, reading, $queries:ident, |$connection:ident| $query:expr) => {
-        match &$store.0 {
-            Backend::Sqlite(pools) => {
-                use sqlite::queries as $queries;
-                let mut held = pools.read().await?;
-                let $connection = &mut *held;
-                Ok($query.await?)
-            }
-            Backend::Postgres(pool) => {
-                use postgres::queries as $queries;
-                let mut held = pool.read().await?;
-                let $connection = &mut *held;
-                Ok($query.await?)
-            }
-        }
+        on!($store, read, false, $queries, |$connection| $query)
     };
     ($store:expr, writing, $queries:ident, |$connection:ident| $query:expr) => {
-        match &$store.0 {
+        on!($store, write, true, $queries, |$connection| $query)
+    };
+    ($store:expr, $begin:ident, $changes:literal, $queries:ident, |$connection:ident| $query:expr) => {{
+        let done = match &$store.backend {
             Backend::Sqlite(pools) => {
                 use sqlite::queries as $queries;
-                let mut held = pools.write().await?;
-                let $connection = &mut *held;
-                let done = $query.await?;
-                held.commit().await?;
-                Ok(done)
+                fallible(async {
+                    let mut held = pools.$begin().await?;
+                    let $connection = &mut *held;
+                    let done = $query.await?;
+                    held.commit().await?;
+                    Ok(done)
+                })
+                .await
             }
             Backend::Postgres(pool) => {
                 use postgres::queries as $queries;
-                let mut held = pool.write().await?;
-                let $connection = &mut *held;
-                let done = $query.await?;
-                held.commit().await?;
-                Ok(done)
+                let mut again = true;
+                loop {
+                    let done = postgres::bounded(async {
+                        let mut held = pool.$begin().await?;
+                        let $connection = &mut *held;
+                        let done = $query.await?;
+                        held.commit().await.map_err(ServerStoreError::Commit)?;
+                        Ok(done)
+                    });
+                    match done.await {
+                        Err(error) if again && pool.retries(&error) => again = false,
+                        done => break done,
+                    }
+                }
             }
+        };
+        match &done {
+            Ok(_) if $changes => $store.availability.worked(),
+            Ok(_) => {}
+            Err(error) => $store.availability.failed(error),
         }
-    };
+        done
+    }};
+}
+
+/// Nothing but a hint of which errors there are.
+async fn fallible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    work.await
 }
 
 type Result<T> = std::result::Result<T, ServerStoreError>;
 
 impl ServerStore {
-    /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier,
-    /// and a store of another one is refused, unless that is the `previous` one, which is being rotated out: then it
-    /// belongs to this one from now on.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::OtherAuthority`]; [`ServerStoreError::File`] when the file cannot be made;
-    /// [`ServerStoreError::Format`] for a store of a newer release or none of ours; [`ServerStoreError::Database`].
+    fn of(backend: Backend) -> Self {
+        Self { backend, availability: Arc::default() }
+    }
+
+    /// Tells whether it is away, and who is to hear of it.
+    pub fn availability(&self) -> &Availability {
+        &self.availability
+    }
+
+    /// Whether it takes changes: makes one that changes nothing.
+    pub async fn ready(&self) -> Result<()> {
+        on!(self, writing, queries, |c| queries::format::touch(c))
+    }
+
+    /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier, and
+    /// a store of another one is refused, unless that is the `previous` one, which is being rotated out: then it belongs to
+    /// this one from now on.
     pub async fn open(url: &StoreUrl, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
-        let store = match url {
-            StoreUrl::Sqlite(path) => Self(Backend::Sqlite(sqlite::Pools::open(path).await?)),
-            StoreUrl::Postgres(options) => Self(Backend::Postgres(postgres::Pool::open(options).await?)),
-        };
+        let store = Self::of(match url {
+            StoreUrl::Sqlite(path) => Backend::Sqlite(sqlite::Pools::open(path).await?),
+            StoreUrl::Postgres(url) => Backend::Postgres(postgres::Pool::open(url).await?),
+        });
         let mut owner = store.owner(authority).await?;
         if previous.is_some_and(|previous| owner == previous) {
             store.hand_over(previous.unwrap_or(authority), authority).await?;
@@ -116,15 +147,15 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::File`] when there is none; [`ServerStoreError::Database`].
     pub async fn inspect(url: &StoreUrl) -> Result<Self> {
-        Ok(match url {
-            StoreUrl::Sqlite(path) => Self(Backend::Sqlite(sqlite::Pools::inspect(path).await?)),
-            StoreUrl::Postgres(options) => Self(Backend::Postgres(postgres::Pool::inspect(options).await?)),
-        })
+        Ok(Self::of(match url {
+            StoreUrl::Sqlite(path) => Backend::Sqlite(sqlite::Pools::inspect(path).await?),
+            StoreUrl::Postgres(url) => Backend::Postgres(postgres::Pool::inspect(url).await?),
+        }))
     }
 
     /// Closes every connection, after what is under way.
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.backend {
             Backend::Sqlite(pools) => pools.close().await,
             Backend::Postgres(pool) => pool.close().await,
         }

@@ -1,14 +1,23 @@
 //! The store in PostgreSQL: one pool in each process, and the row of the audit head as what orders all changes.
+//!
+//! The database may move: to another host of the URL, or behind the same name. A connection to one that takes no changes
+//! any more is closed, and the next one looks for one that does.
 
-use std::time::Duration;
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use sqlx::{
-    PgPool, Postgres, Transaction,
-    pool::PoolConnection,
+    Connection as _, Executor, PgPool, Postgres, Row, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{ServerStoreError, migrations};
+use super::{ServerStoreError, absence::Absence, migrations, url::PostgresUrl};
 
 // The same text once for each driver: see the parent.
 #[path = "queries/mod.rs"]
@@ -17,50 +26,241 @@ pub mod queries;
 
 /// What the queries run on.
 pub type Connection = sqlx::PgConnection;
+/// Whose statements they are.
+pub type Database = Postgres;
+
+/// The table of the scripts that have run.
+const FORMATS: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMPTZ NOT NULL DEFAULT now(),
+    success BOOLEAN NOT NULL,
+    checksum BYTEA NOT NULL,
+    execution_time BIGINT NOT NULL
+)";
 
 /// Connections of one process.
 const CONNECTIONS: u32 = 8;
 /// How long a request waits for a connection: less than it may take as a whole.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long one host may take to say whether it is good.
+const HOST: Duration = Duration::from_secs(2);
+/// How long a connection that lay idle may take to say that it lives.
+const PING: Duration = Duration::from_secs(1);
+/// The longest that a transaction takes, as this side sees it.
+const WHOLE: Duration = Duration::from_secs(9);
+/// A statement that hangs must not hold the row that everybody waits for. In each transaction, because a pooler between us
+/// and the database knows of no session.
+const BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = 8000; SET LOCAL idle_in_transaction_session_timeout = 8000";
+/// Who makes the tables, one process at a time: until the end of the transaction, and not of the session, which may be
+/// anybody's.
+const MIGRATE: &str = "BEGIN; SET LOCAL lock_timeout = 10000; SELECT pg_advisory_xact_lock(5927390042531)";
+
+/// Whether statements are kept in the database: not behind a pooler that gives each transaction another connection.
+static KEEP_STATEMENTS: AtomicBool = AtomicBool::new(true);
+
+/// Whether a statement may be kept for the next time.
+pub fn keep_statements() -> bool {
+    KEEP_STATEMENTS.load(Ordering::Relaxed)
+}
 
 /// The connections to a database.
 #[derive(Debug, Clone)]
-pub struct Pool(PgPool);
+pub struct Pool {
+    pool: PgPool,
+    hosts: Arc<[PgConnectOptions]>,
+    writable: bool,
+    /// Connections that are older than this are closed.
+    renewed: Arc<Mutex<Instant>>,
+    /// Whether the database has to be looked for.
+    elsewhere: Arc<AtomicBool>,
+}
 
 impl Pool {
-    /// Connects, and brings the database to the newest format; one process does so at a time (an advisory lock).
-    pub async fn open(options: &PgConnectOptions) -> Result<Self, ServerStoreError> {
-        let pool = Self::inspect(options).await?;
-        migrations::migrator(&migrations::POSTGRES).run(&pool.0).await?;
+    /// Connects, and brings the database to the newest format; one process does so at a time.
+    pub async fn open(url: &PostgresUrl) -> Result<Self, ServerStoreError> {
+        let pool = Self::connect(url, url.writable).await?;
+        match pool.bring_up().await {
+            Err(error) if pool.retries(&error) => pool.bring_up().await?,
+            done => done?,
+        }
         Ok(pool)
     }
 
-    /// Connects.
-    pub async fn inspect(options: &PgConnectOptions) -> Result<Self, ServerStoreError> {
-        let options = options.clone().application_name("rollcall");
-        // A statement that hangs must not hold the row that everybody waits for.
-        let options = options.options([("statement_timeout", "8000"), ("idle_in_transaction_session_timeout", "8000")]);
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
-        Ok(Self(pool.connect_with(options).await?))
+    async fn bring_up(&self) -> Result<(), ServerStoreError> {
+        let mut held = self.begin(MIGRATE).await?;
+        queries::format::bring_up(&mut held, FORMATS, &migrations::POSTGRES).await?;
+        Ok(held.commit().await?)
     }
 
-    /// A connection that reads.
-    pub async fn read(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-        self.0.acquire().await
+    /// Connects, for reading.
+    pub async fn inspect(url: &PostgresUrl) -> Result<Self, ServerStoreError> {
+        Self::connect(url, false).await
+    }
+
+    async fn connect(url: &PostgresUrl, writable: bool) -> Result<Self, ServerStoreError> {
+        // A pooler refuses parameters that it cannot keep for a session; nothing here needs this one.
+        let ours = |host: &PgConnectOptions| {
+            let host = host.clone().extra_float_digits(None);
+            if host.get_application_name().is_none() { host.application_name("rollcall") } else { host }
+        };
+        let hosts: Arc<[_]> = url.hosts.iter().map(ours).collect();
+        let first = find(&hosts, writable).await?;
+        if url.uncached || is_pooled(&first).await? {
+            KEEP_STATEMENTS.store(false, Ordering::Relaxed);
+        }
+        let renewed = Arc::new(Mutex::new(Instant::now()));
+        let since = Arc::clone(&renewed);
+        let options = PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .before_acquire(move |c, meta| {
+                let since = *since.lock().unwrap_or_else(PoisonError::into_inner);
+                Box::pin(async move {
+                    if meta.age > since.elapsed() {
+                        return Ok(false);
+                    }
+                    let fresh = meta.idle_for < PING;
+                    Ok(fresh || tokio::time::timeout(PING, c.ping()).await.is_ok_and(|ping| ping.is_ok()))
+                })
+            })
+            .after_connect(move |c, _| {
+                Box::pin(async move {
+                    if writable && is_read_only(c).await? { Err(sqlx::Error::WorkerCrashed) } else { Ok(()) }
+                })
+            });
+        let pool = options.connect_lazy_with(first);
+        Ok(Self { pool, hosts, writable, renewed, elsewhere: Arc::default() })
+    }
+
+    /// A transaction that reads. It is one because a pooler may give the next statement another connection.
+    pub async fn read(&self) -> Result<Transaction<'static, Postgres>, ServerStoreError> {
+        self.begin("BEGIN").await
     }
 
     /// A transaction that writes.
-    pub async fn write(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.0.begin().await
+    pub async fn write(&self) -> Result<Transaction<'static, Postgres>, ServerStoreError> {
+        self.begin(BEGIN).await
     }
 
     /// A transaction that reads everything as it is at one moment.
-    pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-        self.0.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, ServerStoreError> {
+        self.begin("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+    }
+
+    async fn begin(&self, how: &'static str) -> Result<Transaction<'static, Postgres>, ServerStoreError> {
+        if !self.elsewhere.load(Ordering::Relaxed) {
+            match self.pool.begin_with(how).await {
+                Ok(held) => return Ok(held),
+                // Nobody is away because all are at work.
+                Err(error) if Absence::of(&error).is_none() || self.is_full() => return Err(error.into()),
+                Err(_) => self.renew(),
+            }
+        }
+        // The pool would only say that it waited; which host is good, or what is wrong with them, is asked here.
+        self.pool.set_connect_options(find(&self.hosts, self.writable).await?);
+        self.elsewhere.store(false, Ordering::Relaxed);
+        Ok(self.pool.begin_with(how).await?)
+    }
+
+    /// Whether every connection is in use: then nobody is away.
+    fn is_full(&self) -> bool {
+        self.pool.size() >= CONNECTIONS && self.pool.num_idle() == 0
+    }
+
+    /// Closes every connection that is open now, once nobody uses it, and looks for the database before the next one.
+    fn renew(&self) {
+        self.elsewhere.store(true, Ordering::Relaxed);
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Whether the same is worth trying once more, on another connection: nothing was done, because this database takes no
+    /// changes any more, or is gone.
+    pub fn retries(&self, error: &ServerStoreError) -> bool {
+        if is_other_session(error) {
+            // A pooler that was not noticed when it was looked for: it was busy.
+            KEEP_STATEMENTS.store(false, Ordering::Relaxed);
+            self.renew();
+            return true;
+        }
+        let elsewhere = matches!(error.absence(), Some(Absence::ReadOnly | Absence::Unreachable | Absence::Stopped));
+        if elsewhere {
+            self.renew();
+        }
+        elsewhere && matches!(error, ServerStoreError::Database(_))
     }
 
     /// Closes all connections.
     pub async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
+}
+
+/// No transaction takes for ever, whatever became of the network.
+pub async fn bounded<T>(work: impl Future<Output = Result<T, ServerStoreError>>) -> Result<T, ServerStoreError> {
+    tokio::time::timeout(WHOLE, work).await.unwrap_or(Err(ServerStoreError::Database(sqlx::Error::PoolTimedOut)))
+}
+
+/// The first host that is good; otherwise what is wrong with the last one, or that one of them takes no changes.
+async fn find(hosts: &[PgConnectOptions], writable: bool) -> Result<PgConnectOptions, ServerStoreError> {
+    let mut wrong = None;
+    for host in hosts {
+        let asked = tokio::time::timeout(HOST, async {
+            let mut c = sqlx::PgConnection::connect_with(host).await?;
+            let read_only = writable && is_read_only(&mut c).await?;
+            c.close().await?;
+            Ok::<_, sqlx::Error>(read_only)
+        });
+        let at = format!("{}:{}", host.get_host(), host.get_port());
+        let error = match asked.await {
+            Ok(Ok(false)) => return Ok(host.clone()),
+            Ok(Ok(true)) => ServerStoreError::Away(
+                Absence::ReadOnly,
+                format!("the database at {at} is read-only: a standby, or switched over"),
+            ),
+            Ok(Err(error)) => match Absence::of(&error) {
+                Some(absence) => ServerStoreError::Away(absence, format!("the database at {at}: {error}")),
+                None => error.into(),
+            },
+            Err(_) => ServerStoreError::Away(Absence::Unreachable, format!("the database at {at} does not answer")),
+        };
+        // One that is there and takes no changes says more than one that is gone.
+        if !matches!(wrong, Some(ServerStoreError::Away(Absence::ReadOnly, _))) {
+            wrong = Some(error);
+        }
+    }
+    Err(wrong.unwrap_or(ServerStoreError::Url))
+}
+
+/// Whether a statement that was kept is somebody else's, or gone: duplicate, and invalid statement name.
+fn is_other_session(error: &ServerStoreError) -> bool {
+    let ServerStoreError::Database(sqlx::Error::Database(error)) = error else { return false };
+    matches!(error.code().as_deref(), Some("42P05" | "26000"))
+}
+
+async fn is_read_only(c: &mut Connection) -> Result<bool, sqlx::Error> {
+    let row = c.fetch_one(sqlx::raw_sql("SHOW transaction_read_only")).await?;
+    Ok(row.try_get::<&str, _>(0)? == "on")
+}
+
+/// Whether something in between gives each transaction another connection to the database: two of ours that are open side by
+/// side have one process there, or one of ours has two.
+async fn is_pooled(host: &PgConnectOptions) -> Result<bool, ServerStoreError> {
+    let mut one = sqlx::PgConnection::connect_with(host).await?;
+    let mut other = sqlx::PgConnection::connect_with(host).await?;
+    let first = process(&mut one).await?;
+    other.execute(sqlx::raw_sql("BEGIN")).await?;
+    let second = process(&mut other).await?;
+    // While the other one holds its process, this one has to keep its own.
+    let third = process(&mut one).await?;
+    other.execute(sqlx::raw_sql("ROLLBACK")).await?;
+    one.close().await?;
+    other.close().await?;
+    Ok(first == second || first != third)
+}
+
+async fn process(c: &mut Connection) -> Result<String, sqlx::Error> {
+    let row = c.fetch_one(sqlx::raw_sql("SELECT pg_backend_pid()::text")).await?;
+    row.try_get(0)
 }

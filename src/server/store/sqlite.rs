@@ -4,7 +4,6 @@ use std::{fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt, path::Pa
 
 use sqlx::{
     Connection as _, Sqlite, SqlitePool, Transaction,
-    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
@@ -18,6 +17,23 @@ pub mod queries;
 
 /// What the queries run on.
 pub type Connection = sqlx::SqliteConnection;
+/// Whose statements they are.
+pub type Database = Sqlite;
+
+/// The table of the scripts that have run.
+const FORMATS: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    success BOOLEAN NOT NULL,
+    checksum BLOB NOT NULL,
+    execution_time BIGINT NOT NULL
+)";
+
+/// Whether a statement may be kept for the next time: a file is always the same one.
+pub const fn keep_statements() -> bool {
+    true
+}
 
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,7 +53,10 @@ impl Pools {
         private_file(path)?;
         let options = options(path).journal_mode(SqliteJournalMode::Wal);
         let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
-        migrations::migrator(&migrations::SQLITE).run(&write).await?;
+        // Only one process at a time gets further than this.
+        let mut held = write.begin_with("BEGIN IMMEDIATE").await?;
+        queries::format::bring_up(&mut held, FORMATS, &migrations::SQLITE).await?;
+        held.commit().await?;
         let read = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
         Ok(Self { write, read })
     }
@@ -51,9 +70,9 @@ impl Pools {
         Ok(Self { write: read.clone(), read })
     }
 
-    /// A connection that reads.
-    pub async fn read(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
-        self.read.acquire().await
+    /// A transaction that reads.
+    pub async fn read(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.read.begin().await
     }
 
     /// A transaction that writes from its beginning: it cannot lose its turn half-way.

@@ -142,8 +142,8 @@ mod tests {
     #[test]
     fn every_column_of_the_store_is_copied() {
         let db = rusqlite::Connection::open_in_memory().unwrap();
-        for (_, _, script) in super::super::migrations::SQLITE {
-            db.execute_batch(script).unwrap();
+        for script in super::super::migrations::SQLITE {
+            db.execute_batch(script.text).unwrap();
         }
         let sql = "SELECT t.name, c.name, c.type, c.pk FROM sqlite_schema t JOIN pragma_table_info(t.name) c
                    WHERE t.type = 'table' ORDER BY t.name, c.cid";

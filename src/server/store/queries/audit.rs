@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::{Row, query};
+use sqlx::Row;
 
-use super::{Connection, Result, moment, to_json};
+use super::{Connection, Result, moment, query, to_json};
 use crate::{
     api::v1::AuditHead,
     server::audit::{self, AuditRecord, Hash},

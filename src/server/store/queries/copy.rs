@@ -1,8 +1,8 @@
 //! Rows as they are, for backups.
 
-use sqlx::{AssertSqlSafe, Row, query};
+use sqlx::{AssertSqlSafe, Row};
 
-use super::{Connection, Result};
+use super::{Connection, Result, query};
 use crate::server::store::tables::{Cell, Kind, Table};
 
 /// Rows of a table after a key.

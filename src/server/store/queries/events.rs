@@ -1,10 +1,10 @@
 //! Events that terminals bring.
 
 use jiff::Timestamp;
-use sqlx::{Row, query};
+use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Connection, Result};
+use super::{Connection, Result, query};
 use crate::server::store::Kept;
 
 /// Keeps events; one that is there already stays as it is. A terminal that was restored gives numbers away a second time: it

@@ -2,10 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use sqlx::{Row, query};
+use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Connection, Result, audit::Ledger, from_json, moment, worded};
+use super::{Connection, Result, audit::Ledger, from_json, moment, query, worded};
 use crate::{
     api::{
         User,

@@ -3,11 +3,12 @@
 //! Whatever changes anything begins with [`audit::Ledger::open`], which holds the head of the audit log until the end of
 //! the transaction: changes have one order, over all processes.
 
-use super::Connection;
+use super::{Connection, Database};
 
 pub mod audit;
 pub mod copy;
 pub mod events;
+pub mod format;
 pub mod lookups;
 pub mod terminals;
 pub mod tokens;
@@ -16,11 +17,16 @@ pub mod witnesses;
 
 use jiff::Timestamp;
 use serde::{Deserialize, de::DeserializeOwned, de::IntoDeserializer};
-use sqlx::{Row, query};
+use sqlx::{Row, SqlSafeStr};
 
 use crate::api::v1::{AuditHead, Feed, FeedEntry};
 
 type Result<T> = sqlx::Result<T>;
+
+/// A statement, which the database may keep for the next time where that is the same one.
+fn query(statement: impl SqlSafeStr) -> sqlx::query::Query<'static, Database, <Database as sqlx::Database>::Arguments> {
+    sqlx::query(statement).persistent(super::keep_statements())
+}
 
 /// The CA that this store belongs to; this one, when it belonged to nobody.
 pub async fn owner(c: &mut Connection, authority: &[u8; 20]) -> Result<Vec<u8>> {

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Row, query};
+use sqlx::Row;
 
-use super::{Connection, Result, audit::Ledger, moment, worded};
+use super::{Connection, Result, audit::Ledger, moment, query, worded};
 use crate::{
     api::v1::RegisteredTerminal,
     server::store::{Added, NewTerminal, RegisteredKeys, Subjects, TerminalRow, role_word},

@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Row, query};
+use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Connection, Result, audit::Ledger, moment, parsed, users, worded};
+use super::{Connection, Result, audit::Ledger, moment, parsed, query, users, worded};
 use crate::{
     api::v1::{RegisteredToken, TokenStatus},
     server::store::{NewToken, Registration, StatusChange, TokenKeys, status_word},

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::{Row, query};
+use sqlx::Row;
 
-use super::{Connection, Result, audit::Ledger, from_json, to_json};
+use super::{Connection, Result, audit::Ledger, from_json, query, to_json};
 use crate::api::{User, v1::Imported};
 
 /// What a change of one user came to.

@@ -1,0 +1,190 @@
+//! Whether a store is there: what a failure means, and that it is told once, and once more when it is over.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::ServerStoreError;
+
+/// Why a store does nothing just now. What is damaged, or wrong in the statement, is none of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Absence {
+    /// Nobody answers.
+    Unreachable,
+    /// It takes no changes.
+    ReadOnly,
+    /// There is no room left.
+    Full,
+    /// Its disk fails.
+    Disk,
+    /// It is being stopped or started.
+    Stopped,
+    /// Others hold it, or it has no room for more connections.
+    Busy,
+}
+
+impl Absence {
+    /// For whoever asks: nothing of how the store is reached.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Unreachable => "it cannot be reached",
+            Self::ReadOnly => "it is read-only, and takes no changes",
+            Self::Full => "its disk is full",
+            Self::Disk => "its disk fails",
+            Self::Stopped => "it is being stopped or started",
+            Self::Busy => "it is busy",
+        }
+    }
+
+    /// What a SQLSTATE of PostgreSQL (its documentation, appendix A) or a result code of SQLite means.
+    pub fn of_code(code: &str) -> Option<Self> {
+        if code.len() == 5 {
+            return match code {
+                "25006" => Some(Self::ReadOnly),
+                "53100" => Some(Self::Full),
+                // A lock or a statement that took too long; a transaction that was given up.
+                "55P03" | "57014" => Some(Self::Busy),
+                "58030" => Some(Self::Disk),
+                _ => match &code[..2] {
+                    "08" => Some(Self::Unreachable),
+                    "40" | "53" => Some(Self::Busy),
+                    "57" => Some(Self::Stopped),
+                    _ => None,
+                },
+            };
+        }
+        // SQLite: the low byte is the primary code.
+        match code.parse::<u32>().ok()? & 0xFF {
+            5 | 6 => Some(Self::Busy),
+            8 => Some(Self::ReadOnly),
+            10 => Some(Self::Disk),
+            13 => Some(Self::Full),
+            14 => Some(Self::Unreachable),
+            _ => None,
+        }
+    }
+
+    /// What a failure of a driver means.
+    pub fn of(error: &sqlx::Error) -> Option<Self> {
+        match error {
+            sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => Some(Self::Full),
+            sqlx::Error::Io(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::BeginFailed
+            | sqlx::Error::WorkerCrashed => Some(Self::Unreachable),
+            sqlx::Error::Database(error) => Self::of_code(&error.code()?),
+            _ => None,
+        }
+    }
+}
+
+/// Hears that a store is away, and that it is back.
+pub type Listener = Box<dyn Fn(&str) + Send + Sync>;
+
+/// Tells once that a store is away, and once that it is back.
+#[derive(Default)]
+pub struct Availability(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    away: bool,
+    listener: Option<Listener>,
+}
+
+impl std::fmt::Debug for Availability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Availability")
+    }
+}
+
+impl Availability {
+    /// Who is told from now on.
+    pub fn listen(&self, listener: Listener) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).listener = Some(listener);
+    }
+
+    /// Whether it is away.
+    pub fn is_away(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).away
+    }
+
+    /// Something failed.
+    pub fn failed(&self, error: &ServerStoreError) {
+        let Some(absence) = error.absence() else { return };
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Who was merely not quick enough once does not make the store one that is away.
+        if absence == Absence::Busy || std::mem::replace(&mut state.away, true) {
+            return;
+        }
+        if let Some(listener) = &state.listener {
+            listener(&format!("the store is away: {}; {error}", absence.words()));
+        }
+    }
+
+    /// A change was made.
+    pub fn worked(&self) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut state.away) {
+            if let Some(listener) = &state.listener {
+                listener("the store is back");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, mpsc};
+
+    #[test]
+    fn codes_are_told_apart() {
+        for (code, absence) in [
+            ("25006", Some(Absence::ReadOnly)),
+            ("53100", Some(Absence::Full)),
+            ("53300", Some(Absence::Busy)),
+            ("40P01", Some(Absence::Busy)),
+            ("57P01", Some(Absence::Stopped)),
+            ("57014", Some(Absence::Busy)),
+            ("08006", Some(Absence::Unreachable)),
+            ("58030", Some(Absence::Disk)),
+            ("42P01", None),
+            ("23505", None),
+            ("5", Some(Absence::Busy)),
+            ("517", Some(Absence::Busy)),
+            ("8", Some(Absence::ReadOnly)),
+            ("1032", Some(Absence::ReadOnly)),
+            ("13", Some(Absence::Full)),
+            ("266", Some(Absence::Disk)),
+            ("14", Some(Absence::Unreachable)),
+            ("11", None),
+            ("787", None),
+            ("", None),
+        ] {
+            assert_eq!(Absence::of_code(code), absence, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_absence_is_told_once_and_its_end_once() {
+        let (tell, told) = mpsc::channel();
+        let store = Arc::new(Availability::default());
+        store.worked();
+        store.listen(Box::new(move |text| drop(tell.send(text.to_owned()))));
+        let away = || ServerStoreError::from(sqlx::Error::PoolTimedOut);
+        store.failed(&ServerStoreError::NotEmpty);
+        assert!(!store.is_away());
+        for _ in 0..3 {
+            store.failed(&away());
+        }
+        assert!(store.is_away());
+        for _ in 0..3 {
+            store.worked();
+        }
+        store.failed(&away());
+        let told: Vec<_> = told.try_iter().collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].starts_with("the store is away: it cannot be reached; ") && told[0] == told[2]);
+        assert_eq!(told[1], "the store is back");
+    }
+}

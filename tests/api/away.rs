@@ -1,0 +1,213 @@
+//! The database stops, is switched over, takes no changes, or stands behind a pooler.
+
+use std::{process::Child, thread, time::Duration};
+
+use rollcall::server_client::{ServerClient, ServerError};
+use sqlx::{Connection, PgConnection};
+
+use super::{
+    Kind, Site,
+    site::{Process, block_on},
+    token::user,
+};
+
+/// The variable that scripts/with-postgres sets, for this database.
+fn other(variable: &str, site: &Site) -> String {
+    let url = std::env::var(variable).expect("scripts/with-postgres sets it");
+    url.replace("/postgres?", &format!("/{}?", name(site)))
+}
+
+fn name(site: &Site) -> String {
+    site.store.split('?').next().unwrap().rsplit('/').next().unwrap().to_owned()
+}
+
+/// A statement of whoever administers the database.
+fn sql(url: &str, statement: String) {
+    block_on(async {
+        let mut c = PgConnection::connect(url).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&mut c).await.unwrap();
+        c.close().await.unwrap();
+    });
+}
+
+fn text(url: &str, statement: &'static str) -> String {
+    block_on(async {
+        let mut c = PgConnection::connect(url).await.unwrap();
+        let value: String = sqlx::query_scalar(statement).fetch_one(&mut c).await.unwrap();
+        c.close().await.unwrap();
+        value
+    })
+}
+
+/// From now on nobody changes anything in this database, and who was connected is not any more.
+fn fence(postgres: &str, name: &str) {
+    sql(
+        postgres,
+        format!(
+            "ALTER DATABASE {name} SET default_transaction_read_only = on;
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
+        ),
+    );
+}
+
+fn postgres(kind: &Kind) -> &str {
+    match kind {
+        Kind::Postgres(url) => url,
+        Kind::Sqlite => panic!("it is PostgreSQL's"),
+    }
+}
+
+fn told(server: &Process, what: &str) -> usize {
+    server.said().matches(what).count()
+}
+
+fn put(server: &ServerClient, id: &str) -> Result<(), ServerError> {
+    server.put_user(&user(id)).map(drop)
+}
+
+fn is_read_only(error: &ServerError) -> bool {
+    matches!(error, ServerError::Busy(why) if why.contains("it is read-only"))
+}
+
+case!(Postgres, a_database_that_takes_no_changes_is_named_and_found_again);
+fn a_database_that_takes_no_changes_is_named_and_found_again(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    put(&admin, "1").unwrap();
+    fence(postgres(kind), &name(&site));
+    for _ in 0..3 {
+        assert!(is_read_only(&put(&admin, "2").unwrap_err()));
+        assert!(is_read_only(&admin.health().unwrap_err()));
+    }
+    assert_eq!(told(&server, "the store is away: it is read-only"), 1, "{}", server.said());
+    let output = site.rollcall(&["server", "run", "--listen", "127.0.0.1:0"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.read-only"), "{output:?}");
+    sql(postgres(kind), format!("ALTER DATABASE {} RESET default_transaction_read_only", name(&site)));
+    put(&admin, "2").unwrap();
+    admin.health().unwrap();
+    assert_eq!((told(&server, "the store is away"), told(&server, "the store is back")), (1, 1), "{}", server.said());
+    assert_eq!(site.verify(&[])["whole"], true);
+}
+
+case!(Postgres, a_database_that_ended_every_connection_is_not_missed);
+fn a_database_that_ended_every_connection_is_not_missed(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let end = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
+        name(&site)
+    );
+    for n in 0..5 {
+        put(&admin, &format!("a{n}")).unwrap();
+        sql(postgres(kind), end.clone());
+        put(&admin, &format!("b{n}")).unwrap();
+    }
+    assert_eq!(admin.users(None, 100).unwrap().items.len(), 10);
+}
+
+case!(Postgres, the_database_is_switched_over_to_its_standby);
+fn the_database_is_switched_over_to_its_standby(kind: &Kind) {
+    let mut site = Site::new(kind);
+    let (primary, standby) = (site.store.clone(), other("ROLLCALL_TEST_STANDBY", &site));
+    let folder = |url: &str| url.rsplit_once("host=").unwrap().1.to_owned();
+    let name = name(&site);
+    // The standby first: it is there, and not what is needed.
+    site.store = format!("postgres://rollcall@/{name}?host={},{}", folder(&standby), folder(&primary));
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    put(&admin, "before").unwrap();
+    let written = text(&primary, "SELECT pg_current_wal_lsn()::text");
+    let behind = || {
+        let read = text(
+            postgres(kind).replace(&folder(&primary), &folder(&standby)).as_str(),
+            "SELECT pg_last_wal_replay_lsn()::text",
+        );
+        lsn(&read) < lsn(&written)
+    };
+    for _ in 0..3000 {
+        if !behind() {
+            break;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    sql(&standby, "SELECT pg_promote()".to_owned());
+    fence(postgres(kind), &name);
+    put(&admin, "after").unwrap();
+    admin.health().unwrap();
+    assert_eq!(admin.user("before").unwrap(), user("before"));
+    site.store = standby;
+    assert_eq!(site.verify(&[])["whole"], true);
+    assert!(server.said().is_empty() || told(&server, "the store is back") == 1, "{}", server.said());
+}
+
+fn lsn(text: &str) -> (u64, u64) {
+    let (high, low) = text.split_once('/').unwrap();
+    (u64::from_str_radix(high, 16).unwrap(), u64::from_str_radix(low, 16).unwrap())
+}
+
+case!(Postgres, behind_a_pooler_of_transactions);
+/// As `PgBouncer` comes: two servers, tables made through it by several at once, and no lock that outlives its transaction.
+fn behind_a_pooler_of_transactions(kind: &Kind) {
+    let mut site = Site::new(kind);
+    let direct = std::mem::replace(&mut site.store, String::new());
+    site.store.clone_from(&direct);
+    site.store = other("ROLLCALL_TEST_POOLER", &site);
+    sql(&direct, "DROP SCHEMA public CASCADE; CREATE SCHEMA public".to_owned());
+    let inits: Vec<Child> = (0..6).map(|_| site.spawn(&["server", "init"])).collect();
+    for mut init in inits {
+        assert!(init.wait().unwrap().success());
+    }
+    let locks = text(&direct, "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND granted");
+    assert_eq!(locks, "0");
+    let (one, two) = (site.start(), site.start());
+    thread::scope(|scope| {
+        for (n, server) in [&one, &two, &one, &two].into_iter().enumerate() {
+            let admin = site.admin.client(server.port);
+            scope.spawn(move || {
+                for m in 0..25 {
+                    put(&admin, &format!("{n}-{m}")).unwrap();
+                    admin.user(&format!("{n}-{m}")).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(site.admin.client(one.port).users(None, 500).unwrap().items.len(), 100);
+    assert_eq!((one.said(), two.said()), (String::new(), String::new()));
+    let found = site.verify(&[]);
+    assert_eq!((&found["whole"], found["records"].as_u64()), (&true.into(), Some(101)));
+    let file = site.home.path().join("through-the-pooler");
+    assert!(site.rollcall(&["server", "backup", file.to_str().unwrap()]).status.success());
+}
+
+case!(EachStore, several_that_make_one_store_at_once_make_it_once);
+fn several_that_make_one_store_at_once_make_it_once(kind: &Kind) {
+    let mut site = Site::new(kind);
+    match kind {
+        Kind::Sqlite => site.store = format!("sqlite://{}/fresh.db", site.home.path().display()),
+        Kind::Postgres(_) => sql(&site.store, "DROP SCHEMA public CASCADE; CREATE SCHEMA public".to_owned()),
+    }
+    let inits: Vec<Child> = (0..6).map(|_| site.spawn(&["server", "init"])).collect();
+    for mut init in inits {
+        assert!(init.wait().unwrap().success());
+    }
+    let found = site.verify(&[]);
+    assert_eq!((&found["whole"], found["records"].as_u64()), (&true.into(), Some(1)));
+}
+
+case!(EachStore, the_address_of_a_store_is_read_to_the_letter);
+fn the_address_of_a_store_is_read_to_the_letter(kind: &Kind) {
+    let mut site = Site::new(kind);
+    for (store, told) in [
+        ("postgres://h/d?sslmod=verify-full", "did you mean sslmode?"),
+        ("postgres://h/d?sslmode=verify_full", "verify_full"),
+        ("mysql://h/d", "it is no store"),
+    ] {
+        site.store = store.to_owned();
+        let output = site.rollcall(&["server", "init"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains(told) && said.contains("code: store.url"), "{said}");
+    }
+}
