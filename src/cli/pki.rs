@@ -17,7 +17,7 @@ use crate::{
     api::v1::Role,
     config::Settings,
     crypto::random::SystemRandom,
-    failure::{ExitClass, Failure},
+    failure::{ExitClass, Failure, Remedy},
     files,
     pki::{
         Age, Bundle, CertificateClass, ClockCheck, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir,
@@ -40,7 +40,8 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     let report = match &args.command {
         PkiCommand::Init => Some(home.init(&server_names(), clock_check, now, &mut SystemRandom)?),
         PkiCommand::Renew if settings.server.url.is_some() && !home.has_ca_key() => {
-            let followed = terminals::renew(&connect(settings)?, &home)?;
+            let followed = connect(settings).and_then(|server| terminals::renew(&server, &home));
+            let followed = followed.map_err(too_late)?;
             out.note("the server has renewed this terminal's certificates");
             match followed {
                 Followed::Nothing => {}
@@ -72,6 +73,18 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         tell(&home, report, out);
     }
     list(&home, report.as_ref(), now, out)
+}
+
+/// A terminal whose certificate has ended cannot ask for another one: its server does not hear it.
+fn too_late(failure: Failure) -> Failure {
+    if failure.code != "pki.terminal-expired" {
+        return failure;
+    }
+    let add = "rollcall server terminal add NAME --out FILE";
+    failure.hint(
+        Remedy::with("it is too late for that; an administrator makes a new bundle under the same name", add)
+            .and("then, here: rollcall pki import FILE"),
+    )
 }
 
 /// Another set in the place of this one, or the end of it.
@@ -131,7 +144,28 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
     let opened = File::open(file).map_err(|error| failed(file, error))?;
     opened.take(BUNDLE as u64 + 1).read_to_end(&mut json).map_err(|error| failed(file, error))?;
     let bundle = Bundle::read(&json)?;
-    home.import(&bundle)?;
+    match home.given_up_for(&bundle)? {
+        None => home.import(&bundle)?,
+        Some(old) => {
+            let (new, now) = (bundle.identity()?, Timestamp::now());
+            let what = format!(
+                "this terminal was {} until {}; from the bundle it is {} until {}",
+                old.name,
+                At(old.end),
+                new.name,
+                At(new.end)
+            );
+            // An identity that has ended is of no use to anybody; one that has not may be somebody else's terminal.
+            if old.end > now && old.name != new.name {
+                return home.import(&bundle).map_err(Failure::from);
+            }
+            if old.end > now {
+                confirm(settings, out, &format!("{what}; the keys that it has now are given up"), &new.name)?;
+            }
+            home.take_over(&bundle)?;
+            out.note(&what);
+        }
+    }
     let config = settings.config_folder.join("config.toml");
     let Some(url) = &bundle.server else { return Ok(()) };
     if settings.server.url.as_ref() == Some(url) {

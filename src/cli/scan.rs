@@ -23,6 +23,7 @@ use crate::{
     terminal::{
         admission::TapOutcome,
         event_loop::EventLoop,
+        renewal::renew_if_due,
         scan::{Scan, ScanConfig, ScanEnd, ScanEvent, ScanObserver},
         tap::Depth,
     },
@@ -42,6 +43,13 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         at: args.until.map(|until| until.resolve(&Zoned::now())),
     };
     let depth = if args.identify_only { Depth::Identify } else { Depth::Authenticate };
+    match renew_if_due(&terminal_context(settings)) {
+        Ok(None) => {}
+        Ok(Some(end)) => out.note(&format!("this terminal's certificates were renewed, and end at {}", views::At(end))),
+        // What is wrong with a certificate the next line says; a server that is away is asked by the next scan.
+        Err(failure) if failure.code.starts_with("pki.") => {}
+        Err(failure) => out.warning(&format!("this terminal's certificates were not renewed: {failure}"), None),
+    }
     let terminal = tap_terminal(settings, depth)?;
     warn_of_end(&terminal, out);
     let server = if args.identify_only { None } else { lookup_server(settings)? };

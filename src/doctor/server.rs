@@ -3,12 +3,13 @@
 use std::{
     io,
     net::{SocketAddr, TcpStream, ToSocketAddrs},
+    thread,
     time::{Duration, Instant},
 };
 
 use jiff::SignedDuration;
 
-use super::{Finding, Probe, ProbeReport};
+use super::{Finding, Probe, ProbeReport, Verdict};
 use crate::{
     api::v1::Health,
     failure::{Failure, Remedy},
@@ -41,9 +42,13 @@ fn inspect(report: &ProbeReport) {
         report.found(Finding::skipped("no server is configured"));
         return;
     };
-    let mut found = reach(url).unwrap_or_else(|| ask(report, url));
-    found.subject = Some(url.clone());
-    report.found(found);
+    let reached = reach(url);
+    // A name with a dead address is worth a word, and the server is asked all the same.
+    let asks = reached.as_ref().is_none_or(|found| found.verdict == Verdict::Warning);
+    for mut found in reached.into_iter().chain(asks.then(|| ask(report, url))) {
+        found.subject = Some(url.clone());
+        report.found(found);
+    }
 }
 
 /// Name and port, before TLS says anything less exact.
@@ -65,14 +70,23 @@ fn reach(url: &str) -> Option<Finding> {
             ));
         }
     };
-    let mut last = None;
-    for address in addresses {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(_) => return None,
-            Err(error) => last = Some((address, error)),
-        }
+    let mut dead = knock(&addresses);
+    if dead.len() < addresses.len() {
+        // One that refuses costs nobody any time, and is none to be mended: a server listens at one address of a machine.
+        dead.retain(|(_, error)| error.kind() != io::ErrorKind::ConnectionRefused);
+        let dead: Vec<_> = dead.iter().map(|(address, error)| format!("{address} ({error})")).collect();
+        return (!dead.is_empty()).then(|| {
+            Finding::warning(
+                "server.address-dead",
+                format!("the name {host} has addresses at which nobody answers: {}", dead.join(", ")),
+                Remedy::with(
+                    "take them out of the name, or let the server listen there",
+                    format!("getent ahosts {host}"),
+                ),
+            )
+        });
     }
-    let (address, error) = last?;
+    let (address, error) = dead.pop()?;
     Some(match error.kind() {
         io::ErrorKind::ConnectionRefused => Finding::fault(
             "server.port-closed",
@@ -84,6 +98,23 @@ fn reach(url: &str) -> Option<Finding> {
             format!("{address} cannot be reached: {error}"),
             Remedy::run(format!("ping {host}")),
         ),
+    })
+}
+
+/// The addresses at which nobody answers; all are tried at once.
+fn knock(addresses: &[SocketAddr]) -> Vec<(SocketAddr, io::Error)> {
+    thread::scope(|scope| {
+        let tries = addresses.iter().map(|address| {
+            let knock = move || TcpStream::connect_timeout(address, PATIENCE).err();
+            (*address, thread::Builder::new().spawn_scoped(scope, knock))
+        });
+        let tries: Vec<_> = tries.collect();
+        let ended = tries.into_iter().map(|(address, thread)| match thread {
+            Ok(thread) => (address, thread.join().unwrap_or(None)),
+            // Without a thread of its own it is tried here.
+            Err(_) => (address, TcpStream::connect_timeout(&address, PATIENCE).err()),
+        });
+        ended.filter_map(|(address, error)| Some((address, error?))).collect()
     })
 }
 

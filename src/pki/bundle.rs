@@ -74,8 +74,8 @@ pub struct Bundle {
     pub name: String,
     /// Where its server is.
     pub server: Option<String>,
-    keys: TerminalKeys,
-    certificates: BundledCertificates,
+    pub(super) keys: TerminalKeys,
+    pub(super) certificates: BundledCertificates,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -227,6 +227,15 @@ impl PkiDir {
     /// [`PkiError::Occupied`] when another key, another CA or a CA key is here; [`PkiError::Io`] and the errors of the
     /// files that are here already, when they cannot be read or written; [`PkiError::Crypto`] when OpenSSL fails.
     pub fn import(&self, bundle: &Bundle) -> Result<(), PkiError> {
+        self.put_bundle(bundle, false)
+    }
+
+    /// Sets this terminal up from a bundle, and gives up an identity under the same CA that is here.
+    pub fn take_over(&self, bundle: &Bundle) -> Result<(), PkiError> {
+        self.put_bundle(bundle, true)
+    }
+
+    fn put_bundle(&self, bundle: &Bundle, replace: bool) -> Result<(), PkiError> {
         let failed = |path| move |error| PkiError::Io { path, error };
         files::create_private_folder(self.folder()).map_err(failed(self.folder().to_owned()))?;
         if load::exists(&self.path(CA_KEY))? {
@@ -241,7 +250,7 @@ impl PkiDir {
         ];
         for (pair, key, _) in pairs {
             let path = self.path(pair.key);
-            if load::exists(&path)? && load::key_pair(&path)?.public() != key.public() {
+            if !replace && load::exists(&path)? && load::key_pair(&path)?.public() != key.public() {
                 return Err(PkiError::Occupied(path));
             }
         }

@@ -219,9 +219,10 @@ impl PkiError {
                 "rollcall pki renew",
             )
             ),
-            Self::TerminalExpired { .. } => {
-                failure(ExitClass::Config, "pki.terminal-expired").hint(Remedy::with("renew it", "rollcall pki renew"))
-            }
+            Self::TerminalExpired { .. } => failure(ExitClass::Config, "pki.terminal-expired").hint(
+                Remedy::with("where the CA key lies", "rollcall pki renew")
+                    .and("elsewhere an administrator makes a new bundle for rollcall pki import: rollcall server terminal add"),
+            ),
             Self::NotYetValid { .. } => failure(ExitClass::Config, "pki.clock").hint("set the clock right: timedatectl"),
             Self::CaExpired(_) => failure(ExitClass::Refused, "pki.ca-expired")
                 .hint("make a new CA in another folder (ROLLCALL_HOME), and enroll the tokens anew"),

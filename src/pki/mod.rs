@@ -21,6 +21,7 @@ pub mod record;
 mod rotation;
 mod set;
 mod set_id;
+mod takeover;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,7 @@ pub use record::ClockCheck;
 pub use rotation::Rotation;
 pub use set::{SET_SIZES, Set, SetRotation};
 pub use set_id::SetId;
+pub use takeover::TerminalName;
 
 /// The common name of every CA; which one it is says its key identifier.
 pub const AUTHORITY_NAME: &str = "Rollcall CA";

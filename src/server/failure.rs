@@ -40,13 +40,13 @@ fn store(error: &ServerStoreError) -> Failure {
             "name another store; if it was damaged, restore its backup into an empty one: rollcall server restore FILE",
         ),
         ServerStoreError::Away(..) | ServerStoreError::Commit(_) | ServerStoreError::Database(_) => {
-            database(error, told)
+            database(error, &told)
         }
     }
 }
 
-fn database(error: &ServerStoreError, told: String) -> Failure {
-    let failed = |class, code, hint: Remedy| Failure::new(class, code, told.clone()).hint(hint);
+fn database(error: &ServerStoreError, told: &str) -> Failure {
+    let failed = |class, code, hint: Remedy| Failure::new(class, code, told).hint(hint);
     let unavailable = ExitClass::Unavailable;
     match error.absence() {
         Some(Absence::Unreachable) => {
@@ -66,7 +66,7 @@ fn database(error: &ServerStoreError, told: String) -> Failure {
             "store.busy",
             "somebody else holds it, or makes its tables; try again in a moment".into(),
         ),
-        None if is_poolers(&told) => failed(
+        None if is_poolers(told) => failed(
             ExitClass::Config,
             "store.pooler",
             "it is PgBouncer that refuses: leave that parameter out of the URL, or name it in ignore_startup_parameters of \
@@ -82,7 +82,7 @@ fn database(error: &ServerStoreError, told: String) -> Failure {
     }
 }
 
-/// What PgBouncer says to a parameter that it cannot keep for a session.
+/// What `PgBouncer` says to a parameter that it cannot keep for a session.
 fn is_poolers(told: &str) -> bool {
     told.contains("unsupported startup parameter")
 }

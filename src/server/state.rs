@@ -88,7 +88,7 @@ impl AppState {
         let told = Arc::clone(&log);
         store.availability().listen(Box::new(move |what| told.fault(what)));
         for missing in store.missing_records().await? {
-            log.fault(&super::api::revocations::missing_record(&missing.terminal, missing.head.seq));
+            log.fault(&super::audit::missing_record(&missing.terminal, missing.head.seq));
         }
         Ok(Arc::new(Self {
             signer: Signer::new(&home.load_server_signature(now)?),
@@ -143,10 +143,8 @@ impl AppState {
     /// Whether the store takes changes, as it said within the last second: however many ask, it is asked once.
     pub async fn ready(&self) -> Result<(), ApiError> {
         let mut last = self.readiness.lock().await;
-        if let Some((at, said)) = &*last {
-            if at.elapsed() < READINESS {
-                return said.clone();
-            }
+        if let Some((_, said)) = last.as_ref().filter(|(at, _)| at.elapsed() < READINESS) {
+            return said.clone();
         }
         let said = self.store.ready().await.map_err(ApiError::from);
         *last = Some((Instant::now(), said.clone()));

@@ -1,28 +1,23 @@
 //! One method for each route of `/v1`; answers are bounded and read strictly.
 
-use std::{io::Read, time::Duration};
+use std::time::Duration;
 
 use serde::{Serialize, de::DeserializeOwned};
-use ureq::{
-    Agent,
-    config::Config,
-    http::{Method, Request, Response, Uri, header},
-    unversioned::{
-        resolver::DefaultResolver,
-        transport::{Connector, TcpConnector},
-    },
-};
+use ureq::http::{Method, Uri};
 use uuid::Uuid;
 
-use super::{ServerError, tls::TlsConnector};
+use super::{
+    ServerError,
+    exchange::{JSON, ServerLink},
+    tls::TlsConnector,
+};
 use crate::{
     api::{
         User,
         v1::{
-            AuditHead, BODY_MAX, EventBatch, EventsTaken, Health, Imported, Lookup, LookupRequest, NonceRequest,
-            Nonces, Page, Problem, RegisteredTerminal, RegisteredToken, RenewalRequest, SignedFeed, StatusRequest,
-            TerminalCertificates, TerminalRequest, TokenCertificates, TokenRequest, TokenStatus, UserBatch, Witness,
-            WitnessTaken,
+            AuditHead, EventBatch, EventsTaken, Health, Imported, Lookup, LookupRequest, NonceRequest, Nonces, Page,
+            RegisteredTerminal, RegisteredToken, RenewalRequest, SignedFeed, StatusRequest, TerminalCertificates,
+            TerminalRequest, TokenCertificates, TokenRequest, TokenStatus, UserBatch, Witness, WitnessTaken,
         },
     },
     crypto::{
@@ -50,11 +45,11 @@ impl Default for RequestLimits {
 ///
 /// # Errors
 /// Every request fails with a [`ServerError`]: [`ServerError::Problem`] when the server refuses it,
-/// [`ServerError::Busy`] when it asks for patience, [`ServerError::Protocol`] when its answer cannot be read, and one
-/// of the others when it was not reached. Nothing is repeated: who asks decides.
+/// [`ServerError::Busy`] when it asks for patience, [`ServerError::Protocol`] when its answer cannot be read, and one of
+/// the others when it was not reached. Nothing is repeated but what a dead connection may have swallowed: who asks decides.
 #[derive(Debug, Clone)]
 pub struct ServerClient {
-    agent: Agent,
+    pub(super) link: ServerLink,
     /// `https://host:port`
     base: String,
     trusted: Vec<Point>,
@@ -75,21 +70,8 @@ impl ServerClient {
         let base = base(url).ok_or_else(|| ServerError::Url(url.to_owned()))?;
         let tls = TlsConnector::new(key, certificate, authorities);
         let tls = tls.map_err(|error| ServerError::Local(error.to_string()))?;
-        let config = Config::builder()
-            .https_only(true)
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(limits.connect))
-            .timeout_resolve(Some(limits.connect))
-            .timeout_global(Some(limits.request))
-            .max_idle_age(Duration::from_secs(60))
-            .max_response_header_size(16 * 1024)
-            .user_agent(concat!("rollcall/", env!("CARGO_PKG_VERSION")))
-            .build();
-        let agent = Agent::with_parts(config, TcpConnector::default().chain(tls), DefaultResolver::default());
-        Ok(Self { agent, base, trusted: authorities.iter().map(|authority| *authority.point()).collect() })
+        let trusted = authorities.iter().map(|authority| *authority.point()).collect();
+        Ok(Self { link: ServerLink::new(tls, limits), base, trusted })
     }
 
     /// The CAs that the server's signatures are checked under.
@@ -291,7 +273,6 @@ impl ServerClient {
         read(&self.exchange(method, path, Some(body), JSON)?)
     }
 
-    /// One request: the body of an answer 200 of that content type, or the failure.
     fn exchange(
         &self,
         method: &Method,
@@ -299,58 +280,12 @@ impl ServerClient {
         body: Option<Vec<u8>>,
         wanted: &str,
     ) -> Result<Vec<u8>, ServerError> {
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
-        let local = |error: ureq::http::Error| ServerError::Local(error.to_string());
-        let answer = match body {
-            Some(body) => self.agent.run(request.header(header::CONTENT_TYPE, JSON).body(body).map_err(local)?),
-            None => self.agent.run(request.body(()).map_err(local)?),
-        };
-        let mut answer = answer.map_err(ServerError::from_ureq)?;
-        let status = answer.status().as_u16();
-        let kind = content_type(&answer);
-        let body = bounded(&mut answer)?;
-        match status {
-            200 if kind == wanted => Ok(body),
-            200 => Err(ServerError::Protocol(format!("an answer that is not {wanted}"))),
-            400.. if kind == PROBLEM => Err(problem(status, &body)),
-            // A proxy in between may speak for a server that is away.
-            429 | 502..=504 => Err(ServerError::Busy(format!("status {status}"))),
-            _ => Err(ServerError::Protocol(format!("status {status} without a problem"))),
-        }
+        self.link.exchange(method, &format!("{}{path}", self.base), body, wanted)
     }
 }
 
-const JSON: &str = "application/json";
-const PROBLEM: &str = "application/problem+json";
-
-/// The content type without its parameters, in small letters.
-fn content_type(answer: &Response<ureq::Body>) -> String {
-    let value = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
-fn bounded(answer: &mut Response<ureq::Body>) -> Result<Vec<u8>, ServerError> {
-    let mut body = Vec::new();
-    let most = BODY_MAX as u64 + 1;
-    let read = answer.body_mut().as_reader().take(most).read_to_end(&mut body);
-    read.map_err(|error| ServerError::from_ureq(error.into()))?;
-    if body.len() > BODY_MAX {
-        return Err(ServerError::Protocol("an answer of more than 256 KiB".into()));
-    }
-    Ok(body)
-}
-
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ServerError> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ServerError> {
     serde_json::from_slice(body).map_err(|error| ServerError::Protocol(format!("an answer of another form: {error}")))
-}
-
-/// A problem counts only when it names the status that it came with.
-fn problem(status: u16, body: &[u8]) -> ServerError {
-    match read::<Problem>(body) {
-        Ok(problem) if problem.status == status => ServerError::from_problem(problem),
-        Ok(_) => ServerError::Protocol("a problem of another status".into()),
-        Err(error) => error,
-    }
 }
 
 /// `https://host:port` of a URL that has nothing more.

@@ -164,9 +164,10 @@ fn refused(problem: &Problem, message: String) -> Failure {
         Code::TokenConflict => (ExitClass::Refused, "take a blank card".into()),
         Code::TokenNotTheirs => (ExitClass::Refused, Remedy::with("look whose it is", "rollcall server token show ID")),
         Code::TokenFinal => (ExitClass::Refused, "enroll the holder on a new card".into()),
-        Code::TerminalConflict => {
-            (ExitClass::Refused, "choose another name, or revoke the terminal that has it".into())
-        }
+        Code::TerminalConflict => (
+            ExitClass::Refused,
+            "choose another name, or revoke the terminal that has it: then the name is free".into(),
+        ),
         Code::TerminalSelf => (ExitClass::Refused, "let another administrator do it".into()),
         Code::KeyTaken => (ExitClass::Refused, "make a new key".into()),
         Code::ProofMalformed | Code::ProofSignature => (ExitClass::Refused, "do not trust this card".into()),

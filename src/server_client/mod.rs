@@ -1,10 +1,15 @@
 //! The server, seen from a terminal: [`ServerClient`] has one method for each route of `/v1`, over TLS 1.3 with certificates
 //! on both sides, and [`signed`] reads what it signs for the time when it is away.
 //!
-//! Deliberately absent: retries. Whether a request may be made once more is for whoever knows what it does.
+//! A request goes once more only where its connection lay idle and may be dead. The routes bear that: the same once more
+//! changes nothing, and for a proof that comes twice the terminal asks once more without it.
+//!
+//! Deliberately absent: any other retry. Whether a request may be made once more is for whoever knows what it does.
 
+mod addresses;
 mod client;
 mod error;
+mod exchange;
 pub mod signed;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -302,3 +302,57 @@ fn only_https_with_a_host_and_nothing_more_is_a_server() {
         assert!(matches!(connect(bad), Err(ServerError::Url(url)) if url == bad), "{bad}");
     }
 }
+
+/// What a firewall does to connections that say nothing for a while: it forgets those that are open when it is told so, and
+/// what comes on them later vanishes.
+fn forgetful(server: std::net::SocketAddr) -> (String, Arc<std::sync::atomic::AtomicUsize>) {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+        sync::atomic::AtomicUsize,
+    };
+    let forgotten = Arc::new(AtomicUsize::new(0));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let before = Arc::clone(&forgotten);
+    std::thread::spawn(move || {
+        for (number, near) in listener.incoming().flatten().enumerate() {
+            let far = TcpStream::connect(server).unwrap();
+            for (mut from, mut to) in
+                [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far.try_clone().unwrap(), near)]
+            {
+                let before = Arc::clone(&before);
+                std::thread::spawn(move || {
+                    let mut bytes = [0; 4096];
+                    while let Ok(count @ 1..) = from.read(&mut bytes) {
+                        if number >= before.load(Ordering::SeqCst) && to.write_all(&bytes[..count]).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        }
+    });
+    (url, forgotten)
+}
+
+/// An idle connection that a box in between has dropped costs one short try, not the time limit, and the request is done.
+#[test]
+fn a_connection_that_was_forgotten_costs_one_short_try() {
+    let world = World::new();
+    let double = Double::start(&world, |_| json(&health()));
+    let (url, forgotten) = forgetful(double.address);
+    let limit = Duration::from_secs(60);
+    let terminal = world.terminal_with(&url, RequestLimits { connect: limit, request: limit });
+    terminal.health().unwrap();
+    forgotten.store(1, Ordering::SeqCst);
+    terminal.link.age(Duration::from_secs(30));
+    let begun = std::time::Instant::now();
+    terminal.health().unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(double.connections.load(Ordering::SeqCst), 2);
+    // The new one is kept, and one that lives is used again after a while.
+    terminal.link.age(Duration::from_secs(30));
+    terminal.health().unwrap();
+    assert_eq!(double.connections.load(Ordering::SeqCst), 2);
+}

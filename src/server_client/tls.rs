@@ -48,6 +48,7 @@ impl From<TlsError> for Error {
 }
 
 /// Puts TLS over a connection.
+#[derive(Clone)]
 pub struct TlsConnector {
     connector: SslConnector,
     cas: Vec<Point>,

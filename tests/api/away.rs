@@ -151,7 +151,7 @@ case!(Postgres, behind_a_pooler_of_transactions);
 /// As `PgBouncer` comes: two servers, tables made through it by several at once, and no lock that outlives its transaction.
 fn behind_a_pooler_of_transactions(kind: &Kind) {
     let mut site = Site::new(kind);
-    let direct = std::mem::replace(&mut site.store, String::new());
+    let direct = std::mem::take(&mut site.store);
     site.store.clone_from(&direct);
     site.store = other("ROLLCALL_TEST_POOLER", &site);
     sql(&direct, "DROP SCHEMA public CASCADE; CREATE SCHEMA public".to_owned());
@@ -204,7 +204,7 @@ fn the_address_of_a_store_is_read_to_the_letter(kind: &Kind) {
         ("postgres://h/d?sslmode=verify_full", "verify_full"),
         ("mysql://h/d", "it is no store"),
     ] {
-        site.store = store.to_owned();
+        store.clone_into(&mut site.store);
         let output = site.rollcall(&["server", "init"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(78), "{said}");

@@ -229,10 +229,22 @@ fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
         let refused = terminal.client(server.port).health().unwrap_err();
         assert!(matches!(refused, ServerError::Refused(_)), "{refused}");
     }
-    // A name that was revoked does not come back.
+    // Its name may be used again, by other keys: those that were revoked stay out.
+    assert_eq!(code(admin.add_terminal(&request("gate", &door_keys, Role::Read))), "key.taken");
+    let again = site.terminal(server.port, "gate", Role::Enroll);
+    assert_eq!(again.client(server.port).health().unwrap().role, Role::Enroll);
+    for terminal in [&gate, &anew] {
+        assert!(matches!(terminal.client(server.port).health(), Err(ServerError::Refused(_))));
+    }
     assert_eq!(code(admin.add_terminal(&request("gate", &keys(), Role::Read))), "terminal.conflict");
+    // So may one whose certificates have all ended.
+    site.sql("UPDATE terminal_keys SET not_after = 0 WHERE terminal = 'door'");
+    assert_eq!(code(admin.add_terminal(&request("door", &again.keys, Role::Read))), "key.taken");
+    let door = site.terminal(server.port, "door", Role::Read);
+    assert_eq!(door.client(server.port).health().unwrap().terminal, "door");
+    assert_eq!(site.verify(&[])["whole"], true);
     let names: Vec<_> = admin.terminals(None, 500).unwrap().items.into_iter().map(|t| (t.name, t.revoked)).collect();
-    assert_eq!(names, [(site.admin.name.clone(), false), ("door".into(), false), ("gate".into(), true)]);
+    assert_eq!(names, [(site.admin.name.clone(), false), ("door".into(), false), ("gate".into(), false)]);
 }
 
 case!(EachStore, events_may_come_twice);

@@ -297,7 +297,7 @@ fn a_terminal_that_was_restored_refuses_nobody(kind: &Kind) {
         nonce: base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE_NO_PAD, stale),
         use_by: Timestamp::now() + jiff::SignedDuration::from_hours(20),
     };
-    kept.keep_nonces(&[given.clone()]).unwrap();
+    kept.keep_nonces(std::slice::from_ref(&given)).unwrap();
     kept.set_uploaded(Uuid::from_u128(5), 3).unwrap();
     let since: Vec<_> = [events(1..=3, "2026-11-23T07:00:00.000Z"), events(4..=5, "2026-11-23T09:00:00.000Z")].concat();
     let asker = Asker::start(&door, home.path(), server.port, since.clone());

@@ -96,7 +96,12 @@ pub fn terminal(command: &TerminalCommand, settings: &Settings, out: &mut Printe
             out.list(&terminals, "the server knows no terminals")?;
         }
         TerminalCommand::Revoke { name } => {
-            confirm(settings, out, &format!("this revokes the terminal {name:?} for ever"), name)?;
+            confirm(
+                settings,
+                out,
+                &format!("this refuses the terminal {name:?} from now on, with all its keys"),
+                name,
+            )?;
             out.object(&views::ServerTerminal::from(server.revoke_terminal(name)?))?;
         }
     }

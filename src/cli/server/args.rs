@@ -164,7 +164,7 @@ pub struct TerminalArgs {
 /// The commands of `rollcall server terminal`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum TerminalCommand {
-    /// Register a terminal, and write its keys and certificates into one file
+    /// Register a terminal, or again one that was revoked or has expired; its keys and certificates go into one file
     Add {
         /// Its name
         name: String,
@@ -177,7 +177,7 @@ pub enum TerminalCommand {
     },
     /// All terminals
     List,
-    /// Refuse a terminal for ever
+    /// Refuse a terminal and its keys; its name may be added again
     Revoke {
         /// Its name
         name: String,

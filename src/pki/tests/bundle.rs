@@ -98,3 +98,27 @@ fn renewed_certificates_are_those_of_our_keys() {
     assert_eq!(code(second.home.renewed(&strange).unwrap_err()), "pki.bundle");
     assert!(second.contents() == before);
 }
+
+/// An identity under the same CA is given up for another one, from any half-way on; nothing of another CA is.
+#[test]
+fn a_new_bundle_takes_the_place_of_an_identity_that_has_ended() {
+    let (first, door) = (Place::initialised(), Place::new());
+    let (old, new) = (bundle(&first), bundle(&first));
+    assert_eq!(door.home.given_up_for(&old).unwrap(), None);
+    door.home.import(&old).unwrap();
+    assert_eq!(door.home.given_up_for(&old).unwrap(), None);
+    let known = door.home.given_up_for(&new).unwrap().unwrap();
+    assert_eq!((known.name.as_str(), known.end), ("desk", now() + TERMINAL_LIFE));
+    assert_eq!(new.identity().unwrap(), known);
+    // Killed after the first of the two keys.
+    let half = fs::read(door.path("terminal-ecka.key")).unwrap();
+    door.home.take_over(&new).unwrap();
+    assert_eq!(door.home.given_up_for(&new).unwrap(), None);
+    fs::write(door.path("terminal-ecka.key"), half).unwrap();
+    assert!(door.home.given_up_for(&new).unwrap().is_some());
+    door.home.take_over(&new).unwrap();
+    door.home.load_terminal(now()).unwrap();
+    door.home.load_terminal_tls(now()).unwrap();
+    assert_eq!(code(door.home.take_over(&bundle(&Place::initialised())).unwrap_err()), "pki.occupied");
+    assert_eq!(code(first.home.take_over(&new).unwrap_err()), "pki.occupied");
+}

@@ -9,7 +9,7 @@ use crate::{
         event::EVENT_SCHEMA,
         v1::{EVENTS_MAX, EventBatch, EventsTaken},
     },
-    server::{auth::AuthenticatedTerminal, body::Body, problem::ApiError, store::Kept},
+    server::{auth::AuthenticatedTerminal, body::Body, problem::ApiError, store::EventsKept},
 };
 
 /// `POST /v1/events`.
@@ -21,8 +21,8 @@ pub async fn keep(
     let rows = rows(&batch.events)?;
     let kept = state.store.keep_events(&terminal.name, batch.list, &rows, (state.clock)()).await?;
     let (stored, conflict) = match kept {
-        Kept::Stored(stored) => (stored, None),
-        Kept::Conflict(seq) => (0, Some(seq.cast_unsigned())),
+        EventsKept::Stored(stored) => (stored, None),
+        EventsKept::Conflict(seq) => (0, Some(seq.cast_unsigned())),
     };
     state.metrics.events.inc_by(u64::from(stored));
     let all = u32::try_from(rows.len()).unwrap_or(u32::MAX);

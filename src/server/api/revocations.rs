@@ -9,6 +9,7 @@ use crate::{
     api::v1::{AuditHead, FEED_TYPE, Feed, PAGE_MAX, SignedFeed, TokenStatus, Witness, WitnessTaken, WitnessedStatus},
     crypto::jws,
     server::{
+        audit,
         auth::AuthenticatedTerminal,
         body::{Body, Parameters, plain},
         problem::ApiError,
@@ -18,7 +19,7 @@ use crate::{
 /// Where a terminal stands.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Since {
+pub struct FeedQuery {
     /// The version that it has; 0 for none.
     #[serde(default)]
     since: u64,
@@ -27,7 +28,7 @@ pub struct Since {
     audit_hash: Option<String>,
 }
 
-impl Since {
+impl FeedQuery {
     fn held(&self) -> Result<Option<AuditHead>, ApiError> {
         match (self.audit_seq, &self.audit_hash) {
             (None, None) => Ok(None),
@@ -45,7 +46,7 @@ fn is_hash(text: &str) -> bool {
 pub async fn feed(
     State(state): State<SharedState>,
     _: AuthenticatedTerminal,
-    Parameters(asked): Parameters<Since>,
+    Parameters(asked): Parameters<FeedQuery>,
 ) -> Answer<SignedFeed> {
     let held = asked.held()?;
     let feed = state.store.feed(asked.since, held.as_ref(), PAGE_MAX, (state.clock)()).await?;
@@ -76,15 +77,7 @@ pub async fn witness(
     let held = state.store.held_record(&told).await?;
     let missing = told.seq > 0 && held.hash.as_ref() != Some(&told.hash) && !held.reconciled;
     if missing && state.store.keep_witness(&terminal.name, &told, &witness.statuses, (state.clock)()).await? {
-        state.log.fault(&missing_record(&terminal.name, told.seq));
+        state.log.fault(&audit::missing_record(&terminal.name, told.seq));
     }
     Ok(Json(WitnessTaken { missing }))
-}
-
-/// What is wrong when a terminal was told of a record that the log does not have.
-pub fn missing_record(terminal: &str, seq: u64) -> String {
-    format!(
-        "the terminal {terminal} was told of record {seq} of the audit log, and this log does not have it: the store was \
-         restored from a backup, or its end was cut off; look, and then: rollcall server audit reconcile"
-    )
 }

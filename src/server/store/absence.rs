@@ -2,8 +2,6 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use super::ServerStoreError;
-
 /// Why a store does nothing just now. What is damaged, or wrong in the statement, is none of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Absence {
@@ -108,9 +106,9 @@ impl Availability {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).away
     }
 
-    /// Something failed.
-    pub fn failed(&self, error: &ServerStoreError) {
-        let Some(absence) = error.absence() else { return };
+    /// Something failed, and this is why the store does nothing, where that is why.
+    pub fn failed(&self, absence: Option<Absence>, error: &dyn std::fmt::Display) {
+        let Some(absence) = absence else { return };
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Who was merely not quick enough once does not make the store one that is away.
         if absence == Absence::Busy || std::mem::replace(&mut state.away, true) {
@@ -124,10 +122,9 @@ impl Availability {
     /// A change was made.
     pub fn worked(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::take(&mut state.away) {
-            if let Some(listener) = &state.listener {
-                listener("the store is back");
-            }
+        let was_away = std::mem::take(&mut state.away);
+        if let Some(listener) = state.listener.as_ref().filter(|_| was_away) {
+            listener("the store is back");
         }
     }
 }
@@ -171,17 +168,17 @@ mod tests {
         let store = Arc::new(Availability::default());
         store.worked();
         store.listen(Box::new(move |text| drop(tell.send(text.to_owned()))));
-        let away = || ServerStoreError::from(sqlx::Error::PoolTimedOut);
-        store.failed(&ServerStoreError::NotEmpty);
+        store.failed(None, &"damaged");
+        store.failed(Some(Absence::Busy), &"locked");
         assert!(!store.is_away());
         for _ in 0..3 {
-            store.failed(&away());
+            store.failed(Some(Absence::Unreachable), &"no answer");
         }
         assert!(store.is_away());
         for _ in 0..3 {
             store.worked();
         }
-        store.failed(&away());
+        store.failed(Some(Absence::Unreachable), &"no answer");
         let told: Vec<_> = told.try_iter().collect();
         assert_eq!(told.len(), 3, "{told:?}");
         assert!(told[0].starts_with("the store is away: it cannot be reached; ") && told[0] == told[2]);

@@ -10,7 +10,7 @@ use sqlx::{Postgres, Sqlite, Transaction};
 
 use super::{
     Backend, Result, ServerStore, ServerStoreError, postgres, sqlite,
-    tables::{Cell, TABLES, Table},
+    tables::{StoredTable, StoredValue, TABLES},
 };
 
 /// Rows that are copied at a time: 12 columns of them stay below the parameters that a statement may have.
@@ -30,7 +30,7 @@ pub struct Counts {
 }
 
 /// A transaction on either store.
-enum Held {
+enum StoreTransaction {
     Sqlite(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, Postgres>),
 }
@@ -38,12 +38,12 @@ enum Held {
 macro_rules! in_it {
     ($held:expr, $queries:ident, |$connection:ident| $query:expr) => {
         match $held {
-            Held::Sqlite(held) => {
+            StoreTransaction::Sqlite(held) => {
                 use sqlite::queries as $queries;
                 let $connection = &mut **held;
                 $query.await?
             }
-            Held::Postgres(held) => {
+            StoreTransaction::Postgres(held) => {
                 use postgres::queries as $queries;
                 let $connection = &mut **held;
                 $query.await?
@@ -52,8 +52,8 @@ macro_rules! in_it {
     };
 }
 
-impl Held {
-    async fn page(&mut self, table: &Table, after: Option<&[Cell]>) -> Result<Vec<Vec<Cell>>> {
+impl StoreTransaction {
+    async fn page(&mut self, table: &StoredTable, after: Option<&[StoredValue]>) -> Result<Vec<Vec<StoredValue>>> {
         Ok(in_it!(self, queries, |c| queries::copy::page(c, table, after, ROWS)))
     }
 
@@ -71,7 +71,7 @@ impl Held {
         })
     }
 
-    async fn insert(&mut self, table: &Table, rows: &[Vec<Cell>]) -> Result<()> {
+    async fn insert(&mut self, table: &StoredTable, rows: &[Vec<StoredValue>]) -> Result<()> {
         in_it!(self, queries, |c| queries::copy::insert(c, table, rows));
         Ok(())
     }
@@ -97,10 +97,10 @@ impl ServerStore {
     pub async fn back_up(&self, file: &Path, told: &mut (dyn FnMut(u64) + Send)) -> Result<Counts> {
         let target = sqlite::Pools::open(file).await?;
         let mut from = match &self.backend {
-            Backend::Sqlite(pools) => Held::Sqlite(pools.snapshot().await?),
-            Backend::Postgres(pool) => Held::Postgres(pool.snapshot().await?),
+            Backend::Sqlite(pools) => StoreTransaction::Sqlite(pools.snapshot().await?),
+            Backend::Postgres(pool) => StoreTransaction::Postgres(pool.snapshot().await?),
         };
-        let mut to = Held::Sqlite(target.write().await?);
+        let mut to = StoreTransaction::Sqlite(target.write().await?);
         copy(&mut from, &mut to, told).await?;
         let counts = from.counts().await?;
         to.commit().await?;
@@ -121,10 +121,10 @@ impl ServerStore {
         let Backend::Sqlite(backup) = &backup.backend else {
             return Err(ServerStoreError::Backup("it is no file".into()));
         };
-        let mut from = Held::Sqlite(backup.snapshot().await?);
+        let mut from = StoreTransaction::Sqlite(backup.snapshot().await?);
         let mut to = match &self.backend {
-            Backend::Sqlite(pools) => Held::Sqlite(pools.write().await?),
-            Backend::Postgres(pool) => Held::Postgres(pool.write().await?),
+            Backend::Sqlite(pools) => StoreTransaction::Sqlite(pools.write().await?),
+            Backend::Postgres(pool) => StoreTransaction::Postgres(pool.write().await?),
         };
         // Whoever changes anything waits until this has ended.
         let ledger = in_it!(&mut to, queries, |c| queries::audit::head_for_update(c));
@@ -153,10 +153,14 @@ impl ServerStore {
     }
 }
 
-async fn copy(from: &mut Held, to: &mut Held, told: &mut (dyn FnMut(u64) + Send)) -> Result<()> {
+async fn copy(
+    from: &mut StoreTransaction,
+    to: &mut StoreTransaction,
+    told: &mut (dyn FnMut(u64) + Send),
+) -> Result<()> {
     let mut copied = 0;
     for table in &TABLES {
-        let mut after: Option<Vec<Cell>> = None;
+        let mut after: Option<Vec<StoredValue>> = None;
         loop {
             let rows = from.page(table, after.as_deref()).await?;
             let Some(last) = rows.last() else { break };

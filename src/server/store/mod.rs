@@ -90,7 +90,7 @@ macro_rules! on {
         match &done {
             Ok(_) if $changes => $store.availability.worked(),
             Ok(_) => {}
-            Err(error) => $store.availability.failed(error),
+            Err(error) => $store.availability.failed(error.absence(), error),
         }
         done
     }};
@@ -363,7 +363,7 @@ impl ServerStore {
         list: Uuid,
         events: &[(i64, String)],
         now: Timestamp,
-    ) -> Result<Kept> {
+    ) -> Result<EventsKept> {
         on!(self, writing, queries, |c| queries::events::keep(c, terminal, list, events, now))
     }
 

@@ -67,7 +67,7 @@ pub fn keep_statements() -> bool {
 /// The connections to a database.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    pool: PgPool,
+    connections: PgPool,
     hosts: Arc<[PgConnectOptions]>,
     writable: bool,
     /// Connections that are older than this are closed.
@@ -131,7 +131,7 @@ impl Pool {
                 })
             });
         let pool = options.connect_lazy_with(first);
-        Ok(Self { pool, hosts, writable, renewed, elsewhere: Arc::default() })
+        Ok(Self { connections: pool, hosts, writable, renewed, elsewhere: Arc::default() })
     }
 
     /// A transaction that reads. It is one because a pooler may give the next statement another connection.
@@ -151,7 +151,7 @@ impl Pool {
 
     async fn begin(&self, how: &'static str) -> Result<Transaction<'static, Postgres>, ServerStoreError> {
         if !self.elsewhere.load(Ordering::Relaxed) {
-            match self.pool.begin_with(how).await {
+            match self.connections.begin_with(how).await {
                 Ok(held) => return Ok(held),
                 // Nobody is away because all are at work.
                 Err(error) if Absence::of(&error).is_none() || self.is_full() => return Err(error.into()),
@@ -159,14 +159,14 @@ impl Pool {
             }
         }
         // The pool would only say that it waited; which host is good, or what is wrong with them, is asked here.
-        self.pool.set_connect_options(find(&self.hosts, self.writable).await?);
+        self.connections.set_connect_options(find(&self.hosts, self.writable).await?);
         self.elsewhere.store(false, Ordering::Relaxed);
-        Ok(self.pool.begin_with(how).await?)
+        Ok(self.connections.begin_with(how).await?)
     }
 
     /// Whether every connection is in use: then nobody is away.
     fn is_full(&self) -> bool {
-        self.pool.size() >= CONNECTIONS && self.pool.num_idle() == 0
+        self.connections.size() >= CONNECTIONS && self.connections.num_idle() == 0
     }
 
     /// Closes every connection that is open now, once nobody uses it, and looks for the database before the next one.
@@ -193,7 +193,7 @@ impl Pool {
 
     /// Closes all connections.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.connections.close().await;
     }
 }
 

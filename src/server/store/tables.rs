@@ -12,7 +12,7 @@ pub enum Kind {
 
 /// One value of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cell {
+pub enum StoredValue {
     Text(Option<String>),
     Int(Option<i64>),
     Bytes(Option<Vec<u8>>),
@@ -20,7 +20,7 @@ pub enum Cell {
 
 /// One table.
 #[derive(Debug, Clone, Copy)]
-pub struct Table {
+pub struct StoredTable {
     pub name: &'static str,
     pub columns: &'static [(&'static str, Kind)],
     /// How many of the columns are the key.
@@ -29,7 +29,7 @@ pub struct Table {
     pub fixed: bool,
 }
 
-impl Table {
+impl StoredTable {
     /// Rows after a key, in the order of their keys.
     pub fn select(&self, after: bool, limit: u32) -> String {
         let (names, key) = (self.names(self.columns.len()), self.names(self.key));
@@ -68,16 +68,16 @@ impl Table {
     }
 }
 
-const fn table(name: &'static str, key: usize, columns: &'static [(&'static str, Kind)]) -> Table {
-    Table { name, columns, key, fixed: false }
+const fn table(name: &'static str, key: usize, columns: &'static [(&'static str, Kind)]) -> StoredTable {
+    StoredTable { name, columns, key, fixed: false }
 }
 
-const fn fixed(name: &'static str, columns: &'static [(&'static str, Kind)]) -> Table {
-    Table { name, columns, key: 1, fixed: true }
+const fn fixed(name: &'static str, columns: &'static [(&'static str, Kind)]) -> StoredTable {
+    StoredTable { name, columns, key: 1, fixed: true }
 }
 
 /// All tables; what refers to another comes after it.
-pub const TABLES: [Table; 14] = [
+pub const TABLES: [StoredTable; 14] = [
     fixed("meta", &[("name", Text), ("value", Bytes)]),
     fixed("feed", &[("one", Int), ("version", Int)]),
     fixed("audit_head", &[("one", Int), ("seq", Int), ("hash", Bytes)]),

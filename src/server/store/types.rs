@@ -250,7 +250,7 @@ pub struct LostStatus {
 
 /// What became of events that a terminal brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kept {
+pub enum EventsKept {
     /// They are there; so many were new.
     Stored(u32),
     /// Another event stands under this number: nothing was stored.

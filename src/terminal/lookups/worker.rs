@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{Cache, CachedToken};
 use crate::api::{
     problem::ProblemCode,
-    v1::{EVENTS_MAX, EventBatch, Lookup, LookupRequest},
+    v1::{EVENTS_MAX, EventBatch, Lookup, LookupRequest, Problem},
 };
 use crate::server_client::{ServerClient, ServerError};
 
@@ -383,5 +383,5 @@ impl WorkerState {
 
 fn is_replayed(said: &Result<Lookup, ServerError>) -> bool {
     let problem = said.as_ref().err().and_then(ServerError::problem);
-    problem.and_then(|problem| problem.known_code()) == Some(ProblemCode::ProofReplayed)
+    problem.and_then(Problem::known_code) == Some(ProblemCode::ProofReplayed)
 }

@@ -95,6 +95,23 @@ impl Renewal {
     }
 }
 
+/// Renews the certificates of this terminal where they end soon, as a watch does, for a command that ends by itself; when
+/// they end then. `None` when it is not time yet.
+pub fn renew_if_due(context: &TerminalContext) -> Result<Option<Timestamp>, Failure> {
+    let end = match end(context) {
+        Err(error @ PkiError::TerminalExpired { .. }) if context.pki.has_ca_key() => {
+            by_ca(&context.pki).map_err(|_| Failure::from(error))?;
+            return Ok(Some(self::end(context)?));
+        }
+        end => end?,
+    };
+    let may = context.pki.has_ca_key() || context.server.is_some();
+    if !may || !ends_soon(end, Timestamp::now()) {
+        return Ok(None);
+    }
+    renew(context).map(|fresh| Some(fresh.end))
+}
+
 fn now() -> Now {
     Now { clock: Timestamp::now(), steady: Instant::now() }
 }

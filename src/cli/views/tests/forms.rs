@@ -333,9 +333,8 @@ fn all() -> String {
     add("audit", forms(&[audit(true), audit(false)]));
     let back = |before| {
         let (schema, token_id, user_id) = (Schema::default(), token_id(), Some("7".to_owned()));
-        let (status, reason, terminals) =
-            (TokenStatus::Lost, Some("left on a train".into()), vec!["door".into(), "gate".into()]);
-        Reconciliation { schema, token_id, user_id, before, status, reason, terminals }
+        let (reason, terminals) = (Some("left on a train".into()), vec!["door".into(), "gate".into()]);
+        Reconciliation { schema, token_id, user_id, before, status: TokenStatus::Lost, reason, terminals }
     };
     add("reconciliation", forms(&[back(Some(TokenStatus::Active)), back(None)]));
     let backup = |whole| {

@@ -3,16 +3,21 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::{Connection, Result, query};
-use crate::server::store::tables::{Cell, Kind, Table};
+use crate::server::store::tables::{Kind, StoredTable, StoredValue};
 
 /// Rows of a table after a key.
-pub async fn page(c: &mut Connection, table: &Table, after: Option<&[Cell]>, limit: u32) -> Result<Vec<Vec<Cell>>> {
+pub async fn page(
+    c: &mut Connection,
+    table: &StoredTable,
+    after: Option<&[StoredValue]>,
+    limit: u32,
+) -> Result<Vec<Vec<StoredValue>>> {
     let mut asked = query(AssertSqlSafe(table.select(after.is_some(), limit)));
     for cell in after.unwrap_or_default() {
         asked = match cell {
-            Cell::Text(text) => asked.bind(text.clone()),
-            Cell::Int(number) => asked.bind(*number),
-            Cell::Bytes(bytes) => asked.bind(bytes.clone()),
+            StoredValue::Text(text) => asked.bind(text.clone()),
+            StoredValue::Int(number) => asked.bind(*number),
+            StoredValue::Bytes(bytes) => asked.bind(bytes.clone()),
         };
     }
     let found = asked.fetch_all(c).await?;
@@ -21,9 +26,9 @@ pub async fn page(c: &mut Connection, table: &Table, after: Option<&[Cell]>, lim
         let mut cells = Vec::with_capacity(table.columns.len());
         for (at, (_, kind)) in table.columns.iter().enumerate() {
             cells.push(match kind {
-                Kind::Text => Cell::Text(row.try_get(at)?),
-                Kind::Int => Cell::Int(row.try_get(at)?),
-                Kind::Bytes => Cell::Bytes(row.try_get(at)?),
+                Kind::Text => StoredValue::Text(row.try_get(at)?),
+                Kind::Int => StoredValue::Int(row.try_get(at)?),
+                Kind::Bytes => StoredValue::Bytes(row.try_get(at)?),
             });
         }
         rows.push(cells);
@@ -32,13 +37,13 @@ pub async fn page(c: &mut Connection, table: &Table, after: Option<&[Cell]>, lim
 }
 
 /// Takes rows.
-pub async fn insert(c: &mut Connection, table: &Table, rows: &[Vec<Cell>]) -> Result<()> {
+pub async fn insert(c: &mut Connection, table: &StoredTable, rows: &[Vec<StoredValue>]) -> Result<()> {
     let mut told = query(AssertSqlSafe(table.insert(rows.len())));
     for cell in rows.iter().flatten() {
         told = match cell {
-            Cell::Text(text) => told.bind(text.clone()),
-            Cell::Int(number) => told.bind(*number),
-            Cell::Bytes(bytes) => told.bind(bytes.clone()),
+            StoredValue::Text(text) => told.bind(text.clone()),
+            StoredValue::Int(number) => told.bind(*number),
+            StoredValue::Bytes(bytes) => told.bind(bytes.clone()),
         };
     }
     told.execute(c).await?;
@@ -46,7 +51,7 @@ pub async fn insert(c: &mut Connection, table: &Table, rows: &[Vec<Cell>]) -> Re
 }
 
 /// Takes every row of a table away.
-pub async fn clear(c: &mut Connection, table: &Table) -> Result<()> {
+pub async fn clear(c: &mut Connection, table: &StoredTable) -> Result<()> {
     if let Some(statement) = table.clear() {
         query(AssertSqlSafe(statement)).execute(c).await?;
     }
@@ -54,7 +59,7 @@ pub async fn clear(c: &mut Connection, table: &Table) -> Result<()> {
 }
 
 /// How many rows a table has.
-pub async fn count(c: &mut Connection, table: &Table) -> Result<i64> {
+pub async fn count(c: &mut Connection, table: &StoredTable) -> Result<i64> {
     query(AssertSqlSafe(format!("SELECT count(*) FROM {}", table.name))).fetch_one(c).await?.try_get(0)
 }
 

@@ -5,7 +5,7 @@ use sqlx::Row;
 use uuid::Uuid;
 
 use super::{Connection, Result, query};
-use crate::server::store::Kept;
+use crate::server::store::EventsKept;
 
 /// Keeps events; one that is there already stays as it is. A terminal that was restored gives numbers away a second time: it
 /// is told by another moment, kind or token under a number.
@@ -15,7 +15,7 @@ pub async fn keep(
     list: Uuid,
     events: &[(i64, String)],
     now: Timestamp,
-) -> Result<Kept> {
+) -> Result<EventsKept> {
     let mut stored = Vec::with_capacity(events.len());
     for (seq, body) in events {
         let done = query(
@@ -37,13 +37,13 @@ pub async fn keep(
                 .await?;
             if !is_same(row.try_get(0)?, body) {
                 forget(c, terminal, list, &stored).await?;
-                return Ok(Kept::Conflict(*seq));
+                return Ok(EventsKept::Conflict(*seq));
             }
         } else {
             stored.push(*seq);
         }
     }
-    Ok(Kept::Stored(u32::try_from(stored.len()).unwrap_or(u32::MAX)))
+    Ok(EventsKept::Stored(u32::try_from(stored.len()).unwrap_or(u32::MAX)))
 }
 
 async fn forget(c: &mut Connection, terminal: &str, list: Uuid, numbers: &[i64]) -> Result<()> {

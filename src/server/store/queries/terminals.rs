@@ -36,11 +36,23 @@ pub async fn of_key(c: &mut Connection, tls_key: &[u8; 32]) -> Result<Option<Ter
 pub async fn add(c: &mut Connection, new: &NewTerminal, actor: &str, now: Timestamp) -> Result<Added> {
     let mut ledger = Ledger::open(c, actor, now).await?;
     let owner = of_key(c, &new.keys.tls_key).await?;
+    let owner_is_another = owner.as_ref().is_some_and(|owner| owner.name != new.name);
     if let Some(known) = one(c, &new.name).await? {
         let ours = owner
             .is_some_and(|owner| owner.name == new.name && owner.ecka_keys.iter().any(|key| *key == new.keys.ecka_key));
-        let same = ours && known.role == new.role && !known.revoked;
-        return Ok(if same { Added::Unchanged } else { Added::NameTaken });
+        if ours && known.role == new.role && !known.revoked {
+            return Ok(Added::Unchanged);
+        }
+        let may_be_used = !known.revoked && is_in_time(c, &new.name, now).await?;
+        if may_be_used {
+            return Ok(Added::NameTaken);
+        }
+        if owner_is_another {
+            return Ok(Added::KeyTaken);
+        }
+        reissue(c, &mut ledger, new).await?;
+        ledger.close(c).await?;
+        return Ok(Added::New);
     }
     if owner.is_some() {
         return Ok(Added::KeyTaken);
@@ -55,6 +67,29 @@ pub async fn add(c: &mut Connection, new: &NewTerminal, actor: &str, now: Timest
     ledger.add(c, "terminal.add", &new.name, &json!({ "role": new.role })).await?;
     ledger.close(c).await?;
     Ok(Added::New)
+}
+
+/// Whether one of a terminal's certificates has not ended.
+async fn is_in_time(c: &mut Connection, name: &str, now: Timestamp) -> Result<bool> {
+    let row = query("SELECT tls_key FROM terminal_keys WHERE terminal = $1 AND not_after >= $2")
+        .bind(name)
+        .bind(now.as_millisecond())
+        .fetch_optional(c)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// A terminal that was revoked, or whose certificates have all ended, is known again under its name: with these keys, and
+/// with none of those before.
+async fn reissue(c: &mut Connection, ledger: &mut Ledger, new: &NewTerminal) -> Result<()> {
+    query("DELETE FROM terminal_keys WHERE terminal = $1").bind(&new.name).execute(&mut *c).await?;
+    query("UPDATE terminals SET role = $1, revoked = NULL WHERE name = $2")
+        .bind(role_word(new.role))
+        .bind(&new.name)
+        .execute(&mut *c)
+        .await?;
+    keep_keys(c, &new.name, &new.keys).await?;
+    ledger.add(c, "terminal.reissue", &new.name, &json!({ "role": new.role })).await
 }
 
 /// Adds the keys of a renewal. The ones before stay good until their certificates expire: the answer may be lost.

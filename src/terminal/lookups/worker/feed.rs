@@ -6,7 +6,7 @@ use super::{FEED_EVERY, WorkerParts, WorkerState};
 use crate::{
     api::{
         problem::ProblemCode,
-        v1::{AuditHead, Lookup, SignedFeed, TokenStatus},
+        v1::{AuditHead, Lookup, Problem, SignedFeed, TokenStatus},
     },
     server_client::{ServerClient, ServerError},
     terminal::lookups::{FeedPosition, FeedTaken},
@@ -77,7 +77,7 @@ impl WorkerState {
 
 fn ask(server: &ServerClient, mark: &FeedPosition) -> Result<SignedFeed, ServerError> {
     let answer = server.revocations(mark.version, &mark.audit);
-    let refused = answer.as_ref().err().and_then(ServerError::problem).and_then(|problem| problem.known_code());
+    let refused = answer.as_ref().err().and_then(ServerError::problem).and_then(Problem::known_code);
     if mark.audit.seq > 0 && refused == Some(ProblemCode::RequestMalformed) {
         // A server of an earlier release does not know the question; the ends of the logs are compared then.
         return server.revocations(mark.version, &AuditHead { seq: 0, hash: String::new() });

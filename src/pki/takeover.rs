@@ -1,0 +1,59 @@
+//! A bundle for a terminal that has an identity already: which one is given up for it.
+
+use jiff::Timestamp;
+
+use super::{
+    Bundle, PkiDir, PkiError, load,
+    pki_dir::{CLIENT, TERMINAL},
+};
+use crate::crypto::x509::{self, Certificate, CertificateProfile, TlsCertificate, TlsUse};
+
+/// The identity of a terminal: its name, and when the last of its certificates ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TerminalName {
+    /// The name.
+    pub name: String,
+    /// The end.
+    pub end: Timestamp,
+}
+
+impl PkiDir {
+    /// The identity here that another one under the same CA, from this bundle, would take the place of; none when there is
+    /// none, or it is that of the bundle.
+    pub fn given_up_for(&self, bundle: &Bundle) -> Result<Option<TerminalName>, PkiError> {
+        let pairs = [(CLIENT, bundle.keys.tls.public()), (TERMINAL, bundle.keys.ecka.public())];
+        let mut found: Option<TerminalName> = None;
+        for (pair, key) in pairs {
+            let path = self.path(pair.key);
+            // A run that was killed half-way has put one of the two there.
+            if !load::exists(&path)? || load::key_pair(&path)?.public() == key {
+                continue;
+            }
+            let occupied = || PkiError::Occupied(path.clone());
+            let ca = self.load_authority()?;
+            let pem = std::fs::read(self.path(pair.certificate)).map_err(|_| occupied())?;
+            let der = x509::from_pem(&pem).ok_or_else(occupied)?;
+            let (name, end) = if pair.key == CLIENT.key {
+                let read = TlsCertificate::verify(&der, ca.point(), TlsUse::Client).map_err(|_| occupied())?;
+                (read.subject().to_owned(), read.not_after())
+            } else {
+                let read =
+                    Certificate::verify(&der, ca.point(), &CertificateProfile::TERMINAL).map_err(|_| occupied())?;
+                (read.subject().to_owned(), read.not_after())
+            };
+            let end = found.as_ref().map_or(end, |before| before.end.max(end));
+            found = Some(TerminalName { name: found.map_or(name, |before| before.name), end });
+        }
+        Ok(found)
+    }
+}
+
+impl Bundle {
+    /// Whose it is, and until when.
+    pub fn identity(&self) -> Result<TerminalName, PkiError> {
+        let wrong = |_| PkiError::Bundle("the TLS certificate");
+        let ca = x509::Authority::read(&self.certificates.ca).map_err(|_| PkiError::Bundle("the CA"))?;
+        let read = TlsCertificate::verify(&self.certificates.tls, ca.point(), TlsUse::Client).map_err(wrong)?;
+        Ok(TerminalName { name: self.name.clone(), end: read.not_after() })
+    }
+}
