@@ -23,6 +23,8 @@ pub enum CommandName {
     GetCertificate,
     /// GET DATA of the identity certificate.
     GetIdentityCertificate,
+    /// GET DATA of the compact record.
+    GetRecord,
     /// GET DATA that looks up a CA key by its identifier.
     LookUpCa,
     /// GET DATA of the list of CA keys.
@@ -62,6 +64,7 @@ impl CommandName {
             Self::Heartbeat => "the heartbeat",
             Self::GetCertificate => "GET DATA certificate",
             Self::GetIdentityCertificate => "GET DATA identity certificate",
+            Self::GetRecord => "GET DATA record",
             Self::LookUpCa => "GET DATA CA lookup",
             Self::ListCas => "GET DATA CA list",
             Self::GetPart => "GET DATA part",

@@ -18,6 +18,7 @@ use super::values::{card_timing, field, nonempty, uid};
 use crate::config::{Global, UserSource, new_file};
 use crate::emulator::{CardTiming, Uid};
 use crate::terminal::presence::{PresenceMode, duration};
+use crate::terminal::user_patch::UserPatch;
 pub use enroll::{BatchArgs, EnrollArgs, PrivateArgs};
 pub use pki::{IssueArgs, IssueCommand, PkiArgs, PkiCommand};
 pub use token::{TokenArgs, TokenChangeArgs, TokenCommand, TokenRotateArgs, TokenVerifyArgs, TokenWriteArgs};
@@ -218,18 +219,25 @@ pub enum UsersCommand {
     Clear,
 }
 
-/// Whose token it is to be
+/// What is to change about a user; the rest stays
 #[derive(Debug, Clone, Args)]
-pub struct UserArgs {
-    /// Identifier of the user
+pub struct UserPatchArgs {
+    /// Identifier of the user [default: as it is]
     #[arg(long, value_parser = nonempty)]
-    pub id: String,
-    /// Name of the user, as it is shown
+    pub id: Option<String>,
+    /// Name of the user, as it is shown [default: as it is]
     #[arg(long, value_parser = nonempty)]
-    pub name: String,
-    /// Any further field; may be repeated
+    pub name: Option<String>,
+    /// Any further field; may be repeated; KEY= takes the field away
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
     pub fields: Vec<(String, String)>,
+}
+
+impl UserPatchArgs {
+    /// What was typed.
+    pub fn patch(&self) -> UserPatch {
+        UserPatch { id: self.id.clone(), name: self.name.clone(), fields: self.fields.iter().cloned().collect() }
+    }
 }
 
 /// `rollcall virtual-token`

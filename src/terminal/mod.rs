@@ -20,4 +20,5 @@ pub mod survey;
 pub mod tap;
 pub mod thread;
 pub mod user_csv;
+pub mod user_patch;
 pub mod watch;

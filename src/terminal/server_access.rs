@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use crate::{
     api::{
         User,
-        v1::{Page, USERS_MAX},
+        problem::ProblemCode,
+        v1::{Page, Problem, USERS_MAX},
     },
     failure::Failure,
     pki::PkiDir,
@@ -53,6 +54,18 @@ pub fn patiently<T>(mut ask: impl FnMut() -> Result<T, ServerError>) -> Result<T
         }
     }
     ask()
+}
+
+/// What the server knows of a user; nothing where it does not know it.
+///
+/// # Errors
+/// When it cannot be asked, or refuses to say.
+pub fn known_user(server: &ServerClient, id: &str) -> Result<Option<User>, Failure> {
+    match patiently(|| server.user(id)) {
+        Ok(user) => Ok(Some(user)),
+        Err(error) if error.problem().and_then(Problem::known_code) == Some(ProblemCode::UserUnknown) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// All pages of a list.

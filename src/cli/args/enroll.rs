@@ -15,12 +15,12 @@ use crate::terminal::presence::duration;
 #[derive(Debug, Clone, Args)]
 pub struct EnrollArgs {
     /// Identifier of the user
-    #[arg(long, value_parser = nonempty, required_unless_present = "from", requires = "name", conflicts_with = "from")]
+    #[arg(long, value_parser = nonempty, required_unless_present = "from", conflicts_with = "from")]
     pub id: Option<String>,
-    /// Name of the user, as it is shown
-    #[arg(long, value_parser = nonempty, required_unless_present = "from", requires = "id", conflicts_with = "from")]
+    /// Name of the user, as it is shown; may be left out where the server knows the user
+    #[arg(long, value_parser = nonempty, requires = "id", conflicts_with = "from")]
     pub name: Option<String>,
-    /// Any further field; may be repeated
+    /// Any further field; may be repeated. What the server knows of the user stays; KEY= takes a field away
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field, conflicts_with = "from")]
     pub fields: Vec<(String, String)>,
     /// Picture that comes onto the card, at most 8192 bytes
@@ -65,8 +65,8 @@ pub struct BatchArgs {
     /// Which card each row went to; the same command goes on from there [default: FILE.journal]
     #[arg(long, value_name = "FILE", requires = "from", value_hint = clap::ValueHint::FilePath, value_parser = new_file())]
     pub journal: Option<PathBuf>,
-    /// Check the file and the journal, and say what is left to do: no card is touched
-    #[arg(long, requires = "from")]
+    /// Say what would be done, and touch no card; with --from: check the file and the journal, and say what is left
+    #[arg(long)]
     pub dry_run: bool,
     /// Stop after so many failures in a row
     #[arg(long, value_name = "N", requires = "from", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]

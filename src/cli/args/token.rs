@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::UserArgs;
+use super::UserPatchArgs;
 use crate::pki::SetId;
 use crate::terminal::presence::duration;
 
@@ -24,7 +24,7 @@ pub enum TokenCommand {
     Info,
     /// Authenticate the card, and check its signature
     Verify(TokenVerifyArgs),
-    /// Replace the user information on the card
+    /// Change the user information on the card: what is named; the rest stays, as the server or else the card has it
     Write(TokenWriteArgs),
     /// Take the token out of use for now
     Block(TokenChangeArgs),
@@ -75,9 +75,9 @@ pub struct TokenRotateArgs {
 /// `rollcall token write`
 #[derive(Debug, Clone, Args)]
 pub struct TokenWriteArgs {
-    /// Whose token it is from now on
+    /// What is to change about whose token it is
     #[command(flatten)]
-    pub user: UserArgs,
+    pub user: UserPatchArgs,
     /// Say what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,

@@ -25,6 +25,8 @@ use crate::{
             sets::{PrivateRequest, SetRequest},
         },
         readers::one_reader,
+        server_access::known_user,
+        user_patch::{UserPatch, changes},
     },
     token::record::Layout,
 };
@@ -35,15 +37,29 @@ use crate::{
 /// `enroll.…` for a user, a portrait or a card that cannot be taken; that of the keys, the server, the reader or the
 /// output.
 pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    let (Some(id), Some(name)) = (&args.id, &args.name) else {
+    let Some(id) = &args.id else {
         return batch::run(&args.batch, &args.private, settings, out);
     };
-    let user = User { id: id.clone(), name: name.clone(), fields: args.fields.iter().cloned().collect() };
+    let fields = args.fields.iter().cloned().collect();
+    let patch = UserPatch { id: Some(id.clone()), name: args.name.clone(), fields };
     // A user that does not fit is refused before a card is touched.
-    Layout::of(&user).map_err(EnrollError::from)?;
+    patch.check_fits()?;
     let portrait = args.portrait.as_deref().map(portrait::one).transpose()?;
-    let enrollment = EnrollmentContext::open(&terminal_context(settings), private_request(&args.private))?;
+    let terminal = terminal_context(settings);
+    let enrollment = EnrollmentContext::open(&terminal, private_request(&args.private))?;
+    // What the server knows of the user stays, apart from what is named.
+    let known = match &terminal.server {
+        Some(server) => known_user(&server.connect()?, id)?,
+        None => None,
+    };
+    let user = patch.apply(known.as_ref())?;
+    Layout::of(&user).map_err(EnrollError::from)?;
+    let changes = known.as_ref().map(|known| changes(Some(known), &user)).unwrap_or_default();
+    let changes = views::UserChangeView::all(&changes);
     let reader = one_reader(&settings.readers)?;
+    if args.batch.dry_run {
+        return out.object(&planned(reader, user, changes)).map(|()| 0);
+    }
     let lost = args.replace.map(|named| lost_token(named, &user, &enrollment, settings, out)).transpose()?;
     let mut progress = |step: EnrollmentStep| {
         out.progress(step.words(), step.done() as u64, Some(EnrollmentStep::COUNT as u64));
@@ -56,8 +72,23 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     if done.report.test_keys {
         warn_of_test_keys(out);
     }
-    out.object(&show_enrolled(&reader, &done.report))?;
+    out.object(&views::Enroll { changes, ..show_enrolled(&reader, &done.report) })?;
     Ok(0)
+}
+
+fn planned(reader: String, user: User, changes: Vec<views::UserChangeView>) -> views::Enroll {
+    views::Enroll {
+        schema: views::Schema::default(),
+        at: Timestamp::now().into(),
+        reader,
+        token_id: None,
+        user: Some(user),
+        error: None,
+        result: Some(views::Enrolled::Planned),
+        set: None,
+        test_keys: false,
+        changes,
+    }
 }
 
 /// What was asked for, for tokens in private mode.
@@ -104,6 +135,7 @@ fn show_enrolled(reader: &str, report: &EnrollmentReport) -> views::Enroll {
         }),
         set: report.set.map(|set| set.to_string()),
         test_keys: report.test_keys,
+        changes: Vec::new(),
     }
 }
 
@@ -118,5 +150,6 @@ fn show_failed(reader: String, token_id: Option<Uuid>, user: Option<User>, failu
         result: None,
         set: None,
         test_keys: false,
+        changes: Vec::new(),
     }
 }

@@ -2,12 +2,9 @@
 
 use std::path::Path;
 
-use super::args::{ServerTokenCommand, TerminalCommand, UserCommand};
+use super::args::{ServerTokenCommand, TerminalCommand, UserAddArgs, UserCommand};
 use crate::{
-    api::{
-        User,
-        v1::{PAGE_MAX, TokenStatus},
-    },
+    api::v1::{PAGE_MAX, TokenStatus},
     cli::{
         confirm::{confirm, short},
         context::connect,
@@ -19,8 +16,9 @@ use crate::{
     failure::Failure,
     server_client::ServerClient,
     terminal::{
-        server_access::{ImportedUsers, all_pages, import_users},
+        server_access::{ImportedUsers, all_pages, import_users, known_user},
         user_csv,
+        user_patch::{UserPatch, changes},
     },
 };
 
@@ -31,11 +29,7 @@ use crate::{
 pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
     match command {
-        UserCommand::Add(args) => {
-            let user =
-                User { id: args.id.clone(), name: args.name.clone(), fields: args.fields.iter().cloned().collect() };
-            out.object(&views::ServerUserView::from(server.put_user(&user)?))?;
-        }
+        UserCommand::Add(args) => add(&server, args, out)?,
         UserCommand::Show { id } => out.object(&views::ServerUserView::from(server.user(id)?))?,
         UserCommand::List => {
             let users = all_pages(|after| server.users(after, PAGE_MAX))?;
@@ -45,6 +39,28 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
         UserCommand::Import { file } => import(&server, file, out)?,
     }
     Ok(0)
+}
+
+/// What is named changes, and the rest stays as the server has it.
+fn add(server: &ServerClient, args: &UserAddArgs, out: &mut Printer) -> Result<(), Failure> {
+    let fields = args.fields.iter().cloned().collect();
+    let patch = UserPatch { id: Some(args.id.clone()), name: args.name.clone(), fields };
+    let known = known_user(server, &args.id)?;
+    let mut user = patch.apply(known.as_ref())?;
+    let changes = changes(known.as_ref(), &user);
+    let result = match (changes.is_empty(), args.dry_run) {
+        (true, _) => views::TokenChanged::Unchanged,
+        (false, true) => views::TokenChanged::Planned,
+        (false, false) => {
+            user = server.put_user(&user)?;
+            views::TokenChanged::Done
+        }
+    };
+    out.object(&views::ServerUserView {
+        result: Some(result),
+        changes: Some(views::UserChangeView::all(&changes)),
+        ..views::ServerUserView::from(user)
+    })
 }
 
 fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), Failure> {

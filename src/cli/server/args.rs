@@ -68,7 +68,7 @@ pub struct ServerUserArgs {
 /// The commands of `rollcall server user`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum UserCommand {
-    /// Create a user, or change one
+    /// Create a user, or change what is named of one: the rest stays
     Add(UserAddArgs),
     /// One user
     Show {
@@ -90,12 +90,15 @@ pub struct UserAddArgs {
     /// Identifier of the user
     #[arg(long, value_parser = nonempty)]
     pub id: String,
-    /// Name of the user, as it is shown
+    /// Name of the user, as it is shown; may be left out where the server knows the user
     #[arg(long, value_parser = nonempty)]
-    pub name: String,
-    /// Any further field; may be repeated
+    pub name: Option<String>,
+    /// Any further field; may be repeated; KEY= takes the field away
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
     pub fields: Vec<(String, String)>,
+    /// Say what would be changed, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `rollcall server token`

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    At, Schema,
+    At, Schema, UserChangeView,
     card_outcome::{self, CardOutcome},
     cells::{failed, word},
 };
@@ -43,6 +43,9 @@ pub struct Enroll {
     pub set: Option<String>,
     /// The card came with the well-known test keys: never trust it with anything.
     pub test_keys: bool,
+    /// What it changed about what the server knew of the user.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<UserChangeView>,
 }
 
 /// How far a batch of enrollments is.
@@ -75,6 +78,8 @@ pub enum Enrolled {
     Resumed,
     /// It stands for another token of its user, which is refused from now on.
     Replaced,
+    /// It would be done (`--dry-run`).
+    Planned,
 }
 
 impl CardOutcome for Enroll {
@@ -113,7 +118,14 @@ impl Printable for Enroll {
         Column::csv("test_keys", |enroll| enroll.test_keys.to_string()),
         card_outcome::code_of_error(),
         card_outcome::message_of_error(),
+        Column::csv("changes", |enroll| UserChangeView::in_words(&enroll.changes)),
     ];
+
+    fn details(&self) -> Vec<(&'static str, Cell)> {
+        let mut details: Vec<_> = Self::heads().into_iter().zip(self.row()).collect();
+        details.extend(UserChangeView::details(&self.changes));
+        details
+    }
 
     fn line(&self) -> Vec<Cell> {
         let mut line = self.row();

@@ -20,6 +20,7 @@ mod rotation;
 mod scan;
 mod server;
 mod token;
+mod user_change;
 mod users;
 
 use schemars::SchemaGenerator;
@@ -37,6 +38,7 @@ pub use rotation::{RotationState, RotationView, SetRotationView};
 pub use scan::{AuthenticatedView, ScanView, ServerVerdictView, TimingsView};
 pub use server::{Audit, Backup, Import, Reconciliation, ServerState, ServerTerminal, ServerToken, ServerUserView};
 pub use token::{RegisteredView, TokenAction, TokenChange, TokenChanged, TokenModeView, TokenState, TokenView};
+pub use user_change::{UserChangeView, UserPartView};
 pub use users::{Denied, UserEntry};
 
 macro_rules! named {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    At, Schema,
+    At, Schema, TokenChanged, UserChangeView,
     cells::{seconds, text, user_fields, word},
 };
 use crate::{
@@ -108,11 +108,17 @@ pub struct ServerUserView {
     /// The user.
     #[serde(flatten)]
     pub user: User,
+    /// `server user add`: what came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<TokenChanged>,
+    /// `server user add`: what it changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<UserChangeView>>,
 }
 
 impl From<User> for ServerUserView {
     fn from(user: User) -> Self {
-        Self { schema: Schema::default(), user }
+        Self { schema: Schema::default(), user, result: None, changes: None }
     }
 }
 
@@ -311,6 +317,15 @@ impl Printable for ServerUserView {
             },
         ),
     ];
+
+    fn details(&self) -> Vec<(&'static str, Cell)> {
+        let mut details: Vec<_> = Self::heads().into_iter().zip(self.row()).collect();
+        if let Some(result) = self.result {
+            details.push(("result", result.cell()));
+        }
+        details.extend(UserChangeView::details(self.changes.as_deref().unwrap_or_default()));
+        details
+    }
 }
 
 impl Printable for ServerToken {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    At, ProofView, Schema,
+    At, ProofView, Schema, UserChangeView,
     cells::{error_code, error_message, failed, holder, text, user_fields, user_id, user_name, word, yes},
 };
 use crate::{
@@ -77,6 +77,9 @@ pub struct TokenChange {
     /// Whose token it becomes by `write`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<User>,
+    /// What `write` changes about what the card says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Vec<UserChangeView>>,
 }
 
 /// What can be done to a token.
@@ -190,7 +193,14 @@ impl Printable for TokenChange {
         Column::csv("user_name", |change| user_name(change.user.as_ref())),
         Column::csv("user_fields", |change| user_fields(change.user.as_ref())),
         Column::csv("server", |change| change.server.as_ref().map(word).unwrap_or_default()),
+        Column::csv("changes", |change| UserChangeView::in_words(change.changes.as_deref().unwrap_or_default())),
     ];
+
+    fn details(&self) -> Vec<(&'static str, Cell)> {
+        let mut details: Vec<_> = Self::heads().into_iter().zip(self.row()).collect();
+        details.extend(UserChangeView::details(self.changes.as_deref().unwrap_or_default()));
+        details
+    }
 }
 
 impl Printable for TokenView {
@@ -270,7 +280,8 @@ impl TokenView {
 }
 
 impl TokenChanged {
-    fn cell(self) -> Cell {
+    /// As people see it.
+    pub fn cell(self) -> Cell {
         let style = match self {
             Self::Done => Style::Good,
             Self::Unchanged => Style::Dim,

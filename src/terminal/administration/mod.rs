@@ -5,6 +5,7 @@
 //! whether it is meant, too.
 
 pub mod card;
+pub mod card_record;
 pub mod failure;
 pub mod fleet;
 pub mod rotate;

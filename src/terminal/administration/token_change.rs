@@ -5,25 +5,74 @@ use jiff::Timestamp;
 use super::{
     Target, TokenOperation,
     card::in_transaction,
-    change, check_role,
+    card_record::CardRecord,
+    change, check_role_of,
     status::{ServerStatus, report},
 };
 use crate::{
+    api::User,
     card::link::Link,
+    crypto::x509::TerminalRole,
     failure::Failure,
-    terminal::context::TerminalContext,
+    terminal::{
+        context::TerminalContext,
+        enrollment::EnrollError,
+        server_access::known_user,
+        user_patch::{UserChange, UserPatch, changes},
+    },
     token::{
         open::{AuthenticationContext, Credentials},
+        record::Layout,
         select::LifeCycle,
     },
 };
+
+/// What somebody asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenOrder {
+    /// Change what is named of its user information.
+    Write(UserPatch),
+    /// Take it out of use for now.
+    Block,
+    /// Take it into use again.
+    Unblock,
+    /// Take it out of use for ever.
+    Terminate,
+}
+
+impl TokenOrder {
+    /// The least role that may do this.
+    const fn role(&self) -> TerminalRole {
+        match self {
+            Self::Write(_) => TerminalRole::Write,
+            Self::Block | Self::Unblock | Self::Terminate => TerminalRole::Admin,
+        }
+    }
+}
+
+/// What an order means for the token that was found.
+#[derive(Debug)]
+pub struct PlannedChange {
+    /// What is to be done.
+    pub operation: TokenOperation,
+    /// To which token.
+    pub target: Target,
+    /// Whose token it becomes by a write.
+    pub user: Option<User>,
+    /// What a write changes about what the card says.
+    pub changes: Vec<UserChange>,
+    /// Whether there is nothing left to do.
+    pub is_done: bool,
+    /// Why the server was not asked what it knows of the user; then what the card says is the base.
+    pub unasked: Option<Failure>,
+}
 
 /// A change that was asked for. Between [`TokenChangeRun::find`] and [`TokenChangeRun::carry_out`] no card is held.
 pub struct TokenChangeRun {
     terminal: TerminalContext,
     credentials: Credentials,
     reader: String,
-    operation: TokenOperation,
+    order: TokenOrder,
 }
 
 /// What became of a change.
@@ -43,25 +92,46 @@ impl TokenChangeRun {
     ///
     /// # Errors
     /// When they are missing, or their role does not suffice.
-    pub fn open(terminal: TerminalContext, reader: String, operation: TokenOperation) -> Result<Self, Failure> {
+    pub fn open(terminal: TerminalContext, reader: String, order: TokenOrder) -> Result<Self, Failure> {
         let credentials = terminal.credentials(Timestamp::now())?;
-        check_role(credentials.certificate.class(), &operation)?;
-        Ok(Self { terminal, credentials, reader, operation })
+        check_role_of(credentials.certificate.class(), order.role())?;
+        Ok(Self { terminal, credentials, reader, order })
     }
 
-    /// What is to be done.
-    pub const fn operation(&self) -> &TokenOperation {
-        &self.operation
-    }
-
-    /// The token in the reader; nothing on it changes.
+    /// The token in the reader, and what the order means for it; nothing on it changes.
     ///
     /// # Errors
     /// When there is none, or one that can never be changed so.
-    pub fn find(&self) -> Result<Target, Failure> {
+    pub fn find(&self) -> Result<PlannedChange, Failure> {
+        let operation = match &self.order {
+            TokenOrder::Write(patch) => return self.find_user(patch),
+            TokenOrder::Block => TokenOperation::Block,
+            TokenOrder::Unblock => TokenOperation::Unblock,
+            TokenOrder::Terminate => TokenOperation::Terminate,
+        };
         let find =
-            |link: &mut dyn Link, context: &mut AuthenticationContext<'_>| Target::find(link, context, &self.operation);
-        in_transaction(&self.terminal, &self.credentials, &self.reader, find).map(|(target, _)| target)
+            |link: &mut dyn Link, context: &mut AuthenticationContext<'_>| Target::find(link, context, &operation);
+        let (target, _) = in_transaction(&self.terminal, &self.credentials, &self.reader, find)?;
+        let is_done = target.is_done(&operation);
+        Ok(PlannedChange { operation, target, user: None, changes: Vec::new(), is_done, unasked: None })
+    }
+
+    /// What the server knows of the user is the base; where it knows nothing, what the card says.
+    fn find_user(&self, patch: &UserPatch) -> Result<PlannedChange, Failure> {
+        let ((target, record), _) = in_transaction(&self.terminal, &self.credentials, &self.reader, CardRecord::read)?;
+        let (known, unasked) = match patch.id.as_ref().or(record.user.as_ref().map(|user| &user.id)) {
+            Some(id) => match self.terminal.server.as_ref().map(|server| known_user(&server.connect()?, id)) {
+                Some(Err(failure)) => (None, Some(failure)),
+                Some(Ok(known)) => (known, None),
+                None => (None, None),
+            },
+            None => (None, None),
+        };
+        let user = patch.apply(known.as_ref().or(record.user.as_ref()))?;
+        let layout = Layout::of(&user).map_err(EnrollError::from)?;
+        let (is_done, changes) = (record.is(&layout), changes(record.user.as_ref(), &user));
+        let operation = TokenOperation::Write(layout);
+        Ok(PlannedChange { operation, target, user: Some(user), changes, is_done, unasked })
     }
 
     /// Does it to the token that was confirmed, and to no other.
@@ -69,13 +139,16 @@ impl TokenChangeRun {
     /// # Errors
     /// When another card lies there, or the exchange fails: then nothing is known of the card, and the same once more
     /// finishes it.
-    pub fn carry_out(&self, confirmed: &Target) -> Result<TokenChangeReport, Failure> {
-        let work = |link: &mut dyn Link, context: &mut AuthenticationContext<'_>| {
-            change(link, context, confirmed, &self.operation)
-        };
+    pub fn carry_out(&self, planned: &PlannedChange) -> Result<TokenChangeReport, Failure> {
+        let PlannedChange { operation, target, .. } = planned;
+        if planned.is_done && matches!(operation, TokenOperation::Write(_)) {
+            return Ok(TokenChangeReport { changed: false, state: target.state, server: Ok(None) });
+        }
+        let work =
+            |link: &mut dyn Link, context: &mut AuthenticationContext<'_>| change(link, context, target, operation);
         let (changed, _) = in_transaction(&self.terminal, &self.credentials, &self.reader, work)?;
         let server = self.terminal.server.as_ref();
-        let server = confirmed.token_id.map_or(Ok(None), |id| report(&self.operation, id, server));
-        Ok(TokenChangeReport { changed, state: self.operation.target(confirmed.state), server })
+        let server = target.token_id.map_or(Ok(None), |id| report(operation, id, server));
+        Ok(TokenChangeReport { changed, state: operation.target(target.state), server })
     }
 }

@@ -100,9 +100,11 @@ fn enrollments() -> Vec<Enroll> {
         result: None,
         set: Some("0011223344556677".into()),
         test_keys: false,
+        changes: Vec::new(),
     };
     let results = [None, Some(Enrolled::Enrolled), Some(Enrolled::Resumed), Some(Enrolled::Replaced)];
     let mut all = each(&enroll, results, |enroll, result| enroll.result = result);
+    all.push(Enroll { result: Some(Enrolled::Planned), token_id: None, changes: user_changes(), ..enroll.clone() });
     all.push(Enroll { error: Some(error()), test_keys: true, user: None, ..enroll });
     all
 }
@@ -216,6 +218,21 @@ fn tokens() -> Vec<TokenView> {
     tokens
 }
 
+/// A name, a field that is new, and one that is gone.
+fn user_changes() -> Vec<UserChangeView> {
+    let change = |part, key: Option<&str>, before: Option<&str>, after: Option<&str>| UserChangeView {
+        part,
+        key: key.map(str::to_owned),
+        before: before.map(str::to_owned),
+        after: after.map(str::to_owned),
+    };
+    vec![
+        change(UserPartView::Name, None, Some("Ann"), Some("Anne")),
+        change(UserPartView::Field, Some("room"), None, Some("B1")),
+        change(UserPartView::Field, Some("team"), Some("red"), None),
+    ]
+}
+
 fn changes() -> Vec<TokenChange> {
     use TokenChanged::{Done, Planned, Unchanged};
     let change = TokenChange {
@@ -228,9 +245,10 @@ fn changes() -> Vec<TokenChange> {
         state: TokenState::Issued,
         server: Some(RegisteredView::Suspended),
         user: Some(ann()),
+        changes: Some(user_changes()),
     };
     let mut changes = each(&change, [Done, Unchanged, Planned], |change, result| change.result = result);
-    changes.push(TokenChange { token_id: None, server: None, user: None, ..change });
+    changes.push(TokenChange { token_id: None, server: None, user: None, changes: None, ..change });
     changes
 }
 
@@ -343,7 +361,12 @@ fn all() -> String {
     };
     add("backup", forms(&[backup(true), backup(false)]));
     let nobody = User { name: "=1+1".into(), fields: [].into(), ..ann() };
-    add("server-user", forms(&[ann(), nobody].map(ServerUserView::from)));
+    let added = ServerUserView {
+        result: Some(TokenChanged::Done),
+        changes: Some(user_changes()),
+        ..ServerUserView::from(ann())
+    };
+    add("server-user", forms(&[ann().into(), nobody.into(), added]));
     add("server-token", forms(&server_tokens()));
     let terminal = |revoked| {
         let (schema, name, role) = (Schema::default(), "door".into(), Role::Enroll);

@@ -137,6 +137,7 @@ fn the_example_of_an_enrollment() {
         result: Some(Enrolled::Enrolled),
         set: None,
         test_keys: false,
+        changes: Vec::new(),
     };
     let example = json!({"schema":"rollcall.enroll/1","at":"2026-11-22T15:04:05.123Z","reader":"R",
         "token_id":"0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e","user":{"id":"7","name":"Ann"},"result":"enrolled",

@@ -1,0 +1,165 @@
+//! A change of the user information: what is named changes, and the rest stays.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    api::User,
+    failure::{ExitClass, Failure},
+    terminal::enrollment::EnrollError,
+    token::record::Layout,
+};
+
+/// What somebody wants to be different about a user.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UserPatch {
+    /// The identifier.
+    pub id: Option<String>,
+    /// The name.
+    pub name: Option<String>,
+    /// Fields; an empty value takes the field away.
+    pub fields: BTreeMap<String, String>,
+}
+
+/// One part of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UserPart {
+    /// The identifier.
+    Id,
+    /// The name.
+    Name,
+    /// The field of this name.
+    Field(String),
+}
+
+/// What became of one part of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserChange {
+    /// The part.
+    pub part: UserPart,
+    /// What it said; nothing: it was not there.
+    pub before: Option<String>,
+    /// What it says now; nothing: it is gone.
+    pub after: Option<String>,
+}
+
+impl std::fmt::Display for UserChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.part {
+            UserPart::Id => f.write_str("id: ")?,
+            UserPart::Name => f.write_str("name: ")?,
+            UserPart::Field(key) => write!(f, "{key}: ")?,
+        }
+        let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "(none)".to_owned());
+        write!(f, "{} → {}", shown(&self.before), shown(&self.after))
+    }
+}
+
+impl UserPatch {
+    /// The user that this makes of `base`.
+    ///
+    /// # Errors
+    /// `user.incomplete` when neither says the id or the name.
+    pub fn apply(&self, base: Option<&User>) -> Result<User, Failure> {
+        let id = self.id.clone().or_else(|| base.map(|user| user.id.clone()));
+        let id = id.ok_or_else(|| incomplete("it is not known whose token this is", "--id ID --name NAME"))?;
+        let name = self.name.clone().or_else(|| base.map(|user| user.name.clone()));
+        let name = name.ok_or_else(|| incomplete(&format!("no name of {id} is known"), "--name NAME"))?;
+        let mut fields = base.map(|user| user.fields.clone()).unwrap_or_default();
+        for (key, value) in &self.fields {
+            match (value.is_empty(), fields.get(key)) {
+                // An empty value that is there already says the same as before.
+                (true, Some(before)) if before.is_empty() => {}
+                (true, _) => drop(fields.remove(key)),
+                (false, _) => drop(fields.insert(key.clone(), value.clone())),
+            }
+        }
+        Ok(User { id, name, fields })
+    }
+
+    /// Refuses what does not fit onto a card, whatever else the user says.
+    ///
+    /// # Errors
+    /// `enroll.too-long`
+    pub fn check_fits(&self) -> Result<(), Failure> {
+        let named = User {
+            id: self.id.clone().unwrap_or_default(),
+            name: self.name.clone().unwrap_or_default(),
+            fields: self.fields.clone().into_iter().filter(|(_, value)| !value.is_empty()).collect(),
+        };
+        Layout::of(&named).map_err(EnrollError::from)?;
+        Ok(())
+    }
+}
+
+fn incomplete(what: &str, option: &str) -> Failure {
+    Failure::new(ExitClass::Usage, "user.incomplete", what).hint(format!("say it: {option}"))
+}
+
+/// What is different, in the order id, name, fields; without a user before, everything is.
+pub fn changes(before: Option<&User>, after: &User) -> Vec<UserChange> {
+    let parts = |user: &User| {
+        let fields = user.fields.iter().map(|(key, value)| (UserPart::Field(key.clone()), value.clone()));
+        [(UserPart::Id, user.id.clone()), (UserPart::Name, user.name.clone())]
+            .into_iter()
+            .chain(fields)
+            .collect::<Vec<_>>()
+    };
+    let (old, new) = (before.map(parts).unwrap_or_default(), parts(after));
+    let of = |parts: &[(UserPart, String)], part: &UserPart| {
+        parts.iter().find(|(one, _)| one == part).map(|(_, text)| text.clone())
+    };
+    let mut changes: Vec<_> = new
+        .iter()
+        .map(|(part, text)| UserChange { part: part.clone(), before: of(&old, part), after: Some(text.clone()) })
+        .collect();
+    let gone = old.iter().filter(|(part, _)| of(&new, part).is_none());
+    changes.extend(gone.map(|(part, text)| UserChange { part: part.clone(), before: Some(text.clone()), after: None }));
+    changes.retain(|change| change.before != change.after);
+    changes
+}
+
+/// The changes in one line: `name: Ada → Ada King; room: B1 → (none)`.
+pub fn in_words(changes: &[UserChange]) -> String {
+    changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ada() -> User {
+        let fields = [("room", "B1"), ("team", "red"), ("note", "")].map(|(key, value)| (key.into(), value.into()));
+        User { id: "7".into(), name: "Ada".into(), fields: fields.into() }
+    }
+
+    fn patch(name: Option<&str>, fields: &[(&str, &str)]) -> UserPatch {
+        let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        UserPatch { id: None, name: name.map(str::to_owned), fields }
+    }
+
+    #[test]
+    fn what_is_not_named_stays() {
+        let base = ada();
+        assert_eq!(UserPatch::default().apply(Some(&base)).unwrap(), base);
+        let after = patch(Some("Ada King"), &[("room", ""), ("floor", "2"), ("none", ""), ("note", "")]);
+        let after = after.apply(Some(&base)).unwrap();
+        let fields = [("floor", "2"), ("note", ""), ("team", "red")].map(|(key, value)| (key.into(), value.into()));
+        assert_eq!(after, User { id: "7".into(), name: "Ada King".into(), fields: fields.into() });
+        assert_eq!(
+            in_words(&changes(Some(&base), &after)),
+            "name: Ada → Ada King; floor: (none) → 2; room: B1 → (none)"
+        );
+        assert_eq!(changes(Some(&base), &base), []);
+        assert_eq!(changes(None, &base).len(), 5);
+    }
+
+    #[test]
+    fn without_a_base_a_user_has_a_name() {
+        assert_eq!(patch(Some("Ada"), &[]).apply(None).unwrap_err().code, "user.incomplete");
+        let named = UserPatch { id: Some("7".into()), ..patch(None, &[]) };
+        assert_eq!(named.apply(None).unwrap_err().code, "user.incomplete");
+        assert_eq!(UserPatch { name: Some("Ada".into()), ..named }.apply(None).unwrap().name, "Ada");
+        let long = patch(None, &[("key", &"v".repeat(3000))]);
+        assert_eq!(long.check_fits().unwrap_err().code, "enroll.too-long");
+    }
+}
