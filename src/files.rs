@@ -30,13 +30,18 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// The folder that a file stands in: a name alone stands in this one.
+pub fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 /// Replaces a file with mode 0600. Whoever reads it sees the old content or the new, also after a power loss.
 ///
 /// # Errors
 /// What the system says: the old content stands then, except when only its folder could not be synchronised.
 /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a path without a folder or a name.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let folder = folder_of(path);
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
     let temporary = folder.join(format!(".{name}.{}", std::process::id()));
     let written = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
@@ -120,6 +125,13 @@ mod tests {
             assert_eq!(String::from_utf8(told.stdout).unwrap(), expected);
         }
         assert_eq!(word(Path::new("/var/lib/a_b-c.d")), "/var/lib/a_b-c.d");
+    }
+
+    #[test]
+    fn a_name_alone_stands_in_this_folder() {
+        for (file, folder) in [("x", "."), ("./x", "."), ("a/x", "a"), ("/x", "/"), ("/", "."), ("", ".")] {
+            assert_eq!(folder_of(Path::new(file)), Path::new(folder), "{file}");
+        }
     }
 
     #[test]

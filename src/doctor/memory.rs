@@ -86,7 +86,7 @@ impl LinkMemory {
         static ONE: Mutex<()> = Mutex::new(());
         let _alone = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh: Vec<_> = fresh.iter().filter(|known| is_bounded(known)).cloned().collect();
-        if fresh.is_empty() || !self.path.parent().is_some_and(Path::is_dir) {
+        if fresh.is_empty() || !files::folder_of(&self.path).is_dir() {
             return;
         }
         let is_fresh = |known: &LinkProfile| fresh.iter().any(|one| one.reader == known.reader && one.atr == known.atr);

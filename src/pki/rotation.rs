@@ -150,9 +150,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     if !from.exists() {
         return Ok(());
     }
-    if let Some(folder) = to.parent() {
-        files::create_private_folder(folder)?;
-    }
+    files::create_private_folder(files::folder_of(to))?;
     files::replace(to, &zeroize::Zeroizing::new(fs::read(from)?))
 }
 
@@ -186,6 +184,5 @@ pub(super) fn exchange(here: &Path, next: &Path) -> io::Result<()> {
 
 /// The folder that this path stands in is on disk as it is.
 fn sync(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    File::open(files::folder_of(path))?.sync_all()
 }

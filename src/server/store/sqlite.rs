@@ -131,9 +131,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
 /// The file and its folder, for our eyes only, before SQLite makes them otherwise.
 fn private_file(path: &Path) -> Result<(), ServerStoreError> {
     let failed = |error| ServerStoreError::File(path.to_owned(), error);
-    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-        files::create_private_folder(folder).map_err(failed)?;
-    }
+    files::create_private_folder(files::folder_of(path)).map_err(failed)?;
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
         _ => Ok(()),

@@ -114,11 +114,5 @@ fn decoded(answer: &v1::TerminalCertificates) -> Result<BundledCertificates, Fai
 /// # Errors
 /// [`PkiError::Io`]; those of [`Bundle::to_json`].
 pub fn write(bundle: &Bundle, file: &Path) -> Result<(), PkiError> {
-    // A name without a folder lies in this one.
-    let place = if file.parent().is_some_and(|p| p.as_os_str().is_empty()) {
-        Path::new(".").join(file)
-    } else {
-        file.to_owned()
-    };
-    files::replace(&place, &bundle.to_json()?).map_err(|error| PkiError::Io { path: file.to_owned(), error })
+    files::replace(file, &bundle.to_json()?).map_err(|error| PkiError::Io { path: file.to_owned(), error })
 }

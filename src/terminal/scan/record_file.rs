@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     failure::{ExitClass, Failure},
-    files::LockedFile,
+    files::{LockedFile, folder_of},
 };
 
 /// The longest file that is gone on with, in bytes: half a million reads and more.
@@ -166,8 +166,7 @@ fn content(file: &mut File, path: &Path) -> Result<Vec<u8>, RecordFileError> {
 
 /// The name of a new file is on disk, too.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    File::open(folder_of(path))?.sync_all()
 }
 
 impl RecordForm {

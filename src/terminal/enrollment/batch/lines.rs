@@ -10,7 +10,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{files::LockedFile, terminal::enrollment::failure::BatchError};
+use crate::{
+    files::{LockedFile, folder_of},
+    terminal::enrollment::failure::BatchError,
+};
 
 /// The longest journal that is read, in bytes.
 const LONGEST: u64 = 1 << 30;
@@ -109,8 +112,7 @@ fn begin(file: &mut File, path: &Path, authority: &str) -> io::Result<()> {
     let head = LedgerHeader { journal: NAME.to_owned(), authority: authority.to_owned() };
     file.write_all((serde_json::to_string(&head)? + "\n").as_bytes())?;
     file.sync_all()?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    File::open(folder_of(path))?.sync_all()
 }
 
 fn parse(text: &[u8], path: &Path, authority: &str) -> Result<Vec<(usize, LedgerLine)>, BatchError> {
