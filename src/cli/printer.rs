@@ -147,6 +147,9 @@ impl Printer {
     /// # Errors
     /// As [`Self::begin`].
     pub fn list<R: Printable>(&mut self, objects: &[R], nobody: &str) -> Result<(), Failure> {
+        if self.options.format == OutputFormat::Csv {
+            return self.records(&objects.iter().collect::<Vec<_>>());
+        }
         self.begin::<R>()?;
         if self.options.format == OutputFormat::Text {
             if objects.is_empty() {
@@ -178,11 +181,20 @@ impl Printer {
                 let text = form::json(object)? + "\n";
                 self.write(text.as_bytes())
             }
-            OutputFormat::Csv => {
-                self.csv(R::header().into_iter())?;
-                self.csv(object.record().iter().map(String::as_str))
-            }
+            OutputFormat::Csv => self.records(&[object]),
         }?;
+        self.flush()
+    }
+
+    /// The header of csv with all columns that these objects have, and a record for each.
+    fn records<R: Printable>(&mut self, objects: &[&R]) -> Result<(), Failure> {
+        let free = R::free_columns(objects);
+        self.csv(R::header().into_iter().chain(free.iter().map(String::as_str)))?;
+        for object in objects {
+            let values = free.iter().map(|column| object.free_value(column));
+            let record: Vec<_> = object.record().into_iter().chain(values).collect();
+            self.csv(record.iter().map(String::as_str))?;
+        }
         self.flush()
     }
 

@@ -40,10 +40,16 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
 }
 
 /// A cell of a csv file that no spreadsheet takes for a formula: one that begins like a formula gets a leading
-/// apostrophe (OWASP). Line ends stay, they are quoted; other control characters are made visible.
+/// apostrophe (OWASP). Line ends stay, they are quoted; other control characters are made visible. What is read back is the
+/// same text (`terminal::user_csv::said`): so an apostrophe that stands there already, and a `\u{` , are marked as well.
 pub fn cell(text: &str) -> Cow<'_, str> {
-    let shown = escaped(text, |c| matches!(c, '\n' | '\r' | '\t'));
-    if shown.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { Cow::Owned(format!("'{shown}")) } else { shown }
+    let marked = if text.contains("\\u{") { Cow::Owned(text.replace("\\u{", "\\u{5c}u{")) } else { text.into() };
+    let shown = match escaped(&marked, |c| matches!(c, '\n' | '\r' | '\t')) {
+        Cow::Owned(shown) => Cow::Owned(shown),
+        Cow::Borrowed(_) => marked,
+    };
+    let formula = ['=', '+', '-', '@', '\t', '\r', '\n'];
+    if shown.trim_start_matches('\'').starts_with(formula) { Cow::Owned(format!("'{shown}")) } else { shown }
 }
 
 #[cfg(test)]
@@ -64,11 +70,20 @@ mod tests {
         for text in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"] {
             assert_eq!(cell(text), format!("'{text}"));
         }
+        assert_eq!(cell("'=1"), "''=1");
+        assert_eq!(cell("'tHart"), "'tHart");
+        assert_eq!(cell("\\u{41}"), "\\u{5c}u{41}");
         assert_eq!(cell("1-1"), "1-1");
         assert_eq!(cell("a\nb\u{7}"), "a\nb\\u{7}");
     }
 
     proptest! {
+        #[test]
+        fn a_cell_is_read_back(text in "(['=+@-]{0,3}|(\\\\u\\{[0-9a-f]{0,4}\\}?){0,2})\\PC{0,8}[\u{202E}\u{FEFF}]?.{0,4}") {
+            let written = cell(&text);
+            prop_assert_eq!(crate::terminal::user_csv::said(&written), text.as_str());
+        }
+
         #[test]
         fn nothing_that_steers_is_left(text in any::<String>()) {
             prop_assert!(!line(&text).chars().any(steers));

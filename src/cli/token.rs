@@ -18,6 +18,7 @@ use crate::{
     terminal::{
         administration::card::{inspect, read_portrait},
         admission::TapOutcome,
+        enrollment::portrait::in_words,
         readers::one_reader,
         tap::Depth,
     },
@@ -90,6 +91,7 @@ fn verify(args: &TokenVerifyArgs, settings: &Settings, reader: String, out: &mut
                 Failure::new(ExitClass::Io, "file.unwritable", format!("{}: {error}", file.display()))
                     .hint("name a file that can be written")
             })?;
+            out.note(&format!("{}: {}", file.display(), in_words(&portrait)));
         }
     }
     out.object(&scan_view(&outcome, true))?;

@@ -1,6 +1,6 @@
 //! The server of this terminal: where it is, and how it is asked for what is worth waiting for.
 
-use std::{thread, time::Duration};
+use std::{collections::HashMap, thread, time::Duration};
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::{
     api::{
         User,
         problem::ProblemCode,
-        v1::{Page, Problem, USERS_MAX},
+        v1::{PAGE_MAX, Page, Problem, USERS_MAX},
     },
     failure::Failure,
     pki::PkiDir,
@@ -66,6 +66,22 @@ pub fn known_user(server: &ServerClient, id: &str) -> Result<Option<User>, Failu
         Err(error) if error.problem().and_then(Problem::known_code) == Some(ProblemCode::UserUnknown) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Ids that are asked for one by one; for more, all users are.
+const FEW: usize = 64;
+
+/// What the server knows of these users, for an administrator.
+///
+/// # Errors
+/// As [`known_user`].
+pub fn known_users(server: &ServerClient, ids: &[&str]) -> Result<HashMap<String, User>, Failure> {
+    let users = if ids.len() <= FEW {
+        ids.iter().filter_map(|id| known_user(server, id).transpose()).collect::<Result<Vec<_>, _>>()?
+    } else {
+        all_pages(|after| server.users(after, PAGE_MAX))?
+    };
+    Ok(users.into_iter().map(|user| (user.id.clone(), user)).collect())
 }
 
 /// All pages of a list.

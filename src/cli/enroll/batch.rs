@@ -14,10 +14,12 @@ use crate::{
     },
     config::Settings,
     failure::{ExitClass, Failure},
+    files,
     terminal::{
         enrollment::{
+            EnrollError,
             batch::{
-                BatchCount, BatchLedger,
+                BatchCount, BatchLedger, Row,
                 event::{BatchEvent, BatchLimits, BatchObserver, BatchStop},
                 portraits::Portraits,
                 resume,
@@ -25,8 +27,10 @@ use crate::{
             },
             context::EnrollmentContext,
         },
-        user_csv,
+        server_access::{ServerAccess, known_user},
+        user_csv::{self, UserRow, UserTable},
     },
+    token::record::Layout,
 };
 
 /// Runs the command.
@@ -37,10 +41,16 @@ use crate::{
 pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let Some(file) = &args.from else { return Ok(ExitClass::Usage.exit_status()) };
     let mut portraits = Portraits::default();
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let users = user_csv::load_checked(file, &mut |user| portraits.take(user, folder))?;
-    let rows: Vec<_> = users.into_iter().map(|user| portraits.row(user)).collect();
-    let enrollment = EnrollmentContext::open(&terminal_context(settings), private_request(private))?;
+    let folder = files::folder_of(file);
+    let table = user_csv::load_with_portraits(file, &mut |row| portraits.take(row, folder))?;
+    if args.dry_run {
+        out.note(&format!("{}: {}; {}", file.display(), table.form.reading(), table.form.fields_in_words()));
+    } else if !table.form.is_usual() {
+        out.note(&format!("{}: {}", file.display(), table.form.reading()));
+    }
+    let terminal = terminal_context(settings);
+    let enrollment = EnrollmentContext::open(&terminal, private_request(private))?;
+    let rows = rows(&table, &portraits, terminal.server.as_ref().filter(|_| !args.dry_run), out)?;
     let path = args.journal.clone().unwrap_or_else(|| {
         let mut name = file.clone().into_os_string();
         name.push(".journal");
@@ -66,6 +76,28 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
     let (stop, count) = batch.run(&mut BatchPrinter { out })?;
     out.progress_end();
     end(stop, count, signal.exit_status(), out)
+}
+
+/// What the rows make of what the server knows of their users: what has no column stays.
+fn rows(
+    table: &UserTable,
+    portraits: &Portraits,
+    server: Option<&ServerAccess>,
+    out: &mut Printer,
+) -> Result<Vec<Row>, Failure> {
+    let (server, all) = (server.map(ServerAccess::connect).transpose()?, table.rows.len() as u64);
+    let row = |(done, UserRow { user, .. }): (u64, &UserRow)| {
+        let known = server.as_ref().map(|server| known_user(server, &user.id)).transpose()?.flatten();
+        if server.is_some() {
+            out.progress("asking the server about its users", done, Some(all));
+        }
+        let whole = table.patch(user).apply(known.as_ref())?;
+        Layout::of(&whole).map_err(EnrollError::from)?;
+        Ok(portraits.row(user.clone(), whole))
+    };
+    let rows = (0..).zip(&table.rows).map(row).collect();
+    out.progress_end();
+    rows
 }
 
 fn summary(count: BatchCount, path: &Path, dry_run: bool) -> views::BatchView {

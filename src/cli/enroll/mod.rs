@@ -45,6 +45,9 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     // A user that does not fit is refused before a card is touched.
     patch.check_fits()?;
     let portrait = args.portrait.as_deref().map(portrait::one).transpose()?;
+    if let Some(bytes) = &portrait {
+        out.note(&format!("the picture: {}", portrait::in_words(bytes)));
+    }
     let terminal = terminal_context(settings);
     let enrollment = EnrollmentContext::open(&terminal, private_request(&args.private))?;
     // What the server knows of the user stays, apart from what is named.

@@ -60,6 +60,16 @@ pub trait Printable: Serialize + Sized + 'static {
         Self::COLUMNS.iter().filter_map(|column| column.csv.as_ref()).map(|csv| (csv.value)(self)).collect()
     }
 
+    /// The names of further columns of csv, which depend on what is listed; they come last.
+    fn free_columns(_: &[&Self]) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The value in a further column.
+    fn free_value(&self, _: &str) -> String {
+        String::new()
+    }
+
     /// The heads of the table for people.
     fn heads() -> Vec<&'static str> {
         text_columns::<Self>().iter().map(|text| text.head).collect()

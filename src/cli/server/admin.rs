@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     server_client::ServerClient,
     terminal::{
-        server_access::{ImportedUsers, all_pages, import_users, known_user},
+        server_access::{ImportedUsers, all_pages, import_users, known_user, known_users},
         user_csv,
         user_patch::{UserPatch, changes},
     },
@@ -63,9 +63,17 @@ fn add(server: &ServerClient, args: &UserAddArgs, out: &mut Printer) -> Result<(
     })
 }
 
+/// What has a column changes, and the rest stays as the server has it.
 fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), Failure> {
-    let users = user_csv::load(file)?;
-    let all = users.len() as u64;
+    let table = user_csv::load(file)?;
+    if !table.form.is_usual() {
+        out.note(&format!("{}: {}", file.display(), table.form.reading()));
+    }
+    let all = table.rows.len() as u64;
+    let ids: Vec<_> = table.rows.iter().map(|row| row.user.id.as_str()).collect();
+    let known = known_users(server, &ids)?;
+    let users = table.rows.iter().map(|row| table.patch(&row.user).apply(known.get(&row.user.id)));
+    let users = users.collect::<Result<Vec<_>, _>>()?;
     let done = import_users(server, &users, &mut |done| out.progress("importing users", done, Some(all)))?;
     out.progress_end();
     let ImportedUsers { created, changed, unchanged } = done;

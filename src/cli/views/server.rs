@@ -1,12 +1,14 @@
 //! The objects of `rollcall server`.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
     At, Schema, TokenChanged, UserChangeView,
-    cells::{seconds, text, user_fields, word},
+    cells::{seconds, text, word},
 };
 use crate::{
     api::{
@@ -17,6 +19,7 @@ use crate::{
         printer::{Column, Printable},
         table::{Cell, Style},
     },
+    terminal::user_csv::TableColumn,
 };
 
 /// A server that was made or that runs.
@@ -306,17 +309,21 @@ impl Printable for ServerUserView {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::both("id", |one| one.user.id.clone(), 1, "USER", |one| Cell::new(&one.user.id, Style::Strong)),
         Column::both("name", |one| one.user.name.clone(), 2, "NAME", |one| one.user.name.as_str().into()),
-        Column::both(
-            "fields",
-            |one| user_fields(Some(&one.user)),
-            3,
-            "FIELDS",
-            |one| {
-                let fields: Vec<_> = one.user.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
-                Cell::new(fields.join(", "), Style::Dim)
-            },
-        ),
+        Column::text(3, "FIELDS", |one| {
+            let fields: Vec<_> = one.user.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            Cell::new(fields.join(", "), Style::Dim)
+        }),
     ];
+
+    fn free_columns(all: &[&Self]) -> Vec<String> {
+        let keys: BTreeSet<_> = all.iter().flat_map(|one| one.user.fields.keys()).collect();
+        keys.into_iter().map(|key| TableColumn::head_of_field(key)).collect()
+    }
+
+    fn free_value(&self, column: &str) -> String {
+        let field = self.user.fields.iter().find(|(key, _)| TableColumn::head_of_field(key) == column);
+        field.map(|(_, value)| value.clone()).unwrap_or_default()
+    }
 
     fn details(&self) -> Vec<(&'static str, Cell)> {
         let mut details: Vec<_> = Self::heads().into_iter().zip(self.row()).collect();

@@ -63,15 +63,17 @@ impl BatchCount {
 /// What is to become a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Whose.
+    /// Whose, as the row says it.
     pub user: User,
+    /// The same with what the server knows besides: what comes onto the card.
+    pub whole: User,
     /// SHA-256 of the portrait that comes onto the card.
     pub portrait: Option<[u8; 32]>,
 }
 
 impl From<User> for Row {
     fn from(user: User) -> Self {
-        Self { user, portrait: None }
+        Self { whole: user.clone(), user, portrait: None }
     }
 }
 
@@ -233,7 +235,7 @@ impl BatchLedger {
 impl HolderSource for BatchLedger {
     fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError> {
         let at = self.row(card, begun).ok_or(EnrollError::NobodyLeft)?;
-        let user = self.rows[at].0.user.clone();
+        let Row { user, whole, .. } = self.rows[at].0.clone();
         if self.rows[at].1 == RowState::Free {
             let event = RowEvent::Begun { digest: digest_of(&self.rows[at].0) };
             self.append(&LedgerLine { user: user.id.clone(), card: card.to_owned(), event })?;
@@ -241,13 +243,13 @@ impl HolderSource for BatchLedger {
             self.begun += 1;
             self.by_card.insert(card.to_owned(), at);
         }
-        Ok(user)
+        Ok(whole)
     }
 }
 
 /// What a row said, in 16 hexadecimal digits: enough to notice that somebody edited it.
 fn digest_of(row: &Row) -> String {
-    let Row { user, portrait } = row;
+    let Row { user, portrait, .. } = row;
     let mut parts: Vec<&[u8]> = vec![user.id.as_bytes(), b"\0", user.name.as_bytes()];
     for (key, value) in &user.fields {
         parts.extend([b"\0".as_slice(), key.as_bytes(), b"\0", value.as_bytes()]);

@@ -9,14 +9,29 @@ use crate::{
     token::constants::PORTRAIT_MAX,
 };
 
+/// What kind of picture some bytes are, by how they begin; nothing: they are none that is known.
+pub fn kind(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0xFF, 0xD8, 0xFF, ..] => Some("JPEG"),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1A, b'\n', ..] => Some("PNG"),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some("WebP"),
+        _ => None,
+    }
+}
+
+/// A picture in words: `JPEG, 7000 bytes`.
+pub fn in_words(bytes: &[u8]) -> String {
+    format!("{}, {} bytes", kind(bytes).unwrap_or("no known kind of picture"), bytes.len())
+}
+
 /// The picture in a file that was named, at most [`PORTRAIT_MAX`] bytes.
 ///
 /// # Errors
-/// `enroll.portrait` when it cannot be read, is no file, is empty, or is longer than [`PORTRAIT_MAX`] bytes.
+/// `enroll.portrait` when it cannot be read, is no file, is empty, no picture, or longer than [`PORTRAIT_MAX`] bytes.
 pub fn one(file: &Path) -> Result<Vec<u8>, Failure> {
     read(file).map_err(|what| {
         Failure::new(ExitClass::Data, "enroll.portrait", format!("{}: {what}", file.display()))
-            .hint(format!("name a picture of at most {PORTRAIT_MAX} bytes"))
+            .hint(format!("name a picture of at most {PORTRAIT_MAX} bytes: JPEG, PNG or WebP"))
     })
 }
 
@@ -29,13 +44,17 @@ pub fn read(file: &Path) -> Result<Vec<u8>, String> {
     // Whoever opens a FIFO would wait for somebody who writes to it.
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(file).map_err(|error| error.to_string())?;
-    if !opened.metadata().is_ok_and(|about| about.is_file()) {
-        return Err("it is no file".to_owned());
-    }
+    let length = match opened.metadata() {
+        Ok(about) if about.is_file() => about.len(),
+        _ => return Err("it is no file".to_owned()),
+    };
     opened.take(PORTRAIT_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    match bytes.len() {
-        0 => Err("it is empty".to_owned()),
-        length if length > PORTRAIT_MAX => Err(format!("it is longer than {PORTRAIT_MAX} bytes")),
+    match (bytes.len(), kind(&bytes)) {
+        (0, _) => Err("it is empty".to_owned()),
+        (_, None) => Err(format!("its {length} bytes are no JPEG, PNG or WebP picture")),
+        (taken, Some(kind)) if taken > PORTRAIT_MAX => {
+            Err(format!("it is a {kind} of {length} bytes, and a card takes at most {PORTRAIT_MAX}"))
+        }
         _ => Ok(bytes),
     }
 }

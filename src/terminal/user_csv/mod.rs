@@ -1,5 +1,9 @@
-//! Users from a CSV file: columns `id`, `name` and any further fields. Everything that is wrong with the file is told
-//! before anything is done with it.
+//! Users from a CSV file: columns `id`, `name` and any further fields, as spreadsheets save them. Everything that is wrong
+//! with the file is told before anything is done with it.
+
+mod cell;
+mod encoding;
+mod form;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,14 +15,17 @@ use std::{
 use crate::{
     api::User,
     failure::{ExitClass, Failure},
+    terminal::user_patch::UserPatch,
 };
+pub use cell::said;
+pub use encoding::TextEncoding;
+pub use form::{TableColumn, TableForm};
+use form::{after_separator_line, is_something, separator_of};
 
 /// Bad rows that are told; the others are counted.
 const TOLD: usize = 20;
 /// The longest file that is read, in bytes: some millions of users.
 const LONGEST: u64 = 256 << 20;
-/// What spreadsheets write before UTF-8.
-const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
 
 /// A row that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,25 +48,55 @@ impl std::fmt::Display for BadRow {
     }
 }
 
-/// The users of a file. A failure lists what is wrong.
-///
-/// # Errors
-/// `csv.unreadable` for a file that cannot be read or is longer than 256 MiB; `csv.bad-rows` lists the rows that cannot
-/// be taken.
-pub fn load(path: &Path) -> Result<Vec<User>, Failure> {
-    load_checked(path, &mut |_| Ok(()))
+/// One row of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRow {
+    /// The user.
+    pub user: User,
+    /// The path of the picture, where pictures were asked for.
+    pub portrait: Option<String>,
+}
+
+/// The users of a file, and what the file looks like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserTable {
+    /// In the order of the file.
+    pub rows: Vec<UserRow>,
+    /// What was recognised.
+    pub form: TableForm,
+}
+
+impl UserTable {
+    /// What the row of this user says: a column without a value takes the field away, and what has no column stays.
+    pub fn patch(&self, user: &User) -> UserPatch {
+        let value = |key: &String| (key.clone(), user.fields.get(key).cloned().unwrap_or_default());
+        let fields = self.form.fields().map(value).collect();
+        UserPatch { id: Some(user.id.clone()), name: Some(user.name.clone()), fields }
+    }
 }
 
 /// What is wrong with a user, and the column to blame.
 pub type RowProblem = (Option<&'static str>, String);
-/// Looks at every user.
-pub type RowCheck<'a> = &'a mut dyn FnMut(&mut User) -> Result<(), RowProblem>;
+/// Looks at every row.
+pub type RowCheck<'a> = &'a mut dyn FnMut(&mut UserRow) -> Result<(), RowProblem>;
 
-/// The same, where `check` takes what it needs from a user, and says what is wrong.
+/// The users of a file; a column `portrait` is a field like others.
+///
+/// # Errors
+/// `csv.unreadable`; `csv.bad-rows` lists what is wrong, and what was recognised.
+pub fn load(path: &Path) -> Result<UserTable, Failure> {
+    load_of(path, false, &mut |_| Ok(()))
+}
+
+/// The same with pictures, where `check` takes what it needs from a row, and says what is wrong.
 ///
 /// # Errors
 /// As [`load`], with the rows that `check` refuses.
-pub fn load_checked(path: &Path, check: RowCheck<'_>) -> Result<Vec<User>, Failure> {
+pub fn load_with_portraits(path: &Path, check: RowCheck<'_>) -> Result<UserTable, Failure> {
+    load_of(path, true, check)
+}
+
+fn load_of(path: &Path, portraits: bool, check: RowCheck<'_>) -> Result<UserTable, Failure> {
     let shown = path.display();
     let unreadable = |error: io::Error| {
         Failure::new(ExitClass::Io, "csv.unreadable", format!("{shown}: {error}"))
@@ -70,13 +107,17 @@ pub fn load_checked(path: &Path, check: RowCheck<'_>) -> Result<Vec<User>, Failu
     if taken as u64 > LONGEST {
         return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
     }
-    let (users, bad) = read(&text, check);
-    if bad.is_empty() {
-        return Ok(users);
-    }
+    let (table, bad) = read(&text, portraits, check);
+    let form = match table {
+        Some(table) if bad.is_empty() => return Ok(table),
+        table => table.map(|table| table.form),
+    };
     let mut told: Vec<_> = bad.iter().take(TOLD).map(|row| format!("\n  {row}")).collect();
     if bad.len() > TOLD {
         told.push(format!("\n  and {} more", bad.len() - TOLD));
+    }
+    if let Some(form) = form {
+        told.push(format!("\n  {}; {}", form.reading(), form.fields_in_words()));
     }
     let rows = if bad.len() == 1 { "row" } else { "rows" };
     Err(Failure::new(
@@ -87,107 +128,147 @@ pub fn load_checked(path: &Path, check: RowCheck<'_>) -> Result<Vec<User>, Failu
     .hint("correct the file, and run the same command again"))
 }
 
-/// The users of a text, and what is wrong with it.
-pub fn read(text: &[u8], check: RowCheck<'_>) -> (Vec<User>, Vec<BadRow>) {
-    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let mut reader = csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::Headers).from_reader(text);
-    let head = match reader.headers() {
-        Ok(head) => head.iter().map(str::to_owned).collect::<Vec<_>>(),
-        Err(error) => return (Vec::new(), vec![unreadable(&error, 1)]),
+/// The users of a text, and what is wrong with it; without a table where it is no text.
+pub fn read(bytes: &[u8], portraits: bool, check: RowCheck<'_>) -> (Option<UserTable>, Vec<BadRow>) {
+    let (text, encoding) = match encoding::decode(bytes) {
+        Ok(decoded) => decoded,
+        Err((at, what)) => {
+            let line = LineCounter { text: bytes, at: 0, line: 1 }.of(at as u64);
+            return (None, vec![BadRow { line, column: None, what }]);
+        }
     };
-    let bad = check_head(&head);
-    if !bad.is_empty() {
-        return (Vec::new(), bad);
-    }
-    let (mut users, mut bad) = (Vec::new(), Vec::new());
-    let mut seen: HashMap<String, u64> = HashMap::new();
-    let mut record = csv::StringRecord::new();
-    let mut lines = LineCounter { text, at: 0, line: 1 };
-    loop {
-        let line = lines.of(reader.position().byte());
-        match reader.read_record(&mut record) {
-            Ok(false) => break,
-            Ok(true) => match row(&head, &record, line, &mut seen) {
-                Ok(mut user) => match check(&mut user) {
-                    Ok(()) => users.push(user),
-                    Err((column, what)) => bad.push(BadRow { line, column: column.map(str::to_owned), what }),
-                },
-                Err(row) => bad.push(row),
-            },
-            Err(error) => bad.push(unreadable(&error, line)),
-        }
-    }
-    if users.is_empty() && bad.is_empty() {
-        bad.push(BadRow { line: 1, column: None, what: "there is no row below the header".into() });
-    }
-    (users, bad)
+    let (body, said) = after_separator_line(&text);
+    let separator = said.unwrap_or_else(|| separator_of(body));
+    let mut table = UserTable { rows: Vec::new(), form: TableForm { encoding, separator, columns: Vec::new() } };
+    let bad = TableReader { table: &mut table, portraits, seen: HashMap::new() }.rows(&text, body, check);
+    (Some(table), bad)
 }
 
-fn check_head(head: &[String]) -> Vec<BadRow> {
-    let mut bad = Vec::new();
-    let mut refuse = |column: &str, what: &str| {
-        bad.push(BadRow { line: 1, column: Some(column.to_owned()), what: what.to_owned() });
-    };
-    for needed in ["id", "name"] {
-        if !head.iter().any(|name| name == needed) {
-            refuse(needed, "it is missing: the header needs id and name");
-        }
-    }
-    for (at, name) in head.iter().enumerate() {
-        if name.is_empty() || name.len() > 64 || name.chars().any(char::is_control) {
-            refuse(&(at + 1).to_string(), "a column is called by 1 to 64 bytes without control characters");
-        } else if head[..at].contains(name) {
-            refuse(name, "it is there twice");
-        }
-    }
-    bad
+/// Reads the rows of a text into a table.
+struct TableReader<'a> {
+    table: &'a mut UserTable,
+    portraits: bool,
+    /// The line of each id.
+    seen: HashMap<String, u64>,
 }
 
-fn row(
-    head: &[String],
-    record: &csv::StringRecord,
-    line: u64,
-    seen: &mut HashMap<String, u64>,
-) -> Result<User, BadRow> {
-    let bad = |column: Option<&str>, what: String| BadRow { line, column: column.map(str::to_owned), what };
-    if record.len() != head.len() {
-        return Err(bad(None, format!("it has {} values, and the header has {}", record.len(), head.len())));
-    }
-    let mut user = User { id: String::new(), name: String::new(), fields: BTreeMap::new() };
-    for (column, value) in head.iter().zip(record) {
-        let longest = match column.as_str() {
-            "id" => 64,
-            "name" => 256,
-            _ => 1024,
-        };
-        if value.len() > longest || value.chars().any(char::is_control) {
-            return Err(bad(Some(column), format!("a value has at most {longest} bytes and no control characters")));
+impl TableReader<'_> {
+    fn rows(&mut self, text: &str, body: &str, check: RowCheck<'_>) -> Vec<BadRow> {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(self.table.form.separator)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(body.as_bytes());
+        let skipped = (text.len() - body.len()) as u64;
+        let mut lines = LineCounter { text: text.as_bytes(), at: 0, line: 1 };
+        let (mut bad, mut record) = (Vec::new(), csv::StringRecord::new());
+        loop {
+            let line = lines.of(skipped + reader.position().byte());
+            match reader.read_record(&mut record) {
+                Ok(false) => break,
+                // Spreadsheets save rows without a value, too.
+                Ok(true) if !record.iter().any(is_something) => {}
+                Ok(true) if self.table.form.columns.is_empty() => {
+                    bad.extend(self.head(&record, line));
+                    if !bad.is_empty() {
+                        return bad;
+                    }
+                }
+                Ok(true) => {
+                    let row = self.row(&record, line).and_then(|mut row| match check(&mut row) {
+                        Ok(()) => Ok(row),
+                        Err((column, what)) => Err(BadRow { line, column: column.map(str::to_owned), what }),
+                    });
+                    match row {
+                        Ok(row) => self.table.rows.push(row),
+                        Err(row) => bad.push(row),
+                    }
+                }
+                Err(error) => bad.push(BadRow { line, column: None, what: unreadable(&error) }),
+            }
         }
-        match column.as_str() {
-            "id" => value.clone_into(&mut user.id),
-            "name" => value.clone_into(&mut user.name),
-            _ if value.is_empty() => {}
-            _ => drop(user.fields.insert(column.clone(), value.to_owned())),
+        if self.table.form.columns.is_empty() && bad.is_empty() {
+            bad.extend(self.head(&csv::StringRecord::new(), 1));
+        } else if self.table.rows.is_empty() && bad.is_empty() {
+            bad.push(BadRow { line: 1, column: None, what: "there is no row below the header".into() });
         }
+        bad
     }
-    for (column, value) in [("id", &user.id), ("name", &user.name)] {
-        if value.trim().is_empty() {
-            return Err(bad(Some(column), "it is empty".into()));
+
+    fn head(&mut self, record: &csv::StringRecord, line: u64) -> Vec<BadRow> {
+        let columns: Vec<_> = record.iter().map(|head| TableColumn::of(head, self.portraits)).collect();
+        let mut bad = Vec::new();
+        let mut refuse = |column: &str, what: String| bad.push(BadRow { line, column: Some(column.to_owned()), what });
+        for (needed, column) in [("id", TableColumn::Id), ("name", TableColumn::Name)] {
+            if !columns.contains(&column) {
+                let found: Vec<_> = record.iter().map(str::trim).filter(|head| !head.is_empty()).take(TOLD).collect();
+                let found = if found.is_empty() { "nothing".to_owned() } else { found.join(" | ") };
+                refuse(needed, format!("it is missing: the header needs id and name, and has {found}"));
+            }
         }
+        for (at, column) in columns.iter().enumerate() {
+            if matches!(column, TableColumn::Field(key) if key.len() > 64 || key.chars().any(char::is_control)) {
+                let what = "a column is called by 1 to 64 bytes without control characters";
+                refuse(&(at + 1).to_string(), what.to_owned());
+            } else if *column != TableColumn::Blank && columns[..at].contains(column) {
+                refuse(record.get(at).unwrap_or_default().trim(), "it is there twice".to_owned());
+            }
+        }
+        self.table.form.columns = columns;
+        bad
     }
-    if let Some(before) = seen.insert(user.id.clone(), line) {
-        return Err(bad(Some("id"), format!("{:?} stands in line {before} already", user.id)));
+
+    fn row(&mut self, record: &csv::StringRecord, line: u64) -> Result<UserRow, BadRow> {
+        let bad = |column: Option<&str>, what: String| BadRow { line, column: column.map(str::to_owned), what };
+        let columns = &self.table.form.columns;
+        // Spreadsheets leave out empty cells at the end of a row, or add some.
+        let needed = columns.iter().rposition(|column| matches!(column, TableColumn::Id | TableColumn::Name));
+        let is_cut = needed.is_some_and(|last| record.len() <= last);
+        if is_cut || record.iter().skip(columns.len()).any(is_something) {
+            return Err(bad(None, format!("it has {} values, and the header has {}", record.len(), columns.len())));
+        }
+        let mut user = User { id: String::new(), name: String::new(), fields: BTreeMap::new() };
+        let mut portrait = None;
+        for (at, (column, cell)) in columns.iter().zip(record).enumerate() {
+            let value = said(cell);
+            let (named, longest) = match column {
+                TableColumn::Id => ("id", 64),
+                TableColumn::Name => ("name", 256),
+                TableColumn::Portrait => ("portrait", 1024),
+                TableColumn::Field(key) => (key.as_str(), 1024),
+                TableColumn::Blank if is_something(cell) => {
+                    return Err(bad(Some(&(at + 1).to_string()), "it has a value, and the column no name".into()));
+                }
+                TableColumn::Blank => continue,
+            };
+            if value.len() > longest || value.chars().any(char::is_control) {
+                return Err(bad(Some(named), format!("a value has at most {longest} bytes and no control characters")));
+            }
+            match column {
+                TableColumn::Id => user.id = value.into_owned(),
+                TableColumn::Name => user.name = value.into_owned(),
+                _ if value.is_empty() => {}
+                TableColumn::Portrait => portrait = Some(value.into_owned()),
+                _ => drop(user.fields.insert(named.to_owned(), value.into_owned())),
+            }
+        }
+        for (column, value) in [("id", &user.id), ("name", &user.name)] {
+            if value.trim().is_empty() {
+                return Err(bad(Some(column), "it is empty".into()));
+            }
+        }
+        if let Some(before) = self.seen.insert(user.id.clone(), line) {
+            return Err(bad(Some("id"), format!("{:?} stands in line {before} already", user.id)));
+        }
+        Ok(UserRow { user, portrait })
     }
-    Ok(user)
 }
 
-fn unreadable(error: &csv::Error, line: u64) -> BadRow {
-    let what = match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
+fn unreadable(error: &csv::Error) -> String {
+    match error.kind() {
         csv::ErrorKind::Io(error) => error.to_string(),
         _ => "it is no CSV".to_owned(),
-    };
-    BadRow { line, column: None, what }
+    }
 }
 
 /// In which line of a text a place is. The reader's own count stays one behind after CR LF.
@@ -198,100 +279,24 @@ struct LineCounter<'t> {
 }
 
 impl LineCounter<'_> {
-    /// The line of the first row that begins at this byte or behind it: ends of lines, and empty ones, are passed over.
+    /// The line of the first row that begins at this byte or behind it: ends of lines, and empty ones, are passed over. CR
+    /// LF, LF and CR by itself each end one.
     fn of(&mut self, byte: u64) -> u64 {
         let mut end = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
         while matches!(self.text.get(end), Some(b'\r' | b'\n')) {
             end += 1;
         }
         let passed = self.text.get(self.at..end).unwrap_or_default();
-        self.line += passed.split(|byte| *byte == b'\n').count() as u64 - 1;
+        let ends = |at: &usize| match passed[*at] {
+            b'\n' => true,
+            b'\r' => passed.get(at + 1) != Some(&b'\n'),
+            _ => false,
+        };
+        self.line += (0..passed.len()).filter(ends).count() as u64;
         self.at = end.max(self.at);
         self.line
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn bad(text: &str) -> Vec<String> {
-        read(text.as_bytes(), &mut |_| Ok(())).1.iter().map(ToString::to_string).collect()
-    }
-
-    /// Whatever ends a line, and however many a value takes.
-    #[test]
-    fn the_line_is_that_of_the_file() {
-        for end in ["\n", "\r\n"] {
-            let rows = ["\u{FEFF}id,name", "1,Ada", "", "2,", "\"3", "x\",Bob", "", "", "1,Eve", "4,\u{7}"];
-            assert_eq!(
-                bad(&rows.join(end)),
-                [
-                    "line 4, column name: it is empty",
-                    "line 5, column id: a value has at most 64 bytes and no control characters",
-                    "line 9, column id: \"1\" stands in line 2 already",
-                    "line 10, column name: a value has at most 256 bytes and no control characters",
-                ],
-                "{end:?}"
-            );
-        }
-        let cut = read(b"id,name\r\n1,Ada\r\n2,\xFF\r\n", &mut |_| Ok(())).1;
-        assert_eq!(cut.iter().map(|row| row.line).collect::<Vec<_>>(), [3]);
-    }
-
-    #[test]
-    fn users_in_any_script_with_a_byte_order_mark() {
-        let text = "\u{FEFF}id,name,team\r\n7,\"Lovelace, Ada\",\r\nü,山田 太郎,\"a \"\"b\"\"\"\r\n";
-        let (users, bad) = read(text.as_bytes(), &mut |_| Ok(()));
-        assert_eq!(bad, []);
-        assert_eq!((users[0].name.as_str(), users[0].fields.len()), ("Lovelace, Ada", 0));
-        assert_eq!(users[1].fields["team"], "a \"b\"");
-    }
-
-    #[test]
-    fn every_bad_row_is_told_with_its_place() {
-        let long = "x".repeat(257);
-        let text = format!("id,name\n1,Ada\n,Bob\n2,\n1,Eve\n3,{long}\n4\n5,a\u{7}\n6,Zoe\n");
-        assert_eq!(
-            bad(&text),
-            [
-                "line 3, column id: it is empty",
-                "line 4, column name: it is empty",
-                "line 5, column id: \"1\" stands in line 2 already",
-                "line 6, column name: a value has at most 256 bytes and no control characters",
-                "line 7: it has 1 values, and the header has 2",
-                "line 8, column name: a value has at most 256 bytes and no control characters",
-            ]
-        );
-        assert_eq!(
-            bad("name,name\n"),
-            [
-                "line 1, column id: it is missing: the header needs id and name",
-                "line 1, column name: it is there twice",
-            ]
-        );
-        assert_eq!(bad("id,name\n"), ["line 1: there is no row below the header"]);
-        assert_eq!(read(&b"id,name\n1,\xFF\n2,Ada\n"[..], &mut |_| Ok(())).1.len(), 1);
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_was_written_is_read(ids in proptest::collection::hash_set("[^\\p{C}\\s]{1,8}", 1..5), name in "[^\\p{C}]{0,20}x") {
-            let mut writer = csv::Writer::from_writer(Vec::new());
-            writer.write_record(["id", "name"]).unwrap();
-            for id in &ids {
-                writer.write_record([id, &name]).unwrap();
-            }
-            let (users, bad) = read(&writer.into_inner().unwrap()[..], &mut |_| Ok(()));
-            prop_assert_eq!(bad, Vec::new());
-            prop_assert_eq!(users.len(), ids.len());
-            prop_assert!(users.iter().all(|user| ids.contains(&user.id) && user.name == name));
-        }
-
-        #[test]
-        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&bytes[..], &mut |_| Ok(()));
-        }
-    }
-}
+mod tests;

@@ -1,4 +1,5 @@
 mod forms;
+mod round_trip;
 
 use super::*;
 use jiff::Timestamp;

@@ -14,7 +14,7 @@ use crate::{
             failure::{BatchError, EnrollError},
             portrait::read,
         },
-        user_csv::RowProblem,
+        user_csv::{RowProblem, UserRow},
     },
     token::record::Layout,
 };
@@ -32,9 +32,9 @@ impl Portraits {
     /// Takes the path out of a row; it is meant from the folder of the CSV file.
     ///
     /// # Errors
-    /// The column and why: the picture cannot be read, or is empty or too long; or the user does not fit on a card.
-    pub fn take(&mut self, user: &mut User, folder: &Path) -> Result<(), RowProblem> {
-        if let Some(path) = user.fields.remove(COLUMN) {
+    /// The column and why: the picture cannot be read, or is none that fits; or the user does not fit on a card.
+    pub fn take(&mut self, UserRow { user, portrait }: &mut UserRow, folder: &Path) -> Result<(), RowProblem> {
+        if let Some(path) = portrait.take() {
             let path = folder.join(path);
             let bytes = read(&path).map_err(|what| (Some(COLUMN), format!("{}: {what}", path.display())))?;
             self.of.insert(user.id.clone(), (path, sha256(&[&bytes])));
@@ -42,10 +42,10 @@ impl Portraits {
         Layout::of(user).map(drop).map_err(|error| (None, error.to_string()))
     }
 
-    /// The row of a user, with its picture.
-    pub fn row(&self, user: User) -> Row {
+    /// The row of a user, with its picture; `whole` is the user with what the server knows besides.
+    pub fn row(&self, user: User, whole: User) -> Row {
         let portrait = self.of.get(&user.id).map(|(_, digest)| *digest);
-        Row { user, portrait }
+        Row { user, whole, portrait }
     }
 
     /// The picture of a user, if it is still the one that was there before the first card.
@@ -64,24 +64,27 @@ mod tests {
     use super::*;
     use crate::token::constants::PORTRAIT_MAX;
 
+    /// What begins like a JPEG.
+    fn jpeg(length: usize) -> Vec<u8> {
+        b"\xFF\xD8\xFF\xD9".iter().copied().chain(std::iter::repeat(7)).take(length).collect()
+    }
+
     #[test]
     fn a_picture_is_a_file_that_fits() {
         let folder = tempfile::tempdir().unwrap();
-        for (name, length) in [("empty", 0), ("one", 1), ("most", PORTRAIT_MAX), ("long", PORTRAIT_MAX + 1)] {
-            std::fs::write(folder.path().join(name), vec![7; length]).unwrap();
+        for (name, length) in [("empty", 0), ("one", 4), ("most", PORTRAIT_MAX), ("long", PORTRAIT_MAX + 1)] {
+            std::fs::write(folder.path().join(name), jpeg(length)).unwrap();
         }
         let fifo = std::process::Command::new("mkfifo").arg(folder.path().join("fifo")).status().unwrap();
         assert!(fifo.success());
         let mut portraits = Portraits::default();
         let mut take = |name: &str| {
-            let fields = [(COLUMN.to_owned(), name.to_owned()), ("room".to_owned(), "B1".to_owned())].into();
-            let mut user = User { id: name.to_owned(), name: "Ada".to_owned(), fields };
-            let taken = portraits.take(&mut user, folder.path());
-            assert_eq!(user.fields.keys().collect::<Vec<_>>(), ["room"]);
-            taken
+            let user = User { id: name.to_owned(), name: "Ada".to_owned(), ..User::default() };
+            portraits.take(&mut UserRow { user, portrait: Some(name.to_owned()) }, folder.path())
         };
         assert_eq!((take("one"), take("most")), (Ok(()), Ok(())));
-        for bad in ["empty", "long", "missing", ".", "fifo"] {
+        std::fs::write(folder.path().join("text"), "x".repeat(7000)).unwrap();
+        for bad in ["text", "empty", "long", "missing", ".", "fifo"] {
             assert_eq!(take(bad).unwrap_err().0, Some(COLUMN), "{bad}");
         }
         assert_eq!(portraits.of("most").unwrap().map(|bytes| bytes.len()), Some(PORTRAIT_MAX));

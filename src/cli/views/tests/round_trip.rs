@@ -1,0 +1,102 @@
+//! What `server user list -o csv` writes, `server user import` and `enroll --from` read again.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+use proptest::prelude::*;
+
+use crate::{
+    api::User,
+    cli::{
+        printer::{OutputOptions, Printer},
+        views::ServerUserView,
+    },
+    config::OutputFormat,
+    terminal::user_csv,
+};
+
+#[derive(Clone, Default)]
+struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn exported(users: &[User]) -> Vec<u8> {
+    let written = Written::default();
+    let options = OutputOptions { format: OutputFormat::Csv, ..OutputOptions::default() };
+    let mut out = Printer::on(options, Box::new(written.clone()), Box::new(io::sink()));
+    let views: Vec<_> = users.iter().cloned().map(ServerUserView::from).collect();
+    out.list(&views, "nobody").unwrap();
+    let text = written.0.lock().unwrap().clone();
+    text
+}
+
+/// What a server takes: no control characters, and something in id and name.
+fn text(longest: usize) -> impl Strategy<Value = String> {
+    let hostile = prop::sample::select(vec![
+        "=A",
+        "'=A",
+        "''@x",
+        "'tHart",
+        "-1",
+        "+49",
+        "007",
+        "\\u{41}",
+        "\u{202E}x",
+        "\u{FEFF}x",
+        "\u{2028}",
+        " x ",
+        "a;b,c\"d",
+        "id",
+        "ID",
+        "name",
+        " Name",
+        "portrait",
+        "field.id",
+        "field. x",
+        "sep=;",
+        "\u{a0}",
+        "Ö",
+        "{\"a\":1}",
+        "|",
+    ]);
+    let any = prop::string::string_regex("[^\\p{Cc}]{1,12}").unwrap();
+    prop_oneof![hostile.prop_map(str::to_owned), any].prop_filter("length", move |text| text.len() <= longest)
+}
+
+fn user() -> impl Strategy<Value = User> {
+    let seen = |text: &String| !text.trim().is_empty();
+    let fields = prop::collection::btree_map(text(64), prop_oneof![text(1024), Just(String::new())], 0..4);
+    (text(64).prop_filter("blank", seen), text(256).prop_filter("blank", seen), fields)
+        .prop_map(|(id, name, fields)| User { id, name, fields })
+}
+
+proptest! {
+    #[test]
+    fn an_export_that_is_imported_changes_nothing(users in prop::collection::vec(user(), 1..5)) {
+        let users: BTreeMap<_, _> = users.into_iter().map(|user| (user.id.clone(), user)).collect();
+        let text = exported(&users.values().cloned().collect::<Vec<_>>());
+        for portraits in [false, true] {
+            let (table, bad) = user_csv::read(&text, portraits, &mut |_| Ok(()));
+            prop_assert_eq!(&bad, &[], "{}", String::from_utf8_lossy(&text));
+            let table = table.unwrap();
+            prop_assert_eq!(table.rows.len(), users.len());
+            for row in &table.rows {
+                prop_assert_eq!(&row.portrait, &None);
+                let before = users.get(&row.user.id);
+                let after = table.patch(&row.user).apply(before).unwrap();
+                prop_assert_eq!(Some(&after), before, "{}", String::from_utf8_lossy(&text));
+            }
+        }
+    }
+}

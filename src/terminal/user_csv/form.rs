@@ -1,0 +1,132 @@
+//! How a table of users is written: its encoding, what separates its cells, and what its columns are.
+
+use super::{cell::said, encoding::TextEncoding};
+
+/// What may stand between two cells.
+const SEPARATORS: &[u8] = b",;\t|";
+/// In front of a name that would be taken for another column otherwise.
+const FIELD: &str = "field.";
+
+/// What a column holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableColumn {
+    /// The identifier.
+    Id,
+    /// The name.
+    Name,
+    /// The path of a picture.
+    Portrait,
+    /// The field of this name.
+    Field(String),
+    /// Nothing: it has no name, and is to have no values.
+    Blank,
+}
+
+impl TableColumn {
+    /// What the head of a column means, whatever its case.
+    pub fn of(head: &str, portraits: bool) -> Self {
+        let head = said(head);
+        // What is named so has its blanks on purpose.
+        if let Some(key) = head.strip_prefix(FIELD).filter(|key| !key.is_empty()) {
+            return Self::Field(key.to_owned());
+        }
+        match head.trim() {
+            "" => Self::Blank,
+            id if id.eq_ignore_ascii_case("id") => Self::Id,
+            name if name.eq_ignore_ascii_case("name") => Self::Name,
+            portrait if portraits && portrait.eq_ignore_ascii_case("portrait") => Self::Portrait,
+            key => Self::Field(key.to_owned()),
+        }
+    }
+
+    /// The head under which a field of this name is read again as that.
+    pub fn head_of_field(key: &str) -> String {
+        let is_plain = Self::of(key, true) == Self::Field(key.to_owned());
+        if is_plain { key.to_owned() } else { format!("{FIELD}{key}") }
+    }
+}
+
+/// What was recognised of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableForm {
+    /// Its encoding.
+    pub encoding: TextEncoding,
+    /// What separates its cells.
+    pub separator: u8,
+    /// The columns, once the header was read.
+    pub columns: Vec<TableColumn>,
+}
+
+impl TableForm {
+    /// The names of the columns that are fields.
+    pub fn fields(&self) -> impl Iterator<Item = &String> {
+        self.columns.iter().filter_map(|column| match column {
+            TableColumn::Field(key) => Some(key),
+            _ => None,
+        })
+    }
+
+    /// Whether it is what this program writes itself.
+    pub fn is_usual(&self) -> bool {
+        self.encoding == TextEncoding::Utf8 && self.separator == b','
+    }
+
+    /// What it was read as: `read as UTF-16, separated by semicolons`.
+    pub fn reading(&self) -> String {
+        let separator = match self.separator {
+            b',' => "commas".to_owned(),
+            b';' => "semicolons".to_owned(),
+            b'\t' => "tabs".to_owned(),
+            other => format!("{:?}", char::from(other)),
+        };
+        format!("read as {}, separated by {separator}", self.encoding.name())
+    }
+
+    /// Which columns became fields.
+    pub fn fields_in_words(&self) -> String {
+        let fields: Vec<_> = self.fields().map(String::as_str).collect();
+        if fields.is_empty() { "no column is a field".to_owned() } else { format!("fields: {}", fields.join(", ")) }
+    }
+}
+
+/// The text below a line `sep=;`, and what that line says.
+pub fn after_separator_line(text: &str) -> (&str, Option<u8>) {
+    let (line, rest) = match text.find(['\r', '\n']) {
+        Some(end) => text.split_at(end),
+        None => (text, ""),
+    };
+    let line = line.trim_matches(|c| c == '"' || c == ' ');
+    match line.as_bytes() {
+        [s, e, p, b'=', separator]
+            if [*s, *e, *p].eq_ignore_ascii_case(b"sep") && separator.is_ascii() && *separator != b'"' =>
+        {
+            (rest, Some(*separator))
+        }
+        _ => (text, None),
+    }
+}
+
+/// What separates the cells: whatever makes a header with id and name of the first row, or else most columns of it.
+pub fn separator_of(text: &str) -> u8 {
+    let heads = |separator| {
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(separator)
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(text.as_bytes());
+        let first = reader.records().take(64).find_map(|row| row.ok().filter(|row| row.iter().any(is_something)));
+        first.map(|row| row.iter().map(|head| TableColumn::of(head, false)).collect::<Vec<_>>()).unwrap_or_default()
+    };
+    let merit = |separator: &&u8| {
+        let heads = heads(**separator);
+        let known = usize::from(heads.contains(&TableColumn::Id)) + usize::from(heads.contains(&TableColumn::Name));
+        let place = SEPARATORS.iter().position(|one| one == *separator).unwrap_or_default();
+        (known, heads.len(), SEPARATORS.len() - place)
+    };
+    SEPARATORS.iter().max_by_key(merit).copied().unwrap_or(b',')
+}
+
+/// Whether a cell has a value.
+pub fn is_something(cell: &str) -> bool {
+    !cell.trim().is_empty()
+}

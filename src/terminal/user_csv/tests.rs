@@ -1,0 +1,149 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn table(text: &[u8]) -> (Option<UserTable>, Vec<BadRow>) {
+    read(text, false, &mut |_| Ok(()))
+}
+
+fn users(text: &[u8]) -> Vec<User> {
+    let (table, bad) = table(text);
+    assert_eq!(bad, [], "{:?}", String::from_utf8_lossy(text));
+    table.unwrap().rows.into_iter().map(|row| row.user).collect()
+}
+
+fn bad(text: &str) -> Vec<String> {
+    table(text.as_bytes()).1.iter().map(ToString::to_string).collect()
+}
+
+fn user(id: &str, name: &str, fields: &[(&str, &str)]) -> User {
+    let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    User { id: id.to_owned(), name: name.to_owned(), fields }
+}
+
+/// Whatever ends a line, and however many a value takes.
+#[test]
+fn the_line_is_that_of_the_file() {
+    for end in ["\n", "\r\n", "\r"] {
+        let rows = ["\u{FEFF}id,name", "1,Ada", "", "2,", "\"3", "x\",Bob", "", ",", "1,Eve", "4,\u{7}"];
+        assert_eq!(
+            bad(&rows.join(end)),
+            [
+                "line 4, column name: it is empty",
+                "line 5, column id: a value has at most 64 bytes and no control characters",
+                "line 9, column id: \"1\" stands in line 2 already",
+                "line 10, column name: a value has at most 256 bytes and no control characters",
+            ],
+            "{end:?}"
+        );
+    }
+    let cut = table(b"id,name\r\n1,\xC3\x84da\r\n2,\xFF\r\n3,\xC3\xB6\n").1;
+    assert_eq!(cut.iter().map(|row| row.line).collect::<Vec<_>>(), [3]);
+    assert_eq!(bad("sep=;\r\nid;name\r\n1;\r\n"), ["line 3, column name: it is empty"]);
+}
+
+#[test]
+fn what_spreadsheets_save_is_taken() {
+    let expected = [user("007", "Eva Ö", &[("Room", "B;1")])];
+    let rows = |separator: &str, end: &str| {
+        [["ID", " Name ", "Room"], ["007", "Eva Ö", "\"B;1\""], ["", " ", ""]].map(|row| row.join(separator)).join(end)
+    };
+    for (separator, end) in [(",", "\n"), (";", "\r\n"), ("\t", "\r"), ("|", "\r\n")] {
+        let text = rows(separator, end);
+        let wide: Vec<_> = format!("\u{FEFF}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in [text.as_bytes(), &wide, format!("\u{FEFF}sep={separator}{end}{text}").as_bytes()] {
+            assert_eq!(users(bytes), expected, "{separator:?} {end:?}");
+        }
+    }
+    assert_eq!(users(b"id;name;room\r\n7;Eva \xD6;B1\r\n"), [user("7", "Eva Ö", &[("room", "B1")])]);
+    let form = table(b"id;name\n7;\xD6\n").0.unwrap().form;
+    assert_eq!(form.reading(), "read as Windows-1252, separated by semicolons");
+    // Separators at the end, too many or too few.
+    let ragged = b";;;\nid;name;room;\n1;Ada;B1;\n2;Bob\n3;\"E\"\"va\"\"\";;;;\n";
+    let three = [user("1", "Ada", &[("room", "B1")]), user("2", "Bob", &[]), user("3", "E\"va\"", &[])];
+    assert_eq!(users(ragged), three);
+}
+
+#[test]
+fn users_in_any_script() {
+    let text = "\u{FEFF}id,name,team\r\n7,\"Lovelace, Ada\",\r\nü,山田 太郎,\"a \"\"b\"\"\"\r\n";
+    let expected = [user("7", "Lovelace, Ada", &[]), user("ü", "山田 太郎", &[("team", "a \"b\"")])];
+    assert_eq!(users(text.as_bytes()), expected);
+}
+
+#[test]
+fn every_bad_row_is_told_with_its_place() {
+    let long = "x".repeat(257);
+    let text = format!("id,name\n1,Ada\n,Bob\n2,\n1,Eve\n3,{long}\n4\n5,a\u{7}\n6,Zoe,,x\n");
+    assert_eq!(
+        bad(&text),
+        [
+            "line 3, column id: it is empty",
+            "line 4, column name: it is empty",
+            "line 5, column id: \"1\" stands in line 2 already",
+            "line 6, column name: a value has at most 256 bytes and no control characters",
+            "line 7: it has 1 values, and the header has 2",
+            "line 8, column name: a value has at most 256 bytes and no control characters",
+            "line 9: it has 4 values, and the header has 2",
+        ]
+    );
+    assert_eq!(
+        bad("name,Name\n"),
+        [
+            "line 1, column id: it is missing: the header needs id and name, and has name | Name",
+            "line 1, column Name: it is there twice",
+        ]
+    );
+    assert_eq!(bad("id,name,room,room\n"), ["line 1, column room: it is there twice"]);
+    assert_eq!(bad("id,name,\n1,Ada,x\n"), ["line 2, column 3: it has a value, and the column no name"]);
+    assert_eq!(bad("id,name\n"), ["line 1: there is no row below the header"]);
+    assert_eq!(bad("").len(), 2);
+    assert!(bad("PK\u{3}\u{4}")[0].contains("workbook"));
+}
+
+/// A bad file is answered with what was recognised, and which columns became fields.
+#[test]
+fn what_was_recognised_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("people.csv");
+    std::fs::write(&file, b"id;name;Raum;\xD6\n7;;B1\n").unwrap();
+    let told = load(&file).unwrap_err().message;
+    assert!(told.contains("read as Windows-1252, separated by semicolons; fields: Raum, Ö"), "{told}");
+}
+
+#[test]
+fn a_row_is_a_patch_of_what_has_a_column() {
+    let table = table(b"id,name,room,team\n7,Ada,,red\n").0.unwrap();
+    let before = user("7", "Eva", &[("room", "B1"), ("team", "blue"), ("floor", "2")]);
+    let after = table.patch(&table.rows[0].user).apply(Some(&before)).unwrap();
+    assert_eq!(after, user("7", "Ada", &[("team", "red"), ("floor", "2")]));
+}
+
+#[test]
+fn a_picture_is_no_field_where_pictures_are_asked_for() {
+    let text = "id,name,Portrait,field.portrait,field.id\n7,Ada,a.jpg,x,y\n";
+    let row = read(text.as_bytes(), true, &mut |_| Ok(())).0.unwrap().rows.remove(0);
+    assert_eq!(row.portrait.as_deref(), Some("a.jpg"));
+    assert_eq!(row.user, user("7", "Ada", &[("id", "y"), ("portrait", "x")]));
+}
+
+proptest! {
+    #[test]
+    fn whatever_was_written_is_read(ids in proptest::collection::hash_set("[^\\p{C}\\s'=+@-]{1,8}", 1..5), name in "[^\\p{C}]{0,20}x") {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["id", "name"]).unwrap();
+        for id in &ids {
+            writer.write_record([id, &name]).unwrap();
+        }
+        let (table, bad) = table(&writer.into_inner().unwrap());
+        prop_assert_eq!(bad, Vec::new());
+        let rows = table.unwrap().rows;
+        prop_assert_eq!(rows.len(), ids.len());
+        prop_assert!(rows.iter().all(|row| ids.contains(&row.user.id) && row.user.name == said(&name)));
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = table(&bytes);
+    }
+}
