@@ -18,6 +18,7 @@ use crate::{
             status::ServerStatus,
             token_change::{PlannedChange, TokenChangeRun, TokenOrder},
         },
+        enrollment::EnrollError,
         user_patch::in_words,
     },
 };
@@ -75,7 +76,7 @@ fn order(command: &TokenCommand) -> Result<Option<(TokenOrder, bool)>, Failure> 
         TokenCommand::Write(args) => {
             let patch = args.user.patch();
             // A user that does not fit is refused before a card is touched.
-            patch.check_fits()?;
+            patch.check_fits().map_err(EnrollError::from)?;
             (TokenOrder::Write(patch), args.dry_run)
         }
         TokenCommand::Block(args) => (TokenOrder::Block, args.dry_run),

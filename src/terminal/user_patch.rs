@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     api::User,
     failure::{ExitClass, Failure},
-    terminal::enrollment::EnrollError,
-    token::record::Layout,
+    token::record::{Layout, RecordError},
 };
 
 /// What somebody wants to be different about a user.
@@ -79,15 +78,14 @@ impl UserPatch {
     /// Refuses what does not fit onto a card, whatever else the user says.
     ///
     /// # Errors
-    /// `enroll.too-long`
-    pub fn check_fits(&self) -> Result<(), Failure> {
+    /// As [`Layout::of`].
+    pub fn check_fits(&self) -> Result<(), RecordError> {
         let named = User {
             id: self.id.clone().unwrap_or_default(),
             name: self.name.clone().unwrap_or_default(),
             fields: self.fields.clone().into_iter().filter(|(_, value)| !value.is_empty()).collect(),
         };
-        Layout::of(&named).map_err(EnrollError::from)?;
-        Ok(())
+        Layout::of(&named).map(drop)
     }
 }
 
@@ -160,6 +158,6 @@ mod tests {
         assert_eq!(named.apply(None).unwrap_err().code, "user.incomplete");
         assert_eq!(UserPatch { name: Some("Ada".into()), ..named }.apply(None).unwrap().name, "Ada");
         let long = patch(None, &[("key", &"v".repeat(3000))]);
-        assert_eq!(long.check_fits().unwrap_err().code, "enroll.too-long");
+        assert!(matches!(long.check_fits(), Err(RecordError::TooLong(_))));
     }
 }

@@ -74,8 +74,11 @@ pub struct BatchArgs {
     /// Stop when no card came for this time (500ms, 5s, 2m, 8h)
     #[arg(long, value_name = "DURATION", requires = "from", value_parser = duration)]
     pub timeout: Option<Duration>,
+    /// Give cards to the row of this id only; may be repeated
+    #[arg(long, value_name = "ID", requires = "from", value_parser = nonempty)]
+    pub only: Vec<String>,
     /// Give up the cards that were begun and not finished: their rows are free again, and with a server their tokens are
-    /// revoked
+    /// revoked. Also forget what the file does not have any more: its tokens stay as they are
     #[arg(long, requires = "from", conflicts_with = "dry_run")]
     pub abandon: bool,
 }

@@ -1,9 +1,13 @@
 //! `rollcall enroll --from`: a card for every row, at as many readers as there are.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use super::{private_request, show_enrolled, show_failed, warn_of_test_keys};
 use crate::{
+    api::User,
     cli::{
         args::{BatchArgs, PrivateArgs},
         confirm::confirm,
@@ -20,7 +24,8 @@ use crate::{
             EnrollError,
             batch::{
                 BatchCount, BatchLedger, Row,
-                event::{BatchEvent, BatchLimits, BatchObserver, BatchStop},
+                difference::RowDifference,
+                event::{BatchEvent, BatchLimits, BatchNext, BatchObserver, BatchStop},
                 portraits::Portraits,
                 resume,
                 run::BatchRun,
@@ -32,6 +37,9 @@ use crate::{
     },
     token::record::Layout,
 };
+
+/// Differences that are told; the others are counted.
+const TOLD: usize = 20;
 
 /// Runs the command.
 ///
@@ -51,29 +59,41 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
     let terminal = terminal_context(settings);
     let enrollment = EnrollmentContext::open(&terminal, private_request(private))?;
     let rows = rows(&table, &portraits, terminal.server.as_ref().filter(|_| !args.dry_run), out)?;
+    let has_server = terminal.server.is_some();
     let path = args.journal.clone().unwrap_or_else(|| {
         let mut name = file.clone().into_os_string();
         name.push(".journal");
         PathBuf::from(name)
     });
     if args.dry_run {
-        let ledger = BatchLedger::read(&path, rows, &enrollment.authority())?;
-        return out.object(&summary(ledger.count(), &path, true)).map(|()| 0);
+        let mut ledger = BatchLedger::read(&path, rows, &enrollment.authority())?;
+        limit(&mut ledger, &args.only)?;
+        let differences = ledger.differences();
+        tell(&differences, has_server, out);
+        return out.object(&summary(ledger.count(), &path, &differences)).map(|()| 0);
     }
     let mut ledger = BatchLedger::open(&path, rows, &enrollment.authority())?;
+    limit(&mut ledger, &args.only)?;
     resume::settle(&enrollment, &ledger)?;
-    let begun = ledger.count().begun;
-    if args.abandon && begun > 0 {
-        let what = format!("this gives up {begun} cards that were begun, and with a server revokes their tokens");
-        confirm(settings, out, &what, "abandon")?;
-        resume::abandon(&enrollment, &mut ledger)?;
+    tell(&ledger.differences(), has_server, out);
+    if args.abandon {
+        abandon(&enrollment, &mut ledger, settings, out)?;
     }
+    let differences = ledger.differences();
+    let gone = differences.iter().filter(|difference| difference.is_gone()).count();
+    if gone > 0 {
+        let what =
+            format!("{gone} rows that went to a card are not in the file any more, and this goes on with the others");
+        let hint = "put them back as they were, give them up with --abandon, or go on with --yes";
+        confirm(settings, out, &what, "on").map_err(|failure| failure.hint(hint))?;
+    }
+    let remedies = differences.iter().filter_map(|one| Some((one.id.clone(), one.remedy(has_server)?))).collect();
     let limits = BatchLimits { failures: args.max_failures, quiet: args.timeout };
     let batch = BatchRun::new(enrollment, (ledger, portraits), settings.readers.clone(), limits)?;
     let stopper = batch.stopper();
     let signal = Interrupt::install(move || stopper.stop())?;
     out.begin::<views::Enroll>()?;
-    let (stop, count) = batch.run(&mut BatchPrinter { out })?;
+    let (stop, count) = batch.run(&mut BatchPrinter { out, remedies })?;
     out.progress_end();
     end(stop, count, signal.exit_status(), out)
 }
@@ -100,7 +120,62 @@ fn rows(
     rows
 }
 
-fn summary(count: BatchCount, path: &Path, dry_run: bool) -> views::BatchView {
+/// Gives cards to these rows only, where some were named.
+fn limit(ledger: &mut BatchLedger, only: &[String]) -> Result<(), Failure> {
+    if only.is_empty() {
+        return Ok(());
+    }
+    ledger.limit_to(only).map_err(|id| {
+        Failure::new(ExitClass::Usage, "batch.no-such-row", format!("no row of the file has the id {id:?}"))
+            .hint("name ids as they stand in the column id")
+    })
+}
+
+/// What the file says otherwise than the journal, before anything is done.
+fn tell(differences: &[RowDifference], has_server: bool, out: &mut Printer) {
+    for difference in differences.iter().take(TOLD) {
+        let text = difference.in_words();
+        match difference.remedy(has_server) {
+            Some(command) => {
+                let text = format!("a row was edited after it went to its card, which stays as it is: {text}");
+                out.warning(&text, Some(&format!("with that card, or for a new picture with another one: {command}")));
+            }
+            None => {
+                let text = format!("a row that went to a card is not in the file any more: {text}");
+                out.warning(&text, Some("put it back as it was, or give it up: --abandon"));
+            }
+        }
+    }
+    if differences.len() > TOLD {
+        out.warning(&format!("and {} more such rows", differences.len() - TOLD), None);
+    }
+}
+
+/// Gives up, once that is confirmed.
+fn abandon(
+    enrollment: &EnrollmentContext,
+    ledger: &mut BatchLedger,
+    settings: &Settings,
+    out: &mut Printer,
+) -> Result<(), Failure> {
+    let given_up = ledger.to_abandon();
+    let forgotten = given_up.iter().filter(|card| card.is_done).count();
+    let begun = given_up.len() - forgotten;
+    let mut what = Vec::new();
+    if begun > 0 {
+        what.push(format!("this gives up {begun} cards that were begun, and with a server revokes their tokens"));
+    }
+    if forgotten > 0 {
+        what.push(format!("this forgets {forgotten} tokens whose rows the file does not have; they stay in use"));
+    }
+    if what.is_empty() {
+        return Ok(());
+    }
+    confirm(settings, out, &what.join("; "), "abandon")?;
+    resume::abandon(enrollment, ledger)
+}
+
+fn summary(count: BatchCount, path: &Path, differences: &[RowDifference]) -> views::BatchView {
     views::BatchView {
         schema: views::Schema::default(),
         rows: count.rows as u64,
@@ -108,7 +183,8 @@ fn summary(count: BatchCount, path: &Path, dry_run: bool) -> views::BatchView {
         begun: count.begun as u64,
         free: count.free() as u64,
         journal: path.display().to_string(),
-        dry_run,
+        dry_run: true,
+        differences: differences.iter().map(views::RowDifferenceView::from).collect(),
     }
 }
 
@@ -135,9 +211,26 @@ fn end(stop: Option<BatchStop>, count: BatchCount, signal: Option<u8>, out: &mut
     }
 }
 
+/// Whose card is next, and whose was lifted: `next: 1006 José Núñez`.
+fn awaited(next: &BatchNext) -> String {
+    let named = |user: &User| format!("{} {}", user.id, user.name);
+    let mut awaited = Vec::new();
+    if !next.lifted.is_empty() {
+        let mut lifted: Vec<_> = next.lifted.iter().take(3).map(named).collect();
+        if next.lifted.len() > 3 {
+            lifted.push(format!("{} more", next.lifted.len() - 3));
+        }
+        awaited.push(format!("put back the card of {}", lifted.join(", ")));
+    }
+    awaited.extend(next.user.as_ref().map(|user| format!("next: {}", named(user))));
+    if awaited.is_empty() { "the last cards".to_owned() } else { awaited.join("; ") }
+}
+
 /// Prints what happens.
 struct BatchPrinter<'a> {
     out: &'a mut Printer,
+    /// What brings the text of an edited row onto its card, by the id of the row.
+    remedies: HashMap<String, String>,
 }
 
 impl BatchPrinter<'_> {
@@ -149,11 +242,16 @@ impl BatchPrinter<'_> {
 impl BatchObserver for BatchPrinter<'_> {
     fn event(&mut self, event: BatchEvent, count: BatchCount) -> Result<(), Failure> {
         match event {
-            BatchEvent::Begun => self.work("put a card on a reader", count),
-            BatchEvent::Free => self.work("put the next card on", count),
+            BatchEvent::Begun(next) | BatchEvent::Free(next) => self.work(&awaited(&next), count),
             BatchEvent::Step { reader, step } => self.work(&format!("{reader}: {}", step.words()), count),
             BatchEvent::TestKeys => warn_of_test_keys(self.out),
-            BatchEvent::Enrolled { reader, report } => self.out.item(&show_enrolled(&reader, &report))?,
+            BatchEvent::Enrolled { reader, report } => {
+                self.out.item(&show_enrolled(&reader, &report))?;
+                if let Some(command) = self.remedies.get(&report.user.id) {
+                    let text = format!("the card of {} says what its row said before it was edited", report.user.id);
+                    self.out.warning(&text, Some(&format!("while it lies there, run: {command}")));
+                }
+            }
             BatchEvent::Failed { reader, token_id, user, failure } => {
                 self.out.item(&show_failed(reader, token_id, user, &failure))?;
             }

@@ -43,7 +43,7 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     let fields = args.fields.iter().cloned().collect();
     let patch = UserPatch { id: Some(id.clone()), name: args.name.clone(), fields };
     // A user that does not fit is refused before a card is touched.
-    patch.check_fits()?;
+    patch.check_fits().map_err(EnrollError::from)?;
     let portrait = args.portrait.as_deref().map(portrait::one).transpose()?;
     if let Some(bytes) = &portrait {
         out.note(&format!("the picture: {}", portrait::in_words(bytes)));

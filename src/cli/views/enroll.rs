@@ -16,6 +16,7 @@ use crate::{
         table::{Cell, Style},
     },
     failure::ErrorObject,
+    terminal::enrollment::batch::difference::{RowDifference, RowNow},
 };
 
 /// The outcome of one enrollment.
@@ -66,6 +67,47 @@ pub struct BatchView {
     pub journal: String,
     /// Whether nothing was done.
     pub dry_run: bool,
+    /// Rows that were edited after they went to a card, and rows of the journal that the file does not have any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<RowDifferenceView>,
+}
+
+/// What the file says otherwise than the journal.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "RowDifference")]
+pub struct RowDifferenceView {
+    /// The id of the user in the journal.
+    pub id: String,
+    /// What became of the row.
+    pub row: RowNowView,
+    /// The token, where the row is done; null: it is begun.
+    pub token_id: Option<Uuid>,
+    /// What the row said when it went to its card; null where an older journal does not keep that.
+    pub before: Option<User>,
+    /// What it says now; of a row that is gone: rows that may be the same person.
+    pub after: Vec<User>,
+}
+
+/// What became of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "RowNow")]
+pub enum RowNowView {
+    /// It says something else.
+    Changed,
+    /// It is not in the file.
+    Gone,
+}
+
+impl From<&RowDifference> for RowDifferenceView {
+    fn from(difference: &RowDifference) -> Self {
+        let RowDifference { id, token_id, before, now } = difference.clone();
+        let (row, after) = match now {
+            RowNow::Changed(after) => (RowNowView::Changed, vec![after]),
+            RowNow::Gone(alike) => (RowNowView::Gone, alike),
+        };
+        Self { id, row, token_id, before, after }
+    }
 }
 
 /// How an enrollment ended.
@@ -154,5 +196,13 @@ impl Printable for BatchView {
         Column::both("free", |batch| batch.free.to_string(), 4, "LEFT", |batch| batch.free.to_string().into()),
         Column::both("journal", |batch| batch.journal.clone(), 5, "JOURNAL", |batch| batch.journal.as_str().into()),
         Column::csv("dry_run", |batch| batch.dry_run.to_string()),
+        Column::csv("changed", |batch| batch.different(RowNowView::Changed).to_string()),
+        Column::csv("gone", |batch| batch.different(RowNowView::Gone).to_string()),
     ];
+}
+
+impl BatchView {
+    fn different(&self, row: RowNowView) -> usize {
+        self.differences.iter().filter(|difference| difference.row == row).count()
+    }
 }

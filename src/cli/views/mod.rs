@@ -27,7 +27,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 
 pub use apdu::{CarriedApdu, Exchanged, Tlv};
-pub use enroll::{BatchView, Enroll, Enrolled};
+pub use enroll::{BatchView, Enroll, Enrolled, RowDifferenceView, RowNowView};
 pub use event::EventView;
 pub use finding::{FindingView, Severity};
 pub use parts::{At, Ms, Named, Schema};

@@ -4,6 +4,7 @@
 //! row, and again when that token has proven itself; so whoever runs the batch again gives every card the same row, and no
 //! row two cards.
 
+pub mod difference;
 pub mod event;
 mod lines;
 pub mod portraits;
@@ -24,7 +25,8 @@ use super::{
     journal::JournalEntry,
 };
 use crate::{api::User, crypto::sha256, files::LockedFile};
-use lines::{LedgerLine, RowEvent};
+use difference::{RowDifference, RowNow, are_alike};
+use lines::{LedgerLine, RowEvent, RowText};
 
 /// How far one row is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,18 +79,57 @@ impl From<User> for Row {
     }
 }
 
+/// A card that can be given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// The id of its user.
+    pub id: String,
+    /// The card (diversification data, hex).
+    pub card: String,
+    /// It is a token, of somebody whom the file does not have.
+    pub is_done: bool,
+}
+
+/// A row, and what the journal says of it.
+#[derive(Debug)]
+struct LedgerRow {
+    row: Row,
+    state: RowState,
+    /// The card that it went to.
+    card: Option<String>,
+    /// What it said then.
+    begun_as: Option<(String, Option<User>)>,
+    /// It is in the journal, and not in the file.
+    gone: bool,
+    /// No new card goes to it in this run.
+    left_out: bool,
+}
+
+impl LedgerRow {
+    fn new(row: Row, gone: bool) -> Self {
+        Self { row, state: RowState::Free, card: None, begun_as: None, gone, left_out: false }
+    }
+
+    /// Whether it was edited after it went to a card.
+    fn is_changed(&self) -> bool {
+        let digest = self.begun_as.as_ref().map(|(digest, _)| digest);
+        !self.gone && digest.is_some_and(|digest| *digest != digest_of(&self.row))
+    }
+
+    fn free(&mut self) {
+        (self.state, self.card, self.begun_as) = (RowState::Free, None, None);
+    }
+}
+
 /// The rows and the journal. One process at a time has it.
 #[derive(Debug)]
 pub struct BatchLedger {
-    rows: Vec<(Row, RowState)>,
+    /// Those of the file, and then those that only the journal knows.
+    rows: Vec<LedgerRow>,
     by_id: HashMap<String, usize>,
     /// The row of every card that was given one.
     by_card: HashMap<String, usize>,
     done: HashMap<Uuid, usize>,
-    /// How many rows are begun.
-    begun: usize,
-    /// Rows before this one are not free.
-    next: usize,
     path: PathBuf,
     /// Nothing: it was opened to look only.
     file: Option<LockedFile>,
@@ -120,52 +161,127 @@ impl BatchLedger {
         lines: Vec<(usize, LedgerLine)>,
     ) -> Result<Self, BatchError> {
         let by_id = rows.iter().enumerate().map(|(at, row)| (row.user.id.clone(), at)).collect();
-        let rows = rows.into_iter().map(|row| (row, RowState::Free)).collect();
+        let rows = rows.into_iter().map(|row| LedgerRow::new(row, false)).collect();
         let (by_card, done) = (HashMap::new(), HashMap::new());
-        let mut book = Self { rows, by_id, by_card, done, begun: 0, next: 0, path: path.to_owned(), file };
-        let mut changed = Vec::new();
+        let mut book = Self { rows, by_id, by_card, done, path: path.to_owned(), file };
         for (number, line) in lines {
-            book.replay(number, line, &mut changed)?;
+            book.replay(number, line)?;
         }
-        if changed.is_empty() { Ok(book) } else { Err(BatchError::Changed { users: changed }) }
+        Ok(book)
     }
 
-    /// Users that are in the journal and no longer among the rows are left alone.
-    fn replay(&mut self, number: usize, line: LedgerLine, changed: &mut Vec<String>) -> Result<(), BatchError> {
-        let Some(&at) = self.by_id.get(&line.user) else { return Ok(()) };
-        let damaged = |what| BatchError::Damaged { path: self.path.clone(), line: number, what };
-        let row = &self.rows[at];
-        match (line.event, &row.1) {
-            (RowEvent::Begun { digest }, RowState::Free) => {
-                if digest != digest_of(&row.0) && !changed.contains(&line.user) {
-                    changed.push(line.user);
+    /// The row of this user; one that the file does not have is kept, too, for its card is somewhere.
+    fn at(&mut self, id: &str) -> usize {
+        if let Some(&at) = self.by_id.get(id) {
+            return at;
+        }
+        let at = self.rows.len();
+        let user = User { id: id.to_owned(), ..User::default() };
+        self.rows.push(LedgerRow::new(user.into(), true));
+        self.by_id.insert(id.to_owned(), at);
+        at
+    }
+
+    fn replay(&mut self, number: usize, line: LedgerLine) -> Result<(), BatchError> {
+        let at = self.at(&line.user);
+        let path = self.path.clone();
+        let damaged = |what| BatchError::Damaged { path, line: number, what };
+        let row = &mut self.rows[at];
+        let same_card = row.card.as_ref() == Some(&line.card);
+        match (line.event, &row.state) {
+            (RowEvent::Begun { digest, row: text }, RowState::Free) => {
+                let id = line.user;
+                let text = text.map(|RowText { name, fields }| User { id, name, fields });
+                if let Some(text) = text.as_ref().filter(|_| row.gone) {
+                    row.row.user = text.clone();
                 }
-                if self.by_card.insert(line.card.clone(), at).is_some() {
+                row.begun_as = Some((digest, text));
+                row.state = RowState::Begun(line.card.clone());
+                row.card = Some(line.card.clone());
+                if self.by_card.insert(line.card, at).is_some() {
                     return Err(damaged("this card had another row"));
                 }
-                self.rows[at].1 = RowState::Begun(line.card);
-                self.begun += 1;
             }
-            (RowEvent::Done { token_id }, RowState::Begun(card)) if *card == line.card => self.mark(at, token_id),
-            (RowEvent::Abandoned, RowState::Begun(card)) if *card == line.card => self.free(at, &line.card),
+            (RowEvent::Done { token_id }, RowState::Begun(_)) if same_card => {
+                row.state = RowState::Done(token_id);
+                self.done.insert(token_id, at);
+            }
+            (RowEvent::Abandoned, RowState::Begun(_)) | (RowEvent::Forgotten, RowState::Done(_)) if same_card => {
+                self.free(at);
+            }
             _ => return Err(damaged("it does not follow from the lines before it")),
         }
         Ok(())
     }
 
-    /// The rows, and how far each is.
-    pub fn rows(&self) -> impl Iterator<Item = (&User, &RowState)> {
-        self.rows.iter().map(|(row, state)| (&row.user, state))
+    /// Gives new cards to these rows only, in this run.
+    ///
+    /// # Errors
+    /// The first id that is no row's.
+    pub fn limit_to(&mut self, ids: &[String]) -> Result<(), String> {
+        let unknown = |id: &&String| self.by_id.get(*id).is_none_or(|&at| self.rows[at].gone);
+        if let Some(unknown) = ids.iter().find(unknown) {
+            return Err(unknown.clone());
+        }
+        for row in &mut self.rows {
+            row.left_out = !ids.contains(&row.row.user.id);
+        }
+        Ok(())
     }
 
-    /// How far the rows are.
+    /// The rows of the file that this run is about.
+    fn of_run(&self) -> impl Iterator<Item = &LedgerRow> {
+        self.rows.iter().filter(|row| !row.gone && !row.left_out)
+    }
+
+    /// The rows of the file, and how far each is.
+    pub fn rows(&self) -> impl Iterator<Item = (&User, &RowState)> {
+        self.rows.iter().filter(|row| !row.gone).map(|row| (&row.row.user, &row.state))
+    }
+
+    /// How far the rows are that this run is about.
     pub fn count(&self) -> BatchCount {
-        BatchCount { rows: self.rows.len(), done: self.done.len(), begun: self.begun }
+        let mut count = BatchCount { rows: 0, done: 0, begun: 0 };
+        for row in self.of_run() {
+            count.rows += 1;
+            count.done += usize::from(matches!(row.state, RowState::Done(_)));
+            count.begun += usize::from(matches!(row.state, RowState::Begun(_)));
+        }
+        count
+    }
+
+    /// Whose card is next: the first row that no card went to.
+    pub fn next(&self) -> Option<&User> {
+        self.of_run().find(|row| row.state == RowState::Free).map(|row| &row.row.user)
+    }
+
+    /// Whose cards were begun and are not done.
+    pub fn begun(&self) -> impl Iterator<Item = &User> {
+        self.of_run().filter(|row| matches!(row.state, RowState::Begun(_))).map(|row| &row.row.user)
+    }
+
+    /// What the file says otherwise than the journal, in the order of the file, and then what it does not say any more.
+    pub fn differences(&self) -> Vec<RowDifference> {
+        let different = |row: &&LedgerRow| row.state != RowState::Free && (row.gone || row.is_changed());
+        let difference = |row: &LedgerRow| {
+            let (id, before) = (row.row.user.id.clone(), row.begun_as.as_ref().and_then(|(_, text)| text.clone()));
+            let token_id = if let RowState::Done(token_id) = row.state { Some(token_id) } else { None };
+            let now = if row.gone {
+                let alike = |free: &&LedgerRow| {
+                    !free.gone && free.state == RowState::Free && are_alike((&id, before.as_ref()), &free.row.user)
+                };
+                RowNow::Gone(self.rows.iter().filter(alike).take(3).map(|row| row.row.user.clone()).collect())
+            } else {
+                RowNow::Changed(row.row.user.clone())
+            };
+            RowDifference { id, token_id, before, now }
+        };
+        self.rows.iter().filter(different).map(difference).collect()
     }
 
     /// Whose token of this batch it is.
     pub fn holder(&self, token_id: Uuid) -> Option<&User> {
-        self.done.get(&token_id).map(|&at| &self.rows[at].0.user)
+        self.done.get(&token_id).map(|&at| &self.rows[at].row.user)
     }
 
     /// The token of this user has proven itself. To say it again changes nothing.
@@ -174,53 +290,67 @@ impl BatchLedger {
     /// [`BatchError::Io`] when it is not on disk.
     pub fn finish(&mut self, user: &User, token_id: Uuid) -> Result<(), BatchError> {
         let Some(&at) = self.by_id.get(&user.id) else { return Ok(()) };
-        let RowState::Begun(card) = &self.rows[at].1 else { return Ok(()) };
+        let RowState::Begun(card) = &self.rows[at].state else { return Ok(()) };
         let line = LedgerLine { user: user.id.clone(), card: card.clone(), event: RowEvent::Done { token_id } };
         self.append(&line)?;
-        self.mark(at, token_id);
+        self.rows[at].state = RowState::Done(token_id);
+        self.done.insert(token_id, at);
         Ok(())
     }
 
-    /// Gives up the card that a row was begun with: the row is free again, for any card.
+    /// The cards that can be given up: those that were begun, and those of rows that the file does not have.
+    pub fn to_abandon(&self) -> Vec<GivenUp> {
+        let given_up = |row: &&LedgerRow| match row.state {
+            RowState::Free => false,
+            RowState::Begun(_) => row.gone || !row.left_out,
+            RowState::Done(_) => row.gone,
+        };
+        let named = |row: &LedgerRow| {
+            let is_done = matches!(row.state, RowState::Done(_));
+            Some(GivenUp { id: row.row.user.id.clone(), card: row.card.clone()?, is_done })
+        };
+        self.rows.iter().filter(given_up).filter_map(named).collect()
+    }
+
+    /// Gives up the card that a row was begun with: the row is free again, for any card. A row that is done and not in the
+    /// file is forgotten; its token stays what it is.
     ///
     /// # Errors
     /// [`BatchError::Io`] when it is not on disk.
-    pub fn abandon(&mut self, user: &User) -> Result<(), BatchError> {
-        let Some(&at) = self.by_id.get(&user.id) else { return Ok(()) };
-        let RowState::Begun(card) = self.rows[at].1.clone() else { return Ok(()) };
-        self.append(&LedgerLine { user: user.id.clone(), card: card.clone(), event: RowEvent::Abandoned })?;
-        self.free(at, &card);
+    pub fn abandon(&mut self, id: &str) -> Result<(), BatchError> {
+        let Some(&at) = self.by_id.get(id) else { return Ok(()) };
+        let event = match self.rows[at].state {
+            RowState::Begun(_) => RowEvent::Abandoned,
+            RowState::Done(_) if self.rows[at].gone => RowEvent::Forgotten,
+            _ => return Ok(()),
+        };
+        let card = self.rows[at].card.clone().unwrap_or_default();
+        self.append(&LedgerLine { user: id.to_owned(), card, event })?;
+        self.free(at);
         Ok(())
     }
 
     /// The row of this card: the one that it was begun with, the one that a single enrollment began, or the next.
-    fn row(&mut self, card: &str, begun: Option<&JournalEntry>) -> Option<usize> {
+    fn row(&self, card: &str, begun: Option<&JournalEntry>) -> Option<usize> {
         if let Some(&at) = self.by_card.get(card) {
             return Some(at);
         }
-        let is_free = |at: &usize| self.rows[*at].1 == RowState::Free;
+        let is_free = |at: &usize| {
+            let row = &self.rows[*at];
+            row.state == RowState::Free && !row.gone && !row.left_out
+        };
         let before = begun.and_then(|entry| self.by_id.get(&entry.user.id).copied()).filter(is_free);
-        before.or_else(|| {
-            while self.rows.get(self.next).is_some_and(|row| row.1 != RowState::Free) {
-                self.next += 1;
-            }
-            (self.next < self.rows.len()).then_some(self.next)
-        })
+        before.or_else(|| (0..self.rows.len()).find(is_free))
     }
 
-    /// The row was begun.
-    fn mark(&mut self, at: usize, token_id: Uuid) {
-        self.rows[at].1 = RowState::Done(token_id);
-        self.begun -= 1;
-        self.done.insert(token_id, at);
-    }
-
-    /// The row was begun.
-    fn free(&mut self, at: usize, card: &str) {
-        self.rows[at].1 = RowState::Free;
-        self.begun -= 1;
-        self.by_card.remove(card);
-        self.next = self.next.min(at);
+    fn free(&mut self, at: usize) {
+        if let Some(card) = &self.rows[at].card {
+            self.by_card.remove(card);
+        }
+        if let RowState::Done(token_id) = self.rows[at].state {
+            self.done.remove(&token_id);
+        }
+        self.rows[at].free();
     }
 
     /// One write, on disk when this returns.
@@ -235,12 +365,30 @@ impl BatchLedger {
 impl HolderSource for BatchLedger {
     fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError> {
         let at = self.row(card, begun).ok_or(EnrollError::NobodyLeft)?;
-        let Row { user, whole, .. } = self.rows[at].0.clone();
-        if self.rows[at].1 == RowState::Free {
-            let event = RowEvent::Begun { digest: digest_of(&self.rows[at].0) };
+        let row = &self.rows[at];
+        if row.gone {
+            return Err(EnrollError::RowGone(row.row.user.id.clone()));
+        }
+        if matches!(row.state, RowState::Begun(_)) {
+            // The card is finished as it was begun; the text of an edited row comes onto it by a command of its own.
+            if let Some(entry) = begun.filter(|entry| entry.user.id == row.row.user.id) {
+                return Ok(entry.user.clone());
+            }
+            // Nothing is on the card yet: it is begun with the new text.
+            if row.is_changed() {
+                let id = row.row.user.id.clone();
+                self.abandon(&id)?;
+            }
+        }
+        let Row { user, whole, .. } = self.rows[at].row.clone();
+        if self.rows[at].state == RowState::Free {
+            let digest = digest_of(&self.rows[at].row);
+            let text = RowText { name: user.name.clone(), fields: user.fields.clone() };
+            let event = RowEvent::Begun { digest: digest.clone(), row: Some(text) };
             self.append(&LedgerLine { user: user.id.clone(), card: card.to_owned(), event })?;
-            self.rows[at].1 = RowState::Begun(card.to_owned());
-            self.begun += 1;
+            let row = &mut self.rows[at];
+            (row.state, row.card) = (RowState::Begun(card.to_owned()), Some(card.to_owned()));
+            row.begun_as = Some((digest, Some(user)));
             self.by_card.insert(card.to_owned(), at);
         }
         Ok(whole)

@@ -30,6 +30,9 @@ pub enum EnrollError {
     /// There is nobody left whose token a blank card could become.
     #[error("there is no row left for this card")]
     NobodyLeft,
+    /// The card was begun for a row that the file of the batch does not have any more.
+    #[error("this card was begun for {0}, whom the file does not have any more")]
+    RowGone(String),
     /// The journal of the batch cannot be used.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -92,6 +95,8 @@ impl EnrollError {
                 .hint("take a blank card; rollcall scan shows whose this one is"),
             Self::NobodyLeft => Failure::new(ExitClass::No, "enroll.nobody-left", message)
                 .hint("put back the cards that were begun, or give them up: --abandon"),
+            Self::RowGone(_) => Failure::new(ExitClass::No, "batch.row-gone", message)
+                .hint("put the row back as it was, or give the card up: --abandon"),
             Self::Batch(e) => e.to_failure(),
             Self::NotBlank(LifeCycle::Terminated) => token(&TokenError::NotIssued(LifeCycle::Terminated), exchanges),
             Self::NotBlank(_) => Failure::new(ExitClass::No, "enroll.not-blank", message).hint("take a blank card"),

@@ -233,6 +233,21 @@ fn user_changes() -> Vec<UserChangeView> {
     ]
 }
 
+fn row_differences() -> Vec<RowDifferenceView> {
+    let difference = |row, before, after: &[User]| RowDifferenceView {
+        id: "007".into(),
+        row,
+        token_id: Some(token_id()),
+        before,
+        after: after.to_vec(),
+    };
+    vec![
+        difference(RowNowView::Changed, Some(ann()), &[ann()]),
+        difference(RowNowView::Gone, None, &[ann()]),
+        RowDifferenceView { token_id: None, ..difference(RowNowView::Gone, Some(ann()), &[]) },
+    ]
+}
+
 fn changes() -> Vec<TokenChange> {
     use TokenChanged::{Done, Planned, Unchanged};
     let change = TokenChange {
@@ -324,7 +339,8 @@ fn all() -> String {
     add("enroll", forms(&enrollments()));
     let batch = |dry_run| {
         let (schema, journal) = (Schema::default(), "f.journal".to_owned());
-        BatchView { schema, rows: 9, done: 4, begun: 2, free: 3, journal, dry_run }
+        let differences = if dry_run { row_differences() } else { Vec::new() };
+        BatchView { schema, rows: 9, done: 4, begun: 2, free: 3, journal, dry_run, differences }
     };
     add("batch", forms(&[batch(false), batch(true)]));
     add("user", forms(&entries()));

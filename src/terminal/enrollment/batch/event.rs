@@ -19,7 +19,7 @@ use crate::{
 #[derive(Debug)]
 pub enum BatchEvent {
     /// The readers are watched: the first card may come.
-    Begun,
+    Begun(BatchNext),
     /// The card in this reader is about to be taken one step further.
     Step {
         /// The reader.
@@ -48,9 +48,18 @@ pub enum BatchEvent {
         failure: Failure,
     },
     /// The work on a card is over: the next one may come.
-    Free,
+    Free(BatchNext),
     /// The PC/SC service is away.
     ServiceLost,
+}
+
+/// Which cards are awaited.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BatchNext {
+    /// Whose token the next blank card becomes; nothing: every row has a card.
+    pub user: Option<User>,
+    /// Whose card was begun, lies on no reader, and is to come back.
+    pub lifted: Vec<User>,
 }
 
 /// Who is told of a batch.

@@ -1,6 +1,7 @@
 //! The lines of a batch's journal, and the file that they stand in.
 
 use std::{
+    collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, Read, Seek, Write},
     os::unix::fs::OpenOptionsExt,
@@ -46,8 +47,11 @@ pub struct LedgerLine {
 pub enum RowEvent {
     /// It was given to a card, which was not touched before.
     Begun {
-        /// What the row said.
+        /// What the row said, in short.
         digest: String,
+        /// What it said; journals of before 0.3 do not keep it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        row: Option<RowText>,
     },
     /// The token has proven itself.
     Done {
@@ -56,6 +60,18 @@ pub enum RowEvent {
     },
     /// The card was given up.
     Abandoned,
+    /// The token is done, and its row is not in the file any more: the batch has nothing to do with it.
+    Forgotten,
+}
+
+/// What a row said, beside the id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowText {
+    /// The name.
+    pub name: String,
+    /// The fields.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, String>,
 }
 
 /// Opens the journal, or begins it, and locks it; the lines with their numbers.

@@ -1,6 +1,6 @@
 //! What a run of a batch that was killed has left behind, or is given up.
 
-use super::{BatchLedger, RowState};
+use super::{BatchLedger, GivenUp};
 use crate::{
     api::v1::TokenStatus,
     failure::Failure,
@@ -28,26 +28,22 @@ pub fn settle(enrollment: &EnrollmentContext, ledger: &BatchLedger) -> Result<()
     Ok(())
 }
 
-/// Gives up what was begun. What the server may have registered is revoked there first.
+/// Gives up what was begun, and what the file does not know. What the server may have registered of a begun card is revoked
+/// there first; a token that is done stays what it is.
 ///
 /// # Errors
 /// The failure of the server, which has to know first; that of the journals and of the sets.
 pub fn abandon(enrollment: &EnrollmentContext, ledger: &mut BatchLedger) -> Result<(), Failure> {
-    let begun: Vec<_> = ledger
-        .rows()
-        .filter_map(|(user, state)| match state {
-            RowState::Begun(card) => Some((user.clone(), card.clone())),
-            _ => None,
-        })
-        .collect();
     let entries = enrollment.journal.all()?;
-    for (user, card) in begun {
-        if let Some(entry) = entries.iter().find(|entry| entry.card == card) {
-            revoke(entry, enrollment.terminal())?;
-            enrollment.journal.close(entry)?;
+    for GivenUp { id, card, is_done } in ledger.to_abandon() {
+        if !is_done {
+            if let Some(entry) = entries.iter().find(|entry| entry.card == card) {
+                revoke(entry, enrollment.terminal())?;
+                enrollment.journal.close(entry)?;
+            }
+            enrollment.leave_sets(&card)?;
         }
-        enrollment.leave_sets(&card)?;
-        ledger.abandon(&user)?;
+        ledger.abandon(&id)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! when it has proven that it is ours.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     ops::ControlFlow,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     BatchCount, BatchLedger,
-    event::{BatchEvent, BatchLimits, BatchObserver, BatchStop, BatchWork},
+    event::{BatchEvent, BatchLimits, BatchNext, BatchObserver, BatchStop, BatchWork},
     portraits::Portraits,
 };
 use crate::{
@@ -98,12 +98,14 @@ impl BatchRun {
     ) -> Result<Self, Failure> {
         let store = enrollment.terminal().store()?;
         let events = EventLoop::new();
+        let lifted = ledger.begun().map(|user| user.id.clone()).collect();
         let progress = BatchProgress {
             readers,
             store,
             shared: Arc::new(BatchShared { enrollment, portraits, ledger: Mutex::new(ledger) }),
             mailbox: events.mailbox(),
             slots: BTreeMap::new(),
+            lifted,
             failures: 0,
             limits,
             warned: false,
@@ -125,7 +127,8 @@ impl BatchRun {
         let Self { mut events, progress } = self;
         events.watch_readers()?;
         let mut handler = BatchHandler { progress, observer };
-        handler.tell(BatchEvent::Begun)?;
+        let next = handler.progress.awaited();
+        handler.tell(BatchEvent::Begun(next))?;
         events.run(&mut handler)?;
         let BatchProgress { stop, shared, .. } = handler.progress;
         let count = shared.ledger().count();
@@ -140,6 +143,8 @@ struct BatchProgress {
     shared: Arc<BatchShared>,
     mailbox: Mailbox<BatchWork>,
     slots: BTreeMap<String, BatchReader>,
+    /// The ids of those whose card was begun, and came off too early.
+    lifted: HashSet<String>,
     failures: u32,
     limits: BatchLimits,
     warned: bool,
@@ -156,6 +161,14 @@ impl BatchProgress {
         if let Some(slot) = self.slots.get_mut(reader) {
             (slot.next, slot.last) = (false, None);
         }
+    }
+
+    /// Which cards are to come. Whose card is at work is not known before its thread ends: while one is, nobody's is said
+    /// to be lifted but those that were.
+    fn awaited(&self) -> BatchNext {
+        let ledger = self.shared.ledger();
+        let lifted = ledger.begun().filter(|user| !self.is_busy() || self.lifted.contains(&user.id)).cloned().collect();
+        BatchNext { user: ledger.next().cloned(), lifted }
     }
 
     /// Begins with the card in this reader, or keeps it for when the one before it is done.
@@ -263,6 +276,7 @@ impl BatchHandler<'_> {
         match result {
             Ok(done) => {
                 self.progress.failures = 0;
+                self.progress.lifted.remove(&done.report.user.id);
                 done.remember(&mut self.progress.store)?;
                 if done.report.test_keys && !std::mem::replace(&mut self.progress.warned, true) {
                     self.tell(BatchEvent::TestKeys)?;
@@ -273,12 +287,16 @@ impl BatchHandler<'_> {
                 self.tell(BatchEvent::Enrolled { reader: reader.to_owned(), report: done.report })?;
             }
             Err(EnrollFailure { error: EnrollError::Batch(error), .. }) => return Err(error.into()),
-            Err(failed) => self.refused(reader, user, &failed)?,
+            Err(failed) => {
+                self.progress.lifted.extend(user.as_ref().map(|user| user.id.clone()));
+                self.refused(reader, user, &failed)?;
+            }
         }
         if self.progress.end_work(reader) {
             self.progress.begin(reader.to_owned())?;
         }
-        self.tell(BatchEvent::Free)
+        let next = self.progress.awaited();
+        self.tell(BatchEvent::Free(next))
     }
 
     /// A card that is done already, or that nobody is left for, says nothing about the cards to come.
@@ -295,7 +313,7 @@ impl BatchHandler<'_> {
             }
         }
         let failure = failed.to_failure();
-        if matches!(failed.error, EnrollError::NobodyLeft) {
+        if matches!(failed.error, EnrollError::NobodyLeft | EnrollError::RowGone(_)) {
             return self.tell_failed(reader, (None, None), failure);
         }
         let token_id = if let EnrollError::AlreadyIssued(token_id) = failed.error { token_id } else { None };

@@ -83,7 +83,7 @@ fn a_card_is_given_up() {
     let mut book = fixture.open(people(1)).unwrap();
     book.user("aa", None).unwrap();
     assert!(matches!(book.user("bb", None), Err(EnrollError::NobodyLeft)));
-    book.abandon(&people(1)[0]).unwrap();
+    book.abandon("u0").unwrap();
     assert_eq!(book.user("bb", None).unwrap().id, "u0");
     assert!(matches!(book.user("aa", None), Err(EnrollError::NobodyLeft)), "it is a card like any other now");
     drop(book);
@@ -103,12 +103,65 @@ fn a_row_that_was_edited_after_it_went_to_a_card_is_told() {
     fixture.open(people(2)).unwrap().user("aa", None).unwrap();
     let mut edited = people(2);
     edited[0].name.push('!');
-    let told = fixture.open(edited).unwrap_err();
-    assert!(matches!(&told, BatchError::Changed { users } if users == &["u0"]), "{told}");
-    let mut other = people(2);
-    other[1].name.push('!');
-    fixture.open(other).unwrap();
-    fixture.open(people(2).split_off(1)).unwrap();
+    let mut book = fixture.open(edited.clone()).unwrap();
+    let (id, before, now) = ("u0".to_owned(), Some(people(1).remove(0)), RowNow::Changed(edited[0].clone()));
+    assert_eq!(book.differences(), [RowDifference { id, token_id: None, before, now }]);
+    // The card is finished as it was begun, and the others go on.
+    let entry = JournalEntry::new("aa".into(), token(9), people(1).remove(0), "ca01".into(), false);
+    assert_eq!(book.user("aa", Some(&entry)).unwrap(), people(1)[0]);
+    assert_eq!(book.user("bb", None).unwrap().id, "u1");
+    book.finish(&people(1)[0], token(9)).unwrap();
+    assert_eq!(book.differences()[0].token_id, Some(token(9)));
+    drop(book);
+    assert_eq!(fixture.open(people(2)).unwrap().differences(), []);
+
+    // Nothing was on the card yet: it is begun with the new text.
+    let fixture = LedgerFixture::new();
+    fixture.open(people(2)).unwrap().user("aa", None).unwrap();
+    let mut book = fixture.open(edited.clone()).unwrap();
+    assert_eq!(book.user("aa", None).unwrap(), edited[0]);
+    drop(book);
+    assert_eq!(fixture.open(edited).unwrap().differences(), []);
+}
+
+/// A spreadsheet made 7 of 007, and the row of a card that is begun was deleted.
+#[test]
+fn a_row_that_is_gone_is_told_and_its_card_is_nobody_elses() {
+    let fixture = LedgerFixture::new();
+    let person = |id: &str, name: &str| User { id: id.into(), name: name.into(), fields: [].into() };
+    let mut book = fixture.open(vec![person("007", "Ada"), person("8", "Bob"), person("9", "Eve")]).unwrap();
+    book.user("aa", None).unwrap();
+    book.user("bb", None).unwrap();
+    book.finish(&person("007", "Ada"), token(7)).unwrap();
+    drop(book);
+
+    let now = || vec![person("7", "Ada"), person("9", "Eve")];
+    let mut book = fixture.open(now()).unwrap();
+    let told: Vec<_> = book.differences().iter().map(RowDifference::in_words).collect();
+    assert_eq!(told, ["done: 007 (Ada) → perhaps 7 (Ada)", "begun: 8 (Bob) → (no row)"]);
+    assert!(matches!(book.user("bb", None), Err(EnrollError::RowGone(id)) if id == "8"));
+    assert_eq!(book.holder(token(7)).map(|user| user.name.as_str()), Some("Ada"));
+    assert_eq!(book.count(), BatchCount { rows: 2, done: 0, begun: 0 });
+    for GivenUp { id, .. } in book.to_abandon() {
+        book.abandon(&id).unwrap();
+    }
+    drop(book);
+    let mut book = fixture.open(now()).unwrap();
+    assert_eq!((book.differences(), book.holder(token(7))), (Vec::new(), None));
+    assert_eq!(book.user("bb", None).unwrap().id, "7", "it is a card like any other now");
+}
+
+#[test]
+fn only_some_rows_get_a_card() {
+    let fixture = LedgerFixture::new();
+    let mut book = fixture.open(people(4)).unwrap();
+    book.user("aa", None).unwrap();
+    assert_eq!(book.limit_to(&["u2".into(), "x".into()]), Err("x".into()));
+    book.limit_to(&["u2".into()]).unwrap();
+    assert_eq!((book.next().unwrap().id.as_str(), book.count().rows), ("u2", 1));
+    assert_eq!(book.user("bb", None).unwrap().id, "u2");
+    assert!(matches!(book.user("cc", None), Err(EnrollError::NobodyLeft)));
+    assert_eq!(book.begun().map(|user| user.id.as_str()).collect::<Vec<_>>(), ["u2"]);
 }
 
 #[test]
