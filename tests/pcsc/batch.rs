@@ -1,6 +1,8 @@
 //! Many cards, several readers, and somebody who changes the cards: also one who lifts them too soon, while the program is
 //! killed again and again.
 
+mod edited;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -6,7 +6,7 @@ use std::{
     process::{Child, Stdio},
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{objects, stack::Stack};
 
@@ -103,6 +103,45 @@ impl Drop for Office {
 fn summary(scan: &Value) -> (&str, &str, &str) {
     let text = |value: &'_ Value| value.as_str().unwrap_or("-").to_owned().leak() as &str;
     (text(&scan["authenticated"]["server"]), text(&scan["source"]), text(&scan["user"]["name"]))
+}
+
+case!(Once, what_is_not_named_of_a_user_stays);
+/// At the server: by one user, by an import, and by what it wrote itself.
+fn what_is_not_named_of_a_user_stays() {
+    let office = Office::without_tokens(1, "virtual");
+    let stack = &office.stack;
+    let add = |args: &[&str]| {
+        let told = stack.ndjson(0, &[&["server", "user", "add", "--id", "'=7"], args].concat()).remove(0);
+        (told["result"].clone(), told["name"].clone(), told["fields"].clone())
+    };
+    assert_eq!(stack.rollcall(&["server", "user", "add", "--id", "'=7"]).expect(2).code(), "user.incomplete");
+    let fields = json!({"room": "B1", "Name": "=1", "id": "@x"});
+    let named = ["--name", "=A", "--field", "room=B1", "--field", "Name==1", "--field", "id=@x"];
+    assert_eq!(add(&named), (json!("done"), json!("=A"), fields.clone()));
+    assert_eq!(add(&[]), (json!("unchanged"), json!("=A"), fields));
+    let fewer = json!({"room": "B1", "id": "@x"});
+    assert_eq!(add(&["--field", "Name=", "--dry-run"]), (json!("planned"), json!("=A"), fewer.clone()));
+    assert_eq!(add(&["--field", "Name="]), (json!("done"), json!("=A"), fewer));
+
+    let file = stack.home().join("users.csv");
+    let (name, import) =
+        (file.to_str().unwrap(), |name: &str| stack.ndjson(0, &["server", "user", "import", name]).remove(0));
+    std::fs::write(&file, stack.rollcall(&["server", "user", "list", "-o", "csv"]).expect(0).stdout).unwrap();
+    let counts = |told: &Value| [&told["created"], &told["changed"], &told["unchanged"]].map(|n| n.as_u64().unwrap());
+    assert_eq!(counts(&import(name)), [0, 0, 1]);
+    std::fs::write(&file, "ID;Name\n''=7;B\n").unwrap();
+    assert_eq!(counts(&import(name)), [0, 1, 0]);
+    let known = stack.ndjson(0, &["server", "user", "show", "'=7"]).remove(0);
+    assert_eq!((&known["name"], &known["fields"]), (&json!("B"), &json!({"room": "B1", "id": "@x"})));
+
+    // What the server knows is the base of a card, too.
+    assert_eq!(stack.ndjson(0, &["enroll", "--id", "'=7", "--dry-run"])[0]["result"], "planned");
+    let told = stack.ndjson(0, &["enroll", "--id", "'=7", "--field", "room=C2"]).remove(0);
+    assert_eq!(told["user"], json!({"id": "'=7", "name": "B", "fields": {"room": "C2", "id": "@x"}}));
+    assert_eq!(told["changes"], json!([{"part": "field", "key": "room", "before": "B1", "after": "C2"}]));
+    stack.rollcall(&["server", "user", "add", "--id", "'=7", "--name", "Bea"]).expect(0);
+    let written = stack.ndjson(0, &["token", "write", "--yes"]).remove(0);
+    assert_eq!(written["changes"], json!([{"part": "name", "before": "B", "after": "Bea"}]));
 }
 
 case!(EachCard, both_sources_and_a_suspension);
