@@ -40,7 +40,9 @@ fn home() -> TempDir {
 }
 
 fn command(home: &Path, arguments: &[&str]) -> Command {
-    program::rollcall(home, &[&["users"], arguments].concat())
+    let mut command = program::rollcall(home, &[&["users"], arguments].concat());
+    command.env("TZ", "UTC");
+    command
 }
 
 fn users(home: &Path, arguments: &[&str]) -> Output {
@@ -137,6 +139,29 @@ fn history_takes_times_dates_and_durations() {
     assert_eq!(done(home.path(), &["history", "--output", "json", "--until", "2000-01-01"]), "[]\n");
     assert_eq!(done(home.path(), &["history"]).lines().count(), 4);
     assert_eq!(refused(home.path(), &["history", "--since", "soon"]), (2, "usage".to_owned()));
+}
+
+#[test]
+fn what_has_no_zone_is_meant_where_it_is_typed() {
+    let home = home();
+    let told = |zone: &str, span: &[&str]| {
+        let arguments = [&["history", "-o", "ndjson"], span].concat();
+        let output = command(home.path(), &arguments).env("TZ", zone).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let events = objects(&String::from_utf8(output.stdout).unwrap()).len();
+        (events, String::from_utf8(output.stderr).unwrap())
+    };
+    let that_day = |day: &str, zone: &str| told(zone, &["--since", day, "--until", &format!("{day}T23:59:59")]);
+    // The events are of 15:04 to 15:06 UTC.
+    assert_eq!(that_day("2026-11-22", "UTC"), (3, String::new()));
+    assert_eq!(that_day("2026-11-22", "<+14>-14"), (0, String::new()));
+    assert_eq!(that_day("2026-11-23", "<+14>-14"), (3, String::new()));
+    assert_eq!(told("<-12>12", &["--since", "2026-11-22T03:05", "--until", "2026-11-22 03:06"]).0, 1);
+
+    let (events, warned) = that_day("2026-11-22", "No/Zone");
+    assert_eq!(events, 3, "UTC stands for an unknown zone");
+    assert!(warned.starts_with("warning: the time zone No/Zone is unknown"), "{warned}");
+    assert_eq!(told("No/Zone", &["--since", "2026-11-22T00:00:00Z"]), (3, String::new()), "nothing depends on it");
 }
 
 #[test]

@@ -151,7 +151,8 @@ pub struct ScanArgs {
     /// End after this time with what was read (500ms, 5s, 2m, 8h)
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "count")]
     pub timeout: Option<Duration>,
-    /// Stay until this time, and end with what was read: a time of day here (17:30), or 2026-11-22T15:04:05Z
+    /// Stay until this time, and end with what was read: a time of day here (17:30), with a date
+    /// (2026-11-22T17:30), or with a zone (2026-11-22T15:04:05Z)
     #[arg(long, value_name = "TIME", conflicts_with = "identify_only")]
     pub until: Option<Until>,
     /// Write a record for each different token into FILE instead of stdout, with --output ndjson or csv
@@ -195,10 +196,11 @@ pub enum UsersCommand {
     Export,
     /// What happened
     History {
-        /// Only from this moment on: a time (2026-11-22T15:04:05Z), a date (UTC), or how long ago (8h)
+        /// Only from this moment on: today, yesterday, a date, a time of day here (18:00), both (2026-11-22T15:04),
+        /// a time with its zone (2026-11-22T15:04:05Z), or how long ago (8h)
         #[arg(long, value_name = "TIME")]
         since: Option<TimeSpec>,
-        /// Only before this moment: a time, a date, or how long ago
+        /// Only before this moment, typed alike
         #[arg(long, value_name = "TIME")]
         until: Option<TimeSpec>,
     },

@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod enroll;
 pub mod interrupt;
 pub mod issue;
+mod local_time;
 pub mod man;
 pub mod outcome;
 pub mod pki;

@@ -3,10 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
+use jiff::civil::{DateTime, Time};
+use jiff::{Timestamp, ToSpan, Zoned};
 
+use super::local_time::{date, date_and_time, moment, occurrences, time_of_day};
 use crate::terminal::presence::duration;
 
 /// A point in time, before the clock was looked at.
@@ -16,41 +16,80 @@ pub enum TimeSpec {
     At(Timestamp),
     /// That long ago.
     Ago(Duration),
+    /// A time of day here.
+    Clock(Time),
+    /// A date and a time here; a date alone is its beginning.
+    Wall(DateTime),
+    /// The beginning of the day here, that many days ago.
+    DaysAgo(u8),
 }
 
 /// Why a text is no point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it is no time such as 2026-11-22T15:04:05Z, no date such as 2026-11-22 and no duration such as 8h")]
+#[error(
+    "it is no time such as 2026-11-22T15:04:05Z or 18:00, no date such as 2026-11-22, today or yesterday, and no duration such as 8h"
+)]
 pub struct TimeSpecError;
 
 impl TimeSpec {
-    /// The time that is meant; the earliest there is, where it would lie before that.
-    pub fn resolve(self, now: Timestamp) -> Timestamp {
+    /// Whether it depends on where the terminal stands.
+    pub const fn is_local(self) -> bool {
+        matches!(self, Self::Clock(_) | Self::Wall(_) | Self::DaysAgo(_))
+    }
+
+    /// The time that is meant; the earliest there is, where it would lie before that. A time of day is the last one that
+    /// has been.
+    pub fn resolve(self, now: &Zoned) -> Timestamp {
+        let earliest = Timestamp::MIN;
         match self {
             Self::At(at) => at,
-            Self::Ago(ago) => now.saturating_sub(ago).unwrap_or(Timestamp::MIN),
+            Self::Ago(ago) => now.timestamp().saturating_sub(ago).unwrap_or(earliest),
+            Self::Clock(time) => {
+                let been = occurrences(time, now).into_iter().rev().find(|at| *at <= now.timestamp());
+                been.unwrap_or(earliest)
+            }
+            Self::Wall(shown) => moment(shown, now).unwrap_or(earliest),
+            Self::DaysAgo(days) => {
+                let day = now.date().saturating_sub(i32::from(days).days());
+                moment(day.to_datetime(Time::midnight()), now).unwrap_or(earliest)
+            }
         }
     }
+
+    /// The end of a span. A time of day is that of today; where the beginning is one too, the first one after that.
+    fn resolve_end(self, since: Option<Self>, now: &Zoned) -> Timestamp {
+        let Self::Clock(time) = self else { return self.resolve(now) };
+        let after_the_beginning = match since {
+            Some(since @ Self::Clock(_)) => {
+                let begin = since.resolve(now);
+                occurrences(time, now).into_iter().find(|at| *at > begin)
+            }
+            _ => None,
+        };
+        after_the_beginning.or_else(|| moment(now.date().to_datetime(time), now)).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// The beginning and the end that are meant.
+pub fn span(since: Option<TimeSpec>, until: Option<TimeSpec>, now: &Zoned) -> [Option<Timestamp>; 2] {
+    [since.map(|begin| begin.resolve(now)), until.map(|end| end.resolve_end(since, now))]
 }
 
 impl FromStr for TimeSpec {
     type Err = TimeSpecError;
 
     fn from_str(text: &str) -> Result<Self, TimeSpecError> {
-        if let Ok(ago) = duration(text) {
-            return Ok(Self::Ago(ago));
+        match text {
+            "today" => return Ok(Self::DaysAgo(0)),
+            "yesterday" => return Ok(Self::DaysAgo(1)),
+            _ => {}
         }
-        text.parse().or_else(|_| midnight(text)).map(Self::At)
+        let elapsed = || duration(text).ok().map(Self::Ago);
+        let wall = || date_and_time(text).or_else(|| Some(date(text)?.to_datetime(Time::midnight()))).map(Self::Wall);
+        let clock = || time_of_day(text).map(Self::Clock);
+        let moment = || text.parse().ok().map(Self::At);
+        elapsed().or_else(wall).or_else(clock).or_else(moment).ok_or(TimeSpecError)
     }
-}
-
-/// The beginning of a date, in UTC, as times are printed. Only a whole date: another text that has a date in it is none.
-fn midnight(text: &str) -> Result<Timestamp, TimeSpecError> {
-    let date: Date = text.parse().map_err(|_| TimeSpecError)?;
-    if date.to_string() != text {
-        return Err(TimeSpecError);
-    }
-    date.to_zoned(TimeZone::UTC).map(|midnight| midnight.timestamp()).map_err(|_| TimeSpecError)
 }
 
 #[cfg(test)]
@@ -60,16 +99,45 @@ mod tests {
 
     #[test]
     fn times_and_durations() {
-        let now: Timestamp = "2026-11-22T15:04:05Z".parse().unwrap();
-        assert_eq!("8h".parse::<TimeSpec>().unwrap().resolve(now).to_string(), "2026-11-22T07:04:05Z");
-        assert_eq!(
-            "2026-11-22T08:00:00+01:00".parse::<TimeSpec>().unwrap().resolve(now).to_string(),
-            "2026-11-22T07:00:00Z"
-        );
-        assert_eq!("2026-11-22".parse::<TimeSpec>().unwrap().resolve(now).to_string(), "2026-11-22T00:00:00Z");
-        assert_eq!(TimeSpec::Ago(Duration::MAX).resolve(now), Timestamp::MIN);
-        for text in ["", "yesterday", "-8h", "2026-11-31", "2026-11", "20261122", "2026-11-22T15:04:05"] {
+        let now: Zoned = "2026-11-22T15:04:05+14:00[+14:00]".parse().unwrap();
+        for (typed, meant) in [
+            ("8h", "2026-11-21T17:04:05Z"),
+            ("2026-11-22T08:00:00+01:00", "2026-11-22T07:00:00Z"),
+            ("2026-11-22", "2026-11-21T10:00:00Z"),
+            ("2026-11-22T08:00", "2026-11-21T18:00:00Z"),
+            ("2026-11-22 08:00:01", "2026-11-21T18:00:01Z"),
+            ("today", "2026-11-21T10:00:00Z"),
+            ("yesterday", "2026-11-20T10:00:00Z"),
+            ("15:04:05", "2026-11-22T01:04:05Z"),
+            ("15:05", "2026-11-21T01:05:00Z"),
+        ] {
+            assert_eq!(typed.parse::<TimeSpec>().unwrap().resolve(&now).to_string(), meant, "{typed}");
+        }
+        assert_eq!(TimeSpec::Ago(Duration::MAX).resolve(&now), Timestamp::MIN);
+        for text in ["", "tomorrow", "Today", "-8h", "2026-11-31", "2026-11", "20261122", "24:00", "2026-11-22T8:00"] {
             assert_eq!(text.parse::<TimeSpec>(), Err(TimeSpecError), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_span_is_the_first_one_after_its_beginning() {
+        let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let spans = [
+            ("2026-11-22T11:00:00Z", "09:00", "18:00", "2026-11-22T08:00:00Z", "2026-11-22T17:00:00Z"),
+            ("2026-11-22T01:00:00Z", "09:00", "18:00", "2026-11-21T08:00:00Z", "2026-11-21T17:00:00Z"),
+            ("2026-11-22T01:00:00Z", "22:00", "06:00", "2026-11-21T21:00:00Z", "2026-11-22T05:00:00Z"),
+            ("2026-11-22T11:00:00Z", "yesterday", "08:00", "2026-11-20T23:00:00Z", "2026-11-22T07:00:00Z"),
+            ("2026-11-22T11:00:00Z", "yesterday", "today", "2026-11-20T23:00:00Z", "2026-11-21T23:00:00Z"),
+            // The night in which 02:30 comes twice.
+            ("2027-10-31T00:45:00Z", "02:30", "today", "2027-10-31T00:30:00Z", "2027-10-30T22:00:00Z"),
+            ("2027-10-31T01:45:00Z", "02:30", "03:00", "2027-10-31T01:30:00Z", "2027-10-31T02:00:00Z"),
+            // The day after the clock went forward is an hour shorter.
+            ("2027-03-29T10:00:00Z", "yesterday", "today", "2027-03-27T23:00:00Z", "2027-03-28T22:00:00Z"),
+        ];
+        for (now, since, until, begin, end) in spans {
+            let now = now.parse::<Timestamp>().unwrap().to_zoned(zone.clone());
+            let told = span(since.parse().ok(), until.parse().ok(), &now).map(|at| at.unwrap().to_string());
+            assert_eq!(told, [begin, end], "{since} to {until} at {now}");
         }
     }
 

@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::{Timestamp, Zoned, civil::Time};
+use jiff::{Timestamp, Zoned, civil::DateTime, civil::Time};
+
+use super::local_time::{date_and_time, moment, occurrences, time_of_day};
 
 /// The longest wait without a look at the clock, which may be set, or may have gone on while the machine slept.
 const SLOW_TICK: Duration = Duration::from_secs(10);
@@ -17,6 +19,8 @@ pub enum Until {
     At(Timestamp),
     /// The next time that the clock on the wall shows this.
     Clock(Time),
+    /// A date and a time of the clock on the wall.
+    Wall(DateTime),
 }
 
 /// Why a text is no such time.
@@ -25,17 +29,20 @@ pub enum Until {
 pub struct NoTime;
 
 impl Until {
-    /// The moment that is meant. A time of day is that of the time zone of `now`: still today, or else tomorrow.
+    /// Whether it depends on where the terminal stands.
+    pub const fn is_local(self) -> bool {
+        matches!(self, Self::Clock(_) | Self::Wall(_))
+    }
+
+    /// The moment that is meant. A time of day is the next one in the time zone of `now`, today or tomorrow.
     pub fn resolve(self, now: &Zoned) -> Timestamp {
-        let time = match self {
-            Self::At(at) => return at,
-            Self::Clock(time) => time,
+        let next = match self {
+            Self::At(at) => Some(at),
+            Self::Wall(shown) => moment(shown, now),
+            Self::Clock(time) => occurrences(time, now).into_iter().find(|at| *at > now.timestamp()),
         };
-        let on = |date: jiff::civil::Date| date.to_datetime(time).to_zoned(now.time_zone().clone()).ok();
-        let days = [Some(now.date()), now.date().tomorrow().ok()];
-        let next = days.into_iter().flatten().filter_map(on).find(|at| at > now);
         // Nothing comes after the last day of the calendar.
-        next.map_or(Timestamp::MAX, |at| at.timestamp())
+        next.unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -43,19 +50,10 @@ impl FromStr for Until {
     type Err = NoTime;
 
     fn from_str(text: &str) -> Result<Self, NoTime> {
-        text.parse().map(Self::At).or_else(|_| clock(text).map(Self::Clock))
+        let wall = || date_and_time(text).map(Self::Wall);
+        let moment = || text.parse().ok().map(Self::At);
+        time_of_day(text).map(Self::Clock).or_else(wall).or_else(moment).ok_or(NoTime)
     }
-}
-
-/// `17:30` or `17:30:05`, and nothing else that might be read as a time.
-fn clock(text: &str) -> Result<Time, NoTime> {
-    let shown = |text: &str| text.len() == 8 && text.bytes().enumerate().all(|(at, b)| digit_or_colon(at, b));
-    let long = if text.len() == 5 { format!("{text}:00") } else { text.to_owned() };
-    if shown(&long) { long.parse().map_err(|_| NoTime) } else { Err(NoTime) }
-}
-
-const fn digit_or_colon(at: usize, byte: u8) -> bool {
-    if at % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() }
 }
 
 /// When the wait is over.
@@ -93,6 +91,7 @@ mod tests {
             ("15:04:05", "2026-11-22T15:04:05+01:00[+01:00]", "2026-11-23T14:04:05Z"),
             ("00:00", "2026-12-31T23:59:59Z[UTC]", "2027-01-01T00:00:00Z"),
             ("2026-11-22T08:00:00+01:00", "2026-11-22T15:04:05Z[UTC]", "2026-11-22T07:00:00Z"),
+            ("2026-11-23T08:00", "2026-11-22T15:04:05+01:00[+01:00]", "2026-11-23T07:00:00Z"),
         ];
         for (typed, now, meant) in cases {
             let now: Zoned = now.parse().unwrap();
@@ -102,6 +101,22 @@ mod tests {
             ["", "17", "1730", "7:30", "24:00", "17:60", "17:30Z", "5pm", "8h", "2026-11-22", "T17:30", "17:30:"]
         {
             assert_eq!(text.parse::<Until>(), Err(NoTime), "{text}");
+        }
+    }
+
+    #[test]
+    fn in_the_night_in_which_an_hour_comes_twice_or_never_the_next_one_is_meant() {
+        let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        for (now, meant) in [
+            ("2027-10-31T00:29:55Z", "2027-10-31T00:30:00Z"),
+            ("2027-10-31T00:30:00Z", "2027-10-31T01:30:00Z"),
+            ("2027-10-31T01:29:55Z", "2027-10-31T01:30:00Z"),
+            ("2027-10-31T01:30:00Z", "2027-11-01T01:30:00Z"),
+            // 02:30 is left out: 03:30 stands for it.
+            ("2027-03-28T00:59:00Z", "2027-03-28T01:30:00Z"),
+        ] {
+            let at = now.parse::<Timestamp>().unwrap().to_zoned(zone.clone());
+            assert_eq!("02:30".parse::<Until>().unwrap().resolve(&at).to_string(), meant, "{now}");
         }
     }
 

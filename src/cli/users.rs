@@ -2,13 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use jiff::Timestamp;
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::args::{UsersArgs, UsersCommand};
 use super::confirm::confirm;
 use super::context::store;
+use super::local_time::here;
 use super::printer::{OutputOptions, Printer};
-use super::time_spec::TimeSpec;
+use super::time_spec::{self, TimeSpec};
 use super::views::{self, UserEntry};
 use crate::config::{OutputFormat, Settings};
 use crate::failure::Failure;
@@ -57,7 +58,9 @@ fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), 
 }
 
 fn history(span: [Option<TimeSpec>; 2], settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
-    let [since, until] = span.map(|moment| moment.map(|moment| moment.resolve(now)));
+    let local = span.iter().flatten().any(|moment| moment.is_local());
+    let clock = if local { here(now, out) } else { now.to_zoned(TimeZone::UTC) };
+    let [since, until] = time_spec::span(span[0], span[1], &clock);
     let Some(store) = settled(settings, now)? else { return show_events(Vec::new(), "nothing happened yet", out) };
     if settings.format == OutputFormat::Text {
         // A table needs all of its rows before it can be aligned.
