@@ -147,6 +147,8 @@ pub struct Settings {
     pub aliases: Aliases,
     /// Who counts as present.
     pub presence: PresenceRules,
+    /// How long after a tap in mode toggle another one of the same token is still that tap.
+    pub min_stay: Duration,
     /// How long an unconfirmed entry waits to be seen before it is closed.
     pub stale_after: Duration,
     /// How often a card that stays is asked whether it is still there.
@@ -261,6 +263,7 @@ impl Settings {
             readers: Selection::new(readers, &file.aliases).without(&file.ignore, &file.aliases),
             ignore: file.ignore,
             presence: PresenceRules { rules: rules.collect(), otherwise: file.presence_default.unwrap_or_default() },
+            min_stay: file.min_stay.unwrap_or(Duration::from_secs(3)),
             stale_after: file.stale_after.unwrap_or(Duration::from_secs(60)),
             heartbeat: file.heartbeat.unwrap_or(Duration::from_secs(2)),
             on_event: file.on_event,
@@ -301,6 +304,10 @@ impl Policy for Settings {
 
     fn stale_after(&self) -> Duration {
         self.stale_after
+    }
+
+    fn min_stay(&self) -> Duration {
+        self.min_stay
     }
 }
 

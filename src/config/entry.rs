@@ -135,6 +135,12 @@ impl<'a> ConfigEntry<'a> {
         duration(self.text()?).map_err(|e| self.bad(e.to_string()))
     }
 
+    /// A duration up to a bound, or `0s` for none.
+    pub fn short_or_none(&self, longest: Duration) -> Result<Duration, ConfigError> {
+        let time = if self.text()? == "0s" { Duration::ZERO } else { self.duration()? };
+        if time <= longest { Ok(time) } else { Err(self.bad(format!("expected 0s to {}s", longest.as_secs()))) }
+    }
+
     /// A duration that a card may take.
     ///
     /// # Errors

@@ -36,6 +36,9 @@ const KEYS: [&str; 14] = [
     "stale_after",
     "verbose",
 ];
+/// Whoever stays for less than this may have stayed on purpose.
+const LONGEST_MIN_STAY: Duration = Duration::from_secs(600);
+
 const LIMITS: [&str; 3] = ["exchange", "on_event", "tap"];
 
 /// What stands in the file.
@@ -49,6 +52,7 @@ pub struct File {
     /// In the order of the file.
     pub presence: Vec<(String, PresenceMode)>,
     pub presence_default: Option<PresenceMode>,
+    pub min_stay: Option<Duration>,
     pub stale_after: Option<Duration>,
     pub heartbeat: Option<Duration>,
     pub exchange: Option<Duration>,
@@ -121,6 +125,7 @@ impl File {
                 for rule in entry.entries()? {
                     match rule.key.get_ref().as_ref() {
                         "default" => self.presence_default = Some(rule.parsed::<PresenceMode>()?),
+                        "min_stay" => self.min_stay = Some(rule.short_or_none(LONGEST_MIN_STAY)?),
                         reader => self.presence.push((reader.to_owned(), rule.parsed()?)),
                     }
                 }

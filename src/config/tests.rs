@@ -36,6 +36,7 @@ on_event = "notify --all"
 
 [presence]
 default = "toggle"
+min_stay = "0s"
 "north door" = "field"
 "ACS" = "until:8h"
 
@@ -51,6 +52,7 @@ tap = "10s"
     assert!(settings.verbose && !settings.yes);
     assert_eq!(settings.stale_after, Duration::from_secs(90));
     assert_eq!(settings.heartbeat, Duration::from_secs(1));
+    assert_eq!(settings.min_stay, Duration::ZERO);
     assert_eq!(settings.on_event.as_deref(), Some("notify --all"));
     assert_eq!(
         settings.limits,
@@ -93,6 +95,7 @@ fn without_a_file_the_defaults_of_the_contract_hold() {
     );
     assert_eq!((settings.stale_after, settings.heartbeat), (Duration::from_secs(60), Duration::from_secs(2)));
     let seconds = Duration::from_secs;
+    assert_eq!(settings.min_stay, seconds(3));
     assert_eq!(settings.limits, Limits { exchange: seconds(5), tap: seconds(15), hook: seconds(10) });
     assert!(settings.readers.matches("anything"));
     assert_eq!(settings.presence.at("anything"), PresenceMode::Field);
@@ -167,6 +170,7 @@ fn refusals_name_line_key_and_remedy() {
         ("output = 3", "config.toml:1: output: expected a text in quotes"),
         ("heartbeat = \"2\"", "config.toml:1: heartbeat: \"2\" is not a duration such as 500ms, 5s, 2m, 8h or 1d"),
         ("[presence]\na = \"always\"", "config.toml:2: presence.a: \"always\" is not field, toggle or until:DURATION"),
+        ("[presence]\nmin_stay = \"11m\"", "config.toml:2: presence.min_stay: expected 0s to 600s"),
         ("verbose = \"yes\"", "config.toml:1: verbose: expected true or false"),
         ("alias = 1", "config.toml:1: alias: expected a table"),
         ("[alias]\na = \"\"", "config.toml:2: alias.a: it is empty"),

@@ -35,10 +35,32 @@ fn presence_field(card: &str) {
     assert_eq!(events.iter().filter(|e| e["event"] == "arrived").count(), 3);
 }
 
+/// A tap of these tests that follows another one at once is meant.
+fn count_every_tap(stack: &Stack) {
+    std::fs::write(stack.home().join("config.toml"), "[presence]\nmin_stay = \"0s\"\n").unwrap();
+}
+
+case!(EachCard, presence_bounce);
+fn presence_bounce(card: &str) {
+    let stack = enrolled(1, 1, card);
+    stack.card("remove", 1);
+    let mut watch = stack.watch(&["--presence", "toggle"]);
+    stack.card("insert", 1);
+    watch.event("arrived");
+    stack.card("remove", 1);
+    stack.card("insert", 1);
+    // The scan waits for the card, so that its tap has been counted.
+    stack.rollcall(&["scan"]).expect(0);
+    assert_eq!(stack.present(), ["p1"]);
+    let events = watch.end();
+    assert_eq!(events.iter().filter(|e| ["arrived", "left"].contains(&e["event"].as_str().unwrap())).count(), 1);
+}
+
 case!(EachDriver, presence_toggle);
 fn presence_toggle(card: &str) {
     let stack = enrolled(2, 1, card);
     stack.card("remove", 1);
+    count_every_tap(&stack);
     let mut watch = stack.watch(&["--presence", "toggle"]);
     stack.card("insert", 1);
     watch.event("arrived");
@@ -64,7 +86,11 @@ case!(EachCard, lifted_while_nobody_watched);
 fn lifted_while_nobody_watched(card: &str) {
     let stack = enrolled(2, 2, card);
     let door = &stack.readers()[0];
-    std::fs::write(stack.home().join("config.toml"), format!("[presence]\n\"{door}\" = \"toggle\"\n")).unwrap();
+    std::fs::write(
+        stack.home().join("config.toml"),
+        format!("[presence]\nmin_stay = \"0s\"\n\"{door}\" = \"toggle\"\n"),
+    )
+    .unwrap();
     let mut watch = stack.watch(&[]);
     watch.event("arrived");
     watch.event("arrived");
@@ -100,6 +126,7 @@ case!(EachCard, a_scan_is_no_second_tap);
 /// refusal.
 fn a_scan_is_no_second_tap(card: &str) {
     let stack = enrolled(2, 1, card);
+    count_every_tap(&stack);
     let mut watch = stack.watch(&["--presence", "toggle"]);
     watch.event("arrived");
     for args in [&["scan"][..], &["scan", "--count", "1"], &["scan", "--count", "2", "--timeout", "1s"]] {

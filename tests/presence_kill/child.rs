@@ -94,6 +94,10 @@ impl Policy for Hasty {
     fn stale_after(&self) -> Duration {
         Duration::from_millis(11)
     }
+
+    fn min_stay(&self) -> Duration {
+        Duration::from_millis(5)
+    }
 }
 
 /// Xorshift: repeatable from its seed.

@@ -21,6 +21,8 @@ pub enum Change {
     ReaderSlot(String),
     /// This id is denied now, or not any more.
     Denied(String),
+    /// When this token was last tapped in mode toggle is different, or forgotten.
+    Tapped(Uuid),
     /// The service was lost, or is back.
     Service,
 }
@@ -106,6 +108,15 @@ impl ReaderSlot {
     }
 }
 
+/// When and where a token was last tapped in mode toggle, whether it then came or went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastTap {
+    /// Where.
+    pub reader: String,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// The current user list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PresenceList {
@@ -113,6 +124,7 @@ pub struct PresenceList {
     pub(super) stays: BTreeMap<Uuid, Stay>,
     pub(super) slots: BTreeMap<String, ReaderSlot>,
     pub(super) denied: BTreeSet<String>,
+    pub(super) taps: BTreeMap<Uuid, LastTap>,
     pub(super) service_lost: bool,
 }
 
@@ -123,10 +135,12 @@ impl PresenceList {
         stays: impl IntoIterator<Item = Stay>,
         slots: impl IntoIterator<Item = (String, ReaderSlot)>,
         denied: impl IntoIterator<Item = String>,
+        taps: impl IntoIterator<Item = (Uuid, LastTap)>,
         service_lost: bool,
     ) -> Self {
         let stays = stays.into_iter().map(|stay| (stay.entry.token_id, stay)).collect();
-        Self { seq, stays, slots: slots.into_iter().collect(), denied: denied.into_iter().collect(), service_lost }
+        let (slots, denied) = (slots.into_iter().collect(), denied.into_iter().collect());
+        Self { seq, stays, slots, denied, taps: taps.into_iter().collect(), service_lost }
     }
 
     /// The number of the last event, 0 before the first.
@@ -164,6 +178,11 @@ impl PresenceList {
     /// What is known of a reader.
     pub fn slot(&self, reader: &str) -> Option<&ReaderSlot> {
         self.slots.get(reader)
+    }
+
+    /// The last tap of a token in mode toggle, if it may still bounce.
+    pub fn last_tap(&self, token_id: Uuid) -> Option<&LastTap> {
+        self.taps.get(&token_id)
     }
 
     /// Whether this token or user is denied.

@@ -23,9 +23,12 @@
 //! - on the list at another reader: it left there (`moved`) and arrives here. With the same insertion nothing happens:
 //!   when two readers see one token, the newest insertion has it, and it does not jump to and fro. Once it is lifted
 //!   there, the next sighting here brings it back (mode field).
-//! - on the list here: in toggle a new insertion ends it (`toggled`). Otherwise it is seen, and in until its time
+//! - on the list here: in toggle a new insertion ends it (`toggled`), unless it bounced. Otherwise it is seen, and in until its time
 //!   starts anew with a new insertion. When the user information differs, it left (`updated`) and arrives with the
 //!   new one.
+//!
+//! **A bounce**: in toggle, a tap within `min_stay` after the last one of the same token at the same reader is that tap,
+//! whether it then came or went, and may bounce again. What took it off the list otherwise ends that: the next tap counts.
 //!
 //! **A heartbeat** refreshes the entry at its reader, if the slot holds that very token. In mode field it also brings
 //! a token back that is nowhere on the list, unless it was refused, denied or cleared: those need a new tap.
@@ -69,7 +72,7 @@ mod transition;
 
 pub use event::{Entry, EntryState, Event, EventKind, Member, Reason, ReplayError, Source, replay};
 pub use input::{Holder, Input, RefusalCode, Refused, Tap};
-pub use list::{Change, PresenceList, ReaderSlot, Stay, StayEnd};
+pub use list::{Change, LastTap, PresenceList, ReaderSlot, Stay, StayEnd};
 pub use policy::{Policy, PresenceMode, PresenceModeError, duration};
 pub use store::{TerminalStore, TerminalStoreError};
 pub use transition::denied_here;

@@ -85,6 +85,11 @@ pub trait Policy {
         Duration::from_secs(60)
     }
 
+    /// How long after a tap in mode toggle another one of the same token is still that tap; zero for never.
+    fn min_stay(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// How long a reader may take, after it or the service came back, until it finds the card that lies there.
     fn settles_after(&self) -> Duration {
         Duration::from_secs(5)

@@ -1,5 +1,6 @@
 //! One input at work on the list, by the rules of the module's documentation.
 
+mod bounce;
 mod operator;
 mod readers;
 mod stays;
@@ -122,17 +123,22 @@ impl<'a> Transition<'a> {
         }
         self.hold(tap, same);
         let presence = self.policy.presence(reader);
+        let toggles = !same && presence == PresenceMode::Toggle;
+        let bounced = toggles && self.bounces(reader, holder.token_id);
         let place = self.list.stays.get(&holder.token_id).map(|stay| stay.entry.reader == reader);
         match place {
-            None if same && presence != PresenceMode::Field => {}
+            None if bounced || same && presence != PresenceMode::Field => {}
             None => self.arrive(reader, holder, presence),
             Some(false) if same => {}
             Some(false) => {
                 self.leave(holder.token_id, Reason::Moved);
                 self.arrive(reader, holder, presence);
             }
-            Some(true) if !same && presence == PresenceMode::Toggle => self.leave(holder.token_id, Reason::Toggled),
+            Some(true) if toggles && !bounced => self.leave(holder.token_id, Reason::Toggled),
             Some(true) => self.tapped_again(reader, holder, presence, !same),
+        }
+        if toggles {
+            self.remember_tap(reader, holder.token_id);
         }
     }
 

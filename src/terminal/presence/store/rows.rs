@@ -7,7 +7,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::terminal::presence::{Change, Entry, Event, PresenceList, ReaderSlot, RefusalCode, Stay};
+use crate::terminal::presence::{Change, Entry, Event, LastTap, PresenceList, ReaderSlot, RefusalCode, Stay};
 
 type Result<T> = rusqlite::Result<T>;
 
@@ -17,7 +17,8 @@ pub(super) fn load(db: &Connection) -> Result<PresenceList> {
     let stays = all(db, "SELECT * FROM entries", stay)?;
     let slots = all(db, "SELECT * FROM slots", slot)?;
     let denied: Vec<String> = all(db, "SELECT id FROM denied", |row| row.get(0))?;
-    Ok(PresenceList::restore(seq.cast_unsigned(), stays, slots, denied, flag(db, "service_lost")?))
+    let taps = all(db, "SELECT * FROM taps", last_tap)?;
+    Ok(PresenceList::restore(seq.cast_unsigned(), stays, slots, denied, taps, flag(db, "service_lost")?))
 }
 
 fn all<T>(db: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
@@ -32,6 +33,7 @@ pub(super) fn save(db: &Connection, list: &PresenceList, changes: &[Change]) -> 
             Change::Stay(token_id) => save_stay(db, *token_id, list.stay(*token_id))?,
             Change::ReaderSlot(reader) => save_slot(db, reader, list.slot(reader))?,
             Change::Denied(id) => save_denied(db, id, list.is_denied(id))?,
+            Change::Tapped(token_id) => save_tap(db, *token_id, list.last_tap(*token_id))?,
             Change::Service => set_flag(db, "service_lost", list.service_lost())?,
         }
     }
@@ -106,6 +108,21 @@ fn slot(row: &Row<'_>) -> Result<(String, ReaderSlot)> {
         refusal: row.get::<_, Option<String>>("told")?.map(RefusalCode::from_stored),
     };
     Ok((row.get("reader")?, slot))
+}
+
+fn save_tap(db: &Connection, token_id: Uuid, tap: Option<&LastTap>) -> Result<()> {
+    match tap {
+        Some(LastTap { reader, at }) => db
+            .prepare_cached("REPLACE INTO taps VALUES (?1, ?2, ?3)")?
+            .execute(params![token_id.as_bytes(), reader, at.as_millisecond()])?,
+        None => db.prepare_cached("DELETE FROM taps WHERE token_id = ?1")?.execute([token_id.as_bytes()])?,
+    };
+    Ok(())
+}
+
+fn last_tap(row: &Row<'_>) -> Result<(Uuid, LastTap)> {
+    let tap = LastTap { reader: row.get("reader")?, at: time(row.get("at")?)? };
+    Ok((Uuid::from_bytes(row.get("token_id")?), tap))
 }
 
 fn save_denied(db: &Connection, id: &str, denied: bool) -> Result<()> {

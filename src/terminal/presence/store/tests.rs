@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::failure::{ExitClass, Failure};
 use crate::terminal::presence::tests::properties::inputs;
-use crate::terminal::presence::tests::{at, by_name, deny, empty, events, lifted, readers, seen, tap, token};
+use crate::terminal::presence::tests::{Bouncing, at, by_name, deny, empty, events, lifted, readers, seen, tap, token};
 use crate::terminal::presence::{EntryState, Reason, replay};
 
 fn home() -> TempDir {
@@ -76,8 +76,8 @@ proptest! {
         let (mut pure, mut told, mut ms) = (PresenceList::default(), Vec::new(), 0);
         for (n, (pause, input)) in inputs.iter().enumerate() {
             ms += pause;
-            let expected = events(pure.apply(input, at(ms), &by_name));
-            prop_assert_eq!(&store.apply(input, at(ms), &by_name).unwrap(), &expected);
+            let expected = events(pure.apply(input, at(ms), &Bouncing));
+            prop_assert_eq!(&store.apply(input, at(ms), &Bouncing).unwrap(), &expected);
             told.extend(expected);
             if n % 16 == 15 {
                 store = open(&home);

@@ -1,5 +1,6 @@
 //! The rules, one by one, and the invariants for arbitrary inputs.
 
+mod bounce;
 pub(super) mod properties;
 mod rules;
 mod silence;
@@ -113,6 +114,19 @@ pub(in crate::terminal::presence) fn by_name(reader: &str) -> PresenceMode {
         Some("toggle") => PresenceMode::Toggle,
         Some("until") => PresenceMode::Until(std::time::Duration::from_secs(10)),
         _ => PresenceMode::Field,
+    }
+}
+
+/// [`by_name`], with cards that bounce for three seconds.
+pub(in crate::terminal::presence) struct Bouncing;
+
+impl Policy for Bouncing {
+    fn presence(&self, reader: &str) -> PresenceMode {
+        by_name(reader)
+    }
+
+    fn min_stay(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(3)
     }
 }
 

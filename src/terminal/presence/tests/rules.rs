@@ -3,17 +3,27 @@
 use super::*;
 
 /// A list, everything that it told, and its time.
-#[derive(Default)]
 pub(super) struct ListFixture {
     pub list: PresenceList,
     pub told: Vec<Event>,
     ms: i64,
+    policy: &'static dyn Policy,
+}
+
+impl Default for ListFixture {
+    fn default() -> Self {
+        Self::under(&(by_name as fn(&str) -> PresenceMode))
+    }
 }
 
 impl ListFixture {
+    pub fn under(policy: &'static dyn Policy) -> Self {
+        Self { list: PresenceList::default(), told: Vec::new(), ms: 0, policy }
+    }
+
     /// Applies one input and says in short what it told: `arrived 1 field-a`, `left 1 field-a lifted`.
     pub fn tell(&mut self, input: &Input) -> Vec<String> {
-        let new = events(self.list.apply(input, at(self.ms), &by_name));
+        let new = events(self.list.apply(input, at(self.ms), self.policy));
         self.told.extend(new.iter().cloned());
         assert_eq!(replay(&self.told).unwrap(), self.list.members());
         new.iter().map(short).collect()

@@ -39,6 +39,9 @@ impl Transition<'_> {
     pub(super) fn leave_at(&mut self, token_id: Uuid, reason: Reason, at: Timestamp) {
         if let Some(Stay { entry, .. }) = self.list.stays.remove(&token_id) {
             self.changes.push(Change::Stay(token_id));
+            if !matches!(reason, Reason::Toggled | Reason::Updated) {
+                self.forget_tap(token_id);
+            }
             self.emit(Event {
                 at,
                 token_id: Some(token_id),
