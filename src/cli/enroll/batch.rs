@@ -135,15 +135,12 @@ fn limit(ledger: &mut BatchLedger, only: &[String]) -> Result<(), Failure> {
 fn tell(differences: &[RowDifference], has_server: bool, out: &mut Printer) {
     for difference in differences.iter().take(TOLD) {
         let text = difference.in_words();
-        match difference.remedy(has_server) {
-            Some(command) => {
-                let text = format!("a row was edited after it went to its card, which stays as it is: {text}");
-                out.warning(&text, Some(&format!("with that card, or for a new picture with another one: {command}")));
-            }
-            None => {
-                let text = format!("a row that went to a card is not in the file any more: {text}");
-                out.warning(&text, Some("put it back as it was, or give it up: --abandon"));
-            }
+        if let Some(command) = difference.remedy(has_server) {
+            let text = format!("a row was edited after it went to its card, which stays as it is: {text}");
+            out.warning(&text, Some(&format!("with that card, or for a new picture with another one: {command}")));
+        } else {
+            let text = format!("a row that went to a card is not in the file any more: {text}");
+            out.warning(&text, Some("put it back as it was, or give it up: --abandon"));
         }
     }
     if differences.len() > TOLD {

@@ -139,8 +139,7 @@ impl BatchLedger {
     /// Opens or begins the journal of these rows; `authority` is the key identifier of the CA, hex.
     ///
     /// # Errors
-    /// [`BatchError::Io`], [`BatchError::Busy`], [`BatchError::Damaged`], [`BatchError::OtherAuthority`];
-    /// [`BatchError::Changed`] for a row that is another now than when its card was begun.
+    /// [`BatchError::Io`], [`BatchError::Busy`], [`BatchError::Damaged`] or [`BatchError::OtherAuthority`].
     pub fn open(path: &Path, rows: Vec<Row>, authority: &str) -> Result<Self, BatchError> {
         let (file, lines) = lines::open(path, authority)?;
         Self::of(path, rows, Some(file), lines)

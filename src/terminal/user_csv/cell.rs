@@ -21,15 +21,12 @@ fn unescaped(text: &str) -> String {
         said.push_str(before);
         let escape = after.split_once('}').filter(|(digits, _)| (1..=6).contains(&digits.len()));
         let escape = escape.and_then(|(digits, behind)| Some((u32::from_str_radix(digits, 16).ok()?, behind)));
-        match escape.and_then(|(code, behind)| Some((char::from_u32(code)?, behind))) {
-            Some((character, behind)) => {
-                said.push(character);
-                rest = behind;
-            }
-            None => {
-                said.push_str("\\u{");
-                rest = after;
-            }
+        if let Some((character, behind)) = escape.and_then(|(code, behind)| Some((char::from_u32(code)?, behind))) {
+            said.push(character);
+            rest = behind;
+        } else {
+            said.push_str("\\u{");
+            rest = after;
         }
     }
     said + rest

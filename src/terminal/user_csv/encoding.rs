@@ -58,10 +58,8 @@ pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, TextEncoding), (usize, Stri
 /// UTF-16 by its mark, or because every other byte of the beginning is zero, as it is in the header.
 fn wide(bytes: &[u8]) -> Option<TextEncoding> {
     match bytes {
-        [0xFF, 0xFE, ..] => Some(TextEncoding::Utf16Le),
-        [0xFE, 0xFF, ..] => Some(TextEncoding::Utf16Be),
-        [1..=0xFF, 0, 1..=0xFF, 0, ..] => Some(TextEncoding::Utf16Le),
-        [0, 1..=0xFF, 0, 1..=0xFF, ..] => Some(TextEncoding::Utf16Be),
+        [0xFF, 0xFE, ..] | [1..=0xFF, 0, 1..=0xFF, 0, ..] => Some(TextEncoding::Utf16Le),
+        [0xFE, 0xFF, ..] | [0, 1..=0xFF, 0, 1..=0xFF, ..] => Some(TextEncoding::Utf16Be),
         _ => None,
     }
 }

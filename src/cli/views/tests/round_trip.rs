@@ -37,8 +37,7 @@ fn exported(users: &[User]) -> Vec<u8> {
     let mut out = Printer::on(options, Box::new(written.clone()), Box::new(io::sink()));
     let views: Vec<_> = users.iter().cloned().map(ServerUserView::from).collect();
     out.list(&views, "nobody").unwrap();
-    let text = written.0.lock().unwrap().clone();
-    text
+    written.0.lock().unwrap().clone()
 }
 
 /// What a server takes: no control characters, and something in id and name.

@@ -72,11 +72,13 @@ impl RowDifference {
         let mut command = String::new();
         for change in changes {
             let value = change.after.unwrap_or_default();
-            command += &match change.part {
+            let (option, value) = match change.part {
                 UserPart::Id => continue,
-                UserPart::Name => format!(" --name {}", quoted(&value)),
-                UserPart::Field(key) => format!(" --field {}", quoted(&format!("{key}={value}"))),
+                UserPart::Name => (" --name ", value),
+                UserPart::Field(key) => (" --field ", format!("{key}={value}")),
             };
+            command.push_str(option);
+            command.push_str(&quoted(&value));
         }
         Some(if has_server {
             format!("rollcall server user add --id {}{command} && rollcall token write", quoted(&after.id))
