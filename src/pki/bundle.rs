@@ -231,6 +231,9 @@ impl PkiDir {
     }
 
     /// Sets this terminal up from a bundle, and gives up an identity under the same CA that is here.
+    ///
+    /// # Errors
+    /// [`PkiError::Occupied`] when another CA or a CA key is here; otherwise as [`Self::import`].
     pub fn take_over(&self, bundle: &Bundle) -> Result<(), PkiError> {
         self.put_bundle(bundle, true)
     }

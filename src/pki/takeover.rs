@@ -20,6 +20,10 @@ pub struct TerminalName {
 impl PkiDir {
     /// The identity here that another one under the same CA, from this bundle, would take the place of; none when there is
     /// none, or it is that of the bundle.
+    ///
+    /// # Errors
+    /// [`PkiError::Occupied`] when a key is here whose certificate cannot be read or is of another CA; as the loading of the
+    /// CA and of a key pair.
     pub fn given_up_for(&self, bundle: &Bundle) -> Result<Option<TerminalName>, PkiError> {
         let pairs = [(CLIENT, bundle.keys.tls.public()), (TERMINAL, bundle.keys.ecka.public())];
         let mut found: Option<TerminalName> = None;
@@ -50,6 +54,9 @@ impl PkiDir {
 
 impl Bundle {
     /// Whose it is, and until when.
+    ///
+    /// # Errors
+    /// [`PkiError::Bundle`] names the certificate in it that is not valid.
     pub fn identity(&self) -> Result<TerminalName, PkiError> {
         let wrong = |_| PkiError::Bundle("the TLS certificate");
         let ca = x509::Authority::read(&self.certificates.ca).map_err(|_| PkiError::Bundle("the CA"))?;

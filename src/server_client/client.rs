@@ -141,6 +141,9 @@ impl ServerClient {
 
     /// `GET /v1/revocations`: what changed after a version, signed; and what the log has in the place of a record that the
     /// terminal was told of, where there was one.
+    ///
+    /// # Errors
+    /// As [`Self::health`]. The signature is not verified here.
     pub fn revocations(&self, since: u64, held: &AuditHead) -> Result<SignedFeed, ServerError> {
         if held.seq == 0 {
             return self.get(&format!("/v1/revocations?since={since}"));
@@ -150,6 +153,9 @@ impl ServerClient {
     }
 
     /// `POST /v1/witness`
+    ///
+    /// # Errors
+    /// As [`Self::health`].
     pub fn witness(&self, witness: &Witness) -> Result<WitnessTaken, ServerError> {
         self.send(&Method::POST, "/v1/witness", witness)
     }

@@ -18,11 +18,17 @@ pub fn user(jws: &str, cas: &[Point]) -> Result<SignedUser, ServerError> {
 }
 
 /// A signed feed.
+///
+/// # Errors
+/// As [`user`].
 pub fn feed(jws: &str, cas: &[Point]) -> Result<Feed, ServerError> {
     opened(jws, FEED_TYPE, cas, |feed: &Feed| feed.at)
 }
 
 /// A feed must follow a version: every entry after it and in order.
+///
+/// # Errors
+/// [`ServerError::Protocol`] for a feed that does not follow that version.
 pub fn check_order(feed: &Feed, since: u64) -> Result<(), ServerError> {
     let mut last = since;
     let in_order = feed.entries.iter().all(|entry| {

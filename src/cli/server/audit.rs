@@ -112,6 +112,9 @@ fn verify_log(args: &VerifyArgs, settings: &Settings, out: &mut Printer) -> Resu
 }
 
 /// Follows the log; the head is read first, so that what is added meanwhile is no contradiction.
+///
+/// # Errors
+/// That of the store. A log that is not whole is the first part of the value.
 pub async fn verify(
     store: &ServerStore,
     told: Vec<AuditHead>,

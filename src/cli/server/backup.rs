@@ -45,6 +45,9 @@ impl Drop for Workplace {
 }
 
 /// `rollcall server backup`: what is there at one moment, while the server runs.
+///
+/// # Errors
+/// That of the file, of the store, of the CA's certificate, or of the output.
 pub fn back_up(file: &Path, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (url, authorities) = (store(settings)?, authorities(settings)?);
     // The name is ours from the beginning, so that two backups at once do not end in one file.
@@ -87,6 +90,10 @@ fn write<T>(file: &Path, work: impl FnOnce() -> Result<T, Failure>) -> Result<T,
 }
 
 /// `rollcall server restore`: all of the backup in place of what is there, or nothing.
+///
+/// # Errors
+/// That of the file, of a store that holds something already, of the CA's certificate, or of the output; what was there
+/// stands then.
 pub fn restore(args: &RestoreArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (url, (own, previous)) = (store(settings)?, authorities(settings)?);
     let previous = previous.as_ref();

@@ -120,6 +120,9 @@ pub fn store(settings: &Settings) -> Result<StoreUrl, Failure> {
 }
 
 /// The CA here, and the one before while it is rotated out, as a store knows them.
+///
+/// # Errors
+/// As [`PkiDir::load_authority`].
 pub fn authorities(settings: &Settings) -> Result<([u8; 20], Option<[u8; 20]>), Failure> {
     let home = PkiDir::new(settings.pki_folder());
     let previous = home.previous()?.map(|previous| previous.load_authority()).transpose()?;

@@ -94,6 +94,9 @@ impl StoreTransaction {
 
 impl ServerStore {
     /// Copies everything into a new store of SQLite at this path. `told` hears how many rows were copied.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when either of the two fails; what is at the path then is no whole backup.
     pub async fn back_up(&self, file: &Path, told: &mut (dyn FnMut(u64) + Send)) -> Result<Counts> {
         let target = sqlite::Pools::open(file).await?;
         let mut from = match &self.backend {
@@ -111,6 +114,10 @@ impl ServerStore {
 
     /// Takes everything from a backup, in place of what is here: all of it or nothing. A store that holds anything is refused
     /// unless `replace`.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Backup`] when the other store is no file; [`ServerStoreError::NotEmpty`];
+    /// [`ServerStoreError::Database`] when either of the two fails. This store is then what it was.
     pub async fn restore(
         &self,
         backup: &Self,
@@ -141,6 +148,10 @@ impl ServerStore {
     }
 
     /// Opens a backup for reading: a copy of it, since it is brought to the newest format first.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Backup`] for a file that is not a store of ours; [`ServerStoreError::OtherAuthority`];
+    /// [`ServerStoreError::Database`].
     pub async fn open_backup(copy: &Path, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
         sqlite::require_ours(copy).await?;
         let store = Self::of(Backend::Sqlite(sqlite::Pools::open(copy).await?));

@@ -114,6 +114,9 @@ impl ServerStore {
     }
 
     /// Whether it takes changes: makes one that changes nothing.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when it takes none now.
     pub async fn ready(&self) -> Result<()> {
         on!(self, writing, queries, |c| queries::format::touch(c))
     }
@@ -121,6 +124,10 @@ impl ServerStore {
     /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier, and
     /// a store of another one is refused, unless that is the `previous` one, which is being rotated out: then it belongs to
     /// this one from now on.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when it cannot be opened or brought to the newest format;
+    /// [`ServerStoreError::OtherAuthority`].
     pub async fn open(url: &StoreUrl, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
         let store = Self::of(match url {
             StoreUrl::Sqlite(path) => Backend::Sqlite(sqlite::Pools::open(path).await?),
@@ -297,16 +304,25 @@ impl ServerStore {
     }
 
     /// What changed in the status of tokens since a version.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn feed(&self, since: u64, held: Option<&AuditHead>, limit: u32, now: Timestamp) -> Result<Feed> {
         on!(self, writing, queries, |c| queries::feed(c, since, held, limit, now))
     }
 
     /// What this log has in the place of a record that a terminal was told of.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn held_record(&self, told: &AuditHead) -> Result<HeldRecord> {
         on!(self, reading, queries, |c| queries::witnesses::held(c, told))
     }
 
     /// Keeps what a terminal holds of a log that is not this one; `true` when it had not told of that record before.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn keep_witness(
         &self,
         terminal: &str,
@@ -318,16 +334,25 @@ impl ServerStore {
     }
 
     /// The records that terminals were told of, and that this log does not have.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn missing_records(&self) -> Result<Vec<MissingRecord>> {
         on!(self, reading, queries, |c| queries::witnesses::missing(c))
     }
 
     /// Tokens that terminals keep out more than this store does.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
     pub async fn lost_statuses(&self) -> Result<Vec<LostStatus>> {
         on!(self, reading, queries, |c| queries::witnesses::lost(c))
     }
 
     /// Brings those back, and lets terminals follow this log from now on; what was lost.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails: then nothing is changed.
     pub async fn reconcile(&self, actor: &str, now: Timestamp) -> Result<Vec<LostStatus>> {
         on!(self, writing, queries, |c| queries::witnesses::reconcile(c, actor, now))
     }
@@ -357,6 +382,9 @@ impl ServerStore {
     }
 
     /// Keeps events.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails; then none is kept.
     pub async fn keep_events(
         &self,
         terminal: &str,

@@ -108,6 +108,10 @@ impl Cache {
     /// Takes a feed that was asked for at this mark. A feed of an audit log that does not hold the
     /// record that this terminal was told of last is refused: the server was restored, or records were taken away. What is
     /// kept here stays until an administrator has reconciled the two logs; then that one is followed from its beginning.
+    ///
+    /// # Errors
+    /// [`ServerError::Protocol`] for a feed that is not signed under our CA, or does not follow;
+    /// [`ServerError::RolledBack`]; [`ServerError::Cache`].
     pub fn take_feed(&self, asked: &FeedPosition, jws: &str, now: Timestamp) -> Result<FeedTaken, ServerError> {
         let feed = signed::feed(jws, &self.cas)?;
         match compare(&asked.audit, &feed) {
@@ -124,6 +128,10 @@ impl Cache {
     }
 
     /// Whether a feed that was asked for at this mark comes from the log that this terminal was told of; nothing changes.
+    ///
+    /// # Errors
+    /// [`ServerError::Protocol`] for a feed that is not signed under our CA; [`ServerError::RolledBack`] for another
+    /// log.
     pub fn check_log(&self, asked: &FeedPosition, jws: &str) -> Result<(), ServerError> {
         match compare(&asked.audit, &signed::feed(jws, &self.cas)?) {
             SameLog::No => Err(ServerError::RolledBack { seen: asked.audit.seq }),
@@ -132,12 +140,18 @@ impl Cache {
     }
 
     /// The server has lost what it told this terminal; `true` when that is new. Its events go there from the first one on.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
     pub fn roll_back(&self) -> Result<bool, ServerError> {
         self.store.roll_back()
     }
 
     /// What this terminal holds of the log that it was told of, in parts that a request can carry; none when it holds
     /// nothing that the server has signed.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
     pub fn witness(&self) -> Result<Vec<Witness>, ServerError> {
         let (feed, statuses) = self.store.witness()?;
         let room = (BODY_MAX / 8 * 7).saturating_sub(feed.len()) / STATUS_BYTES;
@@ -152,6 +166,9 @@ impl Cache {
     }
 
     /// Forgets the nonces that are kept: one of them was used before, so this is an older state of the terminal.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
     pub fn drop_nonces(&self) -> Result<(), ServerError> {
         self.store.drop_nonces()
     }

@@ -76,6 +76,9 @@ pub trait EventSource: Send {
     /// In words, why the list cannot be read.
     fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String>;
     /// Numbers them in a new list from now on.
+    ///
+    /// # Errors
+    /// In words, why the list cannot be written.
     fn renumber(&mut self) -> Result<(), String>;
 }
 

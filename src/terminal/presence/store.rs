@@ -274,6 +274,9 @@ impl TerminalStore {
 
     /// Numbers events in a new list from now on: under the old one others have these numbers, because this store was
     /// restored from a backup.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
     pub fn new_list_id(&self) -> Result<Uuid, TerminalStoreError> {
         self.query(|db| db.execute("UPDATE list SET id = randomblob(16)", []))?;
         self.list_id()

@@ -97,6 +97,9 @@ impl Renewal {
 
 /// Renews the certificates of this terminal where they end soon, as a watch does, for a command that ends by itself; when
 /// they end then. `None` when it is not time yet.
+///
+/// # Errors
+/// Those of the identity, when it cannot be read; those of the server or of the CA, when the renewal fails.
 pub fn renew_if_due(context: &TerminalContext) -> Result<Option<Timestamp>, Failure> {
     let end = match end(context) {
         Err(error @ PkiError::TerminalExpired { .. }) if context.pki.has_ca_key() => {
