@@ -1,14 +1,12 @@
 //! One method for each route of `/v1`; answers are bounded and read strictly.
 
-use std::time::Duration;
-
 use serde::{Serialize, de::DeserializeOwned};
 use ureq::http::{Method, Uri};
 use uuid::Uuid;
 
 use super::{
     ServerError,
-    exchange::{JSON, ServerLink},
+    exchange::{JSON, RequestLimits, ServerLink, read},
     tls::TlsConnector,
 };
 use crate::{
@@ -25,21 +23,6 @@ use crate::{
         x509::{Authority, TlsCertificate},
     },
 };
-
-/// How long a server may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestLimits {
-    /// For the connection with its handshake.
-    pub connect: Duration,
-    /// For a whole request, connection and answer included.
-    pub request: Duration,
-}
-
-impl Default for RequestLimits {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(2), request: Duration::from_secs(5) }
-    }
-}
 
 /// A server, and the connections to it that are kept alive. A clone shares them.
 ///
@@ -288,10 +271,6 @@ impl ServerClient {
     ) -> Result<Vec<u8>, ServerError> {
         self.link.exchange(method, &format!("{}{path}", self.base), body, wanted)
     }
-}
-
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ServerError> {
-    serde_json::from_slice(body).map_err(|error| ServerError::Protocol(format!("an answer of another form: {error}")))
 }
 
 /// `https://host:port` of a URL that has nothing more.

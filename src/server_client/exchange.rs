@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::de::DeserializeOwned;
 use ureq::{
     Agent,
     config::Config,
@@ -13,7 +14,7 @@ use ureq::{
     unversioned::transport::{Connector, TcpConnector},
 };
 
-use super::{RequestLimits, ServerError, addresses::Addresses, client::read, tls::TlsConnector};
+use super::{ServerError, addresses::Addresses, tls::TlsConnector};
 use crate::api::v1::{BODY_MAX, Problem};
 
 /// How long after its last use a connection is taken for one that lives.
@@ -26,6 +27,21 @@ const IDLE: Duration = Duration::from_secs(60);
 
 pub const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
+
+/// How long a server may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// For the connection with its handshake.
+    pub connect: Duration,
+    /// For a whole request, connection and answer included.
+    pub request: Duration,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), request: Duration::from_secs(5) }
+    }
+}
 
 /// The connections to a server. A clone shares them.
 #[derive(Debug, Clone)]
@@ -181,4 +197,8 @@ fn problem(status: u16, body: &[u8]) -> ServerError {
         Ok(_) => ServerError::Protocol("a problem of another status".into()),
         Err(error) => error,
     }
+}
+
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ServerError> {
+    serde_json::from_slice(body).map_err(|error| ServerError::Protocol(format!("an answer of another form: {error}")))
 }

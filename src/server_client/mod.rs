@@ -15,5 +15,6 @@ pub mod signed;
 pub(crate) mod tests;
 mod tls;
 
-pub use client::{RequestLimits, ServerClient};
+pub use client::ServerClient;
 pub use error::ServerError;
+pub use exchange::RequestLimits;
