@@ -68,14 +68,17 @@ impl Holders {
     /// What to type. Nobody is told to end one of ours: it holds a card for one tap or one enrollment, and if that takes
     /// long, it waits for the driver itself.
     pub fn remedy(&self) -> Remedy {
-        match self.seen.iter().find(|one| one.name != "rollcall") {
-            Some(one) => Remedy::run(format!("kill {}", one.pid)),
-            None if !self.seen.is_empty() => Remedy::with(
+        let others: Vec<_> = self.seen.iter().filter(|one| one.name != "rollcall").collect();
+        match others.as_slice() {
+            [one] => Remedy::run(format!("kill {}", one.pid)),
+            // The kernel does not tell which of them holds the card.
+            [_, _, ..] => "end the one of these that uses the reader".into(),
+            [] if !self.seen.is_empty() => Remedy::with(
                 "wait until it has finished with the card; if it stays so, the driver hangs",
                 "sudo systemctl restart pcscd",
             ),
-            None if self.hidden => Remedy::with("run as root to see who", "sudo -E rollcall doctor"),
-            None => Remedy::run("rollcall doctor"),
+            [] if self.hidden => Remedy::with("run as root to see who", "sudo -E rollcall doctor"),
+            [] => Remedy::run("rollcall doctor"),
         }
     }
 
@@ -140,7 +143,8 @@ fn peer(message: &[u8], name: &[u8]) -> Option<u32> {
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    peer.filter(|_| named)
+    // The other end of a connection whose program has ended has no inode, and nobody's.
+    peer.filter(|inode| named && *inode != 0)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -196,7 +200,9 @@ mod tests {
         let found = owners(&inodes);
         assert!(found.seen.is_empty() && !found.hidden, "{found:?}");
         assert!(peers(&folder.path().join("another")).unwrap().is_empty());
+        // The connection of a program that has ended stays until the service closes its end: nobody holds it.
         drop(client);
+        assert!(peers(&path).unwrap().is_empty());
     }
 
     #[test]
@@ -209,6 +215,9 @@ mod tests {
         };
         assert_eq!(command(&[client(7, "rollcall"), client(9, "scdaemon")]), "kill 9");
         assert_eq!(command(&[client(7, "rollcall")]), "sudo systemctl restart pcscd");
+        // Nor one of several that may only have a context open.
+        let two = Holders { seen: vec![client(9, "scdaemon"), client(11, "firefox")], hidden: false };
+        assert!(two.remedy().command.is_none());
         assert!(!Holders::default().any());
     }
 
