@@ -32,22 +32,20 @@ use crate::{
     token::select::{LifeCycle, Selected, select},
 };
 
-/// The longest that the card may take for one exchange, whatever is configured.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the connection may take to close.
 const CLOSING: Duration = Duration::from_secs(2);
 /// How long a reader is watched for a card that comes and goes.
 const WATCH: Duration = Duration::from_millis(1_500);
-/// How long all exchanges with one card may take.
+/// How long all exchanges with one card may take, where one may not take as long.
 const LIMIT: Duration = Duration::from_secs(12);
 
 /// One reader. Beside another card that may be a token, what can be none is nothing to be mended: it may lie there for
 /// ever.
-pub fn probe(reader: ReaderState, is_beside: bool) -> Probe {
+pub fn probe(reader: ReaderState, is_beside: bool, exchange: Duration) -> Probe {
     Probe {
         name: "reader",
         subject: Some(reader.name.clone()),
-        limit: LIMIT + PATIENCE + CLOSING,
+        limit: whole(exchange) + exchange + CLOSING,
         silent: hung,
         work: Box::new(move |report| inspect(report, &reader, is_beside)),
     }
@@ -103,8 +101,13 @@ fn woken(report: &ProbeReport, reader: &ReaderState) -> Option<Vec<u8>> {
 
 /// As long as a tap waits, within the limit of the probe.
 fn limits(report: &ProbeReport) -> CardLimits {
-    let patience = report.context.settings.limits.exchange.min(PATIENCE);
-    CardLimits { exchange: patience, connect: patience, deadline: Some(Instant::now() + LIMIT) }
+    let exchange = report.context.settings.limits.exchange;
+    CardLimits { exchange, connect: exchange, deadline: Some(Instant::now() + whole(exchange)) }
+}
+
+/// How long all exchanges may take where one may take as long as this: there are two at least.
+fn whole(exchange: Duration) -> Duration {
+    LIMIT.max(exchange * 2)
 }
 
 fn mute() -> Finding {

@@ -70,7 +70,7 @@ fn inspect(report: &ProbeReport, all: &[ReaderState]) {
     let meant = meant.unwrap_or_default();
     for reader in &meant {
         let is_beside = meant.iter().any(|one| one.name != reader.name && may_hold_a_token(one));
-        report.begin(card::probe((*reader).clone(), is_beside));
+        report.begin(card::probe((*reader).clone(), is_beside, settings.limits.exchange));
     }
 }
 

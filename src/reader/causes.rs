@@ -95,7 +95,10 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
         LinkError::Hung => (
             ExitClass::Unavailable,
             "reader.hung",
-            Remedy::with("take the card away; if it stays so, unplug the reader, then", RESTART),
+            Remedy::with(
+                "take the card away; one that is slow needs a longer `exchange` under [limits]; if it stays so, unplug the reader, then",
+                RESTART,
+            ),
         ),
         LinkError::SharingViolation => (
             ExitClass::Busy,
