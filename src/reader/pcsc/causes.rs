@@ -78,7 +78,11 @@ pub(super) const fn is_failed_exchange(error: Error) -> bool {
 }
 
 fn transmission(error: Error) -> LinkError {
-    LinkError::Transmission(error.to_string())
+    LinkError::Transmission(match error {
+        // Its text in the PC/SC library speaks of transactions, which have nothing to do with it.
+        Error::NotTransacted => "what was sent or answered got lost on the way (NOT_TRANSACTED)".to_owned(),
+        error => error.to_string(),
+    })
 }
 
 /// Whether the name of the error says too little: drivers report a card removed in mid-exchange in many ways.
