@@ -62,9 +62,12 @@ fn warn_of_readers(settings: &Settings, out: &mut Printer) {
         }
     };
     let names: Vec<_> = readers.iter().map(|reader| reader.name.as_str()).collect();
-    let unmatched = settings.unmatched(&names);
+    let mut unmatched: Vec<_> = settings.unmatched(&names).iter().map(ToString::to_string).collect();
+    if !names.is_empty() {
+        unmatched.extend(settings.readers.fits_nothing(&names).iter().map(|name| format!("reader {name:?}")));
+    }
     if !unmatched.is_empty() {
-        let told = unmatched.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let told = unmatched.join(", ");
         let hint = "plug it in, or correct config.toml: rollcall readers lists the names";
         out.warning(&format!("the configuration names what fits no reader: {told}"), Some(hint));
     }

@@ -1,6 +1,6 @@
 //! The readers that are meant: the one that has a card, and what happens to them while somebody watches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::survey::candidates;
 use crate::{
@@ -25,7 +25,10 @@ pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
         return Err(no_reader());
     }
     let meant = selection.pick(&there)?;
-    let cards: Vec<_> = candidates(&meant).into_iter().map(|r| r.name.clone()).collect();
+    let mut cards: Vec<_> = candidates(&meant).into_iter().map(|r| r.name.clone()).collect();
+    // Of several readers with one name only the first can be reached.
+    let mut names = BTreeSet::new();
+    cards.retain(|name| names.insert(name.clone()));
     match cards.as_slice() {
         [one] => Ok(one.clone()),
         [] if meant.iter().any(|r| r.slot == Slot::Unavailable) => Err(link(&LinkError::Unavailable, 0)),
@@ -35,7 +38,7 @@ pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
             "reader.ambiguous",
             format!("{} readers have a card: {}", several.len(), several.join(", ")),
         )
-        .hint("name one: --reader NAME")),
+        .hint("name one: --reader NAME; a slot that never has a token is left out by `ignore` in config.toml")),
     }
 }
 
