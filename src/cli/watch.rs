@@ -120,6 +120,8 @@ impl WatchObserver for WatchPrinter<'_> {
 pub fn show_server_event(event: &ServerEvent, out: &mut Printer) {
     match event {
         ServerEvent::Back => out.note("the server is back"),
+        // What comes of it is told as events of the list.
+        ServerEvent::NotActive(_) => {}
         ServerEvent::Lost(error) | ServerEvent::Alarm(error) => {
             let failure = Failure::from(error.clone());
             let message = match failure.class {

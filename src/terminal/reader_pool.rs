@@ -132,7 +132,7 @@ impl ReaderPool {
     pub fn mute(reader: String, insertion: Insertion) -> Input {
         let error = link(&LinkError::CardMute, 0).to_json();
         let (insertion, silent) = (insertion.shared(), true);
-        Input::Refused(Refused { reader, insertion, error, silent, token_id: None, user: None })
+        Input::Refused(Refused { reader, insertion, error, silent, barred: false, token_id: None, user: None })
     }
 
     fn order(&self, reader: &str, order: ReaderOrder) {

@@ -12,6 +12,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use self::unanswered::Unanswered;
 use crate::{
@@ -282,6 +283,7 @@ impl WatchRun<'_> {
             }
             Message::Tap(report) => self.tapped(report),
             Message::LookupOutcome { report, answered } => self.admit(report, Some(&answered)),
+            Message::Server(ServerEvent::NotActive(ids)) => self.bar(&ids),
             Message::Server(event) => self.observer.event(WatchEvent::Server(event)),
             Message::Renewed(done) => self.renewed(*done),
             Message::Hook(report) => self.observer.event(WatchEvent::Hook(report)),
@@ -289,6 +291,13 @@ impl WatchRun<'_> {
             Message::Work(never) => match never {},
             Message::Stop => Ok(()),
         }
+    }
+
+    /// Whom the server does not let in any more is not here any more.
+    fn bar(&mut self, ids: &[Uuid]) -> Result<(), Failure> {
+        let here: Vec<_> = self.store.entries()?.into_iter().map(|entry| entry.token_id).collect();
+        let mut barred = here.into_iter().filter(|token_id| ids.contains(token_id));
+        barred.try_for_each(|token_id| self.apply(&Input::Barred { token_id }))
     }
 
     /// A token that was moved to another CA before this terminal has read that one is no stranger: the rotation is seen

@@ -147,6 +147,7 @@ impl Dice {
                     hint: None,
                     command: None,
                 },
+                barred: false,
                 silent: self.roll(2) == 0,
                 token_id: None,
                 user: None,

@@ -127,8 +127,9 @@ impl TapOutcome {
             Decision::Refused(rejection) => {
                 let (token_id, user) = rejection.holder.clone().unzip();
                 let error = rejection.reason.to_failure(self.exchanges).to_json();
+                let barred = rejection.holder.is_some() && rejection.reason.bars();
                 let (silent, token_id) = (self.is_unanswered(), token_id.or(self.told));
-                Some(Input::Refused(Refused { reader, insertion, error, silent, token_id, user }))
+                Some(Input::Refused(Refused { reader, insertion, error, silent, barred, token_id, user }))
             }
         }
     }

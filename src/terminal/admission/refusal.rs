@@ -54,6 +54,11 @@ impl Refusal {
         }
     }
 
+    /// Whether it is about the token itself, and counts wherever that is. Not of a counter: the other card may be the copy.
+    pub const fn bars(&self) -> bool {
+        matches!(self, Self::NotActive { .. } | Self::Denied)
+    }
+
     /// Whether it is about the exchange, and says nothing about who is there. A mute card is one that lies there.
     pub const fn is_about_the_link(&self) -> bool {
         match self {

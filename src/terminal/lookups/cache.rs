@@ -173,6 +173,14 @@ impl Cache {
         self.store.drop_nonces()
     }
 
+    /// The tokens that the server does not let in, as far as it has said so.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
+    pub fn not_active(&self) -> Result<Vec<Uuid>, ServerError> {
+        self.store.not_active()
+    }
+
     /// Keeps what a lookup brought for the time when the server is away.
     ///
     /// # Errors

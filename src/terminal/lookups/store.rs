@@ -216,6 +216,14 @@ impl CacheStore {
         Ok(row.map(|(status, reason)| (named(&status).unwrap_or(TokenStatus::Suspended), reason)))
     }
 
+    /// The tokens that are not active.
+    pub(super) fn not_active(&self) -> Result<Vec<Uuid>, ServerError> {
+        let ids: Vec<String> = self.query(|db| {
+            db.prepare_cached("SELECT token_id FROM statuses")?.query_map([], |row| row.get(0))?.collect()
+        })?;
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
     /// Keeps the signed user of a token.
     pub(super) fn keep_user(&self, id: Uuid, jws: &str, at: Timestamp) -> Result<(), ServerError> {
         self.transact(|tx| {

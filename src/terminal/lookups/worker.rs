@@ -64,6 +64,8 @@ pub enum ServerEvent {
     Back,
     /// Something is wrong that lasts.
     Alarm(ServerError),
+    /// These tokens are not let in; told whenever that has been asked for, unless it is none.
+    NotActive(Vec<Uuid>),
 }
 
 /// Events that are to come to the server.

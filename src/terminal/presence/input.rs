@@ -49,6 +49,11 @@ pub enum Input {
     /// The card on this reader is no issued token, or is not let in. Not for an exchange that merely broke: that says
     /// nothing about who is there.
     Refused(Refused),
+    /// The server does not let this token in any more, wherever it is.
+    Barred {
+        /// Which.
+        token_id: Uuid,
+    },
     /// A reader was plugged in.
     ReaderAdded {
         /// Which.
@@ -154,6 +159,9 @@ pub struct Refused {
     /// Whether the card did not answer: of a card that has proved who it is and was not lifted that says nothing.
     #[serde(default)]
     pub silent: bool,
+    /// Whether it has proved which token it is, and is refused for that: then it has no place on the list anywhere.
+    #[serde(default)]
+    pub barred: bool,
     /// Which token it is or says to be, where that is known.
     pub token_id: Option<Uuid>,
     /// Whose, where that is known.

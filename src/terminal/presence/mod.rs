@@ -41,6 +41,8 @@
 //!
 //! **Refused**: told once per insertion. Whoever lay there in mode field left (`refused` when it is the same
 //! insertion, `lifted` otherwise). Toggle and until entries stay: anybody can make a card that names a token and fails.
+//! One that has proved which token it is, and is refused for that (**barred**: lost, revoked, suspended, denied), leaves
+//! (`refused`) wherever and however it came onto the list; and so it does when the server only says so.
 //! An identification without authentication counts for nothing but that another card lies there.
 //!
 //! **Silent**: a card that did not answer is refused only where none lies that has proved who it is: of that one it says

@@ -60,6 +60,7 @@ impl<'a> Transition<'a> {
             Input::Empty { reader } => self.vacated(reader, Reason::Gone),
             Input::Vacant { reader } => self.vacant(reader),
             Input::Refused(refused) => self.refused(refused),
+            Input::Barred { token_id } => self.bar(*token_id),
             Input::ReaderAdded { reader } => self.reader_added(reader),
             Input::ReaderRemoved { reader } => self.reader_removed(reader),
             Input::ReaderUnavailable { reader, error } => self.reader_unavailable(reader, error),
@@ -200,7 +201,16 @@ impl<'a> Transition<'a> {
         }
         let same_card = self.slot(&refused.reader).is_card_of(refused);
         self.end_field_stays(&refused.reader, if same_card { Reason::Refused } else { Reason::Lifted });
+        if let (true, Some(token_id)) = (refused.barred, refused.token_id) {
+            self.leave(token_id, Reason::Refused);
+        }
         self.report_refusal(refused, same_card);
+    }
+
+    /// It leaves, and does not come back by itself where it lies.
+    fn bar(&mut self, token_id: Uuid) {
+        self.leave(token_id, Reason::Refused);
+        self.forget(|holder| holder.token_id == token_id);
     }
 
     /// The card that lies there said nothing: who was seen within `stale_after` is not in doubt yet.
@@ -219,6 +229,7 @@ impl<'a> Transition<'a> {
             insertion: tap.insertion,
             error: denied_here().to_json(),
             silent: false,
+            barred: true,
             token_id: Some(tap.holder.token_id),
             user: Some(tap.holder.user.clone()),
         };

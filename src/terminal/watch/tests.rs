@@ -233,6 +233,23 @@ fn nobody_is_doubted_sooner_than_asked() {
 }
 
 #[test]
+fn who_the_server_does_not_let_in_any_more_leaves_at_once() {
+    watch(Some(HEARTBEAT), |run, told| {
+        tap(run, 1, Ok(1));
+        let here = run.store.entries().unwrap()[0].token_id;
+        told.take();
+        let barred = |ids: &[uuid::Uuid]| Message::Server(ServerEvent::NotActive(ids.to_vec()));
+        run.handle(barred(&[uuid::Uuid::nil()])).unwrap();
+        assert_eq!(told.take(), [""; 0]);
+        run.handle(barred(&[uuid::Uuid::nil(), here])).unwrap();
+        run.handle(barred(&[here])).unwrap();
+        assert_eq!(told.take(), ["left 7 refused"]);
+        beat(run);
+        assert_eq!(told.take(), [""; 0], "it does not come back by lying there");
+    });
+}
+
+#[test]
 fn a_reader_that_does_not_work_has_lifted_nobody() {
     let available = |available| Message::Reader(ReaderEvent::Available { reader: "door".into(), available });
     watch(Some(HEARTBEAT), |run, told| {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{FEED_EVERY, WorkerParts, WorkerState};
+use super::{FEED_EVERY, ServerEvent, WorkerParts, WorkerState};
 use crate::{
     api::{
         problem::ProblemCode,
@@ -18,7 +18,12 @@ impl WorkerState {
         if let Err(ServerError::RolledBack { .. }) = done {
             self.rolled_back();
         }
-        done
+        done?;
+        let ids = self.parts.cache.not_active()?;
+        if !ids.is_empty() {
+            (self.report)(ServerEvent::NotActive(ids));
+        }
+        Ok(())
     }
 
     fn follow(&self) -> Result<(), ServerError> {

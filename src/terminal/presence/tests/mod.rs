@@ -48,6 +48,7 @@ pub(in crate::terminal::presence) fn refused(reader: &str, insertion: u64, code:
         insertion: insertion.into(),
         error,
         silent: false,
+        barred: false,
         token_id: None,
         user: None,
     })

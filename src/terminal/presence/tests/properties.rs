@@ -42,6 +42,14 @@ pub(in crate::terminal::presence) fn input() -> impl Strategy<Value = Input> {
             }
             input
         }),
+        1 => (reader(), 0..5_u64, 0..4_u8).prop_map(|(r, i, n)| {
+            let mut input = refused(r, i, "token.lost");
+            if let Input::Refused(refused) = &mut input {
+                (refused.token_id, refused.barred) = (Some(token(n)), true);
+            }
+            input
+        }),
+        1 => (0..4_u8).prop_map(|n| Input::Barred { token_id: token(n) }),
         1 => reader().prop_map(silent),
         1 => reader().prop_map(unavailable),
         1 => reader().prop_map(available),

@@ -209,6 +209,30 @@ fn a_refusal_ends_the_stay_of_the_card_that_lies_there() {
 }
 
 #[test]
+fn who_is_barred_leaves_wherever_and_however_it_came() {
+    let barred = |reader: &str, n: u8, insertion: u64| {
+        let mut input = refused(reader, insertion, "token.lost");
+        if let Input::Refused(refused) = &mut input {
+            (refused.barred, refused.token_id) = (true, Some(token(n)));
+        }
+        input
+    };
+    let mut fixture = story(&[
+        (tap("toggle-a", 1, 1), &["arrived 1 toggle-a"]),
+        (tap("until-a", 2, 1), &["arrived 2 until-a"]),
+        (tap("field-a", 3, 1), &["arrived 3 field-a"]),
+        (barred("toggle-a", 1, 3), &["left 1 toggle-a refused", "refused 1 toggle-a token.lost"]),
+        (barred("toggle-b", 2, 1), &["left 2 until-a refused", "refused 2 toggle-b token.lost"]),
+        (barred("toggle-b", 2, 1), &[]),
+        (Input::Barred { token_id: token(3) }, &["left 3 field-a refused"]),
+        (Input::Barred { token_id: token(3) }, &[]),
+        (seen("field-a", 3), &[]),
+    ]);
+    assert!(fixture.listed().is_empty());
+    assert_eq!(fixture.tell(&tap("field-a", 3, 3)), ["arrived 3 field-a"], "it may have been found again");
+}
+
+#[test]
 fn who_was_refused_first_may_still_get_in() {
     story(&[
         (refused("toggle-a", 1, "token.mute"), &["refused toggle-a token.mute"]),
