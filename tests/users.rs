@@ -174,14 +174,19 @@ fn who_is_denied_leaves_and_may_be_allowed_again() {
     assert!(left.iter().all(|event| event["event"] == "left" && event["reason"] == "denied"));
     assert_eq!(refused(home, &["deny", "0b5c"]), (2, "users.ambiguous".to_owned()));
     assert_eq!(done(home, &["deny", "nobody", "--output", "json"]), "[]\n");
-    assert_eq!(done(home, &["denied"]), "DENIED\nnobody\ny\n");
+    assert_eq!(done(home, &["deny", "y", "--reason", "left the house", "--output", "json"]), "[]\n", "again, and why");
+    let told = done(home, &["denied"]);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["DENIED", "NAME", "SINCE", "WHY"]);
+    assert!(lines[1].starts_with("nobody ") && lines[2].starts_with("y       山田 太郎  2"), "{told}");
+    assert!(lines[2].ends_with("Z  left the house"), "{told}");
     assert_eq!(done(home, &["list", "--output", "ndjson"]).lines().count(), 1);
-    assert_eq!(done(home, &["allow", "y"]), "");
+    assert_eq!(done(home, &["allow", "山田 太郎"]), "");
     assert_eq!(refused(home, &["allow", "y"]), (1, "users.not-denied".to_owned()));
-    assert_eq!(
-        objects(&done(home, &["denied", "--output", "ndjson"])),
-        [serde_json::json!({"schema": "rollcall.denied/1", "id": "nobody"})]
-    );
+    let mut denied = objects(&done(home, &["denied", "--output", "ndjson"]));
+    let at: Timestamp = denied[0].as_object_mut().unwrap().remove("at").unwrap().as_str().unwrap().parse().unwrap();
+    assert!(Timestamp::now().duration_since(at).as_secs() < 600);
+    assert_eq!(denied, [serde_json::json!({"schema": "rollcall.denied/1", "id": "nobody"})]);
 }
 
 #[test]

@@ -189,7 +189,7 @@ pub enum UsersCommand {
     List,
     /// One user or token
     Show {
-        /// User id or token id
+        /// User id, token id, or name
         id: String,
     },
     /// The list for other programs: csv, unless --output says otherwise
@@ -206,15 +206,18 @@ pub enum UsersCommand {
     },
     /// Refuse a user or token from now on, here
     Deny {
-        /// User id or token id
+        /// User id, token id, or the name of somebody on the list
         #[arg(value_parser = nonempty)]
         id: String,
+        /// Why, for the list of who is denied
+        #[arg(long, value_parser = nonempty)]
+        reason: Option<String>,
     },
     /// Who is refused here
     Denied,
     /// Refuse a user or token no longer
     Allow {
-        /// User id or token id, as it was denied
+        /// User id or token id, as it was denied, or the name
         id: String,
     },
     /// Take everybody off the list

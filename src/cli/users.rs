@@ -31,7 +31,7 @@ pub fn run(args: &UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u
         UsersCommand::Show { id } => show(id, settings, now, out),
         UsersCommand::Export => export(settings, now, out),
         UsersCommand::History { since, until } => history([*since, *until], settings, now, out),
-        UsersCommand::Deny { id } => deny(id, settings, now, out),
+        UsersCommand::Deny { id, reason } => deny(id, reason.as_deref(), settings, now, out),
         UsersCommand::Denied => denied(settings, now, out),
         UsersCommand::Allow { id } => allow(id, settings, now, out),
         UsersCommand::Clear => clear(settings, now, out),
@@ -80,16 +80,16 @@ fn history(span: [Option<TimeSpec>; 2], settings: &Settings, now: Timestamp, out
     printed
 }
 
-fn deny(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
-    let (id, events) = operator::deny(&mut store(settings)?, id, now, settings)?;
+fn deny(id: &str, reason: Option<&str>, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let (id, events) = operator::deny(&mut store(settings)?, id, reason, now, settings)?;
     let nobody = format!("nobody here has the id {id}; whoever comes with it is refused from now on");
     show_events(events, &nobody, out)
 }
 
 fn denied(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
-    let ids = settled(settings, now)?.map(|mut store| store.denied()).transpose()?.unwrap_or_default();
-    let ids: Vec<_> = ids.into_iter().map(|id| views::Denied { schema: views::Schema::default(), id }).collect();
-    out.list(&ids, "nobody is denied here")
+    let denials = settled(settings, now)?.map(|store| store.denials()).transpose()?.unwrap_or_default();
+    let denials: Vec<_> = denials.into_iter().map(views::Denied::from).collect();
+    out.list(&denials, "nobody is denied here")
 }
 
 fn allow(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     At, Schema,
-    cells::{holder, seconds, span, user_fields, word, yes},
+    cells::{holder, seconds, span, text, user_fields, word, yes},
 };
 use crate::{
     cli::{
@@ -48,6 +48,22 @@ pub struct Denied {
     pub schema: Schema<Self>,
     /// The id of the user, or the token id.
     pub id: String,
+    /// Whose it is, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Why, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when; none where an earlier release denied it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<At>,
+}
+
+impl From<presence::Denial> for Denied {
+    fn from(denial: presence::Denial) -> Self {
+        let presence::Denial { id, at, name, reason } = denial;
+        Self { schema: Schema::default(), id, name, reason, at: at.map(At) }
+    }
 }
 
 impl Printable for UserEntry {
@@ -108,6 +124,28 @@ fn state(state: presence::EntryState) -> Cell {
 }
 
 impl Printable for Denied {
-    const COLUMNS: &'static [Column<Self>] =
-        &[Column::both("id", |denied| denied.id.clone(), 1, "DENIED", |denied| Cell::new(&denied.id, Style::Strong))];
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("id", |denied| denied.id.clone(), 1, "DENIED", |denied| Cell::new(&denied.id, Style::Strong)),
+        Column::both(
+            "name",
+            |denied| text(denied.name.as_ref()),
+            2,
+            "NAME",
+            |denied| text(denied.name.as_ref()).into(),
+        ),
+        Column::both(
+            "reason",
+            |denied| text(denied.reason.as_ref()),
+            4,
+            "WHY",
+            |denied| text(denied.reason.as_ref()).into(),
+        ),
+        Column::both(
+            "at",
+            |denied| text(denied.at.as_ref()),
+            3,
+            "SINCE",
+            |denied| denied.at.as_ref().map(|at| seconds(at.0)).unwrap_or_default(),
+        ),
+    ];
 }

@@ -16,7 +16,7 @@ use crate::{
     failure::Failure,
     pki::{Ca, PkiError},
     server_client::ServerClient,
-    terminal::{context::TerminalContext, presence::Input, server_access::patiently},
+    terminal::{context::TerminalContext, presence::Denial, server_access::patiently},
 };
 
 /// Who certifies: the server, where there is one, so that it knows every token; otherwise the CA that lies here.
@@ -77,8 +77,9 @@ struct LocalCertifier {
 impl LocalCertifier {
     /// Without a server this terminal is all that can refuse a lost token.
     fn refuse(&self, lost: Uuid) -> Result<(), Failure> {
-        let deny = Input::Deny { id: lost.to_string() };
-        self.terminal.store()?.order(&deny, Timestamp::now(), &*self.terminal.policy)?;
+        let reason = Some("replaced by another card".to_owned());
+        let denial = Denial { id: lost.to_string(), reason, ..Denial::default() };
+        self.terminal.store()?.deny(&denial, Timestamp::now(), &*self.terminal.policy)?;
         Ok(())
     }
 }

@@ -1,9 +1,11 @@
 //! What an operator types at the list: which entry an id means, and the orders to deny, to allow and to clear.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Entry, Event, Input, Policy, Reason, TerminalStore, TerminalStoreError};
+use super::{Denial, Entry, Event, Input, Policy, Reason, TerminalStore, TerminalStoreError};
 use crate::failure::{ExitClass, Failure};
 
 /// The fewest hex digits that stand for a token id.
@@ -16,12 +18,14 @@ const SHORTEST_PREFIX: usize = 4;
 pub fn deny(
     store: &mut TerminalStore,
     typed: &str,
+    reason: Option<&str>,
     now: Timestamp,
     policy: &dyn Policy,
 ) -> Result<(String, Vec<Event>), Failure> {
     store.settle(now, policy)?;
     let id = deniable(typed, &store.entries()?)?;
-    let events = store.order(&Input::Deny { id: id.clone() }, now, policy)?;
+    let denial = Denial { id: id.clone(), reason: reason.map(str::to_owned), ..Denial::default() };
+    let events = store.deny(&denial, now, policy)?;
     Ok((id, caused(Reason::Denied, events)))
 }
 
@@ -30,7 +34,16 @@ pub fn deny(
 /// # Errors
 /// `users.not-denied` when it is not; otherwise what the store says.
 pub fn allow(store: &mut TerminalStore, typed: &str, now: Timestamp, policy: &dyn Policy) -> Result<String, Failure> {
-    let id = token_id(typed).map_or_else(|| typed.to_owned(), |token_id| token_id.to_string());
+    let mut id = token_id(typed).map_or_else(|| typed.to_owned(), |token_id| token_id.to_string());
+    if !store.list()?.is_denied(&id) {
+        let denials = store.denials()?;
+        let named = |denial: &&Denial| denial.name.as_deref().is_some_and(|name| is_name(name, typed));
+        match denials.iter().filter(named).collect::<Vec<_>>().as_slice() {
+            [] => {}
+            [denial] => id.clone_from(&denial.id),
+            several => return Err(ambiguous_among(typed, several.iter().map(|denial| denial.id.clone()))),
+        }
+    }
     if !store.list()?.is_denied(&id) {
         return Err(Failure::new(ExitClass::No, "users.not-denied", format!("{id} is not denied here"))
             .hint("rollcall users denied lists who is"));
@@ -52,15 +65,16 @@ fn caused(reason: Reason, events: Vec<Event>) -> Vec<Event> {
     events.into_iter().filter(|event| event.reason == Some(reason)).collect()
 }
 
-/// The one entry that is meant by a user id, a token id, or the first digits of one.
+/// The one entry that is meant by a user id, a token id, a name in whatever case, or the first digits of a token id.
 ///
 /// # Errors
 /// `users.unknown` when none is meant, `users.ambiguous` when several are.
 pub fn find_entry<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failure> {
     let token_id = token_id(id);
     let exact: Vec<_> = entries.iter().filter(|e| e.user.id == id || Some(e.token_id) == token_id).collect();
-    let found = if exact.is_empty() { beginning_with(id, entries) } else { exact };
-    match found.as_slice() {
+    let named = || entries.iter().filter(|entry| is_name(&entry.user.name, id)).collect();
+    let found = [exact, named(), beginning_with(id, entries)].into_iter().find(|found| !found.is_empty());
+    match found.unwrap_or_default().as_slice() {
         [entry] => Ok(entry),
         [] => Err(Failure::new(ExitClass::No, "users.unknown", format!("{id} is not on the list"))
             .hint("rollcall users lists who is; rollcall users history tells who was")),
@@ -68,7 +82,7 @@ pub fn find_entry<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failu
     }
 }
 
-/// What may be denied: the whole id of a token, or any user id. Digits that might as well be those of a token on the
+/// What may be denied: the whole id of a token, the name of somebody on the list, or any user id. Digits that might as well be those of a token on the
 /// list are refused, lest the wrong one gets in.
 fn deniable(id: &str, entries: &[Entry]) -> Result<String, Failure> {
     if id.trim().is_empty() {
@@ -80,6 +94,13 @@ fn deniable(id: &str, entries: &[Entry]) -> Result<String, Failure> {
     if let (Some(token_id), false) = (token_id(id), is_user) {
         return Ok(token_id.to_string());
     }
+    let named: BTreeSet<_> =
+        entries.iter().filter(|entry| is_name(&entry.user.name, id)).map(|entry| &entry.user.id).collect();
+    match (is_user, named.len()) {
+        (true, _) | (false, 0) => {}
+        (false, 1) => return Ok(named.into_iter().cloned().collect()),
+        (false, _) => return Err(ambiguous_among(id, named.into_iter().cloned())),
+    }
     let tokens = beginning_with(id, entries);
     if is_user || tokens.is_empty() { Ok(id.to_owned()) } else { Err(ambiguous(id, &tokens)) }
 }
@@ -88,6 +109,16 @@ fn ambiguous(id: &str, entries: &[&Entry]) -> Failure {
     let tokens: Vec<_> = entries.iter().map(|entry| entry.token_id.to_string()).collect();
     Failure::new(ExitClass::Usage, "users.ambiguous", format!("{id} may stand for more than one"))
         .hint(format!("give the whole token id: {}", tokens.join(", ")))
+}
+
+fn ambiguous_among(typed: &str, ids: impl Iterator<Item = String>) -> Failure {
+    Failure::new(ExitClass::Usage, "users.ambiguous", format!("{typed} may stand for more than one"))
+        .hint(format!("give the id: {}", ids.collect::<Vec<_>>().join(", ")))
+}
+
+/// Whether this is the name, in whatever case.
+fn is_name(name: &str, typed: &str) -> bool {
+    !name.is_empty() && name.to_lowercase() == typed.to_lowercase()
 }
 
 /// A whole token id, as a UUID with or without hyphens.

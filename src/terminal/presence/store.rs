@@ -63,6 +63,19 @@ enum Sync {
     Lazy,
 }
 
+/// A token or user that is denied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Denial {
+    /// The id of the user, or the token id.
+    pub id: String,
+    /// Since when; none where an earlier release denied it.
+    pub at: Option<Timestamp>,
+    /// Whose it is, where that is known.
+    pub name: Option<String>,
+    /// Why, where that was said.
+    pub reason: Option<String>,
+}
+
 /// What became of outcomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
@@ -251,6 +264,37 @@ impl TerminalStore {
         let mut entries: Vec<_> = self.list()?.entries().cloned().collect();
         entries.sort_by_key(|entry| entry.since);
         Ok(entries)
+    }
+
+    /// Denies an id, and keeps what is said of that; the name is that of the last event, unless it is given.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn deny(
+        &mut self,
+        denial: &Denial,
+        now: Timestamp,
+        policy: &dyn Policy,
+    ) -> Result<Vec<Event>, TerminalStoreError> {
+        self.transact(Sync::Full, |work| {
+            let name = match denial.name.clone() {
+                Some(name) => Some(name),
+                None => work.wrap(rows::last_name(work.db, &denial.id))?.filter(|name| !name.is_empty()),
+            };
+            work.apply(&Input::Deny { id: denial.id.clone() }, now, policy)?;
+            work.wrap(rows::describe_denial(work.db, &Denial { name, at: Some(now), ..denial.clone() }))?;
+            Ok(Some(()))
+        })?;
+        wakeup::call(&self.home);
+        self.news()
+    }
+
+    /// What is denied, by id.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn denials(&self) -> Result<Vec<Denial>, TerminalStoreError> {
+        self.query(rows::denials)
     }
 
     /// The denied ids, sorted.

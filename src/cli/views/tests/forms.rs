@@ -345,7 +345,19 @@ fn all() -> String {
     add("batch", forms(&[batch(false), batch(true)]));
     add("user", forms(&entries()));
     add("event", forms(&events()));
-    add("denied", forms(&[Denied { schema: Schema::default(), id: "7".into() }]));
+    add(
+        "denied",
+        forms(&[
+            Denied { schema: Schema::default(), id: "7".into(), name: None, reason: None, at: None },
+            Denied {
+                schema: Schema::default(),
+                id: "7".into(),
+                name: Some("Ann".into()),
+                reason: Some("left the house".into()),
+                at: Some(at().into()),
+            },
+        ]),
+    );
     add("token", forms(&tokens()));
     add("token-change", forms(&changes()));
     add("rotation", forms(&rotations()));

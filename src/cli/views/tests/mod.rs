@@ -221,7 +221,13 @@ fn tokens_and_files_of_the_pki_keep_their_schema() {
         new: true,
     };
     assert_eq!(check(&serde_json::to_value(&file).unwrap()), Ok(()));
-    let denied = Denied { schema: Schema::default(), id: "7".into() };
+    let denied = Denied {
+        schema: Schema::default(),
+        id: "7".into(),
+        name: Some("Ann".into()),
+        reason: Some("left the house".into()),
+        at: Some(at().into()),
+    };
     assert_eq!(check(&serde_json::to_value(&denied).unwrap()), Ok(()));
 }
 

@@ -77,3 +77,21 @@ fn only_whole_ids_are_denied() {
     assert_eq!(denied("cafe").as_deref(), Ok("cafe"));
     assert_eq!(denied(" "), Err((ExitClass::Usage, "users.empty-id")));
 }
+
+#[test]
+fn a_name_stands_for_its_user() {
+    let mut entries = list();
+    for (entry, name) in entries.iter_mut().zip(["Jürgen Müller", "Ben", "Ben", "ann"]) {
+        name.clone_into(&mut entry.user.name);
+    }
+    let shown = |name: &str| find_entry(name, &entries).map(|entry| entry.token_id.to_string());
+    for name in ["Jürgen Müller", "JÜRGEN MÜLLER"] {
+        assert_eq!(shown(name).as_deref(), Ok(ANN));
+        assert_eq!(deniable(name, &entries).as_deref(), Ok("ann"));
+    }
+    assert_eq!(shown("ann").as_deref(), Ok(ANN), "an id comes before a name");
+    assert_eq!(shown("Ben").unwrap_err().code, "users.ambiguous");
+    assert_eq!(deniable("BEN", &entries).as_deref(), Ok("ben"), "one user with two tokens");
+    "ben".clone_into(&mut entries[0].user.name);
+    assert_eq!(deniable("BEN", &entries).unwrap_err().hint.unwrap().text, "give the id: ann, ben");
+}

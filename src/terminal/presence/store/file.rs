@@ -12,8 +12,13 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::error::TerminalStoreError;
 
 /// Each script leads from one format to the next; the number of a format is `user_version`.
-const MIGRATIONS: &[&str] =
-    &[include_str!("001.sql"), include_str!("002.sql"), include_str!("003.sql"), include_str!("004.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("001.sql"),
+    include_str!("002.sql"),
+    include_str!("003.sql"),
+    include_str!("004.sql"),
+    include_str!("005.sql"),
+];
 
 /// `application_id` of our files, so that those of others are told apart: `RCl1`.
 const APPLICATION_ID: i64 = 0x5243_6c31;

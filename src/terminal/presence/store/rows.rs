@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use rusqlite::types::{Type, Value};
-use rusqlite::{Connection, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Denial;
 use crate::terminal::presence::{Change, Entry, Event, LastTap, PresenceList, ReaderSlot, RefusalCode, Stay};
 
 type Result<T> = rusqlite::Result<T>;
@@ -126,9 +127,34 @@ fn last_tap(row: &Row<'_>) -> Result<(Uuid, LastTap)> {
 }
 
 fn save_denied(db: &Connection, id: &str, denied: bool) -> Result<()> {
-    let sql = if denied { "INSERT OR IGNORE INTO denied VALUES (?1)" } else { "DELETE FROM denied WHERE id = ?1" };
+    let sql = if denied { "INSERT OR IGNORE INTO denied (id) VALUES (?1)" } else { "DELETE FROM denied WHERE id = ?1" };
     db.prepare_cached(sql)?.execute([id])?;
     Ok(())
+}
+
+/// Adds to what is denied when that was, and what is known of it.
+pub(super) fn describe_denial(db: &Connection, denial: &Denial) -> Result<()> {
+    let sql =
+        "UPDATE denied SET at = ifnull(at, ?2), name = ifnull(?3, name), reason = ifnull(?4, reason) WHERE id = ?1";
+    let Denial { id, at, name, reason } = denial;
+    db.prepare_cached(sql)?.execute(params![id, at.map(Timestamp::as_millisecond), name, reason]).map(drop)
+}
+
+/// What is denied, by id.
+pub(super) fn denials(db: &Connection) -> Result<Vec<Denial>> {
+    all(db, "SELECT * FROM denied ORDER BY id", |row| {
+        let at: Option<i64> = row.get("at")?;
+        let at = at.map(time).transpose()?;
+        Ok(Denial { id: row.get("id")?, at, name: row.get("name")?, reason: row.get("reason")? })
+    })
+}
+
+/// The name that came with this id of a user or token last.
+pub(super) fn last_name(db: &Connection, id: &str) -> Result<Option<String>> {
+    let sql = "SELECT user ->> 'name' FROM events \
+        WHERE user ->> 'id' = ?1 OR token_id = ?2 AND user IS NOT NULL ORDER BY seq DESC LIMIT 1";
+    let token_id = Uuid::try_parse(id).ok().map(Uuid::into_bytes);
+    db.prepare_cached(sql)?.query_row(params![id, token_id], |row| row.get(0)).optional()
 }
 
 fn save_event(db: &Connection, event: &Event) -> Result<()> {

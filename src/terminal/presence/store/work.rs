@@ -67,7 +67,7 @@ impl ListTransaction<'_> {
         self.wrap(rows::set_flag(self.db, "watching", watching))
     }
 
-    fn wrap<T>(&self, result: rusqlite::Result<T>) -> Result<T, TerminalStoreError> {
+    pub(super) fn wrap<T>(&self, result: rusqlite::Result<T>) -> Result<T, TerminalStoreError> {
         result.map_err(|error| TerminalStoreError::database(self.path, &error))
     }
 }
