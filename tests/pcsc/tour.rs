@@ -62,17 +62,29 @@ fn every_object_has_its_schema(kind: &str) {
         (77, &["scan", "--reader", &readers[0]]),
         (0, &["server", "terminal", "list"]),
     ];
+    let backup = stack.home().join("server.backup").to_str().unwrap().to_owned();
+    let kept = stack.ndjson(0, &["server", "backup", &backup]);
     let mut found: Vec<_> = tour.iter().flat_map(|(status, args)| both(stack, *status, args)).collect();
     found.extend(stack.ndjson(0, &["enroll", "--reader", &readers[1], "--id", "p9", "--name", "Zoë"]));
     found.extend(stack.ndjson(0, &["server", "terminal", "add", "door", "--out", &bundle(1)]));
     found.extend(stack.ndjson(0, &["server", "terminal", "revoke", "door", "--yes"]));
 
+    found.extend(kept);
+    found.extend(restored(stack, &backup, &readers[0]));
     found.extend(rotation(kind));
     found.extend(set_rotation(kind));
 
     let printed: BTreeSet<_> = found.iter().map(|object| object["schema"].as_str().unwrap().to_owned()).collect();
     let known: BTreeSet<_> = stack.rollcall(&["schema"]).expect(0).stdout.lines().map(str::to_owned).collect();
     assert_eq!(printed, known, "an object that nobody prints, or one without a schema");
+}
+
+/// A token was suspended after the backup: the terminal keeps it out, and the server hears of it.
+fn restored(stack: &Stack, backup: &str, reader: &str) -> Vec<Value> {
+    let mut found = stack.ndjson(0, &["server", "restore", backup, "--replace", "--yes"]);
+    found.extend(stack.ndjson(77, &["scan", "--reader", reader]));
+    found.extend(stack.ndjson(0, &["server", "audit", "reconcile", "--dry-run"]));
+    found
 }
 
 /// The key of a set is replaced.
