@@ -98,7 +98,7 @@ impl Desk {
     }
 }
 
-case!(EachDriver, a_set_of_private_tokens);
+case!(EachCard, a_set_of_private_tokens);
 fn a_set_of_private_tokens(kind: &str) {
     let desk = Desk::new();
     gives_itself_away(&desk, kind);

@@ -25,7 +25,7 @@ fn uid(facts: &Value) -> String {
     facts["uid"].as_str().expect("the reader tells one").to_owned()
 }
 
-case!(EachDriver, doctor_tells_what_the_reader_tells);
+case!(EachCard, doctor_tells_what_the_reader_tells);
 /// UID and ATS by the reader's pseudo-APDUs, and whether the UID tells the card from others.
 fn doctor_tells_what_the_reader_tells(kind: &str) {
     let desk = Desk::new();
