@@ -26,8 +26,7 @@ struct Workplace(PathBuf);
 
 impl Workplace {
     fn beside(path: &Path) -> Result<Self, Failure> {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = parent.join(format!(".rollcall-backup.{}", std::process::id()));
+        let folder = files::folder_of(path).join(format!(".rollcall-backup.{}", std::process::id()));
         files::create_private_folder(&folder).map_err(|error| file_failure(&folder, &error))?;
         Ok(Self(folder))
     }
