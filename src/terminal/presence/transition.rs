@@ -196,6 +196,7 @@ impl<'a> Transition<'a> {
 
     fn refused(&mut self, refused: &Refused) {
         if refused.silent && self.slot(&refused.reader).may_be_held(refused.insertion) {
+            self.change_slot(&refused.reader, |slot| slot.empty_at = None);
             self.unanswered(&refused.reader);
             return;
         }

@@ -46,6 +46,20 @@ fn a_card_that_falls_silent_is_not_refused() {
 }
 
 #[test]
+fn a_card_that_says_nothing_lies_there_all_the_same() {
+    let mut fixture = story(&[
+        (tap("toggle-a", 1, 1), &["arrived 1 toggle-a"]),
+        (unavailable("toggle-a"), &["reader_unavailable toggle-a reader.unavailable"]),
+        (vacant("toggle-a"), &["reader_available toggle-a"]),
+    ]);
+    let settled = i64::try_from(by_name.settles_after().as_millis()).unwrap();
+    assert_eq!(fixture.after(settled).tell(&mute("toggle-a", 1)), [""; 0], "the moment at which it would be empty");
+    assert_eq!(fixture.tell(&mute("toggle-a", 1)), [""; 0]);
+    assert_eq!(fixture.tell(&tap("toggle-a", 1, 1)), [""; 0], "no second tap");
+    assert_eq!(fixture.listed(), ["1 toggle-a"]);
+}
+
+#[test]
 fn a_first_tap_that_fails_after_a_start_throws_nobody_off() {
     let fixture = story(&[
         (tap("field-a", 1, 1), &["arrived 1 field-a"]),
