@@ -40,16 +40,16 @@ fn cases() {
     }
 }
 
-/// What the cases show of JSON, and what the README does, is what the program says that it prints.
+/// What the cases show of JSON, and what docs/scripting.md does, is what the program says that it prints.
 #[test]
 fn what_is_shown_of_json_has_its_schema() {
     let read = |file: &Path| fs::read_to_string(file).unwrap();
     let mut shown = 0;
-    for line in read(Path::new("README.md")).lines().filter(|line| line.starts_with("{\"schema\"")) {
+    for line in read(Path::new("docs/scripting.md")).lines().filter(|line| line.starts_with("{\"schema\"")) {
         objects::line(line);
         shown += 1;
     }
-    assert!(shown > 0, "the README shows no object");
+    assert!(shown > 0, "docs/scripting.md shows no object");
     for case in fs::read_dir("tests/cmd").unwrap().map(|entry| entry.unwrap().path()) {
         let Some("trycmd") = case.extension().and_then(|e| e.to_str()) else { continue };
         for run in read(&case).split("\n$ ").skip(1) {

@@ -236,7 +236,9 @@ const NOT_OF_DOCTOR: [&str; 26] = [
 #[test]
 fn the_page_of_doctor_has_its_codes() {
     let page = read("docs/doctor.md");
-    let rows: Vec<Vec<_>> = page
+    // The table after it says how a test makes each fault.
+    let (reference, _) = page.split_once("\n## Made on purpose\n").unwrap();
+    let rows: Vec<Vec<_>> = reference
         .lines()
         .filter(|line| line.starts_with("| `"))
         .map(|line| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect())

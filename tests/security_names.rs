@@ -143,11 +143,11 @@ fn faults(text: &str, tests: &BTreeSet<String>) -> Vec<String> {
     found
 }
 
-/// The table of faults of README.md: each is expected by a test of `tests/pcsc/doctor`.
+/// The table of faults of docs/doctor.md: each is expected by a test of `tests/pcsc/doctor`.
 #[test]
 fn every_fault_of_the_table_is_made_by_a_test() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let (_, section) = readme.split_once("\n## When something is wrong\n").unwrap();
+    let page = fs::read_to_string(root().join("docs/doctor.md")).unwrap();
+    let (_, section) = page.split_once("\n## Made on purpose\n").unwrap();
     let section = section.split("\n## ").next().unwrap();
     let codes: Vec<_> = section.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
     assert!(codes.len() >= 25, "{codes:?}");

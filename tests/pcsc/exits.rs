@@ -1,4 +1,4 @@
-//! Every exit status of the contract, each the result of a real run; the table of the README shows these very runs.
+//! Every exit status of the contract, each the result of a real run; the table of docs/scripting.md shows these very runs.
 //!
 //! 70 is a bug of ours. None is known, so that the process which shows it is one of the library's own tests:
 //! `cli::tests::a_panic_on_any_thread_is_reported_as_a_bug_and_ends_the_process`.
@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Where the runs are shown.
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/scripting.md");
 
 /// A row of the table.
 fn row(status: i32, meaning: &str, run: &str, code: &str) -> String {
@@ -97,7 +97,12 @@ fn every_exit_status_is_a_real_run(kind: &str) {
     stack.service("stop");
     let service = run(69, "a service is not there (PC/SC, the server)", "scan", "without pcscd");
 
-    let bug = row(70, "a bug of ours", "none is known; a test makes a process of its own panic", "bug.panic");
+    let bug = row(
+        70,
+        "internal error (please report it)",
+        "none is known; a test makes a process of its own panic",
+        "bug.panic",
+    );
     let table = [
         done,
         nobody,
@@ -114,8 +119,8 @@ fn every_exit_status_is_a_real_run(kind: &str) {
         interrupted,
         terminated,
     ];
-    let readme = fs::read_to_string(README).unwrap();
-    let shown: Vec<_> = readme.lines().skip_while(|line| !line.starts_with("| exit status |")).skip(2).collect();
+    let page = fs::read_to_string(PAGE).unwrap();
+    let shown: Vec<_> = page.lines().skip_while(|line| !line.starts_with("| exit status |")).skip(2).collect();
     let shown: Vec<_> = shown.into_iter().take_while(|line| line.starts_with('|')).collect();
-    assert!(shown == table, "the README should show:\n{}", table.join("\n"));
+    assert!(shown == table, "docs/scripting.md should show:\n{}", table.join("\n"));
 }

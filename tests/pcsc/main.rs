@@ -29,6 +29,7 @@ mod pkcs11;
 mod portrait;
 mod presence;
 mod private;
+mod readme;
 mod reads;
 #[path = "../common/recorded.rs"]
 mod recorded;
