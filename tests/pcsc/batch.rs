@@ -82,6 +82,8 @@ impl<'a> Desk<'a> {
     fn await_empty(&self, at: usize) {
         let empty = |_: &_| self.stack.ndjson(0, &["readers", "--reader", &self.readers[at]])[0]["atr"].is_null();
         assert!((0..1000).any(|n: u32| empty(&n)), "the service never noticed that the card left");
+        // Who asked the card that was about to leave has let the service know before it looked itself.
+        self.stack.await_absence(at + 1);
     }
 
     /// A card into every reader.
