@@ -16,7 +16,7 @@ use super::{
     printer::Printer,
     until::WaitLimit,
     views,
-    watch::show_server_event,
+    watch::{show_server_event, warn_of_undecided},
 };
 use crate::{
     config::Settings,
@@ -115,6 +115,7 @@ impl ScanObserver for ScanPrinter<'_> {
             ScanEvent::Waiting { found } => {
                 self.out.progress("different tokens read", found as u64, self.count.map(|count| count as u64));
             }
+            ScanEvent::Undecided { reader } => warn_of_undecided(reader, self.out),
             ScanEvent::Server(event) => show_server_event(&event, self.out),
             ScanEvent::Tap(outcome) => {
                 if let Some(warning) = outcome.decision.warning() {

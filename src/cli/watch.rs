@@ -61,6 +61,10 @@ fn warn_of_readers(settings: &Settings, out: &mut Printer) {
             return out.warning(&format!("{failure} ({})", failure.code), failure.hint.as_deref());
         }
     };
+    if settings.readers.ignores_all(&readers) {
+        let hint = "make it fit only what never has a token: rollcall readers lists the names";
+        out.warning("`ignore` in config.toml leaves out every reader that is here now", Some(hint));
+    }
     let names: Vec<_> = readers.iter().map(|reader| reader.name.as_str()).collect();
     let mut unmatched: Vec<_> = settings.unmatched(&names).iter().map(ToString::to_string).collect();
     if !names.is_empty() {
@@ -71,6 +75,15 @@ fn warn_of_readers(settings: &Settings, out: &mut Printer) {
         let hint = "plug it in, or correct config.toml: rollcall readers lists the names";
         out.warning(&format!("the configuration names what fits no reader: {told}"), Some(hint));
     }
+}
+
+/// Of a reader that another program holds, or whose driver does not answer.
+pub fn warn_of_undecided(reader: &str, out: &mut Printer) {
+    let text = format!(
+        "{reader}: left out for now: the configuration goes by serial number or USB port, and nobody can ask this reader \
+         for its own"
+    );
+    out.warning(&text, Some("it is asked again; rollcall doctor names who holds it"));
 }
 
 fn event_object(event: &Event) -> Result<String, Failure> {
@@ -98,6 +111,7 @@ impl WatchObserver for WatchPrinter<'_> {
                     self.out.warning(&text, failure.hint.as_deref());
                 }
             }
+            WatchEvent::Undecided { reader } => warn_of_undecided(&reader, self.out),
             WatchEvent::Server(event) => show_server_event(&event, self.out),
             WatchEvent::Renewed(end) => {
                 self.out.note(&format!("this terminal's certificates are renewed, and end at {end}"));

@@ -39,15 +39,23 @@ const WATCH: Duration = Duration::from_millis(1_500);
 /// How long all exchanges with one card may take, where one may not take as long.
 const LIMIT: Duration = Duration::from_secs(12);
 
+/// What else is there beside the reader that is looked at.
+pub struct Beside {
+    /// Another card that may be a token.
+    pub has_card: bool,
+    /// How `ignore` names this reader and no other, where there are others.
+    pub ignore: Option<String>,
+}
+
 /// One reader. Beside another card that may be a token, what can be none is nothing to be mended: it may lie there for
 /// ever.
-pub fn probe(reader: ReaderState, is_beside: bool, exchange: Duration) -> Probe {
+pub fn probe(reader: ReaderState, beside: Beside, exchange: Duration) -> Probe {
     Probe {
         name: "reader",
         subject: Some(reader.name.clone()),
         limit: whole(exchange) + exchange + CLOSING,
         silent: hung,
-        work: Box::new(move |report| inspect(report, &reader, is_beside)),
+        work: Box::new(move |report| inspect(report, &reader, &beside)),
     }
 }
 
@@ -55,7 +63,7 @@ fn hung() -> Finding {
     causes::link(&LinkError::Hung, 0).into()
 }
 
-fn inspect(report: &ProbeReport, reader: &ReaderState, is_beside: bool) {
+fn inspect(report: &ProbeReport, reader: &ReaderState, beside: &Beside) {
     let watch = CardWatch::on(&reader.name);
     let at_first = usize::from(matches!(reader.slot, Slot::Card(_) | Slot::Mute));
     // What a card that comes and goes was found to be in between is no more than that, unless it is settled.
@@ -64,26 +72,38 @@ fn inspect(report: &ProbeReport, reader: &ReaderState, is_beside: bool) {
         _ if reader.exclusive => (held(report), true),
         Slot::Empty => (Finding::skipped("no card: put one on it, and it is looked at too"), false),
         // The service tells what it found once; a card may have been late.
-        Slot::Mute => woken(report, reader).map_or_else(|| (mute(), false), |atr| card(report, reader, &atr)),
-        Slot::Card(atr) => card(report, reader, atr),
+        Slot::Mute => match woken(report, reader) {
+            Ok(atr) => card(report, reader, &atr, beside),
+            Err(error) => (broken(report, &error), false),
+        },
+        Slot::Card(atr) => card(report, reader, atr, beside),
     };
     let found = if !settled && watch.sees_flapping(at_first) { flapping() } else { found };
-    report.found(if is_beside { bystander(found, &reader.name) } else { found });
+    report.found(beside.judge(found));
 }
 
-/// Less than a fault, where it can be left out.
-fn bystander(found: Finding, reader: &str) -> Finding {
-    if !matches!(found.code, Some("token.mute" | "card.not-iso14443-4")) {
-        return found;
+impl Beside {
+    /// Less than a fault beside another card, where it can be left out; and how that is done.
+    fn judge(&self, found: Finding) -> Finding {
+        let can_be_no_token = matches!(found.code, Some("token.mute" | "card.not-iso14443-4"));
+        let Some(pattern) = self.ignore.as_ref().filter(|_| can_be_no_token || found.code == Some("card.foreign"))
+        else {
+            return found;
+        };
+        let advice =
+            format!("if something always lies there, leave the reader out: ignore = [{pattern:?}] in config.toml");
+        if self.has_card && can_be_no_token {
+            return Finding { verdict: Verdict::Warning, remedy: Some(advice.into()), ..found };
+        }
+        let remedy = found.remedy.map_or_else(|| advice.as_str().into(), |remedy| remedy.and(&advice));
+        Finding { remedy: Some(remedy), ..found }
     }
-    let remedy = format!("if something always lies there, leave the reader out: ignore = [{reader:?}] in config.toml");
-    Finding { verdict: Verdict::Warning, remedy: Some(remedy.into()), ..found }
 }
 
 /// What the answer to reset says, or why nothing can be said to the card; and whether that holds whatever comes and goes.
-fn card(report: &ProbeReport, reader: &ReaderState, atr: &[u8]) -> (Finding, bool) {
+fn card(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside) -> (Finding, bool) {
     let described = described(atr);
-    let talked = if described.verdict == Verdict::Good { talk(report, reader, atr) } else { Ok(()) };
+    let talked = if described.verdict == Verdict::Good { talk(report, reader, atr, beside) } else { Ok(()) };
     let (found, settled) = match talked {
         Ok(()) => (described, false),
         Err(error) => {
@@ -95,8 +115,13 @@ fn card(report: &ProbeReport, reader: &ReaderState, atr: &[u8]) -> (Finding, boo
 }
 
 /// The answer to reset of a card that answers when it is powered once more.
-fn woken(report: &ProbeReport, reader: &ReaderState) -> Option<Vec<u8>> {
-    Card::connect(&reader.name, limits(report)).ok().map(|card| card.atr().to_vec())
+fn woken(report: &ProbeReport, reader: &ReaderState) -> Result<Vec<u8>, LinkError> {
+    match Card::connect(&reader.name, limits(report)) {
+        Ok(card) => Ok(card.atr().to_vec()),
+        // It was seen there, and has been lifted since.
+        Err(LinkError::CardRemoved | LinkError::CardReset) => Err(LinkError::CardMute),
+        Err(error) => Err(error),
+    }
 }
 
 /// As long as a tap waits, within the limit of the probe.
@@ -108,10 +133,6 @@ fn limits(report: &ProbeReport) -> CardLimits {
 /// How long all exchanges may take where one may take as long as this: there are two at least.
 fn whole(exchange: Duration) -> Duration {
     LIMIT.max(exchange * 2)
-}
-
-fn mute() -> Finding {
-    causes::link(&LinkError::CardMute, 0).into()
 }
 
 fn flapping() -> Finding {
@@ -190,12 +211,12 @@ fn described(bytes: &[u8]) -> Finding {
 }
 
 /// Talks to the card. What is found on the way stands in the probes below.
-fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8]) -> Result<(), LinkError> {
+fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside) -> Result<(), LinkError> {
     let mut card = Card::connect(&reader.name, limits(report))?;
     let mut transaction = card.begin()?;
     let features = link::features(&transaction.features());
     let (found, kvn) = token(report, &mut transaction)?;
-    report.found_below("card", found.fact("features", features));
+    report.found_below("card", beside.judge(found.fact("features", features)));
     let trips = RoundTrips::make(&mut transaction)?;
     let deeper = match report.context.deep.then(|| no_deeper(report, reader, transaction.is_t0())) {
         None => Deeper::default(),
@@ -299,4 +320,29 @@ fn has_test_keys(link: &mut dyn Link) -> Result<bool, LinkError> {
     let answer = exchange(link, &command, ApduFormat::Short)?;
     let Ok((_, choose)) = awaiting.handle(answer) else { return Ok(false) };
     Ok(choose.proves(&StaticKeys::test()).unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a slot says that never has a token, by what lies in the others.
+    #[test]
+    fn how_a_slot_is_left_out_is_said_wherever_there_is_another() {
+        let foreign = || Finding::fault("card.foreign", "no applet", "take a token");
+        let mute = || causes::link(&LinkError::CardMute, 0).into();
+        let judged = |found: Finding, has_card, ignore: Option<&str>| {
+            let found = Beside { has_card, ignore: ignore.map(str::to_owned) }.judge(found);
+            let remedy = found.remedy.unwrap().text;
+            (found.verdict, remedy.contains("ignore = [\"Dual [SAM]\"]"), remedy.contains("place it again"))
+        };
+        let sam = Some("Dual [SAM]");
+        assert_eq!(judged(mute(), true, sam), (Verdict::Warning, true, false));
+        assert_eq!(judged(mute(), false, sam), (Verdict::Fault, true, true));
+        assert_eq!(judged(foreign(), true, sam), (Verdict::Fault, true, false));
+        assert_eq!(judged(foreign(), false, sam), (Verdict::Fault, true, false));
+        // The only reader is left out by nobody.
+        assert_eq!(judged(mute(), false, None), (Verdict::Fault, false, true));
+        assert!(!judged(hung(), true, sam).1);
+    }
 }

@@ -7,11 +7,14 @@ use std::{
     time::Duration,
 };
 
-use super::{Finding, Probe, ProbeReport, card};
+use super::{
+    Finding, Probe, ProbeReport,
+    card::{self, Beside},
+};
 use crate::{
     config::UnmatchedName,
     failure::{Failure, Remedy},
-    reader::{ReaderState, identity::split_number},
+    reader::{ReaderState, identity::split_number, pattern::lasting, reachable, select::ReaderChoice},
     terminal::survey::is_bystander,
 };
 
@@ -21,6 +24,10 @@ const READERS_MAX: usize = 16;
 const MODULES: [&str; 4] = ["pn533_usb", "pn533", "port100", "nfc"];
 /// The USB class of smart card readers.
 const CCID: &str = "0b";
+
+/// Of a reader that another program holds, or whose driver does not answer.
+const UNDECIDED: &str = "left out for now: `ignore` in config.toml names a serial number or a USB port, and nobody can ask this \
+                         reader for its own";
 
 pub fn probe(all: Vec<ReaderState>) -> Probe {
     Probe {
@@ -57,8 +64,14 @@ fn inspect(report: &ProbeReport, all: &[ReaderState]) {
     report.found(found.fact("usb", devices).fact("modules", taken));
     let settings = &report.context.settings;
     let names: Vec<_> = all.iter().map(|reader| reader.name.as_str()).collect();
+    if settings.readers.ignores_all(all) {
+        report.found_below("configuration", all_ignored());
+    }
     for reader in all.iter().filter(|reader| settings.readers.ignores(&reader.name)) {
-        let left_out = Finding::skipped("left out by `ignore` in config.toml");
+        let left_out = match settings.readers.choice(&reader.name) {
+            ReaderChoice::Undecided => Finding::skipped(UNDECIDED),
+            _ => Finding::skipped("left out by `ignore` in config.toml"),
+        };
         report.found_below("reader", Finding { subject: Some(reader.name.clone()), ..left_out });
     }
     for found in same_names(&names).into_iter().chain(numbered(&names)) {
@@ -67,11 +80,21 @@ fn inspect(report: &ProbeReport, all: &[ReaderState]) {
     for name in settings.unmatched(&names) {
         report.found_below("configuration", unmatched(&name));
     }
-    let meant = meant.unwrap_or_default();
+    let meant = reachable(meant.unwrap_or_default());
     for reader in &meant {
-        let is_beside = meant.iter().any(|one| one.name != reader.name && may_hold_a_token(one));
-        report.begin(card::probe((*reader).clone(), is_beside, settings.limits.exchange));
+        let has_card = meant.iter().any(|one| one.name != reader.name && may_hold_a_token(one));
+        let is_alone = names.iter().all(|name| *name == reader.name);
+        let ignore = if is_alone { None } else { lasting(&reader.name, &names) };
+        report.begin(card::probe((*reader).clone(), Beside { has_card, ignore }, settings.limits.exchange));
     }
+}
+
+fn all_ignored() -> Finding {
+    Finding::warning(
+        "config.all-ignored",
+        "`ignore` in config.toml leaves out every reader that is here now",
+        Remedy::with("make it fit only what never has a token; these are the names", "rollcall readers"),
+    )
 }
 
 /// Whether a card lies there that may be a token.

@@ -72,6 +72,24 @@ pub enum ReaderEvent {
     ServiceBack,
 }
 
+impl ReaderEvent {
+    /// The reader that it is about; none where it is the service.
+    pub fn reader(&self) -> Option<&str> {
+        match self {
+            Self::ReaderAdded { reader }
+            | Self::ReaderRemoved { reader }
+            | Self::Vacant { reader }
+            | Self::CardInserted { reader, .. }
+            | Self::CardMute { reader, .. }
+            | Self::CardWoke { reader, .. }
+            | Self::CardRemoved { reader }
+            | Self::Exclusive { reader, .. }
+            | Self::Available { reader, .. } => Some(reader),
+            Self::ServiceLost | Self::ServiceBack => None,
+        }
+    }
+}
+
 /// What happened from one reading to the next, in an order in which it can have happened.
 ///
 /// In every reader that works `CardRemoved` and `CardInserted` or `CardMute` alternate. A card that was changed in between,

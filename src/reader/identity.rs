@@ -26,10 +26,13 @@ pub struct ReaderIdentity {
     pub serial: Option<String>,
     /// The USB port, as the kernel writes it: `1-4.2`.
     pub port: Option<String>,
+    /// Whether the driver has said what it has to say: otherwise what is missing may be known later.
+    pub was_asked: bool,
 }
 
 impl ReaderIdentity {
-    /// Asks the driver what the name does not say. A driver that hangs says nothing.
+    /// Asks the driver what the name does not say. One that hangs, or a reader that somebody holds, says nothing: it is
+    /// asked again the next time.
     pub fn of(reader: &str) -> Self {
         static KNOWN: Mutex<BTreeMap<String, (Instant, ReaderIdentity)>> = Mutex::new(BTreeMap::new());
         let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,9 +41,10 @@ impl ReaderIdentity {
         {
             return identity.clone();
         }
-        let told = ask(reader).unwrap_or_default();
+        let in_name = serial_in(reader).map(str::to_owned);
+        let Some(told) = ask(reader) else { return Self { serial: in_name, port: None, was_asked: false } };
         let port = told.channel.and_then(|channel| usb_port(Path::new(USB), channel));
-        let identity = Self { serial: serial_in(reader).map(str::to_owned).or(told.serial), port };
+        let identity = Self { serial: in_name.or(told.serial), port, was_asked: true };
         let mut all = known();
         all.retain(|_, (at, _)| at.elapsed() < FRESH);
         all.insert(reader.to_owned(), (Instant::now(), identity.clone()));
@@ -146,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_serial_number_comes_before_a_port() {
-        let identity = ReaderIdentity { serial: Some("A1".into()), port: Some("1-4".into()) };
+        let identity = ReaderIdentity { serial: Some("A1".into()), port: Some("1-4".into()), was_asked: true };
         assert_eq!(identity.pattern().as_deref(), Some("serial:A1"));
         assert_eq!(ReaderIdentity { serial: None, ..identity }.pattern().as_deref(), Some("usb:1-4"));
         assert_eq!(ReaderIdentity::default().pattern(), None);

@@ -10,9 +10,12 @@ pub mod causes;
 pub mod diff;
 pub mod identity;
 pub mod monitor;
+pub mod pattern;
 pub mod pcsc;
 pub mod select;
 pub mod service;
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +54,13 @@ pub struct ReaderState {
     pub in_use: bool,
     /// The newest insertion or removal. The same number means the same card since.
     pub insertion: Insertion,
+}
+
+/// The readers that can be reached: of several with one name only the first.
+pub fn reachable<R: std::borrow::Borrow<ReaderState>>(mut readers: Vec<R>) -> Vec<R> {
+    let mut names = BTreeSet::new();
+    readers.retain(|reader| names.insert(reader.borrow().name.clone()));
+    readers
 }
 
 /// The number of one insertion at one reader: equal for two readings if and only if the card was not removed between
@@ -143,6 +153,19 @@ fn versions(service: Option<ProtocolVersion>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_several_readers_with_one_name_the_first_is_reached() {
+        let state = |name: &str, slot| ReaderState {
+            name: name.into(),
+            slot,
+            exclusive: false,
+            in_use: false,
+            insertion: 0.into(),
+        };
+        let all = vec![state("One", Slot::Mute), state("Other", Slot::Empty), state("One", Slot::Empty)];
+        assert_eq!(reachable(all.clone()), all[..2]);
+    }
 
     /// Two processes number their contexts differently, and agree on what the service counts.
     #[test]

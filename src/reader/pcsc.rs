@@ -15,6 +15,7 @@ mod causes;
 mod connect;
 mod explain;
 mod io;
+mod names;
 mod startup;
 mod watch;
 
@@ -33,6 +34,7 @@ use pcsc::{Context, Error, Scope, State};
 
 use self::{
     causes::{card as link_error, is_lost, listing as reader_error},
+    names::shown,
     startup::{establish_within, until_started},
 };
 use super::{
@@ -89,7 +91,10 @@ fn list_now() -> Result<Vec<ReaderState>, ReaderError> {
             // It was unplugged since the names were read.
             Err(Error::UnknownReader) => {}
             Err(error) => return Err(reader_error(error)),
-            Ok(()) => return Ok(states.iter().map(|s| reading(s, 0)).collect()),
+            Ok(()) => {
+                let shown = shown(states.iter().map(pcsc::ReaderState::name));
+                return Ok(states.iter().zip(shown).map(|(state, name)| named(name, state, 0)).collect());
+            }
         }
     }
     Err(reader_error(Error::UnknownReader))
@@ -148,8 +153,14 @@ fn fill(context: &Context, states: &mut [pcsc::ReaderState]) -> Result<(), Error
     Ok(())
 }
 
-/// What the last reading says. `epoch` tells apart the counts of two contexts, or of a reader that was unplugged.
+/// What the last reading says of a reader that is looked at by itself.
 fn reading(state: &pcsc::ReaderState, epoch: u64) -> ReaderState {
+    named(state.name().to_string_lossy().into_owned(), state, epoch)
+}
+
+/// What the last reading says, under the name by which the reader is known among all. `epoch` tells apart the counts of two
+/// contexts, or of a reader that was unplugged.
+fn named(name: String, state: &pcsc::ReaderState, epoch: u64) -> ReaderState {
     let flags = state.event_state();
     let slot = if flags.intersects(State::UNAVAILABLE | State::UNKNOWN) {
         Slot::Unavailable
@@ -161,7 +172,7 @@ fn reading(state: &pcsc::ReaderState, epoch: u64) -> ReaderState {
         Slot::Empty
     };
     ReaderState {
-        name: state.name().to_string_lossy().into_owned(),
+        name,
         slot,
         exclusive: flags.contains(State::EXCLUSIVE),
         in_use: flags.contains(State::INUSE),

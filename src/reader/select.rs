@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     ReaderState,
-    identity::{ReaderIdentity, serial_in},
+    pattern::{NamePattern, fold},
 };
 use crate::failure::{ExitClass, Failure};
 
@@ -18,6 +18,17 @@ pub struct Selection {
     wanted: Vec<WantedReader>,
     /// Left out whatever is wanted.
     ignored: Vec<WantedReader>,
+}
+
+/// Whether a reader is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReaderChoice {
+    /// It is.
+    Meant,
+    /// It is not.
+    Other,
+    /// Its driver would have to be asked what is stable about it, and cannot be just now. It is left out until then.
+    Undecided,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +48,8 @@ pub struct NoSuchReader {
     pub there: Vec<String>,
     /// The configuration leaves out the one that has that name.
     pub is_ignored: bool,
+    /// Readers of which nobody can say now whether they are meant.
+    pub undecided: Vec<String>,
 }
 
 impl From<NoSuchReader> for Failure {
@@ -44,6 +57,10 @@ impl From<NoSuchReader> for Failure {
         let hint = match error.there.as_slice() {
             _ if error.is_ignored => "the configuration leaves it out: see `ignore` in config.toml".to_owned(),
             [] => "no reader is connected".to_owned(),
+            _ if !error.undecided.is_empty() => format!(
+                "nobody can ask {} for its serial number or port now: another program holds it, or its driver does not answer",
+                error.undecided.join(", ")
+            ),
             there => format!("connected: {}", there.join(", ")),
         };
         Self::new(ExitClass::Usage, "reader.unknown", error.to_string()).hint(hint)
@@ -70,18 +87,33 @@ impl Selection {
     }
 
     /// Whether this reader is meant.
+    pub fn choice(&self, reader: &str) -> ReaderChoice {
+        let is_wanted = if self.wanted.is_empty() { Some(true) } else { fits_any(&self.wanted, reader) };
+        match (fits_any(&self.ignored, reader), is_wanted) {
+            (Some(true), _) | (_, Some(false)) => ReaderChoice::Other,
+            (Some(false), Some(true)) => ReaderChoice::Meant,
+            (None, _) | (_, None) => ReaderChoice::Undecided,
+        }
+    }
+
+    /// Whether this reader is certainly meant.
     pub fn matches(&self, reader: &str) -> bool {
-        (self.wanted.is_empty() || self.wanted.iter().any(|w| w.pattern.matches(reader))) && !self.ignores(reader)
+        self.choice(reader) == ReaderChoice::Meant
     }
 
-    /// Whether this reader is left out.
+    /// Whether this reader is left out, or may have to be.
     pub fn ignores(&self, reader: &str) -> bool {
-        self.ignored.iter().any(|w| w.pattern.matches(reader))
+        self.ignored.iter().any(|w| w.pattern.fits(reader) != Some(false))
     }
 
-    /// What was typed and fits none of these readers.
+    /// Whether there are readers, and all of them are left out.
+    pub fn ignores_all(&self, readers: &[ReaderState]) -> bool {
+        !readers.is_empty() && readers.iter().all(|reader| self.ignores(&reader.name))
+    }
+
+    /// What was typed and certainly fits none of these readers.
     pub fn fits_nothing<'a>(&'a self, readers: &[&str]) -> Vec<&'a str> {
-        let idle = |w: &&WantedReader| !readers.iter().any(|reader| w.pattern.matches(reader));
+        let idle = |w: &&WantedReader| readers.iter().all(|reader| w.pattern.fits(reader) == Some(false));
         self.wanted.iter().filter(idle).map(|w| w.typed.as_str()).collect()
     }
 
@@ -92,15 +124,32 @@ impl Selection {
     pub fn pick<'a>(&self, readers: &'a [ReaderState]) -> Result<Vec<&'a ReaderState>, NoSuchReader> {
         let fits = |w: &WantedReader, r: &ReaderState| w.pattern.matches(&r.name);
         let unmatched = |w: &&WantedReader| !readers.iter().any(|r| fits(w, r) && !self.ignores(&r.name));
+        let names = |which: &dyn Fn(&ReaderState) -> bool| {
+            readers.iter().filter(|r| which(r)).map(|r| r.name.clone()).collect()
+        };
         match self.wanted.iter().find(unmatched) {
             None => Ok(readers.iter().filter(|r| self.matches(&r.name)).collect()),
             Some(wanted) => Err(NoSuchReader {
                 wanted: wanted.typed.clone(),
-                there: readers.iter().map(|r| r.name.clone()).collect(),
+                there: names(&|_| true),
                 is_ignored: readers.iter().any(|r| fits(wanted, r)),
+                undecided: names(&|r| self.choice(&r.name) == ReaderChoice::Undecided),
             }),
         }
     }
+}
+
+/// Whether one of them fits; nothing where none does for certain, and one may.
+fn fits_any(patterns: &[WantedReader], reader: &str) -> Option<bool> {
+    let mut none = Some(false);
+    for wanted in patterns {
+        match wanted.pattern.fits(reader) {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => none = None,
+        }
+    }
+    none
 }
 
 /// The alias under which the configuration knows this reader: the first whose pattern matches.
@@ -108,76 +157,10 @@ pub fn alias_of<'a>(reader: &str, aliases: &'a Aliases) -> Option<&'a str> {
     aliases.iter().find(|(_, pattern)| NamePattern::new(pattern).matches(reader)).map(|(alias, _)| alias.as_str())
 }
 
-/// A part of a name or, with `*` (anything) or `?` (one character), the form of the whole name; `serial:` and `usb:` with
-/// what is stable about a reader. Case does not matter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum NamePattern {
-    Part(String),
-    Glob(Vec<char>),
-    Serial(String),
-    Port(String),
-}
-
-impl NamePattern {
-    fn new(text: &str) -> Self {
-        let text = fold(text);
-        match text.split_once(':') {
-            Some(("serial", serial)) => Self::Serial(serial.to_owned()),
-            Some(("usb", port)) => Self::Port(port.to_owned()),
-            _ if text.contains(['*', '?']) => Self::Glob(text.chars().collect()),
-            _ => Self::Part(text),
-        }
-    }
-
-    fn matches(&self, name: &str) -> bool {
-        let is = |wanted: &str, told: Option<&str>| told.is_some_and(|told| fold(told) == wanted);
-        match self {
-            Self::Part(part) => fold(name).contains(part.as_str()),
-            Self::Glob(pattern) => glob(pattern, &fold(name).chars().collect::<Vec<_>>()),
-            // The driver is asked only where the name says nothing.
-            Self::Serial(serial) => match serial_in(name) {
-                Some(told) => is(serial, Some(told)),
-                None => is(serial, ReaderIdentity::of(name).serial.as_deref()),
-            },
-            Self::Port(port) => is(port, ReaderIdentity::of(name).port.as_deref()),
-        }
-    }
-}
-
-fn fold(text: &str) -> String {
-    text.to_lowercase()
-}
-
-/// Goes back to the last star only, so that no pattern takes long.
-fn glob(pattern: &[char], name: &[char]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((at, taken)) = star else { return false };
-                star = Some((at, taken + 1));
-                p = at + 1;
-                n = taken + 1;
-            }
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::reader::{Insertion, Slot};
-    use proptest::prelude::*;
 
     const NAMES: [&str; 3] =
         ["ACS ACR1252 Dual Reader [PICC] 00 00", "ACS ACR1252 Dual Reader [SAM] 00 01", "Door (Süd) 01 00"];
@@ -218,7 +201,7 @@ mod tests {
     fn an_unknown_name_lists_what_is_there() {
         let failure = |there: &[&str]| {
             let there = there.iter().map(|n| (*n).to_owned()).collect();
-            Failure::from(NoSuchReader { wanted: "x".into(), there, is_ignored: false })
+            Failure::from(NoSuchReader { wanted: "x".into(), there, is_ignored: false, undecided: Vec::new() })
         };
         assert_eq!(failure(&["a", "b"]).hint.unwrap().text, "connected: a, b");
         assert_eq!(failure(&[]).hint.unwrap().text, "no reader is connected");
@@ -252,6 +235,39 @@ mod tests {
         assert!(!selection.matches("ACS ACR1252 [PICC] (RR554-013) 00 00"));
     }
 
+    /// These readers are nowhere, so that no driver can be asked.
+    #[test]
+    fn who_cannot_be_asked_is_left_out_until_then() {
+        let wants = |wanted: &[&str]| {
+            let wanted: Vec<_> = wanted.iter().map(|w| (*w).to_owned()).collect();
+            Selection::new(&wanted, &Aliases::new())
+        };
+        let ignoring = |ignored: &[&str]| {
+            let ignored: Vec<_> = ignored.iter().map(|w| (*w).to_owned()).collect();
+            Selection::default().without(&ignored, &Aliases::new())
+        };
+        for undecided in [wants(&["serial:A1"]), ignoring(&["usb:1-4"]), ignoring(&["gone", "serial:A1"])] {
+            assert_eq!(undecided.choice(NAMES[0]), ReaderChoice::Undecided);
+            assert!(!undecided.matches(NAMES[0]));
+        }
+        assert!(ignoring(&["usb:1-4"]).ignores(NAMES[0]));
+        // One that fits decides.
+        assert_eq!(wants(&["serial:A1", "picc"]).choice(NAMES[0]), ReaderChoice::Meant);
+        assert_eq!(ignoring(&["usb:1-4", "picc"]).choice(NAMES[0]), ReaderChoice::Other);
+        assert_eq!(wants(&["sam"]).without(&["usb:1-4".into()], &Aliases::new()).choice(NAMES[0]), ReaderChoice::Other);
+        let refused = wants(&["serial:A1"]).pick(&readers()).unwrap_err();
+        assert_eq!(refused.undecided, NAMES[..2]);
+        assert!(Failure::from(refused).hint.unwrap().contains("nobody can ask"));
+    }
+
+    #[test]
+    fn that_nothing_is_left_is_known() {
+        let ignoring = |ignored: &str| Selection::default().without(&[ignored.to_owned()], &Aliases::new());
+        assert!(ignoring("*").ignores_all(&readers()));
+        assert!(!ignoring("acr").ignores_all(&readers()));
+        assert!(!ignoring("*").ignores_all(&[]));
+    }
+
     #[test]
     fn what_fits_nothing_is_told() {
         let selection = Selection::new(&["picc".into(), "Gone".into(), "*SAM*".into()], &Aliases::new());
@@ -264,31 +280,5 @@ mod tests {
         let aliases = Aliases::from([("a".into(), "picc".into()), ("z".into(), "*PICC*".into())]);
         assert_eq!(alias_of(NAMES[0], &aliases), Some("a"));
         assert_eq!(alias_of(NAMES[2], &aliases), None);
-    }
-
-    /// The plain definition, which may take exponential time.
-    fn slow_glob(pattern: &[char], name: &[char]) -> bool {
-        match (pattern, name) {
-            ([], []) => true,
-            (['*', rest @ ..], _) if slow_glob(rest, name) => true,
-            (['*', ..], [_, left @ ..]) => slow_glob(pattern, left),
-            ([c, rest @ ..], [d, left @ ..]) => (*c == '?' || c == d) && slow_glob(rest, left),
-            _ => false,
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn globs_match_as_defined(pattern in "[ab*?]{0,8}", name in "[ab]{0,10}") {
-            let (pattern, name): (Vec<_>, Vec<_>) = (pattern.chars().collect(), name.chars().collect());
-            prop_assert_eq!(glob(&pattern, &name), slow_glob(&pattern, &name));
-        }
-
-        #[test]
-        fn any_name_matches_itself_and_its_parts(name in "[^*?]{1,20}", at in any::<prop::sample::Index>()) {
-            let folded = fold(&name);
-            let starts: Vec<_> = folded.char_indices().map(|(i, _)| i).collect();
-            prop_assert!(NamePattern::new(&folded[*at.get(&starts)..]).matches(&name));
-        }
     }
 }

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 use crate::{
     card::link::LinkError,
     failure::Failure,
-    reader::{Insertion, monitor::ReaderEvent, select::Selection},
+    reader::{
+        Insertion,
+        monitor::ReaderEvent,
+        select::{ReaderChoice, Selection},
+    },
     terminal::{
         presence::{Input, Policy, PresenceMode, Refused},
         tap::{
@@ -32,14 +36,45 @@ pub struct PoolPolicy {
 /// Where the orders to one worker go. It ends when this is dropped.
 pub type OrderWorker = Box<dyn Fn(ReaderOrder)>;
 
+/// Says of a reader whether it is meant.
+type Choose = Box<dyn Fn(&str) -> ReaderChoice>;
+
 /// Starts the worker of a reader, with its heartbeat.
 type StartWorker = Box<dyn Fn(&str, Option<Duration>) -> io::Result<OrderWorker>>;
 
 /// The workers of the readers that are there.
 pub struct ReaderPool {
     policy: PoolPolicy,
+    /// Which readers are meant.
+    choice: Choose,
     start: StartWorker,
     workers: BTreeMap<String, OrderWorker>,
+    /// Readers that could not be asked whether they are meant, and what happened to each since.
+    undecided: BTreeMap<String, Vec<ReaderEvent>>,
+}
+
+/// What follows from an event of the readers.
+#[derive(Debug)]
+pub enum PoolEffect {
+    /// The list is to be told this.
+    Input(Input),
+    /// Nobody can say of this reader whether it is meant, until its driver is asked again: it is left out.
+    Undecided {
+        /// Its name.
+        reader: String,
+    },
+}
+
+/// What lies in a reader now is all that counts of what happened to it.
+fn note(missed: &mut Vec<ReaderEvent>, event: &ReaderEvent) {
+    match event {
+        ReaderEvent::Exclusive { .. } => {}
+        ReaderEvent::CardRemoved { reader } => *missed = vec![ReaderEvent::Vacant { reader: reader.clone() }],
+        // It follows the CardMute of the same insertion.
+        ReaderEvent::CardWoke { .. } => missed.push(event.clone()),
+        ReaderEvent::Available { available: true, .. } => missed.clear(),
+        _ => *missed = vec![event.clone()],
+    }
 }
 
 impl ReaderPool {
@@ -62,7 +97,9 @@ impl ReaderPool {
         policy: PoolPolicy,
         start: impl Fn(&str, Option<Duration>) -> io::Result<OrderWorker> + 'static,
     ) -> Self {
-        Self { policy, start: Box::new(start), workers: BTreeMap::new() }
+        let readers = policy.readers.clone();
+        let choice = Box::new(move |reader: &str| readers.choice(reader));
+        Self { policy, choice, start: Box::new(start), workers: BTreeMap::new(), undecided: BTreeMap::new() }
     }
 
     /// Whether this reader is there and meant.
@@ -70,13 +107,66 @@ impl ReaderPool {
         self.workers.contains_key(reader)
     }
 
-    /// Takes an event of the readers: starts, orders and ends workers, and says what the list is to be told.
+    /// Takes an event of the readers: starts, orders and ends workers, and says what follows. Readers that could not be
+    /// asked whether they are meant are asked again.
     ///
     /// # Errors
     /// `system.no-thread` when a thread cannot be started.
-    pub fn handle(&mut self, event: &ReaderEvent) -> Result<Option<Input>, Failure> {
-        Ok(match event {
-            ReaderEvent::ReaderAdded { reader } if self.policy.readers.matches(reader) => {
+    pub fn handle(&mut self, event: &ReaderEvent) -> Result<Vec<PoolEffect>, Failure> {
+        let mut effects = Vec::new();
+        match event {
+            ReaderEvent::ReaderAdded { reader } => match (self.choice)(reader) {
+                ReaderChoice::Meant => effects.extend(self.take(event)?),
+                ReaderChoice::Other => {}
+                ReaderChoice::Undecided => {
+                    self.undecided.insert(reader.clone(), Vec::new());
+                    effects.push(PoolEffect::Undecided { reader: reader.clone() });
+                }
+            },
+            ReaderEvent::ServiceLost => {
+                self.undecided.clear();
+                effects.extend(self.take(event)?);
+            }
+            _ => {
+                if let Some(missed) = event.reader().and_then(|reader| self.undecided.get_mut(reader)) {
+                    note(missed, event);
+                } else {
+                    effects.extend(self.take(event)?);
+                }
+                if let ReaderEvent::ReaderRemoved { reader } = event {
+                    self.undecided.remove(reader);
+                }
+                effects.extend(self.decide()?);
+            }
+        }
+        Ok(effects)
+    }
+
+    /// Asks those again that could not be asked. For one that is meant it is now as if it had just been plugged in.
+    ///
+    /// # Errors
+    /// `system.no-thread` when a thread cannot be started.
+    pub fn decide(&mut self) -> Result<Vec<PoolEffect>, Failure> {
+        let mut effects = Vec::new();
+        for (reader, missed) in std::mem::take(&mut self.undecided) {
+            match (self.choice)(&reader) {
+                ReaderChoice::Other => {}
+                ReaderChoice::Undecided => drop(self.undecided.insert(reader, missed)),
+                ReaderChoice::Meant => {
+                    effects.extend(self.take(&ReaderEvent::ReaderAdded { reader })?);
+                    for event in &missed {
+                        effects.extend(self.take(event)?);
+                    }
+                }
+            }
+        }
+        Ok(effects)
+    }
+
+    /// An event of a reader that is meant, or of the service.
+    fn take(&mut self, event: &ReaderEvent) -> Result<Option<PoolEffect>, Failure> {
+        let input = match event {
+            ReaderEvent::ReaderAdded { reader } => {
                 let worker = self.start(reader)?;
                 self.workers.insert(reader.clone(), worker);
                 Some(Input::ReaderAdded { reader: reader.clone() })
@@ -120,7 +210,8 @@ impl ReaderPool {
             }
             ReaderEvent::ServiceBack => Some(Input::ServiceBack),
             _ => None,
-        })
+        };
+        Ok(input.map(PoolEffect::Input))
     }
 
     /// Has the card tapped once more that lies in this reader since this insertion.
@@ -144,5 +235,83 @@ impl ReaderPool {
     fn start(&self, reader: &str) -> Result<OrderWorker, Failure> {
         let heartbeat = self.policy.heartbeat.filter(|_| self.policy.presence.presence(reader) == PresenceMode::Field);
         (self.start)(reader, heartbeat).map_err(no_thread)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        cell::{Cell, RefCell},
+        rc::Rc,
+    };
+
+    use super::*;
+
+    /// A pool whose readers can be asked as it is said, and the orders to its workers.
+    fn pool(choice: &Rc<Cell<ReaderChoice>>) -> (ReaderPool, Rc<RefCell<Vec<ReaderOrder>>>) {
+        let (readers, presence) = (Selection::default(), Arc::new(PresenceMode::Field));
+        let orders = Rc::default();
+        let told = Rc::clone(&orders);
+        let start = move |_: &str, _| -> io::Result<OrderWorker> {
+            let told: Rc<RefCell<Vec<ReaderOrder>>> = Rc::clone(&told);
+            Ok(Box::new(move |order| told.borrow_mut().push(order)))
+        };
+        let mut pool = ReaderPool::with_workers(PoolPolicy { readers, presence, heartbeat: None }, start);
+        let choice = Rc::clone(choice);
+        pool.choice = Box::new(move |_| choice.get());
+        (pool, orders)
+    }
+
+    fn events() -> [ReaderEvent; 5] {
+        let reader = || "r".to_owned();
+        [
+            ReaderEvent::ReaderAdded { reader: reader() },
+            ReaderEvent::CardMute { reader: reader(), insertion: 1.into() },
+            ReaderEvent::CardRemoved { reader: reader() },
+            ReaderEvent::CardInserted { reader: reader(), atr: Vec::new(), insertion: 3.into() },
+            ReaderEvent::Exclusive { reader: reader(), exclusive: false },
+        ]
+    }
+
+    #[test]
+    fn a_reader_that_could_not_be_asked_is_asked_at_the_next_event() {
+        let choice = Rc::new(Cell::new(ReaderChoice::Undecided));
+        let (mut pool, orders) = pool(&choice);
+        let [added, mute, removed, inserted, free] = events();
+        assert!(matches!(pool.handle(&added).unwrap()[..], [PoolEffect::Undecided { .. }]));
+        for event in [&mute, &removed, &inserted] {
+            assert!(pool.handle(event).unwrap().is_empty(), "it is said once");
+        }
+        assert!(!pool.contains("r") && orders.borrow().is_empty());
+        choice.set(ReaderChoice::Meant);
+        assert!(matches!(pool.handle(&free).unwrap()[..], [PoolEffect::Input(Input::ReaderAdded { .. })]));
+        assert!(pool.contains("r"));
+        assert_eq!(*orders.borrow(), [ReaderOrder::Inserted(3.into())], "what lies there now");
+        assert!(pool.decide().unwrap().is_empty());
+    }
+
+    #[test]
+    fn one_that_turns_out_to_be_ignored_or_leaves_is_never_tapped() {
+        let choice = Rc::new(Cell::new(ReaderChoice::Undecided));
+        let [added, _, removed, inserted, free] = events();
+        let (mut ignored, orders) = pool(&choice);
+        pool_takes(&mut ignored, &[&added, &inserted]);
+        choice.set(ReaderChoice::Other);
+        pool_takes(&mut ignored, &[&free]);
+        choice.set(ReaderChoice::Undecided);
+        let (mut gone, others) = pool(&choice);
+        pool_takes(&mut gone, &[&added, &inserted, &ReaderEvent::ReaderRemoved { reader: "r".to_owned() }]);
+        choice.set(ReaderChoice::Meant);
+        for pool in [&mut ignored, &mut gone] {
+            pool_takes(pool, &[&removed, &inserted]);
+            assert!(!pool.contains("r"));
+        }
+        assert!(orders.borrow().is_empty() && others.borrow().is_empty());
+    }
+
+    fn pool_takes(pool: &mut ReaderPool, events: &[&ReaderEvent]) {
+        for event in events {
+            pool.handle(event).unwrap();
+        }
     }
 }

@@ -1,18 +1,30 @@
 //! The readers that are meant: the one that has a card, and what happens to them while somebody watches.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::survey::candidates;
 use crate::{
     card::link::LinkError,
     failure::{ExitClass, Failure},
-    reader::{Slot, causes::link, monitor::ReaderEvent, pcsc::list, select::Selection},
+    reader::{ReaderState, Slot, causes::link, monitor::ReaderEvent, pcsc::list, reachable, select::Selection},
 };
 
 /// There is no reader at all.
 pub fn no_reader() -> Failure {
     Failure::new(ExitClass::No, "reader.none", "no reader is connected")
         .hint("plug one in; rollcall readers --watch shows whether it is seen")
+}
+
+/// No card is in any of the readers that are meant; `there` are all readers.
+pub fn nobody(selection: &Selection, there: &[ReaderState]) -> Failure {
+    let hint = if there.is_empty() {
+        "plug in a reader; rollcall readers shows what is there"
+    } else if selection.ignores_all(there) {
+        "`ignore` in config.toml leaves out every reader that is here now; rollcall readers shows the names"
+    } else {
+        "put a token on a reader"
+    };
+    Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint(hint)
 }
 
 /// The one reader that is meant and has a card. Something mute, or a memory card, is no second card.
@@ -25,14 +37,12 @@ pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
         return Err(no_reader());
     }
     let meant = selection.pick(&there)?;
-    let mut cards: Vec<_> = candidates(&meant).into_iter().map(|r| r.name.clone()).collect();
-    // Of several readers with one name only the first can be reached.
-    let mut names = BTreeSet::new();
-    cards.retain(|name| names.insert(name.clone()));
+    let meant = reachable(meant);
+    let cards: Vec<_> = candidates(&meant).into_iter().map(|r| r.name.clone()).collect();
     match cards.as_slice() {
         [one] => Ok(one.clone()),
         [] if meant.iter().any(|r| r.slot == Slot::Unavailable) => Err(link(&LinkError::Unavailable, 0)),
-        [] => Err(Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint("put a card on a reader")),
+        [] => Err(nobody(selection, &there)),
         several => Err(Failure::new(
             ExitClass::Usage,
             "reader.ambiguous",

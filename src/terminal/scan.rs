@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     card::link::LinkError,
     failure::{ExitClass, Failure, summary},
-    reader::{self, Insertion, ReaderState, Slot, monitor::ReaderEvent},
+    reader::{self, Insertion, ReaderState, Slot, monitor::ReaderEvent, select::ReaderChoice},
     server_client::ServerClient,
     terminal::{
         admission::{Rules, TapOutcome},
@@ -24,7 +24,8 @@ use crate::{
         event_loop::{EventLoop, Handler, Message, Wait},
         lookups::{LookupService, ServerEvent},
         presence::{Input, store::TerminalStore},
-        reader_pool::{PoolPolicy, ReaderPool},
+        reader_pool::{PoolEffect, PoolPolicy, ReaderPool},
+        readers::nobody,
         survey::is_bystander,
         tap::{Depth, Tapped, tap_terminal::TapTerminal, worker::ReaderReport},
         thread::no_thread,
@@ -40,6 +41,11 @@ pub enum ScanEvent<'a> {
     Waiting {
         /// How many.
         found: usize,
+    },
+    /// Nobody can say of this reader whether it is meant, until its driver is asked again: it is left out.
+    Undecided {
+        /// Its name.
+        reader: &'a str,
     },
     /// Something happened to the server.
     Server(ServerEvent),
@@ -146,10 +152,12 @@ impl Scan {
     /// service does not answer; that of the store; `system.no-thread`; what the observer answers. A card that is not
     /// let in is an event.
     pub fn now(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
-        let readers = reader::pcsc::list()?;
-        let any = !readers.is_empty();
+        let readers = reader::reachable(reader::pcsc::list()?);
         let meant = &self.config.pool.readers;
-        let unknown = if any { meant.pick(&readers).err() } else { None };
+        let unknown = if readers.is_empty() { None } else { meant.pick(&readers).err() };
+        let nobody = nobody(meant, &readers);
+        let undecided = readers.iter().map(|r| &r.name).filter(|name| meant.choice(name) == ReaderChoice::Undecided);
+        undecided.into_iter().try_for_each(|reader| observer.event(ScanEvent::Undecided { reader }))?;
         let (occupied, others): (Vec<_>, Vec<_>) =
             readers.into_iter().filter(|r| meant.matches(&r.name)).partition(|r| r.slot.is_occupied());
         let (broken, empty): (Vec<_>, Vec<_>) = others.into_iter().partition(|r| r.slot == Slot::Unavailable);
@@ -160,7 +168,7 @@ impl Scan {
         }
         if occupied.is_empty() && broken.is_empty() {
             // A name that fits no reader is why nobody is there.
-            return Err(unknown.map_or_else(|| nobody(any), Into::into));
+            return Err(unknown.map_or(nobody, Into::into));
         }
         for reader in broken {
             let tapped = Tapped::failed(LinkError::Unavailable.into());
@@ -276,7 +284,11 @@ impl Handler for WaitingScan<'_> {
                     let tapped = Tapped::failed(LinkError::Unavailable.into());
                     self.scan.admit(Timestamp::now(), reader.clone(), Insertion::default(), tapped, self.observer)?;
                 }
-                self.pool.handle(&event)?;
+                for effect in self.pool.handle(&event)? {
+                    if let PoolEffect::Undecided { reader } = effect {
+                        self.observer.event(ScanEvent::Undecided { reader: &reader })?;
+                    }
+                }
             }
             Message::Tap(ReaderReport::Tapped { reader, insertion, at, tapped }) => {
                 self.scan.admit(at, reader, insertion, *tapped, self.observer)?;
@@ -307,11 +319,6 @@ fn tap_all(terminal: &TapTerminal, readers: Vec<ReaderState>) -> Result<Receiver
         thread::Builder::new().name("reader".to_owned()).spawn(work).map_err(no_thread)?;
     }
     Ok(finished)
-}
-
-fn nobody(any: bool) -> Failure {
-    let hint = if any { "put a token on a reader" } else { "plug in a reader; rollcall readers shows what is there" };
-    Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint(hint)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! there without being asked: what is mute, or a memory card, is none, and may lie in its slot for ever.
 
 use std::{
+    collections::BTreeSet,
     thread,
     time::{Duration, Instant},
 };
@@ -41,11 +42,13 @@ pub enum SelectAnswer {
 /// # Errors
 /// `system.no-thread` when a card cannot be asked, since no thread can be started.
 pub fn survey(readers: &[&ReaderState]) -> Result<Vec<SelectAnswer>, Failure> {
+    // Of several readers with one name only the first can be asked.
+    let mut names = BTreeSet::new();
     thread::scope(|scope| {
         let begin = |reader: &&ReaderState| {
             let name = reader.name.clone();
             let thread = || thread::Builder::new().spawn_scoped(scope, move || ask(&name)).map_err(no_thread);
-            may_be_asked(reader).then(thread).transpose()
+            (may_be_asked(reader) && names.insert(reader.name.clone())).then(thread).transpose()
         };
         let asked = readers.iter().map(begin).collect::<Result<Vec<_>, _>>()?;
         let answer = |thread: thread::ScopedJoinHandle<'_, SelectAnswer>| thread.join().ok();

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use self::unanswered::Unanswered;
 use crate::{
     failure::Failure,
-    reader::{self, Insertion, monitor::ReaderEvent},
+    reader::{self, Insertion, monitor::ReaderEvent, select::ReaderChoice},
     server_client::ServerClient,
     terminal::{
         admission::{Rules, TapOutcome},
@@ -29,7 +29,7 @@ use crate::{
             Event, Input, PresenceMode,
             store::{TerminalStore, Wakeup, WatchLock},
         },
-        reader_pool::{PoolPolicy, ReaderPool},
+        reader_pool::{PoolEffect, PoolPolicy, ReaderPool},
         renewal::{Renewal, RenewalEffect},
         tap::{
             Depth, TapError,
@@ -53,6 +53,11 @@ pub enum WatchEvent<'a> {
     Tap(&'a TapOutcome),
     /// A tap that is no event of the list has failed: whoever stands there wants to know.
     TapFailed(&'a TapOutcome),
+    /// Nobody can say of this reader whether it is meant, until its driver is asked again: it is left out.
+    Undecided {
+        /// Its name.
+        reader: String,
+    },
     /// Something happened to the server.
     Server(ServerEvent),
     /// This terminal's certificates were renewed, and end then.
@@ -246,6 +251,8 @@ impl Handler for WatchRun<'_> {
         if self.observer.is_closed() {
             return Ok(ControlFlow::Break(()));
         }
+        let decided = self.pool.decide()?;
+        self.follow(decided)?;
         self.apply(&Input::Tick)?;
         self.catch_up().map(ControlFlow::Continue)
     }
@@ -256,7 +263,9 @@ impl WatchRun<'_> {
     fn attached(&mut self) -> Result<(), Failure> {
         match reader::pcsc::list() {
             Ok(readers) => {
-                let names = readers.into_iter().map(|r| r.name).filter(|name| self.config.pool.readers.matches(name));
+                // One that cannot be asked yet has not been unplugged.
+                let may_be_meant = |name: &String| self.config.pool.readers.choice(name) != ReaderChoice::Other;
+                let names = readers.into_iter().map(|r| r.name).filter(may_be_meant);
                 self.apply(&Input::Readers { attached: names.collect() })
             }
             // The monitor tells of a service that is not there, and of its return.
@@ -268,7 +277,8 @@ impl WatchRun<'_> {
         match message {
             Message::Reader(event) => {
                 self.note(&event);
-                self.pool.handle(&event)?.map_or(Ok(()), |input| self.apply(&input))
+                let effects = self.pool.handle(&event)?;
+                self.follow(effects)
             }
             Message::Tap(ReaderReport::Alive { reader, token_id }) => {
                 self.unanswered.over(&reader);
@@ -393,6 +403,13 @@ impl WatchRun<'_> {
             _ if is_news => self.observer.event(WatchEvent::TapFailed(&outcome)),
             _ => Ok(()),
         }
+    }
+
+    fn follow(&mut self, effects: Vec<PoolEffect>) -> Result<(), Failure> {
+        effects.into_iter().try_for_each(|effect| match effect {
+            PoolEffect::Input(input) => self.apply(&input),
+            PoolEffect::Undecided { reader } => self.observer.event(WatchEvent::Undecided { reader }),
+        })
     }
 
     fn note(&mut self, event: &ReaderEvent) {

@@ -1,10 +1,8 @@
 //! What the driver says of a reader itself.
 
-use std::ffi::CString;
-
 use pcsc::{Attribute, Disposition, Protocols, ShareMode};
 
-use super::establish;
+use super::{connect::resolve, establish};
 
 /// The service takes no larger room for an attribute (PC/SC Lite's `MAX_BUFFER_SIZE`).
 const ROOM: usize = 264;
@@ -20,8 +18,8 @@ pub struct ReaderAttributes {
 
 /// Asks the driver of this reader, and no card; nothing where the reader cannot be shared just now. May block.
 pub fn attributes(reader: &str) -> Option<ReaderAttributes> {
-    let name = CString::new(reader).ok()?;
     let context = establish().ok()?;
+    let name = resolve(&context, reader).ok()?;
     let card = context.connect(&name, ShareMode::Direct, Protocols::UNDEFINED).ok()?;
     let mut room = [0; ROOM];
     // A driver that has no serial number may say so by success and nothing.

@@ -13,7 +13,7 @@ use super::{
     causes::is_failed_exchange,
     establish_within,
     explain::{explain, fill_or_wait},
-    fill, link_error, names, reading, unaware,
+    fill, link_error, names, reading, shown, unaware,
 };
 use crate::{
     card::link::LinkError,
@@ -99,12 +99,13 @@ fn leave(card: pcsc::Card) {
 }
 
 /// The reader that is shown under this name: its bytes are not always text.
-fn resolve(context: &Context, shown: &str) -> Result<CString, LinkError> {
-    if !shown.contains(char::REPLACEMENT_CHARACTER) {
-        return CString::new(shown).map_err(|_| LinkError::ReaderGone);
+pub(super) fn resolve(context: &Context, reader: &str) -> Result<CString, LinkError> {
+    if !reader.contains([char::REPLACEMENT_CHARACTER, '\\']) {
+        return CString::new(reader).map_err(|_| LinkError::ReaderGone);
     }
     let all = names(context).map_err(link_error)?;
-    all.into_iter().find(|name| name.to_string_lossy() == shown).ok_or(LinkError::ReaderGone)
+    let shown = shown(all.iter().map(CString::as_c_str));
+    all.into_iter().zip(shown).find(|(_, name)| name == reader).map(|(name, _)| name).ok_or(LinkError::ReaderGone)
 }
 
 /// Why there is no connection in the end. What is called unresponsive and has answered to reset refuses what came next.
