@@ -1,7 +1,10 @@
 //! `rollcall watch`: stay, and keep the current user list true.
 
-use std::time::Duration;
+mod complaints;
 
+use std::time::{Duration, Instant};
+
+use self::complaints::Complaints;
 use super::{
     context::{admission_rules, lookup_server, pool_policy, terminal_context},
     interrupt::Interrupt,
@@ -16,7 +19,7 @@ use crate::{
     terminal::{
         hooks::{HookReport, How},
         lookups::ServerEvent,
-        presence::Event,
+        presence::{Event, StoreNotice},
         watch::{HookCommand, Watch, WatchConfig, WatchEvent, WatchObserver},
     },
 };
@@ -47,7 +50,7 @@ pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Re
     watch.connect(lookup_server(settings)?)?;
     out.begin::<views::EventView>()?;
     warn_of_readers(settings, out);
-    watch.run(&mut WatchPrinter { out })?;
+    watch.run(&mut WatchPrinter { out, complaints: Complaints::default() })?;
     Ok(signal.exit_status().unwrap_or_default())
 }
 
@@ -93,6 +96,61 @@ fn event_object(event: &Event) -> Result<String, Failure> {
 /// Prints what happens.
 struct WatchPrinter<'a> {
     out: &'a mut Printer,
+    complaints: Complaints,
+}
+
+impl WatchPrinter<'_> {
+    /// Equal ones are given once, and then counted.
+    fn warn(&mut self, key: &str, text: &str, hint: Option<&str>) {
+        if self.complaints.is_new(key, text, Instant::now()) {
+            self.out.warning(text, hint);
+        }
+    }
+
+    fn hook(&mut self, report: &HookReport) {
+        match report {
+            HookReport::Failed { seq, how, said } => {
+                let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+                let what = format!("{}{said}", manner(how));
+                self.warn(&what, &format!("the command for events, at event {seq}: {what}"), None);
+            }
+            HookReport::Full { seq } => self.out.warning(
+                &format!(
+                    "the command for events is too slow: event {seq} and what comes until it catches up get no run"
+                ),
+                None,
+            ),
+            HookReport::Missed(count) => {
+                self.out.note(&format!("{count} events got no run of the command for events"));
+            }
+        }
+    }
+
+    fn store(&mut self, notice: &StoreNotice) {
+        match notice {
+            StoreNotice::Lost(failure) => {
+                let text = format!(
+                    "{failure} ({}); the list is kept in memory, and written as soon as that works",
+                    failure.code
+                );
+                self.warn(&text, &text, failure.hint.as_deref());
+            }
+            StoreNotice::Back { stored, renumbered, dropped } => {
+                self.out.note(&format!("the list can be written again: {stored} events that waited are stored"));
+                if *renumbered > 0 {
+                    let text = format!(
+                        "another command changed the list meanwhile: {renumbered} of these events have another seq in \
+                         the history than they were told with"
+                    );
+                    self.out.warning(&text, None);
+                }
+                if *dropped > 0 {
+                    let text = format!("{dropped} events were too many to be kept, and are missing in the history");
+                    self.out.warning(&text, None);
+                }
+            }
+        }
+    }
 }
 
 impl WatchObserver for WatchPrinter<'_> {
@@ -101,14 +159,16 @@ impl WatchObserver for WatchPrinter<'_> {
             WatchEvent::Presence(event) => return self.out.item(&views::EventView::from(event)),
             WatchEvent::Tap(outcome) => {
                 if let Some(warning) = outcome.decision.warning() {
-                    self.out.warning(&format!("{}: {warning}", outcome.reader), None);
+                    let text = format!("{}: {warning}", outcome.reader);
+                    self.warn(&text, &text, None);
                 }
                 self.out.detail(&account(outcome));
             }
             WatchEvent::TapFailed(outcome) => {
                 if let Some(failure) = outcome.failure() {
                     let text = format!("{}: {}", outcome.reader, failure.message);
-                    self.out.warning(&text, failure.hint.as_deref());
+                    let key = format!("{} {}", failure.code, outcome.reader);
+                    self.warn(&key, &text, failure.hint.as_deref());
                 }
             }
             WatchEvent::Undecided { reader } => warn_of_undecided(&reader, self.out),
@@ -118,15 +178,27 @@ impl WatchObserver for WatchPrinter<'_> {
             }
             WatchEvent::NotRenewed(end, failure) => {
                 let text = format!("this terminal's certificates end at {end} and were not renewed: {failure}");
-                self.out.warning(&text, failure.hint.as_deref());
+                self.warn(&format!("{} {end}", failure.code), &text, failure.hint.as_deref());
             }
-            WatchEvent::Hook(report) => show_hook(&report, self.out),
+            WatchEvent::Hook(report) => self.hook(&report),
+            WatchEvent::Store(notice) => self.store(&notice),
+            WatchEvent::Flapping(failure) => {
+                let text = format!("{failure} ({})", failure.code);
+                self.warn(&text, &text, failure.hint.as_deref());
+            }
         }
         Ok(())
     }
 
     fn is_closed(&self) -> bool {
         self.out.is_closed()
+    }
+
+    fn pause(&mut self) {
+        for (text, times, span) in self.complaints.due(Instant::now()) {
+            let times = if times == 1 { "once more".to_owned() } else { format!("{times} times more") };
+            self.out.warning(&format!("{text}; {times} in {} min", span.as_secs() / 60), None);
+        }
     }
 }
 
@@ -147,22 +219,6 @@ pub fn show_server_event(event: &ServerEvent, out: &mut Printer) {
             out.warning(&format!("{message} ({})", failure.code), failure.hint.as_deref());
         }
     }
-}
-
-fn show_hook(report: &HookReport, out: &mut Printer) {
-    let text = match report {
-        HookReport::Failed { seq, how, said } => {
-            let said = if said.is_empty() { String::new() } else { format!(": {said}") };
-            format!("the command for events, at event {seq}: {}{said}", manner(how))
-        }
-        HookReport::Full { seq } => {
-            format!("the command for events is too slow: event {seq} and what comes until it catches up get no run")
-        }
-        HookReport::Missed(count) => {
-            return out.note(&format!("{count} events got no run of the command for events"));
-        }
-    };
-    out.warning(&text, None);
 }
 
 fn manner(how: &How) -> String {

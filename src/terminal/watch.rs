@@ -1,6 +1,8 @@
 //! A terminal that stays: taps what comes, keeps the list of who is here true, and says what happens.
 
+mod flapping;
 mod silence;
+mod taps;
 #[cfg(test)]
 mod tests;
 mod unanswered;
@@ -14,7 +16,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use self::unanswered::Unanswered;
+use self::{flapping::Flapping, unanswered::Unanswered};
 use crate::{
     failure::Failure,
     reader::{self, Insertion, monitor::ReaderEvent, select::ReaderChoice},
@@ -24,21 +26,20 @@ use crate::{
         context::{RenewedCertificates, TerminalContext},
         event_loop::{EventLoop, Handler, Mailbox, Message, Stopper, Wait},
         hooks::{HookReport, Hooks, Job},
-        lookups::{LookupOutcome, LookupQuery, LookupService, ServerEvent},
+        lookups::{LookupService, ServerEvent},
         presence::{
-            Event, Input, PresenceMode,
-            store::{TerminalStore, Wakeup, WatchLock},
+            Event, Input,
+            store::{StoreNotice, TerminalStore, Wakeup, WatchLock},
         },
         reader_pool::{PoolEffect, PoolPolicy, ReaderPool},
         renewal::{Renewal, RenewalEffect},
         tap::{
-            Depth, TapError,
+            Depth,
             tap_terminal::{Keys, TapTerminal},
             worker::ReaderReport,
         },
         thread::no_thread,
     },
-    token::TokenError,
 };
 
 /// How often the store is looked at without a call.
@@ -66,6 +67,10 @@ pub enum WatchEvent<'a> {
     NotRenewed(Timestamp, Failure),
     /// Something happened to the command that events are given to.
     Hook(HookReport),
+    /// The store cannot be written, or can again.
+    Store(StoreNotice),
+    /// The card of a reader comes and goes.
+    Flapping(Failure),
 }
 
 /// Who is told of a watch.
@@ -78,6 +83,9 @@ pub trait WatchObserver {
 
     /// Whether nobody hears it any more: then the watch ends.
     fn is_closed(&self) -> bool;
+
+    /// Called before each wait, at least every ten seconds.
+    fn pause(&mut self) {}
 }
 
 /// The command that each event is given to.
@@ -112,7 +120,7 @@ pub struct Watch {
     renewal: Renewal,
     store: TerminalStore,
     lock: WatchLock,
-    wakeup: Wakeup,
+    wakeup: Option<Wakeup>,
     /// What happened while nobody watched.
     missed: Vec<Event>,
     lookups: Option<LookupService>,
@@ -165,7 +173,7 @@ impl Watch {
         let tell = self.events.mailbox().forward(Message::Tap);
         let pool = ReaderPool::new(self.config.pool.clone(), self.terminal.clone(), tell);
         let (mut run, mut events, WatchHold { lock, wakeup, missed }) = self.begin(pool, observer);
-        events.watch_store(wakeup)?;
+        wakeup.map_or(Ok(()), |wakeup| events.watch_store(wakeup))?;
         run.publish(missed)?;
         run.attached()?;
         events.watch_readers()?;
@@ -183,6 +191,7 @@ impl Watch {
             insertions: HashMap::new(),
             applied: HashMap::new(),
             unanswered: Unanswered::default(),
+            flapping: Flapping::default(),
             lookups,
             replies: events.mailbox(),
             keys: terminal.keys,
@@ -198,7 +207,7 @@ impl Watch {
 /// What a watch holds beside its run.
 struct WatchHold {
     lock: WatchLock,
-    wakeup: Wakeup,
+    wakeup: Option<Wakeup>,
     missed: Vec<Event>,
 }
 
@@ -213,6 +222,8 @@ struct WatchRun<'a> {
     applied: HashMap<String, Insertion>,
     /// The cards that lie there and did not answer.
     unanswered: Unanswered,
+    /// The cards that come and go.
+    flapping: Flapping,
     /// The server, where there is one.
     lookups: Option<LookupService>,
     /// Where its answers come in.
@@ -234,10 +245,13 @@ impl Handler for WatchRun<'_> {
         self.renewal.tick()?;
         let now = (self.clock)();
         let doubt = self.doubt_silent(now)?;
+        self.report_store()?;
+        self.observer.pause();
         let deadline = doubt.into_iter().chain(self.store.next_deadline()?).min();
         let by_clock = deadline.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
         let again = self.ask_again(Instant::now());
-        Ok(Wait::AtMost(by_clock.into_iter().chain(again).fold(SLOW_TICK, Duration::min)))
+        let write = self.store.retries_in();
+        Ok(Wait::AtMost(by_clock.into_iter().chain(again).chain(write).fold(SLOW_TICK, Duration::min)))
     }
 
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
@@ -276,7 +290,7 @@ impl WatchRun<'_> {
     fn handle(&mut self, message: Message) -> Result<(), Failure> {
         match message {
             Message::Reader(event) => {
-                self.note(&event);
+                self.note(&event)?;
                 let effects = self.pool.handle(&event)?;
                 self.follow(effects)
             }
@@ -310,35 +324,6 @@ impl WatchRun<'_> {
         barred.try_for_each(|token_id| self.apply(&Input::Barred { token_id }))
     }
 
-    /// A token that was moved to another CA before this terminal has read that one is no stranger: the rotation is seen
-    /// here, or asked for, and read on another thread.
-    fn tapped(&mut self, report: ReaderReport) -> Result<(), Failure> {
-        let ReaderReport::Tapped { tapped, .. } = &report else { return Ok(()) };
-        if !matches!(tapped.result, Err(TapError::Token(TokenError::OtherAuthority))) {
-            return self.ask(report);
-        }
-        match self.renewal.unknown_ca() {
-            RenewalEffect::HoldTap => self.unknown_ca_taps.push(report),
-            RenewalEffect::RetapHeld => {
-                self.unknown_ca_taps.push(report);
-                return self.release(true);
-            }
-            _ => return self.ask(report),
-        }
-        Ok(())
-    }
-
-    /// Taps that were held are tapped once more with what was read, or are strangers after all.
-    fn release(&mut self, again: bool) -> Result<(), Failure> {
-        for report in std::mem::take(&mut self.unknown_ca_taps) {
-            match &report {
-                ReaderReport::Tapped { reader, insertion, .. } if again => self.pool.tap_again(reader, *insertion),
-                _ => self.admit(report, None)?,
-            }
-        }
-        Ok(())
-    }
-
     /// Tokens and server see the fresh certificates from now on; who has none yet goes on with the old ones.
     fn renewed(&mut self, done: Result<RenewedCertificates, Failure>) -> Result<(), Failure> {
         let effect = self.renewal.ended(done.as_ref().ok().map(|fresh| fresh.end));
@@ -355,56 +340,6 @@ impl WatchRun<'_> {
         self.release(effect == RenewalEffect::RetapHeld)
     }
 
-    /// The server is asked about a token that has proved who it is; the readers go on meanwhile.
-    fn ask(&mut self, report: ReaderReport) -> Result<(), Failure> {
-        let query = match &report {
-            ReaderReport::Tapped { tapped, .. } => LookupQuery::of(tapped),
-            ReaderReport::Alive { .. } | ReaderReport::Mute { .. } => None,
-        };
-        let (Some(lookups), Some(query)) = (&self.lookups, query) else { return self.admit(report, None) };
-        let replies = self.replies.clone();
-        lookups.ask(query, move |answered| {
-            replies.send(Message::LookupOutcome { report, answered: Box::new(answered) });
-        });
-        Ok(())
-    }
-
-    /// Decides about a token, and tells the list.
-    fn admit(&mut self, report: ReaderReport, answered: Option<&LookupOutcome>) -> Result<(), Failure> {
-        let ReaderReport::Tapped { reader, insertion, at, tapped } = report else { return Ok(()) };
-        let lies_there = self.insertions.get(&reader) == Some(&insertion);
-        let is_outdated = self.applied.get(&reader).is_some_and(|applied| *applied > insertion);
-        let server = answered.map(|answered| (answered, &self.config.rules));
-        let outcome = TapOutcome::of(&mut self.store, at, reader.clone(), insertion, *tapped, server)?;
-        self.observer.event(WatchEvent::Tap(&outcome))?;
-        let stays = self.config.context.policy.presence(&reader) == PresenceMode::Field;
-        let is_news = match outcome.is_unanswered() {
-            _ if !lies_there => true,
-            true => self.fails_first(&reader, insertion)?,
-            false => {
-                self.unanswered.over(&reader);
-                true
-            }
-        };
-        match outcome.input() {
-            Some(input) if lies_there => {
-                self.applied.insert(reader, insertion);
-                let events = self.store.apply(&input, (self.clock)(), &*self.config.context.policy)?;
-                let is_told = !outcome.is_unanswered() || !events.is_empty();
-                self.publish(events)?;
-                if is_told || !is_news { Ok(()) } else { self.observer.event(WatchEvent::TapFailed(&outcome)) }
-            }
-            // Where a tap enters, it counts also when the card was gone before the server had answered.
-            Some(input @ Input::Tap(_)) if !stays && !is_outdated => {
-                self.applied.insert(reader.clone(), insertion);
-                self.apply(&input)?;
-                self.apply(&Input::Lifted { reader })
-            }
-            _ if is_news => self.observer.event(WatchEvent::TapFailed(&outcome)),
-            _ => Ok(()),
-        }
-    }
-
     fn follow(&mut self, effects: Vec<PoolEffect>) -> Result<(), Failure> {
         effects.into_iter().try_for_each(|effect| match effect {
             PoolEffect::Input(input) => self.apply(&input),
@@ -412,16 +347,22 @@ impl WatchRun<'_> {
         })
     }
 
-    fn note(&mut self, event: &ReaderEvent) {
+    fn note(&mut self, event: &ReaderEvent) -> Result<(), Failure> {
         match event {
             ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
                 self.insertions.insert(reader.clone(), *insertion);
+                if let Some(failure) = self.flapping.inserted(reader, Instant::now()) {
+                    self.observer.event(WatchEvent::Flapping(failure))?;
+                }
             }
             ReaderEvent::CardRemoved { reader }
             | ReaderEvent::ReaderRemoved { reader }
             | ReaderEvent::Available { reader, available: false } => {
                 self.insertions.remove(reader);
                 self.unanswered.over(reader);
+                if !matches!(event, ReaderEvent::CardRemoved { .. }) {
+                    self.flapping.over(reader);
+                }
             }
             ReaderEvent::ServiceLost => {
                 self.insertions.clear();
@@ -429,6 +370,17 @@ impl WatchRun<'_> {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Says what became of the store. What is written now is taken to the server.
+    fn report_store(&mut self) -> Result<(), Failure> {
+        self.store.notices().into_iter().try_for_each(|notice| {
+            if let (StoreNotice::Back { .. }, Some(lookups)) = (&notice, &self.lookups) {
+                lookups.events();
+            }
+            self.observer.event(WatchEvent::Store(notice))
+        })
     }
 
     fn apply(&mut self, input: &Input) -> Result<(), Failure> {
@@ -458,8 +410,11 @@ impl WatchRun<'_> {
 
     /// In order: what the list knew last stands as it is, and the last runs of the command are awaited.
     fn end(mut self, lock: WatchLock, events: &EventLoop) -> Result<(), Failure> {
-        let last = self.store.stop_watch(lock, (self.clock)(), &*self.config.context.policy)?;
-        self.publish(last)?;
+        let lost = match self.store.stop_watch(lock, (self.clock)(), &*self.config.context.policy) {
+            Ok(last) => self.publish(last).map(|()| None)?,
+            Err(error) => Some(error.with_lost(self.store.unwritten())),
+        };
+        self.report_store()?;
         let missed = self.hooks.take().and_then(|mut hooks| hooks.finish());
         let reports = events.pending().filter_map(|message| match message {
             Message::Hook(report) => Some(report),
@@ -470,6 +425,6 @@ impl WatchRun<'_> {
         if let Some(lookups) = self.lookups.take() {
             lookups.finish();
         }
-        Ok(())
+        lost.map_or(Ok(()), Err)
     }
 }

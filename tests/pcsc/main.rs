@@ -16,6 +16,7 @@ mod card;
 mod ccid;
 mod change;
 mod client;
+mod disk;
 mod doctor;
 mod exits;
 mod faults;

@@ -60,6 +60,7 @@ fn apply(home: &Path, seed: u64) {
 fn watch(home: &Path) {
     let mut store = TerminalStore::open(home).unwrap();
     let (_lock, bell, _) = store.start_watch(Timestamp::now(), &Hasty).unwrap();
+    let bell = bell.unwrap();
     say("ack watching");
     loop {
         let ring = bell.wait().unwrap();

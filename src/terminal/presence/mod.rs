@@ -76,5 +76,5 @@ pub use event::{Entry, EntryState, Event, EventKind, Member, Reason, ReplayError
 pub use input::{Holder, Input, RefusalCode, Refused, Tap};
 pub use list::{Change, LastTap, PresenceList, ReaderSlot, Stay, StayEnd};
 pub use policy::{Policy, PresenceMode, PresenceModeError, duration};
-pub use store::{Denial, TerminalStore, TerminalStoreError};
+pub use store::{Denial, StoreNotice, TerminalStore, TerminalStoreError};
 pub use transition::denied_here;

@@ -3,7 +3,7 @@
 //! Each input is one transaction: entries, events and their numbers together, so that after a kill at any moment the
 //! list equals a replay of the events. What is told is on the disk before it is told (`synchronous=FULL`); what merely
 //! refreshes (heartbeats, counters, certificates) does not wait for the disk, survives a kill, and may be lost, never
-//! torn, by a power cut.
+//! torn, by a power cut. A watch goes on while it cannot write: what happens then waits in memory.
 //!
 //! Several processes may use the store at once. Each keeps the list in memory and reads it again, inside the
 //! transaction, when another one has written. A watch holds a lock; while it does, others hand their outcomes over and
@@ -12,6 +12,8 @@
 
 mod error;
 mod file;
+mod outage;
+mod queries;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -20,16 +22,17 @@ mod wakeup;
 mod watch_lock;
 mod work;
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use uuid::Uuid;
 
+use outage::Outage;
 use work::ListTransaction;
 
 pub use error::TerminalStoreError;
+pub use outage::StoreNotice;
 pub use tokens::CertificateOf;
 pub use wakeup::{Waiter, Wakeup};
 pub use watch_lock::WatchLock;
@@ -44,7 +47,15 @@ pub struct TerminalStore {
     path: PathBuf,
     sync: Option<Sync>,
     memory: Option<CachedList>,
+    /// Whether it goes on when it cannot write.
+    resilient: bool,
+    /// What waits since it cannot.
+    outage: Option<Outage>,
+    notices: Vec<StoreNotice>,
 }
+
+/// How long a watch waits for another process that writes, before it goes on without writing.
+const PATIENCE_OF_WATCH: Duration = Duration::from_secs(1);
 
 /// The list as it was read last.
 #[derive(Debug)]
@@ -95,7 +106,16 @@ impl TerminalStore {
     pub fn open(home: &Path) -> Result<Self, TerminalStoreError> {
         let path = home.join("terminal.db");
         let db = file::open(home, &path)?;
-        Ok(Self { db, home: home.to_owned(), path, sync: None, memory: None })
+        Ok(Self {
+            db,
+            home: home.to_owned(),
+            path,
+            sync: None,
+            memory: None,
+            resilient: false,
+            outage: None,
+            notices: Vec::new(),
+        })
     }
 
     /// Opens it only if there is one: to look must not make anything.
@@ -120,24 +140,39 @@ impl TerminalStore {
     /// # Errors
     /// [`TerminalStoreError::Locked`], [`TerminalStoreError::Full`], [`TerminalStoreError::ReadOnly`] or
     /// [`TerminalStoreError::File`] when it cannot be written now; [`TerminalStoreError::Damaged`]. What could not
-    /// be written is not applied.
+    /// be written is not applied. The store of a watch has none of these, but [`Self::notices`].
     pub fn apply(
         &mut self,
         input: &Input,
         now: Timestamp,
         policy: &dyn Policy,
     ) -> Result<Vec<Event>, TerminalStoreError> {
+        let mut events = self.recovered(policy);
+        if let Some(events) = &mut events {
+            match self.apply_stored(input, now, policy) {
+                Ok(()) => {
+                    events.extend(self.news()?);
+                    return Ok(std::mem::take(events));
+                }
+                Err(error) => self.endure(error)?,
+            }
+        }
+        let mut events = events.unwrap_or_default();
+        events.extend(self.apply_in_memory(input, now, policy));
+        Ok(events)
+    }
+
+    fn apply_stored(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         if input.is_routine() {
             let done = self.transact(Sync::Lazy, |work| {
                 work.apply(input, now, policy)?;
                 Ok(if work.told { None } else { Some(()) })
             })?;
             if done.is_some() {
-                return self.news();
+                return Ok(());
             }
         }
-        self.transact(Sync::Full, |work| work.apply(input, now, policy).map(Some))?;
-        self.news()
+        self.transact(Sync::Full, |work| work.apply(input, now, policy).map(Some)).map(drop)
     }
 
     /// What an operator orders: applies it in place, and wakes the watch, which reads it from here.
@@ -230,8 +265,12 @@ impl TerminalStore {
     /// # Errors
     /// As [`Self::apply`].
     pub fn catch_up(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, TerminalStoreError> {
-        self.transact(Sync::Full, |work| work.drain(now, policy).map(Some))?;
-        self.news()
+        let Some(mut events) = self.recovered(policy) else { return Ok(Vec::new()) };
+        match self.transact(Sync::Full, |work| work.drain(now, policy).map(Some)) {
+            Ok(_) => events.extend(self.news()?),
+            Err(error) => self.endure(error)?,
+        }
+        Ok(events)
     }
 
     /// When time next ends an entry: apply a [`Input::Tick`] then.
@@ -289,89 +328,26 @@ impl TerminalStore {
         self.news()
     }
 
-    /// What is denied, by id.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn denials(&self) -> Result<Vec<Denial>, TerminalStoreError> {
-        self.query(rows::denials)
-    }
-
-    /// The denied ids, sorted.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub fn denied(&mut self) -> Result<Vec<String>, TerminalStoreError> {
-        self.query(|db| {
-            db.prepare_cached("SELECT id FROM denied ORDER BY id")?.query_map([], |row| row.get(0))?.collect()
-        })
-    }
-
-    /// The id of this list: made with the store, and never again the same.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub fn list_id(&self) -> Result<Uuid, TerminalStoreError> {
-        let bytes: [u8; 16] = self.query(|db| db.query_row("SELECT id FROM list", [], |row| row.get(0)))?;
-        Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
-    }
-
-    /// Numbers events in a new list from now on: under the old one others have these numbers, because this store was
-    /// restored from a backup.
-    ///
-    /// # Errors
-    /// As [`Self::apply`].
-    pub fn new_list_id(&self) -> Result<Uuid, TerminalStoreError> {
-        self.query(|db| db.execute("UPDATE list SET id = randomblob(16)", []))?;
-        self.list_id()
-    }
-
-    /// At most `most` events that came after the one with this number, in order.
-    ///
-    /// # Errors
-    /// As [`Self::list`].
-    pub fn events_after(&self, seq: u64, most: usize) -> Result<Vec<Event>, TerminalStoreError> {
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.query(|db| {
-            let sql = "SELECT * FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
-            db.prepare_cached(sql)?.query_map(params![seq.cast_signed(), most], rows::event)?.collect()
-        })
-    }
-
     /// The list as it is now.
     ///
     /// # Errors
     /// [`TerminalStoreError::Damaged`], [`TerminalStoreError::Locked`] or [`TerminalStoreError::File`] when it cannot
     /// be read.
     pub fn list(&mut self) -> Result<&PresenceList, TerminalStoreError> {
-        let tx = begin(&self.db, TransactionBehavior::Deferred).map_err(|error| self.wrap(&error))?;
-        let memory =
-            refresh(&tx, &mut self.memory).map_err(|error| TerminalStoreError::database(&self.path, &error))?;
+        if self.outage.is_none()
+            && let Err(error) = self.reread()
+        {
+            self.endure(error)?;
+        }
+        let memory = self.memory.as_ref().ok_or_else(|| TerminalStoreError::damaged(&self.path, &"it was not read"))?;
         Ok(&memory.list)
     }
 
-    /// The events at or after `since` and before `until`, in order, until the visitor breaks off.
-    ///
-    /// # Errors
-    /// As [`Self::list`]; events before it were visited.
-    pub fn history(
-        &self,
-        since: Option<Timestamp>,
-        until: Option<Timestamp>,
-        mut visit: impl FnMut(Event) -> ControlFlow<()>,
-    ) -> Result<(), TerminalStoreError> {
-        let since = since.map_or(i64::MIN, ceil_ms);
-        let until = until.map_or(i64::MAX, ceil_ms);
-        self.query(|db| {
-            let mut statement = db.prepare_cached("SELECT * FROM events WHERE at >= ?1 AND at < ?2 ORDER BY seq")?;
-            let mut found = statement.query(params![since, until])?;
-            while let Some(row) = found.next()? {
-                if visit(rows::event(row)?).is_break() {
-                    break;
-                }
-            }
-            Ok(())
-        })
+    fn reread(&mut self) -> Result<(), TerminalStoreError> {
+        let path = self.path.as_path();
+        let wrap = |error: rusqlite::Error| TerminalStoreError::database(path, &error);
+        let tx = begin(&self.db, TransactionBehavior::Deferred).map_err(wrap)?;
+        refresh(&tx, &mut self.memory).map(drop).map_err(wrap)
     }
 
     /// One transaction; the closure says `None` when it must not stand.
@@ -441,7 +417,7 @@ fn begin(db: &Connection, behavior: TransactionBehavior) -> rusqlite::Result<Tra
 
 /// The list as this transaction sees it: read again if another process has written since.
 fn refresh<'a>(tx: &Connection, memory: &'a mut Option<CachedList>) -> rusqlite::Result<&'a mut CachedList> {
-    let version: i64 = tx.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+    let version = data_version(tx)?;
     match memory {
         Some(known) if known.version == version => {}
         Some(known) => {
@@ -454,6 +430,11 @@ fn refresh<'a>(tx: &Connection, memory: &'a mut Option<CachedList>) -> rusqlite:
         }
     }
     memory.as_mut().ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+/// Another number says that another process has written.
+fn data_version(db: &Connection) -> rusqlite::Result<i64> {
+    db.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 /// The first whole millisecond that is not before this time.

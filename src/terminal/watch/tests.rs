@@ -16,8 +16,8 @@ use crate::{
     reader::select::Selection,
     terminal::{
         admission::UserPreference,
-        presence::EventKind,
-        tap::{Seen, Tapped, worker::ReaderOrder},
+        presence::{EventKind, PresenceMode},
+        tap::{Seen, TapError, Tapped, worker::ReaderOrder},
     },
     token::open::AuthenticatedToken,
 };

@@ -98,34 +98,51 @@ impl TerminalStoreError {
 
 impl From<TerminalStoreError> for Failure {
     fn from(error: TerminalStoreError) -> Self {
-        let message = error.to_string();
-        let (class, code, hint) = match &error {
-            TerminalStoreError::Damaged { path, .. } => (
+        error.to_failure()
+    }
+}
+
+impl TerminalStoreError {
+    /// What a user sees of it when a watch ends that could not write so many events.
+    pub fn with_lost(&self, events: usize) -> Failure {
+        let failure = self.to_failure();
+        if events == 0 {
+            return failure;
+        }
+        let message = format!("{}; {events} events that waited to be written are lost", failure.message);
+        Failure { message, ..failure }
+    }
+
+    /// What a user sees of it.
+    pub fn to_failure(&self) -> Failure {
+        let message = self.to_string();
+        let (class, code, hint) = match self {
+            Self::Damaged { path, .. } => (
                 ExitClass::Io,
                 "store.damaged",
                 format!("move {} away (with its -wal and -shm files); rollcall then starts a new list", path.display()),
             ),
-            TerminalStoreError::Newer { .. } => {
+            Self::Newer { .. } => {
                 (ExitClass::Io, "store.newer", "use the newer rollcall, or another ROLLCALL_HOME".to_owned())
             }
-            TerminalStoreError::Locked { .. } => (
+            Self::Locked { .. } => (
                 ExitClass::Busy,
                 "store.locked",
                 "try again; if it stays so, find the process that holds it".to_owned(),
             ),
-            TerminalStoreError::Full { .. } => (ExitClass::Io, "store.full", "make room, then try again".to_owned()),
-            TerminalStoreError::ReadOnly { .. } => {
+            Self::Full { .. } => (ExitClass::Io, "store.full", "make room, then try again".to_owned()),
+            Self::ReadOnly { .. } => {
                 (ExitClass::Io, "store.read-only", "set ROLLCALL_HOME to a folder that can be written".to_owned())
             }
-            TerminalStoreError::File { .. } => {
+            Self::File { .. } => {
                 (ExitClass::Io, "store.io", "check the folder that ROLLCALL_HOME names, and its permissions".to_owned())
             }
-            TerminalStoreError::WatchRunning { .. } => (
+            Self::WatchRunning { .. } => (
                 ExitClass::Busy,
                 "watch.already-running",
                 "end that one first, or set another ROLLCALL_HOME".to_owned(),
             ),
         };
-        Self::new(class, code, message).hint(hint)
+        Failure::new(class, code, message).hint(hint)
     }
 }

@@ -1,5 +1,8 @@
 //! The store in one process; `tests/presence_kill` kills it.
 
+mod outage;
+
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -313,6 +316,7 @@ fn a_scan_hands_over_to_the_watch_and_stores_without_one() {
     let stored = scan.deliver(&[tap("toggle-a", 1, 1)], at(0), &by_name).unwrap();
     assert!(matches!(stored, Delivery::Stored(events) if events.len() == 1));
     let (lock, wakeup, events) = watch.start_watch(at(1), &by_name).unwrap();
+    let wakeup = wakeup.unwrap();
     assert_eq!(events, []);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -335,6 +339,7 @@ fn what_a_watch_left_undone_is_taken_once_by_who_comes_next() {
     let home = home();
     let (mut watch, mut scan) = (open(&home), open(&home));
     let (lock, wakeup, _) = watch.start_watch(at(0), &by_name).unwrap();
+    let wakeup = wakeup.unwrap();
     drop(wakeup);
     assert_eq!(scan.deliver(&[tap("toggle-a", 1, 1)], at(1), &by_name).unwrap(), Delivery::HandedOver);
     assert_eq!(scan.entries().unwrap(), []);
@@ -397,6 +402,7 @@ fn orders_reach_a_running_watch() {
     let home = home();
     let (mut watch, mut users) = (open(&home), open(&home));
     let (_lock, wakeup, _) = watch.start_watch(at(0), &by_name).unwrap();
+    let wakeup = wakeup.unwrap();
     watch.apply(&readers(&["field-a"]), at(1), &by_name).unwrap();
     watch.apply(&tap("field-a", 1, 1), at(1), &by_name).unwrap();
     std::thread::scope(|scope| {
@@ -420,6 +426,7 @@ fn the_wakeup_hangs_in_a_folder_with_a_long_name_too() {
     let home = temp.path().join("a-long-name/".repeat(15));
     let (mut watch, mut scan) = (TerminalStore::open(&home).unwrap(), TerminalStore::open(&home).unwrap());
     let (_lock, wakeup, _) = watch.start_watch(at(0), &by_name).unwrap();
+    let wakeup = wakeup.unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let _waiter = wakeup.wait().unwrap();

@@ -3,7 +3,7 @@
 //! Written without waiting for the disk: a kill loses nothing, a power cut perhaps the last of them, which costs a
 //! certificate read again, or one counter step; nothing is torn.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{Sync, TerminalStore, TerminalStoreError};
@@ -45,25 +45,33 @@ impl TerminalStore {
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be read.
     pub fn counter(&self, token_id: Uuid) -> Result<Option<u32>, TerminalStoreError> {
-        self.query(|db| {
+        let stored: Option<u32> = self.query(|db| {
             let mut statement = db.prepare_cached("SELECT counter FROM counters WHERE token_id = ?1")?;
             statement.query_row([token_id.as_bytes()], |row| row.get(0)).optional()
-        })
+        })?;
+        Ok(stored.max(self.waiting_counter(token_id)))
     }
 
     /// Remembers a use counter if it is greater than the last one, in one step; says whether it was. A counter that is
     /// not greater belongs to a clone or a replay: refuse it.
     ///
     /// # Errors
-    /// [`TerminalStoreError`] when the store cannot be written: then nothing is known of the counter, and nobody is let
-    /// in.
+    /// [`TerminalStoreError`] when the store cannot be written, in a watch when it cannot be read: then nothing is known
+    /// of the counter, and nobody is let in.
     pub fn record_counter(&mut self, token_id: Uuid, counter: u32) -> Result<bool, TerminalStoreError> {
-        self.synchronise(Sync::Lazy)?;
-        self.query(|db| {
-            let sql = "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT DO UPDATE SET counter = excluded.counter \
-                WHERE excluded.counter > counters.counter";
-            Ok(db.prepare_cached(sql)?.execute(params![token_id.as_bytes(), counter])? == 1)
-        })
+        if self.outage.is_none() {
+            self.synchronise(Sync::Lazy)?;
+            let recorded = self.query(|db| {
+                let sql = "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT DO UPDATE SET counter = excluded.counter \
+                    WHERE excluded.counter > counters.counter";
+                Ok(db.prepare_cached(sql)?.execute(params![token_id.as_bytes(), counter])? == 1)
+            });
+            match recorded {
+                Ok(risen) => return Ok(risen),
+                Err(error) => self.endure(error)?,
+            }
+        }
+        self.record_counter_in_memory(token_id, counter)
     }
 
     /// A certificate that was kept, in DER. It was verified when it was kept; its dates need to be looked at again.
@@ -84,8 +92,7 @@ impl TerminalStore {
     /// [`TerminalStoreError`] when the store cannot be written.
     pub fn keep_certificate(&mut self, of: &CertificateOf, der: &[u8]) -> Result<(), TerminalStoreError> {
         let (kind, owner, kvn) = of.key();
-        self.synchronise(Sync::Lazy)?;
-        self.query(|db| {
+        self.remember(|db| {
             let sql = "REPLACE INTO certificates VALUES (?1, ?2, ?3, ?4)";
             db.prepare_cached(sql)?.execute(params![kind, owner, kvn, der]).map(drop)
         })
@@ -97,10 +104,19 @@ impl TerminalStore {
     /// [`TerminalStoreError`] when the store cannot be written.
     pub fn forget_certificate(&mut self, of: &CertificateOf) -> Result<(), TerminalStoreError> {
         let (kind, owner, kvn) = of.key();
-        self.synchronise(Sync::Lazy)?;
-        self.query(|db| {
+        self.remember(|db| {
             let sql = "DELETE FROM certificates WHERE kind = ?1 AND owner = ?2 AND kvn = ?3";
             db.prepare_cached(sql)?.execute(params![kind, owner, kvn]).map(drop)
         })
+    }
+
+    /// What a watch can do without, where it cannot be written: the certificate is read again with the next tap.
+    fn remember(&mut self, write: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), TerminalStoreError> {
+        if self.outage.is_some() {
+            return Ok(());
+        }
+        self.synchronise(Sync::Lazy)?;
+        let written = self.query(write);
+        written.or_else(|error| self.endure(error))
     }
 }

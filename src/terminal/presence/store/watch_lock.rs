@@ -29,47 +29,72 @@ impl TerminalStore {
     }
 
     /// Begins to watch: takes the lock, takes what was handed over to one before, and doubts what is on the list
-    /// ([`Input::Startup`]). Gives the lock, the socket at which others wake it, and the events that this caused.
+    /// ([`Input::Startup`]). Gives the lock, the socket at which others wake it, where one could be made, and the events
+    /// that this caused. From now on this store goes on where it cannot write ([`TerminalStore::notices`]).
     ///
     /// # Errors
-    /// [`TerminalStoreError::WatchRunning`] when another one runs; [`TerminalStoreError::File`] when the socket cannot
-    /// be made; as [`TerminalStore::apply`].
+    /// [`TerminalStoreError::WatchRunning`] when another one runs; [`TerminalStoreError::Damaged`] and
+    /// [`TerminalStoreError::File`] when it cannot be read.
     pub fn start_watch(
         &mut self,
         now: Timestamp,
         policy: &dyn Policy,
-    ) -> Result<(WatchLock, Wakeup, Vec<Event>), TerminalStoreError> {
+    ) -> Result<(WatchLock, Option<Wakeup>, Vec<Event>), TerminalStoreError> {
         let path = self.home.join(NAME);
-        let lock = self.transact(Sync::Full, |work| {
-            let lock = take(&path)?;
+        self.go_on_without_writing()?;
+        let mut taken = None;
+        let begun = self.transact(Sync::Full, |work| {
+            taken = Some(take(&path)?);
             work.drain(now, policy)?;
             work.watching(true)?;
-            work.apply(&Input::Startup, now, policy)?;
-            Ok(Some(lock))
-        })?;
-        let Some(file) = lock else { return Err(TerminalStoreError::WatchRunning { pid: None }) };
-        let wakeup =
-            Wakeup::bind(&self.home).map_err(|error| TerminalStoreError::file(&wakeup::path(&self.home), &error))?;
-        Ok((WatchLock { _file: file }, wakeup, self.news()?))
+            work.apply(&Input::Startup, now, policy).map(Some)
+        });
+        let mut missed = Vec::new();
+        match begun {
+            Ok(_) => missed.extend(self.news()?),
+            Err(error @ (TerminalStoreError::WatchRunning { .. } | TerminalStoreError::Damaged { .. })) => {
+                return Err(error);
+            }
+            Err(error) => {
+                self.endure(error)?;
+                // Whoever holds the store may be another watch.
+                let lock = taken.map_or_else(|| take(&path), Ok)?;
+                taken = Some(lock);
+                missed.extend(self.apply_in_memory(&Input::Startup, now, policy));
+            }
+        }
+        let Some(file) = taken else { return Err(TerminalStoreError::WatchRunning { pid: None }) };
+        let bound = Wakeup::bind(&self.home);
+        let wakeup = bound.map_err(|error| TerminalStoreError::file(&wakeup::path(&self.home), &error));
+        // Without it others are heard with the next look at the store.
+        let wakeup = if self.outage.is_some() { wakeup.ok() } else { Some(wakeup?) };
+        Ok((WatchLock { _file: file }, wakeup, missed))
     }
 
     /// Ends a watch in order: what it knew last stands as it is. Without this, the next one to look treats it as
     /// crashed, and doubts the list.
     ///
     /// # Errors
-    /// As [`TerminalStore::apply`].
+    /// Why the store cannot be written, when something waits for that: it is lost.
     pub fn stop_watch(
         &mut self,
         lock: WatchLock,
         now: Timestamp,
         policy: &dyn Policy,
     ) -> Result<Vec<Event>, TerminalStoreError> {
+        let mut events = if self.outage.is_some() { self.write_back(policy)? } else { Vec::new() };
         self.transact(Sync::Full, |work| {
             work.drain(now, policy)?;
             work.watching(false).map(Some)
         })?;
         drop(lock);
-        self.news()
+        events.extend(self.news()?);
+        Ok(events)
+    }
+
+    /// How many events are lost when a watch ends now, because they could not be written.
+    pub fn unwritten(&self) -> usize {
+        self.waiting()
     }
 }
 
@@ -79,8 +104,8 @@ fn take(path: &Path) -> Result<LockedFile, TerminalStoreError> {
         Ok(locked) => locked,
         Err(mut file) => return Err(TerminalStoreError::WatchRunning { pid: holder(&mut file) }),
     };
-    file.set_len(0).map_err(wrap)?;
-    writeln!(file, "{}", std::process::id()).map_err(wrap)?;
+    // The number is for people: a disk that is full does not keep anybody from watching.
+    let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
     Ok(file)
 }
 

@@ -1,0 +1,250 @@
+//! While the store cannot be written, a watch goes on: the list stays true in memory, and what happened is written as
+//! soon as that works, in order and under the numbers that it was told with.
+//!
+//! What is told meanwhile is not on the disk: a watch that is killed before it could write has lost it. Where another
+//! process has changed the list before us, what happened here is applied to that list once more, and numbered on.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rusqlite::{Connection, TransactionBehavior, params};
+use uuid::Uuid;
+
+use super::work::ListTransaction;
+use super::{PATIENCE_OF_WATCH, Sync, TerminalStore, TerminalStoreError, begin, data_version, rows};
+use crate::failure::Failure;
+use crate::terminal::presence::{Change, Event, Input, Policy, PresenceList};
+
+/// The most events that wait in memory: days of a busy door, and some 20 MB. The oldest go first.
+pub(super) const EVENTS_KEPT: usize = if cfg!(test) { 200 } else { 50_000 };
+/// The first pause between attempts to write, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
+/// How long an attempt waits for another process: nobody at the readers is to wait for it.
+const BRIEF: Duration = Duration::from_millis(50);
+
+/// What a watch is to say of its store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreNotice {
+    /// It cannot be written, and is told once for each cause until it can.
+    Lost(Failure),
+    /// It can be written again.
+    Back {
+        /// The events that were told meanwhile and are stored now.
+        stored: u64,
+        /// How many of them have another number than they were told with, because another process took theirs.
+        renumbered: u64,
+        /// How many were too many to be kept.
+        dropped: u64,
+    },
+}
+
+/// What waits to be written.
+#[derive(Debug)]
+pub(super) struct Outage {
+    code: &'static str,
+    /// The list that is stored, as far as is known.
+    base: PresenceList,
+    inputs: VecDeque<(Timestamp, Input)>,
+    events: VecDeque<Event>,
+    /// What has changed beside them.
+    changes: Vec<Change>,
+    counters: BTreeMap<Uuid, u32>,
+    dropped: u64,
+    pause: Duration,
+    pub(super) retry_at: Instant,
+}
+
+impl Outage {
+    fn add(&mut self, input: &Input, now: Timestamp, changes: Vec<Change>) -> Vec<Event> {
+        let mut told = Vec::new();
+        for change in changes {
+            match change {
+                Change::Event(event) => told.push(*event),
+                other if self.changes.contains(&other) => {}
+                other => self.changes.push(other),
+            }
+        }
+        if !told.is_empty() || !input.is_routine() {
+            self.inputs.push_back((now, input.clone()));
+        }
+        self.events.extend(told.iter().cloned());
+        self.bound();
+        told
+    }
+
+    fn bound(&mut self) {
+        while self.events.len() > EVENTS_KEPT {
+            self.events.pop_front();
+            self.dropped += 1;
+        }
+        while self.inputs.len() > EVENTS_KEPT {
+            self.inputs.pop_front();
+        }
+    }
+}
+
+impl TerminalStore {
+    /// From now on what cannot be written is kept, and does not fail.
+    pub(super) fn go_on_without_writing(&mut self) -> Result<(), TerminalStoreError> {
+        self.resilient = true;
+        self.query(|db| db.busy_timeout(PATIENCE_OF_WATCH))
+    }
+
+    /// What is to be said of the store since the last call.
+    pub fn notices(&mut self) -> Vec<StoreNotice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// How long until it is to be tried again to write what waits: with the next input, or [`Self::catch_up`].
+    pub fn retries_in(&self) -> Option<Duration> {
+        self.outage.as_ref().map(|outage| outage.retry_at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether the failure is one of those with which a watch goes on; from now on it does.
+    pub(super) fn endure(&mut self, error: TerminalStoreError) -> Result<(), TerminalStoreError> {
+        if !self.resilient {
+            return Err(error);
+        }
+        if self.outage.is_some() {
+            self.postpone(&error);
+            return Ok(());
+        }
+        if self.memory.is_none() && self.reread().is_err() {
+            return Err(error);
+        }
+        let Some(memory) = &self.memory else { return Err(error) };
+        self.outage = Some(Outage {
+            code: "",
+            base: memory.list.clone(),
+            inputs: VecDeque::new(),
+            events: VecDeque::new(),
+            changes: Vec::new(),
+            counters: BTreeMap::new(),
+            dropped: 0,
+            pause: PAUSE.0,
+            retry_at: Instant::now(),
+        });
+        self.postpone(&error);
+        Ok(())
+    }
+
+    fn postpone(&mut self, error: &TerminalStoreError) {
+        let Some(outage) = &mut self.outage else { return };
+        outage.retry_at = Instant::now() + outage.pause;
+        outage.pause = (outage.pause * 2).min(PAUSE.1);
+        let failure = error.to_failure();
+        if outage.code != failure.code {
+            outage.code = failure.code;
+            self.notices.push(StoreNotice::Lost(failure));
+        }
+    }
+
+    /// Applies an input to the list in memory.
+    pub(super) fn apply_in_memory(&mut self, input: &Input, now: Timestamp, policy: &dyn Policy) -> Vec<Event> {
+        let (Some(memory), Some(outage)) = (&mut self.memory, &mut self.outage) else { return Vec::new() };
+        let changes = memory.list.apply(input, now, policy);
+        memory.given = memory.list.seq();
+        outage.add(input, now, changes)
+    }
+
+    /// Writes what waits, if it is time to try: gives the events that were not told yet, or nothing while it fails.
+    pub(super) fn recovered(&mut self, policy: &dyn Policy) -> Option<Vec<Event>> {
+        match &self.outage {
+            None => Some(Vec::new()),
+            Some(outage) if outage.retry_at > Instant::now() => None,
+            Some(_) => match self.write_back(policy) {
+                Ok(events) => Some(events),
+                Err(error) => {
+                    self.postpone(&error);
+                    None
+                }
+            },
+        }
+    }
+
+    /// Writes what waits; without that everything stays as it is.
+    pub(super) fn write_back(&mut self, policy: &dyn Policy) -> Result<Vec<Event>, TerminalStoreError> {
+        self.synchronise(Sync::Full)?;
+        let (Some(memory), Some(outage)) = (&mut self.memory, &self.outage) else { return Ok(Vec::new()) };
+        let path = self.path.as_path();
+        let wrap = |error: rusqlite::Error| TerminalStoreError::database(path, &error);
+        self.db.busy_timeout(BRIEF).map_err(wrap)?;
+        let attempt = || {
+            let tx = begin(&self.db, TransactionBehavior::Immediate).map_err(wrap)?;
+            let (version, stored) = (data_version(&tx).map_err(wrap)?, rows::load(&tx).map_err(wrap)?);
+            let mut work = ListTransaction { db: &tx, path, list: stored, told: false };
+            let unchanged = work.list == outage.base;
+            if unchanged {
+                work.list = memory.list.clone();
+                let told = outage.events.iter().map(|event| Change::Event(Box::new(event.clone())));
+                let changes: Vec<_> = told.chain(outage.changes.iter().cloned()).collect();
+                work.wrap(rows::save(&tx, &work.list, &changes))?;
+            } else {
+                outage.inputs.iter().try_for_each(|(at, input)| work.apply(input, *at, policy))?;
+            }
+            work.watching(true)?;
+            work.wrap(write_counters(&tx, &outage.counters))?;
+            let events = if unchanged { Vec::new() } else { work.wrap(events_after(&tx, outage.base.seq()))? };
+            let list = work.list;
+            tx.commit().map_err(wrap)?;
+            Ok((list, version, events))
+        };
+        let done = attempt();
+        self.db.busy_timeout(PATIENCE_OF_WATCH).map_err(wrap)?;
+        let (list, version, events) = done?;
+        (memory.given, memory.list, memory.version) = (list.seq(), list, version);
+        let Some(mut outage) = self.outage.take() else { return Ok(events) };
+        let stored = outage.events.len() as u64;
+        let (fresh, renumbered) = compare(events, &mut outage.events);
+        self.notices.push(StoreNotice::Back { stored, renumbered, dropped: outage.dropped });
+        Ok(fresh)
+    }
+
+    /// Whether this counter is greater than the last one, where that cannot be written: then it is remembered.
+    pub(super) fn record_counter_in_memory(
+        &mut self,
+        token_id: Uuid,
+        counter: u32,
+    ) -> Result<bool, TerminalStoreError> {
+        let last = self.counter(token_id)?;
+        let risen = last.is_none_or(|last| counter > last);
+        if let (Some(outage), true) = (&mut self.outage, risen) {
+            outage.counters.insert(token_id, counter);
+        }
+        Ok(risen)
+    }
+
+    /// The counter of a token that waits to be written.
+    pub(super) fn waiting_counter(&self, token_id: Uuid) -> Option<u32> {
+        self.outage.as_ref()?.counters.get(&token_id).copied()
+    }
+
+    /// The events that nobody will see any more when this ends now.
+    pub(super) fn waiting(&self) -> usize {
+        self.outage.as_ref().map_or(0, |outage| outage.events.len())
+    }
+}
+
+/// The events that were not told, and how many of those told have another number now.
+fn compare(stored: Vec<Event>, told: &mut VecDeque<Event>) -> (Vec<Event>, u64) {
+    let (mut fresh, mut renumbered) = (Vec::new(), 0);
+    for event in stored {
+        match told.iter().position(|other| Event { seq: event.seq, ..other.clone() } == event) {
+            Some(at) => renumbered += u64::from(told.remove(at).is_some_and(|other| other.seq != event.seq)),
+            None => fresh.push(event),
+        }
+    }
+    (fresh, renumbered)
+}
+
+fn events_after(db: &Connection, seq: u64) -> rusqlite::Result<Vec<Event>> {
+    let sql = "SELECT * FROM events WHERE seq > ?1 ORDER BY seq";
+    db.prepare_cached(sql)?.query_map([seq.cast_signed()], rows::event)?.collect()
+}
+
+fn write_counters(db: &Connection, counters: &BTreeMap<Uuid, u32>) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT DO UPDATE SET counter = max(counter, excluded.counter)";
+    let mut insert = db.prepare_cached(sql)?;
+    counters.iter().try_for_each(|(id, counter)| insert.execute(params![id.as_bytes(), counter]).map(drop))
+}

@@ -1,0 +1,85 @@
+//! What is read of the store beside the list: its id, its history, and who is denied.
+
+use std::ops::ControlFlow;
+
+use jiff::Timestamp;
+use rusqlite::params;
+use uuid::Uuid;
+
+use super::{Denial, TerminalStore, TerminalStoreError, ceil_ms, rows};
+use crate::terminal::presence::Event;
+
+impl TerminalStore {
+    /// What is denied, by id.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn denials(&self) -> Result<Vec<Denial>, TerminalStoreError> {
+        self.query(rows::denials)
+    }
+
+    /// The denied ids, sorted.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn denied(&mut self) -> Result<Vec<String>, TerminalStoreError> {
+        self.query(|db| {
+            db.prepare_cached("SELECT id FROM denied ORDER BY id")?.query_map([], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// The id of this list: made with the store, and never again the same.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn list_id(&self) -> Result<Uuid, TerminalStoreError> {
+        let bytes: [u8; 16] = self.query(|db| db.query_row("SELECT id FROM list", [], |row| row.get(0)))?;
+        Ok(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// Numbers events in a new list from now on: under the old one others have these numbers, because this store was
+    /// restored from a backup.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn new_list_id(&self) -> Result<Uuid, TerminalStoreError> {
+        self.query(|db| db.execute("UPDATE list SET id = randomblob(16)", []))?;
+        self.list_id()
+    }
+
+    /// At most `most` events that came after the one with this number, in order.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn events_after(&self, seq: u64, most: usize) -> Result<Vec<Event>, TerminalStoreError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.query(|db| {
+            let sql = "SELECT * FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+            db.prepare_cached(sql)?.query_map(params![seq.cast_signed(), most], rows::event)?.collect()
+        })
+    }
+
+    /// The events at or after `since` and before `until`, in order, until the visitor breaks off.
+    ///
+    /// # Errors
+    /// As [`Self::list`]; events before it were visited.
+    pub fn history(
+        &self,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+        mut visit: impl FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<(), TerminalStoreError> {
+        let since = since.map_or(i64::MIN, ceil_ms);
+        let until = until.map_or(i64::MAX, ceil_ms);
+        self.query(|db| {
+            let mut statement = db.prepare_cached("SELECT * FROM events WHERE at >= ?1 AND at < ?2 ORDER BY seq")?;
+            let mut found = statement.query(params![since, until])?;
+            while let Some(row) = found.next()? {
+                if visit(rows::event(row)?).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+}

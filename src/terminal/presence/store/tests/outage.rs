@@ -1,0 +1,214 @@
+//! A watch whose store cannot be written.
+
+use std::time::Instant;
+
+use super::*;
+use crate::terminal::presence::store::{StoreNotice, outage::EVENTS_KEPT};
+use crate::terminal::presence::tests::allow;
+
+/// Another connection that keeps everybody from writing, until it is dropped.
+struct Lock(Connection);
+
+impl Lock {
+    fn of(home: &TempDir) -> Self {
+        let db = Connection::open(home.path().join("terminal.db")).unwrap();
+        db.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Self(db)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        self.0.execute_batch("ROLLBACK").unwrap();
+    }
+}
+
+/// A store that does not wait, as it is in a watch.
+fn watched(home: &TempDir) -> TerminalStore {
+    let mut store = open(home);
+    store.go_on_without_writing().unwrap();
+    store.db.busy_timeout(Duration::ZERO).unwrap();
+    store.list().unwrap();
+    store
+}
+
+fn retry_now(store: &mut TerminalStore) {
+    if let Some(outage) = &mut store.outage {
+        outage.retry_at = Instant::now();
+    }
+    store.db.busy_timeout(Duration::ZERO).unwrap();
+}
+
+/// The codes of what cannot be written, and how many events were written later, and under other numbers.
+fn notices(store: &mut TerminalStore) -> Vec<(String, u64, u64)> {
+    let notices = store.notices().into_iter().map(|notice| match notice {
+        StoreNotice::Lost(failure) => (failure.code.to_owned(), 0, 0),
+        StoreNotice::Back { stored, renumbered, dropped } => {
+            assert_eq!(dropped, 0);
+            ("back".to_owned(), stored, renumbered)
+        }
+    });
+    notices.collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Whenever the store is locked and free again, everything is told at once and once, and stored in the end.
+    #[test]
+    fn nothing_is_lost_while_it_is_locked(inputs in inputs(), turns in prop::collection::vec(any::<bool>(), 80)) {
+        let home = home();
+        let mut store = watched(&home);
+        let (mut pure, mut told, mut given, mut ms) = (PresenceList::default(), Vec::new(), Vec::new(), 0);
+        for ((pause, input), locked) in inputs.iter().zip(turns) {
+            ms += pause;
+            let lock = locked.then(|| Lock::of(&home));
+            retry_now(&mut store);
+            told.extend(events(pure.apply(input, at(ms), &Bouncing)));
+            given.extend(store.apply(input, at(ms), &Bouncing).unwrap());
+            prop_assert_eq!(&given, &told);
+            prop_assert_eq!(store.list().unwrap(), &pure);
+            drop(lock);
+        }
+        retry_now(&mut store);
+        prop_assert_eq!(store.catch_up(at(ms), &Bouncing).unwrap(), []);
+        prop_assert!(store.outage.is_none());
+        prop_assert_eq!(&all(&store), &told);
+        let mut again = open(&home);
+        prop_assert_eq!(again.list().unwrap(), &pure);
+    }
+
+    /// What others order in between counts, each event has one number, and nobody is told one twice.
+    #[test]
+    fn what_others_do_in_between_counts(inputs in inputs(), turns in prop::collection::vec(0..4_u8, 80)) {
+        let home = home();
+        let (mut store, mut other) = (watched(&home), open(&home));
+        let (mut given, mut ms) = (Vec::new(), 0);
+        for ((pause, input), turn) in inputs.iter().zip(turns) {
+            ms += pause;
+            let lock = (turn < 2).then(|| Lock::of(&home));
+            retry_now(&mut store);
+            given.extend(store.apply(input, at(ms), &by_name).unwrap());
+            drop(lock);
+            if turn == 0 {
+                other.order(&deny("u1"), at(ms), &by_name).unwrap();
+            } else if turn == 1 {
+                other.order(&allow("u1"), at(ms), &by_name).unwrap();
+            }
+        }
+        retry_now(&mut store);
+        given.extend(store.catch_up(at(ms), &by_name).unwrap());
+        let stored = all(&store);
+        prop_assert_eq!(replay(&stored).unwrap(), store.list().unwrap().members());
+        let mut again = open(&home);
+        prop_assert_eq!(again.list().unwrap(), store.list().unwrap());
+        // Told are at least those that are stored, whatever their numbers.
+        let mut left: Vec<_> = given.into_iter().map(|event| Event { seq: 0, ..event }).collect();
+        for event in stored {
+            let found = left.iter().position(|told| told == &Event { seq: 0, ..event.clone() });
+            prop_assert!(found.is_some(), "{:?} was not told", event);
+            left.remove(found.unwrap());
+        }
+    }
+}
+
+#[test]
+fn each_cause_is_given_once_and_so_is_its_end() {
+    let home = home();
+    let mut store = watched(&home);
+    let lock = Lock::of(&home);
+    for n in 0..5 {
+        retry_now(&mut store);
+        assert_eq!(store.apply(&tap("toggle-a", n, u64::from(n)), at(i64::from(n)), &by_name).unwrap().len(), 1);
+    }
+    assert_eq!(notices(&mut store), [("store.locked".to_owned(), 0, 0)]);
+    assert_eq!(open(&home).entries().unwrap(), []);
+    drop(lock);
+    assert_eq!(store.apply(&tap("toggle-a", 9, 9), at(9), &by_name).unwrap().len(), 1, "the pause is not over");
+    assert_eq!(notices(&mut store), []);
+    assert!(store.retries_in().unwrap() <= Duration::from_secs(8));
+    retry_now(&mut store);
+    store.catch_up(at(10), &by_name).unwrap();
+    assert_eq!((notices(&mut store), store.retries_in()), (vec![("back".to_owned(), 6, 0)], None));
+    assert_eq!(all(&store).iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn a_full_disk_and_counters_and_certificates() {
+    let home = home();
+    let mut store = watched(&home);
+    let pages: i64 = store.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    store.db.pragma_update(None, "max_page_count", pages).unwrap();
+    let der = vec![0; 20_000];
+    store.keep_certificate(&CertificateOf::Identity(token(1)), &der).unwrap();
+    assert_eq!(notices(&mut store), [("store.full".to_owned(), 0, 0)]);
+    assert!(store.record_counter(token(1), 7).unwrap());
+    assert!(!store.record_counter(token(1), 7).unwrap(), "a replay is seen meanwhile, too");
+    assert_eq!((store.counter(token(1)).unwrap(), open(&home).counter(token(1)).unwrap()), (Some(7), None));
+    assert_eq!(store.apply(&tap("field-a", 1, 1), at(0), &by_name).unwrap().len(), 1);
+    store.db.pragma_update(None, "max_page_count", 10_000).unwrap();
+    retry_now(&mut store);
+    store.catch_up(at(1), &by_name).unwrap();
+    assert_eq!(notices(&mut store), [("back".to_owned(), 1, 0)]);
+    assert_eq!(open(&home).counter(token(1)).unwrap(), Some(7));
+    assert!(!store.record_counter(token(1), 7).unwrap());
+}
+
+#[test]
+fn events_that_were_told_get_other_numbers_where_somebody_took_theirs() {
+    let home = home();
+    let mut store = watched(&home);
+    store.apply(&tap("toggle-a", 1, 1), at(0), &by_name).unwrap();
+    let lock = Lock::of(&home);
+    store.apply(&tap("toggle-a", 2, 2), at(1), &by_name).unwrap();
+    drop(lock);
+    open(&home).order(&deny("u1"), at(2), &by_name).unwrap();
+    retry_now(&mut store);
+    let told = store.catch_up(at(3), &by_name).unwrap();
+    assert_eq!(told.iter().map(|event| (event.seq, event.reason)).collect::<Vec<_>>(), [(2, Some(Reason::Denied))]);
+    assert_eq!(notices(&mut store)[1..], [("back".to_owned(), 1, 1)]);
+    assert_eq!(all(&store).last().map(|event| (event.seq, event.token_id)), Some((3, Some(token(2)))));
+}
+
+#[test]
+fn a_watch_begins_and_ends_where_it_cannot_write() {
+    let home = home();
+    open(&home).apply(&tap("field-a", 1, 1), at(0), &by_name).unwrap();
+    let mut watch = open(&home);
+    let held = Lock::of(&home);
+    let (lock, wakeup, missed) = watch.start_watch(at(1), &by_name).unwrap();
+    assert!(wakeup.is_some());
+    assert_eq!(missed.iter().map(|event| event.reason).collect::<Vec<_>>(), [Some(Reason::Restart)]);
+    assert!(TerminalStore::is_watched(home.path()));
+    let mut second = open(&home);
+    assert_eq!(failure(second.start_watch(at(1), &by_name).unwrap_err()).1, "watch.already-running");
+    let error = watch.stop_watch(lock, at(2), &by_name).unwrap_err();
+    assert_eq!((watch.unwritten(), failure(error).1), (1, "store.locked"));
+    drop(held);
+
+    let mut watch = open(&home);
+    let held = Lock::of(&home);
+    let (lock, _, _) = watch.start_watch(at(3), &by_name).unwrap();
+    drop(held);
+    let last = watch.stop_watch(lock, at(4), &by_name).unwrap();
+    assert_eq!((last.len(), all(&watch).len()), (0, 2), "it was told, and is stored");
+    assert!(!watch.query(|db| rows::flag(db, "watching")).unwrap());
+}
+
+#[test]
+fn not_more_is_kept_than_fits() {
+    let home = home();
+    let mut store = watched(&home);
+    let lock = Lock::of(&home);
+    for n in 0..210 {
+        store.apply(&tap("toggle-a", 1, n), at(n.cast_signed()), &by_name).unwrap();
+    }
+    assert_eq!(store.unwritten(), EVENTS_KEPT);
+    drop(lock);
+    retry_now(&mut store);
+    store.catch_up(at(300), &by_name).unwrap();
+    let back = StoreNotice::Back { stored: 200, renumbered: 0, dropped: 10 };
+    assert_eq!(store.notices().last(), Some(&back));
+    let stored = all(&store);
+    assert_eq!((stored.len(), stored[0].seq, stored[199].seq), (200, 11, 210));
+}

@@ -1,0 +1,108 @@
+//! What a watch does with a tap that has ended: the server is asked, the token is admitted or not, and the list is told.
+
+use super::{WatchEvent, WatchRun};
+use crate::{
+    failure::Failure,
+    terminal::{
+        admission::TapOutcome,
+        event_loop::Message,
+        lookups::{LookupOutcome, LookupQuery},
+        presence::{Input, PresenceMode, StoreNotice},
+        renewal::RenewalEffect,
+        tap::{TapError, worker::ReaderReport},
+    },
+    token::TokenError,
+};
+
+impl WatchRun<'_> {
+    /// A token that was moved to another CA before this terminal has read that one is no stranger: the rotation is seen
+    /// here, or asked for, and read on another thread.
+    pub(super) fn tapped(&mut self, report: ReaderReport) -> Result<(), Failure> {
+        let ReaderReport::Tapped { tapped, .. } = &report else { return Ok(()) };
+        if !matches!(tapped.result, Err(TapError::Token(TokenError::OtherAuthority))) {
+            return self.ask(report);
+        }
+        match self.renewal.unknown_ca() {
+            RenewalEffect::HoldTap => self.unknown_ca_taps.push(report),
+            RenewalEffect::RetapHeld => {
+                self.unknown_ca_taps.push(report);
+                return self.release(true);
+            }
+            _ => return self.ask(report),
+        }
+        Ok(())
+    }
+
+    /// Taps that were held are tapped once more with what was read, or are strangers after all.
+    pub(super) fn release(&mut self, again: bool) -> Result<(), Failure> {
+        for report in std::mem::take(&mut self.unknown_ca_taps) {
+            match &report {
+                ReaderReport::Tapped { reader, insertion, .. } if again => self.pool.tap_again(reader, *insertion),
+                _ => self.admit(report, None)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The server is asked about a token that has proved who it is; the readers go on meanwhile.
+    pub(super) fn ask(&mut self, report: ReaderReport) -> Result<(), Failure> {
+        let query = match &report {
+            ReaderReport::Tapped { tapped, .. } => LookupQuery::of(tapped),
+            ReaderReport::Alive { .. } | ReaderReport::Mute { .. } => None,
+        };
+        let (Some(lookups), Some(query)) = (&self.lookups, query) else { return self.admit(report, None) };
+        let replies = self.replies.clone();
+        lookups.ask(query, move |answered| {
+            replies.send(Message::LookupOutcome { report, answered: Box::new(answered) });
+        });
+        Ok(())
+    }
+
+    /// Decides about a token, and tells the list.
+    pub(super) fn admit(&mut self, report: ReaderReport, answered: Option<&LookupOutcome>) -> Result<(), Failure> {
+        let ReaderReport::Tapped { reader, insertion, at, tapped } = report else { return Ok(()) };
+        let lies_there = self.insertions.get(&reader) == Some(&insertion);
+        let is_outdated = self.applied.get(&reader).is_some_and(|applied| *applied > insertion);
+        let server = answered.map(|answered| (answered, &self.config.rules));
+        let outcome = match TapOutcome::of(&mut self.store, at, reader.clone(), insertion, *tapped, server) {
+            Ok(outcome) => outcome,
+            // Nothing is known of the token: it is asked again, and nobody is let in meanwhile.
+            Err(error) => {
+                if lies_there {
+                    self.fails_first(&reader, insertion)?;
+                }
+                return self.observer.event(WatchEvent::Store(StoreNotice::Lost(error.into())));
+            }
+        };
+        if let Some(token_id) = outcome.authenticated() {
+            self.flapping.identified(&reader, token_id);
+        }
+        self.observer.event(WatchEvent::Tap(&outcome))?;
+        let stays = self.config.context.policy.presence(&reader) == PresenceMode::Field;
+        let is_news = match outcome.is_unanswered() {
+            _ if !lies_there => true,
+            true => self.fails_first(&reader, insertion)?,
+            false => {
+                self.unanswered.over(&reader);
+                true
+            }
+        };
+        match outcome.input() {
+            Some(input) if lies_there => {
+                self.applied.insert(reader, insertion);
+                let events = self.store.apply(&input, (self.clock)(), &*self.config.context.policy)?;
+                let is_told = !outcome.is_unanswered() || !events.is_empty();
+                self.publish(events)?;
+                if is_told || !is_news { Ok(()) } else { self.observer.event(WatchEvent::TapFailed(&outcome)) }
+            }
+            // Where a tap enters, it counts also when the card was gone before the server had answered.
+            Some(input @ Input::Tap(_)) if !stays && !is_outdated => {
+                self.applied.insert(reader.clone(), insertion);
+                self.apply(&input)?;
+                self.apply(&Input::Lifted { reader })
+            }
+            _ if is_news => self.observer.event(WatchEvent::TapFailed(&outcome)),
+            _ => Ok(()),
+        }
+    }
+}
