@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::service::ReaderError;
+
 /// Whether the bytes of a command may appear in a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Sensitivity {
@@ -37,9 +39,18 @@ pub enum LinkError {
     /// The command is longer than T=0 allows; nothing was sent.
     #[error("the card is connected with T=0, which has no extended length")]
     NoExtendedLength,
-    /// The time limit of an exchange or of a tap ran out.
-    #[error("the card did not answer within its time limit (exchange or tap, under limits in the configuration)")]
+    /// A time limit ran out that is no setting.
+    #[error("the card did not answer within its time limit")]
     TimedOut,
+    /// The time limit of a tap, in ms, ran out between two exchanges or within one.
+    #[error("the card was not done within {}, the time limit of a tap (`tap` under [limits])", span(*.0))]
+    TapLimit(u64),
+    /// A call into the reader's driver has not come back within the time limit of an exchange, in ms, and blocks the reader.
+    #[error(
+        "the reader, or the card in it, does not answer: a call into its driver hangs for more than {} (`exchange` under [limits])",
+        span(*.0)
+    )]
+    ExchangeLimit(u64),
     /// Another program holds the card.
     #[error("another program holds the reader")]
     SharingViolation,
@@ -60,6 +71,9 @@ pub enum LinkError {
         "the PC/SC service lets this user list readers and refuses the card: polkit has to allow org.debian.pcsc-lite.access_card"
     )]
     AccessDenied,
+    /// The PC/SC service lets nobody connect to a card, for a reason that holds for all readers.
+    #[error(transparent)]
+    Service(ReaderError),
     /// The PC/SC service went away.
     #[error("the PC/SC service went away")]
     ServiceLost,
@@ -69,4 +83,41 @@ pub enum LinkError {
     /// Anything else, by the PC/SC name of the error.
     #[error("the reader reported: {0}")]
     Other(String),
+}
+
+/// A time in ms as people say it.
+fn span(ms: u64) -> String {
+    match (ms / 1000, ms % 1000) {
+        (0, ms) => format!("{ms} ms"),
+        (s, 0) => format!("{s} s"),
+        (s, ms) => format!("{s}.{} s", format!("{ms:03}").trim_end_matches('0')),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_said_with_their_figures_and_keys() {
+        for (error, figure, key) in [
+            (LinkError::TapLimit(15_000), "15 s", "`tap` under [limits]"),
+            (LinkError::ExchangeLimit(5_000), "5 s", "`exchange` under [limits]"),
+            (LinkError::ExchangeLimit(700), "700 ms", "`exchange`"),
+            (LinkError::ExchangeLimit(1_250), "1.25 s", "`exchange`"),
+        ] {
+            let text = error.to_string();
+            assert!(text.contains(figure) && text.contains(key), "{text}");
+        }
+    }
+
+    /// Traces hold it.
+    #[test]
+    fn what_is_written_is_read_again() {
+        for error in [LinkError::TimedOut, LinkError::TapLimit(1), LinkError::Service(ReaderError::Denied)] {
+            let text = serde_json::to_string(&error).unwrap();
+            assert_eq!(serde_json::from_str::<LinkError>(&text).unwrap(), error, "{text}");
+        }
+        assert_eq!(serde_json::to_string(&LinkError::TimedOut).unwrap(), "\"timed_out\"");
+    }
 }

@@ -1,7 +1,10 @@
 //! The one small transport trait that everything about cards is written against.
 
-pub use super::error::{LinkError, Sensitivity};
 use super::record::{Question, RecordedVerdict, TraceRecord};
+pub use super::{
+    error::{LinkError, Sensitivity},
+    service::{MissingGate, ProtocolVersion, ReaderError},
+};
 
 /// A card that takes a command APDU and gives back a response APDU.
 pub trait Link {

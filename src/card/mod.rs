@@ -9,6 +9,7 @@ pub mod link;
 pub mod meter;
 pub mod record;
 pub mod script;
+pub mod service;
 pub mod status;
 pub mod t0;
 pub mod tlv;

@@ -7,7 +7,6 @@ use std::{
 
 use super::{
     Finding, Probe, ProbeReport, Verdict,
-    holders::Holders,
     link::{self, Deeper, RoundTrips},
     memory::LinkMemory,
 };
@@ -24,8 +23,9 @@ use crate::{
         ReaderState, Slot,
         atr::{self, Atr, CheckByte},
         causes,
+        holders::Holders,
         monitor::{Monitor, ReaderEvent},
-        pcsc::{Card, CardLimits},
+        pcsc::{Card, CardLimits, Deadline},
         service::socket,
     },
     terminal::presence::store::TerminalStore,
@@ -107,7 +107,10 @@ fn card(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside)
     let (found, settled) = match talked {
         Ok(()) => (described, false),
         Err(error) => {
-            let settled = matches!(error, LinkError::SharingViolation | LinkError::TimedOut | LinkError::Hung);
+            let settled = matches!(
+                error,
+                LinkError::SharingViolation | LinkError::TimedOut | LinkError::Hung | LinkError::ExchangeLimit(_)
+            );
             (broken(report, &error), settled)
         }
     };
@@ -127,7 +130,7 @@ fn woken(report: &ProbeReport, reader: &ReaderState) -> Result<Vec<u8>, LinkErro
 /// As long as a tap waits, within the limit of the probe.
 fn limits(report: &ProbeReport) -> CardLimits {
     let exchange = report.context.settings.limits.exchange;
-    CardLimits { exchange, connect: exchange, deadline: Some(Instant::now() + whole(exchange)) }
+    CardLimits { exchange, connect: exchange, deadline: Some(Deadline::within(whole(exchange))) }
 }
 
 /// How long all exchanges may take where one may take as long as this: there are two at least.

@@ -5,7 +5,6 @@
 
 pub mod bundle;
 mod card;
-mod holders;
 mod keys;
 mod link;
 mod memory;

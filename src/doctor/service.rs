@@ -13,7 +13,7 @@ use super::{Finding, Probe, ProbeReport, readers};
 use crate::failure::Remedy;
 use crate::reader::ReaderError;
 use crate::reader::pcsc::list_within;
-use crate::reader::service::socket;
+use crate::reader::service::{SocketAnswer, ask, socket};
 
 /// How long the service may take to list its readers.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -57,7 +57,7 @@ fn daemon(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     std::env::split_paths(&path).chain(system).map(|folder| folder.join("pcscd")).find(|file| file.is_file())
 }
 
-/// Not running, as all commands say it, and why: no file of a socket, or nobody behind it.
+/// Not running, as all commands say it, and why, as the socket itself says.
 fn down(socket: &Path, daemon: Option<&Path>) -> Finding {
     let there = socket.exists();
     if daemon.is_none() && !there {
@@ -68,9 +68,14 @@ fn down(socket: &Path, daemon: Option<&Path>) -> Finding {
         );
     }
     let name = socket.display();
-    let why = if there { format!("nobody listens at {name}") } else { format!("there is no {name}") };
+    let why = match ask(socket, PATIENCE) {
+        SocketAnswer::Missing => format!(": there is no {name}"),
+        SocketAnswer::Abandoned => format!(": a service that has ended left {name}"),
+        // It has come up, or is about to.
+        _ => String::new(),
+    };
     let failure = ReaderError::ServiceDown.failure();
-    let message = format!("{failure}: {why}");
+    let message = format!("{failure}{why}");
     Finding { message, ..failure.into() }
 }
 

@@ -11,6 +11,10 @@ use crate::{
 const START: &str = "sudo systemctl start pcscd.socket";
 /// What ends a call that hangs in a driver.
 const RESTART: &str = "sudo systemctl restart pcscd";
+/// What the service needs to ask polkit.
+const DBUS: &str = "sudo systemctl start dbus.socket polkit";
+/// Makes library and service one release again.
+const UPGRADE: &str = "sudo apt install --only-upgrade pcscd libpcsclite1";
 /// Allows the user who types it both actions of the service.
 pub const ALLOW: &str = r#"echo 'polkit.addRule(function(a, s) { if (/^org.debian.pcsc-lite/.test(a.id) && s.user == "'$USER'") return "yes"; });' | sudo tee /etc/polkit-1/rules.d/50-pcscd.rules"#;
 
@@ -22,18 +26,17 @@ impl From<ReaderError> for Failure {
             ReaderError::ServiceHangs => unavailable("pcsc.service-hangs", Remedy::with("start it again", RESTART)),
             ReaderError::Version(_) => unavailable(
                 "pcsc.version",
-                Remedy::with(
-                    "take both from one release, in a container or a snap from that of the host",
-                    "sudo apt install --only-upgrade pcscd libpcsclite1",
-                ),
+                Remedy::with("take both from one release, in a container or a snap from that of the host", UPGRADE),
             ),
             ReaderError::SocketDenied(path) => {
                 (ExitClass::Refused, "pcsc.socket-denied", Remedy::run(format!("sudo chmod 666 {path}")))
             }
             ReaderError::Denied => (ExitClass::Refused, "pcsc.denied", Remedy::with("let polkit allow it", ALLOW)),
-            ReaderError::NoPolkit(MissingGate::Bus) => {
-                (ExitClass::Refused, "pcsc.no-polkit", Remedy::run("sudo systemctl start dbus.socket polkit"))
-            }
+            ReaderError::NoPolkit(MissingGate::Bus) => (
+                ExitClass::Refused,
+                "pcsc.no-polkit",
+                Remedy::run(DBUS).and("in a container without D-Bus use the service of the host: mount its /run/pcscd"),
+            ),
             ReaderError::NoPolkit(MissingGate::Polkit) => {
                 (ExitClass::Refused, "pcsc.no-polkit", Remedy::run("sudo apt install polkitd"))
             }
@@ -51,8 +54,11 @@ pub const fn is_final(error: &LinkError) -> bool {
         LinkError::CardRemoved
             | LinkError::ReaderGone
             | LinkError::ServiceLost
+            | LinkError::Service(_)
             | LinkError::Hung
+            | LinkError::ExchangeLimit(_)
             | LinkError::TimedOut
+            | LinkError::TapLimit(_)
             | LinkError::AccessDenied
     )
 }
@@ -76,10 +82,10 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
         LinkError::CardMute | LinkError::Unpowered => {
             (ExitClass::CardLeft, "token.mute", "lift the card, and place it again flat on the reader".into())
         }
-        LinkError::TimedOut => (
+        LinkError::TimedOut | LinkError::TapLimit(_) => (
             ExitClass::CardLeft,
             "token.mute",
-            "lift the card, and place it again; if it stays silent, unplug the reader for a moment".into(),
+            "lift the card, and place it again; one that is slow needs a longer limit; if it stays silent, unplug the reader for a moment".into(),
         ),
         LinkError::ProtocolRefused => (
             ExitClass::CardLeft,
@@ -92,11 +98,12 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
             "send at most 255 bytes of data, and longer ones as a chain (CLA bit 10)".into(),
         ),
         LinkError::NoThread(reason) => return no_thread(reason),
-        LinkError::Hung => (
+        LinkError::Service(error) => return error.clone().into(),
+        LinkError::Hung | LinkError::ExchangeLimit(_) => (
             ExitClass::Unavailable,
             "reader.hung",
             Remedy::with(
-                "take the card away; one that is slow needs a longer `exchange` under [limits]; if it stays so, unplug the reader, then",
+                "take the card away; one that is slow needs a longer limit; if it stays so, unplug the reader, then",
                 RESTART,
             ),
         ),
@@ -183,6 +190,12 @@ mod tests {
             (LinkError::CardReset, "card.reset", 75, "was reset", None),
             (LinkError::CardMute, "token.mute", 74, "does not answer", None),
             (LinkError::TimedOut, "token.mute", 74, "within its time limit", None),
+            (LinkError::TapLimit(15_000), "token.mute", 74, "15 s, the time limit of a tap (`tap` under", None),
+            (LinkError::ExchangeLimit(5_000), "reader.hung", 69, "5 s (`exchange` under [limits])", Some(RESTART)),
+            (LinkError::Service(ReaderError::NoPolkit(MissingGate::Bus)), "pcsc.no-polkit", 77, "D-Bus", Some(DBUS)),
+            (LinkError::Service(ReaderError::Version(None)), "pcsc.version", 69, "hangs up", Some(UPGRADE)),
+            (LinkError::Service(ReaderError::ServiceHangs), "pcsc.service-hangs", 69, "does not answer", Some(RESTART)),
+            (LinkError::Service(ReaderError::Denied), "pcsc.denied", 77, "access_pcsc", Some(ALLOW)),
             (LinkError::ProtocolRefused, "card.protocol-refused", 74, "refuses the protocol", None),
             (LinkError::NoExtendedLength, "card.no-extended-length", 65, "T=0", None),
             (LinkError::Unpowered, "token.mute", 74, "when the reader powered it", None),

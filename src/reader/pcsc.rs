@@ -20,7 +20,7 @@ mod startup;
 mod watch;
 
 pub use attributes::{ReaderAttributes, attributes};
-pub use card::{Card, CardLimits, Transaction};
+pub use card::{Card, CardLimits, Deadline, Transaction};
 pub(super) use watch::{Canceller, Lost, Watcher};
 
 use std::{

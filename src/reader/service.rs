@@ -14,6 +14,8 @@ use std::{
     time::Duration,
 };
 
+pub use crate::card::link::{MissingGate, ProtocolVersion};
+
 /// Where PC/SC Lite of today's distributions listens, unless `PCSCLITE_CSOCK_NAME` names another place.
 const SOCKET: &str = "/run/pcscd/pcscd.comm";
 /// How D-Bus is reached, over which the service asks polkit.
@@ -25,26 +27,6 @@ const POLKIT: [&str; 2] =
 const VERSION: u32 = 0x11;
 /// What the service says when it speaks the client's version.
 const SUCCESS: u32 = 0;
-
-/// A version of the protocol between library and service; both sides insist on their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ProtocolVersion {
-    /// 4 in all services of today.
-    pub major: u32,
-    /// 4 or 5.
-    pub minor: u32,
-}
-
-impl ProtocolVersion {
-    /// What most libraries of today speak.
-    pub const USUAL: Self = Self { major: 4, minor: 4 };
-}
-
-impl std::fmt::Display for ProtocolVersion {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.major, self.minor)
-    }
-}
 
 /// What the socket says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,15 +110,6 @@ fn converse(mut stream: &UnixStream, limit: Duration) -> io::Result<SocketAnswer
     let word = |at: usize| answer.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_ne_bytes);
     let theirs = ProtocolVersion { major: word(0), minor: word(4) };
     Ok(if word(8) == SUCCESS { SocketAnswer::Agreed(theirs) } else { SocketAnswer::Disagreed(theirs) })
-}
-
-/// Why the service cannot ask polkit, which it takes for a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MissingGate {
-    /// D-Bus does not run.
-    Bus,
-    /// polkit is not installed.
-    Polkit,
 }
 
 /// What the service would need to ask polkit, and is not there.

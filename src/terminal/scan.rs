@@ -293,6 +293,10 @@ impl Handler for WaitingScan<'_> {
             Message::Tap(ReaderReport::Tapped { reader, insertion, at, tapped }) => {
                 self.scan.admit(at, reader, insertion, *tapped, self.observer)?;
             }
+            Message::Tap(ReaderReport::Mute { reader, insertion }) => {
+                let tapped = Tapped::failed(LinkError::CardMute.into());
+                self.scan.admit(Timestamp::now(), reader, insertion, tapped, self.observer)?;
+            }
             Message::Stop => {
                 self.end = ScanEnd::Stopped;
                 return Ok(ControlFlow::Break(()));

@@ -1,11 +1,7 @@
 //! Which cards are Rollcall tokens: all of them are asked at the same time, with SELECT and nothing else. And which lie
 //! there without being asked: what is mute, or a memory card, is none, and may lie in its slot for ever.
 
-use std::{
-    collections::BTreeSet,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, thread, time::Duration};
 
 use crate::{
     card::{apdu::ApduFormat, chaining::exchange, link::LinkError},
@@ -13,7 +9,7 @@ use crate::{
     reader::{
         ReaderState, Slot,
         atr::Atr,
-        pcsc::{Card, CardLimits},
+        pcsc::{Card, CardLimits, Deadline},
     },
     terminal::thread::no_thread,
     token::select::{Selected, select},
@@ -78,7 +74,7 @@ const fn may_be_asked(reader: &ReaderState) -> bool {
 }
 
 fn ask(reader: &str) -> SelectAnswer {
-    let limits = CardLimits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Instant::now() + PATIENCE) };
+    let limits = CardLimits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Deadline::within(PATIENCE)) };
     let answer = Card::connect(reader, limits).and_then(|mut card| {
         let mut transaction = card.begin()?;
         exchange(&mut transaction, &select(), ApduFormat::Short)
@@ -88,7 +84,13 @@ fn ask(reader: &str) -> SelectAnswer {
         // What answers to our name, however badly, is none of the others.
         Ok(_) => SelectAnswer::Ours,
         Err(LinkError::CardRemoved) => SelectAnswer::Left,
-        Err(LinkError::CardMute | LinkError::Unpowered | LinkError::TimedOut | LinkError::Hung) => SelectAnswer::Mute,
+        Err(
+            LinkError::CardMute
+            | LinkError::Unpowered
+            | LinkError::TimedOut
+            | LinkError::Hung
+            | LinkError::ExchangeLimit(_),
+        ) => SelectAnswer::Mute,
         Err(_) => SelectAnswer::Nothing,
     }
 }

@@ -164,6 +164,10 @@ fn who_is_only_asked_for_an_id_stays(card: &str) {
     assert_eq!(stack.ndjson(77, &["scan", "--identify-only"])[0]["error"]["code"], "token.blocked");
     assert_eq!(stack.present(), ["p1"]);
     stack.card("mute", 1);
+    let error = &stack.ndjson(69, &["scan", "--identify-only"])[0]["error"];
+    assert_eq!(error["code"], "reader.hung");
+    assert!(error["message"].as_str().unwrap().contains("5 s (`exchange` under [limits])"), "{error}");
+    // The call of the program before hangs on: that one is no other program that could be ended.
     assert_eq!(stack.ndjson(69, &["scan", "--identify-only"])[0]["error"]["code"], "reader.hung");
     assert_eq!(stack.present(), ["p1"]);
     stack.card("unmute", 1);

@@ -185,4 +185,8 @@ fn a_card_that_wakes_up_late(kind: &str) {
         card = slot.remove();
         bench.wait(false);
     }
+    // One that never does is said to be mute, also by a scan that waits for others.
+    let _slot = Slot::insert_late(&bench.port, card, usize::MAX);
+    let told = stack.ndjson(1, &["scan", "--count", "1", "--timeout", "8s"]);
+    assert_eq!(told[0]["error"]["code"], "token.mute", "{told:#?}");
 }

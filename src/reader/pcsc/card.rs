@@ -21,6 +21,7 @@ use crate::card::{
     t0::T0,
     trace::{Tape, TraceRecord, write},
 };
+use crate::reader::{ReaderState, holders::Holders, service::own_socket};
 
 /// How long a closing connection is waited for: usually well under a millisecond.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
@@ -35,7 +36,36 @@ pub struct CardLimits {
     /// For the connection, the wait on another program included.
     pub connect: Duration,
     /// When everything has to be over, whatever the others say.
-    pub deadline: Option<Instant>,
+    pub deadline: Option<Deadline>,
+}
+
+/// When everything has to be over, and what is told then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadline {
+    /// When.
+    pub at: Instant,
+    /// The time limit of a tap, where it is that one: then it is named.
+    pub tap: Option<Duration>,
+}
+
+impl Deadline {
+    /// A tap that may take so long from now on.
+    pub fn of_tap(limit: Duration) -> Self {
+        Self { at: Instant::now() + limit, tap: Some(limit) }
+    }
+
+    /// So long from now on, which is no setting.
+    pub fn within(limit: Duration) -> Self {
+        Self { at: Instant::now() + limit, tap: None }
+    }
+
+    fn error(self) -> LinkError {
+        self.tap.map_or(LinkError::TimedOut, |limit| LinkError::TapLimit(ms(limit)))
+    }
+}
+
+fn ms(limit: Duration) -> u64 {
+    limit.as_millis().try_into().unwrap_or(u64::MAX)
 }
 
 impl Default for CardLimits {
@@ -49,7 +79,7 @@ impl CardLimits {
     /// When a step of this length has to be over.
     fn until(&self, step: Duration) -> Instant {
         let until = Instant::now() + step;
-        self.deadline.map_or(until, |deadline| deadline.min(until))
+        self.deadline.map_or(until, |deadline| deadline.at.min(until))
     }
 }
 
@@ -109,7 +139,7 @@ impl Card {
         match card.receive(until) {
             Some(answer) => card.touched(answer?),
             None if is_held(reader) => return Err(card.abandon(LinkError::SharingViolation)),
-            None => return Err(card.abandon(card.late(until))),
+            None => return Err(card.abandon(card.late(until, limits.connect))),
         }
         Ok(card)
     }
@@ -140,7 +170,7 @@ impl Card {
     }
 
     /// Sets when everything has to be over: one deadline for a tap, another for a later heartbeat.
-    pub const fn set_deadline(&mut self, deadline: Option<Instant>) {
+    pub const fn set_deadline(&mut self, deadline: Option<Deadline>) {
         self.limits.deadline = deadline;
     }
 
@@ -198,13 +228,14 @@ impl Card {
         self.send(ask);
         match self.receive(until) {
             Some(answer) => answer,
-            None => Err(self.abandon(self.late(until))),
+            None => Err(self.abandon(self.late(until, self.limits.exchange))),
         }
     }
 
     /// Why nothing came until then: the call hangs, or there was not the whole limit left for it.
-    fn late(&self, until: Instant) -> LinkError {
-        if self.limits.deadline == Some(until) { LinkError::TimedOut } else { LinkError::Hung }
+    fn late(&self, until: Instant, limit: Duration) -> LinkError {
+        let deadline = self.limits.deadline.filter(|deadline| deadline.at == until);
+        deadline.map_or(LinkError::ExchangeLimit(ms(limit)), Deadline::error)
     }
 
     /// Bytes to the card, and what came back, as they are.
@@ -221,7 +252,11 @@ impl Card {
             return Err(error.clone());
         }
         let until = self.limits.until(self.limits.exchange);
-        if until > Instant::now() { Ok(until) } else { Err(LinkError::TimedOut) }
+        if until > Instant::now() {
+            Ok(until)
+        } else {
+            Err(self.limits.deadline.map_or(LinkError::TimedOut, Deadline::error))
+        }
     }
 
     fn send(&self, ask: IoRequest) {
@@ -407,8 +442,10 @@ fn take_stuck(reader: &str) -> Option<Stuck> {
     Some(all.swap_remove(at))
 }
 
+/// Whether another program has the reader. Without one it is a call of somebody who is gone, and hangs in the driver.
 fn is_held(reader: &str) -> bool {
-    list_within(HOLDER_LIMIT).is_ok_and(|readers| readers.iter().any(|r| r.name == reader && (r.in_use || r.exclusive)))
+    let held = |r: &ReaderState| r.name == reader && (r.in_use || r.exclusive);
+    list_within(HOLDER_LIMIT).is_ok_and(|readers| readers.iter().any(held)) && Holders::of(&own_socket()).any()
 }
 
 /// Whether it is the service itself that does not answer.

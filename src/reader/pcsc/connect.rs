@@ -12,7 +12,7 @@ use pcsc::{Context, Disposition, Error, Protocol, Protocols, ShareMode};
 use super::{
     causes::is_failed_exchange,
     establish_within,
-    explain::{explain, fill_or_wait},
+    explain::{EXPLANATION, explain, fill_or_wait},
     fill, link_error, names, reading, shown, unaware,
 };
 use crate::{
@@ -65,8 +65,8 @@ impl Connection {
     fn attempt(reader: &str, until: Instant) -> Result<Self, LinkError> {
         let context = establish_within(until).map_err(|error| match error {
             ReaderError::ServiceDown => LinkError::ServiceLost,
-            ReaderError::Denied | ReaderError::NoPolkit(_) => LinkError::AccessDenied,
-            other => LinkError::Other(other.to_string()),
+            ReaderError::NoThread(reason) => LinkError::NoThread(reason),
+            other => LinkError::Service(other),
         })?;
         let reader = resolve(&context, reader)?;
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
@@ -163,23 +163,29 @@ fn unpower(context: &Context, reader: &CString) {
 
 /// Waits until then, or until something else is told of the card.
 pub(super) fn settle(context: &Context, reader: &CString, until: Instant) -> Result<(), LinkError> {
+    let empty_until = until.max(Instant::now() + EXPLANATION);
     let mut states = [unaware(reader.clone())];
     fill(context, &mut states).map_err(link_error)?;
     let before = reading(&states[0], 0).slot;
-    if before == Slot::Empty {
-        return Err(LinkError::CardRemoved);
-    }
     loop {
-        match fill_or_wait(context, &mut states, true, until) {
-            Ok(()) => {}
-            Err(Error::Timeout) => return Ok(()),
+        let slot = reading(&states[0], 0).slot;
+        let limit = if slot == Slot::Empty { empty_until } else { until };
+        if let Some(settled) = settled(&before, &slot, limit <= Instant::now()) {
+            return settled;
+        }
+        match fill_or_wait(context, &mut states, true, limit) {
+            Ok(()) | Err(Error::Timeout) => {}
             Err(error) => return Err(link_error(error)),
         }
-        match reading(&states[0], 0).slot {
-            Slot::Empty => return Err(LinkError::CardRemoved),
-            slot if slot != before => return Ok(()),
-            _ => {}
-        }
+    }
+}
+
+/// What to do when this is in the reader, or nothing as long as there is time to wait. That it is empty may be the service's
+/// guess after an exchange that failed: it looks itself a moment later.
+fn settled(before: &Slot, now: &Slot, is_over: bool) -> Option<Result<(), LinkError>> {
+    match now {
+        Slot::Empty => is_over.then_some(Err(LinkError::CardRemoved)),
+        now => (is_over || now != before).then_some(Ok(())),
     }
 }
 
@@ -199,5 +205,22 @@ fn released(context: &Context, reader: &CString, until: Instant) -> Result<(), L
                 return Err(if error == Error::Timeout { LinkError::SharingViolation } else { link_error(error) });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_looks_empty_once_is_not_believed() {
+        let card = Slot::Card(vec![0x3B, 0]);
+        assert_eq!(settled(&card, &Slot::Empty, false), None);
+        assert_eq!(settled(&Slot::Empty, &Slot::Empty, false), None);
+        assert_eq!(settled(&Slot::Empty, &card, false), Some(Ok(())), "it was there all the time");
+        assert_eq!(settled(&Slot::Empty, &Slot::Empty, true), Some(Err(LinkError::CardRemoved)));
+        assert_eq!(settled(&Slot::Mute, &Slot::Mute, false), None);
+        assert_eq!(settled(&Slot::Mute, &Slot::Mute, true), Some(Ok(())));
+        assert_eq!(settled(&Slot::Mute, &card, false), Some(Ok(())), "it woke up");
     }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{card::link::LinkError, reader::Slot};
 
 /// Twice the time in which pcsc-lite looks for cards (400 ms): so long an unexplained failure may turn out a removal.
-const EXPLANATION: Duration = Duration::from_millis(800);
+pub(super) const EXPLANATION: Duration = Duration::from_millis(800);
 
 /// The drivers report a card removed in mid-exchange in many ways, and the service notices the removal later. So an
 /// error whose name says too little is explained by what the reader says next.

@@ -64,7 +64,11 @@ impl Refusal {
         match self {
             Self::Card(TapError::Link(error) | TapError::Token(TokenError::Link(error))) => !matches!(
                 error,
-                LinkError::CardMute | LinkError::Unpowered | LinkError::TimedOut | LinkError::Malformed(_)
+                LinkError::CardMute
+                    | LinkError::Unpowered
+                    | LinkError::TimedOut
+                    | LinkError::TapLimit(_)
+                    | LinkError::Malformed(_)
             ),
             _ => false,
         }

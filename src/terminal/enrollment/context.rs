@@ -31,6 +31,9 @@ use crate::{
     },
 };
 
+/// How often an enrollment goes on by itself after an exchange that failed.
+const AGAIN: u32 = 2;
+
 /// Keys, certificates and the journal.
 pub struct EnrollmentContext {
     terminal: TerminalContext,
@@ -118,12 +121,22 @@ impl EnrollmentContext {
     }
 
     /// Enrolls the card in this reader. It takes one visit to the card, or two: it is let go while a server is asked for
-    /// its certificates. The journal of the card stays open: see [`Self::close`].
+    /// its certificates. After an exchange that failed while the card stays it goes on by itself, a few times. The journal
+    /// of the card stays open: see [`Self::close`].
     ///
     /// # Errors
     /// [`EnrollError`] in the form of an [`EnrollFailure`], which says how many exchanges there were; whatever it is,
     /// the next run goes on.
     pub fn enroll(
+        &self,
+        reader: &str,
+        whose: &mut dyn HolderSource,
+        progress: &mut dyn FnMut(EnrollmentStep),
+    ) -> Result<Completion, EnrollFailure> {
+        again(AGAIN, || self.attempt(reader, whose, progress))
+    }
+
+    fn attempt(
         &self,
         reader: &str,
         whose: &mut dyn HolderSource,
@@ -189,6 +202,60 @@ impl EnrollmentContext {
     }
 }
 
+/// Does it, and so often once more while an exchange fails and the card stays: the next attempt goes on where this one
+/// stopped.
+fn again<T>(times: u32, mut attempt: impl FnMut() -> Result<T, EnrollFailure>) -> Result<T, EnrollFailure> {
+    let mut result = attempt();
+    for _ in 0..times {
+        if !result.as_ref().is_err_and(|failure| failure.error.is_passing()) {
+            break;
+        }
+        match attempt() {
+            // Only the answer to the last step was lost, and nobody has seen that it is the right one.
+            Err(EnrollFailure { error: EnrollError::AlreadyIssued(_), .. }) => break,
+            next => result = next,
+        }
+    }
+    result
+}
+
 fn link(error: LinkError) -> EnrollError {
     TokenError::from(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(error: LinkError) -> EnrollFailure {
+        EnrollFailure { error: link(error), exchanges: 7 }
+    }
+
+    fn lost() -> EnrollFailure {
+        failure(LinkError::Transmission("lost".to_owned()))
+    }
+
+    /// What comes of these attempts, and how many were made.
+    fn run(attempts: Vec<Result<u8, EnrollFailure>>) -> (Result<u8, &'static str>, usize) {
+        let (mut attempts, mut made) = (attempts.into_iter(), 0);
+        let result = again(AGAIN, || {
+            made += 1;
+            attempts.next().unwrap()
+        });
+        (result.map_err(|failure| failure.to_failure().code), made)
+    }
+
+    #[test]
+    fn an_exchange_that_failed_is_gone_over_a_few_times() {
+        let issued = || EnrollFailure { error: EnrollError::AlreadyIssued(None), exchanges: 1 };
+        assert_eq!(run(vec![Ok(1)]), (Ok(1), 1));
+        assert_eq!(run(vec![Err(lost()), Ok(1)]), (Ok(1), 2));
+        assert_eq!(run(vec![Err(failure(LinkError::CardReset)), Err(lost()), Ok(1)]), (Ok(1), 3));
+        assert_eq!(run(vec![Err(lost()), Err(lost()), Err(lost())]), (Err("reader.error"), 3));
+        // What says something about the card, or that it is gone, is no hiccup.
+        assert_eq!(run(vec![Err(failure(LinkError::CardRemoved))]), (Err("card.left"), 1));
+        assert_eq!(run(vec![Err(lost()), Err(failure(LinkError::CardRemoved))]), (Err("card.left"), 2));
+        assert_eq!(run(vec![Err(issued())]), (Err("enroll.already-issued"), 1));
+        assert_eq!(run(vec![Err(lost()), Err(issued())]), (Err("reader.error"), 2));
+    }
 }

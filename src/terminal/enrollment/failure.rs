@@ -81,6 +81,11 @@ pub enum EnrollError {
 }
 
 impl EnrollError {
+    /// Whether the same card may be gone on with at once: an exchange failed, or another program reset it in between.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Token(TokenError::Link(LinkError::CardReset | LinkError::Transmission(_))))
+    }
+
     /// What an operator sees of it; `exchanges` says how far the enrollment had come.
     pub fn to_failure(&self, exchanges: u32) -> Failure {
         let message = self.to_string();

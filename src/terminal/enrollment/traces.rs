@@ -33,6 +33,8 @@ pub enum TrackableTrait {
     Iin,
     /// It tells a card image number.
     Cin,
+    /// It did not take a question that a stranger may ask, so that nobody here can say what it tells.
+    Unanswered,
 }
 
 impl TrackableTrait {
@@ -45,6 +47,7 @@ impl TrackableTrait {
             Self::Diversification => "its security domain tells diversification data",
             Self::Iin => "it tells an issuer identification number (IIN)",
             Self::Cin => "it tells a card image number (CIN)",
+            Self::Unanswered => "it did not take a question that any card can be asked, and may tell others more",
         }
     }
 }
@@ -69,8 +72,11 @@ pub fn traces(card: &mut dyn FieldReset, format: ApduFormat) -> Result<Vec<Track
     // What is selected by itself, without a name, is the security domain on most cards.
     platform(card, format, &mut found)?;
     let second = uid(card)?;
-    ask(card, format, &Command::new(0x00, 0xA4, 0x04, 0x00).data(SECURITY_DOMAIN).answered())?;
-    platform(card, format, &mut found)?;
+    let select = Command::new(0x00, 0xA4, 0x04, 0x00).data(SECURITY_DOMAIN).answered();
+    match ask(card, format, &select)? {
+        TraitAnswer::NotTaken => unanswered(card, &mut found)?,
+        TraitAnswer::Told(_) | TraitAnswer::Nothing => platform(card, format, &mut found)?,
+    }
     let third = uid(card)?;
     match (first, second, third) {
         (Some(a), Some(b), Some(c)) if a != b && b != c && a != c => {}
@@ -108,17 +114,41 @@ fn platform(card: &mut dyn FieldReset, format: ApduFormat, found: &mut Vec<Track
         (TrackableTrait::Cin, data(0x00, 0x45), is_anything),
         (TrackableTrait::Diversification, initialize, is_diversified),
     ] {
-        let told = ask(card, format, &command)?;
-        if told.is_some_and(|told| is_telling(&told)) && !found.contains(&trace) {
-            found.push(trace);
+        match ask(card, format, &command)? {
+            TraitAnswer::Told(told) if is_telling(&told) && !found.contains(&trace) => found.push(trace),
+            TraitAnswer::Told(_) | TraitAnswer::Nothing => {}
+            // What was selected is so no more: there is nobody left to ask.
+            TraitAnswer::NotTaken => return unanswered(card, found),
         }
     }
     Ok(())
 }
 
-fn ask(card: &mut dyn FieldReset, format: ApduFormat, command: &Command) -> Result<Option<Vec<u8>>, LinkError> {
-    let answer = exchange(card, command, format)?;
-    Ok((answer.status.is_ok() || answer.status.carries_mac()).then_some(answer.data))
+/// The card is as it was, and what it would have said stays unknown.
+fn unanswered(card: &mut dyn FieldReset, found: &mut Vec<TrackableTrait>) -> Result<(), LinkError> {
+    if !found.contains(&TrackableTrait::Unanswered) {
+        found.push(TrackableTrait::Unanswered);
+    }
+    card.renew()
+}
+
+/// What comes of a question.
+enum TraitAnswer {
+    /// The card tells this.
+    Told(Vec<u8>),
+    /// The card tells nothing.
+    Nothing,
+    /// The exchange failed, and the card is still there.
+    NotTaken,
+}
+
+fn ask(card: &mut dyn FieldReset, format: ApduFormat, command: &Command) -> Result<TraitAnswer, LinkError> {
+    match exchange(card, command, format) {
+        Ok(answer) if answer.status.is_ok() || answer.status.carries_mac() => Ok(TraitAnswer::Told(answer.data)),
+        Ok(_) => Ok(TraitAnswer::Nothing),
+        Err(error) if is_final(&error) => Err(error),
+        Err(_) => Ok(TraitAnswer::NotTaken),
+    }
 }
 
 fn is_anything(told: &[u8]) -> bool {

@@ -16,7 +16,7 @@ use crate::{
     },
     crypto::random::{SystemRandom, bytes},
     failure::Failure,
-    reader::pcsc::{Card, CardLimits},
+    reader::pcsc::{Card, CardLimits, Deadline},
     terminal::{
         context::{TerminalContext, credentials},
         memory::StoreMemory,
@@ -101,7 +101,7 @@ impl TapTerminal {
     /// Taps the card in this reader. The connection is given back, for a watch that keeps the channel open.
     pub fn tap(&self, reader: &str) -> (Tapped, Option<Card>) {
         let start = Instant::now();
-        let deadline = start + self.tap;
+        let deadline = Deadline::of_tap(self.tap);
         let mut card = match Card::connect(reader, self.limits(deadline)) {
             Ok(card) => card,
             Err(e) => return (unreached(reader, e, false), None),
@@ -109,7 +109,7 @@ impl TapTerminal {
         let connect = start.elapsed();
         let mut tapped = self.over(&mut card, false);
         for _ in 0..AGAIN {
-            if !tapped.result.as_ref().is_err_and(TapError::worth_another_try) || Instant::now() > deadline {
+            if !tapped.result.as_ref().is_err_and(TapError::worth_another_try) || Instant::now() > deadline.at {
                 break;
             }
             tapped = self.over(&mut card, true);
@@ -119,7 +119,7 @@ impl TapTerminal {
         (tapped, Some(card))
     }
 
-    fn limits(&self, deadline: Instant) -> CardLimits {
+    fn limits(&self, deadline: Deadline) -> CardLimits {
         CardLimits { exchange: self.exchange, connect: self.exchange, deadline: Some(deadline) }
     }
 
@@ -157,7 +157,7 @@ impl TapTerminal {
     /// [`TapError::Link`] when the transaction cannot begin; [`TapError::Token`] when the exchange or the channel
     /// fails: the channel is over then.
     pub fn heartbeat(&self, card: &mut Card, session: &mut Session) -> Result<LifeCycle, TapError> {
-        card.set_deadline(Some(Instant::now() + self.exchange));
+        card.set_deadline(Some(Deadline::within(self.exchange)));
         let mut transaction = card.begin().map_err(TapError::Link)?;
         Ok(session.heartbeat(&mut transaction)?)
     }

@@ -84,7 +84,7 @@ impl ReaderWorker {
         let (orders, inbox) = mpsc::channel();
         let mut thread = ReaderThread {
             reader: reader.to_owned(),
-            terminal,
+            terminal: Box::new(terminal),
             heartbeat,
             report: Box::new(report),
             held: None,
@@ -100,9 +100,30 @@ impl ReaderWorker {
     }
 }
 
+/// What is done with the card in a reader.
+trait CardWork {
+    fn tap(&self, reader: &str) -> (Tapped, Option<Card>);
+    fn heartbeat(&self, held: &mut Held) -> Result<LifeCycle, TapError>;
+    fn now(&self) -> Timestamp;
+}
+
+impl CardWork for TapTerminal {
+    fn tap(&self, reader: &str) -> (Tapped, Option<Card>) {
+        self.tap(reader)
+    }
+
+    fn heartbeat(&self, held: &mut Held) -> Result<LifeCycle, TapError> {
+        self.heartbeat(&mut held.card, &mut held.session)
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}
+
 struct ReaderThread {
     reader: String,
-    terminal: TapTerminal,
+    terminal: Box<dyn CardWork + Send>,
     heartbeat: Option<Duration>,
     report: Box<dyn Fn(ReaderReport) + Send>,
     held: Option<Held>,
@@ -171,7 +192,7 @@ impl ReaderThread {
             self.again = Some(NextTry { insertion, at: Instant::now() + *pause, tries: tries + 1 });
             return Some(insertion);
         }
-        let at = (self.terminal.clock)();
+        let at = self.terminal.now();
         let reader = self.reader.clone();
         let is_mute = tapped.result.as_ref().is_err_and(TapError::is_mute);
         (self.report)(if is_mute && looks_mute {
@@ -187,7 +208,7 @@ impl ReaderThread {
     fn beat(&mut self) {
         let Some(mut held) = self.held.take() else { return };
         let interval = self.heartbeat.unwrap_or_default();
-        match self.terminal.heartbeat(&mut held.card, &mut held.session) {
+        match self.terminal.heartbeat(&mut held) {
             Ok(LifeCycle::Issued) => {
                 (self.report)(ReaderReport::Alive { reader: self.reader.clone(), token_id: held.token_id });
             }
@@ -208,4 +229,118 @@ impl ReaderThread {
 /// The monitor tells of these by itself.
 const fn gone(error: &LinkError) -> bool {
     matches!(error, LinkError::CardRemoved | LinkError::ReaderGone | LinkError::ServiceLost)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::VecDeque,
+        sync::{Arc, Mutex},
+    };
+
+    use super::*;
+
+    /// Taps that end so, one after the other.
+    struct Taps(Mutex<VecDeque<LinkError>>);
+
+    impl CardWork for Taps {
+        fn tap(&self, _: &str) -> (Tapped, Option<Card>) {
+            let error = self.0.lock().unwrap().pop_front();
+            (Tapped::failed(error.map_or(TapError::Foreign, TapError::Link)), None)
+        }
+
+        fn heartbeat(&self, _: &mut Held) -> Result<LifeCycle, TapError> {
+            Err(TapError::Foreign)
+        }
+
+        fn now(&self) -> Timestamp {
+            Timestamp::UNIX_EPOCH
+        }
+    }
+
+    fn lost() -> LinkError {
+        LinkError::Transmission("lost".to_owned())
+    }
+
+    /// A worker whose taps end so, and what it reports.
+    fn worker(errors: impl IntoIterator<Item = LinkError>) -> (ReaderThread, Arc<Mutex<Vec<String>>>) {
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&reports);
+        let report = move |report| {
+            told.lock().unwrap().push(match report {
+                ReaderReport::Tapped { tapped, .. } => tapped.result.err().unwrap().to_failure(0).code.to_owned(),
+                other => format!("{other:?}"),
+            });
+        };
+        let thread = ReaderThread {
+            reader: "r".to_owned(),
+            terminal: Box::new(Taps(Mutex::new(errors.into_iter().collect()))),
+            heartbeat: None,
+            report: Box::new(report),
+            held: None,
+            again: None,
+        };
+        (thread, reports)
+    }
+
+    /// Makes every further try that is due, and says after what pause each was.
+    fn tries(thread: &mut ReaderThread) -> Vec<Duration> {
+        let mut pauses = Vec::new();
+        while let Some(again) = thread.again.take() {
+            pauses.push(PAUSES[again.tries - 1]);
+            let left = again.at.saturating_duration_since(Instant::now());
+            assert!(left <= PAUSES[again.tries - 1] && left + Duration::from_millis(150) > PAUSES[again.tries - 1]);
+            thread.tap(again.insertion, again.tries, false);
+        }
+        pauses
+    }
+
+    #[test]
+    fn a_tap_that_failed_on_the_way_is_made_again_with_growing_pauses() {
+        let (mut thread, reports) = worker([lost(), LinkError::CardReset, lost()]);
+        assert_eq!(thread.tap(1.into(), 0, false), Some(1.into()));
+        assert!(reports.lock().unwrap().is_empty(), "nobody hears of it yet");
+        assert_eq!(tries(&mut thread), PAUSES);
+        assert_eq!(*reports.lock().unwrap(), ["token.foreign"], "what the card says in the end");
+    }
+
+    #[test]
+    fn a_reader_that_goes_on_failing_is_told_once() {
+        let (mut thread, reports) = worker([(); 10].map(|()| lost()));
+        thread.tap(1.into(), 0, false);
+        assert_eq!(tries(&mut thread).len(), PAUSES.len());
+        assert_eq!(*reports.lock().unwrap(), ["reader.error"]);
+    }
+
+    #[test]
+    fn what_the_card_says_is_not_asked_again() {
+        for error in [LinkError::CardRemoved, LinkError::TimedOut, LinkError::SharingViolation, LinkError::Hung] {
+            let (mut thread, reports) = worker([error.clone()]);
+            thread.tap(1.into(), 0, false);
+            assert!(thread.again.is_none(), "{error:?}");
+            assert_eq!(reports.lock().unwrap().len(), 1, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_card_that_left_is_not_tried_again_and_a_new_one_is() {
+        let (mut thread, reports) = worker([(); 4].map(|()| lost()));
+        let (orders, inbox) = mpsc::channel();
+        for order in [ReaderOrder::Inserted(1.into()), ReaderOrder::Removed, ReaderOrder::Inserted(2.into())] {
+            orders.send(order).unwrap();
+        }
+        drop(orders);
+        thread.serve(&inbox);
+        assert!(reports.lock().unwrap().is_empty());
+        assert!(thread.again.as_ref().is_some_and(|again| again.insertion == 2.into() && again.tries == 1));
+    }
+
+    #[test]
+    fn what_looks_mute_and_is_mute_is_told_as_such() {
+        let (mut thread, reports) = worker([LinkError::Unpowered, LinkError::CardMute]);
+        assert_eq!(thread.tap(1.into(), 0, true), None);
+        assert_eq!(thread.tap(2.into(), 0, false), None);
+        assert!(reports.lock().unwrap()[0].starts_with("Mute"));
+        assert_eq!(reports.lock().unwrap()[1], "token.mute");
+    }
 }

@@ -147,3 +147,34 @@ fn the_traces_are_told_in_words() {
     let words = list(&all);
     assert!(words.starts_with("its UID stays the same; ") && words.matches("; ").count() == 5, "{words}");
 }
+
+/// A card that is mute to one of the questions until the field was gone.
+#[test]
+fn a_question_that_the_card_does_not_take_is_noted_and_no_error() {
+    struct Touchy {
+        about: &'static str,
+        uid: u8,
+        is_mute: bool,
+    }
+    impl Link for Touchy {
+        fn transmit(&mut self, command: &[u8], _: link::Sensitivity) -> Result<Vec<u8>, LinkError> {
+            self.is_mute |= hex::encode_upper(command).starts_with(self.about);
+            match command[0] {
+                _ if self.is_mute => Err(LinkError::Transmission("mute".into())),
+                0xFF => Ok(vec![0x08, self.uid, 0x90, 0x00]),
+                _ => Ok(vec![0x6A, 0x88]),
+            }
+        }
+    }
+    impl FieldReset for Touchy {
+        fn renew(&mut self) -> Result<(), LinkError> {
+            (self.uid, self.is_mute) = (self.uid + 1, false);
+            Ok(())
+        }
+    }
+    for about in ["80CA9F7F", "80CA0042", "80500000", "00A40400"] {
+        let mut card = Touchy { about, uid: 0, is_mute: false };
+        assert_eq!(traces(&mut card, ApduFormat::Short), Ok(vec![TrackableTrait::Unanswered]), "{about}");
+        assert!(!card.is_mute, "{about}: the card is as good as before");
+    }
+}

@@ -32,6 +32,7 @@ const HEADER: usize = 16;
 /// A process with a connection to the service.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceClient {
+    /// Its number.
     pub pid: u32,
     /// What the kernel calls it, at most 15 characters.
     pub name: String,
@@ -40,7 +41,9 @@ pub struct ServiceClient {
 /// Who is connected, and whether there are some that this user may not see.
 #[derive(Debug, Default)]
 pub struct Holders {
+    /// Those that can be named, without this process.
     pub seen: Vec<ServiceClient>,
+    /// Whether there are some that this user may not see.
     pub hidden: bool,
 }
 
@@ -82,6 +85,7 @@ impl Holders {
         }
     }
 
+    /// For programs.
     pub fn json(&self) -> Value {
         self.seen.iter().map(|one| json!({"pid": one.pid, "name": one.name})).collect()
     }

@@ -1,0 +1,84 @@
+//! Why the PC/SC service does nothing for a terminal: for the readers as a whole, and for a connection to one card.
+
+use serde::{Deserialize, Serialize};
+
+/// Why there is no answer about the readers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum ReaderError {
+    /// No PC/SC service listens.
+    #[error("the PC/SC service is not running")]
+    ServiceDown,
+    /// The service is there and does not answer.
+    #[error("the PC/SC service does not answer")]
+    ServiceHangs,
+    /// The socket of the service may not be written.
+    #[error("this user may not write to the socket of the PC/SC service, {0}")]
+    SocketDenied(String),
+    /// The service closed the connection before it heard anything: polkit.
+    #[error(
+        "the PC/SC service refused this user: polkit has to allow org.debian.pcsc-lite.access_pcsc and access_card"
+    )]
+    Denied,
+    /// No thread could be started that asks the service.
+    #[error("no thread could be started: {0}")]
+    NoThread(String),
+    /// The service refuses everybody, because it cannot ask polkit.
+    #[error("the PC/SC service refused this user, because it cannot ask: {}", missing(*.0))]
+    NoPolkit(MissingGate),
+    /// The service and the library of this process speak different versions of their protocol.
+    #[error("{}", versions(*.0))]
+    Version(Option<ProtocolVersion>),
+    /// Anything else, by the PC/SC name of the error.
+    #[error("the PC/SC service reported: {0}")]
+    Other(String),
+}
+
+const fn missing(gate: MissingGate) -> &'static str {
+    match gate {
+        MissingGate::Bus => "D-Bus does not run",
+        MissingGate::Polkit => "polkit is not installed",
+    }
+}
+
+/// Two versions are in use, 4:4 and 4:5: a service of one is refused by a library of the other.
+fn versions(service: Option<ProtocolVersion>) -> String {
+    match service {
+        None => "the PC/SC service hangs up when it hears the version of the protocol: its library here is of another release"
+            .to_owned(),
+        Some(service) => {
+            let other = if service > ProtocolVersion::USUAL { "an older" } else { "a newer" };
+            format!("the PC/SC service speaks version {service} of its protocol, and the library here {other} one")
+        }
+    }
+}
+
+/// A version of the protocol between library and service; both sides insist on their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ProtocolVersion {
+    /// 4 in all services of today.
+    pub major: u32,
+    /// 4 or 5.
+    pub minor: u32,
+}
+
+impl ProtocolVersion {
+    /// What most libraries of today speak.
+    pub const USUAL: Self = Self { major: 4, minor: 4 };
+}
+
+impl std::fmt::Display for ProtocolVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+/// Why the service cannot ask polkit, which it takes for a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingGate {
+    /// D-Bus does not run.
+    Bus,
+    /// polkit is not installed.
+    Polkit,
+}
