@@ -2,15 +2,22 @@
 //!
 //! Every failure is `application/problem+json` (RFC 9457): [`Problem`]. Binary values are base64url without padding.
 
+mod presence;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::User;
+pub use presence::{
+    Presence, PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS, StoredEvent,
+};
 
 /// Most bytes of a request body.
 pub const BODY_MAX: usize = 256 * 1024;
+/// Most bytes of an answer: what came as a body goes out again with what is known of it.
+pub const ANSWER_MAX: usize = 2 * BODY_MAX;
 /// Most nonces in one batch.
 pub const NONCES_MAX: u16 = 64;
 /// Most users in one batch of an import.
@@ -415,6 +422,14 @@ pub struct RegisteredTerminal {
     /// Since when it is known.
     #[schemars(with = "String")]
     pub added: Timestamp,
+    /// When it last asked; none where it never did, or was not noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub last_seen: Option<Timestamp>,
+    /// When the newest of its TLS certificates ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub certificate_until: Option<Timestamp>,
 }
 
 /// `POST /v1/events`: what happened at a terminal. An event that is there already, by `list` and `seq`, is left out.

@@ -84,6 +84,7 @@ async fn authenticate(
     if !state.rates.admit(&terminal.name, Instant::now()) {
         return Err(refuse(ApiError::Rate));
     }
+    state.heard.note(&terminal.name, (state.clock)());
     // What the table does not know is nobody's, also when a handler should answer to it.
     if let Some(path) = route {
         let route = routes::find(method, path).ok_or(refuse(ApiError::Method))?;

@@ -68,6 +68,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 }
 
 impl PageQuery {
+    /// A page of a route that takes more than this.
+    pub fn of(after: String, limit: Option<u32>) -> Self {
+        Self { after, limit: limit.unwrap_or_else(whole_page) }
+    }
+
     /// What the store is asked for: one entry more, which tells that a page follows.
     ///
     /// # Errors

@@ -120,6 +120,7 @@ fn schemas() -> Value {
         "Token" => v1::RegisteredToken, "StatusRequest" => v1::StatusRequest, "TerminalPage" => Page<v1::RegisteredTerminal>,
         "TerminalRequest" => v1::TerminalRequest, "Terminal" => v1::RegisteredTerminal, "Problem" => v1::Problem,
         "Witness" => v1::Witness, "WitnessTaken" => v1::WitnessTaken, "SignedUser" => v1::SignedUser, "Feed" => v1::Feed,
+        "Presence" => v1::Presence, "EventPage" => Page<v1::StoredEvent>,
     };
     for (name, definition) in generator.take_definitions(true) {
         all.insert(name, definition);

@@ -15,14 +15,15 @@ use super::{api, auth, problem::ApiError, state::AppState};
 use crate::api::v1::BODY_MAX;
 
 /// The handlers, by their paths; which role may use which says [`super::routes::ROUTES`].
-fn handlers() -> [(&'static str, MethodRouter<Arc<AppState>>); 18] {
+fn handlers() -> [(&'static str, MethodRouter<Arc<AppState>>); 19] {
     [
         ("/v1/health", get(api::health::health)),
         ("/v1/openapi.json", get(api::health::openapi)),
         ("/v1/metrics", get(api::health::metrics)),
         ("/v1/nonces", post(api::lookups::nonces)),
         ("/v1/lookups", post(api::lookups::lookup)),
-        ("/v1/events", post(api::events::keep)),
+        ("/v1/events", post(api::events::keep).get(api::events::search)),
+        ("/v1/presence", get(api::presence::show)),
         ("/v1/revocations", get(api::revocations::feed)),
         ("/v1/witness", post(api::revocations::witness)),
         ("/v1/terminals/self/renewal", post(api::terminals::renew)),

@@ -96,7 +96,7 @@ const LOOKUP: &[ProblemCode] = &[
 ];
 
 /// All routes.
-pub const ROUTES: [Route; 21] = [
+pub const ROUTES: [Route; 23] = [
     route("GET", "/v1/health", Role::Read, "Whether the server works and its store takes changes, and who asks")
         .gives("Health"),
     route("GET", "/v1/openapi.json", Role::Read, "This document"),
@@ -139,6 +139,18 @@ pub const ROUTES: [Route; 21] = [
         .takes("StatusRequest")
         .gives("Token")
         .refuses(&[ProblemCode::TokenUnknown, ProblemCode::TokenFinal]),
+    route("GET", "/v1/presence", Role::Admin, "Who is here, at all doors, now or at a time that is over")
+        .gives("Presence")
+        .asks(&[query("at", "string"), query("after", "string"), query("limit", "integer")]),
+    route("GET", "/v1/events", Role::Admin, "Events of all terminals in the order in which they happened")
+        .gives("EventPage")
+        .asks(&[
+            query("user", "string"),
+            query("since", "string"),
+            query("until", "string"),
+            query("after", "string"),
+            query("limit", "integer"),
+        ]),
     route("GET", "/v1/terminals", Role::Admin, "Terminals in the order of their names").gives_page("TerminalPage"),
     route("POST", "/v1/terminals", Role::Admin, "Registers a terminal and certifies its keys")
         .takes("TerminalRequest")

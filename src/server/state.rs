@@ -8,8 +8,8 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    RunError, ServerLog, ServerOptions, limits::Rates, lookup_batcher::LookupBatcher, metrics::Metrics,
-    problem::ApiError, signer::Signer, store::ServerStore,
+    RunError, ServerLog, ServerOptions, heard::HeardTerminals, limits::Rates, lookup_batcher::LookupBatcher,
+    metrics::Metrics, past_presence::PastPresence, problem::ApiError, signer::Signer, store::ServerStore,
 };
 use crate::{
     api::v1::Nonce,
@@ -25,6 +25,8 @@ use crate::{
 const SWEEP: Duration = Duration::from_secs(3600);
 /// How often a store that is away is asked whether it is back.
 const AWAY: Duration = Duration::from_secs(2);
+/// How often it is noted when terminals asked last.
+const HEARD: Duration = Duration::from_secs(10);
 /// How long what the store said of its readiness holds.
 const READINESS: Duration = Duration::from_secs(1);
 
@@ -39,10 +41,14 @@ pub struct AppState {
     pub metrics: Metrics,
     pub log: Arc<dyn ServerLog>,
     pub clock: fn() -> Timestamp,
+    pub heard: Arc<HeardTerminals>,
+    /// The people of the past moment that was asked for last.
+    pub past: PastPresence,
     home: PkiDir,
     cas: Arc<Mutex<Cas>>,
     sweeper: tokio::task::AbortHandle,
     watcher: tokio::task::AbortHandle,
+    noter: tokio::task::AbortHandle,
     /// What the store said last to whether it takes changes, and when.
     readiness: tokio::sync::Mutex<Option<(Instant, Result<(), ApiError>)>>,
 }
@@ -90,6 +96,7 @@ impl AppState {
         for missing in store.missing_records().await? {
             log.fault(&super::audit::missing_record(&missing.terminal, missing.head.seq));
         }
+        let heard = Arc::<HeardTerminals>::default();
         Ok(Arc::new(Self {
             signer: Signer::new(&home.load_server_signature(now)?),
             authorities,
@@ -99,6 +106,9 @@ impl AppState {
             home: home.clone(),
             cas: Arc::new(Mutex::new(cas)),
             log: Arc::clone(&log),
+            noter: tokio::spawn(note_heard(store.clone(), Arc::clone(&heard))).abort_handle(),
+            heard,
+            past: PastPresence::default(),
             sweeper: tokio::spawn(sweep(store.clone(), Arc::clone(&log))).abort_handle(),
             watcher: tokio::spawn(watch_store(store.clone())).abort_handle(),
             readiness: tokio::sync::Mutex::default(),
@@ -156,6 +166,8 @@ impl AppState {
         // Another state may follow this one, with another CA.
         self.sweeper.abort();
         self.watcher.abort();
+        self.noter.abort();
+        self.heard.store(&self.store).await;
         self.store.close().await;
     }
 }
@@ -170,6 +182,15 @@ async fn watch_store(store: ServerStore) {
             // Whether it worked the store tells by itself.
             let _ = store.ready().await;
         }
+    }
+}
+
+async fn note_heard(store: ServerStore, heard: Arc<HeardTerminals>) {
+    let mut every = tokio::time::interval(HEARD);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        heard.store(&store).await;
     }
 }
 

@@ -1,5 +1,6 @@
 //! One method for each route of `/v1`; answers are bounded and read strictly.
 
+use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use ureq::http::{Method, Uri};
 use uuid::Uuid;
@@ -14,8 +15,9 @@ use crate::{
         User,
         v1::{
             AuditHead, EventBatch, EventsTaken, Health, Imported, Lookup, LookupRequest, NonceRequest, Nonces, Page,
-            RegisteredTerminal, RegisteredToken, RenewalRequest, SignedFeed, StatusRequest, TerminalCertificates,
-            TerminalRequest, TokenCertificates, TokenRequest, TokenStatus, UserBatch, Witness, WitnessTaken,
+            Presence, RegisteredTerminal, RegisteredToken, RenewalRequest, SignedFeed, StatusRequest, StoredEvent,
+            TerminalCertificates, TerminalRequest, TokenCertificates, TokenRequest, TokenStatus, UserBatch, Witness,
+            WitnessTaken,
         },
     },
     crypto::{
@@ -120,6 +122,34 @@ impl ServerClient {
     /// As [`Self::health`].
     pub fn events(&self, batch: &EventBatch) -> Result<EventsTaken, ServerError> {
         self.send(&Method::POST, "/v1/events", batch)
+    }
+
+    /// `GET /v1/events`: a page of at most `limit` events of all terminals, those of one user, and in a time.
+    ///
+    /// # Errors
+    /// As [`Self::health`].
+    pub fn search_events(
+        &self,
+        user: Option<&str>,
+        span: [Option<Timestamp>; 2],
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<StoredEvent>, ServerError> {
+        let mut path = page("/v1/events", after, limit);
+        let [since, until] = span.map(|at| at.map(|at| at.to_string()));
+        for (name, value) in [("user", user), ("since", since.as_deref()), ("until", until.as_deref())] {
+            path.extend(value.map(|value| format!("&{name}={}", escaped(value))));
+        }
+        self.get(&path)
+    }
+
+    /// `GET /v1/presence`: a page of at most `limit` of the people who are here, now or at a time that is over.
+    ///
+    /// # Errors
+    /// As [`Self::health`].
+    pub fn presence(&self, at: Option<Timestamp>, after: Option<&str>, limit: u32) -> Result<Presence, ServerError> {
+        let at = at.map(|at| format!("&at={}", escaped(&at.to_string()))).unwrap_or_default();
+        self.get(&(page("/v1/presence", after, limit) + &at))
     }
 
     /// `GET /v1/revocations`: what changed after a version, signed; and what the log has in the place of a record that the

@@ -15,7 +15,7 @@ use ureq::{
 };
 
 use super::{ServerError, addresses::Addresses, tls::TlsConnector};
-use crate::api::v1::{BODY_MAX, Problem};
+use crate::api::v1::{ANSWER_MAX, Problem};
 
 /// How long after its last use a connection is taken for one that lives.
 const FRESH: Duration = Duration::from_secs(1);
@@ -181,11 +181,11 @@ fn content_type(answer: &Response<ureq::Body>) -> String {
 
 fn bounded(answer: &mut Response<ureq::Body>) -> Result<Vec<u8>, ServerError> {
     let mut body = Vec::new();
-    let most = BODY_MAX as u64 + 1;
+    let most = ANSWER_MAX as u64 + 1;
     let read = answer.body_mut().as_reader().take(most).read_to_end(&mut body);
     read.map_err(|error| ServerError::from_ureq(error.into()))?;
-    if body.len() > BODY_MAX {
-        return Err(ServerError::Protocol("an answer of more than 256 KiB".into()));
+    if body.len() > ANSWER_MAX {
+        return Err(ServerError::Protocol("an answer of more than 512 KiB".into()));
     }
     Ok(body)
 }

@@ -223,7 +223,7 @@ fn answers_that_are_not_v1_are_refused() {
     protocol(|| answer(200, "application/json", b"{"));
     protocol(|| answer(200, "application/json", b"{\"status\":\"ok\"}"));
     protocol(|| answer(200, "text/html", &serde_json::to_vec(&health()).unwrap()));
-    protocol(|| answer(200, "application/json", format!("{:?}", "a".repeat(BODY_MAX)).as_bytes()));
+    protocol(|| answer(200, "application/json", format!("{:?}", "a".repeat(ANSWER_MAX)).as_bytes()));
     protocol(|| answer(404, "text/html", b"not found"));
     protocol(|| answer(500, "application/problem+json", b"{}"));
     protocol(|| answer(204, "application/json", b""));

@@ -15,6 +15,7 @@ mod crash;
 #[path = "../common/objects.rs"]
 mod objects;
 mod people;
+mod presence;
 #[path = "../common/program.rs"]
 mod program;
 mod proofs;

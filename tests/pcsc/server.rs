@@ -14,7 +14,7 @@ use crate::{objects, stack::Stack};
 pub struct Office {
     pub stack: Stack,
     server: Option<Child>,
-    address: String,
+    pub address: String,
 }
 
 impl Office {

@@ -1,8 +1,9 @@
 //! Every object of the contract, from a real run of a command that prints it, in both forms of JSON.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::Duration};
 
-use serde_json::Value;
+use rollcall::{api::v1::EventBatch, pki::PkiDir, terminal::server_access::ServerAccess};
+use serde_json::{Value, json};
 
 use crate::{objects, server::Office, stack::Stack};
 
@@ -29,6 +30,8 @@ fn every_object_has_its_schema(kind: &str) {
     fs::write(&people, "id,name\np8,山田\n").unwrap();
     let people = people.to_str().unwrap();
     let bundle = |n: usize| stack.home().join(format!("door{n}.bundle")).to_str().unwrap().to_owned();
+
+    report_arrival(&office);
 
     let tour: &[(i32, &[&str])] = &[
         (0, &["readers"]),
@@ -61,6 +64,8 @@ fn every_object_has_its_schema(kind: &str) {
         (0, &["server", "token", "status", &token, "suspended", "--reason", "a test", "--yes"]),
         (77, &["scan", "--reader", &readers[0]]),
         (0, &["server", "terminal", "list"]),
+        (0, &["server", "events"]),
+        (0, &["server", "presence"]),
     ];
     let backup = stack.home().join("server.backup").to_str().unwrap().to_owned();
     let kept = stack.ndjson(0, &["server", "backup", &backup]);
@@ -77,6 +82,19 @@ fn every_object_has_its_schema(kind: &str) {
     let printed: BTreeSet<_> = found.iter().map(|object| object["schema"].as_str().unwrap().to_owned()).collect();
     let known: BTreeSet<_> = stack.rollcall(&["schema"]).expect(0).stdout.lines().map(str::to_owned).collect();
     assert_eq!(printed, known, "an object that nobody prints, or one without a schema");
+}
+
+/// What a watch brings to the server.
+fn report_arrival(office: &Office) {
+    let access = ServerAccess {
+        url: format!("https://localhost:{}", office.address.rsplit_once(':').unwrap().1),
+        timeout: Duration::from_secs(5),
+        pki: PkiDir::new(office.stack.home().join("pki")),
+    };
+    let arrived = json!({ "schema": "rollcall.event/1", "event": "arrived", "seq": 1, "at": "2026-11-22T15:04:05Z",
+        "reader": "R", "user": { "id": "p1", "name": "Person 1" } });
+    let batch = EventBatch { list: uuid::Uuid::nil(), events: vec![arrived] };
+    assert_eq!(access.connect().unwrap().events(&batch).unwrap().stored, 1);
 }
 
 /// A token was suspended after the backup: the terminal keeps it out, and the server hears of it.

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use uuid::Uuid;
 
 use crate::api::v1::{Role, TokenStatus};
+use crate::cli::time_spec::TimeSpec;
 use crate::cli::values::{field, nonempty};
 use crate::config::new_file;
 
@@ -31,12 +32,40 @@ pub enum ServerCommand {
     Backup(BackupArgs),
     /// Take a backup in the place of the store
     Restore(RestoreArgs),
+    /// Who is here, at all doors: each person once, where they were last seen
+    Presence(PresenceArgs),
+    /// What happened at all terminals
+    Events(EventsArgs),
     /// The users that the server knows
     User(ServerUserArgs),
     /// The tokens that the server knows
     Token(ServerTokenArgs),
     /// The terminals that may ask the server
     Terminal(TerminalArgs),
+}
+
+/// `rollcall server presence`
+#[derive(Debug, Clone, Args)]
+pub struct PresenceArgs {
+    /// Who was here at this moment: today, yesterday, a date, a time of day here (18:00), both (2026-11-22T15:04),
+    /// a time with its zone (2026-11-22T15:04:05Z), or how long ago (8h)
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<TimeSpec>,
+}
+
+/// `rollcall server events`
+#[derive(Debug, Clone, Args)]
+pub struct EventsArgs {
+    /// Only those of this user
+    #[arg(long, value_name = "ID", value_parser = nonempty)]
+    pub user: Option<String>,
+    /// Only from this moment on: today, yesterday, a date, a time of day here (18:00), both (2026-11-22T15:04),
+    /// a time with its zone (2026-11-22T15:04:05Z), or how long ago (8h)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<TimeSpec>,
+    /// Only before this moment, typed alike
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<TimeSpec>,
 }
 
 /// `rollcall server backup`

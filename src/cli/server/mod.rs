@@ -10,6 +10,7 @@ mod audit;
 mod backup;
 #[cfg(feature = "server")]
 mod local_store;
+mod presence;
 #[cfg(feature = "server")]
 mod run;
 
@@ -70,6 +71,8 @@ pub fn run(args: &ServerArgs, settings: &Settings, out: &mut Printer) -> Result<
         ServerCommand::Backup(args) => backup::back_up(&args.file, settings, out),
         #[cfg(feature = "server")]
         ServerCommand::Restore(args) => backup::restore(args, settings, out),
+        ServerCommand::Presence(args) => presence::presence(args, settings, out),
+        ServerCommand::Events(args) => presence::events(args, settings, out),
         ServerCommand::User(args) => admin::user(&args.command, settings, out),
         ServerCommand::Token(args) => admin::token(&args.command, settings, out),
         ServerCommand::Terminal(args) => admin::terminal(&args.command, settings, out),

@@ -19,6 +19,7 @@ mod reader;
 mod rotation;
 mod scan;
 mod server;
+mod server_presence;
 mod token;
 mod user_change;
 mod users;
@@ -27,6 +28,7 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 
 pub use apdu::{CarriedApdu, Exchanged, Tlv};
+pub use cells::span;
 pub use enroll::{BatchView, Enroll, Enrolled, RowDifferenceView, RowNowView};
 pub use event::EventView;
 pub use finding::{FindingView, Severity};
@@ -37,6 +39,7 @@ pub use reader::{AtrField, ReaderStateView, ReaderView};
 pub use rotation::{RotationState, RotationView, SetRotationView};
 pub use scan::{AuthenticatedView, ScanView, ServerVerdictView, TimingsView};
 pub use server::{Audit, Backup, Import, Reconciliation, ServerState, ServerTerminal, ServerToken, ServerUserView};
+pub use server_presence::{PresenceView, ServerEventView};
 pub use token::{RegisteredView, TokenAction, TokenChange, TokenChanged, TokenModeView, TokenState, TokenView};
 pub use user_change::{UserChangeView, UserPartView};
 pub use users::{Denied, UserEntry};
@@ -82,6 +85,8 @@ named! {
     ServerToken = "rollcall.server-token/1",
     ServerTerminal = "rollcall.server-terminal/1",
     Import = "rollcall.import/1",
+    PresenceView = "rollcall.presence/1",
+    ServerEventView = "rollcall.server-event/1",
     FindingView = "rollcall.finding/1",
     Exchanged = "rollcall.apdu/1",
 }

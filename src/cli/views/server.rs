@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
     At, Schema, TokenChanged, UserChangeView,
-    cells::{seconds, text, word},
+    cells::{seconds, span, text, word},
 };
 use crate::{
     api::{
@@ -164,12 +165,21 @@ pub struct ServerTerminal {
     pub revoked: bool,
     /// Since when it is known.
     pub added: At,
+    /// When it last asked; null where it never did, or the server is of an earlier release.
+    pub last_seen: Option<At>,
+    /// When the newest of its certificates ends.
+    pub certificate_until: Option<At>,
+    /// The moment at which it is shown, for people.
+    #[serde(skip)]
+    pub now: Timestamp,
 }
 
 impl From<v1::RegisteredTerminal> for ServerTerminal {
     fn from(terminal: v1::RegisteredTerminal) -> Self {
-        let v1::RegisteredTerminal { name, role, revoked, added } = terminal;
-        Self { schema: Schema::default(), name, role, revoked, added: added.into() }
+        let v1::RegisteredTerminal { name, role, revoked, added, last_seen, certificate_until } = terminal;
+        let (last_seen, certificate_until) = (last_seen.map(At), certificate_until.map(At));
+        let (schema, now) = (Schema::default(), Timestamp::now());
+        Self { schema, name, role, revoked, added: added.into(), last_seen, certificate_until, now }
     }
 }
 
@@ -379,6 +389,27 @@ fn status(status: TokenStatus) -> Cell {
     Cell::new(word(&status), style)
 }
 
+impl ServerTerminal {
+    fn last_seen(&self) -> Cell {
+        match &self.last_seen {
+            None => Cell::new("never", Style::Dim),
+            Some(at) => {
+                let silent = self.now.duration_since(at.0).as_secs() > v1::SILENT_SECONDS;
+                let style = if silent && !self.revoked { Style::Warning } else { Style::Plain };
+                Cell::new(format!("{:.0} ({} ago)", at.0, span(at.0, self.now)), style)
+            }
+        }
+    }
+
+    fn certificate(&self) -> Cell {
+        match &self.certificate_until {
+            None => Cell::default(),
+            Some(at) if at.0 < self.now && !self.revoked => Cell::new(format!("{:.0} (ended)", at.0), Style::Bad),
+            Some(at) => seconds(at.0),
+        }
+    }
+}
+
 impl Printable for ServerTerminal {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::both("name", |one| one.name.clone(), 1, "TERMINAL", |one| Cell::new(&one.name, Style::Strong)),
@@ -386,13 +417,21 @@ impl Printable for ServerTerminal {
         Column::both(
             "revoked",
             |one| one.revoked.to_string(),
-            4,
+            6,
             "",
             |one| {
                 if one.revoked { Cell::new("revoked", Style::Bad) } else { Cell::default() }
             },
         ),
         Column::both("added", |one| one.added.to_string(), 3, "SINCE", |one| seconds(one.added.0)),
+        Column::both("last_seen", |one| text(one.last_seen.as_ref()), 4, "LAST SEEN", Self::last_seen),
+        Column::both(
+            "certificate_until",
+            |one| text(one.certificate_until.as_ref()),
+            5,
+            "CERTIFICATE ENDS",
+            Self::certificate,
+        ),
     ];
 }
 

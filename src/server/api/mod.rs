@@ -3,6 +3,7 @@
 pub mod events;
 pub mod health;
 pub mod lookups;
+pub mod presence;
 pub mod revocations;
 pub mod terminals;
 pub mod tokens;
@@ -24,4 +25,26 @@ fn page<T>(mut items: Vec<T>, limit: u32, id: impl Fn(&T) -> String) -> Json<Pag
     items.truncate(limit as usize);
     let next = items.last().filter(|_| more).map(id);
     Json(Page { items, next })
+}
+
+/// Bytes of the entries of a page whose entries may be long; an answer that is longer than 512 KiB nobody reads.
+const PAGE_BYTES: usize = 200 * 1024;
+
+/// Keeps as many entries as a page may hold, one at least; whether more follow.
+fn fit<T>(items: &mut Vec<T>, limit: u32, length: impl Fn(&T) -> usize) -> bool {
+    let found = items.len();
+    items.truncate(limit as usize);
+    let mut bytes = 0;
+    let fits = items.iter().take_while(|item| {
+        bytes += length(item);
+        bytes <= PAGE_BYTES
+    });
+    let fits = fits.count().max(1);
+    items.truncate(fits);
+    items.len() < found
+}
+
+/// How long an entry is in JSON.
+fn length(entry: &impl serde::Serialize) -> usize {
+    serde_json::to_vec(entry).map_or(0, |json| json.len())
 }

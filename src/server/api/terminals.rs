@@ -146,6 +146,7 @@ pub async fn list(
     Parameters(query): Parameters<PageQuery>,
 ) -> Answer<Page<RegisteredTerminal>> {
     let limit = query.limit()?;
+    state.heard.store(&state.store).await;
     let terminals = state.store.terminals(&query.after, limit + 1).await?;
     Ok(page(terminals, limit, |terminal| terminal.name.clone()))
 }

@@ -28,13 +28,18 @@ const fn script(number: i64, name: &'static str, text: &'static str) -> Script {
     Script { number, name, text }
 }
 
+/// The script after which the events that are there have to be read.
+pub const PRESENCE: i64 = 3;
+
 /// Of SQLite.
-pub const SQLITE: [Script; 2] = [
+pub const SQLITE: [Script; 3] = [
     script(1, "begin", include_str!("migrations/sqlite/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/sqlite/0002_witnesses.sql")),
+    script(PRESENCE, "presence", include_str!("migrations/sqlite/0003_presence.sql")),
 ];
 /// Of PostgreSQL.
-pub const POSTGRES: [Script; 2] = [
+pub const POSTGRES: [Script; 3] = [
     script(1, "begin", include_str!("migrations/postgres/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/postgres/0002_witnesses.sql")),
+    script(PRESENCE, "presence", include_str!("migrations/postgres/0003_presence.sql")),
 ];

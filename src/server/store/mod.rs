@@ -103,6 +103,9 @@ async fn fallible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 
 type Result<T> = std::result::Result<T, ServerStoreError>;
 
+// After the macro, which it uses.
+mod events;
+
 impl ServerStore {
     fn of(backend: Backend) -> Self {
         Self { backend, availability: Arc::default() }
@@ -379,28 +382,6 @@ impl ServerStore {
     /// [`ServerStoreError::Database`]: then none is decided.
     pub async fn lookups(&self, tasks: &[LookupTask], now: Timestamp) -> Result<Vec<LookupResult>> {
         on!(self, writing, queries, |c| queries::lookups::decide(c, tasks, now))
-    }
-
-    /// Keeps events.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails; then none is kept.
-    pub async fn keep_events(
-        &self,
-        terminal: &str,
-        list: Uuid,
-        events: &[(i64, String)],
-        now: Timestamp,
-    ) -> Result<EventsKept> {
-        on!(self, writing, queries, |c| queries::events::keep(c, terminal, list, events, now))
-    }
-
-    /// The events of a terminal after a number, in their order.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails.
-    pub async fn events(&self, terminal: &str, list: Uuid, after: i64, limit: u32) -> Result<Vec<String>> {
-        on!(self, reading, queries, |c| queries::events::page(c, terminal, list, after, limit))
     }
 
     /// The head of the audit log.

@@ -77,7 +77,7 @@ const fn fixed(name: &'static str, columns: &'static [(&'static str, Kind)]) -> 
 }
 
 /// All tables; what refers to another comes after it.
-pub const TABLES: [StoredTable; 14] = [
+pub const TABLES: [StoredTable; 16] = [
     fixed("meta", &[("name", Text), ("value", Bytes)]),
     fixed("feed", &[("one", Int), ("version", Int)]),
     fixed("audit_head", &[("one", Int), ("seq", Int), ("hash", Bytes)]),
@@ -102,7 +102,7 @@ pub const TABLES: [StoredTable; 14] = [
     ),
     table("proofs", 2, &[("token_id", Text), ("counter", Int), ("claims", Bytes), ("at", Int)]),
     table("nonces", 1, &[("nonce", Bytes), ("terminal", Text), ("issued", Int), ("used", Int)]),
-    table("terminals", 1, &[("name", Text), ("role", Text), ("added", Int), ("revoked", Int)]),
+    table("terminals", 1, &[("name", Text), ("role", Text), ("added", Int), ("revoked", Int), ("heard", Int)]),
     table(
         "terminal_keys",
         1,
@@ -115,7 +115,45 @@ pub const TABLES: [StoredTable; 14] = [
             ("not_after", Int),
         ],
     ),
-    table("events", 3, &[("terminal", Text), ("list", Text), ("seq", Int), ("received", Int), ("body", Text)]),
+    table(
+        "events",
+        3,
+        &[
+            ("terminal", Text),
+            ("list", Text),
+            ("seq", Int),
+            ("received", Int),
+            ("body", Text),
+            ("at", Int),
+            ("user_id", Text),
+            ("subject", Text),
+            ("word", Text),
+            ("sighting", Int),
+        ],
+    ),
+    table(
+        "lists",
+        2,
+        &[("terminal", Text), ("list", Text), ("epoch", Int), ("first_seq", Int), ("first_at", Int), ("last_at", Int)],
+    ),
+    table(
+        "stays",
+        2,
+        &[
+            ("terminal", Text),
+            ("subject", Text),
+            ("epoch", Int),
+            ("seq", Int),
+            ("word", Text),
+            ("seen", Int),
+            ("since", Int),
+            ("arrived", Int),
+            ("named_epoch", Int),
+            ("named_list", Text),
+            ("named_seq", Int),
+            ("person", Text),
+        ],
+    ),
     table(
         "audit",
         1,

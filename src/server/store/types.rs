@@ -3,10 +3,13 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::api::{
-    User,
-    problem::ProblemCode,
-    v1::{AuditHead, Freshness, RegisteredToken, Role, TokenStatus},
+use crate::{
+    api::{
+        User,
+        problem::ProblemCode,
+        v1::{AuditHead, Freshness, RegisteredToken, Role, TokenStatus},
+    },
+    server::presence::EventIndex,
 };
 
 /// A terminal that makes a request.
@@ -255,4 +258,41 @@ pub enum EventsKept {
     Stored(u32),
     /// Another event stands under this number: nothing was stored.
     Conflict(i64),
+}
+
+/// An event that a terminal brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Its number in its list.
+    pub seq: i64,
+    /// The object, as it was sent.
+    pub body: String,
+    /// What the server takes out of it.
+    pub index: EventIndex,
+}
+
+/// Which events are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventQuery {
+    /// Only those of this user.
+    pub user: Option<String>,
+    /// Only those at this moment or after it.
+    pub since: Option<Timestamp>,
+    /// Only those before this moment.
+    pub until: Option<Timestamp>,
+    /// Only those after this one.
+    pub after: Option<EventMark>,
+}
+
+/// The place of an event among all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventMark {
+    /// When it happened, in milliseconds.
+    pub at: i64,
+    /// The terminal.
+    pub terminal: String,
+    /// The list.
+    pub list: Uuid,
+    /// The number.
+    pub seq: i64,
 }

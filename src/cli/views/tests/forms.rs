@@ -8,7 +8,7 @@ use std::{
 
 use super::*;
 use crate::{
-    api::v1::{Role, TokenStatus},
+    api::v1::{PresenceState, PresentUser, Role, TokenStatus},
     cli::printer::{OutputOptions, Printable, Printer, column::places},
     config::OutputFormat,
 };
@@ -287,6 +287,42 @@ fn server_tokens() -> Vec<ServerToken> {
     tokens
 }
 
+fn presences() -> Vec<PresenceView> {
+    let later = at() + jiff::SignedDuration::from_hours(2);
+    let one = |state, silent, last_word| {
+        let (user, token_id, terminal, reader) = (Some(ann()), Some(token_id()), "door".into(), Some("R".into()));
+        let one = PresentUser { user, token_id, terminal, reader, since: at(), last_seen: at(), state, silent };
+        PresenceView::new(one, later, last_word)
+    };
+    let nobody = PresenceView { user: None, token_id: None, reader: None, ..one(PresenceState::Present, None, None) };
+    vec![
+        one(PresenceState::Present, Some(false), Some(later)),
+        one(PresenceState::Unconfirmed, Some(false), Some(later)),
+        one(PresenceState::Present, Some(true), Some(at())),
+        one(PresenceState::Present, Some(true), None),
+        nobody,
+    ]
+}
+
+fn server_events() -> Vec<ServerEventView> {
+    let event = |event| ServerEventView {
+        schema: Schema::default(),
+        terminal: "door".into(),
+        list: token_id(),
+        received: at().into(),
+        event,
+    };
+    let refused = json!({ "code": "token.foreign", "message": "foreign" });
+    vec![
+        event(json!({ "event": "left", "seq": 7, "at": "2026-11-22T15:04:05.123Z", "reader": "R", "reason": "lifted",
+            "user": { "id": "7", "name": "Ann" } })),
+        event(
+            json!({ "event": "refused", "seq": 8, "at": "2026-11-22T15:04:05.123Z", "reader": null, "error": refused }),
+        ),
+        event(json!({ "event": "of a later release", "seq": 9 })),
+    ]
+}
+
 fn findings() -> Vec<FindingView> {
     use Severity::{Fault, Note, Ok, Warning};
     let finding = FindingView {
@@ -398,10 +434,18 @@ fn all() -> String {
     add("server-token", forms(&server_tokens()));
     let terminal = |revoked| {
         let (schema, name, role) = (Schema::default(), "door".into(), Role::Enroll);
-        ServerTerminal { schema, name, role, revoked, added: at().into() }
+        let (last_seen, certificate_until, now) = (None, None, at());
+        ServerTerminal { schema, name, role, revoked, added: at().into(), last_seen, certificate_until, now }
     };
-    add("server-terminal", forms(&[terminal(false), terminal(true)]));
+    let seen = |hours| {
+        let later = at() + jiff::SignedDuration::from_hours(hours);
+        let (last_seen, certificate_until) = (Some(at().into()), Some(at().into()));
+        ServerTerminal { last_seen, certificate_until, now: later, ..terminal(false) }
+    };
+    add("server-terminal", forms(&[terminal(false), terminal(true), seen(0), seen(3)]));
     add("import", forms(&[Import { schema: Schema::default(), created: 1, changed: 2, unchanged: 3 }]));
+    add("presence", forms(&presences()));
+    add("server-event", forms(&server_events()));
     add("finding", forms(&findings()));
     add("apdu", forms(&exchanges()));
     text

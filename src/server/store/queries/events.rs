@@ -1,11 +1,17 @@
 //! Events that terminals bring.
 
 use jiff::Timestamp;
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
 
-use super::{Connection, Result, query};
-use crate::server::store::EventsKept;
+use super::{Connection, Result, from_json, moment, parsed, presence, query};
+use crate::{
+    api::v1::StoredEvent,
+    server::{
+        presence::PresenceWord,
+        store::{EventMark, EventQuery, EventsKept, NewEvent},
+    },
+};
 
 /// Keeps events; one that is there already stays as it is. A terminal that was restored gives numbers away a second time: it
 /// is told by another moment, kind or token under a number.
@@ -13,45 +19,52 @@ pub async fn keep(
     c: &mut Connection,
     terminal: &str,
     list: Uuid,
-    events: &[(i64, String)],
+    events: &[NewEvent],
     now: Timestamp,
 ) -> Result<EventsKept> {
     let mut stored = Vec::with_capacity(events.len());
-    for (seq, body) in events {
+    for event in events {
         let done = query(
-            "INSERT INTO events (terminal, list, seq, received, body) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            "INSERT INTO events (terminal, list, seq, received, body, at, user_id, subject, word, sighting)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
         )
         .bind(terminal)
         .bind(list.to_string())
-        .bind(seq)
+        .bind(event.seq)
         .bind(now.as_millisecond())
-        .bind(body)
+        .bind(&event.body)
+        .bind(event.index.at)
+        .bind(&event.index.user_id)
+        .bind(&event.index.subject)
+        .bind(event.index.word.map(PresenceWord::as_str))
+        .bind(i64::from(event.index.sighting))
         .execute(&mut *c)
         .await?;
         if done.rows_affected() == 0 {
             let row = query("SELECT body FROM events WHERE terminal = $1 AND list = $2 AND seq = $3")
                 .bind(terminal)
                 .bind(list.to_string())
-                .bind(seq)
+                .bind(event.seq)
                 .fetch_one(&mut *c)
                 .await?;
-            if !is_same(row.try_get(0)?, body) {
+            if !is_same(row.try_get(0)?, &event.body) {
                 forget(c, terminal, list, &stored).await?;
-                return Ok(EventsKept::Conflict(*seq));
+                return Ok(EventsKept::Conflict(event.seq));
             }
         } else {
-            stored.push(*seq);
+            stored.push(event);
         }
     }
+    presence::take(c, terminal, &list.to_string(), &stored).await?;
     Ok(EventsKept::Stored(u32::try_from(stored.len()).unwrap_or(u32::MAX)))
 }
 
-async fn forget(c: &mut Connection, terminal: &str, list: Uuid, numbers: &[i64]) -> Result<()> {
-    for seq in numbers {
+async fn forget(c: &mut Connection, terminal: &str, list: Uuid, events: &[&NewEvent]) -> Result<()> {
+    for event in events {
         query("DELETE FROM events WHERE terminal = $1 AND list = $2 AND seq = $3")
             .bind(terminal)
             .bind(list.to_string())
-            .bind(seq)
+            .bind(event.seq)
             .execute(&mut *c)
             .await?;
     }
@@ -75,4 +88,42 @@ pub async fn page(c: &mut Connection, terminal: &str, list: Uuid, after: i64, li
         .fetch_all(c)
         .await?;
     found.iter().map(|row| row.try_get(0)).collect()
+}
+
+/// Events of all terminals in the order in which they happened, each with its place.
+pub async fn search(c: &mut Connection, asked: &EventQuery, limit: u32) -> Result<Vec<(EventMark, StoredEvent)>> {
+    let by_user = if asked.user.is_some() { "user_id = $8 AND " } else { "" };
+    let statement = format!(
+        "SELECT terminal, list, seq, received, body, at FROM events WHERE {by_user}at >= $1 AND at < $2
+         AND (at, terminal, list, seq) > ($3, $4, $5, $6) ORDER BY at, terminal, list, seq LIMIT $7"
+    );
+    let ms = |at: Option<Timestamp>, otherwise| at.map_or(otherwise, ceil_ms);
+    let start = EventMark { at: i64::MIN, terminal: String::new(), list: Uuid::nil(), seq: 0 };
+    let after = asked.after.as_ref().unwrap_or(&start);
+    let mut all = query(AssertSqlSafe(statement))
+        .bind(ms(asked.since, i64::MIN).max(after.at))
+        .bind(ms(asked.until, i64::MAX))
+        .bind(after.at)
+        .bind(&after.terminal)
+        .bind(after.list.to_string())
+        .bind(after.seq)
+        .bind(i64::from(limit));
+    if let Some(user) = &asked.user {
+        all = all.bind(user);
+    }
+    let found = all.fetch_all(c).await?;
+    let mut events = Vec::with_capacity(found.len());
+    for row in &found {
+        let (terminal, list): (String, Uuid) = (row.try_get("terminal")?, parsed(row.try_get("list")?)?);
+        let mark = EventMark { at: row.try_get("at")?, terminal: terminal.clone(), list, seq: row.try_get("seq")? };
+        let received = moment(row.try_get("received")?)?;
+        events.push((mark, StoredEvent { terminal, list, received, event: from_json(row.try_get("body")?)? }));
+    }
+    Ok(events)
+}
+
+/// Events are kept in whole milliseconds.
+fn ceil_ms(at: Timestamp) -> i64 {
+    let ms = at.as_millisecond();
+    if at.as_nanosecond() > i128::from(ms) * 1_000_000 { ms + 1 } else { ms }
 }

@@ -4,7 +4,10 @@
 use sqlx::{AssertSqlSafe, Executor, Row, raw_sql};
 
 use super::{Connection, query};
-use crate::server::store::{ServerStoreError, migrations::Script};
+use crate::server::store::{
+    ServerStoreError,
+    migrations::{self, Script},
+};
 
 /// Runs what has not run here; a store of a newer release is refused. `table` makes the table of what has run.
 pub async fn bring_up(c: &mut Connection, table: &'static str, scripts: &[Script]) -> Result<(), ServerStoreError> {
@@ -29,6 +32,9 @@ pub async fn bring_up(c: &mut Connection, table: &'static str, scripts: &[Script
         .bind(script.checksum())
         .execute(&mut *c)
         .await?;
+        if script.number == migrations::PRESENCE {
+            super::presence::index(c).await?;
+        }
     }
     Ok(())
 }

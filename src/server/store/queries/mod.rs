@@ -10,6 +10,7 @@ pub mod copy;
 pub mod events;
 pub mod format;
 pub mod lookups;
+pub mod presence;
 pub mod terminals;
 pub mod tokens;
 pub mod users;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::{Connection, Result, audit::Ledger, moment, query, worded};
 use crate::{
@@ -146,23 +146,40 @@ macro_rules! terminal_of {
             role: worded($row.try_get("role")?)?,
             revoked: $row.try_get::<Option<i64>, _>("revoked")?.is_some(),
             added: moment($row.try_get("added")?)?,
+            last_seen: $row.try_get::<Option<i64>, _>("heard")?.map(moment).transpose()?,
+            certificate_until: $row.try_get::<Option<i64>, _>("until")?.map(moment).transpose()?,
         }
     };
 }
 
+/// What is known of terminals.
+const TERMINALS: &str = "SELECT t.name, t.role, t.added, t.revoked, t.heard,
+    (SELECT max(k.not_after) FROM terminal_keys k WHERE k.terminal = t.name) AS until FROM terminals t";
+
 async fn one(c: &mut Connection, name: &str) -> Result<Option<RegisteredTerminal>> {
-    let row =
-        query("SELECT name, role, added, revoked FROM terminals WHERE name = $1").bind(name).fetch_optional(c).await?;
+    let row = query(AssertSqlSafe(format!("{TERMINALS} WHERE t.name = $1"))).bind(name).fetch_optional(c).await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(terminal_of!(row)))
 }
 
 /// Terminals after a name.
 pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<RegisteredTerminal>> {
-    let found = query("SELECT name, role, added, revoked FROM terminals WHERE name > $1 ORDER BY name LIMIT $2")
+    let found = query(AssertSqlSafe(format!("{TERMINALS} WHERE t.name > $1 ORDER BY t.name LIMIT $2")))
         .bind(after)
         .bind(i64::from(limit))
         .fetch_all(c)
         .await?;
     found.iter().map(|row| Ok(terminal_of!(row))).collect()
+}
+
+/// When terminals asked last.
+pub async fn heard(c: &mut Connection, all: &[(String, Timestamp)]) -> Result<()> {
+    for (name, at) in all {
+        query("UPDATE terminals SET heard = $1 WHERE name = $2 AND (heard IS NULL OR heard < $1)")
+            .bind(at.as_millisecond())
+            .bind(name)
+            .execute(&mut *c)
+            .await?;
+    }
+    Ok(())
 }

@@ -1,0 +1,106 @@
+//! Who is here, at all doors; and what happened at them.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::api::User;
+
+/// Whether somebody was seen lately, as their terminal tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceState {
+    /// They are there.
+    Present,
+    /// They were, and the terminal cannot tell any more.
+    Unconfirmed,
+}
+
+/// One person who is here: where they were last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PresentUser {
+    /// Who it is; none where no event says so.
+    pub user: Option<User>,
+    /// The token that was seen last; none for who came without one.
+    #[schemars(with = "Option<String>")]
+    pub token_id: Option<Uuid>,
+    /// The terminal.
+    pub terminal: String,
+    /// Its reader; none for who came without a token.
+    pub reader: Option<String>,
+    /// Since when they are on the list of that terminal.
+    #[schemars(with = "String")]
+    pub since: Timestamp,
+    /// When they were last seen there, as far as events tell.
+    #[schemars(with = "String")]
+    pub last_seen: Timestamp,
+    /// Whether the terminal is sure.
+    pub state: PresenceState,
+    /// Whether the terminal is silent, so that nobody knows whether this still holds; none where the past was asked for.
+    pub silent: Option<bool>,
+}
+
+/// A terminal that tells who is here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PresenceTerminal {
+    /// Its name.
+    pub name: String,
+    /// When it last asked the server anything; none where that is not known, or the past was asked for.
+    #[schemars(with = "Option<String>")]
+    pub last_word: Option<Timestamp>,
+    /// When its last event happened; none where the past was asked for.
+    #[schemars(with = "Option<String>")]
+    pub last_event: Option<Timestamp>,
+    /// Whether it has not asked for [`SILENT_SECONDS`]; none where the past was asked for.
+    pub silent: Option<bool>,
+    /// Whether it was revoked.
+    pub revoked: bool,
+    /// How many people are counted there.
+    pub present: u64,
+}
+
+/// After how many seconds without a request a terminal is called silent: a watch asks once a minute.
+pub const SILENT_SECONDS: i64 = 300;
+
+/// How many there are, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PresenceSummary {
+    /// How many people are here, those in doubt included.
+    pub present: u64,
+    /// How many of them are in doubt.
+    pub unconfirmed: u64,
+    /// The terminals that ever brought events, in the order of their names; at most 1000.
+    pub terminals: Vec<PresenceTerminal>,
+}
+
+/// `GET /v1/presence`: a page of the people who are here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Presence {
+    /// The moment that this is true of.
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// The people.
+    pub items: Vec<PresentUser>,
+    /// Where the next page begins; none on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// On the first page: all of it, counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<PresenceSummary>,
+}
+
+/// An event as the server keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct StoredEvent {
+    /// The terminal that brought it.
+    pub terminal: String,
+    /// The list that numbers it.
+    #[schemars(with = "String")]
+    pub list: Uuid,
+    /// When the server got it.
+    #[schemars(with = "String")]
+    pub received: Timestamp,
+    /// The object `rollcall.event/1`, as the terminal sent it.
+    pub event: serde_json::Value,
+}

@@ -1,0 +1,111 @@
+//! `rollcall server presence` and `events`: who is here and what happened, at all doors.
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::args::{EventsArgs, PresenceArgs};
+use crate::{
+    api::v1::{PAGE_MAX, PresenceSummary},
+    cli::{
+        context::connect,
+        local_time::here,
+        printer::Printer,
+        time_spec::{self, TimeSpec},
+        views::{PresenceView, ServerEventView, span},
+    },
+    config::{OutputFormat, Settings},
+    failure::{ExitClass, Failure},
+    terminal::server_access::patiently,
+};
+
+/// `rollcall server presence`
+///
+/// # Errors
+/// `server.not-configured`; `time.future`; that of the server and of the output.
+pub fn presence(args: &PresenceArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let server = connect(settings)?;
+    let [at, _] = moments([args.at, None], out);
+    if at.is_some_and(|at| at > Timestamp::now()) {
+        return Err(Failure::new(ExitClass::Usage, "time.future", "nobody knows who will be there then")
+            .hint("name a time that is over, or none for now"));
+    }
+    let (mut people, mut after) = (Vec::new(), None::<String>);
+    let mut summary: Option<(PresenceSummary, Timestamp)> = None;
+    loop {
+        let page = patiently(|| server.presence(at, after.as_deref(), PAGE_MAX))?;
+        if let Some(counted) = page.summary {
+            summary = Some((counted, page.at));
+        }
+        let words = summary.as_ref().map(|(counted, _)| counted.terminals.as_slice()).unwrap_or_default();
+        let moment = summary.as_ref().map_or(page.at, |(_, at)| *at);
+        people.extend(page.items.into_iter().map(|one| {
+            let last_word = words.iter().find(|terminal| terminal.name == one.terminal);
+            let last_word = last_word.and_then(|terminal| terminal.last_word);
+            PresenceView::new(one, moment, last_word)
+        }));
+        // Whoever says the same mark again would be asked for ever.
+        if page.next.is_none() || page.next == after {
+            break;
+        }
+        after = page.next;
+    }
+    if let Some((summary, at)) = &summary {
+        warn(summary, *at, out);
+    }
+    out.list(&people, "nobody is here")?;
+    Ok(0)
+}
+
+/// Of terminals that are silent nobody knows who came and went there since.
+fn warn(summary: &PresenceSummary, at: Timestamp, out: &mut Printer) {
+    for terminal in summary.terminals.iter().filter(|one| one.silent == Some(true)) {
+        let age = match terminal.last_word {
+            Some(last) => format!("has been silent for {}", span(last, at)),
+            None => "has not been heard yet by this server".to_owned(),
+        };
+        let (name, people) = (&terminal.name, terminal.present);
+        let revoked = if terminal.revoked { ", and is revoked" } else { "" };
+        let people = if people == 1 { "1 person is".to_owned() } else { format!("{people} people are") };
+        out.warning(&format!("the terminal {name} {age}{revoked}: {people} counted there"), None);
+    }
+}
+
+/// `rollcall server events`
+///
+/// # Errors
+/// `server.not-configured`; that of the server and of the output.
+pub fn events(args: &EventsArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let server = connect(settings)?;
+    let span = moments([args.since, args.until], out);
+    // A table needs all of its rows before it can be aligned; everything else is printed as it comes.
+    let at_once = settings.format == OutputFormat::Text;
+    let (mut all, mut after) = (Vec::<ServerEventView>::new(), None::<String>);
+    if !at_once {
+        out.begin::<ServerEventView>()?;
+    }
+    loop {
+        let page = patiently(|| server.search_events(args.user.as_deref(), span, after.as_deref(), PAGE_MAX))?;
+        let events = page.items.into_iter().map(ServerEventView::from);
+        if at_once {
+            all.extend(events);
+        } else {
+            for event in events {
+                out.item(&event)?;
+            }
+        }
+        if page.next.is_none() || page.next == after || out.is_closed() {
+            break;
+        }
+        after = page.next;
+    }
+    if at_once {
+        out.list(&all, "nothing happened in that time")?;
+    }
+    Ok(0)
+}
+
+fn moments(typed: [Option<TimeSpec>; 2], out: &mut Printer) -> [Option<Timestamp>; 2] {
+    let now = Timestamp::now();
+    let local = typed.iter().flatten().any(|moment| moment.is_local());
+    let clock = if local { here(now, out) } else { now.to_zoned(TimeZone::UTC) };
+    time_spec::span(typed[0], typed[1], &clock)
+}

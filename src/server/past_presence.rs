@@ -1,0 +1,53 @@
+//! Who was here at a moment that is over: a replay of all events, worked out once for all pages that are asked for.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+
+use super::{
+    presence::PlacedSubject,
+    store::{ServerStore, ServerStoreError},
+};
+
+/// How long the people of a moment are kept.
+const KEPT: Duration = Duration::from_secs(60);
+/// Most people that are kept.
+const MOST: usize = 100_000;
+
+/// The moment that was asked for last. Who else asks meanwhile waits: one replay at a time.
+#[derive(Debug, Default)]
+pub struct PastPresence(Mutex<Option<KeptMoment>>);
+
+#[derive(Debug)]
+struct KeptMoment {
+    at: Timestamp,
+    made: Instant,
+    people: Arc<[PlacedSubject]>,
+}
+
+impl PastPresence {
+    /// The people of a moment, in the order of their keys; those of a page before where this goes on from one.
+    ///
+    /// # Errors
+    /// That of the store.
+    pub async fn people(
+        &self,
+        store: &ServerStore,
+        at: Timestamp,
+        goes_on: bool,
+    ) -> Result<Arc<[PlacedSubject]>, ServerStoreError> {
+        let mut kept = self.0.lock().await;
+        let fits = |kept: &&KeptMoment| goes_on && kept.at == at && kept.made.elapsed() < KEPT;
+        if let Some(kept) = kept.as_ref().filter(fits) {
+            return Ok(Arc::clone(&kept.people));
+        }
+        let people: Arc<[_]> = store.past_presence(at).await?.into();
+        let keep = people.len() <= MOST;
+        *kept = keep.then(|| KeptMoment { at, made: Instant::now(), people: Arc::clone(&people) });
+        Ok(people)
+    }
+}

@@ -1,0 +1,412 @@
+//! Who is here: what terminals say, kept up to date with each batch, and asked for as it was at any moment.
+
+use std::collections::{BTreeMap, btree_map::Entry};
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{Connection, Result, from_json, moment, parsed, query, unreadable};
+use crate::{
+    api::v1::{PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS},
+    server::{
+        presence::{
+            EventIndex, EventPlace, KnownList, Naming, PlacedSubject, PresenceWord, Whereabouts, is_void, people,
+            user_of,
+        },
+        store::NewEvent,
+    },
+};
+
+/// Events that are read at once when a store of an earlier release is taken over.
+const PAGE: i64 = 500;
+/// A row of this driver.
+type DatabaseRow = <super::Database as sqlx::Database>::Row;
+
+/// Events that are read at once for a replay.
+const REPLAYED: i64 = 5000;
+/// Most terminals that are told of.
+const TERMINALS: i64 = 1000;
+
+/// The people who count now, each once, where they were last seen: of each subject the terminal that saw it last, of each
+/// person the subject that was seen last. `$1` is unused but for its number. There are indexes for both questions, so that
+/// a page costs no more than its own rows.
+const NOW: &str = "SELECT s.* FROM stays s WHERE $1 >= 0 AND s.word <> 'left'
+    AND NOT EXISTS (SELECT 1 FROM stays o WHERE o.subject = s.subject AND (o.seen, o.terminal) > (s.seen, s.terminal))
+    AND NOT EXISTS (SELECT 1 FROM stays p WHERE p.person = s.person AND p.word <> 'left'
+        AND (p.seen, p.terminal, p.subject) > (s.seen, s.terminal, s.subject) AND NOT EXISTS (
+        SELECT 1 FROM stays o WHERE o.subject = p.subject AND (o.seen, o.terminal) > (p.seen, p.terminal)))";
+
+/// The columns of what a terminal says.
+const COLUMNS: &str =
+    "terminal, subject, epoch, seq, word, seen, since, arrived, named_epoch, named_list, named_seq, person";
+
+/// The lists of a terminal, and nobody else changes anything of it until the end of this transaction.
+async fn lists_of(c: &mut Connection, terminal: &str) -> Result<Vec<KnownList>> {
+    query("UPDATE terminals SET role = role WHERE name = $1").bind(terminal).execute(&mut *c).await?;
+    let found = query("SELECT list, epoch, first_seq, first_at, last_at FROM lists WHERE terminal = $1")
+        .bind(terminal)
+        .fetch_all(c)
+        .await?;
+    found.iter().map(known_list).collect()
+}
+
+fn known_list(row: &DatabaseRow) -> Result<KnownList> {
+    Ok(KnownList {
+        list: row.try_get("list")?,
+        epoch: row.try_get("epoch")?,
+        first_seq: row.try_get("first_seq")?,
+        first_at: row.try_get("first_at")?,
+        last_at: row.try_get("last_at")?,
+    })
+}
+
+/// Takes in events that were stored just now, of one list.
+pub async fn take(c: &mut Connection, terminal: &str, list: &str, events: &[&NewEvent]) -> Result<()> {
+    let (Some(first), Some(last_at)) = (events.first(), events.iter().map(|event| event.index.at).max()) else {
+        return Ok(());
+    };
+    let mut lists = lists_of(c, terminal).await?;
+    let newest = lists.iter().map(|list| list.epoch).max().unwrap_or_default();
+    let known = lists.iter().position(|known| known.list == list);
+    let at = known.unwrap_or(lists.len());
+    if known.is_none() {
+        let (first_seq, first_at) = (i64::MAX, first.index.at);
+        lists.push(KnownList { list: list.to_owned(), epoch: newest + 1, first_seq, first_at, last_at });
+    }
+    let this = &mut lists[at]; // invariant: it was found there, or pushed
+    let begins_earlier = first.seq < this.first_seq;
+    if begins_earlier {
+        (this.first_seq, this.first_at) = (first.seq, first.index.at);
+    }
+    this.last_at = this.last_at.max(last_at);
+    let this = this.clone();
+    keep_list(c, terminal, &this).await?;
+    if begins_earlier && this.epoch > 1 {
+        // What earlier lists said from this number on does not count any more.
+        return rebuild(c, Some(terminal)).await;
+    }
+    let mut said = BTreeMap::<&str, Whereabouts>::new();
+    for event in events {
+        let place = EventPlace { epoch: this.epoch, seq: event.seq };
+        let (Some(subject), false) = (&event.index.subject, is_void(lists.iter(), place)) else { continue };
+        let Some(stay) = Whereabouts::of(&event.index, place, list) else { continue };
+        match said.get_mut(subject.as_str()) {
+            Some(known) => known.absorb(stay),
+            None => drop(said.insert(subject, stay)),
+        }
+    }
+    for (subject, stay) in said {
+        absorb(c, terminal, subject, stay).await?;
+    }
+    Ok(())
+}
+
+async fn keep_list(c: &mut Connection, terminal: &str, list: &KnownList) -> Result<()> {
+    query(
+        "INSERT INTO lists (terminal, list, epoch, first_seq, first_at, last_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (terminal, list) DO UPDATE SET first_seq = excluded.first_seq, first_at = excluded.first_at,
+         last_at = excluded.last_at",
+    )
+    .bind(terminal)
+    .bind(&list.list)
+    .bind(list.epoch)
+    .bind(list.first_seq)
+    .bind(list.first_at)
+    .bind(list.last_at)
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+async fn absorb(c: &mut Connection, terminal: &str, subject: &str, mut stay: Whereabouts) -> Result<()> {
+    let row = query(AssertSqlSafe(format!("SELECT {COLUMNS} FROM stays WHERE terminal = $1 AND subject = $2")))
+        .bind(terminal)
+        .bind(subject)
+        .fetch_optional(&mut *c)
+        .await?;
+    if let Some(row) = row {
+        let word = PresenceWord::parse(row.try_get("word")?);
+        stay.absorb(Whereabouts {
+            last: EventPlace { epoch: row.try_get("epoch")?, seq: row.try_get("seq")? },
+            word: word.ok_or_else(|| sqlx::Error::Decode("no word of a stay".into()))?,
+            seen: row.try_get("seen")?,
+            named: Naming {
+                arrived: row.try_get::<i64, _>("arrived")? == 1,
+                place: EventPlace { epoch: row.try_get("named_epoch")?, seq: row.try_get("named_seq")? },
+                list: row.try_get("named_list")?,
+                at: row.try_get("since")?,
+                person: row.try_get("person")?,
+            },
+        });
+    }
+    query(AssertSqlSafe(format!(
+        "INSERT INTO stays ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         ON CONFLICT (terminal, subject) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, word = excluded.word,
+         seen = excluded.seen, since = excluded.since, arrived = excluded.arrived, named_epoch = excluded.named_epoch,
+         named_list = excluded.named_list, named_seq = excluded.named_seq, person = excluded.person"
+    )))
+    .bind(terminal)
+    .bind(subject)
+    .bind(stay.last.epoch)
+    .bind(stay.last.seq)
+    .bind(stay.word.as_str())
+    .bind(stay.seen)
+    .bind(stay.named.at)
+    .bind(i64::from(stay.named.arrived))
+    .bind(stay.named.place.epoch)
+    .bind(stay.named.list)
+    .bind(stay.named.place.seq)
+    .bind(stay.named.person)
+    .execute(c)
+    .await?;
+    Ok(())
+}
+
+/// What terminals say, worked out from their events up to a moment: those of one, or of all.
+async fn replay(
+    c: &mut Connection,
+    terminal: Option<&str>,
+    until: i64,
+) -> Result<BTreeMap<(String, String), Whereabouts>> {
+    let mut lists = BTreeMap::<String, Vec<KnownList>>::new();
+    let found =
+        query("SELECT terminal, list, epoch, first_seq, first_at, last_at FROM lists").fetch_all(&mut *c).await?;
+    for row in &found {
+        lists.entry(row.try_get("terminal")?).or_default().push(known_list(row)?);
+    }
+    let (mut all, mut after) = (BTreeMap::new(), (terminal.unwrap_or_default().to_owned(), String::new(), i64::MIN));
+    loop {
+        let only = if terminal.is_some() { "terminal = $1 AND " } else { "" };
+        let page = query(AssertSqlSafe(format!(
+            "SELECT terminal, list, seq, at, user_id, subject, word, sighting FROM events WHERE {only}word IS NOT NULL
+             AND at <= $4 AND (terminal, list, seq) > ($1, $2, $3) ORDER BY terminal, list, seq LIMIT $5"
+        )))
+        .bind(&after.0)
+        .bind(&after.1)
+        .bind(after.2)
+        .bind(until)
+        .bind(REPLAYED)
+        .fetch_all(&mut *c)
+        .await?;
+        let Some(end) = page.last() else { break };
+        after = (end.try_get("terminal")?, end.try_get("list")?, end.try_get("seq")?);
+        for row in &page {
+            let (terminal, of): (String, &str) = (row.try_get("terminal")?, row.try_get("list")?);
+            let lists = lists.get(&terminal).map(Vec::as_slice).unwrap_or_default();
+            let Some(known) = lists.iter().find(|known| known.list == of) else { continue };
+            let place = EventPlace { epoch: known.epoch, seq: row.try_get("seq")? };
+            let begun = |later: &&KnownList| later.first_at <= until;
+            if is_void(lists.iter().filter(begun), place) {
+                continue;
+            }
+            let index = EventIndex {
+                at: row.try_get("at")?,
+                user_id: row.try_get("user_id")?,
+                subject: row.try_get("subject")?,
+                word: row.try_get::<Option<&str>, _>("word")?.and_then(PresenceWord::parse),
+                sighting: row.try_get::<i64, _>("sighting")? == 1,
+            };
+            let Some(said) = Whereabouts::of(&index, place, of) else { continue };
+            let Some(subject) = index.subject else { continue };
+            match all.entry((subject, terminal)) {
+                Entry::Vacant(none) => drop(none.insert(said)),
+                Entry::Occupied(mut known) => known.get_mut().absorb(said),
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Works out again what terminals say: one of them, or all.
+pub async fn rebuild(c: &mut Connection, terminal: Option<&str>) -> Result<()> {
+    let said = replay(c, terminal, i64::MAX).await?;
+    let only = if terminal.is_some() { "" } else { " OR 1 = 1" };
+    let cleared = query(AssertSqlSafe(format!("DELETE FROM stays WHERE terminal = $1{only}")));
+    cleared.bind(terminal.unwrap_or_default()).execute(&mut *c).await?;
+    for ((subject, terminal), said) in said {
+        absorb(c, &terminal, &subject, said).await?;
+    }
+    Ok(())
+}
+
+/// The people who were here at a moment, in the order of their keys.
+pub async fn past(c: &mut Connection, at: Timestamp) -> Result<Vec<PlacedSubject>> {
+    Ok(people(replay(c, None, at.as_millisecond()).await?))
+}
+
+/// Who they are, of those of a past moment.
+pub async fn name(c: &mut Connection, placed: &[PlacedSubject]) -> Result<Vec<PresentUser>> {
+    let mut all = Vec::with_capacity(placed.len());
+    for PlacedSubject { subject, terminal, said } in placed {
+        let row = query(
+            "SELECT p.person, p.subject, p.terminal, p.word, p.seen, p.since, e.body, u.id, u.name, u.fields,
+             CAST(NULL AS BIGINT) AS heard FROM (SELECT CAST($1 AS TEXT) AS person, CAST($2 AS TEXT) AS subject,
+             CAST($3 AS TEXT) AS terminal, CAST($4 AS TEXT) AS word, CAST($5 AS BIGINT) AS seen, CAST($6 AS BIGINT) AS since) p
+             LEFT JOIN events e ON e.terminal = p.terminal AND e.list = $7 AND e.seq = $8
+             LEFT JOIN users u ON u.id = $9",
+        )
+        .bind(&said.named.person)
+        .bind(subject)
+        .bind(terminal)
+        .bind(said.word.as_str())
+        .bind(said.seen)
+        .bind(said.named.at)
+        .bind(&said.named.list)
+        .bind(said.named.place.seq)
+        .bind(said.named.person.strip_prefix("u:"))
+        .fetch_one(&mut *c)
+        .await?;
+        all.push(person(&row, None)?.1);
+    }
+    Ok(all)
+}
+
+/// Reads the events of an earlier release.
+pub async fn index(c: &mut Connection) -> Result<()> {
+    loop {
+        let page = query("SELECT terminal, list, seq, received, body FROM events WHERE at IS NULL LIMIT $1")
+            .bind(PAGE)
+            .fetch_all(&mut *c)
+            .await?;
+        if page.is_empty() {
+            break;
+        }
+        for row in &page {
+            let body: Value = serde_json::from_str(row.try_get("body")?).unwrap_or_default();
+            let index = EventIndex::of(&body, moment(row.try_get("received")?)?);
+            query(
+                "UPDATE events SET at = $1, user_id = $2, subject = $3, word = $4, sighting = $5
+                 WHERE terminal = $6 AND list = $7 AND seq = $8",
+            )
+            .bind(index.at)
+            .bind(index.user_id)
+            .bind(index.subject)
+            .bind(index.word.map(PresenceWord::as_str))
+            .bind(i64::from(index.sighting))
+            .bind(row.try_get::<&str, _>("terminal")?)
+            .bind(row.try_get::<&str, _>("list")?)
+            .bind(row.try_get::<i64, _>("seq")?)
+            .execute(&mut *c)
+            .await?;
+        }
+    }
+    query(
+        "INSERT INTO lists (terminal, list, epoch, first_seq, first_at, last_at)
+         SELECT l.terminal, l.list, row_number() OVER (PARTITION BY l.terminal ORDER BY l.came, l.list), l.first_seq, e.at,
+         l.last_at FROM (SELECT terminal, list, min(seq) AS first_seq, min(received) AS came, max(at) AS last_at
+         FROM events GROUP BY terminal, list) l
+         JOIN events e ON e.terminal = l.terminal AND e.list = l.list AND e.seq = l.first_seq",
+    )
+    .execute(&mut *c)
+    .await?;
+    rebuild(c, None).await
+}
+
+/// People after one, in the order of their keys, each with its key.
+pub async fn page(c: &mut Connection, now: Timestamp, after: &str, limit: u32) -> Result<Vec<(String, PresentUser)>> {
+    let statement = format!(
+        "SELECT h.person, h.subject, h.terminal, h.word, h.seen, h.since, e.body, u.id, u.name, u.fields, t.heard
+         FROM ({NOW}) h LEFT JOIN events e ON e.terminal = h.terminal AND e.list = h.named_list AND e.seq = h.named_seq
+         LEFT JOIN users u ON u.id = substr(h.person, 3) AND substr(h.person, 1, 2) = 'u:' LEFT JOIN terminals t ON t.name = h.terminal
+         WHERE h.person > $2 ORDER BY h.person LIMIT $3"
+    );
+    let found = query(AssertSqlSafe(statement))
+        .bind(now.as_millisecond())
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(c)
+        .await?;
+    found.iter().map(|row| person(row, Some(now))).collect()
+}
+
+fn person(row: &DatabaseRow, now: Option<Timestamp>) -> Result<(String, PresentUser)> {
+    let body = row.try_get::<Option<&str>, _>("body")?.map(serde_json::from_str::<Value>).transpose();
+    let body = body.map_err(unreadable)?.unwrap_or_default();
+    // What the server knows of the user is newer than what the card said; the event may be gone, too.
+    let user = match row.try_get::<Option<String>, _>("id")? {
+        Some(id) => {
+            Some(crate::api::User { id, name: row.try_get("name")?, fields: from_json(row.try_get("fields")?)? })
+        }
+        None => user_of(&body),
+    };
+    let heard = row.try_get::<Option<i64>, _>("heard")?.map(moment).transpose()?;
+    let state = match row.try_get("word")? {
+        "doubted" => PresenceState::Unconfirmed,
+        _ => PresenceState::Present,
+    };
+    let subject: &str = row.try_get("subject")?;
+    let (since, seen): (i64, i64) = (row.try_get("since")?, row.try_get("seen")?);
+    let one = PresentUser {
+        user,
+        token_id: if subject.starts_with("user:") { None } else { Some(parsed(subject)?) },
+        terminal: row.try_get("terminal")?,
+        reader: body["reader"].as_str().map(str::to_owned),
+        since: moment(since)?,
+        last_seen: moment(seen.max(since))?,
+        state,
+        silent: now.map(|now| is_silent(heard, now)),
+    };
+    Ok((row.try_get("person")?, one))
+}
+
+fn is_silent(heard: Option<Timestamp>, now: Timestamp) -> bool {
+    heard.is_none_or(|heard| now.duration_since(heard).as_secs() > SILENT_SECONDS)
+}
+
+/// All of it, counted.
+pub async fn summary(c: &mut Connection, now: Timestamp) -> Result<PresenceSummary> {
+    let statement =
+        format!("SELECT terminal, word, CAST(count(*) AS BIGINT) AS people FROM ({NOW}) h GROUP BY terminal, word");
+    let found = query(AssertSqlSafe(statement)).bind(now.as_millisecond()).fetch_all(&mut *c).await?;
+    let mut counted = Vec::with_capacity(found.len());
+    for row in &found {
+        let doubted = row.try_get::<&str, _>("word")? == "doubted";
+        counted.push((row.try_get("terminal")?, doubted, row.try_get::<i64, _>("people")?.unsigned_abs()));
+    }
+    counts(c, counted, now, true).await
+}
+
+/// The people of a past moment, counted.
+pub async fn past_summary(c: &mut Connection, people: &[PlacedSubject], at: Timestamp) -> Result<PresenceSummary> {
+    let doubted = |placed: &PlacedSubject| placed.said.word == PresenceWord::Doubted;
+    let counted = people.iter().map(|placed| (placed.terminal.clone(), doubted(placed), 1)).collect();
+    counts(c, counted, at, false).await
+}
+
+/// People by terminal and doubt, and what is known of the terminals at that moment.
+async fn counts(
+    c: &mut Connection,
+    counted: Vec<(String, bool, u64)>,
+    moment_asked: Timestamp,
+    is_now: bool,
+) -> Result<PresenceSummary> {
+    let (mut present, mut unconfirmed, mut at) = (0, 0, BTreeMap::<String, u64>::new());
+    for (terminal, doubted, people) in counted {
+        present += people;
+        unconfirmed += if doubted { people } else { 0 };
+        *at.entry(terminal).or_default() += people;
+    }
+    let found = query(
+        "SELECT t.name, t.heard, t.revoked, l.last_at FROM terminals t JOIN (SELECT terminal, max(last_at) AS last_at
+         FROM lists WHERE first_at <= $1 GROUP BY terminal) l ON l.terminal = t.name ORDER BY t.name LIMIT $2",
+    )
+    .bind(moment_asked.as_millisecond())
+    .bind(TERMINALS)
+    .fetch_all(c)
+    .await?;
+    let mut terminals = Vec::with_capacity(found.len());
+    for row in &found {
+        let name: String = row.try_get("name")?;
+        let heard = row.try_get::<Option<i64>, _>("heard")?.map(moment).transpose()?;
+        terminals.push(PresenceTerminal {
+            present: at.get(&name).copied().unwrap_or_default(),
+            name,
+            last_word: heard.filter(|_| is_now),
+            last_event: if is_now { Some(moment(row.try_get("last_at")?)?) } else { None },
+            silent: is_now.then(|| is_silent(heard, moment_asked)),
+            revoked: row.try_get::<Option<i64>, _>("revoked")?.is_some(),
+        });
+    }
+    Ok(PresenceSummary { present, unconfirmed, terminals })
+}
