@@ -325,7 +325,7 @@ pub struct RegisteredToken {
 pub struct StatusRequest {
     /// What it is to be. Out of `revoked` no way leads back.
     pub status: TokenStatus,
-    /// Why; needed unless active.
+    /// Reason; required unless active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

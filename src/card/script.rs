@@ -55,16 +55,16 @@ pub struct AnswerPattern(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScriptError {
     /// Neither a digit nor a variable.
-    #[error("{0:?} is no hex digit")]
+    #[error("{0:?} is not a hex digit")]
     Digit(char),
     /// An odd number of digits, or none.
     #[error("a command has 4 bytes or more, each of two digits")]
     Length,
     /// A pattern that no answer can have.
-    #[error("{0:?} is no expectation: four digits of a status word, or a whole answer; x stands for any digit")]
+    #[error("{0:?} is not an expectation: four digits of a status word, or a whole answer; x stands for any digit")]
     Pattern(String),
     /// A name that is none.
-    #[error("{0:?} is no name of a variable: letters, digits and _")]
+    #[error("{0:?} is not a variable name: letters, digits and _")]
     Name(String),
     /// Nobody has given it a value before.
     #[error("${0} has no value yet")]

@@ -29,7 +29,7 @@ pub use token::{TokenArgs, TokenChangeArgs, TokenCommand, TokenRotateArgs, Token
     name = "rollcall",
     version,
     about = "Knows, with proof, who is here: a terminal for NFC and PC/SC smart cards",
-    after_help = "Exit status: 0 done, 1 the answer is no or some items failed, 2 usage, 65 bad input, 69 a service is \
+    after_help = "Start with: rollcall doctor, which says whether readers, keys and server are in order.\n\nExit status: 0 done, 1 the answer is no or some items failed, 2 usage, 65 bad input, 69 a service is \
                   not there, 70 a bug, 73 a local file, 74 the card left, 75 try again later, 76 the peer broke the \
                   protocol, 77 refused, 78 configuration.",
     subcommand_required = true,
@@ -48,43 +48,45 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum CliCommand {
-    /// List the readers and what lies on them
+    /// List the readers and the cards on them
     Readers(ReadersArgs),
-    /// Send commands to a card as they are typed, and check what comes back
+    /// Send raw commands (APDUs) to a card and check the answers
     Apdu(ApduArgs),
-    /// Find what is wrong with readers, cards, keys and the server, and say what to do
+    /// Find what is wrong with readers, cards, keys and the server, and what to do about it
     Doctor(DoctorArgs),
-    /// Identify, authenticate and read the cards that are in range now, and note who is here
+    /// Authenticate and read the cards on the readers, and record who is here
     Scan(ScanArgs),
-    /// Stay, and keep the current user list true
+    /// Run continuously and keep the list of present users up to date
     Watch(WatchArgs),
-    /// The current user list and its history
+    /// Show or change the list of present users and its history
     Users(UsersArgs),
-    /// Make a blank card somebody's token
+    /// Enroll a user onto a blank card
     Enroll(EnrollArgs),
-    /// Look at the card in a reader, change it, or take it out of use
+    /// Show, change or retire the card in a reader
     Token(TokenArgs),
     /// Certificates and keys
     Pki(PkiArgs),
     /// The background server: run one, or administer it
     Server(ServerArgs),
-    /// A token in software, in a reader of the driver vpcd
+    /// Run a token in software, in a reader of the driver vpcd
     VirtualToken(VirtualTokenArgs),
-    /// List the JSON objects that are printed, or print the JSON Schema of one
+    /// List the JSON objects that rollcall prints, or print the JSON Schema of one
     Schema(SchemaArgs),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Print the manual page, or write all of them into a folder
     Man(ManArgs),
+    /// Print the help of a command, or of the options that every command takes
+    Help(HelpArgs),
 }
 
 /// `rollcall readers`
 #[derive(Debug, Clone, Args)]
 pub struct ReadersArgs {
-    /// Stay, and tell every change
+    /// Run continuously and report every change
     #[arg(long)]
     pub watch: bool,
-    /// Tell what each card's answer to reset says, field by field, and what cards with it are called
+    /// Explain each card's ATR field by field, and name cards that have this ATR
     #[arg(long, conflicts_with = "watch")]
     pub explain: bool,
 }
@@ -99,7 +101,7 @@ pub struct ApduArgs {
     /// Commands from a file, before those of the command line
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
-    /// Inside an authenticated channel of the role READ, in which the token refuses every change
+    /// Send the commands inside an authenticated channel of the role READ, in which the token refuses every change
     #[arg(long)]
     pub secure: bool,
     /// At T=0 send commands and show answers as they are: Le is not taken away, 61xx and 6Cxx are not followed
@@ -120,15 +122,15 @@ the whole answer; x stands for any digit. The first answer that is not as expect
 /// `rollcall doctor`
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {
-    /// Also find out what passes over each link in one piece: sends to the cards what no tap sends, which a reader or a
-    /// card may take badly. Not where a watch runs, or another program is connected
+    /// Also measure the longest command and answer that pass in one piece. This sends cards what no tap sends, and some
+    /// readers and cards react badly. Skipped where a watch runs or another program is connected
     #[arg(long, conflicts_with = "replay")]
     pub deep: bool,
-    /// Also write all of it into this archive, for a report: without keys, secrets and users
+    /// Also write the report into this archive, without keys, secrets and users
     #[arg(long, value_name = "FILE", value_parser = new_file())]
     pub bundle: Option<PathBuf>,
-    /// Look at nothing, and play the taps of a trace that --trace has written: no card and no key is needed, and nothing
-    /// is changed
+    /// Replay the taps of a trace written by --trace, instead of looking at this machine: needs no card and no key, and
+    /// changes nothing
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "bundle")]
     pub replay: Option<PathBuf>,
 }
@@ -139,26 +141,26 @@ pub struct ScanArgs {
     /// Where user information comes from [default: auto]
     #[arg(long, value_enum, env = "ROLLCALL_SOURCE", hide_env_values = true)]
     pub source: Option<UserSource>,
-    /// Ask the card only who it says it is: nobody is authenticated, and the list stays as it is
+    /// Only ask the card for its id: authenticates nobody, and leaves the list as it is
     #[arg(long, conflicts_with_all = ["proof", "count"])]
     pub identify_only: bool,
-    /// Put the presence proof (COSE_Sign1, base64url) into the output
+    /// Include the presence proof (COSE_Sign1, base64url) in the output
     #[arg(long)]
     pub proof: bool,
-    /// Wait until N different tokens are authenticated, instead of taking those that are there now
+    /// Wait until N different tokens are authenticated, instead of reading those that are there now
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub count: Option<u32>,
-    /// End after this time with what was read (500ms, 5s, 2m, 8h)
+    /// Time out after this long, and keep what was read (500ms, 5s, 2m, 8h)
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "count")]
     pub timeout: Option<Duration>,
-    /// Stay until this time, and end with what was read: a time of day here (17:30), with a date
+    /// Read until this time, and keep what was read: a local time of day (17:30), with a date
     /// (2026-11-22T17:30), or with a zone (2026-11-22T15:04:05Z)
     #[arg(long, value_name = "TIME", conflicts_with = "identify_only")]
     pub until: Option<Until>,
     /// Write a record for each different token into FILE instead of stdout, with --output ndjson or csv
     #[arg(long, value_name = "FILE", conflicts_with = "identify_only", value_parser = new_file())]
     pub out: Option<PathBuf>,
-    /// Go on with FILE: the tokens in it count, and are not told again
+    /// Resume FILE: tokens already in it count and are not repeated
     #[arg(long, requires = "out")]
     pub resume: bool,
 }
@@ -185,26 +187,26 @@ pub struct UsersArgs {
 /// The commands of `rollcall users`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum UsersCommand {
-    /// Who is here now
+    /// List who is here now
     List,
-    /// One user or token
+    /// Show one user or token
     Show {
         /// User id, token id, or name
         id: String,
     },
-    /// The list for other programs: csv, unless --output says otherwise
+    /// Export the list, as CSV unless --output says otherwise
     Export,
-    /// What happened
+    /// List who came and went
     History {
-        /// Only from this moment on: today, yesterday, a date, a time of day here (18:00), both (2026-11-22T15:04),
+        /// Only from this time on: today, yesterday, a date, a time of day here (18:00), both (2026-11-22T15:04),
         /// a time with its zone (2026-11-22T15:04:05Z), or how long ago (8h)
         #[arg(long, value_name = "TIME")]
         since: Option<TimeSpec>,
-        /// Only before this moment, typed alike
+        /// Only before this time, in the same forms
         #[arg(long, value_name = "TIME")]
         until: Option<TimeSpec>,
     },
-    /// Refuse a user or token from now on, here
+    /// Put a user or token on this terminal's deny list
     Deny {
         /// User id, token id, or the name of somebody on the list
         #[arg(value_parser = nonempty)]
@@ -213,14 +215,14 @@ pub enum UsersCommand {
         #[arg(long, value_parser = nonempty)]
         reason: Option<String>,
     },
-    /// Who is refused here
+    /// Show the deny list
     Denied,
-    /// Refuse a user or token no longer
+    /// Take a user or token off the deny list
     Allow {
         /// User id or token id, as it was denied, or the name
         id: String,
     },
-    /// Take everybody off the list
+    /// Remove everybody from the list
     Clear,
 }
 
@@ -263,10 +265,10 @@ pub struct VirtualTokenArgs {
     /// File with the start key of a new token, 32 hex digits [default: the well-known test keys]
     #[arg(long, value_name = "FILE", env = "ROLLCALL_START_KEY_FILE", hide_env_values = true)]
     pub start_key_file: Option<PathBuf>,
-    /// Have a UID, as a reader tells it: always the same, with serial numbers beside it, or another one in each field
+    /// UID that a reader reports: fixed, with serial numbers, or random at each tap
     #[arg(long, value_name = "KIND", value_parser = uid())]
     pub uid: Option<Uid>,
-    /// Take as long for each command as this card, without its radio: for measurements
+    /// Take as long for each command as this card would, without its radio: for measurements
     #[arg(long, value_name = "CARD", value_parser = card_timing())]
     pub delay: Option<CardTiming>,
 }
@@ -287,6 +289,13 @@ pub struct CompletionsArgs {
     /// Instead, what may stand behind --reader now, a name a line: the scripts ask for it
     #[arg(long, hide = true, conflicts_with = "shell")]
     pub readers: bool,
+}
+
+/// `rollcall help`
+#[derive(Debug, Clone, Args)]
+pub struct HelpArgs {
+    /// The words of a command (users history), or: options
+    pub command: Vec<String>,
 }
 
 /// `rollcall man`

@@ -28,7 +28,7 @@ pub fn confirm(settings: &Settings, out: &mut Printer, what: &str, word: &str) -
             "confirm.needed",
             format!("{what}, and there is no terminal to ask on"),
         )
-        .hint("add --yes if that is meant"));
+        .hint("add --yes to confirm"));
     }
     out.question(&format!("{what}. Type {word} to go on:"));
     let mut answer = String::new();

@@ -62,7 +62,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
 fn bundle(path: &Path, settings: &Settings, objects: &[FindingView]) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         Failure::new(ExitClass::Io, "bundle.file", format!("{} cannot be written: {error}", path.display()))
-            .hint("name a file that is not there yet, in a folder that can be written")
+            .hint("name a file that does not exist yet, in a writable folder")
     };
     let json = serde_json::to_string_pretty(objects).map_err(|error| failure_of_ours(&error))?;
     let json = nameless(&json, std::env::home_dir().as_deref());

@@ -50,8 +50,8 @@ pub fn require_free(file: &Path) -> Result<(), Failure> {
     if !file.exists() {
         return Ok(());
     }
-    Err(Failure::new(ExitClass::Usage, "file.exists", format!("{} is there already", file.display()))
-        .hint("name a file that is not there"))
+    Err(Failure::new(ExitClass::Usage, "file.exists", format!("{} already exists", file.display()))
+        .hint("name a file that does not exist yet"))
 }
 
 fn write(bundle: &Bundle, file: &Path, out: &mut Printer) -> Result<(), Failure> {

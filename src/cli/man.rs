@@ -128,5 +128,5 @@ fn see_also(roff: &mut Roff, above: Option<&str>) {
 
 fn failed(what: &str, error: &io::Error) -> Failure {
     Failure::new(ExitClass::Io, "man.unwritable", format!("{what} cannot be written: {error}"))
-        .hint("name a folder that may be written to")
+        .hint("name a writable folder")
 }

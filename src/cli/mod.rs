@@ -10,6 +10,7 @@ pub mod confirm;
 mod context;
 pub mod doctor;
 pub mod enroll;
+pub mod help;
 pub mod interrupt;
 pub mod issue;
 mod local_time;
@@ -76,6 +77,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         CliCommand::Schema(args) => schema::run(&args, out),
         CliCommand::Completions(args) => complete::run(&args, &global, out),
         CliCommand::Man(args) => man::run(&args, out),
+        CliCommand::Help(args) => help::run(&args, out),
         CliCommand::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
         CliCommand::VirtualToken(args) => {
             configure(&global, out)?;
@@ -114,7 +116,8 @@ fn refuse(error: &clap::Error) -> u8 {
     let mut out = Printer::new(OutputOptions::of_process(&unconfigured(&Global::default())));
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            match out.document(error.render().to_string().as_bytes()) {
+            let text = help::asked_for(std::env::args_os()).unwrap_or_else(|| error.render().to_string());
+            match out.document(text.as_bytes()) {
                 Ok(()) => 0,
                 Err(failure) => failure.class.exit_status(),
             }
@@ -133,8 +136,8 @@ fn report_panics() {
         let payload = panic.payload();
         let what = payload.downcast_ref::<&str>().copied();
         let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
-        let failure = Failure::new(ExitClass::Bug, "bug.panic", format!("a bug of ours: {what}{place}"))
-            .hint("please report it, with what you did");
+        let failure = Failure::new(ExitClass::Bug, "bug.panic", format!("internal error: {what}{place}"))
+            .hint("please report it, and say what you did");
         Printer::new(OutputOptions::default()).error(&failure);
         std::process::exit(i32::from(ExitClass::Bug.exit_status()));
     }));
@@ -178,7 +181,7 @@ mod tests {
             .unwrap();
         assert_eq!(child.status.code(), Some(70));
         let stderr = String::from_utf8(child.stderr).unwrap();
-        assert!(stderr.starts_with("error: a bug of ours: that\\u{1b}[2J (src/cli/mod.rs:"), "{stderr}");
+        assert!(stderr.starts_with("error: internal error: that\\u{1b}[2J (src/cli/mod.rs:"), "{stderr}");
         assert!(stderr.ends_with("\ncode: bug.panic\n"), "{stderr}");
     }
 }

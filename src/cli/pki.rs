@@ -187,7 +187,7 @@ fn tell(home: &PkiDir, report: &IssueReport, out: &mut Printer) {
     let count = |outcome| report.files.iter().filter(|file| file.outcome == outcome).count();
     let files = |count| if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
     match (count(FileOutcome::Created), count(FileOutcome::Renewed)) {
-        (0, 0) => out.note(&format!("everything is there already, and nothing was changed: {folder}")),
+        (0, 0) => out.note(&format!("everything exists already; nothing was changed: {folder}")),
         (0, renewed) => out.note(&format!("renewed {renewed} certificates in {folder}")),
         (created, _) => {
             out.note(&format!("made {} in {folder}", files(created)));

@@ -27,7 +27,7 @@ pub enum TimeSpec {
 /// Why a text is no point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "it is no time such as 2026-11-22T15:04:05Z or 18:00, no date such as 2026-11-22, today or yesterday, and no duration such as 8h"
+    "not a time such as 2026-11-22T15:04:05Z or 18:00, a date such as 2026-11-22, today, yesterday, or a duration such as 8h"
 )]
 pub struct TimeSpecError;
 

@@ -89,7 +89,7 @@ fn verify(args: &TokenVerifyArgs, settings: &Settings, reader: String, out: &mut
         Some((file, Some(portrait))) => {
             files::replace(file, &portrait).map_err(|error| {
                 Failure::new(ExitClass::Io, "file.unwritable", format!("{}: {error}", file.display()))
-                    .hint("name a file that can be written")
+                    .hint("name a writable file")
             })?;
             out.note(&format!("{}: {}", file.display(), in_words(&portrait)));
         }

@@ -147,7 +147,7 @@ fn conclude(end: FleetEnd, goal: &RotationGoal, signal: Option<u8>, out: &mut Pr
         return Ok(signal);
     }
     let code = if has_failed { "batch.too-many-failures" } else { "batch.incomplete" };
-    Err(Failure::new(ExitClass::No, code, message).hint("run the same command again: it goes on where it stopped"))
+    Err(Failure::new(ExitClass::No, code, message).hint("run the same command again: it resumes where it stopped"))
 }
 
 const fn result(moved: Move) -> views::TokenChanged {

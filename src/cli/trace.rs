@@ -32,8 +32,8 @@ pub fn begin(global: &Global) -> Result<(), Failure> {
         let message = format!("{}: {error}", path.display());
         match error.kind() {
             ErrorKind::AlreadyExists => Failure::new(ExitClass::Io, "trace.exists", message)
-                .hint("name a file that is not there yet, or remove this one"),
-            _ => Failure::new(ExitClass::Io, "trace.unwritable", message).hint("name a file that can be written"),
+                .hint("name a file that does not exist yet, or remove this one"),
+            _ => Failure::new(ExitClass::Io, "trace.unwritable", message).hint("name a writable file"),
         }
     })?;
     write::start(Arc::new(recorder));

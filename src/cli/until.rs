@@ -25,7 +25,7 @@ pub enum Until {
 
 /// Why a text is no such time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it is no time of day such as 17:30 and no time such as 2026-11-22T15:04:05Z")]
+#[error("not a time of day such as 17:30, nor a time such as 2026-11-22T15:04:05Z")]
 pub struct NoTime;
 
 impl Until {

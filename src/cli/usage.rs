@@ -14,9 +14,12 @@ pub fn failure(error: &clap::Error) -> Failure {
         _ => starting("error: ").unwrap_or("the command line is wrong"),
     };
     let hint = match (starting("tip: "), starting("Usage: ")) {
+        _ if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "rollcall help shows them".to_owned()
+        }
         (Some(tip), _) => tip.to_owned(),
         (None, Some(usage)) => format!("usage: {usage}"),
-        (None, None) => "add --help to see what is taken".to_owned(),
+        (None, None) => "add --help to see the options".to_owned(),
     };
     Failure::new(ExitClass::Usage, "usage", message).hint(hint)
 }

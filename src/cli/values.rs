@@ -30,7 +30,7 @@ pub fn field(text: &str) -> Result<(String, String), &'static str> {
 /// # Errors
 /// In words.
 pub fn server_name(text: &str) -> Result<ServerName, &'static str> {
-    ServerName::parse(text).ok_or("it is no DNS name and no address")
+    ServerName::parse(text).ok_or("not a DNS name or an address")
 }
 
 /// How many tokens a set is to have.

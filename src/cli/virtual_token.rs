@@ -88,7 +88,10 @@ fn start_keys(path: &Path, out: &mut Printer) -> Result<StaticKeys, Failure> {
     let unreadable = |e| Failure::new(ExitClass::Io, "start-key.unreadable", format!("{}: {e}", path.display()));
     let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
     if fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o077 != 0) {
-        out.warning(&format!("others may read the start key in {}", path.display()), Some("chmod 600 takes it away"));
+        out.warning(
+            &format!("the start key in {} is readable by other users", path.display()),
+            Some("chmod 600 takes it away"),
+        );
     }
     parse_start_keys(&text).map_err(|e| {
         Failure::new(ExitClass::Data, "start-key.malformed", format!("{}: {e}", path.display()))

@@ -14,7 +14,7 @@ pub enum ConfigError {
     #[error("there is no home folder: neither ROLLCALL_HOME nor HOME is set")]
     NoHome,
     /// The file that was asked for is not there.
-    #[error("{} is not there", shown(.0))]
+    #[error("{} does not exist", shown(.0))]
     Missing(PathBuf),
     /// The file cannot be read.
     #[error("{} cannot be read: {}", shown(.0), .1)]
@@ -23,10 +23,10 @@ pub enum ConfigError {
     #[error("{} is longer than 1 MiB", shown(.0))]
     TooLong(PathBuf),
     /// Everybody may write it.
-    #[error("everybody may write {}", shown(.0))]
+    #[error("{} is writable by everybody", shown(.0))]
     Writable(PathBuf),
     /// Others may read it, and it holds a password.
-    #[error("{} holds a password, and others may read it", shown(.0))]
+    #[error("{} contains a password, and other users may read it", shown(.0))]
     Exposed(PathBuf),
     /// A variable of the environment that cannot be taken.
     #[error("{name}: {message}")]

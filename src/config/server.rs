@@ -128,9 +128,9 @@ impl Table {
         let url = variable("ROLLCALL_SERVER_URL")?.map(|text| checked_url(&text)).transpose();
         let url = url.map_err(|what| bad("ROLLCALL_SERVER_URL")(what.to_owned()))?;
         let listen = variable("ROLLCALL_SERVER_LISTEN")?.map(|text| text.parse()).transpose();
-        let listen = listen.map_err(|_| bad("ROLLCALL_SERVER_LISTEN")("it is no ADDRESS:PORT".into()))?;
+        let listen = listen.map_err(|_| bad("ROLLCALL_SERVER_LISTEN")("not an ADDRESS:PORT".into()))?;
         let rate = variable("ROLLCALL_SERVER_RATE")?.map(|text| text.parse()).transpose();
-        let rate = rate.map_err(|_| bad("ROLLCALL_SERVER_RATE")("it is no number".into()))?;
+        let rate = rate.map_err(|_| bad("ROLLCALL_SERVER_RATE")("not a number".into()))?;
         let store = variable("ROLLCALL_SERVER_STORE")?.map(StoreText);
         let otherwise = ServerSettings::default();
         let own_file = || StoreText(format!("sqlite://{}", state.join("server.db").display()));

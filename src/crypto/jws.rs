@@ -22,13 +22,13 @@ pub const LIMIT: usize = 256 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum JwsError {
     /// Longer than [`LIMIT`], not three parts in base64url, or another header.
-    #[error("it has not the form of what a server signs")]
+    #[error("not in the form that a server signs")]
     Form,
     /// Signed for another use.
     #[error("it was signed for another use ({0})")]
     Type(String),
     /// The certificate is not one of a server's signature key.
-    #[error("its certificate does not hold: {0}")]
+    #[error("its certificate is not valid: {0}")]
     Certificate(#[from] CertificateError),
     /// The key of the certificate did not sign this.
     #[error("its signature is wrong")]

@@ -196,7 +196,7 @@ fn described(bytes: &[u8]) -> Finding {
     match Atr::parse(bytes) {
         Err(error) => Finding::fault(
             "card.atr",
-            format!("the card's answer to reset is none: {error}"),
+            format!("the card's ATR is invalid: {error}"),
             Remedy::run("rollcall readers").and("then another card, to see whether it is the card or the reader"),
         ),
         Ok(parsed) if matches!(parsed.check, CheckByte::Wrong | CheckByte::Missing) => Finding::fault(

@@ -105,7 +105,7 @@ impl Deeper {
             Err(error) if is_final(&error) => return Err(error),
             Err(error) => {
                 found.is_upset = true;
-                found.notes.push(format!("its sizes cannot be told: {error}"));
+                found.notes.push(format!("its sizes could not be measured: {error}"));
             }
         }
         Ok(found)

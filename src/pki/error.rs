@@ -24,7 +24,7 @@ pub enum PkiError {
     #[error("the CA key is not on this machine: there is no {name}", name = .0.display())]
     NoCaKey(PathBuf),
     /// Others may read or change a private file.
-    #[error("others may read {name} (mode {mode:04o})", name = .path.display())]
+    #[error("{name} is readable by other users (mode {mode:04o})", name = .path.display())]
     KeyPermissions {
         /// The file.
         path: PathBuf,
@@ -108,7 +108,7 @@ pub enum PkiError {
         subject: String,
     },
     /// The record of what was issued is not there, and the CA is.
-    #[error("the record of issued certificates is not there: {name}", name = .0.display())]
+    #[error("the record of issued certificates is missing: {name}", name = .0.display())]
     RecordMissing(PathBuf),
     /// A line of the record cannot be read.
     #[error("{name}: line {line} cannot be read", name = .path.display())]
@@ -128,7 +128,7 @@ pub enum PkiError {
     #[error("the server renewed under another CA, which the one here has not signed as its successor")]
     NotEndorsed,
     /// A bundle for a folder that has something else already.
-    #[error("{name} is there already, and another one", name = .0.display())]
+    #[error("{name} already exists and differs", name = .0.display())]
     Occupied(PathBuf),
     /// A set that is not here.
     #[error("there is no set {0} here")]
@@ -188,10 +188,10 @@ pub enum Pkcs11Error {
     #[error("the PKCS#11 token {0:?} refuses the PIN")]
     WrongPin(String),
     /// The key is no AES key by its length in bytes: `softhsm2-util --import` ends a raw key at its first zero byte.
-    #[error("the key {0:?} on that PKCS#11 token has {1} bytes, which no AES key has")]
+    #[error("the key {0:?} on that PKCS#11 token has {1} bytes, and an AES key has 16, 24 or 32")]
     Length(String, u64),
     /// The answer is no AES-CMAC.
-    #[error("the PKCS#11 token answered {0} bytes, which is no AES-CMAC")]
+    #[error("the PKCS#11 token answered {0} bytes, and an AES-CMAC has 16")]
     Answer(usize),
 }
 
@@ -215,7 +215,7 @@ impl PkiError {
             Self::Certificate { .. } | Self::Mismatch(_) => failure(ExitClass::Io, "pki.mismatch").hint(
                 Remedy::with(
                 "the files of this folder do not belong together: put them back from one backup, or issue this \
-                 certificate anew",
+                 certificate again",
                 "rollcall pki renew",
             )
             ),
@@ -225,18 +225,18 @@ impl PkiError {
             ),
             Self::NotYetValid { .. } => failure(ExitClass::Config, "pki.clock").hint("set the clock right: timedatectl"),
             Self::CaExpired(_) => failure(ExitClass::Refused, "pki.ca-expired")
-                .hint("make a new CA in another folder (ROLLCALL_HOME), and enroll the tokens anew"),
+                .hint("make a new CA in another folder (ROLLCALL_HOME), and enroll the tokens again"),
             Self::ClockBehind { .. } | Self::ClockAhead { .. } => failure(ExitClass::Refused, "pki.clock")
                 .hint("set the clock right (timedatectl); if it is right, say so with --yes"),
-            Self::KeyTaken { .. } => failure(ExitClass::Refused, "pki.key-taken").hint("take a fresh key"),
+            Self::KeyTaken { .. } => failure(ExitClass::Refused, "pki.key-taken").hint("use a new key"),
             Self::RecordMissing(_) => failure(ExitClass::Config, "pki.record-missing")
                 .hint("put it back from a backup; without one, begin a new record with --yes"),
             Self::RecordDamaged { .. } => {
                 failure(ExitClass::Io, "pki.record-damaged").hint("put it back from a backup, or remove that line")
             }
-            Self::Request(_) => failure(ExitClass::Data, "pki.request").hint("make the request anew"),
+            Self::Request(_) => failure(ExitClass::Data, "pki.request").hint("make a new request"),
             Self::Bundle(_) => {
-                failure(ExitClass::Data, "pki.bundle").hint(Remedy::with("have it made anew", "rollcall pki issue terminal"))
+                failure(ExitClass::Data, "pki.bundle").hint(Remedy::with("have a new one made", "rollcall pki issue terminal"))
             }
             Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed").hint(Remedy::with(
                 "ask who runs the server; if its CA was exchanged, have a new bundle made",

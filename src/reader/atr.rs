@@ -20,7 +20,7 @@ pub enum AtrError {
     #[error("it is cut short")]
     Truncated,
     /// It goes on after all bytes that it announces.
-    #[error("it has bytes too many")]
+    #[error("it has too many bytes")]
     Trailing,
     /// It is longer than 33 bytes.
     #[error("it is longer than 33 bytes")]

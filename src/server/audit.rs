@@ -80,7 +80,7 @@ pub enum AuditError {
         head: u64,
     },
     /// The log is not the one that a terminal was told of.
-    #[error("a terminal was told of record {0} with another hash: the log was written anew")]
+    #[error("a terminal has record {0} with another hash: the log was rewritten")]
     Rewritten(u64),
 }
 

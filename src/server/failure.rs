@@ -12,7 +12,7 @@ impl From<RunError> for Failure {
             RunError::Listen(at, _) => Self::new(ExitClass::Unavailable, "server.listen", told)
                 .hint(format!("see who has that port: ss -ltnp 'sport = :{}'", at.port())),
             RunError::Tls(_) => Self::new(ExitClass::Config, "server.tls", told)
-                .hint(Remedy::with("look at the keys", "rollcall pki list")),
+                .hint(Remedy::with("show the keys", "rollcall pki list")),
             RunError::Start(_) => Self::new(ExitClass::Unavailable, "server.start", told).hint("see: ulimit -a"),
         }
     }

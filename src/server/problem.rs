@@ -131,11 +131,9 @@ impl ApiError {
             Self::TerminalSelf => {
                 (StatusCode::CONFLICT, ProblemCode::TerminalSelf, "a terminal does not revoke itself")
             }
-            Self::Proof(ProofRefusal::Malformed) => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                ProblemCode::ProofMalformed,
-                "this is no presence proof of this token",
-            ),
+            Self::Proof(ProofRefusal::Malformed) => {
+                (StatusCode::UNPROCESSABLE_ENTITY, ProblemCode::ProofMalformed, "not a presence proof of this token")
+            }
             Self::Proof(refusal) => (StatusCode::CONFLICT, refusal.code(), refusal_title(*refusal)),
             Self::Fault(_) => (StatusCode::INTERNAL_SERVER_ERROR, ProblemCode::ServerFault, "the server failed"),
         }
@@ -171,7 +169,7 @@ impl ApiError {
 
 const fn refusal_title(refusal: ProofRefusal) -> &'static str {
     match refusal {
-        ProofRefusal::Malformed => "this is no presence proof of this token",
+        ProofRefusal::Malformed => "not a presence proof of this token",
         ProofRefusal::Certificate => "the identity certificate is not that of this token",
         ProofRefusal::Signature => "the signature of the proof is wrong",
         ProofRefusal::Terminal => "the proof was made for another terminal",

@@ -106,7 +106,7 @@ impl From<ServerError> for Failure {
             ServerError::Unreachable(_) | ServerError::Away => (
                 ExitClass::Unavailable,
                 "server.unreachable",
-                Remedy::with("look whether it runs", "rollcall server run"),
+                Remedy::with("check whether it is running", "rollcall server run"),
             ),
             ServerError::Slow => {
                 (ExitClass::Unavailable, "server.slow", "look at its load, or allow more: timeout in [server]".into())
@@ -143,7 +143,7 @@ impl From<ServerError> for Failure {
             ServerError::Cache(_) => (
                 ExitClass::Io,
                 "server.cache",
-                "if it is damaged, remove directory.db in the state folder: it is made anew".into(),
+                "if it is damaged, remove directory.db in the state folder: it will be rebuilt".into(),
             ),
             ServerError::Local(_) => return Self::new(ExitClass::Bug, "server.local", message),
         };
@@ -161,8 +161,8 @@ fn refused(problem: &Problem, message: String) -> Failure {
         }
         Code::UserUnknown => (ExitClass::No, Remedy::with("see which there are", "rollcall server user list")),
         Code::TerminalNone => (ExitClass::No, Remedy::with("see which there are", "rollcall server terminal list")),
-        Code::TokenConflict => (ExitClass::Refused, "take a blank card".into()),
-        Code::TokenNotTheirs => (ExitClass::Refused, Remedy::with("look whose it is", "rollcall server token show ID")),
+        Code::TokenConflict => (ExitClass::Refused, "use a blank card".into()),
+        Code::TokenNotTheirs => (ExitClass::Refused, Remedy::with("see whose it is", "rollcall server token show ID")),
         Code::TokenFinal => (ExitClass::Refused, "enroll the holder on a new card".into()),
         Code::TerminalConflict => (
             ExitClass::Refused,

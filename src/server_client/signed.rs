@@ -50,7 +50,7 @@ fn opened<T: DeserializeOwned>(
     cas: &[Point],
     at: impl FnOnce(&T) -> Timestamp,
 ) -> Result<T, ServerError> {
-    let unsigned = |error: jws::JwsError| ServerError::Protocol(format!("what it signed does not hold: {error}"));
+    let unsigned = |error: jws::JwsError| ServerError::Protocol(format!("what it signed is not valid: {error}"));
     // Of two CAs, while one is rotated out, the first that it holds under; otherwise what the last one says.
     let mut verdict = Err(jws::JwsError::Form);
     for ca in cas {

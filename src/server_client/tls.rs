@@ -96,7 +96,7 @@ impl TlsConnector {
         let der = der.map_err(|error| TlsError::Certificate(error.to_string()))?;
         let mut verdicts = self.cas.iter().map(|ca| TlsCertificate::verify(&der, ca, TlsUse::Server));
         let found = verdicts.find_map(Result::ok);
-        found.map(drop).ok_or_else(|| TlsError::Certificate("it is no certificate of a server".into()).into())
+        found.map(drop).ok_or_else(|| TlsError::Certificate("not the certificate of a server".into()).into())
     }
 }
 

@@ -57,7 +57,7 @@ pub enum TokenError {
     #[error("a certificate of the token is not valid: {0}")]
     Certificate(#[from] CertificateError),
     /// The presence proof does not hold.
-    #[error("the token's presence proof does not hold: {0}")]
+    #[error("the token's presence proof is not valid: {0}")]
     Proof(#[from] ProofError),
     /// The user record is malformed.
     #[error(transparent)]

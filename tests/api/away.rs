@@ -202,7 +202,7 @@ fn the_address_of_a_store_is_read_to_the_letter(kind: &Kind) {
     for (store, told) in [
         ("postgres://h/d?sslmod=verify-full", "did you mean sslmode?"),
         ("postgres://h/d?sslmode=verify_full", "verify_full"),
-        ("mysql://h/d", "it is no store"),
+        ("mysql://h/d", "not a store"),
     ] {
         store.clone_into(&mut site.store);
         let output = site.rollcall(&["server", "init"]);

@@ -20,7 +20,7 @@ pub enum TraceError {
     #[error("the trace cannot be read: {0}")]
     Io(#[from] std::io::Error),
     /// It is no trace of ours.
-    #[error("this file is no trace of rollcall, or of another version")]
+    #[error("not a trace written by this version of rollcall")]
     Foreign,
     /// A line is missing or was changed.
     #[error("line {0} of the trace was changed, or one before it is missing")]
@@ -57,23 +57,30 @@ impl From<TraceError> for Failure {
     fn from(error: TraceError) -> Self {
         let message = error.to_string();
         match error {
-            TraceError::Io(_) => Self::new(ExitClass::Io, "trace.unreadable", message).hint("name a file that can be read"),
+            TraceError::Io(_) => {
+                Self::new(ExitClass::Io, "trace.unreadable", message).hint("name a file that can be read")
+            }
             TraceError::Foreign => Self::new(ExitClass::Data, "trace.foreign", message)
                 .hint("name a file that --trace has written, and the same version of rollcall"),
             TraceError::Tampered(_) => Self::new(ExitClass::Data, "trace.tampered", message)
                 .hint("ask for the file as it was written; redact nothing by hand"),
             TraceError::Truncated => Self::new(ExitClass::Data, "trace.truncated", message)
                 .hint("copy the whole file, once the command that writes it has ended"),
-            TraceError::TooLarge => Self::new(ExitClass::Data, "trace.too-large", message)
-                .hint("name a file that --trace has written"),
-            TraceError::Form(_) => Self::new(ExitClass::Data, "trace.malformed", message)
-                .hint("use the version of rollcall that wrote it"),
-            TraceError::Diverged { .. } => Self::new(ExitClass::Data, "trace.diverged", message)
-                .hint("use the version of rollcall that wrote it"),
-            TraceError::Withheld { .. } => Self::new(ExitClass::Data, "trace.withheld", message)
-                .hint("record it once more with --trace-personal"),
-            TraceError::Nothing => Self::new(ExitClass::Data, "trace.no-tap", message)
-                .hint("record a scan, a watch or token verify: what enrolls or changes a token is written, and cannot be played"),
+            TraceError::TooLarge => {
+                Self::new(ExitClass::Data, "trace.too-large", message).hint("name a file that --trace has written")
+            }
+            TraceError::Form(_) => {
+                Self::new(ExitClass::Data, "trace.malformed", message).hint("use the version of rollcall that wrote it")
+            }
+            TraceError::Diverged { .. } => {
+                Self::new(ExitClass::Data, "trace.diverged", message).hint("use the version of rollcall that wrote it")
+            }
+            TraceError::Withheld { .. } => {
+                Self::new(ExitClass::Data, "trace.withheld", message).hint("record it once more with --trace-personal")
+            }
+            TraceError::Nothing => Self::new(ExitClass::Data, "trace.no-tap", message).hint(
+                "record a scan, a watch or token verify: commands that enroll or change a token cannot be replayed",
+            ),
         }
     }
 }

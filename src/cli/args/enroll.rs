@@ -23,7 +23,7 @@ pub struct EnrollArgs {
     /// Any further field; may be repeated. What the server knows of the user stays; KEY= takes a field away
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field, conflicts_with = "from")]
     pub fields: Vec<(String, String)>,
-    /// Picture that comes onto the card, at most 8192 bytes
+    /// Picture to store on the card: JPEG, PNG or WebP, at most 8192 bytes
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "from")]
     pub portrait: Option<PathBuf>,
     /// Issue this card for one that was lost, which is refused from now on; name that one where the user has
@@ -43,14 +43,14 @@ pub struct EnrollArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Private mode")]
 pub struct PrivateArgs {
-    /// Enroll into a set of K tokens that strangers cannot tell apart, 32 to 256; a new one is made where no set of this
+    /// Enroll into a set of K tokens that strangers cannot tell apart, 32 to 256; starts a new set when none of this
     /// size has room
     #[arg(long, value_name = "K", value_parser = set_size(), group = "chosen_set")]
     pub set_size: Option<u16>,
     /// Enroll into this set
     #[arg(long, value_name = "ID", group = "chosen_set")]
     pub set: Option<SetId>,
-    /// Take the card even when its UID, serial numbers or the like tell it from the others of its set
+    /// Accept a card that can be recognised by its UID, serial numbers or the like
     #[arg(long, requires = "chosen_set")]
     pub accept_trackable: bool,
 }
@@ -62,16 +62,16 @@ pub struct BatchArgs {
     /// Enroll a card for every row of this CSV file: columns id, name, portrait (the path of a picture), and any others
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub from: Option<PathBuf>,
-    /// Which card each row went to; the same command goes on from there [default: FILE.journal]
+    /// Records which card each row went to; the same command resumes from there [default: FILE.journal]
     #[arg(long, value_name = "FILE", requires = "from", value_hint = clap::ValueHint::FilePath, value_parser = new_file())]
     pub journal: Option<PathBuf>,
-    /// Say what would be done, and touch no card; with --from: check the file and the journal, and say what is left
+    /// Show what would be done, and touch no card; with --from: check the file and the journal, and show what is left
     #[arg(long)]
     pub dry_run: bool,
     /// Stop after so many failures in a row
     #[arg(long, value_name = "N", requires = "from", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_failures: u32,
-    /// Stop when no card came for this time (500ms, 5s, 2m, 8h)
+    /// Stop when no card comes for this long (500ms, 5s, 2m, 8h)
     #[arg(long, value_name = "DURATION", requires = "from", value_parser = duration)]
     pub timeout: Option<Duration>,
     /// Give cards to the row of this id only; may be repeated

@@ -41,7 +41,7 @@ pub enum PkiCommand {
     },
     /// Issue certificates for others
     Issue(IssueArgs),
-    /// Set this terminal up from the file that rollcall pki issue terminal has made
+    /// Set up this terminal from a file made by rollcall pki issue terminal
     Import {
         /// The file
         bundle: PathBuf,

@@ -20,26 +20,26 @@ pub struct TokenArgs {
 /// The commands of `rollcall token`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum TokenCommand {
-    /// What the card says about itself
+    /// Show what the card says about itself
     Info,
     /// Authenticate the card, and check its signature
     Verify(TokenVerifyArgs),
     /// Change the user information on the card: what is named; the rest stays, as the server or else the card has it
     Write(TokenWriteArgs),
-    /// Take the token out of use for now
+    /// Block the token; it can be unblocked
     Block(TokenChangeArgs),
-    /// Take a blocked token into use again
+    /// Unblock a blocked token
     Unblock(TokenChangeArgs),
     /// Move the token to the CA that rollcall pki rotate-ca has made, or give it a new set key; or all tokens one by one
     Rotate(TokenRotateArgs),
-    /// Take the token out of use for ever: its keys are destroyed
+    /// Destroy the token's keys: it can never be used again
     Terminate(TokenChangeArgs),
 }
 
 /// `rollcall token verify`
 #[derive(Debug, Clone, Args)]
 pub struct TokenVerifyArgs {
-    /// Write the picture on the card to this file, which must not be there
+    /// Write the picture on the card to this file, which must not exist yet
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub portrait: Option<PathBuf>,
 }
@@ -47,7 +47,7 @@ pub struct TokenVerifyArgs {
 /// `rollcall token block`, `unblock` and `terminate`
 #[derive(Debug, Clone, Args)]
 pub struct TokenChangeArgs {
-    /// Say what would be done, and change nothing
+    /// Show what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -55,19 +55,19 @@ pub struct TokenChangeArgs {
 /// `rollcall token rotate`
 #[derive(Debug, Clone, Args)]
 pub struct TokenRotateArgs {
-    /// Every card that is put on a reader, until no token is left; the same command goes on where it stopped
+    /// Every card that is placed on a reader, until no token is left; run it again to resume
     #[arg(long)]
     pub all: bool,
     /// Give tokens of this set the key that rollcall pki rotate-set has made
     #[arg(long, value_name = "ID")]
     pub set: Option<SetId>,
-    /// Say what would be done, and change nothing; with --all: which tokens are left
+    /// Show what would be done, and change nothing; with --all: which tokens are left
     #[arg(long)]
     pub dry_run: bool,
     /// Stop after so many failures in a row
     #[arg(long, value_name = "N", requires = "all", default_value = "5", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_failures: u32,
-    /// Stop when no card came for this time (500ms, 5s, 2m, 8h)
+    /// Stop when no card comes for this long (500ms, 5s, 2m, 8h)
     #[arg(long, value_name = "DURATION", requires = "all", value_parser = duration)]
     pub timeout: Option<Duration>,
 }
@@ -78,7 +78,7 @@ pub struct TokenWriteArgs {
     /// What is to change about whose token it is
     #[command(flatten)]
     pub user: UserPatchArgs,
-    /// Say what would be done, and change nothing
+    /// Show what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -193,7 +193,7 @@ fn end(stop: Option<BatchStop>, count: BatchCount, signal: Option<u8>, out: &mut
     }
     let waiting = if begun == 0 { String::new() } else { format!(", {begun} of them begun") };
     let message = format!("{} of {rows} rows are left{waiting}", rows - done);
-    let again = "run the same command again: it goes on where it stopped";
+    let again = "run the same command again: it resumes where it stopped";
     match stop {
         Some(BatchStop::Asked) => {
             out.note(&message);

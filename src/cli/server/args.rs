@@ -30,7 +30,7 @@ pub enum ServerCommand {
     Audit(AuditArgs),
     /// Copy the whole store into one file, while the server runs
     Backup(BackupArgs),
-    /// Take a backup in the place of the store
+    /// Replace the store with a backup
     Restore(RestoreArgs),
     /// Who is here, at all doors: each person once, where they were last seen
     Presence(PresenceArgs),
@@ -79,9 +79,9 @@ pub struct BackupArgs {
 /// `rollcall server restore`
 #[derive(Debug, Clone, Args)]
 pub struct RestoreArgs {
-    /// A file that rollcall server backup has made, on either kind of store
+    /// A file made by rollcall server backup, from either kind of store
     pub file: PathBuf,
-    /// Give up what is in the store now
+    /// Overwrite what is in the store now
     #[arg(long)]
     pub replace: bool,
 }
@@ -125,7 +125,7 @@ pub struct UserAddArgs {
     /// Any further field; may be repeated; KEY= takes the field away
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]
     pub fields: Vec<(String, String)>,
-    /// Say what would be changed, and change nothing
+    /// Show what would be changed, and change nothing
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -148,14 +148,14 @@ pub enum ServerTokenCommand {
         /// Token id
         id: Uuid,
     },
-    /// Let a token in, or keep it out
+    /// Change the status of a token
     Status {
         /// Token id
         id: Uuid,
-        /// What it is to be; revoked is for ever
+        /// The new status; revoked cannot be undone
         #[arg(value_enum)]
         status: StatusWord,
-        /// Why; needed unless active
+        /// Reason; required unless active
         #[arg(long, value_parser = nonempty, required_if_eq_any = [("status", "suspended"), ("status", "lost"), ("status", "revoked")])]
         reason: Option<String>,
     },
@@ -256,16 +256,16 @@ pub struct AuditArgs {
 /// The commands of `rollcall server audit`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AuditCommand {
-    /// Follow the log from its first record to its last, and name the first bad one
+    /// Check the whole log, and name the first record that was changed, removed or cut off
     Verify(VerifyArgs),
-    /// After a restore: bring back what terminals still know, and let them follow this log from now on
+    /// After a restore: bring back what terminals still know, and let them follow this log again
     Reconcile(ReconcileArgs),
 }
 
 /// `rollcall server audit reconcile`
 #[derive(Debug, Clone, Args)]
 pub struct ReconcileArgs {
-    /// Say what would happen, and change nothing
+    /// Show what would happen, and change nothing
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -46,7 +46,7 @@ pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
         .hint("look: rollcall server terminal list"));
     };
     let done_here = format!("{} administers the server: start it with rollcall server run", done.terminal);
-    out.note(if new { &done_here } else { "everything is there already, and nothing was changed" });
+    out.note(if new { &done_here } else { "everything exists already; nothing was changed" });
     out.object(&views::ServerState {
         schema: views::Schema::default(),
         store: url.to_string(),

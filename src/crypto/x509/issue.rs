@@ -49,7 +49,7 @@ pub enum IssueError {
     #[error("the dates are in the wrong order, or outside the years 2000 to 2049")]
     Validity,
     /// What was made is not what a card would accept; for a terminal the subject is too long.
-    #[error("the certificate would be refused: {0}")]
+    #[error("the certificate would be rejected: {0}")]
     Refused(#[from] CertificateError),
     /// The library failed.
     #[error(transparent)]

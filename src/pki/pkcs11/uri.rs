@@ -22,7 +22,7 @@ pub enum UriError {
     #[error("it does not begin with pkcs11:")]
     Scheme,
     /// An attribute that is not `name=value`, or whose value is wrongly percent-encoded.
-    #[error("{0:?} is no attribute=value")]
+    #[error("{0:?} is not of the form attribute=value")]
     Attribute(String),
     /// An attribute that we cannot honour, so that another key than the one meant might be used.
     #[error("the attribute {0:?} is not supported")]
@@ -37,10 +37,10 @@ pub enum UriError {
     #[error("{0} is missing")]
     Missing(&'static str),
     /// Not a secret key.
-    #[error("type is to be secret-key")]
+    #[error("type must be secret-key")]
     Type,
     /// A path that depends on where one stands.
-    #[error("{0} is to be an absolute path")]
+    #[error("{0} must be an absolute path")]
     Relative(&'static str),
 }
 

@@ -126,7 +126,7 @@ impl ServerStore {
         told: &mut (dyn FnMut(u64) + Send),
     ) -> Result<Counts> {
         let Backend::Sqlite(backup) = &backup.backend else {
-            return Err(ServerStoreError::Backup("it is no file".into()));
+            return Err(ServerStoreError::Backup("not a file".into()));
         };
         let mut from = StoreTransaction::Sqlite(backup.snapshot().await?);
         let mut to = match &self.backend {

@@ -8,7 +8,7 @@ use super::absence::Absence;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerStoreError {
     /// The text names no store.
-    #[error("it is no store such as sqlite:///var/lib/rollcall/server.db or postgres://host/database")]
+    #[error("not a store such as sqlite:///var/lib/rollcall/server.db or postgres://host/database")]
     Url,
     /// The store belongs to another CA.
     #[error("the store belongs to another CA ({0})")]
@@ -23,7 +23,7 @@ pub enum ServerStoreError {
     #[error("the store is of a newer release: it has format {0}")]
     Newer(i64),
     /// What made it is not what this release has: it is none of ours, or damaged.
-    #[error("the store was not made as this release makes it: its format {0} is another one")]
+    #[error("the store's format {0} is not one of this release")]
     Changed(i64),
     /// It is away, as was found when it was looked for.
     #[error("{1}")]
@@ -32,10 +32,10 @@ pub enum ServerStoreError {
     #[error("the store failed at the end of a change: {0}")]
     Commit(#[source] sqlx::Error),
     /// A file is no backup of a store, or a damaged one.
-    #[error("this is no backup of a store: {0}")]
+    #[error("not a backup of a store: {0}")]
     Backup(String),
     /// A backup is to be restored over what is there.
-    #[error("the store holds something already")]
+    #[error("the store is not empty")]
     NotEmpty,
     /// The database failed.
     #[error("the store failed: {0}")]

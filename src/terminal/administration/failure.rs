@@ -27,7 +27,7 @@ pub enum AdministrationError {
     #[error("the token takes no set key")]
     NoSetKey,
     /// What was begun or done could not be noted.
-    #[error("it cannot be noted which tokens have the new key: {0}")]
+    #[error("the list of tokens that have the new key cannot be written: {0}")]
     NotNoted(String),
     /// There is no CA before the one that is here.
     #[error("the CA is not being rotated")]
@@ -36,10 +36,10 @@ pub enum AdministrationError {
     #[error("the new CA did not certify the token's keys: {0}")]
     NotCertified(String),
     /// Another card lies there than the one that was confirmed.
-    #[error("this is not the card that was confirmed, or not in the same state any more")]
+    #[error("this is not the card that was confirmed, or its state has changed")]
     OtherCard,
     /// This terminal's certificate has too low a role.
-    #[error("this takes a terminal with the role {needed}, and this one has {held}", needed = .needed.word(), held = .held.word())]
+    #[error("this needs a terminal with the role {needed}; this one has {held}", needed = .needed.word(), held = .held.word())]
     Role {
         /// What it takes.
         needed: TerminalRole,
@@ -59,7 +59,7 @@ impl AdministrationError {
                 "card.left",
                 format!("the card left the reader at exchange {exchanges}"),
             )
-            .hint("put the same card back and run the same command again: it finishes what was begun"),
+            .hint("put the same card back and run the same command again: it resumes where it stopped"),
             Self::Token(e) => token(e, exchanges),
             Self::Foreign => TapError::Foreign.to_failure(exchanges),
             Self::Open => Failure::new(ExitClass::No, "token.open-mode", message).hint(Remedy::with(
@@ -71,7 +71,7 @@ impl AdministrationError {
                 "rollcall token rotate --set ID",
             )),
             Self::NoSetKey => Failure::new(ExitClass::Refused, "token.no-set-key", message)
-                .hint("it came with the public test keys: enroll its user anew on another card"),
+                .hint("it came with the public test keys: enroll its user on another card"),
             Self::NotNoted(_) => Failure::new(ExitClass::Io, "pki.file", message)
                 .hint("check the permissions and the space of the folder pki/sets, and run the command again"),
             Self::OtherCard => Failure::new(ExitClass::CardLeft, "token.other-card", message)
@@ -79,7 +79,7 @@ impl AdministrationError {
             Self::NoRotation => Failure::new(ExitClass::No, "pki.no-rotation", message)
                 .hint(Remedy::with("begin one where the CA key lies", "rollcall pki rotate-ca")),
             Self::NotCertified(_) => Failure::new(ExitClass::Refused, "enroll.not-certified", message)
-                .hint(Remedy::with("look at the CA", "rollcall pki list")),
+                .hint(Remedy::with("show the CA", "rollcall pki list")),
             Self::Role { .. } => Failure::new(ExitClass::Refused, "token.role", message)
                 .hint("run it where the CA key lies, or with a terminal that was issued with this role"),
         }

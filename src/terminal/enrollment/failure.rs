@@ -31,7 +31,7 @@ pub enum EnrollError {
     #[error("there is no row left for this card")]
     NobodyLeft,
     /// The card was begun for a row that the file of the batch does not have any more.
-    #[error("this card was begun for {0}, whom the file does not have any more")]
+    #[error("this card was begun for {0}, who is no longer in the file")]
     RowGone(String),
     /// The journal of the batch cannot be used.
     #[error(transparent)]
@@ -67,7 +67,7 @@ pub enum EnrollError {
     #[error("the card came with the public test keys: no set key goes onto it")]
     TestKeysPrivate,
     /// The card gives itself away beside the applet.
-    #[error("the card can be told from others without its key: {}", traces::list(.0))]
+    #[error("the card can be recognised without its key: {}", traces::list(.0))]
     Trackable(Vec<TrackableTrait>),
     /// The CA refused to certify a key.
     #[error("the CA did not certify the card's key: {0}")]
@@ -92,19 +92,19 @@ impl EnrollError {
         match self {
             Self::Token(TokenError::Link(LinkError::CardRemoved)) => {
                 Failure::new(ExitClass::CardLeft, "card.left", format!("the card left the reader at exchange {exchanges}"))
-                    .hint("put the same card back and run the same command again: it goes on where it stopped")
+                    .hint("put the same card back and run the same command again: it resumes where it stopped")
             }
             Self::Token(e) => token(e, exchanges),
             Self::Foreign => TapError::Foreign.to_failure(exchanges),
             Self::AlreadyIssued(_) => Failure::new(ExitClass::No, "enroll.already-issued", message)
-                .hint("take a blank card; rollcall scan shows whose this one is"),
+                .hint("use a blank card; rollcall scan shows whose this one is"),
             Self::NobodyLeft => Failure::new(ExitClass::No, "enroll.nobody-left", message)
                 .hint("put back the cards that were begun, or give them up: --abandon"),
             Self::RowGone(_) => Failure::new(ExitClass::No, "batch.row-gone", message)
                 .hint("put the row back as it was, or give the card up: --abandon"),
             Self::Batch(e) => e.to_failure(),
             Self::NotBlank(LifeCycle::Terminated) => token(&TokenError::NotIssued(LifeCycle::Terminated), exchanges),
-            Self::NotBlank(_) => Failure::new(ExitClass::No, "enroll.not-blank", message).hint("take a blank card"),
+            Self::NotBlank(_) => Failure::new(ExitClass::No, "enroll.not-blank", message).hint("use a blank card"),
             Self::WrongStartKeys => Failure::new(ExitClass::Refused, "enroll.wrong-start-keys", message).hint(
                 "put the start keys that the card was installed with into pki/start.key; nothing was sent to the card",
             ),
@@ -117,9 +117,9 @@ impl EnrollError {
                 Failure::new(ExitClass::Data, "enroll.too-long", message).hint("shorten id, name or fields")
             }
             Self::OtherCard => Failure::new(ExitClass::CardLeft, "enroll.other-card", message)
-                .hint("put the first card back, and run the same command again: it goes on where it stopped"),
+                .hint("put the first card back, and run the same command again: it resumes where it stopped"),
             Self::Server(failure) => {
-                let again = "then run the same command again: it goes on where it stopped";
+                let again = "then run the same command again: it resumes where it stopped";
                 let hint = failure.hint.as_ref().map_or_else(|| again.to_owned(), |hint| format!("{hint}; {again}"));
                 failure.clone().hint(hint)
             }
@@ -136,7 +136,7 @@ impl EnrollError {
             Self::Journal(..) => Failure::new(ExitClass::Io, "enroll.journal", message)
                 .hint("check the permissions and the space of the state folder"),
             Self::JournalDamaged => Failure::new(ExitClass::Io, "enroll.journal", message)
-                .hint("remove the file of this card in the folder enrollments, and enroll it anew"),
+                .hint("remove the file of this card in the folder enrollments, and enroll the card again"),
         }
     }
 }
@@ -175,7 +175,7 @@ pub enum BatchError {
     #[error("another run is working with the journal {}", .0.display())]
     Busy(PathBuf),
     /// A line is none of a journal, or contradicts one before it.
-    #[error("line {line} of {path} is no line of a journal of this batch: {what}", path = .path.display())]
+    #[error("line {line} of {path} does not belong to a journal of this batch: {what}", path = .path.display())]
     Damaged {
         /// The journal.
         path: PathBuf,

@@ -46,7 +46,7 @@ pub fn read(file: &Path) -> Result<Vec<u8>, String> {
     let opened = OpenOptions::new().read(true).custom_flags(flags).open(file).map_err(|error| error.to_string())?;
     let length = match opened.metadata() {
         Ok(about) if about.is_file() => about.len(),
-        _ => return Err("it is no file".to_owned()),
+        _ => return Err("not a file".to_owned()),
     };
     opened.take(PORTRAIT_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     match (bytes.len(), kind(&bytes)) {

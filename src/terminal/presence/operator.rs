@@ -46,7 +46,7 @@ pub fn allow(store: &mut TerminalStore, typed: &str, now: Timestamp, policy: &dy
     }
     if !store.list()?.is_denied(&id) {
         return Err(Failure::new(ExitClass::No, "users.not-denied", format!("{id} is not denied here"))
-            .hint("rollcall users denied lists who is"));
+            .hint("rollcall users denied shows the deny list"));
     }
     store.order(&Input::Allow { id: id.clone() }, now, policy)?;
     Ok(id)
@@ -77,7 +77,7 @@ pub fn find_entry<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failu
     match found.unwrap_or_default().as_slice() {
         [entry] => Ok(entry),
         [] => Err(Failure::new(ExitClass::No, "users.unknown", format!("{id} is not on the list"))
-            .hint("rollcall users lists who is; rollcall users history tells who was")),
+            .hint("rollcall users lists who is here; rollcall users history lists who was")),
         several => Err(ambiguous(id, several)),
     }
 }

@@ -29,10 +29,10 @@ const MARK: &[u8] = b"\xEF\xBB\xBF";
 #[derive(Debug, thiserror::Error)]
 pub enum RecordFileError {
     /// It holds something, and nobody said to go on with it.
-    #[error("{} is there already", .0.display())]
+    #[error("{} already exists", .0.display())]
     Exists(PathBuf),
     /// It is a pipe, a device or a folder.
-    #[error("{} is no plain file", .0.display())]
+    #[error("{} is not a regular file", .0.display())]
     NoFile(PathBuf),
     /// Another scan writes it.
     #[error("{} is being written by another scan", .0.display())]
@@ -41,7 +41,7 @@ pub enum RecordFileError {
     #[error("{} is longer than {LONGEST} bytes", .0.display())]
     TooLong(PathBuf),
     /// It holds something else than such records.
-    #[error("{}, line {line}: this is no {what}", path.display())]
+    #[error("{}, line {line}: not a valid {what}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,

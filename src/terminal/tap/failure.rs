@@ -93,14 +93,15 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
         | TokenError::Certificate(_)
         | TokenError::Proof(_)
         | TokenError::Channel(ChannelError::Receipt | ChannelError::ResponseMac | ChannelError::Cryptogram) => {
-            refused("token.not-genuine").hint("do not trust this card: it does not hold the keys that it claims")
+            refused("token.not-genuine")
+                .hint("do not trust this card: it does not have the keys that it claims to have")
         }
         TokenError::Channel(ChannelError::Crypto(_)) => Failure::new(ExitClass::Bug, "crypto.failed", message),
         TokenError::Form(_)
         | TokenError::Record(_)
         | TokenError::Refused { .. }
         | TokenError::Channel(ChannelError::Refused { .. } | ChannelError::Form(_) | ChannelError::Padding) => {
-            protocol().hint("the card does not speak the Rollcall protocol as it should: try it once more")
+            protocol().hint("the card violates the Rollcall protocol: try it once more")
         }
     }
 }

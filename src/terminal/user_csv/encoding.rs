@@ -40,7 +40,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Cow<'_, str>, TextEncoding), (usize, Stri
         let codec = if wide == TextEncoding::Utf16Le { UTF_16LE } else { UTF_16BE };
         let (text, damaged) = codec.decode_with_bom_removal(bytes);
         return if damaged || bytes.len() % 2 == 1 {
-            Err((0, "it looks like UTF-16, and some of it is none".to_owned()))
+            Err((0, "starts as UTF-16, but parts of it are not".to_owned()))
         } else {
             Ok((text, wide))
         };

@@ -267,7 +267,7 @@ impl TableReader<'_> {
 fn unreadable(error: &csv::Error) -> String {
     match error.kind() {
         csv::ErrorKind::Io(error) => error.to_string(),
-        _ => "it is no CSV".to_owned(),
+        _ => "not a valid CSV file".to_owned(),
     }
 }
 

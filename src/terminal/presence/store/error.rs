@@ -54,7 +54,7 @@ pub enum TerminalStoreError {
         detail: String,
     },
     /// A second watch.
-    #[error("another rollcall watch runs here{}", pid.map_or_else(String::new, |pid| format!(" (process {pid})")))]
+    #[error("another rollcall watch is running here{}", pid.map_or_else(String::new, |pid| format!(" (process {pid})")))]
     WatchRunning {
         /// Its process.
         pid: Option<u32>,

@@ -50,7 +50,7 @@ pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, TerminalStore
 /// Whether the file is there and not empty. What is no file in its place would keep us waiting, or be taken for none.
 pub(super) fn is_there(path: &Path) -> Result<bool, TerminalStoreError> {
     match std::fs::metadata(path) {
-        Ok(about) if !about.is_file() => Err(TerminalStoreError::damaged(path, &"it is no regular file")),
+        Ok(about) if !about.is_file() => Err(TerminalStoreError::damaged(path, &"not a regular file")),
         Ok(about) => Ok(about.len() > 0),
         Err(_) => Ok(false),
     }

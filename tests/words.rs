@@ -1,0 +1,96 @@
+//! What users read is plain English: turns that have crept in before do not come back.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{fs, path::Path};
+
+/// In lower case, each a word or words of their own.
+const BANNED: [&str; 12] = [
+    "is told",
+    "are told",
+    "be told",
+    "is none",
+    "are none",
+    "it is no",
+    "this is no",
+    "as ever",
+    "of now",
+    "anew",
+    "a bug of ours",
+    "goes on where it stopped",
+];
+
+/// The banned turns in this text.
+fn turns(text: &str) -> Vec<&'static str> {
+    let words: Vec<_> =
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()).collect();
+    let text = format!(" {} ", words.join(" ").to_lowercase());
+    BANNED.into_iter().filter(|turn| text.contains(&format!(" {turn} "))).collect()
+}
+
+/// The texts in quotation marks of a source up to its tests, and the doc comments that become the help.
+fn texts(source: &str, is_help: bool) -> Vec<String> {
+    let code = source.split("#[cfg(test)]").next().unwrap();
+    // A text may go on in the next line.
+    let joined = code.replace("\\\n", " ");
+    let mut found: Vec<String> = Vec::new();
+    for line in joined.lines() {
+        match line.trim_start() {
+            help if help.starts_with("/// ") => found.extend(is_help.then(|| help.to_owned())),
+            comment if comment.starts_with("//") => {}
+            code => found.extend(code.split('"').skip(1).step_by(2).map(str::to_owned)),
+        }
+    }
+    found
+}
+
+fn files(folder: &Path, end: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.to_string_lossy().into_owned();
+        if path.is_dir() {
+            found.extend(files(&path, end));
+        } else if name.ends_with(end) && !name.contains("/tests") {
+            found.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_banned_turn_stands_in_what_users_read() {
+    let mut found = Vec::new();
+    let mut read = 0;
+    for (name, source) in files(Path::new("src"), ".rs") {
+        for text in texts(&source, name.starts_with("src/cli/args") || name == "src/cli/server/args.rs") {
+            read += 1;
+            found.extend(turns(&text).into_iter().map(|turn| format!("{name}: {turn:?} in {text:?}")));
+        }
+    }
+    let pages = [
+        "README.md",
+        "docs/operating.md",
+        "docs/scripting.md",
+        "docs/testing.md",
+        "docs/doctor.md",
+        "docs/hardware.md",
+    ];
+    for page in pages {
+        for (number, line) in fs::read_to_string(page).unwrap().lines().enumerate() {
+            read += 1;
+            found.extend(turns(line).into_iter().map(|turn| format!("{page}:{}: {turn:?}", number + 1)));
+        }
+    }
+    assert!(read > 3000, "{read} texts: they were not found");
+    assert!(found.is_empty(), "{} banned turns:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn a_banned_turn_is_found() {
+    assert_eq!(turns("whether it\n is told, and Anew."), ["is told", "anew"]);
+    assert!(turns("renewal of nowhere: retold, a canewood").is_empty());
+    let source = "/// is told\n// is told\nlet a = \"it is no\"; // be told\n#[cfg(test)]\nlet b = \"anew\";\n";
+    assert_eq!(texts(source, false), ["it is no"]);
+    assert_eq!(texts(source, true).len(), 2);
+}
