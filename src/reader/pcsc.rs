@@ -15,12 +15,14 @@ mod causes;
 mod connect;
 mod explain;
 mod io;
+mod limits;
 mod names;
 mod startup;
 mod watch;
 
 pub use attributes::{ReaderAttributes, attributes};
-pub use card::{Card, CardLimits, Deadline, Transaction};
+pub use card::{Card, Transaction};
+pub use limits::{CardLimits, Deadline};
 pub(super) use watch::{Canceller, Lost, Watcher};
 
 use std::{
