@@ -10,8 +10,8 @@ reader was asked. SOCKET takes one command a line and answers each with `ok` or 
     FAULT AT [COUNT]   at the AT-th block from now on, COUNT times (1); FAULT is one of ccid_reader.FAULTS
     calm               faults that have not happened will not
     lift, insert       the slot is emptied, and takes a card again
-    stats              `ok JSON`: blocks, power-ups, and how often the driver was told of an empty slot; faults to come, the
-                       level and the protocol
+    stats              `ok JSON`: blocks, power-ups, and how often the driver was told of an empty slot; faults to come,
+                       blocks that met one, the level and the protocol
 """
 
 import contextlib

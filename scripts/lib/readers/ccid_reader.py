@@ -47,6 +47,7 @@ class Faults:
     def __init__(self):
         self.lock = threading.Lock()
         self.planned = []
+        self.met = 0
 
     def plan(self, name, at, count=1):
         with self.lock:
@@ -65,6 +66,7 @@ class Faults:
                 if one[1] <= 0:
                     found, one[2] = one[0], one[2] - 1
             self.planned = [one for one in self.planned if one[2] > 0]
+            self.met += found is not None
         return found
 
 
@@ -88,7 +90,8 @@ class Reader:
 
     def stats(self):
         return json.dumps({"blocks": self.blocks, "power_ups": self.power_ups, "absences": self.absences,
-                           "faults": len(self.faults.planned), "level": self.level, "protocol": self.protocol})
+                           "faults": len(self.faults.planned), "met": self.faults.met, "level": self.level,
+                           "protocol": self.protocol})
 
     def _write(self, data):
         os.write(self.master, data)

@@ -126,13 +126,13 @@ class Ccid:
         return {"READER_CONTROLS": " ".join(controls)}
 
     def await_absence(self, number):
-        """Wait until the service has been told that the slot is empty. After an exchange that failed it shows so before it
-        has looked, and then misses that a card comes back meanwhile."""
+        """Wait until the service has looked at the empty slot. After an exchange that failed it shows it so before it has
+        looked itself, and then misses that a card comes back meanwhile; one look may be that of a client."""
         def absences():
             return json.loads(self.tell(number, "stats").removeprefix("ok"))["absences"]
 
         before, ends = absences(), time.monotonic() + _NOTICES_WITHIN
-        while absences() == before and time.monotonic() < ends:
+        while absences() < before + 2 and time.monotonic() < ends:
             time.sleep(0.02)
 
     def tell(self, number, command):
