@@ -138,6 +138,17 @@ fn readers_of_one_name() {
     let found = findings(&mut doctor(&stack, "rollcall"));
     let told = |one: &serde_json::Value| one["code"].is_string() && one.to_string().contains(&names[0]);
     assert!(found.iter().any(told), "{found:#?}");
+    // With a card in each, too, two of the four can be reached, and their cards lie still.
+    let stack = Stack::start(4, "virtual");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    rename(&stack, |_| b"One Model".to_vec());
+    let scanned = stack.ndjson(1, &["scan"]);
+    let mut names: Vec<_> = scanned.iter().map(|one| one["reader"].as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["One Model 00 00", "One Model 00 01"].map(Some));
+    let found = findings(&mut doctor(&stack, "rollcall"));
+    let codes: Vec<_> = found.iter().filter_map(|one| one["code"].as_str()).collect();
+    assert!(codes.contains(&"reader.same-name") && !codes.contains(&"card.flapping"), "{codes:?}");
 }
 
 case!(Once, names_that_are_no_utf_8);

@@ -79,6 +79,13 @@ fn a_reader_that_is_ignored_is_left_out_of_every_command() {
     let mut watch = stack.watch(&[]);
     assert_eq!(watch.event("arrived")["reader"], readers[0].as_str());
     watch.end();
+    // One that fits all of them leaves nobody, and that is said.
+    std::fs::write(stack.home().join("config.toml"), "ignore = [\"*\"]\n").expect("a configuration");
+    assert!(codes(&stack, &[]).iter().any(|code| code == "config.all-ignored"));
+    for command in [&["scan"][..], &["token", "info"]] {
+        let nobody = stack.rollcall(command).expect(1);
+        assert!(nobody.code() == "scan.nobody" && nobody.stderr.contains("`ignore`"), "{nobody:#?}");
+    }
 }
 
 case!(Once, doctor_finds_no_reader);
