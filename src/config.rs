@@ -3,6 +3,7 @@
 //! Flags and environment arrive together, from the one definition in [`Global`]; the file is read only when it is
 //! there. Nothing is created here.
 
+mod board;
 mod entry;
 mod error;
 mod file;
@@ -22,6 +23,7 @@ use crate::pki::pkcs11;
 use crate::reader::select::{Aliases, Selection, alias_of};
 use crate::terminal::presence::{Policy, PresenceMode};
 
+pub use board::BoardSettings;
 pub use error::ConfigError;
 pub use server::{ServerSettings, StoreText};
 pub use unmatched::UnmatchedName;
@@ -159,6 +161,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Where user information comes from.
     pub source: UserSource,
+    /// The board of who is here.
+    pub board: BoardSettings,
     /// The server: where it is, and how one here is run.
     pub server: ServerSettings,
     /// The personalisation key, where it is not in the file of the state folder.
@@ -273,6 +277,7 @@ impl Settings {
                 hook: file.hook.unwrap_or(Limits::default().hook),
             },
             source: file.source.unwrap_or_default(),
+            board: file.board,
             server: ServerSettings::default(),
             perso_key: None,
             verbose: typed.verbose || file.verbose.unwrap_or_default(),

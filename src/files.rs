@@ -75,6 +75,15 @@ impl LockedFile {
     pub fn exclusively(file: File) -> io::Result<Result<Self, File>> {
         Ok(if FileExt::try_lock_exclusive(&file)? { Ok(Self(file)) } else { Err(file) })
     }
+
+    /// Locks the file as soon as nobody else has it: for work of a moment.
+    ///
+    /// # Errors
+    /// What the system says of the lock.
+    pub fn wait(file: File) -> io::Result<Self> {
+        FileExt::lock_exclusive(&file)?;
+        Ok(Self(file))
+    }
 }
 
 impl Deref for LockedFile {

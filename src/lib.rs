@@ -10,6 +10,7 @@
 //! | [`doctor`] | what may be wrong between a terminal and its cards: probes side by side |
 //! | [`server`] | the background server: routes, who may call them, the store and its audit log |
 //! | [`config`] | flags over environment over `config.toml`, resolved once into what is meant |
+//! | `board` | the page of who is here, for browsers: what it shows, who may look, and its files |
 //! | [`terminal`] | what makes a terminal: taps, admission, the current user list, lookups, renewal, enrollment, administration |
 //! | [`server_client`] | the server, seen from a terminal: one method for each route, and what it signs |
 //! | [`emulator`] | the same token in software, in a reader of the driver vpcd |
@@ -21,7 +22,7 @@
 //! | [`card`] | any ISO 7816-4 card over any [`card::link::Link`]: commands, status words, TLV, chaining, traces |
 //! | [`crypto`] | the primitives, over OpenSSL |
 //! | [`api`] | types that travel: between terminal and server, and between our layers |
-//! | [`files`], [`failure`] | files that hold state; what a user sees of a failure |
+//! | [`files`], [`failure`], [`rates`] | files that hold state; what a user sees of a failure; how often a peer may ask |
 //!
 //! # The way of one tap
 //!
@@ -40,6 +41,8 @@
 //! - Secrets live in types that clear themselves and cannot be printed.
 
 pub mod api;
+#[cfg(feature = "board")]
+pub mod board;
 pub mod card;
 pub mod channel;
 pub mod cli;
@@ -51,6 +54,8 @@ pub mod failure;
 pub mod files;
 pub mod pki;
 pub mod proof;
+#[cfg(any(feature = "board", feature = "server"))]
+pub mod rates;
 pub mod reader;
 #[cfg(feature = "server")]
 pub mod server;

@@ -116,7 +116,7 @@ fn keys_are_those_of_the_program() {
         }
     }
     let mut known = known_keys("");
-    for table in ["[limits]", "[server]"] {
+    for table in ["[board]", "[limits]", "[server]"] {
         // Named by its keys.
         assert!(known.remove(table.trim_matches(['[', ']'])), "{table}");
         known.extend(known_keys(table).into_iter().map(|key| format!("{table} {key}")));

@@ -2,6 +2,8 @@
 //!
 //! Every value is parsed into what it means here; nothing behind this module sees what was typed.
 
+#[cfg(feature = "board")]
+mod board;
 mod enroll;
 mod pki;
 mod token;
@@ -19,6 +21,8 @@ use crate::config::{Global, UserSource, new_file};
 use crate::emulator::{CardTiming, Uid};
 use crate::terminal::presence::{PresenceMode, duration};
 use crate::terminal::user_patch::UserPatch;
+#[cfg(feature = "board")]
+pub use board::{BoardArgs, BoardCommand};
 pub use enroll::{BatchArgs, EnrollArgs, PrivateArgs};
 pub use pki::{IssueArgs, IssueCommand, PkiArgs, PkiCommand};
 pub use token::{TokenArgs, TokenChangeArgs, TokenCommand, TokenRotateArgs, TokenVerifyArgs, TokenWriteArgs};
@@ -60,6 +64,9 @@ pub enum CliCommand {
     Watch(WatchArgs),
     /// Show or change the list of present users and its history
     Users(UsersArgs),
+    /// Say who may look at the board over the network
+    #[cfg(feature = "board")]
+    Board(BoardArgs),
     /// Enroll a user onto a blank card
     Enroll(EnrollArgs),
     /// Show, change or retire the card in a reader
@@ -165,6 +172,24 @@ pub struct ScanArgs {
     pub resume: bool,
 }
 
+/// Where a board is served: an address, or where the configuration says.
+#[cfg(feature = "board")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BoardAddress(pub Option<std::net::SocketAddr>);
+
+#[cfg(feature = "board")]
+impl std::str::FromStr for BoardAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let address = text.parse().map_err(|_| "expected ADDRESS:PORT, as 127.0.0.1:7480".to_owned())?;
+        Ok(Self(Some(address)))
+    }
+}
+
 /// `rollcall watch`
 #[derive(Debug, Clone, Args)]
 pub struct WatchArgs {
@@ -174,6 +199,14 @@ pub struct WatchArgs {
     /// Run this for each event, with the object on its stdin: the text of one `sh -c`
     #[arg(long, value_name = "COMMAND", env = "ROLLCALL_ON_EVENT", hide_env_values = true, value_parser = nonempty)]
     pub on_event: Option<String>,
+    /// Serve a page of who is here to browsers, at this address [default: as configured, or 127.0.0.1:7480]
+    #[cfg(feature = "board")]
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "")]
+    pub board: Option<BoardAddress>,
+    /// The people who are expected, a CSV file as `enroll --from` takes it: the board shows who is missing
+    #[cfg(feature = "board")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub expected: Option<PathBuf>,
 }
 
 /// `rollcall users`

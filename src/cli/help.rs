@@ -24,6 +24,12 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ("users denied", ["rollcall users denied", "rollcall users denied --output csv"]),
     ("users allow", ["rollcall users allow 7", "rollcall users allow \"Ada Lovelace\""]),
     ("users clear", ["rollcall users clear", "rollcall users clear --yes"]),
+    #[cfg(feature = "board")]
+    ("board link", ["rollcall board link", "rollcall board link --label \"screen in the hall\" --for 90d"]),
+    #[cfg(feature = "board")]
+    ("board links", ["rollcall board links", "rollcall board links --output json"]),
+    #[cfg(feature = "board")]
+    ("board revoke", ["rollcall board revoke 3f9a01c2", "rollcall board revoke 3f9a01c2 --output json"]),
     ("enroll", ["rollcall enroll --id 7 --name \"Ada Lovelace\" --field room=B17", "rollcall enroll --from users.csv"]),
     ("token info", ["rollcall token info", "rollcall token info --reader \"north door\" --output json"]),
     ("token verify", ["rollcall token verify", "rollcall token verify --portrait ada.jpg"]),

@@ -5,6 +5,8 @@
 
 pub mod apdu;
 pub mod args;
+#[cfg(feature = "board")]
+pub mod board;
 pub mod complete;
 pub mod confirm;
 mod context;
@@ -85,7 +87,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         }
         CliCommand::Watch(args) => {
             let settings = configure(&global, out)?.with_presence(args.presence);
-            watch::run(args.on_event.as_deref(), &settings, out)
+            watch::run(&args, &settings, out)
         }
         CliCommand::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
         CliCommand::Token(args) => token::run(&args, &configure(&global, out)?, out),
@@ -94,6 +96,8 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         CliCommand::Apdu(args) => apdu::run(&args, &configure(&global, out)?, out),
         CliCommand::Doctor(args) => doctor::run(&args, &global, out),
         CliCommand::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
+        #[cfg(feature = "board")]
+        CliCommand::Board(args) => board::run(&args, &configure(&global, out)?, out),
         CliCommand::Users(args) => users::run(&args, &configure(&global, out)?, out),
     }
 }

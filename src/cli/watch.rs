@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use self::complaints::Complaints;
 use super::{
+    args::WatchArgs,
     context::{admission_rules, lookup_server, pool_policy, terminal_context},
     interrupt::Interrupt,
     outcome::account,
@@ -32,8 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// `watch.already-running`, `pki.…`, `store.…` and that of the server before it begins; later that of the store or of
 /// the output.
-pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
-    let command = on_event.or(settings.on_event.as_deref());
+pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let command = args.on_event.as_deref().or(settings.on_event.as_deref());
     let mut watch = Watch::open(WatchConfig {
         context: terminal_context(settings),
         pool: pool_policy(settings, true),
@@ -48,10 +49,34 @@ pub fn run(on_event: Option<&str>, settings: &Settings, out: &mut Printer) -> Re
     let stopper = watch.stopper();
     let signal = Interrupt::install(move || stopper.stop())?;
     watch.connect(lookup_server(settings)?)?;
+    let board = board(args, settings, &mut watch, out)?;
     out.begin::<views::EventView>()?;
     warn_of_readers(settings, out);
-    watch.run(&mut WatchPrinter { out, complaints: Complaints::default() })?;
+    watch.run(&mut WatchPrinter { out, complaints: Complaints::default(), board })?;
     Ok(signal.exit_status().unwrap_or_default())
+}
+
+/// What shows browsers each thing that happens; it waits for nobody.
+type BoardShow = Box<dyn Fn(&WatchEvent<'_>)>;
+
+#[cfg(feature = "board")]
+fn board(
+    args: &WatchArgs,
+    settings: &Settings,
+    watch: &mut Watch,
+    out: &mut Printer,
+) -> Result<Option<BoardShow>, Failure> {
+    Ok(super::board::start(args, settings, watch, out)?.map(|show| Box::new(show) as BoardShow))
+}
+
+/// Without a board in it this program serves none: where one is configured, that is told.
+#[cfg(not(feature = "board"))]
+fn board(_: &WatchArgs, settings: &Settings, _: &mut Watch, _: &mut Printer) -> Result<Option<BoardShow>, Failure> {
+    match settings.board.listen {
+        Some(_) => Err(Failure::new(ExitClass::Config, "board.not-built", "this program was built without the board")
+            .hint("build it with the feature board, or take board out of config.toml")),
+        None => Ok(None),
+    }
 }
 
 /// Says what would be missed in silence: that there is no service, which is an event only once in each outage, and names
@@ -97,6 +122,7 @@ fn event_object(event: &Event) -> Result<String, Failure> {
 struct WatchPrinter<'a> {
     out: &'a mut Printer,
     complaints: Complaints,
+    board: Option<BoardShow>,
 }
 
 impl WatchPrinter<'_> {
@@ -155,6 +181,9 @@ impl WatchPrinter<'_> {
 
 impl WatchObserver for WatchPrinter<'_> {
     fn event(&mut self, event: WatchEvent<'_>) -> Result<(), Failure> {
+        if let Some(show) = &self.board {
+            show(&event);
+        }
         match event {
             WatchEvent::Presence(event) => return self.out.item(&views::EventView::from(event)),
             WatchEvent::Tap(outcome) => {

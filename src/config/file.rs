@@ -12,7 +12,7 @@ use toml::de::DeTable;
 
 use super::entry::{ConfigEntry, Text};
 use super::error::ConfigError;
-use super::{Colour, OutputFormat, UserSource, server};
+use super::{BoardSettings, Colour, OutputFormat, UserSource, server};
 use crate::pki::pkcs11;
 use crate::reader::select::Aliases;
 use crate::terminal::presence::PresenceMode;
@@ -20,8 +20,9 @@ use crate::terminal::presence::PresenceMode;
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "alias",
+    "board",
     "color",
     "heartbeat",
     "ignore",
@@ -61,6 +62,7 @@ pub struct File {
     pub tap: Option<Duration>,
     pub source: Option<UserSource>,
     pub verbose: Option<bool>,
+    pub board: BoardSettings,
     pub server: server::Table,
     pub perso_key: Option<pkcs11::Uri>,
 }
@@ -130,6 +132,7 @@ impl File {
                     }
                 }
             }
+            "board" => self.board = BoardSettings::take(entry)?,
             "server" => {
                 for key in entry.entries()? {
                     self.server.take(&key)?;

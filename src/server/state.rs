@@ -8,8 +8,8 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    RunError, ServerLog, ServerOptions, heard::HeardTerminals, limits::Rates, lookup_batcher::LookupBatcher,
-    metrics::Metrics, past_presence::PastPresence, problem::ApiError, signer::Signer, store::ServerStore,
+    RunError, ServerLog, ServerOptions, heard::HeardTerminals, lookup_batcher::LookupBatcher, metrics::Metrics,
+    past_presence::PastPresence, problem::ApiError, signer::Signer, store::ServerStore,
 };
 use crate::{
     api::v1::Nonce,
@@ -19,6 +19,7 @@ use crate::{
         random::{self, SystemRandom},
     },
     pki::{Ca, ClockCheck, PkiDir, PkiError},
+    rates::Rates,
 };
 
 /// How often old nonces are forgotten.

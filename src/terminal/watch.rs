@@ -28,7 +28,7 @@ use crate::{
         hooks::{HookReport, Hooks, Job},
         lookups::{LookupService, ServerEvent},
         presence::{
-            Event, Input,
+            Event, Input, PresenceList,
             store::{StoreNotice, TerminalStore, Wakeup, WatchLock},
         },
         reader_pool::{PoolEffect, PoolPolicy, ReaderPool},
@@ -140,6 +140,14 @@ impl Watch {
         let mut store = config.context.store()?;
         let (lock, wakeup, missed) = store.start_watch(Timestamp::now(), &*config.context.policy)?;
         Ok(Self { config, events, terminal, renewal, store, lock, wakeup, missed, lookups: None, hooks: None })
+    }
+
+    /// The list as it is before it runs; what was missed is in it.
+    ///
+    /// # Errors
+    /// That of the store.
+    pub fn list(&mut self) -> Result<&PresenceList, Failure> {
+        Ok(self.store.list()?)
     }
 
     /// What ends it in order.

@@ -17,6 +17,7 @@ const NARROW: &[(&str, &[&str])] = &[
     ("emulator", &["channel", "card", "crypto", "proof", "token::constants"]),
     ("server_client", &["api", "crypto"]),
     ("server", &["api", "proof", "pki", "crypto"]),
+    ("board", &["api", "terminal::presence", "crypto"]),
     ("terminal", &["api", "server_client", "token", "reader", "pki", "channel", "card", "crypto"]),
     ("config", &["terminal::presence", "reader::select", "pki::pkcs11"]),
 ];

@@ -46,6 +46,7 @@ fn every_object_has_its_schema(kind: &str) {
         (0, &["users", "export"]),
         (0, &["users", "deny", "p3"]),
         (0, &["users", "denied"]),
+        (0, &["board", "links"]),
         (0, &["users", "history"]),
         (0, &["token", "info", "--reader", &readers[0]]),
         (0, &["token", "info", "--reader", &readers[1]]),
@@ -69,6 +70,9 @@ fn every_object_has_its_schema(kind: &str) {
     ];
     let backup = stack.home().join("server.backup").to_str().unwrap().to_owned();
     let kept = stack.ndjson(0, &["server", "backup", &backup]);
+    let board = stack.home().join("board.toml");
+    fs::write(&board, "[board]\nlisten = \"0.0.0.0:7480\"\nhosts = [\"desk.example\"]\n").unwrap();
+    stack.ndjson(0, &["--config", board.to_str().unwrap(), "board", "link"]);
     let mut found: Vec<_> = tour.iter().flat_map(|(status, args)| both(stack, *status, args)).collect();
     found.extend(stack.ndjson(0, &["enroll", "--reader", &readers[1], "--id", "p9", "--name", "Zoë"]));
     found.extend(stack.ndjson(0, &["server", "terminal", "add", "door", "--out", &bundle(1)]));

@@ -7,6 +7,8 @@
 //! Specification: docs/cli.md, "JSON objects".
 
 mod apdu;
+#[cfg(feature = "board")]
+mod board;
 mod card_outcome;
 mod cells;
 mod enroll;
@@ -28,6 +30,8 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 
 pub use apdu::{CarriedApdu, Exchanged, Tlv};
+#[cfg(feature = "board")]
+pub use board::{BoardLinkView, LinkStateView};
 pub use cells::span;
 pub use enroll::{BatchView, Enroll, Enrolled, RowDifferenceView, RowNowView};
 pub use event::EventView;
@@ -45,17 +49,17 @@ pub use user_change::{UserChangeView, UserPartView};
 pub use users::{Denied, UserEntry};
 
 macro_rules! named {
-    ($($object:ty = $name:literal),+ $(,)?) => {
-        $(impl Named for $object {
+    ($($(#[$when:meta])* $object:ty = $name:literal),+ $(,)?) => {
+        $($(#[$when])* impl Named for $object {
             const SCHEMA: &'static str = $name;
         })+
 
         /// The names of all objects, in the order of the contract.
-        pub const NAMES: &[&str] = &[$($name),+];
+        pub const NAMES: &[&str] = &[$($(#[$when])* $name),+];
 
         /// The JSON Schema (draft 2020-12) of the object with this name: `rollcall.scan/1`, `rollcall.scan` or `scan`.
         pub fn json_schema_of(name: &str) -> Option<schemars::Schema> {
-            $(if is_called(name, $name) {
+            $($(#[$when])* if is_called(name, $name) {
                 return Some(as_printed().into_root_schema_for::<$object>());
             })+
             None
@@ -71,6 +75,8 @@ named! {
     UserEntry = "rollcall.user/1",
     EventView = "rollcall.event/1",
     Denied = "rollcall.denied/1",
+    #[cfg(feature = "board")]
+    BoardLinkView = "rollcall.board-link/1",
     TokenView = "rollcall.token/1",
     TokenChange = "rollcall.token-change/1",
     RotationView = "rollcall.rotation/1",

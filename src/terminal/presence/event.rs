@@ -113,7 +113,8 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<BTreeMa
     Ok(list)
 }
 
-fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
+/// Takes the event that comes next into a list; none when it does not fit what went before.
+pub fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
     match event.event {
         EventKind::Arrived => {
             let member = Member {

@@ -180,6 +180,11 @@ impl PresenceList {
         self.slots.get(reader)
     }
 
+    /// What is known of each reader.
+    pub fn readers(&self) -> impl Iterator<Item = (&str, &ReaderSlot)> {
+        self.slots.iter().map(|(reader, slot)| (reader.as_str(), slot))
+    }
+
     /// The last tap of a token in mode toggle, if it may still bounce.
     pub fn last_tap(&self, token_id: Uuid) -> Option<&LastTap> {
         self.taps.get(&token_id)

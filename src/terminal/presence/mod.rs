@@ -72,7 +72,7 @@ pub mod store;
 mod tests;
 mod transition;
 
-pub use event::{Entry, EntryState, Event, EventKind, Member, Reason, ReplayError, Source, replay};
+pub use event::{Entry, EntryState, Event, EventKind, Member, Reason, ReplayError, Source, follow, replay};
 pub use input::{Holder, Input, RefusalCode, Refused, Tap};
 pub use list::{Change, LastTap, PresenceList, ReaderSlot, Stay, StayEnd};
 pub use policy::{Policy, PresenceMode, PresenceModeError, duration};

@@ -394,6 +394,8 @@ fn all() -> String {
             },
         ]),
     );
+    #[cfg(feature = "board")]
+    add("board-link", forms(&board_links()));
     add("token", forms(&tokens()));
     add("token-change", forms(&changes()));
     add("rotation", forms(&rotations()));
@@ -449,6 +451,22 @@ fn all() -> String {
     add("finding", forms(&findings()));
     add("apdu", forms(&exchanges()));
     text
+}
+
+#[cfg(feature = "board")]
+fn board_links() -> Vec<BoardLinkView> {
+    let made = BoardLinkView {
+        schema: Schema::default(),
+        id: "3f9a01c2".into(),
+        label: None,
+        state: LinkStateView::Waiting,
+        made: at().into(),
+        open_until: at().into(),
+        ends: at().into(),
+        url: Some("https://desk.example/#secret".into()),
+    };
+    let opened = BoardLinkView { label: Some("hall".into()), state: LinkStateView::Opened, url: None, ..made.clone() };
+    vec![made, opened]
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How often one terminal may ask: a token bucket for each, in memory; each process of several has its own.
+//! How often one peer may ask: a token bucket for each, in memory; each process of several has its own.
 
 use std::{
     collections::HashMap,
@@ -6,12 +6,12 @@ use std::{
     time::Instant,
 };
 
-/// How many requests a terminal may save up, in seconds of its rate.
+/// How many requests a peer may save up, in seconds of its rate.
 const BURST: f64 = 2.0;
-/// Buckets that are kept; they belong to registered terminals only, so this is never reached by strangers.
+/// Buckets that are kept; while all of them belong to peers that ask, others are not let in.
 const BUCKETS: usize = 4096;
 
-/// The buckets of all terminals.
+/// The buckets of all peers.
 pub struct Rates {
     rate: Option<f64>,
     buckets: Mutex<HashMap<String, Bucket>>,
@@ -29,16 +29,19 @@ impl Rates {
         Self { rate: rate.map(f64::from), buckets: Mutex::default() }
     }
 
-    /// Whether this terminal may make one more request now.
-    pub fn admit(&self, terminal: &str, now: Instant) -> bool {
+    /// Whether this peer may make one more request now.
+    pub fn admit(&self, peer: &str, now: Instant) -> bool {
         let Some(rate) = self.rate else { return true };
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let full = rate * BURST;
-        if buckets.len() >= BUCKETS && !buckets.contains_key(terminal) {
+        if buckets.len() >= BUCKETS && !buckets.contains_key(peer) {
             // A full bucket says the same as none.
             buckets.retain(|_, bucket| bucket.after(now, rate) < full);
+            if buckets.len() >= BUCKETS {
+                return false;
+            }
         }
-        let bucket = buckets.entry(terminal.to_owned()).or_insert(Bucket { filled: full, at: now });
+        let bucket = buckets.entry(peer.to_owned()).or_insert(Bucket { filled: full, at: now });
         bucket.filled = bucket.after(now, rate).min(full);
         bucket.at = now;
         let admitted = bucket.filled >= 1.0;
@@ -71,6 +74,14 @@ mod tests {
         let later = start + Duration::from_secs(3600);
         assert_eq!((0..30).filter(|_| rates.admit("a", later)).count(), 20);
         assert!((0..1000).all(|_| Rates::new(None).admit("a", start)));
+    }
+
+    #[test]
+    fn strangers_do_not_fill_the_memory() {
+        let (rates, start) = (Rates::new(Some(1)), Instant::now());
+        let admitted = (0..2 * BUCKETS).filter(|peer| rates.admit(&peer.to_string(), start)).count();
+        assert_eq!((admitted, rates.buckets.lock().unwrap().len()), (BUCKETS, BUCKETS));
+        assert!(rates.admit("later", start + Duration::from_secs(10)));
     }
 
     #[test]

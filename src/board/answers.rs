@@ -1,0 +1,261 @@
+//! What is answered: the files of the page, the stream of what happens, and the redemption of a link.
+
+use std::{
+    convert::Infallible,
+    net::IpAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::{Body, Bytes, Frame, SizeHint},
+    header::{self, HeaderMap, HeaderName, HeaderValue},
+};
+use jiff::Timestamp;
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use super::{
+    gate::{BoardPurpose, Gate},
+    hub::{BoardHub, Cursor},
+    links::Links,
+    page::{self, JSON},
+};
+use crate::{crypto::random::SystemRandom, rates::Rates};
+
+/// Requests that one address may make in a second, on average.
+const RATE: u32 = 50;
+/// How often a stream on which nothing happens says that it is there, and looks whether who reads may still look.
+const BEAT: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
+/// How long a browser may take to read what it was sent.
+const SLOWEST: Duration = Duration::from_secs(30);
+/// Pieces that wait for a slow browser.
+const PIECES: usize = 4;
+/// Bound to this host by its prefix (RFC 6265bis, 4.1.3.2).
+const COOKIE: &str = "__Host-rollcall-board";
+
+/// On every answer: nothing from elsewhere, nothing in a frame, nothing told to others.
+const STRICT: [(HeaderName, &str); 8] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; \
+         form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+];
+
+/// Answers requests.
+pub struct Answers {
+    gate: Gate,
+    hub: Arc<BoardHub>,
+    /// None where whoever reaches the board may look.
+    links: Option<Links>,
+    /// What the page is told of this board: title and further texts, as JSON.
+    about: String,
+    rates: Rates,
+}
+
+impl Answers {
+    /// For one board.
+    pub fn new(gate: Gate, hub: Arc<BoardHub>, links: Option<Links>, title: Option<&str>, texts: Option<&str>) -> Self {
+        let title = serde_json::Value::from(title);
+        let about = format!("{{\"title\":{title},\"texts\":{}}}", texts.unwrap_or("null"));
+        Self { gate, hub, links, about, rates: Rates::new(Some(RATE)) }
+    }
+
+    /// Answers one request.
+    pub fn answer<B>(&self, peer: IpAddr, request: &Request<B>) -> Response<BoardBody> {
+        let mut response = self.routed(peer, request).unwrap_or_else(refusal);
+        for (name, value) in STRICT {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+
+    fn routed<B>(&self, peer: IpAddr, request: &Request<B>) -> Result<Response<BoardBody>, StatusCode> {
+        if !self.rates.admit(&peer.to_string(), Instant::now()) {
+            return Err(StatusCode::TOO_MANY_REQUESTS);
+        }
+        let path = request.uri().path();
+        let purpose = match path {
+            "/events" => BoardPurpose::People,
+            "/login" => BoardPurpose::Login,
+            _ => BoardPurpose::File,
+        };
+        self.gate.check(request.method(), request.uri(), request.headers(), purpose)?;
+        let is_head = *request.method() == Method::HEAD;
+        match path {
+            "/events" => self.events(request.headers(), is_head),
+            "/login" => self.login(request.headers()),
+            "/about.json" => Ok(whole(JSON, self.about.clone().into(), is_head)),
+            path => {
+                let file = page::file(path).ok_or(StatusCode::NOT_FOUND)?;
+                Ok(whole(file.media_type, Bytes::from_static(file.content.as_bytes()), is_head))
+            }
+        }
+    }
+
+    /// What happens, from the message on that the page names, or from the state on.
+    fn events(&self, headers: &HeaderMap, is_head: bool) -> Result<Response<BoardBody>, StatusCode> {
+        let viewer = self.links.as_ref().map(|links| Viewer { links: links.clone(), cookie: cookie(headers) });
+        if viewer.as_ref().is_some_and(|viewer| !viewer.may_look()) {
+            return Err(StatusCode::UNAUTHORIZED);
+        }
+        let cursor = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = if is_head {
+            BoardBody::Whole(None)
+        } else {
+            let (pieces, body) = mpsc::channel(PIECES);
+            tokio::spawn(stream(Arc::clone(&self.hub), cursor, viewer, pieces));
+            BoardBody::Stream(body)
+        };
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
+    /// The secret of a link, which comes in a header, for a cookie.
+    fn login(&self, headers: &HeaderMap) -> Result<Response<BoardBody>, StatusCode> {
+        let links = self.links.as_ref().ok_or(StatusCode::NOT_FOUND)?;
+        let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let secret = bearer.ok_or(StatusCode::UNAUTHORIZED)?;
+        let redeemed = links.redeem(secret, Timestamp::now(), &mut SystemRandom);
+        let (cookie, left) =
+            redeemed.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?.ok_or(StatusCode::UNAUTHORIZED)?;
+        let age = left.as_secs();
+        let set = format!("{COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={age}", cookie.as_str());
+        let mut response = Response::new(BoardBody::Whole(None));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let set = HeaderValue::try_from(set).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+        response.headers_mut().insert(header::SET_COOKIE, set);
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+}
+
+/// Who reads over a network.
+struct Viewer {
+    links: Links,
+    cookie: Option<String>,
+}
+
+impl Viewer {
+    fn may_look(&self) -> bool {
+        // What cannot be read admits nobody.
+        self.cookie.as_ref().is_some_and(|cookie| self.links.admits(cookie, Timestamp::now()).unwrap_or_default())
+    }
+}
+
+/// Our cookie: none, too, where there are two of them.
+fn cookie(headers: &HeaderMap) -> Option<String> {
+    let pairs = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut ours = pairs.flat_map(|pairs| pairs.split(';')).filter_map(|pair| {
+        let (name, value) = pair.trim().split_once('=')?;
+        (name == COOKIE).then_some(value)
+    });
+    let first = ours.next()?;
+    ours.next().is_none().then(|| first.to_owned())
+}
+
+/// Gives a browser what it lacks, as fast as it reads, until it is gone, too slow, or may look no longer.
+async fn stream(hub: Arc<BoardHub>, from: Option<Cursor>, viewer: Option<Viewer>, pieces: mpsc::Sender<Bytes>) {
+    let mut news = hub.news();
+    let mut cursor = from;
+    let mut beat = interval(BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looked = Instant::now();
+    loop {
+        if looked.elapsed() >= BEAT {
+            looked = Instant::now();
+            if viewer.as_ref().is_some_and(|viewer| !viewer.may_look()) {
+                return;
+            }
+        }
+        news.mark_unchanged();
+        let piece = if let Some((reached, piece)) = hub.after(cursor, Timestamp::now()) {
+            cursor = Some(reached);
+            piece
+        } else {
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() { return } else { continue },
+                () = pieces.closed() => return,
+                _ = beat.tick() => {}
+            }
+            ": beat\n\n".to_owned()
+        };
+        if !matches!(timeout(SLOWEST, pieces.send(piece.into())).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+fn whole(media_type: &'static str, content: Bytes, is_head: bool) -> Response<BoardBody> {
+    let length = HeaderValue::from(content.len());
+    let mut response = Response::new(BoardBody::Whole((!is_head).then_some(content)));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CONTENT_LENGTH, length);
+    response
+}
+
+fn refusal(status: StatusCode) -> Response<BoardBody> {
+    let words = status.canonical_reason().unwrap_or_default();
+    let mut response = whole("text/plain; charset=utf-8", Bytes::from_static(words.as_bytes()), false);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    // What a request brought beside its head is not read.
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The body of an answer.
+pub enum BoardBody {
+    /// In one piece.
+    Whole(Option<Bytes>),
+    /// As it comes.
+    Stream(mpsc::Receiver<Bytes>),
+}
+
+impl Body for BoardBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Whole(content) => Poll::Ready(content.take().map(|content| Ok(Frame::data(content)))),
+            Self::Stream(pieces) => pieces.poll_recv(task).map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(content) => SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64)),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}

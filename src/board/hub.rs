@@ -1,0 +1,154 @@
+//! Where the watch tells what happens, and where the pages read it, each at its own pace.
+
+use std::{
+    collections::VecDeque,
+    fmt::Write,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::roll::{BoardFields, ReaderNames, Roll, RollOutcome, RollSnapshot};
+use crate::{
+    api::{User, event::Event},
+    crypto::{
+        CryptoError,
+        random::{self, Random},
+    },
+};
+
+/// Changes that are kept for pages that slept: over a minute of 50 a second.
+const KEPT: usize = 4096;
+/// Changes that a page is shown of what happened before it came.
+const LATEST: usize = 40;
+/// Changes that a page is given in one piece.
+const PIECE: usize = 256;
+
+/// What a page has: the run of the board, and the number of the last message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    run: u64,
+    number: u64,
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}-{}", self.run, self.number)
+    }
+}
+
+impl std::str::FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (run, number) = text.split_once('-').ok_or(())?;
+        let run = u64::from_str_radix(run, 16).map_err(drop)?;
+        Ok(Self { run, number: number.parse().map_err(drop)? })
+    }
+}
+
+struct HubContent {
+    roll: Roll,
+    /// The number of the last change.
+    number: u64,
+    /// The last changes as JSON; the newest has that number.
+    ring: VecDeque<String>,
+}
+
+/// Fed by whoever watches; feeding never waits.
+pub struct BoardHub {
+    run: u64,
+    content: Mutex<HubContent>,
+    news: watch::Sender<u64>,
+}
+
+impl BoardHub {
+    /// Begins with a list. `expected` are the people of whom those who are missing are shown.
+    ///
+    /// # Errors
+    /// [`CryptoError`] without randomness.
+    pub fn new(
+        snapshot: RollSnapshot,
+        fields: BoardFields,
+        names: ReaderNames,
+        expected: Option<Vec<User>>,
+        random: &mut dyn Random,
+    ) -> Result<Self, CryptoError> {
+        let roll = Roll::new(snapshot, fields, names, expected);
+        Ok(Self {
+            run: u64::from_be_bytes(random::bytes(random)?),
+            content: Mutex::new(HubContent { roll, number: 0, ring: VecDeque::with_capacity(KEPT) }),
+            news: watch::Sender::new(0),
+        })
+    }
+
+    fn content(&self) -> MutexGuard<'_, HubContent> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something happened to the list.
+    pub fn event(&self, event: &Event) {
+        self.tell(|roll| roll.event(event));
+    }
+
+    /// The list was read from the store: every page is given all of it.
+    pub fn reset(&self, snapshot: RollSnapshot) {
+        let mut content = self.content();
+        content.roll.reset(snapshot);
+        content.ring.clear();
+        content.number += 1;
+        self.news.send_replace(content.number);
+    }
+
+    /// The server went away, or is back.
+    pub fn server(&self, away: bool, at: Timestamp) {
+        self.tell(|roll| roll.server(away, at));
+    }
+
+    fn tell(&self, take: impl FnOnce(&mut Roll) -> RollOutcome) {
+        let mut content = self.content();
+        let RollOutcome::Change(json) = take(&mut content.roll) else { return };
+        if content.ring.len() == KEPT {
+            content.ring.pop_front();
+        }
+        content.number += 1;
+        content.ring.push_back(json);
+        self.news.send_replace(content.number);
+    }
+
+    /// What wakes a page when something changes.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// What a page with this cursor lacks, as messages of a stream (HTML Living Standard, 9.2.5); none when it lacks
+    /// nothing. Without a cursor, or with one that the ring does not reach, that is the whole state.
+    pub(super) fn after(&self, cursor: Option<Cursor>, now: Timestamp) -> Option<(Cursor, String)> {
+        let content = self.content();
+        let known = cursor.filter(|cursor| cursor.run == self.run && cursor.number <= content.number);
+        let behind = known.map(|cursor| content.number - cursor.number);
+        match behind.and_then(|behind| usize::try_from(behind).ok()) {
+            Some(0) => None,
+            Some(behind) if behind <= content.ring.len() => {
+                let mut cursor = Cursor { run: self.run, number: content.number - behind as u64 };
+                let mut text = String::new();
+                for json in content.ring.range(content.ring.len() - behind..).take(PIECE) {
+                    cursor.number += 1;
+                    // Writing into a text does not fail.
+                    let _ = write!(text, "id: {cursor}\ndata: {json}\n\n");
+                }
+                Some((cursor, text))
+            }
+            _ => {
+                let cursor = Cursor { run: self.run, number: content.number };
+                let state = serde_json::to_string(&content.roll.state(now)).ok()?;
+                let from = content.ring.len().saturating_sub(LATEST);
+                let latest: Vec<_> = content.ring.range(from..).map(String::as_str).collect();
+                let open = state.strip_suffix('}')?;
+                let latest = latest.join(",");
+                Some((cursor, format!("event: state\nid: {cursor}\ndata: {open},\"latest\":[{latest}]}}\n\n")))
+            }
+        }
+    }
+}

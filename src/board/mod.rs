@@ -1,0 +1,209 @@
+//! The board: a page of who is here, served to browsers by a terminal that watches.
+//!
+//! Whoever feeds it ([`BoardHub`]) never waits for a browser: what changed goes into a ring of bounded length, and each
+//! page reads from it at its own pace. A page that slept names the last message that it has (`Last-Event-ID`) and is given
+//! what came after it, or the whole state where the ring does not reach back that far.
+//!
+//! A request passes `listen` (connections, TLS) → `gate` (rate, Host, Origin, method) → `answers` (files for everybody,
+//! people for whoever may look: on a loopback address whoever is logged in, elsewhere who came by a link of [`links`]).
+//!
+//! Deliberately absent: a log of requests, and any way to change something but to redeem a link.
+//!
+//! Specification: docs/board.md.
+
+mod answers;
+mod gate;
+mod hub;
+pub mod links;
+mod listen;
+mod page;
+mod roll;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread::{self, JoinHandle},
+};
+
+use tokio::sync::oneshot;
+
+pub use hub::BoardHub;
+pub use roll::{BoardFields, ReaderNames, RollSnapshot};
+
+use crate::{
+    crypto::CryptoError,
+    failure::{ExitClass, Failure, Remedy},
+};
+use answers::Answers;
+use gate::Gate;
+use links::BoardLinkError;
+
+/// Most bytes of a file of texts.
+const TEXTS_MAX: u64 = 256 * 1024;
+
+/// What a board is to do.
+pub struct BoardOptions {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The names under which browsers reach it, beside the address itself.
+    pub hosts: Vec<String>,
+    /// The certificate chain and its key, PEM; needed where the address is not a loopback address.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// The folder of the links.
+    pub state_folder: PathBuf,
+    /// What the place is called.
+    pub title: Option<String>,
+    /// Texts in another language: a JSON file.
+    pub texts: Option<PathBuf>,
+}
+
+/// Why a board does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// The address is reached over a network, and there is no certificate.
+    #[error("the board shows who is here, and {0} can be reached over the network without TLS")]
+    NeedsTls(SocketAddr),
+    /// Certificate or key cannot be used.
+    #[error("the board's certificate {} cannot be used: {what}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The texts cannot be used.
+    #[error("the board's texts {} cannot be used: {what}", path.display())]
+    Texts {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// The address is taken, or not this machine's.
+    #[error("the board cannot listen on {0}: {1}")]
+    Listen(SocketAddr, io::Error),
+    /// The file of links.
+    #[error(transparent)]
+    Links(#[from] BoardLinkError),
+    /// No randomness.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// The system gives no thread.
+    #[error("the board cannot start: {0}")]
+    Start(io::Error),
+}
+
+impl From<BoardError> for Failure {
+    fn from(error: BoardError) -> Self {
+        let told = error.to_string();
+        match error {
+            BoardError::NeedsTls(at) => Self::new(ExitClass::Config, "board.needs-tls", told).hint(format!(
+                "name certificate and key under [board] in config.toml, or stay on this machine: 127.0.0.1:{}",
+                at.port()
+            )),
+            BoardError::Tls { .. } => Self::new(ExitClass::Config, "board.tls", told)
+                .hint("certificate is a PEM file with the chain, key the PEM file of its private key"),
+            BoardError::Texts { .. } => {
+                Self::new(ExitClass::Config, "board.texts", told).hint("docs/board.md tells how a file of texts looks")
+            }
+            BoardError::Listen(at, _) => Self::new(ExitClass::Unavailable, "board.listen", told)
+                .hint(Remedy::with("see who has that port", format!("ss -ltnp 'sport = :{}'", at.port()))),
+            BoardError::Links(error) => error.into(),
+            BoardError::Crypto(error) => Self::new(ExitClass::Bug, "crypto.failed", error.to_string()),
+            BoardError::Start(_) => Self::new(ExitClass::Busy, "board.start", told).hint("see: ulimit -a"),
+        }
+    }
+}
+
+/// A board that is served, until this is dropped.
+pub struct Board {
+    hub: Arc<BoardHub>,
+    address: SocketAddr,
+    url: String,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Board {
+    /// Takes the address, and serves what the hub tells on a thread of its own.
+    ///
+    /// # Errors
+    /// [`BoardError`].
+    pub fn start(options: &BoardOptions, hub: Arc<BoardHub>) -> Result<Self, BoardError> {
+        let is_local = options.listen.ip().is_loopback();
+        let tls = match &options.tls {
+            _ if is_local => None,
+            Some((certificate, key)) => Some(tls::BoardTls::load(certificate, key)?),
+            None => return Err(BoardError::NeedsTls(options.listen)),
+        };
+        let texts = options.texts.as_deref().map(texts_of).transpose()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(BoardError::Start)?;
+        let bound = |error| BoardError::Listen(options.listen, error);
+        let listener = runtime.block_on(tokio::net::TcpListener::bind(options.listen)).map_err(bound)?;
+        let address = listener.local_addr().map_err(bound)?;
+        let gate = Gate::new(address, &options.hosts, tls.is_some());
+        let url = gate.url().unwrap_or_else(|| address.to_string());
+        let links = (!is_local).then(|| links::Links::at(&options.state_folder));
+        let answers = Arc::new(Answers::new(gate, Arc::clone(&hub), links, options.title.as_deref(), texts.as_deref()));
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = listen::serve(&listener, tls, answers) => {}
+                    // A sender that is gone means the same.
+                    _ = stopped => {}
+                }
+            });
+        };
+        let thread = thread::Builder::new().name("board".to_owned()).spawn(serve).map_err(BoardError::Start)?;
+        Ok(Self { hub, address, url, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// What is told here is shown.
+    pub fn hub(&self) -> &BoardHub {
+        &self.hub
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where a browser finds it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            // A panic in there was told by the hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Where a browser finds a board at this address; none where it listens on all addresses and has no name.
+pub fn url_of(listen: SocketAddr, hosts: &[String], is_tls: bool) -> Option<String> {
+    Gate::new(listen, hosts, is_tls).url()
+}
+
+/// A file of texts, as it is served: a JSON object `{"lang": …, "name": …, "texts": {…}}` of texts only.
+fn texts_of(path: &Path) -> Result<String, BoardError> {
+    let wrong = |what: String| BoardError::Texts { path: path.to_owned(), what };
+    if std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len() > TEXTS_MAX {
+        return Err(wrong("it is longer than 256 KiB".to_owned()));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let file: page::TextFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    file.checked().map_err(wrong)
+}

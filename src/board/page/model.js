@@ -1,0 +1,110 @@
+// Who is here, as the terminal told it. Knows nothing of the page.
+
+export const LATEST = 40;
+
+/** Without accents and case, for the search. */
+export const plain = (text) => text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
+
+export class Model {
+  people = new Map();
+  expected = null;
+  fields = [];
+  doors = new Map();
+  doubts = 0;
+  latest = [];
+  equipment = { readers: [] };
+  /** What the terminal's clock is ahead of this one. */
+  skew = 0;
+  seats = [];
+  missing = 0;
+
+  now() { return Date.now() + this.skew; }
+
+  /** All of it, anew. */
+  reset(state) {
+    this.skew = state.now - Date.now();
+    this.fields = state.fields;
+    this.equipment = state.equipment;
+    this.expected = state.expected?.map((one, seat) => ({ ...one, seat, fields: one.fields ?? {}, away: true })) ?? null;
+    this.seats = (state.expected ?? []).map(() => 0);
+    this.missing = this.seats.length;
+    this.people = new Map();
+    this.doors = new Map();
+    this.doubts = 0;
+    for (const person of state.people) this.#enter(person);
+    const names = new Map(this.people);
+    this.latest = [];
+    for (const change of state.latest) this.#note(change, change.person ?? names.get(change.key));
+  }
+
+  /** Takes a change; tells what it means for who is shown: `came`, `went` and `changed`, each a person or an expected one. */
+  take(change) {
+    switch (change.kind) {
+      case 'arrived': {
+        const old = this.people.get(change.person.key);
+        const went = old && this.#leave(old);
+        const came = this.#enter(change.person);
+        const moved = this.latest[0]?.kind === 'left' && this.latest[0].key === change.person.key && this.latest[0].passing;
+        this.#note({ ...change, moved }, came);
+        return { came, went, moved };
+      }
+      case 'left': {
+        const person = this.people.get(change.key);
+        if (!person) return {};
+        this.#leave(person);
+        // Who is only elsewhere now arrives there with the next change.
+        const passing = change.reason === 'moved' || change.reason === 'updated';
+        this.#note({ ...change, passing }, person);
+        return { went: person, passing };
+      }
+      case 'doubt': {
+        const person = this.people.get(change.key);
+        if (!person || Boolean(person.doubt) === change.doubt) return {};
+        person.doubt = change.doubt;
+        this.doubts += change.doubt ? 1 : -1;
+        return { changed: person };
+      }
+      case 'refused':
+        this.#note(change);
+        return { refused: change };
+      case 'equipment':
+        this.equipment = change.equipment;
+        return { equipment: true };
+      default:
+        return {};
+    }
+  }
+
+  #enter(person) {
+    person.fields ??= {};
+    this.people.set(person.key, person);
+    this.doors.set(person.door, (this.doors.get(person.door) ?? 0) + 1);
+    if (person.doubt) this.doubts += 1;
+    if (person.expected !== undefined && this.seats[person.expected]++ === 0) {
+      this.missing -= 1;
+      this.expected[person.expected].away = false;
+    }
+    return person;
+  }
+
+  #leave(person) {
+    this.people.delete(person.key);
+    const left = this.doors.get(person.door) - 1;
+    // The door stays on the page with its zero.
+    this.doors.set(person.door, Math.max(0, left));
+    if (person.doubt) this.doubts -= 1;
+    if (person.expected !== undefined && --this.seats[person.expected] === 0) {
+      this.missing += 1;
+      this.expected[person.expected].away = true;
+    }
+    return person;
+  }
+
+  #note(change, person) {
+    const { kind, at, key, code, moved, passing } = change;
+    if (kind === 'doubt' || kind === 'equipment') return;
+    const name = change.name ?? person?.name;
+    this.latest.unshift({ kind, at, key: key ?? person?.key, code, moved, passing, name, door: change.door ?? person?.door });
+    this.latest.length = Math.min(this.latest.length, LATEST);
+  }
+}

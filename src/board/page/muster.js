@@ -1,0 +1,44 @@
+// The muster list: on paper, from what this page knows, also when the network is gone.
+
+import { collator, moment, number, t, wholeDate } from './texts.js';
+import { element } from './tiles.js';
+
+function table(rows, heads) {
+  const head = element('tr', '', undefined, ...heads.map((text) => element('th', '', text)));
+  for (const cell of head.children) cell.scope = 'col';
+  return element('table', '', undefined, element('thead', '', undefined, head), element('tbody', '', undefined, ...rows));
+}
+
+const cell = (text, kind) => element('td', kind, undefined, element('bdi', '', text));
+
+/** Writes the list into its place. */
+export function write(model, place, title, lostSince) {
+  const now = model.now();
+  const byName = (one, other) => collator.compare(one.name, other.name);
+  const people = [...model.people.values()].sort(byName);
+  const fields = model.fields;
+  const own = (person) => fields.map((field) => cell(person.fields[field] ?? ''));
+  const box = () => element('td', 'box', undefined, element('span', 'tick'));
+  const rows = people.map((person) => element('tr', '', undefined, box(), cell(person.name || t('unnamed'), 'name'), ...own(person),
+    cell(person.door), cell(moment(person.since, now) + (person.doubt ? ` (${t('doubt-mark')})` : ''))));
+  const parts = [
+    element('h1', '', undefined, element('bdi', '', title)),
+    element('p', 'when', `${t('muster')} · ${wholeDate(now)} · ${t('present', { count: people.length })}: ${number(people.length)}`),
+  ];
+  if (lostSince) parts.push(element('p', 'lost', t('muster-lost', { time: wholeDate(lostSince) })));
+  parts.push(table(rows, [t('muster-tick'), t('muster-name'), ...fields, t('muster-door'), t('muster-since')]));
+  const missing = (model.expected ?? []).filter((one) => one.away).sort(byName);
+  if (missing.length > 0) {
+    parts.push(element('h2', '', `${t('muster-missing')}: ${number(missing.length)}`));
+    const rows = missing.map((one) => element('tr', '', undefined, box(), cell(one.name, 'name'), ...own(one)));
+    parts.push(table(rows, [t('muster-tick'), t('muster-name'), ...fields]));
+  }
+  place.replaceChildren(...parts);
+  place.hidden = false;
+}
+
+/** Takes it away: on the screen it is not needed. */
+export function clear(place) {
+  place.hidden = true;
+  place.replaceChildren();
+}

@@ -1,0 +1,174 @@
+// What has just happened: newcomers in front, refusals that nobody misses, the last events, and words for screen readers.
+
+import { clock, moment, number, refusal, t } from './texts.js';
+import { details, element, face, say } from './tiles.js';
+
+const FORWARD = 6000;
+const IN_FRONT = 3;
+const NEXT = 500; // where many come at once, their tiles and the last events tell of the others
+const REFUSED = 15000;
+const REFUSALS = 3;
+const SAY_EVERY = 4000;
+const SAY_NAMES = 3;
+
+const line = (kind, text) => element('span', kind, undefined, ...(text ? [element('bdi', '', text)] : []));
+
+export class Notices {
+  #model;
+  #places;
+  #said = { came: [], went: [], cameCount: 0, wentCount: 0 };
+  #timer = 0;
+  #alarmed = 0;
+  #forwarded = 0;
+  #rows = new WeakMap();
+
+  constructor(model, places) {
+    this.#model = model;
+    this.#places = places;
+    addEventListener('keydown', (event) => {
+      if (event.key === 'Escape') places.refusals.firstElementChild?.close();
+    });
+  }
+
+  take({ came, went, moved, passing, refused }) {
+    if (came && !moved) this.#forward(came);
+    if (refused) this.#refuse(refused);
+    if (came && !moved) this.#say('came', came.name);
+    if (went && !came && !passing) this.#say('went', went.name);
+  }
+
+  /** A newcomer comes forward for some seconds. */
+  #forward(person) {
+    const place = this.#places.forward;
+    const now = performance.now();
+    if (place.childElementCount > 0 && now - this.#forwarded < NEXT) return;
+    this.#forwarded = now;
+    const card = element('div', 'card', undefined, face(person),
+      element('div', 'who', undefined, line('name', person.name || t('unnamed')), line('more', details(person)), line('door', person.door)));
+    card.dataset.key = person.key;
+    place.prepend(card);
+    setTimeout(() => card.remove(), FORWARD);
+    while (place.children.length > IN_FRONT) place.lastElementChild.remove();
+  }
+
+  /** A refusal stays until it was read, or closed. */
+  #refuse({ door, code, name, at }) {
+    const why = refusal(code);
+    const close = element('button', 'close', t('close'));
+    close.type = 'button';
+    const sign = element('span', 'sign', '✕');
+    sign.setAttribute('aria-hidden', 'true');
+    const title = element('h2', '', undefined, t('refused'), ...(name ? [': ', element('bdi', 'name', name)] : []));
+    const where = element('p', 'where', undefined, element('bdi', '', door), ' · ', clock(at));
+    const card = element('article', 'refusal', undefined, sign, element('div', 'words', undefined, title, element('p', 'why', why), where), close);
+    card.dataset.code = code;
+    card.close = () => {
+      clearTimeout(timer);
+      card.remove();
+    };
+    close.addEventListener('click', card.close);
+    const timer = setTimeout(card.close, REFUSED);
+    const place = this.#places.refusals;
+    place.prepend(card);
+    while (place.children.length > REFUSALS) place.lastElementChild.close();
+    if (performance.now() - this.#alarmed > SAY_EVERY || this.#alarmed === 0) {
+      this.#alarmed = performance.now();
+      this.#places.alarm.textContent = t('say-refused', { door, why });
+    }
+  }
+
+  /** Words for screen readers: what happened in some seconds, in one sentence. */
+  #say(what, name) {
+    this.#said[`${what}Count`] += 1;
+    if (this.#said[what].length <= SAY_NAMES) this.#said[what].push(name);
+    this.#timer ||= setTimeout(() => {
+      this.#timer = 0;
+      const { came, went, cameCount, wentCount } = this.#said;
+      this.#said = { came: [], went: [], cameCount: 0, wentCount: 0 };
+      const words = [];
+      if (cameCount) words.push(cameCount <= SAY_NAMES ? t('say-came', { names: came.join(', ') }) : t('say-many-came', { count: cameCount, n: cameCount }));
+      if (wentCount) words.push(wentCount <= SAY_NAMES ? t('say-went', { names: went.join(', ') }) : t('say-many-went', { count: wentCount, n: wentCount }));
+      words.push(t('say-present', { n: this.#model.people.size }));
+      this.#places.said.textContent = words.join(' ');
+    }, SAY_EVERY);
+  }
+
+  /** The last events, the newest first. */
+  latest() {
+    const place = this.#places.latest;
+    const rows = this.#model.latest.filter((one) => !one.passing).slice(0, 30).map((one) => {
+      if (!this.#rows.has(one)) this.#rows.set(one, this.#row(one));
+      return this.#rows.get(one);
+    });
+    const wanted = new Set(rows);
+    for (const row of [...place.children]) if (!wanted.has(row)) row.remove();
+    rows.forEach((row, at) => { if (place.children[at] !== row) place.insertBefore(row, place.children[at] ?? null); });
+  }
+
+  #row(one) {
+    const what = one.kind === 'refused' ? t('was-refused') : one.kind === 'left' ? t('left') : one.moved ? t('moved') : t('arrived');
+    const time = element('time', '', moment(one.at, this.#model.now()));
+    time.dateTime = new Date(one.at).toISOString();
+    const sign = element('span', 'sign', { refused: '✕', left: '←', arrived: '→' }[one.kind]);
+    sign.setAttribute('aria-hidden', 'true');
+    const row = element('li', one.kind, undefined, sign,
+      element('div', '', undefined, element('bdi', 'name', one.name ?? ''), ' ', element('span', 'what', what),
+        element('bdi', 'door', one.door ?? '')), time);
+    if (one.kind === 'refused') row.children[1].append(element('p', 'why', refusal(one.code)));
+    return row;
+  }
+
+  /** The words have changed: what is there is written again. */
+  reword() {
+    this.#rows = new WeakMap();
+    this.#places.numbers.dataset.kinds = '';
+    this.#places.faults.dataset.key = '';
+  }
+
+  /** What is out of order, and that the connection is lost. */
+  faults(lostSince) {
+    const { readers, service_lost: service, server_away: server } = this.#model.equipment;
+    const now = this.#model.now();
+    const since = (at) => moment(at, now);
+    const all = [];
+    if (lostSince) all.push(['lost', t('lost', { time: since(lostSince) }), t('lost-means')]);
+    if (service) all.push(['', t('fault-service', { time: since(service) }), t('fault-service-means')]);
+    for (const { door, fault, since: at } of readers) {
+      if (fault) all.push(['', t(fault === 'broken' ? 'fault-broken' : 'fault-unplugged', { door, time: since(at) }), '']);
+    }
+    if (server) all.push(['', t('fault-server', { time: since(server) }), t('fault-server-means')]);
+    const key = JSON.stringify(all);
+    if (this.#places.faults.dataset.key === key) return;
+    this.#places.faults.dataset.key = key;
+    this.#places.faults.replaceChildren(...all.map(([kind, what, means]) => {
+      const sign = element('span', 'sign', '!');
+      sign.setAttribute('aria-hidden', 'true');
+      return element('p', kind, undefined, sign, element('strong', '', what), means ? ` ${means}` : '');
+    }));
+  }
+
+  /** The big numbers. */
+  numbers() {
+    const { people, doubts, expected, missing } = this.#model;
+    const all = [['present', people.size, t('present', { count: people.size }), '']];
+    if (expected) all.push(['expected', expected.length - missing, t('expected-here'), t('of', { n: expected.length })]);
+    if (expected) all.push(['missing', missing, t('missing', { count: missing }), '']);
+    if (doubts) all.push(['doubt', doubts, t('doubt', { count: doubts }), '']);
+    const place = this.#places.numbers;
+    const kinds = all.map(([kind]) => kind).join(' ');
+    if (place.dataset.kinds !== kinds) {
+      place.dataset.kinds = kinds;
+      place.replaceChildren(...all.map(([kind]) => {
+        const made = element('div', kind, undefined, element('dt'), element('dd', '', undefined, element('b'), element('small')));
+        return made;
+      }));
+    }
+    all.forEach(([, n, words, of], at) => {
+      const [dt, dd] = place.children[at].children;
+      say(dt, words);
+      say(dd.firstElementChild, number(n));
+      say(dd.lastElementChild, of);
+    });
+  }
+}
+

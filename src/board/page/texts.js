@@ -1,0 +1,101 @@
+// The words of the page: English and German, and a further language from a file of the operator.
+
+const OWN = ['en', 'de'];
+const KEPT = 'rollcall.language';
+let english = {};
+let texts = {};
+let extra = null;
+let plural = new Intl.PluralRules('en');
+export let lang = 'en';
+/** The language as this browser's region writes it: 14:03, or 2:03 PM. */
+let regional = 'en';
+export let collator = new Intl.Collator('en', { sensitivity: 'base', numeric: true });
+const clocks = {};
+
+const load = async (path) => (await fetch(path)).json();
+
+/** The text of a key, with values for its places. `count` chooses between one and other. */
+export function t(key, values = {}) {
+  const form = values.count === undefined ? key : `${key}.${plural.select(values.count) === 'one' ? 'one' : 'other'}`;
+  const text = texts[form] ?? english[form] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === 'number' ? number(values[name]) : values[name] ?? ''));
+}
+
+/** Why somebody was not let in, in words for that person. */
+export function refusal(code) {
+  const keys = [`refused.${code}`, `refused.${code.split('.')[0]}`, 'refused-otherwise'];
+  const known = (all) => keys.map((key) => all[key]).find(Boolean);
+  return known(texts) ?? known(english);
+}
+
+export const number = (n) => new Intl.NumberFormat(regional).format(n);
+
+const format = (name, options) => (at) => (clocks[name] ??= new Intl.DateTimeFormat(regional, options)).format(at);
+export const clock = format('clock', { hour: '2-digit', minute: '2-digit' });
+export const dateAndClock = format('date', { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
+export const wholeDate = format('whole', { dateStyle: 'full', timeStyle: 'short' });
+
+/** "14:03", with the day when it was another one. */
+export function moment(at, now) {
+  return new Date(at).toDateString() === new Date(now).toDateString() ? clock(at) : dateAndClock(at);
+}
+
+/** "12 min". */
+export function span(ms) {
+  const minutes = Math.max(0, Math.floor(ms / 60000));
+  if (minutes < 1) return t('span-now');
+  if (minutes < 60) return t('span-min', { n: minutes });
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return t('span-hours', { h: hours, m: minutes % 60 });
+  return t('span-days', { d: Math.floor(hours / 24), h: hours % 24 });
+}
+
+/** Puts the words into the page. */
+function translate() {
+  document.documentElement.lang = lang;
+  const direction = (() => {
+    const locale = new Intl.Locale(lang);
+    return (locale.getTextInfo?.() ?? locale.textInfo)?.direction ?? 'ltr';
+  })();
+  document.documentElement.dir = direction;
+  for (const place of document.querySelectorAll('[data-t]')) place.textContent = t(place.dataset.t);
+  for (const place of document.querySelectorAll('[data-t-label]')) place.setAttribute('aria-label', t(place.dataset.tLabel));
+  for (const place of document.querySelectorAll('[data-t-place]')) place.placeholder = t(place.dataset.tPlace);
+}
+
+async function speak(wanted) {
+  const file = extra?.lang === wanted ? extra : await load(`/texts/${OWN.includes(wanted) ? wanted : 'en'}.json`);
+  texts = file.texts;
+  lang = file.lang;
+  regional = navigator.languages.find((one) => one.split('-')[0] === lang.split('-')[0]) ?? lang;
+  plural = new Intl.PluralRules(lang);
+  collator = new Intl.Collator(lang, { sensitivity: 'base', numeric: true });
+  for (const name of Object.keys(clocks)) delete clocks[name];
+  translate();
+}
+
+/** Begins with the language of the browser, or the one that was chosen before. `changed` is called after each choice. */
+export async function begin(file, select, changed) {
+  const known = await Promise.all(OWN.map((one) => load(`/texts/${one}.json`)));
+  english = known[0].texts;
+  extra = file;
+  const all = extra ? [extra, ...known.filter((one) => one.lang !== extra.lang)] : known;
+  for (const { lang: value, name } of all) select.add(new Option(name, value));
+  const wanted = [remembered(KEPT), ...navigator.languages.flatMap((one) => [one, one.split('-')[0]])];
+  await speak(wanted.find((one) => all.some((file) => file.lang === one)) ?? all[0].lang);
+  select.value = lang;
+  select.addEventListener('change', async () => {
+    remember(KEPT, select.value);
+    await speak(select.value);
+    changed();
+  });
+}
+
+/** What this browser keeps of its user's choices; it may keep nothing. */
+export function remembered(key) {
+  try { return localStorage.getItem(key); } catch { return null; }
+}
+
+export function remember(key, value) {
+  try { localStorage.setItem(key, value); } catch { /* It is chosen again next time. */ }
+}

@@ -1,0 +1,326 @@
+//! What the page knows: who is here, the readers, the server, and what each event changes. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::{
+    api::User,
+    terminal::presence::{EntryState, Event, EventKind, Member, PresenceList, Reason, follow},
+};
+
+/// What is shown of a user beside the name: nothing, unless the operator asks for it.
+#[derive(Debug, Clone, Default)]
+pub struct BoardFields(pub Vec<String>);
+
+impl BoardFields {
+    fn of(&self, user: &User) -> BTreeMap<String, String> {
+        let value = |key: &String| match key.as_str() {
+            "id" => Some(user.id.clone()),
+            key => user.fields.get(key).cloned(),
+        };
+        let shown = self.0.iter().filter_map(|key| Some((key.clone(), value(key)?)));
+        shown.filter(|(_, value)| !value.is_empty()).collect()
+    }
+}
+
+/// How a reader is called for people.
+pub type ReaderNames = Box<dyn Fn(&str) -> String + Send + Sync>;
+
+/// The list as it was when the board began; what happened before is in it.
+#[derive(Debug, Clone, Default)]
+pub struct RollSnapshot {
+    /// The number of the last event.
+    pub seq: u64,
+    /// Who is on the list.
+    pub members: BTreeMap<Uuid, Member>,
+    /// The readers that are plugged in, and whether each works.
+    pub readers: BTreeMap<String, bool>,
+    /// Whether the PC/SC service is lost.
+    pub service_lost: bool,
+}
+
+impl From<&PresenceList> for RollSnapshot {
+    fn from(list: &PresenceList) -> Self {
+        let attached = list.readers().filter(|(_, slot)| slot.attached);
+        Self {
+            seq: list.seq(),
+            members: list.members(),
+            readers: attached.map(|(reader, slot)| (reader.to_owned(), !slot.unavailable)).collect(),
+            service_lost: list.service_lost(),
+        }
+    }
+}
+
+/// Why a reader cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum ReaderFault {
+    Unplugged,
+    Broken,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct ReaderCondition {
+    fault: Option<(ReaderFault, Timestamp)>,
+}
+
+/// Everything that the page shows.
+pub struct Roll {
+    fields: BoardFields,
+    names: ReaderNames,
+    expected: Option<Vec<User>>,
+    places: HashMap<String, usize>,
+    /// The last event that is in the list as it was read.
+    seq: u64,
+    members: BTreeMap<Uuid, Member>,
+    readers: BTreeMap<String, ReaderCondition>,
+    service_lost: Option<Timestamp>,
+    server_away: Option<Timestamp>,
+    keys: HashMap<Uuid, u32>,
+}
+
+/// Somebody who is here.
+#[derive(Debug, Serialize)]
+struct PersonTile<'a> {
+    key: u32,
+    name: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    fields: BTreeMap<String, String>,
+    door: String,
+    since: i64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    doubt: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<usize>,
+}
+
+/// Somebody who is expected.
+#[derive(Debug, Serialize)]
+struct ExpectedPerson<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    fields: BTreeMap<String, String>,
+}
+
+/// A reader and what is wrong with it.
+#[derive(Debug, Serialize)]
+struct DoorState {
+    door: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<ReaderFault>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<i64>,
+}
+
+/// The equipment: what is out of order, and since when.
+#[derive(Debug, Serialize)]
+struct Equipment {
+    readers: Vec<DoorState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service_lost: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_away: Option<i64>,
+}
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub struct RollState<'a> {
+    now: i64,
+    fields: &'a [String],
+    people: Vec<PersonTile<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<Vec<ExpectedPerson<'a>>>,
+    equipment: Equipment,
+}
+
+/// What has changed, as the page is told.
+#[derive(Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum RollChange<'a> {
+    Arrived {
+        at: i64,
+        person: PersonTile<'a>,
+    },
+    Left {
+        at: i64,
+        key: u32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<Reason>,
+    },
+    Doubt {
+        at: i64,
+        key: u32,
+        doubt: bool,
+    },
+    Refused {
+        at: i64,
+        door: String,
+        code: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<&'a str>,
+    },
+    Equipment {
+        at: i64,
+        equipment: Equipment,
+    },
+}
+
+/// What one event means for the pages.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RollOutcome {
+    /// Nothing.
+    Nothing,
+    /// This, as JSON.
+    Change(String),
+}
+
+impl Roll {
+    /// Begins with a list.
+    pub fn new(snapshot: RollSnapshot, fields: BoardFields, names: ReaderNames, expected: Option<Vec<User>>) -> Self {
+        let places = expected.iter().flatten().enumerate().map(|(place, user)| (user.id.clone(), place)).collect();
+        let mut roll = Self {
+            fields,
+            names,
+            expected,
+            places,
+            seq: 0,
+            readers: BTreeMap::new(),
+            members: BTreeMap::new(),
+            service_lost: None,
+            server_away: None,
+            keys: HashMap::new(),
+        };
+        roll.reset(snapshot);
+        roll
+    }
+
+    /// Takes the list as it was read, whatever was told before.
+    pub fn reset(&mut self, snapshot: RollSnapshot) {
+        let now = Timestamp::now();
+        let condition = |works: bool| ReaderCondition { fault: (!works).then_some((ReaderFault::Broken, now)) };
+        self.seq = snapshot.seq;
+        self.readers = snapshot.readers.into_iter().map(|(name, works)| (name, condition(works))).collect();
+        self.service_lost = snapshot.service_lost.then_some(now);
+        for id in snapshot.members.keys() {
+            self.key(*id);
+        }
+        self.members = snapshot.members;
+    }
+
+    /// The number of a token on the pages: what is shown names no token.
+    fn key(&mut self, token_id: Uuid) -> u32 {
+        let next = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
+        *self.keys.entry(token_id).or_insert(next)
+    }
+
+    fn tile<'a>(&'a self, member: &'a Member) -> PersonTile<'a> {
+        PersonTile {
+            key: self.keys.get(&member.token_id).copied().unwrap_or_default(),
+            name: &member.user.name,
+            fields: self.fields.of(&member.user),
+            door: (self.names)(&member.reader),
+            since: member.since.as_millisecond(),
+            doubt: member.state == EntryState::Unconfirmed,
+            expected: self.places.get(&member.user.id).copied(),
+        }
+    }
+
+    fn equipment(&self) -> Equipment {
+        let ms = |at: Timestamp| at.as_millisecond();
+        let door = |(name, condition): (&String, &ReaderCondition)| DoorState {
+            door: (self.names)(name),
+            fault: condition.fault.map(|(fault, _)| fault),
+            since: condition.fault.map(|(_, at)| ms(at)),
+        };
+        Equipment {
+            readers: self.readers.iter().map(door).collect(),
+            service_lost: self.service_lost.map(ms),
+            server_away: self.server_away.map(ms),
+        }
+    }
+
+    /// All of it, for a page that knows nothing yet.
+    pub fn state(&self, now: Timestamp) -> RollState<'_> {
+        let expected = |user: &'_ User| self.fields.of(user);
+        RollState {
+            now: now.as_millisecond(),
+            fields: &self.fields.0,
+            people: self.members.values().map(|member| self.tile(member)).collect(),
+            expected: self.expected.as_ref().map(|all| {
+                all.iter().map(|user| ExpectedPerson { name: &user.name, fields: expected(user) }).collect()
+            }),
+            equipment: self.equipment(),
+        }
+    }
+
+    /// Takes an event of the list; one that was in the list as it was read changes nothing.
+    pub fn event(&mut self, event: &Event) -> RollOutcome {
+        if event.seq <= self.seq {
+            return RollOutcome::Nothing;
+        }
+        let key = event.token_id.map(|token_id| self.key(token_id));
+        // One that does not follow is told all the same: pages and roll take it alike.
+        let _ = follow(&mut self.members, event);
+        let at = event.at.as_millisecond();
+        let change = match (event.event, key) {
+            (EventKind::Refused, _) => RollChange::Refused {
+                at,
+                door: event.reader.as_deref().map(&self.names).unwrap_or_default(),
+                code: event.error.as_ref().map_or("token.unknown", |error| error.code.as_str()),
+                name: event.user.as_ref().map(|user| user.name.as_str()).filter(|name| !name.is_empty()),
+            },
+            (
+                EventKind::ReaderAdded
+                | EventKind::ReaderRemoved
+                | EventKind::ReaderUnavailable
+                | EventKind::ReaderAvailable
+                | EventKind::ServiceLost
+                | EventKind::ServiceBack,
+                _,
+            ) => {
+                self.equip(event);
+                RollChange::Equipment { at, equipment: self.equipment() }
+            }
+            (EventKind::Arrived, Some(_)) => match event.token_id.and_then(|id| self.members.get(&id)) {
+                Some(member) => RollChange::Arrived { at, person: self.tile(member) },
+                None => return RollOutcome::Nothing,
+            },
+            (EventKind::Left, Some(key)) => RollChange::Left { at, key, reason: event.reason },
+            (EventKind::Unconfirmed, Some(key)) => RollChange::Doubt { at, key, doubt: true },
+            (EventKind::Confirmed, Some(key)) => RollChange::Doubt { at, key, doubt: false },
+            _ => return RollOutcome::Nothing,
+        };
+        told(&change)
+    }
+
+    fn equip(&mut self, event: &Event) {
+        let fault = match event.event {
+            EventKind::ReaderAdded | EventKind::ReaderAvailable => None,
+            EventKind::ReaderRemoved => Some((ReaderFault::Unplugged, event.at)),
+            EventKind::ReaderUnavailable => Some((ReaderFault::Broken, event.at)),
+            EventKind::ServiceLost => return self.service_lost = Some(event.at),
+            EventKind::ServiceBack => return self.service_lost = None,
+            _ => return,
+        };
+        if let Some(reader) = &event.reader {
+            self.readers.insert(reader.clone(), ReaderCondition { fault });
+        }
+    }
+
+    /// The server went away, or is back.
+    pub fn server(&mut self, away: bool, at: Timestamp) -> RollOutcome {
+        if away == self.server_away.is_some() {
+            return RollOutcome::Nothing;
+        }
+        self.server_away = away.then_some(at);
+        told(&RollChange::Equipment { at: at.as_millisecond(), equipment: self.equipment() })
+    }
+}
+
+fn told(change: &RollChange<'_>) -> RollOutcome {
+    // Texts and numbers always have a JSON form.
+    serde_json::to_string(change).map_or(RollOutcome::Nothing, RollOutcome::Change)
+}

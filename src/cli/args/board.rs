@@ -1,0 +1,36 @@
+//! The arguments of `rollcall board`.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::{cli::values::nonempty, terminal::presence::duration};
+
+/// `rollcall board`
+#[derive(Debug, Clone, Args)]
+pub struct BoardArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: BoardCommand,
+}
+
+/// The commands of `rollcall board`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum BoardCommand {
+    /// Make a link to the board, for one browser: it is opened within an hour, and once
+    Link {
+        /// How long who has opened it may look (8h, 30d)
+        #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "30d")]
+        admits_for: Duration,
+        /// Who it is for, for the list of links
+        #[arg(long, value_name = "TEXT", value_parser = nonempty)]
+        label: Option<String>,
+    },
+    /// The links that hold
+    Links,
+    /// Take a link back: whoever came by it sees nothing more, within ten seconds
+    Revoke {
+        /// The link, as `links` shows it
+        id: String,
+    },
+}

@@ -1,0 +1,149 @@
+//! The board of a watch, and `rollcall board`: who may look at it over a network.
+
+use std::{path::Path, sync::Arc};
+
+use jiff::Timestamp;
+
+use super::{
+    args::{BoardArgs, BoardCommand, WatchArgs},
+    printer::Printer,
+    views::{BoardLinkView, LinkStateView},
+};
+use crate::{
+    api::User,
+    board::{Board, BoardError, BoardFields, BoardHub, BoardOptions, RollSnapshot, links::Links, url_of},
+    config::{BoardSettings, Settings},
+    crypto::random::SystemRandom,
+    failure::{ExitClass, Failure},
+    terminal::{
+        lookups::ServerEvent,
+        presence::{StoreNotice, TerminalStore},
+        user_csv,
+        watch::{Watch, WatchEvent},
+    },
+};
+
+/// Serves the board that the command line or the configuration asks for, with the list as the watch has it. What is given
+/// back is to be told what happens, and serves it as long as it lives.
+///
+/// # Errors
+/// `board.…`; `csv.…` for the file of who is expected; that of the store.
+pub fn start(
+    args: &WatchArgs,
+    settings: &Settings,
+    watch: &mut Watch,
+    out: &mut Printer,
+) -> Result<Option<impl Fn(&WatchEvent<'_>) + use<>>, Failure> {
+    let configured = settings.board.listen;
+    let listen = match args.board {
+        Some(typed) => typed.0.or(configured).unwrap_or(BoardSettings::DEFAULT),
+        None => match configured {
+            Some(listen) => listen,
+            None if args.expected.is_some() => {
+                return Err(Failure::new(ExitClass::Usage, "usage", "--expected needs a board to show who is missing")
+                    .hint("add --board"));
+            }
+            None => return Ok(None),
+        },
+    };
+    let configured = || settings.board.expected.as_ref().map(|file| settings.config_folder.join(file));
+    let expected = args.expected.clone().or_else(configured).map(|file| people(&file)).transpose()?;
+    let names = settings.clone();
+    let hub = BoardHub::new(
+        RollSnapshot::from(watch.list()?),
+        BoardFields(settings.board.fields.clone()),
+        Box::new(move |reader| names.alias(reader).unwrap_or(reader).to_owned()),
+        expected,
+        &mut SystemRandom,
+    );
+    let board = Board::start(&options(listen, settings)?, Arc::new(hub.map_err(BoardError::Crypto)?))?;
+    out.note(&format!("the board: {}", board.url()));
+    if !board.address().ip().is_loopback() {
+        out.note("a browser needs a link to it: rollcall board link");
+    }
+    let folder = settings.state_folder.clone();
+    Ok(Some(move |event: &WatchEvent<'_>| show(board.hub(), &folder, event)))
+}
+
+fn show(hub: &BoardHub, state_folder: &Path, event: &WatchEvent<'_>) {
+    match event {
+        WatchEvent::Presence(event) => hub.event(event),
+        WatchEvent::Server(ServerEvent::Lost(_)) => hub.server(true, Timestamp::now()),
+        WatchEvent::Server(ServerEvent::Back) => hub.server(false, Timestamp::now()),
+        // What others wrote meanwhile came in between what was told.
+        WatchEvent::Store(StoreNotice::Back { .. }) => {
+            if let Ok(Some(mut store)) = TerminalStore::open_if_there(state_folder)
+                && let Ok(list) = store.list()
+            {
+                hub.reset(RollSnapshot::from(list));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn options(listen: std::net::SocketAddr, settings: &Settings) -> Result<BoardOptions, Failure> {
+    let board = &settings.board;
+    // A path in the file is one beside the file.
+    let beside = |path: &Path| settings.config_folder.join(path);
+    let tls = match (&board.certificate, &board.key) {
+        (Some(certificate), Some(key)) => Some((beside(certificate), beside(key))),
+        (None, None) => None,
+        _ => {
+            return Err(Failure::new(
+                ExitClass::Config,
+                "board.needs-tls",
+                "under [board] in config.toml, certificate and key go together",
+            )
+            .hint("name both"));
+        }
+    };
+    Ok(BoardOptions {
+        listen,
+        hosts: board.hosts.clone(),
+        tls,
+        state_folder: settings.state_folder.clone(),
+        title: board.title.clone(),
+        texts: board.texts.as_deref().map(beside),
+    })
+}
+
+fn people(file: &Path) -> Result<Vec<User>, Failure> {
+    Ok(user_csv::load(file)?.rows.into_iter().map(|row| row.user).collect())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// `board.…`; that of the output.
+pub fn run(args: &BoardArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let (links, now) = (Links::at(&settings.state_folder), Timestamp::now());
+    match &args.command {
+        BoardCommand::Link { admits_for, label } => {
+            let listen = settings.board.listen.unwrap_or(BoardSettings::DEFAULT);
+            let address = url_of(listen, &settings.board.hosts, true);
+            if listen.ip().is_loopback() {
+                let here = url_of(listen, &[], false).unwrap_or_default();
+                let told = format!("the board is on this machine only and needs no link: {here}");
+                return Err(Failure::new(ExitClass::Config, "board.local", told)
+                    .hint("for others, name listen, certificate and key under [board] in config.toml"));
+            }
+            let address = address.ok_or_else(|| {
+                Failure::new(ExitClass::Config, "board.no-host", "a link needs the name of this machine")
+                    .hint("say under which name browsers reach it: hosts = [\"desk.example.org\"] under [board]")
+            })?;
+            let made = links.make(label.clone(), *admits_for, now, &mut SystemRandom)?;
+            let url = format!("{address}#{}", made.1.as_str());
+            out.object(&BoardLinkView::new(made.0, LinkStateView::Waiting, Some(url)))?;
+        }
+        BoardCommand::Links => {
+            let listed: Vec<_> = links.list(now)?.into_iter().map(BoardLinkView::from).collect();
+            out.list(&listed, "nobody may look from elsewhere")?;
+        }
+        BoardCommand::Revoke { id } => {
+            let revoked = links.revoke(id, now)?;
+            out.object(&BoardLinkView::new(revoked, LinkStateView::Revoked, None))?;
+        }
+    }
+    Ok(0)
+}

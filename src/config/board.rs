@@ -1,0 +1,73 @@
+//! The table `[board]`: where the page of who is here is served, and what it shows; or its address alone.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::entry::ConfigEntry;
+use super::error::ConfigError;
+
+const KEYS: [&str; 8] = ["certificate", "expected", "fields", "hosts", "key", "listen", "texts", "title"];
+/// The port of a board that was given none.
+const PORT: u16 = 7480;
+
+/// What was meant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BoardSettings {
+    /// Where it listens; none when no board is served unless the command line says so.
+    pub listen: Option<SocketAddr>,
+    /// The names under which browsers reach it over a network.
+    pub hosts: Vec<String>,
+    /// The certificate chain (PEM).
+    pub certificate: Option<PathBuf>,
+    /// Its private key (PEM).
+    pub key: Option<PathBuf>,
+    /// The fields of a user that are shown beside the name.
+    pub fields: Vec<String>,
+    /// A file with the people who are expected.
+    pub expected: Option<PathBuf>,
+    /// What the place is called.
+    pub title: Option<String>,
+    /// A file with texts in another language.
+    pub texts: Option<PathBuf>,
+}
+
+impl BoardSettings {
+    /// Where a board is that nobody gave an address.
+    pub const DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), PORT);
+
+    /// Takes the table, or the address alone.
+    ///
+    /// # Errors
+    /// [`ConfigError::UnknownKey`] or [`ConfigError::BadValue`].
+    pub fn take(entry: &ConfigEntry<'_>) -> Result<Self, ConfigError> {
+        let mut board = Self::default();
+        if entry.text().is_ok() {
+            board.listen = Some(entry.parsed()?);
+            return Ok(board);
+        }
+        for key in entry.entries()? {
+            match key.key() {
+                "listen" => board.listen = Some(key.parsed()?),
+                "hosts" => board.hosts = hosts(&key)?,
+                "certificate" => board.certificate = Some(key.text()?.into()),
+                "key" => board.key = Some(key.text()?.into()),
+                "fields" => board.fields = key.texts()?,
+                "expected" => board.expected = Some(key.text()?.into()),
+                "title" => board.title = Some(key.text()?.to_owned()),
+                "texts" => board.texts = Some(key.text()?.into()),
+                _ => return Err(key.unknown(&KEYS)),
+            }
+        }
+        Ok(board)
+    }
+}
+
+/// Names without scheme and port.
+fn hosts(entry: &ConfigEntry<'_>) -> Result<Vec<String>, ConfigError> {
+    let hosts = entry.texts()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    match hosts.iter().find(|host| !host.chars().all(plain)) {
+        Some(host) => Err(entry.bad(format!("{host:?} is no name of a host, as \"desk.example.org\""))),
+        None => Ok(hosts),
+    }
+}
