@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::User;
 pub use presence::{
-    Presence, PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS, StoredEvent,
+    ForgottenUser, Presence, PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS, StoredEvent,
 };
 
 /// Most bytes of a request body.

@@ -83,6 +83,7 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
         ],
     ),
     ("server user show", ["rollcall server user show 7", "rollcall server user show 7 --output json"]),
+    ("server user forget", ["rollcall server user forget 7", "rollcall server user forget 7 --yes --output json"]),
     ("server user list", ["rollcall server user list", "rollcall server user list --output csv > users.csv"]),
     (
         "server user import",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
 
@@ -31,6 +31,18 @@ impl Interrupt {
         })?;
         let listener = Some(thread::Builder::new().name("signals".into()).spawn(listen).map_err(no_thread)?);
         Ok(Self { number, handle, listener })
+    }
+
+    /// As [`Self::install`], for a command that stays: SIGHUP does not end it. It keeps no file of a log open that would
+    /// have to be opened again.
+    ///
+    /// # Errors
+    /// As [`Self::install`].
+    pub fn install_staying(wake: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
+        flag::register(SIGHUP, Arc::default()).map_err(|error| {
+            Failure::new(ExitClass::Bug, "interrupt.install", format!("signals cannot be handled: {error}"))
+        })?;
+        Self::install(wake)
     }
 
     /// The number of the signal that came, what ends the wait for one, and that wait.
@@ -104,6 +116,23 @@ mod tests {
                 .unwrap();
             assert_eq!(child.status.code(), Some(status));
         }
+    }
+
+    /// In a process of its own, as above: without the handler it would end by the signal.
+    #[test]
+    fn who_stays_is_not_ended_by_a_hang_up() {
+        if std::env::var_os(CHILD).is_some() {
+            let interrupt = Interrupt::install_staying(|| {}).unwrap();
+            raise(SIGHUP).unwrap();
+            assert_eq!(interrupt.signal(), None);
+            std::process::exit(7);
+        }
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "cli::interrupt::tests::who_stays_is_not_ended_by_a_hang_up"])
+            .env(CHILD, "hang-up")
+            .output()
+            .unwrap();
+        assert_eq!(child.status.code(), Some(7));
     }
 
     fn raise_twice(signal: i32) {

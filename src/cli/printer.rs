@@ -15,6 +15,7 @@
 
 pub mod column;
 pub mod form;
+mod journal;
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct OutputOptions {
     pub progress: bool,
     /// Details are told.
     pub verbose: bool,
+    /// stderr is the journal: lines begin with their priority (sd-daemon(3)).
+    pub journal: bool,
 }
 
 impl OutputOptions {
@@ -53,6 +56,7 @@ impl OutputOptions {
             colour_err: coloured(settings.colour, terminal),
             progress: terminal,
             verbose: settings.verbose,
+            journal: journal::is_stderr(),
         }
     }
 }
@@ -339,8 +343,9 @@ impl Printer {
 
     /// Lines behind the first are indented below it. That stderr cannot be written is nothing that could be told.
     fn say(&mut self, style: Style, label: &str, text: &str) {
-        let indented = sanitize::lines(text).replace('\n', &format!("\n{}", " ".repeat(label.len())));
-        let line = format!("{}{indented}\n", style.paint(label, self.options.colour_err));
+        let before = if self.options.journal { journal::priority(style) } else { "" };
+        let indented = sanitize::lines(text).replace('\n', &format!("\n{before}{}", " ".repeat(label.len())));
+        let line = format!("{before}{}{indented}\n", style.paint(label, self.options.colour_err));
         self.beside_progress(|err| err.write_all(line.as_bytes()));
     }
 

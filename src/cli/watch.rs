@@ -47,7 +47,7 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
         }),
     })?;
     let stopper = watch.stopper();
-    let signal = Interrupt::install(move || stopper.stop())?;
+    let signal = Interrupt::install_staying(move || stopper.stop())?;
     watch.connect(lookup_server(settings)?)?;
     let board = board(args, settings, &mut watch, out)?;
     out.begin::<views::EventView>()?;

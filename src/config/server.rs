@@ -12,7 +12,11 @@ use super::set;
 /// The port of a server that was given none.
 pub const PORT: u16 = 7443;
 
-const KEYS: [&str; 8] = ["connections", "feed_max_age", "listen", "offline_max_age", "rate", "store", "timeout", "url"];
+const KEYS: [&str; 9] =
+    ["connections", "feed_max_age", "listen", "offline_max_age", "rate", "retention", "store", "timeout", "url"];
+
+/// The shortest time that a server may keep what proofs are checked against.
+const RETENTION_MIN: Duration = Duration::from_secs(10 * 24 * 3600);
 
 /// What stands in the file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,6 +29,7 @@ pub struct Table {
     store: Option<StoreText>,
     rate: Option<u32>,
     connections: Option<u32>,
+    retention: Option<Duration>,
 }
 
 /// Where a store is; it may hold a password, so it is not printed.
@@ -69,6 +74,8 @@ pub struct ServerSettings {
     pub rate: u32,
     /// Connections at one time.
     pub connections: u32,
+    /// How long a server keeps events, proofs and nonces; none for events and proofs without an end.
+    pub retention: Option<Duration>,
 }
 
 impl Default for ServerSettings {
@@ -82,6 +89,7 @@ impl Default for ServerSettings {
             store: StoreText(String::new()),
             rate: 200,
             connections: 1024,
+            retention: None,
         }
     }
 }
@@ -106,6 +114,15 @@ impl Table {
             }
             "rate" => self.rate = Some(entry.number(0, 1_000_000)?),
             "connections" => self.connections = Some(entry.number(1, 100_000)?),
+            "retention" => {
+                let time = entry.duration()?;
+                if time < RETENTION_MIN {
+                    return Err(
+                        entry.bad("expected 10d or longer: late presence proofs are checked against what is kept")
+                    );
+                }
+                self.retention = Some(time);
+            }
             _ => return Err(entry.unknown(&KEYS)),
         }
         Ok(())
@@ -143,6 +160,7 @@ impl Table {
             store: store.or(self.store).unwrap_or_else(own_file),
             rate: rate.or(self.rate).unwrap_or(otherwise.rate),
             connections: self.connections.unwrap_or(otherwise.connections),
+            retention: self.retention,
         })
     }
 }

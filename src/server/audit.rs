@@ -3,6 +3,8 @@
 //! Whoever changes or removes a record breaks the chain, and whoever cuts its end contradicts a head that a terminal
 //! was given with the revocation feed, signed.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::{api::v1::AuditHead, crypto::sha256};
@@ -17,6 +19,45 @@ const DOMAIN: &[u8] = b"rollcall audit 1";
 
 /// The actor of what nobody asked for over the network.
 pub const SERVER: &str = "server";
+
+/// What every seal begins with.
+const SEAL_DOMAIN: &[u8] = b"rollcall audit seal 1";
+/// What the hash of a sealed record begins with.
+const SEALED_DOMAIN: &[u8] = b"rollcall audit 2";
+/// The action of a record that names the records which were blanked with it.
+pub const FORGET: &str = "user.forget";
+
+/// How a record that says something of a person is kept, so that this can be forgotten and the chain still holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RecordSeal {
+    /// It says nothing of a person, or an earlier release wrote it: subject and detail are hashed as they are.
+    #[default]
+    Open,
+    /// Subject and detail are hashed with a salt, and that hash stands for them in the chain.
+    Sealed {
+        /// 32 random bytes.
+        salt: Vec<u8>,
+        /// The hash.
+        seal: Hash,
+    },
+    /// The person was forgotten, and the salt with them: only the hash is left.
+    Blank(Hash),
+    /// The same of an open record of an earlier release: its hash cannot be computed any more, and holds only by the
+    /// record that comes after it.
+    BlankOpen,
+}
+
+impl RecordSeal {
+    /// Whether subject and detail are gone.
+    pub const fn is_blank(&self) -> bool {
+        matches!(self, Self::Blank(_) | Self::BlankOpen)
+    }
+}
+
+/// What stands for a subject and a detail in the chain.
+fn seal_of(salt: &[u8], subject: &str, detail: &str) -> Hash {
+    sha256(&[SEAL_DOMAIN, salt, &(subject.len() as u64).to_be_bytes(), subject.as_bytes(), detail.as_bytes()])
+}
 
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +74,8 @@ pub struct AuditRecord {
     pub subject: String,
     /// More of it, as JSON.
     pub detail: String,
+    /// How subject and detail are kept.
+    pub seal: RecordSeal,
     /// The hash of all this and of the record before.
     pub hash: Hash,
 }
@@ -41,19 +84,45 @@ impl AuditRecord {
     /// The record with its hash after this one.
     #[must_use]
     pub fn sealed(self, previous: &Hash) -> Self {
-        Self { hash: self.digest(previous), ..self }
+        let hash = self.digest(previous).unwrap_or(self.hash);
+        Self { hash, ..self }
     }
 
-    /// Every field with its length, so that no two records have one encoding.
-    fn digest(&self, previous: &Hash) -> Hash {
+    /// The same record with subject and detail sealed by this salt of 32 random bytes.
+    #[must_use]
+    pub fn sealed_by(self, salt: Vec<u8>) -> Self {
+        let seal = seal_of(&salt, &self.subject, &self.detail);
+        Self { seal: RecordSeal::Sealed { salt, seal }, ..self }
+    }
+
+    /// Every field with its length, so that no two records have one encoding; none where it cannot be computed any more.
+    fn digest(&self, previous: &Hash) -> Option<Hash> {
         let mut parts: Vec<u8> = Vec::with_capacity(256);
         parts.extend(self.seq.to_be_bytes());
         parts.extend(self.at.as_millisecond().to_be_bytes());
-        for text in [&self.actor, &self.action, &self.subject, &self.detail] {
+        let (domain, texts) = match &self.seal {
+            RecordSeal::Open => (DOMAIN, &[&self.actor, &self.action, &self.subject, &self.detail][..]),
+            RecordSeal::Sealed { .. } | RecordSeal::Blank(_) => (SEALED_DOMAIN, &[&self.actor, &self.action][..]),
+            RecordSeal::BlankOpen => return None,
+        };
+        for text in texts {
             parts.extend((text.len() as u64).to_be_bytes());
             parts.extend(text.as_bytes());
         }
-        sha256(&[DOMAIN, &parts, previous])
+        if let RecordSeal::Sealed { seal, .. } | RecordSeal::Blank(seal) = &self.seal {
+            parts.extend(seal);
+        }
+        Some(sha256(&[domain, &parts, previous]))
+    }
+
+    /// Whether what it says is what it was sealed or blanked with, and its hash is the one that it must have.
+    fn holds(&self, previous: &Hash) -> bool {
+        let content = match &self.seal {
+            RecordSeal::Open => true,
+            RecordSeal::Sealed { salt, seal } => seal_of(salt, &self.subject, &self.detail) == *seal,
+            RecordSeal::Blank(_) | RecordSeal::BlankOpen => self.subject.is_empty() && self.detail.is_empty(),
+        };
+        content && self.digest(previous).is_none_or(|hash| hash == self.hash)
     }
 }
 
@@ -79,6 +148,9 @@ pub enum AuditError {
         /// The head.
         head: u64,
     },
+    /// A record was blanked, and none after it says so.
+    #[error("record {0} was blanked, and no record after it says that its user was forgotten")]
+    Blanked(i64),
     /// The log is not the one that a terminal was told of.
     #[error("a terminal has record {0} with another hash: the log was rewritten")]
     Rewritten(u64),
@@ -88,7 +160,7 @@ impl AuditError {
     /// The number of the first record that is bad or missing.
     pub const fn first_bad(&self) -> u64 {
         match *self {
-            Self::Missing { expected: seq, .. } | Self::Changed(seq) => seq.cast_unsigned(),
+            Self::Missing { expected: seq, .. } | Self::Changed(seq) | Self::Blanked(seq) => seq.cast_unsigned(),
             Self::Cut { found, .. } => found.cast_unsigned() + 1,
             Self::Rewritten(seq) => seq,
         }
@@ -101,12 +173,14 @@ pub struct Verifier {
     seq: i64,
     hash: Hash,
     told: Vec<AuditHead>,
+    /// Records that are blank, and that no record after them has named yet.
+    blank: BTreeSet<i64>,
 }
 
 impl Verifier {
     /// Begins before the first record; `told` are heads that terminals were given.
     pub fn new(told: Vec<AuditHead>) -> Self {
-        Self { seq: 0, hash: BEGINNING, told }
+        Self { seq: 0, hash: BEGINNING, told, blank: BTreeSet::new() }
     }
 
     /// Takes the next record.
@@ -119,8 +193,16 @@ impl Verifier {
         if record.seq != expected {
             return Err(AuditError::Missing { expected, found: record.seq });
         }
-        if record.digest(&self.hash) != record.hash {
+        if !record.holds(&self.hash) {
             return Err(AuditError::Changed(record.seq));
+        }
+        if record.seal.is_blank() {
+            self.blank.insert(record.seq);
+        } else if record.action == FORGET {
+            let detail: serde_json::Value = serde_json::from_str(&record.detail).unwrap_or_default();
+            for seq in detail["blanked"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_i64) {
+                self.blank.remove(&seq);
+            }
         }
         (self.seq, self.hash) = (record.seq, record.hash);
         let hash = hex::encode(record.hash);
@@ -134,7 +216,8 @@ impl Verifier {
     /// Ends: nothing may be missing before the head of the store, or before one that a terminal was given.
     ///
     /// # Errors
-    /// [`AuditError::Cut`] when records are missing at the end; [`AuditError::Changed`] for another head.
+    /// [`AuditError::Cut`] when records are missing at the end; [`AuditError::Changed`] for another head;
+    /// [`AuditError::Blanked`] for a record that was blanked without a record of it.
     pub fn end(self, head: &AuditHead) -> Result<u64, AuditError> {
         let furthest = self.told.iter().map(|told| told.seq).chain([head.seq]).max().unwrap_or_default();
         if furthest > self.seq.cast_unsigned() {
@@ -143,7 +226,10 @@ impl Verifier {
         if head.seq != self.seq.cast_unsigned() || head.hash != hex::encode(self.hash) {
             return Err(AuditError::Changed(self.seq));
         }
-        Ok(head.seq)
+        match self.blank.first() {
+            Some(seq) => Err(AuditError::Blanked(*seq)),
+            None => Ok(head.seq),
+        }
     }
 }
 
@@ -170,6 +256,7 @@ mod tests {
                     action: "lookup".into(),
                     subject: format!("token {seq}"),
                     detail: "{}".into(),
+                    seal: RecordSeal::Open,
                     hash: BEGINNING,
                 }
                 .sealed(&previous);
@@ -254,5 +341,90 @@ mod tests {
         let end = head(&anew[4]);
         assert_eq!(verify(&anew, &end, Vec::new()), Ok(5));
         assert_eq!(verify(&anew, &end, vec![told]), Err(AuditError::Rewritten(3)));
+    }
+
+    /// The second record names a person, as it is sealed now or as an earlier release wrote it.
+    fn log_with_person(is_sealed: bool, forgotten: &str) -> Vec<AuditRecord> {
+        let mut previous = BEGINNING;
+        log(4)
+            .into_iter()
+            .map(|record| {
+                let record = match record.seq {
+                    2 if is_sealed => record.sealed_by(vec![7; 32]),
+                    4 => AuditRecord { action: FORGET.into(), detail: forgotten.into(), ..record },
+                    _ => record,
+                };
+                let record = record.sealed(&previous);
+                previous = record.hash;
+                record
+            })
+            .collect()
+    }
+
+    fn blank(record: &mut AuditRecord) {
+        record.seal = match &record.seal {
+            RecordSeal::Sealed { seal, .. } => RecordSeal::Blank(*seal),
+            _ => RecordSeal::BlankOpen,
+        };
+        (record.subject, record.detail) = (String::new(), String::new());
+    }
+
+    #[test]
+    fn a_person_is_forgotten_and_the_chain_holds() {
+        for is_sealed in [true, false] {
+            let mut log = log_with_person(is_sealed, r#"{"blanked":[2]}"#);
+            let end = head(&log[3]);
+            assert_eq!(verify(&log, &end, vec![head(&log[1])]), Ok(4));
+            blank(&mut log[1]);
+            assert_eq!(verify(&log, &end, vec![head(&log[1])]), Ok(4));
+            // Nothing else of it can be changed, and nothing put in its place.
+            let changes: [fn(&mut AuditRecord); 3] =
+                [|r| r.subject = "x".into(), |r| r.detail = "{}".into(), |r| r.hash[0] ^= 1];
+            for change in changes {
+                let mut log = log.clone();
+                change(&mut log[1]);
+                assert!(verify(&log, &end, Vec::new()).unwrap_err().first_bad() <= 3);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_cannot_be_changed() {
+        let log = log_with_person(true, "{}");
+        let end = head(&log[3]);
+        let changes: [fn(&mut AuditRecord); 6] = [
+            |r| r.subject.push('x'),
+            |r| r.detail.push('x'),
+            |r| r.action.push('x'),
+            |r| r.seal = RecordSeal::Open,
+            |r| {
+                let RecordSeal::Sealed { salt, .. } = &mut r.seal else { return };
+                salt[31] ^= 1;
+            },
+            |r| {
+                let RecordSeal::Sealed { seal, .. } = &mut r.seal else { return };
+                seal[0] ^= 1;
+            },
+        ];
+        for change in changes {
+            let mut log = log.clone();
+            change(&mut log[1]);
+            assert_eq!(verify(&log, &end, Vec::new()), Err(AuditError::Changed(2)));
+        }
+    }
+
+    #[test]
+    fn nobody_blanks_a_record_unseen() {
+        for (is_sealed, said) in [(true, "{}"), (false, "{}"), (true, r#"{"blanked":[3]}"#), (true, "no JSON")] {
+            let mut log = log_with_person(is_sealed, said);
+            let end = head(&log[3]);
+            blank(&mut log[1]);
+            assert_eq!(verify(&log, &end, Vec::new()), Err(AuditError::Blanked(2)), "{said}");
+        }
+        // A record cannot speak for itself once it is blank.
+        let mut log = log_with_person(true, r#"{"blanked":[4]}"#);
+        let end = head(&log[3]);
+        blank(&mut log[3]);
+        assert_eq!(verify(&log, &end, Vec::new()), Err(AuditError::Blanked(4)));
     }
 }

@@ -2,9 +2,11 @@
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{counter::Counter, family::Family, histogram::Histogram},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+use crate::api::v1::{PresenceSummary, RegisteredTerminal};
 
 /// One kind of request.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -24,6 +26,59 @@ pub struct LookupLabels {
     pub result: String,
 }
 
+/// A terminal.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct TerminalLabels {
+    /// Its name.
+    pub terminal: String,
+}
+
+/// What is asked of the store when somebody asks for the counters.
+#[derive(Debug, Default)]
+pub struct StoreMetrics {
+    /// 1 when the store takes changes, 0 when not.
+    store_up: Gauge,
+    /// People who are counted at a terminal.
+    present: Family<TerminalLabels, Gauge>,
+    /// When a terminal last asked, in seconds since 1970.
+    last_word: Family<TerminalLabels, Gauge>,
+    /// When the newest certificate of a terminal ends, in seconds since 1970.
+    certificate_end: Family<TerminalLabels, Gauge>,
+}
+
+impl StoreMetrics {
+    /// The store takes changes, or not.
+    pub fn store(&self, is_up: bool) {
+        self.store_up.set(i64::from(is_up));
+    }
+
+    /// What is known of presence, instead of what was.
+    pub fn presence(&self, summary: &PresenceSummary) {
+        self.present.clear();
+        for one in &summary.terminals {
+            self.present.get_or_create(&label(&one.name)).set(one.present.cast_signed());
+        }
+    }
+
+    /// What is known of terminals, instead of what was; those that were revoked are left out.
+    pub fn terminals(&self, all: &[RegisteredTerminal]) {
+        self.last_word.clear();
+        self.certificate_end.clear();
+        for one in all.iter().filter(|one| !one.revoked) {
+            if let Some(at) = one.last_seen {
+                self.last_word.get_or_create(&label(&one.name)).set(at.as_second());
+            }
+            if let Some(until) = one.certificate_until {
+                self.certificate_end.get_or_create(&label(&one.name)).set(until.as_second());
+            }
+        }
+    }
+}
+
+fn label(name: &str) -> TerminalLabels {
+    TerminalLabels { terminal: name.to_owned() }
+}
+
 /// All counters.
 pub struct Metrics {
     registry: Registry,
@@ -39,6 +94,8 @@ pub struct Metrics {
     pub events: Counter,
     /// The time from the head of a request to its answer.
     pub seconds: Histogram,
+    /// What is asked of the store.
+    pub stored: StoreMetrics,
 }
 
 impl Default for Metrics {
@@ -52,6 +109,7 @@ impl Default for Metrics {
             nonces: Counter::default(),
             events: Counter::default(),
             seconds: Histogram::new(buckets),
+            stored: StoreMetrics::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Answered requests", metrics.requests.clone());
@@ -60,6 +118,15 @@ impl Default for Metrics {
         registry.register("nonces", "Nonces given to terminals", metrics.nonces.clone());
         registry.register("events", "New events of terminals", metrics.events.clone());
         registry.register("request_seconds", "Time to answer a request", metrics.seconds.clone());
+        let stored = &metrics.stored;
+        registry.register("store_up", "Whether the store takes changes", stored.store_up.clone());
+        registry.register("present", "People who are counted at a terminal", stored.present.clone());
+        registry.register("terminal_last_word_seconds", "When a terminal last asked", stored.last_word.clone());
+        registry.register(
+            "certificate_end_seconds",
+            "When a terminal's certificate ends",
+            stored.certificate_end.clone(),
+        );
         metrics
     }
 }

@@ -61,6 +61,8 @@ pub struct ServerOptions {
     pub connections: usize,
     /// The time for a TLS handshake, for the head and the body of a request, and for its answer.
     pub patience: Duration,
+    /// How long events, proofs and nonces are kept; none for events and proofs without an end.
+    pub retention: Option<Duration>,
 }
 
 /// Why a server does not start or go on.

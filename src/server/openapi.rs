@@ -121,6 +121,7 @@ fn schemas() -> Value {
         "TerminalRequest" => v1::TerminalRequest, "Terminal" => v1::RegisteredTerminal, "Problem" => v1::Problem,
         "Witness" => v1::Witness, "WitnessTaken" => v1::WitnessTaken, "SignedUser" => v1::SignedUser, "Feed" => v1::Feed,
         "Presence" => v1::Presence, "EventPage" => Page<v1::StoredEvent>,
+        "ForgottenUser" => v1::ForgottenUser,
     };
     for (name, definition) in generator.take_definitions(true) {
         all.insert(name, definition);

@@ -50,4 +50,9 @@ impl PastPresence {
         *kept = keep.then(|| KeptMoment { at, made: Instant::now(), people: Arc::clone(&people) });
         Ok(people)
     }
+
+    /// Keeps nothing any more.
+    pub async fn forget(&self) {
+        *self.0.lock().await = None;
+    }
 }

@@ -32,7 +32,7 @@ fn handlers() -> [(&'static str, MethodRouter<Arc<AppState>>); 19] {
         ("/v1/tokens/{id}/status", put(api::tokens::set_status)),
         ("/v1/users", get(api::users::list)),
         ("/v1/users/import", post(api::users::import)),
-        ("/v1/users/{id}", get(api::users::show).put(api::users::put)),
+        ("/v1/users/{id}", get(api::users::show).put(api::users::put).delete(api::users::forget)),
         ("/v1/users/{id}/tokens", get(api::tokens::of_user)),
         ("/v1/terminals", get(api::terminals::list).post(api::terminals::add)),
         ("/v1/terminals/{name}", delete(api::terminals::revoke)),

@@ -96,7 +96,7 @@ const LOOKUP: &[ProblemCode] = &[
 ];
 
 /// All routes.
-pub const ROUTES: [Route; 23] = [
+pub const ROUTES: [Route; 24] = [
     route("GET", "/v1/health", Role::Read, "Whether the server works and its store takes changes, and who asks")
         .gives("Health"),
     route("GET", "/v1/openapi.json", Role::Read, "This document"),
@@ -159,6 +159,9 @@ pub const ROUTES: [Route; 23] = [
     route("DELETE", "/v1/terminals/{name}", Role::Admin, "Revokes a terminal")
         .gives("Terminal")
         .refuses(&[ProblemCode::TerminalNone, ProblemCode::TerminalSelf]),
+    route("DELETE", "/v1/users/{id}", Role::Admin, "Forgets a user: revokes their tokens, deletes their events")
+        .gives("ForgottenUser")
+        .refuses(&[ProblemCode::UserUnknown]),
 ];
 
 /// The route of a method and a path as the router knows it.

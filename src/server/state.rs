@@ -8,8 +8,14 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    RunError, ServerLog, ServerOptions, heard::HeardTerminals, lookup_batcher::LookupBatcher, metrics::Metrics,
-    past_presence::PastPresence, problem::ApiError, signer::Signer, store::ServerStore,
+    RunError, ServerLog, ServerOptions,
+    heard::HeardTerminals,
+    lookup_batcher::LookupBatcher,
+    metrics::Metrics,
+    past_presence::PastPresence,
+    problem::ApiError,
+    signer::Signer,
+    store::{ServerStore, ServerStoreError},
 };
 use crate::{
     api::v1::Nonce,
@@ -110,7 +116,7 @@ impl AppState {
             noter: tokio::spawn(note_heard(store.clone(), Arc::clone(&heard))).abort_handle(),
             heard,
             past: PastPresence::default(),
-            sweeper: tokio::spawn(sweep(store.clone(), Arc::clone(&log))).abort_handle(),
+            sweeper: tokio::spawn(sweep(store.clone(), Arc::clone(&log), options.retention)).abort_handle(),
             watcher: tokio::spawn(watch_store(store.clone())).abort_handle(),
             readiness: tokio::sync::Mutex::default(),
             lookups: LookupBatcher::start(store.clone()),
@@ -195,13 +201,23 @@ async fn note_heard(store: ServerStore, heard: Arc<HeardTerminals>) {
     }
 }
 
-async fn sweep(store: ServerStore, log: Arc<dyn ServerLog>) {
+async fn sweep(store: ServerStore, log: Arc<dyn ServerLog>, retention: Option<Duration>) {
+    let retention = retention.and_then(|time| jiff::SignedDuration::try_from(time).ok());
     let mut every = tokio::time::interval(SWEEP);
     loop {
         every.tick().await;
-        let done = store.forget_nonces(Timestamp::now()).await;
+        let done = store.forget_nonces(Timestamp::now()).await.map(drop);
+        let done = match retention {
+            Some(retention) if done.is_ok() => purge(&store, retention).await,
+            _ => done,
+        };
         if let Some(error) = done.err().filter(|error| error.absence().is_none()) {
-            log.fault(&format!("old nonces were not forgotten: {error}"));
+            log.fault(&format!("what is old was not forgotten: {error}"));
         }
     }
+}
+
+async fn purge(store: &ServerStore, retention: jiff::SignedDuration) -> Result<(), ServerStoreError> {
+    while store.purge(retention, Timestamp::now()).await?.more {}
+    Ok(())
 }

@@ -14,10 +14,10 @@ use crate::{
     api::{
         User,
         v1::{
-            AuditHead, EventBatch, EventsTaken, Health, Imported, Lookup, LookupRequest, NonceRequest, Nonces, Page,
-            Presence, RegisteredTerminal, RegisteredToken, RenewalRequest, SignedFeed, StatusRequest, StoredEvent,
-            TerminalCertificates, TerminalRequest, TokenCertificates, TokenRequest, TokenStatus, UserBatch, Witness,
-            WitnessTaken,
+            AuditHead, EventBatch, EventsTaken, ForgottenUser, Health, Imported, Lookup, LookupRequest, NonceRequest,
+            Nonces, Page, Presence, RegisteredTerminal, RegisteredToken, RenewalRequest, SignedFeed, StatusRequest,
+            StoredEvent, TerminalCertificates, TerminalRequest, TokenCertificates, TokenRequest, TokenStatus,
+            UserBatch, Witness, WitnessTaken,
         },
     },
     crypto::{
@@ -248,6 +248,14 @@ impl ServerClient {
     /// As [`Self::health`]; [`ServerError::Problem`] for a user that cannot be taken.
     pub fn put_user(&self, user: &User) -> Result<User, ServerError> {
         self.send(&Method::PUT, &format!("/v1/users/{}", escaped(&user.id)), user)
+    }
+
+    /// `DELETE /v1/users/{id}`: forgets a user.
+    ///
+    /// # Errors
+    /// As [`Self::health`]; [`ServerError::Problem`] when nothing is known of such a user.
+    pub fn forget_user(&self, id: &str) -> Result<ForgottenUser, ServerError> {
+        read(&self.exchange(&Method::DELETE, &format!("/v1/users/{}", escaped(id)), None, JSON)?)
     }
 
     /// `POST /v1/users/import`

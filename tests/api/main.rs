@@ -16,6 +16,7 @@ mod crash;
 mod objects;
 mod people;
 mod presence;
+mod privacy;
 #[path = "../common/program.rs"]
 mod program;
 mod proofs;

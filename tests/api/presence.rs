@@ -302,6 +302,16 @@ fn a_person_is_counted_once_where_they_were_last_seen(kind: &Kind) {
     assert_eq!((summary.present, summary.unconfirmed), (2, 0));
     let counted: Vec<_> = summary.terminals.iter().map(|one| (one.name.as_str(), one.present, one.silent)).collect();
     assert_eq!(counted, [("north", 1, Some(false)), ("south", 1, Some(false))]);
+    let metrics = north.client(server.port).metrics().unwrap();
+    for line in [
+        "rollcall_store_up 1",
+        "rollcall_present{terminal=\"north\"} 1",
+        "rollcall_present{terminal=\"south\"} 1",
+        "rollcall_terminal_last_word_seconds{terminal=\"south\"} ",
+        "rollcall_certificate_end_seconds{terminal=\"north\"} ",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     // The first door's time is over; that says nothing of the second. A tap to leave there does.
     let mut expired = event(3, "left", 7, "7", at(40));
     expired["reason"] = json!("expired");

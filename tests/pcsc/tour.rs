@@ -78,6 +78,8 @@ fn every_object_has_its_schema(kind: &str) {
     found.extend(stack.ndjson(0, &["server", "terminal", "add", "door", "--out", &bundle(1)]));
     found.extend(stack.ndjson(0, &["server", "terminal", "revoke", "door", "--yes"]));
 
+    found.extend(stack.ndjson(0, &["server", "user", "forget", "p8", "--yes"]));
+
     found.extend(kept);
     found.extend(restored(stack, &backup, &readers[0]));
     found.extend(rotation(kind));

@@ -104,3 +104,22 @@ pub struct StoredEvent {
     /// The object `rollcall.event/1`, as the terminal sent it.
     pub event: serde_json::Value,
 }
+
+/// `DELETE /v1/users/{id}`: what was forgotten of a user, and what stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForgottenUser {
+    /// Who it was.
+    pub id: String,
+    /// Tokens that are revoked now and belong to nobody: they stay, so that they are refused.
+    pub tokens: u64,
+    /// Events that were deleted.
+    pub events: u64,
+    /// Presence proofs that were deleted.
+    pub proofs: u64,
+    /// Records of the audit log that were blanked: moment, actor and action stay, and a hash.
+    pub records: u64,
+    /// How many of those an earlier release wrote: their hash has no salt, so that a guess can be tried on it.
+    pub unsealed_records: u64,
+    /// Records of the audit log that stay: they name one of the tokens, and nobody.
+    pub token_records: u64,
+}

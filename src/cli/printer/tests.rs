@@ -117,6 +117,21 @@ fn errors_are_three_lines_on_stderr() {
 }
 
 #[test]
+fn the_journal_learns_the_priority_of_each_line() {
+    let failure = Failure::new(ExitClass::Unavailable, "pcsc.service-down", "not\nrunning").hint("start it");
+    let options = OutputOptions { journal: true, verbose: true, ..OutputOptions::default() };
+    let (_, err) = printed(options, |out| {
+        out.error(&failure);
+        out.warning("take care", None);
+        out.note("done");
+        out.detail("x");
+    });
+    let lines =
+        "<3>error: not\n<3>       running\n<6>hint: start it\n<6>code: pcsc.service-down\n<4>warning: take care\n";
+    assert_eq!(err, format!("{lines}<6>note: done\n<6>x\n"));
+}
+
+#[test]
 fn details_are_for_who_asked() {
     let said = |verbose| printed(OutputOptions { verbose, ..OutputOptions::default() }, |out| out.detail("x")).1;
     assert_eq!((said(false).as_str(), said(true).as_str()), ("", "x\n"));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::{ServerTokenCommand, TerminalCommand, UserAddArgs, UserCommand};
 use crate::{
-    api::v1::{PAGE_MAX, TokenStatus},
+    api::v1::{ForgottenUser, PAGE_MAX, TokenStatus},
     cli::{
         confirm::{confirm, short},
         context::connect,
@@ -31,6 +31,14 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
     match command {
         UserCommand::Add(args) => add(&server, args, out)?,
         UserCommand::Show { id } => out.object(&views::ServerUserView::from(server.user(id)?))?,
+        UserCommand::Forget { id } => {
+            let what =
+                format!("this forgets the user {id:?} for ever: their tokens are revoked, their history is deleted");
+            confirm(settings, out, &what, id)?;
+            let done = server.forget_user(id)?;
+            report(&done, out);
+            out.object(&views::ServerForgotten::from(done))?;
+        }
         UserCommand::List => {
             let users = all_pages(|after| server.users(after, PAGE_MAX))?;
             let users: Vec<_> = users.into_iter().map(views::ServerUserView::from).collect();
@@ -39,6 +47,23 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
         UserCommand::Import { file } => import(&server, file, out)?,
     }
     Ok(0)
+}
+
+/// What must stay, and what is not the server's to delete.
+fn report(done: &ForgottenUser, out: &mut Printer) {
+    if done.tokens > 0 {
+        out.note("their tokens stay known as revoked, without a name, so that no terminal lets them in");
+    }
+    if done.unsealed_records > 0 {
+        out.note(&format!(
+            "{} of the blanked records are of an earlier release: their hash has no salt, and a guess can be tried on it",
+            done.unsealed_records
+        ));
+    }
+    out.note(
+        "backups and terminals keep what they have: delete backups that were made before, and run rollcall users forget at \
+         each terminal",
+    );
 }
 
 /// What is named changes, and the rest stays as the server has it.

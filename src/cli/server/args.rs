@@ -106,6 +106,11 @@ pub enum UserCommand {
     },
     /// All users
     List,
+    /// Forget a user: revoke their tokens, delete their name, fields, events and proofs, and blank the audit log
+    Forget {
+        /// User id
+        id: String,
+    },
     /// Create and change users from a CSV file with the columns id, name and any further fields
     Import {
         /// The file

@@ -71,9 +71,10 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         rate: Some(settings.server.rate).filter(|rate| *rate > 0),
         connections: settings.server.connections as usize,
         patience: PATIENCE,
+        retention: settings.server.retention,
     };
     let (stop, stopped) = oneshot::channel::<()>();
-    let interrupt = Interrupt::install(move || {
+    let interrupt = Interrupt::install_staying(move || {
         let _ = stop.send(());
     })?;
     let (lines, inbox) = sync_channel(LINES);

@@ -43,7 +43,7 @@ pub use reader::{AtrField, ReaderStateView, ReaderView};
 pub use rotation::{RotationState, RotationView, SetRotationView};
 pub use scan::{AuthenticatedView, ScanView, ServerVerdictView, TimingsView};
 pub use server::{Audit, Backup, Import, Reconciliation, ServerState, ServerTerminal, ServerToken, ServerUserView};
-pub use server_presence::{PresenceView, ServerEventView};
+pub use server_presence::{PresenceView, ServerEventView, ServerForgotten};
 pub use token::{RegisteredView, TokenAction, TokenChange, TokenChanged, TokenModeView, TokenState, TokenView};
 pub use user_change::{UserChangeView, UserPartView};
 pub use users::{Denied, UserEntry};
@@ -93,6 +93,7 @@ named! {
     Import = "rollcall.import/1",
     PresenceView = "rollcall.presence/1",
     ServerEventView = "rollcall.server-event/1",
+    ServerForgotten = "rollcall.server-forgotten/1",
     FindingView = "rollcall.finding/1",
     Exchanged = "rollcall.apdu/1",
 }

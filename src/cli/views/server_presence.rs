@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::{
         User,
-        v1::{PresenceState, PresentUser, StoredEvent},
+        v1::{ForgottenUser, PresenceState, PresentUser, StoredEvent},
     },
     cli::{
         printer::{Column, Printable},
@@ -163,5 +163,45 @@ impl Printable for ServerEventView {
         Column::csv("note", |one| one.value("/note")),
         Column::csv("received", |one| one.received.to_string()),
         Column::csv("list", |one| one.list.to_string()),
+    ];
+}
+
+/// What the server forgot of a user, and what stays.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct ServerForgotten {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// What it was.
+    #[serde(flatten)]
+    pub done: ForgottenUser,
+}
+
+impl From<ForgottenUser> for ServerForgotten {
+    fn from(done: ForgottenUser) -> Self {
+        Self { schema: Schema::default(), done }
+    }
+}
+
+macro_rules! number {
+    ($field:ident, $place:literal, $head:literal) => {
+        Column::both(
+            stringify!($field),
+            |one| one.done.$field.to_string(),
+            $place,
+            $head,
+            |one| one.done.$field.to_string().into(),
+        )
+    };
+}
+
+impl Printable for ServerForgotten {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("id", |one| one.done.id.clone(), 1, "FORGOTTEN", |one| Cell::new(&one.done.id, Style::Strong)),
+        number!(tokens, 2, "TOKENS REVOKED"),
+        number!(events, 3, "EVENTS"),
+        number!(proofs, 4, "PROOFS"),
+        number!(records, 5, "RECORDS BLANKED"),
+        number!(unsealed_records, 6, "WITHOUT SALT"),
+        number!(token_records, 7, "RECORDS THAT STAY"),
     ];
 }

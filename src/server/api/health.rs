@@ -33,8 +33,19 @@ pub async fn openapi(_: AuthenticatedTerminal) -> Json<serde_json::Value> {
     Json(openapi::document())
 }
 
+/// Most terminals that the counters name.
+const TERMINALS: u32 = 1000;
+
 /// `GET /v1/metrics`.
 pub async fn metrics(State(state): State<SharedState>, _: AuthenticatedTerminal) -> Result<Response, ApiError> {
+    let (now, stored) = ((state.clock)(), &state.metrics.stored);
+    let is_up = state.ready().await.is_ok();
+    stored.store(is_up);
+    if is_up {
+        state.heard.store(&state.store).await;
+        stored.presence(&state.store.presence_summary(now).await?);
+        stored.terminals(&state.store.terminals("", TERMINALS).await?);
+    }
     let text = state.metrics.text().map_err(|error| ApiError::fault(&error))?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
 }

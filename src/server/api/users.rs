@@ -8,8 +8,9 @@ use super::{Answer, SharedState, page};
 use crate::{
     api::{
         User,
-        v1::{Imported, Page, USERS_MAX, UserBatch},
+        v1::{ForgottenUser, Imported, Page, USERS_MAX, UserBatch},
     },
+    crypto::random::{self, SystemRandom},
     server::{
         auth::AuthenticatedTerminal,
         body::{Body, Id, PageQuery, Parameters, check_user},
@@ -63,4 +64,17 @@ pub async fn import(
         return Err(ApiError::Invalid("a batch has each id once".into()));
     }
     Ok(Json(state.store.put_users(&batch.users, &terminal.name, (state.clock)()).await?))
+}
+
+/// `DELETE /v1/users/{id}`.
+pub async fn forget(
+    State(state): State<SharedState>,
+    AuthenticatedTerminal(terminal): AuthenticatedTerminal,
+    Id(id): Id,
+) -> Answer<ForgottenUser> {
+    let number: [u8; 8] = random::bytes(&mut SystemRandom).map_err(|error| ApiError::fault(&error))?;
+    let stand_in = format!("forgotten-{}", hex::encode(number));
+    let done = state.store.forget_user(&id, &stand_in, &terminal.name, (state.clock)()).await?;
+    state.past.forget().await;
+    done.map(Json).ok_or(ApiError::NoUser)
 }

@@ -30,16 +30,20 @@ const fn script(number: i64, name: &'static str, text: &'static str) -> Script {
 
 /// The script after which the events that are there have to be read.
 pub const PRESENCE: i64 = 3;
+/// The script since which records may be sealed.
+pub const PRIVACY: i64 = 4;
 
 /// Of SQLite.
-pub const SQLITE: [Script; 3] = [
+pub const SQLITE: [Script; 4] = [
     script(1, "begin", include_str!("migrations/sqlite/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/sqlite/0002_witnesses.sql")),
     script(PRESENCE, "presence", include_str!("migrations/sqlite/0003_presence.sql")),
+    script(PRIVACY, "privacy", include_str!("migrations/sqlite/0004_privacy.sql")),
 ];
 /// Of PostgreSQL.
-pub const POSTGRES: [Script; 3] = [
+pub const POSTGRES: [Script; 4] = [
     script(1, "begin", include_str!("migrations/postgres/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/postgres/0002_witnesses.sql")),
     script(PRESENCE, "presence", include_str!("migrations/postgres/0003_presence.sql")),
+    script(PRIVACY, "privacy", include_str!("migrations/postgres/0004_privacy.sql")),
 ];

@@ -103,8 +103,9 @@ async fn fallible<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 
 type Result<T> = std::result::Result<T, ServerStoreError>;
 
-// After the macro, which it uses.
+// After the macro, which they use.
 mod events;
+mod privacy;
 
 impl ServerStore {
     fn of(backend: Backend) -> Self {

@@ -125,6 +125,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // What is forgotten is overwritten.
+        .pragma("secure_delete", "ON")
         .busy_timeout(PATIENCE)
 }
 

@@ -296,3 +296,16 @@ pub struct EventMark {
     /// The number.
     pub seq: i64,
 }
+
+/// What was forgotten because it was old.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Events.
+    pub events: u64,
+    /// Proofs.
+    pub proofs: u64,
+    /// Nonces.
+    pub nonces: u64,
+    /// Whether there is more.
+    pub more: bool,
+}

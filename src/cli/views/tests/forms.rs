@@ -8,7 +8,7 @@ use std::{
 
 use super::*;
 use crate::{
-    api::v1::{PresenceState, PresentUser, Role, TokenStatus},
+    api::v1::{ForgottenUser, PresenceState, PresentUser, Role, TokenStatus},
     cli::printer::{OutputOptions, Printable, Printer, column::places},
     config::OutputFormat,
 };
@@ -448,6 +448,9 @@ fn all() -> String {
     add("import", forms(&[Import { schema: Schema::default(), created: 1, changed: 2, unchanged: 3 }]));
     add("presence", forms(&presences()));
     add("server-event", forms(&server_events()));
+    let id = "7".into();
+    let done = ForgottenUser { id, tokens: 1, events: 2, proofs: 3, records: 4, unsealed_records: 5, token_records: 6 };
+    add("server-forgotten", forms(&[ServerForgotten::from(done)]));
     add("finding", forms(&findings()));
     add("apdu", forms(&exchanges()));
     text

@@ -2,12 +2,16 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use sqlx::Row;
+use sqlx::{AssertSqlSafe, Row};
 
 use super::{Connection, Result, moment, query, to_json};
 use crate::{
     api::v1::AuditHead,
-    server::audit::{self, AuditRecord, Hash},
+    crypto::random::{self, SystemRandom},
+    server::{
+        audit::{self, AuditRecord, Hash, RecordSeal},
+        store::migrations::PRIVACY,
+    },
 };
 
 /// The open end of the log.
@@ -36,6 +40,28 @@ impl Ledger {
 
     /// Adds a decision.
     pub async fn add(&mut self, c: &mut Connection, action: &str, subject: &str, detail: &Value) -> Result<()> {
+        self.append(c, action, subject, detail, false).await
+    }
+
+    /// Adds a decision that says something of a person: it can be forgotten.
+    pub async fn add_personal(
+        &mut self,
+        c: &mut Connection,
+        action: &str,
+        subject: &str,
+        detail: &Value,
+    ) -> Result<()> {
+        self.append(c, action, subject, detail, true).await
+    }
+
+    async fn append(
+        &mut self,
+        c: &mut Connection,
+        action: &str,
+        subject: &str,
+        detail: &Value,
+        is_personal: bool,
+    ) -> Result<()> {
         let record = AuditRecord {
             seq: self.seq + 1,
             at: self.at,
@@ -43,19 +69,35 @@ impl Ledger {
             action: action.to_owned(),
             subject: subject.to_owned(),
             detail: to_json(detail)?,
+            seal: RecordSeal::Open,
             hash: [0; 32],
         };
+        let record = if is_personal {
+            let salt = random::bytes::<32>(&mut SystemRandom).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+            record.sealed_by(salt.to_vec())
+        } else {
+            record
+        };
         let record = record.sealed(&self.hash);
-        query("INSERT INTO audit (seq, at, actor, action, subject, detail, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)")
-            .bind(record.seq)
-            .bind(record.at.as_millisecond())
-            .bind(&record.actor)
-            .bind(&record.action)
-            .bind(&record.subject)
-            .bind(&record.detail)
-            .bind(record.hash.as_slice())
-            .execute(c)
-            .await?;
+        let (salt, seal) = match &record.seal {
+            RecordSeal::Sealed { salt, seal } => (Some(salt.as_slice()), Some(seal.as_slice())),
+            _ => (None, None),
+        };
+        query(
+            "INSERT INTO audit (seq, at, actor, action, subject, detail, hash, salt, sealed)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        )
+        .bind(record.seq)
+        .bind(record.at.as_millisecond())
+        .bind(&record.actor)
+        .bind(&record.action)
+        .bind(&record.subject)
+        .bind(&record.detail)
+        .bind(record.hash.as_slice())
+        .bind(salt)
+        .bind(seal)
+        .execute(c)
+        .await?;
         (self.seq, self.hash) = (record.seq, record.hash);
         Ok(())
     }
@@ -88,17 +130,58 @@ pub async fn head(c: &mut Connection) -> Result<AuditHead> {
     Ok(AuditHead { seq: row.try_get::<i64, _>("seq")?.cast_unsigned(), hash: hex::encode(hash) })
 }
 
-/// Records after a number.
+/// Blanks what records say of a person: of a user, and of whose token it is and was. Which, and how many of them an earlier
+/// release wrote without a seal.
+pub async fn blank(c: &mut Connection, user: &str, tokens: &[String]) -> Result<(Vec<i64>, u64)> {
+    let of_user = "subject = $1 AND action IN ('user.create', 'user.change')";
+    let of_token = "subject = $1 AND action IN ('token.register', 'token.status')";
+    let (mut blanked, mut unsealed) = (Vec::new(), 0);
+    let subjects = std::iter::once((user, of_user)).chain(tokens.iter().map(|token| (token.as_str(), of_token)));
+    for (subject, which) in subjects {
+        let found = query(AssertSqlSafe(format!("SELECT seq, sealed FROM audit WHERE {which} ORDER BY seq")));
+        for row in &found.bind(subject).fetch_all(&mut *c).await? {
+            blanked.push(row.try_get::<i64, _>("seq")?);
+            unsealed += u64::from(row.try_get::<Option<Vec<u8>>, _>("sealed")?.is_none());
+        }
+        // A seal of no bytes stands for none.
+        query(AssertSqlSafe(format!(
+            "UPDATE audit SET subject = '', detail = '', salt = NULL, sealed = coalesce(sealed, $2) WHERE {which}"
+        )))
+        .bind(subject)
+        .bind(Vec::<u8>::new())
+        .execute(&mut *c)
+        .await?;
+    }
+    blanked.sort_unstable();
+    Ok((blanked, unsealed))
+}
+
+/// How many records name one of these tokens, and nobody.
+pub async fn count_of(c: &mut Connection, tokens: &[String]) -> Result<u64> {
+    let mut all = 0;
+    for token in tokens {
+        let row = query("SELECT count(*) FROM audit WHERE subject = $1").bind(token).fetch_one(&mut *c).await?;
+        all += row.try_get::<i64, _>(0)?.unsigned_abs();
+    }
+    Ok(all)
+}
+
+/// Records after a number. A store of an earlier release, which is looked at only, has no seals.
 pub async fn page(c: &mut Connection, after: i64, limit: u32) -> Result<Vec<AuditRecord>> {
-    let found =
-        query("SELECT seq, at, actor, action, subject, detail, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2")
-            .bind(after)
-            .bind(i64::from(limit))
-            .fetch_all(c)
-            .await?;
+    let format: i64 = query("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *c).await?.try_get(0)?;
+    let seals = if format < PRIVACY { "" } else { ", salt, sealed" };
+    let found = query(AssertSqlSafe(format!(
+        "SELECT seq, at, actor, action, subject, detail, hash{seals} FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2"
+    )))
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(c)
+    .await?;
     let mut records = Vec::with_capacity(found.len());
     for row in &found {
         let hash: Vec<u8> = row.try_get("hash")?;
+        let (salt, sealed): (Option<Vec<u8>>, Option<Vec<u8>>) =
+            if seals.is_empty() { (None, None) } else { (row.try_get("salt")?, row.try_get("sealed")?) };
         records.push(AuditRecord {
             seq: row.try_get("seq")?,
             at: moment(row.try_get("at")?)?,
@@ -106,7 +189,16 @@ pub async fn page(c: &mut Connection, after: i64, limit: u32) -> Result<Vec<Audi
             action: row.try_get("action")?,
             subject: row.try_get("subject")?,
             detail: row.try_get("detail")?,
-            // Another length is a damaged record, which the chain tells.
+            seal: match (salt, sealed) {
+                (None, None) => RecordSeal::Open,
+                (None, Some(none)) if none.is_empty() => RecordSeal::BlankOpen,
+                // Another length is a damaged record, which the chain tells.
+                (None, Some(seal)) => RecordSeal::Blank(seal.try_into().unwrap_or_default()),
+                (Some(salt), seal) => {
+                    RecordSeal::Sealed { salt, seal: seal.unwrap_or_default().try_into().unwrap_or_default() }
+                }
+            },
+            // As above.
             hash: hash.try_into().unwrap_or_default(),
         });
     }

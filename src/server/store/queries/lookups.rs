@@ -73,7 +73,7 @@ pub async fn decide(c: &mut Connection, tasks: &[LookupTask], now: Timestamp) ->
 
 async fn one(c: &mut Connection, ledger: &mut Ledger, task: &LookupTask, now: Timestamp) -> Result<LookupResult> {
     let row = query(
-        "SELECT t.status, t.reason, t.counter, t.counter_at, u.id, u.name, u.fields
+        "SELECT t.status, t.reason, t.counter, t.counter_at, t.floor, u.id, u.name, u.fields
          FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.token_id = $1",
     )
     .bind(task.token_id.to_string())
@@ -84,7 +84,11 @@ async fn one(c: &mut Connection, ledger: &mut Ledger, task: &LookupTask, now: Ti
         PresentedProof::Nothing => None,
         PresentedProof::Refused(refusal) => return Ok(LookupResult::Refused(*refusal)),
         PresentedProof::Claims { nonce, counter, claims } => {
-            let highest = Highest { counter: row.try_get("counter")?, at: row.try_get("counter_at")? };
+            let highest = Highest {
+                counter: row.try_get("counter")?,
+                at: row.try_get("counter_at")?,
+                floor: row.try_get("floor")?,
+            };
             let proof = SignedProof { token_id: task.token_id, nonce, counter: i64::from(*counter), claims };
             match proof.take(c, &task.terminal, highest, now).await? {
                 Ok(freshness) => Some(freshness),
@@ -111,6 +115,8 @@ async fn one(c: &mut Connection, ledger: &mut Ledger, task: &LookupTask, now: Ti
 struct Highest {
     counter: Option<i64>,
     at: Option<i64>,
+    /// Proofs up to this counter were forgotten.
+    floor: Option<i64>,
 }
 
 /// A proof whose signature is right.
@@ -134,6 +140,10 @@ impl SignedProof<'_> {
             Ok(used) => used,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        // Whether it was taken before nobody knows any more.
+        if highest.floor.is_some_and(|floor| self.counter <= floor) {
+            return Ok(Err(ProofRefusal::Expired));
+        }
         let seen = query("SELECT claims FROM proofs WHERE token_id = $1 AND counter = $2")
             .bind(self.token_id.to_string())
             .bind(self.counter)

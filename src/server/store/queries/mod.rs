@@ -11,6 +11,7 @@ pub mod events;
 pub mod format;
 pub mod lookups;
 pub mod presence;
+pub mod privacy;
 pub mod terminals;
 pub mod tokens;
 pub mod users;

@@ -1,0 +1,99 @@
+//! What is kept of people, and forgotten: one of them on demand, and everybody's events and proofs after a time.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use sqlx::Row;
+
+use super::{Connection, Result, audit, audit::Ledger, presence, query, tokens};
+use crate::{
+    api::v1::{ForgottenUser, TokenStatus},
+    server::{audit::FORGET, store::Purged},
+};
+
+/// Why the tokens of a forgotten user are revoked.
+const REASON: &str = "its user was forgotten";
+/// Rows that are deleted by one statement.
+const ROWS: i64 = 5000;
+
+/// Forgets a user; none where nothing is known of them. Their tokens stay, revoked, and belong from now on to `stand_in`, a
+/// user without a name.
+pub async fn forget(
+    c: &mut Connection,
+    id: &str,
+    stand_in: &str,
+    actor: &str,
+    now: Timestamp,
+) -> Result<Option<ForgottenUser>> {
+    let mut ledger = Ledger::open(c, actor, now).await?;
+    let found = query("SELECT token_id FROM tokens WHERE user_id = $1").bind(id).fetch_all(&mut *c).await?;
+    let ids = found.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>>>()?;
+    let mut done = ForgottenUser { id: id.to_owned(), tokens: ids.len() as u64, ..ForgottenUser::default() };
+    if !ids.is_empty() {
+        query("INSERT INTO users (id, name, fields, changed) VALUES ($1, '(forgotten)', '{}', $2)")
+            .bind(stand_in)
+            .bind(now.as_millisecond())
+            .execute(&mut *c)
+            .await?;
+    }
+    for token in &ids {
+        let token_id = super::parsed(token)?;
+        tokens::change(c, &mut ledger, token_id, TokenStatus::Revoked, Some(REASON), now).await?;
+        query("UPDATE tokens SET user_id = $1 WHERE token_id = $2").bind(stand_in).bind(token).execute(&mut *c).await?;
+        query("UPDATE witnessed SET reason = NULL WHERE token_id = $1").bind(token).execute(&mut *c).await?;
+        done.proofs += deleted(c, "DELETE FROM proofs WHERE token_id = $1", token).await?;
+        done.events += deleted(c, "DELETE FROM events WHERE subject = $1", token).await?;
+        deleted(c, "DELETE FROM stays WHERE subject = $1", token).await?;
+    }
+    done.events += deleted(c, "DELETE FROM events WHERE user_id = $1", id).await?;
+    deleted(c, "DELETE FROM stays WHERE person = $1", &format!("u:{id}")).await?;
+    let known = deleted(c, "DELETE FROM users WHERE id = $1", id).await?;
+    let (blanked, unsealed) = audit::blank(c, id, &ids).await?;
+    if known == 0 && done.events == 0 && blanked.is_empty() {
+        return Ok(None);
+    }
+    (done.records, done.unsealed_records) = (blanked.len() as u64, unsealed);
+    done.token_records = audit::count_of(c, &ids).await?;
+    ledger.add(c, FORGET, "", &json!({ "blanked": blanked, "tokens": ids.len() })).await?;
+    ledger.close(c).await?;
+    Ok(Some(done))
+}
+
+async fn deleted(c: &mut Connection, statement: &'static str, of: &str) -> Result<u64> {
+    Ok(query(statement).bind(of).execute(c).await?.rows_affected())
+}
+
+/// Forgets a part of what is older than this; `more` says that there is more.
+pub async fn purge(c: &mut Connection, retention: SignedDuration, now: Timestamp) -> Result<Purged> {
+    let before = now.saturating_sub(retention).unwrap_or(Timestamp::MIN).as_millisecond();
+    let old_events = "DELETE FROM events WHERE (terminal, list, seq) IN (SELECT terminal, list, seq FROM events
+        WHERE received < $1 OR at < $1 LIMIT $2)";
+    let events = in_part(c, old_events, before).await?;
+    // What is forgotten is not taken again: no proof is, up to the counter of the latest of them.
+    query(
+        "UPDATE tokens SET floor = (SELECT max(p.counter) FROM proofs p WHERE p.token_id = tokens.token_id AND p.at < $1)
+         WHERE token_id IN (SELECT token_id FROM proofs WHERE at < $1)",
+    )
+    .bind(before)
+    .execute(&mut *c)
+    .await?;
+    let proofs = query("DELETE FROM proofs WHERE at < $1").bind(before).execute(&mut *c).await?.rows_affected();
+    let old_nonces = "DELETE FROM nonces WHERE nonce IN (SELECT nonce FROM nonces WHERE issued < $1 LIMIT $2)";
+    let nonces = in_part(c, old_nonces, before).await?;
+    query("DELETE FROM stays WHERE seen < $1 AND since < $1").bind(before).execute(&mut *c).await?;
+    if events > 0 {
+        // Who stays on a list without the event that names them is named by another one.
+        let orphans = query(
+            "SELECT DISTINCT s.terminal FROM stays s WHERE NOT EXISTS (SELECT 1 FROM events e
+             WHERE e.terminal = s.terminal AND e.list = s.named_list AND e.seq = s.named_seq)",
+        );
+        for row in &orphans.fetch_all(&mut *c).await? {
+            presence::rebuild(c, Some(row.try_get(0)?)).await?;
+        }
+    }
+    let part = ROWS.unsigned_abs();
+    Ok(Purged { events, proofs, nonces, more: events == part || nonces == part })
+}
+
+async fn in_part(c: &mut Connection, statement: &'static str, before: i64) -> Result<u64> {
+    Ok(query(statement).bind(before).bind(ROWS).execute(c).await?.rows_affected())
+}

@@ -1,0 +1,196 @@
+//! A person is forgotten, and what is old; and stores of the first release are taken over.
+
+use jiff::{SignedDuration, Timestamp};
+use rollcall::{
+    api::v1::{EventBatch, Freshness, Role, TokenStatus},
+    server::{
+        ServerStore,
+        audit::{AuditRecord, BEGINNING, RecordSeal},
+    },
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{
+    Kind, Site,
+    site::{Process, Terminal, block_on},
+    token::{Token, code, lookup, nonce},
+};
+
+fn arrived(seq: u64, token: Uuid, user: &str, at: Timestamp) -> serde_json::Value {
+    json!({
+        "schema": "rollcall.event/1", "event": "arrived", "seq": seq, "at": at.to_string(), "reader": "R",
+        "token_id": token, "user": { "id": user, "name": format!("Person {user}"), "fields": {} },
+    })
+}
+
+/// A site where "canary7" and "8" have a token each, and were at a door.
+fn lived(kind: &Kind) -> (Site, Process, Terminal, Token) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let door = site.terminal(server.port, "door", Role::Read);
+    let client = door.client(server.port);
+    let (token, _) = Token::registered(&admin, "canary7");
+    let (other, _) = Token::registered(&admin, "8");
+    admin.set_status(other.id, TokenStatus::Suspended, Some("canary8 forgot it".into())).unwrap();
+    client.lookup(&token.ask(&door, nonce(&client), 1)).unwrap();
+    let now = Timestamp::now() - SignedDuration::from_mins(5);
+    let events = vec![arrived(1, token.id, "canary7", now), arrived(2, other.id, "8", now)];
+    client.events(&EventBatch { list: Uuid::from_u128(1), events }).unwrap();
+    (site, server, door, token)
+}
+
+case!(EachStore, a_user_is_forgotten_and_the_log_holds);
+fn a_user_is_forgotten_and_the_log_holds(kind: &Kind) {
+    let (site, server, door, token) = lived(kind);
+    let admin = site.admin.client(server.port);
+    let client = door.client(server.port);
+    assert!(client.forget_user("canary7").is_err(), "a door forgets nobody");
+    assert_eq!(code(admin.forget_user("nobody")), "user.unknown");
+    let done = admin.forget_user("canary7").unwrap();
+    assert_eq!((done.tokens, done.events, done.proofs), (1, 1, 1), "{done:?}");
+    // The user, the token, and that it is revoked now; the lookup names the token only.
+    assert_eq!((done.records, done.unsealed_records, done.token_records), (3, 0, 1), "{done:?}");
+    assert_eq!(code(admin.forget_user("canary7")), "user.unknown");
+    assert_eq!(code(admin.user("canary7")), "user.unknown");
+    let known = admin.token(token.id).unwrap();
+    assert_eq!(known.status, TokenStatus::Revoked);
+    assert!(known.user_id.starts_with("forgotten-"), "{known:?}");
+    assert_eq!(client.lookup(&lookup(token.id, None)).unwrap().user, None);
+    let here = admin.presence(None, None, 10).unwrap();
+    assert_eq!(here.items.iter().map(|one| one.user.clone().unwrap().id).collect::<Vec<_>>(), ["8"]);
+    assert_eq!(admin.search_events(Some("canary7"), [None, None], None, 10).unwrap().items, []);
+    let feed = client.revocations(0, &super::token::nothing_told()).unwrap();
+    assert_eq!(site.verify(&[])["whole"], true, "{feed:?}");
+    // Who is registered again begins anew.
+    admin.put_user(&super::token::user("canary7")).unwrap();
+    assert_eq!(admin.forget_user("canary7").unwrap().tokens, 0);
+    assert_eq!(site.verify(&[])["whole"], true);
+    // Nobody blanks a record without the log saying so.
+    assert_eq!(site.sql("UPDATE audit SET salt = NULL, subject = '', detail = '' WHERE subject = '8'"), 1);
+    let found = site.verify(&[]);
+    assert_eq!(found["whole"], false);
+    assert!(found["what"].as_str().unwrap().contains("was blanked"), "{found}");
+    drop(server);
+    // It is gone from the file, too, and from what is written beside it.
+    if let Kind::Sqlite = kind {
+        let backup = site.home.path().join("backup").to_str().unwrap().to_owned();
+        let output = site.rollcall(&["server", "backup", &backup]);
+        assert!(output.status.success(), "{output:?}");
+        let bytes = std::fs::read(&backup).unwrap();
+        let found = |text: &str| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        assert!(found("canary8") && !found("canary7"));
+    }
+}
+
+case!(EachStore, what_is_old_is_forgotten_and_never_taken_again);
+fn what_is_old_is_forgotten_and_never_taken_again(kind: &Kind) {
+    let (site, server, door, token) = lived(kind);
+    let client = door.client(server.port);
+    let early = token.ask(&door, [1; 32], 3);
+    assert_eq!(client.lookup(&early).unwrap().proof, Some(Freshness::Unverified));
+    let purged = |days: i64| {
+        let authority = site.admin.authority.point().key_identifier();
+        block_on(async {
+            let store = ServerStore::open(&site.store.parse().unwrap(), &authority, None).await.unwrap();
+            let later = Timestamp::now() + SignedDuration::from_hours(24 * days);
+            let done = store.purge(SignedDuration::from_hours(24 * 30), later).await.unwrap();
+            store.close().await;
+            (done.events, done.proofs, done.nonces, done.more)
+        })
+    };
+    assert_eq!(purged(29), (0, 0, 0, false));
+    assert_eq!(purged(31), (2, 2, 1, false));
+    assert_eq!(site.admin.client(server.port).presence(None, None, 10).unwrap().items, []);
+    assert_eq!(code(client.lookup(&early)), "proof.expired");
+    assert_eq!(code(client.lookup(&token.ask(&door, [2; 32], 2))), "proof.expired");
+    assert_eq!(client.lookup(&token.ask(&door, [3; 32], 4)).unwrap().proof, Some(Freshness::Unverified));
+    assert_eq!(site.verify(&[])["whole"], true);
+}
+
+case!(EachStore, who_stays_is_named_by_what_is_left);
+/// The arrival is forgotten, and a later word of the same stay is not.
+fn who_stays_is_named_by_what_is_left(kind: &Kind) {
+    let (site, server, door, token) = lived(kind);
+    let now = Timestamp::now();
+    let mut confirmed = arrived(3, token.id, "canary7", now);
+    confirmed["event"] = json!("confirmed");
+    let batch = EventBatch { list: Uuid::from_u128(1), events: vec![confirmed] };
+    door.client(server.port).events(&batch).unwrap();
+    let authority = site.admin.authority.point().key_identifier();
+    block_on(async {
+        let store = ServerStore::open(&site.store.parse().unwrap(), &authority, None).await.unwrap();
+        store.purge(SignedDuration::from_mins(2), now).await.unwrap();
+        store.close().await;
+    });
+    let here = site.admin.client(server.port).presence(None, None, 10).unwrap().items;
+    assert_eq!(here.len(), 1);
+    assert_eq!(here[0].since.as_millisecond(), now.as_millisecond());
+    assert_eq!(here[0].reader.as_deref(), Some("R"));
+}
+
+/// What a store of the first release has not.
+const LATER: [&str; 18] = [
+    "DROP INDEX audit_subject",
+    "DROP INDEX proofs_at",
+    "ALTER TABLE audit DROP COLUMN salt",
+    "ALTER TABLE audit DROP COLUMN sealed",
+    "ALTER TABLE tokens DROP COLUMN floor",
+    "DROP TABLE stays",
+    "DROP TABLE lists",
+    "DROP INDEX events_at",
+    "DROP INDEX events_of_user",
+    "DROP INDEX events_received",
+    "ALTER TABLE events DROP COLUMN at",
+    "ALTER TABLE events DROP COLUMN user_id",
+    "ALTER TABLE events DROP COLUMN subject",
+    "ALTER TABLE events DROP COLUMN word",
+    "ALTER TABLE events DROP COLUMN sighting",
+    "ALTER TABLE terminals DROP COLUMN heard",
+    "DROP TABLE witnesses",
+    "DELETE FROM _sqlx_migrations WHERE version > 1",
+];
+
+case!(EachStore, a_store_of_the_first_release_is_taken_over);
+fn a_store_of_the_first_release_is_taken_over(kind: &Kind) {
+    let (site, server, _, token) = lived(kind);
+    drop(server);
+    site.sql("DROP TABLE witnessed");
+    site.sql("DROP TABLE reconciled");
+    // The log as that release wrote it: without seals.
+    let records = block_on(async {
+        let store = ServerStore::inspect(&site.store.parse().unwrap()).await.unwrap();
+        let records = store.audit(0, 1000).await.unwrap();
+        store.close().await;
+        records
+    });
+    let bytes = |hash: &[u8; 32]| match kind {
+        Kind::Sqlite => format!("X'{}'", hex::encode(hash)),
+        Kind::Postgres(_) => format!("decode('{}', 'hex')", hex::encode(hash)),
+    };
+    let mut previous = BEGINNING;
+    for record in records {
+        let record = AuditRecord { seal: RecordSeal::Open, ..record }.sealed(&previous);
+        previous = record.hash;
+        let set = format!("UPDATE audit SET hash = {} WHERE seq = {}", bytes(&record.hash), record.seq);
+        assert_eq!(site.sql(Box::leak(set.into_boxed_str())), 1);
+    }
+    site.sql(Box::leak(format!("UPDATE audit_head SET hash = {}", bytes(&previous)).into_boxed_str()));
+    for statement in LATER {
+        site.sql(statement);
+    }
+    assert_eq!(site.verify(&[])["whole"], true, "a look does not change it");
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let here = admin.presence(None, None, 10).unwrap();
+    let who: Vec<_> = here.items.iter().map(|one| one.user.clone().unwrap().id).collect();
+    assert_eq!(who, ["8", "canary7"]);
+    assert_eq!(here.summary.unwrap().terminals[0].name, "door");
+    assert_eq!(admin.search_events(Some("8"), [None, None], None, 10).unwrap().items.len(), 1);
+    assert_eq!(admin.token(token.id).unwrap().status, TokenStatus::Active);
+    // What that release wrote of a person goes, too, and its hash is said to be without a salt.
+    let done = admin.forget_user("canary7").unwrap();
+    assert_eq!((done.records, done.unsealed_records), (3, 2), "{done:?}");
+    assert_eq!(site.verify(&[])["whole"], true);
+}
