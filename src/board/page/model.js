@@ -34,7 +34,12 @@ export class Model {
     for (const person of state.people) this.#enter(person);
     const names = new Map(this.people);
     this.latest = [];
-    for (const change of state.latest) this.#note(change, change.person ?? names.get(change.key));
+    for (const change of state.latest) {
+      if (change.person) names.set(change.person.key, change.person);
+      const person = change.person ?? names.get(change.key);
+      // Who had left before anything is known says nothing to anybody.
+      if (person || change.kind === 'refused') this.#note(change, person);
+    }
   }
 
   /** Takes a change; tells what it means for who is shown: `came`, `went` and `changed`, each a person or an expected one. */

@@ -106,7 +106,7 @@ export class Notices {
   }
 
   #row(one) {
-    const what = one.kind === 'refused' ? t('was-refused') : one.kind === 'left' ? t('left') : one.moved ? t('moved') : t('arrived');
+    const what = one.kind === 'refused' ? t(one.name ? 'was-refused' : 'refused') : one.kind === 'left' ? t('left') : one.moved ? t('moved') : t('arrived');
     const time = element('time', '', moment(one.at, this.#model.now()));
     time.dateTime = new Date(one.at).toISOString();
     const sign = element('span', 'sign', { refused: '✕', left: '←', arrived: '→' }[one.kind]);

@@ -1,0 +1,490 @@
+#!/usr/bin/env python3
+"""The tests of the board's page in a real Chromium. `scripts/test board` calls this.
+
+    check.py --program BOARD --rollcall ROLLCALL --out FOLDER [--axe FILE] [--long] [NAME…]
+
+BOARD is the example `board`, which serves a board without readers. Screenshots and the muster list stay in FOLDER.
+Each check ends with a line "check: NAME ok" or "check: NAME FAILED".
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+import time
+import traceback
+
+import network
+from browser import Browser, Feed
+
+CHECKS = []
+TILES = "return document.querySelectorAll('.tile').length"
+TEXT = "return document.querySelector(arguments[0])?.textContent ?? ''"
+COUNT = "return document.querySelector('#numbers .present b')?.textContent.replace(/\\D/g, '')"
+HAS = "return [...document.querySelectorAll('.tile .name')].some((name) => name.textContent === arguments[0])"
+
+
+def check(function):
+    CHECKS.append(function)
+    return function
+
+
+def has(browser, name, there=True):
+    script = HAS if there else HAS.replace("return ", "return !")
+    browser.until(script, name, what=f"{name} {'is' if there else 'is not'} on the page")
+
+
+def count(browser, number):
+    browser.until(f"{COUNT} === arguments[0]", str(number), what=f"{number} are here")
+
+
+def seen(browser, selector, text):
+    browser.until("return (document.querySelector(arguments[0])?.innerText ?? '').includes(arguments[1])", selector, text,
+                  what=f"{selector} says {text!r}")
+
+
+def opened(browser, feed, people):
+    browser.open(feed.url)
+    count(browser, people)
+
+
+def choose(browser, place, value):
+    browser.run("const [id, value] = arguments, one = document.getElementById(id); one.value = value;"
+                "one.dispatchEvent(new Event('change')); one.dispatchEvent(new Event('input'))", place, value)
+
+
+class Setting:
+    """What all checks share."""
+
+    def __init__(self, args):
+        self.args = args
+        self.out = pathlib.Path(args.out)
+        self.axe = pathlib.Path(args.axe).read_text() if args.axe else None
+
+    def feed(self, people, **options):
+        return Feed(self.args.program, people, **options)
+
+    def shot(self, browser, name):
+        browser.screenshot(self.out / f"{name}.png")
+
+    def violations(self, browser, where):
+        """What axe-core finds, at the levels A and AA of WCAG 2.2, and its best practices."""
+        if self.axe is None:
+            return
+        # As a person would install it: the page's own policy lets no script in.
+        browser.devtools("Runtime.evaluate", expression=self.axe + "; true")
+        found = browser.run_async(
+            "const done = arguments[arguments.length - 1]; axe.run(document, {resultTypes: ['violations']})"
+            ".then((all) => done(all.violations.map((one) => `${one.id}: ${one.help}: ${one.nodes.map((node) => node.html)"
+            ".slice(0, 3).join(' ')}`)), (error) => done([String(error)]))")
+        assert not found, f"axe-core, {where}: {found}"
+
+
+@check
+def a_tap_is_a_tile(it):
+    with it.feed(3, fields="team") as feed, Browser() as browser:
+        opened(browser, feed, 3)
+        feed.tell(arrive="Margaret Hamilton", door="North door", team="Apollo")
+        has(browser, "Margaret Hamilton")
+        count(browser, 4)
+        tile = browser.run("const tile = [...document.querySelectorAll('.tile')].find((one) => one.innerText.includes('Margaret'));"
+                           "return [tile.innerText, tile.classList.contains('fresh'), tile.querySelector('.face').innerText]")
+        assert "North door" in tile[0] and "Apollo" in tile[0] and "just now" in tile[0], tile
+        assert re.search(r"since \d\d:\d\d", tile[0]) and tile[1] and tile[2].replace("\u200c", "") == "MH", tile
+        seen(browser, "#forward", "Margaret Hamilton")
+        seen(browser, "#latest", "Margaret Hamilton arrived")
+        browser.until("return document.querySelector('#said').textContent.includes('Margaret Hamilton arrived. 4 here.')")
+        it.shot(browser, "arrival")
+        # She goes to another door: one tile, there, and nobody is told that she left.
+        feed.tell(leave="Margaret Hamilton")
+        has(browser, "Margaret Hamilton", False)
+        count(browser, 3)
+        browser.until("return document.querySelector('#said').textContent.includes('Margaret Hamilton left. 3 here.')")
+        browser.until("return document.querySelector('#forward').childElementCount === 0", what="the newcomer steps back")
+        assert browser.console() == [], browser.console()
+
+
+@check
+def doubt_is_more_than_a_colour(it):
+    with it.feed(0) as feed, Browser() as browser:
+        opened(browser, feed, 0)
+        seen(browser, "#empty", "Nobody is here")
+        feed.tell(arrive="Ada Lovelace")
+        has(browser, "Ada Lovelace")
+        feed.tell(doubt="Ada Lovelace")
+        seen(browser, ".tile .mark", "not confirmed")
+        assert browser.run("return getComputedStyle(document.querySelector('.tile')).borderTopStyle") == "dashed"
+        feed.tell(confirm="Ada Lovelace")
+        browser.until("return document.querySelector('.tile .mark').textContent === ''")
+
+
+@check
+def a_refusal_is_unmistakable(it):
+    with it.feed(8, expected=10, fields="team") as feed, Browser() as browser:
+        opened(browser, feed, 8)
+        feed.tell(refuse="token.lost", door="South door", name="Li Wang")
+        seen(browser, ".refusal", "Not let in: Li Wang")
+        seen(browser, ".refusal", "This card was reported lost. Please take it to the desk.")
+        browser.until("return document.querySelector('#alarm').textContent.includes('reported lost')")
+        box = browser.run("const box = document.querySelector('.refusal').getBoundingClientRect(); return [box.width, box.height]")
+        assert box[0] > 700 and box[1] > 90, box
+        assert "token.lost" not in browser.run("return document.body.innerText")
+        it.violations(browser, "with a refusal")
+        it.shot(browser, "refusal")
+        browser.keys("\ue00c")
+        browser.until("return !document.querySelector('.refusal')", what="Escape closes the refusal")
+        seen(browser, "#latest", "Li Wang was not let in")
+        feed.tell(refuse="some.later-code")
+        seen(browser, ".refusal", "This card cannot be accepted. Please ask at the desk.")
+        feed.tell(refuse="proof.malformed")
+        seen(browser, ".refusal", "could not prove that it is genuine")
+        browser.media(prefers_reduced_motion="reduce")
+        assert browser.run("return getComputedStyle(document.querySelector('.refusal')).animationName") == "none"
+
+
+@check
+def what_is_out_of_order_is_shown(it):
+    with it.feed(2) as feed, Browser() as browser:
+        opened(browser, feed, 2)
+        for command, text in [
+            ({"equipment": "broken", "door": "Workshop"}, "The reader Workshop has not worked since"),
+            ({"equipment": "unplugged", "door": "Canteen"}, "The reader Canteen has been unplugged since"),
+            ({"equipment": "service_lost"}, "the card service has stopped"),
+            ({"server_away": True}, "The server has been out of reach since"),
+        ]:
+            feed.tell(**command)
+            seen(browser, "#faults", text)
+        it.shot(browser, "faults")
+        it.violations(browser, "with faults")
+        for command in [{"equipment": "works", "door": "Workshop"}, {"equipment": "works", "door": "Canteen"},
+                        {"equipment": "service_back"}, {"server_away": False}]:
+            feed.tell(**command)
+        browser.until("return document.querySelector('#faults').childElementCount === 0")
+
+
+@check
+def who_slept_catches_up_without_a_gap(it):
+    with it.feed(5, host="127.0.0.2") as feed, network.Proxy(feed.address) as proxy, Browser() as browser:
+        browser.open(proxy.url)
+        count(browser, 5)
+        feed.tell(arrive="Before", door="North door")
+        has(browser, "Before")
+        proxy.cut()
+        seen(browser, "#faults", "Connection lost since")
+        seen(browser, "#link", "Not connected")
+        it.shot(browser, "lost")
+        it.violations(browser, "without a connection")
+        for n in range(300):
+            feed.tell(arrive=f"Guest {n}", door="Canteen")
+        for n in range(200):
+            feed.tell(leave=f"Guest {n}")
+        feed.tell(leave="Before")
+        assert browser.run(COUNT) == "6"
+        before = len(proxy.heads)
+        proxy.resume()
+        count(browser, 105)
+        has(browser, "Before", False)
+        choose(browser, "search", "guest 250")
+        has(browser, "Guest 250")
+        browser.until("return document.querySelector('#faults').childElementCount === 0")
+        asked = [head for head in proxy.heads[before:] if "GET /events" in head]
+        assert asked and "last-event-id: " in asked[-1].lower(), asked
+
+
+@check
+def another_run_begins_anew(it):
+    with Browser() as browser:
+        with it.feed(7) as feed:
+            opened(browser, feed, 7)
+            address = feed.address
+        seen(browser, "#faults", "Connection lost since")
+        with it.feed(11, address=address):
+            count(browser, 11)
+            browser.until("return document.querySelector('#faults').childElementCount === 0")
+
+
+def lag(browser):
+    """How much later than asked for an empty page has its frames, in milliseconds, at p95."""
+    browser.open("about:blank")
+    return browser.run_async("""
+        const done = arguments[arguments.length - 1], waits = [];
+        const next = (last) => requestAnimationFrame((now) => {
+            if (last) waits.push(now - last - 1000 / 60);
+            if (waits.length < 120) next(now); else done(waits.sort((a, b) => a - b)[114]);
+        });
+        next();""")
+
+
+@check
+def ten_thousand_are_smooth(it):
+    events = 6000 if it.args.long else 500
+    with it.feed(10_000, fields="team") as feed, Browser(patience=40) as browser:
+        idle = lag(browser)
+        begun = time.monotonic()
+        opened(browser, feed, 10_000)
+        print(f"10,000 people: on the page after {time.monotonic() - begun:.2f} s")
+        tiles = browser.run(TILES)
+        assert 10 < tiles < 200, tiles
+        # From the moment of the event in the terminal to the task after the frame that shows it.
+        browser.run("""
+            const parse = JSON.parse;
+            window.took = [];
+            window.longest = 0;
+            new PerformanceObserver((list) => { for (const task of list.getEntries()) window.longest = Math.max(window.longest, task.duration); })
+                .observe({ type: 'longtask' });
+            JSON.parse = (text) => {
+                const value = parse(text);
+                if (value.at) requestAnimationFrame(() => {
+                    const after = new MessageChannel();
+                    after.port1.onmessage = () => window.took.push(Date.now() - value.at);
+                    after.port2.postMessage(null);
+                });
+                return value;
+            };""")
+        feed.start(replay=events, rate=50)
+        while not (steps := browser.run("scrollBy(0, 180); return window.took.length")) or steps < events - 60:
+            time.sleep(0.1)
+        feed.answer()
+        browser.until("return window.took.length >= arguments[0]", events)
+        took = sorted(browser.run("return window.took"))
+        p50, p95, longest = took[len(took) // 2], took[len(took) * 95 // 100], browser.run("return window.longest")
+        print(f"{events} events at 50 a second, scrolling: event to paint p50 {p50} ms, p95 {p95} ms, longest task {longest:.0f} ms")
+        # The promise is checked where the machine is free for it; beside other work only that it is not far off.
+        limit = 100 if it.args.long and idle < 20 else 600
+        print(f"an empty page has its frames {idle:.0f} ms late at p95; the limit here is {limit} ms")
+        assert p95 < limit, f"p95 {p95} ms"
+        browser.run("scrollTo(0, document.body.scrollHeight)")
+        browser.until("return [...document.querySelectorAll('.tile')].some((tile) => tile.getAttribute('aria-posinset') === tile.getAttribute('aria-setsize'))",
+                      what="the last tile at the end")
+        assert browser.run(TILES) < 250
+        choose(browser, "search", "ngugi 10")
+        browser.until("return document.querySelectorAll('.tile').length > 0 && "
+                      "[...document.querySelectorAll('.tile')].every((tile) => tile.innerText.includes('Ngũgĩ'))")
+        choose(browser, "search", "nobody has this name")
+        seen(browser, "#empty", "Nobody like that is here")
+        choose(browser, "search", "")
+        choose(browser, "group", "field:team")
+        browser.until("return document.querySelectorAll('.head').length > 0")
+        choose(browser, "sort", "longest")
+        browser.run("[...document.querySelectorAll('.chip')].find((one) => one.innerText.includes('Canteen')).click()")
+        browser.until("return document.querySelectorAll('.tile').length > 5 && [...document.querySelectorAll('.tile .where')].every((door) => door.innerText === 'Canteen')")
+
+
+@check
+def memory_stays_flat(it):
+    events = 180_000 if it.args.long else 16_000
+    with it.feed(200) as feed, Browser(patience=120) as browser:
+        opened(browser, feed, 200)
+        feed.tell(replay=8000, rate=4000)
+        feed.tell(arrive="First")
+        count(browser, 201)
+        time.sleep(7)  # the newcomers of before have stepped back
+        before = browser.heap()
+        feed.tell(replay=events, rate=4000)
+        feed.tell(arrive="Last")
+        count(browser, 202)
+        time.sleep(7)
+        after = browser.heap()
+        print(f"{events} events: living objects {before / 1e6:.2f} MB before, {after / 1e6:.2f} MB after")
+        assert after - before < 1_000_000, (before, after)
+        nodes = browser.run("return document.querySelectorAll('*').length")
+        assert nodes < 2500, nodes
+
+
+@check
+def the_muster_list_prints_also_without_a_network(it):
+    with it.feed(120, expected=140, fields="team", title="Harbour office") as feed, Browser() as browser:
+        opened(browser, feed, 120)
+        feed.tell(arrive="محمد", door="North door")
+        count(browser, 121)
+        feed.stop()
+        seen(browser, "#faults", "Connection lost since")
+        browser.run("addEventListener('beforeprint', () => { window.printed = [...document.querySelectorAll('.muster table')]"
+                    ".map((table) => [...table.rows].map((row) => row.innerText)); window.head = document.querySelector('.muster').innerText.slice(0, 400); })")
+        pdf = browser.pdf(it.out / "muster.pdf").read_bytes()
+        pages = max(int(n) for n in re.findall(rb"/Count (\d+)", pdf))
+        here, missing = browser.run("return window.printed")
+        assert len(here) == 122 and len(missing) == 21, (len(here), len(missing))
+        assert pdf.startswith(b"%PDF") and pages >= 4, pages
+        head = browser.run("return window.head")
+        assert "Harbour office" in head and "has been lost since" in head, head
+        assert all(word in here[0] for word in ("Name", "team", "Last door", "Since")), here[0]
+        assert browser.run("return document.querySelectorAll('.muster *').length") == 0, "the list is still in the page"
+
+
+@check
+def a_keyboard_is_enough(it):
+    tab, escape, down, end, home = "\ue004", "\ue00c", "\ue015", "\ue010", "\ue011"
+    active = "const one = document.activeElement; return one.id || one.className || one.innerText"
+    with it.feed(400, expected=410) as feed, Browser() as browser:
+        opened(browser, feed, 400)
+        browser.keys(tab)
+        assert browser.run(active) == "skip", browser.run(active)
+        order = []
+        for _ in range(40):
+            browser.keys(tab)
+            order.append(browser.run(active))
+            ring = browser.run("const style = getComputedStyle(document.activeElement); return [style.outlineStyle, parseFloat(style.outlineWidth)]")
+            assert ring[0] != "none" and ring[1] >= 2, (order[-1], ring)
+            if order[-1].startswith("tile"):
+                break
+        assert ["view-here", "view-missing", "search", "sort", "group", "print"] == [one for one in order if one in (
+            "view-here", "view-missing", "search", "sort", "group", "print")], order
+        assert order[-1].startswith("tile"), order
+        place = "return [Number(document.activeElement.getAttribute('aria-posinset')), Number(document.activeElement.getAttribute('aria-setsize'))]"
+        assert browser.run(place) == [1, 400]
+        browser.keys(down)
+        assert browser.run(place)[0] > 1
+        browser.keys(end)
+        assert browser.run(place) == [400, 400]
+        box = browser.run("const box = document.activeElement.getBoundingClientRect(); return [box.top, box.bottom, innerHeight]")
+        assert 0 <= box[0] and box[1] <= box[2], box
+        feed.tell(arrive="Aaron", door="Canteen")
+        count(browser, 401)
+        assert browser.run(place) == [401, 401], "the focus stays where it was"
+        browser.keys(home)
+        assert browser.run(place)[0] == 1
+        browser.keys(escape)
+
+
+@check
+def words_for_screen_readers_are_no_flood(it):
+    with it.feed(10) as feed, Browser() as browser:
+        opened(browser, feed, 10)
+        browser.run("window.said = []; new MutationObserver(() => window.said.push(document.querySelector('#said').textContent))"
+                    ".observe(document.querySelector('#said'), {childList: true, characterData: true, subtree: true})")
+        begun = time.monotonic()
+        feed.tell(replay=400, rate=50)
+        browser.until("return window.said.length >= 2")
+        took = time.monotonic() - begun
+        said = browser.run("return window.said")
+        assert len(said) <= took / 4 + 1, (said, took)
+        assert re.fullmatch(r"\d+ people arrived\. \d+ people left\. \d+ here\.", said[0]), said
+
+
+@check
+def nothing_is_wrong_for_axe(it):
+    with it.feed(60, expected=80, fields="team") as feed, Browser() as browser:
+        opened(browser, feed, 60)
+        sizes = [("desktop", 1440, 900, 1), ("phone", 390, 844, 2), ("wall", 3840, 2160, 1)]
+        for scheme in ("light", "dark"):
+            browser.media(prefers_color_scheme=scheme)
+            for name, width, height, scale in sizes:
+                if not it.args.long and (scheme, name) in (("light", "wall"), ("dark", "desktop")):
+                    continue
+                browser.size(width, height, scale, name == "phone")
+                feed.tell(arrive=f"Guest on {name} {scheme}", door="North door")
+                browser.until("return document.querySelector('#forward').innerText.includes('Guest')")
+                time.sleep(0.6)  # what comes forward has come
+                it.shot(browser, f"{name}-{scheme}")
+                it.violations(browser, f"{name}, {scheme}")
+                wide = browser.run("return document.documentElement.scrollWidth - innerWidth")
+                assert wide <= 0, f"{name}: {wide} px too wide"
+                browser.run("document.querySelector('#view-missing').click()")
+                browser.until("return document.querySelector('.tile.missing')")
+                it.violations(browser, f"{name}, {scheme}, who is missing")
+                it.shot(browser, f"missing-{name}-{scheme}")
+                browser.run("document.querySelector('#view-here').click()")
+                choose(browser, "group", "door")
+                browser.until("return document.querySelector('.head')")
+                it.violations(browser, f"{name}, {scheme}, in groups")
+                choose(browser, "group", "")
+
+
+@check
+def languages_and_directions(it):
+    arabic = it.out / "ar.json"
+    arabic.write_text('{"lang":"ar","name":"العربية","texts":{"search":"بحث","title":"من هنا"}}')
+    with it.feed(40, texts=str(arabic)) as feed:
+        with Browser(language="de-DE,de", arguments=["--lang=de-DE"]) as browser:
+            opened(browser, feed, 40)
+            seen(browser, "h1", "Wer ist da")
+            assert browser.run("return document.documentElement.lang") == "de"
+            feed.tell(refuse="token.suspended")
+            seen(browser, ".refusal", "vorläufig gesperrt")
+            choose(browser, "search", "כהן")
+            browser.until("return [...document.querySelectorAll('.tile')].every((tile) => tile.innerText.includes('כהן'))")
+            sides = browser.run("return [...document.querySelectorAll('.tile .name bdi')].filter((name) => /[\\u0590-\\u06ff]/.test(name.innerText))"
+                                ".map((name) => [getComputedStyle(name).direction, name.getBoundingClientRect().left - name.closest('.who').getBoundingClientRect().left])")
+            assert sides and all(side == "rtl" and abs(left) < 2 for side, left in sides), sides
+            choose(browser, "search", "")
+            choose(browser, "language", "ar")
+            seen(browser, "h1", "من هنا")
+            assert browser.run("return document.documentElement.dir") == "rtl"
+            seen(browser, "#print", "Print muster list")
+            inside = browser.run("return [...document.querySelectorAll('.tile')].every((tile) => { const box = tile.getBoundingClientRect(); return box.left >= 0 && box.right <= innerWidth; })")
+            assert inside
+            it.violations(browser, "from right to left")
+            it.shot(browser, "right-to-left")
+
+
+@check
+def the_page_asks_nobody_else(it):
+    with it.feed(3) as feed, Browser() as browser:
+        opened(browser, feed, 3)
+        asked = browser.run("return performance.getEntriesByType('resource').map((one) => new URL(one.name).origin + new URL(one.name).pathname)")
+        assert len(asked) >= 10 and all(one.startswith(feed.url) for one in asked), asked
+        # In a task of the page: what DevTools itself runs is not held to the policy.
+        assert browser.run_async("const done = arguments[arguments.length - 1]; setTimeout(() => { try { new Function('return 1')(); done('ran') }"
+                                 " catch (error) { done(error.name) } })") in ("EvalError", "TypeError")
+        assert browser.run("try { document.body.innerHTML = '<b>x</b>'; return 'ran' } catch (error) { return error.name }") == "TypeError"
+        assert browser.run_async("const done = arguments[arguments.length - 1]; fetch('http://127.0.0.1:1/').then(() => done('ran'), (error) => done(error.name))") == "TypeError"
+
+
+@check
+def a_link_lets_one_browser_in(it):
+    with network.Office(it.args.rollcall) as office, it.feed(4, address="0.0.0.0:0", host="desk.example", state=office.folder,
+                                                                  certificate=office.certificate, key=office.key) as feed:
+        port = feed.address.rsplit(":", 1)[1]
+        arguments = ["--ignore-certificate-errors", "--host-resolver-rules=MAP desk.example 127.0.0.1"]
+        link = office.link(port)
+        with Browser(arguments=arguments) as browser:
+            browser.open(feed.url)
+            seen(browser, "#closed", "This board needs a link")
+            it.violations(browser, "without a link")
+            assert browser.run(TILES) == 0
+            browser.open("about:blank")
+            browser.open(link["url"])
+            count(browser, 4)
+            assert browser.run("return [location.hash, document.cookie]") == ["", ""], "the secret stays where it can be seen"
+            browser.open(feed.url)
+            count(browser, 4)
+            with Browser(arguments=arguments) as other:
+                other.open(link["url"])
+                seen(other, "#closed", "This board needs a link")
+            if it.args.long:
+                browser.patience = 40
+                office.run("board", "revoke", link["id"])
+                seen(browser, "#closed", "This board needs a link")
+                assert browser.run(TILES) == 0
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("program", "rollcall", "out"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--axe")
+    parser.add_argument("--long", action="store_true")
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    pathlib.Path(args.out).mkdir(parents=True, exist_ok=True)
+    setting = Setting(args)
+    failed = 0
+    for function in CHECKS:
+        name = function.__name__.replace("_", " ")
+        if args.names and not any(one in name for one in args.names):
+            continue
+        begun = time.monotonic()
+        try:
+            function(setting)
+            print(f"check: {name} ok", flush=True)
+        except Exception:  # whatever it was, the others are run
+            traceback.print_exc(file=sys.stdout)
+            print(f"check: {name} FAILED", flush=True)
+            failed += 1
+        print(f"  {time.monotonic() - begun:.1f} s", flush=True)
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
