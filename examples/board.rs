@@ -60,6 +60,8 @@ fn event(kind: EventKind, seq: u64, at: Timestamp) -> Event {
         authenticated: None,
         reason: None,
         error: None,
+        by: None,
+        note: None,
     }
 }
 

@@ -153,6 +153,8 @@ pub struct Settings {
     pub min_stay: Duration,
     /// How long an unconfirmed entry waits to be seen before it is closed.
     pub stale_after: Duration,
+    /// How long events and users of the server are kept here; none: for ever.
+    pub retention: Option<Duration>,
     /// How often a card that stays is asked whether it is still there.
     pub heartbeat: Duration,
     /// The command that `watch` gives each event to.
@@ -269,6 +271,7 @@ impl Settings {
             presence: PresenceRules { rules: rules.collect(), otherwise: file.presence_default.unwrap_or_default() },
             min_stay: file.min_stay.unwrap_or(Duration::from_secs(3)),
             stale_after: file.stale_after.unwrap_or(Duration::from_secs(60)),
+            retention: file.retention,
             heartbeat: file.heartbeat.unwrap_or(Duration::from_secs(2)),
             on_event: file.on_event,
             limits: Limits {
@@ -309,6 +312,10 @@ impl Policy for Settings {
 
     fn stale_after(&self) -> Duration {
         self.stale_after
+    }
+
+    fn retention(&self) -> Option<Duration> {
+        self.retention
     }
 
     fn min_stay(&self) -> Duration {

@@ -235,3 +235,33 @@ fn a_long_history_into_a_closed_pipe_is_no_error() {
         assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]), "{form}");
     }
 }
+
+#[test]
+fn who_came_and_left_without_a_card_is_entered_by_hand() {
+    let home = home();
+    let entered = |arguments: &[&str]| -> Value {
+        objects::lines(&done(home.path(), &[arguments, &["-o", "ndjson"]].concat())).pop().unwrap()
+    };
+    let left = entered(&["check-out", "7", "--at", "2026-11-22T18:00", "--note", "went home"]);
+    assert_eq!((&left["event"], &left["at"]), (&"checked_out".into(), &"2026-11-22T18:00:00.000Z".into()));
+    assert_eq!((&left["note"], left["by"].as_str().is_some_and(|by| !by.is_empty())), (&"went home".into(), true));
+    let came = entered(&["check-in", "7", "--at", "2026-11-23T08:05"]);
+    assert_eq!(
+        (&came["event"], &came["authenticated"], &came["user"]["id"]),
+        (&"checked_in".into(), &false.into(), &"7".into())
+    );
+    assert_eq!(refused(home.path(), &["check-in", "7"]), (1, "users.already-here".to_owned()));
+    assert_eq!(
+        refused(home.path(), &["check-out", "7", "--at", "2026-11-23T08:04"]),
+        (2, "users.before-arrival".to_owned())
+    );
+    assert_eq!(refused(home.path(), &["check-out", "7", "--at", "2999-01-01"]), (2, "users.not-yet".to_owned()));
+    assert_eq!(refused(home.path(), &["check-in", "nobody"]), (1, "users.unknown".to_owned()));
+    let gone = objects::lines(&done(home.path(), &["remove", "y", "-o", "ndjson"]));
+    assert_eq!(gone.iter().map(|event| &event["event"]).collect::<Vec<_>>(), ["removed", "removed"]);
+    assert_eq!(refused(home.path(), &["remove", "y"]), (1, "users.unknown".to_owned()));
+    let csv = done(home.path(), &["history", "-o", "csv"]);
+    assert!(csv.lines().next().unwrap().ends_with(",by,note"), "{csv}");
+    assert!(csv.contains("went home"), "{csv}");
+    assert!(done(home.path(), &["history"]).contains("went home (by "));
+}

@@ -86,7 +86,7 @@ def main():
 
     reader = objects("readers")[0]["reader"]
     rollcall("pki", "init")
-    rollcall("enroll", "--reader", reader, "--id", "bench", "--name", "Bench Mark")
+    rollcall("enroll", "--second-card", "--reader", reader, "--id", "bench", "--name", "Bench Mark")
     timings = taps(reader, options.runs)
     phases = {name: summary([timing[name] for timing in timings]) for name in _PHASES}
     # What the host adds once the connection stands: a tap's time without the connection and without the exchanges.

@@ -63,6 +63,12 @@ pub enum EventKind {
     ServiceLost,
     /// The PC/SC service came back.
     ServiceBack,
+    /// The operator put somebody onto the list, without a card.
+    CheckedIn,
+    /// The operator took somebody off the list, who left at that time.
+    CheckedOut,
+    /// The operator took an entry off the list.
+    Removed,
 }
 
 /// Why a token went off the list, or is in doubt.
@@ -108,7 +114,7 @@ pub struct Event {
     pub event: EventKind,
     /// 1 for the first event of a list, then one more each time, over restarts too.
     pub seq: u64,
-    /// When, to the millisecond.
+    /// When, to the millisecond. `checked_in` and `checked_out` may be entered later, so that this goes back.
     #[serde(serialize_with = "stamp")]
     #[schemars(with = "String")]
     pub at: Timestamp,
@@ -133,6 +139,12 @@ pub struct Event {
     /// `refused`, `reader_unavailable`: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorObject>,
+    /// `checked_in`, `checked_out`, `removed`: the name of the system's user who entered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// `checked_in`, `checked_out`, `removed`: why, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// RFC 3339 in UTC with milliseconds: `2026-11-22T15:04:05.123Z`.
@@ -158,6 +170,8 @@ mod tests {
             authenticated: None,
             reason: Some(Reason::Lifted),
             error: None,
+            by: None,
+            note: None,
         };
         assert_eq!(
             serde_json::to_string(&EventObject::from(event)).unwrap(),

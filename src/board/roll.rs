@@ -284,11 +284,15 @@ impl Roll {
                 self.equip(event);
                 RollChange::Equipment { at, equipment: self.equipment() }
             }
-            (EventKind::Arrived, Some(_)) => match event.token_id.and_then(|id| self.members.get(&id)) {
-                Some(member) => RollChange::Arrived { at, person: self.tile(member) },
-                None => return RollOutcome::Nothing,
-            },
-            (EventKind::Left, Some(key)) => RollChange::Left { at, key, reason: event.reason },
+            (EventKind::Arrived | EventKind::CheckedIn, Some(_)) => {
+                match event.token_id.and_then(|id| self.members.get(&id)) {
+                    Some(member) => RollChange::Arrived { at, person: self.tile(member) },
+                    None => return RollOutcome::Nothing,
+                }
+            }
+            (EventKind::Left | EventKind::CheckedOut | EventKind::Removed, Some(key)) => {
+                RollChange::Left { at, key, reason: event.reason }
+            }
             (EventKind::Unconfirmed, Some(key)) => RollChange::Doubt { at, key, doubt: true },
             (EventKind::Confirmed, Some(key)) => RollChange::Doubt { at, key, doubt: false },
             _ => return RollOutcome::Nothing,

@@ -46,6 +46,8 @@ fn event(kind: EventKind, seq: u64, who: u128) -> Event {
         authenticated: Some(true),
         reason: (kind == EventKind::Left).then_some(Reason::Lifted),
         error: None,
+        by: None,
+        note: None,
     }
 }
 

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use super::server::args::ServerArgs;
 use super::time_spec::TimeSpec;
 use super::until::Until;
-use super::values::{card_timing, field, nonempty, uid};
+use super::values::{card_timing, field, nonempty, note, uid};
 use crate::config::{Global, UserSource, new_file};
 use crate::emulator::{CardTiming, Uid};
 use crate::terminal::presence::{PresenceMode, duration};
@@ -25,7 +25,9 @@ use crate::terminal::user_patch::UserPatch;
 pub use board::{BoardArgs, BoardCommand};
 pub use enroll::{BatchArgs, EnrollArgs, PrivateArgs};
 pub use pki::{IssueArgs, IssueCommand, PkiArgs, PkiCommand};
-pub use token::{TokenArgs, TokenChangeArgs, TokenCommand, TokenRotateArgs, TokenVerifyArgs, TokenWriteArgs};
+pub use token::{
+    TokenArgs, TokenChangeArgs, TokenCommand, TokenListArgs, TokenRotateArgs, TokenVerifyArgs, TokenWriteArgs,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -257,6 +259,43 @@ pub enum UsersCommand {
     },
     /// Remove everybody from the list
     Clear,
+    /// Take one user off the list
+    Remove {
+        /// User id, token id, or name of somebody on the list
+        #[arg(value_parser = nonempty)]
+        id: String,
+        /// Why, for the history
+        #[arg(long, value_parser = note)]
+        note: Option<String>,
+    },
+    /// Remove all that this terminal holds of a user: list, history, register of cards, certificates
+    Forget {
+        /// User id, or name
+        #[arg(value_parser = nonempty)]
+        id: String,
+        /// Say what would be removed, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Put somebody onto the list who has come without a card, and was here before
+    CheckIn(ByHandArgs),
+    /// Take somebody off the list who has left without tapping
+    CheckOut(ByHandArgs),
+}
+
+/// What is entered by hand
+#[derive(Debug, Clone, Args)]
+pub struct ByHandArgs {
+    /// User id, token id, or name
+    #[arg(value_parser = nonempty)]
+    pub id: String,
+    /// When that was: a time of day here (08:05, the last one that has been), a date with one (2026-11-22T08:05), a time
+    /// with its zone (2026-11-22T08:05:00Z), or how long ago (20m) [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<TimeSpec>,
+    /// Why, for the history
+    #[arg(long, value_parser = note)]
+    pub note: Option<String>,
 }
 
 /// What is to change about a user; the rest stays

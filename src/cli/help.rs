@@ -24,6 +24,13 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ("users denied", ["rollcall users denied", "rollcall users denied --output csv"]),
     ("users allow", ["rollcall users allow 7", "rollcall users allow \"Ada Lovelace\""]),
     ("users clear", ["rollcall users clear", "rollcall users clear --yes"]),
+    ("users remove", ["rollcall users remove 7", "rollcall users remove \"Ada Lovelace\" --note \"wrong badge\""]),
+    ("users forget", ["rollcall users forget 7 --dry-run", "rollcall users forget \"Ada Lovelace\""]),
+    (
+        "users check-in",
+        ["rollcall users check-in 7", "rollcall users check-in \"Ada Lovelace\" --at 08:05 --note \"forgot it\""],
+    ),
+    ("users check-out", ["rollcall users check-out 7", "rollcall users check-out 7 --at 17:30"]),
     #[cfg(feature = "board")]
     ("board link", ["rollcall board link", "rollcall board link --label \"screen in the hall\" --for 90d"]),
     #[cfg(feature = "board")]
@@ -31,6 +38,7 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     #[cfg(feature = "board")]
     ("board revoke", ["rollcall board revoke 3f9a01c2", "rollcall board revoke 3f9a01c2 --output json"]),
     ("enroll", ["rollcall enroll --id 7 --name \"Ada Lovelace\" --field room=B17", "rollcall enroll --from users.csv"]),
+    ("token list", ["rollcall token list", "rollcall token list --user \"Ada Lovelace\" --output csv"]),
     ("token info", ["rollcall token info", "rollcall token info --reader \"north door\" --output json"]),
     ("token verify", ["rollcall token verify", "rollcall token verify --portrait ada.jpg"]),
     ("token write", ["rollcall token write --field room=C02", "rollcall token write --field room= --dry-run"]),

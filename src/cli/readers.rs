@@ -219,6 +219,8 @@ impl ReadersPrinter<'_> {
             authenticated: None,
             reason: None,
             error: None,
+            by: None,
+            note: None,
         };
         self.out.item(&views::EventView::from(event))
     }

@@ -19,6 +19,10 @@ use crate::{
         administration::card::{inspect, read_portrait},
         admission::TapOutcome,
         enrollment::portrait::in_words,
+        presence::{
+            operator::is_name,
+            store::{IssuedCard, TerminalStore},
+        },
         readers::one_reader,
         tap::Depth,
     },
@@ -33,12 +37,30 @@ pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u
     if let TokenCommand::Rotate(args) = &args.command {
         return token_rotate::run(args, settings, out);
     }
+    if let TokenCommand::List(args) = &args.command {
+        return list(args.user.as_deref(), settings, out);
+    }
     let reader = one_reader(&settings.readers)?;
     match &args.command {
         TokenCommand::Info => info(settings, &reader, out),
         TokenCommand::Verify(args) => verify(args, settings, reader, out),
         _ => token_change::run(&args.command, settings, reader, out),
     }
+}
+
+/// The register of the cards that were issued here. Where nothing was stored yet, nothing is made.
+fn list(user: Option<&str>, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let mut cards = Vec::new();
+    if let Some(mut store) = TerminalStore::open_if_there(&settings.state_folder)? {
+        let all = store.cards(None)?;
+        let list = store.list()?;
+        let meant = |card: &IssuedCard| user.is_none_or(|user| card.user.id == user || is_name(&card.user.name, user));
+        cards.extend(all.into_iter().filter(meant).map(|card| {
+            let denied = list.is_denied(&card.user.id) || list.is_denied(&card.token_id.to_string());
+            views::IssuedCardView::new(card, denied)
+        }));
+    }
+    out.list(&cards, "no card was issued here").map(|()| 0)
 }
 
 /// What the card says of itself.

@@ -72,7 +72,9 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
 /// What was typed, and whether it is a dry run.
 fn order(command: &TokenCommand) -> Result<Option<(TokenOrder, bool)>, Failure> {
     Ok(Some(match command {
-        TokenCommand::Info | TokenCommand::Verify(_) | TokenCommand::Rotate(_) => return Ok(None),
+        TokenCommand::List(_) | TokenCommand::Info | TokenCommand::Verify(_) | TokenCommand::Rotate(_) => {
+            return Ok(None);
+        }
         TokenCommand::Write(args) => {
             let patch = args.user.patch();
             // A user that does not fit is refused before a card is touched.

@@ -1,10 +1,11 @@
 //! `rollcall users`: who is here now, what happened, and who is refused here.
 
 use std::ops::ControlFlow;
+use std::process::{Command, Stdio};
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::args::{UsersArgs, UsersCommand};
+use super::args::{ByHandArgs, UsersArgs, UsersCommand};
 use super::confirm::confirm;
 use super::context::store;
 use super::local_time::here;
@@ -13,8 +14,9 @@ use super::time_spec::{self, TimeSpec};
 use super::views::{self, UserEntry};
 use crate::config::{OutputFormat, Settings};
 use crate::failure::Failure;
+use crate::terminal::forget;
 use crate::terminal::presence::{
-    Entry, Event, TerminalStore,
+    Entry, Event, Hand, TerminalStore,
     operator::{self, find_entry},
 };
 
@@ -35,6 +37,10 @@ pub fn run(args: &UsersArgs, settings: &Settings, out: &mut Printer) -> Result<u
         UsersCommand::Denied => denied(settings, now, out),
         UsersCommand::Allow { id } => allow(id, settings, now, out),
         UsersCommand::Clear => clear(settings, now, out),
+        UsersCommand::Remove { id, note } => remove(id, note.clone(), settings, now, out),
+        UsersCommand::Forget { id, dry_run } => forget(id, *dry_run, settings, now, out),
+        UsersCommand::CheckIn(args) => check_in(args, settings, now, out),
+        UsersCommand::CheckOut(args) => check_out(args, settings, now, out),
     }?;
     Ok(0)
 }
@@ -107,6 +113,81 @@ fn clear(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), F
         return show_events(events, NOBODY, out);
     }
     show_events(Vec::new(), "the list is empty already", out)
+}
+
+fn remove(
+    id: &str,
+    note: Option<String>,
+    settings: &Settings,
+    now: Timestamp,
+    out: &mut Printer,
+) -> Result<(), Failure> {
+    let hand = Hand { by: caller(), note };
+    let events = operator::remove(&mut store(settings)?, id, &hand, now, settings)?;
+    show_events(events, NOBODY, out)
+}
+
+fn check_in(args: &ByHandArgs, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let (at, hand) = entered(args, now, out);
+    let events = operator::check_in(&mut store(settings)?, &args.id, at, hand, now, settings)?;
+    show_events(events, NOBODY, out)
+}
+
+fn check_out(args: &ByHandArgs, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let (at, hand) = entered(args, now, out);
+    let events = operator::check_out(&mut store(settings)?, &args.id, at, &hand, now, settings)?;
+    show_events(events, NOBODY, out)
+}
+
+fn forget(typed: &str, dry_run: bool, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
+    let home = &settings.state_folder;
+    let mut store = store(settings)?;
+    store.settle(now, settings)?;
+    let found = forget::find(&store, home, typed)?;
+    if dry_run {
+        return out.object(&views::Forgotten::new(found, true));
+    }
+    let what = format!(
+        "this removes what is held of {} here: {} events lose their names, {} cards leave the register",
+        found.user_id, found.held.events, found.held.cards
+    );
+    confirm(settings, out, &what, &found.user_id)?;
+    let hand = Hand { by: caller(), note: None };
+    let done = forget::forget(&mut store, home, found, &hand, Timestamp::now(), settings)?;
+    out.object(&views::Forgotten::new(done, false))
+}
+
+fn entered(args: &ByHandArgs, now: Timestamp, out: &mut Printer) -> (Timestamp, Hand) {
+    let at =
+        args.at.map_or(now, |at| at.resolve(&if at.is_local() { here(now, out) } else { now.to_zoned(TimeZone::UTC) }));
+    (at, Hand { by: caller(), note: args.note.clone() })
+}
+
+/// The system's user who runs this: under sudo the one who called it.
+fn caller() -> String {
+    let called = std::env::var("SUDO_USER").ok().filter(|name| plain(name));
+    called.or_else(login).unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+}
+
+/// The name of this process's user.
+fn login() -> Option<String> {
+    let id = rustix::process::getuid().as_raw().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == id).then(|| name.to_owned())
+    });
+    // One of a directory of the network is not in the file.
+    let asked = || {
+        let said = Command::new("id").arg("-un").stderr(Stdio::null()).output().ok()?;
+        said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+    };
+    named.or_else(asked).filter(|name| plain(name))
+}
+
+fn plain(name: &str) -> bool {
+    !name.is_empty() && name.len() <= 64 && !name.chars().any(char::is_control)
 }
 
 fn show_events(events: Vec<Event>, nothing: &str, out: &mut Printer) -> Result<(), Failure> {

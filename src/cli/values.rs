@@ -14,6 +14,21 @@ pub fn nonempty(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
 }
 
+/// The longest note, in characters.
+const NOTE: usize = 200;
+
+/// A remark.
+///
+/// # Errors
+/// In words.
+pub fn note(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        _ if text.trim().is_empty() => Err("it is empty".to_owned()),
+        long if long > NOTE => Err(format!("it has {long} characters, and at most {NOTE} are kept")),
+        _ => Ok(text.trim().to_owned()),
+    }
+}
+
 /// `KEY=VALUE`.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use crate::terminal::presence::PresenceMode;
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;
 
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "alias",
     "board",
     "color",
@@ -32,6 +32,7 @@ const KEYS: [&str; 15] = [
     "perso_key",
     "presence",
     "reader",
+    "retention",
     "server",
     "source",
     "stale_after",
@@ -55,6 +56,7 @@ pub struct File {
     pub presence_default: Option<PresenceMode>,
     pub min_stay: Option<Duration>,
     pub stale_after: Option<Duration>,
+    pub retention: Option<Duration>,
     pub heartbeat: Option<Duration>,
     pub exchange: Option<Duration>,
     pub hook: Option<Duration>,
@@ -118,6 +120,7 @@ impl File {
             "verbose" => self.verbose = Some(entry.truth()?),
             "stale_after" => self.stale_after = Some(entry.duration()?),
             "heartbeat" => self.heartbeat = Some(entry.duration()?),
+            "retention" => self.retention = Some(entry.duration()?),
             "alias" => {
                 for alias in entry.entries()? {
                     self.aliases.insert(alias.key.get_ref().to_string(), alias.text()?.to_owned());

@@ -28,6 +28,7 @@ reader = ["north door", "Omnikey"]
 ignore = "*Contact*"
 verbose = true
 stale_after = "90s"
+retention = "90d"
 heartbeat = "1s"
 on_event = "notify --all"
 
@@ -51,6 +52,7 @@ tap = "10s"
     assert_eq!(settings.source, UserSource::Card);
     assert!(settings.verbose && !settings.yes);
     assert_eq!(settings.stale_after, Duration::from_secs(90));
+    assert_eq!(settings.retention, Some(Duration::from_secs(90 * 86_400)));
     assert_eq!(settings.heartbeat, Duration::from_secs(1));
     assert_eq!(settings.min_stay, Duration::ZERO);
     assert_eq!(settings.on_event.as_deref(), Some("notify --all"));

@@ -165,6 +165,7 @@ impl Scan {
         if self.terminal.depth == Depth::Authenticate {
             let empty: Vec<_> = empty.into_iter().map(|r| Input::Empty { reader: r.name }).collect();
             self.deliver(&empty)?;
+            self.prune()?;
         }
         if occupied.is_empty() && broken.is_empty() {
             // A name that fits no reader is why nobody is there.
@@ -245,6 +246,13 @@ impl Scan {
             lookups.finish();
         }
         self.tell_of_server(observer)
+    }
+
+    /// Removes what is older than the configuration keeps it.
+    fn prune(&mut self) -> Result<(), Failure> {
+        let Some(kept) = self.config.context.policy.retention() else { return Ok(()) };
+        let before = Timestamp::now().checked_sub(kept).unwrap_or(Timestamp::MIN);
+        Ok(self.store.prune(before).map(drop)?)
     }
 
     fn deliver(&mut self, inputs: &[Input]) -> Result<(), Failure> {

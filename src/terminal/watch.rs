@@ -42,6 +42,9 @@ use crate::{
     },
 };
 
+/// How often what is too old is removed.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
 /// How often the store is looked at without a call.
 const SLOW_TICK: Duration = Duration::from_secs(10);
 
@@ -200,6 +203,7 @@ impl Watch {
             applied: HashMap::new(),
             unanswered: Unanswered::default(),
             flapping: Flapping::default(),
+            prune_at: Instant::now(),
             lookups,
             replies: events.mailbox(),
             keys: terminal.keys,
@@ -232,6 +236,8 @@ struct WatchRun<'a> {
     unanswered: Unanswered,
     /// The cards that come and go.
     flapping: Flapping,
+    /// When what is too old is removed next.
+    prune_at: Instant,
     /// The server, where there is one.
     lookups: Option<LookupService>,
     /// Where its answers come in.
@@ -253,6 +259,7 @@ impl Handler for WatchRun<'_> {
         self.renewal.tick()?;
         let now = (self.clock)();
         let doubt = self.doubt_silent(now)?;
+        self.prune(now)?;
         self.report_store()?;
         self.observer.pause();
         let deadline = doubt.into_iter().chain(self.store.next_deadline()?).min();
@@ -379,6 +386,18 @@ impl WatchRun<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Removes what is older than the configuration keeps it.
+    fn prune(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let due = Instant::now() >= self.prune_at;
+        let Some(kept) = self.config.context.policy.retention().filter(|_| due) else { return Ok(()) };
+        self.prune_at = Instant::now() + PRUNE_EVERY;
+        let before = now.checked_sub(kept).unwrap_or(Timestamp::MIN);
+        if let Some(lookups) = &self.lookups {
+            lookups.prune(before);
+        }
+        Ok(self.store.prune(before).map(drop)?)
     }
 
     /// Says what became of the store. What is written now is taken to the server.

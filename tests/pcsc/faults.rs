@@ -48,7 +48,8 @@ fn enrollment_killed_at_random(card: &str) {
     let stack = Stack::start(2, card);
     stack.rollcall(&["pki", "init"]).expect(0);
     let reader = stack.readers().remove(0);
-    let args = ["--output", "ndjson", "enroll", "--reader", &reader, "--id", "p1", "--name", "Ada Lovelace"];
+    let args =
+        ["--output", "ndjson", "enroll", "--second-card", "--reader", &reader, "--id", "p1", "--name", "Ada Lovelace"];
     let mut resumed = 0;
     for n in 0..10 {
         stack.card("new", 1);

@@ -71,7 +71,8 @@ impl Bench {
 
     fn enroll(&self) -> Run {
         let long = format!("field={}", long());
-        let args = ["enroll", "--reader", &self.reader, "--id", "p1", "--name", "Ada", "--field", &long];
+        let args =
+            ["enroll", "--second-card", "--reader", &self.reader, "--id", "p1", "--name", "Ada", "--field", &long];
         self.stack.rollcall(&[&["--output", "ndjson"][..], &args].concat())
     }
 

@@ -69,7 +69,8 @@ impl Desk {
     }
 
     pub fn enroll(&self, id: &str, args: &[&str]) -> Run {
-        let user = ["--output", "ndjson", "enroll", "--reader", &self.0.reader, "--id", id, "--name", "Ada"];
+        let user =
+            ["--output", "ndjson", "enroll", "--second-card", "--reader", &self.0.reader, "--id", id, "--name", "Ada"];
         self.0.stack.rollcall(&[&user, args].concat())
     }
 

@@ -19,19 +19,26 @@ case!(EachCard, a_lost_card_is_replaced_here);
 fn a_lost_card_is_replaced_here(kind: &str) {
     let stack = enrolled(4, 1, kind);
     let readers = stack.readers();
-    let none = stack.rollcall(&arguments(&readers[1], "--replace")).expect(1);
-    assert_eq!(none.code(), "enroll.nothing-to-replace", "it never came here");
-    let lost = token_at(&stack, &readers[0], 0)["token_id"].clone();
+    let stranger = ["enroll", "--reader", &readers[1], "--id", "p9", "--name", "Zoë", "--replace"];
+    assert_eq!(stack.rollcall(&stranger).expect(1).code(), "enroll.nothing-to-replace");
+    // It was issued here, and came to no scan.
+    let lost = stack.ndjson(0, &["token", "list"])[0]["token_id"].clone();
+    assert_eq!(stack.rollcall(&arguments(&readers[1], "")[..7]).expect(2).code(), "confirm.needed", "a second card");
     assert_eq!(stack.rollcall(&arguments(&readers[1], "--replace")).expect(2).code(), "confirm.needed");
     assert_eq!(token_at(&stack, &readers[0], 0)["user"]["id"], "p1", "nothing was done");
     let made = stack.ndjson(0, &[&["--yes"], &arguments(&readers[1], "--replace")[..]].concat());
     assert_eq!((&made[0]["result"], made[0]["token_id"] == lost), (&json!("replaced"), false));
+    let register = || -> Vec<_> {
+        let cards = stack.ndjson(0, &["token", "list", "--user", "ada lovelace"]);
+        cards.iter().map(|card| card["state"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(register(), ["issued", "replaced"]);
     assert_eq!(token_at(&stack, &readers[0], 77)["error"]["code"], "token.denied");
     assert_eq!(token_at(&stack, &readers[1], 0)["token_id"], made[0]["token_id"]);
     assert_eq!(stack.present(), ["p1"]);
 
     // A user with two tokens: it has to be said which.
-    let second = stack.ndjson(0, &arguments(&readers[2], "")[..7]);
+    let second = stack.ndjson(0, &arguments(&readers[2], "--second-card"));
     token_at(&stack, &readers[2], 0);
     let several = stack.rollcall(&arguments(&readers[3], "--replace")).expect(2);
     assert_eq!(several.code(), "enroll.replace-ambiguous");
@@ -39,6 +46,19 @@ fn a_lost_card_is_replaced_here(kind: &str) {
     stack.rollcall(&[&["--yes"], &arguments(&readers[3], &named)[..]].concat()).expect(0);
     assert_eq!(token_at(&stack, &readers[2], 77)["error"]["code"], "token.denied");
     assert_eq!(token_at(&stack, &readers[1], 0)["user"]["id"], "p1", "the other one was not meant");
+    stack.rollcall(&["--yes", "token", "block", "--reader", &readers[1]]).expect(0);
+    assert_eq!(register(), ["issued", "replaced", "blocked", "replaced"]);
+    stack.rollcall(&["--yes", "token", "terminate", "--reader", &readers[1]]).expect(0);
+    assert_eq!(register()[2], "terminated");
+
+    // A batch asks before its first card.
+    let people = stack.home().join("people.csv");
+    std::fs::write(&people, "id,name\np1,Ada Lovelace\n").unwrap();
+    let batch = ["enroll", "--from", people.to_str().unwrap(), "--timeout", "1s"];
+    let asked = stack.rollcall(&batch).expect(2);
+    assert!(asked.code() == "confirm.needed" && asked.stderr.contains("p1 has a card already"), "{asked:#?}");
+    let told = stack.rollcall(&[&batch[..], &["--second-card"]].concat());
+    assert_ne!(told.code(), "confirm.needed");
 }
 
 case!(EachCard, a_lost_card_is_replaced_at_the_server);

@@ -48,6 +48,8 @@ fn every_object_has_its_schema(kind: &str) {
         (0, &["users", "denied"]),
         (0, &["board", "links"]),
         (0, &["users", "history"]),
+        (0, &["token", "list"]),
+        (0, &["users", "forget", "p1", "--dry-run"]),
         (0, &["token", "info", "--reader", &readers[0]]),
         (0, &["token", "info", "--reader", &readers[1]]),
         (0, &["token", "verify", "--reader", &readers[0]]),
@@ -74,6 +76,13 @@ fn every_object_has_its_schema(kind: &str) {
     fs::write(&board, "[board]\nlisten = \"0.0.0.0:7480\"\nhosts = [\"desk.example\"]\n").unwrap();
     stack.ndjson(0, &["--config", board.to_str().unwrap(), "board", "link"]);
     let mut found: Vec<_> = tour.iter().flat_map(|(status, args)| both(stack, *status, args)).collect();
+    for arguments in [
+        &["users", "check-out", "p1"][..],
+        &["users", "check-in", "p1", "--note", "no card"],
+        &["users", "remove", "p1"],
+    ] {
+        found.extend(stack.ndjson(0, arguments));
+    }
     found.extend(stack.ndjson(0, &["enroll", "--reader", &readers[1], "--id", "p9", "--name", "Zoë"]));
     found.extend(stack.ndjson(0, &["server", "terminal", "add", "door", "--out", &bundle(1)]));
     found.extend(stack.ndjson(0, &["server", "terminal", "revoke", "door", "--yes"]));

@@ -31,6 +31,9 @@ pub struct EnrollArgs {
     #[arg(long, value_name = "TOKEN_ID", num_args = 0..=1, require_equals = true, conflicts_with = "from")]
     #[allow(clippy::option_option)] // clap's form of an option that may have a value
     pub replace: Option<Option<Uuid>>,
+    /// Make a second card for a user who has one, without a question
+    #[arg(long, conflicts_with = "replace")]
+    pub second_card: bool,
     /// Many at once, instead
     #[command(flatten)]
     pub batch: BatchArgs,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::UserPatchArgs;
+use crate::cli::values::nonempty;
 use crate::pki::SetId;
 use crate::terminal::presence::duration;
 
@@ -20,6 +21,8 @@ pub struct TokenArgs {
 /// The commands of `rollcall token`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum TokenCommand {
+    /// List the cards that were issued at this terminal, and what became of them
+    List(TokenListArgs),
     /// Show what the card says about itself
     Info,
     /// Authenticate the card, and check its signature
@@ -34,6 +37,14 @@ pub enum TokenCommand {
     Rotate(TokenRotateArgs),
     /// Destroy the token's keys: it can never be used again
     Terminate(TokenChangeArgs),
+}
+
+/// `rollcall token list`
+#[derive(Debug, Clone, Args)]
+pub struct TokenListArgs {
+    /// Only those of this user: id or name
+    #[arg(long, value_parser = nonempty)]
+    pub user: Option<String>,
 }
 
 /// `rollcall token verify`

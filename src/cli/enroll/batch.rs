@@ -9,12 +9,7 @@ use super::{private_request, show_enrolled, show_failed, warn_of_test_keys};
 use crate::{
     api::User,
     cli::{
-        args::{BatchArgs, PrivateArgs},
-        confirm::confirm,
-        context::terminal_context,
-        interrupt::Interrupt,
-        printer::Printer,
-        views,
+        args::EnrollArgs, confirm::confirm, context::terminal_context, interrupt::Interrupt, printer::Printer, views,
     },
     config::Settings,
     failure::{ExitClass, Failure},
@@ -31,6 +26,7 @@ use crate::{
                 run::BatchRun,
             },
             context::EnrollmentContext,
+            replacement::with_tokens,
         },
         server_access::{ServerAccess, known_user},
         user_csv::{self, UserRow, UserTable},
@@ -46,7 +42,8 @@ const TOLD: usize = 20;
 /// # Errors
 /// `csv.…`, `batch.…`, `pki.…`, `confirm.…` before a card is touched; later that of the store or of the output. A card
 /// that cannot be enrolled is an object of the list.
-pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let EnrollArgs { batch: args, private, .. } = enroll;
     let Some(file) = &args.from else { return Ok(ExitClass::Usage.exit_status()) };
     let mut portraits = Portraits::default();
     let folder = files::folder_of(file);
@@ -86,6 +83,9 @@ pub fn run(args: &BatchArgs, private: &PrivateArgs, settings: &Settings, out: &m
             format!("{gone} rows that went to a card are not in the file any more, and this goes on with the others");
         let hint = "put them back as they were, give them up with --abandon, or go on with --yes";
         confirm(settings, out, &what, "on").map_err(|failure| failure.hint(hint))?;
+    }
+    if !enroll.second_card {
+        ask_for_seconds(&ledger, &enrollment, settings, out)?;
     }
     let remedies = differences.iter().filter_map(|one| Some((one.id.clone(), one.remedy(has_server)?))).collect();
     let limits = BatchLimits { failures: args.max_failures, quiet: args.timeout };
@@ -146,6 +146,23 @@ fn tell(differences: &[RowDifference], has_server: bool, out: &mut Printer) {
     if differences.len() > TOLD {
         out.warning(&format!("and {} more such rows", differences.len() - TOLD), None);
     }
+}
+
+/// Rows of users who have a card already, which is not the one that the journal knows, are asked about before the first card.
+fn ask_for_seconds(
+    ledger: &BatchLedger,
+    enrollment: &EnrollmentContext,
+    settings: &Settings,
+    out: &mut Printer,
+) -> Result<(), Failure> {
+    let waiting: Vec<_> = ledger.waiting().collect();
+    let have = with_tokens(&waiting, enrollment)?;
+    let Some(first) = have.first() else { return Ok(()) };
+    let who =
+        if have.len() == 1 { format!("{first} has") } else { format!("{first} and {} others have", have.len() - 1) };
+    let what = format!("{who} a card already, and this makes a second one");
+    confirm(settings, out, &what, "second")
+        .map_err(|failure| failure.hint("leave their rows out with --only; for second cards: --second-card, or --yes"))
 }
 
 /// Gives up, once that is confirmed.

@@ -17,18 +17,22 @@ use crate::{
     config::Settings,
     failure::Failure,
     terminal::{
+        administration::card::inspect,
         enrollment::{
             Applicant, Ending, EnrollError, EnrollmentReport, EnrollmentStep,
             context::EnrollmentContext,
             portrait,
-            replacement::LostToken,
+            replacement::{LostToken, tokens_of},
             sets::{PrivateRequest, SetRequest},
         },
         readers::one_reader,
         server_access::known_user,
         user_patch::{UserPatch, changes},
     },
-    token::record::Layout,
+    token::{
+        record::Layout,
+        select::{LifeCycle, Selected},
+    },
 };
 
 /// Runs the command.
@@ -38,7 +42,7 @@ use crate::{
 /// output.
 pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let Some(id) = &args.id else {
-        return batch::run(&args.batch, &args.private, settings, out);
+        return batch::run(args, settings, out);
     };
     let fields = args.fields.iter().cloned().collect();
     let patch = UserPatch { id: Some(id.clone()), name: args.name.clone(), fields };
@@ -62,6 +66,9 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     let reader = one_reader(&settings.readers)?;
     if args.batch.dry_run {
         return out.object(&planned(reader, user, changes)).map(|()| 0);
+    }
+    if args.replace.is_none() && !args.second_card {
+        ask_for_second(&user, &reader, &enrollment, settings, out)?;
     }
     let lost = args.replace.map(|named| lost_token(named, &user, &enrollment, settings, out)).transpose()?;
     let mut progress = |step: EnrollmentStep| {
@@ -98,6 +105,28 @@ fn planned(reader: String, user: User, changes: Vec<views::UserChangeView>) -> v
 fn private_request(args: &PrivateArgs) -> Option<PrivateRequest> {
     let set = args.set.map(SetRequest::Named).or(args.set_size.map(SetRequest::Sized))?;
     Some(PrivateRequest { set, accept_trackable: args.accept_trackable })
+}
+
+/// A second card of a user is asked about, where a blank one lies there, or one that nobody can look at.
+fn ask_for_second(
+    user: &User,
+    reader: &str,
+    enrollment: &EnrollmentContext,
+    settings: &Settings,
+    out: &mut Printer,
+) -> Result<(), Failure> {
+    let tokens = tokens_of(user, enrollment)?;
+    let Some(first) = tokens.first() else { return Ok(()) };
+    let is_blank = |selected: &Selected| matches!(selected.state, LifeCycle::Blank | LifeCycle::Personalised);
+    // What becomes of another card says the enrollment itself.
+    if !inspect(enrollment.terminal(), reader).is_ok_and(|(_, selected)| is_blank(&selected)) {
+        return Ok(());
+    }
+    let has = if tokens.len() == 1 { format!("the token {first}") } else { format!("{} tokens", tokens.len()) };
+    let what = format!("{} has {has} already, and this makes a second card", user.id);
+    confirm(settings, out, &what, "second").map_err(|failure| {
+        failure.hint("for a card that was lost: --replace; for a second one: --second-card, or --yes")
+    })
 }
 
 /// The token that is refused from now on. It is asked about, unless an earlier run has begun to replace it.

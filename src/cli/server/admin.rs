@@ -1,8 +1,9 @@
 //! `rollcall server user|token|terminal`: administration over `/v1`, with the certificate of an administrator.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::args::{ServerTokenCommand, TerminalCommand, UserAddArgs, UserCommand};
+use super::args::{ServerTokenCommand, StatusWord, TerminalCommand, UserAddArgs, UserCommand};
 use crate::{
     api::v1::{ForgottenUser, PAGE_MAX, TokenStatus},
     cli::{
@@ -16,6 +17,7 @@ use crate::{
     failure::Failure,
     server_client::ServerClient,
     terminal::{
+        presence::operator::is_name,
         server_access::{ImportedUsers, all_pages, import_users, known_user, known_users},
         user_csv,
         user_patch::{UserPatch, changes},
@@ -113,10 +115,11 @@ pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printe
     let server = connect(settings)?;
     match command {
         ServerTokenCommand::Show { id } => out.object(&views::ServerToken::from(server.token(*id)?))?,
-        ServerTokenCommand::List => {
-            let tokens = all_pages(|after| server.tokens(after, PAGE_MAX))?;
-            let tokens: Vec<_> = tokens.into_iter().map(views::ServerToken::from).collect();
-            out.list(&tokens, "the server knows no tokens")?;
+        ServerTokenCommand::List { user, status } => {
+            let tokens = tokens(&server, user.as_deref(), status)?;
+            let nothing =
+                if user.is_none() && status.is_empty() { "the server knows no tokens" } else { "none is meant" };
+            out.list(&tokens, nothing)?;
         }
         ServerTokenCommand::Status { id, status, reason } => {
             let status = TokenStatus::from(*status);
@@ -127,6 +130,32 @@ pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printe
         }
     }
     Ok(0)
+}
+
+/// Tokens with the names of their users.
+fn tokens(
+    server: &ServerClient,
+    user: Option<&str>,
+    status: &[StatusWord],
+) -> Result<Vec<views::ServerToken>, Failure> {
+    let users = all_pages(|after| server.users(after, PAGE_MAX))?;
+    let names: BTreeMap<_, _> = users.into_iter().map(|user| (user.id, user.name)).collect();
+    let tokens = match user.filter(|user| names.contains_key(*user)) {
+        Some(id) => all_pages(|after| server.tokens_of(id, after, PAGE_MAX))?,
+        None => all_pages(|after| server.tokens(after, PAGE_MAX))?,
+    };
+    let tokens = tokens.into_iter().map(|token| {
+        let user_name = names.get(&token.user_id).cloned();
+        views::ServerToken { user_name, ..views::ServerToken::from(token) }
+    });
+    let is_theirs = |token: &views::ServerToken| {
+        let is_called = |user: &str| token.user_name.as_deref().is_some_and(|name| is_name(name, user));
+        user.is_none_or(|user| token.user_id == user || is_called(user))
+    };
+    let has_status = |token: &views::ServerToken| {
+        status.is_empty() || status.iter().any(|word| TokenStatus::from(*word) == token.status)
+    };
+    Ok(tokens.filter(|token| is_theirs(token) && has_status(token)).collect())
 }
 
 /// `rollcall server terminal`

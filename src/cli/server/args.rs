@@ -146,8 +146,15 @@ pub struct ServerTokenArgs {
 /// The commands of `rollcall server token`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ServerTokenCommand {
-    /// All tokens
-    List,
+    /// All tokens, or some of them
+    List {
+        /// Only those of this user: id or name
+        #[arg(long, value_parser = nonempty)]
+        user: Option<String>,
+        /// Only those with this status; may be repeated
+        #[arg(long, value_enum)]
+        status: Vec<StatusWord>,
+    },
     /// One token
     Show {
         /// Token id

@@ -74,21 +74,35 @@ impl Printable for EventView {
             7,
             "WHY",
             |one| {
-                let reason = || one.event.reason.as_ref().map(word).unwrap_or_default().into();
+                let reason = || match (&one.event.by, &one.event.note) {
+                    (Some(by), Some(note)) => format!("{note} (by {by})").into(),
+                    (Some(by), None) => format!("by {by}").into(),
+                    _ => one.event.reason.as_ref().map(word).unwrap_or_default().into(),
+                };
                 one.event.error.as_ref().map_or_else(reason, failed)
             },
         ),
         Column::csv("error_code", |one| error_code(one.event.error.as_ref())),
         Column::csv("error_message", |one| error_message(one.event.error.as_ref())),
+        Column::csv("by", |one| text(one.event.by.as_ref())),
+        Column::csv("note", |one| text(one.event.note.as_ref())),
     ];
 }
 
 fn kind(kind: EventKind) -> Cell {
     let style = match kind {
-        EventKind::Arrived | EventKind::Confirmed | EventKind::ReaderAvailable | EventKind::ServiceBack => Style::Good,
+        EventKind::Arrived
+        | EventKind::CheckedIn
+        | EventKind::Confirmed
+        | EventKind::ReaderAvailable
+        | EventKind::ServiceBack => Style::Good,
         EventKind::Unconfirmed => Style::Warning,
         EventKind::Refused | EventKind::ReaderUnavailable | EventKind::ServiceLost => Style::Bad,
-        EventKind::Left | EventKind::ReaderAdded | EventKind::ReaderRemoved => Style::Plain,
+        EventKind::Left
+        | EventKind::CheckedOut
+        | EventKind::Removed
+        | EventKind::ReaderAdded
+        | EventKind::ReaderRemoved => Style::Plain,
     };
     Cell::new(word(&kind), style)
 }

@@ -9,11 +9,13 @@
 mod apdu;
 #[cfg(feature = "board")]
 mod board;
+mod card;
 mod card_outcome;
 mod cells;
 mod enroll;
 mod event;
 mod finding;
+mod forgotten;
 mod parts;
 mod pki;
 mod proof;
@@ -32,10 +34,12 @@ use schemars::generate::SchemaSettings;
 pub use apdu::{CarriedApdu, Exchanged, Tlv};
 #[cfg(feature = "board")]
 pub use board::{BoardLinkView, LinkStateView};
+pub use card::{IssuedCardState, IssuedCardView};
 pub use cells::span;
 pub use enroll::{BatchView, Enroll, Enrolled, RowDifferenceView, RowNowView};
 pub use event::EventView;
 pub use finding::{FindingView, Severity};
+pub use forgotten::{Forgotten, Kept, Removed};
 pub use parts::{At, Ms, Named, Schema};
 pub use pki::{Pki, PkiKind, PkiState};
 pub use proof::{NonceSource, ProofView};
@@ -75,9 +79,11 @@ named! {
     UserEntry = "rollcall.user/1",
     EventView = "rollcall.event/1",
     Denied = "rollcall.denied/1",
+    Forgotten = "rollcall.forgotten/1",
     #[cfg(feature = "board")]
     BoardLinkView = "rollcall.board-link/1",
     TokenView = "rollcall.token/1",
+    IssuedCardView = "rollcall.card/1",
     TokenChange = "rollcall.token-change/1",
     RotationView = "rollcall.rotation/1",
     RotationState = "rollcall.rotation-state/1",

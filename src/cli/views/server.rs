@@ -135,6 +135,9 @@ pub struct ServerToken {
     pub token_id: Uuid,
     /// Whose it is.
     pub user_id: String,
+    /// Their name, in a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_name: Option<String>,
     /// Whether it is let in.
     pub status: TokenStatus,
     /// Why not.
@@ -148,7 +151,8 @@ pub struct ServerToken {
 impl From<v1::RegisteredToken> for ServerToken {
     fn from(token: v1::RegisteredToken) -> Self {
         let v1::RegisteredToken { token_id, user_id, status, reason, changed, counter } = token;
-        Self { schema: Schema::default(), token_id, user_id, status, reason, changed: changed.into(), counter }
+        let (user_name, changed) = (None, changed.into());
+        Self { schema: Schema::default(), token_id, user_id, user_name, status, reason, changed, counter }
     }
 }
 
@@ -361,21 +365,28 @@ impl Printable for ServerToken {
             "USER",
             |token| Cell::new(&token.user_id, Style::Strong),
         ),
-        Column::both("status", |token| word(&token.status), 3, "STATUS", |token| status(token.status)),
+        Column::both("status", |token| word(&token.status), 4, "STATUS", |token| status(token.status)),
         Column::both(
             "reason",
             |token| text(token.reason.as_ref()),
-            6,
+            7,
             "REASON",
             |token| text(token.reason.as_ref()).into(),
         ),
-        Column::both("changed", |token| token.changed.to_string(), 4, "SINCE", |token| seconds(token.changed.0)),
+        Column::both("changed", |token| token.changed.to_string(), 5, "SINCE", |token| seconds(token.changed.0)),
         Column::both(
             "counter",
             |token| text(token.counter.as_ref()),
-            5,
+            6,
             "COUNTER",
             |token| text(token.counter.as_ref()).into(),
+        ),
+        Column::both(
+            "user_name",
+            |token| text(token.user_name.as_ref()),
+            3,
+            "NAME",
+            |token| text(token.user_name.as_ref()).into(),
         ),
     ];
 }

@@ -1,6 +1,7 @@
 //! One change of the token in a reader: found, confirmed by whoever asked for it, carried out, and reported to the server.
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{
     Target, TokenOperation,
@@ -17,6 +18,7 @@ use crate::{
     terminal::{
         context::TerminalContext,
         enrollment::EnrollError,
+        presence::store::{CardState, TerminalStore},
         server_access::known_user,
         user_patch::{UserChange, UserPatch, changes},
     },
@@ -147,8 +149,23 @@ impl TokenChangeRun {
         let work =
             |link: &mut dyn Link, context: &mut AuthenticationContext<'_>| change(link, context, target, operation);
         let (changed, _) = in_transaction(&self.terminal, &self.credentials, &self.reader, work)?;
+        // The card is changed in any case: a register that cannot be written comes second to that.
+        let noted = target.token_id.map_or(Ok(()), |id| self.note(id, planned));
         let server = self.terminal.server.as_ref();
         let server = target.token_id.map_or(Ok(None), |id| report(operation, id, server));
+        let server = noted.and(server);
         Ok(TokenChangeReport { changed, state: operation.target(target.state), server })
+    }
+
+    /// In the register of the cards that were issued here.
+    fn note(&self, token_id: Uuid, planned: &PlannedChange) -> Result<(), Failure> {
+        let Some(mut store) = TerminalStore::open_if_there(&self.terminal.state_folder)? else { return Ok(()) };
+        let state = match planned.operation {
+            TokenOperation::Write(_) => None,
+            TokenOperation::Block => Some(CardState::Blocked),
+            TokenOperation::Unblock => Some(CardState::Issued),
+            TokenOperation::Terminate => Some(CardState::Terminated),
+        };
+        Ok(store.note_card(token_id, state, planned.user.as_ref(), Timestamp::now())?)
     }
 }

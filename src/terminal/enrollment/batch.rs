@@ -254,6 +254,11 @@ impl BatchLedger {
         self.of_run().find(|row| row.state == RowState::Free).map(|row| &row.row.user)
     }
 
+    /// Who is still to get a card in this run.
+    pub fn waiting(&self) -> impl Iterator<Item = &User> {
+        self.of_run().filter(|row| row.state == RowState::Free).map(|row| &row.row.user)
+    }
+
     /// Whose cards were begun and are not done.
     pub fn begun(&self) -> impl Iterator<Item = &User> {
         self.of_run().filter(|row| matches!(row.state, RowState::Begun(_))).map(|row| &row.row.user)

@@ -23,7 +23,7 @@ use crate::{
     terminal::{
         context::TerminalContext,
         memory::remember,
-        presence::store::{TerminalStore, TerminalStoreError},
+        presence::store::{CardState, IssuedCard, TerminalStore, TerminalStoreError},
     },
     token::{
         TokenError,
@@ -57,11 +57,24 @@ pub struct Completion {
 }
 
 impl Completion {
-    /// Keeps what the first tap needs: the certificates, and the counter of the proof that was seen, lest it come again.
+    /// Puts the card into the register, and keeps what the first tap needs: the certificates, and the counter of the proof
+    /// that was seen, lest it come again.
     ///
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be written: the certificates before are kept.
     pub fn remember(&self, store: &mut TerminalStore) -> Result<(), TerminalStoreError> {
+        let EnrollmentReport { token_id, user, card, replaces, .. } = &self.report;
+        let now = Timestamp::now();
+        let card = Some(card.clone());
+        let issued = IssuedCard {
+            token_id: *token_id,
+            user: user.clone(),
+            card,
+            state: CardState::Issued,
+            issued: now,
+            changed: now,
+        };
+        store.register_card(&issued, *replaces)?;
         remember(store, &self.learned)?;
         store.record_counter(self.report.token_id, self.report.counter).map(drop)
     }

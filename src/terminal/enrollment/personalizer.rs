@@ -98,6 +98,10 @@ pub struct EnrollmentReport {
     pub set: Option<SetId>,
     /// Whether the card's start keys are the public test keys. After a resumption this is not known any more.
     pub test_keys: bool,
+    /// What the card is told apart by: its diversification data, hex.
+    pub card: String,
+    /// The token that this one stands for.
+    pub replaces: Option<Uuid>,
     /// The use counter of the proof by which the token was verified; 0 until then.
     pub counter: u32,
 }
@@ -181,7 +185,8 @@ impl Personalizer<'_> {
         }
         let ending = if entry.replaces.is_some() { Ending::Replaced } else { Ending::Resumed };
         let set = entry.set.as_ref().map(|id| id.parse()).transpose().map_err(|_| EnrollError::JournalDamaged)?;
-        Ok(EnrollmentReport { token_id, ending, user: entry.user, set, test_keys: entry.test_keys, counter: 0 })
+        let JournalEntry { user, test_keys, card, replaces, .. } = entry;
+        Ok(EnrollmentReport { token_id, ending, user, set, test_keys, card, replaces, counter: 0 })
     }
 
     fn personalise(
@@ -216,6 +221,7 @@ impl Personalizer<'_> {
         (entry.replaces, entry.portrait, entry.set) = (replaces, portrait_digest, set_name);
         self.journal.save(&entry)?;
         let (token_id, user) = (entry.token_id, entry.user.clone());
+        let (card, replaces) = (entry.card.clone(), entry.replaces);
         let ending = match entry.replaces {
             Some(_) => Ending::Replaced,
             None => pending.map_or(ending, Pending::ending),
@@ -224,7 +230,8 @@ impl Personalizer<'_> {
         let run = EnrollmentRun { authority, journal, progress, session, entry, own_keys, portrait, set };
         match run.finish(link)? {
             None => {
-                let report = EnrollmentReport { token_id, ending, user, set: set_id, test_keys, counter: 0 };
+                let report =
+                    EnrollmentReport { token_id, ending, user, set: set_id, test_keys, card, replaces, counter: 0 };
                 Ok(CardProgress::Done(report))
             }
             Some(entry) => Ok(CardProgress::Certify(Box::new(Pending { entry, ending }))),

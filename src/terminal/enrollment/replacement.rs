@@ -27,6 +27,44 @@ pub struct LostToken {
     pub is_confirmed: bool,
 }
 
+/// The ids of those who have a token already, in the order given.
+///
+/// # Errors
+/// As [`tokens_of`].
+pub fn with_tokens(users: &[&User], enrollment: &EnrollmentContext) -> Result<Vec<String>, Failure> {
+    let begun: BTreeSet<_> = enrollment.journal.all()?.into_iter().map(|entry| entry.token_id).collect();
+    let terminal = enrollment.terminal();
+    let have: BTreeSet<String> = if let Some(server) = &terminal.server {
+        let server = server.connect()?;
+        let tokens = all_pages(|after| server.tokens(after, PAGE_MAX))?;
+        let tokens = tokens.into_iter().filter(|token| token.status != TokenStatus::Revoked);
+        tokens.filter(|token| !begun.contains(&token.token_id)).map(|token| token.user_id).collect()
+    } else {
+        let store = TerminalStore::open_if_there(&terminal.state_folder)?;
+        let cards = store.map(|store| store.cards(None)).transpose()?.unwrap_or_default();
+        let cards = cards.into_iter().filter(|card| card.state.is_usable() && !begun.contains(&card.token_id));
+        cards.map(|card| card.user.id).collect()
+    };
+    Ok(users.iter().filter(|user| have.contains(&user.id)).map(|user| user.id.clone()).collect())
+}
+
+/// The tokens that this user has already, the card that is begun left out.
+///
+/// # Errors
+/// The failure of the journal, the store or the server.
+pub fn tokens_of(user: &User, enrollment: &EnrollmentContext) -> Result<Vec<Uuid>, Failure> {
+    let begun = enrollment.journal.all()?;
+    let terminal = enrollment.terminal();
+    let mut found = match &terminal.server {
+        Some(server) => at_server(user, server)?,
+        None => registered(user, terminal)?,
+    };
+    for entry in begun {
+        found.remove(&entry.token_id);
+    }
+    Ok(found.into_iter().collect())
+}
+
 impl LostToken {
     /// The token that was named, or the only one that this user has.
     ///
@@ -66,7 +104,7 @@ fn at_server(user: &User, server: &ServerAccess) -> Result<BTreeSet<Uuid>, Failu
     Ok(found.into_iter().filter(|token| token.status != TokenStatus::Revoked).map(|token| token.token_id).collect())
 }
 
-/// A terminal without a server knows the tokens that have come here.
+/// A terminal without a server knows the cards that were issued here, and the tokens of others that have come here.
 fn here(user: &User, terminal: &TerminalContext) -> Result<BTreeSet<Uuid>, Failure> {
     let mut tokens = BTreeSet::new();
     let Some(mut store) = TerminalStore::open_if_there(&terminal.state_folder)? else { return Ok(tokens) };
@@ -76,10 +114,24 @@ fn here(user: &User, terminal: &TerminalContext) -> Result<BTreeSet<Uuid>, Failu
         }
         ControlFlow::Continue(())
     })?;
+    for card in store.cards(None)? {
+        let is_theirs = card.user.id == user.id && card.state.is_usable();
+        if is_theirs {
+            tokens.insert(card.token_id)
+        } else {
+            tokens.remove(&card.token_id)
+        };
+    }
     for denied in store.denied()? {
         tokens.retain(|token_id| token_id.to_string() != denied);
     }
     Ok(tokens)
+}
+
+fn registered(user: &User, terminal: &TerminalContext) -> Result<BTreeSet<Uuid>, Failure> {
+    let Some(store) = TerminalStore::open_if_there(&terminal.state_folder)? else { return Ok(BTreeSet::new()) };
+    let cards = store.cards(Some(&user.id))?;
+    Ok(cards.into_iter().filter(|card| card.state.is_usable()).map(|card| card.token_id).collect())
 }
 
 fn only(user: &User, tokens: &BTreeSet<Uuid>) -> Result<Uuid, Failure> {

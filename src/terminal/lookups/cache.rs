@@ -217,6 +217,14 @@ impl Cache {
         Ok(fits.map(|user| (user.user, user.at)))
     }
 
+    /// Forgets users that the server named before this time, and nonces that may not be used any more.
+    ///
+    /// # Errors
+    /// [`ServerError::Cache`].
+    pub fn prune(&self, before: Timestamp, now: Timestamp) -> Result<(), ServerError> {
+        self.store.prune(before, now)
+    }
+
     /// Up to which event of a list the server has everything; 0 for nothing.
     ///
     /// # Errors
@@ -232,6 +240,14 @@ impl Cache {
     pub fn set_uploaded(&self, list: Uuid, seq: u64) -> Result<(), ServerError> {
         self.store.set_uploaded(list, seq)
     }
+}
+
+/// Forgets the users of these tokens in the cache of this folder, if there is one; gives how many.
+///
+/// # Errors
+/// [`ServerError::Cache`].
+pub fn forget_users(home: &Path, tokens: &[Uuid]) -> Result<usize, ServerError> {
+    super::store::forget_users(home, tokens)
 }
 
 /// Whether a feed comes from the log that this terminal was told of.

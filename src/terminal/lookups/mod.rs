@@ -8,7 +8,7 @@ mod store;
 pub(crate) mod tests;
 mod worker;
 
-pub use cache::{Cache, CachedToken, FeedTaken};
+pub use cache::{Cache, CachedToken, FeedTaken, forget_users};
 pub use service::LookupService;
 pub use store::FeedPosition;
 pub use worker::{EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts};

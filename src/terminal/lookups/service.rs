@@ -76,6 +76,11 @@ impl LookupService {
         self.worker.events();
     }
 
+    /// Forgets users that the server named before this time. What cannot be written now is forgotten later.
+    pub fn prune(&self, before: Timestamp) {
+        let _ = self.cache.lock().unwrap_or_else(PoisonError::into_inner).prune(before, Timestamp::now());
+    }
+
     /// From now on with this connection: the certificate of the one before ends.
     pub fn reconnect(&self, server: ServerClient) {
         self.worker.reconnect(server);

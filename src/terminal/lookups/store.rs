@@ -241,6 +241,14 @@ impl CacheStore {
         self.query(|db| db.query_row(sql, [id.to_string()], |row| row.get(0)).optional())
     }
 
+    /// Forgets users that the server named before this time, and nonces that may not be used any more.
+    pub(super) fn prune(&self, before: Timestamp, now: Timestamp) -> Result<(), ServerError> {
+        self.transact(|tx| {
+            tx.execute("DELETE FROM users WHERE at < ?1", [before.as_millisecond()])?;
+            tx.execute("DELETE FROM nonces WHERE use_by <= ?1", [now.as_millisecond()]).map(drop)
+        })
+    }
+
     /// Up to which event of a list the server has everything.
     pub(super) fn uploaded(&self, list: Uuid) -> Result<u64, ServerError> {
         let sql = "SELECT seq FROM uploads WHERE list = ?1";
@@ -253,6 +261,28 @@ impl CacheStore {
         let sql = "INSERT INTO uploads VALUES (?1, ?2) ON CONFLICT DO UPDATE SET seq = max(seq, ?2)";
         self.transact(|tx| tx.execute(sql, params![list.to_string(), seq.cast_signed()]).map(drop))
     }
+}
+
+/// Forgets the users of these tokens, where there is such a file; gives how many.
+pub(super) fn forget_users(home: &Path, tokens: &[Uuid]) -> Result<usize, ServerError> {
+    let path = home.join("directory.db");
+    if !path.is_file() {
+        return Ok(0);
+    }
+    let forget = || {
+        let db = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        db.busy_timeout(PATIENCE)?;
+        db.pragma_update(None, "secure_delete", true)?;
+        let mut delete = db.prepare("DELETE FROM users WHERE token_id = ?1")?;
+        let mut forgotten = 0;
+        for id in tokens {
+            forgotten += delete.execute([id.to_string()])?;
+        }
+        db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(forgotten)
+    };
+    let forgotten: rusqlite::Result<usize> = forget();
+    forgotten.map_err(|error| ServerError::Cache(format!("{}: {error}", path.display())))
 }
 
 fn connect(path: &Path, cas: &[&[u8]]) -> rusqlite::Result<Connection> {

@@ -116,7 +116,7 @@ pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<BTreeMa
 /// Takes the event that comes next into a list; none when it does not fit what went before.
 pub fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
     match event.event {
-        EventKind::Arrived => {
+        EventKind::Arrived | EventKind::CheckedIn => {
             let member = Member {
                 token_id: event.token_id?,
                 user: event.user.clone()?,
@@ -131,6 +131,10 @@ pub fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
         EventKind::Left => {
             let gone = list.remove(&event.token_id?)?;
             (Some(gone.reader) == event.reader && event.reason.is_some()).then_some(())
+        }
+        EventKind::CheckedOut | EventKind::Removed => {
+            let gone = list.remove(&event.token_id?)?;
+            (Some(gone.reader) == event.reader && event.by.is_some()).then_some(())
         }
         EventKind::Unconfirmed => doubt(list, event, EntryState::Unconfirmed),
         // An earlier release doubted without an event.

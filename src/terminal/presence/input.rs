@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -99,6 +100,46 @@ pub enum Input {
         /// The id.
         id: String,
     },
+    /// The operator says that somebody came who has no card with them.
+    CheckIn(CheckIn),
+    /// The operator says when somebody left.
+    CheckOut {
+        /// Which token.
+        token_id: Uuid,
+        /// When they left.
+        at: Timestamp,
+        /// Who says so.
+        hand: Hand,
+    },
+    /// The operator takes an entry off the list.
+    Remove {
+        /// Which token.
+        token_id: Uuid,
+        /// Who does.
+        hand: Hand,
+    },
+}
+
+/// Who enters something by hand, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hand {
+    /// The name of the system's user.
+    pub by: String,
+    /// What they say of it.
+    pub note: Option<String>,
+}
+
+/// Somebody who came without a card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckIn {
+    /// The token that they would have brought, and whose it is.
+    pub holder: Holder,
+    /// Where they would have tapped it.
+    pub reader: String,
+    /// When they came.
+    pub at: Timestamp,
+    /// Who says so.
+    pub hand: Hand,
 }
 
 impl Input {

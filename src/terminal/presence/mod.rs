@@ -59,7 +59,12 @@
 //! when nobody was running then). Stale entries are closed after the input, so that it may still confirm them.
 //!
 //! **Denied** ids (token or user) leave at once and are refused (`token.denied`) from then on, with or without a
-//! server. **Clear** ends every entry; a card that lies on a reader then needs a new tap or scan. `moved` and
+//! server. **Clear** ends every entry; a card that lies on a reader then needs a new tap or scan.
+//!
+//! **By hand**: who is checked in is on the list as if the token had been tapped at that reader and time, unauthenticated:
+//! the next tap there ends it in toggle, time in until, and no lifted card. A tap that does not end it, or a heartbeat, proves who it is: it left (`updated`) and arrives.
+//! Checked out and removed entries need a new tap.
+//! Such an event has the number of the moment at which it was entered, and may have an earlier time. `moved` and
 //! `updated` are followed by `arrived` of the same token.
 
 mod event;
@@ -73,7 +78,7 @@ mod tests;
 mod transition;
 
 pub use event::{Entry, EntryState, Event, EventKind, Member, Reason, ReplayError, Source, follow, replay};
-pub use input::{Holder, Input, RefusalCode, Refused, Tap};
+pub use input::{CheckIn, Hand, Holder, Input, RefusalCode, Refused, Tap};
 pub use list::{Change, LastTap, PresenceList, ReaderSlot, Stay, StayEnd};
 pub use policy::{Policy, PresenceMode, PresenceModeError, duration};
 pub use store::{Denial, StoreNotice, TerminalStore, TerminalStoreError};

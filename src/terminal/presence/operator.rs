@@ -1,12 +1,15 @@
-//! What an operator types at the list: which entry an id means, and the orders to deny, to allow and to clear.
+//! What an operator types at the list: which entry an id means, and the orders to deny, to allow, to clear, and to enter
+//! who came and left without a card.
 
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Denial, Entry, Event, Input, Policy, Reason, TerminalStore, TerminalStoreError};
-use crate::failure::{ExitClass, Failure};
+use super::{
+    CheckIn, Denial, Entry, Event, Hand, Holder, Input, Policy, Reason, TerminalStore, TerminalStoreError, denied_here,
+};
+use crate::failure::{ExitClass, Failure, Remedy};
 
 /// The fewest hex digits that stand for a token id.
 const SHORTEST_PREFIX: usize = 4;
@@ -58,6 +61,129 @@ pub fn allow(store: &mut TerminalStore, typed: &str, now: Timestamp, policy: &dy
 /// What the store says.
 pub fn clear(store: &mut TerminalStore, now: Timestamp, policy: &dyn Policy) -> Result<Vec<Event>, TerminalStoreError> {
     store.order(&Input::Clear, now, policy).map(|events| caused(Reason::Cleared, events))
+}
+
+/// Says that somebody came at that time, who has no card with them. Whom a text means, [`find_entry`] says, among all
+/// who were ever on the list; of several tokens of one user it is the one that was used last.
+///
+/// # Errors
+/// `users.unknown`, `users.ambiguous`; `users.already-here`; `token.denied`; `users.not-yet` for a time that is to come, and
+/// `users.overlaps` for one before they left; otherwise what the store says.
+pub fn check_in(
+    store: &mut TerminalStore,
+    typed: &str,
+    at: Timestamp,
+    hand: Hand,
+    now: Timestamp,
+    policy: &dyn Policy,
+) -> Result<Vec<Event>, Failure> {
+    store.settle(now, policy)?;
+    not_to_come(at, now)?;
+    if let Ok(here) = find_entries(typed, &store.entries()?) {
+        let name = here.first().map_or(typed, |entry| entry.user.name.as_str());
+        return Err(Failure::new(ExitClass::No, "users.already-here", format!("{name} is on the list already"))
+            .hint(Remedy::run("rollcall users")));
+    }
+    let known = store.known()?;
+    let found = find_entries(typed, &known).map_err(|failure| match failure.code {
+        "users.unknown" => Failure::new(ExitClass::No, failure.code, format!("{typed} was never on the list here"))
+            .hint("who was never here needs a card for the first time; rollcall users history tells who was"),
+        _ => failure,
+    })?;
+    let Some(last) = found.first() else { return Ok(Vec::new()) };
+    if at < last.last_seen {
+        let text = format!("{} left at {:.0}, after that time", last.user.name, last.last_seen);
+        return Err(Failure::new(ExitClass::Usage, "users.overlaps", text).hint("give a later time, or none for now"));
+    }
+    if store.list()?.is_denied(&last.user.id) || store.list()?.is_denied(&last.token_id.to_string()) {
+        return Err(denied_here());
+    }
+    let holder = Holder { token_id: last.token_id, user: last.user.clone(), source: last.source, authenticated: false };
+    let entered = CheckIn { holder, reader: last.reader.clone(), at, hand };
+    store.order(&Input::CheckIn(entered), now, policy).map(by_hand).map_err(Failure::from)
+}
+
+/// Says that somebody left at that time, with all of their tokens.
+///
+/// # Errors
+/// `users.unknown`, `users.ambiguous`; `users.not-yet` for a time that is to come, and `users.before-arrival`; otherwise
+/// what the store says.
+pub fn check_out(
+    store: &mut TerminalStore,
+    typed: &str,
+    at: Timestamp,
+    hand: &Hand,
+    now: Timestamp,
+    policy: &dyn Policy,
+) -> Result<Vec<Event>, Failure> {
+    store.settle(now, policy)?;
+    not_to_come(at, now)?;
+    let entries = store.entries()?;
+    let here = find_entries(typed, &entries)?;
+    if let Some(entry) = here.iter().find(|entry| at < entry.since) {
+        let text = format!("{} came at {:.0}, after that time", entry.user.name, entry.since);
+        return Err(
+            Failure::new(ExitClass::Usage, "users.before-arrival", text).hint("give a later time, or none for now")
+        );
+    }
+    let mut events = Vec::new();
+    for entry in here {
+        let input = Input::CheckOut { token_id: entry.token_id, at, hand: hand.clone() };
+        events.extend(by_hand(store.order(&input, now, policy)?));
+    }
+    Ok(events)
+}
+
+/// Takes all entries of somebody off the list.
+///
+/// # Errors
+/// `users.unknown`, `users.ambiguous`; otherwise what the store says.
+pub fn remove(
+    store: &mut TerminalStore,
+    typed: &str,
+    hand: &Hand,
+    now: Timestamp,
+    policy: &dyn Policy,
+) -> Result<Vec<Event>, Failure> {
+    store.settle(now, policy)?;
+    let entries = store.entries()?;
+    let mut events = Vec::new();
+    for entry in find_entries(typed, &entries)? {
+        let input = Input::Remove { token_id: entry.token_id, hand: hand.clone() };
+        events.extend(by_hand(store.order(&input, now, policy)?));
+    }
+    Ok(events)
+}
+
+fn not_to_come(at: Timestamp, now: Timestamp) -> Result<(), Failure> {
+    if at <= now {
+        return Ok(());
+    }
+    Err(Failure::new(ExitClass::Usage, "users.not-yet", format!("{at:.0} is to come"))
+        .hint("give a time that has been, or none for now"))
+}
+
+/// The events that were entered, and the end that time gave one; others may have come in between.
+fn by_hand(events: Vec<Event>) -> Vec<Event> {
+    events.into_iter().filter(|event| event.by.is_some() || event.reason == Some(Reason::Expired)).collect()
+}
+
+/// The entries of the one user or token that is meant, as [`find_entry`] has it; a user may have several.
+fn find_entries<'a>(typed: &str, entries: &'a [Entry]) -> Result<Vec<&'a Entry>, Failure> {
+    let of_user: Vec<_> = entries.iter().filter(|entry| entry.user.id == typed).collect();
+    if !of_user.is_empty() {
+        return Ok(of_user);
+    }
+    if token_id(typed).is_some() {
+        return find_entry(typed, entries).map(|entry| vec![entry]);
+    }
+    let named: Vec<_> = entries.iter().filter(|entry| is_name(&entry.user.name, typed)).collect();
+    let users: BTreeSet<_> = named.iter().map(|entry| entry.user.id.clone()).collect();
+    match users.len() {
+        0 => find_entry(typed, entries).map(|entry| vec![entry]),
+        1 => Ok(entries.iter().filter(|entry| users.contains(&entry.user.id)).collect()),
+        _ => Err(ambiguous_among(typed, users.into_iter())),
+    }
 }
 
 /// The events that an order caused; others may have come in between.
@@ -117,7 +243,7 @@ fn ambiguous_among(typed: &str, ids: impl Iterator<Item = String>) -> Failure {
 }
 
 /// Whether this is the name, in whatever case.
-fn is_name(name: &str, typed: &str) -> bool {
+pub fn is_name(name: &str, typed: &str) -> bool {
     !name.is_empty() && name.to_lowercase() == typed.to_lowercase()
 }
 

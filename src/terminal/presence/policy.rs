@@ -90,6 +90,11 @@ pub trait Policy {
         Duration::ZERO
     }
 
+    /// How long events are kept; none: for ever.
+    fn retention(&self) -> Option<Duration> {
+        None
+    }
+
     /// How long a reader may take, after it or the service came back, until it finds the card that lies there.
     fn settles_after(&self) -> Duration {
         Duration::from_secs(5)

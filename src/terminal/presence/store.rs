@@ -10,9 +10,11 @@
 //! ring ([`TerminalStore::deliver`]), and the watch takes them exactly once ([`TerminalStore::catch_up`]). What an operator orders
 //! (`clear`, `deny`) is done in place and then rung, since it must hold even if the watch hangs.
 
+mod cards;
 mod error;
 mod file;
 mod outage;
+mod privacy;
 mod queries;
 mod rows;
 #[cfg(test)]
@@ -31,8 +33,10 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use outage::Outage;
 use work::ListTransaction;
 
+pub use cards::{CardState, IssuedCard};
 pub use error::TerminalStoreError;
 pub use outage::StoreNotice;
+pub use privacy::PersonalData;
 pub use tokens::CertificateOf;
 pub use wakeup::{Waiter, Wakeup};
 pub use watch_lock::WatchLock;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::event::{Event, EventKind, Reason};
+use super::event::{Entry, Event, EventKind, Reason};
 use super::input::{Holder, Input, Refused, Tap};
 use super::list::{Change, PresenceList, ReaderSlot, StayEnd};
 use super::policy::{Policy, PresenceMode};
@@ -72,6 +72,9 @@ impl<'a> Transition<'a> {
             Input::Clear => self.clear(),
             Input::Deny { id } => self.deny(id),
             Input::Allow { id } => self.allow(id),
+            Input::CheckIn(entered) => self.check_in(entered),
+            Input::CheckOut { token_id, at, hand } => self.check_out(*token_id, *at, hand),
+            Input::Remove { token_id, hand } => self.remove(*token_id, hand),
         }
     }
 
@@ -144,7 +147,9 @@ impl<'a> Transition<'a> {
     }
 
     fn tapped_again(&mut self, reader: &str, holder: &Holder, presence: PresenceMode, renew: bool) {
-        if self.list.stays.get(&holder.token_id).is_some_and(|stay| stay.entry.user != holder.user) {
+        // Who was checked in by hand has proved nothing until now.
+        let is_new = |entry: &Entry| entry.user != holder.user || !entry.authenticated;
+        if self.list.stays.get(&holder.token_id).is_some_and(|stay| is_new(&stay.entry)) {
             self.leave(holder.token_id, Reason::Updated);
             self.arrive(reader, holder, presence);
         } else {
@@ -170,7 +175,14 @@ impl<'a> Transition<'a> {
         let may_return = slot.refusal.is_none();
         let presence = self.policy.presence(reader);
         match self.list.stays.get(&token_id) {
-            Some(stay) if stay.entry.reader == reader => self.refresh(token_id, presence, false),
+            Some(stay) if stay.entry.reader == reader && stay.entry.authenticated => {
+                self.refresh(token_id, presence, false);
+            }
+            Some(stay) if stay.entry.reader == reader => {
+                if let Some(holder) = self.slot(reader).held.clone() {
+                    self.tapped_again(reader, &holder, presence, false);
+                }
+            }
             None if presence == PresenceMode::Field && may_return => {
                 if let Some(holder) = self.slot(reader).held.clone() {
                     self.arrive(reader, &holder, presence);
@@ -216,7 +228,8 @@ impl<'a> Transition<'a> {
 
     /// The card that lies there said nothing: who was seen within `stale_after` is not in doubt yet.
     fn unanswered(&mut self, reader: &str) {
-        let stays = self.list.stays.values().filter(|stay| stay.entry.reader == reader);
+        let stays = self.list.stays.values();
+        let stays = stays.filter(|stay| stay.mode == StayEnd::Field && stay.entry.reader == reader);
         let last = stays.map(|stay| stay.entry.last_seen).max();
         let over = |seen: Timestamp| seen.checked_add(self.policy.stale_after()).is_ok_and(|over| over <= self.now);
         if last.is_some_and(over) {
@@ -301,6 +314,8 @@ impl<'a> Transition<'a> {
             authenticated: None,
             reason: None,
             error: None,
+            by: None,
+            note: None,
         }
     }
 

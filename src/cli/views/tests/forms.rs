@@ -137,6 +137,8 @@ fn events() -> Vec<EventView> {
         authenticated: Some(true),
         reason: None,
         error: None,
+        by: None,
+        note: None,
     };
     let kinds = [
         Arrived,
@@ -277,13 +279,26 @@ fn rotations() -> Vec<RotationView> {
     rotations
 }
 
+fn cards() -> Vec<IssuedCardView> {
+    use IssuedCardState::{Blocked, Issued, Replaced, Terminated};
+    let (token_id, user) = (token_id(), ann());
+    let (schema, card) = (Schema::default(), Some("0011223344".to_owned()));
+    let (issued, changed) = (at().into(), at().into());
+    let card = IssuedCardView { schema, token_id, user, card, state: Issued, denied: false, issued, changed };
+    let mut cards = each(&card, [Issued, Blocked, Terminated, Replaced], |card, state| card.state = state);
+    (cards[1].denied, cards[3].card) = (true, None);
+    cards
+}
+
 fn server_tokens() -> Vec<ServerToken> {
     use TokenStatus::{Active, Lost, Revoked, Suspended};
     let (schema, reason) = (Schema::default(), Some("left in a train".to_owned()));
     let (token_id, user_id, changed) = (token_id(), "7".into(), at().into());
-    let token = ServerToken { schema, token_id, user_id, status: Active, reason, changed, counter: Some(7) };
+    let token =
+        ServerToken { schema, token_id, user_id, user_name: None, status: Active, reason, changed, counter: Some(7) };
     let mut tokens = each(&token, [Active, Suspended, Lost, Revoked], |token, status| token.status = status);
     (tokens[0].reason, tokens[0].counter) = (None, None);
+    tokens[1].user_name = Some("Ann".into());
     tokens
 }
 
@@ -394,9 +409,18 @@ fn all() -> String {
             },
         ]),
     );
+    let (removed, kept) = (
+        crate::cli::views::Removed { entries: 1, events: 20, cards: 2, certificates: 3, cached: 1 },
+        Kept { counters: 2, denials: 1, enrollments: 0 },
+    );
+    add(
+        "forgotten",
+        forms(&[Forgotten { schema: Schema::default(), user_id: "7".into(), dry_run: false, removed, kept }]),
+    );
     #[cfg(feature = "board")]
     add("board-link", forms(&board_links()));
     add("token", forms(&tokens()));
+    add("card", forms(&cards()));
     add("token-change", forms(&changes()));
     add("rotation", forms(&rotations()));
     let state = RotationState { schema: Schema::default(), tokens: 3, done: 1, left: vec![token_id(), token_id()] };

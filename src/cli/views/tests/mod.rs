@@ -182,6 +182,8 @@ fn the_example_of_an_event() {
         authenticated: Some(true),
         reason: None,
         error: None,
+        by: None,
+        note: None,
     };
     let example = json!({"schema":"rollcall.event/1","event":"arrived","seq":17,"at":"2026-11-22T15:04:05.123Z",
         "reader":"R","token_id":"0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e",

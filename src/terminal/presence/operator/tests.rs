@@ -95,3 +95,80 @@ fn a_name_stands_for_its_user() {
     "ben".clone_into(&mut entries[0].user.name);
     assert_eq!(deniable("BEN", &entries).unwrap_err().hint.unwrap().text, "give the id: ann, ben");
 }
+
+mod by_hand {
+    use super::*;
+    use crate::terminal::presence::{PresenceMode, Tap};
+
+    const NOON: i64 = 1_700_000_000;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(NOON + seconds).unwrap()
+    }
+
+    fn hand() -> Hand {
+        Hand { by: "desk".to_owned(), note: None }
+    }
+
+    /// Ann has left at 100, Ben is here with two tokens since 200.
+    fn store() -> (tempfile::TempDir, TerminalStore) {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = TerminalStore::open(home.path()).unwrap();
+        let taps =
+            [(ANN, "ann", "Änn", 0), (ANN, "ann", "Änn", 100), (BEN, "ben", "Ben", 200), (BEN_TOO, "ben", "Ben", 200)];
+        for (n, (token_id, id, name, second)) in (0_u64..).zip(taps) {
+            let user = User { id: id.to_owned(), name: name.to_owned(), ..User::default() };
+            let holder =
+                Holder { token_id: token_id.parse().unwrap(), user, source: Source::Server, authenticated: true };
+            let tap = Input::Tap(Tap { reader: "R".to_owned(), insertion: n.into(), holder });
+            store.apply(&tap, at(second), &PresenceMode::Toggle).unwrap();
+        }
+        (home, store)
+    }
+
+    fn code<T: std::fmt::Debug>(done: Result<T, Failure>) -> (ExitClass, &'static str) {
+        let failure = done.unwrap_err();
+        assert!(failure.hint.is_some());
+        (failure.class, failure.code)
+    }
+
+    #[test]
+    fn who_forgot_the_card_comes_in_as_they_were_known_last() {
+        let (_home, mut store) = store();
+        let mut enter =
+            |typed: &str, second| check_in(&mut store, typed, at(second), hand(), at(1000), &PresenceMode::Toggle);
+        assert_eq!(code(enter("ann", 1001)), (ExitClass::Usage, "users.not-yet"));
+        assert_eq!(code(enter("ann", 99)), (ExitClass::Usage, "users.overlaps"));
+        assert_eq!(code(enter("ben", 900)), (ExitClass::No, "users.already-here"));
+        assert_eq!(code(enter("eve", 900)), UNKNOWN);
+        let events = enter("äNN", 900).unwrap();
+        assert_eq!(events.len(), 1);
+        assert_eq!((events[0].at, events[0].source, events[0].seq), (at(900), Some(Source::Server), 5));
+        assert_eq!(events[0].user.as_ref().unwrap().id, "ann");
+        assert_eq!(store.entries().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn all_entries_of_a_user_go_or_the_one_of_a_token() {
+        let (_home, mut store) = store();
+        let mut out = |typed: &str, second| {
+            check_out(&mut store, typed, at(second), &hand(), at(1000), &PresenceMode::Toggle)
+                .map(|events| events.len())
+        };
+        assert_eq!(code(out("ben", 199)), (ExitClass::Usage, "users.before-arrival"));
+        assert_eq!(code(out("ann", 900)), UNKNOWN);
+        assert_eq!(out(BEN_TOO, 200), Ok(1));
+        assert_eq!(out("BEN", 1000), Ok(1));
+        let (_home, mut store) = self::store();
+        assert_eq!(remove(&mut store, "ben", &hand(), at(1000), &PresenceMode::Toggle).unwrap().len(), 2);
+        assert_eq!(code(remove(&mut store, "ben", &hand(), at(1000), &PresenceMode::Toggle)), UNKNOWN);
+    }
+
+    #[test]
+    fn who_is_denied_is_not_checked_in() {
+        let (_home, mut store) = store();
+        deny(&mut store, "ann", None, at(500), &PresenceMode::Toggle).unwrap();
+        let entered = check_in(&mut store, "ann", at(900), hand(), at(1000), &PresenceMode::Toggle);
+        assert_eq!(code(entered), (ExitClass::Refused, "token.denied"));
+    }
+}

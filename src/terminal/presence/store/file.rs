@@ -18,6 +18,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("003.sql"),
     include_str!("004.sql"),
     include_str!("005.sql"),
+    include_str!("006.sql"),
+    include_str!("007.sql"),
 ];
 
 /// `application_id` of our files, so that those of others are told apart: `RCl1`.
@@ -111,6 +113,8 @@ fn connect(path: &Path) -> Result<Connection, TerminalStoreError> {
         let db = Connection::open_with_flags(path, flags)?;
         db.busy_timeout(PATIENCE)?;
         db.set_prepared_statement_cache_capacity(64);
+        // What is removed is overwritten, too.
+        db.pragma_update(None, "secure_delete", true)?;
         // A negative number is KiB, a positive one pages.
         db.pragma_update(None, "cache_size", -CACHE_KIB)?;
         Ok(db)

@@ -3,13 +3,38 @@
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use super::{Denial, TerminalStore, TerminalStoreError, ceil_ms, rows};
-use crate::terminal::presence::Event;
+use crate::terminal::presence::{Entry, EntryState, Event, Source};
 
 impl TerminalStore {
+    /// Who was ever on the list, as far as its events are kept: for each token an entry as its last stay was, which ended
+    /// at `last_seen`; the latest first.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn known(&self) -> Result<Vec<Entry>, TerminalStoreError> {
+        self.query(|db| {
+            let sql = "SELECT *, max(seq) FROM events WHERE token_id IS NOT NULL AND user IS NOT NULL AND reader IS NOT NULL \
+                AND event <> 'refused' GROUP BY token_id ORDER BY seq DESC";
+            let events: Vec<Event> = db.prepare_cached(sql)?.query_map([], rows::event)?.collect::<rusqlite::Result<_>>()?;
+            let sql = "SELECT source FROM events WHERE token_id = ?1 AND source IS NOT NULL ORDER BY seq DESC LIMIT 1";
+            let mut source = db.prepare_cached(sql)?;
+            let mut entry = |event: Event| {
+                let (Some(token_id), Some(user), Some(reader)) = (event.token_id, event.user, event.reader) else {
+                    return Ok(None);
+                };
+                let word: Option<String> = source.query_row([token_id.as_bytes()], |row| row.get(0)).optional()?;
+                let source = if word.as_deref() == Some("server") { Source::Server } else { Source::Card };
+                let (since, last_seen, state) = (event.at, event.at, EntryState::Unconfirmed);
+                Ok(Some(Entry { token_id, user, reader, since, last_seen, state, source, authenticated: false }))
+            };
+            events.into_iter().filter_map(|event| entry(event).transpose()).collect()
+        })
+    }
+
     /// What is denied, by id.
     ///
     /// # Errors

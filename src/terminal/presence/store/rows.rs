@@ -22,7 +22,7 @@ pub(super) fn load(db: &Connection) -> Result<PresenceList> {
     Ok(PresenceList::restore(seq.cast_unsigned(), stays, slots, denied, taps, flag(db, "service_lost")?))
 }
 
-fn all<T>(db: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+pub(super) fn all<T>(db: &Connection, sql: &str, read: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
     db.prepare_cached(sql)?.query_map([], read)?.collect()
 }
 
@@ -159,7 +159,7 @@ pub(super) fn last_name(db: &Connection, id: &str) -> Result<Option<String>> {
 
 fn save_event(db: &Connection, event: &Event) -> Result<()> {
     let sql = "INSERT INTO events VALUES \
-        (:seq, :at, :event, :reader, :token_id, :user, :source, :authenticated, :reason, :error)";
+        (:seq, :at, :event, :reader, :token_id, :user, :source, :authenticated, :reason, :error, :by, :note)";
     db.prepare_cached(sql)?.execute(named_params! {
         ":seq": event.seq.cast_signed(),
         ":at": event.at.as_millisecond(),
@@ -171,6 +171,8 @@ fn save_event(db: &Connection, event: &Event) -> Result<()> {
         ":authenticated": event.authenticated,
         ":reason": event.reason.as_ref().map(word).transpose()?,
         ":error": event.error.as_ref().map(json).transpose()?,
+        ":by": event.by,
+        ":note": event.note,
     })?;
     Ok(())
 }
@@ -189,6 +191,8 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event> {
         authenticated: row.get("authenticated")?,
         reason: named_if(row, "reason")?,
         error: parsed_if(row, "error")?,
+        by: row.get("by")?,
+        note: row.get("note")?,
     })
 }
 
@@ -218,7 +222,8 @@ fn word<T: Serialize>(value: &T) -> Result<String> {
     }
 }
 
-fn parsed<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
+/// A value that stands there as JSON text.
+pub(super) fn parsed<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
     let text: String = row.get(column)?;
     serde_json::from_str(&text).map_err(unreadable)
 }

@@ -13,7 +13,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::failure::{ExitClass, Failure};
 use crate::terminal::presence::tests::properties::inputs;
-use crate::terminal::presence::tests::{Bouncing, at, by_name, deny, empty, events, lifted, readers, seen, tap, token};
+use crate::terminal::presence::tests::{
+    Bouncing, at, by_name, check_out, deny, empty, events, lifted, readers, seen, tap, token, user,
+};
 use crate::terminal::presence::{EntryState, Reason, replay};
 
 fn home() -> TempDir {
@@ -435,4 +437,139 @@ fn the_wakeup_hangs_in_a_folder_with_a_long_name_too() {
         scan.deliver(&[tap("toggle-a", 1, 1)], at(1), &by_name).unwrap();
         assert_eq!(scan.entries().unwrap().len(), 1);
     });
+}
+
+/// Homes of every release: what they hold is there afterwards, and what is new can be entered.
+#[test]
+fn older_formats_become_the_newest() {
+    let scripts = [
+        include_str!("001.sql"),
+        include_str!("002.sql"),
+        include_str!("003.sql"),
+        include_str!("004.sql"),
+        include_str!("005.sql"),
+        include_str!("006.sql"),
+        include_str!("007.sql"),
+    ];
+    for format in 1..=scripts.len() {
+        let home = home();
+        let old = Connection::open(home.path().join("terminal.db")).unwrap();
+        for script in &scripts[..format] {
+            old.execute_batch(script).unwrap();
+        }
+        old.pragma_update(None, "user_version", i64::try_from(format).unwrap()).unwrap();
+        let id = token(1);
+        let user = serde_json::to_string(&user("u1")).unwrap();
+        let when = at(0).as_millisecond();
+        old.execute(
+            "INSERT INTO events (seq, at, event, reader, token_id, user, source, authenticated) \
+             VALUES (1, ?1, 'arrived', 'toggle-a', ?2, ?3, 'card', 1)",
+            params![when, id.as_bytes(), user],
+        )
+        .unwrap();
+        old.execute(
+            "INSERT INTO entries VALUES (?2, ?3, 'toggle-a', ?1, ?1, 'present', 'card', 1, 'toggle', NULL)",
+            params![when, id.as_bytes(), user],
+        )
+        .unwrap();
+        old.execute("INSERT INTO denied (id) VALUES ('u9')", []).unwrap();
+        old.execute("INSERT INTO counters VALUES (?1, 7)", [id.as_bytes()]).unwrap();
+        drop(old);
+        let mut store = open(&home);
+        assert_eq!(replay(&all(&store)).unwrap(), store.list().unwrap().members(), "{format}");
+        assert_eq!((store.denied().unwrap(), store.counter(id).unwrap()), (vec!["u9".to_owned()], Some(7)));
+        store.order(&check_out(1, 5), at(9), &by_name).unwrap();
+        let events = all(&open(&home));
+        assert_eq!((events[1].at, events[1].by.as_deref()), (at(5), Some("ada")), "{format}");
+    }
+}
+
+#[test]
+fn what_is_too_old_goes_from_the_beginning_and_numbers_go_on() {
+    let home = home();
+    let mut store = open(&home);
+    for n in 0..6 {
+        store.apply(&tap("toggle-a", 1, n), at(n.cast_signed() * 1000), &by_name).unwrap();
+    }
+    assert_eq!(store.prune(at(-1)).unwrap(), 0);
+    assert_eq!(store.prune(at(2000)).unwrap(), 2);
+    assert_eq!(all(&store).iter().map(|event| event.seq).collect::<Vec<_>>(), [3, 4, 5, 6]);
+    assert_eq!(store.prune(at(99_000)).unwrap(), 3, "the last one has the number");
+    let mut store = open(&home);
+    let told = store.apply(&tap("toggle-a", 1, 9), at(99_000), &by_name).unwrap();
+    assert_eq!(told.iter().map(|event| event.seq).collect::<Vec<_>>(), [7]);
+    assert_eq!(open(&home).prune(at(0)).unwrap(), 0);
+}
+
+#[test]
+fn a_person_who_is_forgotten_is_in_no_file_and_others_stay() {
+    let home = home();
+    let mut store = open(&home);
+    let hand = super::super::Hand { by: "desk".to_owned(), note: None };
+    for (n, reader) in [(1, "toggle-a"), (2, "field-a")] {
+        store.apply(&tap(reader, n, u64::from(n)), at(0), &by_name).unwrap();
+        store.record_counter(token(n), 7).unwrap();
+        store.keep_certificate(&CertificateOf::Identity(token(n)), b"certificate").unwrap();
+        let card = IssuedCard {
+            token_id: token(n),
+            user: user(&format!("u{n}")),
+            card: None,
+            state: CardState::Issued,
+            issued: at(0),
+            changed: at(0),
+        };
+        store.register_card(&card, None).unwrap();
+    }
+    store
+        .deny(&Denial { id: "u2".into(), reason: Some("stole".into()), ..Denial::default() }, at(1), &by_name)
+        .unwrap();
+    store.apply(&tap("field-a", 2, 9), at(2), &by_name).unwrap();
+    let held = store.forget("u2", &hand, at(3), &by_name).unwrap();
+    assert_eq!((held.events, held.cards, held.certificates, held.counters, held.denials), (3, 1, 1, 1, 1));
+    assert_eq!(store.personal_data("u2").unwrap(), PersonalData { denials: 1, ..PersonalData::default() });
+    let events = all(&store);
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(events.iter().all(|event| event.user.as_ref().is_none_or(|user| user.id == "u1")));
+    assert_eq!((store.denied().unwrap(), store.counter(token(2)).unwrap()), (vec!["u2".to_owned()], Some(7)));
+    assert_eq!(store.personal_data("u1").unwrap().events, 1);
+    assert_eq!(store.cards(None).unwrap().len(), 1);
+    drop(store);
+    for file in std::fs::read_dir(home.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(10).any(|part| part == b"Name of u2"));
+    }
+}
+
+#[test]
+fn the_register_knows_what_became_of_each_card() {
+    let home = home();
+    let mut store = open(&home);
+    let card = |n: u8, card: &str| IssuedCard {
+        token_id: token(n),
+        user: user("u1"),
+        card: Some(card.to_owned()),
+        state: CardState::Issued,
+        issued: at(i64::from(n)),
+        changed: at(i64::from(n)),
+    };
+    store.register_card(&card(1, "aa"), None).unwrap();
+    store.register_card(&card(2, "bb"), Some(token(1))).unwrap();
+    store.register_card(&card(3, "aa"), None).unwrap();
+    let states = |store: &TerminalStore| -> Vec<_> {
+        let cards = store.cards(Some("u1")).unwrap();
+        cards.into_iter().map(|card| (card.token_id, card.state, card.card)).collect()
+    };
+    let (aa, bb) = (Some("aa".to_owned()), Some("bb".to_owned()));
+    let expected =
+        [(token(3), CardState::Issued, aa), (token(2), CardState::Issued, bb), (token(1), CardState::Replaced, None)];
+    assert_eq!(states(&store), expected);
+    store.note_card(token(2), Some(CardState::Blocked), None, at(9)).unwrap();
+    store.note_card(token(3), Some(CardState::Terminated), Some(&user("u2")), at(9)).unwrap();
+    store.note_card(token(9), Some(CardState::Blocked), None, at(9)).unwrap();
+    assert_eq!(
+        states(&store).iter().map(|(_, state, _)| *state).collect::<Vec<_>>(),
+        [CardState::Blocked, CardState::Replaced]
+    );
+    assert_eq!(store.cards(Some("u2")).unwrap()[0].changed, at(9));
+    assert_eq!(store.cards(None).unwrap().len(), 3);
 }

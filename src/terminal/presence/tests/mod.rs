@@ -1,6 +1,7 @@
 //! The rules, one by one, and the invariants for arbitrary inputs.
 
 mod bounce;
+mod by_hand;
 pub(super) mod properties;
 mod rules;
 mod silence;
@@ -107,6 +108,24 @@ pub(in crate::terminal::presence) fn allow(id: &str) -> Input {
 
 pub(in crate::terminal::presence) fn readers(names: &[&str]) -> Input {
     Input::Readers { attached: names.iter().map(|name| (*name).to_owned()).collect() }
+}
+
+fn hand() -> Hand {
+    Hand { by: "ada".to_owned(), note: Some("forgot it".to_owned()) }
+}
+
+pub(in crate::terminal::presence) fn check_in(reader: &str, n: u8, ms: i64) -> Input {
+    let holder =
+        Holder { token_id: token(n), user: user(&format!("u{n}")), source: Source::Card, authenticated: false };
+    Input::CheckIn(CheckIn { holder, reader: reader.to_owned(), at: at(ms), hand: hand() })
+}
+
+pub(in crate::terminal::presence) fn check_out(n: u8, ms: i64) -> Input {
+    Input::CheckOut { token_id: token(n), at: at(ms), hand: hand() }
+}
+
+pub(in crate::terminal::presence) fn remove(n: u8) -> Input {
+    Input::Remove { token_id: token(n), hand: hand() }
 }
 
 /// `field-…` and `toggle-…` in that mode, `until-…` for ten seconds.

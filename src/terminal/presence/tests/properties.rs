@@ -63,6 +63,9 @@ pub(in crate::terminal::presence) fn input() -> impl Strategy<Value = Input> {
         1 => Just(Input::Clear),
         1 => id().prop_map(|id| deny(&id)),
         2 => id().prop_map(|id| allow(&id)),
+        2 => (reader(), 0..4_u8, 0..300_000_i64).prop_map(|(r, n, ms)| check_in(r, n, ms)),
+        2 => (0..4_u8, 0..300_000_i64).prop_map(|(n, ms)| check_out(n, ms)),
+        1 => (0..4_u8).prop_map(remove),
     ]
 }
 
@@ -98,12 +101,18 @@ proptest! {
             assert_eq!(replay(&told).unwrap(), list.members());
             assert_eq!(list.seq(), told.len() as u64);
         });
-        prop_assert!(told.is_sorted_by_key(|event| event.at));
+        // What is entered by hand may have been earlier, and so may the end that time gives it.
+        let entered = |event: &&Event| event.by.is_some() || event.reason == Some(Reason::Expired);
+        prop_assert!(told.iter().filter(|event| !entered(event)).is_sorted_by_key(|event| event.at));
     }
 
     #[test]
     fn the_same_again_tells_nothing(inputs in inputs()) {
         run(&inputs, |input, _, list, ms| {
+            // One whose time is over at once may be entered again; the operator's order refuses that.
+            if matches!(input, Input::CheckIn(entered) if entered.reader.starts_with("until")) {
+                return;
+            }
             let mut again = list.clone();
             assert_eq!(events(again.apply(input, at(ms), &by_name)), [], "{input:?}");
         });
@@ -114,7 +123,7 @@ proptest! {
         run(&inputs, |_, _, list, _| {
             let mut lying = BTreeMap::new();
             for entry in list.entries() {
-                assert!(entry.authenticated);
+                assert!(entry.authenticated || list.stay(entry.token_id).unwrap().mode != StayEnd::Field);
                 assert!(!list.is_denied(&entry.user.id) && !list.is_denied(&entry.token_id.to_string()));
                 if list.stay(entry.token_id).unwrap().mode == StayEnd::Field {
                     assert_eq!(lying.insert(entry.reader.clone(), entry.token_id), None);

@@ -1,0 +1,72 @@
+//! Removes what this terminal holds of a person, and says what it was and what stays.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::{
+    enrollment::journal::Journal,
+    lookups::forget_users,
+    presence::{Hand, Policy, TerminalStore, operator::is_name, store::PersonalData},
+};
+use crate::failure::{ExitClass, Failure};
+
+/// What is held of a person, or was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForgetReport {
+    /// The id of the user.
+    pub user_id: String,
+    /// In the terminal's store.
+    pub held: PersonalData,
+    /// Users as the server signed them, for the time when it is away; counted once they are removed.
+    pub cached: usize,
+    /// Enrollments that were begun and are not finished, which stay until they are.
+    pub begun: usize,
+}
+
+/// Finds whose data are meant, by user id or name, and what is held of them. Nothing changes.
+///
+/// # Errors
+/// `users.unknown` when nothing is held, `users.ambiguous` when several have that name; otherwise what the store says.
+pub fn find(store: &TerminalStore, home: &Path, typed: &str) -> Result<ForgetReport, Failure> {
+    let user_id = meant(&store.people()?, typed)?;
+    let held = store.personal_data(&user_id)?;
+    let begun = Journal::new(home).all()?.iter().filter(|entry| entry.user.id == user_id).count();
+    Ok(ForgetReport { user_id, held, cached: 0, begun })
+}
+
+/// Removes it.
+///
+/// # Errors
+/// What the store says: then everything is there as before, but for what is kept of the server.
+pub fn forget(
+    store: &mut TerminalStore,
+    home: &Path,
+    found: ForgetReport,
+    hand: &Hand,
+    now: Timestamp,
+    policy: &dyn Policy,
+) -> Result<ForgetReport, Failure> {
+    let cached = forget_users(home, &found.held.tokens)?;
+    let held = store.forget(&found.user_id, hand, now, policy)?;
+    Ok(ForgetReport { held, cached, ..found })
+}
+
+fn meant(people: &[(String, String)], typed: &str) -> Result<String, Failure> {
+    let ids: BTreeSet<_> = people.iter().map(|(id, _)| id).collect();
+    if let Some(id) = ids.get(&typed.to_owned()) {
+        return Ok((*id).clone());
+    }
+    let named: BTreeSet<_> = people.iter().filter(|(_, name)| is_name(name, typed)).map(|(id, _)| id).collect();
+    match named.iter().collect::<Vec<_>>().as_slice() {
+        [id] => Ok((**id).clone()),
+        [] => Err(Failure::new(ExitClass::No, "users.unknown", format!("nothing is held of {typed} here"))
+            .hint("give the id of the user")),
+        several => {
+            let ids: Vec<_> = several.iter().map(|id| id.as_str()).collect();
+            Err(Failure::new(ExitClass::Usage, "users.ambiguous", format!("{typed} may stand for more than one"))
+                .hint(format!("give the id: {}", ids.join(", "))))
+        }
+    }
+}

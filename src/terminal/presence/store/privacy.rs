@@ -1,0 +1,160 @@
+//! What is removed of people: after a time, and when somebody asks for it.
+//!
+//! Events keep their numbers: of a person who is forgotten an event keeps what happened, when and where, and not whose it
+//! was; what is too old goes from the beginning, so that what is left has no gap.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Row, params};
+use uuid::Uuid;
+
+use super::{NEVER_READ, Sync, TerminalStore, TerminalStoreError, rows, wakeup};
+use crate::terminal::presence::{Hand, Input, Policy};
+
+/// What this store holds of a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PersonalData {
+    /// Their tokens.
+    pub tokens: Vec<Uuid>,
+    /// Entries on the list.
+    pub entries: usize,
+    /// Events that name them or one of their tokens.
+    pub events: usize,
+    /// Cards in the register.
+    pub cards: usize,
+    /// Certificates of their tokens.
+    pub certificates: usize,
+    /// Use counters of their tokens, which stay: without them a copy of a card would not be noticed.
+    pub counters: usize,
+    /// Ids that are denied, which stay, without name and reason.
+    pub denials: usize,
+}
+
+const TOKENS: &str = "SELECT token_id FROM entries WHERE user ->> 'id' = ?1 UNION \
+    SELECT token_id FROM events WHERE user ->> 'id' = ?1 AND token_id IS NOT NULL AND event <> 'refused' UNION \
+    SELECT token_id FROM cards WHERE user_id = ?1";
+
+impl TerminalStore {
+    /// What is held of the user with this id.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn personal_data(&self, id: &str) -> Result<PersonalData, TerminalStoreError> {
+        self.query(|db| {
+            let tokens: Vec<[u8; 16]> =
+                db.prepare_cached(TOKENS)?.query_map([id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            let count = |sql: &str| db.query_row(sql, [id], number);
+            let of_tokens = |sql: &str| -> rusqlite::Result<usize> {
+                let mut statement = db.prepare(sql)?;
+                let mut sum = 0;
+                for token in &tokens {
+                    sum += statement.query_row([token], number)?;
+                }
+                Ok(sum)
+            };
+            let mut denials = count("SELECT count(*) FROM denied WHERE id = ?1")?;
+            for token in &tokens {
+                let id = Uuid::from_bytes(*token).to_string();
+                denials += db.query_row("SELECT count(*) FROM denied WHERE id = ?1", [id], number)?;
+            }
+            Ok(PersonalData {
+                entries: count("SELECT count(*) FROM entries WHERE user ->> 'id' = ?1")?,
+                events: count("SELECT count(*) FROM events WHERE user ->> 'id' = ?1")?
+                    + of_tokens("SELECT count(*) FROM events WHERE user IS NULL AND token_id = ?1")?,
+                cards: count("SELECT count(*) FROM cards WHERE user_id = ?1")?,
+                certificates: of_tokens("SELECT count(*) FROM certificates WHERE owner = ?1")?,
+                counters: of_tokens("SELECT count(*) FROM counters WHERE token_id = ?1")?,
+                denials,
+                tokens: tokens.into_iter().map(Uuid::from_bytes).collect(),
+            })
+        })
+    }
+
+    /// Whom a text means among all whose data are held: the id of a user, or the ids of those with this name.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn people(&self) -> Result<Vec<(String, String)>, TerminalStoreError> {
+        self.query(|db| {
+            let sql = "SELECT DISTINCT user ->> 'id' AS id, user ->> 'name' FROM entries UNION \
+                SELECT DISTINCT user ->> 'id', user ->> 'name' FROM events WHERE user IS NOT NULL UNION \
+                SELECT DISTINCT user_id, user ->> 'name' FROM cards UNION \
+                SELECT id, ifnull(name, '') FROM denied ORDER BY id";
+            db.prepare_cached(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        })
+    }
+
+    /// Removes what is held of a user, and gives what that was. Their entries go off the list first.
+    ///
+    /// # Errors
+    /// As [`Self::apply`]: all of it, or nothing.
+    pub fn forget(
+        &mut self,
+        id: &str,
+        hand: &Hand,
+        now: Timestamp,
+        policy: &dyn Policy,
+    ) -> Result<PersonalData, TerminalStoreError> {
+        let held = self.personal_data(id)?;
+        self.transact(Sync::Full, |work| {
+            for token_id in &held.tokens {
+                let hand = hand.clone();
+                work.apply(&Input::Remove { token_id: *token_id, hand }, now, policy)?;
+            }
+            work.wrap(erase(work.db, id, &held.tokens)).map(Some)
+        })?;
+        // What lies in a slot was changed beside the list in memory.
+        if let Some(memory) = &mut self.memory {
+            memory.version = NEVER_READ;
+        }
+        // What earlier releases left in free pages goes, too, and the old pages of the log, as far as nobody reads them.
+        self.query(|db| db.execute_batch("VACUUM"))?;
+        self.query(|db| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))?;
+        wakeup::call(&self.home);
+        Ok(held)
+    }
+
+    /// Removes the events before this time; the last one stays, for its number. Gives how many.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn prune(&mut self, before: Timestamp) -> Result<usize, TerminalStoreError> {
+        if self.outage.is_some() {
+            return Ok(0);
+        }
+        self.synchronise(Sync::Lazy)?;
+        let pruned = self.query(|db| {
+            // Up to the first that is young enough: one entered by hand may say an earlier time.
+            let sql = "DELETE FROM events WHERE seq < min(ifnull((SELECT min(seq) FROM events WHERE at >= ?1), \
+                (SELECT max(seq) FROM events)), (SELECT max(seq) FROM events))";
+            db.execute(sql, [before.as_millisecond()])
+        });
+        pruned.or_else(|error| self.endure(error).map(|()| 0))
+    }
+}
+
+/// A count.
+fn number(row: &Row<'_>) -> rusqlite::Result<usize> {
+    row.get::<_, u32>(0).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+fn erase(db: &Connection, id: &str, tokens: &[Uuid]) -> rusqlite::Result<()> {
+    let nobody = "UPDATE events SET user = NULL, token_id = NULL, note = NULL";
+    for token in tokens {
+        let token = token.as_bytes();
+        db.execute(&format!("{nobody} WHERE user IS NULL AND token_id = ?1"), [token])?;
+        db.execute("DELETE FROM certificates WHERE owner = ?1", [token])?;
+        db.execute("DELETE FROM taps WHERE token_id = ?1", [token])?;
+        let denied = Uuid::from_bytes(*token).to_string();
+        db.execute("UPDATE denied SET name = NULL, reason = NULL WHERE id = ?1", [denied])?;
+    }
+    db.execute(&format!("{nobody} WHERE user ->> 'id' = ?1"), [id])?;
+    db.execute("DELETE FROM cards WHERE user_id = ?1", [id])?;
+    db.execute("UPDATE denied SET name = NULL, reason = NULL WHERE id = ?1", [id])?;
+    let held = rows::all(db, "SELECT reader, held ->> '$.user.id' FROM slots WHERE held IS NOT NULL", |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, Option<String>>(1)?))
+    })?;
+    for (reader, _) in held.iter().filter(|(_, user)| user.as_deref() == Some(id)) {
+        db.execute("UPDATE slots SET held = NULL WHERE reader = ?1", params![reader])?;
+    }
+    Ok(())
+}
