@@ -77,8 +77,10 @@ fn every_object_has_its_schema(kind: &str) {
     stack.ndjson(0, &["--config", board.to_str().unwrap(), "board", "link"]);
     let mut found: Vec<_> = tour.iter().flat_map(|(status, args)| both(stack, *status, args)).collect();
     for arguments in [
-        &["users", "check-out", "p1"][..],
-        &["users", "check-in", "p1", "--note", "no card"],
+        // The server has suspended the token, and so it left the list.
+        &["users", "check-in", "p1", "--note", "no card"][..],
+        &["users", "check-out", "p1"],
+        &["users", "check-in", "p1"],
         &["users", "remove", "p1"],
     ] {
         found.extend(stack.ndjson(0, arguments));
