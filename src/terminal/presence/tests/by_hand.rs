@@ -54,6 +54,17 @@ fn time_ends_a_check_in_in_mode_until_also_when_it_is_over_already() {
 }
 
 #[test]
+fn a_check_in_in_the_moment_in_which_somebody_leaves_counts() {
+    let mut list = PresenceList::default();
+    told(&mut list, &Input::ReaderAdded { reader: "field-a".to_owned() }, 0);
+    told(&mut list, &tap("field-a", 1, 1), 0);
+    told(&mut list, &Input::ReaderRemoved { reader: "field-a".to_owned() }, 0);
+    let both = [(EventKind::Left, 5, 60_000), (EventKind::CheckedIn, 6, 60_000)];
+    assert_eq!(told(&mut list, &check_in("field-a", 1, 60_000), 60_000), both);
+    assert_eq!(told(&mut list, &check_in("field-a", 1, 60_000), 60_000), []);
+}
+
+#[test]
 fn who_was_taken_off_needs_a_new_tap_and_who_is_denied_is_not_checked_in() {
     let mut list = PresenceList::default();
     told(&mut list, &tap("field-a", 1, 1), 0);

@@ -38,6 +38,9 @@ impl Transition<'_> {
     /// As a tap at that reader and time would have done, but that no lifted card ends it.
     pub(super) fn check_in(&mut self, entered: &CheckIn) {
         let CheckIn { holder, reader, at, hand } = entered;
+        // What is entered by hand confirms nobody: who leaves in this moment has left.
+        self.close_stale();
+        self.count_empty();
         if self.denies(holder) || self.list.stays.contains_key(&holder.token_id) {
             return;
         }
