@@ -174,7 +174,7 @@ def scan(flow):
 
 def tear(flow, count, path, only):
     """Tears in a token in use: its record, its blocking, its counter, its end."""
-    flow.step("tear", "enroll", "--id", "1", "--name", "Ada", says="Ada")
+    flow.step("tear", "enroll", "--yes", "--id", "1", "--name", "Ada", says="Ada")
 
     def case(name, one):
         if not re.search(only, name):
@@ -222,7 +222,7 @@ def tear(flow, count, path, only):
         ok = re.search(r"(?m)^state +(issued|terminated)", text)
         if number + 1 < count:
             flow.card("new", "1")
-            flow.run("rollcall", "enroll", "--id", str(number + 2), "--name", "Ada")
+            flow.run("rollcall", "enroll", "--yes", "--id", str(number + 2), "--name", "Ada")
         return was, bool(ok), " / ".join(text.splitlines())[-200:]
 
     case("the record", record)
