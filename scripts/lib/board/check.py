@@ -406,7 +406,7 @@ def languages_and_directions(it):
             feed.tell(refuse="token.suspended")
             seen(browser, ".refusal", "vorläufig gesperrt")
             choose(browser, "search", "כהן")
-            browser.until("return [...document.querySelectorAll('.tile')].every((tile) => tile.innerText.includes('כהן'))")
+            browser.until("return document.querySelector('.tile') && [...document.querySelectorAll('.tile')].every((tile) => tile.innerText.includes('כהן'))")
             sides = browser.run("return [...document.querySelectorAll('.tile .name bdi')].filter((name) => /[\\u0590-\\u06ff]/.test(name.innerText))"
                                 ".map((name) => [getComputedStyle(name).direction, name.getBoundingClientRect().left - name.closest('.who').getBoundingClientRect().left])")
             assert sides and all(side == "rtl" and abs(left) < 2 for side, left in sides), sides
