@@ -25,7 +25,7 @@ fn main_job(bench: &Bench, place: &Place, decisions: &str) {
         told.objects()
     };
     let long = format!("field={}", "much to say ".repeat(20));
-    run(&["enroll", "--id", "p1", "--name", "Ada", "--field", &long]);
+    run(&["enroll", "--second-card", "--id", "p1", "--name", "Ada", "--field", &long]);
     assert_eq!(run(&["scan"])[0]["user"]["id"], "p1", "{decisions}");
     run(&["token", "block", "--yes"]);
     assert_eq!(run(&["token", "info"])[0]["state"], "blocked", "{decisions}");

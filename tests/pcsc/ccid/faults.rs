@@ -122,7 +122,7 @@ impl Desk {
     }
 
     fn enroll(&self) -> Run {
-        self.run(&["enroll", "--id", "p1", "--name", "Ada"])
+        self.run(&["enroll", "--second-card", "--id", "p1", "--name", "Ada"])
     }
 
     /// The blocks of this run, which succeeds.
