@@ -48,23 +48,6 @@ fn token(id: &str) -> Uuid {
     Uuid::from_bytes(bytes)
 }
 
-fn event(kind: EventKind, seq: u64, at: Timestamp) -> Event {
-    Event {
-        event: kind,
-        seq,
-        at,
-        reader: None,
-        token_id: None,
-        user: None,
-        source: None,
-        authenticated: None,
-        reason: None,
-        error: None,
-        by: None,
-        note: None,
-    }
-}
-
 /// Who is here, by name, and where.
 type Present = HashMap<String, (Uuid, String)>;
 
@@ -72,7 +55,7 @@ fn of_command(command: &Value, seq: u64, present: &mut Present) -> Option<Event>
     let text = |key: &str| command[key].as_str().map(str::to_owned);
     let now = Timestamp::now();
     let door = text("door").unwrap_or_else(|| DOORS[0].to_owned());
-    let new = |kind| event(kind, seq, now);
+    let new = |kind| Event::new(kind, seq, now);
     let of_token = |kind, name: &str, present: &Present| {
         let (token_id, reader) = present.get(name)?;
         Some(Event { token_id: Some(*token_id), reader: Some(reader.clone()), ..new(kind) })
@@ -128,7 +111,7 @@ fn replay(hub: &BoardHub, seq: &mut u64, count: u64, rate: u64, base: usize) {
         let user = user(base + who);
         let token_id = Some(token(&user.id));
         let reader = Some(DOORS[who % 4].to_owned());
-        let next = event(EventKind::Left, *seq, Timestamp::now());
+        let next = Event::new(EventKind::Left, *seq, Timestamp::now());
         hub.event(&if n % 2 == 0 {
             let parts = (Some(Source::Card), Some(true));
             Event {

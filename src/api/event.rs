@@ -147,6 +147,26 @@ pub struct Event {
     pub note: Option<String>,
 }
 
+impl Event {
+    /// One of which nothing more is known.
+    pub const fn new(event: EventKind, seq: u64, at: Timestamp) -> Self {
+        Self {
+            event,
+            seq,
+            at,
+            reader: None,
+            token_id: None,
+            user: None,
+            source: None,
+            authenticated: None,
+            reason: None,
+            error: None,
+            by: None,
+            note: None,
+        }
+    }
+}
+
 /// RFC 3339 in UTC with milliseconds: `2026-11-22T15:04:05.123Z`.
 pub(crate) fn stamp<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{at:.3}"))

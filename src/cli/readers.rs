@@ -208,20 +208,7 @@ impl ReadersPrinter<'_> {
 
     fn event(&mut self, event: EventKind, reader: Option<String>) -> Result<(), Failure> {
         self.seq += 1;
-        let event = presence::Event {
-            event,
-            seq: self.seq,
-            at: Timestamp::now(),
-            reader,
-            token_id: None,
-            user: None,
-            source: None,
-            authenticated: None,
-            reason: None,
-            error: None,
-            by: None,
-            note: None,
-        };
+        let event = presence::Event { reader, ..presence::Event::new(event, self.seq, Timestamp::now()) };
         self.out.item(&views::EventView::from(event))
     }
 }

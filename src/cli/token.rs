@@ -56,7 +56,7 @@ fn list(user: Option<&str>, settings: &Settings, out: &mut Printer) -> Result<u8
         let list = store.list()?;
         let meant = |card: &IssuedCard| user.is_none_or(|user| card.user.id == user || is_name(&card.user.name, user));
         cards.extend(all.into_iter().filter(meant).map(|card| {
-            let denied = list.is_denied(&card.user.id) || list.is_denied(&card.token_id.to_string());
+            let denied = list.denies(&card.user.id, card.token_id);
             views::IssuedCardView::new(card, denied)
         }));
     }

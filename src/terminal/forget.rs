@@ -8,7 +8,11 @@ use jiff::Timestamp;
 use super::{
     enrollment::journal::Journal,
     lookups::forget_users,
-    presence::{Hand, Policy, TerminalStore, operator::is_name, store::PersonalData},
+    presence::{
+        Hand, Policy, TerminalStore,
+        operator::{ambiguous_among, is_name},
+        store::PersonalData,
+    },
 };
 use crate::failure::{ExitClass, Failure};
 
@@ -63,10 +67,6 @@ fn meant(people: &[(String, String)], typed: &str) -> Result<String, Failure> {
         [id] => Ok((**id).clone()),
         [] => Err(Failure::new(ExitClass::No, "users.unknown", format!("nothing is held of {typed} here"))
             .hint("give the id of the user")),
-        several => {
-            let ids: Vec<_> = several.iter().map(|id| id.as_str()).collect();
-            Err(Failure::new(ExitClass::Usage, "users.ambiguous", format!("{typed} may stand for more than one"))
-                .hint(format!("give the id: {}", ids.join(", "))))
-        }
+        several => Err(ambiguous_among(typed, several.iter().map(|id| (**id).clone()))),
     }
 }

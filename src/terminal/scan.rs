@@ -250,8 +250,7 @@ impl Scan {
 
     /// Removes what is older than the configuration keeps it.
     fn prune(&mut self) -> Result<(), Failure> {
-        let Some(kept) = self.config.context.policy.retention() else { return Ok(()) };
-        let before = Timestamp::now().checked_sub(kept).unwrap_or(Timestamp::MIN);
+        let Some(before) = self.config.context.policy.kept_from(Timestamp::now()) else { return Ok(()) };
         Ok(self.store.prune(before).map(drop)?)
     }
 

@@ -391,9 +391,8 @@ impl WatchRun<'_> {
     /// Removes what is older than the configuration keeps it.
     fn prune(&mut self, now: Timestamp) -> Result<(), Failure> {
         let due = Instant::now() >= self.prune_at;
-        let Some(kept) = self.config.context.policy.retention().filter(|_| due) else { return Ok(()) };
+        let Some(before) = self.config.context.policy.kept_from(now).filter(|_| due) else { return Ok(()) };
         self.prune_at = Instant::now() + PRUNE_EVERY;
-        let before = now.checked_sub(kept).unwrap_or(Timestamp::MIN);
         if let Some(lookups) = &self.lookups {
             lookups.prune(before);
         }

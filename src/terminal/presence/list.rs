@@ -195,6 +195,11 @@ impl PresenceList {
         self.denied.contains(id)
     }
 
+    /// Whether this token, or its user, is denied.
+    pub fn denies(&self, user_id: &str, token_id: Uuid) -> bool {
+        self.is_denied(user_id) || self.is_denied(&token_id.to_string())
+    }
+
     /// Whether the service is lost.
     pub const fn service_lost(&self) -> bool {
         self.service_lost

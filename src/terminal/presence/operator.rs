@@ -95,7 +95,7 @@ pub fn check_in(
         let text = format!("{} left at {:.0}, after that time", last.user.name, last.last_seen);
         return Err(Failure::new(ExitClass::Usage, "users.overlaps", text).hint("give a later time, or none for now"));
     }
-    if store.list()?.is_denied(&last.user.id) || store.list()?.is_denied(&last.token_id.to_string()) {
+    if store.list()?.denies(&last.user.id, last.token_id) {
         return Err(denied_here());
     }
     let holder = Holder { token_id: last.token_id, user: last.user.clone(), source: last.source, authenticated: false };
@@ -237,7 +237,7 @@ fn ambiguous(id: &str, entries: &[&Entry]) -> Failure {
         .hint(format!("give the whole token id: {}", tokens.join(", ")))
 }
 
-fn ambiguous_among(typed: &str, ids: impl Iterator<Item = String>) -> Failure {
+pub(in crate::terminal) fn ambiguous_among(typed: &str, ids: impl Iterator<Item = String>) -> Failure {
     Failure::new(ExitClass::Usage, "users.ambiguous", format!("{typed} may stand for more than one"))
         .hint(format!("give the id: {}", ids.collect::<Vec<_>>().join(", ")))
 }

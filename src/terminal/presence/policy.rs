@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 /// How presence is decided at one reader: `field`, `toggle` or `until:8h` on the command line and in the
 /// configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,6 +85,11 @@ pub trait Policy {
     /// How long an unconfirmed entry waits to be seen before it is closed.
     fn stale_after(&self) -> Duration {
         Duration::from_secs(60)
+    }
+
+    /// Before when events are removed at this time; none: never.
+    fn kept_from(&self, now: Timestamp) -> Option<Timestamp> {
+        self.retention().map(|kept| now.checked_sub(kept).unwrap_or(Timestamp::MIN))
     }
 
     /// How long after a tap in mode toggle another one of the same token is still that tap; zero for never.

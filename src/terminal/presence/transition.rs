@@ -275,7 +275,7 @@ impl<'a> Transition<'a> {
     }
 
     fn denies(&self, holder: &Holder) -> bool {
-        self.list.is_denied(&holder.user.id) || self.list.is_denied(&holder.token_id.to_string())
+        self.list.denies(&holder.user.id, holder.token_id)
     }
 
     // What the rules are made of.
@@ -303,20 +303,7 @@ impl<'a> Transition<'a> {
     }
 
     fn event(&self, event: EventKind, reader: Option<&str>) -> Event {
-        Event {
-            event,
-            seq: 0,
-            at: self.now,
-            reader: reader.map(str::to_owned),
-            token_id: None,
-            user: None,
-            source: None,
-            authenticated: None,
-            reason: None,
-            error: None,
-            by: None,
-            note: None,
-        }
+        Event { reader: reader.map(str::to_owned), ..Event::new(event, 0, self.now) }
     }
 
     fn emit(&mut self, event: Event) {

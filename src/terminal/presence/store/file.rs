@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use super::error::TerminalStoreError;
 
 /// Each script leads from one format to the next; the number of a format is `user_version`.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("001.sql"),
     include_str!("002.sql"),
     include_str!("003.sql"),

@@ -442,19 +442,10 @@ fn the_wakeup_hangs_in_a_folder_with_a_long_name_too() {
 /// Homes of every release: what they hold is there afterwards, and what is new can be entered.
 #[test]
 fn older_formats_become_the_newest() {
-    let scripts = [
-        include_str!("001.sql"),
-        include_str!("002.sql"),
-        include_str!("003.sql"),
-        include_str!("004.sql"),
-        include_str!("005.sql"),
-        include_str!("006.sql"),
-        include_str!("007.sql"),
-    ];
-    for format in 1..=scripts.len() {
+    for format in 1..=file::MIGRATIONS.len() {
         let home = home();
         let old = Connection::open(home.path().join("terminal.db")).unwrap();
-        for script in &scripts[..format] {
+        for script in &file::MIGRATIONS[..format] {
             old.execute_batch(script).unwrap();
         }
         old.pragma_update(None, "user_version", i64::try_from(format).unwrap()).unwrap();
