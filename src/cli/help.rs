@@ -200,8 +200,8 @@ fn describe(command: Command, words: &str) -> Command {
 fn options() -> String {
     let only = |option: clap::Arg| if option.is_global_set() { option } else { option.hide(true) };
     let all = Cli::command().mut_args(only).disable_version_flag(true).disable_help_flag(true);
-    let none = all.get_subcommands().map(|command| command.get_name().to_owned()).collect::<Vec<_>>();
-    let all = none.iter().fold(all, |all, name| all.mut_subcommand(name, |command| command.hide(true)));
+    let commands = all.get_subcommands().map(|command| command.get_name().to_owned()).collect::<Vec<_>>();
+    let all = commands.iter().fold(all, |all, name| all.mut_subcommand(name, |command| command.hide(true)));
     let all = all.about("Options that every command takes").override_usage("rollcall [OPTIONS] COMMAND").after_help("");
     let mut all = all.arg_required_else_help(false).subcommand_required(false);
     all.render_long_help().to_string()

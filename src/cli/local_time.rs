@@ -9,7 +9,7 @@ use jiff::{
 use super::printer::Printer;
 
 /// The time and the zone here. A zone that `TZ` names and nobody knows is UTC, with a warning.
-pub fn here(now: Timestamp, out: &mut Printer) -> Zoned {
+fn here(now: Timestamp, out: &mut Printer) -> Zoned {
     let zone = TimeZone::try_system().unwrap_or_else(|_| {
         if let Some(name) = std::env::var_os("TZ") {
             let text = format!("the time zone {} is unknown; times are read as UTC", name.display());
@@ -18,6 +18,11 @@ pub fn here(now: Timestamp, out: &mut Printer) -> Zoned {
         TimeZone::UTC
     });
     now.to_zoned(zone)
+}
+
+/// The same where what was typed depends on it, and otherwise the time in UTC: then no zone is looked for.
+pub fn here_if(is_local: bool, now: Timestamp, out: &mut Printer) -> Zoned {
+    if is_local { here(now, out) } else { now.to_zoned(TimeZone::UTC) }
 }
 
 /// `17:30` or `17:30:05`, and nothing else that might be read as a time.

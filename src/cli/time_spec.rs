@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::civil::{DateTime, Time};
 use jiff::{Timestamp, ToSpan, Zoned};
 
-use super::local_time::{date, date_and_time, moment, occurrences, time_of_day};
+use super::local_time::{date, date_and_time, here_if, moment, occurrences, time_of_day};
+use super::printer::Printer;
 use crate::terminal::presence::duration;
 
 /// A point in time, before the clock was looked at.
@@ -70,8 +71,14 @@ impl TimeSpec {
     }
 }
 
+/// The beginning and the end that are meant, where the terminal stands.
+pub fn moments(typed: [Option<TimeSpec>; 2], now: Timestamp, out: &mut Printer) -> [Option<Timestamp>; 2] {
+    let is_local = typed.iter().flatten().any(|moment| moment.is_local());
+    span(typed[0], typed[1], &here_if(is_local, now, out))
+}
+
 /// The beginning and the end that are meant.
-pub fn span(since: Option<TimeSpec>, until: Option<TimeSpec>, now: &Zoned) -> [Option<Timestamp>; 2] {
+fn span(since: Option<TimeSpec>, until: Option<TimeSpec>, now: &Zoned) -> [Option<Timestamp>; 2] {
     [since.map(|begin| begin.resolve(now)), until.map(|end| end.resolve_end(since, now))]
 }
 

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 use std::process::{Command, Stdio};
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use super::args::{ByHandArgs, UsersArgs, UsersCommand};
 use super::confirm::confirm;
 use super::context::store;
-use super::local_time::here;
+use super::local_time::here_if;
 use super::printer::{OutputOptions, Printer};
 use super::time_spec::{self, TimeSpec};
 use super::views::{self, UserEntry};
@@ -64,9 +64,7 @@ fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), 
 }
 
 fn history(span: [Option<TimeSpec>; 2], settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
-    let local = span.iter().flatten().any(|moment| moment.is_local());
-    let clock = if local { here(now, out) } else { now.to_zoned(TimeZone::UTC) };
-    let [since, until] = time_spec::span(span[0], span[1], &clock);
+    let [since, until] = time_spec::moments(span, now, out);
     let Some(store) = settled(settings, now)? else { return show_events(Vec::new(), "nothing happened yet", out) };
     if settings.format == OutputFormat::Text {
         // A table needs all of its rows before it can be aligned.
@@ -158,8 +156,7 @@ fn forget(typed: &str, dry_run: bool, settings: &Settings, now: Timestamp, out: 
 }
 
 fn entered(args: &ByHandArgs, now: Timestamp, out: &mut Printer) -> (Timestamp, Hand) {
-    let at =
-        args.at.map_or(now, |at| at.resolve(&if at.is_local() { here(now, out) } else { now.to_zoned(TimeZone::UTC) }));
+    let at = args.at.map_or(now, |at| at.resolve(&here_if(at.is_local(), now, out)));
     (at, Hand { by: caller(), note: args.note.clone() })
 }
 

@@ -1,15 +1,14 @@
 //! `rollcall server presence` and `events`: who is here and what happened, at all doors.
 
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
 use super::args::{EventsArgs, PresenceArgs};
 use crate::{
     api::v1::{PAGE_MAX, PresenceSummary},
     cli::{
         context::connect,
-        local_time::here,
         printer::Printer,
-        time_spec::{self, TimeSpec},
+        time_spec::moments,
         views::{PresenceView, ServerEventView, span},
     },
     config::{OutputFormat, Settings},
@@ -23,7 +22,7 @@ use crate::{
 /// `server.not-configured`; `time.future`; that of the server and of the output.
 pub fn presence(args: &PresenceArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
-    let [at, _] = moments([args.at, None], out);
+    let [at, _] = moments([args.at, None], Timestamp::now(), out);
     if at.is_some_and(|at| at > Timestamp::now()) {
         return Err(Failure::new(ExitClass::Usage, "time.future", "nobody knows who will be there then")
             .hint("name a time that is over, or none for now"));
@@ -75,7 +74,7 @@ fn warn(summary: &PresenceSummary, at: Timestamp, out: &mut Printer) {
 /// `server.not-configured`; that of the server and of the output.
 pub fn events(args: &EventsArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
-    let span = moments([args.since, args.until], out);
+    let span = moments([args.since, args.until], Timestamp::now(), out);
     // A table needs all of its rows before it can be aligned; everything else is printed as it comes.
     let at_once = settings.format == OutputFormat::Text;
     let (mut all, mut after) = (Vec::<ServerEventView>::new(), None::<String>);
@@ -101,11 +100,4 @@ pub fn events(args: &EventsArgs, settings: &Settings, out: &mut Printer) -> Resu
         out.list(&all, "nothing happened in that time")?;
     }
     Ok(0)
-}
-
-fn moments(typed: [Option<TimeSpec>; 2], out: &mut Printer) -> [Option<Timestamp>; 2] {
-    let now = Timestamp::now();
-    let local = typed.iter().flatten().any(|moment| moment.is_local());
-    let clock = if local { here(now, out) } else { now.to_zoned(TimeZone::UTC) };
-    time_spec::span(typed[0], typed[1], &clock)
 }
