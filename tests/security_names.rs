@@ -5,33 +5,18 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
+#[path = "common/files.rs"]
+mod files;
+
 use std::{collections::BTreeSet, fs, path::Path};
+
+use files::files;
 
 /// The head of every table of promises.
 const HEAD: [&str; 2] = ["promise", "shown by"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The files with this ending below a folder, as `(path from the root, text)`.
-fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|e| e == ending) {
-                found.push((name(&path), fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    found
-}
-
-fn name(path: &Path) -> String {
-    path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned()
 }
 
 /// What stands before `::name` for a test in this file.

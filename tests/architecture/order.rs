@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::source::{Crate, Source, files};
+use crate::{
+    files::files,
+    source::{Crate, Source},
+};
 
 /// Modules that use less than all that stands below them, and what they use: beginnings of paths. The last row of the
 /// map is open to all. A permission that nobody uses any more fails the test, and goes.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use crate::source::files;
+use crate::files::files;
 
 /// The files that may declare this one as a module.
 fn parents(path: &str) -> Vec<String> {

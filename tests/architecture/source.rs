@@ -2,10 +2,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
-    path::{Path, PathBuf},
     sync::LazyLock,
 };
+
+use crate::files::files;
 
 /// A path of modules and items from the root of the crate: `["card", "tlv", "Reader"]`.
 pub type Names = Vec<String>;
@@ -222,25 +222,6 @@ pub fn defined(line: &str, keywords: &[&str]) -> Option<String> {
     // `const fn`
     let name = words.find(|word| *word != "fn")?;
     keywords.contains(&keyword).then(|| name.to_owned())
-}
-
-/// The files with this ending below a folder of the project, in order: the path from the root, and the text.
-pub fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
-    fn visit(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
-        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                visit(&path, ending, found);
-            } else if path.extension().is_some_and(|e| e == ending) {
-                found.push(path);
-            }
-        }
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut found = Vec::new();
-    visit(&root.join(folder), ending, &mut found);
-    found.sort();
-    let name = |file: &Path| file.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-    found.iter().map(|file| (name(file), fs::read_to_string(file).unwrap())).collect()
 }
 
 #[test]
