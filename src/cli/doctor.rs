@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::args::DoctorArgs;
 use super::printer::{OutputOptions, Printer};
-use super::table::{Cell, Style, line};
+use super::table::{Cell, Screen, Style, indented};
 use super::views::{FindingView, Ms, Schema, Severity};
 use crate::config::{Global, OutputFormat, Settings};
 use crate::doctor::{self, Finding, ProbeContext, examine};
@@ -51,7 +51,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
         bundle(path, &settings, &objects)?;
     }
     if out.format() == OutputFormat::Text {
-        out.document(text(&objects, out.options().colour_out).as_bytes())?;
+        out.document(text(&objects, &out.options().screen()).as_bytes())?;
     } else {
         out.list(&objects, "")?;
     }
@@ -104,7 +104,7 @@ fn object(depth: usize, finding: Finding) -> FindingView {
 }
 
 /// The tree, each fault with its remedy below it, and last how many there are.
-fn text(objects: &[FindingView], colour: bool) -> String {
+fn text(objects: &[FindingView], screen: &Screen) -> String {
     let mut lines = Vec::new();
     let mut above: Vec<Option<&String>> = Vec::new();
     for one in objects {
@@ -112,26 +112,27 @@ fn text(objects: &[FindingView], colour: bool) -> String {
         // What it is about is said once, by the first that looks at it.
         let subject = one.subject.as_ref().filter(|_| above.last() != Some(&one.subject.as_ref()));
         above.resize(one.depth + 1, one.subject.as_ref());
-        let indent = "  ".repeat(one.depth);
+        let indent = 2 * one.depth;
         let name = subject.map_or_else(|| one.probe.clone(), |subject| format!("{} {subject}", one.probe));
         let mut cells = vec![one.severity.cell(), Cell::new(name, Style::Strong), one.what.as_str().into()];
         cells.extend(one.code.as_ref().map(|code| Cell::new(format!("({code})"), Style::Dim)));
-        lines.push(format!("{indent}{}", line(&cells, colour)));
+        lines.push(indented(&cells, indent, screen));
         if let Some(remedy) = &one.remedy {
-            lines.push(format!("{indent}  {}", line(&[Cell::new("→", Style::Dim), remedy.as_str().into()], colour)));
+            let command = one.command.as_deref().unwrap_or_default();
+            lines.push(indented(&[Cell::new("→", Style::Dim), Cell::keeping(remedy, command)], indent + 2, screen));
         }
-        lines.extend(histogram(one, &indent, colour));
+        lines.extend(histogram(one, indent, screen));
     }
     let count = |severity| objects.iter().filter(|one| one.severity == severity).count();
     lines.push(match (count(Severity::Fault), count(Severity::Warning)) {
-        (0, 0) => "Everything is as it should be.".to_owned(),
-        (faults, warnings) => format!("{faults} to mend, {warnings} to look at."),
+        (0, 0) => "Everything is as it should be.\n".to_owned(),
+        (faults, warnings) => format!("{faults} to mend, {warnings} to look at.\n"),
     });
-    lines.join("\n") + "\n"
+    lines.concat()
 }
 
 /// How long round trips took, as bars.
-fn histogram(one: &FindingView, indent: &str, colour: bool) -> Vec<String> {
+fn histogram(one: &FindingView, indent: usize, screen: &Screen) -> Vec<String> {
     const WIDTH: u64 = 40;
     let Some(buckets) = one.facts.get("histogram").and_then(|buckets| buckets.as_array()) else {
         return Vec::new();
@@ -141,7 +142,8 @@ fn histogram(one: &FindingView, indent: &str, colour: bool) -> Vec<String> {
     let most = buckets.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
     let bar = |(below, count): &(u64, u64)| {
         let length = usize::try_from((count * WIDTH).div_ceil(most)).unwrap_or_default();
-        format!("{indent}  < {below:>4} ms {:>3} {}", count, Style::Dim.paint(&"▇".repeat(length), colour))
+        let bar = Style::Dim.paint(&"▇".repeat(length), screen.colour);
+        format!("{:indent$}  < {below:>4} ms {count:>3} {bar}\n", "")
     };
     buckets.iter().filter(|(_, count)| *count > 0).map(bar).collect()
 }

@@ -23,6 +23,8 @@ const VARIABLES: &[(&str, &str)] = &[
     ("ROLLCALL_SERVER_STORE", "The store of the server: sqlite://FILE or postgres://user:password@host/database."),
     ("ROLLCALL_SERVER_RATE", "Requests a second that the server answers to one terminal."),
     ("NO_COLOR", "Set to anything: text is not coloured."),
+    ("TERM", "Where it is dumb or not set, text is neither coloured nor written over."),
+    ("COLUMNS", "How wide text is in a pipe or a file; a terminal says so itself."),
     ("PCSCLITE_CSOCK_NAME", "The socket of the PC/SC service, where it is not the system's."),
 ];
 

@@ -16,6 +16,7 @@
 pub mod column;
 pub mod form;
 mod journal;
+mod screen;
 
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::sanitize;
-use super::table::{self, Style};
+use super::table::{self, Screen, Style};
 use crate::config::{Colour, OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
 pub use column::{Column, Printable};
@@ -38,7 +39,9 @@ pub struct OutputOptions {
     pub colour_out: bool,
     /// Colour on stderr.
     pub colour_err: bool,
-    /// Progress may be shown: stderr is a terminal.
+    /// How wide stdout is; nothing where it is as wide as it needs to be.
+    pub width: Option<usize>,
+    /// Progress may be shown: stderr is a terminal that moves its cursor.
     pub progress: bool,
     /// Details are told.
     pub verbose: bool,
@@ -50,14 +53,21 @@ impl OutputOptions {
     /// What the settings mean for the streams of this process.
     pub fn of_process(settings: &Settings) -> Self {
         let terminal = io::stderr().is_terminal();
+        let is_dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
         Self {
             format: settings.format,
-            colour_out: coloured(settings.colour, io::stdout().is_terminal()),
-            colour_err: coloured(settings.colour, terminal),
-            progress: terminal,
+            colour_out: coloured(settings.colour, io::stdout().is_terminal() && !is_dumb),
+            colour_err: coloured(settings.colour, terminal && !is_dumb),
+            width: screen::width(&io::stdout(), std::env::var_os("COLUMNS").as_deref()),
+            progress: terminal && !is_dumb,
             verbose: settings.verbose,
             journal: journal::is_stderr(),
         }
+    }
+
+    /// What stdout is, for text.
+    pub const fn screen(&self) -> Screen {
+        Screen { width: self.width, colour: self.colour_out }
     }
 }
 
@@ -161,7 +171,7 @@ impl Printer {
                 return Ok(());
             }
             let rows: Vec<_> = objects.iter().map(Printable::row).collect();
-            let text = table::table(&R::heads(), &rows, self.options.colour_out);
+            let text = table::table(&R::heads(), &rows, &self.options.screen());
             self.write(text.as_bytes())?;
         } else {
             for object in objects {
@@ -178,7 +188,7 @@ impl Printer {
     pub fn object<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
         match self.options.format {
             OutputFormat::Text => {
-                let text = table::details(&object.details(), self.options.colour_out);
+                let text = table::details(&object.details(), &self.options.screen());
                 self.write(text.as_bytes())
             }
             OutputFormat::Json | OutputFormat::Ndjson => {
@@ -289,7 +299,7 @@ impl Printer {
     fn object_of_list<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
         match self.options.format {
             OutputFormat::Text => {
-                let text = table::line(&object.line(), self.options.colour_out) + "\n";
+                let text = table::line(&object.line(), &self.options.screen());
                 self.write(text.as_bytes())
             }
             OutputFormat::Ndjson => {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::args::ReadersArgs;
 use super::interrupt::Interrupt;
 use super::printer::Printer;
-use super::sanitize;
+use super::table::{Cell, Screen, indented};
 use super::views::{self, AtrField, ReaderView, Schema};
 use crate::config::{OutputFormat, Settings};
 use crate::failure::Failure;
@@ -51,7 +51,7 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     name(&mut found);
     out.list(&found, "")?;
     if args.explain && out.format() == OutputFormat::Text {
-        out.document(explained(&found).as_bytes())?;
+        out.document(explained(&found, &out.options().screen()).as_bytes())?;
     }
     Ok(0)
 }
@@ -70,20 +70,28 @@ fn name(readers: &mut [ReaderView]) {
 }
 
 /// For people: what names each reader for good, its card's answer to reset, and its names.
-fn explained(readers: &[ReaderView]) -> String {
-    let mut lines = Vec::new();
+fn explained(readers: &[ReaderView], screen: &Screen) -> String {
+    let mut text = String::new();
+    let mut line = |cells: &[Cell], indent: usize, above: &str| {
+        text.push_str(above);
+        text.push_str(&indented(cells, indent, screen));
+    };
     for reader in readers {
         if let Some(stable) = &reader.stable {
-            lines.push(format!("\n{}: an alias that stays with it is \"{stable}\"", reader.reader));
+            line(&[format!("{}: an alias that stays with it is \"{stable}\"", reader.reader).into()], 0, "\n");
         }
         let Some(atr) = &reader.atr else { continue };
-        lines.push(format!("\n{}: {atr}", reader.reader));
+        line(&[format!("{}: {atr}", reader.reader).into()], 0, "\n");
         let width = reader.atr_fields.iter().map(|field| field.bytes.len()).max().unwrap_or(0);
-        let fields = reader.atr_fields.iter();
-        lines.extend(fields.map(|field| format!("  {:<10} {:<width$}  {}", field.name, field.bytes, field.meaning)));
-        lines.extend(reader.names.iter().map(|name| format!("  may be     {name}")));
+        for field in &reader.atr_fields {
+            let name = format!("{:<10} {:<width$}", field.name, field.bytes);
+            line(&[name.into(), field.meaning.as_str().into()], 2, "");
+        }
+        for name in &reader.names {
+            line(&[format!("may be     {name}").into()], 2, "");
+        }
     }
-    sanitize::lines(&(lines.join("\n") + "\n")).into_owned()
+    text
 }
 
 /// What is shown of a reader, and of what its card said.

@@ -1,5 +1,9 @@
 //! Text for people: styled cells, aligned by the width that a terminal gives them.
 
+mod fit;
+mod wrap;
+
+use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
 use super::sanitize;
@@ -46,23 +50,64 @@ impl Style {
 /// A text with a style; harmless from the moment it exists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Cell {
-    text: String,
+    content: CellContent,
     style: Style,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum CellContent {
+    Text(String),
+    /// In one piece on one line: what is copied, or read at one glance.
+    Solid(String),
+    /// A text, and the part of it that stays in one piece.
+    Keeping(String, String),
+    /// A moment, and what is said of it.
+    Moment(Timestamp, String),
+}
+
+impl Default for CellContent {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
 }
 
 impl Cell {
     /// With a style.
     pub fn new(text: impl AsRef<str>, style: Style) -> Self {
-        Self { text: sanitize::line(text.as_ref()).into_owned(), style }
+        Self { content: CellContent::Text(sanitize::line(text.as_ref()).into_owned()), style }
     }
 
-    fn width(&self) -> usize {
-        self.text.width()
+    /// The same, and it is never broken over lines.
+    pub fn solid(text: impl AsRef<str>, style: Style) -> Self {
+        Self { content: CellContent::Solid(sanitize::line(text.as_ref()).into_owned()), style }
     }
 
-    /// As it is written.
-    pub fn paint(&self, colour: bool) -> String {
-        self.style.paint(&self.text, colour)
+    /// A text in which a part, such as a command, is never broken: it is copied as it stands.
+    pub fn keeping(text: &str, part: &str) -> Self {
+        let [text, part] = [text, part].map(|text| sanitize::line(text).into_owned());
+        Self { content: CellContent::Keeping(text, part), style: Style::Plain }
+    }
+
+    /// A moment, to the second, which is exact enough for people; behind it what is said of it.
+    pub fn moment(at: Timestamp, said: impl AsRef<str>, style: Style) -> Self {
+        Self { content: CellContent::Moment(at, sanitize::line(said.as_ref()).into_owned()), style }
+    }
+
+    fn piece(&self) -> ShownCell {
+        let style = self.style;
+        match &self.content {
+            CellContent::Text(text) => ShownCell { text: text.clone(), style, unbroken: Unbroken::Nothing },
+            CellContent::Solid(text) => ShownCell { text: text.clone(), style, unbroken: Unbroken::All },
+            CellContent::Keeping(text, part) => {
+                ShownCell { text: text.clone(), style, unbroken: Unbroken::part(text, part) }
+            }
+            CellContent::Moment(at, said) if said.is_empty() => {
+                ShownCell { text: format!("{at:.0}"), style, unbroken: Unbroken::All }
+            }
+            CellContent::Moment(at, said) => {
+                ShownCell { text: format!("{at:.0} {said}"), style, unbroken: Unbroken::Nothing }
+            }
+        }
     }
 }
 
@@ -72,48 +117,77 @@ impl<T: AsRef<str>> From<T> for Cell {
     }
 }
 
-/// Rows under their heads, in columns. Every row has as many cells as there are heads.
-pub fn table(heads: &[&str], rows: &[Vec<Cell>], colour: bool) -> String {
-    let heads: Vec<_> = heads.iter().map(|head| Cell::new(head, Style::Dim)).collect();
-    let rows: Vec<_> = std::iter::once(&heads).chain(rows).collect();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(Cell::width).max().unwrap_or(0);
-    let widths: Vec<_> = (0..heads.len()).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        text.push_str(&aligned(row, &widths, colour));
-        text.push('\n');
-    }
-    text
+/// A cell as it is shown.
+#[derive(Debug, Clone)]
+struct ShownCell {
+    text: String,
+    style: Style,
+    unbroken: Unbroken,
 }
 
-/// One label and value a line, the values below each other.
-pub fn details(pairs: &[(&str, Cell)], colour: bool) -> String {
-    let widths = [pairs.iter().map(|(label, _)| label.width()).max().unwrap_or(0), 0];
-    let mut text = String::new();
-    for (label, value) in pairs {
-        text.push_str(&aligned(&[Cell::new(label, Style::Dim), value.clone()], &widths, colour));
-        text.push('\n');
-    }
-    text
+/// What of a text stays on one line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Unbroken {
+    Nothing,
+    All,
+    /// These bytes of it.
+    Part(std::ops::Range<usize>),
 }
 
-/// One outcome on one line: its cells, those that are empty left out.
-pub fn line(cells: &[Cell], colour: bool) -> String {
-    let cells: Vec<_> = cells.iter().filter(|c| !c.text.is_empty()).map(|c| c.paint(colour)).collect();
-    cells.join("  ")
-}
-
-/// Two spaces between columns, and none at the end of the line.
-fn aligned(row: &[Cell], widths: &[usize], colour: bool) -> String {
-    let last = row.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
-    let mut line = String::new();
-    for (at, (cell, width)) in row.iter().zip(widths).enumerate().take(last) {
-        line.push_str(&cell.paint(colour));
-        if at + 1 < last {
-            line.extend(std::iter::repeat_n(' ', width.saturating_sub(cell.width()) + 2));
+impl Unbroken {
+    fn part(text: &str, part: &str) -> Self {
+        match text.find(part) {
+            Some(at) if !part.is_empty() => Self::Part(at..at + part.len()),
+            _ => Self::Nothing,
         }
     }
-    line
+}
+
+impl ShownCell {
+    fn width(&self) -> usize {
+        self.text.width()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+}
+
+/// What text is shown on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Screen {
+    /// Cells in a line; as many as are needed, where that is not known.
+    pub width: Option<usize>,
+    /// Escape sequences for colours are understood.
+    pub colour: bool,
+}
+
+/// Rows under their heads, in columns; those that are empty are left out. Where the screen is too narrow, cells wrap, and
+/// then the columns on the right move below their row.
+pub fn table(heads: &[&str], rows: &[Vec<Cell>], screen: &Screen) -> String {
+    let heads: Vec<_> = heads.iter().map(|head| Cell::new(head, Style::Dim).piece()).collect();
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(Cell::piece).collect()).collect();
+    fit::table(&heads, &rows, screen)
+}
+
+/// One label and value a line, the values below each other; without those that are empty.
+pub fn details(pairs: &[(&str, Cell)], screen: &Screen) -> String {
+    let pieces = pairs.iter().map(|(label, value)| (Cell::new(label, Style::Dim).piece(), value.piece()));
+    let shown: Vec<_> = pieces.filter(|(_, value)| !value.is_empty()).collect();
+    let beside = shown.iter().map(|(label, _)| label.width()).max().unwrap_or(0);
+    shown.iter().map(|(label, value)| fit::detail(label, value, beside, screen)).collect()
+}
+
+/// One outcome on one line, which goes on below itself where the screen is too narrow: its cells, those that are empty left
+/// out.
+pub fn line(cells: &[Cell], screen: &Screen) -> String {
+    indented(cells, 0, screen)
+}
+
+/// The same, indented.
+pub fn indented(cells: &[Cell], by: usize, screen: &Screen) -> String {
+    let pieces = cells.iter().map(Cell::piece).filter(|piece| !piece.is_empty());
+    fit::items(&pieces.map(|piece| vec![piece]).collect::<Vec<_>>(), by, by + fit::INDENT, screen)
 }
 
 #[cfg(test)]
@@ -127,7 +201,7 @@ mod tests {
             vec!["Zoë".into(), "here".into(), "".into()],
             vec!["a\u{1b}[2J".into(), "".into(), "".into()],
         ];
-        let text = table(&["NAME", "STATE", "READER"], &rows, false);
+        let text = table(&["NAME", "STATE", "READER"], &rows, &Screen::default());
         let expected = "\
 NAME        STATE    READER
 山田        present  x
@@ -140,13 +214,34 @@ a\\u{1b}[2J
     #[test]
     fn colour_changes_no_width() {
         let rows = [vec![Cell::new("a", Style::Bad), "b".into()]];
-        let text = table(&["X", "Y"], &rows, true);
+        let text = table(&["X", "Y"], &rows, &Screen { colour: true, ..Screen::default() });
         assert_eq!(text, "\u{1b}[2mX\u{1b}[0m  \u{1b}[2mY\u{1b}[0m\n\u{1b}[31ma\u{1b}[0m  b\n");
-        assert_eq!(line(&rows[0], false), "a  b");
+        assert_eq!(line(&rows[0], &Screen::default()), "a  b\n");
+    }
+
+    #[test]
+    fn what_is_copied_stays_in_one_piece() {
+        let narrow = Screen { width: Some(20), colour: false };
+        let remedy =
+            Cell::keeping("start it: sudo systemctl start pcscd, and look again soon", "sudo systemctl start pcscd");
+        let expected = "→  start it:\n  sudo systemctl start pcscd,\n  and look again\n  soon\n";
+        assert_eq!(line(&["→".into(), remedy], &narrow), expected);
+        let url = Cell::solid("https://desk.example/#secret", Style::Plain);
+        assert_eq!(
+            details(&[("url", url), ("for", "hall".into())], &narrow),
+            "url\n  https://desk.example/#secret\nfor  hall\n"
+        );
+    }
+
+    #[test]
+    fn what_is_empty_is_left_out() {
+        let rows = [vec!["a".into(), "".into(), "b".into()], vec![Cell::default(); 3]];
+        assert_eq!(table(&["X", "Y", "Z"], &rows, &Screen::default()), "X  Z\na  b\n");
+        assert_eq!(details(&[("x", "a".into()), ("long", "".into())], &Screen::default()), "x  a\n");
     }
 
     #[test]
     fn values_stand_below_each_other() {
-        assert_eq!(details(&[("id", "7".into()), ("name", "Ann".into())], false), "id    7\nname  Ann\n");
+        assert_eq!(details(&[("id", "7".into()), ("name", "Ann".into())], &Screen::default()), "id    7\nname  Ann\n");
     }
 }

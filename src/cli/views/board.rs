@@ -95,7 +95,7 @@ impl Printable for BoardLinkView {
     fn details(&self) -> Vec<(&'static str, Cell)> {
         let mut details = Vec::new();
         if let Some(url) = &self.url {
-            details.push(("url", url.as_str().into()));
+            details.push(("url", Cell::solid(url, Style::Plain)));
         }
         details.push(("link", Cell::new(&self.id, Style::Strong)));
         if let Some(label) = &self.label {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     At, Schema,
-    cells::{text, user_fields, word},
+    cells::{seconds, text, user_fields, word},
 };
 use crate::{
     api::User,
@@ -83,7 +83,7 @@ impl Printable for IssuedCardView {
         Column::both("card", |one| text(one.card.as_ref()), 4, "CARD", |one| text(one.card.as_ref()).into()),
         Column::both("state", |one| word(&one.state), 5, "STATE", |one| state(one.state, one.denied)),
         Column::csv("denied", |one| one.denied.to_string()),
-        Column::both("issued", |one| one.issued.to_string(), 6, "ISSUED", |one| one.issued.to_string().into()),
+        Column::both("issued", |one| one.issued.to_string(), 6, "ISSUED", |one| seconds(one.issued.0)),
         Column::csv("changed", |one| one.changed.to_string()),
     ];
 }

@@ -61,7 +61,7 @@ pub fn yes(holds: bool) -> Cell {
 
 /// For people, a second is exact enough.
 pub fn seconds(at: Timestamp) -> Cell {
-    format!("{at:.0}").into()
+    Cell::moment(at, "", Style::Plain)
 }
 
 /// How long, in the two greatest units: `40s`, `3h 20m`, `2d 5h`.

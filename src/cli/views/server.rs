@@ -292,11 +292,11 @@ impl Printable for Backup {
 
 impl Printable for Reconciliation {
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::both("token_id", |one| one.token_id.to_string(), 1, "TOKEN", |one| one.token_id.to_string().into()),
+        Column::both("token_id", |one| one.token_id.to_string(), 2, "TOKEN", |one| one.token_id.to_string().into()),
         Column::both(
             "user_id",
             |one| text(one.user_id.as_ref()),
-            2,
+            1,
             "USER",
             |one| Cell::new(text(one.user_id.as_ref()), Style::Strong),
         ),
@@ -354,14 +354,14 @@ impl Printable for ServerToken {
         Column::both(
             "token_id",
             |token| token.token_id.to_string(),
-            1,
+            3,
             "TOKEN",
             |token| token.token_id.to_string().into(),
         ),
         Column::both(
             "user_id",
             |token| token.user_id.clone(),
-            2,
+            1,
             "USER",
             |token| Cell::new(&token.user_id, Style::Strong),
         ),
@@ -384,7 +384,7 @@ impl Printable for ServerToken {
         Column::both(
             "user_name",
             |token| text(token.user_name.as_ref()),
-            3,
+            2,
             "NAME",
             |token| text(token.user_name.as_ref()).into(),
         ),
@@ -407,7 +407,7 @@ impl ServerTerminal {
             Some(at) => {
                 let silent = self.now.duration_since(at.0).as_secs() > v1::SILENT_SECONDS;
                 let style = if silent && !self.revoked { Style::Warning } else { Style::Plain };
-                Cell::new(format!("{:.0} ({} ago)", at.0, span(at.0, self.now)), style)
+                Cell::moment(at.0, format!("({} ago)", span(at.0, self.now)), style)
             }
         }
     }
@@ -415,7 +415,7 @@ impl ServerTerminal {
     fn certificate(&self) -> Cell {
         match &self.certificate_until {
             None => Cell::default(),
-            Some(at) if at.0 < self.now && !self.revoked => Cell::new(format!("{:.0} (ended)", at.0), Style::Bad),
+            Some(at) if at.0 < self.now && !self.revoked => Cell::moment(at.0, "(ended)", Style::Bad),
             Some(at) => seconds(at.0),
         }
     }

@@ -132,6 +132,12 @@ impl ServerEventView {
         }
     }
 
+    /// As the terminal said it, where a later release says it otherwise.
+    fn at(&self) -> Cell {
+        let said = self.value("/at");
+        said.parse().map_or_else(|_| said.as_str().into(), seconds)
+    }
+
     fn why(&self) -> Cell {
         let code = self.value("/error/code");
         if code.is_empty() {
@@ -143,7 +149,7 @@ impl ServerEventView {
 
 impl Printable for ServerEventView {
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::both("at", |one| one.value("/at"), 1, "AT", |one| one.value("/at").into()),
+        Column::both("at", |one| one.value("/at"), 1, "AT", Self::at),
         Column::both("terminal", |one| one.terminal.clone(), 2, "TERMINAL", |one| one.terminal.as_str().into()),
         Column::csv("seq", |one| one.value("/seq")),
         Column::both("event", |one| one.value("/event"), 3, "EVENT", |one| one.value("/event").into()),

@@ -37,7 +37,7 @@ impl UserEntry {
 
     /// `2026-11-22T15:04:05Z (3h 20m ago)`
     fn ago(&self, at: Timestamp) -> Cell {
-        format!("{at:.0} ({} ago)", span(at, self.now)).into()
+        Cell::moment(at, format!("({} ago)", span(at, self.now)), Style::Plain)
     }
 }
 

@@ -1,5 +1,6 @@
 mod forms;
 mod round_trip;
+mod screens;
 
 use super::*;
 use jiff::Timestamp;
@@ -63,6 +64,18 @@ fn scan() -> ScanView {
 
 fn error() -> ErrorObject {
     ErrorObject { code: "token.foreign".into(), message: "foreign".into(), hint: None, command: None }
+}
+
+/// What is printed is what the file beside this one keeps; with `TEST_OVERWRITE` in the environment it is written there.
+fn same_as_kept(name: &str, printed: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/views/tests").join(name);
+    if std::env::var_os("TEST_OVERWRITE").is_some() {
+        std::fs::write(&path, printed).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let different = printed.lines().zip(kept.lines()).find(|(now, then)| now != then);
+    assert_eq!(different, None, "{name}: now and then");
+    assert_eq!(printed.len(), kept.len(), "{name}");
 }
 
 /// The examples of the contract, with values in place of its dots, are what is printed: every field is there with
