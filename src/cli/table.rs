@@ -3,8 +3,11 @@
 mod fit;
 mod wrap;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
+use uuid::Uuid;
 
 use super::sanitize;
 
@@ -61,6 +64,8 @@ enum CellContent {
     Solid(String),
     /// A text, and the part of it that stays in one piece.
     Keeping(String, String),
+    /// The id of a token.
+    Token(Uuid),
     /// A moment, and what is said of it.
     Moment(Timestamp, String),
 }
@@ -88,18 +93,28 @@ impl Cell {
         Self { content: CellContent::Keeping(text, part), style: Style::Plain }
     }
 
+    /// The id of a token; in a table and on a line its beginning, which commands take as well.
+    pub const fn token(id: Uuid, style: Style) -> Self {
+        Self { content: CellContent::Token(id), style }
+    }
+
     /// A moment, to the second, which is exact enough for people; behind it what is said of it.
     pub fn moment(at: Timestamp, said: impl AsRef<str>, style: Style) -> Self {
         Self { content: CellContent::Moment(at, sanitize::line(said.as_ref()).into_owned()), style }
     }
 
-    fn piece(&self) -> ShownCell {
+    /// As it is shown, with so many letters of token ids.
+    fn piece(&self, letters: usize) -> ShownCell {
         let style = self.style;
         match &self.content {
             CellContent::Text(text) => ShownCell { text: text.clone(), style, unbroken: Unbroken::Nothing },
             CellContent::Solid(text) => ShownCell { text: text.clone(), style, unbroken: Unbroken::All },
             CellContent::Keeping(text, part) => {
                 ShownCell { text: text.clone(), style, unbroken: Unbroken::part(text, part) }
+            }
+            CellContent::Token(id) => {
+                let text: String = id.to_string().chars().take(letters).collect();
+                ShownCell { text: text.trim_end_matches('-').to_owned(), style, unbroken: Unbroken::All }
             }
             CellContent::Moment(at, said) if said.is_empty() => {
                 ShownCell { text: format!("{at:.0}"), style, unbroken: Unbroken::All }
@@ -162,17 +177,33 @@ pub struct Screen {
     pub colour: bool,
 }
 
+/// How much of a token id people need: the first group of it.
+const SHORT: usize = 8;
+/// All of it, with its hyphens.
+const WHOLE: usize = 36;
+
+/// As many letters of the token ids as tell them apart.
+fn letters<'a>(cells: impl Iterator<Item = &'a Cell>) -> usize {
+    let ids =
+        cells.filter_map(|cell| if let CellContent::Token(id) = cell.content { Some(id.to_string()) } else { None });
+    let ids: Vec<_> = ids.collect::<BTreeSet<_>>().into_iter().collect();
+    // Of ids in their order, those beside each other have the most in common.
+    let alike = ids.windows(2).map(|two| two[0].bytes().zip(two[1].bytes()).take_while(|(a, b)| a == b).count());
+    alike.max().map_or(SHORT, |alike| SHORT.max(alike + 1))
+}
+
 /// Rows under their heads, in columns; those that are empty are left out. Where the screen is too narrow, cells wrap, and
 /// then the columns on the right move below their row.
 pub fn table(heads: &[&str], rows: &[Vec<Cell>], screen: &Screen) -> String {
-    let heads: Vec<_> = heads.iter().map(|head| Cell::new(head, Style::Dim).piece()).collect();
-    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(Cell::piece).collect()).collect();
+    let letters = letters(rows.iter().flatten());
+    let heads: Vec<_> = heads.iter().map(|head| Cell::new(head, Style::Dim).piece(WHOLE)).collect();
+    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| cell.piece(letters)).collect()).collect();
     fit::table(&heads, &rows, screen)
 }
 
 /// One label and value a line, the values below each other; without those that are empty.
 pub fn details(pairs: &[(&str, Cell)], screen: &Screen) -> String {
-    let pieces = pairs.iter().map(|(label, value)| (Cell::new(label, Style::Dim).piece(), value.piece()));
+    let pieces = pairs.iter().map(|(label, value)| (Cell::new(label, Style::Dim).piece(WHOLE), value.piece(WHOLE)));
     let shown: Vec<_> = pieces.filter(|(_, value)| !value.is_empty()).collect();
     let beside = shown.iter().map(|(label, _)| label.width()).max().unwrap_or(0);
     shown.iter().map(|(label, value)| fit::detail(label, value, beside, screen)).collect()
@@ -186,7 +217,7 @@ pub fn line(cells: &[Cell], screen: &Screen) -> String {
 
 /// The same, indented.
 pub fn indented(cells: &[Cell], by: usize, screen: &Screen) -> String {
-    let pieces = cells.iter().map(Cell::piece).filter(|piece| !piece.is_empty());
+    let pieces = cells.iter().map(|cell| cell.piece(SHORT)).filter(|piece| !piece.is_empty());
     fit::items(&pieces.map(|piece| vec![piece]).collect::<Vec<_>>(), by, by + fit::INDENT, screen)
 }
 
@@ -231,6 +262,21 @@ a\\u{1b}[2J
             details(&[("url", url), ("for", "hall".into())], &narrow),
             "url\n  https://desk.example/#secret\nfor  hall\n"
         );
+    }
+
+    #[test]
+    fn ids_of_tokens_are_as_long_as_tells_them_apart() {
+        let shown = |ids: &[&str]| {
+            let rows: Vec<_> = ids.iter().map(|id| vec![Cell::token(id.parse().unwrap(), Style::Plain)]).collect();
+            let text = table(&["T"], &rows, &Screen::default());
+            text.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let ann = "0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e";
+        assert_eq!(shown(&[ann, ann, "1b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e"]), ["0b5c9c2e", "0b5c9c2e", "1b5c9c2e"]);
+        assert_eq!(shown(&["0b5c9c2e-2f5e-4f5b-8a39-5f0f7f1c2d3e", ann]), ["0b5c9c2e-2f5", "0b5c9c2e-2f4"]);
+        let cell = Cell::token(ann.parse().unwrap(), Style::Plain);
+        assert_eq!(line(std::slice::from_ref(&cell), &Screen::default()), "0b5c9c2e\n");
+        assert_eq!(details(&[("token", cell)], &Screen::default()), format!("token  {ann}\n"));
     }
 
     #[test]

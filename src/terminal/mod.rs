@@ -20,6 +20,7 @@ pub mod server_access;
 pub mod survey;
 pub mod tap;
 pub mod thread;
+pub mod token_prefix;
 pub mod user_csv;
 pub mod user_patch;
 pub mod watch;

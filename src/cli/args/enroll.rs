@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use uuid::Uuid;
 
 use crate::cli::values::{field, nonempty, set_size};
 use crate::config::new_file;
 use crate::pki::SetId;
 use crate::terminal::presence::duration;
+use crate::terminal::token_prefix::TokenPrefix;
 
 /// `rollcall enroll`
 #[derive(Debug, Clone, Args)]
@@ -26,11 +26,11 @@ pub struct EnrollArgs {
     /// Picture to store on the card: JPEG, PNG or WebP, at most 8192 bytes
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, conflicts_with = "from")]
     pub portrait: Option<PathBuf>,
-    /// Issue this card for one that was lost, which is refused from now on; name that one where the user has
-    /// several
+    /// Issue this card for one that was lost, which is refused from now on; name that one, or at least
+    /// its first 4 digits, where the user has several
     #[arg(long, value_name = "TOKEN_ID", num_args = 0..=1, require_equals = true, conflicts_with = "from")]
     #[allow(clippy::option_option)] // clap's form of an option that may have a value
-    pub replace: Option<Option<Uuid>>,
+    pub replace: Option<Option<TokenPrefix>>,
     /// Make a second card for a user who has one, without a question
     #[arg(long, conflicts_with = "replace")]
     pub second_card: bool,

@@ -27,6 +27,7 @@ use crate::{
         },
         readers::one_reader,
         server_access::known_user,
+        token_prefix::TokenPrefix,
         user_patch::{UserPatch, changes},
     },
     token::{
@@ -70,7 +71,8 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     if args.replace.is_none() && !args.second_card {
         ask_for_second(&user, &reader, &enrollment, settings, out)?;
     }
-    let lost = args.replace.map(|named| lost_token(named, &user, &enrollment, settings, out)).transpose()?;
+    let lost =
+        args.replace.as_ref().map(|named| lost_token(named.as_ref(), &user, &enrollment, settings, out)).transpose()?;
     let mut progress = |step: EnrollmentStep| {
         out.progress(step.words(), step.done() as u64, Some(EnrollmentStep::COUNT as u64));
     };
@@ -131,7 +133,7 @@ fn ask_for_second(
 
 /// The token that is refused from now on. It is asked about, unless an earlier run has begun to replace it.
 fn lost_token(
-    named: Option<Uuid>,
+    named: Option<&TokenPrefix>,
     user: &User,
     enrollment: &EnrollmentContext,
     settings: &Settings,

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use uuid::Uuid;
+
 use super::args::{ServerTokenCommand, StatusWord, TerminalCommand, UserAddArgs, UserCommand};
 use crate::{
     api::v1::{ForgottenUser, PAGE_MAX, TokenStatus},
@@ -14,11 +16,12 @@ use crate::{
         views,
     },
     config::Settings,
-    failure::Failure,
+    failure::{ExitClass, Failure, Remedy},
     server_client::ServerClient,
     terminal::{
         presence::operator::is_name,
         server_access::{ImportedUsers, all_pages, import_users, known_user, known_users},
+        token_prefix::{TokenPrefix, ambiguous},
         user_csv,
         user_patch::{UserPatch, changes},
     },
@@ -114,7 +117,7 @@ fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), F
 pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
     match command {
-        ServerTokenCommand::Show { id } => out.object(&views::ServerToken::from(server.token(*id)?))?,
+        ServerTokenCommand::Show { id } => out.object(&views::ServerToken::from(server.token(meant(&server, id)?)?))?,
         ServerTokenCommand::List { user, status } => {
             let tokens = tokens(&server, user.as_deref(), status)?;
             let nothing =
@@ -123,13 +126,32 @@ pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printe
         }
         ServerTokenCommand::Status { id, status, reason } => {
             let status = TokenStatus::from(*status);
+            let id = meant(&server, id)?;
             if status == TokenStatus::Revoked {
-                confirm(settings, out, &format!("this revokes the token {id} for ever"), &short(*id))?;
+                confirm(settings, out, &format!("this revokes the token {id} for ever"), &short(id))?;
             }
-            out.object(&views::ServerToken::from(server.set_status(*id, status, reason.clone())?))?;
+            out.object(&views::ServerToken::from(server.set_status(id, status, reason.clone())?))?;
         }
     }
     Ok(0)
+}
+
+/// The token that is meant: one page of the list says whether others begin so.
+fn meant(server: &ServerClient, typed: &TokenPrefix) -> Result<Uuid, Failure> {
+    const FEW: u32 = 10;
+    if let Some(id) = typed.whole() {
+        return Ok(id);
+    }
+    let (text, page) = (typed.in_text(), server.tokens(Some(&typed.in_text()), FEW)?);
+    match typed.only(page.items.into_iter().map(|token| token.token_id)) {
+        Ok(Some(id)) => Ok(id),
+        Ok(None) => {
+            let message = format!("the server knows no token that begins with {text}");
+            Err(Failure::new(ExitClass::Refused, "token.unknown", message)
+                .hint(Remedy::with("see which there are", "rollcall server token list")))
+        }
+        Err(several) => Err(ambiguous("token.ambiguous", &text, &several)),
+    }
 }
 
 /// Tokens with the names of their users.

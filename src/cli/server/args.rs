@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use uuid::Uuid;
 
 use crate::api::v1::{Role, TokenStatus};
 use crate::cli::time_spec::TimeSpec;
 use crate::cli::values::{field, nonempty};
 use crate::config::new_file;
+use crate::terminal::token_prefix::TokenPrefix;
 
 /// `rollcall server`
 #[derive(Debug, Clone, Args)]
@@ -157,13 +157,13 @@ pub enum ServerTokenCommand {
     },
     /// One token
     Show {
-        /// Token id
-        id: Uuid,
+        /// Token id, or at least its first 4 digits
+        id: TokenPrefix,
     },
     /// Change the status of a token
     Status {
-        /// Token id
-        id: Uuid,
+        /// Token id, or at least its first 4 digits
+        id: TokenPrefix,
         /// The new status; revoked cannot be undone
         #[arg(value_enum)]
         status: StatusWord,

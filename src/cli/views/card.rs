@@ -75,7 +75,7 @@ impl Printable for IssuedCardView {
             |one| one.token_id.to_string(),
             3,
             "TOKEN",
-            |one| Cell::new(one.token_id.to_string(), Style::Dim),
+            |one| Cell::token(one.token_id, Style::Dim),
         ),
         Column::both("user_id", |one| one.user.id.clone(), 1, "USER", |one| Cell::new(&one.user.id, Style::Strong)),
         Column::both("user_name", |one| one.user.name.clone(), 2, "NAME", |one| one.user.name.as_str().into()),

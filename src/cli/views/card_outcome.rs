@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::cells::{error_code, error_message, text, user_fields, user_id, user_name};
+use super::cells::{self, error_code, error_message, text, user_fields, user_id, user_name};
 use crate::{
     api::User,
     cli::{
@@ -31,7 +31,7 @@ pub const fn reader<T: CardOutcome>() -> Column<T> {
 
 /// For people: behind the name of the user.
 pub const fn token<T: CardOutcome>() -> Column<T> {
-    Column::both("token_id", |one| text(one.token_id()), 3, "TOKEN", |one| Cell::new(text(one.token_id()), Style::Dim))
+    Column::both("token_id", |one| text(one.token_id()), 3, "TOKEN", |one| cells::token(one.token_id()))
 }
 
 /// For people: the first column.

@@ -1,6 +1,7 @@
 //! The values and cells that the objects have in common.
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::api::User;
 use crate::cli::table::{Cell, Style};
@@ -40,6 +41,11 @@ pub fn holder(user: &User) -> Vec<(&'static str, Cell)> {
     let mut details = vec![("user", Cell::new(&user.id, Style::Strong)), ("name", user.name.as_str().into())];
     details.extend(user.fields.iter().map(|(key, value)| ("field", format!("{key} = {value}").into())));
     details
+}
+
+/// The id of a token, where it is known.
+pub fn token(id: Option<&Uuid>) -> Cell {
+    id.map(|id| Cell::token(*id, Style::Dim)).unwrap_or_default()
 }
 
 pub fn error_code(error: Option<&ErrorObject>) -> String {

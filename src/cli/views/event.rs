@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     At, Schema,
-    cells::{error_code, error_message, failed, seconds, text, user_fields, user_id, user_name, word},
+    cells::{error_code, error_message, failed, seconds, text, token, user_fields, user_id, user_name, word},
 };
 use crate::{
     cli::{
@@ -49,7 +49,7 @@ impl Printable for EventView {
             |one| text(one.event.token_id.as_ref()),
             6,
             "TOKEN",
-            |one| Cell::new(text(one.event.token_id.as_ref()), Style::Dim),
+            |one| token(one.event.token_id.as_ref()),
         ),
         Column::both(
             "user_id",

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     At, Schema, TokenChanged,
-    cells::{error_code, error_message, failed, text, word},
+    cells::{self, error_code, error_message, failed, text, word},
 };
 use crate::{
     cli::{
@@ -77,7 +77,7 @@ impl Printable for RotationView {
             |one| text(one.token_id.as_ref()),
             1,
             "TOKEN",
-            |one| Cell::new(text(one.token_id.as_ref()), Style::Dim),
+            |one| cells::token(one.token_id.as_ref()),
         ),
         Column::both("result", |one| one.result.as_ref().map(word).unwrap_or_default(), 3, "RESULT", Self::outcome),
         Column::csv("error_code", |one| error_code(one.error.as_ref())),

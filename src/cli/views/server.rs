@@ -292,7 +292,13 @@ impl Printable for Backup {
 
 impl Printable for Reconciliation {
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::both("token_id", |one| one.token_id.to_string(), 2, "TOKEN", |one| one.token_id.to_string().into()),
+        Column::both(
+            "token_id",
+            |one| one.token_id.to_string(),
+            2,
+            "TOKEN",
+            |one| Cell::token(one.token_id, Style::Plain),
+        ),
         Column::both(
             "user_id",
             |one| text(one.user_id.as_ref()),
@@ -356,7 +362,7 @@ impl Printable for ServerToken {
             |token| token.token_id.to_string(),
             3,
             "TOKEN",
-            |token| token.token_id.to_string().into(),
+            |token| Cell::token(token.token_id, Style::Plain),
         ),
         Column::both(
             "user_id",

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     At, ProofView, Schema, UserChangeView,
-    cells::{error_code, error_message, failed, holder, text, user_fields, user_id, user_name, word, yes},
+    cells::{self, error_code, error_message, failed, holder, text, user_fields, user_id, user_name, word, yes},
 };
 use crate::{
     api::{User, v1::TokenStatus},
@@ -184,7 +184,7 @@ impl Printable for TokenChange {
             |change| text(change.token_id.as_ref()),
             1,
             "TOKEN",
-            |change| Cell::new(text(change.token_id.as_ref()), Style::Dim),
+            |change| cells::token(change.token_id.as_ref()),
         ),
         Column::both("action", |change| word(&change.action), 2, "ACTION", |change| word(&change.action).into()),
         Column::both("result", |change| word(&change.result), 3, "RESULT", |change| change.result.cell()),
@@ -221,7 +221,7 @@ impl Printable for TokenView {
             |token| text(token.token_id.as_ref()),
             4,
             "TOKEN",
-            |token| Cell::new(text(token.token_id.as_ref()), Style::Dim),
+            |token| cells::token(token.token_id.as_ref()),
         ),
         Column::csv("set_id", |token| text(token.set_id.as_ref())),
         Column::csv("ecka_kvn", |token| text(token.ecka_kvn.as_ref())),
@@ -245,9 +245,11 @@ impl Printable for TokenView {
 
     fn details(&self) -> Vec<(&'static str, Cell)> {
         let mut details = vec![("reader", self.reader.as_str().into()), ("state", self.state.cell())];
+        if let Some(mode) = &self.mode {
+            details.push(("mode", word(mode).into()));
+        }
+        details.extend(self.token_id.map(|id| ("token", Cell::token(id, Style::Plain))));
         let known = [
-            ("mode", self.mode.as_ref().map(word)),
-            ("token", self.token_id.map(|id| id.to_string())),
             ("set", self.set_id.clone()),
             ("protocol", Some(self.version.clone())),
             ("ECKA key", self.ecka_kvn.clone()),

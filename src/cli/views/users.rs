@@ -73,7 +73,7 @@ impl Printable for UserEntry {
             |one| one.entry.token_id.to_string(),
             7,
             "TOKEN",
-            |one| Cell::new(one.entry.token_id.to_string(), Style::Dim),
+            |one| Cell::token(one.entry.token_id, Style::Dim),
         ),
         Column::both(
             "user_id",
@@ -103,7 +103,7 @@ impl Printable for UserEntry {
         let entry = &self.entry;
         let mut details = holder(&entry.user);
         details.extend([
-            ("token", entry.token_id.to_string().into()),
+            ("token", Cell::token(entry.token_id, Style::Plain)),
             ("reader", entry.reader.as_str().into()),
             ("state", word(&entry.state).into()),
             ("since", self.ago(entry.since)),

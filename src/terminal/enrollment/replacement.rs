@@ -15,6 +15,7 @@ use crate::{
         context::TerminalContext,
         presence::store::TerminalStore,
         server_access::{ServerAccess, all_pages},
+        token_prefix::TokenPrefix,
     },
 };
 
@@ -66,22 +67,24 @@ pub fn tokens_of(user: &User, enrollment: &EnrollmentContext) -> Result<Vec<Uuid
 }
 
 impl LostToken {
-    /// The token that was named, or the only one that this user has.
+    /// The token that was named, as a whole or by its first digits, or the only one that this user has.
     ///
     /// # Errors
-    /// `enroll.nothing-to-replace` when no token of the user is known, `enroll.replace-ambiguous` when there are
+    /// `enroll.nothing-to-replace` when no such token of the user is known, `enroll.replace-ambiguous` when there are
     /// several; the failure of the journal, the store or the server.
-    pub fn find(named: Option<Uuid>, user: &User, enrollment: &EnrollmentContext) -> Result<Self, Failure> {
+    pub fn find(named: Option<&TokenPrefix>, user: &User, enrollment: &EnrollmentContext) -> Result<Self, Failure> {
         let begun = enrollment.journal.all()?;
         let before = begun.iter().filter(|entry| entry.user == *user).find_map(|entry| entry.replaces);
-        if let Some(token_id) = before.filter(|lost| named.is_none_or(|named| named == *lost)) {
-            return Ok(Self { token_id, is_confirmed: true });
+        if let Some(token_id) = named.and_then(TokenPrefix::whole).or(before.filter(|_| named.is_none())) {
+            return Ok(Self { token_id, is_confirmed: before == Some(token_id) });
         }
-        let token_id = match named {
-            Some(lost) => lost,
-            None => only(user, &tokens(user, &begun, enrollment.terminal())?)?,
-        };
-        Ok(Self { token_id, is_confirmed: false })
+        let mut known = tokens(user, &begun, enrollment.terminal())?;
+        if let Some(named) = named {
+            known.extend(before);
+            known.retain(|token_id| named.begins(*token_id));
+        }
+        let token_id = only(user, &known)?;
+        Ok(Self { token_id, is_confirmed: before == Some(token_id) })
     }
 }
 
@@ -141,7 +144,7 @@ fn only(user: &User, tokens: &BTreeSet<Uuid>) -> Result<Uuid, Failure> {
         (None, _) => Err(Failure::new(
             ExitClass::No,
             "enroll.nothing-to-replace",
-            format!("no token of {} is known that is still let in", user.id),
+            format!("no such token of {} is known that is still let in", user.id),
         )
         .hint("name it: --replace=TOKEN_ID; or leave --replace out")),
         (Some(_), Some(_)) => {
@@ -149,7 +152,7 @@ fn only(user: &User, tokens: &BTreeSet<Uuid>) -> Result<Uuid, Failure> {
             Err(Failure::new(
                 ExitClass::Usage,
                 "enroll.replace-ambiguous",
-                format!("{} has {} tokens", user.id, tokens.len()),
+                format!("{} has {} such tokens", user.id, tokens.len()),
             )
             .hint(format!("name the lost one: --replace=TOKEN_ID, of {}", listed.join(", "))))
         }

@@ -10,9 +10,7 @@ use super::{
     CheckIn, Denial, Entry, Event, Hand, Holder, Input, Policy, Reason, TerminalStore, TerminalStoreError, denied_here,
 };
 use crate::failure::{ExitClass, Failure, Remedy};
-
-/// The fewest hex digits that stand for a token id.
-const SHORTEST_PREFIX: usize = 4;
+use crate::terminal::token_prefix::{self, TokenPrefix};
 
 /// Denies a token or user from now on. Gives the id that is denied, and whom that took off the list.
 ///
@@ -26,7 +24,16 @@ pub fn deny(
     policy: &dyn Policy,
 ) -> Result<(String, Vec<Event>), Failure> {
     store.settle(now, policy)?;
-    let id = deniable(typed, &store.entries()?)?;
+    let mut known = KnownHolders { here: store.entries()?, ..KnownHolders::default() };
+    for (token_id, user_id) in store.known()?.into_iter().map(|entry| (entry.token_id, entry.user.id)) {
+        known.tokens.insert(token_id);
+        known.users.insert(user_id);
+    }
+    for card in store.cards(None)? {
+        known.tokens.insert(card.token_id);
+        known.users.insert(card.user.id);
+    }
+    let id = deniable(typed, &known)?;
     let denial = Denial { id: id.clone(), reason: reason.map(str::to_owned), ..Denial::default() };
     let events = store.deny(&denial, now, policy)?;
     Ok((id, caused(Reason::Denied, events)))
@@ -42,7 +49,12 @@ pub fn allow(store: &mut TerminalStore, typed: &str, now: Timestamp, policy: &dy
         let denials = store.denials()?;
         let named = |denial: &&Denial| denial.name.as_deref().is_some_and(|name| is_name(name, typed));
         match denials.iter().filter(named).collect::<Vec<_>>().as_slice() {
-            [] => {}
+            [] => {
+                let tokens = denials.iter().filter_map(|denial| token_id(&denial.id));
+                let meant = typed.parse::<TokenPrefix>().ok().map(|prefix| prefix.only(tokens)).transpose();
+                let meant = meant.map_err(|ids| token_prefix::ambiguous("users.ambiguous", typed, &ids))?;
+                id = meant.flatten().map_or(id, |token_id| token_id.to_string());
+            }
             [denial] => id.clone_from(&denial.id),
             several => return Err(ambiguous_among(typed, several.iter().map(|denial| denial.id.clone()))),
         }
@@ -208,15 +220,27 @@ pub fn find_entry<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failu
     }
 }
 
-/// What may be denied: the whole id of a token, the name of somebody on the list, or any user id. Digits that might as well be those of a token on the
-/// list are refused, lest the wrong one gets in.
-fn deniable(id: &str, entries: &[Entry]) -> Result<String, Failure> {
+/// Who is known here.
+#[derive(Debug, Default)]
+struct KnownHolders {
+    /// Who is on the list.
+    here: Vec<Entry>,
+    /// Tokens that were ever on the list, or were issued here.
+    tokens: BTreeSet<Uuid>,
+    /// The ids of their users.
+    users: BTreeSet<String>,
+}
+
+/// What may be denied: the id of a token or at least the first 8 digits of one that is known, the name of somebody on the
+/// list, or any user id. Fewer digits that might as well be those of a token on the list are refused, lest the wrong one gets in.
+fn deniable(id: &str, known: &KnownHolders) -> Result<String, Failure> {
+    let entries = &known.here[..];
     if id.trim().is_empty() {
         return Err(
             Failure::new(ExitClass::Usage, "users.empty-id", "the id is empty").hint("give a user id or a token id")
         );
     }
-    let is_user = entries.iter().any(|entry| entry.user.id == id);
+    let is_user = known.users.contains(id) || entries.iter().any(|entry| entry.user.id == id);
     if let (Some(token_id), false) = (token_id(id), is_user) {
         return Ok(token_id.to_string());
     }
@@ -226,6 +250,14 @@ fn deniable(id: &str, entries: &[Entry]) -> Result<String, Failure> {
         (true, _) | (false, 0) => {}
         (false, 1) => return Ok(named.into_iter().cloned().collect()),
         (false, _) => return Err(ambiguous_among(id, named.into_iter().cloned())),
+    }
+    if let Some(prefix) = id.parse::<TokenPrefix>().ok().filter(|prefix| prefix.is_long() && !is_user) {
+        let tokens = known.tokens.iter().copied().chain(entries.iter().map(|entry| entry.token_id));
+        match prefix.only(tokens) {
+            Ok(None) => {}
+            Ok(Some(token_id)) => return Ok(token_id.to_string()),
+            Err(several) => return Err(token_prefix::ambiguous("users.ambiguous", id, &several)),
+        }
     }
     let tokens = beginning_with(id, entries);
     if is_user || tokens.is_empty() { Ok(id.to_owned()) } else { Err(ambiguous(id, &tokens)) }
@@ -254,11 +286,8 @@ fn token_id(id: &str) -> Option<Uuid> {
 
 /// The entries whose token id begins with these hex digits, hyphens or not; none when they are too few.
 fn beginning_with<'a>(id: &str, entries: &'a [Entry]) -> Vec<&'a Entry> {
-    let digits: String = id.chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase();
-    if digits.len() < SHORTEST_PREFIX || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Vec::new();
-    }
-    entries.iter().filter(|entry| entry.token_id.simple().to_string().starts_with(&digits)).collect()
+    let Ok(prefix) = id.parse::<TokenPrefix>() else { return Vec::new() };
+    entries.iter().filter(|entry| prefix.begins(entry.token_id)).collect()
 }
 
 #[cfg(test)]

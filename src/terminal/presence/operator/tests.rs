@@ -65,9 +65,28 @@ fn what_is_not_on_the_list_is_unknown() {
     }
 }
 
+/// Who is on the list, and a token that was issued here.
+fn known(here: &[Entry]) -> KnownHolders {
+    let tokens = ["ab12ffff-0000-4000-8000-000000000009", LOST].map(|id| id.parse().unwrap()).into();
+    KnownHolders { here: here.to_vec(), tokens, users: ["0b5c9c2f".to_owned()].into() }
+}
+
+const LOST: &str = "0b5c9c2e-0000-4000-8000-000000000005";
+
 #[test]
-fn only_whole_ids_are_denied() {
-    let denied = |id: &str| deniable(id, &list()).map_err(|failure| (failure.class, failure.code));
+fn as_many_digits_as_a_table_shows_deny_a_token() {
+    let denied = |id: &str| deniable(id, &known(&list())).map_err(|failure| (failure.class, failure.code));
+    assert_eq!(denied("AB12CD34").as_deref(), Ok(ANN));
+    assert_eq!(denied("0b5c9c2e").as_deref(), Ok(LOST));
+    assert_eq!(denied("ab12ffff"), Err(AMBIGUOUS));
+    assert_eq!(denied("0b5c9c2e1").as_deref(), Ok("0b5c9c2e1"), "no token begins so");
+    assert_eq!(denied("0b5c9c2").as_deref(), Ok("0b5c9c2"), "a user who was never here");
+    assert_eq!(denied("0b5c9c2f").as_deref(), Ok("0b5c9c2f"), "a user who was here");
+}
+
+#[test]
+fn fewer_digits_are_no_token_to_deny() {
+    let denied = |id: &str| deniable(id, &known(&list())).map_err(|failure| (failure.class, failure.code));
     assert_eq!(denied("ben").as_deref(), Ok("ben"));
     assert_eq!(denied("nobody yet").as_deref(), Ok("nobody yet"));
     assert_eq!(denied(&ANN.to_uppercase()).as_deref(), Ok(ANN));
@@ -87,13 +106,13 @@ fn a_name_stands_for_its_user() {
     let shown = |name: &str| find_entry(name, &entries).map(|entry| entry.token_id.to_string());
     for name in ["Jürgen Müller", "JÜRGEN MÜLLER"] {
         assert_eq!(shown(name).as_deref(), Ok(ANN));
-        assert_eq!(deniable(name, &entries).as_deref(), Ok("ann"));
+        assert_eq!(deniable(name, &known(&entries)).as_deref(), Ok("ann"));
     }
     assert_eq!(shown("ann").as_deref(), Ok(ANN), "an id comes before a name");
     assert_eq!(shown("Ben").unwrap_err().code, "users.ambiguous");
-    assert_eq!(deniable("BEN", &entries).as_deref(), Ok("ben"), "one user with two tokens");
+    assert_eq!(deniable("BEN", &known(&entries)).as_deref(), Ok("ben"), "one user with two tokens");
     "ben".clone_into(&mut entries[0].user.name);
-    assert_eq!(deniable("BEN", &entries).unwrap_err().hint.unwrap().text, "give the id: ann, ben");
+    assert_eq!(deniable("BEN", &known(&entries)).unwrap_err().hint.unwrap().text, "give the id: ann, ben");
 }
 
 mod by_hand {
@@ -162,6 +181,19 @@ mod by_hand {
         let (_home, mut store) = self::store();
         assert_eq!(remove(&mut store, "ben", &hand(), at(1000), &PresenceMode::Toggle).unwrap().len(), 2);
         assert_eq!(code(remove(&mut store, "ben", &hand(), at(1000), &PresenceMode::Toggle)), UNKNOWN);
+    }
+
+    #[test]
+    fn the_first_digits_take_a_denial_back() {
+        let (_home, mut store) = store();
+        let policy = PresenceMode::Toggle;
+        assert_eq!(deny(&mut store, "99999999", None, at(500), &policy).unwrap().0, BEN_TOO);
+        assert_eq!(code(allow(&mut store, "999", at(600), &policy)), (ExitClass::No, "users.not-denied"));
+        assert_eq!(allow(&mut store, "9999", at(600), &policy).unwrap(), BEN_TOO);
+        for id in ["ab12cd34", "ab12ffff"] {
+            deny(&mut store, id, None, at(700), &policy).unwrap();
+        }
+        assert_eq!(code(allow(&mut store, "ab12", at(800), &policy)), AMBIGUOUS);
     }
 
     #[test]
