@@ -203,10 +203,11 @@ fn codes_of_doctor() -> BTreeSet<String> {
 }
 
 /// What only other commands say, of the sources that doctor shares with them.
-const NOT_OF_DOCTOR: [&str; 26] = [
+const NOT_OF_DOCTOR: [&str; 27] = [
     "crypto.failed",
     "pki.bundle",
     "pki.ca-expired",
+    "pki.days",
     "pki.key-taken",
     "pki.no-ca-key",
     "pki.no-rotation",

@@ -371,9 +371,13 @@ pub struct TerminalRequest {
     pub tls_request: String,
     /// Request for the key that it uses to tokens, DER.
     pub ecka_request: String,
+    /// For how many days its certificates are valid, 1 to 366, and each that it renews later; without it 7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<u16>,
 }
 
-/// `POST /v1/terminals/self/renewal`: fresh certificates for the same name and role.
+/// `POST /v1/terminals/self/renewal`: fresh certificates for the same name and role, valid for as long as that of the
+/// connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RenewalRequest {

@@ -8,14 +8,13 @@ use super::printer::Printer;
 use crate::{
     config::{Settings, UserSource},
     failure::{ExitClass, Failure},
-    pki::{ClockCheck, PkiDir},
+    pki::{ClockCheck, PkiDir, ends_soon},
     server_client::ServerClient,
     terminal::{
         admission::{Rules, UserPreference},
         context::TerminalContext,
         presence::TerminalStore,
         reader_pool::PoolPolicy,
-        renewal::ends_soon,
         server_access::ServerAccess,
         tap::{Depth, tap_terminal::TapTerminal},
     },
@@ -104,8 +103,9 @@ pub fn pool_policy(settings: &Settings, keeps: bool) -> PoolPolicy {
 
 /// Warns of a certificate that ends soon, while it still can be renewed at leisure.
 pub fn warn_of_end(terminal: &TapTerminal, out: &mut Printer) {
-    let end = terminal.keys.current().certificate.not_after();
-    if ends_soon(end, (terminal.clock)()) {
+    let keys = terminal.keys.current();
+    let end = keys.certificate.not_after();
+    if ends_soon(keys.certificate.not_before(), end, (terminal.clock)()) {
         let text = format!("this terminal's certificate ends at {end}");
         out.warning(&text, Some("renew it where the CA key lies: rollcall pki renew"));
     }

@@ -46,8 +46,8 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ("token unblock", ["rollcall token unblock", "rollcall token unblock --yes"]),
     ("token rotate", ["rollcall token rotate", "rollcall token rotate --all --dry-run --output json"]),
     ("token terminate", ["rollcall token terminate --dry-run", "rollcall token terminate"]),
-    ("pki init", ["rollcall pki init", "rollcall pki init --output json"]),
-    ("pki renew", ["rollcall pki renew", "rollcall pki renew --output json"]),
+    ("pki init", ["rollcall pki init", "rollcall pki init --days 30"]),
+    ("pki renew", ["rollcall pki renew", "rollcall pki renew --days 30"]),
     ("pki rotate-ca", ["rollcall pki rotate-ca", "rollcall pki rotate-ca --finish"]),
     (
         "pki rotate-set",
@@ -57,7 +57,7 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
         "pki issue terminal",
         [
             "rollcall pki issue terminal desk --role enroll --out desk.json",
-            "rollcall pki issue terminal north-door --out north-door.json",
+            "rollcall pki issue terminal north-door --days 60 --out north-door.json",
         ],
     ),
     (

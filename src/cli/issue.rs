@@ -6,7 +6,7 @@ use super::printer::Printer;
 use crate::{
     api::v1::Role,
     failure::{ExitClass, Failure},
-    pki::{Bundle, ClockCheck, PkiDir},
+    pki::{Bundle, CertificateDays, ClockCheck, PkiDir},
     server_client::ServerClient,
     terminal::administration::terminals,
 };
@@ -19,11 +19,12 @@ pub fn through_server(
     server: &ServerClient,
     name: &str,
     role: Role,
+    days: Option<CertificateDays>,
     file: &Path,
     out: &mut Printer,
 ) -> Result<(), Failure> {
     require_free(file)?;
-    write(&terminals::through_server(server, name, role)?, file, out)
+    write(&terminals::through_server(server, name, role, days)?, file, out)
 }
 
 /// A terminal that the CA here certifies.
@@ -35,11 +36,12 @@ pub fn by_ca(
     clock_check: ClockCheck,
     name: &str,
     role: Role,
+    days: Option<CertificateDays>,
     file: &Path,
     out: &mut Printer,
 ) -> Result<(), Failure> {
     require_free(file)?;
-    write(&terminals::by_ca(pki, clock_check, name, role)?, file, out)
+    write(&terminals::by_ca(pki, clock_check, name, role, days)?, file, out)
 }
 
 /// Refuses to write over a file that is there.

@@ -20,8 +20,8 @@ use crate::{
     failure::{ExitClass, Failure, Remedy},
     files,
     pki::{
-        Age, Bundle, CertificateClass, ClockCheck, Content, FileOutcome, Followed, InventoryItem, IssueReport, PkiDir,
-        PkiError, SetId, SetRotation, server_names,
+        Age, Bundle, CertificateClass, CertificateDays, ClockCheck, Content, FileOutcome, Followed, InventoryItem,
+        IssueReport, PkiDir, PkiError, SetId, SetRotation, server_names,
     },
     terminal::administration::terminals,
 };
@@ -38,8 +38,11 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     let now = Timestamp::now();
     let clock_check = ClockCheck::skipped_if(settings.yes);
     let report = match &args.command {
-        PkiCommand::Init => Some(home.init(&server_names(), clock_check, now, &mut SystemRandom)?),
-        PkiCommand::Renew if settings.server.url.is_some() && !home.has_ca_key() => {
+        PkiCommand::Init { days } => Some(home.init(&server_names(), *days, clock_check, now, &mut SystemRandom)?),
+        PkiCommand::Renew { days } if settings.server.url.is_some() && !home.has_ca_key() => {
+            if days.is_some() {
+                return Err(not_here());
+            }
             let followed = connect(settings).and_then(|server| terminals::renew(&server, &home));
             let followed = followed.map_err(too_late)?;
             out.note("the server has renewed this terminal's certificates");
@@ -52,13 +55,13 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
             }
             None
         }
-        PkiCommand::Renew => Some(home.renew(&server_names(), clock_check, now, &mut SystemRandom)?),
-        PkiCommand::Issue(IssueArgs { command: IssueCommand::Server { names } }) => {
+        PkiCommand::Renew { days } => Some(home.renew(&server_names(), *days, clock_check, now, &mut SystemRandom)?),
+        PkiCommand::Issue(IssueArgs { command: IssueCommand::Server { names, days } }) => {
             let names = if names.is_empty() { server_names() } else { names.clone() };
-            Some(home.issue_server(&names, clock_check, now, &mut SystemRandom)?)
+            Some(home.issue_server(&names, *days, clock_check, now, &mut SystemRandom)?)
         }
-        PkiCommand::Issue(IssueArgs { command: IssueCommand::Terminal { name, role, out: file } }) => {
-            terminal(settings, &home, name, (*role).into(), file, out)?;
+        PkiCommand::Issue(IssueArgs { command: IssueCommand::Terminal { name, role, days, out: file } }) => {
+            terminal(settings, &home, name, (*role).into(), *days, file, out)?;
             return Ok(0);
         }
         PkiCommand::Import { bundle } => {
@@ -73,6 +76,15 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         tell(&home, report, out);
     }
     list(&home, report.as_ref(), now, out)
+}
+
+/// A terminal does not choose for itself how long it is let in.
+fn not_here() -> Failure {
+    let what = "the server decides how long this terminal's certificates are valid";
+    Failure::new(ExitClass::Usage, "pki.days", what).hint(Remedy::with(
+        "an administrator adds a terminal with another number of days",
+        "rollcall server terminal add NAME --days N --out FILE",
+    ))
 }
 
 /// A terminal whose certificate has ended cannot ask for another one: its server does not hear it.
@@ -127,14 +139,15 @@ fn terminal(
     home: &PkiDir,
     name: &str,
     role: Role,
+    days: Option<CertificateDays>,
     file: &Path,
     out: &mut Printer,
 ) -> Result<(), Failure> {
     if settings.server.url.is_some() {
-        return issue::through_server(&connect(settings)?, name, role, file, out);
+        return issue::through_server(&connect(settings)?, name, role, days, file, out);
     }
     let clock_check = ClockCheck::skipped_if(settings.yes);
-    issue::by_ca(home, clock_check, name, role, file, out)
+    issue::by_ca(home, clock_check, name, role, days, file, out)
 }
 
 /// Keys and certificates, and the address of the server, where nobody has written one yet.

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    CLOCK_TOLERANCE, PkiError, SERVER_LIFE, TERMINAL_LIFE, TOKEN_LIFE,
+    CLOCK_TOLERANCE, Lifetime, PkiError, SERVER_LIFE, TERMINAL_LIFE, TOKEN_LIFE,
     record::{ClockCheck, IssueRecord, Issued, fingerprint},
 };
 use crate::crypto::{
@@ -33,6 +33,7 @@ struct CertificateOrder<'a> {
     subject: &'a str,
     key: &'a Point,
     life: SignedDuration,
+    lifetime: Lifetime,
 }
 
 impl Ca {
@@ -51,6 +52,14 @@ impl Ca {
         &self.authority
     }
 
+    /// Refuses days that were asked for and of which the CA has fewer left.
+    ///
+    /// # Errors
+    /// [`PkiError::BeyondCa`]; [`PkiError::CaExpired`].
+    pub fn allows(&self, lifetime: Lifetime, at: Timestamp) -> Result<(), PkiError> {
+        allows(&self.authority, lifetime, at)
+    }
+
     /// Certifies a token's own ECKA key, as the card answered it under a verified MAC. DER comes back, as everywhere
     /// here.
     ///
@@ -65,7 +74,14 @@ impl Ca {
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify(CertificateProfile::TokenEcka, &token_id.to_string(), key, TOKEN_LIFE, now, random)
+        self.certify(
+            CertificateProfile::TokenEcka,
+            &token_id.to_string(),
+            key,
+            (TOKEN_LIFE, Lifetime::Usual),
+            now,
+            random,
+        )
     }
 
     /// Certifies a token's identity key, as the card answered it under a verified MAC; DER.
@@ -79,21 +95,32 @@ impl Ca {
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify(CertificateProfile::Identity, &token_id.to_string(), key, TOKEN_LIFE, now, random)
+        self.certify(
+            CertificateProfile::Identity,
+            &token_id.to_string(),
+            key,
+            (TOKEN_LIFE, Lifetime::Usual),
+            now,
+            random,
+        )
     }
 
     /// Certifies the key that signed the request for a terminal with this role; DER.
     ///
     /// # Errors
-    /// As [`Self::certify_token_ecka`]; [`PkiError::Issue`] also for a name that the profile does not allow.
+    /// As [`Self::certify_token_ecka`]; [`PkiError::Issue`] also for a name that the profile does not allow;
+    /// [`PkiError::BeyondCa`] for days of which the CA has fewer left.
     pub fn certify_terminal(
         &mut self,
         role: TerminalRole,
         request: &CertificateRequest,
+        lifetime: Lifetime,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify(CertificateProfile::Terminal(role), request.subject(), request.point(), TERMINAL_LIFE, now, random)
+        let class = CertificateProfile::Terminal(role);
+        let life = (TERMINAL_LIFE, lifetime);
+        self.certify(class, request.subject(), request.point(), life, now, random)
     }
 
     /// Certifies the key that signed the request for a terminal that speaks TLS to a server; DER.
@@ -103,10 +130,11 @@ impl Ca {
     pub fn certify_tls_client(
         &mut self,
         request: &CertificateRequest,
+        lifetime: Lifetime,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify_tls(TlsUse::Client, &[], request, TERMINAL_LIFE, now, random)
+        self.certify_tls(TlsUse::Client, &[], request, (TERMINAL_LIFE, lifetime), now, random)
     }
 
     /// Certifies the key that signed the request for a TLS server with these names; DER.
@@ -117,10 +145,11 @@ impl Ca {
         &mut self,
         names: &[ServerName],
         request: &CertificateRequest,
+        lifetime: Lifetime,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify_tls(TlsUse::Server, names, request, SERVER_LIFE, now, random)
+        self.certify_tls(TlsUse::Server, names, request, (SERVER_LIFE, lifetime), now, random)
     }
 
     /// Certifies the key that signed the request for a server that signs what terminals keep; DER.
@@ -130,10 +159,12 @@ impl Ca {
     pub fn certify_server_signature(
         &mut self,
         request: &CertificateRequest,
+        lifetime: Lifetime,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify(CertificateProfile::ServerSignature, request.subject(), request.point(), SERVER_LIFE, now, random)
+        let class = CertificateProfile::ServerSignature;
+        self.certify(class, request.subject(), request.point(), (SERVER_LIFE, lifetime), now, random)
     }
 
     /// Certifies the key of a set. Only [`super::PkiDir::create_set`] makes such keys, so nobody else may ask.
@@ -144,7 +175,7 @@ impl Ca {
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        self.certify(CertificateProfile::SetEcka, subject, key, TOKEN_LIFE, now, random)
+        self.certify(CertificateProfile::SetEcka, subject, key, (TOKEN_LIFE, Lifetime::Usual), now, random)
     }
 
     fn certify(
@@ -152,11 +183,12 @@ impl Ca {
         class: CertificateProfile,
         subject: &str,
         key: &Point,
-        life: SignedDuration,
+        (usual, lifetime): (SignedDuration, Lifetime),
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
-        let order = CertificateOrder { purpose: Purpose::Class(class), subject, key, life };
+        let order =
+            CertificateOrder { purpose: Purpose::Class(class), subject, key, life: lifetime.or_usual(usual), lifetime };
         self.issue(&order, now, |ca, authority, (not_before, not_after)| {
             let template = CertificateTemplate { class, subject, key, not_before, not_after };
             let der = x509::issue(ca, authority.name(), &template, random)?;
@@ -170,12 +202,13 @@ impl Ca {
         usage: TlsUse,
         names: &[ServerName],
         request: &CertificateRequest,
-        life: SignedDuration,
+        (usual, lifetime): (SignedDuration, Lifetime),
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<Vec<u8>, PkiError> {
         let (subject, key) = (request.subject(), request.point());
-        let order = CertificateOrder { purpose: Purpose::Tls(usage), subject, key, life };
+        let order =
+            CertificateOrder { purpose: Purpose::Tls(usage), subject, key, life: lifetime.or_usual(usual), lifetime };
         self.issue(&order, now, |ca, authority, (not_before, not_after)| {
             let template = TlsTemplate { usage, names, subject, key, not_before, not_after };
             let certificate = TlsCertificate::issue(ca, authority.name(), &template, random)?;
@@ -198,6 +231,7 @@ impl Ca {
             // Also when the record was begun anew.
             return Err(PkiError::KeyTaken { class: "ca".to_owned(), subject: self.authority.name().to_owned() });
         }
+        allows(&self.authority, order.lifetime, at)?;
         let life = life(&self.authority, at, order.life)?;
         let (serial, der) = make(&self.key, &self.authority, life)?;
         record.append(&Issued {
@@ -211,6 +245,17 @@ impl Ca {
         })?;
         Ok(der)
     }
+}
+
+/// Days that were asked for have to be left of the CA.
+fn allows(authority: &Authority, lifetime: Lifetime, at: Timestamp) -> Result<(), PkiError> {
+    let Lifetime::Asked(days) = lifetime else { return Ok(()) };
+    let end = authority.not_after();
+    if at > end {
+        return Err(PkiError::CaExpired(end));
+    }
+    let left = end.duration_since(at).as_hours() / 24;
+    if i64::from(days.get()) > left { Err(PkiError::BeyondCa { days, end, left }) } else { Ok(()) }
 }
 
 /// From a little before now, for the clocks of others, and never beyond the CA's own life.

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use jiff::Timestamp;
 
-use super::set_id::SetId;
+use super::{CertificateDays, set_id::SetId};
 use crate::{
     crypto::{
         CryptoError,
@@ -83,6 +83,16 @@ pub enum PkiError {
     /// The CA's own certificate has expired.
     #[error("the CA expired at {0}")]
     CaExpired(Timestamp),
+    /// A certificate was asked for that would be valid for longer than its CA.
+    #[error("the CA ends at {end}: a certificate cannot be valid for {} days", .days.get())]
+    BeyondCa {
+        /// What was asked for.
+        days: CertificateDays,
+        /// When the CA ends.
+        end: Timestamp,
+        /// How many whole days that leaves.
+        left: i64,
+    },
     /// The clock is behind the last issue.
     #[error("the clock says {now}, and the last certificate was issued at {last}: it is behind")]
     ClockBehind {
@@ -226,6 +236,10 @@ impl PkiError {
             Self::NotYetValid { .. } => failure(ExitClass::Config, "pki.clock").hint("set the clock right: timedatectl"),
             Self::CaExpired(_) => failure(ExitClass::Refused, "pki.ca-expired")
                 .hint("make a new CA in another folder (ROLLCALL_HOME), and enroll the tokens again"),
+            Self::BeyondCa { left: left @ 1.., .. } => failure(ExitClass::Usage, "pki.days")
+                .hint(format!("name at most {left} with --days, or leave it out: certificates then end with the CA")),
+            Self::BeyondCa { .. } => failure(ExitClass::Usage, "pki.days")
+                .hint("leave --days out: certificates then end with the CA"),
             Self::ClockBehind { .. } | Self::ClockAhead { .. } => failure(ExitClass::Refused, "pki.clock")
                 .hint("set the clock right (timedatectl); if it is right, say so with --yes"),
             Self::KeyTaken { .. } => failure(ExitClass::Refused, "pki.key-taken").hint("use a new key"),

@@ -1,18 +1,10 @@
 //! `pki init` and `pki renew`: each file is written whole, in an order in which the next run can go on from anywhere.
 
-use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
-    path::Path,
-};
-
-use fs4::fs_std::FileExt;
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
-    AUTHORITY_LIFE, AUTHORITY_NAME, Ca, ClockCheck, PkiDir, PkiError,
+    AUTHORITY_LIFE, AUTHORITY_NAME, Ca, CertificateDays, ClockCheck, Lifetime, PkiDir, PkiError,
     ca::window,
     load,
     pki_dir::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
@@ -28,26 +20,6 @@ use crate::{
     },
     files,
 };
-
-/// The lock of the folder.
-const LOCK: &str = ".lock";
-/// All files that are written here whole.
-const FILES: [&str; 14] = [
-    CA_KEY,
-    CA_CERTIFICATE,
-    PERSO_KEY,
-    START_KEY,
-    TERMINAL.key,
-    TERMINAL.certificate,
-    ADMIN.key,
-    ADMIN.certificate,
-    CLIENT.key,
-    CLIENT.certificate,
-    SERVER.key,
-    SERVER.certificate,
-    SIGNATURE.key,
-    SIGNATURE.certificate,
-];
 
 /// What became of one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,23 +73,40 @@ impl IssueReport {
 impl PkiDir {
     /// Makes what is missing: the CA first, then what it certifies. No key is changed, and no certificate whose key is
     /// there, so a run that was interrupted is finished by the next, and a finished one is repeated without effect.
-    /// `names` are the server's.
+    /// `names` are the server's; `days` is for how long certificates are valid that are made now, if not for as long as
+    /// usual.
     ///
     /// # Errors
     /// What is wrong with a file that is here ([`PkiError::Key`], [`PkiError::KeyPermissions`],
     /// [`PkiError::Certificate`], [`PkiError::Mismatch`], …); [`PkiError::NoCaKey`] and [`PkiError::RecordMissing`]
     /// where a CA is incomplete; [`PkiError::ClockBehind`], [`PkiError::ClockAhead`], [`PkiError::CaExpired`],
-    /// [`PkiError::Issue`]; [`PkiError::Io`].
+    /// [`PkiError::BeyondCa`], [`PkiError::Issue`]; [`PkiError::Io`].
     pub fn init(
         &self,
         names: &[ServerName],
+        days: Option<CertificateDays>,
+        clock_check: ClockCheck,
+        now: Timestamp,
+        random: &mut dyn Random,
+    ) -> Result<IssueReport, PkiError> {
+        self.init_for(names, Lives::All(Lifetime::asked(days)), clock_check, now, random)
+    }
+
+    /// The same, with certificates that are valid for as long as this says.
+    pub(super) fn init_for(
+        &self,
+        names: &[ServerName],
+        lives: Lives<'_>,
         clock_check: ClockCheck,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<IssueReport, PkiError> {
         let _lock = self.prepare()?;
-        let mut work = InitRun { home: self, now, names, random, files: Vec::new() };
+        let mut work = InitRun { home: self, now, names, lives, random, files: Vec::new() };
         let mut ca = work.ca(clock_check)?;
+        if let Lives::All(lifetime) = lives {
+            ca.allows(lifetime, now)?;
+        }
         work.secret(PERSO_KEY)?;
         work.secret(START_KEY)?;
         for (pair, kind) in PAIRS {
@@ -126,29 +115,43 @@ impl PkiDir {
         Ok(IssueReport { authority: ca.authority().point().key_identifier(), files: work.files })
     }
 
-    /// New certificates for the keys that are here; the CA key has to be here too.
+    /// New certificates for the keys that are here, valid for `days`, or for as long as those that they replace; the CA key
+    /// has to be here too.
     ///
     /// # Errors
     /// [`PkiError::NotInitialised`] and [`PkiError::NoCaKey`] for what is not here; else as [`Self::init`].
     pub fn renew(
         &self,
         names: &[ServerName],
+        days: Option<CertificateDays>,
         clock_check: ClockCheck,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<IssueReport, PkiError> {
+        self.load_ca(clock_check)?.allows(Lifetime::asked(days), now)?;
         // Tokens that know only the CA before are still met.
         if let Some(previous) = self.previous()? {
-            previous.renew(names, clock_check, now, random)?;
+            previous.renew_for(names, Lifetime::asked(days).within_ca(), clock_check, now, random)?;
         }
-        drop(self.load_ca(clock_check)?);
+        self.renew_for(names, Lifetime::asked(days), clock_check, now, random)
+    }
+
+    fn renew_for(
+        &self,
+        names: &[ServerName],
+        lifetime: Lifetime,
+        clock_check: ClockCheck,
+        now: Timestamp,
+        random: &mut dyn Random,
+    ) -> Result<IssueReport, PkiError> {
         let _lock = self.prepare()?;
         // Only now: whoever had the lock may have rotated it.
         let mut ca = self.load_ca(clock_check)?;
         // A server keeps the names that it was issued for.
         let kept = self.tls_names(ca.authority());
         let names = if kept.is_empty() { names } else { &kept };
-        let mut work = InitRun { home: self, now, names, random, files: Vec::new() };
+        let lives = if lifetime == Lifetime::Usual { Lives::Of(self) } else { Lives::All(lifetime) };
+        let mut work = InitRun { home: self, now, names, lives, random, files: Vec::new() };
         for (pair, kind) in PAIRS {
             let path = self.path(pair.key);
             // A home that an older release made has no signature key yet.
@@ -162,7 +165,8 @@ impl PkiDir {
         Ok(IssueReport { authority: ca.authority().point().key_identifier(), files: work.files })
     }
 
-    /// A TLS certificate for the server's key that is here, under these names.
+    /// A TLS certificate for the server's key that is here, under these names, valid for `days`, or for as long as the one
+    /// that it replaces.
     ///
     /// # Errors
     /// [`PkiError::NotInitialised`] and [`PkiError::NoCaKey`] where there is no CA with its key; else as
@@ -170,16 +174,51 @@ impl PkiDir {
     pub fn issue_server(
         &self,
         names: &[ServerName],
+        days: Option<CertificateDays>,
         clock_check: ClockCheck,
         now: Timestamp,
         random: &mut dyn Random,
     ) -> Result<IssueReport, PkiError> {
         let mut ca = self.load_ca(clock_check)?;
         let _lock = self.prepare()?;
-        let mut work = InitRun { home: self, now, names, random, files: Vec::new() };
+        let lives = if days.is_some() { Lives::All(Lifetime::asked(days)) } else { Lives::Of(self) };
+        ca.allows(Lifetime::asked(days), now)?;
+        let mut work = InitRun { home: self, now, names, lives, random, files: Vec::new() };
         let key = work.key(SERVER.key)?;
         work.certify(&mut ca, SERVER, KeyPurpose::Server, &key, FileOutcome::Renewed)?;
         Ok(IssueReport { authority: ca.authority().point().key_identifier(), files: work.files })
+    }
+
+    /// From when until when a certificate is valid, once it is found to be the right one.
+    fn validity(
+        &self,
+        authority: &Authority,
+        pair: Pair,
+        kind: KeyPurpose,
+        key: &KeyPair,
+    ) -> Result<(Timestamp, Timestamp), PkiError> {
+        let tls = |usage| {
+            let found = self.tls_certificate(pair, key, authority, usage)?;
+            Ok((found.not_before(), found.not_after()))
+        };
+        let card = |class| {
+            let found = self.card_certificate(pair, key, authority, &[class])?;
+            Ok((found.not_before(), found.not_after()))
+        };
+        match kind {
+            KeyPurpose::Terminal(role) => card(CertificateProfile::Terminal(role)),
+            KeyPurpose::Signature => card(CertificateProfile::ServerSignature),
+            KeyPurpose::Client => tls(TlsUse::Client),
+            KeyPurpose::Server => tls(TlsUse::Server),
+        }
+    }
+
+    /// For how many days the certificate of a pair is valid; none when that cannot be told.
+    fn days_of(&self, pair: Pair, kind: KeyPurpose) -> Option<CertificateDays> {
+        let authority = self.load_authority().ok()?;
+        let key = load::key_pair(&self.path(pair.key)).ok()?;
+        let validity = self.validity(&authority, pair, kind, &key).ok()?;
+        CertificateDays::of(validity, [&authority])
     }
 
     /// The names in the server's certificate; none when it cannot be read.
@@ -193,48 +232,6 @@ impl PkiDir {
     pub fn has_ca_key(&self) -> bool {
         self.path(CA_KEY).exists()
     }
-
-    /// Makes the folder, private; waits for the lock, which ends with the file; removes what a crash has left behind.
-    pub(super) fn prepare(&self) -> Result<File, PkiError> {
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |error| PkiError::Io { path, error }
-        };
-        files::create_private_folder(self.folder()).map_err(failed(self.folder()))?;
-        fs::set_permissions(self.folder(), Permissions::from_mode(0o700)).map_err(failed(self.folder()))?;
-        let path = self.path(LOCK);
-        let lock = loop {
-            let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-            let lock = lock.map_err(failed(&path))?;
-            lock.lock_exclusive().map_err(failed(&path))?;
-            // A rotation puts another folder in the place of this one, with a lock of its own.
-            let (ours, there) = (lock.metadata().map_err(failed(&path))?, fs::metadata(&path));
-            if there.is_ok_and(|there| there.ino() == ours.ino()) {
-                break lock;
-            }
-        };
-        self.sweep().map_err(failed(self.folder()))?;
-        Ok(lock)
-    }
-
-    /// Removes the halves of files that a crash has left: `.ca.key.1234`. Whoever wrote one would hold the lock.
-    fn sweep(&self) -> io::Result<()> {
-        for entry in fs::read_dir(self.folder())? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if name.to_str().is_some_and(is_leftover) {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_leftover(name: &str) -> bool {
-    let Some((file, process)) = name.strip_prefix('.').and_then(|name| name.rsplit_once('.')) else {
-        return false;
-    };
-    FILES.contains(&file) && process.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// What a key pair of this machine is certified for.
@@ -255,11 +252,21 @@ const PAIRS: [(Pair, KeyPurpose); 5] = [
     (SIGNATURE, KeyPurpose::Signature),
 ];
 
+/// For how long the certificates of a run are valid.
+#[derive(Clone, Copy)]
+pub(super) enum Lives<'a> {
+    /// All alike.
+    All(Lifetime),
+    /// Each for as long as the one in this folder.
+    Of(&'a PkiDir),
+}
+
 /// One run.
 struct InitRun<'a> {
     home: &'a PkiDir,
     now: Timestamp,
     names: &'a [ServerName],
+    lives: Lives<'a>,
     random: &'a mut dyn Random,
     files: Vec<FileReport>,
 }
@@ -354,11 +361,15 @@ impl InitRun<'_> {
         // The same way as for a key from elsewhere: the request shows that its holder wants it.
         let request = CertificateRequest::sign(key, &subject(kind, key.public()))?;
         let request = CertificateRequest::verify(&request).map_err(PkiError::Request)?;
+        let lifetime = match self.lives {
+            Lives::All(lifetime) => lifetime,
+            Lives::Of(home) => Lifetime::kept(home.days_of(pair, kind)),
+        };
         let der = match kind {
-            KeyPurpose::Terminal(role) => ca.certify_terminal(role, &request, self.now, self.random)?,
-            KeyPurpose::Client => ca.certify_tls_client(&request, self.now, self.random)?,
-            KeyPurpose::Server => ca.certify_tls_server(self.names, &request, self.now, self.random)?,
-            KeyPurpose::Signature => ca.certify_server_signature(&request, self.now, self.random)?,
+            KeyPurpose::Terminal(role) => ca.certify_terminal(role, &request, lifetime, self.now, self.random)?,
+            KeyPurpose::Client => ca.certify_tls_client(&request, lifetime, self.now, self.random)?,
+            KeyPurpose::Server => ca.certify_tls_server(self.names, &request, lifetime, self.now, self.random)?,
+            KeyPurpose::Signature => ca.certify_server_signature(&request, lifetime, self.now, self.random)?,
         };
         self.write_certificate(pair.certificate, &der)?;
         let not_after = self.not_after(ca.authority(), pair, kind, key)?;
@@ -374,14 +385,7 @@ impl InitRun<'_> {
         kind: KeyPurpose,
         key: &KeyPair,
     ) -> Result<Timestamp, PkiError> {
-        let tls = |usage| self.home.tls_certificate(pair, key, authority, usage).map(|found| found.not_after());
-        let card = |class| self.home.card_certificate(pair, key, authority, &[class]).map(|found| found.not_after());
-        match kind {
-            KeyPurpose::Terminal(role) => card(CertificateProfile::Terminal(role)),
-            KeyPurpose::Signature => card(CertificateProfile::ServerSignature),
-            KeyPurpose::Client => tls(TlsUse::Client),
-            KeyPurpose::Server => tls(TlsUse::Server),
-        }
+        self.home.validity(authority, pair, kind, key).map(|(_, not_after)| not_after)
     }
 
     fn write_certificate(&self, name: &str, der: &[u8]) -> Result<(), PkiError> {

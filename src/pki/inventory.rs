@@ -2,18 +2,14 @@
 
 use std::{fs, io};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{
-    PkiDir, PkiError, days, load,
+    PkiDir, PkiError, ends_soon, load,
     pki_dir::{ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, SERVER, SIGNATURE, START_KEY, TERMINAL},
     set_id::SetId,
 };
 use crate::crypto::x509::{Authority, Certificate, CertificateProfile, TerminalRole, TlsCertificate, TlsUse};
-
-/// A certificate that has less than this left is expiring, a short-lived one when less than 3/7 of its life is left: for
-/// a terminal from day 4 of 7.
-const EXPIRING: SignedDuration = days(30);
 
 /// One file.
 #[derive(Debug)]
@@ -108,12 +104,11 @@ pub enum Age {
 impl Facts {
     /// Where it stands at this moment.
     pub fn age(&self, now: Timestamp) -> Age {
-        let margin = (self.not_after.duration_since(self.not_before) / 7 * 3).min(EXPIRING);
         if now < self.not_before {
             Age::NotYetValid
         } else if now > self.not_after {
             Age::Expired
-        } else if self.not_after.duration_since(now) < margin {
+        } else if ends_soon(self.not_before, self.not_after, now) {
             Age::Expiring
         } else {
             Age::Valid

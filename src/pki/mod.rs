@@ -10,9 +10,11 @@ mod bundle;
 mod ca;
 mod ca_rollover;
 mod error;
+mod folder_lock;
 mod host;
 mod init;
 mod inventory;
+mod lifetime;
 mod load;
 mod perso;
 pub mod pkcs11;
@@ -33,6 +35,7 @@ pub use host::server_names;
 pub use init::{FileOutcome, FileReport, IssueReport};
 pub use inventory::{Age, CertificateClass, Content, Facts, InventoryItem};
 use jiff::SignedDuration;
+pub use lifetime::{CertificateDays, DAYS_MAX, Lifetime, RenewalTime, ends_soon};
 pub use perso::PersoKey;
 pub use pki_dir::{PkiDir, TerminalIdentity, Tls};
 pub use record::ClockCheck;
@@ -52,9 +55,10 @@ const fn days(days: i64) -> SignedDuration {
 pub const AUTHORITY_LIFE: SignedDuration = days(7_305);
 /// The life of the certificates of tokens and sets: 10 years.
 pub const TOKEN_LIFE: SignedDuration = days(3_652);
-/// The life of a terminal's certificates, towards tokens and towards the server: it is short because nothing revokes them.
+/// The usual life of a terminal's certificates, towards tokens and towards the server: it is short because nothing revokes
+/// them.
 pub const TERMINAL_LIFE: SignedDuration = days(7);
-/// The life of a server's TLS certificate: longer than a terminal's, for nothing renews it by itself.
+/// The usual life of a server's certificates: longer than a terminal's, for nothing renews it by itself.
 pub const SERVER_LIFE: SignedDuration = days(90);
 /// How much earlier than now a certificate begins to be valid, for the clocks of others; and how far behind the last
 /// issue a clock may be, for two processes that issue at once and for a clock that was set right.

@@ -14,7 +14,9 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use uuid::Uuid;
 
 use super::{
-    ClockCheck, IssueReport, PkiDir, PkiError, load,
+    ClockCheck, IssueReport, PkiDir, PkiError,
+    init::Lives,
+    load,
     pki_dir::{PERSO_KEY, START_KEY},
     record,
 };
@@ -80,7 +82,7 @@ impl PkiDir {
         // A server keeps the names that it was issued for.
         let kept = self.tls_names(&self.load_authority()?);
         let names = if kept.is_empty() { names } else { &kept };
-        let report = next.init(names, clock_check, now, random)?;
+        let report = next.init_for(names, Lives::Of(self), clock_check, now, random)?;
         exchange(self.folder(), next.folder()).map_err(failed)?;
         Ok(report)
     }

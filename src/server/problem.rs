@@ -76,7 +76,7 @@ impl ApiError {
     pub fn from_pki(error: &PkiError) -> Self {
         match error {
             PkiError::KeyTaken { .. } => Self::KeyTaken,
-            PkiError::Request(_) | PkiError::Issue(_) => Self::Invalid(error.to_string()),
+            PkiError::Request(_) | PkiError::Issue(_) | PkiError::BeyondCa { .. } => Self::Invalid(error.to_string()),
             _ => Self::Fault(error.to_string()),
         }
     }

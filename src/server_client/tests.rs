@@ -59,8 +59,13 @@ fn every_route_is_asked_as_the_contract_says() {
     let terminal = world.terminal(&double.url());
     let user = User { id: "ö /?".into(), name: "O".into(), ..User::default() };
     let renewal = RenewalRequest { tls_request: "t".into(), ecka_request: "e".into() };
-    let added =
-        TerminalRequest { name: "d".into(), role: Role::Read, tls_request: "t".into(), ecka_request: "e".into() };
+    let added = TerminalRequest {
+        name: "d".into(),
+        role: Role::Read,
+        tls_request: "t".into(),
+        ecka_request: "e".into(),
+        days: None,
+    };
     let lookup = LookupRequest { token_id: ID, proof: None, identity_certificate: None, nonces: 3 };
     let registration = TokenRequest {
         token_id: ID,

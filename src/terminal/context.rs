@@ -12,7 +12,7 @@ use super::{
     server_access::ServerAccess,
 };
 use crate::{
-    pki::{ClockCheck, PkiDir, PkiError, TerminalIdentity, pkcs11},
+    pki::{ClockCheck, PkiDir, PkiError, RenewalTime, TerminalIdentity, pkcs11},
     reader::pcsc::CardLimits,
     server_client::ServerClient,
     token::open::Credentials,
@@ -82,13 +82,13 @@ pub struct RenewedCertificates {
     pub credentials: Credentials,
     /// The server, asked under the fresh certificate, where there is one.
     pub server: Option<ServerClient>,
-    /// When the first of the certificates ends.
-    pub end: Timestamp,
+    /// When they are to be renewed again, and when they end.
+    pub time: RenewalTime,
 }
 
 impl fmt::Debug for RenewedCertificates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RenewedCertificates").field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("RenewedCertificates").field("time", &self.time).finish_non_exhaustive()
     }
 }
 

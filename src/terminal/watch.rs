@@ -341,14 +341,14 @@ impl WatchRun<'_> {
 
     /// Tokens and server see the fresh certificates from now on; who has none yet goes on with the old ones.
     fn renewed(&mut self, done: Result<RenewedCertificates, Failure>) -> Result<(), Failure> {
-        let effect = self.renewal.ended(done.as_ref().ok().map(|fresh| fresh.end));
+        let effect = self.renewal.ended(done.as_ref().ok().map(|fresh| fresh.time));
         match done {
             Ok(fresh) => {
                 self.keys.exchange(fresh.credentials);
                 if let (Some(lookups), Some(server)) = (&self.lookups, fresh.server) {
                     lookups.reconnect(server);
                 }
-                self.observer.event(WatchEvent::Renewed(fresh.end))?;
+                self.observer.event(WatchEvent::Renewed(fresh.time.end))?;
             }
             Err(failure) => self.observer.event(WatchEvent::NotRenewed(self.renewal.end(), failure))?,
         }

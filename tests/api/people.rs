@@ -5,12 +5,17 @@ use rollcall::{
     api::{
         User,
         v1::{
-            EventBatch, FEED_TYPE, Feed, Imported, RenewalRequest, Role, SignedUser, TerminalRequest, TokenStatus,
-            USER_TYPE,
+            EventBatch, FEED_TYPE, Feed, Imported, RenewalRequest, Role, SignedUser, TerminalCertificates,
+            TerminalRequest, TokenStatus, USER_TYPE,
         },
     },
-    crypto::{ec::Point, jws, random::SystemRandom},
-    pki::TerminalKeys,
+    crypto::{
+        ec::Point,
+        jws,
+        random::SystemRandom,
+        x509::{Certificate, CertificateProfile, TlsCertificate, TlsUse},
+    },
+    pki::{CertificateDays, TerminalKeys},
     server_client::{ServerClient, ServerError},
 };
 use serde_json::json;
@@ -171,7 +176,43 @@ fn a_status_takes_effect_at_once_and_is_in_the_feed(kind: &Kind) {
 fn request(name: &str, keys: &TerminalKeys, role: Role) -> TerminalRequest {
     let requests = keys.requests(name, name).unwrap();
     let [tls_request, ecka_request] = [requests.tls, requests.ecka].map(|der| BASE64_URL_SAFE_NO_PAD.encode(der));
-    TerminalRequest { name: name.to_owned(), role, tls_request, ecka_request }
+    TerminalRequest { name: name.to_owned(), role, tls_request, ecka_request, days: None }
+}
+
+case!(EachStore, a_terminal_is_certified_for_as_long_as_it_was_added_for);
+fn a_terminal_is_certified_for_as_long_as_it_was_added_for(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let keys = || TerminalKeys::generate(&mut SystemRandom).unwrap();
+    let renewal = |name: &str, keys: &TerminalKeys| {
+        let TerminalRequest { tls_request, ecka_request, .. } = request(name, keys, Role::Read);
+        RenewalRequest { tls_request, ecka_request }
+    };
+    let gate = site.terminal(server.port, "gate", Role::Read);
+    for days in [0, 367, u16::MAX] {
+        let wrong = TerminalRequest { days: Some(days), ..request("yard", &keys(), Role::Read) };
+        assert_eq!(code(admin.add_terminal(&wrong)), "request.invalid");
+    }
+    let yard_keys = keys();
+    let yard = TerminalRequest { days: Some(30), ..request("yard", &yard_keys, Role::Read) };
+    let added = admin.add_terminal(&yard).unwrap();
+    let tls = BASE64_URL_SAFE_NO_PAD.decode(&added.tls).unwrap();
+    let yard = super::site::Terminal { name: "yard".into(), keys: yard_keys.clone(), tls, ..gate.clone() };
+    let renewed = yard.client(server.port).renew(&renewal("yard", &yard_keys)).unwrap();
+    let usual = gate.client(server.port).renew(&renewal("gate", &gate.keys)).unwrap();
+    let ends = |answer: &TerminalCertificates| {
+        let [tls, ecka] = [&answer.tls, &answer.ecka].map(|text| BASE64_URL_SAFE_NO_PAD.decode(text).unwrap());
+        let ca = site.admin.authority.point();
+        let tls = TlsCertificate::verify(&tls, ca, TlsUse::Client).unwrap();
+        let ecka = Certificate::verify(&ecka, ca, &CertificateProfile::TERMINAL).unwrap();
+        [
+            CertificateDays::of((tls.not_before(), tls.not_after()), []).map(CertificateDays::get),
+            CertificateDays::of((ecka.not_before(), ecka.not_after()), []).map(CertificateDays::get),
+        ]
+    };
+    assert_eq!([ends(&added), ends(&renewed)], [[Some(30); 2]; 2]);
+    assert_eq!(ends(&usual), [Some(7); 2]);
 }
 
 case!(EachStore, terminals_are_added_renewed_and_revoked);

@@ -111,7 +111,7 @@ impl Site {
         };
         let pki = PkiDir::new(home.path().join("pki"));
         let names = [ServerName::parse("localhost").unwrap()];
-        pki.init(&names, ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
+        pki.init(&names, None, ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
         let (tls, ecka) =
             (pki.load_terminal_tls(Timestamp::now()).unwrap(), pki.load_terminal(Timestamp::now()).unwrap());
         let admin = Terminal {
@@ -174,6 +174,7 @@ impl Site {
             role,
             tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),
             ecka_request: BASE64_URL_SAFE_NO_PAD.encode(requests.ecka),
+            days: None,
         });
         let tls = BASE64_URL_SAFE_NO_PAD.decode(answer.unwrap().tls).unwrap();
         Terminal { name: name.to_owned(), keys, tls, authority: self.admin.authority.clone() }

@@ -8,7 +8,7 @@ use crate::cli::server::args::RoleWord;
 use crate::cli::values::server_name;
 use crate::config::new_file;
 use crate::crypto::x509::ServerName;
-use crate::pki::SetId;
+use crate::pki::{CertificateDays, SetId};
 
 /// `rollcall pki`
 #[derive(Debug, Clone, Args)]
@@ -22,9 +22,17 @@ pub struct PkiArgs {
 #[derive(Debug, Clone, Subcommand)]
 pub enum PkiCommand {
     /// Make the certification authority, and this terminal's keys and certificates
-    Init,
+    Init {
+        /// For how many days certificates that are made now are valid: 1 to 366, and no longer than the CA [default: terminal 7, server 90]
+        #[arg(long, value_name = "N")]
+        days: Option<CertificateDays>,
+    },
     /// Renew this terminal's certificates, where the CA key lies or through the server
-    Renew,
+    Renew {
+        /// For how many days the new certificates are valid: 1 to 366, and no longer than the CA [default: as long as those before]
+        #[arg(long, value_name = "N")]
+        days: Option<CertificateDays>,
+    },
     /// Begin to rotate the CA: a new one is made here, and the old one is trusted until every token has been moved
     RotateCa {
         /// End the rotation: the old CA is trusted no more, and tokens that were not moved are strangers
@@ -68,6 +76,9 @@ pub enum IssueCommand {
         /// What it may do
         #[arg(long, value_enum, default_value_t = RoleWord::Read)]
         role: RoleWord,
+        /// For how many days its certificates are valid, also after it renews them: 1 to 366, and no longer than the CA [default: 7]
+        #[arg(long, value_name = "N")]
+        days: Option<CertificateDays>,
         /// The file for rollcall pki import
         #[arg(long, value_name = "BUNDLE", value_parser = new_file())]
         out: PathBuf,
@@ -77,5 +88,8 @@ pub enum IssueCommand {
         /// A DNS name or an address; may be repeated [default: localhost and the host name]
         #[arg(long = "name", value_name = "NAME", value_parser = server_name)]
         names: Vec<ServerName>,
+        /// For how many days it is valid: 1 to 366, and no longer than the CA [default: as long as the one before, or 90]
+        #[arg(long, value_name = "N")]
+        days: Option<CertificateDays>,
     },
 }

@@ -187,8 +187,8 @@ fn tokens(
 pub fn terminal(command: &TerminalCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
     match command {
-        TerminalCommand::Add { name, role, out: file } => {
-            issue::through_server(&server, name, (*role).into(), file, out)?;
+        TerminalCommand::Add { name, role, days, out: file } => {
+            issue::through_server(&server, name, (*role).into(), *days, file, out)?;
         }
         TerminalCommand::List => {
             let terminals = all_pages(|after| server.terminals(after, PAGE_MAX))?;

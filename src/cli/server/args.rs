@@ -9,6 +9,7 @@ use crate::api::v1::{Role, TokenStatus};
 use crate::cli::time_spec::TimeSpec;
 use crate::cli::values::{field, nonempty};
 use crate::config::new_file;
+use crate::pki::CertificateDays;
 use crate::terminal::token_prefix::TokenPrefix;
 
 /// `rollcall server`
@@ -215,6 +216,9 @@ pub enum TerminalCommand {
         /// What it may do
         #[arg(long, value_enum, default_value_t = RoleWord::Read)]
         role: RoleWord,
+        /// For how many days its certificates are valid, also after it renews them: 1 to 366, and no longer than the CA [default: 7]
+        #[arg(long, value_name = "N")]
+        days: Option<CertificateDays>,
         /// The file for rollcall pki import
         #[arg(long, value_name = "BUNDLE", value_parser = new_file())]
         out: PathBuf,

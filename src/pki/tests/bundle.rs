@@ -8,8 +8,8 @@ fn issue(ca: &mut Ca, keys: &TerminalKeys, role: TerminalRole) -> BundledCertifi
     let requests = keys.requests("desk", "desk").unwrap();
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     BundledCertificates {
-        tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
-        ecka: ca.certify_terminal(role, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
+        tls: ca.certify_tls_client(&read(&requests.tls), Lifetime::Usual, now(), &mut SystemRandom).unwrap(),
+        ecka: ca.certify_terminal(role, &read(&requests.ecka), Lifetime::Usual, now(), &mut SystemRandom).unwrap(),
         ca: ca.authority().der().to_vec(),
         previous: None,
     }
@@ -86,8 +86,10 @@ fn renewed_certificates_are_those_of_our_keys() {
     assert_eq!((read(&requests.tls).subject(), read(&requests.ecka).subject()), ("desk", "desk"));
     let later = now() + SECOND;
     let fresh = BundledCertificates {
-        tls: ca.certify_tls_client(&read(&requests.tls), later, &mut SystemRandom).unwrap(),
-        ecka: ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), later, &mut SystemRandom).unwrap(),
+        tls: ca.certify_tls_client(&read(&requests.tls), Lifetime::Usual, later, &mut SystemRandom).unwrap(),
+        ecka: ca
+            .certify_terminal(TerminalRole::Read, &read(&requests.ecka), Lifetime::Usual, later, &mut SystemRandom)
+            .unwrap(),
         ca: ca.authority().der().to_vec(),
         previous: None,
     };

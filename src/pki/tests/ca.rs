@@ -37,9 +37,9 @@ fn one_key_is_never_certified_for_two_purposes() {
         for refused in [
             ca.certify_token_ecka(id, key.public(), now(), random),
             ca.certify_identity(other, key.public(), now(), random),
-            ca.certify_terminal(TerminalRole::Read, &request, now(), random),
-            ca.certify_tls_client(&request, now(), random),
-            ca.certify_tls_server(&names(), &request, now(), random),
+            ca.certify_terminal(TerminalRole::Read, &request, Lifetime::Usual, now(), random),
+            ca.certify_tls_client(&request, Lifetime::Usual, now(), random),
+            ca.certify_tls_server(&names(), &request, Lifetime::Usual, now(), random),
         ] {
             assert_eq!(code(refused.unwrap_err()), "pki.key-taken");
         }
@@ -48,8 +48,11 @@ fn one_key_is_never_certified_for_two_purposes() {
     let terminal = place.home.load_terminal(now()).unwrap();
     let request = CertificateRequest::sign(&terminal.key, terminal.certificate.subject()).unwrap();
     let request = CertificateRequest::verify(&request).unwrap();
-    assert_eq!(code(ca.certify_terminal(TerminalRole::Admin, &request, now(), random).unwrap_err()), "pki.key-taken");
-    ca.certify_terminal(TerminalRole::Read, &request, now(), random).unwrap();
+    assert_eq!(
+        code(ca.certify_terminal(TerminalRole::Admin, &request, Lifetime::Usual, now(), random).unwrap_err()),
+        "pki.key-taken"
+    );
+    ca.certify_terminal(TerminalRole::Read, &request, Lifetime::Usual, now(), random).unwrap();
     let own = *ca.authority().point();
     assert_eq!(code(ca.certify_identity(id, &own, now(), random).unwrap_err()), "pki.key-taken");
     fs::remove_file(place.path("issued.ndjson")).unwrap();

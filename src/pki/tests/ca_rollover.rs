@@ -15,11 +15,12 @@ fn renewal(issuer: &Place, door: &Place) -> BundledCertificates {
     let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
     let ecka = |home: &PkiDir| {
         let mut ca = home.load_ca(ClockCheck::Enforced).unwrap();
-        ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
+        ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), Lifetime::Usual, now(), &mut SystemRandom)
+            .unwrap()
     };
     let mut ca = issuer.home.load_ca(ClockCheck::Enforced).unwrap();
     BundledCertificates {
-        tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
+        tls: ca.certify_tls_client(&read(&requests.tls), Lifetime::Usual, now(), &mut SystemRandom).unwrap(),
         ecka: ecka(&issuer.home),
         ca: ca.authority().der().to_vec(),
         previous: issuer.home.previous().unwrap().map(|before| BundledPrevious {
@@ -42,8 +43,10 @@ impl Pair {
         let read = |der: &[u8]| CertificateRequest::verify(der).unwrap();
         let mut ca = issuer.home.load_ca(ClockCheck::Enforced).unwrap();
         let certificates = BundledCertificates {
-            tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
-            ecka: ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap(),
+            tls: ca.certify_tls_client(&read(&requests.tls), Lifetime::Usual, now(), &mut SystemRandom).unwrap(),
+            ecka: ca
+                .certify_terminal(TerminalRole::Read, &read(&requests.ecka), Lifetime::Usual, now(), &mut SystemRandom)
+                .unwrap(),
             ca: ca.authority().der().to_vec(),
             previous: None,
         };
@@ -145,11 +148,12 @@ fn a_bundle_of_the_time_between_brings_both() {
     let (mut ca, mut old) =
         (issuer.home.load_ca(ClockCheck::Enforced).unwrap(), before.load_ca(ClockCheck::Enforced).unwrap());
     let ecka = |ca: &mut crate::pki::Ca| {
-        ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), now(), &mut SystemRandom).unwrap()
+        ca.certify_terminal(TerminalRole::Read, &read(&requests.ecka), Lifetime::Usual, now(), &mut SystemRandom)
+            .unwrap()
     };
     let certificates = BundledCertificates {
         ecka: ecka(&mut ca),
-        tls: ca.certify_tls_client(&read(&requests.tls), now(), &mut SystemRandom).unwrap(),
+        tls: ca.certify_tls_client(&read(&requests.tls), Lifetime::Usual, now(), &mut SystemRandom).unwrap(),
         ca: ca.authority().der().to_vec(),
         previous: Some(BundledPrevious {
             ecka: ecka(&mut old),

@@ -70,7 +70,7 @@ fn an_init_that_failed_anywhere_is_finished_by_the_next() {
     let mut finished = false;
     for uses in 0..100 {
         let place = Place::new();
-        finished = place.home.init(&names(), ClockCheck::Enforced, now(), &mut Failing(uses)).is_ok();
+        finished = place.home.init(&names(), None, ClockCheck::Enforced, now(), &mut Failing(uses)).is_ok();
         let before = place.contents();
         place.init(now() + SECOND).unwrap();
         place.load_all(now() + SECOND).unwrap();

@@ -6,6 +6,7 @@ mod bundle;
 mod ca;
 mod ca_rollover;
 mod init;
+mod lifetime;
 mod load;
 mod rotation;
 mod sets;
@@ -23,8 +24,8 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    AUTHORITY_LIFE, Age, CLOCK_LEAP, CLOCK_TOLERANCE, ClockCheck, Content, Facts, FileOutcome, InventoryItem, PkiDir,
-    PkiError, SetId, TERMINAL_LIFE, TOKEN_LIFE,
+    AUTHORITY_LIFE, Age, CLOCK_LEAP, CLOCK_TOLERANCE, ClockCheck, Content, Facts, FileOutcome, InventoryItem, Lifetime,
+    PkiDir, PkiError, SetId, TERMINAL_LIFE, TOKEN_LIFE,
     record::{self, fingerprint},
 };
 use crate::{
@@ -85,11 +86,11 @@ impl Place {
     }
 
     fn init(&self, now: Timestamp) -> Result<super::IssueReport, PkiError> {
-        self.home.init(&names(), ClockCheck::Enforced, now, &mut SystemRandom)
+        self.home.init(&names(), None, ClockCheck::Enforced, now, &mut SystemRandom)
     }
 
     fn renew(&self, now: Timestamp) -> Result<super::IssueReport, PkiError> {
-        self.home.renew(&names(), ClockCheck::Enforced, now, &mut SystemRandom)
+        self.home.renew(&names(), None, ClockCheck::Enforced, now, &mut SystemRandom)
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -71,7 +71,7 @@ fn a_key_and_request_of_openssl_are_taken() {
     openssl_says(&place, &request);
     let request = CertificateRequest::verify(&fs::read(place.path("other.csr")).unwrap()).unwrap();
     let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
-    let der = ca.certify_terminal(TerminalRole::Write, &request, now(), &mut SystemRandom).unwrap();
+    let der = ca.certify_terminal(TerminalRole::Write, &request, Lifetime::Usual, now(), &mut SystemRandom).unwrap();
     let read = Certificate::verify(&der, ca.authority().point(), &CertificateProfile::TERMINAL).unwrap();
     assert_eq!((read.subject(), read.class()), ("door north", CertificateProfile::Terminal(TerminalRole::Write)));
     let own = KeyPair::from_pem(&fs::read(place.path("other.key")).unwrap()).unwrap();

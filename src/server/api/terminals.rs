@@ -1,6 +1,6 @@
 //! Terminals: registered, renewed, revoked.
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 
@@ -15,10 +15,10 @@ use crate::{
         sha256,
         x509::{self, CertificateRequest, TlsCertificate, TlsUse},
     },
-    pki::PkiError,
+    pki::{Ca, CertificateDays, DAYS_MAX, Lifetime, PkiError},
     proof::thumbprint,
     server::{
-        auth::AuthenticatedTerminal,
+        auth::{AuthenticatedTerminal, PeerCertificate},
         body::{Body, Id, PageQuery, Parameters, binary, check_name},
         problem::ApiError,
         store::{Added, NewTerminal, RegisteredKeys, Subjects},
@@ -59,12 +59,13 @@ impl Requests {
     fn certify(
         &self,
         role: Role,
+        lifetime: Lifetime,
         cas: &mut Cas,
         now: Timestamp,
     ) -> Result<(TerminalCertificates, RegisteredKeys), PkiError> {
         let Cas { ca, previous } = cas;
-        let tls = ca.certify_tls_client(&self.tls, now, &mut SystemRandom)?;
-        let ecka = ca.certify_terminal(card_role(role), &self.ecka, now, &mut SystemRandom)?;
+        let tls = ca.certify_tls_client(&self.tls, lifetime, now, &mut SystemRandom)?;
+        let ecka = ca.certify_terminal(card_role(role), &self.ecka, lifetime, now, &mut SystemRandom)?;
         let read = TlsCertificate::verify(&tls, ca.authority().point(), TlsUse::Client).map_err(PkiError::Request)?;
         let keys = RegisteredKeys {
             tls_key: sha256(&[self.tls.point().as_bytes()]),
@@ -79,7 +80,8 @@ impl Requests {
             previous: match previous {
                 None => None,
                 Some((before, endorsement)) => {
-                    let ecka = before.certify_terminal(card_role(role), &self.ecka, now, &mut SystemRandom)?;
+                    let (role, lifetime) = (card_role(role), lifetime.within_ca());
+                    let ecka = before.certify_terminal(role, &self.ecka, lifetime, now, &mut SystemRandom)?;
                     Some(PreviousCertificates {
                         ca: BASE64_URL_SAFE_NO_PAD.encode(before.authority().der()),
                         ecka: BASE64_URL_SAFE_NO_PAD.encode(ecka),
@@ -111,7 +113,8 @@ pub async fn add(
     let requests = Requests::read(&request.tls_request, &request.ecka_request)?;
     requests.require_subjects(&Subjects { tls: request.name.clone(), ecka: request.name.clone() })?;
     let role = request.role;
-    let (certificates, keys) = state.certify(move |cas, now| requests.certify(role, cas, now)).await?;
+    let lifetime = Lifetime::asked(request.days.map(days).transpose()?);
+    let (certificates, keys) = state.certify(move |cas, now| requests.certify(role, lifetime, cas, now)).await?;
     let new = NewTerminal { name: request.name, role, keys };
     // Certificates are of no use to anybody before this is done: they are given away after it.
     match state.store.add_terminal(&new, &terminal.name, (state.clock)()).await? {
@@ -121,10 +124,16 @@ pub async fn add(
     }
 }
 
-/// `POST /v1/terminals/self/renewal`. Name and role stay.
+/// Days that were asked for.
+fn days(days: u16) -> Result<CertificateDays, ApiError> {
+    CertificateDays::new(days).ok_or_else(|| ApiError::Invalid(format!("days is a number from 1 to {DAYS_MAX}")))
+}
+
+/// `POST /v1/terminals/self/renewal`. Name, role and the number of days stay.
 pub async fn renew(
     State(state): State<SharedState>,
     AuthenticatedTerminal(terminal): AuthenticatedTerminal,
+    Extension(PeerCertificate(peer)): Extension<PeerCertificate>,
     Body(request): Body<RenewalRequest>,
 ) -> Answer<TerminalCertificates> {
     let requests = Requests::read(&request.tls_request, &request.ecka_request)?;
@@ -134,7 +143,12 @@ pub async fn renew(
         return Err(ApiError::KeyTaken);
     }
     let role = terminal.role;
-    let (certificates, keys) = state.certify(move |cas, now| requests.certify(role, cas, now)).await?;
+    let order = move |cas: &mut Cas, now| {
+        let authorities = std::iter::once(&cas.ca).chain(cas.previous.as_ref().map(|(ca, _)| ca)).map(Ca::authority);
+        let kept = CertificateDays::of((peer.not_before(), peer.not_after()), authorities);
+        requests.certify(role, Lifetime::kept(kept), cas, now)
+    };
+    let (certificates, keys) = state.certify(order).await?;
     state.store.renew_terminal(&terminal.name, &keys, (state.clock)()).await?;
     Ok(Json(certificates))
 }

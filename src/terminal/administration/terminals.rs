@@ -14,16 +14,24 @@ use crate::{
     },
     failure::{ExitClass, Failure},
     files,
-    pki::{Bundle, BundledCertificates, BundledPrevious, Ca, ClockCheck, Followed, PkiDir, PkiError, TerminalKeys},
+    pki::{
+        Bundle, BundledCertificates, BundledPrevious, Ca, CertificateDays, ClockCheck, Followed, Lifetime, PkiDir,
+        PkiError, TerminalKeys,
+    },
     server_client::ServerClient,
 };
 
-/// A terminal that the server registers and certifies.
+/// A terminal that the server registers and certifies, for `days`, or for as long as usual.
 ///
 /// # Errors
 /// `crypto.failed`, a name that the profile does not allow, the failure of the server, or `pki.bundle` when its answer
 /// does not fit our keys.
-pub fn through_server(server: &ServerClient, name: &str, role: Role) -> Result<Bundle, Failure> {
+pub fn through_server(
+    server: &ServerClient,
+    name: &str,
+    role: Role,
+    days: Option<CertificateDays>,
+) -> Result<Bundle, Failure> {
     let keys = TerminalKeys::generate(&mut SystemRandom)?;
     let requests = keys.requests(name, name)?;
     let answer = server.add_terminal(&TerminalRequest {
@@ -31,6 +39,7 @@ pub fn through_server(server: &ServerClient, name: &str, role: Role) -> Result<B
         role,
         tls_request: BASE64_URL_SAFE_NO_PAD.encode(requests.tls),
         ecka_request: BASE64_URL_SAFE_NO_PAD.encode(requests.ecka),
+        days: days.map(CertificateDays::get),
     })?;
     Ok(Bundle::new(name, Some(server.url()), keys, decoded(&answer)?)?)
 }
@@ -38,29 +47,45 @@ pub fn through_server(server: &ServerClient, name: &str, role: Role) -> Result<B
 /// A terminal that the CA here certifies, for a place without a server; while another CA is rotated out, by both.
 ///
 /// # Errors
-/// As [`PkiDir::load_ca`]; [`PkiError::Issue`] for a name that the profile does not allow; those of the record of what
-/// was issued.
-pub fn by_ca(pki: &PkiDir, clock_check: ClockCheck, name: &str, role: Role) -> Result<Bundle, PkiError> {
+/// As [`PkiDir::load_ca`]; [`PkiError::BeyondCa`]; [`PkiError::Issue`] for a name that the profile does not allow; those of
+/// the record of what was issued.
+pub fn by_ca(
+    pki: &PkiDir,
+    clock_check: ClockCheck,
+    name: &str,
+    role: Role,
+    days: Option<CertificateDays>,
+) -> Result<Bundle, PkiError> {
+    let lifetime = Lifetime::asked(days);
     let (mut ca, now) = (pki.load_ca(clock_check)?, Timestamp::now());
     let keys = TerminalKeys::generate(&mut SystemRandom)?;
     let requests = keys.requests(name, name)?;
     let read = |der: &[u8]| CertificateRequest::verify(der).map_err(PkiError::Request);
     let certificates = BundledCertificates {
-        tls: ca.certify_tls_client(&read(&requests.tls)?, now, &mut SystemRandom)?,
-        ecka: ca.certify_terminal(card_role(role), &read(&requests.ecka)?, now, &mut SystemRandom)?,
+        tls: ca.certify_tls_client(&read(&requests.tls)?, lifetime, now, &mut SystemRandom)?,
+        ecka: ca.certify_terminal(card_role(role), &read(&requests.ecka)?, lifetime, now, &mut SystemRandom)?,
         ca: ca.authority().der().to_vec(),
         previous: match pki.previous()? {
             None => None,
-            Some(previous) => Some(under_previous(&mut previous.load_ca(clock_check)?, role, &requests.ecka, now)?),
+            Some(previous) => {
+                let mut before = previous.load_ca(clock_check)?;
+                Some(under_previous(&mut before, role, lifetime.within_ca(), &requests.ecka, now)?)
+            }
         },
     };
     Bundle::new(name, None, keys, certificates)
 }
 
 /// For the tokens that were not moved yet.
-fn under_previous(ca: &mut Ca, role: Role, request: &[u8], now: Timestamp) -> Result<BundledPrevious, PkiError> {
+fn under_previous(
+    ca: &mut Ca,
+    role: Role,
+    lifetime: Lifetime,
+    request: &[u8],
+    now: Timestamp,
+) -> Result<BundledPrevious, PkiError> {
     let request = CertificateRequest::verify(request).map_err(PkiError::Request)?;
-    let ecka = ca.certify_terminal(card_role(role), &request, now, &mut SystemRandom)?;
+    let ecka = ca.certify_terminal(card_role(role), &request, lifetime, now, &mut SystemRandom)?;
     Ok(BundledPrevious { ca: ca.authority().der().to_vec(), ecka, endorsement: Vec::new() })
 }
 

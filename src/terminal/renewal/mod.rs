@@ -8,12 +8,12 @@ use std::{os::unix::fs::MetadataExt, sync::Arc, thread, time::Instant};
 
 use jiff::Timestamp;
 
+pub use self::phase::RenewalEffect;
 use self::phase::{CaFile, Now, RenewalInput, RenewalState, Task};
-pub use self::phase::{RenewalEffect, ends_soon};
 use crate::{
     crypto::random::SystemRandom,
     failure::{ExitClass, Failure, Remedy},
-    pki::{ClockCheck, PkiDir, PkiError, server_names},
+    pki::{ClockCheck, PkiDir, PkiError, RenewalTime, server_names},
     terminal::{
         administration::terminals,
         context::{RenewedCertificates, TerminalContext, credentials},
@@ -41,14 +41,14 @@ impl Renewal {
         context: TerminalContext,
         tell: impl Fn(Result<RenewedCertificates, Failure>) + Send + Sync + 'static,
     ) -> Result<Self, Failure> {
-        let end = match end(&context) {
+        let time = match time(&context) {
             Err(error @ PkiError::TerminalExpired { .. }) if context.pki.has_ca_key() => {
                 by_ca(&context.pki).map_err(|_| Failure::from(error))?;
-                end(&context)?
+                time(&context)?
             }
-            end => end?,
+            time => time?,
         };
-        let state = RenewalState::new(end, ca_file(&context.pki));
+        let state = RenewalState::new(time, ca_file(&context.pki));
         Ok(Self { context, tell: Arc::new(tell), state })
     }
 
@@ -72,10 +72,10 @@ impl Renewal {
         self.state.step(RenewalInput::UnknownCa { ca, may_ask }, now()).unwrap_or(RenewalEffect::RefuseTap)
     }
 
-    /// Takes note of what came of it: when the first of the certificates ends now, or that it failed. Says what becomes of
-    /// the taps that were held.
-    pub fn ended(&mut self, end: Option<Timestamp>) -> RenewalEffect {
-        self.state.step(RenewalInput::Ended(end), now()).unwrap_or(RenewalEffect::RefuseHeld)
+    /// Takes note of what came of it: the time of the certificates that are here now, or that it failed. Says what becomes
+    /// of the taps that were held.
+    pub fn ended(&mut self, time: Option<RenewalTime>) -> RenewalEffect {
+        self.state.step(RenewalInput::Ended(time), now()).unwrap_or(RenewalEffect::RefuseHeld)
     }
 
     /// When the first of the certificates ends.
@@ -101,32 +101,34 @@ impl Renewal {
 /// # Errors
 /// Those of the identity, when it cannot be read; those of the server or of the CA, when the renewal fails.
 pub fn renew_if_due(context: &TerminalContext) -> Result<Option<Timestamp>, Failure> {
-    let end = match end(context) {
+    let time = match time(context) {
         Err(error @ PkiError::TerminalExpired { .. }) if context.pki.has_ca_key() => {
             by_ca(&context.pki).map_err(|_| Failure::from(error))?;
-            return Ok(Some(self::end(context)?));
+            return Ok(Some(self::time(context)?.end));
         }
-        end => end?,
+        time => time?,
     };
     let may = context.pki.has_ca_key() || context.server.is_some();
-    if !may || !ends_soon(end, Timestamp::now()) {
+    if !may || !time.is_due(Timestamp::now()) {
         return Ok(None);
     }
-    renew(context).map(|fresh| Some(fresh.end))
+    renew(context).map(|fresh| Some(fresh.time.end))
 }
 
 fn now() -> Now {
     Now { clock: Timestamp::now(), steady: Instant::now() }
 }
 
-/// When the first of the certificates ends that this terminal needs.
-fn end(context: &TerminalContext) -> Result<Timestamp, PkiError> {
+/// The time of the certificates that this terminal needs.
+fn time(context: &TerminalContext) -> Result<RenewalTime, PkiError> {
     let now = Timestamp::now();
-    let tokens = context.pki.load_terminal(now)?.certificate.not_after();
+    let tokens = context.pki.load_terminal(now)?.certificate;
+    let tokens = RenewalTime::of(tokens.not_before(), tokens.not_after());
     if context.server.is_none() {
         return Ok(tokens);
     }
-    Ok(context.pki.load_terminal_tls(now)?.certificate.not_after().min(tokens))
+    let server = context.pki.load_terminal_tls(now)?.certificate;
+    Ok(RenewalTime::of(server.not_before(), server.not_after()).min(tokens))
 }
 
 fn renew(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
@@ -148,7 +150,7 @@ fn renew(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
 fn load(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
     let server = context.server.as_ref().map(ServerAccess::connect).transpose()?;
     let credentials = credentials(context.pki.load_terminal(Timestamp::now())?);
-    Ok(RenewedCertificates { credentials, server, end: end(context)? })
+    Ok(RenewedCertificates { credentials, server, time: time(context)? })
 }
 
 /// Which file the CA certificate is.
@@ -158,5 +160,5 @@ fn ca_file(pki: &PkiDir) -> Option<CaFile> {
 }
 
 fn by_ca(pki: &PkiDir) -> Result<(), PkiError> {
-    pki.renew(&server_names(), ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).map(drop)
+    pki.renew(&server_names(), None, ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).map(drop)
 }

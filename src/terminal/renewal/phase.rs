@@ -2,23 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+
+use crate::pki::RenewalTime;
 
 /// The pause after a renewal that failed; each further one is twice as long.
 pub const PAUSE: Duration = Duration::from_secs(60);
-/// The longest pause: in the three days that are left there is time for seventy.
+/// The longest pause: in the three days that are usually left there is time for seventy.
 pub const PAUSE_MAX: Duration = Duration::from_secs(3600);
 /// How long a token of an unknown CA does not make us ask the server again whether ours has a successor.
 pub const ASK_EVERY: Duration = Duration::from_secs(600);
 /// Longer than a tap takes that comes to an end.
 pub const TAP: Duration = Duration::from_secs(2);
-/// How long before its end a terminal's certificate is renewed, or warned of: from the fourth of its seven days.
-const ENDS_SOON: SignedDuration = SignedDuration::from_hours(3 * 24);
-
-/// Whether a certificate that ends then is to be renewed now.
-pub fn ends_soon(end: Timestamp, now: Timestamp) -> bool {
-    end.duration_since(now) <= ENDS_SOON
-}
 
 /// Which file the CA certificate is: inode, and nanoseconds of its time. A rotation puts another file there.
 pub type CaFile = (u64, i64);
@@ -81,8 +76,8 @@ pub enum RenewalInput {
         /// Whether there is a server that could be asked for certificates of the successor.
         may_ask: bool,
     },
-    /// The task has ended: when the first of the certificates ends now, or nothing where it failed.
-    Ended(Option<Timestamp>),
+    /// The task has ended: the time of the certificates that are here now, or nothing where it failed.
+    Ended(Option<RenewalTime>),
 }
 
 /// What is to be done about it.
@@ -104,8 +99,7 @@ pub enum RenewalEffect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RenewalState {
     phase: Phase,
-    /// When the first of the certificates ends.
-    end: Timestamp,
+    time: RenewalTime,
     /// The CA file when the keys were loaded.
     ca: Option<CaFile>,
     /// When another CA was read last.
@@ -116,13 +110,13 @@ pub struct RenewalState {
 
 impl RenewalState {
     /// Nothing is done yet.
-    pub const fn new(end: Timestamp, ca: Option<CaFile>) -> Self {
-        Self { phase: Phase::Idle, end, ca, reloaded: None, asked: None }
+    pub const fn new(time: RenewalTime, ca: Option<CaFile>) -> Self {
+        Self { phase: Phase::Idle, time, ca, reloaded: None, asked: None }
     }
 
     /// When the first of the certificates ends.
     pub const fn end(&self) -> Timestamp {
-        self.end
+        self.time.end
     }
 
     /// How far it is.
@@ -149,7 +143,7 @@ impl RenewalState {
             Phase::Requested => (true, None),
             Phase::Idle => (false, None),
         };
-        if !(is_other_ca || is_awaited || ends_soon(self.end, now.clock)) {
+        if !(is_other_ca || is_awaited || self.time.is_due(now.clock)) {
             return None;
         }
         let task = if is_other_ca { Task::Reload } else { Task::Renew };
@@ -199,17 +193,17 @@ impl RenewalState {
         self.asked = Some(now.steady);
     }
 
-    fn ended(&mut self, end: Option<Timestamp>, now: Now) -> Option<RenewalEffect> {
+    fn ended(&mut self, time: Option<RenewalTime>, now: Now) -> Option<RenewalEffect> {
         let Phase::Running { task, pause, .. } = self.phase else { return None };
         if task == Task::Reload {
             self.reloaded = Some(now.steady);
         }
-        let Some(end) = end else {
+        let Some(time) = time else {
             let length = pause.map_or(PAUSE, |length| (length * 2).min(PAUSE_MAX));
             self.phase = Phase::Paused { since: now.steady, length };
             return Some(RenewalEffect::RefuseHeld);
         };
-        (self.end, self.phase) = (end, Phase::Idle);
+        (self.time, self.phase) = (time, Phase::Idle);
         Some(RenewalEffect::RetapHeld)
     }
 }

@@ -75,7 +75,7 @@ impl WatchObserver for Recorder {
 fn watch(heartbeat: Option<Duration>, test: impl FnOnce(&mut WatchRun<'_>, &Recorder)) {
     let home = tempfile::tempdir().unwrap();
     let pki = PkiDir::new(home.path().join("pki"));
-    pki.init(&server_names(), ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
+    pki.init(&server_names(), None, ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
     let context = TerminalContext {
         state_folder: home.path().to_owned(),
         pki,

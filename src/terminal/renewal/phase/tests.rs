@@ -1,10 +1,18 @@
 //! Every transition, without a clock, a file or a thread.
 
+use jiff::SignedDuration;
+
 use super::*;
+use crate::pki::CLOCK_TOLERANCE;
 
 const DAY: u64 = 86_400;
 const OLD: Option<CaFile> = Some((1, 0));
 const NEW: Option<CaFile> = Some((2, 0));
+
+/// The time of a certificate that is issued then, for some days.
+fn issued(at: Timestamp, days: i64) -> RenewalTime {
+    RenewalTime::of(at - CLOCK_TOLERANCE, at + SignedDuration::from_hours(24 * days))
+}
 
 /// A terminal whose certificates end after some days, and a clock.
 struct Bench {
@@ -16,8 +24,15 @@ struct Bench {
 impl Bench {
     fn new(days: i64) -> Self {
         let start = Now { clock: "2026-11-22T12:00:00Z".parse().unwrap(), steady: Instant::now() };
-        let end = start.clock + SignedDuration::from_hours(24 * days);
-        Self { state: RenewalState::new(end, OLD), start, seconds: 0 }
+        let time = issued(start.clock, days);
+        Self { state: RenewalState::new(time, OLD), start, seconds: 0 }
+    }
+
+    /// One whose certificates are due already.
+    fn due() -> Self {
+        let mut bench = Self::new(1);
+        bench.after(DAY);
+        bench
     }
 
     fn now(&self) -> Now {
@@ -40,9 +55,9 @@ impl Bench {
         self.state.step(RenewalInput::UnknownCa { ca, may_ask }, now).unwrap()
     }
 
-    fn done(&mut self, days: u64) -> Option<RenewalEffect> {
+    fn done(&mut self, days: i64) -> Option<RenewalEffect> {
         let now = self.now();
-        self.state.step(RenewalInput::Ended(Some(now.clock + Duration::from_secs(days * DAY))), now)
+        self.state.step(RenewalInput::Ended(Some(issued(now.clock, days))), now)
     }
 
     fn failed(&mut self) -> Option<RenewalEffect> {
@@ -68,8 +83,24 @@ fn it_is_due_three_days_before_the_end_and_once_at_a_time() {
 }
 
 #[test]
+fn the_longer_certificates_are_valid_the_more_is_left_of_them_and_short_ones_are_not_renewed_at_once() {
+    let at: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+    for (days, due) in [(1, 4 * DAY / 7), (7, 4 * DAY), (14, 8 * DAY), (90, 30 * DAY), (366, 30 * DAY)] {
+        let time = issued(at, days);
+        let after = time.due.duration_since(at).as_secs().unsigned_abs();
+        // Whole seconds of a division by seven.
+        assert!(after.abs_diff(due) < 7, "{days} days: after {after} s");
+        assert_eq!((time.is_due(at), time.is_due(time.due), time.is_due(time.end)), (false, true, true));
+    }
+    let both = issued(at, 7).min(issued(at, 90));
+    assert_eq!(both, issued(at, 7));
+    let later = RenewalTime { due: at, end: both.end + SignedDuration::from_secs(1) };
+    assert_eq!(both.min(later), RenewalTime { due: at, end: both.end });
+}
+
+#[test]
 fn each_failure_doubles_the_pause_up_to_an_hour_and_a_success_ends_that() {
-    let mut bench = Bench::new(1);
+    let mut bench = Bench::due();
     for pause in [60, 120, 240, 480, 960, 1920, 3600, 3600] {
         assert_eq!(bench.tick(OLD), RENEW);
         assert_eq!(bench.failed(), Some(RenewalEffect::RefuseHeld));
@@ -79,7 +110,8 @@ fn each_failure_doubles_the_pause_up_to_an_hour_and_a_success_ends_that() {
     }
     assert_eq!(bench.tick(OLD), RENEW);
     assert_eq!(bench.done(1), Some(RenewalEffect::RetapHeld));
-    assert_eq!(bench.tick(OLD), RENEW);
+    assert_eq!(bench.tick(OLD), None);
+    assert_eq!(bench.after(DAY).tick(OLD), RENEW);
     assert_eq!(bench.failed(), Some(RenewalEffect::RefuseHeld));
     assert_eq!(bench.after(60).tick(OLD), RENEW);
 }
@@ -135,7 +167,7 @@ fn a_stranger_makes_us_ask_the_server_once_in_ten_minutes() {
 
 #[test]
 fn a_stranger_waits_for_a_renewal_that_runs_already() {
-    let mut bench = Bench::new(1);
+    let mut bench = Bench::due();
     assert_eq!(bench.tick(OLD), RENEW);
     assert_eq!(bench.stranger(OLD, false), RenewalEffect::RefuseTap);
     assert_eq!(bench.stranger(OLD, true), RenewalEffect::HoldTap);
