@@ -366,7 +366,8 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::Database`]: then none is kept.
     pub async fn issue_nonces(&self, nonces: &[[u8; 32]], terminal: &str, now: Timestamp) -> Result<()> {
-        on!(self, writing, queries, |c| queries::lookups::issue(c, nonces, terminal, now))
+        let nonces: Vec<_> = nonces.iter().map(|nonce| (*nonce, terminal)).collect();
+        on!(self, writing, queries, |c| queries::lookups::issue(c, &nonces, now))
     }
 
     /// Forgets nonces whose proofs nobody takes any more; how many there were.

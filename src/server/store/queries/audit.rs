@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Connection, Result, moment, query, to_json};
+use super::{Connection, Result, moment, query, rows, to_json};
 use crate::{
     api::v1::AuditHead,
     crypto::random::{self, SystemRandom},
@@ -20,6 +20,8 @@ pub struct Ledger {
     hash: Hash,
     actor: String,
     at: Timestamp,
+    /// Records that are not written yet.
+    unwritten: Vec<AuditRecord>,
 }
 
 impl Ledger {
@@ -30,7 +32,7 @@ impl Ledger {
         let hash = hash.try_into().map_err(|_| sqlx::Error::Decode("the head of the audit log is damaged".into()))?;
         // Kept in milliseconds, so that is what is hashed.
         let at = at.round(jiff::Unit::Millisecond).unwrap_or(at);
-        Ok(Self { seq: row.try_get("seq")?, hash, actor: actor.to_owned(), at })
+        Ok(Self { seq: row.try_get("seq")?, hash, actor: actor.to_owned(), at, unwritten: Vec::new() })
     }
 
     /// Whose decisions come next.
@@ -39,29 +41,16 @@ impl Ledger {
     }
 
     /// Adds a decision.
-    pub async fn add(&mut self, c: &mut Connection, action: &str, subject: &str, detail: &Value) -> Result<()> {
-        self.append(c, action, subject, detail, false).await
+    pub fn add(&mut self, action: &str, subject: &str, detail: &Value) -> Result<()> {
+        self.append(action, subject, detail, false)
     }
 
     /// Adds a decision that says something of a person: it can be forgotten.
-    pub async fn add_personal(
-        &mut self,
-        c: &mut Connection,
-        action: &str,
-        subject: &str,
-        detail: &Value,
-    ) -> Result<()> {
-        self.append(c, action, subject, detail, true).await
+    pub fn add_personal(&mut self, action: &str, subject: &str, detail: &Value) -> Result<()> {
+        self.append(action, subject, detail, true)
     }
 
-    async fn append(
-        &mut self,
-        c: &mut Connection,
-        action: &str,
-        subject: &str,
-        detail: &Value,
-        is_personal: bool,
-    ) -> Result<()> {
+    fn append(&mut self, action: &str, subject: &str, detail: &Value, is_personal: bool) -> Result<()> {
         let record = AuditRecord {
             seq: self.seq + 1,
             at: self.at,
@@ -79,31 +68,42 @@ impl Ledger {
             record
         };
         let record = record.sealed(&self.hash);
-        let (salt, seal) = match &record.seal {
-            RecordSeal::Sealed { salt, seal } => (Some(salt.as_slice()), Some(seal.as_slice())),
-            _ => (None, None),
-        };
-        query(
-            "INSERT INTO audit (seq, at, actor, action, subject, detail, hash, salt, sealed)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        )
-        .bind(record.seq)
-        .bind(record.at.as_millisecond())
-        .bind(&record.actor)
-        .bind(&record.action)
-        .bind(&record.subject)
-        .bind(&record.detail)
-        .bind(record.hash.as_slice())
-        .bind(salt)
-        .bind(seal)
-        .execute(c)
-        .await?;
         (self.seq, self.hash) = (record.seq, record.hash);
+        self.unwritten.push(record);
         Ok(())
     }
 
-    /// Puts the end of the log back.
-    pub async fn close(self, c: &mut Connection) -> Result<()> {
+    /// Writes what was added: many records in one statement.
+    pub async fn write(&mut self, c: &mut Connection) -> Result<()> {
+        for part in rows::parts(&std::mem::take(&mut self.unwritten)) {
+            let mut insert = query(AssertSqlSafe(format!(
+                "INSERT INTO audit (seq, at, actor, action, subject, detail, hash, salt, sealed) VALUES {}",
+                rows::rows(part.len(), 9)
+            )));
+            for record in part {
+                let (salt, seal) = match &record.seal {
+                    RecordSeal::Sealed { salt, seal } => (Some(salt.as_slice()), Some(seal.as_slice())),
+                    _ => (None, None),
+                };
+                insert = insert
+                    .bind(record.seq)
+                    .bind(record.at.as_millisecond())
+                    .bind(&record.actor)
+                    .bind(&record.action)
+                    .bind(&record.subject)
+                    .bind(&record.detail)
+                    .bind(record.hash.as_slice())
+                    .bind(salt)
+                    .bind(seal);
+            }
+            insert.execute(&mut *c).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is left, and puts the end of the log back.
+    pub async fn close(mut self, c: &mut Connection) -> Result<()> {
+        self.write(c).await?;
         query("UPDATE audit_head SET seq = $1, hash = $2").bind(self.seq).bind(self.hash.as_slice()).execute(c).await?;
         Ok(())
     }
@@ -119,7 +119,7 @@ pub async fn head_for_update(c: &mut Connection) -> Result<AuditHead> {
 pub async fn restored(c: &mut Connection, now: Timestamp) -> Result<()> {
     let mut ledger = Ledger::open(c, audit::SERVER, now).await?;
     let last = ledger.seq;
-    ledger.add(c, "store.restore", &last.to_string(), &json!({})).await?;
+    ledger.add("store.restore", &last.to_string(), &json!({}))?;
     ledger.close(c).await
 }
 

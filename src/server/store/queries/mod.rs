@@ -12,6 +12,8 @@ pub mod format;
 pub mod lookups;
 pub mod presence;
 pub mod privacy;
+pub mod proofs;
+pub mod rows;
 pub mod terminals;
 pub mod tokens;
 pub mod users;
@@ -50,7 +52,7 @@ pub async fn hand_over(c: &mut Connection, from: &[u8; 20], to: &[u8; 20]) -> Re
     if done.rows_affected() == 0 {
         return Ok(());
     }
-    ledger.add(c, "authority.rotate", &hex::encode(to), &serde_json::json!({ "from": hex::encode(from) })).await?;
+    ledger.add("authority.rotate", &hex::encode(to), &serde_json::json!({ "from": hex::encode(from) }))?;
     ledger.close(c).await
 }
 

@@ -47,13 +47,15 @@ pub async fn forget(
     done.events += deleted(c, "DELETE FROM events WHERE user_id = $1", id).await?;
     deleted(c, "DELETE FROM stays WHERE person = $1", &format!("u:{id}")).await?;
     let known = deleted(c, "DELETE FROM users WHERE id = $1", id).await?;
+    // What was just added is blanked too.
+    ledger.write(c).await?;
     let (blanked, unsealed) = audit::blank(c, id, &ids).await?;
     if known == 0 && done.events == 0 && blanked.is_empty() {
         return Ok(None);
     }
     (done.records, done.unsealed_records) = (blanked.len() as u64, unsealed);
     done.token_records = audit::count_of(c, &ids).await?;
-    ledger.add(c, FORGET, "", &json!({ "blanked": blanked, "tokens": ids.len() })).await?;
+    ledger.add(FORGET, "", &json!({ "blanked": blanked, "tokens": ids.len() }))?;
     ledger.close(c).await?;
     Ok(Some(done))
 }

@@ -64,7 +64,7 @@ pub async fn add(c: &mut Connection, new: &NewTerminal, actor: &str, now: Timest
         .execute(&mut *c)
         .await?;
     keep_keys(c, &new.name, &new.keys).await?;
-    ledger.add(c, "terminal.add", &new.name, &json!({ "role": new.role })).await?;
+    ledger.add("terminal.add", &new.name, &json!({ "role": new.role }))?;
     ledger.close(c).await?;
     Ok(Added::New)
 }
@@ -89,7 +89,7 @@ async fn reissue(c: &mut Connection, ledger: &mut Ledger, new: &NewTerminal) -> 
         .execute(&mut *c)
         .await?;
     keep_keys(c, &new.name, &new.keys).await?;
-    ledger.add(c, "terminal.reissue", &new.name, &json!({ "role": new.role })).await
+    ledger.add("terminal.reissue", &new.name, &json!({ "role": new.role }))
 }
 
 /// Adds the keys of a renewal. The ones before stay good until their certificates expire: the answer may be lost.
@@ -101,7 +101,7 @@ pub async fn renew(c: &mut Connection, name: &str, keys: &RegisteredKeys, now: T
         .execute(&mut *c)
         .await?;
     keep_keys(c, name, keys).await?;
-    ledger.add(c, "terminal.renew", name, &json!({ "not_after": keys.not_after.to_string() })).await?;
+    ledger.add("terminal.renew", name, &json!({ "not_after": keys.not_after.to_string() }))?;
     ledger.close(c).await
 }
 
@@ -134,7 +134,7 @@ pub async fn revoke(c: &mut Connection, name: &str, actor: &str, now: Timestamp)
         .bind(name)
         .execute(&mut *c)
         .await?;
-    ledger.add(c, "terminal.revoke", name, &json!({})).await?;
+    ledger.add("terminal.revoke", name, &json!({}))?;
     ledger.close(c).await?;
     Ok(Some(RegisteredTerminal { revoked: true, ..terminal }))
 }

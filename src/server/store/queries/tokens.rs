@@ -149,7 +149,7 @@ pub async fn register(c: &mut Connection, new: &NewToken, actor: &str, now: Time
     .execute(&mut *c)
     .await?;
     let detail = json!({ "user": new.user.id, "replaces": new.replaces });
-    ledger.add_personal(c, "token.register", &new.token_id.to_string(), &detail).await?;
+    ledger.add_personal("token.register", &new.token_id.to_string(), &detail)?;
     ledger.close(c).await?;
     Ok(Registration::Registered(new.keys.clone()))
 }
@@ -194,5 +194,5 @@ pub async fn change(
         .bind(id.to_string())
         .execute(&mut *c)
         .await?;
-    ledger.add_personal(c, "token.status", &id.to_string(), &json!({ "status": status, "reason": reason })).await
+    ledger.add_personal("token.status", &id.to_string(), &json!({ "status": status, "reason": reason }))
 }

@@ -74,6 +74,6 @@ pub async fn put_one(c: &mut Connection, ledger: &mut Ledger, user: &User, now: 
     .execute(&mut *c)
     .await?;
     let action = if put == Put::Created { "user.create" } else { "user.change" };
-    ledger.add_personal(c, action, &user.id, &json!({ "name": user.name, "fields": user.fields })).await?;
+    ledger.add_personal(action, &user.id, &json!({ "name": user.name, "fields": user.fields }))?;
     Ok(put)
 }

@@ -133,7 +133,7 @@ pub async fn reconcile(c: &mut Connection, actor: &str, now: Timestamp) -> Resul
             .bind(hex::decode(&head.hash).unwrap_or_default())
             .execute(&mut *c)
             .await?;
-        ledger.add(c, "audit.reconcile", terminal, &json!({ "seq": head.seq, "hash": head.hash })).await?;
+        ledger.add("audit.reconcile", terminal, &json!({ "seq": head.seq, "hash": head.hash }))?;
     }
     query("DELETE FROM witnesses").execute(&mut *c).await?;
     query("DELETE FROM witnessed").execute(&mut *c).await?;

@@ -1,0 +1,249 @@
+//! Presence proofs: each is taken once, and one that contradicts another tells of a copy.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{Connection, Result, moment, query, rows};
+use crate::{
+    api::v1::{Freshness, LATE_DAYS, NONCE_HOURS},
+    server::store::{LookupTask, PresentedProof, ProofRefusal},
+};
+
+/// How long after its issue a nonce is good for a fresh proof.
+const FRESH: SignedDuration = SignedDuration::from_hours(NONCE_HOURS);
+/// How long after its issue a proof over it is taken at all.
+const TAKEN: SignedDuration = SignedDuration::from_hours(NONCE_HOURS + 24 * LATE_DAYS);
+
+/// The highest counter that a token has shown, and when that proof came.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Highest {
+    /// The counter; none before the first proof.
+    pub counter: Option<i64>,
+    /// When it came, in milliseconds.
+    pub at: Option<i64>,
+    /// Proofs up to this counter were forgotten.
+    pub floor: Option<i64>,
+}
+
+/// A nonce that was given to a terminal.
+struct IssuedNonce {
+    terminal: String,
+    /// In milliseconds.
+    issued: i64,
+    age: SignedDuration,
+}
+
+/// A proof that is taken now.
+struct TakenProof {
+    token: String,
+    counter: i64,
+    claims: [u8; 32],
+}
+
+/// The proofs of several lookups, and what the store says of them. The head of the log is held: nobody else takes a proof
+/// meanwhile.
+pub struct Presented<'a> {
+    nonces: HashMap<[u8; 32], IssuedNonce>,
+    /// Nonces that are used up by these proofs, and that none of them has taken yet.
+    unused: HashSet<[u8; 32]>,
+    /// What was claimed under a counter of a token.
+    seen: HashMap<(&'a str, i64), [u8; 32]>,
+    highest: HashMap<&'a str, Highest>,
+    taken: Vec<TakenProof>,
+    /// Counters that rose.
+    risen: BTreeMap<String, i64>,
+}
+
+impl<'a> Presented<'a> {
+    /// Asks the store what it knows of them, and uses up their nonces, also where the proof then tells of a copy.
+    /// `highest` has every token that there is.
+    pub async fn read(
+        c: &mut Connection,
+        tasks: &[LookupTask],
+        highest: HashMap<&'a str, Highest>,
+        now: Timestamp,
+    ) -> Result<Self> {
+        let mut all = Self {
+            nonces: HashMap::new(),
+            unused: HashSet::new(),
+            seen: HashMap::new(),
+            highest,
+            taken: Vec::new(),
+            risen: BTreeMap::new(),
+        };
+        let claims: Vec<_> = tasks.iter().filter_map(|task| all.claims(task)).collect();
+        let nonces: Vec<_> = claims.iter().map(|(_, nonce, _)| *nonce).collect();
+        all.read_nonces(c, &nonces, now).await?;
+        let is_good = |terminal, nonce| all.check_nonce(terminal, nonce).is_ok_and(|known| known.is_some());
+        let usable: Vec<_> = claims.iter().filter(|(terminal, nonce, _)| is_good(terminal, nonce)).collect();
+        let usable: Vec<_> = usable.into_iter().map(|(_, nonce, _)| *nonce).collect();
+        all.use_nonces(c, &usable, now).await?;
+        let counters: Vec<_> = claims.into_iter().map(|(.., counter)| counter).collect();
+        all.read_seen(c, &counters).await?;
+        Ok(all)
+    }
+
+    /// The terminal, the nonce, and token and counter of a proof of a token that there is.
+    fn claims<'b>(&self, task: &'b LookupTask) -> Option<(&'b str, [u8; 32], (&'a str, i64))> {
+        let PresentedProof::Claims { nonce, counter, .. } = &task.proof else { return None };
+        let (token, _) = self.highest.get_key_value(task.token_id.to_string().as_str())?;
+        Some((&task.terminal, *nonce, (token, i64::from(*counter))))
+    }
+
+    async fn read_nonces(&mut self, c: &mut Connection, nonces: &[[u8; 32]], now: Timestamp) -> Result<()> {
+        for part in rows::parts(nonces) {
+            let places = rows::list(part.len(), 0);
+            let mut select =
+                query(AssertSqlSafe(format!("SELECT nonce, terminal, issued FROM nonces WHERE nonce IN ({places})")));
+            for nonce in part {
+                select = select.bind(nonce.as_slice());
+            }
+            for row in select.fetch_all(&mut *c).await? {
+                let issued: i64 = row.try_get("issued")?;
+                let age = now.duration_since(moment(issued)?);
+                let known = IssuedNonce { terminal: row.try_get("terminal")?, issued, age };
+                self.nonces.insert(bytes(row.try_get("nonce")?)?, known);
+            }
+        }
+        Ok(())
+    }
+
+    /// The row itself is what makes it once: only who finds it unused has it.
+    async fn use_nonces(&mut self, c: &mut Connection, nonces: &[[u8; 32]], now: Timestamp) -> Result<()> {
+        for part in rows::parts(nonces) {
+            let places = rows::list(part.len(), 1);
+            let mut update = query(AssertSqlSafe(format!(
+                "UPDATE nonces SET used = $1 WHERE used IS NULL AND nonce IN ({places}) RETURNING nonce"
+            )))
+            .bind(now.as_millisecond());
+            for nonce in part {
+                update = update.bind(nonce.as_slice());
+            }
+            for row in update.fetch_all(&mut *c).await? {
+                self.unused.insert(bytes(row.try_get(0)?)?);
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_seen(&mut self, c: &mut Connection, counters: &[(&'a str, i64)]) -> Result<()> {
+        for part in rows::parts(counters) {
+            let places: Vec<_> =
+                (0..part.len()).map(|n| format!("token_id = ${} AND counter = ${}", 2 * n + 1, 2 * n + 2)).collect();
+            let mut select = query(AssertSqlSafe(format!(
+                "SELECT token_id, counter, claims FROM proofs WHERE {}",
+                places.join(" OR ")
+            )));
+            for (token, counter) in part {
+                select = select.bind(*token).bind(*counter);
+            }
+            for row in select.fetch_all(&mut *c).await? {
+                let Some((&token, _)) = self.highest.get_key_value(row.try_get::<&str, _>("token_id")?) else {
+                    continue;
+                };
+                self.seen.insert((token, row.try_get("counter")?), bytes(row.try_get("claims")?)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The highest counter that this token has shown.
+    pub fn highest(&self, token: &str) -> Option<i64> {
+        self.highest.get(token).and_then(|highest| highest.counter)
+    }
+
+    /// What a nonce is to this terminal; none for one that the terminal made.
+    fn check_nonce(&self, terminal: &str, nonce: &[u8; 32]) -> std::result::Result<Option<&IssuedNonce>, ProofRefusal> {
+        let Some(known) = self.nonces.get(nonce) else { return Ok(None) };
+        if known.terminal != terminal {
+            return Err(ProofRefusal::ForeignNonce);
+        }
+        if known.age > TAKEN { Err(ProofRefusal::Expired) } else { Ok(Some(known)) }
+    }
+
+    /// Takes a proof of a token that there is, once.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn take(
+        &mut self,
+        terminal: &str,
+        token: &str,
+        nonce: &[u8; 32],
+        counter: u32,
+        claims: &[u8; 32],
+        now: Timestamp,
+    ) -> std::result::Result<Freshness, ProofRefusal> {
+        let (freshness, issued) = match self.check_nonce(terminal, nonce)? {
+            // A nonce that the terminal made says nothing of the time.
+            None => (Freshness::Unverified, None),
+            Some(known) => {
+                let freshness = if known.age > FRESH { Freshness::Late } else { Freshness::Fresh };
+                (freshness, Some(known.issued))
+            }
+        };
+        if issued.is_some() && !self.unused.remove(nonce) {
+            return Err(ProofRefusal::Replayed);
+        }
+        let Some((&token, &highest)) = self.highest.get_key_value(token) else { return Err(ProofRefusal::Malformed) };
+        let counter = i64::from(counter);
+        // Whether it was taken before nobody knows any more.
+        if highest.floor.is_some_and(|floor| counter <= floor) {
+            return Err(ProofRefusal::Expired);
+        }
+        if let Some(seen) = self.seen.get(&(token, counter)) {
+            // What a proof says is compared and not its signature, which anybody can turn into another one.
+            return Err(if seen == claims { ProofRefusal::Replayed } else { ProofRefusal::Clone });
+        }
+        // A lower counter is a proof that came late, unless its nonce did not exist yet when the higher one came.
+        let rises = highest.counter.is_none_or(|highest| counter > highest);
+        if !rises && issued.zip(highest.at).is_some_and(|(issued, at)| issued > at) {
+            return Err(ProofRefusal::Clone);
+        }
+        self.seen.insert((token, counter), *claims);
+        self.taken.push(TakenProof { token: token.to_owned(), counter, claims: *claims });
+        if rises {
+            let after = Highest { counter: Some(counter), at: Some(now.as_millisecond()), ..highest };
+            self.highest.insert(token, after);
+            self.risen.insert(token.to_owned(), counter);
+        }
+        Ok(freshness)
+    }
+
+    /// Writes down which proofs were taken.
+    pub async fn remember(self, c: &mut Connection, now: Timestamp) -> Result<()> {
+        for part in rows::parts(&self.taken) {
+            let places = rows::rows(part.len(), 4);
+            let mut insert =
+                query(AssertSqlSafe(format!("INSERT INTO proofs (token_id, counter, claims, at) VALUES {places}")));
+            for proof in part {
+                insert = insert
+                    .bind(&proof.token)
+                    .bind(proof.counter)
+                    .bind(proof.claims.as_slice())
+                    .bind(now.as_millisecond());
+            }
+            insert.execute(&mut *c).await?;
+        }
+        let risen: Vec<_> = self.risen.into_iter().collect();
+        for part in rows::parts(&risen) {
+            let mut update = query(AssertSqlSafe(format!(
+                "UPDATE tokens SET counter = risen.column2, counter_at = risen.column3
+                 FROM (VALUES {}) AS risen WHERE tokens.token_id = risen.column1",
+                rows::rows(part.len(), 3)
+            )));
+            for (token, counter) in part {
+                update = update.bind(token).bind(*counter).bind(now.as_millisecond());
+            }
+            update.execute(&mut *c).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What is kept as 32 bytes.
+fn bytes(kept: Vec<u8>) -> Result<[u8; 32]> {
+    kept.try_into().map_err(|_| sqlx::Error::Decode("a nonce or a digest of another length".into()))
+}
