@@ -33,16 +33,15 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for AuthenticatedTermina
 /// Stands in front of every route, and of what is no route.
 pub async fn admit(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     let (start, at) = (Instant::now(), (state.clock)());
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
     let peer = request.extensions().get::<PeerCertificate>().cloned();
-    let terminal = authenticate(&state, peer, &method, route.as_deref()).await;
+    let terminal = authenticate(&state, peer, &method, route).await;
     let (terminal, response) = match terminal {
         Ok(terminal) => {
-            let name = terminal.0.name.clone();
-            request.extensions_mut().insert(terminal);
-            (Some(name), next.run(request).await)
+            request.extensions_mut().insert(AuthenticatedTerminal(Arc::clone(&terminal)));
+            (Some(terminal), next.run(request).await)
         }
         Err((terminal, error)) => (terminal, error.into_response()),
     };
@@ -51,18 +50,18 @@ pub async fn admit(State(state): State<Arc<AppState>>, mut request: Request, nex
     if let Some(secret) = response.extensions().get::<ApiError>().and_then(ApiError::secret) {
         state.log.fault(secret);
     }
-    let labels = metrics::RequestLabels { route: route.unwrap_or_default(), method: known_method(&method), status };
+    let path = route.and_then(routes::path).unwrap_or_default();
+    let labels = metrics::RequestLabels { route: path, method: known_method(&method), status };
     state.metrics.requests.get_or_create(&labels).inc();
     state.metrics.seconds.observe(took.as_secs_f64());
-    let method = method.as_str();
-    state.log.request(&RequestLine { at, terminal: terminal.as_deref(), method, path: &path, status, took });
+    let terminal = terminal.as_ref().map(|terminal| terminal.name.as_str());
+    state.log.request(&RequestLine { at, terminal, method: method.as_str(), path: uri.path(), status, took });
     response
 }
 
 /// A method is a client's own word: only ours become labels.
-fn known_method(method: &Method) -> String {
-    let ours = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
-    if ours.contains(method) { method.to_string() } else { "other".to_owned() }
+fn known_method(method: &Method) -> &'static str {
+    ["GET", "POST", "PUT", "DELETE"].into_iter().find(|known| method == known).unwrap_or("other")
 }
 
 async fn authenticate(
@@ -70,14 +69,14 @@ async fn authenticate(
     peer: Option<PeerCertificate>,
     method: &Method,
     route: Option<&str>,
-) -> Result<AuthenticatedTerminal, (Option<String>, ApiError)> {
+) -> Result<Arc<TerminalRow>, (Option<Arc<TerminalRow>>, ApiError)> {
     let stranger = |error| (None, error);
     let PeerCertificate(certificate) = peer.ok_or(stranger(ApiError::UnknownTerminal))?;
     certificate.check_time((state.clock)()).map_err(|_| stranger(ApiError::Expired))?;
     let key = sha256(&[certificate.point().as_bytes()]);
-    let terminal = state.store.terminal_of_key(&key).await.map_err(|error| stranger(error.into()))?;
+    let terminal = state.store.asking_terminal(&key).await.map_err(|error| stranger(error.into()))?;
     let terminal = terminal.ok_or(stranger(ApiError::UnknownTerminal))?;
-    let refuse = |error| (Some(terminal.name.clone()), error);
+    let refuse = |error| (Some(Arc::clone(&terminal)), error);
     if terminal.revoked {
         return Err(refuse(ApiError::Revoked));
     }
@@ -92,5 +91,5 @@ async fn authenticate(
             return Err(refuse(ApiError::Role));
         }
     }
-    Ok(AuthenticatedTerminal(Arc::new(terminal)))
+    Ok(terminal)
 }

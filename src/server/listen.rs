@@ -2,8 +2,13 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Extension, Router};
-use hyper::server::conn::http1;
+use axum::Router;
+use hyper::{
+    Request,
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -90,12 +95,17 @@ impl ConnectionServer {
         let Ok(Some((stream, certificate))) = timeout(self.patience, self.acceptor.accept(stream)).await else {
             return;
         };
-        let service = self.router.clone().layer(Extension(PeerCertificate(Arc::new(certificate))));
+        let peer = PeerCertificate(Arc::new(certificate));
+        let router = TowerToHyperService::new(self.router.clone());
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
+            router.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.patience.max(Duration::from_secs(75)))
             .max_buf_size(HEAD_MAX)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+            .serve_connection(TokioIo::new(stream), service);
         let _ = watcher.watch(connection).await;
     }
 }

@@ -12,9 +12,9 @@ use crate::api::v1::{PresenceSummary, RegisteredTerminal};
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct RequestLabels {
     /// The route, not the path: a path may hold anything.
-    pub route: String,
+    pub route: &'static str,
     /// The method.
-    pub method: String,
+    pub method: &'static str,
     /// The status of the answer.
     pub status: u16,
 }
@@ -23,7 +23,7 @@ pub struct RequestLabels {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct LookupLabels {
     /// `active`, or the code of the refusal.
-    pub result: String,
+    pub result: &'static str,
 }
 
 /// A terminal.

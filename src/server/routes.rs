@@ -164,6 +164,11 @@ pub const ROUTES: [Route; 24] = [
         .refuses(&[ProblemCode::UserUnknown]),
 ];
 
+/// This path as the table has it; none where no route has it.
+pub fn path(path: &str) -> Option<&'static str> {
+    ROUTES.iter().map(|route| route.path).find(|known| *known == path)
+}
+
 /// The route of a method and a path as the router knows it.
 pub fn find(method: &Method, path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.method == method.as_str() && route.path == path)

@@ -160,7 +160,9 @@ impl AppState {
     /// Whether the store takes changes, as it said within the last second: however many ask, it is asked once.
     pub async fn ready(&self) -> Result<(), ApiError> {
         let mut last = self.readiness.lock().await;
-        if let Some((_, said)) = last.as_ref().filter(|(at, _)| at.elapsed() < READINESS) {
+        // A change that worked meanwhile says more than a refusal of before.
+        let holds = |said: &Result<(), ApiError>| said.is_ok() || self.store.availability().is_away();
+        if let Some((_, said)) = last.as_ref().filter(|(at, said)| at.elapsed() < READINESS && holds(said)) {
             return said.clone();
         }
         let said = self.store.ready().await.map_err(ApiError::from);

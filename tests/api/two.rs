@@ -3,6 +3,7 @@
 use std::{
     sync::atomic::{AtomicU32, Ordering},
     thread,
+    time::{Duration, Instant},
 };
 
 use rollcall::{
@@ -63,6 +64,31 @@ fn two_servers_under_load_and_one_is_killed(kind: &Kind) {
     assert!(taken <= TERMINALS * ROUNDS && taken + unanswered >= TERMINALS * ROUNDS, "{taken} {unanswered}");
     assert_eq!(site.sql("UPDATE events SET seq = seq"), u64::from(TERMINALS * ROUNDS * 5));
     assert_eq!(site.verify(&[])["whole"], true);
+}
+
+case!(Postgres, a_revocation_holds_at_the_other_server_within_a_second);
+fn a_revocation_holds_at_the_other_server_within_a_second(kind: &Kind) {
+    let site = Site::new(kind);
+    let servers = [site.start(), site.start()];
+    let door = site.terminal(servers[0].port, "door", Role::Read);
+    let mut open = servers.each_ref().map(|server| door.raw(server.port));
+    for connection in &mut open {
+        assert_eq!(connection.ask("GET", "/v1/health", None).unwrap().status, 200);
+    }
+    let admin = site.admin.client(servers[0].port);
+    admin.revoke_terminal("door").unwrap();
+    let revoked = Instant::now();
+    let [here, there] = &mut open;
+    assert_eq!(here.ask("GET", "/v1/health", None).unwrap().code(), "terminal.revoked");
+    loop {
+        let asked = revoked.elapsed();
+        let answer = there.ask("GET", "/v1/health", None).unwrap();
+        if answer.status != 200 {
+            assert_eq!(answer.code(), "terminal.revoked");
+            break;
+        }
+        assert!(asked < Duration::from_secs(1), "still let in after {asked:?}");
+    }
 }
 
 /// Every proof goes to both servers at the same time, and a batch of events to one, or after that to the other.

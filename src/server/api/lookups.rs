@@ -106,7 +106,7 @@ fn count(state: &SharedState, token_id: Uuid, result: &LookupResult, nonces: u16
         LookupResult::Token { status: TokenStatus::Lost, .. } => "lost",
         LookupResult::Token { status: TokenStatus::Revoked, .. } => "revoked",
     };
-    state.metrics.lookups.get_or_create(&LookupLabels { result: label.to_owned() }).inc();
+    state.metrics.lookups.get_or_create(&LookupLabels { result: label }).inc();
     state.metrics.nonces.inc_by(u64::from(nonces));
     if *result == LookupResult::Refused(ProofRefusal::Clone) {
         state.metrics.clones.inc();

@@ -20,12 +20,12 @@ pub use error::ServerStoreError;
 pub use types::*;
 pub use url::StoreUrl;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::audit;
+use super::{audit, known_terminals::KnownTerminals};
 use crate::api::{
     User,
     v1::{
@@ -38,6 +38,7 @@ use crate::api::{
 pub struct ServerStore {
     backend: Backend,
     availability: Arc<Availability>,
+    terminals: Arc<KnownTerminals>,
 }
 
 #[derive(Debug, Clone)]
@@ -109,7 +110,7 @@ mod privacy;
 
 impl ServerStore {
     fn of(backend: Backend) -> Self {
-        Self { backend, availability: Arc::default() }
+        Self { backend, availability: Arc::default(), terminals: Arc::default() }
     }
 
     /// Tells whether it is away, and who is to hear of it.
@@ -180,11 +181,28 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::terminals::of_key(c, tls_key))
     }
 
+    /// The same for a request: as the store had it a moment ago, see [`KnownTerminals`].
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
+    pub async fn asking_terminal(&self, tls_key: &[u8; 32]) -> Result<Option<Arc<TerminalRow>>> {
+        let question = match self.terminals.get(tls_key, Instant::now()) {
+            Ok(terminal) => return Ok(Some(terminal)),
+            Err(question) => question,
+        };
+        let terminal = self.terminal_of_key(tls_key).await?.map(Arc::new);
+        if let Some(terminal) = &terminal {
+            self.terminals.keep(question, tls_key, terminal);
+        }
+        Ok(terminal)
+    }
+
     /// Makes a terminal known, with its keys. The same once more changes nothing.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`]. That name or key are taken is an answer.
     pub async fn add_terminal(&self, new: &NewTerminal, actor: &str, now: Timestamp) -> Result<Added> {
+        let _changing = self.terminals.changing();
         on!(self, writing, queries, |c| queries::terminals::add(c, new, actor, now))
     }
 
@@ -193,6 +211,7 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn renew_terminal(&self, name: &str, keys: &RegisteredKeys, now: Timestamp) -> Result<()> {
+        let _changing = self.terminals.changing();
         on!(self, writing, queries, |c| queries::terminals::renew(c, name, keys, now))
     }
 
@@ -201,6 +220,7 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn revoke_terminal(&self, name: &str, actor: &str, now: Timestamp) -> Result<Option<RegisteredTerminal>> {
+        let _changing = self.terminals.changing();
         on!(self, writing, queries, |c| queries::terminals::revoke(c, name, actor, now))
     }
 

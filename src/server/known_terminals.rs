@@ -1,0 +1,150 @@
+//! Terminals that asked a moment ago, as the store has them: not every request asks the store who asks.
+//!
+//! A change of this process holds at the next request, because it forgets them all; one of another process that shares
+//! the store holds once they are as old as [`HOLDS`].
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::store::TerminalRow;
+
+/// How long what the store said holds: counted from the question, not from its answer.
+pub const HOLDS: Duration = Duration::from_millis(500);
+/// Terminals that are known at one time.
+const TERMINALS: usize = 4096;
+
+/// SHA-256 of the point of a TLS key.
+type TlsKey = [u8; 32];
+
+/// The terminals.
+#[derive(Debug, Default)]
+pub struct KnownTerminals(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// How often all were forgotten.
+    changes: u64,
+    terminals: HashMap<TlsKey, (Instant, Arc<TerminalRow>)>,
+}
+
+/// A question to the store that has begun.
+#[derive(Debug, Clone, Copy)]
+pub struct Question {
+    changes: u64,
+    at: Instant,
+}
+
+impl KnownTerminals {
+    /// The terminal of this key.
+    ///
+    /// # Errors
+    /// The store has to be asked: its answer goes to [`Self::keep`], with this.
+    pub fn get(&self, key: &TlsKey, now: Instant) -> Result<Arc<TerminalRow>, Question> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.terminals.get(key) {
+            Some((at, terminal)) if now.saturating_duration_since(*at) < HOLDS => Ok(Arc::clone(terminal)),
+            _ => Err(Question { changes: known.changes, at: now }),
+        }
+    }
+
+    /// Keeps what the store said, unless something was changed meanwhile. Who was revoked is asked for each time.
+    pub fn keep(&self, question: Question, key: &TlsKey, terminal: &Arc<TerminalRow>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if question.changes != known.changes || terminal.revoked {
+            return;
+        }
+        if known.terminals.len() >= TERMINALS && !known.terminals.contains_key(key) {
+            known.terminals.retain(|_, (at, _)| question.at.saturating_duration_since(*at) < HOLDS);
+            if known.terminals.len() >= TERMINALS {
+                return;
+            }
+        }
+        known.terminals.insert(*key, (question.at, Arc::clone(terminal)));
+    }
+
+    /// Something is being changed. At the end of it, and also when nobody waits for that any more, all are asked for again.
+    pub fn changing(&self) -> Changing<'_> {
+        Changing(self)
+    }
+
+    fn forget(&self) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Answers that are under way may be of before.
+        known.changes += 1;
+        known.terminals.clear();
+    }
+}
+
+/// A change that is under way.
+#[must_use]
+pub struct Changing<'a>(&'a KnownTerminals);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::v1::Role, server::store::Subjects};
+
+    fn terminal(revoked: bool) -> Arc<TerminalRow> {
+        let subjects = Subjects { tls: "door".into(), ecka: "door".into() };
+        Arc::new(TerminalRow { name: "door".into(), role: Role::Read, revoked, ecka_keys: Vec::new(), subjects })
+    }
+
+    #[test]
+    fn a_terminal_is_known_for_a_moment_from_the_question() {
+        let (known, start) = (KnownTerminals::default(), Instant::now());
+        let question = known.get(&[1; 32], start).unwrap_err();
+        known.keep(question, &[1; 32], &terminal(false));
+        assert!(known.get(&[1; 32], start + HOLDS / 2).is_ok());
+        assert!(known.get(&[2; 32], start).is_err());
+        assert!(known.get(&[1; 32], start + HOLDS).is_err());
+    }
+
+    #[test]
+    fn a_change_makes_answers_that_are_under_way_worthless() {
+        let (known, start) = (KnownTerminals::default(), Instant::now());
+        let question = known.get(&[1; 32], start).unwrap_err();
+        known.keep(question, &[1; 32], &terminal(false));
+        let under_way = known.get(&[2; 32], start).unwrap_err();
+        drop(known.changing());
+        known.keep(under_way, &[2; 32], &terminal(false));
+        assert!(known.get(&[1; 32], start).is_err());
+        assert!(known.get(&[2; 32], start).is_err());
+    }
+
+    #[test]
+    fn who_was_revoked_is_never_known() {
+        let (known, start) = (KnownTerminals::default(), Instant::now());
+        let question = known.get(&[1; 32], start).unwrap_err();
+        known.keep(question, &[1; 32], &terminal(true));
+        assert!(known.get(&[1; 32], start).is_err());
+    }
+
+    #[test]
+    fn more_terminals_than_there_is_room_for_are_asked_for_each_time() {
+        let (known, start) = (KnownTerminals::default(), Instant::now());
+        let key = |n: usize| {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&n.to_be_bytes());
+            key
+        };
+        for n in 0..=TERMINALS {
+            let question = known.get(&key(n), start).unwrap_err();
+            known.keep(question, &key(n), &terminal(false));
+        }
+        assert!(known.get(&key(0), start).is_ok());
+        assert!(known.get(&key(TERMINALS), start).is_err());
+        // Those that do not ask any more make room.
+        let question = known.get(&key(TERMINALS), start + HOLDS).unwrap_err();
+        known.keep(question, &key(TERMINALS), &terminal(false));
+        assert!(known.get(&key(TERMINALS), start + HOLDS).is_ok());
+    }
+}
