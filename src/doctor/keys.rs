@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Map;
 
-use super::{Finding, Probe, ProbeReport};
+use super::{Finding, Probe, ProbeReport, hsm};
 use crate::{
     failure::{Failure, Remedy},
     pki::{Age, CertificateClass, Content, Facts, InventoryItem, PkiDir},
@@ -28,6 +28,9 @@ pub fn probe() -> Probe {
 }
 
 fn inspect(report: &ProbeReport) {
+    if let Some(uri) = &report.context.settings.perso_key {
+        report.begin(hsm::probe(uri.clone()));
+    }
     let home = PkiDir::new(report.context.settings.pki_folder());
     let now = (report.context.clock)();
     match home.load_authority().and_then(|_| home.inventory()) {

@@ -5,6 +5,7 @@
 
 pub mod bundle;
 mod card;
+mod hsm;
 mod keys;
 mod link;
 mod memory;

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use jiff::Timestamp;
 
-use super::{CertificateDays, set_id::SetId};
+use super::{CertificateDays, pkcs11_error::Pkcs11Error, set_id::SetId};
 use crate::{
     crypto::{
         CryptoError,
@@ -179,40 +179,13 @@ pub enum PkiError {
     Crypto(#[from] CryptoError),
 }
 
-/// Why a key in a PKCS#11 token cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Pkcs11Error {
-    /// The library, or what it says of slots, sessions and mechanisms.
-    #[error("the PKCS#11 library {0}: {1}")]
-    Library(String, Box<dyn std::error::Error + Send + Sync>),
-    /// No token, or more than one, is the one that is named.
-    #[error("{1} PKCS#11 tokens are named {0:?}")]
-    Token(String, usize),
-    /// No AES key, or more than one, is the one that is named.
-    #[error("{1} AES keys are named {0:?} on that PKCS#11 token")]
-    Object(String, usize),
-    /// There is no PIN.
-    #[error("there is no PIN for the PKCS#11 token {0:?}")]
-    NoPin(String),
-    /// The PIN is wrong; it was tried once.
-    #[error("the PKCS#11 token {0:?} refuses the PIN")]
-    WrongPin(String),
-    /// The key is no AES key by its length in bytes: `softhsm2-util --import` ends a raw key at its first zero byte.
-    #[error("the key {0:?} on that PKCS#11 token has {1} bytes, and an AES key has 16, 24 or 32")]
-    Length(String, u64),
-    /// The answer is no AES-CMAC.
-    #[error("the PKCS#11 token answered {0} bytes, and an AES-CMAC has 16")]
-    Answer(usize),
-}
-
 impl PkiError {
     /// What a user sees.
     pub fn to_failure(&self) -> Failure {
         let failure = |class, code| Failure::new(class, code, self.to_string());
         match self {
-            Self::NotInitialised(_) => {
-                failure(ExitClass::Config, "pki.not-initialised").hint(Remedy::with("make keys and certificates", "rollcall pki init"))
-            }
+            Self::NotInitialised(_) => failure(ExitClass::Config, "pki.not-initialised")
+                .hint(Remedy::with("make keys and certificates", "rollcall pki init")),
             Self::NoCaKey(_) => failure(ExitClass::Config, "pki.no-ca-key")
                 .hint("run this where the CA key lies, or put ca.key back from a backup"),
             Self::KeyPermissions { path, .. } => failure(ExitClass::Refused, "pki.key-permissions")
@@ -222,24 +195,25 @@ impl PkiError {
             }
             Self::Key { .. } | Self::NotHex(_) | Self::NotACertificate(_) => failure(ExitClass::Io, "pki.file-damaged")
                 .hint("put the file back from a backup; without one, remove it and run rollcall pki init"),
-            Self::Certificate { .. } | Self::Mismatch(_) => failure(ExitClass::Io, "pki.mismatch").hint(
-                Remedy::with(
+            Self::Certificate { .. } | Self::Mismatch(_) => failure(ExitClass::Io, "pki.mismatch").hint(Remedy::with(
                 "the files of this folder do not belong together: put them back from one backup, or issue this \
                  certificate again",
                 "rollcall pki renew",
-            )
-            ),
-            Self::TerminalExpired { .. } => failure(ExitClass::Config, "pki.terminal-expired").hint(
-                Remedy::with("where the CA key lies", "rollcall pki renew")
-                    .and("elsewhere an administrator makes a new bundle for rollcall pki import: rollcall server terminal add"),
-            ),
-            Self::NotYetValid { .. } => failure(ExitClass::Config, "pki.clock").hint("set the clock right: timedatectl"),
+            )),
+            Self::TerminalExpired { .. } => failure(ExitClass::Config, "pki.terminal-expired")
+                .hint(Remedy::with("where the CA key lies", "rollcall pki renew").and(
+                "elsewhere an administrator makes a new bundle for rollcall pki import: rollcall server terminal add",
+            )),
+            Self::NotYetValid { .. } => {
+                failure(ExitClass::Config, "pki.clock").hint("set the clock right: timedatectl")
+            }
             Self::CaExpired(_) => failure(ExitClass::Refused, "pki.ca-expired")
                 .hint("make a new CA in another folder (ROLLCALL_HOME), and enroll the tokens again"),
             Self::BeyondCa { left: left @ 1.., .. } => failure(ExitClass::Usage, "pki.days")
                 .hint(format!("name at most {left} with --days, or leave it out: certificates then end with the CA")),
-            Self::BeyondCa { .. } => failure(ExitClass::Usage, "pki.days")
-                .hint("leave --days out: certificates then end with the CA"),
+            Self::BeyondCa { .. } => {
+                failure(ExitClass::Usage, "pki.days").hint("leave --days out: certificates then end with the CA")
+            }
             Self::ClockBehind { .. } | Self::ClockAhead { .. } => failure(ExitClass::Refused, "pki.clock")
                 .hint("set the clock right (timedatectl); if it is right, say so with --yes"),
             Self::KeyTaken { .. } => failure(ExitClass::Refused, "pki.key-taken").hint("use a new key"),
@@ -249,17 +223,17 @@ impl PkiError {
                 failure(ExitClass::Io, "pki.record-damaged").hint("put it back from a backup, or remove that line")
             }
             Self::Request(_) => failure(ExitClass::Data, "pki.request").hint("make a new request"),
-            Self::Bundle(_) => {
-                failure(ExitClass::Data, "pki.bundle").hint(Remedy::with("have a new one made", "rollcall pki issue terminal"))
-            }
+            Self::Bundle(_) => failure(ExitClass::Data, "pki.bundle")
+                .hint(Remedy::with("have a new one made", "rollcall pki issue terminal")),
             Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed").hint(Remedy::with(
                 "ask who runs the server; if its CA was exchanged, have a new bundle made",
                 "rollcall pki issue terminal",
             )),
             Self::Occupied(_) => failure(ExitClass::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),
-            Self::NoSet(_) => failure(ExitClass::Usage, "pki.no-set")
-                .hint(Remedy::with("see which sets are here", "rollcall pki list").and("or let one be made: --set-size K")),
+            Self::NoSet(_) => failure(ExitClass::Usage, "pki.no-set").hint(
+                Remedy::with("see which sets are here", "rollcall pki list").and("or let one be made: --set-size K"),
+            ),
             Self::SetFull { .. } => {
                 failure(ExitClass::No, "pki.set-full").hint("name another set, or let one be made: --set-size K")
             }
@@ -269,24 +243,14 @@ impl PkiError {
             Self::NoSetRotation(id) => failure(ExitClass::No, "pki.no-set-rotation")
                 .hint(Remedy::with("begin it where the CA key lies", format!("rollcall pki rotate-set {id}"))),
             Self::Issue(_) => failure(ExitClass::Data, "pki.profile").hint("shorten the name, and check the clock"),
-            Self::RotationUnderWay => failure(ExitClass::Refused, "pki.rotation-under-way")
-                .hint(Remedy::with("move the tokens (rollcall token rotate --all), then end it", "rollcall pki rotate-ca --finish")),
-            Self::NoRotation => failure(ExitClass::No, "pki.no-rotation").hint(Remedy::with("begin one", "rollcall pki rotate-ca")),
-            Self::Pkcs11(error) => match error {
-                Pkcs11Error::Library(..) | Pkcs11Error::Answer(_) => failure(ExitClass::Unavailable, "pki.pkcs11").hint(
-                    "check the library and that the key may sign with CKM_AES_CMAC: pkcs11-tool --module LIBRARY -M -O -l",
-                ),
-                Pkcs11Error::Token(..) | Pkcs11Error::Object(..) => failure(ExitClass::Config, "pki.pkcs11-not-found")
-                    .hint("correct perso_key; see what there is: pkcs11-tool --module LIBRARY --list-slots --list-objects"),
-                Pkcs11Error::Length(..) => failure(ExitClass::Config, "pki.pkcs11-key").hint(
-                    "import the whole key: pkcs11-tool --module LIBRARY --login --write-object FILE --type secrkey --key-type AES:16 \
-                     --label NAME (softhsm2-util cuts a raw key at its first zero byte)",
-                ),
-                Pkcs11Error::NoPin(_) => failure(ExitClass::Config, "pki.pkcs11-no-pin")
-                    .hint("name a file of mode 0600 by pin-source=file:/PATH, or set ROLLCALL_PKCS11_PIN"),
-                Pkcs11Error::WrongPin(_) => failure(ExitClass::Refused, "pki.pkcs11-pin")
-                    .hint("correct the PIN before the next try: a token locks itself after a few"),
-            },
+            Self::RotationUnderWay => failure(ExitClass::Refused, "pki.rotation-under-way").hint(Remedy::with(
+                "move the tokens (rollcall token rotate --all), then end it",
+                "rollcall pki rotate-ca --finish",
+            )),
+            Self::NoRotation => {
+                failure(ExitClass::No, "pki.no-rotation").hint(Remedy::with("begin one", "rollcall pki rotate-ca"))
+            }
+            Self::Pkcs11(error) => error.to_failure(),
             Self::Crypto(_) => failure(ExitClass::Bug, "crypto.failed"),
         }
     }

@@ -18,6 +18,7 @@ mod lifetime;
 mod load;
 mod perso;
 pub mod pkcs11;
+mod pkcs11_error;
 mod pki_dir;
 pub mod record;
 mod rotation;

@@ -1,14 +1,17 @@
 //! A personalisation key that never leaves its token: AES-CMAC over PKCS#11 (OASIS PKCS #11 v2.40, 2.13).
 
+mod module;
+mod rights;
+mod slots;
 mod uri;
 
 use std::{
+    collections::BTreeSet,
     env, fmt,
     sync::{Mutex, PoisonError},
 };
 
 use cryptoki::{
-    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error, RvError},
     mechanism::Mechanism,
     object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle},
@@ -17,12 +20,14 @@ use cryptoki::{
 };
 use zeroize::{Zeroize, Zeroizing};
 
-use super::{
-    error::{Pkcs11Error, PkiError},
-    load,
+use self::{
+    module::{Module, said},
+    slots::Fitting,
 };
+use super::{PkiError, load, pkcs11_error::Pkcs11Error};
 use crate::crypto::Key128;
 
+pub use slots::PinState;
 pub use uri::{Uri, UriError};
 
 /// Where a service has the PIN from when the URI names no file.
@@ -31,11 +36,25 @@ const PIN: &str = "ROLLCALL_PKCS11_PIN";
 /// The lengths of an AES key in bytes (FIPS 197, 6.1).
 const AES_LENGTHS: [u64; 3] = [16, 24, 32];
 
-/// An AES key in a token, in a session that is logged in.
+/// The most keys that an error names.
+const NAMED: usize = 8;
+
+/// An AES key in a token, in a session that is logged in where the token needs it.
 pub struct Key {
     session: Mutex<Session>,
     handle: ObjectHandle,
     module: String,
+}
+
+/// What can be seen of a key without a login, so that no PIN is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The label of the token.
+    pub token: String,
+    /// Whether the key itself was seen: most tokens show a private key after a login only.
+    pub seen: bool,
+    /// How far wrong PINs have got.
+    pub pin: PinState,
 }
 
 impl fmt::Debug for Key {
@@ -45,52 +64,22 @@ impl fmt::Debug for Key {
 }
 
 impl Key {
-    /// Opens the one key that the URI names. The PIN is tried once: a token locks itself after a few.
+    /// Opens the one key that the URI names. The PIN is tried once, and only at the one token that fits: a token locks
+    /// itself after a few.
     ///
     /// # Errors
     /// [`PkiError::Pkcs11`] says which step failed: the library, finding the one token or key, the PIN, the key's
     /// length; [`PkiError`] of the file that holds the PIN.
     pub fn open(uri: &Uri) -> Result<Self, PkiError> {
-        let module = uri.module.display().to_string();
-        let failed = |error: Error| Pkcs11Error::Library(module.clone(), error.into());
-        let library = Pkcs11::new(&uri.module).map_err(failed)?;
-        match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
-            Err(error) => return Err(failed(error).into()),
+        let module = Module::load(uri)?;
+        let fitting = one_token(&module, uri)?;
+        let session = module.library.open_ro_session(fitting.slot).map_err(|error| module.failed(&error))?;
+        if fitting.token.as_ref().is_none_or(|token| token.needs_login) {
+            login(&module, &session, &fitting, uri)?;
         }
-        let mut named = Vec::new();
-        for slot in library.get_slots_with_token().map_err(failed)? {
-            let token = library.get_token_info(slot).map_err(failed)?;
-            if token.token_initialized() && token.label() == uri.token {
-                named.push(slot);
-            }
-        }
-        let &[slot] = named.as_slice() else { return Err(Pkcs11Error::Token(uri.token.clone(), named.len()).into()) };
-        let session = library.open_ro_session(slot).map_err(failed)?;
-        match session.login(UserType::User, Some(&pin(uri)?)) {
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
-            Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange | RvError::PinLocked, _)) => {
-                return Err(Pkcs11Error::WrongPin(uri.token.clone()).into());
-            }
-            Err(error) => return Err(failed(error).into()),
-        }
-        let wanted = [
-            Attribute::Class(ObjectClass::SECRET_KEY),
-            Attribute::KeyType(KeyType::AES),
-            Attribute::Label(uri.object.clone().into_bytes()),
-        ];
-        let found = session.find_objects(&wanted).map_err(failed)?;
-        let &[handle] = found.as_slice() else {
-            return Err(Pkcs11Error::Object(uri.object.clone(), found.len()).into());
-        };
-        for attribute in session.get_attributes(handle, &[AttributeType::ValueLen]).map_err(failed)? {
-            if let Attribute::ValueLen(length) = attribute
-                && !AES_LENGTHS.contains(&u64::from(length))
-            {
-                return Err(Pkcs11Error::Length(uri.object.clone(), length.into()).into());
-            }
-        }
-        Ok(Self { session: Mutex::new(session), handle, module })
+        let handle = find(&module, &session, &fitting, uri)?
+            .ok_or_else(|| Pkcs11Error::NoKey { token: fitting.label(), uri: uri.to_string() })?;
+        Ok(Self { session: Mutex::new(session), handle, module: module.path.display().to_string() })
     }
 
     /// AES-CMAC (NIST SP 800-38B) of a block of any length, as a key of 16 bytes.
@@ -100,7 +89,7 @@ impl Key {
     pub fn cmac(&self, block: &[u8]) -> Result<Key128, PkiError> {
         let session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         let mac = session.sign(&Mechanism::AesCMac, self.handle, block);
-        let mac = Zeroizing::new(mac.map_err(|error| Pkcs11Error::Library(self.module.clone(), error.into()))?);
+        let mac = Zeroizing::new(mac.map_err(|error| Pkcs11Error::Sign(self.module.clone(), said(&error)))?);
         let mut key = <[u8; 16]>::try_from(mac.as_slice()).map_err(|_| Pkcs11Error::Answer(mac.len()))?;
         let made = Key128::new(key);
         key.zeroize();
@@ -108,18 +97,120 @@ impl Key {
     }
 }
 
+/// Looks for the key as [`Key::open`] does, without a login: the PIN is read, and not tried.
+///
+/// # Errors
+/// As [`Key::open`], but for what only a login shows: a wrong PIN, and a private key that is not there.
+pub fn sight(uri: &Uri) -> Result<Sighting, PkiError> {
+    let module = Module::load(uri)?;
+    let fitting = one_token(&module, uri)?;
+    let session = module.library.open_ro_session(fitting.slot).map_err(|error| module.failed(&error))?;
+    let seen = find(&module, &session, &fitting, uri)?.is_some();
+    let (needs_login, pin_state) =
+        fitting.token.as_ref().map_or((true, PinState::Fresh), |token| (token.needs_login, token.pin));
+    if needs_login {
+        if pin_state == PinState::Locked {
+            return Err(Pkcs11Error::Locked(fitting.label()).into());
+        }
+        pin(uri, &fitting)?;
+    } else if !seen {
+        return Err(Pkcs11Error::NoKey { token: fitting.label(), uri: uri.to_string() }.into());
+    }
+    Ok(Sighting { token: fitting.label(), seen, pin: pin_state })
+}
+
+fn one_token(module: &Module, uri: &Uri) -> Result<Fitting, Pkcs11Error> {
+    slots::find(module, uri, |fitting| {
+        let session = module.library.open_ro_session(fitting.slot);
+        // A key that is wrong in some way is one: what is wrong with it is said later.
+        session.is_ok_and(|session| !matches!(find(module, &session, fitting, uri), Ok(None)))
+    })
+}
+
+fn login(module: &Module, session: &Session, fitting: &Fitting, uri: &Uri) -> Result<(), PkiError> {
+    if fitting.token.as_ref().is_some_and(|token| token.pin == PinState::Locked) {
+        return Err(Pkcs11Error::Locked(fitting.label()).into());
+    }
+    match session.login(UserType::User, Some(&pin(uri, fitting)?)) {
+        Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
+        Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinLenRange | RvError::PinInvalid, _)) => {
+            Err(Pkcs11Error::WrongPin(fitting.label()).into())
+        }
+        Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(Pkcs11Error::Locked(fitting.label()).into()),
+        Err(error) => Err(module.failed(&error).into()),
+    }
+}
+
+/// The one AES key that fits, as far as the session sees them.
+fn find(module: &Module, session: &Session, fitting: &Fitting, uri: &Uri) -> Result<Option<ObjectHandle>, Pkcs11Error> {
+    let failed = |error: Error| module.failed(&error);
+    let mut wanted = vec![Attribute::Class(ObjectClass::SECRET_KEY)];
+    wanted.extend(uri.object.as_ref().map(|label| Attribute::Label(label.clone().into_bytes())));
+    wanted.extend(uri.id.clone().map(Attribute::Id));
+    let aes = [&wanted[..], &[Attribute::KeyType(KeyType::AES)]].concat();
+    let found = session.find_objects(&aes).map_err(failed)?;
+    match found.as_slice() {
+        [] => match session.find_objects(&wanted).map_err(failed)?.first() {
+            Some(other) => {
+                Err(Pkcs11Error::NotAes(key_uri(session, fitting, *other).to_string(), kind(session, *other)))
+            }
+            None => Ok(None),
+        },
+        &[handle] => {
+            for attribute in session.get_attributes(handle, &[AttributeType::ValueLen]).map_err(failed)? {
+                if let Attribute::ValueLen(length) = attribute
+                    && !AES_LENGTHS.contains(&u64::from(length))
+                {
+                    return Err(Pkcs11Error::Length(key_uri(session, fitting, handle).to_string(), length.into()));
+                }
+            }
+            Ok(Some(handle))
+        }
+        several => {
+            let keys = several.iter().take(NAMED).map(|key| key_uri(session, fitting, *key).to_string());
+            // A library lists them in any order.
+            let keys: Vec<_> = keys.collect::<BTreeSet<_>>().into_iter().collect();
+            Err(Pkcs11Error::SeveralKeys { uri: uri.to_string(), keys: keys.join(" and ") })
+        }
+    }
+}
+
+/// A URI of a key: what its token and itself are called.
+fn key_uri(session: &Session, fitting: &Fitting, key: ObjectHandle) -> Uri {
+    let mut uri = fitting.uri();
+    for attribute in session.get_attributes(key, &[AttributeType::Label, AttributeType::Id]).unwrap_or_default() {
+        match attribute {
+            Attribute::Label(label) => uri.object = Some(String::from_utf8_lossy(&label).into_owned()),
+            Attribute::Id(id) => uri.id = Some(id).filter(|id| !id.is_empty()),
+            _ => {}
+        }
+    }
+    uri
+}
+
+/// The type of a key, by its name in the standard.
+fn kind(session: &Session, key: ObjectHandle) -> String {
+    let attributes = session.get_attributes(key, &[AttributeType::KeyType]).unwrap_or_default();
+    let name = attributes.into_iter().find_map(|attribute| match attribute {
+        Attribute::KeyType(kind) => Some(kind.to_string()),
+        _ => None,
+    });
+    name.unwrap_or_else(|| "unknown".into())
+}
+
 /// From the file that the URI names, which must be nobody else's, or from the environment of a service.
-fn pin(uri: &Uri) -> Result<AuthPin, PkiError> {
+fn pin(uri: &Uri, fitting: &Fitting) -> Result<AuthPin, PkiError> {
+    let none = || Pkcs11Error::NoPin(fitting.label());
     let text = match &uri.pin_source {
         Some(file) => {
             let text = load::private(file)?;
-            let text = std::str::from_utf8(&text).map_err(|_| Pkcs11Error::NoPin(uri.token.clone()))?;
+            let text = std::str::from_utf8(&text).map_err(|_| none())?;
             Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
         }
         None => Zeroizing::new(env::var(PIN).unwrap_or_default()),
     };
     if text.is_empty() {
-        return Err(Pkcs11Error::NoPin(uri.token.clone()).into());
+        return Err(none().into());
     }
     Ok(AuthPin::new(text.as_str().into()))
 }

@@ -6,7 +6,7 @@ use crate::source::{Crate, Source};
 const CRATES: &[(&str, &[&str])] = &[
     ("pcsc", &["src/reader/pcsc"]),
     ("iso7816_tlv", &["src/card/tlv.rs"]),
-    ("cryptoki", &["src/pki/pkcs11.rs"]),
+    ("cryptoki", &["src/pki/pkcs11"]),
     ("openssl", &["src/board/tls.rs", "src/crypto", "src/server/tls", "src/server_client/tls"]),
     ("rusqlite", &["src/terminal/presence/store", "src/terminal/lookups/store"]),
     ("axum", &["src/server"]),

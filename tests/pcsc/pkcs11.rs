@@ -130,6 +130,62 @@ fn what_is_wrong_with_a_pkcs11_key(kind: &str) {
     assert_eq!(stack.ndjson(0, &["scan"])[0]["user"]["id"], "p1");
 }
 
+case!(Once, a_pkcs11_key_is_found_by_any_form_of_its_uri);
+/// What finds the key in whatever way it is named, what fits two, and what doctor says without a try of the PIN.
+fn a_pkcs11_key_is_found_by_any_form_of_its_uri() {
+    let mut stack = Stack::start(1, "none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    fill(&mut stack);
+    let home = stack.home();
+    fs::write(home.join("u.csv"), "id,name\n1,Ada\n").unwrap();
+    let file = home.join("u.csv").display().to_string();
+    let tail = format!("?module-path={}&pin-source=file:{}", module().display(), home.join("pin").display());
+    let open = |stack: &mut Stack, path: &str| {
+        stack.set("ROLLCALL_PERSO_KEY", &format!("pkcs11:{path}{tail}"));
+        stack.rollcall(&["enroll", "--from", &file, "--dry-run"])
+    };
+    let serial = |stack: &Stack| {
+        let output = stack.command("pkcs11-tool").arg("--module").arg(module()).arg("-L").output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let serials = text.lines().filter_map(|line| line.trim().strip_prefix("serial num")?.split_once(": "));
+        serials.map(|(_, serial)| serial.trim().to_owned()).filter(|serial| !serial.is_empty()).collect::<Vec<_>>()
+    };
+    let one = serial(&stack).remove(0);
+    let whole = format!("model=SoftHSM%20v2;manufacturer=SoftHSM%20project;serial={one};token=Card%20desk");
+    for path in
+        [&whole, "token=Card%20desk", &format!("serial={one}"), "library-description=Implementation%20of%20PKCS11"]
+    {
+        for key in ["id=%01;object=perso;type=secret-key", "id=%01", "object=perso"] {
+            open(&mut stack, &format!("{path};{key}")).expect(0);
+        }
+    }
+    stack.set("ROLLCALL_PERSO_KEY", &format!("pkcs11:id=%01{}", tail.replace("module-path=", "x=1&module-path=")));
+    stack.rollcall(&["enroll", "--from", &file, "--dry-run"]).expect(0);
+    let told = open(&mut stack, "token=Card%20desk;serial=0;id=%01").expect(78);
+    assert_eq!(told.code(), "pki.pkcs11-not-found");
+    assert!(told.stderr.contains(&format!("has the serial number \"{one}\"; slot ")), "{told:?}");
+
+    // Doctor never logs in: the token knows of no wrong PIN afterwards.
+    write_pin(&stack, "99999999", 0o600);
+    stack.set("ROLLCALL_PERSO_KEY", &format!("pkcs11:token=Card%20desk;id=%01{tail}"));
+    for _ in 0..2 {
+        let found = stack.rollcall(&["doctor", "-o", "json"]);
+        assert!(found.stdout.contains("pkcs11") && !found.stdout.contains("pki.pkcs11"), "{found:?}");
+    }
+    open(&mut stack, "token=Card%20desk;id=%01").expect(77);
+    assert!(stack.rollcall(&["doctor", "-o", "json"]).stdout.contains("pki.pkcs11-pin-low"));
+    write_pin(&stack, PIN, 0o600);
+    open(&mut stack, "token=Card%20desk;id=%01").expect(0);
+
+    let second = ["--init-token", "--free", "--label", "Card desk", "--so-pin", "12345678", "--pin", PIN];
+    assert!(stack.command("softhsm2-util").args(second).output().unwrap().status.success());
+    let told = open(&mut stack, "token=Card%20desk;id=%01").expect(78);
+    assert_eq!(told.code(), "pki.pkcs11-several");
+    assert!(serial(&stack).iter().all(|serial| told.stderr.contains(&format!("serial={serial}"))), "{told:?}");
+    assert!(stack.rollcall(&["doctor", "-o", "json"]).expect(1).stdout.contains("pki.pkcs11-several"));
+    open(&mut stack, &format!("serial={one};id=%01")).expect(0);
+}
+
 fn uri_of_another(uri: &str, from: &str, to: &str) -> String {
     assert!(uri.contains(from));
     uri.replace(from, to)

@@ -1,16 +1,59 @@
-//! Which key is meant: a PKCS#11 URI (RFC 7512), of which we take `token`, `object`, `type`, `module-path` and `pin-source`.
+//! Which key is meant: a PKCS#11 URI (RFC 7512).
+//!
+//! Every attribute that finds a key is taken. One that nobody knows finds nothing when it stands in the path, and is
+//! passed over in the query (RFC 7512, 2.4). `pin-value` is refused: a PIN among settings and arguments could be read.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
-/// A key in a token, behind a library.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The attributes of the path whose value is a text: of the library, the slot, the token and the key.
+const TEXTS: [&str; 10] = [
+    "library-manufacturer",
+    "library-description",
+    "slot-description",
+    "slot-manufacturer",
+    "token",
+    "manufacturer",
+    "model",
+    "serial",
+    "object",
+    "type",
+];
+
+/// A key in a token, behind a library. What is absent fits any; an empty text fits an empty one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Uri {
-    /// The label of the token.
-    pub token: String,
-    /// The label of the key.
-    pub object: String,
-    /// The library, an absolute path.
-    pub module: PathBuf,
+    /// The manufacturer of the library (`CK_INFO`).
+    pub library_manufacturer: Option<String>,
+    /// The description of the library.
+    pub library_description: Option<String>,
+    /// The version of the library, major and minor.
+    pub library_version: Option<(u8, u8)>,
+    /// The number of the slot.
+    pub slot_id: Option<u64>,
+    /// The description of the slot (`CK_SLOT_INFO`).
+    pub slot_description: Option<String>,
+    /// The manufacturer of the slot.
+    pub slot_manufacturer: Option<String>,
+    /// The label of the token (`CK_TOKEN_INFO`).
+    pub token: Option<String>,
+    /// The manufacturer of the token.
+    pub manufacturer: Option<String>,
+    /// The model of the token.
+    pub model: Option<String>,
+    /// The serial number of the token.
+    pub serial: Option<String>,
+    /// The label of the key (`CKA_LABEL`).
+    pub object: Option<String>,
+    /// The identifier of the key (`CKA_ID`), any bytes.
+    pub id: Option<Vec<u8>>,
+    /// The library, an absolute path; with a name beside it, also the folder that has it.
+    pub module_path: Option<PathBuf>,
+    /// The library by its name, without `lib`, `.so` and folder.
+    pub module_name: Option<String>,
     /// The file that holds the PIN, an absolute path.
     pub pin_source: Option<PathBuf>,
 }
@@ -21,18 +64,21 @@ pub enum UriError {
     /// Another scheme.
     #[error("it does not begin with pkcs11:")]
     Scheme,
-    /// An attribute that is not `name=value`, or whose value is wrongly percent-encoded.
+    /// An attribute that is not `name=value`, or whose value is wrongly percent-encoded or out of range.
     #[error("{0:?} is not of the form attribute=value")]
     Attribute(String),
     /// An attribute that we cannot honour, so that another key than the one meant might be used.
     #[error("the attribute {0:?} is not supported")]
     Unsupported(String),
+    /// An attribute of the query before the question mark.
+    #[error("{0} belongs behind the question mark: pkcs11:…?{0}=…")]
+    Query(&'static str),
     /// A PIN among arguments and settings could be read by others.
     #[error("pin-value does not belong here: name a file with pin-source")]
     PinValue,
     /// An attribute that occurs twice.
     #[error("{0} is there twice")]
-    Twice(&'static str),
+    Twice(String),
     /// An attribute that has to be there.
     #[error("{0} is missing")]
     Missing(&'static str),
@@ -42,57 +88,154 @@ pub enum UriError {
     /// A path that depends on where one stands.
     #[error("{0} must be an absolute path")]
     Relative(&'static str),
+    /// A name that is a path.
+    #[error("module-name is the name alone: softhsm2 for /usr/lib/softhsm/libsofthsm2.so")]
+    Name,
 }
 
 impl FromStr for Uri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
-        let rest = text.strip_prefix("pkcs11:").ok_or(UriError::Scheme)?;
+        let rest = match text.split_at_checked("pkcs11:".len()) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("pkcs11:") => rest,
+            _ => return Err(UriError::Scheme),
+        };
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (mut token, mut object, mut kind, mut module, mut pin) = (None, None, None, None, None);
-        for attribute in path.split(';').chain(query.split('&')).filter(|attribute| !attribute.is_empty()) {
-            let bad = || UriError::Attribute(attribute.to_owned());
-            let (name, value) = attribute.split_once('=').ok_or_else(bad)?;
-            let (place, name) = match name {
-                "token" => (&mut token, "token"),
-                "object" => (&mut object, "object"),
-                "type" => (&mut kind, "type"),
-                "module-path" => (&mut module, "module-path"),
-                "pin-source" => (&mut pin, "pin-source"),
-                // Not even named: what stands there may be a PIN.
-                "pin-value" => return Err(UriError::PinValue),
-                other => return Err(UriError::Unsupported(other.to_owned())),
-            };
-            if place.replace(decoded(value).ok_or_else(bad)?).is_some() {
-                return Err(UriError::Twice(name));
+        let mut uri = Self::default();
+        let mut seen: Vec<&str> = Vec::new();
+        for attribute in path.split(';').filter(|attribute| !attribute.is_empty()) {
+            let (name, value) = halves(attribute)?;
+            if seen.contains(&name) {
+                return Err(UriError::Twice(name.to_owned()));
             }
+            seen.push(name);
+            uri.take_of_path(attribute, name, value)?;
         }
-        if kind.is_some_and(|kind| kind != "secret-key") {
-            return Err(UriError::Type);
+        for attribute in query.split('&').filter(|attribute| !attribute.is_empty()) {
+            uri.take_of_query(attribute)?;
         }
-        Ok(Self {
-            token: token.ok_or(UriError::Missing("token"))?,
-            object: object.ok_or(UriError::Missing("object"))?,
-            module: absolute("module-path", &module.ok_or(UriError::Missing("module-path"))?)?,
-            pin_source: pin.map(|pin| absolute("pin-source", pin.strip_prefix("file:").unwrap_or(&pin))).transpose()?,
+        if uri.object.is_none() && uri.id.is_none() {
+            return Err(UriError::Missing("object, or id,"));
+        }
+        if uri.module_path.is_none() && uri.module_name.is_none() {
+            return Err(UriError::Missing("module-path, or module-name,"));
+        }
+        Ok(uri)
+    }
+}
+
+impl Uri {
+    fn take_of_path(&mut self, attribute: &str, name: &str, value: &str) -> Result<(), UriError> {
+        let bad = || UriError::Attribute(attribute.to_owned());
+        let text = || decoded(value).and_then(text).ok_or_else(bad);
+        match name {
+            "id" => self.id = Some(decoded(value).ok_or_else(bad)?),
+            "slot-id" => self.slot_id = Some(decimal(&text()?).ok_or_else(bad)?),
+            "library-version" => self.library_version = Some(version(&text()?).ok_or_else(bad)?),
+            "type" if text()? == "secret-key" => {}
+            "type" => return Err(UriError::Type),
+            _ => *self.text_of(name)? = Some(text()?),
+        }
+        Ok(())
+    }
+
+    /// Where the text of a name goes.
+    fn text_of(&mut self, name: &str) -> Result<&mut Option<String>, UriError> {
+        Ok(match name {
+            "library-manufacturer" => &mut self.library_manufacturer,
+            "library-description" => &mut self.library_description,
+            "slot-description" => &mut self.slot_description,
+            "slot-manufacturer" => &mut self.slot_manufacturer,
+            "token" => &mut self.token,
+            "manufacturer" => &mut self.manufacturer,
+            "model" => &mut self.model,
+            "serial" => &mut self.serial,
+            "object" => &mut self.object,
+            "module-path" => return Err(UriError::Query("module-path")),
+            "module-name" => return Err(UriError::Query("module-name")),
+            "pin-source" => return Err(UriError::Query("pin-source")),
+            other => return Err(UriError::Unsupported(other.to_owned())),
         })
+    }
+
+    fn take_of_query(&mut self, attribute: &str) -> Result<(), UriError> {
+        let (name, value) = halves(attribute)?;
+        let bad = || UriError::Attribute(attribute.to_owned());
+        let text = || decoded(value).and_then(text).filter(|text| !text.is_empty()).ok_or_else(bad);
+        let again = match name {
+            "module-path" => self.module_path.replace(absolute("module-path", &text()?)?).is_some(),
+            "pin-source" => self.pin_source.replace(absolute("pin-source", &text()?)?).is_some(),
+            "module-name" => {
+                let name = text()?;
+                if name.contains('/') {
+                    return Err(UriError::Name);
+                }
+                self.module_name.replace(name).is_some()
+            }
+            _ if TEXTS.contains(&name) || ["id", "slot-id", "library-version"].contains(&name) => {
+                return Err(UriError::Unsupported(format!("{name} behind the question mark")));
+            }
+            _ => false,
+        };
+        if again { Err(UriError::Twice(name.to_owned())) } else { Ok(()) }
     }
 }
 
 impl fmt::Display for Uri {
+    /// The attributes of the path alone: what is looked for, and neither files nor a PIN.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the key {:?} of the PKCS#11 token {:?}", self.object, self.token)
+        let version = self.library_version.map(|(major, minor)| format!("{major}.{minor}"));
+        let (slot, id) = (self.slot_id.map(|slot| slot.to_string()), self.id.as_deref().map(id_encoded));
+        let encode = |text: &Option<String>| text.as_deref().map(encoded);
+        let all = [
+            ("library-manufacturer", encode(&self.library_manufacturer)),
+            ("library-description", encode(&self.library_description)),
+            ("library-version", version),
+            ("slot-manufacturer", encode(&self.slot_manufacturer)),
+            ("slot-description", encode(&self.slot_description)),
+            ("slot-id", slot),
+            ("model", encode(&self.model)),
+            ("manufacturer", encode(&self.manufacturer)),
+            ("serial", encode(&self.serial)),
+            ("token", encode(&self.token)),
+            ("id", id),
+            ("object", encode(&self.object)),
+        ];
+        let named = all.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        write!(f, "pkcs11:{}", named.collect::<Vec<_>>().join(";"))
     }
 }
 
-fn absolute(name: &'static str, path: &str) -> Result<PathBuf, UriError> {
-    let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
-    if path.is_absolute() { Ok(path) } else { Err(UriError::Relative(name)) }
+/// Name and value. An error quotes nothing of a `pin-value`, wherever it stands.
+fn halves(attribute: &str) -> Result<(&str, &str), UriError> {
+    match attribute.split_once('=') {
+        // Not even named: what stands there may be a PIN.
+        Some(("pin-value", _)) => Err(UriError::PinValue),
+        Some((name, value)) if !name.is_empty() => Ok((name, value)),
+        _ => Err(UriError::Attribute(attribute.to_owned())),
+    }
 }
 
-/// Without percent-encoding (RFC 3986, 2.1), and not empty.
-fn decoded(value: &str) -> Option<String> {
+fn absolute(name: &'static str, text: &str) -> Result<PathBuf, UriError> {
+    let path = text.strip_prefix("file:").unwrap_or(text);
+    let path = Path::new(path.strip_prefix("//").unwrap_or(path));
+    if path.is_absolute() { Ok(path.to_owned()) } else { Err(UriError::Relative(name)) }
+}
+
+/// A number in decimal digits, and nothing else.
+fn decimal<T: FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|c| c.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+/// `M` stands for `M.0` (RFC 7512, 2.3).
+fn version(text: &str) -> Option<(u8, u8)> {
+    let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
+    Some((decimal(major)?, decimal(minor)?))
+}
+
+/// Without percent-encoding (RFC 3986, 2.1).
+fn decoded(value: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
@@ -106,48 +249,27 @@ fn decoded(value: &str) -> Option<String> {
         bytes.push(byte);
         rest = tail;
     }
-    String::from_utf8(bytes).ok().filter(|text| !text.is_empty() && !text.contains('\0'))
+    Some(bytes)
+}
+
+fn text(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+}
+
+/// A text as it stands in a URI: all but the unreserved characters (RFC 3986, 2.3) by their bytes.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { byte_encoded(byte) }).collect()
+}
+
+/// An identifier as it should stand there: every byte encoded (RFC 7512, 2.3).
+fn id_encoded(id: &[u8]) -> String {
+    id.iter().copied().map(byte_encoded).collect()
+}
+
+fn byte_encoded(byte: u8) -> String {
+    format!("%{byte:02X}")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WHOLE: &str =
-        "pkcs11:token=Card%20desk;object=perso;type=secret-key?module-path=/lib/p11.so&pin-source=file:/etc/pin";
-
-    #[test]
-    fn the_attributes_that_are_taken() {
-        let uri: Uri = WHOLE.parse().unwrap();
-        let whole = Uri {
-            token: "Card desk".into(),
-            object: "perso".into(),
-            module: "/lib/p11.so".into(),
-            pin_source: Some("/etc/pin".into()),
-        };
-        assert_eq!(uri, whole);
-        let short: Uri = "pkcs11:object=perso;token=Card%20desk?module-path=/lib/p11.so".parse().unwrap();
-        assert_eq!(short, Uri { pin_source: None, ..whole });
-        assert_eq!(short.to_string(), "the key \"perso\" of the PKCS#11 token \"Card desk\"");
-    }
-
-    #[test]
-    fn what_might_name_another_key_is_refused() {
-        let refused = |text: &str| text.parse::<Uri>().unwrap_err();
-        assert_eq!(refused("token=a;object=b?module-path=/c"), UriError::Scheme);
-        assert_eq!(refused("pkcs11:object=b?module-path=/c"), UriError::Missing("token"));
-        assert_eq!(refused("pkcs11:token=a?module-path=/c"), UriError::Missing("object"));
-        assert_eq!(refused("pkcs11:token=a;object=b"), UriError::Missing("module-path"));
-        assert_eq!(refused("pkcs11:token=a;token=b;object=b?module-path=/c"), UriError::Twice("token"));
-        assert_eq!(refused("pkcs11:token=a;object=b;id=%01?module-path=/c"), UriError::Unsupported("id".into()));
-        assert_eq!(refused("pkcs11:token=a;object=b;type=private?module-path=/c"), UriError::Type);
-        assert_eq!(refused("pkcs11:token=a;object=b?module-path=c.so"), UriError::Relative("module-path"));
-        assert_eq!(refused("pkcs11:token=a;object=b?module-path=/c&pin-source=pin"), UriError::Relative("pin-source"));
-        for bad in ["token", "token=", "token=%", "token=%4", "token=%zz", "token=%ff", "token=%00"] {
-            assert_eq!(refused(&format!("pkcs11:{bad}")), UriError::Attribute(bad.into()));
-        }
-        let told = refused("pkcs11:token=a;object=b?module-path=/c&pin-value=12345678");
-        assert_eq!(told, UriError::PinValue);
-        assert!(!told.to_string().contains("1234"));
-    }
-}
+mod tests;

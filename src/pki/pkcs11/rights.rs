@@ -1,0 +1,133 @@
+//! Files that a token lies in, or is reached by, and that this user may not use.
+//!
+//! A library says "general error" of them. Where a known one keeps them is known; of another nothing is found out.
+
+use std::{
+    env, fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Access, access},
+    io::Errno,
+    process::geteuid,
+};
+
+use crate::pki::pkcs11_error::ClosedFile;
+
+/// The most tokens in a folder that are looked at.
+const MOST: usize = 64;
+
+/// Whether a file may be used: nothing about those that are not there.
+type MayUse = fn(&Path, Access) -> bool;
+
+/// The first file of a library's that is closed to this user.
+pub fn denied(module: &Path) -> Option<ClosedFile> {
+    let variable = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let path = places(module, &variable).into_iter().find_map(|place| first_closed(&place, may_use))?;
+    Some(ClosedFile { user: user(), group: group(&path), path })
+}
+
+fn may_use(path: &Path, how: Access) -> bool {
+    !matches!(access(path, how), Err(Errno::ACCESS | Errno::PERM))
+}
+
+/// The library itself, and where those that we know keep what they need.
+fn places(module: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<PathBuf> {
+    let name = module.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let mut places = vec![module.to_owned()];
+    if name.contains("softhsm") || name.contains("p11-kit") {
+        let own = variable("HOME").map(|home| home.join(".config/softhsm2/softhsm2.conf"));
+        let system = ["/etc/softhsm/softhsm2.conf", "/etc/softhsm2.conf"].map(PathBuf::from);
+        let settings =
+            variable("SOFTHSM2_CONF").map_or_else(|| own.into_iter().chain(system).collect(), |one| vec![one]);
+        let first = settings.into_iter().find(|file| !matches!(file.try_exists(), Ok(false)));
+        places.extend(first.as_deref().into_iter().flat_map(softhsm_folder));
+        places.extend(first);
+    }
+    if name.contains("opencryptoki") {
+        places.extend(["/run/pkcsslotd.socket", "/var/lib/opencryptoki", "/run/lock/opencryptoki"].map(PathBuf::from));
+    }
+    if name.contains("tpm2") {
+        places.extend(variable("TPM2_PKCS11_STORE"));
+        places.extend(["/etc/tpm2_pkcs11", "/dev/tpmrm0"].map(PathBuf::from));
+    }
+    places
+}
+
+/// The folder of tokens that a configuration of `SoftHSM` names, with the tokens in it.
+fn softhsm_folder(settings: &Path) -> Vec<PathBuf> {
+    let text = fs::read_to_string(settings).unwrap_or_default();
+    let named =
+        text.lines().filter_map(|line| line.split_once('=')).find(|(key, _)| key.trim() == "directories.tokendir");
+    let Some(folder) = named.map(|(_, folder)| PathBuf::from(folder.trim())) else { return Vec::new() };
+    let tokens = fs::read_dir(&folder).into_iter().flatten().flatten().take(MOST).map(|entry| entry.path());
+    let files = tokens.flat_map(|token| [token.clone(), token.join("token.object")]);
+    [folder.clone()].into_iter().chain(files).collect()
+}
+
+/// The path itself, or the first folder above it, that is closed.
+fn first_closed(path: &Path, may_use: MayUse) -> Option<PathBuf> {
+    let mut above: Vec<&Path> = path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()).collect();
+    above.reverse();
+    let closed = above.into_iter().find(|folder| !may_use(folder, Access::EXEC_OK));
+    let how = if path.is_dir() { Access::READ_OK | Access::EXEC_OK } else { Access::READ_OK };
+    closed.or_else(|| (!may_use(path, how)).then_some(path)).map(Path::to_owned)
+}
+
+/// The name of the user of this process.
+fn user() -> String {
+    let id = geteuid().as_raw();
+    name_in("/etc/passwd", id).unwrap_or_else(|| id.to_string())
+}
+
+/// The group of a file, where its members may use it, and it is not root's.
+fn group(path: &Path) -> Option<String> {
+    let about = fs::symlink_metadata(path).ok()?;
+    let helps = about.gid() != 0 && about.mode() & 0o040 != 0;
+    helps.then(|| name_in("/etc/group", about.gid())).flatten()
+}
+
+/// The name of a number, which is the third field of a line.
+fn name_in(file: &str, id: u32) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    let mut lines = text.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    lines.find(|fields| fields.get(2) == Some(&id.to_string().as_str())).map(|fields| fields[0].to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_above_is_named_before_the_file_in_it() {
+        let closed: MayUse = |path, how| how != Access::EXEC_OK || path != Path::new("/var/lib/softhsm");
+        let found = first_closed(Path::new("/var/lib/softhsm/tokens/7/token.object"), closed);
+        assert_eq!(found.unwrap(), Path::new("/var/lib/softhsm"));
+        let closed: MayUse = |path, _| path != Path::new("/dev/tpmrm0");
+        assert_eq!(first_closed(Path::new("/dev/tpmrm0"), closed).unwrap(), Path::new("/dev/tpmrm0"));
+        assert_eq!(first_closed(Path::new("/dev/other"), closed), None);
+    }
+
+    #[test]
+    fn softhsm_says_where_its_tokens_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let (settings, tokens) = (folder.path().join("conf"), folder.path().join("tokens"));
+        fs::create_dir_all(tokens.join("one")).unwrap();
+        fs::write(&settings, format!("# tokens\ndirectories.tokendir = {}\nlog.level = INFO\n", tokens.display()))
+            .unwrap();
+        let variable = |name: &str| (name == "SOFTHSM2_CONF").then(|| settings.clone());
+        let found = places(Path::new("/usr/lib/softhsm/libsofthsm2.so"), &variable);
+        for place in [&settings, &tokens, &tokens.join("one"), &tokens.join("one/token.object")] {
+            assert!(found.contains(place), "{found:?} lacks {place:?}");
+        }
+        assert_eq!(places(Path::new("/lib/p11.so"), &variable), [PathBuf::from("/lib/p11.so")]);
+    }
+
+    #[test]
+    fn a_number_has_a_name() {
+        assert_eq!(name_in("/etc/passwd", 0).as_deref(), Some("root"));
+        assert_eq!(name_in("/etc/passwd", u32::MAX), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! Why a key in a PKCS#11 token cannot be used.
+
+use std::{fmt, path::PathBuf};
+
+use crate::{
+    failure::{ExitClass, Failure, Remedy},
+    files::word,
+};
+
+/// A file that a PKCS#11 token needs and that is closed to this user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedFile {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// The name of the user, or the number where there is none.
+    pub user: String,
+    /// The group that may use it, when that helps.
+    pub group: Option<String>,
+}
+
+impl fmt::Display for ClosedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the user {} may not use {}, which the PKCS#11 token needs", self.user, self.path.display())
+    }
+}
+
+/// Why a key in a PKCS#11 token cannot be used. Labels, serial numbers and identifiers are quoted, a PIN never is.
+#[derive(Debug, thiserror::Error)]
+pub enum Pkcs11Error {
+    /// No library of that name where systems keep them, or in the folder that is named.
+    #[error("there is no PKCS#11 library {0:?}")]
+    NoModule(String),
+    /// Several of that name: the name and two of them.
+    #[error("several PKCS#11 libraries are called {0:?}: {1} and {2}")]
+    SeveralModules(String, String, String),
+    /// The library cannot be loaded.
+    #[error("the PKCS#11 library {0} cannot be loaded: {1}")]
+    Load(String, String),
+    /// The library is another than the one that is described.
+    #[error("the PKCS#11 library {path} is {is}")]
+    OtherLibrary {
+        /// Its file.
+        path: String,
+        /// What it says of itself.
+        is: String,
+    },
+    /// What the library says of slots and sessions.
+    #[error("the PKCS#11 library {0}: {1}")]
+    Library(String, String),
+    /// The token does not compute with the key.
+    #[error("the PKCS#11 library {0}, for AES-CMAC: {1}")]
+    Sign(String, String),
+    /// Files that a token lies in, or is reached by, are closed to this user.
+    #[error("{0}")]
+    Rights(ClosedFile),
+    /// No token fits, and what each slot has instead.
+    #[error("no PKCS#11 token fits {uri}: {slots}")]
+    NoToken {
+        /// What was looked for.
+        uri: String,
+        /// Slot by slot.
+        slots: String,
+    },
+    /// More than one token fits.
+    #[error("several PKCS#11 tokens fit {uri}: {tokens}")]
+    SeveralTokens {
+        /// What was looked for.
+        uri: String,
+        /// Each by a URI of its own.
+        tokens: String,
+    },
+    /// The token has no such key.
+    #[error("no AES key of the PKCS#11 token {token:?} fits {uri}")]
+    NoKey {
+        /// The label of the token.
+        token: String,
+        /// What was looked for.
+        uri: String,
+    },
+    /// More than one key of the token fits.
+    #[error("several AES keys fit {uri}: {keys}")]
+    SeveralKeys {
+        /// What was looked for.
+        uri: String,
+        /// Each by a URI of its own.
+        keys: String,
+    },
+    /// A secret key of another kind fits: `p11tool --write --secret-key` makes generic secrets.
+    #[error("the key {0} is a secret key and no AES key: it is of the type {1}")]
+    NotAes(String, String),
+    /// There is no PIN.
+    #[error("there is no PIN for the PKCS#11 token {0:?}")]
+    NoPin(String),
+    /// The PIN is wrong; it was tried once.
+    #[error("the PKCS#11 token {0:?} refuses the PIN")]
+    WrongPin(String),
+    /// Too many wrong PINs: another is not tried.
+    #[error("the PKCS#11 token {0:?} has locked its PIN after wrong ones")]
+    Locked(String),
+    /// The key is no AES key by its length in bytes: `softhsm2-util --import` ends a raw key at its first zero byte.
+    #[error("the key {0} has {1} bytes, and an AES key has 16, 24 or 32")]
+    Length(String, u64),
+    /// The answer is no AES-CMAC.
+    #[error("the PKCS#11 token answered {0} bytes, and an AES-CMAC has 16")]
+    Answer(usize),
+}
+
+impl Pkcs11Error {
+    /// What a user sees.
+    pub fn to_failure(&self) -> Failure {
+        let failure = |class, code| Failure::new(class, code, self.to_string());
+        match self {
+            Self::NoModule(_) => failure(ExitClass::Unavailable, "pki.pkcs11")
+                .hint("install the library, or name its file: module-path=/PATH"),
+            Self::SeveralModules(..) => {
+                failure(ExitClass::Config, "pki.pkcs11-several").hint("name the file of one: module-path=/PATH")
+            }
+            Self::Load(..) => failure(ExitClass::Unavailable, "pki.pkcs11")
+                .hint("name a PKCS#11 library of this architecture in perso_key: module-path=/PATH"),
+            Self::Library(..) => failure(ExitClass::Unavailable, "pki.pkcs11").hint(
+                "see whether the library serves this user: pkcs11-tool --module LIBRARY --list-slots; NSS needs \
+                 arguments, and is reached through p11-kit-proxy (docs/hardware.md)",
+            ),
+            Self::Sign(..) | Self::Answer(_) => failure(ExitClass::Unavailable, "pki.pkcs11")
+                .hint("the key must be allowed to sign, and the token must have CKM_AES_CMAC: pkcs11-tool --module LIBRARY -M -O -l"),
+            Self::Rights(denied) => failure(ExitClass::Refused, "pki.pkcs11-rights").hint(match &denied.group {
+                Some(group) => Remedy::with(
+                    "let this user in, and log in again",
+                    format!("sudo usermod -aG {group} {}", denied.user),
+                ),
+                None => Remedy::with("see whose it is", format!("ls -ld {}", word(&denied.path))),
+            }),
+            Self::OtherLibrary { .. } | Self::NoToken { .. } | Self::NoKey { .. } => {
+                failure(ExitClass::Config, "pki.pkcs11-not-found")
+                    .hint("correct perso_key; see what there is: pkcs11-tool --module LIBRARY --list-slots --list-objects")
+            }
+            Self::SeveralTokens { .. } => failure(ExitClass::Config, "pki.pkcs11-several")
+                .hint("add what tells them apart to perso_key: serial=, token= or slot-id="),
+            Self::SeveralKeys { .. } => failure(ExitClass::Config, "pki.pkcs11-several")
+                .hint("add what tells them apart to perso_key: id= or object="),
+            Self::Length(..) => failure(ExitClass::Config, "pki.pkcs11-key").hint(
+                "import the whole key: pkcs11-tool --module LIBRARY --login --write-object FILE --type secrkey --key-type AES:16 \
+                 --label NAME (softhsm2-util cuts a raw key at its first zero byte)",
+            ),
+            Self::NotAes(..) => failure(ExitClass::Config, "pki.pkcs11-key").hint(
+                "write it as an AES key: pkcs11-tool --module LIBRARY --login --write-object FILE --type secrkey --key-type AES:16 \
+                 --label NAME (p11tool --secret-key makes a generic secret)",
+            ),
+            Self::NoPin(_) => failure(ExitClass::Config, "pki.pkcs11-no-pin")
+                .hint("name a file of mode 0600 by pin-source=file:/PATH, or set ROLLCALL_PKCS11_PIN"),
+            Self::WrongPin(_) => failure(ExitClass::Refused, "pki.pkcs11-pin")
+                .hint("correct the PIN before the next try: a token locks itself after a few"),
+            Self::Locked(_) => failure(ExitClass::Refused, "pki.pkcs11-pin")
+                .hint("whoever has the token's SO PIN sets a new PIN: pkcs11-tool --module LIBRARY --login --login-type so --init-pin"),
+        }
+    }
+}
