@@ -69,6 +69,7 @@ pub enum UserSource {
 /// Options that every command takes, from the command line or from the environment.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
+#[allow(clippy::struct_excessive_bools)] // each is an option of its own
 pub struct Global {
     /// Configuration file [default: config.toml in the configuration folder]
     #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_CONFIG", hide_env_values = true)]
@@ -98,6 +99,10 @@ pub struct Global {
     /// When to colour text [default: auto]
     #[arg(long, global = true, value_enum, value_name = "WHEN", env = "ROLLCALL_COLOR", hide_env_values = true)]
     pub color: Option<Colour>,
+    /// Show and read times in UTC instead of the time zone here
+    #[arg(long, global = true, env = "ROLLCALL_UTC", hide_env_values = true, value_parser = FalseyValueParser::new(),
+          action = ArgAction::SetTrue, overrides_with = "utc")]
+    pub utc: bool,
     /// Write every exchange with a card into FILE, without secrets: rollcall doctor --replay FILE plays it
     #[arg(long, global = true, value_name = "FILE", env = "ROLLCALL_TRACE", hide_env_values = true,
           value_hint = clap::ValueHint::FilePath, value_parser = new_file())]
@@ -141,6 +146,8 @@ pub struct Settings {
     pub format: OutputFormat,
     /// When text is coloured; `NO_COLOR` has been taken into account.
     pub colour: Colour,
+    /// Times are shown and read in UTC.
+    pub utc: bool,
     /// The readers that are meant, without those that are left out.
     pub readers: Selection,
     /// What is left out, as the file names it.
@@ -285,6 +292,7 @@ impl Settings {
             perso_key: None,
             verbose: typed.verbose || file.verbose.unwrap_or_default(),
             yes: typed.yes,
+            utc: typed.utc,
             aliases: file.aliases,
         }
     }

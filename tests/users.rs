@@ -77,7 +77,7 @@ fn the_list_in_every_form() {
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 4);
     assert!(lines[0].starts_with("USER  NAME"));
-    assert!(lines[1].contains("2026-11-22T15:04:05Z") && lines[1].contains("\\u{1b}[2J"));
+    assert!(lines[1].contains("2026-11-22 15:04 +00:00") && lines[1].contains("\\u{1b}[2J"));
     // 山田 太郎 is five characters and nine columns wide.
     let state = lines[0].find("STATE").unwrap();
     assert_eq!(lines[2].find("present").unwrap(), state - 9 + "山田 太郎".len());
@@ -119,7 +119,7 @@ fn one_entry_is_shown() {
         assert_eq!(shown["token_id"], ANN);
     }
     let text = done(home, &["show", "3333"]);
-    assert!(text.contains("2026-11-22T15:06:05Z (") && text.contains(" ago)"), "{text}");
+    assert!(text.contains("2026-11-22 15:06 +00:00 (") && text.contains(" ago)"), "{text}");
     assert_eq!(refused(home, &["show", "y"]), (2, "users.ambiguous".to_owned()));
     assert_eq!(refused(home, &["show", "0b5"]), (1, "users.unknown".to_owned()));
 }
@@ -160,8 +160,51 @@ fn what_has_no_zone_is_meant_where_it_is_typed() {
 
     let (events, warned) = that_day("2026-11-22", "No/Zone");
     assert_eq!(events, 3, "UTC stands for an unknown zone");
-    assert!(warned.starts_with("warning: the time zone No/Zone is unknown"), "{warned}");
+    assert!(warned.starts_with("warning: the time zone No/Zone is unknown; times are in UTC"), "{warned}");
     assert_eq!(told("No/Zone", &["--since", "2026-11-22T00:00:00Z"]), (3, String::new()), "nothing depends on it");
+}
+
+#[test]
+fn people_see_the_time_of_their_clock_and_programs_utc() {
+    let home = home();
+    let in_tokyo = |arguments: &[&str]| {
+        let output = command(home.path(), arguments).env("TZ", "<+09>-9").output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for arguments in [&[][..], &["show", "7"], &["history"]] {
+        let text = in_tokyo(arguments);
+        assert!(text.contains("2026-11-23 00:04 +09:00") && !text.contains("15:04"), "{text}");
+        let utc = in_tokyo(&[arguments, &["--utc"]].concat());
+        assert!(utc.contains("2026-11-22T15:04:05Z") && !utc.contains("+09:00"), "{utc}");
+    }
+    for form in ["json", "ndjson", "csv"] {
+        let text = in_tokyo(&["list", "--output", form]);
+        assert!(text.contains("2026-11-22T15:04:05.123Z") && !text.contains("+09"), "{text}");
+    }
+    // What is typed is in UTC with --utc, too.
+    assert_eq!(objects(&in_tokyo(&["history", "-o", "ndjson", "--until", "2026-11-22T15:05", "--utc"])).len(), 1);
+    // A message has its times as people see them.
+    let output = command(home.path(), &["check-in", "7", "--at", "2200-01-01T00:00Z"]).env("TZ", "<+09>-9").output();
+    let said = String::from_utf8(output.unwrap().stderr).unwrap();
+    assert!(said.starts_with("error: 2200-01-01 09:00 +09:00 is to come\n"), "{said}");
+    // Nobody is warned twice of a zone that nobody knows.
+    let output = command(home.path(), &["history", "--since", "00:00"]).env("TZ", "No/Zone").output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("No/Zone").count(), 1, "{said}");
+}
+
+#[test]
+fn a_time_that_comes_twice_or_never_is_said_to_be_so() {
+    let home = home();
+    let said = |time: &str| {
+        let zone = "CET-1CEST,M3.5.0,M10.5.0/3";
+        let output = command(home.path(), &["history", "--since", time]).env("TZ", zone).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(said("2026-10-25T02:30").contains("the other one is 02:30+01:00"));
+    assert!(said("2026-03-29T02:30").contains("03:30 at +02:00 is meant"));
+    assert_eq!(said("2026-10-25T02:30+01:00"), "");
 }
 
 #[test]
@@ -175,7 +218,7 @@ fn who_is_denied_leaves_and_may_be_allowed_again() {
     assert_eq!(refused(home, &["deny", "0b5c"]), (2, "users.ambiguous".to_owned()));
     assert_eq!(done(home, &["deny", "nobody", "--output", "json"]), "[]\n");
     assert_eq!(done(home, &["deny", "y", "--reason", "left the house", "--output", "json"]), "[]\n", "again, and why");
-    let told = done(home, &["denied"]);
+    let told = done(home, &["denied", "--utc"]);
     let lines: Vec<_> = told.lines().collect();
     assert_eq!(lines[0].split_whitespace().collect::<Vec<_>>(), ["DENIED", "NAME", "SINCE", "WHY"]);
     assert!(lines[1].starts_with("nobody ") && lines[2].starts_with("y       山田 太郎  2"), "{told}");

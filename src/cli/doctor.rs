@@ -2,7 +2,7 @@
 
 mod replay;
 
-use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{borrow::Cow, fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
 
 use jiff::Timestamp;
 
@@ -51,7 +51,8 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
         bundle(path, &settings, &objects)?;
     }
     if out.format() == OutputFormat::Text {
-        out.document(text(&objects, &out.options().screen()).as_bytes())?;
+        let text = text(&objects, &out.screen());
+        out.document(text.as_bytes())?;
     } else {
         out.list(&objects, "")?;
     }
@@ -114,7 +115,7 @@ fn text(objects: &[FindingView], screen: &Screen) -> String {
         above.resize(one.depth + 1, one.subject.as_ref());
         let indent = 2 * one.depth;
         let name = subject.map_or_else(|| one.probe.clone(), |subject| format!("{} {subject}", one.probe));
-        let mut cells = vec![one.severity.cell(), Cell::new(name, Style::Strong), one.what.as_str().into()];
+        let mut cells = vec![one.severity.cell(), Cell::new(name, Style::Strong), localised(&one.what, screen).into()];
         cells.extend(one.code.as_ref().map(|code| Cell::new(format!("({code})"), Style::Dim)));
         lines.push(indented(&cells, indent, screen));
         if let Some(remedy) = &one.remedy {
@@ -129,6 +130,11 @@ fn text(objects: &[FindingView], screen: &Screen) -> String {
         (faults, warnings) => format!("{faults} to mend, {warnings} to look at.\n"),
     });
     lines.concat()
+}
+
+/// With its times as people see them.
+fn localised<'a>(text: &'a str, screen: &Screen) -> Cow<'a, str> {
+    screen.clock.as_ref().map_or(Cow::Borrowed(text), |clock| clock.localised(text))
 }
 
 /// How long round trips took, as bars.

@@ -1,28 +1,26 @@
-//! Times as the clock on the wall shows them, in the time zone of whoever types them.
+//! Times as the clock on the wall shows them, in the time zone of whoever types and reads them.
+
+use std::borrow::Cow;
 
 use jiff::{
     Timestamp, Zoned,
     civil::{Date, DateTime, Time},
-    tz::TimeZone,
+    tz::{AmbiguousOffset, Offset, TimeZone},
 };
 
 use super::printer::Printer;
 
-/// The time and the zone here. A zone that `TZ` names and nobody knows is UTC, with a warning.
-fn here(now: Timestamp, out: &mut Printer) -> Zoned {
-    let zone = TimeZone::try_system().unwrap_or_else(|_| {
-        if let Some(name) = std::env::var_os("TZ") {
-            let text = format!("the time zone {} is unknown; times are read as UTC", name.display());
-            out.warning(&text, Some("set TZ to a zone such as Europe/Berlin, and see that tzdata is installed"));
-        }
-        TimeZone::UTC
-    });
-    now.to_zoned(zone)
+/// The time in the zone here where what was typed depends on it, and otherwise in UTC: then no zone is looked for.
+pub fn here_if(is_local: bool, now: Timestamp, out: &mut Printer) -> Zoned {
+    now.to_zoned(if is_local { out.zone() } else { TimeZone::UTC })
 }
 
-/// The same where what was typed depends on it, and otherwise the time in UTC: then no zone is looked for.
-pub fn here_if(is_local: bool, now: Timestamp, out: &mut Printer) -> Zoned {
-    if is_local { here(now, out) } else { now.to_zoned(TimeZone::UTC) }
+/// What the clock showed, and where it was: the offset where that was typed, and otherwise here.
+pub fn shifted(now: &Zoned, offset: Option<Offset>) -> Cow<'_, Zoned> {
+    match offset {
+        Some(offset) => Cow::Owned(now.with_time_zone(TimeZone::fixed(offset))),
+        None => Cow::Borrowed(now),
+    }
 }
 
 /// `17:30` or `17:30:05`, and nothing else that might be read as a time.
@@ -30,6 +28,33 @@ pub fn time_of_day(text: &str) -> Option<Time> {
     let shown = |text: &str| text.len() == 8 && text.bytes().enumerate().all(|(at, b)| digit_or_colon(at, b));
     let long = if text.len() == 5 { format!("{text}:00") } else { text.to_owned() };
     if shown(&long) { long.parse().ok() } else { None }
+}
+
+/// A time of day, and the offset that may stand behind it: `02:30`, `02:30+01:00`, `02:30 +01:00`.
+pub fn time_with_offset(text: &str) -> Option<(Time, Option<Offset>)> {
+    match offset_behind(text) {
+        Some((text, offset)) => Some((time_of_day(text)?, Some(offset))),
+        None => Some((time_of_day(text)?, None)),
+    }
+}
+
+/// `2026-11-22 17:30 +01:00`, as text shows a time of another day.
+pub fn moment_with_offset(text: &str) -> Option<Timestamp> {
+    let (text, offset) = offset_behind(text)?;
+    offset.to_timestamp(date_and_time(text)?).ok()
+}
+
+/// The offset at the end, and what stands before it, with a blank between them or none.
+fn offset_behind(text: &str) -> Option<(&str, Offset)> {
+    let at = text.len().checked_sub(6)?;
+    let (before, offset) = (text.get(..at)?, text.get(at..)?);
+    let seconds = i32::try_from(time_of_day(offset.get(1..)?)?.duration_since(Time::midnight()).as_secs()).ok()?;
+    let offset = match offset.as_bytes()[0] {
+        b'+' => Offset::from_seconds(seconds),
+        b'-' => Offset::from_seconds(-seconds),
+        _ => return None,
+    };
+    Some((before.strip_suffix(' ').unwrap_or(before), offset.ok()?))
 }
 
 const fn digit_or_colon(at: usize, byte: u8) -> bool {
@@ -66,4 +91,75 @@ fn readings(shown: DateTime, now: &Zoned) -> impl Iterator<Item = Timestamp> {
 /// The moment at which the clock shows this, or the earlier one of two.
 pub fn moment(shown: DateTime, now: &Zoned) -> Option<Timestamp> {
     readings(shown, now).next()
+}
+
+/// What has to be said of a time that was typed without an offset, where the clock shows it twice or never on the day of
+/// what is meant.
+pub fn remark(typed: Time, meant: Timestamp, now: &Zoned) -> Option<String> {
+    let here = meant.to_zoned(now.time_zone().clone());
+    let shown = here.date().to_datetime(typed);
+    let hour = typed.strftime("%H:%M");
+    let at = here.strftime("%H:%M at %:z");
+    match now.time_zone().to_ambiguous_zoned(shown).offset() {
+        AmbiguousOffset::Unambiguous { .. } => None,
+        AmbiguousOffset::Gap { .. } => {
+            Some(format!("the clock was set forward over {hour} on {}: {at} is meant", here.date()))
+        }
+        AmbiguousOffset::Fold { before, after } => {
+            let other = if here.offset() == before { after } else { before };
+            let other = meant.to_zoned(TimeZone::fixed(other)).strftime("%:z").to_string();
+            Some(format!("{hour} comes twice on {}: {at} is meant; the other one is {hour}{other}", here.date()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::wall_clock::WallClock;
+    use proptest::prelude::*;
+
+    fn berlin() -> TimeZone {
+        TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap()
+    }
+
+    fn clock(now: &str) -> WallClock {
+        WallClock::at(now.parse().unwrap(), berlin())
+    }
+
+    #[test]
+    fn what_the_clock_shows_twice_or_never_is_said() {
+        let said = |day: &str, meant: &str| {
+            let now = day.parse::<Timestamp>().unwrap().to_zoned(berlin());
+            remark("02:30".parse().unwrap(), meant.parse().unwrap(), &now)
+        };
+        let autumn = |meant| said("2027-10-31T11:00:00Z", meant).unwrap();
+        assert_eq!(
+            autumn("2027-10-31T01:30:00Z"),
+            "02:30 comes twice on 2027-10-31: 02:30 at +01:00 is meant; the other one is 02:30+02:00"
+        );
+        assert!(autumn("2027-10-31T00:30:00Z").ends_with("02:30 at +02:00 is meant; the other one is 02:30+01:00"));
+        assert_eq!(
+            said("2027-03-28T11:00:00Z", "2027-03-28T01:30:00Z").unwrap(),
+            "the clock was set forward over 02:30 on 2027-03-28: 03:30 at +02:00 is meant"
+        );
+        assert_eq!(said("2027-10-30T11:00:00Z", "2027-10-30T00:30:00Z"), None);
+    }
+
+    proptest! {
+        /// What text shows can be typed, and means the same to the minute.
+        #[test]
+        fn what_is_shown_is_read_back(second in -2_000_000_000_i64..4_000_000_000) {
+            let at = Timestamp::from_second(second).unwrap();
+            let shown = clock("2100-01-01T00:00:00Z").show(at);
+            let read = moment_with_offset(&shown).unwrap();
+            prop_assert_eq!(at.duration_since(read).as_secs(), second.rem_euclid(60));
+        }
+
+        #[test]
+        fn no_text_panics(text in "(\\PC|[0-9TZ:.+-]){0,50}") {
+            let _ = clock("2026-11-22T11:00:00Z").localised(&text);
+            let _ = (time_with_offset(&text), moment_with_offset(&text));
+        }
+    }
 }

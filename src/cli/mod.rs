@@ -38,6 +38,7 @@ pub mod users;
 mod values;
 pub mod views;
 pub mod virtual_token;
+mod wall_clock;
 pub mod watch;
 
 use std::process::ExitCode;

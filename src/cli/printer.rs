@@ -22,9 +22,11 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::tz::TimeZone;
 
 use super::sanitize;
 use super::table::{self, Screen, Style};
+use super::wall_clock::{self, WallClock};
 use crate::config::{Colour, OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
 pub use column::{Column, Printable};
@@ -43,6 +45,8 @@ pub struct OutputOptions {
     pub width: Option<usize>,
     /// Progress may be shown: stderr is a terminal that moves its cursor.
     pub progress: bool,
+    /// Times are those of the clock on the wall here; otherwise in UTC.
+    pub is_local: bool,
     /// Details are told.
     pub verbose: bool,
     /// stderr is the journal: lines begin with their priority (sd-daemon(3)).
@@ -60,14 +64,10 @@ impl OutputOptions {
             colour_err: coloured(settings.colour, terminal && !is_dumb),
             width: screen::width(&io::stdout(), std::env::var_os("COLUMNS").as_deref()),
             progress: terminal && !is_dumb,
+            is_local: !settings.utc,
             verbose: settings.verbose,
             journal: journal::is_stderr(),
         }
-    }
-
-    /// What stdout is, for text.
-    pub const fn screen(&self) -> Screen {
-        Screen { width: self.width, colour: self.colour_out }
     }
 }
 
@@ -95,6 +95,7 @@ pub struct Printer {
     stage: Stage,
     closed: bool,
     bar: Option<ProgressBar>,
+    zone: Option<TimeZone>,
 }
 
 impl Printer {
@@ -105,7 +106,7 @@ impl Printer {
 
     /// On any two streams.
     pub fn on(options: OutputOptions, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
-        Self { options, out, err, stage: Stage::Nothing, closed: false, bar: None }
+        Self { options, out, err, stage: Stage::Nothing, closed: false, bar: None, zone: None }
     }
 
     /// The form of the results.
@@ -121,6 +122,28 @@ impl Printer {
     /// Other options, from now on.
     pub const fn set_options(&mut self, options: OutputOptions) {
         self.options = options;
+    }
+
+    /// The time zone here; UTC where that is asked for. It is looked for once, and a warning says that nobody knows it.
+    pub fn zone(&mut self) -> TimeZone {
+        if !self.options.is_local {
+            return TimeZone::UTC;
+        }
+        if let Some(zone) = &self.zone {
+            return zone.clone();
+        }
+        let (zone, warning) = wall_clock::system_zone();
+        self.zone = Some(zone.clone());
+        if let Some(text) = warning {
+            self.warning(&text, Some("set TZ to a zone such as Europe/Berlin, and see that tzdata is installed"));
+        }
+        zone
+    }
+
+    /// What stdout is, for text.
+    pub fn screen(&mut self) -> Screen {
+        let clock = self.options.is_local.then(|| WallClock::now(self.zone()));
+        Screen { width: self.options.width, colour: self.options.colour_out, clock }
     }
 
     /// Nobody reads stdout any more. A command that stays ends now, with success.
@@ -171,7 +194,7 @@ impl Printer {
                 return Ok(());
             }
             let rows: Vec<_> = objects.iter().map(Printable::row).collect();
-            let text = table::table(&R::heads(), &rows, &self.options.screen());
+            let text = table::table(&R::heads(), &rows, &self.screen());
             self.write(text.as_bytes())?;
         } else {
             for object in objects {
@@ -188,7 +211,7 @@ impl Printer {
     pub fn object<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
         match self.options.format {
             OutputFormat::Text => {
-                let text = table::details(&object.details(), &self.options.screen());
+                let text = table::details(&object.details(), &self.screen());
                 self.write(text.as_bytes())
             }
             OutputFormat::Json | OutputFormat::Ndjson => {
@@ -236,19 +259,22 @@ impl Printer {
 
     /// Something worth knowing.
     pub fn note(&mut self, text: &str) {
-        self.say(Style::Dim, "note: ", text);
+        let text = self.localised(text);
+        self.say(Style::Dim, "note: ", &text);
     }
 
     /// Something worth knowing for who asked with `-v`.
     pub fn detail(&mut self, text: &str) {
         if self.options.verbose {
-            self.say(Style::Dim, "", text);
+            let text = self.localised(text);
+            self.say(Style::Dim, "", &text);
         }
     }
 
     /// Something that should not stay so.
     pub fn warning(&mut self, text: &str, hint: Option<&str>) {
-        self.say(Style::Warning, "warning: ", text);
+        let text = self.localised(text);
+        self.say(Style::Warning, "warning: ", &text);
         if let Some(hint) = hint {
             self.say(Style::Plain, "hint: ", hint);
         }
@@ -256,11 +282,21 @@ impl Printer {
 
     /// A failure: what happened, what to do about it, and the code.
     pub fn error(&mut self, failure: &Failure) {
-        self.say(Style::Bad, "error: ", &failure.message);
+        // What was typed is quoted as it is.
+        let message = if failure.code == "usage" { failure.message.clone() } else { self.localised(&failure.message) };
+        self.say(Style::Bad, "error: ", &message);
         if let Some(hint) = &failure.hint {
             self.say(Style::Plain, "hint: ", hint);
         }
         self.say(Style::Dim, "code: ", failure.code);
+    }
+
+    /// Messages have their times in UTC until they are shown.
+    fn localised(&mut self, text: &str) -> String {
+        if !self.options.is_local || !wall_clock::has_utc(text) {
+            return text.to_owned();
+        }
+        WallClock::now(self.zone()).localised(text).into_owned()
     }
 
     /// A question to who sits at the terminal; the answer is typed on the same line.
@@ -299,7 +335,7 @@ impl Printer {
     fn object_of_list<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
         match self.options.format {
             OutputFormat::Text => {
-                let text = table::line(&object.line(), &self.options.screen());
+                let text = table::line(&object.line(), &self.screen());
                 self.write(text.as_bytes())
             }
             OutputFormat::Ndjson => {

@@ -51,7 +51,8 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     name(&mut found);
     out.list(&found, "")?;
     if args.explain && out.format() == OutputFormat::Text {
-        out.document(explained(&found, &out.options().screen()).as_bytes())?;
+        let text = explained(&found, &out.screen());
+        out.document(text.as_bytes())?;
     }
     Ok(0)
 }

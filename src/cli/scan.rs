@@ -11,7 +11,6 @@ use super::{
     args::ScanArgs,
     context::{admission_rules, lookup_server, pool_policy, tap_terminal, terminal_context, warn_of_end},
     interrupt::Interrupt,
-    local_time::here_if,
     outcome::{account, scan_view},
     printer::Printer,
     until::WaitLimit,
@@ -41,7 +40,7 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     }
     let end = WaitLimit {
         limit: args.timeout.map(|limit| Instant::now() + limit),
-        at: args.until.map(|until| until.resolve(&here_if(until.is_local(), Timestamp::now(), out))),
+        at: args.until.map(|until| until.moment(Timestamp::now(), out)),
     };
     let depth = if args.identify_only { Depth::Identify } else { Depth::Authenticate };
     match renew_if_due(&terminal_context(settings)) {

@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use uuid::Uuid;
 
 use super::sanitize;
+use super::wall_clock::WallClock;
 
 /// How a piece of text looks where colour is allowed. It reads well without.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,8 +104,8 @@ impl Cell {
         Self { content: CellContent::Moment(at, sanitize::line(said.as_ref()).into_owned()), style }
     }
 
-    /// As it is shown, with so many letters of token ids.
-    fn piece(&self, letters: usize) -> ShownCell {
+    /// As it is shown there, with so many letters of token ids.
+    fn piece(&self, letters: usize, screen: &Screen) -> ShownCell {
         let style = self.style;
         match &self.content {
             CellContent::Text(text) => ShownCell { text: text.clone(), style, unbroken: Unbroken::Nothing },
@@ -117,10 +118,10 @@ impl Cell {
                 ShownCell { text: text.trim_end_matches('-').to_owned(), style, unbroken: Unbroken::All }
             }
             CellContent::Moment(at, said) if said.is_empty() => {
-                ShownCell { text: format!("{at:.0}"), style, unbroken: Unbroken::All }
+                ShownCell { text: screen.moment(*at), style, unbroken: Unbroken::All }
             }
             CellContent::Moment(at, said) => {
-                ShownCell { text: format!("{at:.0} {said}"), style, unbroken: Unbroken::Nothing }
+                ShownCell { text: format!("{} {said}", screen.moment(*at)), style, unbroken: Unbroken::Nothing }
             }
         }
     }
@@ -169,12 +170,20 @@ impl ShownCell {
 }
 
 /// What text is shown on.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Screen {
     /// Cells in a line; as many as are needed, where that is not known.
     pub width: Option<usize>,
     /// Escape sequences for colours are understood.
     pub colour: bool,
+    /// The clock of whoever looks at it; times are in UTC without one.
+    pub clock: Option<WallClock>,
+}
+
+impl Screen {
+    fn moment(&self, at: Timestamp) -> String {
+        self.clock.as_ref().map_or_else(|| format!("{at:.0}"), |clock| clock.show(at))
+    }
 }
 
 /// How much of a token id people need: the first group of it.
@@ -196,14 +205,17 @@ fn letters<'a>(cells: impl Iterator<Item = &'a Cell>) -> usize {
 /// then the columns on the right move below their row.
 pub fn table(heads: &[&str], rows: &[Vec<Cell>], screen: &Screen) -> String {
     let letters = letters(rows.iter().flatten());
-    let heads: Vec<_> = heads.iter().map(|head| Cell::new(head, Style::Dim).piece(WHOLE)).collect();
-    let rows: Vec<Vec<_>> = rows.iter().map(|row| row.iter().map(|cell| cell.piece(letters)).collect()).collect();
+    let heads: Vec<_> = heads.iter().map(|head| Cell::new(head, Style::Dim).piece(WHOLE, screen)).collect();
+    let rows: Vec<Vec<_>> =
+        rows.iter().map(|row| row.iter().map(|cell| cell.piece(letters, screen)).collect()).collect();
     fit::table(&heads, &rows, screen)
 }
 
 /// One label and value a line, the values below each other; without those that are empty.
 pub fn details(pairs: &[(&str, Cell)], screen: &Screen) -> String {
-    let pieces = pairs.iter().map(|(label, value)| (Cell::new(label, Style::Dim).piece(WHOLE), value.piece(WHOLE)));
+    let pieces = pairs
+        .iter()
+        .map(|(label, value)| (Cell::new(label, Style::Dim).piece(WHOLE, screen), value.piece(WHOLE, screen)));
     let shown: Vec<_> = pieces.filter(|(_, value)| !value.is_empty()).collect();
     let beside = shown.iter().map(|(label, _)| label.width()).max().unwrap_or(0);
     shown.iter().map(|(label, value)| fit::detail(label, value, beside, screen)).collect()
@@ -217,7 +229,7 @@ pub fn line(cells: &[Cell], screen: &Screen) -> String {
 
 /// The same, indented.
 pub fn indented(cells: &[Cell], by: usize, screen: &Screen) -> String {
-    let pieces = cells.iter().map(|cell| cell.piece(SHORT)).filter(|piece| !piece.is_empty());
+    let pieces = cells.iter().map(|cell| cell.piece(SHORT, screen)).filter(|piece| !piece.is_empty());
     fit::items(&pieces.map(|piece| vec![piece]).collect::<Vec<_>>(), by, by + fit::INDENT, screen)
 }
 
@@ -252,7 +264,7 @@ a\\u{1b}[2J
 
     #[test]
     fn what_is_copied_stays_in_one_piece() {
-        let narrow = Screen { width: Some(20), colour: false };
+        let narrow = Screen { width: Some(20), ..Screen::default() };
         let remedy =
             Cell::keeping("start it: sudo systemctl start pcscd, and look again soon", "sudo systemctl start pcscd");
         let expected = "→  start it:\n  sudo systemctl start pcscd,\n  and look again\n  soon\n";

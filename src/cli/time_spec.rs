@@ -4,9 +4,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::civil::{DateTime, Time};
+use jiff::tz::Offset;
 use jiff::{Timestamp, ToSpan, Zoned};
 
-use super::local_time::{date, date_and_time, here_if, moment, occurrences, time_of_day};
+use super::local_time::{
+    date, date_and_time, here_if, moment, moment_with_offset, occurrences, remark, shifted, time_with_offset,
+};
 use super::printer::Printer;
 use crate::terminal::presence::duration;
 
@@ -17,8 +20,8 @@ pub enum TimeSpec {
     At(Timestamp),
     /// That long ago.
     Ago(Duration),
-    /// A time of day here.
-    Clock(Time),
+    /// A time of day here, or at that offset.
+    Clock(Time, Option<Offset>),
     /// A date and a time here; a date alone is its beginning.
     Wall(DateTime),
     /// The beginning of the day here, that many days ago.
@@ -35,7 +38,7 @@ pub struct TimeSpecError;
 impl TimeSpec {
     /// Whether it depends on where the terminal stands.
     pub const fn is_local(self) -> bool {
-        matches!(self, Self::Clock(_) | Self::Wall(_) | Self::DaysAgo(_))
+        matches!(self, Self::Clock(_, None) | Self::Wall(_) | Self::DaysAgo(_))
     }
 
     /// The time that is meant; the earliest there is, where it would lie before that. A time of day is the last one that
@@ -45,8 +48,8 @@ impl TimeSpec {
         match self {
             Self::At(at) => at,
             Self::Ago(ago) => now.timestamp().saturating_sub(ago).unwrap_or(earliest),
-            Self::Clock(time) => {
-                let been = occurrences(time, now).into_iter().rev().find(|at| *at <= now.timestamp());
+            Self::Clock(time, offset) => {
+                let been = occurrences(time, &shifted(now, offset)).into_iter().rev().find(|at| *at <= now.timestamp());
                 been.unwrap_or(earliest)
             }
             Self::Wall(shown) => moment(shown, now).unwrap_or(earliest),
@@ -57,24 +60,50 @@ impl TimeSpec {
         }
     }
 
+    /// What is to be said of it, where the clock shows it twice or never.
+    fn remark(self, meant: Timestamp, now: &Zoned) -> Option<String> {
+        match self {
+            Self::Clock(time, None) => remark(time, meant, now),
+            Self::Wall(shown) if shown.time() != Time::midnight() => remark(shown.time(), meant, now),
+            _ => None,
+        }
+    }
+
+    /// The one moment that is meant, where the terminal stands; stderr says so where the clock shows it twice or never.
+    pub fn moment(self, now: Timestamp, out: &mut Printer) -> Timestamp {
+        let here = here_if(self.is_local(), now, out);
+        let meant = self.resolve(&here);
+        if let Some(text) = self.remark(meant, &here) {
+            out.note(&text);
+        }
+        meant
+    }
+
     /// The end of a span. A time of day is that of today; where the beginning is one too, the first one after that.
     fn resolve_end(self, since: Option<Self>, now: &Zoned) -> Timestamp {
-        let Self::Clock(time) = self else { return self.resolve(now) };
+        let Self::Clock(time, offset) = self else { return self.resolve(now) };
+        let there = shifted(now, offset);
         let after_the_beginning = match since {
-            Some(since @ Self::Clock(_)) => {
+            Some(since @ Self::Clock(..)) => {
                 let begin = since.resolve(now);
-                occurrences(time, now).into_iter().find(|at| *at > begin)
+                occurrences(time, &there).into_iter().find(|at| *at > begin)
             }
             _ => None,
         };
-        after_the_beginning.or_else(|| moment(now.date().to_datetime(time), now)).unwrap_or(Timestamp::MAX)
+        after_the_beginning.or_else(|| moment(there.date().to_datetime(time), &there)).unwrap_or(Timestamp::MAX)
     }
 }
 
 /// The beginning and the end that are meant, where the terminal stands.
 pub fn moments(typed: [Option<TimeSpec>; 2], now: Timestamp, out: &mut Printer) -> [Option<Timestamp>; 2] {
     let is_local = typed.iter().flatten().any(|moment| moment.is_local());
-    span(typed[0], typed[1], &here_if(is_local, now, out))
+    let here = here_if(is_local, now, out);
+    let meant = span(typed[0], typed[1], &here);
+    let remarks = typed.iter().zip(&meant).filter_map(|(typed, meant)| (*typed)?.remark((*meant)?, &here));
+    for text in remarks.collect::<Vec<_>>() {
+        out.note(&text);
+    }
+    meant
 }
 
 /// The beginning and the end that are meant.
@@ -93,8 +122,8 @@ impl FromStr for TimeSpec {
         }
         let elapsed = || duration(text).ok().map(Self::Ago);
         let wall = || date_and_time(text).or_else(|| Some(date(text)?.to_datetime(Time::midnight()))).map(Self::Wall);
-        let clock = || time_of_day(text).map(Self::Clock);
-        let moment = || text.parse().ok().map(Self::At);
+        let clock = || time_with_offset(text).map(|(time, offset)| Self::Clock(time, offset));
+        let moment = || moment_with_offset(text).or_else(|| text.parse().ok()).map(Self::At);
         elapsed().or_else(wall).or_else(clock).or_else(moment).ok_or(TimeSpecError)
     }
 }
@@ -117,11 +146,27 @@ mod tests {
             ("yesterday", "2026-11-20T10:00:00Z"),
             ("15:04:05", "2026-11-22T01:04:05Z"),
             ("15:05", "2026-11-21T01:05:00Z"),
+            ("2026-11-22 08:00 +01:00", "2026-11-22T07:00:00Z"),
+            ("02:00+01:00", "2026-11-22T01:00:00Z"),
+            ("02:05 +01:00", "2026-11-21T01:05:00Z"),
+            ("22:00:01-03:00", "2026-11-22T01:00:01Z"),
         ] {
             assert_eq!(typed.parse::<TimeSpec>().unwrap().resolve(&now).to_string(), meant, "{typed}");
         }
         assert_eq!(TimeSpec::Ago(Duration::MAX).resolve(&now), Timestamp::MIN);
-        for text in ["", "tomorrow", "Today", "-8h", "2026-11-31", "2026-11", "20261122", "24:00", "2026-11-22T8:00"] {
+        for text in [
+            "",
+            "tomorrow",
+            "Today",
+            "-8h",
+            "2026-11-31",
+            "2026-11",
+            "20261122",
+            "24:00",
+            "2026-11-22T8:00",
+            "08:00+1:00",
+            "08:00+24:00",
+        ] {
             assert_eq!(text.parse::<TimeSpec>(), Err(TimeSpecError), "{text}");
         }
     }
@@ -138,6 +183,15 @@ mod tests {
             // The night in which 02:30 comes twice.
             ("2027-10-31T00:45:00Z", "02:30", "today", "2027-10-31T00:30:00Z", "2027-10-30T22:00:00Z"),
             ("2027-10-31T01:45:00Z", "02:30", "03:00", "2027-10-31T01:30:00Z", "2027-10-31T02:00:00Z"),
+            // The offset says which one is meant.
+            ("2027-10-31T01:45:00Z", "02:30+02:00", "02:30+01:00", "2027-10-31T00:30:00Z", "2027-10-31T01:30:00Z"),
+            (
+                "2027-10-31T09:00:00Z",
+                "2027-10-31T02:30+01:00",
+                "2027-10-31T03:00",
+                "2027-10-31T01:30:00Z",
+                "2027-10-31T02:00:00Z",
+            ),
             // The day after the clock went forward is an hour shorter.
             ("2027-03-29T10:00:00Z", "yesterday", "today", "2027-03-27T23:00:00Z", "2027-03-28T22:00:00Z"),
         ];

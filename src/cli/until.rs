@@ -5,9 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::{Timestamp, Zoned, civil::DateTime, civil::Time};
+use jiff::{Timestamp, Zoned, civil::DateTime, civil::Time, tz::Offset};
 
-use super::local_time::{date_and_time, moment, occurrences, time_of_day};
+use super::local_time::{
+    date_and_time, here_if, moment, moment_with_offset, occurrences, remark, shifted, time_with_offset,
+};
+use super::printer::Printer;
 
 /// The longest wait without a look at the clock, which may be set, or may have gone on while the machine slept.
 const SLOW_TICK: Duration = Duration::from_secs(10);
@@ -17,8 +20,8 @@ const SLOW_TICK: Duration = Duration::from_secs(10);
 pub enum Until {
     /// A moment.
     At(Timestamp),
-    /// The next time that the clock on the wall shows this.
-    Clock(Time),
+    /// The next time that the clock on the wall shows this, here or at that offset.
+    Clock(Time, Option<Offset>),
     /// A date and a time of the clock on the wall.
     Wall(DateTime),
 }
@@ -31,7 +34,7 @@ pub struct NoTime;
 impl Until {
     /// Whether it depends on where the terminal stands.
     pub const fn is_local(self) -> bool {
-        matches!(self, Self::Clock(_) | Self::Wall(_))
+        matches!(self, Self::Clock(_, None) | Self::Wall(_))
     }
 
     /// The moment that is meant. A time of day is the next one in the time zone of `now`, today or tomorrow.
@@ -39,10 +42,30 @@ impl Until {
         let next = match self {
             Self::At(at) => Some(at),
             Self::Wall(shown) => moment(shown, now),
-            Self::Clock(time) => occurrences(time, now).into_iter().find(|at| *at > now.timestamp()),
+            Self::Clock(time, offset) => {
+                let ahead = occurrences(time, &shifted(now, offset)).into_iter();
+                ahead.filter(|at| *at > now.timestamp()).min()
+            }
         };
         // Nothing comes after the last day of the calendar.
         next.unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl Until {
+    /// The same where the terminal stands; stderr says so where the clock shows it twice or never.
+    pub fn moment(self, now: Timestamp, out: &mut Printer) -> Timestamp {
+        let here = here_if(self.is_local(), now, out);
+        let meant = self.resolve(&here);
+        let said = match self {
+            Self::Clock(time, None) => remark(time, meant, &here),
+            Self::Wall(shown) => remark(shown.time(), meant, &here),
+            _ => None,
+        };
+        if let Some(text) = said {
+            out.note(&text);
+        }
+        meant
     }
 }
 
@@ -51,8 +74,9 @@ impl FromStr for Until {
 
     fn from_str(text: &str) -> Result<Self, NoTime> {
         let wall = || date_and_time(text).map(Self::Wall);
-        let moment = || text.parse().ok().map(Self::At);
-        time_of_day(text).map(Self::Clock).or_else(wall).or_else(moment).ok_or(NoTime)
+        let moment = || moment_with_offset(text).or_else(|| text.parse().ok()).map(Self::At);
+        let clock = || time_with_offset(text).map(|(time, offset)| Self::Clock(time, offset));
+        clock().or_else(wall).or_else(moment).ok_or(NoTime)
     }
 }
 
@@ -117,6 +141,19 @@ mod tests {
         ] {
             let at = now.parse::<Timestamp>().unwrap().to_zoned(zone.clone());
             assert_eq!("02:30".parse::<Until>().unwrap().resolve(&at).to_string(), meant, "{now}");
+        }
+    }
+
+    #[test]
+    fn an_offset_says_which_of_two_times_is_meant() {
+        let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+        let now = "2027-10-31T00:00:00Z".parse::<Timestamp>().unwrap().to_zoned(zone);
+        for (typed, meant) in [
+            ("02:30+02:00", "2027-10-31T00:30:00Z"),
+            ("02:30+01:00", "2027-10-31T01:30:00Z"),
+            ("2027-10-31 02:30 +01:00", "2027-10-31T01:30:00Z"),
+        ] {
+            assert_eq!(typed.parse::<Until>().unwrap().resolve(&now).to_string(), meant, "{typed}");
         }
     }
 

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use super::args::{ByHandArgs, UsersArgs, UsersCommand};
 use super::confirm::confirm;
 use super::context::store;
-use super::local_time::here_if;
 use super::printer::{OutputOptions, Printer};
 use super::time_spec::{self, TimeSpec};
 use super::views::{self, UserEntry};
@@ -156,7 +155,7 @@ fn forget(typed: &str, dry_run: bool, settings: &Settings, now: Timestamp, out: 
 }
 
 fn entered(args: &ByHandArgs, now: Timestamp, out: &mut Printer) -> (Timestamp, Hand) {
-    let at = args.at.map_or(now, |at| at.resolve(&here_if(at.is_local(), now, out)));
+    let at = args.at.map_or(now, |at| at.moment(now, out));
     (at, Hand { by: caller(), note: args.note.clone() })
 }
 

@@ -10,6 +10,7 @@ use crate::{
     cli::{
         printer::Printable,
         table::{self, Screen},
+        wall_clock::WallClock,
     },
 };
 
@@ -173,9 +174,15 @@ fn server_events() -> Vec<ServerEventView> {
     events().iter().map(stored).map(ServerEventView::from).collect()
 }
 
+/// In the evening of that day, an hour east of Greenwich.
+fn screen_of(width: usize) -> Screen {
+    let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(1));
+    Screen { width: Some(width), colour: false, clock: Some(WallClock::at(later(45), zone)) }
+}
+
 /// A list as it is printed, and its first object alone and as one that comes by itself.
 fn shown<T: Printable>(text: &mut String, name: &str, objects: &[T], width: usize) {
-    let screen = Screen { width: Some(width), colour: false };
+    let screen = screen_of(width);
     let rows: Vec<_> = objects.iter().map(Printable::row).collect();
     let table = table::table(&T::heads(), &rows, &screen);
     let line = table::line(&objects[0].line(), &screen);
@@ -224,7 +231,7 @@ fn no_word_is_lost_at_any_width() {
     let rows: Vec<_> = events().iter().map(Printable::row).collect();
     let bare = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
     for width in 10..120 {
-        let text = bare(&table::table(&EventView::heads(), &rows, &Screen { width: Some(width), colour: false }));
+        let text = bare(&table::table(&EventView::heads(), &rows, &screen_of(width)));
         for (id, name) in NAMES {
             assert!(text.contains(&bare(id)), "{id} at {width}");
             // A name that wraps in its column stands beside other cells.
