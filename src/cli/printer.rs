@@ -16,12 +16,12 @@
 pub mod column;
 pub mod form;
 mod journal;
+mod progress;
 mod screen;
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Duration;
+use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::tz::TimeZone;
 
 use super::sanitize;
@@ -30,6 +30,7 @@ use super::wall_clock::{self, WallClock};
 use crate::config::{Colour, OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
 pub use column::{Column, Printable};
+use progress::{ProgressLine, Stand};
 
 /// How it is printed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -94,7 +95,7 @@ pub struct Printer {
     err: Box<dyn Write + Send>,
     stage: Stage,
     closed: bool,
-    bar: Option<ProgressBar>,
+    work: Option<ProgressLine>,
     zone: Option<TimeZone>,
 }
 
@@ -106,7 +107,7 @@ impl Printer {
 
     /// On any two streams.
     pub fn on(options: OutputOptions, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
-        Self { options, out, err, stage: Stage::Nothing, closed: false, bar: None, zone: None }
+        Self { options, out, err, stage: Stage::Nothing, closed: false, work: None, zone: None }
     }
 
     /// The form of the results.
@@ -302,34 +303,54 @@ impl Printer {
     /// A question to who sits at the terminal; the answer is typed on the same line.
     pub fn question(&mut self, text: &str) {
         let text = format!("{} ", sanitize::line(text));
-        self.beside_progress(|err| err.write_all(text.as_bytes()).and_then(|()| err.flush()));
+        self.erase();
+        let _ = self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush());
     }
 
-    /// Where a longer work stands: `done` of `of`, where it is known of how many. Shown on a terminal only.
+    /// Where a longer work stands: `done` of `of`, where it is known of how many. On a terminal that is one line, which is
+    /// written over; elsewhere there is a line when it takes long.
     pub fn progress(&mut self, text: &str, done: u64, of: Option<u64>) {
-        let template = if of.is_some() { "{spinner} {pos}/{len} {wide_msg}" } else { "{spinner} {wide_msg}" };
-        self.show(template, text, done, of);
+        self.show(text, Stand { done, of, is_long: false });
     }
 
-    /// Where a batch stands that takes people minutes to hours: with the rate and the time that is left.
+    /// Where a work stands that takes minutes to hours: with the rate and the time that is left.
     pub fn work(&mut self, text: &str, done: u64, of: u64) {
-        self.show("{spinner} {pos}/{len} {per_sec} {eta} left  {wide_msg}", text, done, Some(of));
+        self.show(text, Stand { done, of: Some(of), is_long: true });
     }
 
-    fn show(&mut self, template: &str, text: &str, done: u64, of: Option<u64>) {
-        if !self.options.progress {
-            return;
+    fn show(&mut self, text: &str, stand: Stand) {
+        let (now, text) = (Instant::now(), sanitize::line(text).into_owned());
+        if self.work.as_ref().is_some_and(|work| !work.goes_on(stand)) {
+            self.progress_end();
         }
-        let bar = self.bar.get_or_insert_with(|| new_bar(template, of, done));
-        bar.set_position(done);
-        bar.set_message(sanitize::line(text).into_owned());
+        let work = self.work.get_or_insert_with(|| ProgressLine::new(text.clone(), stand, now));
+        work.advance(text, stand);
+        if self.options.progress {
+            self.draw();
+        } else if let Some(line) = work.line(now) {
+            self.say(Style::Dim, "", &line);
+        }
     }
 
     /// Takes the progress away.
     pub fn progress_end(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.erase();
+        self.work = None;
+    }
+
+    /// Shows the progress, on the line where the cursor stands.
+    fn draw(&mut self) {
+        let Some(work) = self.work.as_mut().filter(|_| self.options.progress) else { return };
+        let columns = screen::width(&io::stderr(), None).unwrap_or(screen::USUAL);
+        // That stderr cannot be written is nothing that could be told.
+        let _ = self.err.write_all(work.draw(columns, Instant::now()).as_bytes()).and_then(|()| self.err.flush());
+    }
+
+    /// Makes room for what is written now.
+    fn erase(&mut self) -> bool {
+        let Some(blank) = self.work.as_mut().and_then(ProgressLine::erase) else { return false };
+        let _ = self.err.write_all(blank.as_bytes()).and_then(|()| self.err.flush());
+        true
     }
 
     fn object_of_list<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
@@ -358,22 +379,23 @@ impl Printer {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.erase();
         self.on_stdout(|out| out.write_all(bytes))
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        self.on_stdout(|out| out.flush())
+        let flushed = self.on_stdout(|out| out.flush());
+        if self.work.as_ref().is_some_and(|work| !work.is_shown()) {
+            self.draw();
+        }
+        flushed
     }
 
     fn on_stdout(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         if self.closed {
             return Ok(());
         }
-        let out = &mut self.out;
-        let written = match &self.bar {
-            Some(bar) => bar.suspend(|| write(out)),
-            None => write(out),
-        };
+        let written = write(&mut self.out);
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
@@ -392,27 +414,12 @@ impl Printer {
         let before = if self.options.journal { journal::priority(style) } else { "" };
         let indented = sanitize::lines(text).replace('\n', &format!("\n{before}{}", " ".repeat(label.len())));
         let line = format!("{before}{}{indented}\n", style.paint(label, self.options.colour_err));
-        self.beside_progress(|err| err.write_all(line.as_bytes()));
+        let was_there = self.erase();
+        let _ = self.err.write_all(line.as_bytes());
+        if was_there {
+            self.draw();
+        }
     }
-
-    fn beside_progress(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
-        let err = &mut self.err;
-        let _ = match &self.bar {
-            Some(bar) => bar.suspend(|| write(err)),
-            None => write(err),
-        };
-    }
-}
-
-fn new_bar(template: &str, of: Option<u64>, done: u64) -> ProgressBar {
-    // What an earlier run did is no part of this one's rate.
-    let bar = ProgressBar::with_draw_target(of, ProgressDrawTarget::stderr()).with_position(done);
-    bar.reset_eta();
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(120));
-    bar
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 mod fit;
 mod wrap;
 
+pub use wrap::cut;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;

@@ -109,7 +109,7 @@ fn rows(
     let row = |(done, UserRow { user, .. }): (u64, &UserRow)| {
         let known = server.as_ref().map(|server| known_user(server, &user.id)).transpose()?.flatten();
         if server.is_some() {
-            out.progress("asking the server about its users", done, Some(all));
+            out.work("asking the server about its users", done, all);
         }
         let whole = table.patch(user).apply(known.as_ref())?;
         Layout::of(&whole).map_err(EnrollError::from)?;

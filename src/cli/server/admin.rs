@@ -104,7 +104,7 @@ fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), F
     let known = known_users(server, &ids)?;
     let users = table.rows.iter().map(|row| table.patch(&row.user).apply(known.get(&row.user.id)));
     let users = users.collect::<Result<Vec<_>, _>>()?;
-    let done = import_users(server, &users, &mut |done| out.progress("importing users", done, Some(all)))?;
+    let done = import_users(server, &users, &mut |done| out.work("importing users", done, all))?;
     out.progress_end();
     let ImportedUsers { created, changed, unchanged } = done;
     out.object(&views::Import { schema: views::Schema::default(), created, changed, unchanged })

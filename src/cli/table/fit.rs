@@ -12,7 +12,8 @@ const GAP: usize = 2;
 pub const INDENT: usize = 2;
 /// A column of text is not made narrower than this: words of a letter or two are no text.
 const NARROWEST: usize = 10;
-/// A longer word is broken before a column moves away for it, and already one that takes more than a third of the screen.
+/// A cell of text has room for half of it, so that it takes two or three lines, but not for more than this; a longer word is
+/// broken before a column moves away for it, and already one that takes more than a third of the screen.
 const LONGEST: usize = 24;
 
 /// How wide a column may be.
@@ -53,7 +54,7 @@ fn span(head: &ShownCell, rows: &[&Vec<ShownCell>], column: usize, longest: usiz
         let least = if cell.unbroken == Unbroken::All {
             whole
         } else {
-            longest_word(&cell.text).min(longest).max(whole.min(NARROWEST))
+            longest_word(&cell.text).max(whole / 2 + 3).min(longest).max(whole.min(NARROWEST))
         };
         span = Span { least: span.least.max(least), most: span.most.max(whole) };
     }

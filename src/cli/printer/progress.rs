@@ -1,0 +1,208 @@
+//! Where a longer work stands, in words: on a terminal on one line that is written over, elsewhere on a line now and then.
+//!
+//! No escape sequence is used, so that it looks the same without colours.
+
+use std::time::{Duration, Instant};
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::cli::table::cut;
+
+/// How long a work goes on in a pipe or a file before it is spoken of.
+const QUIET: Duration = Duration::from_secs(10);
+/// Between two lines there.
+const APART: Duration = Duration::from_secs(30);
+/// A rate over less time says nothing.
+const MEASURED: Duration = Duration::from_secs(2);
+
+/// How far a work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stand {
+    /// Pieces that are done.
+    pub done: u64,
+    /// All of them, where that is known.
+    pub of: Option<u64>,
+    /// Whether it takes long enough that people ask how long.
+    pub is_long: bool,
+}
+
+/// A work that goes on.
+#[derive(Debug)]
+pub struct ProgressLine {
+    begun: Instant,
+    /// What was done before: an earlier run's part is no part of this one's rate.
+    before: u64,
+    stand: Stand,
+    text: String,
+    /// When a line was given last.
+    told: Option<Instant>,
+    /// How wide the line on the terminal is; nothing where there is none.
+    width: Option<usize>,
+}
+
+impl ProgressLine {
+    /// That begins now.
+    pub fn new(text: String, stand: Stand, now: Instant) -> Self {
+        Self { begun: now, before: stand.done, stand, text, told: None, width: None }
+    }
+
+    /// Whether this is the same work, farther on.
+    pub fn goes_on(&self, stand: Stand) -> bool {
+        self.stand.of == stand.of && self.stand.is_long == stand.is_long && self.stand.done <= stand.done
+    }
+
+    /// It is there now.
+    pub fn advance(&mut self, text: String, stand: Stand) {
+        (self.text, self.stand) = (text, stand);
+    }
+
+    /// What writes the line over the one that is there, in so many columns.
+    pub fn draw(&mut self, columns: usize, now: Instant) -> String {
+        // A line that fills the last column would wrap on some terminals.
+        let line = cut(&self.words(now), columns.saturating_sub(1));
+        let width = line.width();
+        let blank = " ".repeat(self.width.unwrap_or(0).saturating_sub(width));
+        self.width = Some(width);
+        format!("\r{line}{blank}")
+    }
+
+    /// Whether the line is on the terminal.
+    pub const fn is_shown(&self) -> bool {
+        self.width.is_some()
+    }
+
+    /// What takes the line away; nothing where there is none.
+    pub fn erase(&mut self) -> Option<String> {
+        let width = self.width.take()?;
+        Some(format!("\r{}\r", " ".repeat(width)))
+    }
+
+    /// A line for where none can be written over, when one is due.
+    pub fn line(&mut self, now: Instant) -> Option<String> {
+        let is_due = match self.told {
+            None => now.duration_since(self.begun) >= QUIET,
+            Some(told) => now.duration_since(told) >= APART,
+        };
+        if !is_due || self.stand.done == 0 {
+            return None;
+        }
+        self.told = Some(now);
+        Some(self.words(now))
+    }
+
+    /// `12 of 40 · 21 a minute · about 1 min left · put the next card on`
+    fn words(&self, now: Instant) -> String {
+        let Stand { done, of, is_long } = self.stand;
+        let Some(of) = of else {
+            return if done == 0 { self.text.clone() } else { format!("{done} {}", self.text) };
+        };
+        let mut parts = vec![format!("{done} of {of}")];
+        let (made, time) = (done.saturating_sub(self.before), now.duration_since(self.begun));
+        if is_long && made > 0 && time >= MEASURED {
+            parts.extend(rate(made, time));
+            parts.extend(left(of.saturating_sub(done), made, time));
+        }
+        parts.push(self.text.clone());
+        parts.join(" · ")
+    }
+}
+
+/// How many in a time that people count in; nothing where it is less than one an hour.
+fn rate(made: u64, time: Duration) -> Option<String> {
+    let in_a = |seconds: u64| u128::from(made) * u128::from(seconds) * 1_000 / time.as_millis().max(1);
+    match (in_a(1), in_a(60), in_a(3_600)) {
+        (second, ..) if second >= 10 => Some(format!("{second} a second")),
+        (_, minute, _) if minute >= 1 => Some(format!("{minute} a minute")),
+        (.., hour) if hour >= 1 => Some(format!("{hour} an hour")),
+        _ => None,
+    }
+}
+
+/// How long the rest takes, about.
+fn left(rest: u64, made: u64, time: Duration) -> Option<String> {
+    if rest == 0 {
+        return None;
+    }
+    let seconds = u128::from(rest) * time.as_millis() / 1_000 / u128::from(made.max(1));
+    Some(match seconds {
+        0..10 => "a few seconds left".to_owned(),
+        10..45 => format!("about {} s left", seconds.div_ceil(10) * 10),
+        45..5_400 => format!("about {} min left", seconds.saturating_add(30).div_euclid(60).max(1)),
+        5_400..129_600 => format!("about {} h left", seconds.saturating_add(1_800).div_euclid(3_600)),
+        _ => format!("about {} days left", seconds.saturating_add(43_200).div_euclid(86_400)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stand(done: u64, of: u64) -> Stand {
+        Stand { done, of: Some(of), is_long: true }
+    }
+
+    /// What is said after so many seconds.
+    fn said(before: u64, done: u64, of: u64, seconds: f64) -> String {
+        let begun = Instant::now();
+        let mut work = ProgressLine::new("next".into(), stand(before, of), begun);
+        work.advance("next".into(), stand(done, of));
+        work.words(begun + Duration::from_secs_f64(seconds))
+    }
+
+    #[test]
+    fn the_rate_is_one_that_people_count_in() {
+        assert_eq!(said(0, 12, 40, 34.0), "12 of 40 · 21 a minute · about 1 min left · next");
+        assert_eq!(said(0, 0, 40, 34.0), "0 of 40 · next");
+        assert_eq!(said(0, 5_000, 20_000, 10.0), "5000 of 20000 · 500 a second · about 30 s left · next");
+        assert_eq!(said(0, 1, 3, 300.0), "1 of 3 · 12 an hour · about 10 min left · next");
+        assert_eq!(said(0, 1, 40, 7_200.0), "1 of 40 · about 3 days left · next");
+        assert_eq!(said(30, 31, 40, 10.0), "31 of 40 · 6 a minute · about 2 min left · next");
+        assert_eq!(said(0, 3, 4, 9.0), "3 of 4 · 20 a minute · a few seconds left · next");
+        assert_eq!(said(0, 4, 4, 9.0), "4 of 4 · 26 a minute · next");
+        assert_eq!(said(0, 4, 40, 1.0), "4 of 40 · next", "too early to tell");
+    }
+
+    #[test]
+    fn without_an_end_only_the_number_is_said() {
+        let now = Instant::now();
+        let words =
+            |done| ProgressLine::new("rows copied".into(), Stand { done, of: None, is_long: false }, now).words(now);
+        assert_eq!((words(0), words(700)), ("rows copied".to_owned(), "700 rows copied".to_owned()));
+    }
+
+    #[test]
+    fn a_line_is_written_over_and_taken_away_without_an_escape_sequence() {
+        let now = Instant::now();
+        let mut work = ProgressLine::new("put 山田's card on".into(), stand(1, 40), now);
+        assert_eq!(work.erase(), None);
+        assert_eq!(work.draw(80, now), "\r1 of 40 · put 山田's card on");
+        work.advance("wait".into(), stand(1, 40));
+        assert_eq!(work.draw(80, now), format!("\r1 of 40 · wait{}", " ".repeat(14)));
+        work.advance("wait".into(), stand(3, 40));
+        assert_eq!(work.draw(9, now), "\r3 of 40…      ");
+        assert_eq!(work.erase().unwrap(), format!("\r{}\r", " ".repeat(8)));
+        assert_eq!(work.erase(), None);
+    }
+
+    #[test]
+    fn in_a_pipe_there_are_few_lines() {
+        let begun = Instant::now();
+        let mut work = ProgressLine::new("next".into(), stand(0, 100_000), begun);
+        let mut lines = 0;
+        for tenth in 0..1_000_u32 {
+            let now = begun + Duration::from_millis(100) * tenth;
+            work.advance("next".into(), stand(u64::from(tenth) * 3, 100_000));
+            lines += usize::from(work.line(now).is_some());
+        }
+        assert_eq!(lines, 3, "after 10, 40 and 70 seconds");
+    }
+
+    proptest! {
+        #[test]
+        fn no_rate_is_nothing(made in 1..1_000_000_u64, of in 1..2_000_000_u64, ms in 2_000..100_000_000_u64) {
+            let text = said(0, made.min(of), of, Duration::from_millis(ms).as_secs_f64());
+            prop_assert!(!text.contains("· 0 ") && !text.contains("about 0") && !text.contains('/'), "{text}");
+        }
+    }
+}
