@@ -139,7 +139,9 @@ fn localised<'a>(text: &'a str, screen: &Screen) -> Cow<'a, str> {
 
 /// How long round trips took, as bars.
 fn histogram(one: &FindingView, indent: usize, screen: &Screen) -> Vec<String> {
-    const WIDTH: u64 = 40;
+    // A bar has room behind the numbers, and is not longer than it needs to be to be compared.
+    let room = screen.width.map_or(40, |width| width.saturating_sub(indent + 19).clamp(1, 40));
+    let room = u64::try_from(room).unwrap_or(1);
     let Some(buckets) = one.facts.get("histogram").and_then(|buckets| buckets.as_array()) else {
         return Vec::new();
     };
@@ -147,7 +149,7 @@ fn histogram(one: &FindingView, indent: usize, screen: &Screen) -> Vec<String> {
     let buckets: Vec<_> = buckets.iter().filter_map(read).collect();
     let most = buckets.iter().map(|(_, count)| *count).max().unwrap_or(0).max(1);
     let bar = |(below, count): &(u64, u64)| {
-        let length = usize::try_from((count * WIDTH).div_ceil(most)).unwrap_or_default();
+        let length = usize::try_from((count * room).div_ceil(most)).unwrap_or_default();
         let bar = Style::Dim.paint(&"▇".repeat(length), screen.colour);
         format!("{:indent$}  < {below:>4} ms {count:>3} {bar}\n", "")
     };

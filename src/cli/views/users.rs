@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::{
     At, Schema,
@@ -57,6 +58,14 @@ pub struct Denied {
     /// Since when; none where an earlier release denied it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at: Option<At>,
+}
+
+impl Denied {
+    /// A token by its first digits, which take the denial back as well.
+    fn cell(&self) -> Cell {
+        let token_id = self.id.parse::<Uuid>().ok().filter(|token_id| token_id.to_string() == self.id);
+        token_id.map_or_else(|| Cell::new(&self.id, Style::Strong), |id| Cell::token(id, Style::Strong))
+    }
 }
 
 impl From<presence::Denial> for Denied {
@@ -125,7 +134,7 @@ fn state(state: presence::EntryState) -> Cell {
 
 impl Printable for Denied {
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::both("id", |denied| denied.id.clone(), 1, "DENIED", |denied| Cell::new(&denied.id, Style::Strong)),
+        Column::both("id", |denied| denied.id.clone(), 1, "DENIED", Denied::cell),
         Column::both(
             "name",
             |denied| text(denied.name.as_ref()),
