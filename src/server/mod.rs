@@ -13,7 +13,6 @@ mod body;
 mod failure;
 mod heard;
 pub mod init;
-mod known_terminals;
 mod listen;
 mod lookup_batcher;
 mod metrics;

@@ -7,6 +7,7 @@
 mod absence;
 mod backup;
 mod error;
+mod known_terminals;
 mod migrations;
 mod postgres;
 mod sqlite;
@@ -25,7 +26,8 @@ use std::{sync::Arc, time::Instant};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{audit, known_terminals::KnownTerminals};
+use self::known_terminals::KnownTerminals;
+use super::audit;
 use crate::api::{
     User,
     v1::{

@@ -9,9 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::store::TerminalRow;
+use super::TerminalRow;
 
-/// How long what the store said holds: counted from the question, not from its answer.
+/// How long what the store said holds: counted from the enquiry, not from its answer.
 pub const HOLDS: Duration = Duration::from_millis(500);
 /// Terminals that are known at one time.
 const TERMINALS: usize = 4096;
@@ -30,9 +30,9 @@ struct Known {
     terminals: HashMap<TlsKey, (Instant, Arc<TerminalRow>)>,
 }
 
-/// A question to the store that has begun.
+/// An enquiry to the store that has begun.
 #[derive(Debug, Clone, Copy)]
-pub struct Question {
+pub struct Enquiry {
     changes: u64,
     at: Instant,
 }
@@ -42,27 +42,27 @@ impl KnownTerminals {
     ///
     /// # Errors
     /// The store has to be asked: its answer goes to [`Self::keep`], with this.
-    pub fn get(&self, key: &TlsKey, now: Instant) -> Result<Arc<TerminalRow>, Question> {
+    pub fn get(&self, key: &TlsKey, now: Instant) -> Result<Arc<TerminalRow>, Enquiry> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match known.terminals.get(key) {
             Some((at, terminal)) if now.saturating_duration_since(*at) < HOLDS => Ok(Arc::clone(terminal)),
-            _ => Err(Question { changes: known.changes, at: now }),
+            _ => Err(Enquiry { changes: known.changes, at: now }),
         }
     }
 
     /// Keeps what the store said, unless something was changed meanwhile. Who was revoked is asked for each time.
-    pub fn keep(&self, question: Question, key: &TlsKey, terminal: &Arc<TerminalRow>) {
+    pub fn keep(&self, enquiry: Enquiry, key: &TlsKey, terminal: &Arc<TerminalRow>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if question.changes != known.changes || terminal.revoked {
+        if enquiry.changes != known.changes || terminal.revoked {
             return;
         }
         if known.terminals.len() >= TERMINALS && !known.terminals.contains_key(key) {
-            known.terminals.retain(|_, (at, _)| question.at.saturating_duration_since(*at) < HOLDS);
+            known.terminals.retain(|_, (at, _)| enquiry.at.saturating_duration_since(*at) < HOLDS);
             if known.terminals.len() >= TERMINALS {
                 return;
             }
         }
-        known.terminals.insert(*key, (question.at, Arc::clone(terminal)));
+        known.terminals.insert(*key, (enquiry.at, Arc::clone(terminal)));
     }
 
     /// Something is being changed. At the end of it, and also when nobody waits for that any more, all are asked for again.
@@ -99,10 +99,10 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_known_for_a_moment_from_the_question() {
+    fn a_terminal_is_known_for_a_moment_from_the_enquiry() {
         let (known, start) = (KnownTerminals::default(), Instant::now());
-        let question = known.get(&[1; 32], start).unwrap_err();
-        known.keep(question, &[1; 32], &terminal(false));
+        let enquiry = known.get(&[1; 32], start).unwrap_err();
+        known.keep(enquiry, &[1; 32], &terminal(false));
         assert!(known.get(&[1; 32], start + HOLDS / 2).is_ok());
         assert!(known.get(&[2; 32], start).is_err());
         assert!(known.get(&[1; 32], start + HOLDS).is_err());
@@ -111,8 +111,8 @@ mod tests {
     #[test]
     fn a_change_makes_answers_that_are_under_way_worthless() {
         let (known, start) = (KnownTerminals::default(), Instant::now());
-        let question = known.get(&[1; 32], start).unwrap_err();
-        known.keep(question, &[1; 32], &terminal(false));
+        let enquiry = known.get(&[1; 32], start).unwrap_err();
+        known.keep(enquiry, &[1; 32], &terminal(false));
         let under_way = known.get(&[2; 32], start).unwrap_err();
         drop(known.changing());
         known.keep(under_way, &[2; 32], &terminal(false));
@@ -123,8 +123,8 @@ mod tests {
     #[test]
     fn who_was_revoked_is_never_known() {
         let (known, start) = (KnownTerminals::default(), Instant::now());
-        let question = known.get(&[1; 32], start).unwrap_err();
-        known.keep(question, &[1; 32], &terminal(true));
+        let enquiry = known.get(&[1; 32], start).unwrap_err();
+        known.keep(enquiry, &[1; 32], &terminal(true));
         assert!(known.get(&[1; 32], start).is_err());
     }
 
@@ -137,14 +137,14 @@ mod tests {
             key
         };
         for n in 0..=TERMINALS {
-            let question = known.get(&key(n), start).unwrap_err();
-            known.keep(question, &key(n), &terminal(false));
+            let enquiry = known.get(&key(n), start).unwrap_err();
+            known.keep(enquiry, &key(n), &terminal(false));
         }
         assert!(known.get(&key(0), start).is_ok());
         assert!(known.get(&key(TERMINALS), start).is_err());
         // Those that do not ask any more make room.
-        let question = known.get(&key(TERMINALS), start + HOLDS).unwrap_err();
-        known.keep(question, &key(TERMINALS), &terminal(false));
+        let enquiry = known.get(&key(TERMINALS), start + HOLDS).unwrap_err();
+        known.keep(enquiry, &key(TERMINALS), &terminal(false));
         assert!(known.get(&key(TERMINALS), start + HOLDS).is_ok());
     }
 }
