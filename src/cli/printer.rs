@@ -303,7 +303,9 @@ impl Printer {
     /// A question to who sits at the terminal; the answer is typed on the same line.
     pub fn question(&mut self, text: &str) {
         let text = format!("{} ", sanitize::line(text));
-        self.erase();
+        if let Some(work) = &mut self.work {
+            work.hide();
+        }
         let _ = self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush());
     }
 
@@ -326,7 +328,7 @@ impl Printer {
         let work = self.work.get_or_insert_with(|| ProgressLine::new(text.clone(), stand, now));
         work.advance(text, stand);
         if self.options.progress {
-            self.draw();
+            work.draw(now);
         } else if let Some(line) = work.line(now) {
             self.say(Style::Dim, "", &line);
         }
@@ -334,23 +336,7 @@ impl Printer {
 
     /// Takes the progress away.
     pub fn progress_end(&mut self) {
-        self.erase();
         self.work = None;
-    }
-
-    /// Shows the progress, on the line where the cursor stands.
-    fn draw(&mut self) {
-        let Some(work) = self.work.as_mut().filter(|_| self.options.progress) else { return };
-        let columns = screen::width(&io::stderr(), None).unwrap_or(screen::USUAL);
-        // That stderr cannot be written is nothing that could be told.
-        let _ = self.err.write_all(work.draw(columns, Instant::now()).as_bytes()).and_then(|()| self.err.flush());
-    }
-
-    /// Makes room for what is written now.
-    fn erase(&mut self) -> bool {
-        let Some(blank) = self.work.as_mut().and_then(ProgressLine::erase) else { return false };
-        let _ = self.err.write_all(blank.as_bytes()).and_then(|()| self.err.flush());
-        true
     }
 
     fn object_of_list<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
@@ -379,23 +365,22 @@ impl Printer {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.erase();
         self.on_stdout(|out| out.write_all(bytes))
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        let flushed = self.on_stdout(|out| out.flush());
-        if self.work.as_ref().is_some_and(|work| !work.is_shown()) {
-            self.draw();
-        }
-        flushed
+        self.on_stdout(|out| out.flush())
     }
 
     fn on_stdout(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
         if self.closed {
             return Ok(());
         }
-        let written = write(&mut self.out);
+        let out = &mut self.out;
+        let written = match &self.work {
+            Some(work) => work.suspend(|| write(out)),
+            None => write(out),
+        };
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 self.closed = true;
@@ -414,11 +399,11 @@ impl Printer {
         let before = if self.options.journal { journal::priority(style) } else { "" };
         let indented = sanitize::lines(text).replace('\n', &format!("\n{before}{}", " ".repeat(label.len())));
         let line = format!("{before}{}{indented}\n", style.paint(label, self.options.colour_err));
-        let was_there = self.erase();
-        let _ = self.err.write_all(line.as_bytes());
-        if was_there {
-            self.draw();
-        }
+        let err = &mut self.err;
+        let _ = match &self.work {
+            Some(work) => work.suspend(|| err.write_all(line.as_bytes())),
+            None => err.write_all(line.as_bytes()),
+        };
     }
 }
 

@@ -3,8 +3,6 @@
 mod fit;
 mod wrap;
 
-pub use wrap::cut;
-
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;

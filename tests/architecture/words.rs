@@ -20,6 +20,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["src/cli", "src/config"]),
     ("clap_complete", &["src/cli"]),
     ("clap_mangen", &["src/cli"]),
+    ("indicatif", &["src/cli"]),
     ("csv", &["src/cli", "src/terminal/scan/record_file.rs", "src/terminal/user_csv"]),
     ("encoding_rs", &["src/terminal/user_csv/encoding.rs"]),
     ("signal_hook", &["src/cli"]),

@@ -1,12 +1,8 @@
 //! Where a longer work stands, in words: on a terminal on one line that is written over, elsewhere on a line now and then.
-//!
-//! No escape sequence is used, so that it looks the same without colours.
 
 use std::time::{Duration, Instant};
 
-use unicode_width::UnicodeWidthStr;
-
-use crate::cli::table::cut;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How long a work goes on in a pipe or a file before it is spoken of.
 const QUIET: Duration = Duration::from_secs(10);
@@ -36,14 +32,14 @@ pub struct ProgressLine {
     text: String,
     /// When a line was given last.
     told: Option<Instant>,
-    /// How wide the line on the terminal is; nothing where there is none.
-    width: Option<usize>,
+    /// The line on the terminal; none elsewhere.
+    bar: Option<ProgressBar>,
 }
 
 impl ProgressLine {
     /// That begins now.
     pub fn new(text: String, stand: Stand, now: Instant) -> Self {
-        Self { begun: now, before: stand.done, stand, text, told: None, width: None }
+        Self { begun: now, before: stand.done, stand, text, told: None, bar: None }
     }
 
     /// Whether this is the same work, farther on.
@@ -56,25 +52,25 @@ impl ProgressLine {
         (self.text, self.stand) = (text, stand);
     }
 
-    /// What writes the line over the one that is there, in so many columns.
-    pub fn draw(&mut self, columns: usize, now: Instant) -> String {
-        // A line that fills the last column would wrap on some terminals.
-        let line = cut(&self.words(now), columns.saturating_sub(1));
-        let width = line.width();
-        let blank = " ".repeat(self.width.unwrap_or(0).saturating_sub(width));
-        self.width = Some(width);
-        format!("\r{line}{blank}")
+    /// Shows it on the terminal.
+    pub fn draw(&mut self, now: Instant) {
+        let words = self.words(now);
+        self.bar.get_or_insert_with(new_bar).set_message(words);
     }
 
-    /// Whether the line is on the terminal.
-    pub const fn is_shown(&self) -> bool {
-        self.width.is_some()
+    /// Takes it off the terminal until it is drawn again.
+    pub fn hide(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
     }
 
-    /// What takes the line away; nothing where there is none.
-    pub fn erase(&mut self) -> Option<String> {
-        let width = self.width.take()?;
-        Some(format!("\r{}\r", " ".repeat(width)))
+    /// Writes beside it: the line makes room and comes back.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
     }
 
     /// A line for where none can be written over, when one is due.
@@ -104,6 +100,22 @@ impl ProgressLine {
         }
         parts.push(self.text.clone());
         parts.join(" · ")
+    }
+}
+
+impl Drop for ProgressLine {
+    /// Nothing of it stays.
+    fn drop(&mut self) {
+        self.hide();
+    }
+}
+
+/// One line, as wide as the terminal at most.
+fn new_bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    match ProgressStyle::with_template("{wide_msg}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
 }
 
@@ -169,20 +181,6 @@ mod tests {
         let words =
             |done| ProgressLine::new("rows copied".into(), Stand { done, of: None, is_long: false }, now).words(now);
         assert_eq!((words(0), words(700)), ("rows copied".to_owned(), "700 rows copied".to_owned()));
-    }
-
-    #[test]
-    fn a_line_is_written_over_and_taken_away_without_an_escape_sequence() {
-        let now = Instant::now();
-        let mut work = ProgressLine::new("put 山田's card on".into(), stand(1, 40), now);
-        assert_eq!(work.erase(), None);
-        assert_eq!(work.draw(80, now), "\r1 of 40 · put 山田's card on");
-        work.advance("wait".into(), stand(1, 40));
-        assert_eq!(work.draw(80, now), format!("\r1 of 40 · wait{}", " ".repeat(14)));
-        work.advance("wait".into(), stand(3, 40));
-        assert_eq!(work.draw(9, now), "\r3 of 40…      ");
-        assert_eq!(work.erase().unwrap(), format!("\r{}\r", " ".repeat(8)));
-        assert_eq!(work.erase(), None);
     }
 
     #[test]

@@ -137,23 +137,6 @@ fn details_are_for_who_asked() {
     assert_eq!((said(false).as_str(), said(true).as_str()), ("", "x\n"));
 }
 
-/// stdout and stderr on one terminal: each line stands alone, and nothing of the progress is left.
-#[test]
-fn progress_makes_room_for_what_is_written() {
-    let both = Stream::default();
-    let options = OutputOptions { progress: true, ..OutputOptions::default() };
-    let mut out = Printer::on(options, Box::new(both.clone()), Box::new(both.clone()));
-    out.work("next", 1, 40);
-    out.item(&thing("a")).unwrap();
-    out.work("next", 2, 40);
-    out.warning("take care", None);
-    out.end().unwrap();
-    let (one, two) = ("1 of 40 · next", "2 of 40 · next");
-    let gone = format!("\r{}\r", " ".repeat(14));
-    let expected = format!("\r{one}{gone}7  a\n\r{one}\r{two}{gone}warning: take care\n\r{two}{gone}");
-    assert_eq!(both.text(), expected);
-}
-
 #[test]
 fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
     let on = |fails| {

@@ -34,25 +34,6 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The beginning of the text in at most `width` cells, with an ellipsis where something is left out.
-pub fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut begin = String::new();
-    for letter in text.graphemes(true) {
-        if begin.width() + letter.width() >= width {
-            break;
-        }
-        begin.push_str(letter);
-    }
-    if width > 0 {
-        begin.truncate(begin.trim_end_matches([' ', '·']).len());
-        begin.push('…');
-    }
-    begin
-}
-
 /// The width of the longest word.
 pub fn longest_word(text: &str) -> usize {
     words(text).map(UnicodeWidthStr::width).max().unwrap_or(0)
@@ -77,10 +58,6 @@ mod tests {
         assert_eq!(wrap("नमस्ते", 1).concat(), "नमस्ते");
         assert_eq!(wrap("山", 1), ["山"]);
         assert_eq!(wrap("", 1), [""]);
-        assert_eq!(
-            (cut("山田太郎", 8), cut("山田太郎", 6), cut("a", 0)),
-            ("山田太郎".into(), "山田…".into(), String::new())
-        );
     }
 
     proptest! {
