@@ -14,6 +14,8 @@ use std::process::{Command, Output, Stdio};
 
 use jiff::Timestamp;
 use rollcall::api::User;
+use rollcall::pki::PkiDir;
+use rollcall::terminal::lookups::Cache;
 use rollcall::terminal::presence::{Holder, Input, PresenceMode, Source, Tap, TerminalStore};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -307,4 +309,38 @@ fn who_came_and_left_without_a_card_is_entered_by_hand() {
     assert!(csv.lines().next().unwrap().ends_with(",by,note"), "{csv}");
     assert!(csv.contains("went home"), "{csv}");
     assert!(done(home.path(), &["history"]).contains("went home (by "));
+}
+
+/// What the server said about users is in a file of its own.
+fn kept_users(home: &Path) -> u32 {
+    let db = rusqlite::Connection::open(home.join("directory.db")).unwrap();
+    db.query_row("SELECT count(*) FROM users", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_scan_removes_what_is_older_than_retention_says_as_a_watch_does() {
+    for (arguments, pruned) in [
+        (&["scan"][..], true),
+        (&["scan", "--count", "1", "--timeout", "1ms"], true),
+        (&["scan", "--identify-only"], false),
+    ] {
+        let home = home();
+        let home = home.path();
+        let run = |words: &[&str]| program::rollcall(home, words).output().unwrap();
+        assert_eq!(run(&["pki", "init"]).status.code(), Some(0));
+        std::fs::write(home.join("config.toml"), "retention = \"1d\"\n[server]\nurl = \"https://127.0.0.1:9\"\n")
+            .unwrap();
+        drop(Cache::open(home, &PkiDir::new(home.join("pki")).load_trusted().unwrap()).unwrap());
+        let db = rusqlite::Connection::open(home.join("directory.db")).unwrap();
+        let now = Timestamp::now().as_millisecond();
+        for (token_id, at) in [(ANN, 0), (YAMADA, now)] {
+            db.execute("INSERT INTO users VALUES (?1, 'x', ?2)", rusqlite::params![token_id, at]).unwrap();
+        }
+        drop(db);
+        assert_eq!((objects(&done(home, &["history", "-o", "ndjson"])).len(), kept_users(home)), (3, 2));
+        // There is no reader, and nothing was read.
+        assert_ne!(run(arguments).status.code(), Some(0));
+        let left = (objects(&done(home, &["history", "-o", "ndjson"])).len(), kept_users(home));
+        assert_eq!(left, if pruned { (1, 1) } else { (3, 2) }, "{arguments:?}");
+    }
 }

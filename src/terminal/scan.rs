@@ -152,6 +152,7 @@ impl Scan {
     /// service does not answer; that of the store; `system.no-thread`; what the observer answers. A card that is not
     /// let in is an event.
     pub fn now(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
+        self.prune()?;
         let readers = reader::reachable(reader::pcsc::list()?);
         let meant = &self.config.pool.readers;
         let unknown = if readers.is_empty() { None } else { meant.pick(&readers).err() };
@@ -165,7 +166,6 @@ impl Scan {
         if self.terminal.depth == Depth::Authenticate {
             let empty: Vec<_> = empty.into_iter().map(|r| Input::Empty { reader: r.name }).collect();
             self.deliver(&empty)?;
-            self.prune()?;
         }
         if occupied.is_empty() && broken.is_empty() {
             // A name that fits no reader is why nobody is there.
@@ -196,6 +196,7 @@ impl Scan {
         wait: &dyn Fn() -> Option<Duration>,
         observer: &mut dyn ScanObserver,
     ) -> Result<ScanEnd, Failure> {
+        self.prune()?;
         observer.event(ScanEvent::Begun)?;
         events.watch_readers()?;
         let tell = events.mailbox().forward(Message::Tap);
@@ -248,9 +249,15 @@ impl Scan {
         self.tell_of_server(observer)
     }
 
-    /// Removes what is older than the configuration keeps it.
+    /// Removes what is older than the configuration keeps it, as a watch does; a scan that only asks for ids changes nothing.
     fn prune(&mut self) -> Result<(), Failure> {
+        if self.terminal.depth == Depth::Identify {
+            return Ok(());
+        }
         let Some(before) = self.config.context.policy.kept_from(Timestamp::now()) else { return Ok(()) };
+        if let Some(lookups) = &self.lookups {
+            lookups.prune(before);
+        }
         Ok(self.store.prune(before).map(drop)?)
     }
 

@@ -58,8 +58,17 @@ fn the_ca_of_a_fleet_is_rotated(card: &str) {
     let one = ["token", "rotate", "--reader", &readers[0]];
     assert_eq!(outcome(&stack.ndjson(0, &[&one[..], &["--dry-run"]].concat())[0]), ("planned", "-"));
     assert_eq!(stack.rollcall(&one).expect(2).code(), "confirm.needed");
+    let changed = || -> Vec<Value> {
+        let mut cards = stack.ndjson(0, &["token", "list"]);
+        cards.iter_mut().map(|card| card["changed"].take()).collect()
+    };
+    let before = changed();
     assert_eq!(outcome(&stack.ndjson(0, &[&["--yes"], &one[..]].concat())[0]), ("done", "-"));
+    // The register has the date of the card that was moved.
+    let after = changed();
+    assert_eq!(before.iter().zip(&after).filter(|(before, after)| before != after).count(), 1, "{before:?} {after:?}");
     assert_eq!(outcome(&stack.ndjson(0, &one)[0]), ("unchanged", "-"));
+    assert_eq!(changed(), after);
     assert_eq!(users(&stack, 0), ["p1", "p2", "p3"]);
     // Whoever knows the old CA only sees a stranger in the token that has moved, and the other one as before.
     let mut strange = stack.command("rollcall");

@@ -138,6 +138,10 @@ impl RotationRun {
         };
         remember(&mut self.store, &learned)?;
         self.note(token_id)?;
+        if was_old {
+            // Its date in the register of the cards that were issued here.
+            self.store.note_card(token_id, None, None, Timestamp::now())?;
+        }
         Ok(Move { token_id, was_old })
     }
 
