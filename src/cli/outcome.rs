@@ -48,6 +48,7 @@ pub fn scan_view(outcome: &TapOutcome, proof: bool) -> views::ScanView {
             counter: admission.token.proof.counter,
             nonce_source: if outcome.server_nonce { views::NonceSource::Server } else { views::NonceSource::Local },
             cose: proof.then(|| BASE64_URL_SAFE_NO_PAD.encode(&admission.token.proof.cose)),
+            identity_certificate: proof.then(|| BASE64_URL_SAFE_NO_PAD.encode(&admission.token.identity_certificate)),
         }),
         timings_ms: views::TimingsView {
             connect: timings.connect.into(),

@@ -46,6 +46,8 @@ pub struct AuthenticatedToken {
     pub token_id: Uuid,
     /// The verified proof.
     pub proof: VerifiedProof,
+    /// The certificate of the key that signed it, DER.
+    pub identity_certificate: Vec<u8>,
     /// The user information.
     pub user: User,
 }
@@ -133,8 +135,8 @@ impl AuthenticationContext<'_> {
     /// As [`Self::open`]; besides, [`TokenError::Proof`] and [`TokenError::IdentityMismatch`] when the token is not who it says.
     pub fn prove(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<ProvenToken, TokenError> {
         let mut channel = self.open(link, selected)?;
-        let (token_id, proof) = self.proof(link, selected, &mut channel)?;
-        Ok(ProvenToken { token_id, session: channel.session, proof })
+        let (token_id, proof, identity_certificate) = self.proof(link, selected, &mut channel)?;
+        Ok(ProvenToken { token_id, session: channel.session, proof, identity_certificate })
     }
 
     fn proof(
@@ -142,7 +144,7 @@ impl AuthenticationContext<'_> {
         link: &mut dyn Link,
         selected: &Selected,
         channel: &mut Channel,
-    ) -> Result<(Uuid, VerifiedProof), TokenError> {
+    ) -> Result<(Uuid, VerifiedProof, Vec<u8>), TokenError> {
         const STEP: CommandName = CommandName::InternalAuthenticate;
         let command = commands::internal_authenticate(&self.nonce);
         let answer = match (channel.session.send(link, STEP, &command), selected.mode) {
@@ -160,7 +162,7 @@ impl AuthenticationContext<'_> {
         if matches!(selected.mode, Some(TokenMode::Open(told)) if told != token_id) {
             return Err(TokenError::IdentityMismatch);
         }
-        let identity = self.identity(link, &mut channel.session, token_id)?;
+        let (identity, der) = self.identity(link, &mut channel.session, token_id)?;
         let expected = Expected {
             // The key that the token has verified; a replay has no other.
             terminal: self.credentials.facing(selected).certificate.point(),
@@ -169,7 +171,7 @@ impl AuthenticationContext<'_> {
             binding: &channel.binding,
         };
         let checked = trace_points::proof(link, &answer, proof.check(&expected, identity.point()))?;
-        Ok((token_id, checked))
+        Ok((token_id, checked, der))
     }
 
     /// Why a private token gives no proof, for its SELECT does not show it: a blocked one still tells its CA keys inside
@@ -195,19 +197,19 @@ impl AuthenticationContext<'_> {
         link: &mut dyn Link,
         session: &mut Session,
         token_id: Uuid,
-    ) -> Result<Certificate, TokenError> {
+    ) -> Result<(Certificate, Vec<u8>), TokenError> {
         let item = RememberedItem::Identity(token_id);
         if let Some(der) = self.memory.recall(&item) {
             trace_points::remembered(link, &item, &der);
             if let Ok(certificate) = self.certificate(&der, CertificateProfile::Identity, &token_id.to_string()) {
-                return Ok(certificate);
+                return Ok((certificate, der));
             }
             self.learned.push((item, None));
         }
         let der = session.send(link, CommandName::GetIdentityCertificate, &commands::read_object(TAG_IDENTITY))?;
         let certificate = self.certificate(&der, CertificateProfile::Identity, &token_id.to_string())?;
-        self.learned.push((item, Some(der)));
-        Ok(certificate)
+        self.learned.push((item, Some(der.clone())));
+        Ok((certificate, der))
     }
 
     fn certificate(&self, der: &[u8], class: CertificateProfile, subject: &str) -> Result<Certificate, TokenError> {
@@ -311,6 +313,7 @@ pub struct ProvenToken {
     token_id: Uuid,
     session: Session,
     proof: VerifiedProof,
+    identity_certificate: Vec<u8>,
 }
 
 impl ProvenToken {
@@ -322,6 +325,7 @@ impl ProvenToken {
     pub fn read(mut self, link: &mut dyn Link) -> Result<(AuthenticatedToken, Session), TokenError> {
         let compact = record::decode_filled(&self.proof.record)?;
         let user = if compact.more { record::merge(compact, &self.session.read_details(link)?)? } else { compact.user };
-        Ok((AuthenticatedToken { token_id: self.token_id, proof: self.proof, user }, self.session))
+        let Self { token_id, session, proof, identity_certificate } = self;
+        Ok((AuthenticatedToken { token_id, proof, identity_certificate, user }, session))
     }
 }

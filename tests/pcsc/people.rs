@@ -36,6 +36,7 @@ fn enroll_scan_and_list(card: &str) {
         assert_eq!(object["proof"]["verified"], true);
         // 303 bytes of COSE_Sign1 in base64url.
         assert_eq!(object["proof"]["cose"].as_str().map(str::len), Some(404));
+        assert!(object["proof"]["identity_certificate"].as_str().is_some_and(|der| der.starts_with("MII")), "{object}");
         assert_eq!(object["source"], "card");
         let person = PEOPLE.iter().find(|(id, _)| object["user"]["id"] == *id).expect("one of ours");
         assert_eq!(object["user"]["name"], person.1);

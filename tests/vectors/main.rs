@@ -21,7 +21,9 @@ use rollcall::{
     crypto::{
         Key128, aes,
         ec::{KeyPair, Point},
+        x509::{Certificate, CertificateProfile},
     },
+    proof::verify_message,
 };
 use serde_json::Value;
 
@@ -181,4 +183,25 @@ fn put_key_is_wrapped_as_in_the_vector() {
     let command = rollcall::token::commands::put_token_keys(&keys, &key(&vector["static"][2])).unwrap();
     assert_eq!(hex::encode(command.payload()), vector["exchanges"][0]["data"].as_str().unwrap());
     assert_eq!(aes::check_value(&keys.enc).unwrap()[..], bytes(&vector["exchanges"][0]["answer"])[1..4]);
+}
+
+/// The worked example of `docs/proof.md` is the vector: message, certificate and CA key. The message verifies under the
+/// certificate's key, and the certificate under the CA's.
+#[test]
+fn the_page_of_the_proof_shows_the_vector() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/proof.md")).unwrap();
+    let blocks = page.split("```text\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let shown: Vec<Vec<u8>> = blocks
+        .map(|block| block.lines().filter(|line| !line.starts_with('#')).collect::<String>())
+        .map(|digits| hex::decode(digits).unwrap())
+        .collect();
+    let [message, certificate, ca] = shown.as_slice() else { panic!("{} blocks", shown.len()) };
+    let vector = load("scp11a");
+    assert_eq!(*message, bytes(&vector["proof"]["cose"]));
+    assert_eq!(*certificate, bytes(&vector["token"]["identity_certificate"]));
+    let ca = Point::parse(ca).unwrap();
+    let identity = Certificate::verify(certificate, &ca, &[CertificateProfile::Identity]).unwrap();
+    let claims = verify_message(message, identity.point()).unwrap();
+    assert_eq!(claims.counter, 7);
+    assert_eq!(uuid::Uuid::from_bytes(claims.token_id).to_string(), identity.subject());
 }

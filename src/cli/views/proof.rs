@@ -15,8 +15,15 @@ pub struct ProofView {
     pub counter: u32,
     /// Who made the nonce.
     pub nonce_source: NonceSource,
-    /// The `COSE_Sign1` message, base64url without padding; with `--proof` only.
+    /// The `COSE_Sign1` message (RFC 9052, ES256), 303 bytes, base64url without padding; with `--proof` only. CBOR tag 18
+    /// stays in front, there is no external data, and `kid` is the 16 raw bytes of the token id. The claims: 8 `cnf` with the
+    /// thumbprint of the terminal's key (RFC 9679), 10 the nonce, 256 `ueid` (01 and the token id), -70001 the binding to
+    /// the channel, -70002 the use counter in four bytes, -70003 SHA-256 of the record. docs/proof.md says how to verify it.
     pub cose: Option<String>,
+    /// The certificate of the key that signed the message, X.509 in DER, base64url without padding; with `--proof` only. Its
+    /// subject is the token id, and the CA of this terminal (pki/ca.crt) signed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity_certificate: Option<String>,
 }
 
 /// Who made the nonce of a proof.
@@ -39,6 +46,11 @@ impl ProofView {
     /// `local` or `server`.
     pub fn nonce_source(proof: Option<&Self>) -> String {
         proof.map(|proof| word(&proof.nonce_source)).unwrap_or_default()
+    }
+
+    /// The certificate of the key that signed, where it is shown.
+    pub fn identity_certificate(proof: Option<&Self>) -> String {
+        proof.and_then(|proof| proof.identity_certificate.clone()).unwrap_or_default()
     }
 
     /// The message, where it is shown.

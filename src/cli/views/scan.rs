@@ -130,6 +130,7 @@ impl Printable for ScanView {
         Column::csv("proof_nonce_source", |scan| ProofView::nonce_source(scan.proof.as_ref())),
         Column::csv("proof_cose", |scan| ProofView::cose(scan.proof.as_ref())),
         Column::csv("total_ms", |scan| scan.timings_ms.total.0.to_string()),
+        Column::csv("proof_identity_certificate", |scan| ProofView::identity_certificate(scan.proof.as_ref())),
     ];
 }
 

@@ -147,7 +147,7 @@ fn a_status_once_known_stays_however_old() {
 fn tapped(token_id: Uuid, counter: u32) -> Tapped {
     let user = User { id: "7".into(), name: "Ada Lovelace".into(), fields: [].into() };
     let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
-    let token = AuthenticatedToken { token_id, proof, user };
+    let token = AuthenticatedToken { token_id, proof, identity_certificate: Vec::new(), user };
     Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
 }
 

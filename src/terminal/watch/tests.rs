@@ -117,7 +117,12 @@ fn tap(run: &mut WatchRun<'_>, insertion: u64, result: Result<u32, LinkError>) {
         Ok(counter) => {
             let user = User { id: "7".into(), name: "Ada".into(), ..User::default() };
             let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
-            let token = AuthenticatedToken { token_id: uuid::Uuid::from_u128(1), proof, user };
+            let token = AuthenticatedToken {
+                token_id: uuid::Uuid::from_u128(1),
+                proof,
+                identity_certificate: Vec::new(),
+                user,
+            };
             Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
         }
         Err(error) => Tapped::failed(error.into()),

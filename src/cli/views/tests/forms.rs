@@ -85,7 +85,12 @@ fn scans() -> Vec<ScanView> {
     scans.push(ScanView { authenticated: identified, user: None, proof: None, source: None, ..scan() });
     scans.push(ScanView { identified: false, ..scans[4].clone() });
     scans.push(ScanView { error: Some(error()), token_id: None, ..scans[5].clone() });
-    scans[0].proof = Some(ProofView { cose: Some("hEOh".into()), nonce_source: NonceSource::Server, ..proof() });
+    scans[0].proof = Some(ProofView {
+        cose: Some("hEOh".into()),
+        identity_certificate: Some("MIIB".into()),
+        nonce_source: NonceSource::Server,
+        ..proof()
+    });
     scans
 }
 

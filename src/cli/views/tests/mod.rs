@@ -35,7 +35,7 @@ fn ann() -> User {
 }
 
 fn proof() -> ProofView {
-    ProofView { verified: true, counter: 7, nonce_source: NonceSource::Local, cose: None }
+    ProofView { verified: true, counter: 7, nonce_source: NonceSource::Local, cose: None, identity_certificate: None }
 }
 
 fn scan() -> ScanView {
