@@ -6,6 +6,7 @@
 mod board;
 mod enroll;
 mod pki;
+mod proof;
 mod token;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ use crate::terminal::user_patch::UserPatch;
 pub use board::{BoardArgs, BoardCommand};
 pub use enroll::{BatchArgs, EnrollArgs, PrivateArgs};
 pub use pki::{IssueArgs, IssueCommand, PkiArgs, PkiCommand};
+pub use proof::{ProofArgs, ProofCommand, ProofVerifyArgs};
 pub use token::{
     TokenArgs, TokenChangeArgs, TokenCommand, TokenListArgs, TokenRotateArgs, TokenVerifyArgs, TokenWriteArgs,
 };
@@ -73,6 +75,8 @@ pub enum CliCommand {
     Enroll(EnrollArgs),
     /// Show, change or retire the card in a reader
     Token(TokenArgs),
+    /// Check presence proofs afterwards
+    Proof(ProofArgs),
     /// Certificates and keys
     Pki(PkiArgs),
     /// The background server: run one, or administer it

@@ -46,6 +46,13 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ("token unblock", ["rollcall token unblock", "rollcall token unblock --yes"]),
     ("token rotate", ["rollcall token rotate", "rollcall token rotate --all --dry-run --output json"]),
     ("token terminate", ["rollcall token terminate --dry-run", "rollcall token terminate"]),
+    (
+        "proof verify",
+        [
+            "rollcall proof verify scan.json --ca ca.crt",
+            "rollcall proof verify message.cose --certificate token.crt --output json",
+        ],
+    ),
     ("pki init", ["rollcall pki init", "rollcall pki init --days 30"]),
     ("pki renew", ["rollcall pki renew", "rollcall pki renew --days 30"]),
     ("pki rotate-ca", ["rollcall pki rotate-ca", "rollcall pki rotate-ca --finish"]),

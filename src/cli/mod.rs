@@ -21,6 +21,7 @@ pub mod outcome;
 pub mod pki;
 mod pki_rotate;
 pub mod printer;
+pub mod proof;
 pub mod readers;
 pub mod sanitize;
 pub mod scan;
@@ -92,6 +93,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         }
         CliCommand::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
         CliCommand::Token(args) => token::run(&args, &configure(&global, out)?, out),
+        CliCommand::Proof(args) => proof::run(&args, &configure(&global, out)?, out),
         CliCommand::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
         CliCommand::Server(args) => server::run(&args, &configure(&global, out)?, out),
         CliCommand::Apdu(args) => apdu::run(&args, &configure(&global, out)?, out),

@@ -48,6 +48,15 @@ pub fn server_name(text: &str) -> Result<ServerName, &'static str> {
     ServerName::parse(text).ok_or("not a DNS name or an address")
 }
 
+/// A nonce of 32 bytes.
+///
+/// # Errors
+/// In words.
+pub fn nonce(text: &str) -> Result<[u8; 32], &'static str> {
+    let mut nonce = [0; 32];
+    hex::decode_to_slice(text, &mut nonce).map_err(|_| "expected 64 hex digits").map(|()| nonce)
+}
+
 /// How many tokens a set is to have.
 pub fn set_size() -> impl TypedValueParser<Value = u16> {
     clap::value_parser!(u16).range(i64::from(*SET_SIZES.start())..=i64::from(*SET_SIZES.end()))

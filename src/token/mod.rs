@@ -8,6 +8,7 @@ pub mod commands;
 pub mod constants;
 pub mod credentials;
 pub mod open;
+pub mod proof_checks;
 pub mod record;
 pub mod select;
 pub mod session;

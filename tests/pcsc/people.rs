@@ -41,6 +41,7 @@ fn enroll_scan_and_list(card: &str) {
         let person = PEOPLE.iter().find(|(id, _)| object["user"]["id"] == *id).expect("one of ours");
         assert_eq!(object["user"]["name"], person.1);
     }
+    proofs_hold_afterwards(&stack, &objects);
     let blank = objects.iter().find(|o| o["authenticated"]["token"] == false).expect("the fourth card");
     assert_eq!((&blank["error"]["code"], &blank["user"]), (&json!("token.blank"), &Value::Null));
     assert_eq!(stack.present(), ["p1", "p2", "p3"]);
@@ -52,6 +53,35 @@ fn enroll_scan_and_list(card: &str) {
     stack.rollcall(&["token", "verify", "--reader", &stack.readers()[0]]).expect(0);
     let again = ["enroll", "--reader", &stack.readers()[0], "--id", "p1", "--name", "Ada Lovelace"];
     assert_eq!(stack.rollcall(&again).expect(1).code(), "enroll.already-issued");
+}
+
+/// What `scan --proof` printed is verified afterwards; another nonce, a counter that was changed, and the certificate of
+/// another token are not.
+fn proofs_hold_afterwards(stack: &Stack, objects: &[Value]) {
+    let file = stack.home().join("proofs.json");
+    let path = file.to_str().unwrap();
+    let verify = |status: i32, objects: &[Value], extra: &[&str]| {
+        std::fs::write(&file, serde_json::to_vec(objects).unwrap()).unwrap();
+        stack.ndjson(status, &[&["proof", "verify", path], extra].concat())
+    };
+    let ca = stack.home().join("pki/ca.crt");
+    let terminal = stack.home().join("pki/terminal-ecka.crt");
+    let all = ["--ca", ca.to_str().unwrap(), "--terminal", terminal.to_str().unwrap()];
+    let reports = verify(0, objects, &all);
+    assert_eq!(reports.len(), 3);
+    assert!(reports.iter().all(|report| report["verified"] == true), "{reports:?}");
+    let one = objects.iter().position(|o| o["authenticated"]["token"] == true).unwrap();
+    let nonce = reports[0]["nonce"].as_str().unwrap();
+    assert_eq!(verify(0, &objects[one..=one], &["--nonce", nonce])[0]["checks"][6]["result"], "ok");
+    let code = |objects: &[Value], extra: &[&str]| verify(1, objects, extra)[0]["error"]["code"].clone();
+    assert_eq!(code(&objects[one..=one], &["--nonce", &"07".repeat(32)]), "proof.foreign-nonce");
+    let mut changed = objects[one].clone();
+    changed["proof"]["counter"] = 99.into();
+    assert_eq!(code(&[changed], &[]), "proof.object");
+    let other = objects.iter().rposition(|o| o["authenticated"]["token"] == true).unwrap();
+    let mut mixed = objects[one].clone();
+    mixed["proof"]["identity_certificate"] = objects[other]["proof"]["identity_certificate"].clone();
+    assert_eq!(code(&[mixed], &[]), "proof.certificate");
 }
 
 case!(EachCard, exchanges_per_tap);

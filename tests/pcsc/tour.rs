@@ -33,6 +33,8 @@ fn every_object_has_its_schema(kind: &str) {
 
     report_arrival(&office);
 
+    let proofs = stack.home().join("proofs.json");
+    fs::write(&proofs, stack.rollcall(&["--output", "json", "scan", "--proof"]).expect(1).stdout).unwrap();
     let tour: &[(i32, &[&str])] = &[
         (0, &["readers"]),
         (0, &["doctor"]),
@@ -54,6 +56,7 @@ fn every_object_has_its_schema(kind: &str) {
         (0, &["token", "info", "--reader", &readers[1]]),
         (0, &["token", "verify", "--reader", &readers[0]]),
         (0, &["token", "write", "--id", "p1", "--name", "Ada", "--dry-run", "--reader", &readers[0]]),
+        (0, &["proof", "verify", proofs.to_str().unwrap()]),
         (0, &["pki", "list"]),
         (0, &["pki", "renew"]),
         (0, &["server", "init"]),

@@ -19,6 +19,7 @@ mod forgotten;
 mod parts;
 mod pki;
 mod proof;
+mod proof_report;
 mod reader;
 mod rotation;
 mod scan;
@@ -43,6 +44,7 @@ pub use forgotten::{Forgotten, Kept, Removed};
 pub use parts::{At, Ms, Named, Schema};
 pub use pki::{Pki, PkiKind, PkiState};
 pub use proof::{NonceSource, ProofView};
+pub use proof_report::{ProofCheckResult, ProofCheckView, ProofReportView};
 pub use reader::{AtrField, ReaderStateView, ReaderView};
 pub use rotation::{RotationState, RotationView, SetRotationView};
 pub use scan::{AuthenticatedView, ScanView, ServerVerdictView, TimingsView};
@@ -85,6 +87,7 @@ named! {
     TokenView = "rollcall.token/1",
     IssuedCardView = "rollcall.card/1",
     TokenChange = "rollcall.token-change/1",
+    ProofReportView = "rollcall.proof/1",
     RotationView = "rollcall.rotation/1",
     RotationState = "rollcall.rotation-state/1",
     SetRotationView = "rollcall.set-rotation/1",

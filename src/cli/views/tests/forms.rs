@@ -11,6 +11,7 @@ use crate::{
     api::v1::{ForgottenUser, PresenceState, PresentUser, Role, TokenStatus},
     cli::printer::{OutputOptions, Printable, Printer, column::places},
     config::OutputFormat,
+    token::proof_checks::ProofCheck,
 };
 
 /// A stream that can be read afterwards.
@@ -363,6 +364,37 @@ fn findings() -> Vec<FindingView> {
     findings
 }
 
+fn proof_reports() -> Vec<ProofReportView> {
+    use crate::token::proof_checks::ProofCheck::{Form, Nonce, Signature};
+    use ProofCheckResult::{Failed, NotChecked, Ok};
+    let check = |(check, result): (ProofCheck, ProofCheckResult)| {
+        let why = (result == Failed).then(|| "another form".to_owned());
+        ProofCheckView { check: check.into(), result, why }
+    };
+    let good = ProofReportView {
+        schema: Schema::default(),
+        at: at().into(),
+        verified: true,
+        token_id: Some(token_id()),
+        counter: Some(7),
+        nonce: Some("01".repeat(32)),
+        terminal: Some("02".repeat(32)),
+        checks: [(Form, Ok), (Signature, Ok), (Nonce, NotChecked)].map(check).into(),
+        error: None,
+    };
+    let bad = ProofReportView {
+        verified: false,
+        token_id: None,
+        counter: None,
+        nonce: None,
+        terminal: None,
+        checks: [(Form, Failed), (Signature, NotChecked), (Nonce, NotChecked)].map(check).into(),
+        error: Some(ErrorObject { code: "proof.malformed".into(), message: "another form".into(), ..error() }),
+        ..good.clone()
+    };
+    vec![good, bad]
+}
+
 fn exchanges() -> Vec<Exchanged> {
     let exchange = Exchanged {
         schema: Schema::default(),
@@ -427,6 +459,7 @@ fn all() -> String {
     add("token", forms(&tokens()));
     add("card", forms(&cards()));
     add("token-change", forms(&changes()));
+    add("proof", forms(&proof_reports()));
     add("rotation", forms(&rotations()));
     let state = RotationState { schema: Schema::default(), tokens: 3, done: 1, left: vec![token_id(), token_id()] };
     add("rotation-state", forms(&[state]));

@@ -1,0 +1,221 @@
+//! A presence proof that somebody shows afterwards: each check by itself, so that one can say which of them failed.
+//!
+//! Deliberately absent: files, the clock, and whether the nonce or the counter is fresh.
+//!
+//! Specification: docs/proof.md, "What to check".
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{
+    crypto::{
+        ec::Point,
+        x509::{Certificate, CertificateError, CertificateProfile},
+    },
+    proof::{Claims, MESSAGE, ProofError, thumbprint, verify_message},
+};
+
+/// What is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProofCheck {
+    /// The message has the form of the protocol: tag, headers, claims, 303 bytes.
+    Form,
+    /// The CA signed the certificate, for an identity key.
+    Certificate,
+    /// The certificate is valid now.
+    Validity,
+    /// The certificate is that of the token that the message names.
+    Token,
+    /// The identity key signed the message.
+    Signature,
+    /// The object that the message came in says the same token and counter.
+    Object,
+    /// The nonce is the one that is expected.
+    Nonce,
+    /// The token spoke to the terminal that is expected.
+    Terminal,
+}
+
+impl ProofCheck {
+    /// The code of a failure: those of the server, where it has one.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Form => "proof.malformed",
+            Self::Certificate | Self::Validity | Self::Token => "proof.certificate",
+            Self::Signature => "proof.signature",
+            Self::Object => "proof.object",
+            Self::Nonce => "proof.foreign-nonce",
+            Self::Terminal => "proof.terminal",
+        }
+    }
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProofVerdict {
+    /// It holds.
+    Ok,
+    /// It does not, and why.
+    Failed(String),
+    /// Another check that it needs has failed, or nobody said what is expected.
+    NotChecked,
+}
+
+/// What was shown.
+#[derive(Debug, Clone, Copy)]
+pub struct ShownProof<'a> {
+    /// The COSE_Sign1 message.
+    pub cose: &'a [u8],
+    /// The identity certificate, DER.
+    pub certificate: &'a [u8],
+    /// The token id of the object around it, where there is one.
+    pub token_id: Option<Uuid>,
+    /// The use counter of the object around it, where there is one.
+    pub counter: Option<u64>,
+}
+
+/// What a proof is checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct ProofExpectation<'a> {
+    /// The CAs whose word counts.
+    pub authorities: &'a [Point],
+    /// The nonce that was given out.
+    pub nonce: Option<&'a [u8; 32]>,
+    /// The certificate of the terminal, DER.
+    pub terminal: Option<&'a [u8]>,
+    /// The moment at which the certificate has to be valid.
+    pub now: Timestamp,
+}
+
+/// What came of all checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProofReport {
+    /// What the message says, where it has the right form. Nothing of it counts unless the whole proof holds.
+    pub claims: Option<Claims>,
+    /// Each check, in order.
+    pub checks: Vec<(ProofCheck, ProofVerdict)>,
+}
+
+impl ProofReport {
+    /// The first check that failed, and why.
+    pub fn failure(&self) -> Option<(ProofCheck, &str)> {
+        self.checks.iter().find_map(|(check, verdict)| match verdict {
+            ProofVerdict::Failed(why) => Some((*check, why.as_str())),
+            _ => None,
+        })
+    }
+}
+
+/// Makes every check that can be made.
+pub fn check_proof(shown: &ShownProof<'_>, expected: &ProofExpectation<'_>) -> ProofReport {
+    let claims = Claims::read(shown.cose).ok();
+    let certificate = verified(shown.certificate, expected.authorities, &[CertificateProfile::Identity]);
+    let (read, trusted) = (claims.as_ref(), certificate.as_ref().ok());
+    let checks = vec![
+        (ProofCheck::Form, form(shown.cose, read)),
+        (ProofCheck::Certificate, certificate.as_ref().map_or_else(failed, |_| ProofVerdict::Ok)),
+        (ProofCheck::Validity, trusted.map_or(ProofVerdict::NotChecked, |one| held(one.check_time(expected.now)))),
+        (ProofCheck::Token, both(read, trusted, token)),
+        (
+            ProofCheck::Signature,
+            both(read, trusted, |_, one| held(verify_message(shown.cose, one.point()).map_err(name))),
+        ),
+        (ProofCheck::Object, read.map_or(ProofVerdict::NotChecked, |claims| object(shown, claims))),
+        (ProofCheck::Nonce, both(read, expected.nonce, nonce)),
+        (
+            ProofCheck::Terminal,
+            both(read, expected.terminal, |claims, der| terminal(claims, der, expected.authorities)),
+        ),
+    ];
+    ProofReport { claims, checks }
+}
+
+/// What two things that have to be there say together.
+fn both<A, B>(one: Option<A>, other: Option<B>, check: impl FnOnce(A, B) -> ProofVerdict) -> ProofVerdict {
+    one.zip(other).map_or(ProofVerdict::NotChecked, |(one, other)| check(one, other))
+}
+
+fn failed(why: impl std::fmt::Display) -> ProofVerdict {
+    ProofVerdict::Failed(why.to_string())
+}
+
+fn held<T, E: std::fmt::Display>(result: Result<T, E>) -> ProofVerdict {
+    result.map_or_else(failed, |_| ProofVerdict::Ok)
+}
+
+fn same(equal: bool, why: &str) -> ProofVerdict {
+    if equal { ProofVerdict::Ok } else { failed(why) }
+}
+
+/// A signature that is not even one is as wrong as any other.
+fn name(error: ProofError) -> ProofError {
+    match error {
+        ProofError::Crypto(_) => ProofError::Signature,
+        other => other,
+    }
+}
+
+/// The certificate under one of the CAs. Why it is refused says the CA that signed it, where one did.
+fn verified(
+    der: &[u8],
+    authorities: &[Point],
+    classes: &[CertificateProfile],
+) -> Result<Certificate, CertificateError> {
+    let mut refusal = CertificateError::Signature;
+    for authority in authorities {
+        match Certificate::verify(der, authority, classes) {
+            Ok(certificate) => return Ok(certificate),
+            Err(CertificateError::Signature) => {}
+            Err(error) => refusal = error,
+        }
+    }
+    Err(refusal)
+}
+
+fn form(cose: &[u8], claims: Option<&Claims>) -> ProofVerdict {
+    match (claims, cose.len()) {
+        (Some(_), _) => ProofVerdict::Ok,
+        (None, MESSAGE) => failed("the message has another form than docs/proof.md says"),
+        (None, length) => failed(format!("the message has {length} bytes, and {MESSAGE} are right")),
+    }
+}
+
+fn token(claims: &Claims, certificate: &Certificate) -> ProofVerdict {
+    let subject = certificate.subject();
+    let named = Uuid::from_bytes(claims.token_id).to_string();
+    if subject == named {
+        ProofVerdict::Ok
+    } else {
+        failed(format!("the certificate is that of {subject}, and the proof of {named}"))
+    }
+}
+
+fn object(shown: &ShownProof<'_>, claims: &Claims) -> ProofVerdict {
+    if shown.token_id.is_none() && shown.counter.is_none() {
+        return ProofVerdict::NotChecked;
+    }
+    let same_token = shown.token_id.is_none_or(|id| *id.as_bytes() == claims.token_id);
+    let same_counter = shown.counter.is_none_or(|counter| counter == u64::from(claims.counter));
+    match (same_token, same_counter) {
+        (true, true) => ProofVerdict::Ok,
+        (false, _) => failed("the object names another token than the proof in it"),
+        (true, false) => failed("the object has another counter than the proof in it"),
+    }
+}
+
+fn nonce(claims: &Claims, expected: &[u8; 32]) -> ProofVerdict {
+    same(claims.nonce == *expected, "the proof has another nonce")
+}
+
+/// The certificate has to be a terminal's and of the same CA. Its dates do not matter: it says which key that is.
+fn terminal(claims: &Claims, der: &[u8], authorities: &[Point]) -> ProofVerdict {
+    match verified(der, authorities, &CertificateProfile::TERMINAL) {
+        Ok(certificate) => {
+            same(thumbprint(certificate.point()) == claims.terminal, "the token spoke to another terminal")
+        }
+        Err(error) => failed(format!("the terminal's own: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;
