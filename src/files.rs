@@ -35,6 +35,16 @@ pub fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Makes something beside a file and takes it away, for libraries that do not say why they could not.
+///
+/// # Errors
+/// What the system says.
+pub fn try_beside(path: &Path) -> io::Result<()> {
+    let probe = path.with_extension(format!("probe-{}", std::process::id()));
+    DirBuilder::new().mode(0o700).create(&probe)?;
+    fs::remove_dir(&probe)
+}
+
 /// Replaces a file with mode 0600. Whoever reads it sees the old content or the new, also after a power loss.
 ///
 /// # Errors

@@ -344,3 +344,28 @@ fn a_scan_removes_what_is_older_than_retention_says_as_a_watch_does() {
         assert_eq!(left, if pruned { (1, 1) } else { (3, 2) }, "{arguments:?}");
     }
 }
+
+/// `rollcall users …` on a disk that became read-only after the list was written.
+fn on_read_only_disk(home: &Path, arguments: &[&str]) -> Output {
+    let script = r#"set -e; place=$(mktemp -d); mount -t tmpfs none "$place"; cp -a "$ROLLCALL_HOME/." "$place"
+        mount -o remount,ro "$place"; export ROLLCALL_HOME=$place; exec "$@""#;
+    let users = command(home, arguments);
+    let mut inside = Command::new("unshare");
+    inside
+        .args(["--map-root-user", "--mount", "sh", "-c", script, "sh"])
+        .arg(users.get_program())
+        .args(users.get_args());
+    inside.envs(users.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    inside.stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn a_read_only_disk_is_read_and_named() {
+    let home = home();
+    let shown = on_read_only_disk(home.path(), &["-o", "csv"]);
+    assert_eq!(String::from_utf8_lossy(&shown.stderr), "");
+    assert_eq!(String::from_utf8(shown.stdout).unwrap(), done(home.path(), &["-o", "csv"]));
+    let refused = on_read_only_disk(home.path(), &["remove", "7", "--yes"]);
+    assert_eq!(refused.status.code(), Some(73), "{refused:?}");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("code: store.read-only"), "{refused:?}");
+}

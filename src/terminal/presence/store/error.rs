@@ -1,10 +1,12 @@
 //! What may go wrong with the store, and what the user sees of it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
 
 use crate::failure::{ExitClass, Failure};
+use crate::files;
 
 /// What went wrong with the terminal's store.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +69,6 @@ impl TerminalStoreError {
     }
 
     pub(super) fn file(path: &Path, error: &std::io::Error) -> Self {
-        use std::io::ErrorKind;
         let path = path.to_owned();
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path },
@@ -86,6 +87,11 @@ impl TerminalStoreError {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked { path: owned },
             ErrorCode::DiskFull => Self::Full { path: owned },
             ErrorCode::ReadOnly => Self::ReadOnly { path: owned },
+            ErrorCode::CannotOpen => match files::try_beside(path) {
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => Self::ReadOnly { path: owned },
+                Err(error) => Self::file(path, &error),
+                Ok(()) => Self::File { path: owned, detail: error.to_string() },
+            },
             ErrorCode::NotADatabase
             | ErrorCode::DatabaseCorrupt
             | ErrorCode::ConstraintViolation

@@ -2,14 +2,16 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs4::fs_std::FileExt;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::TerminalStoreError;
+use crate::files;
 
 /// Each script leads from one format to the next; the number of a format is `user_version`.
 pub(super) const MIGRATIONS: &[&str] = &[
@@ -38,8 +40,16 @@ pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, TerminalStore
         make_folder(home)?;
         return migrate(home, path);
     }
-    let db = connect(path)?;
-    match format(&db, path)? {
+    let opened = connect(path, &Place::Beside).and_then(|db| Ok((format(&db, path)?, db)));
+    let (found, db) = match opened {
+        // Where SQLite cannot make its files beside it, the file is whole by itself as long as there is no log.
+        Err(TerminalStoreError::ReadOnly { .. }) if is_read_only_disk(path) && !is_there(&log_of(path))? => {
+            let db = connect(path, &Place::Alone)?;
+            (format(&db, path)?, db)
+        }
+        opened => opened?,
+    };
+    match found {
         found if found == newest() => Ok(db),
         found if found > newest() => Err(TerminalStoreError::Newer { path: path.to_owned(), found, known: newest() }),
         _ => {
@@ -84,7 +94,7 @@ fn migrate(home: &Path, path: &Path) -> Result<Connection, TerminalStoreError> {
     let lock = private_file(&lock_path)?;
     lock.lock_exclusive().map_err(|error| TerminalStoreError::file(&lock_path, &error))?;
     make_file(path)?;
-    let mut db = connect(path)?;
+    let mut db = connect(path, &Place::Beside)?;
     let found = format(&db, path)?;
     if found < newest() {
         run_migrations(&mut db, found).map_err(|error| TerminalStoreError::database(path, &error))?;
@@ -107,10 +117,43 @@ fn newest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-fn connect(path: &Path) -> Result<Connection, TerminalStoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+/// Where SQLite has a file.
+enum Place {
+    /// Among the files that it makes beside it.
+    Beside,
+    /// By itself, and nobody changes it.
+    Alone,
+}
+
+/// Whether nobody can write where this file is, whoever it is.
+fn is_read_only_disk(path: &Path) -> bool {
+    files::try_beside(path).is_err_and(|error| error.kind() == ErrorKind::ReadOnlyFilesystem)
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    path.with_extension("db-wal")
+}
+
+/// The file as a URI (<https://sqlite.org/uri.html>) that promises SQLite that nobody changes it.
+fn unchanging(path: &Path) -> String {
+    let encoded = path.as_os_str().as_bytes().iter().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => char::from(*byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    });
+    format!("file:{}?immutable=1", encoded.collect::<String>())
+}
+
+fn connect(path: &Path, place: &Place) -> Result<Connection, TerminalStoreError> {
     let open = || {
-        let db = Connection::open_with_flags(path, flags)?;
+        let db = match place {
+            Place::Beside => {
+                Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?
+            }
+            Place::Alone => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                Connection::open_with_flags(unchanging(path), flags | OpenFlags::SQLITE_OPEN_URI)?
+            }
+        };
         db.busy_timeout(PATIENCE)?;
         db.set_prepared_statement_cache_capacity(64);
         // What is removed is overwritten, too.
