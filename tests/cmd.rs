@@ -160,10 +160,19 @@ fn manual_pages_are_written_for_every_command() {
     assert!(output.status.success());
     for page in ["rollcall.1", "rollcall-scan.1", "rollcall-users-history.1", "rollcall-virtual-token.1"] {
         let text = fs::read_to_string(folder.join(page)).unwrap();
-        for section in ["SYNOPSIS", "\"EXIT STATUS\"", "ENVIRONMENT", "FILES", "\"SEE ALSO\""] {
-            assert_eq!(text.matches(&format!("\n.SH {section}\n")).count(), 1, "{page} {section}");
+        let sections =
+            ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT", "FILES"];
+        for section in sections.into_iter().chain(["SEE ALSO"]) {
+            assert_eq!(text.matches(&format!("\n.SH \"{section}\"\n")).count(), 1, "{page} {section}");
         }
     }
+    // Not in the folder of the first section, where man(1) would not find it; elsewhere there is one folder.
+    assert!(!folder.join("rollcall.toml.5").exists());
+    let text = fs::read_to_string(home.path().join("man/man5/rollcall.toml.5")).unwrap();
+    assert!(text.starts_with(".TH ROLLCALL.TOML 5 "), "{text}");
+    let elsewhere = home.path().join("pages");
+    assert!(rollcall(home.path(), &["man", "--out", elsewhere.to_str().unwrap()]).status().unwrap().success());
+    assert!(elsewhere.join("rollcall.1").exists() && elsewhere.join("rollcall.toml.5").exists());
     let file = home.path().join("file");
     fs::write(&file, "").unwrap();
     let output = rollcall(home.path(), &["man", "--out", file.to_str().unwrap()]).output().unwrap();

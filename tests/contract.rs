@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use clap::{Command, CommandFactory};
 use rollcall::{
-    cli::{args::Cli, views},
+    cli::{args::Cli, man, views},
     config::{Global, Settings},
     failure::ExitClass,
 };
@@ -126,6 +126,21 @@ fn keys_are_those_of_the_program() {
     assert_eq!(told, known);
 }
 
+/// The table and the manual page rollcall.toml(5) say the same.
+#[test]
+fn keys_are_told_as_the_manual_tells_them() {
+    let text = section("Configuration");
+    let told: Vec<_> = text.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+    let row = |setting: &man::Setting| {
+        let table = Some(format!("`[{}]`", setting.table)).filter(|_| !setting.table.is_empty());
+        let key = Some(format!("`{}`", setting.key)).filter(|_| !setting.key.is_empty());
+        let name = table.into_iter().chain(key).collect::<Vec<_>>().join(" ");
+        let default = if setting.default.is_empty() { String::new() } else { format!("{} ", setting.default) };
+        format!("| {name} | {} | {default}| {} |", setting.kind, setting.meaning)
+    };
+    assert_eq!(told, man::SETTINGS.iter().map(row).collect::<Vec<_>>());
+}
+
 /// The sources of the program, without tests.
 fn sources(folder: &Path, into: &mut String) {
     for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
@@ -159,6 +174,7 @@ fn one_version_stands_everywhere() {
     let released =
         change_log.lines().find_map(|line| line.strip_prefix("## ")?.split(' ').find(|word| word.contains('.')));
     assert_eq!(released, Some(version), "CHANGELOG.md");
+    assert!(change_log.contains(&format!("\n## {version} ({})\n", man::RELEASED)), "src/cli/man.rs: RELEASED");
     for (path, line) in [
         ("applet/pom.xml", format!("<version>{version}</version>")),
         ("tests/cmd/help.trycmd", format!("rollcall {version}")),

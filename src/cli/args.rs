@@ -377,7 +377,7 @@ pub struct HelpArgs {
 /// `rollcall man`
 #[derive(Debug, Clone, Args)]
 pub struct ManArgs {
-    /// Folder for the pages of all commands
+    /// Folder for the pages of all commands, and rollcall.toml(5): that goes into man5 beside a folder named man1
     #[arg(long, value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
     pub out: Option<PathBuf>,
 }

@@ -19,7 +19,6 @@ const CRATES: &[(&str, &[&str])] = &[
     ("ureq", &["src/server_client"]),
     ("clap", &["src/cli", "src/config"]),
     ("clap_complete", &["src/cli"]),
-    ("clap_mangen", &["src/cli"]),
     ("indicatif", &["src/cli"]),
     ("csv", &["src/cli", "src/terminal/scan/record_file.rs", "src/terminal/user_csv"]),
     ("encoding_rs", &["src/terminal/user_csv/encoding.rs"]),

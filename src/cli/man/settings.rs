@@ -1,0 +1,186 @@
+//! `rollcall.toml(5)`: every key of the configuration. The table is that of docs/cli.md, "Configuration", and a test
+//! compares both.
+
+use super::page::ManPage;
+
+/// A key of `config.toml`.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// The table, without brackets; empty at the top of the file.
+    pub table: &'static str,
+    /// The key; empty for a table whose keys are the user's.
+    pub key: &'static str,
+    /// The type of its value.
+    pub kind: &'static str,
+    /// What holds without it; empty: nothing.
+    pub default: &'static str,
+    /// What it means, in Markdown.
+    pub meaning: &'static str,
+}
+
+const fn setting(
+    table: &'static str,
+    key: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    meaning: &'static str,
+) -> Setting {
+    Setting { table, key, kind, default, meaning }
+}
+
+/// All keys.
+#[rustfmt::skip] // a line each
+pub const SETTINGS: &[Setting] = &[
+    setting("", "output", "string", "`text`", "as `--output`: `text`, `json`, `ndjson`, `csv`"),
+    setting("", "reader", "strings", "all", "as `--reader`: parts of names, globs, `serial:…`, `usb:…`, or aliases"),
+    setting("", "verbose", "boolean", "`false`", "as `--verbose`"),
+    setting("", "color", "string", "`auto`", "as `--color`: `auto`, `always`, `never`"),
+    setting("", "ignore", "strings", "", "`[\"*SAM*\"]`: readers that are left out of every command"),
+    setting("", "source", "string", "`auto`", "where user information comes from: `auto`, `card`, `server`"),
+    setting("", "on_event", "string", "", "a command that `watch` runs for each event, by `sh -c`, with the event on its stdin"),
+    setting("", "retention", "duration", "for ever", "how long this terminal keeps events, and users of the server (`90d`); see [privacy.md](privacy.md)"),
+    setting("", "heartbeat", "duration", "`2s`", "how often a card in mode `field` is checked"),
+    setting("", "stale_after", "duration", "`60s`", "how long a card in mode `field` may not answer before its entry is unconfirmed, and how long an unconfirmed entry waits"),
+    setting("", "perso_key", "string", "", "a PKCS#11 URI (RFC 7512) in place of `pki/perso.key`; `ROLLCALL_PERSO_KEY` precedes it"),
+    setting("board", "listen", "string", "", "where `watch` serves the board: `127.0.0.1:7480`; `board = \"127.0.0.1:7480\"` says the same where nothing else is set"),
+    setting("board", "hosts", "strings", "", "the names under which browsers reach it over a network"),
+    setting("board", "certificate", "path", "", "its certificate chain (PEM); needed, with `key`, for any address but a loopback address"),
+    setting("board", "key", "path", "", "the private key of that certificate (PEM)"),
+    setting("board", "fields", "strings", "none", "the fields of a user that it shows beside the name; `id` is one"),
+    setting("board", "expected", "path", "", "a CSV file with the people who are expected"),
+    setting("board", "title", "string", "", "what the place is called"),
+    setting("board", "texts", "path", "", "a file with its texts in another language"),
+    setting("alias", "", "string each", "", "`\"north door\" = \"ACR122U*00 00\"`, `\"desk\" = \"serial:70D7E2EE\"`: names for readers"),
+    setting("presence", "", "string each", "`field`", "who counts as present: `field`, `toggle` or `until:DURATION`, as `default = …`, and one key for each reader or alias; the first match in the order of the file holds"),
+    setting("presence", "min_stay", "duration", "`3s`", "in mode `toggle`, how long after a tap another one of the same token at the same reader is still that tap; at most `10m`, and `0s` counts every tap"),
+    setting("limits", "exchange", "duration", "`5s`", "for one exchange with a card; at most `10m`, and `ROLLCALL_EXCHANGE_LIMIT` precedes it"),
+    setting("limits", "tap", "duration", "`15s`", "for a whole tap; at most `10m`, and `ROLLCALL_TAP_LIMIT` precedes it"),
+    setting("limits", "on_event", "duration", "`10s`", "for one run of `on_event`"),
+    setting("server", "url", "string", "", "`https://host:port` of this terminal's server; `ROLLCALL_SERVER_URL` precedes it"),
+    setting("server", "timeout", "duration", "`5s`", "for one request"),
+    setting("server", "feed_max_age", "duration", "`24h`", "how old the last status feed may be while the server is away"),
+    setting("server", "offline_max_age", "duration", "`8h`", "how old user information may be while the server is away"),
+    setting("server", "listen", "string", "`127.0.0.1:7443`", "`server run`: where it listens; `ROLLCALL_SERVER_LISTEN` precedes it"),
+    setting("server", "store", "string", "SQLite in the state folder", "`server run`: `sqlite://FILE` or `postgres://…`; with a password only in a file that its owner alone may read; `ROLLCALL_SERVER_STORE` precedes it"),
+    setting("server", "rate", "integer", "`200`", "requests of one terminal a second; 0: no limit; `ROLLCALL_SERVER_RATE` precedes it"),
+    setting("server", "connections", "integer", "`1024`", "connections at one time"),
+    setting("server", "retention", "duration", "", "`server run`: how long events, proofs and nonces are kept, 10d or longer (see [privacy.md](privacy.md)); without it events and proofs have no end, and nonces 90 days"),
+];
+
+/// What the tables of the file are for, in its order.
+const TABLES: &[(&str, &str, &str)] = &[
+    ("", "KEYS AT THE TOP OF THE FILE", "These stand before the first table."),
+    (
+        "board",
+        "THE TABLE [board]",
+        "The page of who is here that `watch` serves to browsers. Paths begin at the configuration folder.",
+    ),
+    ("alias", "THE TABLE [alias]", "Names for readers. They stand wherever a reader is named."),
+    ("presence", "THE TABLE [presence]", "Until when somebody counts as present after a tap."),
+    ("limits", "THE TABLE [limits]", "How long something may take before it is given up."),
+    ("server", "THE TABLE [server]", "The server of this terminal, and the one that runs here."),
+];
+
+/// A configuration as a terminal at a door has it.
+const EXAMPLE: &str = r#"reader = ["north door"]
+retention = "90d"
+board = "127.0.0.1:7480"
+
+[alias]
+"north door" = "ACR122U*00 00"
+
+[presence]
+default = "field"
+"north door" = "toggle"
+
+[server]
+url = "https://rollcall.example.org:7443""#;
+
+const FILES: &[(&str, &str)] = &[
+    ("~/.config/rollcall/config.toml", "The configuration, unless `--config` or `ROLLCALL_CONFIG` names another file."),
+    ("$XDG_CONFIG_HOME/rollcall/config.toml", "The same, where this variable is set."),
+    ("$ROLLCALL_HOME/config.toml", "The configuration, where this variable is set."),
+    ("/var/lib/rollcall/config.toml", "That of the service rollcall-watch of the Debian package."),
+    ("/var/lib/rollcall-server/config.toml", "That of its service rollcall-server."),
+];
+
+/// The page.
+pub fn page(date: &str) -> ManPage {
+    let mut page = ManPage::new("rollcall.toml", 5, date, "configuration of rollcall(1)");
+    page.section("DESCRIPTION");
+    page.paragraph(
+        "The file `config.toml` in the configuration folder says what holds for every command. It is written in TOML, \
+         and it does not have to be there.",
+    );
+    page.paragraph(
+        "An option on the command line precedes the environment, and that precedes this file. An unknown key, a value \
+         that does not fit, and a file that everybody may write are refused, with file, line and key (exit status 78).",
+    );
+    page.paragraph(
+        "A duration is a string of a whole number and a unit: `500ms`, `5s`, `2m`, `8h`, `1d`. Strings are a list, as \
+         `[\"a\", \"b\"]`; one string stands for a list of one.",
+    );
+    for (table, title, about) in TABLES {
+        page.section(title);
+        page.paragraph(about);
+        for setting in SETTINGS.iter().filter(|setting| setting.table == *table) {
+            let key = if setting.key.is_empty() { "NAME" } else { setting.key };
+            let default =
+                if setting.default.is_empty() { String::new() } else { format!(" Default: {}.", setting.default) };
+            page.item(&format!("{key} ({})", setting.kind), &format!("{}.{default}", capital(setting.meaning)));
+        }
+    }
+    page.section("EXAMPLES");
+    page.paragraph("A terminal at a door, with a board and a server:");
+    page.example(&EXAMPLE.lines().collect::<Vec<_>>());
+    page.section("EXIT STATUS");
+    page.item("78", "Every command ends so where this file is wrong.");
+    page.section("ENVIRONMENT");
+    page.item("ROLLCALL_CONFIG", "Another file; as `--config`, which precedes it.");
+    page.item("ROLLCALL_HOME", "The folder of this file and of all state.");
+    page.paragraph("Where a variable precedes a key, it is said there; rollcall(1) has them all.");
+    page.section("FILES");
+    for (path, what) in FILES {
+        page.item(path, what);
+    }
+    page.section("SEE ALSO");
+    page.names(
+        &["rollcall(1)", "rollcall-doctor(1)", "rollcall-watch(1)", "rollcall-server-run(1)"].map(str::to_owned),
+    );
+    page
+}
+
+/// With a capital letter in front, where it begins with a letter.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::{Global, Settings};
+
+    #[test]
+    fn every_table_has_its_section_and_every_key_its_item() {
+        let source = page("2026-01-01").into_source();
+        for setting in SETTINGS {
+            assert!(TABLES.iter().any(|(table, ..)| *table == setting.table), "{setting:?}");
+            let key = if setting.key.is_empty() { "NAME" } else { setting.key };
+            assert!(source.contains(&format!(".TP\n\\fB{key} ({})\\fR\n", setting.kind)), "{setting:?}");
+        }
+        assert_eq!(source.matches("\n.TP\n").count(), SETTINGS.len() + FILES.len() + 3);
+    }
+
+    #[test]
+    fn the_example_is_a_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        fs::write(&path, EXAMPLE).unwrap();
+        let typed = Global { config: Some(path), ..Global::default() };
+        let home = |name: &str| (name == "ROLLCALL_HOME").then(|| folder.path().as_os_str().to_owned());
+        assert!(Settings::resolve(&typed, &home).unwrap().server.url.is_some());
+    }
+}
