@@ -38,7 +38,7 @@ fn home() -> tempfile::TempDir {
     fs::write(home.path().join("script"), script.stdout).unwrap();
     let stand_in = home.path().join("rollcall");
     let text = format!(
-        "#!/bin/sh\nif [ \"$1 $2\" = 'completions --readers' ]; then exec '{ROLLCALL}' \"$@\"; fi\n\
+        "#!/bin/sh\ncase \"$1 $2\" in 'completions --'*) exec '{ROLLCALL}' \"$@\";; esac\n\
          for word; do printf '<%s>' \"$word\"; done; echo\n"
     );
     fs::write(&stand_in, text).unwrap();
@@ -78,6 +78,39 @@ fn bash_completes_commands_options_and_values() {
     assert_eq!(typed(home.path(), "rollcall users hist\t--si\t8h"), "<users><history><--since><8h>");
     assert_eq!(typed(home.path(), "rollcall scan --output nd\t"), "<scan><--output><ndjson>");
     assert_eq!(typed(home.path(), "rollcall enroll --from scr\t"), "<enroll><--from><script>");
+}
+
+/// A token, and users whose ids a shell would take apart, known here by being denied.
+const TOKEN: &str = "af170d30-e5de-4436-90b0-806845c0c32c";
+const USERS: [(&str, &str); 3] = [("aq", "aq (7)"), ("bx", "bx o'neill"), ("gr", "grace")];
+
+fn know(home: &Path) {
+    for id in USERS.map(|(_, id)| id).into_iter().chain([TOKEN]) {
+        let output = program::rollcall(home, &["users", "deny", id]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn bash_completes_users_and_tokens_that_are_known() {
+    let home = home();
+    let home = home.path();
+    know(home);
+    for (begin, id) in USERS {
+        assert_eq!(typed(home, &format!("rollcall users show {begin}\t")), format!("<users><show><{id}>"));
+    }
+    for (keys, expected) in [
+        ("token list --user gr\t", "<token><list><--user><grace>".to_owned()),
+        ("token list --user=gr\t", "<token><list><--user=grace>".to_owned()),
+        ("server user forget 'aq\t", "<server><user><forget><aq (7)>".to_owned()),
+        ("server token show af1\t", format!("<server><token><show><{TOKEN}>")),
+        ("enroll --replace=af1\t", format!("<enroll><--replace={TOKEN}>")),
+        // The options of the command, and its fixed values, are offered as before.
+        ("users deny --reas\t", "<users><deny><--reason>".to_owned()),
+        ("server token status x lo\t", "<server><token><status><x><lost>".to_owned()),
+    ] {
+        assert_eq!(typed(home, &format!("rollcall {keys}")), expected, "{keys}");
+    }
 }
 
 #[test]
@@ -140,8 +173,8 @@ zpty z zsh -f -i
 zpty -w z "PS1=; fpath=($PWD/functions \$fpath); autoload -Uz compinit && compinit -D -u; bindkey '^I' complete-word
 rollcall() { printf '<%s>' \"\$@\"; echo }; echo READY\$((1+1))"
 zpty -r z out '*READY2*'
-for begin in "$@"; do
-    zpty -w -n z "rollcall scan --reader $begin"$'\t'"; echo END\$((1+1))"$'\n'
+for words in "$@"; do
+    zpty -w -n z "rollcall $words"$'\t'"; echo END\$((1+1))"$'\n'
     zpty -r z out '*END2*'
     print -r -- $out
 done
@@ -153,12 +186,14 @@ done
     let home = home();
     let home = home.path();
     signs(home);
+    know(home);
     let script = program::rollcall(home, &["completions", "zsh"]).output().unwrap();
     fs::create_dir(home.join("functions")).unwrap();
     fs::write(home.join("functions/_rollcall"), script.stdout).unwrap();
     let output = Command::new("timeout")
         .args(["60", "zsh", "-f", "-c", SCRIPT, "zsh"])
-        .args(SIGNS.iter().map(|(begin, _)| begin))
+        .args(SIGNS.iter().map(|(begin, _)| format!("scan --reader {begin}")))
+        .args(["users show bx", "token list --user gr", "server token show af1"])
         .env("PATH", format!("{}:/usr/bin:/bin", home.display()))
         .env("ROLLCALL_HOME", home)
         .env("PCSCLITE_CSOCK_NAME", home.join("nobody.listens"))
@@ -169,8 +204,11 @@ done
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    let told: Vec<_> = said.lines().map(str::trim_end).filter(|line| line.starts_with("<scan>")).collect();
-    let expected: Vec<_> = SIGNS.iter().map(|(_, name)| format!("<scan><--reader><{name}>")).collect();
+    let told: Vec<_> = said.lines().map(str::trim_end).filter(|line| line.starts_with('<')).collect();
+    let mut expected: Vec<_> = SIGNS.iter().map(|(_, name)| format!("<scan><--reader><{name}>")).collect();
+    expected.push("<users><show><bx o'neill>".into());
+    expected.push("<token><list><--user><grace>".into());
+    expected.push(format!("<server><token><show><{TOKEN}>"));
     assert_eq!(told, expected, "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -186,11 +224,19 @@ fn fish_quotes_every_sign() {
     signs(home);
     let script = program::rollcall(home, &["completions", "fish"]).output().unwrap();
     fs::write(home.join("script.fish"), script.stdout).unwrap();
-    for (begin, name) in SIGNS {
+    know(home);
+    let readers = SIGNS.map(|(begin, name)| (format!("scan --reader {begin}"), format!("<scan><--reader><{name}>")));
+    let others = [
+        ("users show bx".to_owned(), "<users><show><bx o'neill>".to_owned()),
+        ("token list --user gr".to_owned(), "<token><list><--user><grace>".to_owned()),
+        ("server token show af1".to_owned(), format!("<server><token><show><{TOKEN}>")),
+    ];
+    for (words, expected) in readers.into_iter().chain(others) {
+        let (before, _) = words.rsplit_once(' ').unwrap();
         // `--escape` gives what Tab would put on the line, which is then read as a line.
         let line = format!(
-            "source script.fish; set offered (complete --escape -C 'rollcall scan --reader {begin}' | string split -f1 \\t); \
-             eval rollcall scan --reader $offered"
+            "source script.fish; set offered (complete --escape -C 'rollcall {words}' | string split -f1 \\t); \
+             eval rollcall {before} $offered"
         );
         let output = Command::new("fish")
             .args(["--no-config", "-c", &line])
@@ -203,8 +249,7 @@ fn fish_quotes_every_sign() {
             .output()
             .unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        let expected = format!("<scan><--reader><{name}>\n");
-        assert_eq!(said, expected, "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(said.trim_end(), expected, "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
@@ -241,6 +286,11 @@ fn the_names_of_readers_are_asked_for_in_silence() {
     let output = ask(&[("ROLLCALL_OUTPUT", "json"), ("ROLLCALL_VERBOSE", "1")]);
     assert!(silent(&output), "{output:?}");
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "desk (2) [left]\nnorth door\n");
+    // Of users and tokens nothing is known yet, and to ask makes no file.
+    for what in ["--users", "--tokens"] {
+        let output = program::rollcall(home.path(), &["completions", what]).output().unwrap();
+        assert!(silent(&output) && output.stdout.is_empty(), "{output:?}");
+    }
     // A broken configuration is told by the next command.
     fs::write(home.path().join("config.toml"), "alias = 1\n").unwrap();
     let output = ask(&[]);

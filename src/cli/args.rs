@@ -360,11 +360,39 @@ pub struct SchemaArgs {
 #[derive(Debug, Clone, Args)]
 pub struct CompletionsArgs {
     /// The shell
-    #[arg(value_enum, required_unless_present = "readers")]
+    #[arg(value_enum, required_unless_present_any = ["readers", "users", "tokens"])]
     pub shell: Option<clap_complete::Shell>,
     /// Instead, what may stand behind --reader now, a name a line: the scripts ask for it
     #[arg(long, hide = true, conflicts_with = "shell")]
     pub readers: bool,
+    /// Instead, the ids of users that are known here, likewise
+    #[arg(long, hide = true, conflicts_with_all = ["shell", "readers"])]
+    pub users: bool,
+    /// Instead, the ids of tokens that are known here, likewise
+    #[arg(long, hide = true, conflicts_with_all = ["shell", "readers", "users"])]
+    pub tokens: bool,
+}
+
+/// What the scripts of shells ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownHere {
+    /// Aliases and the names of readers.
+    Readers,
+    /// Ids of users.
+    Users,
+    /// Ids of tokens.
+    Tokens,
+}
+
+impl CompletionsArgs {
+    /// What is asked for where no shell is named.
+    pub const fn known(&self) -> KnownHere {
+        match (self.users, self.tokens) {
+            (true, _) => KnownHere::Users,
+            (_, true) => KnownHere::Tokens,
+            _ => KnownHere::Readers,
+        }
+    }
 }
 
 /// `rollcall help`

@@ -1,36 +1,44 @@
 //! `rollcall completions`: made from the definition of the command line.
 //!
-//! A script knows every command, option and fixed value by itself. Only the values of `--reader` it has to ask for, and
-//! asks this program: `rollcall completions --readers`, which is quick, says nothing else, and fails at nothing.
+//! A script knows every command, option and fixed value by itself. What it has to ask for are readers, users and tokens,
+//! and it asks this program: `rollcall completions --readers`, which is quick, says nothing else, and fails at nothing.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
+use uuid::Uuid;
 
-use super::args::{Cli, CompletionsArgs};
+use super::args::{Cli, CompletionsArgs, KnownHere};
 use super::printer::Printer;
 use crate::config::{Global, Settings};
 use crate::failure::Failure;
 use crate::reader::pcsc::list_within;
 use crate::reader::select::Aliases;
+use crate::terminal::presence::{TerminalStore, TerminalStoreError};
 
 /// How long somebody who pressed Tab waits for a PC/SC service that does not answer.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What is put behind the script of bash: a function around the one that was generated.
-const BASH: &str = include_str!("complete/readers.bash");
-/// What is put behind the script of fish: it joins what several lines say of one option.
-const FISH: &str = include_str!("complete/readers.fish");
-/// What is put into the script of zsh: a function that the line of `--reader` names.
-const ZSH: &str = include_str!("complete/readers.zsh");
+const BASH: &str = include_str!("complete/values.bash");
+/// What is put behind the script of fish: it joins what several lines say of one option, or one command.
+const FISH: &str = include_str!("complete/values.fish");
+/// What is put into the script of zsh: functions that the lines of [`asked_by_zsh`] name.
+const ZSH: &str = include_str!("complete/values.zsh");
 
-/// Prints the completions for a shell, or what may stand behind `--reader`.
+/// Prints the completions for a shell, or what may stand in a place of the line.
 ///
 /// # Errors
 /// That of [`Printer::document`].
 pub fn run(args: &CompletionsArgs, global: &Global, out: &mut Printer) -> Result<u8, Failure> {
-    let text = args.shell.map_or_else(|| readers(global), script);
+    let text = match (args.shell, args.known()) {
+        (Some(shell), _) => script(shell),
+        (None, KnownHere::Readers) => readers(global),
+        (None, KnownHere::Users) => stored(global, users),
+        (None, KnownHere::Tokens) => stored(global, tokens),
+    };
     out.document(text.as_bytes())?;
     Ok(0)
 }
@@ -53,15 +61,27 @@ fn zsh(script: &str) -> String {
     let (first, rest) = script.split_once('\n').unwrap_or((script, ""));
     let mut all = format!("{first}\n{ZSH}");
     for line in rest.lines() {
-        let of_readers = line.contains("--reader=[");
-        all.push_str(&if of_readers {
-            line.replace(":NAME:_default'", ":NAME:_rollcall_readers'")
-        } else {
-            line.into()
+        all.push_str(&match asked_by_zsh(line) {
+            Some(function) => line.replace(":_default'", &format!(":{function}'")),
+            None => line.into(),
         });
         all.push('\n');
     }
     all
+}
+
+/// The function for a value that this line of zsh's script describes, where it is one that is known here.
+fn asked_by_zsh(line: &str) -> Option<&'static str> {
+    let is = |parts: &[&str]| parts.iter().any(|part| line.contains(part));
+    if is(&["--reader=["]) {
+        Some("_rollcall_readers")
+    } else if is(&["':id -- User id", "--user=["]) {
+        Some("_rollcall_users")
+    } else if is(&["':id -- Token id", "--replace=["]) {
+        Some("_rollcall_tokens")
+    } else {
+        None
+    }
 }
 
 /// The aliases of the configuration and the names of the readers, a line each; what cannot be had is left out.
@@ -69,13 +89,38 @@ fn readers(global: &Global) -> String {
     let settings = Settings::resolve(global, &|name| std::env::var_os(name)).unwrap_or_default();
     let there = list_within(PATIENCE).unwrap_or_default();
     let names = there.into_iter().map(|reader| reader.name).filter(|name| !settings.readers.ignores(name));
-    lines(&settings.aliases, names)
+    of_readers(&settings.aliases, names)
 }
 
-fn lines(aliases: &Aliases, names: impl Iterator<Item = String>) -> String {
+fn of_readers(aliases: &Aliases, names: impl Iterator<Item = String>) -> String {
+    lines(aliases.keys().cloned().chain(names))
+}
+
+/// A line each.
+fn lines(names: impl Iterator<Item = String>) -> String {
     // A name that would break the line, or do something to a terminal, can still be typed in part.
     let sound = |name: &String| !name.trim().is_empty() && !name.chars().any(char::is_control);
-    aliases.keys().cloned().chain(names).filter(sound).map(|name| name + "\n").collect()
+    names.filter(sound).map(|name| name + "\n").collect()
+}
+
+/// What the store of this terminal holds; nothing where there is none, or it cannot be read.
+fn stored(global: &Global, ask: fn(&TerminalStore) -> Result<BTreeSet<String>, TerminalStoreError>) -> String {
+    let settings = Settings::resolve(global, &|name| std::env::var_os(name)).ok();
+    let store = settings.and_then(|settings| TerminalStore::open_if_there(&settings.state_folder).ok().flatten());
+    lines(store.and_then(|store| ask(&store).ok()).unwrap_or_default().into_iter())
+}
+
+/// The ids of all users that are known here.
+fn users(store: &TerminalStore) -> Result<BTreeSet<String>, TerminalStoreError> {
+    Ok(store.people()?.into_iter().map(|(id, _)| id).collect())
+}
+
+/// The ids of the tokens that were issued here, have been on the list, or are denied.
+fn tokens(store: &TerminalStore) -> Result<BTreeSet<String>, TerminalStoreError> {
+    let issued = store.cards(None)?.into_iter().map(|card| card.token_id);
+    let seen = store.known()?.into_iter().map(|entry| entry.token_id);
+    let denied = store.denials()?.into_iter().filter_map(|denial| denial.id.parse().ok());
+    Ok(issued.chain(seen).chain(denied).map(|id: Uuid| id.to_string()).collect())
 }
 
 #[cfg(test)]
@@ -87,7 +132,7 @@ mod tests {
         let aliases = Aliases::from([("north door".into(), "*PICC*".into()), (" ".into(), "x".into())]);
         let names = ["ACS [PICC] 00 00", "", "two\nlines", "bell\u{7}", "c1\u{9b}2J", "Österreich 01"];
         let names = names.into_iter().map(str::to_owned);
-        assert_eq!(lines(&aliases, names), "north door\nACS [PICC] 00 00\nÖsterreich 01\n");
+        assert_eq!(of_readers(&aliases, names), "north door\nACS [PICC] 00 00\nÖsterreich 01\n");
     }
 
     /// The generator's text is changed there, and a later version of it could write another.
@@ -99,6 +144,9 @@ mod tests {
         for line in asking {
             assert!(line.ends_with(":NAME:_rollcall_readers' \\"), "{line}");
         }
+        // Those of users, deny to forget, and the server's; the options --user; and token show, status and --replace.
+        assert!(script.matches("_rollcall_users' \\\n").count() >= 10, "{script}");
+        assert!(script.matches("_rollcall_tokens' \\\n").count() >= 3, "{script}");
         assert!(script.starts_with("#compdef rollcall\n"));
         let defined = script.find("_rollcall_readers() {").unwrap();
         assert!(defined < script.find("funcstack[1]").unwrap());

@@ -50,9 +50,22 @@ _rollcall_quoted() {
     [[ $REPLY != *"$quote" ]] || REPLY+=$quote
 }
 
-# Behind --reader: the readers that are there, and the aliases of the configuration. All else is the function above's.
-_rollcall_and_readers() {
-    local typed=${COMP_WORDS[COMP_CWORD]} at=$COMP_CWORD before= option name quote start REPLY
+# What is asked of the program for the word behind these two. Sets kind; nothing where it knows nothing.
+_rollcall_kind() {
+    case "$1 $2" in
+    *" --reader") kind=readers ;;
+    *" --user") kind=users ;;
+    *" --replace") kind=tokens ;;
+    "users show" | "users deny" | "users allow" | "users remove" | "users forget" | "users check-in" | \
+        "users check-out" | "user show" | "user forget") kind=users ;;
+    "token show" | "token status") kind=tokens ;;
+    *) kind= ;;
+    esac
+}
+
+# Where readers, users or tokens stand: those that are known here. All else is the function above's.
+_rollcall_and_values() {
+    local typed=${COMP_WORDS[COMP_CWORD]} at=$COMP_CWORD before= option above name kind quote start REPLY
     # The shell takes a name with colons for several words, and completes the last of them.
     if [[ $typed == : ]]; then
         typed= before=${COMP_WORDS[at - 1]}:
@@ -63,13 +76,16 @@ _rollcall_and_readers() {
         ((at -= 2))
     done
     option=${COMP_WORDS[at - 1]}
+    above=
+    ((at < 2)) || above=${COMP_WORDS[at - 2]}
     # It takes --reader=NAME for three words.
     if [[ $typed == "=" ]]; then
         typed=
     elif [[ $option == "=" ]] && ((at > 1)); then
         option=${COMP_WORDS[at - 2]}
     fi
-    if [[ $option != --reader ]]; then
+    _rollcall_kind "$above" "$option"
+    if [[ -z $kind || $typed == -* ]]; then
         _rollcall "$@"
         return
     fi
@@ -84,9 +100,9 @@ _rollcall_and_readers() {
         name=${name#"$before$start"}
         _rollcall_quoted "$name" "$quote"
         COMPREPLY+=("$REPLY")
-    done < <(command "$1" completions --readers 2>/dev/null)
-    # The names are quoted already; and where there is no reader, a file's name would be none either.
+    done < <(command "$1" completions "--$kind" 2>/dev/null)
+    # The names are quoted already; and where there is none, a file's name would be none either.
     compopt +o filenames +o default +o bashdefault 2>/dev/null
 }
-complete -F _rollcall_and_readers -o nosort -o bashdefault -o default rollcall 2>/dev/null ||
-    complete -F _rollcall_and_readers -o bashdefault -o default rollcall
+complete -F _rollcall_and_values -o nosort -o bashdefault -o default rollcall 2>/dev/null ||
+    complete -F _rollcall_and_values -o bashdefault -o default rollcall
