@@ -60,6 +60,8 @@ pub enum CliCommand {
     Readers(ReadersArgs),
     /// Send raw commands (APDUs) to a card and check the answers
     Apdu(ApduArgs),
+    /// Say whether all is well, in one screen: readers, keys, list, watch and server
+    Status,
     /// Find what is wrong with readers, cards, keys and the server, and what to do about it
     Doctor(DoctorArgs),
     /// Authenticate and read the cards on the readers, and record who is here

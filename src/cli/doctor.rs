@@ -133,7 +133,7 @@ fn text(objects: &[FindingView], screen: &Screen) -> String {
 }
 
 /// With its times as people see them.
-fn localised<'a>(text: &'a str, screen: &Screen) -> Cow<'a, str> {
+pub(super) fn localised<'a>(text: &'a str, screen: &Screen) -> Cow<'a, str> {
     screen.clock.as_ref().map_or(Cow::Borrowed(text), |clock| clock.localised(text))
 }
 

@@ -27,6 +27,7 @@ pub mod sanitize;
 pub mod scan;
 pub mod schema;
 pub mod server;
+pub mod status;
 pub mod table;
 pub mod time_spec;
 pub mod token;
@@ -97,6 +98,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         CliCommand::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
         CliCommand::Server(args) => server::run(&args, &configure(&global, out)?, out),
         CliCommand::Apdu(args) => apdu::run(&args, &configure(&global, out)?, out),
+        CliCommand::Status => status::run(&configure(&global, out)?, out),
         CliCommand::Doctor(args) => doctor::run(&args, &global, out),
         CliCommand::Readers(args) => readers::run(&args, &configure(&global, out)?, out),
         #[cfg(feature = "board")]

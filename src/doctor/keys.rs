@@ -5,37 +5,27 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Map;
 
-use super::{Finding, Probe, ProbeReport, hsm};
+use super::{Finding, Probe, ProbeContext, ProbeReport, hsm};
 use crate::{
     failure::{Failure, Remedy},
     pki::{Age, CertificateClass, Content, Facts, InventoryItem, PkiDir},
 };
 
 pub fn probe() -> Probe {
-    Probe {
-        name: "keys",
-        subject: None,
-        limit: Duration::from_secs(5),
-        silent: || {
-            Finding::fault(
-                "pki.slow",
-                "the keys cannot be read in time",
-                Remedy::with("see whether their disk answers", "df"),
-            )
-        },
-        work: Box::new(inspect),
-    }
+    Probe { name: "keys", subject: None, limit: Duration::from_secs(5), silent, work: Box::new(inspect) }
+}
+
+/// Their disk does not answer.
+pub fn silent() -> Finding {
+    Finding::fault("pki.slow", "the keys cannot be read in time", Remedy::with("see whether their disk answers", "df"))
 }
 
 fn inspect(report: &ProbeReport) {
     if let Some(uri) = &report.context.settings.perso_key {
         report.begin(hsm::probe(uri.clone()));
     }
-    let home = PkiDir::new(report.context.settings.pki_folder());
-    let now = (report.context.clock)();
-    match home.load_authority().and_then(|_| home.inventory()) {
-        Ok(items) => {
-            let troubles: Vec<_> = items.iter().filter_map(|item| trouble(item, now)).collect();
+    match examine(&report.context) {
+        Ok((items, troubles)) => {
             if troubles.is_empty() {
                 report.found(Finding::good(format!("{} keys and certificates, none ends soon", items.len())));
             }
@@ -44,7 +34,24 @@ fn inspect(report: &ProbeReport) {
                 report.found(found.fact("ends", ends.clone()));
             }
         }
-        Err(error) => report.found(Failure::from(error).into()),
+        Err(failure) => report.found(failure.into()),
+    }
+}
+
+/// What is there, and what is wrong with it.
+pub fn examine(context: &ProbeContext) -> Result<(Vec<InventoryItem>, Vec<Finding>), Failure> {
+    let home = PkiDir::new(context.settings.pki_folder());
+    let now = (context.clock)();
+    let items = home.load_authority().and_then(|_| home.inventory())?;
+    let troubles = items.iter().filter_map(|item| trouble(item, now)).collect();
+    Ok((items, troubles))
+}
+
+/// When a certificate ends.
+pub fn end(item: &InventoryItem) -> Option<Timestamp> {
+    match &item.content {
+        Content::Certificate(Ok(facts)) => Some(facts.not_after),
+        _ => None,
     }
 }
 
@@ -79,9 +86,5 @@ fn aged(file: &str, facts: &Facts, now: Timestamp) -> Option<Finding> {
 }
 
 fn ends(items: &[InventoryItem]) -> Map<String, serde_json::Value> {
-    let certificates = items.iter().filter_map(|item| match &item.content {
-        Content::Certificate(Ok(facts)) => Some((item.file.clone(), facts.not_after.to_string().into())),
-        _ => None,
-    });
-    certificates.collect()
+    items.iter().filter_map(|item| Some((item.file.clone(), end(item)?.to_string().into()))).collect()
 }

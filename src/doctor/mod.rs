@@ -5,6 +5,7 @@
 
 pub mod bundle;
 mod card;
+mod glance;
 mod hsm;
 mod keys;
 mod link;
@@ -27,6 +28,8 @@ use std::{
 
 use jiff::Timestamp;
 use serde_json::Value;
+
+pub use glance::{HomeProbe, glance};
 
 use crate::{
     config::Settings,

@@ -26,15 +26,12 @@ const SLOW: Duration = Duration::from_millis(500);
 const SKEW: SignedDuration = SignedDuration::from_mins(2);
 
 pub fn probe() -> Probe {
-    Probe {
-        name: "server",
-        subject: None,
-        limit: PATIENCE * 4,
-        silent: || {
-            Finding::fault("server.slow", "the server did not answer in time", "look at its load, and at the network")
-        },
-        work: Box::new(inspect),
-    }
+    Probe { name: "server", subject: None, limit: PATIENCE * 4, silent, work: Box::new(inspect) }
+}
+
+/// It did not answer.
+pub fn silent() -> Finding {
+    Finding::fault("server.slow", "the server did not answer in time", "look at its load, and at the network")
 }
 
 fn inspect(report: &ProbeReport) {
@@ -161,7 +158,8 @@ fn check_log(report: &ProbeReport, server: &ServerClient) -> Result<(), ServerEr
     }
 }
 
-fn answered(health: &Health, took: Duration, now: jiff::Timestamp) -> Finding {
+/// What its answer says of both clocks, and how long it took.
+pub fn answered(health: &Health, took: Duration, now: jiff::Timestamp) -> Finding {
     let ahead = health.at.duration_since(now);
     let found = if ahead.abs() > SKEW {
         let (direction, by) = if ahead.is_positive() { ("behind", ahead) } else { ("ahead of", -ahead) };

@@ -29,7 +29,7 @@ pub fn probe() -> Probe {
 }
 
 impl ReaderError {
-    fn failure(self) -> crate::failure::Failure {
+    pub(super) fn failure(self) -> crate::failure::Failure {
         self.into()
     }
 }

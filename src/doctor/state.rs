@@ -1,6 +1,11 @@
 //! The state folder and the database in it: writable, with room, undamaged, not held by somebody.
 
-use std::{fs, io::Write, path::Path, time::Duration};
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+    time::Duration,
+};
 
 use super::{Finding, Probe, ProbeReport};
 use crate::{
@@ -13,19 +18,16 @@ use crate::{
 const ROOM: u64 = 4 * 1024 * 1024;
 
 pub fn probe() -> Probe {
-    Probe {
-        name: "state",
-        subject: None,
-        limit: Duration::from_secs(10),
-        silent: || {
-            Finding::fault(
-                "state.slow",
-                "the state folder does not answer in time",
-                Remedy::with("see whether its disk answers", "df"),
-            )
-        },
-        work: Box::new(inspect),
-    }
+    Probe { name: "state", subject: None, limit: Duration::from_secs(10), silent, work: Box::new(inspect) }
+}
+
+/// Its disk does not answer.
+pub fn silent() -> Finding {
+    Finding::fault(
+        "state.slow",
+        "the state folder does not answer in time",
+        Remedy::with("see whether its disk answers", "df"),
+    )
 }
 
 fn inspect(report: &ProbeReport) {
@@ -45,22 +47,35 @@ fn writable(folder: &Path) -> Option<Finding> {
     let made = fs::OpenOptions::new().create_new(true).write(true).open(&probe);
     let written = made.and_then(|mut file| file.write_all(&[0; 4096]).and_then(|()| file.sync_all()));
     let _ = fs::remove_file(&probe);
-    let error = written.err()?;
+    written.err().map(|error| unwritable(folder, &error))
+}
+
+fn unwritable(folder: &Path, error: &io::Error) -> Finding {
     let name = folder.display();
-    Some(match error.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => no_room(folder),
-        std::io::ErrorKind::ReadOnlyFilesystem => Finding::fault(
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => no_room(folder),
+        io::ErrorKind::ReadOnlyFilesystem => Finding::fault(
             "store.read-only",
             format!("{name} is mounted for reading only"),
             Remedy::run(format!("sudo mount -o remount,rw \"$(findmnt -nT {} -o TARGET)\"", word(folder))),
         ),
-        std::io::ErrorKind::PermissionDenied => Finding::fault(
+        io::ErrorKind::PermissionDenied => Finding::fault(
             "store.read-only",
             format!("this user may not write to {name}"),
             Remedy::run(format!("sudo chown -R \"$USER\" {}", word(folder))),
         ),
         _ => Finding::fault("store.io", format!("{name} cannot be written: {error}"), Remedy::run("sudo dmesg | tail")),
-    })
+    }
+}
+
+/// What keeps it from being written, as far as it is seen without writing.
+pub fn obstacle(folder: &Path) -> Option<Finding> {
+    use rustix::fs::{Access, access, statvfs};
+    match access(folder, Access::WRITE_OK) {
+        Ok(()) => statvfs(folder).ok().and_then(|about| full(folder, about.f_bavail.saturating_mul(about.f_frsize))),
+        Err(rustix::io::Errno::NOENT) => None,
+        Err(error) => Some(unwritable(folder, &error.into())),
+    }
 }
 
 fn full(folder: &Path, room: u64) -> Option<Finding> {
@@ -87,7 +102,7 @@ fn database(folder: &Path) -> Finding {
 }
 
 /// A lock is held by somebody; the remedy names him.
-fn held(folder: &Path, error: TerminalStoreError) -> Finding {
+pub fn held(folder: &Path, error: TerminalStoreError) -> Finding {
     let file = word(&folder.join("terminal.db"));
     let away = word(&folder.join("terminal.db.damaged"));
     let remedy = match &error {

@@ -37,6 +37,7 @@ fn every_object_has_its_schema(kind: &str) {
     fs::write(&proofs, stack.rollcall(&["--output", "json", "scan", "--proof"]).expect(1).stdout).unwrap();
     let tour: &[(i32, &[&str])] = &[
         (0, &["readers"]),
+        (0, &["status"]),
         (0, &["doctor"]),
         (0, &["apdu", "--reader", &readers[0], "00EE0000"]),
         (1, &["scan", "--proof"]),

@@ -10,6 +10,8 @@ mod audit;
 mod backup;
 #[cfg(feature = "server")]
 mod local_store;
+#[cfg(feature = "server")]
+mod overview;
 mod presence;
 #[cfg(feature = "server")]
 mod run;
@@ -17,6 +19,8 @@ mod run;
 use args::{ServerArgs, ServerCommand};
 #[cfg(feature = "server")]
 pub use local_store::LocalStore;
+#[cfg(feature = "server")]
+pub use overview::home_probe;
 
 use super::printer::Printer;
 use crate::{config::Settings, failure::Failure};

@@ -25,6 +25,7 @@ mod rotation;
 mod scan;
 mod server;
 mod server_presence;
+mod status;
 mod token;
 mod user_change;
 mod users;
@@ -50,6 +51,7 @@ pub use rotation::{RotationState, RotationView, SetRotationView};
 pub use scan::{AuthenticatedView, ScanView, ServerVerdictView, TimingsView};
 pub use server::{Audit, Backup, Import, Reconciliation, ServerState, ServerTerminal, ServerToken, ServerUserView};
 pub use server_presence::{PresenceView, ServerEventView, ServerForgotten};
+pub use status::{AreaMark, AreaView};
 pub use token::{RegisteredView, TokenAction, TokenChange, TokenChanged, TokenModeView, TokenState, TokenView};
 pub use user_change::{UserChangeView, UserPartView};
 pub use users::{Denied, UserEntry};
@@ -103,6 +105,7 @@ named! {
     PresenceView = "rollcall.presence/1",
     ServerEventView = "rollcall.server-event/1",
     ServerForgotten = "rollcall.server-forgotten/1",
+    AreaView = "rollcall.status/1",
     FindingView = "rollcall.finding/1",
     Exchanged = "rollcall.apdu/1",
 }

@@ -344,6 +344,23 @@ fn server_events() -> Vec<ServerEventView> {
     ]
 }
 
+fn areas() -> Vec<AreaView> {
+    use AreaMark::{Fault, Look, Ok};
+    let area = AreaView {
+        schema: Schema::default(),
+        area: "server".into(),
+        mark: Ok,
+        code: Some("server.slow".into()),
+        what: "it took 700 ms".into(),
+        remedy: Some("look at it: uptime".into()),
+        command: Some("uptime".into()),
+        facts: [("unsent".to_owned(), json!(7))].into(),
+    };
+    let mut areas = each(&area, [Ok, Look, Fault], |area, mark| area.mark = mark);
+    (areas[0].code, areas[0].remedy, areas[0].command) = (None, None, None);
+    areas
+}
+
 fn findings() -> Vec<FindingView> {
     use Severity::{Fault, Note, Ok, Warning};
     let finding = FindingView {
@@ -513,6 +530,7 @@ fn all() -> String {
     let id = "7".into();
     let done = ForgottenUser { id, tokens: 1, events: 2, proofs: 3, records: 4, unsealed_records: 5, token_records: 6 };
     add("server-forgotten", forms(&[ServerForgotten::from(done)]));
+    add("status", forms(&areas()));
     add("finding", forms(&findings()));
     add("apdu", forms(&exchanges()));
     text

@@ -10,7 +10,7 @@ use std::path::Path;
 use fs4::fs_std::FileExt;
 use jiff::Timestamp;
 
-use super::{Sync, TerminalStore, TerminalStoreError, Wakeup, file, wakeup};
+use super::{Sync, TerminalStore, TerminalStoreError, Wakeup, file, rows, wakeup};
 use crate::files::LockedFile;
 use crate::terminal::presence::{Event, Input, Policy};
 
@@ -26,6 +26,14 @@ impl TerminalStore {
     /// Whether a watch runs over the store of this folder, for who would disturb it. Where that cannot be told, one may.
     pub fn is_watched(home: &Path) -> bool {
         is_running(home).unwrap_or(true)
+    }
+
+    /// Whether a watch ended without saying so, and none has run since: what it left on the list is in doubt.
+    ///
+    /// # Errors
+    /// As [`TerminalStore::list`].
+    pub fn is_abandoned(&self) -> Result<bool, TerminalStoreError> {
+        Ok(self.query(|db| rows::flag(db, "watching"))? && !is_running(&self.home)?)
     }
 
     /// Begins to watch: takes the lock, takes what was handed over to one before, and doubts what is on the list

@@ -1,0 +1,167 @@
+//! How a server that has its home here is: its store, and what it knows of its terminals.
+
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::run::{authorities, store};
+use crate::{
+    api::v1::{PresenceSummary, RegisteredTerminal, SILENT_SECONDS},
+    cli::views::span,
+    config::Settings,
+    doctor::{Finding, HomeProbe},
+    failure::{Failure, Remedy},
+    server::{self, RunError, ServerStore, ServerStoreError},
+};
+
+/// A terminal renews its certificate by itself: one of seven days when three are left, and a longer one earlier.
+const LATE: SignedDuration = SignedDuration::from_hours(2 * 24);
+/// So many names are said.
+const NAMES: usize = 5;
+/// Terminals that are looked at.
+const TERMINALS: u32 = 1000;
+
+/// Looks at the store that is configured, where it is and has its CA here.
+pub fn home_probe(settings: &Settings) -> Option<HomeProbe> {
+    let named = settings.server.store.expose();
+    let is_there = named.strip_prefix("sqlite://").is_none_or(|file| Path::new(file).exists());
+    if !is_there || authorities(settings).is_err() {
+        return None;
+    }
+    let settings = settings.clone();
+    Some(Box::new(move || examine(&settings, Timestamp::now())))
+}
+
+fn examine(settings: &Settings, now: Timestamp) -> Vec<(&'static str, Finding)> {
+    match read(settings, now) {
+        Ok((terminals, summary)) => {
+            let message = format!("the server's store answers: {} counted as here", summary.present);
+            let found =
+                Finding::good(message).fact("present", summary.present).fact("unconfirmed", summary.unconfirmed);
+            vec![
+                ("store", found),
+                ("terminals", silent(&summary, &terminals, now)),
+                ("certificates", ending(&terminals, now)),
+            ]
+        }
+        Err(failure) => vec![("store", failure.into())],
+    }
+}
+
+/// Reads only: a store of an earlier release stays as it is. How long that may take its probe says.
+fn read(settings: &Settings, now: Timestamp) -> Result<(Vec<RegisteredTerminal>, PresenceSummary), Failure> {
+    let url = store(settings)?;
+    let asked = async {
+        let store = ServerStore::inspect(&url).await?;
+        let known = (store.terminals("", TERMINALS).await?, store.presence_summary(now).await?);
+        store.close().await;
+        Ok::<_, ServerStoreError>(known)
+    };
+    Ok(server::block_on(asked)?.map_err(RunError::Store)?)
+}
+
+/// Terminals that do not ask any more. The server notes later that one has asked: of a new one nothing may stand here yet.
+fn silent(summary: &PresenceSummary, terminals: &[RegisteredTerminal], now: Timestamp) -> Finding {
+    let age = SignedDuration::from_secs(SILENT_SECONDS);
+    let is_new = |name: &str| terminals.iter().any(|one| one.name == name && now.duration_since(one.added) <= age);
+    let heard: Vec<_> = summary.terminals.iter().filter(|one| !one.revoked).collect();
+    let silent = heard.iter().filter(|one| one.silent == Some(true) && !(one.last_word.is_none() && is_new(&one.name)));
+    let named: Vec<_> = silent
+        .map(|one| match one.last_word {
+            Some(last) => format!("{} for {}", one.name, span(last, now)),
+            None => one.name.clone(),
+        })
+        .collect();
+    if named.is_empty() {
+        return Finding::good("no terminal that brought events is silent").fact("heard", heard.len()).fact("silent", 0);
+    }
+    let message = format!("{} of {} terminals silent: {}", named.len(), heard.len(), some(&named));
+    let remedy = Remedy::with("see whether they run, and revoke those that are gone", "rollcall server terminal list");
+    Finding::look(message, remedy).fact("heard", heard.len()).fact("silent", named.len())
+}
+
+fn ending(terminals: &[RegisteredTerminal], now: Timestamp) -> Finding {
+    let known: Vec<_> = terminals
+        .iter()
+        .filter(|one| !one.revoked)
+        .filter_map(|one| Some((one.name.as_str(), one.certificate_until?)))
+        .collect();
+    let late: Vec<_> = known
+        .iter()
+        .filter(|(_, end)| end.duration_since(now) < LATE)
+        .map(|(name, end)| if *end <= now { format!("{name} ended") } else { format!("{name} in {}", span(now, *end)) })
+        .collect();
+    if late.is_empty() {
+        let first = known.iter().map(|(_, end)| *end).min();
+        let message = first.map_or_else(
+            || "no terminal has brought its certificate yet".to_owned(),
+            |end| format!("{} of terminals, the first ends at {end:.0}", known.len()),
+        );
+        return Finding::good(message).fact("certificates", known.len()).fact("late", 0);
+    }
+    let message = format!("{} of {} certificates of terminals end soon: {}", late.len(), known.len(), some(&late));
+    let remedy = Remedy::with("renew them there, or give new bundles", "rollcall pki renew");
+    Finding::look(message, remedy).fact("certificates", known.len()).fact("late", late.len())
+}
+
+fn some(names: &[String]) -> String {
+    let said = names.iter().take(NAMES).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > NAMES { format!("{said} and {} more", names.len() - NAMES) } else { said }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::v1::{PresenceTerminal, Role},
+        doctor::Verdict,
+    };
+
+    fn now() -> Timestamp {
+        "2026-11-29T12:00:00Z".parse().unwrap()
+    }
+
+    fn registered(name: &str, added: Timestamp, hours: i64, revoked: bool) -> RegisteredTerminal {
+        let certificate_until = Some(now() + SignedDuration::from_hours(hours));
+        RegisteredTerminal { name: name.into(), role: Role::Read, revoked, added, last_seen: None, certificate_until }
+    }
+
+    #[test]
+    fn silent_terminals_are_named_unless_they_were_revoked() {
+        let terminal = |name: &str, minutes: i64, revoked| PresenceTerminal {
+            name: name.into(),
+            last_word: Some(now() - SignedDuration::from_mins(minutes)),
+            last_event: None,
+            silent: Some(minutes > 5),
+            revoked,
+            present: 1,
+        };
+        let told = |terminals: Vec<PresenceTerminal>| {
+            let known = [registered("new", now() - SignedDuration::from_mins(5), 100, false)];
+            let found = silent(&PresenceSummary { present: 2, unconfirmed: 0, terminals }, &known, now());
+            (found.verdict, found.message)
+        };
+        let well = vec![terminal("door", 1, false), terminal("gone", 600, true)];
+        assert_eq!(told(well.clone()), (Verdict::Good, "no terminal that brought events is silent".to_owned()));
+        let unheard = |name: &str| PresenceTerminal { last_word: None, silent: Some(true), ..terminal(name, 0, false) };
+        assert_eq!(told(vec![unheard("new")]).0, Verdict::Good);
+        assert_eq!(told(vec![unheard("old")]), (Verdict::Warning, "1 of 1 terminals silent: old".to_owned()));
+        let ill = [well, vec![terminal("gate", 90, false)]].concat();
+        assert_eq!(told(ill), (Verdict::Warning, "1 of 2 terminals silent: gate for 1h 30m".to_owned()));
+    }
+
+    #[test]
+    fn certificates_that_end_soon_are_named_five_at_most() {
+        let terminal = |number: i64, hours: i64, revoked| registered(&format!("t{number}"), now(), hours, revoked);
+        let well = ending(&[terminal(1, 48, false), terminal(2, 1, true)], now());
+        assert_eq!(
+            (well.verdict, well.message.as_str()),
+            (Verdict::Good, "1 of terminals, the first ends at 2026-12-01T12:00:00Z")
+        );
+        let late = ending(&[terminal(1, 47, false), terminal(2, -1, false), terminal(3, 800, false)], now());
+        assert_eq!(late.verdict, Verdict::Warning);
+        assert_eq!(late.message, "2 of 3 certificates of terminals end soon: t1 in 1d 23h, t2 ended");
+        let many: Vec<_> = (0..7).map(|number| terminal(number, -1, false)).collect();
+        assert!(ending(&many, now()).message.ends_with("t4 ended and 2 more"));
+    }
+}

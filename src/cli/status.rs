@@ -1,0 +1,95 @@
+//! `rollcall status`: whether all is well, in one screen.
+
+use jiff::Timestamp;
+
+#[cfg(feature = "server")]
+use super::server::home_probe;
+use super::{
+    doctor::localised,
+    printer::Printer,
+    table::{Cell, Screen, Style, indented},
+    views::{AreaMark, AreaView, Schema},
+};
+use crate::{
+    config::{OutputFormat, Settings},
+    doctor::{Finding, HomeProbe, ProbeContext, Verdict, glance},
+    failure::Failure,
+};
+
+/// The width of the longest mark and of the longest area.
+const WIDTHS: (usize, usize) = (5, 12);
+
+/// Looks at every area; the status is 1 unless all is well.
+///
+/// # Errors
+/// That of the output. What is not well is the status.
+pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
+    let context = ProbeContext {
+        settings: settings.clone(),
+        unconfigured: None,
+        environment: Box::new(|name| std::env::var_os(name)),
+        deep: false,
+        clock: Timestamp::now,
+    };
+    let objects: Vec<_> = glance(context, home(settings)).into_iter().map(object).collect();
+    if out.format() == OutputFormat::Text {
+        let text = text(&objects, &out.screen());
+        out.document(text.as_bytes())?;
+    } else {
+        out.list(&objects, "")?;
+    }
+    Ok(u8::from(objects.iter().any(|one| one.mark != AreaMark::Ok)))
+}
+
+#[cfg(feature = "server")]
+fn home(settings: &Settings) -> Option<HomeProbe> {
+    home_probe(settings)
+}
+
+#[cfg(not(feature = "server"))]
+fn home(_: &Settings) -> Option<HomeProbe> {
+    None
+}
+
+fn object(finding: Finding) -> AreaView {
+    AreaView {
+        schema: Schema::default(),
+        area: finding.probe.to_owned(),
+        mark: match finding.verdict {
+            Verdict::Good | Verdict::Skipped => AreaMark::Ok,
+            Verdict::Warning => AreaMark::Look,
+            Verdict::Fault => AreaMark::Fault,
+        },
+        code: finding.code.map(str::to_owned),
+        what: finding.message,
+        command: finding.remedy.as_ref().and_then(|remedy| remedy.command.as_ref()).map(ToString::to_string),
+        remedy: finding.remedy.map(|remedy| remedy.text),
+        facts: finding.facts.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    }
+}
+
+/// A line an area, what to do below it, and last whether all is well.
+fn text(objects: &[AreaView], screen: &Screen) -> String {
+    let mut lines = Vec::new();
+    for one in objects {
+        let (mark, style) = one.mark.shown();
+        let (marks, areas) = WIDTHS;
+        let mut cells = vec![
+            Cell::solid(format!("{mark:<marks$}"), style),
+            Cell::solid(format!("{:<areas$}", one.area), Style::Strong),
+            localised(&one.what, screen).into(),
+        ];
+        cells.extend(one.code.as_ref().map(|code| Cell::new(format!("({code})"), Style::Dim)));
+        lines.push(indented(&cells, 0, screen));
+        if let Some(remedy) = &one.remedy {
+            let command = one.command.as_deref().unwrap_or_default();
+            lines.push(indented(&[Cell::new("→", Style::Dim), Cell::keeping(remedy, command)], 7, screen));
+        }
+    }
+    let count = |mark| objects.iter().filter(|one| one.mark == mark).count();
+    lines.push(match (count(AreaMark::Fault), count(AreaMark::Look)) {
+        (0, 0) => "All is well.\n".to_owned(),
+        (faults, looks) => format!("{faults} to mend, {looks} to look at: rollcall doctor says more.\n"),
+    });
+    lines.concat()
+}

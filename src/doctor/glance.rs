@@ -1,0 +1,313 @@
+//! Whether all is well, at a glance: one finding for each area, within two seconds, without touching a card, a PIN or
+//! anything that is stored.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Finding, Probe, ProbeContext, ProbeReport, Verdict, examine_all, keys, server, state};
+use crate::{
+    failure::{Failure, Remedy},
+    pki::PkiDir,
+    reader::{ReaderError, ReaderState, Slot, pcsc::list_within, reachable},
+    server_client::{RequestLimits, ServerClient},
+    terminal::{
+        lookups::Cache,
+        presence::{EntryState, TerminalStore},
+        readers::no_reader,
+    },
+};
+
+/// How long all of it may take.
+const LIMIT: Duration = Duration::from_secs(2);
+/// How long one step may take: that it did not answer is said by the step itself.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// A watch sends events within seconds, and tries again within a minute.
+const UNSENT: SignedDuration = SignedDuration::from_mins(5);
+/// So many events are counted; more are "or more".
+const COUNTED: usize = 1000;
+
+/// Looks at the server that has its home here: areas, and what was found there.
+pub type HomeProbe = Box<dyn FnOnce() -> Vec<(&'static str, Finding)> + Send>;
+
+/// The areas in their order, each with the worst that was found there.
+pub fn glance(context: ProbeContext, home: Option<HomeProbe>) -> Vec<Finding> {
+    // Where a server has its home, and nobody was ever read, no reader is missed.
+    let needs_readers = home.is_none() || context.settings.state_folder.join("terminal.db").exists();
+    let mut roots = vec![
+        probe("readers", || ReaderError::ServiceHangs.failure().into(), move |report| readers(report, needs_readers)),
+        probe("keys", keys::silent, identity),
+        probe("list", state::silent, list),
+        probe("watch", state::silent, watch),
+        probe("server", server::silent, ask),
+    ];
+    if let Some(look) = home {
+        let work = move |report: &ProbeReport| {
+            for (area, finding) in look() {
+                report.found_below(area, finding);
+            }
+        };
+        roots.push(probe("store", slow_store, work));
+    }
+    areas(examine_all(context, roots, |_| ()).into_iter().map(|(_, finding)| finding))
+}
+
+fn probe(name: &'static str, silent: fn() -> Finding, work: impl FnOnce(&ProbeReport) + Send + 'static) -> Probe {
+    Probe { name, subject: None, limit: LIMIT, silent, work: Box::new(work) }
+}
+
+/// The server's store did not answer.
+fn slow_store() -> Finding {
+    let remedy = "see whether its disk or its database answers".into();
+    let message = "the server's store does not answer within 2 s".to_owned();
+    Finding { remedy: Some(remedy), ..Finding::of(Verdict::Fault, None, message) }
+}
+
+impl Finding {
+    /// What works, should not stay so, and has no code of its own.
+    pub fn look(message: impl Into<String>, remedy: Remedy) -> Self {
+        Self { remedy: Some(remedy), ..Self::of(Verdict::Warning, None, message.into()) }
+    }
+}
+
+fn some(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// One finding for each area: the worst, which says how many others there are.
+fn areas(all: impl Iterator<Item = Finding>) -> Vec<Finding> {
+    let mut areas: Vec<(Finding, usize)> = Vec::new();
+    for finding in all {
+        let is_trouble = finding.verdict >= Verdict::Warning;
+        match areas.iter_mut().find(|(one, _)| one.probe == finding.probe) {
+            None => areas.push((finding, usize::from(is_trouble))),
+            Some((worst, troubles)) => {
+                *troubles += usize::from(is_trouble);
+                if finding.verdict > worst.verdict {
+                    *worst = finding;
+                }
+            }
+        }
+    }
+    let told = |(mut one, troubles): (Finding, usize)| {
+        if troubles > 1 {
+            one.message = format!("{}; and {} more", one.message, troubles - 1);
+        }
+        one
+    };
+    areas.into_iter().map(told).collect()
+}
+
+/// Who is there, without connecting to any: what the service says of each.
+fn readers(report: &ProbeReport, are_needed: bool) {
+    let failure = match list_within(PATIENCE) {
+        Ok(all) if all.is_empty() => no_reader(),
+        Ok(all) => {
+            let found = report.context.settings.readers.pick(&all).map(|meant| counted(&reachable(meant)));
+            report.found(found.unwrap_or_else(|failure| Failure::from(failure).into()));
+            return;
+        }
+        Err(error) => error.failure(),
+    };
+    let found = if are_needed { failure.into() } else { Finding::skipped(format!("{failure}; a server needs none")) };
+    report.found(found);
+}
+
+fn counted(readers: &[&ReaderState]) -> Finding {
+    let names = |is_meant: &dyn Fn(&ReaderState) -> bool| -> Vec<String> {
+        readers.iter().filter(|reader| is_meant(reader)).map(|reader| reader.name.clone()).collect()
+    };
+    let cards = names(&|reader| reader.slot.is_occupied());
+    let dumb = names(&|reader| reader.exclusive || matches!(reader.slot, Slot::Unavailable | Slot::Mute));
+    let count = format!("{}, {} with a card", some(readers.len(), "reader"), cards.len());
+    let found = if dumb.is_empty() {
+        Finding::good(count)
+    } else {
+        Finding::look(format!("{count}; cannot be asked: {}", dumb.join(", ")), Remedy::run("rollcall doctor"))
+    };
+    found.fact("readers", readers.len()).fact("with_card", cards).fact("cannot_be_asked", dumb)
+}
+
+/// Keys and certificates as files; a PKCS#11 token is not asked.
+fn identity(report: &ProbeReport) {
+    match keys::examine(&report.context) {
+        Ok((items, troubles)) if troubles.is_empty() => {
+            let count = items.len();
+            let end = items.iter().filter_map(keys::end).min();
+            report.found(match end {
+                Some(end) => Finding::good(format!("{count} keys and certificates, the first ends at {end}"))
+                    .fact("ends", end.to_string()),
+                None => Finding::good(format!("{count} keys and certificates")),
+            });
+        }
+        Ok((_, troubles)) => {
+            for found in troubles {
+                report.found(found);
+            }
+        }
+        Err(failure) => report.found(failure.into()),
+    }
+}
+
+/// The list, the room it has, and whether it can be written as far as its folder says.
+fn list(report: &ProbeReport) {
+    let folder = &report.context.settings.state_folder;
+    report.found(state::obstacle(folder).unwrap_or_else(|| here(folder)));
+}
+
+fn here(folder: &Path) -> Finding {
+    let store = TerminalStore::open_if_there(folder);
+    let entries = match store.and_then(|store| store.map(|mut store| store.entries()).transpose()) {
+        Ok(Some(entries)) => entries,
+        Ok(None) => return Finding::good("nobody was read here yet").fact("present", 0).fact("unconfirmed", 0),
+        Err(error) => return state::held(folder, error),
+    };
+    let doubtful = entries.iter().filter(|entry| entry.state == EntryState::Unconfirmed).count();
+    let doubt = if doubtful == 0 { String::new() } else { format!(", {doubtful} of them unconfirmed") };
+    let found = Finding::good(format!("{} here{doubt}", entries.len()));
+    found.fact("present", entries.len() - doubtful).fact("unconfirmed", doubtful)
+}
+
+fn watch(report: &ProbeReport) {
+    let folder = &report.context.settings.state_folder;
+    let store = TerminalStore::open_if_there(folder);
+    let abandoned = store.and_then(|store| store.map_or(Ok(false), |store| store.is_abandoned()));
+    let runs = TerminalStore::is_watched(folder);
+    let found = match abandoned {
+        Ok(true) => Finding::look(
+            "a watch ended without a word, and none runs: who is here is in doubt",
+            Remedy::run("rollcall watch"),
+        ),
+        // What is wrong with the store its own area says.
+        _ if runs => Finding::good("a watch runs"),
+        _ => Finding::good("no watch runs"),
+    };
+    report.found(found.fact("runs", runs));
+}
+
+/// One question that costs the server nothing, and what it has not heard yet.
+fn ask(report: &ProbeReport) {
+    let settings = &report.context.settings;
+    let Some(url) = &settings.server.url else {
+        report.found(Finding::skipped("no server is configured"));
+        return;
+    };
+    let clock = report.context.clock;
+    let found = match PkiDir::new(settings.pki_folder()).load_terminal_tls(clock()) {
+        // What is wrong with it the area of the keys says.
+        Err(_) => {
+            Finding::look("without this terminal's certificate it cannot be asked", Remedy::run("rollcall pki list"))
+        }
+        Ok(tls) => {
+            let limits = RequestLimits { connect: PATIENCE, request: PATIENCE };
+            match ServerClient::connect(url, &tls.key, &tls.certificate, &tls.trusted(), limits) {
+                Ok(server) => answer(&server, &settings.state_folder, clock),
+                Err(error) => Failure::from(error).into(),
+            }
+        }
+    };
+    report.found(Finding { subject: Some(url.clone()), ..found });
+}
+
+fn answer(server: &ServerClient, folder: &Path, clock: fn() -> Timestamp) -> Finding {
+    let began = Instant::now();
+    let found = match server.health() {
+        Ok(health) => server::answered(&health, began.elapsed(), clock()),
+        Err(error) => Failure::from(error).into(),
+    };
+    match unsent(folder, server) {
+        Ok(waiting) => with_unsent(found, waiting, clock()),
+        Err(failure) if found.verdict < Verdict::Fault => failure.into(),
+        Err(_) => found,
+    }
+}
+
+fn with_unsent(mut found: Finding, waiting: Option<(usize, Timestamp)>, now: Timestamp) -> Finding {
+    let Some((count, oldest)) = waiting else { return found.fact("unsent", 0) };
+    let or_more = if count == COUNTED { " or more" } else { "" };
+    let events = if count == 1 { "event" } else { "events" };
+    found.message = format!("{}; {count}{or_more} {events} not yet sent", found.message);
+    if now.duration_since(oldest) > UNSENT && found.verdict < Verdict::Warning {
+        found.verdict = Verdict::Warning;
+        found.remedy = Some(Remedy::with("a watch sends them", "rollcall watch"));
+    }
+    found.fact("unsent", count)
+}
+
+/// How many events the server has not heard of, and when the first of them happened.
+fn unsent(folder: &Path, server: &ServerClient) -> Result<Option<(usize, Timestamp)>, Failure> {
+    let Some(store) = TerminalStore::open_if_there(folder)? else { return Ok(None) };
+    // To look makes nothing.
+    let sent = if folder.join("directory.db").exists() {
+        Cache::open(folder, server.trusted())?.uploaded(store.list_id()?)?
+    } else {
+        0
+    };
+    let waiting = store.events_after(sent, COUNTED)?;
+    Ok(waiting.first().map(|first| (waiting.len(), first.at)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reader::ReaderState;
+
+    fn reader(name: &str, slot: Slot, exclusive: bool) -> ReaderState {
+        ReaderState { name: name.to_owned(), slot, exclusive, in_use: false, insertion: 0.into() }
+    }
+
+    #[test]
+    fn an_area_has_its_worst_finding_and_the_number_of_the_others() {
+        let of = |probe, finding: Finding| Finding { probe, ..finding };
+        let all = [
+            of("keys", Finding::warning("pki.expiring", "a ends soon", "x")),
+            of("list", Finding::good("1 here")),
+            of("keys", Finding::fault("pki.expired", "b ended", "x")),
+            of("keys", Finding::warning("pki.expiring", "c ends soon", "x")),
+            of("server", Finding::skipped("none")),
+        ];
+        let told: Vec<_> =
+            areas(all.into_iter()).into_iter().map(|one| (one.probe, one.verdict, one.message)).collect();
+        assert_eq!(
+            told,
+            [
+                ("keys", Verdict::Fault, "b ended; and 2 more".to_owned()),
+                ("list", Verdict::Good, "1 here".to_owned()),
+                ("server", Verdict::Skipped, "none".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn readers_that_cannot_be_asked_are_named() {
+        let well = [reader("A", Slot::Empty, false), reader("B", Slot::Card(vec![0x3B, 0]), false)];
+        let found = counted(&well.iter().collect::<Vec<_>>());
+        assert_eq!((found.verdict, found.message.as_str()), (Verdict::Good, "2 readers, 1 with a card"));
+        let ill = [
+            reader("A", Slot::Mute, false),
+            reader("B", Slot::Card(vec![0x3B, 0]), true),
+            reader("C", Slot::Unavailable, false),
+        ];
+        let found = counted(&ill.iter().collect::<Vec<_>>());
+        assert_eq!(found.verdict, Verdict::Warning);
+        assert_eq!(found.message, "3 readers, 2 with a card; cannot be asked: A, B, C");
+    }
+
+    #[test]
+    fn events_that_wait_too_long_are_worth_a_look() {
+        let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
+        let told = |age: i64, count| {
+            let waiting = Some((count, now - SignedDuration::from_secs(age)));
+            let found = with_unsent(Finding::good("it answers"), waiting, now);
+            (found.verdict, found.message)
+        };
+        assert_eq!(told(300, 1), (Verdict::Good, "it answers; 1 event not yet sent".to_owned()));
+        assert_eq!(told(301, 1000), (Verdict::Warning, "it answers; 1000 or more events not yet sent".to_owned()));
+        let away = with_unsent(Finding::fault("server.unreachable", "away", "x"), Some((2, now)), now);
+        assert_eq!((away.verdict, away.message.as_str()), (Verdict::Fault, "away; 2 events not yet sent"));
+        assert_eq!(with_unsent(Finding::good("it answers"), None, now).facts["unsent"], 0);
+    }
+}
