@@ -432,6 +432,20 @@ fn exchanges() -> Vec<Exchanged> {
     each(&exchange, [None, Some(true), Some(false)], |exchange, as_expected| exchange.as_expected = as_expected)
 }
 
+fn backups() -> Vec<Backup> {
+    let backup = Backup {
+        schema: Schema::default(),
+        file: "monday.db".to_owned(),
+        records: 9,
+        whole: true,
+        users: 1,
+        tokens: 2,
+        terminals: 3,
+        events: 4,
+    };
+    each(&backup, [true, false], |backup, whole| backup.whole = whole)
+}
+
 fn all() -> String {
     use ReaderStateView::{Empty, Exclusive, Mute, Present, Removed, Unavailable};
     let mut text = String::new();
@@ -500,11 +514,7 @@ fn all() -> String {
         Reconciliation { schema, token_id, user_id, before, status: TokenStatus::Lost, reason, terminals }
     };
     add("reconciliation", forms(&[back(Some(TokenStatus::Active)), back(None)]));
-    let backup = |whole| {
-        let (schema, file) = (Schema::default(), "monday.db".to_owned());
-        Backup { schema, file, records: 9, whole, users: 1, tokens: 2, terminals: 3, events: 4 }
-    };
-    add("backup", forms(&[backup(true), backup(false)]));
+    add("backup", forms(&backups()));
     let nobody = User { name: "=1+1".into(), fields: [].into(), ..ann() };
     let added = ServerUserView {
         result: Some(TokenChanged::Done),
