@@ -183,7 +183,7 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::terminals::of_key(c, tls_key))
     }
 
-    /// The same for a request: as the store had it a moment ago, see [`KnownTerminals`].
+    /// The same for a request: as the store had it half a second ago at most, or since the last change of this process.
     ///
     /// # Errors
     /// [`ServerStoreError::Database`] when the database fails.
