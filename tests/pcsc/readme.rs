@@ -10,8 +10,9 @@ use crate::{
 
 /// Words that differ from run to run: ids and times.
 fn word(word: &str) -> &str {
-    let is_id = word.len() == 36 && word.matches('-').count() == 4;
-    let is_time = word.starts_with(|c: char| c.is_ascii_digit()) && word.ends_with(['Z', 's']);
+    let is_id = word.len() == 8 && word.chars().all(|c| c.is_ascii_hexdigit());
+    let begins = word.starts_with(|c: char| c.is_ascii_digit());
+    let is_time = begins && (word.ends_with('s') || (word.len() == 8 && word.matches(':').count() == 2));
     match (is_id, is_time) {
         (true, _) => "ID",
         (_, true) => "TIME",
