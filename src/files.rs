@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Write},
+    io::{self, Read, Write},
     ops::{Deref, DerefMut},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
@@ -33,6 +33,16 @@ pub fn create_private_folder(path: &Path) -> io::Result<()> {
 /// The folder that a file stands in: a name alone stands in this one.
 pub fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// All of it, where it has at most `limit` bytes.
+///
+/// # Errors
+/// What the system says; [`FileTooLarge`](io::ErrorKind::FileTooLarge) where there is more.
+pub fn read_bounded(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    let length = source.take(limit + 1).read_to_end(&mut content)?;
+    if length as u64 > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
 }
 
 /// Makes something beside a file and takes it away, for libraries that do not say why they could not.

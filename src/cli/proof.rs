@@ -1,10 +1,6 @@
 //! `rollcall proof verify`: presence proofs checked afterwards, by whoever has them.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs::File, io, path::Path};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -23,6 +19,7 @@ use crate::{
         x509::{Authority, from_pem},
     },
     failure::{ExitClass, Failure},
+    files,
     pki::PkiDir,
     token::proof_checks::{ProofCheck, ProofExpectation, ProofReport, ProofVerdict, ShownProof, check_proof},
 };
@@ -195,16 +192,12 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
         Failure::new(ExitClass::Io, "proof.unreadable", format!("{} cannot be read: {error}", path.display()))
             .hint("name a file that is there and not too long, or - for stdin")
     };
-    let mut content = Vec::new();
-    let taken = if path.as_os_str() == "-" {
-        io::stdin().lock().take(limit + 1).read_to_end(&mut content)
+    let content = if path.as_os_str() == "-" {
+        files::read_bounded(io::stdin().lock(), limit)
     } else {
-        File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut content))
+        File::open(path).and_then(|file| files::read_bounded(file, limit))
     };
-    if taken.map_err(failed)? as u64 > limit {
-        return Err(failed(io::ErrorKind::FileTooLarge.into()));
-    }
-    Ok(content)
+    content.map_err(failed)
 }
 
 fn bad(path: &Path, what: &str) -> Failure {

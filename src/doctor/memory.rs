@@ -5,7 +5,6 @@
 
 use std::{
     fs::File,
-    io::Read,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -102,13 +101,10 @@ impl LinkMemory {
     }
 
     fn load(&self) -> Vec<LinkProfile> {
-        let mut text = Vec::new();
         // A pipe in its place would keep us waiting.
         let regular = std::fs::metadata(&self.path).is_ok_and(|about| about.is_file());
-        let read = || File::open(&self.path)?.take(SIZE + 1).read_to_end(&mut text);
-        if !regular || !{ read }().is_ok_and(|length| length as u64 <= SIZE) {
-            return Vec::new();
-        }
+        let read = || File::open(&self.path).and_then(|file| files::read_bounded(file, SIZE)).ok();
+        let Some(text) = regular.then(read).flatten() else { return Vec::new() };
         let paper: Option<MemoryFile> = serde_json::from_slice(&text).ok();
         let links = paper.filter(|paper| paper.schema == SCHEMA && paper.links.len() <= READERS);
         links.map(|paper| paper.links.into_iter().filter(is_bounded).collect()).unwrap_or_default()

@@ -8,13 +8,14 @@ mod form;
 use std::{
     collections::{BTreeMap, HashMap},
     fs::File,
-    io::{self, Read},
+    io,
     path::Path,
 };
 
 use crate::{
     api::User,
     failure::{ExitClass, Failure},
+    files,
     terminal::user_patch::UserPatch,
 };
 pub use cell::said;
@@ -102,11 +103,7 @@ fn load_of(path: &Path, portraits: bool, check: RowCheck<'_>) -> Result<UserTabl
         Failure::new(ExitClass::Io, "csv.unreadable", format!("{shown}: {error}"))
             .hint("name a CSV file that is there, of at most 256 MiB")
     };
-    let mut text = Vec::new();
-    let taken = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut text)).map_err(unreadable)?;
-    if taken as u64 > LONGEST {
-        return Err(unreadable(io::ErrorKind::FileTooLarge.into()));
-    }
+    let text = File::open(path).and_then(|file| files::read_bounded(file, LONGEST)).map_err(unreadable)?;
     let (table, bad) = read(&text, portraits, check);
     let form = match table {
         Some(table) if bad.is_empty() => return Ok(table),
