@@ -115,13 +115,14 @@ fn text(objects: &[FindingView], screen: &Screen) -> String {
         above.resize(one.depth + 1, one.subject.as_ref());
         let indent = 2 * one.depth;
         let name = subject.map_or_else(|| one.probe.clone(), |subject| format!("{} {subject}", one.probe));
-        let mut cells = vec![one.severity.cell(), Cell::new(name, Style::Strong), localised(&one.what, screen).into()];
-        cells.extend(one.code.as_ref().map(|code| Cell::new(format!("({code})"), Style::Dim)));
-        lines.push(indented(&cells, indent, screen));
-        if let Some(remedy) = &one.remedy {
-            let command = one.command.as_deref().unwrap_or_default();
-            lines.push(indented(&[Cell::new("→", Style::Dim), Cell::keeping(remedy, command)], indent + 2, screen));
-        }
+        let head = [one.severity.cell(), Cell::new(name, Style::Strong)];
+        let told = FoundText {
+            what: &one.what,
+            code: one.code.as_deref(),
+            remedy: one.remedy.as_deref(),
+            command: one.command.as_deref(),
+        };
+        lines.extend(told.lines(head, (indent, indent + 2), screen));
         lines.extend(histogram(one, indent, screen));
     }
     let count = |severity| objects.iter().filter(|one| one.severity == severity).count();
@@ -132,8 +133,30 @@ fn text(objects: &[FindingView], screen: &Screen) -> String {
     lines.concat()
 }
 
+/// What was found, and what to do about it.
+pub(super) struct FoundText<'a> {
+    pub what: &'a str,
+    pub code: Option<&'a str>,
+    pub remedy: Option<&'a str>,
+    pub command: Option<&'a str>,
+}
+
+impl FoundText<'_> {
+    /// The line that begins with `head`, and below it the one of the remedy, so far from the edge.
+    pub(super) fn lines(&self, head: [Cell; 2], (indent, below): (usize, usize), screen: &Screen) -> Vec<String> {
+        let mut cells = Vec::from(head);
+        cells.push(localised(self.what, screen).into());
+        cells.extend(self.code.map(|code| Cell::new(format!("({code})"), Style::Dim)));
+        let remedy = self.remedy.map(|remedy| {
+            let remedy = Cell::keeping(remedy, self.command.unwrap_or_default());
+            indented(&[Cell::new("→", Style::Dim), remedy], below, screen)
+        });
+        std::iter::once(indented(&cells, indent, screen)).chain(remedy).collect()
+    }
+}
+
 /// With its times as people see them.
-pub(super) fn localised<'a>(text: &'a str, screen: &Screen) -> Cow<'a, str> {
+fn localised<'a>(text: &'a str, screen: &Screen) -> Cow<'a, str> {
     screen.clock.as_ref().map_or(Cow::Borrowed(text), |clock| clock.localised(text))
 }
 

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 #[cfg(feature = "server")]
 use super::server::home_probe;
 use super::{
-    doctor::localised,
+    doctor::FoundText,
     printer::Printer,
-    table::{Cell, Screen, Style, indented},
+    table::{Cell, Screen, Style},
     views::{AreaMark, AreaView, Schema},
 };
 use crate::{
@@ -74,17 +74,17 @@ fn text(objects: &[AreaView], screen: &Screen) -> String {
     for one in objects {
         let (mark, style) = one.mark.shown();
         let (marks, areas) = WIDTHS;
-        let mut cells = vec![
+        let head = [
             Cell::solid(format!("{mark:<marks$}"), style),
             Cell::solid(format!("{:<areas$}", one.area), Style::Strong),
-            localised(&one.what, screen).into(),
         ];
-        cells.extend(one.code.as_ref().map(|code| Cell::new(format!("({code})"), Style::Dim)));
-        lines.push(indented(&cells, 0, screen));
-        if let Some(remedy) = &one.remedy {
-            let command = one.command.as_deref().unwrap_or_default();
-            lines.push(indented(&[Cell::new("→", Style::Dim), Cell::keeping(remedy, command)], 7, screen));
-        }
+        let told = FoundText {
+            what: &one.what,
+            code: one.code.as_deref(),
+            remedy: one.remedy.as_deref(),
+            command: one.command.as_deref(),
+        };
+        lines.extend(told.lines(head, (0, 7), screen));
     }
     let count = |mark| objects.iter().filter(|one| one.mark == mark).count();
     lines.push(match (count(AreaMark::Fault), count(AreaMark::Look)) {
