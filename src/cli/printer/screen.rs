@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsFd;
 
 /// Of a terminal that does not say how wide it is, and of no variable that does.
-pub const USUAL: usize = 80;
+const USUAL: usize = 80;
 /// What is narrower is no width that anybody means.
 const NARROWEST: usize = 10;
 

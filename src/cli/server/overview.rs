@@ -1,7 +1,5 @@
 //! How a server that has its home here is: its store, and what it knows of its terminals.
 
-use std::path::Path;
-
 use jiff::{SignedDuration, Timestamp};
 
 use super::run::{authorities, store};
@@ -11,7 +9,7 @@ use crate::{
     config::Settings,
     doctor::{Finding, HomeProbe},
     failure::{Failure, Remedy},
-    server::{self, RunError, ServerStore, ServerStoreError},
+    server::{self, RunError, ServerStore, ServerStoreError, StoreUrl},
 };
 
 /// A terminal renews its certificate by itself: one of seven days when three are left, and a longer one earlier.
@@ -23,9 +21,8 @@ const TERMINALS: u32 = 1000;
 
 /// Looks at the store that is configured, where it is and has its CA here.
 pub fn home_probe(settings: &Settings) -> Option<HomeProbe> {
-    let named = settings.server.store.expose();
-    let is_there = named.strip_prefix("sqlite://").is_none_or(|file| Path::new(file).exists());
-    if !is_there || authorities(settings).is_err() {
+    let is_missing = matches!(store(settings), Ok(StoreUrl::Sqlite(file)) if !file.exists());
+    if is_missing || authorities(settings).is_err() {
         return None;
     }
     let settings = settings.clone();

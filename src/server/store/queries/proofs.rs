@@ -77,8 +77,8 @@ impl<'a> Presented<'a> {
         let nonces: Vec<_> = claims.iter().map(|(_, nonce, _)| *nonce).collect();
         all.read_nonces(c, &nonces, now).await?;
         let is_good = |terminal, nonce| all.check_nonce(terminal, nonce).is_ok_and(|known| known.is_some());
-        let usable: Vec<_> = claims.iter().filter(|(terminal, nonce, _)| is_good(terminal, nonce)).collect();
-        let usable: Vec<_> = usable.into_iter().map(|(_, nonce, _)| *nonce).collect();
+        let usable = claims.iter().filter(|(terminal, nonce, _)| is_good(terminal, nonce));
+        let usable: Vec<_> = usable.map(|(_, nonce, _)| *nonce).collect();
         all.use_nonces(c, &usable, now).await?;
         let counters: Vec<_> = claims.into_iter().map(|(.., counter)| counter).collect();
         all.read_seen(c, &counters).await?;
