@@ -37,6 +37,9 @@ const NONCE: &[u8] = b"\x0A\x58\x20";
 const UEID: &[u8] = b"\x19\x01\x00\x51\x01";
 const BINDING: &[u8] = b"\x3A\x00\x01\x11\x70\x58\x20";
 const COUNTER: &[u8] = b"\x3A\x00\x01\x11\x71\x1A";
+/// The use counter of a token's first proof: from here on its four bytes are CBOR's shortest form. A token that an older
+/// release enrolled counts on from where it was.
+pub const FIRST_COUNTER: u32 = 0x1_0000;
 const RECORD_BINDING: &[u8] = b"\x3A\x00\x01\x11\x72\x58\x20";
 
 /// Why a proof does not hold.

@@ -225,7 +225,7 @@ impl PersistentCard {
             return Err(Status::CONDITIONS);
         };
         let identity = self.state.identity_key.clone().ok_or(Status::CONDITIONS)?;
-        let counter = self.state.counter.checked_add(1).ok_or(Status::CONDITIONS)?;
+        let counter = self.state.next_counter().ok_or(Status::CONDITIONS)?;
         self.change(|state| state.counter = counter)?;
 
         let mut record = self.state.record.0.clone();

@@ -13,6 +13,7 @@ use crate::{
         ec::{KeyPair, Point},
         random::{self, Random},
     },
+    proof::FIRST_COUNTER,
     token::constants::{
         KVN_OWN, KVN_SET, KVN_START_KEYS, KVN_TOKEN_KEYS, STATE_BLANK, STATE_BLOCKED, STATE_ISSUED, STATE_PERSONALISED,
         STATE_TERMINATED,
@@ -84,6 +85,7 @@ pub struct PersistentState {
     pub(super) identity_certificate: Hex<Vec<u8>>,
     /// 12 digits YYMMDDhhmmss.
     pub(super) date: Hex<[u8; 12]>,
+    /// The use counter of the last proof, 0 before the first one.
     pub(super) counter: u32,
     /// Which key came into force last: each that does gets the next number.
     arrivals: u32,
@@ -176,6 +178,11 @@ impl PersistentState {
             counter: 0,
             arrivals: 0,
         }
+    }
+
+    /// The use counter of the next proof; `None` after the last one that there is.
+    pub(super) const fn next_counter(&self) -> Option<u32> {
+        if self.counter == 0 { Some(FIRST_COUNTER) } else { self.counter.checked_add(1) }
     }
 
     /// Reads the JSON that [`Self::to_file`] wrote, in this release or an earlier one.

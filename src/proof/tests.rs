@@ -146,3 +146,25 @@ fn independent_libraries_read_the_same() {
     let confirmation = claim(8).as_map().unwrap();
     assert_eq!(confirmation[0].1.as_bytes().unwrap(), &sha256(&[&key.to_vec().unwrap()]));
 }
+
+/// A decoder that takes nothing but the deterministic encoding (RFC 8949, 4.2) refuses what stands below 65536 in four
+/// bytes: so a new token begins there.
+#[test]
+fn a_strict_decoder_takes_proofs_from_the_first_counter_on() {
+    use cbor_core::{Error, Value};
+
+    let case = Case::new();
+    let payload = |counter: u32| {
+        let claims = Claims { counter, ..Claims::read(&case.verified().cose).unwrap() };
+        claims.payload()
+    };
+    for counter in [FIRST_COUNTER, FIRST_COUNTER + 1, u32::MAX] {
+        let bytes = payload(counter);
+        assert_eq!(Value::decode(&bytes).unwrap().encode(), bytes, "{counter}");
+    }
+    for counter in [1, 7, FIRST_COUNTER - 1] {
+        assert_eq!(Value::decode(&payload(counter)).unwrap_err(), Error::NonDeterministic, "{counter}");
+    }
+    let message = case.verified().cose;
+    assert_eq!(Value::decode(&message).unwrap().encode(), message);
+}

@@ -145,7 +145,7 @@ def scp11a():
     answer = object_ + tlv(0x86, receipt)
     binding = sha(select, sha(t_cert), request, answer)
 
-    nonce, counter = sha(b"nonce"), 7
+    nonce, counter = sha(b"nonce"), 65542
     record = bytes.fromhex("a3") + cbor2.dumps(1) + cbor2.dumps("p42") + cbor2.dumps(2) + cbor2.dumps("Ada Lovelace") \
         + cbor2.dumps(3) + cbor2.dumps({"room": "B17"})
     filled = record + bytes(120 - len(record))
@@ -154,9 +154,6 @@ def scp11a():
     payload = cbor2.dumps({8: {5: thumbprint}, 10: nonce, 256: b"\x01" + TOKEN_ID, -70001: binding, -70002: counter,
                            -70003: sha(filled)})
     protected = cbor2.dumps({1: -7, 16: "application/x.rollcall-1"})
-    # The counter is always the 4-byte form, whatever its value (the card fills a fixed template).
-    short = cbor2.dumps(-70002) + cbor2.dumps(counter)
-    payload = payload.replace(short, cbor2.dumps(-70002) + b"\x1A" + counter.to_bytes(4, "big"))
     sig_structure = b"\x84" + cbor2.dumps("Signature1") + cbor2.dumps(protected) + b"\x40" + cbor2.dumps(payload)
     der = identity.sign(sig_structure, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
     cose = b"\xD2\x84" + cbor2.dumps(protected) + cbor2.dumps({4: TOKEN_ID}) + cbor2.dumps(payload) + cbor2.dumps(raw(der))

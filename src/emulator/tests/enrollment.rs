@@ -5,7 +5,7 @@ use crate::{
     card::{apdu::ApduFormat, tlv},
     channel::scp03::StaticKeys,
     crypto::{Key128, ec::Point, random::SystemRandom, sha256},
-    proof::{Expected, Proof},
+    proof::{Expected, FIRST_COUNTER, Proof},
 };
 
 fn identity_point(rig: &Rig) -> Point {
@@ -29,15 +29,15 @@ fn open_mode_from_blank_to_a_verified_proof() {
     let ca = rig.ca.public().key_identifier();
     assert_eq!(rig.select(), select_answer(0x1F, 0x41, &ca[..8], &tlv::object(0x85, &rig.id)));
 
-    for (format, counter) in [(ApduFormat::Short, 1_u8), (ApduFormat::Extended, 2)] {
+    for (format, nth) in [(ApduFormat::Short, 0_u8), (ApduFormat::Extended, 1)] {
         let mut open = rig.role(READ);
         open.format = format;
-        let nonce = [counter; 32];
+        let nonce = [nth; 32];
         let answer = rig.accept(&mut open, "04880001", &nonce);
         let terminal = *rig.terminal.public();
         let expected = Expected { terminal: &terminal, nonce: &nonce, token_id: &rig.id, binding: &open.binding };
         let verified = Proof::parse_answer(&answer).unwrap().check(&expected, &identity_point(&rig)).unwrap();
-        assert_eq!(verified.counter, u32::from(counter));
+        assert_eq!(verified.counter, FIRST_COUNTER + u32::from(nth));
         assert_eq!(verified.record[..7], RECORD);
         assert_eq!(rig.accept(&mut open, "04CA0100", &[]), [0x1F]);
         assert_eq!(rig.accept(&mut open, "04CA0101", &[]), RECORD);

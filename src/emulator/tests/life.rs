@@ -4,6 +4,7 @@ use super::rig::*;
 use crate::{
     card::apdu::{ApduFormat, Command},
     crypto::ec::Point,
+    proof::FIRST_COUNTER,
 };
 
 #[test]
@@ -243,7 +244,7 @@ fn the_counter_counts_and_ends() {
     let mut rig = Rig::issued();
     let mut open = rig.role(READ);
     assert_eq!(rig.status(&mut open, "04880001", "00"), 0x6700);
-    for counter in 1..=3 {
+    for counter in FIRST_COUNTER..FIRST_COUNTER + 3 {
         let answer = rig.accept(&mut open, "04880001", &[0; 32]);
         assert_eq!(answer[20..24], u32::to_be_bytes(counter));
         assert_eq!(rig.token.state().counter, counter);

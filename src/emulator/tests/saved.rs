@@ -7,6 +7,7 @@ use crate::{
     channel::scp03::StaticKeys,
     crypto::{ec::KeyPair, random::SystemRandom},
     emulator::{FileStore, PersistentState, SoftwareToken, StateError, StateStore, StateStoreError, state::Life},
+    proof::FIRST_COUNTER,
 };
 
 /// A private token with everything on it, saved by release 0.1. Its keys protect nothing.
@@ -84,7 +85,7 @@ fn what_cannot_be_stored_does_not_happen() {
     assert_eq!(rig.status(&mut open, "04DA0101", "A0"), 0x6F00);
     *rig.saved.1.lock().unwrap() = false;
     assert_eq!(rig.accept(&mut open, "04CA0101", &[]), RECORD);
-    assert_eq!(rig.accept(&mut open, "04880001", &[0; 32])[20..24], [0, 0, 0, 2]);
+    assert_eq!(rig.accept(&mut open, "04880001", &[0; 32])[20..24], (FIRST_COUNTER + 1).to_be_bytes());
 }
 
 #[test]

@@ -16,6 +16,8 @@ final class UseCounter {
     private static final short DISTANCE = 128;
     private static final short VALUE = 4;
     private static final short SLOT = 8;
+    /** The low half of 65535. A token's first value is 65536: from there on four bytes are CBOR's shortest form. */
+    private static final short BEFORE_FIRST = (short) 0xFFFF;
 
     private final Persistent store;
     private final byte[] slots;
@@ -29,7 +31,8 @@ final class UseCounter {
     void next(byte[] to, short offset) {
         short highest = highest();
         if (highest < 0) {
-            Util.arrayFillNonAtomic(to, offset, VALUE, (byte) 0);
+            Util.setShort(to, offset, (short) 0);
+            Util.setShort(to, (short) (offset + 2), BEFORE_FIRST);
         } else {
             Util.arrayCopyNonAtomic(slots, highest, to, offset, VALUE);
         }
