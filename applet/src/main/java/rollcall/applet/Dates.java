@@ -14,9 +14,11 @@ final class Dates {
 
     private final Transients ram;
     private final StoredObject date;
+    private final Slots slots;
 
-    Dates(Transients ram, Records records) {
+    Dates(Transients ram, Records records, Slots slots) {
         this.ram = ram;
+        this.slots = slots;
         date = records.date;
     }
 
@@ -84,6 +86,7 @@ final class Dates {
         Tlv.require(areDigits(ram.buffer, (short) 0) && ram.buffer[0] < '8');
         date.readAll(ram.buffer, Constants.DATE);
         Tlv.require(compare(ram.buffer, (short) 0, ram.buffer, Constants.DATE) <= 0);
+        slots.clear();
         date.put(ram.buffer, (short) 0, Constants.DATE);
     }
 

@@ -35,9 +35,10 @@ final class KeyCommands {
     private final Ec ec;
     private final Certificate certificate;
     private final Scp11 scp11;
+    private final Slots slots;
 
     KeyCommands(Transients ram, Keys keys, Scp03Keys scp03Keys, Records records, SecureMessaging messaging, Ec ec,
-        Certificate certificate, Scp11 scp11) {
+        Certificate certificate, Scp11 scp11, Slots slots) {
         this.ram = ram;
         this.keys = keys;
         this.scp03Keys = scp03Keys;
@@ -46,6 +47,7 @@ final class KeyCommands {
         this.ec = ec;
         this.certificate = certificate;
         this.scp11 = scp11;
+        this.slots = slots;
     }
 
     /** Keys are changed at enrollment, or by an administrator (who holds that role under the own key only). */
@@ -111,7 +113,8 @@ final class KeyCommands {
             Util.arrayCopyNonAtomic(
                 b, (short) (at + entry - CHECK_VALUE), b, (short) (1 + i * CHECK_VALUE), CHECK_VALUE);
         }
-        // 2. Put them in force. A BLANK token is PERSONALISED by that. The session goes on with the keys it has.
+        // 2. Put them in force; with any key that changes, every resumption ends. A BLANK token is PERSONALISED by that. The session goes on with the keys it has.
+        slots.clear();
         scp03Keys.replace(b, plain);
         Util.arrayFillNonAtomic(b, plain, (short) (Scp03Keys.KEYS * Constants.KEY), (byte) 0);
         return (short) (1 + Scp03Keys.KEYS * CHECK_VALUE);
@@ -145,6 +148,7 @@ final class KeyCommands {
 
         // EXECUTION STEPS
         // 1. Fill the other copy, then switch.
+        slots.clear();
         entry.other().importPoint(b, point);
         entry.switchOver(keys.sibling(entry));
         return 1;
@@ -166,6 +170,7 @@ final class KeyCommands {
 
         // EXECUTION STEPS
         // 1. Fill the other copy; it waits for its certificate.
+        slots.clear();
         entry.beginFilling();
         entry.other().importScalar(ec, b, scalar, length);
         entry.awaitCertificate();
@@ -189,6 +194,7 @@ final class KeyCommands {
         // EXECUTION STEPS
         // 1. A random scalar rather than a generated pair: no two simulators then have the same keys.
         // 2. An identity key is in force at once; an ECKA key waits for its certificate.
+        slots.clear();
         entry.beginFilling();
         EcKey key = entry.other();
         ec.randomScalar(b, (short) 0);
@@ -237,6 +243,7 @@ final class KeyCommands {
 
         // EXECUTION STEPS
         // 1. The certificate comes into force, and with it the key that waited for it.
+        slots.clear();
         entry.certify(b, der, n, keys.sibling(entry));
     }
 
@@ -278,6 +285,7 @@ final class KeyCommands {
 
         // EXECUTION STEPS
         // 1. Out of force with one write; then what is left of it is cleared.
+        slots.clear();
         entry.remove();
     }
 }

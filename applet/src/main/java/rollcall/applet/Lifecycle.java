@@ -18,13 +18,15 @@ final class Lifecycle {
     private final Scp03Keys scp03Keys;
     private final Records records;
     private final UseCounter counter;
+    private final Slots slots;
 
-    Lifecycle(Persistent store, Keys keys, Scp03Keys scp03Keys, Records records, UseCounter counter) {
+    Lifecycle(Persistent store, Keys keys, Scp03Keys scp03Keys, Records records, UseCounter counter, Slots slots) {
         this.store = store;
         this.keys = keys;
         this.scp03Keys = scp03Keys;
         this.records = records;
         this.counter = counter;
+        this.slots = slots;
         store.set(Persistent.LIFE, Constants.BLANK);
     }
 
@@ -54,12 +56,17 @@ final class Lifecycle {
         }
     }
 
+    /** A token that is blocked resumes with nobody, also when it is in use again. */
     void set(byte state) {
+        if (state == Constants.BLOCKED) {
+            slots.clear();
+        }
         store.set(Persistent.LIFE, state);
     }
 
     /** Empties every slot but the start keys and the diversification data. */
     void reset() {
+        slots.clear();
         store.set(Persistent.LIFE, RESETTING);
         finishReset();
     }
@@ -68,12 +75,14 @@ final class Lifecycle {
         keys.remove();
         records.remove();
         counter.clear();
+        slots.clear();
         scp03Keys.reset();
         store.set(Persistent.LIFE, Constants.BLANK);
     }
 
-    /** The state first, so that no tear gives the token back. */
+    /** The state before the keys, so that no tear gives the token back. */
     void terminate() {
+        slots.clear();
         store.set(Persistent.LIFE, Constants.TERMINATED);
         zeroise();
     }
@@ -82,6 +91,7 @@ final class Lifecycle {
         keys.remove();
         records.remove();
         counter.clear();
+        slots.destroy();
         scp03Keys.destroy();
         store.set(Persistent.ZEROISED, (byte) 1);
     }

@@ -49,12 +49,20 @@ class Persistent {
         Util.arrayCopyNonAtomic(from, fromOffset, to, toOffset, length);
     }
 
+    void put(byte[] to, short offset, byte value) {
+        to[offset] = value;
+    }
+
     void writeShort(byte[] to, short offset, short value) {
         Util.setShort(to, offset, value);
     }
 
     void zero(byte[] to) {
         Util.arrayFillNonAtomic(to, (short) 0, (short) to.length, (byte) 0);
+    }
+
+    void zero(byte[] to, short offset, short length) {
+        Util.arrayFillNonAtomic(to, offset, length, (byte) 0);
     }
 
     void aesKey(AESKey key, byte[] from, short offset) {

@@ -13,6 +13,10 @@ final class Proof {
 
     private static final short NONCE = 32;
 
+    // P1 P2: the proof, and the same with a slot for this terminal.
+    private static final short PROOF = 0x0001;
+    private static final short WITH_SLOT = 0x0101;
+
     /** Sig_structure up to the thumbprint: ["Signature1", protected {alg: ES256, typ}, h'', payload { 8: {5: ... */
     private static final byte[] BEFORE_THUMBPRINT = {
         (byte) 0x84, 0x6A, 'S', 'i', 'g', 'n', 'a', 't', 'u', 'r', 'e', '1',
@@ -42,13 +46,15 @@ final class Proof {
     private final Records records;
     private final UseCounter counter;
     private final Ec ec;
+    private final Slots slots;
 
-    Proof(Transients ram, Keys keys, Records records, UseCounter counter, Ec ec) {
+    Proof(Transients ram, Keys keys, Records records, UseCounter counter, Ec ec, Slots slots) {
         this.ram = ram;
         this.keys = keys;
         this.records = records;
         this.counter = counter;
         this.ec = ec;
+        this.slots = slots;
     }
 
     /**
@@ -60,7 +66,8 @@ final class Proof {
         if (ram.role() == Transients.PERSONALISATION) {
             ISOException.throwIt(Constants.SW_SECURITY_STATUS);
         }
-        Tlv.require(ram.tag() == (short) 0x0001);
+        boolean withSlot = ram.tag() == WITH_SLOT;
+        Tlv.require(withSlot || ram.tag() == PROOF);
         if (length != NONCE) {
             ISOException.throwIt(Constants.SW_WRONG_LENGTH);
         }
@@ -82,7 +89,25 @@ final class Proof {
         short signatureLength = ec.sign(keys.identity().inForce().scalar, b, SIGNED, SIGNED_LENGTH, signature);
         end = (short) (put(end, (byte) 0x9E, signatureLength) + signatureLength);
         end = put(end, (byte) 0x53, Constants.RECORD);
-        return readRecord(end);
+        end = readRecord(end);
+
+        // 4. The slot last: a terminal that gets no answer has no use for it.
+        if (withSlot) {
+            fillSlot();
+        }
+        return end;
+    }
+
+    /** `tid || K || 00 || notAfter`, over what was signed; tid is the start of the hash of the terminal's point. */
+    private void fillSlot() {
+        byte[] b = ram.buffer;
+        ec.sha256.doFinal(ram.session, Transients.TERMINAL_POINT, Constants.POINT, b, SIGNED);
+        short end = (short) (SIGNED + Slots.TID);
+        end = Util.arrayCopyNonAtomic(ram.session, Transients.RESUMPTION_KEY, b, end, Constants.KEY);
+        b[end++] = 0;
+        end = Util.arrayCopyNonAtomic(ram.session, Transients.NOT_AFTER, b, end, Constants.DATE);
+        slots.fill(b, SIGNED);
+        Util.arrayFillNonAtomic(b, SIGNED, (short) (end - SIGNED), (byte) 0);
     }
 
     private void putSigned() {

@@ -28,6 +28,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     private final Scp03Keys scp03Keys;
     private final Records records;
     private final UseCounter counter;
+    private final Slots slots;
     private final Lifecycle life;
     private final Ec ec;
     private final SecureMessaging messaging;
@@ -60,7 +61,8 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         scp03Keys = new Scp03Keys(store, startKeys, offset);
         records = new Records(store, ram);
         counter = new UseCounter(store);
-        life = new Lifecycle(store, keys, scp03Keys, records, counter);
+        slots = new Slots(store);
+        life = new Lifecycle(store, keys, scp03Keys, records, counter, slots);
         scp11 = new Scp11(ram, life, keys, records, messaging, ec, store, certificate);
     }
 
@@ -72,6 +74,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         keys.grow();
         scp03Keys.grow();
         scp11.grow();
+        slots.grow(ec, ram.buffer);
         if (scp03 == null) {
             store.step();
             scp03 = new Scp03(ram, life, scp03Keys, messaging, ec);
@@ -82,7 +85,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         }
         if (dates == null) {
             store.step();
-            dates = new Dates(ram, records);
+            dates = new Dates(ram, records, slots);
         }
         if (data == null) {
             store.step();
@@ -90,7 +93,8 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         }
         if (keyCommands == null) {
             store.step();
-            keyCommands = new KeyCommands(ram, keys, scp03Keys, records, messaging, ec, certificate, scp11);
+            keyCommands = new KeyCommands(ram, keys, scp03Keys, records, messaging, ec, certificate, scp11,
+                slots);
         }
         if (manifest == null) {
             store.step();
@@ -102,7 +106,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         }
         if (proof == null) {
             store.step();
-            proof = new Proof(ram, keys, records, counter, ec);
+            proof = new Proof(ram, keys, records, counter, ec, slots);
         }
     }
 

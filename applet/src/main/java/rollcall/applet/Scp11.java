@@ -161,6 +161,8 @@ final class Scp11 {
         bindChannel();
         messaging.load(ram.buffer, (short) (KEYS + Constants.KEY));
         Util.arrayCopyNonAtomic(ram.buffer, (short) (KEYS + 4 * Constants.KEY), ram.session, Transients.DEK, Constants.KEY);
+        Util.arrayCopyNonAtomic(
+            ram.buffer, (short) (KEYS + 5 * Constants.KEY), ram.session, Transients.RESUMPTION_KEY, Constants.KEY);
         // 4. A set key is shared by many: whoever extracted one from a token must not write to the others.
         if (ecka == null || ecka.kvn != Constants.KVN_OWN) {
             ram.session[Transients.ROLE] = Transients.READ;
@@ -209,7 +211,7 @@ final class Scp11 {
         return ephemeral;
     }
 
-    /** 80 bytes: receipt key, S-ENC, S-MAC, S-RMAC, DEK. */
+    /** 96 bytes: receipt key, S-ENC, S-MAC, S-RMAC, DEK, K. SCP11a asks for 80; the last block makes the rest. */
     private void deriveKeys() {
         byte[] b = ram.buffer;
         Util.arrayCopyNonAtomic(KDF_INPUT, (short) 0, b, SECRET_END, (short) KDF_INPUT.length);

@@ -45,7 +45,9 @@ final class Transients {
     static final short BINDING = 158;
     /** Twelve digits of work for the date. */
     static final short DATE = 190;
-    private static final short SESSION = 202;
+    /** K of the handshake, with which this terminal may resume. */
+    static final short RESUMPTION_KEY = 202;
+    private static final short SESSION = 218;
 
     // Offsets in `transport`. The header is kept without the chaining bits: so it enters the C-MAC.
     static final short HEADER = 0;

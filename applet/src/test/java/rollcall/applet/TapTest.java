@@ -13,6 +13,7 @@ import java.util.Arrays;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import rollcall.bridge.SimulatedCard;
+import rollcall.terminal.Answer;
 import rollcall.terminal.Bytes;
 import rollcall.terminal.Certificates;
 import rollcall.terminal.Channel;
@@ -67,7 +68,11 @@ class TapTest {
 
     private static void verifyProof(Enrollment token, Scp11a terminal, Channel channel, int use) {
         byte[] nonce = Crypto.random(32);
-        byte[] answer = channel.send(0x88, 0, 1, nonce).data();
+        verifyProof(token, terminal, channel.send(0x88, 0, 1, nonce), nonce, use);
+    }
+
+    static void verifyProof(Enrollment token, Scp11a terminal, Answer proof, byte[] nonce, int use) {
+        byte[] answer = proof.data();
         byte[] signature = part(answer, 26, answer[25]);
         byte[] record = Arrays.copyOf(token.record, 120);
         assertArrayEquals(

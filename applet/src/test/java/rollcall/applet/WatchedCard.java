@@ -1,5 +1,6 @@
 package rollcall.applet;
 
+import java.lang.reflect.Field;
 import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Queue;
@@ -15,8 +16,10 @@ final class WatchedCard {
     static final int NEVER = -1;
 
     private static Memory installed;
+    private static WatchedApplet applet;
     private static Queue<byte[]> script;
     private final Memory memory;
+    private final WatchedApplet watched;
     private final Queue<byte[]> randoms;
     final SimulatedCard card;
 
@@ -26,11 +29,23 @@ final class WatchedCard {
         script = randoms;
         card = new SimulatedCard(WatchedApplet.class, startKeys);
         memory = installed;
+        watched = applet;
         memory.writes = 0;
     }
 
     byte[] transmit(byte[] command) {
         return card.transmit(command);
+    }
+
+    /** The slots as they lie in memory. */
+    Slots slots() {
+        try {
+            Field field = RollcallApplet.class.getDeclaredField("slots");
+            field.setAccessible(true);
+            return (Slots) field.get(watched);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException(e);
+        }
     }
 
     /** What the card shall draw next when it asks for so many bytes. */
@@ -72,7 +87,9 @@ final class WatchedCard {
         public static void install(byte[] parameters, short offset, byte length) {
             installed = new Memory();
             short keys = startKeys(parameters, offset);
-            new WatchedApplet(installed, new ScriptedEc(script), keys < 0 ? null : parameters, keys < 0 ? 0 : keys).register();
+            applet = new WatchedApplet(
+                installed, new ScriptedEc(script), keys < 0 ? null : parameters, keys < 0 ? 0 : keys);
+            applet.register();
         }
     }
 
@@ -94,11 +111,12 @@ final class WatchedCard {
         }
     }
 
-    private static final class Memory extends Persistent {
+    /** Memory whose writes are counted, and one of them torn. */
+    static final class Memory extends Persistent {
 
-        private int writes;
-        private int tornWrite = NEVER;
-        private boolean half;
+        int writes;
+        int tornWrite = NEVER;
+        boolean half;
 
         /** True when this write is the one to tear. */
         private boolean isTorn() {
@@ -147,6 +165,21 @@ final class WatchedCard {
                 throw new TornWrite();
             }
             super.zero(to);
+        }
+
+        @Override
+        void put(byte[] to, short offset, byte value) {
+            beforeWhole();
+            super.put(to, offset, value);
+        }
+
+        @Override
+        void zero(byte[] to, short offset, short length) {
+            if (isTorn()) {
+                super.zero(to, offset, (short) (half ? length / 2 : 0));
+                throw new TornWrite();
+            }
+            super.zero(to, offset, length);
         }
 
         @Override

@@ -21,6 +21,8 @@ public final class Scp11a {
     public int caKvn = 3;
     public byte[] selected;
     public byte[] binding;
+    /** K of the last handshake. */
+    public byte[] resumptionKey;
 
     public Scp11a(Line line, KeyPair ca, int role) {
         this.line = line;
@@ -61,6 +63,7 @@ public final class Scp11a {
         if (!Arrays.equals(answer.data(), cat(tlv("5F49", point), tlv("86", receipt)))) {
             return null;
         }
+        resumptionKey = part(keys, 80, 16);
         binding = Crypto.sha256(selected, Crypto.sha256(certificate), data, answer.data());
         return new Channel(line, part(keys, 16, 16), part(keys, 32, 16), part(keys, 48, 16),
             part(keys, 64, 16), receipt);
@@ -77,6 +80,11 @@ public final class Scp11a {
         byte[] info = hex("3C8810");
         return cat(Crypto.sha256(z, of(0, 0, 0, 1), info), Crypto.sha256(z, of(0, 0, 0, 2), info),
             Crypto.sha256(z, of(0, 0, 0, 3), info));
+    }
+
+    /** Which slot of a token is this terminal's. */
+    public byte[] tid() {
+        return part(Crypto.sha256(Crypto.point(key)), 0, 8);
     }
 
     public byte[] thumbprint() {
