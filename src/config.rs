@@ -6,6 +6,7 @@
 mod board;
 mod entry;
 mod error;
+mod feedback;
 mod file;
 mod limits;
 mod server;
@@ -25,6 +26,7 @@ use crate::terminal::presence::{Policy, PresenceMode};
 
 pub use board::BoardSettings;
 pub use error::ConfigError;
+pub use feedback::FeedbackRules;
 pub use server::{ServerSettings, StoreText};
 pub use unmatched::UnmatchedName;
 
@@ -156,6 +158,8 @@ pub struct Settings {
     pub aliases: Aliases,
     /// Who counts as present.
     pub presence: PresenceRules,
+    /// What readers show of a tap.
+    pub feedback: FeedbackRules,
     /// How long after a tap in mode toggle another one of the same token is still that tap.
     pub min_stay: Duration,
     /// How long an unconfirmed entry waits to be seen before it is closed.
@@ -276,6 +280,7 @@ impl Settings {
             readers: Selection::new(readers, &file.aliases).without(&file.ignore, &file.aliases),
             ignore: file.ignore,
             presence: PresenceRules { rules: rules.collect(), otherwise: file.presence_default.unwrap_or_default() },
+            feedback: FeedbackRules::new(file.feedback, &file.aliases),
             min_stay: file.min_stay.unwrap_or(Duration::from_secs(3)),
             stale_after: file.stale_after.unwrap_or(Duration::from_secs(60)),
             retention: file.retention,

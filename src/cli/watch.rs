@@ -1,6 +1,7 @@
 //! `rollcall watch`: stay, and keep the current user list true.
 
 mod complaints;
+mod feedback;
 
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::{
     failure::{ExitClass, Failure},
     reader::pcsc::list_within,
     terminal::{
+        feedback::Feedback,
         hooks::{HookReport, How},
         lookups::ServerEvent,
         presence::{Event, StoreNotice},
@@ -52,7 +54,8 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let board = board(args, settings, &mut watch, out)?;
     out.begin::<views::EventView>()?;
     warn_of_readers(settings, out);
-    watch.run(&mut WatchPrinter { out, complaints: Complaints::default(), board })?;
+    let feedback = feedback::start(settings);
+    watch.run(&mut WatchPrinter { out, complaints: Complaints::default(), board, feedback })?;
     Ok(signal.exit_status().unwrap_or_default())
 }
 
@@ -123,6 +126,7 @@ struct WatchPrinter<'a> {
     out: &'a mut Printer,
     complaints: Complaints,
     board: Option<BoardShow>,
+    feedback: Option<Feedback>,
 }
 
 impl WatchPrinter<'_> {
@@ -187,6 +191,9 @@ impl WatchObserver for WatchPrinter<'_> {
         match event {
             WatchEvent::Presence(event) => return self.out.item(&views::EventView::from(event)),
             WatchEvent::Tap(outcome) => {
+                if let Some(feedback) = &mut self.feedback {
+                    feedback.tapped(outcome);
+                }
                 if let Some(warning) = outcome.decision.warning() {
                     let text = format!("{}: {warning}", outcome.reader);
                     self.warn(&text, &text, None);
@@ -224,6 +231,10 @@ impl WatchObserver for WatchPrinter<'_> {
     }
 
     fn pause(&mut self) {
+        for failed in self.feedback.as_ref().map(Feedback::failures).unwrap_or_default() {
+            let (text, hint) = feedback::failure(&failed);
+            self.warn(&text, &text, Some(&hint));
+        }
         for (text, times, span) in self.complaints.due(Instant::now()) {
             let times = if times == 1 { "once more".to_owned() } else { format!("{times} times more") };
             self.out.warning(&format!("{text}; {times} in {} min", span.as_secs() / 60), None);

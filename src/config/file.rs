@@ -14,16 +14,18 @@ use super::entry::{ConfigEntry, Text};
 use super::error::ConfigError;
 use super::{BoardSettings, Colour, OutputFormat, UserSource, server};
 use crate::pki::pkcs11;
+use crate::reader::feedback::FeedbackChoice;
 use crate::reader::select::Aliases;
 use crate::terminal::presence::PresenceMode;
 
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "alias",
     "board",
     "color",
+    "feedback",
     "heartbeat",
     "ignore",
     "limits",
@@ -54,6 +56,8 @@ pub struct File {
     /// In the order of the file.
     pub presence: Vec<(String, PresenceMode)>,
     pub presence_default: Option<PresenceMode>,
+    /// In the order of the file.
+    pub feedback: Vec<(String, FeedbackChoice)>,
     pub min_stay: Option<Duration>,
     pub stale_after: Option<Duration>,
     pub retention: Option<Duration>,
@@ -133,6 +137,11 @@ impl File {
                         "min_stay" => self.min_stay = Some(rule.short_or_none(LONGEST_MIN_STAY)?),
                         reader => self.presence.push((reader.to_owned(), rule.parsed()?)),
                     }
+                }
+            }
+            "feedback" => {
+                for rule in entry.entries()? {
+                    self.feedback.push((rule.key().to_owned(), rule.parsed()?));
                 }
             }
             "board" => self.board = BoardSettings::take(entry)?,

@@ -1,6 +1,7 @@
 use super::file::File;
 use super::*;
 use crate::failure::ExitClass;
+use crate::reader::feedback::{FeedbackChoice, FeedbackModel};
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<File, Failure> {
@@ -41,6 +42,10 @@ min_stay = "0s"
 "north door" = "field"
 "ACS" = "until:8h"
 
+[feedback]
+"north door" = "acr122u"
+"ACS" = "auto"
+
 [limits]
 exchange = "500ms"
 on_event = "1m"
@@ -68,6 +73,13 @@ tap = "10s"
     assert_eq!(settings.presence.at("ACS PICC 00"), PresenceMode::Field);
     assert_eq!(settings.presence.at("ACS SAM 01"), PresenceMode::Until(Duration::from_secs(8 * 3600)));
     assert_eq!(settings.presence.at("Omnikey"), PresenceMode::Toggle);
+    let feedback = &settings.feedback;
+    assert_eq!(feedback.at("ACS PICC 00"), Some(FeedbackChoice::Model(FeedbackModel::Acr122u)));
+    assert_eq!(feedback.at("ACS SAM 01"), Some(FeedbackChoice::Auto));
+    assert_eq!(feedback.at("Omnikey"), None);
+    // Only the second goes by the name, and that is of no model.
+    assert!(feedback.is_unknown("ACS SAM 01") && !feedback.is_unknown("ACS PICC 00"));
+    assert!(!feedback.is_unknown("ACS ACR122U 00") && !feedback.is_unknown("Omnikey"));
 }
 
 #[test]
@@ -80,11 +92,15 @@ ignore = ["*SAM*", "*gone*"]
 [presence]
 "back door" = "toggle"
 "ACS" = "until:8h"
+[feedback]
+"back door" = "acr122u"
+"*PICC*" = "auto"
 "#;
     let settings = resolve(&Global::default(), text, HOME);
     let told = |readers: &[&str]| settings.unmatched(readers).iter().map(ToString::to_string).collect::<Vec<_>>();
     let all = ["ACS [PICC] 00 00", "ACS [SAM] 00 01"];
-    assert_eq!(told(&all), ["alias \"back door\"", "presence \"back door\"", "ignore \"*gone*\""]);
+    let expected = ["alias \"back door\"", "presence \"back door\"", "feedback \"back door\"", "ignore \"*gone*\""];
+    assert_eq!(told(&all), expected);
     assert_eq!(told(&[]), Vec::<String>::new());
 }
 
@@ -175,6 +191,10 @@ fn refusals_name_line_key_and_remedy() {
         ("[presence]\nmin_stay = \"11m\"", "config.toml:2: presence.min_stay: expected 0s to 600s"),
         ("verbose = \"yes\"", "config.toml:1: verbose: expected true or false"),
         ("alias = 1", "config.toml:1: alias: expected a table"),
+        (
+            "[feedback]\na = \"acr\"",
+            "config.toml:2: feedback.a: \"acr\" is not auto, acr122u, acr1252u, springcard-h663 or springcore",
+        ),
         ("[alias]\na = \"\"", "config.toml:2: alias.a: it is empty"),
         ("reader = [\"a\", 1]", "config.toml:1: reader: expected a text in quotes"),
     ] {

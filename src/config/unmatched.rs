@@ -7,7 +7,7 @@ use crate::reader::select::Selection;
 /// A name in the configuration that fits no reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnmatchedName {
-    /// The key: `alias`, `presence`, `ignore`.
+    /// The key: `alias`, `presence`, `feedback`, `ignore`.
     pub key: &'static str,
     /// The name, as it stands there.
     pub name: String,
@@ -29,8 +29,10 @@ impl Settings {
         let aliases: Vec<_> = self.aliases.keys().cloned().collect();
         let presence = self.presence.rules.iter().flat_map(|(rule, _)| rule.fits_nothing(readers));
         let presence: Vec<_> = presence.map(str::to_owned).collect();
+        let feedback = self.feedback.fits_nothing(readers);
+        let named = [("alias", &aliases), ("presence", &presence), ("feedback", &feedback), ("ignore", &self.ignore)];
         let mut found = Vec::new();
-        for (key, names) in [("alias", &aliases), ("presence", &presence), ("ignore", &self.ignore)] {
+        for (key, names) in named {
             let selection = select(names);
             let idle = selection.fits_nothing(readers);
             found.extend(idle.into_iter().map(|name| UnmatchedName { key, name: name.to_owned() }));

@@ -80,6 +80,9 @@ fn inspect(report: &ProbeReport, all: &[ReaderState]) {
     for name in settings.unmatched(&names) {
         report.found_below("configuration", unmatched(&name));
     }
+    for name in names.iter().filter(|name| settings.feedback.is_unknown(name)) {
+        report.found_below("configuration", no_feedback(name));
+    }
     let meant = reachable(meant.unwrap_or_default());
     for reader in &meant {
         let has_card = meant.iter().any(|one| one.name != reader.name && may_hold_a_token(one));
@@ -109,6 +112,16 @@ fn unmatched(name: &UnmatchedName) -> Finding {
         Remedy::with("plug it in, or take a name from this list", "rollcall readers"),
     );
     Finding { subject: Some(name.name.clone()), ..found }
+}
+
+/// A reader that is to be known by its name, and is not.
+fn no_feedback(name: &str) -> Finding {
+    let found = Finding::warning(
+        "config.no-feedback",
+        "`auto` under `[feedback]` in config.toml: the name of this reader is that of no model whose commands are known",
+        "name its model, or take it out",
+    );
+    Finding { subject: Some(name.to_owned()), ..found }
 }
 
 /// Readers that the service gives one name: a name reaches the first of them only.

@@ -8,6 +8,7 @@
 pub mod atr;
 pub mod causes;
 pub mod diff;
+pub mod feedback;
 pub mod holders;
 pub mod identity;
 pub mod monitor;

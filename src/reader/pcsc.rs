@@ -17,12 +17,14 @@ mod explain;
 mod io;
 mod limits;
 mod names;
+mod signal;
 mod startup;
 mod watch;
 
 pub use attributes::{ReaderAttributes, attributes};
 pub use card::{Card, Transaction};
 pub use limits::{CardLimits, Deadline};
+pub use signal::send as send_signal;
 pub(super) use watch::{Canceller, Lost, Watcher};
 
 use std::{

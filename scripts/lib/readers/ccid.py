@@ -11,7 +11,7 @@ reader was asked. SOCKET takes one command a line and answers each with `ok` or 
     calm               faults that have not happened will not
     lift, insert       the slot is emptied, and takes a card again
     stats              `ok JSON`: blocks, power-ups, and how often the driver was told of an empty slot; faults to come,
-                       blocks that met one, the level and the protocol
+                       blocks that met one, the level and the protocol; the escapes of programs, as hexadecimal
 """
 
 import contextlib

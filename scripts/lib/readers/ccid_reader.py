@@ -79,6 +79,7 @@ class Reader:
         self.protocol = None
         self.t0 = self.t1 = None
         self.blocks = self.power_ups = self.absences = 0
+        self.escapes = []  # those of programs
         self.tries = (0, 0)  # which insertion, and its power-ups so far
         self._reset(b"\x3b\x00")
         self.master, self.slave = os.openpty()
@@ -91,7 +92,7 @@ class Reader:
     def stats(self):
         return json.dumps({"blocks": self.blocks, "power_ups": self.power_ups, "absences": self.absences,
                            "faults": len(self.faults.planned), "met": self.faults.met, "level": self.level,
-                           "protocol": self.protocol})
+                           "protocol": self.protocol, "escapes": self.escapes})
 
     def _write(self, data):
         os.write(self.master, data)
@@ -214,6 +215,9 @@ class Reader:
             self.level = "apdu"
         elif data == b"\x6a":
             return self._reply(command, _ESCAPED, b"", _FAILED | state)
+        elif data != b"\x01\x01\x01":  # the driver's own, too
+            self.escapes.append(data.hex().upper())
+            return self._reply(command, _ESCAPED, bytes.fromhex(self.settings["escape"]), state)
         return self._reply(command, _ESCAPED, b"", state)
 
     def _block(self, command, data, state):

@@ -18,6 +18,7 @@ SETTINGS = {
     "edge": ("noicc", ("noicc", "mute", "hw", "silent")),  # how the reader tells of a card that left in an exchange
     "params": ("ok", ("ok", _HEX)),  # SetParameters fails with this error
     "slot": ("ok", ("ok", _HEX)),  # GetSlotStatus fails with this error
+    "escape": ("00", _HEX),  # the answer to an escape that is not the driver's own
 }
 
 

@@ -15,8 +15,9 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _SERIAL = ("/usr/lib/pcsc/drivers/serial/", "/usr/lib/*/pcsc/drivers/serial/", "/usr/local/lib/pcsc/drivers/serial/")
 _BUNDLES = ("/usr/lib/pcsc/drivers/", "/usr/lib/*/pcsc/drivers/", "/usr/local/lib/pcsc/drivers/")
 _INFO = "ifd-ccid.bundle/Contents/Info.plist"
-# What the driver reads as "the Twin takes APDUs" (DRIVER_OPTION_GEMPC_TWIN_KEY_APDU).
-_TAKES_APDUS = "0x0002"
+# What the driver reads as "the Twin takes APDUs" (DRIVER_OPTION_GEMPC_TWIN_KEY_APDU), and as "programs may send escapes"
+# (DRIVER_OPTION_CCID_EXCHANGE_AUTHORIZED); at the other levels it has Debian's options, and they may not.
+_APDUS_AND_ESCAPES = "0x0003"
 
 # `ccid:LEVEL`: the settings of its readers, before those of the command line. Contact cards' answers to reset: one that
 # offers T=0 only, and one that offers T=1 only.
@@ -91,7 +92,7 @@ class Ccid:
             info = file.read()
         if level == "apdu":
             options = r"(<key>ifdDriverOptions</key>\s*<string>)[^<]*"
-            info, changed = re.subn(options, rf"\g<1>{_TAKES_APDUS}", info)
+            info, changed = re.subn(options, rf"\g<1>{_APDUS_AND_ESCAPES}", info)
             if changed != 1:
                 raise OSError(f"{_INFO} has no driver options")
         with open(os.path.join(self.folder, _INFO), "w", encoding="utf-8") as file:

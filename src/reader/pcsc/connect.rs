@@ -85,13 +85,13 @@ impl Connection {
         Ok(Self { context, reader, card, contact, room: vec![0; pcsc::MAX_BUFFER_SIZE_EXTENDED] })
     }
 
-    /// Left to itself, the crate would reset the card.
     pub(super) fn close(self) {
         leave(self.card);
     }
 }
 
-fn leave(card: pcsc::Card) {
+/// Without a reset, which the crate would make if it were left to itself.
+pub(super) fn leave(card: pcsc::Card) {
     if let Err((card, _)) = card.disconnect(LEAVE) {
         // It cannot be left: the service is gone, or takes it back with the context.
         drop(card);

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod faults;
+mod feedback;
 mod tap;
 
 use std::sync::{Arc, Mutex};

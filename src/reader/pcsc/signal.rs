@@ -1,0 +1,87 @@
+//! Commands to a reader itself: over the connection to the card that lies there, or where none does, by an escape.
+
+use std::ffi::CStr;
+
+use pcsc::{Card, Context, Error, Protocols, ShareMode};
+
+use super::{
+    connect::{leave, resolve},
+    establish, link_error,
+};
+use crate::{
+    card::link::LinkError,
+    reader::feedback::{ReaderCommand, SignalError},
+};
+
+/// The control code of `PC_to_RDR_Escape`, before the system makes it one: pcsc-lite's driver has
+/// `IOCTL_SMARTCARD_VENDOR_IFD_EXCHANGE`, and that of Windows `IOCTL_CCID_ESCAPE`.
+const ESCAPE: u32 = if cfg!(windows) { 3500 } else { 1 };
+
+/// Answers to such commands are short.
+const ROOM: usize = 264;
+
+/// Sends the commands to the reader of this name, one after the other. May block for as long as the driver does.
+///
+/// # Errors
+/// [`SignalError::Link`] with `SharingViolation` while somebody has a transaction there; [`SignalError::EscapeRefused`],
+/// [`SignalError::Answer`].
+pub fn send(reader: &str, commands: &[ReaderCommand]) -> Result<(), SignalError> {
+    let context = establish().map_err(LinkError::Service)?;
+    let name = resolve(&context, reader)?;
+    let takes_apdus = commands.iter().all(|command| command.apdu.is_some());
+    if takes_apdus && let Some(sent) = over_card(&context, &name, commands) {
+        return sent;
+    }
+    let card = context.connect(&name, ShareMode::Direct, Protocols::UNDEFINED).map_err(link_error)?;
+    let sent = commands.iter().try_for_each(|command| escape(&card, command));
+    leave(card);
+    sent
+}
+
+/// Nothing where no card lies there (any more).
+fn over_card(context: &Context, name: &CStr, commands: &[ReaderCommand]) -> Option<Result<(), SignalError>> {
+    let card = match context.connect(name, ShareMode::Shared, Protocols::ANY) {
+        Ok(card) => card,
+        Err(error @ Error::SharingViolation) => return Some(Err(link_error(error).into())),
+        Err(_) => return None,
+    };
+    let mut sent = Some(Ok(()));
+    for apdu in commands.iter().filter_map(|command| command.apdu.as_ref()) {
+        sent = match card.transmit(apdu, &mut [0; ROOM]) {
+            Ok(answer) => Some(accepted(answer, 0x90)),
+            Err(error @ Error::SharingViolation) => Some(Err(link_error(error).into())),
+            Err(_) => None,
+        };
+        if !matches!(sent, Some(Ok(()))) {
+            break;
+        }
+    }
+    leave(card);
+    sent
+}
+
+fn escape(card: &Card, command: &ReaderCommand) -> Result<(), SignalError> {
+    match card.control(pcsc::ctl_code(ESCAPE.into()), &command.escape, &mut [0; ROOM]) {
+        Ok(answer) => accepted(answer, command.escape_success),
+        // What the driver says when it is not configured for escapes, or the reader has none.
+        Err(Error::NotTransacted | Error::UnsupportedFeature) => Err(SignalError::EscapeRefused),
+        Err(error) => Err(link_error(error).into()),
+    }
+}
+
+fn accepted(answer: &[u8], success: u8) -> Result<(), SignalError> {
+    if answer.first() == Some(&success) { Ok(()) } else { Err(SignalError::Answer(answer.to_vec())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_counts_by_its_first_byte() {
+        assert_eq!(accepted(&[0x90, 0x02], 0x90), Ok(()));
+        assert_eq!(accepted(&[0x00], 0x00), Ok(()));
+        assert_eq!(accepted(&[0x63, 0x00], 0x90), Err(SignalError::Answer(vec![0x63, 0x00])));
+        assert_eq!(accepted(&[], 0x90), Err(SignalError::Answer(vec![])));
+    }
+}

@@ -1,0 +1,277 @@
+//! Shows at the reader what became of a tap. Whoever asks for it never waits: each reader has a thread of its own, what it
+//! cannot do in time is left out, and a failure is a report.
+//!
+//! A signal is sent after the tap, when its transaction has ended. Of one insertion each signal is shown once, however often
+//! the card is asked again.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    card::link::LinkError,
+    reader::{
+        Insertion,
+        feedback::{FeedbackChoice, FeedbackModel, ReaderCommand, Signal, SignalError},
+    },
+    terminal::admission::{Decision, TapOutcome},
+};
+
+/// A signal that could not be sent for so long would confuse whoever stands there by now.
+const STALE: Duration = Duration::from_secs(2);
+/// How long a reader is left alone that somebody holds, before its lights are given back to it.
+const RETRY: Duration = Duration::from_millis(500);
+/// How often that is tried again.
+const RETRIES: u32 = 10;
+/// How long the lights that are still set may take to be given back at the end.
+const LAST_COMMANDS: Duration = Duration::from_millis(500);
+
+/// A reader did not show what it was to show.
+#[derive(Debug)]
+pub struct FeedbackFailure {
+    /// Which.
+    pub reader: String,
+    /// Why.
+    pub error: SignalError,
+}
+
+/// What sends commands to a reader; it may block.
+pub type SendSignal = fn(&str, &[ReaderCommand]) -> Result<(), SignalError>;
+
+/// Says what is meant at a reader; none where nothing is shown.
+type ChooseFeedback = Box<dyn Fn(&str) -> Option<FeedbackChoice>>;
+
+/// Shows at readers what became of taps.
+pub struct Feedback {
+    choose: ChooseFeedback,
+    send: SendSignal,
+    threads: HashMap<String, SyncSender<Order>>,
+    shown: HashMap<String, (Insertion, Signal)>,
+    report: Sender<FeedbackFailure>,
+    failures: Receiver<FeedbackFailure>,
+}
+
+/// A signal, and when it was asked for.
+struct Order(Signal, Instant);
+
+impl Feedback {
+    /// Nothing is sent yet.
+    pub fn new(choose: impl Fn(&str) -> Option<FeedbackChoice> + 'static, send: SendSignal) -> Self {
+        let (report, failures) = mpsc::channel();
+        let choose = Box::new(choose);
+        Self { choose, send, threads: HashMap::new(), shown: HashMap::new(), report, failures }
+    }
+
+    /// Shows what became of a tap, where the configuration says so. Never waits.
+    pub fn tapped(&mut self, outcome: &TapOutcome) {
+        if let Some(signal) = signal_of(outcome) {
+            self.show(&outcome.reader, outcome.insertion, signal);
+        }
+    }
+
+    /// What failed since this was asked last.
+    pub fn failures(&self) -> Vec<FeedbackFailure> {
+        self.failures.try_iter().collect()
+    }
+
+    fn show(&mut self, reader: &str, insertion: Insertion, signal: Signal) {
+        let Some(choice) = (self.choose)(reader) else { return };
+        if self.shown.get(reader) == Some(&(insertion, signal)) {
+            return;
+        }
+        self.shown.insert(reader.to_owned(), (insertion, signal));
+        if let Err(error) = self.order(reader, choice, signal) {
+            // This end receives.
+            let _ = self.report.send(FeedbackFailure { reader: reader.to_owned(), error });
+        }
+    }
+
+    fn order(&mut self, reader: &str, choice: FeedbackChoice, signal: Signal) -> Result<(), SignalError> {
+        let model = choice.model(reader).ok_or(SignalError::UnknownModel)?;
+        if !self.threads.contains_key(reader) {
+            let thread = self.start(reader, model).map_err(|error| LinkError::NoThread(error.to_string()))?;
+            self.threads.insert(reader.to_owned(), thread);
+        }
+        match self.threads.get(reader).map(|thread| thread.try_send(Order(signal, Instant::now()))) {
+            Some(Err(TrySendError::Full(_))) => Err(SignalError::Late),
+            // A thread ends when this does.
+            _ => Ok(()),
+        }
+    }
+
+    fn start(&self, reader: &str, model: FeedbackModel) -> io::Result<SyncSender<Order>> {
+        let (orders, inbox) = mpsc::sync_channel(1);
+        let report = self.report.clone();
+        let work = ReaderLights { reader: reader.to_owned(), model, send: self.send, report, set: None };
+        thread::Builder::new().name("feedback".to_owned()).spawn(move || work.serve(&inbox))?;
+        Ok(orders)
+    }
+}
+
+impl Drop for Feedback {
+    /// The threads end, and give back the lights that they have set; one that hangs is left behind.
+    fn drop(&mut self) {
+        self.threads.clear();
+        // All ends of the channel but those of the threads are gone then.
+        self.report = mpsc::channel().0;
+        let until = Instant::now() + LAST_COMMANDS;
+        while self.failures.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
+    }
+}
+
+/// What the person is to know of this outcome.
+fn signal_of(outcome: &TapOutcome) -> Option<Signal> {
+    match &outcome.decision {
+        Decision::Admitted(_) => Some(Signal::Admitted),
+        Decision::Refused(_) if outcome.is_unanswered() => Some(Signal::HoldLonger),
+        Decision::Refused(_) => Some(Signal::Refused),
+        Decision::Identified(_) => None,
+    }
+}
+
+/// The lights and the buzzer of one reader.
+struct ReaderLights {
+    reader: String,
+    model: FeedbackModel,
+    send: SendSignal,
+    report: Sender<FeedbackFailure>,
+    /// What is to be sent then, and how often that was tried.
+    set: Option<(Instant, Vec<ReaderCommand>, u32)>,
+}
+
+impl ReaderLights {
+    fn serve(mut self, orders: &Receiver<Order>) {
+        loop {
+            let order = match &self.set {
+                Some((at, ..)) => orders.recv_timeout(at.saturating_duration_since(Instant::now())),
+                None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match order {
+                Ok(Order(_, asked)) if asked.elapsed() > STALE => {}
+                Ok(Order(signal, _)) => self.begin(signal),
+                Err(RecvTimeoutError::Timeout) => self.give_back(),
+                Err(RecvTimeoutError::Disconnected) => return self.give_back(),
+            }
+        }
+    }
+
+    fn begin(&mut self, signal: Signal) {
+        let plan = self.model.plan(signal);
+        if self.try_send(&plan.begin) && !plan.end.is_empty() {
+            self.set = Some((Instant::now() + plan.lasts, plan.end, 0));
+        }
+    }
+
+    fn give_back(&mut self) {
+        let Some((_, commands, tries)) = self.set.take() else { return };
+        if !self.try_send(&commands) && tries < RETRIES {
+            self.set = Some((Instant::now() + RETRY, commands, tries + 1));
+        }
+    }
+
+    /// Whether it was sent. That the reader is at the next tap, or another program's, is no failure.
+    fn try_send(&self, commands: &[ReaderCommand]) -> bool {
+        match (self.send)(&self.reader, commands) {
+            Ok(()) => true,
+            Err(SignalError::Link(LinkError::SharingViolation)) => false,
+            Err(error) => {
+                // Whoever asked may be gone.
+                let _ = self.report.send(FeedbackFailure { reader: self.reader.clone(), error });
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use super::*;
+
+    /// What was sent, to readers that differ by test.
+    static SENT: Mutex<Vec<(String, Vec<ReaderCommand>)>> = Mutex::new(Vec::new());
+    /// Held by a test whose reader hangs.
+    static HANGS: Mutex<()> = Mutex::new(());
+
+    fn sent() -> MutexGuard<'static, Vec<(String, Vec<ReaderCommand>)>> {
+        SENT.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A reader called "hangs" takes nothing while the test holds it; one called "refuses" takes nothing at all, and one
+    /// called "held" is another program's.
+    fn send(reader: &str, commands: &[ReaderCommand]) -> Result<(), SignalError> {
+        match reader {
+            "hangs" => drop(HANGS.lock()),
+            "refuses" => return Err(SignalError::EscapeRefused),
+            "held" => return Err(LinkError::SharingViolation.into()),
+            _ => {}
+        }
+        sent().push((reader.to_owned(), commands.to_vec()));
+        Ok(())
+    }
+
+    /// Has a reader show these, and end; what it was sent, and what it reports.
+    fn shown(reader: &str, model: FeedbackModel, signals: &[(Signal, Duration)]) -> (Vec<Vec<ReaderCommand>>, usize) {
+        let (orders, inbox) = mpsc::channel();
+        let (report, failures) = mpsc::channel();
+        for (signal, age) in signals {
+            let asked = Instant::now().checked_sub(*age).unwrap();
+            orders.send(Order(*signal, asked)).unwrap();
+        }
+        drop(orders);
+        ReaderLights { reader: reader.to_owned(), model, send, report, set: None }.serve(&inbox);
+        let all = sent();
+        let mine = all.iter().filter(|(to, _)| to == reader).map(|(_, commands)| commands.clone());
+        (mine.collect(), failures.iter().count())
+    }
+
+    #[test]
+    fn the_lights_are_given_back_once_and_what_is_stale_is_left_out() {
+        let model = FeedbackModel::SpringCardH663;
+        let (now, long_ago) = (Duration::ZERO, STALE * 2);
+        let signals = [(Signal::HoldLonger, now), (Signal::Refused, long_ago), (Signal::Admitted, now)];
+        let (hold, admitted) = (model.plan(Signal::HoldLonger), model.plan(Signal::Admitted));
+        let expected = vec![hold.begin, admitted.begin, admitted.end];
+        assert_eq!(shown("lights", model, &signals), (expected, 0));
+    }
+
+    #[test]
+    fn a_failure_is_reported_and_a_reader_in_use_is_none() {
+        let signals = [(Signal::Admitted, Duration::ZERO), (Signal::Refused, Duration::ZERO)];
+        assert_eq!(shown("refuses", FeedbackModel::Acr122u, &signals), (vec![], 2));
+        assert_eq!(shown("held", FeedbackModel::Acr122u, &signals), (vec![], 0));
+    }
+
+    #[test]
+    fn whoever_asks_never_waits_for_a_reader_that_hangs() {
+        let meant = |name: &str| (name != "silent").then_some(FeedbackChoice::Model(FeedbackModel::SpringCore));
+        let mut all = Feedback::new(meant, send);
+        let hangs = HANGS.lock().unwrap();
+        for _ in 0..10 {
+            all.show("hangs", 1.into(), Signal::Admitted);
+            all.show("silent", 1.into(), Signal::Admitted);
+        }
+        // Of one insertion a signal is shown once.
+        assert!(all.failures().is_empty() && all.threads.len() == 1);
+        for insertion in 2..12_u64 {
+            all.show("hangs", insertion.into(), Signal::Admitted);
+        }
+        // One is being sent, unless the thread has not begun, and one waits.
+        let failures = all.failures();
+        assert!((9..11).contains(&failures.len()), "{failures:?}");
+        assert!(failures.iter().all(|failed| failed.reader == "hangs" && failed.error == SignalError::Late));
+        drop(hangs);
+    }
+
+    #[test]
+    fn a_reader_whose_model_nobody_knows_is_told() {
+        let mut all = Feedback::new(|_| Some(FeedbackChoice::Auto), send);
+        all.show("Some Reader", 1.into(), Signal::Admitted);
+        assert_eq!(all.failures()[0].error, SignalError::UnknownModel);
+    }
+}
