@@ -126,6 +126,11 @@ fn needs_channel(ins: u8) -> bool {
     matches!(ins, 0x88 | 0xB1 | 0xD7 | 0xDA | 0xD8 | 0xF1 | 0xE2 | 0xE4 | 0xF0)
 }
 
+/// The token in software has no RESUME yet.
+fn knows(kind: &str, ins: u8) -> bool {
+    ins != 0x86 || kind != "virtual"
+}
+
 /// What the platform answers before the applet: other logical channels than the basic one, and MANAGE CHANNEL.
 fn platform(cla: u8, ins: u8) -> Option<u16> {
     match (cla, ins) {
@@ -160,7 +165,8 @@ fn alone(life: Life, cla: u8, ins: u8) -> u16 {
         0x50 if class == 0x80 => whole(if handshakes { 0x6985 } else { 0x6700 }),
         0x82 if class == 0x80 => whole(0x6985),
         0x82 if class == 0x84 => 0x6985,
-        0xA4 | 0xC0 | 0x2A | 0x50 | 0x82 => 0x6E00,
+        0x86 if class == 0x80 => whole(if handshakes { 0x6700 } else { 0x6985 }),
+        0xA4 | 0xC0 | 0x2A | 0x50 | 0x82 | 0x86 => 0x6E00,
         0xCA if secured => 0x6982,
         0xCA => whole(0x6A80),
         // At the first piece already.
@@ -176,7 +182,7 @@ fn table_without_a_session(kind: &str) {
         let mut rig = rig_in(kind, life);
         let select = rig.select();
         for cla in classes {
-            for ins in 0..=0xFF {
+            for ins in (0..=0xFF).filter(|ins| knows(kind, *ins)) {
                 rig.select();
                 let answer = rig.send(&[cla, ins, 0, 0, 0]);
                 cell(&format!("{life:?} {cla:02X} {ins:02X}"), answer.sw, alone(life, cla, ins));
@@ -243,7 +249,7 @@ fn inside(life: Life, role: char, cla: u8, ins: u8) -> (u16, bool) {
     match ins {
         // Under SCP03 and in a channel alike: EXTERNAL AUTHENTICATE out of turn.
         0x82 if cla == 0x84 => (0x6985, false),
-        0xA4 | 0x2A | 0x50 | 0x82 => (0x6E00, true),
+        0xA4 | 0x2A | 0x50 | 0x82 | 0x86 => (0x6E00, true),
         0xCA if !locked => (0x6A80, true),
         0xCA => (0x6985, true),
         _ if !needs_channel(ins) => (0x6D00, true),
@@ -261,7 +267,7 @@ fn table_of_instructions_in_a_channel(kind: &str) {
         let mut channel = open(&mut rig, life, role);
         for cla in [0x04, 0x84] {
             // GET RESPONSE is transport and takes no part in the session, and MANAGE CHANNEL is the platform's.
-            for ins in (0..=0xFF).filter(|ins| *ins != 0xC0 && platform(cla, *ins).is_none()) {
+            for ins in (0..=0xFF).filter(|ins| *ins != 0xC0 && platform(cla, *ins).is_none() && knows(kind, *ins)) {
                 let (want, stays) = inside(life, role, cla, ins);
                 let got = rig.status(&mut channel, &format!("{cla:02X}{ins:02X}0000"), &[0xEE]);
                 cell(&format!("{life:?} {role} {cla:02X} {ins:02X}"), got, want);

@@ -35,6 +35,14 @@ final class Cmac {
         doubleSubkey();
     }
 
+    /** One block of the KDF in counter mode (Amendment D, 4.1.5), to be followed by its context. */
+    static void putLabel(byte[] to, short at, byte constant, short bits) {
+        Util.arrayFillNonAtomic(to, at, Constants.BLOCK, (byte) 0);
+        to[(short) (at + 11)] = constant;
+        Util.setShort(to, (short) (at + 13), bits);
+        to[(short) (at + 15)] = 1;
+    }
+
     void reset() {
         state[FILL] = 0;
     }

@@ -23,6 +23,7 @@ final class Constants {
     static final byte INS_PERFORM_SECURITY_OPERATION = 0x2A;
     /** MUTUAL AUTHENTICATE in plain, EXTERNAL AUTHENTICATE with the secure messaging bit. */
     static final byte INS_AUTHENTICATE = (byte) 0x82;
+    static final byte INS_RESUME = (byte) 0x86;
     static final byte INS_INTERNAL_AUTHENTICATE = (byte) 0x88;
     static final byte INS_INITIALIZE_UPDATE = 0x50;
     static final byte INS_PUT_KEY = (byte) 0xD8;

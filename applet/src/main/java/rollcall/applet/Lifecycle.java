@@ -41,7 +41,8 @@ final class Lifecycle {
 
     /** ISSUED or BLOCKED: the token belongs to somebody. */
     boolean isInUse() {
-        return state() == Constants.ISSUED || state() == Constants.BLOCKED;
+        byte state = state();
+        return state == Constants.ISSUED || state == Constants.BLOCKED;
     }
 
     void requireInUse() {

@@ -60,14 +60,20 @@ final class Proof {
     /**
      * INTERNAL AUTHENTICATE, ISO/IEC 7816-4, 11.5.2.
      *
-     * PRE-CONDITION: a channel with a role, on a token that is ISSUED; the dispatcher sees to that, but for SCP03.
+     * PRE-CONDITION: a channel with a role, on a token that is ISSUED; the dispatcher sees to that, but for SCP03. It hands
+     * the first command of a resumed channel to {@link Resumption}.
      */
     short internalAuthenticate(short length) {
         if (ram.role() == Transients.PERSONALISATION) {
             ISOException.throwIt(Constants.SW_SECURITY_STATUS);
         }
         boolean withSlot = ram.tag() == WITH_SLOT;
-        Tlv.require(withSlot || ram.tag() == PROOF);
+        boolean presence = ram.tag() == Resumption.PRESENCE;
+        Tlv.require(withSlot || presence || ram.tag() == PROOF);
+        // Presence opens a resumed channel, in which nothing is signed.
+        if (presence || ram.isResumed()) {
+            ISOException.throwIt(Constants.SW_CONDITIONS);
+        }
         if (length != NONCE) {
             ISOException.throwIt(Constants.SW_WRONG_LENGTH);
         }
@@ -89,7 +95,7 @@ final class Proof {
         short signatureLength = ec.sign(keys.identity().inForce().scalar, b, SIGNED, SIGNED_LENGTH, signature);
         end = (short) (put(end, (byte) 0x9E, signatureLength) + signatureLength);
         end = put(end, (byte) 0x53, Constants.RECORD);
-        end = readRecord(end);
+        end = records.readRecord(b, end);
 
         // 4. The slot last: a terminal that gets no answer has no use for it.
         if (withSlot) {
@@ -130,7 +136,7 @@ final class Proof {
         end = literal(end, BEFORE_COUNTER);
         end = Util.arrayCopyNonAtomic(b, COUNTER, b, end, (short) 4);
         end = literal(end, BEFORE_RECORD);
-        readRecord(RECORD);
+        records.readRecord(b, RECORD);
         ec.sha256.doFinal(b, RECORD, Constants.RECORD, b, end);
     }
 
@@ -142,11 +148,5 @@ final class Proof {
         ram.buffer[end++] = tag;
         ram.buffer[end++] = (byte) length;
         return end;
-    }
-
-    /** Zero-filled, so that the length of the answer does not tell the length of a name. */
-    private short readRecord(short offset) {
-        short end = records.record.readAll(ram.buffer, offset);
-        return Util.arrayFillNonAtomic(ram.buffer, end, (short) (offset + Constants.RECORD - end), (byte) 0);
     }
 }

@@ -1,5 +1,7 @@
 package rollcall.applet;
 
+import javacard.framework.Util;
+
 /** The data objects, and what the first of them says. */
 final class Records {
 
@@ -40,6 +42,12 @@ final class Records {
     /** Writes the token id and returns the offset behind it. */
     short readTokenId(byte[] to, short offset) {
         return mode.read((short) 1, to, offset, Constants.TOKEN_ID);
+    }
+
+    /** The record, filled with zeros, so that the length of an answer does not tell the length of a name. */
+    short readRecord(byte[] to, short offset) {
+        short end = record.readAll(to, offset);
+        return Util.arrayFillNonAtomic(to, end, (short) (offset + Constants.RECORD - end), (byte) 0);
     }
 
     /** The object that is read and written in parts, null when this tag is none. */

@@ -17,7 +17,6 @@ public class RollcallApplet extends Applet implements ExtendedLength {
 
     private static final byte CLA_FIRST = 0x00;
     private static final byte CLA_PROPRIETARY = (byte) 0x80;
-    private static final byte CLA_PROPRIETARY_SECURE = (byte) 0x84;
     private static final short START_KEYS = 48;
     private static final byte MORE_FOLLOWS = (byte) 0x80;
 
@@ -38,6 +37,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     private Scp03 scp03;
     private Selection selection;
     private Dates dates;
+    private Resumption resumption;
     private DataCommands data;
     private KeyCommands keyCommands;
     private Manifest manifest;
@@ -86,6 +86,10 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         if (dates == null) {
             store.step();
             dates = new Dates(ram, records, slots);
+        }
+        if (resumption == null) {
+            store.step();
+            resumption = new Resumption(ram, life, records, counter, slots, messaging, ec);
         }
         if (data == null) {
             store.step();
@@ -156,7 +160,8 @@ public class RollcallApplet extends Applet implements ExtendedLength {
                 n = handle(n);
                 n = messaging.wrap(n);
             } else {
-                attempt = ram.transport[Transients.INS] == Constants.INS_AUTHENTICATE;
+                attempt = ram.transport[Transients.INS] == Constants.INS_AUTHENTICATE
+                    || ram.transport[Transients.INS] == Constants.INS_RESUME;
                 n = execute(n);
                 attempt = false;
             }
@@ -213,11 +218,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     }
 
     private static boolean isGetResponse(byte[] b) {
-        return b[ISO7816.OFFSET_INS] == Constants.INS_GET_RESPONSE && isClass(b[ISO7816.OFFSET_CLA]);
-    }
-
-    private static boolean isClass(byte cla) {
-        return (cla & ~(CLA_PROPRIETARY | Constants.CLA_SECURE)) == 0;
+        return b[ISO7816.OFFSET_INS] == Constants.INS_GET_RESPONSE && Instructions.isClass(b[ISO7816.OFFSET_CLA]);
     }
 
     /** One piece of a command, most often the whole of it: true when nothing is to follow. */
@@ -231,7 +232,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         transport.dropAnswer();
         transport.open(b, isPso);
         byte cla = ram.transport[Transients.HEADER];
-        short fault = fault(cla, ins);
+        short fault = Instructions.fault(cla, ins);
         boolean startsOver = fault == 0 && (isPso || ins == Constants.INS_INITIALIZE_UPDATE);
 
         if (transport.breaksChain()) {
@@ -259,50 +260,14 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         return !more;
     }
 
-    /** 6E00 or 6D00 for what the table has not; 0 for what it has, in plain or under secure messaging. */
-    private static short fault(byte cla, byte ins) {
-        if (!isClass(cla)) {
-            return Constants.SW_CLA;
-        }
-        switch (ins) {
-            case Constants.INS_SELECT:
-            case Constants.INS_GET_RESPONSE:
-                return Constants.SW_CLA;
-            case Constants.INS_PERFORM_SECURITY_OPERATION:
-            case Constants.INS_INITIALIZE_UPDATE:
-                return cla == CLA_PROPRIETARY ? 0 : Constants.SW_CLA;
-            case Constants.INS_AUTHENTICATE:
-                return cla == CLA_PROPRIETARY || cla == CLA_PROPRIETARY_SECURE ? 0 : Constants.SW_CLA;
-            default:
-                return ins == Constants.INS_GET_DATA || needsChannel(ins) ? 0 : Constants.SW_INS;
-        }
-    }
-
-    private static boolean needsChannel(byte ins) {
-        switch (ins) {
-            case Constants.INS_INTERNAL_AUTHENTICATE:
-            case Constants.INS_GET_DATA_PART:
-            case Constants.INS_PUT_DATA_PART:
-            case Constants.INS_PUT_DATA:
-            case Constants.INS_PUT_KEY:
-            case Constants.INS_GENERATE_KEY:
-            case Constants.INS_STORE_DATA:
-            case Constants.INS_DELETE_KEY:
-            case Constants.INS_SET_STATUS:
-                return true;
-            default:
-                return false;
-        }
-    }
-
     /** Whether the session lets this command in; what it leaves of the session when not. */
     private void admit(byte cla, byte ins, short fault, boolean more) {
         byte phase = ram.phase();
-        boolean channel = phase == Transients.KEYS_AGREED || phase == Transients.CHANNEL;
+        boolean channel = phase == Transients.KEYS_AGREED || phase == Transients.CHANNEL || phase == Transients.RESUMED;
         boolean secure = (cla & Constants.CLA_SECURE) != 0;
         if (secure && channel && !isExternalAuthenticate(fault, secure, ins)) {
             // A fault waits for the MAC: only a command that the right terminal sent leaves the session.
-            if (fault != 0 && (more || !isClass(cla))) {
+            if (fault != 0 && (more || !Instructions.isClass(cla))) {
                 refuse(fault);
             }
             return;
@@ -316,8 +281,11 @@ public class RollcallApplet extends Applet implements ExtendedLength {
             }
             return;
         }
-        if (secure || channel || needsChannel(ins)) {
+        if (secure || channel || Instructions.needsChannel(ins)) {
             refuse(Constants.SW_SECURITY_STATUS);
+        }
+        if (ins == Constants.INS_RESUME && phase != Transients.SELECTED) {
+            refuse(Constants.SW_CONDITIONS);
         }
         if (phase == Transients.INITIALIZED) {
             wipe();
@@ -330,7 +298,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
 
     /** What the command that is complete has against it: 6E00, 6D00 or nothing. */
     private short fault() {
-        return fault(ram.transport[Transients.HEADER], ram.transport[Transients.INS]);
+        return Instructions.fault(ram.transport[Transients.HEADER], ram.transport[Transients.INS]);
     }
 
     /** Whether the command that is complete has a C-MAC of its channel; EXTERNAL AUTHENTICATE looks after its own. */
@@ -349,6 +317,8 @@ public class RollcallApplet extends Applet implements ExtendedLength {
                 return 0;
             case Constants.INS_INITIALIZE_UPDATE:
                 return scp03.initializeUpdate(length);
+            case Constants.INS_RESUME:
+                return resumption.resume(length);
             case Constants.INS_AUTHENTICATE:
                 if (ram.transport[Transients.HEADER] == CLA_PROPRIETARY) {
                     return scp11.mutualAuthenticate(length);
@@ -364,7 +334,7 @@ public class RollcallApplet extends Applet implements ExtendedLength {
     private short open(short length) {
         short fault = fault();
         // 1. The MAC. The first valid one proves that the terminal holds its key, and only then its date counts.
-        if (!messaging.verify(length)) {
+        if (!messaging.verify(length) | resumption.isDecoy()) {
             refuse(fault != 0 ? fault : Constants.SW_SECURITY_STATUS);
         }
         if (ram.phase() == Transients.KEYS_AGREED) {
@@ -378,12 +348,23 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         if (plain < 0) {
             refuse(fault != 0 ? fault : Constants.SW_SECURITY_STATUS);
         }
+        if (ram.phase() == Transients.RESUMED) {
+            requirePresence(fault, plain);
+        }
         if (fault != 0) {
             ISOException.throwIt(fault);
         }
         // 3. The life cycle; a refusal from here on leaves the session and carries no MAC.
         requireLife(ram.transport[Transients.INS]);
         return plain;
+    }
+
+    /** A resumed channel begins with presence, or ends. */
+    private void requirePresence(short fault, short plain) {
+        short reason = fault != 0 ? fault : resumption.admit(plain);
+        if (reason != 0) {
+            refuse(reason);
+        }
     }
 
     private void requireLife(byte ins) {
@@ -398,6 +379,9 @@ public class RollcallApplet extends Applet implements ExtendedLength {
 
     /** A command whose MAC holds. Returns the length of the answer. */
     private short handle(short length) {
+        if (ram.phase() == Transients.RESUMED) {
+            return resumption.presence();
+        }
         switch (ram.transport[Transients.INS]) {
             case Constants.INS_GET_DATA:
                 return data.getData(length);

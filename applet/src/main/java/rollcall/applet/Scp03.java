@@ -103,10 +103,7 @@ final class Scp03 {
     /** Amendment D, 4.1.5: one block of the KDF in counter mode, both challenges as its context. */
     private void derive(Cmac mac, byte constant, short bits, short to) {
         byte[] buffer = ram.buffer;
-        Util.arrayFillNonAtomic(buffer, INPUT, Constants.BLOCK, (byte) 0);
-        buffer[(short) (INPUT + 11)] = constant;
-        Util.setShort(buffer, (short) (INPUT + 13), bits);
-        buffer[(short) (INPUT + 15)] = 1;
+        Cmac.putLabel(buffer, INPUT, constant, bits);
         mac.update(buffer, INPUT, Constants.BLOCK);
         mac.update(buffer, (short) 0, (short) (2 * CHALLENGE));
         mac.finish(buffer, to);

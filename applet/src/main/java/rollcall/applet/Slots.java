@@ -25,10 +25,13 @@ final class Slots {
     private static final short NOT_AFTER = 25;
     private static final short SLOT = 37;
 
+    /** The number behind those of the slots, which begin with 1. */
+    private static final byte DECOY = COUNT + 1;
+    private static final short END = (short) (COUNT * DISTANCE);
     /** Behind the slots: a key that nobody knows, where a slot has its key, and whether it is there. */
-    private static final short DECOY = (short) (COUNT * DISTANCE);
+    private static final short DECOY_AT = END;
     /** The slot that is filled next, in the page of the decoy. */
-    private static final short TURN = (short) (DECOY + SLOT);
+    private static final short TURN = (short) (DECOY_AT + SLOT);
 
     private final Persistent store;
     private final byte[] slots;
@@ -40,62 +43,68 @@ final class Slots {
 
     /** Makes the decoy if it is not there yet. {@code scratch} is left with zeros. */
     void grow(Ec ec, byte[] scratch) {
-        if (slots[(short) (DECOY + USES)] != 0) {
+        if (slots[(short) (DECOY_AT + USES)] != 0) {
             return;
         }
         ec.random(scratch, (short) 0, Constants.KEY);
-        store.copy(scratch, (short) 0, slots, (short) (DECOY + KEY), Constants.KEY);
+        store.copy(scratch, (short) 0, slots, (short) (DECOY_AT + KEY), Constants.KEY);
         Util.arrayFillNonAtomic(scratch, (short) 0, Constants.KEY, (byte) 0);
-        store.put(slots, (short) (DECOY + USES), (byte) 1);
+        store.put(slots, (short) (DECOY_AT + USES), (byte) 1);
     }
 
-    /** The slot of this terminal, or the decoy's place: all are compared in either case. */
-    short find(byte[] tid, short offset) {
-        short found = DECOY;
-        for (short at = 0; at < DECOY; at = (short) (at + DISTANCE)) {
-            found = isOf(at, tid, offset) ? at : found;
+    /** The number of this terminal's slot, or of the decoy: all are compared in either case. */
+    byte find(byte[] tid, short offset) {
+        byte found = DECOY;
+        for (byte number = 1; number <= COUNT; number++) {
+            found = isOf(at(number), tid, offset) ? number : found;
         }
         return found;
+    }
+
+    private static short at(byte number) {
+        return (short) ((number - 1) * DISTANCE);
     }
 
     private boolean isOf(short at, byte[] tid, short offset) {
         return SecureMessaging.equal(slots, at, tid, offset, TID) & slots[(short) (at + USES)] != 0;
     }
 
-    static boolean isFilled(short at) {
-        return at != DECOY;
+    /** Whether it is no slot: under that key nobody gets a channel. */
+    static boolean isDecoy(byte number) {
+        return number == DECOY;
     }
 
-    void readKey(short at, byte[] to, short offset) {
-        Util.arrayCopyNonAtomic(slots, (short) (at + KEY), to, offset, Constants.KEY);
+    void readKey(byte number, byte[] to, short offset) {
+        Util.arrayCopyNonAtomic(slots, (short) (at(number) + KEY), to, offset, Constants.KEY);
     }
 
     /** Whether the terminal's certificate ended before this date. */
-    boolean isExpired(short at, byte[] date, short offset) {
-        return Order.compare(slots, (short) (at + NOT_AFTER), date, offset, Constants.DATE) < 0;
+    boolean isExpired(byte number, byte[] date, short offset) {
+        return Order.compare(slots, (short) (at(number) + NOT_AFTER), date, offset, Constants.DATE) < 0;
     }
 
     /** Takes one use and returns how many are left. The last one clears the slot. */
-    byte use(short at) {
-        byte left = (byte) (slots[(short) (at + USES)] - 1);
+    byte use(byte number) {
+        short uses = (short) (at(number) + USES);
+        byte left = (byte) (slots[uses] - 1);
         if (left == 0) {
-            clear(at);
+            clear(number);
         } else {
-            store.put(slots, (short) (at + USES), left);
+            store.put(slots, uses, left);
         }
         return left;
     }
 
     /** Fills the next slot in turn from `tid || K || 00 || notAfter`; the key that this terminal had is gone. */
     void fill(byte[] from, short offset) {
-        for (short at = 0; at < DECOY; at = (short) (at + DISTANCE)) {
+        for (short at = 0; at < END; at = (short) (at + DISTANCE)) {
             if (isOf(at, from, offset)) {
-                clear(at);
+                clearAt(at);
             }
         }
         short turn = (short) (slots[TURN] & LAST);
         short at = (short) (turn * DISTANCE);
-        clear(at);
+        clearAt(at);
         store.put(slots, TURN, (byte) ((turn + 1) & LAST));
         store.copy(from, offset, slots, at, SLOT);
         store.put(slots, (short) (at + USES), USES_OF_A_KEY);
@@ -103,13 +112,17 @@ final class Slots {
 
     /** Clears every slot, where there is anything to clear. */
     void clear() {
-        for (short at = 0; at < DECOY; at = (short) (at + DISTANCE)) {
-            clear(at);
+        for (short at = 0; at < END; at = (short) (at + DISTANCE)) {
+            clearAt(at);
         }
     }
 
+    void clear(byte number) {
+        clearAt(at(number));
+    }
+
     /** Also what a torn write has left. */
-    void clear(short at) {
+    private void clearAt(short at) {
         if (slots[(short) (at + USES)] != 0) {
             store.put(slots, (short) (at + USES), (byte) 0);
         }
@@ -125,6 +138,6 @@ final class Slots {
     /** For a token that is TERMINATED: the decoy goes too. */
     void destroy() {
         clear();
-        clear(DECOY);
+        clearAt(DECOY_AT);
     }
 }

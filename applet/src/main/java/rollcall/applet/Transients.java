@@ -19,6 +19,8 @@ final class Transients {
     static final byte CHANNEL = 3;
     /** SCP03, between INITIALIZE UPDATE and EXTERNAL AUTHENTICATE. */
     static final byte INITIALIZED = 4;
+    /** Keys of a resumed channel are there; nothing but presence may follow. */
+    static final byte RESUMED = 5;
 
     // Roles. The first three are ordered: a role may do what the lower ones may. SCP03 is none of them.
     static final byte READ = 1;
@@ -47,7 +49,9 @@ final class Transients {
     static final short DATE = 190;
     /** K of the handshake, with which this terminal may resume. */
     static final short RESUMPTION_KEY = 202;
-    private static final short SESSION = 218;
+    /** The number of the slot that was resumed from, 0 in every other session. */
+    static final short SLOT = 218;
+    private static final short SESSION = 219;
 
     // Offsets in `transport`. The header is kept without the chaining bits: so it enters the C-MAC.
     static final short HEADER = 0;
@@ -98,6 +102,10 @@ final class Transients {
 
     boolean inChannel() {
         return session[PHASE] == CHANNEL;
+    }
+
+    boolean isResumed() {
+        return session[SLOT] != 0;
     }
 
     void clearBuffer() {

@@ -29,6 +29,17 @@ final class UseCounter {
 
     /** Writes the next value into memory first, then to {@code to}, where 8 bytes must be free. */
     void next(byte[] to, short offset) {
+        short highest = read(to, offset);
+        increment(to, offset);
+        for (short i = 0; i < VALUE; i++) {
+            to[(short) (offset + VALUE + i)] = (byte) ~to[(short) (offset + i)];
+        }
+        short next = (short) ((short) (highest + DISTANCE) % (short) slots.length);
+        store.copy(to, offset, slots, highest < 0 ? 0 : next, SLOT);
+    }
+
+    /** Writes the value of the last use to {@code to} and returns its slot, -1 when there was none. */
+    short read(byte[] to, short offset) {
         short highest = highest();
         if (highest < 0) {
             Util.setShort(to, offset, (short) 0);
@@ -36,12 +47,7 @@ final class UseCounter {
         } else {
             Util.arrayCopyNonAtomic(slots, highest, to, offset, VALUE);
         }
-        increment(to, offset);
-        for (short i = 0; i < VALUE; i++) {
-            to[(short) (offset + VALUE + i)] = (byte) ~to[(short) (offset + i)];
-        }
-        short next = (short) ((short) (highest + DISTANCE) % (short) slots.length);
-        store.copy(to, offset, slots, highest < 0 ? 0 : next, SLOT);
+        return highest;
     }
 
     void clear() {

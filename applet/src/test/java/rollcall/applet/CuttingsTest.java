@@ -29,7 +29,7 @@ class CuttingsTest {
     private static final List<Profile> PROFILES = List.of(new Profile(133, 1), new Profile(133, 32), new Profile(133, 128),
         new Profile(261, 1), new Profile(261, 32), new Profile(261, 128), new Profile(261, 255));
     private static final int[] INSTRUCTIONS = {0xA4, 0xCA, 0x2A, 0x82, 0x50, 0x88, 0xB1, 0xD7, 0xDA, 0xD8, 0xF1, 0xE2, 0xE4,
-        0xF0, 0xC0, 0x20};
+        0xF0, 0xC0, 0x86, 0x20};
     private static final int[] CLASSES = {0x00, 0x80, 0x84, 0x90, 0x94};
     private static final int INITIALIZE_UPDATE = 0x50;
 

@@ -53,9 +53,9 @@ class SlotsTest {
 
     private byte[] keyOf(int terminal) {
         byte[] key = new byte[16];
-        short at = slots.find(tid(terminal), (short) 0);
+        byte at = slots.find(tid(terminal), (short) 0);
         slots.readKey(at, key, (short) 0);
-        return Slots.isFilled(at) ? key : null;
+        return Slots.isDecoy(at) ? null : key;
     }
 
     @Test
@@ -101,9 +101,9 @@ class SlotsTest {
     @Test
     void sixtyFourUsesAndNotOneMore() {
         fill(1, 1);
-        short at = slots.find(tid(1), (short) 0);
+        byte at = slots.find(tid(1), (short) 0);
         for (int left = 63; left >= 0; left--) {
-            assertTrue(Slots.isFilled(slots.find(tid(1), (short) 0)));
+            assertFalse(Slots.isDecoy(slots.find(tid(1), (short) 0)));
             memory.writes = 0;
             assertEquals(left, slots.use(at));
             assertEquals(left == 0 ? 2 : 1, memory.writes);
@@ -115,7 +115,7 @@ class SlotsTest {
     @Test
     void endsWithTheCertificate() {
         fill(1, 1);
-        short at = slots.find(tid(1), (short) 0);
+        byte at = slots.find(tid(1), (short) 0);
         assertFalse(slots.isExpired(at, DATE, (short) 0));
         assertTrue(slots.isExpired(at, "260101000001".getBytes(), (short) 0));
     }
@@ -142,7 +142,7 @@ class SlotsTest {
         tear(() -> slots.use(slots.find(tid(1), (short) 0)), found -> Arrays.equals(found, key(1)));
         tear(slots::clear, found -> found == null || Arrays.equals(found, key(1)));
         tear(() -> {
-            short at = slots.find(tid(1), (short) 0);
+            byte at = slots.find(tid(1), (short) 0);
             for (int i = 0; i < 64; i++) {
                 slots.use(at);
             }
@@ -173,8 +173,8 @@ class SlotsTest {
                 memory.tornWrite = WatchedCard.NEVER;
                 assertTrue(allowed.holds(keyOf(1)), "write " + n);
                 assertEquals(null, keyOf(3));
-                short zero = slots.find(new byte[8], (short) 0);
-                assertFalse(Slots.isFilled(zero), "a key of zeros at write " + n);
+                byte zero = slots.find(new byte[8], (short) 0);
+                assertTrue(Slots.isDecoy(zero), "a key of zeros at write " + n);
                 slots.clear();
                 memory.writes = 0;
                 slots.clear();
@@ -201,7 +201,7 @@ class SlotsTest {
     }
 
     private boolean isFilled() {
-        return Slots.isFilled(card.slots().find(terminal.tid(), (short) 0));
+        return !Slots.isDecoy(card.slots().find(terminal.tid(), (short) 0));
     }
 
     @Test

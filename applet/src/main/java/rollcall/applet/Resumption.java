@@ -1,0 +1,155 @@
+package rollcall.applet;
+
+import javacard.framework.ISOException;
+import javacard.framework.Util;
+
+/**
+ * RESUME and presence: a terminal that this token proved itself to a short while ago comes back with the key of that
+ * channel. Nothing of it needs a public-key operation, and nothing but one byte is written.
+ *
+ * Specification: docs/protocol.md, "The fast tap".
+ */
+final class Resumption {
+
+    /** P1 P2 of INTERNAL AUTHENTICATE as the first command of a resumed channel. */
+    static final short PRESENCE = 0x0201;
+
+    private static final short NONCE = 16;
+    private static final short COMMAND = (short) (Slots.TID + NONCE);
+
+    // Derivation constants that Amendment D does not use.
+    private static final byte CRYPTOGRAM = 0x42;
+    private static final byte S_ENC = 0x44;
+    private static final byte S_MAC = 0x46;
+    private static final byte S_RMAC = 0x47;
+    private static final short KEY_BITS = 0x80;
+
+    // The working space in the buffer: the command `tid, Nt`, and behind it Nc, so that both nonces are in a row.
+    private static final short NONCES = Slots.TID;
+    private static final short CARD_NONCE = COMMAND;
+    private static final short INPUT = 40;
+    private static final short KEYS = 56;
+    private static final short CHAIN = 104;
+    private static final short RESUMPTION_KEY = 120;
+    private static final short END = 136;
+    /** Nc and the first half of the chaining value. */
+    private static final short ANSWER = (short) (NONCE + Constants.MAC);
+
+    private final Transients ram;
+    private final Lifecycle life;
+    private final Records records;
+    private final UseCounter counter;
+    private final Slots slots;
+    private final SecureMessaging messaging;
+    private final Ec ec;
+
+    Resumption(Transients ram, Lifecycle life, Records records, UseCounter counter, Slots slots,
+        SecureMessaging messaging, Ec ec) {
+        this.ram = ram;
+        this.life = life;
+        this.records = records;
+        this.counter = counter;
+        this.slots = slots;
+        this.messaging = messaging;
+        this.ec = ec;
+    }
+
+    /**
+     * RESUME. Without a slot for this terminal the token goes on under a key that nobody knows, by the same operations:
+     * whoever does not hold a key learns nothing, not even whether the token is blocked.
+     *
+     * PRE-CONDITION: after SELECT; the dispatcher sees to that. The caller wipes on any refusal.
+     */
+    short resume(short length) {
+        life.requireInUse();
+        Tlv.require(ram.tag() == 0);
+        if (length != COMMAND) {
+            ISOException.throwIt(Constants.SW_WRONG_LENGTH);
+        }
+
+        // EXECUTION STEPS
+        // 1. The key, of a slot or the decoy, and the card's nonce.
+        byte[] b = ram.buffer;
+        byte slot = slots.find(b, (short) 0);
+        slots.readKey(slot, b, RESUMPTION_KEY);
+        ec.random(b, CARD_NONCE, NONCE);
+
+        // 2. The session keys from both nonces; the cryptogram also covers what SELECT answered.
+        Cmac mac = messaging.macUnder(b, RESUMPTION_KEY);
+        derive(mac, S_ENC, KEYS);
+        derive(mac, S_MAC, (short) (KEYS + Constants.KEY));
+        derive(mac, S_RMAC, (short) (KEYS + 2 * Constants.KEY));
+        begin(mac, CRYPTOGRAM);
+        mac.update(ram.selected, (short) 1, ram.selected[0]);
+        mac.finish(b, CHAIN);
+        messaging.load(b, KEYS);
+        Util.arrayCopyNonAtomic(b, CHAIN, ram.session, Transients.MAC_CHAIN, Constants.BLOCK);
+        ram.session[Transients.SLOT] = slot;
+        ram.session[Transients.PHASE] = Transients.RESUMED;
+
+        // 3. The answer, and nothing else is left in the buffer.
+        Util.arrayCopyNonAtomic(b, CARD_NONCE, b, (short) 0, NONCE);
+        Util.arrayCopyNonAtomic(b, CHAIN, b, NONCE, Constants.MAC);
+        Util.arrayFillNonAtomic(b, ANSWER, (short) (END - ANSWER), (byte) 0);
+        return ANSWER;
+    }
+
+    /** Amendment D, 4.1.5, with both nonces as the context. */
+    private void derive(Cmac mac, byte constant, short to) {
+        begin(mac, constant);
+        mac.finish(ram.buffer, to);
+    }
+
+    private void begin(Cmac mac, byte constant) {
+        Cmac.putLabel(ram.buffer, INPUT, constant, KEY_BITS);
+        mac.update(ram.buffer, INPUT, Constants.BLOCK);
+        mac.update(ram.buffer, NONCES, (short) (2 * NONCE));
+    }
+
+    /** Whether this session runs under the key that nobody knows: no C-MAC is good then. */
+    boolean isDecoy() {
+        return Slots.isDecoy(ram.session[Transients.SLOT]);
+    }
+
+    /**
+     * What the first command with a good C-MAC has against it: a status word, 0 when presence may be answered.
+     *
+     * @param length of its plain data
+     */
+    short admit(short length) {
+        if (ram.transport[Transients.INS] != Constants.INS_INTERNAL_AUTHENTICATE || ram.tag() != PRESENCE) {
+            return Constants.SW_CONDITIONS;
+        }
+        if (length != 0) {
+            return Constants.SW_WRONG_LENGTH;
+        }
+        byte slot = ram.session[Transients.SLOT];
+        records.date.readAll(ram.session, Transients.DATE);
+        if (life.state() != Constants.ISSUED || slots.isExpired(slot, ram.session, Transients.DATE)) {
+            slots.clear(slot);
+            return Constants.SW_CONDITIONS;
+        }
+        return 0;
+    }
+
+    /** Presence: the use is taken before it is answered. From here on the role is READ, whatever the certificate said. */
+    short presence() {
+        byte[] b = ram.buffer;
+        byte left = slots.use(ram.session[Transients.SLOT]);
+        ram.session[Transients.ROLE] = Transients.READ;
+        ram.session[Transients.PHASE] = Transients.CHANNEL;
+        b[0] = (byte) 0x83;
+        b[1] = (byte) Constants.TOKEN_ID;
+        short end = records.readTokenId(b, (short) 2);
+        b[end++] = (byte) 0x80;
+        b[end++] = 4;
+        counter.read(b, end);
+        end = (short) (end + 4);
+        b[end++] = (byte) 0x88;
+        b[end++] = 1;
+        b[end++] = left;
+        b[end++] = 0x53;
+        b[end++] = (byte) Constants.RECORD;
+        return records.readRecord(b, end);
+    }
+}
