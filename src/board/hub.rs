@@ -1,7 +1,7 @@
 //! Where the watch tells what happens, and where the pages read it, each at its own pace.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fmt::Write,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -104,6 +104,16 @@ impl BoardHub {
     /// The server went away, or is back.
     pub fn server(&self, away: bool, at: Timestamp) {
         self.tell(|roll| roll.server(away, at));
+    }
+
+    /// A server's store cannot be read, or can be read again.
+    pub fn store(&self, away: bool, at: Timestamp) {
+        self.tell(|roll| roll.store(away, at));
+    }
+
+    /// These terminals are silent, with the moment of their last word where that is known, and no others.
+    pub fn silent(&self, terminals: BTreeMap<String, Option<Timestamp>>, at: Timestamp) {
+        self.tell(|roll| roll.silent(terminals, at));
     }
 
     fn tell(&self, take: impl FnOnce(&mut Roll) -> RollOutcome) {

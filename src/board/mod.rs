@@ -1,4 +1,4 @@
-//! The board: a page of who is here, served to browsers by a terminal that watches.
+//! The board: a page of who is here, served to browsers by a terminal that watches, or by a server for all of them.
 //!
 //! Whoever feeds it ([`BoardHub`]) never waits for a browser: what changed goes into a ring of bounded length, and each
 //! page reads from it at its own pace. A page that slept names the last message that it has (`Last-Event-ID`) and is given
@@ -18,6 +18,7 @@ pub mod links;
 mod listen;
 mod page;
 mod roll;
+mod site;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -34,6 +35,7 @@ use tokio::sync::oneshot;
 
 pub use hub::BoardHub;
 pub use roll::{BoardFields, ReaderNames, RollSnapshot};
+pub use site::{DoorNames, SiteBoard};
 
 use crate::{
     crypto::CryptoError,

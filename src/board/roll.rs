@@ -60,6 +60,8 @@ impl From<&PresenceList> for RollSnapshot {
 enum ReaderFault {
     Unplugged,
     Broken,
+    /// A terminal that has not said a word for too long.
+    Silent,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +81,9 @@ pub struct Roll {
     readers: BTreeMap<String, ReaderCondition>,
     service_lost: Option<Timestamp>,
     server_away: Option<Timestamp>,
+    store_away: Option<Timestamp>,
+    /// Terminals that are silent, and when each said its last word.
+    silent: BTreeMap<String, Option<Timestamp>>,
     keys: HashMap<Uuid, u32>,
 }
 
@@ -123,6 +128,8 @@ struct Equipment {
     service_lost: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_away: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_away: Option<i64>,
 }
 
 /// All of it.
@@ -191,6 +198,8 @@ impl Roll {
             members: BTreeMap::new(),
             service_lost: None,
             server_away: None,
+            store_away: None,
+            silent: BTreeMap::new(),
             keys: HashMap::new(),
         };
         roll.reset(snapshot);
@@ -235,10 +244,16 @@ impl Roll {
             fault: condition.fault.map(|(fault, _)| fault),
             since: condition.fault.map(|(_, at)| ms(at)),
         };
+        let silent = |(name, last_word): (&String, &Option<Timestamp>)| DoorState {
+            door: name.clone(),
+            fault: Some(ReaderFault::Silent),
+            since: last_word.map(ms),
+        };
         Equipment {
-            readers: self.readers.iter().map(door).collect(),
+            readers: self.readers.iter().map(door).chain(self.silent.iter().map(silent)).collect(),
             service_lost: self.service_lost.map(ms),
             server_away: self.server_away.map(ms),
+            store_away: self.store_away.map(ms),
         }
     }
 
@@ -320,6 +335,21 @@ impl Roll {
             return RollOutcome::Nothing;
         }
         self.server_away = away.then_some(at);
+        told(&RollChange::Equipment { at: at.as_millisecond(), equipment: self.equipment() })
+    }
+
+    /// The store of a server cannot be read, or can be read again.
+    pub fn store(&mut self, away: bool, at: Timestamp) -> RollOutcome {
+        if away == self.store_away.is_some() {
+            return RollOutcome::Nothing;
+        }
+        self.store_away = away.then_some(at);
+        told(&RollChange::Equipment { at: at.as_millisecond(), equipment: self.equipment() })
+    }
+
+    /// These terminals are silent, with the moment of their last word where that is known, and no others.
+    pub fn silent(&mut self, terminals: BTreeMap<String, Option<Timestamp>>, at: Timestamp) -> RollOutcome {
+        self.silent = terminals;
         told(&RollChange::Equipment { at: at.as_millisecond(), equipment: self.equipment() })
     }
 }

@@ -17,6 +17,8 @@ use clap::{Args, Parser, Subcommand};
 use super::server::args::ServerArgs;
 use super::time_spec::TimeSpec;
 use super::until::Until;
+#[cfg(feature = "board")]
+use super::values::BoardAddress;
 use super::values::{card_timing, field, nonempty, note, uid};
 use crate::config::{Global, UserSource, new_file};
 use crate::emulator::{CardTiming, Uid};
@@ -178,24 +180,6 @@ pub struct ScanArgs {
     /// Resume FILE: tokens already in it count and are not repeated
     #[arg(long, requires = "out")]
     pub resume: bool,
-}
-
-/// Where a board is served: an address, or where the configuration says.
-#[cfg(feature = "board")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BoardAddress(pub Option<std::net::SocketAddr>);
-
-#[cfg(feature = "board")]
-impl std::str::FromStr for BoardAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() {
-            return Ok(Self(None));
-        }
-        let address = text.parse().map_err(|_| "expected ADDRESS:PORT, as 127.0.0.1:7480".to_owned())?;
-        Ok(Self(Some(address)))
-    }
 }
 
 /// `rollcall watch`

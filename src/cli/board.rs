@@ -1,24 +1,23 @@
 //! The board of a watch, and `rollcall board`: who may look at it over a network.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::{
     args::{BoardArgs, BoardCommand, WatchArgs},
+    board_service::{address, hub, serve},
     printer::Printer,
     views::{BoardLinkView, LinkStateView},
 };
 use crate::{
-    api::User,
-    board::{Board, BoardError, BoardFields, BoardHub, BoardOptions, RollSnapshot, links::Links, url_of},
+    board::{BoardHub, RollSnapshot, links::Links, url_of},
     config::{BoardSettings, Settings},
     crypto::random::SystemRandom,
     failure::{ExitClass, Failure},
     terminal::{
         lookups::ServerEvent,
         presence::{StoreNotice, TerminalStore},
-        user_csv,
         watch::{Watch, WatchEvent},
     },
 };
@@ -34,33 +33,12 @@ pub fn start(
     watch: &mut Watch,
     out: &mut Printer,
 ) -> Result<Option<impl Fn(&WatchEvent<'_>) + use<>>, Failure> {
-    let configured = settings.board.listen;
-    let listen = match args.board {
-        Some(typed) => typed.0.or(configured).unwrap_or(BoardSettings::DEFAULT),
-        None => match configured {
-            Some(listen) => listen,
-            None if args.expected.is_some() => {
-                return Err(Failure::new(ExitClass::Usage, "usage", "--expected needs a board to show who is missing")
-                    .hint("add --board"));
-            }
-            None => return Ok(None),
-        },
-    };
-    let configured = || settings.board.expected.as_ref().map(|file| settings.config_folder.join(file));
-    let expected = args.expected.clone().or_else(configured).map(|file| people(&file)).transpose()?;
-    let names = settings.clone();
-    let hub = BoardHub::new(
-        RollSnapshot::from(watch.list()?),
-        BoardFields(settings.board.fields.clone()),
-        Box::new(move |reader| names.alias(reader).unwrap_or(reader).to_owned()),
-        expected,
-        &mut SystemRandom,
-    );
-    let board = Board::start(&options(listen, settings)?, Arc::new(hub.map_err(BoardError::Crypto)?))?;
-    out.note(&format!("the board: {}", board.url()));
-    if !board.address().ip().is_loopback() {
-        out.note("a browser needs a link to it: rollcall board link");
-    }
+    let expected = args.expected.as_deref();
+    let Some(listen) = address(args.board, settings.board.listen, expected)? else { return Ok(None) };
+    let aliases = settings.clone();
+    let names = Box::new(move |reader: &str| aliases.alias(reader).unwrap_or(reader).to_owned());
+    let hub = hub(RollSnapshot::from(watch.list()?), names, expected, settings)?;
+    let board = serve(listen, hub, settings, out)?;
     let folder = settings.state_folder.clone();
     Ok(Some(move |event: &WatchEvent<'_>| show(board.hub(), &folder, event)))
 }
@@ -82,36 +60,6 @@ fn show(hub: &BoardHub, state_folder: &Path, event: &WatchEvent<'_>) {
     }
 }
 
-fn options(listen: std::net::SocketAddr, settings: &Settings) -> Result<BoardOptions, Failure> {
-    let board = &settings.board;
-    // A path in the file is one beside the file.
-    let beside = |path: &Path| settings.config_folder.join(path);
-    let tls = match (&board.certificate, &board.key) {
-        (Some(certificate), Some(key)) => Some((beside(certificate), beside(key))),
-        (None, None) => None,
-        _ => {
-            return Err(Failure::new(
-                ExitClass::Config,
-                "board.needs-tls",
-                "under [board] in config.toml, certificate and key go together",
-            )
-            .hint("name both"));
-        }
-    };
-    Ok(BoardOptions {
-        listen,
-        hosts: board.hosts.clone(),
-        tls,
-        state_folder: settings.state_folder.clone(),
-        title: board.title.clone(),
-        texts: board.texts.as_deref().map(beside),
-    })
-}
-
-fn people(file: &Path) -> Result<Vec<User>, Failure> {
-    Ok(user_csv::load(file)?.rows.into_iter().map(|row| row.user).collect())
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -120,7 +68,7 @@ pub fn run(args: &BoardArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let (links, now) = (Links::at(&settings.state_folder), Timestamp::now());
     match &args.command {
         BoardCommand::Link { admits_for, label } => {
-            let listen = settings.board.listen.unwrap_or(BoardSettings::DEFAULT);
+            let listen = settings.board.listen.or(settings.server.board).unwrap_or(BoardSettings::DEFAULT);
             let address = url_of(listen, &settings.board.hosts, true);
             if listen.ip().is_loopback() {
                 let here = url_of(listen, &[], false).unwrap_or_default();

@@ -7,6 +7,8 @@ pub mod apdu;
 pub mod args;
 #[cfg(feature = "board")]
 pub mod board;
+#[cfg(feature = "board")]
+mod board_service;
 pub mod complete;
 pub mod confirm;
 mod context;

@@ -71,3 +71,21 @@ pub fn uid() -> impl TypedValueParser<Value = Uid> {
 pub fn card_timing() -> impl TypedValueParser<Value = CardTiming> {
     PossibleValuesParser::new(["j3r180"]).map(|_| CardTiming::J3r180)
 }
+
+/// Where a board is served: an address, or where the configuration says.
+#[cfg(feature = "board")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BoardAddress(pub Option<std::net::SocketAddr>);
+
+#[cfg(feature = "board")]
+impl std::str::FromStr for BoardAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let address = text.parse().map_err(|_| "expected ADDRESS:PORT, as 127.0.0.1:7480".to_owned())?;
+        Ok(Self(Some(address)))
+    }
+}

@@ -12,8 +12,18 @@ use super::set;
 /// The port of a server that was given none.
 pub const PORT: u16 = 7443;
 
-const KEYS: [&str; 9] =
-    ["connections", "feed_max_age", "listen", "offline_max_age", "rate", "retention", "store", "timeout", "url"];
+const KEYS: [&str; 10] = [
+    "board",
+    "connections",
+    "feed_max_age",
+    "listen",
+    "offline_max_age",
+    "rate",
+    "retention",
+    "store",
+    "timeout",
+    "url",
+];
 
 /// The shortest time that a server may keep what proofs are checked against.
 const RETENTION_MIN: Duration = Duration::from_secs(10 * 24 * 3600);
@@ -26,6 +36,7 @@ pub struct Table {
     offline_max_age: Option<Duration>,
     timeout: Option<Duration>,
     listen: Option<SocketAddr>,
+    board: Option<SocketAddr>,
     store: Option<StoreText>,
     rate: Option<u32>,
     connections: Option<u32>,
@@ -68,6 +79,8 @@ pub struct ServerSettings {
     pub timeout: Duration,
     /// Where a server here listens.
     pub listen: SocketAddr,
+    /// Where a server here serves the board of all terminals; none when it does so only if the command line says so.
+    pub board: Option<SocketAddr>,
     /// Where a server here keeps what it knows.
     pub store: StoreText,
     /// Requests that one terminal may make in a second; 0 for no limit.
@@ -86,6 +99,7 @@ impl Default for ServerSettings {
             offline_max_age: Duration::from_secs(8 * 3600),
             timeout: Duration::from_secs(5),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)),
+            board: None,
             store: StoreText(String::new()),
             rate: 200,
             connections: 1024,
@@ -107,6 +121,7 @@ impl Table {
             "offline_max_age" => self.offline_max_age = Some(entry.duration()?),
             "timeout" => self.timeout = Some(entry.duration()?),
             "listen" => self.listen = Some(entry.parsed()?),
+            "board" => self.board = Some(entry.parsed()?),
             "store" => {
                 let store = StoreText(entry.text()?.to_owned());
                 entry.require_private(store.is_secret())?;
@@ -157,6 +172,7 @@ impl Table {
             offline_max_age: self.offline_max_age.unwrap_or(otherwise.offline_max_age),
             timeout: self.timeout.unwrap_or(otherwise.timeout),
             listen: listen.or(self.listen).unwrap_or(otherwise.listen),
+            board: self.board,
             store: store.or(self.store).unwrap_or_else(own_file),
             rate: rate.or(self.rate).unwrap_or(otherwise.rate),
             connections: self.connections.unwrap_or(otherwise.connections),

@@ -11,6 +11,7 @@ pub mod audit;
 mod auth;
 mod body;
 mod failure;
+pub mod follow;
 mod heard;
 pub mod init;
 mod listen;
@@ -63,6 +64,8 @@ pub struct ServerOptions {
     pub patience: Duration,
     /// How long events, proofs and nonces are kept; none for events and proofs without an end.
     pub retention: Option<Duration>,
+    /// Who shows who is here while it runs.
+    pub audience: Option<follow::Audience>,
 }
 
 /// Why a server does not start or go on.

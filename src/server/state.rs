@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     RunError, ServerLog, ServerOptions,
+    follow::{Follower, PresenceNews},
     heard::HeardTerminals,
     lookup_batcher::LookupBatcher,
     metrics::Metrics,
@@ -51,11 +52,14 @@ pub struct AppState {
     pub heard: Arc<HeardTerminals>,
     /// The people of the past moment that was asked for last.
     pub past: PastPresence,
+    /// What whoever shows who is here has to know; none where nobody does.
+    pub news: Option<Arc<PresenceNews>>,
     home: PkiDir,
     cas: Arc<Mutex<Cas>>,
     sweeper: tokio::task::AbortHandle,
     watcher: tokio::task::AbortHandle,
     noter: tokio::task::AbortHandle,
+    follower: Option<tokio::task::AbortHandle>,
     /// What the store said last to whether it takes changes, and when.
     readiness: tokio::sync::Mutex<Option<(Instant, Result<(), ApiError>)>>,
 }
@@ -104,6 +108,12 @@ impl AppState {
             log.fault(&super::audit::missing_record(&missing.terminal, missing.head.seq));
         }
         let heard = Arc::<HeardTerminals>::default();
+        let both = options.audience.clone().map(|audience| {
+            let news = Arc::<PresenceNews>::default();
+            let follower = Follower::new(store.clone(), Arc::clone(&heard), Arc::clone(&news), audience);
+            (news, tokio::spawn(follower.run()).abort_handle())
+        });
+        let (news, follower) = both.unzip();
         Ok(Arc::new(Self {
             signer: Signer::new(&home.load_server_signature(now)?),
             authorities,
@@ -116,6 +126,8 @@ impl AppState {
             noter: tokio::spawn(note_heard(store.clone(), Arc::clone(&heard))).abort_handle(),
             heard,
             past: PastPresence::default(),
+            news,
+            follower,
             sweeper: tokio::spawn(sweep(store.clone(), Arc::clone(&log), options.retention)).abort_handle(),
             watcher: tokio::spawn(watch_store(store.clone())).abort_handle(),
             readiness: tokio::sync::Mutex::default(),
@@ -176,6 +188,7 @@ impl AppState {
         self.sweeper.abort();
         self.watcher.abort();
         self.noter.abort();
+        self.follower.iter().for_each(tokio::task::AbortHandle::abort);
         self.heard.store(&self.store).await;
         self.store.close().await;
     }

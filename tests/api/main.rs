@@ -10,6 +10,7 @@ mod case;
 
 mod audit;
 mod away;
+mod board;
 mod bodies;
 mod crash;
 #[path = "../common/objects.rs"]

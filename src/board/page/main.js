@@ -182,6 +182,6 @@ await begin(about.texts, at('language'), () => {
   show();
 });
 await redeem();
-setInterval(() => { time(); tiles.tick(); }, 5000);
+setInterval(() => { time(); tiles.tick(); notices.tick(); }, 5000);
 time();
 follow(on);

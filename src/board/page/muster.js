@@ -26,6 +26,9 @@ export function write(model, place, title, lostSince) {
     element('p', 'when', `${t('muster')} · ${wholeDate(now)} · ${t('present', { count: people.length })}: ${number(people.length)}`),
   ];
   if (lostSince) parts.push(element('p', 'lost', t('muster-lost', { time: wholeDate(lostSince) })));
+  for (const { door, fault, since } of model.equipment.readers) {
+    if (fault === 'silent') parts.push(element('p', 'lost', `${since ? t('fault-silent', { door, time: moment(since, now) }) : t('fault-silent-ever', { door })} ${t('fault-silent-means')}`));
+  }
   parts.push(table(rows, [t('muster-tick'), t('muster-name'), ...fields, t('muster-door'), t('muster-since')]));
   const missing = (model.expected ?? []).filter((one) => one.away).sort(byName);
   if (missing.length > 0) {

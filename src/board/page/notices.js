@@ -1,6 +1,6 @@
 // What has just happened: newcomers in front, refusals that nobody misses, the last events, and words for screen readers.
 
-import { clock, moment, number, refusal, t } from './texts.js';
+import { clock, moment, number, refusal, span, t } from './texts.js';
 import { details, element, face, say } from './tiles.js';
 
 const FORWARD = 6000;
@@ -127,24 +127,40 @@ export class Notices {
 
   /** What is out of order, and that the connection is lost. */
   faults(lostSince) {
-    const { readers, service_lost: service, server_away: server } = this.#model.equipment;
+    const { readers, service_lost: service, server_away: server, store_away: store } = this.#model.equipment;
     const now = this.#model.now();
     const since = (at) => moment(at, now);
     const all = [];
     if (lostSince) all.push(['lost', t('lost', { time: since(lostSince) }), t('lost-means')]);
     if (service) all.push(['', t('fault-service', { time: since(service) }), t('fault-service-means')]);
     for (const { door, fault, since: at } of readers) {
-      if (fault) all.push(['', t(fault === 'broken' ? 'fault-broken' : 'fault-unplugged', { door, time: since(at) }), '']);
+      if (fault === 'silent') all.push(['', at ? t('fault-silent', { door, time: since(at) }) : t('fault-silent-ever', { door }), t('fault-silent-means'), at]);
+      else if (fault) all.push(['', t(fault === 'broken' ? 'fault-broken' : 'fault-unplugged', { door, time: since(at) }), '']);
     }
     if (server) all.push(['', t('fault-server', { time: since(server) }), t('fault-server-means')]);
+    if (store) all.push(['', t('fault-store', { time: since(store) }), t('lost-means')]);
     const key = JSON.stringify(all);
     if (this.#places.faults.dataset.key === key) return;
     this.#places.faults.dataset.key = key;
-    this.#places.faults.replaceChildren(...all.map(([kind, what, means]) => {
+    this.#places.faults.replaceChildren(...all.map(([kind, what, means, at]) => {
       const sign = element('span', 'sign', '!');
       sign.setAttribute('aria-hidden', 'true');
-      return element('p', kind, undefined, sign, element('strong', '', what), means ? ` ${means}` : '');
+      const made = element('p', kind, undefined, sign, element('strong', '', what), means ? ` ${means}` : '');
+      if (at) {
+        const age = element('span', 'age');
+        // It changes every minute, and nobody wants to hear that.
+        age.setAttribute('aria-live', 'off');
+        age.since = at;
+        made.append(' ', age);
+      }
+      return made;
     }));
+    this.tick();
+  }
+
+  /** Brings what depends on the time up to date. */
+  tick() {
+    for (const age of this.#places.faults.querySelectorAll('.age')) say(age, `(${span(this.#model.now() - age.since)})`);
   }
 
   /** The big numbers. */

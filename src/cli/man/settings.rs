@@ -62,6 +62,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("server", "feed_max_age", "duration", "`24h`", "how old the last status feed may be while the server is away"),
     setting("server", "offline_max_age", "duration", "`8h`", "how old user information may be while the server is away"),
     setting("server", "listen", "string", "`127.0.0.1:7443`", "`server run`: where it listens; `ROLLCALL_SERVER_LISTEN` precedes it"),
+    setting("server", "board", "string", "", "where `server run` serves the board of all terminals: `127.0.0.1:7480`; the rest of it stands under `[board]`"),
     setting("server", "store", "string", "SQLite in the state folder", "`server run`: `sqlite://FILE` or `postgres://…`; with a password only in a file that its owner alone may read; `ROLLCALL_SERVER_STORE` precedes it"),
     setting("server", "rate", "integer", "`200`", "requests of one terminal a second; 0: no limit; `ROLLCALL_SERVER_RATE` precedes it"),
     setting("server", "connections", "integer", "`1024`", "connections at one time"),

@@ -7,6 +7,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use crate::api::v1::{Role, TokenStatus};
 use crate::cli::time_spec::TimeSpec;
+#[cfg(feature = "board")]
+use crate::cli::values::BoardAddress;
 use crate::cli::values::{field, nonempty};
 use crate::config::new_file;
 use crate::pki::CertificateDays;
@@ -259,6 +261,14 @@ pub struct RunArgs {
     /// Where to listen; port 0 takes a free one [default: 127.0.0.1:7443]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
+    /// Serve a page of who is here at all doors to browsers, at this address [default: as configured, or 127.0.0.1:7480]
+    #[cfg(feature = "board")]
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "")]
+    pub board: Option<BoardAddress>,
+    /// The people who are expected, a CSV file as `enroll --from` takes it: the board shows who is missing
+    #[cfg(feature = "board")]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub expected: Option<PathBuf>,
 }
 
 /// `rollcall server audit`

@@ -8,6 +8,8 @@ pub mod args;
 mod audit;
 #[cfg(feature = "server")]
 mod backup;
+#[cfg(all(feature = "server", feature = "board"))]
+mod board;
 #[cfg(feature = "server")]
 mod local_store;
 #[cfg(feature = "server")]

@@ -63,6 +63,7 @@ pub fn init(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
 /// That of the signals; `system.no-thread`; that of [`server::run`]; that of the output.
 pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let url = store(settings)?;
+    let (_board, audience) = board(args, settings, out)?.unzip();
     let options = ServerOptions {
         listen: args.listen.unwrap_or(settings.server.listen),
         pki: settings.pki_folder(),
@@ -72,6 +73,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         connections: settings.server.connections as usize,
         patience: PATIENCE,
         retention: settings.server.retention,
+        audience,
     };
     let (stop, stopped) = oneshot::channel::<()>();
     let interrupt = Interrupt::install_staying(move || {
@@ -93,6 +95,19 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         Err(_) => return Ok(ExitClass::Bug.exit_status()),
     }
     Ok(interrupt.exit_status().unwrap_or(0))
+}
+
+#[cfg(feature = "board")]
+use super::board::start as board;
+
+/// Without a board in it this program serves none: where one is configured, it says so.
+#[cfg(not(feature = "board"))]
+fn board(_: &RunArgs, settings: &Settings, _: &mut Printer) -> Result<Option<((), server::follow::Audience)>, Failure> {
+    match settings.server.board {
+        Some(_) => Err(Failure::new(ExitClass::Config, "board.not-built", "this program was built without the board")
+            .hint("build it with the feature board, or take board out of [server] in config.toml")),
+        None => Ok(None),
+    }
 }
 
 fn print(inbox: &Receiver<LogLine>, url: &StoreUrl, out: &mut Printer) -> Result<(), Failure> {

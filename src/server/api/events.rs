@@ -34,6 +34,11 @@ pub async fn keep(
         EventsKept::Conflict(seq) => (0, Some(seq.cast_unsigned())),
     };
     state.metrics.events.inc_by(u64::from(stored));
+    if stored > 0
+        && let Some(news) = &state.news
+    {
+        news.kept(&terminal.name, batch.list, &rows, &batch.events);
+    }
     let all = u32::try_from(rows.len()).unwrap_or(u32::MAX);
     let known = if conflict.is_some() { 0 } else { all.saturating_sub(stored) };
     Ok(Json(EventsTaken { stored, known, conflict }))

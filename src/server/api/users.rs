@@ -35,6 +35,7 @@ pub async fn put(
     }
     check_user(&user)?;
     state.store.put_users(std::slice::from_ref(&user), &terminal.name, (state.clock)()).await?;
+    state.news.iter().for_each(|news| news.everybody());
     Ok(Json(user))
 }
 
@@ -63,7 +64,9 @@ pub async fn import(
     if ids.len() < batch.users.len() {
         return Err(ApiError::Invalid("a batch has each id once".into()));
     }
-    Ok(Json(state.store.put_users(&batch.users, &terminal.name, (state.clock)()).await?))
+    let imported = state.store.put_users(&batch.users, &terminal.name, (state.clock)()).await?;
+    state.news.iter().for_each(|news| news.everybody());
+    Ok(Json(imported))
 }
 
 /// `DELETE /v1/users/{id}`.
@@ -76,5 +79,6 @@ pub async fn forget(
     let stand_in = format!("forgotten-{}", hex::encode(number));
     let done = state.store.forget_user(&id, &stand_in, &terminal.name, (state.clock)()).await?;
     state.past.forget().await;
+    state.news.iter().for_each(|news| news.everybody());
     done.map(Json).ok_or(ApiError::NoUser)
 }

@@ -51,6 +51,14 @@ impl ServerStore {
         on!(self, reading, queries, |c| queries::presence::page(c, now, after, limit))
     }
 
+    /// Those of these people who are here now, with their keys.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
+    pub async fn presence_of(&self, now: Timestamp, people: &[String]) -> Result<Vec<(String, PresentUser)>> {
+        on!(self, reading, queries, |c| queries::presence::of(c, now, people))
+    }
+
     /// How many people are here now, and what is known of the terminals that say so.
     ///
     /// # Errors

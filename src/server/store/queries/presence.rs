@@ -305,19 +305,35 @@ pub async fn index(c: &mut Connection) -> Result<()> {
 
 /// People after one, in the order of their keys, each with its key.
 pub async fn page(c: &mut Connection, now: Timestamp, after: &str, limit: u32) -> Result<Vec<(String, PresentUser)>> {
-    let statement = format!(
-        "SELECT h.person, h.subject, h.terminal, h.word, h.seen, h.since, e.body, u.id, u.name, u.fields, t.heard
-         FROM ({NOW}) h LEFT JOIN events e ON e.terminal = h.terminal AND e.list = h.named_list AND e.seq = h.named_seq
-         LEFT JOIN users u ON u.id = substr(h.person, 3) AND substr(h.person, 1, 2) = 'u:' LEFT JOIN terminals t ON t.name = h.terminal
-         WHERE h.person > $2 ORDER BY h.person LIMIT $3"
-    );
-    let found = query(AssertSqlSafe(statement))
+    let found = query(AssertSqlSafe(people_where("h.person > $2 ORDER BY h.person LIMIT $3")))
         .bind(now.as_millisecond())
         .bind(after)
         .bind(i64::from(limit))
         .fetch_all(c)
         .await?;
     found.iter().map(|row| person(row, Some(now))).collect()
+}
+
+/// Those of these people who are here, with their keys.
+pub async fn of(c: &mut Connection, now: Timestamp, people: &[String]) -> Result<Vec<(String, PresentUser)>> {
+    let statement = people_where("h.person = $2");
+    let mut here = Vec::new();
+    for key in people {
+        let found = query(AssertSqlSafe(statement.clone())).bind(now.as_millisecond()).bind(key);
+        if let Some(row) = found.fetch_optional(&mut *c).await? {
+            here.push(person(&row, Some(now))?);
+        }
+    }
+    Ok(here)
+}
+
+fn people_where(condition: &str) -> String {
+    format!(
+        "SELECT h.person, h.subject, h.terminal, h.word, h.seen, h.since, e.body, u.id, u.name, u.fields, t.heard
+         FROM ({NOW}) h LEFT JOIN events e ON e.terminal = h.terminal AND e.list = h.named_list AND e.seq = h.named_seq
+         LEFT JOIN users u ON u.id = substr(h.person, 3) AND substr(h.person, 1, 2) = 'u:' LEFT JOIN terminals t ON t.name = h.terminal
+         WHERE {condition}"
+    )
 }
 
 fn person(row: &DatabaseRow, now: Option<Timestamp>) -> Result<(String, PresentUser)> {

@@ -1,0 +1,92 @@
+//! A board as the command line and the configuration want it: of a watch, or of a server.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use super::{printer::Printer, values::BoardAddress};
+use crate::{
+    api::User,
+    board::{Board, BoardError, BoardFields, BoardHub, BoardOptions, ReaderNames, RollSnapshot},
+    config::{BoardSettings, Settings},
+    crypto::random::SystemRandom,
+    failure::{ExitClass, Failure},
+    terminal::user_csv,
+};
+
+/// Where a board is to listen, if there is to be one.
+///
+/// # Errors
+/// That nobody shows who is missing of those `expected`.
+pub fn address(
+    typed: Option<BoardAddress>,
+    configured: Option<SocketAddr>,
+    expected: Option<&Path>,
+) -> Result<Option<SocketAddr>, Failure> {
+    match typed {
+        Some(typed) => Ok(Some(typed.0.or(configured).unwrap_or(BoardSettings::DEFAULT))),
+        None if configured.is_none() && expected.is_some() => {
+            Err(Failure::new(ExitClass::Usage, "usage", "--expected needs a board to show who is missing")
+                .hint("add --board"))
+        }
+        None => Ok(configured),
+    }
+}
+
+/// What shows this list, and who of those `expected` is missing.
+///
+/// # Errors
+/// `csv.…` for the file of who is expected; `crypto.failed`.
+pub fn hub(
+    snapshot: RollSnapshot,
+    names: ReaderNames,
+    expected: Option<&Path>,
+    settings: &Settings,
+) -> Result<Arc<BoardHub>, Failure> {
+    let configured = || settings.board.expected.as_ref().map(|file| settings.config_folder.join(file));
+    let expected = expected.map(Path::to_owned).or_else(configured).map(|file| people(&file)).transpose()?;
+    let fields = BoardFields(settings.board.fields.clone());
+    let hub = BoardHub::new(snapshot, fields, names, expected, &mut SystemRandom);
+    Ok(Arc::new(hub.map_err(BoardError::Crypto)?))
+}
+
+/// Serves it, and says where.
+///
+/// # Errors
+/// `board.…`.
+pub fn serve(listen: SocketAddr, hub: Arc<BoardHub>, settings: &Settings, out: &mut Printer) -> Result<Board, Failure> {
+    let board = Board::start(&options(listen, settings)?, hub)?;
+    out.note(&format!("the board: {}", board.url()));
+    if !board.address().ip().is_loopback() {
+        out.note("a browser needs a link to it: rollcall board link");
+    }
+    Ok(board)
+}
+
+fn options(listen: SocketAddr, settings: &Settings) -> Result<BoardOptions, Failure> {
+    let board = &settings.board;
+    // A path in the file is one beside the file.
+    let beside = |path: &Path| settings.config_folder.join(path);
+    let tls = match (&board.certificate, &board.key) {
+        (Some(certificate), Some(key)) => Some((beside(certificate), beside(key))),
+        (None, None) => None,
+        _ => {
+            return Err(Failure::new(
+                ExitClass::Config,
+                "board.needs-tls",
+                "under [board] in config.toml, certificate and key go together",
+            )
+            .hint("name both"));
+        }
+    };
+    Ok(BoardOptions {
+        listen,
+        hosts: board.hosts.clone(),
+        tls,
+        state_folder: settings.state_folder.clone(),
+        title: board.title.clone(),
+        texts: board.texts.as_deref().map(beside),
+    })
+}
+
+fn people(file: &Path) -> Result<Vec<User>, Failure> {
+    Ok(user_csv::load(file)?.rows.into_iter().map(|row| row.user).collect())
+}
