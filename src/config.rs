@@ -280,7 +280,7 @@ impl Settings {
             readers: Selection::new(readers, &file.aliases).without(&file.ignore, &file.aliases),
             ignore: file.ignore,
             presence: PresenceRules { rules: rules.collect(), otherwise: file.presence_default.unwrap_or_default() },
-            feedback: FeedbackRules::new(file.feedback, &file.aliases),
+            feedback: FeedbackRules::new(file.feedback, file.sound, &file.aliases),
             min_stay: file.min_stay.unwrap_or(Duration::from_secs(3)),
             stale_after: file.stale_after.unwrap_or(Duration::from_secs(60)),
             retention: file.retention,

@@ -121,8 +121,8 @@ fn keys_are_those_of_the_program() {
         assert!(known.remove(table.trim_matches(['[', ']'])), "{table}");
         known.extend(known_keys(table).into_iter().map(|key| format!("{table} {key}")));
     }
-    // A table of the user's names, with one key of its own.
-    known.insert("[presence] min_stay".to_owned());
+    // Tables of the user's names, each with one key of its own.
+    known.extend(["[presence] min_stay", "[feedback] sound"].map(str::to_owned));
     assert_eq!(told, known);
 }
 

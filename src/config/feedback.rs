@@ -5,23 +5,25 @@ use crate::reader::{
     select::{Aliases, Selection},
 };
 
-/// What readers show of a tap. Without a rule that matches, nothing is sent to a reader.
+/// What is seen and heard of a tap. Without a rule that matches, nothing is sent to a reader.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FeedbackRules {
     /// The first that matches holds, in the order of the file.
     rules: Vec<(Selection, FeedbackChoice)>,
+    /// Whether the computer sounds, wherever the reader is.
+    pub sound: bool,
 }
 
 impl FeedbackRules {
     /// From names, patterns or aliases.
-    pub fn new(rules: Vec<(String, FeedbackChoice)>, aliases: &Aliases) -> Self {
+    pub fn new(rules: Vec<(String, FeedbackChoice)>, sound: bool, aliases: &Aliases) -> Self {
         let rule = |(name, choice)| (Selection::new(&[name], aliases), choice);
-        Self { rules: rules.into_iter().map(rule).collect() }
+        Self { rules: rules.into_iter().map(rule).collect(), sound }
     }
 
-    /// Whether there is no rule.
+    /// Whether nothing is shown and nothing sounds.
     pub const fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.rules.is_empty() && !self.sound
     }
 
     /// What is meant at this reader; none where nothing is shown.

@@ -58,6 +58,7 @@ pub struct File {
     pub presence_default: Option<PresenceMode>,
     /// In the order of the file.
     pub feedback: Vec<(String, FeedbackChoice)>,
+    pub sound: bool,
     pub min_stay: Option<Duration>,
     pub stale_after: Option<Duration>,
     pub retention: Option<Duration>,
@@ -141,7 +142,10 @@ impl File {
             }
             "feedback" => {
                 for rule in entry.entries()? {
-                    self.feedback.push((rule.key().to_owned(), rule.parsed()?));
+                    match rule.key() {
+                        "sound" => self.sound = rule.truth()?,
+                        reader => self.feedback.push((reader.to_owned(), rule.parsed()?)),
+                    }
                 }
             }
             "board" => self.board = BoardSettings::take(entry)?,

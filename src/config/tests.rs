@@ -43,6 +43,7 @@ min_stay = "0s"
 "ACS" = "until:8h"
 
 [feedback]
+sound = true
 "north door" = "acr122u"
 "ACS" = "auto"
 
@@ -77,6 +78,7 @@ tap = "10s"
     assert_eq!(feedback.at("ACS PICC 00"), Some(FeedbackChoice::Model(FeedbackModel::Acr122u)));
     assert_eq!(feedback.at("ACS SAM 01"), Some(FeedbackChoice::Auto));
     assert_eq!(feedback.at("Omnikey"), None);
+    assert!(feedback.sound && !Settings::default().feedback.sound);
     // Only the second goes by the name, and that is of no model.
     assert!(feedback.is_unknown("ACS SAM 01") && !feedback.is_unknown("ACS PICC 00"));
     assert!(!feedback.is_unknown("ACS ACR122U 00") && !feedback.is_unknown("Omnikey"));
@@ -191,6 +193,7 @@ fn refusals_name_line_key_and_remedy() {
         ("[presence]\nmin_stay = \"11m\"", "config.toml:2: presence.min_stay: expected 0s to 600s"),
         ("verbose = \"yes\"", "config.toml:1: verbose: expected true or false"),
         ("alias = 1", "config.toml:1: alias: expected a table"),
+        ("[feedback]\nsound = \"yes\"", "config.toml:2: feedback.sound: expected true or false"),
         (
             "[feedback]\na = \"acr\"",
             "config.toml:2: feedback.a: \"acr\" is not auto, acr122u, acr1252u, springcard-h663 or springcore",

@@ -1,4 +1,4 @@
-//! Shows at the reader what became of a tap. Whoever asks for it never waits: each reader has a thread of its own, what it
+//! Shows at the reader what became of a tap, and has the computer sound. Whoever asks for it never waits: each reader has a thread of its own, what it
 //! cannot do in time is left out, and a failure is a report.
 //!
 //! A signal is sent after the tap, when its transaction has ended. Of one insertion each signal is shown once, however often
@@ -18,7 +18,10 @@ use crate::{
         Insertion,
         feedback::{FeedbackChoice, FeedbackModel, ReaderCommand, Signal, SignalError},
     },
-    terminal::admission::{Decision, TapOutcome},
+    terminal::{
+        admission::{Decision, TapOutcome},
+        sound::Sounds,
+    },
 };
 
 /// A signal that could not be sent for so long would confuse whoever stands there by now.
@@ -30,13 +33,18 @@ const RETRIES: u32 = 10;
 /// How long the lights that are still set may take to be given back at the end.
 const LAST_COMMANDS: Duration = Duration::from_millis(500);
 
-/// A reader did not show what it was to show.
+/// What was to be seen or heard was not.
 #[derive(Debug)]
-pub struct FeedbackFailure {
-    /// Which.
-    pub reader: String,
-    /// Why.
-    pub error: SignalError,
+pub enum FeedbackFailure {
+    /// A reader did not show it.
+    Reader {
+        /// Which.
+        reader: String,
+        /// Why.
+        error: SignalError,
+    },
+    /// No player worked, each for its reason.
+    Sound(String),
 }
 
 /// What sends commands to a reader; it may block.
@@ -50,7 +58,9 @@ pub struct Feedback {
     choose: ChooseFeedback,
     send: SendSignal,
     threads: HashMap<String, SyncSender<Order>>,
+    /// The newest signal at each reader, and of which insertion it was.
     shown: HashMap<String, (Insertion, Signal)>,
+    sounds: Option<Sounds>,
     report: Sender<FeedbackFailure>,
     failures: Receiver<FeedbackFailure>,
 }
@@ -63,7 +73,21 @@ impl Feedback {
     pub fn new(choose: impl Fn(&str) -> Option<FeedbackChoice> + 'static, send: SendSignal) -> Self {
         let (report, failures) = mpsc::channel();
         let choose = Box::new(choose);
-        Self { choose, send, threads: HashMap::new(), shown: HashMap::new(), report, failures }
+        Self { choose, send, threads: HashMap::new(), shown: HashMap::new(), sounds: None, report, failures }
+    }
+
+    /// With sounds on this computer, wherever the reader is.
+    #[must_use]
+    pub fn with_sounds(mut self) -> Self {
+        let report = self.report.clone();
+        // Whoever asked may be gone.
+        let tell = move |fault| drop(report.send(FeedbackFailure::Sound(fault)));
+        match Sounds::start(tell) {
+            Ok(sounds) => self.sounds = Some(sounds),
+            // This end receives.
+            Err(error) => drop(self.report.send(FeedbackFailure::Sound(error.to_string()))),
+        }
+        self
     }
 
     /// Shows what became of a tap, where the configuration says so. Never waits.
@@ -79,14 +103,17 @@ impl Feedback {
     }
 
     fn show(&mut self, reader: &str, insertion: Insertion, signal: Signal) {
-        let Some(choice) = (self.choose)(reader) else { return };
         if self.shown.get(reader) == Some(&(insertion, signal)) {
             return;
         }
         self.shown.insert(reader.to_owned(), (insertion, signal));
+        if let Some(sounds) = &self.sounds {
+            sounds.play(signal);
+        }
+        let Some(choice) = (self.choose)(reader) else { return };
         if let Err(error) = self.order(reader, choice, signal) {
             // This end receives.
-            let _ = self.report.send(FeedbackFailure { reader: reader.to_owned(), error });
+            let _ = self.report.send(FeedbackFailure::Reader { reader: reader.to_owned(), error });
         }
     }
 
@@ -116,6 +143,7 @@ impl Drop for Feedback {
     /// The threads end, and give back the lights that they have set; one that hangs is left behind.
     fn drop(&mut self) {
         self.threads.clear();
+        self.sounds = None;
         // All ends of the channel but those of the threads are gone then.
         self.report = mpsc::channel().0;
         let until = Instant::now() + LAST_COMMANDS;
@@ -180,7 +208,7 @@ impl ReaderLights {
             Err(SignalError::Link(LinkError::SharingViolation)) => false,
             Err(error) => {
                 // Whoever asked may be gone.
-                let _ = self.report.send(FeedbackFailure { reader: self.reader.clone(), error });
+                let _ = self.report.send(FeedbackFailure::Reader { reader: self.reader.clone(), error });
                 false
             }
         }
@@ -264,7 +292,8 @@ mod tests {
         // One is being sent, unless the thread has not begun, and one waits.
         let failures = all.failures();
         assert!((9..11).contains(&failures.len()), "{failures:?}");
-        assert!(failures.iter().all(|failed| failed.reader == "hangs" && failed.error == SignalError::Late));
+        let is_late = |failed: &FeedbackFailure| matches!(failed, FeedbackFailure::Reader { reader, error: SignalError::Late } if reader == "hangs");
+        assert!(failures.iter().all(is_late), "{failures:?}");
         drop(hangs);
     }
 
@@ -272,6 +301,10 @@ mod tests {
     fn a_reader_whose_model_nobody_knows_is_told() {
         let mut all = Feedback::new(|_| Some(FeedbackChoice::Auto), send);
         all.show("Some Reader", 1.into(), Signal::Admitted);
-        assert_eq!(all.failures()[0].error, SignalError::UnknownModel);
+        let failed = all.failures();
+        assert!(
+            matches!(&failed[..], [FeedbackFailure::Reader { error: SignalError::UnknownModel, .. }]),
+            "{failed:?}"
+        );
     }
 }

@@ -18,6 +18,7 @@ pub mod readers;
 pub mod renewal;
 pub mod scan;
 pub mod server_access;
+pub mod sound;
 pub mod survey;
 pub mod tap;
 pub mod thread;

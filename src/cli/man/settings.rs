@@ -54,6 +54,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("presence", "", "string each", "`field`", "who counts as present: `field`, `toggle` or `until:DURATION`, as `default = …`, and one key for each reader or alias; the first match in the order of the file holds"),
     setting("presence", "min_stay", "duration", "`3s`", "in mode `toggle`, how long after a tap another one of the same token at the same reader is still that tap; at most `10m`, and `0s` counts every tap"),
     setting("feedback", "", "string each", "nothing", "what readers show of a tap: the model whose commands are sent (`acr122u`, `acr1252u`, `springcard-h663`, `springcore`), or `auto` for the one that its name tells; one key for each reader or alias; the first match in the order of the file holds. See [hardware.md](hardware.md), \"Lights and buzzers\""),
+    setting("feedback", "sound", "boolean", "`false`", "whether `watch` plays a short sound on this computer for who is admitted, and another one for who is not, by the first of `pw-play`, `paplay` and `aplay` that works"),
     setting("limits", "exchange", "duration", "`5s`", "for one exchange with a card; at most `10m`, and `ROLLCALL_EXCHANGE_LIMIT` precedes it"),
     setting("limits", "tap", "duration", "`15s`", "for a whole tap; at most `10m`, and `ROLLCALL_TAP_LIMIT` precedes it"),
     setting("limits", "on_event", "duration", "`10s`", "for one run of `on_event`"),
@@ -79,7 +80,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ),
     ("alias", "THE TABLE [alias]", "Names for readers. They stand wherever a reader is named."),
     ("presence", "THE TABLE [presence]", "Until when somebody counts as present after a tap."),
-    ("feedback", "THE TABLE [feedback]", "Lights and buzzers of readers, for `watch`."),
+    ("feedback", "THE TABLE [feedback]", "Lights and buzzers of readers, and sounds, for `watch`."),
     ("limits", "THE TABLE [limits]", "How long something may take before it is given up."),
     ("server", "THE TABLE [server]", "The server of this terminal, and the one that runs here."),
 ];

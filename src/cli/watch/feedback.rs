@@ -1,20 +1,34 @@
-//! What readers show of a tap, and what is said where one does not.
+//! What is seen at readers and heard of a tap, and what is said where that fails.
 
 use crate::{
     config::Settings,
     reader::{feedback::SignalError, pcsc},
-    terminal::feedback::{Feedback, FeedbackFailure},
+    terminal::{
+        feedback::{Feedback, FeedbackFailure},
+        sound::PLAYERS,
+    },
 };
 
 /// What shows it, where the configuration has a rule for it.
 pub fn start(settings: &Settings) -> Option<Feedback> {
     let rules = settings.feedback.clone();
-    (!rules.is_empty()).then(|| Feedback::new(move |reader| rules.at(reader), pcsc::send_signal))
+    if rules.is_empty() {
+        return None;
+    }
+    let has_sound = rules.sound;
+    let feedback = Feedback::new(move |reader| rules.at(reader), pcsc::send_signal);
+    Some(if has_sound { feedback.with_sounds() } else { feedback })
 }
 
 /// What happened, and what helps.
 pub fn failure(failed: &FeedbackFailure) -> (String, String) {
-    let FeedbackFailure { reader, error } = failed;
+    let (reader, error) = match failed {
+        FeedbackFailure::Reader { reader, error } => (reader, error),
+        FeedbackFailure::Sound(faults) => {
+            let hint = format!("one of these has to work for this user: {}", PLAYERS.join(", "));
+            return (format!("no sound: {faults}"), hint);
+        }
+    };
     let hint = match error {
         SignalError::UnknownModel => "name its model under `[feedback]` in config.toml, or take it out",
         SignalError::EscapeRefused => "docs/hardware.md, \"Lights and buzzers\", says how the driver is allowed to",
@@ -30,7 +44,7 @@ mod tests {
 
     #[test]
     fn a_failure_names_the_reader_and_what_helps() {
-        let told = |error| failure(&FeedbackFailure { reader: "ACS 00 00".into(), error });
+        let told = |error| failure(&FeedbackFailure::Reader { reader: "ACS 00 00".into(), error });
         let (text, hint) = told(SignalError::EscapeRefused);
         assert_eq!(text, "ACS 00 00: no feedback at the reader: the driver does not pass the command on to the reader");
         assert!(hint.contains("docs/hardware.md"));

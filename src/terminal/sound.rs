@@ -1,0 +1,222 @@
+//! Two short sounds on the computer: for who is admitted, and for who is not. They are played by a program that the system
+//! has, which is given the sound on its stdin; whoever asks for one never waits.
+
+use std::{
+    f64::consts::TAU,
+    fs::File,
+    io::{self, Seek, Write},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver, SyncSender},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::reader::feedback::Signal;
+
+/// What plays a file, in the order in which they are tried: of `PipeWire`, `PulseAudio`, ALSA. They are looked for on `PATH`.
+pub const PLAYERS: [&str; 3] = ["pw-play", "paplay", "aplay"];
+
+/// How long a sound may take. A player that takes longer is ended.
+const LIMIT: Duration = Duration::from_secs(3);
+/// How often it is looked whether a player has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Samples a second, of 16 bits.
+const RATE: u32 = 16_000;
+/// Bytes before the samples.
+const HEADER: u32 = 44;
+/// A tone swells and fades for so many samples, lest it clicks.
+const EDGE: u32 = RATE / 100;
+
+/// A tone: its frequency in Hz, 0 for silence, and its length in ms.
+type Tone = (f64, u32);
+
+/// Rises.
+const ADMITTED: [Tone; 2] = [(660.0, 90), (880.0, 160)];
+/// Low, twice.
+const OTHERWISE: [Tone; 3] = [(220.0, 160), (0.0, 60), (220.0, 220)];
+
+/// Plays sounds on a thread of its own.
+pub struct Sounds {
+    orders: SyncSender<Signal>,
+}
+
+impl Sounds {
+    /// Starts the thread; `report` is called on it with the reason when no player works.
+    ///
+    /// # Errors
+    /// What the system says when the thread cannot be started.
+    pub fn start(report: impl Fn(String) + Send + 'static) -> io::Result<Self> {
+        let (orders, inbox) = mpsc::sync_channel(1);
+        let players = PLAYERS.map(str::to_owned).to_vec();
+        thread::Builder::new().name("sound".to_owned()).spawn(move || serve(&inbox, players, &report))?;
+        Ok(Self { orders })
+    }
+
+    /// Asks for the sound of this. One that would come late is left out.
+    pub fn play(&self, signal: Signal) {
+        let _ = self.orders.try_send(signal);
+    }
+}
+
+fn serve(inbox: &Receiver<Signal>, mut players: Vec<String>, report: &impl Fn(String)) {
+    for signal in inbox {
+        let sound = wave(signal);
+        let mut faults = Vec::new();
+        let works = players.iter().position(|player| match play(player, &sound) {
+            Ok(()) => true,
+            Err(error) => {
+                faults.push(format!("{player}: {error}"));
+                false
+            }
+        });
+        match works {
+            // What works is tried first from now on.
+            Some(found) => players[..=found].rotate_right(1),
+            None => report(faults.join("; ")),
+        }
+    }
+}
+
+/// Has a player play it.
+fn play(player: &str, sound: &[u8]) -> Result<(), String> {
+    let file = in_memory(sound).map_err(|error| error.to_string())?;
+    // Its name opens the same memory once more, from the beginning.
+    let mut command = Command::new(player);
+    command.arg("/dev/stdin").stdin(file).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => "not installed".to_owned(),
+        _ => error.to_string(),
+    })?;
+    await_end(&mut child).map_err(|error| error.to_string())
+}
+
+fn in_memory(bytes: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create("rollcall-sound", MemfdFlags::CLOEXEC)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+fn await_end(child: &mut Child) -> io::Result<()> {
+    let until = Instant::now() + LIMIT;
+    loop {
+        match child.try_wait()? {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => return Err(io::Error::other(status.to_string())),
+            None if Instant::now() < until => thread::sleep(LOOK),
+            None => {
+                child.kill()?;
+                child.wait()?;
+                return Err(io::Error::other("it took too long and was ended"));
+            }
+        }
+    }
+}
+
+/// The sound of this, as a WAV file (RIFF, PCM, one channel).
+pub fn wave(signal: Signal) -> Vec<u8> {
+    let tones: &[Tone] = match signal {
+        Signal::Admitted => &ADMITTED,
+        Signal::Refused | Signal::HoldLonger => &OTHERWISE,
+    };
+    let samples: Vec<u8> = tones.iter().flat_map(|tone| samples(*tone)).flat_map(i16::to_le_bytes).collect();
+    // invariant: a sound is shorter than a second.
+    let size = u32::try_from(samples.len()).unwrap_or(u32::MAX - HEADER);
+    let mut file = Vec::with_capacity(samples.len() + HEADER as usize);
+    file.extend(b"RIFF");
+    file.extend((HEADER - 8 + size).to_le_bytes());
+    file.extend(b"WAVEfmt ");
+    file.extend(16_u32.to_le_bytes());
+    // PCM, one channel.
+    file.extend([1_u16, 1].map(u16::to_le_bytes).concat());
+    file.extend([RATE, RATE * 2].map(u32::to_le_bytes).concat());
+    // Bytes of a sample, and its bits.
+    file.extend([2_u16, 16].map(u16::to_le_bytes).concat());
+    file.extend(b"data");
+    file.extend(size.to_le_bytes());
+    file.extend(samples);
+    file
+}
+
+fn samples((frequency, length): Tone) -> impl Iterator<Item = i16> {
+    let count = RATE / 1000 * length;
+    (0..count).map(move |at| {
+        let edge = f64::from(at.min(count - at).min(EDGE)) / f64::from(EDGE);
+        let wave = (TAU * frequency * f64::from(at) / f64::from(RATE)).sin();
+        // A third of what there is: loud enough, and it stays in range.
+        #[allow(clippy::cast_possible_truncation)]
+        let sample = (wave * edge * 10_000.0) as i16;
+        sample
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+
+    #[test]
+    fn the_sounds_are_short_files_of_their_kind() {
+        for signal in [Signal::Admitted, Signal::Refused, Signal::HoldLonger] {
+            let file = wave(signal);
+            let word = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap());
+            assert_eq!((&file[..4], &file[8..16]), (&b"RIFF"[..], &b"WAVEfmt "[..]));
+            assert_eq!(word(4) as usize, file.len() - 8);
+            assert_eq!(
+                (word(16), word(20), word(24), word(28), word(32)),
+                (16, 0x0001_0001, RATE, RATE * 2, 0x0010_0002)
+            );
+            assert_eq!((&file[36..40], word(40) as usize), (&b"data"[..], file.len() - 44));
+            let samples: Vec<_> = file[44..].chunks(2).map(|two| i16::from_le_bytes([two[0], two[1]])).collect();
+            assert!(samples.len() < RATE as usize, "{signal:?} is a second or longer");
+            let loudest = samples.iter().map(|sample| sample.unsigned_abs()).max();
+            assert!((9_000..=10_000).contains(&loudest.unwrap()), "{signal:?}: {loudest:?}");
+            // It begins and ends in silence.
+            assert!(samples[0] == 0 && samples.last().unwrap().unsigned_abs() < 500, "{signal:?}");
+        }
+        assert_ne!(wave(Signal::Admitted), wave(Signal::Refused));
+    }
+
+    /// A program in this folder: it notes that it was run, and what it was given to play. A process of its own writes it: a
+    /// file that this one has open for writing, or a child of another test, cannot be run.
+    fn player(folder: &Path, name: &str, status: u8) -> String {
+        let write = r#"printf '#!/bin/sh\necho %s >> %s/log\ncat "$1" > %s/%s.wav\nexit %s\n' "$1" "$2" "$2" "$1" "$3" > "$2/$1" && chmod +x "$2/$1""#;
+        let mut shell = Command::new("/bin/sh");
+        let written = shell.args(["-c", write, "sh", name, folder.to_str().unwrap(), &status.to_string()]).status();
+        assert!(written.unwrap().success());
+        folder.join(name).display().to_string()
+    }
+
+    #[test]
+    fn the_first_player_that_works_is_found_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let players =
+            vec![folder.join("none").display().to_string(), player(folder, "fails", 1), player(folder, "plays", 0)];
+        let (orders, inbox) = mpsc::channel();
+        orders.send(Signal::Admitted).unwrap();
+        orders.send(Signal::Refused).unwrap();
+        drop(orders);
+        serve(&inbox, players, &|fault| panic!("{fault}"));
+        assert_eq!(fs::read_to_string(folder.join("log")).unwrap(), "fails\nplays\nplays\n");
+        assert_eq!(fs::read(folder.join("fails.wav")).unwrap(), wave(Signal::Admitted));
+        assert_eq!(fs::read(folder.join("plays.wav")).unwrap(), wave(Signal::Refused));
+    }
+
+    #[test]
+    fn that_none_works_is_told_with_each_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let none = folder.path().join("none").display().to_string();
+        let fails = player(folder.path(), "fails", 3);
+        let (orders, inbox) = mpsc::channel();
+        orders.send(Signal::HoldLonger).unwrap();
+        drop(orders);
+        let (tell, told) = mpsc::channel();
+        serve(&inbox, vec![none.clone(), fails.clone()], &move |fault| tell.send(fault).unwrap());
+        assert_eq!(told.recv().unwrap(), format!("{none}: not installed; {fails}: exit status: 3"));
+    }
+}
