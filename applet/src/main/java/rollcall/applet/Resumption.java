@@ -24,14 +24,15 @@ final class Resumption {
     private static final byte S_RMAC = 0x47;
     private static final short KEY_BITS = 0x80;
 
-    // The working space in the buffer: the command `tid, Nt`, and behind it Nc, so that both nonces are in a row.
-    private static final short NONCES = Slots.TID;
-    private static final short CARD_NONCE = COMMAND;
-    private static final short INPUT = 40;
-    private static final short KEYS = 56;
-    private static final short CHAIN = 104;
-    private static final short RESUMPTION_KEY = 120;
-    private static final short END = 136;
+    // The working space in the buffer: what is derived from, in a row, and where the longest SELECT answer has its end.
+    private static final short LABEL = 0;
+    private static final short TERMINAL_NONCE = 16;
+    private static final short CARD_NONCE = 32;
+    private static final short SELECT_ANSWER = 48;
+    private static final short KEYS = 112;
+    private static final short CHAIN = 160;
+    private static final short RESUMPTION_KEY = 176;
+    private static final short END = 192;
     /** Nc and the first half of the chaining value. */
     private static final short ANSWER = (short) (NONCE + Constants.MAC);
 
@@ -72,16 +73,16 @@ final class Resumption {
         byte[] b = ram.buffer;
         byte slot = slots.find(b, (short) 0);
         slots.readKey(slot, b, RESUMPTION_KEY);
+        Util.arrayCopyNonAtomic(b, Slots.TID, b, TERMINAL_NONCE, NONCE);
         ec.random(b, CARD_NONCE, NONCE);
+        Util.arrayCopyNonAtomic(ram.selected, (short) 1, b, SELECT_ANSWER, ram.selected[0]);
 
         // 2. The session keys from both nonces; the cryptogram also covers what SELECT answered.
         Cmac mac = messaging.macUnder(b, RESUMPTION_KEY);
-        derive(mac, S_ENC, KEYS);
-        derive(mac, S_MAC, (short) (KEYS + Constants.KEY));
-        derive(mac, S_RMAC, (short) (KEYS + 2 * Constants.KEY));
-        begin(mac, CRYPTOGRAM);
-        mac.update(ram.selected, (short) 1, ram.selected[0]);
-        mac.finish(b, CHAIN);
+        derive(mac, S_ENC, SELECT_ANSWER, KEYS);
+        derive(mac, S_MAC, SELECT_ANSWER, (short) (KEYS + Constants.KEY));
+        derive(mac, S_RMAC, SELECT_ANSWER, (short) (KEYS + 2 * Constants.KEY));
+        derive(mac, CRYPTOGRAM, (short) (SELECT_ANSWER + ram.selected[0]), CHAIN);
         messaging.load(b, KEYS);
         Util.arrayCopyNonAtomic(b, CHAIN, ram.session, Transients.MAC_CHAIN, Constants.BLOCK);
         ram.session[Transients.SLOT] = slot;
@@ -94,16 +95,10 @@ final class Resumption {
         return ANSWER;
     }
 
-    /** Amendment D, 4.1.5, with both nonces as the context. */
-    private void derive(Cmac mac, byte constant, short to) {
-        begin(mac, constant);
-        mac.finish(ram.buffer, to);
-    }
-
-    private void begin(Cmac mac, byte constant) {
-        Cmac.putLabel(ram.buffer, INPUT, constant, KEY_BITS);
-        mac.update(ram.buffer, INPUT, Constants.BLOCK);
-        mac.update(ram.buffer, NONCES, (short) (2 * NONCE));
+    /** Amendment D, 4.1.5: the context is what stands behind the label, up to {@code end}. */
+    private void derive(Cmac mac, byte constant, short end, short to) {
+        Cmac.putLabel(ram.buffer, LABEL, constant, KEY_BITS);
+        mac.sign(ram.buffer, LABEL, end, ram.buffer, to);
     }
 
     /** Whether this session runs under the key that nobody knows: no C-MAC is good then. */
