@@ -17,6 +17,10 @@ pub enum CommandName {
     ExternalAuthenticate,
     /// INTERNAL AUTHENTICATE with the presence proof.
     InternalAuthenticate,
+    /// RESUME: the token's cryptogram under the key of an earlier meeting.
+    Resume,
+    /// INTERNAL AUTHENTICATE in a resumed channel: id, counter and record.
+    ResumedPresence,
     /// GET DATA of the state, over an open channel.
     Heartbeat,
     /// GET DATA of an ECKA certificate.
@@ -61,6 +65,8 @@ impl CommandName {
             Self::InitializeUpdate => "INITIALIZE UPDATE",
             Self::ExternalAuthenticate => "EXTERNAL AUTHENTICATE",
             Self::InternalAuthenticate => "INTERNAL AUTHENTICATE",
+            Self::Resume => "RESUME",
+            Self::ResumedPresence => "INTERNAL AUTHENTICATE of a resumed channel",
             Self::Heartbeat => "the heartbeat",
             Self::GetCertificate => "GET DATA certificate",
             Self::GetIdentityCertificate => "GET DATA identity certificate",

@@ -3,8 +3,6 @@
 //! Both sides are here: the terminal wraps commands and unwraps answers; the virtual token does the reverse.
 //!
 //! Specification: docs/protocol.md, "Secure messaging".
-//!
-//! Specification: docs/protocol.md, "Secure messaging".
 
 use zeroize::Zeroizing;
 
@@ -36,7 +34,10 @@ pub struct SessionKeys {
 /// The state of the secure messaging of one session.
 #[derive(Debug)]
 pub struct Messaging {
-    keys: SessionKeys,
+    enc: Key128,
+    mac: Key128,
+    rmac: Key128,
+    dek: Option<Key128>,
     chain: [u8; 16],
     counter: u32,
 }
@@ -44,13 +45,19 @@ pub struct Messaging {
 impl Messaging {
     /// Begins with these keys and this MAC chaining value (the receipt for SCP11; for SCP03 the MAC of
     /// EXTERNAL AUTHENTICATE).
-    pub const fn new(keys: SessionKeys, chain: [u8; 16]) -> Self {
-        Self { keys, chain, counter: 0 }
+    pub fn new(keys: SessionKeys, chain: [u8; 16]) -> Self {
+        let SessionKeys { enc, mac, rmac, dek } = keys;
+        Self { enc, mac, rmac, dek: Some(dek), chain, counter: 0 }
     }
 
-    /// The key that wraps keys inside this channel.
-    pub const fn dek(&self) -> &Key128 {
-        &self.keys.dek
+    /// A resumed channel: no key can be wrapped in it, for it only reads.
+    pub(super) const fn without_dek(enc: Key128, mac: Key128, rmac: Key128, chain: [u8; 16]) -> Self {
+        Self { enc, mac, rmac, dek: None, chain, counter: 0 }
+    }
+
+    /// The key that wraps keys inside this channel; a resumed one has none.
+    pub const fn dek(&self) -> Option<&Key128> {
+        self.dek.as_ref()
     }
 
     /// Protects a command: encrypts the data and appends the C-MAC. Lc enters the MAC as `format` will send it.
@@ -61,10 +68,10 @@ impl Messaging {
         self.counter = self.counter.wrapping_add(1);
         let mut data = Vec::new();
         if !command.payload().is_empty() {
-            data = aes::cbc_encrypt(&self.keys.enc, &self.icv(0)?, &pad(command.payload()))?;
+            data = aes::cbc_encrypt(&self.enc, &self.icv(0)?, &pad(command.payload()))?;
         }
         let header = [command.cla | SECURE, command.ins, command.p1, command.p2];
-        let full = cmac(&self.keys.mac, &[&self.chain, &header, &lc(data.len() + MAC, format), &data])?;
+        let full = cmac(&self.mac, &[&self.chain, &header, &lc(data.len() + MAC, format), &data])?;
         self.chain = full;
         data.extend_from_slice(&full[..MAC]);
         Ok(Command::new(header[0], header[1], header[2], header[3]).data(data).answered())
@@ -92,7 +99,7 @@ impl Messaging {
         if !sealed.len().is_multiple_of(aes::BLOCK) {
             return Err(ChannelError::Padding);
         }
-        let padded = aes::cbc_decrypt(&self.keys.enc, &self.icv(0x80)?, sealed)?;
+        let padded = aes::cbc_decrypt(&self.enc, &self.icv(0x80)?, sealed)?;
         let data = unpad(&padded).ok_or(ChannelError::Padding)?.to_vec();
         Ok(Response { data, status })
     }
@@ -117,7 +124,7 @@ impl Messaging {
         let Some((sealed, mac)) = data.split_last_chunk::<MAC>() else {
             return Ok(None);
         };
-        let full = cmac(&self.keys.mac, &[&self.chain, &header, lc, sealed])?;
+        let full = cmac(&self.mac, &[&self.chain, &header, lc, sealed])?;
         if !same(&full[..MAC], mac) {
             return Ok(None);
         }
@@ -138,7 +145,7 @@ impl Messaging {
         if !sealed.len().is_multiple_of(aes::BLOCK) {
             return Ok(None);
         }
-        let padded = aes::cbc_decrypt(&self.keys.enc, &self.icv(0)?, sealed)?;
+        let padded = aes::cbc_decrypt(&self.enc, &self.icv(0)?, sealed)?;
         Ok(unpad(&padded).map(|data| Zeroizing::new(data.to_vec())))
     }
 
@@ -149,7 +156,7 @@ impl Messaging {
     pub fn seal(&mut self, data: &[u8], status: Status) -> Result<Vec<u8>, CryptoError> {
         let mut out = Vec::new();
         if !data.is_empty() {
-            out = aes::cbc_encrypt(&self.keys.enc, &self.icv(0x80)?, &pad(data))?;
+            out = aes::cbc_encrypt(&self.enc, &self.icv(0x80)?, &pad(data))?;
         }
         let mac = self.response_mac(&out, status)?;
         out.extend_from_slice(&mac);
@@ -157,7 +164,7 @@ impl Messaging {
     }
 
     fn response_mac(&self, sealed: &[u8], status: Status) -> Result<[u8; MAC], CryptoError> {
-        let full = cmac(&self.keys.rmac, &[&self.chain, sealed, &status.0.to_be_bytes()])?;
+        let full = cmac(&self.rmac, &[&self.chain, sealed, &status.0.to_be_bytes()])?;
         let mut mac = [0; MAC];
         mac.copy_from_slice(&full[..MAC]);
         Ok(mac)
@@ -167,7 +174,7 @@ impl Messaging {
         let mut block = [0; aes::BLOCK];
         block[0] = top;
         block[12..].copy_from_slice(&self.counter.to_be_bytes());
-        aes::block_encrypt(&self.keys.enc, &block)
+        aes::block_encrypt(&self.enc, &block)
     }
 }
 
@@ -266,9 +273,9 @@ mod tests {
     fn an_encrypted_empty_block_is_an_empty_command() {
         let (mut terminal, mut card) = pair();
         terminal.counter = 1;
-        let sealed = aes::cbc_encrypt(&terminal.keys.enc, &terminal.icv(0).unwrap(), &pad(&[])).unwrap();
+        let sealed = aes::cbc_encrypt(&terminal.enc, &terminal.icv(0).unwrap(), &pad(&[])).unwrap();
         let header = [0x84, 0xCA, 1, 0];
-        let full = cmac(&terminal.keys.mac, &[&terminal.chain, &header, &[24], &sealed]).unwrap();
+        let full = cmac(&terminal.mac, &[&terminal.chain, &header, &[24], &sealed]).unwrap();
         let data = [&sealed[..], &full[..MAC]].concat();
         assert!(card.open(header, &[24], &data).unwrap().unwrap().is_empty());
     }
@@ -282,7 +289,7 @@ mod tests {
     #[test]
     fn an_answer_with_a_right_mac_and_wrong_padding_is_refused() {
         let (mut terminal, card) = pair();
-        let encrypted = |plain: &[u8]| aes::cbc_encrypt(&card.keys.enc, &card.icv(0x80).unwrap(), plain).unwrap();
+        let encrypted = |plain: &[u8]| aes::cbc_encrypt(&card.enc, &card.icv(0x80).unwrap(), plain).unwrap();
         for plain in [vec![0; 16], vec![1; 16], [vec![0x80], vec![0; 31]].concat()] {
             let answer = answered(&card, &encrypted(&plain), Status::OK);
             assert!(matches!(terminal.unwrap(&answer), Err(ChannelError::Padding)), "{plain:?}");

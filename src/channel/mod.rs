@@ -4,6 +4,7 @@
 
 mod command_name;
 pub mod messaging;
+pub mod resumption;
 pub mod scp03;
 pub mod scp11;
 
@@ -52,6 +53,9 @@ pub enum ChannelError {
     /// The padding of a protected answer is wrong.
     #[error("the padding of the card's answer is wrong")]
     Padding,
+    /// The channel was resumed, and only reads.
+    #[error("this channel was resumed, and no key can be wrapped in it")]
+    NoDek,
     /// The library underneath failed.
     #[error(transparent)]
     Crypto(#[from] CryptoError),

@@ -77,6 +77,8 @@ pub struct Opened {
     pub messaging: Messaging,
     /// The channel binding of the presence proof.
     pub binding: [u8; 32],
+    /// The key that a later channel can be resumed under, if the token keeps it in a slot.
+    pub resumption: Key128,
 }
 
 impl Handshake {
@@ -133,7 +135,7 @@ impl Agreement {
             return Err(ChannelError::Receipt);
         }
         let binding = sha256(&[&self.binding_head, &request, &data]);
-        Ok(Opened { messaging: Messaging::new(derived.keys, receipt), binding })
+        Ok(Opened { messaging: Messaging::new(derived.keys, receipt), binding, resumption: derived.resumption })
     }
 }
 
@@ -156,6 +158,8 @@ pub struct Derived {
     receipt_key: Key128,
     /// The session keys.
     pub keys: SessionKeys,
+    /// The key that a later channel can be resumed under.
+    pub resumption: Key128,
 }
 
 impl Derived {
@@ -176,13 +180,15 @@ pub fn derive(ephemeral: &[u8; 32], fixed: &[u8; 32]) -> Result<Derived, CryptoE
     let mut secret = Zeroizing::new([0; 64]);
     secret[..32].copy_from_slice(ephemeral);
     secret[32..].copy_from_slice(fixed);
-    let block = kdf::x963(&*secret, &SHARED_INFO, 80);
+    // The standard takes 80 bytes; its third block of SHA-256 holds 16 more.
+    let block = kdf::x963(&*secret, &SHARED_INFO, 96);
     let key = |n: usize| {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&block[16 * n..16 * (n + 1)]);
         Key128::new(bytes)
     };
-    Ok(Derived { receipt_key: key(0), keys: SessionKeys { enc: key(1), mac: key(2), rmac: key(3), dek: key(4) } })
+    let keys = SessionKeys { enc: key(1), mac: key(2), rmac: key(3), dek: key(4) };
+    Ok(Derived { receipt_key: key(0), keys, resumption: key(5) })
 }
 
 #[cfg(test)]

@@ -52,20 +52,20 @@ impl CardTiming {
 
 /// In µs.
 fn cost(received: &Received<'_>) -> u64 {
-    let [class, _, more, _] = received.header;
+    let [class, _, p1, _] = received.header;
     let Ok(instruction) = Instruction::of(received.header) else { return 0 };
-    let is_piece = class & CHAINING != 0 || (instruction == Instruction::VerifyCertificate && more & 0x80 != 0);
+    let is_piece = class & CHAINING != 0 || (instruction == Instruction::VerifyCertificate && p1 & 0x80 != 0);
     if is_piece {
         return 0;
     }
     // Command and answer: deciphered or enciphered, and a MAC over it.
     let pieces = u64::try_from(received.data.len() / 256 + 1).unwrap_or(1);
     let secured = if class & SECURE != 0 { 4 * pieces * AES } else { 0 };
-    secured + own_cost(instruction, pieces)
+    secured + own_cost(instruction, p1, pieces)
 }
 
 /// What the command itself costs, without secure messaging.
-const fn own_cost(instruction: Instruction, pieces: u64) -> u64 {
+const fn own_cost(instruction: Instruction, p1: u8, pieces: u64) -> u64 {
     match instruction {
         // What is only told; and commands that are no more than their MAC, which counts as secure messaging.
         Instruction::Select
@@ -79,6 +79,11 @@ const fn own_cost(instruction: Instruction, pieces: u64) -> u64 {
         Instruction::MutualAuthenticate => SET_POINT + 3 * AGREE + 3 * HASH + 4 * AES_KEY + AES,
         // Two static keys, from them three of the session, and two cryptograms.
         Instruction::InitializeUpdate => 5 * AES_KEY + 5 * AES,
+        // The key of a slot and three of the session, one value under each derivation, and the subkeys of the MAC.
+        Instruction::Resume => 4 * AES_KEY + 5 * AES,
+        // In a resumed channel one byte is stored and nothing is signed; with a slot, the slot and its mark are stored too.
+        Instruction::InternalAuthenticate if p1 == 2 => STORE,
+        Instruction::InternalAuthenticate if p1 == 1 => HASH + SIGN + 3 * STORE,
         Instruction::InternalAuthenticate => HASH + SIGN + STORE,
         Instruction::GenerateKey => GENERATE + SET_POINT,
         Instruction::PutKey => AES_KEY + AES + SET_POINT + STORE,

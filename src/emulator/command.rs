@@ -8,10 +8,10 @@ use crate::{
     token::constants::{
         INS_AUTHENTICATE, INS_DELETE_KEY, INS_GENERATE_KEY, INS_GET_DATA, INS_GET_DATA_PART, INS_GET_RESPONSE,
         INS_INITIALIZE_UPDATE, INS_INTERNAL_AUTHENTICATE, INS_PERFORM_SECURITY_OPERATION, INS_PUT_DATA,
-        INS_PUT_DATA_PART, INS_PUT_KEY, INS_SELECT, INS_SET_STATUS, INS_STORE_DATA, KEY_CA, KEY_ECKA, KEY_IDENTITY,
-        KEY_SCP03_SET, STATE_BLANK, STATE_BLOCKED, STATE_ISSUED, STATE_PERSONALISED, STATE_TERMINATED, TAG_CA_LIST,
-        TAG_CA_LOOKUP, TAG_DATE, TAG_DETAILS, TAG_ECKA_CERTIFICATE, TAG_EMPTY_LIST, TAG_IDENTITY, TAG_MODE,
-        TAG_PORTRAIT, TAG_RECORD,
+        INS_PUT_DATA_PART, INS_PUT_KEY, INS_RESUME, INS_SELECT, INS_SET_STATUS, INS_STORE_DATA, KEY_CA, KEY_ECKA,
+        KEY_IDENTITY, KEY_SCP03_SET, STATE_BLANK, STATE_BLOCKED, STATE_ISSUED, STATE_PERSONALISED, STATE_TERMINATED,
+        TAG_CA_LIST, TAG_CA_LOOKUP, TAG_DATE, TAG_DETAILS, TAG_ECKA_CERTIFICATE, TAG_EMPTY_LIST, TAG_IDENTITY,
+        TAG_MODE, TAG_PORTRAIT, TAG_RECORD,
     },
 };
 
@@ -28,6 +28,7 @@ pub(super) enum Instruction {
     InitializeUpdate,
     ExternalAuthenticate,
     InternalAuthenticate,
+    Resume,
     ReadPart,
     WritePart,
     PutData,
@@ -54,6 +55,7 @@ impl Instruction {
             INS_INITIALIZE_UPDATE => (Self::InitializeUpdate, class == 0x80),
             INS_AUTHENTICATE if class & SECURE != 0 => (Self::ExternalAuthenticate, class == 0x84),
             INS_AUTHENTICATE => (Self::MutualAuthenticate, class == 0x80),
+            INS_RESUME => (Self::Resume, class == 0x80),
             INS_GET_DATA => (Self::GetData, true),
             INS_INTERNAL_AUTHENTICATE => (Self::InternalAuthenticate, true),
             INS_GET_DATA_PART => (Self::ReadPart, true),
@@ -90,6 +92,7 @@ impl Instruction {
                 | Self::MutualAuthenticate
                 | Self::InitializeUpdate
                 | Self::ExternalAuthenticate
+                | Self::Resume
         )
     }
 
@@ -133,6 +136,8 @@ pub(super) enum Operation {
     CaList,
     EmptyList,
     Prove,
+    ProveWithSlot,
+    ResumedPresence,
     ReadPart(Part),
     WritePart(Part),
     CommitPart(Part),
@@ -177,7 +182,12 @@ impl Operation {
                 TAG_EMPTY_LIST => Self::EmptyList,
                 _ => return None,
             },
-            Instruction::InternalAuthenticate if name == 0x0001 => Self::Prove,
+            Instruction::InternalAuthenticate => match name {
+                0x0001 => Self::Prove,
+                0x0101 => Self::ProveWithSlot,
+                0x0201 => Self::ResumedPresence,
+                _ => return None,
+            },
             Instruction::ReadPart => Self::ReadPart(part?),
             Instruction::WritePart => Self::WritePart(part?),
             Instruction::PutData => match name {

@@ -8,8 +8,8 @@ use super::{
     channels::{Channels, is_beginning},
     command::{Instruction, Operation, Rights},
     objects::{empty_list, write_part},
-    persistent::{PersistentCard, Reply, failed},
-    session::{SecureChannel, SessionPeer, TokenSession},
+    persistent::{PersistentCard, Reply, failed, require_length},
+    session::{ResumedChannel, SecureChannel, SessionPeer, TokenSession},
     state::{Life, PersistentState},
     store::{StateStore, StateStoreError},
     transport::{Chain, Transport, Whole, without_chaining},
@@ -170,6 +170,9 @@ impl SoftwareToken {
             Instruction::Select | Instruction::VerifyCertificate | Instruction::InitializeUpdate => return Ok(()),
             Instruction::ExternalAuthenticate if initialized => return Ok(()),
             Instruction::ExternalAuthenticate => Some(Status::CONDITIONS),
+            Instruction::Resume if initialized || matches!(self.session, TokenSession::CertificateSeen(_)) => {
+                Some(Status::CONDITIONS)
+            }
             _ if secured => (!channel).then_some(Status::SECURITY),
             _ => (channel || !instruction.has_plain_form()).then_some(Status::SECURITY),
         };
@@ -187,6 +190,7 @@ impl SoftwareToken {
             Instruction::MutualAuthenticate => self.mutual_authenticate(p1, p2, &command.data),
             Instruction::InitializeUpdate => self.initialize_update(p1, p2, &command.data),
             Instruction::ExternalAuthenticate => self.external_authenticate(command),
+            Instruction::Resume => self.resume(p1, p2, &command.data),
             Instruction::GetData if cla & SECURE == 0 => self.card.plain_get_data(command.header, &command.data),
             _ => self.secured(instruction, command),
         }
@@ -194,6 +198,9 @@ impl SoftwareToken {
 
     /// A command inside the channel: opened, judged, carried out, and its answer sealed. A refusal carries no MAC.
     fn secured(&mut self, instruction: Instruction, command: &Whole) -> Reply {
+        if matches!(self.session, TokenSession::Resumed(_)) {
+            return self.first_of_resumed(instruction, command);
+        }
         let data = self.open(command)?;
         let TokenSession::Channel(channel) = &mut self.session else {
             return Err(Status::SECURITY);
@@ -226,12 +233,37 @@ impl SoftwareToken {
         Ok(data)
     }
 
+    /// The first command after RESUME, which is resumed presence or the end of the session.
+    fn first_of_resumed(&mut self, instruction: Instruction, command: &Whole) -> Reply {
+        let session = std::mem::replace(&mut self.session, TokenSession::Selected);
+        let TokenSession::Resumed(resumed) = session else {
+            return Err(Status::SECURITY);
+        };
+        let ResumedChannel { mut messaging, slot } = *resumed;
+        let sealed = messaging.verify(command.header, &command.lc, &command.data).map_err(|e| failed(&e))?;
+        // Nobody has the decoy: a C-MAC that is good under it is none.
+        let (Some(sealed), Some(slot)) = (sealed, slot) else {
+            return Err(Status::SECURITY);
+        };
+        let data = messaging.decrypt(sealed).map_err(|e| failed(&e))?.ok_or(Status::SECURITY)?;
+        let [_, _, p1, p2] = command.header;
+        if Operation::of(instruction, p1, p2) != Some(Operation::ResumedPresence) {
+            return Err(Status::CONDITIONS);
+        }
+        require_length(&data, 0)?;
+        let answer = self.card.resumed_presence(slot)?;
+        let sealed = messaging.seal(&answer, Status::OK).map_err(|e| failed(&e))?;
+        let channel = SecureChannel { messaging, peer: SessionPeer::Resumed, upload: None };
+        self.session = TokenSession::Channel(Box::new(channel));
+        Ok(sealed)
+    }
+
     pub(super) fn wipe(&mut self) {
         self.session = TokenSession::Selected;
         self.transport.chain = None;
     }
 
-    fn wiped(&mut self, status: Status) -> Reply {
+    pub(super) fn wiped(&mut self, status: Status) -> Reply {
         self.wipe();
         Err(status)
     }
@@ -265,6 +297,10 @@ impl PersistentCard {
         if !operation.is_open_to(rights) {
             return Err(Status::SECURITY);
         }
+        let proves = matches!(operation, Operation::Prove | Operation::ProveWithSlot);
+        if proves && matches!(channel.peer, SessionPeer::Resumed) {
+            return Err(Status::CONDITIONS);
+        }
         match operation {
             Operation::Heartbeat => self.heartbeat(data),
             Operation::ReadRecord => self.read_record(data),
@@ -274,6 +310,9 @@ impl PersistentCard {
             Operation::CaList => self.ca_list(cla, data),
             Operation::EmptyList => empty_list(data),
             Operation::Prove => self.prove(&channel.peer, data),
+            Operation::ProveWithSlot => self.prove_with_slot(&channel.peer, data),
+            // Only as the first command after RESUME.
+            Operation::ResumedPresence => Err(Status::CONDITIONS),
             Operation::ReadPart(part) => self.read_part(part, data),
             Operation::WritePart(part) => write_part(&mut channel.upload, part, data),
             Operation::CommitPart(part) => self.commit_part(&mut channel.upload, part, data),

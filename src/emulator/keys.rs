@@ -32,7 +32,8 @@ const P256: [u8; 3] = [0xF0, 0x01, 0x00];
 
 impl PersistentCard {
     /// PUT KEY of the SCP03 set: three AES keys, encrypted under the DEK, each with its check value.
-    pub(super) fn put_scp03_keys(&mut self, old: u8, data: &[u8], dek: &Key128) -> Reply {
+    pub(super) fn put_scp03_keys(&mut self, old: u8, data: &[u8], dek: Option<&Key128>) -> Reply {
+        let dek = dek.ok_or(Status::CONDITIONS)?;
         if old != 0 && old != self.state.scp03_kvn() {
             return Err(Status::WRONG_DATA);
         }
@@ -53,6 +54,7 @@ impl PersistentCard {
             answer.extend_from_slice(&check);
         }
         let [enc, mac, dek] = <[Key128; 3]>::try_from(keys).map_err(|_| Status::WRONG_DATA)?;
+        self.clear_slots()?;
         self.change(|state| state.put_token_keys(&StaticKeys { enc, mac, dek }))?;
         Ok(answer)
     }
@@ -61,16 +63,15 @@ impl PersistentCard {
     pub(super) fn put_ca_key(&mut self, old: u8, data: &[u8]) -> Reply {
         let (version, point) = key_data::<65>(old, data, &KVN_CA)?;
         let point = Point::parse(point).map_err(|_| Status::WRONG_DATA)?;
+        self.clear_slots()?;
         self.change(|state| state.put_ca_key(version, point))?;
         Ok(vec![version])
     }
 
     /// PUT KEY of a set key: it waits for its certificate. A card with test keys never takes one, for whoever saw its
     /// enrollment would know a secret of the whole set.
-    pub(super) fn put_set_key(&mut self, old: u8, data: &[u8], dek: &Key128) -> Reply {
-        if !self.state.is_private() || self.state.has_test_keys() {
-            return Err(Status::CONDITIONS);
-        }
+    pub(super) fn put_set_key(&mut self, old: u8, data: &[u8], dek: Option<&Key128>) -> Reply {
+        let dek = dek.filter(|_| self.state.is_private() && !self.state.has_test_keys()).ok_or(Status::CONDITIONS)?;
         let (version, sealed) = key_data::<32>(old, data, &KVN_SET)?;
         let opened = aes::cbc_decrypt(dek, &[0; aes::BLOCK], sealed).map_err(|e| failed(&e))?;
         let mut scalar = Zeroizing::new([0; 32]);
@@ -79,6 +80,7 @@ impl PersistentCard {
             KeyError::Crypto(e) => failed(&e),
             _ => Status::WRONG_DATA,
         })?;
+        self.clear_slots()?;
         self.change(|state| state.ecka_keys.entry(version).or_default().pending = Some(SecretPair(pair)))?;
         Ok(vec![version])
     }
@@ -88,6 +90,7 @@ impl PersistentCard {
         require_generation(old, data, KVN_OWN)?;
         let pair = self.generate()?;
         let answer = tlv::object(0xB0, pair.public().as_bytes());
+        self.clear_slots()?;
         self.change(|state| state.ecka_keys.entry(KVN_OWN).or_default().pending = Some(SecretPair(pair)))?;
         Ok(answer)
     }
@@ -97,6 +100,7 @@ impl PersistentCard {
         require_generation(old, data, KVN_IDENTITY)?;
         let pair = self.generate()?;
         let answer = tlv::object(0xB0, pair.public().as_bytes());
+        self.clear_slots()?;
         self.change(|state| state.identity_key = Some(SecretPair(pair)))?;
         Ok(answer)
     }
@@ -133,6 +137,7 @@ impl PersistentCard {
         if certificate.point != pair.0.public().as_bytes() {
             return Err(Status::WRONG_DATA);
         }
+        self.clear_slots()?;
         self.change(|state| match &key.pending {
             Some(pending) => state.certify(version, pending.0.clone(), der),
             None => state.recertify(version, der),
@@ -173,6 +178,7 @@ impl PersistentCard {
             (true, true) => return Err(Status::CONDITIONS),
             (true, false) => {}
         }
+        self.clear_slots()?;
         self.change(|state| {
             if key == KEY_CA {
                 state.ca_keys.remove(&version);

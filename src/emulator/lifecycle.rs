@@ -35,6 +35,9 @@ impl PersistentCard {
             return Err(Status::CONDITIONS);
         }
         require_length(data, 0)?;
+        if target != Life::Issued {
+            self.clear_slots()?;
+        }
         self.change(|state| match target {
             Life::Blank => state.reset(),
             Life::Terminated => state.terminate(),

@@ -214,6 +214,7 @@ impl PersistentCard {
         if !is_date(&digits) || digits > self.state.date.0 {
             return Err(Status::WRONG_DATA);
         }
+        self.clear_slots()?;
         self.change(|state| state.date = Hex(digits))?;
         Ok(Vec::new())
     }

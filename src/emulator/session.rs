@@ -4,7 +4,10 @@ use super::{
     certificate::TerminalCertificate,
     command::{Part, Rights},
 };
-use crate::channel::{messaging::Messaging, scp03::Agreed};
+use crate::{
+    channel::{messaging::Messaging, scp03::Agreed},
+    crypto::Key128,
+};
 
 /// The states of a session. A role is held in [`TokenSession::Channel`] only: at the first valid C-MAC.
 pub(super) enum TokenSession {
@@ -16,13 +19,15 @@ pub(super) enum TokenSession {
     Initialized(Box<Agreed>),
     /// MUTUAL AUTHENTICATE was answered; whoever sent it has proved nothing yet.
     KeysAgreed(Box<SecureChannel>),
+    /// RESUME was answered; whoever sent it has proved nothing yet.
+    Resumed(Box<ResumedChannel>),
     /// A C-MAC was valid.
     Channel(Box<SecureChannel>),
 }
 
 impl TokenSession {
     pub(super) const fn has_keys(&self) -> bool {
-        matches!(self, Self::KeysAgreed(_) | Self::Channel(_))
+        matches!(self, Self::KeysAgreed(_) | Self::Resumed(_) | Self::Channel(_))
     }
 }
 
@@ -34,12 +39,21 @@ pub(super) struct SecureChannel {
     pub(super) upload: Option<Upload>,
 }
 
+/// A channel that RESUME began, before its first command.
+pub(super) struct ResumedChannel {
+    pub(super) messaging: Messaging,
+    /// The slot whose key it runs under; `None` when nobody has the key.
+    pub(super) slot: Option<usize>,
+}
+
 /// The other end.
 pub(super) enum SessionPeer {
     /// Enrollment, under SCP03.
     Enroller,
     /// A terminal, under SCP11a.
     Terminal(PeerTerminal),
+    /// A terminal in a resumed channel: it reads, whatever its certificate says.
+    Resumed,
 }
 
 /// A terminal, as its certificate and the handshake leave it.
@@ -48,6 +62,8 @@ pub(super) struct PeerTerminal {
     pub(super) certificate: TerminalCertificate,
     /// The channel binding of a presence proof.
     pub(super) binding: [u8; 32],
+    /// What a slot would keep of this handshake.
+    pub(super) resumption: Key128,
 }
 
 impl SecureChannel {
@@ -55,6 +71,7 @@ impl SecureChannel {
         match &self.peer {
             SessionPeer::Enroller => Rights::Enroller,
             SessionPeer::Terminal(terminal) => terminal.certificate.rights,
+            SessionPeer::Resumed => Rights::Read,
         }
     }
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::encoding::{Hex, SecretKey, SecretPair};
+use super::{
+    encoding::{Hex, SecretKey, SecretPair},
+    slots::{Slots, decoy},
+};
 use crate::{
     channel::scp03::StaticKeys,
     crypto::{
@@ -89,6 +92,11 @@ pub struct PersistentState {
     pub(super) counter: u32,
     /// Which key came into force last: each that does gets the next number.
     arrivals: u32,
+    #[serde(default, skip_serializing_if = "Slots::are_untouched")]
+    pub(super) slots: Slots,
+    /// The key that RESUME runs under for whoever has no slot; `None` in the state of a release before it, and once TERMINATED.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) decoy: Option<SecretKey>,
 }
 
 /// Mode and token id, object `01 00`.
@@ -156,7 +164,8 @@ impl PersistentState {
     /// # Errors
     /// [`CryptoError`] when there is no randomness.
     pub fn blank(start_keys: &StaticKeys, random: &mut dyn Random) -> Result<Self, CryptoError> {
-        Ok(Self::empty(random::bytes(random)?, Some(AesKeys::of(start_keys))))
+        let state = Self::empty(random::bytes(random)?, Some(AesKeys::of(start_keys)));
+        Ok(Self { decoy: Some(decoy(random)?), ..state })
     }
 
     fn empty(diversification: [u8; 10], start_keys: Option<AesKeys>) -> Self {
@@ -177,6 +186,8 @@ impl PersistentState {
             date: Hex(*b"000000000000"),
             counter: 0,
             arrivals: 0,
+            slots: Slots::default(),
+            decoy: None,
         }
     }
 
@@ -215,7 +226,8 @@ impl PersistentState {
 
     /// Back to BLANK: everything goes but the start keys and the diversification data.
     pub(super) fn reset(&mut self) {
-        *self = Self::empty(self.diversification.0, self.start_keys.take());
+        let decoy = self.decoy.take();
+        *self = Self { decoy, ..Self::empty(self.diversification.0, self.start_keys.take()) };
     }
 
     /// Emptied for ever. One write of the file holds both the state and the zeros, so there is no half-way.

@@ -91,6 +91,8 @@ pub const INS_PERFORM_SECURITY_OPERATION: u8 = 0x2A;
 pub const INS_AUTHENTICATE: u8 = 0x82;
 /// INS of INTERNAL AUTHENTICATE: proof and compact record.
 pub const INS_INTERNAL_AUTHENTICATE: u8 = 0x88;
+/// INS of RESUME.
+pub const INS_RESUME: u8 = 0x86;
 /// INS of INITIALIZE UPDATE.
 pub const INS_INITIALIZE_UPDATE: u8 = 0x50;
 /// INS of PUT KEY.

@@ -30,6 +30,7 @@ use crate::{
         scp11::{Handshake, Offer, Opened},
     },
     crypto::{
+        Key128,
         ec::{KeyPair, Point},
         sha256,
         x509::{Certificate, CertificateError, CertificateProfile},
@@ -67,6 +68,8 @@ pub struct Channel {
     pub session: Session,
     /// The value that binds a proof to this channel.
     pub binding: [u8; 32],
+    /// The key that a later channel can be resumed under, if the token keeps it in a slot.
+    pub resumption: Key128,
 }
 
 impl AuthenticationContext<'_> {
@@ -293,8 +296,8 @@ impl AuthenticationContext<'_> {
                     let answer = exchange(link, &command, self.format)?;
                     step = trace_points::receipt(link, next.handle(answer))?;
                 }
-                Step::Done(Opened { messaging, binding }) => {
-                    return Ok(Channel { session: Session::new(messaging, self.format), binding });
+                Step::Done(Opened { messaging, binding, resumption }) => {
+                    return Ok(Channel { session: Session::new(messaging, self.format), binding, resumption });
                 }
             }
         }

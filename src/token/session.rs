@@ -12,7 +12,7 @@ use crate::{
         status::Status,
         tlv::TlvReader,
     },
-    channel::messaging::Messaging,
+    channel::{ChannelError, messaging::Messaging},
     crypto::{Key128, sha256},
 };
 
@@ -38,8 +38,11 @@ impl Session {
     }
 
     /// The key under which keys are wrapped inside this session.
-    pub const fn dek(&self) -> &Key128 {
-        self.messaging.dek()
+    ///
+    /// # Errors
+    /// [`ChannelError::NoDek`] in a resumed channel.
+    pub fn dek(&self) -> Result<&Key128, ChannelError> {
+        self.messaging.dek().ok_or(ChannelError::NoDek)
     }
 
     /// Sends one command, and returns the verified data of an answer with 9000. `step` names it in errors. Any other status

@@ -126,11 +126,6 @@ fn needs_channel(ins: u8) -> bool {
     matches!(ins, 0x88 | 0xB1 | 0xD7 | 0xDA | 0xD8 | 0xF1 | 0xE2 | 0xE4 | 0xF0)
 }
 
-/// The token in software has no RESUME yet.
-fn knows(kind: &str, ins: u8) -> bool {
-    ins != 0x86 || kind != "virtual"
-}
-
 /// What the platform answers before the applet: other logical channels than the basic one, and MANAGE CHANNEL.
 fn platform(cla: u8, ins: u8) -> Option<u16> {
     match (cla, ins) {
@@ -182,7 +177,7 @@ fn table_without_a_session(kind: &str) {
         let mut rig = rig_in(kind, life);
         let select = rig.select();
         for cla in classes {
-            for ins in (0..=0xFF).filter(|ins| knows(kind, *ins)) {
+            for ins in 0..=0xFF {
                 rig.select();
                 let answer = rig.send(&[cla, ins, 0, 0, 0]);
                 cell(&format!("{life:?} {cla:02X} {ins:02X}"), answer.sw, alone(life, cla, ins));
@@ -267,7 +262,7 @@ fn table_of_instructions_in_a_channel(kind: &str) {
         let mut channel = open(&mut rig, life, role);
         for cla in [0x04, 0x84] {
             // GET RESPONSE is transport and takes no part in the session, and MANAGE CHANNEL is the platform's.
-            for ins in (0..=0xFF).filter(|ins| *ins != 0xC0 && platform(cla, *ins).is_none() && knows(kind, *ins)) {
+            for ins in (0..=0xFF).filter(|ins| *ins != 0xC0 && platform(cla, *ins).is_none()) {
                 let (want, stays) = inside(life, role, cla, ins);
                 let got = rig.status(&mut channel, &format!("{cla:02X}{ins:02X}0000"), &[0xEE]);
                 cell(&format!("{life:?} {role} {cla:02X} {ins:02X}"), got, want);

@@ -15,6 +15,7 @@ use rollcall::{
     channel::{
         Step,
         messaging::{Messaging, SessionKeys},
+        resumption::{Resumed, Resumption, terminal_id},
         scp03::{self, Agreed, CardChallenge, StaticKeys},
         scp11::{self, Handshake, Offer},
     },
@@ -95,6 +96,34 @@ fn scp11a_derivation() {
     let block = bytes(&agreement["derived"]);
     assert_eq!(derived.keys.enc.expose()[..], block[16..32]);
     assert_eq!(derived.keys.dek.expose()[..], block[64..80]);
+    assert_eq!(derived.resumption.expose(), &array(&load("fast_tap")["key"]));
+}
+
+#[test]
+fn a_resumed_channel_and_its_messaging() {
+    let (vector, select) = (load("fast_tap"), bytes(&load("scp11a")["select_answer"]));
+    let tid = terminal_id(&Point::parse(&bytes(&vector["terminal_point"])).unwrap());
+    assert_eq!(tid, array(&vector["terminal_id"]));
+    let resumption = key(&vector["key"]);
+    for dialogue in vector["dialogues"].as_array().unwrap() {
+        let (command, waiting) = Resumption::begin(&tid, array(&dialogue["terminal_nonce"]), &select);
+        // All but Le, which is the terminal's choice.
+        assert_eq!(command.encode(ApduFormat::Short)[0][..29], bytes(&dialogue["resume"])[..29]);
+        let answer = Response { data: bytes(&dialogue["answer"]), status: Status::OK };
+        let (_, terminal) = waiting.handle(answer.clone(), std::slice::from_ref(&resumption)).unwrap().unwrap();
+        let card = answer.data.first_chunk().unwrap();
+        let resumed = Resumed::derive(&resumption, &array(&dialogue["terminal_nonce"]), card, &select).unwrap();
+        assert_eq!(resumed.cryptogram, bytes(&dialogue["chain"])[..8]);
+        for (name, other) in dialogue["other_chains"].as_object().unwrap() {
+            let mut bent = answer.clone();
+            bent.data[16..].copy_from_slice(&bytes(other)[..8]);
+            assert!(waiting.handle(bent, std::slice::from_ref(&resumption)).unwrap().is_none(), "{name}");
+        }
+        // Our terminal sends no data where there are none; the token takes an encrypted empty block too.
+        if dialogue["name"] != "an encrypted empty block" {
+            assert_eq!(play(dialogue, terminal, resumed.messaging), 3);
+        }
+    }
 }
 
 #[test]

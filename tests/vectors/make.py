@@ -13,6 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import cmac, hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.kdf.kbkdf import CounterLocation, KBKDFCMAC, Mode
 from cryptography.hazmat.primitives.kdf.x963kdf import X963KDF
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
@@ -97,9 +98,9 @@ class Messaging:
     def icv(self, top):
         return ecb(self.enc, bytes([top]) + bytes(11) + self.counter.to_bytes(4, "big"))
 
-    def exchange(self, name, header, data, answer, status=b"\x90\x00", form="short"):
+    def exchange(self, name, header, data, answer, status=b"\x90\x00", form="short", empty_block=False):
         self.counter += 1
-        sealed = cbc(self.enc, self.icv(0), self.pad(data)) if data else b""
+        sealed = cbc(self.enc, self.icv(0), self.pad(data)) if data or empty_block else b""
         header = bytes([header[0] | 4]) + header[1:]
         n = len(sealed) + 8
         long = form == "extended" or n > 255
@@ -230,6 +231,66 @@ def scp03():
     }
 
 
-for name, made in (("scp11a", scp11a()), ("scp03", scp03())):
+def resumed_value(k, constant, context):
+    """SCP03's derivation by another counter-mode KDF (SP 800-108), with the counter in the middle: both must agree."""
+    fixed = bytes(11) + bytes([constant, 0]) + b"\x00\x80"
+    kdf = KBKDFCMAC(algorithms.AES, Mode.CounterMode, 16, 1, None, CounterLocation.MiddleFixed, None, None,
+                    fixed + context, break_location=len(fixed))
+    value = kdf.derive(k)
+    assert value == scp03_block(k, constant, 128, context)
+    return value
+
+
+def fast_tap(scp11a):
+    terminal, token = key("terminal"), key("token ecka")
+    e_terminal, e_token = key("ephemeral terminal"), key("ephemeral token")
+    select = bytes.fromhex(scp11a["select_answer"])
+    z = (e_terminal.exchange(ec.ECDH(), e_token.public_key()), terminal.exchange(ec.ECDH(), token.public_key()))
+    derived = X963KDF(hashes.SHA256(), 96, b"\x3C\x88\x10").derive(b"".join(z))
+    assert derived[:80].hex() == scp11a["mutual_authenticate"]["derived"]
+    k, tid = derived[80:], sha(point(terminal))[:8]
+
+    # The full tap that fills the slot: as INTERNAL AUTHENTICATE of scp11a.json, but for P1 and so the MACs.
+    proof = bytes.fromhex(scp11a["proof"]["answer"])
+    sm = Messaging(derived[16:32], derived[32:48], derived[48:64], bytes.fromhex(scp11a["mutual_authenticate"]["receipt"]))
+    full = sm.exchange("INTERNAL AUTHENTICATE, and a slot", bytes.fromhex("00880101"),
+                       bytes.fromhex(scp11a["proof"]["nonce"]), proof)
+
+    record = bytes.fromhex(scp11a["proof"]["record"])
+    counter = scp11a["proof"]["counter"].to_bytes(4, "big")
+    dialogues = []
+    for n, (name, form) in enumerate((("short", "short"), ("extended", "extended"), ("an encrypted empty block", "block"))):
+        nt, nc = sha(b"terminal nonce %d" % n)[:16], sha(b"card nonce %d" % n)[:16]
+        chain = resumed_value(k, 0x42, nt + nc + select)
+        enc, mac_key, rmac = (resumed_value(k, c, nt + nc) for c in (0x44, 0x46, 0x47))
+        sm = Messaging(enc, mac_key, rmac, chain)
+        left = 63 - n
+        presence = tlv(0x83, TOKEN_ID) + tlv(0x80, counter) + tlv(0x88, bytes([left])) \
+            + tlv(0x53, record + bytes(120 - len(record)))
+        plain = "short" if form == "block" else form
+        exchanges = [
+            sm.exchange("presence", bytes.fromhex("00880201"), b"", presence, form=plain, empty_block=form == "block"),
+            sm.exchange("heartbeat", bytes.fromhex("00CA0100"), b"", b"\x1F", form=plain, empty_block=form == "block"),
+            sm.exchange("GET DATA record", bytes.fromhex("80CA0101"), b"", record, form=plain),
+        ]
+        other = bytes([select[0]]) + bytes([select[1] ^ 1]) + select[2:]
+        dialogues.append({
+            "name": name, "terminal_nonce": nt.hex(), "card_nonce": nc.hex(),
+            "resume": (bytes.fromhex("8086000018") + tid + nt + b"\x00").hex(), "answer": (nc + chain[:8]).hex(),
+            "chain": chain.hex(), "enc": enc.hex(), "mac": mac_key.hex(), "rmac": rmac.hex(), "uses_left": left,
+            "other_chains": {
+                "nonces swapped": resumed_value(k, 0x42, nc + nt + select).hex(),
+                "constant below": resumed_value(k, 0x41, nt + nc + select).hex(),
+                "constant above": resumed_value(k, 0x43, nt + nc + select).hex(),
+                "one byte of SELECT": resumed_value(k, 0x42, nt + nc + other).hex(),
+            },
+            "exchanges": exchanges,
+        })
+    return {"key": k.hex(), "terminal_id": tid.hex(), "terminal_point": point(terminal).hex(), "full": full,
+            "dialogues": dialogues}
+
+
+first = scp11a()
+for name, made in (("scp11a", first), ("scp03", scp03()), ("fast_tap", fast_tap(first))):
     (HERE / f"{name}.json").write_text(json.dumps(made, indent=1) + "\n")
     print("wrote", name)

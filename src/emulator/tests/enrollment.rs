@@ -81,7 +81,7 @@ fn enrollment_answers() {
     let start = rig.start.clone();
     let mut open = rig.scp03(&start);
     let keys = rig.keys.clone();
-    let data = put_keys(&keys, open.messaging.dek());
+    let data = put_keys(&keys, open.messaging.dek().unwrap());
     let check = crate::crypto::aes::check_value(&keys.enc).unwrap();
     assert_eq!(rig.accept(&mut open, "84D80081", &data), [&[1][..], &check, &check, &check].concat());
     assert_eq!(rig.select()[22], 0x0F);
@@ -154,7 +154,7 @@ fn reset_leads_back_to_blank_and_keeps_the_session() {
     let diversification = rig.token.state().diversification;
     assert_eq!(rig.status(&mut open, "84F04007", ""), 0x9000);
     // The DEK of the session stays, although the keys are gone.
-    let data = put_keys(&rig.keys.clone(), open.messaging.dek());
+    let data = put_keys(&rig.keys.clone(), open.messaging.dek().unwrap());
     assert_eq!(rig.bytes(&mut open, "84D80081", &data).status.0, 0x9000);
     assert_eq!(rig.status(&mut open, "84F04007", ""), 0x9000);
     assert_eq!(rig.select(), select_answer(0x07, 0, &[0; 8], &[]));
@@ -178,7 +178,7 @@ fn a_test_card_refuses_set_keys_for_ever() {
     assert!(rig.token.state().has_test_keys());
     let mut open = rig.prepare(false);
     rig.accept(&mut open, "84DA0100", &[&[1][..], &rig.id].concat());
-    let data = set_key(1, &rig.set, open.messaging.dek());
+    let data = set_key(1, &rig.set, open.messaging.dek().unwrap());
     assert_eq!(rig.bytes(&mut open, "84D80011", &data).status.0, 0x6985);
     // One test key among the three is enough.
     let mut mixed = StaticKeys::all(&Key128::new([1; 16]));

@@ -147,8 +147,8 @@ fn tokens_of_a_set_have_one_face() {
 fn set_keys_are_checked() {
     let mut rig = Rig::blank();
     let mut open = rig.prepare(true);
-    let good = set_key(2, &rig.set, open.messaging.dek());
-    let dek = open.messaging.dek().clone();
+    let good = set_key(2, &rig.set, open.messaging.dek().unwrap());
+    let dek = open.messaging.dek().unwrap().clone();
     let zero = crate::crypto::aes::cbc_encrypt(&dek, &[0; 16], &[0; 32]).unwrap();
     let large = crate::crypto::aes::cbc_encrypt(&dek, &[0; 16], &[0xFF; 32]).unwrap();
     let with = |scalar: &[u8]| [&[2, 0xB1, 0x20][..], scalar, &[0xF0, 1, 0, 0]].concat();

@@ -5,6 +5,7 @@ mod life;
 mod limits;
 mod platform;
 mod refused;
+mod resumption;
 mod rig;
 mod saved;
 mod sequences;

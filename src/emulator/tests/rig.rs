@@ -13,7 +13,7 @@ use crate::{
         Step,
         messaging::Messaging,
         scp03::{self, StaticKeys},
-        scp11::{Handshake, Offer},
+        scp11::{Handshake, Offer, Opened},
     },
     crypto::{
         Key128, aes,
@@ -139,6 +139,8 @@ pub(super) struct Rig {
 pub(super) struct Open {
     pub(super) messaging: Messaging,
     pub(super) binding: [u8; 32],
+    /// What a slot would keep; zeros under SCP03.
+    pub(super) resumption: Key128,
     pub(super) format: ApduFormat,
 }
 
@@ -199,7 +201,12 @@ impl Rig {
         let (_, choose) = state.handle(response).unwrap();
         let Step::Send(command, state) = choose.with(keys).unwrap() else { panic!("no step") };
         let response = self.send(&command);
-        Open { messaging: state.handle(response).unwrap(), binding: [0; 32], format: ApduFormat::Short }
+        Open {
+            messaging: state.handle(response).unwrap(),
+            binding: [0; 32],
+            resumption: Key128::new([0; 16]),
+            format: ApduFormat::Short,
+        }
     }
 
     /// Select, certificate, key agreement: the channel awaits its first C-MAC.
@@ -223,7 +230,8 @@ impl Rig {
                     step = next.handle(response).unwrap();
                 }
                 Step::Done(opened) => {
-                    return Open { messaging: opened.messaging, binding: opened.binding, format: ApduFormat::Short };
+                    let Opened { messaging, binding, resumption } = opened;
+                    return Open { messaging, binding, resumption, format: ApduFormat::Short };
                 }
             }
         }
@@ -289,7 +297,7 @@ impl Rig {
         let (start, keys) = (self.start.clone(), self.keys.clone());
         let mut open = self.scp03(&start);
         self.accept(&mut open, "84F04007", &[]);
-        let set = put_keys(&keys, open.messaging.dek());
+        let set = put_keys(&keys, open.messaging.dek().unwrap());
         self.accept(&mut open, "84D80081", &set);
         let check = aes::check_value(&keys.enc).unwrap();
         self.entries = (1..=3).map(|kid| [&[kid, 1][..], &check].concat()).collect();
@@ -334,7 +342,7 @@ impl Rig {
     }
 
     pub(super) fn set_key(&mut self, open: &mut Open, kvn: u8) {
-        let data = set_key(kvn, &self.set, open.messaging.dek());
+        let data = set_key(kvn, &self.set, open.messaging.dek().unwrap());
         assert_eq!(self.accept(open, "84D80011", &data), [kvn]);
         let point = *self.set.public();
         let certificate = Draft::new(SET, &point, &self.ca).sign(&self.ca);

@@ -203,7 +203,7 @@ fn scp03_keys() {
     let start = rig.start.clone();
     let mut open = rig.scp03(&start);
     let keys = StaticKeys { enc: Key128::new([1; 16]), mac: Key128::new([2; 16]), dek: Key128::new([3; 16]) };
-    let good = put_keys(&keys, open.messaging.dek());
+    let good = put_keys(&keys, open.messaging.dek().unwrap());
     let bend = |at: usize, to: u8| {
         let mut data = good.clone();
         data[at] = to;

@@ -85,22 +85,28 @@ fn play(token: &mut SoftwareToken, step: &Value) -> Vec<u8> {
     }
 }
 
-#[test]
-fn scp11a() {
-    let vector = load("scp11a");
+/// The ISSUED token of the vector, before its proof.
+fn issued_token(vector: &Value, random: Vec<u8>) -> SoftwareToken {
     let (identity, record) = (pair(&vector["token"]["identity_scalar"]), bytes(&vector["proof"]["record"]));
     let details = bytes(&vector["exchanges"][3]["answer"])[3..].to_vec();
-    let mut token = token(bytes(&vector["ephemeral"]["token"]), |state| {
+    token(random, |state| {
         state.life = Life::Issued;
         state.put_ca_key(3, *pair(&vector["ca"]["scalar"]).public());
         state.certify(0x41, pair(&vector["token"]["ecka_scalar"]), &bytes(&vector["token"]["ecka_certificate"]));
-        state.identity_key = Some(SecretPair(identity.clone()));
+        state.identity_key = Some(SecretPair(identity));
         state.identity_certificate = Hex(bytes(&vector["token"]["identity_certificate"]));
         state.mode = Some(ModeObject { private: false, token_id: Hex(array(&vector["token"]["id"])) });
         state.record = Hex(record);
         state.details = Hex(details);
         state.counter = u32::try_from(vector["proof"]["counter"].as_u64().unwrap()).unwrap() - 1;
-    });
+    })
+}
+
+#[test]
+fn scp11a() {
+    let vector = load("scp11a");
+    let identity = pair(&vector["token"]["identity_scalar"]);
+    let mut token = issued_token(&vector, bytes(&vector["ephemeral"]["token"]));
     let select = send(&mut token, [0, 0xA4, 4, 0], b"\xF0ROLLCALL\x01");
     assert_eq!(select.data, bytes(&vector["select_answer"]));
     let certificate = bytes(&vector["terminal"]["certificate"]);
@@ -133,6 +139,36 @@ fn scp11a() {
     }
     // Its C-MAC is right, but the vector's terminal may only read.
     assert_eq!(play(&mut token, &steps[4]), [0x69, 0x82]);
+}
+
+/// The handshake of `scp11a`, with a slot, and then each dialect of a resumed channel: every byte of the token's answers.
+#[test]
+fn fast_tap() {
+    let (vector, whole) = (load("fast_tap"), load("scp11a"));
+    let dialogues = vector["dialogues"].as_array().unwrap();
+    let mut random = bytes(&whole["ephemeral"]["token"]);
+    for dialogue in dialogues {
+        random.extend(bytes(&dialogue["card_nonce"]));
+    }
+    let mut token = issued_token(&whole, random);
+    let agree = |token: &mut SoftwareToken| {
+        let select = send(token, [0, 0xA4, 4, 0], b"\xF0ROLLCALL\x01");
+        assert_eq!(select.data, bytes(&whole["select_answer"]));
+    };
+    agree(&mut token);
+    assert!(send(&mut token, [0x80, 0x2A, 3, 0x10], &bytes(&whole["terminal"]["certificate"])).status.is_ok());
+    assert!(send(&mut token, [0x80, 0x82, 0x41, 0x11], &bytes(&whole["mutual_authenticate"]["data"])).status.is_ok());
+    // The signature in it is random, and so is the length of the answer.
+    assert!(play(&mut token, &vector["full"]).ends_with(&[0x90, 0]));
+    for dialogue in dialogues {
+        agree(&mut token);
+        let expected = [bytes(&dialogue["answer"]), vec![0x90, 0]].concat();
+        assert_eq!(token.process(&bytes(&dialogue["resume"])), expected, "{}", dialogue["name"]);
+        for step in dialogue["exchanges"].as_array().unwrap() {
+            let expected = [bytes(&step["wrapped"]), bytes(&step["status"])].concat();
+            assert_eq!(play(&mut token, step), expected, "{}, {}", dialogue["name"], step["name"]);
+        }
+    }
 }
 
 #[test]

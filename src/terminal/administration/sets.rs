@@ -98,7 +98,8 @@ pub(super) fn put(
     let kvn = if announced == KVN_SET[0] { KVN_SET[1] } else { KVN_SET[0] };
     if !holds(link, session, kvn, set)? {
         let scalar = set.key.scalar().map_err(TokenError::from)?;
-        let command = commands::put_set_key(kvn, &scalar, session.dek()).map_err(TokenError::from)?;
+        let command =
+            commands::put_set_key(kvn, &scalar, session.dek().map_err(TokenError::from)?).map_err(TokenError::from)?;
         match session.send(link, STEP, &command) {
             Ok(answer) if answer == [kvn] => {}
             Ok(_) => return Err(TokenError::Form(STEP).into()),

@@ -149,7 +149,7 @@ impl EnrollmentRun<'_> {
     /// Blank means blank: RESET, then the per-token keys, which put the start keys to sleep.
     fn key(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
         self.session.tell(link, CommandName::SetStatusBlank, &commands::set_status(LifeCycle::Blank, None))?;
-        let command = commands::put_token_keys(&self.own_keys, self.session.dek())?;
+        let command = commands::put_token_keys(&self.own_keys, self.session.dek()?)?;
         let answer = self.session.send(link, CommandName::PutKey, &command)?;
         let mut expected = vec![KVN_TOKEN_KEYS];
         for key in [&self.own_keys.enc, &self.own_keys.mac, &self.own_keys.dek] {
@@ -197,7 +197,7 @@ impl EnrollmentRun<'_> {
     fn store_set(&mut self, link: &mut dyn Link) -> Result<(), EnrollError> {
         let Some(set) = &self.set else { return Ok(()) };
         let kvn = KVN_SET[0];
-        let command = commands::put_set_key(kvn, &*set.key.scalar()?, self.session.dek())?;
+        let command = commands::put_set_key(kvn, &*set.key.scalar()?, self.session.dek()?)?;
         let answer = match self.session.send(link, CommandName::PutKey, &command) {
             // Under its own keys the card did not tell how it came, and the journal is not here.
             Err(TokenError::Refused { status: Status::CONDITIONS, .. }) => return Err(EnrollError::TestKeysPrivate),

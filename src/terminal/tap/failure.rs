@@ -96,7 +96,9 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
             refused("token.not-genuine")
                 .hint("do not trust this card: it does not have the keys that it claims to have")
         }
-        TokenError::Channel(ChannelError::Crypto(_)) => Failure::new(ExitClass::Bug, "crypto.failed", message),
+        TokenError::Channel(ChannelError::Crypto(_) | ChannelError::NoDek) => {
+            Failure::new(ExitClass::Bug, "crypto.failed", message)
+        }
         TokenError::Form(_)
         | TokenError::Record(_)
         | TokenError::Refused { .. }

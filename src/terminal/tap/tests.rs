@@ -154,7 +154,7 @@ fn certified(fixture: &TapFixture, id: Uuid, private: bool, ca_kvn: u8, certify:
     let mut run = Enrollment { token: &mut token, session: Session::new(messaging, ApduFormat::Short) };
     let (mut manifest, ca, name) = (Manifest::default(), fixture.credentials.ca, id.to_string());
 
-    run.tell(&commands::put_token_keys(&keys, run.session.dek()).unwrap());
+    run.tell(&commands::put_token_keys(&keys, run.session.dek().unwrap()).unwrap());
     (1..=3).for_each(|kid| manifest.check_value(kid, 1, aes::check_value(&keys.enc).unwrap()));
     run.tell(&commands::put_ca_key(ca_kvn, &ca));
     manifest.point(0x10, ca_kvn, &ca);
@@ -167,7 +167,7 @@ fn certified(fixture: &TapFixture, id: Uuid, private: bool, ca_kvn: u8, certify:
     manifest.point(0x11, 0x41, &own);
     manifest.object(0xBF21, 0x41, &der);
     if private {
-        run.tell(&commands::put_set_key(1, &fixture.set.scalar().unwrap(), run.session.dek()).unwrap());
+        run.tell(&commands::put_set_key(1, &fixture.set.scalar().unwrap(), run.session.dek().unwrap()).unwrap());
         run.tell(&commands::store_ecka_certificate(1, &fixture.set_certificate));
         manifest.point(0x11, 1, fixture.set.public());
         manifest.object(0xBF21, 1, &fixture.set_certificate);

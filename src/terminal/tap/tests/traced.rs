@@ -192,7 +192,7 @@ fn neither_keys_nor_the_holder_are_in_it() {
             learned: Vec::new(),
         };
         let tapped = tap_card(link, &mut context, Depth::Authenticate);
-        dek = tapped.session.as_ref().unwrap().dek().expose().to_vec();
+        dek = tapped.session.as_ref().unwrap().dek().unwrap().expose().to_vec();
         tapped
     });
     let Ok(Seen::Authenticated(token)) = &tapped.result else { panic!("{:?}", tapped.result) };

@@ -1,0 +1,77 @@
+//! The slots that keep the keys of full taps, and the key for whoever has none.
+//!
+//! Specification: docs/protocol.md, "Slots".
+
+use serde::{Deserialize, Serialize};
+
+use super::encoding::{Hex, SecretKey};
+use crate::{
+    channel::resumption::TID,
+    crypto::{
+        CryptoError, Key128,
+        random::{self, Random},
+        same,
+    },
+};
+
+/// How many terminals a token remembers.
+pub(super) const SLOTS: usize = 8;
+
+/// The key of one terminal's last full tap with a slot.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TerminalSlot {
+    pub(super) terminal: Hex<[u8; TID]>,
+    pub(super) key: SecretKey,
+    pub(super) uses_left: u8,
+    /// 12 digits YYMMDDhhmmss: when the terminal's certificate ends.
+    pub(super) not_after: Hex<[u8; 12]>,
+}
+
+/// The slots, and which of them is filled next.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Slots {
+    pub(super) places: [Option<TerminalSlot>; SLOTS],
+    next: usize,
+}
+
+impl Slots {
+    /// As after the install: such slots stand in no file, which earlier releases can read then.
+    pub(super) fn are_untouched(&self) -> bool {
+        self.next == 0 && !self.any_is_filled()
+    }
+
+    pub(super) fn any_is_filled(&self) -> bool {
+        self.places.iter().any(Option::is_some)
+    }
+
+    /// Empties any slot of the same terminal, then takes the next place in turn.
+    pub(super) fn fill(&mut self, slot: TerminalSlot) {
+        for place in &mut self.places {
+            if place.as_ref().is_some_and(|old| old.terminal == slot.terminal) {
+                *place = None;
+            }
+        }
+        let place = self.next % SLOTS;
+        self.places[place] = Some(slot);
+        self.next = (place + 1) % SLOTS;
+    }
+
+    /// Which slot is this terminal's. All are compared, and whole.
+    pub(super) fn of(&self, terminal: &[u8]) -> Option<usize> {
+        let mut found = None;
+        for (place, slot) in self.places.iter().enumerate() {
+            let name = slot.as_ref().map_or([0; TID], |slot| slot.terminal.0);
+            if same(&name, terminal) && slot.is_some() {
+                found = Some(place);
+            }
+        }
+        found
+    }
+}
+
+/// The key for whoever has no slot, made at the install.
+pub(super) fn decoy(random: &mut dyn Random) -> Result<SecretKey, CryptoError> {
+    Ok(SecretKey(Key128::new(random::bytes(random)?)))
+}
