@@ -87,14 +87,7 @@ class VectorTest {
         WatchedCard card = new WatchedCard(START_KEYS);
         Line line = new Line(card::transmit);
         Enrollment token = enroll(vector, card, line);
-
-        assertArrayEquals(bytes(vector, "select_answer"), line.raw("00A404000AF0524F4C4C43414C4C0100").data());
-        line.dialect = Line.Dialect.SHORT_CHAINING;
-        assertTrue(line.send(0x80, 0x2A, 3, 0x10, bytes(vector, "terminal", "certificate")).isOk());
-        byte[] data = bytes(vector, "mutual_authenticate", "data");
-        card.draw(of(0));
-        card.draw(bytes(vector, "ephemeral", "token"));
-        assertArrayEquals(bytes(vector, "mutual_authenticate", "answer"), line.send(0x80, 0x82, 0x41, 0x11, data).data());
+        agree(vector, card, line);
 
         Channel channel = channel(vector, line);
         for (JsonElement each : vector.getAsJsonArray("exchanges")) {
@@ -114,6 +107,49 @@ class VectorTest {
                 verifyProof(vector, token, channel.unwrap(answer).data());
             } else {
                 assertArrayEquals(bytes(exchange, "wrapped"), answer.data(), name);
+            }
+        }
+    }
+
+    /** The handshake of the vector. */
+    private static void agree(JsonObject vector, WatchedCard card, Line line) {
+        assertArrayEquals(bytes(vector, "select_answer"), line.raw("00A404000AF0524F4C4C43414C4C0100").data());
+        line.dialect = Line.Dialect.SHORT_CHAINING;
+        assertTrue(line.send(0x80, 0x2A, 3, 0x10, bytes(vector, "terminal", "certificate")).isOk());
+        byte[] data = bytes(vector, "mutual_authenticate", "data");
+        card.draw(of(0));
+        card.draw(bytes(vector, "ephemeral", "token"));
+        assertArrayEquals(bytes(vector, "mutual_authenticate", "answer"), line.send(0x80, 0x82, 0x41, 0x11, data).data());
+    }
+
+    /** A slot out of the handshake of the other vector, and three channels that are resumed from it. */
+    @Test
+    void fastTap() throws IOException {
+        JsonObject full = read("scp11a.json");
+        JsonObject vector = read("fast_tap.json");
+        WatchedCard card = new WatchedCard(START_KEYS);
+        Line line = new Line(card::transmit);
+        Enrollment token = enroll(full, card, line);
+        agree(full, card, line);
+        JsonObject proof = vector.getAsJsonObject("full");
+        Channel channel = channel(full, line);
+        channel.cla = bytes(proof, "header")[0] & 0xFF;
+        advance(channel, proof);
+        verifyProof(full, token, channel.unwrap(exchange(line, proof)).data());
+        byte[] key = new byte[16];
+        card.slots().readKey(card.slots().find(bytes(vector, "terminal_id"), (short) 0), key, (short) 0);
+        assertArrayEquals(bytes(vector, "key"), key);
+
+        for (JsonElement one : vector.getAsJsonArray("dialogues")) {
+            JsonObject dialogue = one.getAsJsonObject();
+            String name = dialogue.get("name").getAsString();
+            line.raw("00A404000AF0524F4C4C43414C4C0100");
+            card.draw(bytes(dialogue, "card_nonce"));
+            assertArrayEquals(bytes(dialogue, "answer"), line.raw(bytes(dialogue, "resume")).data(), name);
+            for (JsonElement each : dialogue.getAsJsonArray("exchanges")) {
+                JsonObject exchange = each.getAsJsonObject();
+                assertArrayEquals(bytes(exchange, "wrapped"), exchange(line, exchange).data(),
+                    name + ", " + exchange.get("name").getAsString());
             }
         }
     }
