@@ -477,6 +477,33 @@ class ResumptionTest {
         expect.accept(61);
     }
 
+    /**
+     * Who holds a set key can play any terminal towards a token of the set, for that terminal's certificate is public. He
+     * then has a slot under its name: he reads, as he could before, and ends the terminal's; its key he does not get.
+     */
+    @Test
+    void holderOfASetKeyEvictsButGetsNoTerminalsKey() {
+        issue(true);
+        Scp11a terminal = tap(Certificates.READ);
+        Resumption honest = new Resumption(terminal);
+        assertArrayEquals(presence(63), honest.open(line).send(0x88, 2, 1).data());
+        Scp11a middle = token.terminal(Certificates.READ);
+        middle.certificate = terminal.certificate;
+        middle.key = token.set;
+        Channel channel = middle.open(1, Crypto.point(terminal.key));
+        Enrollment.ok("slot", channel.send(0x88, 1, 1, new byte[32]));
+        assertFalse(Arrays.equals(terminal.resumptionKey, middle.resumptionKey));
+        resumesNoMore(honest);
+        Resumption his = new Resumption(terminal);
+        his.key = middle.resumptionKey;
+        assertTrue(his.open(line).send(0x88, 2, 1).isOk());
+        refused(0x6985, his.open(line).send(0x88, 0, 1, new byte[32]));
+        // The terminal's next full tap ends that in turn.
+        Channel full = terminal.open(1, Crypto.point(token.set));
+        Enrollment.ok("slot", full.send(0x88, 1, 1, new byte[32]));
+        resumesNoMore(his);
+    }
+
     @Test
     void eightTerminalsAndTheNinth() {
         issue(false);
