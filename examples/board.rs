@@ -155,7 +155,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let expected = expected.map(|count| (0..count).map(user).collect());
     let fields =
         BoardFields(option("fields").map(|fields| fields.split(',').map(str::to_owned).collect()).unwrap_or_default());
-    let hub = Arc::new(BoardHub::new(snapshot, fields, Box::new(str::to_owned), expected, &mut SystemRandom)?);
+    let hub = BoardHub::new(snapshot, fields, Box::new(str::to_owned), expected, &mut SystemRandom)?;
+    let hub = Arc::new(if option("portraits").is_some() { hub.with_portraits() } else { hub });
     let board_options = BoardOptions {
         listen: address.parse()?,
         hosts: option("host").into_iter().map(str::to_owned).collect(),
@@ -174,6 +175,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             replay(&hub, &mut seq, count, command["rate"].as_u64().unwrap_or(50), people);
         } else if let Some(away) = command["server_away"].as_bool() {
             hub.server(away, Timestamp::now());
+        } else if let Some(terminal) = command["silent"].as_str() {
+            let last_word = Timestamp::now() - 12.minutes();
+            hub.silent([(terminal.to_owned(), Some(last_word))].into(), Timestamp::now());
+        } else if let Some(picture) = command["picture"].as_str() {
+            let name = command["portrait"].as_str().unwrap_or_default();
+            let (token_id, _) = present.get(name).ok_or("nobody of that name")?;
+            hub.portrait(*token_id, hex::decode(picture)?.into(), Timestamp::now(), &mut SystemRandom)?;
         } else {
             seq += 1;
             let next = of_command(&command, seq, &mut present).ok_or("unknown command, or nobody of that name")?;

@@ -30,12 +30,16 @@ use crate::{crypto::random::SystemRandom, rates::Rates};
 
 /// Requests that one address may make in a second, on average.
 const RATE: u32 = 50;
+/// Pictures that one address may ask for in a second, on average.
+const PICTURE_RATE: u32 = 200;
 /// How often a stream on which nothing happens says that it is there, and looks whether who reads may still look.
 const BEAT: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
 /// How long a browser may take to read what it was sent.
 const SLOWEST: Duration = Duration::from_secs(30);
 /// Pieces that wait for a slow browser.
 const PIECES: usize = 4;
+/// Where pictures are.
+const PORTRAITS: &str = "/portraits/";
 /// Bound to this host by its prefix (RFC 6265bis, 4.1.3.2).
 const COOKIE: &str = "__Host-rollcall-board";
 
@@ -64,6 +68,8 @@ pub struct Answers {
     /// What the page is told of this board: title and further texts, as JSON.
     about: String,
     rates: Rates,
+    /// Of pictures a page asks for as many at once as fit on a screen.
+    picture_rates: Rates,
 }
 
 impl Answers {
@@ -71,7 +77,7 @@ impl Answers {
     pub fn new(gate: Gate, hub: Arc<BoardHub>, links: Option<Links>, title: Option<&str>, texts: Option<&str>) -> Self {
         let title = serde_json::Value::from(title);
         let about = format!("{{\"title\":{title},\"texts\":{}}}", texts.unwrap_or("null"));
-        Self { gate, hub, links, about, rates: Rates::new(Some(RATE)) }
+        Self { gate, hub, links, about, rates: Rates::new(Some(RATE)), picture_rates: Rates::new(Some(PICTURE_RATE)) }
     }
 
     /// Answers one request.
@@ -84,12 +90,14 @@ impl Answers {
     }
 
     fn routed<B>(&self, peer: IpAddr, request: &Request<B>) -> Result<Response<BoardBody>, StatusCode> {
-        if !self.rates.admit(&peer.to_string(), Instant::now()) {
+        let path = request.uri().path();
+        let rates = if path.starts_with(PORTRAITS) { &self.picture_rates } else { &self.rates };
+        if !rates.admit(&peer.to_string(), Instant::now()) {
             return Err(StatusCode::TOO_MANY_REQUESTS);
         }
-        let path = request.uri().path();
         let purpose = match path {
             "/events" => BoardPurpose::People,
+            path if path.starts_with(PORTRAITS) => BoardPurpose::People,
             "/login" => BoardPurpose::Login,
             _ => BoardPurpose::File,
         };
@@ -98,6 +106,7 @@ impl Answers {
         match path {
             "/events" => self.events(request.headers(), is_head),
             "/login" => self.login(request.headers()),
+            path if path.starts_with(PORTRAITS) => self.portrait(&path[PORTRAITS.len()..], request.headers(), is_head),
             "/about.json" => Ok(whole(JSON, self.about.clone().into(), is_head)),
             path => {
                 let file = page::file(path).ok_or(StatusCode::NOT_FOUND)?;
@@ -106,12 +115,25 @@ impl Answers {
         }
     }
 
+    /// Who asks, where that counts.
+    fn viewer(&self, headers: &HeaderMap) -> Result<Option<Viewer>, StatusCode> {
+        let viewer = self.links.as_ref().map(|links| Viewer { links: links.clone(), cookie: cookie(headers) });
+        let may_look = viewer.as_ref().is_none_or(Viewer::may_look);
+        may_look.then_some(viewer).ok_or(StatusCode::UNAUTHORIZED)
+    }
+
+    /// A picture of somebody who is here.
+    fn portrait(&self, name: &str, headers: &HeaderMap, is_head: bool) -> Result<Response<BoardBody>, StatusCode> {
+        self.viewer(headers)?;
+        let picture = self.hub.picture(name).ok_or(StatusCode::NOT_FOUND)?;
+        let mut response = whole(picture.media_type, Bytes::from_owner(picture), is_head);
+        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok(response)
+    }
+
     /// What happens, from the message on that the page names, or from the state on.
     fn events(&self, headers: &HeaderMap, is_head: bool) -> Result<Response<BoardBody>, StatusCode> {
-        let viewer = self.links.as_ref().map(|links| Viewer { links: links.clone(), cookie: cookie(headers) });
-        if viewer.as_ref().is_some_and(|viewer| !viewer.may_look()) {
-            return Err(StatusCode::UNAUTHORIZED);
-        }
+        let viewer = self.viewer(headers)?;
         let cursor = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.parse().ok());
         let body = if is_head {
             BoardBody::Whole(None)

@@ -8,7 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 use tokio::sync::watch;
+use uuid::Uuid;
+use zeroize::Zeroizing;
 
+use super::portraits::BoardPicture;
 use super::roll::{BoardFields, ReaderNames, Roll, RollOutcome, RollSnapshot};
 use crate::{
     api::{User, event::Event},
@@ -81,6 +84,39 @@ impl BoardHub {
             content: Mutex::new(HubContent { roll, number: 0, ring: VecDeque::with_capacity(KEPT) }),
             news: watch::Sender::new(0),
         })
+    }
+
+    /// Shows pictures from now on, too.
+    #[must_use]
+    pub fn with_portraits(self) -> Self {
+        self.content().roll.show_portraits();
+        self
+    }
+
+    /// Whether a picture of this token is wanted: it is on the list, pictures are shown, and there is none of it yet.
+    pub fn wants_portrait(&self, token_id: Uuid) -> bool {
+        self.content().roll.wants_portrait(token_id)
+    }
+
+    /// A picture of somebody who is here; anything else is not shown.
+    ///
+    /// # Errors
+    /// [`CryptoError`] without randomness.
+    pub fn portrait(
+        &self,
+        token_id: Uuid,
+        picture: Zeroizing<Vec<u8>>,
+        at: Timestamp,
+        random: &mut dyn Random,
+    ) -> Result<(), CryptoError> {
+        let name = hex::encode(random::bytes::<16>(random)?);
+        self.tell(|roll| roll.portrait(token_id, name, picture, at));
+        Ok(())
+    }
+
+    /// The picture with this name, of somebody who is here.
+    pub(super) fn picture(&self, name: &str) -> Option<BoardPicture> {
+        self.content().roll.picture(name)
     }
 
     fn content(&self) -> MutexGuard<'_, HubContent> {

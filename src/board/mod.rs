@@ -17,6 +17,8 @@ mod hub;
 pub mod links;
 mod listen;
 mod page;
+mod picture;
+mod portraits;
 mod roll;
 mod site;
 #[cfg(test)]

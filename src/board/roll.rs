@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
+use super::portraits::{BoardPicture, BoardPictures};
 use crate::{
     api::User,
     terminal::presence::{EntryState, Event, EventKind, Member, PresenceList, Reason, follow},
@@ -85,6 +87,8 @@ pub struct Roll {
     /// Terminals that are silent, and when each said its last word.
     silent: BTreeMap<String, Option<Timestamp>>,
     keys: HashMap<Uuid, u32>,
+    /// Pictures of those who are here; none where none are shown.
+    portraits: Option<BoardPictures>,
 }
 
 /// Somebody who is here.
@@ -100,6 +104,8 @@ struct PersonTile<'a> {
     doubt: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    portrait: Option<&'a str>,
 }
 
 /// Somebody who is expected.
@@ -162,6 +168,11 @@ enum RollChange<'a> {
         key: u32,
         doubt: bool,
     },
+    Portrait {
+        at: i64,
+        key: u32,
+        portrait: &'a str,
+    },
     Refused {
         at: i64,
         door: String,
@@ -201,6 +212,7 @@ impl Roll {
             store_away: None,
             silent: BTreeMap::new(),
             keys: HashMap::new(),
+            portraits: None,
         };
         roll.reset(snapshot);
         roll
@@ -217,6 +229,9 @@ impl Roll {
             self.key(*id);
         }
         self.members = snapshot.members;
+        if let Some(portraits) = &mut self.portraits {
+            portraits.keep(|token_id| self.members.contains_key(&token_id));
+        }
     }
 
     /// The number of a token on the pages: what is shown names no token.
@@ -234,6 +249,7 @@ impl Roll {
             since: member.since.as_millisecond(),
             doubt: member.state == EntryState::Unconfirmed,
             expected: self.places.get(&member.user.id).copied(),
+            portrait: self.portraits.as_ref().and_then(|all| all.name(member.token_id)),
         }
     }
 
@@ -279,6 +295,12 @@ impl Roll {
         let key = event.token_id.map(|token_id| self.key(token_id));
         // One that does not follow is told all the same: pages and roll take it alike.
         let _ = follow(&mut self.members, event);
+        if let (Some(portraits), Some(token_id)) = (&mut self.portraits, event.token_id)
+            && !self.members.contains_key(&token_id)
+            && event.reason != Some(Reason::Moved)
+        {
+            portraits.forget(token_id);
+        }
         let at = event.at.as_millisecond();
         let change = match (event.event, key) {
             (EventKind::Refused, _) => RollChange::Refused {
@@ -327,6 +349,43 @@ impl Roll {
         if let Some(reader) = &event.reader {
             self.readers.insert(reader.clone(), ReaderCondition { fault });
         }
+    }
+
+    /// From now on pictures are shown.
+    pub fn show_portraits(&mut self) {
+        self.portraits.get_or_insert_default();
+    }
+
+    /// Whether a picture of somebody who is here is wanted.
+    pub fn wants_portrait(&self, token_id: Uuid) -> bool {
+        let wants = |portraits: &BoardPictures| portraits.has_room_for(token_id);
+        self.members.contains_key(&token_id) && self.portraits.as_ref().is_some_and(wants)
+    }
+
+    /// A picture of somebody under this name. What is none, or of somebody who is not here, is not shown.
+    pub fn portrait(
+        &mut self,
+        token_id: Uuid,
+        name: String,
+        picture: Zeroizing<Vec<u8>>,
+        at: Timestamp,
+    ) -> RollOutcome {
+        if !self.wants_portrait(token_id) {
+            return RollOutcome::Nothing;
+        }
+        let key = self.key(token_id);
+        let Some(portraits) = &mut self.portraits else { return RollOutcome::Nothing };
+        if !portraits.take(token_id, name, picture) {
+            return RollOutcome::Nothing;
+        }
+        let Some(portrait) = portraits.name(token_id) else { return RollOutcome::Nothing };
+        told(&RollChange::Portrait { at: at.as_millisecond(), key, portrait })
+    }
+
+    /// The picture with this name, of somebody who is here.
+    pub fn picture(&self, name: &str) -> Option<BoardPicture> {
+        let (token_id, picture) = self.portraits.as_ref()?.picture(name)?;
+        self.members.contains_key(&token_id).then_some(picture)
     }
 
     /// The server went away, or is back.

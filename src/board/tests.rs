@@ -1,5 +1,7 @@
 //! The board over real connections: what every answer carries, the stream and how it is taken up again, and who is let in.
 
+mod portraits;
+
 use std::{
     io::{Read, Write},
     net::TcpStream,
@@ -453,6 +455,8 @@ fn over_a_network_a_link_admits_one_browser() {
     assert_eq!(status(&ask("GET", "/events", &format!("{}{}", cookie_of(value), cookie_of("x")))), 401, "two cookies");
     let mut admitted = Messages::open(tls(&board), &host, &cookie_of(value));
     assert_eq!(admitted.next().unwrap().2["people"][0]["name"], "Person 1");
+    assert_eq!(status(&ask("GET", "/portraits/x", "")), 401);
+    assert_eq!(status(&ask("GET", "/portraits/x", &cookie_of(value))), 404);
     links.revoke(&link.id, Timestamp::now()).unwrap();
     assert!(admitted.next().is_none(), "who was revoked still reads");
     assert_eq!(status(&ask("GET", "/events", &cookie_of(value))), 401);

@@ -1,12 +1,13 @@
 //! The board of a watch, and `rollcall board`: who may look at it over a network.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use jiff::Timestamp;
 
 use super::{
     args::{BoardArgs, BoardCommand, WatchArgs},
     board_service::{address, hub, serve},
+    board_show::BoardShow,
     printer::Printer,
     views::{BoardLinkView, LinkStateView},
 };
@@ -32,20 +33,33 @@ pub fn start(
     settings: &Settings,
     watch: &mut Watch,
     out: &mut Printer,
-) -> Result<Option<impl Fn(&WatchEvent<'_>) + use<>>, Failure> {
+) -> Result<Option<BoardShow>, Failure> {
     let expected = args.expected.as_deref();
     let Some(listen) = address(args.board, settings.board.listen, expected)? else { return Ok(None) };
     let aliases = settings.clone();
     let names = Box::new(move |reader: &str| aliases.alias(reader).unwrap_or(reader).to_owned());
     let hub = hub(RollSnapshot::from(watch.list()?), names, expected, settings)?;
+    let asked = Arc::clone(&hub);
     let board = serve(listen, hub, settings, out)?;
     let folder = settings.state_folder.clone();
-    Ok(Some(move |event: &WatchEvent<'_>| show(board.hub(), &folder, event)))
+    Ok(Some(BoardShow {
+        show: Box::new(move |event| show(board.hub(), &folder, event)),
+        wants_portrait: Box::new(move |token_id| asked.wants_portrait(token_id)),
+    }))
+}
+
+/// Whether a watch is to read portraits.
+pub const fn shows_portraits(args: &WatchArgs, settings: &Settings) -> bool {
+    settings.board.portraits && (args.board.is_some() || settings.board.listen.is_some())
 }
 
 fn show(hub: &BoardHub, state_folder: &Path, event: &WatchEvent<'_>) {
     match event {
         WatchEvent::Presence(event) => hub.event(event),
+        // Without randomness the initials stay.
+        WatchEvent::Portrait(token_id, portrait) => {
+            let _ = hub.portrait(*token_id, portrait.0.clone(), Timestamp::now(), &mut SystemRandom);
+        }
         WatchEvent::Server(ServerEvent::Lost(_)) => hub.server(true, Timestamp::now()),
         WatchEvent::Server(ServerEvent::Back) => hub.server(false, Timestamp::now()),
         // What others wrote meanwhile came in between what was told.

@@ -44,8 +44,8 @@ pub fn hub(
     let configured = || settings.board.expected.as_ref().map(|file| settings.config_folder.join(file));
     let expected = expected.map(Path::to_owned).or_else(configured).map(|file| people(&file)).transpose()?;
     let fields = BoardFields(settings.board.fields.clone());
-    let hub = BoardHub::new(snapshot, fields, names, expected, &mut SystemRandom);
-    Ok(Arc::new(hub.map_err(BoardError::Crypto)?))
+    let hub = BoardHub::new(snapshot, fields, names, expected, &mut SystemRandom).map_err(BoardError::Crypto)?;
+    Ok(Arc::new(if settings.board.portraits { hub.with_portraits() } else { hub }))
 }
 
 /// Serves it, and says where.

@@ -9,6 +9,7 @@ pub mod args;
 pub mod board;
 #[cfg(feature = "board")]
 mod board_service;
+pub mod board_show;
 pub mod complete;
 pub mod confirm;
 mod context;

@@ -5,9 +5,12 @@ mod feedback;
 
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use self::complaints::Complaints;
 use super::{
     args::WatchArgs,
+    board_show::BoardShow,
     context::{admission_rules, lookup_server, pool_policy, terminal_context},
     interrupt::Interrupt,
     outcome::account,
@@ -47,6 +50,7 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
             limit: settings.limits.hook,
             object: event_object,
         }),
+        portraits: shows_portraits(args, settings),
     })?;
     let stopper = watch.stopper();
     let signal = Interrupt::install_staying(move || stopper.stop())?;
@@ -59,8 +63,13 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
     Ok(signal.exit_status().unwrap_or_default())
 }
 
-/// What shows browsers each thing that happens; it waits for nobody.
-type BoardShow = Box<dyn Fn(&WatchEvent<'_>)>;
+#[cfg(feature = "board")]
+use super::board::shows_portraits;
+
+#[cfg(not(feature = "board"))]
+const fn shows_portraits(_: &WatchArgs, _: &Settings) -> bool {
+    false
+}
 
 #[cfg(feature = "board")]
 fn board(
@@ -69,7 +78,7 @@ fn board(
     watch: &mut Watch,
     out: &mut Printer,
 ) -> Result<Option<BoardShow>, Failure> {
-    Ok(super::board::start(args, settings, watch, out)?.map(|show| Box::new(show) as BoardShow))
+    super::board::start(args, settings, watch, out)
 }
 
 /// Without a board in it this program serves none: where one is configured, that is told.
@@ -185,8 +194,8 @@ impl WatchPrinter<'_> {
 
 impl WatchObserver for WatchPrinter<'_> {
     fn event(&mut self, event: WatchEvent<'_>) -> Result<(), Failure> {
-        if let Some(show) = &self.board {
-            show(&event);
+        if let Some(board) = &self.board {
+            (board.show)(&event);
         }
         match event {
             WatchEvent::Presence(event) => return self.out.item(&views::EventView::from(event)),
@@ -222,12 +231,18 @@ impl WatchObserver for WatchPrinter<'_> {
                 let text = format!("{failure} ({})", failure.code);
                 self.warn(&text, &text, failure.hint.as_deref());
             }
+            // The board has it.
+            WatchEvent::Portrait(..) => {}
         }
         Ok(())
     }
 
     fn is_closed(&self) -> bool {
         self.out.is_closed()
+    }
+
+    fn wants_portrait(&self, token_id: Uuid) -> bool {
+        self.board.as_ref().is_some_and(|board| (board.wants_portrait)(token_id))
     }
 
     fn pause(&mut self) {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::entry::ConfigEntry;
 use super::error::ConfigError;
 
-const KEYS: [&str; 8] = ["certificate", "expected", "fields", "hosts", "key", "listen", "texts", "title"];
+const KEYS: [&str; 9] = ["certificate", "expected", "fields", "hosts", "key", "listen", "portraits", "texts", "title"];
 /// The port of a board that was given none.
 const PORT: u16 = 7480;
 
@@ -23,6 +23,8 @@ pub struct BoardSettings {
     pub key: Option<PathBuf>,
     /// The fields of a user that are shown beside the name.
     pub fields: Vec<String>,
+    /// Whether it shows portraits.
+    pub portraits: bool,
     /// A file with the people who are expected.
     pub expected: Option<PathBuf>,
     /// What the place is called.
@@ -52,6 +54,7 @@ impl BoardSettings {
                 "certificate" => board.certificate = Some(key.text()?.into()),
                 "key" => board.key = Some(key.text()?.into()),
                 "fields" => board.fields = key.texts()?,
+                "portraits" => board.portraits = key.truth()?,
                 "expected" => board.expected = Some(key.text()?.into()),
                 "title" => board.title = Some(key.text()?.to_owned()),
                 "texts" => board.texts = Some(key.text()?.into()),

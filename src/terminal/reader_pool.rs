@@ -219,6 +219,11 @@ impl ReaderPool {
         self.order(reader, ReaderOrder::Inserted(insertion));
     }
 
+    /// Has the portrait read of the token that lies in this reader since this insertion, if it still does.
+    pub fn portrait(&self, reader: &str, insertion: Insertion) {
+        self.order(reader, ReaderOrder::Portrait(insertion));
+    }
+
     /// What the list is told of a card that does not answer.
     pub fn mute(reader: String, insertion: Insertion) -> Input {
         let error = link(&LinkError::CardMute, 0).to_json();

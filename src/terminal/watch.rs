@@ -28,7 +28,7 @@ use crate::{
         hooks::{HookReport, Hooks, Job},
         lookups::{LookupService, ServerEvent},
         presence::{
-            Event, Input, PresenceList,
+            Event, EventKind, Input, PresenceList,
             store::{StoreNotice, TerminalStore, Wakeup, WatchLock},
         },
         reader_pool::{PoolEffect, PoolPolicy, ReaderPool},
@@ -36,7 +36,7 @@ use crate::{
         tap::{
             Depth,
             tap_terminal::{Keys, TapTerminal},
-            worker::ReaderReport,
+            worker::{Portrait, ReaderReport},
         },
         thread::no_thread,
     },
@@ -74,6 +74,8 @@ pub enum WatchEvent<'a> {
     Store(StoreNotice),
     /// The card of a reader comes and goes.
     Flapping(Failure),
+    /// The portrait of a token whose portrait the observer wanted.
+    Portrait(Uuid, Portrait),
 }
 
 /// Who is told of a watch.
@@ -86,6 +88,12 @@ pub trait WatchObserver {
 
     /// Whether nobody hears it any more: then the watch ends.
     fn is_closed(&self) -> bool;
+
+    /// Whether a portrait is wanted of this token, which is on the list now.
+    fn wants_portrait(&self, token_id: Uuid) -> bool {
+        let _ = token_id;
+        false
+    }
 
     /// Called before each wait, at least every ten seconds.
     fn pause(&mut self) {}
@@ -113,6 +121,8 @@ pub struct WatchConfig {
     pub rules: Rules,
     /// The command that each event is given to.
     pub hook: Option<HookCommand>,
+    /// Whether the observer may want portraits: then cards are held until it is clear.
+    pub portraits: bool,
 }
 
 /// A watch that holds the store, and taps nothing yet.
@@ -139,7 +149,8 @@ impl Watch {
         let events = EventLoop::new();
         let tell = events.mailbox().forward(|done| Message::Renewed(Box::new(done)));
         let renewal = Renewal::prepare(config.context.clone(), tell)?;
-        let terminal = TapTerminal::open(&config.context, config.tap, Depth::Authenticate)?;
+        let mut terminal = TapTerminal::open(&config.context, config.tap, Depth::Authenticate)?;
+        terminal.portraits = config.portraits;
         let mut store = config.context.store()?;
         let (lock, wakeup, missed) = store.start_watch(Timestamp::now(), &*config.context.policy)?;
         Ok(Self { config, events, terminal, renewal, store, lock, wakeup, missed, lookups: None, hooks: None })
@@ -214,6 +225,12 @@ impl Watch {
         };
         (run, events, WatchHold { lock, wakeup, missed })
     }
+}
+
+/// Where which token lies that has just come, or was seen again after a doubt.
+fn came(event: &Event) -> Option<(String, Uuid)> {
+    let lies_there = matches!(event.event, EventKind::Arrived | EventKind::Confirmed);
+    lies_there.then(|| Some((event.reader.clone()?, event.token_id?))).flatten()
 }
 
 /// What a watch holds beside its run.
@@ -319,6 +336,9 @@ impl WatchRun<'_> {
                 }
                 self.fails_first(&reader, insertion)?;
                 self.apply(&ReaderPool::mute(reader, insertion))
+            }
+            Message::Tap(ReaderReport::Portrait { token_id, portrait }) => {
+                self.observer.event(WatchEvent::Portrait(token_id, portrait))
             }
             Message::Tap(report) => self.tapped(report),
             Message::LookupOutcome { report, answered } => self.admit(report, Some(&answered)),
@@ -427,8 +447,13 @@ impl WatchRun<'_> {
         }
         events.into_iter().try_for_each(|event| {
             let object = self.config.hook.as_ref().map(|hook| (hook.object)(&event)).transpose()?;
-            let seq = event.seq;
+            let (seq, came) = (event.seq, came(&event));
             self.observer.event(WatchEvent::Presence(event))?;
+            if let Some((reader, _)) = came.filter(|(_, token_id)| self.observer.wants_portrait(*token_id))
+                && let Some(insertion) = self.applied.get(&reader)
+            {
+                self.pool.portrait(&reader, *insertion);
+            }
             let (Some(hooks), Some(json)) = (&mut self.hooks, object) else { return Ok(()) };
             hooks.give(Job { seq, json }).map_or(Ok(()), |report| self.observer.event(WatchEvent::Hook(report)))
         })

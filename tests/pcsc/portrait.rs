@@ -1,6 +1,14 @@
-//! Pictures that come onto the cards of a batch.
+//! Pictures that come onto the cards of a batch, and from cards onto the board.
 
-use std::fs;
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::Stdio,
+};
+
+use serde_json::Value;
 
 use crate::{
     batch::{Desk, SILENCE, arguments},
@@ -74,4 +82,91 @@ fn pictures_of_a_batch(kind: &str) {
         }
         desk.hide();
     }
+}
+
+/// A PNG of one pixel.
+const PIXEL: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\
+    \0\0\0\x0aIDATx\x9cc\0\x01\0\0\x05\0\x01\x0d\x0a\x2d\xb4\0\0\0\0IEND\xaeB`\x82";
+
+fn get(address: &str, path: &str) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SILENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    BufReader::new(stream)
+}
+
+/// The next thing that the board tells its page.
+fn told(page: &mut BufReader<TcpStream>) -> Value {
+    loop {
+        let mut line = String::new();
+        assert_ne!(page.read_line(&mut line).unwrap(), 0, "the board ended");
+        if let Some(data) = line.strip_prefix("data: ") {
+            return serde_json::from_str(data).unwrap();
+        }
+    }
+}
+
+case!(Once, portraits_are_on_the_board_while_their_owners_are_here);
+fn portraits_are_on_the_board_while_their_owners_are_here() {
+    let stack = crate::stack::Stack::start(2, "virtual");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    let (home, readers) = (stack.home(), stack.readers());
+    let file = home.join("face.png");
+    // Longer than one answer of a card.
+    let picture = [PIXEL, &picture(1000)].concat();
+    fs::write(&file, &picture).unwrap();
+    for (reader, name) in readers.iter().zip(["Ada", "Bob"]) {
+        let file = file.to_str().unwrap();
+        stack.rollcall(&["enroll", "--reader", reader, "--id", name, "--name", name, "--portrait", file]).expect(0);
+    }
+    // At the second reader the card does not stay: its channel is kept for the picture alone.
+    let config =
+        format!("[board]\nlisten = \"127.0.0.1:0\"\nportraits = true\n[presence]\n{:?} = \"until:8h\"\n", readers[1]);
+    fs::write(home.join("config.toml"), config).unwrap();
+    let mut watch = stack.command("rollcall");
+    let mut watch = watch.arg("watch").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(watch.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let address = said.find_map(|line| {
+        let (_, url) = line.split_once("the board: http://")?;
+        Some(url.trim_end_matches('/').to_owned())
+    });
+    let address = address.expect("the board says where it is");
+
+    let mut page = get(&address, "/events");
+    let (mut names, mut pictures) = (BTreeMap::new(), BTreeMap::new());
+    while pictures.len() < 2 {
+        let message = told(&mut page);
+        let people = message["people"].as_array().into_iter().flatten().chain(message.get("person"));
+        for person in people {
+            names.insert(person["key"].as_u64().unwrap(), person["name"].as_str().unwrap().to_owned());
+            pictures.extend(person["portrait"].as_str().map(|path| (person["key"].as_u64().unwrap(), path.to_owned())));
+        }
+        if message["kind"] == "portrait" {
+            let key = message["key"].as_u64().unwrap();
+            assert!(names.contains_key(&key), "its owner is shown before");
+            pictures.insert(key, message["portrait"].as_str().unwrap().to_owned());
+        }
+    }
+    for path in pictures.values() {
+        let mut answer = Vec::new();
+        get(&address, &format!("/portraits/{path}")).read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(&picture));
+    }
+    for reader in [2, 1] {
+        stack.card("remove", reader);
+    }
+    let left = loop {
+        let message = told(&mut page);
+        if message["kind"] == "left" {
+            break message["key"].as_u64().unwrap();
+        }
+    };
+    assert_eq!(names[&left], "Ada");
+    for (key, path) in &pictures {
+        let mut line = String::new();
+        get(&address, &format!("/portraits/{path}")).read_line(&mut line).unwrap();
+        assert!(line.contains(if *key == left { "404" } else { "200" }), "{line}");
+    }
+    crate::signal::send(watch.id(), "TERM");
+    assert_eq!(watch.wait().unwrap().code(), Some(143));
 }

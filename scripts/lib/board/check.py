@@ -10,9 +10,13 @@ Each check ends with a line "check: NAME ok" or "check: NAME FAILED".
 import argparse
 import pathlib
 import re
+import struct
 import sys
 import time
 import traceback
+import urllib.error
+import urllib.request
+import zlib
 
 import network
 from browser import Browser, Feed
@@ -104,6 +108,47 @@ def a_tap_is_a_tile(it):
         assert browser.console() == [], browser.console()
 
 
+def picture():
+    """A PNG of 96 by 96 pixels."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + bytes(part for x in range(96) for part in (200 - y, 120, 60 + x)) for y in range(96))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 96, 96, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")).hex()
+
+
+@check
+def a_portrait_takes_the_place_of_the_initials(it):
+    painted = "const one = document.querySelector('.tile .face img'); return one?.naturalWidth === 96 ? [one.alt, one.src] : null"
+    with it.feed(0, fields="team", portraits="yes") as feed, Browser() as browser:
+        opened(browser, feed, 0)
+        feed.tell(arrive="Ada Lovelace", team="Analytical Engine")
+        feed.tell(arrive="Grace Hopper", team="Compilers")
+        has(browser, "Grace Hopper")
+        feed.tell(portrait="Grace Hopper", picture=b"<svg onload=alert(1)>".hex())
+        feed.tell(portrait="Ada Lovelace", picture=picture())
+        browser.until(painted.replace("return one?", "return !!one && one?"), what="the picture is there")
+        browser.until("return document.querySelector('#forward .face img') !== null", what="the newcomer has it too")
+        name, url = browser.run(painted)
+        assert name == "Ada Lovelace" and re.fullmatch(r".*/portraits/[0-9a-f]{32}", url), (name, url)
+        assert browser.run("return document.querySelectorAll('.tile .face img').length") == 1
+        it.shot(browser, "portrait")
+        it.violations(browser, "with a portrait")
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert answer.headers["Content-Type"] == "image/png" and answer.headers["Cache-Control"] == "no-store"
+            assert answer.headers["X-Content-Type-Options"] == "nosniff" and answer.read().hex() == picture()
+        # Another page has it with the state; who leaves takes it along.
+        browser.open(feed.url)
+        browser.until(painted.replace("return one?", "return !!one && one?"))
+        feed.tell(leave="Ada Lovelace")
+        has(browser, "Ada Lovelace", False)
+        try:
+            urllib.request.urlopen(url, timeout=10)
+            raise AssertionError("the picture is still there")
+        except urllib.error.HTTPError as error:
+            assert error.code == 404, error.code
+
+
 @check
 def doubt_is_more_than_a_colour(it):
     with it.feed(0) as feed, Browser() as browser:
@@ -151,15 +196,17 @@ def what_is_out_of_order_is_shown(it):
             ({"equipment": "unplugged", "door": "Canteen"}, "The reader Canteen has been unplugged since"),
             ({"equipment": "service_lost"}, "the card service has stopped"),
             ({"server_away": True}, "The server has been out of reach since"),
+            ({"silent": "South gate"}, "South gate has been silent since"),
         ]:
             feed.tell(**command)
             seen(browser, "#faults", text)
+        seen(browser, "#faults", "(12 min)")
         it.shot(browser, "faults")
         it.violations(browser, "with faults")
         for command in [{"equipment": "works", "door": "Workshop"}, {"equipment": "works", "door": "Canteen"},
                         {"equipment": "service_back"}, {"server_away": False}]:
             feed.tell(**command)
-        browser.until("return document.querySelector('#faults').childElementCount === 0")
+        browser.until("return document.querySelector('#faults').childElementCount === 1")
 
 
 @check
@@ -249,13 +296,14 @@ def ten_thousand_are_smooth(it):
         took = sorted(browser.run("return window.took"))
         p50, p95, longest = took[len(took) // 2], took[len(took) * 95 // 100], browser.run("return window.longest")
         print(f"{events} events at 50 a second, scrolling: event to paint p50 {p50} ms, p95 {p95} ms, longest task {longest:.0f} ms")
-        # Measured, and held against the promise only where somebody asked for it and the machine is free for it.
-        print(f"an empty page has its frames {idle:.0f} ms late at p95")
-        assert not (it.args.long and idle < 20) or p95 < 100, f"p95 {p95} ms"
         browser.run("scrollTo(0, document.body.scrollHeight)")
         browser.until("return [...document.querySelectorAll('.tile')].some((tile) => tile.getAttribute('aria-posinset') === tile.getAttribute('aria-setsize'))",
                       what="the last tile at the end")
         assert browser.run(TILES) < 250
+        # Measured, and held against the promise only where somebody asked for it and the machine is free for it, also then.
+        idle = max(idle, lag(browser))
+        print(f"an empty page has its frames {idle:.0f} ms late at p95")
+        assert not (it.args.long and idle < 20) or p95 < 100, f"p95 {p95} ms"
         choose(browser, "search", "ngugi 10")
         browser.until("return document.querySelectorAll('.tile').length > 0 && "
                       "[...document.querySelectorAll('.tile')].every((tile) => tile.innerText.includes('Ngũgĩ'))")
@@ -443,7 +491,7 @@ def a_link_lets_one_browser_in(it):
         link = office.link(port)
         with Browser(arguments=arguments) as browser:
             browser.open(feed.url)
-            seen(browser, "#closed", "This board needs a link")
+            browser.until("return !document.querySelector('#closed').hidden", what="the page is closed")
             it.violations(browser, "without a link")
             assert browser.run(TILES) == 0
             browser.open("about:blank")
@@ -454,11 +502,11 @@ def a_link_lets_one_browser_in(it):
             count(browser, 4)
             with Browser(arguments=arguments) as other:
                 other.open(link["url"])
-                seen(other, "#closed", "This board needs a link")
+                other.until("return !document.querySelector('#closed').hidden", what="a link opens once")
             if it.args.long:
                 browser.patience = 40
                 office.run("board", "revoke", link["id"])
-                seen(browser, "#closed", "This board needs a link")
+                browser.until("return !document.querySelector('#closed').hidden", what="the page is closed")
                 assert browser.run(TILES) == 0
 
 

@@ -69,6 +69,12 @@ export class Model {
         this.doubts += change.doubt ? 1 : -1;
         return { changed: person };
       }
+      case 'portrait': {
+        const person = this.people.get(change.key);
+        if (!person) return {};
+        person.portrait = change.portrait;
+        return { changed: person };
+      }
       case 'refused':
         this.#note(change);
         return { refused: change };
@@ -107,7 +113,7 @@ export class Model {
 
   #note(change, person) {
     const { kind, at, key, code, moved, passing } = change;
-    if (kind === 'doubt' || kind === 'equipment') return;
+    if (kind === 'doubt' || kind === 'portrait' || kind === 'equipment') return;
     const name = change.name ?? person?.name;
     this.latest.unshift({ kind, at, key: key ?? person?.key, code, moved, passing, name, door: change.door ?? person?.door });
     this.latest.length = Math.min(this.latest.length, LATEST);

@@ -30,7 +30,11 @@ export class Notices {
     });
   }
 
-  take({ came, went, moved, passing, refused }) {
+  take({ came, went, changed, moved, passing, refused }) {
+    if (changed?.portrait) {
+      const card = [...this.#places.forward.children].find((one) => one.dataset.key === String(changed.key));
+      card?.querySelector('.face').replaceWith(face(changed));
+    }
     if (came && !moved) this.#forward(came);
     if (refused) this.#refuse(refused);
     if (came && !moved) this.#say('came', came.name);

@@ -4,6 +4,8 @@ import { collator, moment, span, t } from './texts.js';
 import { plain } from './model.js';
 
 const FRESH = 6000;
+const TRIES = 3;
+const AGAIN = 3000;
 
 /** An element with its class, its text and its children. */
 export function element(name, kind, text, ...children) {
@@ -40,7 +42,23 @@ export function face(person) {
   const made = element('span', 'face', initials(person.name));
   made.setAttribute('aria-hidden', 'true');
   made.style.setProperty('--hue', hue(person.name));
+  if (person.portrait) paint(made, person, TRIES);
   return made;
+}
+
+/** A picture that cannot be had now may be had later, where its place is still on the page. */
+function paint(made, { portrait, name }, tries) {
+  const picture = new Image();
+  picture.alt = name || t('unnamed');
+  picture.draggable = false;
+  picture.addEventListener('load', () => {
+    made.replaceChildren(picture);
+    made.removeAttribute('aria-hidden');
+  });
+  picture.addEventListener('error', () => {
+    if (tries > 1) setTimeout(() => made.isConnected && paint(made, { portrait, name }, tries - 1), AGAIN);
+  });
+  picture.src = `/portraits/${portrait}`;
 }
 
 /** What is written of the fields of somebody. */
@@ -268,6 +286,7 @@ export class Tiles {
     if (made) return made;
     made = element('li', 'tile', undefined, face(item));
     made.item = item;
+    made.portrait = item.portrait;
     made.tabIndex = item === this.#focus ? 0 : -1;
     made.dataset.key = item.key ?? `seat-${item.seat}`;
     const name = element('span', 'name', undefined, element('bdi', '', item.name || t('unnamed')));
@@ -290,6 +309,8 @@ export class Tiles {
       made.refresh = () => {
         made.classList.toggle('doubt', Boolean(item.doubt));
         mark.textContent = item.doubt ? t('doubt-mark') : '';
+        if (made.portrait !== item.portrait) made.querySelector('.face').replaceWith(face(item));
+        made.portrait = item.portrait;
       };
       made.tick();
       made.refresh();

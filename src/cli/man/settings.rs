@@ -47,6 +47,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("board", "certificate", "path", "", "its certificate chain (PEM); needed, with `key`, for any address but a loopback address"),
     setting("board", "key", "path", "", "the private key of that certificate (PEM)"),
     setting("board", "fields", "strings", "none", "the fields of a user that it shows beside the name; `id` is one"),
+    setting("board", "portraits", "boolean", "`false`", "whether `watch` reads the portrait on the card of whoever is let in, and the board shows it"),
     setting("board", "expected", "path", "", "a CSV file with the people who are expected"),
     setting("board", "title", "string", "", "what the place is called"),
     setting("board", "texts", "path", "", "a file with its texts in another language"),

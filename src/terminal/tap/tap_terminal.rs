@@ -49,6 +49,8 @@ pub struct TapTerminal {
     pub depth: Depth,
     /// Where the server's nonces come from; without one, or when there are none, a tap makes its own.
     pub nonces: Option<Arc<dyn NonceSupply + Send + Sync>>,
+    /// Whether a watch may ask for portraits: then the channel is kept for a moment.
+    pub portraits: bool,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
@@ -94,6 +96,7 @@ impl TapTerminal {
             format: ApduFormat::Short,
             depth,
             nonces: None,
+            portraits: false,
             clock: Timestamp::now,
         })
     }
@@ -160,6 +163,16 @@ impl TapTerminal {
         card.set_deadline(Some(Deadline::within(self.exchange)));
         let mut transaction = card.begin().map_err(TapError::Link)?;
         Ok(session.heartbeat(&mut transaction)?)
+    }
+
+    /// The portrait on the card, at most 8192 bytes, over an open channel; none where it has none.
+    ///
+    /// # Errors
+    /// As [`Self::heartbeat`].
+    pub fn portrait(&self, card: &mut Card, session: &mut Session) -> Result<Option<Vec<u8>>, TapError> {
+        card.set_deadline(Some(Deadline::within(self.tap)));
+        let mut transaction = card.begin().map_err(TapError::Link)?;
+        Ok(session.read_portrait(&mut transaction)?)
     }
 }
 

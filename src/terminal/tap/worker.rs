@@ -9,6 +9,7 @@ use std::{
 
 use jiff::Timestamp;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::{Seen, TapError, Tapped, tap_terminal::TapTerminal};
 use crate::{
@@ -19,6 +20,9 @@ use crate::{
 
 /// How long a card is left alone whose tap failed between reader and card, before each further try.
 const PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
+
+/// How long a card whose portrait may be asked for is held where no heartbeat holds it: a server may be asked first.
+const PORTRAIT_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a worker is ordered to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub enum ReaderOrder {
     Woke(Insertion),
     /// The card was lifted.
     Removed,
+    /// The token of this insertion was let in, and its portrait is asked for.
+    Portrait(Insertion),
 }
 
 /// What a worker reports.
@@ -61,6 +67,22 @@ pub enum ReaderReport {
         /// Which token.
         token_id: Uuid,
     },
+    /// The portrait of a token, where it has one and nothing came between.
+    Portrait {
+        /// Which token.
+        token_id: Uuid,
+        /// The picture as the card has it.
+        portrait: Portrait,
+    },
+}
+
+/// A picture of somebody, as a card has it: bytes that nobody has looked at yet. They are on no disk.
+pub struct Portrait(pub Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for Portrait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Portrait({} bytes)", self.0.len())
+    }
 }
 
 /// The handle of a worker. When it is dropped, the worker ends after what it is doing.
@@ -84,6 +106,7 @@ impl ReaderWorker {
         let (orders, inbox) = mpsc::channel();
         let mut thread = ReaderThread {
             reader: reader.to_owned(),
+            portraits: terminal.portraits,
             terminal: Box::new(terminal),
             heartbeat,
             report: Box::new(report),
@@ -104,6 +127,7 @@ impl ReaderWorker {
 trait CardWork {
     fn tap(&self, reader: &str) -> (Tapped, Option<Card>);
     fn heartbeat(&self, held: &mut Held) -> Result<LifeCycle, TapError>;
+    fn portrait(&self, held: &mut Held) -> Result<Option<Vec<u8>>, TapError>;
     fn now(&self) -> Timestamp;
 }
 
@@ -116,6 +140,10 @@ impl CardWork for TapTerminal {
         self.heartbeat(&mut held.card, &mut held.session)
     }
 
+    fn portrait(&self, held: &mut Held) -> Result<Option<Vec<u8>>, TapError> {
+        self.portrait(&mut held.card, &mut held.session)
+    }
+
     fn now(&self) -> Timestamp {
         (self.clock)()
     }
@@ -125,6 +153,8 @@ struct ReaderThread {
     reader: String,
     terminal: Box<dyn CardWork + Send>,
     heartbeat: Option<Duration>,
+    /// Whether portraits may be asked for.
+    portraits: bool,
     report: Box<dyn Fn(ReaderReport) + Send>,
     held: Option<Held>,
     again: Option<NextTry>,
@@ -159,6 +189,7 @@ impl ReaderThread {
                 }
                 Ok(ReaderOrder::Mute(insertion)) => awake = self.tap(insertion, 0, true),
                 Ok(ReaderOrder::Removed) => (self.held, self.again) = (None, None),
+                Ok(ReaderOrder::Portrait(insertion)) => self.portrait(insertion),
                 Err(RecvTimeoutError::Timeout) => match self.again.take() {
                     Some(again) => awake = self.tap(again.insertion, again.tries, false),
                     None => self.beat(),
@@ -181,8 +212,9 @@ impl ReaderThread {
         (self.held, self.again) = (None, None);
         let (mut tapped, card) = self.terminal.tap(&self.reader);
         let session = tapped.session.take();
+        let holds = self.heartbeat.or(self.portraits.then_some(PORTRAIT_WITHIN));
         if let (Some(interval), Ok(Seen::Authenticated(token)), Some(session), Some(card)) =
-            (self.heartbeat, &tapped.result, session, card)
+            (holds, &tapped.result, session, card)
         {
             let next = Instant::now() + interval;
             self.held = Some(Held { card, session, token_id: token.token_id, insertion, next });
@@ -203,11 +235,22 @@ impl ReaderThread {
         (!is_mute).then_some(insertion)
     }
 
+    /// Reads the portrait over the channel of the tap. Where that fails there is none: the next heartbeat finds out why.
+    fn portrait(&mut self, insertion: Insertion) {
+        let Some(held) = self.held.as_mut().filter(|held| held.insertion == insertion) else { return };
+        if let Ok(Some(portrait)) = self.terminal.portrait(held) {
+            let portrait = Portrait(Zeroizing::new(portrait));
+            (self.report)(ReaderReport::Portrait { token_id: held.token_id, portrait });
+        }
+        if self.heartbeat.is_none() {
+            self.held = None;
+        }
+    }
+
     /// Asks the token that lies there. Whatever breaks the channel while the card stays leads to a new tap: another
     /// program may have reset the card, or another card may lie there.
     fn beat(&mut self) {
-        let Some(mut held) = self.held.take() else { return };
-        let interval = self.heartbeat.unwrap_or_default();
+        let (Some(mut held), Some(interval)) = (self.held.take(), self.heartbeat) else { return };
         match self.terminal.heartbeat(&mut held) {
             Ok(LifeCycle::Issued) => {
                 (self.report)(ReaderReport::Alive { reader: self.reader.clone(), token_id: held.token_id });
@@ -253,6 +296,10 @@ mod tests {
             Err(TapError::Foreign)
         }
 
+        fn portrait(&self, _: &mut Held) -> Result<Option<Vec<u8>>, TapError> {
+            Err(TapError::Foreign)
+        }
+
         fn now(&self) -> Timestamp {
             Timestamp::UNIX_EPOCH
         }
@@ -276,6 +323,7 @@ mod tests {
             reader: "r".to_owned(),
             terminal: Box::new(Taps(Mutex::new(errors.into_iter().collect()))),
             heartbeat: None,
+            portraits: false,
             report: Box::new(report),
             held: None,
             again: None,

@@ -48,7 +48,7 @@ impl WatchRun<'_> {
     pub(super) fn ask(&mut self, report: ReaderReport) -> Result<(), Failure> {
         let query = match &report {
             ReaderReport::Tapped { tapped, .. } => LookupQuery::of(tapped),
-            ReaderReport::Alive { .. } | ReaderReport::Mute { .. } => None,
+            ReaderReport::Alive { .. } | ReaderReport::Mute { .. } | ReaderReport::Portrait { .. } => None,
         };
         let (Some(lookups), Some(query)) = (&self.lookups, query) else { return self.admit(report, None) };
         let replies = self.replies.clone();

@@ -33,9 +33,9 @@ fn pass(time: Duration) {
     NOW.set(NOW.get().checked_add(time).unwrap());
 }
 
-/// Writes down in short what it is told, and what the workers are ordered.
+/// Writes down in short what it is told, and what the workers are ordered; it wants portraits or none.
 #[derive(Clone, Default)]
-struct Recorder(Rc<RefCell<Vec<String>>>);
+struct Recorder(Rc<RefCell<Vec<String>>>, Rc<Cell<bool>>);
 
 impl Recorder {
     fn add(&self, line: String) {
@@ -69,6 +69,10 @@ impl WatchObserver for Recorder {
     fn is_closed(&self) -> bool {
         false
     }
+
+    fn wants_portrait(&self, _: uuid::Uuid) -> bool {
+        self.1.get()
+    }
 }
 
 /// A watch over one reader in mode field, where the card of insertion 1 lies.
@@ -88,7 +92,7 @@ fn watch(heartbeat: Option<Duration>, test: impl FnOnce(&mut WatchRun<'_>, &Reco
     let pool = PoolPolicy { readers: Selection::default(), presence: Arc::new(PresenceMode::Field), heartbeat };
     let age = jiff::SignedDuration::ZERO;
     let rules = Rules { wanted: UserPreference::Card, feed_max_age: age, offline_max_age: age };
-    let config = WatchConfig { context, pool: pool.clone(), tap: SECOND, rules, hook: None };
+    let config = WatchConfig { context, pool: pool.clone(), tap: SECOND, rules, hook: None, portraits: true };
     NOW.set(Timestamp::now());
     let mut recorder = Recorder::default();
     let told = recorder.clone();
@@ -214,6 +218,26 @@ fn a_reader_that_says_nothing_for_stale_after_leaves_its_people_unconfirmed_unti
         assert_eq!(told.take(), ["unconfirmed 7 no_answer", "left 7 stale"]);
         beat(run);
         assert_eq!(told.take(), ["arrived 7"]);
+    });
+}
+
+#[test]
+fn a_portrait_is_read_where_it_is_wanted_after_its_owner_was_shown() {
+    watch(Some(HEARTBEAT), |run, told| {
+        tap(run, 1, Ok(1));
+        assert_eq!(told.take(), ["arrived 7"]);
+        told.1.set(true);
+        beat(run);
+        assert_eq!(told.take(), [""; 0], "it did not come now");
+        pass(SECOND * 60);
+        at_most(run);
+        beat(run);
+        let ordered = "Portrait(Insertion(1))";
+        assert_eq!(told.take(), ["unconfirmed 7 no_answer", "confirmed 7", ordered]);
+        let portrait = Portrait(b"...".to_vec().into());
+        let token_id = uuid::Uuid::from_u128(1);
+        run.handle(Message::Tap(ReaderReport::Portrait { token_id, portrait })).unwrap();
+        assert_eq!(told.take(), [format!("Portrait({token_id}, Portrait(3 bytes))")]);
     });
 }
 

@@ -1,0 +1,66 @@
+//! Pictures of those who are here: in memory only, under names that say nothing and that nobody guesses.
+
+use std::{collections::HashMap, sync::Arc};
+
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::picture;
+
+/// Most pictures at one time: 32 MiB of what cards hold.
+const MOST: usize = 4096;
+
+/// A picture that is served.
+#[derive(Clone)]
+pub struct BoardPicture {
+    /// What its content is.
+    pub media_type: &'static str,
+    bytes: Arc<Zeroizing<Vec<u8>>>,
+}
+
+impl AsRef<[u8]> for BoardPicture {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The pictures of tokens.
+#[derive(Default)]
+pub struct BoardPictures(HashMap<Uuid, (String, BoardPicture)>);
+
+impl BoardPictures {
+    /// Whether one may come for this token, which has none yet.
+    pub fn has_room_for(&self, token_id: Uuid) -> bool {
+        self.0.len() < MOST && !self.0.contains_key(&token_id)
+    }
+
+    /// Keeps a picture, if these bytes are one.
+    pub fn take(&mut self, token_id: Uuid, name: String, bytes: Zeroizing<Vec<u8>>) -> bool {
+        let Some(media_type) = picture::media_type(&bytes).filter(|_| self.has_room_for(token_id)) else {
+            return false;
+        };
+        self.0.insert(token_id, (name, BoardPicture { media_type, bytes: Arc::new(bytes) }));
+        true
+    }
+
+    /// Forgets that of a token.
+    pub fn forget(&mut self, token_id: Uuid) {
+        self.0.remove(&token_id);
+    }
+
+    /// Forgets all others.
+    pub fn keep(&mut self, wanted: impl Fn(Uuid) -> bool) {
+        self.0.retain(|token_id, _| wanted(*token_id));
+    }
+
+    /// The name of that of a token.
+    pub fn name(&self, token_id: Uuid) -> Option<&str> {
+        self.0.get(&token_id).map(|(name, _)| name.as_str())
+    }
+
+    /// The one with this name, and whose it is.
+    pub fn picture(&self, name: &str) -> Option<(Uuid, BoardPicture)> {
+        let mut all = self.0.iter();
+        all.find_map(|(token_id, (own, picture))| (own == name).then(|| (*token_id, picture.clone())))
+    }
+}
