@@ -1,8 +1,8 @@
 //! Who is here at all doors, shown while it changes.
 //!
 //! What this process stores wakes the follower, which reads from the store the people whom that names, and nobody else.
-//! Other processes on the same store tell it nothing: every [`LOOK`] it asks the store how many are where and when each
-//! terminal's last event was. Where that is not what was shown, and every [`WHOLE`] in any case, it reads everybody.
+//! Other processes on the same store tell it nothing: every two seconds it asks the store how many are where and when each
+//! terminal's last event was. Where that is not what was shown, and once a minute in any case, it reads everybody.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
