@@ -191,6 +191,9 @@ pub struct WatchArgs {
     /// Run this for each event, with the object on its stdin: the text of one `sh -c`
     #[arg(long, value_name = "COMMAND", env = "ROLLCALL_ON_EVENT", hide_env_values = true, value_parser = nonempty)]
     pub on_event: Option<String>,
+    /// Print a line for each event, also on a terminal, where otherwise a screen shows who is here
+    #[arg(long)]
+    pub plain: bool,
     /// Serve a page of who is here to browsers, at this address [default: as configured, or 127.0.0.1:7480]
     #[cfg(feature = "board")]
     #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "")]

@@ -46,6 +46,8 @@ pub struct OutputOptions {
     pub width: Option<usize>,
     /// Progress may be shown: stderr is a terminal that moves its cursor.
     pub progress: bool,
+    /// A whole screen may be shown: so is stdout.
+    pub live: bool,
     /// Times are those of the clock on the wall here; otherwise in UTC.
     pub is_local: bool,
     /// Details are told.
@@ -65,6 +67,7 @@ impl OutputOptions {
             colour_err: coloured(settings.colour, terminal && !is_dumb),
             width: screen::width(&io::stdout(), std::env::var_os("COLUMNS").as_deref()),
             progress: terminal && !is_dumb,
+            live: settings.format == OutputFormat::Text && io::stdout().is_terminal() && !is_dumb,
             is_local: !settings.utc,
             verbose: settings.verbose,
             journal: journal::is_stderr(),
@@ -123,6 +126,12 @@ impl Printer {
     /// Other options, from now on.
     pub const fn set_options(&mut self, options: OutputOptions) {
         self.options = options;
+    }
+
+    /// Notes, warnings and errors go there from now on, without colour.
+    pub fn divert(&mut self, err: Box<dyn Write + Send>) {
+        self.err = err;
+        self.options.colour_err = false;
     }
 
     /// The time zone here; UTC where that is asked for. It is looked for once, and a warning says that nobody knows it.

@@ -181,7 +181,8 @@ pub struct Screen {
 }
 
 impl Screen {
-    fn moment(&self, at: Timestamp) -> String {
+    /// A moment as it is shown here.
+    pub fn moment(&self, at: Timestamp) -> String {
         self.clock.as_ref().map_or_else(|| format!("{at:.0}"), |clock| clock.show(at))
     }
 }

@@ -2,12 +2,20 @@
 
 mod complaints;
 mod feedback;
+mod live;
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{self, IsTerminal},
+    time::{Duration, Instant},
+};
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use self::complaints::Complaints;
+use self::{
+    complaints::Complaints,
+    live::{LiveContent, LiveScreen},
+};
 use super::{
     args::WatchArgs,
     board_show::BoardShow,
@@ -18,14 +26,14 @@ use super::{
     views,
 };
 use crate::{
-    config::Settings,
+    config::{OutputFormat, Settings},
     failure::{ExitClass, Failure},
     reader::pcsc::list_within,
     terminal::{
         feedback::Feedback,
         hooks::{HookReport, How},
         lookups::ServerEvent,
-        presence::{Event, StoreNotice},
+        presence::{Event, StoreNotice, TerminalStore},
         watch::{HookCommand, Watch, WatchConfig, WatchEvent, WatchObserver},
     },
 };
@@ -56,10 +64,15 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let signal = Interrupt::install_staying(move || stopper.stop())?;
     watch.connect(lookup_server(settings)?)?;
     let board = board(args, settings, &mut watch, out)?;
-    out.begin::<views::EventView>()?;
+    let live = live(args, settings, &mut watch, out)?;
+    if live.is_none() {
+        show_who_is_here(&mut watch, out)?;
+        out.begin::<views::EventView>()?;
+    }
     warn_of_readers(settings, out);
     let feedback = feedback::start(settings);
-    watch.run(&mut WatchPrinter { out, complaints: Complaints::default(), board, feedback })?;
+    let mut printer = WatchPrinter { out, complaints: Complaints::default(), board, feedback, live, settings };
+    watch.run(&mut printer)?;
     Ok(signal.exit_status().unwrap_or_default())
 }
 
@@ -69,6 +82,36 @@ use super::board::shows_portraits;
 #[cfg(not(feature = "board"))]
 const fn shows_portraits(_: &WatchArgs, _: &Settings) -> bool {
     false
+}
+
+/// The screen, where stdout is a terminal and nothing else was asked for.
+fn live(
+    args: &WatchArgs,
+    settings: &Settings,
+    watch: &mut Watch,
+    out: &mut Printer,
+) -> Result<Option<LiveScreen>, Failure> {
+    let options = out.options();
+    if !options.live || args.plain {
+        return Ok(None);
+    }
+    let readers = list_within(PATIENCE).unwrap_or_default().into_iter().map(|reader| reader.name);
+    let readers = readers.filter(|name| settings.readers.matches(name));
+    let names = settings.clone();
+    let alias = move |reader: &str| names.alias(reader).unwrap_or(reader).to_owned();
+    let zone = options.is_local.then(|| out.zone());
+    let screen = LiveScreen::begin(LiveContent::new(watch.list()?, readers, alias), options.colour_out, zone)?;
+    if io::stderr().is_terminal() {
+        out.divert(Box::new(screen.messages()));
+    }
+    Ok(Some(screen))
+}
+
+/// For people, before the first event; programs replay the history instead.
+fn show_who_is_here(watch: &mut Watch, out: &mut Printer) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    let entries: Vec<_> = watch.list()?.entries().map(|entry| views::UserEntry::new(entry.clone(), now)).collect();
+    if out.format() == OutputFormat::Text && !entries.is_empty() { out.list(&entries, "") } else { Ok(()) }
 }
 
 #[cfg(feature = "board")]
@@ -136,6 +179,8 @@ struct WatchPrinter<'a> {
     complaints: Complaints,
     board: Option<BoardShow>,
     feedback: Option<Feedback>,
+    live: Option<LiveScreen>,
+    settings: &'a Settings,
 }
 
 impl WatchPrinter<'_> {
@@ -162,6 +207,16 @@ impl WatchPrinter<'_> {
             HookReport::Missed(count) => {
                 self.out.note(&format!("{count} events got no run of the command for events"));
             }
+        }
+    }
+
+    /// What others wrote meanwhile came in between what was told.
+    fn read_again(&self, notice: &StoreNotice) {
+        if let (Some(live), StoreNotice::Back { .. }) = (&self.live, notice)
+            && let Ok(Some(mut store)) = TerminalStore::open_if_there(&self.settings.state_folder)
+            && let Ok(list) = store.list()
+        {
+            live.update(|content| content.reset(list));
         }
     }
 
@@ -198,7 +253,10 @@ impl WatchObserver for WatchPrinter<'_> {
             (board.show)(&event);
         }
         match event {
-            WatchEvent::Presence(event) => return self.out.item(&views::EventView::from(event)),
+            WatchEvent::Presence(event) => match &self.live {
+                Some(live) => live.update(|content| content.event(event)),
+                None => return self.out.item(&views::EventView::from(event)),
+            },
             WatchEvent::Tap(outcome) => {
                 if let Some(feedback) = &mut self.feedback {
                     feedback.tapped(outcome);
@@ -217,7 +275,13 @@ impl WatchObserver for WatchPrinter<'_> {
                 }
             }
             WatchEvent::Undecided { reader } => warn_of_undecided(&reader, self.out),
-            WatchEvent::Server(event) => show_server_event(&event, self.out),
+            WatchEvent::Server(event) => {
+                if let (Some(live), ServerEvent::Lost(_) | ServerEvent::Back) = (&self.live, &event) {
+                    let lost = matches!(event, ServerEvent::Lost(_)).then(Timestamp::now);
+                    live.update(|content| content.server_lost = lost);
+                }
+                show_server_event(&event, self.out);
+            }
             WatchEvent::Renewed(end) => {
                 self.out.note(&format!("this terminal's certificates are renewed, and end at {end}"));
             }
@@ -226,7 +290,10 @@ impl WatchObserver for WatchPrinter<'_> {
                 self.warn(&format!("{} {end}", failure.code), &text, failure.hint.as_deref());
             }
             WatchEvent::Hook(report) => self.hook(&report),
-            WatchEvent::Store(notice) => self.store(&notice),
+            WatchEvent::Store(notice) => {
+                self.store(&notice);
+                self.read_again(&notice);
+            }
             WatchEvent::Flapping(failure) => {
                 let text = format!("{failure} ({})", failure.code);
                 self.warn(&text, &text, failure.hint.as_deref());
@@ -238,7 +305,7 @@ impl WatchObserver for WatchPrinter<'_> {
     }
 
     fn is_closed(&self) -> bool {
-        self.out.is_closed()
+        self.out.is_closed() || self.live.as_ref().is_some_and(LiveScreen::is_closed)
     }
 
     fn wants_portrait(&self, token_id: Uuid) -> bool {
@@ -253,6 +320,10 @@ impl WatchObserver for WatchPrinter<'_> {
         for (text, times, span) in self.complaints.due(Instant::now()) {
             let times = if times == 1 { "once more".to_owned() } else { format!("{times} times more") };
             self.out.warning(&format!("{text}; {times} in {} min", span.as_secs() / 60), None);
+        }
+        // What was said since, and what time has changed.
+        if let Some(live) = &self.live {
+            live.update(|_| {});
         }
     }
 }

@@ -1,0 +1,102 @@
+//! What the screen shows, as the events tell it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{
+    cli::views::EventView,
+    terminal::presence::{Event, EventKind, Member, PresenceList, follow},
+};
+
+/// Events that are kept; a screen shows fewer.
+const EVENTS: usize = 100;
+/// Messages that are kept, for the end as well.
+const MESSAGES: usize = 50;
+
+/// Whether a reader can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReaderStand {
+    /// It is there.
+    Works,
+    /// It is there, and the service cannot use it.
+    Fails,
+}
+
+/// What is shown.
+pub struct LiveContent {
+    /// Who is here.
+    pub list: BTreeMap<Uuid, Member>,
+    /// The readers that are there.
+    pub readers: BTreeMap<String, ReaderStand>,
+    /// Since when there is no PC/SC service.
+    pub service_lost: Option<Timestamp>,
+    /// Since when the server does not answer.
+    pub server_lost: Option<Timestamp>,
+    /// What happened, the newest first.
+    pub events: VecDeque<EventView>,
+    /// What was said, the newest last.
+    pub messages: VecDeque<String>,
+    /// What the configuration calls a reader.
+    pub alias: Box<dyn Fn(&str) -> String + Send>,
+}
+
+impl LiveContent {
+    /// The list as it is, and the readers that are meant and there.
+    pub fn new(
+        list: &PresenceList,
+        readers: impl IntoIterator<Item = String>,
+        alias: impl Fn(&str) -> String + Send + 'static,
+    ) -> Self {
+        Self {
+            list: list.members(),
+            readers: readers.into_iter().map(|name| (name, ReaderStand::Works)).collect(),
+            service_lost: None,
+            server_lost: None,
+            events: VecDeque::new(),
+            messages: VecDeque::new(),
+            alias: Box::new(alias),
+        }
+    }
+
+    /// Something happened.
+    pub fn event(&mut self, event: Event) {
+        // One that does not follow is one that another program wrote in between: the list is read again then.
+        let _ = follow(&mut self.list, &event);
+        match (event.event, event.reader.clone()) {
+            (EventKind::ReaderAdded | EventKind::ReaderAvailable, Some(reader)) => {
+                self.readers.insert(reader, ReaderStand::Works);
+            }
+            (EventKind::ReaderUnavailable, Some(reader)) => {
+                self.readers.insert(reader, ReaderStand::Fails);
+            }
+            (EventKind::ReaderRemoved, Some(reader)) => {
+                self.readers.remove(&reader);
+            }
+            (EventKind::ServiceLost, _) => self.service_lost = Some(event.at),
+            (EventKind::ServiceBack, _) => self.service_lost = None,
+            _ => {}
+        }
+        self.events.push_front(EventView::from(event));
+        self.events.truncate(EVENTS);
+    }
+
+    /// The list was read from the store.
+    pub fn reset(&mut self, list: &PresenceList) {
+        self.list = list.members();
+    }
+
+    /// A line of a message.
+    pub fn say(&mut self, line: String) {
+        self.messages.push_back(line);
+        while self.messages.len() > MESSAGES {
+            self.messages.pop_front();
+        }
+    }
+
+    /// All that was said, for the last time.
+    pub fn take_messages(&mut self) -> VecDeque<String> {
+        std::mem::take(&mut self.messages)
+    }
+}

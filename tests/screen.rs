@@ -1,0 +1,199 @@
+//! `rollcall watch` on a pseudo-terminal: a screen that fits, follows its size, and gives the terminal back.
+
+#![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers too
+
+#[path = "common/program.rs"]
+mod program;
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::Read,
+    path::Path,
+    process::{Child, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rollcall::{
+    api::User,
+    terminal::presence::{Holder, Input, PresenceMode, Source, Tap, TerminalStore},
+};
+use rustix::{
+    process::{Pid, Signal, kill_process},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
+};
+use tempfile::TempDir;
+use unicode_width::UnicodeWidthStr;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const ENTER: &str = "\x1b[?1049h";
+const LEAVE: &str = "\x1b[?1049l";
+
+/// A terminal with keys, and three people on its list at a door in mode toggle.
+fn home() -> TempDir {
+    let home = tempfile::tempdir().unwrap();
+    assert!(program::rollcall(home.path(), &["pki", "init"]).output().unwrap().status.success());
+    fs::write(home.path().join("config.toml"), "[presence]\ndefault = \"toggle\"\n").unwrap();
+    let mut store = TerminalStore::open(home.path()).unwrap();
+    for (n, name) in (1_u64..).zip(["Ada Lovelace", "山田 太郎", "Zoë"]) {
+        let user = User { id: format!("u{n}"), name: name.to_owned(), ..User::default() };
+        let holder =
+            Holder { token_id: uuid::Uuid::from_u128(n.into()), user, source: Source::Card, authenticated: true };
+        let tap = Input::Tap(Tap { reader: "Door".to_owned(), insertion: n.into(), holder });
+        store.apply(&tap, jiff::Timestamp::now(), &PresenceMode::Toggle).unwrap();
+    }
+    home
+}
+
+/// A pseudo-terminal with `rollcall watch` on it.
+struct Terminal {
+    master: File,
+    slave: File,
+    program: Child,
+    pieces: Receiver<Vec<u8>>,
+    shown: String,
+}
+
+impl Terminal {
+    fn start(home: &Path, (rows, columns): (u16, u16), args: &[&str]) -> Self {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let slave = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let master = File::from(master);
+        resize(&master, rows, columns);
+        let same = || Stdio::from(slave.try_clone().unwrap());
+        let mut command = program::rollcall(home, &[&["watch"], args].concat());
+        command.env("TERM", "xterm").env("TZ", "UTC").env_remove("COLUMNS");
+
+        let program = command.stdin(same()).stdout(same()).stderr(same()).spawn().unwrap();
+        let (tell, pieces) = mpsc::channel();
+        let mut read = master.try_clone().unwrap();
+        thread::spawn(move || {
+            let mut room = [0; 4096];
+            while let Ok(count @ 1..) = read.read(&mut room) {
+                if tell.send(room[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { master, slave, program, pieces, shown: String::new() }
+    }
+
+    /// Waits until this holds of all that was shown.
+    fn until(&mut self, what: &str, holds: impl Fn(&str) -> bool) {
+        let until = Instant::now() + PATIENCE;
+        let mut bytes = self.shown.clone().into_bytes();
+        while !holds(&self.shown) {
+            let piece = self.pieces.recv_timeout(until.saturating_duration_since(Instant::now()));
+            bytes.extend(piece.unwrap_or_else(|_| panic!("never {what}: {}", self.shown)));
+            self.shown = String::from_utf8_lossy(&bytes).into_owned();
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.program), signal).unwrap();
+    }
+
+    fn echoes(&self) -> bool {
+        tcgetattr(&self.slave).unwrap().local_modes.contains(LocalModes::ECHO)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.program.kill();
+        let _ = self.program.wait();
+    }
+}
+
+fn resize(terminal: &File, ws_row: u16, ws_col: u16) {
+    tcsetwinsize(terminal, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
+}
+
+/// The lines of the last whole screen, without what steers the terminal.
+fn last_screen(shown: &str) -> Vec<String> {
+    let frames: Vec<_> = shown.split("\x1b[H").skip(1).filter(|frame| frame.contains("\x1b[J")).collect();
+    let Some(frame) = frames.last().and_then(|frame| frame.split("\x1b[J").next()) else { return Vec::new() };
+    // The terminal makes two ends of a line of each.
+    frame.split('\n').map(|line| without_escapes(line.trim_end_matches('\r'))).collect()
+}
+
+fn without_escapes(line: &str) -> String {
+    let mut pieces = line.split("\x1b[");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |text, piece| {
+        text + piece.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).get(1..).unwrap_or_default()
+    })
+}
+
+fn fits(shown: &str, rows: usize, columns: usize) -> bool {
+    let lines = last_screen(shown);
+    !lines.is_empty() && lines.len() <= rows && lines.iter().all(|line| line.width() <= columns)
+}
+
+#[test]
+fn a_screen_shows_who_is_here_and_follows_its_size() {
+    let home = home();
+    let mut terminal = Terminal::start(home.path(), (24, 80), &[]);
+    let is_there = |shown: &str, text: &str| last_screen(shown).iter().any(|line| line.contains(text));
+    terminal.until("the list", |shown| {
+        ["3 here", "Ada Lovelace", "山田 太郎", "Zoë"].iter().all(|text| is_there(shown, text))
+    });
+    terminal.until("what is wrong", |shown| is_there(shown, "warning: "));
+    assert!(fits(&terminal.shown, 24, 80), "{:#?}", last_screen(&terminal.shown));
+    assert!(!terminal.echoes(), "what is typed would stand on the screen");
+    for (rows, columns) in [(12, 40), (24, 80), (12, 40)] {
+        resize(&terminal.master, rows, columns);
+        terminal.shown.clear();
+        terminal.signal(Signal::WINCH);
+        // One that was drawn before may come first.
+        let is_new = |shown: &str| fits(shown, rows.into(), columns.into()) && is_there(shown, "3 here");
+        terminal.until("a screen that fits", is_new);
+        assert!(is_there(&terminal.shown, "Zoë"), "{:#?}", last_screen(&terminal.shown));
+    }
+}
+
+#[test]
+fn the_terminal_is_given_back() {
+    let home = home();
+    for (signal, status) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let mut terminal = Terminal::start(home.path(), (24, 80), &[]);
+        terminal.until("the list", |shown| last_screen(shown).iter().any(|line| line.contains("3 here")));
+        terminal.signal(signal);
+        assert_eq!(terminal.program.wait().unwrap().code(), Some(status));
+        terminal.until("the end", |shown| shown.contains(LEAVE));
+        assert!(terminal.echoes(), "{signal:?}");
+        let (before, after) = terminal.shown.split_once(LEAVE).unwrap();
+        assert!(before.contains(ENTER) && before.ends_with("\x1b[?7h\x1b[?25h"), "{before}");
+        assert!(!after.contains("\x1b[H"), "it goes on being drawn: {after}");
+    }
+}
+
+/// With `--plain`, and in a pipe: lines, and who is here first.
+#[test]
+fn lines_begin_with_who_is_here() {
+    let home = home();
+    let mut terminal = Terminal::start(home.path(), (24, 80), &["--plain"]);
+    terminal.until("the list", |shown| shown.contains("Zoë"));
+    assert!(!terminal.shown.contains("\x1b[?") && terminal.echoes(), "{}", terminal.shown);
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.program.wait().unwrap().code(), Some(143));
+    for format in ["text", "ndjson"] {
+        let mut child = program::rollcall(home.path(), &["--output", format, "watch"]);
+        let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // By the first warning the list has been printed.
+        assert_eq!(child.stderr.take().unwrap().read(&mut [0; 1]).unwrap(), 1);
+        kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+        let stdout = std::io::read_to_string(child.stdout.take().unwrap()).unwrap();
+        child.wait().unwrap();
+        if format == "text" {
+            assert!(stdout.starts_with("USER") && stdout.contains("Ada Lovelace"), "{stdout}");
+        } else {
+            assert!(stdout.lines().all(|line| line.starts_with("{\"schema\":\"rollcall.event/1\"")), "{stdout}");
+        }
+    }
+}
