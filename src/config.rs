@@ -9,6 +9,7 @@ mod error;
 mod feedback;
 mod file;
 mod limits;
+mod resume;
 mod server;
 mod unmatched;
 
@@ -27,6 +28,7 @@ use crate::terminal::presence::{Policy, PresenceMode};
 pub use board::BoardSettings;
 pub use error::ConfigError;
 pub use feedback::FeedbackRules;
+pub use resume::ResumeRules;
 pub use server::{ServerSettings, StoreText};
 pub use unmatched::UnmatchedName;
 
@@ -160,6 +162,8 @@ pub struct Settings {
     pub presence: PresenceRules,
     /// What readers show of a tap.
     pub feedback: FeedbackRules,
+    /// Where channels are resumed.
+    pub resume: ResumeRules,
     /// How long after a tap in mode toggle another one of the same token is still that tap.
     pub min_stay: Duration,
     /// How long an unconfirmed entry waits to be seen before it is closed.
@@ -280,6 +284,7 @@ impl Settings {
             readers: Selection::new(readers, &file.aliases).without(&file.ignore, &file.aliases),
             ignore: file.ignore,
             presence: PresenceRules { rules: rules.collect(), otherwise: file.presence_default.unwrap_or_default() },
+            resume: ResumeRules::new(file.resume, &file.aliases),
             feedback: FeedbackRules::new(file.feedback, file.sound, &file.aliases),
             min_stay: file.min_stay.unwrap_or(Duration::from_secs(3)),
             stale_after: file.stale_after.unwrap_or(Duration::from_secs(60)),

@@ -122,7 +122,7 @@ fn keys_are_those_of_the_program() {
         known.extend(known_keys(table).into_iter().map(|key| format!("{table} {key}")));
     }
     // Tables of the user's names, each with one key of its own.
-    known.extend(["[presence] min_stay", "[feedback] sound"].map(str::to_owned));
+    known.extend(["[presence] min_stay", "[feedback] sound", "[resume] max_age"].map(str::to_owned));
     assert_eq!(told, known);
 }
 

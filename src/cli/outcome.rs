@@ -3,16 +3,24 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::views;
-use crate::terminal::{
-    admission::{ServerVerdict, TapOutcome},
-    tap::Timings,
+use crate::{
+    terminal::{
+        admission::{ServerVerdict, TapOutcome},
+        tap::Timings,
+    },
+    token::open::Evidence,
 };
 
 /// Where the time went, for who asked with `-v`.
 pub fn account(outcome: &TapOutcome) -> String {
     let Timings { connect, authenticate, read, total, inside } = outcome.timings;
     let ms = |time: std::time::Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
-    let nonce = if outcome.server_nonce { ", nonce of the server" } else { "" };
+    let resumed = outcome.decision.admitted().is_some_and(|admission| admission.token.is_resumed());
+    let nonce = match resumed {
+        true => ", resumed",
+        false if outcome.server_nonce => ", nonce of the server",
+        false => "",
+    };
     let server = outcome.server_took.map_or_else(String::new, |took| format!(", server {}", ms(took)));
     format!(
         "{}: {} exchanges, {} at the card; connect {}, authenticate {}, read {}, total {}{server}{nonce}",
@@ -43,13 +51,7 @@ pub fn scan_view(outcome: &TapOutcome, proof: bool) -> views::ScanView {
         },
         source: admitted.map(|admission| admission.source),
         user: admitted.map(|admission| admission.token.user.clone()),
-        proof: admitted.map(|admission| views::ProofView {
-            verified: true,
-            counter: admission.token.proof.counter,
-            nonce_source: if outcome.server_nonce { views::NonceSource::Server } else { views::NonceSource::Local },
-            cose: proof.then(|| BASE64_URL_SAFE_NO_PAD.encode(&admission.token.proof.cose)),
-            identity_certificate: proof.then(|| BASE64_URL_SAFE_NO_PAD.encode(&admission.token.identity_certificate)),
-        }),
+        proof: admitted.and_then(|admission| proof_view(&admission.token.evidence, outcome.server_nonce, proof)),
         timings_ms: views::TimingsView {
             connect: timings.connect.into(),
             authenticate: timings.authenticate.into(),
@@ -61,6 +63,18 @@ pub fn scan_view(outcome: &TapOutcome, proof: bool) -> views::ScanView {
         exchanges: outcome.exchanges,
         error: outcome.failure().map(|failure| failure.to_json()),
     }
+}
+
+/// `message` puts the message itself and the certificate of its key into it. A resumed channel has no proof.
+fn proof_view(evidence: &Evidence, server_nonce: bool, message: bool) -> Option<views::ProofView> {
+    let Evidence::Proof { proof, identity_certificate } = evidence else { return None };
+    Some(views::ProofView {
+        verified: true,
+        counter: proof.counter,
+        nonce_source: if server_nonce { views::NonceSource::Server } else { views::NonceSource::Local },
+        cose: message.then(|| BASE64_URL_SAFE_NO_PAD.encode(&proof.cose)),
+        identity_certificate: message.then(|| BASE64_URL_SAFE_NO_PAD.encode(identity_certificate)),
+    })
 }
 
 const fn server_verdict(verdict: Option<ServerVerdict>) -> views::ServerVerdictView {

@@ -3,6 +3,7 @@
 mod complaints;
 mod feedback;
 mod live;
+mod resume;
 
 use std::{
     io::{self, IsTerminal},
@@ -59,6 +60,7 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
             object: event_object,
         }),
         portraits: shows_portraits(args, settings),
+        resumption: resume::start(settings, out),
     })?;
     let stopper = watch.stopper();
     let signal = Interrupt::install_staying(move || stopper.stop())?;

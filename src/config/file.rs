@@ -12,6 +12,7 @@ use toml::de::DeTable;
 
 use super::entry::{ConfigEntry, Text};
 use super::error::ConfigError;
+use super::resume::ResumeTable;
 use super::{BoardSettings, Colour, OutputFormat, UserSource, server};
 use crate::pki::pkcs11;
 use crate::reader::feedback::FeedbackChoice;
@@ -21,7 +22,7 @@ use crate::terminal::presence::PresenceMode;
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "alias",
     "board",
     "color",
@@ -34,6 +35,7 @@ const KEYS: [&str; 17] = [
     "perso_key",
     "presence",
     "reader",
+    "resume",
     "retention",
     "server",
     "source",
@@ -59,6 +61,7 @@ pub struct File {
     /// In the order of the file.
     pub feedback: Vec<(String, FeedbackChoice)>,
     pub sound: bool,
+    pub resume: ResumeTable,
     pub min_stay: Option<Duration>,
     pub stale_after: Option<Duration>,
     pub retention: Option<Duration>,
@@ -138,6 +141,11 @@ impl File {
                         "min_stay" => self.min_stay = Some(rule.short_or_none(LONGEST_MIN_STAY)?),
                         reader => self.presence.push((reader.to_owned(), rule.parsed()?)),
                     }
+                }
+            }
+            "resume" => {
+                for rule in entry.entries()? {
+                    self.resume.take(&rule)?;
                 }
             }
             "feedback" => {

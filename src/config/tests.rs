@@ -2,6 +2,7 @@ use super::file::File;
 use super::*;
 use crate::failure::ExitClass;
 use crate::reader::feedback::{FeedbackChoice, FeedbackModel};
+use crate::token::resume::ResumeRule;
 use proptest::prelude::*;
 
 fn parse(text: &str) -> Result<File, Failure> {
@@ -97,13 +98,41 @@ ignore = ["*SAM*", "*gone*"]
 [feedback]
 "back door" = "acr122u"
 "*PICC*" = "auto"
+[resume]
+"back door" = true
+"*PICC*" = "private"
 "#;
     let settings = resolve(&Global::default(), text, HOME);
     let told = |readers: &[&str]| settings.unmatched(readers).iter().map(ToString::to_string).collect::<Vec<_>>();
     let all = ["ACS [PICC] 00 00", "ACS [SAM] 00 01"];
-    let expected = ["alias \"back door\"", "presence \"back door\"", "feedback \"back door\"", "ignore \"*gone*\""];
+    let expected = [
+        "alias \"back door\"",
+        "presence \"back door\"",
+        "feedback \"back door\"",
+        "resume \"back door\"",
+        "ignore \"*gone*\"",
+    ];
     assert_eq!(told(&all), expected);
     assert_eq!(told(&[]), Vec::<String>::new());
+}
+
+#[test]
+fn channels_are_resumed_where_the_file_says_so() {
+    let text = "[alias]\n\"north door\" = \"*PICC*\"\n[resume]\n\"north door\" = true\n\"Omni\" = false\n\"H*\" = \"private\"\n";
+    let rules = resolve(&Global::default(), text, HOME).resume;
+    for (reader, rule) in [
+        ("ACS [PICC] 00", ResumeRule::Open),
+        ("Omnikey", ResumeRule::Never),
+        ("HID", ResumeRule::Private),
+        ("another", ResumeRule::Never),
+    ] {
+        assert_eq!(rules.at(reader), rule, "{reader}");
+    }
+    assert_eq!((rules.is_on(), rules.max_age()), (true, Duration::from_secs(12 * 3600)));
+    let everywhere = resolve(&Global::default(), "[resume]\ndefault = true\nmax_age = \"30m\"", HOME).resume;
+    assert_eq!((everywhere.at("any"), everywhere.max_age()), (ResumeRule::Open, Duration::from_secs(1800)));
+    let off = resolve(&Global::default(), "[resume]\n\"a\" = false", HOME).resume;
+    assert!(!off.is_on() && !resolve(&Global::default(), "", HOME).resume.is_on());
 }
 
 #[test]
@@ -194,6 +223,7 @@ fn refusals_name_line_key_and_remedy() {
         ("verbose = \"yes\"", "config.toml:1: verbose: expected true or false"),
         ("alias = 1", "config.toml:1: alias: expected a table"),
         ("[feedback]\nsound = \"yes\"", "config.toml:2: feedback.sound: expected true or false"),
+        ("[resume]\na = \"open\"", "config.toml:2: resume.a: expected true, false or \"private\""),
         (
             "[feedback]\na = \"acr\"",
             "config.toml:2: feedback.a: \"acr\" is not auto, acr122u, acr1252u, springcard-h663 or springcore",

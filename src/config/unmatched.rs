@@ -7,7 +7,7 @@ use crate::reader::select::Selection;
 /// A name in the configuration that fits no reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnmatchedName {
-    /// The key: `alias`, `presence`, `feedback`, `ignore`.
+    /// The key: `alias`, `presence`, `feedback`, `resume`, `ignore`.
     pub key: &'static str,
     /// The name, as it stands there.
     pub name: String,
@@ -30,7 +30,14 @@ impl Settings {
         let presence = self.presence.rules.iter().flat_map(|(rule, _)| rule.fits_nothing(readers));
         let presence: Vec<_> = presence.map(str::to_owned).collect();
         let feedback = self.feedback.fits_nothing(readers);
-        let named = [("alias", &aliases), ("presence", &presence), ("feedback", &feedback), ("ignore", &self.ignore)];
+        let resume = self.resume.fits_nothing(readers);
+        let named = [
+            ("alias", &aliases),
+            ("presence", &presence),
+            ("feedback", &feedback),
+            ("resume", &resume),
+            ("ignore", &self.ignore),
+        ];
         let mut found = Vec::new();
         for (key, names) in named {
             let selection = select(names);

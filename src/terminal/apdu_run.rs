@@ -168,6 +168,7 @@ pub fn open_channel(link: &mut dyn Link, credentials: &Credentials) -> Result<Se
         format: ApduFormat::Short,
         random: &mut random,
         learned: Vec::new(),
+        slot: crate::token::open::SlotWish::No,
     };
     let selected = identify(link, ApduFormat::Short).map_err(|e| token_failure(&e, 0))?;
     let selected = selected.ok_or_else(|| TapError::Foreign.to_failure(1))?;

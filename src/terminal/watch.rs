@@ -34,8 +34,8 @@ use crate::{
         reader_pool::{PoolEffect, PoolPolicy, ReaderPool},
         renewal::{Renewal, RenewalEffect},
         tap::{
-            Depth,
-            tap_terminal::{Keys, TapTerminal},
+            Depth, ResumptionCache,
+            tap_terminal::{Keys, ReaderResumption, TapTerminal},
             worker::{Portrait, ReaderReport},
         },
         thread::no_thread,
@@ -123,6 +123,8 @@ pub struct WatchConfig {
     pub hook: Option<HookCommand>,
     /// Whether the observer may want portraits: then cards are held until it is clear.
     pub portraits: bool,
+    /// Where channels are resumed; none: nowhere.
+    pub resumption: Option<ReaderResumption>,
 }
 
 /// A watch that holds the store, and taps nothing yet.
@@ -151,6 +153,8 @@ impl Watch {
         let renewal = Renewal::prepare(config.context.clone(), tell)?;
         let mut terminal = TapTerminal::open(&config.context, config.tap, Depth::Authenticate)?;
         terminal.portraits = config.portraits;
+        // A server hears the proof of every tap.
+        terminal.resumption = config.resumption.clone().filter(|_| config.context.server.is_none());
         let mut store = config.context.store()?;
         let (lock, wakeup, missed) = store.start_watch(Timestamp::now(), &*config.context.policy)?;
         Ok(Self { config, events, terminal, renewal, store, lock, wakeup, missed, lookups: None, hooks: None })
@@ -222,6 +226,7 @@ impl Watch {
             unknown_ca_taps: Vec::new(),
             hooks,
             clock: terminal.clock,
+            resumption: terminal.resumption.map(|resumption| resumption.cache),
         };
         (run, events, WatchHold { lock, wakeup, missed })
     }
@@ -268,6 +273,8 @@ struct WatchRun<'a> {
     hooks: Option<Hooks>,
     /// What time it is.
     clock: fn() -> Timestamp,
+    /// The keys of full taps; none where nothing is resumed.
+    resumption: Option<ResumptionCache>,
 }
 
 impl Handler for WatchRun<'_> {
@@ -365,6 +372,9 @@ impl WatchRun<'_> {
         match done {
             Ok(fresh) => {
                 self.keys.exchange(fresh.credentials);
+                if let Some(cache) = &self.resumption {
+                    cache.clear();
+                }
                 if let (Some(lookups), Some(server)) = (&self.lookups, fresh.server) {
                     lookups.reconnect(server);
                 }

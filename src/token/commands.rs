@@ -30,6 +30,16 @@ pub fn internal_authenticate(nonce: &[u8; 32]) -> Command {
     Command::new(0x00, 0x88, 0x00, 0x01).data(*nonce).answered()
 }
 
+/// INTERNAL AUTHENTICATE, and a slot: the token keeps the key of this channel, so that a later one can be resumed.
+pub fn internal_authenticate_with_slot(nonce: &[u8; 32]) -> Command {
+    Command::new(0x00, 0x88, 0x01, 0x01).data(*nonce).answered()
+}
+
+/// INTERNAL AUTHENTICATE of a resumed channel: id, counter, uses left and record, without a signature.
+pub fn resumed_presence() -> Command {
+    Command::new(0x00, 0x88, 0x02, 0x01).answered()
+}
+
 /// The heartbeat: one byte of life-cycle state comes back; nothing is signed or written.
 pub fn heartbeat() -> Command {
     Command::new(0x00, 0xCA, 0x01, 0x00).answered()

@@ -8,7 +8,9 @@ use uuid::Uuid;
 use super::select::{Selected, TokenMode};
 use crate::{
     card::apdu::ApduFormat,
+    channel::resumption::USES,
     crypto::{
+        Key128,
         ec::{KeyPair, Point},
         random::Random,
         x509::{Certificate, CertificateError, CertificateProfile},
@@ -89,4 +91,40 @@ pub struct AuthenticationContext<'a> {
     pub random: &'a mut dyn Random,
     /// What was learned on the way and is worth remembering; `None` means: forget it.
     pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
+    /// Whether the token is to fill a slot for this terminal.
+    pub slot: SlotWish,
+}
+
+/// What a terminal keeps of a full tap in which the token filled a slot. It lives in memory only.
+#[derive(Debug, Clone)]
+pub struct ResumptionKey {
+    /// Whose key it is.
+    pub token_id: Uuid,
+    /// The key.
+    pub key: Key128,
+    /// The highest use counter that was seen of the token.
+    pub counter: u32,
+    /// How many uses the token said were left, the last time.
+    pub uses_left: u8,
+}
+
+impl ResumptionKey {
+    /// The key of a full tap that has just filled a slot.
+    pub const fn fresh(token_id: Uuid, key: Key128, counter: u32) -> Self {
+        Self { token_id, key, counter, uses_left: USES }
+    }
+}
+
+/// Whether a full tap asks for a slot, and what came of it.
+#[derive(Debug, Default)]
+pub enum SlotWish {
+    /// It does not.
+    #[default]
+    No,
+    /// It does.
+    Wanted,
+    /// The token has none: it is of an earlier release.
+    Unknown,
+    /// It keeps this key.
+    Filled(ResumptionKey),
 }

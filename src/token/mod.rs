@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod open;
 pub mod proof_checks;
 pub mod record;
+pub mod resume;
 pub mod select;
 pub mod session;
 pub mod trace_points;
@@ -54,6 +55,16 @@ pub enum TokenError {
     /// SELECT answer, certificates and channel name different tokens.
     #[error("the token contradicts itself about who it is")]
     IdentityMismatch,
+    /// What a resumed channel says was surpassed already: two cards share one identity.
+    #[error("the token's counters fell back in a resumed channel: {found} after {last}")]
+    Cloned {
+        /// Which token it says it is.
+        token_id: uuid::Uuid,
+        /// What was seen last: the use counter, or the uses that were left.
+        last: u32,
+        /// What it says now.
+        found: u32,
+    },
     /// A certificate of the token is not valid.
     #[error("a certificate of the token is not valid: {0}")]
     Certificate(#[from] CertificateError),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{
     TokenError, commands,
     constants::{KEY_CA, KVN_CA, KVN_OWN, KVN_SET, TAG_IDENTITY},
-    record,
+    resume::read_user,
     select::{Selected, TokenMode, select},
     session::Session,
     trace_points,
@@ -38,19 +38,59 @@ use crate::{
     proof::{Expected, Proof, VerifiedProof},
 };
 
-pub use super::credentials::{AuthenticationContext, Credentials, NoMemory, RememberedItem, TokenMemory};
+pub use super::credentials::{
+    AuthenticationContext, Credentials, NoMemory, RememberedItem, ResumptionKey, SlotWish, TokenMemory,
+};
 
 /// A token that has proved who it is: the handshake and the signature both hold.
 #[derive(Debug)]
 pub struct AuthenticatedToken {
     /// Its id, as it came inside the channel.
     pub token_id: Uuid,
-    /// The verified proof.
-    pub proof: VerifiedProof,
-    /// The certificate of the key that signed it, DER.
-    pub identity_certificate: Vec<u8>,
+    /// What showed that it is here.
+    pub evidence: Evidence,
     /// The user information.
     pub user: User,
+}
+
+/// What shows that a token is here.
+#[derive(Debug)]
+pub enum Evidence {
+    /// A handshake, and a presence proof.
+    Proof {
+        /// The verified proof.
+        proof: VerifiedProof,
+        /// The certificate of the key that signed it, DER.
+        identity_certificate: Vec<u8>,
+    },
+    /// A channel that was resumed under the key of a tap with both.
+    Resumed {
+        /// The use counter, which such a tap does not raise.
+        counter: u32,
+    },
+}
+
+impl AuthenticatedToken {
+    /// The use counter.
+    pub const fn counter(&self) -> u32 {
+        match &self.evidence {
+            Evidence::Proof { proof, .. } => proof.counter,
+            Evidence::Resumed { counter } => *counter,
+        }
+    }
+
+    /// The presence proof; none of a resumed channel.
+    pub const fn proof(&self) -> Option<&VerifiedProof> {
+        match &self.evidence {
+            Evidence::Proof { proof, .. } => Some(proof),
+            Evidence::Resumed { .. } => None,
+        }
+    }
+
+    /// Whether the channel was resumed.
+    pub const fn is_resumed(&self) -> bool {
+        matches!(self.evidence, Evidence::Resumed { .. })
+    }
 }
 
 /// Selects the applet; `None` when the card has none.
@@ -96,7 +136,7 @@ impl AuthenticationContext<'_> {
             match self.card_key(mode, &der).and_then(|key| self.handshake(link, selected, kvn, &key)) {
                 Err(TokenError::Channel(ChannelError::Receipt)) => {
                     self.learned.push((item, None));
-                    self.start_over(link, selected)?;
+                    self.select_again(link, selected)?;
                 }
                 Err(TokenError::Certificate(_)) => self.learned.push((item, None)),
                 other => return other,
@@ -117,7 +157,7 @@ impl AuthenticationContext<'_> {
     }
 
     /// A token that has agreed on keys answers nothing in plain any more, until it is selected again. It must be the same.
-    fn start_over(&self, link: &mut dyn Link, selected: &Selected) -> Result<(), TokenError> {
+    pub(super) fn select_again(&self, link: &mut dyn Link, selected: &Selected) -> Result<(), TokenError> {
         match identify(link, self.format)? {
             Some(again) if again == *selected => Ok(()),
             _ => Err(TokenError::Form(CommandName::Select)),
@@ -149,8 +189,17 @@ impl AuthenticationContext<'_> {
         channel: &mut Channel,
     ) -> Result<(Uuid, VerifiedProof, Vec<u8>), TokenError> {
         const STEP: CommandName = CommandName::InternalAuthenticate;
-        let command = commands::internal_authenticate(&self.nonce);
-        let answer = match (channel.session.send(link, STEP, &command), selected.mode) {
+        let asked = matches!(self.slot, SlotWish::Wanted);
+        let plain = commands::internal_authenticate(&self.nonce);
+        let first = if asked { commands::internal_authenticate_with_slot(&self.nonce) } else { plain.clone() };
+        let answer = match channel.session.send(link, STEP, &first) {
+            Err(TokenError::Refused { status: Status::WRONG_DATA, .. }) if asked => {
+                self.slot = SlotWish::Unknown;
+                channel.session.send(link, STEP, &plain)
+            }
+            answer => answer,
+        };
+        let answer = match (answer, selected.mode) {
             // An open token shows in SELECT when it is blocked: what is left is that it takes our certificate for outdated.
             (Err(TokenError::Refused { status: Status::CONDITIONS, .. }), Some(TokenMode::Open(_))) => {
                 return Err(TokenError::TerminalRefused(Status::CONDITIONS));
@@ -174,6 +223,10 @@ impl AuthenticationContext<'_> {
             binding: &channel.binding,
         };
         let checked = trace_points::proof(link, &answer, proof.check(&expected, identity.point()))?;
+        if matches!(self.slot, SlotWish::Wanted) {
+            let key = channel.resumption.clone();
+            self.slot = SlotWish::Filled(ResumptionKey::fresh(token_id, key, checked.counter));
+        }
         Ok((token_id, checked, der))
     }
 
@@ -326,9 +379,9 @@ impl ProvenToken {
     /// [`TokenError::Record`] for user information that is not valid, [`TokenError::Link`] or [`TokenError::Channel`] when
     /// it cannot be read.
     pub fn read(mut self, link: &mut dyn Link) -> Result<(AuthenticatedToken, Session), TokenError> {
-        let compact = record::decode_filled(&self.proof.record)?;
-        let user = if compact.more { record::merge(compact, &self.session.read_details(link)?)? } else { compact.user };
+        let user = read_user(&self.proof.record, &mut self.session, link)?;
         let Self { token_id, session, proof, identity_certificate } = self;
-        Ok((AuthenticatedToken { token_id, proof, identity_certificate, user }, session))
+        let evidence = Evidence::Proof { proof, identity_certificate };
+        Ok((AuthenticatedToken { token_id, evidence, user }, session))
     }
 }

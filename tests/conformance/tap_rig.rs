@@ -48,8 +48,9 @@ pub fn tap(credentials: &Credentials, memory: &MapMemory, link: &mut dyn Link) -
         format: ApduFormat::Short,
         random: &mut SystemRandom,
         learned: Vec::new(),
+        slot: rollcall::token::open::SlotWish::No,
     };
-    tap_card(link, &mut context, Depth::Authenticate)
+    tap_card(link, &mut context, Depth::Authenticate, None)
 }
 
 /// The token id that a tap proved.

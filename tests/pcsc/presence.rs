@@ -80,6 +80,40 @@ fn presence_toggle(card: &str) {
     watch.end();
 }
 
+case!(EachCard, a_door_resumes);
+/// The second tap of a person at a door takes three exchanges; after the token was blocked and unblocked it is a full one.
+fn a_door_resumes(card: &str) {
+    let stack = enrolled(1, 1, card);
+    let config = "[presence]\nmin_stay = \"0s\"\ndefault = \"toggle\"\n[resume]\ndefault = true\n";
+    std::fs::write(stack.home().join("config.toml"), config).unwrap();
+    stack.card("remove", 1);
+    let said = stack.home().join("said");
+    let mut watch = stack.stream_beside(&["-v", "watch"], std::fs::File::create(&said).unwrap().into());
+    let tap = |watch: &mut crate::stack::Watch, event| {
+        stack.card("insert", 1);
+        assert_eq!(watch.event(event)["user"]["id"], "p1");
+        stack.card("remove", 1);
+    };
+    for event in ["arrived", "left", "arrived"] {
+        tap(&mut watch, event);
+    }
+    stack.card("insert", 1);
+    watch.event("left");
+    stack.rollcall(&["token", "block", "--yes"]).expect(0);
+    stack.rollcall(&["token", "unblock", "--yes"]).expect(0);
+    stack.card("remove", 1);
+    for event in ["arrived", "left"] {
+        tap(&mut watch, event);
+    }
+    watch.end();
+    let said = std::fs::read_to_string(said).unwrap();
+    let taps: Vec<_> = said.lines().filter_map(|line| line.split_once(" exchanges, ")).collect();
+    let resumed: Vec<_> = taps.iter().map(|(_, rest)| rest.ends_with(", resumed")).collect();
+    assert_eq!(resumed, [false, true, true, true, false, true], "{said}");
+    let three = taps.iter().filter(|(head, _)| head.ends_with(": 3")).count();
+    assert_eq!(three, 4, "{said}");
+}
+
 case!(EachCard, lifted_while_nobody_watched);
 /// A card that was lifted while nobody watched is found missing by the next watch: in mode field it is gone at once, and
 /// in mode toggle its return is a tap.

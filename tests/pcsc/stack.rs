@@ -240,12 +240,17 @@ impl Stack {
 
     /// Starts a command that tells objects as they come.
     pub fn stream(&self, args: &[&str]) -> Watch {
+        self.stream_beside(args, Stdio::null())
+    }
+
+    /// The same; what it says besides goes to `stderr`.
+    pub fn stream_beside(&self, args: &[&str], stderr: Stdio) -> Watch {
         let mut process = self
             .command("rollcall")
             .args(["--output", "ndjson"])
             .args(args)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .expect("rollcall starts");
         let stdout = BufReader::new(process.stdout.take().expect("piped"));

@@ -62,9 +62,10 @@ fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn TokenMemory, change: Chang
         format: ApduFormat::Short,
         random: &mut SystemRandom,
         learned: Vec::new(),
+        slot: crate::token::open::SlotWish::No,
     };
     let mut between = Between { rig, change, sent: Vec::new() };
-    let tapped = tap_card(&mut between, &mut context, depth);
+    let tapped = tap_card(&mut between, &mut context, depth, None);
     (tapped, between.sent.iter().map(|apdu| apdu[1]).collect())
 }
 

@@ -46,6 +46,7 @@ pub fn in_transaction<T>(
         format: ApduFormat::Short,
         random: &mut random,
         learned: Vec::new(),
+        slot: crate::token::open::SlotWish::No,
     };
     let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
     let mut metered = Metered::new(card.begin().map_err(|e| link(&e, 0))?);

@@ -91,7 +91,7 @@ impl Decision {
             Ok(Seen::Authenticated(token)) => *token,
             Err(error) => return Self::Refused(Rejection::of(error.into(), None)),
         };
-        let (token_id, found) = (token.token_id, token.proof.counter);
+        let (token_id, found) = (token.token_id, token.counter());
         if let Some(last) = known.last_counter {
             return Self::Refused(Rejection::of(Refusal::Counter { last, found }, Some((token_id, token.user))));
         }

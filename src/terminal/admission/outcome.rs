@@ -66,7 +66,12 @@ impl TapOutcome {
         let traced = tapped.traced;
         let mut outcome = match &tapped.result {
             Ok(Seen::Authenticated(token)) => {
-                let last_counter = unrisen_counter(store, token.token_id, token.proof.counter)?;
+                let last_counter = if token.is_resumed() {
+                    // Such a tap does not raise it.
+                    store.counter(token.token_id)?.filter(|last| *last > token.counter())
+                } else {
+                    unrisen_counter(store, token.token_id, token.counter())?
+                };
                 let list = store.list()?;
                 let denied = |id: &str| list.is_denied(id);
                 Self::decide(at, reader, insertion, tapped, &Knowledge { last_counter, denied: &denied, server })

@@ -15,7 +15,7 @@ use crate::{
     api::{User, v1::*},
     card::{link::LinkError, trace::Judged},
     proof::VerifiedProof,
-    token::open::AuthenticatedToken,
+    token::open::{AuthenticatedToken, Evidence},
 };
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -147,7 +147,8 @@ fn a_status_once_known_stays_however_old() {
 fn tapped(token_id: Uuid, counter: u32) -> Tapped {
     let user = User { id: "7".into(), name: "Ada Lovelace".into(), fields: [].into() };
     let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
-    let token = AuthenticatedToken { token_id, proof, identity_certificate: Vec::new(), user };
+    let token =
+        AuthenticatedToken { token_id, evidence: Evidence::Proof { proof, identity_certificate: Vec::new() }, user };
     Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
 }
 
@@ -185,6 +186,28 @@ fn a_counter_that_does_not_rise_is_refused() {
             }
         }
     }
+}
+
+/// A resumed tap does not raise the counter; one below the last that was seen is a copy.
+#[test]
+fn a_resumed_tap_has_the_counter_of_the_full_one() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = TerminalStore::open(home.path()).unwrap();
+    let token_id = Uuid::from_u128(1);
+    let mut code_of = |tapped| {
+        let at = "2026-11-23T07:00:00Z".parse().unwrap();
+        let outcome = TapOutcome::of(&mut store, at, "reader".into(), 1.into(), tapped, None).unwrap();
+        outcome.failure().map(|failure| failure.code)
+    };
+    let resumed = |counter| {
+        let user = User { id: "7".into(), name: "Ada Lovelace".into(), fields: [].into() };
+        let token = AuthenticatedToken { token_id, evidence: Evidence::Resumed { counter }, user };
+        Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
+    };
+    assert_eq!(code_of(tapped(token_id, 5)), None);
+    assert_eq!((code_of(resumed(5)), code_of(resumed(5))), (None, None));
+    assert_eq!(code_of(resumed(4)), Some("token.counter"));
+    assert_eq!(code_of(tapped(token_id, 5)), Some("token.counter"), "a proof has to raise it");
 }
 
 /// A replay has no list and no counters: what the terminal had against the token is as it was recorded.

@@ -176,6 +176,7 @@ impl EnrollmentContext {
             format: ApduFormat::Short,
             random: &mut random,
             learned: Vec::new(),
+            slot: crate::token::open::SlotWish::No,
         };
         let mut pending: Option<Box<Pending>> = None;
         loop {

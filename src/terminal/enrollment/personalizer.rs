@@ -315,6 +315,6 @@ impl Personalizer<'_> {
         if token.token_id != report.token_id {
             return Err(TokenError::IdentityMismatch.into());
         }
-        Ok(token.proof.counter)
+        Ok(token.counter())
     }
 }

@@ -123,6 +123,7 @@ impl EnrollmentFixture {
             format,
             random: &mut SystemRandom,
             learned: Vec::new(),
+            slot: crate::token::open::SlotWish::No,
         };
         let result = run(&mut context);
         self.learn(context.learned);
@@ -140,7 +141,7 @@ impl EnrollmentFixture {
 
     pub fn tap(&self, slot: &mut Slot, format: ApduFormat, depth: Depth) -> Tapped {
         slot.token.reset();
-        let mut tapped = self.with_context(format, |context| tap_card(slot, context, depth));
+        let mut tapped = self.with_context(format, |context| tap_card(slot, context, depth, None));
         self.learn(std::mem::take(&mut tapped.learned));
         tapped
     }
@@ -368,9 +369,9 @@ fn the_proof_that_verified_the_token_is_remembered() {
     let Ok(Seen::Authenticated(token)) = fixture.tap(&mut slot, ApduFormat::Short, Depth::Authenticate).result else {
         panic!("it was enrolled")
     };
-    assert_eq!(token.proof.counter, verified + 1);
+    assert_eq!(token.counter(), verified + 1);
     assert!(!store.record_counter(token_id, verified).unwrap(), "a replay");
-    assert!(store.record_counter(token_id, token.proof.counter).unwrap());
+    assert!(store.record_counter(token_id, token.counter()).unwrap());
 }
 
 /// Certificates of another key, name or class are noticed before they are on the card.

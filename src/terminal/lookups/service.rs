@@ -96,7 +96,7 @@ impl LookupQuery {
     /// What the server is asked of a token that has proved who it is; of anything else there is nothing to ask.
     pub fn of(tapped: &Tapped) -> Option<Self> {
         let Ok(Seen::Authenticated(token)) = &tapped.result else { return None };
-        Some(Self { token_id: token.token_id, proof: token.proof.cose.clone(), identity: None })
+        token.proof().map(|proof| Self { token_id: token.token_id, proof: proof.cose.clone(), identity: None })
     }
 }
 

@@ -96,6 +96,9 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
             refused("token.not-genuine")
                 .hint("do not trust this card: it does not have the keys that it claims to have")
         }
+        TokenError::Cloned { .. } => {
+            refused("token.counter").hint("a copy of this token may be in use: block it, and enroll a new one")
+        }
         TokenError::Channel(ChannelError::Crypto(_) | ChannelError::NoDek) => {
             Failure::new(ExitClass::Bug, "crypto.failed", message)
         }

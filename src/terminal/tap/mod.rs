@@ -6,11 +6,13 @@
 
 pub mod failure;
 pub mod replay;
+pub mod resumption;
 pub mod tap_terminal;
 pub mod worker;
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{
@@ -18,13 +20,17 @@ use crate::{
     failure::Failure,
     token::{
         TokenError,
-        open::{AuthenticatedToken, AuthenticationContext, RememberedItem, identify},
-        select::{LifeCycle, TokenMode},
+        open::{
+            AuthenticatedToken, AuthenticationContext, Evidence, RememberedItem, ResumptionKey, SlotWish, identify,
+        },
+        resume::ResumeRule,
+        select::{LifeCycle, Selected, TokenMode},
         session::Session,
         trace_points,
     },
 };
 pub use failure::TapError;
+pub use resumption::{KeptKey, ResumptionCache};
 
 /// How far a tap is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +84,17 @@ pub struct Tapped {
     pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
     /// Which transaction of the trace it is, where one is written; zero for none.
     pub traced: u32,
+    /// The key that the next channel of this token may be resumed under, if it is let in.
+    pub kept: Option<KeptKey>,
+}
+
+/// The keys of a terminal that resumes, and what it resumes at this reader.
+#[derive(Debug, Clone, Copy)]
+pub struct FastTap<'a> {
+    /// The keys.
+    pub cache: &'a ResumptionCache,
+    /// Which tokens.
+    pub rule: ResumeRule,
 }
 
 impl Tapped {
@@ -92,6 +109,7 @@ impl Tapped {
             server_nonce: false,
             learned: Vec::new(),
             traced: 0,
+            kept: None,
         }
     }
 
@@ -101,13 +119,18 @@ impl Tapped {
     }
 }
 
-/// Visits the card behind a link, inside one transaction of the caller's.
-pub fn tap_card(link: &mut dyn Link, context: &mut AuthenticationContext<'_>, depth: Depth) -> Tapped {
+/// Visits the card behind a link, inside one transaction of the caller's; `fast` is where channels are resumed.
+pub fn tap_card(
+    link: &mut dyn Link,
+    context: &mut AuthenticationContext<'_>,
+    depth: Depth,
+    fast: Option<FastTap<'_>>,
+) -> Tapped {
     let start = Instant::now();
     let mut link = Metered::new(link);
     trace_points::record_visit(&mut link, context, depth == Depth::Identify);
     let mut tapped = Tapped::failed(TapError::Foreign);
-    tapped.result = run(&mut link, context, depth, &mut tapped);
+    tapped.result = run(&mut link, context, depth, fast, &mut tapped);
     tapped.exchanges = link.exchanges;
     tapped.timings.inside = link.inside;
     tapped.timings.total = start.elapsed();
@@ -120,6 +143,7 @@ fn run(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
     depth: Depth,
+    fast: Option<FastTap<'_>>,
     tapped: &mut Tapped,
 ) -> Result<Seen, TapError> {
     let selected = identify(link, context.format)?.ok_or(TapError::Foreign)?;
@@ -132,13 +156,83 @@ fn run(
     match (depth, selected.mode) {
         (Depth::Identify, Some(TokenMode::Open(id))) => Ok(Seen::Identified(id)),
         (Depth::Identify, _) => Err(TapError::Private),
-        (Depth::Authenticate, _) => {
+        (Depth::Authenticate, mode) => {
+            let fast = fast.zip(mode);
+            if let Some((fast, mode)) = fast {
+                if let Some(token) = fast.resume(link, context, &selected, mode, tapped)? {
+                    return Ok(Seen::Authenticated(Box::new(token)));
+                }
+                if fast.cache.wants_slot(mode, fast.rule) {
+                    context.slot = SlotWish::Wanted;
+                }
+            }
             let proved = context.prove(link, &selected)?;
             let reading = Instant::now();
             let (token, session) = proved.read(link)?;
             tapped.timings.read = reading.elapsed();
             tapped.session = Some(session);
+            if let Some((fast, mode)) = fast {
+                tapped.kept = fast.full(token.token_id, std::mem::take(&mut context.slot), mode, context.now);
+            }
             Ok(Seen::Authenticated(Box::new(token)))
+        }
+    }
+}
+
+impl FastTap<'_> {
+    /// Tries the keys that the selected token may hold. Nothing is lost by a miss, or by an exchange that failed.
+    fn resume(
+        self,
+        link: &mut dyn Link,
+        context: &mut AuthenticationContext<'_>,
+        selected: &Selected,
+        mode: TokenMode,
+        tapped: &mut Tapped,
+    ) -> Result<Option<AuthenticatedToken>, TapError> {
+        let mut candidates = self.cache.take(mode, self.rule, context.now);
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let keys: Vec<ResumptionKey> = candidates.iter().map(|kept| kept.key().clone()).collect();
+        let resumed = context.resume(link, selected, &keys);
+        let spent = match &resumed {
+            Ok(Some(token)) => Some(token.key.token_id),
+            // Of two cards with one key neither is resumed any more.
+            Err(TokenError::Cloned { token_id, .. }) => Some(*token_id),
+            _ => None,
+        };
+        let place = candidates.iter().position(|kept| Some(kept.key().token_id) == spent);
+        let own = place.map(|place| candidates.swap_remove(place));
+        for other in candidates {
+            self.cache.keep(other);
+        }
+        let (Some(mut token), Some(own)) = (resumed?, own) else { return Ok(None) };
+        let own = own.used(token.key.clone());
+        let reading = Instant::now();
+        let user = match token.user(link) {
+            Ok(user) => user,
+            Err(e) => {
+                self.cache.keep(own);
+                return Err(e.into());
+            }
+        };
+        tapped.timings.read = reading.elapsed();
+        tapped.session = Some(token.session);
+        tapped.kept = Some(own);
+        let evidence = Evidence::Resumed { counter: token.key.counter };
+        Ok(Some(AuthenticatedToken { token_id: token.key.token_id, evidence, user }))
+    }
+
+    /// After a full tap: the key before it is gone, whatever becomes of the new one.
+    fn full(self, token_id: Uuid, slot: SlotWish, mode: TokenMode, now: Timestamp) -> Option<KeptKey> {
+        self.cache.forget(token_id);
+        match slot {
+            SlotWish::Filled(key) => Some(KeptKey::fresh(key, mode, now)),
+            SlotWish::Unknown => {
+                self.cache.has_no_slots(token_id);
+                None
+            }
+            SlotWish::No | SlotWish::Wanted => None,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         random::Random,
         x509::{Certificate, CertificateProfile, TerminalRole},
     },
-    token::open::{AuthenticationContext, Credentials, RememberedItem, TokenMemory},
+    token::open::{AuthenticationContext, Credentials, RememberedItem, SlotWish, TokenMemory},
 };
 
 /// A tap that was played.
@@ -74,7 +74,7 @@ fn play_scene(scene: &RecordedAttempt, random: &mut dyn Random) -> Result<Option
     let diverged = |exchanges| TraceError::Diverged { reader: scene.reader.clone(), exchanges };
     let mut terminal = RecordedTerminal::of(recorded, records, random).ok_or_else(|| diverged(0))?;
     let mut link = Replay::new(records);
-    let tapped = tap_card(&mut link, &mut terminal.context(recorded.now, random), terminal_depth(recorded));
+    let tapped = tap_card(&mut link, &mut terminal.context(recorded.now, random), terminal_depth(recorded), None);
     if link.withheld() {
         return Err(TraceError::Withheld { reader: scene.reader.clone() });
     }
@@ -114,7 +114,8 @@ impl RecordedTerminal {
 
     fn context<'a>(&'a mut self, now: Timestamp, random: &'a mut dyn Random) -> AuthenticationContext<'a> {
         let Self { credentials, memory, nonce, format } = self;
-        AuthenticationContext { credentials, memory, nonce: *nonce, now, format: *format, random, learned: Vec::new() }
+        let (nonce, format, learned) = (*nonce, *format, Vec::new());
+        AuthenticationContext { credentials, memory, nonce, now, format, random, learned, slot: SlotWish::No }
     }
 }
 

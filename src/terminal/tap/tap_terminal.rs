@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Depth, TapError, Tapped, tap_card};
+use super::{Depth, FastTap, ResumptionCache, TapError, Tapped, tap_card};
 use crate::{
     card::{
         apdu::ApduFormat,
@@ -23,7 +23,8 @@ use crate::{
     },
     token::{
         TokenError,
-        open::{AuthenticationContext, Credentials, TokenMemory},
+        open::{AuthenticationContext, Credentials, SlotWish, TokenMemory},
+        resume::ResumeRule,
         select::LifeCycle,
         session::Session,
     },
@@ -53,6 +54,17 @@ pub struct TapTerminal {
     pub portraits: bool,
     /// The clock.
     pub clock: fn() -> Timestamp,
+    /// Where channels are resumed; none: nowhere.
+    pub resumption: Option<ReaderResumption>,
+}
+
+/// The keys of full taps, and at which readers channels are resumed under them.
+#[derive(Clone)]
+pub struct ReaderResumption {
+    /// The keys.
+    pub cache: ResumptionCache,
+    /// What is resumed at this reader.
+    pub rule: Arc<dyn Fn(&str) -> ResumeRule + Send + Sync>,
 }
 
 /// The keys that the taps of a terminal use from now on: a renewal exchanges them meanwhile. A clone is the same place.
@@ -98,6 +110,7 @@ impl TapTerminal {
             nonces: None,
             portraits: false,
             clock: Timestamp::now,
+            resumption: None,
         })
     }
 
@@ -150,8 +163,13 @@ impl TapTerminal {
             format: if transaction.is_t0() { ApduFormat::Short } else { self.format },
             random: &mut random,
             learned: Vec::new(),
+            slot: SlotWish::No,
         };
-        Tapped { server_nonce: given.is_some(), traced, ..tap_card(&mut transaction, &mut context, self.depth) }
+        // A trace can be played again, and its keys are not in it: while one is written all taps are full ones.
+        let resumes = self.resumption.as_ref().filter(|_| traced == 0);
+        let fast = resumes.map(|resumes| FastTap { cache: &resumes.cache, rule: (resumes.rule)(&reader) });
+        let tapped = tap_card(&mut transaction, &mut context, self.depth, fast);
+        Tapped { server_nonce: given.is_some(), traced, ..tapped }
     }
 
     /// One heartbeat over an open channel, in a short transaction of its own.

@@ -2,6 +2,7 @@
 //! certificate that is out of date; and of cards that use other freedoms of ISO 7816-4 than our token.
 
 mod forged;
+mod resumed;
 mod traced;
 
 use crate::channel::CommandName;
@@ -35,7 +36,7 @@ use crate::{
     terminal::enrollment::manifest::Manifest,
     token::{
         TokenError, commands,
-        open::{AuthenticationContext, Credentials, RememberedItem, TokenMemory, identify},
+        open::{AuthenticationContext, Credentials, RememberedItem, SlotWish, TokenMemory, identify},
         record::Layout,
         select::{LifeCycle, TokenMode},
         session::Session,
@@ -85,13 +86,14 @@ impl TapFixture {
     fn context<'a>(&'a self, format: ApduFormat, random: &'a mut SystemRandom) -> AuthenticationContext<'a> {
         let now = "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap();
         let (credentials, memory) = (&self.credentials, &self.memory);
-        AuthenticationContext { credentials, memory, nonce: [7; 32], now, format, random, learned: Vec::new() }
+        let (nonce, learned, slot) = ([7; 32], Vec::new(), SlotWish::No);
+        AuthenticationContext { credentials, memory, nonce, now, format, random, learned, slot }
     }
 
     /// What is learned is remembered, whatever came of the tap.
     fn tap(&self, link: &mut dyn Link, format: ApduFormat) -> Tapped {
         let mut random = SystemRandom;
-        let mut tapped = tap_card(link, &mut self.context(format, &mut random), Depth::Authenticate);
+        let mut tapped = tap_card(link, &mut self.context(format, &mut random), Depth::Authenticate, None);
         for (item, value) in std::mem::take(&mut tapped.learned) {
             match value {
                 Some(value) => self.memory.0.borrow_mut().insert(item, value),

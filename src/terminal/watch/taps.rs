@@ -60,7 +60,8 @@ impl WatchRun<'_> {
 
     /// Decides about a token, and tells the list.
     pub(super) fn admit(&mut self, report: ReaderReport, answered: Option<&LookupOutcome>) -> Result<(), Failure> {
-        let ReaderReport::Tapped { reader, insertion, at, tapped } = report else { return Ok(()) };
+        let ReaderReport::Tapped { reader, insertion, at, mut tapped } = report else { return Ok(()) };
+        let kept = tapped.kept.take();
         let lies_there = self.insertions.get(&reader) == Some(&insertion);
         let is_outdated = self.applied.get(&reader).is_some_and(|applied| *applied > insertion);
         let server = answered.map(|answered| (answered, &self.config.rules));
@@ -74,6 +75,14 @@ impl WatchRun<'_> {
                 return self.observer.event(WatchEvent::Store(StoreNotice::Lost(error.into())));
             }
         };
+        if let Some(cache) = &self.resumption {
+            match (outcome.authenticated(), kept, outcome.decision.holder()) {
+                (Some(_), Some(kept), _) => cache.keep(kept),
+                // Who is refused makes a full tap the next time.
+                (None, _, Some((token_id, _))) => cache.forget(token_id),
+                _ => {}
+            }
+        }
         if let Some(token_id) = outcome.authenticated() {
             self.flapping.identified(&reader, token_id);
         }

@@ -10,16 +10,20 @@ use super::*;
 use crate::{
     api::User,
     card::link::LinkError,
-    crypto::random::SystemRandom,
+    crypto::{Key128, random::SystemRandom},
     pki::{ClockCheck, PkiDir, server_names},
     proof::VerifiedProof,
     reader::select::Selection,
     terminal::{
         admission::UserPreference,
         presence::{EventKind, PresenceMode},
-        tap::{Seen, TapError, Tapped, worker::ReaderOrder},
+        tap::{KeptKey, ResumptionCache, Seen, TapError, Tapped, worker::ReaderOrder},
     },
-    token::open::AuthenticatedToken,
+    token::{
+        open::{AuthenticatedToken, Evidence, ResumptionKey},
+        resume::ResumeRule,
+        select::TokenMode,
+    },
 };
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -92,7 +96,8 @@ fn watch(heartbeat: Option<Duration>, test: impl FnOnce(&mut WatchRun<'_>, &Reco
     let pool = PoolPolicy { readers: Selection::default(), presence: Arc::new(PresenceMode::Field), heartbeat };
     let age = jiff::SignedDuration::ZERO;
     let rules = Rules { wanted: UserPreference::Card, feed_max_age: age, offline_max_age: age };
-    let config = WatchConfig { context, pool: pool.clone(), tap: SECOND, rules, hook: None, portraits: true };
+    let (pool_policy, hook, resumption) = (pool.clone(), None, None);
+    let config = WatchConfig { context, pool: pool_policy, tap: SECOND, rules, hook, portraits: true, resumption };
     NOW.set(Timestamp::now());
     let mut recorder = Recorder::default();
     let told = recorder.clone();
@@ -123,8 +128,7 @@ fn tap(run: &mut WatchRun<'_>, insertion: u64, result: Result<u32, LinkError>) {
             let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
             let token = AuthenticatedToken {
                 token_id: uuid::Uuid::from_u128(1),
-                proof,
-                identity_certificate: Vec::new(),
+                evidence: Evidence::Proof { proof, identity_certificate: Vec::new() },
                 user,
             };
             Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
@@ -134,6 +138,47 @@ fn tap(run: &mut WatchRun<'_>, insertion: u64, result: Result<u32, LinkError>) {
     let (insertion, at) = (insertion.into(), NOW.get());
     let report = ReaderReport::Tapped { reader: "door".into(), insertion, at, tapped: Box::new(result) };
     run.handle(Message::Tap(report)).unwrap();
+}
+
+/// A tap whose token let this terminal keep a key.
+fn tap_with_key(run: &mut WatchRun<'_>, counter: u32) {
+    let (token_id, at) = (uuid::Uuid::from_u128(1), NOW.get());
+    let user = User { id: "7".into(), name: "Ada".into(), ..User::default() };
+    let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
+    let evidence = Evidence::Proof { proof, identity_certificate: Vec::new() };
+    let key = ResumptionKey::fresh(token_id, Key128::new([1; 16]), counter);
+    let tapped = Tapped {
+        result: Ok(Seen::Authenticated(Box::new(AuthenticatedToken { token_id, evidence, user }))),
+        kept: Some(KeptKey::fresh(key, TokenMode::Open(token_id), at)),
+        ..Tapped::failed(TapError::Foreign)
+    };
+    let report = ReaderReport::Tapped { reader: "door".into(), insertion: 1.into(), at, tapped: Box::new(tapped) };
+    run.handle(Message::Tap(report)).unwrap();
+}
+
+/// Admission keeps a key, and a refusal destroys the one that was kept, and the new one.
+#[test]
+fn a_key_is_kept_of_who_is_let_in() {
+    watch(None, |run, _| {
+        let cache = ResumptionCache::new(SECOND * 3600);
+        run.resumption = Some(cache.clone());
+        let is_kept = || {
+            let mode = TokenMode::Open(uuid::Uuid::from_u128(1));
+            let taken = cache.take(mode, ResumeRule::Open, NOW.get());
+            let is_kept = !taken.is_empty();
+            for kept in taken {
+                cache.keep(kept);
+            }
+            is_kept
+        };
+        tap_with_key(run, 5);
+        assert!(is_kept());
+        // The counter fell back.
+        tap_with_key(run, 4);
+        assert!(!is_kept());
+        tap_with_key(run, 6);
+        assert!(is_kept());
+    });
 }
 
 fn beat(run: &mut WatchRun<'_>) {

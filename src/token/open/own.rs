@@ -19,7 +19,7 @@ impl AuthenticationContext<'_> {
         }
         let certificate = self.own_certificate(link, selected)?;
         let id = certificate.subject().parse().map_err(|_| TokenError::IdentityMismatch)?;
-        self.start_over(link, selected)?;
+        self.select_again(link, selected)?;
         Ok((id, self.handshake(link, selected, KVN_OWN, certificate.point())?))
     }
 

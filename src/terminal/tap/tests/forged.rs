@@ -279,8 +279,9 @@ fn a_blocked_token_is_neither_identified_nor_spoken_to() {
             format: ApduFormat::Short,
             random: &mut SystemRandom,
             learned: Vec::new(),
+            slot: crate::token::open::SlotWish::No,
         };
-        let tapped = tap_card(&mut token, &mut context, depth);
+        let tapped = tap_card(&mut token, &mut context, depth, None);
         assert_eq!(tapped.failure().unwrap().code, "token.blocked", "{depth:?}");
         assert_eq!(tapped.exchanges, 1, "{depth:?}");
     }
