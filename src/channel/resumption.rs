@@ -2,6 +2,8 @@
 //!
 //! Specification: docs/protocol.md, "The fast tap".
 
+use std::borrow::Borrow;
+
 use super::{ChannelError, CommandName, accepted, messaging::Messaging};
 use crate::{
     card::apdu::{Command, Response},
@@ -84,7 +86,11 @@ impl<'a> Resumption<'a> {
     /// # Errors
     /// [`ChannelError::Refused`] for an error status, [`ChannelError::Form`] for an answer of another form,
     /// [`ChannelError::Crypto`] when OpenSSL fails.
-    pub fn handle(&self, response: Response, keys: &[Key128]) -> Result<Option<(usize, Messaging)>, ChannelError> {
+    pub fn handle<K: Borrow<Key128>>(
+        &self,
+        response: Response,
+        keys: &[K],
+    ) -> Result<Option<(usize, Messaging)>, ChannelError> {
         const STEP: CommandName = CommandName::Resume;
         let data = accepted(STEP, response)?;
         let (card, cryptogram) = data.split_first_chunk::<NONCE>().ok_or(ChannelError::Form(STEP))?;
@@ -94,7 +100,7 @@ impl<'a> Resumption<'a> {
         let mut found = None;
         // Every key is tried: how long it takes does not say which one it was.
         for (place, key) in keys.iter().enumerate() {
-            let resumed = Resumed::derive(key, &self.nonce, card, self.select)?;
+            let resumed = Resumed::derive(key.borrow(), &self.nonce, card, self.select)?;
             if same(&resumed.cryptogram, cryptogram) && found.is_none() {
                 found = Some((place, resumed.messaging));
             }

@@ -2,6 +2,8 @@
 //!
 //! Specification: docs/protocol.md, "The handshake".
 
+use std::sync::Arc;
+
 use crate::channel::CommandName;
 use zeroize::Zeroizing;
 
@@ -78,7 +80,7 @@ pub struct Opened {
     /// The channel binding of the presence proof.
     pub binding: [u8; 32],
     /// The key that a later channel can be resumed under, if the token keeps it in a slot.
-    pub resumption: Key128,
+    pub resumption: Arc<Key128>,
 }
 
 impl Handshake {
@@ -158,8 +160,8 @@ pub struct Derived {
     receipt_key: Key128,
     /// The session keys.
     pub keys: SessionKeys,
-    /// The key that a later channel can be resumed under.
-    pub resumption: Key128,
+    /// The key that a later channel can be resumed under: in one place, so that no copy outlives it.
+    pub resumption: Arc<Key128>,
 }
 
 impl Derived {
@@ -188,7 +190,7 @@ pub fn derive(ephemeral: &[u8; 32], fixed: &[u8; 32]) -> Result<Derived, CryptoE
         Key128::new(bytes)
     };
     let keys = SessionKeys { enc: key(1), mac: key(2), rmac: key(3), dek: key(4) };
-    Ok(Derived { receipt_key: key(0), keys, resumption: key(5) })
+    Ok(Derived { receipt_key: key(0), keys, resumption: Arc::new(key(5)) })
 }
 
 #[cfg(test)]

@@ -135,6 +135,19 @@ impl<'a> ConfigEntry<'a> {
         duration(self.text()?).map_err(|e| self.bad(e.to_string()))
     }
 
+    /// A duration up to a bound.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`] for anything else, or a longer one.
+    pub fn duration_up_to(&self, longest: Duration) -> Result<Duration, ConfigError> {
+        let time = self.duration()?;
+        if time <= longest {
+            Ok(time)
+        } else {
+            Err(self.bad(format!("expected at most {}h", longest.as_secs() / 3600)))
+        }
+    }
+
     /// A duration up to a bound, or `0s` for none.
     pub fn short_or_none(&self, longest: Duration) -> Result<Duration, ConfigError> {
         let time = if self.text()? == "0s" { Duration::ZERO } else { self.duration()? };

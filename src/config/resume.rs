@@ -11,6 +11,9 @@ use crate::{
 /// How long a key may be used where nobody says otherwise.
 const MAX_AGE: Duration = Duration::from_secs(12 * 3600);
 
+/// Nobody is let in for longer by what was proved once.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// What stands in the file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ResumeTable {
@@ -28,7 +31,7 @@ impl ResumeTable {
     pub(super) fn take(&mut self, entry: &ConfigEntry<'_>) -> Result<(), ConfigError> {
         match entry.key() {
             "default" => self.default = rule(entry)?,
-            "max_age" => self.max_age = Some(entry.duration()?),
+            "max_age" => self.max_age = Some(entry.duration_up_to(LONGEST)?),
             reader => self.rules.push((reader.to_owned(), rule(entry)?)),
         }
         Ok(())

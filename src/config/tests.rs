@@ -223,6 +223,7 @@ fn refusals_name_line_key_and_remedy() {
         ("verbose = \"yes\"", "config.toml:1: verbose: expected true or false"),
         ("alias = 1", "config.toml:1: alias: expected a table"),
         ("[feedback]\nsound = \"yes\"", "config.toml:2: feedback.sound: expected true or false"),
+        ("[resume]\nmax_age = \"25h\"", "config.toml:2: resume.max_age: expected at most 24h"),
         ("[resume]\na = \"open\"", "config.toml:2: resume.a: expected true, false or \"private\""),
         (
             "[feedback]\na = \"acr\"",

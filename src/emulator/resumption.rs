@@ -65,7 +65,7 @@ impl PersistentCard {
         };
         let slot = TerminalSlot {
             terminal: Hex(terminal.name()),
-            key: SecretKey(terminal.resumption.clone()),
+            key: SecretKey((*terminal.resumption).clone()),
             uses_left: USES,
             not_after: Hex(terminal.certificate.not_after),
         };

@@ -1,5 +1,7 @@
 //! What a token remembers between SELECT and deselect.
 
+use std::sync::Arc;
+
 use super::{
     certificate::TerminalCertificate,
     command::{Part, Rights},
@@ -63,7 +65,7 @@ pub(super) struct PeerTerminal {
     /// The channel binding of a presence proof.
     pub(super) binding: [u8; 32],
     /// What a slot would keep of this handshake.
-    pub(super) resumption: Key128,
+    pub(super) resumption: Arc<Key128>,
 }
 
 impl SecureChannel {

@@ -37,7 +37,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// As after the install: such slots stand in no file, which earlier releases can read then.
+    /// As after the install: such slots need not stand in the file.
     pub(super) fn are_untouched(&self) -> bool {
         self.next == 0 && !self.any_is_filled()
     }

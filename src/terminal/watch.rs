@@ -447,6 +447,10 @@ impl WatchRun<'_> {
     /// What other processes have left in the store.
     fn catch_up(&mut self) -> Result<(), Failure> {
         let events = self.store.catch_up((self.clock)(), &*self.config.context.policy)?;
+        if let Some(cache) = &self.resumption {
+            let list = self.store.list()?;
+            cache.prune(self.clock, |id| list.is_denied(id));
+        }
         self.publish(events)
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Specification: docs/protocol.md, "Keys and identifiers"; docs/protocol.md, "Certificates".
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -100,18 +102,20 @@ pub struct AuthenticationContext<'a> {
 pub struct ResumptionKey {
     /// Whose key it is.
     pub token_id: Uuid,
-    /// The key.
-    pub key: Key128,
+    /// The key, in one place.
+    pub key: Arc<Key128>,
     /// The highest use counter that was seen of the token.
     pub counter: u32,
     /// How many uses the token said were left, the last time.
     pub uses_left: u8,
+    /// When the first certificate ends that the full tap rested on: the token's and this terminal's.
+    pub until: Timestamp,
 }
 
 impl ResumptionKey {
     /// The key of a full tap that has just filled a slot.
-    pub const fn fresh(token_id: Uuid, key: Key128, counter: u32) -> Self {
-        Self { token_id, key, counter, uses_left: USES }
+    pub const fn fresh(token_id: Uuid, key: Arc<Key128>, counter: u32, until: Timestamp) -> Self {
+        Self { token_id, key, counter, uses_left: USES, until }
     }
 }
 

@@ -5,7 +5,10 @@
 
 mod own;
 
+use std::sync::Arc;
+
 use crate::channel::CommandName;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
@@ -31,7 +34,7 @@ use crate::{
     },
     crypto::{
         Key128,
-        ec::{KeyPair, Point},
+        ec::KeyPair,
         sha256,
         x509::{Certificate, CertificateError, CertificateProfile},
     },
@@ -109,7 +112,9 @@ pub struct Channel {
     /// The value that binds a proof to this channel.
     pub binding: [u8; 32],
     /// The key that a later channel can be resumed under, if the token keeps it in a slot.
-    pub resumption: Key128,
+    pub resumption: Arc<Key128>,
+    /// When the first of the certificates ends that it rests on.
+    pub until: Timestamp,
 }
 
 impl AuthenticationContext<'_> {
@@ -133,7 +138,7 @@ impl AuthenticationContext<'_> {
         let item = RememberedItem::Ecka(mode, kvn);
         if let Some(der) = self.memory.recall(&item) {
             trace_points::remembered(link, &item, &der);
-            match self.card_key(mode, &der).and_then(|key| self.handshake(link, selected, kvn, &key)) {
+            match self.card_certificate(mode, &der).and_then(|one| self.handshake(link, selected, kvn, &one)) {
                 Err(TokenError::Channel(ChannelError::Receipt)) => {
                     self.learned.push((item, None));
                     self.select_again(link, selected)?;
@@ -143,15 +148,15 @@ impl AuthenticationContext<'_> {
             }
         }
         let der = plain(link, CommandName::GetCertificate, &commands::ecka_certificate(kvn), self.format)?;
-        let key = match self.card_key(mode, &der) {
+        let certificate = match self.card_certificate(mode, &der) {
             // A token of others is no forgery: only when it says that it has our CA's key is its certificate held against it.
             Err(e @ TokenError::Certificate(CertificateError::Signature | CertificateError::Authority)) => {
                 self.look_up_ca(link, selected)?;
                 return Err(e);
             }
-            key => key?,
+            certificate => certificate?,
         };
-        let channel = self.handshake(link, selected, kvn, &key)?;
+        let channel = self.handshake(link, selected, kvn, &certificate)?;
         self.learned.push((item, Some(der)));
         Ok(channel)
     }
@@ -224,8 +229,8 @@ impl AuthenticationContext<'_> {
         };
         let checked = trace_points::proof(link, &answer, proof.check(&expected, identity.point()))?;
         if matches!(self.slot, SlotWish::Wanted) {
-            let key = channel.resumption.clone();
-            self.slot = SlotWish::Filled(ResumptionKey::fresh(token_id, key, checked.counter));
+            let (key, until) = (Arc::clone(&channel.resumption), channel.until.min(identity.not_after()));
+            self.slot = SlotWish::Filled(ResumptionKey::fresh(token_id, key, checked.counter, until));
         }
         Ok((token_id, checked, der))
     }
@@ -274,17 +279,17 @@ impl AuthenticationContext<'_> {
         if certificate.subject() == subject { Ok(certificate) } else { Err(TokenError::IdentityMismatch) }
     }
 
-    /// The verified point of the token's or the set's ECKA certificate.
-    fn card_key(&self, mode: TokenMode, der: &[u8]) -> Result<Point, TokenError> {
+    /// The verified ECKA certificate of the token or the set.
+    pub(super) fn card_certificate(&self, mode: TokenMode, der: &[u8]) -> Result<Certificate, TokenError> {
         match mode {
-            TokenMode::Open(id) => Ok(*self.certificate(der, CertificateProfile::TokenEcka, &id.to_string())?.point()),
+            TokenMode::Open(id) => self.certificate(der, CertificateProfile::TokenEcka, &id.to_string()),
             TokenMode::Private(set) => {
                 if sha256(&[der])[..8] != set {
                     return Err(TokenError::IdentityMismatch);
                 }
                 let certificate = self.credentials.verify(der, CertificateProfile::SetEcka)?;
                 certificate.check_time(self.now)?;
-                Ok(*certificate.point())
+                Ok(certificate)
             }
         }
     }
@@ -296,16 +301,16 @@ impl AuthenticationContext<'_> {
         link: &mut dyn Link,
         selected: &Selected,
         card_kvn: u8,
-        card_key: &Point,
+        certificate: &Certificate,
     ) -> Result<Channel, TokenError> {
         let guess = KVN_CA[0];
-        match self.attempt(link, selected, (card_kvn, card_key), guess) {
+        match self.attempt(link, selected, (card_kvn, certificate), guess) {
             Err(TokenError::Channel(ChannelError::Refused { step, status }))
                 if step == CommandName::VerifyCertificate && matches!(status, Status::NO_DATA | Status::WRONG_DATA) =>
             {
                 match self.look_up_ca(link, selected)? {
                     kvn if kvn == guess => Err(TokenError::TerminalRefused(status)),
-                    kvn => self.attempt(link, selected, (card_kvn, card_key), kvn),
+                    kvn => self.attempt(link, selected, (card_kvn, certificate), kvn),
                 }
             }
             other => other,
@@ -330,7 +335,7 @@ impl AuthenticationContext<'_> {
         &mut self,
         link: &mut dyn Link,
         selected: &Selected,
-        (card_kvn, card_key): (u8, &Point),
+        (card_kvn, certificate): (u8, &Certificate),
         ca_kvn: u8,
     ) -> Result<Channel, TokenError> {
         let credentials = self.credentials.facing(selected);
@@ -339,7 +344,7 @@ impl AuthenticationContext<'_> {
             terminal_key: &credentials.key,
             terminal_certificate: credentials.certificate.der(),
             ca_kvn,
-            card_key,
+            card_key: certificate.point(),
             card_kvn,
             ephemeral: KeyPair::generate(self.random)?,
         })?;
@@ -350,7 +355,9 @@ impl AuthenticationContext<'_> {
                     step = trace_points::receipt(link, next.handle(answer))?;
                 }
                 Step::Done(Opened { messaging, binding, resumption }) => {
-                    return Ok(Channel { session: Session::new(messaging, self.format), binding, resumption });
+                    let session = Session::new(messaging, self.format);
+                    let until = certificate.not_after().min(credentials.certificate.not_after());
+                    return Ok(Channel { session, binding, resumption, until });
                 }
             }
         }

@@ -3,6 +3,8 @@
 //!
 //! Specification: docs/protocol.md, "The fast tap".
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::{
@@ -105,27 +107,32 @@ impl AuthenticationContext<'_> {
     /// selected again, so that the handshake can follow.
     ///
     /// # Errors
-    /// [`TokenError::Cloned`] for a token whose counter or uses do not fit what was seen of it last,
-    /// [`TokenError::IdentityMismatch`] for another token than the key's; [`TokenError::Form`], [`TokenError::Channel`];
-    /// [`TokenError::Link`] when an exchange fails, and then the keys are as good as before.
+    /// [`TokenError::Link`] when an exchange fails, and then the keys are as good as before. Besides, of a token that holds
+    /// one of the keys: [`TokenError::Cloned`] when its counter or uses do not fit what was seen of it last,
+    /// [`TokenError::IdentityMismatch`] when it is another than the key's; [`TokenError::Form`], [`TokenError::Channel`].
+    /// Which key it holds stands in `held` then.
     pub fn resume(
         &mut self,
         link: &mut dyn Link,
         selected: &Selected,
         keys: &[ResumptionKey],
+        held: &mut Option<usize>,
     ) -> Result<Option<ResumedToken>, TokenError> {
         const STEP: CommandName = CommandName::ResumedPresence;
         let tid = terminal_id(self.credentials.facing(selected).certificate.point());
         let (command, waiting) = Resumption::begin(&tid, random::bytes(self.random)?, &selected.raw);
         let answer = exchange(link, &command, self.format)?;
-        let bare: Vec<Key128> = keys.iter().map(|key| key.key.clone()).collect();
+        let bare: Vec<Arc<Key128>> = keys.iter().map(|key| Arc::clone(&key.key)).collect();
         let (place, messaging) = match waiting.handle(answer, &bare) {
             Ok(Some(found)) => found,
             Ok(None) => return self.missed(link, selected).map(|()| None),
-            // A release without slots. Its status carries no MAC: whoever forged it has gained a full tap.
-            Err(ChannelError::Refused { .. }) => return Ok(None),
+            // A release without slots, or somebody who plays one. It carries no MAC: whoever forged it has gained a full tap.
+            Err(ChannelError::Refused { .. } | ChannelError::Form(_)) => {
+                return self.select_again(link, selected).map(|()| None);
+            }
             Err(e) => return Err(e.into()),
         };
+        *held = Some(place);
         let mut session = Session::new(messaging, self.format);
         let answer = match session.send(link, STEP, &commands::resumed_presence()) {
             // The card's date has passed the end of the certificate that filled the slot.
@@ -151,10 +158,11 @@ impl AuthenticationContext<'_> {
     /// After a miss PSO begins at once. Only where the token's certificate has to be read first is it selected again:
     /// nothing is answered in plain before.
     fn missed(&self, link: &mut dyn Link, selected: &Selected) -> Result<(), TokenError> {
-        let item = selected.mode.map(|mode| RememberedItem::Ecka(mode, selected.ecka_kvn));
-        if item.is_some_and(|item| self.memory.recall(&item).is_some()) {
-            return Ok(());
+        let remembered =
+            |mode| self.memory.recall(&RememberedItem::Ecka(mode, selected.ecka_kvn)).map(|der| (mode, der));
+        match selected.mode.and_then(remembered) {
+            Some((mode, der)) if self.card_certificate(mode, &der).is_ok() => Ok(()),
+            _ => self.select_again(link, selected),
         }
-        self.select_again(link, selected)
     }
 }

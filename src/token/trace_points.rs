@@ -83,7 +83,7 @@ pub fn receipt(
 fn stand_in(binding: [u8; 32]) -> Opened {
     let key = || Key128::new([0; 16]);
     let keys = SessionKeys { enc: key(), mac: key(), rmac: key(), dek: key() };
-    Opened { messaging: Messaging::new(keys, [0; 16]), binding, resumption: key() }
+    Opened { messaging: Messaging::new(keys, [0; 16]), binding, resumption: key().into() }
 }
 
 /// The opened answer: as a replay knows it, otherwise as the keys of the channel tell.

@@ -25,7 +25,7 @@ fn the_key_that_the_card_holds_is_found_among_others() {
     let found = waiting.handle(ok(told.clone()), &[key(4), key(5), key(6)]).unwrap();
     assert_eq!(found.map(|(place, _)| place), Some(1));
     assert!(waiting.handle(ok(told.clone()), &[key(4), key(6)]).unwrap().is_none());
-    assert!(waiting.handle(ok(told), &[]).unwrap().is_none());
+    assert!(waiting.handle::<Key128>(ok(told), &[]).unwrap().is_none());
 }
 
 #[test]

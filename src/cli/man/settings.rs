@@ -57,7 +57,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("feedback", "", "string each", "nothing", "what readers show of a tap: the model whose commands are sent (`acr122u`, `acr1252u`, `springcard-h663`, `springcore`), or `auto` for the one that its name tells; one key for each reader or alias; the first match in the order of the file holds. See [hardware.md](hardware.md), \"Lights and buzzers\""),
     setting("feedback", "sound", "boolean", "`false`", "whether `watch` plays a short sound on this computer for who is admitted, and another one for who is not, by the first of `pw-play`, `paplay` and `aplay` that works"),
     setting("resume", "", "boolean or string each", "`false`", "where a token that was authenticated in full at this `watch` a short while ago is through in a third of the time, without public-key operations: `default = …`, and one key for each reader or alias; the first match in the order of the file holds. `true` is for open tokens, `\"private\"` for private ones too. Without effect where there is a server. See [operating.md](operating.md), \"The fast tap\""),
-    setting("resume", "max_age", "duration", "`12h`", "how long after a full tap"),
+    setting("resume", "max_age", "duration", "`12h`", "how long after a full tap; at most `24h`"),
     setting("limits", "exchange", "duration", "`5s`", "for one exchange with a card; at most `10m`, and `ROLLCALL_EXCHANGE_LIMIT` precedes it"),
     setting("limits", "tap", "duration", "`15s`", "for a whole tap; at most `10m`, and `ROLLCALL_TAP_LIMIT` precedes it"),
     setting("limits", "on_event", "duration", "`10s`", "for one run of `on_event`"),

@@ -231,6 +231,7 @@ impl Rig {
                 }
                 Step::Done(opened) => {
                     let Opened { messaging, binding, resumption } = opened;
+                    let resumption = (*resumption).clone();
                     return Open { messaging, binding, resumption, format: ApduFormat::Short };
                 }
             }

@@ -30,7 +30,7 @@ use crate::{
     },
 };
 pub use failure::TapError;
-pub use resumption::{KeptKey, ResumptionCache};
+pub use resumption::{KeptKey, ResumptionCache, TapEra};
 
 /// How far a tap is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +95,10 @@ pub struct FastTap<'a> {
     pub cache: &'a ResumptionCache,
     /// Which tokens.
     pub rule: ResumeRule,
+    /// What had ended when the tap began.
+    pub era: TapEra,
+    /// The clock.
+    pub clock: fn() -> Timestamp,
 }
 
 impl Tapped {
@@ -172,7 +176,7 @@ fn run(
             tapped.timings.read = reading.elapsed();
             tapped.session = Some(session);
             if let Some((fast, mode)) = fast {
-                tapped.kept = fast.full(token.token_id, std::mem::take(&mut context.slot), mode, context.now);
+                tapped.kept = fast.full(&token, std::mem::take(&mut context.slot), mode, context.now);
             }
             Ok(Seen::Authenticated(Box::new(token)))
         }
@@ -180,7 +184,8 @@ fn run(
 }
 
 impl FastTap<'_> {
-    /// Tries the keys that the selected token may hold. Nothing is lost by a miss, or by an exchange that failed.
+    /// Tries the keys that the selected token may hold. Nothing is lost by a miss, or by an exchange that failed; a key
+    /// that the token holds, and does not go on with as it should, is gone.
     fn resume(
         self,
         link: &mut dyn Link,
@@ -189,51 +194,55 @@ impl FastTap<'_> {
         mode: TokenMode,
         tapped: &mut Tapped,
     ) -> Result<Option<AuthenticatedToken>, TapError> {
-        let mut candidates = self.cache.take(mode, self.rule, context.now);
+        let mut candidates = self.cache.take(mode, self.rule, self.clock);
         if candidates.is_empty() {
             return Ok(None);
         }
         let keys: Vec<ResumptionKey> = candidates.iter().map(|kept| kept.key().clone()).collect();
-        let resumed = context.resume(link, selected, &keys);
-        let spent = match &resumed {
-            Ok(Some(token)) => Some(token.key.token_id),
-            // Of two cards with one key neither is resumed any more.
-            Err(TokenError::Cloned { token_id, .. }) => Some(*token_id),
-            _ => None,
-        };
-        let place = candidates.iter().position(|kept| Some(kept.key().token_id) == spent);
-        let own = place.map(|place| candidates.swap_remove(place));
+        let mut held = None;
+        let resumed = context.resume(link, selected, &keys, &mut held);
+        let own = held.map(|place| candidates.swap_remove(place));
         for other in candidates {
             self.cache.keep(other);
         }
-        let (Some(mut token), Some(own)) = (resumed?, own) else { return Ok(None) };
-        let own = own.used(token.key.clone());
+        let mut token = match (resumed, own) {
+            (Ok(Some(token)), Some(own)) => {
+                tapped.kept = Some(own.used(token.key.clone()));
+                token
+            }
+            (Ok(_), _) => return Ok(None),
+            (Err(error), own) => {
+                if let (TokenError::Link(_), Some(own)) = (&error, own) {
+                    self.cache.keep(own);
+                }
+                return Err(error.into());
+            }
+        };
         let reading = Instant::now();
         let user = match token.user(link) {
             Ok(user) => user,
-            Err(e) => {
-                self.cache.keep(own);
-                return Err(e.into());
+            Err(error) => {
+                if let (TokenError::Link(_), Some(own)) = (&error, tapped.kept.take()) {
+                    self.cache.keep(own);
+                }
+                return Err(error.into());
             }
         };
         tapped.timings.read = reading.elapsed();
         tapped.session = Some(token.session);
-        tapped.kept = Some(own);
         let evidence = Evidence::Resumed { counter: token.key.counter };
         Ok(Some(AuthenticatedToken { token_id: token.key.token_id, evidence, user }))
     }
 
-    /// After a full tap: the key before it is gone, whatever becomes of the new one.
-    fn full(self, token_id: Uuid, slot: SlotWish, mode: TokenMode, now: Timestamp) -> Option<KeptKey> {
-        self.cache.forget(token_id);
+    /// After a full tap.
+    fn full(self, token: &AuthenticatedToken, slot: SlotWish, mode: TokenMode, now: Timestamp) -> Option<KeptKey> {
         match slot {
-            SlotWish::Filled(key) => Some(KeptKey::fresh(key, mode, now)),
-            SlotWish::Unknown => {
-                self.cache.has_no_slots(token_id);
-                None
-            }
-            SlotWish::No | SlotWish::Wanted => None,
+            SlotWish::Filled(key) => return Some(self.cache.made(key, mode, &token.user.id, now, self.era)),
+            SlotWish::Unknown => self.cache.has_no_slots(token.token_id),
+            SlotWish::No | SlotWish::Wanted => {}
         }
+        self.cache.forget(token.token_id);
+        None
     }
 }
 

@@ -14,8 +14,9 @@ use uuid::Uuid;
 
 use crate::token::{open::ResumptionKey, resume::ResumeRule, select::TokenMode};
 
-/// So many tokens are remembered to have no slots; then all are asked once more.
-const WITHOUT_SLOTS: usize = 10_000;
+/// So many tokens are remembered to have no slots, or to have lost a key; then all are begun with once more.
+const REMEMBERED: usize = 10_000;
+
 /// The keys, shared by all readers of a terminal. A clone is the same place.
 #[derive(Debug, Clone)]
 pub struct ResumptionCache {
@@ -29,23 +30,30 @@ struct KeptKeys {
     without_slots: HashSet<Uuid>,
     /// The latest time of the wall clock that was seen: one that goes back ends all keys.
     latest: Timestamp,
+    /// How often all keys have ended: one that is out then is not taken back.
+    all_ended: u64,
+    /// The same of one token's keys.
+    ended: HashMap<Uuid, u64>,
 }
+
+/// What had ended when a tap began, so that its key is not kept if more has ended since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TapEra(u64);
 
 /// A key, and when the full tap was that it came from.
 #[derive(Debug, Clone)]
 pub struct KeptKey {
     key: ResumptionKey,
     mode: TokenMode,
+    /// Whose token it is: an operator may deny this user.
+    holder: String,
     by_clock: Timestamp,
     by_uptime: Instant,
+    era: TapEra,
+    ended: u64,
 }
 
 impl KeptKey {
-    /// The key of a full tap that was made now.
-    pub fn fresh(key: ResumptionKey, mode: TokenMode, now: Timestamp) -> Self {
-        Self { key, mode, by_clock: now, by_uptime: Instant::now() }
-    }
-
     /// The key itself.
     pub const fn key(&self) -> &ResumptionKey {
         &self.key
@@ -55,6 +63,38 @@ impl KeptKey {
     #[must_use]
     pub fn used(self, key: ResumptionKey) -> Self {
         Self { key, ..self }
+    }
+
+    /// Whether it may be used at this time: the full tap is not too old, by the larger of what both clocks say, and the
+    /// certificates that it rested on have not ended.
+    fn holds(&self, now: Timestamp, max_age: Duration) -> bool {
+        let by_clock = Duration::try_from(now.duration_since(self.by_clock)).unwrap_or_default();
+        by_clock.max(self.by_uptime.elapsed()) <= max_age && now <= self.key.until
+    }
+}
+
+impl KeptKeys {
+    fn end_all(&mut self) {
+        self.keys.clear();
+        self.ended.clear();
+        self.all_ended += 1;
+    }
+
+    fn end(&mut self, token_id: Uuid) {
+        if self.ended.len() >= REMEMBERED {
+            self.end_all();
+        }
+        self.keys.remove(&token_id);
+        *self.ended.entry(token_id).or_default() += 1;
+    }
+
+    /// Drops what has ended by itself. The clock is read while nobody else looks at it.
+    fn prune(&mut self, now: Timestamp, max_age: Duration) {
+        if now < self.latest {
+            self.end_all();
+        }
+        self.latest = now;
+        self.keys.retain(|_, key| key.holds(now, max_age));
     }
 }
 
@@ -68,15 +108,16 @@ impl ResumptionCache {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A tap begins.
+    pub fn begin(&self) -> TapEra {
+        TapEra(self.lock().all_ended)
+    }
+
     /// Takes out the keys that a token of this mode may hold: its own, or those of its set. Whoever takes one gives it
     /// back with [`Self::keep`], unless it is to die.
-    pub fn take(&self, mode: TokenMode, rule: ResumeRule, now: Timestamp) -> Vec<KeptKey> {
+    pub fn take(&self, mode: TokenMode, rule: ResumeRule, clock: impl FnOnce() -> Timestamp) -> Vec<KeptKey> {
         let mut kept = self.lock();
-        if now < kept.latest {
-            kept.keys.clear();
-        }
-        kept.latest = now;
-        kept.keys.retain(|_, key| key.age(now) <= self.max_age);
+        kept.prune(clock(), self.max_age);
         if !rule.allows(mode) {
             return Vec::new();
         }
@@ -84,21 +125,44 @@ impl ResumptionCache {
         fitting.iter().filter_map(|id| kept.keys.remove(id)).collect()
     }
 
-    /// Keeps a key, in the place of any other of this token.
-    pub fn keep(&self, key: KeptKey) {
-        if key.key.uses_left > 0 {
-            self.lock().keys.insert(key.key.token_id, key);
+    /// Drops what is too old, and whose tokens or users are denied.
+    pub fn prune(&self, clock: impl FnOnce() -> Timestamp, is_denied: impl Fn(&str) -> bool) {
+        let mut kept = self.lock();
+        kept.prune(clock(), self.max_age);
+        let denied =
+            kept.keys.values().filter(|key| is_denied(&key.holder) || is_denied(&key.key.token_id.to_string()));
+        let denied: Vec<Uuid> = denied.map(|key| key.key.token_id).collect();
+        for token_id in denied {
+            kept.end(token_id);
         }
     }
 
-    /// Destroys the key of a token: it was refused, or has made a full tap.
-    pub fn forget(&self, token_id: Uuid) {
-        self.lock().keys.remove(&token_id);
+    /// Keeps a key, unless this token's keys, or all, have ended since it was made or taken.
+    pub fn keep(&self, key: KeptKey) {
+        let mut kept = self.lock();
+        let ended = kept.ended.get(&key.key.token_id).copied().unwrap_or_default();
+        if key.key.uses_left > 0 && key.era == TapEra(kept.all_ended) && key.ended == ended {
+            kept.keys.insert(key.key.token_id, key);
+        }
     }
 
-    /// Destroys all keys: the terminal's key or its CA is another.
+    /// A full tap that began in this era, and made this key now, which may be kept. The key before it is gone, whatever
+    /// becomes of this one.
+    pub fn made(&self, key: ResumptionKey, mode: TokenMode, holder: &str, now: Timestamp, era: TapEra) -> KeptKey {
+        let mut kept = self.lock();
+        kept.end(key.token_id);
+        let ended = kept.ended.get(&key.token_id).copied().unwrap_or_default();
+        KeptKey { key, mode, holder: holder.to_owned(), by_clock: now, by_uptime: Instant::now(), era, ended }
+    }
+
+    /// Destroys the key of a token, also one that is out: it was refused, or has made a full tap.
+    pub fn forget(&self, token_id: Uuid) {
+        self.lock().end(token_id);
+    }
+
+    /// Destroys all keys, also those that are out: the terminal's key or its CA is another.
     pub fn clear(&self) {
-        self.lock().keys.clear();
+        self.lock().end_all();
     }
 
     /// Whether a full tap of a token of this mode asks for a slot.
@@ -110,114 +174,12 @@ impl ResumptionCache {
     /// This token has no slots.
     pub fn has_no_slots(&self, token_id: Uuid) {
         let mut kept = self.lock();
-        if kept.without_slots.len() >= WITHOUT_SLOTS {
+        if kept.without_slots.len() >= REMEMBERED {
             kept.without_slots.clear();
         }
         kept.without_slots.insert(token_id);
     }
 }
 
-impl KeptKey {
-    /// The larger of what both clocks say.
-    fn age(&self, now: Timestamp) -> Duration {
-        let by_clock = Duration::try_from(now.duration_since(self.by_clock)).unwrap_or_default();
-        by_clock.max(self.by_uptime.elapsed())
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::Key128;
-
-    const RULE: ResumeRule = ResumeRule::Private;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    fn key(id: u128) -> ResumptionKey {
-        ResumptionKey::fresh(Uuid::from_u128(id), Key128::new([1; 16]), 65_536)
-    }
-
-    fn open(id: u128) -> TokenMode {
-        TokenMode::Open(Uuid::from_u128(id))
-    }
-
-    /// A cache of one hour with the key of token 1 of this mode, kept at second 1000.
-    fn cache(mode: TokenMode) -> ResumptionCache {
-        let cache = ResumptionCache::new(Duration::from_secs(3600));
-        assert!(cache.take(mode, RULE, at(1000)).is_empty());
-        cache.keep(KeptKey::fresh(key(1), mode, at(1000)));
-        cache
-    }
-
-    fn ids(taken: &[KeptKey]) -> Vec<u128> {
-        taken.iter().map(|kept| kept.key().token_id.as_u128()).collect()
-    }
-
-    #[test]
-    fn a_key_is_taken_out_by_one_tap_at_a_time() {
-        let cache = cache(open(1));
-        assert!(cache.take(open(2), RULE, at(1001)).is_empty());
-        let mut taken = cache.take(open(1), RULE, at(1001));
-        assert_eq!(ids(&taken), [1]);
-        assert!(cache.take(open(1), RULE, at(1001)).is_empty());
-        cache.keep(taken.remove(0));
-        assert_eq!(ids(&cache.take(open(1), RULE, at(1002))), [1]);
-    }
-
-    #[test]
-    fn what_ends_a_key() {
-        let there = |cache: &ResumptionCache, second| cache.take(open(1), RULE, at(second)).len();
-        assert_eq!(there(&cache(open(1)), 4600), 1);
-        assert_eq!(there(&cache(open(1)), 4601), 0, "its age");
-        assert_eq!(there(&cache(open(1)), 999), 0, "a clock that went back");
-        let forgotten = cache(open(1));
-        forgotten.forget(Uuid::from_u128(1));
-        assert_eq!(there(&forgotten, 1001), 0);
-        let cleared = cache(open(1));
-        cleared.clear();
-        assert_eq!(there(&cleared, 1001), 0);
-        let used_up = cache(open(1));
-        let taken = used_up.take(open(1), RULE, at(1001)).remove(0);
-        used_up.keep(taken.used(ResumptionKey { uses_left: 0, ..key(1) }));
-        assert_eq!(there(&used_up, 1002), 0);
-    }
-
-    /// A use makes no key younger.
-    #[test]
-    fn a_used_key_keeps_its_age() {
-        let cache = cache(open(1));
-        let taken = cache.take(open(1), RULE, at(4000)).remove(0);
-        cache.keep(taken.used(ResumptionKey { uses_left: 63, ..key(1) }));
-        assert!(cache.take(open(1), RULE, at(4601)).is_empty());
-    }
-
-    #[test]
-    fn private_tokens_are_resumed_only_where_it_is_allowed() {
-        let set = TokenMode::Private([1; 8]);
-        for (rule, open_mode, private) in
-            [(ResumeRule::Never, 0, 0), (ResumeRule::Open, 1, 0), (ResumeRule::Private, 1, 1)]
-        {
-            assert_eq!(cache(open(1)).take(open(1), rule, at(1001)).len(), open_mode, "{rule:?}");
-            assert_eq!(cache(set).take(set, rule, at(1001)).len(), private, "{rule:?}");
-            assert_eq!(cache(set).wants_slot(set, rule), private == 1);
-        }
-        // All keys of a set, for nobody says before which token it is.
-        let cache = cache(set);
-        cache.keep(KeptKey::fresh(key(2), set, at(1000)));
-        cache.keep(KeptKey::fresh(key(3), TokenMode::Private([2; 8]), at(1000)));
-        let mut taken = ids(&cache.take(set, RULE, at(1001)));
-        taken.sort_unstable();
-        assert_eq!(taken, [1, 2]);
-    }
-
-    #[test]
-    fn a_token_without_slots_is_not_asked_for_one_again() {
-        let cache = cache(open(1));
-        assert!(cache.wants_slot(open(2), RULE));
-        cache.has_no_slots(Uuid::from_u128(2));
-        assert!(!cache.wants_slot(open(2), RULE) && cache.wants_slot(open(1), RULE));
-    }
-}
+mod tests;

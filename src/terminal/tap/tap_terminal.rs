@@ -154,6 +154,8 @@ impl TapTerminal {
         };
         transaction.note(&|| TraceRecord::Tap { server_nonce: given.is_some(), again });
         let traced = transaction.traced();
+        // Before the keys are looked at: a key that is made under those that a renewal replaces meanwhile is not kept.
+        let era = self.resumption.as_ref().map(|resumes| resumes.cache.begin());
         let credentials = self.keys.current();
         let mut context = AuthenticationContext {
             credentials: &credentials,
@@ -165,9 +167,15 @@ impl TapTerminal {
             learned: Vec::new(),
             slot: SlotWish::No,
         };
-        // A trace can be played again, and its keys are not in it: while one is written all taps are full ones.
-        let resumes = self.resumption.as_ref().filter(|_| traced == 0);
-        let fast = resumes.map(|resumes| FastTap { cache: &resumes.cache, rule: (resumes.rule)(&reader) });
+        // A trace can be played again, and its keys are not in it: while one is written all taps are full ones. So is a tap
+        // that begins again: what broke the first may break each that resumes.
+        let resumes = self.resumption.as_ref().zip(era).filter(|_| traced == 0);
+        let fast = resumes.map(|(resumes, era)| FastTap {
+            cache: &resumes.cache,
+            rule: if again { ResumeRule::Never } else { (resumes.rule)(&reader) },
+            era,
+            clock: self.clock,
+        });
         let tapped = tap_card(&mut transaction, &mut context, self.depth, fast);
         Tapped { server_nonce: given.is_some(), traced, ..tapped }
     }

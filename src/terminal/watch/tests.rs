@@ -16,8 +16,8 @@ use crate::{
     reader::select::Selection,
     terminal::{
         admission::UserPreference,
-        presence::{EventKind, PresenceMode},
-        tap::{KeptKey, ResumptionCache, Seen, TapError, Tapped, worker::ReaderOrder},
+        presence::{EventKind, PresenceMode, store::Denial},
+        tap::{ResumptionCache, Seen, TapError, Tapped, worker::ReaderOrder},
     },
     token::{
         open::{AuthenticatedToken, Evidence, ResumptionKey},
@@ -142,14 +142,15 @@ fn tap(run: &mut WatchRun<'_>, insertion: u64, result: Result<u32, LinkError>) {
 
 /// A tap whose token let this terminal keep a key.
 fn tap_with_key(run: &mut WatchRun<'_>, counter: u32) {
-    let (token_id, at) = (uuid::Uuid::from_u128(1), NOW.get());
+    let (token_id, at, cache) = (uuid::Uuid::from_u128(1), NOW.get(), run.resumption.clone().unwrap());
     let user = User { id: "7".into(), name: "Ada".into(), ..User::default() };
     let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
     let evidence = Evidence::Proof { proof, identity_certificate: Vec::new() };
-    let key = ResumptionKey::fresh(token_id, Key128::new([1; 16]), counter);
+    let until = at.checked_add(SECOND * 3600).unwrap();
+    let key = ResumptionKey::fresh(token_id, Key128::new([1; 16]).into(), counter, until);
     let tapped = Tapped {
         result: Ok(Seen::Authenticated(Box::new(AuthenticatedToken { token_id, evidence, user }))),
-        kept: Some(KeptKey::fresh(key, TokenMode::Open(token_id), at)),
+        kept: Some(cache.made(key, TokenMode::Open(token_id), "7", at, cache.begin())),
         ..Tapped::failed(TapError::Foreign)
     };
     let report = ReaderReport::Tapped { reader: "door".into(), insertion: 1.into(), at, tapped: Box::new(tapped) };
@@ -164,7 +165,7 @@ fn a_key_is_kept_of_who_is_let_in() {
         run.resumption = Some(cache.clone());
         let is_kept = || {
             let mode = TokenMode::Open(uuid::Uuid::from_u128(1));
-            let taken = cache.take(mode, ResumeRule::Open, NOW.get());
+            let taken = cache.take(mode, ResumeRule::Open, || NOW.get());
             let is_kept = !taken.is_empty();
             for kept in taken {
                 cache.keep(kept);
@@ -178,6 +179,11 @@ fn a_key_is_kept_of_who_is_let_in() {
         assert!(!is_kept());
         tap_with_key(run, 6);
         assert!(is_kept());
+        // Denied between two taps, and let in again.
+        let denial = Denial { id: "7".into(), at: None, name: None, reason: None };
+        run.store.deny(&denial, NOW.get(), &PresenceMode::Field).unwrap();
+        run.catch_up().unwrap();
+        assert!(!is_kept());
     });
 }
 

@@ -20,7 +20,7 @@ impl AuthenticationContext<'_> {
         let certificate = self.own_certificate(link, selected)?;
         let id = certificate.subject().parse().map_err(|_| TokenError::IdentityMismatch)?;
         self.select_again(link, selected)?;
-        Ok((id, self.handshake(link, selected, KVN_OWN, certificate.point())?))
+        Ok((id, self.handshake(link, selected, KVN_OWN, &certificate)?))
     }
 
     fn own_certificate(&mut self, link: &mut dyn Link, selected: &Selected) -> Result<Certificate, TokenError> {

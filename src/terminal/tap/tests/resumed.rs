@@ -34,7 +34,8 @@ impl FastFixture {
     fn try_tap(&self, link: &mut dyn Link) -> Tapped {
         let mut random = SystemRandom;
         let mut context = self.fixture.context(ApduFormat::Short, &mut random);
-        let fast = FastTap { cache: &self.cache, rule: self.rule };
+        let (cache, rule, era, clock) = (&self.cache, self.rule, self.cache.begin(), terminal_now as fn() -> Timestamp);
+        let fast = FastTap { cache, rule, era, clock };
         let mut tapped = tap_card(link, &mut context, Depth::Authenticate, Some(fast));
         for (item, value) in std::mem::take(&mut tapped.learned) {
             value.and_then(|value| self.fixture.memory.0.borrow_mut().insert(item, value));
@@ -136,7 +137,7 @@ fn a_lower_use_counter_is_a_copy() {
     let terminal = FastFixture::new();
     let mut token = issued(&terminal.fixture, ID, false, 3);
     terminal.tap(&mut token);
-    let kept = terminal.cache.take(TokenMode::Open(ID), ResumeRule::Open, terminal_now()).remove(0);
+    let kept = terminal.cache.take(TokenMode::Open(ID), ResumeRule::Open, terminal_now).remove(0);
     let higher = ResumptionKey { counter: kept.key().counter + 1, ..kept.key().clone() };
     terminal.cache.keep(kept.used(higher));
     let refused = terminal.tap(&mut token);
@@ -156,8 +157,8 @@ fn a_miss_leads_to_a_full_tap() {
     terminal.tap(&mut token);
     // Another terminal's key under the same name fits nothing.
     let stale = |terminal: &FastFixture| {
-        let kept = terminal.cache.take(TokenMode::Open(ID), ResumeRule::Open, terminal_now()).remove(0);
-        let other = ResumptionKey { key: Key128::new([0; 16]), ..kept.key().clone() };
+        let kept = terminal.cache.take(TokenMode::Open(ID), ResumeRule::Open, terminal_now).remove(0);
+        let other = ResumptionKey { key: Key128::new([0; 16]).into(), ..kept.key().clone() };
         terminal.cache.keep(kept.used(other));
     };
     stale(&terminal);
@@ -169,7 +170,7 @@ fn a_miss_leads_to_a_full_tap() {
     assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
 }
 
-/// What a line in the middle changes costs a full tap or the visit, and never lets anybody in; the key is as good as before.
+/// What a line in the middle changes costs a full tap or the visit, and never lets anybody in.
 #[test]
 fn changed_answers_gain_nothing() {
     let terminal = FastFixture::new();
@@ -193,9 +194,33 @@ fn changed_answers_gain_nothing() {
             if let Some(kept) = tapped.kept {
                 terminal.cache.keep(kept);
             }
+            // Who holds the key and does not go on as it should makes a full tap the next time.
+            assert_eq!(token_of(&terminal.tap(&mut token)).is_resumed(), command.0 == 0x86, "bit {bit}");
         }
     }
-    assert!(token_of(&terminal.tap(&mut token)).is_resumed());
+}
+
+/// What is no answer of the form says nothing about the key: any card can say it.
+#[test]
+fn an_answer_of_another_form_is_a_miss() {
+    let terminal = FastFixture::new();
+    let mut token = issued(&terminal.fixture, ID, false, 3);
+    terminal.tap(&mut token);
+    for answer in [vec![0x90, 0], vec![0; 10], vec![0x6D, 0], [vec![0; 30], vec![0x90, 0]].concat()] {
+        let there = terminal.cache.take(TokenMode::Open(ID), ResumeRule::Open, terminal_now);
+        assert_eq!(there.len(), 1, "{answer:?}");
+        for kept in there {
+            terminal.cache.keep(kept);
+        }
+        token.reset();
+        let bend = |_| Ok(answer.clone());
+        let mut link = Bent { token: &mut token, command: (0x86, 0), bend, sent: Vec::new() };
+        let tapped = terminal.try_tap(&mut link);
+        assert!(!token_of(&tapped).is_resumed());
+        if let Some(kept) = tapped.kept {
+            terminal.cache.keep(kept);
+        }
+    }
 }
 
 #[test]

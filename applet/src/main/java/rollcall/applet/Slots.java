@@ -4,8 +4,9 @@ import javacard.framework.Util;
 
 /**
  * Keys of channels that this token proved itself in: with one of them a terminal resumes, as often as its slot says. A
- * slot is `tid(8) || K(16) || uses left(1) || notAfter(12)`, and is filled if there are uses left. That byte is written
- * last when a slot is filled and first when it is cleared, so a torn write leaves the former slot or an empty one.
+ * slot is `tid(8) || K(16) || uses left(1) || notAfter(12)`, and is filled if 1 to 64 uses are left. That byte is written
+ * last when a slot is filled and first when it is cleared, so a torn write leaves the former slot or an empty one; and a
+ * page that a tear spoils holds neither 00 nor FF as a number of uses that counts.
  *
  * Specification: docs/protocol.md, "The fast tap".
  */
@@ -66,7 +67,8 @@ final class Slots {
     }
 
     private boolean isOf(short at, byte[] tid, short offset) {
-        return SecureMessaging.equal(slots, at, tid, offset, TID) & slots[(short) (at + USES)] != 0;
+        byte uses = slots[(short) (at + USES)];
+        return SecureMessaging.equal(slots, at, tid, offset, TID) & uses > 0 & uses <= USES_OF_A_KEY;
     }
 
     /** Whether it is no slot: under that key nobody gets a channel. */
@@ -106,7 +108,9 @@ final class Slots {
         short at = (short) (turn * DISTANCE);
         clearAt(at);
         store.put(slots, TURN, (byte) ((turn + 1) & LAST));
-        store.copy(from, offset, slots, at, SLOT);
+        // In two parts: the byte between them is written once, and last.
+        store.copy(from, offset, slots, at, USES);
+        store.copy(from, (short) (offset + NOT_AFTER), slots, (short) (at + NOT_AFTER), Constants.DATE);
         store.put(slots, (short) (at + USES), USES_OF_A_KEY);
     }
 

@@ -8,6 +8,7 @@ import static rollcall.terminal.Bytes.cat;
 import static rollcall.terminal.Bytes.of;
 import static rollcall.terminal.Bytes.part;
 
+import java.lang.reflect.Field;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
@@ -112,6 +113,20 @@ class SlotsTest {
         assertTrue(slots.isExpired(at, DATE, (short) 0), "all of it is gone");
     }
 
+    /** Memory that a tear has spoiled, as it may read then, is no slot. */
+    @Test
+    void spoiledPageIsNoSlot() throws ReflectiveOperationException {
+        Field field = Slots.class.getDeclaredField("slots");
+        field.setAccessible(true);
+        byte[] memory = (byte[]) field.get(slots);
+        byte[] name = new byte[Slots.TID];
+        for (byte spoiled : of(0x00, 0x41, 0x80, 0xFF)) {
+            Arrays.fill(memory, 0, 37, spoiled);
+            Arrays.fill(name, spoiled);
+            assertTrue(Slots.isDecoy(slots.find(name, (short) 0)));
+        }
+    }
+
     @Test
     void endsWithTheCertificate() {
         fill(1, 1);
@@ -126,10 +141,10 @@ class SlotsTest {
         slots.clear();
         assertEquals(0, memory.writes);
         fill(1, 1);
-        assertEquals(3, memory.writes);
+        assertEquals(4, memory.writes);
         memory.writes = 0;
         fill(1, 2);
-        assertEquals(5, memory.writes);
+        assertEquals(6, memory.writes);
         memory.writes = 0;
         slots.clear();
         assertEquals(2, memory.writes);
@@ -210,7 +225,7 @@ class SlotsTest {
         byte[] nonce = Crypto.random(32);
         card.countFromZero();
         Answer with = channel.send(0x88, 1, 1, nonce);
-        assertEquals(6, card.writes());
+        assertEquals(7, card.writes());
         byte[] key = new byte[16];
         card.slots().readKey(card.slots().find(terminal.tid(), (short) 0), key, (short) 0);
         assertArrayEquals(terminal.resumptionKey, key);
