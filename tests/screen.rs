@@ -7,9 +7,10 @@ mod program;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::Read,
+    io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread,
     time::{Duration, Instant},
@@ -20,9 +21,10 @@ use rollcall::{
     terminal::presence::{Holder, Input, PresenceMode, Source, Tap, TerminalStore},
 };
 use rustix::{
+    fs::OFlags,
     process::{Pid, Signal, kill_process},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize},
+    termios::{Action, InputModes, LocalModes, SpecialCodeIndex, Winsize, tcflow, tcgetattr, tcsetwinsize},
 };
 use tempfile::TempDir;
 use unicode_width::UnicodeWidthStr;
@@ -30,6 +32,7 @@ use unicode_width::UnicodeWidthStr;
 const PATIENCE: Duration = Duration::from_secs(60);
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l";
+const HOME: &str = "\x1b[H";
 
 /// A terminal with keys, and three people on its list at a door in mode toggle.
 fn home() -> TempDir {
@@ -58,18 +61,12 @@ struct Terminal {
 
 impl Terminal {
     fn start(home: &Path, (rows, columns): (u16, u16), args: &[&str]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let slave = OpenOptions::new().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        let master = File::from(master);
-        resize(&master, rows, columns);
-        let same = || Stdio::from(slave.try_clone().unwrap());
-        let mut command = program::rollcall(home, &[&["watch"], args].concat());
-        command.env("TERM", "xterm").env("TZ", "UTC").env_remove("COLUMNS");
+        Self::run(watch(home, args), (rows, columns))
+    }
 
-        let program = command.stdin(same()).stdout(same()).stderr(same()).spawn().unwrap();
+    fn run(mut command: Command, size: (u16, u16)) -> Self {
+        let (master, slave) = pseudo_terminal(size);
+        let program = on(&slave, &mut command);
         let (tell, pieces) = mpsc::channel();
         let mut read = master.try_clone().unwrap();
         thread::spawn(move || {
@@ -110,16 +107,45 @@ impl Drop for Terminal {
     }
 }
 
+/// Its two ends.
+fn pseudo_terminal((rows, columns): (u16, u16)) -> (File, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let flags = i32::try_from(OFlags::NOCTTY.bits()).unwrap();
+    let slave = OpenOptions::new().read(true).write(true).custom_flags(flags).open(name.to_str().unwrap()).unwrap();
+    let master = File::from(master);
+    resize(&master, rows, columns);
+    (master, slave)
+}
+
+fn watch(home: &Path, args: &[&str]) -> Command {
+    let mut command = program::rollcall(home, &[&["watch"], args].concat());
+    command.env("TERM", "xterm").env("TZ", "UTC").env_remove("COLUMNS");
+    command
+}
+
+fn on(terminal: &File, command: &mut Command) -> Child {
+    let same = || Stdio::from(terminal.try_clone().unwrap());
+    command.stdin(same()).stdout(same()).stderr(same()).spawn().unwrap()
+}
+
 fn resize(terminal: &File, ws_row: u16, ws_col: u16) {
     tcsetwinsize(terminal, Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 }).unwrap();
 }
 
 /// The lines of the last whole screen, without what steers the terminal.
 fn last_screen(shown: &str) -> Vec<String> {
-    let frames: Vec<_> = shown.split("\x1b[H").skip(1).filter(|frame| frame.contains("\x1b[J")).collect();
-    let Some(frame) = frames.last().and_then(|frame| frame.split("\x1b[J").next()) else { return Vec::new() };
+    // It begins and ends at the upper left.
+    let (Some(first), Some(end)) = (shown.find(HOME), shown.rfind(HOME)) else { return Vec::new() };
+    let frame = shown[first..end].rsplit(HOME).find(|frame| !frame.is_empty()).unwrap_or_default();
     // The terminal makes two ends of a line of each.
-    frame.split('\n').map(|line| without_escapes(line.trim_end_matches('\r'))).collect()
+    let mut lines: Vec<_> = frame.split('\n').map(|line| without_escapes(line.trim_end_matches('\r'))).collect();
+    while lines.last().is_some_and(String::is_empty) {
+        lines.pop();
+    }
+    lines
 }
 
 fn without_escapes(line: &str) -> String {
@@ -146,6 +172,9 @@ fn a_screen_shows_who_is_here_and_follows_its_size() {
     terminal.until("what is wrong", |shown| is_there(shown, "warning: "));
     assert!(fits(&terminal.shown, 24, 80), "{:#?}", last_screen(&terminal.shown));
     assert!(!terminal.echoes(), "what is typed would stand on the screen");
+    let modes = tcgetattr(&terminal.slave).unwrap();
+    let keys = [SpecialCodeIndex::VSUSP, SpecialCodeIndex::VQUIT].map(|key| modes.special_codes[key]);
+    assert!(keys == [0; 2] && !modes.input_modes.contains(InputModes::IXON), "a key would stop it, or end it");
     for (rows, columns) in [(12, 40), (24, 80), (12, 40)] {
         resize(&terminal.master, rows, columns);
         terminal.shown.clear();
@@ -167,10 +196,61 @@ fn the_terminal_is_given_back() {
         assert_eq!(terminal.program.wait().unwrap().code(), Some(status));
         terminal.until("the end", |shown| shown.contains(LEAVE));
         assert!(terminal.echoes(), "{signal:?}");
+        let modes = tcgetattr(&terminal.slave).unwrap();
+        assert!(modes.special_codes[SpecialCodeIndex::VQUIT] != 0 && modes.input_modes.contains(InputModes::IXON));
         let (before, after) = terminal.shown.split_once(LEAVE).unwrap();
         assert!(before.contains(ENTER) && before.ends_with("\x1b[?7h\x1b[?25h"), "{before}");
         assert!(!after.contains("\x1b[H"), "it goes on being drawn: {after}");
     }
+}
+
+/// Ctrl-S on a terminal that heeds it, or a connection that stalls.
+#[test]
+fn a_terminal_that_takes_nothing_holds_up_no_end() {
+    let home = home();
+    let mut terminal = Terminal::start(home.path(), (24, 80), &[]);
+    terminal.until("the list", |shown| last_screen(shown).iter().any(|line| line.contains("3 here")));
+    tcflow(&terminal.slave, Action::OOff).unwrap();
+    terminal.signal(Signal::WINCH);
+    terminal.signal(Signal::TERM);
+    assert_eq!(terminal.program.wait().unwrap().code(), Some(143));
+    assert!(terminal.echoes());
+}
+
+#[test]
+fn a_terminal_that_is_gone_is_a_failure_of_the_output() {
+    let home = home();
+    let (mut master, slave) = pseudo_terminal((24, 80));
+    let mut program = on(&slave, &mut watch(home.path(), &[]));
+    let (mut shown, mut room) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&shown).contains("3 here") {
+        let count = master.read(&mut room).unwrap();
+        shown.extend(&room[..count]);
+    }
+    drop((master, slave));
+    kill_process(Pid::from_child(&program), Signal::WINCH).unwrap();
+    assert_eq!(program.wait().unwrap().code(), Some(73));
+}
+
+/// The kernel stops a job in the background that changes its terminal.
+#[test]
+fn a_job_in_the_background_prints_lines() {
+    let home = home();
+    let watch = watch(home.path(), &[]);
+    let mut shell = Command::new("setsid");
+    shell.args(["--ctty", "/bin/sh", "-c", r#"set -m; "$@" & read -r line; kill $!; wait $!; echo "status $?""#, "sh"]);
+    shell.arg(watch.get_program()).args(watch.get_args());
+    for (name, value) in watch.get_envs() {
+        match value {
+            Some(value) => shell.env(name, value),
+            None => shell.env_remove(name),
+        };
+    }
+    let mut terminal = Terminal::run(shell, (24, 80));
+    terminal.until("the list", |shown| shown.contains("Zoë"));
+    assert!(!terminal.shown.contains("\x1b[?") && terminal.echoes(), "{}", terminal.shown);
+    terminal.master.write_all(b"\n").unwrap();
+    terminal.until("the end", |shown| shown.contains("status 143"));
 }
 
 /// With `--plain`, and in a pipe: lines, and who is here first.

@@ -75,6 +75,11 @@ impl OutputOptions {
     }
 }
 
+/// That stdout cannot be written.
+pub fn output_failed(error: &io::Error) -> Failure {
+    Failure::new(ExitClass::Io, "output.failed", format!("stdout cannot be written: {error}")).hint("is the disk full?")
+}
+
 /// Whether a stream is coloured.
 fn coloured(colour: Colour, terminal: bool) -> bool {
     match colour {
@@ -395,10 +400,7 @@ impl Printer {
                 self.closed = true;
                 Ok(())
             }
-            Err(error) => {
-                Err(Failure::new(ExitClass::Io, "output.failed", format!("stdout cannot be written: {error}"))
-                    .hint("is the disk full?"))
-            }
+            Err(error) => Err(output_failed(&error)),
             Ok(()) => Ok(()),
         }
     }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use self::{
     complaints::Complaints,
-    live::{LiveContent, LiveScreen},
+    live::{LiveContent, LiveScreen, is_in_background},
 };
 use super::{
     args::WatchArgs,
@@ -75,7 +75,10 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let feedback = feedback::start(settings);
     let mut printer = WatchPrinter { out, complaints: Complaints::default(), board, feedback, live, settings };
     watch.run(&mut printer)?;
-    Ok(signal.exit_status().unwrap_or_default())
+    match (signal.exit_status(), &printer.live) {
+        (Some(status), _) => Ok(status),
+        (None, live) => live.as_ref().map_or(Ok(()), LiveScreen::check).map(|()| 0),
+    }
 }
 
 #[cfg(feature = "board")]
@@ -86,7 +89,7 @@ const fn shows_portraits(_: &WatchArgs, _: &Settings) -> bool {
     false
 }
 
-/// The screen, where stdout is a terminal and nothing else was asked for.
+/// The screen, where stdout is a terminal, no other job has it, and nothing else was asked for.
 fn live(
     args: &WatchArgs,
     settings: &Settings,
@@ -94,7 +97,7 @@ fn live(
     out: &mut Printer,
 ) -> Result<Option<LiveScreen>, Failure> {
     let options = out.options();
-    if !options.live || args.plain {
+    if !options.live || args.plain || is_in_background(io::stdout()) {
         return Ok(None);
     }
     let readers = list_within(PATIENCE).unwrap_or_default().into_iter().map(|reader| reader.name);
@@ -102,7 +105,9 @@ fn live(
     let names = settings.clone();
     let alias = move |reader: &str| names.alias(reader).unwrap_or(reader).to_owned();
     let zone = options.is_local.then(|| out.zone());
-    let screen = LiveScreen::begin(LiveContent::new(watch.list()?, readers, alias), options.colour_out, zone)?;
+    let content = LiveContent::new(watch.list()?, readers, alias);
+    let stopper = watch.stopper();
+    let screen = LiveScreen::begin(content, options.colour_out, zone, move || stopper.stop())?;
     if io::stderr().is_terminal() {
         out.divert(Box::new(screen.messages()));
     }

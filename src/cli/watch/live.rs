@@ -1,31 +1,41 @@
 //! `watch` on a terminal: a screen that shows who is here, what happened last, and what is out of order.
 //!
 //! The terminal is given back as it was: at the end, at the first SIGINT or SIGTERM, and before a panic is reported.
-//! Nothing is read from it; what is typed meanwhile is not shown, and Ctrl-Z does nothing.
+//! Nothing is read from it; what is typed meanwhile is not shown, and Ctrl-Z, Ctrl-\ and Ctrl-S do nothing.
+//!
+//! One thread draws. Whoever changes what is shown, or says something, never waits for the terminal, and the end waits for
+//! one that takes nothing only a moment.
 
 mod content;
 mod frame;
+mod tty;
 
 use std::{
-    io::{self, IsTerminal, Write},
+    fs::File,
+    io::{self, Write},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, Once, PoisonError, TryLockError,
         atomic::{AtomicBool, Ordering},
+        mpsc::{self, SyncSender},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use jiff::tz::TimeZone;
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{Termios, tcgetwinsize};
 use signal_hook::{
     consts::{SIGINT, SIGTERM, SIGWINCH},
     iterator::{Handle, Signals},
 };
 
-pub(super) use self::content::LiveContent;
-use self::frame::{Size, frame};
+pub(super) use self::{content::LiveContent, tty::is_in_background};
+use self::{
+    frame::{Size, frame},
+    tty::{picture, put, restore, silence, stdout},
+};
 use crate::{
-    cli::{table::Screen, wall_clock::WallClock},
+    cli::{printer::output_failed, table::Screen, wall_clock::WallClock},
     failure::{ExitClass, Failure},
     terminal::thread::no_thread,
 };
@@ -34,6 +44,10 @@ use crate::{
 const ENTER: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J";
 /// All of that undone.
 const LEAVE: &[u8] = b"\x1b[?7h\x1b[?25h\x1b[?1049l";
+/// How long the end waits for a terminal that takes nothing.
+const LAST: Duration = Duration::from_secs(1);
+/// How often it is looked whether the terminal is free then.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The screen while it is shown. It ends when it is dropped, and what was said meanwhile stands on stderr then.
 pub struct LiveScreen {
@@ -41,12 +55,23 @@ pub struct LiveScreen {
     signals: Handle,
 }
 
-/// What the thread for signals, the hook of panics and the writer of messages have in common.
+/// What the threads for drawing and for signals, the hook of panics and the writer of messages have in common.
 struct Shared {
     content: Mutex<LiveContent>,
+    /// Held while something is written.
+    out: Mutex<File>,
+    /// Has it drawn; one order that waits is enough.
+    order: SyncSender<()>,
     is_shown: AtomicBool,
-    /// Nobody looks any more: the terminal is gone.
+    leaving: Once,
+    /// The terminal did not even take the end: messages would wait there as well.
+    is_stalled: AtomicBool,
+    /// Nobody looks any more: nothing can be written.
     is_closed: AtomicBool,
+    /// Why, where that is a failure.
+    fault: Mutex<Option<Failure>>,
+    /// What is done then, once.
+    on_closed: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// As the terminal was; none where nothing was changed.
     modes: Option<Termios>,
     colour: bool,
@@ -55,47 +80,60 @@ struct Shared {
 }
 
 impl LiveScreen {
-    /// Takes the terminal.
+    /// Takes the terminal. `on_closed` is called when nothing can be written to it any more.
     ///
     /// # Errors
-    /// `interrupt.install` when signals cannot be handled, `system.no-thread` without a thread for them.
-    pub fn begin(content: LiveContent, colour: bool, zone: Option<TimeZone>) -> Result<Self, Failure> {
+    /// `interrupt.install` when signals cannot be handled, `system.no-thread` without the threads; `output.failed`.
+    pub fn begin(
+        content: LiveContent,
+        colour: bool,
+        zone: Option<TimeZone>,
+        on_closed: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, Failure> {
         let mut signals = Signals::new([SIGWINCH, SIGINT, SIGTERM]).map_err(|error| {
             Failure::new(ExitClass::Bug, "interrupt.install", format!("signals cannot be handled: {error}"))
         })?;
+        let (order, orders) = mpsc::sync_channel(1);
         let shared = Arc::new(Shared {
             content: Mutex::new(content),
+            out: Mutex::new(stdout().map_err(|error| output_failed(&error))?),
+            order,
             is_shown: AtomicBool::new(true),
+            leaving: Once::new(),
+            is_stalled: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            fault: Mutex::new(None),
+            on_closed: Mutex::new(Some(Box::new(on_closed))),
             modes: silence(),
             colour,
             zone,
         });
         let screen = Self { shared: Arc::clone(&shared), signals: signals.handle() };
-        shared.write(ENTER);
         let hooked = Arc::clone(&shared);
         let report = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            // Whoever panics may hold the content.
-            let held = hooked.content.try_lock();
             hooked.leave();
-            drop(held);
             report(panic);
         }));
+        let told = Arc::clone(&shared);
         let listen = move || {
             for signal in signals.forever() {
-                if signal == SIGWINCH {
-                    shared.draw(&shared.lock());
-                } else {
-                    // A second one ends the process at once.
-                    let held = shared.lock();
-                    shared.leave();
-                    drop(held);
-                }
+                // A second SIGINT or SIGTERM ends the process at once.
+                if signal == SIGWINCH { told.redraw() } else { told.leave() }
             }
         };
-        thread::Builder::new().name("screen".to_owned()).spawn(listen).map_err(no_thread)?;
-        screen.shared.draw(&screen.shared.lock());
+        thread::Builder::new().name("screen-signals".to_owned()).spawn(listen).map_err(no_thread)?;
+        shared.write(ENTER);
+        shared.draw();
+        let draw = move || {
+            for () in orders {
+                if !shared.is_shown.load(Ordering::SeqCst) {
+                    return;
+                }
+                shared.draw();
+            }
+        };
+        thread::Builder::new().name("screen".to_owned()).spawn(draw).map_err(no_thread)?;
         Ok(screen)
     }
 
@@ -104,26 +142,33 @@ impl LiveScreen {
         Messages { shared: Arc::clone(&self.shared), line: Vec::new() }
     }
 
-    /// Changes what is shown, and shows it.
+    /// Changes what is shown, and has it shown.
     pub fn update(&self, change: impl FnOnce(&mut LiveContent)) {
-        let mut content = self.shared.lock();
-        change(&mut content);
-        self.shared.draw(&content);
+        change(&mut self.shared.lock());
+        self.shared.redraw();
     }
 
-    /// Whether the terminal is gone.
+    /// Whether nothing can be written any more.
     pub fn is_closed(&self) -> bool {
         self.shared.is_closed.load(Ordering::SeqCst)
+    }
+
+    /// Once.
+    ///
+    /// # Errors
+    /// `output.failed` when that has another reason than that nobody reads it.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 }
 
 impl Drop for LiveScreen {
     fn drop(&mut self) {
         self.signals.close();
-        let mut content = self.shared.lock();
         self.shared.leave();
-        for line in content.take_messages() {
-            let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+        let messages = self.shared.lock().take_messages();
+        for line in messages {
+            let _ = self.shared.say(format!("{line}\n").as_bytes());
         }
     }
 }
@@ -133,49 +178,83 @@ impl Shared {
         self.content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn draw(&self, content: &LiveContent) {
-        if !self.is_shown.load(Ordering::SeqCst) {
+    fn redraw(&self) {
+        // One that waits, or a thread that has ended, is all right.
+        let _ = self.order.try_send(());
+    }
+
+    fn draw(&self) {
+        // What has the terminal now is another job's.
+        if self.is_closed.load(Ordering::SeqCst) || is_in_background(io::stdout()) {
             return;
         }
         let size = tcgetwinsize(io::stdout()).map_or((0, 0), |size| (size.ws_row, size.ws_col));
         let size = Size::of(size.0.into(), size.1.into());
         let clock = self.zone.clone().map(WallClock::now);
         let screen = Screen { width: Some(size.columns), colour: self.colour, clock };
-        // Each line is written over the one that stands there, so that nothing flickers.
-        let lines = frame(content, size, &screen).join("\x1b[K\r\n");
-        self.write(format!("\x1b[H{lines}\x1b[K\x1b[J").as_bytes());
+        let lines = frame(&self.lock(), size, &screen);
+        self.write(picture(&lines, size.rows).as_bytes());
     }
 
-    /// Once. Whoever calls it holds the content, so that nothing is drawn afterwards.
+    /// While it is shown, however long the terminal takes.
+    fn write(&self, bytes: &[u8]) {
+        let out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_shown = || self.is_shown.load(Ordering::SeqCst);
+        if is_shown()
+            && let Err(error) = put(&*out, bytes, is_shown)
+        {
+            self.close(&error);
+        }
+    }
+
+    /// Once; whoever else calls it waits until that is done. Nothing is drawn afterwards.
     fn leave(&self) {
-        if self.is_shown.swap(false, Ordering::SeqCst) {
-            self.write(LEAVE);
+        self.leaving.call_once(|| {
+            self.is_shown.store(false, Ordering::SeqCst);
+            self.redraw();
+            let until = Instant::now() + LAST;
+            let is_early = || Instant::now() < until;
+            match self.out_while(is_early).map(|out| put(&*out, LEAVE, is_early)) {
+                Some(Ok(true)) => {}
+                None | Some(Ok(false)) => self.is_stalled.store(true, Ordering::SeqCst),
+                Some(Err(error)) => self.close(&error),
+            }
             if let Some(modes) = &self.modes {
-                // What was typed meanwhile was for nobody.
-                let _ = tcsetattr(io::stdin(), OptionalActions::Flush, modes);
+                restore(modes);
+            }
+        });
+    }
+
+    /// What is written to, unless something hangs in it.
+    fn out_while(&self, is_early: impl Fn() -> bool) -> Option<MutexGuard<'_, File>> {
+        loop {
+            match self.out.try_lock() {
+                Ok(out) => return Some(out),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if is_early() => thread::sleep(LOOK),
+                Err(TryLockError::WouldBlock) => return None,
             }
         }
     }
 
-    fn write(&self, bytes: &[u8]) {
-        let mut out = io::stdout().lock();
-        if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
-            self.is_closed.store(true, Ordering::SeqCst);
+    /// On stderr, after the end.
+    fn say(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.leave();
+        if self.is_stalled.load(Ordering::SeqCst) { Ok(bytes.len()) } else { io::stderr().write(bytes) }
+    }
+
+    /// That nobody reads it is no failure.
+    fn close(&self, error: &io::Error) {
+        if self.is_closed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        if error.kind() != io::ErrorKind::BrokenPipe {
+            *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(output_failed(error));
+        }
+        if let Some(tell) = self.on_closed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            tell();
         }
     }
-}
-
-/// What is typed is not shown, and Ctrl-Z does nothing; how the terminal was before.
-fn silence() -> Option<Termios> {
-    if !io::stdin().is_terminal() {
-        return None;
-    }
-    let before = tcgetattr(io::stdin()).ok()?;
-    let mut modes = before.clone();
-    modes.local_modes.remove(LocalModes::ECHO);
-    modes.special_codes[SpecialCodeIndex::VSUSP] = 0;
-    tcsetattr(io::stdin(), OptionalActions::Now, &modes).ok()?;
-    Some(before)
 }
 
 /// Takes messages line by line.
@@ -186,10 +265,10 @@ struct Messages {
 
 impl Write for Messages {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut content = self.shared.lock();
         if !self.shared.is_shown.load(Ordering::SeqCst) {
-            return io::stderr().write(bytes);
+            return self.shared.say(bytes);
         }
+        let mut content = self.shared.lock();
         self.line.extend(bytes);
         while let Some(end) = self.line.iter().position(|byte| *byte == b'\n') {
             let line: Vec<_> = self.line.drain(..=end).collect();
@@ -218,7 +297,7 @@ mod tests {
     fn a_panic_gives_the_terminal_back_before_it_is_reported() {
         if std::env::var_os(CHILD).is_some() {
             let content = LiveContent::new(&PresenceList::default(), [], str::to_owned);
-            let screen = LiveScreen::begin(content, false, None).unwrap();
+            let screen = LiveScreen::begin(content, false, None, || {}).unwrap();
             screen.update(|_| panic!("while it is shown"));
             return;
         }
