@@ -204,6 +204,17 @@ fn the_terminal_is_given_back() {
     }
 }
 
+/// A link of the board is among what is said on the screen.
+#[test]
+#[cfg(feature = "board")]
+fn what_is_said_at_the_start_stands_on_the_screen() {
+    let home = home();
+    let mut terminal = Terminal::start(home.path(), (24, 80), &["--board=127.0.0.1:0"]);
+    terminal.until("the link", |shown| last_screen(shown).iter().any(|line| line.contains("the board: http://")));
+    let before = terminal.shown.split_once(ENTER).unwrap().0;
+    assert!(!before.contains("http://"), "the screen hides it: {before}");
+}
+
 /// Ctrl-S on a terminal that heeds it, or a connection that stalls.
 #[test]
 fn a_terminal_that_takes_nothing_holds_up_no_end() {

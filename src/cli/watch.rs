@@ -49,6 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// the output.
 pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let command = args.on_event.as_deref().or(settings.on_event.as_deref());
+    let (resumption, without) = resume::start(settings);
     let mut watch = Watch::open(WatchConfig {
         context: terminal_context(settings),
         pool: pool_policy(settings, true),
@@ -60,13 +61,17 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
             object: event_object,
         }),
         portraits: shows_portraits(args, settings),
-        resumption: resume::start(settings, out),
+        resumption,
     })?;
     let stopper = watch.stopper();
     let signal = Interrupt::install_staying(move || stopper.stop())?;
     watch.connect(lookup_server(settings)?)?;
-    let board = board(args, settings, &mut watch, out)?;
+    // The screen hides what was said before it.
     let live = live(args, settings, &mut watch, out)?;
+    if let Some((text, hint)) = without {
+        out.warning(&text, hint);
+    }
+    let board = board(args, settings, &mut watch, out)?;
     if live.is_none() {
         show_who_is_here(&mut watch, out)?;
         out.begin::<views::EventView>()?;

@@ -5,29 +5,30 @@ use std::{io, sync::Arc};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 use crate::{
-    cli::printer::Printer,
     config::Settings,
     terminal::tap::{ResumptionCache, tap_terminal::ReaderResumption},
 };
 
+/// What is said where the configuration asks for it in vain, and what helps.
+type Warning = (String, Option<&'static str>);
+
 /// Where channels are resumed; none where nothing is, or may be.
-pub fn start(settings: &Settings, out: &mut Printer) -> Option<ReaderResumption> {
+pub fn start(settings: &Settings) -> (Option<ReaderResumption>, Option<Warning>) {
     let rules = settings.resume.clone();
     if !rules.is_on() {
-        return None;
+        return (None, None);
     }
     if settings.server.url.is_some() {
         let hint = "take [resume] out of config.toml, or let this terminal do without the server";
-        out.warning("[resume] has no effect here: the server hears the proof of every tap", Some(hint));
-        return None;
+        let text = "[resume] has no effect here: the server hears the proof of every tap";
+        return (None, Some((text.to_owned(), Some(hint))));
     }
     if let Err(error) = hide_memory() {
         let text = format!("all taps are full ones: the keys for faster ones would not be safe in memory ({error})");
-        out.warning(&text, None);
-        return None;
+        return (None, Some((text, None)));
     }
     let cache = ResumptionCache::new(rules.max_age());
-    Some(ReaderResumption { cache, rule: Arc::new(move |reader: &str| rules.at(reader)) })
+    (Some(ReaderResumption { cache, rule: Arc::new(move |reader: &str| rules.at(reader)) }), None)
 }
 
 /// No core file, and no other process of the same user may read the memory of this one (prctl(2), `PR_SET_DUMPABLE`).
