@@ -43,16 +43,22 @@ pub struct LiveContent {
 }
 
 impl LiveContent {
-    /// The list as it is, and the readers that are meant and there.
+    /// The list as it is, with the faults that it knows of, and the readers that are meant and there.
     pub fn new(
         list: &PresenceList,
         readers: impl IntoIterator<Item = String>,
         alias: impl Fn(&str) -> String + Send + 'static,
     ) -> Self {
+        let known = list.readers().filter(|(_, slot)| slot.attached);
+        let known = known.map(|(name, slot)| {
+            (name.to_owned(), if slot.unavailable { ReaderStand::Fails } else { ReaderStand::Works })
+        });
+        let mut all: BTreeMap<_, _> = readers.into_iter().map(|name| (name, ReaderStand::Works)).collect();
+        all.extend(known);
         Self {
             list: list.members(),
-            readers: readers.into_iter().map(|name| (name, ReaderStand::Works)).collect(),
-            service_lost: None,
+            readers: all,
+            service_lost: list.service_lost().then(Timestamp::now),
             server_lost: None,
             events: VecDeque::new(),
             messages: VecDeque::new(),

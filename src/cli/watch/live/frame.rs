@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
 use super::content::{LiveContent, ReaderStand};
 use crate::{
     cli::{
         printer::Printable,
+        sanitize,
         table::{Cell, Screen, Style, line, table},
     },
     terminal::presence::{EntryState, Member},
@@ -32,6 +36,11 @@ impl Size {
         Self { rows: known(rows, USUAL.0, LEAST.0), columns: known(columns, USUAL.1, LEAST.1) }
     }
 }
+
+/// Of a name or an id longer than this, in cells, the end is left out.
+const LONGEST: usize = 40;
+/// At most so many lines are those of one event.
+const LINES: usize = 3;
 
 /// At most as many lines as there is room for.
 pub fn frame(content: &LiveContent, size: Size, screen: &Screen) -> Vec<String> {
@@ -96,8 +105,8 @@ fn people(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> {
     let row = |member: &&Member| {
         let state = if member.state == EntryState::Unconfirmed { "unconfirmed" } else { "" };
         vec![
-            Cell::new(&member.user.name, Style::Strong),
-            Cell::from(&member.user.id),
+            Cell::new(cut(&member.user.name), Style::Strong),
+            Cell::from(cut(&member.user.id)),
             Cell::new((content.alias)(&member.reader), Style::Plain),
             Cell::moment(member.since, "", Style::Plain),
             Cell::new(state, Style::Warning),
@@ -108,14 +117,34 @@ fn people(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> {
         let rows: Vec<_> = here.iter().take(shown).map(row).collect();
         let mut lines = vec![String::new()];
         lines.extend(split(&table(&["NAME", "USER", "READER", "SINCE", "STATE"], &rows, screen)));
-        if shown < here.len() {
-            lines.push(Style::Dim.paint(&format!("and {} more", here.len() - shown), screen.colour));
+        let more = here.len() - shown;
+        if shown == 1 {
+            lines.truncate(room);
+        }
+        // Of one there is rather the name than how many more.
+        if more > 0 && (shown > 1 || lines.len() < room) {
+            lines.push(Style::Dim.paint(&format!("and {more} more"), screen.colour));
         }
         if lines.len() <= room {
             return lines;
         }
     }
     Vec::new()
+}
+
+/// Not more of it than there is room for in a row.
+fn cut(text: &str) -> String {
+    let text = sanitize::line(text);
+    if text.width() <= LONGEST {
+        return text.into_owned();
+    }
+    let mut left = LONGEST - 1;
+    let fits = |letter: &&str| {
+        let rest = left.checked_sub(letter.width());
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    text.graphemes(true).take_while(fits).chain(["…"]).collect()
 }
 
 /// The newest last, as many as there is room for.
@@ -137,7 +166,8 @@ fn messages(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> 
 fn events(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> {
     let mut lines = vec![String::new()];
     for event in &content.events {
-        let more = split(&line(&event.line(), screen));
+        let mut more = split(&line(&event.line(), screen));
+        more.truncate(LINES.min(room.saturating_sub(1)));
         if lines.len() + more.len() > room {
             break;
         }
@@ -153,13 +183,12 @@ fn split(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use unicode_width::UnicodeWidthStr;
     use uuid::Uuid;
 
     use super::*;
     use crate::{
         api::User,
-        terminal::presence::{Event, EventKind, PresenceList, Source},
+        terminal::presence::{Event, EventKind, PresenceList, ReaderSlot, Source},
     };
 
     /// Somebody arrives, so many seconds after noon.
@@ -239,6 +268,37 @@ mod tests {
         let lines = shown(&content(30), 24, 80);
         // The newest of them, and of the events.
         assert!(lines.iter().filter(|line| line.contains("u30")).count() == 2, "{lines:#?}");
+    }
+
+    #[test]
+    fn a_long_name_hides_nobody_else() {
+        let mut content = content(3);
+        content.event(arrival(4, &"Ж".repeat(900), "ACS 00 00"));
+        let lines = shown(&content, 24, 80);
+        let is_there = |lines: &[String], text: &str| lines.iter().any(|line| line.contains(text));
+        assert!(["Zoë", "Ada", "山田", "…"].iter().all(|name| is_there(&lines, name)), "{lines:#?}");
+        assert!(is_there(&lines, "arrived"), "{lines:#?}");
+        for (rows, columns) in [(10, 30), (9, 80), (12, 20)] {
+            let lines = shown(&content, rows, columns);
+            assert!(is_there(&lines, "ЖЖ"), "{lines:#?}");
+        }
+        assert_eq!((cut("Ada").as_str(), cut(&"é".repeat(40)).width(), cut(&"山".repeat(40)).width()), ("Ada", 40, 39));
+    }
+
+    /// What the list knew when it began.
+    #[test]
+    fn faults_that_are_older_are_shown() {
+        let slot = |unavailable| ReaderSlot { attached: true, unavailable, ..ReaderSlot::default() };
+        let slots = [
+            ("north".to_owned(), slot(true)),
+            ("south".to_owned(), slot(false)),
+            ("gone".to_owned(), ReaderSlot::default()),
+        ];
+        let list = PresenceList::restore(7, [], slots, [], [], true);
+        let content = LiveContent::new(&list, ["north".to_owned(), "west".to_owned()], str::to_owned);
+        let lines = shown(&content, 12, 80);
+        assert!(lines[0].starts_with("0 here  no PC/SC service since "), "{lines:#?}");
+        assert_eq!(lines[1], "north: 0, does not work  south: 0  west: 0");
     }
 
     #[test]
