@@ -35,7 +35,7 @@ use crate::{
         hooks::{HookReport, How},
         lookups::ServerEvent,
         presence::{Event, StoreNotice, TerminalStore},
-        watch::{HookCommand, Watch, WatchConfig, WatchEvent, WatchObserver},
+        watch::{HookCommand, TapEffect, Watch, WatchConfig, WatchEvent, WatchObserver},
     },
 };
 
@@ -269,9 +269,11 @@ impl WatchObserver for WatchPrinter<'_> {
                 Some(live) => live.update(|content| content.event(event)),
                 None => return self.out.item(&views::EventView::from(event)),
             },
-            WatchEvent::Tap(outcome) => {
-                if let Some(feedback) = &mut self.feedback {
-                    feedback.tapped(outcome);
+            WatchEvent::Tap(outcome, effect) => {
+                match (&mut self.feedback, effect) {
+                    (Some(feedback), TapEffect::Decided) => feedback.tapped(outcome),
+                    (Some(feedback), TapEffect::Lifted) => feedback.lifted(outcome),
+                    (Some(_), TapEffect::Overtaken) | (None, _) => {}
                 }
                 if let Some(warning) = outcome.decision.warning() {
                     let text = format!("{}: {warning}", outcome.reader);

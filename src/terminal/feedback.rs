@@ -97,6 +97,13 @@ impl Feedback {
         }
     }
 
+    /// The same of a card that was gone before it was let in, where it has to lie there: then nobody is.
+    pub fn lifted(&mut self, outcome: &TapOutcome) {
+        if let Some(signal) = signal_of(outcome) {
+            self.show(&outcome.reader, outcome.insertion, when_lifted(signal));
+        }
+    }
+
     /// What failed since this was asked last.
     pub fn failures(&self) -> Vec<FeedbackFailure> {
         self.failures.try_iter().collect()
@@ -158,6 +165,13 @@ fn signal_of(outcome: &TapOutcome) -> Option<Signal> {
         Decision::Refused(_) if outcome.is_unanswered() => Some(Signal::HoldLonger),
         Decision::Refused(_) => Some(Signal::Refused),
         Decision::Identified(_) => None,
+    }
+}
+
+const fn when_lifted(signal: Signal) -> Signal {
+    match signal {
+        Signal::Admitted => Signal::HoldLonger,
+        Signal::Refused | Signal::HoldLonger => signal,
     }
 }
 

@@ -16,6 +16,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub use self::taps::TapEffect;
 use self::{flapping::Flapping, unanswered::Unanswered};
 use crate::{
     failure::Failure,
@@ -54,7 +55,7 @@ pub enum WatchEvent<'a> {
     /// The list has changed, or whoever tells so.
     Presence(Event),
     /// A tap has ended; what it means for the list follows.
-    Tap(&'a TapOutcome),
+    Tap(&'a TapOutcome, TapEffect),
     /// A tap that is no event of the list has failed: whoever stands there wants to know.
     TapFailed(&'a TapOutcome),
     /// Nobody can say of this reader whether it is meant, until its driver is asked again: it is left out.

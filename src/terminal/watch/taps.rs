@@ -14,6 +14,17 @@ use crate::{
     token::TokenError,
 };
 
+/// What whoever stands there is to know of a tap that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TapEffect {
+    /// What was decided.
+    Decided,
+    /// The card was lifted before it was let in, and has to lie there.
+    Lifted,
+    /// Nothing: another card was there since, and it would seem to be about that one.
+    Overtaken,
+}
+
 impl WatchRun<'_> {
     /// A token that was moved to another CA before this terminal has read that one is no stranger: the rotation is seen
     /// here, or asked for, and read on another thread.
@@ -86,8 +97,14 @@ impl WatchRun<'_> {
         if let Some(token_id) = outcome.authenticated() {
             self.flapping.identified(&reader, token_id);
         }
-        self.observer.event(WatchEvent::Tap(&outcome))?;
         let stays = self.config.context.policy.presence(&reader) == PresenceMode::Field;
+        let effect = match self.insertions.get(&reader) {
+            Some(lying) if *lying != insertion => TapEffect::Overtaken,
+            None if is_outdated => TapEffect::Overtaken,
+            None if stays => TapEffect::Lifted,
+            _ => TapEffect::Decided,
+        };
+        self.observer.event(WatchEvent::Tap(&outcome, effect))?;
         let is_news = match outcome.is_unanswered() {
             _ if !lies_there => true,
             true => self.fails_first(&reader, insertion)?,

@@ -37,9 +37,10 @@ fn pass(time: Duration) {
     NOW.set(NOW.get().checked_add(time).unwrap());
 }
 
-/// Writes down in short what it is told, and what the workers are ordered; it wants portraits or none.
+/// Writes down in short what it is told, and what the workers are ordered; it wants portraits or none. Last: what taps were
+/// for whoever stood there.
 #[derive(Clone, Default)]
-struct Recorder(Rc<RefCell<Vec<String>>>, Rc<Cell<bool>>);
+struct Recorder(Rc<RefCell<Vec<String>>>, Rc<Cell<bool>>, Rc<RefCell<Vec<TapEffect>>>);
 
 impl Recorder {
     fn add(&self, line: String) {
@@ -55,7 +56,8 @@ impl WatchObserver for Recorder {
     fn event(&mut self, event: WatchEvent<'_>) -> Result<(), Failure> {
         let word = |value: serde_json::Value| value.as_str().map(str::to_owned);
         match event {
-            WatchEvent::Presence(Event { event: EventKind::ReaderAdded, .. }) | WatchEvent::Tap(_) => {}
+            WatchEvent::Presence(Event { event: EventKind::ReaderAdded, .. }) => {}
+            WatchEvent::Tap(_, effect) => self.2.borrow_mut().push(effect),
             WatchEvent::Presence(event) => {
                 let mut line = word(serde_json::to_value(event.event).unwrap()).unwrap();
                 let reason = event.reason.and_then(|reason| word(serde_json::to_value(reason).unwrap()));
@@ -64,7 +66,9 @@ impl WatchObserver for Recorder {
                 }
                 self.add(line);
             }
-            WatchEvent::TapFailed(outcome) => self.add(format!("failed {}", outcome.failure().unwrap().code)),
+            WatchEvent::TapFailed(outcome) => {
+                self.add(format!("failed {}", outcome.failure().map_or("nothing", |failure| failure.code)));
+            }
             other => self.add(format!("{other:?}")),
         }
         Ok(())
@@ -224,6 +228,25 @@ fn a_hiccup_throws_nobody_off() {
             assert_eq!(run.store.entries().unwrap().len(), 1);
         });
     }
+}
+
+/// With a server that answers late, a tap may end after its card was lifted, or when another one lies there.
+#[test]
+fn a_tap_that_does_not_count_is_not_shown_as_one_that_does() {
+    watch(Some(HEARTBEAT), |run, told| {
+        tap(run, 1, Ok(1));
+        run.handle(Message::Reader(ReaderEvent::CardRemoved { reader: "door".into() })).unwrap();
+        tap(run, 1, Ok(2));
+        assert_eq!(*told.2.borrow(), [TapEffect::Decided, TapEffect::Lifted]);
+        assert!(run.store.entries().unwrap().is_empty());
+        let card = ReaderEvent::CardInserted { reader: "door".into(), atr: vec![], insertion: 2.into() };
+        run.handle(Message::Reader(card)).unwrap();
+        tap(run, 1, Ok(3));
+        tap(run, 2, Ok(4));
+        run.handle(Message::Reader(ReaderEvent::CardRemoved { reader: "door".into() })).unwrap();
+        tap(run, 1, Ok(5));
+        assert_eq!(told.2.borrow()[2..], [TapEffect::Overtaken, TapEffect::Decided, TapEffect::Overtaken]);
+    });
 }
 
 #[test]
