@@ -185,6 +185,17 @@ struct ReaderLights {
     set: Option<(Instant, Vec<ReaderCommand>, u32)>,
 }
 
+/// What became of commands to a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// They worked.
+    All,
+    /// One failed, perhaps not the first.
+    Failed,
+    /// Somebody else has the reader.
+    Nothing,
+}
+
 impl ReaderLights {
     fn serve(mut self, orders: &Receiver<Order>) {
         loop {
@@ -203,27 +214,34 @@ impl ReaderLights {
 
     fn begin(&mut self, signal: Signal) {
         let plan = self.model.plan(signal);
-        if self.try_send(&plan.begin) && !plan.end.is_empty() {
-            self.set = Some((Instant::now() + plan.lasts, plan.end, 0));
+        let ends = (Instant::now() + plan.lasts, plan.end);
+        let tries = match self.try_send(&plan.begin) {
+            Sent::All => 0,
+            // The lights may be set, and the buzzer be what failed. It is tried once to give them back.
+            Sent::Failed => self.set.as_ref().map_or(RETRIES, |(.., tries)| *tries),
+            Sent::Nothing => return,
+        };
+        if !ends.1.is_empty() {
+            self.set = Some((ends.0, ends.1, tries));
         }
     }
 
     fn give_back(&mut self) {
         let Some((_, commands, tries)) = self.set.take() else { return };
-        if !self.try_send(&commands) && tries < RETRIES {
+        if self.try_send(&commands) != Sent::All && tries < RETRIES {
             self.set = Some((Instant::now() + RETRY, commands, tries + 1));
         }
     }
 
-    /// Whether it was sent. That the reader is at the next tap, or another program's, is no failure.
-    fn try_send(&self, commands: &[ReaderCommand]) -> bool {
+    /// What was sent. That the reader is at the next tap, or another program's, is no failure.
+    fn try_send(&self, commands: &[ReaderCommand]) -> Sent {
         match (self.send)(&self.reader, commands) {
-            Ok(()) => true,
-            Err(SignalError::Link(LinkError::SharingViolation)) => false,
+            Ok(()) => Sent::All,
+            Err(SignalError::Link(LinkError::SharingViolation)) => Sent::Nothing,
             Err(error) => {
                 // Whoever asked may be gone.
                 let _ = self.report.send(FeedbackFailure::Reader { reader: self.reader.clone(), error });
-                false
+                Sent::Failed
             }
         }
     }
@@ -251,6 +269,11 @@ mod tests {
             "hangs" => drop(HANGS.lock()),
             "refuses" => return Err(SignalError::EscapeRefused),
             "held" => return Err(LinkError::SharingViolation.into()),
+            // What its buzzer is to do fails.
+            "mute" if commands.len() > 1 => {
+                sent().push((reader.to_owned(), commands[..1].to_vec()));
+                return Err(SignalError::Answer(vec![0x6A, 0x81]));
+            }
             _ => {}
         }
         sent().push((reader.to_owned(), commands.to_vec()));
@@ -287,6 +310,23 @@ mod tests {
         let signals = [(Signal::Admitted, Duration::ZERO), (Signal::Refused, Duration::ZERO)];
         assert_eq!(shown("refuses", FeedbackModel::Acr122u, &signals), (vec![], 2));
         assert_eq!(shown("held", FeedbackModel::Acr122u, &signals), (vec![], 0));
+    }
+
+    #[test]
+    fn lights_are_given_back_also_where_the_buzzer_failed() {
+        let model = FeedbackModel::SpringCardH663;
+        let mut plan = model.plan(Signal::Admitted);
+        // One command gives the lights back, which this reader takes.
+        assert_eq!((plan.begin.len(), plan.end.len()), (2, 1));
+        plan.begin.truncate(1);
+        assert_eq!(shown("mute", model, &[(Signal::Admitted, Duration::ZERO)]), (vec![plan.begin, plan.end], 1));
+        assert_eq!(shown("refuses", model, &[(Signal::Admitted, Duration::ZERO)]), (vec![], 2));
+    }
+
+    #[test]
+    fn a_card_that_left_too_soon_is_to_be_held_longer_unless_it_is_refused() {
+        assert_eq!(when_lifted(Signal::Admitted), Signal::HoldLonger);
+        assert_eq!([Signal::Refused, Signal::HoldLonger].map(when_lifted), [Signal::Refused, Signal::HoldLonger]);
     }
 
     #[test]
