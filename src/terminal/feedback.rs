@@ -20,12 +20,10 @@ use crate::{
     },
     terminal::{
         admission::{Decision, TapOutcome},
-        sound::Sounds,
+        sound::{STALE, Sounds},
     },
 };
 
-/// A signal that could not be sent for so long would confuse whoever stands there by now.
-const STALE: Duration = Duration::from_secs(2);
 /// How long a reader is left alone that somebody holds, before its lights are given back to it.
 const RETRY: Duration = Duration::from_millis(500);
 /// How often that is tried again.

@@ -6,7 +6,7 @@ use std::{
     fs::File,
     io::{self, Seek, Write},
     process::{Child, Command, Stdio},
-    sync::mpsc::{self, Receiver, SyncSender},
+    sync::mpsc::{self, Receiver, Sender},
     thread,
     time::{Duration, Instant},
 };
@@ -18,6 +18,8 @@ use crate::reader::feedback::Signal;
 /// What plays a file, in the order in which they are tried: of `PipeWire`, `PulseAudio`, ALSA. They are looked for on `PATH`.
 pub const PLAYERS: [&str; 3] = ["pw-play", "paplay", "aplay"];
 
+/// A signal that could not be given for so long would confuse whoever stands there by now.
+pub const STALE: Duration = Duration::from_secs(2);
 /// How long a sound may take. A player that takes longer is ended.
 const LIMIT: Duration = Duration::from_secs(3);
 /// How often it is looked whether a player has ended.
@@ -40,8 +42,11 @@ const OTHERWISE: [Tone; 3] = [(220.0, 160), (0.0, 60), (220.0, 220)];
 
 /// Plays sounds on a thread of its own.
 pub struct Sounds {
-    orders: SyncSender<Signal>,
+    orders: Sender<TimedSignal>,
 }
+
+/// A signal, and when it was asked for.
+type TimedSignal = (Signal, Instant);
 
 impl Sounds {
     /// Starts the thread; `report` is called on it with the reason when no player works.
@@ -49,35 +54,50 @@ impl Sounds {
     /// # Errors
     /// What the system says when the thread cannot be started.
     pub fn start(report: impl Fn(String) + Send + 'static) -> io::Result<Self> {
-        let (orders, inbox) = mpsc::sync_channel(1);
+        let (orders, inbox) = mpsc::channel();
         let players = PLAYERS.map(str::to_owned).to_vec();
         thread::Builder::new().name("sound".to_owned()).spawn(move || serve(&inbox, players, &report))?;
         Ok(Self { orders })
     }
 
-    /// Asks for the sound of this. One that would come late is left out.
+    /// Asks for the sound of this. One that would come late, or after which another was asked for, is left out.
     pub fn play(&self, signal: Signal) {
-        let _ = self.orders.try_send(signal);
+        // The thread ends when this does.
+        let _ = self.orders.send((signal, Instant::now()));
     }
 }
 
-fn serve(inbox: &Receiver<Signal>, mut players: Vec<String>, report: &impl Fn(String)) {
-    for signal in inbox {
-        let sound = wave(signal);
-        let mut faults = Vec::new();
-        let works = players.iter().position(|player| match play(player, &sound) {
-            Ok(()) => true,
-            Err(error) => {
-                faults.push(format!("{player}: {error}"));
-                false
-            }
-        });
-        match works {
-            // What works is tried first from now on.
-            Some(found) => players[..=found].rotate_right(1),
-            None => report(faults.join("; ")),
+fn serve(inbox: &Receiver<TimedSignal>, mut players: Vec<String>, report: &impl Fn(String)) {
+    for order in inbox {
+        if let Some(signal) = newest(order, inbox)
+            && let Err(faults) = play_by_any(&mut players, signal)
+        {
+            report(faults);
         }
     }
+}
+
+/// What whoever stands there by now has waited for.
+fn newest(order: TimedSignal, inbox: &Receiver<TimedSignal>) -> Option<Signal> {
+    let (signal, asked) = inbox.try_iter().last().unwrap_or(order);
+    (asked.elapsed() <= STALE).then_some(signal)
+}
+
+/// Has the first player that works play it; otherwise says why none does.
+fn play_by_any(players: &mut [String], signal: Signal) -> Result<(), String> {
+    let sound = wave(signal);
+    let mut faults = Vec::new();
+    let works = players.iter().position(|player| match play(player, &sound) {
+        Ok(()) => true,
+        Err(error) => {
+            faults.push(format!("{player}: {error}"));
+            false
+        }
+    });
+    let found = works.ok_or_else(|| faults.join("; "))?;
+    // What works is tried first from now on.
+    players[..=found].rotate_right(1);
+    Ok(())
 }
 
 /// Has a player play it.
@@ -195,16 +215,26 @@ mod tests {
     fn the_first_player_that_works_is_found_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let players =
+        let mut players =
             vec![folder.join("none").display().to_string(), player(folder, "fails", 1), player(folder, "plays", 0)];
-        let (orders, inbox) = mpsc::channel();
-        orders.send(Signal::Admitted).unwrap();
-        orders.send(Signal::Refused).unwrap();
-        drop(orders);
-        serve(&inbox, players, &|fault| panic!("{fault}"));
+        play_by_any(&mut players, Signal::Admitted).unwrap();
+        play_by_any(&mut players, Signal::Refused).unwrap();
         assert_eq!(fs::read_to_string(folder.join("log")).unwrap(), "fails\nplays\nplays\n");
         assert_eq!(fs::read(folder.join("fails.wav")).unwrap(), wave(Signal::Admitted));
         assert_eq!(fs::read(folder.join("plays.wav")).unwrap(), wave(Signal::Refused));
+    }
+
+    #[test]
+    fn only_the_newest_sound_is_played_and_none_too_late() {
+        let (orders, inbox) = mpsc::channel();
+        let (now, long_ago) = (Instant::now(), Instant::now().checked_sub(STALE * 2).unwrap());
+        assert_eq!(newest((Signal::Admitted, now), &inbox), Some(Signal::Admitted));
+        assert_eq!(newest((Signal::Admitted, long_ago), &inbox), None);
+        for signal in [Signal::Admitted, Signal::Refused] {
+            orders.send((signal, now)).unwrap();
+        }
+        assert_eq!(newest((Signal::Admitted, long_ago), &inbox), Some(Signal::Refused));
+        assert_eq!(inbox.try_iter().count(), 0);
     }
 
     #[test]
@@ -213,7 +243,7 @@ mod tests {
         let none = folder.path().join("none").display().to_string();
         let fails = player(folder.path(), "fails", 3);
         let (orders, inbox) = mpsc::channel();
-        orders.send(Signal::HoldLonger).unwrap();
+        orders.send((Signal::HoldLonger, Instant::now())).unwrap();
         drop(orders);
         let (tell, told) = mpsc::channel();
         serve(&inbox, vec![none.clone(), fails.clone()], &move |fault| tell.send(fault).unwrap());
