@@ -288,3 +288,17 @@ fn lines_begin_with_who_is_here() {
         }
     }
 }
+
+/// Neither on the list nor among the events.
+#[test]
+fn who_is_forgotten_goes_from_the_screen() {
+    let home = home();
+    let mut terminal = Terminal::start(home.path(), (24, 80), &[]);
+    let is_there = |shown: &str, text: &str| last_screen(shown).iter().any(|line| line.contains(text));
+    terminal.until("the list", |shown| is_there(shown, "3 here") && is_there(shown, "Ada Lovelace"));
+    let forgotten = program::rollcall(home.path(), &["users", "forget", "u1", "--yes"]).output().unwrap();
+    assert!(forgotten.status.success(), "{forgotten:?}");
+    terminal.until("the others", |shown| {
+        is_there(shown, "2 here") && is_there(shown, "Zoë") && !is_there(shown, "Ada Lovelace")
+    });
+}

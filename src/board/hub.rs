@@ -130,8 +130,17 @@ impl BoardHub {
 
     /// The list was read from the store: every page is given all of it.
     pub fn reset(&self, snapshot: RollSnapshot) {
+        self.begin_again(|roll| roll.reset(snapshot));
+    }
+
+    /// Somebody was forgotten: every page is given who is here, and none of what was told before, which may name them.
+    pub fn forget(&self, snapshot: RollSnapshot) {
+        self.begin_again(|roll| roll.refill(snapshot.seq, snapshot.members));
+    }
+
+    fn begin_again(&self, change: impl FnOnce(&mut Roll)) {
         let mut content = self.content();
-        content.roll.reset(snapshot);
+        change(&mut content.roll);
         content.ring.clear();
         content.number += 1;
         self.news.send_replace(content.number);

@@ -222,13 +222,18 @@ impl Roll {
     pub fn reset(&mut self, snapshot: RollSnapshot) {
         let now = Timestamp::now();
         let condition = |works: bool| ReaderCondition { fault: (!works).then_some((ReaderFault::Broken, now)) };
-        self.seq = snapshot.seq;
         self.readers = snapshot.readers.into_iter().map(|(name, works)| (name, condition(works))).collect();
         self.service_lost = snapshot.service_lost.then_some(now);
-        for id in snapshot.members.keys() {
+        self.refill(snapshot.seq, snapshot.members);
+    }
+
+    /// Takes who is on the list after this event; equipment stays as it was told.
+    pub fn refill(&mut self, seq: u64, members: BTreeMap<Uuid, Member>) {
+        self.seq = seq;
+        for id in members.keys() {
             self.key(*id);
         }
-        self.members = snapshot.members;
+        self.members = members;
         if let Some(portraits) = &mut self.portraits {
             portraits.keep(|token_id| self.members.contains_key(&token_id));
         }

@@ -248,6 +248,29 @@ fn the_list_of_the_store_counts() {
     assert_eq!(messages.next().unwrap().2["person"]["name"], "Person 2");
 }
 
+/// Who was forgotten is in nothing that a page is given; who is here and what is out of order stay.
+#[test]
+fn who_is_forgotten_is_on_no_page() {
+    let hub = hub(&[]);
+    for who in [1, 2, 3] {
+        hub.event(&event(EventKind::Arrived, who, u128::from(who)));
+    }
+    hub.event(&event(EventKind::Left, 4, 3));
+    hub.event(&event(EventKind::ReaderRemoved, 5, 9));
+    let board = local(&hub);
+    let mut messages = messages(&board, "");
+    assert!(messages.next().unwrap().2.to_string().contains("Person 3"));
+    // One that the store has blanked says nothing.
+    hub.event(&Event { token_id: None, user: None, ..event(EventKind::Removed, 6, 1) });
+    let mut members = std::collections::BTreeMap::new();
+    let _ = crate::terminal::presence::follow(&mut members, &event(EventKind::Arrived, 2, 2));
+    hub.forget(RollSnapshot { seq: 6, members, ..RollSnapshot::default() });
+    let (_, kind, state) = messages.next().unwrap();
+    assert_eq!((kind.as_str(), state["people"].as_array().unwrap().len()), ("state", 1));
+    assert_eq!((&state["people"][0]["name"], &state["latest"]), (&"Person 2".into(), &Value::Array(Vec::new())));
+    assert_eq!(state["equipment"]["readers"][0]["fault"], "unplugged");
+}
+
 /// The watch goes on at its speed, whatever a browser does; the browser that wakes up has the state, and then all of it.
 #[test]
 fn a_browser_that_does_not_read_holds_nobody_up() {

@@ -64,13 +64,20 @@ fn show(hub: &BoardHub, state_folder: &Path, event: &WatchEvent<'_>) {
         WatchEvent::Server(ServerEvent::Back) => hub.server(false, Timestamp::now()),
         // What others wrote meanwhile came in between what was told.
         WatchEvent::Store(StoreNotice::Back { .. }) => {
-            if let Ok(Some(mut store)) = TerminalStore::open_if_there(state_folder)
-                && let Ok(list) = store.list()
-            {
-                hub.reset(RollSnapshot::from(list));
-            }
+            read_again(state_folder, |snapshot| hub.reset(snapshot));
+        }
+        WatchEvent::Store(StoreNotice::Forgotten) => {
+            read_again(state_folder, |snapshot| hub.forget(snapshot));
         }
         _ => {}
+    }
+}
+
+fn read_again(state_folder: &Path, show: impl FnOnce(RollSnapshot)) {
+    if let Ok(Some(mut store)) = TerminalStore::open_if_there(state_folder)
+        && let Ok(list) = store.list()
+    {
+        show(RollSnapshot::from(list));
     }
 }
 

@@ -150,7 +150,8 @@ fn forget(typed: &str, dry_run: bool, settings: &Settings, now: Timestamp, out: 
     );
     confirm(settings, out, &what, &found.user_id)?;
     let hand = Hand { by: caller(), note: None };
-    let done = forget::forget(&mut store, home, found, &hand, Timestamp::now(), settings)?;
+    let has_server = settings.server.url.is_some();
+    let done = forget::forget(&mut store, home, found, &hand, Timestamp::now(), settings, has_server)?;
     out.object(&views::Forgotten::new(done, false))
 }
 

@@ -222,13 +222,14 @@ impl WatchPrinter<'_> {
         }
     }
 
-    /// What others wrote meanwhile came in between what was told.
+    /// What others wrote meanwhile came in between what was told; of whom they forgot nothing is shown any more.
     fn read_again(&self, notice: &StoreNotice) {
-        if let (Some(live), StoreNotice::Back { .. }) = (&self.live, notice)
+        let forgotten = matches!(notice, StoreNotice::Forgotten);
+        if let (Some(live), StoreNotice::Back { .. } | StoreNotice::Forgotten) = (&self.live, notice)
             && let Ok(Some(mut store)) = TerminalStore::open_if_there(&self.settings.state_folder)
             && let Ok(list) = store.list()
         {
-            live.update(|content| content.reset(list));
+            live.update(|content| if forgotten { content.forget(list) } else { content.reset(list) });
         }
     }
 
@@ -255,6 +256,7 @@ impl WatchPrinter<'_> {
                     self.out.warning(&text, None);
                 }
             }
+            StoreNotice::Forgotten => {}
         }
     }
 }

@@ -267,6 +267,22 @@ mod tests {
         assert_eq!(said(&json!({ "event": "arrived" })), (None, false));
     }
 
+    /// Of somebody who was forgotten at a terminal its departure names the token alone.
+    #[test]
+    fn a_departure_that_names_no_user_ends_the_stay() {
+        let token = Uuid::from_u128(7).to_string();
+        let said = |event: Value, seq| {
+            let place = EventPlace { epoch: 1, seq };
+            Whereabouts::of(&EventIndex::of(&event, now()), place, "list").unwrap()
+        };
+        let arrival = json!({ "event": "arrived", "token_id": token, "user": { "id": "1" } });
+        let mut here = said(arrival, 1);
+        let present = |here: &Whereabouts| people([((token.clone(), "north".to_owned()), here.clone())].into()).len();
+        assert_eq!(present(&here), 1);
+        here.absorb(said(json!({ "event": "removed", "token_id": token, "user": null }), 2));
+        assert_eq!(present(&here), 0);
+    }
+
     #[test]
     fn nothing_happens_after_it_was_received() {
         let of = |at: &str| EventIndex::of(&json!({ "at": at }), now()).at;

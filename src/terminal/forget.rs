@@ -40,7 +40,7 @@ pub fn find(store: &TerminalStore, home: &Path, typed: &str) -> Result<ForgetRep
     Ok(ForgetReport { user_id, held, cached: 0, begun })
 }
 
-/// Removes it.
+/// Removes it. A server hears of the departure with the events that it gets next.
 ///
 /// # Errors
 /// What the store says: then everything is there as before, but for what is kept of the server.
@@ -51,9 +51,10 @@ pub fn forget(
     hand: &Hand,
     now: Timestamp,
     policy: &dyn Policy,
+    has_server: bool,
 ) -> Result<ForgetReport, Failure> {
     let cached = forget_users(home, &found.held.tokens)?;
-    let held = store.forget(&found.user_id, hand, now, policy)?;
+    let held = store.forget(&found.user_id, hand, now, policy, has_server)?;
     Ok(ForgetReport { held, cached, ..found })
 }
 

@@ -47,6 +47,10 @@ impl EventSource for Events {
         self.list = Uuid::from_u128(self.list.as_u128() + 1);
         Ok(())
     }
+
+    fn delivered(&mut self, _: u64, _: u64) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// A terminal that asks as the program does.

@@ -141,4 +141,8 @@ impl EventSource for EventLog {
         self.list = self.store.new_list_id().map_err(|error| error.to_string())?;
         Ok(())
     }
+
+    fn delivered(&mut self, first: u64, last: u64) -> Result<(), String> {
+        self.store.departures_delivered(first, last).map_err(|error| error.to_string())
+    }
 }

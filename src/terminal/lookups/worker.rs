@@ -82,6 +82,11 @@ pub trait EventSource: Send {
     /// # Errors
     /// In words, why the list cannot be written.
     fn renumber(&mut self) -> Result<(), String>;
+    /// The server has the events between these numbers, both included.
+    ///
+    /// # Errors
+    /// In words, why the list cannot be written.
+    fn delivered(&mut self, first: u64, last: u64) -> Result<(), String>;
 }
 
 /// What a worker works with.
@@ -319,7 +324,8 @@ impl WorkerState {
         let WorkerParts { server, cache, journal, .. } = &mut self.parts;
         let Some(journal) = journal else { return Ok(false) };
         let list = journal.list();
-        let mut events = journal.after(cache.uploaded(list)?, EVENTS_MAX).map_err(ServerError::Cache)?;
+        let uploaded = cache.uploaded(list)?;
+        let mut events = journal.after(uploaded, EVENTS_MAX).map_err(ServerError::Cache)?;
         let mut room = BATCH_BYTES;
         let fits = events.iter().take_while(|(_, event)| {
             let length = event.to_string().len() + 1;
@@ -339,6 +345,7 @@ impl WorkerState {
             return Ok(true);
         }
         // Killed before this is noted, the batch goes once more: the server knows each event by its number.
+        journal.delivered(uploaded.saturating_add(1), newest).map_err(ServerError::Cache)?;
         cache.set_uploaded(list, newest)?;
         Ok(true)
     }

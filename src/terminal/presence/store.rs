@@ -365,9 +365,9 @@ impl TerminalStore {
         let wrap = |error: rusqlite::Error| TerminalStoreError::database(path, &error);
         let tx = begin(&self.db, TransactionBehavior::Immediate).map_err(wrap)?;
         let memory = refresh(&tx, &mut self.memory).map_err(wrap)?;
-        let mut work = ListTransaction { db: &tx, path, list: memory.list.clone(), told: false };
+        let mut work = ListTransaction::new(&tx, path, memory.list.clone());
         let Some(value) = run(&mut work)? else { return Ok(None) };
-        let list = work.list;
+        let ListTransaction { list, forgotten, .. } = work;
         match tx.commit() {
             Ok(()) => memory.list = list,
             Err(error) => {
@@ -375,6 +375,7 @@ impl TerminalStore {
                 return Err(wrap(error));
             }
         }
+        self.notices.extend(forgotten.then_some(StoreNotice::Forgotten));
         Ok(Some(value))
     }
 

@@ -93,6 +93,12 @@ impl LiveContent {
         self.list = list.members();
     }
 
+    /// Somebody was forgotten, whom the events may name: the list was read from the store, and the events go.
+    pub fn forget(&mut self, list: &PresenceList) {
+        self.reset(list);
+        self.events.clear();
+    }
+
     /// A line of a message.
     pub fn say(&mut self, line: String) {
         self.messages.push_back(line);
@@ -104,5 +110,29 @@ impl LiveContent {
     /// All that was said, for the last time.
     pub fn take_messages(&mut self) -> VecDeque<String> {
         std::mem::take(&mut self.messages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{api::User, terminal::presence::Source};
+
+    #[test]
+    fn who_is_forgotten_is_neither_here_nor_in_the_events() {
+        let mut content = LiveContent::new(&PresenceList::default(), [], str::to_owned);
+        content.event(Event {
+            reader: Some("R".to_owned()),
+            token_id: Some(Uuid::from_u128(1)),
+            user: Some(User { id: "u1".to_owned(), name: "Ada".to_owned(), ..User::default() }),
+            source: Some(Source::Card),
+            authenticated: Some(true),
+            ..Event::new(EventKind::Arrived, 1, Timestamp::UNIX_EPOCH)
+        });
+        content
+            .event(Event { reader: Some("R".to_owned()), ..Event::new(EventKind::Removed, 2, Timestamp::UNIX_EPOCH) });
+        assert_eq!((content.list.len(), content.events.len()), (1, 2), "it does not say who went");
+        content.forget(&PresenceList::default());
+        assert_eq!((content.list.len(), content.events.len()), (0, 0));
     }
 }

@@ -25,6 +25,7 @@ const LONG: Duration = Duration::from_secs(30);
 struct Numbers {
     list: Uuid,
     last: Arc<AtomicUsize>,
+    delivered: Arc<Mutex<Vec<(u64, u64)>>>,
 }
 
 impl EventSource for Numbers {
@@ -41,6 +42,11 @@ impl EventSource for Numbers {
         self.list = Uuid::from_u128(self.list.as_u128() + 1);
         Ok(())
     }
+
+    fn delivered(&mut self, first: u64, last: u64) -> Result<(), String> {
+        self.delivered.lock().unwrap().push((first, last));
+        Ok(())
+    }
 }
 
 /// A server of this world that answers as one that knows token 1, and keeps events.
@@ -52,6 +58,7 @@ struct WorkerFixture {
     events: Arc<Mutex<Vec<u64>>>,
     dead: Arc<AtomicBool>,
     last: Arc<AtomicUsize>,
+    delivered: Arc<Mutex<Vec<(u64, u64)>>>,
 }
 
 impl WorkerFixture {
@@ -67,11 +74,13 @@ impl WorkerFixture {
                 if dead.load(Ordering::SeqCst) { None } else { respond(&signer, &events, asked) }
             })
         };
-        Self { world, home: tempfile::tempdir().unwrap(), double, log, events, dead, last: Arc::default() }
+        let (home, last, delivered) = (tempfile::tempdir().unwrap(), Arc::default(), Arc::default());
+        Self { world, home, double, log, events, dead, last, delivered }
     }
 
     fn asker(&self, journal: bool) -> (LookupWorker, Receiver<ServerEvent>) {
-        let numbers = Numbers { list: Uuid::from_u128(9), last: self.last.clone() };
+        let (last, delivered) = (self.last.clone(), self.delivered.clone());
+        let numbers = Numbers { list: Uuid::from_u128(9), last, delivered };
         let limits = RequestLimits { connect: LONG, request: LONG };
         let parts = WorkerParts {
             server: self.world.terminal_with(&self.double.url(), limits),
@@ -250,6 +259,8 @@ fn events_come_in_batches_and_go_on_after_a_restart() {
     asker.finish();
     assert_eq!(*fixture.events.lock().unwrap(), (1..=601).collect::<Vec<_>>());
     assert_eq!(fixture.asked("POST /v1/events"), 4);
+    let delivered: Vec<_> = fixture.delivered.lock().unwrap().iter().flat_map(|(first, last)| *first..=*last).collect();
+    assert_eq!(delivered, (1..=601).collect::<Vec<_>>(), "each once, and none before it is there");
 }
 
 /// A batch whose acknowledgement was lost goes once more, and counts once.

@@ -37,6 +37,8 @@ pub enum StoreNotice {
         /// How many were too many to be kept.
         dropped: u64,
     },
+    /// Another process has forgotten a person, of whom events have told: only what is in the store may be shown.
+    Forgotten,
 }
 
 /// What waits to be written.
@@ -173,7 +175,7 @@ impl TerminalStore {
         let attempt = || {
             let tx = begin(&self.db, TransactionBehavior::Immediate).map_err(wrap)?;
             let (version, stored) = (data_version(&tx).map_err(wrap)?, rows::load(&tx).map_err(wrap)?);
-            let mut work = ListTransaction { db: &tx, path, list: stored, told: false };
+            let mut work = ListTransaction::new(&tx, path, stored);
             let unchanged = work.list == outage.base;
             if unchanged {
                 work.list = memory.list.clone();

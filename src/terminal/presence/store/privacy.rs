@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
-use super::{NEVER_READ, Sync, TerminalStore, TerminalStoreError, rows, wakeup};
+use super::{NEVER_READ, Sync, TerminalStore, TerminalStoreError, rows, wakeup, watch_lock};
 use crate::terminal::presence::{Hand, Input, Policy};
 
 /// What this store holds of a person.
@@ -83,7 +83,8 @@ impl TerminalStore {
         })
     }
 
-    /// Removes what is held of a user, and gives what that was. Their entries go off the list first.
+    /// Removes what is held of a user, and gives what that was. Their entries go off the list first; where there is a
+    /// server these events keep their token ids until [`Self::departures_delivered`], because it has to hear who went.
     ///
     /// # Errors
     /// As [`Self::apply`]: all of it, or nothing.
@@ -93,14 +94,21 @@ impl TerminalStore {
         hand: &Hand,
         now: Timestamp,
         policy: &dyn Policy,
+        has_server: bool,
     ) -> Result<PersonalData, TerminalStoreError> {
         let held = self.personal_data(id)?;
+        let home = self.home.clone();
         self.transact(Sync::Full, |work| {
+            let last = if has_server { work.list.seq() } else { u64::MAX };
             for token_id in &held.tokens {
                 let hand = hand.clone();
                 work.apply(&Input::Remove { token_id: *token_id, hand }, now, policy)?;
             }
-            work.wrap(erase(work.db, id, &held.tokens)).map(Some)
+            work.wrap(erase(work.db, id, &held.tokens, last))?;
+            if watch_lock::is_running(&home)? {
+                work.hand_over_forgotten(now)?;
+            }
+            Ok(Some(()))
         })?;
         // What lies in a slot was changed beside the list in memory.
         if let Some(memory) = &mut self.memory {
@@ -111,6 +119,23 @@ impl TerminalStore {
         self.query(|db| db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))?;
         wakeup::call(&self.home);
         Ok(held)
+    }
+
+    /// The server has the events between these numbers, both included: departures of the forgotten lose their token ids.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub fn departures_delivered(&self, first: u64, last: u64) -> Result<(), TerminalStoreError> {
+        let until = i64::try_from(last).unwrap_or(i64::MAX);
+        let departures = "seq BETWEEN ?1 AND ?2 AND event = 'removed' AND user IS NULL AND token_id IS NOT NULL";
+        let span = params![first.cast_signed(), until];
+        self.query(|db| {
+            let sql = format!("SELECT EXISTS (SELECT 1 FROM events WHERE {departures})");
+            if db.prepare_cached(&sql)?.query_row(span, |row| row.get(0))? {
+                db.execute(&format!("UPDATE events SET token_id = NULL WHERE {departures}"), span)?;
+            }
+            Ok(())
+        })
     }
 
     /// Removes the events before this time; the last one stays, for its number. Gives how many.
@@ -137,7 +162,8 @@ fn number(row: &Row<'_>) -> rusqlite::Result<usize> {
     row.get::<_, u32>(0).map(|count| usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-fn erase(db: &Connection, id: &str, tokens: &[Uuid]) -> rusqlite::Result<()> {
+/// Events after the `last` keep their token ids.
+fn erase(db: &Connection, id: &str, tokens: &[Uuid], last: u64) -> rusqlite::Result<()> {
     let nobody = "UPDATE events SET user = NULL, token_id = NULL, note = NULL";
     for token in tokens {
         let token = token.as_bytes();
@@ -147,7 +173,9 @@ fn erase(db: &Connection, id: &str, tokens: &[Uuid]) -> rusqlite::Result<()> {
         let denied = Uuid::from_bytes(*token).to_string();
         db.execute("UPDATE denied SET name = NULL, reason = NULL WHERE id = ?1", [denied])?;
     }
-    db.execute(&format!("{nobody} WHERE user ->> 'id' = ?1"), [id])?;
+    let last = i64::try_from(last).unwrap_or(i64::MAX);
+    db.execute(&format!("{nobody} WHERE user ->> 'id' = ?1 AND seq <= ?2"), params![id, last])?;
+    db.execute("UPDATE events SET user = NULL, note = NULL WHERE user ->> 'id' = ?1", [id])?;
     db.execute("DELETE FROM cards WHERE user_id = ?1", [id])?;
     db.execute("UPDATE denied SET name = NULL, reason = NULL WHERE id = ?1", [id])?;
     let held = rows::all(db, "SELECT reader, held ->> '$.user.id' FROM slots WHERE held IS NOT NULL", |row| {

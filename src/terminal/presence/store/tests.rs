@@ -16,7 +16,7 @@ use crate::terminal::presence::tests::properties::inputs;
 use crate::terminal::presence::tests::{
     Bouncing, at, by_name, check_out, deny, empty, events, lifted, readers, seen, tap, token, user,
 };
-use crate::terminal::presence::{EntryState, Reason, replay};
+use crate::terminal::presence::{EntryState, EventKind, Reason, replay};
 
 fn home() -> TempDir {
     tempfile::tempdir().unwrap()
@@ -515,7 +515,7 @@ fn a_person_who_is_forgotten_is_in_no_file_and_others_stay() {
         .deny(&Denial { id: "u2".into(), reason: Some("stole".into()), ..Denial::default() }, at(1), &by_name)
         .unwrap();
     store.apply(&tap("field-a", 2, 9), at(2), &by_name).unwrap();
-    let held = store.forget("u2", &hand, at(3), &by_name).unwrap();
+    let held = store.forget("u2", &hand, at(3), &by_name, false).unwrap();
     assert_eq!((held.events, held.cards, held.certificates, held.counters, held.denials), (3, 1, 1, 1, 1));
     assert_eq!(store.personal_data("u2").unwrap(), PersonalData { denials: 1, ..PersonalData::default() });
     let events = all(&store);
@@ -524,11 +524,46 @@ fn a_person_who_is_forgotten_is_in_no_file_and_others_stay() {
     assert_eq!((store.denied().unwrap(), store.counter(token(2)).unwrap()), (vec!["u2".to_owned()], Some(7)));
     assert_eq!(store.personal_data("u1").unwrap().events, 1);
     assert_eq!(store.cards(None).unwrap().len(), 1);
+    assert_eq!(events[3].token_id, None);
     drop(store);
     for file in std::fs::read_dir(home.path()).unwrap() {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         assert!(!bytes.windows(10).any(|part| part == b"Name of u2"));
     }
+}
+
+/// Whether they are here or left before: what a watch has told of them is to be shown no longer.
+#[test]
+fn a_watch_hears_of_who_is_forgotten_and_the_server_of_who_went() {
+    let home = home();
+    let (mut watch, mut desk) = (open(&home), open(&home));
+    let hand = super::super::Hand { by: "desk".to_owned(), note: None };
+    watch.apply(&tap("field-a", 1, 1), at(0), &by_name).unwrap();
+    watch.apply(&tap("field-b", 2, 2), at(0), &by_name).unwrap();
+    desk.forget("u1", &hand, at(1), &by_name, true).unwrap();
+    watch.catch_up(at(1), &by_name).unwrap();
+    assert_eq!(watch.notices(), [], "nobody watched");
+    let (lock, _wakeup, _) = watch.start_watch(at(2), &by_name).unwrap();
+    watch.catch_up(at(2), &by_name).unwrap();
+    desk.forget("u2", &hand, at(3), &by_name, true).unwrap();
+    let told = watch.catch_up(at(3), &by_name).unwrap();
+    let departure = told.iter().find(|event| event.event == EventKind::Removed).unwrap();
+    assert_eq!((departure.token_id, &departure.user), (Some(token(2)), &None));
+    assert_eq!(watch.notices(), [StoreNotice::Forgotten]);
+    watch.catch_up(at(4), &by_name).unwrap();
+    assert_eq!(watch.notices(), [], "once");
+    assert!(desk.list().unwrap().members().is_empty());
+    let departures = |store: &TerminalStore| -> Vec<_> {
+        let removed = all(store).into_iter().filter(|event| event.event == EventKind::Removed);
+        removed.map(|event| (event.seq, event.token_id)).collect()
+    };
+    let [(first, one), (second, two)] = departures(&desk)[..] else { panic!("{:?}", departures(&desk)) };
+    assert_eq!((one, two), (Some(token(1)), Some(token(2))));
+    desk.departures_delivered(1, first).unwrap();
+    assert_eq!(departures(&desk), [(first, None), (second, Some(token(2)))]);
+    desk.departures_delivered(first + 1, second).unwrap();
+    assert_eq!(departures(&desk), [(first, None), (second, None)]);
+    watch.stop_watch(lock, at(5), &by_name).unwrap();
 }
 
 #[test]

@@ -15,6 +15,17 @@ pub(super) struct ListTransaction<'a> {
     pub(super) list: PresenceList,
     /// Whether there was an event.
     pub(super) told: bool,
+    /// Whether a person was forgotten whom the caller may still show.
+    pub(super) forgotten: bool,
+}
+
+/// What is handed over when a person is forgotten; an earlier release drops it.
+const FORGOTTEN: &str = "\"forgotten\"";
+
+impl<'a> ListTransaction<'a> {
+    pub(super) const fn new(db: &'a Connection, path: &'a Path, list: PresenceList) -> Self {
+        Self { db, path, list, told: false, forgotten: false }
+    }
 }
 
 impl ListTransaction<'_> {
@@ -30,17 +41,24 @@ impl ListTransaction<'_> {
     }
 
     pub(super) fn hand_over(&mut self, input: &Input, now: Timestamp) -> Result<(), TerminalStoreError> {
-        let insert = || {
-            let sql = "INSERT INTO handover (at, input) VALUES (?1, ?2)";
-            self.db.prepare_cached(sql)?.execute(params![now.as_millisecond(), rows::json(input)?])
-        };
-        self.wrap(insert().map(drop))
+        self.wrap(rows::json(input).and_then(|input| self.hand_over_text(&input, now)))
+    }
+
+    /// Whoever watches forgets whom its events have named.
+    pub(super) fn hand_over_forgotten(&mut self, now: Timestamp) -> Result<(), TerminalStoreError> {
+        self.wrap(self.hand_over_text(FORGOTTEN, now))
+    }
+
+    fn hand_over_text(&self, input: &str, now: Timestamp) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO handover (at, input) VALUES (?1, ?2)";
+        self.db.prepare_cached(sql)?.execute(params![now.as_millisecond(), input]).map(drop)
     }
 
     /// Takes what was handed over, each at its own time, and forgets it in the same transaction: exactly once. What
     /// another version wrote and this one cannot read is dropped.
     pub(super) fn drain(&mut self, now: Timestamp, policy: &dyn Policy) -> Result<(), TerminalStoreError> {
         for (at, text) in self.wrap(self.handed_over())? {
+            self.forgotten |= text == FORGOTTEN;
             if let Ok(input) = serde_json::from_str(&text) {
                 self.apply(&input, self.wrap(rows::time(at))?.min(now), policy)?;
             }

@@ -47,6 +47,7 @@ fn notices(store: &mut TerminalStore) -> Vec<(String, u64, u64)> {
             assert_eq!(dropped, 0);
             ("back".to_owned(), stored, renumbered)
         }
+        StoreNotice::Forgotten => unreachable!("nobody was forgotten"),
     });
     notices.collect()
 }
