@@ -146,6 +146,11 @@ impl SiteBoard {
         self.hub.store(is_away, at);
     }
 
+    /// Somebody was forgotten: the pages are given everybody as a whole, and nothing of what was told before.
+    pub fn forget(&self) {
+        self.shown().people = None;
+    }
+
     /// Puts somebody where they are now, or nowhere.
     fn place(&self, shown: &mut Shown, key: &str, now: Option<Member>, at: Timestamp) {
         let Some(people) = &mut shown.people else { return };
@@ -299,6 +304,21 @@ mod tests {
         site.board.everybody(&crowd, at(120));
         let told = site.told();
         assert_eq!((kinds(&told), told[0]["people"].as_array().unwrap().len()), (vec!["state"], TOLD + 1));
+    }
+
+    #[test]
+    fn who_was_forgotten_is_not_among_the_latest() {
+        let mut site = Site::new();
+        let (ada, bob) = (one("Ada", "north", None, 1), one("Bob", "south", None, 2));
+        site.board.everybody(&BTreeMap::new(), at(0));
+        site.some(&["u:ada", "u:bob"], &[ada, bob.clone()]);
+        assert!(site.told().iter().any(|told| told.to_string().contains("Ada")));
+        site.board.forget();
+        site.board.everybody(&[bob].into(), at(3));
+        let told = site.told();
+        assert_eq!((kinds(&told), told[0]["people"].as_array().unwrap().len()), (vec!["state"], 1));
+        assert_eq!(told[0]["latest"], serde_json::json!([]));
+        assert!(!told[0].to_string().contains("Ada"), "{told:?}");
     }
 
     #[test]

@@ -57,6 +57,8 @@ pub trait PresenceAudience: Send + Sync {
     fn refused(&self, terminal: &str, event: &Value);
     /// The store cannot be read, or can be read again.
     fn store(&self, is_away: bool, at: Timestamp);
+    /// Somebody was forgotten, whom anything told before may name: who is here follows as a whole.
+    fn forget(&self);
 }
 
 /// The audience of a server.
@@ -80,6 +82,8 @@ pub struct PresenceNews {
 struct UnshownNews {
     /// Whether anybody may have changed.
     everybody: bool,
+    /// Whether somebody was forgotten.
+    forgotten: bool,
     subjects: BTreeSet<String>,
     people: BTreeSet<String>,
     refusals: Vec<UnshownRefusal>,
@@ -126,6 +130,14 @@ impl PresenceNews {
     /// Anybody may have changed.
     pub fn everybody(&self) {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner).everybody = true;
+        self.wake.notify_one();
+    }
+
+    /// Somebody was forgotten here: what was told of anybody is to be shown no longer.
+    pub fn forgotten(&self) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        (pending.everybody, pending.forgotten) = (true, true);
+        pending.refusals.clear();
         self.wake.notify_one();
     }
 
@@ -203,6 +215,9 @@ impl Follower {
         self.know(news.latest);
         for refusal in news.refusals {
             self.refuse(&refusal);
+        }
+        if news.forgotten {
+            self.audience.0.forget();
         }
         if news.everybody || self.read.is_none() {
             self.everybody().await?;

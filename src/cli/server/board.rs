@@ -38,6 +38,10 @@ impl PresenceAudience for SiteBoard {
     fn store(&self, is_away: bool, at: Timestamp) {
         Self::store(self, is_away, at);
     }
+
+    fn forget(&self) {
+        Self::forget(self);
+    }
 }
 
 /// Serves the board that the command line or the configuration asks for, as long as what is given back lives; a server

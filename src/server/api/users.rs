@@ -79,6 +79,6 @@ pub async fn forget(
     let stand_in = format!("forgotten-{}", hex::encode(number));
     let done = state.store.forget_user(&id, &stand_in, &terminal.name, (state.clock)()).await?;
     state.past.forget().await;
-    state.news.iter().for_each(|news| news.everybody());
+    state.news.iter().for_each(|news| news.forgotten());
     done.map(Json).ok_or(ApiError::NoUser)
 }
