@@ -57,6 +57,8 @@ struct HubContent {
     number: u64,
     /// The last changes as JSON; the newest has that number.
     ring: VecDeque<String>,
+    /// Whether a list is still to be read: until then nobody is shown how many are here.
+    unread: bool,
 }
 
 /// Fed by whoever watches; feeding never waits.
@@ -81,9 +83,16 @@ impl BoardHub {
         let roll = Roll::new(snapshot, fields, names, expected);
         Ok(Self {
             run: u64::from_be_bytes(random::bytes(random)?),
-            content: Mutex::new(HubContent { roll, number: 0, ring: VecDeque::with_capacity(KEPT) }),
+            content: Mutex::new(HubContent { roll, number: 0, ring: VecDeque::with_capacity(KEPT), unread: false }),
             news: watch::Sender::new(0),
         })
+    }
+
+    /// Begins without a list: pages are given nothing until [`Self::reset`], or until the store is away.
+    #[must_use]
+    pub fn before_the_list(self) -> Self {
+        self.content().unread = true;
+        self
     }
 
     /// Shows pictures from now on, too.
@@ -141,6 +150,7 @@ impl BoardHub {
     fn begin_again(&self, change: impl FnOnce(&mut Roll)) {
         let mut content = self.content();
         change(&mut content.roll);
+        content.unread = false;
         content.ring.clear();
         content.number += 1;
         self.news.send_replace(content.number);
@@ -153,6 +163,7 @@ impl BoardHub {
 
     /// A server's store cannot be read, or can be read again.
     pub fn store(&self, away: bool, at: Timestamp) {
+        self.content().unread &= !away;
         self.tell(|roll| roll.store(away, at));
     }
 
@@ -181,6 +192,9 @@ impl BoardHub {
     /// nothing. Without a cursor, or with one that the ring does not reach, that is the whole state.
     pub(super) fn after(&self, cursor: Option<Cursor>, now: Timestamp) -> Option<(Cursor, String)> {
         let content = self.content();
+        if content.unread {
+            return None;
+        }
         let known = cursor.filter(|cursor| cursor.run == self.run && cursor.number <= content.number);
         let behind = known.map(|cursor| content.number - cursor.number);
         match behind.and_then(|behind| usize::try_from(behind).ok()) {

@@ -271,6 +271,29 @@ fn who_is_forgotten_is_on_no_page() {
     assert_eq!(state["equipment"]["readers"][0]["fault"], "unplugged");
 }
 
+/// Before a list was read nobody can say that nobody is here.
+#[test]
+fn nothing_is_shown_before_the_list_was_read() {
+    let unread = || {
+        let names = Box::new(str::to_owned);
+        let hub = BoardHub::new(RollSnapshot::default(), BoardFields::default(), names, None, &mut SystemRandom);
+        Arc::new(hub.unwrap().before_the_list())
+    };
+    let hub = unread();
+    hub.silent([("north".to_owned(), None)].into(), Timestamp::UNIX_EPOCH);
+    assert!(hub.after(None, Timestamp::UNIX_EPOCH).is_none());
+    let board = local(&hub);
+    let mut messages = messages(&board, "");
+    assert!(messages.upto("\n\n").unwrap().contains(": beat"));
+    hub.reset(RollSnapshot::default());
+    let (_, kind, state) = messages.next().unwrap();
+    assert_eq!((kind.as_str(), &state["equipment"]["readers"][0]["door"]), ("state", &"north".into()));
+    // That the store is away is shown.
+    let hub = unread();
+    hub.store(true, Timestamp::UNIX_EPOCH);
+    assert!(hub.after(None, Timestamp::UNIX_EPOCH).unwrap().1.contains("store_away"));
+}
+
 /// The watch goes on at its speed, whatever a browser does; the browser that wakes up has the state, and then all of it.
 #[test]
 fn a_browser_that_does_not_read_holds_nobody_up() {

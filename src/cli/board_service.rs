@@ -41,11 +41,29 @@ pub fn hub(
     expected: Option<&Path>,
     settings: &Settings,
 ) -> Result<Arc<BoardHub>, Failure> {
+    build(snapshot, names, expected, settings).map(Arc::new)
+}
+
+/// The same before a list was read: pages wait for it.
+///
+/// # Errors
+/// As [`hub`].
+#[cfg(feature = "server")]
+pub fn unread_hub(names: ReaderNames, expected: Option<&Path>, settings: &Settings) -> Result<Arc<BoardHub>, Failure> {
+    build(RollSnapshot::default(), names, expected, settings).map(|hub| Arc::new(hub.before_the_list()))
+}
+
+fn build(
+    snapshot: RollSnapshot,
+    names: ReaderNames,
+    expected: Option<&Path>,
+    settings: &Settings,
+) -> Result<BoardHub, Failure> {
     let configured = || settings.board.expected.as_ref().map(|file| settings.config_folder.join(file));
     let expected = expected.map(Path::to_owned).or_else(configured).map(|file| people(&file)).transpose()?;
     let fields = BoardFields(settings.board.fields.clone());
     let hub = BoardHub::new(snapshot, fields, names, expected, &mut SystemRandom).map_err(BoardError::Crypto)?;
-    Ok(Arc::new(if settings.board.portraits { hub.with_portraits() } else { hub }))
+    Ok(if settings.board.portraits { hub.with_portraits() } else { hub })
 }
 
 /// Serves it, and says where.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::args::RunArgs;
 use crate::{
     api::v1::{PresenceTerminal, PresentUser},
-    board::{Board, RollSnapshot, SiteBoard},
+    board::{Board, SiteBoard},
     cli::{board_service, printer::Printer},
     config::Settings,
     failure::Failure,
@@ -54,7 +54,7 @@ pub fn start(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<O
     let Some(listen) = board_service::address(args.board, settings.server.board, expected)? else { return Ok(None) };
     // The names are complete already.
     let names = Box::new(str::to_owned);
-    let hub = board_service::hub(RollSnapshot::default(), names, expected, settings)?;
+    let hub = board_service::unread_hub(names, expected, settings)?;
     let board = board_service::serve(listen, Arc::clone(&hub), settings, out)?;
     let aliases = settings.clone();
     let door = move |terminal: &str, reader: Option<&str>| match reader.and_then(|reader| aliases.alias(reader)) {
