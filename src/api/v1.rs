@@ -11,7 +11,8 @@ use uuid::Uuid;
 
 use super::User;
 pub use presence::{
-    ForgottenUser, Presence, PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS, StoredEvent,
+    AHEAD_SECONDS, ForgottenUser, Presence, PresenceState, PresenceSummary, PresenceTerminal, PresentUser,
+    SILENT_SECONDS, StoredEvent,
 };
 
 /// Most bytes of a request body.

@@ -254,8 +254,10 @@ impl Follower {
         let is_old = self.read.is_none_or(|read| read.elapsed() >= WHOLE);
         let others = self.others(&summary);
         let since = std::mem::replace(&mut self.looked, at);
-        if others && !is_first {
-            self.refusals_since(since.max(at - FRESH) - SKEW).await?;
+        // After a clock was set back the latest event says nothing of what came since.
+        let is_ahead = |terminal: &PresenceTerminal| terminal.last_event.is_some_and(|last| last > at + SKEW);
+        if (others || summary.terminals.iter().any(is_ahead)) && !is_first {
+            self.refusals_since(since.clamp(at - FRESH, at) - SKEW, at + FRESH).await?;
         }
         if is_old || !is_first && others || comparable && self.counts() != counts_of(&summary) {
             self.everybody().await?;
@@ -289,8 +291,8 @@ impl Follower {
         counts
     }
 
-    async fn refusals_since(&mut self, since: Timestamp) -> Result<(), ServerStoreError> {
-        let asked = EventQuery { since: Some(since), ..EventQuery::default() };
+    async fn refusals_since(&mut self, since: Timestamp, until: Timestamp) -> Result<(), ServerStoreError> {
+        let asked = EventQuery { since: Some(since), until: Some(until), ..EventQuery::default() };
         for (mark, stored) in self.store.search_events(&asked, SEARCHED).await? {
             if stored.event["event"] == "refused" {
                 self.refuse(&UnshownRefusal {

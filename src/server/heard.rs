@@ -8,6 +8,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::store::ServerStore;
+use crate::api::v1::AHEAD_SECONDS;
 
 /// What the store does not know yet. It holds names of registered terminals only.
 #[derive(Debug, Default)]
@@ -22,7 +23,9 @@ impl HeardTerminals {
     pub fn note(&self, terminal: &str, at: Timestamp) {
         let mut all = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         match all.get_mut(terminal) {
-            Some(last) => *last = at.max(*last),
+            // What is far ahead was noted before the clock was set back.
+            Some(last) if last.duration_since(at).as_secs() <= AHEAD_SECONDS => *last = at.max(*last),
+            Some(last) => *last = at,
             None => drop(all.insert(terminal.to_owned(), at)),
         }
     }
@@ -37,5 +40,25 @@ impl HeardTerminals {
                 self.note(terminal, *at);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn the_last_word_counts_also_after_a_clock_was_set_back() {
+        let (heard, now) = (HeardTerminals::default(), Timestamp::now());
+        let last = |at| {
+            heard.note("door", at);
+            heard.words.lock().unwrap()["door"]
+        };
+        let a_little = now + SignedDuration::from_secs(AHEAD_SECONDS);
+        assert_eq!([last(now), last(a_little), last(now)], [now, a_little, a_little]);
+        let much = now + SignedDuration::from_hours(3);
+        assert_eq!([last(much), last(now)], [much, now]);
     }
 }

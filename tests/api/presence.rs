@@ -342,6 +342,14 @@ fn a_person_is_counted_once_where_they_were_last_seen(kind: &Kind) {
     assert_eq!(everybody(&admin, None).0[0].silent, Some(false), "it has just asked");
     site.sql("UPDATE terminals SET heard = heard - 400000 WHERE name = 'south'");
     assert_eq!(everybody(&admin, None).0[0].silent, Some(true));
+    // The clock was ahead when it asked last, and was set back.
+    site.sql("UPDATE terminals SET heard = heard + 9000000 WHERE name = 'south'");
+    let (here, page) = everybody(&admin, None);
+    let terminals = page.summary.unwrap().terminals;
+    let said = terminals.iter().find(|terminal| terminal.name == "south").unwrap();
+    assert_eq!((here[0].silent, said.silent, said.last_word), (Some(true), Some(true), None));
+    of(&south, 2, &[event(4, "confirmed", 7, "7", at(71))]);
+    assert_eq!(everybody(&admin, None).0[0].silent, Some(false), "it has just asked");
 }
 
 case!(EachStore, only_administrators_see_who_is_here);

@@ -63,6 +63,10 @@ pub struct PresenceTerminal {
 /// After how many seconds without a request a terminal is called silent: a watch asks once a minute.
 pub const SILENT_SECONDS: i64 = 300;
 
+/// How far in the future the last word of a terminal may be, because servers have several clocks. What is later was noted
+/// before a clock was set back, and says nothing.
+pub const AHEAD_SECONDS: i64 = 60;
+
 /// How many there are, and who says so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PresenceSummary {

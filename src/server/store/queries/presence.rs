@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{Connection, Result, from_json, moment, parsed, query, unreadable};
 use crate::{
-    api::v1::{PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS},
+    api::v1::{AHEAD_SECONDS, PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS},
     server::{
         presence::{
             EventIndex, EventPlace, KnownList, Naming, PlacedSubject, PresenceWord, Whereabouts, is_void, people,
@@ -367,7 +367,12 @@ fn person(row: &DatabaseRow, now: Option<Timestamp>) -> Result<(String, PresentU
 }
 
 fn is_silent(heard: Option<Timestamp>, now: Timestamp) -> bool {
-    heard.is_none_or(|heard| now.duration_since(heard).as_secs() > SILENT_SECONDS)
+    credible(heard, now).is_none_or(|heard| now.duration_since(heard).as_secs() > SILENT_SECONDS)
+}
+
+/// One of the future was noted before the clock was set back.
+fn credible(heard: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    heard.filter(|heard| heard.duration_since(now).as_secs() <= AHEAD_SECONDS)
 }
 
 /// All of it, counted.
@@ -418,7 +423,7 @@ async fn counts(
         terminals.push(PresenceTerminal {
             present: at.get(&name).copied().unwrap_or_default(),
             name,
-            last_word: heard.filter(|_| is_now),
+            last_word: credible(heard, moment_asked).filter(|_| is_now),
             last_event: if is_now { Some(moment(row.try_get("last_at")?)?) } else { None },
             silent: is_now.then(|| is_silent(heard, moment_asked)),
             revoked: row.try_get::<Option<i64>, _>("revoked")?.is_some(),

@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{Connection, Result, audit::Ledger, moment, query, worded};
 use crate::{
-    api::v1::RegisteredTerminal,
+    api::v1::{AHEAD_SECONDS, RegisteredTerminal},
     server::store::{Added, NewTerminal, RegisteredKeys, Subjects, TerminalRow, role_word},
 };
 
@@ -172,12 +172,13 @@ pub async fn page(c: &mut Connection, after: &str, limit: u32) -> Result<Vec<Reg
     found.iter().map(|row| Ok(terminal_of!(row))).collect()
 }
 
-/// When terminals asked last.
+/// When terminals asked last. A moment that is far ahead of that was noted before the clock was set back.
 pub async fn heard(c: &mut Connection, all: &[(String, Timestamp)]) -> Result<()> {
     for (name, at) in all {
-        query("UPDATE terminals SET heard = $1 WHERE name = $2 AND (heard IS NULL OR heard < $1)")
+        query("UPDATE terminals SET heard = $1 WHERE name = $2 AND (heard IS NULL OR heard < $1 OR heard > $3)")
             .bind(at.as_millisecond())
             .bind(name)
+            .bind(at.as_millisecond() + AHEAD_SECONDS * 1000)
             .execute(&mut *c)
             .await?;
     }
