@@ -5,6 +5,7 @@ import { details, element, face, say } from './tiles.js';
 
 const FORWARD = 6000;
 const IN_FRONT = 3;
+const RECENT = 60000; // who arrived longer ago is news only to this page
 const NEXT = 500; // where many come at once, their tiles and the last events tell of the others
 const REFUSED = 15000;
 const REFUSALS = 3;
@@ -43,6 +44,7 @@ export class Notices {
 
   /** A newcomer comes forward for some seconds. */
   #forward(person) {
+    if (this.#model.now() - person.since > RECENT) return;
     const place = this.#places.forward;
     const now = performance.now();
     if (place.childElementCount > 0 && now - this.#forwarded < NEXT) return;
