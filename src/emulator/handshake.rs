@@ -13,7 +13,6 @@ use crate::{
     card::{status::Status, tlv},
     channel::{
         messaging::{MAC, Messaging},
-        resumption::TID,
         scp03::{Agreed, I_PARAMETER, LEVEL},
         scp11::{self, PARAMETERS, TAG_POINT, TAG_RECEIPT},
     },
@@ -22,7 +21,6 @@ use crate::{
         ec::{KeyError, KeyPair, Point},
         random, same, sha256,
     },
-    proof,
     token::constants::{AID, KEY_CA, KEY_ECKA, KVN_OWN, VERSION},
 };
 
@@ -173,22 +171,10 @@ impl PersistentCard {
         if version != KVN_OWN {
             certificate.rights = Rights::Read;
         }
-        let peer = SessionPeer::Terminal(PeerTerminal { certificate, binding, resumption: derived.resumption });
+        let resumption = derived.resumption;
+        let peer = PeerTerminal { certificate, point: terminal, binding, resumption };
+        let peer = SessionPeer::Terminal(Box::new(peer));
         Ok((SecureChannel { messaging: Messaging::new(derived.keys, receipt), peer, upload: None }, answer))
-    }
-}
-
-impl PeerTerminal {
-    /// The terminal's name in RESUME: of the point as its certificate has it.
-    pub(super) fn name(&self) -> [u8; TID] {
-        let mut name = [0; TID];
-        name.copy_from_slice(&sha256(&[&self.certificate.point])[..TID]);
-        name
-    }
-
-    /// The thumbprint of the terminal's key.
-    pub(super) fn thumbprint(&self) -> Result<[u8; 32], KeyError> {
-        Ok(proof::thumbprint(&Point::parse(&self.certificate.point)?))
     }
 }
 

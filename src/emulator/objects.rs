@@ -14,7 +14,7 @@ use crate::{
     },
     crypto::{same, sha256},
     emulator::encoding::Hex,
-    proof::Claims,
+    proof::{self, Claims},
     token::constants::{
         CERTIFICATE_MAX, DETAILS_MAX, KEY_CA, KEY_ECKA, PART_MAX, PORTRAIT_MAX, RECORD_MAX, TAG_CA_ID, TAG_CA_LIST,
         TAG_KEY_REFERENCE, TAG_OFFSET, TAG_PART, TAG_TEMPLATE,
@@ -232,7 +232,7 @@ impl PersistentCard {
         let mut record = self.state.record.0.clone();
         record.resize(RECORD_MAX, 0);
         let claims = Claims {
-            terminal: terminal.thumbprint().map_err(|_| Status::UNKNOWN)?,
+            terminal: proof::thumbprint(&terminal.point),
             nonce,
             token_id: mode.token_id.0,
             binding: terminal.binding,

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     card::{status::Status, tlv},
-    channel::resumption::{NONCE, Resumed, TID, USES},
+    channel::resumption::{NONCE, Resumed, TID, USES, terminal_id},
     crypto::{Key128, random},
     token::constants::{RECORD_MAX, TAG_PART},
 };
@@ -64,7 +64,7 @@ impl PersistentCard {
             return Err(Status::CONDITIONS);
         };
         let slot = TerminalSlot {
-            terminal: Hex(terminal.name()),
+            terminal: Hex(terminal_id(&terminal.point)),
             key: SecretKey((*terminal.resumption).clone()),
             uses_left: USES,
             not_after: Hex(terminal.certificate.not_after),

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     channel::{messaging::Messaging, scp03::Agreed},
-    crypto::Key128,
+    crypto::{Key128, ec::Point},
 };
 
 /// The states of a session. A role is held in [`TokenSession::Channel`] only: at the first valid C-MAC.
@@ -53,7 +53,7 @@ pub(super) enum SessionPeer {
     /// Enrollment, under SCP03.
     Enroller,
     /// A terminal, under SCP11a.
-    Terminal(PeerTerminal),
+    Terminal(Box<PeerTerminal>),
     /// A terminal in a resumed channel: it reads, whatever its certificate says.
     Resumed,
 }
@@ -62,6 +62,8 @@ pub(super) enum SessionPeer {
 pub(super) struct PeerTerminal {
     /// Its certificate; `rights` are READ when the channel runs under a set key.
     pub(super) certificate: TerminalCertificate,
+    /// The key in it.
+    pub(super) point: Point,
     /// The channel binding of a presence proof.
     pub(super) binding: [u8; 32],
     /// What a slot would keep of this handshake.
