@@ -20,7 +20,7 @@ use crate::{
     },
     terminal::{
         admission::{Decision, TapOutcome},
-        sound::{STALE, Sounds},
+        sound::{Sounds, TimedSignal},
     },
 };
 
@@ -55,16 +55,13 @@ type ChooseFeedback = Box<dyn Fn(&str) -> Option<FeedbackChoice>>;
 pub struct Feedback {
     choose: ChooseFeedback,
     send: SendSignal,
-    threads: HashMap<String, SyncSender<Order>>,
+    threads: HashMap<String, SyncSender<TimedSignal>>,
     /// The newest signal at each reader, and of which insertion it was.
     shown: HashMap<String, (Insertion, Signal)>,
     sounds: Option<Sounds>,
     report: Sender<FeedbackFailure>,
     failures: Receiver<FeedbackFailure>,
 }
-
-/// A signal, and when it was asked for.
-struct Order(Signal, Instant);
 
 impl Feedback {
     /// Nothing is sent yet.
@@ -128,14 +125,14 @@ impl Feedback {
             let thread = self.start(reader, model).map_err(|error| LinkError::NoThread(error.to_string()))?;
             self.threads.insert(reader.to_owned(), thread);
         }
-        match self.threads.get(reader).map(|thread| thread.try_send(Order(signal, Instant::now()))) {
+        match self.threads.get(reader).map(|thread| thread.try_send(TimedSignal(signal, Instant::now()))) {
             Some(Err(TrySendError::Full(_))) => Err(SignalError::Late),
             // A thread ends when this does.
             _ => Ok(()),
         }
     }
 
-    fn start(&self, reader: &str, model: FeedbackModel) -> io::Result<SyncSender<Order>> {
+    fn start(&self, reader: &str, model: FeedbackModel) -> io::Result<SyncSender<TimedSignal>> {
         let (orders, inbox) = mpsc::sync_channel(1);
         let report = self.report.clone();
         let work = ReaderLights { reader: reader.to_owned(), model, send: self.send, report, set: None };
@@ -195,15 +192,18 @@ enum Sent {
 }
 
 impl ReaderLights {
-    fn serve(mut self, orders: &Receiver<Order>) {
+    fn serve(mut self, orders: &Receiver<TimedSignal>) {
         loop {
             let order = match &self.set {
                 Some((at, ..)) => orders.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => orders.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match order {
-                Ok(Order(_, asked)) if asked.elapsed() > STALE => {}
-                Ok(Order(signal, _)) => self.begin(signal),
+                Ok(order) => {
+                    if let Some(signal) = order.if_fresh() {
+                        self.begin(signal);
+                    }
+                }
                 Err(RecvTimeoutError::Timeout) => self.give_back(),
                 Err(RecvTimeoutError::Disconnected) => return self.give_back(),
             }
@@ -250,6 +250,7 @@ mod tests {
     use std::sync::{Mutex, MutexGuard, PoisonError};
 
     use super::*;
+    use crate::terminal::sound::STALE;
 
     /// What was sent, to readers that differ by test.
     static SENT: Mutex<Vec<(String, Vec<ReaderCommand>)>> = Mutex::new(Vec::new());
@@ -284,7 +285,7 @@ mod tests {
         let (report, failures) = mpsc::channel();
         for (signal, age) in signals {
             let asked = Instant::now().checked_sub(*age).unwrap();
-            orders.send(Order(*signal, asked)).unwrap();
+            orders.send(TimedSignal(*signal, asked)).unwrap();
         }
         drop(orders);
         ReaderLights { reader: reader.to_owned(), model, send, report, set: None }.serve(&inbox);

@@ -46,7 +46,15 @@ pub struct Sounds {
 }
 
 /// A signal, and when it was asked for.
-type TimedSignal = (Signal, Instant);
+#[derive(Debug, Clone, Copy)]
+pub struct TimedSignal(pub Signal, pub Instant);
+
+impl TimedSignal {
+    /// The signal; none when it would confuse whoever stands there by now.
+    pub fn if_fresh(self) -> Option<Signal> {
+        (self.1.elapsed() <= STALE).then_some(self.0)
+    }
+}
 
 impl Sounds {
     /// Starts the thread; `report` is called on it with the reason when no player works.
@@ -63,7 +71,7 @@ impl Sounds {
     /// Asks for the sound of this. One that would come late, or after which another was asked for, is left out.
     pub fn play(&self, signal: Signal) {
         // The thread ends when this does.
-        let _ = self.orders.send((signal, Instant::now()));
+        let _ = self.orders.send(TimedSignal(signal, Instant::now()));
     }
 }
 
@@ -79,8 +87,7 @@ fn serve(inbox: &Receiver<TimedSignal>, mut players: Vec<String>, report: &impl 
 
 /// What whoever stands there by now has waited for.
 fn newest(order: TimedSignal, inbox: &Receiver<TimedSignal>) -> Option<Signal> {
-    let (signal, asked) = inbox.try_iter().last().unwrap_or(order);
-    (asked.elapsed() <= STALE).then_some(signal)
+    inbox.try_iter().last().unwrap_or(order).if_fresh()
 }
 
 /// Has the first player that works play it; otherwise says why none does.
@@ -228,12 +235,12 @@ mod tests {
     fn only_the_newest_sound_is_played_and_none_too_late() {
         let (orders, inbox) = mpsc::channel();
         let (now, long_ago) = (Instant::now(), Instant::now().checked_sub(STALE * 2).unwrap());
-        assert_eq!(newest((Signal::Admitted, now), &inbox), Some(Signal::Admitted));
-        assert_eq!(newest((Signal::Admitted, long_ago), &inbox), None);
+        assert_eq!(newest(TimedSignal(Signal::Admitted, now), &inbox), Some(Signal::Admitted));
+        assert_eq!(newest(TimedSignal(Signal::Admitted, long_ago), &inbox), None);
         for signal in [Signal::Admitted, Signal::Refused] {
-            orders.send((signal, now)).unwrap();
+            orders.send(TimedSignal(signal, now)).unwrap();
         }
-        assert_eq!(newest((Signal::Admitted, long_ago), &inbox), Some(Signal::Refused));
+        assert_eq!(newest(TimedSignal(Signal::Admitted, long_ago), &inbox), Some(Signal::Refused));
         assert_eq!(inbox.try_iter().count(), 0);
     }
 
@@ -243,7 +250,7 @@ mod tests {
         let none = folder.path().join("none").display().to_string();
         let fails = player(folder.path(), "fails", 3);
         let (orders, inbox) = mpsc::channel();
-        orders.send((Signal::HoldLonger, Instant::now())).unwrap();
+        orders.send(TimedSignal(Signal::HoldLonger, Instant::now())).unwrap();
         drop(orders);
         let (tell, told) = mpsc::channel();
         serve(&inbox, vec![none.clone(), fails.clone()], &move |fault| tell.send(fault).unwrap());
