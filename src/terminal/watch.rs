@@ -1,6 +1,7 @@
 //! A terminal that stays: taps what comes, keeps the list of who is here true, and says what happens.
 
 mod flapping;
+mod observer;
 mod silence;
 mod taps;
 #[cfg(test)]
@@ -16,17 +17,17 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub use self::taps::TapEffect;
+pub use self::observer::{TapEffect, WatchEvent, WatchObserver};
 use self::{flapping::Flapping, unanswered::Unanswered};
 use crate::{
     failure::Failure,
     reader::{self, Insertion, monitor::ReaderEvent, select::ReaderChoice},
     server_client::ServerClient,
     terminal::{
-        admission::{Rules, TapOutcome},
+        admission::Rules,
         context::{RenewedCertificates, TerminalContext},
         event_loop::{EventLoop, Handler, Mailbox, Message, Stopper, Wait},
-        hooks::{HookReport, Hooks, Job},
+        hooks::{Hooks, Job},
         lookups::{LookupService, ServerEvent},
         presence::{
             Event, EventKind, Input, PresenceList,
@@ -37,7 +38,7 @@ use crate::{
         tap::{
             Depth, ResumptionCache,
             tap_terminal::{Keys, ReaderResumption, TapTerminal},
-            worker::{Portrait, ReaderReport},
+            worker::ReaderReport,
         },
         thread::no_thread,
     },
@@ -48,57 +49,6 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// How often the store is looked at without a call.
 const SLOW_TICK: Duration = Duration::from_secs(10);
-
-/// What happens in a watch.
-#[derive(Debug)]
-pub enum WatchEvent<'a> {
-    /// The list has changed, or whoever tells so.
-    Presence(Event),
-    /// A tap has ended; what it means for the list follows.
-    Tap(&'a TapOutcome, TapEffect),
-    /// A tap that is no event of the list has failed: whoever stands there wants to know.
-    TapFailed(&'a TapOutcome),
-    /// Nobody can say of this reader whether it is meant, until its driver is asked again: it is left out.
-    Undecided {
-        /// Its name.
-        reader: String,
-    },
-    /// Something happened to the server.
-    Server(ServerEvent),
-    /// This terminal's certificates were renewed, and end then.
-    Renewed(Timestamp),
-    /// They were not renewed, and end then.
-    NotRenewed(Timestamp, Failure),
-    /// Something happened to the command that events are given to.
-    Hook(HookReport),
-    /// The store cannot be written, or can again.
-    Store(StoreNotice),
-    /// The card of a reader comes and goes.
-    Flapping(Failure),
-    /// The portrait of a token whose portrait the observer wanted.
-    Portrait(Uuid, Portrait),
-}
-
-/// Who is told of a watch.
-pub trait WatchObserver {
-    /// Something happened.
-    ///
-    /// # Errors
-    /// What keeps the observer from telling it: it ends the watch.
-    fn event(&mut self, event: WatchEvent<'_>) -> Result<(), Failure>;
-
-    /// Whether nobody hears it any more: then the watch ends.
-    fn is_closed(&self) -> bool;
-
-    /// Whether a portrait is wanted of this token, which is on the list now.
-    fn wants_portrait(&self, token_id: Uuid) -> bool {
-        let _ = token_id;
-        false
-    }
-
-    /// Called before each wait, at least every ten seconds.
-    fn pause(&mut self) {}
-}
 
 /// The command that each event is given to.
 pub struct HookCommand {

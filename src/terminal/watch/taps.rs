@@ -1,6 +1,6 @@
 //! What a watch does with a tap that has ended: the server is asked, the token is admitted or not, and the list is told.
 
-use super::{WatchEvent, WatchRun};
+use super::{TapEffect, WatchEvent, WatchRun};
 use crate::{
     failure::Failure,
     terminal::{
@@ -13,17 +13,6 @@ use crate::{
     },
     token::TokenError,
 };
-
-/// What whoever stands there is to know of a tap that has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TapEffect {
-    /// What was decided.
-    Decided,
-    /// The card was lifted before it was let in, and has to lie there.
-    Lifted,
-    /// Nothing: another card was there since, and it would seem to be about that one.
-    Overtaken,
-}
 
 impl WatchRun<'_> {
     /// A token that was moved to another CA before this terminal has read that one is no stranger: the rotation is seen

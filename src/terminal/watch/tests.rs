@@ -17,7 +17,10 @@ use crate::{
     terminal::{
         admission::UserPreference,
         presence::{EventKind, PresenceMode, store::Denial},
-        tap::{ResumptionCache, Seen, TapError, Tapped, worker::ReaderOrder},
+        tap::{
+            ResumptionCache, Seen, TapError, Tapped,
+            worker::{Portrait, ReaderOrder},
+        },
     },
     token::{
         open::{AuthenticatedToken, Evidence, ResumptionKey},
