@@ -8,6 +8,7 @@ use super::{
     args::{BoardArgs, BoardCommand, WatchArgs},
     board_service::{address, hub, serve},
     board_show::BoardShow,
+    context::with_stored_list,
     printer::Printer,
     views::{BoardLinkView, LinkStateView},
 };
@@ -18,7 +19,7 @@ use crate::{
     failure::{ExitClass, Failure},
     terminal::{
         lookups::ServerEvent,
-        presence::{StoreNotice, TerminalStore},
+        presence::StoreNotice,
         watch::{Watch, WatchEvent},
     },
 };
@@ -64,20 +65,12 @@ fn show(hub: &BoardHub, state_folder: &Path, event: &WatchEvent<'_>) {
         WatchEvent::Server(ServerEvent::Back) => hub.server(false, Timestamp::now()),
         // What others wrote meanwhile came in between what was told.
         WatchEvent::Store(StoreNotice::Back { .. }) => {
-            read_again(state_folder, |snapshot| hub.reset(snapshot));
+            with_stored_list(state_folder, |list| hub.reset(RollSnapshot::from(list)));
         }
         WatchEvent::Store(StoreNotice::Forgotten) => {
-            read_again(state_folder, |snapshot| hub.forget(snapshot));
+            with_stored_list(state_folder, |list| hub.forget(RollSnapshot::from(list)));
         }
         _ => {}
-    }
-}
-
-fn read_again(state_folder: &Path, show: impl FnOnce(RollSnapshot)) {
-    if let Ok(Some(mut store)) = TerminalStore::open_if_there(state_folder)
-        && let Ok(list) = store.list()
-    {
-        show(RollSnapshot::from(list));
     }
 }
 

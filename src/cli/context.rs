@@ -1,6 +1,6 @@
 //! What the configuration says of this terminal, as the terminal takes it.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 
@@ -13,7 +13,7 @@ use crate::{
     terminal::{
         admission::{Rules, UserPreference},
         context::TerminalContext,
-        presence::TerminalStore,
+        presence::{PresenceList, TerminalStore},
         reader_pool::PoolPolicy,
         server_access::ServerAccess,
         tap::{Depth, tap_terminal::TapTerminal},
@@ -108,5 +108,14 @@ pub fn warn_of_end(terminal: &TapTerminal, out: &mut Printer) {
     if ends_soon(keys.certificate.not_before(), end, (terminal.clock)()) {
         let text = format!("this terminal's certificate ends at {end}");
         out.warning(&text, Some("renew it where the CA key lies: rollcall pki renew"));
+    }
+}
+
+/// Gives the list as the store has it, where it can be read.
+pub fn with_stored_list(state_folder: &Path, show: impl FnOnce(&PresenceList)) {
+    if let Ok(Some(mut store)) = TerminalStore::open_if_there(state_folder)
+        && let Ok(list) = store.list()
+    {
+        show(list);
     }
 }

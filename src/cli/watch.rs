@@ -6,6 +6,7 @@ mod live;
 mod resume;
 
 use std::{
+    cell::LazyCell,
     io::{self, IsTerminal},
     time::{Duration, Instant},
 };
@@ -20,7 +21,7 @@ use self::{
 use super::{
     args::WatchArgs,
     board_show::BoardShow,
-    context::{admission_rules, lookup_server, pool_policy, terminal_context},
+    context::{admission_rules, lookup_server, pool_policy, terminal_context, with_stored_list},
     interrupt::Interrupt,
     outcome::account,
     printer::{Printer, form},
@@ -29,18 +30,21 @@ use super::{
 use crate::{
     config::{OutputFormat, Settings},
     failure::{ExitClass, Failure},
-    reader::pcsc::list_within,
+    reader::{ReaderError, ReaderState, pcsc::list_within},
     terminal::{
         feedback::Feedback,
         hooks::{HookReport, How},
         lookups::ServerEvent,
-        presence::{Event, StoreNotice, TerminalStore},
+        presence::{Event, StoreNotice},
         watch::{HookCommand, TapEffect, Watch, WatchConfig, WatchEvent, WatchObserver},
     },
 };
 
 /// How long a service may take to list its readers at the start.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The readers as the service lists them.
+type ListedReaders = Result<Vec<ReaderState>, ReaderError>;
 
 /// Runs the command until a signal ends it. Each event is given to `on_event`, or to the command of the configuration.
 ///
@@ -66,8 +70,10 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let stopper = watch.stopper();
     let signal = Interrupt::install_staying(move || stopper.stop())?;
     watch.connect(lookup_server(settings)?)?;
+    // By whoever needs it first: a service that hangs is waited for once.
+    let listed = LazyCell::new(|| list_within(PATIENCE));
     // The screen hides what was said before it.
-    let live = live(args, settings, &mut watch, out)?;
+    let live = live(args, settings, &mut watch, &listed, out)?;
     if let Some((text, hint)) = without {
         out.warning(&text, hint);
     }
@@ -76,7 +82,7 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
         show_who_is_here(&mut watch, out)?;
         out.begin::<views::EventView>()?;
     }
-    warn_of_readers(settings, out);
+    warn_of_readers(&listed, settings, out);
     let feedback = feedback::start(settings);
     let mut printer = WatchPrinter { out, complaints: Complaints::default(), board, feedback, live, settings };
     watch.run(&mut printer)?;
@@ -99,14 +105,15 @@ fn live(
     args: &WatchArgs,
     settings: &Settings,
     watch: &mut Watch,
+    listed: &LazyCell<ListedReaders, impl FnOnce() -> ListedReaders>,
     out: &mut Printer,
 ) -> Result<Option<LiveScreen>, Failure> {
     let options = out.options();
     if !options.live || args.plain || is_in_background(io::stdout()) {
         return Ok(None);
     }
-    let readers = list_within(PATIENCE).unwrap_or_default().into_iter().map(|reader| reader.name);
-    let readers = readers.filter(|name| settings.readers.matches(name));
+    let readers =
+        listed.iter().flatten().map(|reader| reader.name.clone()).filter(|name| settings.readers.matches(name));
     let names = settings.clone();
     let alias = move |reader: &str| names.alias(reader).unwrap_or(reader).to_owned();
     let zone = options.is_local.then(|| out.zone());
@@ -148,15 +155,15 @@ fn board(_: &WatchArgs, settings: &Settings, _: &mut Watch, _: &mut Printer) -> 
 
 /// Says what would be missed in silence: that there is no service, which is an event only once in each outage, and names
 /// in the configuration that fit no reader.
-fn warn_of_readers(settings: &Settings, out: &mut Printer) {
-    let readers = match list_within(PATIENCE) {
+fn warn_of_readers(listed: &ListedReaders, settings: &Settings, out: &mut Printer) {
+    let readers = match listed {
         Ok(readers) => readers,
         Err(error) => {
-            let failure = Failure::from(error);
+            let failure = Failure::from(error.clone());
             return out.warning(&format!("{failure} ({})", failure.code), failure.hint.as_deref());
         }
     };
-    if settings.readers.ignores_all(&readers) {
+    if settings.readers.ignores_all(readers) {
         let hint = "make it fit only what never has a token: rollcall readers lists the names";
         out.warning("`ignore` in config.toml leaves out every reader that is here now", Some(hint));
     }
@@ -225,11 +232,10 @@ impl WatchPrinter<'_> {
     /// What others wrote meanwhile came in between what was told; of whom they forgot nothing is shown any more.
     fn read_again(&self, notice: &StoreNotice) {
         let forgotten = matches!(notice, StoreNotice::Forgotten);
-        if let (Some(live), StoreNotice::Back { .. } | StoreNotice::Forgotten) = (&self.live, notice)
-            && let Ok(Some(mut store)) = TerminalStore::open_if_there(&self.settings.state_folder)
-            && let Ok(list) = store.list()
-        {
-            live.update(|content| if forgotten { content.forget(list) } else { content.reset(list) });
+        if let (Some(live), StoreNotice::Back { .. } | StoreNotice::Forgotten) = (&self.live, notice) {
+            with_stored_list(&self.settings.state_folder, |list| {
+                live.update(|content| if forgotten { content.forget(list) } else { content.reset(list) });
+            });
         }
     }
 
