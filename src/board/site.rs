@@ -50,18 +50,12 @@ impl Shown {
         self.seq += 1;
         let is_arrival = event == EventKind::Arrived;
         Event {
-            event,
-            seq: self.seq,
-            at,
             reader: Some(member.reader.clone()),
             token_id: Some(member.token_id),
             user: Some(member.user.clone()),
             source: is_arrival.then_some(member.source),
             authenticated: is_arrival.then_some(member.authenticated),
-            reason: None,
-            error: None,
-            by: None,
-            note: None,
+            ..Event::new(event, self.seq, at)
         }
     }
 }
@@ -126,18 +120,10 @@ impl SiteBoard {
         shown.seq += 1;
         let code = event["error"]["code"].as_str().unwrap_or("token.unknown").to_owned();
         self.hub.event(&Event {
-            event: EventKind::Refused,
-            seq: shown.seq,
-            at,
             reader: Some((self.names)(terminal, event["reader"].as_str())),
-            token_id: None,
             user: serde_json::from_value(event["user"].clone()).ok(),
-            source: None,
-            authenticated: None,
-            reason: None,
             error: Some(ErrorObject { code, message: String::new(), hint: None, command: None }),
-            by: None,
-            note: None,
+            ..Event::new(EventKind::Refused, shown.seq, at)
         });
     }
 
