@@ -16,10 +16,12 @@ pub fn account(outcome: &TapOutcome) -> String {
     let Timings { connect, authenticate, read, total, inside } = outcome.timings;
     let ms = |time: std::time::Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
     let resumed = outcome.decision.admitted().is_some_and(|admission| admission.token.is_resumed());
-    let nonce = match resumed {
-        true => ", resumed",
-        false if outcome.server_nonce => ", nonce of the server",
-        false => "",
+    let nonce = if resumed {
+        ", resumed"
+    } else if outcome.server_nonce {
+        ", nonce of the server"
+    } else {
+        ""
     };
     let server = outcome.server_took.map_or_else(String::new, |took| format!(", server {}", ms(took)));
     format!(

@@ -28,7 +28,7 @@ use crate::{
     },
     token::{
         TokenError,
-        open::{AuthenticationContext, Credentials, NoMemory, identify},
+        open::{AuthenticationContext, Credentials, NoMemory, SlotWish, identify},
         session::Session,
     },
 };
@@ -168,7 +168,7 @@ pub fn open_channel(link: &mut dyn Link, credentials: &Credentials) -> Result<Se
         format: ApduFormat::Short,
         random: &mut random,
         learned: Vec::new(),
-        slot: crate::token::open::SlotWish::No,
+        slot: SlotWish::No,
     };
     let selected = identify(link, ApduFormat::Short).map_err(|e| token_failure(&e, 0))?;
     let selected = selected.ok_or_else(|| TapError::Foreign.to_failure(1))?;

@@ -18,7 +18,7 @@ use crate::{
     terminal::tap::{Depth, Seen, TapError, Tapped, tap_card},
     token::{
         TokenError,
-        open::{AuthenticationContext, Credentials, NoMemory, RememberedItem, TokenMemory},
+        open::{AuthenticationContext, Credentials, NoMemory, RememberedItem, SlotWish, TokenMemory},
     },
 };
 
@@ -62,7 +62,7 @@ fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn TokenMemory, change: Chang
         format: ApduFormat::Short,
         random: &mut SystemRandom,
         learned: Vec::new(),
-        slot: crate::token::open::SlotWish::No,
+        slot: SlotWish::No,
     };
     let mut between = Between { rig, change, sent: Vec::new() };
     let tapped = tap_card(&mut between, &mut context, depth, None);

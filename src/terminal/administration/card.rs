@@ -17,7 +17,7 @@ use crate::{
     },
     token::{
         TokenError,
-        open::{AuthenticationContext, Credentials, NoMemory, RememberedItem, identify},
+        open::{AuthenticationContext, Credentials, NoMemory, RememberedItem, SlotWish, identify},
         select::Selected,
         session::Session,
     },
@@ -46,7 +46,7 @@ pub fn in_transaction<T>(
         format: ApduFormat::Short,
         random: &mut random,
         learned: Vec::new(),
-        slot: crate::token::open::SlotWish::No,
+        slot: SlotWish::No,
     };
     let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
     let mut metered = Metered::new(card.begin().map_err(|e| link(&e, 0))?);

@@ -27,7 +27,7 @@ use crate::{
     },
     token::{
         TokenError,
-        open::{AuthenticationContext, Credentials, NoMemory, RememberedItem},
+        open::{AuthenticationContext, Credentials, NoMemory, RememberedItem, SlotWish},
     },
 };
 
@@ -176,7 +176,7 @@ impl EnrollmentContext {
             format: ApduFormat::Short,
             random: &mut random,
             learned: Vec::new(),
-            slot: crate::token::open::SlotWish::No,
+            slot: SlotWish::No,
         };
         let mut pending: Option<Box<Pending>> = None;
         loop {

@@ -30,7 +30,7 @@ use crate::{
     },
     token::{
         TokenError,
-        open::{AuthenticationContext, Credentials, RememberedItem, TokenMemory},
+        open::{AuthenticationContext, Credentials, RememberedItem, SlotWish, TokenMemory},
     },
 };
 
@@ -123,7 +123,7 @@ impl EnrollmentFixture {
             format,
             random: &mut SystemRandom,
             learned: Vec::new(),
-            slot: crate::token::open::SlotWish::No,
+            slot: SlotWish::No,
         };
         let result = run(&mut context);
         self.learn(context.learned);

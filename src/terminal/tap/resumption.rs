@@ -80,12 +80,15 @@ impl KeptKeys {
         self.all_ended += 1;
     }
 
-    fn end(&mut self, token_id: Uuid) {
+    /// Ends those of one token; how often that was done now.
+    fn end(&mut self, token_id: Uuid) -> u64 {
         if self.ended.len() >= REMEMBERED {
             self.end_all();
         }
         self.keys.remove(&token_id);
-        *self.ended.entry(token_id).or_default() += 1;
+        let ended = self.ended.entry(token_id).or_default();
+        *ended += 1;
+        *ended
     }
 
     /// Drops what has ended by itself. The clock is read while nobody else looks at it.
@@ -149,9 +152,7 @@ impl ResumptionCache {
     /// A full tap that began in this era, and made this key now, which may be kept. The key before it is gone, whatever
     /// becomes of this one.
     pub fn made(&self, key: ResumptionKey, mode: TokenMode, holder: &str, now: Timestamp, era: TapEra) -> KeptKey {
-        let mut kept = self.lock();
-        kept.end(key.token_id);
-        let ended = kept.ended.get(&key.token_id).copied().unwrap_or_default();
+        let ended = self.lock().end(key.token_id);
         KeptKey { key, mode, holder: holder.to_owned(), by_clock: now, by_uptime: Instant::now(), era, ended }
     }
 

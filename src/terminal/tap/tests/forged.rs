@@ -279,7 +279,7 @@ fn a_blocked_token_is_neither_identified_nor_spoken_to() {
             format: ApduFormat::Short,
             random: &mut SystemRandom,
             learned: Vec::new(),
-            slot: crate::token::open::SlotWish::No,
+            slot: SlotWish::No,
         };
         let tapped = tap_card(&mut token, &mut context, depth, None);
         assert_eq!(tapped.failure().unwrap().code, "token.blocked", "{depth:?}");
