@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{
     CertificateError, IssueError,
     der::{BOOLEAN, DerReader, OCTET_STRING, SEQUENCE, only},
-    issue::{Common, begin, extension, finish},
+    issue::{Common, begin, extension, finish, subject_key_identifier},
     leaf::KEY_USAGE,
     walk::{CertificateHead, Extensions, Outer, bit_string, form, walk},
 };
@@ -62,8 +62,7 @@ impl Authority {
         // cA true, and no CA below it.
         builder.append_extension(extension("2.5.29.19", true, &[0x30, 6, 1, 1, 0xFF, 2, 1, 0])?)?;
         builder.append_extension(extension("2.5.29.15", true, &[0x03, 0x02, 0x02, KEY_CERT_SIGN])?)?;
-        let identifier = [&[0x04, 0x14][..], &key.public().key_identifier()].concat();
-        builder.append_extension(extension("2.5.29.14", false, &identifier)?)?;
+        builder.append_extension(subject_key_identifier(key.public())?)?;
         Ok(Self::read(&finish(builder, key)?)?)
     }
 

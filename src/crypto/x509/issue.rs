@@ -130,6 +130,11 @@ pub fn standard_extensions(builder: &mut X509Builder, ca: &Point, purpose: Purpo
     builder.append_extension(extension("2.5.29.37", false, &usage(purpose))?)
 }
 
+/// The identifier of the certified key; cards do without it, so only a CA and TLS certificates have it.
+pub fn subject_key_identifier(key: &Point) -> Result<X509Extension, ErrorStack> {
+    extension("2.5.29.14", false, &[&[0x04, 0x14][..], &key.key_identifier()].concat())
+}
+
 /// A sequence of one OID.
 fn usage(purpose: Purpose) -> Vec<u8> {
     match purpose {

@@ -10,7 +10,7 @@ use openssl::{
 
 use super::{
     CertificateError, IssueError, Purpose, TlsUse,
-    issue::{Common, begin, finish, standard_extensions},
+    issue::{Common, begin, finish, standard_extensions, subject_key_identifier},
     leaf,
     walk::CertificateHead,
 };
@@ -102,10 +102,9 @@ impl TlsCertificate {
         }
         let mut builder = begin(&Common { issuer, subject, key, not_before, not_after }, random)?;
         standard_extensions(&mut builder, ca.public(), Purpose::Tls(usage))?;
-        if !names.is_empty() {
-            let extension = alternative_names(&builder, names)?;
-            builder.append_extension(extension)?;
-        }
+        builder.append_extension(subject_key_identifier(key)?)?;
+        let names = alternative_names(&builder, names, subject)?;
+        builder.append_extension(names)?;
         Ok(Self::verify(&finish(builder, ca)?, ca.public(), usage)?)
     }
 
@@ -160,8 +159,15 @@ impl TlsCertificate {
     }
 }
 
-fn alternative_names(builder: &X509Builder, names: &[ServerName]) -> Result<X509Extension, ErrorStack> {
+/// A name of a client is this and its name, percent-encoded (RFC 3986, 2.1).
+const CLIENT_URI: &str = "rollcall:terminal:";
+
+/// The names of a server, or that of a client as a URI: verifiers of other makers refuse a certificate without any.
+fn alternative_names(builder: &X509Builder, names: &[ServerName], subject: &str) -> Result<X509Extension, ErrorStack> {
     let mut extension = SubjectAlternativeName::new();
+    if names.is_empty() {
+        extension.uri(&client_uri(subject));
+    }
     for name in names {
         match name {
             ServerName::Dns(name) => extension.dns(name),
@@ -169,6 +175,12 @@ fn alternative_names(builder: &X509Builder, names: &[ServerName]) -> Result<X509
         };
     }
     extension.build(&builder.x509v3_context(None, None))
+}
+
+fn client_uri(subject: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    std::iter::once(CLIENT_URI.to_owned()).chain(subject.bytes().map(one)).collect()
 }
 
 #[cfg(test)]
@@ -212,6 +224,37 @@ mod tests {
                 assert!(matches!(refusal, CertificateError::Class { found: f } if f == found), "{refusal}");
             }
         }
+    }
+
+    #[test]
+    fn a_client_has_its_name_as_a_uri_and_both_sides_identify_their_key() {
+        let ca = KeyPair::generate(&mut SystemRandom).unwrap();
+        let names = [ServerName::parse("localhost").unwrap()];
+        for (usage, names) in [(TlsUse::Client, &[][..]), (TlsUse::Server, &names[..])] {
+            let certificate = issued(&ca, usage, names).unwrap();
+            let read = openssl::x509::X509::from_der(certificate.der()).unwrap();
+            let identifier = certificate.point().key_identifier();
+            assert_eq!(read.subject_key_id().unwrap().as_slice(), identifier);
+            let names = read.subject_alt_names().unwrap();
+            let uri = names.iter().next().unwrap().uri();
+            assert_eq!(uri, (usage == TlsUse::Client).then_some("rollcall:terminal:somebody"));
+        }
+        assert_eq!(client_uri("Tür 2/a,b"), "rollcall:terminal:T%C3%BCr%202%2Fa%2Cb");
+    }
+
+    #[test]
+    fn the_longest_name_of_a_client_fits() {
+        let ca = KeyPair::generate(&mut SystemRandom).unwrap();
+        let subject = "\u{1F6AA}".repeat(64);
+        let template = TlsTemplate {
+            usage: TlsUse::Client,
+            names: &[],
+            subject: &subject,
+            key: ca.public(),
+            not_before: "2026-11-22T00:00:00Z".parse().unwrap(),
+            not_after: "2026-11-29T00:00:00Z".parse().unwrap(),
+        };
+        TlsCertificate::issue(&ca, "Rollcall CA", &template, &mut SystemRandom).unwrap();
     }
 
     #[test]
