@@ -22,7 +22,7 @@
 //! | [`card`] | any ISO 7816-4 card over any [`card::link::Link`]: commands, status words, TLV, chaining, traces |
 //! | [`crypto`] | the primitives, over OpenSSL |
 //! | [`api`] | types that travel: between terminal and server, and between our layers |
-//! | [`files`], [`failure`], [`rates`] | files that hold state; what a user sees of a failure; how often a peer may ask |
+//! | [`files`], [`failure`], [`rates`], [`proxies`] | files that hold state; what a user sees of a failure; how often a peer may ask, and for whom it speaks |
 //!
 //! # The way of one tap
 //!
@@ -54,6 +54,7 @@ pub mod failure;
 pub mod files;
 pub mod pki;
 pub mod proof;
+pub mod proxies;
 #[cfg(any(feature = "board", feature = "server"))]
 pub mod rates;
 pub mod reader;

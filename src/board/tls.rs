@@ -35,7 +35,7 @@ impl BoardTls {
         builder.set_private_key_file(key, SslFiletype::PEM).map_err(wrong(key))?;
         builder.check_private_key().map_err(wrong(key))?;
         builder.set_alpn_select_callback(|_, offered| {
-            openssl::ssl::select_next_proto(b"\x08http/1.1", offered).ok_or(openssl::ssl::AlpnError::NOACK)
+            openssl::ssl::select_next_proto(b"\x08http/1.1", offered).ok_or(openssl::ssl::AlpnError::ALERT_FATAL)
         });
         Ok(Self { acceptor: builder.build() })
     }

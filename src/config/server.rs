@@ -8,16 +8,18 @@ use std::time::Duration;
 use super::entry::ConfigEntry;
 use super::error::ConfigError;
 use super::set;
+use crate::proxies::{BadNetwork, Network};
 
 /// The port of a server that was given none.
 pub const PORT: u16 = 7443;
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "board",
     "connections",
     "feed_max_age",
     "listen",
     "offline_max_age",
+    "proxies",
     "rate",
     "retention",
     "store",
@@ -40,6 +42,7 @@ pub struct Table {
     store: Option<StoreText>,
     rate: Option<u32>,
     connections: Option<u32>,
+    proxies: Vec<Network>,
     retention: Option<Duration>,
 }
 
@@ -87,6 +90,8 @@ pub struct ServerSettings {
     pub rate: u32,
     /// Connections at one time.
     pub connections: u32,
+    /// The proxies before a server here, which say in a head for whom they speak.
+    pub proxies: Vec<Network>,
     /// How long a server keeps events, proofs and nonces; none for events and proofs without an end.
     pub retention: Option<Duration>,
 }
@@ -103,6 +108,7 @@ impl Default for ServerSettings {
             store: StoreText(String::new()),
             rate: 200,
             connections: 1024,
+            proxies: Vec::new(),
             retention: None,
         }
     }
@@ -129,6 +135,10 @@ impl Table {
             }
             "rate" => self.rate = Some(entry.number(0, 1_000_000)?),
             "connections" => self.connections = Some(entry.number(1, 100_000)?),
+            "proxies" => {
+                let read = |text: &String| text.parse().map_err(|error: BadNetwork| entry.bad(error.to_string()));
+                self.proxies = entry.texts()?.iter().map(read).collect::<Result<_, _>>()?;
+            }
             "retention" => {
                 let time = entry.duration()?;
                 if time < RETENTION_MIN {
@@ -176,6 +186,7 @@ impl Table {
             store: store.or(self.store).unwrap_or_else(own_file),
             rate: rate.or(self.rate).unwrap_or(otherwise.rate),
             connections: self.connections.unwrap_or(otherwise.connections),
+            proxies: self.proxies,
             retention: self.retention,
         })
     }

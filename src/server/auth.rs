@@ -1,7 +1,7 @@
 //! Who asks, at every request: a registered terminal that is not revoked, with a certificate that is in time and a role
 //! that suffices. A connection may be older than a revocation, and live longer than a certificate.
 
-use std::{sync::Arc, time::Instant};
+use std::{net::IpAddr, sync::Arc, time::Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -13,9 +13,14 @@ use axum::{
 use super::{RequestLine, metrics, problem::ApiError, routes, state::AppState, store::TerminalRow};
 use crate::crypto::{sha256, x509::TlsCertificate};
 
-/// The certificate of the connection.
+/// Who is at the other end of the connection.
 #[derive(Clone)]
-pub struct PeerCertificate(pub Arc<TlsCertificate>);
+pub struct Peer {
+    /// Its address, or the one behind the proxy.
+    pub address: IpAddr,
+    /// Its certificate.
+    pub certificate: Arc<TlsCertificate>,
+}
 
 /// The terminal that asks.
 #[derive(Clone, Debug)]
@@ -36,7 +41,8 @@ pub async fn admit(State(state): State<Arc<AppState>>, mut request: Request, nex
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map(MatchedPath::as_str);
-    let peer = request.extensions().get::<PeerCertificate>().cloned();
+    let peer = request.extensions().get::<Peer>().cloned();
+    let from = peer.as_ref().map(|peer| peer.address);
     let terminal = authenticate(&state, peer, &method, route).await;
     let (terminal, response) = match terminal {
         Ok(terminal) => {
@@ -55,7 +61,7 @@ pub async fn admit(State(state): State<Arc<AppState>>, mut request: Request, nex
     state.metrics.requests.get_or_create(&labels).inc();
     state.metrics.seconds.observe(took.as_secs_f64());
     let terminal = terminal.as_ref().map(|terminal| terminal.name.as_str());
-    state.log.request(&RequestLine { at, terminal, method: method.as_str(), path: uri.path(), status, took });
+    state.log.request(&RequestLine { at, from, terminal, method: method.as_str(), path: uri.path(), status, took });
     response
 }
 
@@ -66,12 +72,12 @@ fn known_method(method: &Method) -> &'static str {
 
 async fn authenticate(
     state: &AppState,
-    peer: Option<PeerCertificate>,
+    peer: Option<Peer>,
     method: &Method,
     route: Option<&str>,
 ) -> Result<Arc<TerminalRow>, (Option<Arc<TerminalRow>>, ApiError)> {
     let stranger = |error| (None, error);
-    let PeerCertificate(certificate) = peer.ok_or(stranger(ApiError::UnknownTerminal))?;
+    let Peer { certificate, .. } = peer.ok_or(stranger(ApiError::UnknownTerminal))?;
     certificate.check_time((state.clock)()).map_err(|_| stranger(ApiError::Expired))?;
     let key = sha256(&[certificate.point().as_bytes()]);
     let terminal = state.store.asking_terminal(&key).await.map_err(|error| stranger(error.into()))?;

@@ -20,7 +20,14 @@ use tokio::{
     time::timeout,
 };
 
-use super::{RunError, ServerOptions, auth::PeerCertificate, router, state::AppState, tls::Acceptor};
+use super::{
+    RunError, ServerOptions,
+    auth::Peer,
+    behind_proxy, router,
+    state::AppState,
+    tls::{Acceptor, TlsConnection},
+};
+use crate::proxies::Network;
 
 /// How long requests that are under way may take once the server was told to stop.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -48,6 +55,8 @@ pub async fn serve(
         acceptor,
         permits: Arc::new(Semaphore::new(options.connections)),
         patience: options.patience,
+        proxies: options.proxies.clone().into(),
+        state: Arc::clone(&state),
     };
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
@@ -58,9 +67,9 @@ pub async fn serve(
             () = &mut stop => break,
         };
         let Ok(permit) = permit else { break };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     state.log.fault(&format!("a connection was not accepted: {error}"));
                     tokio::time::sleep(Duration::from_millis(50)).await; // out of descriptors: some will be freed
@@ -71,7 +80,7 @@ pub async fn serve(
         };
         let (connections, watcher) = (connections.clone(), graceful.watcher());
         tokio::spawn(async move {
-            connections.serve(stream, watcher).await;
+            connections.serve(stream, peer, watcher).await;
             drop(permit);
         });
     }
@@ -85,17 +94,16 @@ struct ConnectionServer {
     acceptor: Acceptor,
     permits: Arc<Semaphore>,
     patience: Duration,
+    proxies: Arc<[Network]>,
+    state: Arc<AppState>,
 }
 
 impl ConnectionServer {
     /// One connection, from its handshake to its end.
-    async fn serve(&self, stream: TcpStream, watcher: hyper_util::server::graceful::Watcher) {
+    async fn serve(&self, stream: TcpStream, peer: SocketAddr, watcher: hyper_util::server::graceful::Watcher) {
         // Without this, the two halves of an answer wait for each other's acknowledgement.
         let _ = stream.set_nodelay(true);
-        let Ok(Some((stream, certificate))) = timeout(self.patience, self.acceptor.accept(stream)).await else {
-            return;
-        };
-        let peer = PeerCertificate(Arc::new(certificate));
+        let Ok(Some((stream, peer))) = timeout(self.patience, self.begin(stream, peer)).await else { return };
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
@@ -107,5 +115,20 @@ impl ConnectionServer {
             .max_buf_size(HEAD_MAX)
             .serve_connection(TokioIo::new(stream), service);
         let _ = watcher.watch(connection).await;
+    }
+
+    /// The head of a proxy, where one stands there, and the handshake.
+    async fn begin(&self, mut stream: TcpStream, peer: SocketAddr) -> Option<(TlsConnection, Peer)> {
+        let address = match behind_proxy::client(&mut stream, peer, &self.proxies).await {
+            Ok(address) => address,
+            Err(what) => {
+                if let Some(what) = what {
+                    self.state.log.fault(&what);
+                }
+                return None;
+            }
+        };
+        let (stream, certificate) = self.acceptor.accept(stream).await?;
+        Some((stream, Peer { address, certificate: Arc::new(certificate) }))
     }
 }

@@ -9,6 +9,7 @@
 mod api;
 pub mod audit;
 mod auth;
+mod behind_proxy;
 mod body;
 mod failure;
 pub mod follow;
@@ -30,13 +31,19 @@ pub mod store;
 pub mod store_recertification;
 mod tls;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use jiff::Timestamp;
 
 use crate::{
     crypto::ec::Point,
     pki::{ClockCheck, PkiDir, PkiError},
+    proxies::Network,
 };
 
 pub use init::Initialised;
@@ -62,6 +69,8 @@ pub struct ServerOptions {
     pub connections: usize,
     /// The time for a TLS handshake, for the head and the body of a request, and for its answer.
     pub patience: Duration,
+    /// The proxies before it, which say in a head for whom they speak.
+    pub proxies: Vec<Network>,
     /// How long events, proofs and nonces are kept; none for events and proofs without an end.
     pub retention: Option<Duration>,
     /// Who shows who is here while it runs.
@@ -103,6 +112,8 @@ pub trait ServerLog: Send + Sync {
 pub struct RequestLine<'a> {
     /// When.
     pub at: Timestamp,
+    /// The address of who asks, or the one behind a proxy; none when there was no connection.
+    pub from: Option<IpAddr>,
     /// The terminal; none when it is not registered.
     pub terminal: Option<&'a str>,
     /// The method.

@@ -1,10 +1,14 @@
 //! TLS 1.3 (RFC 8446) with client certificates: no older version, no tickets, no early data, and no anonymous client.
 
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use openssl::ssl::{Ssl, SslAcceptor, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion};
 use openssl::x509::{X509, store::X509StoreBuilder};
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 use tokio_openssl::SslStream;
 
 use super::RunError;
@@ -15,6 +19,12 @@ use crate::{
     },
     pki::Tls,
 };
+
+/// How long who was refused may take to hear it, and how many bytes it may send meanwhile.
+const LINGER: (Duration, usize) = (Duration::from_secs(2), 64 * 1024);
+
+/// A connection whose handshake is done.
+pub type TlsConnection = SslStream<TcpStream>;
 
 /// What every connection is accepted with.
 #[derive(Clone)]
@@ -51,19 +61,41 @@ fn build(tls: &Tls) -> Result<Acceptor, openssl::error::ErrorStack> {
     builder.set_verify_cert_store(trusted.build())?;
     builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
     builder.set_alpn_select_callback(|_, offered| {
-        openssl::ssl::select_next_proto(b"\x08http/1.1", offered).ok_or(openssl::ssl::AlpnError::NOACK)
+        openssl::ssl::select_next_proto(b"\x08http/1.1", offered).ok_or(openssl::ssl::AlpnError::ALERT_FATAL)
     });
     Ok(Acceptor { acceptor: builder.build(), cas: authorities.iter().map(|authority| *authority.point()).collect() })
 }
 
 impl Acceptor {
     /// The handshake. OpenSSL has verified the chain; what it lets pass is read once more by our own, strict rules.
-    pub async fn accept(&self, stream: TcpStream) -> Option<(SslStream<TcpStream>, TlsCertificate)> {
+    pub async fn accept(&self, stream: TcpStream) -> Option<(TlsConnection, TlsCertificate)> {
         let ssl = Ssl::new(self.acceptor.context()).ok()?;
         let mut stream = SslStream::new(ssl, stream).ok()?;
-        Pin::new(&mut stream).accept().await.ok()?;
+        let done = Pin::new(&mut stream).accept().await;
+        if let Some(certificate) = done.ok().and_then(|()| self.certificate(&stream)) {
+            return Some((stream, certificate));
+        }
+        let _ = timeout(LINGER.0, linger(stream.get_mut())).await;
+        None
+    }
+
+    fn certificate(&self, stream: &TlsConnection) -> Option<TlsCertificate> {
         let der = stream.ssl().peer_certificate()?.to_der().ok()?;
-        let certificate = self.cas.iter().find_map(|ca| TlsCertificate::verify(&der, ca, TlsUse::Client).ok())?;
-        Some((stream, certificate))
+        self.cas.iter().find_map(|ca| TlsCertificate::verify(&der, ca, TlsUse::Client).ok())
+    }
+}
+
+/// Ends a connection so that the alert arrives: who sent a request behind its handshake would lose it, because a system answers
+/// what nobody has read by breaking the connection off.
+async fn linger(stream: &mut TcpStream) {
+    let (mut passed, mut buffer) = (0, [0; 4096]);
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    while passed < LINGER.1 {
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(read) => passed += read,
+        }
     }
 }

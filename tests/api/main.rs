@@ -21,6 +21,7 @@ mod privacy;
 #[path = "../common/program.rs"]
 mod program;
 mod proofs;
+mod proxies;
 mod raw;
 mod restore;
 mod roles;

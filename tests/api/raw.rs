@@ -47,6 +47,12 @@ impl Raw {
     /// The handshake, and then one byte's worth of proof that it holds: with TLS 1.3 a server refuses a client's
     /// certificate after the client is done.
     pub fn connect(port: u16, ca: &[u8], identity: Identity<'_>) -> Result<Self, String> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
+        Self::over(stream, ca, identity)
+    }
+
+    /// The same over a connection that has said something already.
+    pub fn over(stream: TcpStream, ca: &[u8], identity: Identity<'_>) -> Result<Self, String> {
         let mut builder = SslConnector::builder(SslMethod::tls_client()).unwrap();
         builder.cert_store_mut().add_cert(X509::from_der(ca).unwrap()).unwrap();
         builder.set_verify(SslVerifyMode::PEER);
@@ -54,7 +60,6 @@ impl Raw {
             builder.set_private_key(key.as_pkey()).unwrap();
             builder.set_certificate(&X509::from_der(certificate).unwrap()).unwrap();
         }
-        let stream = TcpStream::connect(("127.0.0.1", port)).map_err(|error| error.to_string())?;
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         stream.set_nodelay(true).unwrap();
         let stream = builder.build().connect("localhost", stream).map_err(|error| error.to_string())?;

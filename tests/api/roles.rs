@@ -100,7 +100,13 @@ fn strangers_do_not_come_in(kind: &Kind) {
         raw.ask("GET", "/v1/health", None)
     };
     // Not one byte of HTTP for who has no certificate, one of another CA, of a server, of a card's class, or an old one.
-    assert!(get(None).is_err(), "no certificate");
+    // Who sends its request behind the handshake, as clients do, hears why all the same.
+    let body = vec![b' '; 32 * 1024];
+    let head = format!("POST /v1/nonces HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len());
+    for _ in 0..10 {
+        let told = Raw::connect(server.port, authority, None).unwrap().send(&head, &body).unwrap_err();
+        assert!(told.contains("certificate required"), "{told}");
+    }
     for (what, der) in [
         ("another CA", certificate(&site, &key, TlsUse::Client, &other, later)),
         ("a server", certificate(&site, &key, TlsUse::Server, &ca, later)),
@@ -200,4 +206,8 @@ fn no_tickets_and_no_older_tls(kind: &Kind) {
     assert!(!told.contains("New Session Ticket") && told.contains("Acceptable client certificate CA names"), "{told}");
     let (done, told) = s_client(&[&ours[..], &["-tls1_2"]].concat());
     assert!(!done && told.contains("alert protocol version"), "{told}");
+    let (done, told) = s_client(&[&ours[..], &["-alpn", "h2"]].concat());
+    assert!(!done && told.contains("alert no application protocol"), "{told}");
+    let (done, told) = s_client(&[&ours[..], &["-alpn", "h2,http/1.1"]].concat());
+    assert!(done && told.contains("ALPN protocol: http/1.1"), "{told}");
 }

@@ -72,6 +72,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         rate: Some(settings.server.rate).filter(|rate| *rate > 0),
         connections: settings.server.connections as usize,
         patience: PATIENCE,
+        proxies: settings.server.proxies.clone(),
         retention: settings.server.retention,
         audience,
     };
@@ -165,12 +166,13 @@ impl ServerLog for LogSender {
 
     fn request(&self, line: &RequestLine<'_>) {
         if self.verbose {
-            let RequestLine { at, terminal, method, path, status, took } = line;
+            let RequestLine { at, from, terminal, method, path, status, took } = line;
             let (terminal, ms) = (terminal.unwrap_or("-"), took.as_secs_f64() * 1000.0);
+            let from = from.map(|address| format!(" from {address}")).unwrap_or_default();
             // Whoever does not read us shall not hold up who asks.
             let _ = self
                 .lines
-                .try_send(LogLine::Request(format!("{at:.3} {terminal} {method} {path} {status} {ms:.1} ms")));
+                .try_send(LogLine::Request(format!("{at:.3} {terminal} {method} {path} {status} {ms:.1} ms{from}")));
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
     pki::{Ca, CertificateDays, DAYS_MAX, Lifetime, PkiError},
     proof::thumbprint,
     server::{
-        auth::{AuthenticatedTerminal, PeerCertificate},
+        auth::{AuthenticatedTerminal, Peer},
         body::{Body, Id, PageQuery, Parameters, binary, check_name},
         problem::ApiError,
         store::{Added, NewTerminal, RegisteredKeys, Subjects},
@@ -133,7 +133,7 @@ fn days(days: u16) -> Result<CertificateDays, ApiError> {
 pub async fn renew(
     State(state): State<SharedState>,
     AuthenticatedTerminal(terminal): AuthenticatedTerminal,
-    Extension(PeerCertificate(peer)): Extension<PeerCertificate>,
+    Extension(peer): Extension<Peer>,
     Body(request): Body<RenewalRequest>,
 ) -> Answer<TerminalCertificates> {
     let requests = Requests::read(&request.tls_request, &request.ecka_request)?;
@@ -145,7 +145,7 @@ pub async fn renew(
     let role = terminal.role;
     let order = move |cas: &mut Cas, now| {
         let authorities = std::iter::once(&cas.ca).chain(cas.previous.as_ref().map(|(ca, _)| ca)).map(Ca::authority);
-        let kept = CertificateDays::of((peer.not_before(), peer.not_after()), authorities);
+        let kept = CertificateDays::of((peer.certificate.not_before(), peer.certificate.not_after()), authorities);
         requests.certify(role, Lifetime::kept(kept), cas, now)
     };
     let (certificates, keys) = state.certify(order).await?;

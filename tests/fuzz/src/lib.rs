@@ -8,6 +8,7 @@ pub mod config;
 pub mod input;
 pub mod messaging;
 pub mod proof;
+pub mod proxy_head;
 pub mod record;
 pub mod tlv;
 pub mod token;

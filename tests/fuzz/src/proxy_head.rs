@@ -1,0 +1,29 @@
+//! The head that a proxy sends: read step by step as from a connection, it ends, in bounds, and says what it says.
+
+use rollcall::proxies::{HEAD_MAX, HeadStep, next_step};
+
+/// # Panics
+/// When something does not hold.
+pub fn run(data: &[u8]) {
+    let mut read = 0;
+    let source = loop {
+        match next_step(&data[..read]) {
+            Ok(HeadStep::Read(more)) => {
+                assert!(more > 0 && read + more <= HEAD_MAX, "{read} and {more} more");
+                read += more;
+            }
+            Ok(HeadStep::Done(source)) => break source,
+            Err(_) => return,
+        }
+        if read > data.len() {
+            return;
+        }
+    };
+    // No shorter beginning is a head, and what follows changes nothing: it is not looked at.
+    for short in 0..read {
+        assert!(!matches!(next_step(&data[..short]), Ok(HeadStep::Done(_))), "{short} of {read}");
+    }
+    if let Some(source) = source {
+        assert_eq!(source.ip(), source.ip().to_canonical());
+    }
+}
