@@ -46,6 +46,13 @@ pub enum OutputFormat {
     Csv,
 }
 
+/// The program for which csv is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CsvReader {
+    /// UTF-16 with a byte order mark, tabs, and "0042" as a text
+    Excel,
+}
+
 /// When text is coloured.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
@@ -89,6 +96,9 @@ pub struct Global {
         hide_env_values = true
     )]
     pub output: Option<OutputFormat>,
+    /// Write csv so that this program opens it as it is, also ids like 0042
+    #[arg(long, global = true, value_enum, value_name = "PROGRAM")]
+    pub csv_for: Option<CsvReader>,
     /// Reader: a part of its name, a glob, or an alias from the configuration; may be repeated [default: all]
     #[arg(long, global = true, value_name = "NAME", env = "ROLLCALL_READER", hide_env_values = true, action = ArgAction::Append)]
     pub reader: Vec<String>,
@@ -148,6 +158,8 @@ pub struct Settings {
     pub state_folder: PathBuf,
     /// The form of the results.
     pub format: OutputFormat,
+    /// The program for which csv is written.
+    pub csv_for: Option<CsvReader>,
     /// When text is coloured; `NO_COLOR` has been taken into account.
     pub colour: Colour,
     /// Times are shown and read in UTC.
@@ -279,7 +291,8 @@ impl Settings {
         Self {
             config_folder: folders.config,
             state_folder: folders.state,
-            format: typed.output.or(file.format).unwrap_or_default(),
+            format: typed.output.or(typed.csv_for.map(|_| OutputFormat::Csv)).or(file.format).unwrap_or_default(),
+            csv_for: typed.csv_for,
             colour: typed.color.or(no_color).or(file.colour).unwrap_or_default(),
             readers: Selection::new(readers, &file.aliases).without(&file.ignore, &file.aliases),
             ignore: file.ignore,

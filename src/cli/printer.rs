@@ -4,7 +4,8 @@
 //! - `json`: one document. A command that lists prints an array of objects (an empty one when there is nothing), a
 //!   command about one thing prints one object.
 //! - `ndjson`: one object a line, written out at once.
-//! - `csv`: a header, then one record an object; nothing that a spreadsheet would take for a formula.
+//! - `csv`: a header, then one record an object; nothing that a spreadsheet would take for a formula. For a program that
+//!   is named it is written as that reads it best.
 //!
 //! A command that fails as a whole says so on stderr only, in every form, and with its exit status. What was begun on
 //! stdout is completed, so that a JSON document always parses.
@@ -27,7 +28,7 @@ use jiff::tz::TimeZone;
 use super::sanitize;
 use super::table::{self, Screen, Style};
 use super::wall_clock::{self, WallClock};
-use crate::config::{Colour, OutputFormat, Settings};
+use crate::config::{Colour, CsvReader, OutputFormat, Settings};
 use crate::failure::{ExitClass, Failure};
 pub use column::{Column, Printable};
 use progress::{ProgressLine, Stand};
@@ -38,6 +39,8 @@ use progress::{ProgressLine, Stand};
 pub struct OutputOptions {
     /// The form of the results.
     pub format: OutputFormat,
+    /// The program for which csv is written.
+    pub csv_for: Option<CsvReader>,
     /// Colour on stdout.
     pub colour_out: bool,
     /// Colour on stderr.
@@ -63,6 +66,7 @@ impl OutputOptions {
         let is_dumb = std::env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
         Self {
             format: settings.format,
+            csv_for: settings.csv_for,
             colour_out: coloured(settings.colour, io::stdout().is_terminal() && !is_dumb),
             colour_err: coloured(settings.colour, terminal && !is_dumb),
             width: screen::width(&io::stdout(), std::env::var_os("COLUMNS").as_deref()),
@@ -102,6 +106,8 @@ pub struct Printer {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
     stage: Stage,
+    /// The byte order mark stands there.
+    marked: bool,
     closed: bool,
     work: Option<ProgressLine>,
     zone: Option<TimeZone>,
@@ -115,7 +121,7 @@ impl Printer {
 
     /// On any two streams.
     pub fn on(options: OutputOptions, out: Box<dyn Write + Send>, err: Box<dyn Write + Send>) -> Self {
-        Self { options, out, err, stage: Stage::Nothing, closed: false, work: None, zone: None }
+        Self { options, out, err, stage: Stage::Nothing, marked: false, closed: false, work: None, zone: None }
     }
 
     /// The form of the results.
@@ -374,7 +380,13 @@ impl Printer {
     }
 
     fn csv<'a>(&mut self, cells: impl Iterator<Item = &'a str>) -> Result<(), Failure> {
-        let line = form::csv(cells)?;
+        let mut line = match self.options.csv_for {
+            None => form::csv(cells)?,
+            Some(CsvReader::Excel) => form::csv_for_excel(cells)?,
+        };
+        if self.options.csv_for == Some(CsvReader::Excel) && !std::mem::replace(&mut self.marked, true) {
+            line.splice(0..0, form::EXCEL_MARK);
+        }
         self.write(&line)
     }
 

@@ -20,6 +20,48 @@ pub fn csv<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Failure>
     writer.into_inner().map_err(|e| bug(&e))
 }
 
+/// What stands in front of all that is for Excel: the byte order mark of UTF-16, little end first.
+pub const EXCEL_MARK: [u8; 2] = [0xFF, 0xFE];
+/// The longest text in a formula of Excel, in characters of UTF-16.
+const EXCEL_TEXT_MAX: usize = 255;
+
+/// The same as Excel opens it without a question, whatever its language: UTF-16, tabs, and a text that it would change as a
+/// formula that is this text (`="0042"`).
+///
+/// # Errors
+/// As [`csv()`].
+pub fn csv_for_excel<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>, Failure> {
+    let mut writer =
+        csv::WriterBuilder::new().delimiter(b'\t').terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    writer.write_record(cells.map(excel_cell)).map_err(|e| bug(&e))?;
+    let text = String::from_utf8(writer.into_inner().map_err(|e| bug(&e))?).map_err(|e| bug(&e))?;
+    Ok(text.encode_utf16().flat_map(u16::to_le_bytes).collect())
+}
+
+/// What is no plain number and has digits, may be a number, a date or a time in some language.
+fn excel_cell(cell: &str) -> String {
+    let text = sanitize::cell(cell);
+    let is_number =
+        text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    // A formula is one line.
+    if is_number || !text.contains(char::is_numeric) || text.contains(['\n', '\r']) {
+        return text.into_owned();
+    }
+    let (mut formula, mut length) = ("=\"".to_owned(), 0);
+    for character in text.chars() {
+        length += character.len_utf16();
+        if length > EXCEL_TEXT_MAX {
+            formula.push_str("\"&\"");
+            length = character.len_utf16();
+        }
+        formula.push(character);
+        if character == '"' {
+            formula.push('"');
+        }
+    }
+    formula + "\""
+}
+
 /// One object on one line. What would steer a terminal is escaped, also beyond what JSON asks for.
 ///
 /// # Errors
@@ -51,4 +93,46 @@ impl serde_json::ser::Formatter for Sanitized {
 
 fn bug(error: &dyn std::error::Error) -> Failure {
     Failure::new(ExitClass::Bug, "output.bug", format!("a result cannot be written: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::user_csv::said;
+
+    #[test]
+    fn excel_gets_as_a_text_what_it_would_change() {
+        for (text, cell) in [
+            ("", ""),
+            ("0", "0"),
+            ("7", "7"),
+            ("123456789012345", "123456789012345"),
+            ("1234567890123456", "=\"1234567890123456\""),
+            ("0042", "=\"0042\""),
+            ("00", "=\"00\""),
+            ("1e5", "=\"1e5\""),
+            ("1-2", "=\"1-2\""),
+            ("MAR1", "=\"MAR1\""),
+            ("٤٢", "=\"٤٢\""),
+            ("5\" pipe", "=\"5\"\" pipe\""),
+            ("Ada", "Ada"),
+            ("+49 170", "=\"'+49 170\""),
+            ("=\"0042\"", "=\"'=\"\"0042\"\"\""),
+            ("a\n1", "a\n1"),
+        ] {
+            assert_eq!(excel_cell(text), cell);
+            assert_eq!(said(cell), text, "{cell}");
+        }
+        let long = "1\u{1F6AA}".repeat(300);
+        let cell = excel_cell(&long);
+        assert_eq!(said(&cell), long);
+        assert!(cell.split("\"&\"").all(|piece| piece.encode_utf16().count() <= EXCEL_TEXT_MAX + 2), "{cell}");
+    }
+
+    #[test]
+    fn a_record_for_excel_is_utf_16_with_tabs() {
+        let record = csv_for_excel(["0042", "Zoë", "a\tb"].into_iter()).unwrap();
+        let units: Vec<_> = record.chunks(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
+        assert_eq!(String::from_utf16(&units).unwrap(), "\"=\"\"0042\"\"\"\tZoë\t\"a\tb\"\r\n");
+    }
 }

@@ -14,7 +14,7 @@ use crate::{
         printer::{OutputOptions, Printer},
         views::ServerUserView,
     },
-    config::OutputFormat,
+    config::{CsvReader, OutputFormat},
     terminal::user_csv,
 };
 
@@ -31,13 +31,15 @@ impl Write for Written {
     }
 }
 
-fn exported(users: &[User]) -> Vec<u8> {
+fn exported(users: &[User], csv_for: Option<CsvReader>) -> Vec<u8> {
     let written = Written::default();
-    let options = OutputOptions { format: OutputFormat::Csv, ..OutputOptions::default() };
+    let options = OutputOptions { format: OutputFormat::Csv, csv_for, ..OutputOptions::default() };
     let mut out = Printer::on(options, Box::new(written.clone()), Box::new(io::sink()));
     let views: Vec<_> = users.iter().cloned().map(ServerUserView::from).collect();
     out.list(&views, "nobody").unwrap();
-    written.0.lock().unwrap().clone()
+    let text = written.0.lock().unwrap().clone();
+    assert_eq!(text.starts_with(&[0xFF, 0xFE]), csv_for.is_some());
+    text
 }
 
 /// What a server takes: no control characters, and something in id and name.
@@ -50,6 +52,9 @@ fn text(longest: usize) -> impl Strategy<Value = String> {
         "-1",
         "+49",
         "007",
+        "1e5",
+        "=\"0042\"",
+        "='\"1\"&\"2\"",
         "\\u{41}",
         "\u{202E}x",
         "\u{FEFF}x",
@@ -82,9 +87,12 @@ fn user() -> impl Strategy<Value = User> {
 
 proptest! {
     #[test]
-    fn an_export_that_is_imported_changes_nothing(users in prop::collection::vec(user(), 1..5)) {
+    fn an_export_that_is_imported_changes_nothing(
+        users in prop::collection::vec(user(), 1..5),
+        csv_for in prop::sample::select(vec![None, Some(CsvReader::Excel)]),
+    ) {
         let users: BTreeMap<_, _> = users.into_iter().map(|user| (user.id.clone(), user)).collect();
-        let text = exported(&users.values().cloned().collect::<Vec<_>>());
+        let text = exported(&users.values().cloned().collect::<Vec<_>>(), csv_for);
         for portraits in [false, true] {
             let (table, bad) = user_csv::read(&text, portraits, &mut |_| Ok(()));
             prop_assert_eq!(&bad, &[], "{}", String::from_utf8_lossy(&text));
