@@ -69,7 +69,8 @@ pub fn uid() -> impl TypedValueParser<Value = Uid> {
 
 /// A card whose times are known.
 pub fn card_timing() -> impl TypedValueParser<Value = CardTiming> {
-    PossibleValuesParser::new(["j3r180"]).map(|_| CardTiming::J3r180)
+    PossibleValuesParser::new(["j3r180", "j3h145"])
+        .map(|card| if card == "j3r180" { CardTiming::J3r180 } else { CardTiming::J3h145 })
 }
 
 /// Where a board is served: an address, or where the configuration says.
