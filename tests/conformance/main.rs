@@ -21,6 +21,7 @@ mod hostile;
 mod leaked;
 mod messaging;
 mod middle;
+mod resumed;
 mod stdio;
 mod table;
 mod tap_rig;

@@ -1,5 +1,7 @@
 //! The other side of a card: enrollment, both handshakes and secure messaging, where every step can be bent.
 
+use std::sync::Arc;
+
 use rollcall::{
     card::{apdu, tlv},
     channel::{messaging::SessionKeys, scp11},
@@ -136,6 +138,8 @@ pub struct CardRig {
     pub set: KeyPair,
     pub keys: Key128,
     pub id: [u8; 16],
+    /// What a slot that is filled in the channel of the last key agreement holds.
+    pub resumption: Option<Arc<Key128>>,
     /// Manifest entries of what was put.
     entries: Vec<Vec<u8>>,
 }
@@ -153,6 +157,7 @@ impl CardRig {
             set: new_key(),
             keys: Key128::new([0x55; 16]),
             id: [9; 16],
+            resumption: None,
             entries: Vec::new(),
         };
         rig.select();
@@ -230,6 +235,7 @@ impl CardRig {
         let fixed = self.terminal.agree(card_key).unwrap();
         let derived = scp11::derive(&ephemeral.agree(&point).unwrap(), &fixed).unwrap();
         let receipt = derived.receipt(&request, &answer.data[..68]).unwrap();
+        self.resumption = Some(derived.resumption);
         let right = answer.data[68..] == [&[0x86, 0x10][..], &receipt].concat();
         (answer.sw, right.then_some(Channel { keys: derived.keys, chain: receipt, counter: 0 }))
     }
