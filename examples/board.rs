@@ -146,8 +146,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let since = now - i64::try_from(n * 37 % 30_000)?.seconds();
         let state = if n % 17 == 5 { EntryState::Unconfirmed } else { EntryState::Present };
         let (source, authenticated) = (Source::Card, true);
-        members
-            .insert(token_id, Member { token_id, user, reader: door.to_owned(), since, source, authenticated, state });
+        members.insert(
+            token_id,
+            Member { token_id, user, reader: door.to_owned(), since, source, authenticated, resumed: false, state },
+        );
     }
     let readers = DOORS.iter().map(|door| ((*door).to_owned(), true)).collect();
     let snapshot = RollSnapshot { seq: 0, members, readers, service_lost: false };

@@ -42,8 +42,13 @@ fn home() -> TempDir {
     let mut store = TerminalStore::open(home.path()).unwrap();
     for (n, name) in (1_u64..).zip(["Ada Lovelace", "山田 太郎", "Zoë"]) {
         let user = User { id: format!("u{n}"), name: name.to_owned(), ..User::default() };
-        let holder =
-            Holder { token_id: uuid::Uuid::from_u128(n.into()), user, source: Source::Card, authenticated: true };
+        let holder = Holder {
+            token_id: uuid::Uuid::from_u128(n.into()),
+            user,
+            source: Source::Card,
+            authenticated: true,
+            resumed: false,
+        };
         let tap = Input::Tap(Tap { reader: "Door".to_owned(), insertion: n.into(), holder });
         store.apply(&tap, jiff::Timestamp::now(), &PresenceMode::Toggle).unwrap();
     }

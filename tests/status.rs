@@ -23,7 +23,7 @@ fn home() -> TempDir {
     let home = tempfile::tempdir().unwrap();
     let user = User { id: "7".to_owned(), name: "Ann".to_owned(), fields: [].into() };
     let token_id = "0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e".parse().unwrap();
-    let holder = Holder { token_id, user, source: Source::Card, authenticated: true };
+    let holder = Holder { token_id, user, source: Source::Card, authenticated: true, resumed: false };
     let tap = Input::Tap(Tap { reader: "Door".to_owned(), insertion: 1.into(), holder });
     let at: Timestamp = "2026-11-22T15:04:05Z".parse().unwrap();
     TerminalStore::open(home.path()).unwrap().apply(&tap, at, &PresenceMode::Toggle).unwrap();

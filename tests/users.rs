@@ -33,7 +33,13 @@ fn home() -> TempDir {
     for (n, (token_id, id, name)) in (0..).zip(people) {
         let fields = [("team".to_owned(), "red".to_owned())].into();
         let user = User { id: id.to_owned(), name: name.to_owned(), fields };
-        let holder = Holder { token_id: token_id.parse().unwrap(), user, source: Source::Card, authenticated: true };
+        let holder = Holder {
+            token_id: token_id.parse().unwrap(),
+            user,
+            source: Source::Card,
+            authenticated: true,
+            resumed: false,
+        };
         let tap = Input::Tap(Tap { reader: format!("Door {n}"), insertion: n.into(), holder });
         let at: Timestamp = "2026-11-22T15:04:05.123Z".parse().unwrap();
         store.apply(&tap, at + std::time::Duration::from_secs(n * 60), &PresenceMode::Toggle).unwrap();
@@ -92,7 +98,7 @@ fn the_list_in_every_form() {
         serde_json::json!({"schema": "rollcall.user/1", "token_id": YAMADA,
             "user": {"id": "y", "name": "山田 太郎", "fields": {"team": "red"}}, "reader": "Door 1",
             "since": "2026-11-22T15:05:05.123Z", "last_seen": "2026-11-22T15:05:05.123Z", "state": "present",
-            "source": "card", "authenticated": true})
+            "source": "card", "authenticated": true, "resumed": false})
     );
 }
 
@@ -306,7 +312,7 @@ fn who_came_and_left_without_a_card_is_entered_by_hand() {
     assert_eq!(gone.iter().map(|event| &event["event"]).collect::<Vec<_>>(), ["removed", "removed"]);
     assert_eq!(refused(home.path(), &["remove", "y"]), (1, "users.unknown".to_owned()));
     let csv = done(home.path(), &["history", "-o", "csv"]);
-    assert!(csv.lines().next().unwrap().ends_with(",by,note"), "{csv}");
+    assert!(csv.lines().next().unwrap().ends_with(",by,note,resumed"), "{csv}");
     assert!(csv.contains("went home"), "{csv}");
     assert!(done(home.path(), &["history"]).contains("went home (by "));
 }

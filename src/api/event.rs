@@ -133,6 +133,9 @@ pub struct Event {
     /// `arrived`: whether the token was authenticated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authenticated: Option<bool>,
+    /// `arrived`: there, and true, where the channel was resumed under the key of an earlier tap, without a new proof.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<bool>,
     /// `left`, `unconfirmed`: why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -159,6 +162,7 @@ impl Event {
             user: None,
             source: None,
             authenticated: None,
+            resumed: None,
             reason: None,
             error: None,
             by: None,
@@ -188,6 +192,7 @@ mod tests {
             user: Some(User { id: "7".into(), name: "Ada".into(), fields: [].into() }),
             source: None,
             authenticated: None,
+            resumed: None,
             reason: Some(Reason::Lifted),
             error: None,
             by: None,

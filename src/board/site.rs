@@ -55,6 +55,7 @@ impl Shown {
             user: Some(member.user.clone()),
             source: is_arrival.then_some(member.source),
             authenticated: is_arrival.then_some(member.authenticated),
+            resumed: (is_arrival && member.resumed).then_some(true),
             ..Event::new(event, self.seq, at)
         }
     }
@@ -181,6 +182,7 @@ impl SiteBoard {
             since: one.since,
             source: Source::Server,
             authenticated: true,
+            resumed: false,
             state: match one.state {
                 PresenceState::Present => EntryState::Present,
                 PresenceState::Unconfirmed => EntryState::Unconfirmed,

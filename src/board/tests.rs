@@ -46,6 +46,7 @@ fn event(kind: EventKind, seq: u64, who: u128) -> Event {
         user: Some(user),
         source: Some(Source::Card),
         authenticated: Some(true),
+        resumed: None,
         reason: (kind == EventKind::Left).then_some(Reason::Lifted),
         error: None,
         by: None,

@@ -129,7 +129,7 @@ impl Dice {
         let token_id = self.token();
         let id = format!("user {}", token_id.as_u128() % 4);
         let user = User { name: "名前 'x\"\n".to_owned(), id, ..User::default() };
-        Holder { token_id, user, source: Source::Card, authenticated: true }
+        Holder { token_id, user, source: Source::Card, authenticated: true, resumed: false }
     }
 
     fn input(&mut self) -> Input {

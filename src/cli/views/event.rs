@@ -86,6 +86,7 @@ impl Printable for EventView {
         Column::csv("error_message", |one| error_message(one.event.error.as_ref())),
         Column::csv("by", |one| text(one.event.by.as_ref())),
         Column::csv("note", |one| text(one.event.note.as_ref())),
+        Column::csv("resumed", |one| text(one.event.resumed.as_ref())),
     ];
 }
 

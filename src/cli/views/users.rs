@@ -106,6 +106,7 @@ impl Printable for UserEntry {
         Column::both("state", |one| word(&one.entry.state), 3, "STATE", |one| state(one.entry.state)),
         Column::csv("source", |one| word(&one.entry.source)),
         Column::csv("authenticated", |one| one.entry.authenticated.to_string()),
+        Column::csv("resumed", |one| one.entry.resumed.to_string()),
     ];
 
     fn details(&self) -> Vec<(&'static str, Cell)> {
@@ -118,7 +119,7 @@ impl Printable for UserEntry {
             ("since", self.ago(entry.since)),
             ("last seen", self.ago(entry.last_seen)),
             ("source", word(&entry.source).into()),
-            ("authenticated", yes(entry.authenticated)),
+            ("authenticated", if entry.resumed { "resumed".into() } else { yes(entry.authenticated) }),
         ]);
         details
     }

@@ -125,7 +125,8 @@ impl TapOutcome {
             Decision::Identified(_) => None,
             Decision::Admitted(admission) => {
                 let (token_id, user) = (admission.token.token_id, admission.token.user.clone());
-                let holder = Holder { token_id, user, source: admission.source, authenticated: true };
+                let resumed = admission.token.is_resumed();
+                let holder = Holder { token_id, user, source: admission.source, authenticated: true, resumed };
                 Some(Input::Tap(Tap { reader, insertion, holder }))
             }
             Decision::Refused(rejection) if rejection.reason.is_about_the_link() => None,

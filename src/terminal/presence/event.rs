@@ -42,8 +42,10 @@ pub struct Entry {
     pub state: EntryState,
     /// Where the user information came from.
     pub source: Source,
-    /// Whether the handshake and the presence proof both held.
+    /// Whether the handshake and the presence proof both held, in this tap or in the one that it resumes.
     pub authenticated: bool,
+    /// Whether it arrived in a channel that was resumed under the key of an earlier tap, without a new proof.
+    pub resumed: bool,
 }
 
 /// An entry as the events tell it: without `last_seen`, which changes with every heartbeat, and a heartbeat is no event.
@@ -59,8 +61,10 @@ pub struct Member {
     pub since: Timestamp,
     /// Where the user information came from.
     pub source: Source,
-    /// Whether the handshake and the presence proof both held.
+    /// Whether the handshake and the presence proof both held, in this tap or in the one that it resumes.
     pub authenticated: bool,
+    /// Whether it arrived in a channel that was resumed.
+    pub resumed: bool,
     /// Whether it was seen lately.
     pub state: EntryState,
 }
@@ -74,6 +78,7 @@ impl From<&Entry> for Member {
             since: entry.since,
             source: entry.source,
             authenticated: entry.authenticated,
+            resumed: entry.resumed,
             state: entry.state,
         }
     }
@@ -124,6 +129,7 @@ pub fn follow(list: &mut BTreeMap<Uuid, Member>, event: &Event) -> Option<()> {
                 since: event.at,
                 source: event.source?,
                 authenticated: event.authenticated?,
+                resumed: event.resumed.unwrap_or_default(),
                 state: EntryState::Present,
             };
             list.insert(member.token_id, member).is_none().then_some(())

@@ -184,8 +184,12 @@ pub struct Holder {
     pub user: User,
     /// Where the user information came from.
     pub source: Source,
-    /// Whether the handshake and the presence proof both held. One that only says so never comes onto the list.
+    /// Whether the handshake and the presence proof both held, in this tap or in the one that it resumes. One that only says so
+    /// never comes onto the list.
     pub authenticated: bool,
+    /// Whether the channel was resumed under the key of an earlier tap.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumed: bool,
 }
 
 /// A card that does not come onto the list.

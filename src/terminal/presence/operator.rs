@@ -110,7 +110,8 @@ pub fn check_in(
     if store.list()?.denies(&last.user.id, last.token_id) {
         return Err(denied_here());
     }
-    let holder = Holder { token_id: last.token_id, user: last.user.clone(), source: last.source, authenticated: false };
+    let (token_id, user, source) = (last.token_id, last.user.clone(), last.source);
+    let holder = Holder { token_id, user, source, authenticated: false, resumed: false };
     let entered = CheckIn { holder, reader: last.reader.clone(), at, hand };
     store.order(&Input::CheckIn(entered), now, policy).map(by_hand).map_err(Failure::from)
 }

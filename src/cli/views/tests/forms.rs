@@ -123,8 +123,9 @@ fn entries() -> Vec<UserEntry> {
         authenticated: false,
         ..entry.clone()
     };
+    let resumed = presence::Entry { resumed: true, ..entry.clone() };
     let now = at() + jiff::SignedDuration::from_mins(200);
-    [entry, lone].map(|entry| UserEntry::new(entry, now)).into()
+    [entry, lone, resumed].map(|entry| UserEntry::new(entry, now)).into()
 }
 
 fn events() -> Vec<EventView> {
@@ -141,6 +142,7 @@ fn events() -> Vec<EventView> {
         user: Some(ann()),
         source: Some(presence::Source::Card),
         authenticated: Some(true),
+        resumed: None,
         reason: None,
         error: None,
         by: None,
@@ -160,6 +162,7 @@ fn events() -> Vec<EventView> {
         ReaderAvailable,
     ];
     let mut events = each(&event, kinds, |event, kind| event.event = kind);
+    events[0].resumed = Some(true);
     events[1].reason = Some(presence::Reason::Expired);
     (events[4].error, events[7].reason) = (Some(error()), Some(presence::Reason::NoAnswer));
     (events[6].reader, events[6].token_id, events[6].user) = (None, None, None);

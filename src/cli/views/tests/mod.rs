@@ -170,6 +170,7 @@ fn entry() -> presence::Entry {
         state: presence::EntryState::Present,
         source: presence::Source::Card,
         authenticated: true,
+        resumed: false,
     }
 }
 
@@ -178,7 +179,7 @@ fn the_example_of_an_entry_of_the_list() {
     let entry = entry();
     let example = json!({"schema":"rollcall.user/1","token_id":"0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e",
         "user":{"id":"7","name":"Ann","fields":{"team":"red"}},"reader":"R","since":"2026-11-22T15:04:05.123Z",
-        "last_seen":"2026-11-22T15:04:05.123Z","state":"present","source":"card","authenticated":true});
+        "last_seen":"2026-11-22T15:04:05.123Z","state":"present","source":"card","authenticated":true,"resumed":false});
     is_printed_as(&UserEntry::new(entry, at()), &example, &[]);
 }
 
@@ -193,6 +194,7 @@ fn the_example_of_an_event() {
         user: Some(ann()),
         source: Some(presence::Source::Card),
         authenticated: Some(true),
+        resumed: Some(true),
         reason: None,
         error: None,
         by: None,
@@ -201,7 +203,7 @@ fn the_example_of_an_event() {
     let example = json!({"schema":"rollcall.event/1","event":"arrived","seq":17,"at":"2026-11-22T15:04:05.123Z",
         "reader":"R","token_id":"0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e",
         "user":{"id":"7","name":"Ann","fields":{"team":"red"}}});
-    is_printed_as(&EventView::from(event), &example, &["/source", "/authenticated"]);
+    is_printed_as(&EventView::from(event), &example, &["/source", "/authenticated", "/resumed"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ fn entry(token_id: &str, user_id: &str) -> Entry {
         state: EntryState::Present,
         source: Source::Card,
         authenticated: true,
+        resumed: false,
     }
 }
 
@@ -137,8 +138,13 @@ mod by_hand {
             [(ANN, "ann", "Änn", 0), (ANN, "ann", "Änn", 100), (BEN, "ben", "Ben", 200), (BEN_TOO, "ben", "Ben", 200)];
         for (n, (token_id, id, name, second)) in (0_u64..).zip(taps) {
             let user = User { id: id.to_owned(), name: name.to_owned(), ..User::default() };
-            let holder =
-                Holder { token_id: token_id.parse().unwrap(), user, source: Source::Server, authenticated: true };
+            let holder = Holder {
+                token_id: token_id.parse().unwrap(),
+                user,
+                source: Source::Server,
+                authenticated: true,
+                resumed: false,
+            };
             let tap = Input::Tap(Tap { reader: "R".to_owned(), insertion: n.into(), holder });
             store.apply(&tap, at(second), &PresenceMode::Toggle).unwrap();
         }

@@ -29,7 +29,8 @@ impl TerminalStore {
                 let word: Option<String> = source.query_row([token_id.as_bytes()], |row| row.get(0)).optional()?;
                 let source = if word.as_deref() == Some("server") { Source::Server } else { Source::Card };
                 let (since, last_seen, state) = (event.at, event.at, EntryState::Unconfirmed);
-                Ok(Some(Entry { token_id, user, reader, since, last_seen, state, source, authenticated: false }))
+                let (authenticated, resumed) = (false, false);
+                Ok(Some(Entry { token_id, user, reader, since, last_seen, state, source, authenticated, resumed }))
             };
             events.into_iter().filter_map(|event| entry(event).transpose()).collect()
         })

@@ -47,7 +47,7 @@ fn save_stay(db: &Connection, token_id: Uuid, stay: Option<&Stay>) -> Result<()>
         return Ok(());
     };
     let sql = "REPLACE INTO entries VALUES \
-        (:token_id, :user, :reader, :since, :last_seen, :state, :source, :authenticated, :mode, :closes)";
+        (:token_id, :user, :reader, :since, :last_seen, :state, :source, :authenticated, :mode, :closes, :resumed)";
     db.prepare_cached(sql)?.execute(named_params! {
         ":token_id": token_id.as_bytes(),
         ":user": json(&entry.user)?,
@@ -59,6 +59,7 @@ fn save_stay(db: &Connection, token_id: Uuid, stay: Option<&Stay>) -> Result<()>
         ":authenticated": entry.authenticated,
         ":mode": word(mode)?,
         ":closes": closes.map(Timestamp::as_millisecond),
+        ":resumed": entry.resumed,
     })?;
     Ok(())
 }
@@ -73,6 +74,7 @@ fn stay(row: &Row<'_>) -> Result<Stay> {
         state: named(row, "state")?,
         source: named(row, "source")?,
         authenticated: row.get("authenticated")?,
+        resumed: row.get("resumed")?,
     };
     let closes: Option<i64> = row.get("closes")?;
     Ok(Stay { entry, mode: named(row, "mode")?, closes: closes.map(time).transpose()? })
@@ -159,7 +161,7 @@ pub(super) fn last_name(db: &Connection, id: &str) -> Result<Option<String>> {
 
 fn save_event(db: &Connection, event: &Event) -> Result<()> {
     let sql = "INSERT INTO events VALUES \
-        (:seq, :at, :event, :reader, :token_id, :user, :source, :authenticated, :reason, :error, :by, :note)";
+        (:seq, :at, :event, :reader, :token_id, :user, :source, :authenticated, :reason, :error, :by, :note, :resumed)";
     db.prepare_cached(sql)?.execute(named_params! {
         ":seq": event.seq.cast_signed(),
         ":at": event.at.as_millisecond(),
@@ -173,6 +175,7 @@ fn save_event(db: &Connection, event: &Event) -> Result<()> {
         ":error": event.error.as_ref().map(json).transpose()?,
         ":by": event.by,
         ":note": event.note,
+        ":resumed": event.resumed,
     })?;
     Ok(())
 }
@@ -189,6 +192,7 @@ pub(super) fn event(row: &Row<'_>) -> Result<Event> {
         user: parsed_if(row, "user")?,
         source: named_if(row, "source")?,
         authenticated: row.get("authenticated")?,
+        resumed: row.get("resumed")?,
         reason: named_if(row, "reason")?,
         error: parsed_if(row, "error")?,
         by: row.get("by")?,

@@ -459,7 +459,8 @@ fn older_formats_become_the_newest() {
         )
         .unwrap();
         old.execute(
-            "INSERT INTO entries VALUES (?2, ?3, 'toggle-a', ?1, ?1, 'present', 'card', 1, 'toggle', NULL)",
+            "INSERT INTO entries (token_id, user, reader, since, last_seen, state, source, authenticated, mode) \
+             VALUES (?2, ?3, 'toggle-a', ?1, ?1, 'present', 'card', 1, 'toggle')",
             params![when, id.as_bytes(), user],
         )
         .unwrap();

@@ -33,12 +33,20 @@ pub(in crate::terminal::presence) fn tap(reader: &str, n: u8, insertion: u64) ->
 }
 
 pub(in crate::terminal::presence) fn tap_as(reader: &str, n: u8, insertion: u64, id: &str) -> Input {
-    let holder = Holder { token_id: token(n), user: user(id), source: Source::Card, authenticated: true };
+    // Every other tap is a resumed one: nothing but what is said of it depends on that.
+    let resumed = insertion.is_multiple_of(2);
+    let holder = Holder { token_id: token(n), user: user(id), source: Source::Card, authenticated: true, resumed };
     Input::Tap(Tap { reader: reader.to_owned(), insertion: insertion.into(), holder })
 }
 
 pub(in crate::terminal::presence) fn identified(reader: &str, n: u8, insertion: u64) -> Input {
-    let holder = Holder { token_id: token(n), user: User::default(), source: Source::Card, authenticated: false };
+    let holder = Holder {
+        token_id: token(n),
+        user: User::default(),
+        source: Source::Card,
+        authenticated: false,
+        resumed: false,
+    };
     Input::Tap(Tap { reader: reader.to_owned(), insertion: insertion.into(), holder })
 }
 
@@ -115,8 +123,13 @@ fn hand() -> Hand {
 }
 
 pub(in crate::terminal::presence) fn check_in(reader: &str, n: u8, ms: i64) -> Input {
-    let holder =
-        Holder { token_id: token(n), user: user(&format!("u{n}")), source: Source::Card, authenticated: false };
+    let holder = Holder {
+        token_id: token(n),
+        user: user(&format!("u{n}")),
+        source: Source::Card,
+        authenticated: false,
+        resumed: false,
+    };
     Input::CheckIn(CheckIn { holder, reader: reader.to_owned(), at: at(ms), hand: hand() })
 }
 

@@ -429,6 +429,18 @@ fn a_changed_mode_takes_effect_with_the_next_sighting() {
 }
 
 #[test]
+fn who_arrives_in_a_resumed_channel_is_said_to() {
+    let mut fixture = story(&[
+        (tap("toggle-a", 1, 1), &["arrived 1 toggle-a"]),
+        (tap("toggle-b", 1, 2), &["left 1 toggle-a moved", "arrived 1 toggle-b"]),
+    ]);
+    let resumed: Vec<_> = fixture.told.iter().map(|event| event.resumed).collect();
+    assert_eq!(resumed, [None, None, Some(true)]);
+    let json = serde_json::to_value(fixture.told.pop()).unwrap();
+    assert_eq!((&json["authenticated"], &json["resumed"]), (&true.into(), &true.into()));
+}
+
+#[test]
 fn an_event_in_json() {
     let fixture = story(&[
         (tap("field-a", 1, 1), &["arrived 1 field-a"]),

@@ -58,6 +58,7 @@ impl Transition<'_> {
             state: EntryState::Present,
             source: holder.source,
             authenticated: false,
+            resumed: false,
         };
         let event = self.event_of(EventKind::CheckedIn, &entry);
         self.list.stays.insert(holder.token_id, Stay { entry, mode, closes });

@@ -20,6 +20,7 @@ impl Transition<'_> {
             state: EntryState::Present,
             source: holder.source,
             authenticated: holder.authenticated,
+            resumed: holder.resumed,
         };
         self.list.stays.insert(holder.token_id, Stay { entry, mode, closes });
         self.changes.push(Change::Stay(holder.token_id));
@@ -28,6 +29,7 @@ impl Transition<'_> {
             user: Some(holder.user.clone()),
             source: Some(holder.source),
             authenticated: Some(holder.authenticated),
+            resumed: holder.resumed.then_some(true),
             ..self.event(EventKind::Arrived, Some(reader))
         });
     }
