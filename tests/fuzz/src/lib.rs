@@ -10,6 +10,7 @@ pub mod messaging;
 pub mod proof;
 pub mod proxy_head;
 pub mod record;
+pub mod resumption;
 pub mod tlv;
 pub mod token;
 pub mod wire;
