@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -11,6 +12,7 @@ use super::interrupt::Interrupt;
 use super::printer::Printer;
 use super::table::{Cell, Screen, indented};
 use super::views::{self, AtrField, ReaderView, Schema};
+use super::watch::warn_of_undecided;
 use crate::config::{OutputFormat, Settings};
 use crate::failure::Failure;
 use crate::reader::atr::fields::{Field, fields};
@@ -20,9 +22,13 @@ use crate::reader::monitor::ReaderEvent;
 use crate::reader::pcsc::list;
 use crate::reader::{ReaderState, Slot, atr};
 use crate::terminal::event_loop::{EventLoop, Handler, Message, Wait};
+use crate::terminal::meant_readers::MeantReaders;
 use crate::terminal::presence::{self, EventKind};
 use crate::terminal::readers::{ReaderChange, ReadersWatch, no_reader};
 use crate::terminal::survey::{SelectAnswer, survey};
+
+/// How soon a reader is asked again of which nobody can say whether it is meant.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Lists the readers, or with `--watch` tells what happens to them.
 ///
@@ -146,7 +152,7 @@ fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let stopper = events.stopper();
     let interrupt = Interrupt::install(move || stopper.stop())?;
     events.watch_readers()?;
-    let watch = ReadersWatch::new(&settings.readers);
+    let watch = ReadersWatch::new(MeantReaders::new(settings.readers.clone()));
     out.begin::<ReaderView>()?;
     events.run(&mut ReadersPrinter { settings, watch, seq: 0, out })?;
     Ok(interrupt.exit_status().unwrap_or(0))
@@ -155,7 +161,7 @@ fn watch(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
 /// Prints what happens to the readers, as it comes.
 struct ReadersPrinter<'a> {
     settings: &'a Settings,
-    watch: ReadersWatch<'a>,
+    watch: ReadersWatch,
     /// The number of the last event that was printed.
     seq: u64,
     out: &'a mut Printer,
@@ -163,7 +169,11 @@ struct ReadersPrinter<'a> {
 
 impl Handler for ReadersPrinter<'_> {
     fn wait(&mut self) -> Result<Wait, Failure> {
-        Ok(if self.out.is_closed() { Wait::End } else { Wait::Forever })
+        Ok(match self.watch.is_undecided() {
+            _ if self.out.is_closed() => Wait::End,
+            true => Wait::AtMost(ASK_AGAIN),
+            false => Wait::Forever,
+        })
     }
 
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
@@ -174,44 +184,41 @@ impl Handler for ReadersPrinter<'_> {
     }
 
     fn idle(&mut self) -> Result<ControlFlow<()>, Failure> {
-        Ok(ControlFlow::Continue(()))
+        let decided = self.watch.decide();
+        decided.into_iter().try_for_each(|change| self.change(change)).map(ControlFlow::Continue)
     }
 }
 
 impl ReadersPrinter<'_> {
     fn reader_event(&mut self, event: ReaderEvent) -> Result<(), Failure> {
-        match self.watch.apply(event) {
-            None => Ok(()),
-            Some(ReaderChange::State { reader, slot, exclusive }) => {
-                self.out.item(&object(&reader, &slot, exclusive, self.settings))
-            }
-            Some(change) if self.out.format() == OutputFormat::Csv => self.csv(change),
-            Some(ReaderChange::Added(reader)) => self.event(EventKind::ReaderAdded, Some(reader)),
-            Some(ReaderChange::Removed(reader)) => self.event(EventKind::ReaderRemoved, Some(reader)),
-            Some(ReaderChange::ServiceLost) => self.event(EventKind::ServiceLost, None),
-            Some(ReaderChange::ServiceBack) => self.event(EventKind::ServiceBack, None),
-        }
+        self.watch.apply(event).into_iter().try_for_each(|change| self.change(change))
     }
 
-    /// The records of csv are all readers.
-    fn csv(&mut self, change: ReaderChange) -> Result<(), Failure> {
+    fn change(&mut self, change: ReaderChange) -> Result<(), Failure> {
+        // The records of csv are all readers.
+        let csv = self.out.format() == OutputFormat::Csv;
         let empty = |reader: &str| object(reader, &Slot::Empty, false, self.settings);
         match change {
-            ReaderChange::Added(reader) => self.out.item(&empty(&reader)),
-            ReaderChange::Removed(reader) => {
-                self.out.item(&ReaderView { state: views::ReaderStateView::Removed, ..empty(&reader) })
-            }
             ReaderChange::State { reader, slot, exclusive } => {
                 self.out.item(&object(&reader, &slot, exclusive, self.settings))
             }
-            ReaderChange::ServiceLost => {
-                self.out.note("the PC/SC service went away");
+            ReaderChange::Undecided(reader) => {
+                warn_of_undecided(&reader, self.out);
                 Ok(())
             }
-            ReaderChange::ServiceBack => {
-                self.out.note("the PC/SC service is back");
+            ReaderChange::Added(reader) if csv => self.out.item(&empty(&reader)),
+            ReaderChange::Added(reader) => self.event(EventKind::ReaderAdded, Some(reader)),
+            ReaderChange::Removed(reader) if csv => {
+                self.out.item(&ReaderView { state: views::ReaderStateView::Removed, ..empty(&reader) })
+            }
+            ReaderChange::Removed(reader) => self.event(EventKind::ReaderRemoved, Some(reader)),
+            ReaderChange::ServiceLost | ReaderChange::ServiceBack if csv => {
+                let back = change == ReaderChange::ServiceBack;
+                self.out.note(if back { "the PC/SC service is back" } else { "the PC/SC service went away" });
                 Ok(())
             }
+            ReaderChange::ServiceLost => self.event(EventKind::ServiceLost, None),
+            ReaderChange::ServiceBack => self.event(EventKind::ServiceBack, None),
         }
     }
 
@@ -224,12 +231,14 @@ impl ReadersPrinter<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::io;
+    use std::rc::Rc;
     use std::sync::{Arc, Mutex};
 
     use super::super::printer::OutputOptions;
     use super::*;
-    use crate::reader::select::{Aliases, Selection};
+    use crate::reader::select::{Aliases, ReaderChoice, Selection};
 
     #[derive(Clone, Default)]
     struct Captured(Arc<Mutex<Vec<u8>>>);
@@ -253,7 +262,7 @@ mod tests {
         let (stdout, stderr) = (Captured::default(), Captured::default());
         let look = OutputOptions { format, ..OutputOptions::default() };
         let mut out = Printer::on(look, Box::new(stdout.clone()), Box::new(stderr));
-        let watch = ReadersWatch::new(&settings.readers);
+        let watch = ReadersWatch::new(MeantReaders::new(settings.readers.clone()));
         let mut printer = ReadersPrinter { settings: &settings, watch, seq: 0, out: &mut out };
         for event in [
             ReaderEvent::ReaderAdded { reader: door.clone() },
@@ -296,6 +305,39 @@ mod tests {
         assert_eq!((&objects[1]["atr"], &objects[3]["atr"]), (&"3B00".into(), &serde_json::Value::Null));
         let numbers: Vec<_> = objects.iter().filter_map(|o| o["seq"].as_u64()).collect();
         assert_eq!(numbers, [1, 2, 3, 4]);
+    }
+
+    /// As with an alias that goes by serial number, for a reader that another program holds.
+    #[test]
+    fn one_that_could_not_be_asked_is_asked_again_and_told() {
+        let (settings, choice) = (Settings::default(), Rc::new(Cell::new(ReaderChoice::Undecided)));
+        let (stdout, stderr) = (Captured::default(), Captured::default());
+        let look = OutputOptions { format: OutputFormat::Ndjson, ..OutputOptions::default() };
+        let mut out = Printer::on(look, Box::new(stdout.clone()), Box::new(stderr.clone()));
+        let chosen = Rc::clone(&choice);
+        let watch = ReadersWatch::new(MeantReaders::chosen(move |_| chosen.get()));
+        let mut printer = ReadersPrinter { settings: &settings, watch, seq: 0, out: &mut out };
+        assert_eq!(printer.wait().unwrap(), Wait::Forever);
+        let reader = || "Door 00 00".to_owned();
+        for event in [
+            ReaderEvent::ReaderAdded { reader: reader() },
+            ReaderEvent::Exclusive { reader: reader(), exclusive: true },
+            ReaderEvent::CardInserted { reader: reader(), atr: vec![0x3B, 0], insertion: 1.into() },
+        ] {
+            printer.reader_event(event).unwrap();
+        }
+        assert_eq!(printer.wait().unwrap(), Wait::AtMost(ASK_AGAIN));
+        assert!(printer.idle().unwrap().is_continue() && stdout.0.lock().unwrap().is_empty());
+        let said = String::from_utf8(stderr.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(said.matches("Door 00 00: left out for now").count(), 1, "{said}");
+        choice.set(ReaderChoice::Meant);
+        assert!(printer.idle().unwrap().is_continue());
+        assert_eq!(printer.wait().unwrap(), Wait::Forever);
+        let told = String::from_utf8(stdout.0.lock().unwrap().clone()).unwrap();
+        let objects: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&objects[0]["event"], &objects[0]["reader"]), (&"reader_added".into(), &"Door 00 00".into()));
+        let last = objects.last().unwrap();
+        assert_eq!((&last["state"], &last["atr"]), (&"exclusive".into(), &"3B00".into()));
     }
 
     #[test]

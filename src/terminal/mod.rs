@@ -11,6 +11,7 @@ pub mod feedback;
 pub mod forget;
 pub mod hooks;
 pub mod lookups;
+pub mod meant_readers;
 pub mod memory;
 pub mod presence;
 pub mod reader_pool;

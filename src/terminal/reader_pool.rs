@@ -5,12 +5,9 @@ use std::{collections::BTreeMap, io, sync::Arc, time::Duration};
 use crate::{
     card::link::LinkError,
     failure::Failure,
-    reader::{
-        Insertion,
-        monitor::ReaderEvent,
-        select::{ReaderChoice, Selection},
-    },
+    reader::{Insertion, monitor::ReaderEvent, select::Selection},
     terminal::{
+        meant_readers::{MeantEvent, MeantReaders},
         presence::{Input, Policy, PresenceMode, Refused},
         tap::{
             failure::link,
@@ -36,21 +33,15 @@ pub struct PoolPolicy {
 /// Where the orders to one worker go. It ends when this is dropped.
 pub type OrderWorker = Box<dyn Fn(ReaderOrder)>;
 
-/// Says of a reader whether it is meant.
-type Choose = Box<dyn Fn(&str) -> ReaderChoice>;
-
 /// Starts the worker of a reader, with its heartbeat.
 type StartWorker = Box<dyn Fn(&str, Option<Duration>) -> io::Result<OrderWorker>>;
 
 /// The workers of the readers that are there.
 pub struct ReaderPool {
     policy: PoolPolicy,
-    /// Which readers are meant.
-    choice: Choose,
+    meant: MeantReaders,
     start: StartWorker,
     workers: BTreeMap<String, OrderWorker>,
-    /// Readers that could not be asked whether they are meant, and what happened to each since.
-    undecided: BTreeMap<String, Vec<ReaderEvent>>,
 }
 
 /// What follows from an event of the readers.
@@ -63,18 +54,6 @@ pub enum PoolEffect {
         /// Its name.
         reader: String,
     },
-}
-
-/// What lies in a reader now is all that counts of what happened to it.
-fn note(missed: &mut Vec<ReaderEvent>, event: &ReaderEvent) {
-    match event {
-        ReaderEvent::Exclusive { .. } => {}
-        ReaderEvent::CardRemoved { reader } => *missed = vec![ReaderEvent::Vacant { reader: reader.clone() }],
-        // It follows the CardMute of the same insertion.
-        ReaderEvent::CardWoke { .. } => missed.push(event.clone()),
-        ReaderEvent::Available { available: true, .. } => missed.clear(),
-        _ => *missed = vec![event.clone()],
-    }
 }
 
 impl ReaderPool {
@@ -97,9 +76,8 @@ impl ReaderPool {
         policy: PoolPolicy,
         start: impl Fn(&str, Option<Duration>) -> io::Result<OrderWorker> + 'static,
     ) -> Self {
-        let readers = policy.readers.clone();
-        let choice = Box::new(move |reader: &str| readers.choice(reader));
-        Self { policy, choice, start: Box::new(start), workers: BTreeMap::new(), undecided: BTreeMap::new() }
+        let meant = MeantReaders::new(policy.readers.clone());
+        Self { policy, meant, start: Box::new(start), workers: BTreeMap::new() }
     }
 
     /// Whether this reader is there and meant.
@@ -113,33 +91,8 @@ impl ReaderPool {
     /// # Errors
     /// `system.no-thread` when a thread cannot be started.
     pub fn handle(&mut self, event: &ReaderEvent) -> Result<Vec<PoolEffect>, Failure> {
-        let mut effects = Vec::new();
-        match event {
-            ReaderEvent::ReaderAdded { reader } => match (self.choice)(reader) {
-                ReaderChoice::Meant => effects.extend(self.take(event)?),
-                ReaderChoice::Other => {}
-                ReaderChoice::Undecided => {
-                    self.undecided.insert(reader.clone(), Vec::new());
-                    effects.push(PoolEffect::Undecided { reader: reader.clone() });
-                }
-            },
-            ReaderEvent::ServiceLost => {
-                self.undecided.clear();
-                effects.extend(self.take(event)?);
-            }
-            _ => {
-                if let Some(missed) = event.reader().and_then(|reader| self.undecided.get_mut(reader)) {
-                    note(missed, event);
-                } else {
-                    effects.extend(self.take(event)?);
-                }
-                if let ReaderEvent::ReaderRemoved { reader } = event {
-                    self.undecided.remove(reader);
-                }
-                effects.extend(self.decide()?);
-            }
-        }
-        Ok(effects)
+        let counting = self.meant.take(event.clone());
+        self.follow(counting)
     }
 
     /// Asks those again that could not be asked. For one that is meant it is now as if it had just been plugged in.
@@ -147,17 +100,16 @@ impl ReaderPool {
     /// # Errors
     /// `system.no-thread` when a thread cannot be started.
     pub fn decide(&mut self) -> Result<Vec<PoolEffect>, Failure> {
+        let counting = self.meant.decide();
+        self.follow(counting)
+    }
+
+    fn follow(&mut self, counting: Vec<MeantEvent>) -> Result<Vec<PoolEffect>, Failure> {
         let mut effects = Vec::new();
-        for (reader, missed) in std::mem::take(&mut self.undecided) {
-            match (self.choice)(&reader) {
-                ReaderChoice::Other => {}
-                ReaderChoice::Undecided => drop(self.undecided.insert(reader, missed)),
-                ReaderChoice::Meant => {
-                    effects.extend(self.take(&ReaderEvent::ReaderAdded { reader })?);
-                    for event in &missed {
-                        effects.extend(self.take(event)?);
-                    }
-                }
+        for event in counting {
+            match event {
+                MeantEvent::Happened(event) => effects.extend(self.take(&event)?),
+                MeantEvent::Undecided { reader } => effects.push(PoolEffect::Undecided { reader }),
             }
         }
         Ok(effects)
@@ -251,6 +203,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::reader::select::ReaderChoice;
 
     /// A pool whose readers can be asked as it is said, and the orders to its workers.
     fn pool(choice: &Rc<Cell<ReaderChoice>>) -> (ReaderPool, Rc<RefCell<Vec<ReaderOrder>>>) {
@@ -263,7 +216,7 @@ mod tests {
         };
         let mut pool = ReaderPool::with_workers(PoolPolicy { readers, presence, heartbeat: None }, start);
         let choice = Rc::clone(choice);
-        pool.choice = Box::new(move |_| choice.get());
+        pool.meant = MeantReaders::chosen(move |_| choice.get());
         (pool, orders)
     }
 

@@ -7,6 +7,7 @@ use crate::{
     card::link::LinkError,
     failure::{ExitClass, Failure},
     reader::{ReaderState, Slot, causes::link, monitor::ReaderEvent, pcsc::list, reachable, select::Selection},
+    terminal::meant_readers::{MeantEvent, MeantReaders},
 };
 
 /// There is no reader at all.
@@ -57,6 +58,8 @@ pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
 pub enum ReaderChange {
     /// This one was plugged in.
     Added(String),
+    /// Nobody can say of this one whether it is meant, until its driver is asked again: it is left out.
+    Undecided(String),
     /// This one was unplugged.
     Removed(String),
     /// Something else lies in a reader, or another program holds it.
@@ -75,24 +78,48 @@ pub enum ReaderChange {
 }
 
 /// What is known of the readers that are meant: what lies in each, and whether another program holds it.
-pub struct ReadersWatch<'a> {
-    selection: &'a Selection,
+pub struct ReadersWatch {
+    meant: MeantReaders,
     known: BTreeMap<String, (Slot, bool)>,
 }
 
-impl<'a> ReadersWatch<'a> {
+impl ReadersWatch {
     /// No reader is known yet.
-    pub const fn new(selection: &'a Selection) -> Self {
-        Self { selection, known: BTreeMap::new() }
+    pub const fn new(meant: MeantReaders) -> Self {
+        Self { meant, known: BTreeMap::new() }
     }
 
     /// Applies what the monitor saw. Nothing comes back of a reader that is not meant.
-    pub fn apply(&mut self, event: ReaderEvent) -> Option<ReaderChange> {
+    pub fn apply(&mut self, event: ReaderEvent) -> Vec<ReaderChange> {
+        let counting = self.meant.take(event);
+        self.follow(counting)
+    }
+
+    /// Asks those readers again of which nobody could say whether they are meant.
+    pub fn decide(&mut self) -> Vec<ReaderChange> {
+        let counting = self.meant.decide();
+        self.follow(counting)
+    }
+
+    /// Whether a reader is there that has to be asked again.
+    pub fn is_undecided(&self) -> bool {
+        self.meant.is_undecided()
+    }
+
+    fn follow(&mut self, counting: Vec<MeantEvent>) -> Vec<ReaderChange> {
+        let change = |event| match event {
+            MeantEvent::Happened(event) => self.happened(event),
+            MeantEvent::Undecided { reader } => Some(ReaderChange::Undecided(reader)),
+        };
+        counting.into_iter().filter_map(change).collect()
+    }
+
+    fn happened(&mut self, event: ReaderEvent) -> Option<ReaderChange> {
         match event {
-            ReaderEvent::ReaderAdded { reader } => self.selection.matches(&reader).then(|| {
+            ReaderEvent::ReaderAdded { reader } => {
                 self.known.insert(reader.clone(), (Slot::Empty, false));
-                ReaderChange::Added(reader)
-            }),
+                Some(ReaderChange::Added(reader))
+            }
             ReaderEvent::ReaderRemoved { reader } => self.known.remove(&reader).map(|_| ReaderChange::Removed(reader)),
             // It came with the reader.
             ReaderEvent::Vacant { .. } => None,

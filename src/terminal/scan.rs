@@ -298,11 +298,8 @@ impl Handler for WaitingScan<'_> {
                     let tapped = Tapped::failed(LinkError::Unavailable.into());
                     self.scan.admit(Timestamp::now(), reader.clone(), Insertion::default(), tapped, self.observer)?;
                 }
-                for effect in self.pool.handle(&event)? {
-                    if let PoolEffect::Undecided { reader } = effect {
-                        self.observer.event(ScanEvent::Undecided { reader: &reader })?;
-                    }
-                }
+                let effects = self.pool.handle(&event)?;
+                self.tell_of_undecided(effects)?;
             }
             Message::Tap(ReaderReport::Tapped { reader, insertion, at, tapped }) => {
                 self.scan.admit(at, reader, insertion, *tapped, self.observer)?;
@@ -321,7 +318,19 @@ impl Handler for WaitingScan<'_> {
     }
 
     fn idle(&mut self) -> Result<ControlFlow<()>, Failure> {
-        Ok(ControlFlow::Continue(()))
+        let decided = self.pool.decide()?;
+        self.tell_of_undecided(decided).map(ControlFlow::Continue)
+    }
+}
+
+impl WaitingScan<'_> {
+    fn tell_of_undecided(&mut self, effects: Vec<PoolEffect>) -> Result<(), Failure> {
+        for effect in effects {
+            if let PoolEffect::Undecided { reader } = effect {
+                self.observer.event(ScanEvent::Undecided { reader: &reader })?;
+            }
+        }
+        Ok(())
     }
 }
 
