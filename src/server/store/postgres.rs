@@ -39,6 +39,9 @@ const FORMATS: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     execution_time BIGINT NOT NULL
 )";
 
+/// Rows that one statement asks for by values of their own: each statement is a way there and back.
+pub const ROWS_AT_ONCE: usize = 100;
+
 /// Connections of one process.
 const CONNECTIONS: u32 = 8;
 /// How long a request waits for a connection: less than it may take as a whole.

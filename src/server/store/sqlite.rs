@@ -35,6 +35,10 @@ pub const fn keep_statements() -> bool {
     true
 }
 
+/// Rows that one statement asks for by values of their own: a statement costs nothing but itself here, and looking up many
+/// values by their numbers does.
+pub const ROWS_AT_ONCE: usize = 1;
+
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that read.

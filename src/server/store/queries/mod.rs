@@ -3,7 +3,7 @@
 //! Whatever changes anything begins with [`audit::Ledger::open`], which holds the head of the audit log until the end of
 //! the transaction: changes have one order, over all processes.
 
-use super::{Connection, Database};
+use super::{Connection, Database, ROWS_AT_ONCE};
 
 pub mod audit;
 pub mod copy;

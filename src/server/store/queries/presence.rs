@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Connection, Result, from_json, moment, parsed, query, unreadable};
+use super::{Connection, ROWS_AT_ONCE, Result, from_json, moment, parsed, query, unreadable};
 use crate::{
     api::v1::{AHEAD_SECONDS, PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS},
     server::{
@@ -25,6 +25,8 @@ type DatabaseRow = <super::Database as sqlx::Database>::Row;
 
 /// Events that are read at once for a replay.
 const REPLAYED: i64 = 5000;
+/// What is said of each person who is to be named.
+const NAMED_COLUMNS: usize = 10;
 /// Most terminals that are told of.
 const TERMINALS: i64 = 1000;
 
@@ -238,26 +240,34 @@ pub async fn past(c: &mut Connection, at: Timestamp) -> Result<Vec<PlacedSubject
 /// Who they are, of those of a past moment.
 pub async fn name(c: &mut Connection, placed: &[PlacedSubject]) -> Result<Vec<PresentUser>> {
     let mut all = Vec::with_capacity(placed.len());
-    for PlacedSubject { subject, terminal, said } in placed {
-        let row = query(
-            "SELECT p.person, p.subject, p.terminal, p.word, p.seen, p.since, e.body, u.id, u.name, u.fields,
-             CAST(NULL AS BIGINT) AS heard FROM (SELECT CAST($1 AS TEXT) AS person, CAST($2 AS TEXT) AS subject,
-             CAST($3 AS TEXT) AS terminal, CAST($4 AS TEXT) AS word, CAST($5 AS BIGINT) AS seen, CAST($6 AS BIGINT) AS since) p
-             LEFT JOIN events e ON e.terminal = p.terminal AND e.list = $7 AND e.seq = $8
-             LEFT JOIN users u ON u.id = $9",
-        )
-        .bind(&said.named.person)
-        .bind(subject)
-        .bind(terminal)
-        .bind(said.word.as_str())
-        .bind(said.seen)
-        .bind(said.named.at)
-        .bind(&said.named.list)
-        .bind(said.named.place.seq)
-        .bind(said.named.person.strip_prefix("u:"))
-        .fetch_one(&mut *c)
-        .await?;
-        all.push(person(&row, None)?.1);
+    for placed in placed.chunks(ROWS_AT_ONCE) {
+        let row = |first| (first..first + NAMED_COLUMNS).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+        let rows: Vec<_> = (0..placed.len()).map(|n| format!("({})", row(1 + n * NAMED_COLUMNS))).collect();
+        let statement = AssertSqlSafe(format!(
+            "WITH p (n, person, subject, terminal, word, seen, since, list, seq, user_id) AS (VALUES {})
+             SELECT p.person, p.subject, p.terminal, p.word, p.seen, p.since, e.body, u.id, u.name, u.fields,
+             CAST(NULL AS BIGINT) AS heard FROM p
+             LEFT JOIN events e ON e.terminal = p.terminal AND e.list = p.list AND e.seq = p.seq
+             LEFT JOIN users u ON u.id = p.user_id ORDER BY p.n",
+            rows.join(", ")
+        ));
+        let mut asked = query(statement);
+        for (n, PlacedSubject { subject, terminal, said }) in (0_i64..).zip(placed) {
+            asked = asked
+                .bind(n)
+                .bind(&said.named.person)
+                .bind(subject)
+                .bind(terminal)
+                .bind(said.word.as_str())
+                .bind(said.seen)
+                .bind(said.named.at)
+                .bind(&said.named.list)
+                .bind(said.named.place.seq)
+                .bind(said.named.person.strip_prefix("u:"));
+        }
+        for row in &asked.fetch_all(&mut *c).await? {
+            all.push(person(row, None)?.1);
+        }
     }
     Ok(all)
 }
