@@ -18,6 +18,7 @@ mod change;
 mod client;
 mod disk;
 mod doctor;
+mod doors;
 mod exits;
 mod faults;
 mod hooks;
@@ -66,6 +67,8 @@ enum Run {
     EachLevel(fn()),
     /// What it takes itself.
     Once(fn()),
+    /// The same, where the service was built to ask polkit: in the root of Debian 13.
+    Polkit(fn()),
 }
 
 /// Longer than any case takes on a machine that is busy.
@@ -113,6 +116,12 @@ fn main() -> ExitCode {
             }
             Run::Once(run) => {
                 trials.push(trial(case.name.to_owned(), stack::VPCD, run));
+                continue;
+            }
+            Run::Polkit(run) => {
+                if stack::asks_polkit() {
+                    trials.push(trial(format!("ccid::{}", case.name), stack::VPCD, run));
+                }
                 continue;
             }
         };

@@ -198,9 +198,22 @@ fn private_tokens_through_the_server(kind: &str) {
     let told = run.next(SILENCE).expect("an object");
     assert!(run.ended(SILENCE).success(), "{told}");
     assert!(told["set"].is_string() && told["result"] == "enrolled", "{told}");
+    // The server has them where they were seen, until they are forgotten on both sides.
+    let mut watch = stack.watch(&[]);
+    watch.event("arrived");
+    watch.end();
+    let here = || stack.ndjson(0, &["server", "presence"]);
+    let [one] = &here()[..] else { panic!("one person: {:#?}", here()) };
+    assert_eq!((&one["token_id"], &one["user"]["id"]), (&told["token_id"], &json!("u1")));
     let seen = stack.ndjson(0, &["scan", "--source", "server"]).remove(0);
     assert_eq!((&seen["token_id"], &seen["user"]["id"]), (&told["token_id"], &json!("u1")));
     assert_eq!((&seen["source"], &seen["authenticated"]["server"]), (&json!("server"), &json!("authenticated")));
+    let forgotten = stack.ndjson(0, &["--yes", "users", "forget", "u1"]).remove(0);
+    assert!(forgotten["removed"]["entries"] == 1 && stack.present().is_empty(), "{forgotten}");
+    stack.ndjson(0, &["--yes", "server", "user", "forget", "u1"]);
+    assert_eq!(here(), Vec::<Value>::new());
+    let refused = stack.ndjson(77, &["scan", "--source", "server"]).remove(0);
+    assert_eq!((&refused["error"]["code"], &refused["user"]), (&json!("token.revoked"), &Value::Null));
 }
 
 /// Refused unless it is accepted; the one that is accepted is p8.

@@ -5,8 +5,10 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixListener,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
 };
+
+use serde_json::Value;
 
 use crate::{
     card::blank,
@@ -15,7 +17,7 @@ use crate::{
     people::enrolled,
     signal,
     slot::{NO_ATR, Slot},
-    stack::Stack,
+    stack::{Run, Stack},
 };
 
 /// How a service refuses a library of another version: 1.9 and 2.x of PC/SC Lite by a code, one in another container by
@@ -55,6 +57,25 @@ fn a_service_of_another_version_is_told_as_such() {
         let found = brief(&findings(&mut doctor(&stack, "rollcall")));
         assert_eq!(found.into_values().collect::<Vec<_>>(), ["pcsc.version"], "{refusal:X?}");
     }
+}
+
+case!(Polkit, a_container_without_d_bus_is_told_as_such);
+/// Mounts and processes of its own, the unmodified service, and no D-Bus over which that could ask polkit.
+fn a_container_without_d_bus_is_told_as_such() {
+    const CONTAINER: &str = "mount -t tmpfs tmpfs /run/dbus && mount -t tmpfs tmpfs /run/pcscd && pcscd && exec \"$@\"";
+    let home = tempfile::tempdir().expect("a folder");
+    let inside = |args: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--pid", "--fork", "--mount-proc", "--", "sh", "-c", CONTAINER, "sh"]);
+        command.arg(env!("CARGO_BIN_EXE_rollcall")).args(args).env("ROLLCALL_HOME", home.path());
+        Run::of(&command.env_remove("PCSCLITE_CSOCK_NAME").output().expect("unshare"))
+    };
+    let refused = inside(&["readers"]).expect(77);
+    assert_eq!(refused.code(), "pcsc.no-polkit", "{refused:#?}");
+    assert!(refused.stderr.contains("D-Bus does not run"), "{refused:#?}");
+    let found = inside(&["--output", "ndjson", "doctor"]).expect(1).objects();
+    let told = |one: &Value| one["code"] == "pcsc.no-polkit" && one["severity"] == "fault";
+    assert_eq!(found.iter().filter(|one| told(one)).count(), 1, "{found:#?}");
 }
 
 case!(Once, something_mute_in_another_slot);

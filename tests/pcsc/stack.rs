@@ -54,7 +54,8 @@ pub struct Run {
 }
 
 impl Run {
-    fn of(output: &Output) -> Self {
+    /// What became of a program that has ended.
+    pub fn of(output: &Output) -> Self {
         Self {
             status: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -79,12 +80,16 @@ impl Run {
     }
 }
 
+/// Whether the service asks polkit, which runs.
+pub fn asks_polkit() -> bool {
+    std::env::var_os("ROLLCALL_TEST_POLKIT").is_some()
+}
+
 impl Stack {
     /// Starts a stack with so many readers and a blank card of this kind in each.
     pub fn start(readers: usize, card: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        // Where polkit runs, the service asks it.
-        let polkit = std::env::var_os("ROLLCALL_TEST_POLKIT").map(|_| "--polkit");
+        let polkit = asks_polkit().then_some("--polkit");
         let mut process = Command::new(root.join("scripts/with-readers"))
             .args(["--readers", &readers.to_string(), "--card", card, "--driver", driver()])
             .args(polkit)

@@ -26,8 +26,8 @@ impl Row {
             (_, "lrc") => &[],
             // The card is there, and each exchange fails.
             ("ccid:t0", _) => &["reader.error"],
-            // After the reset the driver asks first for a length: the service calls a card that does not answer that mute,
-            // unless it still has the answer to reset.
+            // After the reset the driver asks first for a length. Timing decides what that fault is called: the service keeps
+            // the answer to reset until its own thread looks at the slot once more, and nothing of ours can order that look.
             ("ccid:t1", _) => &["token.mute", "card.protocol-refused"],
             // The reader says that the card has left, and the driver believes it.
             (_, "noicc") => &["card.left"],
