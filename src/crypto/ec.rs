@@ -223,9 +223,28 @@ impl KeyPair {
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let key = self.private.ec_key()?;
-        Ok(EcdsaSig::sign(&sha256(&[message]), &key)?.to_der()?)
+        Ok(self.signature(message)?.to_der()?)
     }
+
+    /// Signs SHA-256 of the message; the signature is `r ‖ s`.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
+    pub fn sign_raw(&self, message: &[u8]) -> Result<[u8; RAW_SIGNATURE], CryptoError> {
+        to_raw(&self.signature(message)?)
+    }
+
+    fn signature(&self, message: &[u8]) -> Result<EcdsaSig, CryptoError> {
+        let key = self.private.ec_key()?;
+        Ok(EcdsaSig::sign(&sha256(&[message]), &key)?)
+    }
+}
+
+fn to_raw(signature: &EcdsaSig) -> Result<[u8; RAW_SIGNATURE], CryptoError> {
+    let mut raw = [0; RAW_SIGNATURE];
+    raw[..32].copy_from_slice(&signature.r().to_vec_padded(32)?);
+    raw[32..].copy_from_slice(&signature.s().to_vec_padded(32)?);
+    Ok(raw)
 }
 
 impl std::fmt::Debug for KeyPair {
@@ -243,10 +262,7 @@ pub fn signature_to_raw(der: &[u8]) -> Option<[u8; RAW_SIGNATURE]> {
     if parsed.to_der().ok()? != der {
         return None;
     }
-    let mut raw = [0; RAW_SIGNATURE];
-    raw[..32].copy_from_slice(&parsed.r().to_vec_padded(32).ok()?);
-    raw[32..].copy_from_slice(&parsed.s().to_vec_padded(32).ok()?);
-    Some(raw)
+    to_raw(&parsed).ok()
 }
 
 /// Turns `r ‖ s` into a DER signature.

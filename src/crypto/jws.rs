@@ -56,17 +56,40 @@ struct Header {
     x5c: [String; 1],
 }
 
+/// The header of what one key signs for one use, as it travels: it is the same in each message.
+pub struct EncodedHeader(String);
+
+impl EncodedHeader {
+    /// For this use, which `typ` names; `certificate` is that of the key, in DER.
+    pub fn new(typ: &str, certificate: &[u8]) -> Self {
+        let header = Header { alg: "ES256".into(), typ: typ.into(), x5c: [BASE64_STANDARD.encode(certificate)] };
+        // A struct of strings always has a JSON form.
+        Self(BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&header).unwrap_or_default()))
+    }
+
+    /// Signs a payload with the key of the certificate.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
+    pub fn sign(&self, payload: &[u8], key: &KeyPair) -> Result<String, CryptoError> {
+        let length = |bytes: usize| 1 + (bytes * 4).div_ceil(3);
+        let mut jws = String::with_capacity(self.0.len() + length(payload.len()) + length(RAW_SIGNATURE));
+        jws.push_str(&self.0);
+        jws.push('.');
+        BASE64_URL_SAFE_NO_PAD.encode_string(payload, &mut jws);
+        let signature = key.sign_raw(jws.as_bytes())?;
+        jws.push('.');
+        BASE64_URL_SAFE_NO_PAD.encode_string(signature, &mut jws);
+        Ok(jws)
+    }
+}
+
 /// Signs a payload for one use, which `typ` names; `certificate` is that of the key, in DER.
 ///
 /// # Errors
 /// [`CryptoError`] when OpenSSL fails.
 pub fn sign(payload: &[u8], typ: &str, key: &KeyPair, certificate: &[u8]) -> Result<String, CryptoError> {
-    let header = Header { alg: "ES256".into(), typ: typ.into(), x5c: [BASE64_STANDARD.encode(certificate)] };
-    // A struct of strings always has a JSON form.
-    let header = serde_json::to_vec(&header).unwrap_or_default();
-    let signed = format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(header), BASE64_URL_SAFE_NO_PAD.encode(payload));
-    let raw = ec::signature_to_raw(&key.sign(signed.as_bytes())?).unwrap_or([0; RAW_SIGNATURE]);
-    Ok(format!("{signed}.{}", BASE64_URL_SAFE_NO_PAD.encode(raw)))
+    EncodedHeader::new(typ, certificate).sign(payload, key)
 }
 
 /// Verifies a message for one use under the CA's key. The certificate need only have been valid when it signed, which

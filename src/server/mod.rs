@@ -14,6 +14,7 @@ mod body;
 mod failure;
 pub mod follow;
 mod heard;
+mod identity_batcher;
 pub mod init;
 mod listen;
 mod lookup_batcher;
@@ -23,6 +24,7 @@ mod past_presence;
 pub mod presence;
 mod problem;
 mod proofs;
+mod readiness;
 mod router;
 pub mod routes;
 mod signer;
@@ -30,6 +32,7 @@ mod state;
 pub mod store;
 pub mod store_recertification;
 mod tls;
+mod verified_certificates;
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -3,13 +3,12 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::store::{PresentedProof, ProofRefusal, TokenKeys};
+use super::{
+    store::{PresentedProof, ProofRefusal, RegisteredIdentity},
+    verified_certificates::VerifiedCertificates,
+};
 use crate::{
-    crypto::{
-        ec::Point,
-        sha256,
-        x509::{Certificate, CertificateProfile},
-    },
+    crypto::{ec::Point, sha256},
     proof::{Claims, ProofError, verify_message},
 };
 
@@ -18,9 +17,9 @@ pub struct Against<'a> {
     /// The token that is asked for.
     pub token_id: Uuid,
     /// What is registered of it.
-    pub registered: &'a TokenKeys,
+    pub registered: &'a RegisteredIdentity,
     /// The CA, and the one before while it is rotated out.
-    pub authorities: &'a [Point],
+    pub certificates: &'a VerifiedCertificates,
     /// The thumbprints of the keys that the asking terminal uses to tokens.
     pub terminal: &'a [Vec<u8>],
     /// The moment.
@@ -44,7 +43,7 @@ fn claims(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Res
     if read.token_id != *against.token_id.as_bytes() {
         return Err(ProofRefusal::Malformed);
     }
-    let der = certificate.unwrap_or(&against.registered.identity_certificate);
+    let der = certificate.unwrap_or(&against.registered.certificate);
     let identity = identity(der, against).ok_or(ProofRefusal::Certificate)?;
     let claims = verify_message(cose, &identity).map_err(|error| match error {
         ProofError::Form | ProofError::OtherToken => ProofRefusal::Malformed,
@@ -56,11 +55,9 @@ fn claims(cose: &[u8], certificate: Option<&[u8]>, against: &Against<'_>) -> Res
 /// The identity key, from a certificate that is the CA's, in time, of the right class, this token's, and of the key
 /// that was registered.
 fn identity(der: &[u8], against: &Against<'_>) -> Option<Point> {
-    let mut verdicts =
-        against.authorities.iter().map(|ca| Certificate::verify(der, ca, &[CertificateProfile::Identity]));
-    let certificate = verdicts.find_map(Result::ok)?;
+    let certificate = against.certificates.identity(der)?;
     certificate.check_time(against.now).ok()?;
     let ours = certificate.subject() == against.token_id.to_string()
-        && certificate.point().as_bytes().as_slice() == against.registered.identity_key;
+        && certificate.point().as_bytes().as_slice() == against.registered.key;
     ours.then(|| *certificate.point())
 }

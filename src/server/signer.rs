@@ -1,28 +1,43 @@
 //! What terminals may keep for the time when the server is away carries its signature.
 
 use crate::{
-    crypto::{CryptoError, ec::KeyPair, jws},
+    api::v1::{FEED_TYPE, Feed, SignedUser, USER_TYPE},
+    crypto::{CryptoError, ec::KeyPair, jws::EncodedHeader},
     pki::TerminalIdentity as Pair,
 };
 
-/// The key of the class server-signature, and its certificate.
+/// The key of the class server-signature, and what each of its messages begins with.
 pub struct Signer {
     key: KeyPair,
-    certificate: Vec<u8>,
+    user: EncodedHeader,
+    feed: EncodedHeader,
 }
 
 impl Signer {
     /// With this pair.
     pub fn new(pair: &Pair) -> Self {
-        Self { key: pair.key.clone(), certificate: pair.certificate.der().to_vec() }
+        let header = |typ| EncodedHeader::new(typ, pair.certificate.der());
+        Self { key: pair.key.clone(), user: header(USER_TYPE), feed: header(FEED_TYPE) }
     }
 
-    /// A JWS of this payload for one use.
+    /// Signs whose token one is.
     ///
     /// # Errors
     /// [`CryptoError`] when OpenSSL fails.
-    pub fn sign(&self, payload: &impl serde::Serialize, typ: &str) -> Result<String, CryptoError> {
+    pub fn user(&self, user: &SignedUser) -> Result<String, CryptoError> {
+        self.sign(user, &self.user)
+    }
+
+    /// Signs a page of the revocation feed.
+    ///
+    /// # Errors
+    /// [`CryptoError`] when OpenSSL fails.
+    pub fn feed(&self, feed: &Feed) -> Result<String, CryptoError> {
+        self.sign(feed, &self.feed)
+    }
+
+    fn sign(&self, payload: &impl serde::Serialize, header: &EncodedHeader) -> Result<String, CryptoError> {
         let payload = serde_json::to_vec(payload).unwrap_or_default();
-        jws::sign(&payload, typ, &self.key, &self.certificate)
+        header.sign(&payload, &self.key)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -11,12 +11,15 @@ use super::{
     RunError, ServerLog, ServerOptions,
     follow::{Follower, PresenceNews},
     heard::HeardTerminals,
+    identity_batcher::IdentityBatcher,
     lookup_batcher::LookupBatcher,
     metrics::Metrics,
     past_presence::PastPresence,
     problem::ApiError,
+    readiness::Readiness,
     signer::Signer,
     store::{ServerStore, ServerStoreError},
+    verified_certificates::VerifiedCertificates,
 };
 use crate::{
     api::v1::Nonce,
@@ -35,8 +38,6 @@ const SWEEP: Duration = Duration::from_secs(3600);
 const AWAY: Duration = Duration::from_secs(2);
 /// How often it is noted when terminals asked last.
 const HEARD: Duration = Duration::from_secs(10);
-/// How long what the store said of its readiness holds.
-const READINESS: Duration = Duration::from_secs(1);
 
 /// What all requests share.
 pub struct AppState {
@@ -45,6 +46,9 @@ pub struct AppState {
     pub signer: Signer,
     /// The CA, and the one before while it is rotated out.
     pub authorities: Vec<Point>,
+    /// What was found to be theirs.
+    pub certificates: VerifiedCertificates,
+    pub identities: IdentityBatcher,
     pub rates: Rates,
     pub metrics: Metrics,
     pub log: Arc<dyn ServerLog>,
@@ -60,8 +64,7 @@ pub struct AppState {
     watcher: tokio::task::AbortHandle,
     noter: tokio::task::AbortHandle,
     follower: Option<tokio::task::AbortHandle>,
-    /// What the store said last to whether it takes changes, and when.
-    readiness: tokio::sync::Mutex<Option<(Instant, Result<(), ApiError>)>>,
+    readiness: Readiness,
 }
 
 /// Who certifies.
@@ -116,7 +119,9 @@ impl AppState {
         let (news, follower) = both.unzip();
         Ok(Arc::new(Self {
             signer: Signer::new(&home.load_server_signature(now)?),
+            certificates: VerifiedCertificates::new(authorities.clone()),
             authorities,
+            identities: IdentityBatcher::start(store.clone()),
             rates: Rates::new(options.rate),
             metrics: Metrics::default(),
             clock: Timestamp::now,
@@ -130,7 +135,7 @@ impl AppState {
             follower,
             sweeper: tokio::spawn(sweep(store.clone(), Arc::clone(&log), options.retention)).abort_handle(),
             watcher: tokio::spawn(watch_store(store.clone())).abort_handle(),
-            readiness: tokio::sync::Mutex::default(),
+            readiness: Readiness::default(),
             lookups: LookupBatcher::start(store.clone()),
             store,
         }))
@@ -171,15 +176,7 @@ impl AppState {
 
     /// Whether the store takes changes, as it said within the last second: however many ask, it is asked once.
     pub async fn ready(&self) -> Result<(), ApiError> {
-        let mut last = self.readiness.lock().await;
-        // A change that worked meanwhile says more than a refusal of before.
-        let holds = |said: &Result<(), ApiError>| said.is_ok() || self.store.availability().is_away();
-        if let Some((_, said)) = last.as_ref().filter(|(at, said)| at.elapsed() < READINESS && holds(said)) {
-            return said.clone();
-        }
-        let said = self.store.ready().await.map_err(ApiError::from);
-        *last = Some((Instant::now(), said.clone()));
-        said
+        self.readiness.check(&self.store).await
     }
 
     /// After the last request.

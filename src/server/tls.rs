@@ -48,6 +48,8 @@ fn build(tls: &Tls) -> Result<Acceptor, openssl::error::ErrorStack> {
     builder.set_num_tickets(0)?;
     builder.set_max_early_data(0)?;
     builder.set_session_cache_mode(SslSessionCacheMode::OFF);
+    // A request is read in one call to the system and not in three: head of the record, record, and that nothing follows.
+    builder.set_read_ahead(true);
     builder.set_private_key(tls.key.as_pkey())?;
     builder.set_certificate(X509::from_der(tls.certificate.der())?.as_ref())?;
     builder.check_private_key()?;

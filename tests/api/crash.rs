@@ -14,7 +14,10 @@ use rollcall::{
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Kind, Site, token::user};
+use super::{
+    Kind, Site,
+    token::{Token, lookup, user},
+};
 
 const USERS: usize = 4000;
 const EVENTS: i64 = 4000;
@@ -83,6 +86,19 @@ fn killed_at_random_points_nothing_is_lost_or_doubled(kind: &Kind) {
     // One record for each user that was created: none of a batch that was undone, and none twice.
     let audit = site.verify(&[]);
     assert_eq!((&audit["whole"], audit["records"].as_u64()), (&true.into(), Some(1 + USERS as u64)));
+}
+
+case!(EachStore, a_lookup_is_on_record_before_it_is_answered);
+/// Another connection to the store finds the record as soon as the answer is there.
+fn a_lookup_is_on_record_before_it_is_answered(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let (token, _) = Token::registered(&admin, "7");
+    for count in 1..=8 {
+        admin.lookup(&lookup(token.id, None)).unwrap();
+        assert_eq!(site.sql("UPDATE audit SET seq = seq WHERE action = 'lookup'"), count);
+    }
 }
 
 case!(EachStore, a_signal_ends_it_in_order);

@@ -131,8 +131,9 @@ fn who_stays_is_named_by_what_is_left(kind: &Kind) {
 }
 
 /// What a store of the first release has not.
-const LATER: [&str; 18] = [
-    "DROP INDEX audit_subject",
+const LATER: [&str; 19] = [
+    "DROP INDEX audit_parts",
+    "DROP INDEX audit_personal",
     "DROP INDEX proofs_at",
     "ALTER TABLE audit DROP COLUMN salt",
     "ALTER TABLE audit DROP COLUMN sealed",

@@ -7,7 +7,7 @@ use super::{Answer, SharedState};
 use crate::{
     api::{
         problem::ProblemCode,
-        v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, TokenStatus, USER_TYPE},
+        v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, TokenStatus},
     },
     server::{
         auth::AuthenticatedTerminal,
@@ -61,7 +61,7 @@ pub async fn lookup(
         Lookup { token_id: request.token_id, status, reason, user: None, signed_user: None, proof: freshness, nonces };
     if status == TokenStatus::Active {
         let signed = SignedUser { token_id: request.token_id, user: user.clone(), at: (state.clock)() };
-        answer.signed_user = Some(state.signer.sign(&signed, USER_TYPE).map_err(|error| ApiError::fault(&error))?);
+        answer.signed_user = Some(state.signer.user(&signed).map_err(|error| ApiError::fault(&error))?);
         answer.user = Some(user);
     }
     Ok(Json(answer))
@@ -86,11 +86,13 @@ async fn presented_proof(
         return Ok(PresentedProof::Refused(ProofRefusal::Certificate));
     };
     // Without a token there is nothing to check against: the store says so, and writes it down.
-    let Some(registered) = state.store.token_keys(request.token_id).await? else { return Ok(PresentedProof::Nothing) };
+    let Some(registered) = state.identities.identity(request.token_id).await? else {
+        return Ok(PresentedProof::Nothing);
+    };
     let against = Against {
         token_id: request.token_id,
         registered: &registered,
-        authorities: &state.authorities,
+        certificates: &state.certificates,
         terminal: &terminal.ecka_keys,
         now: (state.clock)(),
     };

@@ -50,7 +50,7 @@ pub async fn feed(
 ) -> Answer<SignedFeed> {
     let held = asked.held()?;
     let feed = state.store.feed(asked.since, held.as_ref(), PAGE_MAX, (state.clock)()).await?;
-    Ok(Json(SignedFeed { jws: state.signer.sign(&feed, FEED_TYPE).map_err(|error| ApiError::fault(&error))? }))
+    Ok(Json(SignedFeed { jws: state.signer.feed(&feed).map_err(|error| ApiError::fault(&error))? }))
 }
 
 /// `POST /v1/witness`.

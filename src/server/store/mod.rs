@@ -10,6 +10,7 @@ mod error;
 mod known_terminals;
 mod migrations;
 mod postgres;
+mod rows;
 mod sqlite;
 mod tables;
 mod types;
@@ -288,6 +289,14 @@ impl ServerStore {
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn token_keys(&self, id: Uuid) -> Result<Option<TokenKeys>> {
         on!(self, reading, queries, |c| queries::tokens::keys(c, id))
+    }
+
+    /// The identities of these tokens, in their order; none for one that there is not.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
+    pub async fn identities(&self, ids: &[Uuid]) -> Result<Vec<Option<RegisteredIdentity>>> {
+        on!(self, reading, queries, |c| queries::tokens::identities(c, ids))
     }
 
     /// The keys and certificates of at most `limit` tokens after an id, in the order of their ids.

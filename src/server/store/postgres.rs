@@ -13,11 +13,11 @@ use std::{
 };
 
 use sqlx::{
-    Connection as _, Executor, PgPool, Postgres, Row, Transaction,
+    AssertSqlSafe, Connection as _, Executor, PgPool, Postgres, Row, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{ServerStoreError, absence::Absence, migrations, url::PostgresUrl};
+use super::{ServerStoreError, absence::Absence, migrations, rows::BoundColumn, url::PostgresUrl};
 
 // The same text once for each driver: see the parent.
 #[path = "queries/mod.rs"]
@@ -62,9 +62,52 @@ const MIGRATE: &str = "BEGIN; SET LOCAL lock_timeout = 10000; SELECT pg_advisory
 /// Whether statements are kept in the database: not behind a pooler that gives each transaction another connection.
 static KEEP_STATEMENTS: AtomicBool = AtomicBool::new(true);
 
+/// Takes the end of the log: who else wants it waits for the end of this transaction.
+pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head FOR UPDATE";
+/// Whether a statement that writes may be a part of another one: that saves a way to the database and back.
+pub const WRITES_NEST: bool = true;
+
 /// Whether a statement may be kept for the next time.
 pub fn keep_statements() -> bool {
     KEEP_STATEMENTS.load(Ordering::Relaxed)
+}
+
+/// Statements that take these rows, which `text` names `column1` and so on. It is one, and the same for any number of rows:
+/// a column is an array.
+pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> Vec<queries::Statement> {
+    if columns.first().is_none_or(|column| column.len() == 0) {
+        return Vec::new();
+    }
+    let arrays: Vec<_> = (1..).zip(columns).map(|(place, column)| array(column, place)).collect();
+    let names: Vec<_> = (1..=columns.len()).map(|place| format!("column{place}")).collect();
+    let text = text(&format!("SELECT * FROM unnest({}) AS r ({})", arrays.join(", "), names.join(", ")));
+    vec![columns.iter().fold(queries::query(AssertSqlSafe(text)), bind)]
+}
+
+/// Statements that look for these keys: `text` is given what follows the column.
+pub fn with_keys(keys: &BoundColumn<'_>, text: impl Fn(&str) -> String) -> Vec<queries::Statement> {
+    if keys.len() == 0 {
+        return Vec::new();
+    }
+    vec![bind(queries::query(AssertSqlSafe(text(&format!("= ANY({})", array(keys, 1))))), keys)]
+}
+
+fn array(column: &BoundColumn<'_>, place: usize) -> String {
+    let kind = match column {
+        BoundColumn::Text(_) => "text",
+        BoundColumn::Int(_) => "bigint",
+        BoundColumn::Bytes(_) | BoundColumn::SomeBytes(_) => "bytea",
+    };
+    format!("${place}::{kind}[]")
+}
+
+fn bind(statement: queries::Statement, column: &BoundColumn<'_>) -> queries::Statement {
+    match column {
+        BoundColumn::Text(all) => statement.bind(all.as_slice()),
+        BoundColumn::Int(all) => statement.bind(all.as_slice()),
+        BoundColumn::Bytes(all) => statement.bind(all.as_slice()),
+        BoundColumn::SomeBytes(all) => statement.bind(all.as_slice()),
+    }
 }
 
 /// The connections to a database.

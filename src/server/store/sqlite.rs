@@ -3,11 +3,14 @@
 use std::{fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
 use sqlx::{
-    Connection as _, Sqlite, SqlitePool, Transaction,
+    AssertSqlSafe, Connection as _, Sqlite, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{ServerStoreError, migrations};
+use super::{
+    ServerStoreError, migrations,
+    rows::{self, BoundColumn},
+};
 use crate::files;
 
 // The same text once for each driver: see the parent.
@@ -30,6 +33,11 @@ const FORMATS: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (
     execution_time BIGINT NOT NULL
 )";
 
+/// Takes the end of the log: a transaction that writes has held everything since its beginning.
+pub const HOLD_HEAD: &str = "SELECT seq, hash FROM audit_head";
+/// Whether a statement that writes may be a part of another one.
+pub const WRITES_NEST: bool = false;
+
 /// Whether a statement may be kept for the next time: a file is always the same one.
 pub const fn keep_statements() -> bool {
     true
@@ -39,10 +47,47 @@ pub const fn keep_statements() -> bool {
 /// values by their numbers does.
 pub const ROWS_AT_ONCE: usize = 1;
 
+/// Statements that take these rows, which `text` names `column1` and so on; the first of them is never null. Places have no
+/// numbers, because SQLite would look for the name of each of hundreds among all of them.
+pub fn with_rows(columns: &[BoundColumn<'_>], text: impl Fn(&str) -> String) -> Vec<queries::Statement> {
+    let row = format!("({})", rows::joined("?", columns.len()));
+    let all = rows::parts(columns.first().map_or(0, BoundColumn::len)).map(|(part, places)| {
+        let values = rows::joined(&row, places);
+        let text = text(&format!("SELECT * FROM (VALUES {values}) WHERE column1 IS NOT NULL"));
+        part.fold(queries::query(AssertSqlSafe(text)), |statement, row| {
+            columns.iter().fold(statement, |statement, column| bind(statement, column, row))
+        })
+    });
+    all.collect()
+}
+
+/// Statements that look for these keys: `text` is given what follows the column.
+pub fn with_keys(keys: &BoundColumn<'_>, text: impl Fn(&str) -> String) -> Vec<queries::Statement> {
+    let all = rows::parts(keys.len()).map(|(part, places)| {
+        let text = text(&format!("IN ({})", rows::joined("?", places)));
+        part.fold(queries::query(AssertSqlSafe(text)), |statement, row| bind(statement, keys, row))
+    });
+    all.collect()
+}
+
+fn bind(statement: queries::Statement, column: &BoundColumn<'_>, row: usize) -> queries::Statement {
+    match column {
+        BoundColumn::Text(all) => statement.bind(all[row]),
+        BoundColumn::Int(all) => statement.bind(all[row]),
+        BoundColumn::Bytes(all) => statement.bind(all[row]),
+        BoundColumn::SomeBytes(all) => statement.bind(all[row]),
+    }
+}
+
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Connections that read.
 const READERS: u32 = 4;
+
+/// What the connection that writes keeps in memory, in KiB, negative: it reads for lookups, too.
+const CACHE: &str = "-8192";
+/// After so many pages the log beside the file is taken into it: rarely enough that few lookups wait for that.
+const WAL_PAGES: &str = "4096";
 
 /// The connections to a file.
 #[derive(Debug, Clone)]
@@ -56,7 +101,8 @@ impl Pools {
     pub async fn open(path: &Path) -> Result<Self, ServerStoreError> {
         private_file(path)?;
         let options = options(path).journal_mode(SqliteJournalMode::Wal);
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let writing = options.clone().pragma("cache_size", CACHE).pragma("wal_autocheckpoint", WAL_PAGES);
+        let write = SqlitePoolOptions::new().max_connections(1).connect_with(writing).await?;
         // Only one process at a time gets further than this.
         let mut held = write.begin_with("BEGIN IMMEDIATE").await?;
         queries::format::bring_up(&mut held, FORMATS, &migrations::SQLITE).await?;
@@ -141,5 +187,24 @@ fn private_file(path: &Path) -> Result<(), ServerStoreError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(failed(error)),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is committed is on the disk, and not only with the system.
+    #[test]
+    fn a_commit_waits_for_the_disk() {
+        let home = tempfile::tempdir().unwrap();
+        let found = crate::server::block_on(async {
+            let pools = Pools::open(&home.path().join("server.db")).await.unwrap();
+            let mut held = pools.write().await.unwrap();
+            let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut *held).await.unwrap();
+            let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut *held).await.unwrap();
+            (synchronous, journal)
+        });
+        assert_eq!(found.unwrap(), (2, "wal".to_owned()));
     }
 }

@@ -86,6 +86,15 @@ pub struct TokenKeys {
     pub ecka_certificate: Vec<u8>,
 }
 
+/// What is registered of the identity of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegisteredIdentity {
+    /// The public key, 65 bytes.
+    pub key: Vec<u8>,
+    /// Its certificate, DER.
+    pub certificate: Vec<u8>,
+}
+
 /// A token to be registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewToken {

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Connection, Result, moment, query, rows, to_json};
+use super::{Connection, HOLD_HEAD, Result, WRITES_NEST, moment, query, to_json, with_rows};
 use crate::{
     api::v1::AuditHead,
     crypto::random::{self, SystemRandom},
     server::{
         audit::{self, AuditRecord, Hash, RecordSeal},
-        store::migrations::PRIVACY,
+        store::{migrations::PRIVACY, rows::BoundColumn},
     },
 };
 
@@ -27,7 +27,7 @@ pub struct Ledger {
 impl Ledger {
     /// Takes the end of the log; whoever else wants it waits for the end of this transaction.
     pub async fn open(c: &mut Connection, actor: &str, at: Timestamp) -> Result<Self> {
-        let row = query("UPDATE audit_head SET seq = seq RETURNING seq, hash").fetch_one(c).await?;
+        let row = query(HOLD_HEAD).fetch_one(c).await?;
         let hash: Vec<u8> = row.try_get("hash")?;
         let hash = hash.try_into().map_err(|_| sqlx::Error::Decode("the head of the audit log is damaged".into()))?;
         // Kept in milliseconds, so that is what is hashed.
@@ -75,27 +75,7 @@ impl Ledger {
 
     /// Writes what was added: many records in one statement.
     pub async fn write(&mut self, c: &mut Connection) -> Result<()> {
-        for part in rows::parts(&std::mem::take(&mut self.unwritten)) {
-            let mut insert = query(AssertSqlSafe(format!(
-                "INSERT INTO audit (seq, at, actor, action, subject, detail, hash, salt, sealed) VALUES {}",
-                rows::rows(part.len(), 9)
-            )));
-            for record in part {
-                let (salt, seal) = match &record.seal {
-                    RecordSeal::Sealed { salt, seal } => (Some(salt.as_slice()), Some(seal.as_slice())),
-                    _ => (None, None),
-                };
-                insert = insert
-                    .bind(record.seq)
-                    .bind(record.at.as_millisecond())
-                    .bind(&record.actor)
-                    .bind(&record.action)
-                    .bind(&record.subject)
-                    .bind(&record.detail)
-                    .bind(record.hash.as_slice())
-                    .bind(salt)
-                    .bind(seal);
-            }
+        for insert in with_rows(&columns(&std::mem::take(&mut self.unwritten)), |rows| format!("{INSERT} {rows}")) {
             insert.execute(&mut *c).await?;
         }
         Ok(())
@@ -103,10 +83,46 @@ impl Ledger {
 
     /// Writes what is left, and puts the end of the log back.
     pub async fn close(mut self, c: &mut Connection) -> Result<()> {
+        if WRITES_NEST && !self.unwritten.is_empty() {
+            let both = with_rows(&columns(&self.unwritten), |rows| {
+                format!(
+                    "WITH written AS ({INSERT} {rows} RETURNING seq, hash)
+                     UPDATE audit_head SET seq = newest.seq, hash = newest.hash
+                     FROM (SELECT seq, hash FROM written ORDER BY seq DESC LIMIT 1) AS newest"
+                )
+            });
+            for statement in both {
+                statement.execute(&mut *c).await?;
+            }
+            return Ok(());
+        }
         self.write(c).await?;
         query("UPDATE audit_head SET seq = $1, hash = $2").bind(self.seq).bind(self.hash.as_slice()).execute(c).await?;
         Ok(())
     }
+}
+
+const INSERT: &str = "INSERT INTO audit (seq, at, actor, action, subject, detail, hash, salt, sealed)";
+
+/// The columns of [`INSERT`].
+fn columns(records: &[AuditRecord]) -> [BoundColumn<'_>; 9] {
+    let seals = records.iter().map(|record| match &record.seal {
+        RecordSeal::Sealed { salt, seal } => (Some(salt.as_slice()), Some(seal.as_slice())),
+        _ => (None, None),
+    });
+    let (salts, seals) = seals.unzip();
+    let text = |of: fn(&AuditRecord) -> &str| BoundColumn::Text(records.iter().map(of).collect());
+    [
+        BoundColumn::Int(records.iter().map(|record| record.seq).collect()),
+        BoundColumn::Int(records.iter().map(|record| record.at.as_millisecond()).collect()),
+        text(|record| &record.actor),
+        text(|record| &record.action),
+        text(|record| &record.subject),
+        text(|record| &record.detail),
+        BoundColumn::Bytes(records.iter().map(|record| record.hash.as_slice()).collect()),
+        BoundColumn::SomeBytes(salts),
+        BoundColumn::SomeBytes(seals),
+    ]
 }
 
 /// The newest record, and nobody adds another one before the end of this transaction.
@@ -133,10 +149,13 @@ pub async fn head(c: &mut Connection) -> Result<AuditHead> {
 /// Blanks what records say of a person: of a user, and of whose token it is and was. Which, and how many of them an earlier
 /// release wrote without a seal.
 pub async fn blank(c: &mut Connection, user: &str, tokens: &[String]) -> Result<(Vec<i64>, u64)> {
-    let of_user = "subject = $1 AND action IN ('user.create', 'user.change')";
-    let of_token = "subject = $1 AND action IN ('token.register', 'token.status')";
+    // The first is what the index has, word by word.
+    let personal = "subject = $1 AND action IN ('user.create', 'user.change', 'token.register', 'token.status')";
+    let of_user = format!("{personal} AND action IN ('user.create', 'user.change')");
+    let of_token = format!("{personal} AND action IN ('token.register', 'token.status')");
     let (mut blanked, mut unsealed) = (Vec::new(), 0);
-    let subjects = std::iter::once((user, of_user)).chain(tokens.iter().map(|token| (token.as_str(), of_token)));
+    let tokens = tokens.iter().map(|token| (token.as_str(), &of_token));
+    let subjects = std::iter::once((user, &of_user)).chain(tokens);
     for (subject, which) in subjects {
         let found = query(AssertSqlSafe(format!("SELECT seq, sealed FROM audit WHERE {which} ORDER BY seq")));
         for row in &found.bind(subject).fetch_all(&mut *c).await? {
@@ -156,11 +175,16 @@ pub async fn blank(c: &mut Connection, user: &str, tokens: &[String]) -> Result<
     Ok((blanked, unsealed))
 }
 
-/// How many records name one of these tokens, and nobody.
+/// How many records name one of these tokens, and nobody. The index has parts of the log first, so each of them is asked.
 pub async fn count_of(c: &mut Connection, tokens: &[String]) -> Result<u64> {
+    const COUNT: &str = "WITH RECURSIVE parts (part) AS (
+            SELECT min(seq) / 512 FROM audit
+            UNION ALL SELECT part + 1 FROM parts WHERE part < (SELECT max(seq) / 512 FROM audit)
+        )
+        SELECT count(*) FROM parts CROSS JOIN audit WHERE audit.seq / 512 = parts.part AND audit.subject = $1";
     let mut all = 0;
     for token in tokens {
-        let row = query("SELECT count(*) FROM audit WHERE subject = $1").bind(token).fetch_one(&mut *c).await?;
+        let row = query(COUNT).bind(token).fetch_one(&mut *c).await?;
         all += row.try_get::<i64, _>(0)?.unsigned_abs();
     }
     Ok(all)

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
 use super::{
     Connection, Result,
     audit::Ledger,
     from_json,
     proofs::{Highest, Presented},
-    query, rows, worded,
+    query, with_keys, with_rows, worded,
 };
 use crate::{
     api::{
@@ -19,7 +19,7 @@ use crate::{
         problem::ProblemCode,
         v1::{Freshness, TokenStatus},
     },
-    server::store::{LookupResult, LookupTask, PresentedProof, ProofRefusal},
+    server::store::{LookupResult, LookupTask, PresentedProof, ProofRefusal, rows::BoundColumn},
 };
 
 /// How long a nonce is kept, so that a proof over it is called expired rather than unverified.
@@ -27,12 +27,12 @@ const KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// Keeps nonces that are given to terminals.
 pub async fn issue(c: &mut Connection, nonces: &[([u8; 32], &str)], now: Timestamp) -> Result<()> {
-    for part in rows::parts(nonces) {
-        let places = rows::rows(part.len(), 3);
-        let mut insert = query(AssertSqlSafe(format!("INSERT INTO nonces (nonce, terminal, issued) VALUES {places}")));
-        for (nonce, terminal) in part {
-            insert = insert.bind(nonce.as_slice()).bind(*terminal).bind(now.as_millisecond());
-        }
+    let columns = [
+        BoundColumn::Bytes(nonces.iter().map(|(nonce, _)| nonce.as_slice()).collect()),
+        BoundColumn::Text(nonces.iter().map(|(_, terminal)| *terminal).collect()),
+        BoundColumn::Int(vec![now.as_millisecond(); nonces.len()]),
+    ];
+    for insert in with_rows(&columns, |rows| format!("INSERT INTO nonces (nonce, terminal, issued) {rows}")) {
         insert.execute(&mut *c).await?;
     }
     Ok(())
@@ -121,16 +121,15 @@ struct KnownToken {
 /// The tokens of these tasks, by their ids.
 async fn tokens(c: &mut Connection, tasks: &[LookupTask]) -> Result<HashMap<String, KnownToken>> {
     let ids: Vec<_> = tasks.iter().map(|task| task.token_id.to_string()).collect();
-    let mut all = HashMap::with_capacity(ids.len());
-    for part in rows::parts(&ids) {
-        let mut select = query(AssertSqlSafe(format!(
+    let ids = BoundColumn::Text(ids.iter().map(String::as_str).collect());
+    let selects = with_keys(&ids, |keys| {
+        format!(
             "SELECT t.token_id, t.status, t.reason, t.counter, t.counter_at, t.floor, u.id, u.name, u.fields
-             FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.token_id IN ({})",
-            rows::list(part.len(), 0)
-        )));
-        for id in part {
-            select = select.bind(id);
-        }
+             FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.token_id {keys}"
+        )
+    });
+    let mut all = HashMap::with_capacity(ids.len());
+    for select in selects {
         for row in select.fetch_all(&mut *c).await? {
             let highest = Highest {
                 counter: row.try_get("counter")?,

@@ -3,7 +3,7 @@
 //! Whatever changes anything begins with [`audit::Ledger::open`], which holds the head of the audit log until the end of
 //! the transaction: changes have one order, over all processes.
 
-use super::{Connection, Database, ROWS_AT_ONCE};
+use super::{Connection, Database, HOLD_HEAD, ROWS_AT_ONCE, WRITES_NEST, with_keys, with_rows};
 
 pub mod audit;
 pub mod copy;
@@ -13,7 +13,6 @@ pub mod lookups;
 pub mod presence;
 pub mod privacy;
 pub mod proofs;
-pub mod rows;
 pub mod terminals;
 pub mod tokens;
 pub mod users;
@@ -27,8 +26,11 @@ use crate::api::v1::{AuditHead, Feed, FeedEntry};
 
 type Result<T> = sqlx::Result<T>;
 
+/// A statement and what goes into it.
+pub type Statement = sqlx::query::Query<'static, Database, <Database as sqlx::Database>::Arguments>;
+
 /// A statement, which the database may keep for the next time where that is the same one.
-fn query(statement: impl SqlSafeStr) -> sqlx::query::Query<'static, Database, <Database as sqlx::Database>::Arguments> {
+pub fn query(statement: impl SqlSafeStr) -> Statement {
     sqlx::query(statement).persistent(super::keep_statements())
 }
 

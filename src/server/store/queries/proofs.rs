@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
-use super::{Connection, Result, moment, query, rows};
+use super::{Connection, Result, moment, with_keys, with_rows};
 use crate::{
     api::v1::{Freshness, LATE_DAYS, NONCE_HOURS},
-    server::store::{LookupTask, PresentedProof, ProofRefusal},
+    server::store::{LookupTask, PresentedProof, ProofRefusal, rows::BoundColumn},
 };
 
 /// How long after its issue a nonce is good for a fresh proof.
@@ -93,13 +93,9 @@ impl<'a> Presented<'a> {
     }
 
     async fn read_nonces(&mut self, c: &mut Connection, nonces: &[[u8; 32]], now: Timestamp) -> Result<()> {
-        for part in rows::parts(nonces) {
-            let places = rows::list(part.len(), 0);
-            let mut select =
-                query(AssertSqlSafe(format!("SELECT nonce, terminal, issued FROM nonces WHERE nonce IN ({places})")));
-            for nonce in part {
-                select = select.bind(nonce.as_slice());
-            }
+        let keys = BoundColumn::Bytes(nonces.iter().map(<[u8; 32]>::as_slice).collect());
+        for select in with_keys(&keys, |keys| format!("SELECT nonce, terminal, issued FROM nonces WHERE nonce {keys}"))
+        {
             for row in select.fetch_all(&mut *c).await? {
                 let issued: i64 = row.try_get("issued")?;
                 let age = now.duration_since(moment(issued)?);
@@ -112,15 +108,17 @@ impl<'a> Presented<'a> {
 
     /// The row itself is what makes it once: only who finds it unused has it.
     async fn use_nonces(&mut self, c: &mut Connection, nonces: &[[u8; 32]], now: Timestamp) -> Result<()> {
-        for part in rows::parts(nonces) {
-            let places = rows::list(part.len(), 1);
-            let mut update = query(AssertSqlSafe(format!(
-                "UPDATE nonces SET used = $1 WHERE used IS NULL AND nonce IN ({places}) RETURNING nonce"
-            )))
-            .bind(now.as_millisecond());
-            for nonce in part {
-                update = update.bind(nonce.as_slice());
-            }
+        let columns = [
+            BoundColumn::Bytes(nonces.iter().map(<[u8; 32]>::as_slice).collect()),
+            BoundColumn::Int(vec![now.as_millisecond(); nonces.len()]),
+        ];
+        let updates = with_rows(&columns, |rows| {
+            format!(
+                "UPDATE nonces SET used = shown.column2 FROM ({rows}) AS shown
+                 WHERE nonce = shown.column1 AND used IS NULL RETURNING nonce"
+            )
+        });
+        for update in updates {
             for row in update.fetch_all(&mut *c).await? {
                 self.unused.insert(bytes(row.try_get(0)?)?);
             }
@@ -129,16 +127,17 @@ impl<'a> Presented<'a> {
     }
 
     async fn read_seen(&mut self, c: &mut Connection, counters: &[(&'a str, i64)]) -> Result<()> {
-        for part in rows::parts(counters) {
-            let places: Vec<_> =
-                (0..part.len()).map(|n| format!("token_id = ${} AND counter = ${}", 2 * n + 1, 2 * n + 2)).collect();
-            let mut select = query(AssertSqlSafe(format!(
-                "SELECT token_id, counter, claims FROM proofs WHERE {}",
-                places.join(" OR ")
-            )));
-            for (token, counter) in part {
-                select = select.bind(*token).bind(*counter);
-            }
+        let columns = [
+            BoundColumn::Text(counters.iter().map(|(token, _)| *token).collect()),
+            BoundColumn::Int(counters.iter().map(|(_, counter)| *counter).collect()),
+        ];
+        let selects = with_rows(&columns, |rows| {
+            format!(
+                "SELECT token_id, counter, claims FROM ({rows}) AS shown
+                 CROSS JOIN proofs WHERE token_id = shown.column1 AND counter = shown.column2"
+            )
+        });
+        for select in selects {
             for row in select.fetch_all(&mut *c).await? {
                 let Some((&token, _)) = self.highest.get_key_value(row.try_get::<&str, _>("token_id")?) else {
                     continue;
@@ -214,29 +213,27 @@ impl<'a> Presented<'a> {
 
     /// Writes down which proofs were taken.
     pub async fn remember(self, c: &mut Connection, now: Timestamp) -> Result<()> {
-        for part in rows::parts(&self.taken) {
-            let places = rows::rows(part.len(), 4);
-            let mut insert =
-                query(AssertSqlSafe(format!("INSERT INTO proofs (token_id, counter, claims, at) VALUES {places}")));
-            for proof in part {
-                insert = insert
-                    .bind(&proof.token)
-                    .bind(proof.counter)
-                    .bind(proof.claims.as_slice())
-                    .bind(now.as_millisecond());
-            }
+        let columns = [
+            BoundColumn::Text(self.taken.iter().map(|proof| proof.token.as_str()).collect()),
+            BoundColumn::Int(self.taken.iter().map(|proof| proof.counter).collect()),
+            BoundColumn::Bytes(self.taken.iter().map(|proof| proof.claims.as_slice()).collect()),
+            BoundColumn::Int(vec![now.as_millisecond(); self.taken.len()]),
+        ];
+        for insert in with_rows(&columns, |rows| format!("INSERT INTO proofs (token_id, counter, claims, at) {rows}")) {
             insert.execute(&mut *c).await?;
         }
-        let risen: Vec<_> = self.risen.into_iter().collect();
-        for part in rows::parts(&risen) {
-            let mut update = query(AssertSqlSafe(format!(
+        let columns = [
+            BoundColumn::Text(self.risen.keys().map(String::as_str).collect()),
+            BoundColumn::Int(self.risen.values().copied().collect()),
+            BoundColumn::Int(vec![now.as_millisecond(); self.risen.len()]),
+        ];
+        let updates = with_rows(&columns, |rows| {
+            format!(
                 "UPDATE tokens SET counter = risen.column2, counter_at = risen.column3
-                 FROM (VALUES {}) AS risen WHERE tokens.token_id = risen.column1",
-                rows::rows(part.len(), 3)
-            )));
-            for (token, counter) in part {
-                update = update.bind(token).bind(*counter).bind(now.as_millisecond());
-            }
+                 FROM ({rows}) AS risen WHERE tokens.token_id = risen.column1"
+            )
+        });
+        for update in updates {
             update.execute(&mut *c).await?;
         }
         Ok(())

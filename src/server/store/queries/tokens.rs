@@ -1,14 +1,18 @@
 //! Tokens and their status.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde_json::json;
 use sqlx::Row;
 use uuid::Uuid;
 
-use super::{Connection, Result, audit::Ledger, moment, parsed, query, users, worded};
+use super::{Connection, Result, audit::Ledger, moment, parsed, query, users, with_keys, worded};
 use crate::{
     api::v1::{RegisteredToken, TokenStatus},
-    server::store::{NewToken, Registration, StatusChange, TokenKeys, status_word},
+    server::store::{
+        NewToken, RegisteredIdentity, Registration, StatusChange, TokenKeys, rows::BoundColumn, status_word,
+    },
 };
 
 macro_rules! token_of {
@@ -75,6 +79,23 @@ pub async fn keys(c: &mut Connection, id: Uuid) -> Result<Option<TokenKeys>> {
         identity_certificate: row.try_get(2)?,
         ecka_certificate: row.try_get(3)?,
     }))
+}
+
+/// The identities of these tokens, in their order.
+pub async fn identities(c: &mut Connection, ids: &[Uuid]) -> Result<Vec<Option<RegisteredIdentity>>> {
+    let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
+    let keys = BoundColumn::Text(ids.iter().map(String::as_str).collect());
+    let selects = with_keys(&keys, |keys| {
+        format!("SELECT token_id, identity_key, identity_certificate FROM tokens WHERE token_id {keys}")
+    });
+    let mut found: HashMap<String, RegisteredIdentity> = HashMap::with_capacity(ids.len());
+    for select in selects {
+        for row in select.fetch_all(&mut *c).await? {
+            let identity = RegisteredIdentity { key: row.try_get(1)?, certificate: row.try_get(2)? };
+            found.insert(row.try_get(0)?, identity);
+        }
+    }
+    Ok(ids.iter().map(|id| found.get(id).cloned()).collect())
 }
 
 /// The keys of tokens after an id.

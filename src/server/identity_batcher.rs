@@ -1,0 +1,66 @@
+//! The registered identities of tokens whose proofs are to be checked, in batches: what waits is asked in one statement.
+
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::{
+    problem::ApiError,
+    store::{RegisteredIdentity, ServerStore},
+};
+
+/// Most tokens of one question.
+const BATCH: usize = 64;
+/// Questions that wait for one.
+const QUEUE: usize = 1024;
+
+type FoundIdentity = Result<Option<RegisteredIdentity>, ApiError>;
+
+/// Hands questions to the one task that asks the store.
+pub struct IdentityBatcher(mpsc::Sender<(Uuid, oneshot::Sender<FoundIdentity>)>);
+
+impl IdentityBatcher {
+    /// Starts the task; it ends when this is dropped and nothing waits any more.
+    pub fn start(store: ServerStore) -> Self {
+        let (sender, pending) = mpsc::channel(QUEUE);
+        tokio::spawn(run(store, pending));
+        Self(sender)
+    }
+
+    /// What is registered of a token; none where there is no such token. `Busy` when too many ask.
+    ///
+    /// # Errors
+    /// [`ApiError::Busy`], or that of the store.
+    pub async fn identity(&self, token_id: Uuid) -> FoundIdentity {
+        let (answer, result) = oneshot::channel();
+        self.0.try_send((token_id, answer)).map_err(|_| ApiError::Busy)?;
+        // Whoever drops the other end does so while the server ends.
+        result.await.unwrap_or(Err(ApiError::Busy))
+    }
+}
+
+async fn run(store: ServerStore, mut pending: mpsc::Receiver<(Uuid, oneshot::Sender<FoundIdentity>)>) {
+    while let Some(first) = pending.recv().await {
+        let mut batch = vec![first];
+        while batch.len() < BATCH {
+            let Ok(next) = pending.try_recv() else { break };
+            batch.push(next);
+        }
+        let (ids, answers): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        match store.identities(&ids).await {
+            Ok(found) => answers.into_iter().zip(found).for_each(|(answer, found)| drop(answer.send(Ok(found)))),
+            Err(error) if ids.len() == 1 || error.absence().is_some() => {
+                let error = ApiError::from(error);
+                for answer in answers {
+                    drop(answer.send(Err(error.clone())));
+                }
+            }
+            // One that cannot be read must not take the others with it.
+            Err(_) => {
+                for (id, answer) in ids.into_iter().zip(answers) {
+                    let found = store.identities(&[id]).await.map(|mut found| found.pop().flatten());
+                    drop(answer.send(found.map_err(ApiError::from)));
+                }
+            }
+        }
+    }
+}
