@@ -51,10 +51,13 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     let ignored = all.iter().filter(|reader| settings.readers.ignores(&reader.name));
     let ignored = ignored.map(|reader| object(&reader.name, &reader.slot, reader.exclusive, settings));
     found.extend(ignored.map(|view| ReaderView { ignored: true, ..view }));
-    for view in &mut found {
-        view.stable = ReaderIdentity::of(&view.reader).pattern();
+    // A table for people has neither.
+    if args.explain || out.format() != OutputFormat::Text {
+        for view in &mut found {
+            view.stable = ReaderIdentity::of(&view.reader).pattern();
+        }
+        name(&mut found);
     }
-    name(&mut found);
     out.list(&found, "")?;
     if args.explain && out.format() == OutputFormat::Text {
         let text = explained(&found, &out.screen());

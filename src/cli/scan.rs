@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::Settings,
     failure::{ExitClass, Failure},
+    pki::RenewalTime,
     terminal::{
         admission::TapOutcome,
         event_loop::EventLoop,
@@ -43,14 +44,20 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         at: args.until.map(|until| until.moment(Timestamp::now(), out)),
     };
     let depth = if args.identify_only { Depth::Identify } else { Depth::Authenticate };
-    match renew_if_due(&terminal_context(settings)) {
+    let mut terminal = tap_terminal(settings, depth);
+    let loaded = terminal.as_ref().ok().map(|terminal| terminal.keys.current());
+    let time = loaded.map(|keys| RenewalTime::of(keys.certificate.not_before(), keys.certificate.not_after()));
+    match renew_if_due(&terminal_context(settings), time) {
         Ok(None) => {}
-        Ok(Some(end)) => out.note(&format!("this terminal's certificates were renewed, and end at {}", views::At(end))),
+        Ok(Some(end)) => {
+            out.note(&format!("this terminal's certificates were renewed, and end at {}", views::At(end)));
+            terminal = tap_terminal(settings, depth);
+        }
         // What is wrong with a certificate the next line says; a server that is away is asked by the next scan.
         Err(failure) if failure.code.starts_with("pki.") => {}
         Err(failure) => out.warning(&format!("this terminal's certificates were not renewed: {failure}"), None),
     }
-    let terminal = tap_terminal(settings, depth)?;
+    let terminal = terminal?;
     warn_of_end(&terminal, out);
     let server = if args.identify_only { None } else { lookup_server(settings)? };
     let config = ScanConfig {

@@ -1,6 +1,6 @@
 //! The clock of whoever reads: how times are shown, in which zone.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fs};
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 
@@ -72,8 +72,15 @@ fn first_utc(text: &str) -> Option<(usize, usize, Timestamp)> {
     })
 }
 
+/// The rules of the system's zone, where `TZ` names none. Known by its name, the zone would cost a walk through all others.
+const LOCALTIME: &str = "/etc/localtime";
+
 /// The time zone of this system. One that `TZ` names and nobody knows is UTC, with a warning.
 pub fn system_zone() -> (TimeZone, Option<String>) {
+    let rules = || fs::read(LOCALTIME).ok().filter(|_| std::env::var_os("TZ").is_none());
+    if let Some(zone) = rules().and_then(|rules| TimeZone::tzif("local", &rules).ok()) {
+        return (zone, None);
+    }
     if let Ok(zone) = TimeZone::try_system() {
         return (zone, None);
     }

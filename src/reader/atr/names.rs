@@ -6,92 +6,124 @@
 pub const LIST: &str = "/usr/share/pcsc/smartcard_list.txt";
 /// The list is half a megabyte; more than this is none.
 pub const LIST_MAX: u64 = 8 * 1024 * 1024;
-/// Two for each byte, brackets and gaps.
-const TOKENS_MAX: usize = 256;
-
 /// One digit of a pattern: which values it may have, a bit each; or any number of digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PatternDigit {
     Digit(u16),
     Rest,
+    /// None that the list may have: nothing fits.
+    Bad,
 }
 
-/// A pattern of the list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AtrPattern(Vec<PatternDigit>);
+/// A pattern of the list, as it stands there. It is read no further than an ATR agrees with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtrPattern<'a>(pub &'a str);
 
-impl AtrPattern {
-    /// Parses one; nothing when it is not of that form.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut tokens = Vec::new();
-        let mut rest = text.trim_end().chars().filter(|c| *c != ' ').peekable();
-        while let Some(c) = rest.next() {
-            tokens.push(match c {
-                '.' if rest.next_if_eq(&'*').is_some() => PatternDigit::Rest,
-                '.' => PatternDigit::Digit(u16::MAX),
-                '[' => PatternDigit::Digit(set(&mut rest)?),
-                digit => PatternDigit::Digit(1 << digit.to_digit(16)?),
-            });
-        }
-        (!tokens.is_empty() && tokens.len() <= TOKENS_MAX).then_some(Self(tokens))
+impl<'a> AtrPattern<'a> {
+    /// Whether it has the form of the list.
+    pub fn is_well_formed(&self) -> bool {
+        self.digits().all(|digit| digit != PatternDigit::Bad)
     }
 
-    /// Whether an ATR is one of these.
+    fn digits(&self) -> PatternDigits<'a> {
+        PatternDigits(self.0.trim_end().as_bytes())
+    }
+
+    /// Whether an ATR is one of these; none is one of a pattern that has another form.
     pub fn matches(&self, atr: &[u8]) -> bool {
-        let digits: Vec<u8> = atr.iter().flat_map(|byte| [byte >> 4, byte & 0x0F]).collect();
-        // After each token: at which digits the ATR may stand.
-        let mut places = vec![false; digits.len() + 1];
-        places[0] = true;
-        for token in &self.0 {
-            match token {
-                PatternDigit::Rest => {
-                    let first = places.iter().position(|place| *place).unwrap_or(places.len());
-                    places.iter_mut().skip(first).for_each(|place| *place = true);
-                }
-                PatternDigit::Digit(values) => {
-                    for at in (0..digits.len()).rev() {
-                        places[at + 1] = places[at] && values & 1 << digits[at] != 0;
+        let digit = |at: usize| atr.get(at / 2).map(|byte| if at.is_multiple_of(2) { byte >> 4 } else { byte & 0x0F });
+        let mut pattern = self.digits();
+        let mut at = 0;
+        // Where to go on when what stands behind the last `.*` does not fit at this digit.
+        let mut retry: Option<(PatternDigits<'_>, usize)> = None;
+        loop {
+            match (pattern.next(), digit(at)) {
+                (None, None) => return true,
+                (Some(PatternDigit::Bad), _) => return false,
+                (Some(PatternDigit::Rest), _) => retry = Some((pattern.clone(), at)),
+                (Some(PatternDigit::Digit(values)), Some(digit)) if values & 1 << digit != 0 => at += 1,
+                _ => match &mut retry {
+                    Some((behind, from)) if *from < 2 * atr.len() => {
+                        *from += 1;
+                        (pattern, at) = (behind.clone(), *from);
                     }
-                    places[0] = false;
+                    _ => return false,
+                },
+            }
+        }
+    }
+}
+
+/// The digits of what is left of a pattern.
+#[derive(Clone)]
+struct PatternDigits<'a>(&'a [u8]);
+
+impl Iterator for PatternDigits<'_> {
+    type Item = PatternDigit;
+
+    fn next(&mut self) -> Option<PatternDigit> {
+        Some(match self.byte()? {
+            b'.' if self.0.first() == Some(&b'*') => {
+                self.byte();
+                PatternDigit::Rest
+            }
+            b'.' => PatternDigit::Digit(u16::MAX),
+            b'[' => self.set().map_or(PatternDigit::Bad, PatternDigit::Digit),
+            digit => value(digit).map_or(PatternDigit::Bad, |value| PatternDigit::Digit(1 << value)),
+        })
+    }
+}
+
+impl PatternDigits<'_> {
+    /// The next sign that is no gap.
+    fn byte(&mut self) -> Option<u8> {
+        loop {
+            let (first, rest) = self.0.split_first()?;
+            self.0 = rest;
+            if *first != b' ' {
+                return Some(*first);
+            }
+        }
+    }
+
+    /// Behind `[`: digits and ranges of them.
+    fn set(&mut self) -> Option<u16> {
+        let mut values = 0u16;
+        loop {
+            match self.byte()? {
+                b']' => return (values != 0).then_some(values),
+                b',' => {}
+                from => {
+                    let from = value(from)?;
+                    let to = if self.0.first() == Some(&b'-') {
+                        self.byte();
+                        value(self.byte()?)?
+                    } else {
+                        from
+                    };
+                    (from..=to).for_each(|value| values |= 1 << value);
                 }
             }
         }
-        places.last() == Some(&true)
     }
 }
 
-/// Behind `[`: digits and ranges of them.
-fn set(rest: &mut std::iter::Peekable<impl Iterator<Item = char>>) -> Option<u16> {
-    let mut values = 0u16;
-    loop {
-        match rest.next()? {
-            ']' => return (values != 0).then_some(values),
-            ',' => {}
-            from => {
-                let from = from.to_digit(16)?;
-                let to = match rest.next_if_eq(&'-') {
-                    Some(_) => rest.next()?.to_digit(16)?,
-                    None => from,
-                };
-                (from..=to).for_each(|value| values |= 1 << value);
-            }
-        }
-    }
+fn value(digit: u8) -> Option<u32> {
+    char::from(digit).to_digit(16)
 }
 
-/// All patterns of a list with the names below each; lines that are none are passed over.
-pub fn entries(list: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
-    let mut lines = list.lines().peekable();
+/// All patterns of a list, and for each what stands behind it: its names in lines that begin with a tab.
+pub fn entries(list: &str) -> impl Iterator<Item = (AtrPattern<'_>, &str)> {
+    let mut rest = list;
     std::iter::from_fn(move || {
         loop {
-            let line = lines.next()?;
-            let is_pattern = !line.starts_with(['\t', '#', ' ']) && !line.trim().is_empty();
-            if is_pattern {
-                let mut names = Vec::new();
-                while let Some(name) = lines.next_if(|next| next.starts_with('\t')) {
-                    names.push(name.trim());
-                }
-                return Some((line, names));
+            if rest.is_empty() {
+                return None;
+            }
+            let (line, behind) = rest.split_once('\n').unwrap_or((rest, ""));
+            rest = behind;
+            if !line.starts_with(['\t', '#', ' ']) && !line.trim().is_empty() {
+                return Some((AtrPattern(line), behind));
             }
         }
     })
@@ -100,10 +132,10 @@ pub fn entries(list: &str) -> impl Iterator<Item = (&str, Vec<&str>)> {
 /// The names of the cards that have this ATR, in the order of the list, each once; addresses of pages are left out.
 pub fn names(list: &str, atr: &[u8]) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    for (pattern, names) in entries(list) {
-        if AtrPattern::parse(pattern).is_some_and(|pattern| pattern.matches(atr)) {
-            let new = names.into_iter().filter(|name| !name.contains("://"));
-            for name in new {
+    for (pattern, behind) in entries(list) {
+        if pattern.matches(atr) {
+            let below = behind.lines().map_while(|line| line.strip_prefix('\t')).map(str::trim);
+            for name in below.filter(|name| !name.contains("://")) {
                 if !found.iter().any(|known| known == name) {
                     found.push(name.to_owned());
                 }
@@ -119,7 +151,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn is(pattern: &str, atr: &str) -> bool {
-        AtrPattern::parse(pattern).unwrap().matches(&hex::decode(atr).unwrap())
+        AtrPattern(pattern).matches(&hex::decode(atr).unwrap())
     }
 
     #[test]
@@ -128,11 +160,17 @@ mod tests {
             is("3B 65 00 00 9C 1[01] 01 01 03", "3B6500009C11010103") && !is("3B 65 00 00 9C 1[01]", "3B6500009C12")
         );
         assert!(is("3B 0[1-3] 4[4,9] [6,E]C", "3B0249EC") && !is("3B 0[1-3]", "3B04"));
+        assert!(
+            is("3B .* 38 39", "3B3838383839") && is("3B .* 38 .* 39", "3B38003839") && !is("3B .* 38 .* 39", "3B3938")
+        );
         assert!(is("3B EF .* 38", "3BEF38") && is("3B EF .* 38", "3BEF010238") && !is("3B EF .* 38", "3BEF0137"));
         assert!(is("3B 00.*", "3B00") && is("3B 00.*", "3B000102") && is("3B .. 0.", "3BFF0F"));
         assert!(!is("3B", "3B00") && !is("3B 00", "3B"));
         for bad in ["", "3B [", "3B []", "3B [1-", "xyz", "3B ("] {
-            assert_eq!(AtrPattern::parse(bad), None, "{bad}");
+            assert!(
+                !AtrPattern(bad).matches(&[0x3B]) && (bad.is_empty() || !AtrPattern(bad).is_well_formed()),
+                "{bad}"
+            );
         }
     }
 
@@ -147,14 +185,13 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_is_too_strange(text in "[0-9A-F.\\[\\]*, -]{0,60}", atr in prop::collection::vec(any::<u8>(), 0..40)) {
-            if let Some(pattern) = AtrPattern::parse(&text) {
-                pattern.matches(&atr);
-            }
+            AtrPattern(&text).matches(&atr);
         }
 
         #[test]
         fn an_atr_matches_itself_and_no_longer_one(atr in prop::collection::vec(any::<u8>(), 1..33), more in any::<u8>()) {
-            let pattern = AtrPattern::parse(&hex::encode_upper(&atr)).unwrap();
+            let text = hex::encode_upper(&atr);
+            let pattern = AtrPattern(&text);
             prop_assert!(pattern.matches(&atr));
             prop_assert!(!pattern.matches(&[&atr[..], &[more]].concat()));
         }

@@ -96,12 +96,12 @@ impl Renewal {
 }
 
 /// Renews the certificates of this terminal where they end soon, as a watch does, for a command that ends by itself; when
-/// they end then. `None` when it is not time yet.
+/// they end then. `None` when it is not time yet. Who has loaded the certificate for tokens already says its time.
 ///
 /// # Errors
 /// Those of the identity, when it cannot be read; those of the server or of the CA, when the renewal fails.
-pub fn renew_if_due(context: &TerminalContext) -> Result<Option<Timestamp>, Failure> {
-    let time = match time(context) {
+pub fn renew_if_due(context: &TerminalContext, tokens: Option<RenewalTime>) -> Result<Option<Timestamp>, Failure> {
+    let time = match tokens.map_or_else(|| time(context), |tokens| with_server(context, tokens)) {
         Err(error @ PkiError::TerminalExpired { .. }) if context.pki.has_ca_key() => {
             by_ca(&context.pki).map_err(|_| Failure::from(error))?;
             return Ok(Some(self::time(context)?.end));
@@ -121,13 +121,16 @@ fn now() -> Now {
 
 /// The time of the certificates that this terminal needs.
 fn time(context: &TerminalContext) -> Result<RenewalTime, PkiError> {
-    let now = Timestamp::now();
-    let tokens = context.pki.load_terminal(now)?.certificate;
-    let tokens = RenewalTime::of(tokens.not_before(), tokens.not_after());
+    let tokens = context.pki.load_terminal(Timestamp::now())?.certificate;
+    with_server(context, RenewalTime::of(tokens.not_before(), tokens.not_after()))
+}
+
+/// That of the certificate for tokens, or of the one for the server, where there is a server.
+fn with_server(context: &TerminalContext, tokens: RenewalTime) -> Result<RenewalTime, PkiError> {
     if context.server.is_none() {
         return Ok(tokens);
     }
-    let server = context.pki.load_terminal_tls(now)?.certificate;
+    let server = context.pki.load_terminal_tls(Timestamp::now())?.certificate;
     Ok(RenewalTime::of(server.not_before(), server.not_after()).min(tokens))
 }
 
