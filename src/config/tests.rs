@@ -114,6 +114,12 @@ ignore = ["*SAM*", "*gone*"]
     ];
     assert_eq!(told(&all), expected);
     assert_eq!(told(&[]), Vec::<String>::new());
+    // What is left out has no use for a rule, but its name may be an alias that leaves it out.
+    let text =
+        "ignore = [\"sam\"]\n[alias]\nsam = \"*SAM*\"\n[presence]\n\"*SAM*\" = \"toggle\"\n\"ACS\" = \"toggle\"\n";
+    let settings = resolve(&Global::default(), text, HOME);
+    let told = settings.unmatched(&all).iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(told, ["presence \"*SAM*\""]);
 }
 
 #[test]

@@ -27,19 +27,22 @@ impl Settings {
         }
         let select = |names: &[String]| Selection::new(names, &self.aliases);
         let aliases: Vec<_> = self.aliases.keys().cloned().collect();
-        let presence = self.presence.rules.iter().flat_map(|(rule, _)| rule.fits_nothing(readers));
+        // What is said of a reader that is left out does nothing either, but its name may be what leaves it out.
+        let used: Vec<_> = readers.iter().copied().filter(|reader| !self.readers.ignores(reader)).collect();
+        let used = if used.is_empty() { readers } else { &used };
+        let presence = self.presence.rules.iter().flat_map(|(rule, _)| rule.fits_nothing(used));
         let presence: Vec<_> = presence.map(str::to_owned).collect();
-        let feedback = self.feedback.fits_nothing(readers);
-        let resume = self.resume.fits_nothing(readers);
+        let feedback = self.feedback.fits_nothing(used);
+        let resume = self.resume.fits_nothing(used);
         let named = [
-            ("alias", &aliases),
-            ("presence", &presence),
-            ("feedback", &feedback),
-            ("resume", &resume),
-            ("ignore", &self.ignore),
+            ("alias", &aliases, readers),
+            ("presence", &presence, used),
+            ("feedback", &feedback, used),
+            ("resume", &resume, used),
+            ("ignore", &self.ignore, readers),
         ];
         let mut found = Vec::new();
-        for (key, names) in named {
+        for (key, names, readers) in named {
             let selection = select(names);
             let idle = selection.fits_nothing(readers);
             found.extend(idle.into_iter().map(|name| UnmatchedName { key, name: name.to_owned() }));
