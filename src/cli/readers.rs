@@ -53,8 +53,10 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     found.extend(ignored.map(|view| ReaderView { ignored: true, ..view }));
     // A table for people has neither.
     if args.explain || out.format() != OutputFormat::Text {
+        let patterns: Vec<_> = all.iter().map(|reader| ReaderIdentity::of(&reader.name).pattern()).collect();
+        let names_one = |pattern: &String| patterns.iter().flatten().filter(|other| *other == pattern).count() == 1;
         for view in &mut found {
-            view.stable = ReaderIdentity::of(&view.reader).pattern();
+            view.stable = ReaderIdentity::of(&view.reader).pattern().filter(names_one);
         }
         name(&mut found);
     }
