@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::survey::candidates;
+use super::survey::{candidates, woken};
 use crate::{
     card::link::LinkError,
     failure::{ExitClass, Failure},
@@ -28,10 +28,12 @@ pub fn nobody(selection: &Selection, there: &[ReaderState]) -> Failure {
     Failure::new(ExitClass::No, "scan.nobody", "no card is in range").hint(hint)
 }
 
-/// The one reader that is meant and has a card. Something mute, or a memory card, is no second card.
+/// The one reader that is meant and has a card. A memory card is no second card, nor is what stays mute when
+/// it is asked itself.
 ///
 /// # Errors
-/// `reader.none`, `reader.unavailable`, `scan.nobody` or `reader.ambiguous` when it is not one; otherwise what the service or the selection says.
+/// `reader.none`, `reader.unavailable`, `scan.nobody` or `reader.ambiguous` when it is not one; `system.no-thread`;
+/// otherwise what the service or the selection says.
 pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
     let there = list()?;
     if there.is_empty() {
@@ -39,7 +41,9 @@ pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
     }
     let meant = selection.pick(&there)?;
     let meant = reachable(meant);
-    let cards: Vec<_> = candidates(&meant).into_iter().map(|r| r.name.clone()).collect();
+    let mut cards: Vec<_> = candidates(&meant).into_iter().map(|r| r.name.clone()).collect();
+    // What looks mute may be the card that is meant, which wakes up late.
+    cards.extend(woken(&meant)?.into_iter().filter(|name| !cards.contains(name)).collect::<Vec<_>>());
     match cards.as_slice() {
         [one] => Ok(one.clone()),
         [] if meant.iter().any(|r| r.slot == Slot::Unavailable) => Err(link(&LinkError::Unavailable, 0)),

@@ -38,6 +38,25 @@ pub enum SelectAnswer {
 /// # Errors
 /// `system.no-thread` when a card cannot be asked, since no thread can be started.
 pub fn survey(readers: &[&ReaderState]) -> Result<Vec<SelectAnswer>, Failure> {
+    answers(readers, may_be_asked)
+}
+
+/// The readers whose card looks mute, and answers when it is connected to. Where nothing else lies anywhere, nobody is asked.
+///
+/// # Errors
+/// As [`survey`].
+pub fn woken(readers: &[&ReaderState]) -> Result<Vec<String>, Failure> {
+    let is_mute = |reader: &ReaderState| reader.slot == Slot::Mute && !reader.exclusive && !reader.in_use;
+    if !readers.iter().any(|reader| matches!(reader.slot, Slot::Card(_))) {
+        return Ok(Vec::new());
+    }
+    let answers = answers(readers, is_mute)?;
+    let awake = |answer: SelectAnswer| matches!(answer, SelectAnswer::Ours | SelectAnswer::Foreign);
+    let asked = readers.iter().zip(answers);
+    Ok(asked.filter(|(_, answer)| awake(*answer)).map(|(reader, _)| reader.name.clone()).collect())
+}
+
+fn answers(readers: &[&ReaderState], may_be_asked: fn(&ReaderState) -> bool) -> Result<Vec<SelectAnswer>, Failure> {
     // Of several readers with one name only the first can be asked.
     let mut names = BTreeSet::new();
     thread::scope(|scope| {

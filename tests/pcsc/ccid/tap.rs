@@ -34,6 +34,20 @@ fn a_card_that_wakes_up_late_to_this_driver() {
     }
 }
 
+case!(EachLevel, a_card_that_wakes_up_late_is_not_passed_over);
+/// With two cards, one of which looks mute, no command takes the other for the one that is meant.
+fn a_card_that_wakes_up_late_is_not_passed_over() {
+    let stack = enrolled(2, 2, "virtual");
+    let late = &stack.readers()[0];
+    stack.card("remove", 1);
+    assert!((0..1000).any(|_| stack.lists(&|one| one["reader"] == **late && one["state"] == "empty")));
+    stack.reader(1, "late=3");
+    stack.card("insert", 1);
+    assert!((0..1000).any(|_| stack.lists(&|one| one["reader"] == **late && one["state"] != "empty")));
+    assert_eq!(stack.rollcall(&["token", "block", "--yes"]).expect(2).code(), "reader.ambiguous");
+    assert_eq!(stack.ndjson(0, &["scan"]).len(), 2, "neither is blocked");
+}
+
 case!(EachLevel, a_hiccup_under_watch);
 /// One exchange of the heartbeat, or of the first tap, fails: it is tried again, and nobody leaves.
 fn a_hiccup_under_watch() {
