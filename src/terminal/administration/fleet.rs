@@ -5,8 +5,9 @@ use std::{ops::ControlFlow, time::Duration};
 
 use super::rotation_run::{Move, RotationGoal, RotationRun};
 use crate::{
+    card::link::LinkError,
     failure::{ExitClass, Failure},
-    reader::{monitor::ReaderEvent, select::Selection},
+    reader::{causes::link, monitor::ReaderEvent, select::Selection},
     terminal::event_loop::{EventLoop, Handler, Message, Stopper, Wait},
 };
 
@@ -121,10 +122,15 @@ impl Handler for FleetHandler<'_> {
 
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
         match message {
-            Message::Reader(ReaderEvent::CardInserted { reader, .. } | ReaderEvent::CardWoke { reader, .. })
-                if self.readers.matches(&reader) =>
-            {
-                self.one(reader)?;
+            // A card that looks mute is asked itself before it is called so.
+            Message::Reader(
+                ReaderEvent::CardInserted { reader, .. }
+                | ReaderEvent::CardWoke { reader, .. }
+                | ReaderEvent::CardMute { reader, .. },
+            ) if self.readers.matches(&reader) => self.one(reader)?,
+            Message::Reader(ReaderEvent::Available { reader, available: false }) if self.readers.matches(&reader) => {
+                let failure = link(&LinkError::Unavailable, 0);
+                self.tell(FleetEvent::Failed { reader, failure })?;
             }
             Message::Stop => return Ok(ControlFlow::Break(())),
             _ => {}
