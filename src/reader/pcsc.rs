@@ -22,7 +22,7 @@ mod startup;
 mod watch;
 
 pub use attributes::{ReaderAttributes, attributes};
-pub use card::{Card, Transaction};
+pub use card::{Card, Transaction, hangs};
 pub use limits::{CardLimits, Deadline};
 pub use signal::send as send_signal;
 pub(super) use watch::{Canceller, Lost, Watcher};

@@ -234,6 +234,7 @@ impl Handler for WatchRun<'_> {
         self.renewal.tick()?;
         let now = (self.clock)();
         let doubt = self.doubt_silent(now)?;
+        self.keep_at_hanging(now)?;
         self.prune(now)?;
         self.report_store()?;
         self.observer.pause();
@@ -257,6 +258,7 @@ impl Handler for WatchRun<'_> {
         }
         let decided = self.pool.decide()?;
         self.follow(decided)?;
+        self.keep_at_hanging((self.clock)())?;
         self.apply(&Input::Tick)?;
         self.catch_up().map(ControlFlow::Continue)
     }

@@ -1,6 +1,7 @@
 //! A connection to the card in one reader, which never blocks its caller beyond a limit.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Mutex, PoisonError,
         mpsc::{self, Receiver, RecvTimeoutError, Sender},
@@ -364,6 +365,13 @@ struct Stuck {
 }
 
 static STUCK: Mutex<Vec<Stuck>> = Mutex::new(Vec::new());
+/// The readers of which the last that is known is that a call hangs.
+static HANGING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// Whether a call to this reader hung when it was used last: nobody can say what lies there.
+pub fn hangs(reader: &str) -> bool {
+    HANGING.lock().unwrap_or_else(PoisonError::into_inner).contains(reader)
+}
 
 /// Waits for the end of abandoned threads on this reader, so that a reader that hangs does not collect them.
 fn await_stuck(reader: &str, until: Instant) -> Result<(), LinkError> {
@@ -375,10 +383,12 @@ fn await_stuck(reader: &str, until: Instant) -> Result<(), LinkError> {
             return Err(why);
         }
     }
+    HANGING.lock().unwrap_or_else(PoisonError::into_inner).remove(reader);
     Ok(())
 }
 
 fn remember_stuck(stuck: Stuck) {
+    HANGING.lock().unwrap_or_else(PoisonError::into_inner).insert(stuck.reader.clone());
     STUCK.lock().unwrap_or_else(PoisonError::into_inner).push(stuck);
 }
 

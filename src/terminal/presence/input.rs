@@ -31,6 +31,11 @@ pub enum Input {
         /// Where.
         reader: String,
     },
+    /// This reader still hangs: nobody can say that whoever lay there has left.
+    Hangs {
+        /// Where.
+        reader: String,
+    },
     /// The card on this reader was lifted.
     Lifted {
         /// Where.

@@ -160,6 +160,15 @@ impl PresenceList {
         present.map(|entry| (entry.reader.as_str(), entry.last_seen))
     }
 
+    /// The readers at which somebody is in doubt in mode field who would be taken off the list by then.
+    pub fn closing_by(&self, at: Timestamp) -> BTreeSet<&str> {
+        let stays = self.stays.values().filter(|stay| stay.mode == StayEnd::Field);
+        stays
+            .filter(|stay| stay.closes.is_some_and(|closes| closes <= at))
+            .map(|stay| stay.entry.reader.as_str())
+            .collect()
+    }
+
     /// Whether somebody on the list lies on this reader, or did when it was last seen.
     pub fn is_expected(&self, reader: &str) -> bool {
         self.stays.values().any(|stay| stay.mode == StayEnd::Field && stay.entry.reader == reader)

@@ -56,6 +56,7 @@ impl<'a> Transition<'a> {
             Input::Tap(tap) => self.identified(tap),
             Input::Seen { reader, token_id } => self.seen(reader, *token_id),
             Input::Silent { reader } => self.doubt_stays(|name| name == reader, false, Reason::NoAnswer),
+            Input::Hangs { reader } => self.keep_in_doubt(reader),
             Input::Lifted { reader } => self.vacated(reader, Reason::Lifted),
             Input::Empty { reader } => self.vacated(reader, Reason::Gone),
             Input::Vacant { reader } => self.vacant(reader),

@@ -186,7 +186,8 @@ impl TapTerminal {
     /// [`TapError::Link`] when the transaction cannot begin; [`TapError::Token`] when the exchange or the channel
     /// fails: the channel is over then.
     pub fn heartbeat(&self, card: &mut Card, session: &mut Session) -> Result<LifeCycle, TapError> {
-        card.set_deadline(Some(Deadline::within(self.exchange)));
+        // Each step has the limit of an exchange, which its error then names.
+        card.set_deadline(None);
         let mut transaction = card.begin().map_err(TapError::Link)?;
         Ok(session.heartbeat(&mut transaction)?)
     }

@@ -5,7 +5,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::WatchRun;
-use crate::{failure::Failure, reader::Insertion, terminal::presence::Input};
+use crate::{
+    failure::Failure,
+    reader::{Insertion, pcsc::hangs},
+    terminal::presence::Input,
+};
 
 impl WatchRun<'_> {
     /// Doubts whoever has not answered for too long, and says when the next will have been silent so long.
@@ -26,6 +30,18 @@ impl WatchRun<'_> {
                 self.unanswered.failed(&reader, *insertion, true, Instant::now());
             }
         }
+    }
+
+    /// Keeps those in doubt who lie at a reader that hangs: it is the reader that does not answer, and they may well lie there.
+    pub(super) fn keep_at_hanging(&mut self, now: Timestamp) -> Result<(), Failure> {
+        let soon = now.checked_add(self.config.context.policy.stale_after() / 2).unwrap_or(Timestamp::MAX);
+        let closing = self.store.list()?.closing_by(soon);
+        let hanging: Vec<_> = closing
+            .into_iter()
+            .filter(|reader| self.pool.contains(reader) && hangs(reader))
+            .map(str::to_owned)
+            .collect();
+        hanging.into_iter().try_for_each(|reader| self.apply(&Input::Hangs { reader }))
     }
 
     /// Has the cards tapped again that did not answer, and says how long it is until the next.

@@ -26,6 +26,24 @@ fn who_does_not_answer_for_long_is_in_doubt_and_confirmed_by_the_first_answer() 
 }
 
 #[test]
+fn whoever_lies_at_a_reader_that_hangs_stays_in_doubt() {
+    let hangs = |reader: &str| Input::Hangs { reader: reader.to_owned() };
+    let mut fixture = story(&[
+        (tap("field-a", 1, 1), &["arrived 1 field-a"]),
+        (tap("field-b", 2, 1), &["arrived 2 field-b"]),
+        (hangs("field-a"), &[]),
+        (silent("field-a"), &["unconfirmed 1 field-a no_answer"]),
+        (silent("field-b"), &["unconfirmed 2 field-b no_answer"]),
+    ]);
+    assert_eq!(fixture.after(31_000).tell(&hangs("field-a")), [""; 0]);
+    assert_eq!(fixture.after(29_000).tell(&Input::Tick), ["left 2 field-b stale"], "its reader works");
+    assert_eq!(fixture.after(30_999).tell(&hangs("field-a")), [""; 0]);
+    assert_eq!(fixture.after(59_999).tell(&seen("field-a", 1)), ["confirmed 1 field-a"], "it lay there all the time");
+    assert_eq!(fixture.tell(&silent("field-a")), ["unconfirmed 1 field-a no_answer"]);
+    assert_eq!(fixture.after(60_000).tell(&Input::Tick), ["left 1 field-a stale"]);
+}
+
+#[test]
 fn a_card_that_falls_silent_is_not_refused() {
     let mut fixture = story(&[
         (tap("field-a", 1, 1), &["arrived 1 field-a"]),

@@ -99,4 +99,16 @@ impl Transition<'_> {
             self.emit(Event { reason: Some(reason), ..event });
         }
     }
+
+    /// Whoever is in doubt at this reader stays so for as long again.
+    pub(super) fn keep_in_doubt(&mut self, reader: &str) {
+        let closes = self.later(self.policy.stale_after());
+        for (token_id, stay) in &mut self.list.stays {
+            let is_doubted = stay.mode == StayEnd::Field && stay.entry.state == EntryState::Unconfirmed;
+            if is_doubted && stay.entry.reader == reader {
+                stay.closes = Some(closes);
+                self.changes.push(Change::Stay(*token_id));
+            }
+        }
+    }
 }
