@@ -116,13 +116,11 @@ pub struct Event {
     pub seq: u64,
     /// When, to the millisecond. `checked_in` and `checked_out` may be entered later, so that this goes back.
     #[serde(serialize_with = "stamp")]
-    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Where; none for the service.
     pub reader: Option<String>,
     /// Which token, where one is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub token_id: Option<Uuid>,
     /// Whose, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]

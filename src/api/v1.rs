@@ -3,13 +3,17 @@
 //! Every failure is `application/problem+json` (RFC 9457): [`Problem`]. Binary values are base64url without padding.
 
 mod presence;
+mod whole;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::User;
+use super::{
+    User,
+    json_schema::{Base64Url, Jws, Sha256Hex, SomeEvent, TerminalName, Text},
+};
 pub use presence::{
     AHEAD_SECONDS, ForgottenUser, Presence, PresenceState, PresenceSummary, PresenceTerminal, PresentUser,
     SILENT_SECONDS, StoredEvent,
@@ -68,6 +72,7 @@ pub enum TokenStatus {
 pub struct Problem {
     /// `urn:rollcall:problem:<code>`.
     #[serde(rename = "type")]
+    #[schemars(extend("format" = "uri"))]
     pub kind: String,
     /// What happened, the same for every occurrence.
     pub title: String,
@@ -85,6 +90,8 @@ pub struct Problem {
 #[serde(deny_unknown_fields)]
 pub struct NonceRequest {
     /// How many, 1 to [`NONCES_MAX`].
+    #[serde(deserialize_with = "whole::number")]
+    #[schemars(range(min = 1, max = NONCES_MAX))]
     pub count: u16,
 }
 
@@ -92,9 +99,9 @@ pub struct NonceRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Nonce {
     /// 32 random bytes.
+    #[schemars(with = "Base64Url<32, 32>")]
     pub nonce: String,
     /// It must have been used by then (24 h after its issue).
-    #[schemars(with = "String")]
     pub use_by: Timestamp,
 }
 
@@ -110,16 +117,18 @@ pub struct Nonces {
 #[serde(deny_unknown_fields)]
 pub struct LookupRequest {
     /// The token.
-    #[schemars(with = "String")]
     pub token_id: Uuid,
     /// The presence proof as COSE_Sign1, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Base64Url<0, 1024>>")]
     pub proof: Option<String>,
     /// The token's identity certificate (DER), with a proof.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Base64Url<0, 1024>>")]
     pub identity_certificate: Option<String>,
     /// Nonces to send along, 0 to [`NONCES_MAX`], so that a tap with proof costs one request.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole::number")]
+    #[schemars(range(max = NONCES_MAX))]
     pub nonces: u16,
 }
 
@@ -139,7 +148,6 @@ pub enum Freshness {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Lookup {
     /// The token asked for.
-    #[schemars(with = "String")]
     pub token_id: Uuid,
     /// Whether it is let in.
     pub status: TokenStatus,
@@ -151,6 +159,7 @@ pub struct Lookup {
     pub user: Option<User>,
     /// The same, signed by the server for use while it is away: a JWS (RFC 7515) of [`SignedUser`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Jws>")]
     pub signed_user: Option<String>,
     /// What the proof showed, when one was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -164,12 +173,10 @@ pub struct Lookup {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignedUser {
     /// The token.
-    #[schemars(with = "String")]
     pub token_id: Uuid,
     /// Whose it is.
     pub user: User,
     /// When the server said so.
-    #[schemars(with = "String")]
     pub at: Timestamp,
 }
 
@@ -177,6 +184,7 @@ pub struct SignedUser {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignedFeed {
     /// The JWS, header `typ` = `rollcall-feed+jws`.
+    #[schemars(with = "Jws")]
     pub jws: String,
 }
 
@@ -188,7 +196,6 @@ pub struct Feed {
     /// The version that it has with these entries.
     pub version: u64,
     /// When the server said so.
-    #[schemars(with = "String")]
     pub at: Timestamp,
     /// Whether more follows after `version` (a page is full).
     pub more: bool,
@@ -209,6 +216,7 @@ pub struct HeldRecord {
     /// Its hash here (SHA-256, hex); none where this log ends before it. Another hash than the terminal's: the log was
     /// restored from a backup, or written anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Sha256Hex>")]
     pub hash: Option<String>,
     /// Whether an administrator has reconciled this log with the one that holds the terminal's record.
     #[serde(default)]
@@ -219,7 +227,6 @@ pub struct HeldRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FeedEntry {
     /// The token.
-    #[schemars(with = "String")]
     pub token_id: Uuid,
     /// What it is now.
     pub status: TokenStatus,
@@ -244,8 +251,10 @@ pub struct AuditHead {
 #[serde(deny_unknown_fields)]
 pub struct Witness {
     /// The newest feed that the terminal took of that log, as a JWS: it names the newest record that is missing here.
+    #[schemars(with = "Jws")]
     pub feed: String,
     /// Tokens that it keeps out, at most [`PAGE_MAX`]; none is active.
+    #[schemars(length(max = PAGE_MAX))]
     pub statuses: Vec<WitnessedStatus>,
 }
 
@@ -254,12 +263,12 @@ pub struct Witness {
 #[serde(deny_unknown_fields)]
 pub struct WitnessedStatus {
     /// The token.
-    #[schemars(with = "String")]
     pub token_id: Uuid,
     /// What the server said of it.
     pub status: TokenStatus,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Text<1, 200>>")]
     pub reason: Option<String>,
 }
 
@@ -275,17 +284,17 @@ pub struct WitnessTaken {
 #[serde(deny_unknown_fields)]
 pub struct TokenRequest {
     /// The token.
-    #[schemars(with = "String")]
     pub token_id: Uuid,
     /// Whose it is; created, or brought up to date.
     pub user: User,
     /// The public identity key, 65 bytes.
+    #[schemars(with = "Base64Url<65, 65>")]
     pub identity_key: String,
     /// The public own ECKA key, 65 bytes.
+    #[schemars(with = "Base64Url<65, 65>")]
     pub ecka_key: String,
     /// The token that this one stands in for, which is revoked in the same step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub replaces: Option<Uuid>,
 }
 
@@ -293,8 +302,10 @@ pub struct TokenRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TokenCertificates {
     /// Of the identity key, DER.
+    #[schemars(with = "Base64Url<1, 4096>")]
     pub identity: String,
     /// Of the own ECKA key, DER.
+    #[schemars(with = "Base64Url<1, 4096>")]
     pub ecka: String,
 }
 
@@ -303,7 +314,6 @@ pub struct TokenCertificates {
 #[schemars(rename = "Token")]
 pub struct RegisteredToken {
     /// Its id.
-    #[schemars(with = "String")]
     pub token_id: Uuid,
     /// Whose it is.
     pub user_id: String,
@@ -313,7 +323,6 @@ pub struct RegisteredToken {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Since when.
-    #[schemars(with = "String")]
     pub changed: Timestamp,
     /// The highest use counter that a proof has shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -328,11 +337,13 @@ pub struct StatusRequest {
     pub status: TokenStatus,
     /// Reason; required unless active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Text<1, 200>>")]
     pub reason: Option<String>,
 }
 
 /// A page of a list, ordered by id. `GET …?after=ID&limit=N`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub struct Page<T> {
     /// The entries.
     pub items: Vec<T>,
@@ -346,6 +357,7 @@ pub struct Page<T> {
 #[serde(deny_unknown_fields)]
 pub struct UserBatch {
     /// 1 to [`USERS_MAX`], each id once.
+    #[schemars(length(min = 1, max = USERS_MAX))]
     pub users: Vec<User>,
 }
 
@@ -365,15 +377,19 @@ pub struct Imported {
 #[serde(deny_unknown_fields)]
 pub struct TerminalRequest {
     /// The name of the terminal, which its certificates hold as common name.
+    #[schemars(with = "TerminalName")]
     pub name: String,
     /// What it may do here. The card's role follows from it: read → READ, enroll → WRITE, admin → ADMIN.
     pub role: Role,
     /// Request for its TLS key, DER.
+    #[schemars(with = "Base64Url<1, 2048>")]
     pub tls_request: String,
     /// Request for the key that it uses to tokens, DER.
+    #[schemars(with = "Base64Url<1, 2048>")]
     pub ecka_request: String,
     /// For how many days its certificates are valid, 1 to 366, and each that it renews later; without it 7.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
+    #[schemars(range(min = 1, max = 366))]
     pub days: Option<u16>,
 }
 
@@ -383,8 +399,10 @@ pub struct TerminalRequest {
 #[serde(deny_unknown_fields)]
 pub struct RenewalRequest {
     /// Request for its TLS key, DER.
+    #[schemars(with = "Base64Url<1, 2048>")]
     pub tls_request: String,
     /// Request for the key that it uses to tokens, DER.
+    #[schemars(with = "Base64Url<1, 2048>")]
     pub ecka_request: String,
 }
 
@@ -392,10 +410,13 @@ pub struct RenewalRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TerminalCertificates {
     /// Of its TLS key, DER.
+    #[schemars(with = "Base64Url<1, 4096>")]
     pub tls: String,
     /// Of the key that it uses to tokens, DER.
+    #[schemars(with = "Base64Url<1, 4096>")]
     pub ecka: String,
     /// The CA, DER.
+    #[schemars(with = "Base64Url<1, 4096>")]
     pub ca: String,
     /// While another CA is rotated out: what belongs to that one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -406,11 +427,14 @@ pub struct TerminalCertificates {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PreviousCertificates {
     /// That CA, DER.
+    #[schemars(with = "Base64Url<1, 4096>")]
     pub ca: String,
     /// The certificate under it of the key that the terminal uses to tokens, DER.
+    #[schemars(with = "Base64Url<1, 4096>")]
     pub ecka: String,
     /// Its signature (ECDSA with SHA-256, DER) over `rollcall CA succession 1`, a zero byte, and the DER of the CA that
     /// takes its place: a terminal that knows only the one before trusts the new one by this.
+    #[schemars(with = "Base64Url<1, 4096>")]
     pub endorsement: String,
 }
 
@@ -425,15 +449,12 @@ pub struct RegisteredTerminal {
     /// Whether it was revoked.
     pub revoked: bool,
     /// Since when it is known.
-    #[schemars(with = "String")]
     pub added: Timestamp,
     /// When it last asked; none where it never did, or was not noted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub last_seen: Option<Timestamp>,
     /// When the newest of its TLS certificates ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
     pub certificate_until: Option<Timestamp>,
 }
 
@@ -442,9 +463,9 @@ pub struct RegisteredTerminal {
 #[serde(deny_unknown_fields)]
 pub struct EventBatch {
     /// The list that numbers these events, made anew with a terminal's store.
-    #[schemars(with = "String")]
     pub list: Uuid,
     /// 1 to [`EVENTS_MAX`] objects `rollcall.event/1`, in the order of `seq`.
+    #[schemars(with = "Vec<SomeEvent>", length(min = 1, max = EVENTS_MAX))]
     pub events: Vec<serde_json::Value>,
 }
 
@@ -469,7 +490,6 @@ pub struct Health {
     /// The version of the server.
     pub version: String,
     /// Its clock.
-    #[schemars(with = "String")]
     pub at: Timestamp,
     /// The name under which it knows who asks.
     pub terminal: String,

@@ -1,4 +1,4 @@
-//! What the server counts, as OpenMetrics text, which Prometheus reads.
+//! What the server counts, as OpenMetrics text; [`super::exposition`] knows the other format.
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -132,7 +132,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// As text.
+    /// As `OpenMetrics` text.
     ///
     /// # Errors
     /// The formatter's, which writing into memory never gives.

@@ -2,7 +2,10 @@
 
 use axum::http::Method;
 
-use crate::api::{problem::ProblemCode, v1::Role};
+use crate::api::{
+    problem::ProblemCode,
+    v1::{PAGE_MAX, Role},
+};
 
 /// One route.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +33,8 @@ pub struct Route {
 pub enum RouteAnswer {
     /// JSON of this type.
     Json(&'static str),
-    /// Counters, as OpenMetrics text.
-    OpenMetrics,
+    /// Counters, as text.
+    Counters,
     /// The OpenAPI document itself.
     OpenApi,
 }
@@ -41,16 +44,39 @@ pub enum RouteAnswer {
 pub struct QueryParameter {
     /// Its name.
     pub name: &'static str,
-    /// Its type in JSON Schema.
-    pub kind: &'static str,
+    /// What it may be.
+    pub kind: ParameterKind,
+    /// What it does.
+    pub summary: &'static str,
 }
 
-const fn query(name: &'static str, kind: &'static str) -> QueryParameter {
-    QueryParameter { name, kind }
+/// What the parameter of a query may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterKind {
+    /// A number from this one on, up to this one.
+    Number(u64, u64),
+    /// A text of so many bytes without control characters.
+    Text(usize, usize),
+    /// A moment, RFC 3339.
+    Moment,
+    /// A SHA-256 in hex.
+    Sha256,
 }
 
-/// Where a page begins, and how much it holds.
-const PAGING: &[QueryParameter] = &[query("after", "string"), query("limit", "integer")];
+const fn query(name: &'static str, kind: ParameterKind, summary: &'static str) -> QueryParameter {
+    QueryParameter { name, kind, summary }
+}
+
+/// Where a page begins.
+const AFTER: QueryParameter =
+    query("after", ParameterKind::Text(0, 200), "`next` of the page before; empty for the first");
+
+/// How much it holds.
+const LIMIT: QueryParameter =
+    query("limit", ParameterKind::Number(1, PAGE_MAX as u64), "The most entries of a page; 100 where it is not given");
+
+/// What each list takes.
+const PAGING: &[QueryParameter] = &[AFTER, LIMIT];
 
 const fn route(method: &'static str, path: &'static str, role: Role, summary: &'static str) -> Route {
     Route { method, path, role, summary, body: None, answer: RouteAnswer::OpenApi, query: &[], problems: &[] }
@@ -70,7 +96,7 @@ impl Route {
     }
 
     const fn gives_counters(self) -> Self {
-        Self { answer: RouteAnswer::OpenMetrics, ..self }
+        Self { answer: RouteAnswer::Counters, ..self }
     }
 
     const fn asks(self, query: &'static [QueryParameter]) -> Self {
@@ -81,6 +107,9 @@ impl Route {
         Self { problems, ..self }
     }
 }
+
+/// The highest version of the feed, and number of a record.
+const VERSION_MAX: u64 = i64::MAX as u64;
 
 /// What a lookup may refuse.
 const LOOKUP: &[ProblemCode] = &[
@@ -100,7 +129,7 @@ pub const ROUTES: [Route; 24] = [
     route("GET", "/v1/health", Role::Read, "Whether the server works and its store takes changes, and who asks")
         .gives("Health"),
     route("GET", "/v1/openapi.json", Role::Read, "This document"),
-    route("GET", "/v1/metrics", Role::Read, "Counters as OpenMetrics text, which Prometheus reads").gives_counters(),
+    route("GET", "/v1/metrics", Role::Read, "Counters as OpenMetrics text or as Prometheus' text").gives_counters(),
     route("POST", "/v1/nonces", Role::Read, "Nonces for presence proofs").takes("NonceRequest").gives("Nonces"),
     route("POST", "/v1/lookups", Role::Read, "Whose token this is, and whether it is let in")
         .takes("LookupRequest")
@@ -109,7 +138,15 @@ pub const ROUTES: [Route; 24] = [
     route("POST", "/v1/events", Role::Read, "What happened at a terminal").takes("EventBatch").gives("EventsTaken"),
     route("GET", "/v1/revocations", Role::Read, "What changed in the status of tokens, signed")
         .gives("SignedFeed")
-        .asks(&[query("since", "integer"), query("audit_seq", "integer"), query("audit_hash", "string")]),
+        .asks(&[
+            query("since", ParameterKind::Number(0, VERSION_MAX), "The version that the terminal has; 0 for none"),
+            query(
+                "audit_seq",
+                ParameterKind::Number(0, VERSION_MAX),
+                "A record of the audit log; with `audit_hash` only",
+            ),
+            query("audit_hash", ParameterKind::Sha256, "The hash of that record; with `audit_seq` only"),
+        ]),
     route("POST", "/v1/witness", Role::Read, "What a terminal holds of an audit log that is not this one")
         .takes("Witness")
         .gives("WitnessTaken"),
@@ -141,15 +178,19 @@ pub const ROUTES: [Route; 24] = [
         .refuses(&[ProblemCode::TokenUnknown, ProblemCode::TokenFinal]),
     route("GET", "/v1/presence", Role::Admin, "Who is here, at all doors, now or at a time that is over")
         .gives("Presence")
-        .asks(&[query("at", "string"), query("after", "string"), query("limit", "integer")]),
-    route("GET", "/v1/events", Role::Admin, "Events of all terminals in the order in which they happened")
-        .gives("EventPage")
         .asks(&[
-            query("user", "string"),
-            query("since", "string"),
-            query("until", "string"),
-            query("after", "string"),
-            query("limit", "integer"),
+            query("at", ParameterKind::Moment, "The moment asked for, which is over; now where it is not given"),
+            AFTER,
+            LIMIT,
+        ]),
+    route("GET", "/v1/events", Role::Admin, "Events of all terminals in the order in which they happened")
+        .gives("StoredEventPage")
+        .asks(&[
+            query("user", ParameterKind::Text(1, 128), "Only those of this user"),
+            query("since", ParameterKind::Moment, "Only those at this time or after it"),
+            query("until", ParameterKind::Moment, "Only those before this time"),
+            AFTER,
+            LIMIT,
         ]),
     route("GET", "/v1/terminals", Role::Admin, "Terminals in the order of their names").gives_page("TerminalPage"),
     route("POST", "/v1/terminals", Role::Admin, "Registers a terminal and certifies its keys")

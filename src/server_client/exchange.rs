@@ -152,6 +152,7 @@ fn once(
     limit: Duration,
 ) -> Result<Vec<u8>, ServerError> {
     let local = |error: ureq::http::Error| ServerError::Local(error.to_string());
+    let request = request.header(header::ACCEPT, format!("{wanted}, {PROBLEM}"));
     let answer = if let Some(body) = body {
         let request = request.header(header::CONTENT_TYPE, JSON).body(body).map_err(local)?;
         agent.run(agent.configure_request(request).timeout_global(Some(limit)).build())

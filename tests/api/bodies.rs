@@ -59,6 +59,31 @@ fn each_body_is_read_strictly(kind: &Kind) {
         let answer = site.admin.raw(server.port).ask("GET", &format!("/v1/revocations?{query}"), None).unwrap();
         assert_eq!((answer.status, answer.code().as_str()), (400, "request.malformed"), "{query}");
     }
+    let answer = site.admin.raw(server.port).ask("GET", "/v1/revocations?since=9223372036854775808", None).unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (422, "request.invalid"));
+}
+
+case!(EachStore, counters_come_in_the_format_that_is_asked_for);
+fn counters_come_in_the_format_that_is_asked_for(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let ask = |accept: &str| {
+        let head = format!("GET /v1/metrics HTTP/1.1\r\nHost: localhost\r\n{accept}\r\n");
+        let answer = site.admin.raw(server.port).send(&head, b"").unwrap();
+        (answer.head, String::from_utf8(answer.body).unwrap())
+    };
+    let open = ("content-type: application/openmetrics-text; version=1.0.0", "# TYPE rollcall_nonces counter\n");
+    let plain = ("content-type: text/plain; version=0.0.4", "# TYPE rollcall_nonces_total counter\n");
+    let scraper = "Accept: application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n";
+    let two = "Accept: text/plain;q=0.1\r\nAccept: application/openmetrics-text\r\n";
+    for (accept, (kind, line)) in
+        [("", open), (scraper, open), (two, open), ("Accept: */*\r\n", plain), ("Accept: \u{ff}\r\n", plain)]
+    {
+        let (head, text) = ask(accept);
+        assert!(head.contains(kind) && head.contains("vary: accept"), "{accept}: {head}");
+        assert!(text.contains(line) && text.contains("\nrollcall_nonces_total 0\n"), "{accept}: {text}");
+        assert_eq!(text.ends_with("# EOF\n"), line == open.1, "{accept}: {text}");
+    }
 }
 
 case!(EachStore, values_out_of_bounds_are_refused);

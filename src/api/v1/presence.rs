@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::api::User;
+use crate::api::{User, json_schema::SomeEvent};
 
 /// Whether somebody was seen lately, as their terminal tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,17 +23,14 @@ pub struct PresentUser {
     /// Who it is; none where no event says so.
     pub user: Option<User>,
     /// The token that was seen last; none for who came without one.
-    #[schemars(with = "Option<String>")]
     pub token_id: Option<Uuid>,
     /// The terminal.
     pub terminal: String,
     /// Its reader; none for who came without a token.
     pub reader: Option<String>,
     /// Since when they are on the list of that terminal.
-    #[schemars(with = "String")]
     pub since: Timestamp,
     /// When they were last seen there, as far as events tell.
-    #[schemars(with = "String")]
     pub last_seen: Timestamp,
     /// Whether the terminal is sure.
     pub state: PresenceState,
@@ -47,10 +44,8 @@ pub struct PresenceTerminal {
     /// Its name.
     pub name: String,
     /// When it last asked the server anything; none where that is not known, or the past was asked for.
-    #[schemars(with = "Option<String>")]
     pub last_word: Option<Timestamp>,
     /// When its last event happened; none where the past was asked for.
-    #[schemars(with = "Option<String>")]
     pub last_event: Option<Timestamp>,
     /// Whether it has not asked for [`SILENT_SECONDS`]; none where the past was asked for.
     pub silent: Option<bool>,
@@ -82,7 +77,6 @@ pub struct PresenceSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Presence {
     /// The moment that this is true of.
-    #[schemars(with = "String")]
     pub at: Timestamp,
     /// The people.
     pub items: Vec<PresentUser>,
@@ -100,12 +94,11 @@ pub struct StoredEvent {
     /// The terminal that brought it.
     pub terminal: String,
     /// The list that numbers it.
-    #[schemars(with = "String")]
     pub list: Uuid,
     /// When the server got it.
-    #[schemars(with = "String")]
     pub received: Timestamp,
     /// The object `rollcall.event/1`, as the terminal sent it.
+    #[schemars(with = "SomeEvent")]
     pub event: serde_json::Value,
 }
 

@@ -33,6 +33,8 @@ mod users;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 
+use crate::api::json_schema::Dialect;
+
 pub use apdu::{CarriedApdu, Exchanged, Tlv};
 #[cfg(feature = "board")]
 pub use board::{BoardLinkView, LinkStateView};
@@ -112,7 +114,7 @@ named! {
 
 /// Schemas of what is written, not of what could be read.
 fn as_printed() -> SchemaGenerator {
-    SchemaSettings::draft2020_12().for_serialize().into_generator()
+    SchemaSettings::draft2020_12().for_serialize().with_transform(Dialect::Printed).into_generator()
 }
 
 fn is_called(typed: &str, name: &str) -> bool {

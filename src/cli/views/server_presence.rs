@@ -31,7 +31,6 @@ pub struct PresenceView {
     /// Who it is; null where no event says so.
     pub user: Option<User>,
     /// The token that was seen last; null for who came without one.
-    #[schemars(with = "Option<String>")]
     pub token_id: Option<Uuid>,
     /// The terminal.
     pub terminal: String,
@@ -108,7 +107,6 @@ pub struct ServerEventView {
     /// The terminal that brought it.
     pub terminal: String,
     /// The list that numbers it.
-    #[schemars(with = "String")]
     pub list: Uuid,
     /// When the server got it.
     pub received: At,

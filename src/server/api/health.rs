@@ -3,14 +3,14 @@
 use axum::{
     Json,
     extract::State,
-    http::header,
+    http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
 
 use super::{Answer, SharedState};
 use crate::{
     api::v1::Health,
-    server::{auth::AuthenticatedTerminal, openapi, problem::ApiError},
+    server::{auth::AuthenticatedTerminal, exposition::Exposition, openapi, problem::ApiError},
 };
 
 /// `GET /v1/health`: the store takes changes, too.
@@ -37,7 +37,11 @@ pub async fn openapi(_: AuthenticatedTerminal) -> Json<serde_json::Value> {
 const TERMINALS: u32 = 1000;
 
 /// `GET /v1/metrics`.
-pub async fn metrics(State(state): State<SharedState>, _: AuthenticatedTerminal) -> Result<Response, ApiError> {
+pub async fn metrics(
+    State(state): State<SharedState>,
+    _: AuthenticatedTerminal,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let (now, stored) = ((state.clock)(), &state.metrics.stored);
     let is_up = state.ready().await.is_ok();
     stored.store(is_up);
@@ -47,5 +51,10 @@ pub async fn metrics(State(state): State<SharedState>, _: AuthenticatedTerminal)
         stored.terminals(&state.store.terminals("", TERMINALS).await?);
     }
     let text = state.metrics.text().map_err(|error| ApiError::fault(&error))?;
-    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+    // Several fields are one list; what is no text names no format that we have.
+    let accept: Vec<_> = headers.get_all(header::ACCEPT).iter().filter_map(|one| one.to_str().ok()).collect();
+    let format = Exposition::of(headers.contains_key(header::ACCEPT).then(|| accept.join(",")).as_deref());
+    // Which format it is depends on what was asked for: a cache has to know.
+    let kind = [(header::CONTENT_TYPE, format.content_type()), (header::VARY, "accept")];
+    Ok((kind, format.write(text)).into_response())
 }

@@ -29,6 +29,15 @@ pub struct FeedQuery {
 }
 
 impl FeedQuery {
+    /// No version and no record has a number that a signed integer of 64 bits does not hold.
+    fn check_numbers(&self) -> Result<(), ApiError> {
+        let numbers = [Some(self.since), self.audit_seq];
+        if numbers.into_iter().flatten().all(|number| i64::try_from(number).is_ok()) {
+            return Ok(());
+        }
+        Err(ApiError::Invalid(format!("since and audit_seq are at most {}", i64::MAX)))
+    }
+
     fn held(&self) -> Result<Option<AuditHead>, ApiError> {
         match (self.audit_seq, &self.audit_hash) {
             (None, None) => Ok(None),
@@ -48,6 +57,7 @@ pub async fn feed(
     _: AuthenticatedTerminal,
     Parameters(asked): Parameters<FeedQuery>,
 ) -> Answer<SignedFeed> {
+    asked.check_numbers()?;
     let held = asked.held()?;
     let feed = state.store.feed(asked.since, held.as_ref(), PAGE_MAX, (state.clock)()).await?;
     Ok(Json(SignedFeed { jws: state.signer.feed(&feed).map_err(|error| ApiError::fault(&error))? }))

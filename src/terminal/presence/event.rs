@@ -24,7 +24,6 @@ pub enum EntryState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Entry {
     /// The token.
-    #[schemars(with = "String")]
     pub token_id: Uuid,
     /// Whose it is.
     pub user: User,
@@ -32,11 +31,9 @@ pub struct Entry {
     pub reader: String,
     /// When it arrived.
     #[serde(serialize_with = "stamp")]
-    #[schemars(with = "String")]
     pub since: Timestamp,
     /// When it was last seen there.
     #[serde(serialize_with = "stamp")]
-    #[schemars(with = "String")]
     pub last_seen: Timestamp,
     /// Whether it was seen lately.
     pub state: EntryState,

@@ -1,0 +1,60 @@
+//! Whole numbers as JSON Schema has them: `20.0` is an integer there, and some languages write one so.
+
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// A number from 0 to 65,535.
+///
+/// # Errors
+/// The deserializer's for what is no number, or another one.
+pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+    checked(f64::deserialize(deserializer)?)
+}
+
+/// The same, or none.
+///
+/// # Errors
+/// As [`number`].
+pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    Option::<f64>::deserialize(deserializer)?.map(checked).transpose()
+}
+
+fn checked<E: Error>(number: f64) -> Result<u16, E> {
+    let wrong = || E::custom(format_args!("{number} is no whole number from 0 to {}", u16::MAX));
+    // Rust writes a whole number without a fraction, and a negative zero with its sign.
+    (number + 0.0).to_string().parse().map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use crate::api::v1::{LookupRequest, NonceRequest, TerminalRequest};
+
+    #[test]
+    fn a_whole_number_may_have_a_fraction_of_zero() {
+        let count = |text: &str| {
+            serde_json::from_str::<NonceRequest>(&format!("{{\"count\":{text}}}")).ok().map(|one| one.count)
+        };
+        for (text, number) in [("0", 0), ("-0.0", 0), ("20", 20), ("20.0", 20), ("2e1", 20), ("65535", 65535)] {
+            assert_eq!(count(text), Some(number), "{text}");
+        }
+        for text in ["-1", "0.5", "20.000001", "65536", "1e300", "\"20\"", "null", "true", "[]"] {
+            assert_eq!(count(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_missing_may_still_be_missing() {
+        let lookup = "{\"token_id\":\"0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e\"}";
+        assert_eq!(serde_json::from_str::<LookupRequest>(lookup).unwrap().nonces, 0);
+        let terminal = |days: Value| {
+            let request = serde_json::json!({
+                "name": "a", "role": "read", "tls_request": "", "ecka_request": "", "days": days,
+            });
+            serde_json::from_value::<TerminalRequest>(request).ok().map(|one| one.days)
+        };
+        assert_eq!(terminal(Value::Null), Some(None));
+        assert_eq!(terminal(7.into()), Some(Some(7)));
+        assert_eq!(terminal(7.5.into()), None);
+    }
+}
