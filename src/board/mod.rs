@@ -20,6 +20,7 @@ mod page;
 mod picture;
 mod portraits;
 mod roll;
+pub mod served;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ use crate::{
 use answers::Answers;
 use gate::Gate;
 use links::BoardLinkError;
+use served::ServedAddress;
 
 /// Most bytes of a file of texts.
 const TEXTS_MAX: u64 = 256 * 1024;
@@ -131,6 +133,7 @@ pub struct Board {
     url: String,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    _served: Option<ServedAddress>,
 }
 
 impl Board {
@@ -165,7 +168,8 @@ impl Board {
             });
         };
         let thread = thread::Builder::new().name("board".to_owned()).spawn(serve).map_err(BoardError::Start)?;
-        Ok(Self { hub, address, url, stop: Some(stop), thread: Some(thread) })
+        let served = (!is_local).then(|| ServedAddress::announce(&options.state_folder, address)).flatten();
+        Ok(Self { hub, address, url, stop: Some(stop), thread: Some(thread), _served: served })
     }
 
     /// What is told here is shown.

@@ -1,6 +1,6 @@
 //! The board of a watch, and `rollcall board`: who may look at it over a network.
 
-use std::{path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use super::{
     views::{BoardLinkView, LinkStateView},
 };
 use crate::{
-    board::{BoardHub, RollSnapshot, links::Links, url_of},
+    board::{BoardHub, RollSnapshot, links::Links, served::ServedAddress, url_of},
     config::{BoardSettings, Settings},
     crypto::random::SystemRandom,
     failure::{ExitClass, Failure},
@@ -82,13 +82,12 @@ pub fn run(args: &BoardArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let (links, now) = (Links::at(&settings.state_folder), Timestamp::now());
     match &args.command {
         BoardCommand::Link { admits_for, label } => {
-            let listen = settings.board.listen.or(settings.server.board).unwrap_or(BoardSettings::DEFAULT);
+            // One that is served says where: it may have been started with an address of its own.
+            let served = ServedAddress::read(&settings.state_folder);
+            let listen = served.or(settings.board.listen).or(settings.server.board).unwrap_or(BoardSettings::DEFAULT);
             let address = url_of(listen, &settings.board.hosts, true);
             if listen.ip().is_loopback() {
-                let here = url_of(listen, &[], false).unwrap_or_default();
-                let told = format!("the board is on this machine only and needs no link: {here}");
-                return Err(Failure::new(ExitClass::Config, "board.local", told)
-                    .hint("for others, name listen, certificate and key under [board] in config.toml"));
+                return Err(only_here(listen));
             }
             let address = address.ok_or_else(|| {
                 Failure::new(ExitClass::Config, "board.no-host", "a link needs the name of this machine")
@@ -100,7 +99,7 @@ pub fn run(args: &BoardArgs, settings: &Settings, out: &mut Printer) -> Result<u
         }
         BoardCommand::Links => {
             let listed: Vec<_> = links.list(now)?.into_iter().map(BoardLinkView::from).collect();
-            out.list(&listed, "nobody may look from elsewhere")?;
+            out.list(&listed, "there are no links")?;
         }
         BoardCommand::Revoke { id } => {
             let revoked = links.revoke(id, now)?;
@@ -108,4 +107,13 @@ pub fn run(args: &BoardArgs, settings: &Settings, out: &mut Printer) -> Result<u
         }
     }
     Ok(0)
+}
+
+/// No board is served over the network, nor would be one that is started without an address.
+fn only_here(listen: SocketAddr) -> Failure {
+    let here = url_of(listen, &[], false).unwrap_or_default();
+    let message = format!("no board is served over the network; on this machine none needs a link: {here}");
+    let hint = "for other machines name listen, certificate and key under [board] in config.toml, or run this while \
+                rollcall watch --board ADDRESS:PORT runs";
+    Failure::new(ExitClass::Config, "board.local", message).hint(hint)
 }

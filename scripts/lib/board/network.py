@@ -102,6 +102,8 @@ class Office:
 
     def link(self, port):
         config = pathlib.Path(self.folder, "config.toml")
-        config.write_text(f'[board]\nlisten = "0.0.0.0:{port}"\nhosts = ["desk.example"]\n'
-                          f'certificate = "desk.pem"\nkey = "desk.key"\n')
-        return self.run("board", "link", "--label", "the test")[0]
+        # Without listen: the board that runs says where it is served.
+        config.write_text('[board]\nhosts = ["desk.example"]\ncertificate = "desk.pem"\nkey = "desk.key"\n')
+        link = self.run("board", "link", "--label", "the test")[0]
+        assert link["url"].startswith(f"https://desk.example:{port}/#"), link["url"]
+        return link

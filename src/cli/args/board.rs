@@ -17,18 +17,18 @@ pub struct BoardArgs {
 /// The commands of `rollcall board`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum BoardCommand {
-    /// Make a link to the board, for one browser: it is opened within an hour, and once
+    /// Make a link to the board for one browser, which opens it once and within an hour
     Link {
-        /// How long who has opened it may look (8h, 30d)
+        /// How long the browser that opens it may see the board (8h, 30d)
         #[arg(long = "for", value_name = "DURATION", value_parser = duration, default_value = "30d")]
         admits_for: Duration,
         /// Who it is for, for the list of links
         #[arg(long, value_name = "TEXT", value_parser = nonempty)]
         label: Option<String>,
     },
-    /// The links that hold
+    /// List the links that are valid
     Links,
-    /// Take a link back: whoever came by it sees nothing more, within ten seconds
+    /// Revoke a link: the browser that opened it loses the board within ten seconds
     Revoke {
         /// The link, as `links` shows it
         id: String,

@@ -1,0 +1,67 @@
+//! Where a board is served over a network: what `rollcall board link` needs to know of a board that was started with an
+//! address of its own. `board.lock` of the state folder holds that address while the board is served.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use crate::files::{self, LockedFile};
+
+/// The longest address that is read, in bytes.
+const LONGEST: u64 = 64;
+
+/// A board is served here as long as this lives.
+pub struct ServedAddress {
+    _file: LockedFile,
+}
+
+fn path(state_folder: &Path) -> PathBuf {
+    state_folder.join("board.lock")
+}
+
+impl ServedAddress {
+    /// Says where a board is served. None where another one of this folder is served already, or the file cannot be written:
+    /// a link is made from the configuration then.
+    pub fn announce(state_folder: &Path, address: SocketAddr) -> Option<Self> {
+        files::create_private_folder(state_folder).ok()?;
+        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path(state_folder));
+        let mut file = LockedFile::exclusively(open.ok()?).ok()?.ok()?;
+        file.set_len(0).ok()?;
+        file.write_all(address.to_string().as_bytes()).ok()?;
+        Some(Self { _file: file })
+    }
+
+    /// Where a board of this folder is served over a network now.
+    pub fn read(state_folder: &Path) -> Option<SocketAddr> {
+        // Whoever can lock it finds what a board has left behind that is served no longer.
+        let file = LockedFile::exclusively(File::open(path(state_folder)).ok()?).ok()?.err()?;
+        let mut text = String::new();
+        file.take(LONGEST).read_to_string(&mut text).ok()?;
+        text.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_known_while_the_board_is_served() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        assert_eq!(ServedAddress::read(&state), None);
+        let address = "0.0.0.0:17481".parse().unwrap();
+        let served = ServedAddress::announce(&state, address).unwrap();
+        assert_eq!(ServedAddress::read(&state), Some(address));
+        assert!(ServedAddress::announce(&state, "[::]:7480".parse().unwrap()).is_none(), "one board at a time says so");
+        assert_eq!(ServedAddress::read(&state), Some(address));
+        drop(served);
+        assert_eq!(ServedAddress::read(&state), None, "what is left behind names no board");
+        let _served = ServedAddress::announce(&state, "[::]:7480".parse().unwrap()).unwrap();
+        assert_eq!(ServedAddress::read(&state), "[::]:7480".parse().ok());
+    }
+}
