@@ -53,7 +53,7 @@ type Present = HashMap<String, (Uuid, String)>;
 
 fn of_command(command: &Value, seq: u64, present: &mut Present) -> Option<Event> {
     let text = |key: &str| command[key].as_str().map(str::to_owned);
-    let now = Timestamp::now();
+    let now = text("at").and_then(|at| at.parse().ok()).unwrap_or_else(Timestamp::now);
     let door = text("door").unwrap_or_else(|| DOORS[0].to_owned());
     let new = |kind| Event::new(kind, seq, now);
     let of_token = |kind, name: &str, present: &Present| {
@@ -65,19 +65,22 @@ fn of_command(command: &Value, seq: u64, present: &mut Present) -> Option<Event>
         present.insert(name.clone(), (token(&id), door.clone()));
         let fields = text("team").map(|team| ("team".to_owned(), team)).into_iter().collect();
         let user = Some(User { id: id.clone(), name, fields });
+        let by_hand = command["by_hand"] == true;
         return Some(Event {
             token_id: Some(token(&id)),
             user,
             reader: Some(door),
             source: Some(Source::Card),
-            authenticated: Some(true),
-            ..new(EventKind::Arrived)
+            authenticated: Some(!by_hand),
+            by: by_hand.then(|| "desk".to_owned()),
+            ..new(if by_hand { EventKind::CheckedIn } else { EventKind::Arrived })
         });
     }
     if let Some(name) = text("leave") {
         let left = of_token(EventKind::Left, &name, present)?;
         present.remove(&name);
-        return Some(Event { reason: Some(Reason::Lifted), ..left });
+        let reason = if command["moves"] == true { Reason::Moved } else { Reason::Lifted };
+        return Some(Event { reason: Some(reason), ..left });
     }
     if let Some(name) = text("doubt") {
         return of_token(EventKind::Unconfirmed, &name, present);

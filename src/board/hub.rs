@@ -95,6 +95,11 @@ impl BoardHub {
         self
     }
 
+    /// Says from now on that terminals report who is here.
+    pub(super) fn mark_reported(&self) {
+        self.content().roll.mark_reported();
+    }
+
     /// Shows pictures from now on, too.
     #[must_use]
     pub fn with_portraits(self) -> Self {

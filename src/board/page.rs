@@ -42,6 +42,7 @@ page! {
     "/model.js" = SCRIPT "model.js",
     "/tiles.js" = SCRIPT "tiles.js",
     "/notices.js" = SCRIPT "notices.js",
+    "/faults.js" = SCRIPT "faults.js",
     "/muster.js" = SCRIPT "muster.js",
     "/texts.js" = SCRIPT "texts.js",
     "/texts/en.json" = JSON "texts/en.json",

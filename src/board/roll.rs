@@ -89,6 +89,8 @@ pub struct Roll {
     keys: HashMap<Uuid, u32>,
     /// Pictures of those who are here; none where none are shown.
     portraits: Option<BoardPictures>,
+    /// Whether terminals report who is here, of whom nothing says who was entered by hand.
+    reported: bool,
 }
 
 /// Somebody who is here.
@@ -102,6 +104,9 @@ struct PersonTile<'a> {
     since: i64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     doubt: bool,
+    /// Entered by hand: no card has proved it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    by_hand: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -143,6 +148,8 @@ struct Equipment {
 pub struct RollState<'a> {
     now: i64,
     fields: &'a [String],
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    reported: bool,
     people: Vec<PersonTile<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<Vec<ExpectedPerson<'a>>>,
@@ -213,6 +220,7 @@ impl Roll {
             silent: BTreeMap::new(),
             keys: HashMap::new(),
             portraits: None,
+            reported: false,
         };
         roll.reset(snapshot);
         roll
@@ -253,6 +261,7 @@ impl Roll {
             door: (self.names)(&member.reader),
             since: member.since.as_millisecond(),
             doubt: member.state == EntryState::Unconfirmed,
+            by_hand: !member.authenticated,
             expected: self.places.get(&member.user.id).copied(),
             portrait: self.portraits.as_ref().and_then(|all| all.name(member.token_id)),
         }
@@ -284,6 +293,7 @@ impl Roll {
         RollState {
             now: now.as_millisecond(),
             fields: &self.fields.0,
+            reported: self.reported,
             people: self.members.values().map(|member| self.tile(member)).collect(),
             expected: self.expected.as_ref().map(|all| {
                 all.iter().map(|user| ExpectedPerson { name: &user.name, fields: expected(user) }).collect()
@@ -354,6 +364,11 @@ impl Roll {
         if let Some(reader) = &event.reader {
             self.readers.insert(reader.clone(), ReaderCondition { fault });
         }
+    }
+
+    /// Who is here is what terminals report: nobody is marked as entered by hand, and the page does not say that nobody was.
+    pub const fn mark_reported(&mut self) {
+        self.reported = true;
     }
 
     /// From now on pictures are shown.

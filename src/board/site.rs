@@ -64,6 +64,7 @@ impl Shown {
 impl SiteBoard {
     /// Tells this hub, which begins with nobody.
     pub fn new(hub: Arc<BoardHub>, names: DoorNames) -> Self {
+        hub.mark_reported();
         Self { hub, names, shown: Mutex::default() }
     }
 
@@ -181,6 +182,7 @@ impl SiteBoard {
             reader: (self.names)(&one.terminal, one.reader.as_deref()),
             since: one.since,
             source: Source::Server,
+            // Nothing here says who was entered by hand: the page marks nobody, and says that terminals report.
             authenticated: true,
             resumed: false,
             state: match one.state {
@@ -267,6 +269,8 @@ mod tests {
         let doors: BTreeSet<_> = told[0]["people"].as_array().unwrap().iter().map(|one| one["door"].as_str()).collect();
         assert_eq!(doors, [Some("north · Gate"), Some("south")].into());
         assert!(!told[0].to_string().contains("u:"), "{told:?}");
+        // Who was entered by hand is not known here, and the page does not say that nobody was.
+        assert_eq!(told[0]["reported"], true);
 
         // Ada goes to the other door, and is in doubt there.
         let moved = one("Ada", "south", None, 50);

@@ -54,6 +54,22 @@ fn event(kind: EventKind, seq: u64, who: u128) -> Event {
     }
 }
 
+/// Who is entered by hand is marked; who has shown a card is not.
+#[test]
+fn who_was_entered_by_hand_is_marked() {
+    let hub = hub(&[]);
+    let by_hand = Event { authenticated: Some(false), by: Some("desk".into()), ..event(EventKind::CheckedIn, 1, 1) };
+    hub.event(&by_hand);
+    hub.event(&event(EventKind::Arrived, 2, 2));
+    let (_, text) = hub.after(None, Timestamp::UNIX_EPOCH).unwrap();
+    let state: Value =
+        serde_json::from_str(text.lines().find_map(|line| line.strip_prefix("data: ")).unwrap()).unwrap();
+    let marks = |people: Vec<&Value>| people.iter().map(|one| one["by_hand"] == true).collect::<Vec<_>>();
+    assert_eq!(marks(state["people"].as_array().unwrap().iter().collect()), [true, false]);
+    assert_eq!(marks(state["latest"].as_array().unwrap().iter().map(|told| &told["person"]).collect()), [true, false]);
+    assert!(state.get("reported").is_none() && !text.contains("desk"), "{text}");
+}
+
 fn hub(fields: &[&str]) -> Arc<BoardHub> {
     let fields = BoardFields(fields.iter().map(|field| (*field).to_owned()).collect());
     let names = Box::new(|reader: &str| reader.replace("Reader 00 00", "North door"));

@@ -165,6 +165,26 @@ def doubt_is_more_than_a_colour(it):
 
 
 @check
+def who_was_entered_by_hand_is_marked(it):
+    with it.feed(0) as feed, Browser() as browser:
+        opened(browser, feed, 0)
+        feed.tell(arrive="Ada Lovelace")
+        feed.tell(arrive="Grace Hopper", by_hand=True)
+        has(browser, "Grace Hopper")
+        assert browser.run("return [...document.querySelectorAll('.tile .mark')].map((mark) => mark.innerText).sort()") == ["", "by hand"]
+        seen(browser, "#latest", "Grace Hopper was entered by hand")
+        seen(browser, "footer", "Everybody here has shown a genuine card, unless marked “by hand”.")
+        it.violations(browser, "with a mark")
+        it.shot(browser, "by-hand")
+        # Her card: another entry, with the proof.
+        feed.tell(doubt="Grace Hopper")
+        seen(browser, ".tile.by-hand .mark", "not confirmed · by hand")
+        feed.tell(leave="Grace Hopper")
+        feed.tell(arrive="Grace Hopper")
+        browser.until("return document.querySelectorAll('.tile').length === 2 && !document.querySelector('.tile.by-hand')")
+
+
+@check
 def a_refusal_is_unmistakable(it):
     with it.feed(8, expected=10, fields="team") as feed, Browser() as browser:
         opened(browser, feed, 8)
@@ -184,8 +204,29 @@ def a_refusal_is_unmistakable(it):
         seen(browser, ".refusal", "This card cannot be accepted. Please ask at the desk.")
         feed.tell(refuse="proof.malformed")
         seen(browser, ".refusal", "could not prove that it is genuine")
+        # They came within seconds of each other: each is said, none in the place of the other.
+        browser.until("const said = document.querySelector('#alarm').textContent; return said.includes('cannot be accepted')"
+                      " && said.includes('could not prove')", what="later refusals are said together")
         browser.media(prefers_reduced_motion="reduce")
         assert browser.run("return getComputedStyle(document.querySelector('.refusal')).animationName") == "none"
+
+
+@check
+def an_hour_that_comes_twice_has_its_offset(it):
+    with it.feed(0) as feed, Browser() as browser:
+        browser.devtools("Emulation.setTimezoneOverride", timezoneId="Europe/Berlin")
+        opened(browser, feed, 0)
+        for name, hour in (("First", "00"), ("Second", "01"), ("Later", "02")):
+            feed.tell(arrive=name, at=f"2026-10-25T{hour}:30:00Z")
+            has(browser, name)
+        shown = browser.run("return [...document.querySelectorAll('.tile')].map((tile) => [tile.querySelector('.name').textContent,"
+                            " tile.querySelector('.since').textContent]).sort().map((one) => one[1])")
+        assert [re.search(r"\d+:30.*", text)[0] for text in shown] in (
+            ["02:30 +02:00", "03:30", "02:30 +01:00"], ["02:30 AM +02:00", "03:30 AM", "02:30 AM +01:00"]), shown
+        script = ("const done = arguments[arguments.length - 1]; import('/texts.js').then(({ clock, wholeDate }) => done(['00', '01', '02']"
+                  ".flatMap((hour) => [clock, wholeDate].map((show) => show(Date.parse(`2026-10-25T${hour}:30:00Z`))))))")
+        ends = [re.search(r"( [+-]\d\d:\d\d)?$", text)[0] for text in browser.run_async(script)]
+        assert ends == [" +02:00", " +02:00", " +01:00", " +01:00", "", ""], ends
 
 
 @check
@@ -342,19 +383,26 @@ def memory_stays_flat(it):
 def the_muster_list_prints_also_without_a_network(it):
     with it.feed(120, expected=140, fields="team", title="Harbour office") as feed, Browser() as browser:
         opened(browser, feed, 120)
-        feed.tell(arrive="محمد", door="North door")
+        feed.tell(arrive="محمد", door="North door", by_hand=True)
         count(browser, 121)
+        for command in [{"equipment": "broken", "door": "Workshop"}, {"equipment": "service_lost"}, {"server_away": True},
+                        {"silent": "South gate"}]:
+            feed.tell(**command)
+        seen(browser, "#faults", "South gate has been silent since")
         feed.stop()
         seen(browser, "#faults", "Connection lost since")
         browser.run("addEventListener('beforeprint', () => { window.printed = [...document.querySelectorAll('.muster table')]"
-                    ".map((table) => [...table.rows].map((row) => row.innerText)); window.head = document.querySelector('.muster').innerText.slice(0, 400); })")
+                    ".map((table) => [...table.rows].map((row) => row.innerText)); window.head = document.querySelector('.muster').innerText.split('\\nName')[0]; })")
         pdf = browser.pdf(it.out / "muster.pdf").read_bytes()
         pages = max(int(n) for n in re.findall(rb"/Count (\d+)", pdf))
         here, missing = browser.run("return window.printed")
         assert len(here) == 122 and len(missing) == 21, (len(here), len(missing))
         assert pdf.startswith(b"%PDF") and pages >= 4, pages
         head = browser.run("return window.head")
-        assert "Harbour office" in head and "has been lost since" in head, head
+        for text in ("Harbour office", "has been lost since", "The reader Workshop has not worked since", "the card service has stopped",
+                     "The server has been out of reach since", "South gate has been silent since"):
+            assert text in head, (text, head)
+        assert [row for row in here if "محمد" in row and "(by hand)" in row] and sum("by hand" in row for row in here) == 1, here
         assert all(word in here[0] for word in ("Name", "team", "Last door", "Since")), here[0]
         assert browser.run("return document.querySelectorAll('.muster *').length") == 0, "the list is still in the page"
 
@@ -390,7 +438,16 @@ def a_keyboard_is_enough(it):
         count(browser, 401)
         assert browser.run(place) == [401, 401], "the focus stays where it was"
         browser.keys(home)
-        assert browser.run(place)[0] == 1
+        assert browser.run(place)[0] == 1 and "Aaron" in browser.run("return document.activeElement.innerText")
+        # Who only goes elsewhere keeps the focus; when who has it leaves, it goes to the neighbour.
+        choose(browser, "sort", "newest")
+        feed.tell(leave="Aaron", moves=True)
+        feed.tell(arrive="Aaron", door="Workshop")
+        browser.until("return document.activeElement.innerText.includes('Workshop')", what="the focus follows who moves")
+        assert "Aaron" in browser.run("return document.activeElement.innerText")
+        feed.tell(leave="Aaron")
+        has(browser, "Aaron", False)
+        assert browser.run(active).startswith("tile") and browser.run(place) == [1, 400], browser.run(active)
         browser.keys(escape)
 
 
@@ -449,6 +506,24 @@ def languages_and_directions(it):
             assert browser.run("return document.documentElement.lang") == "de"
             feed.tell(refuse="token.suspended")
             seen(browser, ".refusal", "vorläufig gesperrt")
+            choose(browser, "language", "en")
+            seen(browser, ".refusal", "This card is suspended for now.")
+            seen(browser, ".refusal", "Close")
+            choose(browser, "language", "de")
+            seen(browser, ".refusal", "vorläufig gesperrt")
+            # On a phone each choice has the room that its longest word needs.
+            for width in (320, 390):
+                browser.size(width, 800, 2, True)
+                cut = browser.run("const brush = document.createElement('canvas').getContext('2d');"
+                                  "return [...document.querySelectorAll('#sort, #group')].filter((select) => { const style = getComputedStyle(select);"
+                                  " brush.font = style.font; const longest = Math.max(...[...select.options].map((one) => brush.measureText(one.text).width));"
+                                  " return longest + 20 > select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight); })"
+                                  ".map((select) => `${select.id}: ${select.clientWidth}`)")
+                assert cut == [], (width, cut)
+                wide = browser.run("return document.documentElement.scrollWidth - innerWidth")
+                assert wide <= 0, f"{width}: {wide} px too wide"
+                it.shot(browser, f"german-{width}")
+            browser.devtools("Emulation.clearDeviceMetricsOverride")
             choose(browser, "search", "כהן")
             browser.until("return document.querySelector('.tile') && [...document.querySelectorAll('.tile')].every((tile) => tile.innerText.includes('כהן'))")
             sides = browser.run("return [...document.querySelectorAll('.tile .name bdi')].filter((name) => /[\\u0590-\\u06ff]/.test(name.innerText))"

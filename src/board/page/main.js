@@ -41,6 +41,7 @@ function show() {
     const title = `${number(model.people.size)} · ${name}`;
     if (document.title !== title) document.title = title;
     say(at('title'), name);
+    say(at('proof'), t(model.reported ? 'proof-reported' : 'proof'));
   });
 }
 

@@ -13,6 +13,8 @@ export class Model {
   doubts = 0;
   latest = [];
   equipment = { readers: [] };
+  /** Whether terminals report who is here, and say of nobody how they came onto the list. */
+  reported = false;
   /** What the terminal's clock is ahead of this one. */
   skew = 0;
   seats = [];
@@ -25,6 +27,7 @@ export class Model {
     this.skew = state.now - Date.now();
     this.fields = state.fields;
     this.equipment = state.equipment;
+    this.reported = Boolean(state.reported);
     this.expected = state.expected?.map((one, seat) => ({ ...one, seat, fields: one.fields ?? {}, away: true })) ?? null;
     this.seats = (state.expected ?? []).map(() => 0);
     this.missing = this.seats.length;
@@ -115,7 +118,7 @@ export class Model {
     const { kind, at, key, code, moved, passing } = change;
     if (kind === 'doubt' || kind === 'portrait' || kind === 'equipment') return;
     const name = change.name ?? person?.name;
-    this.latest.unshift({ kind, at, key: key ?? person?.key, code, moved, passing, name, door: change.door ?? person?.door });
+    this.latest.unshift({ kind, at, key: key ?? person?.key, code, moved, passing, name, by_hand: kind === 'arrived' && person?.by_hand, door: change.door ?? person?.door });
     this.latest.length = Math.min(this.latest.length, LATEST);
   }
 }

@@ -1,7 +1,8 @@
 // The muster list: on paper, from what this page knows, also when the network is gone.
 
+import { faults } from './faults.js';
 import { collator, moment, number, t, wholeDate } from './texts.js';
-import { element } from './tiles.js';
+import { element, marks } from './tiles.js';
 
 function table(rows, heads) {
   const head = element('tr', '', undefined, ...heads.map((text) => element('th', '', text)));
@@ -20,15 +21,13 @@ export function write(model, place, title, lostSince) {
   const own = (person) => fields.map((field) => cell(person.fields[field] ?? ''));
   const box = () => element('td', 'box', undefined, element('span', 'tick'));
   const rows = people.map((person) => element('tr', '', undefined, box(), cell(person.name || t('unnamed'), 'name'), ...own(person),
-    cell(person.door), cell(moment(person.since, now) + (person.doubt ? ` (${t('doubt-mark')})` : ''))));
+    cell(person.door), cell(moment(person.since, now) + (marks(person) && ` (${marks(person)})`))));
   const parts = [
     element('h1', '', undefined, element('bdi', '', title)),
     element('p', 'when', `${t('muster')} · ${wholeDate(now)} · ${t('present', { count: people.length })}: ${number(people.length)}`),
   ];
   if (lostSince) parts.push(element('p', 'lost', t('muster-lost', { time: wholeDate(lostSince) })));
-  for (const { door, fault, since } of model.equipment.readers) {
-    if (fault === 'silent') parts.push(element('p', 'lost', `${since ? t('fault-silent', { door, time: moment(since, now) }) : t('fault-silent-ever', { door })} ${t('fault-silent-means')}`));
-  }
+  for (const { what, means } of faults(model.equipment, now)) parts.push(element('p', 'lost', means ? `${what} ${means}` : what));
   parts.push(table(rows, [t('muster-tick'), t('muster-name'), ...fields, t('muster-door'), t('muster-since')]));
   const missing = (model.expected ?? []).filter((one) => one.away).sort(byName);
   if (missing.length > 0) {

@@ -1,5 +1,6 @@
 // What has just happened: newcomers in front, refusals that nobody misses, the last events, and words for screen readers.
 
+import { faults } from './faults.js';
 import { clock, moment, number, refusal, span, t } from './texts.js';
 import { details, element, face, say } from './tiles.js';
 
@@ -19,7 +20,8 @@ export class Notices {
   #places;
   #said = { came: [], went: [], cameCount: 0, wentCount: 0 };
   #timer = 0;
-  #alarmed = 0;
+  #alarms = [];
+  #alarmTimer = 0;
   #forwarded = 0;
   #rows = new WeakMap();
 
@@ -59,15 +61,21 @@ export class Notices {
 
   /** A refusal stays until it was read, or closed. */
   #refuse({ door, code, name, at }) {
-    const why = refusal(code);
-    const close = element('button', 'close', t('close'));
+    const close = element('button', 'close');
     close.type = 'button';
     const sign = element('span', 'sign', '✕');
     sign.setAttribute('aria-hidden', 'true');
-    const title = element('h2', '', undefined, t('refused'), ...(name ? [': ', element('bdi', 'name', name)] : []));
+    const [what, why] = [element('span'), element('p', 'why')];
+    const title = element('h2', '', undefined, what, ...(name ? [': ', element('bdi', 'name', name)] : []));
     const where = element('p', 'where', undefined, element('bdi', '', door), ' · ', clock(at));
-    const card = element('article', 'refusal', undefined, sign, element('div', 'words', undefined, title, element('p', 'why', why), where), close);
+    const card = element('article', 'refusal', undefined, sign, element('div', 'words', undefined, title, why, where), close);
     card.dataset.code = code;
+    card.reword = () => {
+      what.textContent = t('refused');
+      why.textContent = refusal(code);
+      close.textContent = t('close');
+    };
+    card.reword();
     card.close = () => {
       clearTimeout(timer);
       card.remove();
@@ -77,10 +85,20 @@ export class Notices {
     const place = this.#places.refusals;
     place.prepend(card);
     while (place.children.length > REFUSALS) place.lastElementChild.close();
-    if (performance.now() - this.#alarmed > SAY_EVERY || this.#alarmed === 0) {
-      this.#alarmed = performance.now();
-      this.#places.alarm.textContent = t('say-refused', { door, why });
-    }
+    this.#alarms.push(t('say-refused', { door, why: refusal(code) }));
+    if (!this.#alarmTimer) this.#alarm();
+  }
+
+  /** Refusals are said at once, those of the next seconds together after that: what is replaced too soon is never heard. */
+  #alarm() {
+    this.#alarmTimer = 0;
+    const all = [...new Set(this.#alarms.splice(0))];
+    if (all.length === 0) return;
+    const more = all.length - SAY_NAMES;
+    const words = all.slice(0, SAY_NAMES);
+    if (more > 0) words.push(t('say-more-refused', { count: more, n: more }));
+    this.#places.alarm.textContent = words.join(' ');
+    this.#alarmTimer = setTimeout(() => this.#alarm(), SAY_EVERY);
   }
 
   /** Words for screen readers: what happened in some seconds, in one sentence. */
@@ -112,7 +130,7 @@ export class Notices {
   }
 
   #row(one) {
-    const what = one.kind === 'refused' ? t(one.name ? 'was-refused' : 'refused') : one.kind === 'left' ? t('left') : one.moved ? t('moved') : t('arrived');
+    const what = one.kind === 'refused' ? t(one.name ? 'was-refused' : 'refused') : one.kind === 'left' ? t('left') : one.moved ? t('moved') : t(one.by_hand ? 'entered' : 'arrived');
     const time = element('time', '', moment(one.at, this.#model.now()));
     time.dateTime = new Date(one.at).toISOString();
     const sign = element('span', 'sign', { refused: '✕', left: '←', arrived: '→' }[one.kind]);
@@ -129,22 +147,14 @@ export class Notices {
     this.#rows = new WeakMap();
     this.#places.numbers.dataset.kinds = '';
     this.#places.faults.dataset.key = '';
+    for (const card of this.#places.refusals.children) card.reword();
   }
 
   /** What is out of order, and that the connection is lost. */
   faults(lostSince) {
-    const { readers, service_lost: service, server_away: server, store_away: store } = this.#model.equipment;
     const now = this.#model.now();
-    const since = (at) => moment(at, now);
-    const all = [];
-    if (lostSince) all.push(['lost', t('lost', { time: since(lostSince) }), t('lost-means')]);
-    if (service) all.push(['', t('fault-service', { time: since(service) }), t('fault-service-means')]);
-    for (const { door, fault, since: at } of readers) {
-      if (fault === 'silent') all.push(['', at ? t('fault-silent', { door, time: since(at) }) : t('fault-silent-ever', { door }), t('fault-silent-means'), at]);
-      else if (fault) all.push(['', t(fault === 'broken' ? 'fault-broken' : 'fault-unplugged', { door, time: since(at) }), '']);
-    }
-    if (server) all.push(['', t('fault-server', { time: since(server) }), t('fault-server-means')]);
-    if (store) all.push(['', t('fault-store', { time: since(store) }), t('lost-means')]);
+    const all = faults(this.#model.equipment, now).map(({ what, means, at }) => ['', what, means, at]);
+    if (lostSince) all.unshift(['lost', t('lost', { time: moment(lostSince, now) }), t('lost-means')]);
     const key = JSON.stringify(all);
     if (this.#places.faults.dataset.key === key) return;
     this.#places.faults.dataset.key = key;

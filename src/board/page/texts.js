@@ -30,7 +30,20 @@ export function refusal(code) {
 
 export const number = (n) => new Intl.NumberFormat(regional).format(n);
 
-const format = (name, options) => (at) => (clocks[name] ??= new Intl.DateTimeFormat(regional, options)).format(at);
+/** How far the clock here is ahead of UTC at this moment, in minutes. */
+const ahead = (at) => -new Date(at).getTimezoneOffset();
+
+/** In an hour that the clock shows twice, which of the two it is: "+02:00". */
+function offset(at) {
+  const own = ahead(at);
+  const day = 24 * 60 * 60000;
+  const twice = [at - day, at + day].map(ahead).some((other) => other !== own && ahead(at + (own - other) * 60000) === other);
+  if (!twice) return '';
+  const two = (n) => String(Math.floor(n)).padStart(2, '0');
+  return ` ${own < 0 ? '-' : '+'}${two(Math.abs(own) / 60)}:${two(Math.abs(own) % 60)}`;
+}
+
+const format = (name, options) => (at) => (clocks[name] ??= new Intl.DateTimeFormat(regional, options)).format(at) + offset(at);
 export const clock = format('clock', { hour: '2-digit', minute: '2-digit' });
 export const dateAndClock = format('date', { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
 export const wholeDate = format('whole', { dateStyle: 'full', timeStyle: 'short' });

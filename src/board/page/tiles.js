@@ -61,8 +61,21 @@ function paint(made, { portrait, name }, tries) {
   picture.src = `/portraits/${portrait}`;
 }
 
+/** A line that may be cut where it does not fit: all of it is shown to whoever points at it. */
+function whole(kind, text) {
+  const made = element('span', kind, undefined, element('bdi', '', text));
+  made.title = text;
+  return made;
+}
+
+/** What somebody, or a seat, is called within this page. */
+const keyOf = (item) => item.key ?? `seat-${item.seat}`;
+
 /** What is written of the fields of somebody. */
 export const details = (person) => Object.values(person.fields).join(' · ');
+
+/** In words what is to be known of how somebody came onto the list: nothing, where a card says so and still does. */
+export const marks = (person) => [person.doubt && t('doubt-mark'), person.by_hand && t('by-hand-mark')].filter(Boolean).join(' · ');
 
 export class Tiles {
   #model;
@@ -74,6 +87,7 @@ export class Tiles {
   #groups = [];
   #columns = 1;
   #focus = null;
+  #followed = null;
   #due = false;
   #words = [];
   #metrics = null;
@@ -100,6 +114,7 @@ export class Tiles {
 
   /** Reads everything anew: after the state, and after another choice of what is shown, and how. */
   rebuild() {
+    const held = this.#holds(this.#focus) ? { one: this.#focus, at: this.#shown.indexOf(this.#focus) } : null;
     this.#words = plain(this.query).split(/\s+/).filter(Boolean);
     const all = this.missing ? this.#model.expected ?? [] : [...this.#model.people.values()];
     this.#shown = all.filter((item) => this.#wanted(item)).sort(this.#order);
@@ -107,6 +122,7 @@ export class Tiles {
     for (const made of [...this.#elements.values(), ...this.#heads.values()]) made.remove();
     this.#elements.clear();
     this.#heads.clear();
+    if (held) this.#hold(this.#shown.find((one) => keyOf(one) === keyOf(held.one)), held.at);
     this.draw();
   }
 
@@ -121,7 +137,9 @@ export class Tiles {
       if (came && this.#wanted(came)) {
         this.#insert(came);
         if (!moved) this.#freshen(came);
+        if (came.key === this.#followed?.key && this.#followed.left === document.activeElement) this.#hold(came);
       }
+      if (went && !came && !passing) this.#followed = null;
       if (changed) this.#elements.get(changed)?.refresh();
     }
     if (came || went || changed || passing) this.draw();
@@ -174,16 +192,30 @@ export class Tiles {
 
   #insert(item) { this.#shown.splice(this.#place(item), 0, item); }
 
-  #remove(item) {
-    const at = this.#place(item);
-    if (this.#shown[at] === item) this.#shown.splice(at, 1);
+  #remove(item, at = this.#place(item)) {
+    if (this.#shown[at] !== item) return;
+    const held = this.#holds(item);
+    this.#shown.splice(at, 1);
+    if (!held) return;
+    this.#hold(undefined, at);
+    // Who only goes to another place keeps the focus, unless it was taken elsewhere meanwhile.
+    this.#followed = { key: item.key, left: document.activeElement };
+  }
+
+  #holds(item) { return item !== null && Boolean(this.#elements.get(item)?.contains(document.activeElement)); }
+
+  /** The focus goes to this one, or to who is at this place now: whoever works with the keyboard stays in the list. */
+  #hold(item, at = 0) {
+    const next = item ?? this.#shown[Math.min(at, this.#shown.length - 1)];
+    this.#focused(next);
+    (next ? this.#tile(next) : this.#list).focus({ preventScroll: true });
   }
 
   #settle(seat) {
     const at = this.#place(seat);
     const there = this.#shown[at] === seat;
     const wanted = this.#wanted(seat);
-    if (there && !wanted) this.#shown.splice(at, 1);
+    if (there && !wanted) this.#remove(seat, at);
     if (!there && wanted) this.#shown.splice(at, 0, seat);
   }
 
@@ -288,11 +320,10 @@ export class Tiles {
     made.item = item;
     made.portrait = item.portrait;
     made.tabIndex = item === this.#focus ? 0 : -1;
-    made.dataset.key = item.key ?? `seat-${item.seat}`;
-    const name = element('span', 'name', undefined, element('bdi', '', item.name || t('unnamed')));
-    const who = element('div', 'who', undefined, name);
+    made.dataset.key = keyOf(item);
+    const who = element('div', 'who', undefined, whole('name', item.name || t('unnamed')));
     const more = details(item);
-    if (more) who.append(element('span', 'more', undefined, element('bdi', '', more)));
+    if (more) who.append(whole('more', more));
     made.append(who);
     if (item.seat !== undefined) {
       made.classList.add('missing');
@@ -301,14 +332,15 @@ export class Tiles {
     } else {
       const since = element('time', '', moment(item.since, this.#model.now()));
       since.dateTime = new Date(item.since).toISOString();
-      who.append(element('span', 'where', undefined, element('bdi', '', item.door)));
+      who.append(whole('where', item.door));
       const ago = element('span', 'ago');
       const mark = element('span', 'mark');
       made.append(element('div', 'state', undefined, ago, element('span', 'since', undefined, t('since'), ' ', since), mark));
       made.tick = () => say(ago, span(this.#model.now() - item.since));
       made.refresh = () => {
         made.classList.toggle('doubt', Boolean(item.doubt));
-        mark.textContent = item.doubt ? t('doubt-mark') : '';
+        made.classList.toggle('by-hand', Boolean(item.by_hand));
+        mark.textContent = marks(item);
         if (made.portrait !== item.portrait) made.querySelector('.face').replaceWith(face(item));
         made.portrait = item.portrait;
       };
