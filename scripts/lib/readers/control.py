@@ -51,6 +51,8 @@ def do(control, line):
 
 
 def main():
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     control, name, *rest = sys.argv[1:]
     if len(rest) < (1 if name == "pcsc-stack" else 2):
         print(f"usage: {_USAGE[name]}", file=sys.stderr)

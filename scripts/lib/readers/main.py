@@ -210,6 +210,8 @@ def main():
     if sys.argv[1:2] == ["--only-check-usage"]:
         parse(sys.argv[2:])
         return 0
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     options = parse(sys.argv[1:])
     settings = {
         "rollcall": os.environ.get("ROLLCALL_BIN_RESOLVED"),
