@@ -108,7 +108,11 @@ pub type Item = Vec<ShownCell>;
 
 /// A value under the head that its column would have.
 fn labelled(head: &ShownCell, cell: &ShownCell) -> Item {
-    let label = ShownCell { text: head.text.to_lowercase(), style: Style::Dim, unbroken: Unbroken::All };
+    // Words of capitals stay what they are.
+    let lower =
+        |word: &str| if ["ATR", "CA", "ID", "UID"].contains(&word) { word.to_owned() } else { word.to_lowercase() };
+    let text = head.text.split(' ').map(lower).collect::<Vec<_>>().join(" ");
+    let label = ShownCell { text, style: Style::Dim, unbroken: Unbroken::All };
     [label, cell.clone()].into_iter().filter(|piece| !piece.is_empty()).collect()
 }
 

@@ -12,7 +12,7 @@ use crate::{
         printer::{Column, Printable},
         table::{Cell, Style},
     },
-    terminal::presence::{self, EventKind},
+    terminal::presence::{self, EventKind, Reason},
 };
 
 /// Something that happened.
@@ -77,7 +77,7 @@ impl Printable for EventView {
                 let reason = || match (&one.event.by, &one.event.note) {
                     (Some(by), Some(note)) => format!("{note} (by {by})").into(),
                     (Some(by), None) => format!("by {by}").into(),
-                    _ => one.event.reason.as_ref().map(word).unwrap_or_default().into(),
+                    _ => one.event.reason.map(reason_words).unwrap_or_default().into(),
                 };
                 one.event.error.as_ref().map_or_else(reason, failed)
             },
@@ -105,5 +105,46 @@ fn kind(kind: EventKind) -> Cell {
         | EventKind::ReaderAdded
         | EventKind::ReaderRemoved => Style::Plain,
     };
-    Cell::new(word(&kind), style)
+    Cell::new(kind_words(kind), style)
+}
+
+/// What happened, in words for people; JSON and CSV have the code.
+pub(super) const fn kind_words(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Arrived => "arrived",
+        EventKind::Left => "left",
+        EventKind::Unconfirmed => "unconfirmed",
+        EventKind::Confirmed => "confirmed",
+        EventKind::Refused => "refused",
+        EventKind::ReaderAdded => "reader connected",
+        EventKind::ReaderRemoved => "reader disconnected",
+        EventKind::ReaderUnavailable => "reader failed",
+        EventKind::ReaderAvailable => "reader works again",
+        EventKind::ServiceLost => "card service lost",
+        EventKind::ServiceBack => "card service back",
+        EventKind::CheckedIn => "checked in",
+        EventKind::CheckedOut => "checked out",
+        EventKind::Removed => "removed",
+    }
+}
+
+/// Why, in words for people.
+pub(super) const fn reason_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Lifted => "card removed",
+        Reason::Gone => "card no longer there",
+        Reason::Toggled => "second tap",
+        Reason::Expired => "expired",
+        Reason::Stale => "unconfirmed for too long",
+        Reason::Moved => "now at another reader",
+        Reason::Updated => "new user information",
+        Reason::Refused => "refused now",
+        Reason::Denied => "denied here",
+        Reason::Cleared => "list cleared",
+        Reason::Restart => "watch restarted",
+        Reason::ServiceLost => "card service lost",
+        Reason::ReaderRemoved => "reader disconnected",
+        Reason::ReaderUnavailable => "reader failed",
+        Reason::NoAnswer => "no answer",
+    }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     At, Schema,
     cells::{seconds, span, text, user_fields, user_id, user_name, word},
+    event::{kind_words, reason_words},
 };
 use crate::{
     api::{
@@ -139,10 +140,16 @@ impl ServerEventView {
     fn why(&self) -> Cell {
         let code = self.value("/error/code");
         if code.is_empty() {
-            return self.value("/reason").into();
+            let reason = self.value("/reason");
+            return in_words(&reason, reason_words).into();
         }
         Cell::new(format!("{} ({code})", self.value("/error/message")), Style::Bad)
     }
+}
+
+/// A code in words for people; one of a later release as it is.
+fn in_words<T: serde::de::DeserializeOwned>(code: &str, words: impl Fn(T) -> &'static str) -> String {
+    serde_json::from_value(code.into()).map_or_else(|_| code.to_owned(), |known| words(known).to_owned())
 }
 
 impl Printable for ServerEventView {
@@ -150,7 +157,13 @@ impl Printable for ServerEventView {
         Column::both("at", |one| one.value("/at"), 1, "AT", Self::at),
         Column::both("terminal", |one| one.terminal.clone(), 2, "TERMINAL", |one| one.terminal.as_str().into()),
         Column::csv("seq", |one| one.value("/seq")),
-        Column::both("event", |one| one.value("/event"), 3, "EVENT", |one| one.value("/event").into()),
+        Column::both(
+            "event",
+            |one| one.value("/event"),
+            3,
+            "EVENT",
+            |one| in_words(&one.value("/event"), kind_words).into(),
+        ),
         Column::both("reader", |one| one.value("/reader"), 6, "READER", |one| one.value("/reader").into()),
         Column::csv("token_id", |one| one.value("/token_id")),
         Column::both(

@@ -39,7 +39,7 @@ impl Size {
 
 /// Of a name or an id longer than this, in cells, the end is left out.
 const LONGEST: usize = 40;
-/// At most so many lines are those of one event.
+/// At most so many lines are those of one event, where there is room for no more.
 const LINES: usize = 3;
 
 /// At most as many lines as there is room for.
@@ -48,8 +48,11 @@ pub fn frame(content: &LiveContent, size: Size, screen: &Screen) -> Vec<String> 
     lines.truncate((size.rows / 2).max(1));
     let room = size.rows - lines.len();
     let said = messages(content, (room / 3).max(1), screen);
-    let events = events(content, (room / 3).max(2), screen);
-    let people = people(content, room.saturating_sub(said.len() + events.len()), screen);
+    let least = events(content, (room / 3).max(2), LINES, screen);
+    let people = people(content, room.saturating_sub(said.len() + least.len()), screen);
+    // What the others leave is for the events: a reason is read as a whole where there is room for it.
+    let left = room.saturating_sub(said.len() + people.len());
+    let events = if left > least.len() { events(content, left, LINES.max(left / 2), screen) } else { least };
     let blank = room.saturating_sub(said.len() + events.len() + people.len());
     lines.extend(people);
     lines.extend(events);
@@ -162,18 +165,33 @@ fn messages(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> 
     lines
 }
 
-/// The newest first.
-fn events(content: &LiveContent, room: usize, screen: &Screen) -> Vec<String> {
+/// The newest first, each in at most so many lines.
+fn events(content: &LiveContent, room: usize, longest: usize, screen: &Screen) -> Vec<String> {
     let mut lines = vec![String::new()];
     for event in &content.events {
-        let mut more = split(&line(&event.line(), screen));
-        more.truncate(LINES.min(room.saturating_sub(1)));
+        let more = within(&event.line(), longest.min(room.saturating_sub(1)), screen);
         if lines.len() + more.len() > room {
             break;
         }
         lines.extend(more);
     }
     if lines.len() == 1 { Vec::new() } else { lines }
+}
+
+/// In at most so many lines, of which the last ends with "…" where something is left out.
+fn within(cells: &[Cell], most: usize, screen: &Screen) -> Vec<String> {
+    let whole = split(&line(cells, screen));
+    if whole.len() <= most {
+        return whole;
+    }
+    // In lines that are shorter by one there is room for it.
+    let width = screen.width.map(|width| width.saturating_sub(1));
+    let mut lines = split(&line(cells, &Screen { width, ..screen.clone() }));
+    lines.truncate(most);
+    if let Some(last) = lines.last_mut() {
+        last.push('…');
+    }
+    lines
 }
 
 fn split(text: &str) -> Vec<String> {
@@ -244,7 +262,7 @@ mod tests {
         assert_eq!(lines[3], "NAME       USER  READER      SINCE                 STATE");
         assert_eq!(lines[4], "Zoë        u2    north door  2026-11-22T12:00:02Z");
         assert_eq!(lines[5], "山田 太郎  u1    north door  2026-11-22T12:00:01Z  unconfirmed");
-        assert!(lines[7].contains("reader_unavailable"), "{lines:#?}");
+        assert!(lines[7].contains("reader failed"), "{lines:#?}");
         assert_eq!(lines.last().unwrap(), "warning: something");
         assert_eq!(lines.len(), 16);
     }
@@ -283,6 +301,25 @@ mod tests {
             assert!(is_there(&lines, "ЖЖ"), "{lines:#?}");
         }
         assert_eq!((cut("Ada").as_str(), cut(&"é".repeat(40)).width(), cut(&"山".repeat(40)).width()), ("Ada", 40, 39));
+    }
+
+    /// A reason is read as a whole where there is room, and says that something is left out where there is none.
+    #[test]
+    fn a_reason_has_the_room_that_is_left() {
+        let why = "the card says that it was made by an organisation of which this terminal has no key, and that it wants \
+                   to be authenticated by another terminal, which somebody has to bring here, to the very last word";
+        let mut content = content(0);
+        let error = crate::failure::ErrorObject {
+            code: "token.foreign".into(),
+            message: why.into(),
+            hint: None,
+            command: None,
+        };
+        content.event(Event { error: Some(error), ..of_kind(EventKind::Refused, arrival(1, "Ada", "ACS 00 00")) });
+        let text = |rows| shown(&content, rows, 60).join(" ");
+        assert!(text(20).contains("last word") && !text(20).contains('…'), "{}", text(20));
+        let short = text(6);
+        assert!(short.contains('…') && !short.contains("last word"), "{short}");
     }
 
     /// What the list knew when it began.
