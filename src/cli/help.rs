@@ -9,8 +9,50 @@ use super::args::{Cli, HelpArgs};
 use super::printer::Printer;
 use crate::failure::{ExitClass, Failure};
 
-/// Two examples of every command that does something, by its words.
+/// What stands before the error where nothing but `rollcall` was typed.
+pub const FIRST_STEPS: &str = "\
+Rollcall is a terminal for NFC and PC/SC smart cards: it knows, with proof, who is here. Begin with:
+
+  rollcall doctor   Find what is wrong with readers, cards, keys and the server
+  rollcall scan     Authenticate and read the cards on the readers
+  rollcall watch    Run continuously and keep the list of present users up to date
+
+All commands: rollcall help
+";
+
+/// Two examples of every command and of every group of commands, by its words.
 const EXAMPLES: &[(&str, [&str; 2])] = &[
+    ("", ["rollcall doctor", "rollcall scan --output ndjson"]),
+    ("users", ["rollcall users", "rollcall users history --since today"]),
+    #[cfg(feature = "board")]
+    ("board", ["rollcall board link --label \"screen in the hall\"", "rollcall board links"]),
+    ("token", ["rollcall token info", "rollcall token write --field room=C02"]),
+    (
+        "proof",
+        ["rollcall proof verify scan.json --ca ca.crt", "rollcall proof verify message.cose --certificate token.crt"],
+    ),
+    ("pki", ["rollcall pki init", "rollcall pki list"]),
+    (
+        "pki issue",
+        [
+            "rollcall pki issue terminal desk --role enroll --out desk.json",
+            "rollcall pki issue server --name rollcall.example.org",
+        ],
+    ),
+    ("server", ["rollcall server init", "rollcall server run"]),
+    ("server audit", ["rollcall server audit verify", "rollcall server audit reconcile --dry-run"]),
+    ("server user", ["rollcall server user list", "rollcall server user import users.csv"]),
+    (
+        "server token",
+        [
+            "rollcall server token list",
+            "rollcall server token status af170d30-e5de-4436-90b0-806845c0c32c lost --reason \"left on a train\"",
+        ],
+    ),
+    (
+        "server terminal",
+        ["rollcall server terminal list", "rollcall server terminal add north-door --role read --out north-door.json"],
+    ),
     ("readers", ["rollcall readers --explain", "rollcall readers --watch --output ndjson"]),
     ("apdu", ["rollcall apdu 00A404000AF0524F4C4C43414C4C0100=9000", "rollcall apdu --secure 00CA010100=9000"]),
     ("status", ["rollcall status", "rollcall status --output json"]),
@@ -185,21 +227,21 @@ fn described() -> Command {
     let mut all = Cli::command();
     // From here on every command has the options of all commands.
     all.build();
-    let names: Vec<_> = all.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    names.iter().fold(all, |all, name| all.mut_subcommand(name, |command| describe(command, name)))
+    describe(all, "")
 }
 
 fn describe(command: Command, words: &str) -> Command {
     let command = command.mut_args(|option| if option.is_global_set() { option.hide(true) } else { option });
     let names: Vec<_> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
     let command = names.iter().fold(command, |command, name| {
-        command.mut_subcommand(name, |below| describe(below, &format!("{words} {name}")))
+        command.mut_subcommand(name, |below| describe(below, format!("{words} {name}").trim_start()))
     });
     let mut text = String::new();
     if let Some(examples) = examples(words) {
         text = format!("Examples:\n  {}\n\n", examples.join("\n  "));
     }
-    let own = command.get_after_long_help().map(|own| format!("{own}\n\n")).unwrap_or_default();
+    let own = command.get_after_long_help().or(command.get_after_help().filter(|_| words.is_empty()));
+    let own = own.map(|own| format!("{own}\n\n")).unwrap_or_default();
     let common = "Options of every command: rollcall help options";
     command.after_help(format!("{text}{common}")).after_long_help(format!("{own}{text}{common}"))
 }
@@ -221,13 +263,11 @@ mod tests {
 
     use super::*;
 
-    /// The commands that do something, by their words.
+    /// All commands and groups of commands, by their words.
     fn commands(command: &Command, words: &str) -> Vec<String> {
-        let below: Vec<_> = command.get_subcommands().filter(|below| !below.is_hide_set()).collect();
-        if below.is_empty() {
-            return vec![words.to_owned()];
-        }
-        below.iter().flat_map(|one| commands(one, format!("{words} {}", one.get_name()).trim())).collect()
+        let below = command.get_subcommands().filter(|below| !below.is_hide_set());
+        let below = below.flat_map(|one| commands(one, format!("{words} {}", one.get_name()).trim()));
+        std::iter::once(words.to_owned()).chain(below).collect()
     }
 
     /// As a shell takes a line apart, as far as the examples need it.
@@ -254,7 +294,16 @@ mod tests {
 
     #[test]
     fn help_ends_with_examples_and_says_where_the_common_options_are() {
-        for line in ["rollcall scan --help", "rollcall users history -h", "rollcall pki issue server --help"] {
+        let lines = [
+            "rollcall --help",
+            "rollcall -h",
+            "rollcall board --help",
+            "rollcall server user -h",
+            "rollcall scan --help",
+            "rollcall users history -h",
+            "rollcall pki issue server --help",
+        ];
+        for line in lines {
             let text = asked_for(words(line).into_iter().map(OsString::from)).unwrap();
             assert!(text.contains("\nExamples:\n  rollcall "), "{text}");
             assert!(text.trim_end().ends_with("rollcall help options") && !text.contains("--config"), "{text}");

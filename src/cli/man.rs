@@ -126,8 +126,8 @@ fn command_page(command: &Command, above: Option<&str>) -> String {
     options(&mut page, command);
     page.section("EXAMPLES");
     match help::examples(words) {
-        Some(examples) => page.example(examples),
-        None => page.example(&examples_below(command)),
+        Some(examples) if visible(command).next().is_none() => page.example(examples),
+        _ => page.example(&examples_below(command)),
     }
     exit_status(&mut page);
     environment(&mut page, command);
@@ -252,7 +252,9 @@ fn lower(text: &str) -> String {
 fn examples_below(command: &Command) -> Vec<&'static str> {
     fn collect(command: &Command, into: &mut Vec<&'static str>) {
         let words = typed(command).strip_prefix("rollcall").unwrap_or_default().trim_start();
-        into.extend(help::examples(words).map(|examples| examples[0]));
+        if visible(command).next().is_none() {
+            into.extend(help::examples(words).map(|examples| examples[0]));
+        }
         visible(command).for_each(|below| collect(below, into));
     }
     let mut all = Vec::new();

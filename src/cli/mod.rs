@@ -135,6 +135,9 @@ fn refuse(error: &clap::Error) -> u8 {
             }
         }
         _ => {
+            if std::env::args_os().len() < 2 {
+                out.guide(help::FIRST_STEPS);
+            }
             out.error(&usage::failure(error));
             ExitClass::Usage.exit_status()
         }

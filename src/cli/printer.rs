@@ -284,6 +284,13 @@ impl Printer {
         self.say(Style::Dim, "note: ", &text);
     }
 
+    /// Lines for somebody who does not know yet what to type.
+    pub fn guide(&mut self, text: &str) {
+        for line in text.lines() {
+            self.say(Style::Plain, "", line);
+        }
+    }
+
     /// Something worth knowing for who asked with `-v`.
     pub fn detail(&mut self, text: &str) {
         if self.options.verbose {
