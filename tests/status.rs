@@ -96,7 +96,7 @@ fn the_status_names_what_is_not_well_and_changes_nothing() {
     assert!(text.contains("ok     list          1 here\n"), "{text}");
     assert!(text.contains("; 1 event not yet sent  (server.unreachable)"), "{text}");
     assert!(text.contains("\nlook   watch "), "{text}");
-    assert!(text.ends_with("2 to mend, 1 to look at: rollcall doctor says more.\n"), "{text}");
+    assert!(text.ends_with("2 errors, 1 warning: rollcall doctor says more.\n"), "{text}");
 
     let mut store = TerminalStore::open(home).unwrap();
     let _watch = store.start_watch(Timestamp::now(), &PresenceMode::Toggle).unwrap();

@@ -128,9 +128,15 @@ fn text(objects: &[FindingView], screen: &Screen) -> String {
     let count = |severity| objects.iter().filter(|one| one.severity == severity).count();
     lines.push(match (count(Severity::Fault), count(Severity::Warning)) {
         (0, 0) => "Everything is as it should be.\n".to_owned(),
-        (faults, warnings) => format!("{faults} to mend, {warnings} to look at.\n"),
+        (faults, warnings) => format!("{}.\n", errors_and_warnings(faults, warnings)),
     });
     lines.concat()
+}
+
+/// `2 errors, 1 warning`
+pub(super) fn errors_and_warnings(errors: usize, warnings: usize) -> String {
+    let plural = |count| if count == 1 { "" } else { "s" };
+    format!("{errors} error{}, {warnings} warning{}", plural(errors), plural(warnings))
 }
 
 /// What was found, and what to do about it.

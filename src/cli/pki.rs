@@ -51,7 +51,7 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
                 Followed::Begun => {
                     out.note("another CA takes the place of the one here; both are trusted until it has");
                 }
-                Followed::Ended => out.note("the CA before is trusted no more"),
+                Followed::Ended => out.note("the previous CA is no longer trusted"),
             }
             None
         }

@@ -171,11 +171,10 @@ impl ScanPrinter<'_> {
 }
 
 fn too_few(found: usize, count: usize) -> Failure {
-    let message = format!("the time is over: {found} of {count} tokens were authenticated");
+    let message = format!("timed out: {found} of {count} tokens authenticated");
     Failure::new(ExitClass::No, "scan.too-few", message).hint("what was read is stored; run it again for the others")
 }
 
 fn nobody_came() -> Failure {
-    Failure::new(ExitClass::No, "scan.nobody", "the time is over: no token was authenticated")
-        .hint("put tokens on a reader")
+    Failure::new(ExitClass::No, "scan.nobody", "timed out: no token authenticated").hint("put tokens on a reader")
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 #[cfg(feature = "server")]
 use super::server::home_probe;
 use super::{
-    doctor::FoundText,
+    doctor::{FoundText, errors_and_warnings},
     printer::Printer,
     table::{Cell, Screen, Style},
     views::{AreaMark, AreaView, Schema},
@@ -89,7 +89,7 @@ fn text(objects: &[AreaView], screen: &Screen) -> String {
     let count = |mark| objects.iter().filter(|one| one.mark == mark).count();
     lines.push(match (count(AreaMark::Fault), count(AreaMark::Look)) {
         (0, 0) => "All is well.\n".to_owned(),
-        (faults, looks) => format!("{faults} to mend, {looks} to look at: rollcall doctor says more.\n"),
+        (faults, looks) => format!("{}: rollcall doctor says more.\n", errors_and_warnings(faults, looks)),
     });
     lines.concat()
 }

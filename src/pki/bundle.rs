@@ -202,9 +202,9 @@ impl BundledCertificates {
         let authority = Authority::read(&self.ca).map_err(wrong("the CA"))?;
         self.check_under(authority.point(), keys)?;
         let Some(previous) = &self.previous else { return Ok(()) };
-        let before = Authority::read(&previous.ca).map_err(wrong("the CA before"))?;
+        let before = Authority::read(&previous.ca).map_err(wrong("the previous CA"))?;
         let ecka = Certificate::verify(&previous.ecka, before.point(), &CertificateProfile::TERMINAL);
-        let ecka = ecka.map_err(wrong("the token certificate of the CA before"))?;
+        let ecka = ecka.map_err(wrong("the token certificate of the previous CA"))?;
         let match_all = ecka.point() == keys.ecka.public() && before.point() != authority.point();
         if match_all { Ok(()) } else { Err(PkiError::Bundle("a certificate of another key")) }
     }

@@ -255,7 +255,7 @@ impl TableReader<'_> {
             }
         }
         if let Some(before) = self.seen.insert(user.id.clone(), line) {
-            return Err(bad(Some("id"), format!("{:?} stands in line {before} already", user.id)));
+            return Err(bad(Some("id"), format!("duplicate id {:?} (first used on line {before})", user.id)));
         }
         Ok(UserRow { user, portrait })
     }

@@ -31,7 +31,7 @@ fn the_line_is_that_of_the_file() {
             [
                 "line 4, column name: it is empty",
                 "line 5, column id: a value has at most 64 bytes and no control characters",
-                "line 9, column id: \"1\" stands in line 2 already",
+                "line 9, column id: duplicate id \"1\" (first used on line 2)",
                 "line 10, column name: a value has at most 256 bytes and no control characters",
             ],
             "{end:?}"
@@ -80,7 +80,7 @@ fn every_bad_row_is_told_with_its_place() {
         [
             "line 3, column id: it is empty",
             "line 4, column name: it is empty",
-            "line 5, column id: \"1\" stands in line 2 already",
+            "line 5, column id: duplicate id \"1\" (first used on line 2)",
             "line 6, column name: a value has at most 256 bytes and no control characters",
             "line 7: it has 1 values, and the header has 2",
             "line 8, column name: a value has at most 256 bytes and no control characters",
