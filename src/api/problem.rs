@@ -69,11 +69,13 @@ pub enum ProblemCode {
     ProofExpired,
     /// The use counter contradicts another proof: two cards have one identity.
     ProofClone,
+    /// A resumed channel is not enough: the token has to be tapped in full.
+    ProofRequired,
 }
 
 impl ProblemCode {
     /// Every code.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::RequestMalformed,
         Self::RequestTooLarge,
         Self::RequestMediaType,
@@ -106,6 +108,7 @@ impl ProblemCode {
         Self::ProofForeignNonce,
         Self::ProofExpired,
         Self::ProofClone,
+        Self::ProofRequired,
     ];
 
     /// As it travels.
@@ -143,6 +146,7 @@ impl ProblemCode {
             Self::ProofForeignNonce => "proof.foreign-nonce",
             Self::ProofExpired => "proof.expired",
             Self::ProofClone => "proof.clone",
+            Self::ProofRequired => "proof.required",
         }
     }
 }

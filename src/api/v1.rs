@@ -126,6 +126,10 @@ pub struct LookupRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Base64Url<0, 1024>>")]
     pub identity_certificate: Option<String>,
+    /// In place of a proof: the token was authenticated in a resumed channel, whose key came from the tap with the proof of this
+    /// use counter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<u32>,
     /// Nonces to send along, 0 to [`NONCES_MAX`], so that a tap with proof costs one request.
     #[serde(default, deserialize_with = "whole::number")]
     #[schemars(range(max = NONCES_MAX))]
@@ -164,6 +168,9 @@ pub struct Lookup {
     /// What the proof showed, when one was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Freshness>,
+    /// Whether the next taps of this token at this terminal may resume the channel of the tap with this proof.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resume: bool,
     /// The nonces asked for.
     #[serde(default)]
     pub nonces: Vec<Nonce>,

@@ -74,8 +74,8 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
     let listed = LazyCell::new(|| list_within(PATIENCE));
     // The screen hides what was said before it.
     let live = live(args, settings, &mut watch, &listed, out)?;
-    if let Some((text, hint)) = without {
-        out.warning(&text, hint);
+    if let Some(text) = without {
+        out.warning(&text, None);
     }
     let board = board(args, settings, &mut watch, out)?;
     if live.is_none() {

@@ -13,7 +13,7 @@ use crate::proxies::{BadNetwork, Network};
 /// The port of a server that was given none.
 pub const PORT: u16 = 7443;
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "board",
     "connections",
     "feed_max_age",
@@ -21,6 +21,7 @@ const KEYS: [&str; 11] = [
     "offline_max_age",
     "proxies",
     "rate",
+    "resume_max_age",
     "retention",
     "store",
     "timeout",
@@ -29,6 +30,9 @@ const KEYS: [&str; 11] = [
 
 /// The shortest time that a server may keep what proofs are checked against.
 const RETENTION_MIN: Duration = Duration::from_secs(10 * 24 * 3600);
+
+/// The longest time for which a server vouches with one proof.
+const LONGEST_RESUMPTION: Duration = Duration::from_secs(24 * 3600);
 
 /// What stands in the file.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -43,6 +47,7 @@ pub struct Table {
     rate: Option<u32>,
     connections: Option<u32>,
     proxies: Vec<Network>,
+    resume_max_age: Option<Duration>,
     retention: Option<Duration>,
 }
 
@@ -92,6 +97,8 @@ pub struct ServerSettings {
     pub connections: u32,
     /// The proxies before a server here, which say in a head for whom they speak.
     pub proxies: Vec<Network>,
+    /// How long after its proof a token may resume at the same terminal, where a server here is asked; none for never.
+    pub resume_max_age: Option<Duration>,
     /// How long a server keeps events, proofs and nonces; none for events and proofs without an end.
     pub retention: Option<Duration>,
 }
@@ -109,6 +116,7 @@ impl Default for ServerSettings {
             rate: 200,
             connections: 1024,
             proxies: Vec::new(),
+            resume_max_age: None,
             retention: None,
         }
     }
@@ -139,6 +147,7 @@ impl Table {
                 let read = |text: &String| text.parse().map_err(|error: BadNetwork| entry.bad(error.to_string()));
                 self.proxies = entry.texts()?.iter().map(read).collect::<Result<_, _>>()?;
             }
+            "resume_max_age" => self.resume_max_age = Some(entry.duration_up_to(LONGEST_RESUMPTION)?),
             "retention" => {
                 let time = entry.duration()?;
                 if time < RETENTION_MIN {
@@ -187,6 +196,7 @@ impl Table {
             rate: rate.or(self.rate).unwrap_or(otherwise.rate),
             connections: self.connections.unwrap_or(otherwise.connections),
             proxies: self.proxies,
+            resume_max_age: self.resume_max_age,
             retention: self.retention,
         })
     }

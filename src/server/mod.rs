@@ -76,6 +76,8 @@ pub struct ServerOptions {
     pub patience: Duration,
     /// The proxies before it, which say in a head for whom they speak.
     pub proxies: Vec<Network>,
+    /// How long after its proof a channel of a token may be resumed at that terminal; none for never.
+    pub resume_max_age: Option<Duration>,
     /// How long events, proofs and nonces are kept; none for events and proofs without an end.
     pub retention: Option<Duration>,
     /// Who shows who is here while it runs.

@@ -177,6 +177,7 @@ const fn refusal_title(refusal: ProofRefusal) -> &'static str {
         ProofRefusal::ForeignNonce => "the nonce of the proof was given to another terminal",
         ProofRefusal::Expired => "the proof comes too late",
         ProofRefusal::Clone => "the use counter contradicts another proof: two cards have one identity",
+        ProofRefusal::Required => "a resumed channel is not enough here: the token has to be tapped in full",
     }
 }
 

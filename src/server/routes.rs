@@ -122,6 +122,7 @@ const LOOKUP: &[ProblemCode] = &[
     ProblemCode::ProofForeignNonce,
     ProblemCode::ProofExpired,
     ProblemCode::ProofClone,
+    ProblemCode::ProofRequired,
 ];
 
 /// All routes.

@@ -50,6 +50,8 @@ pub struct AppState {
     pub certificates: VerifiedCertificates,
     pub identities: IdentityBatcher,
     pub rates: Rates,
+    /// How long after its proof a channel may be resumed; none for never.
+    pub resume_max_age: Option<Duration>,
     pub metrics: Metrics,
     pub log: Arc<dyn ServerLog>,
     pub clock: fn() -> Timestamp,
@@ -123,6 +125,7 @@ impl AppState {
             authorities,
             identities: IdentityBatcher::start(store.clone()),
             rates: Rates::new(options.rate),
+            resume_max_age: options.resume_max_age,
             metrics: Metrics::default(),
             clock: Timestamp::now,
             home: home.clone(),

@@ -177,7 +177,7 @@ fn refused(problem: &Problem, message: String) -> Failure {
         Code::ProofTerminal => {
             (ExitClass::Refused, Remedy::with("renew this terminal's certificate", "rollcall pki renew"))
         }
-        Code::ProofReplayed | Code::ProofForeignNonce | Code::ProofExpired => {
+        Code::ProofReplayed | Code::ProofForeignNonce | Code::ProofExpired | Code::ProofRequired => {
             (ExitClass::Refused, "present the card once more".into())
         }
         Code::ProofClone => {

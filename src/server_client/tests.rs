@@ -66,7 +66,7 @@ fn every_route_is_asked_as_the_contract_says() {
         ecka_request: "e".into(),
         days: None,
     };
-    let lookup = LookupRequest { token_id: ID, proof: None, identity_certificate: None, nonces: 3 };
+    let lookup = LookupRequest { token_id: ID, proof: None, identity_certificate: None, resumed: None, nonces: 3 };
     let registration = TokenRequest {
         token_id: ID,
         user: user.clone(),
@@ -282,10 +282,11 @@ fn an_answer_about_another_token_is_refused() {
         user: None,
         signed_user: None,
         proof: None,
+        resume: false,
         nonces: vec![],
     };
     let double = Double::start(&world, move |_| json(&found));
-    let request = LookupRequest { token_id: ID, proof: None, identity_certificate: None, nonces: 0 };
+    let request = LookupRequest { token_id: ID, proof: None, identity_certificate: None, resumed: None, nonces: 0 };
     let error = world.terminal(&double.url()).lookup(&request).unwrap_err();
     assert!(matches!(error, ServerError::Protocol(_)), "{error:?}");
 }

@@ -104,8 +104,7 @@ impl Watch {
         let renewal = Renewal::prepare(config.context.clone(), tell)?;
         let mut terminal = TapTerminal::open(&config.context, config.tap, Depth::Authenticate)?;
         terminal.portraits = config.portraits;
-        // A server hears the proof of every tap.
-        terminal.resumption = config.resumption.clone().filter(|_| config.context.server.is_none());
+        terminal.resumption.clone_from(&config.resumption);
         let mut store = config.context.store()?;
         let (lock, wakeup, missed) = store.start_watch(Timestamp::now(), &*config.context.policy)?;
         Ok(Self { config, events, terminal, renewal, store, lock, wakeup, missed, lookups: None, hooks: None })

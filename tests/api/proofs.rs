@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use rollcall::{
-    api::v1::{Freshness, Role, TokenStatus},
+    api::v1::{Freshness, LookupRequest, Role, TokenStatus},
     crypto::{
         ec::KeyPair,
         random::SystemRandom,
@@ -64,6 +64,54 @@ fn malleated(cose: &[u8]) -> Vec<u8> {
     let mut other = openssl::bn::BigNum::new().unwrap();
     other.checked_sub(&n, &openssl::bn::BigNum::from_slice(s).unwrap()).unwrap();
     [rest, &other.to_vec_padded(32).unwrap()].concat()
+}
+
+case!(EachStore, a_resumed_tap_rests_on_a_proof_of_this_terminal);
+fn a_resumed_tap_rests_on_a_proof_of_this_terminal(kind: &Kind) {
+    let site = Site::new(kind);
+    let config = site.home.path().join("config.toml");
+    std::fs::write(&config, "[server]\nresume_max_age = \"1h\"\n").unwrap();
+    let mut server = site.start();
+    let (door, desk) = (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "desk", Role::Read));
+    let (at_door, at_desk, admin) =
+        (door.client(server.port), desk.client(server.port), site.admin.client(server.port));
+    let (token, _) = Token::registered(&admin, "7");
+    let (stranger, _) = Token::registered(&admin, "8");
+    let resumed = |id, counter| LookupRequest { resumed: Some(counter), ..lookup(id, None) };
+
+    assert_eq!(code(at_door.lookup(&resumed(token.id, 1))), "proof.required");
+    assert!(at_door.lookup(&token.ask(&door, nonce(&at_door), 1)).unwrap().resume);
+    for _ in 0..2 {
+        let found = at_door.lookup(&resumed(token.id, 1)).unwrap();
+        assert_eq!((found.resume, found.proof, found.status), (true, None, TokenStatus::Active));
+        assert!(found.user.is_some() && found.signed_user.is_some());
+    }
+    // Another counter, terminal or token has no such proof; and a proof whose time nobody knows is none to rest on.
+    assert_eq!(code(at_door.lookup(&resumed(token.id, 2))), "proof.required");
+    assert_eq!(code(at_desk.lookup(&resumed(token.id, 1))), "proof.required");
+    assert_eq!(code(at_door.lookup(&resumed(stranger.id, 1))), "proof.required");
+    assert_eq!(code(at_door.lookup(&resumed(uuid::Uuid::nil(), 1))), "token.unknown");
+    assert!(!at_door.lookup(&token.ask(&door, [0xAB; 32], 3)).unwrap().resume);
+    assert_eq!(code(at_door.lookup(&resumed(token.id, 3))), "proof.required");
+    assert!(!at_door.lookup(&lookup(token.id, None)).unwrap().resume);
+    let both = LookupRequest { resumed: Some(1), ..token.ask(&door, nonce(&at_door), 4) };
+    assert_eq!(code(at_door.lookup(&both)), "request.invalid");
+    // A token that is not active resumes nothing.
+    admin.set_status(token.id, TokenStatus::Suspended, Some("lost?".to_owned())).unwrap();
+    let found = at_door.lookup(&resumed(token.id, 1)).unwrap();
+    assert_eq!((found.resume, found.status, found.user), (false, TokenStatus::Suspended, None));
+    admin.set_status(token.id, TokenStatus::Active, None).unwrap();
+    assert!(at_door.lookup(&resumed(token.id, 1)).unwrap().resume);
+    // The proof has become too old; and a server that does not allow it wants a proof each time.
+    site.sql("UPDATE proofs SET at = at - 3600001");
+    assert_eq!(code(at_door.lookup(&resumed(token.id, 1))), "proof.required");
+    assert_eq!(server.terminate(), Some(143));
+    std::fs::remove_file(&config).unwrap();
+    let server = site.start();
+    let at_door = door.client(server.port);
+    assert!(!at_door.lookup(&token.ask(&door, nonce(&at_door), 5)).unwrap().resume);
+    assert_eq!(code(at_door.lookup(&resumed(token.id, 5))), "proof.required");
+    assert_eq!(site.verify(&[])["whole"], true);
 }
 
 case!(EachStore, what_is_not_the_tokens_own_proof_is_refused);

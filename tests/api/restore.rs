@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use rollcall::{
     api::v1::{Role, TokenStatus},
     server_client::ServerError,
-    terminal::lookups::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts},
+    terminal::lookups::{
+        Cache, EventSource, LookupEvidence, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts,
+    },
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -79,7 +81,10 @@ impl Asker {
 
     fn ask(&self, token_id: Uuid, proof: Vec<u8>) -> LookupOutcome {
         let (tell, answer) = mpsc::channel();
-        self.worker.ask(LookupQuery { token_id, proof, identity: None }, move |found| drop(tell.send(found)));
+        self.worker
+            .ask(LookupQuery { token_id, shown: LookupEvidence::Message(proof), identity: None }, move |found| {
+                drop(tell.send(found));
+            });
         answer.recv_timeout(LONG).unwrap()
     }
 

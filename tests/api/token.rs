@@ -71,7 +71,7 @@ impl Token {
 
 pub fn lookup(token_id: Uuid, cose: Option<&[u8]>) -> LookupRequest {
     let proof = cose.map(|cose| BASE64_URL_SAFE_NO_PAD.encode(cose));
-    LookupRequest { token_id, proof, identity_certificate: None, nonces: 0 }
+    LookupRequest { token_id, proof, identity_certificate: None, resumed: None, nonces: 0 }
 }
 
 /// The COSE_Sign1 of these claims, put together by hand.

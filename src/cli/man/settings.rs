@@ -56,7 +56,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("presence", "min_stay", "duration", "`3s`", "in mode `toggle`, how long after a tap another one of the same token at the same reader is still that tap; at most `10m`, and `0s` counts every tap"),
     setting("feedback", "", "string each", "nothing", "what readers show of a tap: the model whose commands are sent (`acr122u`, `acr1252u`, `springcard-h663`, `springcore`), or `auto` for the one that its name tells; one key for each reader or alias; the first match in the order of the file holds. See [hardware.md](hardware.md), \"Lights and buzzers\""),
     setting("feedback", "sound", "boolean", "`false`", "whether `watch` plays a short sound on this computer for who is admitted, and another one for who is not, by the first of `pw-play`, `paplay` and `aplay` that works"),
-    setting("resume", "", "boolean or string each", "`false`", "where a token that was authenticated in full at this `watch` a short while ago is through in a third of the time, without public-key operations: `default = …`, and one key for each reader or alias; the first match in the order of the file holds. `true` is for open tokens, `\"private\"` for private ones too. Without effect where there is a server. See [operating.md](operating.md), \"The fast tap\""),
+    setting("resume", "", "boolean or string each", "`false`", "where a token that was authenticated in full at this `watch` a short while ago is through in a third of the time, without public-key operations: `default = …`, and one key for each reader or alias; the first match in the order of the file holds. `true` is for open tokens, `\"private\"` for private ones too. Where there is a server, it has to allow it (`resume_max_age`). See [operating.md](operating.md), \"The fast tap\""),
     setting("resume", "max_age", "duration", "`12h`", "how long after a full tap; at most `24h`"),
     setting("limits", "exchange", "duration", "`5s`", "for one exchange with a card; at most `10m`, and `ROLLCALL_EXCHANGE_LIMIT` precedes it"),
     setting("limits", "tap", "duration", "`15s`", "for a whole tap; at most `10m`, and `ROLLCALL_TAP_LIMIT` precedes it"),
@@ -71,6 +71,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("server", "rate", "integer", "`200`", "requests of one terminal a second; 0: no limit; `ROLLCALL_SERVER_RATE` precedes it"),
     setting("server", "connections", "integer", "`1024`", "connections at one time"),
     setting("server", "proxies", "strings", "none", "`server run`: the addresses or networks of proxies before it (`[\"192.0.2.7\", \"10.0.0.0/8\"]`); each connection of theirs begins with a PROXY head, version 1 or 2, and counts as one of who is named there"),
+    setting("server", "resume_max_age", "duration", "never", "`server run`: how long after its proof a token may come with fast taps at the terminal of that proof, at most `24h`; without it every tap is a full one. See [operating.md](operating.md), \"The fast tap\""),
     setting("server", "retention", "duration", "", "`server run`: how long events, proofs and nonces are kept, 10d or longer (see [privacy.md](privacy.md)); without it events and proofs have no end, and nonces 90 days"),
 ];
 

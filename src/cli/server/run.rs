@@ -73,6 +73,7 @@ pub fn run(args: &RunArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
         connections: settings.server.connections as usize,
         patience: PATIENCE,
         proxies: settings.server.proxies.clone(),
+        resume_max_age: settings.server.resume_max_age,
         retention: settings.server.retention,
         audience,
     };

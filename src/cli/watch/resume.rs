@@ -9,23 +9,16 @@ use crate::{
     terminal::tap::{ResumptionCache, tap_terminal::ReaderResumption},
 };
 
-/// What is said where the configuration asks for it in vain, and what helps.
-type Warning = (String, Option<&'static str>);
-
-/// Where channels are resumed; none where nothing is, or may be.
-pub fn start(settings: &Settings) -> (Option<ReaderResumption>, Option<Warning>) {
+/// Where channels are resumed; none where nothing is, or may be. Beside it what is said where the configuration asks for it in
+/// vain.
+pub fn start(settings: &Settings) -> (Option<ReaderResumption>, Option<String>) {
     let rules = settings.resume.clone();
     if !rules.is_on() {
         return (None, None);
     }
-    if settings.server.url.is_some() {
-        let hint = "take [resume] out of config.toml, or let this terminal do without the server";
-        let text = "[resume] has no effect here: the server hears the proof of every tap";
-        return (None, Some((text.to_owned(), Some(hint))));
-    }
     if let Err(error) = hide_memory() {
         let text = format!("all taps are full ones: the keys for faster ones would not be safe in memory ({error})");
-        return (None, Some((text, None)));
+        return (None, Some(text));
     }
     let cache = ResumptionCache::new(rules.max_age());
     (Some(ReaderResumption { cache, rule: Arc::new(move |reader: &str| rules.at(reader)) }), None)

@@ -7,7 +7,7 @@ use super::{Answer, SharedState};
 use crate::{
     api::{
         problem::ProblemCode,
-        v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, TokenStatus},
+        v1::{Freshness, Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, TokenStatus},
     },
     server::{
         auth::AuthenticatedTerminal,
@@ -47,6 +47,7 @@ pub async fn lookup(
         return Err(ApiError::Invalid(format!("nonces is at most {NONCES_MAX}")));
     }
     let proof = presented_proof(&state, &terminal, &request).await?;
+    let resumed = matches!(proof, PresentedProof::Resumed { .. });
     let (raw, nonces) = state.nonces(request.nonces).map_err(|error| ApiError::fault(&error))?;
     let task = LookupTask { terminal: terminal.name.clone(), token_id: request.token_id, proof, nonces: raw };
     let result = state.lookups.decide(task).await?;
@@ -57,8 +58,11 @@ pub async fn lookup(
             _ => ApiError::NoToken,
         });
     };
-    let mut answer =
-        Lookup { token_id: request.token_id, status, reason, user: None, signed_user: None, proof: freshness, nonces };
+    let resume = state.resume_max_age.is_some()
+        && status == TokenStatus::Active
+        && (resumed || freshness == Some(Freshness::Fresh));
+    let (token_id, proof) = (request.token_id, freshness);
+    let mut answer = Lookup { token_id, status, reason, user: None, signed_user: None, proof, resume, nonces };
     if status == TokenStatus::Active {
         let signed = SignedUser { token_id: request.token_id, user: user.clone(), at: (state.clock)() };
         answer.signed_user = Some(state.signer.user(&signed).map_err(|error| ApiError::fault(&error))?);
@@ -73,6 +77,16 @@ async fn presented_proof(
     terminal: &TerminalRow,
     request: &LookupRequest,
 ) -> Result<PresentedProof, ApiError> {
+    if let Some(counter) = request.resumed {
+        if request.proof.is_some() || request.identity_certificate.is_some() {
+            return Err(ApiError::Invalid("resumed comes in place of a proof and its certificate".into()));
+        }
+        let since = state.resume_max_age.and_then(|age| (state.clock)().checked_sub(age).ok());
+        return Ok(match since {
+            Some(since) => PresentedProof::Resumed { counter, since },
+            None => PresentedProof::Refused(ProofRefusal::Required),
+        });
+    }
     let Some(proof) = &request.proof else {
         return match request.identity_certificate {
             None => Ok(PresentedProof::Nothing),

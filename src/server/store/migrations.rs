@@ -34,18 +34,20 @@ pub const PRESENCE: i64 = 3;
 pub const PRIVACY: i64 = 4;
 
 /// Of SQLite.
-pub const SQLITE: [Script; 5] = [
+pub const SQLITE: [Script; 6] = [
     script(1, "begin", include_str!("migrations/sqlite/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/sqlite/0002_witnesses.sql")),
     script(PRESENCE, "presence", include_str!("migrations/sqlite/0003_presence.sql")),
     script(PRIVACY, "privacy", include_str!("migrations/sqlite/0004_privacy.sql")),
     script(5, "log", include_str!("migrations/sqlite/0005_log.sql")),
+    script(6, "resumption", include_str!("migrations/sqlite/0006_resumption.sql")),
 ];
 /// Of PostgreSQL.
-pub const POSTGRES: [Script; 5] = [
+pub const POSTGRES: [Script; 6] = [
     script(1, "begin", include_str!("migrations/postgres/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/postgres/0002_witnesses.sql")),
     script(PRESENCE, "presence", include_str!("migrations/postgres/0003_presence.sql")),
     script(PRIVACY, "privacy", include_str!("migrations/postgres/0004_privacy.sql")),
     script(5, "log", include_str!("migrations/postgres/0005_log.sql")),
+    script(6, "resumption", include_str!("migrations/postgres/0006_resumption.sql")),
 ];

@@ -101,7 +101,7 @@ pub const TABLES: [StoredTable; 16] = [
             ("floor", Int),
         ],
     ),
-    table("proofs", 2, &[("token_id", Text), ("counter", Int), ("claims", Bytes), ("at", Int)]),
+    table("proofs", 2, &[("token_id", Text), ("counter", Int), ("claims", Bytes), ("at", Int), ("terminal", Text)]),
     table("nonces", 1, &[("nonce", Bytes), ("terminal", Text), ("issued", Int), ("used", Int)]),
     table("terminals", 1, &[("name", Text), ("role", Text), ("added", Int), ("revoked", Int), ("heard", Int)]),
     table(

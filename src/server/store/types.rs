@@ -161,6 +161,13 @@ pub enum PresentedProof {
         /// SHA-256 of what was signed.
         claims: [u8; 32],
     },
+    /// None: the channel was resumed.
+    Resumed {
+        /// The use counter of the proof on which it rests.
+        counter: u32,
+        /// That proof came at this moment or later.
+        since: Timestamp,
+    },
 }
 
 /// Why a proof is not taken.
@@ -182,11 +189,13 @@ pub enum ProofRefusal {
     Expired,
     /// Its use counter contradicts what another proof has shown: two cards have one identity.
     Clone,
+    /// None came, and the resumed channel rests on none that is here, of this terminal and young enough.
+    Required,
 }
 
 impl ProofRefusal {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Malformed,
         Self::Certificate,
         Self::Signature,
@@ -195,6 +204,7 @@ impl ProofRefusal {
         Self::ForeignNonce,
         Self::Expired,
         Self::Clone,
+        Self::Required,
     ];
 
     /// The code of the problem.
@@ -208,6 +218,7 @@ impl ProofRefusal {
             Self::ForeignNonce => ProblemCode::ProofForeignNonce,
             Self::Expired => ProblemCode::ProofExpired,
             Self::Clone => ProblemCode::ProofClone,
+            Self::Required => ProblemCode::ProofRequired,
         }
     }
 }

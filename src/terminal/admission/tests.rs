@@ -38,6 +38,7 @@ fn found(status: TokenStatus) -> LookupOutcome {
         user,
         signed_user: None,
         proof: Some(Freshness::Fresh),
+        resume: false,
         nonces: vec![],
     };
     LookupOutcome { said: Ok(lookup), kept: CachedToken::default(), took: None }

@@ -11,4 +11,4 @@ mod worker;
 pub use cache::{Cache, CachedToken, FeedTaken, forget_users};
 pub use service::LookupService;
 pub use store::FeedPosition;
-pub use worker::{EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts};
+pub use worker::{EventSource, LookupEvidence, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts};

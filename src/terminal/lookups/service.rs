@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts};
+use super::{Cache, EventSource, LookupEvidence, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts};
 use crate::{
     api::event::EventObject,
     failure::Failure,
@@ -17,9 +17,10 @@ use crate::{
     terminal::{
         context::TerminalContext,
         presence::{TerminalStore, store::TerminalStoreError},
-        tap::{Seen, Tapped, tap_terminal::NonceSupply},
+        tap::{KeptKey, Seen, Tapped, tap_terminal::NonceSupply},
         thread::no_thread,
     },
+    token::open::Evidence,
 };
 
 /// Nonces that are kept for the next taps: of a scan, and of a watch.
@@ -96,7 +97,13 @@ impl LookupQuery {
     /// What the server is asked of a token that has proved who it is; of anything else there is nothing to ask.
     pub fn of(tapped: &Tapped) -> Option<Self> {
         let Ok(Seen::Authenticated(token)) = &tapped.result else { return None };
-        token.proof().map(|proof| Self { token_id: token.token_id, proof: proof.cose.clone(), identity: None })
+        let shown = match &token.evidence {
+            Evidence::Proof { proof, .. } => LookupEvidence::Message(proof.cose.clone()),
+            Evidence::Resumed { counter } => {
+                LookupEvidence::Earlier(tapped.kept.as_ref().map_or(*counter, KeptKey::proved_counter))
+            }
+        };
+        Some(Self { token_id: token.token_id, shown, identity: None })
     }
 }
 

@@ -38,10 +38,19 @@ const BATCH_BYTES: usize = crate::api::v1::BODY_MAX / 8 * 7;
 pub struct LookupQuery {
     /// Its id.
     pub token_id: Uuid,
-    /// The presence proof, as `COSE_Sign1`.
-    pub proof: Vec<u8>,
+    /// How it did so.
+    pub shown: LookupEvidence,
     /// Its identity certificate, DER, where it is known.
     pub identity: Option<Vec<u8>>,
+}
+
+/// What a token has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LookupEvidence {
+    /// A presence proof, as `COSE_Sign1`.
+    Message(Vec<u8>),
+    /// That it holds the key of an earlier tap, whose proof had this use counter.
+    Earlier(u32),
 }
 
 /// What the server said, and what is kept of it.
@@ -270,9 +279,14 @@ impl WorkerState {
     }
 
     fn lookup(&mut self, query: &LookupQuery) -> Result<Lookup, ServerError> {
+        let (proof, resumed) = match &query.shown {
+            LookupEvidence::Message(proof) => (Some(BASE64_URL_SAFE_NO_PAD.encode(proof)), None),
+            LookupEvidence::Earlier(counter) => (None, Some(*counter)),
+        };
         let request = LookupRequest {
             token_id: query.token_id,
-            proof: Some(BASE64_URL_SAFE_NO_PAD.encode(&query.proof)),
+            proof,
+            resumed,
             identity_certificate: query.identity.as_ref().map(|der| BASE64_URL_SAFE_NO_PAD.encode(der)),
             nonces: self.missing(),
         };

@@ -47,6 +47,8 @@ pub struct KeptKey {
     mode: TokenMode,
     /// Whose token it is: an operator may deny this user.
     holder: String,
+    /// The use counter in the proof of the full tap.
+    proved_counter: u32,
     by_clock: Timestamp,
     by_uptime: Instant,
     era: TapEra,
@@ -57,6 +59,11 @@ impl KeptKey {
     /// The key itself.
     pub const fn key(&self) -> &ResumptionKey {
         &self.key
+    }
+
+    /// The use counter in the proof of the full tap that it came from.
+    pub const fn proved_counter(&self) -> u32 {
+        self.proved_counter
     }
 
     /// The same key with what was seen of it since; its age stays.
@@ -153,7 +160,17 @@ impl ResumptionCache {
     /// becomes of this one.
     pub fn made(&self, key: ResumptionKey, mode: TokenMode, holder: &str, now: Timestamp, era: TapEra) -> KeptKey {
         let ended = self.lock().end(key.token_id);
-        KeptKey { key, mode, holder: holder.to_owned(), by_clock: now, by_uptime: Instant::now(), era, ended }
+        let proved_counter = key.counter;
+        KeptKey {
+            key,
+            mode,
+            holder: holder.to_owned(),
+            proved_counter,
+            by_clock: now,
+            by_uptime: Instant::now(),
+            era,
+            ended,
+        }
     }
 
     /// Destroys the key of a token, also one that is out: it was refused, or has made a full tap.

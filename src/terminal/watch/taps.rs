@@ -2,14 +2,16 @@
 
 use super::{TapEffect, WatchEvent, WatchRun};
 use crate::{
+    api::{problem::ProblemCode, v1::Problem},
     failure::Failure,
+    server_client::ServerError,
     terminal::{
         admission::TapOutcome,
         event_loop::Message,
         lookups::{LookupOutcome, LookupQuery},
         presence::{Input, PresenceMode, StoreNotice},
         renewal::RenewalEffect,
-        tap::{TapError, worker::ReaderReport},
+        tap::{Seen, TapError, worker::ReaderReport},
     },
     token::TokenError,
 };
@@ -58,8 +60,31 @@ impl WatchRun<'_> {
         Ok(())
     }
 
+    /// Where the server wants a proof of a token that has resumed a channel, it is tapped in full at once, as long as it lies
+    /// there; without a card it is refused, and makes a full tap the next time.
+    fn retaps_in_full(&self, report: &ReaderReport, answered: Option<&LookupOutcome>) -> bool {
+        let (ReaderReport::Tapped { reader, insertion, tapped, .. }, Some(cache)) = (report, &self.resumption) else {
+            return false;
+        };
+        let Ok(Seen::Authenticated(token)) = &tapped.result else { return false };
+        let said = answered.and_then(|answered| answered.said.as_ref().err()).and_then(ServerError::problem);
+        let is_wanted = said.and_then(Problem::known_code) == Some(ProblemCode::ProofRequired);
+        if !is_wanted || !token.is_resumed() {
+            return false;
+        }
+        cache.forget(token.token_id);
+        let lies_there = self.insertions.get(reader) == Some(insertion);
+        if lies_there {
+            self.pool.tap_again(reader, *insertion);
+        }
+        lies_there
+    }
+
     /// Decides about a token, and tells the list.
     pub(super) fn admit(&mut self, report: ReaderReport, answered: Option<&LookupOutcome>) -> Result<(), Failure> {
+        if self.retaps_in_full(&report, answered) {
+            return Ok(());
+        }
         let ReaderReport::Tapped { reader, insertion, at, mut tapped } = report else { return Ok(()) };
         let kept = tapped.kept.take();
         let lies_there = self.insertions.get(&reader) == Some(&insertion);
@@ -77,9 +102,9 @@ impl WatchRun<'_> {
         };
         if let Some(cache) = &self.resumption {
             match (outcome.authenticated(), kept, outcome.decision.holder()) {
-                (Some(_), Some(kept), _) => cache.keep(kept),
-                // Who is refused makes a full tap the next time.
-                (None, _, Some((token_id, _))) => cache.forget(token_id),
+                (Some(_), Some(kept), _) if vouches(answered, &outcome) => cache.keep(kept),
+                // Who is refused makes a full tap the next time, and so does whom the server does not vouch for.
+                (Some(token_id), Some(_), _) | (None, _, Some((token_id, _))) => cache.forget(token_id),
                 _ => {}
             }
         }
@@ -119,5 +144,16 @@ impl WatchRun<'_> {
             _ if is_news => self.observer.event(WatchEvent::TapFailed(&outcome)),
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether the next tap of a token that is let in may resume: where there is a server, when it said so last. What it said of the
+/// full tap holds while it is away.
+fn vouches(answered: Option<&LookupOutcome>, outcome: &TapOutcome) -> bool {
+    let resumed = outcome.decision.admitted().is_some_and(|admission| admission.token.is_resumed());
+    match answered.map(|answered| &answered.said) {
+        None => true,
+        Some(Ok(found)) => found.resume,
+        Some(Err(error)) => resumed && error.problem().is_none(),
     }
 }

@@ -8,17 +8,22 @@ use std::{
 
 use super::*;
 use crate::{
-    api::User,
+    api::{
+        User,
+        v1::{Lookup, Problem, TokenStatus},
+    },
     card::link::LinkError,
     crypto::{Key128, random::SystemRandom},
     pki::{ClockCheck, PkiDir, server_names},
     proof::VerifiedProof,
     reader::select::Selection,
+    server_client::ServerError,
     terminal::{
         admission::UserPreference,
+        lookups::{CachedToken, LookupOutcome},
         presence::{EventKind, PresenceMode, store::Denial},
         tap::{
-            ResumptionCache, Seen, TapError, Tapped,
+            KeptKey, ResumptionCache, Seen, TapError, Tapped,
             worker::{Portrait, ReaderOrder},
         },
     },
@@ -149,19 +154,41 @@ fn tap(run: &mut WatchRun<'_>, insertion: u64, result: Result<u32, LinkError>) {
 
 /// A tap whose token let this terminal keep a key.
 fn tap_with_key(run: &mut WatchRun<'_>, counter: u32) {
+    let report = full_tap(run, counter);
+    run.handle(Message::Tap(report)).unwrap();
+}
+
+fn full_tap(run: &WatchRun<'_>, counter: u32) -> ReaderReport {
     let (token_id, at, cache) = (uuid::Uuid::from_u128(1), NOW.get(), run.resumption.clone().unwrap());
-    let user = User { id: "7".into(), name: "Ada".into(), ..User::default() };
     let proof = VerifiedProof { counter, record: [0; 120], cose: Vec::new() };
-    let evidence = Evidence::Proof { proof, identity_certificate: Vec::new() };
     let until = at.checked_add(SECOND * 3600).unwrap();
     let key = ResumptionKey::fresh(token_id, Key128::new([1; 16]).into(), counter, until);
-    let tapped = Tapped {
-        result: Ok(Seen::Authenticated(Box::new(AuthenticatedToken { token_id, evidence, user }))),
-        kept: Some(cache.made(key, TokenMode::Open(token_id), "7", at, cache.begin())),
-        ..Tapped::failed(TapError::Foreign)
-    };
-    let report = ReaderReport::Tapped { reader: "door".into(), insertion: 1.into(), at, tapped: Box::new(tapped) };
-    run.handle(Message::Tap(report)).unwrap();
+    let kept = cache.made(key, TokenMode::Open(token_id), "7", at, cache.begin());
+    tapped_with(Evidence::Proof { proof, identity_certificate: Vec::new() }, kept)
+}
+
+/// The same token, in a channel that was resumed under the key that is kept.
+fn resumed_tap(run: &WatchRun<'_>, counter: u32) -> ReaderReport {
+    let mode = TokenMode::Open(uuid::Uuid::from_u128(1));
+    let kept = run.resumption.as_ref().unwrap().take(mode, ResumeRule::Open, || NOW.get()).pop().unwrap();
+    tapped_with(Evidence::Resumed { counter }, kept)
+}
+
+fn tapped_with(evidence: Evidence, kept: KeptKey) -> ReaderReport {
+    let user = User { id: "7".into(), name: "Ada".into(), ..User::default() };
+    let token = AuthenticatedToken { token_id: uuid::Uuid::from_u128(1), evidence, user };
+    let result = Ok(Seen::Authenticated(Box::new(token)));
+    let tapped = Tapped { result, kept: Some(kept), ..Tapped::failed(TapError::Foreign) };
+    ReaderReport::Tapped { reader: "door".into(), insertion: 1.into(), at: NOW.get(), tapped: Box::new(tapped) }
+}
+
+fn is_kept(cache: &ResumptionCache) -> bool {
+    let taken = cache.take(TokenMode::Open(uuid::Uuid::from_u128(1)), ResumeRule::Open, || NOW.get());
+    let is_kept = !taken.is_empty();
+    for kept in taken {
+        cache.keep(kept);
+    }
+    is_kept
 }
 
 /// Admission keeps a key, and a refusal destroys the one that was kept, and the new one.
@@ -170,15 +197,7 @@ fn a_key_is_kept_of_who_is_let_in() {
     watch(None, |run, _| {
         let cache = ResumptionCache::new(SECOND * 3600);
         run.resumption = Some(cache.clone());
-        let is_kept = || {
-            let mode = TokenMode::Open(uuid::Uuid::from_u128(1));
-            let taken = cache.take(mode, ResumeRule::Open, || NOW.get());
-            let is_kept = !taken.is_empty();
-            for kept in taken {
-                cache.keep(kept);
-            }
-            is_kept
-        };
+        let is_kept = || is_kept(&cache);
         tap_with_key(run, 5);
         assert!(is_kept());
         // The counter fell back.
@@ -191,6 +210,64 @@ fn a_key_is_kept_of_who_is_let_in() {
         run.store.deny(&denial, NOW.get(), &PresenceMode::Field).unwrap();
         run.catch_up().unwrap();
         assert!(!is_kept());
+    });
+}
+
+/// Where there is a server, a key is kept as long as it says so, also while it is away.
+#[test]
+fn a_server_says_whose_keys_are_kept() {
+    let said = |resume| -> Result<Lookup, ServerError> {
+        Ok(Lookup {
+            token_id: uuid::Uuid::from_u128(1),
+            status: TokenStatus::Active,
+            reason: None,
+            user: None,
+            signed_user: None,
+            proof: None,
+            resume,
+            nonces: vec![],
+        })
+    };
+    let answer = |said| LookupOutcome { said, kept: CachedToken::default(), took: None };
+    let required = || {
+        let (code, kind, title) = ("proof.required".to_owned(), String::new(), String::new());
+        answer(Err(ServerError::Problem(Box::new(Problem { kind, title, status: 409, detail: None, code }))))
+    };
+    watch(None, |run, told| {
+        let cache = ResumptionCache::new(SECOND * 3600);
+        run.resumption = Some(cache.clone());
+        // The server is away at the full tap, or does not want it.
+        for (counter, unwilling) in [(5, Err(ServerError::Slow)), (6, said(false))] {
+            let report = full_tap(run, counter);
+            run.admit(report, Some(&answer(unwilling))).unwrap();
+            assert!(!is_kept(&cache));
+        }
+        let report = full_tap(run, 7);
+        run.admit(report, Some(&answer(said(true)))).unwrap();
+        for willing in [said(true), Err(ServerError::Slow)] {
+            let report = resumed_tap(run, 7);
+            run.admit(report, Some(&answer(willing))).unwrap();
+            assert!(is_kept(&cache));
+        }
+        let report = resumed_tap(run, 7);
+        run.admit(report, Some(&answer(said(false)))).unwrap();
+        assert!(!is_kept(&cache));
+        // A proof that it wants is made at once.
+        let report = full_tap(run, 8);
+        run.admit(report, Some(&answer(said(true)))).unwrap();
+        told.take();
+        told.add("begun".into());
+        let report = resumed_tap(run, 8);
+        run.admit(report, Some(&required())).unwrap();
+        let [_, order] = &told.take()[..] else { panic!("one order") };
+        assert!(order.starts_with("Inserted"), "{order}");
+        assert!(!is_kept(&cache));
+        // Nobody is tapped in full for ever: one that has shown a proof is refused.
+        told.add("begun".into());
+        let report = full_tap(run, 9);
+        run.admit(report, Some(&required())).unwrap();
+        assert!(!told.take().iter().any(|line| line.starts_with("Inserted")));
+        assert!(!is_kept(&cache));
     });
 }
 

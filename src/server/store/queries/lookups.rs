@@ -76,7 +76,11 @@ pub async fn decide(c: &mut Connection, tasks: &[LookupTask], now: Timestamp) ->
             }
             LookupResult::Token { status, freshness, .. } => {
                 let action = if *status == TokenStatus::Active { "lookup" } else { "lookup.refuse" };
-                ledger.add(action, &subject, &json!({ "status": status, "proof": freshness }))?;
+                let mut found = json!({ "status": status, "proof": freshness });
+                if let PresentedProof::Resumed { counter, .. } = task.proof {
+                    found["resumed"] = counter.into();
+                }
+                ledger.add(action, &subject, &found)?;
             }
         }
         all.push(found);
@@ -99,6 +103,10 @@ fn freshness(
 ) -> Result<std::result::Result<Option<Freshness>, ProofRefusal>> {
     let (nonce, counter, claims) = match &task.proof {
         PresentedProof::Nothing => return Ok(Ok(None)),
+        PresentedProof::Resumed { counter, since } => {
+            let holds = proofs.is_resumable(&task.terminal, subject, *counter, *since);
+            return Ok(if holds { Ok(None) } else { Err(ProofRefusal::Required) });
+        }
         PresentedProof::Refused(refusal) => return Ok(Err(*refusal)),
         PresentedProof::Claims { nonce, counter, claims } => (nonce, *counter, claims),
     };

@@ -40,6 +40,17 @@ struct TakenProof {
     token: String,
     counter: i64,
     claims: [u8; 32],
+    /// The terminal, where the nonce was fresh.
+    terminal: Option<String>,
+}
+
+/// A proof that was taken.
+struct KnownProof {
+    claims: [u8; 32],
+    /// In milliseconds.
+    at: i64,
+    /// The terminal, where the nonce was fresh.
+    terminal: Option<String>,
 }
 
 /// The proofs of several lookups, and what the store says of them. The head of the log is held: nobody else takes a proof
@@ -49,7 +60,7 @@ pub struct Presented<'a> {
     /// Nonces that are used up by these proofs, and that none of them has taken yet.
     unused: HashSet<[u8; 32]>,
     /// What was claimed under a counter of a token.
-    seen: HashMap<(&'a str, i64), [u8; 32]>,
+    seen: HashMap<(&'a str, i64), KnownProof>,
     highest: HashMap<&'a str, Highest>,
     taken: Vec<TakenProof>,
     /// Counters that rose.
@@ -80,7 +91,8 @@ impl<'a> Presented<'a> {
         let usable = claims.iter().filter(|(terminal, nonce, _)| is_good(terminal, nonce));
         let usable: Vec<_> = usable.map(|(_, nonce, _)| *nonce).collect();
         all.use_nonces(c, &usable, now).await?;
-        let counters: Vec<_> = claims.into_iter().map(|(.., counter)| counter).collect();
+        let resumed = tasks.iter().filter_map(|task| all.resumed(task));
+        let counters: Vec<_> = claims.iter().map(|(.., counter)| *counter).chain(resumed).collect();
         all.read_seen(c, &counters).await?;
         Ok(all)
     }
@@ -90,6 +102,13 @@ impl<'a> Presented<'a> {
         let PresentedProof::Claims { nonce, counter, .. } = &task.proof else { return None };
         let (token, _) = self.highest.get_key_value(task.token_id.to_string().as_str())?;
         Some((&task.terminal, *nonce, (token, i64::from(*counter))))
+    }
+
+    /// Token and counter of the proof on which a resumed channel of a token that there is rests.
+    fn resumed(&self, task: &LookupTask) -> Option<(&'a str, i64)> {
+        let PresentedProof::Resumed { counter, .. } = task.proof else { return None };
+        let (token, _) = self.highest.get_key_value(task.token_id.to_string().as_str())?;
+        Some((token, i64::from(counter)))
     }
 
     async fn read_nonces(&mut self, c: &mut Connection, nonces: &[[u8; 32]], now: Timestamp) -> Result<()> {
@@ -133,7 +152,7 @@ impl<'a> Presented<'a> {
         ];
         let selects = with_rows(&columns, |rows| {
             format!(
-                "SELECT token_id, counter, claims FROM ({rows}) AS shown
+                "SELECT token_id, counter, claims, at, terminal FROM ({rows}) AS shown
                  CROSS JOIN proofs WHERE token_id = shown.column1 AND counter = shown.column2"
             )
         });
@@ -142,7 +161,9 @@ impl<'a> Presented<'a> {
                 let Some((&token, _)) = self.highest.get_key_value(row.try_get::<&str, _>("token_id")?) else {
                     continue;
                 };
-                self.seen.insert((token, row.try_get("counter")?), bytes(row.try_get("claims")?)?);
+                let claims = bytes(row.try_get("claims")?)?;
+                let proof = KnownProof { claims, at: row.try_get("at")?, terminal: row.try_get("terminal")? };
+                self.seen.insert((token, row.try_get("counter")?), proof);
             }
         }
         Ok(())
@@ -194,21 +215,29 @@ impl<'a> Presented<'a> {
         }
         if let Some(seen) = self.seen.get(&(token, counter)) {
             // What a proof says is compared and not its signature, which anybody can turn into another one.
-            return Err(if seen == claims { ProofRefusal::Replayed } else { ProofRefusal::Clone });
+            return Err(if seen.claims == *claims { ProofRefusal::Replayed } else { ProofRefusal::Clone });
         }
         // A lower counter is a proof that came late, unless its nonce did not exist yet when the higher one came.
         let rises = highest.counter.is_none_or(|highest| counter > highest);
         if !rises && issued.zip(highest.at).is_some_and(|(issued, at)| issued > at) {
             return Err(ProofRefusal::Clone);
         }
-        self.seen.insert((token, counter), *claims);
-        self.taken.push(TakenProof { token: token.to_owned(), counter, claims: *claims });
+        let (claims, terminal) = (*claims, (freshness == Freshness::Fresh).then(|| terminal.to_owned()));
+        let known = KnownProof { claims, at: now.as_millisecond(), terminal: terminal.clone() };
+        self.seen.insert((token, counter), known);
+        self.taken.push(TakenProof { token: token.to_owned(), counter, claims, terminal });
         if rises {
             let after = Highest { counter: Some(counter), at: Some(now.as_millisecond()), ..highest };
             self.highest.insert(token, after);
             self.risen.insert(token.to_owned(), counter);
         }
         Ok(freshness)
+    }
+
+    /// Whether a channel of this terminal's may be resumed that rests on the proof with this counter.
+    pub fn is_resumable(&self, terminal: &str, token: &str, counter: u32, since: Timestamp) -> bool {
+        let proof = self.seen.get(&(token, i64::from(counter)));
+        proof.is_some_and(|proof| proof.at >= since.as_millisecond() && proof.terminal.as_deref() == Some(terminal))
     }
 
     /// Writes down which proofs were taken.
@@ -218,8 +247,12 @@ impl<'a> Presented<'a> {
             BoundColumn::Int(self.taken.iter().map(|proof| proof.counter).collect()),
             BoundColumn::Bytes(self.taken.iter().map(|proof| proof.claims.as_slice()).collect()),
             BoundColumn::Int(vec![now.as_millisecond(); self.taken.len()]),
+            // The empty name is nobody's.
+            BoundColumn::Text(self.taken.iter().map(|proof| proof.terminal.as_deref().unwrap_or_default()).collect()),
         ];
-        for insert in with_rows(&columns, |rows| format!("INSERT INTO proofs (token_id, counter, claims, at) {rows}")) {
+        for insert in
+            with_rows(&columns, |rows| format!("INSERT INTO proofs (token_id, counter, claims, at, terminal) {rows}"))
+        {
             insert.execute(&mut *c).await?;
         }
         let columns = [

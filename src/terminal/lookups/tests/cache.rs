@@ -67,6 +67,7 @@ impl Signer {
             user: Some(user.clone()),
             signed_user: Some(self.sign(&signed, USER_TYPE)),
             proof: Some(Freshness::Fresh),
+            resume: false,
             nonces: Vec::new(),
         }
     }

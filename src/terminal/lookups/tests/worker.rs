@@ -12,7 +12,9 @@ use std::{
 use serde_json::json as value;
 use uuid::Uuid;
 
-use super::super::{Cache, EventSource, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts};
+use super::super::{
+    Cache, EventSource, LookupEvidence, LookupOutcome, LookupQuery, LookupWorker, ServerEvent, WorkerParts,
+};
 use super::cache::{Signer, ada, feed, nonce, now};
 use crate::api::{problem::ProblemCode, v1::*};
 use crate::server_client::{
@@ -114,6 +116,12 @@ fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, asked: &Asked) -> Answer {
             let mut found = signer.lookup(id.as_u128(), &ada(), now());
             let fresh = || u8::try_from(GIVEN.fetch_add(1, Ordering::SeqCst) % 200).unwrap();
             found.nonces = (0..count).map(|_| nonce(fresh(), 24)).collect();
+            // It has the proof with this counter, and no other.
+            let resumed = body["resumed"].as_u64();
+            if resumed.is_some_and(|counter| counter != 7 || !body["proof"].is_null()) {
+                return problem(409, "proof.required");
+            }
+            found.resume = resumed.is_some();
             if id.as_u128() == 2 {
                 found = Lookup { status: TokenStatus::Lost, user: None, signed_user: None, ..found };
             }
@@ -152,8 +160,12 @@ fn next_trouble(news: &Receiver<ServerEvent>) -> ServerEvent {
 }
 
 fn ask(asker: &LookupWorker, id: u128) -> LookupOutcome {
+    ask_of(asker, id, LookupEvidence::Message(vec![1, 2, 3]))
+}
+
+fn ask_of(asker: &LookupWorker, id: u128, shown: LookupEvidence) -> LookupOutcome {
     let (sender, answers) = mpsc::channel();
-    let query = LookupQuery { token_id: Uuid::from_u128(id), proof: vec![1, 2, 3], identity: None };
+    let query = LookupQuery { token_id: Uuid::from_u128(id), shown, identity: None };
     asker.ask(query, move |answered| drop(sender.send(answered)));
     answers.recv_timeout(LONG).unwrap()
 }
@@ -175,6 +187,20 @@ fn a_tap_with_proof_costs_one_request() {
     assert_eq!(fixture.double.connections.load(Ordering::SeqCst), 1);
     // The last answer filled them up again.
     assert_eq!(fixture.cache().missing_nonces(now()).unwrap(), NONCES_MAX - 4);
+    assert!(!news.try_iter().any(|event| is_trouble(&event)));
+}
+
+#[test]
+fn a_resumed_tap_names_the_proof_on_which_it_rests() {
+    let fixture = WorkerFixture::new();
+    let (asker, news) = fixture.asker(false);
+    let said = ask_of(&asker, 1, LookupEvidence::Earlier(7)).said.unwrap();
+    assert_eq!((said.user, said.resume), (Some(ada()), true));
+    let refused = ask_of(&asker, 1, LookupEvidence::Earlier(8)).said.unwrap_err();
+    assert_eq!(refused.problem().and_then(Problem::known_code), Some(ProblemCode::ProofRequired));
+    assert!(!ask(&asker, 1).said.unwrap().resume);
+    asker.finish();
+    assert_eq!(fixture.asked("POST /v1/lookups"), 3);
     assert!(!news.try_iter().any(|event| is_trouble(&event)));
 }
 
