@@ -81,10 +81,12 @@ impl Asker {
 
     fn ask(&self, token_id: Uuid, proof: Vec<u8>) -> LookupOutcome {
         let (tell, answer) = mpsc::channel();
-        self.worker
-            .ask(LookupQuery { token_id, shown: LookupEvidence::Message(proof), identity: None }, move |found| {
+        self.worker.ask(
+            LookupQuery { token_id, shown: LookupEvidence::Message(proof), identity: None },
+            move |found| {
                 drop(tell.send(found));
-            });
+            },
+        );
         answer.recv_timeout(LONG).unwrap()
     }
 
