@@ -5,6 +5,7 @@ Two processes. This one is COMMAND's parent and stays in its terminal and proces
 """
 
 import argparse
+import contextlib
 import fcntl
 import glob
 import json
@@ -141,10 +142,20 @@ def start_stack(folder, options, settings):
     except SystemExit as end:
         status = end.code
     finally:
-        if os.getppid() != parent:
+        if is_orphan(read_end):
             clean_up(folder)
         sys.stderr.flush()
         os._exit(status)
+
+
+def is_orphan(lifeline):
+    """Whether the other end of the lifeline was closed without a word. The pipe of a process that is killed closes before it
+    ceases to be our parent."""
+    os.set_blocking(lifeline, False)
+    try:
+        return os.read(lifeline, 1) == b""
+    except BlockingIOError:
+        return False
 
 
 def clean_up(folder):
@@ -240,6 +251,8 @@ def main():
         process.sweep(folder)
     finally:
         if lifeline is not None:
+            with contextlib.suppress(BrokenPipeError):  # it ended before us
+                os.write(lifeline, b".")
             os.close(lifeline)
             end_stack(stack_pid, reaped)
         clean_up(folder)
