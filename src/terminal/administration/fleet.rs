@@ -1,13 +1,13 @@
 //! A whole fleet of tokens: card after card, at every reader that is meant, until none is left, nobody brings one, or too
 //! many fail in a row.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{collections::BTreeMap, ops::ControlFlow, time::Duration};
 
 use super::rotation_run::{Move, RotationGoal, RotationRun};
 use crate::{
     card::link::LinkError,
     failure::{ExitClass, Failure},
-    reader::{causes::link, monitor::ReaderEvent, select::Selection},
+    reader::{Insertion, causes::link, monitor::ReaderEvent, select::Selection},
     terminal::event_loop::{EventLoop, Handler, Message, Stopper, Wait},
 };
 
@@ -96,7 +96,7 @@ impl<'a> FleetRun<'a> {
     /// is an event.
     pub fn run(self, observer: &mut dyn FleetObserver) -> Result<FleetEnd, Failure> {
         let Self { rotation, readers, limits, mut events } = self;
-        let mut handler = FleetHandler { rotation, readers, limits, failures: 0, observer };
+        let mut handler = FleetHandler { rotation, readers, limits, failures: 0, awake: BTreeMap::new(), observer };
         events.run(&mut handler)?;
         Ok(FleetEnd { left: handler.rotation.goal().left(), has_failed: handler.has_failed() })
     }
@@ -108,6 +108,8 @@ struct FleetHandler<'a> {
     readers: Selection,
     limits: FleetLimits,
     failures: u32,
+    /// What looked mute and answered all the same: the insertion at each reader.
+    awake: BTreeMap<String, Insertion>,
     observer: &'a mut dyn FleetObserver,
 }
 
@@ -122,12 +124,13 @@ impl Handler for FleetHandler<'_> {
 
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
         match message {
-            // A card that looks mute is asked itself before it is called so.
             Message::Reader(
-                ReaderEvent::CardInserted { reader, .. }
-                | ReaderEvent::CardWoke { reader, .. }
-                | ReaderEvent::CardMute { reader, .. },
-            ) if self.readers.matches(&reader) => self.one(reader)?,
+                ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardWoke { reader, insertion, .. },
+            ) if self.readers.matches(&reader) && self.is_news(&reader, insertion) => self.one(reader, None)?,
+            // A card that looks mute is asked itself before it is called so.
+            Message::Reader(ReaderEvent::CardMute { reader, insertion }) if self.readers.matches(&reader) => {
+                self.one(reader, Some(insertion))?;
+            }
             Message::Reader(ReaderEvent::Available { reader, available: false }) if self.readers.matches(&reader) => {
                 let failure = link(&LinkError::Unavailable, 0);
                 self.tell(FleetEvent::Failed { reader, failure })?;
@@ -148,9 +151,19 @@ impl FleetHandler<'_> {
         self.failures >= self.limits.failures
     }
 
-    /// One card, reported at once.
-    fn one(&mut self, reader: String) -> Result<(), Failure> {
-        match self.rotation.rotate(&reader, None) {
+    /// The monitor tells of a card, too, that the question after something mute has woken.
+    fn is_news(&self, reader: &str, insertion: Insertion) -> bool {
+        self.awake.get(reader) != Some(&insertion)
+    }
+
+    /// One card, reported at once; which insertion it is when it looks mute.
+    fn one(&mut self, reader: String, looks_mute: Option<Insertion>) -> Result<(), Failure> {
+        let result = self.rotation.rotate(&reader, None);
+        let stays_mute = result.as_ref().is_err_and(|failure| failure.code == "token.mute");
+        if let Some(insertion) = looks_mute.filter(|_| !stays_mute) {
+            self.awake.insert(reader.clone(), insertion);
+        }
+        match result {
             Ok(moved) => {
                 self.tell(FleetEvent::Moved { reader, moved })?;
                 self.failures = 0;
@@ -159,7 +172,8 @@ impl FleetHandler<'_> {
             Err(failure) if failure.class == ExitClass::Io => return Err(failure),
             Err(failure) => {
                 self.tell(FleetEvent::Failed { reader, failure })?;
-                self.failures += 1;
+                // It may be a slot that never has a token.
+                self.failures += u32::from(!(stays_mute && looks_mute.is_some()));
             }
         }
         Ok(())
