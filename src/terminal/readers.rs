@@ -41,9 +41,8 @@ pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
     }
     let meant = selection.pick(&there)?;
     let meant = reachable(meant);
-    let mut cards: Vec<_> = candidates(&meant).into_iter().map(|r| r.name.clone()).collect();
     // What looks mute may be the card that is meant, which wakes up late.
-    cards.extend(woken(&meant)?.into_iter().filter(|name| !cards.contains(name)).collect::<Vec<_>>());
+    let cards: Vec<_> = candidates(&meant, &woken(&meant)?).into_iter().map(|r| r.name.clone()).collect();
     match cards.as_slice() {
         [one] => Ok(one.clone()),
         [] if meant.iter().any(|r| r.slot == Slot::Unavailable) => Err(link(&LinkError::Unavailable, 0)),

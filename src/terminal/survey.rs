@@ -41,14 +41,14 @@ pub fn survey(readers: &[&ReaderState]) -> Result<Vec<SelectAnswer>, Failure> {
     answers(readers, may_be_asked)
 }
 
-/// The readers whose card looks mute, and answers when it is connected to. Where nothing else lies anywhere, nobody is asked.
+/// The readers whose card looks mute, and answers when it is connected to. Where one slot alone is occupied, it is not asked.
 ///
 /// # Errors
 /// As [`survey`].
-pub fn woken(readers: &[&ReaderState]) -> Result<Vec<String>, Failure> {
+pub fn woken(readers: &[&ReaderState]) -> Result<BTreeSet<String>, Failure> {
     let is_mute = |reader: &ReaderState| reader.slot == Slot::Mute && !reader.exclusive && !reader.in_use;
-    if !readers.iter().any(|reader| matches!(reader.slot, Slot::Card(_))) {
-        return Ok(Vec::new());
+    if readers.iter().filter(|reader| reader.slot.is_occupied()).count() < 2 {
+        return Ok(BTreeSet::new());
     }
     let answers = answers(readers, is_mute)?;
     let awake = |answer: SelectAnswer| matches!(answer, SelectAnswer::Ours | SelectAnswer::Foreign);
@@ -80,10 +80,11 @@ pub fn is_bystander(slot: &Slot) -> bool {
     }
 }
 
-/// The readers in which a token may lie; where there is none, those in which anything does.
-pub fn candidates<'a>(meant: &[&'a ReaderState]) -> Vec<&'a ReaderState> {
+/// The readers in which a token may lie, those in which one woke among them; where there is none, those in which anything does.
+pub fn candidates<'a>(meant: &[&'a ReaderState], woken: &BTreeSet<String>) -> Vec<&'a ReaderState> {
     let occupied: Vec<_> = meant.iter().copied().filter(|reader| reader.slot.is_occupied()).collect();
-    let cards: Vec<_> = occupied.iter().copied().filter(|reader| !is_bystander(&reader.slot)).collect();
+    let may_be = |reader: &&ReaderState| !is_bystander(&reader.slot) || woken.contains(&reader.name);
+    let cards: Vec<_> = occupied.iter().copied().filter(may_be).collect();
     if cards.is_empty() { occupied } else { cards }
 }
 
@@ -137,7 +138,7 @@ mod tests {
         ];
         let names = |from: usize| {
             let meant: Vec<_> = all[from..].iter().collect();
-            candidates(&meant).iter().map(|reader| reader.name.clone()).collect::<Vec<_>>()
+            candidates(&meant, &BTreeSet::new()).iter().map(|reader| reader.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!(names(0), ["card"]);
         assert_eq!(names(1), ["sam", "memory"]);
