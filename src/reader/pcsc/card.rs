@@ -365,10 +365,11 @@ struct Stuck {
 }
 
 static STUCK: Mutex<Vec<Stuck>> = Mutex::new(Vec::new());
-/// The readers of which the last that is known is that a call hangs.
+/// The readers at which a call outlasted its limit, and none was made since that came back.
 static HANGING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 
-/// Whether a call to this reader hung when it was used last: nobody can say what lies there.
+/// Whether the last call to this reader outlasted its limit, in the driver or because another program holds the card: nobody can
+/// say what lies there.
 pub fn hangs(reader: &str) -> bool {
     HANGING.lock().unwrap_or_else(PoisonError::into_inner).contains(reader)
 }

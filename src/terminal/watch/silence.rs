@@ -36,11 +36,10 @@ impl WatchRun<'_> {
     pub(super) fn keep_at_hanging(&mut self, now: Timestamp) -> Result<(), Failure> {
         let soon = now.checked_add(self.config.context.policy.stale_after() / 2).unwrap_or(Timestamp::MAX);
         let closing = self.store.list()?.closing_by(soon);
-        let hanging: Vec<_> = closing
-            .into_iter()
-            .filter(|reader| self.pool.contains(reader) && hangs(reader))
-            .map(str::to_owned)
-            .collect();
+        // Where no card was seen last, or the reader is unavailable, nobody asks again.
+        let is_asked = |reader: &&str| self.pool.contains(reader) && self.insertions.contains_key(*reader);
+        let hanging = closing.into_iter().filter(is_asked).filter(|reader| hangs(reader));
+        let hanging: Vec<_> = hanging.map(str::to_owned).collect();
         hanging.into_iter().try_for_each(|reader| self.apply(&Input::Hangs { reader }))
     }
 
