@@ -128,7 +128,7 @@ pub struct LookupRequest {
     pub identity_certificate: Option<String>,
     /// In place of a proof: the token was authenticated in a resumed channel, whose key came from the tap with the proof of this
     /// use counter.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "whole::optional")]
     pub resumed: Option<u32>,
     /// Nonces to send along, 0 to [`NONCES_MAX`], so that a tap with proof costs one request.
     #[serde(default, deserialize_with = "whole::number")]

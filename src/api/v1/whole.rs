@@ -1,12 +1,14 @@
 //! Whole numbers as JSON Schema has them: `20.0` is an integer there, and some languages write one so.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// A number from 0 to 65,535.
+/// A number from 0 to the largest of its type, which has at most 32 bits.
 ///
 /// # Errors
 /// The deserializer's for what is no number, or another one.
-pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+pub fn number<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<T, D::Error> {
     checked(f64::deserialize(deserializer)?)
 }
 
@@ -14,14 +16,14 @@ pub fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Erro
 ///
 /// # Errors
 /// As [`number`].
-pub fn optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+pub fn optional<'de, D: Deserializer<'de>, T: FromStr>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::<f64>::deserialize(deserializer)?.map(checked).transpose()
 }
 
-fn checked<E: Error>(number: f64) -> Result<u16, E> {
-    let wrong = || E::custom(format_args!("{number} is no whole number from 0 to {}", u16::MAX));
+fn checked<E: Error, T: FromStr>(number: f64) -> Result<T, E> {
+    let wrong = |_| E::custom(format_args!("{number} is not a whole number, or too large or too small"));
     // Rust writes a whole number without a fraction, and a negative zero with its sign.
-    (number + 0.0).to_string().parse().map_err(|_| wrong())
+    (number + 0.0).to_string().parse().map_err(wrong)
 }
 
 #[cfg(test)]
@@ -46,7 +48,10 @@ mod tests {
     #[test]
     fn what_may_be_missing_may_still_be_missing() {
         let lookup = "{\"token_id\":\"0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e\"}";
-        assert_eq!(serde_json::from_str::<LookupRequest>(lookup).unwrap().nonces, 0);
+        let request = serde_json::from_str::<LookupRequest>(lookup).unwrap();
+        assert_eq!((request.nonces, request.resumed), (0, None));
+        let resumed = lookup.replace('}', ",\"resumed\":4294967295.0}");
+        assert_eq!(serde_json::from_str::<LookupRequest>(&resumed).unwrap().resumed, Some(u32::MAX));
         let terminal = |days: Value| {
             let request = serde_json::json!({
                 "name": "a", "role": "read", "tls_request": "", "ecka_request": "", "days": days,
