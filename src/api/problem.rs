@@ -161,6 +161,11 @@ impl Problem {
     pub fn refuses_proof(&self) -> bool {
         self.code.starts_with("proof.")
     }
+
+    /// Whether it says something of the token: what else went wrong is as if the server were away.
+    pub fn is_of_token(&self) -> bool {
+        self.known_code() == Some(ProblemCode::TokenUnknown) || self.refuses_proof()
+    }
 }
 
 #[cfg(test)]

@@ -66,7 +66,7 @@ pub fn consult(card: &User, answered: &LookupOutcome, rules: &Rules, now: Timest
             let warning = Some("the server does not know this token".into());
             Ok(Clearance { user: card.clone(), source: Source::Card, verdict: ServerVerdict::Refused, warning })
         }
-        Some(problem) if is_unknown(problem) || problem.refuses_proof() => Err(error.clone().into()),
+        Some(problem) if problem.is_of_token() => Err(error.clone().into()),
         _ => away(card, answered, error, rules, now),
     }
 }

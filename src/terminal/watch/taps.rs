@@ -154,6 +154,6 @@ fn vouches(answered: Option<&LookupOutcome>, outcome: &TapOutcome) -> bool {
     match answered.map(|answered| &answered.said) {
         None => true,
         Some(Ok(found)) => found.resume,
-        Some(Err(error)) => resumed && error.problem().is_none(),
+        Some(Err(error)) => resumed && !error.problem().is_some_and(Problem::is_of_token),
     }
 }

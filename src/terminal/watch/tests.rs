@@ -229,10 +229,11 @@ fn a_server_says_whose_keys_are_kept() {
         })
     };
     let answer = |said| LookupOutcome { said, kept: CachedToken::default(), took: None };
-    let required = || {
-        let (code, kind, title) = ("proof.required".to_owned(), String::new(), String::new());
-        answer(Err(ServerError::Problem(Box::new(Problem { kind, title, status: 409, detail: None, code }))))
+    let problem = |status, code: &str| -> Result<Lookup, ServerError> {
+        let (code, kind, title) = (code.to_owned(), String::new(), String::new());
+        Err(ServerError::Problem(Box::new(Problem { kind, title, status, detail: None, code })))
     };
+    let required = || answer(problem(409, "proof.required"));
     watch(None, |run, told| {
         let cache = ResumptionCache::new(SECOND * 3600);
         run.resumption = Some(cache.clone());
@@ -244,7 +245,7 @@ fn a_server_says_whose_keys_are_kept() {
         }
         let report = full_tap(run, 7);
         run.admit(report, Some(&answer(said(true)))).unwrap();
-        for willing in [said(true), Err(ServerError::Slow)] {
+        for willing in [said(true), Err(ServerError::Slow), problem(503, "server.store")] {
             let report = resumed_tap(run, 7);
             run.admit(report, Some(&answer(willing))).unwrap();
             assert!(is_kept(&cache));
