@@ -291,7 +291,7 @@ impl Settings {
         Self {
             config_folder: folders.config,
             state_folder: folders.state,
-            format: typed.output.or(typed.csv_for.map(|_| OutputFormat::Csv)).or(file.format).unwrap_or_default(),
+            format: typed.csv_for.map(|_| OutputFormat::Csv).or(typed.output).or(file.format).unwrap_or_default(),
             csv_for: typed.csv_for,
             colour: typed.color.or(no_color).or(file.colour).unwrap_or_default(),
             readers: Selection::new(readers, &file.aliases).without(&file.ignore, &file.aliases),

@@ -38,13 +38,38 @@ pub fn csv_for_excel<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<u8>
     Ok(text.encode_utf16().flat_map(u16::to_le_bytes).collect())
 }
 
+/// What some language of Excel has for true and false: it would be shown in the language of whoever opens it.
+const TRUTH: [&str; 16] = [
+    "true",
+    "false",
+    "wahr",
+    "falsch",
+    "vrai",
+    "faux",
+    "vero",
+    "falso",
+    "verdadero",
+    "verdadeiro",
+    "waar",
+    "onwaar",
+    "sant",
+    "falskt",
+    "sand",
+    "falsk",
+];
+/// The longest number that Excel shows with all its digits in a column of any kind.
+const EXCEL_DIGITS: usize = 11;
+
 /// What is no plain number and has digits, may be a number, a date or a time in some language.
 fn excel_cell(cell: &str) -> String {
     let text = sanitize::cell(cell);
-    let is_number =
-        text.len() <= 15 && text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let is_number = text.len() <= EXCEL_DIGITS
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text == "0" || !text.starts_with('0'));
+    let is_changed =
+        || text.contains(char::is_numeric) || text.starts_with('#') || TRUTH.contains(&&*text.to_lowercase());
     // A formula is one line.
-    if is_number || !text.contains(char::is_numeric) || text.contains(['\n', '\r']) {
+    if is_number || !is_changed() || text.contains(['\n', '\r']) {
         return text.into_owned();
     }
     let (mut formula, mut length) = ("=\"".to_owned(), 0);
@@ -106,8 +131,10 @@ mod tests {
             ("", ""),
             ("0", "0"),
             ("7", "7"),
-            ("123456789012345", "123456789012345"),
-            ("1234567890123456", "=\"1234567890123456\""),
+            ("12345678901", "12345678901"),
+            ("123456789012", "=\"123456789012\""),
+            ("Wahr", "=\"Wahr\""),
+            ("#N/A", "=\"#N/A\""),
             ("0042", "=\"0042\""),
             ("00", "=\"00\""),
             ("1e5", "=\"1e5\""),
