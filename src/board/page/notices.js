@@ -92,10 +92,11 @@ export class Notices {
   /** Refusals are said at once, those of the next seconds together after that: what is replaced too soon is never heard. */
   #alarm() {
     this.#alarmTimer = 0;
-    const all = [...new Set(this.#alarms.splice(0))];
+    const all = this.#alarms.splice(0);
     if (all.length === 0) return;
-    const more = all.length - SAY_NAMES;
-    const words = all.slice(0, SAY_NAMES);
+    const words = [...new Set(all)].slice(0, SAY_NAMES);
+    // Two people at one door with one reason are one sentence.
+    const more = all.filter((sentence) => !words.includes(sentence)).length;
     if (more > 0) words.push(t('say-more-refused', { count: more, n: more }));
     this.#places.alarm.textContent = words.join(' ');
     this.#alarmTimer = setTimeout(() => this.#alarm(), SAY_EVERY);

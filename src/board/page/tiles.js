@@ -137,7 +137,11 @@ export class Tiles {
       if (came && this.#wanted(came)) {
         this.#insert(came);
         if (!moved) this.#freshen(came);
-        if (came.key === this.#followed?.key && this.#followed.left === document.activeElement) this.#hold(came);
+        if (came.key === this.#followed?.key) {
+          const { left } = this.#followed;
+          this.#followed = null;
+          if (left === document.activeElement) this.#hold(came);
+        }
       }
       if (went && !came && !passing) this.#followed = null;
       if (changed) this.#elements.get(changed)?.refresh();
