@@ -26,29 +26,35 @@ def binary(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+def require(holds, otherwise):
+    """Not `assert`, which `python3 -O` leaves out."""
+    if not holds:
+        raise ValueError(otherwise)
+
+
 def verify(message, certificate, ca, nonce=None):
     """The claims of a message that holds. Raises when it does not."""
     tagged = cbor2.loads(message)
-    assert isinstance(tagged, cbor2.CBORTag) and tagged.tag == 18, "no COSE_Sign1"
+    require(isinstance(tagged, cbor2.CBORTag) and tagged.tag == 18, "no COSE_Sign1")
     protected, unprotected, payload, signature = tagged.value
-    assert cbor2.loads(protected) == {1: -7, 16: "application/x.rollcall-1"}, "another algorithm or type"
+    require(cbor2.loads(protected) == {1: -7, 16: "application/x.rollcall-1"}, "another algorithm or type")
 
     identity = x509.load_der_x509_certificate(certificate)
     identity.verify_directly_issued_by(ca)
     now = datetime.now(timezone.utc)
-    assert identity.not_valid_before_utc <= now <= identity.not_valid_after_utc, "the certificate is not in time"
+    require(identity.not_valid_before_utc <= now <= identity.not_valid_after_utc, "the certificate is not in time")
     usage = identity.extensions.get_extension_for_oid(ExtensionOID.EXTENDED_KEY_USAGE).value
-    assert [one.dotted_string for one in usage] == [IDENTITY], "a certificate for another purpose"
+    require([one.dotted_string for one in usage] == [IDENTITY], "a certificate for another purpose")
 
     claims = cbor2.loads(payload)
     token_id = uuid.UUID(identity.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value).bytes
-    assert unprotected == {4: token_id} and claims[256] == b"\x01" + token_id, "another token's certificate"
+    require(unprotected == {4: token_id} and claims[256] == b"\x01" + token_id, "another token's certificate")
 
     signed = cbor2.dumps(["Signature1", protected, b"", payload])
     r, s = signature[:32], signature[32:]
     der = encode_dss_signature(int.from_bytes(r, "big"), int.from_bytes(s, "big"))
     identity.public_key().verify(der, signed, ECDSA(hashes.SHA256()))
-    assert nonce is None or claims[10] == nonce, "another nonce"
+    require(nonce is None or claims[10] == nonce, "another nonce")
     return claims
 
 
