@@ -14,21 +14,13 @@ import sys
 import tempfile
 import time
 
-from bench import percentile
+from bench import objects, percentile, rollcall
 
 _LIMIT = 60
 # What a resumed tap may take of a full one, after the connection.
 _CARDS = {"j3r180": 0.35, "j3h145": 0.40}
 _TOLD = re.compile(r"(?P<exchanges>\d+) exchanges, (?P<card>[\d.]+) ms at the card; "
                    r"connect (?P<connect>[\d.]+) ms, .*total (?P<total>[\d.]+) ms(?P<resumed>, resumed)?")
-
-
-def rollcall(*arguments):
-    done = subprocess.run(["rollcall", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=_LIMIT, check=False)
-    if done.returncode != 0:
-        sys.exit(f"bench: rollcall {' '.join(arguments)}: exit status {done.returncode}\n{done.stderr}")
-    return done.stdout
 
 
 class Card:
@@ -50,8 +42,7 @@ def until_there(reader):
     """Returns when the service has seen the card."""
     ends = time.monotonic() + _LIMIT
     while time.monotonic() < ends:
-        found = [json.loads(line) for line in rollcall("readers", "--output", "ndjson").splitlines()]
-        if any(one["reader"] == reader and one["atr"] for one in found):
+        if any(one["reader"] == reader and one["atr"] for one in objects("readers")):
             return
     sys.exit(f"bench: no card came into {reader}")
 
@@ -106,7 +97,7 @@ def main():
     if options.runs < 1:
         parser.error("--runs: at least 1")
 
-    names = [json.loads(line)["reader"] for line in rollcall("readers", "--output", "ndjson").splitlines()]
+    names = [one["reader"] for one in objects("readers")]
     places = list(zip(names, os.environ["VPCD_PORTS"].split()))[:2]
     rollcall("pki", "init")
     with open(os.path.join(os.environ["ROLLCALL_HOME"], "config.toml"), "w", encoding="utf-8") as file:
