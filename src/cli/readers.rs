@@ -53,10 +53,12 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
     found.extend(ignored.map(|view| ReaderView { ignored: true, ..view }));
     // A table for people has neither.
     if args.explain || out.format() != OutputFormat::Text {
+        // Each driver is asked once: one that hangs takes its time.
         let patterns: Vec<_> = all.iter().map(|reader| ReaderIdentity::of(&reader.name).pattern()).collect();
-        let names_one = |pattern: &String| patterns.iter().flatten().filter(|other| *other == pattern).count() == 1;
+        let names_one = |pattern: &&String| patterns.iter().flatten().filter(|other| other == pattern).count() == 1;
         for view in &mut found {
-            view.stable = ReaderIdentity::of(&view.reader).pattern().filter(names_one);
+            let at = all.iter().position(|reader| reader.name == view.reader);
+            view.stable = at.and_then(|at| patterns[at].as_ref()).filter(names_one).cloned();
         }
         name(&mut found);
     }
