@@ -34,12 +34,16 @@ impl WatchRun<'_> {
 
     /// Keeps those in doubt who lie at a reader that hangs: it is the reader that does not answer, and they may well lie there.
     pub(super) fn keep_at_hanging(&mut self, now: Timestamp) -> Result<(), Failure> {
+        // Where no card was seen last, or the reader is unavailable, nobody asks again.
+        let asked = self.insertions.keys().filter(|reader| self.pool.contains(reader));
+        let mut hanging: Vec<_> = asked.filter(|reader| hangs(reader)).cloned().collect();
+        // As a rule: the list need not be read for it.
+        if hanging.is_empty() {
+            return Ok(());
+        }
         let soon = now.checked_add(self.config.context.policy.stale_after() / 2).unwrap_or(Timestamp::MAX);
         let closing = self.store.list()?.closing_by(soon);
-        // Where no card was seen last, or the reader is unavailable, nobody asks again.
-        let is_asked = |reader: &&str| self.pool.contains(reader) && self.insertions.contains_key(*reader);
-        let hanging = closing.into_iter().filter(is_asked).filter(|reader| hangs(reader));
-        let hanging: Vec<_> = hanging.map(str::to_owned).collect();
+        hanging.retain(|reader| closing.contains(reader.as_str()));
         hanging.into_iter().try_for_each(|reader| self.apply(&Input::Hangs { reader }))
     }
 
