@@ -144,7 +144,7 @@ impl Dialect {
 }
 
 /// A choice among texts as `enum`: generators make types of it, and of `oneOf` with `const` they make none. What each text
-/// means is told in the description.
+/// means stands in the description.
 fn choose(schema: &mut Schema) {
     let Some(branches) = schema.get("oneOf").and_then(Value::as_array) else { return };
     let mut texts = Vec::new();

@@ -1,5 +1,5 @@
 //! Which of the events of the readers count: those of readers that are meant. One that cannot be asked whether it is, since
-//! another program holds it, is asked again until it says so; what happened to it meanwhile is told then.
+//! another program holds it, is asked again until it says so; what happened to it meanwhile comes then.
 
 use std::collections::BTreeMap;
 
