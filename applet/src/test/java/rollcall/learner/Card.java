@@ -5,8 +5,13 @@ interface Card extends AutoCloseable {
 
     byte[] transmit(byte[] apdu);
 
-    /** The card as it was saved, without power. */
-    void restore(boolean wasBlocked);
+    /**
+     * The card as it was saved, without power.
+     *
+     * @param wasBlocked whether it stands blocked now
+     * @param hasSlots whether it may keep keys for terminals
+     */
+    void restore(boolean wasBlocked, boolean hasSlots);
 
     /** What every word begins with from now on. */
     void save();

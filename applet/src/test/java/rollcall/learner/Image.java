@@ -60,7 +60,12 @@ enum Image {
 
     private void finish(Card card, Enrollment token) {
         if (card instanceof AppletCard applet) {
-            applet.unblock = none -> Enrollment.ok("unblock", token.openOwn(Certificates.ADMIN).send(0xF0, 0x40, 0x1F));
+            // One key and one certificate for all words: to make others takes longer than the handshake.
+            Scp11a administrator = token.terminal(Certificates.ADMIN);
+            applet.unblock = none ->
+                Enrollment.ok("unblock", administrator.open(0x41, token.own).send(0xF0, 0x40, 0x1F));
+            applet.clearSlots = none -> Enrollment.ok("clear",
+                administrator.open(0x41, token.own).send(0xD8, 0, 0x10, Enrollment.caKey(token.ca, 3)));
         }
         card.save();
     }

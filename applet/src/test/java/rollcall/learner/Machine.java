@@ -2,6 +2,7 @@ package rollcall.learner;
 
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -11,6 +12,7 @@ import java.util.regex.Pattern;
 import net.automatalib.alphabet.impl.Alphabets;
 import net.automatalib.automaton.transducer.MealyMachine;
 import net.automatalib.automaton.transducer.impl.CompactMealy;
+import net.automatalib.word.Word;
 
 /** A learned machine with its states numbered in the order in which a breadth-first walk meets them. */
 final class Machine {
@@ -19,13 +21,15 @@ final class Machine {
 
     final List<Edge> edges = new ArrayList<>();
     final int states;
+    private final int symbols;
 
-    private Machine(List<Edge> edges, int states) {
+    private Machine(List<Edge> edges, int states, int symbols) {
         this.edges.addAll(edges);
         this.states = states;
+        this.symbols = symbols;
     }
 
-    static <S, T> Machine of(MealyMachine<S, Symbol, T, String> learned) {
+    static <S, T> Machine of(MealyMachine<S, Symbol, T, String> learned, Collection<Symbol> alphabet) {
         Map<S, Integer> numbers = new HashMap<>();
         ArrayDeque<S> open = new ArrayDeque<>();
         numbers.put(learned.getInitialState(), 0);
@@ -33,7 +37,7 @@ final class Machine {
         List<Edge> edges = new ArrayList<>();
         while (!open.isEmpty()) {
             S state = open.remove();
-            for (Symbol symbol : Symbol.values()) {
+            for (Symbol symbol : alphabet) {
                 T transition = learned.getTransition(state, symbol);
                 S next = learned.getSuccessor(transition);
                 if (numbers.putIfAbsent(next, numbers.size()) == null) {
@@ -42,7 +46,7 @@ final class Machine {
                 edges.add(new Edge(numbers.get(state), symbol, learned.getTransitionOutput(transition), numbers.get(next)));
             }
         }
-        return new Machine(edges, numbers.size());
+        return new Machine(edges, numbers.size(), alphabet.size());
     }
 
     /** The same text for the same machine, whoever learned it. */
@@ -52,6 +56,32 @@ final class Machine {
             dot.append(String.format("  s%d -> s%d [label=\"%s / %s\"];%n", edge.from, edge.to, edge.symbol, edge.output));
         }
         return dot.append("}\n").toString();
+    }
+
+    /** A shortest word that the two answer in different ways; nothing where they are one machine. */
+    static <S, T, U, V> Word<Symbol> separating(
+            MealyMachine<S, Symbol, T, String> one, MealyMachine<U, Symbol, V, String> other, Collection<Symbol> alphabet) {
+        // AutomataLib's own search leaves its array where the first machine is the larger one.
+        record Pair<A, B>(A one, B other) { }
+        Map<Pair<S, U>, Word<Symbol>> reached = new LinkedHashMap<>();
+        ArrayDeque<Pair<S, U>> open = new ArrayDeque<>();
+        Pair<S, U> start = new Pair<>(one.getInitialState(), other.getInitialState());
+        reached.put(start, Word.epsilon());
+        open.add(start);
+        while (!open.isEmpty()) {
+            Pair<S, U> pair = open.remove();
+            for (Symbol symbol : alphabet) {
+                Word<Symbol> word = reached.get(pair).append(symbol);
+                if (!one.getOutput(pair.one, symbol).equals(other.getOutput(pair.other, symbol))) {
+                    return word;
+                }
+                Pair<S, U> next = new Pair<>(one.getSuccessor(pair.one, symbol), other.getSuccessor(pair.other, symbol));
+                if (reached.putIfAbsent(next, word) == null) {
+                    open.add(next);
+                }
+            }
+        }
+        return null;
     }
 
     /** The machine of such a text. */
@@ -93,11 +123,10 @@ final class Machine {
 
     /** SELECT leads nowhere else: no session stands. */
     private boolean isStart(int state) {
-        return from(state).get(Symbol.SELECT.ordinal()).to == state;
+        return from(state).stream().anyMatch(edge -> edge.symbol == Symbol.SELECT && edge.to == state);
     }
 
     List<Edge> from(int state) {
-        int n = Symbol.values().length;
-        return edges.subList(state * n, (state + 1) * n);
+        return edges.subList(state * symbols, (state + 1) * symbols);
     }
 }

@@ -50,7 +50,7 @@ final class SoftwareToken implements Card {
     }
 
     @Override
-    public void restore(boolean wasBlocked) {
+    public void restore(boolean wasBlocked, boolean hasSlots) {
         ask("restore");
     }
 

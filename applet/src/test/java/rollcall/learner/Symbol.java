@@ -20,6 +20,12 @@ public enum Symbol {
     HEARTBEAT,
     READ_RECORD,
     PROVE,
+    PROVE_WITH_SLOT,
+    RESUME,
+    RESUME_OTHER_TID,
+    RESUME_SHORT,
+    PRESENCE,
+    PRESENCE_TWICE,
     WRITE_RECORD,
     PUT_CA_KEY,
     BLOCK,
@@ -34,5 +40,13 @@ public enum Symbol {
     EXTERNAL_AUTHENTICATE,
     EXTERNAL_WRONG,
     GET_RESPONSE,
-    UNKNOWN_CLASS
+    UNKNOWN_CLASS;
+
+    /** What a client that does not know of the fast tap never says. */
+    boolean isOfFastTap() {
+        return switch (this) {
+            case PROVE_WITH_SLOT, RESUME, RESUME_OTHER_TID, RESUME_SHORT, PRESENCE, PRESENCE_TWICE -> true;
+            default -> false;
+        };
+    }
 }

@@ -17,6 +17,7 @@ import rollcall.terminal.Channel;
 import rollcall.terminal.Crypto;
 import rollcall.terminal.Enrollment;
 import rollcall.terminal.Line;
+import rollcall.terminal.Resumption;
 import rollcall.terminal.Scp03;
 import rollcall.terminal.Scp11a;
 
@@ -28,6 +29,7 @@ final class Terminal implements SUL<Symbol, String> {
 
     private static final byte[] NO_MAC = new byte[8];
     private static final int MUTUAL_AUTHENTICATE = 0x82;
+    private static final int TID = 8;
 
     private final Image image;
     private final Card card;
@@ -43,8 +45,16 @@ final class Terminal implements SUL<Symbol, String> {
     private Channel channel;
     private Channel pending;
     private byte[] pendingKeys;
+    /** With the key of the last slot that was filled, whatever came of it since; before it with a key that no card has. */
+    private Resumption held;
+    private final Resumption guessed;
+    private final Resumption stranger;
+    private byte[] selected;
     private boolean isBlocked;
+    private boolean hasSlots;
     private boolean isProved;
+    /** The channel is that of a RESUME whose cryptogram was another: no C-MAC of it is good. */
+    private boolean isGuess;
     private final List<Symbol> said = new ArrayList<>();
     long symbols;
     long compared;
@@ -66,8 +76,17 @@ final class Terminal implements SUL<Symbol, String> {
         expired.certificate = old.der();
         byte[] point = Crypto.point(terminals[Certificates.READ].key);
         ofToken = new Certificates(token.ca, point, Certificates.TOKEN).der();
+        guessed = guess(terminals[Certificates.READ].tid());
+        stranger = guess(Crypto.random(TID));
         forged = terminals[Certificates.ADMIN].certificate.clone();
         forged[forged.length - 1] ^= 1;
+    }
+
+    private Resumption guess(byte[] tid) {
+        Resumption guess = new Resumption(terminals[Certificates.READ]);
+        guess.tid = tid;
+        guess.key = Crypto.random(16);
+        return guess;
     }
 
     /** Until the first valid C-MAC of a word both twins answer the same, byte by byte. */
@@ -76,7 +95,8 @@ final class Terminal implements SUL<Symbol, String> {
         if (twin != null && !isProved) {
             byte[] other = twin.transmit(apdu);
             boolean isAgreement = (apdu[1] & 0xFF) == MUTUAL_AUTHENTICATE && answer.length == 88;
-            if (isAgreement ? !sameButRandom(answer, other) : !Arrays.equals(answer, other)) {
+            boolean isResumption = (apdu[1] & 0xFF) == Resumption.RESUME && answer.length == 26;
+            if (isResumption ? other.length != answer.length || Arrays.equals(answer, other) : isAgreement ? !sameButRandom(answer, other) : !Arrays.equals(answer, other)) {
                 throw new IllegalStateException("two tokens of a set differ after " + said + ": " + Bytes.hex(apdu) + " -> "
                     + Bytes.hex(answer) + " and " + Bytes.hex(other));
             }
@@ -93,11 +113,14 @@ final class Terminal implements SUL<Symbol, String> {
 
     @Override
     public void pre() {
-        card.restore(isBlocked);
+        card.restore(isBlocked, hasSlots);
         if (twin != null) {
-            twin.restore(false);
+            twin.restore(false, false);
         }
         isBlocked = false;
+        hasSlots = false;
+        isGuess = false;
+        held = guessed;
         isProved = false;
         current = terminals[Certificates.READ];
         channel = null;
@@ -113,6 +136,7 @@ final class Terminal implements SUL<Symbol, String> {
 
     private String select() {
         Answer answer = line.send(0, 0xA4, 4, 0, Scp11a.AID);
+        selected = answer.data();
         for (Scp11a terminal : new Scp11a[] {terminals[1], terminals[2], terminals[3], expired}) {
             terminal.selected = answer.data();
         }
@@ -151,12 +175,18 @@ final class Terminal implements SUL<Symbol, String> {
             case HEARTBEAT -> secure("status", 0xCA, 1, 0);
             case READ_RECORD -> secure("record", 0xCA, 1, 1);
             case PROVE -> secure("proof", 0x88, 0, 1, new byte[32]);
+            case PROVE_WITH_SLOT -> proveWithSlot();
+            case RESUME -> resume(held);
+            case RESUME_OTHER_TID -> resume(stranger);
+            case RESUME_SHORT -> told(line.send(0x80, Resumption.RESUME, 0, 0, new byte[23]), "random");
+            case PRESENCE -> secure("presence", 0x88, 2, 1);
+            case PRESENCE_TWICE -> replay("presence", 0x88, 2, 1);
             case WRITE_RECORD -> secure("written", 0xDA, 1, 1, token.record);
             case PUT_CA_KEY -> secure("written", 0xD8, 0, 0x10, Enrollment.caKey(token.ca, 3));
             case BLOCK -> block(0x9F, true);
             case UNBLOCK -> block(0x1F, false);
             case WRONG_MAC -> told(line.send(0x84, 0xCA, 1, 0, NO_MAC), "");
-            case HEARTBEAT_TWICE -> replay();
+            case HEARTBEAT_TWICE -> replay("status", 0xCA, 1, 0);
             case UNKNOWN_INS -> secure("", 0x20, 0, 0);
             case PLAIN_READ -> told(line.send(0, 0xCA, 1, 1, new byte[0]), "record");
             case PLAIN_WRITE -> told(line.send(0x80, 0xDA, 1, 1, token.record), "written");
@@ -190,6 +220,7 @@ final class Terminal implements SUL<Symbol, String> {
             return told(answer, "another receipt");
         }
         channel = agreed;
+        isGuess = false;
         return told(answer, "receipt");
     }
 
@@ -212,7 +243,7 @@ final class Terminal implements SUL<Symbol, String> {
         if (channel == null) {
             return told(line.send(0x84, ins, p1, p2, NO_MAC), "without keys");
         }
-        isProved = true;
+        isProved |= !isGuess;
         byte[] wrapped = channel.wrap(ins, p1, p2, cat(data));
         Answer answer = line.send(0x84, ins, p1, p2, wrapped);
         try {
@@ -224,14 +255,35 @@ final class Terminal implements SUL<Symbol, String> {
     }
 
     /** A command, and the same APDU again. */
-    private String replay() {
+    private String replay(String what, int ins, int p1, int p2) {
         if (channel == null) {
-            return secure("status", 0xCA, 1, 0) + ", " + secure("status", 0xCA, 1, 0);
+            return secure(what, ins, p1, p2) + ", " + secure(what, ins, p1, p2);
         }
-        isProved = true;
-        byte[] wrapped = channel.wrap(0xCA, 1, 0, new byte[0]);
-        Answer first = line.send(0x84, 0xCA, 1, 0, wrapped);
-        return told(first, "status") + ", " + told(line.send(0x84, 0xCA, 1, 0, wrapped), "status");
+        isProved |= !isGuess;
+        byte[] wrapped = channel.wrap(ins, p1, p2, new byte[0]);
+        Answer first = line.send(0x84, ins, p1, p2, wrapped);
+        return told(first, what) + ", " + told(line.send(0x84, ins, p1, p2, wrapped), what);
+    }
+
+    private String proveWithSlot() {
+        String told = secure("proof", 0x88, 1, 1, new byte[32]);
+        if (told.startsWith("9000")) {
+            held = new Resumption(current);
+            hasSlots = true;
+        }
+        return told;
+    }
+
+    /** Whether the cryptogram is that of the key. The channel is then used, whether it can be good or not. */
+    private String resume(Resumption resumption) {
+        resumption.selected = selected;
+        Channel known = resumption.resume(line);
+        if (!resumption.answer.isOk()) {
+            return told(resumption.answer, "");
+        }
+        isGuess = known == null;
+        channel = isGuess ? resumption.channel(line) : known;
+        return told(resumption.answer, isGuess ? "random" : "known");
     }
 
     private String block(int state, boolean toBlocked) {
@@ -269,7 +321,8 @@ final class Terminal implements SUL<Symbol, String> {
         Answer answer = line.send(0x84, 0x82, 0x33, 0, data);
         if (answer.isOk()) {
             channel = pending;
-            }
+            isGuess = false;
+        }
         pending = null;
         return told(answer, "");
     }

@@ -1,15 +1,16 @@
 package rollcall.platform;
 
 import java.lang.reflect.Array;
-import java.util.IdentityHashMap;
 import java.util.Map;
+import java.util.WeakHashMap;
 import javacard.framework.JCSystem;
 import javacard.framework.SystemException;
 
 /** The transient arrays of one card. */
 public final class Memory {
 
-    private final Map<Object, Byte> kinds = new IdentityHashMap<>();
+    /** Weak, because the simulator's keys take a new array whenever they are set. An array equals only itself. */
+    private final Map<Object, Byte> kinds = new WeakHashMap<>();
 
     /** The array, which loses its contents at that event: {@link JCSystem#CLEAR_ON_RESET} or CLEAR_ON_DESELECT. */
     public <T> T keep(T array, byte event) {
