@@ -10,7 +10,7 @@ use std::fs;
 use files::files;
 
 /// In lower case, each a word or words of their own.
-const BANNED: [&str; 20] = [
+const BANNED: [&str; 29] = [
     "is told",
     "are told",
     "be told",
@@ -31,6 +31,15 @@ const BANNED: [&str; 20] = [
     "who has opened it may look",
     "links that hold",
     "may look from elsewhere",
+    "ended for ever",
+    "was told of",
+    "tells of",
+    "tell of",
+    "that is said",
+    "is to stay so",
+    "not stay so",
+    "was not done",
+    "of when",
 ];
 
 /// The banned turns in this text.

@@ -43,7 +43,7 @@ pub enum LinkError {
     #[error("the card did not answer within its time limit")]
     TimedOut,
     /// The time limit of a tap, in ms, ran out between two exchanges or within one.
-    #[error("the card was not done within {}, the time limit of a tap (`tap` under [limits])", span(*.0))]
+    #[error("the card did not finish within {}, the time limit of a tap (`tap` under [limits])", span(*.0))]
     TapLimit(u64),
     /// A call into the reader's driver has not come back within the time limit of an exchange, in ms, and blocks the reader.
     #[error(

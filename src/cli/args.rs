@@ -72,7 +72,7 @@ pub enum CliCommand {
     Watch(WatchArgs),
     /// Show or change the list of present users and its history
     Users(UsersArgs),
-    /// Say who may look at the board over the network
+    /// Say who may see the board over the network
     #[cfg(feature = "board")]
     Board(BoardArgs),
     /// Enroll a user onto a blank card
@@ -133,8 +133,9 @@ const SCRIPT_HELP: &str = "A script has a command a line, with spaces as you lik
   00 A4 04 00 0A $AID 00 = 9000
   00 CA 9F 7F 00         = 9000, 6A88 > CPLC
 
-`> NAME` keeps the data of the answer for later lines. Four digits are expected of the status word, more of
-the whole answer; x stands for any digit. The first answer that is not as expected ends it, with status 1.";
+`> NAME` keeps the data of the answer for later lines. Four digits stand for the status word,
+more for the whole answer; x is any digit. The first answer that is not as expected ends the
+run, with status 1.";
 
 /// `rollcall doctor`
 #[derive(Debug, Clone, Args)]
@@ -239,7 +240,7 @@ pub enum UsersCommand {
         /// User id, token id, or the name of somebody on the list
         #[arg(value_parser = nonempty)]
         id: String,
-        /// Why, for the list of who is denied
+        /// Why, for the deny list
         #[arg(long, value_parser = nonempty)]
         reason: Option<String>,
     },
@@ -282,7 +283,7 @@ pub struct ByHandArgs {
     /// User id, token id, or name
     #[arg(value_parser = nonempty)]
     pub id: String,
-    /// When that was: a time of day here (08:05, the last one that has been), a date with one (2026-11-22T08:05), a time
+    /// When that was: a time of day here (08:05, the most recent one), a date with one (2026-11-22T08:05), a time
     /// with its zone (2026-11-22T08:05:00Z), or how long ago (20m) [default: now]
     #[arg(long, value_name = "TIME")]
     pub at: Option<TimeSpec>,

@@ -112,7 +112,7 @@ pub fn run(args: &BoardArgs, settings: &Settings, out: &mut Printer) -> Result<u
 /// No board is served over the network, nor would be one that is started without an address.
 fn only_here(listen: SocketAddr) -> Failure {
     let here = url_of(listen, &[], false).unwrap_or_default();
-    let message = format!("no board is served over the network; on this machine none needs a link: {here}");
+    let message = format!("no board is served over the network; on this machine it needs no link: {here}");
     let hint = "for other machines name listen, certificate and key under [board] in config.toml, or run this while \
                 rollcall watch --board ADDRESS:PORT runs";
     Failure::new(ExitClass::Config, "board.local", message).hint(hint)

@@ -70,7 +70,7 @@ fn inspect(report: &ProbeReport, reader: &ReaderState, beside: &Beside) {
     let (found, settled) = match &reader.slot {
         Slot::Unavailable => (causes::link(&LinkError::Unavailable, 0).into(), true),
         _ if reader.exclusive => (held(report), true),
-        Slot::Empty => (Finding::skipped("no card: put one on it, and it is looked at too"), false),
+        Slot::Empty => (Finding::skipped("no card: put one on it to have it checked too"), false),
         // The service tells what it found once; a card may have been late.
         Slot::Mute => match woken(report, reader) {
             Ok(atr) => card(report, reader, &atr, beside),
@@ -295,9 +295,11 @@ fn token(report: &ProbeReport, link: &mut dyn Link) -> Result<(Finding, Option<u
             "the token was blocked by an administrator",
             Remedy::run("rollcall token unblock"),
         ),
-        LifeCycle::Terminated => {
-            Finding::fault("token.terminated", "the token was ended for ever", "enroll its holder on another card")
-        }
+        LifeCycle::Terminated => Finding::fault(
+            "token.terminated",
+            "the keys of the token were destroyed: it can never be used again",
+            "enroll its holder on another card",
+        ),
         LifeCycle::Issued => issued(report, &selected),
     };
     let kvn = Some(selected.ecka_kvn).filter(|kvn| *kvn != 0);

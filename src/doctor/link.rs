@@ -213,7 +213,7 @@ fn worse(known: &LinkProfile, before: &LinkProfile, memory: &LinkMemory) -> Opti
         "link.worse",
         what,
         format!(
-            "lay the card flat in the middle; another cable, port or reader; if it is to stay so, forget what was: rm {}",
+            "lay the card flat in the middle; another cable, port or reader; if this is the new normal, forget the old figures: rm {}",
             word(memory.path())
         ),
     ))

@@ -236,7 +236,7 @@ impl Verifier {
 /// What is wrong when a terminal was told of a record that the log does not have.
 pub fn missing_record(terminal: &str, seq: u64) -> String {
     format!(
-        "the terminal {terminal} was told of record {seq} of the audit log, and this log does not have it: the store was \
+        "the terminal {terminal} has seen record {seq} of the audit log, and this log does not have it: the store was \
          restored from a backup, or its end was cut off; look, and then: rollcall server audit reconcile"
     )
 }

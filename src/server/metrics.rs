@@ -114,7 +114,7 @@ impl Default for Metrics {
         let registry = &mut metrics.registry;
         registry.register("requests", "Answered requests", metrics.requests.clone());
         registry.register("lookups", "Decided lookups", metrics.lookups.clone());
-        registry.register("clone_alarms", "Proofs that tell of a copied token", metrics.clones.clone());
+        registry.register("clone_alarms", "Proofs that show a copied token", metrics.clones.clone());
         registry.register("nonces", "Nonces given to terminals", metrics.nonces.clone());
         registry.register("events", "New events of terminals", metrics.events.clone());
         registry.register("request_seconds", "Time to answer a request", metrics.seconds.clone());

@@ -235,7 +235,7 @@ fn whom_a_terminal_refused_stays_out_after_a_restore(kind: &Kind) {
         assert!(matches!(told[..], [ServerEvent::Alarm(ServerError::RolledBack { .. })]), "{told:?}");
         assert_eq!(stored(&server, &door, 5), 9, "its events are there again");
     }
-    assert_eq!(server.said().matches("door was told of record").count(), 1, "{}", server.said());
+    assert_eq!(server.said().matches("door has seen record").count(), 1, "{}", server.said());
     let plan = site.rollcall(&["server", "audit", "reconcile", "--dry-run", "-o", "json"]);
     let plan = objects::document(&plan.stdout);
     assert_eq!(

@@ -15,7 +15,7 @@ SETTINGS = {
     "class": ("any", ("any", "00", "same")),  # T=0: the class that GET RESPONSE must have, else 6E00
     "ff": ("card", ("card", "refuse", "mute")),  # class FF
     "long": ("ok", ("ok", "mute")),  # T=1: commands of extended length
-    "edge": ("noicc", ("noicc", "mute", "hw", "silent")),  # how the reader tells of a card that left in an exchange
+    "edge": ("noicc", ("noicc", "mute", "hw", "silent")),  # how the reader reports a card that left in an exchange
     "params": ("ok", ("ok", _HEX)),  # SetParameters fails with this error
     "slot": ("ok", ("ok", _HEX)),  # GetSlotStatus fails with this error
     "escape": ("00", _HEX),  # the answer to an escape that is not the driver's own

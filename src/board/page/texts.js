@@ -7,7 +7,7 @@ let texts = {};
 let extra = null;
 let plural = new Intl.PluralRules('en');
 export let lang = 'en';
-/** The language as this browser's region writes it: 14:03, or 2:03 PM. */
+/** The language as this browser's region writes it: 29/11 or 11/29. */
 let regional = 'en';
 export let collator = new Intl.Collator('en', { sensitivity: 'base', numeric: true });
 const clocks = {};
@@ -44,9 +44,11 @@ function offset(at) {
 }
 
 const format = (name, options) => (at) => (clocks[name] ??= new Intl.DateTimeFormat(regional, options)).format(at) + offset(at);
-export const clock = format('clock', { hour: '2-digit', minute: '2-digit' });
-export const dateAndClock = format('date', { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
-export const wholeDate = format('whole', { dateStyle: 'full', timeStyle: 'short' });
+// 24 hours in every language, as the tables of the command line have them.
+const hours = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
+export const clock = format('clock', hours);
+export const dateAndClock = format('date', { weekday: 'short', day: 'numeric', month: 'short', ...hours });
+export const wholeDate = format('whole', { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric', ...hours });
 
 /** "14:03", with the day when it was another one. */
 export function moment(at, now) {

@@ -35,7 +35,7 @@ pub enum PkiCommand {
     },
     /// Begin to rotate the CA: a new one is made here, and the old one is trusted until every token has been moved
     RotateCa {
-        /// End the rotation: the old CA is trusted no more, and tokens that were not moved are strangers
+        /// End the rotation: the old CA is no longer trusted, and tokens that were not moved are strangers
         #[arg(long)]
         finish: bool,
     },

@@ -17,7 +17,7 @@ pub struct ProofArgs {
 /// The commands of `rollcall proof`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ProofCommand {
-    /// Check presence proofs that scan --proof or token verify gave, and say of each check what came of it
+    /// Check presence proofs that scan --proof or token verify gave, and show the result of each check
     Verify(ProofVerifyArgs),
 }
 

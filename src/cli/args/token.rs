@@ -27,7 +27,7 @@ pub enum TokenCommand {
     Info,
     /// Authenticate the card, and check its signature
     Verify(TokenVerifyArgs),
-    /// Change the user information on the card: what is named; the rest stays, as the server or else the card has it
+    /// Change what you name of the user information on the card; the rest stays as the server, or else the card, has it
     Write(TokenWriteArgs),
     /// Block the token; it can be unblocked
     Block(TokenChangeArgs),

@@ -66,7 +66,7 @@ pub struct EventsArgs {
     /// a time with its zone (2026-11-22T15:04:05Z), or how long ago (8h)
     #[arg(long, value_name = "TIME")]
     pub since: Option<TimeSpec>,
-    /// Only before this moment, typed alike
+    /// Only before this moment, in the same forms
     #[arg(long, value_name = "TIME")]
     pub until: Option<TimeSpec>,
 }
@@ -100,7 +100,7 @@ pub struct ServerUserArgs {
 /// The commands of `rollcall server user`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum UserCommand {
-    /// Create a user, or change what is named of one: the rest stays
+    /// Create a user, or change what you name: the rest stays
     Add(UserAddArgs),
     /// One user
     Show {
@@ -211,7 +211,7 @@ pub struct TerminalArgs {
 /// The commands of `rollcall server terminal`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum TerminalCommand {
-    /// Register a terminal, or again one that was revoked or has expired; its keys and certificates go into one file
+    /// Register a terminal, also one that was revoked or has expired; its keys and certificates go into one file
     Add {
         /// Its name
         name: String,

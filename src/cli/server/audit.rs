@@ -50,7 +50,7 @@ fn reconcile(dry_run: bool, settings: &Settings, out: &mut Printer) -> Result<u8
     .map_err(RunError::Store)?;
     for MissingRecord { terminal, head, at } in &missing {
         out.note(&format!(
-            "{terminal} was told of record {}, which this log does not have (it said so at {at:.0})",
+            "{terminal} has seen record {}, which this log does not have (it said so at {at:.0})",
             head.seq
         ));
     }

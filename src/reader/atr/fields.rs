@@ -44,7 +44,7 @@ pub fn fields(bytes: &[u8]) -> Result<Vec<Field>, AtrError> {
     match atr.check {
         CheckByte::NotNeeded => {}
         CheckByte::Missing => all.push(field("TCK", &[], "missing")),
-        CheckByte::Right => all.push(field("TCK", last, "right")),
+        CheckByte::Right => all.push(field("TCK", last, "correct")),
         CheckByte::Wrong => {
             let sum = bytes[1..bytes.len() - 1].iter().fold(0, |sum, byte| sum ^ byte);
             all.push(field("TCK", last, format!("wrong: it has to be {sum:02X}")));
@@ -216,7 +216,7 @@ mod tests {
                 "TA3 FE: T=1: at most 254 bytes of information to the card (IFSC)",
                 "TB3 45: T=1: block waiting integer 4, character waiting integer 5",
                 "historical 4A434F5076323431: as its maker likes",
-                "TCK B7: right",
+                "TCK B7: correct",
             ]
         );
     }

@@ -70,14 +70,14 @@ pub async fn witness(
     Body(witness): Body<Witness>,
 ) -> Answer<WitnessTaken> {
     if witness.statuses.len() > PAGE_MAX as usize {
-        return Err(ApiError::Invalid(format!("a witness tells of at most {PAGE_MAX} tokens")));
+        return Err(ApiError::Invalid(format!("a witness names at most {PAGE_MAX} tokens")));
     }
     let fits = |told: &WitnessedStatus| {
         told.status != TokenStatus::Active && told.reason.as_deref().is_none_or(|reason| plain(reason, 1, 200))
     };
     if !witness.statuses.iter().all(fits) {
         return Err(ApiError::Invalid(
-            "a witness tells of tokens that are not active, with reasons as we give them".into(),
+            "a witness names tokens that are not active, with the reasons that the server gave".into(),
         ));
     }
     // What we did not sign is no witness.

@@ -44,9 +44,9 @@ impl TrackableTrait {
             Self::Uid => "its UID stays the same",
             Self::UidUnknown => "this reader does not tell its UID",
             Self::Cplc => "its CPLC data hold a serial number",
-            Self::Diversification => "its security domain tells diversification data",
-            Self::Iin => "it tells an issuer identification number (IIN)",
-            Self::Cin => "it tells a card image number (CIN)",
+            Self::Diversification => "its security domain gives diversification data",
+            Self::Iin => "it gives an issuer identification number (IIN)",
+            Self::Cin => "it gives a card image number (CIN)",
             Self::Unanswered => "it did not take a question that any card can be asked, and may tell others more",
         }
     }

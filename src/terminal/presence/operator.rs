@@ -99,7 +99,7 @@ pub fn check_in(
     let known = store.known()?;
     let found = find_entries(typed, &known).map_err(|failure| match failure.code {
         "users.unknown" => Failure::new(ExitClass::No, failure.code, format!("{typed} was never on the list here"))
-            .hint("who was never here needs a card for the first time; rollcall users history tells who was"),
+            .hint("who was never here needs a card for the first time; rollcall users history lists who was"),
         _ => failure,
     })?;
     let Some(last) = found.first() else { return Ok(Vec::new()) };
