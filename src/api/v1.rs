@@ -171,6 +171,9 @@ pub struct Lookup {
     /// Whether the next taps of this token at this terminal may resume the channel of the tap with this proof.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resume: bool,
+    /// Until when they may, where `resume` is true: an earlier server does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume_until: Option<Timestamp>,
     /// The nonces asked for.
     #[serde(default)]
     pub nonces: Vec<Nonce>,

@@ -283,6 +283,7 @@ fn an_answer_about_another_token_is_refused() {
         signed_user: None,
         proof: None,
         resume: false,
+        resume_until: None,
         nonces: vec![],
     };
     let double = Double::start(&world, move |_| json(&found));

@@ -80,9 +80,16 @@ fn a_resumed_tap_rests_on_a_proof_of_this_terminal(kind: &Kind) {
     let resumed = |id, counter| LookupRequest { resumed: Some(counter), ..lookup(id, None) };
 
     assert_eq!(code(at_door.lookup(&resumed(token.id, 1))), "proof.required");
-    assert!(at_door.lookup(&token.ask(&door, nonce(&at_door), 1)).unwrap().resume);
+    let before = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap();
+    let proved = at_door.lookup(&token.ask(&door, nonce(&at_door), 1)).unwrap();
+    let hour = jiff::SignedDuration::from_hours(1);
+    let until = proved.resume_until.unwrap();
+    assert!(proved.resume && (before + hour..=Timestamp::now() + hour).contains(&until), "{until}");
     for _ in 0..2 {
         let found = at_door.lookup(&resumed(token.id, 1)).unwrap();
+        // It is the proof that gets old, whatever was resumed since.
+        let until = found.resume_until.map(Timestamp::as_millisecond);
+        assert_eq!(until, proved.resume_until.map(Timestamp::as_millisecond));
         assert_eq!((found.resume, found.proof, found.status), (true, None, TokenStatus::Active));
         assert!(found.user.is_some() && found.signed_user.is_some());
     }
@@ -99,7 +106,8 @@ fn a_resumed_tap_rests_on_a_proof_of_this_terminal(kind: &Kind) {
     // A token that is not active resumes nothing.
     admin.set_status(token.id, TokenStatus::Suspended, Some("lost?".to_owned())).unwrap();
     let found = at_door.lookup(&resumed(token.id, 1)).unwrap();
-    assert_eq!((found.resume, found.status, found.user), (false, TokenStatus::Suspended, None));
+    assert_eq!((found.resume, found.resume_until, found.status), (false, None, TokenStatus::Suspended));
+    assert_eq!(found.user, None);
     admin.set_status(token.id, TokenStatus::Active, None).unwrap();
     assert!(at_door.lookup(&resumed(token.id, 1)).unwrap().resume);
     // The proof has become too old; and a server that does not allow it wants a proof each time.

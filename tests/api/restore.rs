@@ -317,7 +317,7 @@ fn a_terminal_that_was_restored_refuses_nobody(kind: &Kind) {
     assert_eq!(found.said.unwrap().status, TokenStatus::Active);
     assert_eq!(asker.finish(), []);
     let fresh = cache(&door, home.path());
-    assert_ne!(fresh.take_nonce(Timestamp::now()).unwrap(), Some(stale));
+    assert_ne!(fresh.take_nonce(Timestamp::now()).unwrap().map(|(nonce, _)| nonce), Some(stale));
     assert_eq!(fresh.uploaded(Uuid::from_u128(6)).unwrap(), 5, "they are there under another list");
     let batch = |list, events: &[(u64, serde_json::Value)]| rollcall::api::v1::EventBatch {
         list: Uuid::from_u128(list),

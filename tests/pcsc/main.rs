@@ -23,6 +23,7 @@ mod exits;
 mod faults;
 mod hooks;
 mod hostile;
+mod fast;
 mod lift;
 #[path = "../common/objects.rs"]
 mod objects;

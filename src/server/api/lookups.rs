@@ -7,7 +7,7 @@ use super::{Answer, SharedState};
 use crate::{
     api::{
         problem::ProblemCode,
-        v1::{Freshness, Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, TokenStatus},
+        v1::{Lookup, LookupRequest, NONCES_MAX, NonceRequest, Nonces, SignedUser, TokenStatus},
     },
     server::{
         auth::AuthenticatedTerminal,
@@ -47,22 +47,29 @@ pub async fn lookup(
         return Err(ApiError::Invalid(format!("nonces is at most {NONCES_MAX}")));
     }
     let proof = presented_proof(&state, &terminal, &request).await?;
-    let resumed = matches!(proof, PresentedProof::Resumed { .. });
     let (raw, nonces) = state.nonces(request.nonces).map_err(|error| ApiError::fault(&error))?;
     let task = LookupTask { terminal: terminal.name.clone(), token_id: request.token_id, proof, nonces: raw };
     let result = state.lookups.decide(task).await?;
     count(&state, request.token_id, &result, request.nonces);
-    let LookupResult::Token { status, reason, user, freshness } = result else {
+    let LookupResult::Token { status, reason, user, freshness, proved } = result else {
         return Err(match result {
             LookupResult::Refused(refusal) => ApiError::Proof(refusal),
             _ => ApiError::NoToken,
         });
     };
-    let resume = state.resume_max_age.is_some()
-        && status == TokenStatus::Active
-        && (resumed || freshness == Some(Freshness::Fresh));
-    let (token_id, proof) = (request.token_id, freshness);
-    let mut answer = Lookup { token_id, status, reason, user: None, signed_user: None, proof, resume, nonces };
+    let proved = proved.filter(|_| status == TokenStatus::Active);
+    let resume_until = proved.zip(state.resume_max_age).and_then(|(at, age)| at.checked_add(age).ok());
+    let mut answer = Lookup {
+        token_id: request.token_id,
+        status,
+        reason,
+        user: None,
+        signed_user: None,
+        proof: freshness,
+        resume: resume_until.is_some(),
+        resume_until,
+        nonces,
+    };
     if status == TokenStatus::Active {
         let signed = SignedUser { token_id: request.token_id, user: user.clone(), at: (state.clock)() };
         answer.signed_user = Some(state.signer.user(&signed).map_err(|error| ApiError::fault(&error))?);

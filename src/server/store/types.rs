@@ -240,6 +240,8 @@ pub enum LookupResult {
         user: User,
         /// What the proof showed.
         freshness: Option<Freshness>,
+        /// When the fresh proof came that was shown, or on which the resumed channel rests.
+        proved: Option<Timestamp>,
     },
 }
 

@@ -39,6 +39,7 @@ fn found(status: TokenStatus) -> LookupOutcome {
         signed_user: None,
         proof: Some(Freshness::Fresh),
         resume: false,
+        resume_until: None,
         nonces: vec![],
     };
     LookupOutcome { said: Ok(lookup), kept: CachedToken::default(), took: None }

@@ -66,11 +66,12 @@ impl Cache {
         self.cas = cas.to_vec();
     }
 
-    /// A nonce of the server's for one proof. It is gone from here when this returns, so that nobody gets it again.
+    /// A nonce of the server's for one proof, and until when it may be used. It is gone from here when this returns, so that
+    /// nobody gets it again.
     ///
     /// # Errors
     /// [`ServerError::Cache`].
-    pub fn take_nonce(&self, now: Timestamp) -> Result<Option<[u8; 32]>, ServerError> {
+    pub fn take_nonce(&self, now: Timestamp) -> Result<Option<([u8; 32], Timestamp)>, ServerError> {
         self.store.take_nonce(now)
     }
 

@@ -17,7 +17,10 @@ use crate::{
     terminal::{
         context::TerminalContext,
         presence::{TerminalStore, store::TerminalStoreError},
-        tap::{KeptKey, Seen, Tapped, tap_terminal::NonceSupply},
+        tap::{
+            KeptKey, Seen, Tapped,
+            tap_terminal::{NonceSupply, SuppliedNonce},
+        },
         thread::no_thread,
     },
     token::open::Evidence,
@@ -57,7 +60,7 @@ impl LookupService {
 
     /// The nonces that the server has given.
     pub fn nonces(&self) -> Arc<dyn NonceSupply + Send + Sync> {
-        Arc::new(CachedNonces(Arc::clone(&self.cache)))
+        Arc::new(CachedNonces { cache: Arc::clone(&self.cache), unused: Mutex::default() })
     }
 
     /// Asks, and goes on; `reply` is called on another thread.
@@ -107,12 +110,26 @@ impl LookupQuery {
     }
 }
 
-struct CachedNonces(Arc<Mutex<Cache>>);
+struct CachedNonces {
+    cache: Arc<Mutex<Cache>>,
+    /// Taken, and shown to no card: in memory only, so that one that a crash loses is not used twice.
+    unused: Mutex<Vec<SuppliedNonce>>,
+}
 
 impl NonceSupply for CachedNonces {
-    fn take(&self) -> Option<[u8; 32]> {
-        // A disk that fails costs the freshness of one proof, not the tap.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take_nonce(Timestamp::now()).ok().flatten()
+    fn take(&self) -> Option<SuppliedNonce> {
+        let now = Timestamp::now();
+        let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+        unused.retain(|nonce| nonce.use_by > now);
+        unused.pop().or_else(|| {
+            // A disk that fails costs the freshness of one proof, not the tap.
+            let taken = self.cache.lock().unwrap_or_else(PoisonError::into_inner).take_nonce(now).ok().flatten();
+            taken.map(|(bytes, use_by)| SuppliedNonce { bytes, use_by })
+        })
+    }
+
+    fn give_back(&self, nonce: SuppliedNonce) {
+        self.unused.lock().unwrap_or_else(PoisonError::into_inner).push(nonce);
     }
 }
 

@@ -86,14 +86,15 @@ impl CacheStore {
         all().map_err(|error| self.wrap(&error))
     }
 
-    /// Takes a nonce that may still be used out of the store, for good.
-    pub(super) fn take_nonce(&self, now: Timestamp) -> Result<Option<[u8; 32]>, ServerError> {
-        self.transact(|tx| {
+    /// Takes a nonce that may still be used, and until when, out of the store, for good.
+    pub(super) fn take_nonce(&self, now: Timestamp) -> Result<Option<([u8; 32], Timestamp)>, ServerError> {
+        let taken = self.transact(|tx| {
             tx.execute("DELETE FROM nonces WHERE use_by <= ?1", [now.as_millisecond()])?;
-            let one =
-                "DELETE FROM nonces WHERE nonce = (SELECT nonce FROM nonces ORDER BY use_by LIMIT 1) RETURNING nonce";
-            tx.query_row(one, [], |row| row.get(0)).optional()
-        })
+            let one = "DELETE FROM nonces WHERE nonce = (SELECT nonce FROM nonces ORDER BY use_by LIMIT 1)
+                       RETURNING nonce, use_by";
+            tx.query_row(one, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        })?;
+        Ok(taken.map(|(nonce, use_by)| (nonce, Timestamp::from_millisecond(use_by).unwrap_or(now))))
     }
 
     /// How many may still be used.

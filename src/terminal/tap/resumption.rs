@@ -51,6 +51,8 @@ pub struct KeptKey {
     proved_counter: u32,
     by_clock: Timestamp,
     by_uptime: Instant,
+    /// Until when the server vouches, where it has said so.
+    vouched_until: Option<Timestamp>,
     era: TapEra,
     ended: u64,
 }
@@ -72,11 +74,19 @@ impl KeptKey {
         Self { key, ..self }
     }
 
+    /// The same key, as long as the server has said; an earlier one does not say how long.
+    #[must_use]
+    pub fn vouched(self, until: Option<Timestamp>) -> Self {
+        Self { vouched_until: until, ..self }
+    }
+
     /// Whether it may be used at this time: the full tap is not too old, by the larger of what both clocks say, and the
-    /// certificates that it rested on have not ended.
+    /// certificates that it rested on have not ended, nor what the server vouches for.
     fn holds(&self, now: Timestamp, max_age: Duration) -> bool {
         let by_clock = Duration::try_from(now.duration_since(self.by_clock)).unwrap_or_default();
-        by_clock.max(self.by_uptime.elapsed()) <= max_age && now <= self.key.until
+        by_clock.max(self.by_uptime.elapsed()) <= max_age
+            && now <= self.key.until
+            && self.vouched_until.is_none_or(|until| now <= until)
     }
 }
 
@@ -168,6 +178,7 @@ impl ResumptionCache {
             proved_counter,
             by_clock: now,
             by_uptime: Instant::now(),
+            vouched_until: None,
             era,
             ended,
         }

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Depth, FastTap, ResumptionCache, TapError, Tapped, tap_card};
+use super::{Depth, FastTap, ResumptionCache, Seen, TapError, Tapped, tap_card};
 use crate::{
     card::{
         apdu::ApduFormat,
@@ -91,7 +91,19 @@ impl Keys {
 /// The nonces that a server has given this terminal.
 pub trait NonceSupply {
     /// One that nobody gets again, if there is one; this is a matter of the disk, never of the network.
-    fn take(&self) -> Option<[u8; 32]>;
+    fn take(&self) -> Option<SuppliedNonce>;
+
+    /// Takes one back that no card was shown, for the next tap.
+    fn give_back(&self, nonce: SuppliedNonce);
+}
+
+/// A nonce of the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SuppliedNonce {
+    /// Its bytes.
+    pub bytes: [u8; 32],
+    /// Until when it may be used.
+    pub use_by: Timestamp,
 }
 
 impl TapTerminal {
@@ -143,7 +155,7 @@ impl TapTerminal {
     fn over(&self, card: &mut Card, again: bool) -> Tapped {
         let mut random = SystemRandom;
         let given = self.nonces.as_ref().filter(|_| self.depth == Depth::Authenticate).and_then(|nonces| nonces.take());
-        let nonce = match given.map_or_else(|| bytes(&mut random), Ok) {
+        let nonce = match given.map_or_else(|| bytes(&mut random), |given| Ok(given.bytes)) {
             Ok(nonce) => nonce,
             Err(e) => return Tapped::failed(TokenError::from(e).into()),
         };
@@ -177,6 +189,10 @@ impl TapTerminal {
             clock: self.clock,
         });
         let tapped = tap_card(&mut transaction, &mut context, self.depth, fast);
+        let is_resumed = matches!(&tapped.result, Ok(Seen::Authenticated(token)) if token.is_resumed());
+        if let (true, Some(nonces), Some(unused)) = (is_resumed, &self.nonces, given) {
+            nonces.give_back(unused);
+        }
         Tapped { server_nonce: given.is_some(), traced, ..tapped }
     }
 

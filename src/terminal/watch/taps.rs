@@ -11,7 +11,7 @@ use crate::{
         lookups::{LookupOutcome, LookupQuery},
         presence::{Input, PresenceMode, StoreNotice},
         renewal::RenewalEffect,
-        tap::{Seen, TapError, worker::ReaderReport},
+        tap::{KeptKey, Seen, TapError, worker::ReaderReport},
     },
     token::TokenError,
 };
@@ -101,10 +101,11 @@ impl WatchRun<'_> {
             }
         };
         if let Some(cache) = &self.resumption {
-            match (outcome.authenticated(), kept, outcome.decision.holder()) {
-                (Some(_), Some(kept), _) if vouches(answered, &outcome) => cache.keep(kept),
+            let vouched = kept.map(|kept| vouched(kept, answered, &outcome));
+            match (outcome.authenticated(), vouched, outcome.decision.holder()) {
+                (Some(_), Some(Some(kept)), _) => cache.keep(kept),
                 // Who is refused makes a full tap the next time, and so does whom the server does not vouch for.
-                (Some(token_id), Some(_), _) | (None, _, Some((token_id, _))) => cache.forget(token_id),
+                (Some(token_id), Some(None), _) | (None, _, Some((token_id, _))) => cache.forget(token_id),
                 _ => {}
             }
         }
@@ -147,13 +148,13 @@ impl WatchRun<'_> {
     }
 }
 
-/// Whether the next tap of a token that is let in may resume: where there is a server, when it said so last. What it said of the
-/// full tap holds while it is away.
-fn vouches(answered: Option<&LookupOutcome>, outcome: &TapOutcome) -> bool {
+/// The key for the next tap of a token that is let in, if that may resume: where there is a server, when it said so last. What it
+/// said of the full tap holds while it is away.
+fn vouched(kept: KeptKey, answered: Option<&LookupOutcome>, outcome: &TapOutcome) -> Option<KeptKey> {
     let resumed = outcome.decision.admitted().is_some_and(|admission| admission.token.is_resumed());
     match answered.map(|answered| &answered.said) {
-        None => true,
-        Some(Ok(found)) => found.resume,
-        Some(Err(error)) => resumed && !error.problem().is_some_and(Problem::is_of_token),
+        None => Some(kept),
+        Some(Ok(found)) => found.resume.then(|| kept.vouched(found.resume_until)),
+        Some(Err(error)) => (resumed && !error.problem().is_some_and(Problem::is_of_token)).then_some(kept),
     }
 }

@@ -227,6 +227,7 @@ fn a_server_says_whose_keys_are_kept() {
             resume,
             nonces: vec![],
         })
+            resume_until: resume.then(|| NOW.get().checked_add(SECOND * 100).unwrap()),
     };
     let answer = |said| LookupOutcome { said, kept: CachedToken::default(), took: None };
     let problem = |status, code: &str| -> Result<Lookup, ServerError> {
@@ -253,19 +254,26 @@ fn a_server_says_whose_keys_are_kept() {
         let report = resumed_tap(run, 7);
         run.admit(report, Some(&answer(said(false)))).unwrap();
         assert!(!is_kept(&cache));
-        // A proof that it wants is made at once.
+        // It says until when.
         let report = full_tap(run, 8);
         run.admit(report, Some(&answer(said(true)))).unwrap();
         told.take();
         told.add("begun".into());
-        let report = resumed_tap(run, 8);
+        pass(SECOND * 100);
+        assert!(is_kept(&cache));
+        pass(SECOND);
+        assert!(!is_kept(&cache));
+        // A proof that it wants is made at once.
+        let report = full_tap(run, 9);
+        run.admit(report, Some(&answer(said(true)))).unwrap();
+        let report = resumed_tap(run, 9);
         run.admit(report, Some(&required())).unwrap();
         let [_, order] = &told.take()[..] else { panic!("one order") };
         assert!(order.starts_with("Inserted"), "{order}");
         assert!(!is_kept(&cache));
         // Nobody is tapped in full for ever: one that has shown a proof is refused.
         told.add("begun".into());
-        let report = full_tap(run, 9);
+        let report = full_tap(run, 10);
         run.admit(report, Some(&required())).unwrap();
         assert!(!told.take().iter().any(|line| line.starts_with("Inserted")));
         assert!(!is_kept(&cache));

@@ -57,13 +57,14 @@ pub async fn decide(c: &mut Connection, tasks: &[LookupTask], now: Timestamp) ->
         let subject = task.token_id.to_string();
         let found = match tokens.get(&subject) {
             None => LookupResult::Unknown,
-            Some(token) => match freshness(&mut proofs, &mut ledger, task, &subject, now)? {
+            Some(token) => match shown(&mut proofs, &mut ledger, task, &subject, now)? {
                 Err(refusal) => LookupResult::Refused(refusal),
-                Ok(freshness) => LookupResult::Token {
+                Ok(LookupProof { freshness, proved }) => LookupResult::Token {
                     status: token.status,
                     reason: token.reason.clone(),
                     user: token.user.clone(),
                     freshness,
+                    proved,
                 },
             },
         };
@@ -93,19 +94,28 @@ pub async fn decide(c: &mut Connection, tasks: &[LookupTask], now: Timestamp) ->
     Ok(all)
 }
 
+/// What a task shows of its token.
+#[derive(Default)]
+struct LookupProof {
+    freshness: Option<Freshness>,
+    /// When the fresh proof came that it is, or on which its channel rests.
+    proved: Option<Timestamp>,
+}
+
 /// What the proof of a task shows; a proof that tells of a copy is written down.
-fn freshness(
+fn shown(
     proofs: &mut Presented,
     ledger: &mut Ledger,
     task: &LookupTask,
     subject: &str,
     now: Timestamp,
-) -> Result<std::result::Result<Option<Freshness>, ProofRefusal>> {
+) -> Result<std::result::Result<LookupProof, ProofRefusal>> {
     let (nonce, counter, claims) = match &task.proof {
-        PresentedProof::Nothing => return Ok(Ok(None)),
+        PresentedProof::Nothing => return Ok(Ok(LookupProof::default())),
         PresentedProof::Resumed { counter, since } => {
-            let holds = proofs.is_resumable(&task.terminal, subject, *counter, *since);
-            return Ok(if holds { Ok(None) } else { Err(ProofRefusal::Required) });
+            let proved = proofs.resumable(&task.terminal, subject, *counter, *since);
+            let shown = LookupProof { freshness: None, proved };
+            return Ok(if proved.is_some() { Ok(shown) } else { Err(ProofRefusal::Required) });
         }
         PresentedProof::Refused(refusal) => return Ok(Err(*refusal)),
         PresentedProof::Claims { nonce, counter, claims } => (nonce, *counter, claims),
@@ -115,7 +125,10 @@ fn freshness(
     if taken == Err(ProofRefusal::Clone) {
         ledger.add("token.clone", subject, &json!({ "counter": counter, "highest": highest }))?;
     }
-    Ok(taken.map(Some))
+    Ok(taken.map(|freshness| {
+        let proved = (freshness == Freshness::Fresh).then_some(now);
+        LookupProof { freshness: Some(freshness), proved }
+    }))
 }
 
 /// A token that is asked for.

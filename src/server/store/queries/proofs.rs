@@ -234,10 +234,11 @@ impl<'a> Presented<'a> {
         Ok(freshness)
     }
 
-    /// Whether a channel of this terminal's may be resumed that rests on the proof with this counter.
-    pub fn is_resumable(&self, terminal: &str, token: &str, counter: u32, since: Timestamp) -> bool {
-        let proof = self.seen.get(&(token, i64::from(counter)));
-        proof.is_some_and(|proof| proof.at >= since.as_millisecond() && proof.terminal.as_deref() == Some(terminal))
+    /// When the proof with this counter came, on which a channel of this terminal's rests that may be resumed.
+    pub fn resumable(&self, terminal: &str, token: &str, counter: u32, since: Timestamp) -> Option<Timestamp> {
+        let proof = self.seen.get(&(token, i64::from(counter)))?;
+        let holds = proof.at >= since.as_millisecond() && proof.terminal.as_deref() == Some(terminal);
+        holds.then(|| Timestamp::from_millisecond(proof.at).ok()).flatten()
     }
 
     /// Writes down which proofs were taken.

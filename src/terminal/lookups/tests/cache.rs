@@ -68,6 +68,7 @@ impl Signer {
             signed_user: Some(self.sign(&signed, USER_TYPE)),
             proof: Some(Freshness::Fresh),
             resume: false,
+            resume_until: None,
             nonces: Vec::new(),
         }
     }
@@ -169,9 +170,10 @@ fn a_nonce_is_handed_out_once_and_in_time() {
     let fixture = CacheFixture::new();
     let cache = fixture.open();
     cache.keep_nonces(&[nonce(1, 24), nonce(2, 23), nonce(3, 0), nonce(2, 23)]).unwrap();
-    assert_eq!(cache.take_nonce(now()).unwrap(), Some([2; 32])); // the one that ends first
-    assert_eq!(fixture.open().take_nonce(now()).unwrap(), Some([1; 32]));
-    assert_eq!(cache.take_nonce(now()).unwrap(), None);
+    let take = |cache: &Cache| cache.take_nonce(now()).unwrap().map(|(nonce, _)| nonce);
+    assert_eq!(take(&cache), Some([2; 32])); // the one that ends first
+    assert_eq!(take(&fixture.open()), Some([1; 32]));
+    assert_eq!(take(&cache), None);
     let short = Nonce { nonce: "AAAA".into(), ..nonce(1, 24) };
     assert!(matches!(cache.keep_nonces(&[nonce(9, 24), short]), Err(ServerError::Protocol(_))));
     let many: Vec<_> = (0..200).map(|number| nonce(number, 24)).collect();
@@ -193,7 +195,7 @@ fn nobody_gets_the_nonce_of_another() {
             together.wait();
             let cache = kept.unwrap();
             let mut mine = Vec::new();
-            while let Some(nonce) = cache.take_nonce(now()).unwrap() {
+            while let Some((nonce, _)) = cache.take_nonce(now()).unwrap() {
                 mine.push(nonce);
             }
             mine

@@ -53,6 +53,13 @@ fn what_ends_a_key() {
     assert_eq!(there(&cache(open(1)), 4600), 1);
     assert_eq!(there(&cache(open(1)), 4601), 0, "its age");
     assert_eq!(there(&cache(open(1)), 999), 0, "a clock that went back");
+    let vouched = cache(open(1));
+    let mut taken = take(&vouched, open(1), 1000);
+    vouched.keep(taken.remove(0).vouched(Some(at(2000))));
+    let kept = take(&vouched, open(1), 2000).remove(0);
+    let used = kept.key().clone();
+    vouched.keep(kept.used(used));
+    assert_eq!(there(&vouched, 2001), 0, "the server's word");
     let forgotten = cache(open(1));
     forgotten.forget(Uuid::from_u128(1));
     assert_eq!(there(&forgotten, 1001), 0);

@@ -1,0 +1,54 @@
+//! The fast tap at a terminal with a server.
+
+use std::fs;
+
+use crate::{server::Office, stack::Watch};
+
+const DOOR: &str = "[presence]\nmin_stay = \"0s\"\ndefault = \"toggle\"\n[resume]\ndefault = true\n";
+
+/// A number that the server keeps.
+fn number(office: &Office, sql: &str) -> i64 {
+    let db = rusqlite::Connection::open(office.stack.home().join("server.db")).unwrap();
+    db.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+case!(Once, who_resumes_does_so_on_the_servers_word);
+/// A resumed tap costs no nonce; and once the server wants a proof, the card that lies there is tapped in full at once.
+fn who_resumes_does_so_on_the_servers_word() {
+    let mut office = Office::new(1, "virtual");
+    let restart = |office: &mut Office, more: &str| {
+        office.kill();
+        office.configure(&format!("{more}\n{DOOR}"));
+        office.start();
+    };
+    restart(&mut office, "resume_max_age = \"4h\"");
+    office.stack.card("remove", 1);
+    let said = office.stack.home().join("said");
+    let mut watch = office.stack.stream_beside(&["-v", "watch"], fs::File::create(&said).unwrap().into());
+    // Whether it was a fast one.
+    let tap = |office: &Office, watch: &mut Watch, event: &str| {
+        office.stack.card("insert", 1);
+        watch.event(event);
+        office.stack.card("remove", 1);
+        let said = fs::read_to_string(&said).unwrap();
+        said.lines().rfind(|line| line.contains(" exchanges, ")).expect("an account").ends_with(", resumed")
+    };
+    // The first is a full one, and so is the second if no nonce had come by then. A fast one takes a nonce, gets one with the
+    // answer, and leaves the first to the next tap.
+    let mut events = ["arrived", "left"].into_iter().cycle();
+    let fast = (0..4).find(|_| tap(&office, &mut watch, events.next().unwrap()));
+    assert!(fast.is_some_and(|at| at > 0), "{fast:?}: {}", fs::read_to_string(&said).unwrap());
+    let issued = number(&office, "SELECT count(*) FROM nonces");
+    for _ in 0..2 {
+        assert!(tap(&office, &mut watch, events.next().unwrap()));
+    }
+    assert_eq!(number(&office, "SELECT count(*) FROM nonces"), issued);
+
+    restart(&mut office, "");
+    for _ in 0..2 {
+        assert!(!tap(&office, &mut watch, events.next().unwrap()));
+    }
+    watch.end();
+    let refused = "SELECT count(*) FROM audit WHERE action = 'lookup.refuse' AND detail LIKE '%proof.required%'";
+    assert_eq!(number(&office, refused), 1);
+}
