@@ -316,7 +316,7 @@ impl WatchObserver for WatchPrinter<'_> {
                 self.store(&notice);
                 self.read_again(&notice);
             }
-            WatchEvent::Flapping(failure) => {
+            WatchEvent::Flapping(failure) | WatchEvent::Evicted(failure) => {
                 let text = format!("{failure} ({})", failure.code);
                 self.warn(&text, &text, failure.hint.as_deref());
             }

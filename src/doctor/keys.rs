@@ -1,6 +1,6 @@
 //! Keys and certificates of this terminal: there, private, belonging together, in time.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::Map;
@@ -9,6 +9,7 @@ use super::{Finding, Probe, ProbeContext, ProbeReport, hsm};
 use crate::{
     failure::{Failure, Remedy},
     pki::{Age, CertificateClass, Content, Facts, InventoryItem, PkiDir},
+    terminal::evictions::{EvictionNote, evicted as evicted_keys},
 };
 
 pub fn probe() -> Probe {
@@ -43,8 +44,16 @@ pub fn examine(context: &ProbeContext) -> Result<(Vec<InventoryItem>, Vec<Findin
     let home = PkiDir::new(context.settings.pki_folder());
     let now = (context.clock)();
     let items = home.load_authority().and_then(|_| home.inventory())?;
-    let troubles = items.iter().filter_map(|item| trouble(item, now)).collect();
+    let evicted = evicted(&context.settings.state_folder, now);
+    let troubles = items.iter().filter_map(|item| trouble(item, now)).chain(evicted).collect();
     Ok((items, troubles))
+}
+
+/// A copy of the keys is in use elsewhere, as far as the tokens have shown.
+fn evicted(state_folder: &Path, now: Timestamp) -> Option<Finding> {
+    let seen = EvictionNote::of(state_folder).recall(now)?;
+    let Failure { message, hint, .. } = evicted_keys();
+    Some(Finding::warning("resume.evicted", format!("{message} (seen at {seen})"), hint?))
 }
 
 /// When a certificate ends.

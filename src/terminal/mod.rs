@@ -7,6 +7,7 @@ pub mod apdu_run;
 pub mod context;
 pub mod enrollment;
 pub mod event_loop;
+pub mod evictions;
 pub mod feedback;
 pub mod forget;
 pub mod hooks;

@@ -27,6 +27,7 @@ use crate::{
         admission::Rules,
         context::{RenewedCertificates, TerminalContext},
         event_loop::{EventLoop, Handler, Mailbox, Message, Stopper, Wait},
+        evictions::Evictions,
         hooks::{Hooks, Job},
         lookups::{LookupService, ServerEvent},
         presence::{
@@ -168,6 +169,7 @@ impl Watch {
             applied: HashMap::new(),
             unanswered: Unanswered::default(),
             flapping: Flapping::default(),
+            evictions: Evictions::default(),
             prune_at: Instant::now(),
             lookups,
             replies: events.mailbox(),
@@ -208,6 +210,8 @@ struct WatchRun<'a> {
     unanswered: Unanswered,
     /// The cards that come and go.
     flapping: Flapping,
+    /// The tokens that lose the keys of their taps.
+    evictions: Evictions,
     /// When what is too old is removed next.
     prune_at: Instant,
     /// The server, where there is one.

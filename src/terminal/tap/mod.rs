@@ -86,6 +86,8 @@ pub struct Tapped {
     pub traced: u32,
     /// The key that the next channel of this token may be resumed under, if it is let in.
     pub kept: Option<KeptKey>,
+    /// Whether a key was kept for this token that it did not hold.
+    pub missed: bool,
 }
 
 /// The keys of a terminal that resumes, and what it resumes at this reader.
@@ -114,6 +116,7 @@ impl Tapped {
             learned: Vec::new(),
             traced: 0,
             kept: None,
+            missed: false,
         }
     }
 
@@ -210,7 +213,10 @@ impl FastTap<'_> {
                 tapped.kept = Some(own.used(token.key.clone()));
                 token
             }
-            (Ok(_), _) => return Ok(None),
+            (Ok(_), _) => {
+                tapped.missed = matches!(mode, TokenMode::Open(_));
+                return Ok(None);
+            }
             (Err(error), own) => {
                 if let (TokenError::Link(_), Some(own)) = (&error, own) {
                     self.cache.keep(own);

@@ -40,6 +40,8 @@ pub enum WatchEvent<'a> {
     Store(StoreNotice),
     /// The card of a reader comes and goes.
     Flapping(Failure),
+    /// A token has lost the key for fast taps again and again.
+    Evicted(Failure),
     /// The portrait of a token whose portrait the observer wanted.
     Portrait(Uuid, Portrait),
 }

@@ -1,5 +1,7 @@
 //! What a watch does with a tap that has ended: the server is asked, the token is admitted or not, and the list is told.
 
+use uuid::Uuid;
+
 use super::{TapEffect, WatchEvent, WatchRun};
 use crate::{
     api::{problem::ProblemCode, v1::Problem},
@@ -8,6 +10,7 @@ use crate::{
     terminal::{
         admission::TapOutcome,
         event_loop::Message,
+        evictions::{EvictionNote, KeyUse, evicted},
         lookups::{LookupOutcome, LookupQuery},
         presence::{Input, PresenceMode, StoreNotice},
         renewal::RenewalEffect,
@@ -80,13 +83,28 @@ impl WatchRun<'_> {
         lies_there
     }
 
+    /// Says so when a token has lost the key for its fast taps again and again.
+    fn note_key(&mut self, token_id: Uuid, missed: bool, outcome: &TapOutcome) -> Result<(), Failure> {
+        let resumed = outcome.decision.admitted().is_some_and(|admission| admission.token.is_resumed());
+        let key = match (missed, resumed) {
+            (true, _) => KeyUse::Missed,
+            (false, true) => KeyUse::Resumed,
+            (false, false) => KeyUse::None,
+        };
+        if !self.evictions.tapped(token_id, key) {
+            return Ok(());
+        }
+        EvictionNote::of(&self.config.context.state_folder).note((self.clock)());
+        self.observer.event(WatchEvent::Evicted(evicted()))
+    }
+
     /// Decides about a token, and tells the list.
     pub(super) fn admit(&mut self, report: ReaderReport, answered: Option<&LookupOutcome>) -> Result<(), Failure> {
         if self.retaps_in_full(&report, answered) {
             return Ok(());
         }
         let ReaderReport::Tapped { reader, insertion, at, mut tapped } = report else { return Ok(()) };
-        let kept = tapped.kept.take();
+        let (kept, missed) = (tapped.kept.take(), tapped.missed);
         let lies_there = self.insertions.get(&reader) == Some(&insertion);
         let is_outdated = self.applied.get(&reader).is_some_and(|applied| *applied > insertion);
         let server = answered.map(|answered| (answered, &self.config.rules));
@@ -111,6 +129,7 @@ impl WatchRun<'_> {
         }
         if let Some(token_id) = outcome.authenticated() {
             self.flapping.identified(&reader, token_id);
+            self.note_key(token_id, missed, &outcome)?;
         }
         let stays = self.config.context.policy.presence(&reader) == PresenceMode::Field;
         let effect = match self.insertions.get(&reader) {

@@ -20,6 +20,7 @@ use crate::{
     server_client::ServerError,
     terminal::{
         admission::UserPreference,
+        evictions::EvictionNote,
         lookups::{CachedToken, LookupOutcome},
         presence::{EventKind, PresenceMode, store::Denial},
         tap::{
@@ -77,6 +78,7 @@ impl WatchObserver for Recorder {
             WatchEvent::TapFailed(outcome) => {
                 self.add(format!("failed {}", outcome.failure().map_or("nothing", |failure| failure.code)));
             }
+            WatchEvent::Evicted(failure) => self.add(failure.code.to_owned()),
             other => self.add(format!("{other:?}")),
         }
         Ok(())
@@ -225,9 +227,9 @@ fn a_server_says_whose_keys_are_kept() {
             signed_user: None,
             proof: None,
             resume,
+            resume_until: resume.then(|| NOW.get().checked_add(SECOND * 100).unwrap()),
             nonces: vec![],
         })
-            resume_until: resume.then(|| NOW.get().checked_add(SECOND * 100).unwrap()),
     };
     let answer = |said| LookupOutcome { said, kept: CachedToken::default(), took: None };
     let problem = |status, code: &str| -> Result<Lookup, ServerError> {
@@ -257,8 +259,6 @@ fn a_server_says_whose_keys_are_kept() {
         // It says until when.
         let report = full_tap(run, 8);
         run.admit(report, Some(&answer(said(true)))).unwrap();
-        told.take();
-        told.add("begun".into());
         pass(SECOND * 100);
         assert!(is_kept(&cache));
         pass(SECOND);
@@ -266,6 +266,8 @@ fn a_server_says_whose_keys_are_kept() {
         // A proof that it wants is made at once.
         let report = full_tap(run, 9);
         run.admit(report, Some(&answer(said(true)))).unwrap();
+        told.take();
+        told.add("begun".into());
         let report = resumed_tap(run, 9);
         run.admit(report, Some(&required())).unwrap();
         let [_, order] = &told.take()[..] else { panic!("one order") };
@@ -277,6 +279,35 @@ fn a_server_says_whose_keys_are_kept() {
         run.admit(report, Some(&required())).unwrap();
         assert!(!told.take().iter().any(|line| line.starts_with("Inserted")));
         assert!(!is_kept(&cache));
+    });
+}
+
+/// Two machines with one bundle take each other's keys: after three full taps in a row that began with a miss, that is told.
+#[test]
+fn a_token_that_loses_the_key_again_and_again_is_told() {
+    watch(None, |run, told| {
+        let cache = ResumptionCache::new(SECOND * 3600);
+        run.resumption = Some(cache);
+        tap_with_key(run, 5);
+        told.take();
+        let miss = |run: &mut WatchRun<'_>, counter| {
+            let mut report = full_tap(run, counter);
+            let ReaderReport::Tapped { tapped, .. } = &mut report else { panic!("a tap") };
+            tapped.missed = true;
+            run.handle(Message::Tap(report)).unwrap();
+        };
+        let note = EvictionNote::of(&run.config.context.state_folder);
+        for counter in [6, 7] {
+            miss(run, counter);
+        }
+        let report = resumed_tap(run, 7);
+        run.handle(Message::Tap(report)).unwrap();
+        for counter in [8, 9] {
+            miss(run, counter);
+        }
+        assert_eq!((told.take(), note.recall(NOW.get())), (Vec::<String>::new(), None));
+        miss(run, 10);
+        assert_eq!((told.take(), note.recall(NOW.get())), (vec!["resume.evicted".to_owned()], Some(NOW.get())));
     });
 }
 

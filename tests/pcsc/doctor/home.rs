@@ -52,6 +52,11 @@ fn doctor_finds_faults_of_the_terminal() {
     assert_eq!(at(&stack, "-2d"), ["pki.clock"]);
 
     let home = stack.home();
+    let note = home.join("evictions.json");
+    let seen = format!(r#"{{"schema":"rollcall.evictions/1","at":"{}"}}"#, jiff::Timestamp::now());
+    fs::write(&note, seen).unwrap();
+    assert_eq!(codes(&stack, &[]), ["resume.evicted"]);
+    fs::remove_file(note).unwrap();
     let key = home.join("pki/terminal-ecka.key");
     mode(&key, 0o644);
     assert_eq!(codes(&stack, &[]), ["pki.key-permissions"]);

@@ -83,7 +83,7 @@ fn the_second_tap_takes_three_exchanges_and_no_signature() {
         assert!(!token_of(&first).is_resumed());
         for _ in 0..3 {
             let mut next = terminal.tap(&mut token);
-            assert_eq!(next.exchanges, 3);
+            assert_eq!((next.exchanges, next.missed), (3, false));
             assert_eq!(authenticated(&next), (ID, &user()));
             let seen = token_of(&next);
             assert!(seen.is_resumed() && seen.proof().is_none());
@@ -163,11 +163,31 @@ fn a_miss_leads_to_a_full_tap() {
     };
     stale(&terminal);
     let missed = terminal.tap(&mut token);
-    assert_eq!((token_of(&missed).is_resumed(), missed.exchanges), (false, 6));
+    assert_eq!((token_of(&missed).is_resumed(), missed.exchanges, missed.missed), (false, 6, true));
     assert!(token_of(&terminal.tap(&mut token)).is_resumed());
     stale(&terminal);
     terminal.fixture.memory.0.borrow_mut().clear();
     assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
+}
+
+/// Two terminals with one key share a slot: each full tap at one takes the key of the other, which sees that it missed.
+#[test]
+fn copies_of_a_terminal_evict_each_other() {
+    for private in [false, true] {
+        let mut terminal = FastFixture::new();
+        let mut token = issued(&terminal.fixture, ID, private, 3);
+        let mut other = ResumptionCache::new(Duration::from_secs(3600));
+        let missed: Vec<bool> = (0..6)
+            .map(|_| {
+                let tapped = terminal.tap(&mut token);
+                assert!(!token_of(&tapped).is_resumed());
+                std::mem::swap(&mut terminal.cache, &mut other);
+                tapped.missed
+            })
+            .collect();
+        // Which token of a set it is nobody has said before, so it may never have had a key here.
+        assert_eq!(missed, [false, false, !private, !private, !private, !private]);
+    }
 }
 
 /// What a line in the middle changes costs a full tap or the visit, and never lets anybody in.
