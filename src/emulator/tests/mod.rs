@@ -12,5 +12,6 @@ mod sequences;
 mod session;
 mod table;
 mod terminal;
+mod torn;
 mod transport;
 mod vectors;

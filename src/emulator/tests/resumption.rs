@@ -15,19 +15,19 @@ use crate::{
     emulator::{PersistentState, SoftwareToken},
 };
 
-const SLOT: &str = "04880101";
-const PRESENCE: &str = "04880201";
+pub(super) const SLOT: &str = "04880101";
+pub(super) const PRESENCE: &str = "04880201";
 /// The first counter of a token whose next full tap would count one more.
 const COUNTER_AT: std::ops::Range<usize> = 20..24;
 
 /// A full tap with a slot: the key of this meeting.
-fn filled(rig: &mut Rig) -> Key128 {
+pub(super) fn filled(rig: &mut Rig) -> Key128 {
     let mut open = rig.role(READ);
     rig.accept(&mut open, SLOT, &[7; 32]);
     open.resumption
 }
 
-fn resume(rig: &mut Rig, tid: [u8; TID], keys: &[Key128]) -> Option<Open> {
+pub(super) fn resume(rig: &mut Rig, tid: [u8; TID], keys: &[Key128]) -> Option<Open> {
     let select = rig.select();
     resume_selected(rig, &select, tid, keys)
 }
@@ -39,7 +39,7 @@ fn resume_selected(rig: &mut Rig, select: &[u8], tid: [u8; TID], keys: &[Key128]
     Some(Open { messaging, binding: [0; 32], resumption: Key128::new([0; 16]), format: ApduFormat::Short })
 }
 
-fn resumed(rig: &mut Rig, key: &Key128) -> Open {
+pub(super) fn resumed(rig: &mut Rig, key: &Key128) -> Open {
     let tid = terminal_id(rig.terminal.public());
     resume(rig, tid, std::slice::from_ref(key)).expect("the token holds the key")
 }
