@@ -16,14 +16,17 @@ mod card;
 mod ccid;
 mod change;
 mod client;
+mod crowd;
+#[path = "../common/dice.rs"]
+mod dice;
 mod disk;
 mod doctor;
 mod doors;
 mod exits;
+mod fast;
 mod faults;
 mod hooks;
 mod hostile;
-mod fast;
 mod lift;
 #[path = "../common/objects.rs"]
 mod objects;
@@ -83,7 +86,7 @@ fn trial(name: String, driver: &'static str, case: impl FnOnce() + Send + 'stati
     let told = name.clone();
     Trial::test(name, move || {
         let (done, end) = mpsc::channel::<()>();
-        let long = std::env::var_os("ROLLCALL_TEST_BATCH").is_some();
+        let long = ["ROLLCALL_TEST_BATCH", "ROLLCALL_TEST_CROWD"].iter().any(|name| std::env::var_os(name).is_some());
         std::thread::spawn(move || {
             if !long && end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
                 println!("test {told} ... FAILED: it hangs");

@@ -74,7 +74,7 @@ impl Office {
         found[0].clone()
     }
 
-    fn status(&self, token: &str, status: &str) {
+    pub fn status(&self, token: &str, status: &str) {
         let reason: &[&str] = if status == "active" { &[] } else { &["--reason", "a test"] };
         self.stack.rollcall(&[&["server", "token", "status", token, status, "--yes"], reason].concat()).expect(0);
     }

@@ -47,6 +47,12 @@ impl Slot {
         Self::insert_bent(port, card, Box::new(|_, honest| honest))
     }
 
+    /// The card is lifted at this APDU of the first that come.
+    pub fn insert_lifted(port: &str, card: Box<dyn Card>, lift: Option<Lift>) -> Self {
+        let plan = Plan { lift, apdus: 0 };
+        Self::insert_planned(port, card, plan, Box::new(|_| ATR.to_vec()), Box::new(|_, honest| honest))
+    }
+
     pub fn insert_bent(port: &str, card: Box<dyn Card>, bend: Bend) -> Self {
         Self::insert_as(port, card, &ATR, bend)
     }
@@ -63,11 +69,15 @@ impl Slot {
         Self::insert_waking(port, card, Box::new(atr), Box::new(|_, honest| honest))
     }
 
-    fn insert_waking(port: &str, mut card: Box<dyn Card>, mut atr: Waking, mut bend: Bend) -> Self {
+    fn insert_waking(port: &str, card: Box<dyn Card>, atr: Waking, bend: Bend) -> Self {
+        Self::insert_planned(port, card, Plan::default(), atr, bend)
+    }
+
+    fn insert_planned(port: &str, mut card: Box<dyn Card>, plan: Plan, mut atr: Waking, mut bend: Bend) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port.parse::<u16>().expect("a port"))).expect("a reader");
         stream.set_nodelay(true).expect("a socket");
         let mut reader = stream.try_clone().expect("a socket");
-        let plan = Arc::new(Mutex::new(Plan::default()));
+        let plan = Arc::new(Mutex::new(plan));
         let told = Arc::clone(&plan);
         let service = std::thread::spawn(move || {
             // It ends when the card is lifted, by either side.
@@ -92,6 +102,11 @@ impl Slot {
     /// Whether the card was lifted as it was planned.
     pub fn is_lifted(&self) -> bool {
         self.service.is_finished()
+    }
+
+    /// Waits until the card is lifted as it was planned, and gives it back.
+    pub fn lifted(self) -> Box<dyn Card> {
+        self.service.join().expect("the card's thread")
     }
 
     /// Lifts the card, if that has not happened, and gives it back.

@@ -250,28 +250,8 @@ impl Stack {
 
     /// The same; what it says besides goes to `stderr`.
     pub fn stream_beside(&self, args: &[&str], stderr: Stdio) -> Watch {
-        let mut process = self
-            .command("rollcall")
-            .args(["--output", "ndjson"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .expect("rollcall starts");
-        let stdout = BufReader::new(process.stdout.take().expect("piped"));
-        let (tell, events) = mpsc::channel();
-        let reader = std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                // A killed process may have written half a line.
-                if serde_json::from_str::<Value>(&line).is_err() {
-                    return;
-                }
-                if tell.send(objects::line(&line)).is_err() {
-                    return;
-                }
-            }
-        });
-        Watch { process, events, reader: Some(reader), seen: Vec::new() }
+        let mut command = self.command("rollcall");
+        Watch::of(command.args(["--output", "ndjson"]).args(args).stderr(stderr))
     }
 }
 
@@ -306,6 +286,25 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// Starts a command that tells objects as they come.
+    pub fn of(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        let stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let (tell, events) = mpsc::channel();
+        let reader = std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                // A killed process may have written half a line.
+                if serde_json::from_str::<Value>(&line).is_err() {
+                    return;
+                }
+                if tell.send(objects::line(&line)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { process, events, reader: Some(reader), seen: Vec::new() }
+    }
+
     /// The next object; nothing, when none comes for this time or the output has ended.
     pub fn next(&mut self, patience: Duration) -> Option<Value> {
         self.events.recv_timeout(patience).ok()

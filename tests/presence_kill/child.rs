@@ -13,6 +13,8 @@ use rollcall::terminal::presence::store::Delivery;
 use rollcall::terminal::presence::{Holder, Input, Policy, PresenceMode, Refused, Source, Tap, TerminalStore};
 use uuid::Uuid;
 
+use crate::dice::Dice;
+
 const ROLE: &str = "ROSTER_KILL_ROLE";
 const HOME: &str = "ROSTER_KILL_HOME";
 const SEED: &str = "ROSTER_KILL_SEED";
@@ -101,22 +103,7 @@ impl Policy for Hasty {
     }
 }
 
-/// Xorshift: repeatable from its seed.
-pub struct Dice(u64);
-
 impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// Below `sides`.
-    pub fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % sides
-    }
-
     fn reader(&mut self) -> String {
         ["field a", "field b", "toggle", "until"][usize::try_from(self.roll(4)).unwrap()].to_owned()
     }

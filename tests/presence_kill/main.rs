@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)] // a panic is how a test fails, in its helpers and children too
 
 mod child;
+#[path = "../common/dice.rs"]
+mod dice;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -12,7 +14,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Child;
 
-use child::{Dice, Hasty};
+use child::Hasty;
+use dice::Dice;
 use jiff::Timestamp;
 use rollcall::terminal::presence::{Event, EventKind, TerminalStore, TerminalStoreError, replay};
 
