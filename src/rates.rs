@@ -81,7 +81,10 @@ mod tests {
         let (rates, start) = (Rates::new(Some(1)), Instant::now());
         let admitted = (0..2 * BUCKETS).filter(|peer| rates.admit(&peer.to_string(), start)).count();
         assert_eq!((admitted, rates.buckets.lock().unwrap().len()), (BUCKETS, BUCKETS));
-        assert!(rates.admit("later", start + Duration::from_secs(10)));
+        // Who is known may ask also then, and makes room in the moment in which it could ask as often as at first.
+        assert!(rates.admit("0", start));
+        assert!(!rates.admit("later", start + Duration::from_millis(999)));
+        assert!(rates.admit("later", start + Duration::from_secs(1)));
     }
 
     #[test]

@@ -322,6 +322,10 @@ mod tests {
         log.swap(1, 2);
         assert_eq!(verify(&log, &end, Vec::new()).unwrap_err().first_bad(), 2);
         assert_eq!(verify(&whole[..3], &end, Vec::new()), Err(AuditError::Cut { found: 3, head: 5 }));
+        // The head names the last record by its number and its hash.
+        for other in [AuditHead { seq: 4, ..end.clone() }, AuditHead { seq: 5, ..head(&whole[3]) }] {
+            assert_eq!(verify(&whole, &other, Vec::new()), Err(AuditError::Changed(5)));
+        }
         // Whoever cuts the log and puts its head back has not asked the terminals.
         let cut = verify(&whole[..3], &head(&whole[2]), vec![end]);
         assert_eq!(cut, Err(AuditError::Cut { found: 3, head: 5 }));

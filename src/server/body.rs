@@ -129,3 +129,59 @@ pub fn check_name(name: &str) -> Result<(), ApiError> {
     }
     Err(ApiError::Invalid("the name of a terminal is 1 to 64 letters, digits, dots, hyphens, underscores".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn long(length: usize) -> String {
+        "x".repeat(length)
+    }
+
+    fn user(id: usize, name: usize, fields: usize, key: usize, value: usize) -> User {
+        let key = |n: usize| format!("{n:0>key$}");
+        User { id: long(id), name: long(name), fields: (0..fields).map(|n| (key(n), long(value))).collect() }
+    }
+
+    #[test]
+    fn the_longest_user_is_taken_and_a_longer_one_is_not() {
+        assert!(check_user(&user(64, 256, 32, 64, 1024)).is_ok());
+        assert!(check_user(&user(1, 1, 1, 1, 0)).is_ok());
+        let (short, wide) = ([(0, 1, 1, 1, 0), (1, 0, 1, 1, 0)], [(65, 256, 32, 64, 1024), (64, 257, 32, 64, 1024)]);
+        let fields = [(64, 256, 33, 64, 1024), (64, 256, 32, 65, 1024), (64, 256, 32, 64, 1025)];
+        for (id, name, fields, key, value) in short.into_iter().chain(wide).chain(fields) {
+            let wrong = user(id, name, fields, key, value);
+            assert!(check_user(&wrong).is_err(), "{id} {name} {fields} {key} {value}");
+        }
+        for control in ["a\nb", "\u{7f}", "\u{85}"] {
+            assert!(check_user(&User { name: control.into(), ..user(1, 1, 0, 1, 1) }).is_err(), "{control:?}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_terminal_is_letters_digits_and_three_signs() {
+        for name in ["a", "Z9._-", long(64).as_str()] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "a b", "a/b", "\u{fc}", "a\n", long(65).as_str()] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_its_limits() {
+        let limit = |after: String, limit| PageQuery::of(after, limit).limit().ok();
+        assert_eq!(limit(String::new(), None), Some(100));
+        assert_eq!([1, PAGE_MAX].map(|n| limit(long(200), Some(n))), [Some(1), Some(PAGE_MAX)]);
+        assert_eq!([0, PAGE_MAX + 1].map(|n| limit(String::new(), Some(n))), [None, None]);
+        assert_eq!([long(201), "a\0".into()].map(|after| limit(after, Some(1))), [None, None]);
+    }
+
+    #[test]
+    fn binary_has_exactly_its_length() {
+        assert_eq!(binary("x", "AQID", 3..=3).ok(), Some(vec![1, 2, 3]));
+        for wrong in ["AQI", "AQIDBA", "AQI=", "AQ+D", " AQID"] {
+            assert!(binary("x", wrong, 3..=3).is_err(), "{wrong}");
+        }
+    }
+}

@@ -356,3 +356,6 @@ fn counts_of(summary: &PresenceSummary) -> BTreeMap<&str, u64> {
     let counted = summary.terminals.iter().filter(|terminal| terminal.present > 0);
     counted.map(|terminal| (terminal.name.as_str(), terminal.present)).collect()
 }
+
+#[cfg(test)]
+mod tests;

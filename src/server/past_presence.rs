@@ -56,3 +56,33 @@ impl PastPresence {
         *self.0.lock().await = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::block_on;
+
+    #[test]
+    fn a_moment_is_worked_out_once_for_all_of_its_pages() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let pages = async {
+            let store = ServerStore::open(&url, &[7; 20], None).await.unwrap();
+            let (past, at) = (PastPresence::default(), Timestamp::now());
+            let earlier = at - jiff::SignedDuration::from_secs(1);
+            let first = past.people(&store, at, false).await.unwrap();
+            let is_first = async |at, goes_on| Arc::ptr_eq(&first, &past.people(&store, at, goes_on).await.unwrap());
+            assert!(is_first(at, true).await && is_first(at, true).await);
+            assert!(!is_first(earlier, true).await);
+            let first = past.people(&store, at, false).await.unwrap();
+            let again = past.people(&store, at, false).await.unwrap();
+            assert!(!Arc::ptr_eq(&first, &again), "who begins anew gets what is true now");
+            past.0.lock().await.as_mut().unwrap().made = Instant::now().checked_sub(KEPT).unwrap();
+            let old = past.people(&store, at, true).await.unwrap();
+            assert!(!Arc::ptr_eq(&again, &old));
+            past.forget().await;
+            assert!(!Arc::ptr_eq(&old, &past.people(&store, at, true).await.unwrap()));
+        };
+        block_on(pages).unwrap();
+    }
+}

@@ -284,6 +284,31 @@ mod tests {
     }
 
     #[test]
+    fn the_last_word_holds_and_the_last_arrival_names_in_whatever_order_they_come() {
+        let said = |seq: i64, kind: &str, user: &str| {
+            let event = json!({ "event": kind, "token_id": Uuid::from_u128(7), "user": { "id": user } });
+            Whereabouts::of(&EventIndex::of(&event, now()), EventPlace { epoch: 1, seq }, "list").unwrap()
+        };
+        let all = [said(1, "arrived", "1"), said(2, "arrived", "2"), said(3, "confirmed", "3"), said(4, "left", "4")];
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1], [1, 3, 0, 2]] {
+            let mut taken = all[order[0]].clone();
+            order[1..].iter().for_each(|n| taken.absorb(all[*n].clone()));
+            assert_eq!((taken.last.seq, taken.word), (4, PresenceWord::Left), "{order:?}");
+            assert_eq!((taken.named.place.seq, taken.named.person.as_str()), (2, "u:2"), "{order:?}");
+        }
+        let mut unnamed = all[3].clone();
+        unnamed.absorb(all[2].clone());
+        assert_eq!(unnamed.named.person, "u:4");
+    }
+
+    #[test]
+    fn a_user_is_read_as_they_were_sent() {
+        let user = user_of(&json!({ "user": { "id": "1", "name": "Ada" } })).unwrap();
+        assert_eq!((user.id.as_str(), user.name.as_str()), ("1", "Ada"));
+        assert_eq!([json!({}), json!({ "user": null })].map(|event| user_of(&event)), [None, None]);
+    }
+
+    #[test]
     fn nothing_happens_after_it_was_received() {
         let of = |at: &str| EventIndex::of(&json!({ "at": at }), now()).at;
         let ms = now().as_millisecond();

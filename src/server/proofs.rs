@@ -61,3 +61,104 @@ fn identity(der: &[u8], against: &Against<'_>) -> Option<Point> {
         && certificate.point().as_bytes().as_slice() == against.registered.key;
     ours.then(|| *certificate.point())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        crypto::{
+            ec::KeyPair,
+            random::SystemRandom,
+            x509::{CertificateProfile, CertificateTemplate, issue},
+        },
+        proof::{Expected, Proof, thumbprint},
+    };
+
+    const TOKEN: Uuid = Uuid::from_u128(7);
+
+    fn key() -> KeyPair {
+        KeyPair::generate(&mut SystemRandom).unwrap()
+    }
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn certificate(ca: &KeyPair, subject: Uuid, key: &KeyPair) -> Vec<u8> {
+        let template = CertificateTemplate {
+            class: CertificateProfile::Identity,
+            subject: &subject.to_string(),
+            key: key.public(),
+            not_before: at("2026-01-01T00:00:00Z"),
+            not_after: at("2027-01-01T00:00:00Z"),
+        };
+        issue(ca, "CA", &template, &mut SystemRandom).unwrap()
+    }
+
+    /// A proof of this token to this terminal.
+    fn message(identity: &KeyPair, terminal: &KeyPair) -> Vec<u8> {
+        let claims = Claims {
+            terminal: thumbprint(terminal.public()),
+            nonce: [1; 32],
+            token_id: *TOKEN.as_bytes(),
+            binding: [3; 32],
+            counter: 0x0001_0000,
+            record: sha256(&[&[4; 120]]),
+        };
+        let signature = identity.sign(&claims.sig_structure()).unwrap();
+        let length = [u8::try_from(signature.len()).unwrap()];
+        let counter = [&[0x80, 4][..], &claims.counter.to_be_bytes(), &[0x9E], &length, &signature].concat();
+        let answer = [&[0x83, 16][..], &claims.token_id, &counter, &[0x53, 120], &[4; 120]].concat();
+        let (token_id, binding) = (&claims.token_id, &claims.binding);
+        let expected = Expected { terminal: terminal.public(), nonce: &claims.nonce, token_id, binding };
+        Proof::parse_answer(&answer).unwrap().check(&expected, identity.public()).unwrap().cose
+    }
+
+    #[test]
+    fn a_proof_holds_for_its_token_its_key_its_terminal_its_time_and_its_authority_only() {
+        let [ca, other_ca, identity, other_identity, terminal, other_terminal] = std::array::from_fn(|_| key());
+        let certificates = VerifiedCertificates::new(vec![*ca.public()]);
+        let registered = RegisteredIdentity {
+            key: identity.public().as_bytes().to_vec(),
+            certificate: certificate(&ca, TOKEN, &identity),
+        };
+        let thumbprints = [thumbprint(other_terminal.public()).to_vec(), thumbprint(terminal.public()).to_vec()];
+        let right = || Against {
+            token_id: TOKEN,
+            registered: &registered,
+            certificates: &certificates,
+            terminal: &thumbprints,
+            now: at("2026-06-01T00:00:00Z"),
+        };
+        let cose = message(&identity, &terminal);
+        let claims = sha256(&[&Claims::read(&cose).unwrap().sig_structure()]);
+        let holds = PresentedProof::Claims { nonce: [1; 32], counter: 0x0001_0000, claims };
+        let sent = certificate(&ca, TOKEN, &identity);
+        assert_eq!(check(&cose, None, &right()), holds);
+        assert_eq!(check(&cose, Some(&sent), &right()), holds);
+
+        let refused = PresentedProof::Refused;
+        let other = Against { token_id: Uuid::from_u128(8), ..right() };
+        assert_eq!(check(&cose, None, &other), refused(ProofRefusal::Malformed));
+        assert_eq!(check(&cose[1..], None, &right()), refused(ProofRefusal::Malformed));
+        let mut bent = cose.clone();
+        *bent.last_mut().unwrap() ^= 1;
+        assert_eq!(check(&bent, None, &right()), refused(ProofRefusal::Signature));
+        let foreign = message(&other_identity, &terminal);
+        assert_eq!(check(&foreign, None, &right()), refused(ProofRefusal::Signature));
+        let other = Against { terminal: &thumbprints[..1], ..right() };
+        assert_eq!(check(&cose, None, &other), refused(ProofRefusal::Terminal));
+        for wrong in [
+            certificate(&other_ca, TOKEN, &identity),
+            certificate(&ca, Uuid::from_u128(8), &identity),
+            certificate(&ca, TOKEN, &other_identity),
+        ] {
+            assert_eq!(check(&cose, Some(&wrong), &right()), refused(ProofRefusal::Certificate));
+            assert_eq!(check(&foreign, Some(&wrong), &right()), refused(ProofRefusal::Certificate));
+        }
+        for now in ["2025-12-31T23:59:59Z", "2027-01-01T00:00:01Z"] {
+            let other = Against { now: at(now), ..right() };
+            assert_eq!(check(&cose, None, &other), refused(ProofRefusal::Certificate), "{now}");
+        }
+    }
+}

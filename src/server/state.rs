@@ -236,3 +236,62 @@ async fn purge(store: &ServerStore, retention: jiff::SignedDuration) -> Result<(
     while store.purge(retention, Timestamp::now()).await?.more {}
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::v1::Role,
+        server::{
+            RequestLine, block_on,
+            presence::EventIndex,
+            store::{EventQuery, NewEvent, NewTerminal, RegisteredKeys, Subjects},
+        },
+    };
+
+    struct Silence;
+
+    impl ServerLog for Silence {
+        fn listening(&self, _: std::net::SocketAddr) {}
+        fn request(&self, _: &RequestLine<'_>) {}
+        fn fault(&self, what: &str) {
+            panic!("{what}");
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_the_retention_goes_while_the_server_runs() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let day = |days: i64| Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
+        let left = async {
+            let store = ServerStore::open(&url, &[7; 20], None).await.unwrap();
+            let subjects = Subjects { tls: "door".into(), ecka: "door".into() };
+            let keys = RegisteredKeys { tls_key: [1; 32], ecka_key: [1; 32], subjects, not_after: day(0) };
+            let new = NewTerminal { name: "door".into(), role: Role::Read, keys };
+            store.add_terminal(&new, "server", day(40)).await.unwrap();
+            for (seq, received) in [(1, day(31)), (2, day(29))] {
+                let event = serde_json::json!({ "seq": seq, "event": "service_lost" });
+                let row = NewEvent { seq, body: event.to_string(), index: EventIndex::of(&event, received) };
+                store.keep_events("door", uuid::Uuid::nil(), &[row], received).await.unwrap();
+            }
+            let events = async || {
+                let found = store.search_events(&EventQuery::default(), 10).await.unwrap();
+                found.into_iter().map(|(mark, _)| mark.seq).collect::<Vec<_>>()
+            };
+            assert_eq!(events().await, [1, 2]);
+            let sweeper = sweep(store.clone(), Arc::new(Silence), Some(Duration::from_secs(30 * 24 * 3600)));
+            let gone = async {
+                while events().await.len() > 1 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let both = Box::pin(async {
+                tokio::select! { () = sweeper => panic!("it ended"), () = gone => {} }
+            });
+            tokio::time::timeout(Duration::from_secs(20), both).await.unwrap();
+            events().await
+        };
+        assert_eq!(block_on(left).unwrap(), [2]);
+    }
+}

@@ -72,3 +72,61 @@ impl Generations {
         self.young.insert(digest, certificate);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{
+        ec::KeyPair,
+        random::SystemRandom,
+        x509::{CertificateTemplate, issue},
+    };
+
+    fn key() -> KeyPair {
+        KeyPair::generate(&mut SystemRandom).unwrap()
+    }
+
+    fn certificate(ca: &KeyPair, class: CertificateProfile) -> Vec<u8> {
+        let key = key();
+        let template = CertificateTemplate {
+            class,
+            subject: "00000000-0000-0000-0000-000000000007",
+            key: key.public(),
+            not_before: "2026-01-01T00:00:00Z".parse().unwrap(),
+            not_after: "2027-01-01T00:00:00Z".parse().unwrap(),
+        };
+        issue(ca, "CA", &template, &mut SystemRandom).unwrap()
+    }
+
+    #[test]
+    fn only_identities_of_the_authorities_are_known_and_each_is_verified_once() {
+        let (before, ca) = (key(), key());
+        let certificates = VerifiedCertificates::new(vec![*ca.public(), *before.public()]);
+        for authority in [&ca, &before] {
+            let der = certificate(authority, CertificateProfile::Identity);
+            let first = certificates.identity(&der).unwrap();
+            assert_eq!(first.der(), der);
+            assert!(Arc::ptr_eq(&first, &certificates.identity(&der).unwrap()));
+            let mut bent = der;
+            *bent.last_mut().unwrap() ^= 1;
+            assert!(certificates.identity(&bent).is_none());
+        }
+        assert!(certificates.identity(&certificate(&key(), CertificateProfile::Identity)).is_none());
+        assert!(certificates.identity(&certificate(&ca, CertificateProfile::TokenEcka)).is_none());
+    }
+
+    #[test]
+    fn of_two_generations_those_that_are_asked_for_stay() {
+        let ca = key();
+        let der = certificate(&ca, CertificateProfile::Identity);
+        let certificate = VerifiedCertificates::new(vec![*ca.public()]).identity(&der).unwrap();
+        let digest = |n: usize| sha256(&[&n.to_be_bytes()]);
+        let mut known = Generations::default();
+        (0..=GENERATION).for_each(|n| known.keep(digest(n), Arc::clone(&certificate)));
+        assert_eq!((known.old.len(), known.young.len()), (GENERATION, 1));
+        assert!(known.get(&digest(0)).is_some() && known.get(&digest(GENERATION)).is_some());
+        assert_eq!((known.old.len(), known.young.len()), (GENERATION - 1, 2));
+        (GENERATION + 1..2 * GENERATION).for_each(|n| known.keep(digest(n), Arc::clone(&certificate)));
+        assert!(known.get(&digest(0)).is_some() && known.get(&digest(1)).is_none());
+    }
+}

@@ -197,3 +197,14 @@ fn is_refusal(reason: i32) -> bool {
     const ALERTS: [i32; 10] = [40, 42, 43, 44, 45, 46, 48, 49, 51, 116];
     ALERTS.iter().any(|alert| reason == 1000 + alert)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_alerts_about_a_certificate_are_refusals() {
+        assert!([1040, 1042, 1048, 1116].into_iter().all(is_refusal));
+        assert!(![0, 42, 294, 1000, 1041, 1047, 1070, 1080].into_iter().any(is_refusal));
+    }
+}

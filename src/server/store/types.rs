@@ -146,7 +146,7 @@ pub struct LookupTask {
 }
 
 /// The proof of a lookup, as far as it was checked without the store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PresentedProof {
     /// None was sent.
     Nothing,

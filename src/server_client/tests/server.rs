@@ -12,8 +12,15 @@ use std::{
 };
 
 use openssl::{
+    asn1::Asn1Time,
+    bn::BigNum,
+    hash::MessageDigest,
     ssl::{SslAcceptor, SslMethod, SslStream, SslVerifyMode, SslVersion},
-    x509::{X509, store::X509StoreBuilder},
+    x509::{
+        X509,
+        extension::{ExtendedKeyUsage, SubjectAlternativeName},
+        store::X509StoreBuilder,
+    },
 };
 
 use super::super::{RequestLimits, ServerClient};
@@ -50,6 +57,24 @@ impl World {
         };
         let certificate = TlsCertificate::issue(&self.ca, "Rollcall CA", &template, &mut SystemRandom).unwrap();
         (key, certificate)
+    }
+
+    /// A certificate of this CA for a server at `localhost`, in which OpenSSL finds no fault: it lacks what our profile has.
+    pub fn loose(&self, key: &KeyPair) -> Vec<u8> {
+        let issuer = X509::from_der(self.authority.der()).unwrap();
+        let mut builder = X509::builder().unwrap();
+        builder.set_version(2).unwrap();
+        let serial = BigNum::from_u32(7).unwrap().to_asn1_integer().unwrap();
+        builder.set_serial_number(&serial).unwrap();
+        builder.set_issuer_name(issuer.subject_name()).unwrap();
+        builder.set_not_before(&Asn1Time::from_str("20200101000000Z").unwrap()).unwrap();
+        builder.set_not_after(&Asn1Time::from_str("20480101000000Z").unwrap()).unwrap();
+        builder.set_pubkey(key.as_pkey()).unwrap();
+        let name = SubjectAlternativeName::new().dns("localhost").build(&builder.x509v3_context(Some(&issuer), None));
+        builder.append_extension(name.unwrap()).unwrap();
+        builder.append_extension(ExtendedKeyUsage::new().server_auth().build().unwrap()).unwrap();
+        builder.sign(self.ca.as_pkey(), MessageDigest::sha256()).unwrap();
+        builder.build().to_der().unwrap()
     }
 
     /// A terminal of this world that asks a server at this URL.
@@ -111,11 +136,21 @@ impl Double {
         (key, certificate): (KeyPair, TlsCertificate),
         respond: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        Self::start_with(world, &key, certificate.der(), respond)
+    }
+
+    /// One that shows any certificate.
+    pub fn start_with(
+        world: &World,
+        key: &KeyPair,
+        certificate: &[u8],
+        respond: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let mut builder = SslAcceptor::mozilla_modern_v5(SslMethod::tls_server()).unwrap();
         builder.set_min_proto_version(Some(SslVersion::TLS1_3)).unwrap();
         builder.set_num_tickets(0).unwrap();
         builder.set_private_key(key.as_pkey()).unwrap();
-        builder.set_certificate(&X509::from_der(certificate.der()).unwrap()).unwrap();
+        builder.set_certificate(&X509::from_der(certificate).unwrap()).unwrap();
         let mut trusted = X509StoreBuilder::new().unwrap();
         trusted.add_cert(X509::from_der(world.authority.der()).unwrap()).unwrap();
         builder.set_verify_cert_store(trusted.build()).unwrap();

@@ -278,3 +278,6 @@ impl<'a> Presented<'a> {
 fn bytes(kept: Vec<u8>) -> Result<[u8; 32]> {
     kept.try_into().map_err(|_| sqlx::Error::Decode("a nonce or a digest of another length".into()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,246 @@
+//! The follower on a real store, step by step: nothing here waits.
+
+use serde_json::json;
+
+use super::*;
+use crate::{
+    api::{event::EVENT_SCHEMA, v1::Role},
+    server::{
+        block_on,
+        presence::EventIndex,
+        store::{NewTerminal, RegisteredKeys, Subjects},
+    },
+};
+
+/// Writes down what it is shown.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    fn say(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+}
+
+fn names(people: &BTreeMap<String, PresentUser>) -> String {
+    let names: Vec<_> = people.iter().map(|(key, person)| format!("{key}@{}", person.terminal)).collect();
+    names.join(" ")
+}
+
+impl PresenceAudience for Told {
+    fn everybody(&self, people: BTreeMap<String, PresentUser>, _: Timestamp) {
+        self.say(format!("everybody: {}", names(&people)));
+    }
+    fn some(&self, asked: &BTreeSet<String>, here: BTreeMap<String, PresentUser>, _: Timestamp) {
+        self.say(format!("of {}: {}", asked.len(), names(&here)));
+    }
+    fn terminals(&self, terminals: &[PresenceTerminal], _: Timestamp) {
+        let counts: Vec<_> = terminals.iter().map(|one| format!("{} {}", one.name, one.present)).collect();
+        self.say(counts.join(", "));
+    }
+    fn refused(&self, terminal: &str, event: &Value) {
+        self.say(format!("refused: {terminal} {}", event["seq"]));
+    }
+    fn store(&self, is_away: bool, _: Timestamp) {
+        self.say(format!("away: {is_away}"));
+    }
+    fn forget(&self) {
+        self.say("forget".into());
+    }
+}
+
+struct Rig {
+    _home: tempfile::TempDir,
+    /// The moment that times of events count from: half a minute ago.
+    begin: Timestamp,
+    told: Arc<Told>,
+    news: Arc<PresenceNews>,
+    follower: Follower,
+}
+
+fn list(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
+
+/// Who stored an event: this process, or another one on the same store.
+#[derive(Clone, Copy, PartialEq)]
+enum Stored {
+    Here,
+    Elsewhere,
+}
+use Stored::{Elsewhere, Here};
+
+impl Rig {
+    async fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/server.db", home.path().display()).parse().unwrap();
+        let store = ServerStore::open(&url, &[7; 20], None).await.unwrap();
+        let now = Timestamp::now();
+        for (n, name) in ["north", "south"].into_iter().enumerate() {
+            let n = u8::try_from(n).unwrap();
+            let subjects = Subjects { tls: name.into(), ecka: name.into() };
+            let keys = RegisteredKeys { tls_key: [n; 32], ecka_key: [n; 32], subjects, not_after: now };
+            let new = NewTerminal { name: name.into(), role: Role::Read, keys };
+            store.add_terminal(&new, "server", now).await.unwrap();
+        }
+        let (told, news) = (Arc::<Told>::default(), Arc::<PresenceNews>::default());
+        let audience = Audience(Arc::clone(&told) as Arc<dyn PresenceAudience>);
+        let follower = Follower::new(store, Arc::default(), Arc::clone(&news), audience);
+        Self { _home: home, begin: now - SignedDuration::from_secs(30), told, news, follower }
+    }
+
+    /// An event `second` seconds after the begin, of the user and the token with one number.
+    fn event(&self, second: i64, seq: i64, kind: &str, user: u8) -> Value {
+        json!({
+            "schema": EVENT_SCHEMA, "seq": seq, "event": kind, "reader": "r",
+            "at": self.begin + SignedDuration::from_secs(second), "token_id": Uuid::from_u128(user.into()),
+            "user": { "id": user.to_string(), "name": "x", "fields": {} },
+        })
+    }
+
+    async fn keep(&self, whose: Stored, terminal: &str, list: Uuid, event: Value) {
+        // The clock of a process may be ahead.
+        let received = Timestamp::now() + SignedDuration::from_mins(5);
+        let index = EventIndex::of(&event, received);
+        let row = NewEvent { seq: event["seq"].as_i64().unwrap(), body: event.to_string(), index };
+        let rows = [row];
+        self.follower.store.keep_events(terminal, list, &rows, received).await.unwrap();
+        if whose == Here {
+            self.news.kept(terminal, list, &rows, &[event]);
+        }
+    }
+
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut self.told.0.lock().unwrap())
+    }
+
+    async fn look(&mut self) -> Vec<String> {
+        self.follower.look().await.unwrap();
+        self.told()
+    }
+
+    /// What it says, and whether it was anything.
+    async fn catch_up(&mut self) -> (Vec<String>, bool) {
+        let is_any = self.follower.catch_up().await.unwrap();
+        (self.told(), is_any)
+    }
+}
+
+#[test]
+fn what_changes_is_shown_whoever_stored_it() {
+    let shown = async {
+        let mut rig = Rig::new().await;
+        rig.keep(Elsewhere, "north", list(1), rig.event(0, 1, "arrived", 1)).await;
+        assert_eq!(rig.look().await, ["everybody: u:1@north", "north 1"]);
+        assert_eq!(rig.look().await, ["north 1"]);
+        assert_eq!(rig.catch_up().await, (vec![], false));
+
+        // What this process stores, by itself.
+        rig.keep(Here, "south", list(2), rig.event(1, 1, "arrived", 2)).await;
+        assert_eq!(rig.catch_up().await, (vec!["of 2: u:2@south".into()], true));
+        assert_eq!(rig.look().await, ["north 1, south 1"]);
+        rig.keep(Here, "north", list(1), rig.event(2, 2, "left", 1)).await;
+        assert_eq!(rig.catch_up().await, (vec!["of 2: ".into()], true));
+        assert_eq!(rig.look().await, ["north 0, south 1"]);
+
+        // What another one stores: by the moment of its event, or else by how many there are.
+        rig.keep(Elsewhere, "north", list(1), rig.event(3, 3, "arrived", 3)).await;
+        assert_eq!(rig.look().await, ["north 1, south 1", "everybody: u:2@south u:3@north"]);
+        rig.keep(Elsewhere, "south", list(2), rig.event(0, 2, "arrived", 4)).await;
+        assert_eq!(rig.look().await, ["north 1, south 2", "everybody: u:2@south u:3@north u:4@south"]);
+        assert_eq!(rig.look().await, ["north 1, south 2"]);
+
+        // Everybody once a minute, in any case.
+        rig.follower.read = Instant::now().checked_sub(WHOLE);
+        let everybody = "everybody: u:2@south u:3@north u:4@south";
+        assert_eq!(rig.look().await, ["north 1, south 2", everybody]);
+        assert_eq!(rig.look().await, ["north 1, south 2"]);
+        // A departure that names the token alone ends the stay too.
+        let mut left = rig.event(4, 4, "left", 3);
+        left["user"] = Value::Null;
+        rig.keep(Here, "north", list(1), left).await;
+        assert_eq!(rig.catch_up().await, (vec!["of 2: ".into()], true));
+        // A new list voids what the one before said.
+        rig.keep(Here, "south", list(3), rig.event(5, 1, "arrived", 5)).await;
+        assert_eq!(rig.catch_up().await.0, ["everybody: u:5@south"]);
+        rig.news.everybody();
+        assert_eq!(rig.catch_up().await.0, ["everybody: u:5@south"]);
+    };
+    block_on(shown).unwrap();
+}
+
+#[test]
+fn refusals_are_shown_once_while_they_are_fresh() {
+    let shown = async {
+        let mut rig = Rig::new().await;
+        rig.keep(Elsewhere, "north", list(1), rig.event(0, 1, "refused", 1)).await;
+        // Of before the first look none is shown.
+        assert_eq!(rig.look().await, ["everybody: ", "north 0"]);
+        rig.keep(Here, "north", list(1), rig.event(1, 2, "refused", 1)).await;
+        assert_eq!(rig.catch_up().await, (vec!["refused: north 2".into()], true));
+        rig.keep(Elsewhere, "north", list(1), rig.event(2, 3, "refused", 1)).await;
+        rig.keep(Elsewhere, "north", list(1), rig.event(2, 4, "reader_added", 1)).await;
+        let everybody = "everybody: ";
+        // The search begins a little before the last look, and this one is older.
+        assert_eq!(rig.look().await, ["north 0", everybody]);
+        let soon = |seq| rig.event(29, seq, "refused", 1);
+        let (fifth, sixth) = (soon(5), soon(6));
+        rig.keep(Elsewhere, "north", list(1), fifth).await;
+        assert_eq!(rig.look().await, ["north 0", "refused: north 5", everybody]);
+        assert_eq!(rig.look().await, ["north 0"]);
+        rig.keep(Here, "north", list(1), sixth).await;
+        assert_eq!(rig.catch_up().await.0, ["refused: north 6"]);
+
+        // A terminal whose clock is ahead hides nothing.
+        rig.keep(Elsewhere, "north", list(1), rig.event(90, 7, "reader_added", 1)).await;
+        assert_eq!(rig.look().await, ["north 0", everybody]);
+        rig.keep(Elsewhere, "north", list(1), rig.event(30, 8, "refused", 1)).await;
+        assert_eq!(rig.look().await, ["north 0", "refused: north 8"]);
+
+        let refuse = |rig: &mut Rig, list, seq, second| {
+            let event = rig.event(second, seq, "refused", 1);
+            rig.follower.refuse(&UnshownRefusal { terminal: "north".into(), list, seq, event });
+            rig.told().len()
+        };
+        assert_eq!([refuse(&mut rig, list(1), 6, 20), refuse(&mut rig, list(1), 5, 20)], [0, 0]);
+        assert_eq!([refuse(&mut rig, list(9), 5, 20), refuse(&mut rig, list(9), 6, -40)], [1, 0]);
+
+        // Whoever was forgotten is not shown any more.
+        rig.keep(Here, "north", list(1), rig.event(30, 9, "refused", 1)).await;
+        rig.news.forgotten();
+        assert_eq!(rig.catch_up().await, (vec!["forget".into(), everybody.into()], true));
+    };
+    block_on(shown).unwrap();
+}
+
+#[test]
+fn much_at_once_is_read_as_a_whole_and_refusals_are_bounded() {
+    let rig = block_on(Rig::new()).unwrap();
+    let batch = |kind: &str, count: u128| {
+        let events: Vec<_> = (1..=count)
+            .map(|n| {
+                let seq = i64::try_from(n).unwrap();
+                let at = rig.begin + SignedDuration::from_millis(if n == 1 { 50 } else { 0 });
+                json!({ "seq": seq, "event": kind, "at": at, "token_id": Uuid::from_u128(n) })
+            })
+            .collect();
+        let row = |event: &Value| {
+            let index = EventIndex::of(event, Timestamp::now());
+            NewEvent { seq: event["seq"].as_i64().unwrap(), body: String::new(), index }
+        };
+        let rows: Vec<_> = events.iter().map(row).collect();
+        rig.news.kept("north", list(1), &rows, &events);
+        rig.news.take()
+    };
+    let some = u128::try_from(SOME).unwrap();
+    let news = batch("arrived", some);
+    assert_eq!((news.everybody, news.subjects.len(), news.people.len()), (false, SOME, SOME));
+    // The latest moment counts, not the last one.
+    assert_eq!(news.latest["north"], rig.begin.as_millisecond() + 50);
+    let news = batch("arrived", some + 1);
+    assert_eq!((news.everybody, news.subjects.len(), news.people.len()), (true, 0, 0));
+    let news = batch("refused", u128::try_from(REFUSALS).unwrap() + 1);
+    assert_eq!((news.everybody, news.refusals.len()), (false, REFUSALS));
+    let news = batch("reader_added", 1);
+    assert_eq!((news.subjects.len(), news.refusals.len()), (0, 0));
+}

@@ -1,0 +1,105 @@
+use super::*;
+
+type Taken = std::result::Result<Freshness, ProofRefusal>;
+
+const TICK: SignedDuration = SignedDuration::from_millis(1);
+
+fn now() -> Timestamp {
+    "2026-11-29T08:00:00Z".parse().unwrap()
+}
+
+/// Proofs of the token `t`, whose nonces 1 and 2 the terminal `door` got so long ago.
+fn presented(age: SignedDuration, highest: Highest) -> Presented<'static> {
+    let known = || IssuedNonce { terminal: "door".into(), issued: (now() - age).as_millisecond(), age };
+    Presented {
+        nonces: [([1; 32], known()), ([2; 32], known())].into(),
+        unused: [[1; 32], [2; 32]].into(),
+        seen: HashMap::new(),
+        highest: [("t", highest)].into(),
+        taken: Vec::new(),
+        risen: BTreeMap::new(),
+    }
+}
+
+fn take(all: &mut Presented<'_>, nonce: u8, counter: u32, claims: u8) -> Taken {
+    all.take("door", "t", &[nonce; 32], counter, &[claims; 32], now())
+}
+
+fn taken_at_age(age: SignedDuration) -> Taken {
+    take(&mut presented(age, Highest::default()), 1, 7, 1)
+}
+
+#[test]
+fn a_nonce_is_good_for_its_time_and_its_terminal() {
+    assert_eq!((FRESH, TAKEN), (SignedDuration::from_hours(24), SignedDuration::from_hours(24 + 7 * 24)));
+    assert_eq!(taken_at_age(SignedDuration::ZERO), Ok(Freshness::Fresh));
+    assert_eq!([FRESH, FRESH + TICK].map(taken_at_age), [Ok(Freshness::Fresh), Ok(Freshness::Late)]);
+    assert_eq!([TAKEN, TAKEN + TICK].map(taken_at_age), [Ok(Freshness::Late), Err(ProofRefusal::Expired)]);
+    let mut all = presented(TICK, Highest::default());
+    let foreign = all.take("gate", "t", &[1; 32], 7, &[1; 32], now());
+    assert_eq!(foreign, Err(ProofRefusal::ForeignNonce));
+    assert_eq!(all.take("door", "u", &[1; 32], 7, &[1; 32], now()), Err(ProofRefusal::Malformed));
+    assert_eq!(take(&mut all, 3, 7, 1), Ok(Freshness::Unverified));
+}
+
+#[test]
+fn a_proof_is_taken_once_and_a_contradiction_is_a_copy() {
+    let mut all = presented(TICK, Highest::default());
+    assert_eq!(take(&mut all, 1, 7, 1), Ok(Freshness::Fresh));
+    assert_eq!(take(&mut all, 1, 8, 1), Err(ProofRefusal::Replayed));
+    assert_eq!(take(&mut all, 3, 7, 1), Err(ProofRefusal::Replayed));
+    assert_eq!(take(&mut all, 2, 7, 2), Err(ProofRefusal::Clone));
+    // That nonce is used up all the same.
+    assert_eq!(take(&mut all, 2, 9, 2), Err(ProofRefusal::Replayed));
+    assert_eq!((all.highest("t"), all.taken.len()), (Some(7), 1));
+}
+
+#[test]
+fn a_lower_counter_is_late_unless_its_nonce_is_younger_than_the_higher_one() {
+    let highest = |at: SignedDuration| Highest {
+        counter: Some(10),
+        at: Some((now() - TICK * 5 + at).as_millisecond()),
+        floor: Some(4),
+    };
+    let with = |at, counter| {
+        let mut all = presented(TICK * 5, highest(at));
+        let taken = take(&mut all, 1, counter, 1);
+        (taken, all.highest("t"), all.risen.into_iter().collect::<Vec<_>>())
+    };
+    let zero = SignedDuration::ZERO;
+    for lower in [5, 9, 10] {
+        assert_eq!(with(zero, lower), (Ok(Freshness::Fresh), Some(10), vec![]), "{lower}");
+        assert_eq!(with(-TICK, lower), (Err(ProofRefusal::Clone), Some(10), vec![]), "{lower}");
+    }
+    for forgotten in [3, 4] {
+        assert_eq!(with(zero, forgotten).0, Err(ProofRefusal::Expired), "{forgotten}");
+    }
+    assert_eq!(with(-TICK, 11), (Ok(Freshness::Fresh), Some(11), vec![("t".to_owned(), 11)]));
+    // A nonce that the terminal made has no time.
+    assert_eq!(take(&mut presented(zero, highest(zero)), 3, 9, 1), Ok(Freshness::Unverified));
+    // What has just risen counts for the next one: its counter and its moment.
+    let mut all = presented(TICK, highest(zero));
+    assert_eq!(take(&mut all, 3, 11, 1), Ok(Freshness::Unverified));
+    assert_eq!(take(&mut all, 1, 9, 1), Ok(Freshness::Fresh));
+    // And what was forgotten stays so.
+    let mut all = presented(-TICK, highest(zero));
+    assert_eq!(take(&mut all, 3, 11, 1), Ok(Freshness::Unverified));
+    assert_eq!(take(&mut all, 1, 9, 1), Err(ProofRefusal::Clone));
+    assert_eq!(take(&mut all, 4, 4, 1), Err(ProofRefusal::Expired));
+    assert_eq!(take(&mut all, 4, 9, 1), Ok(Freshness::Unverified));
+}
+
+#[test]
+fn a_channel_rests_on_a_fresh_proof_to_the_same_terminal() {
+    let mut all = presented(TICK, Highest::default());
+    take(&mut all, 1, 7, 1).unwrap();
+    let resumes = |all: &Presented<'_>, terminal, counter, since| all.is_resumable(terminal, "t", counter, since);
+    assert!(resumes(&all, "door", 7, now() - TICK) && resumes(&all, "door", 7, now()));
+    assert!(!resumes(&all, "door", 7, now() + TICK));
+    assert!(!resumes(&all, "gate", 7, now()) && !resumes(&all, "door", 8, now()));
+    take(&mut all, 3, 8, 1).unwrap();
+    assert!(!resumes(&all, "door", 8, now()));
+    let mut late = presented(FRESH + TICK, Highest::default());
+    take(&mut late, 1, 7, 1).unwrap();
+    assert!(!resumes(&late, "door", 7, now()));
+}
