@@ -93,13 +93,13 @@ fn a_lower_counter_is_late_unless_its_nonce_is_younger_than_the_higher_one() {
 fn a_channel_rests_on_a_fresh_proof_to_the_same_terminal() {
     let mut all = presented(TICK, Highest::default());
     take(&mut all, 1, 7, 1).unwrap();
-    let resumes = |all: &Presented<'_>, terminal, counter, since| all.is_resumable(terminal, "t", counter, since);
-    assert!(resumes(&all, "door", 7, now() - TICK) && resumes(&all, "door", 7, now()));
-    assert!(!resumes(&all, "door", 7, now() + TICK));
-    assert!(!resumes(&all, "gate", 7, now()) && !resumes(&all, "door", 8, now()));
+    let resumes = |all: &Presented<'_>, terminal, counter, since| all.resumable(terminal, "t", counter, since);
+    assert_eq!([now() - TICK, now()].map(|since| resumes(&all, "door", 7, since)), [Some(now()); 2]);
+    assert_eq!(resumes(&all, "door", 7, now() + TICK), None);
+    assert_eq!((resumes(&all, "gate", 7, now()), resumes(&all, "door", 8, now())), (None, None));
     take(&mut all, 3, 8, 1).unwrap();
-    assert!(!resumes(&all, "door", 8, now()));
+    assert_eq!(resumes(&all, "door", 8, now()), None);
     let mut late = presented(FRESH + TICK, Highest::default());
     take(&mut late, 1, 7, 1).unwrap();
-    assert!(!resumes(&late, "door", 7, now()));
+    assert_eq!(resumes(&late, "door", 7, now()), None);
 }
