@@ -99,3 +99,16 @@ async fn authenticate(
     }
     Ok(terminal)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_methods_become_labels() {
+        let labels =
+            [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::PATCH].map(|of| known_method(&of));
+        assert_eq!(labels, ["GET", "POST", "PUT", "DELETE", "other"]);
+        assert_eq!(known_method(&"XYZ".parse().unwrap()), "other");
+    }
+}

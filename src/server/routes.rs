@@ -215,3 +215,19 @@ pub fn path(path: &str) -> Option<&'static str> {
 pub fn find(method: &Method, path: &str) -> Option<&'static Route> {
     ROUTES.iter().find(|route| route.method == method.as_str() && route.path == path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_is_found_by_its_method_and_its_path() {
+        for route in &ROUTES {
+            let found = find(&route.method.parse().unwrap(), route.path).unwrap();
+            assert_eq!((found.method, found.path), (route.method, route.path));
+            assert_eq!(path(route.path), Some(route.path));
+        }
+        assert!(find(&Method::PATCH, "/v1/users").is_none() && find(&Method::GET, "/v1/user").is_none());
+        assert_eq!(path("/v1/user"), None);
+    }
+}

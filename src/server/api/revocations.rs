@@ -91,3 +91,26 @@ pub async fn witness(
     }
     Ok(Json(WitnessTaken { missing }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_holds_is_a_number_and_a_hash_or_nothing() {
+        let ask =
+            |since, audit_seq, hash: Option<&str>| FeedQuery { since, audit_seq, audit_hash: hash.map(str::to_owned) };
+        let hash = "0123456789abcdef".repeat(4);
+        let held = ask(7, Some(3), Some(&hash)).held().unwrap();
+        assert_eq!(held, Some(AuditHead { seq: 3, hash: hash.clone() }));
+        assert_eq!(ask(7, None, None).held().unwrap(), None);
+        for wrong in ["", &hash[1..], &hash.to_uppercase(), &hash.replace('0', "g"), &format!("{hash}0")] {
+            assert!(ask(7, Some(3), Some(wrong)).held().is_err(), "{wrong}");
+        }
+        assert!(ask(7, Some(3), None).held().is_err() && ask(7, None, Some(&hash)).held().is_err());
+        let most = i64::MAX.unsigned_abs();
+        assert!(ask(most, Some(most), None).check_numbers().is_ok());
+        assert!(ask(most + 1, None, None).check_numbers().is_err());
+        assert!(ask(0, Some(most + 1), None).check_numbers().is_err());
+    }
+}

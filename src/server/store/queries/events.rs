@@ -127,3 +127,18 @@ fn ceil_ms(at: Timestamp) -> i64 {
     let ms = at.as_millisecond();
     if at.as_nanosecond() > i128::from(ms) * 1_000_000 { ms + 1 } else { ms }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_millisecond_is_the_next_one() {
+        let of = |nanoseconds| ceil_ms(Timestamp::from_nanosecond(nanoseconds).unwrap());
+        assert_eq!([0, 1, 999_999, 1_000_000, 1_000_001].map(of), [0, 1, 1, 1, 2]);
+        assert_eq!(
+            [1_764_403_200_123_000_000, 1_764_403_200_123_000_001].map(of),
+            [1_764_403_200_123, 1_764_403_200_124]
+        );
+    }
+}

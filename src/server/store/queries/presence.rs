@@ -441,3 +441,6 @@ async fn counts(
     }
     Ok(PresenceSummary { present, unconfirmed, terminals })
 }
+
+#[cfg(test)]
+mod tests;
