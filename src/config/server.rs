@@ -9,6 +9,7 @@ use super::entry::ConfigEntry;
 use super::error::ConfigError;
 use super::set;
 use crate::proxies::{BadNetwork, Network};
+use crate::server_client::{BadServerUrl, ServerUrl};
 
 /// The port of a server that was given none.
 pub const PORT: u16 = 7443;
@@ -130,7 +131,7 @@ impl Table {
     /// that others may read.
     pub fn take(&mut self, entry: &ConfigEntry<'_>) -> Result<(), ConfigError> {
         match entry.key() {
-            "url" => self.url = Some(checked_url(entry.text()?).map_err(|what| entry.bad(what))?),
+            "url" => self.url = Some(checked_url(entry.text()?).map_err(|what| entry.bad(what.to_string()))?),
             "feed_max_age" => self.feed_max_age = Some(entry.duration()?),
             "offline_max_age" => self.offline_max_age = Some(entry.duration()?),
             "timeout" => self.timeout = Some(entry.duration()?),
@@ -177,7 +178,7 @@ impl Table {
         };
         let bad = |name: &'static str| move |message: String| ConfigError::BadVariable { name, message };
         let url = variable("ROLLCALL_SERVER_URL")?.map(|text| checked_url(&text)).transpose();
-        let url = url.map_err(|what| bad("ROLLCALL_SERVER_URL")(what.to_owned()))?;
+        let url = url.map_err(|what| bad("ROLLCALL_SERVER_URL")(what.to_string()))?;
         let listen = variable("ROLLCALL_SERVER_LISTEN")?.map(|text| text.parse()).transpose();
         let listen = listen.map_err(|_| bad("ROLLCALL_SERVER_LISTEN")("not an ADDRESS:PORT".into()))?;
         let rate = variable("ROLLCALL_SERVER_RATE")?.map(|text| text.parse()).transpose();
@@ -202,29 +203,14 @@ impl Table {
     }
 }
 
-/// `https://host:port`, and nothing after it.
-fn checked_url(text: &str) -> Result<String, &'static str> {
-    let host = text.strip_prefix("https://").map(|host| host.strip_suffix('/').unwrap_or(host));
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    match host {
-        Some(host) if !host.is_empty() && host.chars().all(plain) => Ok(format!("https://{host}")),
-        _ => Err("expected https://host:port"),
-    }
+/// As it is used: with its port.
+fn checked_url(text: &str) -> Result<String, BadServerUrl> {
+    text.parse::<ServerUrl>().map(|url| url.to_string())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_address_of_a_server_is_a_url() {
-        assert_eq!(checked_url("https://door.example.org:7443/").unwrap(), "https://door.example.org:7443");
-        assert_eq!(checked_url("https://[::1]:7443").unwrap(), "https://[::1]:7443");
-        for bad in ["", "http://a", "https://", "https://a/b", "https://u:p@a", "https://a?b", "a:7443", "https://a b"]
-        {
-            assert!(checked_url(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_password_is_known_and_not_printed() {

@@ -14,7 +14,7 @@ use crate::{
     api::v1::Health,
     failure::{Failure, Remedy},
     pki::PkiDir,
-    server_client::{RequestLimits, ServerClient, ServerError},
+    server_client::{RequestLimits, ServerClient, ServerError, ServerUrl},
     terminal::lookups::Cache,
 };
 
@@ -50,14 +50,12 @@ fn inspect(report: &ProbeReport) {
 
 /// Name and port, before TLS says anything less exact.
 fn reach(url: &str) -> Option<Finding> {
-    let place = url.strip_prefix("https://").unwrap_or(url).trim_end_matches('/');
-    let host = place.rsplit_once(':').map_or(place, |(host, _)| host);
-    let with_port = if place.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
-        place.to_owned()
-    } else {
-        format!("{place}:443")
+    let url: ServerUrl = match url.parse() {
+        Ok(url) => url,
+        Err(error) => return Some(Finding::fault("server.url", format!("{url}: {error}"), "look at url in [server]")),
     };
-    let addresses: Vec<SocketAddr> = match with_port.to_socket_addrs() {
+    let host = url.host();
+    let addresses: Vec<SocketAddr> = match (host, url.port()).to_socket_addrs() {
         Ok(found) => found.collect(),
         Err(error) => {
             return Some(Finding::fault(

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
-use ureq::http::{Method, Uri};
+use ureq::http::Method;
 use uuid::Uuid;
 
 use super::{
-    ServerError,
+    ServerError, ServerUrl,
     exchange::{JSON, RequestLimits, ServerLink, read},
     tls::TlsConnector,
 };
@@ -35,7 +35,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct ServerClient {
     pub(super) link: ServerLink,
-    /// `https://host:port`
+    url: ServerUrl,
+    /// The same as a text.
     base: String,
     trusted: Vec<Point>,
 }
@@ -52,11 +53,11 @@ impl ServerClient {
         authorities: &[Authority],
         limits: RequestLimits,
     ) -> Result<Self, ServerError> {
-        let base = base(url).ok_or_else(|| ServerError::Url(url.to_owned()))?;
+        let url: ServerUrl = url.parse().map_err(|_| ServerError::Url(url.to_owned()))?;
         let tls = TlsConnector::new(key, certificate, authorities);
         let tls = tls.map_err(|error| ServerError::Local(error.to_string()))?;
         let trusted = authorities.iter().map(|authority| *authority.point()).collect();
-        Ok(Self { link: ServerLink::new(tls, limits), base, trusted })
+        Ok(Self { link: ServerLink::new(tls, limits), base: url.to_string(), url, trusted })
     }
 
     /// The CAs that the server's signatures are checked under.
@@ -307,19 +308,13 @@ impl ServerClient {
         body: Option<Vec<u8>>,
         wanted: &str,
     ) -> Result<Vec<u8>, ServerError> {
-        self.link.exchange(method, &format!("{}{path}", self.base), body, wanted)
+        let done = self.link.exchange(method, &format!("{}{path}", self.base), body, wanted);
+        // Which port it is stands in no message of the system.
+        done.map_err(|error| match error {
+            ServerError::Unreachable(what) => ServerError::Unreachable(format!("{}: {what}", self.url.place())),
+            other => other,
+        })
     }
-}
-
-/// `https://host:port` of a URL that has nothing more.
-fn base(url: &str) -> Option<String> {
-    let uri: Uri = url.parse().ok()?;
-    let authority = uri.authority()?;
-    let plain = uri.scheme_str() == Some("https")
-        && uri.path_and_query().is_none_or(|rest| rest.as_str() == "/" || rest.as_str().is_empty())
-        && !authority.as_str().contains('@')
-        && !authority.host().is_empty();
-    plain.then(|| format!("https://{authority}"))
 }
 
 fn page(path: &str, after: Option<&str>, limit: u32) -> String {

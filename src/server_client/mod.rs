@@ -14,7 +14,9 @@ pub mod signed;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tls;
+mod url;
 
 pub use client::ServerClient;
 pub use error::ServerError;
 pub use exchange::RequestLimits;
+pub use url::{BadServerUrl, ServerUrl};

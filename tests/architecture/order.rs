@@ -22,7 +22,10 @@ const NARROW: &[(&str, &[&str])] = &[
     ("server", &["api", "proof", "pki", "crypto"]),
     ("board", &["api", "terminal::presence", "crypto"]),
     ("terminal", &["api", "server_client", "token", "reader", "pki", "channel", "card", "crypto"]),
-    ("config", &["terminal::presence", "token::resume", "reader::feedback", "reader::select", "pki::pkcs11"]),
+    (
+        "config",
+        &["terminal::presence", "token::resume", "reader::feedback", "reader::select", "pki::pkcs11", "server_client"],
+    ),
 ];
 
 /// The rows of the map, from the top down: the modules that each names.
