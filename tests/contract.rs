@@ -219,13 +219,12 @@ fn codes_of_doctor() -> BTreeSet<String> {
 }
 
 /// What only other commands say, of the sources that doctor shares with them.
-const NOT_OF_DOCTOR: [&str; 22] = [
+const NOT_OF_DOCTOR: [&str; 21] = [
     "crypto.failed",
     "pki.bundle",
     "pki.ca-expired",
     "pki.days",
     "pki.key-taken",
-    "pki.no-ca-key",
     "pki.no-rotation",
     "pki.no-set",
     "pki.no-set-rotation",

@@ -105,6 +105,21 @@ fn the_status_names_what_is_not_well_and_changes_nothing() {
     assert!(text.contains("ok     watch         a watch runs\n"), "{text}");
 }
 
+/// What `scan` would fail for is a fault before anybody comes; what only `enroll` would fail for is worth a look.
+#[test]
+fn files_that_are_missing_are_told_before_a_card_comes() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    assert_eq!(program::rollcall(home, &["pki", "init"]).output().unwrap().status.code(), Some(0));
+    fs::remove_file(home.join("pki/start.key")).unwrap();
+    assert_eq!(area(&status(home).1, "keys"), marked("look", Some("pki.not-initialised")));
+    fs::remove_file(home.join("pki/terminal-ecka.crt")).unwrap();
+    assert_eq!(area(&status(home).1, "keys"), marked("fault", Some("pki.not-initialised")));
+    let text = program::rollcall(home, &["status"]).output().unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.contains("terminal-ecka.crt is missing: no card is authenticated; and 1 more"), "{text}");
+}
+
 #[test]
 #[cfg(feature = "server")]
 fn the_status_of_a_server_has_its_store_and_misses_no_reader() {

@@ -8,7 +8,7 @@ use serde_json::Map;
 use super::{Finding, Probe, ProbeContext, ProbeReport, hsm};
 use crate::{
     failure::{Failure, Remedy},
-    pki::{Age, CertificateClass, Content, Facts, InventoryItem, PkiDir},
+    pki::{Age, CertificateClass, Content, Facts, InventoryItem, MissingFile, MissingUse, PkiDir},
     terminal::evictions::{EvictionNote, evicted as evicted_keys},
 };
 
@@ -44,8 +44,11 @@ pub fn examine(context: &ProbeContext) -> Result<(Vec<InventoryItem>, Vec<Findin
     let home = PkiDir::new(context.settings.pki_folder());
     let now = (context.clock)();
     let items = home.load_authority().and_then(|_| home.inventory())?;
-    let evicted = evicted(&context.settings.state_folder, now);
-    let troubles = items.iter().filter_map(|item| trouble(item, now)).chain(evicted).collect();
+    let settings = &context.settings;
+    let missing = home.missing(settings.server.url.is_some(), settings.perso_key.is_some())?;
+    let evicted = evicted(&settings.state_folder, now);
+    let troubles = items.iter().filter_map(|item| trouble(item, now)).chain(missing.iter().map(gone)).chain(evicted);
+    let troubles = troubles.collect();
     Ok((items, troubles))
 }
 
@@ -75,6 +78,23 @@ fn trouble(item: &InventoryItem, now: Timestamp) -> Option<Finding> {
     };
     found.subject = Some(item.file.clone());
     Some(found)
+}
+
+/// A file that should be there.
+fn gone(missing: &MissingFile) -> Finding {
+    let (is_fault, what) = match missing.stops {
+        MissingUse::Taps => (true, "no card is authenticated"),
+        MissingUse::Server => (true, "the server is not asked"),
+        MissingUse::Enrolling => (false, "no card is enrolled or changed here"),
+        MissingUse::Issuing => (false, "no certificate is issued or renewed here"),
+        MissingUse::Serving => (false, "no server starts here, and no certificate is renewed"),
+    };
+    let message = format!("{} is missing: {what}", missing.file);
+    // Other commands fail with the same.
+    let Failure { code, hint, .. } = missing.error.to_failure();
+    let remedy = hint.unwrap_or_else(|| "put it back from a backup".into());
+    let found = if is_fault { Finding::fault(code, message, remedy) } else { Finding::warning(code, message, remedy) };
+    Finding { subject: Some(missing.file.to_owned()), ..found }
 }
 
 fn aged(file: &str, facts: &Facts, now: Timestamp) -> Option<Finding> {

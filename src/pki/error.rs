@@ -20,6 +20,12 @@ pub enum PkiError {
     /// A file that `pki init` makes is not there.
     #[error("there is no {name} here", name = .0.display())]
     NotInitialised(PathBuf),
+    /// A file of a terminal that was set up from a bundle is not there.
+    #[error("there is no {name} here", name = .0.display())]
+    NotImported(PathBuf),
+    /// A file that cannot be made again is not there.
+    #[error("there is no {name} here", name = .0.display())]
+    FileLost(PathBuf),
     /// The certificate of the CA is here, and its key is not.
     #[error("the CA key is not on this machine: there is no {name}", name = .0.display())]
     NoCaKey(PathBuf),
@@ -186,6 +192,12 @@ impl PkiError {
         match self {
             Self::NotInitialised(_) => failure(ExitClass::Config, "pki.not-initialised")
                 .hint(Remedy::with("make keys and certificates", "rollcall pki init")),
+            Self::NotImported(_) => failure(ExitClass::Config, "pki.file-missing").hint(
+                Remedy::with("import the bundle of this terminal once more", "rollcall pki import BUNDLE")
+                    .and("without it have a new one made where the CA key lies"),
+            ),
+            Self::FileLost(_) => failure(ExitClass::Config, "pki.file-missing")
+                .hint("put it back from a backup, or copy it from where it was made: another one does not fit the cards that were issued"),
             Self::NoCaKey(_) => failure(ExitClass::Config, "pki.no-ca-key")
                 .hint("run this where the CA key lies, or put ca.key back from a backup"),
             Self::KeyPermissions { path, .. } => failure(ExitClass::Refused, "pki.key-permissions")

@@ -9,7 +9,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::PkiError;
+use super::{PkiError, lost};
 use crate::crypto::{Key128, ec::KeyPair, x509};
 
 /// The longest file that is read, in bytes: far above any key or certificate.
@@ -37,7 +37,7 @@ pub fn key_128(path: &Path) -> Result<Key128, PkiError> {
 /// A certificate, as DER.
 ///
 /// # Errors
-/// [`PkiError::NotInitialised`] where there is none; [`PkiError::NotACertificate`]; [`PkiError::Io`].
+/// [`PkiError::NotInitialised`], [`PkiError::NotImported`] or [`PkiError::FileLost`] where there is none; [`PkiError::NotACertificate`]; [`PkiError::Io`].
 pub fn certificate(path: &Path) -> Result<Vec<u8>, PkiError> {
     let pem = read(path, open(path)?)?;
     x509::from_pem(&pem).ok_or_else(|| PkiError::NotACertificate(path.to_owned()))
@@ -58,7 +58,7 @@ pub fn exists(path: &Path) -> Result<bool, PkiError> {
 /// A private file. Refuses one that group or others may use in any way.
 ///
 /// # Errors
-/// [`PkiError::NotInitialised`] where there is none; [`PkiError::KeyPermissions`]; [`PkiError::Io`], also for one of
+/// [`PkiError::NotInitialised`], [`PkiError::NotImported`] or [`PkiError::FileLost`] where there is none; [`PkiError::KeyPermissions`]; [`PkiError::Io`], also for one of
 /// more than 16 KiB.
 pub fn private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PkiError> {
     let file = open(path)?;
@@ -72,7 +72,7 @@ pub fn private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PkiError> {
 
 fn open(path: &Path) -> Result<File, PkiError> {
     File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => PkiError::NotInitialised(path.to_owned()),
+        io::ErrorKind::NotFound => lost::missing(path),
         _ => PkiError::Io { path: path.to_owned(), error },
     })
 }

@@ -4,34 +4,15 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+pub use super::names::{
+    ADMIN, CA_CERTIFICATE, CA_KEY, CLIENT, PERSO_KEY, Pair, RECORD, SERVER, SIGNATURE, START_KEY, TERMINAL,
+};
 use super::{Ca, ClockCheck, PersoKey, PkiError, load, pkcs11};
 use crate::crypto::{
     Key128,
     ec::{KeyPair, Point},
     x509::{Authority, Certificate, CertificateError, CertificateProfile, TerminalRole, TlsCertificate, TlsUse},
 };
-
-// The files that stand alone.
-pub const CA_KEY: &str = "ca.key";
-pub const CA_CERTIFICATE: &str = "ca.crt";
-pub const START_KEY: &str = "start.key";
-pub const PERSO_KEY: &str = "perso.key";
-/// What the CA has issued.
-pub const RECORD: &str = "issued.ndjson";
-
-/// A key of this machine and the certificate beside it.
-#[derive(Debug, Clone, Copy)]
-pub struct Pair {
-    pub key: &'static str,
-    pub certificate: &'static str,
-}
-
-// The pairs: READ and ADMIN towards tokens, TLS towards the server, the server itself, and what it signs with.
-pub const TERMINAL: Pair = Pair { key: "terminal-ecka.key", certificate: "terminal-ecka.crt" };
-pub const ADMIN: Pair = Pair { key: "terminal-admin.key", certificate: "terminal-admin.crt" };
-pub const CLIENT: Pair = Pair { key: "terminal-tls.key", certificate: "terminal-tls.crt" };
-pub const SERVER: Pair = Pair { key: "server.key", certificate: "server.crt" };
-pub const SIGNATURE: Pair = Pair { key: "server-signature.key", certificate: "server-signature.crt" };
 
 /// The folder of keys and certificates. It need not be there yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +97,9 @@ impl PkiDir {
 
     pub(super) fn load_ca_key(&self, authority: &Authority) -> Result<KeyPair, PkiError> {
         let key = load::key_pair(&self.path(CA_KEY)).map_err(|error| match error {
-            PkiError::NotInitialised(path) => PkiError::NoCaKey(path),
+            PkiError::NotInitialised(path) | PkiError::NotImported(path) | PkiError::FileLost(path) => {
+                PkiError::NoCaKey(path)
+            }
             other => other,
         })?;
         self.require_match(CA_CERTIFICATE, &key, authority.point())?;

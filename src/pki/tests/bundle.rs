@@ -41,6 +41,26 @@ fn a_bundle_makes_a_terminal_and_holds_no_ca_key() {
     }
 }
 
+/// Nothing that `pki init` could do would bring it back.
+#[test]
+fn what_came_in_a_bundle_comes_back_with_it() {
+    let (first, second) = (Place::initialised(), Place::new());
+    let bundle = bundle(&first);
+    second.home.import(&bundle).unwrap();
+    assert!(second.home.missing(true, false).unwrap().is_empty());
+    assert_eq!(code(second.home.load_start_key().unwrap_err()), "pki.file-missing");
+    assert_eq!(code(second.home.load_server_tls(now()).unwrap_err()), "pki.no-ca-key");
+    for name in ["terminal-ecka.crt", "terminal-ecka.key", "terminal-tls.crt", "ca.crt"] {
+        fs::remove_file(second.path(name)).unwrap();
+        let lost = second.home.load_terminal(now()).and_then(|_| second.home.load_terminal_tls(now()).map(drop));
+        let failure = Failure::from(lost.unwrap_err());
+        assert_eq!(failure.code, "pki.file-missing", "{name}");
+        assert!(failure.hint.unwrap().contains("rollcall pki import BUNDLE"), "{name}");
+        second.home.import(&bundle).unwrap();
+        second.home.load_terminal(now()).unwrap();
+    }
+}
+
 #[test]
 fn nothing_that_is_there_is_overwritten() {
     let (first, other) = (Place::initialised(), Place::initialised());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::pki::MissingUse;
 
 #[test]
 fn the_inventory_tells_what_is_there_and_hides_nothing() {
@@ -191,4 +192,47 @@ fn nothing_secret_is_printed() {
         assert!(!printed.contains(&hex::encode(&key.scalar().unwrap()[..4])));
     }
     assert!(!printed.contains(&hex::encode(&start.expose()[..4])));
+}
+
+/// What brings a file back depends on how the others came here; and it is told before a card comes.
+#[test]
+fn what_is_missing_is_told_with_what_brings_it_back() {
+    let told = |home: &PkiDir, has_server, named_perso| {
+        let all = home.missing(has_server, named_perso).unwrap().into_iter();
+        all.map(|one| (one.file, one.stops, code(one.error))).collect::<Vec<_>>()
+    };
+    let (init, lost, key) = ("pki.not-initialised", "pki.file-missing", "pki.no-ca-key");
+    for (gone, stops, by) in [
+        ("terminal-ecka.crt", MissingUse::Taps, init),
+        ("terminal-tls.crt", MissingUse::Issuing, init),
+        ("terminal-admin.crt", MissingUse::Enrolling, init),
+        ("server.crt", MissingUse::Serving, init),
+        ("server-signature.crt", MissingUse::Serving, init),
+        ("perso.key", MissingUse::Enrolling, init),
+        ("start.key", MissingUse::Enrolling, init),
+        ("ca.key", MissingUse::Issuing, key),
+    ] {
+        let place = Place::initialised();
+        assert_eq!(told(&place.home, false, false), []);
+        fs::remove_file(place.path(gone)).unwrap();
+        assert_eq!(told(&place.home, false, false), [(gone, stops, by)]);
+        // A key without its certificate, and neither.
+        if let Some(pair) = gone.strip_suffix(".crt").filter(|pair| *pair != "server-signature") {
+            fs::remove_file(place.path(&format!("{pair}.key"))).unwrap();
+            assert_eq!(told(&place.home, false, false).len(), 2, "{pair}");
+        }
+    }
+    let place = Place::initialised();
+    fs::remove_file(place.path("terminal-tls.crt")).unwrap();
+    fs::remove_file(place.path("perso.key")).unwrap();
+    assert_eq!(told(&place.home, true, true), [("terminal-tls.crt", MissingUse::Server, init)]);
+    // Cards were issued with it: another one would open none of them.
+    let mut ca = place.home.load_ca(ClockCheck::Enforced).unwrap();
+    ca.certify_identity(Uuid::nil(), test_key().public(), now(), &mut SystemRandom).unwrap();
+    assert_eq!(told(&place.home, true, false)[1], ("perso.key", MissingUse::Enrolling, lost));
+    // The CA key is kept elsewhere, and a server renews.
+    fs::remove_file(place.path("ca.key")).unwrap();
+    assert_eq!(told(&place.home, true, true), [("terminal-tls.crt", MissingUse::Server, lost)]);
+    let hint = Failure::from(place.home.load_terminal_tls(now()).unwrap_err()).hint.unwrap();
+    assert!(hint.contains("backup"), "{hint}");
 }

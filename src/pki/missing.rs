@@ -1,0 +1,85 @@
+//! Files that are not here, and what does not work without them.
+
+use super::{
+    PkiDir, PkiError, load, lost,
+    names::{ADMIN, CA_KEY, CLIENT, PERSO_KEY, Pair, RECORD, SERVER, SIGNATURE, START_KEY, TERMINAL},
+};
+
+/// What does not work without a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingUse {
+    /// No card is authenticated.
+    Taps,
+    /// The server is not asked.
+    Server,
+    /// No card is enrolled or changed here.
+    Enrolling,
+    /// No certificate is issued or renewed here.
+    Issuing,
+    /// `server run` does not start, and no certificate is renewed here.
+    Serving,
+}
+
+/// A file that should be here.
+#[derive(Debug)]
+pub struct MissingFile {
+    /// Its name in the folder.
+    pub file: &'static str,
+    /// What does not work without it.
+    pub stops: MissingUse,
+    /// What to do about it.
+    pub error: PkiError,
+}
+
+impl PkiDir {
+    /// The files that should be here beside those that are, with what they are for. A key without which there is a
+    /// certificate is no part of it: [`Self::inventory`] says so. `has_server` says that this terminal has a server to ask,
+    /// and `named_perso` that the personalisation key lies elsewhere.
+    ///
+    /// # Errors
+    /// [`PkiError::Io`] when it cannot be found out which files are here.
+    pub fn missing(&self, has_server: bool, named_perso: bool) -> Result<Vec<MissingFile>, PkiError> {
+        let there = |name: &str| load::exists(&self.path(name));
+        let any = |names: &[&str]| names.iter().try_fold(false, |any, name| Ok::<_, PkiError>(any || there(name)?));
+        let issues = any(&[CA_KEY, RECORD, ADMIN.key, ADMIN.certificate])?;
+        let enrolls = issues || named_perso || any(&[PERSO_KEY, START_KEY])?;
+        let mut needed = Vec::new();
+        let mut pair = |pair: Pair, stops| -> Result<(), PkiError> {
+            needed.push((pair.certificate, stops));
+            if !there(pair.certificate)? {
+                needed.push((pair.key, stops));
+            }
+            Ok(())
+        };
+        pair(TERMINAL, MissingUse::Taps)?;
+        if has_server || issues {
+            pair(CLIENT, if has_server { MissingUse::Server } else { MissingUse::Issuing })?;
+        }
+        if issues {
+            pair(ADMIN, MissingUse::Enrolling)?;
+            pair(SERVER, MissingUse::Serving)?;
+        }
+        // A home that an older release made has none until the next renewal.
+        if issues && there(SIGNATURE.key)? {
+            pair(SIGNATURE, MissingUse::Serving)?;
+        }
+        if issues && !has_server {
+            needed.push((CA_KEY, MissingUse::Issuing));
+        }
+        if enrolls {
+            needed.extend((!named_perso).then_some((PERSO_KEY, MissingUse::Enrolling)));
+            needed.push((START_KEY, MissingUse::Enrolling));
+        }
+        let mut all = Vec::new();
+        for (file, stops) in needed {
+            if !there(file)? {
+                let error = match file {
+                    CA_KEY => PkiError::NoCaKey(self.path(file)),
+                    _ => lost::missing(&self.path(file)),
+                };
+                all.push(MissingFile { file, stops, error });
+            }
+        }
+        Ok(all)
+    }
+}
