@@ -5,7 +5,7 @@
 //! look. Who changes it holds `board-links.lock`.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -108,7 +108,7 @@ impl From<BoardLinkError> for Failure {
                 .hint(Remedy::with("give up all links", format!("rm {}", word(&path)))),
             BoardLinkError::TooMany => Self::new(ExitClass::Refused, "board.too-many-links", told)
                 .hint(Remedy::with("revoke one", "rollcall board revoke ID")),
-            BoardLinkError::Unknown(_) => Self::new(ExitClass::Usage, "board.no-such-link", told)
+            BoardLinkError::Unknown(_) => Self::new(ExitClass::No, "board.no-such-link", told)
                 .hint(Remedy::with("see which there are", "rollcall board links")),
             BoardLinkError::Crypto(_) => Self::new(ExitClass::Bug, "crypto.failed", told),
         }
@@ -230,13 +230,14 @@ impl Links {
     fn read(&self) -> Result<Vec<BoardLink>, BoardLinkError> {
         let path = self.path();
         let damaged = |what: String| BoardLinkError::Damaged { path: path.clone(), what };
-        match fs::metadata(&path) {
-            Ok(about) if about.len() > LONGEST => return Err(damaged("it is longer than 1 MiB".to_owned())),
-            Ok(_) => {}
+        let text = match File::open(&path).and_then(|file| files::read_bounded(file, LONGEST)) {
+            Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                return Err(damaged("it is longer than 1 MiB".to_owned()));
+            }
             Err(error) => return Err(BoardLinkError::File { path, error }),
-        }
-        let text = fs::read(&path).map_err(|error| BoardLinkError::File { path: path.clone(), error })?;
+        };
         let file: LinkFile = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         Ok(file.links)
     }
@@ -288,6 +289,7 @@ fn holds(kept: Option<&String>, presented: &str) -> bool {
 mod tests {
     use super::*;
     use crate::crypto::random::SystemRandom;
+    use std::fs;
 
     const HOUR: Duration = Duration::from_secs(3600);
 

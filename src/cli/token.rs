@@ -60,7 +60,8 @@ fn list(user: Option<&str>, settings: &Settings, out: &mut Printer) -> Result<u8
             views::IssuedCardView::new(card, denied)
         }));
     }
-    out.list(&cards, "no card was issued here").map(|()| 0)
+    let nothing = user.map(|user| format!("no card was issued here to {user:?}"));
+    out.list(&cards, nothing.as_deref().unwrap_or("no card was issued here")).map(|()| 0)
 }
 
 /// What the card says of itself.

@@ -7,7 +7,10 @@ use uuid::Uuid;
 
 use super::args::{ServerTokenCommand, StatusWord, TerminalCommand, UserAddArgs, UserCommand};
 use crate::{
-    api::v1::{ForgottenUser, PAGE_MAX, TokenStatus},
+    api::{
+        problem::ProblemCode,
+        v1::{ForgottenUser, PAGE_MAX, Problem, TokenStatus},
+    },
     cli::{
         confirm::{confirm, short},
         context::connect,
@@ -17,7 +20,7 @@ use crate::{
     },
     config::Settings,
     failure::{ExitClass, Failure, Remedy},
-    server_client::ServerClient,
+    server_client::{ServerClient, ServerError},
     terminal::{
         presence::operator::is_name,
         server_access::{ImportedUsers, all_pages, import_users, known_user, known_users},
@@ -117,12 +120,19 @@ fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), F
 pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let server = connect(settings)?;
     match command {
-        ServerTokenCommand::Show { id } => out.object(&views::ServerToken::from(server.token(meant(&server, id)?)?))?,
+        ServerTokenCommand::Show { id } => {
+            let id = meant(&server, id)?;
+            let token = server.token(id).map_err(|error| unknown_or(error, &id.to_string()))?;
+            out.object(&views::ServerToken::from(token))?;
+        }
         ServerTokenCommand::List { user, status } => {
             let tokens = tokens(&server, user.as_deref(), status)?;
-            let nothing =
-                if user.is_none() && status.is_empty() { "the server knows no tokens" } else { "none is meant" };
-            out.list(&tokens, nothing)?;
+            let nothing = match user {
+                _ if !status.is_empty() => "the server knows no such token".to_owned(),
+                Some(user) => format!("the server knows no token of {user:?}"),
+                None => "the server knows no tokens".to_owned(),
+            };
+            out.list(&tokens, &nothing)?;
         }
         ServerTokenCommand::Status { id, status, reason } => {
             let status = TokenStatus::from(*status);
@@ -130,7 +140,8 @@ pub fn token(command: &ServerTokenCommand, settings: &Settings, out: &mut Printe
             if status == TokenStatus::Revoked {
                 confirm(settings, out, &format!("this revokes the token {id} for ever"), &short(id))?;
             }
-            out.object(&views::ServerToken::from(server.set_status(id, status, reason.clone())?))?;
+            let done = server.set_status(id, status, reason.clone());
+            out.object(&views::ServerToken::from(done.map_err(|error| unknown_or(error, &id.to_string()))?))?;
         }
     }
     Ok(0)
@@ -145,12 +156,21 @@ fn meant(server: &ServerClient, typed: &TokenPrefix) -> Result<Uuid, Failure> {
     let (text, page) = (typed.in_text(), server.tokens(Some(&typed.in_text()), FEW)?);
     match typed.only(page.items.into_iter().map(|token| token.token_id)) {
         Ok(Some(id)) => Ok(id),
-        Ok(None) => {
-            let message = format!("the server knows no token that begins with {text}");
-            Err(Failure::new(ExitClass::Refused, "token.unknown", message)
-                .hint(Remedy::with("see which there are", "rollcall server token list")))
-        }
+        Ok(None) => Err(unknown(&format!("that begins with {text}"))),
         Err(several) => Err(ambiguous("token.ambiguous", &text, &several)),
+    }
+}
+
+/// That there is no such token is an answer, as of users and terminals: nobody is refused.
+fn unknown(which: &str) -> Failure {
+    Failure::new(ExitClass::No, "token.unknown", format!("the server knows no token {which}"))
+        .hint(Remedy::with("see which there are", "rollcall server token list"))
+}
+
+fn unknown_or(error: ServerError, id: &str) -> Failure {
+    match error.problem().and_then(Problem::known_code) {
+        Some(ProblemCode::TokenUnknown) => unknown(id),
+        _ => error.into(),
     }
 }
 

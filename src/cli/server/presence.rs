@@ -97,7 +97,8 @@ pub fn events(args: &EventsArgs, settings: &Settings, out: &mut Printer) -> Resu
         after = page.next;
     }
     if at_once {
-        out.list(&all, "nothing happened in that time")?;
+        let nothing = args.user.as_ref().map(|user| format!("nothing is known of {user:?} in that time"));
+        out.list(&all, nothing.as_deref().unwrap_or("nothing happened in that time"))?;
     }
     Ok(0)
 }
