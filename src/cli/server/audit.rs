@@ -42,7 +42,7 @@ fn reconcile(dry_run: bool, settings: &Settings, out: &mut Printer) -> Result<u8
     let (url, now) = (store(settings)?, Timestamp::now());
     let (own, previous) = authorities(settings)?;
     let (store, missing, lost) = server::block_on(async {
-        let store = ServerStore::open(&url, &own, previous.as_ref()).await?;
+        let store = ServerStore::open_existing(&url, &own, previous.as_ref()).await?;
         let (missing, lost) = (store.missing_records().await?, store.lost_statuses().await?);
         store.close().await;
         Ok((url, missing, lost))
@@ -70,7 +70,7 @@ fn reconcile(dry_run: bool, settings: &Settings, out: &mut Printer) -> Result<u8
         );
         confirm(settings, out, &what, "reconcile")?;
         server::block_on(async {
-            let store = ServerStore::open(&store, &own, previous.as_ref()).await?;
+            let store = ServerStore::open_existing(&store, &own, previous.as_ref()).await?;
             let lost = store.reconcile(audit::SERVER, now).await?;
             store.close().await;
             Ok(lost)

@@ -59,7 +59,7 @@ pub fn back_up(file: &Path, settings: &Settings, out: &mut Printer) -> Result<u8
             let mut told = |rows| out.progress("rows copied", rows, None);
             server::block_on(async {
                 // As a server would: a store of an earlier release is brought to this one's format.
-                let store = ServerStore::open(&url, &authorities.0, authorities.1.as_ref()).await?;
+                let store = ServerStore::open_existing(&url, &authorities.0, authorities.1.as_ref()).await?;
                 let counts = store.back_up(&copy, &mut told).await?;
                 store.close().await;
                 let written = ServerStore::inspect(&server::StoreUrl::Sqlite(copy.clone())).await?;

@@ -149,6 +149,19 @@ impl ServerStore {
         if owner == authority { Ok(store) } else { Err(ServerStoreError::OtherAuthority(hex::encode(owner))) }
     }
 
+    /// As [`Self::open`], for a store that somebody has made: none is made here.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`ServerStoreError::File`] when there is no file, [`ServerStoreError::Database`] for a database
+    /// without a store.
+    pub async fn open_existing(url: &StoreUrl, authority: &[u8; 20], previous: Option<&[u8; 20]>) -> Result<Self> {
+        let there = Self::inspect(url).await?;
+        let head = there.audit_head().await;
+        there.close().await;
+        head?;
+        Self::open(url, authority, previous).await
+    }
+
     async fn owner(&self, authority: &[u8; 20]) -> Result<Vec<u8>> {
         on!(self, writing, queries, |c| queries::owner(c, authority))
     }
