@@ -9,7 +9,7 @@ mod tests;
 mod unanswered;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ops::ControlFlow,
     time::{Duration, Instant},
 };
@@ -272,14 +272,22 @@ impl WatchRun<'_> {
     fn attached(&mut self) -> Result<(), Failure> {
         match reader::pcsc::list() {
             Ok(readers) => {
-                // One that cannot be asked yet has not been unplugged.
-                let may_be_meant = |name: &String| self.config.pool.readers.choice(name) != ReaderChoice::Other;
-                let names = readers.into_iter().map(|r| r.name).filter(may_be_meant);
-                self.apply(&Input::Readers { attached: names.collect() })
+                let names = readers.into_iter().map(|reader| reader.name).collect();
+                self.plugged_in(names)
             }
             // The monitor tells of a service that is not there, and of its return.
             Err(_) => Ok(()),
         }
+    }
+
+    /// One that cannot be asked yet has not been unplugged, and neither has one that this watch leaves out: it was told of by
+    /// another one.
+    fn plugged_in(&mut self, mut names: BTreeSet<String>) -> Result<(), Failure> {
+        let choice = |name: &String| self.config.pool.readers.choice(name);
+        let list = self.store.list()?;
+        let was_told = |name: &String| list.slot(name).is_some_and(|slot| slot.attached);
+        names.retain(|name| choice(name) != ReaderChoice::Other || was_told(name));
+        self.apply(&Input::Readers { attached: names })
     }
 
     fn handle(&mut self, message: Message) -> Result<(), Failure> {

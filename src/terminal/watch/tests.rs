@@ -16,7 +16,7 @@ use crate::{
     crypto::{Key128, random::SystemRandom},
     pki::{ClockCheck, PkiDir, server_names},
     proof::VerifiedProof,
-    reader::select::Selection,
+    reader::select::{Aliases, Selection},
     server_client::ServerError,
     terminal::{
         admission::UserPreference,
@@ -490,5 +490,23 @@ fn a_reader_that_does_not_work_has_lifted_nobody() {
         assert_eq!(told.take(), ["reader_available", "Inserted(Insertion(3))", "confirmed 7"]);
         run.handle(Message::Reader(ReaderEvent::ReaderRemoved { reader: "door".into() })).unwrap();
         assert_eq!(told.take(), ["reader_removed", "unconfirmed 7 reader_removed"]);
+    });
+}
+
+/// It is plugged in, and another watch has told of it: this one says nothing of it until it is gone.
+#[test]
+fn a_reader_that_is_left_out_has_not_been_unplugged() {
+    watch(None, |run, told| {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+        run.handle(Message::Reader(ReaderEvent::ReaderAdded { reader: "other".into() })).unwrap();
+        let left_out = ["other".to_owned(), "third".to_owned()];
+        run.config.pool.readers = Selection::default().without(&left_out, &Aliases::new());
+        told.take();
+        run.plugged_in(names(&["door", "other", "third"])).unwrap();
+        assert_eq!(told.take(), Vec::<String>::new());
+        let list = run.store.list().unwrap();
+        assert!(list.slot("other").unwrap().attached && list.slot("third").is_none());
+        run.plugged_in(names(&["door", "third"])).unwrap();
+        assert_eq!(told.take(), ["reader_removed"]);
     });
 }
