@@ -1,36 +1,63 @@
-//! SIGINT and SIGTERM: the first asks a command to end, the second ends the process at once.
+//! SIGINT and SIGTERM: the first asks a command to end, a second one ends the process at once.
+//!
+//! One that follows within `ECHO` is the first once more: timeout(1) and some supervisors send it to the process and
+//! then to its group, and nobody grows impatient in that time.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
-use signal_hook::iterator::{Handle, Signals};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::exit;
 
 use crate::failure::{ExitClass, Failure};
 use crate::terminal::thread::no_thread;
 
-/// Listens while it exists.
+/// How long after the first signal another one is the same.
+const ECHO: Duration = Duration::from_millis(500);
+
+/// What the first signal calls.
+type Wake = Box<dyn FnOnce() + Send>;
+
+/// Asks the command to end while it exists. The thread that listens stays: what hangs after the command can be ended, too.
 pub struct Interrupt {
     number: Arc<AtomicU8>,
-    handle: Handle,
-    listener: Option<thread::JoinHandle<()>>,
+    wake: Arc<Mutex<Option<Wake>>>,
 }
 
 impl Interrupt {
     /// From now on the first signal calls `wake` (once, on a thread of its own; it sends to the channel that the
-    /// command waits on), and the second ends the process with its status, whatever hangs.
+    /// command waits on), and one that comes later than `ECHO` after it ends the process with its status, whatever hangs.
     ///
     /// # Errors
     /// `interrupt.install` when signals cannot be handled, `system.no-thread` without a thread for them.
     pub fn install(wake: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
-        let (number, handle, listen) = Self::handle_signals(wake).map_err(|error| {
-            Failure::new(ExitClass::Bug, "interrupt.install", format!("signals cannot be handled: {error}"))
-        })?;
-        let listener = Some(thread::Builder::new().name("signals".into()).spawn(listen).map_err(no_thread)?);
-        Ok(Self { number, handle, listener })
+        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| not_handled(&error))?;
+        let number = Arc::new(AtomicU8::new(0));
+        let wake: Arc<Mutex<Option<Wake>>> = Arc::new(Mutex::new(Some(Box::new(wake))));
+        let (seen, first) = (Arc::clone(&number), Arc::clone(&wake));
+        let listen = move || {
+            let mut patience = Patience::default();
+            for signal in signals.forever() {
+                match patience.came(Instant::now()) {
+                    Meaning::End => {
+                        seen.store(u8::try_from(signal).unwrap_or(0), Ordering::SeqCst);
+                        let wake = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+                        if let Some(wake) = wake {
+                            wake();
+                        }
+                    }
+                    Meaning::Echo => {}
+                    Meaning::EndAtOnce => exit(128 + signal),
+                }
+            }
+        };
+        thread::Builder::new().name("signals".into()).spawn(listen).map_err(no_thread)?;
+        Ok(Self { number, wake })
     }
 
     /// As [`Self::install`], for a command that stays: SIGHUP does not end it. It keeps no file of a log open that would
@@ -39,33 +66,8 @@ impl Interrupt {
     /// # Errors
     /// As [`Self::install`].
     pub fn install_staying(wake: impl FnOnce() + Send + 'static) -> Result<Self, Failure> {
-        flag::register(SIGHUP, Arc::default()).map_err(|error| {
-            Failure::new(ExitClass::Bug, "interrupt.install", format!("signals cannot be handled: {error}"))
-        })?;
+        flag::register(SIGHUP, Arc::default()).map_err(|error| not_handled(&error))?;
         Self::install(wake)
-    }
-
-    /// The number of the signal that came, what ends the wait for one, and that wait.
-    fn handle_signals(
-        wake: impl FnOnce() + Send + 'static,
-    ) -> io::Result<(Arc<AtomicU8>, Handle, impl FnOnce() + Send)> {
-        let came = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // In this order: the shutdown looks at the flag before this very signal sets it.
-            flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&came))?;
-            flag::register(signal, Arc::clone(&came))?;
-        }
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        let handle = signals.handle();
-        let number = Arc::new(AtomicU8::new(0));
-        let seen = Arc::clone(&number);
-        let listen = move || {
-            if let Some(signal) = signals.forever().next() {
-                seen.store(u8::try_from(signal).unwrap_or(0), Ordering::SeqCst);
-                wake();
-            }
-        };
-        Ok((number, handle, listen))
     }
 
     /// The signal that came: exit status 130 or 143.
@@ -84,10 +86,42 @@ impl Interrupt {
 
 impl Drop for Interrupt {
     fn drop(&mut self) {
-        self.handle.close();
-        if let Some(listener) = self.listener.take() {
-            // It only waits and wakes; a panic in there was told by the hook.
-            let _ = listener.join();
+        // What it would call holds channels of the command that is over.
+        let wake = self.wake.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(wake);
+    }
+}
+
+fn not_handled(error: &io::Error) -> Failure {
+    Failure::new(ExitClass::Bug, "interrupt.install", format!("signals cannot be handled: {error}"))
+}
+
+/// What a signal means.
+#[derive(Debug, PartialEq, Eq)]
+enum Meaning {
+    /// The command is to end.
+    End,
+    /// Nothing more than the one before.
+    Echo,
+    /// The process is to end, whatever is under way.
+    EndAtOnce,
+}
+
+/// Since when the command is asked to end.
+#[derive(Debug, Default)]
+struct Patience {
+    asked: Option<Instant>,
+}
+
+impl Patience {
+    fn came(&mut self, now: Instant) -> Meaning {
+        match self.asked {
+            None => {
+                self.asked = Some(now);
+                Meaning::End
+            }
+            Some(asked) if now.duration_since(asked) < ECHO => Meaning::Echo,
+            Some(_) => Meaning::EndAtOnce,
         }
     }
 }
@@ -102,15 +136,23 @@ mod tests {
     /// Set in the process that the test below starts.
     const CHILD: &str = "ROLLCALL_TEST_SIGNAL";
 
+    #[test]
+    fn the_same_signal_within_half_a_second_is_no_second_one() {
+        let (mut patience, begin) = (Patience::default(), Instant::now());
+        let after = |ms| begin + Duration::from_millis(ms);
+        let told = [0, 1, 499, 500, 501].map(|ms| patience.came(after(ms)));
+        assert_eq!(told, [Meaning::End, Meaning::Echo, Meaning::Echo, Meaning::EndAtOnce, Meaning::EndAtOnce]);
+    }
+
     /// Signals are the whole process's, so the test starts itself once more and watches how that ends.
     #[test]
-    fn the_first_signal_wakes_and_the_second_ends_the_process() {
+    fn the_first_signal_wakes_and_a_later_one_ends_the_process() {
         if let Ok(signal) = std::env::var(CHILD) {
             return raise_twice(signal.parse().unwrap());
         }
         for (signal, status) in [(SIGINT, 130), (SIGTERM, 143)] {
             let child = Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "cli::interrupt::tests::the_first_signal_wakes_and_the_second_ends_the_process"])
+                .args(["--exact", "cli::interrupt::tests::the_first_signal_wakes_and_a_later_one_ends_the_process"])
                 .env(CHILD, signal.to_string())
                 .output()
                 .unwrap();
@@ -144,14 +186,17 @@ mod tests {
         let number = u8::try_from(signal).unwrap();
         assert_eq!(interrupt.signal(), Some(ExitClass::Signal(number)));
         assert_eq!(interrupt.exit_status(), Some(128 + number));
-        raise(signal).unwrap();
-        unreachable!("the second signal ends the process");
+        // The command is over, and something hangs: it is asked again until it counts.
+        drop(interrupt);
+        loop {
+            raise(signal).unwrap();
+            thread::yield_now();
+        }
     }
 
     #[test]
     fn it_ends_without_a_signal() {
         let interrupt = Interrupt::install(|| {}).unwrap();
         assert_eq!(interrupt.exit_status(), None);
-        drop(interrupt);
     }
 }
