@@ -12,6 +12,7 @@ mod limits;
 mod resume;
 mod server;
 mod unmatched;
+mod variables;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub use feedback::FeedbackRules;
 pub use resume::ResumeRules;
 pub use server::{ServerSettings, StoreText};
 pub use unmatched::UnmatchedName;
+use variables::{Variables, set};
 
 /// The form in which results are printed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -236,11 +238,12 @@ impl Settings {
         };
         let mut file = file;
         let server = std::mem::take(&mut file.server).resolve(environment, &folders.state)?;
-        let perso_key = perso_key(environment)?.or(file.perso_key.take());
-        for (name, limit) in [("ROLLCALL_EXCHANGE_LIMIT", &mut file.exchange), ("ROLLCALL_TAP_LIMIT", &mut file.tap)] {
-            *limit = limits::of_variable(name, set(environment, name))?.or(*limit);
-        }
-        Ok(Self { server, perso_key, ..Self::merge(typed, file, folders, environment) })
+        let variables = Variables::read(environment)?;
+        let perso_key = variables.perso_key.or(file.perso_key.take());
+        file.exchange = variables.exchange.or(file.exchange);
+        file.tap = variables.tap.or(file.tap);
+        let settings = Self { server, perso_key, ..Self::merge(typed, file, folders, environment) };
+        Ok(settings.with_source(variables.source).with_presence(variables.presence))
     }
 
     /// Where all this comes from, and where the state lies, in one line.
@@ -264,14 +267,14 @@ impl Settings {
         Self::merge(typed, file::File::default(), folders, environment)
     }
 
-    /// With what an option of the command says about where user information comes from.
+    /// With what an option or the environment says about where user information comes from.
     #[must_use]
     pub fn with_source(mut self, typed: Option<UserSource>) -> Self {
         self.source = typed.unwrap_or(self.source);
         self
     }
 
-    /// With what an option of the command says about presence, at every reader.
+    /// With what an option or the environment says about presence, at every reader.
     #[must_use]
     pub fn with_presence(mut self, typed: Option<PresenceMode>) -> Self {
         self.presence = typed.map_or(self.presence, PresenceRules::everywhere);
@@ -377,21 +380,6 @@ impl Folders {
             _ => Err(ConfigError::NoHome),
         }
     }
-}
-
-/// The personalisation key that the environment names.
-fn perso_key(environment: &dyn Fn(&str) -> Option<OsString>) -> Result<Option<pkcs11::Uri>, ConfigError> {
-    const NAME: &str = "ROLLCALL_PERSO_KEY";
-    let parsed = |text: OsString| match text.to_str().map(str::parse::<pkcs11::Uri>) {
-        Some(uri) => uri.map_err(|error| ConfigError::BadVariable { name: NAME, message: error.to_string() }),
-        None => Err(ConfigError::BadVariable { name: NAME, message: "it is not UTF-8".into() }),
-    };
-    set(environment, NAME).map(parsed).transpose()
-}
-
-/// A variable that is set and not empty.
-fn set(environment: &dyn Fn(&str) -> Option<OsString>, name: &str) -> Option<OsString> {
-    environment(name).filter(|value| !value.is_empty())
 }
 
 /// For messages.

@@ -45,6 +45,15 @@ pub fn read_bounded(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {
     if length as u64 > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
 }
 
+/// All of it as text, where it has at most `limit` bytes.
+///
+/// # Errors
+/// As [`read_bounded`]; [`InvalidData`](io::ErrorKind::InvalidData) for what is not UTF-8.
+pub fn read_text(source: impl Read, limit: u64) -> io::Result<String> {
+    let text = String::from_utf8(read_bounded(source, limit)?);
+    text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
 /// Makes something beside a file and takes it away, for libraries that do not say why they could not.
 ///
 /// # Errors
@@ -154,6 +163,14 @@ mod tests {
             assert_eq!(String::from_utf8(told.stdout).unwrap(), expected);
         }
         assert_eq!(word(Path::new("/var/lib/a_b-c.d")), "/var/lib/a_b-c.d");
+    }
+
+    #[test]
+    fn no_more_is_read_than_is_allowed() {
+        assert_eq!(read_text(&b"four"[..], 4).unwrap(), "four");
+        assert_eq!(read_text(&b"fiver"[..], 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_text(io::repeat(b'x'), 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(read_text(&[0xFF][..], 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -190,3 +190,63 @@ fn escape_sequences_in_arguments_are_shown_and_not_obeyed() {
         assert!(!stderr.contains(['\u{1b}', '\u{9b}']), "{stderr:?}");
     }
 }
+
+/// What is asked to copy, or to mend, a store that is not there makes none.
+#[test]
+#[cfg(feature = "server")]
+fn a_store_that_is_not_there_is_not_made_by_who_reads_it() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    assert!(rollcall(home, &["pki", "init"]).output().unwrap().status.success());
+    let backup = home.join("backup.db");
+    for words in [
+        &["server", "audit", "verify"][..],
+        &["server", "backup", backup.to_str().unwrap()],
+        &["server", "audit", "reconcile"],
+    ] {
+        let output = rollcall(home, words).output().unwrap();
+        assert_eq!(
+            (output.status.code(), told(&output, "code").unwrap().as_str()),
+            (Some(73), "store.file"),
+            "{words:?}"
+        );
+        assert!(!home.join("server.db").exists() && !backup.exists(), "{words:?}");
+    }
+}
+
+/// The variable may be set for a whole shell: what talks to no card writes no trace, and fails for none.
+#[test]
+fn only_what_talks_to_cards_is_traced() {
+    let home = tempfile::tempdir().unwrap();
+    let trace = home.path().join("trace.ndjson");
+    let run = |words: &[&str]| rollcall(home.path(), words).env("ROLLCALL_TRACE", &trace).output().unwrap();
+    for words in [&["help"][..], &["completions", "bash"], &["completions", "--users"], &["users"], &["schema"]] {
+        assert!(run(words).status.success() && !trace.exists(), "{words:?}");
+    }
+    assert_eq!(told(&run(&["scan"]), "code").unwrap(), "pki.not-initialised");
+    assert!(trace.exists());
+    assert!(run(&["users"]).status.success());
+    assert_eq!(told(&run(&["scan"]), "code").unwrap(), "trace.exists");
+}
+
+/// What needs no key and no list of this machine needs no home, and no configuration that is sound.
+#[test]
+fn proofs_are_verified_and_tokens_played_without_a_home() {
+    let home = tempfile::tempdir().unwrap();
+    let config = home.path().join("config.toml");
+    fs::write(&config, "output = \"xml\"\n").unwrap();
+    let proof = ["proof", "verify", "nowhere", "--ca", "nowhere"];
+    for (words, code) in
+        [(&proof[..], "proof.unreadable"), (&["virtual-token", "--start-key-file", "nowhere"], "start-key.unreadable")]
+    {
+        let mut homeless = rollcall(Path::new(""), words);
+        homeless.env("HOME", "").env_remove("XDG_CONFIG_HOME").env_remove("XDG_STATE_HOME");
+        assert_eq!(told(&homeless.output().unwrap(), "code").unwrap(), code);
+        let output = rollcall(home.path(), words).output().unwrap();
+        assert_eq!(told(&output, "code").unwrap(), code);
+        assert!(told(&output, "warning").unwrap().starts_with("the configuration is left out: "));
+        // One that is named has to be sound.
+        let output = rollcall(home.path(), words).arg("--config").arg(&config).output().unwrap();
+        assert_eq!(told(&output, "code").unwrap(), "config.bad-value");
+    }
+}

@@ -27,7 +27,7 @@ mod tests;
 mod tls;
 
 use std::{
-    io,
+    io::{self, ErrorKind},
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -43,6 +43,7 @@ pub use site::{DoorNames, SiteBoard};
 use crate::{
     crypto::CryptoError,
     failure::{ExitClass, Failure, Remedy},
+    files,
 };
 use answers::Answers;
 use gate::Gate;
@@ -208,10 +209,11 @@ pub fn url_of(listen: SocketAddr, hosts: &[String], is_tls: bool) -> Option<Stri
 /// A file of texts, as it is served: a JSON object `{"lang": …, "name": …, "texts": {…}}` of texts only.
 fn texts_of(path: &Path) -> Result<String, BoardError> {
     let wrong = |what: String| BoardError::Texts { path: path.to_owned(), what };
-    if std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len() > TEXTS_MAX {
-        return Err(wrong("it is longer than 256 KiB".to_owned()));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let read = std::fs::File::open(path).and_then(|file| files::read_text(file, TEXTS_MAX));
+    let text = read.map_err(|error| match error.kind() {
+        ErrorKind::FileTooLarge => wrong("it is longer than 256 KiB".to_owned()),
+        _ => wrong(error.to_string()),
+    })?;
     let file: page::TextFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     file.checked().map_err(wrong)
 }

@@ -15,6 +15,7 @@ pub mod confirm;
 mod context;
 pub mod doctor;
 pub mod enroll;
+mod environment;
 pub mod help;
 pub mod interrupt;
 pub mod issue;
@@ -46,10 +47,11 @@ pub mod virtual_token;
 mod wall_clock;
 pub mod watch;
 
+use std::ffi::OsStr;
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches};
 
 use crate::config::{Global, Settings};
 use crate::failure::{ExitClass, Failure};
@@ -59,7 +61,12 @@ use printer::{OutputOptions, Printer};
 /// The whole program: parses the command line, runs the command, and gives back the exit status.
 pub fn run() -> ExitCode {
     report_panics();
-    let status = match Cli::try_parse() {
+    // An empty variable is one that is not set.
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    let mut command = environment::without(Cli::command(), &is_empty);
+    let parsed = command.try_get_matches_from_mut(std::env::args_os());
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command)));
+    let status = match parsed {
         Ok(cli) => execute(cli),
         Err(error) => refuse(&error),
     };
@@ -68,7 +75,7 @@ pub fn run() -> ExitCode {
 
 fn execute(cli: Cli) -> u8 {
     let mut out = Printer::new(OutputOptions::of_process(&unconfigured(&cli.global)));
-    let done = trace::begin(&cli.global).and_then(|()| dispatch(cli, &mut out));
+    let done = trace::begin(&cli.global, &cli.command).and_then(|()| dispatch(cli, &mut out));
     trace::end(&mut out);
     // What was begun is completed in any case, and the first failure counts.
     let ended = out.end();
@@ -88,7 +95,7 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         CliCommand::Help(args) => help::run(&args, out),
         CliCommand::Scan(args) => scan::run(&args, &configure(&global, out)?.with_source(args.source), out),
         CliCommand::VirtualToken(args) => {
-            configure(&global, out)?;
+            configure_if_sound(&global, out)?;
             virtual_token::run(&args, out)
         }
         CliCommand::Watch(args) => {
@@ -97,7 +104,10 @@ fn dispatch(cli: Cli, out: &mut Printer) -> Result<u8, Failure> {
         }
         CliCommand::Enroll(args) => enroll::run(&args, &configure(&global, out)?, out),
         CliCommand::Token(args) => token::run(&args, &configure(&global, out)?, out),
-        CliCommand::Proof(args) => proof::run(&args, &configure(&global, out)?, out),
+        CliCommand::Proof(args) => {
+            let settings = if args.needs_home() { configure(&global, out)? } else { configure_if_sound(&global, out)? };
+            proof::run(&args, &settings, out)
+        }
         CliCommand::Pki(args) => pki::run(&args, &configure(&global, out)?, out),
         CliCommand::Server(args) => server::run(&args, &configure(&global, out)?, out),
         CliCommand::Apdu(args) => apdu::run(&args, &configure(&global, out)?, out),
@@ -116,6 +126,20 @@ fn configure(global: &Global, out: &mut Printer) -> Result<Settings, Failure> {
     out.set_options(OutputOptions::of_process(&settings));
     out.detail(&settings.origin(global));
     Ok(settings)
+}
+
+/// For what needs nothing of this terminal: where no file was named, only the form of the output is lost with what cannot be
+/// read.
+fn configure_if_sound(global: &Global, out: &mut Printer) -> Result<Settings, Failure> {
+    match configure(global, out) {
+        Err(failure) if global.config.is_none() => {
+            if failure.code != "config.no-home" {
+                out.warning(&format!("the configuration is left out: {failure} ({})", failure.code), None);
+            }
+            Ok(unconfigured(global))
+        }
+        done => done,
+    }
 }
 
 /// Enough to print a failure of the configuration itself.
@@ -138,7 +162,7 @@ fn refuse(error: &clap::Error) -> u8 {
             if std::env::args_os().len() < 2 {
                 out.guide(help::FIRST_STEPS);
             }
-            out.error(&usage::failure(error));
+            out.error(&usage::failure(error, environment::variable_of(error, std::env::args_os()).as_deref()));
             ExitClass::Usage.exit_status()
         }
     }
@@ -161,7 +185,6 @@ fn report_panics() {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use std::process;
 
     /// Set in the process that the test below starts.

@@ -1,10 +1,13 @@
-//! `--trace`: of every command, what it says to cards.
+//! `--trace`: of every command that talks to cards, what it says to them.
 
 use std::{io::ErrorKind, sync::Arc};
 
 use jiff::Timestamp;
 
-use super::printer::Printer;
+use super::{
+    args::{CliCommand, TokenCommand},
+    printer::Printer,
+};
 use crate::{
     card::trace::{
         Recorder,
@@ -15,17 +18,21 @@ use crate::{
     token::trace_points::{DIGEST, mask},
 };
 
-/// Begins the trace that was asked for. A file that cannot be made is told before a card is touched.
+/// Begins the trace that was asked for, where the command talks to cards. A file that cannot be made is told before a card
+/// is touched.
 ///
 /// # Errors
 /// `trace.exists` or `trace.unwritable` for the file; `usage` for `--trace-personal` alone.
-pub fn begin(global: &Global) -> Result<(), Failure> {
+pub fn begin(global: &Global, command: &CliCommand) -> Result<(), Failure> {
     let Some(path) = &global.trace else {
         // The parser cannot say it: these options may stand on either side of the command.
         let alone = Failure::new(ExitClass::Usage, "usage", "--trace-personal says what --trace FILE leaves in")
             .hint("add --trace FILE");
         return if global.trace_personal { Err(alone) } else { Ok(()) };
     };
+    if !talks_to_cards(command) {
+        return Ok(());
+    }
     let mask = (!global.trace_personal).then_some(mask as write::Mask);
     let options = TraceOptions { mask, digest: DIGEST, clock: Timestamp::now };
     let recorder = Recorder::create(path, options).map_err(|error| {
@@ -38,6 +45,21 @@ pub fn begin(global: &Global) -> Result<(), Failure> {
     })?;
     write::start(Arc::new(recorder));
     Ok(())
+}
+
+/// Whether this command has anything to trace: the variable may be set for every command of a shell, and most leave cards
+/// alone.
+const fn talks_to_cards(command: &CliCommand) -> bool {
+    match command {
+        CliCommand::Readers(_)
+        | CliCommand::Apdu(_)
+        | CliCommand::Scan(_)
+        | CliCommand::Watch(_)
+        | CliCommand::Enroll(_) => true,
+        CliCommand::Doctor(args) => args.replay.is_none(),
+        CliCommand::Token(args) => !matches!(args.command, TokenCommand::List(_)),
+        _ => false,
+    }
 }
 
 /// Ends it. What went wrong with it is told here, once, and changes nothing of what the command came to.

@@ -5,7 +5,8 @@ use clap::error::ErrorKind;
 use crate::failure::{ExitClass, Failure};
 
 /// A refusal of the parser. Its text has paragraphs: `error: …`, perhaps `tip: …`, `Usage: …`, and a pointer to the help.
-pub fn failure(error: &clap::Error) -> Failure {
+/// `variable` is the one that brought what is refused.
+pub fn failure(error: &clap::Error, variable: Option<&str>) -> Failure {
     let text = error.render().to_string();
     let paragraphs: Vec<_> = text.split("\n\n").map(one_line).collect();
     let starting = |start: &str| paragraphs.iter().find_map(|p| p.strip_prefix(start));
@@ -21,7 +22,14 @@ pub fn failure(error: &clap::Error) -> Failure {
         (None, Some(usage)) => format!("usage: {usage}"),
         (None, None) => "add --help to see the options".to_owned(),
     };
-    Failure::new(ExitClass::Usage, "usage", message).hint(hint)
+    match variable {
+        // Nobody has typed that option.
+        Some(name) => {
+            let message = message.replacen(" for '--", &format!(" in {name} for '--"), 1);
+            Failure::new(ExitClass::Usage, "usage", message).hint(format!("correct {name}, or unset it"))
+        }
+        None => Failure::new(ExitClass::Usage, "usage", message).hint(hint),
+    }
 }
 
 fn one_line(paragraph: &str) -> String {

@@ -16,6 +16,10 @@ use crate::emulator::{
     vpcd::{self, CardEvent, CardSetup, PATIENCE, StopHandle},
 };
 use crate::failure::{ExitClass, Failure};
+use crate::files;
+
+/// The longest file of start keys, in bytes.
+const START_KEYS: u64 = 4096;
 
 /// Keeps the card in the reader until a signal ends it (130 or 143). A reader that goes away is waited for.
 ///
@@ -86,7 +90,8 @@ fn crypto(error: &impl ToString) -> Failure {
 
 fn start_keys(path: &Path, out: &mut Printer) -> Result<StaticKeys, Failure> {
     let unreadable = |e| Failure::new(ExitClass::Io, "start-key.unreadable", format!("{}: {e}", path.display()));
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
+    let text = fs::File::open(path).and_then(|file| files::read_text(file, START_KEYS));
+    let text = Zeroizing::new(text.map_err(unreadable)?);
     if fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o077 != 0) {
         out.warning(
             &format!("the start key in {} is readable by other users", path.display()),

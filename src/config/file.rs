@@ -2,7 +2,7 @@
 //!
 //! Specification: docs/cli.md, "Configuration".
 
-use std::fs;
+use std::fs::File as OpenFile;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -14,6 +14,7 @@ use super::entry::{ConfigEntry, Text};
 use super::error::ConfigError;
 use super::resume::ResumeTable;
 use super::{BoardSettings, Colour, OutputFormat, UserSource, server};
+use crate::files;
 use crate::pki::pkcs11;
 use crate::reader::feedback::FeedbackChoice;
 use crate::reader::select::Aliases;
@@ -182,16 +183,18 @@ impl File {
 /// this terminal believes.
 fn open(path: &Path) -> Result<Option<String>, ConfigError> {
     let unreadable = |error| ConfigError::Unreadable(path.to_owned(), error);
-    let about = match fs::metadata(path) {
-        Ok(about) => about,
+    let file = match OpenFile::open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(error)),
     };
+    let about = file.metadata().map_err(unreadable)?;
     if about.is_file() && about.permissions().mode() & 0o002 != 0 {
         return Err(ConfigError::Writable(path.to_owned()));
     }
-    if about.len() > LONGEST {
-        return Err(ConfigError::TooLong(path.to_owned()));
+    // What is no file has no length of its own.
+    match files::read_text(file, LONGEST) {
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(ConfigError::TooLong(path.to_owned())),
+        text => text.map(Some).map_err(unreadable),
     }
-    fs::read_to_string(path).map(Some).map_err(unreadable)
 }

@@ -172,6 +172,29 @@ fn limits_of_the_environment_precede_the_file() {
 }
 
 #[test]
+fn the_environment_comes_before_the_file_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = "source = \"card\"\n[presence]\ndefault = \"field\"\n\"a\" = \"toggle\"\n";
+    std::fs::write(folder.path().join("config.toml"), file).unwrap();
+    let resolve = |source: &'static str, presence: &'static str| {
+        let value = |name: &str| match name {
+            "ROLLCALL_HOME" => Some(folder.path().into()),
+            "ROLLCALL_SOURCE" => Some(source.into()),
+            "ROLLCALL_PRESENCE" => Some(presence.into()),
+            _ => None,
+        };
+        Settings::resolve(&Global::default(), &value).unwrap()
+    };
+    let settings = resolve("", "");
+    assert_eq!((settings.source, settings.presence.at("a")), (UserSource::Card, PresenceMode::Toggle));
+    let settings = resolve("server", "until:8h");
+    let eight = PresenceMode::Until(Duration::from_secs(8 * 3600));
+    assert_eq!((settings.source, settings.presence.at("a")), (UserSource::Server, eight));
+    let typed = settings.with_source(Some(UserSource::Auto)).with_presence(Some(PresenceMode::Field));
+    assert_eq!((typed.source, typed.presence.at("a")), (UserSource::Auto, PresenceMode::Field));
+}
+
+#[test]
 fn what_was_typed_comes_before_the_file() {
     let typed = Global {
         output: Some(OutputFormat::Csv),
@@ -261,6 +284,8 @@ fn a_file_that_is_asked_for_has_to_be_there_and_trustworthy() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::write(&path, [0xFF, 0xFE]).unwrap();
     assert!(matches!(File::load(&path), Err(ConfigError::Unreadable(..))));
+    // It has no length of its own, and no end.
+    assert!(matches!(File::load(Path::new("/dev/zero")), Err(ConfigError::TooLong(_))));
 }
 
 proptest! {

@@ -14,6 +14,14 @@ pub struct ProofArgs {
     pub command: ProofCommand,
 }
 
+impl ProofArgs {
+    /// Whether the CA of this terminal is needed.
+    pub const fn needs_home(&self) -> bool {
+        let ProofCommand::Verify(args) = &self.command;
+        args.ca.is_none()
+    }
+}
+
 /// The commands of `rollcall proof`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum ProofCommand {
