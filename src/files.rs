@@ -4,7 +4,7 @@ use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read, Write},
     ops::{Deref, DerefMut},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -28,6 +28,15 @@ pub fn word(path: &Path) -> String {
 /// What the system says; a file of that name is one.
 pub fn create_private_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Which file it is, whatever it is called: its device and its number there.
+///
+/// # Errors
+/// What the system says.
+pub fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let about = fs::metadata(path)?;
+    Ok((about.dev(), about.ino()))
 }
 
 /// The folder that a file stands in: a name alone stands in this one.

@@ -58,6 +58,7 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
             "name the one that takes changes, or all of them: postgres://HOST,HOST/DATABASE; a file: see who may write it"
                 .into(),
         ),
+        Some(Absence::Replaced) => failed(unavailable, "store.unreachable", "try again: the file was exchanged meanwhile".into()),
         Some(Absence::Full) => failed(unavailable, "store.full", Remedy::with("make room", "df -h")),
         Some(Absence::Disk) => failed(unavailable, "store.disk", Remedy::with("see what the system says", "dmesg")),
         Some(Absence::Stopped) => failed(unavailable, "store.unreachable", "try again in a moment".into()),
@@ -66,12 +67,24 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
             "store.busy",
             "somebody else holds it, or makes its tables; try again in a moment".into(),
         ),
-        None if is_poolers(told) => failed(
+        Some(Absence::Tls) => failed(
+            ExitClass::Config,
+            "store.tls",
+            "let PostgreSQL speak TLS (ssl = on) with a certificate that sslrootcert certifies, or ask for less by sslmode in the \
+             URL"
+                .into(),
+        ),
+        Some(Absence::Pooler) if told.contains("startup parameter") => failed(
             ExitClass::Config,
             "store.pooler",
             "it is PgBouncer that refuses: leave that parameter out of the URL, or name it in ignore_startup_parameters of \
              pgbouncer.ini"
                 .into(),
+        ),
+        Some(Absence::Pooler) => failed(
+            ExitClass::Config,
+            "store.pooler",
+            "it is PgBouncer that refuses: set pool_mode = transaction, or session, in pgbouncer.ini".into(),
         ),
         None if is_damaged(error) => failed(
             ExitClass::Io,
@@ -82,11 +95,6 @@ fn database(error: &ServerStoreError, told: &str) -> Failure {
     }
 }
 
-/// What `PgBouncer` says to a parameter that it cannot keep for a session.
-fn is_poolers(told: &str) -> bool {
-    told.contains("unsupported startup parameter")
-}
-
 /// SQLite: a malformed file, or one of something else; PostgreSQL: data or an index is corrupted.
 fn is_damaged(error: &ServerStoreError) -> bool {
     let ServerStoreError::Database(sqlx::Error::Database(error)) = error else { return false };
@@ -94,5 +102,25 @@ fn is_damaged(error: &ServerStoreError) -> bool {
     match code.parse::<u32>() {
         Ok(number) if code.len() < 5 => matches!(number & 0xFF, 11 | 26),
         _ => code.starts_with("XX"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_helps_is_said_of_tls_and_of_poolers() {
+        let told = |absence, text: &str| {
+            let failure = store(&ServerStoreError::Away(absence, text.to_owned()));
+            (failure.code, failure.hint.as_deref().unwrap_or_default().to_owned())
+        };
+        let (code, hint) = told(Absence::Tls, "server does not support TLS");
+        assert!(code == "store.tls" && hint.contains("sslmode"), "{code}: {hint}");
+        let (code, hint) = told(Absence::Pooler, "transaction blocks not allowed in statement pooling mode");
+        assert!(code == "store.pooler" && hint.contains("pool_mode"), "{code}: {hint}");
+        let (code, hint) = told(Absence::Pooler, "unsupported startup parameter: options");
+        assert!(code == "store.pooler" && hint.contains("ignore_startup_parameters"), "{code}: {hint}");
+        assert_eq!(told(Absence::Unreachable, "connection refused").0, "store.unreachable");
     }
 }

@@ -17,6 +17,12 @@ pub enum Absence {
     Stopped,
     /// Others hold it, or it has no room for more connections.
     Busy,
+    /// It does not speak TLS as it was asked to.
+    Tls,
+    /// A pooler before it does not bear what is needed.
+    Pooler,
+    /// Its file was removed, or another one has its name.
+    Replaced,
 }
 
 impl Absence {
@@ -29,6 +35,9 @@ impl Absence {
             Self::Disk => "its disk fails",
             Self::Stopped => "it is being stopped or started",
             Self::Busy => "it is busy",
+            Self::Tls => "it does not speak TLS as its address asks for",
+            Self::Pooler => "the pooler before it refuses transactions or parameters",
+            Self::Replaced => "its file was removed or replaced while the server ran",
         }
     }
 
@@ -49,8 +58,11 @@ impl Absence {
                 },
             };
         }
+        let code = code.parse::<u32>().ok()?;
         // SQLite: the low byte is the primary code.
-        match code.parse::<u32>().ok()? & 0xFF {
+        match code & 0xFF {
+            // The file that its processes share does not grow, for want of room.
+            10 if code == 4874 => Some(Self::Full),
             5 | 6 => Some(Self::Busy),
             8 => Some(Self::ReadOnly),
             10 => Some(Self::Disk),
@@ -67,13 +79,20 @@ impl Absence {
             sqlx::Error::Io(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
-            | sqlx::Error::Tls(_)
             | sqlx::Error::BeginFailed
             | sqlx::Error::WorkerCrashed => Some(Self::Unreachable),
+            sqlx::Error::Tls(_) => Some(Self::Tls),
+            sqlx::Error::Database(error) if is_poolers(error.message()) => Some(Self::Pooler),
             sqlx::Error::Database(error) => Self::of_code(&error.code()?),
             _ => None,
         }
     }
+}
+
+/// What `PgBouncer` says to a transaction where it gives each statement another connection, and to a parameter that it cannot
+/// keep for a session. Its code is that of a connection that failed.
+fn is_poolers(message: &str) -> bool {
+    message.contains("statement pooling mode") || message.contains("unsupported startup parameter")
 }
 
 /// Hears that a store is away, and that it is back.
@@ -153,6 +172,7 @@ mod tests {
             ("1032", Some(Absence::ReadOnly)),
             ("13", Some(Absence::Full)),
             ("266", Some(Absence::Disk)),
+            ("4874", Some(Absence::Full)),
             ("14", Some(Absence::Unreachable)),
             ("11", None),
             ("787", None),
@@ -160,6 +180,14 @@ mod tests {
         ] {
             assert_eq!(Absence::of_code(code), absence, "{code}");
         }
+    }
+
+    #[test]
+    fn a_refusal_of_a_pooler_is_no_absence_of_the_database() {
+        assert!(is_poolers("transaction blocks not allowed in statement pooling mode"));
+        assert!(is_poolers("unsupported startup parameter: extra_float_digits"));
+        assert!(!is_poolers("the database system is starting up"));
+        assert_eq!(Absence::of(&sqlx::Error::Tls("server does not support TLS".into())), Some(Absence::Tls));
     }
 
     #[test]

@@ -230,7 +230,8 @@ impl Pool {
             self.renew();
             return true;
         }
-        let elsewhere = matches!(error.absence(), Some(Absence::ReadOnly | Absence::Unreachable | Absence::Stopped));
+        let elsewhere =
+            matches!(error.absence(), Some(Absence::ReadOnly | Absence::Unreachable | Absence::Stopped | Absence::Tls));
         if elsewhere {
             self.renew();
         }

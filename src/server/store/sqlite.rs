@@ -1,6 +1,6 @@
 //! The store in a file: one connection that writes, some that read (WAL).
 
-use std::{fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{fs::OpenOptions, io::ErrorKind, os::unix::fs::OpenOptionsExt, path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, Connection as _, Sqlite, SqlitePool, Transaction,
@@ -8,7 +8,9 @@ use sqlx::{
 };
 
 use super::{
-    ServerStoreError, migrations,
+    ServerStoreError,
+    absence::Absence,
+    migrations,
     rows::{self, BoundColumn},
 };
 use crate::files;
@@ -94,45 +96,70 @@ const WAL_PAGES: &str = "4096";
 pub struct Pools {
     write: SqlitePool,
     read: SqlitePool,
+    file: Arc<OpenFile>,
+}
+
+/// Which file the connections have open: the one of that name may be another one meanwhile.
+#[derive(Debug)]
+struct OpenFile {
+    path: Box<Path>,
+    identity: (u64, u64),
+}
+
+impl OpenFile {
+    fn at(path: &Path) -> Result<Self, ServerStoreError> {
+        let identity = files::identity(path).map_err(|error| ServerStoreError::File(path.to_owned(), error))?;
+        Ok(Self { path: path.into(), identity })
+    }
+
+    /// What is written to a file that has no name any more is lost with the last connection.
+    fn check(&self) -> Result<(), ServerStoreError> {
+        if matches!(files::identity(&self.path), Ok(found) if found == self.identity) {
+            return Ok(());
+        }
+        let message = format!("{} is not the file any more that was opened", self.path.display());
+        Err(ServerStoreError::Away(Absence::Replaced, message))
+    }
 }
 
 impl Pools {
     /// Opens the file, makes it when it is not there, private, and brings it to the newest format.
     pub async fn open(path: &Path) -> Result<Self, ServerStoreError> {
         private_file(path)?;
+        let file = Arc::new(OpenFile::at(path)?);
         let options = options(path).journal_mode(SqliteJournalMode::Wal);
         let writing = options.clone().pragma("cache_size", CACHE).pragma("wal_autocheckpoint", WAL_PAGES);
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(writing).await?;
+        let write = pool(1).connect_with(writing).await?;
         // Only one process at a time gets further than this.
         let mut held = write.begin_with("BEGIN IMMEDIATE").await?;
         queries::format::bring_up(&mut held, FORMATS, &migrations::SQLITE).await?;
         held.commit().await?;
-        let read = SqlitePoolOptions::new().max_connections(READERS).connect_with(options.read_only(true)).await?;
-        Ok(Self { write, read })
+        let read = pool(READERS).connect_with(options.read_only(true)).await?;
+        Ok(Self { write, read, file })
     }
 
     /// Opens a file that is there, for reading.
     pub async fn inspect(path: &Path) -> Result<Self, ServerStoreError> {
-        if let Err(error) = std::fs::metadata(path) {
-            return Err(ServerStoreError::File(path.to_owned(), error));
-        }
-        let read = SqlitePoolOptions::new().max_connections(1).connect_with(options(path).read_only(true)).await?;
-        Ok(Self { write: read.clone(), read })
+        let file = Arc::new(OpenFile::at(path)?);
+        let read = pool(1).connect_with(options(path).read_only(true)).await?;
+        Ok(Self { write: read.clone(), read, file })
     }
 
     /// A transaction that reads.
-    pub async fn read(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.read.begin().await
+    pub async fn read(&self) -> Result<Transaction<'static, Sqlite>, ServerStoreError> {
+        self.file.check()?;
+        Ok(self.read.begin().await?)
     }
 
     /// A transaction that writes from its beginning: it cannot lose its turn half-way.
-    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.write.begin_with("BEGIN IMMEDIATE").await
+    pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, ServerStoreError> {
+        self.file.check()?;
+        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
     }
 
     /// A transaction that reads everything as it is at one moment.
-    pub async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.read.begin().await
+    pub async fn snapshot(&self) -> Result<Transaction<'static, Sqlite>, ServerStoreError> {
+        self.read().await
     }
 
     /// Closes both.
@@ -140,6 +167,14 @@ impl Pools {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// `SQLite` ends a transaction by itself where the disk is full or fails. The driver counts it as open from then on, and
+/// begins none on that connection any more: another connection takes its place.
+fn pool(connections: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .before_acquire(|c, _| Box::pin(async move { Ok(!c.is_in_transaction()) }))
 }
 
 /// Makes a file whole by itself, without a log beside it, and has it on the disk.
@@ -193,6 +228,59 @@ fn private_file(path: &Path) -> Result<(), ServerStoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A store in a folder of its own.
+    async fn opened() -> (tempfile::TempDir, Pools) {
+        let home = tempfile::tempdir().unwrap();
+        let pools = Pools::open(&home.path().join("server.db")).await.unwrap();
+        (home, pools)
+    }
+
+    async fn put(pools: &Pools, name: &str, length: u32) -> Result<(), ServerStoreError> {
+        let mut held = pools.write().await?;
+        let text = "INSERT INTO meta (name, value) VALUES ($1, zeroblob($2))";
+        sqlx::query(text).bind(name).bind(length).execute(&mut *held).await?;
+        Ok(held.commit().await?)
+    }
+
+    /// Each time the disk is full it is said so, and what fits is taken again at once.
+    #[test]
+    fn a_disk_that_was_full_is_written_to_again() {
+        let done = crate::server::block_on(async {
+            let (_home, pools) = opened().await;
+            for round in 0..3 {
+                let mut held = pools.write().await.unwrap();
+                // As long as this connection lives there is no more room than now.
+                sqlx::query("PRAGMA max_page_count = 1").execute(&mut *held).await.unwrap();
+                held.commit().await.unwrap();
+                let error = put(&pools, &format!("big {round}"), 100_000).await.unwrap_err();
+                assert_eq!(error.absence(), Some(Absence::Full), "{error}");
+                put(&pools, &format!("small {round}"), 100_000).await.unwrap();
+            }
+            let mut held = pools.read().await.unwrap();
+            let names = "SELECT count(*) FROM meta WHERE name LIKE 'small%' OR name LIKE 'big%'";
+            sqlx::query_scalar::<_, i64>(names).fetch_one(&mut *held).await.unwrap()
+        });
+        assert_eq!(done.unwrap(), 3);
+    }
+
+    /// A file that was removed or replaced takes nothing: it would be lost. Back in its place it is the store again.
+    #[test]
+    fn a_file_that_was_taken_away_takes_no_changes() {
+        let done = crate::server::block_on(async {
+            let (home, pools) = opened().await;
+            let (path, aside) = (home.path().join("server.db"), home.path().join("aside"));
+            std::fs::rename(&path, &aside).unwrap();
+            let is_gone = |error: ServerStoreError| error.absence() == Some(Absence::Replaced);
+            assert!(is_gone(put(&pools, "a", 1).await.unwrap_err()));
+            assert!(is_gone(pools.read().await.map(drop).unwrap_err()));
+            std::fs::copy(&aside, &path).unwrap();
+            assert!(is_gone(put(&pools, "a", 1).await.unwrap_err()));
+            std::fs::rename(&aside, &path).unwrap();
+            put(&pools, "a", 1).await.unwrap();
+        });
+        done.unwrap();
+    }
 
     /// What is committed is on the disk, and not only with the system.
     #[test]
