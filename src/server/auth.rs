@@ -10,7 +10,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{RequestLine, metrics, problem::ApiError, routes, state::AppState, store::TerminalRow};
+use super::{
+    RequestLine, metrics,
+    problem::ApiError,
+    routes,
+    state::AppState,
+    store::{ShownCertificate, TerminalRow},
+};
 use crate::crypto::{sha256, x509::TlsCertificate};
 
 /// Who is at the other end of the connection.
@@ -90,6 +96,10 @@ async fn authenticate(
         return Err(refuse(ApiError::Rate));
     }
     state.heard.note(&terminal.name, (state.clock)());
+    let until = certificate.not_after();
+    if until > terminal.until {
+        state.heard.note_certificate(ShownCertificate { terminal: terminal.name.clone(), tls_key: key, until });
+    }
     // What the table does not know is nobody's, also when a handler should answer to it.
     if let Some(path) = route {
         let route = routes::find(method, path).ok_or(refuse(ApiError::Method))?;

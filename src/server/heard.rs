@@ -1,4 +1,5 @@
-//! When terminals asked last: noted in memory with each request, and in the store every few seconds.
+//! When terminals asked last, and until when their certificates are: noted in memory with each request, and in the store
+//! every few seconds.
 
 use std::{
     collections::HashMap,
@@ -7,13 +8,15 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::store::ServerStore;
+use super::store::{ServerStore, ShownCertificate};
 use crate::api::v1::AHEAD_SECONDS;
 
 /// What the store does not know yet. It holds names of registered terminals only.
 #[derive(Debug, Default)]
 pub struct HeardTerminals {
     words: Mutex<HashMap<String, Timestamp>>,
+    /// By the hash of the TLS key.
+    certificates: Mutex<HashMap<[u8; 32], ShownCertificate>>,
     /// Held while they are handed over.
     storing: tokio::sync::Mutex<()>,
 }
@@ -30,6 +33,14 @@ impl HeardTerminals {
         }
     }
 
+    /// A terminal came with a certificate that ends later than the store knows.
+    pub fn note_certificate(&self, shown: ShownCertificate) {
+        let mut all = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.get(&shown.tls_key).is_none_or(|known| known.until < shown.until) {
+            all.insert(shown.tls_key, shown);
+        }
+    }
+
     /// Hands it to the store, also what somebody else is handing over; what it does not take now waits for the next time.
     pub async fn store(&self, store: &ServerStore) {
         let _storing = self.storing.lock().await;
@@ -40,6 +51,13 @@ impl HeardTerminals {
                 self.note(terminal, *at);
             }
         }
+        let shown: Vec<_> = self.certificates.lock().unwrap_or_else(PoisonError::into_inner).drain().collect();
+        let shown: Vec<_> = shown.into_iter().map(|(_, shown)| shown).collect();
+        if !shown.is_empty() && store.note_certificates(&shown, Timestamp::now()).await.is_err() {
+            for one in shown {
+                self.note_certificate(one);
+            }
+        }
     }
 }
 
@@ -48,6 +66,18 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::*;
+
+    /// A process that has not loaded the renewed certificate yet comes with the old one.
+    #[test]
+    fn the_later_certificate_of_a_key_counts() {
+        let (heard, now) = (HeardTerminals::default(), Timestamp::now());
+        let kept = |seconds| {
+            let until = now + SignedDuration::from_secs(seconds);
+            heard.note_certificate(ShownCertificate { terminal: "door".into(), tls_key: [7; 32], until });
+            heard.certificates.lock().unwrap()[&[7; 32]].until.duration_since(now).as_secs()
+        };
+        assert_eq!([kept(1), kept(3), kept(2)], [1, 3, 3]);
+    }
 
     #[test]
     fn the_last_word_counts_also_after_a_clock_was_set_back() {

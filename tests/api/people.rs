@@ -1,6 +1,7 @@
 //! Users, tokens, terminals and events.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use rollcall::{
     api::{
         User,
@@ -13,9 +14,9 @@ use rollcall::{
         ec::Point,
         jws,
         random::SystemRandom,
-        x509::{Certificate, CertificateProfile, TlsCertificate, TlsUse},
+        x509::{Certificate, CertificateProfile, ServerName, TlsCertificate, TlsUse},
     },
-    pki::{CertificateDays, TerminalKeys},
+    pki::{CertificateDays, ClockCheck, TerminalKeys},
     server_client::{ServerClient, ServerError},
 };
 use serde_json::json;
@@ -268,14 +269,14 @@ fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
     }
     for terminal in [&gate, &anew] {
         let refused = terminal.client(server.port).health().unwrap_err();
-        assert!(matches!(refused, ServerError::Refused(_)), "{refused}");
+        assert!(matches!(refused, ServerError::Refused(..)), "{refused}");
     }
     // Its name may be used again, by other keys: those that were revoked stay out.
     assert_eq!(code(admin.add_terminal(&request("gate", &door_keys, Role::Read))), "key.taken");
     let again = site.terminal(server.port, "gate", Role::Enroll);
     assert_eq!(again.client(server.port).health().unwrap().role, Role::Enroll);
     for terminal in [&gate, &anew] {
-        assert!(matches!(terminal.client(server.port).health(), Err(ServerError::Refused(_))));
+        assert!(matches!(terminal.client(server.port).health(), Err(ServerError::Refused(..))));
     }
     assert_eq!(code(admin.add_terminal(&request("gate", &keys(), Role::Read))), "terminal.conflict");
     // So may one whose certificates have all ended.
@@ -286,6 +287,32 @@ fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
     assert_eq!(site.verify(&[])["whole"], true);
     let names: Vec<_> = admin.terminals(None, 500).unwrap().items.into_iter().map(|t| (t.name, t.revoked)).collect();
     assert_eq!(names, [(site.admin.name.clone(), false), ("door".into(), false), ("gate".into(), false)]);
+}
+
+case!(EachStore, the_server_knows_the_certificate_that_a_terminal_comes_with);
+/// It was renewed where the CA's key lies: the server hears of it with the next request, and keeps the later end.
+fn the_server_knows_the_certificate_that_a_terminal_comes_with(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let until = |terminal: &super::site::Terminal| {
+        let known = terminal.client(server.port).terminals(None, 9).unwrap().items;
+        (known[0].certificate_until.unwrap(), site.verify(&[])["records"].as_u64().unwrap())
+    };
+    let own = |terminal: &super::site::Terminal| {
+        TlsCertificate::verify(&terminal.tls, terminal.authority.point(), TlsUse::Client).unwrap().not_after()
+    };
+    let first = until(&site.admin);
+    assert_eq!(first.0, own(&site.admin));
+    let days = CertificateDays::new(30).unwrap();
+    let names = [ServerName::parse("localhost").unwrap()];
+    site.pki().renew(&names, Some(days), ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
+    let tls = site.pki().load_terminal_tls(Timestamp::now()).unwrap().certificate.der().to_vec();
+    let renewed = super::site::Terminal { tls, ..site.admin.clone() };
+    assert!(own(&renewed) > own(&site.admin));
+    for terminal in [&renewed, &renewed, &site.admin] {
+        assert_eq!(until(terminal), (own(&renewed), first.1 + 1), "it is noted once");
+    }
+    assert_eq!(site.verify(&[])["whole"], true);
 }
 
 case!(EachStore, events_may_come_twice);

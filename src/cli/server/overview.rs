@@ -9,6 +9,7 @@ use crate::{
     config::Settings,
     doctor::{Finding, HomeProbe},
     failure::{Failure, Remedy},
+    pki::PkiDir,
     server::{self, RunError, ServerStore, ServerStoreError, StoreUrl},
 };
 
@@ -54,7 +55,18 @@ fn read(settings: &Settings, now: Timestamp) -> Result<(Vec<RegisteredTerminal>,
         store.close().await;
         Ok::<_, ServerStoreError>(known)
     };
-    Ok(server::block_on(asked)?.map_err(RunError::Store)?)
+    let (mut terminals, summary) = server::block_on(asked)?.map_err(RunError::Store)?;
+    if let Ok(own) = PkiDir::new(settings.pki_folder()).load_terminal_tls(now) {
+        renewed_here(&mut terminals, own.certificate.subject(), own.certificate.not_after());
+    }
+    Ok((terminals, summary))
+}
+
+/// The server learns of a certificate that was renewed here when the terminal comes with it: it may not have asked since.
+fn renewed_here(terminals: &mut [RegisteredTerminal], name: &str, until: Timestamp) {
+    if let Some(own) = terminals.iter_mut().find(|one| one.name == name && !one.revoked) {
+        own.certificate_until = own.certificate_until.max(Some(until));
+    }
 }
 
 /// Terminals that do not ask any more. The server notes later that one has asked: of a new one nothing may stand here yet.
@@ -145,6 +157,16 @@ mod tests {
         assert_eq!(told(vec![unheard("old")]), (Verdict::Warning, "1 of 1 terminals silent: old".to_owned()));
         let ill = [well, vec![terminal("gate", 90, false)]].concat();
         assert_eq!(told(ill), (Verdict::Warning, "1 of 2 terminals silent: gate for 1h 30m".to_owned()));
+    }
+
+    #[test]
+    fn a_certificate_that_was_renewed_here_has_not_ended() {
+        let mut all = [registered("desk", now(), -1, false), registered("door", now(), -1, false)];
+        let later = now() + SignedDuration::from_hours(100);
+        renewed_here(&mut all, "desk", later);
+        assert_eq!(ending(&all, now()).message, "1 of 2 certificates of terminals end soon: door ended");
+        renewed_here(&mut all, "desk", now());
+        assert_eq!(all[0].certificate_until, Some(later));
     }
 
     #[test]

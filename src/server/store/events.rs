@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    Backend, EventMark, EventQuery, EventsKept, NewEvent, Result, ServerStore, ServerStoreError, fallible, postgres,
-    sqlite,
+    Backend, EventMark, EventQuery, EventsKept, NewEvent, Result, ServerStore, ServerStoreError, ShownCertificate,
+    fallible, postgres, sqlite,
 };
 use crate::{
     api::v1::{PresenceSummary, PresentUser, StoredEvent},
@@ -97,5 +97,14 @@ impl ServerStore {
     /// [`ServerStoreError::Database`]: then none is noted.
     pub async fn note_heard(&self, all: &[(String, Timestamp)]) -> Result<()> {
         on!(self, writing, queries, |c| queries::terminals::heard(c, all))
+    }
+
+    /// Notes certificates that terminals came with.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`]: then none is noted.
+    pub async fn note_certificates(&self, all: &[ShownCertificate], now: Timestamp) -> Result<()> {
+        let _changing = self.terminals.changing();
+        on!(self, writing, queries, |c| queries::terminals::shown(c, all, now))
     }
 }

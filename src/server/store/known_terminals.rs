@@ -95,7 +95,8 @@ mod tests {
 
     fn terminal(revoked: bool) -> Arc<TerminalRow> {
         let subjects = Subjects { tls: "door".into(), ecka: "door".into() };
-        Arc::new(TerminalRow { name: "door".into(), role: Role::Read, revoked, ecka_keys: Vec::new(), subjects })
+        let (name, role, until) = ("door".into(), Role::Read, jiff::Timestamp::MAX);
+        Arc::new(TerminalRow { name, role, revoked, ecka_keys: Vec::new(), subjects, until })
     }
 
     #[test]

@@ -25,6 +25,19 @@ pub struct TerminalRow {
     pub ecka_keys: Vec<Vec<u8>>,
     /// The names that its certificates hold.
     pub subjects: Subjects,
+    /// When the certificate of the key ends that it came with, as far as is known.
+    pub until: Timestamp,
+}
+
+/// A certificate that a terminal came with, and that ends later than the one that is known of its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownCertificate {
+    /// The name of the terminal.
+    pub terminal: String,
+    /// SHA-256 of the point of its TLS key.
+    pub tls_key: [u8; 32],
+    /// When the certificate ends.
+    pub until: Timestamp,
 }
 
 /// The common names of a terminal's two certificates.

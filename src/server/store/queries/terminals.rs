@@ -7,13 +7,13 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{Connection, Result, audit::Ledger, moment, query, worded};
 use crate::{
     api::v1::{AHEAD_SECONDS, RegisteredTerminal},
-    server::store::{Added, NewTerminal, RegisteredKeys, Subjects, TerminalRow, role_word},
+    server::store::{Added, NewTerminal, RegisteredKeys, ShownCertificate, Subjects, TerminalRow, role_word},
 };
 
 /// The terminal whose TLS key this is.
 pub async fn of_key(c: &mut Connection, tls_key: &[u8; 32]) -> Result<Option<TerminalRow>> {
     let row = query(
-        "SELECT t.name, t.role, t.revoked, k.tls_subject, k.ecka_subject
+        "SELECT t.name, t.role, t.revoked, k.tls_subject, k.ecka_subject, k.not_after
          FROM terminal_keys k JOIN terminals t ON t.name = k.terminal WHERE k.tls_key = $1",
     )
     .bind(tls_key.as_slice())
@@ -27,6 +27,7 @@ pub async fn of_key(c: &mut Connection, tls_key: &[u8; 32]) -> Result<Option<Ter
         role: worded(row.try_get("role")?)?,
         revoked: row.try_get::<Option<i64>, _>("revoked")?.is_some(),
         subjects: Subjects { tls: row.try_get("tls_subject")?, ecka: row.try_get("ecka_subject")? },
+        until: moment(row.try_get("not_after")?)?,
         name,
         ecka_keys,
     }))
@@ -102,6 +103,25 @@ pub async fn renew(c: &mut Connection, name: &str, keys: &RegisteredKeys, now: T
         .await?;
     keep_keys(c, name, keys).await?;
     ledger.add("terminal.renew", name, &json!({ "not_after": keys.not_after.to_string() }))?;
+    ledger.close(c).await
+}
+
+/// Terminals came with later certificates of keys that are known: they were renewed where the CA's key lies.
+pub async fn shown(c: &mut Connection, all: &[ShownCertificate], now: Timestamp) -> Result<()> {
+    let mut ledger = Ledger::open(c, "", now).await?;
+    for ShownCertificate { terminal, tls_key, until } in all {
+        let done =
+            query("UPDATE terminal_keys SET not_after = $1 WHERE tls_key = $2 AND terminal = $3 AND not_after < $1")
+                .bind(until.as_millisecond())
+                .bind(tls_key.as_slice())
+                .bind(terminal)
+                .execute(&mut *c)
+                .await?;
+        if done.rows_affected() > 0 {
+            ledger.actor(terminal);
+            ledger.add("terminal.renew", terminal, &json!({ "not_after": until.to_string() }))?;
+        }
+    }
     ledger.close(c).await
 }
 
