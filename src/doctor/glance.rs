@@ -25,7 +25,7 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(2);
 /// How long one step may take: that it did not answer is said by the step itself.
 const PATIENCE: Duration = Duration::from_millis(1500);
-/// A watch sends events within seconds, and tries again within a minute.
+/// A watch sends events within seconds, and tries again within a minute; a scan sends them at its end.
 const UNSENT: SignedDuration = SignedDuration::from_mins(5);
 /// So many events are counted; more are "or more".
 const COUNTED: usize = 1000;
@@ -188,7 +188,7 @@ fn watch(report: &ProbeReport) {
     report.found(found.fact("runs", runs));
 }
 
-/// One question that costs the server nothing, and what it has not heard yet.
+/// Questions that cost the server next to nothing, and what it has not heard yet.
 fn ask(report: &ProbeReport) {
     let settings = &report.context.settings;
     let Some(url) = &settings.server.url else {
@@ -214,8 +214,10 @@ fn ask(report: &ProbeReport) {
 
 fn answer(server: &ServerClient, folder: &Path, clock: fn() -> Timestamp) -> Finding {
     let began = Instant::now();
-    let found = match server.health() {
-        Ok(health) => server::answered(&health, began.elapsed(), clock()),
+    let health = server.health();
+    let took = began.elapsed();
+    let found = match health.and_then(|health| server::check_log(folder, server).map(|()| health)) {
+        Ok(health) => server::answered(&health, took, clock()),
         Err(error) => Failure::from(error).into(),
     };
     match unsent(folder, server) {
@@ -232,7 +234,7 @@ fn with_unsent(mut found: Finding, waiting: Option<(usize, Timestamp)>, now: Tim
     found.message = format!("{}; {count}{or_more} {events} not yet sent", found.message);
     if now.duration_since(oldest) > UNSENT && found.verdict < Verdict::Warning {
         found.verdict = Verdict::Warning;
-        found.remedy = Some(Remedy::with("a watch sends them", "rollcall watch"));
+        found.remedy = Some(Remedy::with("a watch sends them, and so does the next", "rollcall scan"));
     }
     found.fact("unsent", count)
 }

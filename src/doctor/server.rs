@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{SocketAddr, TcpStream, ToSocketAddrs},
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -133,7 +134,10 @@ fn ask(report: &ProbeReport, url: &str) -> Finding {
         health = server.health();
     }
     let took = began.elapsed();
-    let checked = health.and_then(|health| check_log(report, &server).map(|()| health));
+    let checked = health.and_then(|health| {
+        check_log(&report.context.settings.state_folder, &server)?;
+        Ok(health)
+    });
     match checked {
         Ok(health) => answered(&health, took, (report.context.clock)()),
         Err(error) => Failure::from(error).into(),
@@ -141,8 +145,10 @@ fn ask(report: &ProbeReport, url: &str) -> Finding {
 }
 
 /// Whether the server still has the record of its audit log that it told this terminal of last.
-fn check_log(report: &ProbeReport, server: &ServerClient) -> Result<(), ServerError> {
-    let state = &report.context.settings.state_folder;
+///
+/// # Errors
+/// [`ServerError::RolledBack`] where it has not; those of the server and of what is kept of it.
+pub fn check_log(state: &Path, server: &ServerClient) -> Result<(), ServerError> {
     if !state.join("directory.db").exists() {
         return Ok(());
     }

@@ -23,7 +23,10 @@ use crate::{
         context::TerminalContext,
         event_loop::{EventLoop, Handler, Message, Wait},
         lookups::{LookupService, ServerEvent},
-        presence::{Input, store::TerminalStore},
+        presence::{
+            Input,
+            store::{Delivery, TerminalStore},
+        },
         reader_pool::{PoolEffect, PoolPolicy, ReaderPool},
         readers::nobody,
         survey::is_bystander,
@@ -116,6 +119,8 @@ pub struct Scan {
     lookups: Option<LookupService>,
     server_events: Receiver<ServerEvent>,
     tally: ScanTally,
+    /// Whether events were written that the server has to hear of.
+    has_news: bool,
 }
 
 type Finished = (Timestamp, ReaderState, Tapped);
@@ -132,7 +137,7 @@ impl Scan {
         let lookups = server.map(start).transpose()?;
         let terminal = TapTerminal { nonces: lookups.as_ref().map(LookupService::nonces), ..terminal };
         let store = config.context.store()?;
-        Ok(Self { config, terminal, store, lookups, server_events, tally: ScanTally::default() })
+        Ok(Self { config, terminal, store, lookups, server_events, tally: ScanTally::default(), has_news: false })
     }
 
     /// Tokens that were read in a run before count, and are not told again.
@@ -168,6 +173,9 @@ impl Scan {
             self.deliver(&empty)?;
         }
         if occupied.is_empty() && broken.is_empty() {
+            if self.has_news {
+                self.finish(observer)?;
+            }
             // A name that fits no reader is why nobody is there.
             return Err(unknown.map_or(nobody, Into::into));
         }
@@ -204,9 +212,7 @@ impl Scan {
         let mut waiting = WaitingScan { scan: self, pool, count, wait, observer, end: ScanEnd::Over };
         events.run(&mut waiting)?;
         let end = waiting.end;
-        if end == ScanEnd::Over {
-            self.finish(observer)?;
-        }
+        self.finish(observer)?;
         Ok(end)
     }
 
@@ -238,12 +244,24 @@ impl Scan {
         self.deliver(outcome.input().as_slice())
     }
 
+    /// A scan that waits for hours tells the server of who comes while it waits.
+    fn send_events(&self) {
+        if let Some(lookups) = &self.lookups {
+            lookups.events();
+        }
+    }
+
     fn tell_of_server(&self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
         self.server_events.try_iter().try_for_each(|event| observer.event(ScanEvent::Server(event)))
     }
 
+    /// What has happened here goes to the server, within seconds, and what does not with the next scan: what was read is told
+    /// already.
     fn finish(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
         if let Some(lookups) = self.lookups.take() {
+            if self.terminal.depth != Depth::Identify {
+                lookups.events();
+            }
             lookups.finish();
         }
         self.tell_of_server(observer)
@@ -263,7 +281,8 @@ impl Scan {
 
     fn deliver(&mut self, inputs: &[Input]) -> Result<(), Failure> {
         if !inputs.is_empty() {
-            self.store.deliver(inputs, Timestamp::now(), &*self.config.context.policy)?;
+            let done = self.store.deliver(inputs, Timestamp::now(), &*self.config.context.policy)?;
+            self.has_news |= matches!(done, Delivery::Stored(events) if !events.is_empty());
         }
         Ok(())
     }
@@ -303,6 +322,7 @@ impl Handler for WaitingScan<'_> {
             }
             Message::Tap(ReaderReport::Tapped { reader, insertion, at, tapped }) => {
                 self.scan.admit(at, reader, insertion, *tapped, self.observer)?;
+                self.scan.send_events();
             }
             Message::Tap(ReaderReport::Mute { reader, insertion }) => {
                 let tapped = Tapped::failed(LinkError::CardMute.into());

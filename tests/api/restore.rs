@@ -73,6 +73,7 @@ impl Asker {
             cache: cache(terminal, home),
             journal: Some(Box::new(journal)),
             nonces: 4,
+            stays: true,
             clock: Timestamp::now,
         };
         let (tell, news) = mpsc::channel();

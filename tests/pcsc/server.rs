@@ -176,6 +176,9 @@ fn both_sources_and_a_suspension(kind: &str) {
     let history = stack.ndjson(0, &["users", "history"]);
     let codes: BTreeSet<_> = history.iter().filter_map(|event| event["error"]["code"].as_str()).collect();
     assert_eq!(codes, BTreeSet::from(["token.lost", "token.revoked", "token.suspended"]));
+    let mut seqs: Vec<_> = history.iter().map(|event| event["seq"].as_i64().unwrap()).collect();
+    seqs.sort_unstable();
+    assert_eq!(office.events(), seqs, "a terminal that only scans tells the server of all of it");
     let audit = stack.ndjson(0, &["server", "audit", "verify"]);
     assert_eq!(audit[0]["whole"], true);
     // Without a server there is none to ask.

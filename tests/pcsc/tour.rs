@@ -122,6 +122,8 @@ fn report_arrival(office: &Office) {
 fn restored(stack: &Stack, backup: &str, reader: &str) -> Vec<Value> {
     let mut found = stack.ndjson(0, &["server", "restore", backup, "--replace", "--yes"]);
     found.extend(stack.ndjson(77, &["scan", "--reader", reader]));
+    let status = stack.ndjson(1, &["status"]);
+    assert!(status.iter().any(|area| area["code"] == "server.rolled-back"), "{status:#?}");
     found.extend(stack.ndjson(0, &["server", "audit", "reconcile", "--dry-run"]));
     found
 }

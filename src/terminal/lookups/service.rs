@@ -37,23 +37,25 @@ pub struct LookupService {
 }
 
 impl LookupService {
-    /// Starts asking this server. With `events` it stays: nonces are fetched before the first tap, and the events of this
-    /// terminal go to the server. `tell` is called on another thread.
+    /// Starts asking this server, and takes the events of this terminal there. Where it stays, nonces are fetched before the
+    /// first tap; where it does not, events go once [`events`](Self::events) says so, and a watch that runs here takes them.
+    /// `tell` is called on another thread.
     ///
     /// # Errors
     /// What keeps the trusted CAs, the cache or the list from being opened; `system.no-thread`.
     pub fn start(
         server: ServerClient,
         context: &TerminalContext,
-        events: bool,
+        stays: bool,
         tell: impl Fn(ServerEvent) + Send + 'static,
     ) -> Result<Self, Failure> {
         let cas = context.pki.load_trusted()?;
         let cache = || Cache::open(&context.state_folder, &cas);
-        let journal =
-            if events { Some(Box::new(EventLog::open(&context.state_folder)?) as Box<dyn EventSource>) } else { None };
-        let nonces = if events { MANY } else { FEW };
-        let parts = WorkerParts { server, cache: cache()?, journal, nonces, clock: Timestamp::now };
+        let takes_events = stays || !TerminalStore::is_watched(&context.state_folder);
+        let journal = takes_events.then(|| EventLog::open(&context.state_folder)).transpose()?;
+        let journal = journal.map(|log| Box::new(log) as Box<dyn EventSource>);
+        let nonces = if stays { MANY } else { FEW };
+        let parts = WorkerParts { server, cache: cache()?, journal, nonces, stays, clock: Timestamp::now };
         let worker = LookupWorker::start(parts, tell).map_err(no_thread)?;
         Ok(Self { worker, cache: Arc::new(Mutex::new(cache()?)) })
     }

@@ -1,7 +1,7 @@
 //! A thread that asks the server, so that nobody else waits for the network.
 //!
-//! Questions are answered in the order in which they come. When nobody waits, it fetches the feed, nonces for the next
-//! taps, and takes events to the server. A server that is away is left alone for a while, longer each time: meanwhile
+//! Questions are answered in the order in which they come. When nobody waits, it fetches the feed, takes events to the
+//! server, and fetches nonces for the next taps of a command that stays. A server that is away is left alone for a while, longer each time: meanwhile
 //! every query is answered at once with what went wrong, and with what is kept.
 
 mod feed;
@@ -30,6 +30,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often the feed is fetched.
 const FEED_EVERY: Duration = Duration::from_secs(60);
+/// How long a command that does not stay takes its events to the server at its end.
+const LINGER: Duration = Duration::from_secs(3);
 /// Most bytes of the events of one batch: an eighth of the body stays for what is around them.
 const BATCH_BYTES: usize = crate::api::v1::BODY_MAX / 8 * 7;
 
@@ -108,6 +110,9 @@ pub struct WorkerParts {
     pub journal: Option<Box<dyn EventSource>>,
     /// How many nonces to keep for the next taps.
     pub nonces: u16,
+    /// Whether it stays and taps again and again: then nonces are fetched before the first tap, and what is there already is
+    /// taken to the server at once.
+    pub stays: bool,
     /// The clock.
     pub clock: fn() -> Timestamp,
 }
@@ -183,10 +188,9 @@ struct WorkerState {
 
 impl WorkerState {
     fn new(parts: WorkerParts, report: Box<dyn Fn(ServerEvent) + Send>) -> Self {
-        let upload = parts.journal.is_some();
-        // Who takes events there stays, and taps again and again.
+        let upload = parts.stays && parts.journal.is_some();
         Self {
-            prefetch: upload,
+            prefetch: parts.stays,
             parts,
             report,
             pause: None,
@@ -213,7 +217,8 @@ impl WorkerState {
     }
 
     fn end(&mut self) {
-        while self.chore() {}
+        let limit = Instant::now() + LINGER;
+        while (self.parts.stays || Instant::now() < limit) && self.chore() {}
     }
 
     fn handle(&mut self, request: WorkerRequest) {
@@ -396,7 +401,7 @@ impl WorkerState {
         // Whatever was due is due when it is back.
         self.feed_due = Instant::now();
         self.upload = self.parts.journal.is_some();
-        self.prefetch = self.upload;
+        self.prefetch = self.parts.stays;
     }
 
     fn alarm(&mut self, error: ServerError) {

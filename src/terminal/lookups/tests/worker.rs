@@ -80,15 +80,16 @@ impl WorkerFixture {
         Self { world, home, double, log, events, dead, last, delivered }
     }
 
-    fn asker(&self, journal: bool) -> (LookupWorker, Receiver<ServerEvent>) {
+    fn asker(&self, stays: bool) -> (LookupWorker, Receiver<ServerEvent>) {
         let (last, delivered) = (self.last.clone(), self.delivered.clone());
         let numbers = Numbers { list: Uuid::from_u128(9), last, delivered };
         let limits = RequestLimits { connect: LONG, request: LONG };
         let parts = WorkerParts {
             server: self.world.terminal_with(&self.double.url(), limits),
             cache: self.cache(),
-            journal: journal.then(|| Box::new(numbers) as Box<dyn EventSource>),
+            journal: Some(Box::new(numbers)),
             nonces: 4,
+            stays,
             clock: now,
         };
         let (told, news) = mpsc::channel();
@@ -287,6 +288,23 @@ fn events_come_in_batches_and_go_on_after_a_restart() {
     assert_eq!(fixture.asked("POST /v1/events"), 4);
     let delivered: Vec<_> = fixture.delivered.lock().unwrap().iter().flat_map(|(first, last)| *first..=*last).collect();
     assert_eq!(delivered, (1..=601).collect::<Vec<_>>(), "each once, and none before it is there");
+}
+
+/// A scan says when it has read what lay there, and ends when the server has all of it, also of commands before.
+#[test]
+fn who_does_not_stay_takes_its_events_there_at_the_end() {
+    let fixture = WorkerFixture::new();
+    fixture.last.store(300, Ordering::SeqCst);
+    let (asker, _news) = fixture.asker(false);
+    assert!(ask(&asker, 1).said.is_ok());
+    asker.finish();
+    assert_eq!(fixture.asked("POST /v1/events"), 0, "nothing before it says so");
+    let (asker, news) = fixture.asker(false);
+    asker.events();
+    asker.finish();
+    assert_eq!(*fixture.events.lock().unwrap(), (1..=300).collect::<Vec<_>>());
+    assert_eq!(fixture.asked("POST /v1/nonces"), 0);
+    assert!(!news.try_iter().any(|event| is_trouble(&event)));
 }
 
 /// A batch whose acknowledgement was lost goes once more, and counts once.
