@@ -111,7 +111,7 @@ fn backup(site: &Site, name: &str) -> PathBuf {
 }
 
 fn restore(site: &Site, file: &Path, more: &[&str]) -> std::process::Output {
-    site.rollcall(&[&["server", "restore", file.to_str().unwrap(), "-o", "json"], more].concat())
+    site.rollcall(&[&["server", "restore", file.to_str().unwrap(), "--yes", "-o", "json"], more].concat())
 }
 
 fn stored(server: &Process, terminal: &Terminal, list: u128) -> u32 {
@@ -155,6 +155,19 @@ fn a_backup_holds_what_was_there(kind: &Kind) {
     assert_eq!(stored(&server, &door, 1), 9);
     let found = site.verify(&[]);
     assert_eq!((&found["whole"], found["records"].as_u64()), (&true.into(), told["records"].as_u64().map(|n| n + 1)));
+    // Nobody is there to confirm it; and the store itself is no backup of it.
+    let asks = site.rollcall(&["server", "restore", file.to_str().unwrap(), "--replace"]);
+    assert_eq!(asks.status.code(), Some(2), "{asks:?}");
+    assert!(String::from_utf8_lossy(&asks.stderr).contains("code: confirm.needed"), "{asks:?}");
+    if let Some(own) = site.store.strip_prefix("sqlite://") {
+        let other_name = site.home.path().join("link");
+        std::os::unix::fs::symlink(own, &other_name).unwrap();
+        for same in [Path::new(own), &other_name] {
+            let refused = restore(&site, same, &["--replace"]);
+            assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+            assert!(String::from_utf8_lossy(&refused.stderr).contains("code: backup.store"), "{refused:?}");
+        }
+    }
     // What is no backup, is damaged, or is another CA's, changes nothing.
     let broken = site.home.path().join("broken");
     for content in
@@ -172,6 +185,33 @@ fn a_backup_holds_what_was_there(kind: &Kind) {
     assert_eq!(admin.token(token.id).unwrap().user_id, "7");
     let left: Vec<_> = std::fs::read_dir(site.home.path()).unwrap().flatten().map(|one| one.file_name()).collect();
     assert!(!left.iter().any(|name| name.to_string_lossy().starts_with(".rollcall-backup")), "{left:?}");
+}
+
+case!(EachStore, a_copy_of_a_store_is_read_with_its_log);
+/// The files of a store of `SQLite`, copied while the server ran.
+fn a_copy_of_a_store_is_read_with_its_log(kind: &Kind) {
+    let site = Site::new(kind);
+    if !site.store.starts_with("sqlite://") {
+        return;
+    }
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    admin.put_user(&user("in the log")).unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    for name in ["server.db", "server.db-wal"] {
+        std::fs::copy(site.home.path().join(name), copies.path().join(name)).unwrap();
+    }
+    admin.put_user(&user("later")).unwrap();
+    let restored = || {
+        let done = restore(&site, &copies.path().join("server.db"), &["--replace"]);
+        assert_eq!(done.status.code(), Some(0), "{done:?}");
+        let warns = String::from_utf8_lossy(&done.stderr).contains("-wal");
+        (objects::document(&done.stdout)["users"].clone(), warns)
+    };
+    assert_eq!(restored(), (1.into(), false));
+    assert_eq!(admin.user("in the log").unwrap(), user("in the log"));
+    std::fs::remove_file(copies.path().join("server.db-wal")).unwrap();
+    assert_eq!(restored(), (0.into(), true));
 }
 
 case!(Postgres, a_backup_goes_to_the_other_kind_of_store);

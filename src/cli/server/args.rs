@@ -84,7 +84,7 @@ pub struct BackupArgs {
 pub struct RestoreArgs {
     /// A file made by rollcall server backup, from either kind of store
     pub file: PathBuf,
-    /// Overwrite what is in the store now
+    /// Overwrite what is in the store now, after a question
     #[arg(long)]
     pub replace: bool,
 }

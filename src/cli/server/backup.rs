@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
+    io::{self, ErrorKind, Read},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -14,11 +15,11 @@ use super::{
     run::{authorities, store},
 };
 use crate::{
-    cli::{printer::Printer, views},
+    cli::{confirm::confirm, printer::Printer, views},
     config::Settings,
     failure::{ExitClass, Failure},
     files,
-    server::{self, RunError, ServerStore, ServerStoreError, store::Counts},
+    server::{self, RunError, ServerStore, ServerStoreError, StoreUrl, store::Counts},
 };
 
 /// A folder for a file that is not finished, or brought to another format; it goes with this.
@@ -62,7 +63,7 @@ pub fn back_up(file: &Path, settings: &Settings, out: &mut Printer) -> Result<u8
                 let store = ServerStore::open_existing(&url, &authorities.0, authorities.1.as_ref()).await?;
                 let counts = store.back_up(&copy, &mut told).await?;
                 store.close().await;
-                let written = ServerStore::inspect(&server::StoreUrl::Sqlite(copy.clone())).await?;
+                let written = ServerStore::inspect(&StoreUrl::Sqlite(copy.clone())).await?;
                 let (verified, head) = audit::verify(&written, Vec::new()).await?;
                 written.close().await;
                 Ok((counts, verified, head))
@@ -91,22 +92,25 @@ fn write<T>(file: &Path, work: impl FnOnce() -> Result<T, Failure>) -> Result<T,
 /// `rollcall server restore`: all of the backup in place of what is there, or nothing.
 ///
 /// # Errors
-/// That of the file, of a store that holds something already, of the CA's certificate, or of the output; what was there
-/// stands then.
+/// That of the file, of a store that holds something already, of the CA's certificate, or of the output; `backup.store` for
+/// the store itself; `confirm.…`. What was there stands then.
 pub fn restore(args: &RestoreArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     let (url, (own, previous)) = (store(settings)?, authorities(settings)?);
     let previous = previous.as_ref();
+    if is_store(&args.file, &url) {
+        let message = format!("{} is the store itself, and no backup of it", args.file.display());
+        return Err(Failure::new(ExitClass::Usage, "backup.store", message)
+            .hint("name a file that rollcall server backup has made"));
+    }
     files::create_private_folder(&settings.state_folder)
         .map_err(|error| file_failure(&settings.state_folder, &error))?;
     let work = Workplace::beside(&settings.state_folder.join("server.db"))?;
     let copy = work.file();
-    let copied = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&copy)
-        .and_then(|mut to| std::io::copy(&mut fs::File::open(&args.file)?, &mut to));
-    copied.map_err(|error| file_failure(&args.file, &error))?;
+    let is_cut = copy_whole(&args.file, &copy)?;
+    if args.replace {
+        let what = format!("this replaces all that the store {url} holds by what is in {}", args.file.display());
+        confirm(settings, out, &what, "replace")?;
+    }
     let (counts, verified, head) = {
         let mut told = |rows| out.progress("rows restored", rows, None);
         server::block_on(async {
@@ -122,11 +126,56 @@ pub fn restore(args: &RestoreArgs, settings: &Settings, out: &mut Printer) -> Re
     };
     out.progress_end();
     told(&args.file, counts, verified.is_ok(), head.seq, out)?;
+    if is_cut {
+        out.warning(
+            "it is a copy of a store, without the file beside it that ends in -wal: what had not come from there into the \
+             store when it was copied is missing",
+            Some("make backups with rollcall server backup"),
+        );
+    }
     out.note(
         "terminals that were told of more than this log holds go on refusing whom they refused, and send their events \
          again; once they have, look: rollcall server audit reconcile --dry-run",
     );
     Ok(0)
+}
+
+/// Whether a file is the one that the store is in, under whatever name.
+fn is_store(file: &Path, url: &StoreUrl) -> bool {
+    let StoreUrl::Sqlite(store) = url else { return false };
+    matches!((files::identity(file), files::identity(store)), (Ok(file), Ok(store)) if file == store)
+}
+
+/// Copies a file, and what `SQLite` keeps beside one that is written to. Whether that should be there and is not: the file
+/// was copied away from it.
+fn copy_whole(from: &Path, to: &Path) -> Result<bool, Failure> {
+    copy_private(from, to).map_err(|error| file_failure(from, &error))?;
+    if !has_log(to).map_err(|error| file_failure(to, &error))? {
+        return Ok(false);
+    }
+    let beside = |file: &Path| {
+        let mut name = file.as_os_str().to_owned();
+        name.push("-wal");
+        PathBuf::from(name)
+    };
+    match copy_private(&beside(from), &beside(to)) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(file_failure(&beside(from), &error)),
+    }
+}
+
+fn copy_private(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = fs::File::open(from)?;
+    let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    io::copy(&mut from, &mut to).map(drop)
+}
+
+/// Whether a file of `SQLite` is read together with a log beside it (its file format, 1.3.3): a backup is not.
+fn has_log(file: &Path) -> io::Result<bool> {
+    let mut head = Vec::new();
+    fs::File::open(file)?.take(20).read_to_end(&mut head)?;
+    Ok(head.get(19) == Some(&2))
 }
 
 fn told(file: &Path, counts: Counts, whole: bool, records: u64, out: &mut Printer) -> Result<(), Failure> {
@@ -138,10 +187,10 @@ fn told(file: &Path, counts: Counts, whole: bool, records: u64, out: &mut Printe
     out.object(&views::Backup { schema, file, records, whole, users, tokens, terminals, events })
 }
 
-fn file_failure(path: &Path, error: &std::io::Error) -> Failure {
+fn file_failure(path: &Path, error: &io::Error) -> Failure {
     let hint = match error.kind() {
-        std::io::ErrorKind::AlreadyExists => "name another file: a backup replaces none".into(),
-        std::io::ErrorKind::StorageFull => crate::failure::Remedy::run("df -h"),
+        io::ErrorKind::AlreadyExists => "name another file: a backup replaces none".into(),
+        io::ErrorKind::StorageFull => crate::failure::Remedy::run("df -h"),
         _ => crate::failure::Remedy::run(format!("ls -ld {}", files::word(path))),
     };
     Failure::new(ExitClass::Io, "backup.file", format!("{}: {error}", path.display())).hint(hint)
