@@ -24,9 +24,12 @@ pub enum ServerError {
     /// Its certificate is not one of our CA for this name.
     #[error("the server's certificate is not accepted: {0}")]
     Certificate(String),
-    /// It does not take our certificate, or this terminal may not do this.
+    /// Its certificate has ended, or its time has not come.
+    #[error("the server's certificate is not valid now: {0}")]
+    CertificateTime(String),
+    /// It does not take our certificate, or this terminal may not do this; and its code for that, where it gave one.
     #[error("the server refuses this terminal: {0}")]
-    Refused(String),
+    Refused(String, Option<ProblemCode>),
     /// It asks to be left alone for a while (429, 503).
     #[error("the server is busy: {0}")]
     Busy(String),
@@ -61,7 +64,7 @@ impl ServerError {
     /// A problem by what it means to us.
     pub(super) fn from_problem(problem: Problem) -> Self {
         match problem.status {
-            401 | 403 => Self::Refused(wording(&problem)),
+            401 | 403 => Self::Refused(wording(&problem), problem.known_code()),
             429 | 503 => Self::Busy(wording(&problem)),
             _ => Self::Problem(Box::new(problem)),
         }
@@ -77,7 +80,10 @@ impl ServerError {
             Error::ConnectionFailed => Self::Unreachable("no connection".into()),
             Error::Other(other) => match other.downcast::<TlsError>().map(|error| *error) {
                 Ok(TlsError::Certificate(why)) => Self::Certificate(why),
-                Ok(TlsError::Refused(why)) => Self::Refused(why),
+                Ok(TlsError::CertificateTime(why)) => Self::CertificateTime(why),
+                Ok(TlsError::Refused(why, is_expired)) => {
+                    Self::Refused(why, is_expired.then_some(ProblemCode::TerminalExpired))
+                }
                 Ok(TlsError::Protocol(why)) => Self::Protocol(why),
                 Err(other) => Self::Protocol(other.to_string()),
             },
@@ -119,12 +125,16 @@ impl From<ServerError> for Failure {
                     "rollcall pki issue terminal",
                 ),
             ),
-            ServerError::Refused(_) => (
+            ServerError::CertificateTime(_) => (
                 ExitClass::Refused,
-                "server.refused",
-                Remedy::with("an administrator looks with", "rollcall server terminal list")
-                    .and("an old certificate: rollcall pki renew"),
+                "server.certificate",
+                Remedy::with(
+                    "see whether the clock here is right; where the server's certificate has ended, renew it there",
+                    "rollcall pki renew",
+                )
+                .and("and start the server again"),
             ),
+            ServerError::Refused(_, code) => (ExitClass::Refused, "server.refused", admission(*code)),
             ServerError::Busy(_) => (ExitClass::Busy, "server.busy", "try again in a moment".into()),
             ServerError::Protocol(_) => (
                 ExitClass::Protocol,
@@ -148,6 +158,32 @@ impl From<ServerError> for Failure {
             ServerError::Local(_) => return Self::new(ExitClass::Bug, "server.local", message),
         };
         Self::new(class, code, message).hint(hint)
+    }
+}
+
+/// What lets a terminal in that the server refuses. An administrator's command is named as one: who is refused has none.
+fn admission(code: Option<ProblemCode>) -> Remedy {
+    const BUNDLE: &str = "rollcall server terminal add NAME";
+    match code {
+        Some(ProblemCode::TerminalRole) => {
+            "let an administrator do it, or give this terminal another role: revoke it, and add \
+                                            it with --role"
+                .into()
+        }
+        Some(ProblemCode::TerminalRevoked) => Remedy::with(
+            "it stays out until an administrator gives it a new bundle, under the same name or another one",
+            BUNDLE,
+        ),
+        Some(ProblemCode::TerminalUnknown) => Remedy::with("an administrator makes a bundle for it", BUNDLE)
+            .and("rollcall pki import FILE takes it in here"),
+        Some(ProblemCode::TerminalExpired) => Remedy::with(
+            "see whether both clocks are right; where its certificate has ended, an administrator makes a new bundle",
+            BUNDLE,
+        ),
+        _ => Remedy::with(
+            "it was certified by another CA, or missed a rotation of the CA: an administrator makes a new bundle",
+            BUNDLE,
+        ),
     }
 }
 

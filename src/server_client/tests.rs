@@ -172,6 +172,35 @@ fn the_longest_answer_is_taken_and_a_longer_one_is_not() {
     assert_eq!(error, ServerError::Protocol("an answer of more than 512 KiB".into()));
 }
 
+/// What helps is not what helps against a wrong name.
+#[test]
+fn a_server_whose_certificate_has_ended_is_renewed_there() {
+    let world = World::new();
+    let identity = world.tls_until(TlsUse::Server, &["localhost"], "2021-01-01T00:00:00Z");
+    let double = Double::start_as(&world, identity, |_| json(&health()));
+    let error = world.terminal(&double.url()).health().unwrap_err();
+    assert!(matches!(error, ServerError::CertificateTime(_)), "{error:?}");
+    let failure = Failure::from(error);
+    assert_eq!(failure.code, "server.certificate");
+    assert!(failure.hint.as_deref().unwrap().contains("clock"), "{:?}", failure.hint);
+    assert_eq!(double.asked(), 0);
+}
+
+/// Nobody is sent to a command that has just failed, or that the server answers only to those whom it knows.
+#[test]
+fn a_hint_for_whom_the_server_refuses_says_what_lets_it_in() {
+    let hint = |code: &'static str| {
+        let failure = Failure::from(failure(move |_| problem(403, code)));
+        assert_eq!(failure.code, "server.refused");
+        let hint = failure.hint.as_deref().unwrap().to_owned();
+        assert!(!hint.contains("pki renew") && !hint.contains("terminal list"), "{code}: {hint}");
+        hint
+    };
+    let codes = ["terminal.unknown", "terminal.revoked", "terminal.expired"];
+    assert!(codes.into_iter().all(|code| hint(code).contains("rollcall server terminal add NAME")));
+    assert!(hint("terminal.role").contains("another role"));
+}
+
 #[test]
 fn an_address_is_a_name_too() {
     let world = World::new();
@@ -190,7 +219,7 @@ fn a_terminal_of_another_ca_is_told_that_it_is_refused() {
         ServerClient::connect(&double.url(), &key, &certificate, std::slice::from_ref(&world.authority), limits)
             .unwrap();
     let error = terminal.health().unwrap_err();
-    assert!(matches!(error, ServerError::Refused(_)), "{error:?}");
+    assert!(matches!(error, ServerError::Refused(..)), "{error:?}");
     assert_eq!(double.asked(), 0);
 }
 

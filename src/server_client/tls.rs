@@ -33,9 +33,12 @@ pub enum TlsError {
     /// The server's certificate is not one that is accepted.
     #[error("{0}")]
     Certificate(String),
-    /// The server refused our certificate, by an alert.
+    /// The server's certificate has ended, or its time has not come, as the clock here says.
     #[error("{0}")]
-    Refused(String),
+    CertificateTime(String),
+    /// The server refused our certificate, by an alert; and whether that was because it has ended.
+    #[error("{0}")]
+    Refused(String, bool),
     /// Anything else that is no TLS as it should be.
     #[error("{0}")]
     Protocol(String),
@@ -80,7 +83,10 @@ impl TlsConnector {
             Err(HandshakeError::Failure(middle) | HandshakeError::WouldBlock(middle)) => {
                 let verdict = middle.ssl().verify_result();
                 if verdict != X509VerifyResult::OK {
-                    return Err(TlsError::Certificate(verdict.error_string().to_owned()).into());
+                    let why = verdict.error_string().to_owned();
+                    let is_time = OTHER_TIMES.contains(&verdict.as_raw());
+                    let error = if is_time { TlsError::CertificateTime(why) } else { TlsError::Certificate(why) };
+                    return Err(error.into());
                 }
                 return Err(from_ssl(middle.into_error()));
             }
@@ -175,6 +181,10 @@ fn from_io(error: io::Error) -> Error {
     }
 }
 
+/// OpenSSL's verdicts on a certificate whose time has not come, or is over.
+const OTHER_TIMES: [i32; 2] = [9, 10];
+/// The alert about a certificate that has ended, as OpenSSL's reason.
+const EXPIRED: i32 = 1045;
 /// OpenSSL's reason for a connection that ended without the alert `close_notify`.
 const UNEXPECTED_EOF: i32 = 294;
 
@@ -189,7 +199,8 @@ fn from_ssl(error: openssl::ssl::Error) -> Error {
         return ended();
     }
     let reason = first.reason().unwrap_or("an unknown failure").to_owned();
-    if is_refusal(first.reason_code()) { TlsError::Refused(reason).into() } else { TlsError::Protocol(reason).into() }
+    let code = first.reason_code();
+    if is_refusal(code) { TlsError::Refused(reason, code == EXPIRED).into() } else { TlsError::Protocol(reason).into() }
 }
 
 /// The alerts about a client's certificate (RFC 8446, 6.2): OpenSSL's reason is 1000 and the alert.

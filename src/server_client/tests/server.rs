@@ -45,6 +45,10 @@ impl World {
     }
 
     pub fn tls(&self, usage: TlsUse, names: &[&str]) -> (KeyPair, TlsCertificate) {
+        self.tls_until(usage, names, "2048-01-01T00:00:00Z")
+    }
+
+    pub fn tls_until(&self, usage: TlsUse, names: &[&str], end: &str) -> (KeyPair, TlsCertificate) {
         let key = key();
         let names: Vec<_> = names.iter().map(|name| ServerName::parse(name).unwrap()).collect();
         let template = TlsTemplate {
@@ -53,7 +57,7 @@ impl World {
             subject: "somebody",
             key: key.public(),
             not_before: "2020-01-01T00:00:00Z".parse().unwrap(),
-            not_after: "2048-01-01T00:00:00Z".parse().unwrap(),
+            not_after: end.parse().unwrap(),
         };
         let certificate = TlsCertificate::issue(&self.ca, "Rollcall CA", &template, &mut SystemRandom).unwrap();
         (key, certificate)
