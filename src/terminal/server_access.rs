@@ -18,6 +18,8 @@ use crate::{
 /// The time to wait before a busy server is asked once more, and how often.
 const PAUSE: Duration = Duration::from_secs(1);
 const TRIES: usize = 30;
+/// How often for what is only looked at: somebody waits for it, and may look again.
+const LOOKS: usize = 4;
 
 /// Where the server is, and with what this terminal comes to it. Nothing is connected yet.
 #[derive(Debug, Clone)]
@@ -46,8 +48,20 @@ impl ServerAccess {
 ///
 /// # Errors
 /// What `ask` answers: [`ServerError::Busy`] after the last try, any other error at once.
-pub fn patiently<T>(mut ask: impl FnMut() -> Result<T, ServerError>) -> Result<T, ServerError> {
-    for _ in 0..TRIES {
+pub fn patiently<T>(ask: impl FnMut() -> Result<T, ServerError>) -> Result<T, ServerError> {
+    again(TRIES, ask)
+}
+
+/// The same for some seconds: for what is only looked at.
+///
+/// # Errors
+/// As [`patiently`].
+pub fn briefly<T>(ask: impl FnMut() -> Result<T, ServerError>) -> Result<T, ServerError> {
+    again(LOOKS, ask)
+}
+
+fn again<T>(tries: usize, mut ask: impl FnMut() -> Result<T, ServerError>) -> Result<T, ServerError> {
+    for _ in 0..tries {
         match ask() {
             Err(ServerError::Busy(_)) => thread::sleep(PAUSE), // it asked for that: Retry-After
             done => return done,
@@ -87,11 +101,11 @@ pub fn known_users(server: &ServerClient, ids: &[&str]) -> Result<HashMap<String
 /// All pages of a list.
 ///
 /// # Errors
-/// What `page` answers, as [`patiently`] gives it.
+/// What `page` answers, as [`briefly`] gives it.
 pub fn all_pages<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, ServerError> {
     let (mut items, mut after) = (Vec::new(), None::<String>);
     loop {
-        let found = patiently(|| page(after.as_deref()))?;
+        let found = briefly(|| page(after.as_deref()))?;
         items.extend(found.items);
         // A next page that does not come after this one would go on for ever.
         let next = found.next.filter(|next| after.as_ref().is_none_or(|after| next > after));

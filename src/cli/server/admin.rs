@@ -98,7 +98,7 @@ fn add(server: &ServerClient, args: &UserAddArgs, out: &mut Printer) -> Result<(
 
 /// What has a column changes, and the rest stays as the server has it.
 fn import(server: &ServerClient, file: &Path, out: &mut Printer) -> Result<(), Failure> {
-    let table = user_csv::load(file)?;
+    let table = user_csv::load_export(file)?;
     if !table.form.is_usual() {
         out.note(&format!("{}: {}", file.display(), table.form.reading()));
     }

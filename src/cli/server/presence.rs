@@ -13,7 +13,7 @@ use crate::{
     },
     config::{OutputFormat, Settings},
     failure::{ExitClass, Failure},
-    terminal::server_access::patiently,
+    terminal::server_access::briefly,
 };
 
 /// `rollcall server presence`
@@ -30,7 +30,7 @@ pub fn presence(args: &PresenceArgs, settings: &Settings, out: &mut Printer) -> 
     let (mut people, mut after) = (Vec::new(), None::<String>);
     let mut summary: Option<(PresenceSummary, Timestamp)> = None;
     loop {
-        let page = patiently(|| server.presence(at, after.as_deref(), PAGE_MAX))?;
+        let page = briefly(|| server.presence(at, after.as_deref(), PAGE_MAX))?;
         if let Some(counted) = page.summary {
             summary = Some((counted, page.at));
         }
@@ -82,7 +82,7 @@ pub fn events(args: &EventsArgs, settings: &Settings, out: &mut Printer) -> Resu
         out.begin::<ServerEventView>()?;
     }
     loop {
-        let page = patiently(|| server.search_events(args.user.as_deref(), span, after.as_deref(), PAGE_MAX))?;
+        let page = briefly(|| server.search_events(args.user.as_deref(), span, after.as_deref(), PAGE_MAX))?;
         let events = page.items.into_iter().map(ServerEventView::from);
         if at_once {
             all.extend(events);

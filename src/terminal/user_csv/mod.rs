@@ -86,7 +86,15 @@ pub type RowCheck<'a> = &'a mut dyn FnMut(&mut UserRow) -> Result<(), RowProblem
 /// # Errors
 /// `csv.unreadable`; `csv.bad-rows` lists what is wrong, and what was recognised.
 pub fn load(path: &Path) -> Result<UserTable, Failure> {
-    load_of(path, false, &mut |_| Ok(()))
+    load_of(path, CsvReading::USUAL, &mut |_| Ok(()))
+}
+
+/// The same, where nobody may be in it: a list of nobody was exported.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_export(path: &Path) -> Result<UserTable, Failure> {
+    load_of(path, CsvReading { may_be_empty: true, ..CsvReading::USUAL }, &mut |_| Ok(()))
 }
 
 /// The same with pictures, where `check` takes what it needs from a row, and says what is wrong.
@@ -94,17 +102,30 @@ pub fn load(path: &Path) -> Result<UserTable, Failure> {
 /// # Errors
 /// As [`load`], with the rows that `check` refuses.
 pub fn load_with_portraits(path: &Path, check: RowCheck<'_>) -> Result<UserTable, Failure> {
-    load_of(path, true, check)
+    load_of(path, CsvReading { portraits: true, ..CsvReading::USUAL }, check)
 }
 
-fn load_of(path: &Path, portraits: bool, check: RowCheck<'_>) -> Result<UserTable, Failure> {
+/// What is meant by what a file has.
+#[derive(Clone, Copy)]
+struct CsvReading {
+    /// Whether a column `portrait` holds paths of pictures.
+    portraits: bool,
+    /// Whether a header by itself is taken.
+    may_be_empty: bool,
+}
+
+impl CsvReading {
+    const USUAL: Self = Self { portraits: false, may_be_empty: false };
+}
+
+fn load_of(path: &Path, reading: CsvReading, check: RowCheck<'_>) -> Result<UserTable, Failure> {
     let shown = path.display();
     let unreadable = |error: io::Error| {
         Failure::new(ExitClass::Io, "csv.unreadable", format!("{shown}: {error}"))
             .hint("name a CSV file that is there, of at most 256 MiB")
     };
     let text = File::open(path).and_then(|file| files::read_bounded(file, LONGEST)).map_err(unreadable)?;
-    let (table, bad) = read(&text, portraits, check);
+    let (table, bad) = read_as(&text, reading, check);
     let form = match table {
         Some(table) if bad.is_empty() => return Ok(table),
         table => table.map(|table| table.form),
@@ -127,6 +148,10 @@ fn load_of(path: &Path, portraits: bool, check: RowCheck<'_>) -> Result<UserTabl
 
 /// The users of a text, and what is wrong with it; without a table where it is no text.
 pub fn read(bytes: &[u8], portraits: bool, check: RowCheck<'_>) -> (Option<UserTable>, Vec<BadRow>) {
+    read_as(bytes, CsvReading { portraits, ..CsvReading::USUAL }, check)
+}
+
+fn read_as(bytes: &[u8], reading: CsvReading, check: RowCheck<'_>) -> (Option<UserTable>, Vec<BadRow>) {
     let (text, encoding) = match encoding::decode(bytes) {
         Ok(decoded) => decoded,
         Err((at, what)) => {
@@ -137,14 +162,14 @@ pub fn read(bytes: &[u8], portraits: bool, check: RowCheck<'_>) -> (Option<UserT
     let (body, said) = after_separator_line(&text);
     let separator = said.unwrap_or_else(|| separator_of(body));
     let mut table = UserTable { rows: Vec::new(), form: TableForm { encoding, separator, columns: Vec::new() } };
-    let bad = TableReader { table: &mut table, portraits, seen: HashMap::new() }.rows(&text, body, check);
+    let bad = TableReader { table: &mut table, reading, seen: HashMap::new() }.rows(&text, body, check);
     (Some(table), bad)
 }
 
 /// Reads the rows of a text into a table.
 struct TableReader<'a> {
     table: &'a mut UserTable,
-    portraits: bool,
+    reading: CsvReading,
     /// The line of each id.
     seen: HashMap<String, u64>,
 }
@@ -186,14 +211,14 @@ impl TableReader<'_> {
         }
         if self.table.form.columns.is_empty() && bad.is_empty() {
             bad.extend(self.head(&csv::StringRecord::new(), 1));
-        } else if self.table.rows.is_empty() && bad.is_empty() {
+        } else if self.table.rows.is_empty() && bad.is_empty() && !self.reading.may_be_empty {
             bad.push(BadRow { line: 1, column: None, what: "there is no row below the header".into() });
         }
         bad
     }
 
     fn head(&mut self, record: &csv::StringRecord, line: u64) -> Vec<BadRow> {
-        let columns: Vec<_> = record.iter().map(|head| TableColumn::of(head, self.portraits)).collect();
+        let columns: Vec<_> = record.iter().map(|head| TableColumn::of(head, self.reading.portraits)).collect();
         let mut bad = Vec::new();
         let mut refuse = |column: &str, what: String| bad.push(BadRow { line, column: Some(column.to_owned()), what });
         for (needed, column) in [("id", TableColumn::Id), ("name", TableColumn::Name)] {

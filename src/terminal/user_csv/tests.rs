@@ -97,6 +97,12 @@ fn every_bad_row_is_told_with_its_place() {
     assert_eq!(bad("id,name,room,room\n"), ["line 1, column room: it is there twice"]);
     assert_eq!(bad("id,name,\n1,Ada,x\n"), ["line 2, column 3: it has a value, and the column no name"]);
     assert_eq!(bad("id,name\n"), ["line 1: there is no row below the header"]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for (text, taken) in [("id,name\n", true), ("", false), ("id\n", false), ("id,name\n1,\n", false)] {
+        std::fs::write(file.path(), text).unwrap();
+        assert_eq!(load_export(file.path()).is_ok_and(|table| table.rows.is_empty()), taken, "{text:?}");
+        assert!(load(file.path()).is_err());
+    }
     assert_eq!(bad("").len(), 2);
     assert!(bad("PK\u{3}\u{4}")[0].contains("workbook"));
 }
