@@ -86,7 +86,7 @@ const USERS: [(&str, &str); 3] = [("aq", "aq (7)"), ("bx", "bx o'neill"), ("gr",
 
 fn know(home: &Path) {
     for id in USERS.map(|(_, id)| id).into_iter().chain([TOKEN]) {
-        let output = program::rollcall(home, &["users", "deny", id]).output().unwrap();
+        let output = program::rollcall(home, &["users", "deny", id, "--yes"]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::terminal::forget;
 use crate::terminal::presence::{
     Entry, Event, Hand, TerminalStore,
-    operator::{self, find_entry},
+    operator::{self, DenyReport, find_entries},
 };
 
 const NOBODY: &str = "nobody is here";
@@ -51,8 +51,13 @@ fn list(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Fa
 
 fn show(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let entries = entries(settings, now)?;
-    let entry = find_entry(id, &entries)?.clone();
-    out.object(&UserEntry::new(entry, now))
+    match find_entries(id, &entries)?.as_slice() {
+        [entry] => out.object(&UserEntry::new((*entry).clone(), now)),
+        several => {
+            let several: Vec<_> = several.iter().map(|entry| UserEntry::new((*entry).clone(), now)).collect();
+            out.list(&several, NOBODY)
+        }
+    }
 }
 
 fn export(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
@@ -84,9 +89,17 @@ fn history(span: [Option<TimeSpec>; 2], settings: &Settings, now: Timestamp, out
 }
 
 fn deny(id: &str, reason: Option<&str>, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
-    let (id, events) = operator::deny(&mut store(settings)?, id, reason, now, settings)?;
+    let DenyReport { id, is_known, events } =
+        operator::deny(&mut store(settings)?, id, reason, settings.yes, now, settings)?;
     let nobody = format!("nobody here has the id {id}; whoever comes with it is refused from now on");
-    show_events(events, &nobody, out)
+    show_events(events, &nobody, out)?;
+    // A word without a digit may have been meant for a name, and a name refuses nobody.
+    if !is_known && !id.contains(|sign: char| sign.is_ascii_digit()) {
+        let text =
+            format!("nobody known here has the id or the name {id}: it is denied as an id, and nobody as a name");
+        out.warning(&text, Some("give the id of the user where a name was meant: rollcall token list shows ids"));
+    }
+    Ok(())
 }
 
 fn denied(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {

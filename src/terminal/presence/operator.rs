@@ -12,31 +12,41 @@ use super::{
 use crate::failure::{ExitClass, Failure, Remedy};
 use crate::terminal::token_prefix::{self, TokenPrefix};
 
-/// Denies a token or user from now on. Gives the id that is denied, and whom that took off the list.
+/// What came of an order to deny.
+#[derive(Debug)]
+pub struct DenyReport {
+    /// The id that is denied from now on.
+    pub id: String,
+    /// Whether somebody is known by it here: on the list, in the history or in the register.
+    pub is_known: bool,
+    /// Whom it took off the list.
+    pub events: Vec<Event>,
+}
+
+/// Denies a token or user from now on, whom an id or a name means: on the list, in the history or in the register. What is
+/// nobody's and looks like a name is denied as an id only if the caller is `sure`.
 ///
 /// # Errors
-/// `users.empty-id` and `users.ambiguous` for an id that may not be denied; otherwise what the store says.
+/// `users.empty-id`, `users.ambiguous`, and `users.unknown` for what looks like a name and is nobody's; otherwise what the
+/// store says.
 pub fn deny(
     store: &mut TerminalStore,
     typed: &str,
     reason: Option<&str>,
+    sure: bool,
     now: Timestamp,
     policy: &dyn Policy,
-) -> Result<(String, Vec<Event>), Failure> {
+) -> Result<DenyReport, Failure> {
     store.settle(now, policy)?;
-    let mut known = KnownHolders { here: store.entries()?, ..KnownHolders::default() };
-    for (token_id, user_id) in store.known()?.into_iter().map(|entry| (entry.token_id, entry.user.id)) {
-        known.tokens.insert(token_id);
-        known.users.insert(user_id);
-    }
-    for card in store.cards(None)? {
-        known.tokens.insert(card.token_id);
-        known.users.insert(card.user.id);
-    }
-    let id = deniable(typed, &known)?;
+    let mut known = KnownHolders { here: store.entries()?, people: store.holders()?, ..KnownHolders::default() };
+    known.tokens.extend(store.known()?.iter().map(|entry| entry.token_id));
+    known.tokens.extend(store.cards(None)?.iter().map(|card| card.token_id));
+    let sure = sure || store.list()?.is_denied(typed);
+    let id = deniable(typed, &known, sure)?;
+    let is_known = known.has(&id);
     let denial = Denial { id: id.clone(), reason: reason.map(str::to_owned), ..Denial::default() };
     let events = store.deny(&denial, now, policy)?;
-    Ok((id, caused(Reason::Denied, events)))
+    Ok(DenyReport { id, is_known, events: caused(Reason::Denied, events) })
 }
 
 /// Takes a denial back, and gives the id that was denied.
@@ -75,7 +85,7 @@ pub fn clear(store: &mut TerminalStore, now: Timestamp, policy: &dyn Policy) -> 
     store.order(&Input::Clear, now, policy).map(|events| caused(Reason::Cleared, events))
 }
 
-/// Says that somebody came at that time, who has no card with them. Whom a text means, [`find_entry`] says, among all
+/// Says that somebody came at that time, who has no card with them. Whom a text means, `find_entry` says, among all
 /// who were ever on the list; of several tokens of one user it is the one that was used last.
 ///
 /// # Errors
@@ -181,8 +191,11 @@ fn by_hand(events: Vec<Event>) -> Vec<Event> {
     events.into_iter().filter(|event| event.by.is_some() || event.reason == Some(Reason::Expired)).collect()
 }
 
-/// The entries of the one user or token that is meant, as [`find_entry`] has it; a user may have several.
-fn find_entries<'a>(typed: &str, entries: &'a [Entry]) -> Result<Vec<&'a Entry>, Failure> {
+/// The entries of the one user or token that is meant, as `find_entry` has it; a user may have several.
+///
+/// # Errors
+/// `users.unknown` when none is meant, `users.ambiguous` when several users or tokens are.
+pub fn find_entries<'a>(typed: &str, entries: &'a [Entry]) -> Result<Vec<&'a Entry>, Failure> {
     let of_user: Vec<_> = entries.iter().filter(|entry| entry.user.id == typed).collect();
     if !of_user.is_empty() {
         return Ok(of_user);
@@ -208,7 +221,7 @@ fn caused(reason: Reason, events: Vec<Event>) -> Vec<Event> {
 ///
 /// # Errors
 /// `users.unknown` when none is meant, `users.ambiguous` when several are.
-pub fn find_entry<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failure> {
+fn find_entry<'a>(id: &str, entries: &'a [Entry]) -> Result<&'a Entry, Failure> {
     let token_id = token_id(id);
     let exact: Vec<_> = entries.iter().filter(|e| e.user.id == id || Some(e.token_id) == token_id).collect();
     let named = || entries.iter().filter(|entry| is_name(&entry.user.name, id)).collect();
@@ -228,29 +241,52 @@ struct KnownHolders {
     here: Vec<Entry>,
     /// Tokens that were ever on the list, or were issued here.
     tokens: BTreeSet<Uuid>,
-    /// The ids of their users.
-    users: BTreeSet<String>,
+    /// The ids and names of all users of the list, the history and the register.
+    people: Vec<(String, String)>,
 }
 
-/// What may be denied: the id of a token or at least the first 8 digits of one that is known, the name of somebody on the
-/// list, or any user id. Fewer digits that might as well be those of a token on the list are refused, lest the wrong one gets in.
-fn deniable(id: &str, known: &KnownHolders) -> Result<String, Failure> {
+impl KnownHolders {
+    fn has(&self, id: &str) -> bool {
+        let is_token = |token_id| self.tokens.contains(&token_id) || self.here.iter().any(|e| e.token_id == token_id);
+        self.has_user(id) || token_id(id).is_some_and(is_token)
+    }
+
+    fn has_user(&self, id: &str) -> bool {
+        self.here.iter().any(|entry| entry.user.id == id) || self.people.iter().any(|(known, _)| known == id)
+    }
+
+    /// The ids of those with this name, in whatever case.
+    fn named(&self, typed: &str) -> BTreeSet<String> {
+        let here = self.here.iter().map(|entry| (&entry.user.id, &entry.user.name));
+        let people = self.people.iter().map(|(id, name)| (id, name));
+        here.chain(people).filter(|(_, name)| is_name(name, typed)).map(|(id, _)| id.clone()).collect()
+    }
+}
+
+/// What may be denied: the id of a token or at least the first 8 digits of one that is known, the name of somebody who is
+/// known, or any user id; one that nobody has and that contains a blank only if the caller is `sure`. Fewer digits that might as well be those of a token on the list are refused, lest
+/// the wrong one gets in.
+fn deniable(id: &str, known: &KnownHolders, sure: bool) -> Result<String, Failure> {
     let entries = &known.here[..];
     if id.trim().is_empty() {
         return Err(
             Failure::new(ExitClass::Usage, "users.empty-id", "the id is empty").hint("give a user id or a token id")
         );
     }
-    let is_user = known.users.contains(id) || entries.iter().any(|entry| entry.user.id == id);
+    let is_user = known.has_user(id);
     if let (Some(token_id), false) = (token_id(id), is_user) {
         return Ok(token_id.to_string());
     }
-    let named: BTreeSet<_> =
-        entries.iter().filter(|entry| is_name(&entry.user.name, id)).map(|entry| &entry.user.id).collect();
+    let named = known.named(id);
     match (is_user, named.len()) {
         (true, _) | (false, 0) => {}
-        (false, 1) => return Ok(named.into_iter().cloned().collect()),
-        (false, _) => return Err(ambiguous_among(id, named.into_iter().cloned())),
+        (false, 1) => return Ok(named.into_iter().collect()),
+        (false, _) => return Err(ambiguous_among(id, named.into_iter())),
+    }
+    if !is_user && !sure && id.contains(char::is_whitespace) {
+        // A name refuses nobody, and an id is rarely written with a blank.
+        return Err(Failure::new(ExitClass::No, "users.unknown", format!("nobody known here has the name or the id {id}"))
+            .hint("give the id of the user, which rollcall users history and rollcall token list show; --yes denies it as an id"));
     }
     if let Some(prefix) = id.parse::<TokenPrefix>().ok().filter(|prefix| prefix.is_long() && !is_user) {
         let tokens = known.tokens.iter().copied().chain(entries.iter().map(|entry| entry.token_id));

@@ -309,7 +309,8 @@ impl TerminalStore {
         Ok(entries)
     }
 
-    /// Denies an id, and keeps what is said of that; the name is that of the last event, unless it is given.
+    /// Denies an id, and keeps what is said of that; the name is that of the last event, or of the register, unless it is
+    /// given.
     ///
     /// # Errors
     /// As [`Self::open`].

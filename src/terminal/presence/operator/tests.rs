@@ -54,6 +54,20 @@ fn a_user_with_two_tokens_and_common_first_digits_are_ambiguous() {
 }
 
 #[test]
+fn a_user_with_two_tokens_is_shown_whole() {
+    let list = list();
+    let shown = |id: &str| {
+        let found = find_entries(id, &list).map_err(|failure| failure.code)?;
+        Ok(found.iter().map(|entry| entry.token_id.to_string()).collect::<Vec<_>>())
+    };
+    assert_eq!(shown("ben"), Ok(vec![BEN.to_owned(), BEN_TOO.to_owned()]));
+    assert_eq!(shown(BEN_TOO), Ok(vec![BEN_TOO.to_owned()]));
+    assert_eq!(shown("9999"), Ok(vec![BEN_TOO.to_owned()]));
+    assert_eq!(shown("ab12"), Err("users.ambiguous"));
+    assert_eq!(shown("zoe"), Err("users.unknown"));
+}
+
+#[test]
 fn a_whole_id_comes_before_first_digits() {
     assert_eq!(shown("AB12CD").unwrap()[..4], *"7777");
     assert_eq!(shown("ab12cd").as_deref(), Ok(ANN));
@@ -69,14 +83,16 @@ fn what_is_not_on_the_list_is_unknown() {
 /// Who is on the list, and a token that was issued here.
 fn known(here: &[Entry]) -> KnownHolders {
     let tokens = ["ab12ffff-0000-4000-8000-000000000009", LOST].map(|id| id.parse().unwrap()).into();
-    KnownHolders { here: here.to_vec(), tokens, users: ["0b5c9c2f".to_owned()].into() }
+    let people = [("0b5c9c2f", "Eve Moneypenny"), ("00", "Tom"), ("01", "tom")];
+    let people = people.map(|(id, name)| (id.to_owned(), name.to_owned())).into();
+    KnownHolders { here: here.to_vec(), tokens, people }
 }
 
 const LOST: &str = "0b5c9c2e-0000-4000-8000-000000000005";
 
 #[test]
 fn as_many_digits_as_a_table_shows_deny_a_token() {
-    let denied = |id: &str| deniable(id, &known(&list())).map_err(|failure| (failure.class, failure.code));
+    let denied = |id: &str| deniable(id, &known(&list()), false).map_err(|failure| (failure.class, failure.code));
     assert_eq!(denied("AB12CD34").as_deref(), Ok(ANN));
     assert_eq!(denied("0b5c9c2e").as_deref(), Ok(LOST));
     assert_eq!(denied("ab12ffff"), Err(AMBIGUOUS));
@@ -87,15 +103,27 @@ fn as_many_digits_as_a_table_shows_deny_a_token() {
 
 #[test]
 fn fewer_digits_are_no_token_to_deny() {
-    let denied = |id: &str| deniable(id, &known(&list())).map_err(|failure| (failure.class, failure.code));
+    let denied = |id: &str| deniable(id, &known(&list()), false).map_err(|failure| (failure.class, failure.code));
     assert_eq!(denied("ben").as_deref(), Ok("ben"));
-    assert_eq!(denied("nobody yet").as_deref(), Ok("nobody yet"));
+    assert_eq!(denied("nobody").as_deref(), Ok("nobody"));
     assert_eq!(denied(&ANN.to_uppercase()).as_deref(), Ok(ANN));
     assert_eq!(denied(&BEN_TOO.replace('-', "")).as_deref(), Ok(BEN_TOO));
     assert_eq!(denied("AB12CD").as_deref(), Ok("AB12CD"), "somebody on the list is called so");
     assert_eq!(denied("ab12cd"), Err(AMBIGUOUS));
     assert_eq!(denied("cafe").as_deref(), Ok("cafe"));
     assert_eq!(denied(" "), Err((ExitClass::Usage, "users.empty-id")));
+}
+
+/// Ada left the list, and is in the history or the register: her name refuses her, and a name of nobody does nothing.
+#[test]
+fn a_name_denies_somebody_who_is_not_here() {
+    let known = known(&list());
+    let denied = |id: &str| deniable(id, &known, false).map_err(|failure| (failure.class, failure.code));
+    assert_eq!(denied("eve moneypenny").as_deref(), Ok("0b5c9c2f"));
+    assert_eq!(denied("Tom"), Err(AMBIGUOUS));
+    assert_eq!(denied("nobody yet"), Err(UNKNOWN));
+    assert_eq!(deniable("nobody yet", &known, true).as_deref(), Ok("nobody yet"), "an id with a blank");
+    assert!(known.has(LOST) && known.has("00") && known.has(ANN) && !known.has("Tom"));
 }
 
 #[test]
@@ -107,13 +135,34 @@ fn a_name_stands_for_its_user() {
     let shown = |name: &str| find_entry(name, &entries).map(|entry| entry.token_id.to_string());
     for name in ["Jürgen Müller", "JÜRGEN MÜLLER"] {
         assert_eq!(shown(name).as_deref(), Ok(ANN));
-        assert_eq!(deniable(name, &known(&entries)).as_deref(), Ok("ann"));
+        assert_eq!(deniable(name, &known(&entries), false).as_deref(), Ok("ann"));
     }
     assert_eq!(shown("ann").as_deref(), Ok(ANN), "an id comes before a name");
     assert_eq!(shown("Ben").unwrap_err().code, "users.ambiguous");
-    assert_eq!(deniable("BEN", &known(&entries)).as_deref(), Ok("ben"), "one user with two tokens");
+    assert_eq!(deniable("BEN", &known(&entries), false).as_deref(), Ok("ben"), "one user with two tokens");
     "ben".clone_into(&mut entries[0].user.name);
-    assert_eq!(deniable("BEN", &known(&entries)).unwrap_err().hint.unwrap().text, "give the id: ann, ben");
+    assert_eq!(deniable("BEN", &known(&entries), false).unwrap_err().hint.unwrap().text, "give the id: ann, ben");
+}
+
+/// Whose card was issued here, and who was never on the list, is denied by name and listed with it.
+#[test]
+fn who_is_only_in_the_register_is_denied_by_name() {
+    use crate::terminal::presence::{
+        PresenceMode,
+        store::{CardState, IssuedCard},
+    };
+    let home = tempfile::tempdir().unwrap();
+    let mut store = TerminalStore::open(home.path()).unwrap();
+    let user = User { id: "7".to_owned(), name: "Ada Lovelace".to_owned(), ..User::default() };
+    let (token_id, at) = (ANN.parse().unwrap(), Timestamp::UNIX_EPOCH);
+    let card = IssuedCard { token_id, user, card: None, state: CardState::Issued, issued: at, changed: at };
+    store.register_card(&card, None).unwrap();
+    let mut deny = |typed: &str| deny(&mut store, typed, None, false, at, &PresenceMode::Field).unwrap();
+    let denied = [deny("ADA LOVELACE"), deny(&ANN[..8]), deny("9")];
+    assert_eq!(denied.map(|one| (one.id, one.is_known)), [("7".into(), true), (ANN.into(), true), ("9".into(), false)]);
+    let listed: Vec<_> = store.denials().unwrap().into_iter().map(|denial| (denial.id, denial.name)).collect();
+    let ada = Some("Ada Lovelace".to_owned());
+    assert_eq!(listed, [("7".to_owned(), ada.clone()), ("9".to_owned(), None), (ANN.to_owned(), ada)]);
 }
 
 mod by_hand {
@@ -193,11 +242,11 @@ mod by_hand {
     fn the_first_digits_take_a_denial_back() {
         let (_home, mut store) = store();
         let policy = PresenceMode::Toggle;
-        assert_eq!(deny(&mut store, "99999999", None, at(500), &policy).unwrap().0, BEN_TOO);
+        assert_eq!(deny(&mut store, "99999999", None, false, at(500), &policy).unwrap().id, BEN_TOO);
         assert_eq!(code(allow(&mut store, "999", at(600), &policy)), (ExitClass::No, "users.not-denied"));
         assert_eq!(allow(&mut store, "9999", at(600), &policy).unwrap(), BEN_TOO);
         for id in ["ab12cd34", "ab12ffff"] {
-            deny(&mut store, id, None, at(700), &policy).unwrap();
+            deny(&mut store, id, None, false, at(700), &policy).unwrap();
         }
         assert_eq!(code(allow(&mut store, "ab12", at(800), &policy)), AMBIGUOUS);
     }
@@ -205,7 +254,7 @@ mod by_hand {
     #[test]
     fn who_is_denied_is_not_checked_in() {
         let (_home, mut store) = store();
-        deny(&mut store, "ann", None, at(500), &PresenceMode::Toggle).unwrap();
+        deny(&mut store, "ann", None, false, at(500), &PresenceMode::Toggle).unwrap();
         let entered = check_in(&mut store, "ann", at(900), hand(), at(1000), &PresenceMode::Toggle);
         assert_eq!(code(entered), (ExitClass::Refused, "token.denied"));
     }

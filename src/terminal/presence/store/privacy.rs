@@ -33,6 +33,10 @@ const TOKENS: &str = "SELECT token_id FROM entries WHERE user ->> 'id' = ?1 UNIO
     SELECT token_id FROM events WHERE user ->> 'id' = ?1 AND token_id IS NOT NULL AND event <> 'refused' UNION \
     SELECT token_id FROM cards WHERE user_id = ?1";
 
+const HOLDERS: &str = "SELECT DISTINCT user ->> 'id' AS id, user ->> 'name' FROM entries UNION \
+    SELECT DISTINCT user ->> 'id', user ->> 'name' FROM events WHERE user IS NOT NULL UNION \
+    SELECT DISTINCT user_id, user ->> 'name' FROM cards";
+
 impl TerminalStore {
     /// What is held of the user with this id.
     ///
@@ -74,13 +78,16 @@ impl TerminalStore {
     /// # Errors
     /// As [`Self::list`].
     pub fn people(&self) -> Result<Vec<(String, String)>, TerminalStoreError> {
-        self.query(|db| {
-            let sql = "SELECT DISTINCT user ->> 'id' AS id, user ->> 'name' FROM entries UNION \
-                SELECT DISTINCT user ->> 'id', user ->> 'name' FROM events WHERE user IS NOT NULL UNION \
-                SELECT DISTINCT user_id, user ->> 'name' FROM cards UNION \
-                SELECT id, ifnull(name, '') FROM denied ORDER BY id";
-            db.prepare_cached(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        })
+        let sql = format!("{HOLDERS} UNION SELECT id, ifnull(name, '') FROM denied ORDER BY id");
+        self.query(|db| db.prepare_cached(&sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
+    }
+
+    /// The ids and names of all who are on the list, in the history or in the register.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub fn holders(&self) -> Result<Vec<(String, String)>, TerminalStoreError> {
+        self.query(|db| db.prepare_cached(HOLDERS)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
     }
 
     /// Removes what is held of a user, and gives what that was. Their entries go off the list first; where there is a

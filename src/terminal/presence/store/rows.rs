@@ -151,12 +151,20 @@ pub(super) fn denials(db: &Connection) -> Result<Vec<Denial>> {
     })
 }
 
-/// The name that came with this id of a user or token last.
+/// The name that came with this id of a user or token last, or else the one in the register.
 pub(super) fn last_name(db: &Connection, id: &str) -> Result<Option<String>> {
-    let sql = "SELECT user ->> 'name' FROM events \
-        WHERE user ->> 'id' = ?1 OR token_id = ?2 AND user IS NOT NULL ORDER BY seq DESC LIMIT 1";
     let token_id = Uuid::try_parse(id).ok().map(Uuid::into_bytes);
-    db.prepare_cached(sql)?.query_row(params![id, token_id], |row| row.get(0)).optional()
+    let told = "SELECT user ->> 'name' FROM events \
+        WHERE user ->> 'id' = ?1 OR token_id = ?2 AND user IS NOT NULL ORDER BY seq DESC LIMIT 1";
+    let registered =
+        "SELECT user ->> 'name' FROM cards WHERE user_id = ?1 OR token_id = ?2 ORDER BY changed DESC LIMIT 1";
+    for sql in [told, registered] {
+        let name = db.prepare_cached(sql)?.query_row(params![id, token_id], |row| row.get(0)).optional()?;
+        if name.is_some() {
+            return Ok(name);
+        }
+    }
+    Ok(None)
 }
 
 fn save_event(db: &Connection, event: &Event) -> Result<()> {
