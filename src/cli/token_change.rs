@@ -36,6 +36,12 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
         let text = format!("the server was not asked, so what the card says is the base: {}", failure.message);
         out.warning(&text, failure.hint.as_deref());
     }
+    if let Some(key) = planned.kept.first() {
+        let keys = planned.kept.join(", ");
+        out.note(&format!(
+            "the server does not know these fields of the card, which stay: {keys}; --field {key}= takes one away"
+        ));
+    }
     let operation = &planned.operation;
     let (result, state, server) = if dry_run {
         let result = if planned.is_done { TokenChanged::Unchanged } else { TokenChanged::Planned };

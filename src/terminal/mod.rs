@@ -11,6 +11,7 @@ pub mod evictions;
 pub mod feedback;
 pub mod forget;
 pub mod hooks;
+pub mod known_here;
 pub mod lookups;
 pub mod meant_readers;
 pub mod memory;

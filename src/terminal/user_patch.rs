@@ -41,15 +41,20 @@ pub struct UserChange {
     pub after: Option<String>,
 }
 
+impl std::fmt::Display for UserPart {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Id => f.write_str("id"),
+            Self::Name => f.write_str("name"),
+            Self::Field(key) => f.write_str(key),
+        }
+    }
+}
+
 impl std::fmt::Display for UserChange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.part {
-            UserPart::Id => f.write_str("id: ")?,
-            UserPart::Name => f.write_str("name: ")?,
-            UserPart::Field(key) => write!(f, "{key}: ")?,
-        }
         let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "(none)".to_owned());
-        write!(f, "{} → {}", shown(&self.before), shown(&self.after))
+        write!(f, "{}: {} → {}", self.part, shown(&self.before), shown(&self.after))
     }
 }
 
@@ -87,6 +92,21 @@ impl UserPatch {
         };
         Layout::of(&named).map(drop)
     }
+
+    /// The parts that this leaves as the base has them.
+    pub fn taken_from(&self, base: &User) -> Vec<UserPart> {
+        let name = self.name.is_none().then_some(UserPart::Name);
+        let fields = base.fields.keys().filter(|key| !self.fields.contains_key(*key));
+        name.into_iter().chain(fields.map(|key| UserPart::Field(key.clone()))).collect()
+    }
+}
+
+/// What the server knows of a user, and the fields that only the card has, which stay. Gives the keys of these, too.
+pub fn with_fields_of_card(known: &User, card: &User) -> (User, Vec<String>) {
+    let mut user = known.clone();
+    let only: Vec<_> = card.fields.iter().filter(|(key, _)| !known.fields.contains_key(*key)).collect();
+    user.fields.extend(only.iter().map(|(key, value)| ((*key).clone(), (*value).clone())));
+    (user, only.into_iter().map(|(key, _)| key.clone()).collect())
 }
 
 fn incomplete(what: &str, option: &str) -> Failure {
@@ -149,6 +169,17 @@ mod tests {
         );
         assert_eq!(changes(Some(&base), &base), []);
         assert_eq!(changes(None, &base).len(), 5);
+    }
+
+    #[test]
+    fn what_only_the_card_has_stays() {
+        let known = User { name: "Ada King".into(), fields: [("room".into(), "B2".into())].into(), ..ada() };
+        let (base, only) = with_fields_of_card(&known, &ada());
+        let fields = [("note", ""), ("room", "B2"), ("team", "red")].map(|(key, value)| (key.into(), value.into()));
+        assert_eq!((base, only), (User { fields: fields.into(), ..known }, vec!["note".into(), "team".into()]));
+        let taken = |patch: UserPatch| patch.taken_from(&ada()).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(taken(UserPatch::default()), ["name", "note", "room", "team"]);
+        assert_eq!(taken(patch(Some("A"), &[("room", ""), ("team", "blue")])), ["note"]);
     }
 
     #[test]

@@ -26,8 +26,14 @@ fn a_lost_card_is_replaced_here(kind: &str) {
     assert_eq!(stack.rollcall(&arguments(&readers[1], "")[..7]).expect(2).code(), "confirm.needed", "a second card");
     assert_eq!(stack.rollcall(&arguments(&readers[1], "--replace")).expect(2).code(), "confirm.needed");
     assert_eq!(token_at(&stack, &readers[0], 0)["user"]["id"], "p1", "nothing was done");
-    let made = stack.ndjson(0, &[&["--yes"], &arguments(&readers[1], "--replace")[..]].concat());
+    let planned = stack.rollcall(&[&arguments(&readers[1], "")[..7], &["--dry-run"]].concat()).expect(0);
+    assert!(planned.stderr.contains("p1 has the token"), "{planned:#?}");
+    // What this terminal knows of the user comes onto the new card, too.
+    stack.rollcall(&["token", "write", "--yes", "--reader", &readers[0], "--field", "room=B17"]).expect(0);
+    let made = stack.ndjson(0, &["--yes", "enroll", "--reader", &readers[1], "--id", "p1", "--replace"]);
     assert_eq!((&made[0]["result"], made[0]["token_id"] == lost), (&json!("replaced"), false));
+    let user = &made[0]["user"];
+    assert_eq!((&user["name"], &user["fields"]["room"]), (&json!("Ada Lovelace"), &json!("B17")));
     let register = || -> Vec<_> {
         let cards = stack.ndjson(0, &["token", "list", "--user", "ada lovelace"]);
         cards.iter().map(|card| card["state"].as_str().unwrap().to_owned()).collect()

@@ -142,6 +142,11 @@ fn what_is_not_named_of_a_user_stays() {
     stack.rollcall(&["server", "user", "add", "--id", "'=7", "--name", "Bea"]).expect(0);
     let written = stack.ndjson(0, &["token", "write", "--yes"]).remove(0);
     assert_eq!(written["changes"], json!([{"part": "name", "before": "B", "after": "Bea"}]));
+    // What one write puts onto the card, and the server does not know, the next one leaves there.
+    stack.rollcall(&["token", "write", "--yes", "--field", "badge=17"]).expect(0);
+    let written = stack.ndjson(0, &["token", "write", "--yes", "--field", "floor=3"]).remove(0);
+    let fields = &written["user"]["fields"];
+    assert_eq!((&fields["badge"], &fields["floor"]), (&json!("17"), &json!("3")));
 }
 
 case!(EachCard, both_sources_and_a_suspension);

@@ -15,6 +15,7 @@ use crate::{
     failure::{ExitClass, Failure},
     files,
     terminal::{
+        context::TerminalContext,
         enrollment::{
             EnrollError,
             batch::{
@@ -28,6 +29,7 @@ use crate::{
             context::EnrollmentContext,
             replacement::with_tokens,
         },
+        known_here::KnownUsers,
         server_access::{ServerAccess, known_user},
         user_csv::{self, UserRow, UserTable},
     },
@@ -55,7 +57,7 @@ pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Resul
     }
     let terminal = terminal_context(settings);
     let enrollment = EnrollmentContext::open(&terminal, private_request(private))?;
-    let rows = rows(&table, &portraits, terminal.server.as_ref().filter(|_| !args.dry_run), out)?;
+    let rows = rows(&table, &portraits, &terminal, args.dry_run, out)?;
     let has_server = terminal.server.is_some();
     let path = args.journal.clone().unwrap_or_else(|| {
         let mut name = file.clone().into_os_string();
@@ -67,6 +69,9 @@ pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Resul
         limit(&mut ledger, &args.only)?;
         let differences = ledger.differences();
         tell(&differences, has_server, out);
+        if !enroll.second_card {
+            foretell_seconds(&ledger, &enrollment, out)?;
+        }
         return out.object(&summary(ledger.count(), &path, &differences)).map(|()| 0);
     }
     let mut ledger = BatchLedger::open(&path, rows, &enrollment.authority())?;
@@ -98,16 +103,26 @@ pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Resul
     end(stop, count, signal.exit_status(), out)
 }
 
-/// What the rows make of what the server knows of their users: what has no column stays.
+/// What the rows make of what the server, or without one this terminal, knows of their users: what has no column stays.
+/// A dry run asks no server.
 fn rows(
     table: &UserTable,
     portraits: &Portraits,
-    server: Option<&ServerAccess>,
+    terminal: &TerminalContext,
+    dry_run: bool,
     out: &mut Printer,
 ) -> Result<Vec<Row>, Failure> {
-    let (server, all) = (server.map(ServerAccess::connect).transpose()?, table.rows.len() as u64);
+    let here = match &terminal.server {
+        Some(_) => KnownUsers::default(),
+        None => KnownUsers::load(&terminal.state_folder)?,
+    };
+    let server = terminal.server.as_ref().filter(|_| !dry_run).map(ServerAccess::connect).transpose()?;
+    let all = table.rows.len() as u64;
     let row = |(done, UserRow { user, .. }): (u64, &UserRow)| {
-        let known = server.as_ref().map(|server| known_user(server, &user.id)).transpose()?.flatten();
+        let known = match &server {
+            Some(server) => known_user(server, &user.id)?,
+            None => here.user(&user.id).cloned(),
+        };
         if server.is_some() {
             out.work("asking the server about its users", done, all);
         }
@@ -148,21 +163,44 @@ fn tell(differences: &[RowDifference], has_server: bool, out: &mut Printer) {
     }
 }
 
-/// Rows of users who have a card already, which is not the one that the journal knows, are asked about before the first card.
+/// The hint where rows are of users who have a card already.
+const SECOND_CARDS: &str = "leave their rows out with --only; for second cards: --second-card, or --yes";
+
+/// What is said of rows of users who have a card already, which is not the one that the journal knows.
+fn second_cards(ledger: &BatchLedger, enrollment: &EnrollmentContext) -> Result<Option<String>, Failure> {
+    let waiting: Vec<_> = ledger.waiting().collect();
+    let have = with_tokens(&waiting, enrollment)?;
+    let who = match have.as_slice() {
+        [] => return Ok(None),
+        [one] => format!("{one} has"),
+        [first, others @ ..] => format!("{first} and {} others have", others.len()),
+    };
+    Ok(Some(format!("{who} a card already, and this makes a second one")))
+}
+
+/// These are asked about before the first card.
 fn ask_for_seconds(
     ledger: &BatchLedger,
     enrollment: &EnrollmentContext,
     settings: &Settings,
     out: &mut Printer,
 ) -> Result<(), Failure> {
-    let waiting: Vec<_> = ledger.waiting().collect();
-    let have = with_tokens(&waiting, enrollment)?;
-    let Some(first) = have.first() else { return Ok(()) };
-    let who =
-        if have.len() == 1 { format!("{first} has") } else { format!("{first} and {} others have", have.len() - 1) };
-    let what = format!("{who} a card already, and this makes a second one");
-    confirm(settings, out, &what, "second")
-        .map_err(|failure| failure.hint("leave their rows out with --only; for second cards: --second-card, or --yes"))
+    let Some(what) = second_cards(ledger, enrollment)? else { return Ok(()) };
+    confirm(settings, out, &what, "second").map_err(|failure| failure.hint(SECOND_CARDS))
+}
+
+/// A dry run tells what a run would ask; a server that is away does not keep it from checking the rows.
+fn foretell_seconds(ledger: &BatchLedger, enrollment: &EnrollmentContext, out: &mut Printer) -> Result<(), Failure> {
+    match second_cards(ledger, enrollment) {
+        Ok(Some(what)) => out.warning(&what, Some(SECOND_CARDS)),
+        Ok(None) => {}
+        Err(failure) if enrollment.terminal().server.is_some() => {
+            let text = format!("who has a card already is not known: {}", failure.message);
+            out.warning(&text, failure.hint.as_deref());
+        }
+        Err(failure) => return Err(failure),
+    }
+    Ok(())
 }
 
 /// Gives up, once that is confirmed.
@@ -221,7 +259,11 @@ fn end(stop: Option<BatchStop>, count: BatchCount, signal: Option<u8>, out: &mut
             Err(Failure::new(ExitClass::No, "batch.too-many-failures", message)
                 .hint(format!("find out why, then {again}")))
         }
-        _ => Err(Failure::new(ExitClass::No, "batch.incomplete", message).hint(again)),
+        _ => {
+            let failure = Failure::new(ExitClass::No, "batch.incomplete", message);
+            let give_up = "give up cards that were begun and do not come back: --abandon";
+            Err(failure.hint(if begun == 0 { again.to_owned() } else { format!("{again}; {give_up}") }))
+        }
     }
 }
 

@@ -18,17 +18,20 @@ use crate::{
     failure::Failure,
     terminal::{
         administration::card::inspect,
+        context::TerminalContext,
         enrollment::{
             Applicant, Ending, EnrollError, EnrollmentReport, EnrollmentStep,
-            context::EnrollmentContext,
+            batch::resume,
+            context::{EnrollFailure, EnrollmentContext},
             portrait,
             replacement::{LostToken, tokens_of},
             sets::{PrivateRequest, SetRequest},
         },
+        known_here::KnownUsers,
         readers::one_reader,
         server_access::known_user,
         token_prefix::TokenPrefix,
-        user_patch::{UserPatch, changes},
+        user_patch::{UserPatch, changes, with_fields_of_card},
     },
     token::{
         record::Layout,
@@ -55,29 +58,34 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     }
     let terminal = terminal_context(settings);
     let enrollment = EnrollmentContext::open(&terminal, private_request(&args.private))?;
-    // What the server knows of the user stays, apart from what is named.
-    let known = match &terminal.server {
-        Some(server) => known_user(&server.connect()?, id)?,
-        None => None,
-    };
+    let known = base(&patch, id, &terminal, out)?;
     let user = patch.apply(known.as_ref())?;
     Layout::of(&user).map_err(EnrollError::from)?;
     let changes = known.as_ref().map(|known| changes(Some(known), &user)).unwrap_or_default();
     let changes = views::UserChangeView::all(&changes);
     let reader = one_reader(&settings.readers)?;
     if args.batch.dry_run {
+        foretell(args, &user, &enrollment, out)?;
         return out.object(&planned(reader, user, changes)).map(|()| 0);
     }
+    let mut waiting = || out.note("another enrollment is at work for this user; this waits until it has ended");
+    let _reserved = enrollment.journal.reserve(id, &mut waiting)?;
     if args.replace.is_none() && !args.second_card {
         ask_for_second(&user, &reader, &enrollment, settings, out)?;
     }
     let lost =
         args.replace.as_ref().map(|named| lost_token(named.as_ref(), &user, &enrollment, settings, out)).transpose()?;
-    let mut progress = |step: EnrollmentStep| {
-        out.progress(step.words(), step.done() as u64, Some(EnrollmentStep::COUNT as u64));
-    };
-    let done = enrollment.enroll(&reader, &mut &Applicant { user, portrait, lost }, &mut progress);
+    let mut progress = |step: EnrollmentStep| show_step(step, out);
+    let mut applicant = Applicant { user, portrait, lost, gives_up: false };
+    let mut done = enrollment.enroll(&reader, &mut &applicant, &mut progress);
     out.progress_end();
+    if let Err(EnrollFailure { error: error @ EnrollError::BegunForAnother { card, .. }, .. }) = &done {
+        give_up(error, card, &enrollment, settings, out)?;
+        applicant.gives_up = true;
+        let mut progress = |step: EnrollmentStep| show_step(step, out);
+        done = enrollment.enroll(&reader, &mut &applicant, &mut progress);
+        out.progress_end();
+    }
     let done = done.map_err(|failed| failed.to_failure())?;
     enrollment.close(&done.report)?;
     done.remember(&mut enrollment.terminal().store()?)?;
@@ -86,6 +94,53 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     }
     out.object(&views::Enroll { changes, ..show_enrolled(&reader, &done.report) })?;
     Ok(0)
+}
+
+/// What stays of a user, apart from what is named: what the server knows, or without one what this terminal knows.
+fn base(patch: &UserPatch, id: &str, terminal: &TerminalContext, out: &mut Printer) -> Result<Option<User>, Failure> {
+    let here = KnownUsers::load(&terminal.state_folder)?;
+    let here = here.user(id);
+    let Some(server) = &terminal.server else {
+        let taken = here.map(|user| patch.taken_from(user)).unwrap_or_default();
+        if !taken.is_empty() {
+            let taken: Vec<_> = taken.iter().map(ToString::to_string).collect();
+            out.note(&format!("as this terminal knows {id}: {}", taken.join(", ")));
+        }
+        return Ok(here.cloned());
+    };
+    let known = known_user(&server.connect()?, id)?;
+    if let (Some(known), Some(here)) = (&known, here) {
+        let (_, mut only) = with_fields_of_card(known, here);
+        only.retain(|key| !patch.fields.contains_key(key));
+        if !only.is_empty() {
+            let text = format!("an earlier card of {id} has fields that the server does not know: {}", only.join(", "));
+            out.warning(&text, Some("name those that the new card is to have, too: --field K=V"));
+        }
+    }
+    Ok(known)
+}
+
+fn show_step(step: EnrollmentStep, out: &mut Printer) {
+    out.progress(step.words(), step.done() as u64, Some(EnrollmentStep::COUNT as u64));
+}
+
+/// Gives up what was begun with a card for somebody else, once that is confirmed.
+fn give_up(
+    begun: &EnrollError,
+    card: &str,
+    enrollment: &EnrollmentContext,
+    settings: &Settings,
+    out: &mut Printer,
+) -> Result<(), Failure> {
+    let Failure { hint, .. } = begun.to_failure(0);
+    confirm(settings, out, &format!("{begun}; this gives that up"), "give up").map_err(|failure| match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    })?;
+    match enrollment.journal.all()?.iter().find(|entry| entry.card == card) {
+        Some(entry) => resume::revoke(entry, enrollment.terminal()),
+        None => Ok(()),
+    }
 }
 
 fn planned(reader: String, user: User, changes: Vec<views::UserChangeView>) -> views::Enroll {
@@ -109,6 +164,28 @@ fn private_request(args: &PrivateArgs) -> Option<PrivateRequest> {
     Some(PrivateRequest { set, accept_trackable: args.accept_trackable })
 }
 
+/// What a run would ask about the other cards of the user.
+fn foretell(args: &EnrollArgs, user: &User, enrollment: &EnrollmentContext, out: &mut Printer) -> Result<(), Failure> {
+    if let Some(named) = &args.replace {
+        let LostToken { token_id, .. } = LostToken::find(named.as_ref(), user, enrollment)?;
+        out.note(&format!("this would refuse the token {token_id} of {} from then on", user.id));
+    } else if let (Some(what), false) = (second_card(user, enrollment)?, args.second_card) {
+        out.warning(&what, Some(SECOND_CARD));
+    }
+    Ok(())
+}
+
+/// The hint where a user has a card already.
+const SECOND_CARD: &str = "for a card that was lost: --replace; for a second one: --second-card, or --yes";
+
+/// What is said where the user has a card already.
+fn second_card(user: &User, enrollment: &EnrollmentContext) -> Result<Option<String>, Failure> {
+    let tokens = tokens_of(user, enrollment)?;
+    let Some(first) = tokens.first() else { return Ok(None) };
+    let has = if tokens.len() == 1 { format!("the token {first}") } else { format!("{} tokens", tokens.len()) };
+    Ok(Some(format!("{} has {has} already, and this makes a second card", user.id)))
+}
+
 /// A second card of a user is asked about, where a blank one lies there, or one that nobody can look at.
 fn ask_for_second(
     user: &User,
@@ -117,18 +194,13 @@ fn ask_for_second(
     settings: &Settings,
     out: &mut Printer,
 ) -> Result<(), Failure> {
-    let tokens = tokens_of(user, enrollment)?;
-    let Some(first) = tokens.first() else { return Ok(()) };
+    let Some(what) = second_card(user, enrollment)? else { return Ok(()) };
     let is_blank = |selected: &Selected| matches!(selected.state, LifeCycle::Blank | LifeCycle::Personalised);
     // What becomes of another card says the enrollment itself.
     if !inspect(enrollment.terminal(), reader).is_ok_and(|(_, selected)| is_blank(&selected)) {
         return Ok(());
     }
-    let has = if tokens.len() == 1 { format!("the token {first}") } else { format!("{} tokens", tokens.len()) };
-    let what = format!("{} has {has} already, and this makes a second card", user.id);
-    confirm(settings, out, &what, "second").map_err(|failure| {
-        failure.hint("for a card that was lost: --replace; for a second one: --second-card, or --yes")
-    })
+    confirm(settings, out, &what, "second").map_err(|failure| failure.hint(SECOND_CARD))
 }
 
 /// The token that is refused from now on. It is asked about, unless an earlier run has begun to replace it.

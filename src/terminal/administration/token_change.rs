@@ -20,7 +20,7 @@ use crate::{
         enrollment::EnrollError,
         presence::store::{CardState, TerminalStore},
         server_access::known_user,
-        user_patch::{UserChange, UserPatch, changes},
+        user_patch::{UserChange, UserPatch, changes, with_fields_of_card},
     },
     token::{
         open::{AuthenticationContext, Credentials},
@@ -63,6 +63,8 @@ pub struct PlannedChange {
     pub user: Option<User>,
     /// What a write changes about what the card says.
     pub changes: Vec<UserChange>,
+    /// The fields that the card has and the server does not know, which a write leaves as they are.
+    pub kept: Vec<String>,
     /// Whether there is nothing left to do.
     pub is_done: bool,
     /// Why the server was not asked what it knows of the user; then what the card says is the base.
@@ -115,10 +117,19 @@ impl TokenChangeRun {
             |link: &mut dyn Link, context: &mut AuthenticationContext<'_>| Target::find(link, context, &operation);
         let (target, _) = in_transaction(&self.terminal, &self.credentials, &self.reader, find)?;
         let is_done = target.is_done(&operation);
-        Ok(PlannedChange { operation, target, user: None, changes: Vec::new(), is_done, unasked: None })
+        Ok(PlannedChange {
+            operation,
+            target,
+            user: None,
+            changes: Vec::new(),
+            kept: Vec::new(),
+            is_done,
+            unasked: None,
+        })
     }
 
-    /// What the server knows of the user is the base; where it knows nothing, what the card says.
+    /// What the server knows of the user is the base, with the fields that only their card has; where the server knows
+    /// nothing, what the card says.
     fn find_user(&self, patch: &UserPatch) -> Result<PlannedChange, Failure> {
         let ((target, record), _) = in_transaction(&self.terminal, &self.credentials, &self.reader, CardRecord::read)?;
         let (known, unasked) = match patch.id.as_ref().or(record.user.as_ref().map(|user| &user.id)) {
@@ -129,11 +140,21 @@ impl TokenChangeRun {
             },
             None => (None, None),
         };
-        let user = patch.apply(known.as_ref().or(record.user.as_ref()))?;
+        let of_card = record.user.as_ref();
+        // Another write may have put onto the card what the server was never told.
+        let (base, mut kept) = match (&known, of_card) {
+            (Some(known), Some(card)) if known.id == card.id => {
+                let (base, only) = with_fields_of_card(known, card);
+                (Some(base), only)
+            }
+            _ => (known.or_else(|| of_card.cloned()), Vec::new()),
+        };
+        kept.retain(|key| !patch.fields.contains_key(key));
+        let user = patch.apply(base.as_ref())?;
         let layout = Layout::of(&user).map_err(EnrollError::from)?;
         let (is_done, changes) = (record.is(&layout), changes(record.user.as_ref(), &user));
         let operation = TokenOperation::Write(layout);
-        Ok(PlannedChange { operation, target, user: Some(user), changes, is_done, unasked })
+        Ok(PlannedChange { operation, target, user: Some(user), changes, kept, is_done, unasked })
     }
 
     /// Does it to the token that was confirmed, and to no other.

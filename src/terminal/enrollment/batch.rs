@@ -368,10 +368,15 @@ impl BatchLedger {
 
 impl HolderSource for BatchLedger {
     fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError> {
-        let at = self.row(card, begun).ok_or(EnrollError::NobodyLeft)?;
+        let nobody = || begun.map_or(EnrollError::NobodyLeft, JournalEntry::of_another);
+        let at = self.row(card, begun).ok_or_else(nobody)?;
         let row = &self.rows[at];
         if row.gone {
             return Err(EnrollError::RowGone(row.row.user.id.clone()));
+        }
+        // A card that somebody else was promised goes to nobody of this file before that is given up.
+        if let Some(entry) = begun.filter(|entry| entry.user.id != row.row.user.id) {
+            return Err(entry.of_another());
         }
         if matches!(row.state, RowState::Begun(_)) {
             // The card is finished as it was begun; the text of an edited row comes onto it by a command of its own.

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::traces::{self, TrackableTrait};
 use crate::{
+    api::User,
     card::link::LinkError,
     channel::ChannelError,
     crypto::{CryptoError, x509::CertificateError},
@@ -33,6 +34,14 @@ pub enum EnrollError {
     /// The card was begun for a row that the file of the batch does not have any more.
     #[error("this card was begun for {0}, who is no longer in the file")]
     RowGone(String),
+    /// An earlier run began the card for somebody else, and nobody has given that up.
+    #[error("this card was begun for {}{}, and is not finished", user.id, named(user))]
+    BegunForAnother {
+        /// The card (diversification data, hex).
+        card: String,
+        /// For whom it was begun.
+        user: Box<User>,
+    },
     /// The journal of the batch cannot be used.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -80,6 +89,11 @@ pub enum EnrollError {
     JournalDamaged,
 }
 
+/// The name behind an id, where there is one.
+fn named(user: &User) -> String {
+    if user.name.is_empty() { String::new() } else { format!(" ({})", user.name) }
+}
+
 impl EnrollError {
     /// Whether the same card may be gone on with at once: an exchange failed, or another program reset it in between.
     pub const fn is_passing(&self) -> bool {
@@ -102,6 +116,10 @@ impl EnrollError {
                 .hint("put back the cards that were begun, or give them up: --abandon"),
             Self::RowGone(_) => Failure::new(ExitClass::No, "batch.row-gone", message)
                 .hint("put the row back as it was, or give the card up: --abandon"),
+            Self::BegunForAnother { .. } => Failure::new(ExitClass::No, "enroll.begun-for-another", message).hint(
+                "finish it by the command that began it; or give it up: --abandon with the file that it was begun with, \
+                 or --id and --yes for the new user; or take another card",
+            ),
             Self::Batch(e) => e.to_failure(),
             Self::NotBlank(LifeCycle::Terminated) => token(&TokenError::NotIssued(LifeCycle::Terminated), exchanges),
             Self::NotBlank(_) => Failure::new(ExitClass::No, "enroll.not-blank", message).hint("use a blank card"),

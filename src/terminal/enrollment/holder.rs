@@ -10,8 +10,8 @@ pub trait HolderSource {
     /// The user for the card with these diversification data, in hex; `begun` is what an earlier run began with it.
     ///
     /// # Errors
-    /// [`EnrollError::NobodyLeft`] when there is no user for the card, and what keeps the source from noting its
-    /// choice.
+    /// [`EnrollError::NobodyLeft`] when there is no user for the card, [`EnrollError::BegunForAnother`] when it was begun
+    /// for somebody else, and what keeps the source from noting its choice.
     fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError>;
 
     /// The portrait of that user, at most 8192 bytes; asked after [`Self::user`].
@@ -37,11 +37,16 @@ pub struct Applicant {
     pub portrait: Option<Vec<u8>>,
     /// The token that is refused from now on.
     pub lost: Option<Uuid>,
+    /// What was begun with the card for somebody else is given up.
+    pub gives_up: bool,
 }
 
 impl HolderSource for &Applicant {
-    fn user(&mut self, _: &str, _: Option<&JournalEntry>) -> Result<User, EnrollError> {
-        Ok(self.user.clone())
+    fn user(&mut self, _: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError> {
+        match begun.filter(|entry| entry.user.id != self.user.id && !self.gives_up) {
+            Some(entry) => Err(entry.of_another()),
+            None => Ok(self.user.clone()),
+        }
     }
 
     fn portrait(&mut self) -> Result<Option<Vec<u8>>, EnrollError> {

@@ -1,7 +1,9 @@
 //! The journal of an enrollment: written before each step that the next run could not find out from the card.
 
 use std::{
-    fs, io,
+    fs::{self, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -9,7 +11,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::EnrollError;
-use crate::{api::User, files};
+use crate::{
+    api::User,
+    crypto::sha256,
+    files::{self, LockedFile},
+};
 
 /// How far an enrollment has come, in order. A step is recorded when the card has confirmed it under its MAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,6 +101,11 @@ impl JournalEntry {
             identity: None,
         }
     }
+
+    /// What is said where the card is to become somebody else's.
+    pub fn of_another(&self) -> EnrollError {
+        EnrollError::BegunForAnother { card: self.card.clone(), user: Box::new(self.user.clone()) }
+    }
 }
 
 /// The entries of this terminal: one file a card, replaced atomically.
@@ -145,6 +156,27 @@ impl Journal {
         Ok(entries)
     }
 
+    /// Keeps other enrollments of this user waiting until the lock is dropped, lest two at once each take theirs for the
+    /// first card. `waiting` is called before this has to wait itself; a few other users share a lock.
+    ///
+    /// # Errors
+    /// [`EnrollError::Journal`] when the lock cannot be made.
+    pub fn reserve(&self, user_id: &str, waiting: &mut dyn FnMut()) -> Result<LockedFile, EnrollError> {
+        let folder = self.folder.with_file_name("locks");
+        let path = folder.join(format!("user-{:02x}.lock", sha256(&[user_id.as_bytes()])[0]));
+        let failed = |e| EnrollError::Journal(path.clone(), e);
+        files::create_private_folder(&folder).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+        match LockedFile::exclusively(file).map_err(failed)? {
+            Ok(locked) => Ok(locked),
+            Err(file) => {
+                waiting();
+                LockedFile::wait(file).map_err(failed)
+            }
+        }
+    }
+
     /// Stores the entry; it is on disk when this returns.
     ///
     /// # Errors
@@ -186,4 +218,29 @@ fn read(path: &Path) -> Result<Option<JournalEntry>, EnrollError> {
         Err(e) => return Err(EnrollError::Journal(path.to_owned(), e)),
     };
     serde_json::from_slice(&text).map(Some).map_err(|e| EnrollError::Journal(path.to_owned(), e.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use super::*;
+
+    /// The second of two enrollments of one user looks what there is after the first has ended.
+    #[test]
+    fn two_enrollments_of_one_user_come_one_after_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::new(folder.path());
+        let first = journal.reserve("q", &mut || panic!("nobody is there yet")).unwrap();
+        // That of somebody else goes on meanwhile.
+        drop(journal.reserve("r", &mut || panic!("it is another user")).unwrap());
+        let (tell, told) = mpsc::channel();
+        let second = Journal::new(folder.path());
+        let waits = thread::spawn(move || second.reserve("q", &mut || tell.send(()).unwrap()).map(drop));
+        told.recv().unwrap();
+        assert!(!waits.is_finished());
+        drop(first);
+        waits.join().unwrap().unwrap();
+        assert_eq!(journal.all().unwrap(), []);
+    }
 }

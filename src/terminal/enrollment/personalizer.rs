@@ -180,8 +180,11 @@ impl Personalizer<'_> {
         };
         let other = || EnrollError::AlreadyIssued(Some(token_id));
         let entry = self.journal.of_token(token_id)?.ok_or_else(other)?;
-        if whose.user(&entry.card, Some(&entry))? != entry.user {
-            return Err(other());
+        match whose.user(&entry.card, Some(&entry)) {
+            Ok(user) if user == entry.user => {}
+            // There is nothing left to give up: the card is a token.
+            Ok(_) | Err(EnrollError::BegunForAnother { .. }) => return Err(other()),
+            Err(error) => return Err(error),
         }
         let ending = if entry.replaces.is_some() { Ending::Replaced } else { Ending::Resumed };
         let set = entry.set.as_ref().map(|id| id.parse()).transpose().map_err(|_| EnrollError::JournalDamaged)?;

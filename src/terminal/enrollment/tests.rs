@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use jiff::Timestamp;
 
 use super::{
-    CardProgress, Certificates, Ending, EnrollError, EnrollmentReport, HolderSource, KeysToCertify, Pending,
+    Applicant, CardProgress, Certificates, Ending, EnrollError, EnrollmentReport, HolderSource, KeysToCertify, Pending,
     Personalizer, TokenAuthority, context::Completion, journal::Journal, private::SetProvider,
 };
 use crate::{
@@ -305,6 +305,18 @@ fn another_user_or_a_wrong_key_is_told_before_anything_is_sent() {
     slot.left = u32::MAX;
     let report = fixture.enroll(&mut slot, &wordy()).unwrap();
     assert_eq!((report.ending, report.test_keys), (Ending::Enrolled, true), "another user begins anew");
+    let of = |user, gives_up| Applicant { user, portrait: None, lost: None, gives_up };
+    let issued = fixture.enroll_into(&mut slot, &mut &of(ada(), false), None::<&mut Set>);
+    assert!(matches!(issued, Err(EnrollError::AlreadyIssued(_))), "{issued:?}");
+
+    let mut slot = blank();
+    slot.left = 12;
+    fixture.enroll(&mut slot, &ada()).unwrap_err();
+    slot.left = u32::MAX;
+    let refused = fixture.enroll_into(&mut slot, &mut &of(wordy(), false), None::<&mut Set>);
+    assert!(matches!(&refused, Err(EnrollError::BegunForAnother { user, .. }) if **user == ada()), "{refused:?}");
+    let report = fixture.enroll_into(&mut slot, &mut &of(wordy(), true), None::<&mut Set>).unwrap();
+    assert_eq!((report.user, report.test_keys), (wordy(), true), "how the card came is not forgotten");
 
     let state = PersistentState::blank(&StaticKeys::all(&Key128::new([1; 16])), &mut SystemRandom).unwrap();
     slot.token = SoftwareToken::new(state, Box::new(VolatileStore), Box::new(SystemRandom));

@@ -48,7 +48,11 @@ pub fn abandon(enrollment: &EnrollmentContext, ledger: &mut BatchLedger) -> Resu
     Ok(())
 }
 
-fn revoke(entry: &JournalEntry, terminal: &TerminalContext) -> Result<(), Failure> {
+/// Has the server revoke what it may have registered of a card that was begun, and is given up.
+///
+/// # Errors
+/// The failure of the server, which has to know first.
+pub fn revoke(entry: &JournalEntry, terminal: &TerminalContext) -> Result<(), Failure> {
     let Some(server) = terminal.server.as_ref().filter(|_| entry.progress >= Progress::Generated) else {
         return Ok(());
     };

@@ -21,6 +21,7 @@ use crate::{
     api::User,
     card::link::LinkError,
     failure::{ExitClass, Failure},
+    files::LockedFile,
     reader::{causes::link, monitor::ReaderEvent, select::Selection},
     terminal::{
         enrollment::{
@@ -53,11 +54,16 @@ impl BatchShared {
 struct LedgerHolder<'a> {
     shared: &'a BatchShared,
     user: Option<User>,
+    /// Others wait with another card for the same user.
+    reserved: Option<LockedFile>,
 }
 
 impl HolderSource for LedgerHolder<'_> {
     fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError> {
         let user = self.shared.ledger().user(card, begun)?;
+        if self.reserved.is_none() {
+            self.reserved = Some(self.shared.enrollment.journal.reserve(&user.id, &mut || {})?);
+        }
         self.user = Some(user.clone());
         Ok(user)
     }
@@ -184,7 +190,7 @@ impl BatchProgress {
         (slot.busy, slot.next) = (true, false);
         let (shared, mailbox) = (Arc::clone(&self.shared), self.mailbox.clone());
         let work = move || {
-            let mut holder = LedgerHolder { shared: &shared, user: None };
+            let mut holder = LedgerHolder { shared: &shared, user: None, reserved: None };
             let mut progress = |step| {
                 mailbox.send(Message::Work(BatchWork::Step { reader: reader.clone(), step }));
             };

@@ -73,8 +73,27 @@ fn what_a_single_enrollment_began_is_that_row() {
     let mut book = fixture.open(people(3)).unwrap();
     let entry = |n: usize| JournalEntry::new("aa".into(), token(9), people(9).remove(n), "ca01".into(), false);
     assert_eq!(book.user("aa", Some(&entry(2))).unwrap().id, "u2");
-    assert_eq!(book.user("bb", Some(&entry(2))).unwrap().id, "u0", "that row has its card");
-    assert_eq!(book.user("cc", Some(&entry(8))).unwrap().id, "u1", "somebody else is no row of ours");
+    assert_eq!(book.user("bb", None).unwrap().id, "u0");
+}
+
+/// What was begun for somebody else is given up by whoever decides that, and not by the next card of a file.
+#[test]
+fn a_card_that_was_begun_for_somebody_else_goes_to_no_row() {
+    let fixture = LedgerFixture::new();
+    let mut book = fixture.open(people(3)).unwrap();
+    let entry = |n: usize| JournalEntry::new("bb".into(), token(9), people(9).remove(n), "ca01".into(), false);
+    let begun_for = |result| match result {
+        Err(EnrollError::BegunForAnother { user, .. }) => user.id,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(begun_for(book.user("bb", Some(&entry(8)))), "u8", "nobody of this file");
+    assert_eq!(book.user("aa", None).unwrap().id, "u0");
+    assert_eq!(begun_for(book.user("bb", Some(&entry(0)))), "u0", "that row has another card");
+    assert_eq!(begun_for(book.user("aa", Some(&entry(8)))), "u8", "it was taken for somebody else since");
+    assert_eq!(book.user("cc", None).unwrap().id, "u1", "nothing of that took a row");
+    book.limit_to(&["u1".into()]).unwrap();
+    assert_eq!(begun_for(book.user("bb", Some(&entry(2)))), "u2", "that row is left out");
+    assert!(matches!(book.user("dd", None), Err(EnrollError::NobodyLeft)));
 }
 
 #[test]
