@@ -63,14 +63,18 @@ pub fn read_text(source: impl Read, limit: u64) -> io::Result<String> {
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// Makes something beside a file and takes it away, for libraries that do not say why they could not.
+/// What SQLite needs beside a file before it reads it, twice over, in bytes.
+const ROOM: usize = 64 * 1024;
+
+/// Makes a file of some size beside a file and takes it away, for libraries that do not say why they could not.
 ///
 /// # Errors
 /// What the system says.
 pub fn try_beside(path: &Path) -> io::Result<()> {
     let probe = path.with_extension(format!("probe-{}", std::process::id()));
-    DirBuilder::new().mode(0o700).create(&probe)?;
-    fs::remove_dir(&probe)
+    let mut options = OpenOptions::new();
+    let written = options.write(true).create(true).truncate(true).mode(0o600).open(&probe)?.write_all(&vec![0; ROOM]);
+    written.and(fs::remove_file(&probe))
 }
 
 /// Replaces a file with mode 0600. Whoever reads it sees the old content or the new, also after a power loss.

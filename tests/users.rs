@@ -9,8 +9,12 @@ mod program;
 #[path = "common/told.rs"]
 mod told;
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rollcall::api::User;
@@ -356,27 +360,80 @@ fn a_scan_removes_what_is_older_than_retention_says_as_a_watch_does() {
     }
 }
 
-/// `rollcall users …` on a disk that became read-only after the list was written.
-fn on_read_only_disk(home: &Path, arguments: &[&str]) -> Output {
-    let script = r#"set -e; place=$(mktemp -d); mount -t tmpfs none "$place"; cp -a "$ROLLCALL_HOME/." "$place"
-        mount -o remount,ro "$place"; export ROLLCALL_HOME=$place; exec "$@""#;
-    let users = command(home, arguments);
+/// A command on a disk of its own, with a copy of the home, that has become what the script makes of it.
+fn on_disk(command: &Command, becomes: &str) -> Command {
+    let script = format!(
+        r#"set -e; place=$(mktemp -d); mount -t tmpfs -o size=4m none "$place"; cp -a "$ROLLCALL_HOME/." "$place"
+        {becomes}
+        export ROLLCALL_HOME=$place; exec "$@""#
+    );
     let mut inside = Command::new("unshare");
     inside
-        .args(["--map-root-user", "--mount", "sh", "-c", script, "sh"])
-        .arg(users.get_program())
-        .args(users.get_args());
-    inside.envs(users.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    inside.stdin(Stdio::null()).output().unwrap()
+        .args(["--map-root-user", "--mount", "sh", "-c", &script, "sh"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    inside.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    inside.stdin(Stdio::null());
+    inside
+}
+
+const BAD_DISKS: [(&str, &str); 2] = [
+    (r#"mount -o remount,ro "$place""#, "store.read-only"),
+    (r#"cat /dev/zero >"$place/fill" 2>/dev/null || true"#, "store.full"),
+];
+
+#[test]
+fn a_disk_that_is_full_or_read_only_is_read_and_named() {
+    let home = home();
+    for (becomes, code) in BAD_DISKS {
+        let run = |arguments: &[&str]| on_disk(&command(home.path(), arguments), becomes).output().unwrap();
+        let shown = run(&["-o", "csv"]);
+        assert_eq!(String::from_utf8_lossy(&shown.stderr), "");
+        assert_eq!(String::from_utf8(shown.stdout).unwrap(), done(home.path(), &["-o", "csv"]));
+        let refused = run(&["remove", "7", "--yes"]);
+        assert_eq!(refused.status.code(), Some(73), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(&format!("code: {code}")), "{refused:?}");
+    }
+}
+
+/// What a process that was killed has left in the log counts, also where nothing can be made beside the file.
+#[test]
+fn a_full_disk_with_a_log_is_read() {
+    let home = home();
+    let left = tempfile::tempdir().unwrap();
+    let store = TerminalStore::open(home.path()).unwrap();
+    done(home.path(), &["remove", "7", "--yes"]);
+    for file in ["terminal.db", "terminal.db-wal"] {
+        std::fs::copy(home.path().join(file), left.path().join(file)).unwrap();
+    }
+    drop(store);
+    assert!(left.path().join("terminal.db-wal").metadata().unwrap().len() > 0);
+    let shown = on_disk(&command(left.path(), &["-o", "csv"]), BAD_DISKS[1].0).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&shown.stderr), "");
+    assert_eq!(String::from_utf8(shown.stdout).unwrap(), done(home.path(), &["-o", "csv"]));
 }
 
 #[test]
-fn a_read_only_disk_is_read_and_named() {
+fn a_watch_begins_on_a_disk_that_is_full_or_read_only() {
     let home = home();
-    let shown = on_read_only_disk(home.path(), &["-o", "csv"]);
-    assert_eq!(String::from_utf8_lossy(&shown.stderr), "");
-    assert_eq!(String::from_utf8(shown.stdout).unwrap(), done(home.path(), &["-o", "csv"]));
-    let refused = on_read_only_disk(home.path(), &["remove", "7", "--yes"]);
-    assert_eq!(refused.status.code(), Some(73), "{refused:?}");
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("code: store.read-only"), "{refused:?}");
+    let home = home.path();
+    assert_eq!(program::rollcall(home, &["pki", "init"]).output().unwrap().status.code(), Some(0));
+    std::fs::write(home.join("config.toml"), "[server]\nurl = \"https://127.0.0.1:9\"\n").unwrap();
+    for (becomes, code) in BAD_DISKS {
+        let mut watch = on_disk(&program::rollcall(home, &["watch", "--plain"]), becomes);
+        let mut watch = watch.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(watch.stderr.take().unwrap()).lines();
+        let (tell, said) = mpsc::channel();
+        thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        let mut missing = vec![format!("({code})"), "(server.cache)".to_owned()];
+        let mut told = Vec::new();
+        while !missing.is_empty() {
+            let line = said.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("{missing:?}: {told:#?}"));
+            missing.retain(|code| !line.contains(code));
+            assert!(!line.contains("remove directory.db"), "{line}");
+            told.push(line);
+        }
+        watch.kill().unwrap();
+        watch.wait().unwrap();
+    }
 }

@@ -6,6 +6,54 @@ use crate::{
     failure::{ExitClass, Failure, Remedy},
 };
 
+/// What is wrong with what is kept of the server on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheFault {
+    /// In words, with the file.
+    pub text: String,
+    /// What to do about it follows from this.
+    pub cause: CacheCause,
+}
+
+/// Why it cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheCause {
+    /// The disk is full.
+    Full,
+    /// It may not be written.
+    ReadOnly,
+    /// Another process keeps it locked.
+    Locked,
+    /// It is none of ours, or damaged.
+    Damaged,
+    /// Anything else.
+    Other,
+}
+
+impl std::fmt::Display for CacheFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<String> for CacheFault {
+    fn from(text: String) -> Self {
+        Self { text, cause: CacheCause::Other }
+    }
+}
+
+impl CacheCause {
+    const fn hint(self) -> &'static str {
+        match self {
+            Self::Full => "make room: until then what the server says is kept in memory only",
+            Self::ReadOnly => "set ROLLCALL_HOME to a folder that can be written",
+            Self::Locked => "try again; if it stays so, find the process that holds it",
+            Self::Damaged => "remove directory.db in the state folder: it will be rebuilt",
+            Self::Other => "check the folder that ROLLCALL_HOME names, and its permissions",
+        }
+    }
+}
+
 /// What can go wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ServerError {
@@ -50,7 +98,7 @@ pub enum ServerError {
     },
     /// What is kept of the server on this machine cannot be used.
     #[error("{0}")]
-    Cache(String),
+    Cache(CacheFault),
     /// A library of ours failed.
     #[error("{0}")]
     Local(String),
@@ -150,11 +198,7 @@ impl From<ServerError> for Failure {
                     "rollcall server audit reconcile",
                 ),
             ),
-            ServerError::Cache(_) => (
-                ExitClass::Io,
-                "server.cache",
-                "if it is damaged, remove directory.db in the state folder: it will be rebuilt".into(),
-            ),
+            ServerError::Cache(fault) => (ExitClass::Io, "server.cache", fault.cause.hint().into()),
             ServerError::Local(_) => return Self::new(ExitClass::Bug, "server.local", message),
         };
         Self::new(class, code, message).hint(hint)

@@ -17,6 +17,6 @@ mod tls;
 mod url;
 
 pub use client::ServerClient;
-pub use error::ServerError;
+pub use error::{CacheCause, CacheFault, ServerError};
 pub use exchange::RequestLimits;
 pub use url::{BadServerUrl, ServerUrl};

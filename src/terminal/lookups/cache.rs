@@ -52,13 +52,29 @@ pub struct CachedToken {
 
 impl Cache {
     /// Opens it, or makes it. The CA here comes first, and the one that is rotated out behind it; what was kept under any
-    /// other is forgotten.
+    /// other is forgotten. On a disk that is full or read-only it goes on in memory.
     ///
     /// # Errors
     /// [`ServerError::Cache`] when the file cannot be opened, read or made.
     pub fn open(home: &Path, cas: &[Point]) -> Result<Self, ServerError> {
         let known: Vec<&[u8]> = cas.iter().map(|ca| ca.as_bytes().as_slice()).collect();
         Ok(Self { store: CacheStore::open(home, &known)?, cas: cas.to_vec() })
+    }
+
+    /// The same once more, for another thread: where nothing can be written, in the same memory.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn again(&self, home: &Path) -> Result<Self, ServerError> {
+        match self.store.unwritable() {
+            Some(_) => Ok(Self { store: self.store.clone(), cas: self.cas.clone() }),
+            None => Self::open(home, &self.cas),
+        }
+    }
+
+    /// Why nothing can be written, and all is kept in memory.
+    pub fn unwritable(&self) -> Option<ServerError> {
+        self.store.unwritable().cloned().map(ServerError::Cache)
     }
 
     /// What the server signs is checked under these from now on.

@@ -50,14 +50,18 @@ impl LookupService {
         tell: impl Fn(ServerEvent) + Send + 'static,
     ) -> Result<Self, Failure> {
         let cas = context.pki.load_trusted()?;
-        let cache = || Cache::open(&context.state_folder, &cas);
+        let cache = Cache::open(&context.state_folder, &cas)?;
+        let same = cache.again(&context.state_folder)?;
+        if let Some(error) = cache.unwritable() {
+            tell(ServerEvent::Alarm(error));
+        }
         let takes_events = stays || !TerminalStore::is_watched(&context.state_folder);
         let journal = takes_events.then(|| EventLog::open(&context.state_folder)).transpose()?;
         let journal = journal.map(|log| Box::new(log) as Box<dyn EventSource>);
         let nonces = if stays { MANY } else { FEW };
-        let parts = WorkerParts { server, cache: cache()?, journal, nonces, stays, clock: Timestamp::now };
+        let parts = WorkerParts { server, cache, journal, nonces, stays, clock: Timestamp::now };
         let worker = LookupWorker::start(parts, tell).map_err(no_thread)?;
-        Ok(Self { worker, cache: Arc::new(Mutex::new(cache()?)) })
+        Ok(Self { worker, cache: Arc::new(Mutex::new(same)) })
     }
 
     /// The nonces that the server has given.
@@ -155,6 +159,10 @@ impl EventSource for EventLog {
     }
 
     fn after(&mut self, seq: u64, most: usize) -> Result<Vec<(u64, serde_json::Value)>, String> {
+        // Where nothing can be written there is nothing new.
+        if self.store.reopen().is_err() {
+            return Ok(Vec::new());
+        }
         let events = self.store.events_after(seq, most).map_err(|error| error.to_string())?;
         let numbered = events.into_iter().map(|event| {
             let seq = event.seq;

@@ -9,6 +9,7 @@ use std::{
     io::ErrorKind,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -17,10 +18,11 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
-use crate::server_client::ServerError;
 use crate::{
     api::v1::{AuditHead, Feed, FeedEntry, TokenStatus, WitnessedStatus},
     files,
+    server_client::{CacheCause, CacheFault, ServerError},
+    terminal::presence::store::{TerminalStoreError, take_in_log, unchanging},
 };
 
 /// `application_id` of the file: `RCd1`.
@@ -30,11 +32,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Most signed users that are kept; the oldest go first.
 const USERS_KEPT: i64 = 10_000;
 
-/// The file, open.
-#[derive(Debug)]
+/// The file, open, or what it held in memory.
+#[derive(Debug, Clone)]
 pub(super) struct CacheStore {
-    db: Connection,
+    db: Arc<Mutex<Connection>>,
     path: PathBuf,
+    /// Why it is in memory only: all that use it share it then.
+    unwritable: Option<CacheFault>,
 }
 
 /// Where the feed stands here.
@@ -50,40 +54,41 @@ pub struct FeedPosition {
 
 impl CacheStore {
     /// Opens the file in the folder of the state (0700), or makes it (0600). What none of these CAs signed is forgotten;
-    /// the first of them is noted.
+    /// the first of them is noted. On a disk that is full or read-only what it holds is kept in memory from now on.
     pub(super) fn open(home: &Path, cas: &[&[u8]]) -> Result<Self, ServerError> {
         let path = home.join("directory.db");
-        let broken = |error: &dyn std::fmt::Display| ServerError::Cache(format!("{}: {error}", path.display()));
-        files::create_private_folder(home).map_err(|error| broken(&error))?;
-        // One process at a time makes the file, or looks whether it is made.
-        let lock =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(home.join("directory.lock"));
-        let lock = lock.map_err(|error| broken(&error))?;
-        lock.lock_exclusive().map_err(|error| broken(&error))?;
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(broken(&error)),
-            _ => {}
-        }
-        let db = connect(&path, cas).map_err(|error| broken(&error))?;
-        Ok(Self { db, path })
+        let (db, unwritable) = match open_file(home, &path, cas) {
+            Ok(db) => (db, None),
+            Err(error @ (TerminalStoreError::Full { .. } | TerminalStoreError::ReadOnly { .. })) => {
+                let fault = fault(&error);
+                let db = in_memory(&path, cas).map_err(|_| ServerError::Cache(fault.clone()))?;
+                (db, Some(fault))
+            }
+            Err(error) => return Err(ServerError::Cache(fault(&error))),
+        };
+        Ok(Self { db: Arc::new(Mutex::new(db)), path, unwritable })
+    }
+
+    /// Why it is in memory only.
+    pub(super) const fn unwritable(&self) -> Option<&CacheFault> {
+        self.unwritable.as_ref()
     }
 
     fn wrap(&self, error: &rusqlite::Error) -> ServerError {
-        ServerError::Cache(format!("{}: {error}", self.path.display()))
+        ServerError::Cache(fault(&TerminalStoreError::database(&self.path, error)))
     }
 
     fn query<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, ServerError> {
-        run(&self.db).map_err(|error| self.wrap(&error))
+        run(&self.db.lock().unwrap_or_else(PoisonError::into_inner)).map_err(|error| self.wrap(&error))
     }
 
     fn transact<T>(&self, run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, ServerError> {
-        let all = || {
-            let tx = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
+        self.query(|db| {
+            let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
             let value = run(&tx)?;
             tx.commit()?;
             Ok(value)
-        };
-        all().map_err(|error| self.wrap(&error))
+        })
     }
 
     /// Takes a nonce that may still be used, and until when, out of the store, for good.
@@ -264,6 +269,60 @@ impl CacheStore {
     }
 }
 
+/// What is wrong, as people see it.
+fn fault(error: &TerminalStoreError) -> CacheFault {
+    let cause = match error {
+        TerminalStoreError::Full { .. } => CacheCause::Full,
+        TerminalStoreError::ReadOnly { .. } => CacheCause::ReadOnly,
+        TerminalStoreError::Locked { .. } => CacheCause::Locked,
+        TerminalStoreError::Damaged { .. } | TerminalStoreError::Newer { .. } => CacheCause::Damaged,
+        TerminalStoreError::File { .. } | TerminalStoreError::WatchRunning { .. } => CacheCause::Other,
+    };
+    CacheFault { text: error.to_string(), cause }
+}
+
+fn open_file(home: &Path, path: &Path, cas: &[&[u8]]) -> Result<Connection, TerminalStoreError> {
+    let broken = |error: std::io::Error| TerminalStoreError::file(path, &error);
+    files::create_private_folder(home).map_err(broken)?;
+    // One process at a time makes the file, or looks whether it is made.
+    let lock =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(home.join("directory.lock"));
+    let lock = lock.map_err(broken)?;
+    lock.lock_exclusive().map_err(broken)?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(broken(error)),
+        _ => {}
+    }
+    connect(path, cas).map_err(|error| TerminalStoreError::database(path, &error))
+}
+
+/// What the file holds, in memory; but for the nonces, which others may take from it.
+fn in_memory(path: &Path, cas: &[&[u8]]) -> Result<Connection, TerminalStoreError> {
+    let wrap = |error: rusqlite::Error| TerminalStoreError::database(path, &error);
+    let flags = OpenFlags::default() | OpenFlags::SQLITE_OPEN_URI;
+    let db = Connection::open_in_memory_with_flags(flags).map_err(wrap)?;
+    prepare(&db, cas).map_err(wrap)?;
+    if !std::fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        return Ok(db);
+    }
+    take_in_log(path)?;
+    let copy = || {
+        db.execute("ATTACH ?1 AS disk", [unchanging(path)])?;
+        let known: Vec<u8> = db.query_row("SELECT ca FROM disk.feed", [], |row| row.get(0))?;
+        if cas.contains(&known.as_slice()) {
+            db.execute_batch(
+                "DELETE FROM main.feed; INSERT INTO main.feed SELECT * FROM disk.feed; \
+                 INSERT INTO main.statuses SELECT * FROM disk.statuses; \
+                 INSERT INTO main.users SELECT * FROM disk.users; INSERT INTO main.uploads SELECT * FROM disk.uploads;",
+            )?;
+            db.execute("UPDATE main.feed SET ca = ?1", [cas.first().copied().unwrap_or_default()])?;
+        }
+        db.execute_batch("DETACH disk")
+    };
+    copy().map_err(wrap)?;
+    Ok(db)
+}
+
 /// Forgets the users of these tokens, where there is such a file; gives how many.
 pub(super) fn forget_users(home: &Path, tokens: &[Uuid]) -> Result<usize, ServerError> {
     let path = home.join("directory.db");
@@ -283,7 +342,7 @@ pub(super) fn forget_users(home: &Path, tokens: &[Uuid]) -> Result<usize, Server
         Ok(forgotten)
     };
     let forgotten: rusqlite::Result<usize> = forget();
-    forgotten.map_err(|error| ServerError::Cache(format!("{}: {error}", path.display())))
+    forgotten.map_err(|error| ServerError::Cache(fault(&TerminalStoreError::database(&path, &error))))
 }
 
 fn connect(path: &Path, cas: &[&[u8]]) -> rusqlite::Result<Connection> {
@@ -293,29 +352,32 @@ fn connect(path: &Path, cas: &[&[u8]]) -> rusqlite::Result<Connection> {
     is_empty(&db)?; // a file of somebody else is not touched
     db.pragma_update(None, "journal_mode", "WAL")?;
     db.pragma_update(None, "synchronous", "NORMAL")?;
-    {
-        let tx = Transaction::new_unchecked(&db, TransactionBehavior::Immediate)?;
-        if is_empty(&tx)? {
-            tx.execute_batch(include_str!("store/001.sql"))?;
-            tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-            tx.pragma_update(None, "user_version", 1)?;
-        }
-        let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if version == 1 {
-            tx.execute_batch(include_str!("store/002.sql"))?;
-            tx.pragma_update(None, "user_version", 2)?;
-        }
-        let known: Option<Vec<u8>> = tx.query_row("SELECT ca FROM feed", [], |row| row.get(0)).optional()?;
-        let ca = cas.first().copied().unwrap_or_default();
-        if known.as_deref().is_some_and(|known| cas.contains(&known)) {
-            tx.execute("UPDATE feed SET ca = ?1", [ca])?;
-        } else {
-            tx.execute_batch("DELETE FROM feed; DELETE FROM nonces; DELETE FROM statuses; DELETE FROM users;")?;
-            tx.execute("INSERT INTO feed (one, ca) VALUES (1, ?1)", [ca])?;
-        }
-        tx.commit()?;
-    }
+    prepare(&db, cas)?;
     Ok(db)
+}
+
+/// Brings the tables to the newest format, and forgets what none of these CAs signed.
+fn prepare(db: &Connection, cas: &[&[u8]]) -> rusqlite::Result<()> {
+    let tx = Transaction::new_unchecked(db, TransactionBehavior::Immediate)?;
+    if is_empty(&tx)? {
+        tx.execute_batch(include_str!("store/001.sql"))?;
+        tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+        tx.pragma_update(None, "user_version", 1)?;
+    }
+    let version: i64 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 1 {
+        tx.execute_batch(include_str!("store/002.sql"))?;
+        tx.pragma_update(None, "user_version", 2)?;
+    }
+    let known: Option<Vec<u8>> = tx.query_row("SELECT ca FROM feed", [], |row| row.get(0)).optional()?;
+    let ca = cas.first().copied().unwrap_or_default();
+    if known.as_deref().is_some_and(|known| cas.contains(&known)) {
+        tx.execute("UPDATE feed SET ca = ?1", [ca])?;
+    } else {
+        tx.execute_batch("DELETE FROM feed; DELETE FROM nonces; DELETE FROM statuses; DELETE FROM users;")?;
+        tx.execute("INSERT INTO feed (one, ca) VALUES (1, ?1)", [ca])?;
+    }
+    tx.commit()
 }
 
 /// Whether nothing is in the file yet; an error when it belongs to another program.

@@ -344,7 +344,7 @@ impl WorkerState {
         let Some(journal) = journal else { return Ok(false) };
         let list = journal.list();
         let uploaded = cache.uploaded(list)?;
-        let mut events = journal.after(uploaded, EVENTS_MAX).map_err(ServerError::Cache)?;
+        let mut events = journal.after(uploaded, EVENTS_MAX).map_err(|text| ServerError::Cache(text.into()))?;
         let mut room = BATCH_BYTES;
         let fits = events.iter().take_while(|(_, event)| {
             let length = event.to_string().len() + 1;
@@ -359,12 +359,12 @@ impl WorkerState {
         let batch = EventBatch { list, events: events.into_iter().map(|(_, event)| event).collect() };
         if let Some(first) = server.events(&batch)?.conflict {
             // This terminal was restored from a backup, and numbers events that are there already a second time.
-            journal.renumber().map_err(ServerError::Cache)?;
+            journal.renumber().map_err(|text| ServerError::Cache(text.into()))?;
             cache.set_uploaded(journal.list(), first.saturating_sub(1).min(newest))?;
             return Ok(true);
         }
         // Killed before this is noted, the batch goes once more: the server knows each event by its number.
-        journal.delivered(uploaded.saturating_add(1), newest).map_err(ServerError::Cache)?;
+        journal.delivered(uploaded.saturating_add(1), newest).map_err(|text| ServerError::Cache(text.into()))?;
         cache.set_uploaded(list, newest)?;
         Ok(true)
     }

@@ -264,8 +264,8 @@ impl KnownHolders {
 }
 
 /// What may be denied: the id of a token or at least the first 8 digits of one that is known, the name of somebody who is
-/// known, or any user id; one that nobody has and that contains a blank only if the caller is `sure`. Fewer digits that might as well be those of a token on the list are refused, lest
-/// the wrong one gets in.
+/// known, or any user id; one that nobody has and that contains a blank only if the caller is `sure`. Fewer digits that might
+/// as well be those of a token on the list are refused, lest the wrong one gets in.
 fn deniable(id: &str, known: &KnownHolders, sure: bool) -> Result<String, Failure> {
     let entries = &known.here[..];
     if id.trim().is_empty() {

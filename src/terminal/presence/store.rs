@@ -35,6 +35,7 @@ use work::ListTransaction;
 
 pub use cards::{CardState, IssuedCard};
 pub use error::TerminalStoreError;
+pub(in crate::terminal) use file::{take_in_log, unchanging};
 pub use outage::StoreNotice;
 pub use privacy::PersonalData;
 pub use tokens::CertificateOf;
@@ -47,6 +48,8 @@ use super::{Entry, Event, Input, Policy, PresenceList};
 #[derive(Debug)]
 pub struct TerminalStore {
     db: Connection,
+    /// Why it can only be read, as it was when it was opened.
+    makeshift: Option<file::Makeshift>,
     home: PathBuf,
     path: PathBuf,
     sync: Option<Sync>,
@@ -109,9 +112,10 @@ impl TerminalStore {
     /// [`TerminalStoreError::File`] when it cannot be used now.
     pub fn open(home: &Path) -> Result<Self, TerminalStoreError> {
         let path = home.join("terminal.db");
-        let db = file::open(home, &path)?;
+        let (db, makeshift) = file::open(home, &path)?;
         Ok(Self {
             db,
+            makeshift,
             home: home.to_owned(),
             path,
             sync: None,
@@ -292,6 +296,9 @@ impl TerminalStore {
     /// [`TerminalStoreError::Full`], [`TerminalStoreError::ReadOnly`] or [`TerminalStoreError::File`] when it cannot be
     /// written now.
     pub fn check(&self) -> Result<(), TerminalStoreError> {
+        if let Some(why) = self.makeshift {
+            return Err(why.error(&self.path));
+        }
         self.query(|db| {
             begin(db, TransactionBehavior::Immediate)?.rollback()?;
             db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
@@ -361,6 +368,9 @@ impl TerminalStore {
         sync: Sync,
         run: impl FnOnce(&mut ListTransaction<'_>) -> Result<Option<T>, TerminalStoreError>,
     ) -> Result<Option<T>, TerminalStoreError> {
+        if let Some(why) = self.makeshift {
+            return Err(why.error(&self.path));
+        }
         self.synchronise(sync)?;
         let path = self.path.as_path();
         let wrap = |error: rusqlite::Error| TerminalStoreError::database(path, &error);
@@ -410,7 +420,26 @@ impl TerminalStore {
     }
 
     fn wrap(&self, error: &rusqlite::Error) -> TerminalStoreError {
-        TerminalStoreError::database(&self.path, error)
+        match (self.makeshift, TerminalStoreError::database(&self.path, error)) {
+            (Some(why), TerminalStoreError::ReadOnly { .. }) => why.error(&self.path),
+            (_, error) => error,
+        }
+    }
+
+    /// Opens the file as it should be, where it could only be read; what keeps it from being opened so stays its state.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn reopen(&mut self) -> Result<(), TerminalStoreError> {
+        if self.makeshift.is_none() {
+            return Ok(());
+        }
+        let (db, makeshift) = file::open(&self.home, &self.path)?;
+        if self.resilient {
+            db.busy_timeout(PATIENCE_OF_WATCH).map_err(|error| self.wrap(&error))?;
+        }
+        (self.db, self.makeshift, self.sync) = (db, makeshift, None);
+        makeshift.map_or(Ok(()), |why| Err(why.error(&self.path)))
     }
 }
 

@@ -160,7 +160,9 @@ fn a_file_of_somebody_else_is_left_alone() {
     for content in [&b"no database at all, and longer than a header of one would be"[..], &[0; 4096]] {
         std::fs::write(&path, content).unwrap();
         let opened = Cache::open(fixture.home.path(), &[*fixture.world.authority.point()]);
-        assert!(matches!(opened, Err(ServerError::Cache(_))), "{opened:?}");
+        let Err(error @ ServerError::Cache(_)) = opened else { panic!("{opened:?}") };
+        let hint = crate::failure::Failure::from(error).hint.unwrap();
+        assert!(hint.text.starts_with("remove directory.db"), "{hint}");
         assert_eq!(std::fs::read(&path).unwrap(), content);
     }
 }

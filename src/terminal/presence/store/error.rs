@@ -68,7 +68,7 @@ impl TerminalStoreError {
         Self::Damaged { path: path.to_owned(), detail: detail.to_string() }
     }
 
-    pub(super) fn file(path: &Path, error: &std::io::Error) -> Self {
+    pub(in crate::terminal) fn file(path: &Path, error: &std::io::Error) -> Self {
         let path = path.to_owned();
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full { path },
@@ -77,7 +77,7 @@ impl TerminalStoreError {
         }
     }
 
-    pub(super) fn database(path: &Path, error: &rusqlite::Error) -> Self {
+    pub(in crate::terminal) fn database(path: &Path, error: &rusqlite::Error) -> Self {
         let owned = path.to_owned();
         let rusqlite::Error::SqliteFailure(failure, _) = error else {
             // What we ask is fixed, so what does not fit is the file.
@@ -87,7 +87,8 @@ impl TerminalStoreError {
             ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked { path: owned },
             ErrorCode::DiskFull => Self::Full { path: owned },
             ErrorCode::ReadOnly => Self::ReadOnly { path: owned },
-            ErrorCode::CannotOpen => match files::try_beside(path) {
+            // A disk that is full is an error of the disk, too, where SQLite makes its files.
+            ErrorCode::CannotOpen | ErrorCode::SystemIoFailure => match files::try_beside(path) {
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => Self::ReadOnly { path: owned },
                 Err(error) => Self::file(path, &error),
                 Ok(()) => Self::File { path: owned, detail: error.to_string() },

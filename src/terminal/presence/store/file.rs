@@ -35,29 +35,85 @@ const CACHE_KIB: i64 = 256;
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Opens the database in `home`; makes both when they are not there (folder 0700, file 0600).
-pub(super) fn open(home: &Path, path: &Path) -> Result<Connection, TerminalStoreError> {
+/// Why the file can only be read, as it was when it was opened: nothing can be made beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Makeshift {
+    /// The disk is full.
+    Full,
+    /// The disk is read-only.
+    ReadOnly,
+}
+
+impl Makeshift {
+    pub(super) fn error(self, path: &Path) -> TerminalStoreError {
+        let path = path.to_owned();
+        match self {
+            Self::Full => TerminalStoreError::Full { path },
+            Self::ReadOnly => TerminalStoreError::ReadOnly { path },
+        }
+    }
+
+    fn of(error: &TerminalStoreError, path: &Path) -> Option<Self> {
+        match error {
+            TerminalStoreError::Full { .. } => Some(Self::Full),
+            TerminalStoreError::ReadOnly { .. } if is_read_only_disk(path) => Some(Self::ReadOnly),
+            _ => None,
+        }
+    }
+}
+
+/// Opens the database in `home`; makes both when they are not there (folder 0700, file 0600). On a disk that is full or
+/// read-only it can be read at least.
+pub(super) fn open(home: &Path, path: &Path) -> Result<(Connection, Option<Makeshift>), TerminalStoreError> {
     if !is_there(path)? {
         make_folder(home)?;
-        return migrate(home, path);
+        return Ok((migrate(home, path)?, None));
     }
-    let opened = connect(path, &Place::Beside).and_then(|db| Ok((format(&db, path)?, db)));
-    let (found, db) = match opened {
-        // Where SQLite cannot make its files beside it, the file is whole by itself as long as there is no log.
-        Err(TerminalStoreError::ReadOnly { .. }) if is_read_only_disk(path) && !is_there(&log_of(path))? => {
-            let db = connect(path, &Place::Alone)?;
-            (format(&db, path)?, db)
+    let (found, db, makeshift) = match read(path, &Place::Beside) {
+        Ok((found, db)) => (found, db, None),
+        Err(error) => {
+            let Some(why) = Makeshift::of(&error, path) else { return Err(error) };
+            // The file is whole by itself as long as there is no log.
+            if take_in_log(path).is_err() {
+                return Err(error);
+            }
+            let (found, db) = read(path, &Place::Alone)?;
+            (found, db, Some(why))
         }
-        opened => opened?,
     };
     match found {
-        found if found == newest() => Ok(db),
+        found if found == newest() => Ok((db, makeshift)),
         found if found > newest() => Err(TerminalStoreError::Newer { path: path.to_owned(), found, known: newest() }),
         _ => {
             drop(db);
-            migrate(home, path)
+            Ok((migrate(home, path)?, None))
         }
     }
+}
+
+fn read(path: &Path, place: &Place) -> Result<(i64, Connection), TerminalStoreError> {
+    let db = connect(path, place)?;
+    Ok((format(&db, path)?, db))
+}
+
+/// The file as it is opened on such a disk.
+#[cfg(test)]
+pub(super) fn open_alone(path: &Path) -> Connection {
+    connect(path, &Place::Alone).unwrap() // invariant: a test has made it
+}
+
+/// Has SQLite write the log of a process that was killed into the file, which takes hardly any room, and remove it: then
+/// the file is whole by itself.
+///
+/// # Errors
+/// What keeps it from that: another process that uses the file, a disk that is read-only or has no room at all.
+pub fn take_in_log(path: &Path) -> Result<(), TerminalStoreError> {
+    if is_there(&log_of(path))? {
+        let db = connect(path, &Place::ByUsAlone)?;
+        let looked = db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+        looked.map_err(|error| TerminalStoreError::database(path, &error))?;
+    }
+    if is_there(&log_of(path))? { Err(Makeshift::Full.error(path)) } else { Ok(()) }
 }
 
 /// Whether the file is there and not empty. What is no file in its place would keep us waiting, or be taken for none.
@@ -124,6 +180,8 @@ enum Place {
     Beside,
     /// By itself, and nobody changes it.
     Alone,
+    /// Among these files, but for the one through which several processes share the log.
+    ByUsAlone,
 }
 
 /// Whether nobody can write where this file is, whoever it is.
@@ -136,7 +194,7 @@ fn log_of(path: &Path) -> PathBuf {
 }
 
 /// The file as a URI (<https://sqlite.org/uri.html>) that promises SQLite that nobody changes it.
-fn unchanging(path: &Path) -> String {
+pub fn unchanging(path: &Path) -> String {
     let encoded = path.as_os_str().as_bytes().iter().map(|byte| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => char::from(*byte).to_string(),
         _ => format!("%{byte:02X}"),
@@ -147,7 +205,7 @@ fn unchanging(path: &Path) -> String {
 fn connect(path: &Path, place: &Place) -> Result<Connection, TerminalStoreError> {
     let open = || {
         let db = match place {
-            Place::Beside => {
+            Place::Beside | Place::ByUsAlone => {
                 Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?
             }
             Place::Alone => {
@@ -156,6 +214,9 @@ fn connect(path: &Path, place: &Place) -> Result<Connection, TerminalStoreError>
             }
         };
         db.busy_timeout(PATIENCE)?;
+        if matches!(place, Place::ByUsAlone) {
+            db.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        }
         db.set_prepared_statement_cache_capacity(64);
         // What is removed is overwritten, too.
         db.pragma_update(None, "secure_delete", true)?;

@@ -167,6 +167,7 @@ impl TerminalStore {
 
     /// Writes what waits; without that everything stays as it is.
     pub(super) fn write_back(&mut self, policy: &dyn Policy) -> Result<Vec<Event>, TerminalStoreError> {
+        self.reopen()?;
         self.synchronise(Sync::Full)?;
         let (Some(memory), Some(outage)) = (&mut self.memory, &self.outage) else { return Ok(Vec::new()) };
         let path = self.path.as_path();

@@ -79,6 +79,10 @@ impl TerminalStore {
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be read.
     pub fn certificate(&self, of: &CertificateOf) -> Result<Option<Vec<u8>>, TerminalStoreError> {
+        // What others may have written meanwhile is not seen here: it is read from the token again.
+        if self.makeshift.is_some() {
+            return Ok(None);
+        }
         let (kind, owner, kvn) = of.key();
         self.query(|db| {
             let sql = "SELECT der FROM certificates WHERE kind = ?1 AND owner = ?2 AND kvn = ?3";

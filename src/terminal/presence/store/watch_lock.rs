@@ -3,7 +3,7 @@
 //! The lock is taken and looked at inside write transactions only. So nobody who merely looks gets into the way of a
 //! watch that starts, and a scan that sees none has stored its outcomes before one can start.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
@@ -48,11 +48,11 @@ impl TerminalStore {
         now: Timestamp,
         policy: &dyn Policy,
     ) -> Result<(WatchLock, Option<Wakeup>, Vec<Event>), TerminalStoreError> {
-        let path = self.home.join(NAME);
+        let home = self.home.clone();
         self.go_on_without_writing()?;
         let mut taken = None;
         let begun = self.transact(Sync::Full, |work| {
-            taken = Some(take(&path)?);
+            taken = Some(take(&home)?);
             work.drain(now, policy)?;
             work.watching(true)?;
             work.apply(&Input::Startup, now, policy).map(Some)
@@ -66,7 +66,7 @@ impl TerminalStore {
             Err(error) => {
                 self.endure(error)?;
                 // Whoever holds the store may be another watch.
-                let lock = taken.map_or_else(|| take(&path), Ok)?;
+                let lock = taken.map_or_else(|| take(&home), Ok)?;
                 taken = Some(lock);
                 missed.extend(self.apply_in_memory(&Input::Startup, now, policy));
             }
@@ -106,9 +106,19 @@ impl TerminalStore {
     }
 }
 
-fn take(path: &Path) -> Result<LockedFile, TerminalStoreError> {
-    let wrap = |error: std::io::Error| TerminalStoreError::file(path, &error);
-    let mut file = match LockedFile::exclusively(file::private_file(path)?).map_err(wrap)? {
+fn take(home: &Path) -> Result<LockedFile, TerminalStoreError> {
+    let path = home.join(NAME);
+    let wrap = |error: std::io::Error| TerminalStoreError::file(&path, &error);
+    let file = match file::private_file(&path) {
+        // One that began where it could not make the file.
+        Ok(_) if is_locked(home).unwrap_or(false) => return Err(TerminalStoreError::WatchRunning { pid: None }),
+        // To lock a file nothing is written; where it was never made, the folder stands for it.
+        Err(error @ (TerminalStoreError::Full { .. } | TerminalStoreError::ReadOnly { .. })) => {
+            File::open(&path).or_else(|_| File::open(home)).map_err(|_| error)?
+        }
+        opened => opened?,
+    };
+    let mut file = match LockedFile::exclusively(file).map_err(wrap)? {
         Ok(locked) => locked,
         Err(mut file) => return Err(TerminalStoreError::WatchRunning { pid: holder(&mut file) }),
     };
@@ -128,14 +138,19 @@ fn holder(file: &mut File) -> Option<u32> {
 /// Whether a watch runs.
 pub(super) fn is_running(home: &Path) -> Result<bool, TerminalStoreError> {
     let path = home.join(NAME);
-    let wrap = |error: std::io::Error| TerminalStoreError::file(&path, &error);
-    match OpenOptions::new().read(true).open(&path) {
-        Ok(file) => {
-            let free = FileExt::try_lock_shared(&file).map_err(wrap)?;
-            // A process that is just being started has a copy of the file, and would keep the lock.
-            FileExt::unlock(&file).map(|()| !free).map_err(wrap)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(wrap(error)),
+    // Not every file system locks folders.
+    if is_locked(home).unwrap_or(false) {
+        return Ok(true);
     }
+    match is_locked(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        locked => locked.map_err(|error| TerminalStoreError::file(&path, &error)),
+    }
+}
+
+fn is_locked(path: &Path) -> std::io::Result<bool> {
+    let file = File::open(path)?;
+    let free = FileExt::try_lock_shared(&file)?;
+    // A process that is just being started has a copy of the file, and would keep the lock.
+    FileExt::unlock(&file).map(|()| !free)
 }

@@ -3,7 +3,11 @@
 use std::time::Instant;
 
 use super::*;
-use crate::terminal::presence::store::{StoreNotice, outage::EVENTS_KEPT};
+use crate::terminal::presence::store::{
+    StoreNotice,
+    file::{Makeshift, open_alone},
+    outage::EVENTS_KEPT,
+};
 use crate::terminal::presence::tests::allow;
 
 /// Another connection that keeps everybody from writing, until it is dropped.
@@ -194,6 +198,52 @@ fn a_watch_begins_and_ends_where_it_cannot_write() {
     let last = watch.stop_watch(lock, at(4), &by_name).unwrap();
     assert_eq!((last.len(), all(&watch).len()), (0, 2), "it was told, and is stored");
     assert!(!watch.query(|db| rows::flag(db, "watching")).unwrap());
+}
+
+/// Nothing can be made beside the file when the watch begins; later there is room.
+#[test]
+fn a_watch_begins_where_the_file_can_only_be_read() {
+    for (why, code) in [(Makeshift::Full, "store.full"), (Makeshift::ReadOnly, "store.read-only")] {
+        let home = home();
+        let mut before = open(&home);
+        before.apply(&tap("field-a", 1, 1), at(0), &by_name).unwrap();
+        before.keep_certificate(&CertificateOf::Identity(token(1)), b"der").unwrap();
+        drop(before);
+        let mut watch = open(&home);
+        (watch.db, watch.makeshift) = (open_alone(&watch.path), Some(why));
+        assert_eq!(watch.certificate(&CertificateOf::Identity(token(1))).unwrap(), None, "it may be another by now");
+        assert_eq!(failure(watch.register_card(&card(), None).unwrap_err()).1, code);
+        assert_eq!(failure(watch.apply(&tap("field-b", 2, 2), at(1), &by_name).unwrap_err()).1, code);
+        assert_eq!(watch.entries().unwrap().len(), 1);
+        let (lock, _, missed) = watch.start_watch(at(2), &by_name).unwrap();
+        assert_eq!((missed.len(), notices(&mut watch)), (1, vec![(code.to_owned(), 0, 0)]));
+        assert_eq!(watch.apply(&tap("field-b", 2, 2), at(3), &by_name).unwrap().len(), 1);
+        assert_eq!(all(&open(&home)).len(), 1);
+        retry_now(&mut watch);
+        watch.catch_up(at(4), &by_name).unwrap();
+        assert_eq!((notices(&mut watch), watch.makeshift), (vec![("back".to_owned(), 2, 0)], None));
+        watch.stop_watch(lock, at(5), &by_name).unwrap();
+        assert_eq!(all(&open(&home)).len(), 3);
+    }
+}
+
+/// Where the file of the lock could not be made, the folder is locked, and the next one sees that.
+#[test]
+fn one_watch_at_a_time_also_where_no_lock_can_be_made() {
+    let home = home();
+    let mut store = open(&home);
+    let folder = std::fs::File::open(home.path()).unwrap();
+    let held = crate::files::LockedFile::exclusively(folder).unwrap().unwrap();
+    assert!(TerminalStore::is_watched(home.path()));
+    assert_eq!(failure(store.start_watch(at(0), &by_name).unwrap_err()).1, "watch.already-running");
+    drop(held);
+    assert!(!TerminalStore::is_watched(home.path()));
+    open(&home).start_watch(at(0), &by_name).unwrap();
+}
+
+fn card() -> IssuedCard {
+    let (token_id, user, issued) = (token(1), user("u1"), at(0));
+    IssuedCard { token_id, user, card: None, state: CardState::Issued, issued, changed: issued }
 }
 
 #[test]
