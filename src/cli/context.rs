@@ -107,7 +107,9 @@ pub fn warn_of_end(terminal: &TapTerminal, out: &mut Printer) {
     let end = keys.certificate.not_after();
     if ends_soon(keys.certificate.not_before(), end, (terminal.clock)()) {
         let text = format!("this terminal's certificate ends at {end}");
-        out.warning(&text, Some("renew it where the CA key lies: rollcall pki renew"));
+        out.warning(&text, Some(
+                "where the CA key lies: rollcall pki renew; for a terminal from a bundle without a server: rollcall pki issue terminal there",
+            ));
     }
 }
 

@@ -16,12 +16,12 @@ use super::{
 use crate::{
     api::v1::Role,
     config::Settings,
-    crypto::random::SystemRandom,
+    crypto::{random::SystemRandom, x509::TlsUse},
     failure::{ExitClass, Failure, Remedy},
     files,
     pki::{
-        Age, Bundle, CertificateClass, CertificateDays, ClockCheck, Content, FileOutcome, Followed, InventoryItem,
-        IssueReport, PkiDir, PkiError, SetId, SetRotation, server_names,
+        Age, Bundle, CertificateClass, CertificateDays, CertificatePlace, ClockCheck, Content, FileOutcome, Followed,
+        InventoryItem, IssueReport, PkiDir, PkiError, SetId, SetRotation, server_names,
     },
     terminal::administration::terminals,
 };
@@ -55,7 +55,10 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
             }
             None
         }
-        PkiCommand::Renew { days } => Some(home.renew(&server_names(), *days, clock_check, now, &mut SystemRandom)?),
+        PkiCommand::Renew { days } => {
+            let renewed = home.renew(&server_names(), *days, clock_check, now, &mut SystemRandom);
+            Some(renewed.map_err(|error| elsewhere(&home, &error))?)
+        }
         PkiCommand::Issue(IssueArgs { command: IssueCommand::Server { names, days } }) => {
             let names = if names.is_empty() { server_names() } else { names.clone() };
             Some(home.issue_server(&names, *days, clock_check, now, &mut SystemRandom)?)
@@ -75,7 +78,7 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     if let Some(report) = &report {
         tell(&home, report, out);
     }
-    list(&home, report.as_ref(), now, out)
+    list(&home, report.as_ref(), settings, now, out)
 }
 
 /// A terminal does not choose for itself how long it is let in.
@@ -97,6 +100,17 @@ fn too_late(failure: Failure) -> Failure {
         Remedy::with("it is too late for that; an administrator makes a new bundle under the same name", add)
             .and("then, here: rollcall pki import FILE"),
     )
+}
+
+/// A terminal whose keys came in a bundle cannot renew them by itself where no server does.
+fn elsewhere(home: &PkiDir, error: &PkiError) -> Failure {
+    let is_from_bundle = matches!(error, PkiError::NoCaKey(_)) && home.folder().join("terminal-tls.key").exists();
+    let failure = error.to_failure();
+    if !is_from_bundle {
+        return failure;
+    }
+    let place = CertificatePlace { has_ca_key: false, has_server: false };
+    failure.hint(place.renewal(CertificateClass::Tls(TlsUse::Client), true))
 }
 
 /// Another set in the place of this one, or the end of it.
@@ -157,6 +171,7 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
     let opened = File::open(file).map_err(|error| failed(file, error))?;
     opened.take(BUNDLE as u64 + 1).read_to_end(&mut json).map_err(|error| failed(file, error))?;
     let bundle = Bundle::read(&json)?;
+    bundle.check_in_time(Timestamp::now())?;
     match home.given_up_for(&bundle)? {
         None => home.import(&bundle)?,
         Some(old) => {
@@ -215,14 +230,21 @@ fn tell(home: &PkiDir, report: &IssueReport, out: &mut Printer) {
 }
 
 /// Everything that is there, and what is wrong with it.
-fn list(home: &PkiDir, report: Option<&IssueReport>, now: Timestamp, out: &mut Printer) -> Result<u8, Failure> {
+fn list(
+    home: &PkiDir,
+    report: Option<&IssueReport>,
+    settings: &Settings,
+    now: Timestamp,
+    out: &mut Printer,
+) -> Result<u8, Failure> {
+    let place = CertificatePlace { has_ca_key: home.has_ca_key(), has_server: settings.server.url.is_some() };
     let items = home.inventory()?;
     let new =
         |file: &str| report.is_some_and(|r| r.files.iter().any(|f| f.name == file && f.outcome != FileOutcome::Kept));
     let objects: Vec<_> = items.iter().map(|item| object(item, new(&item.file), now)).collect();
     out.list(&objects, "there are no keys and certificates here: make them with rollcall pki init")?;
     let mut told: Vec<String> = Vec::new();
-    for (what, hint) in items.iter().filter_map(|item| trouble(item, now)) {
+    for (what, hint) in items.iter().filter_map(|item| trouble(item, place, now)) {
         // A key that cannot be used makes its certificate useless too: that is one trouble, not two.
         if !told.contains(&what) {
             out.warning(&what, hint.as_deref());
@@ -234,7 +256,7 @@ fn list(home: &PkiDir, report: Option<&IssueReport>, now: Timestamp, out: &mut P
 }
 
 /// What should not stay so, and what to do about it.
-fn trouble(item: &InventoryItem, now: Timestamp) -> Option<(String, Option<String>)> {
+fn trouble(item: &InventoryItem, place: CertificatePlace, now: Timestamp) -> Option<(String, Option<String>)> {
     if let Some(error) = item.error() {
         let failure = error.to_failure();
         return Some((failure.message, failure.hint.map(|hint| hint.text)));
@@ -249,7 +271,8 @@ fn trouble(item: &InventoryItem, now: Timestamp) -> Option<(String, Option<Strin
         }
         Age::Valid => return None,
     };
-    let hint = (facts.class != CertificateClass::Authority).then(|| "renew it: rollcall pki renew".to_owned());
+    let remedy = || place.renewal(facts.class, facts.age(now) == Age::Expired);
+    let hint = (facts.class != CertificateClass::Authority).then(|| format!("renew it: {}", remedy()));
     Some((format!("{} {when} at {}", item.file, At(facts.not_after)), hint))
 }
 

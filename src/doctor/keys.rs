@@ -8,7 +8,7 @@ use serde_json::Map;
 use super::{Finding, Probe, ProbeContext, ProbeReport, hsm};
 use crate::{
     failure::{Failure, Remedy},
-    pki::{Age, CertificateClass, Content, Facts, InventoryItem, MissingFile, MissingUse, PkiDir},
+    pki::{Age, CertificatePlace, Content, Facts, InventoryItem, MissingFile, MissingUse, PkiDir},
     terminal::evictions::{EvictionNote, evicted as evicted_keys},
 };
 
@@ -45,10 +45,12 @@ pub fn examine(context: &ProbeContext) -> Result<(Vec<InventoryItem>, Vec<Findin
     let now = (context.clock)();
     let items = home.load_authority().and_then(|_| home.inventory())?;
     let settings = &context.settings;
-    let missing = home.missing(settings.server.url.is_some(), settings.perso_key.is_some())?;
+    let has_server = settings.server.url.is_some();
+    let missing = home.missing(has_server, settings.perso_key.is_some())?;
     let evicted = evicted(&settings.state_folder, now);
-    let troubles = items.iter().filter_map(|item| trouble(item, now)).chain(missing.iter().map(gone)).chain(evicted);
-    let troubles = troubles.collect();
+    let place = CertificatePlace { has_ca_key: home.has_ca_key(), has_server };
+    let found = items.iter().filter_map(|item| trouble(item, place, now));
+    let troubles = found.chain(missing.iter().map(gone)).chain(evicted).collect();
     Ok((items, troubles))
 }
 
@@ -68,13 +70,13 @@ pub fn end(item: &InventoryItem) -> Option<Timestamp> {
 }
 
 /// What is wrong with one file.
-fn trouble(item: &InventoryItem, now: Timestamp) -> Option<Finding> {
+fn trouble(item: &InventoryItem, place: CertificatePlace, now: Timestamp) -> Option<Finding> {
     let mut found = match &item.content {
         Content::PrivateKey(Ok(())) | Content::SecretKey(Ok(())) => return None,
         Content::PrivateKey(Err(error)) | Content::SecretKey(Err(error)) | Content::Certificate(Err(error)) => {
             error.to_failure().into()
         }
-        Content::Certificate(Ok(facts)) => aged(&item.file, facts, now)?,
+        Content::Certificate(Ok(facts)) => aged(&item.file, facts, place, now)?,
     };
     found.subject = Some(item.file.clone());
     Some(found)
@@ -97,15 +99,13 @@ fn gone(missing: &MissingFile) -> Finding {
     Finding { subject: Some(missing.file.to_owned()), ..found }
 }
 
-fn aged(file: &str, facts: &Facts, now: Timestamp) -> Option<Finding> {
+fn aged(file: &str, facts: &Facts, place: CertificatePlace, now: Timestamp) -> Option<Finding> {
     let (begin, end) = (facts.not_before, facts.not_after);
-    // A CA cannot be renewed in place.
-    let authority = facts.class == CertificateClass::Authority;
-    let remedy = Remedy::run(if authority { "rollcall pki rotate-ca" } else { "rollcall pki renew" });
+    let remedy = |has_ended| place.renewal(facts.class, has_ended);
     match facts.age(now) {
         Age::Valid => None,
-        Age::Expiring => Some(Finding::warning("pki.expiring", format!("{file} ends at {end}"), remedy)),
-        Age::Expired => Some(Finding::fault("pki.expired", format!("{file} ended at {end}"), remedy)),
+        Age::Expiring => Some(Finding::warning("pki.expiring", format!("{file} ends at {end}"), remedy(false))),
+        Age::Expired => Some(Finding::fault("pki.expired", format!("{file} ended at {end}"), remedy(true))),
         Age::NotYetValid => Some(Finding::fault(
             "pki.clock",
             format!("{file} is valid only from {begin}, which is later than the clock says"),

@@ -140,6 +140,9 @@ pub enum PkiError {
     /// A bundle, or certificates that came, do not fit together.
     #[error("this does not fit together: {0} cannot be used")]
     Bundle(&'static str),
+    /// The certificates of a bundle have ended.
+    #[error("the certificates of this bundle ended at {0}")]
+    BundleExpired(Timestamp),
     /// The server brings another CA, which the one here has not signed.
     #[error("the server renewed under another CA, which the one here has not signed as its successor")]
     NotEndorsed,
@@ -214,7 +217,8 @@ impl PkiError {
             )),
             Self::TerminalExpired { .. } => failure(ExitClass::Config, "pki.terminal-expired")
                 .hint(Remedy::with("where the CA key lies", "rollcall pki renew").and(
-                "elsewhere an administrator makes a new bundle for rollcall pki import: rollcall server terminal add",
+                "elsewhere a new bundle is made for rollcall pki import: by an administrator of the server with rollcall \
+                 server terminal add, without a server where the CA key lies with rollcall pki issue terminal",
             )),
             Self::NotYetValid { .. } => {
                 failure(ExitClass::Config, "pki.clock").hint("set the clock right: timedatectl")
@@ -237,6 +241,10 @@ impl PkiError {
             Self::Request(_) => failure(ExitClass::Data, "pki.request").hint("make a new request"),
             Self::Bundle(_) => failure(ExitClass::Data, "pki.bundle")
                 .hint(Remedy::with("have a new one made", "rollcall pki issue terminal")),
+            Self::BundleExpired(_) => failure(ExitClass::Data, "pki.bundle").hint(
+                Remedy::with("have a new one made where the CA key lies", "rollcall pki issue terminal NAME --out FILE")
+                    .and("with a server by an administrator: rollcall server terminal add NAME --out FILE"),
+            ),
             Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed").hint(Remedy::with(
                 "ask who runs the server; if its CA was exchanged, have a new bundle made",
                 "rollcall pki issue terminal",

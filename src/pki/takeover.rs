@@ -63,4 +63,13 @@ impl Bundle {
         let read = TlsCertificate::verify(&self.certificates.tls, ca.point(), TlsUse::Client).map_err(wrong)?;
         Ok(TerminalName { name: self.name.clone(), end: read.not_after() })
     }
+
+    /// Refuses a bundle whose certificates have ended: nobody hears a terminal that has them.
+    ///
+    /// # Errors
+    /// [`PkiError::BundleExpired`]; as [`Self::identity`].
+    pub fn check_in_time(&self, now: Timestamp) -> Result<(), PkiError> {
+        let end = self.identity()?.end;
+        if end <= now { Err(PkiError::BundleExpired(end)) } else { Ok(()) }
+    }
 }

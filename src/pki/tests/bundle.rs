@@ -132,6 +132,8 @@ fn a_new_bundle_takes_the_place_of_an_identity_that_has_ended() {
     let known = door.home.given_up_for(&new).unwrap().unwrap();
     assert_eq!((known.name.as_str(), known.end), ("desk", now() + TERMINAL_LIFE));
     assert_eq!(new.identity().unwrap(), known);
+    new.check_in_time(known.end - SECOND).unwrap();
+    assert_eq!(code(new.check_in_time(known.end).unwrap_err()), "pki.bundle");
     // Killed after the first of the two keys.
     let half = fs::read(door.path("terminal-ecka.key")).unwrap();
     door.home.take_over(&new).unwrap();

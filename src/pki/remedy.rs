@@ -1,0 +1,59 @@
+//! How a certificate is renewed, which depends on where it lies.
+
+use super::CertificateClass;
+use crate::{crypto::x509::TlsUse, failure::Remedy};
+
+/// Where a certificate lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CertificatePlace {
+    /// Beside the key of the CA.
+    pub has_ca_key: bool,
+    /// At a terminal that has a server.
+    pub has_server: bool,
+}
+
+impl CertificatePlace {
+    /// What renews a certificate of this class here, in time or after it has ended.
+    pub fn renewal(self, class: CertificateClass, has_ended: bool) -> Remedy {
+        let import = "then, here: rollcall pki import FILE";
+        match class {
+            // A CA cannot be renewed in place.
+            CertificateClass::Authority => Remedy::run("rollcall pki rotate-ca"),
+            _ if self.has_ca_key => Remedy::run("rollcall pki renew"),
+            CertificateClass::Tls(TlsUse::Server) => Remedy::with("where the CA key lies", "rollcall pki issue server"),
+            _ if self.has_server && !has_ended => Remedy::run("rollcall pki renew"),
+            // The server does not hear a terminal whose certificate has ended.
+            _ if self.has_server => {
+                let add = "rollcall server terminal add NAME --out FILE";
+                Remedy::with("an administrator makes a new bundle under the same name", add).and(import)
+            }
+            _ => Remedy::with("where the CA key lies", "rollcall pki issue terminal NAME --out FILE").and(import),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_certificate_is_renewed_by_what_cannot_renew_it() {
+        let terminal = CertificateClass::Tls(TlsUse::Client);
+        let renewal = |has_ca_key, has_server, class, has_ended| {
+            CertificatePlace { has_ca_key, has_server }.renewal(class, has_ended).to_string()
+        };
+        for (has_server, has_ended) in [(false, false), (false, true), (true, false), (true, true)] {
+            assert_eq!(renewal(true, has_server, terminal, has_ended), "rollcall pki renew");
+            assert_eq!(renewal(false, has_server, CertificateClass::Authority, has_ended), "rollcall pki rotate-ca");
+        }
+        assert_eq!(renewal(false, true, terminal, false), "rollcall pki renew");
+        assert!(renewal(false, true, terminal, true).contains("rollcall server terminal add NAME --out FILE; then"));
+        for has_ended in [false, true] {
+            let desk = renewal(false, false, terminal, has_ended);
+            assert!(
+                desk.contains("rollcall pki issue terminal NAME --out FILE; then, here: rollcall pki import"),
+                "{desk}"
+            );
+        }
+    }
+}
