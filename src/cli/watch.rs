@@ -32,7 +32,7 @@ use crate::{
     failure::{ExitClass, Failure},
     reader::{ReaderError, ReaderState, pcsc::list_within},
     terminal::{
-        feedback::Feedback,
+        feedback::{AfterSignal, Feedback},
         hooks::{HookReport, How},
         lookups::ServerEvent,
         presence::{Event, StoreNotice},
@@ -332,6 +332,10 @@ impl WatchObserver for WatchPrinter<'_> {
 
     fn wants_portrait(&self, token_id: Uuid) -> bool {
         self.board.as_ref().is_some_and(|board| (board.wants_portrait)(token_id))
+    }
+
+    fn after_signal(&mut self, reader: &str, then: AfterSignal) -> bool {
+        self.feedback.as_ref().is_some_and(|feedback| feedback.after_signal(reader, then))
     }
 
     fn pause(&mut self) {

@@ -13,7 +13,10 @@ use std::{
 
 use crate::{
     failure::Failure,
-    reader::monitor::{Monitor, ReaderEvent},
+    reader::{
+        Insertion,
+        monitor::{Monitor, ReaderEvent},
+    },
     terminal::{
         context::RenewedCertificates,
         hooks::HookReport,
@@ -48,6 +51,13 @@ pub enum Message<W = Infallible> {
     Hook(HookReport),
     /// A thread of the command's own says how far it is.
     Work(W),
+    /// What was to be seen at a reader of a tap has been shown: its portrait may be read now.
+    Signalled {
+        /// The reader.
+        reader: String,
+        /// Since when the card lies there.
+        insertion: Insertion,
+    },
     /// Somebody asks for the end.
     Stop,
 }

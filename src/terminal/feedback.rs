@@ -7,7 +7,10 @@
 use std::{
     collections::HashMap,
     io,
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -48,6 +51,35 @@ pub enum FeedbackFailure {
 /// What sends commands to a reader; it may block.
 pub type SendSignal = fn(&str, &[ReaderCommand]) -> Result<(), SignalError>;
 
+/// What is called once a signal was shown.
+pub type AfterSignal = Box<dyn FnOnce() + Send>;
+
+/// The signals that a reader has still to show, and what waits for the last of them.
+#[derive(Default)]
+struct Unshown {
+    signals: usize,
+    then: Option<AfterSignal>,
+}
+
+/// Shared by whoever asks and the thread of the reader.
+type SharedUnshown = Arc<Mutex<Unshown>>;
+
+fn lock(unshown: &Mutex<Unshown>) -> MutexGuard<'_, Unshown> {
+    unshown.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One signal less to show. What waited for the last one is called.
+fn one_less(unshown: &Mutex<Unshown>) {
+    let then = {
+        let mut unshown = lock(unshown);
+        unshown.signals = unshown.signals.saturating_sub(1);
+        if unshown.signals == 0 { unshown.then.take() } else { None }
+    };
+    if let Some(then) = then {
+        then();
+    }
+}
+
 /// Says what is meant at a reader; none where nothing is shown.
 type ChooseFeedback = Box<dyn Fn(&str) -> Option<FeedbackChoice>>;
 
@@ -55,7 +87,7 @@ type ChooseFeedback = Box<dyn Fn(&str) -> Option<FeedbackChoice>>;
 pub struct Feedback {
     choose: ChooseFeedback,
     send: SendSignal,
-    threads: HashMap<String, SyncSender<TimedSignal>>,
+    threads: HashMap<String, (SyncSender<TimedSignal>, SharedUnshown)>,
     /// The newest signal at each reader, and of which insertion it was.
     shown: HashMap<String, (Insertion, Signal)>,
     sounds: Option<Sounds>,
@@ -104,6 +136,17 @@ impl Feedback {
         self.failures.try_iter().collect()
     }
 
+    /// Has this called once the signals that were asked for at this reader have been sent, or left out. False, and it is not
+    /// called, where none waits. Who asked earlier and still waits is forgotten: another card lies there.
+    pub fn after_signal(&self, reader: &str, then: AfterSignal) -> bool {
+        let Some((_, unshown)) = self.threads.get(reader) else { return false };
+        let mut unshown = lock(unshown);
+        if unshown.signals > 0 {
+            unshown.then = Some(then);
+        }
+        unshown.signals > 0
+    }
+
     fn show(&mut self, reader: &str, insertion: Insertion, signal: Signal) {
         if self.shown.get(reader) == Some(&(insertion, signal)) {
             return;
@@ -125,19 +168,27 @@ impl Feedback {
             let thread = self.start(reader, model).map_err(|error| LinkError::NoThread(error.to_string()))?;
             self.threads.insert(reader.to_owned(), thread);
         }
-        match self.threads.get(reader).map(|thread| thread.try_send(TimedSignal(signal, Instant::now()))) {
-            Some(Err(TrySendError::Full(_))) => Err(SignalError::Late),
+        let Some((orders, unshown)) = self.threads.get(reader) else { return Ok(()) };
+        lock(unshown).signals += 1;
+        let sent = orders.try_send(TimedSignal(signal, Instant::now()));
+        if sent.is_err() {
+            one_less(unshown);
+        }
+        match sent {
+            Err(TrySendError::Full(_)) => Err(SignalError::Late),
             // A thread ends when this does.
             _ => Ok(()),
         }
     }
 
-    fn start(&self, reader: &str, model: FeedbackModel) -> io::Result<SyncSender<TimedSignal>> {
+    fn start(&self, reader: &str, model: FeedbackModel) -> io::Result<(SyncSender<TimedSignal>, SharedUnshown)> {
         let (orders, inbox) = mpsc::sync_channel(1);
-        let report = self.report.clone();
-        let work = ReaderLights { reader: reader.to_owned(), model, send: self.send, report, set: None };
+        let (report, unshown) = (self.report.clone(), SharedUnshown::default());
+        let shared = Arc::clone(&unshown);
+        let work =
+            ReaderLights { reader: reader.to_owned(), model, send: self.send, report, unshown: shared, set: None };
         thread::Builder::new().name("feedback".to_owned()).spawn(move || work.serve(&inbox))?;
-        Ok(orders)
+        Ok((orders, unshown))
     }
 }
 
@@ -176,6 +227,7 @@ struct ReaderLights {
     model: FeedbackModel,
     send: SendSignal,
     report: Sender<FeedbackFailure>,
+    unshown: SharedUnshown,
     /// What is to be sent then, and how often that was tried.
     set: Option<(Instant, Vec<ReaderCommand>, u32)>,
 }
@@ -203,6 +255,7 @@ impl ReaderLights {
                     if let Some(signal) = order.if_fresh() {
                         self.begin(signal);
                     }
+                    one_less(&self.unshown);
                 }
                 Err(RecvTimeoutError::Timeout) => self.give_back(),
                 Err(RecvTimeoutError::Disconnected) => return self.give_back(),
@@ -247,8 +300,6 @@ impl ReaderLights {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, MutexGuard, PoisonError};
-
     use super::*;
     use crate::terminal::sound::STALE;
 
@@ -288,7 +339,8 @@ mod tests {
             orders.send(TimedSignal(*signal, asked)).unwrap();
         }
         drop(orders);
-        ReaderLights { reader: reader.to_owned(), model, send, report, set: None }.serve(&inbox);
+        let unshown = SharedUnshown::default();
+        ReaderLights { reader: reader.to_owned(), model, send, report, unshown, set: None }.serve(&inbox);
         let all = sent();
         let mine = all.iter().filter(|(to, _)| to == reader).map(|(_, commands)| commands.clone());
         (mine.collect(), failures.iter().count())
@@ -348,6 +400,27 @@ mod tests {
         let is_late = |failed: &FeedbackFailure| matches!(failed, FeedbackFailure::Reader { reader, error: SignalError::Late } if reader == "hangs");
         assert!(failures.iter().all(is_late), "{failures:?}");
         drop(hangs);
+    }
+
+    /// A portrait is read for a second, over the connection that the signal would take.
+    #[test]
+    fn what_would_take_the_reader_waits_until_the_signal_was_sent() {
+        let mut all = Feedback::new(|_| Some(FeedbackChoice::Model(FeedbackModel::SpringCore)), send);
+        let (told, heard) = mpsc::channel();
+        let tell = |name: &'static str| -> AfterSignal {
+            let told = told.clone();
+            Box::new(move || told.send(name).unwrap())
+        };
+        assert!(!all.after_signal("hangs", tell("before any")));
+        let hangs = HANGS.lock().unwrap_or_else(PoisonError::into_inner);
+        all.show("hangs", 1.into(), Signal::Admitted);
+        assert!(all.after_signal("hangs", tell("of a card that is gone")));
+        assert!(all.after_signal("hangs", tell("once it was sent")));
+        assert_eq!(heard.try_recv(), Err(mpsc::TryRecvError::Empty));
+        drop(hangs);
+        assert_eq!(heard.recv(), Ok("once it was sent"));
+        assert!(!all.after_signal("hangs", tell("at once")) && !all.after_signal("other", tell("at once")));
+        assert_eq!(heard.try_recv(), Err(mpsc::TryRecvError::Empty));
     }
 
     #[test]

@@ -318,6 +318,10 @@ impl WatchRun<'_> {
             Message::Renewed(done) => self.renewed(*done),
             Message::Hook(report) => self.observer.event(WatchEvent::Hook(report)),
             Message::Woken(_waiter) => self.catch_up(),
+            Message::Signalled { reader, insertion } => {
+                self.pool.portrait(&reader, insertion);
+                Ok(())
+            }
             Message::Work(never) => match never {},
             Message::Stop => Ok(()),
         }
@@ -428,9 +432,16 @@ impl WatchRun<'_> {
             let (seq, came) = (event.seq, came(&event));
             self.observer.event(WatchEvent::Presence(event))?;
             if let Some((reader, _)) = came.filter(|(_, token_id)| self.observer.wants_portrait(*token_id))
-                && let Some(insertion) = self.applied.get(&reader)
+                && let Some(insertion) = self.applied.get(&reader).copied()
             {
-                self.pool.portrait(&reader, *insertion);
+                let (replies, at) = (self.replies.clone(), reader.clone());
+                let then = move || {
+                    // A loop that is gone needs no message.
+                    replies.send(Message::Signalled { reader: at, insertion });
+                };
+                if !self.observer.after_signal(&reader, Box::new(then)) {
+                    self.pool.portrait(&reader, insertion);
+                }
             }
             let (Some(hooks), Some(json)) = (&mut self.hooks, object) else { return Ok(()) };
             hooks.give(Job { seq, json }).map_or(Ok(()), |report| self.observer.event(WatchEvent::Hook(report)))

@@ -7,6 +7,7 @@ use crate::{
     failure::Failure,
     terminal::{
         admission::TapOutcome,
+        feedback::AfterSignal,
         hooks::HookReport,
         lookups::ServerEvent,
         presence::{Event, store::StoreNotice},
@@ -71,6 +72,14 @@ pub trait WatchObserver {
     /// Whether a portrait is wanted of this token, which is on the list now.
     fn wants_portrait(&self, token_id: Uuid) -> bool {
         let _ = token_id;
+        false
+    }
+
+    /// Has this called once what became of the tap at this reader was shown there: a portrait must not take the reader from
+    /// the signal. False where nothing is being shown, so that nothing need be waited for.
+    fn after_signal(&mut self, reader: &str, then: AfterSignal) -> bool {
+        drop(then);
+        let _ = reader;
         false
     }
 
