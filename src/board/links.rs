@@ -248,7 +248,7 @@ impl Links {
         now: Timestamp,
         change: impl FnOnce(&mut Vec<BoardLink>) -> Result<T, BoardLinkError>,
     ) -> Result<T, BoardLinkError> {
-        let path = self.folder.join("board-links.lock");
+        let path = lock_path(&self.folder);
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |error| BoardLinkError::File { path, error }
@@ -263,6 +263,18 @@ impl Links {
         files::replace(&self.path(), &text).map_err(failed(&self.path()))?;
         Ok(value)
     }
+}
+
+fn lock_path(folder: &Path) -> PathBuf {
+    folder.join("board-links.lock")
+}
+
+/// While this lives, nobody else changes or reads what the boards of this folder have to say: for work of a moment.
+///
+/// # Errors
+/// What the system says of the file.
+pub fn hold(folder: &Path) -> io::Result<LockedFile> {
+    lock(&lock_path(folder))
 }
 
 fn lock(path: &Path) -> io::Result<LockedFile> {

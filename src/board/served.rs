@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::links;
 use crate::files::{self, LockedFile};
 
 /// The longest address that is read, in bytes.
@@ -28,6 +29,8 @@ impl ServedAddress {
     /// a link is made from the configuration then.
     pub fn announce(state_folder: &Path, address: SocketAddr) -> Option<Self> {
         files::create_private_folder(state_folder).ok()?;
+        // Whoever reads it locks it for a moment, and must not find half of it.
+        let _hold = links::hold(state_folder).ok()?;
         let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path(state_folder));
         let mut file = LockedFile::exclusively(open.ok()?).ok()?.ok()?;
         file.set_len(0).ok()?;
@@ -37,6 +40,7 @@ impl ServedAddress {
 
     /// Where a board of this folder is served over a network now.
     pub fn read(state_folder: &Path) -> Option<SocketAddr> {
+        let _hold = links::hold(state_folder).ok();
         // Whoever can lock it finds what a board has left behind that is served no longer.
         let file = LockedFile::exclusively(File::open(path(state_folder)).ok()?).ok()?.err()?;
         let mut text = String::new();
@@ -63,5 +67,26 @@ mod tests {
         assert_eq!(ServedAddress::read(&state), None, "what is left behind names no board");
         let _served = ServedAddress::announce(&state, "[::]:7480".parse().unwrap()).unwrap();
         assert_eq!(ServedAddress::read(&state), "[::]:7480".parse().ok());
+    }
+
+    /// Who asks in the moment in which a board begins neither keeps it from saying so, nor reads half an address.
+    #[test]
+    fn a_board_that_begins_while_somebody_asks_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let address: SocketAddr = "192.0.2.1:17481".parse().unwrap();
+        std::thread::scope(|scope| {
+            let asks = scope.spawn(|| {
+                for _ in 0..300 {
+                    let found = ServedAddress::read(folder.path());
+                    assert!(found.is_none_or(|found| found == address), "{found:?}");
+                }
+            });
+            while !asks.is_finished() {
+                let served = ServedAddress::announce(folder.path(), address).expect("nobody else serves one");
+                assert_eq!(ServedAddress::read(folder.path()), Some(address));
+                drop(served);
+            }
+            asks.join().unwrap();
+        });
     }
 }
