@@ -33,6 +33,9 @@ pub fn confirm(settings: &Settings, out: &mut Printer, what: &str, word: &str) -
     out.question(&format!("{what}. Type {word} to go on:"));
     let mut answer = String::new();
     let read = io::stdin().lock().take(256).read_line(&mut answer);
+    if matches!(read, Ok(0)) {
+        out.end_line();
+    }
     match read {
         Ok(_) if answer.trim() == word => Ok(()),
         _ => Err(Failure::new(ExitClass::No, "confirm.declined", "nothing was done: it was not confirmed")

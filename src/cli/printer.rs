@@ -336,6 +336,12 @@ impl Printer {
         let _ = self.err.write_all(text.as_bytes()).and_then(|()| self.err.flush());
     }
 
+    /// Ends the line of a question that got no answer.
+    pub fn end_line(&mut self) {
+        // Whoever reads it may be gone.
+        let _ = self.err.write_all(b"\n");
+    }
+
     /// Where a longer work stands: `done` of `of`, where it is known of how many. On a terminal that is one line, which is
     /// written over; elsewhere there is a line when it takes long.
     pub fn progress(&mut self, text: &str, done: u64, of: Option<u64>) {

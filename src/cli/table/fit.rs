@@ -126,7 +126,9 @@ pub fn items(items: &[Item], first: usize, rest: usize, screen: &Screen) -> Stri
     let mut text = String::new();
     for (at, line) in flow.lines.iter().enumerate() {
         indent(&mut text, if at == 0 { first } else { rest });
-        for (style, run) in line {
+        for (n, (style, run)) in line.iter().enumerate() {
+            // A cell that is padded for what would stand beside it may be the last one.
+            let run = if n + 1 == line.len() { run.trim_end_matches(' ') } else { run };
             text.push_str(&style.paint(run, screen.colour));
         }
         text.push('\n');
