@@ -15,7 +15,7 @@ use std::{
 use jiff::{Timestamp, ToSpan};
 use rollcall::{
     api::User,
-    board::{Board, BoardFields, BoardHub, BoardOptions, RollSnapshot},
+    board::{Board, BoardFields, BoardHub, BoardOptions, ReaderFault, ReportedFault, RollSnapshot},
     crypto::random::SystemRandom,
     failure::{ErrorObject, Failure},
     terminal::presence::{EntryState, Event, EventKind, Member, Reason, Source},
@@ -182,7 +182,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             hub.server(away, Timestamp::now());
         } else if let Some(terminal) = command["silent"].as_str() {
             let last_word = Timestamp::now() - 12.minutes();
-            hub.silent([(terminal.to_owned(), Some(last_word))].into(), Timestamp::now());
+            let silent =
+                ReportedFault { door: terminal.to_owned(), fault: ReaderFault::Silent, since: Some(last_word) };
+            hub.faults(vec![silent], Timestamp::now());
         } else if let Some(picture) = command["picture"].as_str() {
             let name = command["portrait"].as_str().unwrap_or_default();
             let (token_id, _) = present.get(name).ok_or("nobody of that name")?;

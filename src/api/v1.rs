@@ -15,8 +15,8 @@ use super::{
     json_schema::{Base64Url, Jws, Sha256Hex, SomeEvent, TerminalName, Text},
 };
 pub use presence::{
-    AHEAD_SECONDS, ForgottenUser, Presence, PresenceState, PresenceSummary, PresenceTerminal, PresentUser,
-    SILENT_SECONDS, StoredEvent,
+    AHEAD_SECONDS, EquipmentFault, EquipmentFaultKind, ForgottenUser, Presence, PresenceState, PresenceSummary,
+    PresenceTerminal, PresentUser, SILENT_SECONDS, StoredEvent, UNPLUGGED_SECONDS,
 };
 
 /// Most bytes of a request body.

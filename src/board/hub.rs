@@ -1,7 +1,7 @@
 //! Where the watch tells what happens, and where the pages read it, each at its own pace.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     fmt::Write,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::portraits::BoardPicture;
-use super::roll::{BoardFields, ReaderNames, Roll, RollOutcome, RollSnapshot};
+use super::roll::{BoardFields, ReaderNames, ReportedFault, Roll, RollOutcome, RollSnapshot};
 use crate::{
     api::{User, event::Event},
     crypto::{
@@ -172,9 +172,9 @@ impl BoardHub {
         self.tell(|roll| roll.store(away, at));
     }
 
-    /// These terminals are silent, with the moment of their last word where that is known, and no others.
-    pub fn silent(&self, terminals: BTreeMap<String, Option<Timestamp>>, at: Timestamp) {
-        self.tell(|roll| roll.silent(terminals, at));
+    /// This is out of order at terminals that report who is here, and nothing else.
+    pub fn faults(&self, faults: Vec<ReportedFault>, at: Timestamp) {
+        self.tell(|roll| roll.faults(faults, at));
     }
 
     fn tell(&self, take: impl FnOnce(&mut Roll) -> RollOutcome) {

@@ -37,7 +37,7 @@ use std::{
 use tokio::sync::oneshot;
 
 pub use hub::BoardHub;
-pub use roll::{BoardFields, ReaderNames, RollSnapshot};
+pub use roll::{BoardFields, ReaderFault, ReaderNames, ReportedFault, RollSnapshot};
 pub use site::{DoorNames, SiteBoard};
 
 use crate::{

@@ -59,11 +59,26 @@ impl From<&PresenceList> for RollSnapshot {
 /// Why a reader cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-enum ReaderFault {
+pub enum ReaderFault {
+    /// It is not there any more.
     Unplugged,
+    /// It is there, and does not work.
     Broken,
     /// A terminal that has not said a word for too long.
     Silent,
+    /// A terminal without a card service.
+    NoService,
+}
+
+/// What a terminal reports of a reader, or a server of a terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedFault {
+    /// The reader or the terminal, as it is called for people.
+    pub door: String,
+    /// What is wrong.
+    pub fault: ReaderFault,
+    /// Since when; of a terminal that is silent when it said its last word, where that is known.
+    pub since: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,12 +99,12 @@ pub struct Roll {
     service_lost: Option<Timestamp>,
     server_away: Option<Timestamp>,
     store_away: Option<Timestamp>,
-    /// Terminals that are silent, and when each said its last word.
-    silent: BTreeMap<String, Option<Timestamp>>,
+    /// What is out of order at terminals that report who is here.
+    faults: Vec<ReportedFault>,
     keys: HashMap<Uuid, u32>,
     /// Pictures of those who are here; none where none are shown.
     portraits: Option<BoardPictures>,
-    /// Whether terminals report who is here, of whom nothing says who was entered by hand.
+    /// Whether terminals report who is here, and this program has not seen their cards itself.
     reported: bool,
 }
 
@@ -217,7 +232,7 @@ impl Roll {
             service_lost: None,
             server_away: None,
             store_away: None,
-            silent: BTreeMap::new(),
+            faults: Vec::new(),
             keys: HashMap::new(),
             portraits: None,
             reported: false,
@@ -274,13 +289,13 @@ impl Roll {
             fault: condition.fault.map(|(fault, _)| fault),
             since: condition.fault.map(|(_, at)| ms(at)),
         };
-        let silent = |(name, last_word): (&String, &Option<Timestamp>)| DoorState {
-            door: name.clone(),
-            fault: Some(ReaderFault::Silent),
-            since: last_word.map(ms),
+        let reported = |one: &ReportedFault| DoorState {
+            door: one.door.clone(),
+            fault: Some(one.fault),
+            since: one.since.map(ms),
         };
         Equipment {
-            readers: self.readers.iter().map(door).chain(self.silent.iter().map(silent)).collect(),
+            readers: self.readers.iter().map(door).chain(self.faults.iter().map(reported)).collect(),
             service_lost: self.service_lost.map(ms),
             server_away: self.server_away.map(ms),
             store_away: self.store_away.map(ms),
@@ -366,7 +381,7 @@ impl Roll {
         }
     }
 
-    /// Who is here is what terminals report: nobody is marked as entered by hand, and the page does not say that nobody was.
+    /// Who is here is what terminals report, and the page says so.
     pub const fn mark_reported(&mut self) {
         self.reported = true;
     }
@@ -426,9 +441,9 @@ impl Roll {
         told(&RollChange::Equipment { at: at.as_millisecond(), equipment: self.equipment() })
     }
 
-    /// These terminals are silent, with the moment of their last word where that is known, and no others.
-    pub fn silent(&mut self, terminals: BTreeMap<String, Option<Timestamp>>, at: Timestamp) -> RollOutcome {
-        self.silent = terminals;
+    /// This is out of order at terminals that report who is here, and nothing else.
+    pub fn faults(&mut self, faults: Vec<ReportedFault>, at: Timestamp) -> RollOutcome {
+        self.faults = faults;
         told(&RollChange::Equipment { at: at.as_millisecond(), equipment: self.equipment() })
     }
 }

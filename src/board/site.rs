@@ -12,11 +12,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{BoardHub, RollSnapshot};
+use super::{
+    BoardHub, RollSnapshot,
+    roll::{ReaderFault, ReportedFault},
+};
 use crate::{
     api::{
         event::{Event, EventKind, Reason, Source},
-        v1::{PresenceState, PresenceTerminal, PresentUser},
+        v1::{EquipmentFault, EquipmentFaultKind, PresenceState, PresenceTerminal, PresentUser},
     },
     crypto,
     failure::ErrorObject,
@@ -42,7 +45,7 @@ struct Shown {
     seq: u64,
     /// None until everybody was read once.
     people: Option<BTreeMap<String, Member>>,
-    silent: BTreeSet<String>,
+    faults: Vec<ReportedFault>,
 }
 
 impl Shown {
@@ -103,16 +106,45 @@ impl SiteBoard {
         }
     }
 
-    /// Which terminals have said nothing for too long. One that was revoked is missed only while people count there.
+    /// Which terminals have said nothing for too long, and what is out of order at the others. One that was revoked is
+    /// missed only while people count there.
     pub fn terminals(&self, terminals: &[PresenceTerminal], at: Timestamp) {
         let mut shown = self.shown();
-        let missed = |one: &&PresenceTerminal| one.silent == Some(true) && (!one.revoked || one.present > 0);
-        let silent: BTreeMap<_, _> =
-            terminals.iter().filter(missed).map(|one| ((self.names)(&one.name, None), one.last_word)).collect();
-        if !silent.keys().eq(shown.silent.iter()) {
-            shown.silent = silent.keys().cloned().collect();
-            self.hub.silent(silent, at);
+        let missed = terminals.iter().filter(|one| !one.revoked || one.present > 0);
+        let faults: Vec<_> = missed.flat_map(|one| self.faults_at(one)).collect();
+        // Of one that is silent the last word is the same, or another server process has just heard it.
+        let same = |a: &ReportedFault, b: &ReportedFault| {
+            (&a.door, a.fault) == (&b.door, b.fault) && (a.fault == ReaderFault::Silent || a.since == b.since)
+        };
+        if faults.len() != shown.faults.len() || !faults.iter().zip(&shown.faults).all(|(a, b)| same(a, b)) {
+            shown.faults.clone_from(&faults);
+            self.hub.faults(faults, at);
         }
+    }
+
+    /// What a silent terminal said of its equipment nobody knows any more.
+    fn faults_at(&self, terminal: &PresenceTerminal) -> Vec<ReportedFault> {
+        let name = (self.names)(&terminal.name, None);
+        if terminal.silent == Some(true) {
+            return vec![ReportedFault { door: name, fault: ReaderFault::Silent, since: terminal.last_word }];
+        }
+        let reported = |one: &EquipmentFault| {
+            let door = match &one.reader {
+                // One reader of several: where it has no alias, its own name tells which.
+                Some(reader) => match (self.names)(&terminal.name, Some(reader)) {
+                    door if door == name => format!("{name} · {reader}"),
+                    door => door,
+                },
+                None => name.clone(),
+            };
+            let fault = match one.fault {
+                EquipmentFaultKind::Unplugged => ReaderFault::Unplugged,
+                EquipmentFaultKind::Unavailable => ReaderFault::Broken,
+                EquipmentFaultKind::ServiceLost => ReaderFault::NoService,
+            };
+            ReportedFault { door, fault, since: Some(one.since) }
+        };
+        terminal.faults.iter().map(reported).collect()
     }
 
     /// A terminal refused a card: its event.
@@ -150,7 +182,8 @@ impl SiteBoard {
             return;
         }
         let same_stay = before.as_ref().zip(now.as_ref()).is_some_and(|(before, now)| {
-            (&before.reader, before.since, &before.user) == (&now.reader, now.since, &now.user)
+            let stay = |of: &Member| (of.since, of.authenticated);
+            (&before.reader, stay(before), &before.user) == (&now.reader, stay(now), &now.user)
         });
         if let Some(before) = before.as_ref().filter(|_| !same_stay) {
             let reason = now.as_ref().and_then(|now| match now {
@@ -182,8 +215,8 @@ impl SiteBoard {
             reader: (self.names)(&one.terminal, one.reader.as_deref()),
             since: one.since,
             source: Source::Server,
-            // Nothing here says who was entered by hand: the page marks nobody, and says that terminals report.
-            authenticated: true,
+            // Where the event is gone nothing says how they came: the page marks nobody without a reason.
+            authenticated: one.authenticated != Some(false),
             resumed: false,
             state: match one.state {
                 PresenceState::Present => EntryState::Present,
@@ -214,6 +247,8 @@ mod tests {
             last_seen: at(since),
             state: PresenceState::Present,
             silent: Some(false),
+            authenticated: Some(true),
+            by: None,
         };
         (format!("u:{}", name.to_lowercase()), person)
     }
@@ -269,7 +304,7 @@ mod tests {
         let doors: BTreeSet<_> = told[0]["people"].as_array().unwrap().iter().map(|one| one["door"].as_str()).collect();
         assert_eq!(doors, [Some("north · Gate"), Some("south")].into());
         assert!(!told[0].to_string().contains("u:"), "{told:?}");
-        // Who was entered by hand is not known here, and the page does not say that nobody was.
+        // What terminals report is no proof to this page.
         assert_eq!(told[0]["reported"], true);
 
         // Ada goes to the other door, and is in doubt there.
@@ -296,6 +331,24 @@ mod tests {
         site.board.everybody(&crowd, at(120));
         let told = site.told();
         assert_eq!((kinds(&told), told[0]["people"].as_array().unwrap().len()), (vec!["state"], TOLD + 1));
+    }
+
+    /// Until their card is tapped, at whichever door.
+    #[test]
+    fn who_was_entered_by_hand_is_marked() {
+        let mut site = Site::new();
+        let (ada, mut bob) = (one("Ada", "north", None, 1), one("Bob", "north", None, 2));
+        (bob.1.authenticated, bob.1.by) = (Some(false), Some("desk".into()));
+        let mut eve = one("Eve", "south", None, 3);
+        eve.1.authenticated = None;
+        site.board.everybody(&[ada, bob.clone(), eve].into(), at(4));
+        let told = site.told();
+        let marked = told[0]["people"].as_array().unwrap().iter().filter(|one| one["by_hand"] == true);
+        assert_eq!(marked.map(|one| one["name"].as_str().unwrap()).collect::<Vec<_>>(), ["Bob"]);
+        (bob.1.authenticated, bob.1.by) = (Some(true), None);
+        site.some(&["u:bob"], &[bob]);
+        let told = site.told();
+        assert_eq!((kinds(&told), &told[1]["person"]["by_hand"]), (vec!["left", "arrived"], &Value::Null));
     }
 
     #[test]
@@ -325,6 +378,7 @@ mod tests {
             silent: Some(silent),
             revoked,
             present,
+            faults: Vec::new(),
         };
         let all = [terminal("a", false, false, 0), terminal("b", true, false, 0), terminal("c", true, true, 0)];
         site.board.terminals(&all, at(400));
@@ -341,6 +395,48 @@ mod tests {
         assert_eq!(site.told()[0]["equipment"]["store_away"], at(405).as_millisecond());
         site.board.store(false, at(407));
         assert!(site.told()[0]["equipment"].get("store_away").is_none());
+    }
+
+    #[test]
+    fn what_is_out_of_order_at_a_terminal_is_shown_until_it_is_silent() {
+        let mut site = Site::new();
+        site.board.everybody(&BTreeMap::new(), at(0));
+        site.told();
+        let fault = |reader: Option<&str>, fault, since| EquipmentFault {
+            reader: reader.map(str::to_owned),
+            fault,
+            since: at(since),
+        };
+        let mut north = PresenceTerminal {
+            name: "north".to_owned(),
+            last_word: Some(at(7)),
+            last_event: None,
+            silent: Some(false),
+            revoked: false,
+            present: 0,
+            faults: vec![
+                fault(None, EquipmentFaultKind::ServiceLost, 1),
+                fault(Some("R1"), EquipmentFaultKind::Unavailable, 2),
+                fault(Some("R2"), EquipmentFaultKind::Unplugged, 3),
+            ],
+        };
+        let shown = |site: &mut Site, terminal: &PresenceTerminal| {
+            site.board.terminals(std::slice::from_ref(terminal), at(8));
+            site.board.terminals(std::slice::from_ref(terminal), at(9));
+            let told = site.told();
+            assert_eq!(kinds(&told), ["equipment"], "it is told once");
+            told[0]["equipment"]["readers"].clone()
+        };
+        let state = |door: &str, fault: &str, since| serde_json::json!({ "door": door, "fault": fault, "since": at(since).as_millisecond() });
+        let all =
+            [state("north", "no_service", 1), state("north · Gate", "broken", 2), state("north · R2", "unplugged", 3)];
+        assert_eq!(shown(&mut site, &north), Value::from(all.to_vec()));
+        north.faults.truncate(1);
+        assert_eq!(shown(&mut site, &north), Value::from(all[..1].to_vec()));
+        north.silent = Some(true);
+        assert_eq!(shown(&mut site, &north), Value::from(vec![state("north", "silent", 7)]));
+        (north.silent, north.revoked) = (Some(false), true);
+        assert_eq!(shown(&mut site, &north), Value::from(Vec::<Value>::new()));
     }
 
     #[test]

@@ -24,8 +24,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Board, BoardError, BoardFields, BoardHub, BoardOptions, RollSnapshot, answers::Answers, gate::Gate, links::Links,
+    Board, BoardError, BoardFields, BoardHub, BoardOptions, RollSnapshot,
+    answers::Answers,
+    gate::Gate,
+    links::Links,
     page,
+    roll::{ReaderFault, ReportedFault},
 };
 use crate::{
     api::{User, event::Event},
@@ -297,7 +301,8 @@ fn nothing_is_shown_before_the_list_was_read() {
         Arc::new(hub.unwrap().before_the_list())
     };
     let hub = unread();
-    hub.silent([("north".to_owned(), None)].into(), Timestamp::UNIX_EPOCH);
+    let silent = ReportedFault { door: "north".to_owned(), fault: ReaderFault::Silent, since: None };
+    hub.faults(vec![silent], Timestamp::UNIX_EPOCH);
     assert!(hub.after(None, Timestamp::UNIX_EPOCH).is_none());
     let board = local(&hub);
     let mut messages = messages(&board, "");

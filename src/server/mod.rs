@@ -11,6 +11,7 @@ pub mod audit;
 mod auth;
 mod behind_proxy;
 mod body;
+pub mod equipment;
 mod exposition;
 mod failure;
 pub mod follow;

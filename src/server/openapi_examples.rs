@@ -47,13 +47,13 @@ pub fn example(schema: &str) -> Option<Value> {
             "at": AT,
             "items": [{
                 "user": user(), "token_id": TOKEN, "terminal": "front-door", "reader": "Reader 00 00", "since": AT,
-                "last_seen": AT, "state": "present", "silent": false,
+                "last_seen": AT, "state": "present", "silent": false, "authenticated": true,
             }],
             "summary": {
                 "present": 1, "unconfirmed": 0,
                 "terminals": [{
                     "name": "front-door", "last_word": AT, "last_event": AT, "silent": false, "revoked": false,
-                    "present": 1,
+                    "present": 1, "faults": [{ "reader": "Reader 01 00", "fault": "unavailable", "since": AT }],
                 }],
             },
         }),

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::equipment::EquipmentWord;
 use crate::api::User;
 
 /// What an event says of who is here.
@@ -60,6 +61,8 @@ pub struct EventIndex {
     pub word: Option<PresenceWord>,
     /// Whether they were seen then.
     pub sighting: bool,
+    /// What it says of a reader, or of the card service.
+    pub equipment: Option<EquipmentWord>,
 }
 
 /// The longest user id that is taken out of an event, in bytes.
@@ -88,7 +91,8 @@ impl EventIndex {
         };
         let said = said.filter(|_| subject.is_some());
         let (word, sighting) = (said.map(|(word, _)| word), said.is_some_and(|(_, sighting)| sighting));
-        Self { at, user_id: user_id.map(str::to_owned), subject, word, sighting }
+        let equipment = EquipmentWord::of(event);
+        Self { at, user_id: user_id.map(str::to_owned), subject, word, sighting, equipment }
     }
 
     /// Who this is about, as one person: the user, or the token where nobody said whose it is.

@@ -8,7 +8,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use rollcall::{
-    api::v1::{EventBatch, PAGE_MAX, Presence, PresenceState, PresenceSummary, PresentUser, Role},
+    api::v1::{EquipmentFaultKind, EventBatch, PAGE_MAX, Presence, PresenceState, PresenceSummary, PresentUser, Role},
     server::{
         ServerStore,
         presence::EventIndex,
@@ -350,6 +350,39 @@ fn a_person_is_counted_once_where_they_were_last_seen(kind: &Kind) {
     assert_eq!((here[0].silent, said.silent, said.last_word), (Some(true), Some(true), None));
     of(&south, 2, &[event(4, "confirmed", 7, "7", at(71))]);
     assert_eq!(everybody(&admin, None).0[0].silent, Some(false), "it has just asked");
+    // Who was entered by hand is one until their card is tapped.
+    let how = |at| everybody(&admin, at).0.into_iter().map(|one| (one.authenticated, one.by)).collect::<Vec<_>>();
+    let mut entered = event(5, "checked_in", 9, "9", at(72));
+    (entered["authenticated"], entered["by"]) = (json!(false), json!("desk"));
+    of(&south, 2, &[entered]);
+    let by_hand = [(None, None), (Some(false), Some("desk".to_owned()))];
+    assert_eq!(how(None), by_hand);
+    let mut left = event(6, "left", 9, "9", at(73));
+    left["reason"] = json!("updated");
+    let mut tapped = event(7, "arrived", 9, "9", at(73));
+    tapped["authenticated"] = json!(true);
+    of(&south, 2, &[left, tapped]);
+    assert_eq!(how(None), [(None, None), (Some(true), None)]);
+    assert_eq!(how(Some(at(72))), by_hand);
+    // What is out of order there, whichever event comes first.
+    let faults = || {
+        let terminals = everybody(&admin, None).1.summary.unwrap().terminals;
+        let south = terminals.into_iter().find(|terminal| terminal.name == "south").unwrap();
+        south.faults.into_iter().map(|one| (one.reader, one.fault)).collect::<Vec<_>>()
+    };
+    assert_eq!(faults(), []);
+    let reader = || Some("Reader 00 00".to_owned());
+    of(&south, 2, &[event(10, "reader_unavailable", 0, "", at(76))]);
+    of(&south, 2, &[event(8, "service_lost", 0, "", at(74)), event(9, "reader_available", 0, "", at(75))]);
+    let both = [(None, EquipmentFaultKind::ServiceLost), (reader(), EquipmentFaultKind::Unavailable)];
+    assert_eq!(faults(), both);
+    // A list that takes up at an earlier number knows only of what was before it.
+    of(&south, 4, &[event(10, "refused", 0, "", at(77))]);
+    assert_eq!(faults(), both[..1]);
+    of(&south, 4, &[event(11, "service_back", 0, "", at(78)), event(12, "reader_removed", 0, "", at(79))]);
+    assert_eq!(faults(), [(reader(), EquipmentFaultKind::Unplugged)]);
+    site.sql("UPDATE equipment SET since = since - 86400000");
+    assert_eq!(faults(), [], "gone for good");
 }
 
 case!(EachStore, only_administrators_see_who_is_here);

@@ -36,7 +36,39 @@ pub struct PresentUser {
     pub state: PresenceState,
     /// Whether the terminal is silent, so that nobody knows whether this still holds; none where the past was asked for.
     pub silent: Option<bool>,
+    /// Whether a card proved who came; false for who was entered by hand, none where no event says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<bool>,
+    /// Who entered them by hand, as their terminal's system calls that user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
+
+/// Why a terminal cannot use a part of its equipment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EquipmentFaultKind {
+    /// The reader was unplugged.
+    Unplugged,
+    /// The reader is plugged in and does not work.
+    Unavailable,
+    /// There is no card service.
+    ServiceLost,
+}
+
+/// A part of a terminal's equipment that is out of order, as its events tell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EquipmentFault {
+    /// The reader; none for the card service.
+    pub reader: Option<String>,
+    /// What is wrong.
+    pub fault: EquipmentFaultKind,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// For how many seconds a reader that was unplugged counts as missing; then it is gone for good.
+pub const UNPLUGGED_SECONDS: i64 = 86_400;
 
 /// A terminal that tells who is here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -53,6 +85,10 @@ pub struct PresenceTerminal {
     pub revoked: bool,
     /// How many people are counted there.
     pub present: u64,
+    /// Its readers and card service that are out of order; empty where the past was asked for. A reader that was unplugged
+    /// is among them for [`UNPLUGGED_SECONDS`]. Of all terminals together there are at most 1000.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<EquipmentFault>,
 }
 
 /// After how many seconds without a request a terminal is called silent: a watch asks once a minute.

@@ -11,6 +11,8 @@ export function faults({ readers, service_lost: service, server_away: server, st
     if (fault === 'silent') {
       const what = at ? t('fault-silent', { door, time: since(at) }) : t('fault-silent-ever', { door });
       all.push({ what, means: t('fault-silent-means'), at });
+    } else if (fault === 'no_service') {
+      all.push({ what: t('fault-no-service', { door, time: since(at) }), means: t('fault-silent-means') });
     } else if (fault) {
       all.push({ what: t(fault === 'broken' ? 'fault-broken' : 'fault-unplugged', { door, time: since(at) }), means: '' });
     }

@@ -144,6 +144,7 @@ mod tests {
             silent: Some(minutes > 5),
             revoked,
             present: 1,
+            faults: Vec::new(),
         };
         let told = |terminals: Vec<PresenceTerminal>| {
             let known = [registered("new", now() - SignedDuration::from_mins(5), 100, false)];

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::args::{EventsArgs, PresenceArgs};
 use crate::{
-    api::v1::{PAGE_MAX, PresenceSummary},
+    api::v1::{EquipmentFault, EquipmentFaultKind, PAGE_MAX, PresenceSummary},
     cli::{
         context::connect,
         printer::Printer,
@@ -66,6 +66,23 @@ fn warn(summary: &PresenceSummary, at: Timestamp, out: &mut Printer) {
         let people = if people == 1 { "1 person is".to_owned() } else { format!("{people} people are") };
         out.warning(&format!("the terminal {name} {age}{revoked}: {people} counted there"), None);
     }
+    // Of one that is silent nobody knows what works.
+    for terminal in summary.terminals.iter().filter(|one| one.silent == Some(false) && !one.revoked) {
+        for fault in &terminal.faults {
+            out.warning(&format!("the terminal {}: {}", terminal.name, out_of_order(fault, at)), None);
+        }
+    }
+}
+
+fn out_of_order(fault: &EquipmentFault, at: Timestamp) -> String {
+    let what =
+        fault.reader.as_ref().map_or_else(|| "its card service".to_owned(), |reader| format!("its reader {reader}"));
+    let how = match fault.fault {
+        EquipmentFaultKind::Unplugged => "has been unplugged",
+        EquipmentFaultKind::Unavailable => "has not worked",
+        EquipmentFaultKind::ServiceLost => "has been stopped",
+    };
+    format!("{what} {how} for {}", span(fault.since, at))
 }
 
 /// `rollcall server events`

@@ -47,15 +47,33 @@ pub struct PresenceView {
     pub silent: Option<bool>,
     /// When the terminal last asked the server; null where that is not known, and with `--at`.
     pub last_word: Option<At>,
+    /// Whether a card proved who came; false for who was entered by hand, null where no event says so.
+    pub authenticated: Option<bool>,
+    /// Who entered them by hand.
+    pub by: Option<String>,
 }
 
 impl PresenceView {
     /// As the server says it, of this moment; and when the terminal last asked.
     pub fn new(one: PresentUser, at: Timestamp, last_word: Option<Timestamp>) -> Self {
-        let PresentUser { user, token_id, terminal, reader, since, last_seen, state, silent } = one;
+        let PresentUser { user, token_id, terminal, reader, since, last_seen, state, silent, authenticated, by } = one;
         let (since, last_seen, last_word) = (since.into(), last_seen.into(), last_word.map(At));
         let (schema, at) = (Schema::default(), at.into());
-        Self { schema, at, user, token_id, terminal, reader, since, last_seen, state, silent, last_word }
+        Self {
+            schema,
+            at,
+            user,
+            token_id,
+            terminal,
+            reader,
+            since,
+            last_seen,
+            state,
+            silent,
+            last_word,
+            authenticated,
+            by,
+        }
     }
 
     fn state(&self) -> Cell {
@@ -97,6 +115,8 @@ impl Printable for PresenceView {
         Column::csv("last_word", |one| text(one.last_word.as_ref())),
         Column::csv("token_id", |one| text(one.token_id.as_ref())),
         Column::csv("at", |one| one.at.to_string()),
+        Column::csv("authenticated", |one| text(one.authenticated.as_ref())),
+        Column::both("by", |one| text(one.by.as_ref()), 8, "ENTERED BY", |one| text(one.by.as_ref()).into()),
     ];
 }
 

@@ -103,7 +103,7 @@ impl Printable for UserEntry {
         Column::both("since", |one| At(one.entry.since).to_string(), 4, "SINCE", |one| seconds(one.entry.since)),
         Column::text(5, "FOR", |one| span(one.entry.since, one.now).into()),
         Column::csv("last_seen", |one| At(one.entry.last_seen).to_string()),
-        Column::both("state", |one| word(&one.entry.state), 3, "STATE", |one| state(one.entry.state)),
+        Column::both("state", |one| word(&one.entry.state), 3, "STATE", |one| state(&one.entry)),
         Column::csv("source", |one| word(&one.entry.source)),
         Column::csv("authenticated", |one| one.entry.authenticated.to_string()),
         Column::csv("resumed", |one| one.entry.resumed.to_string()),
@@ -125,12 +125,14 @@ impl Printable for UserEntry {
     }
 }
 
-fn state(state: presence::EntryState) -> Cell {
-    let style = match state {
+/// Who was entered by hand has shown no card.
+fn state(entry: &presence::Entry) -> Cell {
+    let style = match entry.state {
         presence::EntryState::Present => Style::Good,
         presence::EntryState::Unconfirmed => Style::Warning,
     };
-    Cell::new(word(&state), style)
+    let how = if entry.authenticated { "" } else { ", by hand" };
+    Cell::new(format!("{}{how}", word(&entry.state)), style)
 }
 
 impl Printable for Denied {

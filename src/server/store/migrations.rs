@@ -30,24 +30,28 @@ const fn script(number: i64, name: &'static str, text: &'static str) -> Script {
 
 /// The script after which the events that are there have to be read.
 pub const PRESENCE: i64 = 3;
+/// The script after which what is out of order is read from the events that are there.
+pub const EQUIPMENT: i64 = 7;
 /// The script since which records may be sealed.
 pub const PRIVACY: i64 = 4;
 
 /// Of SQLite.
-pub const SQLITE: [Script; 6] = [
+pub const SQLITE: [Script; 7] = [
     script(1, "begin", include_str!("migrations/sqlite/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/sqlite/0002_witnesses.sql")),
     script(PRESENCE, "presence", include_str!("migrations/sqlite/0003_presence.sql")),
     script(PRIVACY, "privacy", include_str!("migrations/sqlite/0004_privacy.sql")),
     script(5, "log", include_str!("migrations/sqlite/0005_log.sql")),
     script(6, "resumption", include_str!("migrations/sqlite/0006_resumption.sql")),
+    script(EQUIPMENT, "equipment", include_str!("migrations/sqlite/0007_equipment.sql")),
 ];
 /// Of PostgreSQL.
-pub const POSTGRES: [Script; 6] = [
+pub const POSTGRES: [Script; 7] = [
     script(1, "begin", include_str!("migrations/postgres/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/postgres/0002_witnesses.sql")),
     script(PRESENCE, "presence", include_str!("migrations/postgres/0003_presence.sql")),
     script(PRIVACY, "privacy", include_str!("migrations/postgres/0004_privacy.sql")),
     script(5, "log", include_str!("migrations/postgres/0005_log.sql")),
     script(6, "resumption", include_str!("migrations/postgres/0006_resumption.sql")),
+    script(EQUIPMENT, "equipment", include_str!("migrations/postgres/0007_equipment.sql")),
 ];

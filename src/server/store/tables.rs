@@ -77,7 +77,7 @@ const fn fixed(name: &'static str, columns: &'static [(&'static str, Kind)]) -> 
 }
 
 /// All tables; what refers to another comes after it.
-pub const TABLES: [StoredTable; 16] = [
+pub const TABLES: [StoredTable; 17] = [
     fixed("meta", &[("name", Text), ("value", Bytes)]),
     fixed("feed", &[("one", Int), ("version", Int)]),
     fixed("audit_head", &[("one", Int), ("seq", Int), ("hash", Bytes)]),
@@ -154,6 +154,11 @@ pub const TABLES: [StoredTable; 16] = [
             ("named_seq", Int),
             ("person", Text),
         ],
+    ),
+    table(
+        "equipment",
+        2,
+        &[("terminal", Text), ("reader", Text), ("epoch", Int), ("seq", Int), ("fault", Text), ("since", Int)],
     ),
     table(
         "audit",

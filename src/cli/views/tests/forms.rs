@@ -315,9 +315,13 @@ fn presences() -> Vec<PresenceView> {
     let later = at() + jiff::SignedDuration::from_hours(2);
     let one = |state, silent, last_word| {
         let (user, token_id, terminal, reader) = (Some(ann()), Some(token_id()), "door".into(), Some("R".into()));
-        let one = PresentUser { user, token_id, terminal, reader, since: at(), last_seen: at(), state, silent };
+        let (authenticated, by) = (Some(true), None);
+        let (since, last_seen) = (at(), at());
+        let one = PresentUser { user, token_id, terminal, reader, since, last_seen, state, silent, authenticated, by };
         PresenceView::new(one, later, last_word)
     };
+    let (authenticated, by) = (Some(false), Some("desk".into()));
+    let entered = PresenceView { authenticated, by, ..one(PresenceState::Present, Some(false), Some(later)) };
     let nobody = PresenceView { user: None, token_id: None, reader: None, ..one(PresenceState::Present, None, None) };
     vec![
         one(PresenceState::Present, Some(false), Some(later)),
@@ -325,6 +329,7 @@ fn presences() -> Vec<PresenceView> {
         one(PresenceState::Present, Some(true), Some(at())),
         one(PresenceState::Present, Some(true), None),
         nobody,
+        entered,
     ]
 }
 

@@ -160,6 +160,8 @@ fn presences() -> Vec<PresenceView> {
         last_seen: at(),
         state: PresenceState::Present,
         silent: Some(true),
+        authenticated: Some(true),
+        by: None,
     };
     users().zip(tokens()).map(one).map(|one| PresenceView::new(one, later(200), Some(later(100)))).collect()
 }

@@ -35,6 +35,9 @@ pub async fn bring_up(c: &mut Connection, table: &'static str, scripts: &[Script
         if script.number == migrations::PRESENCE {
             super::presence::index(c).await?;
         }
+        if script.number == migrations::EQUIPMENT {
+            super::equipment::rebuild(c, None).await?;
+        }
     }
     Ok(())
 }

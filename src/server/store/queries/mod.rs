@@ -7,8 +7,10 @@ use super::{Connection, Database, HOLD_HEAD, ROWS_AT_ONCE, WRITES_NEST, with_key
 
 pub mod audit;
 pub mod copy;
+pub mod equipment;
 pub mod events;
 pub mod format;
+pub mod known_lists;
 pub mod lookups;
 pub mod presence;
 pub mod privacy;

@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Connection, ROWS_AT_ONCE, Result, from_json, moment, parsed, query, unreadable};
+use super::{
+    Connection, ROWS_AT_ONCE, Result, equipment, from_json,
+    known_lists::{DatabaseRow, known_list},
+    moment, parsed, query, unreadable,
+};
 use crate::{
     api::v1::{AHEAD_SECONDS, PresenceState, PresenceSummary, PresenceTerminal, PresentUser, SILENT_SECONDS},
     server::{
@@ -20,8 +24,6 @@ use crate::{
 
 /// Events that are read at once when a store of an earlier release is taken over.
 const PAGE: i64 = 500;
-/// A row of this driver.
-type DatabaseRow = <super::Database as sqlx::Database>::Row;
 
 /// Events that are read at once for a replay.
 const REPLAYED: i64 = 5000;
@@ -53,16 +55,6 @@ async fn lists_of(c: &mut Connection, terminal: &str) -> Result<Vec<KnownList>> 
     found.iter().map(known_list).collect()
 }
 
-fn known_list(row: &DatabaseRow) -> Result<KnownList> {
-    Ok(KnownList {
-        list: row.try_get("list")?,
-        epoch: row.try_get("epoch")?,
-        first_seq: row.try_get("first_seq")?,
-        first_at: row.try_get("first_at")?,
-        last_at: row.try_get("last_at")?,
-    })
-}
-
 /// Takes in events that were stored just now, of one list.
 pub async fn take(c: &mut Connection, terminal: &str, list: &str, events: &[&NewEvent]) -> Result<()> {
     let (Some(first), Some(last_at)) = (events.first(), events.iter().map(|event| event.index.at).max()) else {
@@ -86,12 +78,19 @@ pub async fn take(c: &mut Connection, terminal: &str, list: &str, events: &[&New
     keep_list(c, terminal, &this).await?;
     if begins_earlier && this.epoch > 1 {
         // What earlier lists said from this number on does not count any more.
+        equipment::rebuild(c, Some(terminal)).await?;
         return rebuild(c, Some(terminal)).await;
     }
     let mut said = BTreeMap::<&str, Whereabouts>::new();
     for event in events {
         let place = EventPlace { epoch: this.epoch, seq: event.seq };
-        let (Some(subject), false) = (&event.index.subject, is_void(lists.iter(), place)) else { continue };
+        if is_void(lists.iter(), place) {
+            continue;
+        }
+        if let Some(word) = &event.index.equipment {
+            equipment::take(c, terminal, word, place, event.index.at).await?;
+        }
+        let Some(subject) = &event.index.subject else { continue };
         let Some(stay) = Whereabouts::of(&event.index, place, list) else { continue };
         match said.get_mut(subject.as_str()) {
             Some(known) => known.absorb(stay),
@@ -208,6 +207,7 @@ async fn replay(
                 subject: row.try_get("subject")?,
                 word: row.try_get::<Option<&str>, _>("word")?.and_then(PresenceWord::parse),
                 sighting: row.try_get::<i64, _>("sighting")? == 1,
+                equipment: None,
             };
             let Some(said) = Whereabouts::of(&index, place, of) else { continue };
             let Some(subject) = index.subject else { continue };
@@ -372,6 +372,8 @@ fn person(row: &DatabaseRow, now: Option<Timestamp>) -> Result<(String, PresentU
         last_seen: moment(seen.max(since))?,
         state,
         silent: now.map(|now| is_silent(heard, now)),
+        authenticated: body["authenticated"].as_bool(),
+        by: body["by"].as_str().map(str::to_owned),
     };
     Ok((row.try_get("person")?, one))
 }
@@ -418,6 +420,7 @@ async fn counts(
         unconfirmed += if doubted { people } else { 0 };
         *at.entry(terminal).or_default() += people;
     }
+    let mut faults = if is_now { equipment::faults(c, moment_asked).await? } else { BTreeMap::new() };
     let found = query(
         "SELECT t.name, t.heard, t.revoked, l.last_at FROM terminals t JOIN (SELECT terminal, max(last_at) AS last_at
          FROM lists WHERE first_at <= $1 GROUP BY terminal) l ON l.terminal = t.name ORDER BY t.name LIMIT $2",
@@ -432,6 +435,7 @@ async fn counts(
         let heard = row.try_get::<Option<i64>, _>("heard")?.map(moment).transpose()?;
         terminals.push(PresenceTerminal {
             present: at.get(&name).copied().unwrap_or_default(),
+            faults: faults.remove(&name).unwrap_or_default(),
             name,
             last_word: credible(heard, moment_asked).filter(|_| is_now),
             last_event: if is_now { Some(moment(row.try_get("last_at")?)?) } else { None },
