@@ -103,7 +103,9 @@ impl ConnectionServer {
     async fn serve(&self, stream: TcpStream, peer: SocketAddr, watcher: hyper_util::server::graceful::Watcher) {
         // Without this, the two halves of an answer wait for each other's acknowledgement.
         let _ = stream.set_nodelay(true);
-        let Ok(Some((stream, peer))) = timeout(self.patience, self.begin(stream, peer)).await else { return };
+        // In a box: a connection that stands needs none of the room that its beginning takes.
+        let begin = Box::pin(self.begin(stream, peer));
+        let Ok(Some((stream, peer))) = timeout(self.patience, begin).await else { return };
         let router = TowerToHyperService::new(self.router.clone());
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
@@ -113,6 +115,9 @@ impl ConnectionServer {
             .timer(TokioTimer::new())
             .header_read_timeout(self.patience.max(Duration::from_secs(75)))
             .max_buf_size(HEAD_MAX)
+            // Who says no more still gets its answer. To look for the end of a connection while a request is under way would take a
+            // second buffer for each.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         let _ = watcher.watch(connection).await;
     }

@@ -77,6 +77,11 @@ impl Raw {
         sent.map_err(|error| error.to_string())
     }
 
+    /// Says that nothing more comes.
+    pub fn end_half(&mut self) {
+        self.0.shutdown().unwrap();
+    }
+
     /// A request with a JSON body, or none.
     pub fn ask(&mut self, method: &str, path: &str, body: Option<&Value>) -> Result<Answer, String> {
         let body = body.map(Value::to_string).unwrap_or_default();

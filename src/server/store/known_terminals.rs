@@ -91,7 +91,10 @@ impl Drop for Changing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{api::v1::Role, server::store::Subjects};
+    use crate::{
+        api::v1::Role,
+        server::{ServerStore, block_on, store::Subjects},
+    };
 
     fn terminal(revoked: bool) -> Arc<TerminalRow> {
         let subjects = Subjects { tls: "door".into(), ecka: "door".into() };
@@ -119,6 +122,16 @@ mod tests {
         known.keep(under_way, &[2; 32], &terminal(false));
         assert!(known.get(&[1; 32], start).is_err());
         assert!(known.get(&[2; 32], start).is_err());
+    }
+
+    /// Every request has room for this enquiry from its beginning to its end.
+    #[test]
+    fn an_enquiry_that_is_not_made_takes_little_room() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", home.path().join("server.db").display()).parse().unwrap();
+        let store = block_on(ServerStore::open(&url, &[0; 20], None)).unwrap().unwrap();
+        let room = size_of_val(&store.asking_terminal(&[1; 32]));
+        assert!(room < 1024, "{room} bytes");
     }
 
     #[test]

@@ -206,7 +206,8 @@ impl ServerStore {
             Ok(terminal) => return Ok(Some(terminal)),
             Err(question) => question,
         };
-        let terminal = self.terminal_of_key(tls_key).await?.map(Arc::new);
+        // In a box: every request has room for this enquiry, and few make it.
+        let terminal = Box::pin(self.terminal_of_key(tls_key)).await?.map(Arc::new);
         if let Some(terminal) = &terminal {
             self.terminals.keep(question, tls_key, terminal);
         }
