@@ -36,7 +36,7 @@ pub const EQUIPMENT: i64 = 7;
 pub const PRIVACY: i64 = 4;
 
 /// Of SQLite.
-pub const SQLITE: [Script; 7] = [
+pub const SQLITE: [Script; 8] = [
     script(1, "begin", include_str!("migrations/sqlite/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/sqlite/0002_witnesses.sql")),
     script(PRESENCE, "presence", include_str!("migrations/sqlite/0003_presence.sql")),
@@ -44,9 +44,10 @@ pub const SQLITE: [Script; 7] = [
     script(5, "log", include_str!("migrations/sqlite/0005_log.sql")),
     script(6, "resumption", include_str!("migrations/sqlite/0006_resumption.sql")),
     script(EQUIPMENT, "equipment", include_str!("migrations/sqlite/0007_equipment.sql")),
+    script(8, "subjects", include_str!("migrations/sqlite/0008_subjects.sql")),
 ];
 /// Of PostgreSQL.
-pub const POSTGRES: [Script; 7] = [
+pub const POSTGRES: [Script; 8] = [
     script(1, "begin", include_str!("migrations/postgres/0001_begin.sql")),
     script(2, "witnesses", include_str!("migrations/postgres/0002_witnesses.sql")),
     script(PRESENCE, "presence", include_str!("migrations/postgres/0003_presence.sql")),
@@ -54,4 +55,5 @@ pub const POSTGRES: [Script; 7] = [
     script(5, "log", include_str!("migrations/postgres/0005_log.sql")),
     script(6, "resumption", include_str!("migrations/postgres/0006_resumption.sql")),
     script(EQUIPMENT, "equipment", include_str!("migrations/postgres/0007_equipment.sql")),
+    script(8, "subjects", include_str!("migrations/postgres/0008_subjects.sql")),
 ];

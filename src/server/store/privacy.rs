@@ -17,7 +17,8 @@ impl ServerStore {
         actor: &str,
         now: Timestamp,
     ) -> Result<Option<ForgottenUser>> {
-        on!(self, writing, queries, |c| queries::privacy::forget(c, id, stand_in, actor, now))
+        let counted = on!(self, reading, queries, |c| queries::privacy::count(c, id))?;
+        on!(self, writing, queries, |c| queries::privacy::forget(c, id, stand_in, &counted, actor, now))
     }
 
     /// Forgets events, proofs and nonces that are older than this, a part of them at a time.
@@ -26,5 +27,58 @@ impl ServerStore {
     /// [`ServerStoreError::Database`] when the database fails.
     pub async fn purge(&self, retention: SignedDuration, now: Timestamp) -> Result<Purged> {
         on!(self, writing, queries, |c| queries::privacy::purge(c, retention, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use uuid::Uuid;
+
+    use super::super::{LookupTask, NewToken, PresentedProof, TokenKeys};
+    use super::*;
+    use crate::{api::User, server::block_on};
+
+    /// The log is counted before anybody has to wait, and goes on meanwhile.
+    #[test]
+    fn records_are_counted_also_when_more_of_them_came_since() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", home.path().join("server.db").display()).parse().unwrap();
+        let now = Timestamp::now();
+        let [early, late] = [1, 2].map(Uuid::from_u128);
+        let user = || User { id: "7".into(), name: "Ada".into(), fields: BTreeMap::new() };
+        let keys = || TokenKeys {
+            identity_key: vec![4],
+            ecka_key: vec![4],
+            identity_certificate: vec![48],
+            ecka_certificate: vec![48],
+        };
+        let token = |token_id| NewToken { token_id, user: user(), keys: keys(), replaces: None };
+        let lookup = |token_id| LookupTask {
+            terminal: "door".into(),
+            token_id,
+            proof: PresentedProof::Nothing,
+            nonces: Vec::new(),
+        };
+        let (counted, done) = block_on(async {
+            let store = ServerStore::open(&url, &[0; 20], None).await.unwrap();
+            store.register(&token(early), "desk", now).await.unwrap();
+            // More than one part of the log.
+            for _ in 0..10 {
+                store.lookups(&vec![lookup(early); 64], now).await.unwrap();
+            }
+            let counted = fallible(async { on!(store, reading, queries, |c| queries::privacy::count(c, "7")) });
+            let counted = counted.await.unwrap();
+            store.register(&token(late), "desk", now).await.unwrap();
+            store.lookups(&[lookup(early), lookup(late), lookup(late)], now).await.unwrap();
+            let forget = async {
+                on!(store, writing, queries, |c| queries::privacy::forget(c, "7", "nobody", &counted, "desk", now))
+            };
+            (counted.clone(), forget.await.unwrap().unwrap())
+        })
+        .unwrap();
+        assert_eq!(counted.by_token.into_iter().collect::<Vec<_>>(), [(early.to_string(), 640)]);
+        assert_eq!((done.tokens, done.token_records), (2, 643));
     }
 }

@@ -1,5 +1,7 @@
 //! What goes into the store and comes out of it.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -343,4 +345,13 @@ pub struct Purged {
     pub nonces: u64,
     /// Whether there is more.
     pub more: bool,
+}
+
+/// How many records of the log name the tokens of a user, up to one record.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CountedRecords {
+    /// The number of that record.
+    pub upto: i64,
+    /// How many, by the id of the token.
+    pub by_token: HashMap<String, u64>,
 }

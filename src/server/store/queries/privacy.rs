@@ -7,7 +7,10 @@ use sqlx::Row;
 use super::{Connection, Result, audit, audit::Ledger, presence, query, tokens};
 use crate::{
     api::v1::{ForgottenUser, TokenStatus},
-    server::{audit::FORGET, store::Purged},
+    server::{
+        audit::FORGET,
+        store::{CountedRecords, Purged},
+    },
 };
 
 /// Why the tokens of a forgotten user are revoked.
@@ -15,18 +18,35 @@ const REASON: &str = "its user was forgotten";
 /// Rows that are deleted by one statement.
 const ROWS: i64 = 5000;
 
+/// Counts what names the tokens of a user in the log as it is now: before [`forget`], because it takes the longer the longer the
+/// log is, and nobody has to wait for it. Records stay as they are, so only those that come after these are left to be counted.
+pub async fn count(c: &mut Connection, id: &str) -> Result<CountedRecords> {
+    let upto = audit::head(c).await?.seq.cast_signed();
+    let mut counted = CountedRecords { upto, ..CountedRecords::default() };
+    for token in tokens_of(c, id).await? {
+        let count = audit::count_of(c, &token, i64::MIN, upto).await?;
+        counted.by_token.insert(token, count);
+    }
+    Ok(counted)
+}
+
+async fn tokens_of(c: &mut Connection, id: &str) -> Result<Vec<String>> {
+    let found = query("SELECT token_id FROM tokens WHERE user_id = $1").bind(id).fetch_all(c).await?;
+    found.iter().map(|row| row.try_get(0)).collect()
+}
+
 /// Forgets a user; none where nothing is known of them. Their tokens stay, revoked, and belong from now on to `stand_in`, a
 /// user without a name.
 pub async fn forget(
     c: &mut Connection,
     id: &str,
     stand_in: &str,
+    counted: &CountedRecords,
     actor: &str,
     now: Timestamp,
 ) -> Result<Option<ForgottenUser>> {
     let mut ledger = Ledger::open(c, actor, now).await?;
-    let found = query("SELECT token_id FROM tokens WHERE user_id = $1").bind(id).fetch_all(&mut *c).await?;
-    let ids = found.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>>>()?;
+    let ids = tokens_of(c, id).await?;
     let mut done = ForgottenUser { id: id.to_owned(), tokens: ids.len() as u64, ..ForgottenUser::default() };
     if !ids.is_empty() {
         query("INSERT INTO users (id, name, fields, changed) VALUES ($1, '(forgotten)', '{}', $2)")
@@ -54,7 +74,12 @@ pub async fn forget(
         return Ok(None);
     }
     (done.records, done.unsealed_records) = (blanked.len() as u64, unsealed);
-    done.token_records = audit::count_of(c, &ids).await?;
+    for token in &ids {
+        // A token that was not there yet is in none of the records before, and asked for all of them.
+        let before = counted.by_token.get(token).copied();
+        let from = if before.is_some() { counted.upto + 1 } else { i64::MIN };
+        done.token_records += before.unwrap_or(0) + audit::count_of(c, token, from, i64::MAX).await?;
+    }
     ledger.add(FORGET, "", &json!({ "blanked": blanked, "tokens": ids.len() }))?;
     ledger.close(c).await?;
     Ok(Some(done))
