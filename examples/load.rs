@@ -38,8 +38,9 @@ use rustix::{
 };
 use serde_json::{Value, json};
 
-/// Requests of each connection before the measurement.
+/// Requests of each connection before the measurement, and of all of them: the server closes one that is silent for 75 s.
 const WARM_UP: usize = 20;
+const WARM_UPS: usize = 2048;
 /// Threads that hold the connections.
 const THREADS: usize = 2;
 /// Nonces of one request.
@@ -63,6 +64,12 @@ struct Connection {
 }
 
 fn main() {
+    // One thread that cannot go on would leave the others waiting for it.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |what| {
+        hook(what);
+        std::process::exit(1);
+    }));
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let [pki, port, connections, seconds, method, path, bodies @ ..] = arguments.as_slice() else {
         eprintln!("usage: load PKI PORT CONNECTIONS SECONDS METHOD PATH [BODY…]");
@@ -149,7 +156,7 @@ impl Load {
         let mut connections: Vec<_> = (0..share).map(|_| self.connect()).collect();
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
         for (at, connection) in (0..).zip(&mut connections) {
-            for _ in 0..WARM_UP {
+            for _ in 0..WARM_UP.min(WARM_UPS.div_ceil(THREADS * share)) {
                 connection.send(&self.warm_up);
                 connection.receive();
             }

@@ -51,10 +51,10 @@ def main():
     try:
         kinds = ("sqlite", "postgres")
         if given.flat:
-            sizes = [Size("few", 1000), Size("many", 1_000_000), Size("long", 1000, 10_000_000, 1_000_000)]
+            sizes = [Size("few", 1000), Size("many", given.users), Size("long", 1000, 10 * given.users, given.users)]
             servers = [Server(folder, kind, given.rollcall, size) for kind in kinds for size in sizes]
             for server in servers:
-                server.requests = [("lookups", n, ["POST", "/v1/lookups"]) for n in _LOOKUPS]
+                server.requests = [request for request in server.requests if request[0] != "health"]
         else:
             builds = {"this": given.rollcall} | ({"before": given.before} if given.before else {})
             for build, program in builds.items():
@@ -65,7 +65,8 @@ def main():
         if not given.flat:
             two(given, servers, figures)
         table(figures, given)
-        memory(given, servers)
+        if not given.flat:
+            memory(given, servers)
         print(f"load average after: {load_average()}", file=sys.stderr)
     finally:
         for server in servers:
@@ -75,14 +76,16 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser()
-    parser.add_argument("users", type=int, nargs="?", default=100_000)
+    parser.add_argument("users", type=int, nargs="?")
     parser.add_argument("seconds", type=float, nargs="?", default=3)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--before")
     parser.add_argument("--flat", action="store_true")
     parser.add_argument("--rollcall", required=True)
     parser.add_argument("--load", required=True)
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.users = given.users or (1_000_000 if given.flat else 100_000)
+    return given
 
 
 class Size:
@@ -130,6 +133,7 @@ class Server:
             {_USERS} SELECT 'u' || lpad(n::text, 7, '0'), 'Person ' || n, '{{"team":"a"}}', 0 {series.format(size.users)};
             {_TOKENS} SELECT '00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'), 'u' || lpad(n::text, 7, '0'), 'active',
                 0, 0, '\\x04', '\\x04', '\\x30', '\\x30' {series.format(size.users)};
+            DELETE FROM audit WHERE {size.records} > 0;
             {_RECORDS} SELECT n, 0, 'door', 'lookup', {_SUBJECT_POSTGRES.format(size.users)}, '{_DETAIL}', decode(md5(n::text), 'hex')
                 {series.format(size.records)};
             {_PROOFS_USED} SELECT {_SUBJECT_POSTGRES.format(size.users)}, 65536 + n, decode(md5(n::text), 'hex'), 0
@@ -142,9 +146,10 @@ class Server:
         return [json.dumps({"token_id": _TOKEN % random.randint(1, self.users)}) for _ in range(_BODIES)]
 
     def memory(self):
-        """The most it ever had, in MiB."""
+        """The most it ever had, and what of that it has now that is not pages of the program's file; in MiB."""
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as status:
-            return next(int(line.split()[1]) // 1024 for line in status if line.startswith("VmHWM"))
+            fields = dict(line.split(":", 1) for line in status)
+        return [int(fields[name].split()[0]) // 1024 for name in ("VmHWM", "RssAnon")]
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
@@ -203,6 +208,8 @@ def fill_sqlite(file, size):
         db.executemany(_TOKENS + "VALUES (?, ?, 'active', 0, 0, x'04', x'04', x'30', x'30')",
                        ((_TOKEN % n, f"u{n:07}") for n in range(1, size.users + 1)))
         record = f"n, 0, 'door', 'lookup', {subject}, '{_DETAIL}', randomblob(32)"
+        # The making of the store is recorded, too.
+        db.execute("DELETE FROM audit WHERE ? > 0", (size.records,))
         db.execute(_RECORDS + series.format(size.records, record))
         db.execute(_PROOFS_USED + series.format(size.proofs, f"{subject}, 65536 + n, randomblob(32), 0"))
         db.execute("UPDATE audit_head SET seq = ? WHERE ? > 0", (size.records, size.records))
@@ -335,7 +342,8 @@ def memory(given, servers):
             continue
         before = server.memory()
         once(given, server, "lookups", _MANY, ["POST", "/v1/lookups"])
-        print(f"{server.name:<18} memory   {before} MiB at most, {server.memory()} MiB with {_MANY} connections")
+        after = server.memory()
+        print(f"{server.name:<18} memory   {before[0]} MiB at most, {after[0]} MiB with {_MANY} connections, {after[1]} MiB of it private")
 
 
 if __name__ == "__main__":
