@@ -1,9 +1,11 @@
 //! P-256: points that are on the curve, key pairs, ECDH, ECDSA with SHA-256 (SEC 1, FIPS 186-5).
 
+use std::sync::OnceLock;
+
 use openssl::{
     bn::{BigNum, BigNumContext},
     derive::Deriver,
-    ec::{EcGroup, EcKey, EcPoint, PointConversionForm},
+    ec::{EcGroup, EcGroupRef, EcKey, EcPoint, PointConversionForm},
     ecdsa::EcdsaSig,
     nid::Nid,
     pkey::{PKey, Private, Public},
@@ -35,8 +37,14 @@ impl From<openssl::error::ErrorStack> for KeyError {
     }
 }
 
-fn group() -> Result<EcGroup, CryptoError> {
-    Ok(EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?)
+/// P-256, made once: that takes a seventh of the time of verifying a signature.
+fn group() -> Result<&'static EcGroupRef, CryptoError> {
+    static GROUP: OnceLock<EcGroup> = OnceLock::new();
+    if let Some(group) = GROUP.get() {
+        return Ok(group);
+    }
+    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1)?;
+    Ok(GROUP.get_or_init(|| group))
 }
 
 /// A public key: an uncompressed point that was checked to be on P-256.
@@ -56,7 +64,7 @@ impl Point {
         let group = group()?;
         let mut context = BigNumContext::new().map_err(CryptoError)?;
         // OpenSSL refuses here what is off the curve; P-256 has cofactor 1, so nothing more is to check.
-        EcPoint::from_bytes(&group, &bytes, &mut context).map_err(|_| KeyError::NotAPoint)?;
+        EcPoint::from_bytes(group, &bytes, &mut context).map_err(|_| KeyError::NotAPoint)?;
         Ok(Self(bytes))
     }
 
@@ -84,8 +92,8 @@ impl Point {
     pub fn to_pkey(&self) -> Result<PKey<Public>, CryptoError> {
         let group = group()?;
         let mut context = BigNumContext::new()?;
-        let point = EcPoint::from_bytes(&group, &self.0, &mut context)?;
-        Ok(PKey::from_ec_key(EcKey::from_public_key(&group, &point)?)?)
+        let point = EcPoint::from_bytes(group, &self.0, &mut context)?;
+        Ok(PKey::from_ec_key(EcKey::from_public_key(group, &point)?)?)
     }
 
     /// Verifies a DER-encoded ECDSA signature over SHA-256 of the message.
@@ -148,9 +156,9 @@ impl KeyPair {
         if d.num_bits() == 0 || d >= order {
             return Err(KeyError::NotAScalar);
         }
-        let mut point = EcPoint::new(&group)?;
-        point.mul_generator2(&group, &d, &mut context)?;
-        let key = EcKey::from_private_components(&group, &d, &point)?;
+        let mut point = EcPoint::new(group)?;
+        point.mul_generator2(group, &d, &mut context)?;
+        let key = EcKey::from_private_components(group, &d, &point)?;
         Self::from_ec_key(key)
     }
 
