@@ -101,6 +101,28 @@ fn a_lookup_is_on_record_before_it_is_answered(kind: &Kind) {
     }
 }
 
+case!(Postgres, an_answer_waits_for_a_commit_that_takes_its_time);
+/// The database is slow at the end of a lookup's transaction, and says what its commit waits for.
+fn an_answer_waits_for_a_commit_that_takes_its_time(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let (token, _) = Token::registered(&admin, "7");
+    site.sql("CREATE TABLE commits (waits text)");
+    site.sql(
+        "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+         INSERT INTO commits VALUES (current_setting('synchronous_commit'));
+         PERFORM pg_sleep(0.2);
+         RETURN NULL; END$$",
+    );
+    site.sql(
+        "CREATE CONSTRAINT TRIGGER note AFTER INSERT ON audit DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    admin.lookup(&lookup(token.id, None)).unwrap();
+    assert_eq!(site.sql("UPDATE commits SET waits = waits WHERE waits = 'on'"), 1);
+}
+
 case!(EachStore, a_signal_ends_it_in_order);
 fn a_signal_ends_it_in_order(kind: &Kind) {
     let site = Site::new(kind);
