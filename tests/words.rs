@@ -94,6 +94,7 @@ fn no_banned_turn_stands_in_what_users_read() {
         "README.md",
         "docs/operating.md",
         "docs/scripting.md",
+        "docs/scaling.md",
         "docs/spreadsheets.md",
         "docs/testing.md",
         "docs/doctor.md",
