@@ -128,7 +128,7 @@ fn faults(text: &str, tests: &BTreeSet<String>) -> Vec<String> {
     found
 }
 
-/// The table of faults of docs/doctor.md: each is expected by a test of `tests/pcsc/doctor`.
+/// The table of faults of docs/doctor.md: each is expected by a test of `tests/pcsc/doctor` or `tests/pcsc/ccid`.
 #[test]
 fn every_fault_of_the_table_is_made_by_a_test() {
     let page = fs::read_to_string(root().join("docs/doctor.md")).unwrap();
@@ -136,7 +136,8 @@ fn every_fault_of_the_table_is_made_by_a_test() {
     let section = section.split("\n## ").next().unwrap();
     let codes: Vec<_> = section.lines().filter_map(|l| l.strip_prefix("| `")?.split('`').next()).collect();
     assert!(codes.len() >= 25, "{codes:?}");
-    let tests: String = files("tests/pcsc/doctor", "rs").into_iter().map(|(_, text)| text).collect();
+    let files = ["tests/pcsc/doctor", "tests/pcsc/ccid"].into_iter().flat_map(|folder| files(folder, "rs"));
+    let tests: String = files.map(|(_, text)| text).collect();
     let missing: Vec<_> = codes.iter().filter(|code| !tests.contains(&format!("\"{code}\""))).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }

@@ -30,8 +30,11 @@ pub enum LinkError {
     /// The reader could not power the card, which is how some services tell of one that does not answer to reset.
     #[error("the card did not answer when the reader powered it")]
     Unpowered,
-    /// The card answers to reset, and refuses the protocol or the speed that the reader then asks for.
-    #[error("the card answers to reset, and refuses the protocol and the speed that the reader asks for")]
+    /// The card answers to reset, and refuses the protocol or the speed that the reader then asks for, or no exchange comes
+    /// through.
+    #[error(
+        "the card answers to reset, and then refuses the protocol or the speed that the reader asks for, or nothing more comes through"
+    )]
     ProtocolRefused,
     /// An exchange failed while the card stayed, by the PC/SC name of the error. The card was reset: the session is gone.
     #[error("an exchange between reader and card failed: {0}")]
@@ -51,9 +54,13 @@ pub enum LinkError {
         span(*.0)
     )]
     ExchangeLimit(u64),
-    /// Another program holds the card.
+    /// Another program holds the card, and the service says so.
     #[error("another program holds the reader")]
     SharingViolation,
+    /// The reader is in use, and a call into the service waits for whoever uses it. Nobody tells whether that program
+    /// holds it or waits itself for the driver.
+    #[error("another program holds the reader, or waits for the driver, which hangs")]
+    Occupied,
     /// The reader was unplugged.
     #[error("the reader was unplugged")]
     ReaderGone,

@@ -9,6 +9,9 @@ pub enum ReaderError {
     /// No PC/SC service listens.
     #[error("the PC/SC service is not running")]
     ServiceDown,
+    /// There is no program that could be the service, and no socket.
+    #[error("no PC/SC service is installed")]
+    NotInstalled,
     /// The service is there and does not answer.
     #[error("the PC/SC service does not answer")]
     ServiceHangs,
@@ -38,6 +41,8 @@ const fn missing(gate: MissingGate) -> &'static str {
     match gate {
         MissingGate::Bus => "D-Bus does not run",
         MissingGate::Polkit => "polkit is not installed",
+        MissingGate::Masked => "polkit is masked, and does not run",
+        MissingGate::Processes => "/proc is mounted with hidepid, so that polkit cannot see who asks",
     }
 }
 
@@ -81,4 +86,8 @@ pub enum MissingGate {
     Bus,
     /// polkit is not installed.
     Polkit,
+    /// Its unit is masked, so that nothing starts it.
+    Masked,
+    /// `/proc` hides the processes of others, so that it cannot see who asks.
+    Processes,
 }

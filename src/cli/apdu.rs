@@ -39,7 +39,7 @@ const SCRIPT_MAX: u64 = 1024 * 1024;
 pub fn run(args: &ApduArgs, settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
     // Everything is read before the card is touched.
     let steps = steps(args)?;
-    let reader = one_reader(&settings.readers)?;
+    let reader = one_reader(&settings.readers, settings.limits.exchange)?;
     let terminal = terminal_context(settings);
     let credentials = if args.secure { Some(credentials(terminal.pki.load_terminal(Timestamp::now())?)) } else { None };
     let mode = match &credentials {

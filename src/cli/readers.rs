@@ -45,7 +45,7 @@ fn show(args: &ReadersArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         return Err(no_reader());
     }
     let readers = settings.readers.pick(&all)?;
-    let answers = survey(&readers)?;
+    let answers = survey(&readers, settings.limits.exchange)?;
     let answered = |(reader, answer): (&&ReaderState, SelectAnswer)| answered(reader, answer, settings);
     let mut found: Vec<_> = readers.iter().zip(answers).map(answered).collect();
     let ignored = all.iter().filter(|reader| settings.readers.ignores(&reader.name));

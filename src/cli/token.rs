@@ -40,7 +40,7 @@ pub fn run(args: &TokenArgs, settings: &Settings, out: &mut Printer) -> Result<u
     if let TokenCommand::List(args) = &args.command {
         return list(args.user.as_deref(), settings, out);
     }
-    let reader = one_reader(&settings.readers)?;
+    let reader = one_reader(&settings.readers, settings.limits.exchange)?;
     match &args.command {
         TokenCommand::Info => info(settings, &reader, out),
         TokenCommand::Verify(args) => verify(args, settings, reader, out),

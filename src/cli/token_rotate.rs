@@ -40,7 +40,7 @@ pub fn run(args: &TokenRotateArgs, settings: &Settings, out: &mut Printer) -> Re
     if args.all {
         return fleet(args, &mut rotation, settings, out);
     }
-    let reader = one_reader(&settings.readers)?;
+    let reader = one_reader(&settings.readers, settings.limits.exchange)?;
     let found = rotation.find(&reader)?;
     if let (RotationTarget::Old(id), false) = (found, args.dry_run) {
         confirm(settings, out, &format!("this moves the token {id} to {}", words(rotation.goal())), &short(id))?;

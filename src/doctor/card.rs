@@ -23,12 +23,12 @@ use crate::{
         ReaderState, Slot,
         atr::{self, Atr, CheckByte},
         causes,
-        holders::Holders,
+        holders::{self, Holders},
         monitor::{Monitor, ReaderEvent},
         pcsc::{Card, CardLimits, Deadline},
         service::socket,
     },
-    terminal::presence::store::TerminalStore,
+    terminal::{presence::store::TerminalStore, tap::failure::TapError},
     token::select::{LifeCycle, Selected, select},
 };
 
@@ -69,7 +69,7 @@ fn inspect(report: &ProbeReport, reader: &ReaderState, beside: &Beside) {
     // What a card that comes and goes was found to be in between is no more than that, unless it is settled.
     let (found, settled) = match &reader.slot {
         Slot::Unavailable => (causes::link(&LinkError::Unavailable, 0).into(), true),
-        _ if reader.exclusive => (held(report), true),
+        _ if reader.exclusive => (held(report, &LinkError::SharingViolation), true),
         Slot::Empty => (Finding::skipped("no card: put one on it to have it checked too"), false),
         // The service tells what it found once; a card may have been late.
         Slot::Mute => match woken(report, reader) {
@@ -86,7 +86,7 @@ impl Beside {
     /// Less than a fault beside another card, where it can be left out; and how that is done.
     fn judge(&self, found: Finding) -> Finding {
         let can_be_no_token = matches!(found.code, Some("token.mute" | "card.not-iso14443-4"));
-        let Some(pattern) = self.ignore.as_ref().filter(|_| can_be_no_token || found.code == Some("card.foreign"))
+        let Some(pattern) = self.ignore.as_ref().filter(|_| can_be_no_token || found.code == Some("token.foreign"))
         else {
             return found;
         };
@@ -109,7 +109,11 @@ fn card(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside)
         Err(error) => {
             let settled = matches!(
                 error,
-                LinkError::SharingViolation | LinkError::TimedOut | LinkError::Hung | LinkError::ExchangeLimit(_)
+                LinkError::SharingViolation
+                    | LinkError::Occupied
+                    | LinkError::TimedOut
+                    | LinkError::Hung
+                    | LinkError::ExchangeLimit(_)
             );
             (broken(report, &error), settled)
         }
@@ -179,12 +183,12 @@ impl CardWatch {
 }
 
 /// Another program has it, where there is one: without one it is a call of somebody who is gone, and hangs.
-fn held(report: &ProbeReport) -> Finding {
+fn held(report: &ProbeReport, error: &LinkError) -> Finding {
     let holders = Holders::of(&socket(&*report.context.environment));
     let found = if holders.any() {
-        let busy = causes::link(&LinkError::SharingViolation, 0);
+        let busy = causes::link(error, 0);
         let message = format!("{busy}; connected to the service: {}", holders.words());
-        Finding::fault(busy.code, message, holders.remedy())
+        Finding::fault(busy.code, message, holders.remedy(*error == LinkError::SharingViolation))
     } else {
         hung()
     };
@@ -247,12 +251,15 @@ fn no_deeper(report: &ProbeReport, reader: &ReaderState, is_t0: bool) -> Option<
     if TerminalStore::is_watched(&report.context.settings.state_folder) {
         return Some("a watch runs here");
     }
+    if holders::is_watched(&socket(&*report.context.environment)) {
+        return Some("a watch of another user or another state folder runs");
+    }
     is_t0.then_some("the card is connected with T=0, and a driver may wait for minutes")
 }
 
 fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
     match error {
-        LinkError::SharingViolation => held(report),
+        LinkError::SharingViolation | LinkError::Occupied => held(report, error),
         LinkError::CardRemoved | LinkError::CardReset => flapping(),
         other => causes::link(other, 0).into(),
     }
@@ -264,12 +271,7 @@ fn token(report: &ProbeReport, link: &mut dyn Link) -> Result<(Finding, Option<u
     let selected = match Selected::parse(answer) {
         Ok(Some(selected)) => selected,
         Ok(None) => {
-            let found = Finding::fault(
-                "card.foreign",
-                "the applet is not on this card",
-                "take a token, or install the applet: see applet/README.md",
-            );
-            return Ok((found, None));
+            return Ok((TapError::Foreign.to_failure(0).into(), None));
         }
         Err(error) => {
             let what = format!("what answers to the applet's name is not the applet: {error}");
@@ -334,7 +336,7 @@ mod tests {
     /// What a slot says that never has a token, by what lies in the others.
     #[test]
     fn how_a_slot_is_left_out_is_said_wherever_there_is_another() {
-        let foreign = || Finding::fault("card.foreign", "no applet", "take a token");
+        let foreign = || Finding::from(TapError::Foreign.to_failure(0));
         let mute = || causes::link(&LinkError::CardMute, 0).into();
         let judged = |found: Finding, has_card, ignore: Option<&str>| {
             let found = Beside { has_card, ignore: ignore.map(str::to_owned) }.judge(found);

@@ -35,4 +35,37 @@ fn inspect(report: &ProbeReport) {
             .fact("system", name.unwrap_or_default().trim_matches('"'))
             .fact("kernel", kernel.trim_end()),
     );
+    let limits = &report.context.settings.limits;
+    if let Some(found) = unreachable_limit(limits.exchange, limits.tap) {
+        report.found_below("configuration", found);
+    }
+}
+
+/// An exchange that may take longer than the tap that it is a part of. Enrollments have no limit for the whole.
+fn unreachable_limit(exchange: Duration, tap: Duration) -> Option<Finding> {
+    let remedy = || {
+        Finding::warning(
+            "config.limits",
+            format!(
+                "`exchange` ({exchange:?}) is longer than `tap` ({tap:?}) under [limits]: in a tap no exchange gets as much time"
+            ),
+            "make `tap` at least as long, or `exchange` shorter",
+        )
+    };
+    (exchange > tap).then(remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_no_tap_reaches_is_told() {
+        let seconds = Duration::from_secs;
+        assert!(unreachable_limit(seconds(5), seconds(15)).is_none());
+        assert!(unreachable_limit(seconds(5), seconds(5)).is_none());
+        let found = unreachable_limit(seconds(20), seconds(15)).unwrap();
+        assert_eq!(found.code, Some("config.limits"));
+        assert!(found.message.contains("(20s)") && found.message.contains("(15s)"), "{}", found.message);
+    }
 }

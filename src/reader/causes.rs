@@ -13,6 +13,8 @@ const START: &str = "sudo systemctl start pcscd.socket";
 const RESTART: &str = "sudo systemctl restart pcscd";
 /// What the service needs to ask polkit.
 const DBUS: &str = "sudo systemctl start dbus.socket polkit";
+/// Lets systemd start polkit again.
+const UNMASK: &str = "sudo systemctl unmask polkit && sudo systemctl start polkit";
 /// Makes library and service one release again.
 const UPGRADE: &str = "sudo apt install --only-upgrade pcscd libpcsclite1";
 /// Allows the user who types it both actions of the service.
@@ -23,6 +25,9 @@ impl From<ReaderError> for Failure {
         let unavailable = |code, remedy: Remedy| (ExitClass::Unavailable, code, remedy);
         let (class, code, hint) = match &error {
             ReaderError::ServiceDown => unavailable("pcsc.service-down", Remedy::with("start it", START)),
+            ReaderError::NotInstalled => {
+                unavailable("pcsc.not-installed", Remedy::run("sudo apt install pcscd libccid"))
+            }
             ReaderError::ServiceHangs => unavailable("pcsc.service-hangs", Remedy::with("start it again", RESTART)),
             ReaderError::Version(_) => unavailable(
                 "pcsc.version",
@@ -39,6 +44,10 @@ impl From<ReaderError> for Failure {
             ),
             ReaderError::NoPolkit(MissingGate::Polkit) => {
                 (ExitClass::Refused, "pcsc.no-polkit", Remedy::run("sudo apt install polkitd"))
+            }
+            ReaderError::NoPolkit(MissingGate::Masked) => (ExitClass::Refused, "pcsc.no-polkit", Remedy::run(UNMASK)),
+            ReaderError::NoPolkit(MissingGate::Processes) => {
+                (ExitClass::Refused, "pcsc.hidepid", Remedy::run("sudo mount -o remount,hidepid=0 /proc"))
             }
             ReaderError::NoThread(reason) => return no_thread(reason),
             ReaderError::Other(_) => unavailable("pcsc.error", Remedy::with("start it again", RESTART)),
@@ -90,7 +99,7 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
         LinkError::ProtocolRefused => (
             ExitClass::CardLeft,
             "card.protocol-refused",
-            "try another reader: this one is too fast for the card, or has none of its protocols".into(),
+            "lift the card, and place it again; then try another reader: this one may be too fast for the card, or have none of its protocols".into(),
         ),
         LinkError::NoExtendedLength => (
             ExitClass::Data,
@@ -114,6 +123,11 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
                 "end the program that holds the reader (often a browser or gpg-agent's scdaemon); this names it",
                 "rollcall doctor",
             ),
+        ),
+        LinkError::Occupied => (
+            ExitClass::Busy,
+            "reader.busy",
+            Remedy::with("wait until the other program has finished with the card; this names it", "rollcall doctor"),
         ),
         LinkError::Unavailable => (
             ExitClass::Unavailable,
@@ -152,6 +166,7 @@ mod tests {
         for (error, code, status, words, command) in [
             (ReaderError::ServiceDown, "pcsc.service-down", 69, "is not running", START),
             (ReaderError::ServiceHangs, "pcsc.service-hangs", 69, "does not answer", RESTART),
+            (ReaderError::NotInstalled, "pcsc.not-installed", 69, "no PC/SC service", "sudo apt install pcscd"),
             (
                 version(5),
                 "pcsc.version",
@@ -171,6 +186,8 @@ mod tests {
             (ReaderError::Denied, "pcsc.denied", 77, "org.debian.pcsc-lite.access_pcsc", ALLOW),
             (ReaderError::NoPolkit(MissingGate::Bus), "pcsc.no-polkit", 77, "D-Bus does not run", "sudo systemctl"),
             (ReaderError::NoPolkit(MissingGate::Polkit), "pcsc.no-polkit", 77, "polkit is not installed", "sudo apt"),
+            (ReaderError::NoPolkit(MissingGate::Masked), "pcsc.no-polkit", 77, "polkit is masked", UNMASK),
+            (ReaderError::NoPolkit(MissingGate::Processes), "pcsc.hidepid", 77, "hidepid", "sudo mount"),
             (ReaderError::Other("X".into()), "pcsc.error", 69, "reported: X", RESTART),
         ] {
             let told = row(error.clone().into());
@@ -196,12 +213,13 @@ mod tests {
             (LinkError::Service(ReaderError::Version(None)), "pcsc.version", 69, "hangs up", Some(UPGRADE)),
             (LinkError::Service(ReaderError::ServiceHangs), "pcsc.service-hangs", 69, "does not answer", Some(RESTART)),
             (LinkError::Service(ReaderError::Denied), "pcsc.denied", 77, "access_pcsc", Some(ALLOW)),
-            (LinkError::ProtocolRefused, "card.protocol-refused", 74, "refuses the protocol", None),
+            (LinkError::ProtocolRefused, "card.protocol-refused", 74, "answers to reset", None),
             (LinkError::NoExtendedLength, "card.no-extended-length", 65, "T=0", None),
             (LinkError::Unpowered, "token.mute", 74, "when the reader powered it", None),
             (LinkError::Transmission("X".into()), "reader.error", 74, "between reader and card failed: X", None),
             (LinkError::Hung, "reader.hung", 69, "the reader, or the card in it, does not answer", Some(RESTART)),
             (LinkError::SharingViolation, "reader.busy", 75, "another program", Some("rollcall doctor")),
+            (LinkError::Occupied, "reader.busy", 75, "or waits for the driver, which hangs", Some("rollcall doctor")),
             (LinkError::Unavailable, "reader.unavailable", 69, "cannot use it", Some(RESTART)),
             (LinkError::ReaderGone, "reader.gone", 69, "unplugged", None),
             (LinkError::ServiceLost, "pcsc.service-down", 69, "went away", Some(START)),

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{self, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -15,6 +15,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::failure::Remedy;
 
+/// What the kernel calls this program.
+const OURS: &str = "rollcall";
 const AF_NETLINK: i32 = 16;
 const NETLINK_SOCK_DIAG: i32 = 4;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -68,20 +70,21 @@ impl Holders {
         }
     }
 
-    /// What to type. Nobody is told to end one of ours: it holds a card for one tap or one enrollment, and if that takes
-    /// long, it waits for the driver itself.
-    pub fn remedy(&self) -> Remedy {
-        let others: Vec<_> = self.seen.iter().filter(|one| one.name != "rollcall").collect();
+    /// What to type. `is_held` says that one of them holds the reader for itself, and does not only wait for the driver.
+    /// Nobody is told to end one that waits: that helps nobody. Nor one of ours: it holds a card for one tap or one
+    /// enrollment, and never for itself.
+    pub fn remedy(&self, is_held: bool) -> Remedy {
+        let others: Vec<_> = self.seen.iter().filter(|one| one.name != OURS).collect();
         match others.as_slice() {
-            [one] => Remedy::run(format!("kill {}", one.pid)),
+            [one] if is_held && !self.hidden => Remedy::run(format!("kill {}", one.pid)),
             // The kernel does not tell which of them holds the card.
-            [_, _, ..] => "end the one of these that uses the reader".into(),
-            [] if !self.seen.is_empty() => Remedy::with(
-                "wait until it has finished with the card; if it stays so, the driver hangs",
+            [_, ..] if is_held => "end the one that uses the reader".into(),
+            _ if !self.seen.is_empty() => Remedy::with(
+                "wait until it has finished with the card; if it stays so, the driver hangs, and to end programs does not help",
                 "sudo systemctl restart pcscd",
             ),
-            [] if self.hidden => Remedy::with("run as root to see who", "sudo -E rollcall doctor"),
-            [] => Remedy::run("rollcall doctor"),
+            _ if self.hidden => Remedy::with("run as root to see who", "sudo -E rollcall doctor"),
+            _ => Remedy::run("rollcall doctor"),
         }
     }
 
@@ -89,6 +92,26 @@ impl Holders {
     pub fn json(&self) -> Value {
         self.seen.iter().map(|one| json!({"pid": one.pid, "name": one.name})).collect()
     }
+}
+
+/// Whether a watch uses this service, whoever runs it and wherever its state lies. One of another user counts where it may
+/// be one of the connections that this user cannot see.
+pub fn is_watched(socket: &Path) -> bool {
+    let inodes = peers(socket).ok();
+    let known = inodes.as_ref().map(owners);
+    let own = std::process::id();
+    processes().filter(|(pid, process)| *pid != own && is_watch(process)).any(|(_, process)| {
+        match sockets(&process).zip(inodes.as_ref()) {
+            Some((mut sockets, inodes)) => sockets.any(|inode| inodes.contains(&inode)),
+            None => known.as_ref().is_none_or(|known| known.hidden),
+        }
+    })
+}
+
+/// Whether a process is our program, and was told to watch.
+fn is_watch(process: &Path) -> bool {
+    let words = fs::read(process.join("cmdline")).unwrap_or_default();
+    command(process) == OURS && words.split(|byte| *byte == 0).skip(1).any(|word| word == b"watch")
 }
 
 /// The inodes of the other ends of all connections to this socket.
@@ -163,19 +186,33 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
 fn owners(inodes: &BTreeSet<u32>) -> Holders {
     let (mut seen, mut known) = (Vec::new(), BTreeSet::new());
     let own = std::process::id();
-    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        let Ok(files) = fs::read_dir(process.path().join("fd")) else { continue };
-        let mine: Vec<_> =
-            files.flatten().filter_map(|file| inode(&file.path())).filter(|i| inodes.contains(i)).collect();
+    for (pid, process) in processes() {
+        let Some(sockets) = sockets(&process) else { continue };
+        let mine: Vec<_> = sockets.filter(|inode| inodes.contains(inode)).collect();
         if !mine.is_empty() && pid != own {
-            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            seen.push(ServiceClient { pid, name: name.trim_end().to_owned() });
+            seen.push(ServiceClient { pid, name: command(&process) });
         }
         known.extend(mine);
     }
     seen.sort();
     Holders { seen, hidden: inodes.iter().any(|inode| !known.contains(inode)) }
+}
+
+/// All processes, by number and folder.
+fn processes() -> impl Iterator<Item = (u32, PathBuf)> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path())))
+}
+
+/// The inodes of its sockets; nothing where this user may not see them.
+fn sockets(process: &Path) -> Option<impl Iterator<Item = u32>> {
+    let files = fs::read_dir(process.join("fd")).ok()?;
+    Some(files.flatten().filter_map(|file| inode(&file.path())))
+}
+
+/// What the kernel calls it.
+fn command(process: &Path) -> String {
+    fs::read_to_string(process.join("comm")).unwrap_or_default().trim_end().to_owned()
 }
 
 /// `socket:[12345]`
@@ -212,17 +249,38 @@ mod tests {
     #[test]
     fn nobody_is_told_to_end_a_watch() {
         let client = |pid, name: &str| ServiceClient { pid, name: name.to_owned() };
-        let command = |seen: &[ServiceClient]| {
-            let holders = Holders { seen: seen.to_vec(), hidden: false };
+        let told = |seen: &[ServiceClient], hidden: bool, is_held: bool| {
+            let holders = Holders { seen: seen.to_vec(), hidden };
             assert!(holders.any());
-            holders.remedy().command.unwrap().to_string()
+            holders.remedy(is_held).command.map(|command| command.to_string())
         };
-        assert_eq!(command(&[client(7, "rollcall"), client(9, "scdaemon")]), "kill 9");
-        assert_eq!(command(&[client(7, "rollcall")]), "sudo systemctl restart pcscd");
-        // Nor one of several that may only have a context open.
-        let two = Holders { seen: vec![client(9, "scdaemon"), client(11, "firefox")], hidden: false };
-        assert!(two.remedy().command.is_none());
+        let ours_and_another = [client(7, "rollcall"), client(9, "scdaemon")];
+        let restart = Some("sudo systemctl restart pcscd".to_owned());
+        assert_eq!(told(&ours_and_another, false, true), Some("kill 9".into()));
+        // It may only wait, as we do.
+        assert_eq!(told(&ours_and_another, false, false), restart);
+        assert_eq!(told(&[client(7, "rollcall")], false, true), restart);
+        // Nor one of several that may only have a context open, seen or not.
+        assert_eq!(told(&[client(9, "scdaemon"), client(11, "firefox")], false, true), None);
+        assert_eq!(told(&[client(9, "scdaemon")], true, true), None);
+        assert_eq!(told(&[], true, false), Some("sudo -E rollcall doctor".into()));
         assert!(!Holders::default().any());
+    }
+
+    #[test]
+    fn a_watch_is_known_by_its_words() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, words, is_one) in [
+            ("rollcall", "/usr/bin/rollcall\0watch\0", true),
+            ("rollcall", "rollcall\0-o\0ndjson\0watch\0--plain\0", true),
+            ("rollcall", "rollcall\0readers\0--watch\0", false),
+            ("watch", "watch\0rollcall\0users\0", false),
+            ("rollcall", "", false),
+        ] {
+            fs::write(folder.path().join("comm"), format!("{name}\n")).unwrap();
+            fs::write(folder.path().join("cmdline"), words).unwrap();
+            assert_eq!(is_watch(folder.path()), is_one, "{words}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod diff;
 pub mod feedback;
 pub mod holders;
 pub mod identity;
+pub mod mark;
 pub mod monitor;
 pub mod pattern;
 pub mod pcsc;

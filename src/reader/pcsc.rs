@@ -19,12 +19,14 @@ mod limits;
 mod names;
 mod signal;
 mod startup;
+mod stuck;
 mod watch;
 
 pub use attributes::{ReaderAttributes, attributes};
-pub use card::{Card, Transaction, hangs};
+pub use card::{Card, Transaction};
 pub use limits::{CardLimits, Deadline};
 pub use signal::send as send_signal;
+pub use stuck::hangs;
 pub(super) use watch::{Canceller, Lost, Watcher};
 
 use std::{
@@ -37,7 +39,7 @@ use std::{
 use pcsc::{Context, Error, Scope, State};
 
 use self::{
-    causes::{card as link_error, is_lost, listing as reader_error},
+    causes::{card as link_error, is_lost, listing},
     names::shown,
     startup::{establish_within, until_started},
 };
@@ -124,7 +126,18 @@ fn refused(error: Error) -> Result<Context, ReaderError> {
     {
         return Ok(context);
     }
+    if service::is_missing(&|name| std::env::var_os(name), says) {
+        return Err(ReaderError::NotInstalled);
+    }
     Err(causes::service(error, says, service::missing_gate(), &socket.display().to_string()))
+}
+
+/// What an error of a call in an established context means. A refusal by a service that cannot ask polkit is none of polkit's.
+fn reader_error(error: Error) -> ReaderError {
+    match listing(error) {
+        ReaderError::Denied => service::missing_gate().map_or(ReaderError::Denied, ReaderError::NoPolkit),
+        other => other,
+    }
 }
 
 /// The names of all readers.

@@ -23,6 +23,8 @@ const BUS: &str = "/run/dbus/system_bus_socket";
 /// What starts polkit when it is asked something.
 const POLKIT: [&str; 2] =
     ["/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service", "/usr/lib/systemd/system/polkit.service"];
+/// Where systemd looks for units before those of the packages: one that leads nowhere is masked.
+const MASKS: [&str; 2] = ["/etc/systemd/system/polkit.service", "/run/systemd/system/polkit.service"];
 /// The command with which every client begins.
 const VERSION: u32 = 0x11;
 /// What the service says when it speaks the client's version.
@@ -114,15 +116,51 @@ fn converse(mut stream: &UnixStream, limit: Duration) -> io::Result<SocketAnswer
 
 /// What the service would need to ask polkit, and is not there.
 pub(super) fn missing_gate() -> Option<MissingGate> {
-    gate_of(|path| UnixStream::connect(path).is_ok(), |path| fs::exists(path).unwrap_or(true))
+    gate_of(
+        |path| UnixStream::connect(path).is_ok(),
+        |path| fs::exists(path).unwrap_or(true),
+        |path| fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null")),
+        &fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(),
+    )
 }
 
-fn gate_of(answers: impl Fn(&Path) -> bool, exists: impl Fn(&Path) -> bool) -> Option<MissingGate> {
+fn gate_of(
+    answers: impl Fn(&Path) -> bool,
+    exists: impl Fn(&Path) -> bool,
+    leads_nowhere: impl Fn(&Path) -> bool,
+    mounts: &str,
+) -> Option<MissingGate> {
+    let any = |files: [&str; 2], is_so: &dyn Fn(&Path) -> bool| files.iter().any(|file| is_so(Path::new(file)));
     if !answers(Path::new(BUS)) {
-        return Some(MissingGate::Bus);
+        Some(MissingGate::Bus)
+    } else if !any(POLKIT, &exists) {
+        Some(MissingGate::Polkit)
+    } else if any(MASKS, &leads_nowhere) {
+        Some(MissingGate::Masked)
+    } else {
+        hides_processes(mounts).then_some(MissingGate::Processes)
     }
-    let installed = POLKIT.iter().any(|file| exists(Path::new(file)));
-    (!installed).then_some(MissingGate::Polkit)
+}
+
+/// Whether `/proc` shows a user only what is his own.
+fn hides_processes(mounts: &str) -> bool {
+    mounts.lines().filter(|line| line.split(' ').nth(4) == Some("/proc")).any(|line| {
+        let options = line.split([' ', ',']).filter_map(|option| option.strip_prefix("hidepid="));
+        options.into_iter().any(|mode| !matches!(mode, "0" | "off"))
+    })
+}
+
+/// Where the program of the service lies, running or not.
+pub fn daemon(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = environment("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(system).map(|folder| folder.join("pcscd")).find(|file| file.is_file())
+}
+
+/// Whether there is no service to start. Who names a socket has his service somewhere else.
+pub(super) fn is_missing(environment: &dyn Fn(&str) -> Option<OsString>, socket: SocketAnswer) -> bool {
+    let is_named = environment("PCSCLITE_CSOCK_NAME").is_some_and(|name| !name.is_empty());
+    cfg!(target_os = "linux") && socket == SocketAnswer::Missing && !is_named && daemon(environment).is_none()
 }
 
 #[cfg(test)]
@@ -201,8 +239,42 @@ mod tests {
 
     #[test]
     fn what_the_service_needs_to_ask_polkit() {
-        assert_eq!(gate_of(|_| false, |_| true), Some(MissingGate::Bus));
-        assert_eq!(gate_of(|_| true, |_| false), Some(MissingGate::Polkit));
-        assert_eq!(gate_of(|_| true, |path| path == Path::new(POLKIT[1])), None);
+        let hidden = "22 1 0:21 / /proc rw,nosuid - proc proc rw,hidepid=2\n";
+        assert_eq!(gate_of(|_| false, |_| true, |_| true, hidden), Some(MissingGate::Bus));
+        assert_eq!(gate_of(|_| true, |_| false, |_| true, hidden), Some(MissingGate::Polkit));
+        let there = |path: &Path| path == Path::new(POLKIT[1]);
+        assert_eq!(gate_of(|_| true, there, |path| path == Path::new(MASKS[1]), hidden), Some(MissingGate::Masked));
+        assert_eq!(gate_of(|_| true, there, |_| false, hidden), Some(MissingGate::Processes));
+        assert_eq!(gate_of(|_| true, there, |_| false, ""), None);
+    }
+
+    #[test]
+    fn hidepid_is_seen_in_the_options_of_proc_only() {
+        let line = |place: &str, options: &str| format!("22 1 0:21 / {place} rw,nosuid - proc proc {options}\n");
+        for (text, hides) in [
+            (line("/proc", "rw,hidepid=2"), true),
+            (line("/proc", "rw,hidepid=invisible"), true),
+            (line("/proc", "rw,hidepid=0"), false),
+            (line("/proc", "rw,hidepid=off"), false),
+            (line("/proc", "rw"), false),
+            (line("/mnt/proc", "rw,hidepid=2"), false),
+        ] {
+            assert_eq!(hides_processes(&text), hides, "{text}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_service_is_missing_where_nothing_could_be_it() {
+        let bare = |name: &str| (name == "PATH").then(|| "/nowhere".into());
+        let has_one = daemon(&bare).is_some();
+        assert_eq!(is_missing(&bare, SocketAnswer::Missing), !has_one);
+        assert!(!is_missing(&bare, SocketAnswer::Abandoned));
+        let elsewhere = |name: &str| Some(if name == "PATH" { "/nowhere".into() } else { "/run/x".into() });
+        assert!(!is_missing(&elsewhere, SocketAnswer::Missing));
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("pcscd"), "").unwrap();
+        let installed = |name: &str| (name == "PATH").then(|| folder.path().as_os_str().to_owned());
+        assert!(!is_missing(&installed, SocketAnswer::Missing));
     }
 }

@@ -1,6 +1,6 @@
 //! The readers that are meant: the one that has a card, and what happens to them while somebody watches.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::survey::{candidates, woken};
 use crate::{
@@ -29,12 +29,12 @@ pub fn nobody(selection: &Selection, there: &[ReaderState]) -> Failure {
 }
 
 /// The one reader that is meant and has a card. A memory card is no second card, nor is what stays mute when
-/// it is asked itself.
+/// it is asked itself, for as long as one exchange may take.
 ///
 /// # Errors
 /// `reader.none`, `reader.unavailable`, `scan.nobody` or `reader.ambiguous` when it is not one; `system.no-thread`;
 /// otherwise what the service or the selection says.
-pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
+pub fn one_reader(selection: &Selection, exchange: Duration) -> Result<String, Failure> {
     let there = list()?;
     if there.is_empty() {
         return Err(no_reader());
@@ -42,7 +42,7 @@ pub fn one_reader(selection: &Selection) -> Result<String, Failure> {
     let meant = selection.pick(&there)?;
     let meant = reachable(meant);
     // What looks mute may be the card that is meant, which wakes up late.
-    let cards: Vec<_> = candidates(&meant, &woken(&meant)?).into_iter().map(|r| r.name.clone()).collect();
+    let cards: Vec<_> = candidates(&meant, &woken(&meant, exchange)?).into_iter().map(|r| r.name.clone()).collect();
     match cards.as_slice() {
         [one] => Ok(one.clone()),
         [] if meant.iter().any(|r| r.slot == Slot::Unavailable) => Err(link(&LinkError::Unavailable, 0)),

@@ -15,9 +15,6 @@ use crate::{
     token::select::{Selected, select},
 };
 
-/// How long one card may take to say whether it is a Rollcall token.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// What came of the question whether a card is a Rollcall token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SelectAnswer {
@@ -33,36 +30,40 @@ pub enum SelectAnswer {
     Nothing,
 }
 
-/// What the card in each of these readers answers, in their order.
+/// What the card in each of these readers answers, in their order. Each may take as long as one exchange.
 ///
 /// # Errors
 /// `system.no-thread` when a card cannot be asked, since no thread can be started.
-pub fn survey(readers: &[&ReaderState]) -> Result<Vec<SelectAnswer>, Failure> {
-    answers(readers, may_be_asked)
+pub fn survey(readers: &[&ReaderState], exchange: Duration) -> Result<Vec<SelectAnswer>, Failure> {
+    answers(readers, exchange, may_be_asked)
 }
 
 /// The readers whose card looks mute, and answers when it is connected to. Where one slot alone is occupied, it is not asked.
 ///
 /// # Errors
 /// As [`survey`].
-pub fn woken(readers: &[&ReaderState]) -> Result<BTreeSet<String>, Failure> {
+pub fn woken(readers: &[&ReaderState], exchange: Duration) -> Result<BTreeSet<String>, Failure> {
     let is_mute = |reader: &ReaderState| reader.slot == Slot::Mute && !reader.exclusive && !reader.in_use;
     if readers.iter().filter(|reader| reader.slot.is_occupied()).count() < 2 {
         return Ok(BTreeSet::new());
     }
-    let answers = answers(readers, is_mute)?;
+    let answers = answers(readers, exchange, is_mute)?;
     let awake = |answer: SelectAnswer| matches!(answer, SelectAnswer::Ours | SelectAnswer::Foreign);
     let asked = readers.iter().zip(answers);
     Ok(asked.filter(|(_, answer)| awake(*answer)).map(|(reader, _)| reader.name.clone()).collect())
 }
 
-fn answers(readers: &[&ReaderState], may_be_asked: fn(&ReaderState) -> bool) -> Result<Vec<SelectAnswer>, Failure> {
+fn answers(
+    readers: &[&ReaderState],
+    exchange: Duration,
+    may_be_asked: fn(&ReaderState) -> bool,
+) -> Result<Vec<SelectAnswer>, Failure> {
     // Of several readers with one name only the first can be asked.
     let mut names = BTreeSet::new();
     thread::scope(|scope| {
         let begin = |reader: &&ReaderState| {
             let name = reader.name.clone();
-            let thread = || thread::Builder::new().spawn_scoped(scope, move || ask(&name)).map_err(no_thread);
+            let thread = || thread::Builder::new().spawn_scoped(scope, move || ask(&name, exchange)).map_err(no_thread);
             (may_be_asked(reader) && names.insert(reader.name.clone())).then(thread).transpose()
         };
         let asked = readers.iter().map(begin).collect::<Result<Vec<_>, _>>()?;
@@ -93,8 +94,8 @@ const fn may_be_asked(reader: &ReaderState) -> bool {
     matches!(reader.slot, Slot::Card(_)) && !reader.exclusive && !reader.in_use
 }
 
-fn ask(reader: &str) -> SelectAnswer {
-    let limits = CardLimits { exchange: PATIENCE, connect: PATIENCE, deadline: Some(Deadline::within(PATIENCE)) };
+fn ask(reader: &str, limit: Duration) -> SelectAnswer {
+    let limits = CardLimits { exchange: limit, connect: limit, deadline: Some(Deadline::within(limit)) };
     let answer = Card::connect(reader, limits).and_then(|mut card| {
         let mut transaction = card.begin()?;
         exchange(&mut transaction, &select(), ApduFormat::Short)

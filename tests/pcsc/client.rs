@@ -64,9 +64,22 @@ pub fn run(job: &str) -> ExitCode {
         "personalise" => personalise(&reader),
         "open" => open(&reader),
         "hold" => hold(&reader),
+        "transact" => transact(&reader),
         other => panic!("no job {other}"),
     }
     ExitCode::SUCCESS
+}
+
+/// Has a transaction with the card until the input ends, and says nothing to it; a byte is told when it does.
+fn transact(reader: &str) {
+    let context = pcsc::Context::establish(pcsc::Scope::User).expect("a service");
+    let name = std::ffi::CString::new(reader).expect("a name");
+    let mut card = context.connect(&name, pcsc::ShareMode::Shared, pcsc::Protocols::ANY).expect("a card");
+    let transaction = card.transaction().expect("nobody else's");
+    print!("!");
+    std::io::stdout().flush().expect("told");
+    std::io::stdin().read_to_end(&mut Vec::new()).expect("an input");
+    transaction.end(pcsc::Disposition::LeaveCard).map_err(|(_, error)| error).expect("ended");
 }
 
 /// Holds the card for itself until the input ends; a byte is told when it does.

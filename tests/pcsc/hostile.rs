@@ -29,6 +29,7 @@ fn lies() -> Vec<(&'static str, Bend)> {
     vec![
         ("more for ever", from(2, &[0x61, 0x00])),
         ("data and more for ever", from(2, &[&[0x30; 255][..], &[0x61, 0xFF]].concat())),
+        ("an answer without an end", from(1, &[&[0x30; 255][..], &[0x61, 0xFF]].concat())),
         ("another Le for ever", from(2, &[0x6C, 0x10])),
         ("huge answers", from(1, &huge)),
         ("nothing but 9000", from(2, &[0x90, 0])),
@@ -73,6 +74,9 @@ fn a_lying_card_harms_nobody(kind: &str) {
         let of = |reader: &str| objects.iter().find(|object| object["reader"] == *reader).expect("both readers");
         let (lied, fine) = (of(&readers[0]), of(&readers[1]));
         assert!(lied["error"]["code"].is_string() && lied["user"].is_null(), "{what}: {lied}");
+        if what == "an answer without an end" {
+            assert_eq!(lied["error"]["code"], "card.malformed", "{what}: {lied}");
+        }
         assert_eq!((&fine["user"]["id"], &fine["authenticated"]["token"]), (&"p2".into(), &true.into()), "{what}");
         assert_eq!(stack.present(), ["p2"], "{what}");
         card = slot.remove();

@@ -5,7 +5,11 @@ use std::{
     process::Stdio,
 };
 
-use crate::{people::enrolled, stack::Stack};
+use crate::{
+    doctor::{doctor, findings},
+    people::enrolled,
+    stack::Stack,
+};
 
 fn blank_or_foreign_once(stack: &Stack, watch: &mut crate::stack::Watch) {
     stack.card("new", 2);
@@ -211,7 +215,7 @@ fn who_is_only_asked_for_an_id_stays(card: &str) {
 
 case!(EachCard, who_falls_silent_is_in_doubt_until_the_card_answers);
 fn who_falls_silent_is_in_doubt_until_the_card_answers(card: &str) {
-    let stack = enrolled(2, 2, card);
+    let stack = enrolled(3, 2, card);
     std::fs::write(stack.home().join("config.toml"), "stale_after = \"5s\"\nheartbeat = \"500ms\"\n").unwrap();
     let mut watch = stack.watch(&[]);
     watch.event("arrived");
@@ -220,11 +224,30 @@ fn who_falls_silent_is_in_doubt_until_the_card_answers(card: &str) {
     let doubted = watch.event("unconfirmed");
     assert_eq!((&doubted["user"]["id"], &doubted["reason"]), (&"p1".into(), &"no_answer".into()));
     assert_eq!(stack.ndjson(0, &["users"]).iter().filter(|entry| entry["state"] == "unconfirmed").count(), 1);
+    seen_from_outside(&stack);
     stack.card("unmute", 1);
     assert_eq!(watch.event("confirmed")["user"]["id"], "p1");
     assert_eq!(stack.present(), ["p1", "p2"]);
     let events = watch.end();
-    assert!(events.iter().all(|event| event["event"] != "left" && event["event"] != "refused"), "{events:#?}");
+    let refused = |event: &serde_json::Value| event["event"] == "refused" && event["error"]["code"] != "token.blank";
+    assert!(events.iter().all(|event| event["event"] != "left" && !refused(event)), "{events:#?}");
+}
+
+/// What somebody with another state folder learns while a call of the watch hangs at the first reader: it is not the watch that
+/// is in the way. Nothing goes deep where it may tap, as with the blank card in the third.
+fn seen_from_outside(stack: &Stack) {
+    let elsewhere = stack.home().join("elsewhere");
+    let mut command = doctor(stack, "rollcall");
+    command.arg("--deep").env("ROLLCALL_HOME", &elsewhere).env("ROLLCALL_EXCHANGE_LIMIT", "2s");
+    let found = findings(&mut command);
+    let readers = stack.readers();
+    let of = |reader: &str, probe: &str| {
+        found.iter().find(|one| one["subject"] == *reader && one["probe"] == probe).expect("it is looked at")
+    };
+    assert_eq!(of(&readers[0], "reader")["code"], "reader.hung", "{found:#?}");
+    let link = of(&readers[2], "link");
+    let told = link["what"].as_str().expect("a line");
+    assert!(told.contains("a watch of another user or another state folder runs"), "{link}");
 }
 
 case!(Once, what_is_ignored_is_not_watched);

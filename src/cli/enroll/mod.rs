@@ -63,7 +63,7 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     Layout::of(&user).map_err(EnrollError::from)?;
     let changes = known.as_ref().map(|known| changes(Some(known), &user)).unwrap_or_default();
     let changes = views::UserChangeView::all(&changes);
-    let reader = one_reader(&settings.readers)?;
+    let reader = one_reader(&settings.readers, settings.limits.exchange)?;
     if args.batch.dry_run {
         foretell(args, &user, &enrollment, out)?;
         return out.object(&planned(reader, user, changes)).map(|()| 0);

@@ -1,11 +1,7 @@
 //! A connection to the card in one reader, which never blocks its caller beyond a limit.
 
 use std::{
-    collections::BTreeSet,
-    sync::{
-        Mutex, PoisonError,
-        mpsc::{self, Receiver, RecvTimeoutError, Sender},
-    },
+    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender},
     thread,
     time::{Duration, Instant},
 };
@@ -16,19 +12,17 @@ use super::{
     connect::Contact,
     io::{self, IoAnswer, IoReply, IoRequest},
     limits::{CardLimits, Deadline, ms},
-    list_within,
+    stuck::{Stuck, await_stuck, held, is_hanging, remember_stuck},
 };
 use crate::card::{
     link::{Link, LinkError, Sensitivity},
     t0::T0,
     trace::{Tape, TraceRecord, write},
 };
-use crate::reader::{ReaderState, holders::Holders, service::own_socket};
+use crate::reader::{mark::ThreadMark, service::own_socket};
 
 /// How long a closing connection is waited for: usually well under a millisecond.
 const CLOSE_LIMIT: Duration = Duration::from_millis(500);
-/// How long the question who holds a reader may take.
-const HOLDER_LIMIT: Duration = Duration::from_millis(500);
 
 /// An open, shared connection to the card in one reader.
 ///
@@ -52,6 +46,7 @@ pub struct Card {
 
 /// Both ends of the talk with the thread.
 struct IoThread {
+    mark: ThreadMark,
     asks: Sender<IoRequest>,
     answers: Receiver<IoReply>,
 }
@@ -62,18 +57,24 @@ impl Card {
     /// # Errors
     /// [`LinkError::CardRemoved`] without a card, [`LinkError::CardMute`], [`LinkError::ReaderGone`],
     /// [`LinkError::ServiceLost`], [`LinkError::SharingViolation`] when another program still held the reader at the
-    /// end of the limit, [`LinkError::TimedOut`].
+    /// end of the limit, [`LinkError::Occupied`] when it may have waited for the driver itself, [`LinkError::TimedOut`].
     pub fn connect(reader: &str, limits: CardLimits) -> Result<Self, LinkError> {
         let until = limits.until(limits.connect);
         await_stuck(reader, until)?;
         let name = reader.to_owned();
         let (asks, asked) = mpsc::channel();
         let (answer, answers) = mpsc::sync_channel(1);
+        let mark = ThreadMark::default();
+        let own = mark.clone();
+        let run = move || {
+            own.here();
+            io::run(&name, until, &asked, &answer);
+        };
         thread::Builder::new()
             .name("pcsc-card".to_owned())
-            .spawn(move || io::run(&name, until, &asked, &answer))
+            .spawn(run)
             .map_err(|e| LinkError::NoThread(e.to_string()))?;
-        let line = Some(IoThread { asks, answers });
+        let line = Some(IoThread { mark, asks, answers });
         let mut card = Self {
             reader: reader.to_owned(),
             contact: Contact::default(),
@@ -83,11 +84,11 @@ impl Card {
             waiting: false,
             dead: None,
         };
-        match card.receive(until) {
-            Some(answer) => card.touched(answer?),
-            None if is_held(reader) => return Err(card.abandon(LinkError::SharingViolation)),
-            None => return Err(card.abandon(card.late(until, limits.connect))),
-        }
+        let Some(answer) = card.receive(until) else {
+            let error = held(reader).unwrap_or_else(|| card.late(until, limits.connect));
+            return Err(card.abandon(error));
+        };
+        card.touched(answer?);
         Ok(card)
     }
 
@@ -130,7 +131,7 @@ impl Card {
     ///
     /// # Errors
     /// As [`Card::connect`]; [`LinkError::CardReset`] when another program reset the card since the last transaction
-    /// (the session is gone; the next `begin` works); [`LinkError::SharingViolation`] when another program's
+    /// (the session is gone; the next `begin` works); [`LinkError::Occupied`] when another program's
     /// transaction outlasts the limit (the connection stays good, and the next `begin` goes on waiting).
     pub fn begin(&mut self) -> Result<Transaction<'_>, LinkError> {
         let until = self.ready()?;
@@ -150,7 +151,7 @@ impl Card {
     fn waited(&mut self, until: Instant) -> Result<(), LinkError> {
         match self.receive(until) {
             None if is_hanging() => Err(self.abandon(LinkError::TimedOut)),
-            None => Err(LinkError::SharingViolation),
+            None => Err(LinkError::Occupied),
             Some(answer) => {
                 self.waiting = false;
                 answer.map(drop)
@@ -166,7 +167,7 @@ impl Card {
         // Once it is our turn, the thread finds this, and gives the card back at once.
         self.send(IoRequest::End);
         self.waiting = true;
-        LinkError::SharingViolation
+        LinkError::Occupied
     }
 
     /// Asks something of the card, inside a transaction.
@@ -232,7 +233,10 @@ impl Card {
     /// Leaves the thread alone with its call.
     fn abandon(&mut self, error: LinkError) -> LinkError {
         self.dead = Some(error.clone());
-        if let Some(IoThread { answers, .. }) = self.line.take() {
+        if let Some(IoThread { mark, answers, .. }) = self.line.take() {
+            if !matches!(error, LinkError::SharingViolation | LinkError::Occupied) {
+                mark.set(&own_socket(), &self.reader);
+            }
             remember_stuck(Stuck { reader: self.reader.clone(), answers, why: error.clone() });
         }
         error
@@ -242,7 +246,7 @@ impl Card {
 impl Drop for Card {
     /// Waits a bounded time for the connection to be closed: a process that ends before would reset the card.
     fn drop(&mut self) {
-        let Some(IoThread { asks, answers }) = self.line.take() else { return };
+        let Some(IoThread { asks, answers, .. }) = self.line.take() else { return };
         drop(asks);
         let until = Instant::now() + CLOSE_LIMIT;
         // What is still answered is of no interest; the end of the thread closes the line.
@@ -355,57 +359,4 @@ impl Drop for Transaction<'_> {
         // The card is given back before the trace is written.
         self.card.send(IoRequest::End);
     }
-}
-
-/// A thread that was abandoned in a call. Its end closes `answers`.
-struct Stuck {
-    reader: String,
-    answers: Receiver<IoReply>,
-    why: LinkError,
-}
-
-static STUCK: Mutex<Vec<Stuck>> = Mutex::new(Vec::new());
-/// The readers at which a call outlasted its limit, and none was made since that came back.
-static HANGING: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-
-/// Whether the last call to this reader outlasted its limit, in the driver or because another program holds the card: nobody can
-/// say what lies there.
-pub fn hangs(reader: &str) -> bool {
-    HANGING.lock().unwrap_or_else(PoisonError::into_inner).contains(reader)
-}
-
-/// Waits for the end of abandoned threads on this reader, so that a reader that hangs does not collect them.
-fn await_stuck(reader: &str, until: Instant) -> Result<(), LinkError> {
-    while let Some(stuck) = take_stuck(reader) {
-        let left = until.saturating_duration_since(Instant::now());
-        if matches!(stuck.answers.recv_timeout(left), Err(RecvTimeoutError::Timeout)) {
-            let why = stuck.why.clone();
-            remember_stuck(stuck);
-            return Err(why);
-        }
-    }
-    HANGING.lock().unwrap_or_else(PoisonError::into_inner).remove(reader);
-    Ok(())
-}
-
-fn remember_stuck(stuck: Stuck) {
-    HANGING.lock().unwrap_or_else(PoisonError::into_inner).insert(stuck.reader.clone());
-    STUCK.lock().unwrap_or_else(PoisonError::into_inner).push(stuck);
-}
-
-fn take_stuck(reader: &str) -> Option<Stuck> {
-    let mut all = STUCK.lock().unwrap_or_else(PoisonError::into_inner);
-    let at = all.iter().position(|stuck| stuck.reader == reader)?;
-    Some(all.swap_remove(at))
-}
-
-/// Whether another program has the reader. Without one it is a call of somebody who is gone, and hangs in the driver.
-fn is_held(reader: &str) -> bool {
-    let held = |r: &ReaderState| r.name == reader && (r.in_use || r.exclusive);
-    list_within(HOLDER_LIMIT).is_ok_and(|readers| readers.iter().any(held)) && Holders::of(&own_socket()).any()
-}
-
-/// Whether it is the service itself that does not answer.
-fn is_hanging() -> bool {
-    list_within(HOLDER_LIMIT).is_err()
 }

@@ -108,8 +108,9 @@ pub(super) fn resolve(context: &Context, reader: &str) -> Result<CString, LinkEr
     all.into_iter().zip(shown).find(|(_, name)| name == reader).map(|(name, _)| name).ok_or(LinkError::ReaderGone)
 }
 
-/// Why there is no connection in the end. What is called unresponsive and has answered to reset refuses what came next.
-fn unconnected(context: &Context, reader: &CString, error: Error) -> LinkError {
+/// Why there is no connection in the end. What is called unresponsive and has answered to reset refuses what came next, or
+/// nothing after that comes through: the service calls both so.
+pub(super) fn unconnected(context: &Context, reader: &CString, error: Error) -> LinkError {
     let mut states = [unaware(reader.clone())];
     let refused = error == Error::UnresponsiveCard
         && fill(context, &mut states).is_ok()

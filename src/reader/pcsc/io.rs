@@ -13,7 +13,7 @@ use pcsc::{Context, Disposition, Error, Protocols, ShareMode};
 use zeroize::Zeroizing;
 
 use super::{
-    connect::{Connection, Contact, LEAVE, PAUSES, may_pass, settle, touch},
+    connect::{Connection, Contact, LEAVE, PAUSES, may_pass, settle, touch, unconnected},
     explain::explain,
 };
 use crate::card::link::LinkError;
@@ -169,7 +169,7 @@ fn after(
     loop {
         let Err(error) = reconnect(how) else { return told };
         let pause = pauses.next().filter(|_| may_pass(error));
-        let Some(pause) = pause else { return explain(context, reader, error) };
+        let Some(pause) = pause else { return unconnected(context, reader, error) };
         if let Err(gone) = settle(context, reader, Instant::now() + pause) {
             return gone;
         }

@@ -13,6 +13,7 @@ use super::{brief, doctor, findings, home::unprivileged, text};
 use crate::{
     card::{Card, blank},
     lift::TEST_KEY,
+    people::enrolled,
     slot::{Bend, NO_ATR, Slot},
     stack::Stack,
 };
@@ -155,7 +156,7 @@ fn doctor_finds_faults_of_cards(kind: &str) {
 
     let (found, card) = alone(blank(kind, TEST_KEY));
     assert_eq!(found, ["token.test-keys"]);
-    assert_eq!(alone(Box::new(Foreign)).0, ["card.foreign"]);
+    assert_eq!(alone(Box::new(Foreign)).0, ["token.foreign"]);
     assert_eq!(bench.found(put(Box::new(Foreign), &MEMORY, honest())).0, ["card.not-iso14443-4"]);
     assert_eq!(bench.found(put(Box::new(Foreign), &NO_ATR, honest())).0, ["token.mute"]);
     let (found, card) = bench.found(put(card, &ATR, Box::new(another_version)));
@@ -197,7 +198,7 @@ fn doctor_finds_faults_of_cards(kind: &str) {
     // Another program has it for itself.
     let slot = Slot::insert(&bench.port, card);
     bench.wait(&bench.reader, true);
-    let holder = hold(&bench);
+    let holder = hold(&bench.stack, &bench.reader, "hold");
     let told = findings(&mut doctor(&bench.stack, "rollcall"));
     let one = told.iter().find(|one| one["code"] == "reader.busy").expect("it is held");
     let seen = one["facts"]["candidates"].as_array().expect("a list");
@@ -250,13 +251,29 @@ fn flapping(bench: &Bench, card: Box<dyn Card>) -> Box<dyn Card> {
     card
 }
 
-/// A process that holds the first reader's card exclusively until its input ends.
-fn hold(bench: &Bench) -> Child {
-    let mut child = bench
-        .stack
+case!(Once, a_program_in_a_transaction_may_wait_itself);
+/// Nobody can tell whether it holds the card or waits for the driver: both are said, and nobody is told to end it.
+fn a_program_in_a_transaction_may_wait_itself() {
+    let stack = enrolled(1, 1, "virtual");
+    let holder = hold(&stack, &stack.readers()[0], "transact");
+    let limited = |program: &mut std::process::Command| program.env("ROLLCALL_EXCHANGE_LIMIT", "1s").output().unwrap();
+    let output = limited(stack.command("rollcall").args(["scan", "--output", "ndjson"]));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.code() == Some(75) && told.contains("reader.busy"), "{told}");
+    assert!(told.contains("or waits for the driver, which hangs"), "{told}");
+    let found = findings(doctor(&stack, "rollcall").env("ROLLCALL_EXCHANGE_LIMIT", "1s"));
+    let one = found.iter().find(|one| one["code"] == "reader.busy").expect("it is in use");
+    assert_eq!(one["facts"]["candidates"][0]["pid"], holder.id(), "{one}");
+    assert_eq!(one["command"], "sudo systemctl restart pcscd", "{one}");
+    assert!(end(holder).success());
+}
+
+/// A process that does this job with the card in this reader until its input ends.
+fn hold(stack: &Stack, reader: &str, job: &str) -> Child {
+    let mut child = stack
         .command(std::env::current_exe().expect("a path"))
-        .env("ROLLCALL_TEST_CLIENT", "hold")
-        .env("ROLLCALL_TEST_READER", &bench.reader)
+        .env("ROLLCALL_TEST_CLIENT", job)
+        .env("ROLLCALL_TEST_READER", reader)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -102,6 +102,13 @@ fn doctor_finds_no_reader() {
     }
     stack.rollcall(&["scan"]).expect(1);
     stack.rollcall(&["doctor"]).expect(1);
+    // USB shows one, and the service does not.
+    let script = "mount -t tmpfs none /sys && cd /sys && mkdir -p bus/usb/devices/1-1 bus/usb/devices/1-1:1.0 &&
+        echo 'Some Reader' >bus/usb/devices/1-1/product && echo 0b >bus/usb/devices/1-1:1.0/bInterfaceClass &&
+        exec rollcall doctor --output ndjson";
+    let found = findings(doctor(&stack, "unshare").args(["--map-root-user", "--mount", "sh", "-c", script]));
+    let one = found.iter().find(|one| one["code"] == "reader.no-driver").expect("it is told");
+    assert!(one["what"].as_str().is_some_and(|what| what.starts_with("Some Reader is connected")), "{one}");
 }
 
 case!(Once, doctor_finds_too_many_readers);
