@@ -7,8 +7,7 @@ use uuid::Uuid;
 use super::User;
 use crate::failure::ErrorObject;
 
-/// The value of the field `schema` of an event.
-pub const EVENT_SCHEMA: &str = "rollcall.event/1";
+pub use super::json_schema::EVENT_SCHEMA;
 
 /// The object `rollcall.event/1`: an event with the field `schema` in front.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -9,7 +9,8 @@ use schemars::{
 };
 use serde_json::{Value, json};
 
-use super::event::EVENT_SCHEMA;
+/// The value of the field `schema` of an event.
+pub const EVENT_SCHEMA: &str = "rollcall.event/1";
 
 /// No control characters (Unicode category Cc), in the syntax that ECMA-262 and most other regular expressions share.
 pub const NO_CONTROL: &str = r"^[^\u0000-\u001F\u007F-\u009F]*$";

@@ -19,7 +19,7 @@ use super::time_spec::TimeSpec;
 use super::until::Until;
 #[cfg(feature = "board")]
 use super::values::BoardAddress;
-use super::values::{card_timing, field, nonempty, note, uid};
+use super::values::{card_timing, field, nonempty, note, uid, user_id, user_name};
 use crate::config::{Global, UserSource, new_file};
 use crate::emulator::{CardTiming, Uid};
 use crate::terminal::presence::{PresenceMode, duration};
@@ -296,10 +296,10 @@ pub struct ByHandArgs {
 #[derive(Debug, Clone, Args)]
 pub struct UserPatchArgs {
     /// Identifier of the user [default: as it is]
-    #[arg(long, value_parser = nonempty)]
+    #[arg(long, value_parser = user_id)]
     pub id: Option<String>,
     /// Name of the user, as it is shown [default: as it is]
-    #[arg(long, value_parser = nonempty)]
+    #[arg(long, value_parser = user_name)]
     pub name: Option<String>,
     /// Any further field; may be repeated; KEY= takes the field away
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]

@@ -41,15 +41,28 @@ fn escaped(text: &str, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
 
 /// A cell of a csv file that no spreadsheet takes for a formula: one that begins like a formula gets a leading
 /// apostrophe (OWASP). Line ends stay, they are quoted; other control characters are made visible. What is read back is the
-/// same text (`terminal::user_csv::said`): so an apostrophe that stands there already, and a `\u{` , are marked as well.
+/// same text (`terminal::user_csv::said`): so an apostrophe that stands there already, a `\u{`, and blanks at the beginning and
+/// the end are marked as well.
 pub fn cell(text: &str) -> Cow<'_, str> {
     let marked = if text.contains("\\u{") { Cow::Owned(text.replace("\\u{", "\\u{5c}u{")) } else { text.into() };
     let shown = match escaped(&marked, |c| matches!(c, '\n' | '\r' | '\t')) {
         Cow::Owned(shown) => Cow::Owned(shown),
         Cow::Borrowed(_) => marked,
     };
+    let shown = with_blanks(shown);
     let formula = ['=', '+', '-', '@', '\t', '\r', '\n'];
     if shown.trim_start_matches('\'').starts_with(formula) { Cow::Owned(format!("'{shown}")) } else { shown }
+}
+
+/// The blanks around a text as `\u{20}`: readers of tables drop those around a cell.
+fn with_blanks(text: Cow<'_, str>) -> Cow<'_, str> {
+    let is_blank = |c: char| c.is_whitespace() && !c.is_control();
+    let (before, rest) = text.split_at(text.len() - text.trim_start_matches(is_blank).len());
+    let (inner, after) = rest.split_at(rest.trim_end_matches(is_blank).len());
+    if inner.len() == text.len() {
+        return text;
+    }
+    format!("{}{inner}{}", before.escape_unicode(), after.escape_unicode()).into()
 }
 
 #[cfg(test)]
@@ -74,6 +87,7 @@ mod tests {
         assert_eq!(cell("'tHart"), "'tHart");
         assert_eq!(cell("\\u{41}"), "\\u{5c}u{41}");
         assert_eq!(cell("1-1"), "1-1");
+        assert_eq!(cell(" 7 8\u{a0}"), "\\u{20}7 8\\u{a0}");
         assert_eq!(cell("a\nb\u{7}"), "a\nb\\u{7}");
     }
 

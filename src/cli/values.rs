@@ -2,6 +2,7 @@
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use crate::api::{User, UserFault};
 use crate::crypto::x509::ServerName;
 use crate::emulator::{CardTiming, Uid};
 use crate::pki::SET_SIZES;
@@ -12,6 +13,22 @@ use crate::pki::SET_SIZES;
 /// In words.
 pub fn nonempty(text: &str) -> Result<String, &'static str> {
     if text.trim().is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
+}
+
+/// The identifier of a user to be. Blanks around it do not count, because nobody would see them.
+///
+/// # Errors
+/// In words.
+pub fn user_id(text: &str) -> Result<String, UserFault> {
+    User::check_id(text.trim()).map(|()| text.trim().to_owned())
+}
+
+/// The name of a user to be, likewise.
+///
+/// # Errors
+/// In words.
+pub fn user_name(text: &str) -> Result<String, UserFault> {
+    User::check_name(text.trim()).map(|()| text.trim().to_owned())
 }
 
 /// The longest note, in characters.
@@ -33,10 +50,13 @@ pub fn note(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// In words.
-pub fn field(text: &str) -> Result<(String, String), &'static str> {
+pub fn field(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE"),
+        Some((key, value)) if !key.is_empty() => {
+            let taken = User::check_field(key, value).map_err(|fault| fault.to_string());
+            taken.map(|()| (key.to_owned(), value.to_owned()))
+        }
+        _ => Err("expected KEY=VALUE".to_owned()),
     }
 }
 

@@ -8,6 +8,7 @@ use axum::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::problem::ApiError;
+pub use crate::api::plain;
 use crate::api::{User, v1::PAGE_MAX};
 
 /// A JSON body.
@@ -95,27 +96,12 @@ pub fn binary(name: &str, text: &str, length: std::ops::RangeInclusive<usize>) -
     bytes.ok_or_else(|| ApiError::Invalid(format!("{name} is not base64url of {length:?} bytes")))
 }
 
-/// A text within these lengths (in bytes) and without control characters.
-pub fn plain(text: &str, shortest: usize, longest: usize) -> bool {
-    (shortest..=longest).contains(&text.len()) && !text.chars().any(char::is_control)
-}
-
 /// Refuses a user that is empty or longer than anybody's.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] says which part.
 pub fn check_user(user: &User) -> Result<(), ApiError> {
-    let field = |(key, value): (&String, &String)| plain(key, 1, 64) && plain(value, 0, 1024);
-    let wrong = if !plain(&user.id, 1, 64) {
-        "the id of a user is 1 to 64 bytes without control characters"
-    } else if !plain(&user.name, 1, 256) {
-        "the name of a user is 1 to 256 bytes without control characters"
-    } else if user.fields.len() > 32 || !user.fields.iter().all(field) {
-        "a user has at most 32 fields, each name 1 to 64 bytes and each value at most 1024"
-    } else {
-        return Ok(());
-    };
-    Err(ApiError::Invalid(format!("{:?}: {wrong}", user.id)))
+    user.check().map_err(|fault| ApiError::Invalid(format!("{:?}: {fault}", user.id)))
 }
 
 /// The name of a terminal, which stands in certificates.

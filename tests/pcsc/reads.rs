@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{objects, people::enrolled, stack::Stack};
 
 /// A name that a spreadsheet would take for a formula, and that takes two lines.
-const FORMULA: &str = "=HYPERLINK(\"x\")\nZoë, \"山田\"";
+const FORMULA: &str = "=HYPERLINK(\"x\") Zoë, \"山田\"";
 
 /// How often each token was read, by its user, and what the file says of the user's name.
 fn read(form: &str, file: &Path) -> BTreeMap<String, (usize, String)> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::values::{field, nonempty, set_size};
+use crate::cli::values::{field, nonempty, set_size, user_id, user_name};
 use crate::config::new_file;
 use crate::pki::SetId;
 use crate::terminal::presence::duration;
@@ -15,10 +15,10 @@ use crate::terminal::token_prefix::TokenPrefix;
 #[derive(Debug, Clone, Args)]
 pub struct EnrollArgs {
     /// Identifier of the user
-    #[arg(long, value_parser = nonempty, required_unless_present = "from", conflicts_with = "from")]
+    #[arg(long, value_parser = user_id, required_unless_present = "from", conflicts_with = "from")]
     pub id: Option<String>,
     /// Name of the user, as it is shown; may be left out where the server knows the user
-    #[arg(long, value_parser = nonempty, requires = "id", conflicts_with = "from")]
+    #[arg(long, value_parser = user_name, requires = "id", conflicts_with = "from")]
     pub name: Option<String>,
     /// Any further field; may be repeated. What the server knows of the user stays; KEY= takes a field away
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field, conflicts_with = "from")]

@@ -9,7 +9,7 @@ use crate::api::v1::{Role, TokenStatus};
 use crate::cli::time_spec::TimeSpec;
 #[cfg(feature = "board")]
 use crate::cli::values::BoardAddress;
-use crate::cli::values::{field, nonempty};
+use crate::cli::values::{field, nonempty, user_id, user_name};
 use crate::config::new_file;
 use crate::pki::CertificateDays;
 use crate::terminal::token_prefix::TokenPrefix;
@@ -125,10 +125,10 @@ pub enum UserCommand {
 #[derive(Debug, Clone, Args)]
 pub struct UserAddArgs {
     /// Identifier of the user
-    #[arg(long, value_parser = nonempty)]
+    #[arg(long, value_parser = user_id)]
     pub id: String,
     /// Name of the user, as it is shown; may be left out where the server knows the user
-    #[arg(long, value_parser = nonempty)]
+    #[arg(long, value_parser = user_name)]
     pub name: Option<String>,
     /// Any further field; may be repeated; KEY= takes the field away
     #[arg(long = "field", value_name = "KEY=VALUE", value_parser = field)]

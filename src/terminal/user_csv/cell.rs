@@ -58,9 +58,69 @@ fn unescaped(text: &str) -> String {
     said + rest
 }
 
+/// A cell without the blanks around it: nobody sees them in a spreadsheet, and `7 ` would be another person than `7`. Who
+/// means them writes `\\u{20}`.
+///
+/// # Errors
+/// In words, for a quotation mark that is a part of the text only because a blank stands before it.
+pub fn within_blanks(cell: &str) -> Result<&str, &'static str> {
+    let is_blank = |c: char| c.is_whitespace() && !c.is_control();
+    let text = cell.trim_matches(is_blank);
+    if cell.starts_with(is_blank) && text.starts_with('"') {
+        return Err("there is a blank before its quotation mark, which has to come first");
+    }
+    Ok(text)
+}
+
+/// Whether a row, as it stands in the file, ends inside quotation marks: only the last row of a file can.
+pub fn ends_in_quotes(row: &[u8], separator: u8) -> bool {
+    #[derive(Clone, Copy, PartialEq)]
+    enum At {
+        Begin,
+        Plain,
+        Quoted,
+        /// Behind a quotation mark, which ends the cell, or is the first of two.
+        Mark,
+    }
+    let end = row.iter().fold(At::Begin, |at, byte| match (at, byte) {
+        (At::Quoted, b'"') => At::Mark,
+        (At::Begin | At::Mark, b'"') | (At::Quoted, _) => At::Quoted,
+        (_, b'\r' | b'\n') => At::Begin,
+        (_, byte) if *byte == separator => At::Begin,
+        _ => At::Plain,
+    });
+    end == At::Quoted
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blanks_around_a_text_do_not_count() {
+        for (cell, text) in
+            [("7", Ok("7")), (" 7\u{a0}", Ok("7")), ("\\u{20}7", Ok("\\u{20}7")), ("7\t", Ok("7\t")), ("  ", Ok(""))]
+        {
+            assert_eq!(within_blanks(cell), text, "{cell:?}");
+        }
+        assert!(within_blanks(" \"Eva\"").is_err());
+        assert_eq!(within_blanks("\"Eva\" "), Ok("\"Eva\""));
+    }
+
+    #[test]
+    fn an_open_quotation_mark_is_found() {
+        for (row, open) in [
+            ("7,\"Eva\n8,Bob\n", true),
+            ("7,\"E\"\"va", true),
+            ("\"", true),
+            ("7,\"Eva\"\n", false),
+            ("7,\"E\"\"va\"", false),
+            ("7,5\" pipe\n", false),
+            ("\n7,Eva", false),
+        ] {
+            assert_eq!(ends_in_quotes(row.as_bytes(), b','), open, "{row:?}");
+        }
+    }
 
     #[test]
     fn what_was_added_is_taken_away_and_nothing_else() {

@@ -13,12 +13,13 @@ use std::{
 };
 
 use crate::{
-    api::User,
+    api::{User, UserFault, plain},
     failure::{ExitClass, Failure},
     files,
     terminal::user_patch::UserPatch,
 };
 pub use cell::said;
+use cell::{ends_in_quotes, within_blanks};
 pub use encoding::TextEncoding;
 pub use form::{TableColumn, TableForm};
 use form::{after_separator_line, is_something, separator_of};
@@ -27,6 +28,8 @@ use form::{after_separator_line, is_something, separator_of};
 const TOLD: usize = 20;
 /// The longest file that is read, in bytes: some millions of users.
 const LONGEST: u64 = 256 << 20;
+/// The longest path of a picture, in bytes.
+const PATH_MAX: usize = 1024;
 
 /// A row that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,7 +158,7 @@ fn read_as(bytes: &[u8], reading: CsvReading, check: RowCheck<'_>) -> (Option<Us
     let (text, encoding) = match encoding::decode(bytes) {
         Ok(decoded) => decoded,
         Err((at, what)) => {
-            let line = LineCounter { text: bytes, at: 0, line: 1 }.of(at as u64);
+            let line = LineCounter { text: bytes, at: 0, line: 1 }.of(at);
             return (None, vec![BadRow { line, column: None, what }]);
         }
     };
@@ -181,11 +184,15 @@ impl TableReader<'_> {
             .has_headers(false)
             .flexible(true)
             .from_reader(body.as_bytes());
-        let skipped = (text.len() - body.len()) as u64;
+        let skipped = text.len() - body.len();
+        let at = |reader: &csv::Reader<&[u8]>| {
+            usize::try_from(reader.position().byte()).map_or(body.len(), |at| at.min(body.len()))
+        };
         let mut lines = LineCounter { text: text.as_bytes(), at: 0, line: 1 };
         let (mut bad, mut record) = (Vec::new(), csv::StringRecord::new());
         loop {
-            let line = lines.of(skipped + reader.position().byte());
+            let begin = at(&reader);
+            let line = lines.of(skipped + begin);
             match reader.read_record(&mut record) {
                 Ok(false) => break,
                 // Spreadsheets save rows without a value, too.
@@ -195,6 +202,10 @@ impl TableReader<'_> {
                     if !bad.is_empty() {
                         return bad;
                     }
+                }
+                Ok(true) if ends_in_quotes(&body.as_bytes()[begin..at(&reader)], self.table.form.separator) => {
+                    let what = "a quotation mark is opened here and never closed".into();
+                    bad.push(BadRow { line, column: None, what });
                 }
                 Ok(true) => {
                     let row = self.row(&record, line).and_then(|mut row| match check(&mut row) {
@@ -252,38 +263,49 @@ impl TableReader<'_> {
         let mut user = User { id: String::new(), name: String::new(), fields: BTreeMap::new() };
         let mut portrait = None;
         for (at, (column, cell)) in columns.iter().zip(record).enumerate() {
-            let value = said(cell);
-            let (named, longest) = match column {
-                TableColumn::Id => ("id", 64),
-                TableColumn::Name => ("name", 256),
-                TableColumn::Portrait => ("portrait", 1024),
-                TableColumn::Field(key) => (key.as_str(), 1024),
+            let named = match column {
+                TableColumn::Id => "id",
+                TableColumn::Name => "name",
+                TableColumn::Portrait => "portrait",
+                TableColumn::Field(key) => key.as_str(),
                 TableColumn::Blank if is_something(cell) => {
                     return Err(bad(Some(&(at + 1).to_string()), "it has a value, and the column no name".into()));
                 }
                 TableColumn::Blank => continue,
             };
-            if value.len() > longest || value.chars().any(char::is_control) {
-                return Err(bad(Some(named), format!("a value has at most {longest} bytes and no control characters")));
+            let value = said(within_blanks(cell).map_err(|what| bad(Some(named), what.into()))?).into_owned();
+            if matches!(column, TableColumn::Id | TableColumn::Name) && value.trim().is_empty() {
+                return Err(bad(Some(named), "it is empty".into()));
             }
+            let taken = match column {
+                TableColumn::Id => User::check_id(&value).map_err(fault),
+                TableColumn::Name => User::check_name(&value).map_err(fault),
+                TableColumn::Field(key) => User::check_field(key, &value).map_err(fault),
+                _ if plain(&value, 0, PATH_MAX) => Ok(()),
+                _ => Err(format!("a path has at most {PATH_MAX} bytes and no control characters")),
+            };
+            taken.map_err(|what| {
+                let broken = value.contains(['\r', '\n']);
+                bad(Some(named), if broken { format!("there is a line break in it, and {what}") } else { what })
+            })?;
             match column {
-                TableColumn::Id => user.id = value.into_owned(),
-                TableColumn::Name => user.name = value.into_owned(),
+                TableColumn::Id => user.id = value,
+                TableColumn::Name => user.name = value,
                 _ if value.is_empty() => {}
-                TableColumn::Portrait => portrait = Some(value.into_owned()),
-                _ => drop(user.fields.insert(named.to_owned(), value.into_owned())),
+                TableColumn::Portrait => portrait = Some(value),
+                _ => drop(user.fields.insert(named.to_owned(), value)),
             }
         }
-        for (column, value) in [("id", &user.id), ("name", &user.name)] {
-            if value.trim().is_empty() {
-                return Err(bad(Some(column), "it is empty".into()));
-            }
-        }
+        user.check().map_err(|wrong| bad(None, fault(wrong)))?;
         if let Some(before) = self.seen.insert(user.id.clone(), line) {
             return Err(bad(Some("id"), format!("duplicate id {:?} (first used on line {before})", user.id)));
         }
         Ok(UserRow { user, portrait })
     }
+}
+
+fn fault(fault: UserFault) -> String {
+    fault.to_string()
 }
 
 fn unreadable(error: &csv::Error) -> String {
@@ -303,8 +325,8 @@ struct LineCounter<'t> {
 impl LineCounter<'_> {
     /// The line of the first row that begins at this byte or behind it: ends of lines, and empty ones, are passed over. CR
     /// LF, LF and CR by itself each end one.
-    fn of(&mut self, byte: u64) -> u64 {
-        let mut end = usize::try_from(byte).unwrap_or(usize::MAX).min(self.text.len());
+    fn of(&mut self, byte: usize) -> u64 {
+        let mut end = byte.min(self.text.len());
         while matches!(self.text.get(end), Some(b'\r' | b'\n')) {
             end += 1;
         }
