@@ -31,6 +31,7 @@ pub mod sanitize;
 pub mod scan;
 pub mod schema;
 pub mod server;
+mod service;
 pub mod status;
 pub mod table;
 pub mod time_spec;

@@ -13,6 +13,7 @@ use super::{
     interrupt::Interrupt,
     outcome::{account, scan_view},
     printer::Printer,
+    service::{warn_of_lost_service, warn_of_no_reader},
     until::WaitLimit,
     views,
     watch::{show_server_event, warn_of_undecided},
@@ -78,6 +79,7 @@ pub fn run(args: &ScanArgs, settings: &Settings, out: &mut Printer) -> Result<u8
         printer.finish(&scan);
         return Ok(scan.tally().exit_status());
     }
+    warn_of_no_reader(printer.out);
     let events = EventLoop::new();
     let stopper = events.stopper();
     let signal = Interrupt::install(move || stopper.stop())?;
@@ -118,6 +120,7 @@ impl ScanObserver for ScanPrinter<'_> {
             ScanEvent::Waiting { found } => {
                 self.out.progress("different tokens read", found as u64, self.count.map(|count| count as u64));
             }
+            ScanEvent::ServiceLost => warn_of_lost_service(self.out),
             ScanEvent::Undecided { reader } => warn_of_undecided(reader, self.out),
             ScanEvent::Server(event) => show_server_event(&event, self.out),
             ScanEvent::Tap(outcome) => {

@@ -11,6 +11,7 @@ use super::{
     interrupt::Interrupt,
     pki::set_rotation_view,
     printer::Printer,
+    service::{warn_of_lost_service, warn_of_no_reader},
     views,
 };
 use crate::{
@@ -95,6 +96,7 @@ fn fleet(
     let signal = Interrupt::install(move || stopper.stop())?;
     fleet.watch()?;
     out.begin::<views::RotationView>()?;
+    warn_of_no_reader(out);
     let end = fleet.run(&mut FleetPrinter { out })?;
     out.progress_end();
     conclude(end, rotation.goal(), signal.exit_status(), out)
@@ -111,6 +113,10 @@ impl FleetObserver for FleetPrinter<'_> {
             FleetEvent::Free => {
                 let (left, all) = (goal.left(), goal.tokens());
                 self.out.work("put the next card on", (all - left) as u64, all as u64);
+                Ok(())
+            }
+            FleetEvent::ServiceLost => {
+                warn_of_lost_service(self.out);
                 Ok(())
             }
             FleetEvent::Moved { reader, moved } => {

@@ -8,7 +8,7 @@ mod resume;
 use std::{
     cell::LazyCell,
     io::{self, IsTerminal},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use jiff::Timestamp;
@@ -25,6 +25,7 @@ use super::{
     interrupt::Interrupt,
     outcome::account,
     printer::{Printer, form},
+    service::{PATIENCE, in_words, lost_service},
     views,
 };
 use crate::{
@@ -35,13 +36,11 @@ use crate::{
         feedback::{AfterSignal, Feedback},
         hooks::{HookReport, How},
         lookups::ServerEvent,
-        presence::{Event, StoreNotice},
+        presence::{Event, EventKind, StoreNotice},
+        readers::no_reader,
         watch::{HookCommand, TapEffect, Watch, WatchConfig, WatchEvent, WatchObserver},
     },
 };
-
-/// How long a service may take to list its readers at the start.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The readers as the service lists them.
 type ListedReaders = Result<Vec<ReaderState>, ReaderError>;
@@ -82,9 +81,9 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
         show_who_is_here(&mut watch, out)?;
         out.begin::<views::EventView>()?;
     }
-    warn_of_readers(&listed, settings, out);
     let feedback = feedback::start(settings);
     let mut printer = WatchPrinter { out, complaints: Complaints::default(), board, feedback, live, settings };
+    printer.warn_of_readers(&listed);
     watch.run(&mut printer)?;
     match (signal.exit_status(), &printer.live) {
         (Some(status), _) => Ok(status),
@@ -153,32 +152,6 @@ fn board(_: &WatchArgs, settings: &Settings, _: &mut Watch, _: &mut Printer) -> 
     }
 }
 
-/// Says what would be missed in silence: that there is no service, which is an event only once in each outage, and names
-/// in the configuration that fit no reader.
-fn warn_of_readers(listed: &ListedReaders, settings: &Settings, out: &mut Printer) {
-    let readers = match listed {
-        Ok(readers) => readers,
-        Err(error) => {
-            let failure = Failure::from(error.clone());
-            return out.warning(&format!("{failure} ({})", failure.code), failure.hint.as_deref());
-        }
-    };
-    if settings.readers.ignores_all(readers) {
-        let hint = "make it fit only what never has a token: rollcall readers lists the names";
-        out.warning("`ignore` in config.toml leaves out every reader that is here now", Some(hint));
-    }
-    let names: Vec<_> = readers.iter().map(|reader| reader.name.as_str()).collect();
-    let mut unmatched: Vec<_> = settings.unmatched(&names).iter().map(ToString::to_string).collect();
-    if !names.is_empty() {
-        unmatched.extend(settings.readers.fits_nothing(&names).iter().map(|name| format!("reader {name:?}")));
-    }
-    if !unmatched.is_empty() {
-        let told = unmatched.join(", ");
-        let hint = "plug it in, or correct config.toml: rollcall readers lists the names";
-        out.warning(&format!("the configuration names what fits no reader: {told}"), Some(hint));
-    }
-}
-
 /// Of a reader that another program holds, or whose driver does not answer.
 pub fn warn_of_undecided(reader: &str, out: &mut Printer) {
     let text = format!(
@@ -208,6 +181,38 @@ impl WatchPrinter<'_> {
         if self.complaints.is_new(key, text, Instant::now()) {
             self.out.warning(text, hint);
         }
+    }
+
+    /// Says what would be missed in silence: that there is no service, which is an event only once in each outage, or no
+    /// reader, and names in the configuration that fit none.
+    fn warn_of_readers(&mut self, listed: &ListedReaders) {
+        let readers = match listed {
+            Ok(readers) => readers,
+            Err(error) => return self.warn_of_service(&Failure::from(error.clone())),
+        };
+        if readers.is_empty() {
+            let failure = no_reader();
+            self.out.warning(&in_words(&failure), failure.hint.as_deref());
+        }
+        let chosen = &self.settings.readers;
+        if chosen.ignores_all(readers) {
+            let hint = "make it fit only what never has a token: rollcall readers lists the names";
+            self.out.warning("`ignore` in config.toml leaves out every reader that is here now", Some(hint));
+        }
+        let names: Vec<_> = readers.iter().map(|reader| reader.name.as_str()).collect();
+        let mut unmatched: Vec<_> = self.settings.unmatched(&names).iter().map(ToString::to_string).collect();
+        if !names.is_empty() {
+            unmatched.extend(chosen.fits_nothing(&names).iter().map(|name| format!("reader {name:?}")));
+        }
+        if !unmatched.is_empty() {
+            let told = unmatched.join(", ");
+            let hint = "plug it in, or correct config.toml: rollcall readers lists the names";
+            self.out.warning(&format!("the configuration names what fits no reader: {told}"), Some(hint));
+        }
+    }
+
+    fn warn_of_service(&mut self, failure: &Failure) {
+        self.warn(failure.code, &in_words(failure), failure.hint.as_deref());
     }
 
     fn hook(&mut self, report: &HookReport) {
@@ -273,10 +278,16 @@ impl WatchObserver for WatchPrinter<'_> {
             (board.show)(&event);
         }
         match event {
-            WatchEvent::Presence(event) => match &self.live {
-                Some(live) => live.update(|content| content.event(event)),
-                None => return self.out.item(&views::EventView::from(event)),
-            },
+            WatchEvent::Presence(event) => {
+                let is_lost = event.event == EventKind::ServiceLost;
+                match &self.live {
+                    Some(live) => live.update(|content| content.event(event)),
+                    None => self.out.item(&views::EventView::from(event))?,
+                }
+                if let Some(failure) = is_lost.then(lost_service).flatten() {
+                    self.warn_of_service(&failure);
+                }
+            }
             WatchEvent::Tap(outcome, effect) => {
                 match (&mut self.feedback, effect) {
                     (Some(feedback), TapEffect::Decided) => feedback.tapped(outcome),

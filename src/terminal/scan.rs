@@ -50,6 +50,8 @@ pub enum ScanEvent<'a> {
         /// Its name.
         reader: &'a str,
     },
+    /// The PC/SC service is away; a scan that waits goes on once it is back.
+    ServiceLost,
     /// Something happened to the server.
     Server(ServerEvent),
     /// A tap has ended; [`ScanEvent::Outcome`] follows, unless it is a token that was read before.
@@ -311,6 +313,9 @@ impl Handler for WaitingScan<'_> {
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
         match message {
             Message::Reader(event) => {
+                if matches!(event, ReaderEvent::ServiceLost) {
+                    self.observer.event(ScanEvent::ServiceLost)?;
+                }
                 if let ReaderEvent::Available { reader, available: false } = &event
                     && self.scan.config.pool.readers.matches(reader)
                 {

@@ -283,6 +283,8 @@ impl WatchRun<'_> {
     /// One that cannot be asked yet has not been unplugged, and neither has one that this watch leaves out: it was told of by
     /// another one.
     fn plugged_in(&mut self, mut names: BTreeSet<String>) -> Result<(), Failure> {
+        // What a watch lost that ended meanwhile; otherwise the next outage would be none.
+        self.apply(&Input::ServiceBack)?;
         let choice = |name: &String| self.config.pool.readers.choice(name);
         let list = self.store.list()?;
         let was_told = |name: &String| list.slot(name).is_some_and(|slot| slot.attached);

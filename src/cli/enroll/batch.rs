@@ -9,7 +9,8 @@ use super::{private_request, show_enrolled, show_failed, warn_of_test_keys};
 use crate::{
     api::User,
     cli::{
-        args::EnrollArgs, confirm::confirm, context::terminal_context, interrupt::Interrupt, printer::Printer, views,
+        args::EnrollArgs, confirm::confirm, context::terminal_context, interrupt::Interrupt, printer::Printer,
+        service::warn_of_lost_service, views,
     },
     config::Settings,
     failure::{ExitClass, Failure},
@@ -311,10 +312,7 @@ impl BatchObserver for BatchPrinter<'_> {
             BatchEvent::Failed { reader, token_id, user, failure } => {
                 self.out.item(&show_failed(reader, token_id, user, &failure))?;
             }
-            BatchEvent::ServiceLost => self.out.warning(
-                "the PC/SC service is away; this waits until it is back",
-                Some("start it: sudo systemctl start pcscd.socket"),
-            ),
+            BatchEvent::ServiceLost => warn_of_lost_service(self.out),
         }
         Ok(())
     }

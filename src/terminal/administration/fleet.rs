@@ -16,6 +16,8 @@ use crate::{
 pub enum FleetEvent {
     /// The next card may come.
     Free,
+    /// The PC/SC service is away; the run goes on once it is back.
+    ServiceLost,
     /// A card was moved, or had been before.
     Moved {
         /// The reader.
@@ -135,6 +137,7 @@ impl Handler for FleetHandler<'_> {
                 let failure = link(&LinkError::Unavailable, 0);
                 self.tell(FleetEvent::Failed { reader, failure })?;
             }
+            Message::Reader(ReaderEvent::ServiceLost) => self.tell(FleetEvent::ServiceLost)?,
             Message::Stop => return Ok(ControlFlow::Break(())),
             _ => {}
         }

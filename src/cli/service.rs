@@ -1,0 +1,34 @@
+//! A PC/SC service that is away, or has no readers, while a command waits for cards: told once, with the cause.
+
+use std::time::Duration;
+
+use super::printer::Printer;
+use crate::{failure::Failure, reader::pcsc::list_within, terminal::readers::no_reader};
+
+/// How long the service may take to list its readers.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Why the service does not answer; nothing where it does.
+pub fn lost_service() -> Option<Failure> {
+    list_within(PATIENCE).err().map(Failure::from)
+}
+
+/// A service that went away, or was never there. One that is back already is no matter.
+pub fn warn_of_lost_service(out: &mut Printer) {
+    if let Some(failure) = lost_service() {
+        out.warning(&in_words(&failure), failure.hint.as_deref());
+    }
+}
+
+/// What a waiting command says of it.
+pub fn in_words(failure: &Failure) -> String {
+    format!("{failure}; this waits until it works ({})", failure.code)
+}
+
+/// Nobody would know what a command waits for that has no reader. What else is wrong the first event of the service says.
+pub fn warn_of_no_reader(out: &mut Printer) {
+    if list_within(PATIENCE).is_ok_and(|readers| readers.is_empty()) {
+        let failure = no_reader();
+        out.warning(&in_words(&failure), failure.hint.as_deref());
+    }
+}
