@@ -120,15 +120,19 @@ fn counted(readers: &[&ReaderState]) -> Finding {
     let names = |is_meant: &dyn Fn(&ReaderState) -> bool| -> Vec<String> {
         readers.iter().filter(|reader| is_meant(reader)).map(|reader| reader.name.clone()).collect()
     };
-    let cards = names(&|reader| reader.slot.is_occupied());
-    let dumb = names(&|reader| reader.exclusive || matches!(reader.slot, Slot::Unavailable | Slot::Mute));
-    let count = format!("{}, {} with a card", some(readers.len(), "reader"), cards.len());
+    let cards = names(&|reader| reader.slot.is_occupied() && reader.slot != Slot::Mute);
+    let dumb = names(&|reader| reader.exclusive || reader.slot == Slot::Unavailable);
+    // It may lie there for ever, or be late: nothing that has to be mended.
+    let mute = names(&|reader| reader.slot == Slot::Mute);
+    let silent = if mute.is_empty() { String::new() } else { format!(", {} with something mute", mute.len()) };
+    let count = format!("{}, {} with a card{silent}", some(readers.len(), "reader"), cards.len());
     let found = if dumb.is_empty() {
         Finding::good(count)
     } else {
         Finding::look(format!("{count}; cannot be asked: {}", dumb.join(", ")), Remedy::run("rollcall doctor"))
     };
-    found.fact("readers", readers.len()).fact("with_card", cards).fact("cannot_be_asked", dumb)
+    let found = found.fact("readers", readers.len()).fact("with_card", cards);
+    found.fact("cannot_be_asked", dumb).fact("mute", mute)
 }
 
 /// Keys and certificates as files; a PKCS#11 token is not asked.
@@ -167,7 +171,12 @@ fn here(folder: &Path) -> Finding {
     };
     let doubtful = entries.iter().filter(|entry| entry.state == EntryState::Unconfirmed).count();
     let doubt = if doubtful == 0 { String::new() } else { format!(", {doubtful} of them unconfirmed") };
-    let found = Finding::good(format!("{} here{doubt}", entries.len()));
+    let count = format!("{} here{doubt}", entries.len());
+    let found = if doubtful == 0 {
+        Finding::good(count)
+    } else {
+        Finding::look(count, Remedy::with("see why nobody can ask their cards", "rollcall doctor"))
+    };
     found.fact("present", entries.len() - doubtful).fact("unconfirmed", doubtful)
 }
 
@@ -295,7 +304,12 @@ mod tests {
         ];
         let found = counted(&ill.iter().collect::<Vec<_>>());
         assert_eq!(found.verdict, Verdict::Warning);
-        assert_eq!(found.message, "3 readers, 2 with a card; cannot be asked: A, B, C");
+        assert_eq!(found.message, "3 readers, 1 with a card, 1 with something mute; cannot be asked: B, C");
+        let found = counted(&[&ill[0]]);
+        assert_eq!(
+            (found.verdict, found.message.as_str()),
+            (Verdict::Good, "1 reader, 0 with a card, 1 with something mute")
+        );
     }
 
     #[test]

@@ -74,7 +74,8 @@ fn inspect(report: &ProbeReport, all: &[ReaderState]) {
         };
         report.found_below("reader", Finding { subject: Some(reader.name.clone()), ..left_out });
     }
-    for found in same_names(&names).into_iter().chain(numbered(&names)) {
+    let used: Vec<_> = names.iter().copied().filter(|name| !settings.readers.ignores(name)).collect();
+    for found in same_names(&used).into_iter().chain(numbered(&names)) {
         report.found_below("names", found);
     }
     for name in settings.unmatched(&names) {
