@@ -59,8 +59,14 @@ pub fn read_bounded(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read_bounded`]; [`InvalidData`](io::ErrorKind::InvalidData) for what is not UTF-8.
 pub fn read_text(source: impl Read, limit: u64) -> io::Result<String> {
-    let text = String::from_utf8(read_bounded(source, limit)?);
+    let content = read_bounded(source, limit)?;
+    let text = str::from_utf8(without_mark(&content)).map(str::to_owned);
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// A text without the byte order mark that editors of other systems put in front of it.
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text)
 }
 
 /// What SQLite needs beside a file before it reads it, twice over, in bytes.

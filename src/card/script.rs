@@ -79,6 +79,8 @@ pub enum ScriptError {
 /// # Errors
 /// The number of the first line that is no step, and why; [`ScriptError::TooLong`] for more than 10,000 lines.
 pub fn parse(text: &str) -> Result<Vec<(usize, ScriptStep)>, (usize, ScriptError)> {
+    // The byte order mark of editors of other systems.
+    let text = text.trim_start_matches('\u{FEFF}');
     if text.lines().nth(LINES_MAX).is_some() {
         return Err((LINES_MAX + 1, ScriptError::TooLong));
     }
@@ -201,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_script_is_read_line_by_line() {
-        let text = "# first\n\nset AID F052  # ours\n00 a4 0400 02 $AID 00=9000,61xx > FCI\n00CA9F7F00\n";
+        let text = "\u{feff}# first\n\nset AID F052  # ours\n00 a4 0400 02 $AID 00=9000,61xx > FCI\n00CA9F7F00\n";
         let steps = parse(text).unwrap();
         assert_eq!(steps.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [3, 4, 5]);
         let ScriptStep::Send { command, expected, keep } = &steps[1].1 else { panic!() };

@@ -90,7 +90,7 @@ struct Found {
 
 /// JSON begins with a bracket, and a message with the tag 18 (D2).
 fn proofs(input: &[u8], path: &Path) -> Result<Found, Failure> {
-    let text = input.trim_ascii_start();
+    let text = files::without_mark(input).trim_ascii_start();
     if !text.is_empty() && !matches!(text[0], b'{' | b'[') {
         let message = FoundProof { cose: input.to_vec(), certificate: None, token_id: None, counter: None };
         return Ok(Found { proofs: vec![message], without: 0, list: false });

@@ -170,7 +170,8 @@ impl Bundle {
     /// # Errors
     /// [`PkiError::Bundle`] names the first part that cannot be read or does not fit the others.
     pub fn read(json: &[u8]) -> Result<Self, PkiError> {
-        let paper: BundleFile = serde_json::from_slice(json).map_err(|_| PkiError::Bundle("its form"))?;
+        let paper: BundleFile =
+            serde_json::from_slice(files::without_mark(json)).map_err(|_| PkiError::Bundle("its form"))?;
         if paper.schema != SCHEMA {
             return Err(PkiError::Bundle("its form"));
         }

@@ -10,7 +10,10 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{PkiError, lost};
-use crate::crypto::{Key128, ec::KeyPair, x509};
+use crate::{
+    crypto::{Key128, ec::KeyPair, x509},
+    files::without_mark,
+};
 
 /// The longest file that is read, in bytes: far above any key or certificate.
 const LIMIT: u64 = 16 * 1024;
@@ -30,7 +33,8 @@ pub fn key_pair(path: &Path) -> Result<KeyPair, PkiError> {
 pub fn key_128(path: &Path) -> Result<Key128, PkiError> {
     let text = private(path)?;
     let mut bytes = Zeroizing::new([0; 16]);
-    hex::decode_to_slice(text.trim_ascii(), &mut *bytes).map_err(|_| PkiError::NotHex(path.to_owned()))?;
+    hex::decode_to_slice(without_mark(&text).trim_ascii(), &mut *bytes)
+        .map_err(|_| PkiError::NotHex(path.to_owned()))?;
     Ok(Key128::new(*bytes))
 }
 
