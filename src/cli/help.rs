@@ -56,7 +56,7 @@ const EXAMPLES: &[(&str, [&str; 2])] = &[
     ("readers", ["rollcall readers --explain", "rollcall readers --watch --output ndjson"]),
     ("apdu", ["rollcall apdu 00A404000AF0524F4C4C43414C4C0100=9000", "rollcall apdu --secure 00CA010100=9000"]),
     ("status", ["rollcall status", "rollcall status --output json"]),
-    ("doctor", ["rollcall doctor", "rollcall doctor --bundle report.tar.gz"]),
+    ("doctor", ["rollcall doctor", "rollcall doctor --bundle report.tar"]),
     ("scan", ["rollcall scan --output ndjson", "rollcall scan --count 20 --timeout 5m --out reads.csv --output csv"]),
     ("watch", ["rollcall watch --presence toggle", "rollcall watch --on-event \"jq -r .event >> events.txt\""]),
     ("users list", ["rollcall users list", "rollcall users list --output json"]),

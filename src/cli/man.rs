@@ -30,7 +30,7 @@ const EXAMPLES_OF_ALL: usize = 8;
 /// Variables that are no options, and what they do.
 const VARIABLES: &[(&str, &str)] = &[
     ("ROLLCALL_HOME", "The folder of the configuration and of all state, in place of those below FILES."),
-    ("ROLLCALL_SERVER_URL", "Where the server is: `https://host:port`. No server when it is not set."),
+    ("ROLLCALL_SERVER_URL", "Where the server is: `https://host:port`, in place of `url` in config.toml."),
     ("ROLLCALL_SERVER_LISTEN", "Where `rollcall server run` listens: ADDRESS:PORT."),
     ("ROLLCALL_SERVER_STORE", "The store of the server: `sqlite://FILE` or `postgres://user:password@host/database`."),
     ("ROLLCALL_SERVER_RATE", "Requests a second that the server answers to one terminal."),

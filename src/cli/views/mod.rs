@@ -118,8 +118,10 @@ fn as_printed() -> SchemaGenerator {
 }
 
 fn is_called(typed: &str, name: &str) -> bool {
+    let bare = |name: &str| name.strip_prefix("rollcall.").unwrap_or(name).to_owned();
     let unnumbered = name.split_once('/').map_or(name, |(before, _)| before);
-    typed == name || typed == unnumbered || unnumbered.strip_prefix("rollcall.") == Some(typed)
+    let typed = bare(typed);
+    typed == bare(name) || typed == bare(unnumbered)
 }
 
 #[cfg(test)]
