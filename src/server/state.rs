@@ -164,6 +164,11 @@ impl AppState {
         done.map_err(|error: PkiError| ApiError::from_pki(&error))?.ok_or(ApiError::Busy)
     }
 
+    /// Whether the CAs that this server knows are those of its folder: a rotation is taken up within a second.
+    pub fn has_current_cas(&self) -> bool {
+        self.home.load_trusted().is_ok_and(|trusted| trusted == self.authorities)
+    }
+
     /// Nonces for a terminal, as they are stored and as they are sent.
     ///
     /// # Errors

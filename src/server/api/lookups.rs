@@ -117,7 +117,12 @@ async fn presented_proof(
         terminal: &terminal.ecka_keys,
         now: (state.clock)(),
     };
-    Ok(proofs::check(&cose, certificate.as_deref(), &against))
+    let presented = proofs::check(&cose, certificate.as_deref(), &against);
+    // In the second before this server takes a rotation up, the store may have certificates of a CA that it does not know.
+    if presented == PresentedProof::Refused(ProofRefusal::Certificate) && !state.has_current_cas() {
+        return Err(ApiError::Busy);
+    }
+    Ok(presented)
 }
 
 fn count(state: &SharedState, token_id: Uuid, result: &LookupResult, nonces: u16) {
