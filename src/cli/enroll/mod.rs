@@ -68,7 +68,7 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
         foretell(args, &user, &enrollment, out)?;
         return out.object(&planned(reader, user, changes)).map(|()| 0);
     }
-    let mut waiting = || out.note("another enrollment is at work for this user; this waits until it has ended");
+    let mut waiting = || out.note("another enrollment is at work; this waits until it has ended");
     let _reserved = enrollment.journal.reserve(id, &mut waiting)?;
     if args.replace.is_none() && !args.second_card {
         ask_for_second(&user, &reader, &enrollment, settings, out)?;
@@ -76,12 +76,12 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
     let lost =
         args.replace.as_ref().map(|named| lost_token(named.as_ref(), &user, &enrollment, settings, out)).transpose()?;
     let mut progress = |step: EnrollmentStep| show_step(step, out);
-    let mut applicant = Applicant { user, portrait, lost, gives_up: false };
+    let mut applicant = Applicant { user, portrait, lost, gives_up: None };
     let mut done = enrollment.enroll(&reader, &mut &applicant, &mut progress);
     out.progress_end();
     if let Err(EnrollFailure { error: error @ EnrollError::BegunForAnother { card, .. }, .. }) = &done {
         give_up(error, card, &enrollment, settings, out)?;
-        applicant.gives_up = true;
+        applicant.gives_up = Some(card.clone());
         let mut progress = |step: EnrollmentStep| show_step(step, out);
         done = enrollment.enroll(&reader, &mut &applicant, &mut progress);
         out.progress_end();
@@ -138,7 +138,7 @@ fn give_up(
         None => failure,
     })?;
     match enrollment.journal.all()?.iter().find(|entry| entry.card == card) {
-        Some(entry) => resume::revoke(entry, enrollment.terminal()),
+        Some(entry) => resume::give_up(entry, enrollment),
         None => Ok(()),
     }
 }

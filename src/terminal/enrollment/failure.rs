@@ -42,6 +42,9 @@ pub enum EnrollError {
         /// For whom it was begun.
         user: Box<User>,
     },
+    /// Another enrollment for the same user has not ended.
+    #[error("another enrollment for {0} is at work")]
+    UserBusy(String),
     /// The journal of the batch cannot be used.
     #[error(transparent)]
     Batch(#[from] BatchError),
@@ -120,6 +123,8 @@ impl EnrollError {
                 "finish it by the command that began it; or give it up: --abandon with the file that it was begun with, \
                  or --id and --yes for the new user; or take another card",
             ),
+            Self::UserBusy(_) => Failure::new(ExitClass::Busy, "enroll.user-busy", message)
+                .hint("put the card on again when that one has ended"),
             Self::Batch(e) => e.to_failure(),
             Self::NotBlank(LifeCycle::Terminated) => token(&TokenError::NotIssued(LifeCycle::Terminated), exchanges),
             Self::NotBlank(_) => Failure::new(ExitClass::No, "enroll.not-blank", message).hint("use a blank card"),

@@ -37,13 +37,14 @@ pub struct Applicant {
     pub portrait: Option<Vec<u8>>,
     /// The token that is refused from now on.
     pub lost: Option<Uuid>,
-    /// What was begun with the card for somebody else is given up.
-    pub gives_up: bool,
+    /// What was begun with this card (diversification data, hex) for somebody else is given up.
+    pub gives_up: Option<String>,
 }
 
 impl HolderSource for &Applicant {
-    fn user(&mut self, _: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError> {
-        match begun.filter(|entry| entry.user.id != self.user.id && !self.gives_up) {
+    fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError> {
+        let is_given_up = self.gives_up.as_deref() == Some(card);
+        match begun.filter(|entry| entry.user.id != self.user.id && !is_given_up) {
             Some(entry) => Err(entry.of_another()),
             None => Ok(self.user.clone()),
         }

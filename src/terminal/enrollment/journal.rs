@@ -1,7 +1,7 @@
 //! The journal of an enrollment: written before each step that the next run could not find out from the card.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -162,19 +162,31 @@ impl Journal {
     /// # Errors
     /// [`EnrollError::Journal`] when the lock cannot be made.
     pub fn reserve(&self, user_id: &str, waiting: &mut dyn FnMut()) -> Result<LockedFile, EnrollError> {
+        match self.lock(user_id)? {
+            Ok(locked) => Ok(locked),
+            Err(file) => {
+                waiting();
+                LockedFile::wait(file).map_err(|e| EnrollError::Journal(self.folder.clone(), e))
+            }
+        }
+    }
+
+    /// The same for who holds a card meanwhile, and cannot wait.
+    ///
+    /// # Errors
+    /// [`EnrollError::UserBusy`] where another enrollment is at work; as [`Self::reserve`].
+    pub fn reserve_now(&self, user_id: &str) -> Result<LockedFile, EnrollError> {
+        self.lock(user_id)?.map_err(|_| EnrollError::UserBusy(user_id.to_owned()))
+    }
+
+    fn lock(&self, user_id: &str) -> Result<Result<LockedFile, File>, EnrollError> {
         let folder = self.folder.with_file_name("locks");
-        let path = folder.join(format!("user-{:02x}.lock", sha256(&[user_id.as_bytes()])[0]));
+        let path = folder.join(format!("user-{}.lock", hex::encode(&sha256(&[user_id.as_bytes()])[..2])));
         let failed = |e| EnrollError::Journal(path.clone(), e);
         files::create_private_folder(&folder).map_err(failed)?;
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
-        match LockedFile::exclusively(file).map_err(failed)? {
-            Ok(locked) => Ok(locked),
-            Err(file) => {
-                waiting();
-                LockedFile::wait(file).map_err(failed)
-            }
-        }
+        LockedFile::exclusively(file).map_err(failed)
     }
 
     /// Stores the entry; it is on disk when this returns.

@@ -305,17 +305,20 @@ fn another_user_or_a_wrong_key_is_told_before_anything_is_sent() {
     slot.left = u32::MAX;
     let report = fixture.enroll(&mut slot, &wordy()).unwrap();
     assert_eq!((report.ending, report.test_keys), (Ending::Enrolled, true), "another user begins anew");
-    let of = |user, gives_up| Applicant { user, portrait: None, lost: None, gives_up };
-    let issued = fixture.enroll_into(&mut slot, &mut &of(ada(), false), None::<&mut Set>);
+    let of = |user, gives_up: Option<String>| Applicant { user, portrait: None, lost: None, gives_up };
+    let issued = fixture.enroll_into(&mut slot, &mut &of(ada(), None), None::<&mut Set>);
     assert!(matches!(issued, Err(EnrollError::AlreadyIssued(_))), "{issued:?}");
 
     let mut slot = blank();
     slot.left = 12;
     fixture.enroll(&mut slot, &ada()).unwrap_err();
     slot.left = u32::MAX;
-    let refused = fixture.enroll_into(&mut slot, &mut &of(wordy(), false), None::<&mut Set>);
-    assert!(matches!(&refused, Err(EnrollError::BegunForAnother { user, .. }) if **user == ada()), "{refused:?}");
-    let report = fixture.enroll_into(&mut slot, &mut &of(wordy(), true), None::<&mut Set>).unwrap();
+    let refused = fixture.enroll_into(&mut slot, &mut &of(wordy(), None), None::<&mut Set>);
+    let Err(EnrollError::BegunForAnother { card, user }) = refused else { panic!("{refused:?}") };
+    assert_eq!(*user, ada());
+    let other = fixture.enroll_into(&mut slot, &mut &of(wordy(), Some("00".repeat(10))), None::<&mut Set>);
+    assert!(matches!(other, Err(EnrollError::BegunForAnother { .. })), "that of another card was given up: {other:?}");
+    let report = fixture.enroll_into(&mut slot, &mut &of(wordy(), Some(card)), None::<&mut Set>).unwrap();
     assert_eq!((report.user, report.test_keys), (wordy(), true), "how the card came is not forgotten");
 
     let state = PersistentState::blank(&StaticKeys::all(&Key128::new([1; 16])), &mut SystemRandom).unwrap();

@@ -3,6 +3,7 @@
 use super::{BatchLedger, GivenUp};
 use crate::{
     api::v1::TokenStatus,
+    crypto::random::{self, SystemRandom},
     failure::Failure,
     server_client::ServerError,
     terminal::{
@@ -48,11 +49,21 @@ pub fn abandon(enrollment: &EnrollmentContext, ledger: &mut BatchLedger) -> Resu
     Ok(())
 }
 
-/// Has the server revoke what it may have registered of a card that was begun, and is given up.
+/// Gives up what was begun with a card that is about to become somebody else's: its token is revoked, and whoever puts that
+/// card on again before, for the one it was begun for, gets another token. How the card came stays noted.
 ///
 /// # Errors
-/// The failure of the server, which has to know first.
-pub fn revoke(entry: &JournalEntry, terminal: &TerminalContext) -> Result<(), Failure> {
+/// The failure of the server, which has to know first; that of the journal.
+pub fn give_up(entry: &JournalEntry, enrollment: &EnrollmentContext) -> Result<(), Failure> {
+    revoke(entry, enrollment.terminal())?;
+    let JournalEntry { card, user, authority, test_keys, replaces, portrait, set, .. } = entry.clone();
+    let token_id = uuid::Builder::from_random_bytes(random::bytes(&mut SystemRandom).map_err(EnrollError::from)?);
+    let entry = JournalEntry::new(card, token_id.into_uuid(), user, authority, test_keys);
+    Ok(enrollment.journal.save(&JournalEntry { replaces, portrait, set, ..entry })?)
+}
+
+/// Has the server revoke what it may have registered of a card that was begun, and is given up.
+fn revoke(entry: &JournalEntry, terminal: &TerminalContext) -> Result<(), Failure> {
     let Some(server) = terminal.server.as_ref().filter(|_| entry.progress >= Progress::Generated) else {
         return Ok(());
     };

@@ -54,7 +54,7 @@ impl BatchShared {
 struct LedgerHolder<'a> {
     shared: &'a BatchShared,
     user: Option<User>,
-    /// Others wait with another card for the same user.
+    /// No other enrollment for the same user is at work meanwhile.
     reserved: Option<LockedFile>,
 }
 
@@ -62,7 +62,7 @@ impl HolderSource for LedgerHolder<'_> {
     fn user(&mut self, card: &str, begun: Option<&JournalEntry>) -> Result<User, EnrollError> {
         let user = self.shared.ledger().user(card, begun)?;
         if self.reserved.is_none() {
-            self.reserved = Some(self.shared.enrollment.journal.reserve(&user.id, &mut || {})?);
+            self.reserved = Some(self.shared.enrollment.journal.reserve_now(&user.id)?);
         }
         self.user = Some(user.clone());
         Ok(user)
@@ -319,7 +319,14 @@ impl BatchHandler<'_> {
             }
         }
         let failure = failed.to_failure();
-        if matches!(failed.error, EnrollError::NobodyLeft | EnrollError::RowGone(_)) {
+        // They say nothing about the cards to come.
+        if matches!(
+            failed.error,
+            EnrollError::NobodyLeft
+                | EnrollError::RowGone(_)
+                | EnrollError::BegunForAnother { .. }
+                | EnrollError::UserBusy(_)
+        ) {
             return self.tell_failed(reader, (None, None), failure);
         }
         let token_id = if let EnrollError::AlreadyIssued(token_id) = failed.error { token_id } else { None };
