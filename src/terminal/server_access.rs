@@ -98,14 +98,26 @@ pub fn known_users(server: &ServerClient, ids: &[&str]) -> Result<HashMap<String
     Ok(users.into_iter().map(|user| (user.id.clone(), user)).collect())
 }
 
-/// All pages of a list.
+/// All pages of a list that some work needs.
+///
+/// # Errors
+/// What `page` answers, as [`patiently`] gives it.
+pub fn all_pages<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, ServerError> {
+    pages(TRIES, page)
+}
+
+/// All pages of a list that is only looked at.
 ///
 /// # Errors
 /// What `page` answers, as [`briefly`] gives it.
-pub fn all_pages<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, ServerError> {
+pub fn shown_pages<T>(page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, ServerError> {
+    pages(LOOKS, page)
+}
+
+fn pages<T>(tries: usize, page: impl Fn(Option<&str>) -> Result<Page<T>, ServerError>) -> Result<Vec<T>, ServerError> {
     let (mut items, mut after) = (Vec::new(), None::<String>);
     loop {
-        let found = briefly(|| page(after.as_deref()))?;
+        let found = again(tries, || page(after.as_deref()))?;
         items.extend(found.items);
         // A next page that does not come after this one would go on for ever.
         let next = found.next.filter(|next| after.as_ref().is_none_or(|after| next > after));

@@ -23,7 +23,7 @@ use crate::{
     server_client::{ServerClient, ServerError},
     terminal::{
         presence::operator::is_name,
-        server_access::{ImportedUsers, all_pages, import_users, known_user, known_users},
+        server_access::{ImportedUsers, import_users, known_user, known_users, shown_pages},
         token_prefix::{TokenPrefix, ambiguous},
         user_csv,
         user_patch::{UserPatch, changes},
@@ -48,7 +48,7 @@ pub fn user(command: &UserCommand, settings: &Settings, out: &mut Printer) -> Re
             out.object(&views::ServerForgotten::from(done))?;
         }
         UserCommand::List => {
-            let users = all_pages(|after| server.users(after, PAGE_MAX))?;
+            let users = shown_pages(|after| server.users(after, PAGE_MAX))?;
             let users: Vec<_> = users.into_iter().map(views::ServerUserView::from).collect();
             out.list(&users, "the server knows no users")?;
         }
@@ -180,11 +180,11 @@ fn tokens(
     user: Option<&str>,
     status: &[StatusWord],
 ) -> Result<Vec<views::ServerToken>, Failure> {
-    let users = all_pages(|after| server.users(after, PAGE_MAX))?;
+    let users = shown_pages(|after| server.users(after, PAGE_MAX))?;
     let names: BTreeMap<_, _> = users.into_iter().map(|user| (user.id, user.name)).collect();
     let tokens = match user.filter(|user| names.contains_key(*user)) {
-        Some(id) => all_pages(|after| server.tokens_of(id, after, PAGE_MAX))?,
-        None => all_pages(|after| server.tokens(after, PAGE_MAX))?,
+        Some(id) => shown_pages(|after| server.tokens_of(id, after, PAGE_MAX))?,
+        None => shown_pages(|after| server.tokens(after, PAGE_MAX))?,
     };
     let tokens = tokens.into_iter().map(|token| {
         let user_name = names.get(&token.user_id).cloned();
@@ -211,7 +211,7 @@ pub fn terminal(command: &TerminalCommand, settings: &Settings, out: &mut Printe
             issue::through_server(&server, name, (*role).into(), *days, file, out)?;
         }
         TerminalCommand::List => {
-            let terminals = all_pages(|after| server.terminals(after, PAGE_MAX))?;
+            let terminals = shown_pages(|after| server.terminals(after, PAGE_MAX))?;
             let terminals: Vec<_> = terminals.into_iter().map(views::ServerTerminal::from).collect();
             out.list(&terminals, "the server knows no terminals")?;
         }
