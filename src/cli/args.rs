@@ -237,7 +237,7 @@ pub enum UsersCommand {
     },
     /// Put a user or token on this terminal's deny list
     Deny {
-        /// User id, token id, or the name of somebody on the list
+        /// User id, token id, or the name of somebody known here
         #[arg(value_parser = nonempty)]
         id: String,
         /// Why, for the deny list

@@ -23,6 +23,7 @@ use crate::{
         Age, Bundle, CertificateClass, CertificateDays, CertificatePlace, ClockCheck, Content, FileOutcome, Followed,
         InventoryItem, IssueReport, PkiDir, PkiError, SetId, SetRotation, server_names,
     },
+    server_client::ServerUrl,
     terminal::administration::terminals,
 };
 
@@ -196,7 +197,8 @@ fn import(settings: &Settings, home: &PkiDir, file: &Path, out: &mut Printer) ->
     }
     let config = settings.config_folder.join("config.toml");
     let Some(url) = &bundle.server else { return Ok(()) };
-    if settings.server.url.as_ref() == Some(url) {
+    // The configuration has the port, and a bundle may leave 443 out.
+    if url.parse::<ServerUrl>().is_ok_and(|url| settings.server.url.as_ref() == Some(&url.to_string())) {
         return Ok(());
     }
     if config.exists() {

@@ -95,8 +95,7 @@ fn deny(id: &str, reason: Option<&str>, settings: &Settings, now: Timestamp, out
     show_events(events, &nobody, out)?;
     // A word without a digit may have been meant for a name, and a name refuses nobody.
     if !is_known && !id.contains(|sign: char| sign.is_ascii_digit()) {
-        let text =
-            format!("nobody known here has the id or the name {id}: it is denied as an id, and nobody as a name");
+        let text = format!("{id} is denied as an id, and no name here is {id}");
         out.warning(&text, Some("give the id of the user where a name was meant: rollcall token list shows ids"));
     }
     Ok(())

@@ -243,7 +243,7 @@ fn with_unsent(mut found: Finding, waiting: Option<(usize, Timestamp)>, now: Tim
     found.message = format!("{}; {count}{or_more} {events} not yet sent", found.message);
     if now.duration_since(oldest) > UNSENT && found.verdict < Verdict::Warning {
         found.verdict = Verdict::Warning;
-        found.remedy = Some(Remedy::with("a watch sends them, and so does the next", "rollcall scan"));
+        found.remedy = Some(Remedy::with("a watch that runs sends them; where none does, this does", "rollcall scan"));
     }
     found.fact("unsent", count)
 }

@@ -87,7 +87,7 @@ fn gone(missing: &MissingFile) -> Finding {
     let (is_fault, what) = match missing.stops {
         MissingUse::Taps => (true, "no card is authenticated"),
         MissingUse::Server => (true, "the server is not asked"),
-        MissingUse::Enrolling => (false, "no card is enrolled or changed here"),
+        MissingUse::Enrolling => (false, "no card is enrolled here"),
         MissingUse::Issuing => (false, "no certificate is issued or renewed here"),
         MissingUse::Serving => (false, "no server starts here, and no certificate is renewed"),
     };

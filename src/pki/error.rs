@@ -246,8 +246,8 @@ impl PkiError {
                     .and("with a server by an administrator: rollcall server terminal add NAME --out FILE"),
             ),
             Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed").hint(Remedy::with(
-                "ask who runs the server; if its CA was exchanged, have a new bundle made",
-                "rollcall pki issue terminal",
+                "ask who runs the server; if its CA was exchanged, an administrator makes a new bundle",
+                "rollcall server terminal add NAME --out FILE",
             )),
             Self::Occupied(_) => failure(ExitClass::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),

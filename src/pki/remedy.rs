@@ -18,7 +18,8 @@ impl CertificatePlace {
         let import = "then, here: rollcall pki import FILE";
         match class {
             // A CA cannot be renewed in place.
-            CertificateClass::Authority => Remedy::run("rollcall pki rotate-ca"),
+            CertificateClass::Authority if self.has_ca_key => Remedy::run("rollcall pki rotate-ca"),
+            CertificateClass::Authority => Remedy::with("where the CA key lies", "rollcall pki rotate-ca"),
             _ if self.has_ca_key => Remedy::run("rollcall pki renew"),
             CertificateClass::Tls(TlsUse::Server) => Remedy::with("where the CA key lies", "rollcall pki issue server"),
             _ if self.has_server && !has_ended => Remedy::run("rollcall pki renew"),
@@ -44,7 +45,10 @@ mod tests {
         };
         for (has_server, has_ended) in [(false, false), (false, true), (true, false), (true, true)] {
             assert_eq!(renewal(true, has_server, terminal, has_ended), "rollcall pki renew");
-            assert_eq!(renewal(false, has_server, CertificateClass::Authority, has_ended), "rollcall pki rotate-ca");
+            assert_eq!(
+                renewal(false, has_server, CertificateClass::Authority, has_ended),
+                "where the CA key lies: rollcall pki rotate-ca"
+            );
         }
         assert_eq!(renewal(false, true, terminal, false), "rollcall pki renew");
         assert!(renewal(false, true, terminal, true).contains("rollcall server terminal add NAME --out FILE; then"));

@@ -45,7 +45,7 @@ impl From<String> for CacheFault {
 impl CacheCause {
     const fn hint(self) -> &'static str {
         match self {
-            Self::Full => "make room: until then what the server says is kept in memory only",
+            Self::Full => "make room, and start it again: what the server says is kept in memory only",
             Self::ReadOnly => "set ROLLCALL_HOME to a folder that can be written",
             Self::Locked => "try again; if it stays so, find the process that holds it",
             Self::Damaged => "remove directory.db in the state folder: it will be rebuilt",
@@ -169,8 +169,8 @@ impl From<ServerError> for Failure {
                 ExitClass::Refused,
                 "server.certificate",
                 Remedy::with(
-                    "the URL must name one of the names in its certificate, which this terminal's CA issued; one that missed a rotation of the CA needs a new bundle",
-                    "rollcall pki issue terminal",
+                    "the URL must name one of the names in its certificate, which this terminal's CA issued; for one that missed a rotation of the CA an administrator makes a new bundle",
+                    BUNDLE,
                 ),
             ),
             ServerError::CertificateTime(_) => (
@@ -205,19 +205,20 @@ impl From<ServerError> for Failure {
     }
 }
 
+/// What makes a bundle where there is a server: one that `pki issue terminal` makes is not registered there.
+const BUNDLE: &str = "rollcall server terminal add NAME --out FILE";
+
 /// What lets a terminal in that the server refuses. An administrator's command is named as one: who is refused has none.
 fn admission(code: Option<ProblemCode>) -> Remedy {
-    const BUNDLE: &str = "rollcall server terminal add NAME";
     match code {
         Some(ProblemCode::TerminalRole) => {
             "let an administrator do it, or give this terminal another role: revoke it, and add \
                                             it with --role"
                 .into()
         }
-        Some(ProblemCode::TerminalRevoked) => Remedy::with(
-            "it stays out until an administrator gives it a new bundle, under the same name or another one",
-            BUNDLE,
-        ),
+        Some(ProblemCode::TerminalRevoked) => {
+            Remedy::with("it stays out until an administrator gives it a new bundle, under the same name", BUNDLE)
+        }
         Some(ProblemCode::TerminalUnknown) => Remedy::with("an administrator makes a bundle for it", BUNDLE)
             .and("rollcall pki import FILE takes it in here"),
         Some(ProblemCode::TerminalExpired) => Remedy::with(

@@ -73,8 +73,10 @@ pub fn evicted() -> Failure {
         "a token had lost this terminal's key for fast taps {TIMES} times in a row: another machine has a copy of this \
          terminal's keys, or the token is used at more than 8 terminals"
     );
-    Failure::new(ExitClass::Config, "resume.evicted", text)
-        .hint(Remedy::with("give every machine keys of its own", "rollcall pki issue terminal NAME --out BUNDLE"))
+    Failure::new(ExitClass::Config, "resume.evicted", text).hint(
+        Remedy::with("give every machine keys of its own", "rollcall pki issue terminal NAME --out FILE")
+            .and("with a server by an administrator: rollcall server terminal add NAME --out FILE"),
+    )
 }
 
 #[derive(Serialize, Deserialize)]
