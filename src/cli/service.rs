@@ -28,7 +28,12 @@ pub fn in_words(failure: &Failure) -> String {
 /// Nobody would know what a command waits for that has no reader. What else is wrong the first event of the service says.
 pub fn warn_of_no_reader(out: &mut Printer) {
     if list_within(PATIENCE).is_ok_and(|readers| readers.is_empty()) {
-        let failure = no_reader();
-        out.warning(&in_words(&failure), failure.hint.as_deref());
+        warn_of_none(out);
     }
+}
+
+/// The same for who has listed them already.
+pub fn warn_of_none(out: &mut Printer) {
+    let failure = no_reader();
+    out.warning(&format!("{failure}; this waits until one is ({})", failure.code), failure.hint.as_deref());
 }

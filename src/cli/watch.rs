@@ -25,7 +25,7 @@ use super::{
     interrupt::Interrupt,
     outcome::account,
     printer::{Printer, form},
-    service::{PATIENCE, in_words, lost_service},
+    service::{PATIENCE, in_words, lost_service, warn_of_none},
     views,
 };
 use crate::{
@@ -37,7 +37,6 @@ use crate::{
         hooks::{HookReport, How},
         lookups::ServerEvent,
         presence::{Event, EventKind, StoreNotice},
-        readers::no_reader,
         watch::{HookCommand, TapEffect, Watch, WatchConfig, WatchEvent, WatchObserver},
     },
 };
@@ -191,8 +190,7 @@ impl WatchPrinter<'_> {
             Err(error) => return self.warn_of_service(&Failure::from(error.clone())),
         };
         if readers.is_empty() {
-            let failure = no_reader();
-            self.out.warning(&in_words(&failure), failure.hint.as_deref());
+            warn_of_none(self.out);
         }
         let chosen = &self.settings.readers;
         if chosen.ignores_all(readers) {
