@@ -9,6 +9,7 @@ use std::{
 };
 
 use fs4::fs_std::FileExt;
+use zeroize::Zeroizing;
 
 /// A path as one word of a command for a shell (POSIX.1, XCU 2.2), for remedies that are typed or run as they stand.
 pub fn word(path: &Path) -> String {
@@ -59,7 +60,7 @@ pub fn read_bounded(source: impl Read, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read_bounded`]; [`InvalidData`](io::ErrorKind::InvalidData) for what is not UTF-8.
 pub fn read_text(source: impl Read, limit: u64) -> io::Result<String> {
-    let content = read_bounded(source, limit)?;
+    let content = Zeroizing::new(read_bounded(source, limit)?); // it may be a key
     let text = str::from_utf8(without_mark(&content)).map(str::to_owned);
     text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
