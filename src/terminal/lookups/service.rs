@@ -38,7 +38,7 @@ pub struct LookupService {
 
 impl LookupService {
     /// Starts asking this server, and takes the events of this terminal there. Where it stays, nonces are fetched before the
-    /// first tap; where it does not, events go once [`events`](Self::events) says so, and a watch that runs here takes them.
+    /// first tap; where it does not, events go once [`events`](Self::events) says so or the server was away, and a watch that runs here takes them.
     /// `tell` is called on another thread.
     ///
     /// # Errors

@@ -308,6 +308,11 @@ fn in_memory(path: &Path, cas: &[&[u8]]) -> Result<Connection, TerminalStoreErro
     take_in_log(path)?;
     let copy = || {
         db.execute("ATTACH ?1 AS disk", [unchanging(path)])?;
+        let format = |of| db.pragma_query_value::<i64, _>(Some(of), "user_version", |row| row.get(0));
+        // What an earlier release wrote has other columns, and cannot be brought up to date here.
+        if format("disk")? != format("main")? {
+            return db.execute_batch("DETACH disk");
+        }
         let known: Vec<u8> = db.query_row("SELECT ca FROM disk.feed", [], |row| row.get(0))?;
         if cas.contains(&known.as_slice()) {
             db.execute_batch(

@@ -1,7 +1,7 @@
 //! A thread that asks the server, so that nobody else waits for the network.
 //!
-//! Questions are answered in the order in which they come. When nobody waits, it fetches the feed, takes events to the
-//! server, and fetches nonces for the next taps of a command that stays. A server that is away is left alone for a while, longer each time: meanwhile
+//! Questions are answered in the order in which they come. When nobody waits, it fetches the feed, fetches nonces for the
+//! next taps of a command that stays, and takes events to the server. A server that is away is left alone for a while, longer each time: meanwhile
 //! every query is answered at once with what went wrong, and with what is kept.
 
 mod feed;
