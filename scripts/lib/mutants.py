@@ -38,11 +38,11 @@ SHARDS = {
     "server-audit": ("switched", [SERVER + n for n in (
         "audit.rs", "api/revocations.rs", "api/users.rs", "store_recertification.rs", "store/queries/audit.rs",
         "store/queries/witnesses.rs")]),
-    "server-limits": ("switched", ["src/rates.rs"] + [SERVER + n for n in (
+    "server-limits": ("switched", ["src/rates.rs", "src/api/user.rs"] + [SERVER + n for n in (
         "body.rs", "listen.rs", "metrics.rs", "exposition.rs", "readiness.rs", "problem.rs", "failure.rs", "api/health.rs")]),
     "server-presence": ("switched", [SERVER + n for n in (
-        "presence.rs", "past_presence.rs", "heard.rs", "follow.rs", "api/presence.rs", "api/events.rs", "store/events.rs",
-        "store/queries/presence.rs", "store/queries/events.rs")]),
+        "presence.rs", "past_presence.rs", "equipment.rs", "heard.rs", "follow.rs", "api/presence.rs", "api/events.rs", "store/events.rs",
+        "store/queries/presence.rs", "store/queries/events.rs", "store/queries/equipment.rs", "store/queries/known_lists.rs")]),
     "server-store": ("switched", [SERVER + "store/" + n for n in (
         "absence.rs", "backup.rs", "error.rs", "migrations.rs", "mod.rs", "postgres.rs", "privacy.rs", "rows.rs", "sqlite.rs",
         "tables.rs", "types.rs", "url.rs", "queries/copy.rs", "queries/format.rs", "queries/mod.rs", "queries/privacy.rs",
