@@ -21,7 +21,7 @@ use crate::{
     files,
     pki::{
         Age, Bundle, CertificateClass, CertificateDays, CertificatePlace, ClockCheck, Content, FileOutcome, Followed,
-        InventoryItem, IssueReport, PkiDir, PkiError, SetId, SetRotation, server_names,
+        InventoryItem, IssueReport, PkiDir, PkiError, SetId, SetRotation, bundle_from_server, server_names,
     },
     server_client::ServerUrl,
     terminal::administration::terminals,
@@ -96,11 +96,7 @@ fn too_late(failure: Failure) -> Failure {
     if failure.code != "pki.terminal-expired" {
         return failure;
     }
-    let add = "rollcall server terminal add NAME --out FILE";
-    failure.hint(
-        Remedy::with("it is too late for that; an administrator makes a new bundle under the same name", add)
-            .and("then, here: rollcall pki import FILE"),
-    )
+    failure.hint(bundle_from_server("it is too late for that; an administrator makes a new bundle under the same name"))
 }
 
 /// A terminal whose keys came in a bundle cannot renew them by itself where no server does.

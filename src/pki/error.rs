@@ -4,7 +4,12 @@ use std::{io, path::PathBuf};
 
 use jiff::Timestamp;
 
-use super::{CertificateDays, pkcs11_error::Pkcs11Error, set_id::SetId};
+use super::{
+    CertificateDays,
+    new_bundle::{ADD_TERMINAL, new_bundle},
+    pkcs11_error::Pkcs11Error,
+    set_id::SetId,
+};
 use crate::{
     crypto::{
         CryptoError,
@@ -241,13 +246,11 @@ impl PkiError {
             Self::Request(_) => failure(ExitClass::Data, "pki.request").hint("make a new request"),
             Self::Bundle(_) => failure(ExitClass::Data, "pki.bundle")
                 .hint(Remedy::with("have a new one made", "rollcall pki issue terminal")),
-            Self::BundleExpired(_) => failure(ExitClass::Data, "pki.bundle").hint(
-                Remedy::with("have a new one made where the CA key lies", "rollcall pki issue terminal NAME --out FILE")
-                    .and("with a server by an administrator: rollcall server terminal add NAME --out FILE"),
-            ),
+            Self::BundleExpired(_) => failure(ExitClass::Data, "pki.bundle")
+                .hint(new_bundle("have a new one made where the CA key lies")),
             Self::NotEndorsed => failure(ExitClass::Refused, "pki.not-endorsed").hint(Remedy::with(
                 "ask who runs the server; if its CA was exchanged, an administrator makes a new bundle",
-                "rollcall server terminal add NAME --out FILE",
+                ADD_TERMINAL,
             )),
             Self::Occupied(_) => failure(ExitClass::Refused, "pki.occupied")
                 .hint("set the terminal up in a folder of its own (ROLLCALL_HOME), or move pki/ away first"),

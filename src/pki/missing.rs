@@ -12,7 +12,7 @@ pub enum MissingUse {
     Taps,
     /// The server is not asked.
     Server,
-    /// No card is enrolled or changed here.
+    /// No card is enrolled here.
     Enrolling,
     /// No certificate is issued or renewed here.
     Issuing,

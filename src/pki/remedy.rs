@@ -1,6 +1,9 @@
 //! How a certificate is renewed, which depends on where it lies.
 
-use super::CertificateClass;
+use super::{
+    CertificateClass,
+    new_bundle::{IMPORT, ISSUE_TERMINAL, bundle_from_server},
+};
 use crate::{crypto::x509::TlsUse, failure::Remedy};
 
 /// Where a certificate lies.
@@ -15,7 +18,6 @@ pub struct CertificatePlace {
 impl CertificatePlace {
     /// What renews a certificate of this class here, in time or after it has ended.
     pub fn renewal(self, class: CertificateClass, has_ended: bool) -> Remedy {
-        let import = "then, here: rollcall pki import FILE";
         match class {
             // A CA cannot be renewed in place.
             CertificateClass::Authority if self.has_ca_key => Remedy::run("rollcall pki rotate-ca"),
@@ -24,11 +26,8 @@ impl CertificatePlace {
             CertificateClass::Tls(TlsUse::Server) => Remedy::with("where the CA key lies", "rollcall pki issue server"),
             _ if self.has_server && !has_ended => Remedy::run("rollcall pki renew"),
             // The server does not hear a terminal whose certificate has ended.
-            _ if self.has_server => {
-                let add = "rollcall server terminal add NAME --out FILE";
-                Remedy::with("an administrator makes a new bundle under the same name", add).and(import)
-            }
-            _ => Remedy::with("where the CA key lies", "rollcall pki issue terminal NAME --out FILE").and(import),
+            _ if self.has_server => bundle_from_server("an administrator makes a new bundle under the same name"),
+            _ => Remedy::with("where the CA key lies", ISSUE_TERMINAL).and(IMPORT),
         }
     }
 }

@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    failure::{ExitClass, Failure, Remedy},
+    failure::{ExitClass, Failure},
     files,
+    pki::new_bundle,
 };
 
 /// So often in a row is no accident: a token that was blocked or renewed meanwhile misses once.
@@ -73,10 +74,7 @@ pub fn evicted() -> Failure {
         "a token had lost this terminal's key for fast taps {TIMES} times in a row: another machine has a copy of this \
          terminal's keys, or the token is used at more than 8 terminals"
     );
-    Failure::new(ExitClass::Config, "resume.evicted", text).hint(
-        Remedy::with("give every machine keys of its own", "rollcall pki issue terminal NAME --out FILE")
-            .and("with a server by an administrator: rollcall server terminal add NAME --out FILE"),
-    )
+    Failure::new(ExitClass::Config, "resume.evicted", text).hint(new_bundle("give every machine keys of its own"))
 }
 
 #[derive(Serialize, Deserialize)]

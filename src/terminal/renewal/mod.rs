@@ -13,7 +13,7 @@ use self::phase::{CaFile, Now, RenewalInput, RenewalState, Task};
 use crate::{
     crypto::random::SystemRandom,
     failure::{ExitClass, Failure, Remedy},
-    pki::{ClockCheck, PkiDir, PkiError, RenewalTime, server_names},
+    pki::{ClockCheck, ISSUE_TERMINAL, PkiDir, PkiError, RenewalTime, server_names},
     terminal::{
         administration::terminals,
         context::{RenewedCertificates, TerminalContext, credentials},
@@ -141,10 +141,8 @@ fn renew(context: &TerminalContext) -> Result<RenewedCertificates, Failure> {
         terminals::renew(&server.connect()?, &context.pki)?;
     } else {
         let no = "there is neither the CA key nor a server that could renew this terminal's certificates";
-        return Err(Failure::new(ExitClass::Config, "pki.no-renewal", no).hint(Remedy::with(
-            "make a new bundle where the CA key lies",
-            "rollcall pki issue terminal NAME --out FILE",
-        )));
+        return Err(Failure::new(ExitClass::Config, "pki.no-renewal", no)
+            .hint(Remedy::with("make a new bundle where the CA key lies", ISSUE_TERMINAL)));
     }
     load(context)
 }
