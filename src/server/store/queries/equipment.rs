@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::{Connection, Result, known_lists::known_list, moment, query};
+use super::{Connection, Result, known_lists::known_lists, moment, query};
 use crate::{
     api::v1::{EquipmentFault, EquipmentFaultKind, UNPLUGGED_SECONDS},
     server::{
         equipment::EquipmentWord,
-        presence::{EventPlace, KnownList, is_void},
+        presence::{EventPlace, is_void},
     },
 };
 
@@ -43,13 +43,7 @@ pub async fn rebuild(c: &mut Connection, terminal: Option<&str>) -> Result<()> {
     let only = if terminal.is_some() { "terminal = $1" } else { "terminal >= $1" };
     let from = terminal.unwrap_or_default();
     query(AssertSqlSafe(format!("DELETE FROM equipment WHERE {only}"))).bind(from).execute(&mut *c).await?;
-    let mut lists = BTreeMap::<String, Vec<KnownList>>::new();
-    let found = query(AssertSqlSafe(format!(
-        "SELECT terminal, list, epoch, first_seq, first_at, last_at FROM lists WHERE {only}"
-    )));
-    for row in &found.bind(from).fetch_all(&mut *c).await? {
-        lists.entry(row.try_get("terminal")?).or_default().push(known_list(row)?);
-    }
+    let lists = known_lists(c, terminal).await?;
     let mut after = (from.to_owned(), String::new(), i64::MIN);
     loop {
         // Who comes and goes is in the others.

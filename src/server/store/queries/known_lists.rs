@@ -1,15 +1,29 @@
 //! The lists of terminals, as rows.
 
-use sqlx::Row;
+use std::collections::BTreeMap;
 
-use super::Result;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{Connection, Result, query};
 use crate::server::presence::KnownList;
 
 /// A row of this driver.
 pub type DatabaseRow = <super::Database as sqlx::Database>::Row;
 
-/// A list, of a row with its columns.
-pub fn known_list(row: &DatabaseRow) -> Result<KnownList> {
+/// The lists of one terminal, or of all, by terminal.
+pub async fn known_lists(c: &mut Connection, terminal: Option<&str>) -> Result<BTreeMap<String, Vec<KnownList>>> {
+    let only = if terminal.is_some() { "terminal = $1" } else { "terminal >= $1" };
+    let found = query(AssertSqlSafe(format!(
+        "SELECT terminal, list, epoch, first_seq, first_at, last_at FROM lists WHERE {only}"
+    )));
+    let mut lists = BTreeMap::<String, Vec<KnownList>>::new();
+    for row in &found.bind(terminal.unwrap_or_default()).fetch_all(c).await? {
+        lists.entry(row.try_get("terminal")?).or_default().push(known_list(row)?);
+    }
+    Ok(lists)
+}
+
+fn known_list(row: &DatabaseRow) -> Result<KnownList> {
     Ok(KnownList {
         list: row.try_get("list")?,
         epoch: row.try_get("epoch")?,

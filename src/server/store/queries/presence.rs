@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::{
     Connection, ROWS_AT_ONCE, Result, equipment, from_json,
-    known_lists::{DatabaseRow, known_list},
+    known_lists::{DatabaseRow, known_lists},
     moment, parsed, query, unreadable,
 };
 use crate::{
@@ -48,11 +48,7 @@ const COLUMNS: &str =
 /// The lists of a terminal, and nobody else changes anything of it until the end of this transaction.
 async fn lists_of(c: &mut Connection, terminal: &str) -> Result<Vec<KnownList>> {
     query("UPDATE terminals SET role = role WHERE name = $1").bind(terminal).execute(&mut *c).await?;
-    let found = query("SELECT list, epoch, first_seq, first_at, last_at FROM lists WHERE terminal = $1")
-        .bind(terminal)
-        .fetch_all(c)
-        .await?;
-    found.iter().map(known_list).collect()
+    Ok(known_lists(c, Some(terminal)).await?.remove(terminal).unwrap_or_default())
 }
 
 /// Takes in events that were stored just now, of one list.
@@ -170,12 +166,7 @@ async fn replay(
     terminal: Option<&str>,
     until: i64,
 ) -> Result<BTreeMap<(String, String), Whereabouts>> {
-    let mut lists = BTreeMap::<String, Vec<KnownList>>::new();
-    let found =
-        query("SELECT terminal, list, epoch, first_seq, first_at, last_at FROM lists").fetch_all(&mut *c).await?;
-    for row in &found {
-        lists.entry(row.try_get("terminal")?).or_default().push(known_list(row)?);
-    }
+    let lists = known_lists(c, terminal).await?;
     let (mut all, mut after) = (BTreeMap::new(), (terminal.unwrap_or_default().to_owned(), String::new(), i64::MIN));
     loop {
         let only = if terminal.is_some() { "terminal = $1 AND " } else { "" };
