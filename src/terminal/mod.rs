@@ -26,6 +26,7 @@ pub mod survey;
 pub mod tap;
 pub mod thread;
 pub mod token_prefix;
+pub mod unanswered;
 pub mod user_csv;
 pub mod user_patch;
 pub mod watch;

@@ -3,11 +3,11 @@
 pub mod record_file;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ops::ControlFlow,
     sync::mpsc::{self, Receiver},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
@@ -32,6 +32,7 @@ use crate::{
         survey::is_bystander,
         tap::{Depth, Tapped, tap_terminal::TapTerminal, worker::ReaderReport},
         thread::no_thread,
+        unanswered::Unanswered,
     },
 };
 
@@ -183,11 +184,13 @@ impl Scan {
         }
         for reader in broken {
             let tapped = Tapped::failed(LinkError::Unavailable.into());
-            self.admit((self.terminal.clock)(), reader.name, reader.insertion, tapped, observer)?;
+            let outcome = self.decide((self.terminal.clock)(), reader.name, reader.insertion, tapped, observer)?;
+            self.admit(&outcome, true, observer)?;
         }
         for (at, reader, tapped) in tap_all(&self.terminal, occupied)? {
             let before = self.tally.failures.len();
-            self.admit(at, reader.name, reader.insertion, tapped, observer)?;
+            let outcome = self.decide(at, reader.name, reader.insertion, tapped, observer)?;
+            self.admit(&outcome, true, observer)?;
             if is_bystander(&reader.slot) {
                 self.tally.bystanders.extend(self.tally.failures.drain(before..));
             }
@@ -211,7 +214,8 @@ impl Scan {
         events.watch_readers()?;
         let tell = events.mailbox().forward(Message::Tap);
         let pool = ReaderPool::new(self.config.pool.clone(), self.terminal.clone(), tell);
-        let mut waiting = WaitingScan { scan: self, pool, count, wait, observer, end: ScanEnd::Over };
+        let (lying, unanswered, end) = (HashMap::new(), Unanswered::default(), ScanEnd::Over);
+        let mut waiting = WaitingScan { scan: self, pool, lying, unanswered, count, wait, observer, end };
         events.run(&mut waiting)?;
         let end = waiting.end;
         self.finish(observer)?;
@@ -219,25 +223,31 @@ impl Scan {
     }
 
     /// Asks the server where there is one; the readers go on meanwhile, each on its own thread.
-    fn admit(
+    fn decide(
         &mut self,
         at: Timestamp,
         reader: String,
         insertion: Insertion,
         tapped: Tapped,
         observer: &mut dyn ScanObserver,
-    ) -> Result<(), Failure> {
+    ) -> Result<TapOutcome, Failure> {
         let answered = self.lookups.as_ref().and_then(|lookups| lookups.ask_and_wait(&tapped));
         self.tell_of_server(observer)?;
         let server = answered.as_ref().map(|answered| (answered, &self.config.rules));
-        let outcome = TapOutcome::of(&mut self.store, at, reader, insertion, tapped, server)?;
-        observer.event(ScanEvent::Tap(&outcome))?;
-        match outcome.class() {
-            Some(class) => self.tally.failures.push(class),
-            None => self.tally.succeeded += 1,
-        }
-        if outcome.authenticated().is_none_or(|token_id| self.tally.distinct.insert(token_id)) {
-            observer.event(ScanEvent::Outcome(&outcome))?;
+        Ok(TapOutcome::of(&mut self.store, at, reader, insertion, tapped, server)?)
+    }
+
+    /// Tells of it, and notes who is here. What is no news is the same failure of the same card.
+    fn admit(&mut self, outcome: &TapOutcome, is_news: bool, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
+        observer.event(ScanEvent::Tap(outcome))?;
+        if is_news {
+            match outcome.class() {
+                Some(class) => self.tally.failures.push(class),
+                None => self.tally.succeeded += 1,
+            }
+            if outcome.authenticated().is_none_or(|token_id| self.tally.distinct.insert(token_id)) {
+                observer.event(ScanEvent::Outcome(outcome))?;
+            }
         }
         // A card that was only asked for its id says nothing about who is here, however that ended.
         if self.terminal.depth == Depth::Identify {
@@ -294,6 +304,10 @@ impl Scan {
 struct WaitingScan<'a> {
     scan: &'a mut Scan,
     pool: ReaderPool,
+    /// What lies in which reader.
+    lying: HashMap<String, Insertion>,
+    /// What lies there and has not answered: it is asked again by itself.
+    unanswered: Unanswered,
     count: Option<usize>,
     wait: &'a dyn Fn() -> Option<Duration>,
     observer: &'a mut dyn ScanObserver,
@@ -307,7 +321,12 @@ impl Handler for WaitingScan<'_> {
             return Ok(Wait::End);
         }
         self.observer.event(ScanEvent::Waiting { found })?;
-        Ok((self.wait)().map_or(Wait::End, Wait::AtMost))
+        let now = Instant::now();
+        for (reader, insertion) in self.unanswered.due(now) {
+            self.pool.tap_again(&reader, insertion);
+        }
+        let due = self.unanswered.next().map(|due| due.saturating_duration_since(now));
+        Ok((self.wait)().map_or(Wait::End, |left| Wait::AtMost(due.map_or(left, |due| due.min(left)))))
     }
 
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
@@ -320,18 +339,19 @@ impl Handler for WaitingScan<'_> {
                     && self.scan.config.pool.readers.matches(reader)
                 {
                     let tapped = Tapped::failed(LinkError::Unavailable.into());
-                    self.scan.admit(Timestamp::now(), reader.clone(), Insertion::default(), tapped, self.observer)?;
+                    self.tapped(Timestamp::now(), reader.clone(), Insertion::default(), tapped)?;
                 }
+                self.note(&event);
                 let effects = self.pool.handle(&event)?;
                 self.tell_of_undecided(effects)?;
             }
             Message::Tap(ReaderReport::Tapped { reader, insertion, at, tapped }) => {
-                self.scan.admit(at, reader, insertion, *tapped, self.observer)?;
+                self.tapped(at, reader, insertion, *tapped)?;
                 self.scan.send_events();
             }
             Message::Tap(ReaderReport::Mute { reader, insertion }) => {
                 let tapped = Tapped::failed(LinkError::CardMute.into());
-                self.scan.admit(Timestamp::now(), reader, insertion, tapped, self.observer)?;
+                self.tapped(Timestamp::now(), reader, insertion, tapped)?;
             }
             Message::Stop => {
                 self.end = ScanEnd::Stopped;
@@ -349,6 +369,41 @@ impl Handler for WaitingScan<'_> {
 }
 
 impl WaitingScan<'_> {
+    fn note(&mut self, event: &ReaderEvent) {
+        match event {
+            ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
+                self.lying.insert(reader.clone(), *insertion);
+            }
+            ReaderEvent::CardRemoved { reader }
+            | ReaderEvent::ReaderRemoved { reader }
+            | ReaderEvent::Available { reader, available: false } => {
+                self.lying.remove(reader);
+                self.unanswered.over(reader);
+            }
+            ReaderEvent::ServiceLost => {
+                self.lying.clear();
+                self.unanswered.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// A tap has ended: the same card is asked again where it lies there and has not answered, and that is told once.
+    fn tapped(&mut self, at: Timestamp, reader: String, insertion: Insertion, tapped: Tapped) -> Result<(), Failure> {
+        let lies_there = self.lying.get(&reader) == Some(&insertion);
+        let outcome = self.scan.decide(at, reader, insertion, tapped, self.observer)?;
+        let reader = &outcome.reader;
+        let is_news = match outcome.is_unanswered() {
+            _ if !lies_there => true,
+            true => self.unanswered.failed(reader, insertion, false, Instant::now()),
+            false => {
+                self.unanswered.over(reader);
+                true
+            }
+        };
+        self.scan.admit(&outcome, is_news, self.observer)
+    }
+
     fn tell_of_undecided(&mut self, effects: Vec<PoolEffect>) -> Result<(), Failure> {
         for effect in effects {
             if let PoolEffect::Undecided { reader } = effect {

@@ -6,7 +6,6 @@ mod silence;
 mod taps;
 #[cfg(test)]
 mod tests;
-mod unanswered;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,8 +16,8 @@ use std::{
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use self::flapping::Flapping;
 pub use self::observer::{TapEffect, WatchEvent, WatchObserver};
-use self::{flapping::Flapping, unanswered::Unanswered};
 use crate::{
     failure::Failure,
     reader::{self, Insertion, monitor::ReaderEvent, select::ReaderChoice},
@@ -42,6 +41,7 @@ use crate::{
             worker::ReaderReport,
         },
         thread::no_thread,
+        unanswered::Unanswered,
     },
 };
 

@@ -1,8 +1,14 @@
 //! Services that end, cards that say nothing, and kills.
 
-use std::{collections::BTreeSet, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
+    process::Stdio,
+    time::Duration,
+};
 
 use crate::{
+    objects,
     people::{PEOPLE, enrolled},
     stack::Stack,
 };
@@ -40,6 +46,23 @@ fn a_mute_card_delays_nobody(card: &str) {
     let ids: BTreeSet<_> = others.iter().filter_map(|o| o["user"]["id"].as_str()).collect();
     assert_eq!(ids, BTreeSet::from(["p1", "p3"]));
     stack.card("unmute", 2);
+}
+
+case!(EachCard, a_scan_that_waits_asks_again_who_did_not_answer);
+/// Nobody lifts the card: the failure is told once, and the card is read as soon as it answers.
+fn a_scan_that_waits_asks_again_who_did_not_answer(card: &str) {
+    let stack = enrolled(2, 2, card);
+    stack.card("mute", 2);
+    let mut command = stack.command("rollcall");
+    let args = ["--output", "ndjson", "scan", "--source", "card", "--count", "2", "--timeout", "90s"];
+    let mut run = command.args(args).env("ROLLCALL_EXCHANGE_LIMIT", "1s").stdout(Stdio::piped()).spawn().unwrap();
+    let mut told =
+        BufReader::new(run.stdout.take().unwrap()).lines().map(|line| objects::lines(&line.unwrap()).remove(0));
+    assert_eq!(told.next().unwrap()["user"]["id"], "p1");
+    assert_eq!(told.next().unwrap()["error"]["code"], "reader.hung");
+    stack.card("unmute", 2);
+    assert_eq!(told.map(|one| one["user"]["id"].clone()).collect::<Vec<_>>(), ["p2"]);
+    assert_eq!(run.wait().unwrap().code(), Some(0));
 }
 
 case!(EachCard, enrollment_killed_at_random);

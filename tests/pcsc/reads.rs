@@ -116,23 +116,26 @@ fn reads_killed_at_random(card: &str) {
     let stack = enrolled(4, 3, card);
     let file = stack.home().join("reads.csv");
     let desk = Desk { stack: &stack, form: "csv", file: file.to_str().unwrap().to_owned() };
+    let args = ["--count", "3", "--resume", "--timeout", "60s"];
     let mut middle = 0;
     for n in 0..12 {
         let _ = fs::remove_file(&file);
         for k in 0..3 {
-            let mut run = desk.start(&["--count", "3", "--resume"]);
+            let mut run = desk.start(&args);
             if n % 2 == 0 {
                 std::thread::sleep(Duration::from_millis(20 + 13 * n + 5 * k));
             } else {
                 // As soon as it has written anything more; the others may follow at once, or it has ended.
                 let before = length(&file);
-                while length(&file) == before && run.try_wait().unwrap().is_none() {}
+                while length(&file) == before && run.try_wait().unwrap().is_none() {
+                    std::thread::yield_now();
+                }
             }
             let _ = run.kill();
             let _ = run.wait();
             middle += usize::from((2..4).contains(&lines(&file)));
         }
-        assert_eq!(stack.rollcall(&desk.args(&["--count", "3", "--resume"])).expect(0).stdout, "");
+        assert_eq!(stack.rollcall(&desk.args(&args)).expect(0).stdout, "");
         let told = read("csv", &file);
         assert_eq!(told.values().map(|(times, _)| *times).collect::<Vec<_>>(), [1, 1, 1], "{told:?}");
     }

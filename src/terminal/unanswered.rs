@@ -14,7 +14,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 /// The readers whose card did not answer, and when each is asked again.
 #[derive(Debug, Default)]
-pub(super) struct Unanswered(HashMap<String, Attempts>);
+pub struct Unanswered(HashMap<String, Attempts>);
 
 #[derive(Debug)]
 struct Attempts {
