@@ -62,13 +62,15 @@ impl Bridge {
         let (keys, control) = (folder.path().join("keys"), folder.path().join("control"));
         std::fs::write(&keys, hex::encode(start)).unwrap();
         let line = format!(
-            "exec {command} --connect {} --control {} --start-keys-file {}",
+            // It ends with its input, however this process ends.
+            "{command} --connect {} --control {} --start-keys-file {} & read -r _; kill -KILL $!",
             listener.local_addr().unwrap(),
             control.display(),
             keys.display()
         );
         // The simulator writes about itself to standard output.
-        let process = Command::new("sh").args(["-c", &line]).stdout(Stdio::null()).spawn().unwrap();
+        let mut shell = Command::new("sh");
+        let process = shell.args(["-c", &line]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let stream = listener.accept().unwrap().0;
         stream.set_nodelay(true).unwrap();
         // The control socket is bound before the simulator connects.
@@ -108,8 +110,7 @@ impl Bridge {
 
 impl Drop for Bridge {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.process.kill();
+        drop(self.process.stdin.take());
         let _ = self.process.wait();
     }
 }
