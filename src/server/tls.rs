@@ -1,11 +1,16 @@
 //! TLS 1.3 (RFC 8446) with client certificates: no older version, no tickets, no early data, and no anonymous client.
 
-use std::{pin::Pin, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use openssl::ssl::{Ssl, SslAcceptor, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode, SslVersion};
 use openssl::x509::{X509, store::X509StoreBuilder};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     time::timeout,
 };
@@ -23,8 +28,36 @@ use crate::{
 /// How long who was refused may take to hear it, and how many bytes it may send meanwhile.
 const LINGER: (Duration, usize) = (Duration::from_secs(2), 64 * 1024);
 
-/// A connection whose handshake is done.
-pub type TlsConnection = SslStream<TcpStream>;
+/// A connection whose handshake is done. However it ends, the client hears of it as long as it takes anything: an end without
+/// `close_notify` looks like a line that somebody cut (RFC 8446, 6.1).
+pub struct TlsConnection(SslStream<TcpStream>);
+
+impl AsyncRead for TlsConnection {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, room)
+    }
+}
+
+impl AsyncWrite for TlsConnection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+impl Drop for TlsConnection {
+    fn drop(&mut self) {
+        // The alert is a few bytes: where there is no room even for those, nobody reads any more.
+        let _ = Pin::new(&mut self.0).poll_shutdown(&mut Context::from_waker(Waker::noop()));
+    }
+}
 
 /// What every connection is accepted with.
 #[derive(Clone)]
@@ -75,13 +108,13 @@ impl Acceptor {
         let mut stream = SslStream::new(ssl, stream).ok()?;
         let done = Pin::new(&mut stream).accept().await;
         if let Some(certificate) = done.ok().and_then(|()| self.certificate(&stream)) {
-            return Some((stream, certificate));
+            return Some((TlsConnection(stream), certificate));
         }
         let _ = timeout(LINGER.0, linger(stream.get_mut())).await;
         None
     }
 
-    fn certificate(&self, stream: &TlsConnection) -> Option<TlsCertificate> {
+    fn certificate(&self, stream: &SslStream<TcpStream>) -> Option<TlsCertificate> {
         let der = stream.ssl().peer_certificate()?.to_der().ok()?;
         self.cas.iter().find_map(|ca| TlsCertificate::verify(&der, ca, TlsUse::Client).ok())
     }

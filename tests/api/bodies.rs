@@ -67,6 +67,16 @@ fn each_body_is_read_strictly(kind: &Kind) {
     assert_eq!((answer.status, answer.code().as_str()), (422, "request.invalid"));
 }
 
+case!(EachStore, a_connection_that_the_server_breaks_off_ends_in_order);
+/// Otherwise a client could not tell it from a line that somebody cut.
+fn a_connection_that_the_server_breaks_off_ends_in_order(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let mut raw = site.admin.raw(server.port);
+    assert_eq!(raw.send("NO HTTP\r\n\r\n", b"").unwrap().status, 400);
+    assert_eq!(raw.end(), Ok(()));
+}
+
 case!(EachStore, counters_come_in_the_format_that_is_asked_for);
 fn counters_come_in_the_format_that_is_asked_for(kind: &Kind) {
     let site = Site::new(kind);

@@ -118,6 +118,15 @@ impl Raw {
         Ok(Answer { status: head[9..12].parse().unwrap(), head, body })
     }
 
+    /// Waits for the end of the connection, which the server must announce.
+    pub fn end(&mut self) -> Result<(), String> {
+        match self.0.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err("more came".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
     /// The version and ciphers, and whether the server gave a ticket.
     pub fn tls(&self) -> (&'static str, bool) {
         let reusable =
