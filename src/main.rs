@@ -1,7 +1,5 @@
 //! The thin binary: parse, run, exit code.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() {
     rollcall::cli::run()
 }

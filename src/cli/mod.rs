@@ -49,7 +49,7 @@ mod wall_clock;
 pub mod watch;
 
 use std::ffi::OsStr;
-use std::process::ExitCode;
+use std::io::Write;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches};
@@ -59,8 +59,8 @@ use crate::failure::{ExitClass, Failure};
 use args::{Cli, CliCommand};
 use printer::{OutputOptions, Printer};
 
-/// The whole program: parses the command line, runs the command, and gives back the exit status.
-pub fn run() -> ExitCode {
+/// The whole program: parses the command line, runs the command, and ends the process with its exit status.
+pub fn run() -> ! {
     report_panics();
     // An empty variable is one that is not set.
     let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
@@ -71,7 +71,13 @@ pub fn run() -> ExitCode {
         Ok(cli) => execute(cli),
         Err(error) => refuse(&error),
     };
-    ExitCode::from(status)
+    let _ = std::io::stdout().flush();
+    leave(status)
+}
+
+/// Without the destructors of the libraries: that of PC/SC Lite takes its lists from the threads that are leaving their cards.
+fn leave(status: u8) -> ! {
+    signal_hook::low_level::exit(status.into())
 }
 
 fn execute(cli: Cli) -> u8 {
@@ -179,7 +185,7 @@ fn report_panics() {
         let failure = Failure::new(ExitClass::Bug, "bug.panic", format!("internal error: {what}{place}"))
             .hint("please report it, and say what you did");
         Printer::new(OutputOptions::default()).error(&failure);
-        std::process::exit(i32::from(ExitClass::Bug.exit_status()));
+        leave(ExitClass::Bug.exit_status());
     }));
 }
 

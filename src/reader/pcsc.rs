@@ -20,6 +20,7 @@ mod names;
 mod signal;
 mod startup;
 mod stuck;
+mod turn;
 mod watch;
 
 pub use attributes::{ReaderAttributes, attributes};

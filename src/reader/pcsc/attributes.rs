@@ -2,7 +2,7 @@
 
 use pcsc::{Attribute, Disposition, Protocols, ShareMode};
 
-use super::{connect::resolve, establish};
+use super::{connect::resolve, establish, turn::in_turn};
 
 /// The service takes no larger room for an attribute (PC/SC Lite's `MAX_BUFFER_SIZE`).
 const ROOM: usize = 264;
@@ -18,9 +18,11 @@ pub struct ReaderAttributes {
 
 /// Asks the driver of this reader, and no card; nothing where the reader cannot be shared just now. May block.
 pub fn attributes(reader: &str) -> Option<ReaderAttributes> {
-    let context = establish().ok()?;
-    let name = resolve(&context, reader).ok()?;
-    let card = context.connect(&name, ShareMode::Direct, Protocols::UNDEFINED).ok()?;
+    let card = in_turn(|| {
+        let context = establish().ok()?;
+        let name = resolve(&context, reader).ok()?;
+        context.connect(&name, ShareMode::Direct, Protocols::UNDEFINED).ok()
+    })?;
     let mut room = [0; ROOM];
     // A driver that has no serial number may say so by success and nothing.
     let serial = card.get_attribute(Attribute::VendorIfdSerialNo, &mut room).ok().and_then(text);

@@ -13,7 +13,9 @@ use super::{
     causes::is_failed_exchange,
     establish_within,
     explain::{EXPLANATION, explain, fill_or_wait},
-    fill, link_error, names, reading, shown, unaware,
+    fill, link_error, names, reading, shown,
+    turn::in_turn,
+    unaware,
 };
 use crate::{
     card::link::LinkError,
@@ -63,16 +65,16 @@ impl Connection {
     }
 
     fn attempt(reader: &str, until: Instant) -> Result<Self, LinkError> {
-        let context = establish_within(until).map_err(|error| match error {
-            ReaderError::ServiceDown => LinkError::ServiceLost,
-            ReaderError::NoThread(reason) => LinkError::NoThread(reason),
-            other => LinkError::Service(other),
-        })?;
-        let reader = resolve(&context, reader)?;
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
-        let (card, contact) = loop {
-            match connect(&context, &reader) {
-                Ok(connected) => break connected,
+        let (context, reader, card, contact) = loop {
+            let (context, reader, connected) = in_turn(|| {
+                let context = establish(until)?;
+                let reader = resolve(&context, reader)?;
+                let connected = connect(&context, &reader);
+                Ok::<_, LinkError>((context, reader, connected))
+            })?;
+            match connected {
+                Ok((card, contact)) => break (context, reader, card, contact),
                 Err(Error::SharingViolation) => released(&context, &reader, until)?,
                 Err(error) => {
                     let now = Instant::now();
@@ -88,6 +90,14 @@ impl Connection {
     pub(super) fn close(self) {
         leave(self.card);
     }
+}
+
+fn establish(until: Instant) -> Result<Context, LinkError> {
+    establish_within(until).map_err(|error| match error {
+        ReaderError::ServiceDown => LinkError::ServiceLost,
+        ReaderError::NoThread(reason) => LinkError::NoThread(reason),
+        other => LinkError::Service(other),
+    })
 }
 
 /// Without a reset, which the crate would make if it were left to itself.

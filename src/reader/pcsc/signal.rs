@@ -1,12 +1,11 @@
 //! Commands to a reader itself: over the connection to the card that lies there, or where none does, by an escape.
 
-use std::ffi::CStr;
-
-use pcsc::{Card, Context, Error, Protocols, ShareMode};
+use pcsc::{Card, Error, Protocols, ShareMode};
 
 use super::{
     connect::{leave, resolve},
     establish, link_error,
+    turn::in_turn,
 };
 use crate::{
     card::link::LinkError,
@@ -26,24 +25,30 @@ const ROOM: usize = 264;
 /// [`SignalError::Link`] with `SharingViolation` while somebody has a transaction there; [`SignalError::EscapeRefused`],
 /// [`SignalError::Answer`].
 pub fn send(reader: &str, commands: &[ReaderCommand]) -> Result<(), SignalError> {
-    let context = establish().map_err(LinkError::Service)?;
-    let name = resolve(&context, reader)?;
     let takes_apdus = commands.iter().all(|command| command.apdu.is_some());
-    if takes_apdus && let Some(sent) = over_card(&context, &name, commands) {
+    if takes_apdus && let Some(sent) = over_card(reader, commands)? {
         return sent;
     }
-    let card = context.connect(&name, ShareMode::Direct, Protocols::UNDEFINED).map_err(link_error)?;
+    let card = connect(reader, ShareMode::Direct, Protocols::UNDEFINED)?.map_err(link_error)?;
     let sent = commands.iter().try_for_each(|command| escape(&card, command));
     leave(card);
     sent
 }
 
+fn connect(reader: &str, mode: ShareMode, protocols: Protocols) -> Result<Result<Card, Error>, LinkError> {
+    in_turn(|| {
+        let context = establish().map_err(LinkError::Service)?;
+        let name = resolve(&context, reader)?;
+        Ok(context.connect(&name, mode, protocols))
+    })
+}
+
 /// Nothing where no card lies there (any more).
-fn over_card(context: &Context, name: &CStr, commands: &[ReaderCommand]) -> Option<Result<(), SignalError>> {
-    let card = match context.connect(name, ShareMode::Shared, Protocols::ANY) {
+fn over_card(reader: &str, commands: &[ReaderCommand]) -> Result<Option<Result<(), SignalError>>, LinkError> {
+    let card = match connect(reader, ShareMode::Shared, Protocols::ANY)? {
         Ok(card) => card,
-        Err(error @ Error::SharingViolation) => return Some(Err(link_error(error).into())),
-        Err(_) => return None,
+        Err(error @ Error::SharingViolation) => return Ok(Some(Err(link_error(error).into()))),
+        Err(_) => return Ok(None),
     };
     let mut sent = Some(Ok(()));
     for apdu in commands.iter().filter_map(|command| command.apdu.as_ref()) {
@@ -57,7 +62,7 @@ fn over_card(context: &Context, name: &CStr, commands: &[ReaderCommand]) -> Opti
         }
     }
     leave(card);
-    sent
+    Ok(sent)
 }
 
 fn escape(card: &Card, command: &ReaderCommand) -> Result<(), SignalError> {
