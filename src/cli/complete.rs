@@ -3,6 +3,8 @@
 //! A script knows every command, option and fixed value by itself. What it has to ask for are readers, users and tokens,
 //! and it asks this program: `rollcall completions --readers`, which is quick, says nothing else, and fails at nothing.
 
+mod fish;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -45,12 +47,12 @@ pub fn run(args: &CompletionsArgs, global: &Global, out: &mut Printer) -> Result
 
 /// The script of a shell.
 fn script(shell: Shell) -> String {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "rollcall", &mut script);
+    let (mut script, mut command) = (Vec::new(), Cli::command());
+    clap_complete::generate(shell, &mut command, "rollcall", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     match shell {
         Shell::Bash => script + BASH,
-        Shell::Fish => script + FISH,
+        Shell::Fish => fish::completed(&script, &command) + FISH,
         Shell::Zsh => zsh(&script),
         _ => script,
     }
