@@ -62,6 +62,28 @@ fn what_is_shown_of_json_has_its_schema() {
     }
 }
 
+/// Who makes terminals by a script reads where the bundle is, not what people are told.
+#[test]
+fn a_new_terminal_is_an_object_for_programs() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let output = rollcall(home.path(), args).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run(&["pki", "init"]);
+    let file = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let issue = |form: &str, name: &str| run(&["-o", form, "pki", "issue", "terminal", name, "--out", &file(name)]);
+    assert_eq!(issue("text", "hall"), "");
+    for (form, name) in [("json", "door"), ("ndjson", "gate")] {
+        let told = objects::document(issue(form, name).as_bytes());
+        assert_eq!(told["schema"], "rollcall.terminal-bundle/1");
+        assert_eq!([&told["name"], &told["role"], &told["file"]], [name, "read", &file(name)]);
+        assert!(told["server"].is_null() && told["not_after"].is_string(), "{told}");
+    }
+    assert!(issue("csv", "desk").starts_with("name,role,server,not_after,file\ndesk,read,,"));
+}
+
 #[test]
 fn the_check_of_objects_sees_faults() {
     let good = r#"{"schema":"rollcall.denied/1","id":"7"}"#;

@@ -241,7 +241,8 @@ fn who_is_denied_leaves_and_may_be_allowed_again() {
     assert_eq!(refused(home, &["allow", "y"]), (1, "users.not-denied".to_owned()));
     // Who has left is found by name in the history; a name of nobody does not pass for an id.
     assert_eq!(done(home, &["deny", "山田 太郎", "--output", "json"]), "[]\n");
-    assert_eq!(done(home, &["allow", "y"]), "");
+    let allowed = serde_json::json!({"schema": "rollcall.allowed/1", "id": "y"});
+    assert_eq!(objects(&done(home, &["allow", "y", "--output", "ndjson"])), [allowed]);
     assert_eq!(refused(home, &["deny", "山田 次郎"]), (1, "users.unknown".to_owned()));
     let mut denied = objects(&done(home, &["denied", "--output", "ndjson"]));
     let at: Timestamp = denied[0].as_object_mut().unwrap().remove("at").unwrap().as_str().unwrap().parse().unwrap();

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use super::printer::Printer;
+use super::{
+    printer::Printer,
+    views::{Schema, TerminalBundleView},
+};
 use crate::{
     api::v1::Role,
     failure::{ExitClass, Failure},
@@ -14,7 +17,7 @@ use crate::{
 /// A terminal that the server registers and certifies.
 ///
 /// # Errors
-/// `file.exists`; that of the server; `pki.…` when the bundle cannot be made or written.
+/// `file.exists`; that of the server; `pki.…` when the bundle cannot be made or written; that of the output.
 pub fn through_server(
     server: &ServerClient,
     name: &str,
@@ -24,13 +27,13 @@ pub fn through_server(
     out: &mut Printer,
 ) -> Result<(), Failure> {
     require_free(file)?;
-    write(&terminals::through_server(server, name, role, days)?, file, out)
+    write(&terminals::through_server(server, name, role, days)?, role, file, out)
 }
 
 /// A terminal that the CA here certifies.
 ///
 /// # Errors
-/// `file.exists`; `pki.…` when the CA cannot certify, or the bundle cannot be written.
+/// `file.exists`; `pki.…` when the CA cannot certify, or the bundle cannot be written; that of the output.
 pub fn by_ca(
     pki: &PkiDir,
     clock_check: ClockCheck,
@@ -41,7 +44,7 @@ pub fn by_ca(
     out: &mut Printer,
 ) -> Result<(), Failure> {
     require_free(file)?;
-    write(&terminals::by_ca(pki, clock_check, name, role, days)?, file, out)
+    write(&terminals::by_ca(pki, clock_check, name, role, days)?, role, file, out)
 }
 
 /// Refuses to write over a file that is there.
@@ -56,12 +59,20 @@ pub fn require_free(file: &Path) -> Result<(), Failure> {
         .hint("name a file that does not exist yet"))
 }
 
-fn write(bundle: &Bundle, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+fn write(bundle: &Bundle, role: Role, file: &Path, out: &mut Printer) -> Result<(), Failure> {
+    let not_after = bundle.identity()?.end.into();
     terminals::write(bundle, file)?;
     out.note(&format!(
         "{} is in {}: bring that file there, run rollcall pki import, and delete it",
         bundle.name,
         file.display()
     ));
-    Ok(())
+    out.object_for_programs(&TerminalBundleView {
+        schema: Schema::default(),
+        name: bundle.name.clone(),
+        role,
+        server: bundle.server.clone(),
+        not_after,
+        file: file.display().to_string(),
+    })
 }

@@ -244,6 +244,14 @@ impl Printer {
         self.flush()
     }
 
+    /// The object of a command that tells people in a note what it did: for programs only.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn object_for_programs<R: Printable>(&mut self, object: &R) -> Result<(), Failure> {
+        if self.options.format == OutputFormat::Text { Ok(()) } else { self.object(object) }
+    }
+
     /// The header of csv with all columns that these objects have, and a record for each.
     fn records<R: Printable>(&mut self, objects: &[&R]) -> Result<(), Failure> {
         let free = R::free_columns(objects);

@@ -110,7 +110,7 @@ fn denied(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), 
 fn allow(id: &str, settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {
     let id = operator::allow(&mut store(settings)?, id, now, settings)?;
     out.note(&format!("{id} is let in again, with the next tap"));
-    Ok(())
+    out.object_for_programs(&views::Allowed { schema: views::Schema::default(), id })
 }
 
 fn clear(settings: &Settings, now: Timestamp, out: &mut Printer) -> Result<(), Failure> {

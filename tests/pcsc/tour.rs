@@ -80,6 +80,7 @@ fn every_object_has_its_schema(kind: &str) {
     fs::write(&board, "[board]\nlisten = \"0.0.0.0:7480\"\nhosts = [\"desk.example\"]\n").unwrap();
     stack.ndjson(0, &["--config", board.to_str().unwrap(), "board", "link"]);
     let mut found: Vec<_> = tour.iter().flat_map(|(status, args)| both(stack, *status, args)).collect();
+    found.extend(stack.ndjson(0, &["users", "allow", "p3"]));
     for arguments in [
         // The server has suspended the token, and so it left the list.
         &["users", "check-in", "p1", "--note", "no card"][..],

@@ -45,7 +45,7 @@ pub use event::EventView;
 pub use finding::{FindingView, Severity};
 pub use forgotten::{Forgotten, Kept, Removed};
 pub use parts::{At, Ms, Named, Schema};
-pub use pki::{Pki, PkiKind, PkiState};
+pub use pki::{Pki, PkiKind, PkiState, TerminalBundleView};
 pub use proof::{NonceSource, ProofView};
 pub use proof_report::{ProofCheckResult, ProofCheckView, ProofReportView};
 pub use reader::{AtrField, ReaderStateView, ReaderView};
@@ -56,7 +56,7 @@ pub use server_presence::{PresenceView, ServerEventView, ServerForgotten};
 pub use status::{AreaMark, AreaView};
 pub use token::{RegisteredView, TokenAction, TokenChange, TokenChanged, TokenModeView, TokenState, TokenView};
 pub use user_change::{UserChangeView, UserPartView};
-pub use users::{Denied, UserEntry};
+pub use users::{Allowed, Denied, UserEntry};
 
 macro_rules! named {
     ($($(#[$when:meta])* $object:ty = $name:literal),+ $(,)?) => {
@@ -85,6 +85,7 @@ named! {
     UserEntry = "rollcall.user/1",
     EventView = "rollcall.event/1",
     Denied = "rollcall.denied/1",
+    Allowed = "rollcall.allowed/1",
     Forgotten = "rollcall.forgotten/1",
     #[cfg(feature = "board")]
     BoardLinkView = "rollcall.board-link/1",
@@ -96,6 +97,7 @@ named! {
     RotationState = "rollcall.rotation-state/1",
     SetRotationView = "rollcall.set-rotation/1",
     Pki = "rollcall.pki/1",
+    TerminalBundleView = "rollcall.terminal-bundle/1",
     ServerState = "rollcall.server/1",
     Audit = "rollcall.audit/1",
     Reconciliation = "rollcall.reconciliation/1",

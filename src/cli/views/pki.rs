@@ -1,4 +1,4 @@
-//! A key or certificate of this machine.
+//! A key or certificate of this machine, and the bundle for another one.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -7,9 +7,12 @@ use super::{
     At, Schema,
     cells::{seconds, text, word},
 };
-use crate::cli::{
-    printer::{Column, Printable},
-    table::{Cell, Style},
+use crate::{
+    api::v1::Role,
+    cli::{
+        printer::{Column, Printable},
+        table::{Cell, Style},
+    },
 };
 
 /// One file of the folder `pki`.
@@ -65,6 +68,23 @@ pub enum PkiState {
     Broken,
 }
 
+/// The keys and certificates of a new terminal, in a file for `pki import`.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct TerminalBundleView {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The name of the terminal.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The server that knows it; null where the CA alone has certified it.
+    pub server: Option<String>,
+    /// The end of the validity of its certificates.
+    pub not_after: At,
+    /// The file, which holds private keys.
+    pub file: String,
+}
+
 impl Printable for Pki {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::both("file", |pki| pki.file.clone(), 1, "FILE", |pki| pki.file.as_str().into()),
@@ -108,4 +128,14 @@ impl PkiState {
         };
         Cell::new(word(&self).replace('_', " "), style)
     }
+}
+
+impl Printable for TerminalBundleView {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::both("name", |one| one.name.clone(), 1, "TERMINAL", |one| Cell::new(&one.name, Style::Strong)),
+        Column::both("role", |one| word(&one.role), 2, "ROLE", |one| word(&one.role).into()),
+        Column::both("server", |one| text(one.server.as_ref()), 5, "SERVER", |one| text(one.server.as_ref()).into()),
+        Column::both("not_after", |one| one.not_after.to_string(), 4, "UNTIL", |one| seconds(one.not_after.0)),
+        Column::both("file", |one| one.file.clone(), 3, "FILE", |one| one.file.as_str().into()),
+    ];
 }

@@ -68,6 +68,15 @@ impl Denied {
     }
 }
 
+/// A user or token that was denied, and is let in again.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+pub struct Allowed {
+    /// Which object this is.
+    pub schema: Schema<Self>,
+    /// The id that was denied: of a user, or a token id.
+    pub id: String,
+}
+
 impl From<presence::Denial> for Denied {
     fn from(denial: presence::Denial) -> Self {
         let presence::Denial { id, at, name, reason } = denial;
@@ -160,4 +169,9 @@ impl Printable for Denied {
             |denied| denied.at.as_ref().map(|at| seconds(at.0)).unwrap_or_default(),
         ),
     ];
+}
+
+impl Printable for Allowed {
+    const COLUMNS: &'static [Column<Self>] =
+        &[Column::both("id", |one| one.id.clone(), 1, "ALLOWED", |one| Cell::new(&one.id, Style::Strong))];
 }

@@ -485,6 +485,7 @@ fn all() -> String {
             },
         ]),
     );
+    add("allowed", forms(&[Allowed { schema: Schema::default(), id: "7".into() }]));
     let (removed, kept) = (
         crate::cli::views::Removed { entries: 1, events: 20, cards: 2, certificates: 3, cached: 1 },
         Kept { counters: 2, denials: 1, enrollments: 0 },
@@ -506,6 +507,11 @@ fn all() -> String {
     let (schema, tokens, done, left) = (Schema::default(), 9, 4, 5);
     add("set-rotation", forms(&[SetRotationView { schema, set, successor, tokens, done, left, finished: true }]));
     add("pki", forms(&files()));
+    let bundle = |server| {
+        let (schema, name, role, not_after) = (Schema::default(), "door".into(), Role::Read, at().into());
+        TerminalBundleView { schema, name, role, server, not_after, file: "door.bundle".into() }
+    };
+    add("terminal-bundle", forms(&[bundle(None), bundle(Some("https://desk.example".into()))]));
     let server = |new| {
         let (schema, listening, terminal) = (Schema::default(), Some("[::1]:8443".into()), Some("t".into()));
         ServerState { schema, store: "sqlite:s.db".into(), listening, terminal, new }
