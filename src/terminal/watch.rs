@@ -281,7 +281,7 @@ impl WatchRun<'_> {
     }
 
     /// One that cannot be asked yet has not been unplugged, and neither has one that this watch leaves out: it was told of by
-    /// another one.
+    /// another one. That one does not work is over when it is left out, for nobody would say so later.
     fn plugged_in(&mut self, mut names: BTreeSet<String>) -> Result<(), Failure> {
         // What a watch lost that ended meanwhile; otherwise the next outage would be none.
         self.apply(&Input::ServiceBack)?;
@@ -289,6 +289,12 @@ impl WatchRun<'_> {
         let list = self.store.list()?;
         let was_told = |name: &String| list.slot(name).is_some_and(|slot| slot.attached);
         names.retain(|name| choice(name) != ReaderChoice::Other || was_told(name));
+        let is_broken = |name: &String| list.slot(name).is_some_and(|slot| slot.unavailable);
+        let left_out = |name: &&String| is_broken(name) && choice(name) == ReaderChoice::Other;
+        let mended: Vec<_> = names.iter().filter(left_out).cloned().collect();
+        for reader in mended {
+            self.apply(&Input::ReaderAvailable { reader })?;
+        }
         self.apply(&Input::Readers { attached: names })
     }
 

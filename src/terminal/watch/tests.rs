@@ -510,3 +510,25 @@ fn a_reader_that_is_left_out_has_not_been_unplugged() {
         assert_eq!(told.take(), ["reader_removed"]);
     });
 }
+
+/// Boards would show its fault until somebody took it out of `ignore` again.
+#[test]
+fn a_reader_that_is_left_out_is_not_out_of_order_any_more() {
+    watch(None, |run, told| {
+        let names = || ["door", "other"].map(str::to_owned).into_iter().collect::<BTreeSet<_>>();
+        for event in [
+            ReaderEvent::ReaderAdded { reader: "other".into() },
+            ReaderEvent::Available { reader: "other".into(), available: false },
+        ] {
+            run.handle(Message::Reader(event)).unwrap();
+        }
+        told.take();
+        run.plugged_in(names()).unwrap();
+        assert_eq!(told.take(), [""; 0], "one that is watched stays out of order");
+        run.config.pool.readers = Selection::default().without(&["other".to_owned()], &Aliases::new());
+        run.plugged_in(names()).unwrap();
+        assert_eq!(told.take(), ["reader_available"]);
+        run.plugged_in(names()).unwrap();
+        assert_eq!(told.take(), [""; 0], "it is said once");
+    });
+}
