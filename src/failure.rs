@@ -234,8 +234,8 @@ mod tests {
         assert_eq!(parts("lay it flat; another port".into()), ("lay it flat; another port".to_owned(), None));
         assert_eq!(parts(Remedy::run("df")), ("df".to_owned(), Some("df".to_owned())));
         assert_eq!(
-            parts(Remedy::with("if it stays so", "sudo x; y").and("then another reader")),
-            ("if it stays so: sudo x; y; then another reader".to_owned(), Some("sudo x; y".to_owned()))
+            parts(Remedy::with("if that does not help", "sudo x; y").and("then another reader")),
+            ("if that does not help: sudo x; y; then another reader".to_owned(), Some("sudo x; y".to_owned()))
         );
     }
 

@@ -116,7 +116,7 @@ fn a_configuration_that_everybody_may_write_is_refused() {
     let output = rollcall(home.path(), &["readers"]).output().unwrap();
     assert_eq!(output.status.code(), Some(78));
     assert_eq!(told(&output, "code").unwrap(), "config.permissions");
-    assert_eq!(told(&output, "hint").unwrap(), format!("take that away: chmod o-w {}", file.display()));
+    assert_eq!(told(&output, "hint").unwrap(), format!("remove that permission: chmod o-w {}", file.display()));
 }
 
 #[test]

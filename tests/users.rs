@@ -200,7 +200,7 @@ fn people_see_the_time_of_their_clock_and_programs_utc() {
     // A message has its times as people see them.
     let output = command(home.path(), &["check-in", "7", "--at", "2200-01-01T00:00Z"]).env("TZ", "<+09>-9").output();
     let said = String::from_utf8(output.unwrap().stderr).unwrap();
-    assert!(said.starts_with("error: 2200-01-01 09:00 +09:00 is to come\n"), "{said}");
+    assert!(said.starts_with("error: 2200-01-01 09:00 +09:00 is in the future\n"), "{said}");
     // Nobody is warned twice of a zone that nobody knows.
     let output = command(home.path(), &["history", "--since", "00:00"]).env("TZ", "No/Zone").output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();

@@ -33,7 +33,7 @@ pub enum LinkError {
     /// The card answers to reset, and refuses the protocol or the speed that the reader then asks for, or no exchange comes
     /// through.
     #[error(
-        "the card answers to reset, and then refuses the protocol or the speed that the reader asks for, or nothing more comes through"
+        "the card answers to reset, and then refuses the protocol or the speed that the reader asks for, or stops answering"
     )]
     ProtocolRefused,
     /// An exchange failed while the card stayed, by the PC/SC name of the error. The card was reset: the session is gone.
@@ -65,7 +65,7 @@ pub enum LinkError {
     #[error("the reader was unplugged")]
     ReaderGone,
     /// The reader is listed, and does not work.
-    #[error("the PC/SC service lists the reader and cannot use it")]
+    #[error("the PC/SC service lists the reader but cannot use it")]
     Unavailable,
     /// A call into the reader's driver has not come back, and blocks the reader.
     #[error("the reader, or the card in it, does not answer: a call into its driver hangs")]
@@ -75,7 +75,7 @@ pub enum LinkError {
     NoThread(String),
     /// The PC/SC service refuses this user the reader or the card.
     #[error(
-        "the PC/SC service lets this user list readers and refuses the card: polkit has to allow org.debian.pcsc-lite.access_card"
+        "the PC/SC service lets this user list readers but refuses the card: polkit has to allow org.debian.pcsc-lite.access_card"
     )]
     AccessDenied,
     /// The PC/SC service lets nobody connect to a card, for a reason that holds for all readers.

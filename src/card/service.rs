@@ -49,7 +49,7 @@ const fn missing(gate: MissingGate) -> &'static str {
 /// Two versions are in use, 4:4 and 4:5: a service of one is refused by a library of the other.
 fn versions(service: Option<ProtocolVersion>) -> String {
     match service {
-        None => "the PC/SC service hangs up when it hears the version of the protocol: its library here is of another release"
+        None => "the PC/SC service closes the connection over the version of the protocol: its library here is of another release"
             .to_owned(),
         Some(service) => {
             let other = if service > ProtocolVersion::USUAL { "an older" } else { "a newer" };

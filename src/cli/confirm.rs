@@ -30,7 +30,7 @@ pub fn confirm(settings: &Settings, out: &mut Printer, what: &str, word: &str) -
         )
         .hint("add --yes to confirm"));
     }
-    out.question(&format!("{what}. Type {word} to go on:"));
+    out.question(&format!("{what}. Type {word} to continue:"));
     let mut answer = String::new();
     let read = io::stdin().lock().take(256).read_line(&mut answer);
     if matches!(read, Ok(0)) {

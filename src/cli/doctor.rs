@@ -36,7 +36,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
     out.set_options(OutputOptions::of_process(&settings));
     if args.deep {
         out.warning(
-            "cards and readers are sent what no tap sends: one that takes it badly may block its reader",
+            "cards and readers get commands that no tap sends: a card that cannot handle them may block its reader",
             Some("if that happens: sudo systemctl restart pcscd"),
         );
     }

@@ -49,7 +49,7 @@ fn verify(args: &ProofVerifyArgs, settings: &Settings, out: &mut Printer) -> Res
         ProofExpectation { authorities: &authorities, nonce: args.nonce.as_ref(), terminal: terminal.as_deref(), now };
     let found = proofs(&input, &args.file)?;
     if found.without > 0 {
-        out.note(&format!("passed over, for they have no presence proof: {} of the objects", found.without));
+        out.note(&format!("skipped, without a presence proof: {} of the objects", found.without));
     }
     let mut reports = Vec::with_capacity(found.proofs.len());
     for proof in &found.proofs {
@@ -190,7 +190,7 @@ fn certificate(path: &Path) -> Result<Vec<u8>, Failure> {
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
     let failed = |error: io::Error| {
         Failure::new(ExitClass::Io, "proof.unreadable", format!("{} cannot be read: {error}", path.display()))
-            .hint("name a file that is there and not too long, or - for stdin")
+            .hint("name an existing file that is not too long, or - for stdin")
     };
     let content = if path.as_os_str() == "-" {
         files::read_bounded(io::stdin().lock(), limit)

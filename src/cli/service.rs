@@ -16,13 +16,18 @@ pub fn lost_service() -> Option<Failure> {
 /// A service that went away, or was never there. One that is back already is no matter.
 pub fn warn_of_lost_service(out: &mut Printer) {
     if let Some(failure) = lost_service() {
-        out.warning(&in_words(&failure), failure.hint.as_deref());
+        warn_of_service(&failure, out);
     }
+}
+
+/// What is wrong with the service, for who waits until it works.
+pub fn warn_of_service(failure: &Failure, out: &mut Printer) {
+    out.warning(&in_words(failure), failure.hint.as_deref());
 }
 
 /// What a waiting command says of it.
 pub fn in_words(failure: &Failure) -> String {
-    format!("{failure}; this waits until it works ({})", failure.code)
+    format!("{failure}; waiting until it works ({})", failure.code)
 }
 
 /// Nobody would know what a command waits for that has no reader. What else is wrong the first event of the service says.
@@ -35,5 +40,5 @@ pub fn warn_of_no_reader(out: &mut Printer) {
 /// The same for who has listed them already.
 pub fn warn_of_none(out: &mut Printer) {
     let failure = no_reader();
-    out.warning(&format!("{failure}; this waits until one is ({})", failure.code), failure.hint.as_deref());
+    out.warning(&format!("{failure}; waiting until one is ({})", failure.code), failure.hint.as_deref());
 }

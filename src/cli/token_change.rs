@@ -33,7 +33,8 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
     let change = TokenChangeRun::open(terminal_context(settings), reader.clone(), order)?;
     let planned = change.find()?;
     if let Some(failure) = &planned.unasked {
-        let text = format!("the server was not asked, so what the card says is the base: {}", failure.message);
+        let text =
+            format!("the server was not asked, so the change is based on what the card says: {}", failure.message);
         out.warning(&text, failure.hint.as_deref());
     }
     if let Some(key) = planned.kept.first() {
@@ -70,7 +71,7 @@ pub fn run(command: &TokenCommand, settings: &Settings, reader: String, out: &mu
         changes: planned.user.is_some().then(|| UserChangeView::all(&planned.changes)),
     })?;
     if *operation == TokenOperation::Unblock && registration.is_some_and(ServerStatus::is_refused) {
-        out.warning("the server goes on refusing this token", Some("see why: rollcall server token show ID"));
+        out.warning("the server still refuses this token", Some("see why: rollcall server token show ID"));
     }
     failure.map_or(Ok(0), Err)
 }

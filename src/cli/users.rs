@@ -157,7 +157,7 @@ fn forget(typed: &str, dry_run: bool, settings: &Settings, now: Timestamp, out: 
         return out.object(&views::Forgotten::new(found, true));
     }
     let what = format!(
-        "this removes what is held of {} here: {} events lose their names, {} cards leave the register",
+        "this removes what is stored about {} here: {} events lose their names, {} cards leave the register",
         found.user_id, found.held.events, found.held.cards
     );
     confirm(settings, out, &what, &found.user_id)?;

@@ -54,10 +54,13 @@ fn tell(event: &CardEvent, address: &str, out: &mut Printer) {
     match event {
         CardEvent::Inserted => out.detail(&format!("the card is in the reader at {address}")),
         CardEvent::Removed { busy } => {
-            out.detail(&format!("the reader at {address} let the card go, which was busy for {} µs", busy.as_micros()));
+            out.detail(&format!(
+                "the reader at {address} released the card, which was busy for {} µs",
+                busy.as_micros()
+            ));
         }
         CardEvent::Fault(fault) => {
-            out.warning(&format!("the card refused a command, for it cannot be stored: {fault}"), None);
+            out.warning(&format!("the card refused a command, because it cannot be stored: {fault}"), None);
         }
     }
 }
@@ -95,7 +98,7 @@ fn start_keys(path: &Path, out: &mut Printer) -> Result<StaticKeys, Failure> {
     if fs::metadata(path).is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o077 != 0) {
         out.warning(
             &format!("the start key in {} is readable by other users", path.display()),
-            Some("chmod 600 takes it away"),
+            Some("make it private: chmod 600"),
         );
     }
     parse_start_keys(&text).map_err(|e| {

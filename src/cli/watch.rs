@@ -222,12 +222,12 @@ impl WatchPrinter<'_> {
             }
             HookReport::Full { seq } => self.out.warning(
                 &format!(
-                    "the command for events is too slow: event {seq} and what comes until it catches up get no run"
+                    "the command for events is too slow: event {seq} and those after it are skipped until it catches up"
                 ),
                 None,
             ),
             HookReport::Missed(count) => {
-                self.out.note(&format!("{count} events got no run of the command for events"));
+                self.out.note(&format!("the command for events was not run for {count} events"));
             }
         }
     }
@@ -255,8 +255,8 @@ impl WatchPrinter<'_> {
                 self.out.note(&format!("the list can be written again: {stored} events that waited are stored"));
                 if *renumbered > 0 {
                     let text = format!(
-                        "another command changed the list meanwhile: {renumbered} of these events have another seq in \
-                         the history than they were told with"
+                        "another command changed the list meanwhile: {renumbered} of these events have another \
+                         seq in the history than the one reported"
                     );
                     self.out.warning(&text, None);
                 }

@@ -70,7 +70,7 @@ fn hosts(entry: &ConfigEntry<'_>) -> Result<Vec<String>, ConfigError> {
     let hosts = entry.texts()?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     match hosts.iter().find(|host| !host.chars().all(plain)) {
-        Some(host) => Err(entry.bad(format!("{host:?} is no name of a host, as \"desk.example.org\""))),
+        Some(host) => Err(entry.bad(format!("{host:?} is not a host name such as \"desk.example.org\""))),
         None => Ok(hosts),
     }
 }

@@ -78,12 +78,12 @@ impl From<ConfigError> for Failure {
             ConfigError::Writable(path) => (
                 ExitClass::Config,
                 "config.permissions",
-                Remedy::with("take that away", format!("chmod o-w {}", word(path))),
+                Remedy::with("remove that permission", format!("chmod o-w {}", word(path))),
             ),
             ConfigError::Exposed(path) => (
                 ExitClass::Config,
                 "config.permissions",
-                Remedy::with("take that away", format!("chmod 600 {}", word(path))),
+                Remedy::with("remove that permission", format!("chmod 600 {}", word(path))),
             ),
             ConfigError::BadVariable { name, .. } => {
                 (ExitClass::Config, "config.bad-value", format!("correct it, or unset {name}").into())

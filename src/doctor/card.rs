@@ -146,7 +146,7 @@ fn flapping() -> Finding {
     Finding::fault(
         "card.flapping",
         "the card comes and goes",
-        "lay it flat in the middle, alone, away from metal; if it stays so, another card, then another reader",
+        "lay it flat in the middle, alone, away from metal; if that does not help, try another card, then another reader",
     )
 }
 

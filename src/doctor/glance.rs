@@ -175,7 +175,7 @@ fn here(folder: &Path) -> Finding {
     let found = if doubtful == 0 {
         Finding::good(count)
     } else {
-        Finding::look(count, Remedy::with("see why nobody can ask their cards", "rollcall doctor"))
+        Finding::look(count, Remedy::with("see why their cards cannot be asked", "rollcall doctor"))
     };
     found.fact("present", entries.len() - doubtful).fact("unconfirmed", doubtful)
 }
@@ -187,7 +187,7 @@ fn watch(report: &ProbeReport) {
     let runs = TerminalStore::is_watched(folder);
     let found = match abandoned {
         Ok(true) => Finding::look(
-            "a watch ended without a word, and none runs: who is here is in doubt",
+            "a watch ended unexpectedly, and none runs: who is here is in doubt",
             Remedy::run("rollcall watch"),
         ),
         // What is wrong with the store its own area says.
@@ -243,7 +243,7 @@ fn with_unsent(mut found: Finding, waiting: Option<(usize, Timestamp)>, now: Tim
     found.message = format!("{}; {count}{or_more} {events} not yet sent", found.message);
     if now.duration_since(oldest) > UNSENT && found.verdict < Verdict::Warning {
         found.verdict = Verdict::Warning;
-        found.remedy = Some(Remedy::with("a watch that runs sends them; where none does, this does", "rollcall scan"));
+        found.remedy = Some(Remedy::with("a running watch sends them; without one, this does", "rollcall scan"));
     }
     found.fact("unsent", count)
 }

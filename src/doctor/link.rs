@@ -80,7 +80,7 @@ pub struct Deeper {
 impl Deeper {
     /// Was not looked at, and why.
     pub fn left_out(why: &str) -> Self {
-        Self { notes: vec![format!("not looked at more deeply: {why}")], ..Self::default() }
+        Self { notes: vec![format!("not examined further: {why}")], ..Self::default() }
     }
 
     /// Looks. What a card or a reader does not take is a note; an error says that nothing more can be asked.
@@ -354,7 +354,7 @@ mod tests {
         // What was known of it stays.
         assert_eq!(memory.recall("r", "3B80").unwrap().command_max, Some(255));
         let left_out = judged(&trips, Deeper::left_out("a watch runs"), &subject, &memory);
-        assert!(left_out.message.ends_with("; not looked at more deeply: a watch runs"));
+        assert!(left_out.message.ends_with("; not examined further: a watch runs"));
     }
 
     /// Mute to whatever a tap does not send.

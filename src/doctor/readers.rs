@@ -119,7 +119,7 @@ fn unmatched(name: &UnmatchedName) -> Finding {
 fn no_feedback(name: &str) -> Finding {
     let found = Finding::warning(
         "config.no-feedback",
-        "`auto` under `[feedback]` in config.toml: the name of this reader is that of no model whose commands are known",
+        "`auto` under `[feedback]` in config.toml: no model whose commands are known has the name of this reader",
         "name its model, or take it out",
     );
     Finding { subject: Some(name.to_owned()), ..found }

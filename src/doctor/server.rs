@@ -175,7 +175,7 @@ pub fn answered(health: &Health, took: Duration, now: jiff::Timestamp) -> Findin
     } else if took > SLOW {
         Finding::warning(
             "server.slow",
-            format!("the server took {} ms for a question", took.as_millis()),
+            format!("the server took {} ms to answer", took.as_millis()),
             "look at its load, and at the network",
         )
     } else {

@@ -202,14 +202,14 @@ impl PkiError {
                 .hint(Remedy::with("make keys and certificates", "rollcall pki init")),
             Self::NotImported(_) => failure(ExitClass::Config, "pki.file-missing").hint(
                 Remedy::with("import the bundle of this terminal once more", "rollcall pki import BUNDLE")
-                    .and("without it have a new one made where the CA key lies"),
+                    .and("without it, have a new one made where the CA key lies"),
             ),
             Self::FileLost(_) => failure(ExitClass::Config, "pki.file-missing")
                 .hint("put it back from a backup, or copy it from where it was made: another one does not fit the cards that were issued"),
             Self::NoCaKey(_) => failure(ExitClass::Config, "pki.no-ca-key")
                 .hint("run this where the CA key lies, or put ca.key back from a backup"),
             Self::KeyPermissions { path, .. } => failure(ExitClass::Refused, "pki.key-permissions")
-                .hint(Remedy::with("take the permissions away", format!("chmod 600 {}", crate::files::word(path)))),
+                .hint(Remedy::with("remove those permissions", format!("chmod 600 {}", crate::files::word(path)))),
             Self::Io { .. } => {
                 failure(ExitClass::Io, "pki.file").hint("check the permissions and the space of that folder")
             }

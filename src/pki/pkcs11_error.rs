@@ -86,7 +86,7 @@ pub enum Pkcs11Error {
         keys: String,
     },
     /// A secret key of another kind fits: `p11tool --write --secret-key` makes generic secrets.
-    #[error("the key {0} is a secret key and no AES key: it is of the type {1}")]
+    #[error("the key {0} is a secret key but not an AES key: it is of the type {1}")]
     NotAes(String, String),
     /// There is no PIN.
     #[error("there is no PIN for the PKCS#11 token {0:?}")]
@@ -98,10 +98,10 @@ pub enum Pkcs11Error {
     #[error("the PKCS#11 token {0:?} has locked its PIN after wrong ones")]
     Locked(String),
     /// The key is no AES key by its length in bytes: `softhsm2-util --import` ends a raw key at its first zero byte.
-    #[error("the key {0} has {1} bytes, and an AES key has 16, 24 or 32")]
+    #[error("the key {0} has {1} bytes, but an AES key has 16, 24 or 32")]
     Length(String, u64),
     /// The answer is no AES-CMAC.
-    #[error("the PKCS#11 token answered {0} bytes, and an AES-CMAC has 16")]
+    #[error("the PKCS#11 token answered {0} bytes, but an AES-CMAC has 16")]
     Answer(usize),
 }
 

@@ -112,7 +112,7 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
             ExitClass::Unavailable,
             "reader.hung",
             Remedy::with(
-                "take the card away; one that is slow needs a longer limit; if it stays so, unplug the reader, then",
+                "take the card away; one that is slow needs a longer limit; if that does not help, unplug the reader, then",
                 RESTART,
             ),
         ),
@@ -132,7 +132,7 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
         LinkError::Unavailable => (
             ExitClass::Unavailable,
             "reader.unavailable",
-            Remedy::with("unplug it and plug it in again; if it stays so", RESTART),
+            Remedy::with("unplug it and plug it in again; if that does not help", RESTART),
         ),
         LinkError::ReaderGone => (ExitClass::Unavailable, "reader.gone", "plug the reader in again".into()),
         LinkError::ServiceLost => (ExitClass::Unavailable, "pcsc.service-down", Remedy::with("start it", START)),

@@ -49,7 +49,7 @@ pub struct NoSuchModel(String);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignalError {
     /// `auto`, and the name of the reader is that of none in the table.
-    #[error("its name is that of no model whose commands are known")]
+    #[error("no model whose commands are known has this name")]
     UnknownModel,
     /// The driver keeps commands to the reader itself to itself, or the reader refuses them.
     #[error("the driver does not pass the command on to the reader")]
@@ -58,7 +58,7 @@ pub enum SignalError {
     #[error("the reader answered {}", hex::encode_upper(.0))]
     Answer(Vec<u8>),
     /// The reader is still at an earlier command.
-    #[error("it has not done what it was to show before")]
+    #[error("it has not finished the signal before")]
     Late,
     /// There is no connection.
     #[error(transparent)]

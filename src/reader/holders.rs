@@ -80,7 +80,7 @@ impl Holders {
             // The kernel does not tell which of them holds the card.
             [_, ..] if is_held => "end the one that uses the reader".into(),
             _ if !self.seen.is_empty() => Remedy::with(
-                "wait until it has finished with the card; if it stays so, the driver hangs, and ending programs does not help",
+                "wait until it has finished with the card; if it never does, the driver hangs, and ending programs does not help",
                 "sudo systemctl restart pcscd",
             ),
             _ if self.hidden => Remedy::with("run as root to see who", "sudo -E rollcall doctor"),

@@ -33,7 +33,7 @@ fn store(error: &ServerStoreError) -> Failure {
         ServerStoreError::NotEmpty => Failure::new(ExitClass::Refused, "store.not-empty", told)
             .hint("back it up first; then add --replace, and what is in it now is given up"),
         ServerStoreError::Parameter(_) => Failure::new(ExitClass::Config, "store.url", told)
-            .hint("mend ROLLCALL_SERVER_STORE, or store under [server] in config.toml"),
+            .hint("correct ROLLCALL_SERVER_STORE, or store under [server] in config.toml"),
         ServerStoreError::Newer(_) => Failure::new(ExitClass::Io, "store.format", told)
             .hint("use the release that made it, or a newer one; an older backup can be restored into another store"),
         ServerStoreError::Changed(_) => Failure::new(ExitClass::Io, "store.format", told).hint(

@@ -232,7 +232,7 @@ async fn sweep(store: ServerStore, log: Arc<dyn ServerLog>, retention: Option<Du
             _ => done,
         };
         if let Some(error) = done.err().filter(|error| error.absence().is_none()) {
-            log.fault(&format!("what is old was not forgotten: {error}"));
+            log.fault(&format!("old records were not deleted: {error}"));
         }
     }
 }

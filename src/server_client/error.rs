@@ -47,7 +47,7 @@ impl CacheCause {
         match self {
             Self::Full => "make room, and start it again: what the server says is kept in memory only",
             Self::ReadOnly => "set ROLLCALL_HOME to a folder that can be written",
-            Self::Locked => "try again; if it stays so, find the process that holds it",
+            Self::Locked => "try again; if that does not help, find the process that holds it",
             Self::Damaged => "remove directory.db in the state folder: it will be rebuilt",
             Self::Other => "check the folder that ROLLCALL_HOME names, and its permissions",
         }
@@ -89,7 +89,7 @@ pub enum ServerError {
     Problem(Box<Problem>),
     /// The audit log of the server is not the one that this terminal was told of.
     #[error(
-        "the server has lost record {seen} of its audit log, which it told this terminal of: it was restored from a backup, \
+        "the server has lost record {seen} of its audit log, which this terminal has seen: it was restored from a backup, \
          or records were taken away"
     )]
     RolledBack {

@@ -90,7 +90,7 @@ pub enum ApduError {
     #[error(transparent)]
     Script(#[from] ScriptError),
     /// Inside a channel, or for a card, these bytes are no command.
-    #[error("no command APDU")]
+    #[error("not a command APDU")]
     NoCommand,
     /// The link failed.
     #[error(transparent)]
@@ -106,7 +106,7 @@ impl ApduError {
         let place = if line == 0 { format!("command {number}") } else { format!("line {line}") };
         match self {
             Self::Script(error) => unreadable(&place, error),
-            Self::NoCommand => Failure::new(ExitClass::Data, "apdu.syntax", format!("{place} is no command APDU"))
+            Self::NoCommand => Failure::new(ExitClass::Data, "apdu.syntax", format!("{place} is not a command APDU"))
                 .hint("CLA INS P1 P2, then Lc and that many bytes, then Le (ISO/IEC 7816-3, 12.1.3)"),
             Self::Link(error) => link_failure(error, number),
             Self::Token(error) => token_failure(error, number),

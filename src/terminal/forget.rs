@@ -66,7 +66,7 @@ fn meant(people: &[(String, String)], typed: &str) -> Result<String, Failure> {
     let named: BTreeSet<_> = people.iter().filter(|(_, name)| is_name(name, typed)).map(|(id, _)| id).collect();
     match named.iter().collect::<Vec<_>>().as_slice() {
         [id] => Ok((**id).clone()),
-        [] => Err(Failure::new(ExitClass::No, "users.unknown", format!("nothing is held of {typed} here"))
+        [] => Err(Failure::new(ExitClass::No, "users.unknown", format!("nothing is stored about {typed} here"))
             .hint("give the id of the user")),
         several => Err(ambiguous_among(typed, several.iter().map(|id| (**id).clone()))),
     }

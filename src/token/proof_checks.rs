@@ -175,8 +175,8 @@ fn verified(
 fn form(cose: &[u8], claims: Option<&Claims>) -> ProofVerdict {
     match (claims, cose.len()) {
         (Some(_), _) => ProofVerdict::Ok,
-        (None, MESSAGE) => failed("the message has another form than docs/proof.md says"),
-        (None, length) => failed(format!("the message has {length} bytes, and {MESSAGE} are right")),
+        (None, MESSAGE) => failed("the message does not have the form that docs/proof.md describes"),
+        (None, length) => failed(format!("the message has {length} bytes instead of {MESSAGE}")),
     }
 }
 

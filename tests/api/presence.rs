@@ -175,7 +175,7 @@ fn lines(people: &[PresentUser], summary: &PresenceSummary) -> BTreeMap<String, 
     let mut all = BTreeMap::new();
     for one in people {
         let (user, line) = line(one);
-        assert_eq!(all.insert(user, line), None, "nobody is there twice");
+        assert_eq!(all.insert(user, line), None, "nobody appears twice");
     }
     let doubted = all.values().filter(|line| line.3 == PresenceState::Unconfirmed).count();
     assert_eq!((summary.present, summary.unconfirmed), (all.len() as u64, doubted as u64));

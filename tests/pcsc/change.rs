@@ -32,7 +32,7 @@ fn answer(stack: &Stack, reader: &str, verb: &str, typed: &str) -> i32 {
     let told = child.wait_with_output().expect("it ends");
     drop(keys);
     let text = String::from_utf8_lossy(&told.stdout);
-    assert!(text.contains("to go on:"), "{text}");
+    assert!(text.contains("to continue:"), "{text}");
     told.status.code().expect("a status")
 }
 

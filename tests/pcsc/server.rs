@@ -252,7 +252,7 @@ fn a_changed_card_is_told_to_the_server(kind: &str) {
     assert_eq!(told(&change(&office, 0, &["block"])), pair("done", "lost".into()));
     let unblocked = change(&office, 0, &["unblock"]);
     assert_eq!(told(&unblocked), pair("done", "lost".into()));
-    assert!(unblocked.stderr.contains("goes on refusing"), "{unblocked:#?}");
+    assert!(unblocked.stderr.contains("still refuses"), "{unblocked:#?}");
     office.status(&token, "active");
 
     // The card is changed all the same, and the way on is a command.

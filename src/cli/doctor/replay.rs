@@ -21,10 +21,10 @@ pub fn run(file: &Path, out: &mut Printer) -> Result<u8, Failure> {
     let trace = Trace::load(file, DIGEST)?;
     let played = play(&trace, &mut SystemRandom)?;
     if played.iter().any(|tap| tap.judged.server) {
-        out.note("a server was asked: what it said is not in the trace, and the outcomes are the card's alone");
+        out.note("a server was asked, but its answers are not in the trace: the outcomes rest on the card alone");
     }
     if !trace.personal {
-        out.note("what the cards said of their holders is not in this trace");
+        out.note("this trace does not contain what the cards said about their holders");
     }
     out.begin::<views::ScanView>()?;
     let (mut failures, mut succeeded) = (Vec::new(), 0);

@@ -85,9 +85,8 @@ pub fn run(enroll: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Resul
     let differences = ledger.differences();
     let gone = differences.iter().filter(|difference| difference.is_gone()).count();
     if gone > 0 {
-        let what =
-            format!("{gone} rows that went to a card are not in the file any more, and this goes on with the others");
-        let hint = "put them back as they were, give them up with --abandon, or go on with --yes";
+        let what = format!("{gone} rows that went to a card are no longer in the file; this continues with the others");
+        let hint = "put them back as they were, give them up with --abandon, or continue with --yes";
         confirm(settings, out, &what, "on").map_err(|failure| failure.hint(hint))?;
     }
     if !enroll.second_card {
@@ -143,7 +142,7 @@ fn limit(ledger: &mut BatchLedger, only: &[String]) -> Result<(), Failure> {
     }
     ledger.limit_to(only).map_err(|id| {
         Failure::new(ExitClass::Usage, "batch.no-such-row", format!("no row of the file has the id {id:?}"))
-            .hint("name ids as they stand in the column id")
+            .hint("use ids from the column id")
     })
 }
 
@@ -155,7 +154,7 @@ fn tell(differences: &[RowDifference], has_server: bool, out: &mut Printer) {
             let text = format!("a row was edited after it went to its card, which stays as it is: {text}");
             out.warning(&text, Some(&format!("with that card, or for a new picture with another one: {command}")));
         } else {
-            let text = format!("a row that went to a card is not in the file any more: {text}");
+            let text = format!("a row that went to a card is no longer in the file: {text}");
             out.warning(&text, Some("put it back as it was, or give it up: --abandon"));
         }
     }
@@ -196,7 +195,7 @@ fn foretell_seconds(ledger: &BatchLedger, enrollment: &EnrollmentContext, out: &
         Ok(Some(what)) => out.warning(&what, Some(SECOND_CARDS)),
         Ok(None) => {}
         Err(failure) if enrollment.terminal().server.is_some() => {
-            let text = format!("who has a card already is not known: {}", failure.message);
+            let text = format!("it is not known who already has a card: {}", failure.message);
             out.warning(&text, failure.hint.as_deref());
         }
         Err(failure) => return Err(failure),

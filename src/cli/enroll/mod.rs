@@ -68,7 +68,7 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
         foretell(args, &user, &enrollment, out)?;
         return out.object(&planned(reader, user, changes)).map(|()| 0);
     }
-    let mut waiting = || out.note("another enrollment is at work; this waits until it has ended");
+    let mut waiting = || out.note("another enrollment is running; this waits for it to finish");
     let _reserved = enrollment.journal.reserve(id, &mut waiting)?;
     if args.replace.is_none() && !args.second_card {
         ask_for_second(&user, &reader, &enrollment, settings, out)?;
@@ -114,7 +114,7 @@ fn base(patch: &UserPatch, id: &str, terminal: &TerminalContext, out: &mut Print
         only.retain(|key| !patch.fields.contains_key(key));
         if !only.is_empty() {
             let text = format!("an earlier card of {id} has fields that the server does not know: {}", only.join(", "));
-            out.warning(&text, Some("name those that the new card is to have, too: --field K=V"));
+            out.warning(&text, Some("name those that the new card should have too: --field K=V"));
         }
     }
     Ok(known)

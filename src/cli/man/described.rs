@@ -19,7 +19,7 @@ const DESCRIPTIONS: &[(&str, &[&str])] = &[
     (
         "readers",
         &[
-            "Each reader has a line with its state and what its card says of itself. `--explain` adds what the answer to \
+            "Each reader has a line with its state and what its card says about itself. `--explain` adds what the answer to \
            reset means, `--watch` goes on and says what changes.",
         ],
     ),
@@ -33,7 +33,7 @@ const DESCRIPTIONS: &[(&str, &[&str])] = &[
     (
         "watch",
         &[
-            "Runs until it is stopped, and keeps the list of who is here true as cards come and go. `--presence` says \
+            "Runs until it is stopped, and keeps the list of who is here up to date as cards come and go. `--presence` says \
              until when somebody counts as present after a tap: `field` while the card is in the field of the reader, \
              `toggle` until the next tap, `until:DURATION` for so long.",
             "A command given with `--on-event` gets each event as a JSON object on its stdin. As a service it runs in a \
@@ -65,7 +65,7 @@ const DESCRIPTIONS: &[(&str, &[&str])] = &[
              are done, so that the same command goes on later.",
         ],
     ),
-    ("token", &["These commands work on the one card on the readers. What destroys something asks before it does."]),
+    ("token", &["These commands work on the one card on the readers. Commands that destroy something ask first."]),
     (
         "pki",
         &[
@@ -96,8 +96,8 @@ const DESCRIPTIONS: &[(&str, &[&str])] = &[
     ),
     (
         "doctor",
-        &["Checks the PC/SC service, readers, cards, keys, clocks, configuration and server, and says of each fault \
-           what to do. `--deep` takes longer; `--bundle` writes a report without secrets."],
+        &["Checks the PC/SC service, readers, cards, keys, clocks, configuration and server, and says for each \
+           fault what to do. `--deep` takes longer; `--bundle` writes a report without secrets."],
     ),
     (
         "completions",

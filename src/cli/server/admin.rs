@@ -64,7 +64,7 @@ fn report(done: &ForgottenUser, out: &mut Printer) {
     }
     if done.unsealed_records > 0 {
         out.note(&format!(
-            "{} of the blanked records are of an earlier release: their hash has no salt, and a guess can be tried on it",
+            "{} of the blanked records are of an earlier release: their hash has no salt, so a guess can be checked against it",
             done.unsealed_records
         ));
     }

@@ -128,13 +128,12 @@ pub fn restore(args: &RestoreArgs, settings: &Settings, out: &mut Printer) -> Re
     told(&args.file, counts, verified.is_ok(), head.seq, out)?;
     if is_cut {
         out.warning(
-            "it is a copy of a store, without the file beside it that ends in -wal: what had not come from there into the \
-             store when it was copied is missing",
+            "it is a copy of a store without its -wal file: changes that were still in that file are missing",
             Some("make backups with rollcall server backup"),
         );
     }
     out.note(
-        "terminals that were told of more than this log holds go on refusing whom they refused, and send their events \
+        "terminals that know of more than this log holds keep refusing whom they refused, and send their events \
          again; once they have, look: rollcall server audit reconcile --dry-run",
     );
     Ok(0)
@@ -189,7 +188,7 @@ fn told(file: &Path, counts: Counts, whole: bool, records: u64, out: &mut Printe
 
 fn file_failure(path: &Path, error: &io::Error) -> Failure {
     let hint = match error.kind() {
-        io::ErrorKind::AlreadyExists => "name another file: a backup replaces none".into(),
+        io::ErrorKind::AlreadyExists => "name another file: a backup does not overwrite one".into(),
         io::ErrorKind::StorageFull => crate::failure::Remedy::run("df -h"),
         _ => crate::failure::Remedy::run(format!("ls -ld {}", files::word(path))),
     };

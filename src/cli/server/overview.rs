@@ -103,7 +103,7 @@ fn ending(terminals: &[RegisteredTerminal], now: Timestamp) -> Finding {
     if late.is_empty() {
         let first = known.iter().map(|(_, end)| *end).min();
         let message = first.map_or_else(
-            || "no terminal has brought its certificate yet".to_owned(),
+            || "no terminal has shown its certificate yet".to_owned(),
             |end| format!("{} of terminals, the first ends at {end:.0}", known.len()),
         );
         return Finding::good(message).fact("certificates", known.len()).fact("late", 0);

@@ -24,8 +24,8 @@ pub fn presence(args: &PresenceArgs, settings: &Settings, out: &mut Printer) -> 
     let server = connect(settings)?;
     let [at, _] = moments([args.at, None], Timestamp::now(), out);
     if at.is_some_and(|at| at > Timestamp::now()) {
-        return Err(Failure::new(ExitClass::Usage, "time.future", "nobody knows who will be there then")
-            .hint("name a time that is over, or none for now"));
+        return Err(Failure::new(ExitClass::Usage, "time.future", "that time is in the future")
+            .hint("name a time in the past, or leave it out for now"));
     }
     let (mut people, mut after) = (Vec::new(), None::<String>);
     let mut summary: Option<(PresenceSummary, Timestamp)> = None;

@@ -77,7 +77,7 @@ pub enum UriError {
     #[error("pin-value does not belong here: name a file with pin-source")]
     PinValue,
     /// An attribute that occurs twice.
-    #[error("{0} is there twice")]
+    #[error("{0} appears twice")]
     Twice(String),
     /// An attribute that has to be there.
     #[error("{0} is missing")]

@@ -35,7 +35,7 @@ pub async fn show(
     let page = PageQuery::of(asked.after, asked.limit);
     let (limit, now) = (page.limit()?, (state.clock)());
     if asked.at.is_some_and(|at| at > now) {
-        return Err(ApiError::Invalid("at is a time that has not come yet".into()));
+        return Err(ApiError::Invalid("at is in the future".into()));
     }
     match asked.at {
         Some(at) => past(&state, at, &page.after, limit).await,

@@ -83,7 +83,7 @@ pub async fn witness(
     // What we did not sign is no witness.
     let verified = state.authorities.iter().find_map(|ca| jws::verify(&witness.feed, FEED_TYPE, ca).ok());
     let feed = verified.and_then(|verified| serde_json::from_slice::<Feed>(&verified.payload).ok());
-    let told = feed.ok_or_else(|| ApiError::Invalid("feed is no feed of this server".into()))?.audit;
+    let told = feed.ok_or_else(|| ApiError::Invalid("feed is not a feed of this server".into()))?.audit;
     let held = state.store.held_record(&told).await?;
     let missing = told.seq > 0 && held.hash.as_ref() != Some(&told.hash) && !held.reconciled;
     if missing && state.store.keep_witness(&terminal.name, &told, &witness.statuses, (state.clock)()).await? {

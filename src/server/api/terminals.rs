@@ -42,7 +42,7 @@ impl Requests {
         };
         let both = Self { tls: one("tls_request", tls)?, ecka: one("ecka_request", ecka)? };
         if both.tls.point() == both.ecka.point() {
-            return Err(ApiError::Invalid("the TLS key is not to be the key that is used to tokens".into()));
+            return Err(ApiError::Invalid("the TLS key must not be the key that is used with tokens".into()));
         }
         Ok(both)
     }
@@ -52,7 +52,7 @@ impl Requests {
             return Ok(());
         }
         let Subjects { tls, ecka } = subjects;
-        Err(ApiError::Invalid(format!("the requests are to name {tls:?} (TLS) and {ecka:?} (tokens)")))
+        Err(ApiError::Invalid(format!("the requests must name {tls:?} (TLS) and {ecka:?} (tokens)")))
     }
 
     /// The certificates, and what is remembered of them.

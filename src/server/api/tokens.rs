@@ -61,7 +61,7 @@ pub async fn register(
 }
 
 fn key(name: &str, text: &str) -> Result<Point, ApiError> {
-    let wrong = || ApiError::Invalid(format!("{name} is no uncompressed point of P-256"));
+    let wrong = || ApiError::Invalid(format!("{name} is not an uncompressed point of P-256"));
     Point::parse(&binary(name, text, 65..=65)?).map_err(|_| wrong())
 }
 

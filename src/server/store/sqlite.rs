@@ -106,6 +106,9 @@ struct OpenFile {
     identity: (u64, u64),
 }
 
+/// What the changes of a request take, in bytes. One as small as that of the readiness fits where no other does.
+const ROOM: u64 = 64 << 10;
+
 impl OpenFile {
     fn at(path: &Path) -> Result<Self, ServerStoreError> {
         let identity = files::identity(path).map_err(|error| ServerStoreError::File(path.to_owned(), error))?;
@@ -117,8 +120,20 @@ impl OpenFile {
         if matches!(files::identity(&self.path), Ok(found) if found == self.identity) {
             return Ok(());
         }
-        let message = format!("{} is not the file any more that was opened", self.path.display());
+        let message = format!("{} is no longer the file that was opened", self.path.display());
         Err(ServerStoreError::Away(Absence::Replaced, message))
+    }
+
+    /// Refuses a disk that is full but for a few pages.
+    fn require_room(&self) -> Result<(), ServerStoreError> {
+        // A file system that counts no blocks says nothing of its room.
+        let Some(disk) = rustix::fs::statvfs(&*self.path).ok().filter(|disk| disk.f_blocks > 0) else { return Ok(()) };
+        let blocks = if rustix::process::geteuid().is_root() { disk.f_bfree } else { disk.f_bavail };
+        let left = blocks.saturating_mul(disk.f_frsize);
+        if left >= ROOM {
+            return Ok(());
+        }
+        Err(ServerStoreError::Away(Absence::Full, format!("{left} bytes are left for {}", self.path.display())))
     }
 }
 
@@ -143,6 +158,11 @@ impl Pools {
         let file = Arc::new(OpenFile::at(path)?);
         let read = pool(1).connect_with(options(path).read_only(true)).await?;
         Ok(Self { write: read.clone(), read, file })
+    }
+
+    /// Refuses a disk that is full but for a few pages.
+    pub fn require_room(&self) -> Result<(), ServerStoreError> {
+        self.file.require_room()
     }
 
     /// A transaction that reads.

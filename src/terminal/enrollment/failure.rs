@@ -64,7 +64,7 @@ pub enum EnrollError {
     #[error(transparent)]
     Record(#[from] RecordError),
     /// Another card came while the first one's keys were being certified.
-    #[error("this is another card than before")]
+    #[error("this is not the same card as before")]
     OtherCard,
     /// The server that certifies was not reached, or refused.
     #[error("{0}")]
@@ -124,7 +124,7 @@ impl EnrollError {
                  or --id and --yes for the new user; or take another card",
             ),
             Self::UserBusy(_) => Failure::new(ExitClass::Busy, "enroll.user-busy", message)
-                .hint("put the card on again when that one has ended"),
+                .hint("put the card on again when that one has finished"),
             Self::Batch(e) => e.to_failure(),
             Self::NotBlank(LifeCycle::Terminated) => token(&TokenError::NotIssued(LifeCycle::Terminated), exchanges),
             Self::NotBlank(_) => Failure::new(ExitClass::No, "enroll.not-blank", message).hint("use a blank card"),

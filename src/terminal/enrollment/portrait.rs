@@ -21,7 +21,7 @@ pub fn kind(bytes: &[u8]) -> Option<&'static str> {
 
 /// A picture in words: `JPEG, 7000 bytes`.
 pub fn in_words(bytes: &[u8]) -> String {
-    format!("{}, {} bytes", kind(bytes).unwrap_or("no known kind of picture"), bytes.len())
+    format!("{}, {} bytes", kind(bytes).unwrap_or("not a known kind of picture"), bytes.len())
 }
 
 /// The picture in a file that was named, at most [`PORTRAIT_MAX`] bytes.
@@ -51,7 +51,7 @@ pub fn read(file: &Path) -> Result<Vec<u8>, String> {
     opened.take(PORTRAIT_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     match (bytes.len(), kind(&bytes)) {
         (0, _) => Err("it is empty".to_owned()),
-        (_, None) => Err(format!("its {length} bytes are no JPEG, PNG or WebP picture")),
+        (_, None) => Err(format!("its {length} bytes are not a JPEG, PNG or WebP picture")),
         (taken, Some(kind)) if taken > PORTRAIT_MAX => {
             Err(format!("it is a {kind} of {length} bytes, and a card takes at most {PORTRAIT_MAX}"))
         }

@@ -47,7 +47,7 @@ impl TrackableTrait {
             Self::Diversification => "its security domain gives diversification data",
             Self::Iin => "it gives an issuer identification number (IIN)",
             Self::Cin => "it gives a card image number (CIN)",
-            Self::Unanswered => "it did not take a question that any card can be asked, and may tell others more",
+            Self::Unanswered => "it refused a question that any card should answer, and may tell others more",
         }
     }
 }

@@ -210,7 +210,7 @@ impl Cache {
         let Some(jws) = &found.signed_user else { return Ok(()) };
         let user = signed::user(jws, &self.cas)?;
         if user.token_id != found.token_id || Some(&user.user) != found.user.as_ref() {
-            return Err(ServerError::Protocol("it signed another user than it told".into()));
+            return Err(ServerError::Protocol("it signed another user than the one in its answer".into()));
         }
         self.store.keep_user(found.token_id, jws, user.at)
     }

@@ -115,7 +115,9 @@ pub fn check_in(
     let Some(last) = found.first() else { return Ok(Vec::new()) };
     if at < last.last_seen {
         let text = format!("{} left at {:.0}, after that time", last.user.name, last.last_seen);
-        return Err(Failure::new(ExitClass::Usage, "users.overlaps", text).hint("give a later time, or none for now"));
+        return Err(
+            Failure::new(ExitClass::Usage, "users.overlaps", text).hint("give a later time, or leave it out for now")
+        );
     }
     if store.list()?.denies(&last.user.id, last.token_id) {
         return Err(denied_here());
@@ -145,9 +147,8 @@ pub fn check_out(
     let here = find_entries(typed, &entries)?;
     if let Some(entry) = here.iter().find(|entry| at < entry.since) {
         let text = format!("{} came at {:.0}, after that time", entry.user.name, entry.since);
-        return Err(
-            Failure::new(ExitClass::Usage, "users.before-arrival", text).hint("give a later time, or none for now")
-        );
+        return Err(Failure::new(ExitClass::Usage, "users.before-arrival", text)
+            .hint("give a later time, or leave it out for now"));
     }
     let mut events = Vec::new();
     for entry in here {
@@ -182,8 +183,8 @@ fn not_to_come(at: Timestamp, now: Timestamp) -> Result<(), Failure> {
     if at <= now {
         return Ok(());
     }
-    Err(Failure::new(ExitClass::Usage, "users.not-yet", format!("{at:.0} is to come"))
-        .hint("give a time that has been, or none for now"))
+    Err(Failure::new(ExitClass::Usage, "users.not-yet", format!("{at:.0} is in the future"))
+        .hint("give a time in the past, or leave it out for now"))
 }
 
 /// The events that were entered, and the end that time gave one; others may have come in between.

@@ -59,7 +59,7 @@ impl From<RecordFileError> for Failure {
     fn from(error: RecordFileError) -> Self {
         let (class, code, hint) = match &error {
             RecordFileError::Exists(_) => {
-                (ExitClass::Io, "scan.out-exists", "name another file, or go on with this one: add --resume")
+                (ExitClass::Io, "scan.out-exists", "name another file, or continue this one: add --resume")
             }
             RecordFileError::NoFile(_) => {
                 (ExitClass::Io, "scan.out-no-file", "name a file, or leave --out away: records then go to stdout")

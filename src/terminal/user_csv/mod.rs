@@ -241,10 +241,10 @@ impl TableReader<'_> {
         }
         for (at, column) in columns.iter().enumerate() {
             if matches!(column, TableColumn::Field(key) if key.len() > 64 || key.chars().any(char::is_control)) {
-                let what = "a column is called by 1 to 64 bytes without control characters";
+                let what = "the name of a column is 1 to 64 bytes without control characters";
                 refuse(&(at + 1).to_string(), what.to_owned());
             } else if *column != TableColumn::Blank && columns[..at].contains(column) {
-                refuse(record.get(at).unwrap_or_default().trim(), "it is there twice".to_owned());
+                refuse(record.get(at).unwrap_or_default().trim(), "it appears twice".to_owned());
             }
         }
         self.table.form.columns = columns;
@@ -269,7 +269,7 @@ impl TableReader<'_> {
                 TableColumn::Portrait => "portrait",
                 TableColumn::Field(key) => key.as_str(),
                 TableColumn::Blank if is_something(cell) => {
-                    return Err(bad(Some(&(at + 1).to_string()), "it has a value, and the column no name".into()));
+                    return Err(bad(Some(&(at + 1).to_string()), "it has a value, but its column has no name".into()));
                 }
                 TableColumn::Blank => continue,
             };
@@ -286,7 +286,7 @@ impl TableReader<'_> {
             };
             taken.map_err(|what| {
                 let broken = value.contains(['\r', '\n']);
-                bad(Some(named), if broken { format!("there is a line break in it, and {what}") } else { what })
+                bad(Some(named), if broken { format!("it contains a line break, and {what}") } else { what })
             })?;
             match column {
                 TableColumn::Id => user.id = value,

@@ -30,7 +30,7 @@ fn the_line_is_that_of_the_file() {
             bad(&rows.join(end)),
             [
                 "line 4, column name: it is empty",
-                "line 5, column id: there is a line break in it, and the id of a user is 1 to 64 bytes without control characters",
+                "line 5, column id: it contains a line break, and the id of a user is 1 to 64 bytes without control characters",
                 "line 9, column id: duplicate id \"1\" (first used on line 2)",
                 "line 10, column name: the name of a user is 1 to 256 bytes without control characters",
             ],
@@ -91,11 +91,11 @@ fn every_bad_row_is_told_with_its_place() {
         bad("name,Name\n"),
         [
             "line 1, column id: it is missing: the header needs id and name, and has name | Name",
-            "line 1, column Name: it is there twice",
+            "line 1, column Name: it appears twice",
         ]
     );
-    assert_eq!(bad("id,name,room,room\n"), ["line 1, column room: it is there twice"]);
-    assert_eq!(bad("id,name,\n1,Ada,x\n"), ["line 2, column 3: it has a value, and the column no name"]);
+    assert_eq!(bad("id,name,room,room\n"), ["line 1, column room: it appears twice"]);
+    assert_eq!(bad("id,name,\n1,Ada,x\n"), ["line 2, column 3: it has a value, but its column has no name"]);
     assert_eq!(bad("id,name\n"), ["line 1: there is no row below the header"]);
     let file = tempfile::NamedTempFile::new().unwrap();
     for (text, taken) in [("id,name\n", true), ("", false), ("id\n", false), ("id,name\n1,\n", false)] {

@@ -135,7 +135,7 @@ impl TerminalStoreError {
             Self::Locked { .. } => (
                 ExitClass::Busy,
                 "store.locked",
-                "try again; if it stays so, find the process that holds it".to_owned(),
+                "try again; if that does not help, find the process that holds it".to_owned(),
             ),
             Self::Full { .. } => (ExitClass::Io, "store.full", "make room, then try again".to_owned()),
             Self::ReadOnly { .. } => {
