@@ -2,6 +2,7 @@
 //! killed again and again.
 
 mod edited;
+mod same_user;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -414,6 +415,9 @@ fn finish(desk: &mut Desk<'_>, office: &Office, rows: usize) {
         .collect();
     assert_eq!(known, found);
     assert_eq!(office.stack.ndjson(0, &["server", "token", "list"]).len(), rows, "each token once");
+    let of = |card: &Value| (card["user"]["id"].as_str().unwrap().to_owned(), card["token_id"].clone());
+    let registered: BTreeMap<_, _> = office.stack.ndjson(0, &["token", "list"]).iter().map(of).collect();
+    assert_eq!(registered, found, "the register of this terminal");
 }
 
 /// Numbers that are the same in every run (xorshift).

@@ -87,8 +87,8 @@ pub fn run(args: &EnrollArgs, settings: &Settings, out: &mut Printer) -> Result<
         out.progress_end();
     }
     let done = done.map_err(|failed| failed.to_failure())?;
-    enrollment.close(&done.report)?;
     done.remember(&mut enrollment.terminal().store()?)?;
+    enrollment.close(&done.report)?;
     if done.report.test_keys {
         warn_of_test_keys(out);
     }

@@ -8,6 +8,7 @@ use super::BatchCount;
 use crate::{
     api::User,
     failure::Failure,
+    files::LockedFile,
     terminal::enrollment::{
         context::{Completion, EnrollFailure},
         personalizer::EnrollmentReport,
@@ -112,5 +113,7 @@ pub enum BatchWork {
         user: Option<User>,
         /// What came of it.
         result: Box<Result<Completion, EnrollFailure>>,
+        /// Keeps other enrollments of this user waiting until the card is in the register.
+        reserved: Option<LockedFile>,
     },
 }

@@ -1,5 +1,7 @@
 //! What a run of a batch that was killed has left behind, or is given up.
 
+use jiff::Timestamp;
+
 use super::{BatchLedger, GivenUp};
 use crate::{
     api::v1::TokenStatus,
@@ -13,20 +15,41 @@ use crate::{
             failure::EnrollError,
             journal::{JournalEntry, Progress},
         },
+        presence::store::{CardState, IssuedCard, TerminalStore},
     },
 };
 
-/// A run that was killed between its last two steps left entries behind of tokens that are done.
+/// A run that was killed between its last two steps left entries behind of tokens that are done, and perhaps not in the
+/// register.
 ///
 /// # Errors
-/// [`EnrollError::Journal`] and [`EnrollError::JournalDamaged`].
-pub fn settle(enrollment: &EnrollmentContext, ledger: &BatchLedger) -> Result<(), EnrollError> {
+/// `enroll.journal` and `store.…`, when one of the two cannot be read or written.
+pub fn settle(enrollment: &EnrollmentContext, ledger: &BatchLedger) -> Result<(), Failure> {
     for entry in enrollment.journal.all()? {
         if ledger.holder(entry.token_id).is_some() {
+            register(&entry, &mut enrollment.terminal().store()?)?;
             enrollment.journal.close(&entry)?;
         }
     }
     Ok(())
+}
+
+/// Puts the card into the register, unless it is there: it may have been blocked meanwhile.
+fn register(entry: &JournalEntry, store: &mut TerminalStore) -> Result<(), Failure> {
+    if store.cards(None)?.iter().any(|card| card.token_id == entry.token_id) {
+        return Ok(());
+    }
+    let JournalEntry { token_id, user, card, replaces, .. } = entry;
+    let now = Timestamp::now();
+    let card = IssuedCard {
+        token_id: *token_id,
+        user: user.clone(),
+        card: Some(card.clone()),
+        state: CardState::Issued,
+        issued: now,
+        changed: now,
+    };
+    Ok(store.register_card(&card, *replaces)?)
 }
 
 /// Gives up what was begun, and what the file does not know. What the server may have registered of a begun card is revoked
@@ -72,5 +95,31 @@ fn revoke(entry: &JournalEntry, terminal: &TerminalContext) -> Result<(), Failur
         Ok(_) => Ok(()),
         Err(ServerError::Problem(problem)) if problem.status == 404 => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::User;
+
+    /// Once, and whatever became of the card meanwhile stays.
+    #[test]
+    fn a_card_that_was_done_when_its_run_was_killed_is_registered() {
+        let home = tempfile::tempdir().unwrap();
+        let mut store = TerminalStore::open(home.path()).unwrap();
+        let user = User { id: "u1".into(), name: "Ada".into(), ..User::default() };
+        let token_id = uuid::Uuid::from_u128(1);
+        let entry = JournalEntry::new("00112233445566778899".into(), token_id, user.clone(), "ca".into(), false);
+        let state = |store: &TerminalStore| -> Vec<_> {
+            let cards = store.cards(Some("u1")).unwrap();
+            cards.into_iter().map(|card| (card.token_id, card.user, card.card, card.state)).collect()
+        };
+        let expected = |state| [(token_id, user.clone(), Some(entry.card.clone()), state)];
+        register(&entry, &mut store).unwrap();
+        assert_eq!(state(&store), expected(CardState::Issued));
+        store.note_card(token_id, Some(CardState::Blocked), None, Timestamp::now()).unwrap();
+        register(&entry, &mut store).unwrap();
+        assert_eq!(state(&store), expected(CardState::Blocked));
     }
 }

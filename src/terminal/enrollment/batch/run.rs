@@ -195,8 +195,8 @@ impl BatchProgress {
                 mailbox.send(Message::Work(BatchWork::Step { reader: reader.clone(), step }));
             };
             let result = Box::new(one(&reader, &shared, &mut holder, &mut progress));
-            let user = holder.user;
-            mailbox.send(Message::Work(BatchWork::Over { reader, user, result }));
+            let LedgerHolder { user, reserved, .. } = holder;
+            mailbox.send(Message::Work(BatchWork::Over { reader, user, result, reserved }));
         };
         thread::Builder::new().name("enroll".to_owned()).spawn(work).map_err(no_thread).map(drop)
     }
@@ -231,7 +231,12 @@ impl Handler<BatchWork> for BatchHandler<'_> {
         match message {
             Message::Reader(event) => self.reader(event)?,
             Message::Work(BatchWork::Step { reader, step }) => self.tell(BatchEvent::Step { reader, step })?,
-            Message::Work(BatchWork::Over { reader, user, result }) => self.over(&reader, user, *result)?,
+            Message::Work(BatchWork::Over { reader, user, result, reserved }) => {
+                // Who waits for this user finds the card in the register.
+                let over = self.over(&reader, user, *result);
+                drop(reserved);
+                over?;
+            }
             Message::Stop => self.progress.stop = Some(BatchStop::Asked),
             // Nobody taps here, and nobody asks a server.
             _ => {}
@@ -283,7 +288,7 @@ impl BatchHandler<'_> {
             Ok(done) => {
                 self.progress.failures = 0;
                 self.progress.lifted.remove(&done.report.user.id);
-                done.remember(&mut self.progress.store)?;
+                self.keep(&done)?;
                 if done.report.test_keys && !std::mem::replace(&mut self.progress.warned, true) {
                     self.tell(BatchEvent::TestKeys)?;
                 }
@@ -303,6 +308,13 @@ impl BatchHandler<'_> {
         }
         let next = self.progress.awaited();
         self.tell(BatchEvent::Free(next))
+    }
+
+    /// The card is in the register before its own journal is closed.
+    fn keep(&mut self, done: &Completion) -> Result<(), Failure> {
+        let BatchProgress { store, shared, .. } = &mut self.progress;
+        done.remember(store)?;
+        shared.enrollment.close(&done.report)
     }
 
     /// A card that is done already, or that nobody is left for, says nothing about the cards to come.
@@ -357,7 +369,7 @@ impl BatchHandler<'_> {
     }
 }
 
-/// One card: its row is done on disk before its own journal is closed.
+/// One card: its row is done on disk when this returns.
 fn one(
     reader: &str,
     shared: &BatchShared,
@@ -366,6 +378,5 @@ fn one(
 ) -> Result<Completion, EnrollFailure> {
     let done = shared.enrollment.enroll(reader, holder, progress)?;
     shared.ledger().finish(&done.report.user, done.report.token_id).map_err(EnrollError::from)?;
-    shared.enrollment.journal.close_token(done.report.token_id)?;
     Ok(done)
 }
