@@ -320,3 +320,27 @@ impl BatchObserver for BatchPrinter<'_> {
         self.out.is_closed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn next(user: Option<&str>, lifted: &[&str]) -> String {
+        let named = |text: &str| {
+            let (id, name) = text.split_once(' ').unwrap();
+            User { id: id.to_owned(), name: name.to_owned(), ..User::default() }
+        };
+        awaited(&BatchNext { user: user.map(named), lifted: lifted.iter().map(|text| named(text)).collect() })
+    }
+
+    #[test]
+    fn the_bar_says_whose_card_is_next_and_whose_is_to_return() {
+        assert_eq!(next(Some("1006 José Núñez"), &[]), "next: 1006 José Núñez");
+        assert_eq!(next(None, &[]), "the last cards");
+        assert_eq!(next(None, &["7 Ada"]), "put back the card of 7 Ada");
+        let both = next(Some("1006 José Núñez"), &["7 Ada", "8 Zoë", "9 山田 太郎"]);
+        assert_eq!(both, "put back the card of 7 Ada, 8 Zoë, 9 山田 太郎; next: 1006 José Núñez");
+        let many = next(None, &["1 A", "2 B", "3 C", "4 D", "5 E"]);
+        assert_eq!(many, "put back the card of 1 A, 2 B, 3 C, 2 more");
+    }
+}
