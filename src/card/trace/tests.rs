@@ -1,5 +1,7 @@
 use std::{fs, sync::Arc};
 
+use proptest::prelude::*;
+
 use super::{
     record::{Broken, Exchange, Receipt, RecordedAnswer, is_public},
     write::{TraceOptions, TraceProblem},
@@ -294,4 +296,77 @@ fn a_trace_ends_whole_when_it_is_as_long_as_may_be() {
     let trace = Trace::load(&path, sha256).unwrap();
     assert!(trace.scenes.len() > 200);
     assert!(Recorder::create(&path, options()).is_err(), "no file is written over");
+}
+
+/// Answers what it was told to, in this order.
+struct Scripted(std::vec::IntoIter<Result<Vec<u8>, LinkError>>);
+
+impl Link for Scripted {
+    fn transmit(&mut self, _: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
+        self.0.next().unwrap()
+    }
+}
+
+/// A command, of which the trace may show the data or not, and its answer.
+fn exchange() -> impl Strategy<Value = (Vec<u8>, Result<Vec<u8>, LinkError>)> {
+    let header = prop::sample::select(vec![
+        [0x00, 0xA4, 4, 0],
+        [0x90, 0x2A, 0x83, 0x10],
+        [0x80, 0xD8, 0, 0x81],
+        [0x00, 0x20, 0, 1],
+        [0x04, 0xCA, 1, 1],
+        [0x00, 0x99, 0, 0],
+    ]);
+    let command = (header, prop::collection::vec(any::<u8>(), 1..40)).prop_map(|(header, data)| {
+        let length = u8::try_from(data.len()).unwrap();
+        [&header[..], &[length], &data].concat()
+    });
+    let status = prop::sample::select(vec![[0x90, 0x00], [0x63, 0xC1], [0x6A, 0x82], [0x69, 0x85]]);
+    let answered = (prop::collection::vec(any::<u8>(), 0..40), status)
+        .prop_map(|(data, status)| Ok([&data[..], &status].concat()));
+    let failed = prop::sample::select(vec![
+        LinkError::CardReset,
+        LinkError::Transmission("lost, \"so\"\n".to_owned()),
+        LinkError::Other("山".to_owned()),
+    ]);
+    (command, prop_oneof![4 => answered, 1 => failed.prop_map(Err)])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    /// Whatever was said in whichever transactions is read back as it was, and the replay answers as the card did: in full
+    /// where the data are shown, otherwise with the same length and status.
+    #[test]
+    fn what_is_recorded_is_replayed(taps in prop::collection::vec((".{0,12}", prop::collection::vec(exchange(), 0..8)), 1..4)) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trace");
+        let recorder = Arc::new(Recorder::create(&path, options()).unwrap());
+        for (reader, said) in &taps {
+            let answers: Vec<_> = said.iter().map(|(_, answer)| answer.clone()).collect();
+            let mut link = Traced::new(Scripted(answers.into_iter()), recorder.begin(reader, &[0x3B, 0]));
+            for (command, answer) in said {
+                prop_assert_eq!(&link.transmit(command, Sensitivity::Plain), answer);
+            }
+        }
+        prop_assert!(recorder.finish().is_none());
+        let trace = read(&fs::read_to_string(&path).unwrap()).unwrap();
+        prop_assert_eq!(trace.scenes.len(), taps.len());
+        for (scene, (reader, said)) in trace.scenes.iter().zip(&taps) {
+            prop_assert_eq!(&scene.reader, reader);
+            let mut link = Replay::new(scene.records.as_ref().unwrap());
+            for (command, answer) in said {
+                let played = link.transmit(command, Sensitivity::Plain);
+                let header = [command[0], command[1], command[2], command[3]];
+                match (&played, answer) {
+                    (Ok(played), Ok(answer)) if !is_public(header, Sensitivity::Plain) => {
+                        prop_assert_eq!(played.len(), answer.len());
+                        prop_assert_eq!(&played[played.len() - 2..], &answer[answer.len() - 2..]);
+                    }
+                    _ => prop_assert_eq!(&played, answer),
+                }
+            }
+            prop_assert_eq!(link.diverged(), None);
+        }
+    }
 }

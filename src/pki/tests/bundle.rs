@@ -1,5 +1,7 @@
 //! A second terminal, set up from one file.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::pki::Ca;
 use crate::pki::{Bundle, BundledCertificates, TerminalKeys};
@@ -147,4 +149,23 @@ fn a_new_bundle_takes_the_place_of_an_identity_that_has_ended() {
     door.home.load_terminal_tls(now()).unwrap();
     assert_eq!(code(door.home.take_over(&bundle(&Place::initialised())).unwrap_err()), "pki.occupied");
     assert_eq!(code(first.home.take_over(&new).unwrap_err()), "pki.occupied");
+}
+
+/// Whatever stands in it as the address of the server is read back, and so are its keys and certificates, byte by byte.
+#[test]
+fn a_bundle_that_is_read_writes_itself_again() {
+    let made = bundle(&Place::initialised());
+    let server = proptest::option::of(prop_oneof![
+        "https://[a-z0-9.:\\[\\]-]{1,40}(/[^\\p{Cc}]{0,20})?",
+        ".{0,40}",
+        Just("\"\\\u{FEFF}\u{2028}".to_owned()),
+    ]);
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) };
+    proptest!(config, |(server in server)| {
+        let written = Bundle { server: server.clone(), ..made.clone() }.to_json().unwrap();
+        let read = Bundle::read(&written).unwrap();
+        prop_assert_eq!((&read.server, &read.name), (&server, &made.name));
+        prop_assert_eq!(&*read.to_json().unwrap(), &*written);
+        prop_assert_eq!(&read.certificates, &made.certificates);
+    });
 }

@@ -183,3 +183,6 @@ async fn copy(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
