@@ -438,3 +438,42 @@ fn a_watch_begins_on_a_disk_that_is_full_or_read_only() {
         watch.wait().unwrap();
     }
 }
+
+/// A terminal of release 0.1.0: `tests/saved/0.1.0/make.py` says what is in its store.
+#[test]
+fn the_store_of_the_first_release_is_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let old = rusqlite::Connection::open(home.join("terminal.db")).unwrap();
+    old.execute_batch(include_str!("saved/0.1.0/terminal.sql")).unwrap();
+    drop(old);
+    let list = objects(&done(home, &["list", "--output", "ndjson"]));
+    let ada = "0b5c9c2e-2f4e-4f5b-8a39-000000000001";
+    assert_eq!(
+        list,
+        [serde_json::json!({"schema": "rollcall.user/1", "token_id": ada,
+            "user": {"id": "ada", "name": "Ada King", "fields": {"room": "B17", "team": "α"}}, "reader": "North Door",
+            "since": "2026-11-24T08:00:02.000Z", "last_seen": "2026-11-24T08:00:02.000Z", "state": "present",
+            "source": "card", "authenticated": true, "resumed": false})]
+    );
+    let denied = objects(&done(home, &["denied", "--output", "ndjson"]));
+    let denied: Vec<_> = denied.iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(denied, ["0b5c9c2e-2f4e-4f5b-8a39-000000000004", "mallory"]);
+    let history = objects(&done(home, &["history", "--output", "ndjson"]));
+    let told: Vec<_> = history.iter().map(|event| (event["seq"].as_u64().unwrap(), event["event"].clone())).collect();
+    let kinds = ["reader_added", "arrived", "arrived", "left", "refused"];
+    assert_eq!(told, (1..).zip(kinds.map(Value::from)).collect::<Vec<_>>());
+    assert_eq!((&history[2]["source"], &history[4]["error"]["code"]), (&"server".into(), &"token.lost".into()));
+    let store = TerminalStore::open(home).unwrap();
+    assert_eq!(store.counter(ada.parse().unwrap()).unwrap(), Some(65541));
+    drop(store);
+
+    // It goes on with the next number, and by what was denied.
+    done(home, &["clear", "--yes"]);
+    let history = objects(&done(home, &["history", "--output", "ndjson"]));
+    let latest = &history[5];
+    assert_eq!((&latest["seq"], &latest["event"], &latest["token_id"]), (&6.into(), &"left".into(), &ada.into()));
+    assert_eq!(objects(&done(home, &["list", "--output", "ndjson"])), [] as [Value; 0]);
+    done(home, &["allow", "mallory"]);
+    assert_eq!(objects(&done(home, &["denied", "--output", "ndjson"])).len(), 1);
+}

@@ -13,6 +13,7 @@ mod away;
 mod board;
 mod bodies;
 mod crash;
+mod earlier;
 #[path = "../common/objects.rs"]
 mod objects;
 mod people;

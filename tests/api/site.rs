@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -19,7 +19,7 @@ use rollcall::{
     pki::{ClockCheck, PkiDir, TerminalKeys},
     server_client::{RequestLimits, ServerClient},
 };
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::{Connection, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{objects, program, raw::Raw, signal};
 
@@ -94,6 +94,15 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 impl Site {
     pub fn new(kind: &Kind) -> Self {
+        let site = Self::bare(kind, |_| {});
+        let output = site.rollcall(&["server", "init"]);
+        assert!(output.status.success(), "{output:?}");
+        site
+    }
+
+    /// With a store that is not there yet, or empty. `prepare` puts into the folder of the keys what is there before the
+    /// others are made.
+    pub fn bare(kind: &Kind, prepare: impl FnOnce(&Path)) -> Self {
         let home = tempfile::tempdir().unwrap();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let store = match kind {
@@ -109,9 +118,11 @@ impl Site {
                 url.replace("/postgres?", &format!("/{name}?"))
             }
         };
+        prepare(&home.path().join("pki"));
         let pki = PkiDir::new(home.path().join("pki"));
         let names = [ServerName::parse("localhost").unwrap()];
-        pki.init(&names, None, ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
+        // Keys that were saved long ago say nothing of this clock.
+        pki.init(&names, None, ClockCheck::Skipped, Timestamp::now(), &mut SystemRandom).unwrap();
         let (tls, ecka) =
             (pki.load_terminal_tls(Timestamp::now()).unwrap(), pki.load_terminal(Timestamp::now()).unwrap());
         let admin = Terminal {
@@ -120,10 +131,7 @@ impl Site {
             tls: tls.certificate.der().to_vec(),
             authority: tls.authority,
         };
-        let site = Self { home, store, kind: kind.clone(), admin };
-        let output = site.rollcall(&["server", "init"]);
-        assert!(output.status.success(), "{output:?}");
-        site
+        Self { home, store, kind: kind.clone(), admin }
     }
 
     pub fn pki(&self) -> PkiDir {
@@ -195,6 +203,26 @@ impl Site {
                 }
             }
         })
+    }
+
+    /// Makes a store as this text says, where there is none.
+    pub fn fill(&self, text: String) {
+        let text = sqlx::raw_sql(sqlx::AssertSqlSafe(text));
+        block_on(async {
+            match &self.kind {
+                Kind::Sqlite => {
+                    let options: SqliteConnectOptions = self.store.parse().unwrap();
+                    let mut c = SqliteConnection::connect_with(&options.create_if_missing(true)).await.unwrap();
+                    text.execute(&mut c).await.unwrap();
+                    c.close().await.unwrap();
+                }
+                Kind::Postgres(_) => {
+                    let mut c = PgConnection::connect(&self.store).await.unwrap();
+                    text.execute(&mut c).await.unwrap();
+                    c.close().await.unwrap();
+                }
+            }
+        });
     }
 
     /// What `server audit verify` says.
