@@ -1,15 +1,16 @@
 //! The database stops, is switched over, takes no changes, or stands behind a pooler.
 
-use std::{process::Child, thread, time::Duration};
+use std::{
+    process::{Child, Command},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use rollcall::server_client::{ServerClient, ServerError};
 use sqlx::{Connection, PgConnection};
 
-use super::{
-    Kind, Site,
-    site::{Process, block_on},
-    token::user,
-};
+use super::{Kind, Site, site::block_on, token::user};
 
 /// The variable that scripts/with-postgres sets, for this database.
 fn other(variable: &str, site: &Site) -> String {
@@ -57,10 +58,6 @@ fn postgres(kind: &Kind) -> &str {
     }
 }
 
-fn told(server: &Process, what: &str) -> usize {
-    server.said().matches(what).count()
-}
-
 fn put(server: &ServerClient, id: &str) -> Result<(), ServerError> {
     server.put_user(&user(id)).map(drop)
 }
@@ -80,13 +77,13 @@ fn a_database_that_takes_no_changes_is_named_and_found_again(kind: &Kind) {
         assert!(is_read_only(&put(&admin, "2").unwrap_err()));
         assert!(is_read_only(&admin.health().unwrap_err()));
     }
-    assert_eq!(told(&server, "the store is away: it is read-only"), 1, "{}", server.said());
+    assert_eq!(server.told("the store is away: it is read-only"), 1, "{}", server.said());
     let output = site.rollcall(&["server", "run", "--listen", "127.0.0.1:0"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.read-only"), "{output:?}");
     sql(postgres(kind), format!("ALTER DATABASE {} RESET default_transaction_read_only", name(&site)));
     put(&admin, "2").unwrap();
     admin.health().unwrap();
-    assert_eq!((told(&server, "the store is away"), told(&server, "the store is back")), (1, 1), "{}", server.said());
+    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
     assert_eq!(site.verify(&[])["whole"], true);
 }
 
@@ -105,6 +102,85 @@ fn a_database_that_ended_every_connection_is_not_missed(kind: &Kind) {
         put(&admin, &format!("b{n}")).unwrap();
     }
     assert_eq!(admin.users(None, 100).unwrap().items.len(), 10);
+}
+
+/// What `pg_ctl` does to the database that may be stopped.
+fn restart(words: &[&str]) {
+    let control = std::env::var("ROLLCALL_TEST_RESTART").expect("scripts/with-postgres sets it");
+    assert!(Command::new(control).args(words).status().unwrap().success(), "{words:?}");
+}
+
+/// Whether this is said of a store that is gone, or on its way out.
+fn is_gone(error: &ServerError) -> bool {
+    let words = ["it cannot be reached", "it is being stopped or started"];
+    matches!(error, ServerError::Busy(why) if words.iter().any(|word| why.contains(word)))
+}
+
+case!(Postgres, a_database_that_dies_is_named_and_found_again);
+/// Its processes end in the middle of changes, without a word and without writing what they hold. Each change that was
+/// answered is there afterwards; the others were refused with the cause; and the server goes on by itself.
+fn a_database_that_dies_is_named_and_found_again(_: &Kind) {
+    let site =
+        Site::new(&Kind::Postgres(std::env::var("ROLLCALL_TEST_RESTARTED").expect("scripts/with-postgres sets it")));
+    let server = site.start();
+    let admin = site.admin.client(server.port);
+    let dead = AtomicBool::new(false);
+    let (begun, begins) = std::sync::mpsc::channel();
+    let changes = |writer: usize| {
+        let client = site.admin.client(server.port);
+        let (mut kept, mut refused) = (Vec::new(), 0);
+        for n in 0..100_000 {
+            let is_dead = dead.load(Ordering::SeqCst);
+            let id = format!("{writer}-{n}");
+            match put(&client, &id) {
+                Ok(()) => kept.push(id),
+                Err(error) => {
+                    assert!(is_gone(&error), "{error:?}");
+                    refused += 1;
+                }
+            }
+            if n == 3 {
+                begun.send(()).unwrap();
+            }
+            if is_dead {
+                break;
+            }
+        }
+        (kept, refused)
+    };
+    let changed = thread::scope(|scope| {
+        let changes = &changes;
+        let writers: Vec<_> = (0..4).map(|writer| scope.spawn(move || changes(writer))).collect();
+        for _ in 0..writers.len() {
+            begins.recv_timeout(Duration::from_secs(60)).unwrap();
+        }
+        restart(&["stop", "--mode=immediate"]);
+        dead.store(true, Ordering::SeqCst);
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(changed.iter().all(|(kept, refused)| kept.len() > 3 && *refused > 0), "{changed:?}");
+    assert!(is_gone(&admin.health().unwrap_err()));
+    server.await_told("the store is away", 1);
+    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 0), "{}", server.said());
+    let output = site.rollcall(&["server", "run", "--listen", "127.0.0.1:0"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.unreachable"), "{output:?}");
+
+    restart(&["start"]);
+    put(&admin, "after").unwrap();
+    admin.health().unwrap();
+    server.await_told("the store is back", 1);
+    assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
+    for id in changed.iter().flat_map(|(kept, _)| kept) {
+        assert_eq!(admin.user(id).unwrap().id, *id);
+    }
+    assert_eq!(site.verify(&[])["whole"], true);
+
+    // Restarted between two changes: nobody notices.
+    for (n, mode) in ["--mode=fast", "--mode=immediate"].into_iter().enumerate() {
+        restart(&["restart", mode]);
+        put(&admin, &format!("restarted {n}")).unwrap();
+    }
+    assert_eq!(server.told("the store is away"), 1, "{}", server.said());
 }
 
 case!(Postgres, the_database_is_switched_over_to_its_standby);
@@ -139,7 +215,7 @@ fn the_database_is_switched_over_to_its_standby(kind: &Kind) {
     assert_eq!(admin.user("before").unwrap(), user("before"));
     site.store = standby;
     assert_eq!(site.verify(&[])["whole"], true);
-    assert!(server.said().is_empty() || told(&server, "the store is back") == 1, "{}", server.said());
+    assert!(server.said().is_empty() || server.told("the store is back") == 1, "{}", server.said());
 }
 
 fn lsn(text: &str) -> (u64, u64) {
@@ -179,6 +255,23 @@ fn behind_a_pooler_of_transactions(kind: &Kind) {
     assert_eq!((&found["whole"], found["records"].as_u64()), (&true.into(), Some(101)));
     let file = site.home.path().join("through-the-pooler");
     assert!(site.rollcall(&["server", "backup", file.to_str().unwrap()]).status.success());
+}
+
+case!(Postgres, a_pooler_of_statements_is_refused_by_name);
+/// It gives each statement another connection: nothing is made through it, and it is said what to set.
+fn a_pooler_of_statements_is_refused_by_name(kind: &Kind) {
+    let mut site = Site::new(kind);
+    let direct = site.store.clone();
+    sql(&direct, "DROP SCHEMA public CASCADE; CREATE SCHEMA public".to_owned());
+    site.store = other("ROLLCALL_TEST_STATEMENT_POOLER", &site);
+    for arguments in [&["server", "init"][..], &["server", "run", "--listen", "127.0.0.1:0"]] {
+        let output = site.rollcall(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains("code: store.pooler") && said.contains("pool_mode = transaction"), "{said}");
+    }
+    let tables = text(&direct, "SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'");
+    assert_eq!(tables, "0", "nothing was made");
 }
 
 case!(EachStore, several_that_make_one_store_at_once_make_it_once);

@@ -13,6 +13,7 @@ mod away;
 mod board;
 mod bodies;
 mod crash;
+mod disk;
 mod earlier;
 #[path = "../common/objects.rs"]
 mod objects;
@@ -30,6 +31,8 @@ mod rotation;
 #[path = "../common/signal.rs"]
 mod signal;
 mod site;
+#[path = "../common/small_disk.rs"]
+mod small_disk;
 mod token;
 mod two;
 
@@ -41,6 +44,8 @@ use site::{Kind, Site};
 enum Run {
     /// Each store that is there.
     EachStore(fn(&Kind)),
+    /// The store in a file.
+    Sqlite(fn(&Kind)),
     /// The one store that several servers can share.
     Postgres(fn(&Kind)),
 }
@@ -57,7 +62,8 @@ fn main() {
         for kind in stores.clone() {
             let run = match case.run {
                 Run::Postgres(_) if matches!(kind, Kind::Sqlite) => continue,
-                Run::EachStore(run) | Run::Postgres(run) => run,
+                Run::Sqlite(_) if matches!(kind, Kind::Postgres(_)) => continue,
+                Run::EachStore(run) | Run::Sqlite(run) | Run::Postgres(run) => run,
             };
             trials.push(Trial::test(format!("{}::{}", kind.word(), case.name), move || {
                 run(&kind);

@@ -3,9 +3,11 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -94,15 +96,14 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 impl Site {
     pub fn new(kind: &Kind) -> Self {
-        let site = Self::bare(kind, |_| {});
+        let site = Self::bare(kind);
         let output = site.rollcall(&["server", "init"]);
         assert!(output.status.success(), "{output:?}");
         site
     }
 
-    /// With a store that is not there yet, or empty. `prepare` puts into the folder of the keys what is there before the
-    /// others are made.
-    pub fn bare(kind: &Kind, prepare: impl FnOnce(&Path)) -> Self {
+    /// With a store that is not there yet, or empty.
+    pub fn bare(kind: &Kind) -> Self {
         let home = tempfile::tempdir().unwrap();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let store = match kind {
@@ -118,11 +119,9 @@ impl Site {
                 url.replace("/postgres?", &format!("/{name}?"))
             }
         };
-        prepare(&home.path().join("pki"));
         let pki = PkiDir::new(home.path().join("pki"));
         let names = [ServerName::parse("localhost").unwrap()];
-        // Keys that were saved long ago say nothing of this clock.
-        pki.init(&names, None, ClockCheck::Skipped, Timestamp::now(), &mut SystemRandom).unwrap();
+        pki.init(&names, None, ClockCheck::Enforced, Timestamp::now(), &mut SystemRandom).unwrap();
         let (tls, ecka) =
             (pki.load_terminal_tls(Timestamp::now()).unwrap(), pki.load_terminal(Timestamp::now()).unwrap());
         let admin = Terminal {
@@ -160,10 +159,30 @@ impl Site {
 
     /// On this port, with so many requests a second for each terminal (0: no limit).
     pub fn start_on(&self, port: u16, rate: &str) -> Process {
-        let log = self.home.path().join(format!("log{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let listen = format!("127.0.0.1:{port}");
         let mut command = self.command(&["server", "run", "--listen", &listen, "--output", "ndjson"]);
         command.env("ROLLCALL_SERVER_RATE", rate);
+        self.started(command)
+    }
+
+    /// A server that runs and outlives the signal of a file that may not grow.
+    pub fn start_limited(&self) -> Process {
+        let mut command = self.command(&["server", "run", "--listen", "127.0.0.1:0", "--output", "ndjson"]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.env("ROLLCALL_SERVER_RATE", "0");
+        command = shell;
+        self.started(command)
+    }
+
+    fn started(&self, mut command: Command) -> Process {
+        let log = self.home.path().join(format!("log{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
         let mut child = command.stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -245,6 +264,25 @@ impl Process {
     pub fn terminate(&mut self) -> Option<i32> {
         signal::send(self.child.id(), "TERM");
         self.child.wait().unwrap().code()
+    }
+
+    /// Of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How often it wrote this to stderr.
+    pub fn told(&self, what: &str) -> usize {
+        self.said().matches(what).count()
+    }
+
+    /// Waits until it has written this so often: a log is written beside the answers.
+    pub fn await_told(&self, what: &str, times: usize) {
+        let until = Instant::now() + Duration::from_secs(30);
+        while self.told(what) < times {
+            assert!(Instant::now() < until, "{what}: {}", self.said());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// What it wrote to stderr.

@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
+    io::{BufRead, BufReader},
     process::{Command, Stdio},
     sync::mpsc,
     time::Duration,
@@ -12,7 +11,7 @@ use std::{
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::{people::enrolled, signal, stack::Stack};
+use crate::{people::enrolled, signal, small_disk::SmallDisk, stack::Stack};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -95,24 +94,6 @@ fn a_store_that_is_locked_ends_no_watch(card: &str) {
     endures(&stack, watch, "store.locked", |_| held.execute_batch("ROLLBACK").unwrap());
 }
 
-/// A small file system, where it may be mounted.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(folder: &Path) -> Option<Self> {
-        fs::create_dir(folder).unwrap();
-        let mut mount = Command::new("mount");
-        let mount = mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder).stderr(Stdio::null());
-        mount.status().is_ok_and(|status| status.success()).then(|| Self(folder.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 case!(EachCard, a_full_disk_ends_no_watch);
 fn a_full_disk_ends_no_watch(card: &str) {
     let mut stack = enrolled(1, 1, card);
@@ -122,7 +103,7 @@ fn a_full_disk_ends_no_watch(card: &str) {
     let home = stack.home();
     let place = tempfile::tempdir().unwrap();
     let small = place.path().join("small");
-    let Some(_disk) = SmallDisk::mount(&small) else {
+    let Some(disk) = SmallDisk::mount(&small) else {
         // Who may not mount: no file may grow.
         let length = fs::metadata(home.join("terminal.db")).unwrap().len() / 512;
         let watch = Both::start(&stack, &format!("trap '' XFSZ; ulimit -S -f {length};"));
@@ -137,9 +118,7 @@ fn a_full_disk_ends_no_watch(card: &str) {
     let mut watch = Both::start(&stack, "");
     stack.card("insert", 1);
     watch.event("arrived");
-    let filler = small.join("filler");
-    let mut file = fs::File::create(&filler).unwrap();
-    while file.write_all(&[1; 512]).is_ok() {}
+    let file = disk.fill();
     stack.card("remove", 1);
     watch.event("left");
     watch.line("store.full");

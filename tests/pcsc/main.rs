@@ -48,6 +48,8 @@ mod sets;
 #[path = "../common/signal.rs"]
 mod signal;
 mod slot;
+#[path = "../common/small_disk.rs"]
+mod small_disk;
 mod stack;
 #[path = "../common/told.rs"]
 mod told;
