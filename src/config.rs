@@ -18,11 +18,12 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::builder::{FalseyValueParser, PathBufValueParser, TypedValueParser};
+use clap::builder::{FalseyValueParser, OsStringValueParser, PathBufValueParser, TypedValueParser};
 use clap::{ArgAction, Args, ValueEnum};
 
 use crate::failure::Failure;
 use crate::pki::pkcs11;
+use crate::reader::name;
 use crate::reader::select::{Aliases, Selection, alias_of};
 use crate::terminal::presence::{Policy, PresenceMode};
 
@@ -102,7 +103,8 @@ pub struct Global {
     #[arg(long, global = true, value_enum, value_name = "PROGRAM")]
     pub csv_for: Option<CsvReader>,
     /// Reader: a part of its name, a glob, or an alias from the configuration; may be repeated [default: all]
-    #[arg(long, global = true, value_name = "NAME", env = "ROLLCALL_READER", hide_env_values = true, action = ArgAction::Append)]
+    #[arg(long, global = true, value_name = "NAME", env = "ROLLCALL_READER", hide_env_values = true, action = ArgAction::Append,
+          value_parser = OsStringValueParser::new().map(|name| name::typed(&name)))]
     pub reader: Vec<String>,
     /// Say more on stderr
     #[arg(long, short, global = true, env = "ROLLCALL_VERBOSE", hide_env_values = true, value_parser = FalseyValueParser::new(),

@@ -13,6 +13,7 @@ pub mod holders;
 pub mod identity;
 pub mod mark;
 pub mod monitor;
+pub mod name;
 pub mod pattern;
 pub mod pcsc;
 pub mod select;
@@ -47,7 +48,7 @@ impl Slot {
 /// One reader at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReaderState {
-    /// The name that PC/SC gives it; what is not UTF-8 in it is replaced.
+    /// The name that PC/SC gives it; each byte that is not UTF-8 is written as `\xHH`.
     pub name: String,
     /// What lies in it.
     pub slot: Slot,

@@ -16,7 +16,6 @@ mod connect;
 mod explain;
 mod io;
 mod limits;
-mod names;
 mod signal;
 mod startup;
 mod stuck;
@@ -41,11 +40,10 @@ use pcsc::{Context, Error, Scope, State};
 
 use self::{
     causes::{card as link_error, is_lost, listing},
-    names::shown,
     startup::{establish_within, until_started},
 };
 use super::{
-    Insertion, ReaderError, ReaderState, Slot,
+    Insertion, ReaderError, ReaderState, Slot, name,
     service::{self, SocketAnswer},
 };
 
@@ -99,8 +97,7 @@ fn list_now() -> Result<Vec<ReaderState>, ReaderError> {
             Err(Error::UnknownReader) => {}
             Err(error) => return Err(reader_error(error)),
             Ok(()) => {
-                let shown = shown(states.iter().map(pcsc::ReaderState::name));
-                return Ok(states.iter().zip(shown).map(|(state, name)| named(name, state, 0)).collect());
+                return Ok(states.iter().map(|state| reading(state, 0)).collect());
             }
         }
     }
@@ -171,14 +168,8 @@ fn fill(context: &Context, states: &mut [pcsc::ReaderState]) -> Result<(), Error
     Ok(())
 }
 
-/// What the last reading says of a reader that is looked at by itself.
+/// What the last reading says. `epoch` tells apart the counts of two contexts, or of a reader that was unplugged.
 fn reading(state: &pcsc::ReaderState, epoch: u64) -> ReaderState {
-    named(state.name().to_string_lossy().into_owned(), state, epoch)
-}
-
-/// What the last reading says, under the name by which the reader is known among all. `epoch` tells apart the counts of two
-/// contexts, or of a reader that was unplugged.
-fn named(name: String, state: &pcsc::ReaderState, epoch: u64) -> ReaderState {
     let flags = state.event_state();
     let slot = if flags.intersects(State::UNAVAILABLE | State::UNKNOWN) {
         Slot::Unavailable
@@ -190,7 +181,7 @@ fn named(name: String, state: &pcsc::ReaderState, epoch: u64) -> ReaderState {
         Slot::Empty
     };
     ReaderState {
-        name,
+        name: name::shown(state.name().to_bytes()),
         slot,
         exclusive: flags.contains(State::EXCLUSIVE),
         in_use: flags.contains(State::INUSE),

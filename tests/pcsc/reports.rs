@@ -1,9 +1,10 @@
 //! What users of readers, drivers and services reported: each situation as it was, and what has to come of it.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::{Read, Write},
-    os::unix::net::UnixListener,
+    os::unix::{ffi::OsStrExt, net::UnixListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -179,10 +180,17 @@ fn names_that_are_no_utf_8() {
     rename(&stack, |_| b"Le\xE9or Reader".to_vec());
     stack.rollcall(&["scan"]).expect(0);
     let shown = stack.readers().remove(0);
-    assert!(shown.starts_with("Le\u{FFFD}or Reader"), "{shown:?}");
-    for name in [shown.as_str(), "or Reader"] {
+    assert!(shown.starts_with("Le\\xE9or Reader"), "{shown:?}");
+    for name in [shown.as_str(), "or Reader", "le\\xe9or*"] {
         assert_eq!(stack.ndjson(0, &["scan", "--reader", name])[0]["user"]["id"], "p1", "{name}");
     }
+    typed_as_it_is(&stack);
+    let file = stack.home().join("config.toml");
+    fs::write(&file, format!("[alias]\n\"door\" = '{shown}'\n")).expect("the configuration");
+    assert_eq!(stack.ndjson(0, &["scan", "--reader", "door"])[0]["user"]["id"], "p1");
+    fs::write(&file, format!("ignore = ['{shown}']\n")).expect("the configuration");
+    assert_eq!(stack.rollcall(&["scan"]).expect(1).code(), "scan.nobody");
+    fs::remove_file(file).expect("it is there");
     stack.rollcall(&["token", "info"]).expect(0);
     stack.rollcall(&["doctor"]).expect(0);
     let named = stack.rollcall(&["completions", "--readers"]).expect(0);
@@ -193,6 +201,23 @@ fn names_that_are_no_utf_8() {
     stack.card("remove", 1);
     assert_eq!(watch.event("left")["user"]["id"], "p1");
     watch.end();
+}
+
+/// With the byte itself, as the option and as the variable; another byte is another reader.
+fn typed_as_it_is(stack: &Stack) {
+    let scan = |byte: u8, is_option: bool| {
+        let name = [b'L', b'e', byte, b'o', b'r'];
+        let name = OsStr::from_bytes(&name);
+        let mut command = stack.command("rollcall");
+        command.args(["--output", "ndjson", "scan"]);
+        let command = if is_option { command.arg("--reader").arg(name) } else { command.env("ROLLCALL_READER", name) };
+        Run::of(&command.output().expect("it starts"))
+    };
+    for is_option in [true, false] {
+        assert_eq!(scan(0xE9, is_option).expect(0).objects()[0]["user"]["id"], "p1");
+        let other = scan(0xE8, is_option).expect(2);
+        assert!(other.code() == "reader.unknown" && other.stderr.contains("\"Le\\xE8or\""), "{other:#?}");
+    }
 }
 
 case!(EachCard, a_card_that_wakes_up_late);

@@ -18,11 +18,8 @@ pub struct ReaderAttributes {
 
 /// Asks the driver of this reader, and no card; nothing where the reader cannot be shared just now. May block.
 pub fn attributes(reader: &str) -> Option<ReaderAttributes> {
-    let card = in_turn(|| {
-        let context = establish().ok()?;
-        let name = resolve(&context, reader).ok()?;
-        context.connect(&name, ShareMode::Direct, Protocols::UNDEFINED).ok()
-    })?;
+    let name = resolve(reader).ok()?;
+    let card = in_turn(|| establish().ok()?.connect(&name, ShareMode::Direct, Protocols::UNDEFINED).ok())?;
     let mut room = [0; ROOM];
     // A driver that has no serial number may say so by success and nothing.
     let serial = card.get_attribute(Attribute::VendorIfdSerialNo, &mut room).ok().and_then(text);

@@ -13,13 +13,13 @@ use super::{
     causes::is_failed_exchange,
     establish_within,
     explain::{EXPLANATION, explain, fill_or_wait},
-    fill, link_error, names, reading, shown,
+    fill, link_error, reading,
     turn::in_turn,
     unaware,
 };
 use crate::{
     card::link::LinkError,
-    reader::{ReaderError, Slot},
+    reader::{ReaderError, Slot, name},
 };
 
 /// How everything ends.
@@ -65,16 +65,16 @@ impl Connection {
     }
 
     fn attempt(reader: &str, until: Instant) -> Result<Self, LinkError> {
+        let reader = resolve(reader)?;
         let mut pauses = PAUSES.into_iter().map(Duration::from_millis);
-        let (context, reader, card, contact) = loop {
-            let (context, reader, connected) = in_turn(|| {
+        let (context, card, contact) = loop {
+            let (context, connected) = in_turn(|| {
                 let context = establish(until)?;
-                let reader = resolve(&context, reader)?;
                 let connected = connect(&context, &reader);
-                Ok::<_, LinkError>((context, reader, connected))
+                Ok::<_, LinkError>((context, connected))
             })?;
             match connected {
-                Ok((card, contact)) => break (context, reader, card, contact),
+                Ok((card, contact)) => break (context, card, contact),
                 Err(Error::SharingViolation) => released(&context, &reader, until)?,
                 Err(error) => {
                     let now = Instant::now();
@@ -109,13 +109,8 @@ pub(super) fn leave(card: pcsc::Card) {
 }
 
 /// The reader that is shown under this name: its bytes are not always text.
-pub(super) fn resolve(context: &Context, reader: &str) -> Result<CString, LinkError> {
-    if !reader.contains([char::REPLACEMENT_CHARACTER, '\\']) {
-        return CString::new(reader).map_err(|_| LinkError::ReaderGone);
-    }
-    let all = names(context).map_err(link_error)?;
-    let shown = shown(all.iter().map(CString::as_c_str));
-    all.into_iter().zip(shown).find(|(_, name)| name == reader).map(|(name, _)| name).ok_or(LinkError::ReaderGone)
+pub(super) fn resolve(reader: &str) -> Result<CString, LinkError> {
+    CString::new(name::bytes(reader)).map_err(|_| LinkError::ReaderGone)
 }
 
 /// Why there is no connection in the end. What is called unresponsive and has answered to reset refuses what came next, or

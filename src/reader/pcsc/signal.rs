@@ -36,11 +36,8 @@ pub fn send(reader: &str, commands: &[ReaderCommand]) -> Result<(), SignalError>
 }
 
 fn connect(reader: &str, mode: ShareMode, protocols: Protocols) -> Result<Result<Card, Error>, LinkError> {
-    in_turn(|| {
-        let context = establish().map_err(LinkError::Service)?;
-        let name = resolve(&context, reader)?;
-        Ok(context.connect(&name, mode, protocols))
-    })
+    let name = resolve(reader)?;
+    in_turn(|| Ok(establish().map_err(LinkError::Service)?.connect(&name, mode, protocols)))
 }
 
 /// Nothing where no card lies there (any more).

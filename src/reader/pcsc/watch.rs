@@ -4,7 +4,7 @@ use std::{ffi::CString, time::Duration};
 
 use pcsc::{Context, Error, PNP_NOTIFICATION};
 
-use super::{ReaderError, ReaderState, STATES_MAX, establish, fill, is_lost, named, names, shown, unaware};
+use super::{ReaderError, ReaderState, STATES_MAX, establish, fill, is_lost, names, reading, unaware};
 
 /// The service went away, and the context with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +67,7 @@ impl Watcher {
 
     /// What is known now.
     pub fn readings(&self) -> Vec<ReaderState> {
-        let shown = shown(self.states.iter().map(|w| w.state.name()));
-        self.states.iter().zip(shown).map(|(w, name)| named(name, &w.state, w.epoch)).collect()
+        self.states.iter().map(|w| reading(&w.state, w.epoch)).collect()
     }
 
     /// Lists the readers again, and reads the state of those that are new.
