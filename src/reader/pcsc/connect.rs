@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     card::link::LinkError,
-    reader::{ReaderError, Slot, name},
+    reader::{ReaderError, Slot, atr::Atr, name},
 };
 
 /// How everything ends.
@@ -40,9 +40,33 @@ pub(super) struct Contact {
 
 /// How the card is connected now.
 pub(super) fn touch(card: &pcsc::Card) -> Result<Contact, Error> {
+    let (atr, protocol) = status(card)?;
+    // What the service says once of a card that was just reset may be neither.
+    let (atr, protocol) = if is_known(protocol) { (atr, protocol) } else { status(card)? };
+    let is_t0 = is_t0(protocol, &atr);
+    Ok(Contact { atr, is_t0 })
+}
+
+/// The answer to reset, and the protocol that is in use.
+fn status(card: &pcsc::Card) -> Result<(Vec<u8>, Option<Protocol>), Error> {
     let (mut names, mut atr) = ([0; 1024], [0; pcsc::MAX_ATR_SIZE]);
     let status = card.status2(&mut names, &mut atr)?;
-    Ok(Contact { atr: status.atr().to_vec(), is_t0: status.protocol2() == Some(Protocol::T0) })
+    Ok((status.atr().to_vec(), status.protocol2()))
+}
+
+/// Whether the protocol is one in which APDUs are sent.
+const fn is_known(protocol: Option<Protocol>) -> bool {
+    matches!(protocol, Some(Protocol::T0 | Protocol::T1))
+}
+
+/// Whether to talk to the card as T=0 wants it: where the service does not know, a card that offers nothing else can be
+/// connected in no other protocol.
+fn is_t0(protocol: Option<Protocol>, atr: &[u8]) -> bool {
+    match protocol {
+        Some(Protocol::T0) => true,
+        Some(Protocol::T1) => false,
+        _ => Atr::parse(atr).is_ok_and(|atr| atr.protocols == [0]),
+    }
 }
 
 /// A connected card, and all that is needed to talk to it.
@@ -217,6 +241,21 @@ fn released(context: &Context, reader: &CString, until: Instant) -> Result<(), L
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_the_service_knows_no_protocol_the_answer_to_reset_decides() {
+        let (t0, t1, both) = (&[0x3B, 0x00][..], &[0x3B, 0x80, 0x01, 0x81][..], &[0x3B, 0x80, 0x80, 0x01, 0x01][..]);
+        for atr in [t0, t1, both, &[]] {
+            assert!(is_t0(Some(Protocol::T0), atr), "{atr:02X?}");
+            assert!(!is_t0(Some(Protocol::T1), atr), "{atr:02X?}");
+        }
+        for unknown in [None, Some(Protocol::RAW)] {
+            assert!(!is_known(unknown));
+            assert!(is_t0(unknown, t0));
+            assert!(!is_t0(unknown, t1) && !is_t0(unknown, both), "T=1 takes every form");
+            assert!(!is_t0(unknown, &[]) && !is_t0(unknown, &[0x3B]), "no answer to reset says nothing");
+        }
+    }
 
     #[test]
     fn a_reader_that_looks_empty_once_is_not_believed() {
