@@ -130,12 +130,9 @@ fn refused(error: Error) -> Result<Context, ReaderError> {
     Err(causes::service(error, says, service::missing_gate(), &socket.display().to_string()))
 }
 
-/// What an error of a call in an established context means. A refusal by a service that cannot ask polkit is none of polkit's.
+/// What an error of a call in an established context means.
 fn reader_error(error: Error) -> ReaderError {
-    match listing(error) {
-        ReaderError::Denied => service::missing_gate().map_or(ReaderError::Denied, ReaderError::NoPolkit),
-        other => other,
-    }
+    listing(error, service::missing_gate)
 }
 
 /// The names of all readers.

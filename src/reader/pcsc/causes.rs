@@ -26,13 +26,12 @@ pub(super) const fn is_lost(error: Error) -> bool {
 
 /// Why the service does nothing for us; `missing` is what it would need to ask polkit.
 pub(super) fn service(error: Error, says: SocketAnswer, missing: Option<MissingGate>, socket: &str) -> ReaderError {
-    let refused = || missing.map_or(ReaderError::Denied, ReaderError::NoPolkit);
     match (error, says) {
-        (Error::SecurityViolation | Error::NoAccess, _) => refused(),
+        (Error::SecurityViolation | Error::NoAccess, _) => refusal(missing),
         (error, _) if !is_lost(error) => ReaderError::Other(error.to_string()),
         (_, SocketAnswer::Forbidden) => ReaderError::SocketDenied(socket.to_owned()),
         (_, SocketAnswer::Silent) => ReaderError::ServiceHangs,
-        (_, SocketAnswer::Refused) | (Error::CommError, SocketAnswer::Unclear) => refused(),
+        (_, SocketAnswer::Refused) | (Error::CommError, SocketAnswer::Unclear) => refusal(missing),
         (_, SocketAnswer::HungUp) => ReaderError::Version(None),
         (_, SocketAnswer::Disagreed(version)) => ReaderError::Version(Some(version)),
         // It takes the version that we say at its socket, and not that of the library.
@@ -44,10 +43,26 @@ pub(super) fn service(error: Error, says: SocketAnswer, missing: Option<MissingG
     }
 }
 
-/// What an error of a call in an established context means.
-pub(super) fn listing(error: Error) -> ReaderError {
+/// What a refusal means: one by a service that cannot ask polkit is no answer of polkit's.
+fn refusal(missing: Option<MissingGate>) -> ReaderError {
+    missing.map_or(ReaderError::Denied, ReaderError::NoPolkit)
+}
+
+/// What a failure of a connection means where the user was refused, and what it is otherwise.
+pub(super) fn refused_card(error: LinkError, missing: impl FnOnce() -> Option<MissingGate>) -> LinkError {
     match error {
-        Error::SecurityViolation | Error::NoAccess => ReaderError::Denied,
+        LinkError::AccessDenied => match refusal(missing()) {
+            ReaderError::Denied => LinkError::AccessDenied,
+            other => LinkError::Service(other),
+        },
+        other => other,
+    }
+}
+
+/// What an error of a call in an established context means; `missing` is asked where the user was refused.
+pub(super) fn listing(error: Error, missing: impl FnOnce() -> Option<MissingGate>) -> ReaderError {
+    match error {
+        Error::SecurityViolation | Error::NoAccess => refusal(missing()),
         error if is_lost(error) => ReaderError::ServiceDown,
         error => ReaderError::Other(error.to_string()),
     }
@@ -185,8 +200,18 @@ mod tests {
 
     #[test]
     fn what_is_wrong_in_the_middle() {
-        assert_eq!(listing(Error::ServiceStopped), ReaderError::ServiceDown);
-        assert_eq!(listing(Error::NoAccess), ReaderError::Denied);
-        assert!(matches!(listing(Error::InsufficientBuffer), ReaderError::Other(_)));
+        assert_eq!(listing(Error::ServiceStopped, || None), ReaderError::ServiceDown);
+        assert_eq!(listing(Error::NoAccess, || None), ReaderError::Denied);
+        assert!(matches!(listing(Error::InsufficientBuffer, || None), ReaderError::Other(_)));
+    }
+
+    #[test]
+    fn a_service_that_cannot_ask_has_not_been_told_no() {
+        let masked = || Some(MissingGate::Masked);
+        let expected = ReaderError::NoPolkit(MissingGate::Masked);
+        assert_eq!(listing(Error::SecurityViolation, masked), expected);
+        assert_eq!(refused_card(LinkError::AccessDenied, masked), LinkError::Service(expected));
+        assert_eq!(refused_card(LinkError::AccessDenied, || None), LinkError::AccessDenied);
+        assert_eq!(refused_card(LinkError::CardMute, masked), LinkError::CardMute);
     }
 }

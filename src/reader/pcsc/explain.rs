@@ -8,15 +8,12 @@ use std::{
 use pcsc::{Context, Error};
 
 use super::{
-    causes::{is_vague, settled},
+    causes::{is_vague, refused_card, settled},
     fill, link_error, reading, unaware,
 };
 use crate::{
     card::link::LinkError,
-    reader::{
-        ReaderError, Slot,
-        service::{MissingGate, missing_gate},
-    },
+    reader::{Slot, service::missing_gate},
 };
 
 /// Twice the time in which pcsc-lite looks for cards (400 ms): so long an unexplained failure may turn out a removal.
@@ -26,7 +23,7 @@ pub(super) const EXPLANATION: Duration = Duration::from_millis(800);
 /// error whose name says too little is explained by what the reader says next.
 pub(super) fn explain(context: &Context, reader: &CString, error: Error) -> LinkError {
     if !is_vague(error) {
-        return refused(link_error(error), missing_gate);
+        return refused_card(link_error(error), missing_gate);
     }
     let mut states = [unaware(reader.clone())];
     let until = Instant::now() + EXPLANATION;
@@ -51,14 +48,6 @@ pub(super) fn explain(context: &Context, reader: &CString, error: Error) -> Link
     settled(error, &slot)
 }
 
-/// A refusal by a service that cannot ask polkit is no answer of polkit's.
-fn refused(error: LinkError, missing: impl FnOnce() -> Option<MissingGate>) -> LinkError {
-    match error {
-        LinkError::AccessDenied => missing().map_or(error, |gate| LinkError::Service(ReaderError::NoPolkit(gate))),
-        other => other,
-    }
-}
-
 /// Reads the states, or waits until one changes.
 pub(super) fn fill_or_wait(
     context: &Context,
@@ -76,18 +65,4 @@ pub(super) fn fill_or_wait(
     context.get_status_change(left, states)?;
     states.iter_mut().for_each(pcsc::ReaderState::sync_current_state);
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_service_that_cannot_ask_has_not_been_told_no() {
-        let masked = || Some(MissingGate::Masked);
-        let expected = LinkError::Service(ReaderError::NoPolkit(MissingGate::Masked));
-        assert_eq!(refused(LinkError::AccessDenied, masked), expected);
-        assert_eq!(refused(LinkError::AccessDenied, || None), LinkError::AccessDenied);
-        assert_eq!(refused(LinkError::CardMute, masked), LinkError::CardMute);
-    }
 }
