@@ -81,7 +81,8 @@ pub fn run(args: &WatchArgs, settings: &Settings, out: &mut Printer) -> Result<u
         out.begin::<views::EventView>()?;
     }
     let feedback = feedback::start(settings);
-    let mut printer = WatchPrinter { out, complaints: Complaints::default(), board, feedback, live, settings };
+    let mut printer =
+        WatchPrinter { out, complaints: Complaints::default(), away: None, board, feedback, live, settings };
     printer.warn_of_readers(&listed);
     watch.run(&mut printer)?;
     match (signal.exit_status(), &printer.live) {
@@ -168,6 +169,8 @@ fn event_object(event: &Event) -> Result<String, Failure> {
 struct WatchPrinter<'a> {
     out: &'a mut Printer,
     complaints: Complaints,
+    /// The code of why the service is away, as it was given last.
+    away: Option<&'static str>,
     board: Option<BoardShow>,
     feedback: Option<Feedback>,
     live: Option<LiveScreen>,
@@ -209,8 +212,11 @@ impl WatchPrinter<'_> {
         }
     }
 
+    /// Why the service is away, where that was not given last.
     fn warn_of_service(&mut self, failure: &Failure) {
-        self.warn(failure.code, &in_words(failure), failure.hint.as_deref());
+        if self.away.replace(failure.code) != Some(failure.code) {
+            self.warn(failure.code, &in_words(failure), failure.hint.as_deref());
+        }
     }
 
     fn hook(&mut self, report: &HookReport) {
@@ -278,14 +284,19 @@ impl WatchObserver for WatchPrinter<'_> {
         match event {
             WatchEvent::Presence(event) => {
                 let is_lost = event.event == EventKind::ServiceLost;
+                let is_back = event.event == EventKind::ServiceBack;
                 match &self.live {
                     Some(live) => live.update(|content| content.event(event)),
                     None => self.out.item(&views::EventView::from(event))?,
+                }
+                if is_back {
+                    self.away = None;
                 }
                 if let Some(failure) = is_lost.then(lost_service).flatten() {
                     self.warn_of_service(&failure);
                 }
             }
+            WatchEvent::ServiceAway(failure) => self.warn_of_service(&failure),
             WatchEvent::Tap(outcome, effect) => {
                 match (&mut self.feedback, effect) {
                     (Some(feedback), TapEffect::Decided) => feedback.tapped(outcome),

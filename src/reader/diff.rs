@@ -1,6 +1,6 @@
 //! What happened between two readings of the readers: a pure function.
 
-use super::{Insertion, ReaderState, Slot};
+use super::{Insertion, ReaderError, ReaderState, Slot};
 
 /// Something that happened to the readers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub enum ReaderEvent {
     /// The PC/SC service went away. Nothing that was told before holds any longer; what follows is told anew from
     /// nothing, after `ServiceBack`.
     ServiceLost,
+    /// The PC/SC service stays away, for this reason from now on.
+    ServiceAway(ReaderError),
     /// The PC/SC service is there again.
     ServiceBack,
 }
@@ -85,7 +87,7 @@ impl ReaderEvent {
             | Self::CardRemoved { reader }
             | Self::Exclusive { reader, .. }
             | Self::Available { reader, .. } => Some(reader),
-            Self::ServiceLost | Self::ServiceBack => None,
+            Self::ServiceLost | Self::ServiceAway(_) | Self::ServiceBack => None,
         }
     }
 }
@@ -209,7 +211,9 @@ mod tests {
             ReaderEvent::Exclusive { reader, exclusive } => {
                 assert_ne!(std::mem::replace(&mut known.get_mut(&reader).unwrap().2, exclusive), exclusive);
             }
-            ReaderEvent::ServiceLost | ReaderEvent::ServiceBack => panic!("no reading can tell that"),
+            ReaderEvent::ServiceLost | ReaderEvent::ServiceAway(_) | ReaderEvent::ServiceBack => {
+                panic!("no reading can tell that")
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use std::{
 
 pub use super::diff::ReaderEvent;
 use super::{
-    ReaderState,
+    ReaderError, ReaderState,
     diff::diff,
     pcsc::{Canceller, Lost, Watcher},
 };
@@ -46,7 +46,8 @@ impl Monitor {
     /// Starts to tell: first what is there now, then what happens. Ends by itself once `sink` returns false.
     ///
     /// Without a PC/SC service the first event is [`ReaderEvent::ServiceLost`]. Each outage is one `ServiceLost` and one
-    /// `ServiceBack`. The error is that of starting a thread.
+    /// `ServiceBack`, and between them one [`ReaderEvent::ServiceAway`] for each cause that lasts. The error is that of
+    /// starting a thread.
     ///
     /// # Errors
     /// What the system says when the thread cannot be started.
@@ -119,6 +120,27 @@ impl From<Lost> for ContextEnd {
     }
 }
 
+/// Why the service stays away. A cause is told once it is met twice in a row: a service that is just starting or ending has
+/// others for a moment.
+#[derive(Default)]
+struct OutageCause {
+    met: Option<ReaderError>,
+    told: Option<ReaderError>,
+}
+
+impl OutageCause {
+    /// The cause that is to be told now.
+    fn lasting(&mut self, error: ReaderError) -> Option<ReaderError> {
+        let is_lasting = self.met.as_ref() == Some(&error);
+        self.met = Some(error.clone());
+        if !is_lasting || self.told.as_ref() == Some(&error) {
+            return None;
+        }
+        self.told = Some(error.clone());
+        Some(error)
+    }
+}
+
 struct MonitorRun {
     sink: Box<dyn FnMut(ReaderEvent) -> bool + Send>,
     stopped: Receiver<()>,
@@ -163,13 +185,23 @@ impl MonitorRun {
 
     /// The pauses grow until a wait succeeds, so that a service that only pretends to be back is no busy loop.
     fn await_service(&mut self) -> Result<Watcher, Stopped> {
+        let mut cause = OutageCause::default();
         loop {
             self.pause(self.back_off)?;
+            let may_be_starting = self.back_off < BACK_OFF.1;
             self.back_off = BACK_OFF.1.min(self.back_off * 2);
-            if let Ok(mut watcher) = Watcher::new(self.epoch)
-                && watcher.relist().is_ok()
-            {
-                return Ok(watcher);
+            match Watcher::new(self.epoch) {
+                Ok(mut watcher) => {
+                    if watcher.relist().is_ok() {
+                        return Ok(watcher);
+                    }
+                }
+                Err(_) if may_be_starting => {}
+                Err(error) => {
+                    if let Some(lasting) = cause.lasting(error) {
+                        self.report(ReaderEvent::ServiceAway(lasting))?;
+                    }
+                }
             }
         }
     }
@@ -202,5 +234,21 @@ impl MonitorRun {
             Err(RecvTimeoutError::Timeout) => Ok(()),
             Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Stopped),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_of_an_outage_is_told_once_and_one_of_a_moment_never() {
+        let mut cause = OutageCause::default();
+        let mut told = |error: &ReaderError| cause.lasting(error.clone()).is_some();
+        let (down, old, hangs) = (ReaderError::ServiceDown, ReaderError::Version(None), ReaderError::ServiceHangs);
+        assert_eq!([&down, &down, &down].map(&mut told), [false, true, false]);
+        assert_eq!([&hangs, &down, &down].map(&mut told), [false, false, false], "it hung for a moment");
+        assert_eq!([&old, &old, &old].map(&mut told), [false, true, false]);
+        assert_eq!([&down, &down].map(&mut told), [false, true], "it is another one again");
     }
 }

@@ -140,6 +140,7 @@ impl ReadersWatch {
                 self.known.clear();
                 Some(ReaderChange::ServiceLost)
             }
+            ReaderEvent::ServiceAway(_) => None,
             ReaderEvent::ServiceBack => Some(ReaderChange::ServiceBack),
         }
     }

@@ -300,6 +300,9 @@ impl WatchRun<'_> {
 
     fn handle(&mut self, message: Message) -> Result<(), Failure> {
         match message {
+            Message::Reader(ReaderEvent::ServiceAway(error)) => {
+                self.observer.event(WatchEvent::ServiceAway(error.into()))
+            }
             Message::Reader(event) => {
                 self.note(&event)?;
                 let effects = self.pool.handle(&event)?;

@@ -3,8 +3,8 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{Read, Write},
-    os::unix::{ffi::OsStrExt, net::UnixListener},
+    io::{BufRead, BufReader, Read, Write},
+    os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -18,7 +18,7 @@ use crate::{
     people::enrolled,
     signal,
     slot::{NO_ATR, Slot},
-    stack::{Run, Stack},
+    stack::{Run, Stack, Watch},
 };
 
 /// How a service refuses a library of another version: 1.9 and 2.x of PC/SC Lite by a code, one in another container by
@@ -217,6 +217,40 @@ fn typed_as_it_is(stack: &Stack) {
         assert_eq!(scan(0xE9, is_option).expect(0).objects()[0]["user"]["id"], "p1");
         let other = scan(0xE8, is_option).expect(2);
         assert!(other.code() == "reader.unknown" && other.stderr.contains("\"Le\\xE8or\""), "{other:#?}");
+    }
+}
+
+case!(Once, a_watch_tells_each_cause_of_an_outage_once);
+/// They start without a service, then there is one of another version, and for the second watch, which finds a list that
+/// knows of the outage, at last the right one.
+fn a_watch_tells_each_cause_of_an_outage_once() {
+    let stack = enrolled(1, 1, "virtual");
+    stack.rollcall(&["users", "clear", "--yes"]).expect(0);
+    let socket = stack.home().join("service");
+    for is_second in [false, true] {
+        let mut command = stack.command("rollcall");
+        command.args(["--output", "ndjson", "watch"]).env("PCSCLITE_CSOCK_NAME", &socket).stderr(Stdio::piped());
+        let mut watch = Watch::of(&mut command);
+        let mut lines = BufReader::new(watch.process.stderr.take().expect("piped")).lines().map_while(Result::ok);
+        let mut said = String::new();
+        let mut hear = |code: &str| {
+            while !said.contains(code) {
+                let line = lines.next().unwrap_or_else(|| panic!("no {code}: {said}"));
+                said += &line;
+            }
+        };
+        hear("(pcsc.service-down)");
+        refusing_service(&socket, REFUSALS[1]);
+        hear("(pcsc.version)");
+        fs::remove_file(&socket).expect("it is there");
+        if is_second {
+            symlink(stack.variable("PCSCLITE_CSOCK_NAME"), &socket).expect("a link");
+            assert_eq!(watch.event("arrived")["user"]["id"], "p1");
+        }
+        watch.end();
+        said.extend(lines);
+        let times = |code: &str| said.matches(code).count();
+        assert_eq!((times("(pcsc.service-down)"), times("(pcsc.version)")), (1, 1), "{said}");
     }
 }
 

@@ -29,6 +29,8 @@ pub enum WatchEvent<'a> {
         /// Its name.
         reader: String,
     },
+    /// The PC/SC service stays away, for this reason from now on.
+    ServiceAway(Failure),
     /// Something happened to the server.
     Server(ServerEvent),
     /// This terminal's certificates were renewed, and end then.
