@@ -18,9 +18,10 @@ pub fn no_reader() -> Failure {
 
 /// No card is in any of the readers that are meant; `there` are all readers.
 pub fn nobody(selection: &Selection, there: &[ReaderState]) -> Failure {
-    let hint = if there.is_empty() {
-        "plug in a reader; rollcall readers shows what is there"
-    } else if selection.ignores_all(there) {
+    if there.is_empty() {
+        return no_reader();
+    }
+    let hint = if selection.ignores_all(there) {
         "`ignore` in config.toml leaves out every reader that is here now; rollcall readers shows the names"
     } else {
         "put a token on a reader"
@@ -124,8 +125,8 @@ impl ReadersWatch {
                 Some(ReaderChange::Added(reader))
             }
             ReaderEvent::ReaderRemoved { reader } => self.known.remove(&reader).map(|_| ReaderChange::Removed(reader)),
-            // It came with the reader.
-            ReaderEvent::Vacant { .. } => None,
+            // It came with the reader; it is told with the outage.
+            ReaderEvent::Vacant { .. } | ReaderEvent::ServiceAway(_) => None,
             ReaderEvent::CardInserted { reader, atr, .. } | ReaderEvent::CardWoke { reader, atr, .. } => {
                 self.changed(reader, |(slot, _)| *slot = Slot::Card(atr))
             }
@@ -140,7 +141,6 @@ impl ReadersWatch {
                 self.known.clear();
                 Some(ReaderChange::ServiceLost)
             }
-            ReaderEvent::ServiceAway(_) => None,
             ReaderEvent::ServiceBack => Some(ReaderChange::ServiceBack),
         }
     }

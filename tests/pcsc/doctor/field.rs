@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{brief, codes, doctor, findings};
 use crate::{
+    people::enrolled,
     private::{Desk, SIZE, Seen},
     stack::Stack,
 };
@@ -88,6 +89,18 @@ fn a_reader_that_is_ignored_is_left_out_of_every_command() {
     }
 }
 
+case!(Once, limits_that_no_card_keeps);
+/// The configuration is at fault, and no card and no reader is called broken for it.
+fn limits_that_no_card_keeps() {
+    let stack = enrolled(1, 1, "virtual");
+    let at_first = codes(&stack, &[]);
+    assert_eq!(at_first, Vec::<String>::new());
+    for limits in ["tap = \"1ms\"", "exchange = \"1ms\"", "exchange = \"1ms\"\ntap = \"1ms\""] {
+        std::fs::write(stack.home().join("config.toml"), format!("[limits]\n{limits}\n")).expect("the configuration");
+        assert_eq!(codes(&stack, &[]), ["config.limits"], "{limits}");
+    }
+}
+
 case!(Once, doctor_finds_no_reader);
 /// A machine to which nobody has connected a reader.
 fn doctor_finds_no_reader() {
@@ -97,10 +110,9 @@ fn doctor_finds_no_reader() {
     let found = findings(&mut doctor(&stack, "rollcall"));
     let none = found.iter().find(|one| one["code"] == "reader.none").expect("it is told");
     assert_eq!((&none["severity"], &none["command"]), (&"fault".into(), &"lsusb".into()));
-    for command in [&["readers"][..], &["token", "info"], &["apdu", "00A40400"]] {
+    for command in [&["readers"][..], &["token", "info"], &["apdu", "00A40400"], &["scan"]] {
         assert_eq!(stack.rollcall(command).expect(1).code(), "reader.none", "{command:?}");
     }
-    stack.rollcall(&["scan"]).expect(1);
     stack.rollcall(&["doctor"]).expect(1);
     // USB shows one, and the service does not.
     let script = "mount -t tmpfs none /sys && cd /sys && mkdir -p bus/usb/devices/1-1 bus/usb/devices/1-1:1.0 &&
