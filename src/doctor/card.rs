@@ -9,6 +9,7 @@ use super::{
     Finding, Probe, ProbeReport, Verdict,
     link::{self, Deeper, RoundTrips},
     memory::LinkMemory,
+    system::is_too_short,
 };
 use crate::{
     card::{
@@ -142,6 +143,15 @@ fn whole(exchange: Duration) -> Duration {
     LIMIT.max(exchange * 2)
 }
 
+/// The card was not given the time that one in order takes.
+fn too_short(exchange: Duration) -> Finding {
+    Finding::warning(
+        "config.limits",
+        format!("nothing is known of the card: it was given {exchange:?} for an exchange (`exchange` under [limits])"),
+        "take `exchange` out of config.toml, or make it longer",
+    )
+}
+
 fn flapping() -> Finding {
     Finding::fault(
         "card.flapping",
@@ -258,7 +268,11 @@ fn no_deeper(report: &ProbeReport, reader: &ReaderState, is_t0: bool) -> Option<
 }
 
 fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
+    let exchange = report.context.settings.limits.exchange;
+    let is_limit =
+        matches!(error, LinkError::TimedOut | LinkError::Hung | LinkError::ExchangeLimit(_) | LinkError::CardMute);
     match error {
+        _ if is_limit && is_too_short(exchange) => too_short(exchange),
         LinkError::SharingViolation | LinkError::Occupied => held(report, error),
         LinkError::CardRemoved | LinkError::CardReset => flapping(),
         other => causes::link(other, 0).into(),

@@ -5,6 +5,11 @@ use std::{fs, time::Duration};
 use super::{Finding, Probe, ProbeReport};
 use crate::failure::Remedy;
 
+/// What a slow card takes for a signature, and a reader for a card that it powers up once more.
+const SHORTEST_EXCHANGE: Duration = Duration::from_millis(500);
+/// The exchanges of a tap on a slow card.
+const SHORTEST_TAP: Duration = Duration::from_secs(1);
+
 pub fn probe() -> Probe {
     Probe {
         name: "configuration",
@@ -36,9 +41,31 @@ fn inspect(report: &ProbeReport) {
             .fact("kernel", kernel.trim_end()),
     );
     let limits = &report.context.settings.limits;
-    if let Some(found) = unreachable_limit(limits.exchange, limits.tap) {
+    let unreachable = unreachable_limit(limits.exchange, limits.tap);
+    for found in unreachable.into_iter().chain(short_limits(limits.exchange, limits.tap)) {
         report.found_below("configuration", found);
     }
+}
+
+/// Whether a card that is in order cannot answer within this limit of one exchange.
+pub fn is_too_short(exchange: Duration) -> bool {
+    exchange < SHORTEST_EXCHANGE
+}
+
+/// Limits below what cards need: each card would look mute.
+fn short_limits(exchange: Duration, tap: Duration) -> Vec<Finding> {
+    let limits = [("exchange", exchange, SHORTEST_EXCHANGE, "an exchange"), ("tap", tap, SHORTEST_TAP, "a tap")];
+    let short = limits.into_iter().filter(|(_, limit, least, _)| limit < least);
+    let found = short.map(|(key, limit, least, what)| {
+        Finding::warning(
+            "config.limits",
+            format!(
+                "`{key}` ({limit:?}) under [limits] is shorter than {what} takes: cards that are in order time out"
+            ),
+            format!("set `{key}` to {least:?} or more, or take it out of config.toml"),
+        )
+    });
+    found.collect()
 }
 
 /// An exchange that may take longer than the tap that it is a part of. Enrollments have no limit for the whole.
@@ -58,6 +85,20 @@ fn unreachable_limit(exchange: Duration, tap: Duration) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_below_what_cards_take_is_told() {
+        let short = |exchange, tap| {
+            let found = short_limits(Duration::from_millis(exchange), Duration::from_millis(tap));
+            assert!(found.iter().all(|found| found.code == Some("config.limits") && found.remedy.is_some()));
+            found.into_iter().map(|found| found.message).collect::<Vec<_>>()
+        };
+        assert_eq!(short(500, 1000), [""; 0]);
+        let tap = short(500, 1);
+        assert!(tap.len() == 1 && tap[0].starts_with("`tap` (1ms) "), "{tap:?}");
+        let both = short(499, 999);
+        assert!(both.len() == 2 && both[0].starts_with("`exchange` (499ms) "), "{both:?}");
+    }
 
     #[test]
     fn a_limit_that_no_tap_reaches_is_told() {
