@@ -25,9 +25,10 @@ pub fn account(outcome: &TapOutcome) -> String {
     };
     let server = outcome.server_took.map_or_else(String::new, |took| format!(", server {}", ms(took)));
     format!(
-        "{}: {} exchanges, {} at the card; connect {}, authenticate {}, read {}, total {}{server}{nonce}",
+        "{}: {} exchange{}, {} at the card; connect {}, authenticate {}, read {}, total {}{server}{nonce}",
         outcome.reader,
         outcome.exchanges,
+        if outcome.exchanges == 1 { "" } else { "s" },
         ms(inside),
         ms(connect),
         ms(authenticate),
