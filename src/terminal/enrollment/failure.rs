@@ -249,3 +249,16 @@ impl From<BatchError> for Failure {
         error.to_failure()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_meets_unknown_keys_knows_what_to_do_and_that_the_card_is_as_it_was() {
+        let failure = EnrollError::UnknownKeys(0x42).to_failure(3);
+        assert_eq!((failure.code, failure.class), ("enroll.unknown-keys", ExitClass::Protocol));
+        let hint = failure.hint.expect("a hint").text;
+        assert!(hint.contains("take another card") && hint.contains("nothing was sent"), "{hint}");
+    }
+}

@@ -86,6 +86,48 @@ fn what_readers_and_cards_decide() {
     }
 }
 
+case!(EachLevel, doctor_goes_no_deeper_at_t0);
+/// What taps do not send can block a reader at T=0 for minutes: `--deep` says there that it was left out, and why.
+fn doctor_goes_no_deeper_at_t0() {
+    let bench = Bench::new();
+    let _slot = bench.put(Box::new(Place::new(TEST_KEY)), None);
+    bench.stack.rollcall(&["enroll", "--reader", &bench.reader, "--id", "p1", "--name", "Ada"]).expect(0);
+    let found = findings(doctor(&bench.stack, "rollcall").arg("--deep"));
+    let link = found.iter().find(|one| one["probe"] == "link").expect("it is looked at");
+    let told = link["what"].as_str().expect("a line");
+    let left_out = "not examined further: the card is connected with T=0";
+    assert_eq!(told.contains(left_out), driver() == "ccid:t0", "{link}");
+    assert_eq!(told.contains("not examined further"), driver() == "ccid:t0", "{link}");
+    assert!(found.iter().all(|one| one["severity"] != "fault"), "{found:#?}");
+    bench.stack.rollcall(&["scan", "--reader", &bench.reader]).expect(0);
+}
+
+case!(EachLevel, what_is_followed_and_what_is_raw);
+/// At T=0 the card says first that there is an answer (61xx), or how long it is (6Cxx): `apdu` fetches it and shows that it
+/// did, and with `--raw` leaves it to whoever typed the command.
+fn what_is_followed_and_what_is_raw() {
+    let bench = Bench::new();
+    let _slot = bench.put(Box::new(Place::new(TEST_KEY)), None);
+    bench.stack.rollcall(&["enroll", "--reader", &bench.reader, "--id", "p1", "--name", "Ada"]).expect(0);
+    bench.stack.reader(1, "less=6c");
+    let is_t0 = driver() == "ccid:t0";
+    // The second lists certificates, and is shorter than what is asked for.
+    let commands = [if is_t0 { &SELECT[..SELECT.len() - 2] } else { SELECT }, "00CAFF3300"];
+    let run = |mode: &[&str]| {
+        let told = bench.stack.ndjson(0, &[&["apdu", "--reader", &bench.reader], mode, &commands].concat());
+        let text = |one: &Value, key: &str| one[key].as_str().expect("digits").to_owned();
+        told.iter().map(|one| (text(one, "status"), text(one, "data"))).collect::<Vec<_>>()
+    };
+    let (followed, raw) = (run(&[]), run(&["--raw"]));
+    assert!(followed.iter().all(|(status, data)| status == "9000" && !data.is_empty()), "{followed:?}");
+    if !is_t0 {
+        assert_eq!(raw, followed, "there is nothing to follow");
+        return;
+    }
+    let length = |at: usize| format!("{:02X}", followed[at].1.len() / 2);
+    assert_eq!(raw, [("61", 0), ("6C", 1)].map(|(status, at)| (format!("{status}{}", length(at)), String::new())));
+}
+
 case!(EachLevel, probes_that_a_card_does_not_take);
 /// Who makes a private token asks the reader for the UID. Where it tells none, somebody has to say that this does not
 /// matter; the card is as good as before.
