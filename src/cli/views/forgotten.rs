@@ -38,6 +38,8 @@ pub struct Removed {
     pub cards: usize,
     /// Certificates of their tokens.
     pub certificates: usize,
+    /// How quickly their tokens answered at readers with a bound on distance.
+    pub heartbeats: usize,
     /// What the server said of them, kept for the time when it is away. 0 in a dry run.
     pub cached: usize,
 }
@@ -66,6 +68,7 @@ impl Forgotten {
                 events: held.events,
                 cards: held.cards,
                 certificates: held.certificates,
+                heartbeats: held.heartbeats,
                 cached,
             },
             kept: Kept { counters: held.counters, denials: held.denials, enrollments: begun },
@@ -99,9 +102,10 @@ impl Printable for Forgotten {
         count!("events", 3, "EVENTS", |one| one.removed.events),
         count!("cards", 4, "CARDS", |one| one.removed.cards),
         count!("certificates", 5, "CERTIFICATES", |one| one.removed.certificates),
-        count!("cached", 6, "CACHED", |one| one.removed.cached),
-        count!("kept_counters", 7, "KEPT COUNTERS", |one| one.kept.counters),
-        count!("kept_denials", 8, "KEPT DENIALS", |one| one.kept.denials),
-        count!("kept_enrollments", 9, "KEPT ENROLLMENTS", |one| one.kept.enrollments),
+        count!("heartbeats", 6, "HEARTBEATS", |one| one.removed.heartbeats),
+        count!("cached", 7, "CACHED", |one| one.removed.cached),
+        count!("kept_counters", 8, "KEPT COUNTERS", |one| one.kept.counters),
+        count!("kept_denials", 9, "KEPT DENIALS", |one| one.kept.denials),
+        count!("kept_enrollments", 10, "KEPT ENROLLMENTS", |one| one.kept.enrollments),
     ];
 }

@@ -472,22 +472,10 @@ fn all() -> String {
     add("batch", forms(&[batch(false), batch(true)]));
     add("user", forms(&entries()));
     add("event", forms(&events()));
-    add(
-        "denied",
-        forms(&[
-            Denied { schema: Schema::default(), id: "7".into(), name: None, reason: None, at: None },
-            Denied {
-                schema: Schema::default(),
-                id: "7".into(),
-                name: Some("Ann".into()),
-                reason: Some("left the house".into()),
-                at: Some(at().into()),
-            },
-        ]),
-    );
+    add("denied", forms(&denials()));
     add("allowed", forms(&[Allowed { schema: Schema::default(), id: "7".into() }]));
     let (removed, kept) = (
-        crate::cli::views::Removed { entries: 1, events: 20, cards: 2, certificates: 3, cached: 1 },
+        crate::cli::views::Removed { entries: 1, events: 20, cards: 2, certificates: 3, heartbeats: 4, cached: 1 },
         Kept { counters: 2, denials: 1, enrollments: 0 },
     );
     add(
@@ -558,6 +546,12 @@ fn all() -> String {
     add("finding", forms(&findings()));
     add("apdu", forms(&exchanges()));
     text
+}
+
+fn denials() -> [Denied; 2] {
+    let bare = || Denied { schema: Schema::default(), id: "7".into(), name: None, reason: None, at: None };
+    let (name, reason, at) = (Some("Ann".into()), Some("left the house".into()), Some(at().into()));
+    [bare(), Denied { name, reason, at, ..bare() }]
 }
 
 #[cfg(feature = "board")]

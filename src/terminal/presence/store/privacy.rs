@@ -23,6 +23,8 @@ pub struct PersonalData {
     pub cards: usize,
     /// Certificates of their tokens.
     pub certificates: usize,
+    /// Times of heartbeats of their tokens.
+    pub heartbeats: usize,
     /// Use counters of their tokens, which stay: without them a copy of a card would not be noticed.
     pub counters: usize,
     /// Ids that are denied, which stay, without name and reason.
@@ -66,6 +68,7 @@ impl TerminalStore {
                     + of_tokens("SELECT count(*) FROM events WHERE user IS NULL AND token_id = ?1")?,
                 cards: count("SELECT count(*) FROM cards WHERE user_id = ?1")?,
                 certificates: of_tokens("SELECT count(*) FROM certificates WHERE owner = ?1")?,
+                heartbeats: of_tokens("SELECT count(*) FROM heartbeats WHERE token_id = ?1")?,
                 counters: of_tokens("SELECT count(*) FROM counters WHERE token_id = ?1")?,
                 denials,
                 tokens: tokens.into_iter().map(Uuid::from_bytes).collect(),
@@ -145,7 +148,8 @@ impl TerminalStore {
         })
     }
 
-    /// Removes the events before this time; the last one stays, for its number. Gives how many.
+    /// Removes the events before this time, and times of heartbeats; the last event stays, for its number. Gives how many
+    /// events.
     ///
     /// # Errors
     /// As [`Self::apply`].
@@ -158,6 +162,7 @@ impl TerminalStore {
             // Up to the first that is young enough: one entered by hand may say an earlier time.
             let sql = "DELETE FROM events WHERE seq < min(ifnull((SELECT min(seq) FROM events WHERE at >= ?1), \
                 (SELECT max(seq) FROM events)), (SELECT max(seq) FROM events))";
+            db.execute("DELETE FROM heartbeats WHERE at < ?1", [before.as_millisecond()])?;
             db.execute(sql, [before.as_millisecond()])
         });
         pruned.or_else(|error| self.endure(error).map(|()| 0))
@@ -177,6 +182,7 @@ fn erase(db: &Connection, id: &str, tokens: &[Uuid], last: u64) -> rusqlite::Res
         db.execute(&format!("{nobody} WHERE user IS NULL AND token_id = ?1"), [token])?;
         db.execute("DELETE FROM certificates WHERE owner = ?1", [token])?;
         db.execute("DELETE FROM taps WHERE token_id = ?1", [token])?;
+        db.execute("DELETE FROM heartbeats WHERE token_id = ?1", [token])?;
         let denied = Uuid::from_bytes(*token).to_string();
         db.execute("UPDATE denied SET name = NULL, reason = NULL WHERE id = ?1", [denied])?;
     }

@@ -493,6 +493,33 @@ fn what_is_too_old_goes_from_the_beginning_and_numbers_go_on() {
     assert_eq!(open(&home).prune(at(0)).unwrap(), 0);
 }
 
+/// A least time only falls, and ends with the bound on its reader, or with the time for which events are kept.
+#[test]
+fn a_least_time_falls_until_it_is_forgotten() {
+    let home = home();
+    let mut store = open(&home);
+    let ms = Duration::from_millis;
+    for (took, least) in [(20, 20), (30, 20), (15, 15), (16, 15)] {
+        store.keep_least_heartbeat(token(1), "a", ms(took), at(took.cast_signed())).unwrap();
+        assert_eq!(open(&home).least_heartbeat(token(1), "a").unwrap(), Some(ms(least)));
+    }
+    assert_eq!(store.least_heartbeat(token(2), "a").unwrap(), None);
+    assert_eq!(store.least_heartbeat(token(1), "b").unwrap(), None);
+    store.keep_least_heartbeat(token(2), "b", ms(40), at(40)).unwrap();
+    let left = |store: &TerminalStore| {
+        [(1, "a"), (2, "b")].map(|(n, reader)| store.least_heartbeat(token(n), reader).unwrap().is_some())
+    };
+    store.forget_heartbeats(|_| true).unwrap();
+    store.prune(at(15)).unwrap();
+    assert_eq!(left(&store), [true, true]);
+    // Since the least was measured, not since the last one.
+    store.prune(at(16)).unwrap();
+    assert_eq!(left(&store), [false, true]);
+    store.keep_least_heartbeat(token(1), "a", ms(50), at(50)).unwrap();
+    store.forget_heartbeats(|reader| reader == "a").unwrap();
+    assert_eq!(left(&store), [true, false]);
+}
+
 #[test]
 fn a_person_who_is_forgotten_is_in_no_file_and_others_stay() {
     let home = home();
@@ -502,6 +529,7 @@ fn a_person_who_is_forgotten_is_in_no_file_and_others_stay() {
         store.apply(&tap(reader, n, u64::from(n)), at(0), &by_name).unwrap();
         store.record_counter(token(n), 7).unwrap();
         store.keep_certificate(&CertificateOf::Identity(token(n)), b"certificate").unwrap();
+        store.keep_least_heartbeat(token(n), reader, Duration::from_millis(9), at(0)).unwrap();
         let card = IssuedCard {
             token_id: token(n),
             user: user(&format!("u{n}")),
@@ -518,6 +546,9 @@ fn a_person_who_is_forgotten_is_in_no_file_and_others_stay() {
     store.apply(&tap("field-a", 2, 9), at(2), &by_name).unwrap();
     let held = store.forget("u2", &hand, at(3), &by_name, false).unwrap();
     assert_eq!((held.events, held.cards, held.certificates, held.counters, held.denials), (3, 1, 1, 1, 1));
+    assert_eq!(held.heartbeats, 1);
+    let least = |n, reader: &str| store.least_heartbeat(token(n), reader).unwrap();
+    assert_eq!((least(2, "field-a"), least(1, "toggle-a")), (None, Some(Duration::from_millis(9))));
     assert_eq!(store.personal_data("u2").unwrap(), PersonalData { denials: 1, ..PersonalData::default() });
     let events = all(&store);
     assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2, 3, 4]);

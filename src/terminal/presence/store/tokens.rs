@@ -1,8 +1,11 @@
-//! What the terminal remembers of tokens besides the list: use counters and certificates.
+//! What the terminal remembers of tokens besides the list: use counters, certificates, and how quickly they answer.
 //!
 //! Written without waiting for the disk: a kill loses nothing, a power cut perhaps the last of them, which costs a
 //! certificate read again, or one counter step; nothing is torn.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -111,6 +114,54 @@ impl TerminalStore {
         self.remember(|db| {
             let sql = "DELETE FROM certificates WHERE kind = ?1 AND owner = ?2 AND kvn = ?3";
             db.prepare_cached(sql)?.execute(params![kind, owner, kvn]).map(drop)
+        })
+    }
+
+    /// The least time that this token took for a heartbeat at this reader, where one was ever timed.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be read.
+    pub fn least_heartbeat(&self, token_id: Uuid, reader: &str) -> Result<Option<Duration>, TerminalStoreError> {
+        let least: Option<i64> = self.query(|db| {
+            let sql = "SELECT least FROM heartbeats WHERE token_id = ?1 AND reader = ?2";
+            let mut statement = db.prepare_cached(sql)?;
+            statement.query_row(params![token_id.as_bytes(), reader], |row| row.get(0)).optional()
+        })?;
+        Ok(least.and_then(|least| u64::try_from(least).ok()).map(Duration::from_micros))
+    }
+
+    /// Remembers how long a heartbeat took, if that is less than ever; an answer whose R-MAC was good, and no other.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be written.
+    pub fn keep_least_heartbeat(
+        &mut self,
+        token_id: Uuid,
+        reader: &str,
+        took: Duration,
+        now: Timestamp,
+    ) -> Result<(), TerminalStoreError> {
+        let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+        self.remember(|db| {
+            let sql = "INSERT INTO heartbeats VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE \
+                SET least = excluded.least, at = excluded.at WHERE excluded.least < heartbeats.least";
+            let values = params![token_id.as_bytes(), reader, took, now.as_millisecond()];
+            db.prepare_cached(sql)?.execute(values).map(drop)
+        })
+    }
+
+    /// Forgets the times of readers that have no bound on distance any more.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be read or written.
+    pub fn forget_heartbeats(&mut self, is_bounded: impl Fn(&str) -> bool) -> Result<(), TerminalStoreError> {
+        self.remember(|db| {
+            let sql = "SELECT DISTINCT reader FROM heartbeats";
+            let readers = super::rows::all(db, sql, |row| row.get::<_, String>(0))?;
+            for reader in readers.iter().filter(|reader| !is_bounded(reader)) {
+                db.execute("DELETE FROM heartbeats WHERE reader = ?1", [reader])?;
+            }
+            Ok(())
         })
     }
 
