@@ -4,6 +4,7 @@
 //! there. Nothing is created here.
 
 mod board;
+mod distance;
 mod entry;
 mod error;
 mod feedback;
@@ -28,6 +29,7 @@ use crate::reader::select::{Aliases, Selection, alias_of};
 use crate::terminal::presence::{Policy, PresenceMode};
 
 pub use board::BoardSettings;
+pub use distance::DistanceRules;
 pub use error::ConfigError;
 pub use feedback::FeedbackRules;
 pub use resume::ResumeRules;
@@ -180,6 +182,8 @@ pub struct Settings {
     pub feedback: FeedbackRules,
     /// Where channels are resumed.
     pub resume: ResumeRules,
+    /// Where distance is bounded.
+    pub distance: DistanceRules,
     /// How long after a tap in mode toggle another one of the same token is still that tap.
     pub min_stay: Duration,
     /// How long an unconfirmed entry waits to be seen before it is closed.
@@ -303,6 +307,7 @@ impl Settings {
             ignore: file.ignore,
             presence: PresenceRules { rules: rules.collect(), otherwise: file.presence_default.unwrap_or_default() },
             resume: ResumeRules::new(file.resume, &file.aliases),
+            distance: DistanceRules::new(file.distance, &file.aliases),
             feedback: FeedbackRules::new(file.feedback, file.sound, &file.aliases),
             min_stay: file.min_stay.unwrap_or(Duration::from_secs(3)),
             stale_after: file.stale_after.unwrap_or(Duration::from_secs(60)),
@@ -356,6 +361,10 @@ impl Policy for Settings {
 
     fn min_stay(&self) -> Duration {
         self.min_stay
+    }
+
+    fn max_extra(&self, reader: &str) -> Option<Duration> {
+        self.distance.at(reader)
     }
 }
 

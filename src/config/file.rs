@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::distance::DistanceTable;
 use super::entry::{ConfigEntry, Text};
 use super::error::ConfigError;
 use super::resume::ResumeTable;
@@ -23,10 +24,11 @@ use crate::terminal::presence::PresenceMode;
 /// A configuration is written by hand.
 const LONGEST: u64 = 1 << 20;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "alias",
     "board",
     "color",
+    "distance",
     "feedback",
     "heartbeat",
     "ignore",
@@ -63,6 +65,7 @@ pub struct File {
     pub feedback: Vec<(String, FeedbackChoice)>,
     pub sound: bool,
     pub resume: ResumeTable,
+    pub distance: DistanceTable,
     pub min_stay: Option<Duration>,
     pub stale_after: Option<Duration>,
     pub retention: Option<Duration>,
@@ -147,6 +150,11 @@ impl File {
             "resume" => {
                 for rule in entry.entries()? {
                     self.resume.take(&rule)?;
+                }
+            }
+            "distance" => {
+                for rule in entry.entries()? {
+                    self.distance.take(&rule)?;
                 }
             }
             "feedback" => {

@@ -142,6 +142,26 @@ fn channels_are_resumed_where_the_file_says_so() {
 }
 
 #[test]
+fn distance_is_bounded_where_the_file_says_so() {
+    let text = "[alias]\n\"north door\" = \"*PICC*\"\n[distance]\n\"north door\" = \"25ms\"\n\"Omni\" = false\ndefault = \"5s\"\n";
+    let settings = resolve(&Global::default(), text, HOME);
+    let ms = |count| Some(Duration::from_millis(count));
+    for (reader, most) in [("ACS [PICC] 00", ms(25)), ("Omnikey", None), ("another", ms(5000))] {
+        assert_eq!((settings.distance.at(reader), settings.max_extra(reader)), (most, most), "{reader}");
+    }
+    let told: Vec<_> = settings.unmatched(&["Omnikey"]).iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["alias \"north door\"", "distance \"north door\""]);
+    assert_eq!(resolve(&Global::default(), "", HOME).max_extra("any"), None);
+    assert_eq!(resolve(&Global::default(), "[distance]\ndefault = \"1ms\"", HOME).max_extra("any"), ms(1));
+    for value in ["true", "25", "\"25\"", "\"0ms\"", "\"0s\"", "\"5001ms\"", "\"6s\"", "\"off\"", "[]", "{}", "\"\""] {
+        let file = File::parse(Path::new("config.toml"), &format!("[distance]\n\"door\" = {value}"));
+        let told = file.unwrap_err().to_string();
+        assert!(told.contains("config.toml:2") && told.contains("expected 1ms to 5s, or false"), "{value}: {told}");
+    }
+    assert!(File::parse(Path::new("config.toml"), "distance = \"25ms\"").is_err());
+}
+
+#[test]
 fn without_a_file_the_defaults_of_the_contract_hold() {
     let settings = resolve(&Global::default(), "", HOME);
     assert_eq!(

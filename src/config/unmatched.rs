@@ -7,7 +7,7 @@ use crate::reader::select::Selection;
 /// A name in the configuration that fits no reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnmatchedName {
-    /// The key: `alias`, `presence`, `feedback`, `resume`, `ignore`.
+    /// The key: `alias`, `presence`, `feedback`, `resume`, `distance`, `ignore`.
     pub key: &'static str,
     /// The name, as it stands there.
     pub name: String,
@@ -34,11 +34,13 @@ impl Settings {
         let presence: Vec<_> = presence.map(str::to_owned).collect();
         let feedback = self.feedback.fits_nothing(used);
         let resume = self.resume.fits_nothing(used);
+        let distance = self.distance.fits_nothing(used);
         let named = [
             ("alias", &aliases, readers),
             ("presence", &presence, used),
             ("feedback", &feedback, used),
             ("resume", &resume, used),
+            ("distance", &distance, used),
             ("ignore", &self.ignore, readers),
         ];
         let mut found = Vec::new();

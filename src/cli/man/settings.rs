@@ -58,6 +58,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("feedback", "sound", "boolean", "`false`", "whether `watch` plays a short sound on this computer for who is admitted, and another one for who is not, by the first of `pw-play`, `paplay` and `aplay` that works"),
     setting("resume", "", "boolean or string each", "`false`", "where a token that was authenticated in full at this `watch` a short while ago is through in a third of the time, without public-key operations: `default = …`, and one key for each reader or alias; the first match in the order of the file holds. `true` is for open tokens, `\"private\"` for private ones too. Where there is a server, it has to allow it (`resume_max_age`). See [operating.md](operating.md), \"The fast tap\""),
     setting("resume", "max_age", "duration", "`12h`", "how long after a full tap; at most `24h`"),
+    setting("distance", "", "duration each", "`false`", "how much longer than the least time of the same token at the same reader a tap may take to answer, `1ms` to `5s`: `default = …`, and one key for each reader or alias; the first match in the order of the file holds, and `false` is no bound. A slower one is refused (`token.too-far`). See [operating.md](operating.md), \"A bound on distance\""),
     setting("limits", "exchange", "duration", "`5s`", "for one exchange with a card; at most `10m`, and `ROLLCALL_EXCHANGE_LIMIT` precedes it"),
     setting("limits", "tap", "duration", "`15s`", "for a whole tap; at most `10m`, and `ROLLCALL_TAP_LIMIT` precedes it"),
     setting("limits", "on_event", "duration", "`10s`", "for one run of `on_event`"),
@@ -87,6 +88,7 @@ const TABLES: &[(&str, &str, &str)] = &[
     ("presence", "THE TABLE [presence]", "Until when somebody counts as present after a tap."),
     ("feedback", "THE TABLE [feedback]", "Lights and buzzers of readers, and sounds, for `watch`."),
     ("resume", "THE TABLE [resume]", "Taps of people who were here a short while ago."),
+    ("distance", "THE TABLE [distance]", "Taps that a network may have carried."),
     ("limits", "THE TABLE [limits]", "How long something may take before it is given up."),
     ("server", "THE TABLE [server]", "The server of this terminal, and the one that runs here."),
 ];

@@ -102,6 +102,11 @@ pub trait Policy {
         None
     }
 
+    /// How much longer than its least time a token may take for a heartbeat at this reader; none: as long as it likes.
+    fn max_extra(&self, _reader: &str) -> Option<Duration> {
+        None
+    }
+
     /// How long a reader may take, after it or the service came back, until it finds the card that lies there.
     fn settles_after(&self) -> Duration {
         Duration::from_secs(5)
