@@ -150,8 +150,9 @@ pub fn judged(trips: &RoundTrips, deeper: Deeper, subject: &Subject<'_>, memory:
             let come = sizes.answer.map(come).unwrap_or_default();
             format!("{} bytes of data go in one piece{come}", sizes.command)
         });
-        let told: Vec<_> =
-            std::iter::once(format!("a round trip takes {:.1} ms", ms(half))).chain(pieces).chain(notes).collect();
+        let bound = trips.bears().map(|bound| format!("it bears a bound on distance of {bound}ms"));
+        let trip = format!("a round trip takes {:.1} ms", ms(half));
+        let told: Vec<_> = std::iter::once(trip).chain(bound).chain(pieces).chain(notes).collect();
         Finding::good(told.join("; "))
     });
     let before = before.map(|before| {
@@ -168,6 +169,7 @@ pub fn judged(trips: &RoundTrips, deeper: Deeper, subject: &Subject<'_>, memory:
         .fact("errors", trips.errors)
         .fact("p50_ms", ms(half))
         .fact("p95_ms", ms(trips.percentile(95)))
+        .fact("max_extra_ms", trips.bears())
         .fact("histogram", histogram(&trips.times))
         .fact("command_max", known.command_max)
         .fact("answer_max", known.answer_max)
@@ -262,6 +264,14 @@ impl RoundTrips {
         Ok(Self { times, errors })
     }
 
+    /// The least bound on distance that this link bears, in whole milliseconds: what its slowest answers take more than its
+    /// quickest. Too few answers say nothing of it.
+    fn bears(&self) -> Option<u64> {
+        let least = self.times.first().filter(|_| self.times.len() >= FEW)?;
+        let spread = self.percentile(99).saturating_sub(*least);
+        u64::try_from(spread.as_micros().div_ceil(1000).max(1)).ok()
+    }
+
     fn percentile(&self, percent: usize) -> Duration {
         let at = (self.times.len() * percent / 100).min(self.times.len().saturating_sub(1));
         self.times.get(at).copied().unwrap_or_default()
@@ -350,7 +360,9 @@ mod tests {
         assert_eq!((deep.code, &deep.facts["uid"]), (None, &Value::Null));
         assert!(deep.message.contains("; 255 bytes of data go in one piece, and 395 come; the reader does not tell"));
         let plain = judged(&trips, Deeper::default(), &subject, &memory);
-        assert!(plain.code.is_none() && !plain.message.contains(';'), "{}", plain.message);
+        assert!(plain.code.is_none() && plain.message.matches(';').count() == 1, "{}", plain.message);
+        let bound = plain.facts["max_extra_ms"].as_u64().unwrap();
+        assert!(plain.message.ends_with(&format!("; it bears a bound on distance of {bound}ms")), "{}", plain.message);
         // What was known of it stays.
         assert_eq!(memory.recall("r", "3B80").unwrap().command_max, Some(255));
         let left_out = judged(&trips, Deeper::left_out("a watch runs"), &subject, &memory);
@@ -383,6 +395,21 @@ mod tests {
             json!(["verify_pin_direct", "execute_pace", "99"])
         );
         assert_eq!(features(&[]), json!([]));
+    }
+
+    #[test]
+    fn a_bound_on_distance_is_above_the_slowest_answers() {
+        let bears = |times: &[u64]| {
+            RoundTrips { times: times.iter().copied().map(Duration::from_micros).collect(), errors: 0 }.bears()
+        };
+        assert_eq!(bears(&[8_000, 8_000, 8_000, 8_000, 8_000]), Some(1));
+        assert_eq!(bears(&[8_000, 8_100, 8_200, 9_000, 20_000]), Some(12));
+        assert_eq!(bears(&[8_000, 8_100, 8_200, 9_000, 20_001]), Some(13));
+        assert_eq!(bears(&[8_000, 8_100, 8_200, 9_000]), None, "too few");
+        assert_eq!(bears(&[]), None);
+        // Of two hundred the slowest is an accident.
+        assert_eq!(bears(&[&[8_000; 199][..], &[90_000]].concat()), Some(1));
+        assert_eq!(bears(&[&[8_000; 198][..], &[90_000; 2]].concat()), Some(82));
     }
 
     #[test]
