@@ -1,5 +1,7 @@
 //! Cards that come and go, and a reader that fails meanwhile, under `watch` and `scan`.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::Place;
@@ -105,4 +107,68 @@ fn lifted_at_any_block() {
         scan().expect(0);
         assert_eq!(bench.stack.present(), ["p1"], "{edge} at block {at}");
     }
+}
+
+case!(EachLevel, a_card_that_has_become_slow_is_too_far);
+/// At a reader with a bound on distance a card that answers as late as over a network is refused, in a resumed tap and in a full
+/// one, and let in again once it answers as before. What was measured is forgotten with the bound, and with the person.
+fn a_card_that_has_become_slow_is_too_far() {
+    let stack = enrolled(1, 1, "virtual");
+    let config = stack.home().join("config.toml");
+    let door = "[presence]\nmin_stay = \"0s\"\ndefault = \"toggle\"\n[resume]\ndefault = true\n";
+    std::fs::write(&config, format!("{door}[distance]\ndefault = \"200ms\"\n")).unwrap();
+    stack.card("remove", 1);
+    let said = stack.home().join("said");
+    let mut watch = stack.stream_beside(&["-v", "watch"], std::fs::File::create(&said).unwrap().into());
+    let mut tap = |event| {
+        stack.card("insert", 1);
+        let found = watch.event(event);
+        stack.card("remove", 1);
+        found
+    };
+    let first = tap("arrived");
+    assert_ne!(first["resumed"], true, "{first}");
+    tap("left");
+    stack.reader(1, "delay=500");
+    for _ in 0..2 {
+        let refused = tap("refused");
+        assert_eq!((&refused["error"]["code"], &refused["user"]["id"]), (&"token.too-far".into(), &"p1".into()));
+        assert!(stack.present().is_empty());
+    }
+    stack.reader(1, "delay=0");
+    assert_ne!(tap("arrived")["resumed"], true, "who is refused makes a full tap the next time");
+    tap("left");
+    watch.end();
+    let said = std::fs::read_to_string(said).unwrap();
+    let taps: Vec<_> = said.lines().filter_map(|line| line.split_once(" exchanges, ")).collect();
+    let resumed: Vec<_> = taps.iter().map(|(_, rest)| rest.ends_with(", resumed")).collect();
+    assert_eq!(resumed, [false, true, false, false, false, true], "{said}");
+    let exchanges = |tap: usize| taps[tap].0.rsplit(": ").next().unwrap().parse::<u32>().unwrap();
+    assert!(exchanges(2) < exchanges(3), "the first that was refused was resumed: {said}");
+
+    // A scan has the same bound; who only asks for the id has none.
+    stack.card("insert", 1);
+    stack.rollcall(&["scan"]).expect(0);
+    stack.reader(1, "delay=500");
+    assert_eq!(stack.ndjson(77, &["scan"])[0]["error"]["code"], "token.too-far");
+    stack.rollcall(&["scan", "--identify-only"]).expect(0);
+    // A watch without the bound forgets what was measured, and the bound begins anew.
+    std::fs::write(&config, door).unwrap();
+    stack.card("remove", 1);
+    let mut watch = stack.watch(&[]);
+    // What it finds there at its start is no new tap.
+    let mut tap = || {
+        stack.card("insert", 1);
+        let told = watch.next(Duration::from_secs(20));
+        stack.card("remove", 1);
+        told
+    };
+    let left = tap().or_else(tap).expect("it is there by now");
+    assert_eq!(left["event"], "left");
+    watch.end();
+    stack.card("insert", 1);
+    std::fs::write(&config, format!("{door}[distance]\ndefault = \"200ms\"\n")).unwrap();
+    stack.rollcall(&["scan"]).expect(0);
+    let forgotten = stack.ndjson(0, &["users", "forget", "p1", "--yes"]);
+    assert_eq!(forgotten[0]["removed"]["heartbeats"], 1);
 }
