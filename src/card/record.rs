@@ -85,6 +85,8 @@ pub enum TraceRecord {
         /// Whether it holds.
         holds: bool,
     },
+    /// A heartbeat follows whose time bounds the distance.
+    Heartbeat,
     /// What this terminal had against a token that proved who it is.
     Judged(Judged),
     /// The last line.
@@ -204,8 +206,21 @@ pub struct Judged {
     pub last_counter: Option<u32>,
     /// The operator had denied it.
     pub denied: bool,
+    /// It took too long for its heartbeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub too_far: Option<RecordedDistance>,
     /// The server was asked: what it said is not in the trace.
     pub server: bool,
+}
+
+/// The time of a heartbeat above the bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordedDistance {
+    /// How long it took, in microseconds.
+    pub took_us: u64,
+    /// How long it might have taken, in microseconds.
+    pub most_us: u64,
 }
 
 /// What the layers above ask a replay for.

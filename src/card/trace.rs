@@ -26,7 +26,7 @@ pub mod write;
 
 pub use super::record;
 pub use read::{RecordedAttempt, Trace, TraceError};
-pub use record::{Judged, LINE_MAX, Question, RecordedVerdict, TraceRecord};
+pub use record::{Judged, LINE_MAX, Question, RecordedDistance, RecordedVerdict, TraceRecord};
 pub use replay::Replay;
 pub use write::{Recorder, Tape, Traced};
 

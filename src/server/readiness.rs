@@ -39,8 +39,8 @@ impl Readiness {
 
     fn known(&self, store: &ServerStore) -> Option<Result<(), ApiError>> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        // A change that worked meanwhile says more than a refusal of before.
-        let holds = |said: &Result<(), ApiError>| said.is_ok() || store.availability().is_away();
+        // A change that worked or failed meanwhile says more than what was said before.
+        let holds = |said: &Result<(), ApiError>| said.is_ok() != store.availability().is_away();
         last.as_ref().filter(|(at, said)| at.elapsed() < HOLDS && holds(said)).map(|(_, said)| said.clone())
     }
 }

@@ -1,6 +1,11 @@
 //! What this terminal remembers of tokens, so that a tap need not read it again.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use uuid::Uuid;
 
 use super::presence::store::{CertificateOf, TerminalStore, TerminalStoreError};
 use crate::token::{
@@ -42,5 +47,11 @@ impl TokenMemory for StoreMemory {
         // A store that cannot be read costs an exchange, not the tap.
         let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         store.certificate(&certificate_of(*item)).ok().flatten()
+    }
+
+    fn least_heartbeat(&self, token_id: Uuid, reader: &str) -> Option<Duration> {
+        // Without it more heartbeats are timed; whoever decides reads the store anew.
+        let store = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        store.least_heartbeat(token_id, reader).ok().flatten()
     }
 }

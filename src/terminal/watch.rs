@@ -108,6 +108,7 @@ impl Watch {
         terminal.resumption.clone_from(&config.resumption);
         let mut store = config.context.store()?;
         let (lock, wakeup, missed) = store.start_watch(Timestamp::now(), &*config.context.policy)?;
+        store.forget_heartbeats(|reader| config.context.policy.max_extra(reader).is_some())?;
         Ok(Self { config, events, terminal, renewal, store, lock, wakeup, missed, lookups: None, hooks: None })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Specification: docs/protocol.md, "Keys and identifiers"; docs/protocol.md, "Certificates".
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -65,6 +65,11 @@ pub enum RememberedItem {
 pub trait TokenMemory {
     /// The remembered bytes.
     fn recall(&self, item: &RememberedItem) -> Option<Vec<u8>>;
+
+    /// The least time that this token took for a heartbeat at this reader, where there is a bound on that.
+    fn least_heartbeat(&self, _token_id: Uuid, _reader: &str) -> Option<Duration> {
+        None
+    }
 }
 
 /// A memory that remembers nothing.

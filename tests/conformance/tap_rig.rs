@@ -50,7 +50,7 @@ pub fn tap(credentials: &Credentials, memory: &MapMemory, link: &mut dyn Link) -
         learned: Vec::new(),
         slot: rollcall::token::open::SlotWish::No,
     };
-    tap_card(link, &mut context, Depth::Authenticate, None)
+    tap_card(link, &mut context, Depth::Authenticate, None, None)
 }
 
 /// The token id that a tap proved.

@@ -65,7 +65,7 @@ fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn TokenMemory, change: Chang
         slot: SlotWish::No,
     };
     let mut between = Between { rig, change, sent: Vec::new() };
-    let tapped = tap_card(&mut between, &mut context, depth, None);
+    let tapped = tap_card(&mut between, &mut context, depth, None, None);
     (tapped, between.sent.iter().map(|apdu| apdu[1]).collect())
 }
 

@@ -126,6 +126,9 @@ impl ServerStore {
     /// # Errors
     /// [`ServerStoreError::Database`] when it takes none now.
     pub async fn ready(&self) -> Result<()> {
+        if let Backend::Sqlite(pools) = &self.backend {
+            pools.require_room()?;
+        }
         on!(self, writing, queries, |c| queries::format::touch(c))
     }
 

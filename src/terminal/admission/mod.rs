@@ -16,7 +16,7 @@ use crate::{
     terminal::{
         lookups::LookupOutcome,
         presence::Source,
-        tap::{Seen, TapError},
+        tap::{Seen, TapError, TooFar},
     },
     token::open::AuthenticatedToken,
 };
@@ -76,6 +76,8 @@ pub struct Rejection {
 pub struct Knowledge<'a> {
     /// The newest use counter that was seen of it, where that of this proof is not greater.
     pub last_counter: Option<u32>,
+    /// By how much it is above the bound on distance, where it is.
+    pub too_far: Option<TooFar>,
     /// Whether the operator denied the token or the user with this id.
     pub denied: &'a dyn Fn(&str) -> bool,
     /// What the server said, where it was asked, and what of it counts.
@@ -97,6 +99,9 @@ impl Decision {
         }
         if (known.denied)(&token_id.to_string()) || (known.denied)(&token.user.id) {
             return Self::Refused(Rejection::of(Refusal::Denied, Some((token_id, token.user))));
+        }
+        if let Some(too_far) = known.too_far {
+            return Self::Refused(Rejection::of(Refusal::TooFar(too_far), Some((token_id, token.user))));
         }
         let Some((answered, rules)) = known.server else {
             return Self::Admitted(Box::new(Admission { token, source: Source::Card, server: None, warning: None }));

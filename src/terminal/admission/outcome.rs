@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{Decision, Knowledge, Refusal, Rules};
 use crate::{
-    card::trace::{self, Judged, TraceRecord},
+    card::trace::{self, Judged, RecordedDistance, TraceRecord},
     failure::{ExitClass, Failure},
     reader::Insertion,
     terminal::{
@@ -17,7 +17,7 @@ use crate::{
             Holder, Input, Refused, Tap,
             store::{TerminalStore, TerminalStoreError},
         },
-        tap::{Seen, Tapped, Timings, replay::Played},
+        tap::{Seen, Tapped, TimedHeartbeat, Timings, TooFar, replay::Played},
     },
 };
 
@@ -72,9 +72,16 @@ impl TapOutcome {
                 } else {
                     unrisen_counter(store, token.token_id, token.counter())?
                 };
+                let too_far = too_far(store, (token.token_id, reader.as_str()), tapped.heartbeat, at)?;
                 let list = store.list()?;
                 let denied = |id: &str| list.is_denied(id);
-                Self::decide(at, reader, insertion, tapped, &Knowledge { last_counter, denied: &denied, server })
+                Self::decide(
+                    at,
+                    reader,
+                    insertion,
+                    tapped,
+                    &Knowledge { last_counter, too_far, denied: &denied, server },
+                )
             }
             _ => Self::decide(at, reader, insertion, tapped, &Knowledge::NOTHING),
         };
@@ -87,7 +94,9 @@ impl TapOutcome {
     /// wrote the trace had against it is in there.
     pub fn played(tap: Played) -> Self {
         let Played { at, reader, tapped, judged } = tap;
-        let known = Knowledge { last_counter: judged.last_counter, denied: &|_| judged.denied, server: None };
+        let us = Duration::from_micros;
+        let too_far = judged.too_far.map(|far| TooFar { took: us(far.took_us), most: us(far.most_us) });
+        let known = Knowledge { last_counter: judged.last_counter, too_far, denied: &|_| judged.denied, server: None };
         Self::decide(at, reader, Insertion::default(), tapped, &known)
     }
 
@@ -146,6 +155,10 @@ impl TapOutcome {
         match self.decision.refused().map(|rejection| &rejection.reason) {
             Some(Refusal::Counter { last, .. }) => judged.last_counter = Some(*last),
             Some(Refusal::Denied) => judged.denied = true,
+            Some(Refusal::TooFar(TooFar { took, most })) => {
+                let us = |time: &Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+                judged.too_far = Some(RecordedDistance { took_us: us(took), most_us: us(most) });
+            }
             _ => {}
         }
         judged
@@ -154,7 +167,7 @@ impl TapOutcome {
 
 impl Knowledge<'_> {
     /// Of a card that has proved nothing.
-    const NOTHING: Self = Self { last_counter: None, denied: &|_| false, server: None };
+    const NOTHING: Self = Self { last_counter: None, too_far: None, denied: &|_| false, server: None };
 }
 
 /// Writes into the trace, where there is one, what this terminal had against the token.
@@ -162,6 +175,22 @@ fn trace_judgement(tap: u32, judged: Judged) {
     if let Some(trace) = trace::write::current().filter(|_| tap > 0 && judged != Judged::default()) {
         trace.lone(tap, TraceRecord::Judged(judged));
     }
+}
+
+/// By how much a token is above the bound at this reader; of one that is not, the least time is remembered.
+fn too_far(
+    store: &mut TerminalStore,
+    (token_id, reader): (Uuid, &str),
+    heartbeat: Option<TimedHeartbeat>,
+    now: Timestamp,
+) -> Result<Option<TooFar>, TerminalStoreError> {
+    let Some(heartbeat) = heartbeat else { return Ok(None) };
+    let least = store.least_heartbeat(token_id, reader)?;
+    let too_far = heartbeat.beyond(least);
+    if least.is_none_or(|least| heartbeat.took < least) {
+        store.keep_least_heartbeat(token_id, reader, heartbeat.took, now)?;
+    }
+    Ok(too_far)
 }
 
 /// Records the counter; the last one, when this one is not greater.

@@ -6,7 +6,10 @@ use crate::{
     card::link::LinkError,
     failure::{ExitClass, Failure, Remedy},
     server_client::{ServerError, signed},
-    terminal::{presence::denied_here, tap::TapError},
+    terminal::{
+        presence::denied_here,
+        tap::{TapError, TooFar},
+    },
     token::TokenError,
 };
 
@@ -27,6 +30,9 @@ pub enum Refusal {
     /// The operator refused this token or its user here.
     #[error("{}", denied_here().message)]
     Denied,
+    /// It answers too slowly: something may be between the card and this reader.
+    #[error("{0}")]
+    TooFar(TooFar),
     /// The server says that it is not active.
     #[error("the token is {}{}", signed::word(*.status), because(.reason.as_deref()))]
     NotActive {
@@ -50,11 +56,12 @@ impl Refusal {
         match self {
             Self::NotActive { .. } | Self::Server(ServerError::Problem(_)) => Some(ServerVerdict::Refused),
             Self::Server(_) => Some(ServerVerdict::Away),
-            Self::Card(_) | Self::Counter { .. } | Self::Denied => None,
+            Self::Card(_) | Self::Counter { .. } | Self::Denied | Self::TooFar(_) => None,
         }
     }
 
-    /// Whether it is about the token itself, and counts wherever that is. Not of a counter: the other card may be the copy.
+    /// Whether it is about the token itself, and counts wherever that is. Not of a counter: the other card may be the copy;
+    /// nor of a distance, which is of this tap.
     pub const fn bars(&self) -> bool {
         matches!(self, Self::NotActive { .. } | Self::Denied)
     }
@@ -91,6 +98,10 @@ impl Refusal {
             Self::Denied => denied_here(),
             Self::Counter { .. } => Failure::new(ExitClass::Refused, "token.counter", self.to_string())
                 .hint("a copy of this token may be in use: block it, and enroll a new one"),
+            Self::TooFar(_) => Failure::new(ExitClass::Refused, "token.too-far", self.to_string()).hint(
+                "lay the card itself on the reader, flat and alone; if the reader or its USB port was changed, see \
+                 docs/operating.md, \"A bound on distance\"",
+            ),
             Self::Server(error) => error.clone().into(),
             Self::NotActive { status, .. } => {
                 let (code, hint) = not_active(*status);

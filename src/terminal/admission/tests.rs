@@ -1,5 +1,7 @@
 //! Every combination that decides whether a token is let in.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use uuid::Uuid;
 
@@ -10,10 +12,14 @@ use crate::terminal::lookups::{
     tests::cache::{ada, now},
 };
 use crate::terminal::presence::{Input, Refused, Source, store::TerminalStore};
-use crate::terminal::tap::{Seen, TapError, Tapped, replay::Played};
+use crate::terminal::tap::{Seen, TapError, Tapped, TimedHeartbeat, TooFar, replay::Played};
 use crate::{
     api::{User, v1::*},
-    card::{link::LinkError, trace::Judged},
+    card::{
+        link::LinkError,
+        trace::{Judged, RecordedDistance},
+    },
+    failure::ExitClass,
     proof::VerifiedProof,
     token::open::{AuthenticatedToken, Evidence},
 };
@@ -224,6 +230,46 @@ fn a_played_tap_is_refused_as_it_was() {
     assert_eq!(played(Judged::default()), (None, true));
     assert_eq!(played(Judged { denied: true, ..Judged::default() }), (Some("token.denied"), false));
     assert_eq!(played(Judged { last_counter: Some(5), ..Judged::default() }), (Some("token.counter"), false));
+    let too_far = Some(RecordedDistance { took_us: 120_000, most_us: 45_000 });
+    assert_eq!(played(Judged { too_far, ..Judged::default() }), (Some("token.too-far"), false));
+}
+
+/// The first tap at a reader is let in and remembered; from then on the least time counts, and it never rises.
+#[test]
+fn a_token_is_as_near_as_it_ever_was() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = TerminalStore::open(home.path()).unwrap();
+    let (token, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let (extra, us) = (Duration::from_millis(25), Duration::from_micros);
+    let mut counter = 0;
+    let mut tap = |token_id, reader: &str, took: Option<u64>| {
+        counter += 1;
+        let heartbeat = took.map(|took| TimedHeartbeat { took: us(took), max_extra: extra });
+        let tapped = Tapped { heartbeat, ..tapped(token_id, counter) };
+        let at = "2026-11-23T07:00:00Z".parse().unwrap();
+        let outcome = TapOutcome::of(&mut store, at, reader.into(), 1.into(), tapped, None).unwrap();
+        let failure = outcome.failure();
+        if let Some(failure) = &failure {
+            assert_eq!((failure.code, failure.class), ("token.too-far", ExitClass::Refused));
+            assert_eq!((outcome.authenticated(), outcome.decision.holder().unwrap().0), (None, token_id));
+            let told = outcome.input();
+            assert!(matches!(told, Some(Input::Refused(Refused { barred: false, silent: false, .. }))), "{told:?}");
+        }
+        (failure.map(|failure| failure.message), store.least_heartbeat(token_id, reader).unwrap())
+    };
+    let message =
+        |took, most| Some(format!("the token answered after {took} ms, and at most {most} ms is allowed here"));
+    assert_eq!(tap(token, "a", None), (None, None), "without a bound nothing is kept");
+    assert_eq!(tap(token, "a", Some(20_000)), (None, Some(us(20_000))));
+    assert_eq!(tap(token, "a", Some(45_000)), (None, Some(us(20_000))));
+    assert_eq!(tap(token, "a", Some(45_001)), (message("45.0", "45.0"), Some(us(20_000))));
+    assert_eq!(tap(token, "a", Some(120_000)), (message("120.0", "45.0"), Some(us(20_000))));
+    assert_eq!(tap(token, "a", Some(12_345)), (None, Some(us(12_345))));
+    assert_eq!(tap(token, "a", Some(45_000)), (message("45.0", "37.3"), Some(us(12_345))));
+    // Another reader, and another token, have times of their own.
+    assert_eq!(tap(token, "b", Some(300_000)), (None, Some(us(300_000))));
+    assert_eq!(tap(other, "a", Some(200_000)), (None, Some(us(200_000))));
+    assert_eq!(tap(token, "a", None), (None, Some(us(12_345))), "the bound was taken away");
 }
 
 /// One answer for each way in which a card is let in or not, and what is said of whom.
@@ -231,15 +277,21 @@ fn a_played_tap_is_refused_as_it_was() {
 fn every_decision() {
     let (token_id, rules) = (Uuid::from_u128(1), rules(UserPreference::Server));
     let (known, suspended) = (found(TokenStatus::Active), found(TokenStatus::Suspended));
-    let decide = |last_counter, denied: &'static str, server: Option<&LookupOutcome>| {
+    let far = TooFar { took: Duration::from_millis(99), most: Duration::from_millis(45) };
+    let judge = |last_counter, too_far, denied: &'static str, server: Option<&LookupOutcome>| {
         let denied = move |id: &str| id == denied;
-        let known = Knowledge { last_counter, denied: &denied, server: server.map(|answered| (answered, &rules)) };
+        let known =
+            Knowledge { last_counter, too_far, denied: &denied, server: server.map(|answered| (answered, &rules)) };
         let decision = Decision::decide(tapped(token_id, 5).result, &known, now());
         let code = decision.refused().map(|rejection| rejection.reason.to_failure(0).code);
         assert_eq!(code.is_none(), decision.admitted().is_some());
         (code, decision.holder().map(|(_, user)| user.id.clone()).unwrap(), decision.server())
     };
+    let decide = |last_counter, denied, server| judge(last_counter, None, denied, server);
     let id = "00000000-0000-0000-0000-000000000001";
+    assert_eq!(judge(None, Some(far), "", Some(&suspended)), (Some("token.too-far"), "7".into(), None));
+    assert_eq!(judge(None, Some(far), id, None), (Some("token.denied"), "7".into(), None));
+    assert_eq!(judge(Some(5), Some(far), "", None), (Some("token.counter"), "7".into(), None));
     assert_eq!(decide(None, "", None), (None, "7".into(), None));
     assert_eq!(decide(None, "", Some(&known)), (None, "8".into(), Some(ServerVerdict::Known)));
     assert_eq!(decide(None, "", Some(&suspended)), (Some("token.suspended"), "7".into(), Some(ServerVerdict::Refused)));
@@ -255,7 +307,7 @@ fn every_decision() {
 /// A card that proved nothing is let in by nothing, and a broken exchange is not told to the list.
 #[test]
 fn what_proved_nothing_is_not_let_in() {
-    let known = Knowledge { last_counter: None, denied: &|_| false, server: None };
+    let known = Knowledge { last_counter: None, too_far: None, denied: &|_| false, server: None };
     let id = Uuid::from_u128(1);
     assert!(
         matches!(Decision::decide(Ok(Seen::Identified(id)), &known, now()), Decision::Identified(seen) if seen == id)

@@ -141,7 +141,7 @@ impl EnrollmentFixture {
 
     pub fn tap(&self, slot: &mut Slot, format: ApduFormat, depth: Depth) -> Tapped {
         slot.token.reset();
-        let mut tapped = self.with_context(format, |context| tap_card(slot, context, depth, None));
+        let mut tapped = self.with_context(format, |context| tap_card(slot, context, depth, None, None));
         self.learn(std::mem::take(&mut tapped.learned));
         tapped
     }

@@ -4,6 +4,7 @@
 //! Deliberately absent: network, prompts and writes to a disk between the first and the last exchange, and any printing.
 //! What is remembered of a token is read from the store, which no writer holds up.
 
+pub mod distance;
 pub mod failure;
 pub mod replay;
 pub mod resumption;
@@ -29,6 +30,7 @@ use crate::{
         trace_points,
     },
 };
+pub use distance::{DistanceBound, TimedHeartbeat, TooFar};
 pub use failure::TapError;
 pub use resumption::{KeptKey, ResumptionCache, TapEra};
 
@@ -88,6 +90,8 @@ pub struct Tapped {
     pub kept: Option<KeptKey>,
     /// Whether a key was kept for this token that it did not hold.
     pub missed: bool,
+    /// How long a heartbeat took, where the reader has a bound on distance.
+    pub heartbeat: Option<TimedHeartbeat>,
 }
 
 /// The keys of a terminal that resumes, and what it resumes at this reader.
@@ -117,6 +121,7 @@ impl Tapped {
             traced: 0,
             kept: None,
             missed: false,
+            heartbeat: None,
         }
     }
 
@@ -126,18 +131,26 @@ impl Tapped {
     }
 }
 
-/// Visits the card behind a link, inside one transaction of the caller's; `fast` is where channels are resumed.
+/// Visits the card behind a link, inside one transaction of the caller's; `fast` is where channels are resumed, and `bound`
+/// where distance is bounded.
 pub fn tap_card(
     link: &mut dyn Link,
     context: &mut AuthenticationContext<'_>,
     depth: Depth,
     fast: Option<FastTap<'_>>,
+    bound: Option<DistanceBound<'_>>,
 ) -> Tapped {
     let start = Instant::now();
     let mut link = Metered::new(link);
     trace_points::record_visit(&mut link, context, depth == Depth::Identify);
     let mut tapped = Tapped::failed(TapError::Foreign);
     tapped.result = run(&mut link, context, depth, fast, &mut tapped);
+    if let (Ok(Seen::Authenticated(token)), Some(bound)) = (&tapped.result, bound) {
+        let token_id = token.token_id;
+        if let Err(error) = time_heartbeat(&mut link, bound, fast, token_id, &mut tapped) {
+            tapped.result = Err(error.into());
+        }
+    }
     tapped.exchanges = link.exchanges;
     tapped.timings.inside = link.inside;
     tapped.timings.total = start.elapsed();
@@ -184,6 +197,30 @@ fn run(
             Ok(Seen::Authenticated(Box::new(token)))
         }
     }
+}
+
+/// Times a heartbeat over the channel of the tap. A key is as good as before when an exchange fails.
+fn time_heartbeat(
+    link: &mut dyn Link,
+    bound: DistanceBound<'_>,
+    fast: Option<FastTap<'_>>,
+    token_id: Uuid,
+    tapped: &mut Tapped,
+) -> Result<(), TokenError> {
+    let Some(session) = &mut tapped.session else { return Ok(()) };
+    let resumed = matches!(&tapped.result, Ok(Seen::Authenticated(token)) if token.is_resumed());
+    match bound.time(link, session, token_id) {
+        Ok(timed) => tapped.heartbeat = timed,
+        Err(error) => {
+            tapped.session = None;
+            let kept = tapped.kept.take().filter(|_| resumed && matches!(error, TokenError::Link(_)));
+            if let (Some(fast), Some(own)) = (fast, kept) {
+                fast.cache.keep(own);
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 impl FastTap<'_> {

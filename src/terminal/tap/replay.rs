@@ -6,7 +6,9 @@
 
 use jiff::Timestamp;
 
-use super::{Depth, TapError, Tapped, tap_card};
+use super::{Depth, DistanceBound, TapError, Tapped, tap_card};
+use std::time::Duration;
+
 use crate::{
     card::{
         apdu::ApduFormat,
@@ -74,7 +76,11 @@ fn play_scene(scene: &RecordedAttempt, random: &mut dyn Random) -> Result<Option
     let diverged = |exchanges| TraceError::Diverged { reader: scene.reader.clone(), exchanges };
     let mut terminal = RecordedTerminal::of(recorded, records, random).ok_or_else(|| diverged(0))?;
     let mut link = Replay::new(records);
-    let tapped = tap_card(&mut link, &mut terminal.context(recorded.now, random), terminal_depth(recorded), None);
+    // Their times are those of the card, and what they led to was judged: here they are only to be made again.
+    let heartbeats = records.iter().filter(|record| matches!(record, TraceRecord::Heartbeat)).count();
+    let bound = DistanceBound { max_extra: Duration::ZERO, least: &|_| None, heartbeats };
+    let depth = terminal_depth(recorded);
+    let tapped = tap_card(&mut link, &mut terminal.context(recorded.now, random), depth, None, Some(bound));
     if link.withheld() {
         return Err(TraceError::Withheld { reader: scene.reader.clone() });
     }

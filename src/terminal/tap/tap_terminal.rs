@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Depth, FastTap, ResumptionCache, Seen, TapError, Tapped, tap_card};
+use super::{Depth, DistanceBound, FastTap, ResumptionCache, Seen, TapError, Tapped, distance::HEARTBEATS, tap_card};
 use crate::{
     card::{
         apdu::ApduFormat,
@@ -20,6 +20,7 @@ use crate::{
     terminal::{
         context::{TerminalContext, credentials},
         memory::StoreMemory,
+        presence::Policy,
     },
     token::{
         TokenError,
@@ -56,6 +57,8 @@ pub struct TapTerminal {
     pub clock: fn() -> Timestamp,
     /// Where channels are resumed; none: nowhere.
     pub resumption: Option<ReaderResumption>,
+    /// Which readers have a bound on distance.
+    pub policy: Arc<dyn Policy + Send + Sync>,
 }
 
 /// The keys of full taps, and at which readers channels are resumed under them.
@@ -123,6 +126,7 @@ impl TapTerminal {
             portraits: false,
             clock: Timestamp::now,
             resumption: None,
+            policy: Arc::clone(&context.policy),
         })
     }
 
@@ -188,7 +192,10 @@ impl TapTerminal {
             era,
             clock: self.clock,
         });
-        let tapped = tap_card(&mut transaction, &mut context, self.depth, fast);
+        let least = |token_id| self.memory.least_heartbeat(token_id, &reader);
+        let max_extra = self.policy.max_extra(&reader);
+        let bound = max_extra.map(|max_extra| DistanceBound { max_extra, least: &least, heartbeats: HEARTBEATS });
+        let tapped = tap_card(&mut transaction, &mut context, self.depth, fast, bound);
         let is_resumed = matches!(&tapped.result, Ok(Seen::Authenticated(token)) if token.is_resumed());
         if let (true, Some(nonces), Some(unused)) = (is_resumed, &self.nonces, given) {
             nonces.give_back(unused);

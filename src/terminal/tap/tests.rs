@@ -1,6 +1,7 @@
 //! Taps of tokens that differ from those that `enroll` makes: private ones, a CA key under the other KVN, a remembered
 //! certificate that is out of date; and of cards that use other freedoms of ISO 7816-4 than our token.
 
+mod distant;
 mod forged;
 mod resumed;
 mod traced;
@@ -93,7 +94,7 @@ impl TapFixture {
     /// What is learned is remembered, whatever came of the tap.
     fn tap(&self, link: &mut dyn Link, format: ApduFormat) -> Tapped {
         let mut random = SystemRandom;
-        let mut tapped = tap_card(link, &mut self.context(format, &mut random), Depth::Authenticate, None);
+        let mut tapped = tap_card(link, &mut self.context(format, &mut random), Depth::Authenticate, None, None);
         for (item, value) in std::mem::take(&mut tapped.learned) {
             match value {
                 Some(value) => self.memory.0.borrow_mut().insert(item, value),

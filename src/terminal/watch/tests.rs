@@ -24,7 +24,7 @@ use crate::{
         lookups::{CachedToken, LookupOutcome},
         presence::{EventKind, PresenceMode, store::Denial},
         tap::{
-            KeptKey, ResumptionCache, Seen, TapError, Tapped,
+            KeptKey, ResumptionCache, Seen, TapError, Tapped, TimedHeartbeat,
             worker::{Portrait, ReaderOrder},
         },
     },
@@ -279,6 +279,33 @@ fn a_server_says_whose_keys_are_kept() {
         run.admit(report, Some(&required())).unwrap();
         assert!(!told.take().iter().any(|line| line.starts_with("Inserted")));
         assert!(!is_kept(&cache));
+    });
+}
+
+/// Who answers more slowly than before checks nobody in, and makes a full tap the next time.
+#[test]
+fn a_tap_that_is_too_far_destroys_the_key() {
+    watch(None, |run, _| {
+        let cache = ResumptionCache::new(SECOND * 3600);
+        run.resumption = Some(cache.clone());
+        let ms = Duration::from_millis;
+        let within = |mut report: ReaderReport, took| {
+            let ReaderReport::Tapped { tapped, .. } = &mut report else { panic!("a tap") };
+            tapped.heartbeat = Some(TimedHeartbeat { took: ms(took), max_extra: ms(25) });
+            report
+        };
+        let near = within(full_tap(run, 5), 10);
+        run.handle(Message::Tap(near)).unwrap();
+        assert!(is_kept(&cache));
+        let far = within(resumed_tap(run, 5), 36);
+        run.handle(Message::Tap(far)).unwrap();
+        assert!(!is_kept(&cache));
+        let far = within(full_tap(run, 6), 36);
+        run.handle(Message::Tap(far)).unwrap();
+        assert!(!is_kept(&cache));
+        let near = within(full_tap(run, 7), 35);
+        run.handle(Message::Tap(near)).unwrap();
+        assert!(is_kept(&cache));
     });
 }
 

@@ -281,7 +281,7 @@ fn a_blocked_token_is_neither_identified_nor_spoken_to() {
             learned: Vec::new(),
             slot: SlotWish::No,
         };
-        let tapped = tap_card(&mut token, &mut context, depth, None);
+        let tapped = tap_card(&mut token, &mut context, depth, None, None);
         assert_eq!(tapped.failure().unwrap().code, "token.blocked", "{depth:?}");
         assert_eq!(tapped.exchanges, 1, "{depth:?}");
     }

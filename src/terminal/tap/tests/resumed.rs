@@ -7,7 +7,7 @@ use crate::{
         status::Status,
     },
     channel::ChannelError,
-    terminal::tap::{FastTap, ResumptionCache, TapError},
+    terminal::tap::{DistanceBound, FastTap, ResumptionCache, TapError},
     token::{
         open::{AuthenticatedToken, ResumptionKey},
         resume::ResumeRule,
@@ -18,32 +18,36 @@ use std::time::Duration;
 const ID: Uuid = Uuid::from_u128(1);
 
 /// A terminal that resumes, and lets everybody in.
-struct FastFixture {
-    fixture: TapFixture,
-    cache: ResumptionCache,
+pub(super) struct FastFixture {
+    pub(super) fixture: TapFixture,
+    pub(super) cache: ResumptionCache,
     rule: ResumeRule,
 }
 
 impl FastFixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let cache = ResumptionCache::new(Duration::from_secs(3600));
         Self { fixture: TapFixture::new(), cache, rule: ResumeRule::Private }
     }
 
     /// A tap whose key waits to be kept.
     fn try_tap(&self, link: &mut dyn Link) -> Tapped {
+        self.try_tap_within(link, None)
+    }
+
+    pub(super) fn try_tap_within(&self, link: &mut dyn Link, bound: Option<DistanceBound<'_>>) -> Tapped {
         let mut random = SystemRandom;
         let mut context = self.fixture.context(ApduFormat::Short, &mut random);
         let (cache, rule, era, clock) = (&self.cache, self.rule, self.cache.begin(), terminal_now as fn() -> Timestamp);
         let fast = FastTap { cache, rule, era, clock };
-        let mut tapped = tap_card(link, &mut context, Depth::Authenticate, Some(fast));
+        let mut tapped = tap_card(link, &mut context, Depth::Authenticate, Some(fast), bound);
         for (item, value) in std::mem::take(&mut tapped.learned) {
             value.and_then(|value| self.fixture.memory.0.borrow_mut().insert(item, value));
         }
         tapped
     }
 
-    fn tap(&self, token: &mut SoftwareToken) -> Tapped {
+    pub(super) fn tap(&self, token: &mut SoftwareToken) -> Tapped {
         token.reset();
         let mut tapped = self.try_tap(token);
         if let Some(kept) = tapped.kept.take() {
@@ -53,7 +57,7 @@ impl FastFixture {
     }
 }
 
-fn token_of(tapped: &Tapped) -> &AuthenticatedToken {
+pub(super) fn token_of(tapped: &Tapped) -> &AuthenticatedToken {
     let Ok(Seen::Authenticated(token)) = &tapped.result else { panic!("{:?}", tapped.result) };
     token
 }

@@ -21,7 +21,7 @@ use crate::{
         sha256,
     },
     emulator::SoftwareToken,
-    terminal::tap::{Depth, TapError, replay::play, tap_card},
+    terminal::tap::{Depth, DistanceBound, TapError, replay::play, tap_card},
     token::{
         record::masked_user,
         trace_points::{DIGEST, mask},
@@ -94,6 +94,29 @@ fn honest_taps_are_played() {
                 same(&tapped, &replay(&text), masked).unwrap();
             }
         }
+    }
+}
+
+/// Heartbeats of a bound on distance are played too, as many as there were, also where one failed.
+#[test]
+fn heartbeats_that_were_timed_are_played() {
+    let fixture = TapFixture::new();
+    let mut card = issued(&fixture, Uuid::from_u128(7), false, 3);
+    assert!(fixture.tap(&mut card, ApduFormat::Short).result.is_ok());
+    let bend = |_: Vec<u8>| Err(LinkError::CardRemoved);
+    for (heartbeats, at, exchanges, begun) in
+        [(0, 0, 5, 0), (1, 0, 6, 1), (3, 0, 8, 3), (3, 6, 6, 1), (3, 7, 7, 2), (3, 8, 8, 3)]
+    {
+        card.reset();
+        let mut link = Bent { card: &mut card, apdu: 0, at, bend: &bend };
+        let (tapped, text) = record(&mut link, false, |link| {
+            let mut random = SystemRandom;
+            let bound = DistanceBound { max_extra: std::time::Duration::ZERO, least: &|_| None, heartbeats };
+            tap_card(link, &mut fixture.context(ApduFormat::Short, &mut random), Depth::Authenticate, None, Some(bound))
+        });
+        assert_eq!((tapped.result.is_ok(), tapped.exchanges), (at == 0, exchanges));
+        assert_eq!(text.matches("\"kind\":\"heartbeat\"").count(), begun);
+        same(&tapped, &replay(&text), false).unwrap();
     }
 }
 
@@ -192,7 +215,7 @@ fn neither_keys_nor_the_holder_are_in_it() {
             learned: Vec::new(),
             slot: crate::token::open::SlotWish::No,
         };
-        let tapped = tap_card(link, &mut context, Depth::Authenticate, None);
+        let tapped = tap_card(link, &mut context, Depth::Authenticate, None, None);
         dek = tapped.session.as_ref().unwrap().dek().unwrap().expose().to_vec();
         tapped
     });

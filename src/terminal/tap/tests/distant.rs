@@ -1,0 +1,148 @@
+//! Heartbeats that are timed in a tap: how many, which count, and what becomes of a tap whose heartbeat fails.
+
+use std::{thread, time::Duration};
+
+use super::{
+    resumed::{FastFixture, token_of},
+    *,
+};
+use crate::{
+    channel::ChannelError,
+    terminal::tap::{DistanceBound, distance::HEARTBEATS},
+};
+
+const ID: Uuid = Uuid::from_u128(1);
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// A token whose heartbeats are the links' to change.
+struct Line<'a, F> {
+    token: &'a mut SoftwareToken,
+    /// Which heartbeat it is, and its answer.
+    heartbeat: F,
+    heartbeats: usize,
+}
+
+impl<'a, F: FnMut(usize, Vec<u8>) -> Result<Vec<u8>, LinkError>> Line<'a, F> {
+    fn new(token: &'a mut SoftwareToken, heartbeat: F) -> Self {
+        Self { token, heartbeat, heartbeats: 0 }
+    }
+}
+
+impl<F: FnMut(usize, Vec<u8>) -> Result<Vec<u8>, LinkError>> Link for Line<'_, F> {
+    fn transmit(&mut self, command: &[u8], _: Tracing) -> Result<Vec<u8>, LinkError> {
+        let answer = self.token.process(command);
+        if command[1..4] != [0xCA, 1, 0] {
+            return Ok(answer);
+        }
+        self.heartbeats += 1;
+        (self.heartbeat)(self.heartbeats, answer)
+    }
+}
+
+/// A tap with a bound over this least time; how many heartbeats it took.
+fn tap<F>(terminal: &FastFixture, line: &mut Line<'_, F>, least: Option<Duration>, max_extra: Duration) -> Tapped
+where
+    F: FnMut(usize, Vec<u8>) -> Result<Vec<u8>, LinkError>,
+{
+    line.token.reset();
+    let least = move |token_id| least.filter(|_| token_id == ID);
+    let bound = DistanceBound { max_extra, least: &least, heartbeats: HEARTBEATS };
+    let mut tapped = terminal.try_tap_within(line, Some(bound));
+    if let Some(kept) = tapped.kept.take() {
+        terminal.cache.keep(kept);
+    }
+    tapped
+}
+
+/// One heartbeat where it is quick enough, three where it is not or where nothing is known; in full taps and resumed ones.
+#[test]
+fn a_tap_times_one_heartbeat_and_three_at_most() {
+    for private in [false, true] {
+        let terminal = FastFixture::new();
+        let mut token = issued(&terminal.fixture, ID, private, 3);
+        let full = terminal.tap(&mut token);
+        assert_eq!(full.heartbeat, None, "nobody asked for it");
+        for resumed in [false, true] {
+            for (least, heartbeats, beyond) in
+                [(None, 3, false), (Some(NEVER), 1, false), (Some(Duration::ZERO), 3, true)]
+            {
+                if !resumed {
+                    terminal.cache.forget(ID);
+                }
+                let mut line = Line::new(&mut token, |_, answer| Ok(answer));
+                let tapped = tap(&terminal, &mut line, least, Duration::ZERO);
+                assert_eq!((token_of(&tapped).is_resumed(), line.heartbeats), (resumed, heartbeats), "{least:?}");
+                let timed = tapped.heartbeat.unwrap();
+                assert_eq!((timed.beyond(least).is_some(), timed.max_extra), (beyond, Duration::ZERO));
+                assert!(!timed.took.is_zero() && timed.took <= tapped.timings.inside);
+                if resumed {
+                    assert_eq!(tapped.exchanges as usize, 3 + heartbeats);
+                }
+            }
+        }
+    }
+}
+
+/// One slow answer is not held against a token; three are, however slow each is.
+#[test]
+fn the_least_of_three_counts() {
+    let terminal = FastFixture::new();
+    let mut token = issued(&terminal.fixture, ID, false, 3);
+    let (least, extra, slow) =
+        (Some(Duration::from_millis(100)), Duration::from_millis(200), Duration::from_millis(400));
+    for (slow_ones, heartbeats, is_beyond) in [(0, 1, false), (1, 2, false), (2, 3, false), (3, 3, true)] {
+        let mut line = Line::new(&mut token, |nth, answer| {
+            if nth <= slow_ones {
+                thread::sleep(slow);
+            }
+            Ok(answer)
+        });
+        let tapped = tap(&terminal, &mut line, least, extra);
+        assert_eq!(line.heartbeats, heartbeats, "{slow_ones}");
+        let beyond = tapped.heartbeat.unwrap().beyond(least);
+        assert_eq!(beyond.is_some(), is_beyond, "{slow_ones}");
+        assert!(beyond.is_none_or(|far| far.took >= slow && far.most == Duration::from_millis(300)));
+    }
+}
+
+/// An answer whose R-MAC is wrong has no time, and the tap is none; a key that the token held is gone with it.
+#[test]
+fn an_answer_that_anybody_may_have_made_has_no_time() {
+    let terminal = FastFixture::new();
+    let mut token = issued(&terminal.fixture, ID, false, 3);
+    terminal.tap(&mut token);
+    for nth in 1..=HEARTBEATS {
+        for resumed in [true, false] {
+            let mut line = Line::new(&mut token, |at, mut answer: Vec<u8>| {
+                answer[0] ^= u8::from(at == nth);
+                Ok(answer)
+            });
+            let tapped = tap(&terminal, &mut line, None, NEVER);
+            let error = tapped.result.as_ref().unwrap_err();
+            assert!(matches!(error, TapError::Token(TokenError::Channel(ChannelError::ResponseMac))), "{error:?}");
+            assert_eq!(
+                (tapped.heartbeat, tapped.session.is_none(), tapped.exchanges as usize >= 3 + nth),
+                (None, true, true)
+            );
+            assert_eq!(tapped.exchanges as usize == 3 + nth, resumed, "{nth}");
+        }
+        assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
+    }
+}
+
+#[test]
+fn a_card_that_is_lifted_at_its_heartbeat_loses_no_key() {
+    let terminal = FastFixture::new();
+    let mut token = issued(&terminal.fixture, ID, false, 3);
+    terminal.tap(&mut token);
+    let mut line = Line::new(&mut token, |_, _| Err(LinkError::CardRemoved));
+    let tapped = tap(&terminal, &mut line, None, NEVER);
+    assert!(tapped.result.as_ref().is_err_and(TapError::is_departure));
+    assert_eq!(tapped.heartbeat, None);
+    assert!(token_of(&terminal.tap(&mut token)).is_resumed());
+    // In a full tap the key was never kept.
+    terminal.cache.forget(ID);
+    let mut line = Line::new(&mut token, |_, _| Err(LinkError::CardRemoved));
+    assert!(tap(&terminal, &mut line, None, NEVER).result.is_err());
+    assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
+}
