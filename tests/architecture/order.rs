@@ -24,7 +24,15 @@ const NARROW: &[(&str, &[&str])] = &[
     ("terminal", &["api", "server_client", "token", "reader", "pki", "channel", "card", "crypto"]),
     (
         "config",
-        &["terminal::presence", "token::resume", "reader::feedback", "reader::select", "pki::pkcs11", "server_client"],
+        &[
+            "terminal::presence",
+            "token::resume",
+            "reader::feedback",
+            "reader::name",
+            "reader::select",
+            "pki::pkcs11",
+            "server_client",
+        ],
     ),
 ];
 

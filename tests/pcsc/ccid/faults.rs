@@ -20,6 +20,13 @@ impl Row {
         driver() != "ccid:t1" && ["edc", "cut"].contains(&self.0)
     }
 
+    /// Whether a run may end like this that met what arrived damaged: the answer is that of another applet, or breaks the
+    /// protocol; and a reader at T=0 that misses a byte each time reports it.
+    fn fits_garbled(&self, status: i32, code: &str) -> bool {
+        let told = [(1, "token.foreign"), (76, "token.protocol")];
+        told.contains(&(status, code)) || (driver(), self.0, status, code) == ("ccid:t0", "cut", 74, "reader.error")
+    }
+
     /// What a run ends with that meets the fault whatever it tries: nothing, where the driver mends it by itself.
     fn code(&self) -> Option<&'static str> {
         match (driver(), self.0) {
@@ -69,7 +76,9 @@ impl Tally {
         let what = format!("{} at block {at}, {times} times: {} {code}", row.0, run.status);
         let expected = row.code().filter(|_| times > 1 && *is_met);
         if row.is_garbled() {
-            assert!(run.status == 0 || !code.is_empty(), "{what}: {run:#?}");
+            // What is damaged once may be of no account, or be asked for again.
+            let is_clean = run.status == 0 && (times == 1 || !is_met);
+            assert!(is_clean || row.fits_garbled(run.status, &code), "{what}: {run:#?}");
         } else if let Some(expected) = expected {
             assert_eq!((run.status, code.as_str()), (74, expected), "{what}: {run:#?}");
         } else {
