@@ -27,14 +27,6 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::events::keep(c, terminal, list, events, now))
     }
 
-    /// The events of a terminal after a number, in their order.
-    ///
-    /// # Errors
-    /// [`ServerStoreError::Database`] when the database fails.
-    pub async fn events(&self, terminal: &str, list: Uuid, after: i64, limit: u32) -> Result<Vec<String>> {
-        on!(self, reading, queries, |c| queries::events::page(c, terminal, list, after, limit))
-    }
-
     /// At most `limit` events of all terminals, in the order in which they happened, each with its place.
     ///
     /// # Errors

@@ -78,18 +78,6 @@ fn is_same(known: &str, told: &str) -> bool {
     known == told || ["at", "event", "token_id"].iter().all(|field| known[*field] == told[*field])
 }
 
-/// Events after a number.
-pub async fn page(c: &mut Connection, terminal: &str, list: Uuid, after: i64, limit: u32) -> Result<Vec<String>> {
-    let found = query("SELECT body FROM events WHERE terminal = $1 AND list = $2 AND seq > $3 ORDER BY seq LIMIT $4")
-        .bind(terminal)
-        .bind(list.to_string())
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(c)
-        .await?;
-    found.iter().map(|row| row.try_get(0)).collect()
-}
-
 /// Events of all terminals in the order in which they happened, each with its place.
 pub async fn search(c: &mut Connection, asked: &EventQuery, limit: u32) -> Result<Vec<(EventMark, StoredEvent)>> {
     let by_user = if asked.user.is_some() { "user_id = $8 AND " } else { "" };
