@@ -82,4 +82,19 @@ mod tests {
         assert!(matches!(read(&HEAD[..HEAD.len() - 1]), Err(NoHead::Broken)));
         assert!(matches!(read(b"GET / HTTP/1.1\r\n"), Err(NoHead::Wrong(HeadError::None))));
     }
+
+    #[test]
+    fn a_probe_may_reset_its_connection_and_a_proxy_that_began_may_not() {
+        let read = async |sent: &'static [u8]| {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut proxy = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut proxy, sent).await.unwrap();
+            proxy.set_zero_linger().unwrap();
+            drop(proxy);
+            read_head(&mut stream).await
+        };
+        let both = block_on(async { (read(b"").await, read(&HEAD[..1]).await) }).unwrap();
+        assert!(matches!(both, (Err(NoHead::Silent), Err(NoHead::Broken))), "{both:?}");
+    }
 }

@@ -64,3 +64,55 @@ async fn run(store: ServerStore, mut pending: mpsc::Receiver<(Uuid, oneshot::Sen
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use sqlx::{Connection, SqliteConnection};
+
+    use super::*;
+    use crate::{
+        api::User,
+        server::{
+            block_on,
+            store::{NewToken, TokenKeys},
+        },
+    };
+
+    #[test]
+    fn an_identity_that_cannot_be_read_takes_no_other_with_it() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/server.db", home.path().display());
+        let found = async {
+            let store = ServerStore::open(&url.parse().unwrap(), &[7; 20], None).await.unwrap();
+            for n in [1, 2_u8] {
+                let (identity_certificate, ecka_certificate) = (vec![n], vec![n]);
+                let keys =
+                    TokenKeys { identity_key: vec![n], ecka_key: vec![n], identity_certificate, ecka_certificate };
+                let user = User { id: n.to_string(), name: "x".into(), fields: [].into() };
+                let new = NewToken { token_id: Uuid::from_u128(n.into()), user, keys, replaces: None };
+                store.register(&new, "desk", Timestamp::now()).await.unwrap();
+            }
+            // The columns take nothing but bytes; one row that is read through this has a number there.
+            let mut other = SqliteConnection::connect(&url).await.unwrap();
+            for statement in [
+                "ALTER TABLE tokens RENAME TO stored",
+                "CREATE VIEW tokens AS SELECT token_id, identity_certificate,
+                 CASE identity_key WHEN x'02' THEN 2 ELSE identity_key END AS identity_key FROM stored",
+            ] {
+                sqlx::query(statement).execute(&mut other).await.unwrap();
+            }
+            let batcher = IdentityBatcher::start(store);
+            let ask = |n| batcher.identity(Uuid::from_u128(n));
+            // The task has not run when the last of them is asked: they are one batch.
+            let together = tokio::join!(ask(1), ask(2), ask(3));
+            (together, ask(2).await)
+        };
+        let ((whole, damaged, unknown), alone) = block_on(found).unwrap();
+        assert_eq!(whole.unwrap().unwrap().key, [1]);
+        assert!(matches!(unknown, Ok(None)), "{unknown:?}");
+        for damaged in [damaged, alone] {
+            assert!(matches!(damaged, Err(ApiError::Fault(_))), "{damaged:?}");
+        }
+    }
+}

@@ -74,3 +74,51 @@ fn refuse(answers: Vec<ResultSender>, error: ServerStoreError) {
         drop(answer.send(Err(error.clone())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Connection, SqliteConnection};
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{
+        api::User,
+        server::{
+            block_on,
+            store::{NewToken, PresentedProof, TokenKeys},
+        },
+    };
+
+    #[test]
+    fn a_lookup_that_cannot_be_decided_takes_no_other_with_it() {
+        let home = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/server.db", home.path().display());
+        let decided = async {
+            let store = ServerStore::open(&url.parse().unwrap(), &[7; 20], None).await.unwrap();
+            for n in [1, 2_u8] {
+                let (identity_certificate, ecka_certificate) = (vec![n], vec![n]);
+                let keys =
+                    TokenKeys { identity_key: vec![n], ecka_key: vec![n], identity_certificate, ecka_certificate };
+                let user = User { id: n.to_string(), name: "x".into(), fields: [].into() };
+                let new = NewToken { token_id: Uuid::from_u128(n.into()), user, keys, replaces: None };
+                store.register(&new, "desk", Timestamp::now()).await.unwrap();
+            }
+            let mut other = SqliteConnection::connect(&url).await.unwrap();
+            sqlx::query("UPDATE users SET fields = 'no object' WHERE id = '2'").execute(&mut other).await.unwrap();
+            let batcher = LookupBatcher::start(store);
+            let ask = |n| {
+                let (terminal, token_id) = ("door".into(), Uuid::from_u128(n));
+                batcher.decide(LookupTask { terminal, token_id, proof: PresentedProof::Nothing, nonces: Vec::new() })
+            };
+            // The task has not run when the last of them is asked: they are one batch.
+            let together = tokio::join!(ask(1), ask(2), ask(3));
+            (together, ask(2).await)
+        };
+        let ((whole, damaged, unknown), alone) = block_on(decided).unwrap();
+        assert!(matches!(whole, Ok(LookupResult::Token { .. })), "{whole:?}");
+        assert!(matches!(unknown, Ok(LookupResult::Unknown)), "{unknown:?}");
+        for damaged in [damaged, alone] {
+            assert!(matches!(damaged, Err(ApiError::Fault(_))), "{damaged:?}");
+        }
+    }
+}

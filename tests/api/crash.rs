@@ -134,6 +134,8 @@ fn a_signal_ends_it_in_order(kind: &Kind) {
     assert_eq!(open.ask("GET", "/v1/health", None).unwrap().status, 200);
     assert_eq!(server.terminate(), Some(143), "{}", server.said());
     assert!(open.ask("GET", "/v1/health", None).is_err());
+    // Who asked last is kept, whenever it ends.
+    assert_eq!(site.sql("UPDATE terminals SET heard = heard WHERE heard IS NOT NULL"), 1);
     let again = site.start();
     assert_eq!(site.admin.client(again.port).user("7").unwrap(), user("7"));
     // Its port is taken: another one says so.

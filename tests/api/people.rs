@@ -7,7 +7,7 @@ use rollcall::{
         User,
         v1::{
             EventBatch, FEED_TYPE, Feed, Imported, RenewalRequest, Role, SignedUser, TerminalCertificates,
-            TerminalRequest, TokenStatus, USER_TYPE,
+            TerminalRequest, TokenRequest, TokenStatus, USER_TYPE,
         },
     },
     crypto::{
@@ -17,6 +17,10 @@ use rollcall::{
         x509::{Certificate, CertificateProfile, ServerName, TlsCertificate, TlsUse},
     },
     pki::{CertificateDays, ClockCheck, TerminalKeys},
+    server::{
+        ServerStore,
+        store::{Added, NewTerminal, RegisteredKeys, Subjects},
+    },
     server_client::{ServerClient, ServerError},
 };
 use serde_json::json;
@@ -24,6 +28,7 @@ use uuid::Uuid;
 
 use super::{
     Kind, Site,
+    site::block_on,
     token::{Token, code, lookup, user},
 };
 
@@ -83,6 +88,12 @@ fn tokens_are_registered_once(kind: &Kind) {
     stranger.id = token.id;
     assert_eq!(code(admin.register_token(&stranger.request("7"))), "token.conflict");
     assert_eq!(code(admin.register_token(&token.request("8"))), "token.conflict");
+    let (ours, others) = (token.request("7"), stranger.request("7"));
+    for (identity_key, ecka_key) in [(&ours, &others), (&others, &ours)].map(|(a, b)| (&a.identity_key, &b.ecka_key)) {
+        let (identity_key, ecka_key) = (identity_key.clone(), ecka_key.clone());
+        let half = TokenRequest { identity_key, ecka_key, ..ours.clone() };
+        assert_eq!(code(admin.register_token(&half)), "token.conflict");
+    }
     assert_eq!(code(admin.user("8")), "user.unknown");
     // Keys that are certified for another token, and for another use.
     let mut request = Token::new().request("7");
@@ -104,10 +115,17 @@ fn tokens_are_registered_once(kind: &Kind) {
     assert_eq!(admin.register_token(&request).unwrap(), first);
     assert_eq!(admin.token(token.id).unwrap().status, TokenStatus::Revoked);
     assert_eq!(admin.token(new.id).unwrap().status, TokenStatus::Active);
-    assert_eq!(admin.tokens(None, 500).unwrap().items.len(), 3);
     let ids = |page: rollcall::api::v1::Page<rollcall::api::v1::RegisteredToken>| {
         page.items.into_iter().map(|item| item.token_id).collect::<Vec<_>>()
     };
+    // Pages: a full one that is the last says so.
+    let mut all = [token.id, other.id, new.id];
+    all.sort_by_key(Uuid::to_string);
+    for (limit, most, next) in [(500, 3, None), (3, 3, None), (2, 2, Some(all[1].to_string()))] {
+        let page = admin.tokens(None, limit).unwrap();
+        assert_eq!((page.next.clone(), ids(page)), (next, all[..most].to_vec()), "{limit}");
+    }
+    assert_eq!(ids(admin.tokens(Some(&all[1].to_string()), 2).unwrap()), all[2..]);
     let mut both = [token.id, new.id];
     both.sort_by_key(Uuid::to_string);
     assert_eq!(ids(admin.tokens_of("7", None, 500).unwrap()), both);
@@ -287,6 +305,41 @@ fn terminals_are_added_renewed_and_revoked(kind: &Kind) {
     assert_eq!(site.verify(&[])["whole"], true);
     let names: Vec<_> = admin.terminals(None, 500).unwrap().items.into_iter().map(|t| (t.name, t.revoked)).collect();
     assert_eq!(names, [(site.admin.name.clone(), false), ("door".into(), false), ("gate".into(), false)]);
+    // Pages: a full one that is the last says so.
+    for (limit, most, next) in [(3, 3, None), (2, 2, Some("door".to_owned()))] {
+        let page = admin.terminals(None, limit).unwrap();
+        assert_eq!((page.items.len(), page.next), (most, next));
+    }
+    assert_eq!(admin.terminals(Some("door"), 1).unwrap().items[0].name, "gate");
+}
+
+case!(EachStore, a_name_is_another_terminals_unless_all_of_its_keys_are_the_same);
+fn a_name_is_another_terminals_unless_all_of_its_keys_are_the_same(kind: &Kind) {
+    let site = Site::new(kind);
+    let authority = site.admin.authority.point().key_identifier();
+    let now = Timestamp::now();
+    let new = |name: &str, tls_key: u8, ecka_key: u8| {
+        let subjects = Subjects { tls: name.into(), ecka: name.into() };
+        let not_after = now + jiff::SignedDuration::from_hours(24);
+        let keys = RegisteredKeys { tls_key: [tls_key; 32], ecka_key: [ecka_key; 32], subjects, not_after };
+        NewTerminal { name: name.into(), role: Role::Read, keys }
+    };
+    block_on(async {
+        let store = ServerStore::open(&site.store.parse().unwrap(), &authority, None).await.unwrap();
+        let add = async |name, tls_key, ecka_key| {
+            store.add_terminal(&new(name, tls_key, ecka_key), "admin", now).await.unwrap()
+        };
+        assert_eq!((add("door", 1, 1).await, add("gate", 2, 2).await), (Added::New, Added::New));
+        assert_eq!(add("door", 1, 1).await, Added::Unchanged);
+        for (tls_key, ecka_key) in [(1, 3), (3, 1), (2, 2)] {
+            assert_eq!(add("door", tls_key, ecka_key).await, Added::NameTaken, "{tls_key} {ecka_key}");
+        }
+        // Revoked, it may come back with its own keys, and never with another's.
+        store.revoke_terminal("door", "admin", now).await.unwrap();
+        assert_eq!(add("door", 2, 1).await, Added::KeyTaken);
+        assert_eq!(add("door", 1, 1).await, Added::New);
+        store.close().await;
+    });
 }
 
 case!(EachStore, the_server_knows_the_certificate_that_a_terminal_comes_with);

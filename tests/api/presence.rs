@@ -526,3 +526,33 @@ fn the_command_line_tells_who_is_here(kind: &Kind) {
     let output = site.rollcall(&["server", "presence", "--at", "2999-01-01", "--output", "json"]);
     assert!(output.status.code() == Some(2), "{output:?}");
 }
+
+case!(EachStore, a_batch_that_contradicts_what_is_kept_leaves_nothing);
+/// A terminal that was restored gives numbers away a second time; a later release may say more of the same event.
+fn a_batch_that_contradicts_what_is_kept_leaves_nothing(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    let client = site.terminal(server.port, "door", Role::Read).client(server.port);
+    let at = Timestamp::now() - jiff::SignedDuration::from_mins(5);
+    let taken = |events: &[Value]| {
+        let taken = client.events(&batch(1, events)).unwrap();
+        (taken.stored, taken.known, taken.conflict)
+    };
+    let second = event(2, "arrived", 7, "7", at);
+    assert_eq!(taken(std::slice::from_ref(&second)), (1, 0, None));
+    let mut more = second.clone();
+    more["note"] = json!("of a later release");
+    assert_eq!(taken(&[more]), (0, 1, None));
+    let later = at + jiff::SignedDuration::from_secs(1);
+    for other in [
+        event(2, "left", 7, "7", at),
+        event(2, "arrived", 8, "7", at),
+        event(2, "arrived", 7, "7", later),
+        event(2, "left", 8, "8", later),
+    ] {
+        let first = event(1, "arrived", 8, "8", at);
+        assert_eq!(taken(&[first, other.clone(), event(3, "arrived", 9, "9", later)]), (0, 0, Some(2)), "{other}");
+        // Neither what came before it in the batch is kept, nor what came after it.
+        assert_eq!(site.sql("UPDATE events SET seq = seq"), 1, "{other}");
+    }
+}

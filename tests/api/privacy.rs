@@ -72,6 +72,13 @@ fn a_user_is_forgotten_and_the_log_holds(kind: &Kind) {
     let found = site.verify(&[]);
     assert_eq!(found["whole"], false);
     assert!(found["what"].as_str().unwrap().contains("was blanked"), "{found}");
+    // Nor does anybody put another hash in the place of the one that is left of who was forgotten.
+    let other = "UPDATE audit SET sealed = (SELECT b.sealed FROM audit b WHERE b.seq = 4)
+        WHERE seq = 3 AND subject = '' AND salt IS NULL";
+    assert_eq!(site.sql(other), 1);
+    let found = site.verify(&[]);
+    assert_eq!(found["first_bad"], 3, "{found}");
+    assert!(found["what"].as_str().unwrap().contains("was changed"), "{found}");
     drop(server);
     // It is gone from the file, too, and from what is written beside it.
     if let Kind::Sqlite = kind {
@@ -107,6 +114,19 @@ fn what_is_old_is_forgotten_and_never_taken_again(kind: &Kind) {
     assert_eq!(code(client.lookup(&token.ask(&door, [2; 32], 2))), "proof.expired");
     assert_eq!(client.lookup(&token.ask(&door, [3; 32], 4)).unwrap().proof, Some(Freshness::Unverified));
     assert_eq!(site.verify(&[])["whole"], true);
+}
+
+case!(EachStore, a_nonce_is_kept_for_ninety_days);
+fn a_nonce_is_kept_for_ninety_days(kind: &Kind) {
+    let (site, ..) = lived(kind);
+    let authority = site.admin.authority.point().key_identifier();
+    block_on(async {
+        let store = ServerStore::open(&site.store.parse().unwrap(), &authority, None).await.unwrap();
+        let later = |hours| Timestamp::now() + SignedDuration::from_hours(hours);
+        assert_eq!(store.forget_nonces(later(24 * 90 - 1)).await.unwrap(), 0);
+        assert_eq!(store.forget_nonces(later(24 * 90 + 1)).await.unwrap(), 1);
+        store.close().await;
+    });
 }
 
 case!(EachStore, who_stays_is_named_by_what_is_left);

@@ -320,12 +320,18 @@ fn only_what_this_server_signed_witnesses_a_lost_record(kind: &Kind) {
     }
     // A record that this log has is not missing, and what is told with it changes nothing.
     assert!(!told(&ours, vec![status(TokenStatus::Lost)]).unwrap().missing);
+    assert!(!told(&ours, vec![status(TokenStatus::Lost); 500]).unwrap().missing);
     assert_eq!(objects::document(&site.rollcall(&["server", "audit", "reconcile", "-o", "json"]).stdout), json!([]));
     for asked in ["audit_seq=1", "audit_hash=00", "audit_seq=1&audit_hash=0G", "audit_seq=-1&audit_hash=00"] {
         let mut raw = site.admin.raw(server.port);
         let status = raw.ask("GET", &format!("/v1/revocations?since=0&{asked}"), None).unwrap().status;
         assert!(matches!(status, 400 | 422), "{asked}: {status}");
     }
+    // Of a log that had no record yet none is missing.
+    site.sql("DELETE FROM audit");
+    site.sql("UPDATE audit_head SET seq = 0");
+    let empty = admin.revocations(0, &nothing_told()).unwrap().jws;
+    assert!(!told(&empty, vec![]).unwrap().missing);
 }
 
 case!(EachStore, a_terminal_that_was_restored_refuses_nobody);

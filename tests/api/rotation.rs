@@ -5,12 +5,14 @@ use jiff::Timestamp;
 use rollcall::{
     api::v1::{Freshness, RenewalRequest, Role},
     crypto::x509::{Certificate, CertificateProfile, TlsCertificate, TlsUse},
-    pki::PkiDir,
+    pki::{ClockCheck, PkiDir},
+    server::store_recertification,
     server_client::{RequestLimits, ServerClient, ServerError},
 };
 
 use super::{
     Kind, Site,
+    site::block_on,
     token::{Token, nonce},
 };
 
@@ -98,4 +100,46 @@ fn the_ca_is_rotated_while_it_runs(kind: &Kind) {
     assert_eq!(fresh.lookup(&token.ask(&door, nonce(&fresh), 4)).unwrap().proof, Some(Freshness::Fresh));
     assert!(fresh.renew(&request).unwrap().previous.is_none());
     assert_eq!(site.verify(&[])["whole"], true);
+}
+
+case!(EachStore, what_a_run_left_half_done_the_next_one_completes);
+fn what_a_run_left_half_done_the_next_one_completes(kind: &Kind) {
+    let site = Site::new(kind);
+    let server = site.start();
+    for user in ["1", "2", "3"] {
+        Token::registered(&site.admin.client(server.port), user);
+    }
+    drop(server);
+    site.sql("CREATE TABLE before AS SELECT user_id, identity_certificate, ecka_certificate FROM tokens");
+    let output = site.rollcall(&["pki", "rotate-ca", "--yes"]);
+    assert!(output.status.success(), "{output:?}");
+    // One certificate of two is still of the CA before.
+    for half in [
+        "UPDATE tokens SET ecka_certificate = (SELECT b.ecka_certificate FROM before b WHERE b.user_id = '1')
+         WHERE user_id = '1'",
+        "UPDATE tokens SET identity_certificate = (SELECT b.identity_certificate FROM before b WHERE b.user_id = '2')
+         WHERE user_id = '2'",
+    ] {
+        assert_eq!(site.sql(half), 1);
+    }
+    site.sql("DROP TABLE before");
+    let (pki, url) = (site.pki(), site.store.parse().unwrap());
+    let recertify = || {
+        let (mut told, now) = (Vec::new(), Timestamp::now());
+        let mut tell = |seen| told.push(seen);
+        let done = store_recertification::recertify(&pki, &url, ClockCheck::Enforced, now, &mut tell);
+        (block_on(done).unwrap(), told)
+    };
+    assert_eq!(recertify(), (2, vec![1, 2, 3]));
+    assert_eq!(recertify(), (0, vec![1, 2, 3]));
+}
+
+case!(EachStore, the_store_of_another_ca_keeps_a_rotation_from_beginning);
+fn the_store_of_another_ca_keeps_a_rotation_from_beginning(kind: &Kind) {
+    let (site, mut other) = (Site::new(kind), Site::new(kind));
+    other.store.clone_from(&site.store);
+    let output = other.rollcall(&["pki", "rotate-ca", "--yes"]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.authority"), "{output:?}");
+    assert!(other.pki().previous().unwrap().is_none());
 }

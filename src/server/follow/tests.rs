@@ -160,6 +160,11 @@ fn what_changes_is_shown_whoever_stored_it() {
         left["user"] = Value::Null;
         rig.keep(Here, "north", list(1), left).await;
         assert_eq!(rig.catch_up().await, (vec!["of 2: ".into()], true));
+        // Who left is not remembered by their token.
+        let mut again = rig.event(4, 5, "left", 3);
+        again["user"] = Value::Null;
+        rig.keep(Here, "north", list(1), again).await;
+        assert_eq!(rig.catch_up().await, (vec!["of 1: ".into()], true));
         // A new list voids what the one before said.
         rig.keep(Here, "south", list(3), rig.event(5, 1, "arrived", 5)).await;
         assert_eq!(rig.catch_up().await.0, ["everybody: u:5@south"]);
@@ -209,6 +214,17 @@ fn refusals_are_shown_once_while_they_are_fresh() {
         rig.keep(Here, "north", list(1), rig.event(30, 9, "refused", 1)).await;
         rig.news.forgotten();
         assert_eq!(rig.catch_up().await, (vec!["forget".into(), everybody.into()], true));
+    };
+    block_on(shown).unwrap();
+}
+
+#[test]
+fn a_refusal_of_before_the_first_look_is_not_shown() {
+    let shown = async {
+        let mut rig = Rig::new().await;
+        // It is as young as one that would be shown.
+        rig.keep(Elsewhere, "north", list(1), rig.event(29, 1, "refused", 1)).await;
+        assert_eq!(rig.look().await, ["everybody: ", "north 0"]);
     };
     block_on(shown).unwrap();
 }
