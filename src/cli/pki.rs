@@ -39,7 +39,14 @@ pub fn run(args: &PkiArgs, settings: &Settings, out: &mut Printer) -> Result<u8,
     let now = Timestamp::now();
     let clock_check = ClockCheck::skipped_if(settings.yes);
     let report = match &args.command {
-        PkiCommand::Init { days } => Some(home.init(&server_names(), *days, clock_check, now, &mut SystemRandom)?),
+        PkiCommand::Init { days } => {
+            if settings.perso_key.is_none() && home.has_lost_perso_key() {
+                let what = "perso.key is missing: this makes another one, which fits none of the cards that were issued \
+                    (a backup has the one that does)";
+                confirm(settings, out, what, "replace")?;
+            }
+            Some(home.init(&server_names(), *days, clock_check, now, &mut SystemRandom)?)
+        }
         PkiCommand::Renew { days } if settings.server.url.is_some() && !home.has_ca_key() => {
             if days.is_some() {
                 return Err(not_here());

@@ -19,7 +19,13 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use jiff::Timestamp;
+use rollcall::{
+    crypto::{ec::KeyPair, random::SystemRandom},
+    pki::{ClockCheck, PkiDir},
+};
 use serde_json::Value;
+use uuid::Uuid;
 
 struct Place(tempfile::TempDir);
 
@@ -200,4 +206,31 @@ fn refusals_have_their_exit_statuses() {
     fs::remove_file(path("ca.key")).unwrap();
     place.refused(&["init"], 78, "pki.no-ca-key");
     place.refused(&["renew"], 78, "pki.no-ca-key");
+}
+
+#[test]
+fn another_personalisation_key_is_not_made_without_a_question() {
+    let place = Place::new();
+    let key = place.folder().join("perso.key");
+    // No card has keys of it yet.
+    for _ in 0..2 {
+        place.objects(&["init"]);
+        fs::remove_file(&key).unwrap();
+    }
+    place.objects(&["init"]);
+    let token = KeyPair::generate(&mut SystemRandom).unwrap();
+    let mut ca = PkiDir::new(place.folder()).load_ca(ClockCheck::Enforced).unwrap();
+    ca.certify_identity(Uuid::from_u128(7), token.public(), Timestamp::now(), &mut SystemRandom).unwrap();
+    drop(ca);
+    place.objects(&["init"]);
+    fs::remove_file(&key).unwrap();
+    place.refused(&["init"], 2, "confirm.needed");
+    assert!(!key.exists());
+    // Where it lies in a PKCS#11 token, no file is missed.
+    let uri = "pkcs11:object=perso?module-path=/nowhere/libpkcs11.so";
+    let output = place.command(&["init"]).env("ROLLCALL_PERSO_KEY", uri).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::remove_file(&key).unwrap();
+    place.objects(&["init", "--yes"]);
+    assert!(key.exists());
 }
