@@ -302,6 +302,8 @@ fn who_is_forgotten_goes_from_the_screen() {
     let is_there = |shown: &str, text: &str| last_screen(shown).iter().any(|line| line.contains(text));
     terminal.until("the list", |shown| is_there(shown, "3 here") && is_there(shown, "Ada Lovelace"));
     let forgotten = program::rollcall(home.path(), &["users", "forget", "u1", "--yes"]).output().unwrap();
+    let noted = String::from_utf8_lossy(&forgotten.stderr).replace('\n', " ");
+    assert!(noted.contains("the journal of a batch (FILE.journal) is not searched"), "{noted}");
     assert!(forgotten.status.success(), "{forgotten:?}");
     terminal.until("the others", |shown| {
         is_there(shown, "2 here") && is_there(shown, "Zoë") && !is_there(shown, "Ada Lovelace")

@@ -153,8 +153,12 @@ fn forget(typed: &str, dry_run: bool, settings: &Settings, now: Timestamp, out: 
     let mut store = store(settings)?;
     store.settle(now, settings)?;
     let found = forget::find(&store, home, typed)?;
+    // Nobody knows here where the files of batches lie.
+    let journals = "the journal of a batch (FILE.journal) is not searched: delete it once its cards are done, if it names this user";
     if dry_run {
-        return out.object(&views::Forgotten::new(found, true));
+        out.object(&views::Forgotten::new(found, true))?;
+        out.note(journals);
+        return Ok(());
     }
     let what = format!(
         "this removes what is stored about {} here: {} events lose their names, {} cards leave the register",
@@ -164,7 +168,9 @@ fn forget(typed: &str, dry_run: bool, settings: &Settings, now: Timestamp, out: 
     let hand = Hand { by: caller(), note: None };
     let has_server = settings.server.url.is_some();
     let done = forget::forget(&mut store, home, found, &hand, Timestamp::now(), settings, has_server)?;
-    out.object(&views::Forgotten::new(done, false))
+    out.object(&views::Forgotten::new(done, false))?;
+    out.note(journals);
+    Ok(())
 }
 
 fn entered(args: &ByHandArgs, now: Timestamp, out: &mut Printer) -> (Timestamp, Hand) {
