@@ -20,13 +20,17 @@ use tempfile::TempDir;
 
 /// Somebody came at a door in mode toggle.
 fn home() -> TempDir {
+    home_in(&PresenceMode::Toggle)
+}
+
+fn home_in(mode: &PresenceMode) -> TempDir {
     let home = tempfile::tempdir().unwrap();
     let user = User { id: "7".to_owned(), name: "Ann".to_owned(), fields: [].into() };
     let token_id = "0b5c9c2e-2f4e-4f5b-8a39-5f0f7f1c2d3e".parse().unwrap();
     let holder = Holder { token_id, user, source: Source::Card, authenticated: true, resumed: false };
     let tap = Input::Tap(Tap { reader: "Door".to_owned(), insertion: 1.into(), holder });
     let at: Timestamp = "2026-11-22T15:04:05Z".parse().unwrap();
-    TerminalStore::open(home.path()).unwrap().apply(&tap, at, &PresenceMode::Toggle).unwrap();
+    TerminalStore::open(home.path()).unwrap().apply(&tap, at, mode).unwrap();
     home
 }
 
@@ -103,6 +107,28 @@ fn the_status_names_what_is_not_well_and_changes_nothing() {
     let text = program::rollcall(home, &["status"]).output().unwrap();
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("ok     watch         a watch runs\n"), "{text}");
+}
+
+#[test]
+fn who_is_in_doubt_is_asked_by_a_watch() {
+    let home = home_in(&PresenceMode::Field);
+    let home = home.path();
+    let advised = || {
+        let output = program::rollcall(home, &["status", "-o", "ndjson"]).output().unwrap();
+        let all = objects::lines(std::str::from_utf8(&output.stdout).unwrap());
+        let list = all.into_iter().find(|one| one["area"] == "list").unwrap();
+        (list["what"].as_str().unwrap().to_owned(), list["command"].as_str().map(str::to_owned))
+    };
+    assert_eq!(advised(), ("1 here".into(), None));
+    // A watch ended without a word, and the next one doubts what that left.
+    let db = rusqlite::Connection::open(home.join("terminal.db")).unwrap();
+    db.execute("INSERT OR REPLACE INTO flags (name, value) VALUES ('watching', 1)", []).unwrap();
+    drop(db);
+    let mut store = TerminalStore::open(home).unwrap();
+    let watch = store.start_watch(Timestamp::now(), &PresenceMode::Field).unwrap();
+    assert_eq!(advised(), ("1 here, 1 of them unconfirmed".into(), Some("rollcall doctor".into())));
+    drop((watch, store));
+    assert_eq!(advised(), ("1 here, 1 of them unconfirmed".into(), Some("rollcall watch".into())));
 }
 
 /// What `scan` would fail for is a fault before anybody comes; what only `enroll` would fail for is worth a look.

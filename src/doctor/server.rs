@@ -22,7 +22,7 @@ use crate::{
 /// How long each step may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A request on an open connection takes a few ms; a tap would feel this.
-const SLOW: Duration = Duration::from_millis(500);
+pub const SLOW: Duration = Duration::from_millis(500);
 /// Proofs and certificates bear five minutes.
 const SKEW: SignedDuration = SignedDuration::from_mins(2);
 
@@ -66,7 +66,12 @@ fn reach(url: &str) -> Option<Finding> {
             ));
         }
     };
-    let mut dead = knock(&addresses);
+    tried(host, &addresses)
+}
+
+/// What is wrong with the addresses of this name.
+fn tried(host: &str, addresses: &[SocketAddr]) -> Option<Finding> {
+    let mut dead = knock(addresses);
     if dead.len() < addresses.len() {
         // One that refuses costs nobody any time, and is none to be mended: a server listens at one address of a machine.
         dead.retain(|(_, error)| error.kind() != io::ErrorKind::ConnectionRefused);
@@ -186,4 +191,28 @@ pub fn answered(health: &Health, took: Duration, now: jiff::Timestamp) -> Findin
         .fact("role", serde_json::to_value(health.role).unwrap_or_default())
         .fact("clock_ahead_ms", i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX))
         .fact("request_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn an_address_at_which_nobody_answers_is_named_beside_one_that_does() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let answers = listener.local_addr().unwrap();
+        let refuses = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        // No system connects to it.
+        let dead = SocketAddr::from(([255, 255, 255, 255], answers.port()));
+        let code = |addresses: &[SocketAddr]| tried("desk.example", addresses).and_then(|found| found.code);
+        assert_eq!(code(&[answers]), None);
+        assert_eq!(code(&[refuses, answers]), None, "nobody waits for one that refuses");
+        assert_eq!(code(&[refuses]), Some("server.port-closed"));
+        assert_eq!(code(&[dead]), Some("server.unreachable"));
+        let found = tried("desk.example", &[dead, refuses, answers]).unwrap();
+        assert_eq!((found.code, found.verdict), (Some("server.address-dead"), Verdict::Warning));
+        assert!(found.message.contains("255.255.255.255") && !found.message.contains("127.0.0.1"), "{}", found.message);
+    }
 }

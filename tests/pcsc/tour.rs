@@ -125,6 +125,8 @@ fn restored(stack: &Stack, backup: &str, reader: &str) -> Vec<Value> {
     found.extend(stack.ndjson(77, &["scan", "--reader", reader]));
     let status = stack.ndjson(1, &["status"]);
     assert!(status.iter().any(|area| area["code"] == "server.rolled-back"), "{status:#?}");
+    let doctor = stack.ndjson(1, &["doctor"]);
+    assert!(doctor.iter().any(|finding| finding["code"] == "server.rolled-back"), "{doctor:#?}");
     found.extend(stack.ndjson(0, &["server", "audit", "reconcile", "--dry-run"]));
     found
 }
