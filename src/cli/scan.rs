@@ -13,7 +13,7 @@ use super::{
     interrupt::Interrupt,
     outcome::{account, scan_view},
     printer::Printer,
-    service::{warn_of_lost_service, warn_of_no_reader},
+    service::{warn_of_lost_service, warn_of_no_reader, warn_of_service},
     until::WaitLimit,
     views,
     watch::{show_server_event, warn_of_undecided},
@@ -120,7 +120,12 @@ impl ScanObserver for ScanPrinter<'_> {
             ScanEvent::Waiting { found } => {
                 self.out.progress("different tokens read", found as u64, self.count.map(|count| count as u64));
             }
+            ScanEvent::StoreLost(failure) => {
+                let text = format!("{failure} ({}); what is read is stored as soon as that works", failure.code);
+                self.out.warning(&text, failure.hint.as_deref());
+            }
             ScanEvent::ServiceLost => warn_of_lost_service(self.out),
+            ScanEvent::ServiceAway(failure) => warn_of_service(&failure, self.out),
             ScanEvent::Undecided { reader } => warn_of_undecided(reader, self.out),
             ScanEvent::Server(event) => show_server_event(&event, self.out),
             ScanEvent::Tap(outcome) => {

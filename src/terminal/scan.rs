@@ -1,6 +1,7 @@
 //! A scan: taps what lies on the readers now, or waits for tokens until there are enough, and notes who is here.
 
 pub mod record_file;
+mod unstored;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,10 +24,7 @@ use crate::{
         context::TerminalContext,
         event_loop::{EventLoop, Handler, Message, Wait},
         lookups::{LookupService, ServerEvent},
-        presence::{
-            Input,
-            store::{Delivery, TerminalStore},
-        },
+        presence::{Input, store::TerminalStore},
         reader_pool::{PoolEffect, PoolPolicy, ReaderPool},
         readers::nobody,
         survey::is_bystander,
@@ -35,6 +33,8 @@ use crate::{
         unanswered::Unanswered,
     },
 };
+
+use self::unstored::Unstored;
 
 /// What happens in a scan.
 #[derive(Debug)]
@@ -51,8 +51,12 @@ pub enum ScanEvent<'a> {
         /// Its name.
         reader: &'a str,
     },
+    /// What is read cannot be stored; a scan that waits goes on, and stores it once it can.
+    StoreLost(&'a Failure),
     /// The PC/SC service is away; a scan that waits goes on once it is back.
     ServiceLost,
+    /// It is still away, for another reason.
+    ServiceAway(Failure),
     /// Something happened to the server.
     Server(ServerEvent),
     /// A tap has ended; [`ScanEvent::Outcome`] follows, unless it is a token that was read before.
@@ -119,6 +123,7 @@ pub struct Scan {
     config: ScanConfig,
     terminal: TapTerminal,
     store: TerminalStore,
+    unstored: Unstored,
     lookups: Option<LookupService>,
     server_events: Receiver<ServerEvent>,
     tally: ScanTally,
@@ -139,8 +144,10 @@ impl Scan {
         let start = |server| LookupService::start(server, &config.context, false, tell);
         let lookups = server.map(start).transpose()?;
         let terminal = TapTerminal { nonces: lookups.as_ref().map(LookupService::nonces), ..terminal };
-        let store = config.context.store()?;
-        Ok(Self { config, terminal, store, lookups, server_events, tally: ScanTally::default(), has_news: false })
+        let mut store = config.context.store()?;
+        store.read_on();
+        let (unstored, tally) = (Unstored::default(), ScanTally::default());
+        Ok(Self { config, terminal, store, unstored, lookups, server_events, tally, has_news: false })
     }
 
     /// Tokens that were read in a run before count, and are not told again.
@@ -158,7 +165,7 @@ impl Scan {
     /// # Errors
     /// `scan.nobody` when no card is there, or that of a reader that was named and is not there; `pcsc.…` when the
     /// service does not answer; that of the store; `system.no-thread`; what the observer answers. A card that is not
-    /// let in is an event.
+    /// let in is an event, and so is a store that cannot be written before the others are read: its failure comes last.
     pub fn now(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
         self.prune()?;
         let readers = reader::reachable(reader::pcsc::list()?);
@@ -176,7 +183,7 @@ impl Scan {
             self.deliver(&empty)?;
         }
         if occupied.is_empty() && broken.is_empty() {
-            if self.has_news {
+            if self.has_news || !self.unstored.is_empty() {
                 self.finish(observer)?;
             }
             // A name that fits no reader is why nobody is there.
@@ -263,6 +270,10 @@ impl Scan {
         }
     }
 
+    fn tell_of_store(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
+        self.unstored.lost(&mut self.store).map_or(Ok(()), |failure| observer.event(ScanEvent::StoreLost(failure)))
+    }
+
     fn tell_of_server(&self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
         self.server_events.try_iter().try_for_each(|event| observer.event(ScanEvent::Server(event)))
     }
@@ -270,13 +281,17 @@ impl Scan {
     /// What has happened here goes to the server, within seconds, and what does not with the next scan: what was read is told
     /// already.
     fn finish(&mut self, observer: &mut dyn ScanObserver) -> Result<(), Failure> {
+        self.unstored.lost(&mut self.store);
+        self.store.retry_at_once();
+        self.store()?;
         if let Some(lookups) = self.lookups.take() {
             if self.terminal.depth != Depth::Identify {
                 lookups.events();
             }
             lookups.finish();
         }
-        self.tell_of_server(observer)
+        self.tell_of_server(observer)?;
+        self.unstored.end()
     }
 
     /// Removes what is older than the configuration keeps it, as a watch does; a scan that only asks for ids changes nothing.
@@ -293,9 +308,23 @@ impl Scan {
 
     fn deliver(&mut self, inputs: &[Input]) -> Result<(), Failure> {
         if !inputs.is_empty() {
-            let done = self.store.deliver(inputs, Timestamp::now(), &*self.config.context.policy)?;
-            self.has_news |= matches!(done, Delivery::Stored(events) if !events.is_empty());
+            self.unstored.add(Timestamp::now(), inputs);
+            self.store()?;
         }
+        Ok(())
+    }
+
+    /// Stores what waits, if that is due. Says how long it is until it is to be tried again.
+    fn retry(&mut self) -> Result<Option<Duration>, Failure> {
+        if !self.unstored.is_empty() && self.store.retries_in().is_none_or(|left| left.is_zero()) {
+            self.store()?;
+            self.send_events();
+        }
+        Ok(self.store.retries_in().filter(|_| !self.unstored.is_empty()))
+    }
+
+    fn store(&mut self) -> Result<(), Failure> {
+        self.has_news |= self.unstored.store(&mut self.store, &*self.config.context.policy)?;
         Ok(())
     }
 }
@@ -326,7 +355,8 @@ impl Handler for WaitingScan<'_> {
             self.pool.tap_again(&reader, insertion);
         }
         let due = self.unanswered.next().map(|due| due.saturating_duration_since(now));
-        Ok((self.wait)().map_or(Wait::End, |left| Wait::AtMost(due.map_or(left, |due| due.min(left)))))
+        let dues = due.into_iter().chain(self.scan.retry()?);
+        Ok((self.wait)().map_or(Wait::End, |left| Wait::AtMost(dues.fold(left, Duration::min))))
     }
 
     fn message(&mut self, message: Message) -> Result<ControlFlow<()>, Failure> {
@@ -334,6 +364,9 @@ impl Handler for WaitingScan<'_> {
             Message::Reader(event) => {
                 if matches!(event, ReaderEvent::ServiceLost) {
                     self.observer.event(ScanEvent::ServiceLost)?;
+                }
+                if let ReaderEvent::ServiceAway(error) = &event {
+                    self.observer.event(ScanEvent::ServiceAway(error.clone().into()))?;
                 }
                 if let ReaderEvent::Available { reader, available: false } = &event
                     && self.scan.config.pool.readers.matches(reader)
@@ -401,7 +434,8 @@ impl WaitingScan<'_> {
                 true
             }
         };
-        self.scan.admit(&outcome, is_news, self.observer)
+        self.scan.admit(&outcome, is_news, self.observer)?;
+        self.scan.tell_of_store(self.observer)
     }
 
     fn tell_of_undecided(&mut self, effects: Vec<PoolEffect>) -> Result<(), Failure> {

@@ -1,8 +1,8 @@
-//! A watch whose store cannot be written: the disk is full, or another process holds it.
+//! A watch and a scan whose store cannot be written: the disk is full, or another process holds it.
 
 use std::{
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
     sync::mpsc,
     time::Duration,
@@ -124,6 +124,32 @@ fn a_full_disk_ends_no_watch(card: &str) {
     watch.line("store.full");
     stack.card("insert", 1);
     endures(&stack, watch, "store.full", |_| file.set_len(0).unwrap());
+}
+
+case!(EachCard, a_full_disk_takes_nothing_from_what_a_scan_says);
+fn a_full_disk_takes_nothing_from_what_a_scan_says(card: &str) {
+    let mut stack = enrolled(1, 1, card);
+    stack.rollcall(&["scan"]).expect(0);
+    stack.rollcall(&["users", "clear", "--yes"]).expect(0);
+    let place = tempfile::tempdir().unwrap();
+    let small = place.path().join("small");
+    let Some(_disk) = SmallDisk::mount(&small) else { return eprintln!("nothing can be mounted here: not tested") };
+    assert!(Command::new("cp").arg("-a").arg(stack.home().join(".")).arg(&small).status().unwrap().success());
+    stack.at_home(&small);
+    let mut filler = fs::File::create(small.join("filler")).unwrap();
+    while filler.write_all(&[1; 512]).is_ok() {}
+    for arguments in [&["--output", "json", "scan"][..], &["--output", "json", "scan", "--count", "1"]] {
+        let run = stack.rollcall(arguments);
+        let objects: Value = serde_json::from_str(&run.stdout).unwrap();
+        assert_eq!(objects.as_array().map(Vec::len), Some(1), "{run:#?}");
+        assert_eq!(objects[0]["authenticated"]["token"], true, "{run:#?}");
+        assert_eq!((run.code(), run.status), ("store.full", 73), "{run:#?}");
+        assert!(run.stderr.replace('\n', " ").contains("what was read is not stored"), "{run:#?}");
+    }
+    assert!(stack.present().is_empty());
+    filler.set_len(0).unwrap();
+    stack.rollcall(&["scan"]).expect(0);
+    assert_eq!(stack.present().len(), 1);
 }
 
 case!(EachCard, a_card_that_flaps_is_called_so);

@@ -101,6 +101,8 @@ pub enum Delivery {
     Stored(Vec<Event>),
     /// A watch runs: it has them now, or will have.
     HandedOver,
+    /// They cannot be written now, and are to be delivered once more.
+    Waits,
 }
 
 impl TerminalStore {
@@ -202,15 +204,44 @@ impl TerminalStore {
     /// or after two seconds.
     ///
     /// # Errors
-    /// As [`Self::apply`]: all outcomes are taken, or none.
+    /// As [`Self::apply`]: all outcomes are taken, or none. After [`Self::read_on`] only that of a store that cannot be
+    /// read either.
     pub fn deliver(
         &mut self,
         inputs: &[Input],
         now: Timestamp,
         policy: &dyn Policy,
     ) -> Result<Delivery, TerminalStoreError> {
+        if self.retries_in().is_some_and(|left| !left.is_zero()) {
+            return Ok(Delivery::Waits);
+        }
+        let handed_over = match self.try_deliver(inputs, now, policy) {
+            Ok(handed_over) => handed_over,
+            Err(error) => {
+                self.endure(error)?;
+                return Ok(Delivery::Waits);
+            }
+        };
+        self.outage = None;
+        if handed_over == Some(true) {
+            wakeup::call(&self.home);
+            return Ok(Delivery::HandedOver);
+        }
+        self.news().map(Delivery::Stored)
+    }
+
+    /// Whether a watch runs that has them now.
+    fn try_deliver(
+        &mut self,
+        inputs: &[Input],
+        now: Timestamp,
+        policy: &dyn Policy,
+    ) -> Result<Option<bool>, TerminalStoreError> {
+        self.reopen()?;
         let home = self.home.clone();
-        let handed_over = self.transact(Sync::Full, |work| {
+        let counters = self.outage.as_ref().map(|outage| outage.counters.clone()).unwrap_or_default();
+        self.transact(Sync::Full, |work| {
+            work.wrap(outage::write_counters(work.db, &counters))?;
             if watch_lock::is_running(&home)? {
                 inputs.iter().try_for_each(|input| work.hand_over(input, now))?;
                 return Ok(Some(true));
@@ -218,12 +249,7 @@ impl TerminalStore {
             work.recover(now, policy)?;
             inputs.iter().try_for_each(|input| work.apply(input, now, policy))?;
             Ok(Some(false))
-        })?;
-        if handed_over == Some(true) {
-            wakeup::call(&self.home);
-            return Ok(Delivery::HandedOver);
-        }
-        self.news().map(Delivery::Stored)
+        })
     }
 
     /// Brings the list up to date before it is shown, when no watch does: takes what was handed over to one that is

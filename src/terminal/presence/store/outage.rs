@@ -51,7 +51,7 @@ pub(super) struct Outage {
     events: VecDeque<Event>,
     /// What has changed beside them.
     changes: Vec<Change>,
-    counters: BTreeMap<Uuid, u32>,
+    pub(super) counters: BTreeMap<Uuid, u32>,
     dropped: u64,
     pause: Duration,
     pub(super) retry_at: Instant,
@@ -91,6 +91,19 @@ impl TerminalStore {
     pub(super) fn go_on_without_writing(&mut self) -> Result<(), TerminalStoreError> {
         self.resilient = true;
         self.query(|db| db.busy_timeout(PATIENCE_OF_WATCH))
+    }
+
+    /// From now on a scan goes on where it cannot be written: a use counter is kept in memory until
+    /// [`Self::deliver`] can write it.
+    pub const fn read_on(&mut self) {
+        self.resilient = true;
+    }
+
+    /// The next delivery is tried, however short ago the last one failed.
+    pub fn retry_at_once(&mut self) {
+        if let Some(outage) = &mut self.outage {
+            outage.retry_at = Instant::now();
+        }
     }
 
     /// What is to be said of the store since the last call.
@@ -246,7 +259,7 @@ fn events_after(db: &Connection, seq: u64) -> rusqlite::Result<Vec<Event>> {
     db.prepare_cached(sql)?.query_map([seq.cast_signed()], rows::event)?.collect()
 }
 
-fn write_counters(db: &Connection, counters: &BTreeMap<Uuid, u32>) -> rusqlite::Result<()> {
+pub(super) fn write_counters(db: &Connection, counters: &BTreeMap<Uuid, u32>) -> rusqlite::Result<()> {
     let sql = "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT DO UPDATE SET counter = max(counter, excluded.counter)";
     let mut insert = db.prepare_cached(sql)?;
     counters.iter().try_for_each(|(id, counter)| insert.execute(params![id.as_bytes(), counter]).map(drop))

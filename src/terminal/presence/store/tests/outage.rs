@@ -1,4 +1,4 @@
-//! A watch whose store cannot be written.
+//! A watch and a scan whose store cannot be written.
 
 use std::time::Instant;
 
@@ -262,4 +262,33 @@ fn not_more_is_kept_than_fits() {
     assert_eq!(store.notices().last(), Some(&back));
     let stored = all(&store);
     assert_eq!((stored.len(), stored[0].seq, stored[199].seq), (200, 11, 210));
+}
+
+/// A scan is told what becomes of it, stores it with the next delivery that works, and its counters with it.
+#[test]
+fn a_scan_reads_on_where_it_cannot_write() {
+    let home = home();
+    open(&home).apply(&tap("toggle-b", 2, 1), at(0), &by_name).unwrap();
+    let mut scan = open(&home);
+    scan.db.busy_timeout(Duration::ZERO).unwrap();
+    let input = [tap("toggle-a", 1, 1)];
+    let lock = Lock::of(&home);
+    assert!(scan.record_counter(token(1), 5).is_err());
+    assert_eq!(failure(scan.deliver(&input, at(1), &by_name).unwrap_err()), (ExitClass::Busy, "store.locked"));
+    scan.read_on();
+    assert!(scan.record_counter(token(1), 5).unwrap());
+    assert!(!scan.record_counter(token(1), 5).unwrap(), "a copy is known at once");
+    assert_eq!(notices(&mut scan), [("store.locked".into(), 0, 0)]);
+    scan.retry_at_once();
+    assert_eq!(scan.deliver(&input, at(1), &by_name).unwrap(), Delivery::Waits);
+    drop(lock);
+    assert_eq!(scan.deliver(&input, at(1), &by_name).unwrap(), Delivery::Waits, "not yet again");
+    scan.retry_at_once();
+    let stored = scan.deliver(&input, at(1), &by_name).unwrap();
+    assert!(matches!(stored, Delivery::Stored(events) if events.len() == 1 && events[0].at == at(1)));
+    let mut after = open(&home);
+    assert_eq!((after.counter(token(1)).unwrap(), after.entries().unwrap().len()), (Some(5), 2));
+    // From then on it is written again.
+    assert!(scan.record_counter(token(1), 6).unwrap());
+    assert_eq!(open(&home).counter(token(1)).unwrap(), Some(6));
 }
