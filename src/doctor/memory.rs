@@ -19,8 +19,8 @@ use crate::files;
 const READERS: usize = 64;
 /// The longest file that is read, in bytes: more than so many readers take.
 const SIZE: u64 = 64 * 1024;
-/// The longest name of a reader (PC/SC Lite's `MAX_READERNAME`), in bytes.
-const NAME: usize = 128;
+/// The longest name of a reader (PC/SC Lite's `MAX_READERNAME`), in bytes, each of them shown as `\xHH`.
+const NAME: usize = 4 * 128;
 /// A link is worse when a round trip takes so many times as long as it did,
 const TIMES: u32 = 2;
 /// and so much longer: a machine that is busy makes any link a little slower.

@@ -178,7 +178,8 @@ impl Crowd {
     /// The account of the last tap that watch has given.
     fn account(&self) -> String {
         let said = fs::read_to_string(&self.said).unwrap();
-        said.lines().rfind(|line| line.contains(" exchanges, ")).expect("an account").to_owned()
+        let is_account = |line: &&str| line.contains(" exchanges, ") || line.contains(" 1 exchange, ");
+        said.lines().rfind(is_account).expect("an account").to_owned()
     }
 
     /// Takes events until this person's tap is told. Of others only one that is not let in any more may leave meanwhile.
