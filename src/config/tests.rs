@@ -161,6 +161,27 @@ fn distance_is_bounded_where_the_file_says_so() {
     assert!(File::parse(Path::new("config.toml"), "distance = \"25ms\"").is_err());
 }
 
+/// No driver knows these readers: what stands under `usb:` and `serial:` may be meant.
+#[test]
+fn a_reader_that_cannot_be_told_apart_has_the_smallest_bound_that_it_may_have() {
+    let at = |table: &str, reader| resolve(&Global::default(), &format!("[distance]\n{table}"), HOME).max_extra(reader);
+    let ms = |count| Some(Duration::from_millis(count));
+    for (table, reader, most) in [
+        ("\"usb:1-4\" = \"25ms\"", "Door 00 00", ms(25)),
+        ("\"usb:1-4\" = \"25ms\"\ndefault = \"50ms\"", "Door 00 00", ms(25)),
+        ("\"usb:1-4\" = \"50ms\"\ndefault = \"25ms\"", "Door 00 00", ms(25)),
+        ("\"usb:1-4\" = false\ndefault = \"25ms\"", "Door 00 00", ms(25)),
+        ("\"usb:1-4\" = \"50ms\"\n\"serial:A1\" = \"30ms\"\ndoor = false", "Door 00 00", ms(30)),
+        ("\"serial:A1\" = \"30ms\"", "Door (B2) 00 00", None),
+        ("\"usb:1-4\" = false", "Door 00 00", None),
+        // What certainly fits holds before all that follows.
+        ("door = \"50ms\"\n\"usb:1-4\" = \"25ms\"", "Door 00 00", ms(50)),
+        ("door = false\n\"usb:1-4\" = \"25ms\"\ndefault = \"9ms\"", "Door 00 00", None),
+    ] {
+        assert_eq!(at(table, reader), most, "{table}: {reader}");
+    }
+}
+
 #[test]
 fn without_a_file_the_defaults_of_the_contract_hold() {
     let settings = resolve(&Global::default(), "", HOME);
