@@ -4,11 +4,11 @@
 //! the record, and where the trace holds it the signature of the proof. Taken from the trace, for there are no keys: that
 //! the receipt held, what stood in sealed answers, and with a masked record that the signature held.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::{Depth, DistanceBound, TapError, Tapped, tap_card};
-use std::time::Duration;
-
 use crate::{
     card::{
         apdu::ApduFormat,
