@@ -156,8 +156,9 @@ impl TapOutcome {
             Some(Refusal::Counter { last, .. }) => judged.last_counter = Some(*last),
             Some(Refusal::Denied) => judged.denied = true,
             Some(Refusal::TooFar(TooFar { took, most })) => {
-                let us = |time: &Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-                judged.too_far = Some(RecordedDistance { took_us: us(took), most_us: us(most) });
+                let us = |time: u128| u64::try_from(time).unwrap_or(u64::MAX);
+                let took_us = us(took.as_nanos().div_ceil(1_000));
+                judged.too_far = Some(RecordedDistance { took_us, most_us: us(most.as_micros()) });
             }
             _ => {}
         }

@@ -262,7 +262,7 @@ fn a_token_is_as_near_as_it_ever_was() {
     assert_eq!(tap(token, "a", None), (None, None), "without a bound nothing is kept");
     assert_eq!(tap(token, "a", Some(20_000)), (None, Some(us(20_000))));
     assert_eq!(tap(token, "a", Some(45_000)), (None, Some(us(20_000))));
-    assert_eq!(tap(token, "a", Some(45_001)), (message("45.0", "45.0"), Some(us(20_000))));
+    assert_eq!(tap(token, "a", Some(45_001)), (message("45.1", "45.0"), Some(us(20_000))));
     assert_eq!(tap(token, "a", Some(120_000)), (message("120.0", "45.0"), Some(us(20_000))));
     assert_eq!(tap(token, "a", Some(12_345)), (None, Some(us(12_345))));
     assert_eq!(tap(token, "a", Some(45_000)), (message("45.0", "37.3"), Some(us(12_345))));

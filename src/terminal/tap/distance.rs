@@ -83,12 +83,9 @@ pub struct TooFar {
 
 impl std::fmt::Display for TooFar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-        write!(
-            f,
-            "the token answered after {:.1} ms, and at most {:.1} ms is allowed here",
-            ms(self.took),
-            ms(self.most)
-        )
+        // To the tenth of a millisecond, up and down: what is above the bound is shown above it.
+        let ms = |tenths: u128| format!("{}.{}", tenths / 10, tenths % 10);
+        let (took, most) = (self.took.as_nanos().div_ceil(100_000), self.most.as_nanos() / 100_000);
+        write!(f, "the token answered after {} ms, and at most {} ms is allowed here", ms(took), ms(most))
     }
 }

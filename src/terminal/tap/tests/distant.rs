@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     channel::ChannelError,
-    terminal::tap::{DistanceBound, distance::HEARTBEATS},
+    terminal::tap::{DistanceBound, TooFar, distance::HEARTBEATS},
 };
 
 const ID: Uuid = Uuid::from_u128(1);
@@ -145,4 +145,20 @@ fn a_card_that_is_lifted_at_its_heartbeat_loses_no_key() {
     let mut line = Line::new(&mut token, |_, _| Err(LinkError::CardRemoved));
     assert!(tap(&terminal, &mut line, None, NEVER).result.is_err());
     assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
+}
+
+/// What is above the bound is shown above it, however little that is.
+#[test]
+fn the_message_of_what_is_too_far_does_not_contradict_itself() {
+    for (took, most, said) in [
+        (45_001, 45_000, ("45.1", "45.0")),
+        (45_000, 44_999, ("45.0", "44.9")),
+        (45_051, 45_049, ("45.1", "45.0")),
+        (120_000, 45_000, ("120.0", "45.0")),
+        (1_000, 999, ("1.0", "0.9")),
+    ] {
+        let far = TooFar { took: Duration::from_micros(took), most: Duration::from_micros(most) };
+        let expected = format!("the token answered after {} ms, and at most {} ms is allowed here", said.0, said.1);
+        assert_eq!(far.to_string(), expected);
+    }
 }
