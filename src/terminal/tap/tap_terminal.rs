@@ -70,6 +70,15 @@ pub struct ReaderResumption {
     pub rule: Arc<dyn Fn(&str) -> ResumeRule + Send + Sync>,
 }
 
+/// What the configuration says of one reader.
+#[derive(Clone, Copy)]
+struct ReaderRules {
+    /// What is resumed there.
+    resume: ResumeRule,
+    /// The bound on distance.
+    max_extra: Option<Duration>,
+}
+
 /// The keys that the taps of a terminal use from now on: a renewal exchanges them meanwhile. A clone is the same place.
 #[derive(Clone)]
 pub struct Keys(Arc<RwLock<Arc<Credentials>>>);
@@ -133,22 +142,29 @@ impl TapTerminal {
     /// Taps the card in this reader. The connection is given back, for a watch that keeps the channel open.
     pub fn tap(&self, reader: &str) -> (Tapped, Option<Card>) {
         let start = Instant::now();
+        // Before the card is held: a driver that is asked which reader this is waits until the transaction ends.
+        let rules = self.rules(reader);
         let deadline = Deadline::of_tap(self.tap);
         let mut card = match Card::connect(reader, self.limits(deadline)) {
             Ok(card) => card,
             Err(e) => return (unreached(reader, e, false), None),
         };
         let connect = start.elapsed();
-        let mut tapped = self.over(&mut card, false);
+        let mut tapped = self.over(&mut card, rules, false);
         for _ in 0..AGAIN {
             if !tapped.result.as_ref().is_err_and(TapError::worth_another_try) || Instant::now() > deadline.at {
                 break;
             }
-            tapped = self.over(&mut card, true);
+            tapped = self.over(&mut card, rules, true);
         }
         tapped.timings.connect = connect;
         tapped.timings.total = start.elapsed();
         (tapped, Some(card))
+    }
+
+    fn rules(&self, reader: &str) -> ReaderRules {
+        let resume = self.resumption.as_ref().map_or(ResumeRule::Never, |resumes| (resumes.rule)(reader));
+        ReaderRules { resume, max_extra: self.policy.max_extra(reader) }
     }
 
     fn limits(&self, deadline: Deadline) -> CardLimits {
@@ -156,7 +172,7 @@ impl TapTerminal {
     }
 
     /// One transaction; `again` says that it is the second of this tap.
-    fn over(&self, card: &mut Card, again: bool) -> Tapped {
+    fn over(&self, card: &mut Card, rules: ReaderRules, again: bool) -> Tapped {
         let mut random = SystemRandom;
         let given = self.nonces.as_ref().filter(|_| self.depth == Depth::Authenticate).and_then(|nonces| nonces.take());
         let nonce = match given.map_or_else(|| bytes(&mut random), |given| Ok(given.bytes)) {
@@ -188,13 +204,12 @@ impl TapTerminal {
         let resumes = self.resumption.as_ref().zip(era).filter(|_| traced == 0);
         let fast = resumes.map(|(resumes, era)| FastTap {
             cache: &resumes.cache,
-            rule: if again { ResumeRule::Never } else { (resumes.rule)(&reader) },
+            rule: if again { ResumeRule::Never } else { rules.resume },
             era,
             clock: self.clock,
         });
         let least = |token_id| self.memory.least_heartbeat(token_id, &reader);
-        let max_extra = self.policy.max_extra(&reader);
-        let bound = max_extra.map(|max_extra| DistanceBound { max_extra, least: &least, heartbeats: HEARTBEATS });
+        let bound = rules.max_extra.map(|max_extra| DistanceBound { max_extra, least: &least, heartbeats: HEARTBEATS });
         let tapped = tap_card(&mut transaction, &mut context, self.depth, fast, bound);
         let is_resumed = matches!(&tapped.result, Ok(Seen::Authenticated(token)) if token.is_resumed());
         if let (true, Some(nonces), Some(unused)) = (is_resumed, &self.nonces, given) {

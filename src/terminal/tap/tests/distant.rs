@@ -1,6 +1,10 @@
 //! Heartbeats that are timed in a tap: how many, which count, and what becomes of a tap whose heartbeat fails.
 
-use std::{thread, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
 
 use super::{
     resumed::{FastFixture, token_of},
@@ -8,7 +12,15 @@ use super::{
 };
 use crate::{
     channel::ChannelError,
-    terminal::tap::{DistanceBound, TooFar, distance::HEARTBEATS},
+    terminal::{
+        presence::{Policy, PresenceMode},
+        tap::{
+            DistanceBound, ResumptionCache, TooFar,
+            distance::HEARTBEATS,
+            tap_terminal::{Keys, ReaderResumption, TapTerminal},
+        },
+    },
+    token::resume::ResumeRule,
 };
 
 const ID: Uuid = Uuid::from_u128(1);
@@ -145,6 +157,53 @@ fn a_card_that_is_lifted_at_its_heartbeat_loses_no_key() {
     let mut line = Line::new(&mut token, |_, _| Err(LinkError::CardRemoved));
     assert!(tap(&terminal, &mut line, None, NEVER).result.is_err());
     assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
+}
+
+/// Which reader it is may be a question to its driver, which waits for whoever holds the card: it is put before the tap connects.
+#[test]
+fn what_holds_at_a_reader_is_asked_before_the_card_is_held() {
+    #[derive(Default)]
+    struct Asked(Mutex<Vec<String>>);
+    impl Policy for Asked {
+        fn presence(&self, _: &str) -> PresenceMode {
+            PresenceMode::Field
+        }
+        fn max_extra(&self, reader: &str) -> Option<Duration> {
+            self.0.lock().unwrap().push(format!("distance {reader}"));
+            None
+        }
+    }
+    struct Blank;
+    impl TokenMemory for Blank {
+        fn recall(&self, _: &RememberedItem) -> Option<Vec<u8>> {
+            None
+        }
+    }
+    let asked = Arc::new(Asked::default());
+    let resumption = {
+        let asked = Arc::clone(&asked);
+        let rule = move |reader: &str| {
+            asked.0.lock().unwrap().push(format!("resume {reader}"));
+            ResumeRule::Never
+        };
+        ReaderResumption { cache: ResumptionCache::new(NEVER), rule: Arc::new(rule) }
+    };
+    let terminal = TapTerminal {
+        keys: Keys::new(TapFixture::new().credentials),
+        memory: Arc::new(Blank),
+        exchange: Duration::from_millis(100),
+        tap: Duration::from_millis(100),
+        format: ApduFormat::Short,
+        depth: Depth::Authenticate,
+        nonces: None,
+        portraits: false,
+        clock: Timestamp::now,
+        resumption: Some(resumption),
+        policy: Arc::<Asked>::clone(&asked),
+    };
+    let (tapped, card) = terminal.tap("nowhere");
+    assert!(tapped.result.is_err() && card.is_none(), "no such reader");
+    assert_eq!(*asked.0.lock().unwrap(), ["resume nowhere", "distance nowhere"]);
 }
 
 /// What is above the bound is shown above it, however little that is.
