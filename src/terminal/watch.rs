@@ -108,7 +108,11 @@ impl Watch {
         terminal.resumption.clone_from(&config.resumption);
         let mut store = config.context.store()?;
         let (lock, wakeup, missed) = store.start_watch(Timestamp::now(), &*config.context.policy)?;
-        store.forget_heartbeats(|reader| config.context.policy.max_extra(reader).is_some())?;
+        // Drivers may have to be asked which readers these are: not while the store is in use. What cannot be read now is
+        // forgotten by the next watch.
+        let unbounded = |reader: &String| config.context.policy.max_extra(reader).is_none();
+        let unbounded: Vec<_> = store.heartbeat_readers().unwrap_or_default().into_iter().filter(unbounded).collect();
+        store.forget_heartbeats(&unbounded)?;
         Ok(Self { config, events, terminal, renewal, store, lock, wakeup, missed, lookups: None, hooks: None })
     }
 

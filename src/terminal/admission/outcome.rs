@@ -188,7 +188,7 @@ fn too_far(
     let Some(heartbeat) = heartbeat else { return Ok(None) };
     let least = store.least_heartbeat(token_id, reader)?;
     let too_far = heartbeat.beyond(least);
-    if least.is_none_or(|least| heartbeat.took < least) {
+    if too_far.is_none() {
         store.keep_least_heartbeat(token_id, reader, heartbeat.took, now)?;
     }
     Ok(too_far)

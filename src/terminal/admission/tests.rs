@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{Clearance, Decision, Knowledge, Refusal, Rules, ServerVerdict, TapOutcome, UserPreference, consult};
@@ -270,6 +270,26 @@ fn a_token_is_as_near_as_it_ever_was() {
     assert_eq!(tap(token, "b", Some(300_000)), (None, Some(us(300_000))));
     assert_eq!(tap(other, "a", Some(200_000)), (None, Some(us(200_000))));
     assert_eq!(tap(token, "a", None), (None, Some(us(12_345))), "the bound was taken away");
+}
+
+/// Who comes within the bound keeps the least time, however long ago that was measured; who is above it does not.
+#[test]
+fn a_least_time_stays_while_its_token_comes() {
+    let home = tempfile::tempdir().unwrap();
+    let mut store = TerminalStore::open(home.path()).unwrap();
+    let day = |n: i64| Timestamp::from_second(1_800_000_000 + n * 86_400).unwrap();
+    let mut counter = 0;
+    for (n, took, kept, least) in
+        [(0, 20, 0, Some(20)), (80, 30, 70, Some(20)), (120, 99, 80, Some(20)), (121, 99, 81, None)]
+    {
+        counter += 1;
+        let heartbeat =
+            Some(TimedHeartbeat { took: Duration::from_millis(took), max_extra: Duration::from_millis(25) });
+        let tapped = Tapped { heartbeat, ..tapped(Uuid::nil(), counter) };
+        TapOutcome::of(&mut store, day(n), "a".into(), 1.into(), tapped, None).unwrap();
+        store.prune(day(kept)).unwrap();
+        assert_eq!(store.least_heartbeat(Uuid::nil(), "a").unwrap(), least.map(Duration::from_millis), "day {n}");
+    }
 }
 
 /// One answer for each way in which a card is let in or not, and what is said of whom.

@@ -239,9 +239,11 @@ impl TerminalStore {
     ) -> Result<Option<bool>, TerminalStoreError> {
         self.reopen()?;
         let home = self.home.clone();
-        let counters = self.outage.as_ref().map(|outage| outage.counters.clone()).unwrap_or_default();
+        let waiting = self.outage.as_ref().map(|outage| (outage.counters.clone(), outage.heartbeats.clone()));
+        let (counters, heartbeats) = waiting.unwrap_or_default();
         self.transact(Sync::Full, |work| {
             work.wrap(outage::write_counters(work.db, &counters))?;
+            work.wrap(outage::write_heartbeats(work.db, &heartbeats))?;
             if watch_lock::is_running(&home)? {
                 inputs.iter().try_for_each(|input| work.hand_over(input, now))?;
                 return Ok(Some(true));

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior, params};
 use uuid::Uuid;
 
+use super::tokens::write_heartbeat;
 use super::work::ListTransaction;
 use super::{PATIENCE_OF_WATCH, Sync, TerminalStore, TerminalStoreError, begin, data_version, rows};
 use crate::failure::Failure;
@@ -41,6 +42,9 @@ pub enum StoreNotice {
     Forgotten,
 }
 
+/// By token and reader.
+pub(super) type Heartbeats = BTreeMap<(Uuid, String), (Duration, Timestamp)>;
+
 /// What waits to be written.
 #[derive(Debug)]
 pub(super) struct Outage {
@@ -52,6 +56,8 @@ pub(super) struct Outage {
     /// What has changed beside them.
     changes: Vec<Change>,
     pub(super) counters: BTreeMap<Uuid, u32>,
+    /// Least times of tokens at readers, and when they came last.
+    pub(super) heartbeats: Heartbeats,
     dropped: u64,
     pause: Duration,
     pub(super) retry_at: Instant,
@@ -136,6 +142,7 @@ impl TerminalStore {
             events: VecDeque::new(),
             changes: Vec::new(),
             counters: BTreeMap::new(),
+            heartbeats: Heartbeats::new(),
             dropped: 0,
             pause: PAUSE.0,
             retry_at: Instant::now(),
@@ -201,6 +208,7 @@ impl TerminalStore {
             }
             work.watching(true)?;
             work.wrap(write_counters(&tx, &outage.counters))?;
+            work.wrap(write_heartbeats(&tx, &outage.heartbeats))?;
             let events = if unchanged { Vec::new() } else { work.wrap(events_after(&tx, outage.base.seq()))? };
             let list = work.list;
             tx.commit().map_err(wrap)?;
@@ -236,6 +244,23 @@ impl TerminalStore {
         self.outage.as_ref()?.counters.get(&token_id).copied()
     }
 
+    /// Keeps how long a heartbeat took where that cannot be written.
+    pub(super) fn keep_heartbeat_in_memory(
+        &mut self,
+        token_id: Uuid,
+        reader: &str,
+        (took, now): (Duration, Timestamp),
+    ) {
+        let Some(outage) = &mut self.outage else { return };
+        let kept = outage.heartbeats.entry((token_id, reader.to_owned())).or_insert((took, now));
+        *kept = (kept.0.min(took), kept.1.max(now));
+    }
+
+    /// The least time of a token at a reader that waits to be written.
+    pub(super) fn waiting_heartbeat(&self, token_id: Uuid, reader: &str) -> Option<Duration> {
+        self.outage.as_ref()?.heartbeats.get(&(token_id, reader.to_owned())).map(|(least, _)| *least)
+    }
+
     /// The events that nobody will see any more when this ends now.
     pub(super) fn waiting(&self) -> usize {
         self.outage.as_ref().map_or(0, |outage| outage.events.len())
@@ -263,4 +288,8 @@ pub(super) fn write_counters(db: &Connection, counters: &BTreeMap<Uuid, u32>) ->
     let sql = "INSERT INTO counters VALUES (?1, ?2) ON CONFLICT DO UPDATE SET counter = max(counter, excluded.counter)";
     let mut insert = db.prepare_cached(sql)?;
     counters.iter().try_for_each(|(id, counter)| insert.execute(params![id.as_bytes(), counter]).map(drop))
+}
+
+pub(super) fn write_heartbeats(db: &Connection, heartbeats: &Heartbeats) -> rusqlite::Result<()> {
+    heartbeats.iter().try_for_each(|((token_id, reader), kept)| write_heartbeat(db, *token_id, reader, *kept))
 }

@@ -493,7 +493,8 @@ fn what_is_too_old_goes_from_the_beginning_and_numbers_go_on() {
     assert_eq!(open(&home).prune(at(0)).unwrap(), 0);
 }
 
-/// A least time only falls, and ends with the bound on its reader, or with the time for which events are kept.
+/// A least time only falls, and ends with the bound on its reader, or where its token stays away for as long as events are
+/// kept.
 #[test]
 fn a_least_time_falls_until_it_is_forgotten() {
     let home = home();
@@ -509,15 +510,34 @@ fn a_least_time_falls_until_it_is_forgotten() {
     let left = |store: &TerminalStore| {
         [(1, "a"), (2, "b")].map(|(n, reader)| store.least_heartbeat(token(n), reader).unwrap().is_some())
     };
-    store.forget_heartbeats(|_| true).unwrap();
-    store.prune(at(15)).unwrap();
+    assert_eq!(store.heartbeat_readers().unwrap(), ["a", "b"]);
+    store.forget_heartbeats(&[]).unwrap();
+    store.prune(at(20)).unwrap();
     assert_eq!(left(&store), [true, true]);
-    // Since the least was measured, not since the last one.
-    store.prune(at(16)).unwrap();
+    store.prune(at(21)).unwrap();
     assert_eq!(left(&store), [false, true]);
     store.keep_least_heartbeat(token(1), "a", ms(50), at(50)).unwrap();
-    store.forget_heartbeats(|reader| reader == "a").unwrap();
+    store.forget_heartbeats(&["b".to_owned()]).unwrap();
     assert_eq!(left(&store), [true, false]);
+}
+
+/// Who comes each day keeps the least time; within an hour nothing is written.
+#[test]
+fn a_least_time_in_use_is_kept() {
+    let home = home();
+    let mut store = open(&home);
+    let (ms, hour) = (Duration::from_millis, 3_600_000);
+    let writes = |store: &TerminalStore| store.query(|db| Ok(db.total_changes())).unwrap();
+    store.keep_least_heartbeat(token(1), "a", ms(20), at(0)).unwrap();
+    let before = writes(&store);
+    store.keep_least_heartbeat(token(1), "a", ms(21), at(hour - 1)).unwrap();
+    assert_eq!(writes(&store), before);
+    store.keep_least_heartbeat(token(1), "a", ms(21), at(hour)).unwrap();
+    assert_eq!(writes(&store), before + 1);
+    store.prune(at(hour)).unwrap();
+    assert_eq!(store.least_heartbeat(token(1), "a").unwrap(), Some(ms(20)));
+    store.prune(at(hour + 1)).unwrap();
+    assert_eq!(store.least_heartbeat(token(1), "a").unwrap(), None);
 }
 
 #[test]

@@ -11,6 +11,9 @@ use uuid::Uuid;
 
 use super::{Sync, TerminalStore, TerminalStoreError};
 
+/// How old, in milliseconds, the last tap that is stored beside a least time may become: `retention` counts from it.
+const REFRESHED_AFTER: i64 = 3_600_000;
+
 /// Which certificate of a token or set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CertificateOf {
@@ -127,10 +130,12 @@ impl TerminalStore {
             let mut statement = db.prepare_cached(sql)?;
             statement.query_row(params![token_id.as_bytes(), reader], |row| row.get(0)).optional()
         })?;
-        Ok(least.and_then(|least| u64::try_from(least).ok()).map(Duration::from_micros))
+        let stored = least.and_then(|least| u64::try_from(least).ok()).map(Duration::from_micros);
+        Ok(stored.into_iter().chain(self.waiting_heartbeat(token_id, reader)).min())
     }
 
-    /// Remembers how long a heartbeat took, if that is less than ever; an answer whose R-MAC was good, and no other.
+    /// Remembers how long a heartbeat took, if that is less than ever, and, to the hour, that the token came: an answer whose
+    /// R-MAC was good and that is within the bound, and no other. Where that cannot be written it waits in memory.
     ///
     /// # Errors
     /// [`TerminalStoreError`] when the store cannot be written.
@@ -141,27 +146,33 @@ impl TerminalStore {
         took: Duration,
         now: Timestamp,
     ) -> Result<(), TerminalStoreError> {
-        let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
-        self.remember(|db| {
-            let sql = "INSERT INTO heartbeats VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE \
-                SET least = excluded.least, at = excluded.at WHERE excluded.least < heartbeats.least";
-            let values = params![token_id.as_bytes(), reader, took, now.as_millisecond()];
-            db.prepare_cached(sql)?.execute(values).map(drop)
-        })
+        if self.outage.is_none() {
+            self.synchronise(Sync::Lazy)?;
+            match self.query(|db| write_heartbeat(db, token_id, reader, (took, now))) {
+                Ok(()) => return Ok(()),
+                Err(error) => self.endure(error)?,
+            }
+        }
+        self.keep_heartbeat_in_memory(token_id, reader, (took, now));
+        Ok(())
     }
 
-    /// Forgets the times of readers that have no bound on distance any more.
+    /// The readers of which times are stored.
     ///
     /// # Errors
-    /// [`TerminalStoreError`] when the store cannot be read or written.
-    pub fn forget_heartbeats(&mut self, is_bounded: impl Fn(&str) -> bool) -> Result<(), TerminalStoreError> {
+    /// [`TerminalStoreError`] when the store cannot be read.
+    pub fn heartbeat_readers(&self) -> Result<Vec<String>, TerminalStoreError> {
+        self.query(|db| super::rows::all(db, "SELECT DISTINCT reader FROM heartbeats", |row| row.get(0)))
+    }
+
+    /// Forgets the times of these readers, which have no bound on distance any more.
+    ///
+    /// # Errors
+    /// [`TerminalStoreError`] when the store cannot be written.
+    pub fn forget_heartbeats(&mut self, readers: &[String]) -> Result<(), TerminalStoreError> {
         self.remember(|db| {
-            let sql = "SELECT DISTINCT reader FROM heartbeats";
-            let readers = super::rows::all(db, sql, |row| row.get::<_, String>(0))?;
-            for reader in readers.iter().filter(|reader| !is_bounded(reader)) {
-                db.execute("DELETE FROM heartbeats WHERE reader = ?1", [reader])?;
-            }
-            Ok(())
+            let forget = |reader: &String| db.execute("DELETE FROM heartbeats WHERE reader = ?1", [reader]).map(drop);
+            readers.iter().try_for_each(forget)
         })
     }
 
@@ -174,4 +185,23 @@ impl TerminalStore {
         let written = self.query(write);
         written.or_else(|error| self.endure(error))
     }
+}
+
+/// The least time, and when the token was here last. Nothing is written where both are known: a tap is not to wait for it.
+pub(super) fn write_heartbeat(
+    db: &Connection,
+    token_id: Uuid,
+    reader: &str,
+    (took, now): (Duration, Timestamp),
+) -> rusqlite::Result<()> {
+    let took = i64::try_from(took.as_micros()).unwrap_or(i64::MAX);
+    let fresh = now.as_millisecond().saturating_sub(REFRESHED_AFTER);
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM heartbeats WHERE token_id = ?1 AND reader = ?2 AND least <= ?3 AND at > ?4)";
+    if db.prepare_cached(sql)?.query_row(params![token_id.as_bytes(), reader, took, fresh], |row| row.get(0))? {
+        return Ok(());
+    }
+    let sql = "INSERT INTO heartbeats VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE \
+        SET least = min(least, excluded.least), at = max(at, excluded.at)";
+    db.prepare_cached(sql)?.execute(params![token_id.as_bytes(), reader, took, now.as_millisecond()]).map(drop)
 }

@@ -159,6 +159,29 @@ fn a_full_disk_and_counters_and_certificates() {
     assert!(!store.record_counter(token(1), 7).unwrap());
 }
 
+/// The second tap of a new token is held against its first, also where that could not be written.
+#[test]
+fn least_times_wait_in_memory() {
+    let home = home();
+    let ms = Duration::from_millis;
+    open(&home).keep_least_heartbeat(token(2), "a", ms(20), at(0)).unwrap();
+    let mut store = watched(&home);
+    let lock = Lock::of(&home);
+    for took in [15, 30] {
+        store.keep_least_heartbeat(token(1), "a", ms(took), at(1)).unwrap();
+        store.keep_least_heartbeat(token(2), "a", ms(took + 3), at(1)).unwrap();
+    }
+    let least = |store: &TerminalStore| [1, 2].map(|n| store.least_heartbeat(token(n), "a").unwrap());
+    assert_eq!(least(&store), [Some(ms(15)), Some(ms(18))]);
+    assert_eq!(store.least_heartbeat(token(1), "b").unwrap(), None);
+    drop(lock);
+    assert_eq!(least(&open(&home)), [None, Some(ms(20))]);
+    retry_now(&mut store);
+    store.catch_up(at(2), &by_name).unwrap();
+    assert_eq!(store.retries_in(), None);
+    assert_eq!((least(&store), least(&open(&home))), ([Some(ms(15)), Some(ms(18))], [Some(ms(15)), Some(ms(18))]));
+}
+
 #[test]
 fn events_that_were_told_get_other_numbers_where_somebody_took_theirs() {
     let home = home();
@@ -278,6 +301,7 @@ fn a_scan_reads_on_where_it_cannot_write() {
     scan.read_on();
     assert!(scan.record_counter(token(1), 5).unwrap());
     assert!(!scan.record_counter(token(1), 5).unwrap(), "a copy is known at once");
+    scan.keep_least_heartbeat(token(1), "a", Duration::from_millis(9), at(1)).unwrap();
     assert_eq!(notices(&mut scan), [("store.locked".into(), 0, 0)]);
     scan.retry_at_once();
     assert_eq!(scan.deliver(&input, at(1), &by_name).unwrap(), Delivery::Waits);
@@ -288,6 +312,7 @@ fn a_scan_reads_on_where_it_cannot_write() {
     assert!(matches!(stored, Delivery::Stored(events) if events.len() == 1 && events[0].at == at(1)));
     let mut after = open(&home);
     assert_eq!((after.counter(token(1)).unwrap(), after.entries().unwrap().len()), (Some(5), 2));
+    assert_eq!(after.least_heartbeat(token(1), "a").unwrap(), Some(Duration::from_millis(9)));
     // From then on it is written again.
     assert!(scan.record_counter(token(1), 6).unwrap());
     assert_eq!(open(&home).counter(token(1)).unwrap(), Some(6));
