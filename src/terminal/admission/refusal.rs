@@ -99,8 +99,9 @@ impl Refusal {
             Self::Counter { .. } => Failure::new(ExitClass::Refused, "token.counter", self.to_string())
                 .hint("a copy of this token may be in use: block it, and enroll a new one"),
             Self::TooFar(_) => Failure::new(ExitClass::Refused, "token.too-far", self.to_string()).hint(
-                "lay the card itself on the reader, flat and alone; if the reader or its USB port was changed, see \
-                 docs/operating.md, \"A bound on distance\"",
+                "lay the card itself on the reader, flat and alone; if the reader, its cable or its USB port was changed: set the \
+                 reader to `false` under [distance] in config.toml, restart `watch`, put back what stood there, and \
+                 restart it again",
             ),
             Self::Server(error) => error.clone().into(),
             Self::NotActive { status, .. } => {
