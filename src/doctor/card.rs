@@ -229,6 +229,8 @@ fn described(bytes: &[u8]) -> Finding {
 
 /// Talks to the card. What is found on the way stands in the probes below.
 fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside) -> Result<(), LinkError> {
+    // Before the card is held: a driver that is asked which reader this is waits until the transaction ends.
+    let max_extra = report.context.settings.distance.at(&reader.name);
     let mut card = Card::connect(&reader.name, limits(report))?;
     let mut transaction = card.begin()?;
     let features = link::features(&transaction.features());
@@ -245,7 +247,7 @@ fn talk(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside)
         let _ = transaction.reset();
     }
     drop(transaction);
-    let subject = link::Subject { reader: &reader.name, atr, now: (report.context.clock)() };
+    let subject = link::Subject { reader: &reader.name, atr, now: (report.context.clock)(), max_extra };
     report.found_below(
         "link",
         link::judged(&trips, deeper, &subject, &LinkMemory::of(&report.context.settings.state_folder)),

@@ -62,6 +62,8 @@ pub struct Subject<'a> {
     pub atr: &'a [u8],
     /// The moment.
     pub now: jiff::Timestamp,
+    /// The bound on distance at the reader; none: there is none.
+    pub max_extra: Option<Duration>,
 }
 
 /// What goes beyond what taps send.
@@ -150,7 +152,13 @@ pub fn judged(trips: &RoundTrips, deeper: Deeper, subject: &Subject<'_>, memory:
             let come = sizes.answer.map(come).unwrap_or_default();
             format!("{} bytes of data go in one piece{come}", sizes.command)
         });
-        let bound = trips.bears().map(|bound| format!("it bears a bound on distance of {bound}ms"));
+        let bound = subject.max_extra.zip(trips.bears());
+        if let Some((bound, varies)) = bound.filter(|(bound, varies)| bound.as_millis() <= u128::from(*varies)) {
+            return tight(bound, varies);
+        }
+        let bound = bound.map(|(bound, varies)| {
+            format!("the bound on distance ({}ms) is above what its exchanges vary by ({varies}ms)", bound.as_millis())
+        });
         let trip = format!("a round trip takes {:.1} ms", ms(half));
         let told: Vec<_> = std::iter::once(trip).chain(bound).chain(pieces).chain(notes).collect();
         Finding::good(told.join("; "))
@@ -221,6 +229,20 @@ fn worse(known: &LinkProfile, before: &LinkProfile, memory: &LinkMemory) -> Opti
     ))
 }
 
+/// Cards that are there will be refused.
+fn tight(bound: Duration, varies: u64) -> Finding {
+    Finding::warning(
+        "link.bound",
+        format!(
+            "the bound on distance ({}ms) is not above what the link's exchanges vary by ({varies}ms): honest cards may be refused",
+            bound.as_millis()
+        ),
+        format!(
+            "lay the card flat in the middle; another USB port without a hub; or allow more than {varies}ms under [distance]"
+        ),
+    )
+}
+
 /// A UID of four bytes that begins with 08 is another one in each field (ISO/IEC 14443-3, 6.5.4).
 fn is_random(uid: &str) -> bool {
     uid.len() == 8 && uid.starts_with("08")
@@ -264,8 +286,8 @@ impl RoundTrips {
         Ok(Self { times, errors })
     }
 
-    /// The least bound on distance that this link bears, in whole milliseconds: what its slowest answers take more than its
-    /// quickest. Too few answers say nothing of it.
+    /// By how much its exchanges vary, in whole milliseconds: what the slowest take more than the quickest. A bound on distance
+    /// has to be above that. Too few answers say nothing of it.
     fn bears(&self) -> Option<u64> {
         let least = self.times.first().filter(|_| self.times.len() >= FEW)?;
         let spread = self.percentile(99).saturating_sub(*least);
@@ -331,7 +353,7 @@ mod tests {
         let memory = LinkMemory::of(state.path());
         let measured = |certificate, longest, second| {
             let now = jiff::Timestamp::from_second(second).unwrap();
-            let subject = Subject { reader: "r", atr: &[0x3B, 0x80], now };
+            let subject = Subject { reader: "r", atr: &[0x3B, 0x80], now, max_extra: None };
             let mut card = Card { certificate, longest };
             let trips = RoundTrips::make(&mut card).unwrap();
             let deeper = Deeper::look(&mut card, Some(0x41)).unwrap();
@@ -353,16 +375,16 @@ mod tests {
     fn what_is_not_taken_is_a_note_and_what_was_not_tried_is_left_out() {
         let state = tempfile::tempdir().unwrap();
         let memory = LinkMemory::of(state.path());
-        let subject = Subject { reader: "r", atr: &[0x3B, 0x80], now: jiff::Timestamp::UNIX_EPOCH };
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let subject = Subject { reader: "r", atr: &[0x3B, 0x80], now, max_extra: None };
         let mut card = Card { certificate: 395, longest: 1_000 };
         let trips = RoundTrips::make(&mut card).unwrap();
         let deep = judged(&trips, Deeper::look(&mut card, Some(0x41)).unwrap(), &subject, &memory);
         assert_eq!((deep.code, &deep.facts["uid"]), (None, &Value::Null));
         assert!(deep.message.contains("; 255 bytes of data go in one piece, and 395 come; the reader does not tell"));
         let plain = judged(&trips, Deeper::default(), &subject, &memory);
-        assert!(plain.code.is_none() && plain.message.matches(';').count() == 1, "{}", plain.message);
-        let bound = plain.facts["max_extra_ms"].as_u64().unwrap();
-        assert!(plain.message.ends_with(&format!("; it bears a bound on distance of {bound}ms")), "{}", plain.message);
+        assert!(plain.code.is_none() && !plain.message.contains(';'), "{}", plain.message);
+        assert!(plain.facts["max_extra_ms"].is_u64());
         // What was known of it stays.
         assert_eq!(memory.recall("r", "3B80").unwrap().command_max, Some(255));
         let left_out = judged(&trips, Deeper::left_out("a watch runs"), &subject, &memory);
@@ -410,6 +432,34 @@ mod tests {
         // Of two hundred the slowest is an accident.
         assert_eq!(bears(&[&[8_000; 199][..], &[90_000]].concat()), Some(1));
         assert_eq!(bears(&[&[8_000; 198][..], &[90_000; 2]].concat()), Some(82));
+    }
+
+    /// Nothing is said of a bound where there is none, and one that the link is too uneven for is a warning.
+    #[test]
+    fn a_bound_on_distance_is_compared_with_the_link() {
+        let state = tempfile::tempdir().unwrap();
+        let memory = LinkMemory::of(state.path());
+        let found = |max_extra: Option<u64>, times: &[u64]| {
+            let max_extra = max_extra.map(Duration::from_millis);
+            let subject = Subject { reader: "r", atr: &[0x3B], now: jiff::Timestamp::UNIX_EPOCH, max_extra };
+            let times = times.iter().copied().map(Duration::from_micros).collect();
+            judged(&RoundTrips { times, errors: 0 }, Deeper::default(), &subject, &memory)
+        };
+        let times = [8_000, 8_000, 8_000, 8_000, 10_500];
+        let none = found(None, &times);
+        assert_eq!((none.code, none.message.as_str()), (None, "a round trip takes 8.0 ms"));
+        let wide = found(Some(4), &times);
+        let said = "a round trip takes 8.0 ms; the bound on distance (4ms) is above what its exchanges vary by (3ms)";
+        assert_eq!((wide.code, wide.message.as_str()), (None, said));
+        for bound in [1, 3] {
+            let tight = found(Some(bound), &times);
+            assert_eq!((tight.code, tight.verdict), (Some("link.bound"), crate::doctor::Verdict::Warning));
+            assert!(tight.message.contains(&format!("({bound}ms) is not above")), "{}", tight.message);
+            assert!(tight.remedy.unwrap().text.ends_with("allow more than 3ms under [distance]"));
+        }
+        for all in [none, wide, found(Some(1), &times)] {
+            assert_eq!(all.facts["max_extra_ms"], 3);
+        }
     }
 
     #[test]
