@@ -82,4 +82,10 @@ impl PkiDir {
         }
         Ok(all)
     }
+
+    /// Whether the personalisation key is missing though cards were issued here: another one fits none of those.
+    pub fn has_lost_perso_key(&self) -> bool {
+        let path = self.path(PERSO_KEY);
+        matches!(load::exists(&path), Ok(false)) && matches!(lost::missing(&path), PkiError::FileLost(_))
+    }
 }
