@@ -16,7 +16,7 @@ import sys
 
 LEDGER = pathlib.Path(__file__).resolve().parents[2] / "tests" / "mutants"
 OUTCOMES = {"CaughtMutant": "killed", "MissedMutant": "survived", "Timeout": "timeout", "Unviable": "unviable"}
-TOKEN, SERVER = "src/emulator/", "src/server/"
+TOKEN, TAP, SERVER = "src/emulator/", "src/terminal/tap/", "src/server/"
 
 # Which files a shard mutates, and to which tree they are cut down for its first stage.
 SHARDS = {
@@ -26,9 +26,11 @@ SHARDS = {
     "crypto": ("lower", ["src/crypto/*.rs"]),
     "token": ("lower", ["src/token/*.rs"]),
     "card": ("bottom", ["src/card/*.rs"]),
-    "vt-core": ("virtual", [TOKEN + n for n in ("core.rs", "handshake.rs", "certificate.rs", "session.rs")]),
+    "vt-core": ("virtual", [TOKEN + n for n in (
+        "core.rs", "handshake.rs", "certificate.rs", "session.rs", "slots.rs", "resumption.rs")]),
     "vt-objects": ("virtual", [TOKEN + n for n in ("objects.rs", "keys.rs", "lifecycle.rs", "state.rs", "store.rs")]),
     "vt-command": ("virtual", [TOKEN + n for n in ("command.rs", "encoding.rs", "start_keys.rs", "transport.rs", "vpcd.rs")]),
+    "tap": ("switched", [TAP + n for n in ("resumption.rs", "distance.rs")]),
     "server-auth": ("switched", [SERVER + n for n in (
         "auth.rs", "behind_proxy.rs", "router.rs", "routes.rs", "tls.rs", "signer.rs", "identity_batcher.rs",
         "verified_certificates.rs", "api/terminals.rs", "api/tokens.rs", "store/known_terminals.rs",
