@@ -19,6 +19,8 @@ from bench import objects, percentile, rollcall
 _LIMIT = 60
 # What a resumed tap may take of a full one, after the connection.
 _CARDS = {"j3r180": 0.35, "j3h145": 0.40}
+# What the host may add to a resumed tap, in ms, in the middle of all.
+_HOST = 1.0
 _TOLD = re.compile(r"(?P<exchanges>\d+) exchanges, (?P<card>[\d.]+) ms at the card; "
                    r"connect (?P<connect>[\d.]+) ms, .*total (?P<total>[\d.]+) ms(?P<resumed>, resumed)?")
 
@@ -120,7 +122,7 @@ def main():
                 "host": percentile([tap["total"] - tap["connect"] - tap["card"] for tap in all_of_them], 0.5),
                 "exchanges": sorted({tap["exchanges"] for tap in all_of_them})}
         share = rows["resumed"]["p50"] / rows["full"]["p50"]
-        failed |= share > most or rows["resumed"]["exchanges"] != [3]
+        failed |= share > most or rows["resumed"]["exchanges"] != [3] or rows["resumed"]["host"] > _HOST
         for name in ("full", "resumed"):
             row, last = rows[name], (f"{share:.2f} | {most:.2f}" if name == "resumed" else " | ")
             print(f"| {card} | {name} | {', '.join(map(str, row['exchanges']))} | {row['p50']:.1f} ms | {row['p99']:.1f} ms "
@@ -131,7 +133,7 @@ def main():
             json.dump(results, file, indent=1)
             file.write("\n")
     if failed:
-        sys.exit("bench: a resumed tap takes longer than it may, or has another number of exchanges than 3")
+        sys.exit("bench: a resumed tap takes longer than it may, at the card or in the host, or has another number of exchanges than 3")
 
 
 if __name__ == "__main__":
