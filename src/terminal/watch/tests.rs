@@ -14,7 +14,8 @@ use crate::{
     },
     card::link::LinkError,
     crypto::{Key128, random::SystemRandom},
-    pki::{ClockCheck, PkiDir, server_names},
+    failure::ExitClass,
+    pki::{ClockCheck, PkiDir, RenewalTime, server_names},
     proof::VerifiedProof,
     reader::select::{Aliases, Selection},
     server_client::ServerError,
@@ -212,6 +213,38 @@ fn a_key_is_kept_of_who_is_let_in() {
         run.store.deny(&denial, NOW.get(), &PresenceMode::Field).unwrap();
         run.catch_up().unwrap();
         assert!(!is_kept());
+    });
+}
+
+/// A key belongs to the terminal's own key and to its CA: when these are exchanged, it ends, also one that a tap has taken out.
+#[test]
+fn a_key_ends_with_the_certificates_it_came_under() {
+    watch(None, |run, _| {
+        let cache = ResumptionCache::new(SECOND * 3600);
+        run.resumption = Some(cache.clone());
+        let renewed = |run: &mut WatchRun<'_>, result: Result<(), &'static str>| {
+            let context = &run.config.context;
+            let certificate = context.pki.load_terminal(Timestamp::now()).unwrap().certificate;
+            let time = RenewalTime::of(certificate.not_before(), certificate.not_after());
+            let fresh = || RenewedCertificates {
+                credentials: context.credentials(Timestamp::now()).unwrap(),
+                server: None,
+                time,
+            };
+            let done = result.map(|()| fresh()).map_err(|code| Failure::new(ExitClass::Config, code, "no"));
+            run.handle(Message::Renewed(Box::new(done))).unwrap();
+        };
+        tap_with_key(run, 5);
+        renewed(run, Err("pki.no-renewal"));
+        assert!(is_kept(&cache), "the certificates are still the same");
+        let out = resumed_tap(run, 5);
+        renewed(run, Ok(()));
+        run.handle(Message::Tap(out)).unwrap();
+        assert!(!is_kept(&cache), "it was out");
+        tap_with_key(run, 6);
+        assert!(is_kept(&cache));
+        renewed(run, Ok(()));
+        assert!(!is_kept(&cache));
     });
 }
 
