@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use crate::{server::Office, stack::Watch};
+use crate::{
+    server::Office,
+    stack::{Stack, Watch},
+};
 
 const DOOR: &str = "[presence]\nmin_stay = \"0s\"\ndefault = \"toggle\"\n[resume]\ndefault = true\n";
 
@@ -51,4 +54,26 @@ fn who_resumes_does_so_on_the_servers_word() {
     watch.end();
     let refused = "SELECT count(*) FROM audit WHERE action = 'lookup.refuse' AND detail LIKE '%proof.required%'";
     assert_eq!(number(&office, refused), 1);
+}
+
+case!(Once, nobody_looks_into_a_watch_that_keeps_keys);
+/// Of a process that may be dumped, its user reads the map of the memory without being root; of this one not. The first
+/// line of a watch comes when that is decided.
+fn nobody_looks_into_a_watch_that_keeps_keys() {
+    let script = r#"sh -c 'echo $$ >"$0"; exec rollcall --output ndjson watch' "$ROLLCALL_HOME/pid" | {
+        read -r line && watch=$(cat "$ROLLCALL_HOME/pid")
+        if grep -q stack "/proc/$watch/maps"; then echo open; else echo closed; fi
+        kill "$watch"; }"#;
+    for (config, seen) in [("", "open\n"), ("[resume]\ndefault = true\n", "closed\n")] {
+        // A reader that a watch has seen before would be no news to the next.
+        let stack = Stack::start(1, "none");
+        stack.rollcall(&["pki", "init"]).expect(0);
+        fs::write(stack.home().join("config.toml"), config).unwrap();
+        // A namespace with one user, who has no right of root's in it: whoever runs the tests.
+        let mut command = stack.command("unshare");
+        let output = command.args(["--user", "--map-user=65534", "--map-group=65534", "sh", "-c", script]).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said, seen, "{config}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }
