@@ -110,6 +110,22 @@ fn a_resumed_tap_rests_on_a_proof_of_this_terminal(kind: &Kind) {
     assert_eq!(found.user, None);
     admin.set_status(token.id, TokenStatus::Active, None).unwrap();
     assert!(at_door.lookup(&resumed(token.id, 1)).unwrap().resume);
+    // The audit log says which lookups rested on an earlier proof, and on which.
+    for (resumed, times) in [
+        (
+            "UPDATE audit SET seq = seq WHERE action = 'lookup'
+             AND detail = '{\"proof\":null,\"resumed\":1,\"status\":\"active\"}'",
+            3,
+        ),
+        (
+            "UPDATE audit SET seq = seq WHERE action = 'lookup.refuse'
+             AND detail = '{\"proof\":null,\"resumed\":1,\"status\":\"suspended\"}'",
+            1,
+        ),
+        ("UPDATE audit SET seq = seq WHERE detail LIKE '%resumed%'", 4),
+    ] {
+        assert_eq!(site.sql(resumed), times, "{resumed}");
+    }
     // The proof has become too old; and a server that does not allow it wants a proof each time.
     site.sql("UPDATE proofs SET at = at - 3600001");
     assert_eq!(code(at_door.lookup(&resumed(token.id, 1))), "proof.required");

@@ -160,6 +160,12 @@ fn tapped(token_id: Uuid, counter: u32) -> Tapped {
     Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
 }
 
+fn resumed(token_id: Uuid, counter: u32) -> Tapped {
+    let user = User { id: "7".into(), name: "Ada Lovelace".into(), fields: [].into() };
+    let token = AuthenticatedToken { token_id, evidence: Evidence::Resumed { counter }, user };
+    Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
+}
+
 /// The same counter twice, or a lower one: two cards have one identity, or a proof came a second time.
 #[test]
 fn a_counter_that_does_not_rise_is_refused() {
@@ -207,15 +213,31 @@ fn a_resumed_tap_has_the_counter_of_the_full_one() {
         let outcome = TapOutcome::of(&mut store, at, "reader".into(), 1.into(), tapped, None).unwrap();
         outcome.failure().map(|failure| failure.code)
     };
-    let resumed = |counter| {
-        let user = User { id: "7".into(), name: "Ada Lovelace".into(), fields: [].into() };
-        let token = AuthenticatedToken { token_id, evidence: Evidence::Resumed { counter }, user };
-        Tapped { result: Ok(Seen::Authenticated(Box::new(token))), ..Tapped::failed(TapError::Foreign) }
-    };
     assert_eq!(code_of(tapped(token_id, 5)), None);
-    assert_eq!((code_of(resumed(5)), code_of(resumed(5))), (None, None));
-    assert_eq!(code_of(resumed(4)), Some("token.counter"));
+    assert_eq!((code_of(resumed(token_id, 5)), code_of(resumed(token_id, 5))), (None, None));
+    assert_eq!(code_of(resumed(token_id, 4)), Some("token.counter"));
     assert_eq!(code_of(tapped(token_id, 5)), Some("token.counter"), "a proof has to raise it");
+}
+
+/// The server knows of the proof that began it; what it says, or that it is away, counts as at a full tap.
+#[test]
+fn the_server_is_heard_about_a_resumed_tap() {
+    let (token_id, rules) = (Uuid::from_u128(1), rules(UserPreference::Server));
+    let decide = |server: &LookupOutcome, rules| {
+        let known = Knowledge { last_counter: None, too_far: None, denied: &|_| false, server: Some((server, rules)) };
+        let decision = Decision::decide(resumed(token_id, 5).result, &known, now());
+        let is_resumed = decision.admitted().map(|admission| admission.token.is_resumed());
+        let code = decision.refused().map(|rejection| rejection.reason.to_failure(0).code);
+        (is_resumed, code, decision.server())
+    };
+    let mut lookup = found(TokenStatus::Active);
+    // No proof came.
+    lookup.said.as_mut().unwrap().proof = None;
+    assert_eq!(decide(&lookup, &rules), (Some(true), None, Some(ServerVerdict::Known)));
+    let lookup = found(TokenStatus::Suspended);
+    assert_eq!(decide(&lookup, &rules), (None, Some("token.suspended"), Some(ServerVerdict::Refused)));
+    let card = self::rules(UserPreference::Card);
+    assert_eq!(decide(&away(CachedToken::default()), &card), (Some(true), None, Some(ServerVerdict::Away)));
 }
 
 /// A replay has no list and no counters: what the terminal had against the token is as it was recorded.
