@@ -48,9 +48,18 @@ impl CardRig {
 
     /// SELECT and RESUME under this name and key.
     fn resume_as(&mut self, tid: [u8; 8], key: &Key128) -> Resume {
+        self.resume_bent(tid, key, None)
+    }
+
+    /// The same; somebody between turns this bit of what the terminal sends over.
+    fn resume_bent(&mut self, tid: [u8; 8], key: &Key128, bit: Option<usize>) -> Resume {
         let select = self.select();
         let request = [&tid[..], &bytes::<16>()].concat();
-        let answer = self.plain("80860000", &request);
+        let mut sent = request.clone();
+        if let Some(bit) = bit {
+            sent[bit / 8] ^= 1 << (bit % 8);
+        }
+        let answer = self.plain("80860000", &sent);
         assert_eq!((answer.sw, answer.data.len()), (0x9000, 24));
         let (card, cryptogram) = answer.data.split_at(16);
         let nonces = [&request[8..], card].concat();
@@ -84,7 +93,12 @@ impl CardRig {
 
     /// Nothing comes of this key any more, whatever is sent under it.
     fn assert_no_slot(&mut self, tid: [u8; 8], key: &Key128, what: &str) {
-        let Resume { known, mut channel, .. } = self.resume_as(tid, key);
+        let resume = self.resume_as(tid, key);
+        self.assert_no_channel(resume, what);
+    }
+
+    fn assert_no_channel(&mut self, resume: Resume, what: &str) {
+        let Resume { known, mut channel, .. } = resume;
         assert!(!known, "{what}: the card holds the key");
         let status = self.chain(&channel.command(PRESENCE, &[])).sw;
         refused(what, status, 0x6982);
@@ -198,6 +212,19 @@ fn without_the_key_nothing_comes_of_resume(kind: &str) {
     let newer = rig.filled(READ);
     rig.assert_no_slot(ours, &key, "the key of the tap before");
     assert_eq!(rig.resumed(&newer).1, USES - 1);
+}
+
+case!(EachCard, no_bit_of_resume_may_change);
+/// Terminal and card agree on every bit of the name and of the terminal's number, or on nothing.
+fn no_bit_of_resume_may_change(kind: &str) {
+    let mut rig = CardRig::issued(kind);
+    let key = rig.filled(READ);
+    let ours = tid(rig.terminal.public());
+    for bit in 0..192 {
+        let resume = rig.resume_bent(ours, &key, Some(bit));
+        rig.assert_no_channel(resume, &format!("bit {bit} of RESUME"));
+    }
+    assert_eq!(rig.resumed(&key).1, USES - 1, "none of this has cost a use");
 }
 
 case!(EachCard, a_dialogue_that_was_heard_is_of_no_use);
