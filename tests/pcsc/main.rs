@@ -8,6 +8,7 @@
 #[macro_use]
 mod case;
 
+mod aliases;
 mod apdu;
 mod atrs;
 mod batch;

@@ -104,12 +104,12 @@ fn something_mute_in_another_slot() {
 }
 
 /// The configuration of the stack's service.
-fn conf(stack: &Stack) -> PathBuf {
+pub fn conf(stack: &Stack) -> PathBuf {
     Path::new(stack.variable("ROLLCALL_STACK")).join("pcscd/conf/readers")
 }
 
 /// The readers get other names: those of the service's configuration, each line by this rule.
-fn rename(stack: &Stack, name: impl Fn(usize) -> Vec<u8>) {
+pub fn rename(stack: &Stack, name: impl Fn(usize) -> Vec<u8>) {
     let text = fs::read(conf(stack)).expect("it is ours");
     let mut number = 0;
     let lines = text.split(|byte| *byte == b'\n').map(|line| {

@@ -10,7 +10,8 @@ use super::{brief, codes, doctor, findings};
 use crate::{
     people::enrolled,
     private::{Desk, SIZE, Seen},
-    stack::Stack,
+    reports::rename,
+    stack::{Stack, drive},
 };
 
 /// What was found of the link to the only card.
@@ -129,4 +130,29 @@ fn doctor_finds_too_many_readers() {
     let stack = Stack::start(16, "none");
     stack.rollcall(&["pki", "init"]).expect(0);
     assert_eq!(codes(&stack, &[]), ["reader.too-many"]);
+}
+
+case!(Once, readers_that_differ_by_a_number_only);
+/// The service counts readers of one model: doctor says what the count is worth. Who have a serial number need no advice.
+fn readers_that_differ_by_a_number_only() {
+    // One driver for both, unlike vpcd: so they are counted.
+    drive("ccid:t1");
+    let stack = Stack::start(2, "none");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    let told = || {
+        let found = findings(&mut doctor(&stack, "rollcall"));
+        found.into_iter().filter(|one| one["probe"] == "names").collect::<Vec<_>>()
+    };
+    assert_eq!(told(), Vec::<Value>::new(), "{:?}", stack.readers());
+    rename(&stack, |_| b"One Model".to_vec());
+    assert_eq!(stack.readers(), ["One Model 00 00", "One Model 01 00"]);
+    let notes = told();
+    assert_eq!(notes.len(), 1, "{notes:#?}");
+    assert_eq!((&notes[0]["subject"], &notes[0]["severity"]), (&"One Model".into(), &"note".into()));
+    let what = notes[0]["what"].as_str().expect("a line");
+    assert!(what.starts_with("2 readers differ by a number only, which follows the order of plugging in"), "{what}");
+    stack.rollcall(&["doctor"]).expect(0);
+    rename(&stack, |number| format!("One Model (A{number})").into_bytes());
+    assert_eq!(stack.readers(), ["One Model (A1) 00 00", "One Model (A2) 01 00"]);
+    assert_eq!(told(), Vec::<Value>::new());
 }
