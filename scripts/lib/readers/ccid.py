@@ -11,7 +11,8 @@ reader was asked. SOCKET takes one command a line and answers each with `ok` or 
     calm               faults that have not happened will not
     lift, insert       the slot is emptied, and takes a card again
     stats              `ok JSON`: blocks, power-ups, and how often the driver was told of an empty slot; faults to come,
-                       blocks that met one, the level and the protocol; the escapes of programs, as hexadecimal
+                       blocks that met one, the level and the protocol; how many commands the card got; the escapes and
+                       pseudo-APDUs of programs, as hexadecimal, and how many commands the card had had by each
 """
 
 import contextlib

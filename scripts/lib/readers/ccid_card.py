@@ -31,16 +31,27 @@ class Chip:
         self.slot, self.settings, self.log = slot, settings, log
         self.pool = concurrent.futures.ThreadPoolExecutor(1)
         self.future = None
+        self.commands = 0  # those that the card itself got
+        self.pseudo_apdus = []  # those of class FF that the reader kept
+        self.shown_after = []  # how many commands the card had had, by what the reader itself was told
 
     def shuns(self, command):
         """Whether the command is one that the card itself never gets (class FF)."""
         return command[:1] == b"\xff" and self.settings["ff"] != "card"
 
-    def shunned(self):
+    def shunned(self, command):
         """What becomes of such a command; None: nothing."""
+        if self.settings["ff"] == "reader":
+            self.pseudo_apdus.append(command.hex().upper())
+            self.note_shown()
+            return b"\x90\x00"
         return b"\x6e\x00" if self.settings["ff"] == "refuse" else None
 
+    def note_shown(self):
+        self.shown_after.append(self.commands)
+
     def begin(self, apdu):
+        self.commands += 1
         self.future = self.pool.submit(self._run, apdu)
 
     def _run(self, apdu):

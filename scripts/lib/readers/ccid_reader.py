@@ -92,7 +92,8 @@ class Reader:
     def stats(self):
         return json.dumps({"blocks": self.blocks, "power_ups": self.power_ups, "absences": self.absences,
                            "faults": len(self.faults.planned), "met": self.faults.met, "level": self.level,
-                           "protocol": self.protocol, "escapes": self.escapes})
+                           "protocol": self.protocol, "escapes": self.escapes, "commands": self.chip.commands,
+                           "pseudo_apdus": self.chip.pseudo_apdus, "shown_after": self.chip.shown_after})
 
     def _write(self, data):
         os.write(self.master, data)
@@ -217,6 +218,7 @@ class Reader:
             return self._reply(command, _ESCAPED, b"", _FAILED | state)
         elif data != b"\x01\x01\x01":  # the driver's own, too
             self.escapes.append(data.hex().upper())
+            self.chip.note_shown()
             return self._reply(command, _ESCAPED, bytes.fromhex(self.settings["escape"]), state)
         return self._reply(command, _ESCAPED, b"", state)
 
@@ -238,7 +240,7 @@ class Reader:
         if self.protocol != 1:
             return self.t0.short_apdu(apdu)
         if self.chip.shuns(apdu):
-            return self.chip.shunned()
+            return self.chip.shunned(apdu)
         self.chip.begin(apdu)
         while (answer := self.chip.result()) is None:
             self._write(_MORE_TIME)

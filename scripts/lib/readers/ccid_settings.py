@@ -13,7 +13,7 @@ SETTINGS = {
     "le": ("refuse", ("refuse", "ignore", "6700")),  # T=0: a command with data and Le
     "less": ("6c", ("6c", "give")),  # T=0: less data than Le: 6Cxx first, or what there is
     "class": ("any", ("any", "00", "same")),  # T=0: the class that GET RESPONSE must have, else 6E00
-    "ff": ("card", ("card", "refuse", "mute")),  # class FF
+    "ff": ("card", ("card", "refuse", "mute", "reader")),  # class FF
     "long": ("ok", ("ok", "mute")),  # T=1: commands of extended length
     "edge": ("noicc", ("noicc", "mute", "hw", "silent")),  # how the reader reports a card that left in an exchange
     "params": ("ok", ("ok", _HEX)),  # SetParameters fails with this error

@@ -32,7 +32,7 @@ class T0:
             print(f"  no TPDU of T=0: {tpdu.hex()}", file=self.log)
             return None
         if self.chip.shuns(tpdu):
-            return self.chip.shunned()
+            return self.chip.shunned(tpdu)
         outgoing = len(tpdu) <= 5
         if outgoing and tpdu[1] == _GET_RESPONSE and self.data:
             if not self._class_fits(tpdu[0]):

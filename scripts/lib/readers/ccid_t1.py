@@ -59,7 +59,7 @@ class T1:
         if len(apdu) > 261 and self.settings["long"] == "mute":
             return None
         if self.chip.shuns(apdu):
-            answer = self.chip.shunned()
+            answer = self.chip.shunned(apdu)
             return answer and self._send(answer)
         self.chip.begin(apdu)
         return self._answer()
