@@ -4,8 +4,9 @@ use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use crate::{
     batch::{Desk, SILENCE, arguments},
+    doctor::{brief, findings, unprivileged},
     slot::Lift,
-    stack::Stack,
+    stack::{Run, Stack},
 };
 
 const PIN: &str = "20261123";
@@ -184,6 +185,42 @@ fn a_pkcs11_key_is_found_by_any_form_of_its_uri() {
     assert!(serial(&stack).iter().all(|serial| told.stderr.contains(&format!("serial={serial}"))), "{told:?}");
     assert!(stack.rollcall(&["doctor", "-o", "json"]).expect(1).stdout.contains("pki.pkcs11-several"));
     open(&mut stack, &format!("serial={one};id=%01")).expect(0);
+}
+
+case!(Once, files_of_a_pkcs11_token_that_are_closed);
+/// `SoftHSM` says "general error" of them: which file it is, and who may not use it, is told before a card is touched.
+fn files_of_a_pkcs11_token_that_are_closed() {
+    let mut stack = Stack::start(1, "virtual");
+    stack.rollcall(&["pki", "init"]).expect(0);
+    fill(&mut stack);
+    let home = stack.home();
+    fs::remove_file(home.join("pki/perso.key")).unwrap();
+    let uri = uri(&stack, "perso");
+    stack.set("ROLLCALL_PERSO_KEY", &uri);
+    let token = fs::read_dir(home.join("tokens")).unwrap().next().unwrap().unwrap().path();
+    for closed in [home.join("tokens"), token.clone(), token.join("token.object"), home.join("softhsm2.conf")] {
+        let open = fs::metadata(&closed).unwrap().permissions();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).unwrap();
+        let told = format!("the user nobody may not use {}, which the PKCS#11 token needs", closed.display());
+        let refused = as_nobody(&stack).expect(77);
+        assert_eq!(refused.code(), "pki.pkcs11-rights", "{refused:#?}");
+        let plain = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(plain.contains(&told) && plain.contains(&format!("ls -ld {}", closed.display())), "{plain}");
+        let found = findings(&mut unprivileged(&stack));
+        assert!(brief(&found).values().any(|code| code == "pki.pkcs11-rights"), "{found:#?}");
+        let one = found.iter().find(|one| one["code"] == "pki.pkcs11-rights").unwrap();
+        assert!(one["what"].as_str().is_some_and(|what| what.contains(&told)), "{one}");
+        fs::set_permissions(&closed, open).unwrap();
+    }
+    // The card is as it was, and that user may use what is open.
+    as_nobody(&stack).expect(0);
+}
+
+/// For root nothing is closed: as somebody without his rights.
+fn as_nobody(stack: &Stack) -> Run {
+    let mut command = stack.command("unshare");
+    command.args(["--user", "--map-user=65534", "--map-group=65534", "timeout", "60", "rollcall"]);
+    Run::of(&command.args(["enroll", "--id", "p1", "--name", "Ada Lovelace"]).output().unwrap())
 }
 
 fn uri_of_another(uri: &str, from: &str, to: &str) -> String {

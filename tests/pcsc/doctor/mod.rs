@@ -11,6 +11,7 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::Value;
 
 pub use cards::Foreign;
+pub use home::unprivileged;
 
 use crate::{
     objects,
