@@ -294,6 +294,30 @@ fn lines_begin_with_who_is_here() {
     }
 }
 
+/// A terminal that shows escapes as signs gets none, and neither does one that nobody has named.
+#[test]
+fn a_dumb_terminal_gets_plain_text() {
+    let home = home();
+    for (term, is_coloured) in [(Some("xterm"), true), (Some("dumb"), false), (None, false)] {
+        let mut command = program::rollcall(home.path(), &["users"]);
+        match term {
+            Some(term) => command.env("TERM", term),
+            None => command.env_remove("TERM"),
+        };
+        let mut terminal = Terminal::run(command, (24, 80));
+        let status = terminal.program.wait().unwrap();
+        terminal.slave.write_all(b"the end").unwrap();
+        terminal.until("the end", |shown| shown.contains("the end"));
+        assert!(status.success() && terminal.shown.contains("Zoë"), "{}", terminal.shown);
+        assert_eq!(terminal.shown.contains('\x1b'), is_coloured, "{term:?}: {:?}", terminal.shown);
+    }
+    let mut command = watch(home.path(), &[]);
+    command.env("TERM", "dumb");
+    let mut terminal = Terminal::run(command, (24, 80));
+    terminal.until("the list and what is wrong", |shown| shown.contains("Zoë") && shown.contains("warning: "));
+    assert!(!terminal.shown.contains('\x1b') && terminal.echoes(), "{:?}", terminal.shown);
+}
+
 /// Neither on the list nor among the events.
 #[test]
 fn who_is_forgotten_goes_from_the_screen() {
