@@ -146,6 +146,29 @@ fn lifted_while_nobody_watched(card: &str) {
     watch.end();
 }
 
+case!(EachCard, a_card_that_lies_there_at_the_start);
+/// Whoever lay there before in mode toggle may have come back while nobody watched, or never have left: nothing tells, and
+/// it is no new tap. The next one is.
+fn a_card_that_lies_there_at_the_start(card: &str) {
+    let stack = enrolled(1, 1, card);
+    let config = "[presence]\nmin_stay = \"0s\"\ndefault = \"toggle\"\n";
+    std::fs::write(stack.home().join("config.toml"), config).unwrap();
+    stack.rollcall(&["scan"]).expect(0);
+    assert_eq!(stack.present(), ["p1"]);
+    stack.card("remove", 1);
+    stack.card("insert", 1);
+    let started = jiff::Timestamp::now().to_string();
+    let mut watch = stack.watch(&[]);
+    seen_after(&stack, &started);
+    assert_eq!(stack.present(), ["p1"]);
+    assert!(watch.seen.is_empty());
+    stack.card("remove", 1);
+    stack.card("insert", 1);
+    let left = watch.event("left");
+    assert_eq!((&left["user"]["id"], &left["reason"]), (&"p1".into(), &"toggled".into()));
+    assert_eq!(watch.end().iter().filter(|event| event["event"] == "left").count(), 1);
+}
+
 case!(EachCard, presence_until);
 fn presence_until(card: &str) {
     let stack = enrolled(2, 1, card);
