@@ -117,10 +117,7 @@ impl Pkcs11Error {
             }
             Self::Load(..) => failure(ExitClass::Unavailable, "pki.pkcs11")
                 .hint("name a PKCS#11 library of this architecture in perso_key: module-path=/PATH"),
-            Self::Library(..) => failure(ExitClass::Unavailable, "pki.pkcs11").hint(
-                "see whether the library serves this user: pkcs11-tool --module LIBRARY --list-slots; NSS needs \
-                 arguments, and is reached through p11-kit-proxy (docs/hardware.md)",
-            ),
+            Self::Library(library, said) => failure(ExitClass::Unavailable, "pki.pkcs11").hint(library_hint(library, said)),
             Self::Sign(..) | Self::Answer(_) => failure(ExitClass::Unavailable, "pki.pkcs11")
                 .hint("the key must be allowed to sign, and the token must have CKM_AES_CMAC: pkcs11-tool --module LIBRARY -M -O -l"),
             Self::Rights(denied) => failure(ExitClass::Refused, "pki.pkcs11-rights").hint(match &denied.group {
@@ -152,6 +149,37 @@ impl Pkcs11Error {
                 .hint("correct the PIN before the next try: a token locks itself after a few"),
             Self::Locked(_) => failure(ExitClass::Refused, "pki.pkcs11-pin")
                 .hint("whoever has the token's SO PIN sets a new PIN: pkcs11-tool --module LIBRARY --login --login-type so --init-pin"),
+        }
+    }
+}
+
+/// What helps against an error of a library: of some it is known what they need.
+fn library_hint(library: &str, said: &str) -> Remedy {
+    // opencryptoki says no more than this when its daemon does not run.
+    if library.contains("opencryptoki") && said.ends_with("FunctionFailed") {
+        return Remedy::with("start the daemon of opencryptoki, pkcsslotd", "sudo systemctl start pkcsslotd");
+    }
+    "see whether the library serves this user: pkcs11-tool --module LIBRARY --list-slots; NSS needs arguments, and is \
+     reached through p11-kit-proxy (docs/hardware.md)"
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pkcs11Error;
+
+    fn hint(library: &str, said: &str) -> String {
+        format!("{:?}", Pkcs11Error::Library(library.into(), said.into()).to_failure())
+    }
+
+    #[test]
+    fn only_opencryptoki_needs_pkcsslotd() {
+        let library = "/usr/lib/x86_64-linux-gnu/opencryptoki/libopencryptoki.so.0";
+        assert!(hint(library, "C_Initialize fails with FunctionFailed").contains("pkcsslotd"));
+        let others = [("/usr/lib/softhsm/libsofthsm2.so", "FunctionFailed"), (library, "ArgumentsBad")];
+        for (library, code) in others {
+            let hint = hint(library, &format!("C_Initialize fails with {code}"));
+            assert!(!hint.contains("pkcsslotd") && hint.contains("--list-slots"), "{hint}");
         }
     }
 }
