@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     path::Path,
-    process::ExitCode,
+    process::{Child, ExitCode, ExitStatus, Stdio},
 };
 
 use jiff::Timestamp;
@@ -57,14 +57,37 @@ fn child(stack: &Stack, job: &str, user: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// A process that does this job with the card in this reader until its input ends.
+pub fn hold(stack: &Stack, reader: &str, job: &str) -> Child {
+    let mut child = stack
+        .command(std::env::current_exe().expect("a path"))
+        .env("ROLLCALL_TEST_CLIENT", job)
+        .env("ROLLCALL_TEST_READER", reader)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut ready = [0; 1];
+    child.stdout.as_mut().expect("piped").read_exact(&mut ready).expect("it holds the card");
+    child
+}
+
+/// Ends the input of such a process, and waits for it.
+pub fn end(mut child: Child) -> ExitStatus {
+    drop(child.stdin.take());
+    child.wait().expect("it ends")
+}
+
 /// What the child process does.
 pub fn run(job: &str) -> ExitCode {
     let reader = std::env::var("ROLLCALL_TEST_READER").expect("a reader");
     match job {
         "personalise" => personalise(&reader),
         "open" => open(&reader),
-        "hold" => hold(&reader),
+        "hold" => keep(&reader, pcsc::ShareMode::Exclusive, pcsc::Protocols::ANY),
         "transact" => transact(&reader),
+        "share-t0" => keep(&reader, pcsc::ShareMode::Shared, pcsc::Protocols::T0),
+        "share-t1" => keep(&reader, pcsc::ShareMode::Shared, pcsc::Protocols::T1),
         other => panic!("no job {other}"),
     }
     ExitCode::SUCCESS
@@ -82,11 +105,11 @@ fn transact(reader: &str) {
     transaction.end(pcsc::Disposition::LeaveCard).map_err(|(_, error)| error).expect("ended");
 }
 
-/// Holds the card for itself until the input ends; a byte is told when it does.
-fn hold(reader: &str) {
+/// Has the card, for itself or with others, until the input ends; a byte is told when it does.
+fn keep(reader: &str, mode: pcsc::ShareMode, protocols: pcsc::Protocols) {
     let context = pcsc::Context::establish(pcsc::Scope::User).expect("a service");
     let name = std::ffi::CString::new(reader).expect("a name");
-    let card = context.connect(&name, pcsc::ShareMode::Exclusive, pcsc::Protocols::ANY).expect("a card");
+    let card = context.connect(&name, mode, protocols).expect("a card");
     print!("!");
     std::io::stdout().flush().expect("told");
     std::io::stdin().read_to_end(&mut Vec::new()).expect("an input");

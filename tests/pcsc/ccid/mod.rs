@@ -3,6 +3,7 @@
 mod decisions;
 mod faults;
 mod feedback;
+mod peers;
 mod tap;
 
 use std::sync::{Arc, Mutex};

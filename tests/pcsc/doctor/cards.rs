@@ -1,17 +1,14 @@
 //! Readers and cards.
 
-use std::{
-    process::{Child, Stdio},
-    sync::mpsc,
-    time::Duration,
-};
+use std::{sync::mpsc, time::Duration};
 
 use rollcall::{emulator::vpcd::ATR, token::constants::AID};
 use serde_json::Value;
 
-use super::{brief, doctor, findings, home::unprivileged, text};
+use super::{brief, doctor, findings, text, unprivileged};
 use crate::{
     card::{Card, blank},
+    client::{end, hold},
     lift::TEST_KEY,
     people::enrolled,
     slot::{Bend, NO_ATR, Slot},
@@ -266,24 +263,4 @@ fn a_program_in_a_transaction_may_wait_itself() {
     assert_eq!(one["facts"]["candidates"][0]["pid"], holder.id(), "{one}");
     assert_eq!(one["command"], "sudo systemctl restart pcscd", "{one}");
     assert!(end(holder).success());
-}
-
-/// A process that does this job with the card in this reader until its input ends.
-fn hold(stack: &Stack, reader: &str, job: &str) -> Child {
-    let mut child = stack
-        .command(std::env::current_exe().expect("a path"))
-        .env("ROLLCALL_TEST_CLIENT", job)
-        .env("ROLLCALL_TEST_READER", reader)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut ready = [0; 1];
-    std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut ready).expect("it holds the card");
-    child
-}
-
-fn end(mut child: Child) -> std::process::ExitStatus {
-    drop(child.stdin.take());
-    child.wait().expect("it ends")
 }
