@@ -88,6 +88,7 @@ pub fn run(job: &str) -> ExitCode {
         "transact" => transact(&reader),
         "share-t0" => keep(&reader, pcsc::ShareMode::Shared, pcsc::Protocols::T0),
         "share-t1" => keep(&reader, pcsc::ShareMode::Shared, pcsc::Protocols::T1),
+        "share-raw" => keep(&reader, pcsc::ShareMode::Shared, pcsc::Protocols::RAW),
         other => panic!("no job {other}"),
     }
     ExitCode::SUCCESS

@@ -138,13 +138,20 @@ pub(super) fn resolve(reader: &str) -> Result<CString, LinkError> {
 }
 
 /// Why there is no connection in the end. What is called unresponsive and has answered to reset refuses what came next, or
-/// nothing after that comes through: the service calls both so.
+/// nothing after that comes through: the service calls both so. The protocol of a card that is in use is what another
+/// program has chosen, and where it fits nobody else, it sends no APDUs (RAW).
 pub(super) fn unconnected(context: &Context, reader: &CString, error: Error) -> LinkError {
     let mut states = [unaware(reader.clone())];
-    let refused = error == Error::UnresponsiveCard
-        && fill(context, &mut states).is_ok()
-        && matches!(reading(&states[0], 0).slot, Slot::Card(atr) if !atr.is_empty());
-    if refused { LinkError::ProtocolRefused } else { explain(context, reader, error) }
+    let is_doubtful = matches!(error, Error::UnresponsiveCard | Error::ProtoMismatch);
+    if !is_doubtful || fill(context, &mut states).is_err() {
+        return explain(context, reader, error);
+    }
+    let now = reading(&states[0], 0);
+    match (error, &now.slot) {
+        (Error::UnresponsiveCard, Slot::Card(atr)) if !atr.is_empty() => LinkError::ProtocolRefused,
+        (Error::ProtoMismatch, _) if now.in_use => LinkError::SharingViolation,
+        _ => explain(context, reader, error),
+    }
 }
 
 /// Whether an attempt may succeed soon that failed like this.
@@ -161,7 +168,8 @@ fn connect(context: &Context, reader: &CString) -> Result<(pcsc::Card, Contact),
         other => return other,
     };
     for protocol in [Protocols::T0, Protocols::T1] {
-        if refused == Error::UnresponsiveCard {
+        // A program that has ended leaves its protocol behind (RAW), until the card loses its power.
+        if refused == Error::UnresponsiveCard || !is_in_use(context, reader) {
             unpower(context, reader);
         }
         if let Ok(connected) = connect_with(context, reader, protocol) {
@@ -180,6 +188,12 @@ fn connect_with(context: &Context, reader: &CString, protocols: Protocols) -> Re
             Err(error)
         }
     }
+}
+
+/// Whether anybody has a connection there, or nobody can tell.
+fn is_in_use(context: &Context, reader: &CString) -> bool {
+    let mut states = [unaware(reader.clone())];
+    fill(context, &mut states).is_err() || reading(&states[0], 0).in_use
 }
 
 /// A card that refused a protocol takes another only from its answer to reset on.

@@ -2,11 +2,12 @@
 
 use crate::{
     client::{end, hold},
+    doctor::{doctor, findings},
     people::enrolled,
 };
 
 case!(EachLevel, a_card_that_another_program_has_in_its_protocol);
-/// The card offers both protocols, and whoever came first has chosen one: the others use that.
+/// The card offers both protocols, and whoever came first has chosen one: the others use that, or say why they cannot.
 fn a_card_that_another_program_has_in_its_protocol() {
     let stack = enrolled(1, 1, "virtual");
     let reader = stack.readers().remove(0);
@@ -25,4 +26,13 @@ fn a_card_that_another_program_has_in_its_protocol() {
         assert_eq!(stack.stat(1, "protocol"), number, "{protocol}: the other program has what it chose");
         assert!(end(peer).success(), "{protocol}");
     }
+    // RAW, in which no APDUs are sent, fits nobody else: that program is named.
+    let peer = hold(&stack, &reader, "share-raw");
+    assert_eq!(stack.ndjson(75, &["scan"])[0]["error"]["code"], "reader.busy");
+    let found = findings(&mut doctor(&stack, "rollcall"));
+    let one = found.iter().find(|one| one["code"] == "reader.busy").expect("it is held");
+    let candidates = one["facts"]["candidates"].as_array().expect("a list");
+    assert!(candidates.iter().any(|process| process["pid"] == peer.id()), "{one}");
+    assert!(end(peer).success());
+    assert_eq!(stack.ndjson(0, &["scan"])[0]["user"]["id"], "p1", "what it had chosen is over");
 }
