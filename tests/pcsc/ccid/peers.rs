@@ -33,6 +33,10 @@ fn a_card_that_another_program_has_in_its_protocol() {
     let one = found.iter().find(|one| one["code"] == "reader.busy").expect("it is held");
     let candidates = one["facts"]["candidates"].as_array().expect("a list");
     assert!(candidates.iter().any(|process| process["pid"] == peer.id()), "{one}");
+    stack.rollcall(&["users", "clear", "--yes"]).expect(0);
+    let mut watch = stack.watch(&[]);
     assert!(end(peer).success());
-    assert_eq!(stack.ndjson(0, &["scan"])[0]["user"]["id"], "p1", "what it had chosen is over");
+    assert_eq!(watch.event("arrived")["user"]["id"], "p1", "what it had chosen is over");
+    watch.end();
+    stack.rollcall(&["scan"]).expect(0);
 }
