@@ -62,9 +62,8 @@ public class Sums extends Applet {
     }
 }
 JAVA
-provider=$(find "${HOME}/.m2/repository/org/bouncycastle" -name 'bcprov*.jar' 2>/dev/null | head -n 1)
 javac -nowarn -cp jcardsim.jar Sums.java 2>/dev/null || cannot "javac"
-seen=$(java -cp "jcardsim.jar:$provider:." Sums) || cannot "java"
+seen=$(java -cp jcardsim.jar:. Sums) || cannot "java"
 printf '%s\n' "$seen"
 expected=$'1 1 ce3c9000\n1 -1 d64e9000\n2 1 765e76809000\n2 -1 fc8919189000'
 [[ $seen == "$expected" ]] || { echo "changed: expected"; printf '%s\n' "$expected"; exit 1; }
