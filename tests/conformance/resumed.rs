@@ -306,6 +306,10 @@ fn what_changes_a_token_ends_its_slots(kind: &str) {
         }
         rig.assert_no_slot(ours, &key, what);
     }
+    rig.filled(ADMIN);
+    let mut channel = rig.agreed(ADMIN);
+    assert_eq!(rig.secure(&mut channel, "84F0407F", &[]).sw, 0x9000);
+    refused("terminated", rig.plain("80860000", &[&ours[..], &[0x11; 16]].concat()).sw, 0x6985);
 }
 
 case!(EachCard, resume_is_judged_in_its_order);
