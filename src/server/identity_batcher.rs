@@ -67,32 +67,17 @@ async fn run(store: ServerStore, mut pending: mpsc::Receiver<(Uuid, oneshot::Sen
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use sqlx::{Connection, SqliteConnection};
 
     use super::*;
-    use crate::{
-        api::User,
-        server::{
-            block_on,
-            store::{NewToken, TokenKeys},
-        },
-    };
+    use crate::server::block_on;
 
     #[test]
     fn an_identity_that_cannot_be_read_takes_no_other_with_it() {
         let home = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/server.db", home.path().display());
         let found = async {
-            let store = ServerStore::open(&url.parse().unwrap(), &[7; 20], None).await.unwrap();
-            for n in [1, 2_u8] {
-                let (identity_certificate, ecka_certificate) = (vec![n], vec![n]);
-                let keys =
-                    TokenKeys { identity_key: vec![n], ecka_key: vec![n], identity_certificate, ecka_certificate };
-                let user = User { id: n.to_string(), name: "x".into(), fields: [].into() };
-                let new = NewToken { token_id: Uuid::from_u128(n.into()), user, keys, replaces: None };
-                store.register(&new, "desk", Timestamp::now()).await.unwrap();
-            }
+            let store = ServerStore::with_two_tokens(&url.parse().unwrap()).await;
             // The columns take nothing but bytes; one row that is read through this has a number there.
             let mut other = SqliteConnection::connect(&url).await.unwrap();
             for statement in [

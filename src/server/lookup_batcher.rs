@@ -81,28 +81,14 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{
-        api::User,
-        server::{
-            block_on,
-            store::{NewToken, PresentedProof, TokenKeys},
-        },
-    };
+    use crate::server::{block_on, store::PresentedProof};
 
     #[test]
     fn a_lookup_that_cannot_be_decided_takes_no_other_with_it() {
         let home = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/server.db", home.path().display());
         let decided = async {
-            let store = ServerStore::open(&url.parse().unwrap(), &[7; 20], None).await.unwrap();
-            for n in [1, 2_u8] {
-                let (identity_certificate, ecka_certificate) = (vec![n], vec![n]);
-                let keys =
-                    TokenKeys { identity_key: vec![n], ecka_key: vec![n], identity_certificate, ecka_certificate };
-                let user = User { id: n.to_string(), name: "x".into(), fields: [].into() };
-                let new = NewToken { token_id: Uuid::from_u128(n.into()), user, keys, replaces: None };
-                store.register(&new, "desk", Timestamp::now()).await.unwrap();
-            }
+            let store = ServerStore::with_two_tokens(&url.parse().unwrap()).await;
             let mut other = SqliteConnection::connect(&url).await.unwrap();
             sqlx::query("UPDATE users SET fields = 'no object' WHERE id = '2'").execute(&mut other).await.unwrap();
             let batcher = LookupBatcher::start(store);

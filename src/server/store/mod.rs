@@ -469,3 +469,28 @@ pub(super) fn status_word(status: TokenStatus) -> &'static str {
         TokenStatus::Revoked => "revoked",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::api::User;
+
+    impl ServerStore {
+        /// A new store in which the tokens 1 and 2 are registered, each for a user of the same number.
+        pub(in crate::server) async fn with_two_tokens(url: &StoreUrl) -> Self {
+            let store = Self::open(url, &[7; 20], None).await.unwrap();
+            for n in [1, 2_u8] {
+                let (identity_certificate, ecka_certificate) = (vec![n], vec![n]);
+                let keys =
+                    TokenKeys { identity_key: vec![n], ecka_key: vec![n], identity_certificate, ecka_certificate };
+                let user = User { id: n.to_string(), name: "x".into(), fields: [].into() };
+                let new = NewToken { token_id: Uuid::from_u128(n.into()), user, keys, replaces: None };
+                store.register(&new, "desk", Timestamp::now()).await.unwrap();
+            }
+            store
+        }
+    }
+}
