@@ -164,7 +164,9 @@ impl TapTerminal {
 
     fn rules(&self, reader: &str) -> ReaderRules {
         let resume = self.resumption.as_ref().map_or(ResumeRule::Never, |resumes| (resumes.rule)(reader));
-        ReaderRules { resume, max_extra: self.policy.max_extra(reader) }
+        // Who only asks for an id times nothing: no driver is asked for it.
+        let is_timed = self.depth == Depth::Authenticate;
+        ReaderRules { resume, max_extra: is_timed.then(|| self.policy.max_extra(reader)).flatten() }
     }
 
     fn limits(&self, deadline: Deadline) -> CardLimits {
