@@ -4,7 +4,7 @@ pub mod record_file;
 mod unstored;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     ops::ControlFlow,
     sync::mpsc::{self, Receiver},
     thread,
@@ -221,8 +221,8 @@ impl Scan {
         events.watch_readers()?;
         let tell = events.mailbox().forward(Message::Tap);
         let pool = ReaderPool::new(self.config.pool.clone(), self.terminal.clone(), tell);
-        let (lying, unanswered, end) = (HashMap::new(), Unanswered::default(), ScanEnd::Over);
-        let mut waiting = WaitingScan { scan: self, pool, lying, unanswered, count, wait, observer, end };
+        let (unanswered, end) = (Unanswered::default(), ScanEnd::Over);
+        let mut waiting = WaitingScan { scan: self, pool, unanswered, count, wait, observer, end };
         events.run(&mut waiting)?;
         let end = waiting.end;
         self.finish(observer)?;
@@ -333,8 +333,6 @@ impl Scan {
 struct WaitingScan<'a> {
     scan: &'a mut Scan,
     pool: ReaderPool,
-    /// What lies in which reader.
-    lying: HashMap<String, Insertion>,
     /// What lies there and has not answered: it is asked again by itself.
     unanswered: Unanswered,
     count: Option<usize>,
@@ -374,7 +372,7 @@ impl Handler for WaitingScan<'_> {
                     let tapped = Tapped::failed(LinkError::Unavailable.into());
                     self.tapped(Timestamp::now(), reader.clone(), Insertion::default(), tapped)?;
                 }
-                self.note(&event);
+                self.unanswered.note(&event);
                 let effects = self.pool.handle(&event)?;
                 self.tell_of_undecided(effects)?;
             }
@@ -402,38 +400,11 @@ impl Handler for WaitingScan<'_> {
 }
 
 impl WaitingScan<'_> {
-    fn note(&mut self, event: &ReaderEvent) {
-        match event {
-            ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
-                self.lying.insert(reader.clone(), *insertion);
-            }
-            ReaderEvent::CardRemoved { reader }
-            | ReaderEvent::ReaderRemoved { reader }
-            | ReaderEvent::Available { reader, available: false } => {
-                self.lying.remove(reader);
-                self.unanswered.over(reader);
-            }
-            ReaderEvent::ServiceLost => {
-                self.lying.clear();
-                self.unanswered.clear();
-            }
-            _ => {}
-        }
-    }
-
     /// A tap has ended: the same card is asked again where it lies there and has not answered, and that is told once.
     fn tapped(&mut self, at: Timestamp, reader: String, insertion: Insertion, tapped: Tapped) -> Result<(), Failure> {
-        let lies_there = self.lying.get(&reader) == Some(&insertion);
         let outcome = self.scan.decide(at, reader, insertion, tapped, self.observer)?;
-        let reader = &outcome.reader;
-        let is_news = match outcome.is_unanswered() {
-            _ if !lies_there => true,
-            true => self.unanswered.failed(reader, insertion, false, Instant::now()),
-            false => {
-                self.unanswered.over(reader);
-                true
-            }
-        };
+        let is_news =
+            self.unanswered.tapped(&outcome.reader, insertion, outcome.is_unanswered(), false, Instant::now());
         self.scan.admit(&outcome, is_news, self.observer)?;
         self.scan.tell_of_store(self.observer)
     }

@@ -1,20 +1,23 @@
-//! Cards that lie there and did not answer: each is asked again until it answers or is lifted.
+//! What lies in which reader. A card that did not answer is asked again until it answers or is lifted.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-use crate::reader::Insertion;
+use crate::reader::{Insertion, monitor::ReaderEvent};
 
 /// The pause where somebody on the list lies: whoever answers again is confirmed within a second.
 const EXPECTED: Duration = Duration::from_millis(500);
 /// The first pause elsewhere, and the longest: each is twice the one before.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
-/// The readers whose card did not answer, and when each is asked again.
+/// The cards in the readers, those that did not answer, and when each of these is asked again.
 #[derive(Debug, Default)]
-pub struct Unanswered(HashMap<String, Attempts>);
+pub struct Unanswered {
+    lying: HashMap<String, Insertion>,
+    attempts: HashMap<String, Attempts>,
+}
 
 #[derive(Debug)]
 struct Attempts {
@@ -25,10 +28,60 @@ struct Attempts {
 }
 
 impl Unanswered {
+    /// Takes note of a card that came or left, and of what nobody knows any longer.
+    pub fn note(&mut self, event: &ReaderEvent) {
+        match event {
+            ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
+                self.lying.insert(reader.clone(), *insertion);
+            }
+            ReaderEvent::CardRemoved { reader }
+            | ReaderEvent::ReaderRemoved { reader }
+            | ReaderEvent::Available { reader, available: false } => {
+                self.lying.remove(reader);
+                self.over(reader);
+            }
+            ReaderEvent::ServiceLost => {
+                self.lying.clear();
+                self.attempts.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// The insertion of the card that lies in this reader.
+    pub fn lying(&self, reader: &str) -> Option<Insertion> {
+        self.lying.get(reader).copied()
+    }
+
+    /// The readers in which a card lies.
+    pub fn readers(&self) -> impl Iterator<Item = &String> {
+        self.lying.keys()
+    }
+
+    /// A tap has ended: a card that lies there and did not answer is asked again, and one that did is not. Says whether how it
+    /// ended is new.
+    pub fn tapped(
+        &mut self,
+        reader: &str,
+        insertion: Insertion,
+        is_unanswered: bool,
+        is_expected: bool,
+        now: Instant,
+    ) -> bool {
+        if self.lying(reader) != Some(insertion) {
+            return true;
+        }
+        if is_unanswered {
+            return self.failed(reader, insertion, is_expected, now);
+        }
+        self.over(reader);
+        true
+    }
+
     /// The card of this insertion did not answer. Says whether that is new.
     pub fn failed(&mut self, reader: &str, insertion: Insertion, is_expected: bool, now: Instant) -> bool {
         let fresh = || Attempts { insertion, failed: 0, due: None };
-        let attempts = self.0.entry(reader.to_owned()).or_insert_with(fresh);
+        let attempts = self.attempts.entry(reader.to_owned()).or_insert_with(fresh);
         if attempts.insertion != insertion {
             *attempts = fresh();
         }
@@ -40,22 +93,17 @@ impl Unanswered {
 
     /// Whether the card in this reader is asked again.
     pub fn contains(&self, reader: &str) -> bool {
-        self.0.contains_key(reader)
+        self.attempts.contains_key(reader)
     }
 
     /// The card has answered, or lies there no longer.
     pub fn over(&mut self, reader: &str) {
-        self.0.remove(reader);
-    }
-
-    /// No card lies anywhere any longer.
-    pub fn clear(&mut self) {
-        self.0.clear();
+        self.attempts.remove(reader);
     }
 
     /// Which are to be asked now; each is given once until it has failed again.
     pub fn due(&mut self, now: Instant) -> Vec<(String, Insertion)> {
-        let due = self.0.iter_mut().filter(|(_, attempts)| attempts.due.is_some_and(|due| due <= now));
+        let due = self.attempts.iter_mut().filter(|(_, attempts)| attempts.due.is_some_and(|due| due <= now));
         due.map(|(reader, attempts)| {
             attempts.due = None;
             (reader.clone(), attempts.insertion)
@@ -65,7 +113,7 @@ impl Unanswered {
 
     /// When the next is due.
     pub fn next(&self) -> Option<Instant> {
-        self.0.values().filter_map(|attempts| attempts.due).min()
+        self.attempts.values().filter_map(|attempts| attempts.due).min()
     }
 }
 
@@ -114,7 +162,7 @@ mod tests {
         assert!(!all.failed("r", 1.into(), false, now));
         assert!(all.failed("r", 2.into(), false, now));
         assert_eq!(all.due(now + SECOND), [("r".to_owned(), 2.into())]);
-        all.clear();
+        all.note(&ReaderEvent::ServiceLost);
         assert!(!all.contains("r"));
     }
 }

@@ -170,7 +170,6 @@ impl Watch {
             store,
             observer,
             pool,
-            insertions: HashMap::new(),
             applied: HashMap::new(),
             unanswered: Unanswered::default(),
             flapping: Flapping::default(),
@@ -207,11 +206,9 @@ struct WatchRun<'a> {
     store: TerminalStore,
     observer: &'a mut dyn WatchObserver,
     pool: ReaderPool,
-    /// The insertion that lies on each reader now: a tap that ends after the card was lifted counts for nothing.
-    insertions: HashMap<String, Insertion>,
     /// The newest insertion of each reader that the list was told of.
     applied: HashMap<String, Insertion>,
-    /// The cards that lie there and did not answer.
+    /// What lies on each reader now, and did not answer: a tap that ends after the card was lifted counts for nothing.
     unanswered: Unanswered,
     /// The cards that come and go.
     flapping: Flapping,
@@ -318,10 +315,10 @@ impl WatchRun<'_> {
                 self.apply(&Input::Seen { reader, token_id })
             }
             Message::Tap(ReaderReport::Mute { reader, insertion }) => {
-                if self.insertions.get(&reader) != Some(&insertion) {
+                if self.unanswered.lying(&reader) != Some(insertion) {
                     return Ok(());
                 }
-                self.fails_first(&reader, insertion)?;
+                self.fails(&reader, insertion)?;
                 self.apply(&ReaderPool::mute(reader, insertion))
             }
             Message::Tap(ReaderReport::Portrait { token_id, portrait }) => {
@@ -377,25 +374,15 @@ impl WatchRun<'_> {
     }
 
     fn note(&mut self, event: &ReaderEvent) -> Result<(), Failure> {
+        self.unanswered.note(event);
         match event {
-            ReaderEvent::CardInserted { reader, insertion, .. } | ReaderEvent::CardMute { reader, insertion } => {
-                self.insertions.insert(reader.clone(), *insertion);
+            ReaderEvent::CardInserted { reader, .. } | ReaderEvent::CardMute { reader, .. } => {
                 if let Some(failure) = self.flapping.inserted(reader, Instant::now()) {
                     self.observer.event(WatchEvent::Flapping(failure))?;
                 }
             }
-            ReaderEvent::CardRemoved { reader }
-            | ReaderEvent::ReaderRemoved { reader }
-            | ReaderEvent::Available { reader, available: false } => {
-                self.insertions.remove(reader);
-                self.unanswered.over(reader);
-                if !matches!(event, ReaderEvent::CardRemoved { .. }) {
-                    self.flapping.over(reader);
-                }
-            }
-            ReaderEvent::ServiceLost => {
-                self.insertions.clear();
-                self.unanswered.clear();
+            ReaderEvent::ReaderRemoved { reader } | ReaderEvent::Available { reader, available: false } => {
+                self.flapping.over(reader);
             }
             _ => {}
         }

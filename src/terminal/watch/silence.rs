@@ -26,8 +26,8 @@ impl WatchRun<'_> {
             let reader = reader.to_owned();
             self.apply(&Input::Silent { reader: reader.clone() })?;
             // A worker that took the card for gone does not ask by itself.
-            if let Some(insertion) = self.insertions.get(&reader).filter(|_| !self.unanswered.contains(&reader)) {
-                self.unanswered.failed(&reader, *insertion, true, Instant::now());
+            if let Some(insertion) = self.unanswered.lying(&reader).filter(|_| !self.unanswered.contains(&reader)) {
+                self.unanswered.failed(&reader, insertion, true, Instant::now());
             }
         }
     }
@@ -35,7 +35,7 @@ impl WatchRun<'_> {
     /// Keeps those in doubt who lie at a reader that hangs: it is the reader that does not answer, and they may well lie there.
     pub(super) fn keep_at_hanging(&mut self, now: Timestamp) -> Result<(), Failure> {
         // Where no card was seen last, or the reader is unavailable, nobody asks again.
-        let asked = self.insertions.keys().filter(|reader| self.pool.contains(reader));
+        let asked = self.unanswered.readers().filter(|reader| self.pool.contains(reader));
         let mut hanging: Vec<_> = asked.filter(|reader| hangs(reader)).cloned().collect();
         // As a rule: the list need not be read for it.
         if hanging.is_empty() {
@@ -55,9 +55,10 @@ impl WatchRun<'_> {
         self.unanswered.next().map(|due| due.saturating_duration_since(now))
     }
 
-    /// Sees to it that a card which did not answer is asked again, and says whether it has failed for the first time.
-    pub(super) fn fails_first(&mut self, reader: &str, insertion: Insertion) -> Result<bool, Failure> {
+    /// Sees to it that a card which did not answer is asked again.
+    pub(super) fn fails(&mut self, reader: &str, insertion: Insertion) -> Result<(), Failure> {
         let is_expected = self.store.list()?.is_expected(reader);
-        Ok(self.unanswered.failed(reader, insertion, is_expected, Instant::now()))
+        self.unanswered.failed(reader, insertion, is_expected, Instant::now());
+        Ok(())
     }
 }

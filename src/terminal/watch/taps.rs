@@ -1,5 +1,7 @@
 //! What a watch does with a tap that has ended: the server is asked, the token is admitted or not, and the list is told.
 
+use std::time::Instant;
+
 use uuid::Uuid;
 
 use super::{TapEffect, WatchEvent, WatchRun};
@@ -76,7 +78,7 @@ impl WatchRun<'_> {
             return false;
         }
         cache.forget(token.token_id);
-        let lies_there = self.insertions.get(reader) == Some(insertion);
+        let lies_there = self.unanswered.lying(reader) == Some(*insertion);
         if lies_there {
             self.pool.tap_again(reader, *insertion);
         }
@@ -105,7 +107,7 @@ impl WatchRun<'_> {
         }
         let ReaderReport::Tapped { reader, insertion, at, mut tapped } = report else { return Ok(()) };
         let (kept, missed) = (tapped.kept.take(), tapped.missed);
-        let lies_there = self.insertions.get(&reader) == Some(&insertion);
+        let lies_there = self.unanswered.lying(&reader) == Some(insertion);
         let is_outdated = self.applied.get(&reader).is_some_and(|applied| *applied > insertion);
         let server = answered.map(|answered| (answered, &self.config.rules));
         let outcome = match TapOutcome::of(&mut self.store, at, reader.clone(), insertion, *tapped, server) {
@@ -113,7 +115,7 @@ impl WatchRun<'_> {
             // Nothing is known of the token: it is asked again, and nobody is let in meanwhile.
             Err(error) => {
                 if lies_there {
-                    self.fails_first(&reader, insertion)?;
+                    self.fails(&reader, insertion)?;
                 }
                 return self.observer.event(WatchEvent::Store(StoreNotice::Lost(error.into())));
             }
@@ -132,21 +134,16 @@ impl WatchRun<'_> {
             self.note_key(token_id, missed, &outcome)?;
         }
         let stays = self.config.context.policy.presence(&reader) == PresenceMode::Field;
-        let effect = match self.insertions.get(&reader) {
-            Some(lying) if *lying != insertion => TapEffect::Overtaken,
+        let effect = match self.unanswered.lying(&reader) {
+            Some(lying) if lying != insertion => TapEffect::Overtaken,
             None if is_outdated => TapEffect::Overtaken,
             None if stays => TapEffect::Lifted,
             _ => TapEffect::Decided,
         };
         self.observer.event(WatchEvent::Tap(&outcome, effect))?;
-        let is_news = match outcome.is_unanswered() {
-            _ if !lies_there => true,
-            true => self.fails_first(&reader, insertion)?,
-            false => {
-                self.unanswered.over(&reader);
-                true
-            }
-        };
+        let is_unanswered = outcome.is_unanswered();
+        let is_expected = is_unanswered && lies_there && self.store.list()?.is_expected(&reader);
+        let is_news = self.unanswered.tapped(&reader, insertion, is_unanswered, is_expected, Instant::now());
         match outcome.input() {
             Some(input) if lies_there => {
                 self.applied.insert(reader, insertion);
