@@ -164,9 +164,13 @@ impl AppState {
         done.map_err(|error: PkiError| ApiError::from_pki(&error))?.ok_or(ApiError::Busy)
     }
 
-    /// Whether the CAs that this server knows are those of its folder: a rotation is taken up within a second.
-    pub fn has_current_cas(&self) -> bool {
-        self.home.load_trusted().is_ok_and(|trusted| trusted == self.authorities)
+    /// The CAs of its folder where they are not those that this server knows: a rotation is taken up within a second.
+    ///
+    /// # Errors
+    /// [`ApiError::Busy`] while they cannot be read.
+    pub fn newer_authorities(&self) -> Result<Option<Vec<Point>>, ApiError> {
+        let trusted = self.home.load_trusted().map_err(|_| ApiError::Busy)?;
+        Ok((trusted != self.authorities).then_some(trusted))
     }
 
     /// Nonces for a terminal, as they are stored and as they are sent.

@@ -16,6 +16,7 @@ use crate::{
         problem::ApiError,
         proofs::{self, Against},
         store::{LookupResult, LookupTask, PresentedProof, ProofRefusal, TerminalRow},
+        verified_certificates::VerifiedCertificates,
     },
 };
 
@@ -118,11 +119,13 @@ async fn presented_proof(
         now: (state.clock)(),
     };
     let presented = proofs::check(&cose, certificate.as_deref(), &against);
-    // In the second before this server takes a rotation up, the store may have certificates of a CA that it does not know.
-    if presented == PresentedProof::Refused(ProofRefusal::Certificate) && !state.has_current_cas() {
-        return Err(ApiError::Busy);
+    if presented != PresentedProof::Refused(ProofRefusal::Certificate) {
+        return Ok(presented);
     }
-    Ok(presented)
+    // In the second before this server takes a rotation up, the store may have certificates of a CA that it does not know.
+    let Some(newer) = state.newer_authorities()? else { return Ok(presented) };
+    let certificates = VerifiedCertificates::new(newer);
+    Ok(proofs::check(&cose, certificate.as_deref(), &Against { certificates: &certificates, ..against }))
 }
 
 fn count(state: &SharedState, token_id: Uuid, result: &LookupResult, nonces: u16) {

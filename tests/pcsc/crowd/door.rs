@@ -337,6 +337,7 @@ impl Crowd {
         let person = &mut self.people[who];
         (person.is_rotated, person.may_resume) = (true, false);
         self.tap(who);
+        self.await_server();
     }
 
     pub fn step(&mut self, step: Step) {
@@ -375,6 +376,10 @@ impl Crowd {
             self.tap(who);
         }
         self.office.start();
+        self.await_server();
+    }
+
+    fn await_server(&mut self) {
         let asked = (0..200).any(|_| {
             let who = self.other();
             self.tap(who).contains(", server ")
