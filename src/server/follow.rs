@@ -196,15 +196,20 @@ impl Follower {
             };
             let begun = Instant::now();
             let done = if is_look { self.look().await } else { self.catch_up().await.map(drop) };
-            if done.is_err() {
-                // What was taken of the news is lost.
-                self.read = None;
-            }
-            if done.is_err() != self.is_away {
-                self.is_away = done.is_err();
-                self.audience.0.store(self.is_away, Timestamp::now());
-            }
+            self.note(done.is_err());
             sleep(GAP.max(begun.elapsed() * (SHARE - 1))).await;
+        }
+    }
+
+    /// Tells once that the store is away, and once that it is back.
+    fn note(&mut self, has_failed: bool) {
+        if has_failed {
+            // What was taken of the news is lost.
+            self.read = None;
+        }
+        if has_failed != self.is_away {
+            self.is_away = has_failed;
+            self.audience.0.store(has_failed, Timestamp::now());
         }
     }
 

@@ -219,6 +219,40 @@ fn refusals_are_shown_once_while_they_are_fresh() {
 }
 
 #[test]
+fn refusals_of_a_clock_far_ahead_are_not_searched_for_again_and_again() {
+    let shown = async {
+        let mut rig = Rig::new().await;
+        rig.keep(Elsewhere, "north", list(1), rig.event(0, 1, "reader_added", 1)).await;
+        rig.keep(Elsewhere, "south", list(2), rig.event(0, 1, "reader_added", 1)).await;
+        rig.look().await;
+        let soon = i64::try_from(30 + FRESH.as_secs() - 20).unwrap();
+        rig.keep(Elsewhere, "north", list(1), rig.event(soon + 200, 2, "refused", 1)).await;
+        rig.keep(Elsewhere, "south", list(2), rig.event(soon, 2, "refused", 1)).await;
+        assert_eq!(rig.look().await, ["north 0, south 0", "refused: south 2", "everybody: "]);
+    };
+    block_on(shown).unwrap();
+}
+
+#[test]
+fn a_store_that_is_away_is_told_once_and_read_as_a_whole_when_it_is_back() {
+    let shown = async {
+        let mut rig = Rig::new().await;
+        rig.follower.note(false);
+        rig.look().await;
+        for _ in 0..2 {
+            rig.follower.note(true);
+        }
+        assert_eq!((rig.told(), rig.follower.read), (vec!["away: true".to_owned()], None));
+        for _ in 0..2 {
+            rig.follower.note(false);
+        }
+        assert_eq!(rig.told(), ["away: false"]);
+        assert_eq!(rig.look().await, ["everybody: ", ""]);
+    };
+    block_on(shown).unwrap();
+}
+
+#[test]
 fn a_refusal_of_before_the_first_look_is_not_shown() {
     let shown = async {
         let mut rig = Rig::new().await;
