@@ -2,33 +2,38 @@ package rollcall.applet;
 
 import javacard.framework.Util;
 
-/** Two copies of a byte string, each with its length in front. Somebody else remembers which one is in force. */
+/** Copies of a byte string, numbered from 1, each with its length in front. Somebody else remembers which one is in force. */
 class Copies {
 
     private static final short DATA = 2;
+    /** Of what is in force, and of what comes after it. */
+    static final byte TWO = 2;
 
     protected final Persistent store;
     final short capacity;
-    private final byte[] first;
-    private final byte[] second;
+    private final byte[] all;
 
-    Copies(Persistent store, short capacity) {
+    Copies(Persistent store, short capacity, byte count) {
         this.store = store;
         this.capacity = capacity;
-        first = new byte[(short) (capacity + DATA)];
-        second = new byte[(short) (capacity + DATA)];
+        all = new byte[(short) (count * (capacity + DATA))];
     }
 
-    private byte[] copy(byte number) {
-        return number == 2 ? second : first;
+    private short at(byte number) {
+        return number == 0 ? 0 : (short) ((number - 1) * (capacity + DATA));
+    }
+
+    /** The copy to write to while that one is in force. */
+    byte free(byte inForce) {
+        return inForce == 1 ? (byte) 2 : (byte) 1;
     }
 
     short length(byte number) {
-        return Util.getShort(copy(number), (short) 0);
+        return Util.getShort(all, at(number));
     }
 
     short read(byte number, short from, byte[] to, short offset, short length) {
-        return Util.arrayCopyNonAtomic(copy(number), (short) (from + DATA), to, offset, length);
+        return Util.arrayCopyNonAtomic(all, (short) (at(number) + DATA + from), to, offset, length);
     }
 
     void write(byte number, byte[] from, short offset, short length) {
@@ -37,19 +42,27 @@ class Copies {
     }
 
     void writePart(byte number, short at, byte[] from, short offset, short length) {
-        store.copy(from, offset, copy(number), (short) (at + DATA), length);
+        store.copy(from, offset, all, (short) (at(number) + DATA + at), length);
     }
 
     void writeLength(byte number, short length) {
-        store.writeShort(copy(number), (short) 0, length);
+        store.writeShort(all, at(number), length);
     }
 
     void hash(byte number, short length, Ec ec, byte[] to, short offset) {
-        ec.sha256.doFinal(copy(number), DATA, length, to, offset);
+        ec.sha256.doFinal(all, (short) (at(number) + DATA), length, to, offset);
     }
 
-    void zero() {
-        store.zero(first);
-        store.zero(second);
+    /** That one was in force, and none is now. */
+    void forget(byte number) {
+        zero();
+    }
+
+    final void zero() {
+        store.zero(all);
+    }
+
+    protected final void zero(byte number) {
+        store.zero(all, at(number), (short) (capacity + DATA));
     }
 }

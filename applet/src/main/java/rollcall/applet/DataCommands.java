@@ -207,7 +207,7 @@ final class DataCommands {
         data = Tlv.enter(b, data, length, DATA);
         short n = (short) (length - data);
         Tlv.require(n <= Constants.PART);
-        if (at < 0 || n > (short) (object.capacity - at)) {
+        if (at < 0 || n > (short) (object.capacity() - at)) {
             ISOException.throwIt(Constants.SW_NO_ROOM);
         }
         boolean next = ram.session[Transients.PART_TAG] == ram.transport[Transients.P2]
@@ -261,7 +261,7 @@ final class DataCommands {
 
     private void putWhole(StoredObject object, short length) {
         Tlv.require(length != 0);
-        if (length > object.capacity) {
+        if (length > object.capacity()) {
             ISOException.throwIt(Constants.SW_NO_ROOM);
         }
         object.put(ram.buffer, (short) 0, length);

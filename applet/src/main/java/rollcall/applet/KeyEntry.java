@@ -1,12 +1,12 @@
 package rollcall.applet;
 
 /**
- * The key of one identifier and version, in two copies, with its certificate in two copies where it has one. One
- * directory byte says everything about them, so that each change is one atomic write:
+ * The key of one identifier and version, in two copies, and which certificate is its own where it has one. One directory
+ * byte says everything about them, so that each change is one atomic write:
  *
  * <pre>
  *   03  the copy in force, 1 or 2; 0 when there is no key
- *   04  the certificate in force is the second copy
+ *   C4  the number of the certificate in force: bit 04 is its lowest; 0 when there is none
  *   08  the other copy holds a key that waits for its certificate
  *   30  age: of two versions of a key the newer has the age of the other plus 1, modulo 4
  * </pre>
@@ -14,7 +14,7 @@ package rollcall.applet;
 final class KeyEntry {
 
     private static final byte COPY = 0x03;
-    private static final byte SECOND_CERTIFICATE = 0x04;
+    private static final short CERTIFICATE = 0xC4;
     private static final byte PENDING = 0x08;
     private static final byte AGE = 0x30;
     private static final byte AGE_UNIT = 0x10;
@@ -27,15 +27,15 @@ final class KeyEntry {
     private final EcKey second;
     private final Copies certificates;
 
-    KeyEntry(Persistent store, byte index, byte kid, byte kvn) {
+    KeyEntry(Persistent store, Copies certificates, byte index, byte kid, byte kvn) {
         this.store = store;
+        this.certificates = certificates;
         this.index = index;
         this.kid = kid;
         this.kvn = kvn;
         boolean withPrivate = kid != Constants.KID_CA;
         first = new EcKey(store, withPrivate);
         second = new EcKey(store, withPrivate);
-        certificates = kid == Constants.KID_ECKA ? new Copies(store, Constants.CERTIFICATE) : null;
     }
 
     private byte directory() {
@@ -76,7 +76,7 @@ final class KeyEntry {
         EcKey old = inForce();
         boolean replaced = isPresent();
         byte copy = (directory() & COPY) == 1 ? (byte) 2 : (byte) 1;
-        store.set(index, (byte) (copy | (directory() & SECOND_CERTIFICATE) | ageAfter(sibling)));
+        store.set(index, (byte) (copy | ageAfter(sibling)));
         if (replaced) {
             old.clear();
         }
@@ -84,17 +84,17 @@ final class KeyEntry {
 
     /** Writes a certificate and puts it in force, together with the key that waited for it. */
     void certify(byte[] from, short offset, short length, KeyEntry sibling) {
-        byte free = certificateInForce() == 1 ? (byte) 2 : (byte) 1;
+        byte free = certificates.free((byte) 0);
         certificates.write(free, from, offset, length);
-        byte flag = free == 2 ? SECOND_CERTIFICATE : 0;
+        short number = (short) ((free & 1) << 2 | (free & 6) << 5);
         if (!isPending()) {
-            store.set(index, (byte) ((directory() & ~SECOND_CERTIFICATE) | flag));
+            store.set(index, (byte) ((directory() & ~CERTIFICATE) | number));
             return;
         }
         EcKey old = inForce();
         boolean replaced = isPresent();
         byte copy = (directory() & COPY) == 1 ? (byte) 2 : (byte) 1;
-        store.set(index, (byte) (copy | flag | ageAfter(sibling)));
+        store.set(index, (byte) (copy | number | ageAfter(sibling)));
         if (replaced) {
             old.clear();
         }
@@ -109,26 +109,26 @@ final class KeyEntry {
         return (directory() & AGE) == ageAfter(sibling);
     }
 
-    private byte certificateInForce() {
-        return (directory() & SECOND_CERTIFICATE) != 0 ? (byte) 2 : (byte) 1;
+    /** The number of the certificate that this directory byte has in force; 0 when there is none. */
+    static byte certificateOf(byte directory) {
+        return (byte) ((directory & 0x04) >> 2 | (directory & 0xC0) >> 5);
     }
 
     short readCertificate(byte[] to, short offset) {
-        byte copy = certificateInForce();
+        byte copy = certificateOf(directory());
         return certificates.read(copy, (short) 0, to, offset, certificates.length(copy));
     }
 
     void hashCertificate(Ec ec, byte[] to, short offset) {
-        byte copy = certificateInForce();
+        byte copy = certificateOf(directory());
         certificates.hash(copy, certificates.length(copy), ec, to, offset);
     }
 
     void remove() {
+        byte certificate = certificateOf(directory());
         store.set(index, (byte) 0);
         first.clear();
         second.clear();
-        if (certificates != null) {
-            certificates.zero();
-        }
+        certificates.forget(certificate);
     }
 }

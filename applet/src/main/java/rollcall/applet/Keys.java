@@ -16,9 +16,11 @@ final class Keys {
 
     private final KeyEntry[] entries;
     private final Persistent store;
+    private final Copies certificates;
 
-    Keys(Persistent store) {
+    Keys(Persistent store, Copies certificates) {
         this.store = store;
+        this.certificates = certificates;
         entries = new KeyEntry[COUNT];
     }
 
@@ -27,7 +29,7 @@ final class Keys {
         for (byte i = 0; i < COUNT; i++) {
             if (entries[i] == null) {
                 store.step();
-                entries[i] = new KeyEntry(store, (byte) (Persistent.KEYS + i), KIDS[i], KVNS[i]);
+                entries[i] = new KeyEntry(store, certificates, (byte) (Persistent.KEYS + i), KIDS[i], KVNS[i]);
             }
         }
     }

@@ -6,6 +6,8 @@ import javacard.framework.Util;
 final class Records {
 
     static final short MODE_LENGTH = 17;
+    /** Which certificate of the identity key is in force. */
+    static final byte IDENTITY_CERTIFICATE = Persistent.OBJECTS + 4;
     private static final byte PRIVATE = 1;
 
     /** `01 00`: mode and token id. */
@@ -14,20 +16,26 @@ final class Records {
     final StoredObject details;
     final StoredObject portrait;
     final StoredObject identityCertificate;
+    final Copies certificates;
     /** `01 04`: the highest notBefore seen, within limits. A card has no clock. */
     final StoredObject date;
     private final Transients ram;
 
     Records(Persistent store, Transients ram) {
         this.ram = ram;
-        mode = new StoredObject(store, Constants.TAG_MODE, Persistent.OBJECTS, MODE_LENGTH);
-        record = new StoredObject(store, Constants.TAG_RECORD, (byte) (Persistent.OBJECTS + 1), Constants.RECORD);
-        details = new StoredObject(store, Constants.TAG_DETAILS, (byte) (Persistent.OBJECTS + 2), Constants.DETAILS);
-        portrait = new StoredObject(store, Constants.TAG_PORTRAIT, (byte) (Persistent.OBJECTS + 3), Constants.PORTRAIT);
+        certificates = new CertificateCopies(store);
+        mode = new StoredObject(
+            store, Constants.TAG_MODE, Persistent.OBJECTS, new Copies(store, MODE_LENGTH, Copies.TWO));
+        record = new StoredObject(
+            store, Constants.TAG_RECORD, (byte) (Persistent.OBJECTS + 1), new Copies(store, Constants.RECORD, Copies.TWO));
+        details = new StoredObject(
+            store, Constants.TAG_DETAILS, (byte) (Persistent.OBJECTS + 2), new Copies(store, Constants.DETAILS, Copies.TWO));
+        portrait = new StoredObject(
+            store, Constants.TAG_PORTRAIT, (byte) (Persistent.OBJECTS + 3), new Copies(store, Constants.PORTRAIT, Copies.TWO));
         identityCertificate =
-            new StoredObject(store, Constants.TAG_IDENTITY_CERTIFICATE, (byte) (Persistent.OBJECTS + 4),
-                Constants.CERTIFICATE);
-        date = new StoredObject(store, Constants.TAG_DATE, (byte) (Persistent.OBJECTS + 5), Constants.DATE);
+            new StoredObject(store, Constants.TAG_IDENTITY_CERTIFICATE, IDENTITY_CERTIFICATE, certificates);
+        date = new StoredObject(
+            store, Constants.TAG_DATE, (byte) (Persistent.OBJECTS + 5), new Copies(store, Constants.DATE, Copies.TWO));
     }
 
     /** A token whose mode is not set yet counts as open. */
@@ -64,6 +72,7 @@ final class Records {
         details.remove();
         portrait.remove();
         identityCertificate.remove();
+        certificates.zero();
         date.remove();
     }
 }

@@ -57,9 +57,9 @@ public class RollcallApplet extends Applet implements ExtendedLength {
         ram = messaging.ram;
         transport = new Transport(ram);
         certificate = new Certificate(ram, ec);
-        keys = new Keys(store);
         scp03Keys = new Scp03Keys(store, startKeys, offset);
         records = new Records(store, ram);
+        keys = new Keys(store, records.certificates);
         counter = new UseCounter(store);
         slots = new Slots(store);
         life = new Lifecycle(store, keys, scp03Keys, records, counter, slots);

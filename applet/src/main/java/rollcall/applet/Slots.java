@@ -28,29 +28,32 @@ final class Slots {
 
     /** The number behind those of the slots, which begin with 1. */
     private static final byte DECOY = COUNT + 1;
-    private static final short END = (short) (COUNT * DISTANCE);
-    /** Behind the slots: a key that nobody knows, where a slot has its key, and whether it is there. */
-    private static final short DECOY_AT = END;
-    /** The slot that is filled next, in the page of the decoy. */
-    private static final short TURN = (short) (DECOY_AT + SLOT);
+    private static final short END = (short) (LAST * DISTANCE + SLOT);
+
+    // Offsets in `decoy`: behind a key that nobody knows.
+    private static final short IS_MADE = 16;
+    /** The slot that is filled next. */
+    private static final short TURN = 17;
 
     private final Persistent store;
     private final byte[] slots;
+    private final byte[] decoy;
 
     Slots(Persistent store) {
         this.store = store;
-        slots = new byte[(short) ((COUNT + 1) * DISTANCE)];
+        slots = new byte[END];
+        decoy = new byte[(short) (TURN + 1)];
     }
 
     /** Makes the decoy if it is not there yet. {@code scratch} is left with zeros. */
     void grow(Ec ec, byte[] scratch) {
-        if (slots[(short) (DECOY_AT + USES)] != 0) {
+        if (decoy[IS_MADE] != 0) {
             return;
         }
         ec.random(scratch, (short) 0, Constants.KEY);
-        store.copy(scratch, (short) 0, slots, (short) (DECOY_AT + KEY), Constants.KEY);
+        store.copy(scratch, (short) 0, decoy, (short) 0, Constants.KEY);
         Util.arrayFillNonAtomic(scratch, (short) 0, Constants.KEY, (byte) 0);
-        store.put(slots, (short) (DECOY_AT + USES), (byte) 1);
+        store.put(decoy, IS_MADE, (byte) 1);
     }
 
     /** The number of this terminal's slot, or of the decoy: all are compared in either case. */
@@ -77,7 +80,9 @@ final class Slots {
     }
 
     void readKey(byte number, byte[] to, short offset) {
-        Util.arrayCopyNonAtomic(slots, (short) (at(number) + KEY), to, offset, Constants.KEY);
+        short key = (short) (at(number) + KEY);
+        Util.arrayCopyNonAtomic(
+            number == DECOY ? decoy : slots, number == DECOY ? 0 : key, to, offset, Constants.KEY);
     }
 
     /** Whether the terminal's certificate ended before this date. */
@@ -104,10 +109,10 @@ final class Slots {
                 clearAt(at);
             }
         }
-        short turn = (short) (slots[TURN] & LAST);
+        short turn = (short) (decoy[TURN] & LAST);
         short at = (short) (turn * DISTANCE);
         clearAt(at);
-        store.put(slots, TURN, (byte) ((turn + 1) & LAST));
+        store.put(decoy, TURN, (byte) ((turn + 1) & LAST));
         // In two parts: the byte between them is written once, and last.
         store.copy(from, offset, slots, at, USES);
         store.copy(from, (short) (offset + NOT_AFTER), slots, (short) (at + NOT_AFTER), Constants.DATE);
@@ -142,6 +147,6 @@ final class Slots {
     /** For a token that is TERMINATED: the decoy goes too. */
     void destroy() {
         clear();
-        clearAt(DECOY_AT);
+        store.zero(decoy);
     }
 }

@@ -1,27 +1,38 @@
 package rollcall.applet;
 
-/** A data object in two copies. Its byte of the state names the one in force, 0 when the object is absent. */
-final class StoredObject extends Copies {
+/** A data object in copies. Its byte of the state names the one in force, 0 when the object is absent. */
+final class StoredObject {
 
     final short tag;
+    private final Persistent store;
     private final byte index;
+    private final Copies copies;
 
-    StoredObject(Persistent store, short tag, byte index, short capacity) {
-        super(store, capacity);
+    StoredObject(Persistent store, short tag, byte index, Copies copies) {
+        this.store = store;
         this.tag = tag;
         this.index = index;
+        this.copies = copies;
+    }
+
+    short capacity() {
+        return copies.capacity;
+    }
+
+    private byte inForce() {
+        return store.get(index);
     }
 
     boolean isPresent() {
-        return store.get(index) != 0;
+        return inForce() != 0;
     }
 
     short length() {
-        return length(store.get(index));
+        return copies.length(inForce());
     }
 
     short read(short from, byte[] to, short offset, short length) {
-        return read(store.get(index), from, to, offset, length);
+        return copies.read(inForce(), from, to, offset, length);
     }
 
     /** Reads all of it and returns the offset behind it. */
@@ -30,36 +41,38 @@ final class StoredObject extends Copies {
     }
 
     void hash(Ec ec, byte[] to, short offset) {
-        hash(store.get(index), length(), ec, to, offset);
+        copies.hash(inForce(), length(), ec, to, offset);
     }
 
     /** The old object or the new one and nothing between: the byte that puts the new one in force is written last. */
     void put(byte[] from, short offset, short length) {
-        write(inactive(), from, offset, length);
-        store.set(index, inactive());
+        byte free = free();
+        copies.write(free, from, offset, length);
+        store.set(index, free);
     }
 
     void stage(short at, byte[] from, short offset, short length) {
-        writePart(inactive(), at, from, offset, length);
+        copies.writePart(free(), at, from, offset, length);
     }
 
     void hashStaged(short length, Ec ec, byte[] to, short offset) {
-        hash(inactive(), length, ec, to, offset);
+        copies.hash(free(), length, ec, to, offset);
     }
 
     /** Puts what was staged in force; an empty object is an absent one. */
     void commit(short length) {
-        byte staged = inactive();
-        writeLength(staged, length);
+        byte staged = free();
+        copies.writeLength(staged, length);
         store.set(index, length == 0 ? 0 : staged);
     }
 
     void remove() {
+        byte removed = inForce();
         store.set(index, (byte) 0);
-        zero();
+        copies.forget(removed);
     }
 
-    private byte inactive() {
-        return store.get(index) == 1 ? (byte) 2 : (byte) 1;
+    private byte free() {
+        return copies.free(inForce());
     }
 }

@@ -24,7 +24,7 @@ final class UseCounter {
 
     UseCounter(Persistent store) {
         this.store = store;
-        slots = new byte[(short) (SLOTS * DISTANCE)];
+        slots = new byte[(short) ((SLOTS - 1) * DISTANCE + SLOT)];
     }
 
     /** Writes the next value into memory first, then to {@code to}, where 8 bytes must be free. */
@@ -34,8 +34,8 @@ final class UseCounter {
         for (short i = 0; i < VALUE; i++) {
             to[(short) (offset + VALUE + i)] = (byte) ~to[(short) (offset + i)];
         }
-        short next = (short) ((short) (highest + DISTANCE) % (short) slots.length);
-        store.copy(to, offset, slots, highest < 0 ? 0 : next, SLOT);
+        short next = (short) (highest + DISTANCE);
+        store.copy(to, offset, slots, highest < 0 || next > (short) slots.length ? 0 : next, SLOT);
     }
 
     /** Writes the value of the last use to {@code to} and returns its slot, -1 when there was none. */

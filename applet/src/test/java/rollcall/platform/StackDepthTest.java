@@ -16,13 +16,13 @@ import org.junit.jupiter.api.Test;
 /**
  * The reference implementation has 384 bytes of Java stack for the applet and for its own code around it. It measured 298
  * at the installation, where engines are made from the shallowest of our frames, and 296 in commands; this count gives
- * 114 and 192: who raises them measures again.
+ * 126 and 192: who raises them measures again.
  */
 class StackDepthTest {
 
     private static final Path CLASSES = Path.of("target/classes/rollcall/applet");
     private static final String APPLET = "rollcall/applet/RollcallApplet.";
-    private static final int MOST_AT_INSTALLATION = 114;
+    private static final int MOST_AT_INSTALLATION = 126;
     private static final int MOST_IN_COMMANDS = 200;
 
     @Test
