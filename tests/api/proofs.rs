@@ -108,14 +108,17 @@ fn a_resumed_tap_rests_on_a_proof_of_this_terminal(kind: &Kind) {
     let found = at_door.lookup(&resumed(token.id, 1)).unwrap();
     assert_eq!((found.resume, found.resume_until, found.status), (false, None, TokenStatus::Suspended));
     assert_eq!(found.user, None);
+    // Nor does one that was not active meanwhile, until it has proved itself again.
     admin.set_status(token.id, TokenStatus::Active, None).unwrap();
-    assert!(at_door.lookup(&resumed(token.id, 1)).unwrap().resume);
+    assert_eq!(code(at_door.lookup(&resumed(token.id, 1))), "proof.required");
+    assert!(at_door.lookup(&token.ask(&door, nonce(&at_door), 4)).unwrap().resume);
+    assert!(at_door.lookup(&resumed(token.id, 4)).unwrap().resume);
     // The audit log says which lookups rested on an earlier proof, and on which.
     for (resumed, times) in [
         (
             "UPDATE audit SET seq = seq WHERE action = 'lookup'
              AND detail = '{\"proof\":null,\"resumed\":1,\"status\":\"active\"}'",
-            3,
+            2,
         ),
         (
             "UPDATE audit SET seq = seq WHERE action = 'lookup.refuse'
@@ -128,7 +131,7 @@ fn a_resumed_tap_rests_on_a_proof_of_this_terminal(kind: &Kind) {
     }
     // The proof has become too old; and a server that does not allow it wants a proof each time.
     site.sql("UPDATE proofs SET at = at - 3600001");
-    assert_eq!(code(at_door.lookup(&resumed(token.id, 1))), "proof.required");
+    assert_eq!(code(at_door.lookup(&resumed(token.id, 4))), "proof.required");
     assert_eq!(server.terminate(), Some(143));
     std::fs::remove_file(&config).unwrap();
     let server = site.start();

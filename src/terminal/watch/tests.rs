@@ -208,6 +208,15 @@ fn a_key_is_kept_of_who_is_let_in() {
         assert!(!is_kept());
         tap_with_key(run, 6);
         assert!(is_kept());
+        // The server did not let it in, whatever it says by the next tap.
+        let token_id = run.store.entries().unwrap()[0].token_id;
+        let barred = |id| Message::Server(ServerEvent::NotActive(vec![id]));
+        run.handle(barred(uuid::Uuid::nil())).unwrap();
+        assert!(is_kept());
+        run.handle(barred(token_id)).unwrap();
+        assert!(!is_kept());
+        tap_with_key(run, 7);
+        assert!(is_kept());
         // Denied between two taps, and let in again.
         let denial = Denial { id: "7".into(), at: None, name: None, reason: None };
         run.store.deny(&denial, NOW.get(), &PresenceMode::Field).unwrap();

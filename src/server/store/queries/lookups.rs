@@ -9,7 +9,7 @@ use sqlx::Row;
 use super::{
     Connection, Result,
     audit::Ledger,
-    from_json,
+    from_json, moment,
     proofs::{Highest, Presented},
     query, with_keys, with_rows, worded,
 };
@@ -57,7 +57,7 @@ pub async fn decide(c: &mut Connection, tasks: &[LookupTask], now: Timestamp) ->
         let subject = task.token_id.to_string();
         let found = match tokens.get(&subject) {
             None => LookupResult::Unknown,
-            Some(token) => match shown(&mut proofs, &mut ledger, task, &subject, now)? {
+            Some(token) => match shown(&mut proofs, &mut ledger, task, token, now)? {
                 Err(refusal) => LookupResult::Refused(refusal),
                 Ok(LookupProof { freshness, proved }) => LookupResult::Token {
                     status: token.status,
@@ -107,23 +107,26 @@ fn shown(
     proofs: &mut Presented,
     ledger: &mut Ledger,
     task: &LookupTask,
-    subject: &str,
+    token: &KnownToken,
     now: Timestamp,
 ) -> Result<std::result::Result<LookupProof, ProofRefusal>> {
+    let subject = task.token_id.to_string();
     let (nonce, counter, claims) = match &task.proof {
         PresentedProof::Nothing => return Ok(Ok(LookupProof::default())),
         PresentedProof::Resumed { counter, since } => {
-            let proved = proofs.resumable(&task.terminal, subject, *counter, *since);
+            // What was suspended meanwhile begins again with a full tap.
+            let since = (*since).max(token.active_since.unwrap_or(*since));
+            let proved = proofs.resumable(&task.terminal, &subject, *counter, since);
             let shown = LookupProof { freshness: None, proved };
             return Ok(if proved.is_some() { Ok(shown) } else { Err(ProofRefusal::Required) });
         }
         PresentedProof::Refused(refusal) => return Ok(Err(*refusal)),
         PresentedProof::Claims { nonce, counter, claims } => (nonce, *counter, claims),
     };
-    let highest = proofs.highest(subject);
-    let taken = proofs.take(&task.terminal, subject, nonce, counter, claims, now);
+    let highest = proofs.highest(&subject);
+    let taken = proofs.take(&task.terminal, &subject, nonce, counter, claims, now);
     if taken == Err(ProofRefusal::Clone) {
-        ledger.add("token.clone", subject, &json!({ "counter": counter, "highest": highest }))?;
+        ledger.add("token.clone", &subject, &json!({ "counter": counter, "highest": highest }))?;
     }
     Ok(taken.map(|freshness| {
         let proved = (freshness == Freshness::Fresh).then_some(now);
@@ -137,6 +140,8 @@ struct KnownToken {
     reason: Option<String>,
     user: User,
     highest: Highest,
+    /// When it became active, or was registered; none for one that is not active.
+    active_since: Option<Timestamp>,
 }
 
 /// The tokens of these tasks, by their ids.
@@ -145,7 +150,7 @@ async fn tokens(c: &mut Connection, tasks: &[LookupTask]) -> Result<HashMap<Stri
     let ids = BoundColumn::Text(ids.iter().map(String::as_str).collect());
     let selects = with_keys(&ids, |keys| {
         format!(
-            "SELECT t.token_id, t.status, t.reason, t.counter, t.counter_at, t.floor, u.id, u.name, u.fields
+            "SELECT t.token_id, t.status, t.reason, t.changed, t.counter, t.counter_at, t.floor, u.id, u.name, u.fields
              FROM tokens t JOIN users u ON u.id = t.user_id WHERE t.token_id {keys}"
         )
     });
@@ -159,8 +164,10 @@ async fn tokens(c: &mut Connection, tasks: &[LookupTask]) -> Result<HashMap<Stri
             };
             let user =
                 User { id: row.try_get("id")?, name: row.try_get("name")?, fields: from_json(row.try_get("fields")?)? };
-            let token =
-                KnownToken { status: worded(row.try_get("status")?)?, reason: row.try_get("reason")?, user, highest };
+            let status = worded(row.try_get("status")?)?;
+            let changed = moment(row.try_get("changed")?)?;
+            let active_since = (status == TokenStatus::Active).then_some(changed);
+            let token = KnownToken { status, reason: row.try_get("reason")?, user, highest, active_since };
             all.insert(row.try_get("token_id")?, token);
         }
     }
