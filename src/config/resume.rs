@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{entry::ConfigEntry, error::ConfigError};
 use crate::{
-    reader::select::{Aliases, Selection},
+    reader::select::{Aliases, ReaderChoice, Selection},
     token::resume::ResumeRule,
 };
 
@@ -73,9 +73,20 @@ impl ResumeRules {
         }
     }
 
-    /// What is resumed at this reader.
+    /// What is resumed at this reader. Of rules that may hold, because the driver cannot be asked which reader this is, and
+    /// the one that holds without them, the strictest counts.
     pub fn at(&self, reader: &str) -> ResumeRule {
-        self.rules.iter().find(|(readers, _)| readers.matches(reader)).map_or(self.default, |(_, rule)| *rule)
+        let mut strictest = ResumeRule::Private;
+        for (readers, rule) in &self.rules {
+            let choice = readers.choice(reader);
+            if choice != ReaderChoice::Other {
+                strictest = strictest.min(*rule);
+            }
+            if choice == ReaderChoice::Meant {
+                return strictest;
+            }
+        }
+        strictest.min(self.default)
     }
 
     /// Whether anything is resumed anywhere.

@@ -183,6 +183,22 @@ fn a_reader_that_cannot_be_told_apart_has_the_smallest_bound_that_it_may_have() 
 }
 
 #[test]
+fn a_reader_that_cannot_be_told_apart_resumes_no_more_than_it_certainly_may() {
+    let at = |table: &str, reader| resolve(&Global::default(), &format!("[resume]\n{table}"), HOME).resume.at(reader);
+    for (table, reader, rule) in [
+        ("\"serial:A1\" = false\ndefault = true", "Door 00 00", ResumeRule::Never),
+        ("\"usb:1-4\" = \"private\"\ndefault = true", "Door 00 00", ResumeRule::Open),
+        ("\"usb:1-4\" = \"private\"\ndefault = \"private\"", "Door 00 00", ResumeRule::Private),
+        ("\"usb:1-4\" = true\ndoor = \"private\"", "Door 00 00", ResumeRule::Open),
+        ("\"serial:A1\" = false\ndefault = true", "Door (B2) 00 00", ResumeRule::Open),
+        // What certainly fits holds before all that follows.
+        ("door = true\n\"usb:1-4\" = false", "Door 00 00", ResumeRule::Open),
+    ] {
+        assert_eq!(at(table, reader), rule, "{table}: {reader}");
+    }
+}
+
+#[test]
 fn without_a_file_the_defaults_of_the_contract_hold() {
     let settings = resolve(&Global::default(), "", HOME);
     assert_eq!(

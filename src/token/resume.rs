@@ -25,8 +25,8 @@ use crate::{
     token::constants::{RECORD_MAX, TAG_PART},
 };
 
-/// What may be resumed at a reader.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What may be resumed at a reader, the strictest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ResumeRule {
     /// Every tap is a full one.
     #[default]
