@@ -15,8 +15,7 @@ use crate::{
 pub fn account(outcome: &TapOutcome) -> String {
     let Timings { connect, authenticate, read, total, inside } = outcome.timings;
     let ms = |time: std::time::Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
-    let resumed = outcome.decision.admitted().is_some_and(|admission| admission.token.is_resumed());
-    let nonce = if resumed {
+    let nonce = if outcome.is_resumed {
         ", resumed"
     } else if outcome.server_nonce {
         ", nonce of the server"

@@ -169,6 +169,7 @@ pub fn open_channel(link: &mut dyn Link, credentials: &Credentials) -> Result<Se
         random: &mut random,
         learned: Vec::new(),
         slot: SlotWish::No,
+        nonce_shown: false,
     };
     let selected = identify(link, ApduFormat::Short).map_err(|e| token_failure(&e, 0))?;
     let selected = selected.ok_or_else(|| TapError::Foreign.to_failure(1))?;

@@ -100,6 +100,8 @@ pub struct AuthenticationContext<'a> {
     pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
     /// Whether the token is to fill a slot for this terminal.
     pub slot: SlotWish,
+    /// Whether the card was shown the nonce.
+    pub nonce_shown: bool,
 }
 
 /// What a terminal keeps of a full tap in which the token filled a slot. It lives in memory only.

@@ -195,6 +195,7 @@ impl AuthenticationContext<'_> {
     ) -> Result<(Uuid, VerifiedProof, Vec<u8>), TokenError> {
         const STEP: CommandName = CommandName::InternalAuthenticate;
         let asked = matches!(self.slot, SlotWish::Wanted);
+        self.nonce_shown = true;
         let plain = commands::internal_authenticate(&self.nonce);
         let first = if asked { commands::internal_authenticate_with_slot(&self.nonce) } else { plain.clone() };
         let answer = match channel.session.send(link, STEP, &first) {

@@ -49,6 +49,7 @@ pub fn tap(credentials: &Credentials, memory: &MapMemory, link: &mut dyn Link) -
         random: &mut SystemRandom,
         learned: Vec::new(),
         slot: rollcall::token::open::SlotWish::No,
+        nonce_shown: false,
     };
     tap_card(link, &mut context, Depth::Authenticate, None, None)
 }

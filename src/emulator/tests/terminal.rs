@@ -63,6 +63,7 @@ fn tap_with(rig: &mut Rig, depth: Depth, memory: &dyn TokenMemory, change: Chang
         random: &mut SystemRandom,
         learned: Vec::new(),
         slot: SlotWish::No,
+        nonce_shown: false,
     };
     let mut between = Between { rig, change, sent: Vec::new() };
     let tapped = tap_card(&mut between, &mut context, depth, None, None);

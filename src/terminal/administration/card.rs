@@ -47,6 +47,7 @@ pub fn in_transaction<T>(
         random: &mut random,
         learned: Vec::new(),
         slot: SlotWish::No,
+        nonce_shown: false,
     };
     let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
     let mut metered = Metered::new(card.begin().map_err(|e| link(&e, 0))?);

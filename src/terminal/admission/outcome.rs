@@ -38,8 +38,10 @@ pub struct TapOutcome {
     pub exchanges: u32,
     /// Where the time went.
     pub timings: Timings,
-    /// Whether the nonce was the server's.
+    /// Whether the nonce was the server's, and a card was shown it.
     pub server_nonce: bool,
+    /// Whether the channel was resumed, also where it then led to nothing.
+    pub is_resumed: bool,
     /// How long the request to the server took; none when it was not asked.
     pub server_took: Option<Duration>,
 }
@@ -102,9 +104,11 @@ impl TapOutcome {
 
     fn decide(at: Timestamp, reader: String, insertion: Insertion, tapped: Tapped, known: &Knowledge<'_>) -> Self {
         let Tapped { told, result, exchanges, timings, server_nonce, .. } = tapped;
+        let is_resumed = matches!(&result, Ok(Seen::Authenticated(token)) if token.is_resumed());
         let decision = Decision::decide(result, known, at);
         let insertion = insertion.shared();
-        Self { at, reader, insertion, decision, told, exchanges, timings, server_nonce, server_took: None }
+        let server_took = None;
+        Self { at, reader, insertion, decision, told, exchanges, timings, server_nonce, is_resumed, server_took }
     }
 
     /// Which token was authenticated and let in.

@@ -177,6 +177,7 @@ impl EnrollmentContext {
             random: &mut random,
             learned: Vec::new(),
             slot: SlotWish::No,
+            nonce_shown: false,
         };
         let mut pending: Option<Box<Pending>> = None;
         loop {

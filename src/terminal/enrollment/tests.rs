@@ -124,6 +124,7 @@ impl EnrollmentFixture {
             random: &mut SystemRandom,
             learned: Vec::new(),
             slot: SlotWish::No,
+            nonce_shown: false,
         };
         let result = run(&mut context);
         self.learn(context.learned);

@@ -80,8 +80,10 @@ pub struct Tapped {
     pub timings: Timings,
     /// The open channel of an authenticated token.
     pub session: Option<Session>,
-    /// Whether the nonce was the server's, and not this terminal's own.
+    /// Whether the card was shown a nonce of the server's, and not this terminal's own.
     pub server_nonce: bool,
+    /// Whether the card was shown the nonce: nobody may use it again then.
+    pub nonce_shown: bool,
     /// What is worth remembering, and what to forget.
     pub learned: Vec<(RememberedItem, Option<Vec<u8>>)>,
     /// Which transaction of the trace it is, where one is written; zero for none.
@@ -117,6 +119,7 @@ impl Tapped {
             timings: Timings::default(),
             session: None,
             server_nonce: false,
+            nonce_shown: false,
             learned: Vec::new(),
             traced: 0,
             kept: None,
@@ -156,6 +159,7 @@ pub fn tap_card(
     tapped.timings.total = start.elapsed();
     tapped.timings.authenticate = tapped.timings.total.saturating_sub(tapped.timings.read);
     tapped.learned = std::mem::take(&mut context.learned);
+    tapped.nonce_shown = context.nonce_shown;
     tapped
 }
 

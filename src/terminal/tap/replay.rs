@@ -86,7 +86,7 @@ fn play_scene(scene: &RecordedAttempt, random: &mut dyn Random) -> Result<Option
     }
     match link.diverged() {
         Some(exchanges) => Err(diverged(exchanges)),
-        None => Ok(Some((again, Tapped { server_nonce, ..tapped }))),
+        None => Ok(Some((again, Tapped { server_nonce: server_nonce && tapped.nonce_shown, ..tapped }))),
     }
 }
 
@@ -121,7 +121,17 @@ impl RecordedTerminal {
     fn context<'a>(&'a mut self, now: Timestamp, random: &'a mut dyn Random) -> AuthenticationContext<'a> {
         let Self { credentials, memory, nonce, format } = self;
         let (nonce, format, learned) = (*nonce, *format, Vec::new());
-        AuthenticationContext { credentials, memory, nonce, now, format, random, learned, slot: SlotWish::No }
+        AuthenticationContext {
+            credentials,
+            memory,
+            nonce,
+            now,
+            format,
+            random,
+            learned,
+            slot: SlotWish::No,
+            nonce_shown: false,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Depth, DistanceBound, FastTap, ResumptionCache, Seen, TapError, Tapped, distance::HEARTBEATS, tap_card};
+use super::{Depth, DistanceBound, FastTap, ResumptionCache, TapError, Tapped, distance::HEARTBEATS, tap_card};
 use crate::{
     card::{
         apdu::ApduFormat,
@@ -184,7 +184,10 @@ impl TapTerminal {
         let reader = card.reader().to_owned();
         let mut transaction = match card.begin() {
             Ok(transaction) => transaction,
-            Err(e) => return unreached(&reader, e, again),
+            Err(e) => {
+                self.give_back(given);
+                return unreached(&reader, e, again);
+            }
         };
         transaction.note(&|| TraceRecord::Tap { server_nonce: given.is_some(), again });
         let traced = transaction.traced();
@@ -200,6 +203,7 @@ impl TapTerminal {
             random: &mut random,
             learned: Vec::new(),
             slot: SlotWish::No,
+            nonce_shown: false,
         };
         // A trace can be played again, and its keys are not in it: while one is written all taps are full ones. So is a tap
         // that begins again: what broke the first may break each that resumes.
@@ -213,11 +217,17 @@ impl TapTerminal {
         let least = |token_id| self.memory.least_heartbeat(token_id, &reader);
         let bound = rules.max_extra.map(|max_extra| DistanceBound { max_extra, least: &least, heartbeats: HEARTBEATS });
         let tapped = tap_card(&mut transaction, &mut context, self.depth, fast, bound);
-        let is_resumed = matches!(&tapped.result, Ok(Seen::Authenticated(token)) if token.is_resumed());
-        if let (true, Some(nonces), Some(unused)) = (is_resumed, &self.nonces, given) {
+        if !tapped.nonce_shown {
+            self.give_back(given);
+        }
+        Tapped { server_nonce: given.is_some() && tapped.nonce_shown, traced, ..tapped }
+    }
+
+    /// What no card was shown serves the next tap.
+    fn give_back(&self, given: Option<SuppliedNonce>) {
+        if let (Some(nonces), Some(unused)) = (&self.nonces, given) {
             nonces.give_back(unused);
         }
-        Tapped { server_nonce: given.is_some(), traced, ..tapped }
     }
 
     /// One heartbeat over an open channel, in a short transaction of its own.

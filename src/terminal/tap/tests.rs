@@ -88,7 +88,8 @@ impl TapFixture {
         let now = "2026-11-23T00:00:00Z".parse::<Timestamp>().unwrap();
         let (credentials, memory) = (&self.credentials, &self.memory);
         let (nonce, learned, slot) = ([7; 32], Vec::new(), SlotWish::No);
-        AuthenticationContext { credentials, memory, nonce, now, format, random, learned, slot }
+        let nonce_shown = false;
+        AuthenticationContext { credentials, memory, nonce, now, format, random, learned, slot, nonce_shown }
     }
 
     /// What is learned is remembered, whatever came of the tap.

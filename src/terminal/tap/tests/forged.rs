@@ -280,6 +280,7 @@ fn a_blocked_token_is_neither_identified_nor_spoken_to() {
             random: &mut SystemRandom,
             learned: Vec::new(),
             slot: SlotWish::No,
+            nonce_shown: false,
         };
         let tapped = tap_card(&mut token, &mut context, depth, None, None);
         assert_eq!(tapped.failure().unwrap().code, "token.blocked", "{depth:?}");

@@ -84,9 +84,10 @@ fn the_second_tap_takes_three_exchanges_and_no_signature() {
         let terminal = FastFixture::new();
         let mut token = issued(&terminal.fixture, ID, private, 3);
         let first = terminal.tap(&mut token);
-        assert!(!token_of(&first).is_resumed());
+        assert!(!token_of(&first).is_resumed() && first.nonce_shown);
         for _ in 0..3 {
             let mut next = terminal.tap(&mut token);
+            assert!(!next.nonce_shown, "it serves another tap");
             assert_eq!((next.exchanges, next.missed), (3, false));
             assert_eq!(authenticated(&next), (ID, &user()));
             let seen = token_of(&next);

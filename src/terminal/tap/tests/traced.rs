@@ -214,6 +214,7 @@ fn neither_keys_nor_the_holder_are_in_it() {
             random: &mut random,
             learned: Vec::new(),
             slot: crate::token::open::SlotWish::No,
+            nonce_shown: false,
         };
         let tapped = tap_card(link, &mut context, Depth::Authenticate, None, None);
         dek = tapped.session.as_ref().unwrap().dek().unwrap().expose().to_vec();
