@@ -287,11 +287,17 @@ def another_run_begins_anew(it):
     with Browser() as browser:
         with it.feed(7) as feed:
             opened(browser, feed, 7)
+            # The door that is shown alone has nobody in the next run.
+            feed.tell(arrive="Alone", door="Library")
+            count(browser, 8)
+            browser.run("[...document.querySelectorAll('.chip')].find((one) => one.innerText.includes('Library')).click()")
+            browser.until(f"{TILES} === 1")
             address = feed.address
         seen(browser, "#faults", "Connection lost since")
         with it.feed(11, address=address):
             count(browser, 11)
             browser.until("return document.querySelector('#faults').childElementCount === 0")
+            browser.until(f"{TILES} === 11 && document.querySelector('#empty').hidden", what="all are shown")
 
 
 def spent():

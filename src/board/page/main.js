@@ -131,6 +131,8 @@ function choices() {
 const on = {
   state(state) {
     model.reset(state);
+    // Its button is gone.
+    if (!model.doors.has(tiles.door)) tiles.door = null;
     fields();
     at('views').hidden = !model.expected;
     if (!model.expected) tiles.missing = false;
