@@ -92,7 +92,8 @@ impl Answers {
     fn routed<B>(&self, peer: IpAddr, request: &Request<B>) -> Result<Response<BoardBody>, StatusCode> {
         let path = request.uri().path();
         let rates = if path.starts_with(PORTRAITS) { &self.picture_rates } else { &self.rates };
-        if !rates.admit(&peer.to_string(), Instant::now()) {
+        // A page asks for many files at once, and they cost no more than a refusal.
+        if page::file(path).is_none() && !rates.admit(&peer.to_string(), Instant::now()) {
             return Err(StatusCode::TOO_MANY_REQUESTS);
         }
         let purpose = match path {

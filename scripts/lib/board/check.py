@@ -562,6 +562,19 @@ def the_page_asks_nobody_else(it):
 
 
 @check
+def what_cannot_be_loaded_is_asked_for_again(it):
+    with it.feed(5) as feed, Browser() as browser:
+        browser.devtools("Network.enable")
+        for path in ("/about.json", "/texts/de.json"):
+            browser.devtools("Network.setBlockedURLs", urls=[f"*{path}"])
+            browser.open(feed.url)
+            browser.until("return performance.getEntriesByType('resource').filter((one) => one.name.endsWith(arguments[0])).length > 1", path)
+            assert browser.run(COUNT) is None
+            browser.devtools("Network.setBlockedURLs", urls=[])
+            count(browser, 5)
+
+
+@check
 def a_link_lets_one_browser_in(it):
     with network.Office(it.args.rollcall) as office, it.feed(4, address="0.0.0.0:0", host="desk.example", state=office.folder,
                                                                   certificate=office.certificate, key=office.key) as feed:

@@ -3,7 +3,7 @@
 import { Model } from './model.js';
 import { clear, write } from './muster.js';
 import { Notices } from './notices.js';
-import { follow, redeem } from './stream.js';
+import { follow, load, redeem } from './stream.js';
 import { begin, clock, collator, number, remember, remembered, t } from './texts.js';
 import { Tiles, element, say } from './tiles.js';
 
@@ -175,7 +175,7 @@ const on = {
   },
 };
 
-about = await (await fetch('/about.json')).json();
+about = await load('/about.json');
 choices();
 await begin(about.texts, at('language'), () => {
   tiles.rebuild();

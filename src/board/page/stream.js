@@ -2,13 +2,30 @@
 
 const QUIET = 25000; // the terminal says something every ten seconds
 const LONGEST_PAUSE = 10000;
+const TOO_MANY = 429;
 
 /** Redeems the secret of a link, which stands behind the # of the address, and takes it out of there. */
 export async function redeem() {
   const secret = location.hash.slice(1);
   if (secret.length < 32) return;
   history.replaceState(null, '', location.pathname);
-  await fetch('/login', { method: 'POST', headers: { Authorization: `Bearer ${secret}` } }).catch(() => {});
+  const options = { method: 'POST', headers: { Authorization: `Bearer ${secret}` } };
+  await insist(async () => (await fetch('/login', { ...options, signal: AbortSignal.timeout(QUIET) })).status !== TOO_MANY);
+}
+
+/** A file of JSON; where it cannot be had yet, it is asked for again. */
+export const load = (path) => insist(async () => {
+  const answer = await fetch(path, { signal: AbortSignal.timeout(QUIET) });
+  return answer.ok && answer.json();
+});
+
+/** What an attempt comes to, which is made again until it comes to something. */
+async function insist(attempt) {
+  for (let failures = 0; ; failures += 1) {
+    const value = await attempt().catch(() => null);
+    if (value) return value;
+    await backOff(failures);
+  }
 }
 
 /** Follows the stream for ever. `on` has state, change, up, down and denied. */
@@ -40,7 +57,7 @@ export async function follow(on) {
     }
     clearTimeout(watchdog);
     on.down();
-    await pause(Math.min(LONGEST_PAUSE, 400 * 2 ** failures) * (0.75 + Math.random() / 2));
+    await backOff(failures);
     failures += 1;
   }
 }
@@ -65,6 +82,9 @@ async function* messages(body, heard) {
     }
   }
 }
+
+/** Waits longer after each failure. */
+const backOff = (failures) => pause(Math.min(LONGEST_PAUSE, 400 * 2 ** failures) * (0.75 + Math.random() / 2));
 
 /** Waits, and less when the network or the user comes back. */
 function pause(ms) {

@@ -1,18 +1,17 @@
 // The words of the page: English and German, and a further language from a file of the operator.
 
+import { load } from './stream.js';
+
 const OWN = ['en', 'de'];
 const KEPT = 'rollcall.language';
 let english = {};
 let texts = {};
-let extra = null;
 let plural = new Intl.PluralRules('en');
 export let lang = 'en';
 /** The language as this browser's region writes it: 29/11 or 11/29. */
 let regional = 'en';
 export let collator = new Intl.Collator('en', { sensitivity: 'base', numeric: true });
 const clocks = {};
-
-const load = async (path) => (await fetch(path)).json();
 
 /** The text of a key, with values for its places. `count` chooses between one and other. */
 export function t(key, values = {}) {
@@ -78,8 +77,7 @@ function translate() {
   for (const place of document.querySelectorAll('[data-t-place]')) place.placeholder = t(place.dataset.tPlace);
 }
 
-async function speak(wanted) {
-  const file = extra?.lang === wanted ? extra : await load(`/texts/${OWN.includes(wanted) ? wanted : 'en'}.json`);
+function speak(file) {
   texts = file.texts;
   lang = file.lang;
   regional = navigator.languages.find((one) => one.split('-')[0] === lang.split('-')[0]) ?? lang;
@@ -90,18 +88,18 @@ async function speak(wanted) {
 }
 
 /** Begins with the language of the browser, or the one that was chosen before. `changed` is called after each choice. */
-export async function begin(file, select, changed) {
+export async function begin(extra, select, changed) {
   const known = await Promise.all(OWN.map((one) => load(`/texts/${one}.json`)));
   english = known[0].texts;
-  extra = file;
   const all = extra ? [extra, ...known.filter((one) => one.lang !== extra.lang)] : known;
   for (const { lang: value, name } of all) select.add(new Option(name, value));
   const wanted = [remembered(KEPT), ...navigator.languages.flatMap((one) => [one, one.split('-')[0]])];
-  await speak(wanted.find((one) => all.some((file) => file.lang === one)) ?? all[0].lang);
+  const of = (one) => all.find((file) => file.lang === one);
+  speak(of(wanted.find(of)) ?? all[0]);
   select.value = lang;
-  select.addEventListener('change', async () => {
+  select.addEventListener('change', () => {
     remember(KEPT, select.value);
-    await speak(select.value);
+    speak(of(select.value));
     changed();
   });
 }
