@@ -270,6 +270,8 @@ def who_slept_catches_up_without_a_gap(it):
         for n in range(200):
             feed.tell(leave=f"Guest {n}")
         feed.tell(leave="Before")
+        hours_ago = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 3 * 3600))
+        feed.tell(refuse="token.lost", name="Long Gone", at=hours_ago)
         assert browser.run(COUNT) == "6"
         before = len(proxy.heads)
         proxy.resume()
@@ -280,6 +282,9 @@ def who_slept_catches_up_without_a_gap(it):
         browser.until("return document.querySelector('#faults').childElementCount === 0")
         asked = [head for head in proxy.heads[before:] if "GET /events" in head]
         assert asked and "last-event-id: " in asked[-1].lower(), asked
+        # Who was refused long ago has gone.
+        seen(browser, "#latest", "Long Gone was not let in")
+        assert browser.run("return [document.querySelectorAll('.refusal').length, document.querySelector('#alarm').textContent]") == [0, ""]
 
 
 @check

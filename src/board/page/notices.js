@@ -6,7 +6,7 @@ import { details, element, face, say } from './tiles.js';
 
 const FORWARD = 6000;
 const IN_FRONT = 3;
-const RECENT = 60000; // who arrived longer ago is news only to this page
+const RECENT = 60000; // what happened longer ago is news only to this page
 const NEXT = 500; // where many come at once, their tiles and the last events tell of the others
 const REFUSED = 15000;
 const REFUSALS = 3;
@@ -61,6 +61,7 @@ export class Notices {
 
   /** A refusal stays until it was read, or closed. */
   #refuse({ door, code, name, at }) {
+    if (this.#model.now() - at > RECENT) return;
     const close = element('button', 'close');
     close.type = 'button';
     const sign = element('span', 'sign', '✕');
