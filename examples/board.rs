@@ -79,7 +79,11 @@ fn of_command(command: &Value, seq: u64, present: &mut Present) -> Option<Event>
     if let Some(name) = text("leave") {
         let left = of_token(EventKind::Left, &name, present)?;
         present.remove(&name);
-        let reason = if command["moves"] == true { Reason::Moved } else { Reason::Lifted };
+        let reason = match command["why"].as_str() {
+            Some("moved") => Reason::Moved,
+            Some("updated") => Reason::Updated,
+            _ => Reason::Lifted,
+        };
         return Some(Event { reason: Some(reason), ..left });
     }
     if let Some(name) = text("doubt") {

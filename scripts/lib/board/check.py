@@ -101,13 +101,38 @@ def a_tap_is_a_tile(it):
         seen(browser, "#latest", "Margaret Hamilton arrived")
         browser.until("return document.querySelector('#said').textContent.includes('Margaret Hamilton arrived. 4 here.')")
         it.shot(browser, "arrival")
-        # She goes to another door: one tile, there, and nobody is told that she left.
         feed.tell(leave="Margaret Hamilton")
         has(browser, "Margaret Hamilton", False)
         count(browser, 3)
         browser.until("return document.querySelector('#said').textContent.includes('Margaret Hamilton left. 3 here.')")
         browser.until("return document.querySelector('#forward').childElementCount === 0", what="the newcomer steps back")
         assert browser.console() == [], browser.console()
+
+
+@check
+def only_who_changes_the_door_moves(it):
+    latest = "return [...document.querySelectorAll('#latest li')].map((row) => row.querySelector('div').innerText.replaceAll('\\n', ' '))"
+    with it.feed(3, fields="team") as feed, Browser() as browser:
+        opened(browser, feed, 3)
+        feed.tell(arrive="Zoe", door="North door", team="Bombe")
+        browser.until("return document.querySelector('#said').textContent === 'Zoe arrived. 4 here.'")
+        # Her card was written while it lay there: one tile, with the new field, and nothing is said.
+        feed.tell(leave="Zoe", why="updated")
+        feed.tell(arrive="Zoe", door="North door", team="Apollo")
+        browser.until("return [...document.querySelectorAll('.tile .more')].some((one) => one.innerText === 'Apollo')")
+        assert browser.run(latest) == ["Zoe arrived North door"], browser.run(latest)
+        # She goes to another door: one tile, there, and nobody is told that she left.
+        feed.tell(leave="Zoe", why="moved")
+        feed.tell(arrive="Zoe", door="Workshop", team="Apollo")
+        seen(browser, "#latest", "Zoe moved")
+        feed.tell(arrive="Last", door="Workshop")
+        browser.until("return document.querySelector('#said').textContent === 'Last arrived. 5 here.'")
+        # A page that is opened later says the same.
+        live = browser.run(latest)
+        assert live == ["Last arrived Workshop", "Zoe moved Workshop", "Zoe arrived North door"], live
+        opened(browser, feed, 5)
+        seen(browser, "#latest", "Last arrived")
+        assert browser.run(latest) == live, (browser.run(latest), live)
 
 
 def picture():
@@ -454,7 +479,7 @@ def a_keyboard_is_enough(it):
         assert browser.run(place)[0] == 1 and "Aaron" in browser.run("return document.activeElement.innerText")
         # Who only goes elsewhere keeps the focus; when who has it leaves, it goes to the neighbour.
         choose(browser, "sort", "newest")
-        feed.tell(leave="Aaron", moves=True)
+        feed.tell(leave="Aaron", why="moved")
         feed.tell(arrive="Aaron", door="Workshop")
         browser.until("return document.activeElement.innerText.includes('Workshop')", what="the focus follows who moves")
         assert "Aaron" in browser.run("return document.activeElement.innerText")

@@ -45,25 +45,21 @@ export class Model {
     }
   }
 
-  /** Takes a change; tells what it means for who is shown: `came`, `went` and `changed`, each a person or an expected one. */
+  /** Takes a change; tells what it means for who is shown: `came`, `went` and `changed`, each a person or an expected one,
+   * and `stayed` where whoever it is was here before, or will be again with the next change. */
   take(change) {
     switch (change.kind) {
       case 'arrived': {
         const old = this.people.get(change.person.key);
         const went = old && this.#leave(old);
         const came = this.#enter(change.person);
-        const moved = this.latest[0]?.kind === 'left' && this.latest[0].key === change.person.key && this.latest[0].passing;
-        this.#note({ ...change, moved }, came);
-        return { came, went, moved };
+        return { came, went, stayed: this.#note(change, came) };
       }
       case 'left': {
         const person = this.people.get(change.key);
         if (!person) return {};
         this.#leave(person);
-        // Who is only elsewhere now arrives there with the next change.
-        const passing = change.reason === 'moved' || change.reason === 'updated';
-        this.#note({ ...change, passing }, person);
-        return { went: person, passing };
+        return { went: person, stayed: this.#note(change, person) };
       }
       case 'doubt': {
         const person = this.people.get(change.key);
@@ -114,11 +110,18 @@ export class Model {
     return person;
   }
 
+  /** Keeps what the list of the latest events shows; tells whether somebody stays, elsewhere or with new information. */
   #note(change, person) {
-    const { kind, at, key, code, moved, passing } = change;
-    if (kind === 'doubt' || kind === 'portrait' || kind === 'equipment') return;
+    const { kind, at, code, reason, key = person?.key } = change;
+    if (kind === 'doubt' || kind === 'portrait' || kind === 'equipment') return false;
+    const passing = kind === 'left' && (reason === 'moved' || reason === 'updated') ? reason : null;
+    const passed = kind === 'arrived' && this.latest[0]?.passing && this.latest[0].key === key ? this.latest.shift().passing : null;
+    // Nothing happened that others could see.
+    if (passed === 'updated') return true;
     const name = change.name ?? person?.name;
-    this.latest.unshift({ kind, at, key: key ?? person?.key, code, moved, passing, name, by_hand: kind === 'arrived' && person?.by_hand, door: change.door ?? person?.door });
+    const moved = passed === 'moved';
+    this.latest.unshift({ kind, at, key, code, moved, passing, name, by_hand: kind === 'arrived' && person?.by_hand, door: change.door ?? person?.door });
     this.latest.length = Math.min(this.latest.length, LATEST);
+    return moved || passing !== null;
   }
 }

@@ -33,15 +33,15 @@ export class Notices {
     });
   }
 
-  take({ came, went, changed, moved, passing, refused }) {
+  take({ came, went, changed, stayed, refused }) {
     if (changed?.portrait) {
       const card = [...this.#places.forward.children].find((one) => one.dataset.key === String(changed.key));
       card?.querySelector('.face').replaceWith(face(changed));
     }
-    if (came && !moved) this.#forward(came);
+    if (came && !stayed) this.#forward(came);
     if (refused) this.#refuse(refused);
-    if (came && !moved) this.#say('came', came.name);
-    if (went && !came && !passing) this.#say('went', went.name);
+    if (came && !stayed) this.#say('came', came.name);
+    if (went && !came && !stayed) this.#say('went', went.name);
   }
 
   /** A newcomer comes forward for some seconds. */

@@ -127,7 +127,7 @@ export class Tiles {
   }
 
   /** Somebody came, went, or changed. */
-  take({ came, went, changed, moved, passing }) {
+  take({ came, went, changed, stayed }) {
     for (const item of [went, came]) {
       const seat = this.missing && item?.expected !== undefined ? this.#model.expected[item.expected] : null;
       if (seat) this.#settle(seat);
@@ -136,17 +136,17 @@ export class Tiles {
       if (went) this.#remove(went);
       if (came && this.#wanted(came)) {
         this.#insert(came);
-        if (!moved) this.#freshen(came);
+        if (!stayed) this.#freshen(came);
         if (came.key === this.#followed?.key) {
           const { left } = this.#followed;
           this.#followed = null;
           if (left === document.activeElement) this.#hold(came);
         }
       }
-      if (went && !came && !passing) this.#followed = null;
+      if (went && !came && !stayed) this.#followed = null;
       if (changed) this.#elements.get(changed)?.refresh();
     }
-    if (came || went || changed || passing) this.draw();
+    if (came || went || changed) this.draw();
   }
 
   /** Draws with the next frame. */
