@@ -106,6 +106,11 @@ def a_tap_is_a_tile(it):
         count(browser, 3)
         browser.until("return document.querySelector('#said').textContent.includes('Margaret Hamilton left. 3 here.')")
         browser.until("return document.querySelector('#forward').childElementCount === 0", what="the newcomer steps back")
+        # A page that is opened again groups as it did.
+        choose(browser, "group", "field:team")
+        browser.until("return document.querySelectorAll('.head').length === 3")
+        opened(browser, feed, 3)
+        browser.until("return document.querySelector('#group').value === 'field:team' && document.querySelectorAll('.head').length === 3")
         assert browser.console() == [], browser.console()
 
 

@@ -85,7 +85,8 @@ function time() {
 
 function fields() {
   const select = at('group');
-  const old = select.value;
+  // At first it is the remembered one, which has no option yet.
+  const old = tiles.group;
   for (const option of [...select.options].slice(2)) option.remove();
   for (const field of model.fields) select.add(new Option(field, `field:${field}`));
   select.value = [...select.options].some((option) => option.value === old) ? old : '';
@@ -106,8 +107,8 @@ function choices() {
   at('tools').addEventListener('submit', (event) => event.preventDefault());
   at('search').addEventListener('input', (event) => { tiles.query = event.target.value; again(); });
   for (const name of ['sort', 'group']) {
-    at(name).value = remembered(`rollcall.${name}`) ?? at(name).value;
-    tiles[name] = at(name).value;
+    tiles[name] = remembered(`rollcall.${name}`) ?? at(name).value;
+    at(name).value = tiles[name];
     at(name).addEventListener('change', (event) => {
       tiles[name] = event.target.value;
       remember(`rollcall.${name}`, event.target.value);
