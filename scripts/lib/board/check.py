@@ -452,7 +452,7 @@ def the_muster_list_prints_also_without_a_network(it):
 
 @check
 def a_keyboard_is_enough(it):
-    tab, escape, down, end, home = "\ue004", "\ue00c", "\ue015", "\ue010", "\ue011"
+    tab, enter, escape, down, end, home = "\ue004", "\ue007", "\ue00c", "\ue015", "\ue010", "\ue011"
     active = "const one = document.activeElement; return one.id || one.className || one.innerText"
     with it.feed(400, expected=410) as feed, Browser() as browser:
         opened(browser, feed, 400)
@@ -491,6 +491,18 @@ def a_keyboard_is_enough(it):
         feed.tell(leave="Aaron")
         has(browser, "Aaron", False)
         assert browser.run(active).startswith("tile") and browser.run(place) == [1, 400], browser.run(active)
+        # Who closes a refusal by its button is at the next one, and then where he was.
+        for name in ("One", "Two"):
+            feed.tell(refuse="token.lost", name=name)
+        browser.until("return document.querySelectorAll('.refusal').length === 2")
+        while browser.run(active) != "close":
+            before = browser.run(active)
+            browser.keys(tab)
+        browser.keys(enter)
+        browser.until("return document.querySelectorAll('.refusal').length === 1 && document.activeElement.className === 'close'")
+        browser.keys(enter)
+        browser.until("return document.querySelectorAll('.refusal').length === 0")
+        assert browser.run(active) == before, (browser.run(active), before)
         browser.keys(escape)
 
 

@@ -13,7 +13,7 @@ const model = new Model();
 const tiles = new Tiles(model, at('people'));
 const notices = new Notices(model, {
   forward: at('forward'), refusals: at('refusals'), said: at('said'), alarm: at('alarm'), latest: at('latest'),
-  faults: at('faults'), numbers: at('numbers'),
+  faults: at('faults'), numbers: at('numbers'), people: at('people'),
 });
 let about = { title: null, texts: null };
 let heard = Date.now();

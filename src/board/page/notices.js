@@ -24,10 +24,15 @@ export class Notices {
   #alarmTimer = 0;
   #forwarded = 0;
   #rows = new WeakMap();
+  /** What had the focus before a refusal. */
+  #before = null;
 
   constructor(model, places) {
     this.#model = model;
     this.#places = places;
+    places.refusals.addEventListener('focusin', ({ relatedTarget }) => {
+      if (!places.refusals.contains(relatedTarget)) this.#before = relatedTarget;
+    });
     addEventListener('keydown', (event) => {
       if (event.key === 'Escape') places.refusals.firstElementChild?.close();
     });
@@ -79,6 +84,7 @@ export class Notices {
     card.reword();
     card.close = () => {
       clearTimeout(timer);
+      if (card.contains(document.activeElement)) this.#passFocus(card);
       card.remove();
     };
     close.addEventListener('click', card.close);
@@ -88,6 +94,13 @@ export class Notices {
     while (place.children.length > REFUSALS) place.lastElementChild.close();
     this.#alarms.push(t('say-refused', { door, why: refusal(code) }));
     if (!this.#alarmTimer) this.#alarm();
+  }
+
+  /** The focus goes from a refusal to the next one, or back to where it was; what was there may be drawn anew. */
+  #passFocus(card) {
+    const next = (card.nextElementSibling ?? card.previousElementSibling)?.querySelector('.close');
+    const before = this.#before?.isConnected ? this.#before : this.#before && this.#places.people;
+    (next ?? before)?.focus({ preventScroll: true });
   }
 
   /** Refusals are said at once, those of the next seconds together after that: what is replaced too soon is never heard. */
