@@ -510,6 +510,9 @@ def a_keyboard_is_enough(it):
 def words_for_screen_readers_are_no_flood(it):
     with it.feed(10) as feed, Browser() as browser:
         opened(browser, feed, 10)
+        feed.tell(arrive="", id="nameless")
+        browser.until("return document.querySelector('#said').textContent === 'without a name arrived. 11 here.'")
+        seen(browser, "#latest", "without a name arrived")
         browser.run("window.said = []; new MutationObserver(() => window.said.push(document.querySelector('#said').textContent))"
                     ".observe(document.querySelector('#said'), {childList: true, characterData: true, subtree: true})")
         begun = time.monotonic()

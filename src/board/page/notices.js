@@ -119,7 +119,7 @@ export class Notices {
   /** Words for screen readers: what happened in some seconds, in one sentence. */
   #say(what, name) {
     this.#said[`${what}Count`] += 1;
-    if (this.#said[what].length <= SAY_NAMES) this.#said[what].push(name);
+    if (this.#said[what].length <= SAY_NAMES) this.#said[what].push(name || t('unnamed'));
     this.#timer ||= setTimeout(() => {
       this.#timer = 0;
       const { came, went, cameCount, wentCount } = this.#said;
@@ -146,12 +146,13 @@ export class Notices {
 
   #row(one) {
     const what = one.kind === 'refused' ? t(one.name ? 'was-refused' : 'refused') : one.kind === 'left' ? t('left') : one.moved ? t('moved') : t(one.by_hand ? 'entered' : 'arrived');
+    const name = one.name || (one.kind === 'refused' ? '' : t('unnamed'));
     const time = element('time', '', moment(one.at, this.#model.now()));
     time.dateTime = new Date(one.at).toISOString();
     const sign = element('span', 'sign', { refused: '✕', left: '←', arrived: '→' }[one.kind]);
     sign.setAttribute('aria-hidden', 'true');
     const row = element('li', one.kind, undefined, sign,
-      element('div', '', undefined, element('bdi', 'name', one.name ?? ''), ' ', element('span', 'what', what),
+      element('div', '', undefined, element('bdi', 'name', name), ' ', element('span', 'what', what),
         element('bdi', 'door', one.door ?? '')), time);
     if (one.kind === 'refused') row.children[1].append(element('p', 'why', refusal(one.code)));
     return row;
