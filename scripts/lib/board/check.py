@@ -387,6 +387,9 @@ def ten_thousand_are_smooth(it):
         choose(browser, "search", "ngugi 10")
         browser.until("return document.querySelectorAll('.tile').length > 0 && "
                       "[...document.querySelectorAll('.tile')].every((tile) => tile.innerText.includes('Ngũgĩ'))")
+        choose(browser, "search", "soren okafor")
+        browser.until("return document.querySelectorAll('.tile').length > 0 && "
+                      "[...document.querySelectorAll('.tile')].every((tile) => tile.innerText.includes('Søren'))")
         choose(browser, "search", "nobody has this name")
         seen(browser, "#empty", "Nobody like that is here")
         choose(browser, "search", "")

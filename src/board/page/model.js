@@ -2,8 +2,11 @@
 
 export const LATEST = 40;
 
+/** Letters that Unicode does not take apart into one of ours and an accent. */
+const FOLDED = { ø: 'o', ł: 'l', đ: 'd', ð: 'd', ħ: 'h', ŧ: 't', ı: 'i', ß: 'ss', æ: 'ae', œ: 'oe', þ: 'th' };
+
 /** Without accents and case, for the search. */
-export const plain = (text) => text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase();
+export const plain = (text) => text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase().replace(/[øłđðħŧıßæœþ]/g, (one) => FOLDED[one]);
 
 export class Model {
   people = new Map();
