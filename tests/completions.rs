@@ -78,6 +78,47 @@ fn bash_completes_commands_options_and_values() {
     assert_eq!(typed(home.path(), "rollcall users hist\t--si\t8h"), "<users><history><--since><8h>");
     assert_eq!(typed(home.path(), "rollcall scan --output nd\t"), "<scan><--output><ndjson>");
     assert_eq!(typed(home.path(), "rollcall enroll --from scr\t"), "<enroll><--from><script>");
+    // Of values that have any number of forms, the usual ones.
+    for (keys, expected) in [
+        ("help us\t", "<help><users>"),
+        ("help opt\t", "<help><options>"),
+        ("schema rea\t", "<schema><reader>"),
+        ("watch --presence to\t", "<watch><--presence><toggle>"),
+        ("watch --presence un\t", "<watch><--presence><until:8h>"),
+        ("users history --since yes\t", "<users><history><--since><yesterday>"),
+        ("server events --until to\t", "<server><events><--until><today>"),
+    ] {
+        assert_eq!(typed(home.path(), &format!("rollcall {keys}")), expected, "{keys}");
+    }
+}
+
+/// A set of private tokens whose key is here, and a link to the board.
+const SET: &str = "a1b2c3d4e5f60718";
+const LINK: &str = "4ac20115";
+
+fn keep_set_and_link(home: &Path) {
+    fs::create_dir_all(home.join("pki/sets")).unwrap();
+    fs::write(home.join("pki/sets").join(format!("{SET}.crt")), "").unwrap();
+    let (made, ends) = ("2026-11-30T00:00:00Z", "9000-01-01T00:00:00Z");
+    let link = format!(
+        r#"{{"links":[{{"id":"{LINK}","label":null,"made":"{made}","open_until":"{ends}","ends":"{ends}","token":null,"cookie":null}}]}}"#
+    );
+    fs::write(home.join("board-links.json"), link).unwrap();
+}
+
+#[test]
+fn bash_completes_sets_and_links_that_are_known() {
+    let home = home();
+    let home = home.path();
+    keep_set_and_link(home);
+    for (keys, expected) in [
+        ("enroll --id 7 --set a1\t", format!("<enroll><--id><7><--set><{SET}>")),
+        ("token rotate --set=a1\t", format!("<token><rotate><--set={SET}>")),
+        ("pki rotate-set a1\t", format!("<pki><rotate-set><{SET}>")),
+        ("board revoke 4a\t", format!("<board><revoke><{LINK}>")),
+    ] {
+        assert_eq!(typed(home, &format!("rollcall {keys}")), expected, "{keys}");
+    }
 }
 
 /// A token, and users whose ids a shell would take apart, known here by being denied.
@@ -176,6 +217,17 @@ fn is_here(shell: &str) -> bool {
     is_here
 }
 
+/// What the beginning of a value becomes, in zsh and fish.
+const ASKED_OR_FIXED: [(&str, &str); 7] = [
+    ("help us", "<help><users>"),
+    ("schema rea", "<schema><reader>"),
+    ("watch --presence un", "<watch><--presence><until:8h>"),
+    ("users history --since yes", "<users><history><--since><yesterday>"),
+    ("enroll --id 7 --set a1", "<enroll><--id><7><--set><a1b2c3d4e5f60718>"),
+    ("pki rotate-set a1", "<pki><rotate-set><a1b2c3d4e5f60718>"),
+    ("board revoke 4a", "<board><revoke><4ac20115>"),
+];
+
 /// What zsh makes of Tab, in a terminal of its own making.
 #[test]
 fn zsh_quotes_every_sign() {
@@ -198,6 +250,7 @@ done
     let home = home.path();
     signs(home);
     know(home);
+    keep_set_and_link(home);
     let script = program::rollcall(home, &["completions", "zsh"]).output().unwrap();
     fs::create_dir(home.join("functions")).unwrap();
     fs::write(home.join("functions/_rollcall"), script.stdout).unwrap();
@@ -205,6 +258,7 @@ done
         .args(["60", "zsh", "-f", "-c", SCRIPT, "zsh"])
         .args(SIGNS.iter().map(|(begin, _)| format!("scan --reader {begin}")))
         .args(["users show bx", "token list --user gr", "server token show af1"])
+        .args(ASKED_OR_FIXED.map(|(words, _)| words))
         .env("PATH", format!("{}:/usr/bin:/bin", home.display()))
         .env("ROLLCALL_HOME", home)
         .env("PCSCLITE_CSOCK_NAME", home.join("nobody.listens"))
@@ -220,6 +274,7 @@ done
     expected.push("<users><show><bx o'neill>".into());
     expected.push("<token><list><--user><grace>".into());
     expected.push(format!("<server><token><show><{TOKEN}>"));
+    expected.extend(ASKED_OR_FIXED.map(|(_, words)| words.to_owned()));
     assert_eq!(told, expected, "{said}{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -241,7 +296,9 @@ fn fish_quotes_every_sign() {
         ("token list --user gr".to_owned(), "<token><list><--user><grace>".to_owned()),
         ("server token show af1".to_owned(), format!("<server><token><show><{TOKEN}>")),
     ];
-    for (words, expected) in readers.into_iter().chain(others) {
+    keep_set_and_link(home);
+    let fixed = ASKED_OR_FIXED.map(|(words, expected)| (words.to_owned(), expected.to_owned()));
+    for (words, expected) in readers.into_iter().chain(others).chain(fixed) {
         let (before, _) = words.rsplit_once(' ').unwrap();
         // `--escape` gives what Tab would put on the line, which is then read as a line.
         let line = format!(

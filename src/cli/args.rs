@@ -348,19 +348,27 @@ pub struct SchemaArgs {
 
 /// `rollcall completions`
 #[derive(Debug, Clone, Args)]
+#[allow(clippy::struct_excessive_bools)] // one option for each question
 pub struct CompletionsArgs {
     /// The shell
-    #[arg(value_enum, required_unless_present_any = ["readers", "users", "tokens"])]
+    #[arg(value_enum, required_unless_present = "known", conflicts_with = "known")]
     pub shell: Option<clap_complete::Shell>,
     /// Instead, what may stand behind --reader now, a name a line: the scripts ask for it
-    #[arg(long, hide = true, conflicts_with = "shell")]
+    #[arg(long, hide = true, group = "known")]
     pub readers: bool,
     /// Instead, the ids of users that are known here, likewise
-    #[arg(long, hide = true, conflicts_with_all = ["shell", "readers"])]
+    #[arg(long, hide = true, group = "known")]
     pub users: bool,
     /// Instead, the ids of tokens that are known here, likewise
-    #[arg(long, hide = true, conflicts_with_all = ["shell", "readers", "users"])]
+    #[arg(long, hide = true, group = "known")]
     pub tokens: bool,
+    /// Instead, the ids of sets of private tokens that are known here, likewise
+    #[arg(long, hide = true, group = "known")]
+    pub sets: bool,
+    /// Instead, the links to the board that are valid, likewise
+    #[cfg(feature = "board")]
+    #[arg(long, hide = true, group = "known")]
+    pub links: bool,
 }
 
 /// What the scripts of shells ask for.
@@ -372,14 +380,22 @@ pub enum KnownHere {
     Users,
     /// Ids of tokens.
     Tokens,
+    /// Ids of sets.
+    Sets,
+    /// Links to the board.
+    #[cfg(feature = "board")]
+    Links,
 }
 
 impl CompletionsArgs {
     /// What is asked for where no shell is named.
     pub const fn known(&self) -> KnownHere {
-        match (self.users, self.tokens) {
-            (true, _) => KnownHere::Users,
-            (_, true) => KnownHere::Tokens,
+        match self {
+            Self { users: true, .. } => KnownHere::Users,
+            Self { tokens: true, .. } => KnownHere::Tokens,
+            Self { sets: true, .. } => KnownHere::Sets,
+            #[cfg(feature = "board")]
+            Self { links: true, .. } => KnownHere::Links,
             _ => KnownHere::Readers,
         }
     }

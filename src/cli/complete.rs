@@ -1,21 +1,28 @@
 //! `rollcall completions`: made from the definition of the command line.
 //!
-//! A script knows every command, option and fixed value by itself. What it has to ask for are readers, users and tokens,
-//! and it asks this program: `rollcall completions --readers`, which is quick, says nothing else, and fails at nothing.
+//! A script knows every command, option and fixed value by itself. What it has to ask for are readers, users, tokens, sets
+//! and links to the board, and it asks this program: `rollcall completions --readers`, which is quick, says nothing else, and fails at nothing.
 
 mod fish;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use clap::CommandFactory;
+use clap::builder::PossibleValuesParser;
+use clap::{Command, CommandFactory};
 use clap_complete::Shell;
+#[cfg(feature = "board")]
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::args::{Cli, CompletionsArgs, KnownHere};
 use super::printer::Printer;
+use super::{help, schema};
+#[cfg(feature = "board")]
+use crate::board::links::Links;
 use crate::config::{Global, Settings};
 use crate::failure::Failure;
+use crate::pki::PkiDir;
 use crate::reader::pcsc::list_within;
 use crate::reader::select::Aliases;
 use crate::terminal::presence::{TerminalStore, TerminalStoreError};
@@ -40,6 +47,9 @@ pub fn run(args: &CompletionsArgs, global: &Global, out: &mut Printer) -> Result
         (None, KnownHere::Readers) => readers(global),
         (None, KnownHere::Users) => stored(global, users),
         (None, KnownHere::Tokens) => stored(global, tokens),
+        (None, KnownHere::Sets) => sets(global),
+        #[cfg(feature = "board")]
+        (None, KnownHere::Links) => links(global),
     };
     out.document(text.as_bytes())?;
     Ok(0)
@@ -47,7 +57,7 @@ pub fn run(args: &CompletionsArgs, global: &Global, out: &mut Printer) -> Result
 
 /// The script of a shell.
 fn script(shell: Shell) -> String {
-    let (mut script, mut command) = (Vec::new(), Cli::command());
+    let (mut script, mut command) = (Vec::new(), offering(Cli::command()));
     clap_complete::generate(shell, &mut command, "rollcall", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     match shell {
@@ -56,6 +66,23 @@ fn script(shell: Shell) -> String {
         Shell::Zsh => zsh(&script),
         _ => script,
     }
+}
+
+/// The definition with values of arguments of which there are more than can be listed: those that a shell offers.
+fn offering(command: Command) -> Command {
+    let name = command.get_name().to_owned();
+    let command = command.mut_args(|argument| {
+        let offered = match (name.as_str(), argument.get_id().as_str()) {
+            ("watch", "presence") => vec!["field", "toggle", "until:8h"],
+            ("history" | "events", "since" | "until") => vec!["today", "yesterday"],
+            ("schema", "name") => schema::short_names().collect(),
+            ("help", "command") => help::topics().collect(),
+            _ => return argument,
+        };
+        argument.value_parser(PossibleValuesParser::new(offered))
+    });
+    let names: Vec<_> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+    names.iter().fold(command, |command, name| command.mut_subcommand(name, offering))
 }
 
 /// The first line says whose completions these are, and the last ones call them.
@@ -81,6 +108,10 @@ fn asked_by_zsh(line: &str) -> Option<&'static str> {
         Some("_rollcall_users")
     } else if is(&["':id -- Token id", "--replace=["]) {
         Some("_rollcall_tokens")
+    } else if is(&["':id -- The set", "--set=["]) {
+        Some("_rollcall_sets")
+    } else if is(&["':id -- The link"]) {
+        Some("_rollcall_links")
     } else {
         None
     }
@@ -123,6 +154,21 @@ fn tokens(store: &TerminalStore) -> Result<BTreeSet<String>, TerminalStoreError>
     let seen = store.known()?.into_iter().map(|entry| entry.token_id);
     let denied = store.denials()?.into_iter().filter_map(|denial| denial.id.parse().ok());
     Ok(issued.chain(seen).chain(denied).map(|id: Uuid| id.to_string()).collect())
+}
+
+/// The sets of which anything is here.
+fn sets(global: &Global) -> String {
+    let settings = Settings::resolve(global, &|name| std::env::var_os(name)).ok();
+    let known = settings.and_then(|settings| PkiDir::new(settings.pki_folder()).sets().ok());
+    lines(known.unwrap_or_default().iter().map(ToString::to_string))
+}
+
+/// The links to the board that are valid.
+#[cfg(feature = "board")]
+fn links(global: &Global) -> String {
+    let settings = Settings::resolve(global, &|name| std::env::var_os(name)).ok();
+    let valid = settings.and_then(|settings| Links::at(&settings.state_folder).list(Timestamp::now()).ok());
+    lines(valid.unwrap_or_default().into_iter().map(|link| link.id))
 }
 
 #[cfg(test)]

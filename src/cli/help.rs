@@ -195,6 +195,12 @@ pub fn examples(words: &str) -> Option<&'static [&'static str; 2]> {
     EXAMPLES.iter().find(|(command, _)| *command == words).map(|(_, examples)| examples)
 }
 
+/// What may stand behind `rollcall help`: the first words of commands, and [`OPTIONS`].
+pub fn topics() -> impl Iterator<Item = &'static str> {
+    let commands = EXAMPLES.iter().map(|(command, _)| *command);
+    commands.filter(|command| !command.is_empty() && !command.contains(' ')).chain([OPTIONS])
+}
+
 /// The help that these arguments ask for. It is made only when it is asked for: it takes longer than the parsing.
 pub fn asked_for(arguments: impl IntoIterator<Item = OsString>) -> Option<String> {
     let error = described().try_get_matches_from(arguments).err()?;

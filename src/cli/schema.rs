@@ -21,6 +21,11 @@ pub fn run(args: &SchemaArgs, out: &mut Printer) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// The names without "rollcall." and version.
+pub fn short_names() -> impl Iterator<Item = &'static str> {
+    views::NAMES.iter().filter_map(|name| name.strip_prefix("rollcall.")?.split('/').next())
+}
+
 fn unknown(name: &str) -> Failure {
     Failure::new(ExitClass::Usage, "schema.unknown", format!("there is no JSON object {name:?}"))
         .hint(format!("there are: {}", views::NAMES.join(", ")))

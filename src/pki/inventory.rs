@@ -230,7 +230,10 @@ impl PkiDir {
     }
 
     /// The sets of which anything is here, in the order of their identifiers.
-    pub(super) fn sets(&self) -> Result<Vec<SetId>, PkiError> {
+    ///
+    /// # Errors
+    /// [`PkiError::Io`].
+    pub fn sets(&self) -> Result<Vec<SetId>, PkiError> {
         let folder = self.path("sets");
         let failed = |error| PkiError::Io { path: folder.clone(), error };
         let files = match fs::read_dir(&folder) {

@@ -56,6 +56,8 @@ _rollcall_kind() {
     *" --reader") kind=readers ;;
     *" --user") kind=users ;;
     *" --replace") kind=tokens ;;
+    *" --set" | "pki rotate-set") kind=sets ;;
+    "board revoke") kind=links ;;
     "users show" | "users deny" | "users allow" | "users remove" | "users forget" | "users check-in" | \
         "users check-out" | "user show" | "user forget") kind=users ;;
     "token show" | "token status") kind=tokens ;;
@@ -63,7 +65,7 @@ _rollcall_kind() {
     esac
 }
 
-# Where readers, users or tokens stand: those that are known here. All else is the function above's.
+# Where readers, users, tokens, sets or links stand: those that are known here. All else is the function above's.
 _rollcall_and_values() {
     local typed=${COMP_WORDS[COMP_CWORD]} at=$COMP_CWORD before= option above name kind quote start REPLY
     # The shell takes a name with colons for several words, and completes the last of them.

@@ -7,7 +7,7 @@ _rollcall_readers() {
     _wanted readers expl reader compadd -a names
 }
 
-# Users and tokens that are known here.
+# Users, tokens, sets and links that are known here.
 _rollcall_users() {
     local -a ids
     local expl
@@ -19,4 +19,16 @@ _rollcall_tokens() {
     local expl
     ids=(${(f)"$(_call_program tokens command rollcall completions --tokens 2>/dev/null)"})
     _wanted tokens expl token compadd -a ids
+}
+_rollcall_sets() {
+    local -a ids
+    local expl
+    ids=(${(f)"$(_call_program sets command rollcall completions --sets 2>/dev/null)"})
+    _wanted sets expl set compadd -a ids
+}
+_rollcall_links() {
+    local -a ids
+    local expl
+    ids=(${(f)"$(_call_program links command rollcall completions --links 2>/dev/null)"})
+    _wanted links expl link compadd -a ids
 }
