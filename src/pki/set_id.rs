@@ -34,12 +34,17 @@ impl fmt::Display for SetId {
     }
 }
 
+/// Why a text is no identifier of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a set id, which has 16 hex digits; rollcall pki list shows those that are here")]
+pub struct SetIdError;
+
 impl FromStr for SetId {
-    type Err = hex::FromHexError;
+    type Err = SetIdError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut id = [0; 8];
-        hex::decode_to_slice(text, &mut id)?;
+        hex::decode_to_slice(text, &mut id).map_err(|_| SetIdError)?;
         Ok(Self(id))
     }
 }
