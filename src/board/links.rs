@@ -26,6 +26,8 @@ use crate::{
     files::{self, LockedFile, word},
 };
 
+/// The fewest digits that stand for a link.
+const SHORTEST: usize = 4;
 /// Links that there are at one time.
 const MOST: usize = 256;
 /// The longest file that is read.
@@ -92,6 +94,14 @@ pub enum BoardLinkError {
     /// No link has this name.
     #[error("there is no link {0:?}")]
     Unknown(String),
+    /// Several links begin so.
+    #[error("{typed} may stand for more than one")]
+    Ambiguous {
+        /// What was given.
+        typed: String,
+        /// Their names.
+        links: Vec<String>,
+    },
     /// No randomness.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -110,6 +120,8 @@ impl From<BoardLinkError> for Failure {
                 .hint(Remedy::with("revoke one", "rollcall board revoke ID")),
             BoardLinkError::Unknown(_) => Self::new(ExitClass::No, "board.no-such-link", told)
                 .hint(Remedy::with("see which there are", "rollcall board links")),
+            BoardLinkError::Ambiguous { links, .. } => Self::new(ExitClass::Usage, "board.ambiguous-link", told)
+                .hint(format!("give more digits of the link: {}", links.join(", "))),
             BoardLinkError::Crypto(_) => Self::new(ExitClass::Bug, "crypto.failed", told),
         }
     }
@@ -175,14 +187,23 @@ impl Links {
         Ok(links)
     }
 
-    /// Takes a link back: whoever came by it may look no longer.
+    /// Takes a link back: whoever came by it may look no longer. At least the first 4 digits of its name are enough.
     ///
     /// # Errors
-    /// [`BoardLinkError::Unknown`] when no link has this name.
-    pub fn revoke(&self, id: &str, now: Timestamp) -> Result<BoardLink, BoardLinkError> {
-        self.change(now, |links| match links.iter().position(|link| link.id == id) {
-            Some(at) => Ok(links.remove(at)),
-            None => Err(BoardLinkError::Unknown(id.to_owned())),
+    /// [`BoardLinkError::Unknown`] when no link has this name, [`BoardLinkError::Ambiguous`] when several begin so.
+    pub fn revoke(&self, typed: &str, now: Timestamp) -> Result<BoardLink, BoardLinkError> {
+        let begin = typed.to_ascii_lowercase();
+        self.change(now, |links| {
+            let begins = |link: &BoardLink| begin.len() >= SHORTEST && link.id.starts_with(&begin);
+            let found: Vec<_> = (0..links.len()).filter(|at| begins(&links[*at])).collect();
+            match found.as_slice() {
+                [] => Err(BoardLinkError::Unknown(typed.to_owned())),
+                [at] => Ok(links.remove(*at)),
+                several => Err(BoardLinkError::Ambiguous {
+                    typed: typed.to_owned(),
+                    links: several.iter().map(|at| links[*at].id.clone()).collect(),
+                }),
+            }
         })
     }
 
@@ -348,6 +369,29 @@ mod tests {
         assert!(!links.admits(&cookie, now).unwrap());
         assert!(links.redeem(&unopened, now, &mut SystemRandom).unwrap().is_none());
         assert!(matches!(links.revoke(&one.id, now), Err(BoardLinkError::Unknown(_))));
+    }
+
+    #[test]
+    fn the_first_digits_of_a_link_are_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let (links, now) = (Links::at(folder.path()), Timestamp::UNIX_EPOCH);
+        let ids = ["4ac20115", "4ac2ffff", "0b5c9c2e"];
+        let (link, _) = made(&links, now);
+        let named = |id: &str| BoardLink { id: id.to_owned(), ..link.clone() };
+        let name = |all: &mut Vec<BoardLink>| {
+            *all = ids.map(named).to_vec();
+            Ok(())
+        };
+        links.change(now, name).unwrap();
+        assert!(matches!(links.revoke("4ac2", now), Err(BoardLinkError::Ambiguous { links, .. }) if links == ids[..2]));
+        for (typed, id) in [("0B5C", ids[2]), ("4ac20", ids[0]), ("4AC2FFFF", ids[1])] {
+            assert_eq!(links.revoke(typed, now).unwrap().id, id, "{typed}");
+        }
+        let (link, _) = made(&links, now);
+        let longer = format!("{}0", link.id);
+        for typed in ["", &link.id[..3], "nope", &longer] {
+            assert!(matches!(links.revoke(typed, now), Err(BoardLinkError::Unknown(_))), "{typed}");
+        }
     }
 
     #[test]

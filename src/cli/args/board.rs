@@ -30,7 +30,7 @@ pub enum BoardCommand {
     Links,
     /// Revoke a link: the browser that opened it loses the board within ten seconds
     Revoke {
-        /// The link, as `links` shows it
+        /// The link, as `links` shows it, or at least its first 4 digits
         id: String,
     },
 }
