@@ -214,6 +214,9 @@ fn texts_of(path: &Path) -> Result<String, BoardError> {
         ErrorKind::FileTooLarge => wrong("it is longer than 256 KiB".to_owned()),
         _ => wrong(error.to_string()),
     })?;
-    let file: page::TextFile = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let file: page::TextFile = serde_json::from_str(&text).map_err(|error| {
+        let what = if error.is_data() { "expected lang, name and texts, of texts only" } else { "not valid JSON" };
+        wrong(format!("line {}, column {}: {what}", error.line(), error.column()))
+    })?;
     file.checked().map_err(wrong)
 }

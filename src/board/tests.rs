@@ -3,6 +3,7 @@
 mod portraits;
 
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
     path::Path,
@@ -30,6 +31,7 @@ use super::{
     links::Links,
     page,
     roll::{ReaderFault, ReportedFault},
+    texts_of,
 };
 use crate::{
     api::{User, event::Event},
@@ -433,6 +435,22 @@ fn who_asks_too_often_waits_and_others_do_not() {
     assert_eq!(answers.answer("192.0.2.2".parse().unwrap(), &request).status(), 200);
     // The files of the page are no burden: many screens behind one address load them at once.
     assert!((0..1000).all(|_| answers.answer("192.0.2.1".parse().unwrap(), &file).status() == 200));
+}
+
+#[test]
+fn a_file_of_texts_is_refused_with_the_place_and_our_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fr.json");
+    for (text, wrong) in [
+        ("{\"lang\":\"fr\",\n\"name\" \"x\"}", "line 2, column 8: not valid JSON"),
+        ("{\"lang\":\"fr\",\"texts\":{}}", "line 1, column 24: expected lang, name and texts, of texts only"),
+        ("{\n\"lang\":1}", "line 2, column 8: expected lang, name and texts, of texts only"),
+        ("{\"lang\":\"f r\",\"name\":\"x\",\"texts\":{}}", "\"f r\" is not a language tag"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let told = texts_of(&file).unwrap_err().to_string();
+        assert_eq!(told, format!("the board's texts {} cannot be used: {wrong}", file.display()));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! One key of `config.toml` with its value, read as what the key takes; a refusal names file, line and key.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -168,6 +169,14 @@ impl<'a> ConfigEntry<'a> {
     /// [`ConfigError::BadValue`] with what the type says.
     pub fn parsed<T: FromStr<Err: std::fmt::Display>>(&self) -> Result<T, ConfigError> {
         self.text()?.parse().map_err(|e: T::Err| self.bad(e.to_string()))
+    }
+
+    /// An address with its port.
+    ///
+    /// # Errors
+    /// [`ConfigError::BadValue`].
+    pub fn address(&self) -> Result<SocketAddr, ConfigError> {
+        self.text()?.parse().map_err(|_| self.bad("not an ADDRESS:PORT, as 127.0.0.1:7480".to_owned()))
     }
 
     /// One of the words that this has.

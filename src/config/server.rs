@@ -135,8 +135,8 @@ impl Table {
             "feed_max_age" => self.feed_max_age = Some(entry.duration()?),
             "offline_max_age" => self.offline_max_age = Some(entry.duration()?),
             "timeout" => self.timeout = Some(entry.duration()?),
-            "listen" => self.listen = Some(entry.parsed()?),
-            "board" => self.board = Some(entry.parsed()?),
+            "listen" => self.listen = Some(entry.address()?),
+            "board" => self.board = Some(entry.address()?),
             "store" => {
                 let store = StoreText(entry.text()?.to_owned());
                 entry.require_private(store.is_secret())?;
