@@ -73,6 +73,7 @@ fn no_banned_turn_stands_in_what_users_read() {
         "docs/proof.md",
         "SECURITY.md",
         "applet/README.md",
+        "applet/machine/README.md",
         "scripts/lib/package/README.Debian",
         "src/board/page/texts/en.json",
         "src/board/page/index.html",
@@ -103,6 +104,13 @@ fn no_banned_turn_stands_in_what_users_read() {
 fn a_banned_turn_is_found() {
     assert_eq!(turns("whether it\n is told, and Anew."), ["is told", "anew"]);
     assert!(turns("renewal of nowhere: retold, a canewood").is_empty());
+    for text in ["is no TOML", "{:?} is no language tag", "and `false` is no bound.", "keys that are no AES keys"] {
+        assert_eq!(turns(text), ["is no …"], "{text}");
+    }
+    assert!(
+        turns("there is no such user; it is no longer here; the answer is no or some failed; no card is ` , no reader")
+            .is_empty()
+    );
     let source = "/// is told\n// is told\nlet a = \"it is no\"; // be told\n#[cfg(test)]\nlet b = \"anew\";\n";
     assert_eq!(texts(source, false), ["it is no"]);
     assert_eq!(texts(source, true).len(), 2);

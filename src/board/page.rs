@@ -78,7 +78,7 @@ impl TextFile {
             return Err(format!("unknown text {key:?}"));
         }
         if self.lang.is_empty() || !self.lang.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-            return Err(format!("{:?} is no language tag", self.lang));
+            return Err(format!("{:?} is not a language tag", self.lang));
         }
         serde_json::to_string(self).map_err(|error| error.to_string())
     }
