@@ -226,6 +226,22 @@ mod tests {
         assert!(matches!(verify(&"A".repeat(LIMIT + 1), TYP, ca.public()), Err(JwsError::Form)));
     }
 
+    /// As many bytes as are allowed are read, and not one more, though what is longer was signed as well.
+    #[test]
+    fn a_message_may_be_as_long_as_the_limit() {
+        assert_eq!(LIMIT, 262_144);
+        let (ca, key) = (pair(), pair());
+        let der = certificate(&ca, &key, CertificateProfile::ServerSignature);
+        let filled = |typ: &str, more: usize| {
+            let room = LIMIT - sign(b"", typ, &key, &der).unwrap().len();
+            sign(&vec![b' '; room * 3 / 4 + more], typ, &key, &der).unwrap()
+        };
+        // No part in base64 has one character more than a multiple of four: then the header takes one or two of them.
+        let typ = ["a", "ab"].into_iter().find(|typ| filled(typ, 0).len() == LIMIT).unwrap();
+        assert!(verify(&filled(typ, 0), typ, ca.public()).is_ok());
+        assert!(matches!(verify(&filled(typ, 1), typ, ca.public()), Err(JwsError::Form)));
+    }
+
     proptest! {
         #[test]
         fn no_text_panics(text in "[A-Za-z0-9_.{}\"-]{0,200}") {
