@@ -216,3 +216,6 @@ fn mask_details(records: &mut [TraceRecord], places: &[usize]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
