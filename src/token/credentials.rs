@@ -139,3 +139,13 @@ pub enum SlotWish {
     /// It keeps this key.
     Filled(ResumptionKey),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_bounds_no_distance_by_itself() {
+        assert_eq!(NoMemory.least_heartbeat(Uuid::nil(), "reader"), None);
+    }
+}

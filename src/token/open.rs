@@ -393,3 +393,6 @@ impl ProvenToken {
         Ok((AuthenticatedToken { token_id, evidence, user }, session))
     }
 }
+
+#[cfg(test)]
+mod tests;

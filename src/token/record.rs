@@ -269,6 +269,20 @@ mod tests {
         assert_eq!(merge(compact(), &[&details("7")[..], &[0]].concat()), Err(RecordError::Encoding));
     }
 
+    /// Our own layout has fields in one place only; others may split them.
+    #[test]
+    fn fields_of_both_places_are_merged_and_the_details_win() {
+        let user = |name: &str, fields: &[(&str, &str)]| User {
+            id: "7".into(),
+            name: name.into(),
+            fields: fields.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
+        };
+        let compact = UserRecord { user: user("A", &[("room", "1"), ("team", "x")]), more: true };
+        let details = encode(&user("Ada", &[("room", "2"), ("floor", "0")]), false);
+        let merged = user("Ada", &[("floor", "0"), ("room", "2"), ("team", "x")]);
+        assert_eq!(merge(compact, &details), Ok(merged));
+    }
+
     #[test]
     fn all_room_is_used() {
         let user = User { id: "7".into(), name: "n".repeat(300), ..User::default() };

@@ -184,7 +184,9 @@ fn the_object_has_to_say_what_was_signed() {
     let case = Case::new();
     let token = ShownProof { token_id: Some(Uuid::nil()), ..case.shown() };
     let counter = ShownProof { counter: Some(8), ..case.shown() };
-    for shown in [token, counter] {
+    // Either counts also where the object says only that.
+    let (only_token, only_counter) = (ShownProof { counter: None, ..token }, ShownProof { token_id: None, ..counter });
+    for shown in [token, counter, only_token, only_counter] {
         let report = check_proof(&shown, &case.expected());
         assert_eq!(failing(&report), [ProofCheck::Object]);
         assert_eq!(report.failure().map(|(check, _)| check.code()), Some("proof.object"));
