@@ -3,7 +3,7 @@
 use crate::channel::CommandName;
 use uuid::Uuid;
 
-use super::rig::{Draft, ECKA, READ, Rig, new_key};
+use super::rig::{ADMIN, Draft, ECKA, READ, Rig, new_key};
 use crate::{
     card::{
         apdu::ApduFormat,
@@ -18,7 +18,10 @@ use crate::{
     terminal::tap::{Depth, Seen, TapError, Tapped, tap_card},
     token::{
         TokenError,
+        commands::PART_MAX,
+        constants::{PORTRAIT_MAX, TAG_PORTRAIT},
         open::{AuthenticationContext, Credentials, NoMemory, RememberedItem, SlotWish, TokenMemory},
+        session::Session,
     },
 };
 
@@ -180,5 +183,17 @@ fn a_card_that_is_another_after_it_was_selected_again_is_refused() {
             Err(TapError::Token(TokenError::Form(CommandName::Select))) => assert!(!works),
             result => panic!("{result:?}"),
         }
+    }
+}
+
+#[test]
+fn a_portrait_is_read_back_or_there_is_none() {
+    let mut rig = Rig::issued();
+    let mut session = Session::new(rig.role(ADMIN).messaging, ApduFormat::Short);
+    assert_eq!(session.read_portrait(&mut rig.token).unwrap(), None);
+    for length in [1, PART_MAX, PORTRAIT_MAX] {
+        let portrait: Vec<u8> = (0..=255).cycle().take(length).collect();
+        session.write_parts(&mut rig.token, TAG_PORTRAIT, &portrait).unwrap();
+        assert_eq!(session.read_portrait(&mut rig.token).unwrap(), Some(portrait), "{length}");
     }
 }

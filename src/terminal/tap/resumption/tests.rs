@@ -125,12 +125,15 @@ fn two_readers_do_not_end_each_others_keys() {
     assert_eq!(take(&cache, open(1), 1100).len(), 1);
 }
 
-/// A use makes no key younger.
+/// A use makes no key younger, and the proof that it came from is the same.
 #[test]
-fn a_used_key_keeps_its_age() {
+fn a_used_key_keeps_its_age_and_its_proof() {
     let cache = cache(open(1));
     let taken = take(&cache, open(1), 4000).remove(0);
-    cache.keep(taken.used(ResumptionKey { uses_left: 63, ..key(1, NEVER) }));
+    assert_eq!(taken.proved_counter(), 65_536);
+    let used = taken.used(ResumptionKey { uses_left: 63, counter: 70_000, ..key(1, NEVER) });
+    assert_eq!((used.proved_counter(), used.key().counter), (65_536, 70_000));
+    cache.keep(used);
     assert!(take(&cache, open(1), 4601).is_empty());
 }
 
@@ -158,4 +161,11 @@ fn a_token_without_slots_is_not_asked_for_one_again() {
     assert!(cache.wants_slot(open(2), RULE));
     cache.has_no_slots(Uuid::from_u128(2));
     assert!(!cache.wants_slot(open(2), RULE) && cache.wants_slot(open(1), RULE));
+    // Those before it stay remembered, until there are too many: then all are asked once more.
+    for id in 3..2 + REMEMBERED as u128 {
+        cache.has_no_slots(Uuid::from_u128(id));
+    }
+    assert!(!cache.wants_slot(open(2), RULE));
+    cache.has_no_slots(Uuid::from_u128(1));
+    assert!(cache.wants_slot(open(2), RULE) && !cache.wants_slot(open(1), RULE));
 }

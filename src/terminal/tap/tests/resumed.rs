@@ -149,6 +149,20 @@ fn a_lower_use_counter_is_a_copy() {
     assert!(matches!(&refused.result, Err(TapError::Token(TokenError::Cloned { last: 65_537, found: 65_536, .. }))));
 }
 
+/// Full taps elsewhere raise the use counter: a resumed one tells the present one, and keeps it.
+#[test]
+fn a_resumed_tap_knows_the_counter_of_taps_elsewhere() {
+    let terminal = FastFixture::new();
+    let mut token = issued(&terminal.fixture, ID, false, 3);
+    let first = token_of(&terminal.tap(&mut token)).counter();
+    token.reset();
+    assert!(terminal.fixture.tap(&mut token, ApduFormat::Short).result.is_ok());
+    let resumed = terminal.tap(&mut token);
+    assert_eq!((token_of(&resumed).is_resumed(), token_of(&resumed).counter()), (true, first + 1));
+    let kept = terminal.cache.take(TokenMode::Open(ID), ResumeRule::Open, terminal_now).remove(0);
+    assert_eq!(kept.key().counter, first + 1);
+}
+
 fn terminal_now() -> Timestamp {
     "2026-11-23T00:00:00Z".parse().unwrap()
 }
@@ -172,6 +186,13 @@ fn a_miss_leads_to_a_full_tap() {
     assert!(token_of(&terminal.tap(&mut token)).is_resumed());
     stale(&terminal);
     terminal.fixture.memory.0.borrow_mut().clear();
+    assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
+    // What is remembered has ended, and is read again as well.
+    stale(&terminal);
+    let ended = ("2026-10-01T00:00:00Z", "2026-10-08T00:00:00Z");
+    let ended = issue(&terminal.fixture.ca, CertificateProfile::TokenEcka, &ID.to_string(), new_key().public(), ended);
+    let item = RememberedItem::Ecka(TokenMode::Open(ID), 0x41);
+    terminal.fixture.memory.0.borrow_mut().insert(item, ended);
     assert!(!token_of(&terminal.tap(&mut token)).is_resumed());
 }
 
@@ -269,12 +290,18 @@ fn a_token_without_slots_is_asked_once() {
     let terminal = FastFixture::new();
     let mut token = issued(&terminal.fixture, ID, false, 3);
     let old = |_| Ok(Status::WRONG_DATA.0.to_be_bytes().to_vec());
+    let asked = |sent: &[(u8, u8)]| sent.iter().filter(|(ins, _)| *ins == 0x88).map(|(_, p1)| *p1).collect::<Vec<_>>();
     let mut link = Bent { token: &mut token, command: (0x88, 1), bend: old, sent: Vec::new() };
     let tapped = terminal.try_tap(&mut link);
-    let asked: Vec<u8> = link.sent.iter().filter(|(ins, _)| *ins == 0x88).map(|(_, p1)| *p1).collect();
-    assert_eq!(asked, [1, 0]);
+    assert_eq!(asked(&link.sent), [1, 0]);
     assert!(!token_of(&tapped).is_resumed() && tapped.kept.is_none());
     assert!(!terminal.cache.wants_slot(TokenMode::Open(ID), ResumeRule::Open));
+    // Without the question after a slot, 6A80 is a refusal and nothing to ask again.
+    token.reset();
+    let mut link = Bent { token: &mut token, command: (0x88, 0), bend: old, sent: Vec::new() };
+    let refused = terminal.try_tap(&mut link);
+    assert_eq!(asked(&link.sent), [0]);
+    assert!(matches!(refused.result, Err(TapError::Token(TokenError::Refused { status: Status::WRONG_DATA, .. }))));
 }
 
 /// In a set nobody says before which token it is: each of the keys is tried.
