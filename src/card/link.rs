@@ -56,22 +56,37 @@ impl<L: Link + ?Sized> Link for Box<L> {
 mod tests {
     use super::*;
 
-    struct Echo;
+    /// Gives a command back, keeps the records, and knows one verdict.
+    #[derive(Default)]
+    struct Echo(Vec<TraceRecord>);
 
     impl Link for Echo {
         fn transmit(&mut self, command: &[u8], _: Sensitivity) -> Result<Vec<u8>, LinkError> {
             Ok(command.to_vec())
         }
+
+        fn note(&mut self, record: &dyn Fn() -> TraceRecord) {
+            self.0.push(record());
+        }
+
+        fn recorded(&mut self, question: Question) -> Option<RecordedVerdict> {
+            (question == Question::Proof).then_some(RecordedVerdict::Holds)
+        }
     }
 
-    fn through(mut link: impl Link) -> Vec<u8> {
-        link.transmit(&[1, 2, 3], Sensitivity::Plain).unwrap()
+    fn through(mut link: impl Link) {
+        assert_eq!(link.transmit(&[1, 2, 3], Sensitivity::Plain), Ok(vec![1, 2, 3]));
+        link.note(&|| TraceRecord::Heartbeat);
+        assert_eq!(link.recorded(Question::Proof), Some(RecordedVerdict::Holds));
+        assert_eq!(link.recorded(Question::Receipt), None);
     }
 
     #[test]
     fn a_reference_and_a_box_are_the_link_itself() {
-        assert_eq!(through(&mut Echo), [1, 2, 3]);
-        let boxed: Box<dyn Link> = Box::new(Echo);
-        assert_eq!(through(boxed), [1, 2, 3]);
+        let mut echo = Echo::default();
+        through(&mut echo);
+        let boxed: Box<dyn Link + '_> = Box::new(&mut echo);
+        through(boxed);
+        assert_eq!(echo.0, [TraceRecord::Heartbeat, TraceRecord::Heartbeat]);
     }
 }

@@ -393,3 +393,6 @@ fn bytes(text: &str, length: RangeInclusive<usize>) -> bool {
 pub(super) fn is_get_response(command: &[u8]) -> bool {
     Received::parse(command).is_some_and(|apdu| apdu.header[1] == 0xC0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,12 +229,19 @@ mod tests {
     }
 
     #[test]
+    fn a_script_has_at_most_10_000_lines() {
+        assert_eq!(parse(&"00A4\n".repeat(10_000)).unwrap().len(), 10_000);
+        assert_eq!(parse(&"\n".repeat(10_001)), Err((10_001, ScriptError::TooLong)));
+    }
+
+    #[test]
     fn a_status_or_a_whole_answer_is_expected() {
         let matches = |pattern: &str, answer: &[u8]| AnswerPattern::parse(pattern).unwrap().matches(answer);
         assert!(matches("61xx", &[0x61, 0x17]) && matches("9000", &[1, 2, 0x90, 0]) && matches("xxxx", &[0x6A, 0x88]));
         assert!(matches("6F xx 9000", &[0x6F, 0x17, 0x90, 0]) && !matches("6F 00 9000", &[0x6F, 0x17, 0x90, 0]));
         assert!(!matches("9000", &[0x90, 1]) && !matches("9000", &[0x90]) && !matches("9000", &[]));
         assert!(!matches("029000", &[1, 2, 0x90, 0]));
+        assert_eq!(AnswerPattern::parse("6f xX 9000").unwrap().text(), "6FXX9000");
     }
 
     proptest! {

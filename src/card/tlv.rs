@@ -315,6 +315,39 @@ mod tests {
         assert_eq!(TlvReader::new(&[0x53, 2, 1]).optional(0x53), Err(TlvError::Truncated));
     }
 
+    /// The tree of these bytes as depths and tags.
+    fn shape(bytes: &[u8]) -> Option<Vec<(usize, u16)>> {
+        Some(tree(bytes)?.into_iter().map(|(depth, object)| (depth, object.tag)).collect())
+    }
+
+    #[test]
+    fn a_tree_has_what_is_inside_behind_its_object() {
+        let leaf = object(0x84, &[1]);
+        for tag in [0x6F, 0x7F49, 0xBF21] {
+            let bytes = [object(tag, &[&leaf[..], &object(0xA5, &leaf)].concat()), leaf.clone()].concat();
+            assert_eq!(shape(&bytes), Some(vec![(0, tag), (1, 0x84), (1, 0xA5), (2, 0x84), (0, 0x84)]), "{tag:X}");
+        }
+        assert_eq!(shape(&[]), Some(Vec::new()));
+        assert_eq!(shape(&object(0xA5, &[])), Some(vec![(0, 0xA5)]));
+        // What is primitive by its tag stays closed, and so does what is constructed and holds no objects.
+        for tag in [0x53, 0x5F49] {
+            assert_eq!(shape(&object(tag, &leaf)), Some(vec![(0, tag)]), "{tag:X}");
+        }
+        for value in [&[0x84, 2, 1][..], &[&leaf[..], &[0x84]].concat()] {
+            assert_eq!(shape(&object(0xA5, value)), Some(vec![(0, 0xA5)]), "{value:02X?}");
+        }
+        assert_eq!(shape(&[&leaf[..], &[0]].concat()), None);
+    }
+
+    #[test]
+    fn a_tree_is_bounded() {
+        let nested = (0..10).fold(object(0x84, &[1]), |inside, _| object(0xA5, &inside));
+        assert_eq!(shape(&nested), Some((0..=8).map(|depth| (depth, 0xA5)).collect()));
+        let many = object(0x84, &[1]).repeat(1_001);
+        assert_eq!(shape(&many[3..]).map(|objects| objects.len()), Some(1_000));
+        assert_eq!(shape(&many), None);
+    }
+
     #[test]
     fn tags_and_lengths_have_their_shortest_form() {
         for (bytes, read) in [

@@ -77,6 +77,19 @@ fn whole_answers_of_256_bytes_come_through() {
 }
 
 #[test]
+fn an_answer_may_have_as_many_bytes_as_the_limit() {
+    let mut left = ANSWER_MAX;
+    let answer = T0::default().exchange(&[0, 0xCA, 1, 1, 1, 7, 0], &mut |tpdu| {
+        if tpdu[1] == 0xCA {
+            return Ok(vec![0x61, 0]);
+        }
+        left -= 256;
+        Ok([vec![0x5A; 256], vec![if left > 0 { 0x61 } else { 0x90 }, 0]].concat())
+    });
+    assert_eq!(answer.unwrap().len(), ANSWER_MAX + 2);
+}
+
+#[test]
 fn a_wrong_le_is_corrected_once() {
     let (answer, sent) = run(&["6C05", "01020304059000"], "00CA0101F0");
     assert_eq!((answer.unwrap().as_str(), sent[1].as_str()), ("01020304059000", "00CA010105"));

@@ -220,8 +220,6 @@ fn what_is_no_hex_or_too_short_is_no_record() {
     }
     let some = |text: &str| Some(text.to_owned());
     for bent in [
-        TraceRecord::Transaction { reader: "r".into(), atr: "3G".into() },
-        TraceRecord::Transaction { reader: "r".into(), atr: "00".repeat(34) },
         TraceRecord::Remembered { item: record::RecordedMemory::Ecka, certificate: "zz".into() },
         TraceRecord::Remembered { item: record::RecordedMemory::Ecka, certificate: String::new() },
         TraceRecord::Exchange(Exchange { command: "00A404000".into(), ..exchange() }),
