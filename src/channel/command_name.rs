@@ -92,3 +92,13 @@ impl fmt::Display for CommandName {
         f.write_str(self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_shown_by_its_name_in_the_standard() {
+        assert_eq!(CommandName::MutualAuthenticate.to_string(), "MUTUAL AUTHENTICATE");
+    }
+}

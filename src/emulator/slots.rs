@@ -75,3 +75,27 @@ impl Slots {
 pub(super) fn decoy(random: &mut dyn Random) -> Result<SecretKey, CryptoError> {
     Ok(SecretKey(Key128::new(random::bytes(random)?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether slots stand in the file: a turn that was not saved would give the next terminal another's place.
+    #[test]
+    fn slots_are_untouched_where_nothing_is_filled_and_the_turn_is_the_firsts() {
+        let slot = |terminal: usize| TerminalSlot {
+            terminal: Hex([u8::try_from(terminal).unwrap(); TID]),
+            key: SecretKey(Key128::new([1; 16])),
+            uses_left: 1,
+            not_after: Hex(*b"261101000000"),
+        };
+        let mut slots = Slots::default();
+        assert!(slots.are_untouched());
+        for terminal in 1..=SLOTS {
+            slots.fill(slot(terminal));
+            let emptied = Slots { places: Default::default(), ..slots.clone() };
+            // After a whole turn the first place is the next again.
+            assert_eq!((slots.are_untouched(), emptied.are_untouched()), (false, terminal == SLOTS), "{terminal}");
+        }
+    }
+}

@@ -173,6 +173,13 @@ fn wrong_start_keys_are_told_apart_from_a_bad_line() {
 }
 
 #[test]
+fn initialize_update_begins_with_the_diversification_data() {
+    let mut rig = Rig::blank();
+    let told = rig.raw("80500000 08 0001020304050607 00");
+    assert_eq!(told[..20], hex::encode_upper(rig.token.state().diversification()));
+}
+
+#[test]
 fn a_test_card_refuses_set_keys_for_ever() {
     let mut rig = Rig::with_start_keys(StaticKeys::test(), Box::new(SystemRandom));
     assert!(rig.token.state().has_test_keys());

@@ -91,6 +91,20 @@ fn frames_controls_and_the_way_out() {
     );
 }
 
+/// What a card computed is counted; a token that is being stopped takes no time for it.
+#[test]
+fn the_time_of_every_command_is_added_up() {
+    let (mut token, stop, card_timing) = (token(), StopHandle::default(), CardTiming::J3r180);
+    stop.stop();
+    let mut timed = Timed { card_timing, stop: &stop, platform: None, busy: Duration::ZERO };
+    let apdu = hex::decode("802A0010020102").unwrap();
+    for times in 1..=2 {
+        timed.process(&mut token, &apdu);
+        assert_eq!(timed.busy, card_timing.of(&apdu) * times);
+    }
+    assert!(!timed.busy.is_zero());
+}
+
 #[test]
 fn the_atr_is_well_formed() {
     assert_eq!(ATR[1..].iter().fold(0, |sum, byte| sum ^ byte), 0);
