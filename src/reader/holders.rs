@@ -3,7 +3,7 @@
 //! `sock_diag(7)` names for every connection to the service's socket its other end, and `/proc/PID/fd` whose that is.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -114,16 +114,29 @@ fn is_watch(process: &Path) -> bool {
     command(process) == OURS && words.split(|byte| *byte == 0).skip(1).any(|word| word == b"watch")
 }
 
-/// The inodes of the other ends of all connections to this socket.
+/// The inodes of the other ends of all connections to this socket. That of a program that has ended has none.
 fn peers(path: &Path) -> io::Result<BTreeSet<u32>> {
+    Ok(connections(path)?.into_values().filter(|inode| *inode != 0).collect())
+}
+
+/// The service's ends, by inode, of the connections of this process.
+pub(super) fn own(path: &Path) -> BTreeSet<u32> {
+    let own: BTreeSet<_> = sockets(Path::new("/proc/self")).into_iter().flatten().collect();
+    let all = connections(path).unwrap_or_default();
+    all.into_iter().filter(|(_, peer)| own.contains(peer)).map(|(inode, _)| inode).collect()
+}
+
+/// The service's ends of all connections to this socket, by inode, and the inodes of the other ends: 0 where the program has
+/// ended, and a call that it made has not come back.
+pub(super) fn connections(path: &Path) -> io::Result<BTreeMap<u32, u32>> {
     let socket = Socket::new(Domain::from(AF_NETLINK), Type::DGRAM, Some(Protocol::from(NETLINK_SOCK_DIAG)))?;
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;
     (&socket).write_all(&request())?;
     let name = path.as_os_str().as_encoded_bytes();
-    let (mut found, mut room) = (BTreeSet::new(), vec![0; 64 * 1024]);
+    let (mut found, mut room) = (BTreeMap::new(), vec![0; 64 * 1024]);
     loop {
         let length = (&socket).read(&mut room)?;
-        if length == 0 || collect_peers(room.get(..length).unwrap_or_default(), name, &mut found) {
+        if length == 0 || collect(room.get(..length).unwrap_or_default(), name, &mut found) {
             return Ok(found);
         }
     }
@@ -143,22 +156,23 @@ fn request() -> Vec<u8> {
     bytes
 }
 
-/// Collects the peers from one datagram; whether it was the last.
-fn collect_peers(mut rest: &[u8], name: &[u8], found: &mut BTreeSet<u32>) -> bool {
+/// Collects the connections from one datagram; whether it was the last.
+fn collect(mut rest: &[u8], name: &[u8], found: &mut BTreeMap<u32, u32>) -> bool {
     while let Some((length, kind)) = u32_at(rest, 0).zip(u16_at(rest, 4)) {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         let Some(message) = rest.get(HEADER..length) else { return true };
         if kind != SOCK_DIAG_BY_FAMILY {
             return kind == NLMSG_DONE || kind == 2;
         }
-        found.extend(peer(message, name));
+        found.extend(connection(message, name));
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     false
 }
 
-/// The peer of the socket that a message is about, when it has this name.
-fn peer(message: &[u8], name: &[u8]) -> Option<u32> {
+/// The socket that a message is about, and its peer, when it has this name.
+fn connection(message: &[u8], name: &[u8]) -> Option<(u32, u32)> {
+    let own = u32_at(message, 4)?;
     let (mut rest, mut named, mut peer) = (message.get(HEADER..)?, false, None);
     while let Some((length, kind)) = u16_at(rest, 0).zip(u16_at(rest, 2)) {
         let length = usize::from(length);
@@ -170,8 +184,7 @@ fn peer(message: &[u8], name: &[u8]) -> Option<u32> {
         }
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    // The other end of a connection whose program has ended has no inode, and nobody's.
-    peer.filter(|inode| named && *inode != 0)
+    peer.filter(|_| named).map(|peer| (own, peer))
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -241,9 +254,12 @@ mod tests {
         let found = owners(&inodes);
         assert!(found.seen.is_empty() && !found.hidden, "{found:?}");
         assert!(peers(&folder.path().join("another")).unwrap().is_empty());
+        let own = own(&path);
+        assert!(own.len() == 1 && connections(&path).unwrap().keys().eq(&own));
         // The connection of a program that has ended stays until the service closes its end: nobody holds it.
         drop(client);
         assert!(peers(&path).unwrap().is_empty());
+        assert_eq!(connections(&path).unwrap(), own.into_iter().map(|inode| (inode, 0)).collect());
     }
 
     #[test]
@@ -285,9 +301,9 @@ mod tests {
 
     #[test]
     fn what_the_kernel_would_never_say_does_no_harm() {
-        let mut found = BTreeSet::new();
+        let mut found = BTreeMap::new();
         for bytes in [&[][..], &[1; 15], &[0xFF; 40], &[0; 64], &40u32.to_ne_bytes()] {
-            collect_peers(bytes, b"x", &mut found);
+            collect(bytes, b"x", &mut found);
         }
         assert!(found.is_empty());
     }

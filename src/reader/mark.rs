@@ -1,12 +1,17 @@
 //! A call that has not come back in time, as other processes see it: the thread that made it says so by its name, which
 //! the kernel shows everybody and forgets with the thread. The PC/SC service tells nobody.
+//!
+//! Where the program ends before its call, the service keeps the connection until that comes back, as it does with one that
+//! only waits for another program. So an empty file in the folder for temporary files names the connection that hangs.
 
 use std::{
-    fs,
+    env, fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
+
+use super::holders::{connections, own};
 
 /// Where the kernel keeps the name of a thread, once that thread has said which it is.
 #[derive(Debug, Clone, Default)]
@@ -20,11 +25,16 @@ impl ThreadMark {
         }
     }
 
-    /// From now on, until the thread ends, others see that it hangs at this reader.
+    /// From now on, until the call comes back, others see that it hangs at this reader.
     pub fn set(&self, socket: &Path, reader: &str) {
         if let Some(place) = self.0.get() {
             // A system without it tells others nothing.
             let _ = fs::write(place, name(socket, reader));
+        }
+        // What an earlier one has left is removed.
+        is_left(socket, reader);
+        for inode in own(socket) {
+            let _ = fs::File::create_new(env::temp_dir().join(format!("{}{inode}", prefix(socket, reader))));
         }
     }
 }
@@ -36,8 +46,33 @@ fn name(socket: &Path, reader: &str) -> String {
     format!("hangs-{:08x}", hasher.finish() & 0xFFFF_FFFF)
 }
 
+/// Of the files for this reader; the inode of the connection follows.
+fn prefix(socket: &Path, reader: &str) -> String {
+    format!("rollcall-{}-", name(socket, reader))
+}
+
+/// Whether a program that has ended has left a call that hangs. The files of calls that came back are removed.
+fn is_left(socket: &Path, reader: &str) -> bool {
+    let (prefix, Ok(all)) = (prefix(socket, reader), connections(socket)) else { return false };
+    let mut is_left = false;
+    for file in fs::read_dir(env::temp_dir()).into_iter().flatten().flatten() {
+        let inode = file.file_name().to_str().and_then(|name| name.strip_prefix(&prefix)?.parse::<u32>().ok());
+        match inode.map(|inode| all.get(&inode)) {
+            Some(None) => drop(fs::remove_file(file.path())),
+            Some(Some(peer)) => is_left |= *peer == 0,
+            None => {}
+        }
+    }
+    is_left
+}
+
 /// Whether a call of any rollcall into the driver of this reader has outlasted its limit, and has not come back.
 pub fn is_set(socket: &Path, reader: &str) -> bool {
+    is_left(socket, reader) || is_running(socket, reader)
+}
+
+/// Whether the program that made such a call still runs.
+fn is_running(socket: &Path, reader: &str) -> bool {
     let name = name(socket, reader);
     let below = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let says = |place: PathBuf, word: &str| fs::read_to_string(place).is_ok_and(|text| text.trim_end() == word);
@@ -47,9 +82,34 @@ pub fn is_set(socket: &Path, reader: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, thread};
+    use std::{
+        os::unix::net::{UnixListener, UnixStream},
+        sync::mpsc,
+        thread,
+    };
 
     use super::*;
+
+    /// Of the connection alone that it names: others whose program has ended may wait for somebody.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_program_leaves_hanging_is_seen_after_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("service");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let connect = || (UnixStream::connect(&socket).unwrap(), listener.accept().unwrap());
+        let (client, served) = connect();
+        ThreadMark::default().set(&socket, "r");
+        assert!(!is_set(&socket, "r"), "it is no thread, and has not ended");
+        drop(client);
+        assert!(is_set(&socket, "r") && !is_set(&socket, "another"));
+        let (waits, _served) = connect();
+        drop((waits, served));
+        assert!(!is_set(&socket, "r"));
+        let prefix = prefix(&socket, "r");
+        let mut files = fs::read_dir(env::temp_dir()).unwrap().flatten();
+        assert!(!files.any(|file| file.file_name().to_string_lossy().starts_with(&prefix)));
+    }
 
     #[cfg(target_os = "linux")]
     #[test]

@@ -85,6 +85,7 @@ pub fn run(job: &str) -> ExitCode {
         "personalise" => personalise(&reader),
         "open" => open(&reader),
         "hold" => keep(&reader, pcsc::ShareMode::Exclusive, pcsc::Protocols::ANY),
+        "idle" => idle(),
         "transact" => transact(&reader),
         "share-t0" => keep(&reader, pcsc::ShareMode::Shared, pcsc::Protocols::T0),
         "share-t1" => keep(&reader, pcsc::ShareMode::Shared, pcsc::Protocols::T1),
@@ -92,6 +93,14 @@ pub fn run(job: &str) -> ExitCode {
         other => panic!("no job {other}"),
     }
     ExitCode::SUCCESS
+}
+
+/// Is connected to the service, and to no reader, until the input ends; a byte is told when it is.
+fn idle() {
+    let _context = pcsc::Context::establish(pcsc::Scope::User).expect("a service");
+    print!("!");
+    std::io::stdout().flush().expect("told");
+    std::io::stdin().read_to_end(&mut Vec::new()).expect("an input");
 }
 
 /// Has a transaction with the card until the input ends, and says nothing to it; a byte is told when it does.

@@ -114,6 +114,10 @@ impl Stack {
                 None => {}
             }
         }
+        // What programs leave for others to find ends with the stack.
+        let socket = Path::new(&environment["PCSCLITE_CSOCK_NAME"]);
+        let folder = socket.parent().expect("a folder").to_string_lossy().into_owned();
+        environment.insert("TMPDIR".to_owned(), folder);
         let open = process.stdin.take();
         Self { environment, process, open }
     }

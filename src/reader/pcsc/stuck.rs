@@ -61,7 +61,7 @@ fn take_stuck(reader: &str) -> Option<Stuck> {
 }
 
 /// Whether another program has the reader. Without one it is a call of somebody who is gone, and hangs in the driver; so does
-/// one of another rollcall that says so.
+/// one of another rollcall that says so, or has left word that it did.
 pub(super) fn held(reader: &str) -> Option<LinkError> {
     let readers = list_within(HOLDER_LIMIT).ok()?;
     let state = readers.iter().find(|r| r.name == reader).filter(|r| r.in_use || r.exclusive)?;

@@ -248,6 +248,30 @@ fn flapping(bench: &Bench, card: Box<dyn Card>) -> Box<dyn Card> {
     card
 }
 
+case!(EachDriver, what_hangs_is_no_other_program);
+/// A program ends while its call hangs in the driver. Whoever else is connected to the service has nothing to do with it.
+fn what_hangs_is_no_other_program(card: &str) {
+    let stack = enrolled(2, 1, card);
+    let reader = stack.readers().remove(0);
+    let told = |args: &[&str]| {
+        let mut program = stack.command("rollcall");
+        program.args(args).args(["--reader", &reader, "--output", "ndjson"]).env("ROLLCALL_EXCHANGE_LIMIT", "1s");
+        let output = program.output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    stack.card("mute", 1);
+    assert_eq!(told(&["scan"]).0, Some(69));
+    let idle = hold(&stack, &reader, "idle");
+    for args in [&["scan"][..], &["token", "info"]] {
+        let (status, told) = told(args);
+        assert!(status == Some(69) && told.contains("reader.hung"), "{args:?}: {told}");
+    }
+    let (_, found) = told(&["doctor"]);
+    assert!(found.contains("reader.hung") && !found.contains("reader.busy"), "{found}");
+    assert!(end(idle).success());
+    stack.card("unmute", 1);
+}
+
 case!(Once, a_program_in_a_transaction_may_wait_itself);
 /// Nobody can tell whether it holds the card or waits for the driver: both are said, and nobody is told to end it.
 fn a_program_in_a_transaction_may_wait_itself() {
@@ -258,6 +282,9 @@ fn a_program_in_a_transaction_may_wait_itself() {
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.code() == Some(75) && told.contains("reader.busy"), "{told}");
     assert!(told.contains("or waits for the driver, which hangs"), "{told}");
+    // The service keeps what that one waited for, as it does with a call that hangs.
+    let output = limited(stack.command("rollcall").args(["scan", "--output", "ndjson"]));
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
     let found = findings(doctor(&stack, "rollcall").env("ROLLCALL_EXCHANGE_LIMIT", "1s"));
     let one = found.iter().find(|one| one["code"] == "reader.busy").expect("it is in use");
     assert_eq!(one["facts"]["candidates"][0]["pid"], holder.id(), "{one}");
