@@ -23,6 +23,8 @@ pub struct Unanswered {
 struct Attempts {
     insertion: Insertion,
     failed: u32,
+    /// Whether the last tap ended in an exchange that failed between reader and card.
+    breaks: bool,
     /// None while the card is being asked.
     due: Option<Instant>,
 }
@@ -80,15 +82,27 @@ impl Unanswered {
 
     /// The card of this insertion did not answer. Says whether that is new.
     pub fn failed(&mut self, reader: &str, insertion: Insertion, is_expected: bool, now: Instant) -> bool {
-        let fresh = || Attempts { insertion, failed: 0, due: None };
-        let attempts = self.attempts.entry(reader.to_owned()).or_insert_with(fresh);
-        if attempts.insertion != insertion {
-            *attempts = fresh();
+        let before = self.attempts.get(reader).filter(|attempts| attempts.insertion == insertion);
+        let (is_new, failed) = (before.is_none(), before.map_or(0, |attempts| attempts.failed));
+        let doubled = PAUSE.0.saturating_mul(1_u32.checked_shl(failed).unwrap_or(u32::MAX));
+        // Where somebody is expected the pauses stay short, and do not make later ones long.
+        let (pause, failed) =
+            if is_expected { (EXPECTED, failed) } else { (doubled.min(PAUSE.1), failed.saturating_add(1)) };
+        let attempts = Attempts { insertion, failed, breaks: false, due: Some(now + pause) };
+        self.attempts.insert(reader.to_owned(), attempts);
+        is_new
+    }
+
+    /// Takes note that the exchanges with the card in this reader fail, until it is asked again.
+    pub fn breaks(&mut self, reader: &str) {
+        if let Some(attempts) = self.attempts.get_mut(reader) {
+            attempts.breaks = true;
         }
-        let doubled = PAUSE.0.saturating_mul(1_u32.checked_shl(attempts.failed).unwrap_or(u32::MAX));
-        attempts.failed = attempts.failed.saturating_add(1);
-        attempts.due = Some(now + if is_expected { EXPECTED } else { doubled.min(PAUSE.1) });
-        attempts.failed == 1
+    }
+
+    /// The readers in which a card lies with which the last exchange failed.
+    pub fn broken(&self) -> impl Iterator<Item = &String> {
+        self.attempts.iter().filter(|(_, attempts)| attempts.breaks).map(|(reader, _)| reader)
     }
 
     /// Whether the card in this reader is asked again.
@@ -153,6 +167,9 @@ mod tests {
             assert_eq!(all.failed("r", 1.into(), true, now), n == 0);
             assert!(all.next().is_some_and(|due| due < now + SECOND));
         }
+        // Who has left the list meanwhile is asked for as soon as anybody.
+        assert!(!all.failed("r", 1.into(), false, now));
+        assert_eq!(all.next(), Some(now + SECOND));
     }
 
     #[test]

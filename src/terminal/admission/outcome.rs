@@ -131,6 +131,11 @@ impl TapOutcome {
         self.decision.refused().is_some_and(|rejection| rejection.reason.is_unanswered())
     }
 
+    /// Whether the reader has a card, and exchanges with it fail.
+    pub fn is_broken(&self) -> bool {
+        self.decision.refused().is_some_and(|rejection| rejection.reason.is_broken())
+    }
+
     /// What the list is given. An exchange that broke says nothing about who is there.
     pub fn input(&self) -> Option<Input> {
         let (reader, insertion) = (self.reader.clone(), self.insertion);

@@ -91,6 +91,16 @@ impl Refusal {
         }
     }
 
+    /// Whether the reader has a card, and exchanges with it fail.
+    pub const fn is_broken(&self) -> bool {
+        match self {
+            Self::Card(TapError::Link(error) | TapError::Token(TokenError::Link(error))) => {
+                matches!(error, LinkError::Transmission(_) | LinkError::ProtocolRefused)
+            }
+            _ => false,
+        }
+    }
+
     /// The failure to show; `exchanges` says how far the tap had come.
     pub fn to_failure(&self, exchanges: u32) -> Failure {
         match self {

@@ -31,7 +31,7 @@ pub enum Input {
         /// Where.
         reader: String,
     },
-    /// This reader still hangs: nobody can say that whoever lay there has left.
+    /// This reader still hangs, or has a card and every exchange with it fails: nobody can say that whoever lay there has left.
     Hangs {
         /// Where.
         reader: String,

@@ -32,11 +32,13 @@ impl WatchRun<'_> {
         }
     }
 
-    /// Keeps those in doubt who lie at a reader that hangs: it is the reader that does not answer, and they may well lie there.
+    /// Keeps those in doubt who lie at a reader that hangs, or at one that shows a card with which each exchange fails: it is the
+    /// reader that does not answer, and they may well lie there.
     pub(super) fn keep_at_hanging(&mut self, now: Timestamp) -> Result<(), Failure> {
         // Where no card was seen last, or the reader is unavailable, nobody asks again.
         let asked = self.unanswered.readers().filter(|reader| self.pool.contains(reader));
-        let mut hanging: Vec<_> = asked.filter(|reader| hangs(reader)).cloned().collect();
+        let hanging = asked.filter(|reader| hangs(reader)).chain(self.unanswered.broken());
+        let mut hanging: Vec<_> = hanging.cloned().collect();
         // As a rule: the list need not be read for it.
         if hanging.is_empty() {
             return Ok(());

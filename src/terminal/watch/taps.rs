@@ -144,6 +144,9 @@ impl WatchRun<'_> {
         let is_unanswered = outcome.is_unanswered();
         let is_expected = is_unanswered && lies_there && self.store.list()?.is_expected(&reader);
         let is_news = self.unanswered.tapped(&reader, insertion, is_unanswered, is_expected, Instant::now());
+        if lies_there && outcome.is_broken() {
+            self.unanswered.breaks(&reader);
+        }
         match outcome.input() {
             Some(input) if lies_there => {
                 self.applied.insert(reader, insertion);

@@ -484,6 +484,35 @@ fn a_reader_that_says_nothing_for_stale_after_leaves_its_people_unconfirmed_unti
     });
 }
 
+/// The reader shows a card, and every exchange with it fails: who lies there stays in doubt, and is confirmed by the first answer.
+#[test]
+fn whoever_lies_where_every_exchange_fails_stays_in_doubt() {
+    for error in [LinkError::Transmission("x".into()), LinkError::ProtocolRefused] {
+        watch(Some(HEARTBEAT), |run, told| {
+            tap(run, 1, Ok(1));
+            pass(SECOND * 60);
+            at_most(run);
+            assert_eq!(told.take(), ["arrived 7", "unconfirmed 7 no_answer"]);
+            for _ in 0..6 {
+                tap(run, 1, Err(error.clone()));
+                pass(SECOND * 31);
+                at_most(run);
+                assert_eq!(run.idle().unwrap(), ControlFlow::Continue(()));
+            }
+            tap(run, 1, Ok(2));
+            assert_eq!(told.take().last().unwrap(), "confirmed 7", "{error:?}");
+            // Whose card says nothing at all is gone after a while, and so is who has lifted it.
+            pass(SECOND * 60);
+            at_most(run);
+            tap(run, 1, Err(error.clone()));
+            tap(run, 1, Err(LinkError::TimedOut));
+            pass(SECOND * 61);
+            assert_eq!(run.idle().unwrap(), ControlFlow::Continue(()));
+            assert_eq!(told.take().last().unwrap(), "left 7 stale", "{error:?}");
+        });
+    }
+}
+
 #[test]
 fn a_portrait_is_read_where_it_is_wanted_after_its_owner_was_shown() {
     watch(Some(HEARTBEAT), |run, told| {
