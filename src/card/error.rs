@@ -92,6 +92,13 @@ pub enum LinkError {
     Other(String),
 }
 
+impl LinkError {
+    /// Whether the same card may be asked again at once: another program reset it in between, or an exchange failed.
+    pub const fn worth_another_try(&self) -> bool {
+        matches!(self, Self::CardReset | Self::Transmission(_))
+    }
+}
+
 /// A time in ms as people say it.
 fn span(ms: u64) -> String {
     match (ms / 1000, ms % 1000) {

@@ -13,6 +13,7 @@ use crate::{
         tap::{
             TapError,
             failure::{link, token},
+            tap_terminal::AGAIN,
         },
     },
     token::{
@@ -26,7 +27,8 @@ use crate::{
 /// What came of a visit, and the certificates that were read in it.
 pub type VisitResult<T> = (T, Vec<(RememberedItem, Option<Vec<u8>>)>);
 
-/// Connects to the card in this reader, and does the work in one transaction, with all that a channel takes.
+/// Connects to the card in this reader, and does the work in one transaction, with all that a channel takes. Where another
+/// program has reset the card, or an exchange has failed, the work begins again with the same card.
 ///
 /// # Errors
 /// The failure of the link (no card, a mute one, a reader that is gone or taken), or what `work` answers, with how far
@@ -35,13 +37,45 @@ pub fn in_transaction<T>(
     terminal: &TerminalContext,
     credentials: &Credentials,
     reader: &str,
+    mut work: impl FnMut(&mut dyn Link, &mut AuthenticationContext<'_>) -> Result<T, AdministrationError>,
+) -> Result<VisitResult<T>, Failure> {
+    let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
+    let mut visited = visit(&mut card, credentials, &mut work);
+    for _ in 0..AGAIN {
+        if !visited.as_ref().is_err_and(|(error, _)| error.worth_another_try()) {
+            break;
+        }
+        visited = visit(&mut card, credentials, &mut work);
+    }
+    visited.map_err(|(error, exchanges)| error.to_failure(exchanges))
+}
+
+/// The same, with work that does not begin again by itself.
+///
+/// # Errors
+/// As [`in_transaction`].
+pub fn in_one_attempt<T>(
+    terminal: &TerminalContext,
+    credentials: &Credentials,
+    reader: &str,
     work: impl FnOnce(&mut dyn Link, &mut AuthenticationContext<'_>) -> Result<T, AdministrationError>,
 ) -> Result<VisitResult<T>, Failure> {
+    let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
+    visit(&mut card, credentials, work).map_err(|(error, exchanges)| error.to_failure(exchanges))
+}
+
+/// One transaction; an error comes with the number of exchanges.
+fn visit<T>(
+    card: &mut Card,
+    credentials: &Credentials,
+    work: impl FnOnce(&mut dyn Link, &mut AuthenticationContext<'_>) -> Result<T, AdministrationError>,
+) -> Result<VisitResult<T>, (AdministrationError, u32)> {
+    let unbegun = |error: TokenError| (error.into(), 0);
     let mut random = SystemRandom;
     let mut context = AuthenticationContext {
         credentials,
         memory: &NoMemory,
-        nonce: bytes(&mut random).map_err(|e| token(&TokenError::from(e), 0))?,
+        nonce: bytes(&mut random).map_err(|e| unbegun(e.into()))?,
         now: Timestamp::now(),
         format: ApduFormat::Short,
         random: &mut random,
@@ -49,12 +83,10 @@ pub fn in_transaction<T>(
         slot: SlotWish::No,
         nonce_shown: false,
     };
-    let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
-    let mut metered = Metered::new(card.begin().map_err(|e| link(&e, 0))?);
+    let mut metered = Metered::new(card.begin().map_err(|e| unbegun(e.into()))?);
     let worked = work(&mut metered, &mut context);
     let exchanges = metered.exchanges;
-    let done = worked.map_err(|e| e.to_failure(exchanges))?;
-    Ok((done, context.learned))
+    Ok((worked.map_err(|error| (error, exchanges))?, context.learned))
 }
 
 /// The answer to reset (at most 33 bytes) of the card in this reader, and what it says of itself: nothing of it is
@@ -65,9 +97,15 @@ pub fn in_transaction<T>(
 pub fn inspect(terminal: &TerminalContext, reader: &str) -> Result<(Vec<u8>, Selected), Failure> {
     let mut card = Card::connect(reader, terminal.card_limits()).map_err(|e| link(&e, 0))?;
     let atr = card.atr().to_vec();
-    let mut transaction = card.begin().map_err(|e| link(&e, 0))?;
-    let selected = identify(&mut transaction, ApduFormat::Short).map_err(|e| token(&e, 1))?;
-    Ok((atr, selected.ok_or_else(|| TapError::Foreign.to_failure(1))?))
+    let select = |card: &mut Card| identify(&mut card.begin()?, ApduFormat::Short);
+    let mut selected = select(&mut card);
+    for _ in 0..AGAIN {
+        if !matches!(&selected, Err(TokenError::Link(error)) if error.worth_another_try()) {
+            break;
+        }
+        selected = select(&mut card);
+    }
+    Ok((atr, selected.map_err(|e| token(&e, 1))?.ok_or_else(|| TapError::Foreign.to_failure(1))?))
 }
 
 /// The portrait on the card, at most 8192 bytes, over the channel of the tap; nothing when there is none.

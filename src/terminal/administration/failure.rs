@@ -49,17 +49,21 @@ pub enum AdministrationError {
 }
 
 impl AdministrationError {
+    /// Whether the same card may be asked again at once.
+    pub const fn worth_another_try(&self) -> bool {
+        matches!(self, Self::Token(TokenError::Link(error)) if error.worth_another_try())
+    }
+
     /// What an operator sees of it; `exchanges` says how far it had come.
     pub fn to_failure(&self, exchanges: u32) -> Failure {
         let message = self.to_string();
         match self {
             // Unlike in a tap, something may have been written.
-            Self::Token(TokenError::Link(LinkError::CardRemoved)) => Failure::new(
-                ExitClass::CardLeft,
-                "card.left",
-                format!("the card left the reader at exchange {exchanges}"),
-            )
-            .hint("put the same card back and run the same command again: it resumes where it stopped"),
+            Self::Token(TokenError::Link(LinkError::CardRemoved)) => {
+                let place = if exchanges == 0 { String::new() } else { format!(" at exchange {exchanges}") };
+                Failure::new(ExitClass::CardLeft, "card.left", format!("the card left the reader{place}"))
+                    .hint("put the same card back and run the same command again: it resumes where it stopped")
+            }
             Self::Token(e) => token(e, exchanges),
             Self::Foreign => TapError::Foreign.to_failure(exchanges),
             Self::Open => Failure::new(ExitClass::No, "token.open-mode", message).hint(Remedy::with(

@@ -150,6 +150,9 @@ fn check_role_of(class: CertificateProfile, needed: TerminalRole) -> Result<(), 
 
 /// Does it to the token that was confirmed, and to no other. True when there was something to do.
 ///
+/// `is_sent` says whether an earlier attempt with the same card has sent what changes it: then nobody knows whether it was
+/// carried out, and where it was, it is done. It is set before anything is sent.
+///
 /// # Errors
 /// [`AdministrationError::Role`]; [`AdministrationError::OtherCard`] when another card lies there, or the same in
 /// another state; [`AdministrationError::Token`] when the link or the channel fails, or the token refuses.
@@ -158,12 +161,17 @@ pub fn change(
     context: &mut AuthenticationContext<'_>,
     confirmed: &Target,
     change: &TokenOperation,
+    is_sent: &mut bool,
 ) -> Result<bool, AdministrationError> {
     let held = context.credentials.certificate.class();
     check_role(held, change)?;
     let selected = identify(link, context.format)?.ok_or(AdministrationError::OtherCard)?;
     if !is_private(&selected) {
         let found = Target::of(&selected, change)?;
+        // One that is terminated tells no id.
+        if *is_sent && change.is_done(found.state) && found.token_id.is_none_or(|id| confirmed.token_id == Some(id)) {
+            return Ok(true);
+        }
         // Where there was nothing to do nobody was asked: so the state counts, too.
         if found != *confirmed {
             return Err(AdministrationError::OtherCard);
@@ -176,6 +184,9 @@ pub fn change(
         }
     }
     let (proved, mut session) = open(link, context, &selected)?;
+    if *is_sent && change.is_done(proved.state) && proved.token_id == confirmed.token_id {
+        return Ok(true);
+    }
     if proved != *confirmed {
         let told = !is_private(&selected);
         return Err(if told { TokenError::IdentityMismatch.into() } else { AdministrationError::OtherCard });
@@ -184,6 +195,7 @@ pub fn change(
     if change.is_done(state) {
         return Ok(false);
     }
+    *is_sent = true;
     match change {
         TokenOperation::Write(layout) => write(link, &mut session, layout)?,
         TokenOperation::Block | TokenOperation::Unblock | TokenOperation::Terminate => {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{
     RotationTarget,
-    card::in_transaction,
+    card::{in_one_attempt, in_transaction},
     failure::AdministrationError,
     rotate::{RotationAuthority, find, rotate},
     sets::{self, SetKey},
@@ -119,7 +119,7 @@ impl RotationRun {
         let ((token_id, was_old), learned) = match &mut self.goal {
             RotationGoal::Ca(_) => {
                 let mut authority = RotationCertifier { ca: &mut self.ca, pki };
-                in_transaction(terminal, credentials, reader, |link, context| {
+                in_one_attempt(terminal, credentials, reader, |link, context| {
                     rotate(link, context, meant, &mut authority)
                 })?
             }
@@ -131,7 +131,7 @@ impl RotationRun {
                     }
                     pki.note_moved(set, id, false).map_err(|error| AdministrationError::NotNoted(error.to_string()))
                 };
-                in_transaction(terminal, credentials, reader, |link, context| {
+                in_one_attempt(terminal, credentials, reader, |link, context| {
                     sets::replace(link, context, (from, &to), &mut begin)
                 })?
             }

@@ -50,7 +50,7 @@ fn find(fixture: &EnrollmentFixture, slot: &mut Slot, what: &TokenOperation) -> 
 fn run(fixture: &EnrollmentFixture, slot: &mut Slot, what: &TokenOperation) -> Result<bool, AdministrationError> {
     let target = find(fixture, slot, what)?;
     slot.token.reset();
-    fixture.with_context(ApduFormat::Short, |context| change(slot, context, &target, what))
+    fixture.with_context(ApduFormat::Short, |context| change(slot, context, &target, what, &mut false))
 }
 
 /// The user that a scan sees, or why it sees none.
@@ -81,7 +81,7 @@ fn torn(fixture: &EnrollmentFixture, slot: &mut Slot, what: &TokenOperation, n: 
     let target = find(fixture, slot, what).unwrap();
     slot.token.reset();
     let mut link = Torn { slot, left: n };
-    match fixture.with_context(ApduFormat::Short, |context| change(&mut link, context, &target, what)) {
+    match fixture.with_context(ApduFormat::Short, |context| change(&mut link, context, &target, what, &mut false)) {
         Ok(done) => done,
         Err(AdministrationError::Token(TokenError::Link(LinkError::CardRemoved))) => false,
         Err(e) => panic!("lifted after {n}: {e}"),
@@ -131,6 +131,44 @@ fn a_state_is_set_by_the_next_run_wherever_the_card_was_lifted() {
             }
         }
         assert!(n > 4, "a channel takes more than {n} exchanges");
+    }
+}
+
+/// The answer to any command is lost, and the work begins again with the same card: what was carried out is done, and no other
+/// card is taken for it.
+#[test]
+fn what_was_carried_out_before_its_answer_was_lost_is_done() {
+    for (enrolled, what) in [
+        (enrolled as fn(&User) -> _, TokenOperation::Block),
+        (enrolled, TokenOperation::Terminate),
+        (enrolled, writing(&wordy())),
+        (enrolled_privately, TokenOperation::Block),
+        (enrolled_privately, writing(&wordy())),
+    ] {
+        let mut n = 0;
+        loop {
+            n += 1;
+            let (fixture, mut slot) = enrolled(&ada());
+            let target = find(&fixture, &mut slot, &what).unwrap();
+            let mut is_sent = false;
+            let mut attempt = |left| {
+                slot.token.reset();
+                let mut link = Torn { slot: &mut slot, left };
+                fixture
+                    .with_context(ApduFormat::Short, |context| change(&mut link, context, &target, &what, &mut is_sent))
+            };
+            if attempt(n).is_ok() {
+                break;
+            }
+            assert!(attempt(u32::MAX).unwrap(), "{what:?}, answer {n}");
+            assert!(is_sent);
+            let target = find(&fixture, &mut slot, &what).unwrap();
+            assert_eq!(target.state, what.target(LifeCycle::Issued), "{what:?}, answer {n}");
+            if let TokenOperation::Write(_) = what {
+                assert_eq!(scan(&fixture, &mut slot).unwrap(), wordy());
+            }
+        }
+        assert!(n > 4, "{what:?}: a channel takes more than {n} exchanges");
     }
 }
 
@@ -191,7 +229,8 @@ fn a_role_may_do_what_is_its_own_and_no_card_is_touched_for_more() {
         for (n, what) in [writing(&wordy()), TokenOperation::Block, TokenOperation::Unblock].iter().enumerate() {
             let target = find(&fixture, &mut slot, what).unwrap();
             slot.left = if n < allowed { u32::MAX } else { 0 };
-            let result = fixture.with_context(ApduFormat::Short, |context| change(&mut slot, context, &target, what));
+            let result = fixture
+                .with_context(ApduFormat::Short, |context| change(&mut slot, context, &target, what, &mut false));
             slot.left = u32::MAX;
             assert_eq!(matches!(result, Ok(true)), n < allowed, "{role:?} {what:?}: {result:?}");
             assert_eq!(
@@ -228,7 +267,8 @@ fn another_card_than_the_confirmed_one_is_only_selected() {
         let target = find(&fixture, &mut first, &what).unwrap();
         second.token.reset();
         second.left = 1;
-        let result = fixture.with_context(ApduFormat::Short, |context| change(&mut second, context, &target, &what));
+        let result =
+            fixture.with_context(ApduFormat::Short, |context| change(&mut second, context, &target, &what, &mut false));
         second.left = u32::MAX;
         assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
         assert_eq!(scan(&fixture, &mut second).unwrap(), wordy());
@@ -314,7 +354,8 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     for what in [TokenOperation::Block, TokenOperation::Terminate, writing(&ada())] {
         let target = find(&fixture, &mut first, &what).unwrap();
         second.token.reset();
-        let result = fixture.with_context(ApduFormat::Short, |context| change(&mut second, context, &target, &what));
+        let result =
+            fixture.with_context(ApduFormat::Short, |context| change(&mut second, context, &target, &what, &mut false));
         assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
         assert_eq!(scan(&fixture, &mut second).unwrap(), wordy());
     }
@@ -322,8 +363,9 @@ fn another_token_of_the_set_than_the_confirmed_one_is_left_as_it_is() {
     let target = find(&fixture, &mut first, &TokenOperation::Terminate).unwrap();
     run(&fixture, &mut first, &TokenOperation::Block).unwrap();
     first.token.reset();
-    let result = fixture
-        .with_context(ApduFormat::Short, |context| change(&mut first, context, &target, &TokenOperation::Terminate));
+    let result = fixture.with_context(ApduFormat::Short, |context| {
+        change(&mut first, context, &target, &TokenOperation::Terminate, &mut false)
+    });
     assert!(matches!(result, Err(AdministrationError::OtherCard)), "{result:?}");
 }
 

@@ -14,7 +14,7 @@ use crate::{
     api::User,
     card::link::Link,
     crypto::x509::TerminalRole,
-    failure::Failure,
+    failure::{ExitClass, Failure},
     terminal::{
         context::TerminalContext,
         enrollment::EnrollError,
@@ -160,16 +160,19 @@ impl TokenChangeRun {
     /// Does it to the token that was confirmed, and to no other.
     ///
     /// # Errors
-    /// When another card lies there, or the exchange fails: then nothing is known of the card, and the same once more
-    /// finishes it.
+    /// When another card lies there, or the exchange fails: where a change was sent, nobody knows whether it was carried out,
+    /// and the same once more finishes it.
     pub fn carry_out(&self, planned: &PlannedChange) -> Result<TokenChangeReport, Failure> {
         let PlannedChange { operation, target, .. } = planned;
         if planned.is_done && matches!(operation, TokenOperation::Write(_)) {
             return Ok(TokenChangeReport { changed: false, state: target.state, server: Ok(None) });
         }
-        let work =
-            |link: &mut dyn Link, context: &mut AuthenticationContext<'_>| change(link, context, target, operation);
-        let (changed, _) = in_transaction(&self.terminal, &self.credentials, &self.reader, work)?;
+        let mut is_sent = false;
+        let work = |link: &mut dyn Link, context: &mut AuthenticationContext<'_>| {
+            change(link, context, target, operation, &mut is_sent)
+        };
+        let visited = in_transaction(&self.terminal, &self.credentials, &self.reader, work);
+        let (changed, _) = visited.map_err(|failure| if is_sent { unfinished(failure) } else { failure })?;
         // The card is changed in any case: a register that cannot be written comes second to that.
         let noted = target.token_id.map_or(Ok(()), |id| self.note(id, planned));
         let server = self.terminal.server.as_ref();
@@ -189,4 +192,15 @@ impl TokenChangeRun {
         };
         Ok(store.note_card(token_id, state, planned.user.as_ref(), Timestamp::now())?)
     }
+}
+
+/// Where card, reader or service do not answer any more, nobody knows what became of the change that was sent.
+fn unfinished(failure: Failure) -> Failure {
+    if !matches!(failure.class, ExitClass::CardLeft | ExitClass::Unavailable | ExitClass::Busy) {
+        return failure;
+    }
+    let message = format!("{}; whether the token was changed is unknown", failure.message);
+    let again = "run the same command again: it finishes what was begun";
+    let hint = failure.hint.map_or_else(|| again.into(), |hint| hint.and(again));
+    Failure::new(failure.class, failure.code, message).hint(hint)
 }

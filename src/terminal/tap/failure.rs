@@ -31,7 +31,7 @@ impl TapError {
     /// Whether the same card may be asked again at once: another program reset it in between, or an exchange failed.
     pub const fn worth_another_try(&self) -> bool {
         let (Self::Link(error) | Self::Token(TokenError::Link(error))) = self else { return false };
-        matches!(error, LinkError::CardReset | LinkError::Transmission(_))
+        error.worth_another_try()
     }
 
     /// Whether the card does not answer to reset.

@@ -31,8 +31,8 @@ use crate::{
     },
 };
 
-/// How often a tap begins again that another program, or a failed exchange, has broken.
-const AGAIN: u32 = 2;
+/// How often begins again what another program, or a failed exchange, has broken.
+pub const AGAIN: u32 = 2;
 
 /// Everything that the taps of a terminal share.
 #[derive(Clone)]

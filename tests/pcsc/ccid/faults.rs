@@ -208,6 +208,52 @@ fn faults_in_an_enrollment() {
     println!("{count} blocks of an enrollment: {:#?}", tally.0);
 }
 
+case!(EachLevel, faults_while_a_token_is_changed);
+/// An exchange is lost wherever: the command begins again by itself, and what was carried out already is done.
+fn faults_while_a_token_is_changed() {
+    let desk = Desk::new();
+    let mut tally = Tally::default();
+    desk.enroll().expect(0);
+    let state = || desk.run(&["token", "info"]).expect(0).objects()[0]["state"].clone();
+    let kind = || desk.bench.stack.ndjson(0, &["readers"])[0]["card"].clone();
+    let block = ["token", "block", "--yes"];
+    let count = desk.blocks(|| desk.run(&block));
+    desk.run(&["token", "unblock", "--yes"]).expect(0);
+    let ours = kind();
+    for at in 1..=count {
+        for row in rows(at, 1).filter(|row| !row.is_garbled()) {
+            let room = format!("room={at}");
+            for (args, expected) in [
+                (&block[..], "blocked"),
+                (&["token", "info"], "blocked"),
+                (&["token", "unblock", "--yes"], "issued"),
+                (&["token", "write", "--yes", "--field", &room], "issued"),
+            ] {
+                let run = desk.with_fault(row, at, 1, || desk.run(args));
+                tally.check(row, at, 1, &run);
+                assert_eq!(state(), expected, "{} at block {at}: {args:?}", row.0);
+            }
+            assert_eq!(desk.scan().objects()[0]["user"]["fields"]["room"], at.to_string().as_str());
+        }
+    }
+    for at in 1..=3 {
+        desk.bench.stack.reader(1, &format!("hw {at}"));
+        assert_eq!(kind(), ours, "at block {at}");
+        desk.bench.stack.reader(1, "calm");
+    }
+    // Where nobody can ask the card any more, nobody claims to know.
+    let is_unknown = |at| {
+        let (lost, _) = desk.with_fault(&Row("hw"), at, LASTING, || desk.run(&block));
+        desk.run(&block).expect(0);
+        assert_eq!(state(), "blocked");
+        desk.run(&["token", "unblock", "--yes"]).expect(0);
+        lost.status == 74 && lost.stderr.contains("whether the token was changed is unknown")
+    };
+    // How many blocks it takes is another number each time.
+    assert!((1..count + 8).rev().any(is_unknown));
+    println!("{count} blocks of a change: {:#?}", tally.0);
+}
+
 case!(EachLevel, a_reader_that_the_service_cannot_use);
 /// It is listed, and what it says of its slot is an error: for every command, and for those who lie there.
 fn a_reader_that_the_service_cannot_use() {
