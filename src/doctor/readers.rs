@@ -15,7 +15,7 @@ use crate::{
     config::UnmatchedName,
     failure::{Failure, Remedy},
     reader::{ReaderState, identity::split_number, pattern::lasting, reachable, select::ReaderChoice},
-    terminal::survey::is_bystander,
+    terminal::survey::{is_bystander, woken},
 };
 
 /// So many readers pcsc-lite knows at one time.
@@ -29,11 +29,12 @@ const CCID: &str = "0b";
 const UNDECIDED: &str = "left out for now: `ignore` in config.toml names a serial number or a USB port, and nobody can ask this \
                          reader for its own";
 
-pub fn probe(all: Vec<ReaderState>) -> Probe {
+/// `exchange` is how long a slot that looks mute is waited for.
+pub fn probe(all: Vec<ReaderState>, exchange: Duration) -> Probe {
     Probe {
         name: "readers",
         subject: None,
-        limit: Duration::from_secs(3),
+        limit: Duration::from_secs(3) + exchange,
         silent: || {
             Finding::fault("reader.slow", "the kernel's lists cannot be read in time", Remedy::run("sudo dmesg | tail"))
         },
@@ -85,8 +86,10 @@ fn inspect(report: &ProbeReport, all: &[ReaderState]) {
         report.found_below("configuration", no_feedback(name));
     }
     let meant = reachable(meant.unwrap_or_default());
+    let woken = late(&meant, settings.limits.exchange);
+    let is_one = |one: &ReaderState| may_hold_a_token(one) || woken.contains(&one.name);
     for reader in &meant {
-        let has_card = meant.iter().any(|one| one.name != reader.name && may_hold_a_token(one));
+        let has_card = meant.iter().any(|one| one.name != reader.name && is_one(one));
         let is_alone = names.iter().all(|name| *name == reader.name);
         let ignore = if is_alone { None } else { lasting(&reader.name, &names) };
         report.begin(card::probe((*reader).clone(), Beside { has_card, ignore }, settings.limits.exchange));
@@ -104,6 +107,14 @@ fn all_ignored() -> Finding {
 /// Whether a card lies there that may be a token.
 fn may_hold_a_token(reader: &ReaderState) -> bool {
     reader.slot.is_occupied() && !is_bystander(&reader.slot)
+}
+
+/// The slots that look mute, and whose card answers when it is connected to. Beside a card that may be a token none is asked.
+fn late(meant: &[&ReaderState], exchange: Duration) -> BTreeSet<String> {
+    if meant.iter().any(|one| may_hold_a_token(one)) {
+        return BTreeSet::new();
+    }
+    woken(meant, exchange).unwrap_or_default()
 }
 
 fn unmatched(name: &UnmatchedName) -> Finding {

@@ -42,7 +42,7 @@ fn inspect(report: &ProbeReport) {
     let version = daemon(&*report.context.environment).and_then(version);
     report.found(found.fact("socket", socket.display().to_string()).fact("version", version));
     if let Ok(all) = listed {
-        report.begin(readers::probe(all));
+        report.begin(readers::probe(all, report.context.settings.limits.exchange));
     }
 }
 

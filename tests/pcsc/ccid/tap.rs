@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Place;
 use crate::{
+    doctor::{doctor, findings},
     lift::{Bench, TEST_KEY},
     people::enrolled,
     presence::seen_after,
@@ -48,6 +49,33 @@ fn a_card_that_wakes_up_late_is_not_passed_over() {
     assert!((0..1000).any(|_| stack.lists(&|one| one["reader"] == **late && one["state"] != "empty")));
     assert_eq!(stack.rollcall(&["token", "block", "--yes"]).expect(2).code(), "reader.ambiguous");
     assert_eq!(stack.ndjson(0, &["scan"]).len(), 2, "neither is blocked");
+}
+
+case!(EachLevel, a_card_that_wakes_up_late_lies_beside_one_that_never_does);
+/// What never answers is no fault beside a token, also while that has not been woken yet.
+fn a_card_that_wakes_up_late_lies_beside_one_that_never_does() {
+    let stack = enrolled(2, 1, "virtual");
+    let readers = stack.readers();
+    let looks = |reader: &str, state: &str| {
+        let fits = |one: &Value| one["reader"] == *reader && one["state"] == state;
+        assert!((0..1000).any(|_| stack.lists(&fits)), "{reader} is never {state}");
+    };
+    for (slot, late) in [(2, 100_000), (1, 3)] {
+        stack.card("remove", slot);
+        looks(&readers[slot - 1], "empty");
+        stack.reader(slot, &format!("late={late}"));
+        stack.card("insert", slot);
+        looks(&readers[slot - 1], "mute");
+    }
+    for turn in ["asleep", "awake"] {
+        let found = findings(&mut doctor(&stack, "rollcall"));
+        assert_eq!(severities(&found), ["warning"], "{turn}: {found:#?}");
+    }
+}
+
+/// How bad each mute card is.
+fn severities(found: &[Value]) -> Vec<&str> {
+    found.iter().filter(|one| one["code"] == "token.mute").filter_map(|one| one["severity"].as_str()).collect()
 }
 
 case!(EachLevel, a_hiccup_under_watch);
