@@ -57,10 +57,13 @@ pub enum LinkError {
     /// Another program holds the card, and the service says so.
     #[error("another program holds the reader")]
     SharingViolation,
-    /// The reader is in use, and a call into the service waits for whoever uses it. Nobody tells whether that program
-    /// holds it or waits itself for the driver.
-    #[error("another program holds the reader, or waits for the driver, which hangs")]
-    Occupied,
+    /// The reader is in use, and a call into the service has waited for whoever uses it for the time limit of an exchange, in
+    /// ms. Nobody tells whether that program holds it or waits itself for the driver.
+    #[error(
+        "another program has held the reader for more than {} (`exchange` under [limits]), or waits for the driver, which hangs",
+        span(*.0)
+    )]
+    Occupied(u64),
     /// The reader was unplugged.
     #[error("the reader was unplugged")]
     ReaderGone,
@@ -119,6 +122,7 @@ mod tests {
             (LinkError::ExchangeLimit(5_000), "5 s", "`exchange` under [limits]"),
             (LinkError::ExchangeLimit(700), "700 ms", "`exchange`"),
             (LinkError::ExchangeLimit(1_250), "1.25 s", "`exchange`"),
+            (LinkError::Occupied(5_000), "5 s", "`exchange` under [limits]"),
         ] {
             let text = error.to_string();
             assert!(text.contains(figure) && text.contains(key), "{text}");

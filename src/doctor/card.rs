@@ -111,7 +111,7 @@ fn card(report: &ProbeReport, reader: &ReaderState, atr: &[u8], beside: &Beside)
             let settled = matches!(
                 error,
                 LinkError::SharingViolation
-                    | LinkError::Occupied
+                    | LinkError::Occupied(_)
                     | LinkError::TimedOut
                     | LinkError::Hung
                     | LinkError::ExchangeLimit(_)
@@ -275,7 +275,7 @@ fn broken(report: &ProbeReport, error: &LinkError) -> Finding {
         matches!(error, LinkError::TimedOut | LinkError::Hung | LinkError::ExchangeLimit(_) | LinkError::CardMute);
     match error {
         _ if is_limit && is_too_short(exchange) => too_short(exchange),
-        LinkError::SharingViolation | LinkError::Occupied => held(report, error),
+        LinkError::SharingViolation | LinkError::Occupied(_) => held(report, error),
         LinkError::CardRemoved | LinkError::CardReset => flapping(),
         other => causes::link(other, 0).into(),
     }

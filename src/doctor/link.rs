@@ -276,7 +276,7 @@ impl RoundTrips {
             match link.transmit(&command, Sensitivity::Plain) {
                 Ok(answer) if *first.get_or_insert_with(|| answer.clone()) == answer => times.push(began.elapsed()),
                 Err(LinkError::TimedOut | LinkError::TapLimit(_)) if first.is_some() => break,
-                Err(error @ (LinkError::SharingViolation | LinkError::Occupied)) => return Err(error),
+                Err(error @ (LinkError::SharingViolation | LinkError::Occupied(_))) => return Err(error),
                 Err(error) if is_final(&error) => return Err(error),
                 // The reader says that this exchange failed; the card was there just now.
                 Ok(_) | Err(_) => errors += 1,

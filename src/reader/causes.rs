@@ -124,7 +124,7 @@ pub fn link(error: &LinkError, exchanges: u32) -> Failure {
                 "rollcall doctor",
             ),
         ),
-        LinkError::Occupied => (
+        LinkError::Occupied(_) => (
             ExitClass::Busy,
             "reader.busy",
             Remedy::with("wait until the other program has finished with the card; this names it", "rollcall doctor"),
@@ -225,7 +225,13 @@ mod tests {
             (LinkError::Transmission("X".into()), "reader.error", 74, "between reader and card failed: X", None),
             (LinkError::Hung, "reader.hung", 69, "the reader, or the card in it, does not answer", Some(RESTART)),
             (LinkError::SharingViolation, "reader.busy", 75, "another program", Some("rollcall doctor")),
-            (LinkError::Occupied, "reader.busy", 75, "or waits for the driver, which hangs", Some("rollcall doctor")),
+            (
+                LinkError::Occupied(5_000),
+                "reader.busy",
+                75,
+                "5 s (`exchange` under [limits]), or",
+                Some("rollcall doctor"),
+            ),
             (LinkError::Unavailable, "reader.unavailable", 69, "cannot use it", Some(RESTART)),
             (LinkError::ReaderGone, "reader.gone", 69, "unplugged", None),
             (LinkError::ServiceLost, "pcsc.service-down", 69, "went away", Some(START)),

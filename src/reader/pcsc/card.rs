@@ -85,7 +85,7 @@ impl Card {
             dead: None,
         };
         let Some(answer) = card.receive(until) else {
-            let error = held(reader).unwrap_or_else(|| card.late(until, limits.connect));
+            let error = held(reader, limits.connect).unwrap_or_else(|| card.late(until, limits.connect));
             return Err(card.abandon(error));
         };
         card.touched(answer?);
@@ -151,7 +151,7 @@ impl Card {
     fn waited(&mut self, until: Instant) -> Result<(), LinkError> {
         match self.receive(until) {
             None if is_hanging() => Err(self.abandon(LinkError::TimedOut)),
-            None => Err(LinkError::Occupied),
+            None => Err(self.occupied()),
             Some(answer) => {
                 self.waiting = false;
                 answer.map(drop)
@@ -167,7 +167,12 @@ impl Card {
         // Once it is our turn, the thread finds this, and gives the card back at once.
         self.send(IoRequest::End);
         self.waiting = true;
-        LinkError::Occupied
+        self.occupied()
+    }
+
+    /// Another program's transaction outlasts the limit.
+    fn occupied(&self) -> LinkError {
+        LinkError::Occupied(ms(self.limits.exchange))
     }
 
     /// Asks something of the card, inside a transaction.
@@ -234,7 +239,7 @@ impl Card {
     fn abandon(&mut self, error: LinkError) -> LinkError {
         self.dead = Some(error.clone());
         if let Some(IoThread { mark, answers, .. }) = self.line.take() {
-            if !matches!(error, LinkError::SharingViolation | LinkError::Occupied) {
+            if !matches!(error, LinkError::SharingViolation | LinkError::Occupied(_)) {
                 mark.set(&own_socket(), &self.reader);
             }
             remember_stuck(Stuck { reader: self.reader.clone(), answers, why: error.clone() });

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{io::IoReply, list_within};
+use super::{io::IoReply, limits::ms, list_within};
 use crate::{
     card::link::LinkError,
     reader::{holders::Holders, mark, service::own_socket},
@@ -62,14 +62,14 @@ fn take_stuck(reader: &str) -> Option<Stuck> {
 
 /// Whether another program has the reader. Without one it is a call of somebody who is gone, and hangs in the driver; so does
 /// one of another rollcall that says so, or has left word that it did.
-pub(super) fn held(reader: &str) -> Option<LinkError> {
+pub(super) fn held(reader: &str, limit: Duration) -> Option<LinkError> {
     let readers = list_within(HOLDER_LIMIT).ok()?;
     let state = readers.iter().find(|r| r.name == reader).filter(|r| r.in_use || r.exclusive)?;
     let socket = own_socket();
     if !Holders::of(&socket).any() || mark::is_set(&socket, reader) {
         return None;
     }
-    Some(if state.exclusive { LinkError::SharingViolation } else { LinkError::Occupied })
+    Some(if state.exclusive { LinkError::SharingViolation } else { LinkError::Occupied(ms(limit)) })
 }
 
 /// Whether it is the service itself that does not answer.

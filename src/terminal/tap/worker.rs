@@ -255,7 +255,7 @@ impl ReaderThread {
             Ok(LifeCycle::Issued) => {
                 (self.report)(ReaderReport::Alive { reader: self.reader.clone(), token_id: held.token_id });
             }
-            Err(TapError::Link(LinkError::SharingViolation | LinkError::Occupied)) => {}
+            Err(TapError::Link(LinkError::SharingViolation | LinkError::Occupied(_))) => {}
             Err(TapError::Link(e) | TapError::Token(TokenError::Link(e))) if gone(&e) => return,
             _ => {
                 let insertion = held.insertion;
