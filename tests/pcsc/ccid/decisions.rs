@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Place;
 use crate::{
-    doctor::{doctor, findings},
+    doctor::{doctor, findings, no_fault},
     lift::{Bench, TEST_KEY},
     private::{Desk, SIZE, START_KEY},
     stack::driver,
@@ -34,18 +34,7 @@ fn main_job(bench: &Bench, place: &Place, decisions: &str) {
     let answer = &run(&["apdu", SELECT])[0];
     assert_eq!(answer["status"], "9000", "{decisions}: {answer}");
     assert!(answer["data"].as_str().is_some_and(|data| data.starts_with("6F")), "{decisions}: {answer}");
-    no_fault(bench, decisions);
-}
-
-/// Warnings there may be: a link is slow, or cannot do what would make it faster.
-fn no_fault(bench: &Bench, decisions: &str) {
-    let found = findings(&mut doctor(&bench.stack, "rollcall"));
-    let wrong = |one: &&Value| {
-        let false_ones = ["link.truncated", "link.errors", "reader.hung", "token.mute"];
-        one["severity"] == "fault" || one["code"].as_str().is_some_and(|code| false_ones.contains(&code))
-    };
-    let wrong: Vec<_> = found.iter().filter(wrong).collect();
-    assert!(wrong.is_empty(), "{decisions}: {wrong:#?}");
+    no_fault(&bench.stack, decisions);
 }
 
 /// By the level: what is set together, and put back by the next.
@@ -157,6 +146,6 @@ fn slow_cards() {
         bench.stack.reader(1, setting);
     }
     assert_eq!(scan()[0]["user"]["id"], "p1");
-    no_fault(&bench, "delay=700 wtx=250");
+    no_fault(&bench.stack, "delay=700 wtx=250");
     assert_eq!(scan()[0]["user"]["id"], "p1");
 }

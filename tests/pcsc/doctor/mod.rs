@@ -33,6 +33,17 @@ pub fn findings(command: &mut Command) -> Vec<Value> {
     found
 }
 
+/// Nothing is wrong. Warnings there may be: a link is slow, or cannot do what would make it faster.
+pub fn no_fault(stack: &Stack, about: &str) {
+    let found = findings(&mut doctor(stack, "rollcall"));
+    let wrong = |one: &&Value| {
+        let false_ones = ["link.truncated", "link.errors", "reader.hung", "token.mute"];
+        one["severity"] == "fault" || one["code"].as_str().is_some_and(|code| false_ones.contains(&code))
+    };
+    let wrong: Vec<_> = found.iter().filter(wrong).collect();
+    assert!(wrong.is_empty(), "{about}: {wrong:#?}");
+}
+
 /// Which code was found where: a reader, a file, or the probe itself.
 pub fn brief(found: &[Value]) -> BTreeMap<String, String> {
     let place = |one: &Value| one["subject"].as_str().or(one["probe"].as_str()).unwrap().to_owned();
