@@ -118,7 +118,8 @@ pub struct ApduArgs {
     /// Commands from a file, before those of the command line
     #[arg(long, value_name = "FILE")]
     pub script: Option<PathBuf>,
-    /// Send the commands inside an authenticated channel of the role READ, in which the token refuses every change
+    /// Send the commands inside an authenticated channel of the role READ, in which the token refuses every change; what T=0
+    /// takes beside them (61xx, 6Cxx) is followed, and not shown
     #[arg(long)]
     pub secure: bool,
     /// At T=0 send commands and show answers as they are: Le is not taken away, 61xx and 6Cxx are not followed
