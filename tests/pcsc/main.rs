@@ -89,7 +89,8 @@ fn trial(name: String, driver: &'static str, case: impl FnOnce() + Send + 'stati
     let told = name.clone();
     Trial::test(name, move || {
         let (done, end) = mpsc::channel::<()>();
-        let long = ["ROLLCALL_TEST_BATCH", "ROLLCALL_TEST_CROWD"].iter().any(|name| std::env::var_os(name).is_some());
+        let named = ["ROLLCALL_TEST_BATCH", "ROLLCALL_TEST_CROWD", "ROLLCALL_TEST_FAULTS"];
+        let long = named.iter().any(|name| std::env::var_os(name).is_some());
         std::thread::spawn(move || {
             if !long && end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
                 println!("test {told} ... FAILED: it hangs");
