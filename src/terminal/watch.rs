@@ -343,7 +343,9 @@ impl WatchRun<'_> {
     /// Whom the server does not let in any more is not here any more.
     fn bar(&mut self, ids: &[Uuid]) -> Result<(), Failure> {
         if let Some(cache) = &self.resumption {
-            ids.iter().for_each(|token_id| cache.forget(*token_id));
+            for token_id in ids {
+                cache.forget(*token_id);
+            }
         }
         let here: Vec<_> = self.store.entries()?.into_iter().map(|entry| entry.token_id).collect();
         let mut barred = here.into_iter().filter(|token_id| ids.contains(token_id));

@@ -124,11 +124,11 @@ fn shown(
         PresentedProof::Claims { nonce, counter, claims } => (nonce, *counter, claims),
     };
     let highest = proofs.highest(&subject);
-    let taken = proofs.take(&task.terminal, &subject, nonce, counter, claims, now);
-    if taken == Err(ProofRefusal::Clone) {
+    let verdict = proofs.take(&task.terminal, &subject, nonce, counter, claims, now);
+    if verdict == Err(ProofRefusal::Clone) {
         ledger.add("token.clone", &subject, &json!({ "counter": counter, "highest": highest }))?;
     }
-    Ok(taken.map(|freshness| {
+    Ok(verdict.map(|freshness| {
         let proved = (freshness == Freshness::Fresh).then_some(now);
         LookupProof { freshness: Some(freshness), proved }
     }))
