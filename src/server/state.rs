@@ -235,6 +235,10 @@ async fn sweep(store: ServerStore, log: Arc<dyn ServerLog>, retention: Option<Du
             Some(retention) if done.is_ok() => purge(&store, retention).await,
             _ => done,
         };
+        let done = match done {
+            Ok(()) => store.empty_wal().await,
+            failed => failed,
+        };
         if let Some(error) = done.err().filter(|error| error.absence().is_none()) {
             log.fault(&format!("old records were not deleted: {error}"));
         }
@@ -292,6 +296,11 @@ mod tests {
             let sweeper = sweep(store.clone(), Arc::new(Silence), Some(Duration::from_secs(30 * 24 * 3600)));
             let gone = async {
                 while events().await.len() > 1 {
+                    tokio::task::yield_now().await;
+                }
+                // What was overwritten in the file is not left beside it, either.
+                let wal = home.path().join("server.db-wal");
+                while std::fs::metadata(&wal).is_ok_and(|wal| wal.len() > 0) {
                     tokio::task::yield_now().await;
                 }
             };

@@ -52,6 +52,13 @@ fn a_user_is_forgotten_and_the_log_holds(kind: &Kind) {
     assert_eq!((done.tokens, done.events, done.proofs), (1, 1, 1), "{done:?}");
     // The user, the token, and that it is revoked now; the lookup names the token only.
     assert_eq!((done.records, done.unsealed_records, done.token_records), (3, 0, 1), "{done:?}");
+    // It is gone from the file and from the log beside it, while the server runs.
+    if let Kind::Sqlite = kind {
+        for name in ["server.db", "server.db-wal"] {
+            let bytes = std::fs::read(site.home.path().join(name)).unwrap();
+            assert!(!bytes.windows(7).any(|window| window == b"canary7"), "{name}");
+        }
+    }
     assert_eq!(code(admin.forget_user("canary7")), "user.unknown");
     assert_eq!(code(admin.user("canary7")), "user.unknown");
     let known = admin.token(token.id).unwrap();

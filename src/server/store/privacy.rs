@@ -18,7 +18,23 @@ impl ServerStore {
         now: Timestamp,
     ) -> Result<Option<ForgottenUser>> {
         let counted = on!(self, reading, queries, |c| queries::privacy::count(c, id))?;
-        on!(self, writing, queries, |c| queries::privacy::forget(c, id, stand_in, &counted, actor, now))
+        let done = on!(self, writing, queries, |c| queries::privacy::forget(c, id, stand_in, &counted, actor, now))?;
+        if done.is_some() {
+            // The person is forgotten in any case: the sweep tries once more what does not work now.
+            let _ = self.empty_wal().await;
+        }
+        Ok(done)
+    }
+
+    /// Empties the log beside the file of `SQLite`, which keeps what was overwritten there; a long reader has it stay as it is.
+    ///
+    /// # Errors
+    /// [`ServerStoreError::Database`] when the database fails.
+    pub async fn empty_wal(&self) -> Result<()> {
+        match &self.backend {
+            Backend::Sqlite(pools) => pools.empty_wal().await,
+            Backend::Postgres(_) => Ok(()),
+        }
     }
 
     /// Forgets events, proofs and nonces that are older than this, a part of them at a time.

@@ -83,6 +83,8 @@ fn bind(statement: queries::Statement, column: &BoundColumn<'_>, row: usize) -> 
 
 /// How long to wait for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the log beside the file may wait for who reads from it, while others wait to write.
+const BRIEF: Duration = Duration::from_millis(500);
 /// Connections that read.
 const READERS: u32 = 4;
 
@@ -175,6 +177,17 @@ impl Pools {
     pub async fn write(&self) -> Result<Transaction<'static, Sqlite>, ServerStoreError> {
         self.file.check()?;
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Takes the log beside the file into it and empties it, unless somebody reads from it for longer than `BRIEF`.
+    pub async fn empty_wal(&self) -> Result<(), ServerStoreError> {
+        self.file.check()?;
+        // On a connection of its own: whoever writes waits for it as long as this may take, and no longer.
+        let options = options(&self.file.path).busy_timeout(BRIEF);
+        let mut c = sqlx::SqliteConnection::connect_with(&options).await?;
+        let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut c).await;
+        c.close().await?;
+        Ok(done.map(drop)?)
     }
 
     /// A transaction that reads everything as it is at one moment.
