@@ -53,6 +53,10 @@ impl EventSource for Events {
     fn delivered(&mut self, _: u64, _: u64) -> Result<(), String> {
         Ok(())
     }
+
+    fn is_anybody_here(&mut self) -> bool {
+        false
+    }
 }
 
 /// A terminal that asks as the program does.

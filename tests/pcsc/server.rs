@@ -267,6 +267,22 @@ fn a_changed_card_is_told_to_the_server(kind: &str) {
     assert_eq!(there(&office), "revoked");
 }
 
+case!(Once, who_is_lost_leaves_the_list_of_a_watch_at_once);
+/// Nobody taps: the watch asks by itself while somebody is here, long before a minute is over.
+fn who_is_lost_leaves_the_list_of_a_watch_at_once() {
+    let office = Office::new(1, "virtual");
+    let mut watch = office.stack.watch(&["--presence", "toggle"]);
+    let token = watch.event("arrived")["token_id"].as_str().unwrap().to_owned();
+    // What it asks at its start is over.
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while office.events().is_empty() && std::time::Instant::now() < until {
+        std::thread::yield_now();
+    }
+    office.status(&token, "lost");
+    assert_eq!(watch.event("left")["reason"], "refused");
+    watch.end();
+}
+
 case!(EachCard, events_reach_the_server_once);
 fn events_reach_the_server_once(kind: &str) {
     let mut office = Office::new(1, kind);

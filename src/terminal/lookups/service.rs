@@ -179,4 +179,8 @@ impl EventSource for EventLog {
     fn delivered(&mut self, first: u64, last: u64) -> Result<(), String> {
         self.store.departures_delivered(first, last).map_err(|error| error.to_string())
     }
+
+    fn is_anybody_here(&mut self) -> bool {
+        self.store.list().is_ok_and(|list| list.entries().next().is_some())
+    }
 }

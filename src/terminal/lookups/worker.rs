@@ -30,6 +30,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often the feed is fetched.
 const FEED_EVERY: Duration = Duration::from_secs(60);
+/// How often a command that stays fetches it while somebody is here: without news it is one signature and three short reads for
+/// the server.
+const FEED_SOON: Duration = Duration::from_secs(2);
 /// How long a command that does not stay takes its events to the server at its end.
 const LINGER: Duration = Duration::from_secs(3);
 /// Most bytes of the events of one batch: an eighth of the body stays for what is around them.
@@ -75,7 +78,7 @@ pub enum ServerEvent {
     Back,
     /// Something is wrong that lasts.
     Alarm(ServerError),
-    /// These tokens are not let in; told whenever that has been asked for, unless it is none.
+    /// These tokens are not let in; told at the start, and when they or who is here may have changed, unless it is none.
     NotActive(Vec<Uuid>),
 }
 
@@ -98,6 +101,8 @@ pub trait EventSource: Send {
     /// # Errors
     /// In words, why the list cannot be written.
     fn delivered(&mut self, first: u64, last: u64) -> Result<(), String>;
+    /// Whether anybody is on the list; what cannot be read is nobody.
+    fn is_anybody_here(&mut self) -> bool;
 }
 
 /// What a worker works with.
@@ -184,6 +189,8 @@ struct WorkerState {
     alarm: Option<ServerError>,
     /// Whether a server that was restored knows what this terminal holds.
     witnessed: bool,
+    /// The version of the feed whose refused tokens were told last.
+    told: Option<u64>,
 }
 
 impl WorkerState {
@@ -198,6 +205,7 @@ impl WorkerState {
             upload,
             alarm: None,
             witnessed: false,
+            told: None,
         }
     }
 
@@ -224,7 +232,11 @@ impl WorkerState {
     fn handle(&mut self, request: WorkerRequest) {
         match request {
             WorkerRequest::Ask(query, reply) => reply(self.ask(&query)),
-            WorkerRequest::Events => self.upload = self.parts.journal.is_some(),
+            WorkerRequest::Events => {
+                self.upload = self.parts.journal.is_some();
+                self.told = None;
+                self.feed_due = self.feed_due.min(self.next_feed());
+            }
             WorkerRequest::Reconnect(server) => {
                 self.parts.cache.trust(server.trusted());
                 self.parts.server = *server;
@@ -242,7 +254,7 @@ impl WorkerState {
             return false;
         }
         if self.feed_due <= Instant::now() {
-            self.feed_due = Instant::now() + FEED_EVERY;
+            self.feed_due = self.next_feed();
             let done = self.fetch_feed();
             self.note_chore(done);
         } else if std::mem::take(&mut self.prefetch) {
@@ -256,6 +268,13 @@ impl WorkerState {
             return false;
         }
         true
+    }
+
+    /// When the feed is due that follows one that is fetched now: who is refused is to leave the list at once.
+    fn next_feed(&mut self) -> Instant {
+        let here = |journal: &mut Box<dyn EventSource>| journal.is_anybody_here();
+        let is_soon = self.parts.stays && self.parts.journal.as_mut().is_some_and(here);
+        Instant::now() + if is_soon { FEED_SOON } else { FEED_EVERY }
     }
 
     /// When the next chore is due.
@@ -321,6 +340,7 @@ impl WorkerState {
         }
         if said.status != crate::api::v1::TokenStatus::Active {
             self.feed_due = Instant::now(); // it knows this, too
+            self.told = None;
         }
         Ok(said)
     }

@@ -28,6 +28,7 @@ struct Numbers {
     list: Uuid,
     last: Arc<AtomicUsize>,
     delivered: Arc<Mutex<Vec<(u64, u64)>>>,
+    here: Arc<AtomicBool>,
 }
 
 impl EventSource for Numbers {
@@ -49,6 +50,10 @@ impl EventSource for Numbers {
         self.delivered.lock().unwrap().push((first, last));
         Ok(())
     }
+
+    fn is_anybody_here(&mut self) -> bool {
+        self.here.load(Ordering::SeqCst)
+    }
 }
 
 /// A server of this world that answers as one that knows token 1, and keeps events.
@@ -61,6 +66,9 @@ struct WorkerFixture {
     dead: Arc<AtomicBool>,
     last: Arc<AtomicUsize>,
     delivered: Arc<Mutex<Vec<(u64, u64)>>>,
+    here: Arc<AtomicBool>,
+    /// Whether token 6 was reported lost.
+    lost: Arc<AtomicBool>,
 }
 
 impl WorkerFixture {
@@ -68,21 +76,21 @@ impl WorkerFixture {
         let world = World::new();
         let signer = Signer::new(&world);
         let (log, events) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<Mutex<Vec<u64>>>::default());
-        let dead = Arc::<AtomicBool>::default();
+        let (dead, lost) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
         let double = {
-            let (log, events, dead) = (log.clone(), events.clone(), dead.clone());
+            let (log, events, dead, lost) = (log.clone(), events.clone(), dead.clone(), lost.clone());
             Double::start(&world, move |asked| {
                 log.lock().unwrap().push(asked.line.clone());
-                if dead.load(Ordering::SeqCst) { None } else { respond(&signer, &events, asked) }
+                if dead.load(Ordering::SeqCst) { None } else { respond(&signer, &events, &lost, asked) }
             })
         };
         let (home, last, delivered) = (tempfile::tempdir().unwrap(), Arc::default(), Arc::default());
-        Self { world, home, double, log, events, dead, last, delivered }
+        Self { world, home, double, log, events, dead, last, delivered, here: Arc::default(), lost }
     }
 
     fn asker(&self, stays: bool) -> (LookupWorker, Receiver<ServerEvent>) {
-        let (last, delivered) = (self.last.clone(), self.delivered.clone());
-        let numbers = Numbers { list: Uuid::from_u128(9), last, delivered };
+        let (last, delivered, here) = (self.last.clone(), self.delivered.clone(), self.here.clone());
+        let numbers = Numbers { list: Uuid::from_u128(9), last, delivered, here };
         let limits = RequestLimits { connect: LONG, request: LONG };
         let parts = WorkerParts {
             server: self.world.terminal_with(&self.double.url(), limits),
@@ -108,7 +116,7 @@ impl WorkerFixture {
 /// A server never gives the same nonce twice.
 static GIVEN: AtomicUsize = AtomicUsize::new(0);
 
-fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, asked: &Asked) -> Answer {
+fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, lost: &AtomicBool, asked: &Asked) -> Answer {
     let body: serde_json::Value = serde_json::from_slice(&asked.body).unwrap_or_default();
     match asked.line.as_str() {
         "POST /v1/lookups" => {
@@ -139,8 +147,10 @@ fn respond(signer: &Signer, events: &Mutex<Vec<u64>>, asked: &Asked) -> Answer {
         }
         line if line.starts_with("GET /v1/revocations") => {
             let since = line.split_once("since=").unwrap().1.split('&').next().unwrap().parse().unwrap();
-            let lost: &[_] = if since == 0 { &[(5, TokenStatus::Lost, 1)] } else { &[] };
-            json(&SignedFeed { jws: signer.feed(&feed(since, since.max(1), lost, (1, "a"))) })
+            let version = 1 + u64::from(lost.load(Ordering::SeqCst));
+            let all = [(5, TokenStatus::Lost, 1), (6, TokenStatus::Lost, 2)];
+            let new: Vec<_> = all.into_iter().filter(|(.., at)| *at > since && *at <= version).collect();
+            json(&SignedFeed { jws: signer.feed(&feed(since, version.max(since), &new, (1, "a"))) })
         }
         _ => problem(404, "request.route"),
     }
@@ -263,7 +273,7 @@ fn an_outage_is_told_once() {
 
 /// Each worker tells it, however long ago it was said: what was on the list before this one began is there still.
 #[test]
-fn who_is_not_let_in_is_told_with_each_feed() {
+fn who_is_not_let_in_is_told_to_each_worker() {
     let fixture = WorkerFixture::new();
     for _ in 0..2 {
         let (asker, news) = fixture.asker(true);
@@ -271,6 +281,33 @@ fn who_is_not_let_in_is_told_with_each_feed() {
         let told: Vec<_> = news.try_iter().collect();
         assert_eq!(told, [ServerEvent::NotActive(vec![Uuid::from_u128(5)])]);
     }
+}
+
+/// Long before the next feed is due of a list on which nobody is.
+#[test]
+fn who_is_refused_while_somebody_is_here_is_told_soon_and_once() {
+    let fixture = WorkerFixture::new();
+    let feeds = || fixture.log.lock().unwrap().iter().filter(|line| line.starts_with("GET /v1/revocations")).count();
+    let (asker, news) = fixture.asker(true);
+    let told = |ids: &[u128]| {
+        let ids = ids.iter().copied().map(Uuid::from_u128).collect();
+        assert_eq!(news.recv_timeout(LONG).unwrap(), ServerEvent::NotActive(ids));
+    };
+    told(&[5]);
+    assert_eq!(feeds(), 1);
+    // Somebody comes.
+    fixture.here.store(true, Ordering::SeqCst);
+    asker.events();
+    told(&[5]);
+    fixture.lost.store(true, Ordering::SeqCst);
+    told(&[5, 6]);
+    let (before, start) = (feeds(), std::time::Instant::now());
+    while feeds() < before + 2 && start.elapsed() < LONG {
+        std::thread::yield_now();
+    }
+    assert!(feeds() >= before + 2);
+    assert!(news.try_iter().next().is_none(), "what is known is told no more");
+    asker.finish();
 }
 
 #[test]

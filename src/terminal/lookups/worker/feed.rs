@@ -1,8 +1,6 @@
 //! The worker follows the feed of its server; and what it does when the server has lost what it told this terminal.
 
-use std::time::Instant;
-
-use super::{FEED_EVERY, ServerEvent, WorkerParts, WorkerState};
+use super::{ServerEvent, WorkerParts, WorkerState};
 use crate::{
     api::{
         problem::ProblemCode,
@@ -16,12 +14,17 @@ impl WorkerState {
     pub(super) fn fetch_feed(&mut self) -> Result<(), ServerError> {
         let done = self.follow();
         if let Err(ServerError::RolledBack { .. }) = done {
+            self.told = None;
             self.rolled_back();
         }
         done?;
-        let ids = self.parts.cache.not_active()?;
-        if !ids.is_empty() {
-            (self.report)(ServerEvent::NotActive(ids));
+        let version = self.parts.cache.mark()?.version;
+        if self.told != Some(version) {
+            let ids = self.parts.cache.not_active()?;
+            self.told = Some(version);
+            if !ids.is_empty() {
+                (self.report)(ServerEvent::NotActive(ids));
+            }
         }
         Ok(())
     }
@@ -69,7 +72,7 @@ impl WorkerState {
         if said.status != TokenStatus::Active || kept(self)?.is_none() {
             return Ok(said);
         }
-        self.feed_due = Instant::now() + FEED_EVERY;
+        self.feed_due = self.next_feed();
         let fetched = self.fetch_feed();
         self.note_request(fetched)?;
         match kept(self)? {
