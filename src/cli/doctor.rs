@@ -7,6 +7,7 @@ use std::{borrow::Cow, fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::
 use jiff::Timestamp;
 
 use super::args::DoctorArgs;
+use super::home::home_probe;
 use super::printer::{OutputOptions, Printer};
 use super::table::{Cell, Screen, Style, indented};
 use super::views::{FindingView, Ms, Schema, Severity};
@@ -44,7 +45,7 @@ pub fn run(args: &DoctorArgs, global: &Global, out: &mut Printer) -> Result<u8, 
     let context =
         ProbeContext { settings, unconfigured, environment: Box::new(environment), deep, clock: Timestamp::now };
     let settings = context.settings.clone();
-    let found = examine(context, |probe| out.progress(probe, 0, None));
+    let found = examine(context, home_probe(&settings), |probe| out.progress(probe, 0, None));
     out.progress_end();
     let objects: Vec<_> = found.into_iter().map(|(depth, finding)| object(depth, finding)).collect();
     if let Some(path) = &args.bundle {

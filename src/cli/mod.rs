@@ -17,6 +17,7 @@ pub mod doctor;
 pub mod enroll;
 mod environment;
 pub mod help;
+mod home;
 pub mod interrupt;
 pub mod issue;
 mod local_time;

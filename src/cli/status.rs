@@ -2,17 +2,16 @@
 
 use jiff::Timestamp;
 
-#[cfg(feature = "server")]
-use super::server::home_probe;
 use super::{
     doctor::{FoundText, errors_and_warnings},
+    home::home_probe,
     printer::Printer,
     table::{Cell, Screen, Style},
     views::{AreaMark, AreaView, Schema},
 };
 use crate::{
     config::{OutputFormat, Settings},
-    doctor::{Finding, HomeProbe, ProbeContext, Verdict, glance},
+    doctor::{Finding, ProbeContext, Verdict, glance},
     failure::Failure,
 };
 
@@ -31,7 +30,7 @@ pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
         deep: false,
         clock: Timestamp::now,
     };
-    let objects: Vec<_> = glance(context, home(settings)).into_iter().map(object).collect();
+    let objects: Vec<_> = glance(context, home_probe(settings)).into_iter().map(object).collect();
     if out.format() == OutputFormat::Text {
         let text = text(&objects, &out.screen());
         out.document(text.as_bytes())?;
@@ -39,16 +38,6 @@ pub fn run(settings: &Settings, out: &mut Printer) -> Result<u8, Failure> {
         out.list(&objects, "")?;
     }
     Ok(u8::from(objects.iter().any(|one| one.mark != AreaMark::Ok)))
-}
-
-#[cfg(feature = "server")]
-fn home(settings: &Settings) -> Option<HomeProbe> {
-    home_probe(settings)
-}
-
-#[cfg(not(feature = "server"))]
-fn home(_: &Settings) -> Option<HomeProbe> {
-    None
 }
 
 fn object(finding: Finding) -> AreaView {

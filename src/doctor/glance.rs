@@ -60,6 +60,13 @@ fn probe(name: &'static str, silent: fn() -> Finding, work: impl FnOnce(&ProbeRe
     Probe { name, subject: None, limit: LIMIT, silent, work: Box::new(work) }
 }
 
+/// The store alone of what has its home here: of the rest `status` says how it is.
+pub fn store_probe(look: HomeProbe) -> Probe {
+    probe("store", slow_store, |report| {
+        look().into_iter().filter(|(area, _)| *area == "store").for_each(|(_, found)| report.found(found));
+    })
+}
+
 /// The server's store did not answer.
 fn slow_store() -> Finding {
     let remedy = "see whether its disk or its database answers".into();

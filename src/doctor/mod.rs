@@ -189,9 +189,10 @@ struct Running {
 pub type Findings = Vec<(usize, Finding)>;
 
 /// Runs all probes; `progress` is given the name of each as it ends. Ends within the sum of the limits on the longest way
-/// from root to leaf, about 20 s, whatever hangs.
-pub fn examine(context: ProbeContext, progress: impl FnMut(&'static str)) -> Findings {
-    examine_all(context, roots(), progress)
+/// from root to leaf, about 20 s, whatever hangs. Of the server that has its home here its store is looked at.
+pub fn examine(context: ProbeContext, home: Option<HomeProbe>, progress: impl FnMut(&'static str)) -> Findings {
+    let roots = roots().into_iter().chain(home.map(glance::store_probe)).collect();
+    examine_all(context, roots, progress)
 }
 
 fn examine_all(context: ProbeContext, roots: Vec<Probe>, mut progress: impl FnMut(&'static str)) -> Findings {

@@ -281,6 +281,19 @@ fn whom_a_terminal_refused_stays_out_after_a_restore(kind: &Kind) {
         assert_eq!(stored(&server, &door, 5), 9, "its events are there again");
     }
     assert_eq!(server.said().matches("door has seen record").count(), 1, "{}", server.said());
+    // Whoever looks on the server's machine is told, whether it runs or not.
+    let doctor = || {
+        let output = site.rollcall(&["doctor", "-o", "ndjson"]);
+        let found = objects::lines(std::str::from_utf8(&output.stdout).unwrap());
+        found.into_iter().find(|one| one["probe"] == "store").unwrap()
+    };
+    let (status, finding) = (site.area("store"), doctor());
+    assert_eq!((&status["mark"], &finding["severity"]), (&json!("fault"), &json!("fault")));
+    for told in [&status, &finding] {
+        assert_eq!(told["code"], "server.rolled-back");
+        assert_eq!(told["command"], "rollcall server audit reconcile");
+        assert!(told["what"].as_str().unwrap().contains("the terminal door has seen record"), "{told}");
+    }
     let plan = site.rollcall(&["server", "audit", "reconcile", "--dry-run", "-o", "json"]);
     let plan = objects::document(&plan.stdout);
     assert_eq!(
@@ -291,6 +304,7 @@ fn whom_a_terminal_refused_stays_out_after_a_restore(kind: &Kind) {
     assert_eq!(site.rollcall(&["server", "audit", "reconcile"]).status.code(), Some(2), "it asks");
     let done = site.rollcall(&["server", "audit", "reconcile", "--yes", "-o", "json"]);
     assert_eq!(objects::document(&done.stdout), plan);
+    assert_eq!((&site.area("store")["mark"], &doctor()["severity"]), (&json!("ok"), &json!("ok")));
     let token = admin.token(stolen.id).unwrap();
     assert_eq!((token.status, token.reason.as_deref()), (TokenStatus::Lost, Some("stolen")));
     // From now on the terminal follows this log, and hears when the token is found.

@@ -207,6 +207,13 @@ impl Site {
         Terminal { name: name.to_owned(), keys, tls, authority: self.admin.authority.clone() }
     }
 
+    /// What `rollcall status` says of an area.
+    pub fn area(&self, area: &str) -> serde_json::Value {
+        let output = self.rollcall(&["status", "-o", "ndjson"]);
+        let found = objects::lines(std::str::from_utf8(&output.stdout).unwrap());
+        found.into_iter().find(|one| one["area"] == area).unwrap_or_else(|| panic!("{area}: {output:?}"))
+    }
+
     /// A statement that nobody makes over the API.
     pub fn sql(&self, statement: &'static str) -> u64 {
         block_on(async {

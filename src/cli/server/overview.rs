@@ -10,7 +10,7 @@ use crate::{
     doctor::{Finding, HomeProbe},
     failure::{Failure, Remedy},
     pki::PkiDir,
-    server::{self, RunError, ServerStore, ServerStoreError, StoreUrl},
+    server::{self, RunError, ServerStore, ServerStoreError, StoreUrl, store::MissingRecord},
 };
 
 /// A terminal renews its certificate by itself: one of seven days when three are left, and a longer one earlier.
@@ -30,36 +30,61 @@ pub fn home_probe(settings: &Settings) -> Option<HomeProbe> {
     Some(Box::new(move || examine(&settings, Timestamp::now())))
 }
 
+/// What was read of the store.
+struct StoreReport {
+    terminals: Vec<RegisteredTerminal>,
+    summary: PresenceSummary,
+    /// Records that terminals were told of, and that its log does not have.
+    missing: Vec<MissingRecord>,
+}
+
 fn examine(settings: &Settings, now: Timestamp) -> Vec<(&'static str, Finding)> {
     match read(settings, now) {
-        Ok((terminals, summary)) => {
-            let message = format!("the server's store answers: {} counted as here", summary.present);
-            let found =
-                Finding::good(message).fact("present", summary.present).fact("unconfirmed", summary.unconfirmed);
-            vec![
-                ("store", found),
-                ("terminals", silent(&summary, &terminals, now)),
-                ("certificates", ending(&terminals, now)),
-            ]
-        }
+        Ok(StoreReport { terminals, summary, missing }) => vec![
+            ("store", rolled_back(&missing).unwrap_or_else(|| counted(&summary))),
+            ("terminals", silent(&summary, &terminals, now)),
+            ("certificates", ending(&terminals, now)),
+        ],
         Err(failure) => vec![("store", failure.into())],
     }
 }
 
+fn counted(summary: &PresenceSummary) -> Finding {
+    let message = format!("the server's store answers: {} counted as here", summary.present);
+    Finding::good(message).fact("present", summary.present).fact("unconfirmed", summary.unconfirmed)
+}
+
+fn rolled_back(missing: &[MissingRecord]) -> Option<Finding> {
+    let MissingRecord { terminal, head, .. } = missing.first()?;
+    let more = if missing.len() > 1 { format!(" (and {} more)", missing.len() - 1) } else { String::new() };
+    let message = format!(
+        "the terminal {terminal}{more} has seen record {} of the audit log, and this log does not have it: the store was \
+         restored from a backup, or its end was cut off",
+        head.seq
+    );
+    let remedy = Remedy::with("look, and bring back whom the terminals keep out", "rollcall server audit reconcile");
+    let terminals: Vec<_> = missing.iter().map(|one| one.terminal.clone()).collect();
+    Some(Finding::fault("server.rolled-back", message, remedy).fact("terminals", terminals))
+}
+
 /// Reads only: a store of an earlier release stays as it is. How long that may take its probe says.
-fn read(settings: &Settings, now: Timestamp) -> Result<(Vec<RegisteredTerminal>, PresenceSummary), Failure> {
+fn read(settings: &Settings, now: Timestamp) -> Result<StoreReport, Failure> {
     let url = store(settings)?;
     let asked = async {
         let store = ServerStore::inspect(&url).await?;
-        let known = (store.terminals("", TERMINALS).await?, store.presence_summary(now).await?);
+        let report = StoreReport {
+            terminals: store.terminals("", TERMINALS).await?,
+            summary: store.presence_summary(now).await?,
+            missing: store.missing_records().await?,
+        };
         store.close().await;
-        Ok::<_, ServerStoreError>(known)
+        Ok::<_, ServerStoreError>(report)
     };
-    let (mut terminals, summary) = server::block_on(asked)?.map_err(RunError::Store)?;
+    let mut report = server::block_on(asked)?.map_err(RunError::Store)?;
     if let Ok(own) = PkiDir::new(settings.pki_folder()).load_terminal_tls(now) {
-        renewed_here(&mut terminals, own.certificate.subject(), own.certificate.not_after());
+        renewed_here(&mut report.terminals, own.certificate.subject(), own.certificate.not_after());
     }
-    Ok((terminals, summary))
+    Ok(report)
 }
 
 /// The server learns of a certificate that was renewed here when the terminal comes with it: it may not have asked since.

@@ -92,10 +92,13 @@ pub fn token(error: &TokenError, exchanges: u32) -> Failure {
         TokenError::IdentityMismatch
         | TokenError::Certificate(_)
         | TokenError::Proof(_)
-        | TokenError::Channel(ChannelError::Receipt | ChannelError::ResponseMac | ChannelError::Cryptogram) => {
+        | TokenError::Channel(ChannelError::Receipt | ChannelError::Cryptogram) => {
             refused("token.not-genuine")
                 .hint("do not trust this card: it does not have the keys that it claims to have")
         }
+        // What a reader at T=0 drops on the way nobody but the MAC notices.
+        TokenError::Channel(ChannelError::ResponseMac) => refused("token.not-genuine")
+            .hint("try again: an answer that was damaged on the way looks the same; if it happens again, do not trust this card"),
         TokenError::Cloned { .. } => {
             refused("token.counter").hint("a copy of this token may be in use: block it, and enroll a new one")
         }

@@ -21,9 +21,9 @@ impl Row {
     }
 
     /// Whether a run may end like this that met what arrived damaged: the answer is that of another applet, or breaks the
-    /// protocol; and a reader at T=0 that misses a byte each time reports it.
+    /// protocol, or has no good MAC; and a reader at T=0 that misses a byte each time reports it.
     fn fits_garbled(&self, status: i32, code: &str) -> bool {
-        let told = [(1, "token.foreign"), (76, "token.protocol")];
+        let told = [(1, "token.foreign"), (76, "token.protocol"), (77, "token.not-genuine")];
         told.contains(&(status, code)) || (driver(), self.0, status, code) == ("ccid:t0", "cut", 74, "reader.error")
     }
 
