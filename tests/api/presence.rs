@@ -556,3 +556,35 @@ fn a_batch_that_contradicts_what_is_kept_leaves_nothing(kind: &Kind) {
         assert_eq!(site.sql("UPDATE events SET seq = seq"), 1, "{other}");
     }
 }
+
+case!(EachStore, who_was_heard_just_now_is_not_called_silent);
+/// The server notes some seconds later in its store that a terminal has asked: after a long pause nobody is silent for that.
+fn who_was_heard_just_now_is_not_called_silent(kind: &Kind) {
+    let site = Site::new(kind);
+    let arrived = |seq: u64| {
+        let user = json!({ "id": "7", "name": "7", "fields": {} });
+        json!({ "schema": "rollcall.event/1", "event": "arrived", "seq": seq, "reader": "R", "user": user,
+            "token_id": Uuid::from_u128(1), "at": Timestamp::now().to_string() })
+    };
+    let mut server = site.start();
+    let (door, gate) = (site.terminal(server.port, "door", Role::Read), site.terminal(server.port, "gate", Role::Read));
+    for (list, terminal) in (1..).zip([&site.admin, &door, &gate]) {
+        let batch = EventBatch { list: Uuid::from_u128(list), events: vec![arrived(1)] };
+        terminal.client(server.port).events(&batch).unwrap();
+    }
+    server.terminate();
+    assert_eq!(site.sql("UPDATE terminals SET heard = 1000, added = 1000"), 3);
+    let silent = |names: &[&str]| {
+        let told = site.area("terminals");
+        let what = told["what"].as_str().unwrap();
+        let all = [site.admin.name.as_str(), "door", "gate"];
+        let found: Vec<_> = all.into_iter().filter(|name| what.contains(&format!("{name} for"))).collect();
+        assert_eq!(found, names, "{told}");
+    };
+    silent(&[&site.admin.name, "door", "gate"]);
+    let server = site.start();
+    let url = format!("[server]\nurl = \"https://localhost:{}\"\n", server.port);
+    std::fs::write(site.home.path().join("config.toml"), url).unwrap();
+    door.client(server.port).health().unwrap();
+    silent(&["gate"]);
+}

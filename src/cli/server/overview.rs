@@ -1,5 +1,7 @@
 //! How a server that has its home here is: its store, and what it knows of its terminals.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::run::{authorities, store};
@@ -7,10 +9,11 @@ use crate::{
     api::v1::{PresenceSummary, RegisteredTerminal, SILENT_SECONDS},
     cli::views::span,
     config::Settings,
-    doctor::{Finding, HomeProbe},
+    doctor::{Finding, HomeProbe, Verdict},
     failure::{Failure, Remedy},
     pki::PkiDir,
     server::{self, RunError, ServerStore, ServerStoreError, StoreUrl, store::MissingRecord},
+    server_client::{RequestLimits, ServerClient},
 };
 
 /// A terminal renews its certificate by itself: one of seven days when three are left, and a longer one earlier.
@@ -19,6 +22,8 @@ const LATE: SignedDuration = SignedDuration::from_hours(2 * 24);
 const NAMES: usize = 5;
 /// Terminals that are looked at.
 const TERMINALS: u32 = 1000;
+/// How long the server that runs here may take to say who asked it in the last seconds.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Looks at the store that is configured, where it is and has its CA here.
 pub fn home_probe(settings: &Settings) -> Option<HomeProbe> {
@@ -84,7 +89,32 @@ fn read(settings: &Settings, now: Timestamp) -> Result<StoreReport, Failure> {
     if let Ok(own) = PkiDir::new(settings.pki_folder()).load_terminal_tls(now) {
         renewed_here(&mut report.terminals, own.certificate.subject(), own.certificate.not_after());
     }
+    if silent(&report.summary, &report.terminals, now).verdict != Verdict::Good {
+        hear(settings, now, &mut report.summary);
+    }
     Ok(report)
+}
+
+/// The server notes some seconds later in its store that a terminal has asked. It is asked itself before one is called silent;
+/// where it answers at all, it has heard this one.
+fn hear(settings: &Settings, now: Timestamp, summary: &mut PresenceSummary) {
+    let Some(url) = &settings.server.url else { return };
+    let Ok(own) = PkiDir::new(settings.pki_folder()).load_terminal_tls(now) else { return };
+    let limits = RequestLimits { connect: PATIENCE, request: PATIENCE };
+    let asked = ServerClient::connect(url, &own.key, &own.certificate, &own.trusted(), limits)
+        .and_then(|server| server.presence(None, None, 1));
+    let heard = match asked {
+        Ok(said) => said.summary.map(|summary| summary.terminals).unwrap_or_default(),
+        // It is no administrator's, and was heard.
+        Err(error) if error.problem().is_some() => Vec::new(),
+        Err(_) => return,
+    };
+    for one in &mut summary.terminals {
+        let is_own = one.name == own.certificate.subject();
+        if is_own || heard.iter().any(|other| other.name == one.name && other.silent == Some(false)) {
+            one.silent = Some(false);
+        }
+    }
 }
 
 /// The server learns of a certificate that was renewed here when the terminal comes with it: it may not have asked since.
@@ -146,10 +176,7 @@ fn some(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        api::v1::{PresenceTerminal, Role},
-        doctor::Verdict,
-    };
+    use crate::api::v1::{PresenceTerminal, Role};
 
     fn now() -> Timestamp {
         "2026-11-29T12:00:00Z".parse().unwrap()
