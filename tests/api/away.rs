@@ -78,11 +78,15 @@ fn a_database_that_takes_no_changes_is_named_and_found_again(kind: &Kind) {
         assert!(is_read_only(&admin.health().unwrap_err()));
     }
     assert_eq!(server.told("the store is away: it is read-only"), 1, "{}", server.said());
+    let told = site.area("store");
+    assert_eq!((&told["mark"], &told["code"]), (&"fault".into(), &"store.read-only".into()), "{told}");
+    assert_eq!(site.area("terminals")["mark"], "ok", "it is read all the same");
     let output = site.rollcall(&["server", "run", "--listen", "127.0.0.1:0"]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("code: store.read-only"), "{output:?}");
     sql(postgres(kind), format!("ALTER DATABASE {} RESET default_transaction_read_only", name(&site)));
     put(&admin, "2").unwrap();
     admin.health().unwrap();
+    assert_eq!(site.area("store")["mark"], "ok");
     assert_eq!((server.told("the store is away"), server.told("the store is back")), (1, 1), "{}", server.said());
     assert_eq!(site.verify(&[])["whole"], true);
 }

@@ -44,14 +44,18 @@ struct StoreReport {
 }
 
 fn examine(settings: &Settings, now: Timestamp) -> Vec<(&'static str, Finding)> {
-    match read(settings, now) {
+    let mut found = match read(settings, now) {
         Ok(StoreReport { terminals, summary, missing }) => vec![
             ("store", rolled_back(&missing).unwrap_or_else(|| counted(&summary))),
             ("terminals", silent(&summary, &terminals, now)),
             ("certificates", ending(&terminals, now)),
         ],
-        Err(failure) => vec![("store", failure.into())],
+        Err(failure) => return vec![("store", failure.into())],
+    };
+    if let Err(failure) = takes_changes(settings) {
+        found.insert(0, ("store", failure.into()));
     }
+    found
 }
 
 fn counted(summary: &PresenceSummary) -> Finding {
@@ -115,6 +119,12 @@ fn hear(settings: &Settings, now: Timestamp, summary: &mut PresenceSummary) {
             one.silent = Some(false);
         }
     }
+}
+
+/// Whether the store takes changes, as the server asks it.
+fn takes_changes(settings: &Settings) -> Result<(), Failure> {
+    let url = store(settings)?;
+    Ok(server::block_on(ServerStore::check_ready(&url))?.map_err(RunError::Store)?)
 }
 
 /// The server learns of a certificate that was renewed here when the terminal comes with it: it may not have asked since.

@@ -132,6 +132,21 @@ impl ServerStore {
         on!(self, writing, queries, |c| queries::format::touch(c))
     }
 
+    /// Whether the store at this place takes changes, for who only looks: as [`Self::ready`]; of a file only the room is looked
+    /// at, because nobody makes another's files.
+    ///
+    /// # Errors
+    /// As [`Self::ready`] and [`Self::inspect`].
+    pub async fn check_ready(url: &StoreUrl) -> Result<()> {
+        let store = match url {
+            StoreUrl::Sqlite(path) => return sqlite::Pools::inspect(path).await?.require_room(),
+            StoreUrl::Postgres(url) => Self::of(Backend::Postgres(postgres::Pool::connect(url, url.writable).await?)),
+        };
+        let done = store.ready().await;
+        store.close().await;
+        done
+    }
+
     /// Opens the store and brings it to the newest format. It belongs to one CA: `authority` is the CA's identifier, and
     /// a store of another one is refused, unless that is the `previous` one, which is being rotated out: then it belongs to
     /// this one from now on.

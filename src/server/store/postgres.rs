@@ -144,7 +144,8 @@ impl Pool {
         Self::connect(url, false).await
     }
 
-    async fn connect(url: &PostgresUrl, writable: bool) -> Result<Self, ServerStoreError> {
+    /// Connects; `writable`, to one that takes changes.
+    pub async fn connect(url: &PostgresUrl, writable: bool) -> Result<Self, ServerStoreError> {
         // A pooler refuses parameters that it cannot keep for a session; nothing here needs this one.
         let ours = |host: &PgConnectOptions| {
             let host = host.clone().extra_float_digits(None);
